@@ -1,0 +1,42 @@
+/*
+ * guc.h
+ *	  The settings of Mulberry.  guc.c defines them; everybody else reads them.
+ */
+#ifndef MULBERRY_GUC_H
+#define MULBERRY_GUC_H
+
+#include "postgres.h"
+
+/* ingest */
+extern int	mulberry_max_packet_size;	/* bytes */
+extern int	mulberry_max_gap;	/* sequences */
+extern int	mulberry_max_batch_calls;
+extern int	mulberry_max_batch_packets;
+extern int	mulberry_grace_period;	/* ms */
+extern int	mulberry_idle_call_timeout; /* s, 0 = never */
+extern int	mulberry_partitions_ahead;	/* days */
+extern char *mulberry_retention;	/* interval as text, '' = keep for ever */
+
+/* events */
+extern int	mulberry_event_interval;	/* ms */
+extern int	mulberry_event_ring_size;	/* entries, a database */
+
+/* workers */
+extern char *mulberry_databases;	/* comma-separated names */
+extern int	mulberry_max_databases; /* slots in shared memory */
+extern int	mulberry_workers;	/* a database */
+extern char *mulberry_worker_role;	/* '' = the extension's owner */
+extern int	mulberry_http_concurrency;	/* transfers at once, a worker */
+extern int	mulberry_http_timeout;	/* s, one attempt */
+extern int	mulberry_max_response_size; /* bytes */
+extern int	mulberry_lease_time;	/* s */
+extern int	mulberry_maintenance_interval;	/* s */
+extern int	mulberry_ai_max_attempts;
+extern int	mulberry_ai_retry_delay;	/* ms, doubles each time */
+
+/* secrets */
+extern char *mulberry_secret_key_file;
+
+extern void mulberry_define_gucs(void);
+
+#endif							/* MULBERRY_GUC_H */

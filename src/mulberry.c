@@ -1,0 +1,22 @@
+/*
+ * mulberry.c
+ *	  Entry point of the extension.  _PG_init only sets things up: settings,
+ *	  shared memory and the launcher when preloaded, transaction callbacks.
+ *	  No subject's logic lives here.
+ */
+#include "compat.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "guc.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+void
+_PG_init(void)
+{
+	mulberry_define_gucs();
+}
