@@ -54,17 +54,17 @@ extern mb_status mb_audio_sample_count(mb_encoding encoding, size_t n_bytes, siz
  * mb_audio_sample_count() tells.  Errors as there; then nothing is written.
  * bytes needs no alignment and must not overlap out.
  */
-extern mb_status mb_audio_decode(mb_encoding encoding, const uint8_t *bytes, size_t n_bytes,
-								 int16_t *out);
+extern mb_status
+mb_audio_decode(mb_encoding encoding, const uint8_t *bytes, size_t n_bytes, int16_t *out);
 
 /*
  * Encodes n_samples into out, which holds n_samples * mb_encoding_sample_size()
  * bytes.  MB_ERR_ENCODING for a value that is no encoding.  No overlap.
  */
-extern mb_status mb_audio_encode(mb_encoding encoding, const int16_t *samples, size_t n_samples,
-								 uint8_t *out);
+extern mb_status
+mb_audio_encode(mb_encoding encoding, const int16_t *samples, size_t n_samples, uint8_t *out);
 
 /* Fills n_samples of raw audio with digital silence; errors as above. */
 extern mb_status mb_audio_silence(mb_encoding encoding, size_t n_samples, uint8_t *out);
 
-#endif							/* MB_G711_H */
+#endif /* MB_G711_H */

@@ -45,8 +45,8 @@ extern size_t mb_resampler_size(int from_rate, int to_rate);
  * to it.  Designs the filter, which takes up to some milliseconds for the ratios
  * that involve 44.1 kHz.  MB_ERR_RATE, MB_ERR_SPACE.
  */
-extern mb_status mb_resampler_init(mb_resampler **resampler, void *memory, size_t size,
-								   int from_rate, int to_rate);
+extern mb_status
+mb_resampler_init(mb_resampler **resampler, void *memory, size_t size, int from_rate, int to_rate);
 
 /* Forgets the signal, keeps the filter. */
 extern void mb_resampler_reset(mb_resampler *resampler);
@@ -73,4 +73,4 @@ extern double mb_resampler_latency(const mb_resampler *resampler);
 /* Samples that n samples become: ceil(n * to_rate / from_rate). */
 extern uint64_t mb_resample_length(uint64_t n, int from_rate, int to_rate);
 
-#endif							/* MB_RESAMPLE_H */
+#endif /* MB_RESAMPLE_H */

@@ -30,11 +30,11 @@
 
 typedef enum mb_wav_format
 {
-	MB_WAV_U8,					/* PCM, 8 bits, unsigned */
+	MB_WAV_U8, /* PCM, 8 bits, unsigned */
 	MB_WAV_S16,
 	MB_WAV_S24,
 	MB_WAV_S32,
-	MB_WAV_FLOAT32,				/* full scale ±1.0 */
+	MB_WAV_FLOAT32, /* full scale ±1.0 */
 	MB_WAV_FLOAT64,
 	MB_WAV_MULAW,
 	MB_WAV_ALAW
@@ -45,12 +45,12 @@ typedef struct mb_wav_info
 	mb_wav_format format;
 	int channels;
 	int sample_rate;
-	int sample_size;			/* bytes of one sample of one channel */
-	size_t frames;				/* whole frames (a sample of each channel) present */
-	const uint8_t *data;		/* first frame, inside the caller's buffer */
-	uint64_t stated_bytes;		/* size the data chunk claims */
-	bool streamed;				/* size not known when it was written; all the rest is data */
-	bool partial_frame;			/* the data end within a frame, which is left out */
+	int sample_size;	   /* bytes of one sample of one channel */
+	size_t frames;		   /* whole frames (a sample of each channel) present */
+	const uint8_t *data;   /* first frame, inside the caller's buffer */
+	uint64_t stated_bytes; /* size the data chunk claims */
+	bool streamed;		   /* size not known when it was written; all the rest is data */
+	bool partial_frame;	   /* the data end within a frame, which is left out */
 } mb_wav_info;
 
 /*
@@ -92,8 +92,8 @@ extern size_t mb_wav_header_size(mb_encoding encoding);
  * Bytes of a whole file, with header and the pad byte (0) that follows data of odd
  * length.  MB_ERR_RANGE when it does not fit a RIFF (4 GB) or an argument is out of range.
  */
-extern mb_status mb_wav_file_size(mb_encoding encoding, int channels, uint64_t frames,
-								  uint64_t *size);
+extern mb_status
+mb_wav_file_size(mb_encoding encoding, int channels, uint64_t frames, uint64_t *size);
 
 /*
  * Writes the header of a file with that many frames.  The caller appends the
@@ -103,4 +103,4 @@ extern mb_status mb_wav_file_size(mb_encoding encoding, int channels, uint64_t f
 extern mb_status mb_wav_write_header(uint8_t *buffer, size_t capacity, mb_encoding encoding,
 									 int channels, int sample_rate, uint64_t frames);
 
-#endif							/* MB_WAV_H */
+#endif /* MB_WAV_H */

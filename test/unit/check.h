@@ -75,8 +75,8 @@ CHECK_UNUSED static bool
 check_range_at(const char *file, int line, const char *what, double got, double low, double high)
 {
 	/* written so that a NaN fails */
-	return check_report(got >= low && got <= high, file, line,
-						"%s is %.9g, expected %.9g to %.9g", what, got, low, high);
+	return check_report(got >= low && got <= high, file, line, "%s is %.9g, expected %.9g to %.9g",
+						what, got, low, high);
 }
 
 CHECK_UNUSED static bool
@@ -106,14 +106,14 @@ check_bytes_at(const char *file, int line, const char *what, const void *got, co
 #define check(condition) check_report((condition), __FILE__, __LINE__, "not true: %s", #condition)
 
 /* integers (and enums, booleans) are equal */
-#define check_int(got, want) \
+#define check_int(got, want)                                                                       \
 	check_int_at(__FILE__, __LINE__, #got, (int64_t) (got), (int64_t) (want))
 
 /* low <= got <= high */
 #define check_range(got, low, high) check_range_at(__FILE__, __LINE__, #got, (got), (low), (high))
 
 /* |got - want| <= tolerance */
-#define check_near(got, want, tolerance) \
+#define check_near(got, want, tolerance)                                                           \
 	check_range_at(__FILE__, __LINE__, #got, (got), (want) - (tolerance), (want) + (tolerance))
 
 /* NUL-terminated strings are equal */
@@ -123,19 +123,19 @@ check_bytes_at(const char *file, int line, const char *what, const void *got, co
 #define check_bytes(got, want, n) check_bytes_at(__FILE__, __LINE__, #got, (got), (want), (n))
 
 /* like check(), and leaves the test function when it fails */
-#define REQUIRE(condition) \
-	do \
-	{ \
-		if (!check(condition)) \
-			return; \
+#define REQUIRE(condition)                                                                         \
+	do                                                                                             \
+	{                                                                                              \
+		if (!check(condition))                                                                     \
+			return;                                                                                \
 	} while (0)
 
 /* Leaves the running test as skipped, e.g. because a peer is not installed. */
-#define check_skip(reason) \
-	do \
-	{ \
-		check_skip_reason = (reason); \
-		return; \
+#define check_skip(reason)                                                                         \
+	do                                                                                             \
+	{                                                                                              \
+		check_skip_reason = (reason);                                                              \
+		return;                                                                                    \
 	} while (0)
 
 /* Adds a remark to the output, for figures that a reader wants to see. */
@@ -227,4 +227,4 @@ check_random_normal(check_random *random)
 	return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
 }
 
-#endif							/* CHECK_H */
+#endif /* CHECK_H */
