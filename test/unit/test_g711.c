@@ -103,8 +103,8 @@ error_is_at_most_half_a_step(void)
 		int mulaw = mb_mulaw_decode(mb_mulaw_encode((int16_t) sample));
 		int alaw = mb_alaw_decode(mb_alaw_encode((int16_t) sample));
 
-		/* a mu-law segment begins at (132 << k) - 132 and has steps of 8 << k */
-		check_range(abs(mulaw - sample), 0, (magnitude + 132) / 33.0);
+		/* a mu-law segment begins at (128 << k) - 132 and has steps of 8 << k */
+		check_range(abs(mulaw - sample), 0, (magnitude + 132) / 32.0);
 		/* an A-law segment begins at 256 << k and has steps of 16 << k */
 		check_range(abs(alaw - sample), 0, magnitude < 256 ? 8 : magnitude / 32.0);
 	}
