@@ -16,8 +16,8 @@
  * mb_resampler_latency().  The result does not depend on how the input is cut
  * into pieces.  Values beyond 16 bits saturate.
  *
- * Nothing is allocated.  A state may be moved only before mb_resampler_init(), and
- * used by one thread at a time.
+ * Nothing is allocated.  A state is flat: copied as bytes to memory of the same
+ * alignment, it goes on there.  One thread at a time.
  */
 #ifndef MB_RESAMPLE_H
 #define MB_RESAMPLE_H
