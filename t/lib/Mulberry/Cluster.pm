@@ -1,0 +1,82 @@
+# A PostgreSQL cluster with Mulberry, for the TAP tests: preloaded with workers
+# for the database "postgres", or not.  What every test would otherwise write
+# again; the subjects of the tests do not belong here.
+package Mulberry::Cluster;
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Exporter 'import';
+our @EXPORT = qw(mulberry_cluster wait_for_workers new_call backend_pid);
+
+# A running cluster with the extension created.
+#	preload		=> 0 leaves shared_preload_libraries alone (default 1)
+#	conf		=> more lines for postgresql.conf
+#	extension	=> 0 does not create the extension (default 1)
+#	init		=> arguments of init(), e.g. [allows_streaming => 1]
+sub mulberry_cluster
+{
+    my ($name, %option) = @_;
+    my $node = PostgreSQL::Test::Cluster->new($name);
+    my $preload = $option{preload} // 1;
+
+    $node->init(@{ $option{init} // [] });
+    $node->append_conf('postgresql.conf', <<"CONF");
+max_worker_processes = 20
+log_min_messages = info
+@{[ $preload ? "shared_preload_libraries = 'mulberry'\nmulberry.databases = 'postgres'" : '' ]}
+@{[ $option{conf} // '' ]}
+CONF
+    $node->start;
+    if ($option{extension} // 1)
+    {
+        $node->safe_psql('postgres', 'CREATE EXTENSION mulberry CASCADE');
+        wait_for_workers($node) if $preload;
+    }
+    return $node;
+}
+
+# Waits until the notifier and the workers of a database live.
+sub wait_for_workers
+{
+    my ($node, $database, $workers) = @_;
+    $database //= 'postgres';
+    $workers //= $node->safe_psql($database, 'SHOW mulberry.workers');
+    $node->poll_query_until($database, <<"SQL") or die "no workers in \"$database\"";
+SELECT count(*) FILTER (WHERE backend_type = 'mulberry notifier') = 1
+   AND count(*) FILTER (WHERE backend_type = 'mulberry worker') = $workers
+  FROM pg_stat_activity WHERE datname = '$database'
+SQL
+    return;
+}
+
+# Pid of one background process by its type, e.g. 'mulberry worker'.
+sub backend_pid
+{
+    my ($node, $type, $database) = @_;
+    $database //= 'postgres';
+    return $node->safe_psql($database,
+        "SELECT pid FROM pg_stat_activity WHERE backend_type = '$type' AND datname = '$database' LIMIT 1");
+}
+
+# A text call with the given packets, completed.
+sub new_call
+{
+    my ($node, $call_id, @packets) = @_;
+    my $sql = '';
+    my $total = scalar @packets;
+    for my $sequence (0 .. $#packets)
+    {
+        next unless defined $packets[$sequence];
+        $sql .= "SELECT mulberry.ingest_packet('$call_id', $sequence, convert_to(\$t\$$packets[$sequence]\$t\$, 'UTF8'), NULL, 'text');\n";
+    }
+    $sql .= "SELECT mulberry.complete_call('$call_id', $total);\n";
+    $node->safe_psql('postgres', $sql);
+    return;
+}
+
+1;
