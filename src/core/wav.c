@@ -31,7 +31,7 @@
 #define FACT_SIZE 4
 
 /* From this size on, a data chunk that the buffer does not hold was streamed. */
-#define STREAMED_SIZE 0x7FFFF000u
+#define STREAMED_SIZE 0x7FFF0000u
 
 static uint16_t
 get_u16(const uint8_t *p)

@@ -63,9 +63,10 @@ typedef struct mb_wav_info
  *	MB_ERR_FORMAT		no RIFF WAVE, a chunk that runs past the end, fields that contradict each other
  *	MB_ERR_UNSUPPORTED	well formed, but another codec, width, byte order, or too many channels
  *
- * A data size of 0xFFFFFFFF, or one from 0x7FFFF000 that the buffer does not hold
- * (sox and espeak-ng write those to pipes), or 0 in a RIFF that
- * ends there although bytes follow, marks a streamed file: no error, everything to the end is data.
+ * Sizes that a writer to a pipe puts there mark a streamed file, of which everything
+ * to the end is data, without an error: a data size of 0x7FFF0000 or more that the
+ * buffer does not hold (ffmpeg writes 0xFFFFFFFF, sox and espeak-ng the whole frames
+ * in 0x7FFFF000), or 0 in a RIFF that ends there or behind the buffer although bytes follow.
  * The size in the RIFF header is otherwise not trusted for anything.
  */
 extern mb_status mb_wav_read(const uint8_t *bytes, size_t n, mb_wav_info *info);

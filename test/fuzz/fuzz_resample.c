@@ -1,0 +1,122 @@
+/*
+ * fuzz_resample.c
+ *	  Resampling between any two rates: the output is the same however the input is
+ *	  cut, has the stated length, and never exceeds the bound that sizes buffers.
+ *
+ * The first two bytes choose the rates, the third seeds the cutting, the rest is
+ * audio.
+ *
+ * Fuzz with: -max_len=1024
+ */
+#include "resample.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const int rates[] = { 8000, 16000, 44100, 48000, 22050 };
+
+/* Designed once for each pair: the design costs more than all the rest. */
+static mb_resampler *
+resampler_for(int from, int to)
+{
+	static mb_resampler *made[5][5];
+
+	if (made[from][to] == NULL)
+	{
+		size_t size = mb_resampler_size(rates[from], rates[to]);
+		void *memory;
+
+		if (size == 0)
+		{
+			/* only for the rate that is not supported */
+			if (from != 4 && to != 4)
+				abort();
+			return NULL;
+		}
+		memory = aligned_alloc(16, (size + 15) / 16 * 16);
+		if (mb_resampler_init(&made[from][to], memory, size, rates[from], rates[to]) != MB_OK)
+			abort();
+	}
+	return made[from][to];
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	mb_resampler *r;
+	int from;
+	int to;
+	uint32_t cut;
+	size_t n;
+	size_t expected;
+	size_t got;
+	size_t position = 0;
+	size_t n_cut = 0;
+	int16_t *in;
+	int16_t *whole;
+	int16_t *pieces;
+	int16_t *buffer;
+
+	if (size < 3)
+		return 0;
+	from = data[0] % 5;
+	to = data[1] % 5;
+	cut = data[2];
+	data += 3;
+	n = (size - 3) / 2;
+	r = resampler_for(from, to);
+	if (r == NULL)
+		return 0;
+
+	in = malloc(n * sizeof(int16_t) + 1);
+	memcpy(in, data, n * sizeof(int16_t));
+	expected = (size_t) mb_resample_length(n, rates[from], rates[to]);
+	whole = malloc(expected * sizeof(int16_t) + 1);
+	pieces = malloc(expected * sizeof(int16_t) + 1);
+
+	buffer = malloc(mb_resampler_output_bound(r, n) * sizeof(int16_t) + 1);
+	got = mb_resampler_feed(r, in, n, buffer);
+	if (got > expected)
+		abort();
+	memcpy(whole, buffer, got * sizeof(int16_t));
+	free(buffer);
+	buffer = malloc(mb_resampler_output_bound(r, 0) * sizeof(int16_t) + 1);
+	n_cut = mb_resampler_flush(r, buffer);
+	if (got + n_cut != expected)
+		abort();
+	memcpy(whole + got, buffer, n_cut * sizeof(int16_t));
+	free(buffer);
+
+	n_cut = 0;
+	while (position < n)
+	{
+		size_t piece;
+
+		cut = cut * 1103515245u + 12345u;
+		piece = (cut >> 16) % 64;
+		if (piece > n - position)
+			piece = n - position;
+		buffer = malloc(mb_resampler_output_bound(r, piece) * sizeof(int16_t) + 1);
+		got = mb_resampler_feed(r, in + position, piece, buffer);
+		if (n_cut + got > expected)
+			abort();
+		memcpy(pieces + n_cut, buffer, got * sizeof(int16_t));
+		free(buffer);
+		n_cut += got;
+		position += piece;
+	}
+	buffer = malloc(mb_resampler_output_bound(r, 0) * sizeof(int16_t) + 1);
+	got = mb_resampler_flush(r, buffer);
+	if (n_cut + got != expected)
+		abort();
+	memcpy(pieces + n_cut, buffer, got * sizeof(int16_t));
+	free(buffer);
+	if (expected > 0 && memcmp(whole, pieces, expected * sizeof(int16_t)) != 0)
+		abort();
+	free(in);
+	free(whole);
+	free(pieces);
+	return 0;
+}
