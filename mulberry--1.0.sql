@@ -127,6 +127,175 @@ COMMENT ON COLUMN events.seq IS 'number within the tenant, without gaps; null un
 -- jobs and endpoints: begin
 -- ---------------------------------------------------------------------------
 
+CREATE SEQUENCE endpoint_id;
+COMMENT ON SEQUENCE endpoint_id IS 'endpoints.id';
+SELECT pg_catalog.pg_extension_config_dump('endpoint_id', '');
+
+CREATE TABLE endpoints (
+    id              bigint PRIMARY KEY DEFAULT nextval('endpoint_id'),
+    tenant          uuid REFERENCES tenants (id),
+    name            text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
+    kind            text NOT NULL CHECK (kind IN ('openai', 'json')),
+    base_url        text NOT NULL,
+    purpose         text CHECK (purpose IN ('transcription', 'chat')),
+    model           text,
+    options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
+    secret          text,
+    timeout         interval CHECK (timeout BETWEEN '100 ms' AND '1 hour'),
+    max_concurrency integer CHECK (max_concurrency > 0),
+    allow_http      boolean NOT NULL DEFAULT false,
+    allow_private   boolean NOT NULL DEFAULT false,
+    enabled         boolean NOT NULL DEFAULT true,
+    seeded          boolean NOT NULL DEFAULT false,
+    updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE NULLS NOT DISTINCT (tenant, name),
+    CHECK (kind = 'openai' OR purpose IS DISTINCT FROM 'chat')
+);
+CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT DISTINCT
+    WHERE purpose IS NOT NULL;
+COMMENT ON TABLE endpoints IS 'services that workers may talk to; jobs name one of these rows, never a URL';
+COMMENT ON COLUMN endpoints.tenant IS 'whose it is; null: serves every tenant that has none of its own for the purpose';
+COMMENT ON COLUMN endpoints.kind IS 'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer)';
+COMMENT ON COLUMN endpoints.purpose IS 'what it serves unless a job names another; null: only jobs that name it';
+COMMENT ON COLUMN endpoints.secret IS 'name of the secret that is sent as bearer token; of the endpoint''s tenant, for an endpoint of all tenants the job''s tenant''s own or else that of tenant "default"';
+COMMENT ON COLUMN endpoints.timeout IS 'longest duration of one attempt; null: mulberry.http_timeout';
+COMMENT ON COLUMN endpoints.max_concurrency IS 'requests under way at once, all workers of the database together; null: no limit';
+COMMENT ON COLUMN endpoints.enabled IS 'false: its jobs wait';
+COMMENT ON COLUMN endpoints.seeded IS 'true: as the install script made it, so that dumps leave it out';
+ALTER TABLE endpoints ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('endpoints', 'WHERE NOT seeded');
+
+-- The speech engine that comes with Mulberry, on the same host.  It is an
+-- ordinary row: set_endpoint() changes it, and then dumps carry it.
+INSERT INTO endpoints (tenant, name, kind, base_url, purpose, model, allow_http, allow_private, seeded)
+VALUES (NULL, 'mulberry-speech', 'openai', 'http://127.0.0.1:8771/v1', 'transcription',
+        'pocketsphinx-en-us', true, true, true);
+
+CREATE FUNCTION replace_seeded_endpoint() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    IF NOT new.seeded THEN
+        DELETE FROM mulberry.endpoints e
+         WHERE e.seeded AND e.tenant IS NOT DISTINCT FROM new.tenant
+           AND (e.name = new.name OR e.purpose = new.purpose);
+    END IF;
+    RETURN new;
+END
+$$;
+COMMENT ON FUNCTION replace_seeded_endpoint() IS 'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump as well';
+CREATE TRIGGER replace_seeded BEFORE INSERT ON endpoints
+    FOR EACH ROW EXECUTE FUNCTION replace_seeded_endpoint();
+
+-- A job that is queued, or runs under a lease.  Finished jobs move to
+-- job_history in the transaction that finishes them, so that this table and its
+-- claim index stay small.
+CREATE SEQUENCE job_id;
+COMMENT ON SEQUENCE job_id IS 'job_queue.id';
+SELECT pg_catalog.pg_extension_config_dump('job_id', '');
+
+CREATE TABLE job_queue (
+    id           bigint PRIMARY KEY DEFAULT nextval('job_id'),
+    kind         text NOT NULL CHECK (kind IN ('transcribe', 'sentiment')),
+    tenant       uuid NOT NULL REFERENCES tenants (id),
+    call         bigint,
+    endpoint     text,
+    route        bigint,
+    payload      jsonb,
+    state        text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running')),
+    run_at       timestamptz NOT NULL,
+    attempts     integer NOT NULL DEFAULT 0,
+    deferrals    integer NOT NULL DEFAULT 0,
+    max_attempts integer NOT NULL CHECK (max_attempts > 0),
+    lease_token  bigint NOT NULL DEFAULT 0,
+    worker       integer,
+    last_error   text,
+    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at   timestamptz
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 200,
+        autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX job_queue_claim ON job_queue (route, run_at);
+CREATE INDEX job_queue_call ON job_queue (call);
+COMMENT ON TABLE job_queue IS 'work that is not finished: queued, or running under a lease';
+COMMENT ON COLUMN job_queue.endpoint IS 'name of the endpoint that must serve it; null: the one of the tenant for the kind''s purpose';
+COMMENT ON COLUMN job_queue.route IS 'endpoints.id that endpoint, tenant and kind resolve to; 0: needs no endpoint; null: none is configured, the job waits';
+COMMENT ON COLUMN job_queue.run_at IS 'when a worker may claim it: its due time or, while it runs, the end of the lease';
+COMMENT ON COLUMN job_queue.attempts IS 'attempts begun that count against max_attempts';
+COMMENT ON COLUMN job_queue.deferrals IS 'attempts that did not count: the endpoint asked to come back later or could not be reached, or the worker was stopped';
+COMMENT ON COLUMN job_queue.lease_token IS 'fencing token: grows with each claim; a result is taken only with the token of the last claim';
+COMMENT ON COLUMN job_queue.worker IS 'pid of the process that holds the lease';
+ALTER TABLE job_queue ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('job_queue', '');
+
+CREATE TABLE job_history (
+    id           bigint PRIMARY KEY,
+    kind         text NOT NULL,
+    tenant       uuid NOT NULL REFERENCES tenants (id),
+    call         bigint,
+    endpoint     text,
+    payload      jsonb,
+    state        text NOT NULL CHECK (state IN ('done', 'dead', 'cancelled')),
+    attempts     integer NOT NULL,
+    deferrals    integer NOT NULL,
+    max_attempts integer NOT NULL,
+    lease_token  bigint NOT NULL,
+    last_error   text,
+    created_at   timestamptz NOT NULL,
+    started_at   timestamptz,
+    finished_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX job_history_finished ON job_history (finished_at);
+CREATE INDEX job_history_call ON job_history (call);
+CREATE INDEX job_history_dead ON job_history (finished_at) WHERE state = 'dead';
+COMMENT ON TABLE job_history IS 'finished jobs: done, dead (given up; retry_job() queues it again) or cancelled';
+COMMENT ON COLUMN job_history.payload IS 'kept for dead jobs, which may be tried again';
+ALTER TABLE job_history ENABLE ROW LEVEL SECURITY;
+SELECT pg_catalog.pg_extension_config_dump('job_history', '');
+
+CREATE FUNCTION job_purpose(kind text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE kind WHEN 'transcribe' THEN 'transcription' WHEN 'sentiment' THEN 'chat' END;
+COMMENT ON FUNCTION job_purpose(text) IS 'purpose of the endpoints that serve a kind of job';
+
+CREATE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT e.id
+      FROM mulberry.endpoints e
+     WHERE (e.tenant = $1 OR e.tenant IS NULL)
+       AND CASE WHEN $3 IS NULL THEN e.purpose = $2 ELSE e.name = $3 END
+     ORDER BY e.tenant NULLS LAST
+     LIMIT 1
+$$;
+COMMENT ON FUNCTION endpoint_for(uuid, text, text) IS 'id of the endpoint that serves a tenant: by name, or by purpose; the tenant''s own before one of all tenants; null: there is none';
+
+CREATE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    found_id bigint := mulberry.endpoint_for(tenant, mulberry.job_purpose(kind), endpoint);
+BEGIN
+    -- The transcript of a text call is its text: only a service of kind json wants to see it.
+    IF kind = 'transcribe'
+       AND EXISTS (SELECT FROM mulberry.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
+       AND NOT EXISTS (SELECT FROM mulberry.endpoints e WHERE e.id = found_id AND e.kind = 'json')
+    THEN
+        RETURN 0;
+    END IF;
+    RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION job_route(text, uuid, bigint, text) IS 'job_queue.route of a job: id of the endpoint that serves it, 0 when it needs none, null when there is none';
+
+CREATE FUNCTION enqueue_job(kind text, tenant uuid, call bigint DEFAULT NULL, endpoint text DEFAULT NULL,
+                            payload jsonb DEFAULT NULL, run_at timestamptz DEFAULT NULL)
+RETURNS bigint
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'mulberry_sql_enqueue_job';
+COMMENT ON FUNCTION enqueue_job(text, uuid, bigint, text, jsonb, timestamptz) IS 'puts a job into the queue and wakes the workers after commit; run_at null: now; returns its id (internal)';
+
 -- jobs and endpoints: end
 
 -- ---------------------------------------------------------------------------

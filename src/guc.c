@@ -7,6 +7,7 @@
 
 #include <limits.h>
 
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 #include "guc.h"
@@ -42,6 +43,13 @@ char	   *mulberry_secret_key_file;
 void
 mulberry_define_gucs(void)
 {
+	/*
+	 * What sizes shared memory cannot change after the start.  Without
+	 * preloading there is no shared memory to size, and the server refuses
+	 * to define such a setting then.
+	 */
+	GucContext	at_start = process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
+
 	DefineCustomIntVariable("mulberry.ai_max_attempts",
 							"How often an AI job is tried before it is dead.",
 							NULL,
@@ -74,7 +82,7 @@ mulberry_define_gucs(void)
 							NULL,
 							&mulberry_event_ring_size,
 							4096, 64, 1048576,
-							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+							at_start, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mulberry.grace_period",
 							"How long late packets are still taken after complete_call().",
@@ -137,7 +145,7 @@ mulberry_define_gucs(void)
 							NULL,
 							&mulberry_max_databases,
 							4, 1, 64,
-							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+							at_start, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mulberry.max_gap",
 							"How far a packet's sequence may lie beyond the next expected one.",
