@@ -107,19 +107,31 @@ SELECT pg_catalog.pg_extension_config_dump('packets', '');
 -- events: begin
 -- ---------------------------------------------------------------------------
 
+-- seq is given after commit by number_events().  id respects causality: who
+-- begins after an event was committed gets a larger one.
 CREATE TABLE events (
     id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant     uuid NOT NULL REFERENCES tenants (id),
-    seq        bigint,
-    event      text NOT NULL,
+    seq        bigint CHECK (seq > 0),
+    event      text COLLATE "C" NOT NULL CHECK (octet_length(event) BETWEEN 1 AND 63),
     call       bigint,
-    call_id    text,
-    payload    jsonb NOT NULL,
+    call_id    text COLLATE "C",
+    payload    jsonb NOT NULL CHECK (jsonb_typeof(payload) = 'object'),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE (tenant, seq)
 );
+CREATE INDEX events_unnumbered ON events (id) WHERE seq IS NULL;
 COMMENT ON TABLE events IS 'events worth keeping, written by the transaction that causes them and numbered after its commit';
 COMMENT ON COLUMN events.seq IS 'number within the tenant, without gaps; null until number_events() has seen the row';
+COMMENT ON COLUMN events.payload IS 'fields of the message beside event, call_id, seq and prev';
+SELECT pg_catalog.pg_extension_config_dump('events', '');
+SELECT pg_catalog.pg_extension_config_dump('events_id_seq', '');
+
+CREATE FUNCTION emit_event(tenant uuid, event text, call bigint, call_id text, payload jsonb) RETURNS void
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    AS 'MODULE_PATHNAME', 'mulberry_emit_event';
+COMMENT ON FUNCTION emit_event(uuid, text, bigint, text, jsonb) IS
+    'internal: stores an event in the current transaction; call and call_id may be null';
 
 -- events: end
 

@@ -14,8 +14,9 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
-#define MULBERRY_MAX_CALL_ID 128	/* bytes, without NUL */
-#define MULBERRY_MAX_RANGES 100 /* missing ranges that an answer or event carries */
+#define MULBERRY_MAX_CALL_ID 128   /* bytes, without NUL */
+#define MULBERRY_MAX_EVENT_NAME 63 /* bytes, without NUL */
+#define MULBERRY_MAX_RANGES 100	   /* missing ranges that an answer or event carries */
 
 typedef enum mulberry_packet_event
 {
@@ -27,21 +28,21 @@ typedef enum mulberry_packet_event
 /* A range of missing sequences, both ends included. */
 typedef struct mulberry_range
 {
-	int32		first;
-	int32		last;
+	int32 first;
+	int32 last;
 } mulberry_range;
 
 /* What one packet did, as its answer and its event report it. */
 typedef struct mulberry_packet_report
 {
 	mulberry_packet_event kind;
-	pg_uuid_t	tenant;
-	int64		call;			/* calls.id, 0 when the call does not exist */
-	const char *call_id;		/* NUL-terminated, at most MULBERRY_MAX_CALL_ID */
-	int32		sequence;
-	int64		total_received;
-	int64		missing_count;
-	int			nranges;		/* 0..MULBERRY_MAX_RANGES, the first ones */
+	pg_uuid_t tenant;
+	int64 call;			 /* calls.id, 0 when the call does not exist */
+	const char *call_id; /* NUL-terminated, at most MULBERRY_MAX_CALL_ID */
+	int32 sequence;
+	int64 total_received;
+	int64 missing_count;
+	int nranges; /* 0..MULBERRY_MAX_RANGES, the first ones */
 	const mulberry_range *ranges;
 } mulberry_packet_report;
 
@@ -58,8 +59,8 @@ extern void mulberry_report_packet(const mulberry_packet_report *report);
  * call 0 and call_id NULL for an event that is about no call.  The caller needs
  * no rights on the table.
  */
-extern void mulberry_store_event(const pg_uuid_t *tenant, const char *event,
-								 int64 call, const char *call_id, Jsonb *payload);
+extern void mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call,
+								 const char *call_id, Jsonb *payload);
 
 /* After commit: wakes the workers of this database, because a job is due. */
 extern void mulberry_wake_workers_at_commit(void);
@@ -71,4 +72,4 @@ extern void mulberry_wake_workers_at_commit(void);
  */
 extern void mulberry_require_durable_commit(void);
 
-#endif							/* MULBERRY_EVENTS_H */
+#endif /* MULBERRY_EVENTS_H */

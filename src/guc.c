@@ -197,7 +197,7 @@ mulberry_define_gucs(void)
 							"Workers of each database.",
 							NULL,
 							&mulberry_workers,
-							1, 0, 32,
+							1, 0, MULBERRY_MAX_WORKERS,
 							PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("mulberry");

@@ -22,9 +22,11 @@ extern int	mulberry_event_interval;	/* ms */
 extern int	mulberry_event_ring_size;	/* entries, a database */
 
 /* workers */
+#define MULBERRY_MAX_WORKERS 32	/* of one database; shared memory has places for them */
+
 extern char *mulberry_databases;	/* comma-separated names */
 extern int	mulberry_max_databases; /* slots in shared memory */
-extern int	mulberry_workers;	/* a database */
+extern int	mulberry_workers;	/* a database, at most MULBERRY_MAX_WORKERS */
 extern char *mulberry_worker_role;	/* '' = the extension's owner */
 extern int	mulberry_http_concurrency;	/* transfers at once, a worker */
 extern int	mulberry_http_timeout;	/* s, one attempt */

@@ -10,6 +10,8 @@
 #include "miscadmin.h"
 
 #include "guc.h"
+#include "shared_state.h"
+#include "xact.h"
 
 PG_MODULE_MAGIC;
 
@@ -19,4 +21,6 @@ void
 _PG_init(void)
 {
 	mulberry_define_gucs();
+	mulberry_xact_init();
+	mulberry_shared_state_init();
 }
