@@ -124,7 +124,7 @@ xact_callback(XactEvent event, void *arg)
 static void
 wait_for_standbys(void)
 {
-	if (max_wal_senders == 0 || !SyncStandbysDefined() ||
+	if (max_wal_senders == 0 || SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0' ||
 		synchronous_commit >= SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
 		return;
 	(void) set_config_option("synchronous_commit", "on",
