@@ -20,24 +20,399 @@
 -- tenants and access: begin
 -- ---------------------------------------------------------------------------
 
+-- Whoever may create objects in the schema, or has put some there before us,
+-- could capture what SECURITY DEFINER functions call.
+DO $$
+DECLARE
+    home    oid := 'mulberry'::pg_catalog.regnamespace;
+    problem text;
+BEGIN
+    SELECT CASE
+               WHEN n.nspowner <> CURRENT_USER::pg_catalog.regrole AND NOT o.rolsuper
+                   THEN pg_catalog.format('it belongs to "%s"', o.rolname)
+               WHEN EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) a
+                             WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
+                   THEN 'others have CREATE on it'
+               WHEN EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = home)
+                   OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace = home)
+                   OR EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprnamespace = home)
+                   OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace = home)
+                   THEN 'it is not empty'
+           END
+      INTO problem
+      FROM pg_catalog.pg_namespace n
+      JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner
+     WHERE n.oid = home;
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'schema "mulberry" cannot be used: %', problem
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Drop or rename the schema; CREATE EXTENSION makes its own.';
+    END IF;
+END
+$$;
+
+-- Functions of this section that ask who the user is are PARALLEL RESTRICTED:
+-- what narrows a session's rights lives in the memory of its leader.
+
+CREATE FUNCTION access_names() RETURNS text[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_access_names';
+COMMENT ON FUNCTION access_names() IS 'the accesses that grant_access() can give';
+
+CREATE FUNCTION access_includes(access text) RETURNS text[]
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_access_includes';
+COMMENT ON FUNCTION access_includes(text) IS 'the accesses that holding one access means, itself among them';
+
 CREATE TABLE tenants (
     id                  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    name                text NOT NULL UNIQUE
+    name                text COLLATE "C" NOT NULL UNIQUE
                         CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
-    default_encoding    text NOT NULL DEFAULT 's16le'
+    default_encoding    text COLLATE "C" NOT NULL DEFAULT 's16le'
                         CHECK (default_encoding IN ('mulaw', 'alaw', 's16le', 'text')),
     default_sample_rate integer NOT NULL DEFAULT 16000
                         CHECK (default_sample_rate IN (8000, 16000, 44100, 48000)),
     retention           interval CHECK (retention > '0'),
     created_at          timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+-- access.c reads columns by position: add new ones at the end
 COMMENT ON TABLE tenants IS 'who owns calls, endpoints and secrets; "default" exists from the start';
+COMMENT ON COLUMN tenants.id IS 'never shown to users, who name tenants';
 COMMENT ON COLUMN tenants.retention IS 'how long finished calls are kept; null: mulberry.retention';
 
 -- The default tenant's id is a constant, so that dumps restore onto it.
 INSERT INTO tenants (id, name) VALUES ('6d756c62-6572-7279-8000-000000000001', 'default');
-SELECT pg_catalog.pg_extension_config_dump('tenants',
-    'WHERE id <> ''6d756c62-6572-7279-8000-000000000001''');
+SELECT pg_catalog.pg_extension_config_dump('tenants', '');
+
+CREATE TABLE members (
+    role       regrole NOT NULL,
+    access     text COLLATE "C" NOT NULL CHECK (access = ANY (mulberry.access_names())),
+    tenant     uuid REFERENCES tenants (id) ON DELETE CASCADE,
+    granted_by name NOT NULL,
+    granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE NULLS NOT DISTINCT (role, access, tenant),
+    CONSTRAINT members_worker_serves_all CHECK (access <> 'worker' OR tenant IS NULL)
+);
+-- access.c reads columns by position: add new ones at the end
+COMMENT ON TABLE members IS 'which role has which access to which tenant; written by grant_access() and revoke_access() only';
+COMMENT ON COLUMN members.tenant IS 'null: all tenants, those to come as well';
+COMMENT ON COLUMN members.granted_by IS 'the role that called grant_access(), by its name then';
+-- a role that has been dropped has no name to restore it by
+SELECT pg_catalog.pg_extension_config_dump('members',
+    'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = role)');
+
+CREATE FUNCTION access_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_access_changed';
+COMMENT ON FUNCTION access_changed() IS 'makes every session read members and tenants again';
+
+CREATE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tenants
+    FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
+CREATE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON members
+    FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
+
+CREATE FUNCTION current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_current_tenants';
+COMMENT ON FUNCTION current_tenants(text[]) IS
+    'the tenants to which the current role has one of these accesses, or any access when none is named; SET ROLE is followed, SECURITY DEFINER is not';
+
+CREATE FUNCTION held_access(tenant uuid) RETURNS text[]
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_held_access';
+COMMENT ON FUNCTION held_access(uuid) IS 'the accesses that the current role has to a tenant, included ones as well';
+
+CREATE FUNCTION has_access(tenant uuid, VARIADIC access text[]) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_sql';
+COMMENT ON FUNCTION has_access(uuid, text[]) IS 'true when the current role has one of these accesses to the tenant';
+
+CREATE FUNCTION has_access_everywhere(VARIADIC access text[]) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_everywhere_sql';
+COMMENT ON FUNCTION has_access_everywhere(text[]) IS 'true when the current role has one of these accesses to all tenants';
+
+CREATE FUNCTION require_access_everywhere(VARIADIC access text[]) RETURNS void
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_require_access_everywhere_sql';
+COMMENT ON FUNCTION require_access_everywhere(text[]) IS 'an error (42501) unless has_access_everywhere()';
+
+CREATE FUNCTION resolve_tenant(name text, VARIADIC access text[]) RETURNS uuid
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_resolve_tenant_sql';
+COMMENT ON FUNCTION resolve_tenant(text, text[]) IS
+    'the tenant that a call is about, for functions that do one of these accesses; null: the role''s only one, or "default". Errors: 42501 no such access at all, 42704 no such tenant or no such access to it, 42P09 a name is needed';
+
+CREATE FUNCTION outer_role() RETURNS regrole
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role';
+COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''s, or that of SET ROLE';
+
+CREATE FUNCTION create_tenant(
+    name                text,
+    default_encoding    text DEFAULT 's16le',
+    default_sample_rate integer DEFAULT 16000,
+    retention           interval DEFAULT NULL
+) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    made uuid;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    PERFORM mulberry.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
+    INSERT INTO mulberry.tenants (name, default_encoding, default_sample_rate, retention)
+    VALUES (name, default_encoding, default_sample_rate, retention)
+    ON CONFLICT DO NOTHING
+    RETURNING id INTO made;
+    IF made IS NULL THEN
+        RAISE EXCEPTION 'tenant "%" already exists', name USING ERRCODE = 'duplicate_object';
+    END IF;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION create_tenant(text, text, integer, interval) IS
+    'makes a tenant; retention null: mulberry.retention. Needs admin access to all tenants';
+
+CREATE FUNCTION alter_tenant(
+    name                text,
+    default_encoding    text DEFAULT NULL,
+    default_sample_rate integer DEFAULT NULL,
+    retention           interval DEFAULT NULL,
+    reset_retention     boolean DEFAULT false
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    target uuid := mulberry.resolve_tenant(name, 'admin');
+BEGIN
+    IF retention IS NOT NULL AND reset_retention THEN
+        RAISE EXCEPTION 'retention cannot be set and reset at once' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM mulberry.check_tenant_settings(coalesce(name, 'default'), coalesce(default_encoding, 's16le'),
+                                           coalesce(default_sample_rate, 16000), retention);
+    UPDATE mulberry.tenants t
+       SET default_encoding    = coalesce(alter_tenant.default_encoding, t.default_encoding),
+           default_sample_rate = coalesce(alter_tenant.default_sample_rate, t.default_sample_rate),
+           retention           = CASE WHEN reset_retention THEN NULL
+                                      ELSE coalesce(alter_tenant.retention, t.retention) END
+     WHERE t.id = target;
+END
+$$;
+COMMENT ON FUNCTION alter_tenant(text, text, integer, interval, boolean) IS
+    'changes what is not null of a tenant; reset_retention goes back to mulberry.retention. Needs admin access to it';
+
+-- The limits are the CHECK constraints of tenants; this only says more clearly
+-- what is wrong, and with which SQLSTATE.
+CREATE FUNCTION check_tenant_settings(
+    name text, default_encoding text, default_sample_rate integer, retention interval
+) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    broken text;
+BEGIN
+    IF name IS NULL OR default_encoding IS NULL OR default_sample_rate IS NULL THEN
+        RAISE EXCEPTION 'name, default_encoding and default_sample_rate of a tenant must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    FOR broken IN
+        SELECT m.message
+          FROM (VALUES
+                (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$',
+                 'a tenant''s name is 1 to 63 lower case letters, digits, dots, hyphens and underscores and begins with a letter or digit'),
+                (default_encoding IN ('mulaw', 'alaw', 's16le', 'text'),
+                 'default_encoding is mulaw, alaw, s16le or text'),
+                (default_sample_rate IN (8000, 16000, 44100, 48000),
+                 'default_sample_rate is 8000, 16000, 44100 or 48000'),
+                (retention IS NULL OR retention > '0', 'retention is longer than nothing')
+               ) AS m (holds, message)
+         WHERE NOT m.holds
+    LOOP
+        RAISE EXCEPTION '%', broken USING ERRCODE = 'invalid_parameter_value';
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval) IS
+    'raises an error that says which setting of a tenant is out of range';
+
+CREATE FUNCTION drop_tenant(name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    target uuid;
+    member record;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    IF name IS NULL THEN
+        RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    target := mulberry.resolve_tenant(name, 'admin');
+    IF name = 'default' THEN
+        RAISE EXCEPTION 'tenant "default" cannot be dropped' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    FOR member IN
+        SELECT m.role, m.access FROM mulberry.members m WHERE m.tenant = target
+    LOOP
+        PERFORM mulberry.revoke_access(member.role, member.access, name);
+    END LOOP;
+    BEGIN
+        DELETE FROM mulberry.tenants t WHERE t.id = target;
+    EXCEPTION WHEN foreign_key_violation THEN
+        RAISE EXCEPTION 'tenant "%" cannot be dropped because it still has something', name
+            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = SQLERRM,
+                  HINT = 'Calls and events go by retention; secrets and endpoints must be dropped.';
+    END;
+END
+$$;
+COMMENT ON FUNCTION drop_tenant(text) IS
+    'drops a tenant that has nothing left, and revokes access to it. Needs admin access to all tenants';
+
+CREATE FUNCTION grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    target uuid;
+    object record;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    PERFORM mulberry.check_member(role, access);
+    IF tenant IS NOT NULL THEN
+        target := mulberry.resolve_tenant(tenant, 'admin');
+    END IF;
+    IF access = 'worker' AND target IS NOT NULL THEN
+        RAISE EXCEPTION 'worker access is for all tenants'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = format('Say grant_access(%L, %L, NULL).', role, access);
+    END IF;
+
+    -- two grants at once would meet in the same rows of the catalog
+    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM mulberry.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
+    INSERT INTO mulberry.members (role, access, tenant, granted_by)
+    VALUES (grant_access.role, grant_access.access, target, mulberry.outer_role()::text)
+    ON CONFLICT DO NOTHING;
+
+    EXECUTE format('GRANT USAGE ON SCHEMA mulberry TO %s', role);
+    FOR object IN
+        SELECT o.privilege, o.object FROM mulberry.access_objects() o WHERE o.access = grant_access.access
+    LOOP
+        EXECUTE format('GRANT %s ON %s TO %s', object.privilege, object.object, role);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION grant_access(regrole, text, text) IS
+    'gives a role access to a tenant (null: all tenants) and the rights on the objects it needs for that. Needs admin access to all tenants';
+
+CREATE FUNCTION revoke_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    target uuid;
+    object record;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    PERFORM mulberry.check_member(role, access);
+    IF tenant IS NOT NULL THEN
+        target := mulberry.resolve_tenant(tenant, 'admin');
+    END IF;
+
+    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM mulberry.members m
+     WHERE m.role = revoke_access.role AND m.access = revoke_access.access
+       AND m.tenant IS NOT DISTINCT FROM target;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'role % has no % access to %', role, access,
+            CASE WHEN tenant IS NULL THEN 'all tenants' ELSE format('tenant "%s"', tenant) END
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'The view mulberry.memberships lists what has been granted.';
+    END IF;
+
+    FOR object IN
+        SELECT o.privilege, o.object FROM mulberry.access_objects() o WHERE o.access = revoke_access.access
+        EXCEPT
+        SELECT o.privilege, o.object
+          FROM mulberry.access_objects() o
+          JOIN mulberry.members m ON m.access = o.access
+         WHERE m.role = revoke_access.role
+    LOOP
+        EXECUTE format('REVOKE %s ON %s FROM %s', object.privilege, object.object, role);
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM mulberry.members m WHERE m.role = revoke_access.role) THEN
+        EXECUTE format('REVOKE USAGE ON SCHEMA mulberry FROM %s', role);
+    END IF;
+
+    -- whoever could hear this tenant's events until now must not guess where they go next
+    IF to_regprocedure('mulberry.rotate_channels(uuid)') IS NOT NULL THEN
+        EXECUTE 'SELECT mulberry.rotate_channels($1)' USING target;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION revoke_access(regrole, text, text) IS
+    'takes back what grant_access() gave with the same arguments; open sessions lose it at once. Needs admin access to all tenants';
+
+CREATE FUNCTION refresh_grants() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    wanted record;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
+    FOR wanted IN
+        SELECT DISTINCT o.privilege, o.object, r.oid::regrole AS role
+          FROM mulberry.members m
+          JOIN pg_roles r ON r.oid = m.role
+          JOIN mulberry.access_objects() o ON o.access = m.access
+        UNION
+        SELECT 'USAGE', 'SCHEMA mulberry', r.oid::regrole
+          FROM mulberry.members m
+          JOIN pg_roles r ON r.oid = m.role
+    LOOP
+        EXECUTE format('GRANT %s ON %s TO %s', wanted.privilege, wanted.object, wanted.role);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION refresh_grants() IS
+    'gives all members the rights of their accesses anew: after a restore without privileges, or an update of the extension. Needs admin access to all tenants';
+
+CREATE FUNCTION check_member(role regrole, access text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    IF role IS NULL OR access IS NULL THEN
+        RAISE EXCEPTION 'role and access must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM mulberry.access_includes(access);   -- says what is allowed
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
+        -- 0 is PUBLIC; a number is what regrole takes for a role that may not exist
+        RAISE EXCEPTION 'role % does not exist', role
+            USING ERRCODE = 'undefined_object', HINT = 'Access is given to roles, not to PUBLIC.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_member(regrole, text) IS 'raises an error unless role and access exist';
+
+CREATE VIEW tenant_access WITH (security_barrier) AS
+    SELECT t.name, held_access(t.id) AS access, t.default_encoding, t.default_sample_rate, t.retention, t.created_at
+      FROM tenants t
+     WHERE t.id = ANY ((SELECT current_tenants())::uuid[]);
+COMMENT ON VIEW tenant_access IS 'the tenants to which the current role has access, and which';
+
+CREATE VIEW memberships WITH (security_barrier) AS
+    SELECT m.role, m.access, t.name AS tenant, m.granted_by, m.granted_at
+      FROM members m
+      LEFT JOIN tenants t ON t.id = m.tenant
+     WHERE m.tenant = ANY ((SELECT current_tenants('admin', 'auditor'))::uuid[])
+        OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
+COMMENT ON VIEW memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
+
+-- A dump brings the default tenant's row, which is there already: its settings
+-- are taken from the dump.
+CREATE FUNCTION restore_default_tenant() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    UPDATE mulberry.tenants t
+       SET default_encoding = NEW.default_encoding,
+           default_sample_rate = NEW.default_sample_rate,
+           retention = NEW.retention,
+           created_at = NEW.created_at
+     WHERE t.id = NEW.id;
+    IF FOUND THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+END
+$$;
+COMMENT ON FUNCTION restore_default_tenant() IS
+    'lets a dump be restored over the tenant that CREATE EXTENSION makes';
+CREATE TRIGGER restore_default_tenant BEFORE INSERT ON tenants
+    FOR EACH ROW WHEN (NEW.id = '6d756c62-6572-7279-8000-000000000001')
+    EXECUTE FUNCTION restore_default_tenant();
 
 -- tenants and access: end
 
@@ -319,6 +694,61 @@ COMMENT ON FUNCTION enqueue_job(text, uuid, bigint, text, jsonb, timestamptz) IS
 -- ---------------------------------------------------------------------------
 -- administration: begin
 -- ---------------------------------------------------------------------------
+
+-- What each access may use: an object of the schema (all functions of that name,
+-- or the view) and the accesses that need it, without those that include them
+-- (access_includes).  Each part adds its own lines; what is not named here is
+-- for the owner alone.
+CREATE FUNCTION access_rules() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    VALUES
+    -- tenants and access
+    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('has_access_everywhere', 'EXECUTE', 'auditor admin'),
+    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker'),
+    ('memberships', 'SELECT', 'auditor admin'),
+    ('create_tenant', 'EXECUTE', 'admin'),
+    ('alter_tenant', 'EXECUTE', 'admin'),
+    ('drop_tenant', 'EXECUTE', 'admin'),
+    ('grant_access', 'EXECUTE', 'admin'),
+    ('revoke_access', 'EXECUTE', 'admin'),
+    ('refresh_grants', 'EXECUTE', 'admin'),
+    -- calls and packets
+
+    -- events
+
+    -- jobs and endpoints
+
+    -- audio
+
+    -- administration
+    ('access_objects', 'EXECUTE', 'auditor admin')
+$$;
+COMMENT ON FUNCTION access_rules() IS 'which access needs which object, before included accesses are added';
+
+CREATE FUNCTION access_objects() RETURNS TABLE (access text, privilege text, object text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    WITH named AS (
+        SELECT p.proname AS name, 'EXECUTE' AS privilege,
+               format('%s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                      format('%I.%I(%s)', 'mulberry', p.proname, pg_get_function_identity_arguments(p.oid))) AS object
+          FROM pg_proc p
+         WHERE p.pronamespace = 'mulberry'::regnamespace
+        UNION ALL
+        SELECT c.relname, w.privilege, format('%I.%I', 'mulberry', c.relname)
+          FROM pg_class c, (VALUES ('SELECT'), ('INSERT')) AS w (privilege)
+         WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind = 'v'
+    )
+    SELECT DISTINCT a.access, n.privilege, n.object
+      FROM mulberry.access_rules() r
+      JOIN named n ON n.name = r.object AND n.privilege = r.privilege
+      JOIN unnest(mulberry.access_names()) AS a (access)
+        ON string_to_array(r.accesses, ' ') && mulberry.access_includes(a.access)
+$$;
+COMMENT ON FUNCTION access_objects() IS
+    'what each access may do with which object, included accesses counted: "privilege" ON "object"';
+
 
 -- administration: end
 

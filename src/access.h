@@ -2,6 +2,14 @@
  * access.h
  *	  Who may do what to which tenant.  Everything that is called by a user
  *	  asks here before it reads or writes a tenant's rows.
+ *
+ * The question is always about the outer user: SET ROLE is followed, SECURITY
+ * DEFINER is not.  A membership counts for every role that inherits the rights
+ * of the member.  Superusers and the owner of the extension hold every access.
+ *
+ * None of this works in a parallel worker, where the session's narrowing of
+ * rights is not known: functions that ask are PARALLEL RESTRICTED or UNSAFE, and
+ * one that is not fails with an internal error.
  */
 #ifndef MULBERRY_ACCESS_H
 #define MULBERRY_ACCESS_H
@@ -22,15 +30,29 @@ typedef enum mulberry_access
 	MULBERRY_ACCESS_ADMIN = 1 << 6
 } mulberry_access;
 
+/* every access there is */
+#define MULBERRY_ACCESS_ANY 0x7f
+
 /*
- * True when the outer user (SET ROLE followed, SECURITY DEFINER ignored) holds
- * one of the accesses in "mask" for the tenant.  Superusers and the owner of
- * the extension hold all.  Cached; no catalog access in the common case.
+ * What holding one access includes, itself among it, is defined in access.c
+ * alone (access_definitions) and applied when memberships are read: whoever asks
+ * for MULBERRY_ACCESS_SUPERVISOR gets operators, gateways and admins as well.
+ */
+
+/* The tenant that exists from the start: 6d756c62-6572-7279-8000-000000000001 */
+extern const pg_uuid_t mulberry_default_tenant;
+
+/*
+ * True when the outer user holds one of the accesses in "mask" for the tenant.
+ * Cached; no catalog access in the common case.
  */
 extern bool mulberry_has_access(const pg_uuid_t *tenant, int mask);
 
 /* The same for all tenants at once (a membership whose tenant is null). */
 extern bool mulberry_has_access_everywhere(int mask);
+
+/* Raises ERRCODE_INSUFFICIENT_PRIVILEGE unless mulberry_has_access_everywhere(). */
+extern void mulberry_require_access_everywhere(int mask);
 
 /* What is known about a tenant, from a backend-local cache. */
 typedef struct mulberry_tenant
@@ -38,7 +60,7 @@ typedef struct mulberry_tenant
 	pg_uuid_t	id;
 	NameData	name;
 	char		default_encoding[8];
-	int			default_sample_rate;
+	int			default_sample_rate;	/* Hz */
 } mulberry_tenant;
 
 /*
@@ -47,13 +69,26 @@ typedef struct mulberry_tenant
  * or "default" when that is among several.  Raises ERRCODE_UNDEFINED_OBJECT when
  * there is no such tenant or the user has no such access to it (the two cannot
  * be told apart), ERRCODE_INSUFFICIENT_PRIVILEGE when the user has no such access
- * anywhere, ERRCODE_AMBIGUOUS_PARAMETER when a name is needed.  The result is
- * valid until the end of the statement.
+ * anywhere, ERRCODE_AMBIGUOUS_PARAMETER when a name is needed.  The pointer stays
+ * valid for the life of the backend; what it points to may be refreshed by the
+ * next call of a function of this header.
  */
 extern const mulberry_tenant *mulberry_resolve_tenant(const char *name, int mask);
 
-/* Oid of the schema and of the extension's owner, cached. */
+/*
+ * The tenant with that id, whoever asks; NULL when there is none.  Valid as
+ * above.
+ */
+extern const mulberry_tenant *mulberry_tenant_by_id(const pg_uuid_t *id);
+
+/* Oid of the schema and of the extension's owner (of its tables), cached. */
 extern Oid	mulberry_schema_oid(void);
 extern Oid	mulberry_owner_oid(void);
+
+/*
+ * Oid of a table, view, index or sequence of the extension; raises an error when
+ * it does not exist.  Not cached.
+ */
+extern Oid	mulberry_relation_oid(const char *name);
 
 #endif							/* MULBERRY_ACCESS_H */
