@@ -52,6 +52,13 @@ extern const char *mb_encoding_name(mb_encoding encoding);
 /* Bytes of one sample: 1 or 2. */
 extern size_t mb_encoding_sample_size(mb_encoding encoding);
 
+/*
+ * Peak amplitude of a sine of 0 dBm0 in int16 samples: the sequence of code words in
+ * ITU-T G.711 table 5 has it, and a sine that just fills mu-law (virtual decision
+ * value 8159 << 2) comes to +3.17 dBm0.
+ */
+#define MB_DBM0_PEAK 22651.0
+
 /* True for 8000, 16000, 44100 and 48000. */
 extern bool mb_rate_supported(int sample_rate);
 

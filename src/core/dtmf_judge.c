@@ -1,0 +1,378 @@
+/*
+ * dtmf_judge.c
+ *	  Decides whether a burst that the DTMF receiver followed was a digit, and
+ *	  measures it: onset, duration, level, twist.
+ *
+ * The burst is judged as a whole, by medians over up to SAMPLES of its windows, so that a
+ * slip or a lost packet inside it does not matter.  Nothing but the track is looked at.
+ */
+#include "dtmf_internal.h"
+
+#include <math.h>
+
+#define MS_OF_HOP ((float) DTMF_HOP / 8)
+
+/* Duration: between the 26 ms that are no digit and the 35 that are one. */
+#define MIN_DURATION (30.5f / MS_OF_HOP)
+/* Windows that looked like the digit, at least; and of those inside the burst. */
+#define MIN_VALID 4
+#define MIN_VALID_SHARE 0.5f
+/* Either tone's error: between the 1.8 % that are accepted and the 3.5 that are not. */
+#define MAX_FREQUENCY_ERROR 0.0255f
+/* Twist in dB: between +8 and +10, between -4 and -8. */
+#define MAX_TWIST 9.7f
+#define MIN_TWIST (-6.5f)
+/* A bin loses that much power at a tone off by f Hz: 6.3e-4 dB * f^2, here as exponent of e. */
+#define OFFSET_LOSS (6.3e-4f * 0.2302585f)
+
+/* Windows that the medians are taken of. */
+#define SAMPLES 12
+/* What is sorted: columns of the sample. */
+enum
+{
+	TURN_LOW,
+	TURN_HIGH,
+	POWER_LOW,
+	POWER_HIGH,
+	PURITY,
+	SUM,
+	COLUMNS = 8					/* a power of two, for the compiler's sake */
+};
+
+typedef float sample[SAMPLES][COLUMNS];
+
+/* What the judgement rests on. */
+typedef struct measures
+{
+	float onset;				/* hops from the track's begin; fractions count */
+	float end;
+	float power[2];				/* low and high tone, medians */
+	float error[2];				/* frequency, relative, median */
+	float spread[2];			/* of it, median deviation */
+	float unevenness[2];		/* of the amplitude: deviation that a third exceeds */
+	float purity;				/* share of the tones in the band's power, median */
+	float before, after;		/* energy of the band beside the burst, against inside */
+	float outside;				/* energy outside the band, against that inside it, … */
+	float outside_before, outside_after; /* … beside the burst likewise */
+} measures;
+
+static const float row_hz[4] = MB_DTMF_ROW_HZ;
+static const float column_hz[4] = MB_DTMF_COLUMN_HZ;
+
+/* Order of exchanges that sorts twelve values (a network of 39 by Shapiro and Green). */
+static const uint8_t exchanges[39][2] = {
+	{ 0, 8 }, { 1, 7 }, { 2, 6 }, { 3, 11 }, { 4, 10 }, { 5, 9 }, { 0, 1 }, { 2, 5 },
+	{ 3, 4 }, { 6, 9 }, { 7, 8 }, { 10, 11 }, { 0, 2 }, { 1, 6 }, { 5, 10 }, { 9, 11 },
+	{ 0, 3 }, { 1, 2 }, { 4, 6 }, { 5, 7 }, { 8, 11 }, { 9, 10 }, { 1, 4 }, { 3, 5 },
+	{ 6, 8 }, { 7, 10 }, { 1, 3 }, { 2, 5 }, { 6, 9 }, { 8, 10 }, { 2, 3 }, { 4, 5 },
+	{ 6, 7 }, { 8, 9 }, { 4, 6 }, { 5, 7 }, { 3, 4 }, { 5, 6 }, { 7, 8 },
+};
+
+/* Sorts each column, smallest first. */
+static void
+sort_columns(sample v)
+{
+	for (size_t i = 0; i < sizeof(exchanges) / sizeof(exchanges[0]); i++)
+	{
+		float *a = v[exchanges[i][0]];
+		float *b = v[exchanges[i][1]];
+
+		for (int k = 0; k < COLUMNS; k++)
+		{
+			float low = a[k] < b[k] ? a[k] : b[k];
+			float high = a[k] < b[k] ? b[k] : a[k];
+
+			a[k] = low;
+			b[k] = high;
+		}
+	}
+}
+
+static inline float
+power_of(const dtmf_track_hop *hop)
+{
+	return hop->power[0] + hop->power[1];
+}
+
+/* Where between two hops, in units of a hop, the amplitude passes that of a level. */
+static float
+crossing(float from, float to, float level)
+{
+	float a = sqrtf(from);
+
+	return (sqrtf(level) - a) / (sqrtf(to) - a);
+}
+
+/*
+ * An angle as a number that grows with it, from -2 to 2 over the circle, without
+ * calling atan2: the position on the diamond |x| + |y| = 1.
+ */
+static inline float
+diamond(float x, float y)
+{
+	float ax = fabsf(x);
+	float ay = fabsf(y);
+	float d = ay / (ax + ay + 1e-30f);
+
+	d = x < 0 ? 2 - d : d;
+	return y < 0 ? -d : d;
+}
+
+/* The angle, in radians, that diamond() gave d for; and what a step of d is worth there. */
+static inline float
+angle_of(float d, float *slope)
+{
+	float a = fabsf(d);
+	float y = a <= 1 ? a : 2 - a;
+	float x = a <= 1 ? 1 - a : y - 1;
+	float angle = atan2f(y, x);
+
+	*slope = 1 / (x * x + y * y);
+	return d < 0 ? -angle : angle;
+}
+
+/*
+ * Finds the burst's begin and end: where its amplitude passes half of what it is inside.
+ * False when there is too little of it.
+ */
+static bool
+find_ends(const dtmf_track *track, measures *m, int *first, int *last)
+{
+	float level = 0;
+	int n = 0;
+	int i;
+
+	if (track->n_valid < MIN_VALID)
+		return false;
+	/* mean over what looked like a digit, and over what of that is no transition */
+	for (i = 0; i < track->n; i++)
+		level += track->valid[i] ? power_of(&track->hop[i]) : 0;
+	level /= (float) (2 * track->n_valid);
+	for (i = 0, m->onset = 0; i < track->n; i++)
+	{
+		if (track->valid[i] && power_of(&track->hop[i]) >= level)
+		{
+			m->onset += power_of(&track->hop[i]);
+			n++;
+		}
+	}
+	level = m->onset / (float) n / 4;
+
+	/*
+	 * From a hop inside the burst back to where it is silent for longer than an interruption:
+	 * what is loud before that may be one of the tones, but of another digit.
+	 */
+	for (i = 0; i < track->n - 1; i++)
+		if (track->valid[i] && power_of(&track->hop[i]) >= level)
+			break;
+	*first = i;
+	for (; i >= 0 && i >= *first - DTMF_BRIDGE - 1; i--)
+		if (power_of(&track->hop[i]) >= level)
+			*first = i;
+	i = *first;
+	m->onset = (float) i;
+	if (i > 0)
+		m->onset +=
+			crossing(power_of(&track->hop[i - 1]), power_of(&track->hop[i]), level) - 1;
+
+	for (i = track->n - 1; i > *first; i--)
+		if (power_of(&track->hop[i]) >= level)
+			break;
+	*last = i;
+	if (track->length > track->n)
+		m->end = (float) track->last_on + 0.5f;
+	else
+	{
+		m->end = (float) i;
+		if (i < track->n - 1)
+			m->end += crossing(power_of(&track->hop[i]), power_of(&track->hop[i + 1]), level);
+	}
+	return true;
+}
+
+/*
+ * Mean energies inside and beside the burst.
+ */
+static void
+measure_surroundings(const dtmf_track *track, measures *m, int first, int last)
+{
+	float energy[3] = { 0, 0, 0 };
+	float total[3] = { 0, 0, 0 };
+	int n[3] = { 0, 0, 0 };
+	/* hops of which no filter sees the burst's edge */
+	int end_before = (int) m->onset - 3;
+	int begin_after = (int) m->end + 4;
+
+	for (int i = 0; i < track->n; i++)
+	{
+		int where = i < end_before ? 0 : i >= begin_after ? 2 : i >= first + 2 && i < last ? 1 : -1;
+
+		if (where < 0)
+			continue;
+		energy[where] += track->hop[i].energy;
+		total[where] += track->hop[i].total;
+		n[where]++;
+	}
+	for (int i = 0; i < 3; i++)
+	{
+		energy[i] /= (float) (n[i] > 0 ? n[i] : 1);
+		total[i] /= (float) (n[i] > 0 ? n[i] : 1);
+	}
+	energy[1] += 1e-3f;
+	m->before = energy[0] / energy[1];
+	m->after = energy[2] / energy[1];
+	m->outside = (total[1] - energy[1]) / energy[1];
+	m->outside_before = (total[0] - energy[0]) / energy[1];
+	m->outside_after = (total[2] - energy[2]) / energy[1];
+}
+
+/*
+ * Fills the sample with windows that lie inside the burst, evenly spread; both their halves
+ * are loud.  Returns their number.
+ */
+static int
+take_sample(const dtmf_track *track, sample v, int first, int last, float level)
+{
+	int bin[2] = { track->symbol / 4, 4 + track->symbol % 4 };
+	int index[DTMF_TRACK_HOPS];
+	int n = 0;
+	int taken;
+
+	for (int i = first + DTMF_DISTANCE + 1; i < last; i++)
+		if (power_of(&track->hop[i]) >= level && power_of(&track->hop[i - DTMF_DISTANCE]) >= level)
+			index[n++] = i;
+	taken = n < SAMPLES ? n : SAMPLES;
+	for (int s = 0; s < taken; s++)
+	{
+		int i = index[(2 * s + 1) * n / (2 * taken)];
+		const dtmf_track_hop *now = &track->hop[i];
+		const dtmf_track_hop *then = &track->hop[i - DTMF_DISTANCE];
+		float energy = 0;
+
+		for (int k = 0; k < 2; k++)
+		{
+			float x = now->re[k] * then->re[k] + now->im[k] * then->im[k];
+			float y = now->im[k] * then->re[k] - now->re[k] * then->im[k];
+			float re = mb_dtmf_turn_re[bin[k]];
+			float im = mb_dtmf_turn_im[bin[k]];
+
+			v[s][TURN_LOW + k] = diamond(x * re - y * im, x * im + y * re);
+			v[s][POWER_LOW + k] = now->power[k];
+		}
+		for (int k = 0; k < DTMF_WINDOW; k++)
+			energy += track->hop[i - k].energy;
+		v[s][PURITY] = (power_of(now) + power_of(then)) / (DTMF_POWER_OVER_ENERGY * energy + 1);
+		v[s][SUM] = 0;
+		v[s][SUM + 1] = 0;
+		v[s][SUM + 2] = 0;
+	}
+	/* what is missing sorts behind everything */
+	for (int s = taken; s < SAMPLES; s++)
+		for (int k = 0; k < COLUMNS; k++)
+			v[s][k] = INFINITY;
+	return taken;
+}
+
+/* Medians of the sample, and of the deviations from them.  False when there is too little. */
+static bool
+measure_tones(const dtmf_track *track, measures *m, int first, int last, float level)
+{
+	sample v;
+	float middle[COLUMNS];
+	float slope[2];
+	int n = take_sample(track, v, first, last, level);
+
+	if (n < MIN_VALID)
+		return false;
+	sort_columns(v);
+	for (int k = 0; k < COLUMNS; k++)
+		middle[k] = (v[(n - 1) / 2][k] + v[n / 2][k]) / 2;
+	for (int s = 0; s < n; s++)
+		for (int k = 0; k < COLUMNS; k++)
+			v[s][k] = fabsf(v[s][k] - middle[k]);
+	sort_columns(v);
+
+	m->purity = middle[PURITY];
+	for (int k = 0; k < 2; k++)
+	{
+		float hz = k == 0 ? row_hz[track->symbol / 4] : column_hz[track->symbol % 4];
+		float scale = 8000 / (6.2831853f * DTMF_DISTANCE * DTMF_HOP);
+		float off = angle_of(middle[TURN_LOW + k], &slope[k]) * scale;
+
+		m->error[k] = off / hz;
+		m->spread[k] = v[(n - 1) / 2][TURN_LOW + k] * slope[k] * scale / hz;
+		m->unevenness[k] = v[(n - 1) * 2 / 3][POWER_LOW + k] / (2 * middle[POWER_LOW + k] + 1);
+		/* what the bin lost, as exp() of a small number */
+		off *= off * OFFSET_LOSS;
+		m->power[k] = middle[POWER_LOW + k] * (1 + off * (1 + off / 2 * (1 + off / 3)));
+	}
+	m->purity *= (m->power[0] + m->power[1]) / (middle[POWER_LOW] + middle[POWER_HIGH] + 1);
+	return true;
+}
+
+/*
+ * How unlike a digit the burst is; up to 1 it is accepted.
+ *
+ * A sum of what speech has and a digit has not: unsteady frequencies and levels, power in the band
+ * beside the tones, power outside the band that comes and goes with them, loud
+ * neighbours.  Noise makes a digit look like that as well, but is there before and after,
+ * inside the band and outside: what is seen there is credited.  The weights were fitted to the
+ * conditions of test/unit/dtmf_conditions.h and to synthetic speech (docs/dtmf.md).
+ */
+static float
+unlikeness(const measures *m)
+{
+	float noise = fminf(fminf(m->before, m->after), fminf(m->outside_before, m->outside_after));
+	float outside = m->outside - 1.3f * fmaxf(m->outside_before, m->outside_after);
+	float error = fmaxf(fabsf(m->error[0]), fabsf(m->error[1]));
+
+	noise = fminf(fmaxf(noise, 0), 0.17f);
+	return 68 * (m->spread[0] + m->spread[1]) +
+		1.0f * fmaxf(0, fmaxf(m->unevenness[0], m->unevenness[1]) - 0.05f) +
+		1.5f * fmaxf(0, fminf(m->unevenness[0], m->unevenness[1]) - 0.03f) +
+		5.5f * fmaxf(0, 0.955f - m->purity) + 1.5f * fmaxf(0, outside - 0.1f) +
+		0.2f * fminf(1, fmaxf(0, fmaxf(m->before, m->after) - 1.5f * noise)) +
+		100 * fmaxf(0, error - 0.015f) - 4.8f * noise;
+}
+
+bool
+mb_dtmf_judge(const mb_dtmf *dtmf, mb_dtmf_event *event)
+{
+	const dtmf_track *track = &dtmf->track;
+	measures m;
+	int first, last, valid = 0;
+	float twist, level;
+	double onset;
+
+	if (!find_ends(track, &m, &first, &last) || m.end - m.onset < MIN_DURATION)
+		return false;
+	for (int i = first + DTMF_DISTANCE + 1; i < last; i++)
+		valid += track->valid[i];
+	if ((float) valid < MIN_VALID_SHARE * (float) (last - first - 1 - DTMF_DISTANCE))
+		return false;
+	level = power_of(&track->hop[first]) < power_of(&track->hop[last])
+		? power_of(&track->hop[first])
+		: power_of(&track->hop[last]);
+	if (!measure_tones(track, &m, first, last, level))
+		return false;
+	if (fabsf(m.error[0]) > MAX_FREQUENCY_ERROR || fabsf(m.error[1]) > MAX_FREQUENCY_ERROR)
+		return false;
+	twist = 10 * log10f(m.power[0] / m.power[1]);
+	if (!(twist <= MAX_TWIST && twist >= MIN_TWIST))
+		return false;
+	level = 10 * log10f((m.power[0] + m.power[1]) / (DTMF_BIN_SCALE * DTMF_BIN_SCALE) /
+						(float) (MB_DBM0_PEAK * MB_DBM0_PEAK));
+	if (level < dtmf->floor_dbm0)
+		return false;
+	measure_surroundings(track, &m, first, last);
+	if (unlikeness(&m) > 1)
+		return false;
+
+	event->digit = MB_DTMF_SYMBOLS[track->symbol];
+	onset = (double) track->first_hop * DTMF_HOP + (double) m.onset * DTMF_HOP - DTMF_DELAY;
+	event->onset = onset > 0 ? (uint64_t) (onset + 0.5) : 0;
+	event->duration = (uint64_t) ((m.end - m.onset) * DTMF_HOP + 0.5f);
+	event->level_dbm0 = level;
+	event->twist_db = twist;
+	return true;
+}
