@@ -8,7 +8,8 @@
  * relcache invalidation), roles and role memberships.  So a grant or revocation
  * counts in every open session from its next call on.
  *
- * This file must not write members or tenants; that is SQL.
+ * This file must not write members or tenants; that is SQL.  What accesses are
+ * called and include is in access_names.c, SQL functions are in access_sql.c.
  */
 #include "compat.h"
 
@@ -18,13 +19,9 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
-#include "commands/trigger.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/sinval.h"
 #include "utils/acl.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/fmgroids.h"
@@ -41,28 +38,6 @@
 
 const pg_uuid_t mulberry_default_tenant = { { 0x6d, 0x75, 0x6c, 0x62, 0x65, 0x72, 0x72, 0x79, 0x80,
 											  0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01 } };
-
-/*
- * The accesses, in the order of their bits, and what each includes.  Gateway and
- * worker belong to programs, so an admin does not have them.
- */
-static const struct
-{
-	const char *name;
-	int includes;
-} access_definitions[] = {
-	{ "ingest", MULBERRY_ACCESS_INGEST },
-	{ "supervisor", MULBERRY_ACCESS_SUPERVISOR },
-	{ "operator", MULBERRY_ACCESS_OPERATOR | MULBERRY_ACCESS_SUPERVISOR },
-	{ "auditor", MULBERRY_ACCESS_AUDITOR },
-	{ "gateway", MULBERRY_ACCESS_GATEWAY | MULBERRY_ACCESS_INGEST | MULBERRY_ACCESS_SUPERVISOR },
-	{ "worker", MULBERRY_ACCESS_WORKER },
-	{ "admin", MULBERRY_ACCESS_ADMIN | MULBERRY_ACCESS_INGEST | MULBERRY_ACCESS_SUPERVISOR |
-				   MULBERRY_ACCESS_OPERATOR | MULBERRY_ACCESS_AUDITOR },
-};
-
-StaticAssertDecl(MULBERRY_ACCESS_ANY == (1 << lengthof(access_definitions)) - 1,
-				 "every access has a bit and a definition");
 
 /* Attribute numbers of the tables read here, in the order of their columns. */
 enum members_column
@@ -137,17 +112,6 @@ static struct
 	pg_uuid_t *ids;
 } all_tenants;
 
-PG_FUNCTION_INFO_V1(mulberry_access_names);
-PG_FUNCTION_INFO_V1(mulberry_access_includes);
-PG_FUNCTION_INFO_V1(mulberry_access_changed);
-PG_FUNCTION_INFO_V1(mulberry_current_tenants);
-PG_FUNCTION_INFO_V1(mulberry_held_access);
-PG_FUNCTION_INFO_V1(mulberry_has_access_sql);
-PG_FUNCTION_INFO_V1(mulberry_has_access_everywhere_sql);
-PG_FUNCTION_INFO_V1(mulberry_require_access_everywhere_sql);
-PG_FUNCTION_INFO_V1(mulberry_resolve_tenant_sql);
-PG_FUNCTION_INFO_V1(mulberry_outer_role);
-
 static void use_caches(void);
 static const role_access *outer_access(void);
 static int mask_for_tenant(const role_access *held, const pg_uuid_t *tenant);
@@ -155,8 +119,6 @@ static void read_members(role_access *held);
 static const mulberry_tenant *tenant_by_name(const char *name);
 static const tenant_entry *remember_tenant(Relation rel, HeapTuple tuple);
 static void read_all_tenants(void);
-static int mask_of_names(ArrayType *names);
-static char *names_of_mask(int mask, const char *last_separator);
 
 /* ---------------------------------------------------------------------------
  * Asking
@@ -175,14 +137,41 @@ mulberry_has_access_everywhere(int mask)
 	return (outer_access()->everywhere & mask) != 0;
 }
 
+int
+mulberry_access_to(const pg_uuid_t *tenant)
+{
+	return mask_for_tenant(outer_access(), tenant);
+}
+
+int
+mulberry_tenants_with_access(int mask, pg_uuid_t **ids)
+{
+	const role_access *held = outer_access();
+	int count = 0;
+
+	if ((held->everywhere & mask) != 0)
+	{
+		read_all_tenants();
+		count = all_tenants.count;
+		*ids = palloc(Max(count, 1) * sizeof(pg_uuid_t));
+		memcpy(*ids, all_tenants.ids, count * sizeof(pg_uuid_t));
+		return count;
+	}
+	*ids = palloc(Max(held->ntenants, 1) * sizeof(pg_uuid_t));
+	for (int i = 0; i < held->ntenants; i++)
+		if ((held->tenants[i].mask & mask) != 0)
+			(*ids)[count++] = held->tenants[i].tenant;
+	return count;
+}
+
 void
 mulberry_require_access_everywhere(int mask)
 {
 	if (!mulberry_has_access_everywhere(mask))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" has no %s access to all tenants",
-						GetUserNameFromId(GetOuterUserId(), false), names_of_mask(mask, " or "))));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\" has no %s access to all tenants",
+							   GetUserNameFromId(GetOuterUserId(), false),
+							   mulberry_access_list(mask, " or "))));
 }
 
 /*
@@ -201,7 +190,7 @@ mulberry_resolve_tenant(const char *name, int mask)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("role \"%s\" has no %s access", GetUserNameFromId(GetOuterUserId(), false),
-						names_of_mask(mask, " or ")),
+						mulberry_access_list(mask, " or ")),
 				 errhint("An administrator can give it with mulberry.grant_access(role, access, "
 						 "tenant).")));
 
@@ -245,7 +234,7 @@ mulberry_resolve_tenant(const char *name, int mask)
 		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_PARAMETER), errmsg("a tenant must be named"),
 						errdetail("Role \"%s\" has %s access to %d tenants.",
 								  GetUserNameFromId(GetOuterUserId(), false),
-								  names_of_mask(mask, " or "), candidates),
+								  mulberry_access_list(mask, " or "), candidates),
 						errhint("The view mulberry.tenant_access lists them.")));
 	if (found == NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -440,9 +429,7 @@ read_members(role_access *held)
 
 		value = heap_getattr(tuple, MEMBERS_ACCESS, RelationGetDescr(rel), &isnull);
 		name = TextDatumGetCString(value);
-		for (i = 0; i < lengthof(access_definitions); i++)
-			if (strcmp(access_definitions[i].name, name) == 0)
-				mask = access_definitions[i].includes;
+		mask = mulberry_access_included(name);
 		pfree(name);
 		held->anywhere |= mask;
 
@@ -607,183 +594,4 @@ read_all_tenants(void)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	all_tenants.generation = generation;
-}
-
-/* ---------------------------------------------------------------------------
- * Names of accesses
- * ---------------------------------------------------------------------------
- */
-
-/* The definition of an access; an unknown name is the caller's mistake. */
-static int
-access_from_name(const char *name)
-{
-	for (int i = 0; i < lengthof(access_definitions); i++)
-		if (strcmp(access_definitions[i].name, name) == 0)
-			return i;
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown access \"%s\"", name),
-					errdetail("Allowed are %s.", names_of_mask(MULBERRY_ACCESS_ANY, " and "))));
-}
-
-/* No name at all means any access. */
-static int
-mask_of_names(ArrayType *names)
-{
-	int mask = 0;
-	Datum *elements;
-	bool *nulls;
-	int count;
-
-	deconstruct_array(names, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
-	for (int i = 0; i < count; i++)
-	{
-		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("access must not be null")));
-		mask |= 1 << access_from_name(TextDatumGetCString(elements[i]));
-	}
-	return count == 0 ? MULBERRY_ACCESS_ANY : mask;
-}
-
-/* "a", "a or b", "a, b or c" */
-static char *
-names_of_mask(int mask, const char *last_separator)
-{
-	StringInfoData names;
-
-	initStringInfo(&names);
-	for (int i = 0; i < lengthof(access_definitions); i++)
-	{
-		if ((mask & (1 << i)) == 0)
-			continue;
-		mask &= ~(1 << i);
-		if (names.len > 0)
-			appendStringInfoString(&names, mask == 0 ? last_separator : ", ");
-		appendStringInfoString(&names, access_definitions[i].name);
-	}
-	return names.data;
-}
-
-static ArrayType *
-array_of_mask(int mask)
-{
-	Datum names[lengthof(access_definitions)];
-	int count = 0;
-
-	for (int i = 0; i < lengthof(access_definitions); i++)
-		if ((mask & (1 << i)) != 0)
-			names[count++] = CStringGetTextDatum(access_definitions[i].name);
-	return construct_array(names, count, TEXTOID, -1, false, TYPALIGN_INT);
-}
-
-/* ---------------------------------------------------------------------------
- * SQL
- * ---------------------------------------------------------------------------
- */
-
-/* access_names() → text[] */
-Datum
-mulberry_access_names(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_ARRAYTYPE_P(array_of_mask(MULBERRY_ACCESS_ANY));
-}
-
-/* access_includes(access text) → text[] */
-Datum
-mulberry_access_includes(PG_FUNCTION_ARGS)
-{
-	int access = access_from_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-
-	PG_RETURN_ARRAYTYPE_P(array_of_mask(access_definitions[access].includes));
-}
-
-/* Trigger, after each statement that writes members or tenants. */
-Datum
-mulberry_access_changed(PG_FUNCTION_ARGS)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("access_changed() must be called as a trigger")));
-	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
-	return PointerGetDatum(NULL);
-}
-
-/* current_tenants(VARIADIC access text[]) → uuid[] */
-Datum
-mulberry_current_tenants(PG_FUNCTION_ARGS)
-{
-	int mask = mask_of_names(PG_GETARG_ARRAYTYPE_P(0));
-	const role_access *held = outer_access();
-	Datum *ids;
-	int count = 0;
-
-	if ((held->everywhere & mask) != 0)
-	{
-		read_all_tenants();
-		ids = palloc(Max(all_tenants.count, 1) * sizeof(Datum));
-		for (; count < all_tenants.count; count++)
-			ids[count] = UUIDPGetDatum(&all_tenants.ids[count]);
-	}
-	else
-	{
-		ids = palloc(Max(held->ntenants, 1) * sizeof(Datum));
-		for (int i = 0; i < held->ntenants; i++)
-			if ((held->tenants[i].mask & mask) != 0)
-				ids[count++] = UUIDPGetDatum(&held->tenants[i].tenant);
-	}
-	PG_RETURN_ARRAYTYPE_P(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
-}
-
-/* held_access(tenant uuid) → text[] */
-Datum
-mulberry_held_access(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_ARRAYTYPE_P(array_of_mask(mask_for_tenant(outer_access(), PG_GETARG_UUID_P(0))));
-}
-
-/* has_access(tenant uuid, VARIADIC access text[]) → boolean */
-Datum
-mulberry_has_access_sql(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(
-		mulberry_has_access(PG_GETARG_UUID_P(0), mask_of_names(PG_GETARG_ARRAYTYPE_P(1))));
-}
-
-/* has_access_everywhere(VARIADIC access text[]) → boolean */
-Datum
-mulberry_has_access_everywhere_sql(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(mulberry_has_access_everywhere(mask_of_names(PG_GETARG_ARRAYTYPE_P(0))));
-}
-
-/* require_access_everywhere(VARIADIC access text[]) → void */
-Datum
-mulberry_require_access_everywhere_sql(PG_FUNCTION_ARGS)
-{
-	mulberry_require_access_everywhere(mask_of_names(PG_GETARG_ARRAYTYPE_P(0)));
-	PG_RETURN_VOID();
-}
-
-/* resolve_tenant(name text, VARIADIC access text[]) → uuid; the name may be null */
-Datum
-mulberry_resolve_tenant_sql(PG_FUNCTION_ARGS)
-{
-	const char *name = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	const mulberry_tenant *tenant;
-	pg_uuid_t *id;
-
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("access must not be null")));
-	tenant = mulberry_resolve_tenant(name, mask_of_names(PG_GETARG_ARRAYTYPE_P(1)));
-	id = palloc(sizeof(pg_uuid_t));
-	*id = tenant->id;
-	PG_RETURN_UUID_P(id);
-}
-
-/* outer_role() → regrole */
-Datum
-mulberry_outer_role(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_OID(GetOuterUserId());
 }

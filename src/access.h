@@ -16,6 +16,7 @@
 
 #include "postgres.h"
 
+#include "utils/array.h"
 #include "utils/uuid.h"
 
 /* What grant_access() gives; a role may hold several, in several tenants. */
@@ -34,8 +35,8 @@ typedef enum mulberry_access
 #define MULBERRY_ACCESS_ANY 0x7f
 
 /*
- * What holding one access includes, itself among it, is defined in access.c
- * alone (access_definitions) and applied when memberships are read: whoever asks
+ * What holding one access includes, itself among it, is defined in access_names.c
+ * alone and applied when memberships are read: whoever asks
  * for MULBERRY_ACCESS_SUPERVISOR gets operators, gateways and admins as well.
  */
 
@@ -51,8 +52,30 @@ extern bool mulberry_has_access(const pg_uuid_t *tenant, int mask);
 /* The same for all tenants at once (a membership whose tenant is null). */
 extern bool mulberry_has_access_everywhere(int mask);
 
+/* The accesses (bits) that the outer user holds for the tenant. */
+extern int	mulberry_access_to(const pg_uuid_t *tenant);
+
+/*
+ * The tenants for which the outer user holds one of the accesses in "mask", as
+ * a palloc'd array; returns their number.
+ */
+extern int	mulberry_tenants_with_access(int mask, pg_uuid_t **ids);
+
 /* Raises ERRCODE_INSUFFICIENT_PRIVILEGE unless mulberry_has_access_everywhere(). */
 extern void mulberry_require_access_everywhere(int mask);
+
+/*
+ * Names.  mulberry_access_included(): the bits that holding the named access
+ * means, 0 for an unknown name.  mulberry_access_from_name(): its own bit; raises
+ * ERRCODE_INVALID_PARAMETER_VALUE for an unknown name and lists what is allowed.
+ * mulberry_access_from_array(): the bits of a text[], any access when it is
+ * empty.  mulberry_access_list(): "ingest, operator or admin", palloc'd.
+ */
+extern int	mulberry_access_included(const char *name);
+extern int	mulberry_access_from_name(const char *name);
+extern int	mulberry_access_from_array(ArrayType *names);
+extern char *mulberry_access_list(int mask, const char *last_separator);
+extern ArrayType *mulberry_access_array(int mask);
 
 /* What is known about a tenant, from a backend-local cache. */
 typedef struct mulberry_tenant

@@ -1,7 +1,7 @@
 /*
  * secrets.h
- *	  Reading of stored secrets, by C code only: never returned to SQL, never
- *	  logged.
+ *	  Stored secrets, for C code only: a plain value is never returned to SQL
+ *	  and never logged.
  */
 #ifndef MULBERRY_SECRETS_H
 #define MULBERRY_SECRETS_H
@@ -10,12 +10,27 @@
 
 #include "utils/uuid.h"
 
+#define MULBERRY_MAX_SECRET_SIZE 65536 /* bytes */
+#define MULBERRY_MAX_SECRET_NAME 63	   /* bytes */
+
+/* Called from _PG_init: installs what keeps secrets out of the server's log. */
+extern void mulberry_secrets_init(void);
+
 /*
  * The plain bytes of a tenant's secret in the current memory context, with a NUL
  * behind them; the caller overwrites them (explicit_bzero) when done.  NULL when
  * there is none by that name.  Raises an error when the key file is missing or
- * is not the one that the secret was stored with.
+ * is not the one that the secret was stored with.  Needs a transaction, no
+ * snapshot and no rights on the table.
  */
 extern char *mulberry_secret_read(const pg_uuid_t *tenant, const char *name, Size *length);
 
-#endif							/* MULBERRY_SECRETS_H */
+/*
+ * Stores or replaces a tenant's secret; the key file is made with the first one.
+ * Raises an error for a bad name, an empty or too long value, and trouble with
+ * the key file.  The caller has checked the access.
+ */
+extern void
+mulberry_secret_store(const pg_uuid_t *tenant, const char *name, const char *value, Size length);
+
+#endif /* MULBERRY_SECRETS_H */
