@@ -414,6 +414,93 @@ CREATE TRIGGER restore_default_tenant BEFORE INSERT ON tenants
     FOR EACH ROW WHEN (NEW.id = '6d756c62-6572-7279-8000-000000000001')
     EXECUTE FUNCTION restore_default_tenant();
 
+-- Secrets: what Mulberry needs to know at other services.  Values go in by COPY
+-- into secret_entry or by load_secret(), and come out in C only.
+
+CREATE TABLE secrets (
+    tenant          uuid NOT NULL REFERENCES tenants (id),
+    name            text COLLATE "C" NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
+    nonce           bytea NOT NULL CHECK (octet_length(nonce) = 12),
+    ciphertext      bytea NOT NULL CHECK (octet_length(ciphertext) BETWEEN 1 AND 65536),
+    tag             bytea NOT NULL CHECK (octet_length(tag) = 16),
+    key_fingerprint text COLLATE "C" NOT NULL CHECK (key_fingerprint ~ '^[0-9a-f]{32}$'),
+    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    rotated_at      timestamptz,
+    PRIMARY KEY (tenant, name)
+);
+-- secrets.c reads columns by position: add new ones at the end
+COMMENT ON TABLE secrets IS 'values sealed with AES-256-GCM, bound to tenant and name; the key is in the file of mulberry.secret_key_file';
+COMMENT ON COLUMN secrets.key_fingerprint IS 'names the key without giving it away';
+COMMENT ON COLUMN secrets.rotated_at IS 'when the value was replaced or sealed with another key';
+SELECT pg_catalog.pg_extension_config_dump('secrets', '');
+
+CREATE TYPE secret_value;
+CREATE FUNCTION secret_value_in(cstring) RETURNS secret_value
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_secret_value_in';
+COMMENT ON FUNCTION secret_value_in(cstring) IS 'input of secret_value';
+CREATE FUNCTION secret_value_out(secret_value) RETURNS cstring
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_secret_value_out';
+COMMENT ON FUNCTION secret_value_out(secret_value) IS 'output of secret_value: asterisks';
+CREATE TYPE secret_value (
+    INPUT = secret_value_in, OUTPUT = secret_value_out,
+    INTERNALLENGTH = VARIABLE, STORAGE = extended
+);
+COMMENT ON TYPE secret_value IS 'a text on its way into secret_entry; never shown';
+
+CREATE VIEW secret_entry WITH (security_barrier) AS
+    SELECT NULL::text AS tenant, NULL::text AS name, NULL::secret_value AS value WHERE false;
+COMMENT ON VIEW secret_entry IS
+    'where secrets enter: \copy mulberry.secret_entry (tenant, name, value) FROM …; it stores or replaces, needs admin access to the tenant, and always looks empty';
+COMMENT ON COLUMN secret_entry.tenant IS 'name of the tenant; null: the role''s only one, or "default"';
+COMMENT ON COLUMN secret_entry.value IS 'at most 65536 bytes of text';
+
+CREATE FUNCTION enter_secret() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_enter_secret';
+COMMENT ON FUNCTION enter_secret() IS 'seals and stores a row of secret_entry';
+CREATE TRIGGER enter_secret INSTEAD OF INSERT ON secret_entry
+    FOR EACH ROW EXECUTE FUNCTION enter_secret();
+
+CREATE FUNCTION load_secret(name text, server_file text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE c PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_load_secret';
+COMMENT ON FUNCTION load_secret(text, text, text) IS
+    'stores the content of a file of the server (without the newline at its end) as a secret; needs admin access to all tenants and the rights of pg_read_server_files';
+
+CREATE FUNCTION drop_secret(name text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    owner uuid := mulberry.resolve_tenant(tenant, 'admin');
+BEGIN
+    DELETE FROM mulberry.secrets s WHERE s.tenant = owner AND s.name = drop_secret.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'secret "%" does not exist', name USING ERRCODE = 'undefined_object';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION drop_secret(text, text) IS 'removes a secret of a tenant; needs admin access to it';
+
+CREATE FUNCTION check_secrets() RETURNS TABLE (tenant uuid, name text, key_fingerprint text, problem text)
+LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_check_secrets';
+COMMENT ON FUNCTION check_secrets() IS
+    'opens every secret and says what is wrong with it (null: nothing); an error when the key file itself cannot be used';
+
+CREATE FUNCTION rotate_secret_key() RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_rotate_secret_key';
+COMMENT ON FUNCTION rotate_secret_key() IS
+    'makes a new key, seals all secrets of this database with it and returns their number; the replaced key stays in the file for other databases. Needs admin access to all tenants';
+
+CREATE FUNCTION forget_secret_keys() RETURNS integer
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_forget_secret_keys';
+COMMENT ON FUNCTION forget_secret_keys() IS
+    'removes replaced keys that no secret of this database needs from the key file, and returns their number; first rotate in all other databases of the server. Superusers only';
+
+CREATE VIEW secret_names WITH (security_barrier) AS
+    SELECT t.name AS tenant, s.name, octet_length(s.ciphertext) AS size, s.key_fingerprint, s.created_at, s.rotated_at
+      FROM secrets s
+      JOIN tenants t ON t.id = s.tenant
+     WHERE s.tenant = ANY ((SELECT current_tenants('admin'))::uuid[]);
+COMMENT ON VIEW secret_names IS 'the secrets of the tenants that the current role is admin of, without their values';
+COMMENT ON COLUMN secret_names.size IS 'bytes';
+
 -- tenants and access: end
 
 -- ---------------------------------------------------------------------------
@@ -714,6 +801,12 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('grant_access', 'EXECUTE', 'admin'),
     ('revoke_access', 'EXECUTE', 'admin'),
     ('refresh_grants', 'EXECUTE', 'admin'),
+    ('secret_entry', 'INSERT', 'admin'),
+    ('secret_names', 'SELECT', 'admin'),
+    ('load_secret', 'EXECUTE', 'admin'),
+    ('drop_secret', 'EXECUTE', 'admin'),
+    ('rotate_secret_key', 'EXECUTE', 'admin'),
+    ('forget_secret_keys', 'EXECUTE', 'admin'),
     -- calls and packets
 
     -- events

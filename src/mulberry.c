@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 
 #include "guc.h"
+#include "secrets.h"
 #include "shared_state.h"
 #include "xact.h"
 
@@ -21,6 +22,7 @@ void
 _PG_init(void)
 {
 	mulberry_define_gucs();
+	mulberry_secrets_init();
 	mulberry_xact_init();
 	mulberry_shared_state_init();
 }

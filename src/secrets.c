@@ -411,19 +411,19 @@ all_sealed(void)
 }
 
 /*
- * The keys of the file; makes it only while nothing is stored, so that a lost
- * file is noticed instead of being replaced by one that opens nothing.
+ * The keys of the file, which stays as it is until the transaction ends: a key
+ * that is being used must not be forgotten meanwhile.  Makes the file only while
+ * nothing is stored, so that a lost one is noticed instead of being replaced by
+ * one that opens nothing.
  */
 static void
 get_keys_for_storing(mulberry_secret_keys *keys)
 {
-	if (mulberry_read_secret_keys(keys, true))
-		return;
 	mulberry_lock_secret_keys();
 	if (mulberry_read_secret_keys(keys, true))
-		return; /* somebody was faster */
+		return;
 	if (all_sealed() != NIL)
-		(void) mulberry_read_secret_keys(keys, false); /* says what to do */
+		(void) mulberry_read_secret_keys(keys, false);	/* says what to do */
 	mulberry_create_secret_key_file(keys);
 }
 
