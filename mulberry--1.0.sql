@@ -842,6 +842,22 @@ $$;
 COMMENT ON FUNCTION access_objects() IS
     'what each access may do with which object, included accesses counted: "privilege" ON "object"';
 
+-- The second barrier.  There are no policies: who is granted a table by mistake
+-- sees nothing of it.  (pg_dump would write policies that a script makes, and
+-- the restored copy would then make them twice.)
+DO $$
+DECLARE
+    target record;
+BEGIN
+    FOR target IN
+        SELECT c.oid::regclass AS name
+          FROM pg_class c
+         WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p')
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target.name);
+    END LOOP;
+END
+$$;
 
 -- administration: end
 
@@ -860,6 +876,11 @@ BEGIN
           FROM pg_class c
          WHERE c.relnamespace = 'mulberry'::regnamespace
            AND c.relkind IN ('r', 'p', 'v', 'S')
+        UNION ALL
+        SELECT format('TYPE %s', t.oid::regtype)
+          FROM pg_type t
+         WHERE t.typnamespace = 'mulberry'::regnamespace
+           AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
         UNION ALL
         SELECT 'SCHEMA mulberry'
     LOOP

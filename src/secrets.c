@@ -248,6 +248,13 @@ mulberry_forget_secret_keys(PG_FUNCTION_ARGS)
 						errmsg("only a superuser may remove keys"),
 						errdetail("All databases of the server share the key file.")));
 	PreventCommandIfReadOnly("forget_secret_keys()");
+	/* what this transaction has sealed anew or dropped may roll back; the file does not */
+	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+			 errmsg("forget_secret_keys() cannot run in a transaction that has written something"),
+			 errhint("Commit first.")));
 	mulberry_lock_secret_keys();
 	LockRelationOid(mulberry_relation_oid("secrets"), ShareRowExclusiveLock);
 	(void) mulberry_read_secret_keys(&keys, false);
@@ -423,7 +430,7 @@ get_keys_for_storing(mulberry_secret_keys *keys)
 	if (mulberry_read_secret_keys(keys, true))
 		return;
 	if (all_sealed() != NIL)
-		(void) mulberry_read_secret_keys(keys, false);	/* says what to do */
+		(void) mulberry_read_secret_keys(keys, false); /* says what to do */
 	mulberry_create_secret_key_file(keys);
 }
 
@@ -431,7 +438,7 @@ get_keys_for_storing(mulberry_secret_keys *keys)
 static void
 write_sealed(const sealed_secret *sealed)
 {
-	static const Oid types[] = { UUIDOID, TEXTOID, BYTEAOID, BYTEAOID, BYTEAOID, TEXTOID };
+	Oid types[] = { UUIDOID, TEXTOID, BYTEAOID, BYTEAOID, BYTEAOID, TEXTOID };
 	Datum values[lengthof(types)];
 	Oid user;
 	int context;
@@ -454,7 +461,7 @@ write_sealed(const sealed_secret *sealed)
 			" SET nonce = EXCLUDED.nonce, ciphertext = EXCLUDED.ciphertext, tag = EXCLUDED.tag,"
 			" key_fingerprint = EXCLUDED.key_fingerprint,"
 			" rotated_at = pg_catalog.clock_timestamp()",
-			lengthof(types), unconstify(Oid *, types), values, NULL, false, 0) != SPI_OK_INSERT)
+			lengthof(types), types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not store a secret");
 	SPI_finish();
 	SetUserIdAndSecContext(user, context);
