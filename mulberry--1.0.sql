@@ -508,7 +508,7 @@ COMMENT ON COLUMN secret_names.size IS 'bytes';
 -- ---------------------------------------------------------------------------
 
 -- The number in the low 40 bits of a call's id; see calls.id.
-CREATE SEQUENCE call_number;
+CREATE SEQUENCE call_number MAXVALUE 1099511627775 CYCLE;
 COMMENT ON SEQUENCE call_number IS 'low 40 bits of calls.id';
 SELECT pg_catalog.pg_extension_config_dump('call_number', '');
 
@@ -537,8 +537,15 @@ CREATE TABLE calls (
 COMMENT ON TABLE calls IS 'one row a call; a packet in order does not touch it';
 COMMENT ON COLUMN calls.id IS 'UTC day the call began (days since 1970-01-01) << 40 | call_number: names the partition of its packets; never leaves the server';
 COMMENT ON COLUMN calls.missing_count IS 'how many sequences lie in the gaps of this call; changes with them, under the call lock';
-COMMENT ON COLUMN calls.ai_result IS 'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_sequences", "endpoint", "model", "attempts", …}';
+COMMENT ON COLUMN calls.ai_result IS 'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", "endpoint", "model", "attempts", …}';
+ALTER TABLE calls ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON calls USING (tenant = ANY ((SELECT current_tenants())::uuid[]));
+COMMENT ON POLICY tenant ON calls IS 'second barrier: nobody is granted anything on the table';
 SELECT pg_catalog.pg_extension_config_dump('calls', '');
+
+-- Calls that silence may complete, and those that retention may take.
+CREATE INDEX calls_in_progress ON calls (id) WHERE state = 'IN_PROGRESS';
+CREATE INDEX calls_finished ON calls (tenant, finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE gaps (
     call  bigint NOT NULL,
@@ -562,6 +569,116 @@ CREATE TABLE packets (
 ALTER TABLE packets ALTER COLUMN data SET STORAGE EXTERNAL;
 COMMENT ON TABLE packets IS 'the audio as it arrived; one partition a UTC day of calls';
 SELECT pg_catalog.pg_extension_config_dump('packets', '');
+
+CREATE FUNCTION guard_call() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_call';
+COMMENT ON FUNCTION guard_call() IS
+    'keeps statements written by hand to the state machine and to the call lock; a deleted call takes its packets along';
+
+CREATE TRIGGER guard_call BEFORE UPDATE OR DELETE ON calls
+    FOR EACH ROW EXECUTE FUNCTION guard_call();
+
+CREATE TYPE packet_result AS (
+    status            text,
+    message           text,
+    call_id           text,
+    sequence          integer,
+    total_received    bigint,
+    missing_count     bigint,
+    missing_sequences int4multirange,
+    duplicate         boolean
+);
+COMMENT ON TYPE packet_result IS 'answer to a packet: status is accepted, duplicate or rejected';
+COMMENT ON COLUMN packet_result.missing_count IS 'sequences below the largest one received that have not arrived';
+COMMENT ON COLUMN packet_result.missing_sequences IS 'the first 100 ranges of them';
+
+CREATE FUNCTION ingest_packet(
+    call_id     text,
+    sequence    integer,
+    data        bytea,
+    sent_at     timestamptz DEFAULT NULL,
+    encoding    text DEFAULT NULL,
+    sample_rate integer DEFAULT NULL,
+    tenant      text DEFAULT NULL
+) RETURNS packet_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_ingest_packet';
+COMMENT ON FUNCTION ingest_packet(text, integer, bytea, timestamptz, text, integer, text) IS
+    'takes one packet of a call, which begins with its first packet; encoding and sample rate null: the call''s, for a new call its tenant''s default';
+
+CREATE TYPE batch_result AS (
+    status            text,
+    message           text,
+    call_id           text,
+    sequence          integer,
+    total_received    bigint,
+    missing_count     bigint,
+    missing_sequences int4multirange,
+    duplicate         boolean,
+    sqlstate          text
+);
+COMMENT ON TYPE batch_result IS
+    'answer to one packet of a batch: as packet_result, with the figures of its call after the whole batch; status is also error, and then sqlstate says which';
+
+CREATE FUNCTION ingest_packets(
+    call_ids    text[],
+    sequences   integer[],
+    data        bytea[],
+    sent_at     timestamptz[] DEFAULT NULL,
+    encoding    text DEFAULT NULL,
+    sample_rate integer DEFAULT NULL,
+    tenant      text DEFAULT NULL
+) RETURNS SETOF batch_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50 AS 'MODULE_PATHNAME', 'mulberry_ingest_packets';
+COMMENT ON FUNCTION ingest_packets(text[], integer[], bytea[], timestamptz[], text, integer, text) IS
+    'takes packets of several calls; one row each, in the order of the arrays. A call''s packets are taken by sequence. A bad packet is a row with status error, a malformed array fails the batch';
+
+CREATE TYPE completion_result AS (
+    status                 text,
+    message                text,
+    call_id                text,
+    expected_total_packets integer,
+    total_received         bigint,
+    missing_count          bigint,
+    extra_packets          bigint
+);
+COMMENT ON TYPE completion_result IS
+    'answer to complete_call(): missing_count includes announced packets behind the last one received, extra_packets came beyond the total';
+
+CREATE FUNCTION complete_call(call_id text, total_packets integer, tenant text DEFAULT NULL) RETURNS completion_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_complete_call';
+COMMENT ON FUNCTION complete_call(text, integer, text) IS
+    'the sender has sent everything: the call is COMPLETED and transcribed after mulberry.grace_period, at once when nothing is missing. Said again with the same total it answers the same';
+
+CREATE FUNCTION complete_silent_call(call bigint, silent_since timestamptz) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_complete_silent_call';
+COMMENT ON FUNCTION complete_silent_call(bigint, timestamptz) IS
+    'internal: completes a call in progress for which nothing has come since then; false when that is not so or the call is busy';
+
+CREATE FUNCTION start_processing(call bigint) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_start_processing';
+COMMENT ON FUNCTION start_processing(bigint) IS
+    'internal: COMPLETED to PROCESSING_AI, from where a call takes no more packets; true when it is in that state now';
+
+CREATE FUNCTION finish_call(call bigint, transcription text, sentiment text, confidence double precision, ai_result jsonb)
+RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_finish_call';
+COMMENT ON FUNCTION finish_call(bigint, text, text, double precision, jsonb) IS
+    'internal: PROCESSING_AI to ARCHIVED with its result, to which what was missing is added; false when the call is gone';
+
+CREATE FUNCTION fail_call(call bigint, reason text) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_fail_call';
+COMMENT ON FUNCTION fail_call(bigint, text) IS
+    'internal: PROCESSING_AI to FAILED; false when the call is gone';
+
+CREATE FUNCTION reopen_call(call bigint) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_reopen_call';
+COMMENT ON FUNCTION reopen_call(bigint) IS
+    'internal, for retry_job(): FAILED to PROCESSING_AI, with an event that names the role; false when the call is gone';
+
+CREATE FUNCTION make_partition(day date) RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_make_partition_sql';
+COMMENT ON FUNCTION make_partition(date) IS
+    'internal: makes the partition of packets for calls that begin on that day (UTC); false when it exists';
 
 -- calls and packets: end
 
@@ -808,6 +925,13 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('rotate_secret_key', 'EXECUTE', 'admin'),
     ('forget_secret_keys', 'EXECUTE', 'admin'),
     -- calls and packets
+    ('ingest_packet', 'EXECUTE', 'ingest'),
+    ('ingest_packets', 'EXECUTE', 'ingest'),
+    ('complete_call', 'EXECUTE', 'ingest operator'),
+    ('complete_silent_call', 'EXECUTE', 'worker'),
+    ('start_processing', 'EXECUTE', 'worker'),
+    ('finish_call', 'EXECUTE', 'worker'),
+    ('fail_call', 'EXECUTE', 'worker'),
 
     -- events
 

@@ -1,0 +1,165 @@
+/*
+ * packets.c
+ *	  Reading the end of a call and writing packets, by direct access to one
+ *	  partition.
+ *
+ * Under the call lock a sequence is looked up before it is written, so no
+ * insertion here meets a conflict; the unique index is the last line of defence.
+ */
+#include "compat.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "packets.h"
+#include "relations.h"
+
+enum packets_column
+{
+	Anum_packets_call = 1,
+	Anum_packets_sequence,
+	Anum_packets_sent_at,
+	Anum_packets_received_at,
+	Anum_packets_data,
+	Natts_packets = Anum_packets_data
+};
+
+/* Rows that go to the access method at once, as in COPY about a page's worth or more. */
+#define ROWS_AT_ONCE 64
+
+/* Fetches a column (passed by value) of the packet with the largest sequence; false without packets. */
+static bool
+fetch_last(const mulberry_partition *partition, int64 call, int column, Datum *value)
+{
+	ScanKeyData key;
+	IndexScanDesc scan;
+	TupleTableSlot *slot = table_slot_create(partition->table, NULL);
+	bool found;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call));
+	scan = index_beginscan(partition->table, partition->key, SnapshotSelf, 1, 0);
+	index_rescan(scan, &key, 1, NULL, 0);
+	found = index_getnext_slot(scan, BackwardScanDirection, slot);
+	if (found)
+	{
+		slot_getsomeattrs(slot, column);
+		*value = slot->tts_values[column - 1];
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+int32
+mulberry_next_sequence(const mulberry_partition *partition, int64 call)
+{
+	Datum last;
+
+	if (!fetch_last(partition, call, Anum_packets_sequence, &last))
+		return 0;
+	return DatumGetInt32(last) + 1;
+}
+
+TimestampTz
+mulberry_last_arrival(const mulberry_partition *partition, int64 call)
+{
+	Datum last;
+
+	if (!fetch_last(partition, call, Anum_packets_received_at, &last))
+		return DT_NOBEGIN;
+	return DatumGetTimestampTz(last);
+}
+
+static void
+fill_values(const mulberry_packet *packet, Datum *values, bool *nulls)
+{
+	memset(nulls, 0, Natts_packets * sizeof(bool));
+	values[Anum_packets_call - 1] = Int64GetDatum(packet->call);
+	values[Anum_packets_sequence - 1] = Int32GetDatum(packet->sequence);
+	values[Anum_packets_sent_at - 1] = TimestampTzGetDatum(packet->sent_at);
+	nulls[Anum_packets_sent_at - 1] = !packet->has_sent_at;
+	values[Anum_packets_received_at - 1] = TimestampTzGetDatum(packet->received_at);
+	values[Anum_packets_data - 1] = packet->data;
+}
+
+void
+mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet *packet)
+{
+	Datum values[Natts_packets];
+	bool nulls[Natts_packets];
+	HeapTuple tuple;
+
+	fill_values(packet, values, nulls);
+	tuple = heap_form_tuple(RelationGetDescr(partition->table), values, nulls);
+	if (partition->only_key)
+	{
+		heap_insert(partition->table, tuple, GetCurrentCommandId(true), 0, NULL);
+		index_insert(partition->key, values, nulls, &tuple->t_self, partition->table,
+					 UNIQUE_CHECK_YES, false, BuildIndexInfo(partition->key));
+	}
+	else
+		mulberry_insert_row(partition->table, tuple);
+	heap_freetuple(tuple);
+	CommandCounterIncrement();
+}
+
+void
+mulberry_store_packets(const mulberry_partition *partition, const mulberry_packet *packets, int n)
+{
+	TupleTableSlot *slots[ROWS_AT_ONCE];
+	int nslots = Min(n, ROWS_AT_ONCE);
+	MemoryContext rows;
+	MemoryContext before;
+	struct IndexInfo *info;
+
+	if (n == 1 || !partition->only_key)
+	{
+		for (int i = 0; i < n; i++)
+			mulberry_store_packet(partition, &packets[i]);
+		return;
+	}
+
+	for (int i = 0; i < nslots; i++)
+		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(partition->table), &TTSOpsVirtual);
+	info = BuildIndexInfo(partition->key);
+	rows = AllocSetContextCreate(CurrentMemoryContext, "rows of packets", ALLOCSET_DEFAULT_SIZES);
+	for (int done = 0; done < n; done += nslots)
+	{
+		int count = Min(nslots, n - done);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < count; i++)
+		{
+			ExecClearTuple(slots[i]);
+			fill_values(&packets[done + i], slots[i]->tts_values, slots[i]->tts_isnull);
+			ExecStoreVirtualTuple(slots[i]);
+		}
+
+		/* The access method makes the rows in the current context and leaves them there. */
+		before = MemoryContextSwitchTo(rows);
+		table_multi_insert(partition->table, slots, count, GetCurrentCommandId(true), 0, NULL);
+		MemoryContextSwitchTo(before);
+		for (int i = 0; i < count; i++)
+			index_insert(partition->key, slots[i]->tts_values, slots[i]->tts_isnull,
+						 &slots[i]->tts_tid, partition->table, UNIQUE_CHECK_YES, false, info);
+		MemoryContextReset(rows);
+	}
+	MemoryContextDelete(rows);
+	for (int i = 0; i < nslots; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	CommandCounterIncrement();
+}
+
+void
+mulberry_delete_packets(const mulberry_partition *partition, int64 call)
+{
+	mulberry_delete_rows(partition->table, RelationGetRelid(partition->key), call);
+}

@@ -1,0 +1,34 @@
+/*
+ * partitions.h
+ *	  The partitions of "packets", one for the calls that began on one UTC day.
+ */
+#ifndef MULBERRY_PARTITIONS_H
+#define MULBERRY_PARTITIONS_H
+
+#include "postgres.h"
+
+#include "nodes/execnodes.h"
+#include "utils/rel.h"
+
+/* A partition opened for writing. */
+typedef struct mulberry_partition
+{
+	Relation table;
+	Relation key;  /* unique index on (call, sequence) */
+	bool only_key; /* the table has no other index */
+} mulberry_partition;
+
+/*
+ * Makes the partition of a day (days since 1970-01-01) unless it exists.
+ * Returns true when it was made.  Call it before taking call locks.
+ */
+extern bool mulberry_make_partition(int32 day);
+
+/*
+ * Opens the partition of a day with RowExclusiveLock, which stays until the end
+ * of the transaction.  ERRCODE_UNDEFINED_TABLE when there is none.
+ */
+extern void mulberry_open_partition(int32 day, mulberry_partition *partition);
+extern void mulberry_close_partition(mulberry_partition *partition);
+
+#endif /* MULBERRY_PARTITIONS_H */
