@@ -61,6 +61,20 @@ struct mb_resampler
 	stage stages[MAX_STAGES];
 };
 
+const int mb_resample_rates[MB_RESAMPLE_N_RATES] = { 8000,	11025, 12000, 16000, 22050,
+													 24000, 32000, 44100, 48000 };
+
+static bool
+rate_known(int rate)
+{
+	for (int i = 0; i < MB_RESAMPLE_N_RATES; i++)
+	{
+		if (mb_resample_rates[i] == rate)
+			return true;
+	}
+	return false;
+}
+
 static size_t
 align_up(size_t size)
 {
@@ -119,7 +133,7 @@ plan(mb_resampler *r, int from_rate, int to_rate)
 	double pass_edge = PASS_EDGE * low;
 	double stop_edge = STOP_EDGE * low;
 
-	if (!mb_rate_supported(from_rate) || !mb_rate_supported(to_rate))
+	if (!rate_known(from_rate) || !rate_known(to_rate))
 		return 0;
 	memset(r, 0, sizeof(*r));
 	r->from_rate = from_rate;

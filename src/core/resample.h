@@ -1,7 +1,7 @@
 /*
  * resample.h
- *	  Sample rate conversion between 8, 16, 44.1 and 48 kHz: a streaming object
- *	  in memory that the caller owns.
+ *	  Sample rate conversion between the common rates from 8 to 48 kHz: a streaming
+ *	  object in memory that the caller owns.
  *
  * Polyphase Kaiser-windowed sinc filters with exact rational steps, so nothing drifts
  * over long runs.  With f the lower of the two rates:
@@ -27,11 +27,18 @@
 /* Opaque; lives in the caller's memory. */
 typedef struct mb_resampler mb_resampler;
 
-/* Bytes that suffice for every supported pair, and for every pair that ends at 8 kHz. */
-#define MB_RESAMPLER_MAX_SIZE (160 * 1024)
+/*
+ * The rates that can be converted, in ascending order: those of calls
+ * (mb_rate_supported) and those that speech engines and files come with.
+ */
+#define MB_RESAMPLE_N_RATES 9
+extern const int mb_resample_rates[MB_RESAMPLE_N_RATES];
+
+/* Bytes that suffice for every pair, and for what goes from a rate of calls to 8 kHz. */
+#define MB_RESAMPLER_MAX_SIZE (448 * 1024)
 #define MB_RESAMPLER_TO_8K_SIZE (56 * 1024)
 
-/* Memory to embed in another state: for any pair to 8 kHz. */
+/* Memory to embed in another state: from any rate of calls to 8 kHz. */
 typedef union mb_resampler_to_8k
 {
 	_Alignas(16) unsigned char memory[MB_RESAMPLER_TO_8K_SIZE];
@@ -42,8 +49,8 @@ extern size_t mb_resampler_size(int from_rate, int to_rate);
 
 /*
  * Makes a resampler in memory (size bytes, aligned to 16) and points *resampler
- * to it.  Designs the filter, which takes up to some milliseconds for the ratios
- * that involve 44.1 kHz.  MB_ERR_RATE, MB_ERR_SPACE.
+ * to it.  Designs the filter, which takes up to some milliseconds for ratios of
+ * large numbers.  MB_ERR_RATE, MB_ERR_SPACE.
  */
 extern mb_status
 mb_resampler_init(mb_resampler **resampler, void *memory, size_t size, int from_rate, int to_rate);

@@ -15,28 +15,35 @@
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const int rates[] = { 8000, 16000, 44100, 48000, 22050 };
+/* One more than there are: the last is not supported. */
+#define N_RATES (MB_RESAMPLE_N_RATES + 1)
+
+static int
+rate_of(int i)
+{
+	return i < MB_RESAMPLE_N_RATES ? mb_resample_rates[i] : 96000;
+}
 
 /* Designed once for each pair: the design costs more than all the rest. */
 static mb_resampler *
 resampler_for(int from, int to)
 {
-	static mb_resampler *made[5][5];
+	static mb_resampler *made[N_RATES][N_RATES];
 
 	if (made[from][to] == NULL)
 	{
-		size_t size = mb_resampler_size(rates[from], rates[to]);
+		size_t size = mb_resampler_size(rate_of(from), rate_of(to));
 		void *memory;
 
 		if (size == 0)
 		{
 			/* only for the rate that is not supported */
-			if (from != 4 && to != 4)
+			if (from != MB_RESAMPLE_N_RATES && to != MB_RESAMPLE_N_RATES)
 				abort();
 			return NULL;
 		}
 		memory = aligned_alloc(16, (size + 15) / 16 * 16);
-		if (mb_resampler_init(&made[from][to], memory, size, rates[from], rates[to]) != MB_OK)
+		if (mb_resampler_init(&made[from][to], memory, size, rate_of(from), rate_of(to)) != MB_OK)
 			abort();
 	}
 	return made[from][to];
@@ -61,8 +68,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 3)
 		return 0;
-	from = data[0] % 5;
-	to = data[1] % 5;
+	from = data[0] % N_RATES;
+	to = data[1] % N_RATES;
 	cut = data[2];
 	data += 3;
 	n = (size - 3) / 2;
@@ -72,7 +79,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	in = malloc(n * sizeof(int16_t) + 1);
 	memcpy(in, data, n * sizeof(int16_t));
-	expected = (size_t) mb_resample_length(n, rates[from], rates[to]);
+	expected = (size_t) mb_resample_length(n, rate_of(from), rate_of(to));
 	whole = malloc(expected * sizeof(int16_t) + 1);
 	pieces = malloc(expected * sizeof(int16_t) + 1);
 

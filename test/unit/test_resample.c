@@ -8,9 +8,8 @@
 
 #define PI 3.14159265358979323846
 
-static const int rates[] = { 8000, 16000, 44100, 48000 };
-
-#define N_RATES 4
+#define rates mb_resample_rates
+#define N_RATES MB_RESAMPLE_N_RATES
 
 /* What resample.h promises. */
 #define RIPPLE_DB 0.05
@@ -124,7 +123,7 @@ pass_band_is_flat_and_in_place(void)
 		for (int t = 0; t < N_RATES; t++)
 		{
 			int low = rates[f] < rates[t] ? rates[f] : rates[t];
-			size_t n = (size_t) rates[f] / 5;
+			size_t n = (size_t) rates[f] / 8;
 
 			if (f == t)
 				continue;
@@ -168,13 +167,13 @@ aliases_are_rejected(void)
 	{
 		for (int t = 0; t < f; t++)
 		{
-			size_t n = (size_t) rates[f] / 5;
+			size_t n = (size_t) rates[f] / 8;
 			double edge = STOP_EDGE * rates[t];
 
-			for (int k = 0; k <= 40; k++)
+			for (int k = 0; k <= 24; k++)
 			{
 				/* close together at the edge, where aliasing would be worst */
-				double frequency = edge + (rates[f] / 2.0 - 10 - edge) * k * k / 1600.0;
+				double frequency = edge + (rates[f] / 2.0 - 10 - edge) * k * k / 576.0;
 				int16_t *in = make_sine(rates[f], frequency, AMPLITUDE, n);
 				size_t n_out;
 				int16_t *out = resample(rates[f], rates[t], in, n, &n_out);
@@ -276,7 +275,7 @@ latency_is_as_stated(void)
 			REQUIRE(mb_resampler_init(&resampler, state_memory, sizeof(state_memory), rates[f],
 									  rates[t]) == MB_OK);
 			REQUIRE(mb_resampler_output_bound(resampler, 1) <= 4096);
-			check_range(mb_resampler_latency(resampler), 0, 0.006);
+			check_range(mb_resampler_latency(resampler), 0, 0.0065);
 			for (int n = 1; n <= 3000; n++)
 			{
 				double due =
@@ -373,7 +372,7 @@ flush_starts_anew_and_copies_go_on(void)
 static void
 sizes_suffice_and_bad_rates_are_refused(void)
 {
-	static const int bad[] = { 0, -8000, 8001, 11025, 22050, 96000 };
+	static const int bad[] = { 0, -8000, 8001, 11024, 22051, 96000 };
 	mb_resampler *resampler = NULL;
 
 	for (int f = 0; f < N_RATES; f++)
@@ -383,7 +382,7 @@ sizes_suffice_and_bad_rates_are_refused(void)
 			size_t size = mb_resampler_size(rates[f], rates[t]);
 
 			check(size > 0 && size <= MB_RESAMPLER_MAX_SIZE);
-			if (rates[t] == 8000)
+			if (mb_rate_supported(rates[f]) && rates[t] == 8000)
 				check(size <= MB_RESAMPLER_TO_8K_SIZE);
 			check_int(mb_resampler_init(&resampler, state_memory, size - 1, rates[f], rates[t]),
 					  MB_ERR_SPACE);
