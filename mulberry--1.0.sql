@@ -391,8 +391,57 @@ CREATE VIEW memberships WITH (security_barrier) AS
         OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
 COMMENT ON VIEW memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
 
+-- Where this database lives.  A copy of it (a restored dump, CREATE DATABASE …
+-- TEMPLATE, an upgraded server) finds something else than itself here, and its
+-- workers leave outgoing work alone.
+
+CREATE TABLE installation (
+    system_identifier bigint NOT NULL,
+    database          oid NOT NULL,
+    since             timestamptz NOT NULL DEFAULT clock_timestamp(),
+    approved_by       name NOT NULL
+);
+-- installation.c reads columns by position: add new ones at the end
+COMMENT ON TABLE installation IS 'the server and database whose outgoing work may be done; more than one row: a dump was restored';
+COMMENT ON COLUMN installation.system_identifier IS 'as pg_control_system() says; 0: a dump was restored here';
+COMMENT ON COLUMN installation.database IS 'pg_database.oid; 0: a dump was restored here';
+COMMENT ON COLUMN installation.approved_by IS 'who created the extension, called resume_outbound() or restored the dump';
+INSERT INTO installation (system_identifier, database, approved_by)
+SELECT c.system_identifier, d.oid, SESSION_USER
+  FROM pg_control_system() c, pg_database d
+ WHERE d.datname = current_database();
+SELECT pg_catalog.pg_extension_config_dump('installation', '');
+
+CREATE FUNCTION outbound_allowed() RETURNS boolean
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outbound_allowed_sql';
+COMMENT ON FUNCTION outbound_allowed() IS
+    'false in a copy of another database: its workers call nobody until resume_outbound()';
+
+CREATE FUNCTION resume_outbound() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    held boolean;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    LOCK TABLE mulberry.installation IN SHARE ROW EXCLUSIVE MODE;
+    held := NOT mulberry.outbound_allowed();
+    IF held THEN
+        DELETE FROM mulberry.installation;
+        INSERT INTO mulberry.installation (system_identifier, database, approved_by)
+        SELECT c.system_identifier, d.oid, mulberry.outer_role()::text
+          FROM pg_control_system() c, pg_database d
+         WHERE d.datname = current_database();
+    END IF;
+    RETURN held;
+END
+$$;
+COMMENT ON FUNCTION resume_outbound() IS
+    'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the original does as well. Needs admin access to all tenants';
+
 -- A dump brings the default tenant's row, which is there already: its settings
--- are taken from the dump.
+-- are taken from the dump.  That row comes before everything that refers to a
+-- tenant, so from the first restored job on outgoing work is held, whatever
+-- order the dump restores its tables in.
 CREATE FUNCTION restore_default_tenant() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
 BEGIN
@@ -402,14 +451,16 @@ BEGIN
            retention = NEW.retention,
            created_at = NEW.created_at
      WHERE t.id = NEW.id;
-    IF FOUND THEN
-        RETURN NULL;
+    IF NOT FOUND THEN
+        RETURN NEW;
     END IF;
-    RETURN NEW;
+    INSERT INTO mulberry.installation (system_identifier, database, approved_by)
+    VALUES (0, 0, SESSION_USER);
+    RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION restore_default_tenant() IS
-    'lets a dump be restored over the tenant that CREATE EXTENSION makes';
+    'lets a dump be restored over the tenant that CREATE EXTENSION makes, and holds outgoing work then';
 CREATE TRIGGER restore_default_tenant BEFORE INSERT ON tenants
     FOR EACH ROW WHEN (NEW.id = '6d756c62-6572-7279-8000-000000000001')
     EXECUTE FUNCTION restore_default_tenant();
@@ -918,6 +969,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('grant_access', 'EXECUTE', 'admin'),
     ('revoke_access', 'EXECUTE', 'admin'),
     ('refresh_grants', 'EXECUTE', 'admin'),
+    ('resume_outbound', 'EXECUTE', 'admin'),
+    ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
     ('secret_entry', 'INSERT', 'admin'),
     ('secret_names', 'SELECT', 'admin'),
     ('load_secret', 'EXECUTE', 'admin'),
@@ -940,6 +993,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     -- audio
 
     -- administration
+    ('health', 'EXECUTE', 'operator auditor gateway worker'),
     ('access_objects', 'EXECUTE', 'auditor admin')
 $$;
 COMMENT ON FUNCTION access_rules() IS 'which access needs which object, before included accesses are added';
@@ -965,6 +1019,264 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION access_objects() IS
     'what each access may do with which object, included accesses counted: "privilege" ON "object"';
+
+-- Health.  Each health_…() function answers for one subject; health() calls all
+-- of them, so that a part adds its facts by adding such a function.
+
+CREATE FUNCTION health_server() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
+    listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','))
+                         OR current_database() = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','));
+    wanted    integer := current_setting('mulberry.workers');
+    usage     double precision := pg_notification_queue_usage();
+    workers   bigint;
+    notifiers bigint;
+BEGIN
+    item := 'preloaded';
+    IF preloaded THEN
+        status := 'ok';
+        detail := 'mulberry is in shared_preload_libraries';
+    ELSE
+        status := 'warning';
+        detail := 'no workers run: calls are taken, but not transcribed, and events are not announced';
+        hint := 'Add mulberry to shared_preload_libraries and restart the server.';
+    END IF;
+    RETURN NEXT;
+
+    item := 'workers';
+    hint := NULL;
+    SELECT count(*) FILTER (WHERE a.backend_type = 'mulberry worker'),
+           count(*) FILTER (WHERE a.backend_type = 'mulberry notifier')
+      INTO workers, notifiers
+      FROM pg_stat_activity a
+     WHERE a.datname = current_database();
+    detail := format('%s of %s workers and %s of 1 notifiers are alive', workers, wanted, notifiers);
+    IF pg_is_in_recovery() THEN
+        status := 'ok';
+        detail := 'this server is a standby; workers start when it is promoted';
+    ELSIF NOT preloaded THEN
+        status := 'warning';
+    ELSIF NOT listed THEN
+        status := 'warning';
+        hint := format('Add %s to mulberry.databases and reload the server.', current_database());
+    ELSIF workers < wanted OR notifiers < 1 THEN
+        status := 'error';
+        hint := 'The server''s log says why; max_worker_processes may be too small.';
+    ELSE
+        status := 'ok';
+    END IF;
+    RETURN NEXT;
+
+    item := 'notification queue';
+    status := CASE WHEN usage < 0.5 THEN 'ok' WHEN usage < 0.9 THEN 'warning' ELSE 'error' END;
+    detail := format('%s %% of the server''s queue is in use', round((100 * usage)::numeric, 1));
+    hint := CASE WHEN usage >= 0.5 THEN 'A listening session sits in a long transaction; end it, or commits will fail.' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_server() IS 'health of what the server gives us: preloading, processes, notifications';
+
+CREATE FUNCTION health_access() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    stored  bigint;
+    broken  bigint;
+    example text;
+    worker  text := current_setting('mulberry.worker_role');
+    role    pg_roles;
+    missing text;
+BEGIN
+    item := 'secrets';
+    BEGIN
+        -- no names: who may see health may not see every tenant
+        SELECT count(*), count(s.problem), min(s.problem)
+          INTO stored, broken, example
+          FROM mulberry.check_secrets() s;
+        IF broken > 0 THEN
+            status := 'error';
+            detail := format('%s of %s secrets cannot be read; of one of them, %s', broken, stored, example);
+            hint := 'Put the key file that they were stored with where mulberry.secret_key_file says.';
+        ELSE
+            status := 'ok';
+            detail := format('%s secrets can be read', stored);
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        status := 'error';
+        detail := SQLERRM;
+        hint := 'A standby or restored server needs a copy of the key file (mulberry.secret_key_file), owned by the server''s user with mode 0600.';
+    END;
+    RETURN NEXT;
+
+    item := 'outgoing work';
+    hint := NULL;
+    IF mulberry.outbound_allowed() THEN
+        status := 'ok';
+        detail := 'workers may call and post';
+    ELSE
+        status := 'warning';
+        detail := 'held, because this database is a restored dump or another kind of copy';
+        hint := 'When the original is out of service, and jobs that it has done are cancelled: SELECT mulberry.resume_outbound().';
+    END IF;
+    RETURN NEXT;
+
+    item := 'worker role';
+    hint := NULL;
+    SELECT * INTO role FROM pg_roles r WHERE r.rolname = worker;
+    IF worker = '' THEN
+        status := 'warning';
+        detail := 'workers run as the owner of the extension';
+        hint := 'Make a LOGIN role, say SELECT mulberry.grant_access(role, ''worker'', NULL), and set mulberry.worker_role to it.';
+    ELSIF role.rolname IS NULL THEN
+        status := 'error';
+        detail := format('mulberry.worker_role is "%s", and there is no such role', worker);
+    ELSIF NOT role.rolcanlogin THEN
+        status := 'error';
+        detail := format('role "%s" may not log in', worker);
+    ELSE
+        SELECT string_agg(m.what, ', ')
+          INTO missing
+          FROM (SELECT 'worker access' AS what
+                 WHERE NOT EXISTS (SELECT FROM mulberry.members m
+                                    WHERE m.access = 'worker' AND pg_has_role(role.oid, m.role, 'USAGE'))
+                UNION ALL
+                SELECT format('%s on %s', o.privilege, o.object)
+                  FROM mulberry.access_objects() o
+                 WHERE o.access = 'worker'
+                   AND NOT mulberry.has_object_privilege(role.rolname, o.privilege, o.object)
+               ) AS m;
+        IF missing IS NOT NULL THEN
+            status := 'error';
+            detail := format('role "%s" lacks %s', worker, missing);
+            hint := format('SELECT mulberry.grant_access(%L, ''worker'', NULL);', worker);
+        ELSIF role.rolsuper THEN
+            status := 'warning';
+            detail := format('role "%s" is a superuser', worker);
+            hint := 'Workers need a LOGIN role with worker access and nothing else.';
+        ELSE
+            status := 'ok';
+            detail := format('role "%s" has what workers need', worker);
+        END IF;
+    END IF;
+    RETURN NEXT;
+
+    item := 'members';
+    hint := NULL;
+    SELECT string_agg(m.role::text, ', ') INTO missing
+      FROM mulberry.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
+    IF missing IS NOT NULL THEN
+        status := 'warning';
+        detail := format('access was given to roles that have been dropped: %s', missing);
+        hint := 'The next grant_access() forgets them.';
+        RETURN NEXT;
+    END IF;
+    SELECT string_agg(DISTINCT format('%s on %s to %s', o.privilege, o.object, r.rolname), ', ') INTO missing
+      FROM mulberry.members m
+      JOIN pg_roles r ON r.oid = m.role
+      JOIN mulberry.access_objects() o ON o.access = m.access
+     WHERE NOT mulberry.has_object_privilege(r.rolname, o.privilege, o.object);
+    status := CASE WHEN missing IS NULL THEN 'ok' ELSE 'error' END;
+    detail := coalesce(format('missing are: %s', missing), 'every member has the rights that its access needs');
+    hint := CASE WHEN missing IS NOT NULL THEN 'SELECT mulberry.refresh_grants();' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_access() IS 'health of secrets, outgoing work, the workers'' role and members';
+
+CREATE FUNCTION has_object_privilege(role name, privilege text, object text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT CASE WHEN object ~ '^(FUNCTION|PROCEDURE) '
+                THEN (SELECT bool_or(has_function_privilege(role, p.oid, privilege))
+                        FROM pg_proc p
+                       WHERE p.pronamespace = 'mulberry'::regnamespace
+                         AND object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                                             'mulberry', p.proname, pg_get_function_identity_arguments(p.oid)))
+                ELSE has_table_privilege(role, object, privilege) END
+       AND has_schema_privilege(role, 'mulberry', 'USAGE')
+$$;
+COMMENT ON FUNCTION has_object_privilege(name, text, text) IS 'whether a role has a right that access_objects() lists';
+
+CREATE FUNCTION health_calls() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    today   bigint := floor(extract(epoch FROM clock_timestamp()) / 86400);
+    ahead   integer := current_setting('mulberry.partitions_ahead');
+    missing bigint;
+    kept    interval;
+    oldest  timestamptz;
+BEGIN
+    item := 'partitions';
+    SELECT count(*) INTO missing
+      FROM generate_series(today, today + ahead) AS day
+     WHERE NOT EXISTS (
+               SELECT FROM pg_inherits i
+                 JOIN pg_class c ON c.oid = i.inhrelid,
+                      regexp_match(pg_get_expr(c.relpartbound, c.oid), '\(''?(\d+)''?\) TO \(''?(\d+)''?\)') AS bound
+                WHERE i.inhparent = 'mulberry.packets'::regclass
+                  AND bound[1]::bigint <= day << 40 AND bound[2]::bigint > day << 40);
+    detail := format('%s of the partitions for today and the next %s days are missing', missing, ahead);
+    IF missing = 0 THEN
+        status := 'ok';
+    ELSE
+        status := CASE WHEN pg_is_in_recovery() THEN 'ok' ELSE 'warning' END;
+        hint := 'Workers make them; without workers, call mulberry.maintenance() daily. A call''s first packet makes its day''s.';
+    END IF;
+    RETURN NEXT;
+
+    item := 'retention';
+    hint := NULL;
+    BEGIN
+        kept := nullif(current_setting('mulberry.retention'), '')::interval;
+        SELECT min(c.finished_at) INTO oldest
+          FROM mulberry.calls c
+          JOIN mulberry.tenants t ON t.id = c.tenant
+         WHERE c.finished_at < clock_timestamp() - coalesce(t.retention, kept) - interval '2 days';
+        IF oldest IS NOT NULL THEN
+            status := 'warning';
+            detail := format('calls that finished at %s are still here', oldest);
+            hint := 'Workers apply retention; without workers, call mulberry.maintenance() daily.';
+        ELSE
+            status := 'ok';
+            detail := coalesce(format('finished calls are kept for %s, unless their tenant says otherwise', kept),
+                               'finished calls are kept for ever, unless their tenant says otherwise');
+        END IF;
+    EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
+        status := 'error';
+        detail := format('mulberry.retention is "%s", which is no interval', current_setting('mulberry.retention'));
+    END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_calls() IS 'health of the storage of calls: partitions made ahead, retention';
+
+CREATE FUNCTION health() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    subject name;
+BEGIN
+    -- a session that has not called C before does not know our settings
+    PERFORM mulberry.outbound_allowed();
+    FOR subject IN
+        SELECT p.proname FROM pg_proc p
+         WHERE p.pronamespace = 'mulberry'::regnamespace AND p.proname ~ '^health_' AND p.pronargs = 0
+         ORDER BY array_position(ARRAY['health_server', 'health_access'], p.proname::text), p.proname
+    LOOP
+        BEGIN
+            RETURN QUERY EXECUTE format('SELECT item, status, detail, hint FROM mulberry.%I()', subject);
+        EXCEPTION WHEN OTHERS THEN
+            -- one broken check must not hide what the others have to say
+            item := replace(substr(subject, 8), '_', ' ');
+            status := 'error';
+            detail := format('the check itself failed: %s', SQLERRM);
+            hint := NULL;
+            RETURN NEXT;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION health() IS
+    'whether everything works: one row an item with status ok, warning or error, and what to do about it';
 
 -- The second barrier.  There are no policies: who is granted a table by mistake
 -- sees nothing of it.  (pg_dump would write policies that a script makes, and
