@@ -1177,7 +1177,7 @@ BEGIN
       JOIN mulberry.access_objects() o ON o.access = m.access
      WHERE NOT mulberry.has_object_privilege(r.rolname, o.privilege, o.object);
     status := CASE WHEN missing IS NULL THEN 'ok' ELSE 'error' END;
-    detail := coalesce(format('missing are: %s', missing), 'every member has the rights that its access needs');
+    detail := coalesce('missing are: ' || missing, 'every member has the rights that its access needs');
     hint := CASE WHEN missing IS NOT NULL THEN 'SELECT mulberry.refresh_grants();' END;
     RETURN NEXT;
 END
@@ -1238,8 +1238,7 @@ BEGIN
             hint := 'Workers apply retention; without workers, call mulberry.maintenance() daily.';
         ELSE
             status := 'ok';
-            detail := coalesce(format('finished calls are kept for %s, unless their tenant says otherwise', kept),
-                               'finished calls are kept for ever, unless their tenant says otherwise');
+            detail := format('finished calls are kept for %s, unless their tenant says otherwise', coalesce(kept::text, 'ever'));
         END IF;
     EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
         status := 'error';
