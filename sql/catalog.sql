@@ -1,0 +1,144 @@
+-- What holds for every object of the extension, whoever adds it.  Each query
+-- lists the objects that break a rule, so each must return nothing.
+
+-- Everything below looks at the members of the extension.
+CREATE TEMP VIEW members AS
+    SELECT d.classid, d.objid
+      FROM pg_depend d
+      JOIN pg_extension e ON e.oid = d.refobjid
+     WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'mulberry';
+
+-- (and there are some to look at)
+SELECT count(*) > 20 AS many FROM members WHERE classid = 'pg_proc'::regclass;
+
+-- All of them are in the schema.
+SELECT pg_describe_object(classid, objid, 0) AS outside_the_schema
+  FROM members m
+ WHERE NOT EXISTS (SELECT FROM pg_identify_object(m.classid, m.objid, 0) o
+                    WHERE o.schema = 'mulberry' OR (o.schema IS NULL AND o.identity LIKE '%mulberry.%'))
+ ORDER BY 1;
+
+-- Nothing is for PUBLIC.
+SELECT pg_describe_object('pg_proc'::regclass, p.oid, 0) AS function_for_public
+  FROM pg_proc p
+ WHERE p.pronamespace = 'mulberry'::regnamespace
+   AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
+ ORDER BY 1;
+SELECT pg_describe_object('pg_class'::regclass, c.oid, 0) AS relation_for_public
+  FROM pg_class c
+ WHERE c.relnamespace = 'mulberry'::regnamespace
+   AND EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee = 0)
+ ORDER BY 1;
+SELECT pg_describe_object('pg_type'::regclass, t.oid, 0) AS type_for_public
+  FROM pg_type t
+ WHERE t.typnamespace = 'mulberry'::regnamespace
+   AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
+   AND EXISTS (SELECT FROM aclexplode(coalesce(t.typacl, acldefault('T', t.typowner))) a WHERE a.grantee = 0)
+ ORDER BY 1;
+SELECT n.nspname AS schema_for_public
+  FROM pg_namespace n
+ WHERE n.nspname = 'mulberry' AND EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.grantee = 0);
+
+-- Functions that run with the owner's rights look only where the owner alone can put something.
+SELECT p.oid::regprocedure AS security_definer_without_search_path
+  FROM pg_proc p
+ WHERE p.pronamespace = 'mulberry'::regnamespace AND p.prosecdef
+   AND NOT coalesce('search_path=pg_catalog, mulberry, pg_temp' = ANY (p.proconfig), false)
+ ORDER BY 1;
+
+-- A parallel worker does not know what narrows the rights of the session.
+SELECT p.oid::regprocedure AS asks_for_access_in_parallel_workers
+  FROM pg_proc p
+ WHERE p.pronamespace = 'mulberry'::regnamespace AND p.proparallel = 's'
+   AND p.prosrc ~ '(current_tenants|has_access|require_access|resolve_tenant|held_access|outer_role)'
+ ORDER BY 1;
+
+-- Views let no function of the user see rows before they are filtered, and they filter.
+SELECT c.oid::regclass AS view_without_security_barrier
+  FROM pg_class c
+ WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind = 'v'
+   AND NOT coalesce('security_barrier=true' = ANY (c.reloptions) OR 'security_barrier=on' = ANY (c.reloptions), false)
+ ORDER BY 1;
+SELECT c.oid::regclass AS view_without_current_tenants
+  FROM pg_class c
+ WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind = 'v'
+   AND pg_get_viewdef(c.oid) !~ 'mulberry\.current_tenants\('
+   AND c.oid NOT IN ('mulberry.secret_entry'::regclass)     -- always empty
+   AND EXISTS (SELECT FROM mulberry.access_objects() o WHERE o.object = format('mulberry.%I', c.relname))
+ ORDER BY 1;
+
+-- Every table has row level security; there are no policies, because dumps would bring them twice.
+SELECT c.oid::regclass AS table_without_row_security
+  FROM pg_class c
+ WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
+ ORDER BY 1;
+SELECT p.polrelid::regclass AS table_with_policy, p.polname
+  FROM pg_policy p
+  JOIN pg_class c ON c.oid = p.polrelid
+ WHERE c.relnamespace = 'mulberry'::regnamespace
+ ORDER BY 1, 2;
+
+-- Dumps bring every table and sequence; partitions are no members, or dumps would not.
+SELECT c.oid::regclass AS not_in_dumps
+  FROM pg_class c
+ WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p', 'S') AND NOT c.relispartition
+   AND NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'mulberry' AND c.oid = ANY (e.extconfig))
+ ORDER BY 1;
+SELECT c.oid::regclass AS partition_as_member
+  FROM pg_class c
+  JOIN members m ON m.classid = 'pg_class'::regclass AND m.objid = c.oid
+ WHERE c.relispartition
+ ORDER BY 1;
+
+-- Every object says what it is for.
+SELECT pg_describe_object(m.classid, m.objid, 0) AS without_comment
+  FROM members m
+ WHERE obj_description(m.objid, m.classid::regclass::name) IS NULL
+   -- types of tables and arrays are described by their tables and elements
+   AND NOT EXISTS (SELECT FROM pg_type t
+                    WHERE m.classid = 'pg_type'::regclass AND t.oid = m.objid
+                      AND (t.typrelid <> 0 AND (SELECT c.relkind <> 'c' FROM pg_class c WHERE c.oid = t.typrelid)
+                           OR t.typcategory = 'A'))
+   -- a composite type's comment is on the type
+   AND NOT EXISTS (SELECT FROM pg_class c WHERE m.classid = 'pg_class'::regclass AND c.oid = m.objid AND c.relkind = 'c')
+   -- the sequence of an identity column is described by its column's table
+   AND NOT EXISTS (SELECT FROM pg_depend d
+                    WHERE m.classid = 'pg_class'::regclass AND d.classid = m.classid AND d.objid = m.objid
+                      AND d.deptype = 'i' AND d.refclassid = 'pg_class'::regclass)
+ ORDER BY 1;
+
+-- What access_rules() names exists, has known accesses, and is named once.
+SELECT r.object, r.privilege AS rule_without_object
+  FROM mulberry.access_rules() r
+ WHERE NOT EXISTS (SELECT FROM mulberry.access_objects() o
+                    WHERE o.privilege = r.privilege
+                      AND (o.object LIKE 'FUNCTION mulberry.' || r.object || '(%'
+                           OR o.object LIKE 'PROCEDURE mulberry.' || r.object || '(%'
+                           OR o.object = 'mulberry.' || r.object))
+ ORDER BY 1, 2;
+SELECT r.object, a AS unknown_access
+  FROM mulberry.access_rules() r, string_to_table(r.accesses, ' ') a
+ WHERE a <> ALL (mulberry.access_names())
+ ORDER BY 1, 2;
+SELECT r.object, r.privilege AS named_twice
+  FROM mulberry.access_rules() r
+ GROUP BY 1, 2 HAVING count(*) > 1
+ ORDER BY 1, 2;
+
+-- Nobody gets rights on a table.
+SELECT o.object AS rights_on_a_table, o.privilege
+  FROM mulberry.access_objects() o
+  JOIN pg_class c ON o.object = format('mulberry.%I', c.relname)
+ WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind <> 'v'
+ ORDER BY 1, 2;
+
+-- Every access of a tenant gets by with what its own tenant's rights allow:
+-- functions with the owner's rights that a user may call ask who that is.
+SELECT p.oid::regprocedure AS never_asks_who_calls
+  FROM pg_proc p
+ WHERE p.pronamespace = 'mulberry'::regnamespace AND p.prosecdef
+   AND p.prosrc !~ '(current_tenants|has_access|require_access|resolve_tenant)'
+   AND p.oid::regprocedure::text !~ '^mulberry\.health\('
+   AND EXISTS (SELECT FROM mulberry.access_objects() o
+                WHERE o.object LIKE format('%%mulberry.%I(%%', p.proname) AND o.access NOT IN ('worker'))
+ ORDER BY 1;
