@@ -590,8 +590,6 @@ COMMENT ON COLUMN calls.id IS 'UTC day the call began (days since 1970-01-01) <<
 COMMENT ON COLUMN calls.missing_count IS 'how many sequences lie in the gaps of this call; changes with them, under the call lock';
 COMMENT ON COLUMN calls.ai_result IS 'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", "endpoint", "model", "attempts", …}';
 ALTER TABLE calls ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON calls USING (tenant = ANY ((SELECT current_tenants())::uuid[]));
-COMMENT ON POLICY tenant ON calls IS 'second barrier: nobody is granted anything on the table';
 SELECT pg_catalog.pg_extension_config_dump('calls', '');
 
 -- Calls that silence may complete, and those that retention may take.
@@ -1278,8 +1276,9 @@ COMMENT ON FUNCTION health() IS
     'whether everything works: one row an item with status ok, warning or error, and what to do about it';
 
 -- The second barrier.  There are no policies: who is granted a table by mistake
--- sees nothing of it.  (pg_dump would write policies that a script makes, and
--- the restored copy would then make them twice.)
+-- sees nothing of it, not even rows of the own tenant that the access does not
+-- cover.  (And pg_dump before 15.6 writes policies that a script makes, so that
+-- the restored copy would make them twice.)
 DO $$
 DECLARE
     target record;
@@ -1316,6 +1315,8 @@ BEGIN
           FROM pg_type t
          WHERE t.typnamespace = 'mulberry'::regnamespace
            AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
+           -- row types of tables follow their tables
+           AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
         UNION ALL
         SELECT 'SCHEMA mulberry'
     LOOP

@@ -33,6 +33,7 @@ SELECT pg_describe_object('pg_type'::regclass, t.oid, 0) AS type_for_public
   FROM pg_type t
  WHERE t.typnamespace = 'mulberry'::regnamespace
    AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
+   AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
    AND EXISTS (SELECT FROM aclexplode(coalesce(t.typacl, acldefault('T', t.typowner))) a WHERE a.grantee = 0)
  ORDER BY 1;
 SELECT n.nspname AS schema_for_public
@@ -67,7 +68,7 @@ SELECT c.oid::regclass AS view_without_current_tenants
    AND EXISTS (SELECT FROM mulberry.access_objects() o WHERE o.object = format('mulberry.%I', c.relname))
  ORDER BY 1;
 
--- Every table has row level security; there are no policies, because dumps would bring them twice.
+-- Every table has row level security; without policies nobody but the owner sees a row.
 SELECT c.oid::regclass AS table_without_row_security
   FROM pg_class c
  WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
