@@ -755,11 +755,209 @@ COMMENT ON COLUMN events.payload IS 'fields of the message beside event, call_id
 SELECT pg_catalog.pg_extension_config_dump('events', '');
 SELECT pg_catalog.pg_extension_config_dump('events_id_seq', '');
 
+CREATE INDEX events_created_at ON events USING brin (created_at) WITH (pages_per_range = 16);
+
+CREATE TABLE event_counters (
+    tenant   uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    last_seq bigint NOT NULL CHECK (last_seq > 0)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE event_counters IS 'the last number given to an event of a tenant; outlives the events';
+SELECT pg_catalog.pg_extension_config_dump('event_counters', '');
+
+CREATE TABLE event_channels (
+    tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    channel    text COLLATE "C" NOT NULL UNIQUE CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE event_channels IS 'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to what it can name';
+SELECT pg_catalog.pg_extension_config_dump('event_channels', '');
+
+CREATE FUNCTION channels_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_channels_changed';
+COMMENT ON FUNCTION channels_changed() IS 'trigger: has the notifier read event_channels again after commit';
+CREATE TRIGGER channels_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON event_channels
+    FOR EACH STATEMENT EXECUTE FUNCTION channels_changed();
+
 CREATE FUNCTION emit_event(tenant uuid, event text, call bigint, call_id text, payload jsonb) RETURNS void
-    LANGUAGE c VOLATILE PARALLEL UNSAFE
-    AS 'MODULE_PATHNAME', 'mulberry_emit_event';
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_emit_event';
 COMMENT ON FUNCTION emit_event(uuid, text, bigint, text, jsonb) IS
-    'internal: stores an event in the current transaction; call and call_id may be null';
+    'stores an event in the current transaction; call, call_id and payload may be null (internal)';
+
+CREATE FUNCTION event_message(event text, call_id text, tenant text, seq bigint, payload jsonb,
+                              max_bytes integer DEFAULT NULL) RETURNS json
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_event_message';
+COMMENT ON FUNCTION event_message(text, text, text, bigint, jsonb, integer) IS
+    'the message of a stored event as subscribers get it, cut to max_bytes with "truncated": true; null: whole (internal)';
+
+CREATE FUNCTION number_events(max_rows integer DEFAULT 10000)
+RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb, created_at timestamptz)
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS 'MODULE_PATHNAME', 'mulberry_number_events';
+COMMENT ON FUNCTION number_events(integer) IS
+    'gives committed events their numbers, the oldest first, and returns them; nobody else can until the transaction ends (internal)';
+
+CREATE FUNCTION await_event_numbers() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_event_numbers';
+COMMENT ON FUNCTION await_event_numbers() IS
+    'returns when what was committed before has its number, or after a second: waits for the notifier, numbers itself when there is none, and does nothing where it cannot write (internal)';
+
+CREATE FUNCTION events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
+RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    target uuid := mulberry.resolve_tenant(tenant, 'supervisor', 'auditor');
+BEGIN
+    IF since IS NULL OR since < 0 THEN
+        RAISE EXCEPTION 'events_since() begins after a number of 0 or more'
+            USING ERRCODE = CASE WHEN since IS NULL THEN 'null_value_not_allowed' ELSE 'invalid_parameter_value' END,
+                  HINT = 'Give the last number you have seen, 0 for all.';
+    END IF;
+    IF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'max_rows must be between 1 and 10000' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM mulberry.await_event_numbers();
+    RETURN QUERY
+        SELECT e.seq, e.seq - 1, e.event, e.call_id,
+               mulberry.event_message(e.event, e.call_id, t.name, e.seq, e.payload), e.created_at
+          FROM mulberry.events e
+          JOIN mulberry.tenants t ON t.id = e.tenant
+         WHERE e.tenant = target AND e.seq > since
+         ORDER BY e.seq
+         LIMIT max_rows;
+END
+$$;
+COMMENT ON FUNCTION events_since(bigint, integer, text) IS
+    'the stored events of a tenant after a number, at most max_rows (1 to 10000), as their messages. The prev of the first row is greater than "since" when older events have been purged. Needs supervisor or auditor access';
+
+CREATE FUNCTION listen_channel(channel text) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_listen_channel';
+COMMENT ON FUNCTION listen_channel(text) IS 'LISTEN (internal)';
+
+CREATE FUNCTION unlisten_channel(channel text) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_unlisten_channel';
+COMMENT ON FUNCTION unlisten_channel(text) IS 'UNLISTEN (internal)';
+
+CREATE FUNCTION remembered_channels() RETURNS SETOF text
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remembered_channels';
+COMMENT ON FUNCTION remembered_channels() IS 'what this session has subscribed to, the current transaction included (internal)';
+
+CREATE FUNCTION notifier_lives() RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_notifier_lives_sql';
+COMMENT ON FUNCTION notifier_lives() IS 'true when a notifier serves this database, so that events are sent';
+
+CREATE FUNCTION subscribe(only_tenant text DEFAULT NULL)
+RETURNS TABLE (tenant text, channel text, last_seq bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    targets uuid[];
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'cannot subscribe during recovery'
+            USING ERRCODE = 'read_only_sql_transaction',
+                  HINT = 'Subscribe on the primary, or poll events_since() here.';
+    END IF;
+    IF only_tenant IS NULL THEN
+        targets := mulberry.current_tenants('supervisor');
+    END IF;
+    IF only_tenant IS NOT NULL OR targets = '{}' THEN
+        targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'supervisor')];
+    END IF;
+
+    INSERT INTO mulberry.event_channels (tenant, channel)
+    SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', '')
+      FROM unnest(targets) AS wanted
+     WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.tenant = wanted)
+        ON CONFLICT DO NOTHING;
+    -- names that a revoke_access() has taken out of use
+    PERFORM mulberry.unlisten_channel(old)
+       FROM mulberry.remembered_channels() AS old
+      WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.channel = old);
+    PERFORM mulberry.listen_channel(c.channel)
+       FROM mulberry.event_channels c
+      WHERE c.tenant = ANY (targets);
+    IF NOT mulberry.notifier_lives() THEN
+        RAISE WARNING 'no notifier serves database "%", so no events are sent', current_database()
+            USING HINT = 'Add mulberry to shared_preload_libraries and the database to mulberry.databases, or poll events_since().';
+    END IF;
+
+    RETURN QUERY
+        SELECT t.name, c.channel, coalesce(n.last_seq, 0)
+          FROM mulberry.event_channels c
+          JOIN mulberry.tenants t ON t.id = c.tenant
+          LEFT JOIN mulberry.event_counters n ON n.tenant = c.tenant
+         WHERE c.tenant = ANY (targets)
+         ORDER BY t.name;
+END
+$$;
+COMMENT ON FUNCTION subscribe(text) IS
+    'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call it again; on "resync" read the state anew. Needs supervisor access';
+
+CREATE FUNCTION unsubscribe() RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT mulberry.unlisten_channel(known.channel)
+      FROM (SELECT mulberry.remembered_channels() AS channel
+            UNION
+            SELECT l FROM pg_listening_channels() AS l WHERE l ~ '^mulberry_[0-9a-f]{32}$') AS known
+$$;
+COMMENT ON FUNCTION unsubscribe() IS 'takes back every subscribe() of this session';
+
+-- The channel is gone with its row; the next subscribe() makes another one.
+CREATE FUNCTION rotate_channels(tenant uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    old record;
+BEGIN
+    FOR old IN
+        DELETE FROM mulberry.event_channels c
+         WHERE tenant IS NULL OR c.tenant = tenant
+        RETURNING c.channel, (SELECT t.name FROM mulberry.tenants t WHERE t.id = c.tenant) AS tenant_name
+    LOOP
+        PERFORM pg_notify(old.channel, json_build_object('event', 'resubscribe', 'tenant', old.tenant_name)::text);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION rotate_channels(uuid) IS
+    'gives a tenant (null: all) a new channel; who may still hear it is told to subscribe() again (internal)';
+
+CREATE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT t.id, t.name, c.channel FROM mulberry.event_channels c JOIN mulberry.tenants t ON t.id = c.tenant
+$$;
+COMMENT ON FUNCTION notifier_channels() IS 'where the notifier sends the events of each tenant (internal)';
+
+CREATE FUNCTION purge_events(max_rows integer DEFAULT 10000, dry_run boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    purged bigint;
+BEGIN
+    IF max_rows IS NULL OR max_rows < 1 THEN
+        RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    WITH kept AS (
+        SELECT t.id AS tenant,
+               now() - coalesce(t.retention, nullif(current_setting('mulberry.retention'), '')::interval) AS since
+          FROM mulberry.tenants t
+    ), old AS (
+        SELECT e.id
+          FROM mulberry.events e
+          JOIN kept k ON k.tenant = e.tenant
+         WHERE e.created_at < (SELECT max(since) FROM kept)
+           AND e.created_at < k.since
+           AND e.seq IS NOT NULL
+         LIMIT max_rows
+    ), gone AS (
+        DELETE FROM mulberry.events e USING old WHERE e.id = old.id AND NOT dry_run RETURNING 1
+    )
+    SELECT CASE WHEN dry_run THEN (SELECT count(*) FROM old) ELSE (SELECT count(*) FROM gone) END
+      INTO purged;
+    RETURN purged;
+END
+$$;
+COMMENT ON FUNCTION purge_events(integer, boolean) IS
+    'deletes numbered events older than their tenant''s retention, at most max_rows, and returns how many; dry_run only counts. Numbers go on where they were (internal)';
 
 -- events: end
 
@@ -985,6 +1183,13 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('fail_call', 'EXECUTE', 'worker'),
 
     -- events
+    ('subscribe', 'EXECUTE', 'supervisor'),
+    ('unsubscribe', 'EXECUTE', 'supervisor'),
+    ('events_since', 'EXECUTE', 'supervisor auditor'),
+    ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
+    ('number_events', 'EXECUTE', 'worker'),
+    ('notifier_channels', 'EXECUTE', 'worker'),
+    ('purge_events', 'EXECUTE', 'worker'),
 
     -- jobs and endpoints
 

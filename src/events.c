@@ -6,26 +6,18 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
-#include "utils/syscache.h"
 #include "utils/uuid.h"
 
 #include "events.h"
+#include "relations.h"
 #include "xact.h"
 
 PG_FUNCTION_INFO_V1(mulberry_emit_event);
-
-static Oid owner_of_events(void);
 
 /*
  * The insertion runs as the owner of the table, because whoever causes an event
@@ -38,11 +30,8 @@ mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call, con
 	static SPIPlanPtr plan = NULL;
 	Datum values[5];
 	char nulls[5] = { ' ', ' ', ' ', ' ', ' ' };
-	Oid user;
-	int security_context;
+	mulberry_identity caller = mulberry_become_owner();
 
-	GetUserIdAndSecContext(&user, &security_context);
-	SetUserIdAndSecContext(owner_of_events(), security_context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
 	if (plan == NULL)
 	{
@@ -72,7 +61,7 @@ mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call, con
 		SPI_OK_INSERT)
 		elog(ERROR, "could not store event \"%s\"", event);
 	SPI_finish();
-	SetUserIdAndSecContext(user, security_context);
+	mulberry_leave_owner(caller);
 
 	mulberry_xact_at_commit(MULBERRY_COMMIT_WAKE_NOTIFIER);
 }
@@ -81,21 +70,6 @@ void
 mulberry_wake_workers_at_commit(void)
 {
 	mulberry_xact_at_commit(MULBERRY_COMMIT_WAKE_WORKERS);
-}
-
-static Oid
-owner_of_events(void)
-{
-	Oid table = get_relname_relid("events", get_namespace_oid("mulberry", false));
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
-	Oid owner;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("table \"mulberry.events\" does not exist")));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	return owner;
 }
 
 /*

@@ -10,8 +10,11 @@
 #include "miscadmin.h"
 
 #include "guc.h"
+#include "holds.h"
 #include "secrets.h"
 #include "shared_state.h"
+#include "utility_hook.h"
+#include "worker/launcher.h"
 #include "xact.h"
 
 PG_MODULE_MAGIC;
@@ -25,4 +28,7 @@ _PG_init(void)
 	mulberry_secrets_init();
 	mulberry_xact_init();
 	mulberry_shared_state_init();
+	mulberry_holds_init();
+	mulberry_utility_hook_init();
+	mulberry_launcher_init();
 }

@@ -21,7 +21,8 @@
 typedef enum mulberry_lock_class
 {
 	MULBERRY_LOCK_CALL = 27757,
-	MULBERRY_LOCK_PARTITION
+	MULBERRY_LOCK_PARTITION,
+	MULBERRY_LOCK_EVENT_NUMBERS
 } mulberry_lock_class;
 
 /* Oids of what the ingest path opens. */

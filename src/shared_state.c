@@ -1,7 +1,8 @@
 /*
  * shared_state.c
- *	  The shared memory of Mulberry: slots, places, holds, latches and counters.
- *	  The ring of packet events in it is event_ring.c's.
+ *	  The shared memory of Mulberry: setting it up, the slots of databases, and
+ *	  waking who sleeps.  The ring of packet events is event_ring.c's, the
+ *	  processes are places.c's, holds are holds.c's.
  *
  * It must not allocate, touch catalogs or raise errors in what the commit
  * callback calls.
@@ -32,17 +33,13 @@ mulberry_shared_header *mulberry_shared = NULL;
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 
-/* Of this backend: its place, and where its database's slot was seen last. */
-static mulberry_slot *my_slot = NULL;
-static mulberry_place *my_place = NULL;
+/* Where this backend saw its database's slot last. */
 static mulberry_slot *seen_slot = NULL;
 static uint32 seen_generation = 0;
 
 static Size shared_size(void);
 static void request_shared_memory(void);
 static void start_shared_memory(void);
-static void leave_place(int code, Datum arg);
-static void leave_launcher(int code, Datum arg);
 
 /* From _PG_init: asks for the memory when the library is being preloaded. */
 void
@@ -96,6 +93,7 @@ start_shared_memory(void)
 		mulberry_shared->nslots = mulberry_max_databases;
 		pg_atomic_init_u32(&mulberry_shared->generation, 1);
 		pg_atomic_init_u32(&mulberry_shared->extension_created, 0);
+		ConditionVariableInit(&mulberry_shared->stopped);
 		mulberry_shared->slots = (mulberry_slot *) next;
 		next += MAXALIGN(mul_size(mulberry_max_databases, sizeof(mulberry_slot)));
 
@@ -109,7 +107,6 @@ start_shared_memory(void)
 			pg_atomic_init_u32(&slot->notifier_asleep, 0);
 			pg_atomic_init_u32(&slot->events_stored, 0);
 			pg_atomic_init_u32(&slot->channels_changed, 0);
-			ConditionVariableInit(&slot->stopped);
 			slot->ring_size = mulberry_event_ring_size;
 			slot->ring = (mulberry_packet_note *) next;
 			next += MAXALIGN(ring);
@@ -294,131 +291,6 @@ mulberry_notifier_lives(void)
 	return slot != NULL && mulberry_slot_place_pid(slot, MULBERRY_NOTIFIER_PLACE) != 0;
 }
 
-/* ---- places ---- */
-
-bool
-mulberry_place_attach(mulberry_slot *slot, Oid database, int place)
-{
-	mulberry_place *p = &slot->places[place];
-	bool attached = false;
-
-	Assert(my_place == NULL);
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	if (pg_atomic_read_u32(&slot->database) == database && p->pid == 0)
-	{
-		p->pid = MyProcPid;
-		p->latch = MyLatch;
-		p->started_at = GetCurrentTimestamp();
-		p->exit_reason = MULBERRY_EXIT_FAILURE;
-		attached = true;
-	}
-	LWLockRelease(slot->lock);
-
-	if (attached)
-	{
-		my_slot = slot;
-		my_place = p;
-		pg_atomic_fetch_add_u32(&p->starts, 1);
-		pg_atomic_write_u32(&p->in_flight, 0);
-		before_shmem_exit(leave_place, (Datum) 0);
-	}
-	return attached;
-}
-
-static void
-leave_place(int code, Datum arg)
-{
-	LWLockAcquire(my_slot->lock, LW_EXCLUSIVE);
-	my_place->pid = 0;
-	my_place->latch = NULL;
-	LWLockRelease(my_slot->lock);
-	pg_atomic_write_u32(&my_place->in_flight, 0);
-	my_place = NULL;
-	my_slot = NULL;
-}
-
-mulberry_place *
-mulberry_my_place(void)
-{
-	return my_place;
-}
-
-void
-mulberry_set_exit_reason(mulberry_exit_reason reason)
-{
-	if (my_place == NULL)
-		return;
-	LWLockAcquire(my_slot->lock, LW_EXCLUSIVE);
-	my_place->exit_reason = reason;
-	LWLockRelease(my_slot->lock);
-}
-
-void
-mulberry_count_done(uint64 number)
-{
-	if (my_place == NULL)
-		return;
-	pg_atomic_fetch_add_u64(&my_place->done, number);
-	pg_atomic_write_u64(&my_place->last_activity, (uint64) GetCurrentTimestamp());
-}
-
-void
-mulberry_count_failed(uint64 number)
-{
-	if (my_place == NULL)
-		return;
-	pg_atomic_fetch_add_u64(&my_place->failed, number);
-	pg_atomic_write_u64(&my_place->last_activity, (uint64) GetCurrentTimestamp());
-}
-
-void
-mulberry_set_in_flight(uint32 number)
-{
-	if (my_place != NULL)
-		pg_atomic_write_u32(&my_place->in_flight, number);
-}
-
-/* ---- the launcher ---- */
-
-void
-mulberry_launcher_attach(void)
-{
-	LWLockAcquire(mulberry_shared->lock, LW_EXCLUSIVE);
-	mulberry_shared->launcher_pid = MyProcPid;
-	mulberry_shared->launcher_latch = MyLatch;
-	LWLockRelease(mulberry_shared->lock);
-	before_shmem_exit(leave_launcher, (Datum) 0);
-}
-
-static void
-leave_launcher(int code, Datum arg)
-{
-	LWLockAcquire(mulberry_shared->lock, LW_EXCLUSIVE);
-	mulberry_shared->launcher_pid = 0;
-	mulberry_shared->launcher_latch = NULL;
-	LWLockRelease(mulberry_shared->lock);
-}
-
-/* 0 when none lives. */
-int
-mulberry_launcher_pid(void)
-{
-	int pid;
-
-	if (mulberry_shared == NULL)
-		return 0;
-	LWLockAcquire(mulberry_shared->lock, LW_SHARED);
-	pid = mulberry_shared->launcher_pid;
-	LWLockRelease(mulberry_shared->lock);
-	return pid;
-}
-
-bool
-mulberry_launcher_take_extension_created(void)
-{
-	return pg_atomic_exchange_u32(&mulberry_shared->extension_created, 0) != 0;
-}
-
 /* The database's slot, or a free one made its own; NULL when all are taken. */
 mulberry_slot *
 mulberry_slot_claim(Oid database)
@@ -432,12 +304,11 @@ mulberry_slot_claim(Oid database)
 		mulberry_slot *candidate = &mulberry_shared->slots[i];
 
 		LWLockAcquire(candidate->lock, LW_EXCLUSIVE);
-		if (pg_atomic_read_u32(&candidate->database) == InvalidOid && candidate->holds == 0)
+		if (pg_atomic_read_u32(&candidate->database) == InvalidOid)
 		{
 			slot = candidate;
 			slot->ring_head = slot->ring_tail = 0;
 			slot->notes_lost = slot->notes_taken = slot->notes_dropped = 0;
-			slot->processes_stopped = false;
 			pg_atomic_write_u32(&slot->events_stored, 1);
 			pg_atomic_write_u32(&slot->channels_changed, 1);
 			pg_atomic_write_u32(&slot->notifier_asleep, 0);
@@ -469,128 +340,4 @@ mulberry_slot_release(mulberry_slot *slot)
 	pg_atomic_fetch_add_u32(&mulberry_shared->generation, 1);
 	LWLockRelease(slot->lock);
 	LWLockRelease(mulberry_shared->lock);
-}
-
-int
-mulberry_slot_place_pid(mulberry_slot *slot, int place)
-{
-	int pid;
-
-	LWLockAcquire(slot->lock, LW_SHARED);
-	pid = slot->places[place].pid;
-	LWLockRelease(slot->lock);
-	return pid;
-}
-
-mulberry_exit_reason
-mulberry_slot_exit_reason(mulberry_slot *slot, int place)
-{
-	mulberry_exit_reason reason;
-
-	LWLockAcquire(slot->lock, LW_SHARED);
-	reason = slot->places[place].exit_reason;
-	LWLockRelease(slot->lock);
-	return reason;
-}
-
-/* Before a start, so that a process that dies before it attaches counts as failed. */
-void
-mulberry_slot_reset_exit_reason(mulberry_slot *slot, int place)
-{
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	if (slot->places[place].pid == 0)
-		slot->places[place].exit_reason = MULBERRY_EXIT_FAILURE;
-	LWLockRelease(slot->lock);
-}
-
-bool
-mulberry_slot_is_held(mulberry_slot *slot)
-{
-	bool held;
-
-	LWLockAcquire(slot->lock, LW_SHARED);
-	held = slot->holds > 0;
-	LWLockRelease(slot->lock);
-	return held;
-}
-
-/* The launcher says that a held database has no process of ours any more. */
-void
-mulberry_slot_report_stopped(mulberry_slot *slot)
-{
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	slot->processes_stopped = slot->holds > 0;
-	LWLockRelease(slot->lock);
-	ConditionVariableBroadcast(&slot->stopped);
-}
-
-/* ---- holds ---- */
-
-void
-mulberry_slot_hold(mulberry_slot *slot)
-{
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	if (slot->holds++ == 0)
-		slot->processes_stopped = false;
-	LWLockRelease(slot->lock);
-	mulberry_wake_launcher(false);
-}
-
-void
-mulberry_slot_unhold(mulberry_slot *slot)
-{
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	Assert(slot->holds > 0);
-	if (--slot->holds == 0)
-		slot->processes_stopped = false;
-	LWLockRelease(slot->lock);
-	mulberry_wake_launcher(false);
-}
-
-bool
-mulberry_slot_wait_stopped(mulberry_slot *slot, int timeout_ms)
-{
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
-	bool stopped = false;
-
-	ConditionVariablePrepareToSleep(&slot->stopped);
-	for (;;)
-	{
-		long left;
-
-		LWLockAcquire(slot->lock, LW_SHARED);
-		stopped = slot->processes_stopped;
-		LWLockRelease(slot->lock);
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
-		if (stopped || left <= 0)
-			break;
-		ConditionVariableTimedSleep(&slot->stopped, left, PG_WAIT_EXTENSION);
-	}
-	ConditionVariableCancelSleep();
-	return stopped;
-}
-
-/* ---- statistics ---- */
-
-bool
-mulberry_slot_statistics_get(int index, mulberry_slot_statistics *result)
-{
-	mulberry_slot *slot = mulberry_slot_by_index(index);
-
-	if (slot == NULL)
-		return false;
-	memset(result, 0, sizeof(*result));
-	LWLockAcquire(slot->lock, LW_SHARED);
-	result->database = pg_atomic_read_u32(&slot->database);
-	result->notifier_pid = slot->places[MULBERRY_NOTIFIER_PLACE].pid;
-	for (int i = MULBERRY_FIRST_WORKER_PLACE; i < MULBERRY_PLACES; i++)
-	{
-		if (slot->places[i].pid != 0)
-			result->workers++;
-	}
-	result->notes_taken = slot->notes_taken;
-	result->notes_dropped = slot->notes_dropped;
-	result->notes_waiting = (int) (slot->ring_head - slot->ring_tail);
-	LWLockRelease(slot->lock);
-	return OidIsValid(result->database);
 }

@@ -9,7 +9,7 @@
  *
  * The launcher alone gives slots to databases and takes them back.  Processes
  * that serve a database attach to their place in its slot; every other backend
- * only reads, puts packet events into the ring, sets latches and asks for holds.
+ * only reads, puts packet events into the ring and sets latches.
  */
 #ifndef MULBERRY_SHARED_STATE_H
 #define MULBERRY_SHARED_STATE_H
@@ -24,6 +24,8 @@
 
 #include "events.h"
 #include "guc.h"
+
+#define MULBERRY_EXTENSION "mulberry" /* its name, and that of its library */
 
 /* A packet event on its way to subscribers: fixed size, no pointers. */
 typedef struct mulberry_packet_note
@@ -146,7 +148,8 @@ extern bool mulberry_notifier_lives(void);
  */
 extern bool mulberry_place_attach(mulberry_slot *slot, Oid database, int place);
 extern mulberry_place *mulberry_my_place(void);
-extern void mulberry_set_exit_reason(mulberry_exit_reason reason);
+extern void mulberry_place_report_exit(mulberry_slot *slot, Oid database, int place,
+									   mulberry_exit_reason reason);
 
 /* A worker publishes what it does; no-ops when not attached. */
 extern void mulberry_count_done(uint64 number);
@@ -164,17 +167,6 @@ extern mulberry_slot *mulberry_slot_by_index(int index);
 extern int mulberry_slot_place_pid(mulberry_slot *slot, int place);
 extern mulberry_exit_reason mulberry_slot_exit_reason(mulberry_slot *slot, int place);
 extern void mulberry_slot_reset_exit_reason(mulberry_slot *slot, int place);
-extern bool mulberry_slot_is_held(mulberry_slot *slot);
-extern void mulberry_slot_report_stopped(mulberry_slot *slot);
-
-/*
- * Holds: while a backend holds a database, the launcher keeps its processes
- * stopped.  wait_stopped: true when all have gone within the time.
- */
-extern void mulberry_slot_hold(mulberry_slot *slot);
-extern void mulberry_slot_unhold(mulberry_slot *slot);
-extern bool mulberry_slot_wait_stopped(mulberry_slot *slot, int timeout_ms);
-
 /* Statistics of a slot; false when the index is out of range or unused. */
 extern bool mulberry_slot_statistics_get(int index, mulberry_slot_statistics *result);
 

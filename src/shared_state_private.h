@@ -1,11 +1,12 @@
 /*
  * shared_state_private.h
- *	  Layout of the shared memory, for shared_state.c, event_ring.c and the
- *	  statistics functions only.
+ *	  Layout of the shared memory, for the files that implement
+ *	  shared_state.h and holds.h only.
  */
 #ifndef MULBERRY_SHARED_STATE_PRIVATE_H
 #define MULBERRY_SHARED_STATE_PRIVATE_H
 
+#include "holds.h"
 #include "shared_state.h"
 
 struct mulberry_slot
@@ -19,10 +20,6 @@ struct mulberry_slot
 	pg_atomic_uint32 channels_changed; /* event_channels must be read again */
 
 	/* The rest is protected by the lock. */
-	int holds;				/* backends that want the database without us */
-	bool processes_stopped; /* the launcher's answer to them */
-	ConditionVariable stopped;
-
 	uint64 ring_head;	  /* notes ever put; position modulo ring_size */
 	uint64 ring_tail;	  /* notes ever taken */
 	uint64 notes_lost;	  /* dropped since the notifier last asked */
@@ -34,13 +31,23 @@ struct mulberry_slot
 	mulberry_place places[MULBERRY_PLACES];
 };
 
+/* A database that somebody wants without our processes; see holds.c. */
+typedef struct mulberry_hold
+{
+	Oid database; /* InvalidOid: free */
+	int holders;
+	bool stopped; /* the launcher's answer */
+} mulberry_hold;
+
 typedef struct mulberry_shared_header
 {
 	LWLock *lock;
 	int launcher_pid; /* 0: none */
 	Latch *launcher_latch;
-	pg_atomic_uint32 generation;		/* changes when a slot is given or taken */
-	pg_atomic_uint32 extension_created; /* look at once where it was missing */
+	pg_atomic_uint32 generation;			 /* changes when a slot is given or taken */
+	pg_atomic_uint32 extension_created;		 /* look at once where it was missing */
+	mulberry_hold holds[MULBERRY_MAX_HOLDS]; /* protected by the lock */
+	ConditionVariable stopped;				 /* a hold was answered */
 	int nslots;
 	mulberry_slot *slots;
 } mulberry_shared_header;

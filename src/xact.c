@@ -74,6 +74,17 @@ mulberry_xact_at_commit(int actions)
 	mulberry_xact_current()->actions |= actions;
 }
 
+bool
+mulberry_xact_will(int actions)
+{
+	for (mulberry_xact_level *level = current; level != NULL; level = level->parent)
+	{
+		if (level->actions & actions)
+			return true;
+	}
+	return false;
+}
+
 /*
  * The flush is forced at once, because that cannot be taken back anyway; raising
  * synchronous_commit for standbys is left to the end, so that a later SET of the

@@ -51,6 +51,9 @@ extern mulberry_xact_level *mulberry_xact_current(void);
 /* Has the commit of the current (sub)transaction do something more. */
 extern void mulberry_xact_at_commit(int actions);
 
+/* True when some (sub)transaction that is still open has asked for one of them. */
+extern bool mulberry_xact_will(int actions);
+
 /*
  * Calls "callback" at the end of every top-level transaction of this backend.
  * From _PG_init only.  It must neither raise nor allocate.

@@ -1,0 +1,503 @@
+/*
+ * notifier.c
+ *	  One process a database that tells subscribers what has happened: numbers
+ *	  stored events in one transaction, then sends NOTIFY for them and for the
+ *	  packet events of the ring in a second one, which writes nothing and so
+ *	  flushes nothing while it has the server-wide lock of NOTIFY.
+ *
+ * It works in ticks of mulberry.event_interval; the first event after a pause
+ * goes out at once.  Between ticks it holds neither a transaction nor a snapshot.
+ *
+ * What it sends are hints.  Nothing that goes wrong here may lose a stored event
+ * (it keeps its number and is found by events_since()), make others fail (the queue
+ * of NOTIFY is never filled up), or end in a loop of restarts.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "common/hashfn.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+#include "utils/wait_event.h"
+
+#include "event_message.h"
+#include "guc.h"
+#include "shared_state.h"
+#include "worker/process.h"
+
+#define LOOK_INTERVAL 5000		 /* ms between looks for events that nobody announced */
+#define EVENTS_AT_ONCE 200		 /* stored events of one turn */
+#define NOTES_AT_ONCE 64		 /* notes copied out of the ring at a time */
+#define MAX_FAILURE_DELAY 60000	 /* ms */
+#define COMPLAINT_INTERVAL 60000 /* ms between warnings about the queue */
+
+/*
+ * How full the queue of NOTIFY may be before packet events, and before all events, are no
+ * longer sent.  When it is full, every transaction that notifies fails, whosever
+ * it is.
+ */
+#define QUEUE_LIMIT_PACKETS 0.5
+#define QUEUE_LIMIT_EVENTS 0.8
+
+/* Where the events of a tenant go; key is the tenant. */
+typedef struct tenant_channel
+{
+	pg_uuid_t tenant;
+	NameData tenant_name;
+	NameData channel;
+} tenant_channel;
+
+/* A note of this turn; key is what notes are coalesced by. */
+typedef struct note_key
+{
+	pg_uuid_t tenant;
+	int32 kind;
+	char call_id[MULBERRY_MAX_CALL_ID + 1];
+} note_key;
+
+typedef struct turn_note
+{
+	note_key key;
+	mulberry_packet_note *note;
+} turn_note;
+
+typedef struct message
+{
+	const char *channel;
+	char *text;
+} message;
+
+static mulberry_slot *slot;
+static MemoryContext turn_context; /* reset before each turn */
+static MemoryContext channels_context;
+static HTAB *channels = NULL;
+static List *messages = NIL;	 /* of this turn, in turn_context */
+static bool more_events = false; /* the last batch was full */
+static bool resync_due = true;	 /* subscribers may have missed something, as after our start */
+static uint64 resync_lost = 0;
+static TimestampTz last_look = 0;
+static TimestampTz last_complaint = 0;
+
+extern PGDLLEXPORT void mulberry_notifier_main(Datum arg);
+
+static bool turn(bool *worked);
+static bool try_step(void (*step)(void));
+static void read_channels(void);
+static void number_events(void);
+static int collect_notes(List **notes);
+static void send_messages(void);
+static const tenant_channel *channel_of(const pg_uuid_t *tenant);
+static void add_message(const char *channel, char *text);
+static void complain_about_queue(double usage);
+static void rest(TimestampTz until);
+static void sleep_until_woken(void);
+
+void
+mulberry_notifier_main(Datum arg)
+{
+	int failures = 0;
+
+	slot = mulberry_process_begin();
+	turn_context =
+		AllocSetContextCreate(TopMemoryContext, "mulberry notifier turn", ALLOCSET_DEFAULT_SIZES);
+	channels_context =
+		AllocSetContextCreate(TopMemoryContext, "mulberry notifier channels", ALLOCSET_SMALL_SIZES);
+	for (;;)
+	{
+		TimestampTz started = GetCurrentTimestamp();
+		bool worked = false;
+
+		mulberry_process_check_interrupts();
+		MemoryContextReset(turn_context);
+		MemoryContextSwitchTo(turn_context);
+		messages = NIL;
+
+		if (turn(&worked))
+		{
+			failures = 0;
+			if (more_events)
+				continue;
+			if (worked)
+				rest(TimestampTzPlusMilliseconds(started, mulberry_event_interval));
+			else
+				sleep_until_woken();
+		}
+		else
+		{
+			int delay = failures >= 6 ? MAX_FAILURE_DELAY : 1000 << failures;
+
+			failures++;
+			resync_due = true;
+			rest(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay));
+		}
+	}
+}
+
+/*
+ * False when a step failed; the error has been reported.  The events are
+ * numbered before the ring is emptied, so that a packet comes before the end of its
+ * call in the same turn.
+ */
+static bool
+turn(bool *worked)
+{
+	List *notes = NIL;
+	ListCell *cell;
+	int nnotes;
+	bool stored;
+	double usage;
+
+	if (mulberry_notifier_take_channels_changed(slot) || channels == NULL)
+	{
+		if (!try_step(read_channels))
+		{
+			mulberry_wake_notifier(slot, /* events_stored */ false, /* channels_changed */ true);
+			return false;
+		}
+	}
+
+	stored = mulberry_notifier_take_events_stored(slot) || more_events ||
+			 TimestampDifferenceExceeds(last_look, GetCurrentTimestamp(), LOOK_INTERVAL);
+	more_events = false;
+	if (stored)
+	{
+		if (!try_step(number_events))
+		{
+			mulberry_wake_notifier(slot, /* events_stored */ true, /* channels_changed */ false);
+			return false;
+		}
+		last_look = GetCurrentTimestamp();
+	}
+
+	nnotes = collect_notes(&notes);
+	*worked = nnotes > 0 || messages != NIL;
+	if (!*worked && !resync_due)
+		return true;
+
+	usage = DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0));
+	if (usage > QUEUE_LIMIT_PACKETS)
+	{
+		complain_about_queue(usage);
+		if (nnotes > 0)
+		{
+			mulberry_ring_count_dropped(slot, nnotes);
+			resync_lost += nnotes;
+			resync_due = true;
+		}
+		notes = NIL;
+	}
+	if (usage > QUEUE_LIMIT_EVENTS)
+	{
+		mulberry_count_failed(list_length(messages));
+		resync_due = resync_due || messages != NIL;
+		messages = NIL;
+	}
+
+	/* packet events first, in front of what is there */
+	{
+		List *events = messages;
+
+		messages = NIL;
+		if (resync_due && usage <= QUEUE_LIMIT_PACKETS)
+		{
+			HASH_SEQ_STATUS scan;
+			tenant_channel *channel;
+
+			hash_seq_init(&scan, channels);
+			while ((channel = hash_seq_search(&scan)) != NULL)
+				add_message(
+					NameStr(channel->channel),
+					psprintf(
+						"{\"event\": \"resync\", \"tenant\": \"%s\", \"dropped\": " UINT64_FORMAT
+						"}",
+						NameStr(channel->tenant_name), resync_lost));
+			resync_due = false;
+			resync_lost = 0;
+		}
+		foreach (cell, notes)
+		{
+			const mulberry_packet_note *note = lfirst(cell);
+			const tenant_channel *channel = channel_of(&note->tenant);
+
+			if (channel != NULL)
+			{
+				StringInfoData text;
+
+				initStringInfo(&text);
+				mulberry_packet_event_message(&text, note, NameStr(channel->tenant_name));
+				add_message(NameStr(channel->channel), text.data);
+			}
+		}
+		messages = list_concat(messages, events);
+	}
+	if (messages == NIL)
+		return true;
+
+	if (!try_step(send_messages))
+	{
+		mulberry_count_failed(list_length(messages));
+		return false;
+	}
+	mulberry_count_done(list_length(messages));
+	return true;
+}
+
+/* Runs a step; false when it raised an error, which is reported and over then. */
+static bool
+try_step(void (*step)(void))
+{
+	volatile bool done = true;
+
+	PG_TRY();
+	{
+		step();
+	}
+	PG_CATCH();
+	{
+		mulberry_process_abort_unit();
+		done = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(turn_context);
+	return done;
+}
+
+/* Reads where events go; a tenant that nobody ever subscribed to has no channel. */
+static void
+read_channels(void)
+{
+	HASHCTL control;
+
+	channels = NULL;
+	MemoryContextReset(channels_context);
+	memset(&control, 0, sizeof(control));
+	control.keysize = sizeof(pg_uuid_t);
+	control.entrysize = sizeof(tenant_channel);
+	control.hcxt = channels_context;
+
+	mulberry_process_begin_unit("reading channels");
+	SPI_connect();
+	if (SPI_execute("SELECT tenant, name, channel FROM mulberry.notifier_channels()",
+					/* read_only */ true, /* tcount */ 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read the channels of events");
+	channels =
+		hash_create("mulberry channels", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		bool isnull;
+		Datum tenant = SPI_getbinval(tuple, desc, 1, &isnull);
+		tenant_channel *channel = hash_search(channels, DatumGetUUIDP(tenant), HASH_ENTER, NULL);
+
+		namestrcpy(&channel->tenant_name, SPI_getvalue(tuple, desc, 2));
+		namestrcpy(&channel->channel, SPI_getvalue(tuple, desc, 3));
+	}
+	SPI_finish();
+	mulberry_process_end_unit();
+}
+
+/* Transaction 1: numbers events, commits, and leaves their messages. */
+static void
+number_events(void)
+{
+	static SPIPlanPtr plan = NULL;
+	List *numbered = NIL;
+	Datum argument = Int32GetDatum(EVENTS_AT_ONCE);
+
+	mulberry_process_begin_unit("numbering events");
+	SPI_connect();
+	if (plan == NULL)
+	{
+		Oid types[] = { INT4OID };
+
+		plan = SPI_prepare(
+			"SELECT tenant, seq, event, call_id, payload FROM mulberry.number_events($1)", 1,
+			types);
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_keepplan(plan);
+	}
+	if (SPI_execute_plan(plan, &argument, NULL, /* read_only */ false, /* tcount */ 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not number events");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple tuple = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		bool isnull;
+		Datum tenant = SPI_getbinval(tuple, desc, 1, &isnull);
+		const tenant_channel *channel = channel_of(DatumGetUUIDP(tenant));
+		StringInfoData text;
+		MemoryContext spi_context;
+		message *m;
+
+		if (channel == NULL)
+			continue;
+		spi_context = MemoryContextSwitchTo(turn_context);
+		initStringInfo(&text);
+		MemoryContextSwitchTo(spi_context);
+		mulberry_stored_event_message(
+			&text, SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4),
+			NameStr(channel->tenant_name), DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)),
+			DatumGetJsonbP(SPI_getbinval(tuple, desc, 5, &isnull)), MULBERRY_MAX_MESSAGE);
+		MemoryContextSwitchTo(turn_context);
+		m = palloc(sizeof(message));
+		m->channel = NameStr(channel->channel);
+		m->text = text.data;
+		numbered = lappend(numbered, m);
+		MemoryContextSwitchTo(spi_context);
+	}
+	more_events = SPI_processed == EVENTS_AT_ONCE;
+	SPI_finish();
+	mulberry_process_end_unit();
+	messages = numbered;
+}
+
+/*
+ * Empties the ring into "notes", one for a call and kind, in the order in which
+ * they first came.  Returns how many packet events that were.
+ */
+static int
+collect_notes(List **notes)
+{
+	HTAB *known = NULL;
+	int total = 0;
+	int count;
+
+	do
+	{
+		mulberry_packet_note *taken = palloc(sizeof(mulberry_packet_note) * NOTES_AT_ONCE);
+		uint64 lost;
+
+		count = mulberry_ring_take(slot, taken, NOTES_AT_ONCE, &lost);
+		if (lost > 0)
+		{
+			resync_due = true;
+			resync_lost += lost;
+		}
+		if (count > 0 && known == NULL)
+		{
+			HASHCTL control;
+
+			memset(&control, 0, sizeof(control));
+			control.keysize = sizeof(note_key);
+			control.entrysize = sizeof(turn_note);
+			control.hcxt = turn_context;
+			known =
+				hash_create("mulberry notes", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+		}
+		for (int i = 0; i < count; i++)
+		{
+			note_key key;
+			turn_note *entry;
+			bool found;
+
+			memset(&key, 0, sizeof(key));
+			key.tenant = taken[i].tenant;
+			key.kind = taken[i].kind;
+			strlcpy(key.call_id, taken[i].call_id, sizeof(key.call_id));
+			entry = hash_search(known, &key, HASH_ENTER, &found);
+			if (found)
+			{
+				int32 packets = entry->note->packets + taken[i].packets;
+
+				mulberry_copy_note(entry->note, &taken[i]);
+				entry->note->packets = packets;
+			}
+			else
+			{
+				entry->note = &taken[i];
+				*notes = lappend(*notes, entry->note);
+			}
+		}
+		total += count;
+	} while (count == NOTES_AT_ONCE && total < mulberry_event_ring_size);
+	return total;
+}
+
+/* Transaction 2: NOTIFY and nothing else. */
+static void
+send_messages(void)
+{
+	ListCell *cell;
+
+	mulberry_process_begin_unit("sending messages");
+	foreach (cell, messages)
+	{
+		const message *m = lfirst(cell);
+
+		Async_Notify(m->channel, m->text);
+	}
+	mulberry_process_end_unit();
+}
+
+static const tenant_channel *
+channel_of(const pg_uuid_t *tenant)
+{
+	return hash_search(channels, tenant, HASH_FIND, NULL);
+}
+
+/* "text" lives in turn_context. */
+static void
+add_message(const char *channel, char *text)
+{
+	message *m = palloc(sizeof(message));
+
+	m->channel = channel;
+	m->text = text;
+	messages = lappend(messages, m);
+}
+
+static void
+complain_about_queue(double usage)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!TimestampDifferenceExceeds(last_complaint, now, COMPLAINT_INTERVAL))
+		return;
+	last_complaint = now;
+	ereport(WARNING,
+			(errmsg("the queue of NOTIFY is %.0f%% full, events are not sent", usage * 100),
+			 errdetail("Stored events are kept; subscribers find them by events_since()."),
+			 errhint("A session that listens and stays in a transaction keeps the queue from being "
+					 "emptied.")));
+}
+
+/* Until then, whoever sets the latch, but not without handling interrupts. */
+static void
+rest(TimestampTz until)
+{
+	for (;;)
+	{
+		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+
+		if (left <= 0)
+			break;
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		mulberry_process_check_interrupts();
+	}
+}
+
+/* Until somebody commits something for us, or it is time to look all the same. */
+static void
+sleep_until_woken(void)
+{
+	mulberry_notifier_fall_asleep(slot);
+	if (!mulberry_notifier_has_work(slot))
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_INTERVAL,
+						 PG_WAIT_EXTENSION);
+	mulberry_notifier_woke_up(slot);
+	ResetLatch(MyLatch);
+}

@@ -1,0 +1,196 @@
+/*
+ * process.c
+ *	  What notifier and workers have in common: begin, unit of work, end.  It
+ *	  knows nothing of what they do.
+ */
+#include "compat.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "shared_state.h"
+#include "worker/process.h"
+
+static mulberry_process_start my_start;
+static Oid my_extension = InvalidOid;
+
+static void leave(mulberry_exit_reason reason);
+static Oid owner_of_extension(Oid extension);
+static void become(Oid owner);
+static void pin_settings(void);
+
+mulberry_slot *
+mulberry_process_begin(void)
+{
+	mulberry_slot *slot;
+	Oid owner = InvalidOid;
+
+	/*
+	 * die, not a flag: a process that waits for a lock or for the disk must
+	 * leave as fast as one that waits for its latch.
+	 */
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+
+	memcpy(&my_start, MyBgworkerEntry->bgw_extra, sizeof(my_start));
+	slot = mulberry_slot_by_index(my_start.slot);
+	if (slot == NULL || mulberry_slot_database(slot) != my_start.database)
+		proc_exit(0);
+
+	BackgroundWorkerInitializeConnectionByOid(my_start.database, my_start.role, 0);
+
+	StartTransactionCommand();
+	my_extension = get_extension_oid(MULBERRY_EXTENSION, /* missing_ok */ true);
+	if (OidIsValid(my_extension))
+		owner = owner_of_extension(my_extension);
+	CommitTransactionCommand();
+	if (!OidIsValid(owner))
+		leave(MULBERRY_EXIT_NO_EXTENSION);
+
+	pin_settings();
+	if (!OidIsValid(my_start.role))
+		become(owner);
+	if (!mulberry_place_attach(slot, my_start.database, my_start.place))
+		proc_exit(0);
+	return slot;
+}
+
+/*
+ * Ends the process without a line in the server's log: nothing is wrong.  The
+ * launcher reads the reason.
+ */
+static void
+leave(mulberry_exit_reason reason)
+{
+	mulberry_place_report_exit(mulberry_slot_by_index(my_start.slot), my_start.database,
+							   my_start.place, reason);
+	proc_exit(0);
+}
+
+static Oid
+owner_of_extension(Oid extension)
+{
+	Relation relation = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	Oid owner = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(relation, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return owner;
+}
+
+/*
+ * Without mulberry.worker_role the process runs as the owner of the extension,
+ * usually a superuser.  That works out of the box, and is worth a warning, which
+ * the notifier writes for all processes of the database.
+ */
+static void
+become(Oid owner)
+{
+	bool superuser_owner;
+
+	StartTransactionCommand();
+	superuser_owner = superuser_arg(owner);
+	SetSessionAuthorization(owner, superuser_owner);
+	if (my_start.place == MULBERRY_NOTIFIER_PLACE)
+		ereport(WARNING, (errmsg("Mulberry's workers in database \"%s\" run as role \"%s\"%s",
+								 get_database_name(MyDatabaseId), GetUserNameFromId(owner, false),
+								 superuser_owner ? ", a superuser" : ""),
+						  errhint("Create a LOGIN role, give it grant_access(role, 'worker', "
+								  "null), and set mulberry.worker_role.")));
+	CommitTransactionCommand();
+}
+
+/* What a database's or a role's settings must not change under us. */
+static void
+pin_settings(void)
+{
+	static const char *const pins[][2] = {
+		{ "default_transaction_isolation", "read committed" },
+		{ "default_transaction_read_only", "off" },
+		{ "default_transaction_deferrable", "off" },
+		{ "statement_timeout", "0" },
+		{ "lock_timeout", "0" },
+		{ "idle_in_transaction_session_timeout", "0" },
+		{ "search_path", "pg_catalog, mulberry, pg_temp" },
+		{ "jit", "off" },
+	};
+
+	for (int i = 0; i < lengthof(pins); i++)
+		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+/*
+ * The lock makes DROP EXTENSION wait for this unit and the next unit wait for
+ * DROP EXTENSION, so that no unit finds half of its tables.
+ */
+void
+mulberry_process_begin_unit(const char *activity)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	LockDatabaseObject(ExtensionRelationId, my_extension, 0, AccessShareLock);
+	if (get_extension_oid(MULBERRY_EXTENSION, /* missing_ok */ true) != my_extension)
+	{
+		AbortCurrentTransaction();
+		leave(MULBERRY_EXIT_NO_EXTENSION);
+	}
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, activity);
+}
+
+void
+mulberry_process_end_unit(void)
+{
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+void
+mulberry_process_abort_unit(void)
+{
+	HOLD_INTERRUPTS();
+	EmitErrorReport();
+	AbortCurrentTransaction();
+	FlushErrorState();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	RESUME_INTERRUPTS();
+}
+
+void
+mulberry_process_check_interrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}

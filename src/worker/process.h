@@ -1,0 +1,48 @@
+/*
+ * process.h
+ *	  How every process of Mulberry that serves a database begins, works in
+ *	  transactions, and leaves.
+ */
+#ifndef MULBERRY_PROCESS_H
+#define MULBERRY_PROCESS_H
+
+#include "postgres.h"
+
+#include "shared_state.h"
+
+/* What the launcher tells the process it starts, in bgw_extra. */
+typedef struct mulberry_process_start
+{
+	Oid database;
+	Oid role; /* to run as; InvalidOid: the extension's owner */
+	int slot;
+	int place;
+} mulberry_process_start;
+
+/*
+ * First call of an entry point.  Sets signal handlers (SIGTERM: die, SIGHUP:
+ * reload), connects, checks that the extension exists, becomes the role to run
+ * as, pins the settings that the process depends on, and attaches to its place.
+ * Returns the slot of its database; does not return when there is nothing to
+ * serve.
+ */
+extern mulberry_slot *mulberry_process_begin(void);
+
+/*
+ * A unit of work.  begin starts a transaction, with the extension locked against
+ * DROP EXTENSION; the process leaves when it is gone.  A snapshot is active until
+ * the end.  Between units there is neither transaction nor snapshot.
+ */
+extern void mulberry_process_begin_unit(const char *activity);
+extern void mulberry_process_end_unit(void);
+
+/* After an error in a unit, from PG_CATCH: reports it and aborts. */
+extern void mulberry_process_abort_unit(void);
+
+/*
+ * Once a turn, after the latch was reset: handles interrupts (SIGTERM, barriers)
+ * and reloads the configuration when asked to.
+ */
+extern void mulberry_process_check_interrupts(void);
+
+#endif /* MULBERRY_PROCESS_H */
