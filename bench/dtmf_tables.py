@@ -11,15 +11,15 @@ import math
 
 RATE = 8000.0                   # Hz, input of the band filter
 HALF_RATE = RATE / 2            # its output
-BAND_TAPS = 48
+BAND_TAPS = 32
 BAND_SCALE = 1 << 14
 BIN_TAPS = 28                   # at HALF_RATE: 7 ms
 BIN_SCALE = 1 << 16
-HALF_DISTANCE = 24              # at HALF_RATE, between the two half windows
+HALF_DISTANCE = 32              # at HALF_RATE, between the two half windows
 TONES = [697, 770, 852, 941, 1209, 1336, 1477, 1633]
 
 # Band filter: (from Hz, to Hz, wanted gain, weight).  What is in none of these is free:
-# the transitions, and 1.9 to 2.2 kHz, which aliases to where no tone is.
+# the transitions, also around 2 kHz, where what is folded down meets no tone.
 BAND_WANTED = [(0, 65, 0, 3), (65, 330, 0, 0.6), (330, 460, 0, 10),
                (676, 1675, 1, 2), (2300, 4000, 0, 0.5)]
 
@@ -129,6 +129,8 @@ def main():
     print_rows([t.real for t in turns], "%.9ef", 4)
     print("};\n\nconst float mb_dtmf_turn_im[8] = {")
     print_rows([t.imag for t in turns], "%.9ef", 4)
+    print("};\n\nconst float mb_dtmf_band_gain[8] = {")
+    print_rows([band_gain(taps, f) ** 2 for f in TONES], "%.9ef", 4)
     print("};")
 
 

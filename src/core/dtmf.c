@@ -1,7 +1,7 @@
 /*
  * dtmf.c
  *	  The DTMF receiver as a stream: takes samples in any portions, brings them to
- *	  8 kHz, cuts them into hops of 2 ms and has them filtered and judged.
+ *	  8 kHz, cuts them into hops of 4 ms and has them filtered and judged.
  *
  * Which hop is worked on, gated or skipped depends on the samples alone, never on how
  * they came.  What a digit is, is not decided here (dtmf_track.c, dtmf_judge.c).
@@ -17,10 +17,10 @@
 #define RESAMPLE_SPACE 1024
 
 /* Silence after the last sample that brings every filter and bridge to its end. */
-#define FLUSH_HOPS 32
+#define FLUSH_HOPS 16
 
 /* Hops of input that the band filter sees. */
-#define BAND_HOPS 4
+#define BAND_HOPS 2
 
 mb_status
 mb_dtmf_tones(char symbol, int *row, int *column)
@@ -49,6 +49,7 @@ start(mb_dtmf *dtmf)
 	memset(&dtmf->block, 0, sizeof(dtmf->block));
 	dtmf->track.symbol = -1;
 	dtmf->n_input = 0;
+	dtmf->n_done = 0;
 	dtmf->hop = 0;
 	dtmf->quiet = BAND_HOPS;
 }
@@ -79,9 +80,8 @@ mb_dtmf_init(mb_dtmf *dtmf, int sample_rate, const mb_dtmf_options *options)
 	 * only around samples that reach a quarter of the amplitude: in any 8 ms of a
 	 * digit some sample does.
 	 */
-	dtmf->energy_floor = (uint32_t) (sum_of_squares * 7 / 8 / 16);
-	dtmf->power_floor =
-		(float) (sum_of_squares / 2 * 2 * DTMF_BIN_SCALE * DTMF_BIN_SCALE);
+	dtmf->energy_floor = (uint32_t) (sum_of_squares * DTMF_WINDOW / 8 / 16);
+	dtmf->power_floor = (float) (sum_of_squares / 2 * 2 * DTMF_BIN_SCALE * DTMF_BIN_SCALE);
 	dtmf->input_gate = 1;
 	while (dtmf->input_gate * 2 <= sqrt(sum_of_squares / 2) / 4)
 		dtmf->input_gate *= 2;
@@ -106,30 +106,22 @@ mb_dtmf_use_path(mb_dtmf *dtmf, dtmf_path path)
 	return true;
 }
 
-/* Some sample of the hop reaches the gate, a power of two. */
-static inline bool
-is_loud(const int16_t *x, int gate)
+/* From i on, the end of the hops that are as active as hop i. */
+static inline int
+run_end(const bool *active, int i, int end)
 {
-	uint64_t bits = 0;
-	uint64_t four[4];
-	const uint64_t mask = 0x0001000100010001u * (uint64_t) (uint16_t) -gate;
+	bool first = active[i];
 
-	/* a sample below the gate has only copies of its sign above the gate's bit */
-	memcpy(four, x, sizeof(four));
-	for (int i = 0; i < 4; i++)
-	{
-		uint64_t sign = (four[i] >> 15 & 0x0001000100010001u) * 0xFFFF;
-
-		bits |= (four[i] ^ sign) & mask;
-	}
-	return bits != 0;
+	while (i < end && active[i] == first)
+		i++;
+	return i;
 }
 
 /*
- * Filters the hops in block.input and hands them on.
+ * Filters hops first to end - 1 of the block and hands them on.
  */
 static void
-process(mb_dtmf *dtmf, int hops)
+process(mb_dtmf *dtmf, int first, int end)
 {
 	dtmf_block *b = &dtmf->block;
 	const dtmf_kernel *kernel = mb_dtmf_kernel(dtmf->path);
@@ -137,70 +129,77 @@ process(mb_dtmf *dtmf, int hops)
 	bool any = false;
 	uint32_t window = 0;
 
-	for (int i = 0; i < hops; i++)
+	kernel->loud(b->input + DTMF_INPUT_HISTORY + first * DTMF_HOP, end - first, dtmf->input_gate,
+				 active + first);
+	for (int i = first; i < end; i++)
 	{
-		if (is_loud(b->input + DTMF_INPUT_HISTORY + i * DTMF_HOP, dtmf->input_gate))
-			dtmf->quiet = 0;
-		else
-			dtmf->quiet++;
+		dtmf->quiet = active[i] ? 0 : dtmf->quiet + (dtmf->quiet < BAND_HOPS);
 		active[i] = dtmf->quiet < BAND_HOPS;
 	}
-	for (int i = 0, end; i < hops; i = end)
+	for (int i = first, next; i < end; i = next)
 	{
 		int16_t *band = b->band + DTMF_BAND_HISTORY + i * DTMF_HALF_HOP;
 		uint32_t *energy = b->energy + DTMF_BIN_HISTORY + i;
 		uint32_t *total = b->total + DTMF_BIN_HISTORY + i;
 
-		for (end = i + 1; end < hops && active[end] == active[i]; end++)
-			;
+		next = run_end(active, i, end);
 		if (active[i])
-			kernel->band(b->input + i * DTMF_HOP, end - i, band, energy, total);
+			kernel->band(b->input + i * DTMF_HOP, next - i, band, energy, total);
 		else
 		{
-			memset(band, 0, (end - i) * DTMF_HALF_HOP * sizeof(*band));
-			memset(energy, 0, (end - i) * sizeof(*energy));
-			memset(total, 0, (end - i) * sizeof(*total));
+			memset(band, 0, (next - i) * DTMF_HALF_HOP * sizeof(*band));
+			memset(energy, 0, (next - i) * sizeof(*energy));
+			memset(total, 0, (next - i) * sizeof(*total));
 		}
 	}
 	for (int k = 1; k < DTMF_WINDOW; k++)
-		window += b->energy[DTMF_BIN_HISTORY - k];
-	for (int i = 0; i < hops; i++)
+		window += b->energy[DTMF_BIN_HISTORY + first - k];
+	for (int i = first; i < end; i++)
 	{
-		/* the sum over the window slides; 32 bits hold seven hops of at most 2^29 each */
+		/* the sum over the window slides; 32 bits hold four hops of less than 2^30 each */
 		window += b->energy[DTMF_BIN_HISTORY + i];
 		b->window[i] = window;
 		window -= b->energy[DTMF_BIN_HISTORY + i - DTMF_WINDOW + 1];
 		active[i] = b->window[i] >= dtmf->energy_floor;
 		any |= active[i];
 	}
-	for (int i = 0, end; i < hops; i = end)
+	for (int i = first, next; i < end; i = next)
 	{
 		int32_t(*bin)[16] = b->bin + DTMF_BIN_HISTORY + i;
 		float(*power)[8] = b->power + DTMF_BIN_HISTORY + i;
 
-		for (end = i + 1; end < hops && active[end] == active[i]; end++)
-			;
+		next = run_end(active, i, end);
 		if (active[i])
-			kernel->bins(b->band + i * DTMF_HALF_HOP, end - i, bin, power);
+			kernel->bins(b->band + i * DTMF_HALF_HOP, next - i, bin, power);
 		else
 		{
-			memset(bin, 0, (end - i) * sizeof(*bin));
-			memset(power, 0, (end - i) * sizeof(*power));
+			memset(bin, 0, (next - i) * sizeof(*bin));
+			memset(power, 0, (next - i) * sizeof(*power));
 		}
 	}
-
 	if (any || dtmf->track.symbol >= 0)
-		mb_dtmf_track(dtmf, DTMF_BIN_HISTORY, hops);
+	{
+		kernel->tonal(b->power + DTMF_BIN_HISTORY + first, b->window + first, end - first,
+					  DTMF_TONAL_SHARE * DTMF_POWER_OVER_ENERGY, b->tonal + first);
+		mb_dtmf_track(dtmf, first, end - first);
+	}
+}
 
-	memmove(b->input, b->input + hops * DTMF_HOP,
-			(DTMF_INPUT_HISTORY + dtmf->n_input - hops * DTMF_HOP) * sizeof(*b->input));
-	memmove(b->band, b->band + hops * DTMF_HALF_HOP, DTMF_BAND_HISTORY * sizeof(*b->band));
-	memmove(b->energy, b->energy + hops, DTMF_BIN_HISTORY * sizeof(*b->energy));
-	memmove(b->total, b->total + hops, DTMF_BIN_HISTORY * sizeof(*b->total));
-	memmove(b->bin, b->bin + hops, DTMF_BIN_HISTORY * sizeof(*b->bin));
-	memmove(b->power, b->power + hops, DTMF_BIN_HISTORY * sizeof(*b->power));
-	dtmf->n_input -= hops * DTMF_HOP;
-	dtmf->hop += hops;
+/* Makes room in a full block: what the next hop looks back to goes to the front. */
+static void
+move_up(mb_dtmf *dtmf)
+{
+	dtmf_block *b = &dtmf->block;
+
+	memcpy(b->input, b->input + DTMF_BLOCK * DTMF_HOP, DTMF_INPUT_HISTORY * sizeof(*b->input));
+	memcpy(b->band, b->band + DTMF_BLOCK * DTMF_HALF_HOP, DTMF_BAND_HISTORY * sizeof(*b->band));
+	memcpy(b->energy, b->energy + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->energy));
+	memcpy(b->total, b->total + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->total));
+	memcpy(b->bin, b->bin + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->bin));
+	memcpy(b->power, b->power + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->power));
+	dtmf->n_input = 0;
+	dtmf->n_done = 0;
+	dtmf->hop += DTMF_BLOCK;
 }
 
 /* Takes samples at 8 kHz. */
@@ -211,14 +210,19 @@ feed_8k(mb_dtmf *dtmf, const int16_t *samples, size_t n)
 	{
 		size_t space = (size_t) (DTMF_BLOCK * DTMF_HOP - dtmf->n_input);
 		size_t take = n < space ? n : space;
+		int ready;
 
 		memcpy(dtmf->block.input + DTMF_INPUT_HISTORY + dtmf->n_input, samples,
 			   take * sizeof(*samples));
 		dtmf->n_input += (int) take;
 		samples += take;
 		n -= take;
-		if (dtmf->n_input >= DTMF_HOP)
-			process(dtmf, dtmf->n_input / DTMF_HOP);
+		ready = dtmf->n_input / DTMF_HOP;
+		if (ready > dtmf->n_done)
+			process(dtmf, dtmf->n_done, ready);
+		dtmf->n_done = ready;
+		if (ready == DTMF_BLOCK)
+			move_up(dtmf);
 	}
 }
 

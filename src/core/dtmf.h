@@ -28,23 +28,23 @@
 #define MB_DTMF_SYMBOLS "123A456B789C*0#D"
 
 /* Frequencies in Hz (ITU-T Q.23), rows and columns in the order of the keypad. */
-#define MB_DTMF_ROW_HZ \
-	{ \
-		697, 770, 852, 941 \
+#define MB_DTMF_ROW_HZ                                                                             \
+	{                                                                                              \
+		697, 770, 852, 941                                                                         \
 	}
-#define MB_DTMF_COLUMN_HZ \
-	{ \
-		1209, 1336, 1477, 1633 \
+#define MB_DTMF_COLUMN_HZ                                                                          \
+	{                                                                                              \
+		1209, 1336, 1477, 1633                                                                     \
 	}
 
 /* One digit that was received.  Samples are counted at the rate given to mb_dtmf_init(). */
 typedef struct mb_dtmf_event
 {
-	char digit;			 /* one of MB_DTMF_SYMBOLS */
-	uint64_t onset;		 /* its first sample, counted from the first one fed */
-	uint64_t duration;	 /* in samples, bridged interruptions included */
-	float level_dbm0;	 /* power of both tones together */
-	float twist_db;		 /* low tone's level minus high tone's */
+	char digit;		   /* one of MB_DTMF_SYMBOLS */
+	uint64_t onset;	   /* its first sample, counted from the first one fed */
+	uint64_t duration; /* in samples, bridged interruptions included */
+	float level_dbm0;  /* power of both tones together */
+	float twist_db;	   /* low tone's level minus high tone's */
 } mb_dtmf_event;
 
 /*
@@ -57,9 +57,9 @@ typedef void (*mb_dtmf_callback)(void *arg, const mb_dtmf_event *event);
 
 typedef struct mb_dtmf_options
 {
-	float floor_dbm0;			/* quieter pairs of tones are ignored; -70 … -10 */
-	mb_dtmf_callback on_digit;	/* required */
-	void *arg;					/* handed to on_digit */
+	float floor_dbm0;		   /* quieter pairs of tones are ignored; -70 … -10 */
+	mb_dtmf_callback on_digit; /* required */
+	void *arg;				   /* handed to on_digit */
 } mb_dtmf_options;
 
 /*
@@ -104,4 +104,4 @@ extern bool mb_dtmf_in_progress(const mb_dtmf *dtmf);
 /* Row (0-3) and column (4-7, into the eight tones) of a symbol; MB_ERR_SYMBOL. */
 extern mb_status mb_dtmf_tones(char symbol, int *row, int *column);
 
-#endif							/* MB_DTMF_H */
+#endif /* MB_DTMF_H */

@@ -15,7 +15,7 @@
 /* Duration: between the 26 ms that are no digit and the 35 that are one. */
 #define MIN_DURATION (30.5f / MS_OF_HOP)
 /* Windows that looked like the digit, at least; and of those inside the burst. */
-#define MIN_VALID 4
+#define MIN_VALID 2
 #define MIN_VALID_SHARE 0.5f
 /* Either tone's error: between the 1.8 % that are accepted and the 3.5 that are not. */
 #define MAX_FREQUENCY_ERROR 0.0255f
@@ -25,9 +25,12 @@
 /* A bin loses that much power at a tone off by f Hz: 6.3e-4 dB * f^2, here as exponent of e. */
 #define OFFSET_LOSS (6.3e-4f * 0.2302585f)
 
-/* Windows that the medians are taken of. */
-#define SAMPLES 12
-/* What is sorted: columns of the sample. */
+/* Half windows nearer than that to an edge are not looked at, in hops. */
+#define EDGE 0.6f
+/* Windows that the medians are taken of, at least and at most. */
+#define MIN_SAMPLES 3
+#define SAMPLES 8
+/* What is sorted: columns of the sample, which has eight as mb_dtmf_sort_columns() wants. */
 enum
 {
 	TURN_LOW,
@@ -35,58 +38,31 @@ enum
 	POWER_LOW,
 	POWER_HIGH,
 	PURITY,
-	SUM,
-	COLUMNS = 8					/* a power of two, for the compiler's sake */
+	COLUMNS
 };
 
-typedef float sample[SAMPLES][COLUMNS];
+typedef float sample[SAMPLES][8];
 
 /* What the judgement rests on. */
 typedef struct measures
 {
-	float onset;				/* hops from the track's begin; fractions count */
+	float onset; /* hops from the track's begin; fractions count */
 	float end;
-	float power[2];				/* low and high tone, medians */
-	float error[2];				/* frequency, relative, median */
-	float spread[2];			/* of it, median deviation */
-	float unevenness[2];		/* of the amplitude: deviation that a third exceeds */
-	float purity;				/* share of the tones in the band's power, median */
-	float before, after;		/* energy of the band beside the burst, against inside */
-	float outside;				/* energy outside the band, against that inside it, … */
+	float level;						 /* power at which begin and end were measured */
+	float power[2];						 /* low and high tone, medians */
+	float error[2];						 /* frequency, relative, median */
+	float spread[2];					 /* of it, median deviation */
+	float unevenness[2];				 /* of the amplitude: deviation that a third exceeds */
+	float gain;							 /* what the band filter left of both tones' power */
+	float purity;						 /* share of the tones in the band's power, median */
+	float valid;						 /* share of its windows that looked like the digit */
+	float before, after;				 /* energy of the band beside the burst, against inside */
+	float outside;						 /* energy outside the band, against that inside it, … */
 	float outside_before, outside_after; /* … beside the burst likewise */
 } measures;
 
 static const float row_hz[4] = MB_DTMF_ROW_HZ;
 static const float column_hz[4] = MB_DTMF_COLUMN_HZ;
-
-/* Order of exchanges that sorts twelve values (a network of 39 by Shapiro and Green). */
-static const uint8_t exchanges[39][2] = {
-	{ 0, 8 }, { 1, 7 }, { 2, 6 }, { 3, 11 }, { 4, 10 }, { 5, 9 }, { 0, 1 }, { 2, 5 },
-	{ 3, 4 }, { 6, 9 }, { 7, 8 }, { 10, 11 }, { 0, 2 }, { 1, 6 }, { 5, 10 }, { 9, 11 },
-	{ 0, 3 }, { 1, 2 }, { 4, 6 }, { 5, 7 }, { 8, 11 }, { 9, 10 }, { 1, 4 }, { 3, 5 },
-	{ 6, 8 }, { 7, 10 }, { 1, 3 }, { 2, 5 }, { 6, 9 }, { 8, 10 }, { 2, 3 }, { 4, 5 },
-	{ 6, 7 }, { 8, 9 }, { 4, 6 }, { 5, 7 }, { 3, 4 }, { 5, 6 }, { 7, 8 },
-};
-
-/* Sorts each column, smallest first. */
-static void
-sort_columns(sample v)
-{
-	for (size_t i = 0; i < sizeof(exchanges) / sizeof(exchanges[0]); i++)
-	{
-		float *a = v[exchanges[i][0]];
-		float *b = v[exchanges[i][1]];
-
-		for (int k = 0; k < COLUMNS; k++)
-		{
-			float low = a[k] < b[k] ? a[k] : b[k];
-			float high = a[k] < b[k] ? b[k] : a[k];
-
-			a[k] = low;
-			b[k] = high;
-		}
-	}
-}
 
 static inline float
 power_of(const dtmf_track_hop *hop)
@@ -156,7 +132,7 @@ find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 			n++;
 		}
 	}
-	level = m->onset / (float) n / 4;
+	level = m->level = m->onset / (float) n / 4;
 
 	/*
 	 * From a hop inside the burst back to where it is silent for longer than an interruption:
@@ -172,8 +148,7 @@ find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 	i = *first;
 	m->onset = (float) i;
 	if (i > 0)
-		m->onset +=
-			crossing(power_of(&track->hop[i - 1]), power_of(&track->hop[i]), level) - 1;
+		m->onset += crossing(power_of(&track->hop[i - 1]), power_of(&track->hop[i]), level) - 1;
 
 	for (i = track->n - 1; i > *first; i--)
 		if (power_of(&track->hop[i]) >= level)
@@ -194,20 +169,26 @@ find_ends(const dtmf_track *track, measures *m, int *first, int *last)
  * Mean energies inside and beside the burst.
  */
 static void
-measure_surroundings(const dtmf_track *track, measures *m, int first, int last)
+measure_surroundings(const dtmf_track *track, measures *m)
 {
 	float energy[3] = { 0, 0, 0 };
 	float total[3] = { 0, 0, 0 };
 	int n[3] = { 0, 0, 0 };
-	/* hops of which no filter sees the burst's edge */
-	int end_before = (int) m->onset - 3;
-	int begin_after = (int) m->end + 4;
+	float tones;
 
 	for (int i = 0; i < track->n; i++)
 	{
-		int where = i < end_before ? 0 : i >= begin_after ? 2 : i >= first + 2 && i < last ? 1 : -1;
+		/* only hops of which the band filter does not see an edge of the burst */
+		float x = (float) i;
+		int where;
 
-		if (where < 0)
+		if (x < m->onset - 1.33f)
+			where = 0;
+		else if (x > m->end + 0.58f)
+			where = 2;
+		else if (x > m->onset + 0.58f && x < m->end - 1.33f)
+			where = 1;
+		else
 			continue;
 		energy[where] += track->hop[i].energy;
 		total[where] += track->hop[i].total;
@@ -218,12 +199,12 @@ measure_surroundings(const dtmf_track *track, measures *m, int first, int last)
 		energy[i] /= (float) (n[i] > 0 ? n[i] : 1);
 		total[i] /= (float) (n[i] > 0 ? n[i] : 1);
 	}
-	energy[1] += 1e-3f;
-	m->before = energy[0] / energy[1];
-	m->after = energy[2] / energy[1];
-	m->outside = (total[1] - energy[1]) / energy[1];
-	m->outside_before = (total[0] - energy[0]) / energy[1];
-	m->outside_after = (total[2] - energy[2]) / energy[1];
+	tones = energy[1] / m->gain + 1e-3f;
+	m->before = energy[0] / tones;
+	m->after = energy[2] / tones;
+	m->outside = (total[1] - tones) / tones;
+	m->outside_before = (total[0] - energy[0]) / tones;
+	m->outside_after = (total[2] - energy[2]) / tones;
 }
 
 /*
@@ -231,15 +212,17 @@ measure_surroundings(const dtmf_track *track, measures *m, int first, int last)
  * are loud.  Returns their number.
  */
 static int
-take_sample(const dtmf_track *track, sample v, int first, int last, float level)
+take_sample(const dtmf_track *track, const measures *m, sample v)
 {
 	int bin[2] = { track->symbol / 4, 4 + track->symbol % 4 };
 	int index[DTMF_TRACK_HOPS];
 	int n = 0;
 	int taken;
 
-	for (int i = first + DTMF_DISTANCE + 1; i < last; i++)
-		if (power_of(&track->hop[i]) >= level && power_of(&track->hop[i - DTMF_DISTANCE]) >= level)
+	for (int i = (int) (m->onset + EDGE) + 1 + DTMF_DISTANCE;
+		 (float) i <= m->end - EDGE && i < track->n; i++)
+		if (power_of(&track->hop[i]) >= m->level &&
+			power_of(&track->hop[i - DTMF_DISTANCE]) >= m->level)
 			index[n++] = i;
 	taken = n < SAMPLES ? n : SAMPLES;
 	for (int s = 0; s < taken; s++)
@@ -262,37 +245,33 @@ take_sample(const dtmf_track *track, sample v, int first, int last, float level)
 		for (int k = 0; k < DTMF_WINDOW; k++)
 			energy += track->hop[i - k].energy;
 		v[s][PURITY] = (power_of(now) + power_of(then)) / (DTMF_POWER_OVER_ENERGY * energy + 1);
-		v[s][SUM] = 0;
-		v[s][SUM + 1] = 0;
-		v[s][SUM + 2] = 0;
 	}
 	/* what is missing sorts behind everything */
 	for (int s = taken; s < SAMPLES; s++)
-		for (int k = 0; k < COLUMNS; k++)
+		for (int k = 0; k < 8; k++)
 			v[s][k] = INFINITY;
 	return taken;
 }
 
 /* Medians of the sample, and of the deviations from them.  False when there is too little. */
 static bool
-measure_tones(const dtmf_track *track, measures *m, int first, int last, float level)
+measure_tones(const dtmf_track *track, measures *m)
 {
-	sample v;
+	sample v = { 0 };
 	float middle[COLUMNS];
 	float slope[2];
-	int n = take_sample(track, v, first, last, level);
+	int n = take_sample(track, m, v);
 
-	if (n < MIN_VALID)
+	if (n < MIN_SAMPLES)
 		return false;
-	sort_columns(v);
+	mb_dtmf_sort_columns(v);
 	for (int k = 0; k < COLUMNS; k++)
 		middle[k] = (v[(n - 1) / 2][k] + v[n / 2][k]) / 2;
 	for (int s = 0; s < n; s++)
 		for (int k = 0; k < COLUMNS; k++)
 			v[s][k] = fabsf(v[s][k] - middle[k]);
-	sort_columns(v);
+	mb_dtmf_sort_columns(v);
 
-	m->purity = middle[PURITY];
 	for (int k = 0; k < 2; k++)
 	{
 		float hz = k == 0 ? row_hz[track->symbol / 4] : column_hz[track->symbol % 4];
@@ -306,7 +285,11 @@ measure_tones(const dtmf_track *track, measures *m, int first, int last, float l
 		off *= off * OFFSET_LOSS;
 		m->power[k] = middle[POWER_LOW + k] * (1 + off * (1 + off / 2 * (1 + off / 3)));
 	}
-	m->purity *= (m->power[0] + m->power[1]) / (middle[POWER_LOW] + middle[POWER_HIGH] + 1);
+	m->gain = (m->power[0] * mb_dtmf_band_gain[track->symbol / 4] +
+			   m->power[1] * mb_dtmf_band_gain[4 + track->symbol % 4]) /
+			  (m->power[0] + m->power[1] + 1);
+	m->purity = middle[PURITY] * m->gain * (m->power[0] + m->power[1]) /
+				(middle[POWER_LOW] + middle[POWER_HIGH] + 1);
 	return true;
 }
 
@@ -327,12 +310,11 @@ unlikeness(const measures *m)
 	float error = fmaxf(fabsf(m->error[0]), fabsf(m->error[1]));
 
 	noise = fminf(fmaxf(noise, 0), 0.17f);
-	return 68 * (m->spread[0] + m->spread[1]) +
-		1.0f * fmaxf(0, fmaxf(m->unevenness[0], m->unevenness[1]) - 0.05f) +
-		1.5f * fmaxf(0, fminf(m->unevenness[0], m->unevenness[1]) - 0.03f) +
-		5.5f * fmaxf(0, 0.955f - m->purity) + 1.5f * fmaxf(0, outside - 0.1f) +
-		0.2f * fminf(1, fmaxf(0, fmaxf(m->before, m->after) - 1.5f * noise)) +
-		100 * fmaxf(0, error - 0.015f) - 4.8f * noise;
+	return 24 * fmaxf(m->spread[0], m->spread[1]) + 57 * fminf(m->spread[0], m->spread[1]) +
+		   2.5f * fmaxf(0, fminf(m->unevenness[0], m->unevenness[1]) - 0.03f) +
+		   6.4f * fmaxf(0, 0.955f - m->purity) + 1.35f * fmaxf(0, outside - 0.1f) +
+		   0.9f * fminf(1, fmaxf(0, fmaxf(m->before, m->after) - 1.5f * noise)) +
+		   140 * fmaxf(0, error - 0.015f) + 0.37f * (1 - m->valid) - 3.2f * noise;
 }
 
 bool
@@ -348,12 +330,10 @@ mb_dtmf_judge(const mb_dtmf *dtmf, mb_dtmf_event *event)
 		return false;
 	for (int i = first + DTMF_DISTANCE + 1; i < last; i++)
 		valid += track->valid[i];
-	if ((float) valid < MIN_VALID_SHARE * (float) (last - first - 1 - DTMF_DISTANCE))
+	m.valid = fminf(1, (float) valid / (float) (last - first - 1 - DTMF_DISTANCE));
+	if (m.valid < MIN_VALID_SHARE)
 		return false;
-	level = power_of(&track->hop[first]) < power_of(&track->hop[last])
-		? power_of(&track->hop[first])
-		: power_of(&track->hop[last]);
-	if (!measure_tones(track, &m, first, last, level))
+	if (!measure_tones(track, &m))
 		return false;
 	if (fabsf(m.error[0]) > MAX_FREQUENCY_ERROR || fabsf(m.error[1]) > MAX_FREQUENCY_ERROR)
 		return false;
@@ -364,7 +344,7 @@ mb_dtmf_judge(const mb_dtmf *dtmf, mb_dtmf_event *event)
 						(float) (MB_DBM0_PEAK * MB_DBM0_PEAK));
 	if (level < dtmf->floor_dbm0)
 		return false;
-	measure_surroundings(track, &m, first, last);
+	measure_surroundings(track, &m);
 	if (unlikeness(&m) > 1)
 		return false;
 

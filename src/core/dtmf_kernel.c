@@ -19,15 +19,15 @@
 
 #define BAND_SHIFT 15 /* the taps have 14 bits: half the amplitude comes out */
 #define BAND_ROUND (1 << (BAND_SHIFT - 1))
-#define ENERGY_SHIFT 3 /* before squares are added up, so that 32 bits do for a window */
-#define TOTAL_SHIFT 6  /* twice as many samples of twice the amplitude give the same */
+#define ENERGY_SHIFT 4 /* before squares are added up, so that 32 bits do for a window */
+#define TOTAL_SHIFT 7  /* twice as many samples of twice the amplitude give the same */
 
 static void
 band_plain(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint32_t *total)
 {
 	for (int hop = 0; hop < hops; hop++)
 	{
-		uint32_t sum[4] = { 0, 0, 0, 0 };
+		uint32_t sum[DTMF_HALF_HOP / 2] = { 0 };
 
 		for (int i = 0; i < DTMF_HALF_HOP; i++)
 		{
@@ -40,8 +40,9 @@ band_plain(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint
 			band[i] = (int16_t) acc;
 			sum[i / 2] += (uint32_t) (acc * acc);
 		}
-		energy[hop] = (sum[0] >> ENERGY_SHIFT) + (sum[1] >> ENERGY_SHIFT) +
-			(sum[2] >> ENERGY_SHIFT) + (sum[3] >> ENERGY_SHIFT);
+		energy[hop] = 0;
+		for (int i = 0; i < DTMF_HALF_HOP / 2; i++)
+			energy[hop] += sum[i] >> ENERGY_SHIFT;
 		total[hop] = 0;
 		for (int i = 0; i < DTMF_HOP; i += 2)
 		{
@@ -80,7 +81,50 @@ bins_plain(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 	}
 }
 
-static const dtmf_kernel plain_kernel = { band_plain, bins_plain };
+static inline float
+larger(float a, float b)
+{
+	return a > b ? a : b;
+}
+
+static void
+tonal_plain(float (*power)[8], const uint32_t *window, int hops, float share, bool *tonal)
+{
+	for (int hop = 0; hop < hops; hop++)
+	{
+		float sum[8];
+
+		for (int i = 0; i < 8; i++)
+			sum[i] = power[hop][i] + power[hop - DTMF_DISTANCE][i];
+		tonal[hop] = larger(larger(sum[0], sum[2]), larger(sum[1], sum[3])) +
+						 larger(larger(sum[4], sum[6]), larger(sum[5], sum[7])) >
+					 share * (float) window[hop];
+	}
+}
+
+static void
+loud_plain(const int16_t *input, int hops, int gate, bool *loud)
+{
+	for (int hop = 0; hop < hops; hop++)
+	{
+		int bits = 0;
+
+		/* a sample below the gate has but copies of its sign from the gate's bit on */
+		for (int i = 0; i < DTMF_HOP; i++)
+			bits |= input[i] ^ (input[i] >> 15);
+		loud[hop] = bits >= gate;
+		input += DTMF_HOP;
+	}
+}
+
+static const dtmf_kernel plain_kernel = { band_plain, bins_plain, tonal_plain, loud_plain };
+
+/* Order of exchanges that sorts eight values. */
+#define SORT_EIGHT(exchange)                                                                       \
+	exchange(0, 2) exchange(1, 3) exchange(4, 6) exchange(5, 7) exchange(0, 4) exchange(1, 5)      \
+		exchange(2, 6) exchange(3, 7) exchange(0, 1) exchange(2, 3) exchange(4, 5) exchange(6, 7)  \
+			exchange(2, 4) exchange(3, 5) exchange(1, 4) exchange(3, 6) exchange(1, 2)             \
+				exchange(3, 4) exchange(5, 6)
 
 #ifdef DTMF_X86
 
@@ -94,28 +138,35 @@ pair_at(const int16_t *p)
 	return pair;
 }
 
-static inline uint32_t
-energy_of(__m128i band)
+static inline __m128i
+load(const int16_t *p)
 {
-	__m128i squares = _mm_srli_epi32(_mm_madd_epi16(band, band), ENERGY_SHIFT);
+	return _mm_loadu_si128((const __m128i *) p);
+}
 
-	squares = _mm_add_epi32(squares, _mm_shuffle_epi32(squares, 0x4E));
-	squares = _mm_add_epi32(squares, _mm_shuffle_epi32(squares, 0xB1));
-	return (uint32_t) _mm_cvtsi128_si32(squares);
+static inline __m128i
+squares(__m128i x, int shift)
+{
+	return _mm_srli_epi32(_mm_madd_epi16(x, x), shift);
+}
+
+static inline uint32_t
+sum_of(__m128i x)
+{
+	x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4E));
+	x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0xB1));
+	return (uint32_t) _mm_cvtsi128_si32(x);
 }
 
 static inline uint32_t
 total_of(const int16_t *input)
 {
 	const int16_t *x = input + DTMF_INPUT_HISTORY - DTMF_INPUT_DELAY;
-	__m128i a = _mm_loadu_si128((const __m128i *) x);
-	__m128i b = _mm_loadu_si128((const __m128i *) (x + 8));
+	__m128i a = _mm_add_epi32(squares(load(x), TOTAL_SHIFT), squares(load(x + 8), TOTAL_SHIFT));
+	__m128i b =
+		_mm_add_epi32(squares(load(x + 16), TOTAL_SHIFT), squares(load(x + 24), TOTAL_SHIFT));
 
-	a = _mm_add_epi32(_mm_srli_epi32(_mm_madd_epi16(a, a), TOTAL_SHIFT),
-					  _mm_srli_epi32(_mm_madd_epi16(b, b), TOTAL_SHIFT));
-	a = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0x4E));
-	a = _mm_add_epi32(a, _mm_shuffle_epi32(a, 0xB1));
-	return (uint32_t) _mm_cvtsi128_si32(a);
+	return sum_of(_mm_add_epi32(a, b));
 }
 
 static void
@@ -127,23 +178,36 @@ band_sse2(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint3
 	{
 		__m128i a = round;
 		__m128i b = round;
+		__m128i c = round;
+		__m128i d = round;
 
 		for (int k = 0; k < DTMF_BAND_TAPS; k += 2)
 		{
 			__m128i taps = _mm_set1_epi32(pair_at(mb_dtmf_band_taps + k));
-			__m128i x = _mm_loadu_si128((const __m128i *) (input + k));
-			__m128i y = _mm_loadu_si128((const __m128i *) (input + k + 8));
 
-			a = _mm_add_epi32(a, _mm_madd_epi16(x, taps));
-			b = _mm_add_epi32(b, _mm_madd_epi16(y, taps));
+			a = _mm_add_epi32(a, _mm_madd_epi16(load(input + k), taps));
+			b = _mm_add_epi32(b, _mm_madd_epi16(load(input + k + 8), taps));
+			c = _mm_add_epi32(c, _mm_madd_epi16(load(input + k + 16), taps));
+			d = _mm_add_epi32(d, _mm_madd_epi16(load(input + k + 24), taps));
 		}
 		a = _mm_packs_epi32(_mm_srai_epi32(a, BAND_SHIFT), _mm_srai_epi32(b, BAND_SHIFT));
+		c = _mm_packs_epi32(_mm_srai_epi32(c, BAND_SHIFT), _mm_srai_epi32(d, BAND_SHIFT));
 		_mm_storeu_si128((__m128i *) band, a);
-		energy[hop] = energy_of(a);
+		_mm_storeu_si128((__m128i *) band + 1, c);
+		energy[hop] = sum_of(_mm_add_epi32(squares(a, ENERGY_SHIFT), squares(c, ENERGY_SHIFT)));
 		total[hop] = total_of(input);
 		input += DTMF_HOP;
 		band += DTMF_HALF_HOP;
 	}
+}
+
+static inline __m128
+power_sse2(__m128i re, __m128i im)
+{
+	__m128 x = _mm_cvtepi32_ps(re);
+	__m128 y = _mm_cvtepi32_ps(im);
+
+	return _mm_add_ps(_mm_mul_ps(x, x), _mm_mul_ps(y, y));
 }
 
 static void
@@ -151,33 +215,104 @@ bins_sse2(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 {
 	for (int hop = 0; hop < hops; hop++)
 	{
-		__m128i acc[4] = { _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(),
-						   _mm_setzero_si128() };
+		const __m128i *taps = (const __m128i *) mb_dtmf_bin_taps;
+		__m128i a = _mm_setzero_si128();
+		__m128i b = a;
+		__m128i c = a;
+		__m128i d = a;
 
-		for (int pair = 0; pair < DTMF_BIN_TAPS / 2; pair++)
+		for (int pair = 0; pair < DTMF_BIN_TAPS / 2; pair++, taps += 4)
 		{
-			const __m128i *taps = (const __m128i *) (mb_dtmf_bin_taps + 32 * pair);
 			__m128i x = _mm_set1_epi32(pair_at(band + 2 * pair));
 
-			for (int i = 0; i < 4; i++)
-				acc[i] = _mm_add_epi32(acc[i], _mm_madd_epi16(x, taps[i]));
+			a = _mm_add_epi32(a, _mm_madd_epi16(x, taps[0]));
+			b = _mm_add_epi32(b, _mm_madd_epi16(x, taps[1]));
+			c = _mm_add_epi32(c, _mm_madd_epi16(x, taps[2]));
+			d = _mm_add_epi32(d, _mm_madd_epi16(x, taps[3]));
 		}
-		for (int i = 0; i < 4; i++)
-			_mm_storeu_si128((__m128i *) bin[hop] + i, acc[i]);
-		for (int i = 0; i < 2; i++)
-		{
-			__m128 re = _mm_cvtepi32_ps(acc[i]);
-			__m128 im = _mm_cvtepi32_ps(acc[i + 2]);
-
-			_mm_storeu_ps(power[hop] + 4 * i, _mm_add_ps(_mm_mul_ps(re, re), _mm_mul_ps(im, im)));
-		}
+		_mm_storeu_si128((__m128i *) bin[hop], a);
+		_mm_storeu_si128((__m128i *) bin[hop] + 1, b);
+		_mm_storeu_si128((__m128i *) bin[hop] + 2, c);
+		_mm_storeu_si128((__m128i *) bin[hop] + 3, d);
+		_mm_storeu_ps(power[hop], power_sse2(a, c));
+		_mm_storeu_ps(power[hop] + 4, power_sse2(b, d));
 		band += DTMF_HALF_HOP;
 	}
 }
 
-static const dtmf_kernel sse2_kernel = { band_sse2, bins_sse2 };
+static void
+tonal_sse2(float (*power)[8], const uint32_t *window, int hops, float share, bool *tonal)
+{
+	for (int hop = 0; hop < hops; hop++)
+	{
+		const float *now = power[hop];
+		const float *then = power[hop - DTMF_DISTANCE];
+		__m128 low = _mm_add_ps(_mm_loadu_ps(now), _mm_loadu_ps(then));
+		__m128 high = _mm_add_ps(_mm_loadu_ps(now + 4), _mm_loadu_ps(then + 4));
+		__m128 best = _mm_max_ps(_mm_unpacklo_ps(low, high), _mm_unpackhi_ps(low, high));
+
+		best = _mm_max_ps(best, _mm_movehl_ps(best, best));
+		best = _mm_add_ss(best, _mm_shuffle_ps(best, best, 1));
+		tonal[hop] = _mm_cvtss_f32(best) > share * (float) window[hop];
+	}
+}
+
+static void
+loud_sse2(const int16_t *input, int hops, int gate, bool *loud)
+{
+	const __m128i above = _mm_set1_epi16((int16_t) (gate - 1));
+	const __m128i below = _mm_set1_epi16((int16_t) -gate);
+
+	for (int hop = 0; hop < hops; hop++)
+	{
+		__m128i a = load(input), b = load(input + 8), c = load(input + 16), d = load(input + 24);
+		__m128i high = _mm_max_epi16(_mm_max_epi16(a, b), _mm_max_epi16(c, d));
+		__m128i low = _mm_min_epi16(_mm_min_epi16(a, b), _mm_min_epi16(c, d));
+
+		high = _mm_or_si128(_mm_cmpgt_epi16(high, above), _mm_cmpgt_epi16(below, low));
+		loud[hop] = _mm_movemask_epi8(high) != 0;
+		input += DTMF_HOP;
+	}
+}
+
+static const dtmf_kernel sse2_kernel = { band_sse2, bins_sse2, tonal_sse2, loud_sse2 };
+
+void
+mb_dtmf_sort_columns(float (*v)[8])
+{
+	for (int half = 0; half < 8; half += 4)
+	{
+		__m128 r[8];
+		__m128 low;
+
+		for (int i = 0; i < 8; i++)
+			r[i] = _mm_loadu_ps(v[i] + half);
+#define EXCHANGE(a, b)                                                                             \
+	low = _mm_min_ps(r[a], r[b]);                                                                  \
+	r[b] = _mm_max_ps(r[a], r[b]);                                                                 \
+	r[a] = low;
+		SORT_EIGHT(EXCHANGE)
+#undef EXCHANGE
+		for (int i = 0; i < 8; i++)
+			_mm_storeu_ps(v[i] + half, r[i]);
+	}
+}
 
 #define AVX2 __attribute__((target("avx2")))
+
+/* One pair of taps onto the 16 outputs of a hop. */
+#define BAND_STEP(k)                                                                               \
+	{                                                                                              \
+		__m256i taps = _mm256_set1_epi32(pair_at(mb_dtmf_band_taps + (k)));                        \
+		a = _mm256_add_epi32(a, _mm256_madd_epi16(load_avx2(input + (k)), taps));                  \
+		b = _mm256_add_epi32(b, _mm256_madd_epi16(load_avx2(input + (k) + 16), taps));             \
+	}
+
+AVX2 static inline __m256i
+load_avx2(const int16_t *p)
+{
+	return _mm256_loadu_si256((const __m256i *) p);
+}
 
 AVX2 static void
 band_avx2(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint32_t *total)
@@ -186,55 +321,102 @@ band_avx2(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint3
 
 	for (int hop = 0; hop < hops; hop++)
 	{
-		__m256i acc = round;
-		__m128i out;
+		__m256i a = round;
+		__m256i b = round;
+		__m256i square;
 
-		for (int k = 0; k < DTMF_BAND_TAPS; k += 2)
+		/* unrolled by hand: the compiler spends a move on each sum in a loop */
+		for (int k = 0; k < DTMF_BAND_TAPS; k += 8)
 		{
-			__m256i taps = _mm256_set1_epi32(pair_at(mb_dtmf_band_taps + k));
-			__m256i x = _mm256_loadu_si256((const __m256i *) (input + k));
-
-			acc = _mm256_add_epi32(acc, _mm256_madd_epi16(x, taps));
+			BAND_STEP(k)
+			BAND_STEP(k + 2)
+			BAND_STEP(k + 4)
+			BAND_STEP(k + 6)
 		}
-		acc = _mm256_srai_epi32(acc, BAND_SHIFT);
-		out = _mm_packs_epi32(_mm256_castsi256_si128(acc), _mm256_extracti128_si256(acc, 1));
-		_mm_storeu_si128((__m128i *) band, out);
-		energy[hop] = energy_of(out);
+		/* packing works in halves of the register; put its quarters into order */
+		a = _mm256_packs_epi32(_mm256_srai_epi32(a, BAND_SHIFT), _mm256_srai_epi32(b, BAND_SHIFT));
+		a = _mm256_permute4x64_epi64(a, 0xD8);
+		_mm256_storeu_si256((__m256i *) band, a);
+		square = _mm256_srli_epi32(_mm256_madd_epi16(a, a), ENERGY_SHIFT);
+		energy[hop] = sum_of(
+			_mm_add_epi32(_mm256_castsi256_si128(square), _mm256_extracti128_si256(square, 1)));
 		total[hop] = total_of(input);
 		input += DTMF_HOP;
 		band += DTMF_HALF_HOP;
 	}
 }
 
+AVX2 static inline void
+store_avx2(__m256i re, __m256i im, int32_t *bin, float *power)
+{
+	__m256 x = _mm256_cvtepi32_ps(re);
+	__m256 y = _mm256_cvtepi32_ps(im);
+
+	_mm256_storeu_si256((__m256i *) bin, re);
+	_mm256_storeu_si256((__m256i *) bin + 1, im);
+	_mm256_storeu_ps(power, _mm256_add_ps(_mm256_mul_ps(x, x), _mm256_mul_ps(y, y)));
+}
+
+/* One pair of taps onto the 16 sums of two hops. */
+#define BIN_STEP(k, at)                                                                            \
+	{                                                                                              \
+		__m256i x = _mm256_set1_epi32(pair_at(band + (k)));                                        \
+		__m256i y = _mm256_set1_epi32(pair_at(more + (k)));                                        \
+		a = _mm256_add_epi32(a, _mm256_madd_epi16(x, taps[at]));                                   \
+		b = _mm256_add_epi32(b, _mm256_madd_epi16(x, taps[(at) + 1]));                             \
+		c = _mm256_add_epi32(c, _mm256_madd_epi16(y, taps[at]));                                   \
+		d = _mm256_add_epi32(d, _mm256_madd_epi16(y, taps[(at) + 1]));                             \
+	}
+
 AVX2 static void
 bins_avx2(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 {
-	for (int hop = 0; hop < hops; hop++)
+	int hop = 0;
+
+	/* two at a time, which share the taps and hide the latency of the sums */
+	for (; hop < hops; hop += 2)
 	{
-		__m256i re = _mm256_setzero_si256();
-		__m256i im = _mm256_setzero_si256();
-		__m256 x, y;
+		const __m256i *taps = (const __m256i *) mb_dtmf_bin_taps;
+		/* an odd one at the end is done twice */
+		int second = hop + 1 < hops ? 1 : 0;
+		const int16_t *more = band + second * DTMF_HALF_HOP;
+		__m256i a = _mm256_setzero_si256();
+		__m256i b = a;
+		__m256i c = a;
+		__m256i d = a;
 
-		for (int pair = 0; pair < DTMF_BIN_TAPS / 2; pair++)
+		for (int k = 0; k < DTMF_BIN_TAPS; k += 4, taps += 4)
 		{
-			const __m256i *taps = (const __m256i *) (mb_dtmf_bin_taps + 32 * pair);
-			__m256i in = _mm256_set1_epi32(pair_at(band + 2 * pair));
-
-			re = _mm256_add_epi32(re, _mm256_madd_epi16(in, taps[0]));
-			im = _mm256_add_epi32(im, _mm256_madd_epi16(in, taps[1]));
+			BIN_STEP(k, 0)
+			BIN_STEP(k + 2, 2)
 		}
-		_mm256_storeu_si256((__m256i *) bin[hop], re);
-		_mm256_storeu_si256((__m256i *) bin[hop] + 1, im);
-		x = _mm256_cvtepi32_ps(re);
-		y = _mm256_cvtepi32_ps(im);
-		_mm256_storeu_ps(power[hop], _mm256_add_ps(_mm256_mul_ps(x, x), _mm256_mul_ps(y, y)));
-		band += DTMF_HALF_HOP;
+		store_avx2(a, b, bin[hop], power[hop]);
+		store_avx2(c, d, bin[hop + second], power[hop + second]);
+		band += 2 * DTMF_HALF_HOP;
 	}
 }
 
-static const dtmf_kernel avx2_kernel = { band_avx2, bins_avx2 };
+static const dtmf_kernel avx2_kernel = { band_avx2, bins_avx2, tonal_sse2, loud_sse2 };
 
-#endif							/* DTMF_X86 */
+#else /* not DTMF_X86 */
+
+void
+mb_dtmf_sort_columns(float (*v)[8])
+{
+	for (int k = 0; k < 8; k++)
+	{
+		float low;
+
+#define EXCHANGE(a, b)                                                                             \
+	low = v[a][k] < v[b][k] ? v[a][k] : v[b][k];                                                   \
+	v[b][k] = larger(v[a][k], v[b][k]);                                                            \
+	v[a][k] = low;
+		SORT_EIGHT(EXCHANGE)
+#undef EXCHANGE
+	}
+}
+
+#endif /* DTMF_X86 */
 
 const dtmf_kernel *
 mb_dtmf_kernel(dtmf_path path)

@@ -3,64 +3,66 @@
  *	  What a DTMF receiver remembers.  Included by dtmf.h, so that callers can own the
  *	  memory; no caller may look inside.
  *
- * Time is counted in hops of 16 samples at 8 kHz (2 ms).
+ * Time is counted in hops of 32 samples at 8 kHz (4 ms).
  */
 #ifndef MB_DTMF_STATE_H
 #define MB_DTMF_STATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "resample.h"
 
-#define DTMF_BAND_TAPS 48	 /* band filter, 8 kHz in, 4 kHz out */
-#define DTMF_BIN_TAPS 28	 /* a half window: 7 ms at 4 kHz */
-#define DTMF_HOP 16			 /* samples at 8 kHz */
-#define DTMF_HALF_HOP 8		 /* the same at 4 kHz */
-#define DTMF_DISTANCE 3		 /* hops between the two half windows of a window */
-#define DTMF_WINDOW 7		 /* hops that a window spans */
-#define DTMF_BLOCK 32		 /* hops worked on at a time */
+#define DTMF_BAND_TAPS 32 /* band filter, 8 kHz in, 4 kHz out */
+#define DTMF_BIN_TAPS 28  /* a half window: 7 ms at 4 kHz */
+#define DTMF_HOP 32		  /* samples at 8 kHz */
+#define DTMF_HALF_HOP 16  /* the same at 4 kHz */
+#define DTMF_DISTANCE 2	  /* hops between the two half windows of a window */
+#define DTMF_WINDOW 4	  /* hops that a window spans */
+#define DTMF_BLOCK 32	  /* hops that the buffers hold before they are moved up */
 
 /* Samples before a hop that its filters reach back to; hops of results likewise. */
 #define DTMF_INPUT_HISTORY (DTMF_BAND_TAPS - 2)
 #define DTMF_BAND_HISTORY (DTMF_BIN_TAPS - DTMF_HALF_HOP)
-#define DTMF_BIN_HISTORY 12
+#define DTMF_BIN_HISTORY 10
 
 /* Hops of one burst that are kept for the judgement: 128 ms and what led to them. */
-#define DTMF_TRACK_HOPS 76
+#define DTMF_TRACK_HOPS 44
 
 /* What is kept of one hop of a burst. */
 typedef struct dtmf_track_hop
 {
-	float re[2], im[2];		   /* low and high tone's bins, the half window's */
-	float power[2];			   /* their squared magnitudes */
-	float energy;			   /* of the band */
-	float total;			   /* of the input, same unit */
+	float re[2], im[2]; /* low and high tone's bins, the half window's */
+	float power[2];		/* their squared magnitudes */
+	float energy;		/* of the band */
+	float total;		/* of the input, same unit */
 } dtmf_track_hop;
 
 /* A burst of one digit, from its first window on to the silence that ends it. */
 typedef struct dtmf_track
 {
-	int symbol;				   /* 4 * row + column; -1: there is none */
-	int64_t first_hop;		   /* of hop[0] */
-	int n;					   /* hops kept */
-	int length;				   /* hops seen, kept or not */
-	int n_valid;			   /* kept hops whose window looked like the digit */
-	int last_on;			   /* last hop (from first_hop) that was loud enough */
-	float peak;				   /* highest power of both tones */
-	int other;				   /* another digit that began while this one went on ... */
-	int n_other;			   /* ... and the hops it has lasted */
+	int symbol;		   /* 4 * row + column; -1: there is none */
+	int64_t first_hop; /* of hop[0] */
+	int n;			   /* hops kept */
+	int length;		   /* hops seen, kept or not */
+	int n_valid;	   /* kept hops whose window looked like the digit */
+	int last_on;	   /* last hop (from first_hop) that was loud enough */
+	float peak;		   /* highest power of both tones */
+	int other;		   /* another digit that began while this one went on ... */
+	int n_other;	   /* ... and the hops it has lasted */
 	uint8_t valid[DTMF_TRACK_HOPS];
 	dtmf_track_hop hop[DTMF_TRACK_HOPS];
 } dtmf_track;
 
-/* Filter outputs over a block, with the history that the next hop needs in front. */
+/* Input and filter outputs over a block, with the history that the next hop needs in front. */
 typedef struct dtmf_block
 {
 	_Alignas(32) int32_t bin[DTMF_BIN_HISTORY + DTMF_BLOCK][16]; /* 8 real, 8 imaginary parts */
 	_Alignas(32) float power[DTMF_BIN_HISTORY + DTMF_BLOCK][8];	 /* their squared magnitudes */
-	uint32_t energy[DTMF_BIN_HISTORY + DTMF_BLOCK];				 /* of the band, per hop */
-	uint32_t window[DTMF_BLOCK];								 /* the same over the window */
-	uint32_t total[DTMF_BIN_HISTORY + DTMF_BLOCK];				 /* of the input, same unit */
+	bool tonal[DTMF_BLOCK];							/* the window is mostly two tones */
+	uint32_t window[DTMF_BLOCK];					/* energy of the band over the window */
+	uint32_t energy[DTMF_BIN_HISTORY + DTMF_BLOCK]; /* of the band, per hop */
+	uint32_t total[DTMF_BIN_HISTORY + DTMF_BLOCK];	/* of the input, same unit */
 	int16_t band[DTMF_BAND_HISTORY + DTMF_BLOCK * DTMF_HALF_HOP];
 	int16_t input[DTMF_INPUT_HISTORY + DTMF_BLOCK * DTMF_HOP];
 } dtmf_block;
@@ -71,19 +73,20 @@ typedef struct mb_dtmf
 {
 	dtmf_block block;
 	dtmf_track track;
-	int n_input;			   /* samples that wait in block.input behind the history */
-	int64_t hop;			   /* hops done */
-	int64_t quiet;			   /* hops since the input was last above the gate */
-	int path;				   /* which kernel; see dtmf_internal.h */
+	int n_input; /* samples in block.input behind the history */
+	int n_done;	 /* hops in the block that are done */
+	int quiet;	 /* hops since the input was last above the gate; up to BAND_HOPS */
+	int64_t hop; /* hops done before the block */
+	int path;	 /* which kernel; see dtmf_internal.h */
 	int sample_rate;
-	int input_gate;			   /* samples below this power of two are silence */
-	uint32_t energy_floor;	   /* of the band over a window */
-	float power_floor;		   /* of both tones over a window */
+	int input_gate;		   /* samples below this power of two are silence */
+	uint32_t energy_floor; /* of the band over a window */
+	float power_floor;	   /* of both tones over a window */
 	float floor_dbm0;
 	void (*on_digit)(void *arg, const struct mb_dtmf_event *event);
 	void *arg;
-	mb_resampler *resampler;	/* NULL at 8 kHz */
+	mb_resampler *resampler;			 /* NULL at 8 kHz */
 	mb_resampler_to_8k resampler_memory; /* last: not there at 8 kHz */
 } mb_dtmf;
 
-#endif							/* MB_DTMF_STATE_H */
+#endif /* MB_DTMF_STATE_H */

@@ -8,59 +8,49 @@
  */
 #include "dtmf_internal.h"
 
-/* Share of the band's power in both tones for a window that looks like a digit. */
-#define VALID_PURITY 0.55f
-/* Its twist, as ratios of power: low over high group and the reverse. */
+/* Twist of a window that looks like a digit, as ratios of power: low over high and the reverse. */
 #define VALID_TWIST 16.0f
 #define VALID_REVERSE_TWIST 10.0f
 /* Power against the burst's peak below which it is interrupted. */
 #define ON_SHARE 0.2f
 /* Hops after which another digit is believed to have taken over. */
 #define OTHER_HOPS 3
+/* Its tone's power over that of the tone it replaces. */
+#define OTHER_POWER 1.1f
 
 /*
- * Whether the phase of a bin advances from one half of the window to the other about as that
- * of the nominal tone: within a quarter of a turn.
+ * The digit that the window ending at hop i looks like, -1 for none.
  */
-static inline bool
-advances(const dtmf_block *b, int i, int bin)
-{
-	float a = (float) b->bin[i][bin];
-	float c = (float) b->bin[i][bin + 8];
-	float d = (float) b->bin[i - DTMF_DISTANCE][bin];
-	float e = (float) b->bin[i - DTMF_DISTANCE][bin + 8];
-
-	return (a * d + c * e) * mb_dtmf_turn_re[bin] - (c * d - a * e) * mb_dtmf_turn_im[bin] > 0;
-}
-
-/* The digit that the window ending at hop i looks like, -1 for none. */
-static int
+static inline int
 looks_like(const mb_dtmf *dtmf, int i)
 {
 	const dtmf_block *b = &dtmf->block;
-	float power[8];
+	const float *now = b->power[DTMF_BIN_HISTORY + i];
+	const float *then = b->power[DTMF_BIN_HISTORY + i - DTMF_DISTANCE];
+	float low = now[0] + then[0];
+	float high = now[4] + then[4];
 	int row = 0;
 	int column = 4;
-	float sum;
 
-	for (int k = 0; k < 8; k++)
-		power[k] = b->power[i][k] + b->power[i - DTMF_DISTANCE][k];
+	if (!b->tonal[i])
+		return -1;
 	for (int k = 1; k < 4; k++)
 	{
-		row = power[k] > power[row] ? k : row;
-		column = power[4 + k] > power[column] ? 4 + k : column;
+		float l = now[k] + then[k];
+		float h = now[4 + k] + then[4 + k];
+
+		row = l > low ? k : row;
+		low = l > low ? l : low;
+		column = h > high ? 4 + k : column;
+		high = h > high ? h : high;
 	}
-	sum = power[row] + power[column];
-	if (sum < VALID_PURITY * DTMF_POWER_OVER_ENERGY * (float) b->window[i - DTMF_BIN_HISTORY] ||
-		sum < dtmf->power_floor / 2 || power[row] > VALID_TWIST * power[column] ||
-		power[column] > VALID_REVERSE_TWIST * power[row])
-		return -1;
-	if (!advances(b, i, row) || !advances(b, i, column))
+	if (low + high < dtmf->power_floor / 2 || low > VALID_TWIST * high ||
+		high > VALID_REVERSE_TWIST * low)
 		return -1;
 	return 4 * row + column - 4;
 }
 
-/* Adds hop i to the track. */
+/* Adds hop i to the track; i may be negative, to -DTMF_BIN_HISTORY. */
 static inline void
 add_hop(mb_dtmf *dtmf, int i, bool valid)
 {
@@ -68,7 +58,9 @@ add_hop(mb_dtmf *dtmf, int i, bool valid)
 	const dtmf_block *b = &dtmf->block;
 	int row = track->symbol / 4;
 	int column = 4 + track->symbol % 4;
-	float power = b->power[i][row] + b->power[i][column];
+	const float *powers = b->power[DTMF_BIN_HISTORY + i];
+	const int32_t *bins = b->bin[DTMF_BIN_HISTORY + i];
+	float power = powers[row] + powers[column];
 
 	if (valid && power > track->peak)
 		track->peak = power;
@@ -78,23 +70,23 @@ add_hop(mb_dtmf *dtmf, int i, bool valid)
 	{
 		dtmf_track_hop *hop = &track->hop[track->n];
 
-		hop->re[0] = (float) b->bin[i][row];
-		hop->re[1] = (float) b->bin[i][column];
-		hop->im[0] = (float) b->bin[i][row + 8];
-		hop->im[1] = (float) b->bin[i][column + 8];
-		hop->power[0] = b->power[i][row];
-		hop->power[1] = b->power[i][column];
-		hop->energy = (float) b->energy[i];
-		hop->total = (float) b->total[i];
+		hop->re[0] = (float) bins[row];
+		hop->re[1] = (float) bins[column];
+		hop->im[0] = (float) bins[row + 8];
+		hop->im[1] = (float) bins[column + 8];
+		hop->power[0] = powers[row];
+		hop->power[1] = powers[column];
+		hop->energy = (float) b->energy[DTMF_BIN_HISTORY + i];
+		hop->total = (float) b->total[DTMF_BIN_HISTORY + i];
 		track->valid[track->n++] = valid;
 		track->n_valid += valid;
 	}
 	track->length++;
 }
 
-/* Begins a track at hop i, the hop number now, which looks like symbol. */
+/* Begins a track at hop i, which looks like symbol. */
 static void
-begin(mb_dtmf *dtmf, int i, int64_t now, int symbol)
+begin(mb_dtmf *dtmf, int i, int symbol)
 {
 	dtmf_track *track = &dtmf->track;
 
@@ -103,7 +95,7 @@ begin(mb_dtmf *dtmf, int i, int64_t now, int symbol)
 	track->last_on = 0;
 	track->peak = 0;
 	track->n_other = 0;
-	track->first_hop = now - DTMF_BIN_HISTORY;
+	track->first_hop = dtmf->hop + i - DTMF_BIN_HISTORY;
 	for (int k = i - DTMF_BIN_HISTORY; k < i; k++)
 		add_hop(dtmf, k, false);
 	add_hop(dtmf, i, true);
@@ -127,15 +119,28 @@ mb_dtmf_track_end(mb_dtmf *dtmf)
 	dtmf->on_digit(dtmf->arg, &event);
 }
 
-/* Counts how long another digit than the track's has been seen; true when it takes over. */
+/*
+ * Counts how long another digit than the track's has been seen, and clearly so: in a window with
+ * an edge in it neighbouring tones are alike.  True when it takes over.
+ */
 static bool
-other_takes_over(dtmf_track *track, int symbol)
+other_takes_over(mb_dtmf *dtmf, int i, int symbol)
 {
+	dtmf_track *track = &dtmf->track;
+	const float *now = dtmf->block.power[DTMF_BIN_HISTORY + i];
+	const float *then = dtmf->block.power[DTMF_BIN_HISTORY + i - DTMF_DISTANCE];
+	int mine[2] = { track->symbol / 4, 4 + track->symbol % 4 };
+	int others[2] = { symbol / 4, 4 + symbol % 4 };
+
 	if (symbol < 0 || symbol == track->symbol)
 	{
 		track->n_other = 0;
 		return false;
 	}
+	for (int k = 0; k < 2; k++)
+		if (mine[k] != others[k] &&
+			now[others[k]] + then[others[k]] < OTHER_POWER * (now[mine[k]] + then[mine[k]]))
+			return false;
 	if (track->n_other > 0 && track->other == symbol)
 		track->n_other++;
 	else
@@ -151,19 +156,21 @@ mb_dtmf_track(mb_dtmf *dtmf, int first, int n)
 
 	for (int i = first; i < first + n; i++)
 	{
-		int symbol = looks_like(dtmf, i);
+		int symbol;
 
 		if (track->symbol < 0)
 		{
-			if (symbol >= 0)
-				begin(dtmf, i, dtmf->hop + i - first, symbol);
+			/* most hops of speech and noise end here */
+			if (dtmf->block.tonal[i] && (symbol = looks_like(dtmf, i)) >= 0)
+				begin(dtmf, i, symbol);
 			continue;
 		}
+		symbol = looks_like(dtmf, i);
 		add_hop(dtmf, i, symbol == track->symbol);
-		if (other_takes_over(track, symbol))
+		if (other_takes_over(dtmf, i, symbol))
 		{
 			mb_dtmf_track_end(dtmf);
-			begin(dtmf, i, dtmf->hop + i - first, symbol);
+			begin(dtmf, i, symbol);
 		}
 		else if (track->length - 1 - track->last_on > DTMF_BRIDGE)
 			mb_dtmf_track_end(dtmf);

@@ -51,7 +51,7 @@ CHECK_UNUSED static const signal_condition signal_conditions[] = {
 	{ "noise at 12 dB SNR", ON40, AT15, .snr = 12 },
 	{ "noise at 6 dB SNR", ON40, AT15, .snr = 6, .target = true },
 	{ "noise at 3 dB SNR", ON40, AT15, .snr = 3, .max_error = .05, .target = true },
-	{ "noise at 12 dB SNR, twist +8, ±1.5 %", ON40, AT15, .snr = 12, .twist = 8, .error = { .015, .015 }, .both_signs = true, .target = true },
+	{ "noise at 12 dB SNR, twist +8, ±1.5 %", ON40, AT15, .snr = 12, .twist = 8, .error = { .015, .015 }, .both_signs = true, .max_error = .005, .target = true },
 	{ "dial tone 350+440 at -10 dB", ON40, AT15, .has_other = true, .other_db = -10, .other_hz = { 350, 440 } },
 	{ "dial tone 425 at -10 dB", ON40, AT15, .has_other = true, .other_db = -10, .other_hz = { 425 } },
 	{ "dial tone 350+440 at 0 dB", ON40, AT15, .has_other = true, .other_db = 0, .other_hz = { 350, 440 }, .target = true },
@@ -79,4 +79,4 @@ CHECK_UNUSED static const signal_condition signal_conditions[] = {
 
 #define SIGNAL_CONDITIONS ((int) (sizeof(signal_conditions) / sizeof(signal_conditions[0])))
 
-#endif							/* DTMF_CONDITIONS_H */
+#endif /* DTMF_CONDITIONS_H */

@@ -23,9 +23,9 @@ typedef enum signal_codec
 	CODEC_NONE,
 	CODEC_MULAW,
 	CODEC_ALAW,
-	CODEC_IMA,					/* IMA ADPCM, 32 kbit/s */
-	CODEC_G726,					/* 32 kbit/s; by signal_codec_hook */
-	CODEC_GSM					/* 06.10 full rate; by signal_codec_hook */
+	CODEC_IMA,	/* IMA ADPCM, 32 kbit/s */
+	CODEC_G726, /* 32 kbit/s; by signal_codec_hook */
+	CODEC_GSM	/* 06.10 full rate; by signal_codec_hook */
 } signal_codec;
 
 /* Codes and decodes n samples in place; false when the codec is not there. */
@@ -39,25 +39,25 @@ CHECK_UNUSED static signal_hook signal_codec_hook;
 typedef struct signal_condition
 {
 	const char *name;
-	bool target;				/* aimed at, beyond what is demanded */
-	bool none;					/* nothing may be received (and errors are false digits) */
-	double max_error;			/* errors per symbol that are allowed */
+	bool target;	  /* aimed at, beyond what is demanded */
+	bool none;		  /* nothing may be received (and errors are false digits) */
+	double max_error; /* errors per symbol that are allowed */
 	double on_ms, off_ms;
-	double level;				/* both tones together, dBm0 */
-	double twist;				/* dB, low over high */
-	double error[2];			/* frequency, fraction of low, of high */
-	bool both_signs;			/* of each tone's frequency error, at random */
-	double snr;					/* dB, white noise to 4 kHz; 0 is none, so 0.01 for 0 dB */
-	double other_hz[2];			/* other tones, each … */
-	double other_db;			/* … at the level of the two together less this … */
-	bool has_other;				/* … if this */
+	double level;		/* both tones together, dBm0 */
+	double twist;		/* dB, low over high */
+	double error[2];	/* frequency, fraction of low, of high */
+	bool both_signs;	/* of each tone's frequency error, at random */
+	double snr;			/* dB, white noise to 4 kHz; 0 is none, so 0.01 for 0 dB */
+	double other_hz[2]; /* other tones, each … */
+	double other_db;	/* … at the level of the two together less this … */
+	bool has_other;		/* … if this */
 	double echo_ms, echo_db;
-	double clip_db;				/* the peak is cut that much below its height */
-	double dc;					/* in samples' units */
-	double dropout_ms;			/* hole in the middle of a symbol */
-	double split_ms;			/* symbol is sent twice with this pause */
-	double slip_ms;				/* up to that much is lost or repeated in each symbol */
-	double loss;				/* share of 20 ms packets that repeat the one before */
+	double clip_db;	   /* the peak is cut that much below its height */
+	double dc;		   /* in samples' units */
+	double dropout_ms; /* hole in the middle of a symbol */
+	double split_ms;   /* symbol is sent twice with this pause */
+	double slip_ms;	   /* up to that much is lost or repeated in each symbol */
+	double loss;	   /* share of 20 ms packets that repeat the one before */
 	signal_codec codec;
 } signal_condition;
 
@@ -365,4 +365,4 @@ signal_distance(const char *a, const char *b)
 	return result;
 }
 
-#endif							/* DTMF_SIGNALS_H */
+#endif /* DTMF_SIGNALS_H */
