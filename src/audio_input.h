@@ -1,0 +1,78 @@
+/*
+ * audio_input.h
+ *	  Audio as SQL functions get it: checks the arguments, and hands the samples out
+ *	  in slices between which a query can be cancelled.
+ */
+#ifndef MULBERRY_AUDIO_INPUT_H
+#define MULBERRY_AUDIO_INPUT_H
+
+#include "postgres.h"
+
+#include "core/mb.h"
+
+/*
+ * Samples handed out at a time.  Every analysis takes less than 100 ns a sample, so
+ * interrupts are looked at each millisecond.
+ */
+#define MULBERRY_AUDIO_SLICE 8192
+
+/*
+ * Raw audio that is being read.  A value stored out of line and not compressed is
+ * fetched in windows, so that it is never in memory as a whole.
+ */
+typedef struct mulberry_audio
+{
+	mb_encoding encoding;
+	int sample_rate; /* 0 where it does not matter */
+	size_t n_bytes;
+	size_t n_samples;
+	size_t position;		/* samples handed out */
+	struct varlena *stored; /* fetched in windows; NULL: all of it is in the window */
+	struct varlena *window; /* part of the value, detoasted */
+	size_t window_start;	/* its place in bytes */
+} mulberry_audio;
+
+/* The encoding of that name; an error says which there are. */
+extern mb_encoding mulberry_encoding(text *name);
+
+/* Error unless calls can have this rate (mb_rate_supported). */
+extern void mulberry_check_rate(int sample_rate);
+
+/* Bytes of a bytea argument, which need not be fetched for that. */
+extern size_t mulberry_bytea_size(Datum bytes);
+
+/*
+ * Starts reading a bytea, which must stay where it is.  Error for half a sample, for no
+ * sample, and for a rate that calls cannot have.
+ */
+extern void
+mulberry_audio_open(mulberry_audio *audio, Datum bytes, text *encoding, int sample_rate);
+
+/* The same where the rate does not matter. */
+extern void mulberry_audio_open_any_rate(mulberry_audio *audio, Datum bytes, text *encoding);
+
+/* Copies all bytes as they are; looks at interrupts. */
+extern void mulberry_audio_copy(mulberry_audio *audio, uint8 *destination);
+
+/*
+ * Decodes the next slice into samples (MULBERRY_AUDIO_SLICE of them); returns how
+ * many, 0 at the end.  Looks at interrupts.
+ */
+extern size_t mulberry_audio_next(mulberry_audio *audio, int16 *samples);
+
+/* Back to the first sample. */
+extern void mulberry_audio_rewind(mulberry_audio *audio);
+
+/* A bytea of n bytes, not filled in; an error says what would not fit. */
+extern bytea *mulberry_audio_result(uint64 n);
+
+/* Memory for states of the core, which want more alignment than palloc gives; zeroed. */
+extern void *mulberry_palloc_aligned(size_t size);
+
+/* A place in the signal in whole milliseconds, rounded. */
+extern int32 mulberry_samples_to_ms(uint64 samples, int sample_rate);
+
+/* For a status that none of the checks above leaves over: an internal error. */
+extern void mulberry_expect_ok(mb_status status);
+
+#endif /* MULBERRY_AUDIO_INPUT_H */
