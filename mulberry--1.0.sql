@@ -878,7 +878,7 @@ BEGIN
        FROM mulberry.event_channels c
       WHERE c.tenant = ANY (targets);
     IF NOT mulberry.notifier_lives() THEN
-        RAISE WARNING 'no notifier serves database "%", so no events are sent', current_database()
+        RAISE WARNING 'no notifier serves this database, so no events are sent'
             USING HINT = 'Add mulberry to shared_preload_libraries and the database to mulberry.databases, or poll events_since().';
     END IF;
 
@@ -895,7 +895,7 @@ COMMENT ON FUNCTION subscribe(text) IS
     'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call it again; on "resync" read the state anew. Needs supervisor access';
 
 CREATE FUNCTION unsubscribe() RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     SELECT mulberry.unlisten_channel(known.channel)
       FROM (SELECT mulberry.remembered_channels() AS channel
             UNION
@@ -938,7 +938,7 @@ BEGIN
     END IF;
     WITH kept AS (
         SELECT t.id AS tenant,
-               now() - coalesce(t.retention, nullif(current_setting('mulberry.retention'), '')::interval) AS since
+               now() - coalesce(t.retention, nullif(current_setting('mulberry.retention', true), '')::interval) AS since
           FROM mulberry.tenants t
     ), old AS (
         SELECT e.id
@@ -958,6 +958,55 @@ END
 $$;
 COMMENT ON FUNCTION purge_events(integer, boolean) IS
     'deletes numbered events older than their tenant''s retention, at most max_rows, and returns how many; dry_run only counts. Numbers go on where they were (internal)';
+
+CREATE FUNCTION process_statistics()
+RETURNS TABLE (place integer, type text, pid integer, started_at timestamptz, starts bigint, in_flight integer,
+               done bigint, failed bigint, last_activity timestamptz)
+LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_process_statistics';
+COMMENT ON FUNCTION process_statistics() IS
+    'the notifier (place 0) and the workers of this database, alive (pid) or not, with what they did since the server started: a notifier sends messages, a worker does jobs (internal)';
+
+CREATE FUNCTION packet_event_statistics(OUT taken bigint, OUT dropped bigint, OUT waiting integer, OUT room integer)
+LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_packet_event_statistics';
+COMMENT ON FUNCTION packet_event_statistics() IS
+    'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may wait; null without preloading (internal)';
+
+CREATE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    waiting bigint;
+    oldest  interval;
+    packets record;
+BEGIN
+    item := 'events';
+    SELECT count(*), clock_timestamp() - min(e.created_at) INTO waiting, oldest
+      FROM mulberry.events e WHERE e.seq IS NULL;
+    detail := format('%s stored events wait for their number', waiting);
+    IF waiting = 0 OR oldest < interval '1 minute' OR NOT mulberry.notifier_lives() THEN
+        status := 'ok';     -- without a notifier events_since() numbers them
+    ELSE
+        status := 'warning';
+        detail := format('%s, the oldest since %s', detail, oldest);
+        hint := 'Look for "mulberry notifier" in pg_stat_activity and in the server''s log.';
+    END IF;
+    RETURN NEXT;
+
+    packets := mulberry.packet_event_statistics();
+    IF packets.taken IS NOT NULL THEN
+        item := 'packet events';
+        detail := format('%s of %s have been lost, %s wait', packets.dropped, packets.taken + packets.dropped, packets.waiting);
+        IF packets.dropped * 100 <= packets.taken THEN
+            status := 'ok';
+            hint := NULL;
+        ELSE
+            status := 'warning';
+            hint := 'Raise mulberry.event_ring_size, or look for sessions that listen and stay in a transaction.';
+        END IF;
+        RETURN NEXT;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION health_events() IS 'health of the way from an event to its subscribers';
 
 -- events: end
 
@@ -1302,6 +1351,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     -- events
     ('subscribe', 'EXECUTE', 'supervisor'),
     ('unsubscribe', 'EXECUTE', 'supervisor'),
+    ('unlisten_channel', 'EXECUTE', 'supervisor'),
+    ('remembered_channels', 'EXECUTE', 'supervisor'),
     ('events_since', 'EXECUTE', 'supervisor auditor'),
     ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
     ('number_events', 'EXECUTE', 'worker'),

@@ -176,6 +176,22 @@ mulberry_launcher_take_extension_created(void)
 	return pg_atomic_exchange_u32(&mulberry_shared->extension_created, 0) != 0;
 }
 
+void
+mulberry_place_statistics_get(mulberry_slot *slot, int place, mulberry_place_statistics *result)
+{
+	mulberry_place *p = &slot->places[place];
+
+	LWLockAcquire(slot->lock, LW_SHARED);
+	result->pid = p->pid;
+	result->started_at = p->started_at;
+	LWLockRelease(slot->lock);
+	result->starts = pg_atomic_read_u32(&p->starts);
+	result->in_flight = pg_atomic_read_u32(&p->in_flight);
+	result->done = pg_atomic_read_u64(&p->done);
+	result->failed = pg_atomic_read_u64(&p->failed);
+	result->last_activity = (TimestampTz) pg_atomic_read_u64(&p->last_activity);
+}
+
 bool
 mulberry_slot_statistics_get(int index, mulberry_slot_statistics *result)
 {

@@ -167,6 +167,21 @@ extern mulberry_slot *mulberry_slot_by_index(int index);
 extern int mulberry_slot_place_pid(mulberry_slot *slot, int place);
 extern mulberry_exit_reason mulberry_slot_exit_reason(mulberry_slot *slot, int place);
 extern void mulberry_slot_reset_exit_reason(mulberry_slot *slot, int place);
+/* What one place has seen since its database was given the slot. */
+typedef struct mulberry_place_statistics
+{
+	int pid; /* 0: nobody */
+	TimestampTz started_at;
+	uint32 starts;
+	uint32 in_flight;
+	uint64 done;
+	uint64 failed;
+	TimestampTz last_activity; /* 0: never */
+} mulberry_place_statistics;
+
+extern void
+mulberry_place_statistics_get(mulberry_slot *slot, int place, mulberry_place_statistics *result);
+
 /* Statistics of a slot; false when the index is out of range or unused. */
 extern bool mulberry_slot_statistics_get(int index, mulberry_slot_statistics *result);
 
