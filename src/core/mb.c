@@ -49,6 +49,8 @@ mb_status_message(mb_status status)
 			return "format variant is not supported";
 		case MB_ERR_SPACE:
 			return "buffer is too small";
+		case MB_ERR_CRYPTO:
+			return "the cryptographic library failed";
 	}
 	return "unknown status";
 }

@@ -29,7 +29,8 @@ typedef enum mb_status
 	MB_ERR_FORMAT,				/* malformed container (WAV) */
 	MB_ERR_TRUNCATED,			/* data end before the container says */
 	MB_ERR_UNSUPPORTED,			/* well formed, but a variant we do not read */
-	MB_ERR_SPACE				/* the caller's buffer is too small */
+	MB_ERR_SPACE,				/* the caller's buffer is too small */
+	MB_ERR_CRYPTO				/* libcrypto failed: out of memory, or the algorithm is disabled */
 } mb_status;
 
 /* One sentence for a status, in PostgreSQL's message style. */

@@ -1,0 +1,918 @@
+/*
+ * test_command_judge.c
+ *	  Judging received frames: what is accepted, what is told from a forgery, and that no
+ *	  damaged, foreign, old or invented frame ever is accepted.  The collector of symbols too.
+ *
+ * MB_COMMAND_FRAMES in the environment sets how many frames the long test judges.
+ *
+ * Link with: -Wl,--wrap=CRYPTO_memcmp -Wl,--wrap=HMAC
+ */
+#include "check.h"
+#include "command_judge.h"
+#include "command_setup.h"
+#include "frame_collector.h"
+
+#include <openssl/hmac.h>
+
+#define FRAMES_BY_DEFAULT 1000000
+
+/* --- what the core asks of libcrypto ------------------------------------ */
+
+static unsigned long compares;
+static size_t compared_bytes;
+static unsigned long hmacs;
+
+extern int __real_CRYPTO_memcmp(const void *a, const void *b, size_t n);
+extern int __wrap_CRYPTO_memcmp(const void *a, const void *b, size_t n);
+extern unsigned char *
+__real_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *data, size_t n,
+			unsigned char *out, unsigned int *out_len);
+extern unsigned char *
+__wrap_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *data, size_t n,
+			unsigned char *out, unsigned int *out_len);
+
+int
+__wrap_CRYPTO_memcmp(const void *a, const void *b, size_t n)
+{
+	compares++;
+	compared_bytes += n;
+	return __real_CRYPTO_memcmp(a, b, n);
+}
+
+unsigned char *
+__wrap_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *data, size_t n,
+			unsigned char *out, unsigned int *out_len)
+{
+	hmacs++;
+	return __real_HMAC(md, key, key_len, data, n, out, out_len);
+}
+
+/* --- a receiver --------------------------------------------------------- */
+
+/* What SQL stores of one key, in memory. */
+typedef struct receiver
+{
+	mb_key_state state;
+	uint8_t digests[MB_COMMAND_HISTORY][MB_SHA256_SIZE];
+	unsigned long accepted;
+} receiver;
+
+static void
+receiver_init(receiver *r, uint64_t last_counter)
+{
+	memset(r, 0, sizeof(*r));
+	r->state.known = true;
+	r->state.last_counter = last_counter;
+	r->state.digests = (const uint8_t(*)[MB_SHA256_SIZE]) r->digests;
+	vector_keys(&r->state.keys, &r->state.party);
+}
+
+/* Judges and stores as an accepted frame asks for. */
+static mb_verdict
+receive(receiver *r, const char *symbols, size_t n, mb_judgement *judgement)
+{
+	mb_command_judge(symbols, n, &r->state, judgement);
+	if (judgement->verdict == MB_VERDICT_ACCEPTED)
+	{
+		memmove(r->digests[1], r->digests[0], sizeof(r->digests) - sizeof(r->digests[0]));
+		memcpy(r->digests[0], judgement->frame_digest, MB_SHA256_SIZE);
+		if (r->state.n_digests < MB_COMMAND_HISTORY)
+			r->state.n_digests++;
+		r->state.last_counter = judgement->counter;
+		r->accepted++;
+	}
+	return judgement->verdict;
+}
+
+static mb_verdict
+receive_string(receiver *r, const char *symbols)
+{
+	mb_judgement judgement;
+
+	return receive(r, symbols, strlen(symbols), &judgement);
+}
+
+/* A frame with the receiver's own keys. */
+static void
+sign_frame(const receiver *r, const mb_command *command, uint64_t counter, const char *nonce,
+		   char frame[MB_COMMAND_FRAME_LENGTH + 1])
+{
+	if (mb_command_build(&r->state.keys, &r->state.party, command, counter, nonce, frame, NULL) !=
+		MB_OK)
+		abort();
+}
+
+/* --- the rules ---------------------------------------------------------- */
+
+static void
+counters_are_reconstructed(void)
+{
+	static const struct
+	{
+		uint64_t last;
+		int digits;
+		uint64_t counter; /* 0: behind */
+	} cases[] = {
+		{ 0, 1, 1 },
+		{ 0, 0, 0 },
+		{ 0, 5000, 5000 },
+		{ 0, 5001, 0 },
+		{ 0, 9999, 0 },
+		{ 42, 42, 0 },
+		{ 42, 41, 0 },
+		{ 42, 43, 43 },
+		{ 9998, 9999, 9999 },
+		{ 9999, 0, 10000 },
+		{ 9999, 9999, 0 },
+		{ 9999, 4999, 14999 },
+		{ 9999, 5000, 0 },
+		{ 10042, 43, 10043 },
+		{ 19998, 1, 20001 },
+		{ UINT64_C(123456789990000), 1, UINT64_C(123456789990001) },
+		{ MB_COUNTER_MAX - 1, 5807, MB_COUNTER_MAX },
+		{ MB_COUNTER_MAX - 1, 5808, 0 },
+		{ MB_COUNTER_MAX, 5808, 0 },
+		{ UINT64_MAX, 0, 0 },
+		{ 0, -1, 0 },
+		{ 0, 10000, 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		uint64_t counter = 0;
+
+		check_int(mb_counter_reconstruct(cases[i].last, cases[i].digits, &counter),
+				  cases[i].counter != 0);
+		check_int(counter, cases[i].counter);
+	}
+}
+
+/* Against the rule's own words, by counting up. */
+static void
+counters_are_the_smallest_that_fit(void)
+{
+	check_random random = { 34 };
+
+	for (int i = 0; i < 3000; i++)
+	{
+		uint64_t last = check_random_below(&random, 100000);
+		int digits = (int) check_random_below(&random, 10000);
+		uint64_t expected = last + 1;
+		uint64_t counter = 0;
+
+		while (expected % 10000 != (uint64_t) digits)
+			expected++;
+		check_int(mb_counter_reconstruct(last, digits, &counter), expected - last <= 5000);
+		check_int(counter, expected - last <= 5000 ? expected : 0);
+	}
+}
+
+static void
+published_frames_are_accepted(void)
+{
+	receiver r;
+	mb_judgement judgement;
+	mb_command_challenge challenge = { .nonce = "493817" };
+
+	receiver_init(&r, 0);
+	check_int(receive_string(&r, "*070112345678000042608379340855#"), MB_VERDICT_ACCEPTED);
+	check_int(r.state.last_counter, 42);
+	check_int(receive_string(&r, "*070212345678000043840112923938#"), MB_VERDICT_ACCEPTED);
+	check_int(r.state.last_counter, 43);
+	r.state.last_counter = 5000;
+	check_int(receive_string(&r, "*070387654321149999682855456053#"), MB_VERDICT_ACCEPTED);
+	check_int(r.state.last_counter, 9999);
+	check_int(receive(&r, "*070400000001000000228238911697#", 32, &judgement), MB_VERDICT_ACCEPTED);
+	check_int(r.state.last_counter, 10000);
+	check_string(mb_command_name(judgement.frame.command.code), "QUERY");
+	check_string(judgement.frame.command.mandate, "00000001");
+	check(!judgement.challenge_wanted && !judgement.challenge_answered);
+
+	/* the answer to a challenge of this very command */
+	challenge.command = make_command(7, MB_COMMAND_EXTEND, "12345678", 30);
+	check_int(receive_string(&r, "*070312345678300043284285852957#"), MB_VERDICT_FORGERY);
+	r.state.challenge = &challenge;
+	check_int(receive(&r, "*070312345678300043284285852957#", 32, &judgement), MB_VERDICT_ACCEPTED);
+	check(judgement.challenge_answered);
+	check_int(r.state.last_counter, 10043);
+
+	receiver_init(&r, 0);
+	check_int(receive_string(&r, "*999900000000000001869025457877#"), MB_VERDICT_ACCEPTED);
+	check_int(r.state.last_counter, 1);
+}
+
+/* The judgement has what the acknowledgement needs. */
+static void
+the_acknowledgement_follows_from_the_judgement(void)
+{
+	receiver r;
+	mb_judgement judgement;
+	char ack[MB_ACK_FRAME_LENGTH + 1];
+
+	receiver_init(&r, 40);
+	REQUIRE(receive(&r, "*070112345678000042608379340855#", 32, &judgement) == MB_VERDICT_ACCEPTED);
+	check_int(mb_ack_build(&r.state.keys, &r.state.party, judgement.frame.command.key_id,
+						   MB_ACK_APPLIED, MB_MANDATE_REVOKED, judgement.counter,
+						   judgement.message_digest, ack),
+			  MB_OK);
+	check_string(ack, "*07000100426040297750#");
+}
+
+static void
+a_frame_played_twice_acts_once(void)
+{
+	receiver r;
+	mb_judgement judgement;
+	mb_command command = make_command(7, MB_COMMAND_REVOKE, "12345678", 0);
+	char first[MB_COMMAND_FRAME_LENGTH + 1];
+	char frame[MB_COMMAND_FRAME_LENGTH + 1];
+
+	receiver_init(&r, 0);
+	sign_frame(&r, &command, 1, NULL, first);
+	check_int(receive_string(&r, first), MB_VERDICT_ACCEPTED);
+	for (int i = 0; i < 5; i++)
+		check_int(receive_string(&r, first), MB_VERDICT_DUPLICATE);
+	check_int(r.accepted, 1);
+
+	/* it stays a duplicate for 63 more, and after that it is old: never new again */
+	for (uint64_t counter = 2; counter <= MB_COMMAND_HISTORY; counter++)
+	{
+		sign_frame(&r, &command, counter, NULL, frame);
+		check_int(receive_string(&r, frame), MB_VERDICT_ACCEPTED);
+		check_int(receive(&r, first, strlen(first), &judgement), MB_VERDICT_DUPLICATE);
+		check_int(judgement.duplicate_of, counter - 1);
+	}
+	sign_frame(&r, &command, MB_COMMAND_HISTORY + 1, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_ACCEPTED);
+	check_int(receive_string(&r, first), MB_VERDICT_STALE);
+	check_int(r.accepted, MB_COMMAND_HISTORY + 1);
+}
+
+/* A recorded frame must not come alive when the counter has gone around. */
+static void
+an_old_frame_stays_old_when_the_counter_wraps(void)
+{
+	receiver r;
+	mb_command command = make_command(7, MB_COMMAND_REVOKE, "12345678", 0);
+	char old[MB_COMMAND_FRAME_LENGTH + 1];
+	int forgeries = 0;
+	int stale = 0;
+
+	receiver_init(&r, 0);
+	sign_frame(&r, &command, 100, NULL, old);
+	for (uint64_t last = 100; last <= 30100; last += 7)
+	{
+		mb_judgement judgement;
+
+		r.state.last_counter = last;
+		mb_command_judge(old, strlen(old), &r.state, &judgement);
+		forgeries += judgement.verdict == MB_VERDICT_FORGERY;
+		stale += judgement.verdict == MB_VERDICT_STALE;
+		check(judgement.verdict != MB_VERDICT_ACCEPTED &&
+			  judgement.verdict != MB_VERDICT_DUPLICATE);
+	}
+	check(forgeries > 1000 && stale > 1000);
+}
+
+static void
+the_counter_passes_its_modulus(void)
+{
+	receiver r;
+	mb_command command = make_command(7, MB_COMMAND_QUERY, "12345678", 0);
+	char frame[MB_COMMAND_FRAME_LENGTH + 1];
+
+	receiver_init(&r, 9990);
+	for (uint64_t counter = 9991; counter <= 10010; counter++)
+	{
+		sign_frame(&r, &command, counter, NULL, frame);
+		check_int(receive_string(&r, frame), MB_VERDICT_ACCEPTED);
+		check_int(r.state.last_counter, counter);
+	}
+	/* the thousand that a restored sender adds, and the farthest that is taken */
+	sign_frame(&r, &command, 11010, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_ACCEPTED);
+	sign_frame(&r, &command, 16011, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_STALE);
+	sign_frame(&r, &command, 16010, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_ACCEPTED);
+	check_int(r.state.last_counter, 16010);
+	sign_frame(&r, &command, 16009, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_STALE);
+}
+
+static void
+frames_of_others_are_forgeries(void)
+{
+	receiver r;
+	receiver other;
+	mb_command command = make_command(7, MB_COMMAND_REVOKE, "12345678", 0);
+	mb_command elsewhere = command;
+	char frame[MB_COMMAND_FRAME_LENGTH + 1];
+
+	receiver_init(&r, 0);
+	other = r;
+	other.state.party.edge[3] ^= 1;
+	sign_frame(&other, &command, 1, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_FORGERY);
+
+	other = r;
+	other.state.party.tenant[3] ^= 1;
+	sign_frame(&other, &command, 1, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_FORGERY);
+
+	other = r;
+	other.state.keys.command[31] ^= 1;
+	sign_frame(&other, &command, 1, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_FORGERY);
+
+	/* the key of acknowledgements signs no commands */
+	other = r;
+	memcpy(other.state.keys.command, r.state.keys.ack, MB_SHA256_SIZE);
+	sign_frame(&other, &command, 1, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_FORGERY);
+
+	/* genuine but for the key id */
+	elsewhere.key_id = 8;
+	sign_frame(&r, &elsewhere, 1, NULL, frame);
+	frame[2] = '7';
+	fix_check(frame, MB_COMMAND_FRAME_LENGTH);
+	check_int(receive_string(&r, frame), MB_VERDICT_FORGERY);
+
+	/* signed with a nonce nobody asked for */
+	sign_frame(&r, &command, 1, "123456", frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_FORGERY);
+
+	sign_frame(&r, &command, 1, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_ACCEPTED);
+}
+
+static void
+an_unknown_key_costs_what_a_forgery_costs(void)
+{
+	receiver r;
+	mb_key_state unknown = { .known = false };
+	mb_command command = make_command(55, MB_COMMAND_REVOKE, "12345678", 0);
+	char frame[MB_COMMAND_FRAME_LENGTH + 1];
+	mb_judgement judgement;
+
+	receiver_init(&r, 0);
+	sign_frame(&r, &command, 1, NULL, frame);
+	for (int digits = 0; digits < 10000; digits += 1111)
+	{
+		frame[15] = (char) ('0' + digits / 1000);
+		frame[16] = (char) ('0' + digits / 100 % 10);
+		frame[17] = (char) ('0' + digits / 10 % 10);
+		frame[18] = (char) ('0' + digits % 10);
+		fix_check(frame, MB_COMMAND_FRAME_LENGTH);
+		hmacs = compares = compared_bytes = 0;
+		mb_command_judge(frame, strlen(frame), &unknown, &judgement);
+		check_int(judgement.verdict, MB_VERDICT_FORGERY);
+		check_int(judgement.frame.command.key_id, 55);
+		check_int(hmacs, 1);
+		check_int(compares, 1);
+		check_int(compared_bytes, MB_COMMAND_TAG_LENGTH);
+	}
+
+	/* a tag made with a key of zeros, should that be what stands in, opens nothing */
+	memset(&r.state.keys, 0, sizeof(r.state.keys));
+	memset(&r.state.party, 0, sizeof(r.state.party));
+	sign_frame(&r, &command, 1, NULL, frame);
+	mb_command_judge(frame, strlen(frame), &unknown, &judgement);
+	check_int(judgement.verdict, MB_VERDICT_FORGERY);
+}
+
+/*
+ * The time must not tell where a tag differs.  A clock would be a weak witness; this looks at
+ * what is done: one HMAC over a message of one length and one comparison, by the library's
+ * constant-time function and over the whole tag, wherever the difference is and when there is none.
+ */
+static void
+the_work_does_not_depend_on_where_a_tag_differs(void)
+{
+	receiver r;
+	mb_command command = make_command(7, MB_COMMAND_REVOKE, "12345678", 0);
+	char frame[MB_COMMAND_FRAME_LENGTH + 1];
+	char wrong[MB_COMMAND_FRAME_LENGTH + 1];
+	mb_judgement judgement;
+
+	receiver_init(&r, 0);
+	sign_frame(&r, &command, 1, NULL, frame);
+	for (int at = -1; at < MB_COMMAND_TAG_LENGTH; at++)
+	{
+		memcpy(wrong, frame, sizeof(wrong));
+		if (at >= 0)
+			wrong[19 + at] = (char) ('0' + (wrong[19 + at] - '0' + 1) % 10);
+		fix_check(wrong, MB_COMMAND_FRAME_LENGTH);
+		hmacs = compares = compared_bytes = 0;
+		mb_command_judge(wrong, strlen(wrong), &r.state, &judgement);
+		check_int(judgement.verdict, at < 0 ? MB_VERDICT_ACCEPTED : MB_VERDICT_FORGERY);
+		check_int(hmacs, 1);
+		check_int(compares, 1);
+		check_int(compared_bytes, MB_COMMAND_TAG_LENGTH);
+	}
+
+	/* acknowledgements likewise */
+	for (int at = 0; at < MB_ACK_TAG_LENGTH; at++)
+	{
+		uint8_t digest[MB_SHA256_SIZE] = { 0 };
+		char ack[MB_ACK_FRAME_LENGTH + 1];
+		mb_ack_frame fields;
+
+		REQUIRE(mb_ack_build(&r.state.keys, &r.state.party, 7, 0, 1, 1, digest, ack) == MB_OK);
+		ack[11 + at] = (char) ('0' + (ack[11 + at] - '0' + 1) % 10);
+		fix_check(ack, MB_ACK_FRAME_LENGTH);
+		hmacs = compares = compared_bytes = 0;
+		check_int(
+			mb_ack_verify(ack, strlen(ack), &r.state.keys, &r.state.party, 7, 1, digest, &fields),
+			MB_ACK_FORGERY);
+		check_int(hmacs, 1);
+		check_int(compares, 1);
+		check_int(compared_bytes, MB_ACK_TAG_LENGTH);
+	}
+}
+
+/* Whoever has no key learns nothing from these: no tag is computed. */
+static void
+no_tag_is_checked_for_old_damaged_and_repeated_frames(void)
+{
+	receiver r;
+	mb_command command = make_command(7, MB_COMMAND_REVOKE, "12345678", 0);
+	char frame[MB_COMMAND_FRAME_LENGTH + 1];
+	char old[MB_COMMAND_FRAME_LENGTH + 1];
+
+	receiver_init(&r, 500);
+	sign_frame(&r, &command, 500, NULL, old);
+	sign_frame(&r, &command, 501, NULL, frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_ACCEPTED);
+	hmacs = compares = 0;
+	check_int(receive_string(&r, frame), MB_VERDICT_DUPLICATE);
+	check_int(receive_string(&r, old), MB_VERDICT_STALE);
+	frame[5] ^= 1;
+	check_int(receive_string(&r, frame), MB_VERDICT_DECODE_ERROR);
+	check_int(receive_string(&r, ""), MB_VERDICT_DECODE_ERROR);
+	check_int(hmacs, 0);
+	check_int(compares, 0);
+}
+
+static void
+decode_errors_say_what_is_wrong(void)
+{
+	receiver r;
+	mb_judgement judgement;
+
+	receiver_init(&r, 0);
+	check_int(receive(&r, "*0701", 5, &judgement), MB_VERDICT_DECODE_ERROR);
+	check_int(judgement.frame_status, MB_FRAME_LENGTH);
+	check_int(receive(&r, "*07A112345678000042608379340855#", 32, &judgement),
+			  MB_VERDICT_DECODE_ERROR);
+	check_int(judgement.frame_status, MB_FRAME_SYMBOL);
+	check_int(receive(&r, "*070112345678000042608379340854#", 32, &judgement),
+			  MB_VERDICT_DECODE_ERROR);
+	check_int(judgement.frame_status, MB_FRAME_CHECK);
+
+	check_string(mb_verdict_error_code(MB_VERDICT_DECODE_ERROR), "E007");
+	check_string(mb_verdict_error_code(MB_VERDICT_STALE), "E005");
+	check_string(mb_verdict_error_code(MB_VERDICT_FORGERY), "E002");
+	check(mb_verdict_error_code(MB_VERDICT_ACCEPTED) == NULL);
+	check(mb_verdict_error_code(MB_VERDICT_DUPLICATE) == NULL);
+	for (int verdict = 0; verdict <= MB_VERDICT_NOT_JUDGED; verdict++)
+		check(strcmp(mb_verdict_name((mb_verdict) verdict), "unknown verdict") != 0);
+}
+
+/* --- challenges --------------------------------------------------------- */
+
+static void
+a_challenge_is_wanted_and_answered(void)
+{
+	receiver r;
+	mb_command_challenge challenge = { .nonce = "271828" };
+	mb_command command = make_command(7, MB_COMMAND_REVOKE, "12345678", 0);
+	char frame[MB_COMMAND_FRAME_LENGTH + 1];
+	char answer[MB_COMMAND_FRAME_LENGTH + 1];
+	mb_judgement judgement;
+
+	receiver_init(&r, 0);
+	r.state.challenge_all = true;
+	sign_frame(&r, &command, 1, NULL, frame);
+	check_int(receive(&r, frame, strlen(frame), &judgement), MB_VERDICT_ACCEPTED);
+	check(judgement.challenge_wanted && !judgement.challenge_answered);
+	check_int(r.state.last_counter, 1);
+
+	challenge.command = judgement.frame.command;
+	r.state.challenge = &challenge;
+	/* the acknowledgement was lost: the frame comes again */
+	check_int(receive_string(&r, frame), MB_VERDICT_DUPLICATE);
+	/* someone without the key plays the digits he overheard */
+	sign_frame(&r, &command, 2, NULL, answer);
+	check_int(receive_string(&r, answer), MB_VERDICT_FORGERY);
+	sign_frame(&r, &command, 2, "271829", answer);
+	check_int(receive_string(&r, answer), MB_VERDICT_FORGERY);
+	sign_frame(&r, &command, 2, "271828", answer);
+	check_int(receive(&r, answer, strlen(answer), &judgement), MB_VERDICT_ACCEPTED);
+	check(judgement.challenge_answered && !judgement.challenge_wanted);
+	r.state.challenge = NULL;
+	check_int(receive_string(&r, answer), MB_VERDICT_DUPLICATE);
+	check_int(r.state.last_counter, 2);
+}
+
+static void
+a_late_answer_is_challenged_again(void)
+{
+	receiver r;
+	mb_command_challenge challenge = { .nonce = "271828", .expired = true };
+	char answer[MB_COMMAND_FRAME_LENGTH + 1];
+	mb_judgement judgement;
+
+	receiver_init(&r, 1);
+	r.state.challenge_all = true;
+	challenge.command = make_command(7, MB_COMMAND_SUSPEND, "12345678", 0);
+	r.state.challenge = &challenge;
+	sign_frame(&r, &challenge.command, 2, "271828", answer);
+	check_int(receive(&r, answer, strlen(answer), &judgement), MB_VERDICT_ACCEPTED);
+	check(judgement.challenge_wanted && !judgement.challenge_answered);
+}
+
+/* A revocation overtakes the extension that waits for its answer. */
+static void
+another_command_is_not_taken_for_the_answer(void)
+{
+	receiver r;
+	mb_command_challenge challenge = { .nonce = "271828" };
+	mb_command revoke = make_command(7, MB_COMMAND_REVOKE, "12345678", 0);
+	char frame[MB_COMMAND_FRAME_LENGTH + 1];
+	mb_judgement judgement;
+
+	receiver_init(&r, 1);
+	r.state.challenge_extend = true;
+	challenge.command = make_command(7, MB_COMMAND_EXTEND, "12345678", 30);
+	r.state.challenge = &challenge;
+	sign_frame(&r, &revoke, 2, NULL, frame);
+	check_int(receive(&r, frame, strlen(frame), &judgement), MB_VERDICT_ACCEPTED);
+	check(!judgement.challenge_wanted && !judgement.challenge_answered);
+
+	/* the same for another mandate or other days is no answer either */
+	challenge.command.argument = 31;
+	revoke = make_command(7, MB_COMMAND_EXTEND, "12345678", 30);
+	sign_frame(&r, &revoke, 3, "271828", frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_FORGERY);
+	sign_frame(&r, &revoke, 3, NULL, frame);
+	check_int(receive(&r, frame, strlen(frame), &judgement), MB_VERDICT_ACCEPTED);
+	check(judgement.challenge_wanted);
+}
+
+static void
+the_policy_challenges_extend_alone(void)
+{
+	static const int codes[] = { MB_COMMAND_REVOKE, MB_COMMAND_SUSPEND, MB_COMMAND_EXTEND,
+								 MB_COMMAND_QUERY,	MB_COMMAND_RESUME,	MB_COMMAND_PING };
+	receiver r;
+
+	receiver_init(&r, 0);
+	r.state.challenge_extend = true;
+	for (int i = 0; i < 6; i++)
+	{
+		mb_command command =
+			make_command(7, codes[i], codes[i] == MB_COMMAND_PING ? "00000000" : "12345678",
+						 codes[i] == MB_COMMAND_EXTEND ? 1 : 0);
+		char frame[MB_COMMAND_FRAME_LENGTH + 1];
+		mb_judgement judgement;
+
+		sign_frame(&r, &command, 1 + i, NULL, frame);
+		check_int(receive(&r, frame, strlen(frame), &judgement), MB_VERDICT_ACCEPTED);
+		check_int(judgement.challenge_wanted, codes[i] == MB_COMMAND_EXTEND);
+	}
+}
+
+/* --- many frames -------------------------------------------------------- */
+
+static void
+random_digits(check_random *random, char *to, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] = (char) ('0' + check_random_below(random, 10));
+}
+
+/* Writes the last four digits of a counter into a frame. */
+static void
+set_counter(char *frame, uint64_t counter)
+{
+	char digits[16];
+
+	snprintf(digits, sizeof(digits), "%04u", (unsigned) (counter % 10000));
+	memcpy(frame + 15, digits, 4);
+}
+
+#define REMEMBERED 1000 /* frames accepted, to be played again */
+
+typedef struct campaign
+{
+	check_random random;
+	receiver r;
+	receiver foreign;
+	mb_command next;						   /* the command whose turn it is */
+	char genuine[MB_COMMAND_FRAME_LENGTH + 1]; /* its frame, the only one to accept */
+	char remembered[REMEMBERED][MB_COMMAND_FRAME_LENGTH + 1];
+	unsigned long verdicts[MB_VERDICT_NOT_JUDGED + 1];
+	unsigned long wrong_accepts;
+	unsigned long lost_commands;
+} campaign;
+
+static void
+next_command(campaign *c)
+{
+	c->next = random_command(&c->random);
+	c->next.key_id = 7;
+	sign_frame(&c->r, &c->next, c->r.state.last_counter + 1 + check_random_below(&c->random, 3),
+			   NULL, c->genuine);
+}
+
+/* Makes one frame that is not to be accepted; its length is the result. */
+static size_t
+make_bad_frame(campaign *c, char *frame)
+{
+	static const char symbols[] = "0123456789*#ABCD";
+	check_random *random = &c->random;
+	uint64_t last = c->r.state.last_counter;
+	size_t n = MB_COMMAND_FRAME_LENGTH;
+	mb_command command;
+
+	memcpy(frame, c->genuine, n + 1);
+	switch (check_random_below(random, 10))
+	{
+		case 0: /* symbols at random */
+			n = check_random_below(random, MB_COMMAND_FRAME_LENGTH + 8);
+			for (size_t i = 0; i < n; i++)
+				frame[i] = symbols[check_random_below(random, 16)];
+			break;
+		case 1: /* digits at random, check and counter right */
+			random_digits(random, frame + 1, 30);
+			memcpy(frame + 1, "07", 2);
+			set_counter(frame, last + 1 + check_random_below(random, 5000));
+			fix_check(frame, n);
+			break;
+		case 2: /* the genuine frame, some digits changed, check mended */
+		case 3:
+			for (uint64_t i = 1 + check_random_below(random, 4); i > 0; i--)
+				random_digits(random, frame + 1 + check_random_below(random, 28), 1);
+			fix_check(frame, n);
+			break;
+		case 4: /* another tag */
+			random_digits(random, frame + 19, MB_COMMAND_TAG_LENGTH);
+			fix_check(frame, n);
+			break;
+		case 5: /* symbols changed, check not mended */
+			for (uint64_t i = 1 + check_random_below(random, 4); i > 0; i--)
+				frame[check_random_below(random, n)] = symbols[check_random_below(random, 16)];
+			break;
+		case 6: /* other tenant's or edge's */
+			sign_frame(&c->foreign, &c->next, last + 1, NULL, frame);
+			break;
+		case 7: /* ours, but long ago, too far ahead, or a turn of the counter later */
+			command = random_command(random);
+			command.key_id = 7;
+			switch (check_random_below(random, 3))
+			{
+				case 0:
+					if (last > 0)
+						sign_frame(&c->r, &command, 1 + check_random_below(random, last), NULL,
+								   frame);
+					break;
+				case 1:
+					sign_frame(&c->r, &command, last + 5001 + check_random_below(random, 5000),
+							   NULL, frame);
+					break;
+				default:
+					sign_frame(&c->r, &command, last + 10001 + check_random_below(random, 100000),
+							   NULL, frame);
+					break;
+			}
+			break;
+		case 8: /* accepted before */
+			if (c->r.accepted > 0)
+				memcpy(frame,
+					   c->remembered[check_random_below(
+						   random, c->r.accepted < REMEMBERED ? c->r.accepted : REMEMBERED)],
+					   n + 1);
+			break;
+		default: /* a symbol lost, added, doubled or exchanged */
+			switch (check_random_below(random, 4))
+			{
+				case 0:
+				{
+					size_t at = check_random_below(random, n);
+
+					memmove(frame + at, frame + at + 1, n - at);
+					n--;
+					break;
+				}
+				case 1:
+				{
+					size_t at = check_random_below(random, n);
+
+					memmove(frame + at + 1, frame + at, n - at + 1);
+					n++;
+					break;
+				}
+				case 2:
+					frame[n++] = symbols[check_random_below(random, 16)];
+					break;
+				default:
+				{
+					size_t at = check_random_below(random, n - 1);
+					char first = frame[at];
+
+					frame[at] = frame[at + 1];
+					frame[at + 1] = first;
+					break;
+				}
+			}
+			break;
+	}
+	return n;
+}
+
+static void
+no_frame_is_wrongly_accepted(void)
+{
+	static campaign c;
+	const char *setting = getenv("MB_COMMAND_FRAMES");
+	unsigned long frames = setting != NULL ? strtoul(setting, NULL, 10) : FRAMES_BY_DEFAULT;
+
+	c.random.state = 20260727;
+	receiver_init(&c.r, 0);
+	c.foreign = c.r;
+	c.foreign.state.party.tenant[0] ^= 1;
+	next_command(&c);
+	for (unsigned long i = 0; i < frames; i++)
+	{
+		char frame[MB_COMMAND_FRAME_LENGTH + 12];
+		bool due = check_random_below(&c.random, 100) == 0;
+		size_t n = MB_COMMAND_FRAME_LENGTH;
+		bool genuine;
+		mb_judgement judgement;
+		mb_verdict verdict;
+
+		if (due)
+			memcpy(frame, c.genuine, n + 1);
+		else
+			n = make_bad_frame(&c, frame);
+		/* a change may have changed nothing */
+		genuine = n == MB_COMMAND_FRAME_LENGTH && memcmp(frame, c.genuine, n) == 0;
+
+		if (c.r.accepted % 3 == 0)
+			c.foreign.state.party.edge[0] ^= 1;
+		verdict = receive(&c.r, frame, n, &judgement);
+		c.verdicts[verdict]++;
+		c.wrong_accepts += verdict == MB_VERDICT_ACCEPTED && !genuine;
+		c.lost_commands += verdict != MB_VERDICT_ACCEPTED && genuine;
+		if (verdict == MB_VERDICT_ACCEPTED)
+		{
+			memcpy(c.remembered[(c.r.accepted - 1) % REMEMBERED], frame,
+				   MB_COMMAND_FRAME_LENGTH + 1);
+			next_command(&c);
+		}
+	}
+	check_int(c.wrong_accepts, 0);
+	check_int(c.lost_commands, 0);
+	check_int(c.verdicts[MB_VERDICT_NOT_JUDGED], 0);
+	/* each kind of judgement was put to the test */
+	for (int verdict = 0; verdict < MB_VERDICT_NOT_JUDGED; verdict++)
+		check(c.verdicts[verdict] > frames / 200);
+	check_note(
+		"%lu frames: %lu accepted, %lu forgeries, %lu stale, %lu duplicates, %lu decode errors",
+		frames, c.verdicts[MB_VERDICT_ACCEPTED], c.verdicts[MB_VERDICT_FORGERY],
+		c.verdicts[MB_VERDICT_STALE], c.verdicts[MB_VERDICT_DUPLICATE],
+		c.verdicts[MB_VERDICT_DECODE_ERROR]);
+}
+
+/* --- the collector ------------------------------------------------------ */
+
+static mb_frame_collector collector;
+static char collected[MB_COLLECTED_MAX + 1];
+static size_t collected_n;
+
+/* Plays symbols of 70 ms with pauses of 70 ms from a time on; what the last one gave. */
+static mb_collected
+play(const char *symbols, int64_t *at_ms)
+{
+	mb_collected result = MB_COLLECTED_NOTHING;
+
+	for (; *symbols != '\0'; symbols++)
+	{
+		result = mb_frame_collector_add(&collector, *symbols, *at_ms, 70, collected, &collected_n);
+		*at_ms += 140;
+	}
+	return result;
+}
+
+static void
+frames_are_collected(void)
+{
+	const char *frame = "*070112345678000042608379340855#";
+	int64_t at = 1000;
+
+	mb_frame_collector_init(&collector);
+	check_int(play("12#3", &at), MB_COLLECTED_NOTHING); /* before a frame */
+	check_int(play(frame, &at), MB_COLLECTED_FRAME);
+	check_string(collected, frame);
+	check_int(collected_n, MB_COMMAND_FRAME_LENGTH);
+	check_int(play("99#", &at), MB_COLLECTED_NOTHING); /* after one */
+
+	/* a star starts over */
+	check_int(play("*07011234", &at), MB_COLLECTED_NOTHING);
+	check_int(play(frame, &at), MB_COLLECTED_FRAME);
+	check_string(collected, frame);
+
+	/* what is too long is seen to be, however long */
+	check_int(play("*0000000000000000000000000000000000000000000000000000000000000", &at),
+			  MB_COLLECTED_NOTHING);
+	check_int(play("#", &at), MB_COLLECTED_FRAME);
+	check_int(collected_n, MB_COLLECTED_MAX);
+
+	check_int(play("*#", &at), MB_COLLECTED_FRAME);
+	check_string(collected, "*#");
+}
+
+static void
+a_pause_of_three_seconds_ends_a_frame(void)
+{
+	int64_t at = 0;
+
+	mb_frame_collector_init(&collector);
+	check_int(play("*0701", &at), MB_COLLECTED_NOTHING);
+	/* the last tone ended 70 ms before "at" */
+	at += MB_FRAME_PAUSE_MS - 70 - 1;
+	check_int(play("2", &at), MB_COLLECTED_NOTHING);
+	at += MB_FRAME_PAUSE_MS - 70;
+	check_int(play("3", &at), MB_COLLECTED_CUT_OFF);
+	check_string(collected, "*07012");
+	check_int(play("4#", &at), MB_COLLECTED_NOTHING);
+
+	/* silence alone ends it too, once */
+	check_int(play("*1", &at), MB_COLLECTED_NOTHING);
+	check_int(mb_frame_collector_silence(&collector, at - 70 + 2999, collected, &collected_n),
+			  MB_COLLECTED_NOTHING);
+	check_int(mb_frame_collector_silence(&collector, at - 70 + 3000, collected, &collected_n),
+			  MB_COLLECTED_CUT_OFF);
+	check_string(collected, "*1");
+	check_int(mb_frame_collector_silence(&collector, INT64_MAX, collected, &collected_n),
+			  MB_COLLECTED_NOTHING);
+
+	/* after the pause a star begins the next frame at once */
+	check_int(play("*12", &at), MB_COLLECTED_NOTHING);
+	at += 10000;
+	check_int(play("*", &at), MB_COLLECTED_CUT_OFF);
+	check_string(collected, "*12");
+	check_int(play("34#", &at), MB_COLLECTED_FRAME);
+	check_string(collected, "*34#");
+}
+
+/* Clocks that jump must not lose a frame or overflow. */
+static void
+odd_times_do_no_harm(void)
+{
+	mb_frame_collector_init(&collector);
+	mb_frame_collector_add(&collector, '*', INT64_MIN, 70, collected, &collected_n);
+	check_int(
+		mb_frame_collector_add(&collector, '1', INT64_MAX, INT64_MAX, collected, &collected_n),
+		MB_COLLECTED_CUT_OFF);
+	mb_frame_collector_add(&collector, '*', INT64_MAX, INT64_MAX, collected, &collected_n);
+	check_int(mb_frame_collector_add(&collector, '1', 0, -5, collected, &collected_n),
+			  MB_COLLECTED_NOTHING);
+	check_int(mb_frame_collector_add(&collector, '#', -100, 70, collected, &collected_n),
+			  MB_COLLECTED_FRAME);
+	check_string(collected, "*1#");
+}
+
+int
+main(void)
+{
+	check_run("counters are reconstructed", counters_are_reconstructed);
+	check_run("counters are the smallest that fit", counters_are_the_smallest_that_fit);
+	check_run("published frames are accepted", published_frames_are_accepted);
+	check_run("the acknowledgement follows from the judgement",
+			  the_acknowledgement_follows_from_the_judgement);
+	check_run("a frame played twice acts once", a_frame_played_twice_acts_once);
+	check_run("an old frame stays old when the counter wraps",
+			  an_old_frame_stays_old_when_the_counter_wraps);
+	check_run("the counter passes its modulus", the_counter_passes_its_modulus);
+	check_run("frames of other keys, edges and tenants are forgeries",
+			  frames_of_others_are_forgeries);
+	check_run("an unknown key costs what a forgery costs",
+			  an_unknown_key_costs_what_a_forgery_costs);
+	check_run("the work does not depend on where a tag differs",
+			  the_work_does_not_depend_on_where_a_tag_differs);
+	check_run("no tag is checked for old, damaged and repeated frames",
+			  no_tag_is_checked_for_old_damaged_and_repeated_frames);
+	check_run("decode errors say what is wrong", decode_errors_say_what_is_wrong);
+	check_run("a challenge is wanted and answered", a_challenge_is_wanted_and_answered);
+	check_run("a late answer is challenged again", a_late_answer_is_challenged_again);
+	check_run("another command is not taken for the answer",
+			  another_command_is_not_taken_for_the_answer);
+	check_run("the policy challenges EXTEND alone", the_policy_challenges_extend_alone);
+	check_run("no frame is wrongly accepted", no_frame_is_wrongly_accepted);
+	check_run("frames are collected", frames_are_collected);
+	check_run("a pause of three seconds ends a frame", a_pause_of_three_seconds_ends_a_frame);
+	check_run("odd times do no harm", odd_times_do_no_harm);
+	return check_done();
+}

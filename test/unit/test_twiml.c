@@ -1,0 +1,634 @@
+/*
+ * test_twiml.c
+ *	  TwiML documents against what Twilio's own builder makes of the same verbs, and the
+ *	  limits and mistakes that must not leave the house.  E.164 numbers too.
+ */
+#include "check.h"
+#include "e164.h"
+#include "twiml.h"
+
+#define PROLOG "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
+#define FRAME "*070112345678000042608379340855#"
+
+static char document[MB_TWIML_BUFFER_SIZE];
+static mb_twiml twiml;
+static size_t length;
+
+static void
+begin(void)
+{
+	memset(document, '?', sizeof(document));
+	mb_twiml_begin(&twiml, document, sizeof(document));
+}
+
+/* The document is this one. */
+#define check_document(expected)                                                                   \
+	do                                                                                             \
+	{                                                                                              \
+		check_int(mb_twiml_end(&twiml, &length), MB_TWIML_OK);                                     \
+		check_string(document, PROLOG expected);                                                   \
+		check_int(length, strlen(document));                                                       \
+	} while (0)
+
+/* The document failed with this status at this verb, and there is nothing of it. */
+#define check_refused(expected, verb)                                                              \
+	do                                                                                             \
+	{                                                                                              \
+		check_int(mb_twiml_end(&twiml, &length), (expected));                                      \
+		check_string(twiml.where, (verb));                                                         \
+		check_string(document, "");                                                                \
+		check_int(length, 0);                                                                      \
+	} while (0)
+
+/* The call that plays a command and waits for its acknowledgement. */
+static void
+a_command_call_is_written(void)
+{
+	begin();
+	mb_twiml_say(&twiml, "Mandate revocation",
+				 &(mb_twiml_say_options){ .voice = "alice", .language = "en-US" });
+	mb_twiml_play_digits(&twiml, "wwww" FRAME);
+	mb_twiml_pause(&twiml, 2);
+	mb_twiml_gather_begin(
+		&twiml, &(mb_twiml_gather_options){ .input = "dtmf",
+											.action = "https://example.com/twilio/ack?c=1&d=2",
+											.method = "POST",
+											.timeout = 10,
+											.finish_on_key = "",
+											.num_digits = 22 });
+	mb_twiml_pause(&twiml, 5);
+	mb_twiml_gather_end(&twiml);
+	mb_twiml_record(&twiml, &(mb_twiml_record_options){
+								.max_length = 10,
+								.play_beep = MB_TWIML_FALSE,
+								.recording_status_callback = "https://example.com/twilio/recording",
+								.recording_status_callback_event = "completed absent" });
+	mb_twiml_hangup(&twiml);
+	check_document("<Response><Say voice=\"alice\" language=\"en-US\">Mandate revocation</Say>"
+				   "<Play digits=\"wwww" FRAME "\"/><Pause length=\"2\"/>"
+				   "<Gather input=\"dtmf\" action=\"https://example.com/twilio/ack?c=1&amp;d=2\" "
+				   "method=\"POST\" timeout=\"10\" finishOnKey=\"\" numDigits=\"22\">"
+				   "<Pause length=\"5\"/></Gather>"
+				   "<Record maxLength=\"10\" playBeep=\"false\" "
+				   "recordingStatusCallback=\"https://example.com/twilio/recording\" "
+				   "recordingStatusCallbackEvent=\"completed absent\"/><Hangup/></Response>");
+}
+
+static void
+text_is_escaped_as_by_the_library(void)
+{
+	begin();
+	mb_twiml_say(&twiml, "a & b < c > d \"e\" 'f' \n\t\r 안녕 ☎ 😀", NULL);
+	check_document("<Response><Say>a &amp; b &lt; c &gt; d \"e\" 'f' \n\t&#xD; 안녕 ☎ 😀</Say>"
+				   "</Response>");
+}
+
+static void
+attributes_are_escaped_as_by_the_library(void)
+{
+	begin();
+	mb_twiml_connect_begin(&twiml, "/after", NULL);
+	mb_twiml_stream_begin(&twiml, "wss://example.com/twilio/ws",
+						  &(mb_twiml_stream_options){ .name = "main",
+													  .track = "inbound_track",
+													  .status_callback = "https://example.com/s",
+													  .status_callback_method = "POST" });
+	mb_twiml_parameter(&twiml, "q&<>\"'", "x&<>\"'\n\t\ry 안녕");
+	mb_twiml_parameter(&twiml, "empty", "");
+	mb_twiml_stream_end(&twiml);
+	mb_twiml_connect_end(&twiml);
+	check_document(
+		"<Response><Connect action=\"/after\"><Stream url=\"wss://example.com/twilio/ws\" "
+		"name=\"main\" track=\"inbound_track\" statusCallback=\"https://example.com/s\" "
+		"statusCallbackMethod=\"POST\"><Parameter name=\"q&amp;&lt;>&quot;'\" "
+		"value=\"x&amp;&lt;>&quot;'&#xA;&#x9;&#xD;y 안녕\"/><Parameter name=\"empty\" value=\"\"/>"
+		"</Stream></Connect></Response>");
+}
+
+static void
+a_transfer_is_written(void)
+{
+	begin();
+	mb_twiml_dial_begin(&twiml, &(mb_twiml_dial_options){ .action = "/dialled",
+														  .method = "POST",
+														  .timeout = 20,
+														  .time_limit = 600,
+														  .caller_id = "+12025551234",
+														  .record = "record-from-answer-dual",
+														  .answer_on_bridge = MB_TWIML_TRUE });
+	mb_twiml_number(&twiml, "+821012345678",
+					&(mb_twiml_number_options){ .send_digits = "ww12#",
+												.status_callback = "https://example.com/n",
+												.status_callback_event = "initiated answered" });
+	mb_twiml_number(&twiml, "+12025550100", NULL);
+	mb_twiml_dial_end(&twiml);
+	mb_twiml_redirect(&twiml, "https://example.com/next?a=1&b=2", "GET");
+	check_document("<Response><Dial action=\"/dialled\" method=\"POST\" timeout=\"20\" "
+				   "timeLimit=\"600\" callerId=\"+12025551234\" record=\"record-from-answer-dual\" "
+				   "answerOnBridge=\"true\"><Number sendDigits=\"ww12#\" "
+				   "statusCallback=\"https://example.com/n\" "
+				   "statusCallbackEvent=\"initiated answered\">+821012345678</Number>"
+				   "<Number>+12025550100</Number></Dial>"
+				   "<Redirect method=\"GET\">https://example.com/next?a=1&amp;b=2</Redirect>"
+				   "</Response>");
+}
+
+static void
+a_question_is_written(void)
+{
+	begin();
+	mb_twiml_play_url(&twiml, "https://example.com/a.wav", MB_TWIML_ZERO);
+	mb_twiml_gather_begin(&twiml,
+						  &(mb_twiml_gather_options){ .input = "dtmf speech",
+													  .timeout = MB_TWIML_ZERO,
+													  .action_on_empty_result = MB_TWIML_TRUE,
+													  .partial_result_callback = "/partial",
+													  .language = "ko-KR",
+													  .hints = "예,아니요",
+													  .speech_timeout = "auto",
+													  .barge_in = MB_TWIML_FALSE,
+													  .profanity_filter = MB_TWIML_FALSE,
+													  .speech_model = "phone_call",
+													  .enhanced = MB_TWIML_TRUE });
+	mb_twiml_say(&twiml, "말씀하세요", &(mb_twiml_say_options){ .loop = 2 });
+	mb_twiml_play_url(&twiml, "/beep.wav", 0);
+	mb_twiml_gather_end(&twiml);
+	check_document("<Response><Play loop=\"0\">https://example.com/a.wav</Play>"
+				   "<Gather input=\"dtmf speech\" timeout=\"0\" actionOnEmptyResult=\"true\" "
+				   "partialResultCallback=\"/partial\" language=\"ko-KR\" hints=\"예,아니요\" "
+				   "speechTimeout=\"auto\" bargeIn=\"false\" profanityFilter=\"false\" "
+				   "speechModel=\"phone_call\" enhanced=\"true\"><Say loop=\"2\">말씀하세요</Say>"
+				   "<Play>/beep.wav</Play></Gather></Response>");
+}
+
+static void
+small_documents_are_written(void)
+{
+	begin();
+	check_document("<Response/>");
+	begin();
+	mb_twiml_reject(&twiml, "busy");
+	check_document("<Response><Reject reason=\"busy\"/></Response>");
+	begin();
+	mb_twiml_reject(&twiml, NULL);
+	check_document("<Response><Reject/></Response>");
+	begin();
+	mb_twiml_gather_begin(&twiml, NULL);
+	mb_twiml_gather_end(&twiml);
+	mb_twiml_record(&twiml, NULL);
+	check_document("<Response><Gather/><Record/></Response>");
+	begin();
+	mb_twiml_connect_begin(&twiml, NULL, NULL);
+	mb_twiml_stream_begin(&twiml, "wss://example.com:8443/ws", NULL);
+	mb_twiml_stream_end(&twiml);
+	mb_twiml_connect_end(&twiml);
+	check_document("<Response><Connect><Stream url=\"wss://example.com:8443/ws\"/></Connect>"
+				   "</Response>");
+}
+
+/* With one of these in it Twilio refuses the whole document (error 12100). */
+static void
+characters_that_xml_forbids_are_taken_out(void)
+{
+	begin();
+	mb_twiml_say(&twiml,
+				 "a\x01\x08\x0B\x0C\x0E\x1F"
+				 "b\xEF\xBF\xBE\xEF\xBF\xBF"
+				 "c\xED\xA0\x80\xED\xBF\xBF"
+				 "d\x7F\xC2\x80\xEF\xBF\xBD\xF4\x8F\xBF\xBF",
+				 NULL);
+	check_document("<Response><Say>abcd\x7F\xC2\x80\xEF\xBF\xBD\xF4\x8F\xBF\xBF</Say></Response>");
+
+	begin();
+	mb_twiml_connect_begin(&twiml, NULL, NULL);
+	mb_twiml_stream_begin(&twiml, "wss://example.com/ws", NULL);
+	mb_twiml_parameter(&twiml, "na\x02me", "v\x1Flue");
+	mb_twiml_stream_end(&twiml);
+	mb_twiml_connect_end(&twiml);
+	check_document("<Response><Connect><Stream url=\"wss://example.com/ws\">"
+				   "<Parameter name=\"name\" value=\"vlue\"/></Stream></Connect></Response>");
+}
+
+static void
+what_is_not_utf8_is_refused(void)
+{
+	static const char *const texts[] = {
+		"\x80",
+		"a\xC3",
+		"\xC0\x80",
+		"\xC1\xBF",
+		"\xE0\x80\x80",
+		"\xE0\x9F\xBF",
+		"\xE2\x98",
+		"\xF0\x80\x80\x80",
+		"\xF4\x90\x80\x80",
+		"\xF5\x80\x80\x80",
+		"\xFF",
+		"\xFE",
+		"\xC3(",
+		"\xE2(\xA1",
+		"\xF0\x9F\x98(",
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+	{
+		begin();
+		mb_twiml_say(&twiml, texts[i], NULL);
+		check_refused(MB_TWIML_ENCODING, "Say");
+	}
+}
+
+static void
+digits_are_those_that_twilio_plays(void)
+{
+	begin();
+	mb_twiml_play_digits(&twiml, "0123456789ABCD*#wW");
+	check_document("<Response><Play digits=\"0123456789ABCD*#wW\"/></Response>");
+
+	for (int c = 1; c < 256; c++)
+	{
+		char digits[3] = { '1', (char) c, '\0' };
+		bool valid = strchr("0123456789ABCD*#wW", c) != NULL;
+
+		check_int(mb_twiml_digits_valid(digits), valid);
+	}
+	/* the original's own sequence cannot be played: error 13430 */
+	begin();
+	mb_twiml_play_digits(&twiml, "*#01-12345678-9ABC##");
+	check_refused(MB_TWIML_DIGITS, "Play");
+	begin();
+	mb_twiml_play_digits(&twiml, "");
+	check_refused(MB_TWIML_DIGITS, "Play");
+	begin();
+	mb_twiml_dial_begin(&twiml, NULL);
+	mb_twiml_number(&twiml, "+12025550100", &(mb_twiml_number_options){ .send_digits = "1,2" });
+	mb_twiml_dial_end(&twiml);
+	check_refused(MB_TWIML_DIGITS, "Number");
+}
+
+/* A document around a text of n characters, each of them one of the given bytes. */
+static mb_twiml_status
+document_of(const char *character, size_t n, size_t capacity)
+{
+	static char text[4 * 4100 + 1];
+	size_t size = strlen(character);
+
+	for (size_t i = 0; i < n; i++)
+		memcpy(text + i * size, character, size);
+	text[n * size] = '\0';
+	memset(document, '?', sizeof(document));
+	mb_twiml_begin(&twiml, document, capacity);
+	mb_twiml_say(&twiml, text, NULL);
+	return mb_twiml_end(&twiml, &length);
+}
+
+static void
+documents_stay_below_four_thousand_characters(void)
+{
+	const size_t frame = strlen(PROLOG "<Response><Say></Say></Response>");
+	const size_t room = 3999 - frame;
+
+	check_int(document_of("x", room, sizeof(document)), MB_TWIML_OK);
+	check_int(length, 3999);
+	check_int(document_of("x", room + 1, sizeof(document)), MB_TWIML_TOO_LONG);
+	check_string(document, "");
+	check_int(length, 0);
+
+	/* characters, not bytes; escapes count in full, and what lies beyond U+FFFF twice */
+	check_int(document_of("안", room, sizeof(document)), MB_TWIML_OK);
+	check_int(length, frame + 3 * room);
+	check_int(document_of("안", room + 1, sizeof(document)), MB_TWIML_TOO_LONG);
+	check_int(document_of("&", room / 5, sizeof(document)), MB_TWIML_OK);
+	check_int(document_of("&", room / 5 + 1, sizeof(document)), MB_TWIML_TOO_LONG);
+	check_int(document_of("😀", room / 2, sizeof(document)), MB_TWIML_OK);
+	check_int(document_of("😀", room / 2 + 1, sizeof(document)), MB_TWIML_TOO_LONG);
+	check_string(mb_twiml_status_message(MB_TWIML_TOO_LONG),
+				 "document would have 4,000 characters or more");
+}
+
+static void
+small_buffers_are_never_overrun(void)
+{
+	const size_t needed = strlen(PROLOG "<Response><Say>안안안</Say></Response>") + 1;
+
+	for (size_t capacity = 0; capacity < needed + 3; capacity++)
+	{
+		char *exact = malloc(capacity > 0 ? capacity : 1);
+
+		/* in memory of exactly that size, where the sanitizer sees one byte too many */
+		mb_twiml_begin(&twiml, exact, capacity);
+		mb_twiml_say(&twiml, "안안안", NULL);
+		check_int(mb_twiml_end(&twiml, &length), capacity < needed ? MB_TWIML_SPACE : MB_TWIML_OK);
+		check_int(length, capacity < needed ? 0 : needed - 1);
+		if (capacity > 0)
+			check_int(exact[length], '\0');
+		free(exact);
+	}
+}
+
+static void
+urls_are_of_the_kind_allowed(void)
+{
+	static const struct
+	{
+		const char *url;
+		bool http;
+		bool stream;
+	} cases[] = {
+		{ "https://example.com", true, false },
+		{ "https://example.com/a?b=c&d=e#f", true, false },
+		{ "http://example.com/", true, false },
+		{ "/relative", true, false },
+		{ "relative?u=https://x", true, false },
+		{ "?a:b", true, false },
+		{ "wss://example.com/ws", false, true },
+		{ "wss://example.com", false, true },
+		{ "wss://example.com/ws?token=x", false, false }, /* queries do not arrive */
+		{ "ws://example.com/ws", false, false },
+		{ "wss://", false, false },
+		{ "wss:///ws", false, false },
+		{ "https://", false, false },
+		{ "https:///x", false, false },
+		{ "https://?x", false, false },
+		{ "javascript:alert(1)", false, false },
+		{ "file:///etc/passwd", false, false },
+		{ "ftp://example.com/", false, false },
+		{ "HTTPS://example.com/", false, false },
+		{ "", false, false },
+		{ "https://example.com/a b", false, false },
+		{ "https://example.com/a\nb", false, false },
+		{ "https://example.com/\x7F", false, false },
+		{ "https://example.com/\x01", false, false },
+		{ "https://example.com/\xFF", false, false },
+		{ "https://example.com/\xEF\xBF\xBE", false, false },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		begin();
+		mb_twiml_redirect(&twiml, cases[i].url, NULL);
+		check_report(mb_twiml_end(&twiml, &length) == (cases[i].http ? MB_TWIML_OK : MB_TWIML_URL),
+					 __FILE__, __LINE__, "Redirect to \"%s\"", cases[i].url);
+		begin();
+		mb_twiml_play_url(&twiml, cases[i].url, 0);
+		check_int(mb_twiml_end(&twiml, &length), cases[i].http ? MB_TWIML_OK : MB_TWIML_URL);
+		begin();
+		mb_twiml_gather_begin(&twiml, &(mb_twiml_gather_options){ .action = cases[i].url });
+		mb_twiml_gather_end(&twiml);
+		check_int(mb_twiml_end(&twiml, &length), cases[i].http ? MB_TWIML_OK : MB_TWIML_URL);
+		begin();
+		mb_twiml_connect_begin(&twiml, NULL, NULL);
+		mb_twiml_stream_begin(&twiml, cases[i].url, NULL);
+		mb_twiml_stream_end(&twiml);
+		mb_twiml_connect_end(&twiml);
+		check_int(mb_twiml_end(&twiml, &length), cases[i].stream ? MB_TWIML_OK : MB_TWIML_URL);
+	}
+}
+
+static void
+verbs_stand_where_they_may(void)
+{
+	begin();
+	mb_twiml_say(&twiml, "hello", NULL);
+	mb_twiml_reject(&twiml, "busy");
+	check_refused(MB_TWIML_ORDER, "Reject");
+
+	begin();
+	mb_twiml_gather_begin(&twiml, NULL);
+	mb_twiml_record(&twiml, NULL);
+	mb_twiml_gather_end(&twiml);
+	check_refused(MB_TWIML_ORDER, "Record");
+
+	begin();
+	mb_twiml_gather_begin(&twiml, NULL);
+	mb_twiml_gather_begin(&twiml, NULL);
+	check_refused(MB_TWIML_ORDER, "Gather");
+
+	begin();
+	mb_twiml_gather_begin(&twiml, NULL);
+	check_refused(MB_TWIML_ORDER, "Response"); /* never closed */
+
+	begin();
+	mb_twiml_gather_end(&twiml);
+	check_refused(MB_TWIML_ORDER, "Gather");
+
+	begin();
+	mb_twiml_number(&twiml, "+12025550100", NULL);
+	check_refused(MB_TWIML_ORDER, "Number");
+
+	begin();
+	mb_twiml_dial_begin(&twiml, NULL);
+	mb_twiml_dial_end(&twiml);
+	check_refused(MB_TWIML_ORDER, "Dial"); /* nobody to dial */
+
+	begin();
+	mb_twiml_dial_begin(&twiml, NULL);
+	mb_twiml_say(&twiml, "hello", NULL);
+	check_refused(MB_TWIML_ORDER, "Say");
+
+	begin();
+	mb_twiml_connect_begin(&twiml, NULL, NULL);
+	mb_twiml_connect_end(&twiml);
+	check_refused(MB_TWIML_ORDER, "Connect");
+
+	begin();
+	mb_twiml_stream_begin(&twiml, "wss://example.com/", NULL);
+	check_refused(MB_TWIML_ORDER, "Stream");
+
+	begin();
+	mb_twiml_parameter(&twiml, "a", "b");
+	check_refused(MB_TWIML_ORDER, "Parameter");
+
+	/* closed in the wrong order */
+	begin();
+	mb_twiml_connect_begin(&twiml, NULL, NULL);
+	mb_twiml_stream_begin(&twiml, "wss://example.com/", NULL);
+	mb_twiml_connect_end(&twiml);
+	check_refused(MB_TWIML_ORDER, "Connect");
+
+	/* after its end nothing can be added */
+	begin();
+	check_int(mb_twiml_end(&twiml, &length), MB_TWIML_OK);
+	mb_twiml_hangup(&twiml);
+	check_refused(MB_TWIML_ORDER, "Hangup");
+}
+
+/* Builds what a case says and gives its status. */
+static mb_twiml_status
+status_of_gather(const mb_twiml_gather_options *options)
+{
+	begin();
+	mb_twiml_gather_begin(&twiml, options);
+	mb_twiml_gather_end(&twiml);
+	return mb_twiml_end(&twiml, &length);
+}
+
+static mb_twiml_status
+status_of_record(const mb_twiml_record_options *options)
+{
+	begin();
+	mb_twiml_record(&twiml, options);
+	return mb_twiml_end(&twiml, &length);
+}
+
+static mb_twiml_status
+status_of_dial(const mb_twiml_dial_options *options, const char *number)
+{
+	begin();
+	mb_twiml_dial_begin(&twiml, options);
+	mb_twiml_number(&twiml, number, NULL);
+	mb_twiml_dial_end(&twiml);
+	return mb_twiml_end(&twiml, &length);
+}
+
+static mb_twiml_status
+status_of_pause(int seconds)
+{
+	begin();
+	mb_twiml_pause(&twiml, seconds);
+	return mb_twiml_end(&twiml, &length);
+}
+
+static mb_twiml_status
+status_of_say(const char *text, int loop)
+{
+	begin();
+	mb_twiml_say(&twiml, text, &(mb_twiml_say_options){ .loop = loop });
+	return mb_twiml_end(&twiml, &length);
+}
+
+static void
+options_out_of_range_are_refused(void)
+{
+	const char *number = "+12025550100";
+
+	check_int(status_of_gather(&(mb_twiml_gather_options){ .input = "voice" }), MB_TWIML_VALUE);
+	check_int(status_of_gather(&(mb_twiml_gather_options){ .method = "post" }), MB_TWIML_VALUE);
+	check_int(status_of_gather(&(mb_twiml_gather_options){ .timeout = 601 }), MB_TWIML_VALUE);
+	check_int(status_of_gather(&(mb_twiml_gather_options){ .timeout = -2 }), MB_TWIML_VALUE);
+	check_int(status_of_gather(&(mb_twiml_gather_options){ .finish_on_key = "12" }),
+			  MB_TWIML_VALUE);
+	check_int(status_of_gather(&(mb_twiml_gather_options){ .finish_on_key = "A" }), MB_TWIML_VALUE);
+	check_int(status_of_gather(&(mb_twiml_gather_options){ .finish_on_key = "*" }), MB_TWIML_OK);
+	check_int(status_of_gather(&(mb_twiml_gather_options){ .num_digits = MB_TWIML_ZERO }),
+			  MB_TWIML_VALUE);
+	check_int(status_of_record(&(mb_twiml_record_options){ .max_length = 14401 }), MB_TWIML_VALUE);
+	check_int(status_of_record(&(mb_twiml_record_options){ .trim = "yes" }), MB_TWIML_VALUE);
+	check_int(status_of_record(&(mb_twiml_record_options){ .finish_on_key = "1234567890*#" }),
+			  MB_TWIML_OK);
+	check_int(status_of_dial(&(mb_twiml_dial_options){ .timeout = 601 }, number), MB_TWIML_VALUE);
+	check_int(status_of_dial(&(mb_twiml_dial_options){ .record = "yes" }, number), MB_TWIML_VALUE);
+	check_int(status_of_dial(&(mb_twiml_dial_options){ .caller_id = "anonymous" }, number),
+			  MB_TWIML_NUMBER);
+	check_int(status_of_dial(NULL, "12025550100"), MB_TWIML_NUMBER);
+	check_int(status_of_dial(NULL, "+1 202 555 0100"), MB_TWIML_NUMBER);
+	check_int(status_of_dial(NULL, number), MB_TWIML_OK);
+	check_int(status_of_pause(0), MB_TWIML_VALUE);
+	check_int(status_of_pause(-1), MB_TWIML_VALUE);
+	check_int(status_of_pause(14401), MB_TWIML_VALUE);
+	check_int(status_of_pause(14400), MB_TWIML_OK);
+	check_int(status_of_say("x", 1001), MB_TWIML_VALUE);
+	check_int(status_of_say("x", 1000), MB_TWIML_OK);
+	check_int(status_of_say("", 0), MB_TWIML_TEXT);
+	check_int(status_of_say(" \n\x01\xEF\xBF\xBE", 0), MB_TWIML_TEXT);
+	begin();
+	mb_twiml_reject(&twiml, "no time");
+	check_refused(MB_TWIML_VALUE, "Reject");
+	begin();
+	mb_twiml_connect_begin(&twiml, NULL, NULL);
+	mb_twiml_stream_begin(&twiml, "wss://example.com/",
+						  &(mb_twiml_stream_options){ .track = "both_tracks" });
+	check_refused(MB_TWIML_VALUE, "Stream");
+}
+
+static mb_twiml_status
+status_of_parameter(size_t name_length, size_t value_length)
+{
+	char name[600];
+	char value[600];
+
+	memset(name, 'n', name_length);
+	name[name_length] = '\0';
+	memset(value, 'v', value_length);
+	value[value_length] = '\0';
+	begin();
+	mb_twiml_connect_begin(&twiml, NULL, NULL);
+	mb_twiml_stream_begin(&twiml, "wss://example.com/", NULL);
+	mb_twiml_parameter(&twiml, name, value);
+	mb_twiml_stream_end(&twiml);
+	mb_twiml_connect_end(&twiml);
+	return mb_twiml_end(&twiml, &length);
+}
+
+static void
+parameters_stay_below_five_hundred_characters(void)
+{
+	check_int(status_of_parameter(4, 495), MB_TWIML_OK);
+	check_int(status_of_parameter(5, 495), MB_TWIML_PARAMETER);
+	check_int(status_of_parameter(499, 0), MB_TWIML_OK);
+	check_int(status_of_parameter(0, 10), MB_TWIML_TEXT);
+}
+
+/* What follows the first error neither repairs nor replaces it. */
+static void
+the_first_error_sticks(void)
+{
+	begin();
+	mb_twiml_play_digits(&twiml, "12-34");
+	mb_twiml_say(&twiml, "", NULL);
+	mb_twiml_hangup(&twiml);
+	check_refused(MB_TWIML_DIGITS, "Play");
+	check_refused(MB_TWIML_DIGITS, "Play");
+	for (int status = MB_TWIML_OK; status <= MB_TWIML_PARAMETER; status++)
+		check(strcmp(mb_twiml_status_message((mb_twiml_status) status), "unknown status") != 0);
+}
+
+static void
+numbers_are_e164(void)
+{
+	static const char *const good[] = { "+821012345678", "+12025550100", "+123456789012345",
+										"+12" };
+	static const char *const bad[] = { "",
+									   "+",
+									   "+1",
+									   "+0821012345678",
+									   "12025550100",
+									   "+1234567890123456",
+									   "+1202555010a",
+									   "+1 2025550100",
+									   "++12025550100",
+									   "+12025550100 ",
+									   "client:alice",
+									   "+１２３４５６７" };
+
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		check_report(mb_e164_valid(good[i]), __FILE__, __LINE__, "%s is refused", good[i]);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		check_report(!mb_e164_valid(bad[i]), __FILE__, __LINE__, "\"%s\" is taken", bad[i]);
+}
+
+int
+main(void)
+{
+	check_run("a command call is written as by Twilio's library", a_command_call_is_written);
+	check_run("text is escaped as by the library", text_is_escaped_as_by_the_library);
+	check_run("attributes are escaped as by the library", attributes_are_escaped_as_by_the_library);
+	check_run("a transfer is written", a_transfer_is_written);
+	check_run("a question is written", a_question_is_written);
+	check_run("small documents are written", small_documents_are_written);
+	check_run("characters that XML forbids are taken out",
+			  characters_that_xml_forbids_are_taken_out);
+	check_run("what is not UTF-8 is refused", what_is_not_utf8_is_refused);
+	check_run("digits are those that Twilio plays", digits_are_those_that_twilio_plays);
+	check_run("documents stay below 4,000 characters",
+			  documents_stay_below_four_thousand_characters);
+	check_run("small buffers are never overrun", small_buffers_are_never_overrun);
+	check_run("URLs are of the kind allowed", urls_are_of_the_kind_allowed);
+	check_run("verbs stand where they may", verbs_stand_where_they_may);
+	check_run("options out of range are refused", options_out_of_range_are_refused);
+	check_run("parameters stay below 500 characters",
+			  parameters_stay_below_five_hundred_characters);
+	check_run("the first error sticks", the_first_error_sticks);
+	check_run("numbers are E.164", numbers_are_e164);
+	return check_done();
+}
