@@ -1312,6 +1312,15 @@ COMMENT ON AGGREGATE dtmf_decode_agg(bytea, text, integer) IS
 -- administration: begin
 -- ---------------------------------------------------------------------------
 
+-- Sentiment by a word list: the default, when no chat endpoint is configured.
+CREATE FUNCTION sentiment(
+    text,
+    OUT sentiment text, OUT confidence double precision, OUT score double precision,
+    OUT positive double precision, OUT negative double precision, OUT words integer, OUT hits integer
+) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_sentiment';
+COMMENT ON FUNCTION sentiment(text) IS
+    'sentiment of an English text by AFINN-165 and the words of telephone calls: positive, neutral or negative; score from -1 to 1, neutral between -0.25 and 0.25; confidence from 0.5 to 1 by distance from the threshold and number of words, 0 for a text without words; positive and negative are the sums behind the score, hits the words that carried them';
+
 -- What each access may use: an object of the schema (all functions of that name,
 -- or the view) and the accesses that need it, without those that include them
 -- (access_includes).  Each part adds its own lines; what is not named here is
@@ -1374,6 +1383,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('dtmf_detect', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
 
     -- administration
+    ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('health', 'EXECUTE', 'operator auditor gateway worker'),
     ('access_objects', 'EXECUTE', 'auditor admin')
 $$;
