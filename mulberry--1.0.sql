@@ -132,7 +132,7 @@ COMMENT ON FUNCTION require_access_everywhere(text[]) IS 'an error (42501) unles
 CREATE FUNCTION resolve_tenant(name text, VARIADIC access text[]) RETURNS uuid
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_resolve_tenant_sql';
 COMMENT ON FUNCTION resolve_tenant(text, text[]) IS
-    'the tenant that a call is about, for functions that do one of these accesses; null: the role''s only one, or "default". Errors: 42501 no such access at all, 42704 no such tenant or no such access to it, 42P09 a name is needed';
+    'the tenant that a call is about, for functions that do one of these accesses; null: the role''s only one, or "default". Errors: 42501 no such access at all, 42704 no such tenant or no such access to it, 42P08 a name is needed';
 
 CREATE FUNCTION outer_role() RETURNS regrole
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role';
@@ -1562,14 +1562,20 @@ BEGIN
         hint := 'The next grant_access() forgets them.';
         RETURN NEXT;
     END IF;
-    SELECT string_agg(DISTINCT format('%s on %s to %s', o.privilege, o.object, r.rolname), ', ') INTO missing
+    SELECT count(DISTINCT (o.privilege, o.object, r.rolname)), min(format('%s on %s to %s', o.privilege, o.object, r.rolname))
+      INTO broken, example
       FROM mulberry.members m
       JOIN pg_roles r ON r.oid = m.role
       JOIN mulberry.access_objects() o ON o.access = m.access
      WHERE NOT mulberry.has_object_privilege(r.rolname, o.privilege, o.object);
-    status := CASE WHEN missing IS NULL THEN 'ok' ELSE 'error' END;
-    detail := coalesce('missing are: ' || missing, 'every member has the rights that its access needs');
-    hint := CASE WHEN missing IS NOT NULL THEN 'SELECT mulberry.refresh_grants();' END;
+    IF broken = 0 THEN
+        status := 'ok';
+        detail := 'every member has the rights that its access needs';
+    ELSE
+        status := 'error';
+        detail := format('missing are %s rights of members, as %s', broken, example);
+        hint := 'SELECT mulberry.refresh_grants();';
+    END IF;
     RETURN NEXT;
 END
 $$;

@@ -139,7 +139,7 @@ mulberry_enter_secret(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errhidestmt(true),
 				 errmsg("a secret must not stand in the text or the parameters of a statement"),
 				 errdetail("Statements are logged and shown to others."),
-				 errhint("Use \\copy mulberry.secret_entry (tenant, name, value) FROM …, and "
+				 errhint("Use \\copy mulberry.secret_entry (tenant, name, value) FROM ..., and "
 						 "change this secret: the server's log may hold it.")));
 
 	/* for hooks that were installed after ours: without context nothing is quoted */
