@@ -391,7 +391,7 @@ CREATE VIEW memberships WITH (security_barrier) AS
         OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
 COMMENT ON VIEW memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
 
--- Where this database lives.  A copy of it (a restored dump, CREATE DATABASE …
+-- Where this database lives.  A copy of it (a restored dump, CREATE DATABASE ...
 -- TEMPLATE, an upgraded server) finds something else than itself here, and its
 -- workers leave outgoing work alone.
 
@@ -501,7 +501,7 @@ COMMENT ON TYPE secret_value IS 'a text on its way into secret_entry; never show
 CREATE VIEW secret_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS name, NULL::secret_value AS value WHERE false;
 COMMENT ON VIEW secret_entry IS
-    'where secrets enter: \copy mulberry.secret_entry (tenant, name, value) FROM …; it stores or replaces, needs admin access to the tenant, and always looks empty';
+    'where secrets enter: \copy mulberry.secret_entry (tenant, name, value) FROM ...; it stores or replaces, needs admin access to the tenant, and always looks empty';
 COMMENT ON COLUMN secret_entry.tenant IS 'name of the tenant; null: the role''s only one, or "default"';
 COMMENT ON COLUMN secret_entry.value IS 'at most 65536 bytes of text';
 
@@ -588,7 +588,7 @@ CREATE TABLE calls (
 COMMENT ON TABLE calls IS 'one row a call; a packet in order does not touch it';
 COMMENT ON COLUMN calls.id IS 'UTC day the call began (days since 1970-01-01) << 40 | call_number: names the partition of its packets; never leaves the server';
 COMMENT ON COLUMN calls.missing_count IS 'how many sequences lie in the gaps of this call; changes with them, under the call lock';
-COMMENT ON COLUMN calls.ai_result IS 'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", "endpoint", "model", "attempts", …}';
+COMMENT ON COLUMN calls.ai_result IS 'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", "endpoint", "model", "attempts", ...}';
 ALTER TABLE calls ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('calls', '');
 
@@ -1411,7 +1411,7 @@ $$;
 COMMENT ON FUNCTION access_objects() IS
     'what each access may do with which object, included accesses counted: "privilege" ON "object"';
 
--- Health.  Each health_…() function answers for one subject; health() calls all
+-- Health.  Each health_...() function answers for one subject; health() calls all
 -- of them, so that a part adds its facts by adding such a function.
 
 CREATE FUNCTION health_server() RETURNS TABLE (item text, status text, detail text, hint text)

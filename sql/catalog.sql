@@ -108,6 +108,13 @@ SELECT pg_describe_object(m.classid, m.objid, 0) AS without_comment
                       AND d.deptype = 'i' AND d.refclassid = 'pg_class'::regclass)
  ORDER BY 1;
 
+-- (in ASCII, because the script must load into a database of any encoding)
+SELECT pg_describe_object(d.classoid, d.objoid, d.objsubid) AS not_ascii
+  FROM pg_description d
+  JOIN members m ON m.classid = d.classoid AND m.objid = d.objoid
+ WHERE d.description ~ '[^\x01-\x7f]'
+ ORDER BY 1;
+
 -- What access_rules() names exists, has known accesses, and is named once.
 SELECT r.object, r.privilege AS rule_without_object
   FROM mulberry.access_rules() r
