@@ -169,6 +169,38 @@ SELECT audio_convert('\xff', 'mulaw', 8000, 'mulaw', 96000);
 -- 12 times 90 MB would not fit a value
 SELECT audio_convert(repeat('a', 90000000)::bytea, 'mulaw', 8000, 's16le', 48000);
 
+-- Everything can be cancelled: each of these takes several times longer than it may.
+CREATE TEMP TABLE long_call (audio bytea);
+ALTER TABLE long_call ALTER COLUMN audio SET STORAGE EXTERNAL;
+INSERT INTO long_call SELECT repeat('8aZ3nPq0RtX5vB7mLcD2', 1000000)::bytea;
+SET statement_timeout = '4ms';
+SELECT dtmf_decode(audio, 'mulaw', 8000) FROM long_call;
+SELECT count(*) FROM long_call, dtmf_detect(audio, 'mulaw', 48000);
+SELECT count(*) FROM long_call, speech_segments(audio, 'alaw', 8000);
+SELECT length(waveform_svg(audio, 'alaw', 16000)) FROM long_call;
+SELECT audio_level(audio, 's16le') FROM long_call;
+SELECT audio_level_agg(audio, 's16le') FROM long_call;
+SELECT dtmf_decode_agg(audio, 'mulaw', 16000) FROM long_call;
+SELECT length(audio_convert(audio, 'mulaw', 8000, 'alaw', 16000)) FROM long_call;
+RESET statement_timeout;
+-- and without a limit they end
+SELECT length(wav_encode(audio, 's16le', 8000)) AS wav,
+       length(audio_convert(audio, 'mulaw', 8000, 'alaw', 16000)) AS alaw FROM long_call;
+
+-- A value is read in parts where that is possible; the result is the same.
+CREATE TEMP TABLE stored (kind text, audio bytea);
+ALTER TABLE stored ALTER COLUMN audio SET STORAGE EXTERNAL;
+INSERT INTO stored SELECT 'in parts', audio || audio || '\x0102' FROM (SELECT string_agg(audio, '') FROM call, generate_series(1, 12)) AS c (audio);
+ALTER TABLE stored ALTER COLUMN audio SET STORAGE EXTENDED;
+INSERT INTO stored SELECT 'compressed', audio || '' FROM stored;
+SELECT kind, md5(wav_encode(audio, 's16le', 8000)) = md5(wav_encode(audio || '', 's16le', 8000)) AS wav,
+       md5(audio_convert(audio, 's16le', 8000, 'mulaw', 16000)) = md5(audio_convert(audio || '', 's16le', 8000, 'mulaw', 16000)) AS converted,
+       audio_level(audio, 's16le') = audio_level(audio || '', 's16le') AS level,
+       (SELECT array_agg(s) FROM speech_segments(audio, 's16le', 8000) AS s) = (SELECT array_agg(s) FROM speech_segments(audio || '', 's16le', 8000) AS s) AS speech,
+       waveform_svg(audio, 's16le', 8000) = waveform_svg(audio || '', 's16le', 8000) AS picture,
+       length(audio) > 1000000 AS long
+  FROM stored ORDER BY kind DESC;
+
 -- All of it may run in a parallel worker and in an index.
 SELECT proname, provolatile, proparallel FROM pg_proc
  WHERE pronamespace = 'mulberry'::regnamespace AND proname ~ '^(audio|wav|speech|waveform|dtmf)_'

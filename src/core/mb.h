@@ -20,17 +20,17 @@
 typedef enum mb_status
 {
 	MB_OK = 0,
-	MB_ERR_ENCODING,			/* unknown encoding */
-	MB_ERR_RATE,				/* sample rate not supported */
-	MB_ERR_ODD_BYTES,			/* s16le data with an odd number of bytes */
-	MB_ERR_EMPTY,				/* no audio where some is needed */
-	MB_ERR_SYMBOL,				/* a character that is no DTMF symbol */
-	MB_ERR_RANGE,				/* a parameter outside its documented range */
-	MB_ERR_FORMAT,				/* malformed container (WAV) */
-	MB_ERR_TRUNCATED,			/* data end before the container says */
-	MB_ERR_UNSUPPORTED,			/* well formed, but a variant we do not read */
-	MB_ERR_SPACE,				/* the caller's buffer is too small */
-	MB_ERR_CRYPTO				/* libcrypto failed: out of memory, or the algorithm is disabled */
+	MB_ERR_ENCODING,	/* unknown encoding */
+	MB_ERR_RATE,		/* sample rate not supported */
+	MB_ERR_ODD_BYTES,	/* s16le data with an odd number of bytes */
+	MB_ERR_EMPTY,		/* no audio where some is needed */
+	MB_ERR_SYMBOL,		/* a character that is no DTMF symbol */
+	MB_ERR_RANGE,		/* a parameter outside its documented range */
+	MB_ERR_FORMAT,		/* malformed container (WAV) */
+	MB_ERR_TRUNCATED,	/* data end before the container says */
+	MB_ERR_UNSUPPORTED, /* well formed, but a variant we do not read */
+	MB_ERR_SPACE,		/* the caller's buffer is too small */
+	MB_ERR_CRYPTO		/* libcrypto failed: out of memory, or the algorithm is disabled */
 } mb_status;
 
 /* One sentence for a status, in PostgreSQL's message style. */
@@ -39,9 +39,9 @@ extern const char *mb_status_message(mb_status status);
 /* Sample encodings of raw (headerless) audio, one channel. */
 typedef enum mb_encoding
 {
-	MB_MULAW,					/* ITU-T G.711 mu-law, one byte a sample */
-	MB_ALAW,					/* ITU-T G.711 A-law, one byte a sample */
-	MB_S16LE					/* linear PCM, 16 bits, little endian */
+	MB_MULAW, /* ITU-T G.711 mu-law, one byte a sample */
+	MB_ALAW,  /* ITU-T G.711 A-law, one byte a sample */
+	MB_S16LE  /* linear PCM, 16 bits, little endian */
 } mb_encoding;
 
 /*
@@ -63,4 +63,4 @@ extern size_t mb_encoding_sample_size(mb_encoding encoding);
 /* True for 8000, 16000, 44100 and 48000. */
 extern bool mb_rate_supported(int sample_rate);
 
-#endif							/* MB_H */
+#endif /* MB_H */

@@ -294,7 +294,7 @@ mb_wav_read_samples(const mb_wav_info *info, int channel, size_t first_frame, si
 	const uint8_t *p;
 	mb_encoding encoding;
 
-	if (channel < MB_WAV_MIX || channel >= info->channels)
+	if (info->channels < 1 || channel < MB_WAV_MIX || channel >= info->channels)
 		return MB_ERR_RANGE;
 	if (first_frame > info->frames || n > info->frames - first_frame)
 		return MB_ERR_RANGE;

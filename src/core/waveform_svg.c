@@ -492,7 +492,7 @@ put_digits(const canvas *c, double lane_top)
 		put_rectangle(c, "label", left, right, lane_top, lane_top + 17, 4);
 		for (n = 0; n <= last - i && n < MAX_LABEL; n++)
 			label[n] = p->digits[i + n].symbol;
-		strcpy(label + n, last - i >= MAX_LABEL ? "&#8230;" : "");
+		snprintf(label + n, sizeof(label) - n, "%s", last - i >= MAX_LABEL ? "&#8230;" : "");
 		put_text(c, "digit", "middle", center, lane_top + 13, label);
 		i = last + 1;
 	}
