@@ -158,9 +158,9 @@ process(mb_dtmf *dtmf, int first, int end)
 	{
 		/* the sum over the window slides; 32 bits hold four hops of less than 2^30 each */
 		window += b->energy[DTMF_BIN_HISTORY + i];
-		b->window[i] = window;
+		b->window[DTMF_BIN_HISTORY + i] = window;
+		active[i] = window >= dtmf->energy_floor;
 		window -= b->energy[DTMF_BIN_HISTORY + i - DTMF_WINDOW + 1];
-		active[i] = b->window[i] >= dtmf->energy_floor;
 		any |= active[i];
 	}
 	for (int i = first, next; i < end; i = next)
@@ -179,8 +179,8 @@ process(mb_dtmf *dtmf, int first, int end)
 	}
 	if (any || dtmf->track.symbol >= 0)
 	{
-		kernel->tonal(b->power + DTMF_BIN_HISTORY + first, b->window + first, end - first,
-					  DTMF_TONAL_SHARE * DTMF_POWER_OVER_ENERGY, b->tonal + first);
+		kernel->tonal(b->power + DTMF_BIN_HISTORY + first, b->window + DTMF_BIN_HISTORY + first,
+					  end - first, DTMF_TONAL_SHARE * DTMF_POWER_OVER_ENERGY, b->tonal + first);
 		mb_dtmf_track(dtmf, first, end - first);
 	}
 }
@@ -193,6 +193,7 @@ move_up(mb_dtmf *dtmf)
 
 	memcpy(b->input, b->input + DTMF_BLOCK * DTMF_HOP, DTMF_INPUT_HISTORY * sizeof(*b->input));
 	memcpy(b->band, b->band + DTMF_BLOCK * DTMF_HALF_HOP, DTMF_BAND_HISTORY * sizeof(*b->band));
+	memcpy(b->window, b->window + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->window));
 	memcpy(b->energy, b->energy + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->energy));
 	memcpy(b->total, b->total + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->total));
 	memcpy(b->bin, b->bin + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->bin));

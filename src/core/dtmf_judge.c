@@ -27,6 +27,9 @@
 
 /* Half windows nearer than that to an edge are not looked at, in hops. */
 #define EDGE 0.6f
+/* The band filter sees an edge from that much after it on, back to that much before it, in hops. */
+#define EDGE_BEFORE 0.58f
+#define EDGE_AFTER 1.33f
 /* Windows that the medians are taken of, at least and at most. */
 #define MIN_SAMPLES 3
 #define SAMPLES 8
@@ -63,6 +66,18 @@ typedef struct measures
 
 static const float row_hz[4] = MB_DTMF_ROW_HZ;
 static const float column_hz[4] = MB_DTMF_COLUMN_HZ;
+
+static inline float
+larger(float a, float b)
+{
+	return a > b ? a : b;
+}
+
+static inline float
+smaller(float a, float b)
+{
+	return a < b ? a : b;
+}
 
 static inline float
 power_of(const dtmf_track_hop *hop)
@@ -114,7 +129,9 @@ angle_of(float d, float *slope)
 static bool
 find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 {
+	float power[DTMF_TRACK_HOPS];
 	float level = 0;
+	float sum = 0;
 	int n = 0;
 	int i;
 
@@ -122,36 +139,38 @@ find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 		return false;
 	/* mean over what looked like a digit, and over what of that is no transition */
 	for (i = 0; i < track->n; i++)
-		level += track->valid[i] ? power_of(&track->hop[i]) : 0;
-	level /= (float) (2 * track->n_valid);
-	for (i = 0, m->onset = 0; i < track->n; i++)
 	{
-		if (track->valid[i] && power_of(&track->hop[i]) >= level)
-		{
-			m->onset += power_of(&track->hop[i]);
-			n++;
-		}
+		power[i] = power_of(&track->hop[i]);
+		level += track->valid[i] ? power[i] : 0;
 	}
-	level = m->level = m->onset / (float) n / 4;
+	level /= (float) (2 * track->n_valid);
+	for (i = 0; i < track->n; i++)
+	{
+		bool inside = track->valid[i] && power[i] >= level;
+
+		sum += inside ? power[i] : 0;
+		n += inside;
+	}
+	level = m->level = sum / (float) n / 4;
 
 	/*
 	 * From a hop inside the burst back to where it is silent for longer than an interruption:
 	 * what is loud before that may be one of the tones, but of another digit.
 	 */
 	for (i = 0; i < track->n - 1; i++)
-		if (track->valid[i] && power_of(&track->hop[i]) >= level)
+		if (track->valid[i] && power[i] >= level)
 			break;
 	*first = i;
 	for (; i >= 0 && i >= *first - DTMF_BRIDGE - 1; i--)
-		if (power_of(&track->hop[i]) >= level)
+		if (power[i] >= level)
 			*first = i;
 	i = *first;
 	m->onset = (float) i;
 	if (i > 0)
-		m->onset += crossing(power_of(&track->hop[i - 1]), power_of(&track->hop[i]), level) - 1;
+		m->onset += crossing(power[i - 1], power[i], level) - 1;
 
 	for (i = track->n - 1; i > *first; i--)
-		if (power_of(&track->hop[i]) >= level)
+		if (power[i] >= level)
 			break;
 	*last = i;
 	if (track->length > track->n)
@@ -160,51 +179,50 @@ find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 	{
 		m->end = (float) i;
 		if (i < track->n - 1)
-			m->end += crossing(power_of(&track->hop[i]), power_of(&track->hop[i + 1]), level);
+			m->end += crossing(power[i], power[i + 1], level);
 	}
 	return true;
 }
 
+/* Mean energies of the band and of the input over hops from to end - 1; 0 if there are none. */
+static inline void
+mean_energies(const dtmf_track *track, int from, int end, float *band, float *input)
+{
+	float sums[2] = { 0, 0 };
+
+	*band = *input = 0;
+	if (end <= from)
+		return;
+	for (int i = from; i < end; i++)
+	{
+		sums[0] += track->hop[i].energy;
+		sums[1] += track->hop[i].total;
+	}
+	*band = sums[0] / (float) (end - from);
+	*input = sums[1] / (float) (end - from);
+}
+
 /*
- * Mean energies inside and beside the burst.
+ * Compares energies inside and beside the burst, over hops of which the band filter does
+ * not see an edge of the burst.
  */
 static void
 measure_surroundings(const dtmf_track *track, measures *m)
 {
-	float energy[3] = { 0, 0, 0 };
-	float total[3] = { 0, 0, 0 };
-	int n[3] = { 0, 0, 0 };
-	float tones;
+	float band, input, tones;
 
-	for (int i = 0; i < track->n; i++)
-	{
-		/* only hops of which the band filter does not see an edge of the burst */
-		float x = (float) i;
-		int where;
+	mean_energies(track, (int) (m->onset + EDGE_BEFORE) + 1, (int) (m->end - EDGE_AFTER) + 1, &band,
+				  &input);
+	tones = band / m->gain + 1e-3f;
+	m->outside = (input - tones) / tones;
 
-		if (x < m->onset - 1.33f)
-			where = 0;
-		else if (x > m->end + 0.58f)
-			where = 2;
-		else if (x > m->onset + 0.58f && x < m->end - 1.33f)
-			where = 1;
-		else
-			continue;
-		energy[where] += track->hop[i].energy;
-		total[where] += track->hop[i].total;
-		n[where]++;
-	}
-	for (int i = 0; i < 3; i++)
-	{
-		energy[i] /= (float) (n[i] > 0 ? n[i] : 1);
-		total[i] /= (float) (n[i] > 0 ? n[i] : 1);
-	}
-	tones = energy[1] / m->gain + 1e-3f;
-	m->before = energy[0] / tones;
-	m->after = energy[2] / tones;
-	m->outside = (total[1] - tones) / tones;
-	m->outside_before = (total[0] - energy[0]) / tones;
-	m->outside_after = (total[2] - energy[2]) / tones;
+	mean_energies(track, 0, (int) (m->onset - EDGE_AFTER + 1), &band, &input);
+	m->before = band / tones;
+	m->outside_before = (input - band) / tones;
+
+	mean_energies(track, (int) (m->end + EDGE_BEFORE) + 1, track->n, &band, &input);
+	m->after = band / tones;
+	m->outside_after = (input - band) / tones;
 }
 
 /*
@@ -216,21 +234,22 @@ take_sample(const dtmf_track *track, const measures *m, sample v)
 {
 	int bin[2] = { track->symbol / 4, 4 + track->symbol % 4 };
 	int index[DTMF_TRACK_HOPS];
+	int end = (int) (m->end - EDGE) + 1;
 	int n = 0;
 	int taken;
 
-	for (int i = (int) (m->onset + EDGE) + 1 + DTMF_DISTANCE;
-		 (float) i <= m->end - EDGE && i < track->n; i++)
-		if (power_of(&track->hop[i]) >= m->level &&
-			power_of(&track->hop[i - DTMF_DISTANCE]) >= m->level)
-			index[n++] = i;
+	for (int i = (int) (m->onset + EDGE) + 1 + DTMF_DISTANCE; i < end && i < track->n; i++)
+	{
+		index[n] = i;
+		n += power_of(&track->hop[i]) >= m->level &&
+			 power_of(&track->hop[i - DTMF_DISTANCE]) >= m->level;
+	}
 	taken = n < SAMPLES ? n : SAMPLES;
 	for (int s = 0; s < taken; s++)
 	{
-		int i = index[(2 * s + 1) * n / (2 * taken)];
+		int i = n > SAMPLES ? index[(2 * s + 1) * n / (2 * SAMPLES)] : index[s];
 		const dtmf_track_hop *now = &track->hop[i];
 		const dtmf_track_hop *then = &track->hop[i - DTMF_DISTANCE];
-		float energy = 0;
 
 		for (int k = 0; k < 2; k++)
 		{
@@ -242,9 +261,8 @@ take_sample(const dtmf_track *track, const measures *m, sample v)
 			v[s][TURN_LOW + k] = diamond(x * re - y * im, x * im + y * re);
 			v[s][POWER_LOW + k] = now->power[k];
 		}
-		for (int k = 0; k < DTMF_WINDOW; k++)
-			energy += track->hop[i - k].energy;
-		v[s][PURITY] = (power_of(now) + power_of(then)) / (DTMF_POWER_OVER_ENERGY * energy + 1);
+		v[s][PURITY] =
+			(power_of(now) + power_of(then)) / (DTMF_POWER_OVER_ENERGY * now->window + 1);
 	}
 	/* what is missing sorts behind everything */
 	for (int s = taken; s < SAMPLES; s++)
@@ -305,16 +323,17 @@ measure_tones(const dtmf_track *track, measures *m)
 static float
 unlikeness(const measures *m)
 {
-	float noise = fminf(fminf(m->before, m->after), fminf(m->outside_before, m->outside_after));
-	float outside = m->outside - 1.3f * fmaxf(m->outside_before, m->outside_after);
-	float error = fmaxf(fabsf(m->error[0]), fabsf(m->error[1]));
+	float noise =
+		smaller(smaller(m->before, m->after), smaller(m->outside_before, m->outside_after));
+	float outside = m->outside - 1.3f * larger(m->outside_before, m->outside_after);
+	float error = larger(fabsf(m->error[0]), fabsf(m->error[1]));
 
-	noise = fminf(fmaxf(noise, 0), 0.17f);
-	return 24 * fmaxf(m->spread[0], m->spread[1]) + 57 * fminf(m->spread[0], m->spread[1]) +
-		   2.5f * fmaxf(0, fminf(m->unevenness[0], m->unevenness[1]) - 0.03f) +
-		   6.4f * fmaxf(0, 0.955f - m->purity) + 1.35f * fmaxf(0, outside - 0.1f) +
-		   0.9f * fminf(1, fmaxf(0, fmaxf(m->before, m->after) - 1.5f * noise)) +
-		   140 * fmaxf(0, error - 0.015f) + 0.37f * (1 - m->valid) - 3.2f * noise;
+	noise = smaller(larger(noise, 0), 0.17f);
+	return 24 * larger(m->spread[0], m->spread[1]) + 57 * smaller(m->spread[0], m->spread[1]) +
+		   2.5f * larger(0, smaller(m->unevenness[0], m->unevenness[1]) - 0.03f) +
+		   6.4f * larger(0, 0.955f - m->purity) + 1.35f * larger(0, outside - 0.1f) +
+		   0.9f * smaller(1, larger(0, larger(m->before, m->after) - 1.5f * noise)) +
+		   140 * larger(0, error - 0.015f) + 0.37f * (1 - m->valid) - 3.2f * noise;
 }
 
 bool
@@ -330,7 +349,7 @@ mb_dtmf_judge(const mb_dtmf *dtmf, mb_dtmf_event *event)
 		return false;
 	for (int i = first + DTMF_DISTANCE + 1; i < last; i++)
 		valid += track->valid[i];
-	m.valid = fminf(1, (float) valid / (float) (last - first - 1 - DTMF_DISTANCE));
+	m.valid = smaller(1, (float) valid / (float) (last - first - 1 - DTMF_DISTANCE));
 	if (m.valid < MIN_VALID_SHARE)
 		return false;
 	if (!measure_tones(track, &m))

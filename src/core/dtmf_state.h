@@ -34,6 +34,7 @@ typedef struct dtmf_track_hop
 {
 	float re[2], im[2]; /* low and high tone's bins, the half window's */
 	float power[2];		/* their squared magnitudes */
+	float window;		/* energy of the band over the window that ends here */
 	float energy;		/* of the band */
 	float total;		/* of the input, same unit */
 } dtmf_track_hop;
@@ -47,6 +48,7 @@ typedef struct dtmf_track
 	int length;		   /* hops seen, kept or not */
 	int n_valid;	   /* kept hops whose window looked like the digit */
 	int last_on;	   /* last hop (from first_hop) that was loud enough */
+	int last_valid;	   /* last one whose window looked like the digit */
 	float peak;		   /* highest power of both tones */
 	int other;		   /* another digit that began while this one went on ... */
 	int n_other;	   /* ... and the hops it has lasted */
@@ -60,7 +62,7 @@ typedef struct dtmf_block
 	_Alignas(32) int32_t bin[DTMF_BIN_HISTORY + DTMF_BLOCK][16]; /* 8 real, 8 imaginary parts */
 	_Alignas(32) float power[DTMF_BIN_HISTORY + DTMF_BLOCK][8];	 /* their squared magnitudes */
 	bool tonal[DTMF_BLOCK];							/* the window is mostly two tones */
-	uint32_t window[DTMF_BLOCK];					/* energy of the band over the window */
+	uint32_t window[DTMF_BIN_HISTORY + DTMF_BLOCK]; /* energy of the band over the window */
 	uint32_t energy[DTMF_BIN_HISTORY + DTMF_BLOCK]; /* of the band, per hop */
 	uint32_t total[DTMF_BIN_HISTORY + DTMF_BLOCK];	/* of the input, same unit */
 	int16_t band[DTMF_BAND_HISTORY + DTMF_BLOCK * DTMF_HALF_HOP];

@@ -13,6 +13,10 @@
 #define VALID_REVERSE_TWIST 10.0f
 /* Power against the burst's peak below which it is interrupted. */
 #define ON_SHARE 0.2f
+/* Rise of its power over the peak so far with which a burst begins anew: noise led to it. */
+#define RESTART_SHARE 4.0f
+/* Hops without a window that looks like the digit after which it is none, loud or not. */
+#define MAX_INVALID_HOPS 16
 /* Hops after which another digit is believed to have taken over. */
 #define OTHER_HOPS 3
 /* Its tone's power over that of the tone it replaces. */
@@ -50,6 +54,15 @@ looks_like(const mb_dtmf *dtmf, int i)
 	return 4 * row + column - 4;
 }
 
+/* Power of both tones in the half window that ends at hop i. */
+static inline float
+power_at(const mb_dtmf *dtmf, int i, int symbol)
+{
+	const float *power = dtmf->block.power[DTMF_BIN_HISTORY + i];
+
+	return power[symbol / 4] + power[4 + symbol % 4];
+}
+
 /* Adds hop i to the track; i may be negative, to -DTMF_BIN_HISTORY. */
 static inline void
 add_hop(mb_dtmf *dtmf, int i, bool valid)
@@ -60,10 +73,13 @@ add_hop(mb_dtmf *dtmf, int i, bool valid)
 	int column = 4 + track->symbol % 4;
 	const float *powers = b->power[DTMF_BIN_HISTORY + i];
 	const int32_t *bins = b->bin[DTMF_BIN_HISTORY + i];
-	float power = powers[row] + powers[column];
+	float power = power_at(dtmf, i, track->symbol);
 
-	if (valid && power > track->peak)
-		track->peak = power;
+	if (valid)
+	{
+		track->last_valid = track->length;
+		track->peak = power > track->peak ? power : track->peak;
+	}
 	if (power >= ON_SHARE * track->peak && track->peak > 0)
 		track->last_on = track->length;
 	if (track->n < DTMF_TRACK_HOPS)
@@ -76,6 +92,7 @@ add_hop(mb_dtmf *dtmf, int i, bool valid)
 		hop->im[1] = (float) bins[column + 8];
 		hop->power[0] = powers[row];
 		hop->power[1] = powers[column];
+		hop->window = (float) b->window[DTMF_BIN_HISTORY + i];
 		hop->energy = (float) b->energy[DTMF_BIN_HISTORY + i];
 		hop->total = (float) b->total[DTMF_BIN_HISTORY + i];
 		track->valid[track->n++] = valid;
@@ -166,13 +183,19 @@ mb_dtmf_track(mb_dtmf *dtmf, int first, int n)
 			continue;
 		}
 		symbol = looks_like(dtmf, i);
+		if (symbol == track->symbol && power_at(dtmf, i, symbol) > RESTART_SHARE * track->peak)
+		{
+			begin(dtmf, i, symbol);
+			continue;
+		}
 		add_hop(dtmf, i, symbol == track->symbol);
 		if (other_takes_over(dtmf, i, symbol))
 		{
 			mb_dtmf_track_end(dtmf);
 			begin(dtmf, i, symbol);
 		}
-		else if (track->length - 1 - track->last_on > DTMF_BRIDGE)
+		else if (track->length - 1 - track->last_on > DTMF_BRIDGE ||
+				 track->length - 1 - track->last_valid > MAX_INVALID_HOPS)
 			mb_dtmf_track_end(dtmf);
 	}
 }
