@@ -329,7 +329,9 @@ BEGIN
     END IF;
 
     -- whoever could hear this tenant's events until now must not guess where they go next
-    PERFORM mulberry.rotate_channels(target);
+    IF to_regprocedure('mulberry.rotate_channels(uuid)') IS NOT NULL THEN
+        EXECUTE 'SELECT mulberry.rotate_channels($1)' USING target;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION revoke_access(regrole, text, text) IS
@@ -587,7 +589,6 @@ COMMENT ON TABLE calls IS 'one row a call; a packet in order does not touch it';
 COMMENT ON COLUMN calls.id IS 'UTC day the call began (days since 1970-01-01) << 40 | call_number: names the partition of its packets; never leaves the server';
 COMMENT ON COLUMN calls.missing_count IS 'how many sequences lie in the gaps of this call; changes with them, under the call lock';
 COMMENT ON COLUMN calls.ai_result IS 'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", "endpoint", "model", "attempts", ...}';
-ALTER TABLE calls ENABLE ROW LEVEL SECURITY;
 SELECT pg_catalog.pg_extension_config_dump('calls', '');
 
 -- Calls that silence may complete, and those that retention may take.
@@ -726,6 +727,286 @@ CREATE FUNCTION make_partition(day date) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_make_partition_sql';
 COMMENT ON FUNCTION make_partition(date) IS
     'internal: makes the partition of packets for calls that begin on that day (UTC); false when it exists';
+
+CREATE VIEW call_status WITH (security_barrier) AS
+    SELECT t.name AS tenant,
+           c.call_id,
+           c.state,
+           c.encoding,
+           c.sample_rate,
+           next.sequence - c.missing_count AS total_packets_received,
+           next.sequence AS expected_next_sequence,
+           c.expected_total_packets,
+           c.missing_count + tail.missing AS missing_count,
+           (SELECT coalesce(range_agg(int4range(g.first, g.last, '[]')), '{}')
+              FROM gaps g
+             WHERE g.call = c.id)
+           + CASE WHEN tail.missing > 0
+                  THEN int4multirange(int4range(next.sequence::integer, c.expected_total_packets))
+                  ELSE '{}' END AS missing_sequences,
+           ARRAY(SELECT s.sequence
+                   FROM ((SELECT generate_series(g.first, g.last) AS sequence
+                            FROM gaps g
+                           WHERE g.call = c.id
+                           ORDER BY g.first
+                           LIMIT 100)
+                         UNION ALL
+                         SELECT generate_series(next.sequence::integer, next.sequence::integer
+                                                + least(tail.missing, 100)::integer - 1)) AS s
+                  ORDER BY s.sequence
+                  LIMIT 100) AS first_missing_sequences,
+           greatest(next.sequence - c.expected_total_packets, 0) AS extra_packets,
+           next.received_at AS last_packet_at,
+           c.created_at,
+           c.updated_at,
+           c.completed_at,
+           c.grace_until,
+           c.finished_at,
+           c.transcription,
+           c.sentiment,
+           c.confidence,
+           c.ai_result,
+           c.failure_reason
+      FROM calls c
+      JOIN tenants t ON t.id = c.tenant
+           CROSS JOIN LATERAL (
+               SELECT coalesce(max(l.sequence) + 1, 0)::bigint AS sequence, max(l.received_at) AS received_at
+                 FROM (SELECT p.sequence, p.received_at
+                         FROM packets p
+                        WHERE p.call = c.id
+                        ORDER BY p.sequence DESC
+                        LIMIT 1) AS l) AS next
+           CROSS JOIN LATERAL (
+               SELECT greatest(c.expected_total_packets - next.sequence, 0) AS missing) AS tail
+     WHERE c.tenant = ANY ((SELECT current_tenants('ingest', 'supervisor', 'auditor'))::uuid[]);
+COMMENT ON VIEW call_status IS 'the calls of the current role''s tenants, and what each has received';
+COMMENT ON COLUMN call_status.total_packets_received IS 'packets stored; doubled ones count once';
+COMMENT ON COLUMN call_status.expected_next_sequence IS 'one more than the largest sequence received';
+COMMENT ON COLUMN call_status.missing_count IS 'sequences that have not arrived: gaps, and announced packets behind the last one received';
+COMMENT ON COLUMN call_status.missing_sequences IS 'all of them';
+COMMENT ON COLUMN call_status.first_missing_sequences IS 'the first 100 of them, one by one';
+COMMENT ON COLUMN call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
+COMMENT ON COLUMN call_status.last_packet_at IS 'when the packet with the largest sequence arrived';
+
+CREATE VIEW call_packets WITH (security_barrier) AS
+    SELECT t.name AS tenant, c.call_id, p.sequence, p.sent_at, p.received_at, length(p.data) AS size, p.data
+      FROM calls c
+      JOIN tenants t ON t.id = c.tenant
+      JOIN packets p ON p.call = c.id
+     WHERE c.tenant = ANY ((SELECT current_tenants('supervisor'))::uuid[]);
+COMMENT ON VIEW call_packets IS 'the packets of the calls of the current role''s tenants, as they arrived';
+COMMENT ON COLUMN call_packets.size IS 'bytes of data';
+
+CREATE FUNCTION call_audio(call_id text, tenant text DEFAULT NULL) RETURNS bytea
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio';
+COMMENT ON FUNCTION call_audio(text, text) IS
+    'a call as a WAV file (16-bit PCM at the call''s rate); each missing packet is silence of the call''s usual packet length, at most 60 s for a run of them; call_gaps() lists where';
+
+CREATE FUNCTION call_gaps(call_id text, tenant text DEFAULT NULL)
+RETURNS TABLE (first integer, last integer, packets bigint, start_ms bigint, duration_ms bigint)
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_gaps';
+COMMENT ON FUNCTION call_gaps(text, text) IS
+    'runs of missing sequences of a call (both ends included), and where call_audio() has silence for them; times are null for a call of encoding text';
+
+CREATE FUNCTION remove_call(tenant uuid, call_id text) RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_call_by_name';
+COMMENT ON FUNCTION remove_call(uuid, text) IS 'internal: removes a call with its packets under its lock and returns its id; null when there is none';
+
+CREATE FUNCTION remove_finished_call(call bigint, with_packets boolean) RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_finished_call';
+COMMENT ON FUNCTION remove_finished_call(bigint, boolean) IS
+    'internal: removes a call that is ARCHIVED or FAILED; false when it is gone, busy, or in another state. Without packets when their partition is about to be dropped';
+
+CREATE FUNCTION try_maintenance_lock() RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintenance_lock';
+COMMENT ON FUNCTION try_maintenance_lock() IS 'internal: false when another session does maintenance or retention; held until the end of the transaction';
+
+CREATE FUNCTION erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    owner  uuid := mulberry.resolve_tenant(tenant, 'admin');
+    erased bigint;
+BEGIN
+    IF call_id IS NULL THEN
+        RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    erased := mulberry.remove_call(owner, call_id);
+    IF erased IS NULL THEN
+        RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
+    END IF;
+    DELETE FROM mulberry.job_queue j WHERE j.call = erased;
+    DELETE FROM mulberry.job_history j WHERE j.call = erased;
+    -- the events keep their numbers, which have no gaps
+    UPDATE mulberry.events e SET payload = '{"erased": true}' WHERE e.call = erased;
+    PERFORM mulberry.emit_event(owner, 'call_erased', NULL, call_id,
+                                jsonb_build_object('role', mulberry.outer_role()::text));
+END
+$$;
+COMMENT ON FUNCTION erase_call(text, text) IS
+    'removes a call, whatever its state: packets, transcript, jobs and what its events said; leaves the event call_erased. Needs admin access';
+
+CREATE FUNCTION packet_partitions()
+RETURNS TABLE (partition regclass, relname name, day date, first_call bigint, end_call bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT c.oid::regclass, c.relname, d.day,
+           (d.day - date '1970-01-01')::bigint << 40, (d.day - date '1970-01-01' + 1)::bigint << 40
+      FROM pg_inherits i
+      JOIN pg_class c ON c.oid = i.inhrelid
+           CROSS JOIN LATERAL (SELECT to_date(substr(c.relname, 9), 'YYYYMMDD') AS day) AS d
+     WHERE i.inhparent = 'mulberry.packets'::regclass AND c.relname ~ '^packets_\d{8}$'
+$$;
+COMMENT ON FUNCTION packet_partitions() IS
+    'internal: partitions of packets, their days (UTC), and the calls (from first_call to before end_call) they are for';
+
+CREATE FUNCTION drop_partition(partition regclass) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s' AS $$
+BEGIN
+    -- waiting for long readers would keep new ones out: better the next time
+    EXECUTE format('DROP TABLE %s', partition);
+    RETURN true;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION drop_partition(regclass) IS 'internal: drops a partition of packets; false when somebody is reading';
+
+CREATE FUNCTION retention_limits() RETURNS TABLE (tenant uuid, name text, kept_since timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT t.id, t.name,
+           clock_timestamp() - coalesce(t.retention, nullif(current_setting('mulberry.retention'), '')::interval)
+      FROM mulberry.tenants t
+$$;
+COMMENT ON FUNCTION retention_limits() IS
+    'internal: since when a call of each tenant must have finished to be kept still; null: calls are kept for ever';
+
+CREATE FUNCTION day_expired(partition_day date) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- a day on which a slow clock might still begin calls is not over
+    SELECT p.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - 1
+       AND NOT EXISTS (SELECT FROM mulberry.calls c
+                         JOIN mulberry.retention_limits() r ON r.tenant = c.tenant
+                        WHERE c.id >= p.first_call AND c.id < p.end_call
+                          AND (c.finished_at < r.kept_since) IS NOT TRUE)
+      FROM mulberry.packet_partitions() p
+     WHERE p.day = partition_day
+$$;
+COMMENT ON FUNCTION day_expired(date) IS
+    'internal: true when no call that began on that day is kept any longer, so that its partition can go as a whole; null: there is no such partition';
+
+CREATE FUNCTION retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
+RETURNS TABLE (action text, object text, calls bigint)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    limits  record;
+    expired record;
+    day     record;
+    whole   jsonb := '{}';      -- day -> day_expired(day)
+    left_to_do integer := max_calls;
+    erased  bigint;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin', 'worker');
+    IF dry_run IS NULL OR max_calls IS NULL OR max_calls < 1 THEN
+        RAISE EXCEPTION 'dry_run must not be null and max_calls must be at least 1'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT dry_run AND NOT mulberry.try_maintenance_lock() THEN
+        RETURN;
+    END IF;
+
+    FOR limits IN
+        SELECT r.tenant, r.name, r.kept_since FROM mulberry.retention_limits() r WHERE r.kept_since IS NOT NULL ORDER BY r.name
+    LOOP
+        erased := 0;
+        FOR expired IN
+            SELECT c.id, date '1970-01-01' + (c.id >> 40)::integer AS day
+              FROM mulberry.calls c
+             WHERE c.tenant = limits.tenant AND c.finished_at < limits.kept_since
+             ORDER BY c.finished_at
+             LIMIT CASE WHEN NOT dry_run THEN left_to_do END
+        LOOP
+            IF NOT dry_run THEN
+                IF NOT whole ? expired.day::text THEN
+                    whole := whole || jsonb_build_object(expired.day::text, mulberry.day_expired(expired.day));
+                END IF;
+                CONTINUE WHEN NOT mulberry.remove_finished_call(expired.id, NOT (whole ->> expired.day::text)::boolean);
+                left_to_do := left_to_do - 1;
+            END IF;
+            erased := erased + 1;
+        END LOOP;
+        IF erased > 0 THEN
+            action := 'erase calls';
+            object := limits.name;
+            calls := erased;
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+
+    FOR day IN
+        SELECT p.partition, p.relname FROM mulberry.packet_partitions() p
+         WHERE CASE WHEN dry_run THEN mulberry.day_expired(p.day)
+                    ELSE p.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - 1
+                         AND NOT EXISTS (SELECT FROM mulberry.calls c WHERE c.id >= p.first_call AND c.id < p.end_call)
+               END
+         ORDER BY p.day
+    LOOP
+        CONTINUE WHEN NOT dry_run AND NOT mulberry.drop_partition(day.partition);
+        action := 'drop partition';
+        object := day.relname;
+        calls := NULL;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION retention(boolean, integer) IS
+    'removes at most max_calls calls that finished longer ago than their tenant''s retention, and partitions of past days that no call needs; dry_run tells what it would do. Needs admin access to all tenants';
+
+CREATE FUNCTION maintenance(max_calls integer DEFAULT 500) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    today   date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    silence interval;
+    silent  bigint;
+    done    integer := 0;
+    erased  bigint;
+    purged  bigint;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin', 'worker');
+    IF max_calls IS NULL OR max_calls < 1 THEN
+        RAISE EXCEPTION 'max_calls must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT mulberry.try_maintenance_lock() THEN
+        RETURN false;
+    END IF;
+    silence := current_setting('mulberry.idle_call_timeout')::interval;
+
+    FOR ahead IN 0 .. current_setting('mulberry.partitions_ahead')::integer LOOP
+        PERFORM mulberry.make_partition(today + ahead);
+    END LOOP;
+
+    IF silence > '0' THEN
+        FOR silent IN
+            SELECT c.id
+              FROM mulberry.calls c
+                   CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry.packets p
+                                        WHERE p.call = c.id ORDER BY p.sequence DESC LIMIT 1) AS last
+             WHERE c.state = 'IN_PROGRESS'
+               AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
+             LIMIT max_calls
+        LOOP
+            IF mulberry.complete_silent_call(silent, clock_timestamp() - silence) THEN
+                done := done + 1;
+            END IF;
+        END LOOP;
+    END IF;
+
+    SELECT coalesce(sum(r.calls), 0) INTO erased FROM mulberry.retention(false, max_calls) r;
+    purged := mulberry.purge_events(10 * max_calls);
+    RETURN greatest(done, erased) >= max_calls OR purged >= 10 * max_calls;
+END
+$$;
+COMMENT ON FUNCTION maintenance(integer) IS
+    'what workers do from time to time, and without workers a scheduler should: partitions ahead, calls whose sender fell silent, retention. True: there is more to do, call it again. Needs admin access to all tenants';
 
 -- calls and packets: end
 
@@ -1350,6 +1631,13 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('ingest_packet', 'EXECUTE', 'ingest'),
     ('ingest_packets', 'EXECUTE', 'ingest'),
     ('complete_call', 'EXECUTE', 'ingest operator'),
+    ('call_status', 'SELECT', 'ingest supervisor auditor'),
+    ('call_packets', 'SELECT', 'supervisor'),
+    ('call_audio', 'EXECUTE', 'supervisor'),
+    ('call_gaps', 'EXECUTE', 'supervisor'),
+    ('erase_call', 'EXECUTE', 'admin'),
+    ('retention', 'EXECUTE', 'admin worker'),
+    ('maintenance', 'EXECUTE', 'admin worker'),
     ('complete_silent_call', 'EXECUTE', 'worker'),
     ('start_processing', 'EXECUTE', 'worker'),
     ('finish_call', 'EXECUTE', 'worker'),
@@ -1388,7 +1676,7 @@ $$;
 COMMENT ON FUNCTION access_rules() IS 'which access needs which object, before included accesses are added';
 
 CREATE FUNCTION access_objects() RETURNS TABLE (access text, privilege text, object text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     WITH named AS (
         SELECT p.proname AS name, 'EXECUTE' AS privilege,
                format('%s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,

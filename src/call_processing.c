@@ -42,7 +42,7 @@ next_sequence(const mulberry_call *call)
 	mulberry_partition partition;
 	int32 next;
 
-	mulberry_open_partition(mulberry_call_day(call->id), &partition);
+	mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &partition);
 	next = mulberry_next_sequence(&partition, call->id);
 	mulberry_close_partition(&partition);
 	return next;
@@ -213,7 +213,7 @@ mulberry_complete_silent_call(PG_FUNCTION_ARGS)
 		TimestampTz silent_since = PG_GETARG_TIMESTAMPTZ(1);
 
 		/* The row's own time tells of late arrivals, the last packet's of those in order. */
-		mulberry_open_partition(mulberry_call_day(call.id), &partition);
+		mulberry_open_partition(mulberry_call_day(call.id), RowExclusiveLock, &partition);
 		done = call.updated_at < silent_since &&
 			   mulberry_last_arrival(&partition, call.id) < silent_since;
 		mulberry_close_partition(&partition);

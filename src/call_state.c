@@ -20,8 +20,6 @@
 
 #include "call_state.h"
 #include "event_payload.h"
-#include "gaps.h"
-#include "packets.h"
 
 static bool
 transition_exists(mulberry_call_state from, mulberry_call_state to, bool reopening)
@@ -150,18 +148,6 @@ require_fixed_columns(const mulberry_call *call, HeapTuple old, HeapTuple new, T
 							   call->call_id)));
 }
 
-/* Removes the gaps and packets of a call that goes. */
-static void
-delete_belongings(const mulberry_call *call)
-{
-	mulberry_partition partition;
-
-	mulberry_delete_gaps(call->id);
-	mulberry_open_partition(mulberry_call_day(call->id), &partition);
-	mulberry_delete_packets(&partition, call->id);
-	mulberry_close_partition(&partition);
-}
-
 PG_FUNCTION_INFO_V1(mulberry_guard_call);
 
 /*
@@ -191,7 +177,7 @@ mulberry_guard_call(PG_FUNCTION_ARGS)
 	require_call_lock(&before);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 	{
-		delete_belongings(&before);
+		mulberry_delete_belongings(&before, true);
 		return PointerGetDatum(trigger->tg_trigtuple);
 	}
 

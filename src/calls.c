@@ -17,6 +17,7 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
@@ -173,9 +174,63 @@ read_call(TupleTableSlot *slot, mulberry_call *call)
 	read_version(ExecFetchSlotHeapTuple(slot, false, NULL), &call->version);
 }
 
+/*
+ * Where this session last found the rows of calls, so that a packet need not descend
+ * the index.  A place proves nothing: what is read there must be visible and be
+ * the call, or the index is asked.
+ */
+#define KNOWN_PLACES 256
+
+typedef struct known_place
+{
+	uint64 key; /* of the call lock */
+	ItemPointerData tid;
+} known_place;
+
+static known_place known_places[KNOWN_PLACES];
+
+static bool
+read_known_place(Relation calls, known_place *place, const pg_uuid_t *tenant, const char *call_id,
+				 int length, mulberry_call *call)
+{
+	TupleTableSlot *slot;
+	bool found;
+
+	/* The table may have been truncated since. */
+	if (ItemPointerGetBlockNumber(&place->tid) >= RelationGetNumberOfBlocks(calls))
+		return false;
+	slot = table_slot_create(calls, NULL);
+	found = table_tuple_fetch_row_version(calls, &place->tid, SnapshotSelf, slot);
+	if (found)
+	{
+		read_call(slot, call);
+		found = call->call_id_length == length && memcmp(call->call_id, call_id, length) == 0 &&
+				memcmp(&call->tenant, tenant, sizeof(*tenant)) == 0;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
 bool
 mulberry_find_call(Relation calls, const pg_uuid_t *tenant, const char *call_id, int length,
 				   mulberry_call *call)
+{
+	uint64 key = mulberry_call_lock_key(tenant, call_id, length);
+	known_place *place = &known_places[key % KNOWN_PLACES];
+
+	if (place->key == key && ItemPointerIsValid(&place->tid) &&
+		read_known_place(calls, place, tenant, call_id, length, call))
+		return true;
+	if (!mulberry_read_named_call(calls, tenant, call_id, length, SnapshotSelf, call))
+		return false;
+	place->key = key;
+	place->tid = call->version.tid;
+	return true;
+}
+
+bool
+mulberry_read_named_call(Relation calls, const pg_uuid_t *tenant, const char *call_id, int length,
+						 Snapshot snapshot, mulberry_call *call)
 {
 	/* A text key on the stack: no longer than a call id may be. */
 	union
@@ -194,7 +249,8 @@ mulberry_find_call(Relation calls, const pg_uuid_t *tenant, const char *call_id,
 	ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid, C_COLLATION_OID,
 						   F_TEXTEQ, PointerGetDatum(&name.value));
 
-	mulberry_begin_scan(&scan, calls, mulberry_get_relations()->calls_name_key, keys, 2);
+	mulberry_begin_scan_with(&scan, calls, mulberry_get_relations()->calls_name_key, keys, 2,
+							 snapshot);
 	found = mulberry_next_row(&scan, ForwardScanDirection);
 	if (found)
 		read_call(scan.slot, call);
@@ -202,8 +258,8 @@ mulberry_find_call(Relation calls, const pg_uuid_t *tenant, const char *call_id,
 	return found;
 }
 
-static bool
-find_call_by_id(Relation calls, int64 id, Snapshot snapshot, mulberry_call *call)
+bool
+mulberry_read_call(Relation calls, int64 id, Snapshot snapshot, mulberry_call *call)
 {
 	ScanKeyData key;
 	mulberry_scan scan;
@@ -228,7 +284,7 @@ bool
 mulberry_lock_call_by_id(Relation calls, int64 id, bool wait, mulberry_call *call)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
-	bool found = find_call_by_id(calls, id, snapshot, call);
+	bool found = mulberry_read_call(calls, id, snapshot, call);
 
 	UnregisterSnapshot(snapshot);
 	if (!found)
@@ -237,7 +293,7 @@ mulberry_lock_call_by_id(Relation calls, int64 id, bool wait, mulberry_call *cal
 		mulberry_lock_call(&call->tenant, call->call_id, call->call_id_length);
 	else if (!mulberry_try_lock_call(&call->tenant, call->call_id, call->call_id_length))
 		return false;
-	return find_call_by_id(calls, id, SnapshotSelf, call);
+	return mulberry_read_call(calls, id, SnapshotSelf, call);
 }
 
 /*

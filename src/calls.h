@@ -10,6 +10,7 @@
 #include "datatype/timestamp.h"
 #include "storage/itemptr.h"
 #include "utils/rel.h"
+#include "utils/snapshot.h"
 #include "utils/uuid.h"
 
 #include "access.h"
@@ -117,6 +118,14 @@ extern bool mulberry_find_call(Relation calls, const pg_uuid_t *tenant, const ch
 							   int length, mulberry_call *call);
 
 /*
+ * The row of a call as a snapshot shows it, for readers who do not hold the
+ * lock; its version means nothing then.
+ */
+extern bool mulberry_read_call(Relation calls, int64 id, Snapshot snapshot, mulberry_call *call);
+extern bool mulberry_read_named_call(Relation calls, const pg_uuid_t *tenant, const char *call_id,
+									 int length, Snapshot snapshot, mulberry_call *call);
+
+/*
  * Takes the lock of the call with this id and reads its row; false when it is
  * gone, or when its lock is taken and one does not "wait".
  */
@@ -135,6 +144,9 @@ extern void mulberry_create_call(Relation calls, const pg_uuid_t *tenant, const 
  * date.  Neither looks at what the state machine allows nor writes events.
  */
 extern void mulberry_change_call(Relation calls, mulberry_call *call, mulberry_call_change *change);
+
+/* Removes gaps and packets of a call that goes and whose lock is held; its row stays. */
+extern void mulberry_delete_belongings(const mulberry_call *call, bool with_packets);
 
 static inline void
 mulberry_change_column(mulberry_call_change *change, int column, Datum value)

@@ -162,7 +162,7 @@ mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_te
 	intake->partition_open = intake->exists;
 	if (intake->exists)
 	{
-		mulberry_open_partition(mulberry_call_day(call->id), &intake->partition);
+		mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &intake->partition);
 		intake->next = mulberry_next_sequence(&intake->partition, call->id);
 		intake->missing = call->missing_count;
 		return;
@@ -233,7 +233,7 @@ mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_fo
 	}
 	if (!intake->partition_open)
 	{
-		mulberry_open_partition(mulberry_call_day(call->id), &intake->partition);
+		mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &intake->partition);
 		intake->partition_open = true;
 	}
 	if (sequence > intake->next)

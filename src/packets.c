@@ -22,31 +22,46 @@
 #include "packets.h"
 #include "relations.h"
 
-enum packets_column
-{
-	Anum_packets_call = 1,
-	Anum_packets_sequence,
-	Anum_packets_sent_at,
-	Anum_packets_received_at,
-	Anum_packets_data,
-	Natts_packets = Anum_packets_data
-};
-
 /* Rows that go to the access method at once, as in COPY about a page's worth or more. */
 #define ROWS_AT_ONCE 64
 
-/* Fetches a column (passed by value) of the packet with the largest sequence; false without packets. */
-static bool
-fetch_last(const mulberry_partition *partition, int64 call, int column, Datum *value)
+/*
+ * The largest sequence of calls as this session last knew it.  Only where to begin
+ * to look: a scan reads all of a page that its keys match, which for a long call is
+ * hundreds of entries when it may begin anywhere.
+ */
+#define KNOWN_ENDS 256
+
+typedef struct known_end
 {
-	ScanKeyData key;
+	int64 call;
+	int32 sequence;
+} known_end;
+
+static known_end known_ends[KNOWN_ENDS];
+
+static void
+remember_end(int64 call, int32 sequence)
+{
+	known_ends[call % KNOWN_ENDS] = (known_end){ call, sequence };
+}
+
+/*
+ * Fetches a column (passed by value) of the packet with the largest sequence, which
+ * is "from" or larger; false without such a packet.
+ */
+static bool
+fetch_last(const mulberry_partition *partition, int64 call, int32 from, int column, Datum *value)
+{
+	ScanKeyData keys[2];
 	IndexScanDesc scan;
 	TupleTableSlot *slot = table_slot_create(partition->table, NULL);
 	bool found;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call));
-	scan = index_beginscan(partition->table, partition->key, SnapshotSelf, 1, 0);
-	index_rescan(scan, &key, 1, NULL, 0);
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call));
+	ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_INT4GE, Int32GetDatum(from));
+	scan = index_beginscan(partition->table, partition->key, SnapshotSelf, 2, 0);
+	index_rescan(scan, keys, 2, NULL, 0);
 	found = index_getnext_slot(scan, BackwardScanDirection, slot);
 	if (found)
 	{
@@ -61,10 +76,15 @@ fetch_last(const mulberry_partition *partition, int64 call, int column, Datum *v
 int32
 mulberry_next_sequence(const mulberry_partition *partition, int64 call)
 {
+	const known_end *known = &known_ends[call % KNOWN_ENDS];
 	Datum last;
 
-	if (!fetch_last(partition, call, Anum_packets_sequence, &last))
+	/* What was known may have been rolled back. */
+	if (!(known->call == call && known->sequence > 0 &&
+		  fetch_last(partition, call, known->sequence, Anum_packets_sequence, &last)) &&
+		!fetch_last(partition, call, 0, Anum_packets_sequence, &last))
 		return 0;
+	remember_end(call, DatumGetInt32(last));
 	return DatumGetInt32(last) + 1;
 }
 
@@ -73,7 +93,7 @@ mulberry_last_arrival(const mulberry_partition *partition, int64 call)
 {
 	Datum last;
 
-	if (!fetch_last(partition, call, Anum_packets_received_at, &last))
+	if (!fetch_last(partition, call, 0, Anum_packets_received_at, &last))
 		return DT_NOBEGIN;
 	return DatumGetTimestampTz(last);
 }
@@ -108,6 +128,7 @@ mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet
 	else
 		mulberry_insert_row(partition->table, tuple);
 	heap_freetuple(tuple);
+	remember_end(packet->call, packet->sequence);
 	CommandCounterIncrement();
 }
 

@@ -11,6 +11,17 @@
 
 #include "partitions.h"
 
+/* Columns of "packets", in the order of the table's definition. */
+enum packets_column
+{
+	Anum_packets_call = 1,
+	Anum_packets_sequence,
+	Anum_packets_sent_at,
+	Anum_packets_received_at,
+	Anum_packets_data,
+	Natts_packets = Anum_packets_data
+};
+
 /* A packet as it is stored. */
 typedef struct mulberry_packet
 {

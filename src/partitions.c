@@ -178,7 +178,10 @@ create_partition(int32 day)
 					 " INCLUDING STORAGE INCLUDING COMPRESSION) USING heap",
 					 name));
 		run(psprintf("CREATE UNIQUE INDEX %s_key ON mulberry.%s (call, sequence)", name, name));
-		/* The bounds are known to hold; a constraint that says so would only be scanned. */
+		run(psprintf("ALTER TABLE mulberry.%s ENABLE ROW LEVEL SECURITY", name));
+		run(psprintf(
+			"COMMENT ON TABLE mulberry.%s IS 'packets of the calls that began on that day (UTC)'",
+			name));
 		run(psprintf("ALTER TABLE mulberry.packets ATTACH PARTITION mulberry.%s"
 					 " FOR VALUES FROM (" INT64_FORMAT ") TO (" INT64_FORMAT ")",
 					 name, mulberry_first_call_of_day(day), mulberry_first_call_of_day(day + 1)));
@@ -211,14 +214,14 @@ mulberry_make_partition(int32 day)
 }
 
 void
-mulberry_open_partition(int32 day, mulberry_partition *partition)
+mulberry_open_partition(int32 day, LOCKMODE mode, mulberry_partition *partition)
 {
 	/* Waiting for the lock may bring the news that the partition is another one now. */
 	while (find_partition(day))
 	{
 		known_partition entry = *partition_entry(day);
 
-		partition->table = try_table_open(entry.table, RowExclusiveLock);
+		partition->table = try_table_open(entry.table, mode);
 		if (partition->table == NULL)
 		{
 			partition_changed((Datum) 0, entry.table);
@@ -227,11 +230,11 @@ mulberry_open_partition(int32 day, mulberry_partition *partition)
 		if (partition_entry(day)->table == entry.table && partition_entry(day)->day == day)
 		{
 			entry = *partition_entry(day);
-			partition->key = index_open(entry.key, RowExclusiveLock);
+			partition->key = index_open(entry.key, mode);
 			partition->only_key = entry.only_key;
 			return;
 		}
-		table_close(partition->table, RowExclusiveLock);
+		table_close(partition->table, mode);
 	}
 
 	char name[NAMEDATALEN];

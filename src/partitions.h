@@ -8,9 +8,10 @@
 #include "postgres.h"
 
 #include "nodes/execnodes.h"
+#include "storage/lockdefs.h"
 #include "utils/rel.h"
 
-/* A partition opened for writing. */
+/* A partition opened for reading or writing. */
 typedef struct mulberry_partition
 {
 	Relation table;
@@ -25,10 +26,10 @@ typedef struct mulberry_partition
 extern bool mulberry_make_partition(int32 day);
 
 /*
- * Opens the partition of a day with RowExclusiveLock, which stays until the end
- * of the transaction.  ERRCODE_UNDEFINED_TABLE when there is none.
+ * Opens the partition of a day with a lock that stays until the end of the
+ * transaction: AccessShareLock to read, RowExclusiveLock to write.  ERRCODE_UNDEFINED_TABLE when there is none.
  */
-extern void mulberry_open_partition(int32 day, mulberry_partition *partition);
+extern void mulberry_open_partition(int32 day, LOCKMODE mode, mulberry_partition *partition);
 extern void mulberry_close_partition(mulberry_partition *partition);
 
 #endif /* MULBERRY_PARTITIONS_H */

@@ -1,0 +1,54 @@
+/*
+ * call_audio.h
+ *	  A call's packets put together: one WAV, or one text.
+ */
+#ifndef MULBERRY_CALL_AUDIO_H
+#define MULBERRY_CALL_AUDIO_H
+
+#include "postgres.h"
+
+#include "utils/snapshot.h"
+
+/* Longest silence, in seconds, that stands for one run of missing packets. */
+#define MULBERRY_MAX_SILENCE 60
+
+/* A run of missing packets, and where its silence lies in the audio. */
+typedef struct mulberry_silence
+{
+	int32 first; /* sequences, both included */
+	int32 last;
+	int64 start;  /* samples from the beginning */
+	int64 length; /* samples; 0 when the audio would not fit otherwise */
+} mulberry_silence;
+
+/* What mulberry_call_wav() put together. */
+typedef struct mulberry_audio_report
+{
+	int32 sample_rate; /* Hz */
+	int64 samples;
+	int64 packets;		   /* that are there */
+	int64 missing_packets; /* that are not, the announced tail included */
+	int usual_length;	   /* samples: the most frequent length of a packet */
+	int nsilences;
+	mulberry_silence *silences; /* all of them, in order */
+} mulberry_audio_report;
+
+/*
+ * The audio of a call as a WAV file, PCM of 16 bits, in the current context; NULL
+ * when the call is gone.  Each missing packet is silence of the usual length, a run of
+ * them MULBERRY_MAX_SILENCE at most; "report" (may be NULL) lists them.
+ *
+ * Reads what "snapshot" shows; NULL takes the latest committed state, for workers that
+ * have moved the call to PROCESSING_AI.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE for a
+ * call of encoding text, ERRCODE_PROGRAM_LIMIT_EXCEEDED when the audio alone does not fit
+ * a bytea.
+ */
+extern bytea *mulberry_call_wav(int64 call, Snapshot snapshot, mulberry_audio_report *report);
+
+/*
+ * The packets of a call of encoding text, in order and joined by spaces; NULL
+ * when the call is gone.  Snapshot and errors as above.
+ */
+extern text *mulberry_call_text(int64 call, Snapshot snapshot);
+
+#endif /* MULBERRY_CALL_AUDIO_H */
