@@ -329,9 +329,7 @@ BEGIN
     END IF;
 
     -- whoever could hear this tenant's events until now must not guess where they go next
-    IF to_regprocedure('mulberry.rotate_channels(uuid)') IS NOT NULL THEN
-        EXECUTE 'SELECT mulberry.rotate_channels($1)' USING target;
-    END IF;
+    PERFORM mulberry.rotate_channels(target);
 END
 $$;
 COMMENT ON FUNCTION revoke_access(regrole, text, text) IS
@@ -1676,7 +1674,7 @@ $$;
 COMMENT ON FUNCTION access_rules() IS 'which access needs which object, before included accesses are added';
 
 CREATE FUNCTION access_objects() RETURNS TABLE (access text, privilege text, object text)
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
     WITH named AS (
         SELECT p.proname AS name, 'EXECUTE' AS privilege,
                format('%s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,

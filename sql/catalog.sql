@@ -146,7 +146,7 @@ SELECT p.oid::regprocedure AS never_asks_who_calls
   FROM pg_proc p
  WHERE p.pronamespace = 'mulberry'::regnamespace AND p.prosecdef
    AND p.prosrc !~ '(current_tenants|has_access|require_access|resolve_tenant)'
-   AND p.proname <> ALL ('{health,unsubscribe}')     -- show nothing of a tenant, touch the session only
+   AND p.proname <> ALL ('{access_objects,health,unsubscribe}')     -- show nothing of a tenant, touch the session only
    AND EXISTS (SELECT FROM mulberry.access_objects() o
                 WHERE o.object LIKE format('%%mulberry.%I(%%', p.proname) AND o.access NOT IN ('worker'))
  ORDER BY 1;
