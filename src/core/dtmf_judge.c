@@ -184,13 +184,17 @@ find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 	return true;
 }
 
-/* Mean energies of the band and of the input over hops from to end - 1; 0 if there are none. */
+/*
+ * Mean energies of the band and of the input over hops from to end - 1, as far as they were kept;
+ * 0 if there are none.
+ */
 static inline void
 mean_energies(const dtmf_track *track, int from, int end, float *band, float *input)
 {
 	float sums[2] = { 0, 0 };
 
 	*band = *input = 0;
+	end = end < track->n ? end : track->n;
 	if (end <= from)
 		return;
 	for (int i = from; i < end; i++)
