@@ -31,11 +31,16 @@ decode(const char *text, size_t n, char *to)
 
 		if (c == '+')
 			c = ' ';
-		else if (c == '%' && n - i > 2 && hex_value(text[i + 1]) >= 0 &&
-				 hex_value(text[i + 2]) >= 0)
+		else if (c == '%' && n - i > 2)
 		{
-			c = (char) (hex_value(text[i + 1]) << 4 | hex_value(text[i + 2]));
-			i += 2;
+			int high = hex_value(text[i + 1]);
+			int low = hex_value(text[i + 2]);
+
+			if (high >= 0 && low >= 0)
+			{
+				c = (char) (high * 16 + low);
+				i += 2;
+			}
 		}
 		to[length++] = c;
 	}
