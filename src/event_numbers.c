@@ -66,6 +66,7 @@ Datum
 mulberry_number_events(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int64 last_id = PG_INT64_MAX;
 	int max_rows;
 
 	PreventCommandIfReadOnly("number_events()");
@@ -83,8 +84,17 @@ mulberry_number_events(PG_FUNCTION_ARGS)
 						errmsg("max_rows must be between 1 and %d", MAX_BATCH)));
 
 	InitMaterializedSRF(fcinfo, 0);
-	(void) lock_numbers(/* wait */ true);
 	SPI_connect();
+	/*
+	 * Looking first costs little, and does not wait when the table is locked
+	 * against writing while there is nothing to write.
+	 */
+	if (!unnumbered_since(&last_id))
+	{
+		SPI_finish();
+		return (Datum) 0;
+	}
+	(void) lock_numbers(/* wait */ true);
 	number_batch(max_rows);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
