@@ -100,7 +100,7 @@ clean_up() {
 }
 
 # Builds the extension and the programs in $work/tree and installs them into a
-# private PostgreSQL in $work/pg; sets $pg_config and $bindir.
+# private PostgreSQL in $work/pg; sets $pg_config and $bindir.  Arguments are make's.
 build() {
     pg_config=$($as_user "$work/tree/scripts/private-postgres" "$work/pg" "${PG_CONFIG:-pg_config}")
     bindir=${pg_config%/pg_config}
