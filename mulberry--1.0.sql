@@ -1583,6 +1583,15 @@ CREATE AGGREGATE dtmf_decode_agg(audio bytea, encoding text, sample_rate integer
 COMMENT ON AGGREGATE dtmf_decode_agg(bytea, text, integer) IS
     'the DTMF digits in the pieces of one signal, given in order: dtmf_decode_agg(data, ''mulaw'', 8000 ORDER BY sequence)';
 
+CREATE FUNCTION dtmf_synthesize(digits text, encoding text DEFAULT 'mulaw', sample_rate integer DEFAULT 8000,
+                                on_ms integer DEFAULT NULL, off_ms integer DEFAULT NULL,
+                                level_dbm0 double precision DEFAULT NULL, twist_db double precision DEFAULT NULL,
+                                ramp_ms integer DEFAULT NULL)
+RETURNS bytea
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_dtmf_synthesize';
+COMMENT ON FUNCTION dtmf_synthesize(text, text, integer, integer, integer, double precision, double precision, integer) IS
+    'the tones of digits (0-9, A-D, *, #; w and W are pauses of half a second and a second): each on_ms (null: 80) long and followed by off_ms (80) of silence, both tones together at level_dbm0 (-10), the low one twist_db (0) stronger, with ramps of ramp_ms (2)';
+
 -- audio: end
 
 -- ---------------------------------------------------------------------------
@@ -1708,6 +1717,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('dtmf_decode', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
     ('dtmf_decode_agg', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
     ('dtmf_detect', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('dtmf_synthesize', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
 
     -- voice commands
     ('command_generate', 'EXECUTE', 'operator gateway worker'),

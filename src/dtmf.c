@@ -1,8 +1,8 @@
 /*
  * dtmf.c
- *	  DTMF in SQL: dtmf_decode(), its aggregate, and dtmf_detect().
+ *	  DTMF in SQL: dtmf_decode(), its aggregate, dtmf_detect(), dtmf_synthesize().
  *
- * The receiver is the core's (core/dtmf.h).
+ * Receiver and generator are the core's (core/dtmf.h, core/tone.h).
  */
 #include "compat.h"
 
@@ -10,16 +10,20 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "audio_input.h"
 #include "core/dtmf.h"
 #include "core/g711.h"
+#include "core/tone.h"
 
 PG_FUNCTION_INFO_V1(mulberry_dtmf_decode);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_decode_transition);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_decode_final);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_detect);
+PG_FUNCTION_INFO_V1(mulberry_dtmf_synthesize);
 
 /* A receiver in the current memory context; a null floor is the receiver's own. */
 static mb_dtmf *
@@ -181,4 +185,99 @@ mulberry_dtmf_detect(PG_FUNCTION_ARGS)
 	feed_receiver(receiver, &audio);
 	mb_dtmf_flush(receiver);
 	return (Datum) 0;
+}
+
+/* Samples that the digits become, with an error for what the generator refuses. */
+static uint64
+synthesized_samples(text *digits, const mb_tone_dtmf_options *options, int sample_rate)
+{
+	const char *symbols = VARDATA_ANY(digits);
+	int length = VARSIZE_ANY_EXHDR(digits);
+	uint64 n_samples;
+	size_t place = 0;
+
+	switch (mb_tone_dtmf_samples(symbols, length, options, sample_rate, &n_samples, &place))
+	{
+		case MB_OK:
+			break;
+		case MB_ERR_SYMBOL:
+			ereport(
+				ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("\"%.*s\" is not a DTMF symbol", pg_mblen(symbols + place), symbols + place),
+				errdetail("It is character %d of the digits.",
+						  pg_mbstrlen_with_len(symbols, (int) place) + 1),
+				errhint("Symbols are 0-9, A-D, * and #; \"%c\" is a pause of %d ms, "
+						"\"%c\" one of %d ms.",
+						MB_TONE_SHORT_PAUSE, MB_TONE_SHORT_PAUSE_MS, MB_TONE_LONG_PAUSE,
+						MB_TONE_LONG_PAUSE_MS));
+			break;
+		case MB_ERR_RANGE:
+			ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("option of the tone generator is out of range"),
+					errdetail("on_ms can be %d to %d, off_ms %d to %d, level_dbm0 %g to %g, "
+							  "twist_db %g to %g, ramp_ms 0 to %d and at most half of on_ms.",
+							  MB_TONE_MIN_ON_MS, MB_TONE_MAX_MS, MB_TONE_MIN_OFF_MS, MB_TONE_MAX_MS,
+							  MB_TONE_MIN_LEVEL_DBM0, MB_TONE_MAX_LEVEL_DBM0, -MB_TONE_MAX_TWIST_DB,
+							  MB_TONE_MAX_TWIST_DB, MB_TONE_MAX_RAMP_MS));
+			break;
+		default:
+			elog(ERROR, "unexpected status of the tone generator");
+	}
+	if (n_samples == 0)
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("there are no digits"));
+	return n_samples;
+}
+
+/*
+ * dtmf_synthesize(digits, encoding, sample_rate, on_ms, off_ms, level_dbm0, twist_db, ramp_ms):
+ * a null option is the generator's own.
+ */
+Datum
+mulberry_dtmf_synthesize(PG_FUNCTION_ARGS)
+{
+	mb_tone_dtmf_options options = MB_TONE_DTMF_DEFAULTS;
+	text *digits;
+	mb_encoding encoding;
+	int sample_rate;
+	size_t sample_size;
+	uint64 n_samples;
+	uint64 position = 0;
+	mb_tone_dtmf tone;
+	bytea *result;
+	int16 *samples;
+	size_t n;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	digits = PG_GETARG_TEXT_PP(0);
+	encoding = mulberry_encoding(PG_GETARG_TEXT_PP(1));
+	sample_rate = PG_GETARG_INT32(2);
+	mulberry_check_rate(sample_rate);
+	if (!PG_ARGISNULL(3))
+		options.on_ms = PG_GETARG_INT32(3);
+	if (!PG_ARGISNULL(4))
+		options.off_ms = PG_GETARG_INT32(4);
+	if (!PG_ARGISNULL(5))
+		options.level_dbm0 = PG_GETARG_FLOAT8(5);
+	if (!PG_ARGISNULL(6))
+		options.twist_db = PG_GETARG_FLOAT8(6);
+	if (!PG_ARGISNULL(7))
+		options.ramp_ms = PG_GETARG_INT32(7);
+
+	n_samples = synthesized_samples(digits, &options, sample_rate);
+	sample_size = mb_encoding_sample_size(encoding);
+	result = mulberry_audio_result(n_samples * sample_size);
+	samples = palloc(MULBERRY_AUDIO_SLICE * sizeof(int16));
+	mulberry_expect_ok(mb_tone_dtmf_init(&tone, VARDATA_ANY(digits), VARSIZE_ANY_EXHDR(digits),
+										 &options, sample_rate));
+	while ((n = mb_tone_dtmf_read(&tone, samples, MULBERRY_AUDIO_SLICE)) > 0)
+	{
+		CHECK_FOR_INTERRUPTS();
+		Assert(position + n <= n_samples);
+		mulberry_expect_ok(mb_audio_encode(encoding, samples, n,
+										   (uint8 *) VARDATA(result) + position * sample_size));
+		position += n;
+	}
+	Assert(position == n_samples);
+	PG_RETURN_BYTEA_P(result);
 }
