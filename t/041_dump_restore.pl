@@ -1,0 +1,279 @@
+# Dump and restore bring everything back: every table and sequence has rows,
+# goes through pg_dump in both forms, and is compared; so are partitions, rights
+# and what functions do with the restored data.  And a restored copy does no
+# outgoing work until somebody says so.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use Mulberry::Cluster;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $source = mulberry_cluster('source', preload => 0, extension => 0);
+$source->safe_psql('postgres', 'CREATE DATABASE telephony');
+my $tmp = $PostgreSQL::Test::Utils::tmp_check;
+
+sub sql { return $source->safe_psql('telephony', shift) }
+
+# ---- something in every table ----
+
+sql(<<'SQL');
+CREATE EXTENSION mulberry CASCADE;
+CREATE ROLE anna LOGIN;
+CREATE ROLE "Odd ""role" LOGIN;
+CREATE ROLE workers LOGIN;
+CREATE ROLE gone;
+SELECT mulberry.create_tenant('north', 'mulaw', 8000, '90 days');
+SELECT mulberry.alter_tenant('default', 'alaw', 8000, '1 year');
+SELECT mulberry.grant_access('anna', 'ingest', 'north');
+SELECT mulberry.grant_access('anna', 'supervisor', 'north');
+SELECT mulberry.grant_access('"Odd ""role"', 'admin', NULL);
+SELECT mulberry.grant_access('workers', 'worker', NULL);
+SELECT mulberry.grant_access('gone', 'auditor');
+DROP OWNED BY gone;
+DROP ROLE gone;
+SELECT mulberry.ingest_packet('first', s, convert_to('packet ' || s, 'UTF8'), '2024-05-05 12:00+00', 'text', NULL, 'north')
+  FROM unnest('{0,1,2,7,4}'::int[]) s;
+SELECT mulberry.ingest_packet('open', s, '\x0001', tenant => 'north') FROM generate_series(0, 9) s;
+SELECT mulberry.ingest_packet('elsewhere', 0, '\x0001', NULL, 's16le', 16000);
+SELECT mulberry.complete_call('first', 9, 'north');
+SELECT mulberry.number_events();
+SQL
+# a call of a day that has a partition of its own
+sql(<<'SQL');
+DO $$
+DECLARE
+    old bigint := (floor(extract(epoch FROM now()) / 86400)::bigint - 3) << 40 | nextval('mulberry.call_number');
+BEGIN
+    PERFORM mulberry.make_partition((now() AT TIME ZONE 'UTC')::date - 3);
+    INSERT INTO mulberry.calls (id, tenant, call_id, state, encoding, sample_rate, finished_at, transcription, sentiment, confidence, ai_result)
+    SELECT old, id, 'old', 'ARCHIVED', 'text', 8000, now(), E'all''s well\n\\.', 'positive', 0.75, '{"model": "m"}'
+      FROM mulberry.tenants WHERE name = 'north';
+    INSERT INTO mulberry.packets (call, sequence, received_at, data) VALUES (old, 0, now(), '\x00ff');
+END $$;
+SQL
+$source->psql('telephony', <<"SQL", on_error_die => 1);
+COPY mulberry.secret_entry FROM stdin;
+north	speech-key	a value with \\\\ and "quotes"
+default	other	x
+\\.
+SQL
+sql(<<'SQL');
+INSERT INTO mulberry.endpoints (tenant, name, kind, base_url, purpose, secret, options)
+SELECT id, 'speech', 'openai', 'https://speech.example/v1', 'transcription', 'speech-key', '{"language": "en"}'
+  FROM mulberry.tenants WHERE name = 'north';
+SELECT mulberry.enqueue_job('sentiment', id, NULL, 'speech', '{"text": "x"}') FROM mulberry.tenants WHERE name = 'north';
+INSERT INTO mulberry.job_history (id, kind, tenant, call, state, attempts, deferrals, max_attempts, lease_token, last_error, created_at)
+SELECT nextval('mulberry.job_id'), 'transcribe', tenant, id, 'dead', 5, 1, 5, 7, 'gave up', now() FROM mulberry.calls WHERE call_id = 'old';
+SQL
+# what other parts keep, as far as a statement above has not filled it
+sql(<<'SQL');
+INSERT INTO mulberry.event_channels (tenant, channel)
+SELECT id, 'mulberry_' || md5(name) FROM mulberry.tenants ON CONFLICT DO NOTHING;
+SQL
+
+my @tables = split /\n/, sql(<<'SQL');
+SELECT c.relname FROM pg_class c
+ WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+ ORDER BY 1
+SQL
+foreach my $table (@tables)
+{
+    cmp_ok(sql("SELECT count(*) FROM mulberry.$table"), '>', 0, "$table has rows to dump");
+}
+
+# ---- what is compared ----
+
+# Rows as text, in an order of their own, without those of which a restored copy
+# differs by design.
+my %rows_of = (
+    installation => "SELECT '' WHERE false",
+    # what the install script has made is left as the target's script makes it
+    endpoints => 'SELECT t::text FROM mulberry.endpoints t WHERE NOT seeded',
+    members => q{SELECT t::text FROM mulberry.members t WHERE EXISTS (SELECT FROM pg_roles r WHERE r.oid = t.role)},
+);
+
+sub content
+{
+    my ($server, $database) = @_;
+    my %content;
+    foreach my $table (@tables)
+    {
+        my $rows = $rows_of{$table} // "SELECT t::text FROM mulberry.$table t";
+        $content{$table} = $server->safe_psql($database, "SELECT r FROM ($rows) AS t (r) ORDER BY r COLLATE \"C\"");
+    }
+    foreach my $sequence (split /\n/, $server->safe_psql($database,
+            q{SELECT oid::regclass FROM pg_class WHERE relnamespace = 'mulberry'::regnamespace AND relkind = 'S' ORDER BY 1}))
+    {
+        $content{"sequence $sequence"} = $server->safe_psql($database, "SELECT last_value, is_called FROM $sequence");
+    }
+    $content{partitions} = $server->safe_psql($database, <<'SQL');
+SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), c.relrowsecurity, c.reloptions,
+       (SELECT string_agg(pg_get_indexdef(i.indexrelid), '; ' ORDER BY 1) FROM pg_index i WHERE i.indrelid = c.oid),
+       (SELECT string_agg(pg_get_constraintdef(k.oid), '; ' ORDER BY 1) FROM pg_constraint k WHERE k.conrelid = c.oid),
+       (SELECT string_agg(format('%s %s %s', a.attname, a.attstorage, a.attnotnull), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)
+  FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+ WHERE i.inhparent = 'mulberry.packets'::regclass ORDER BY 1
+SQL
+    $content{rights} = $server->safe_psql($database, <<'SQL');
+SELECT o.what, a.grantee::regrole::text COLLATE "C", a.privilege_type
+  FROM (SELECT 'schema' AS what, nspacl AS acl FROM pg_namespace WHERE nspname = 'mulberry'
+        UNION ALL SELECT oid::regprocedure::text, proacl FROM pg_proc WHERE pronamespace = 'mulberry'::regnamespace
+        UNION ALL SELECT oid::regclass::text, relacl FROM pg_class WHERE relnamespace = 'mulberry'::regnamespace
+        UNION ALL SELECT oid::regtype::text, typacl FROM pg_type WHERE typnamespace = 'mulberry'::regnamespace) o,
+       aclexplode(o.acl) a
+ ORDER BY o.what COLLATE "C", 2, 3
+SQL
+    $content{'row security'} = $server->safe_psql($database, <<'SQL');
+SELECT relname FROM pg_class WHERE relnamespace = 'mulberry'::regnamespace AND relrowsecurity ORDER BY relname COLLATE "C"
+SQL
+    return \%content;
+}
+
+my $before = content($source, 'telephony');
+cmp_ok(scalar(split /\n/, $before->{partitions}), '>', 1, 'there is more than one partition');
+
+# ---- into another cluster, in each form that pg_dump has ----
+
+$source->command_ok([ 'pg_dumpall', '--roles-only', '-f', "$tmp/roles.sql", '-d', $source->connstr('postgres') ], 'roles are dumped');
+$source->command_ok([ 'pg_dump', '-f', "$tmp/plain.sql", $source->connstr('telephony') ], 'a plain dump');
+$source->command_ok([ 'pg_dump', '-Fc', '-f', "$tmp/custom.dump", $source->connstr('telephony') ], 'a custom dump');
+$source->command_ok([ 'pg_dump', '-Fd', '-j2', '-f', "$tmp/directory", $source->connstr('telephony') ], 'a directory');
+$source->command_like([ 'pg_dump', '-f', '/dev/null', $source->connstr('telephony') ], qr/^$/, 'without a warning');
+
+my $target = PostgreSQL::Test::Cluster->new('target');
+$target->init;
+$target->start;
+# the superuser is there already
+my $roles = slurp_file("$tmp/roles.sql");
+my $me = $target->safe_psql('postgres', 'SELECT session_user');
+$roles =~ s/^CREATE ROLE "?\Q$me\E"?;$//m;
+$target->safe_psql('postgres', $roles);
+
+my %restores = (
+    plain => [ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', "$tmp/plain.sql", '-d' ],
+    'plain, in one transaction' => [ 'psql', '-X', '-q', '-1', '-v', 'ON_ERROR_STOP=1', '-f', "$tmp/plain.sql", '-d' ],
+    custom => [ 'pg_restore', '--exit-on-error', "$tmp/custom.dump", '-d' ],
+    'directory, in parallel' => [ 'pg_restore', '--exit-on-error', '-j2', "$tmp/directory", '-d' ],
+);
+
+# pg_restore -j does not know that tables of an extension refer to each other
+# (pg_dump does, and orders them).  All of ours refer to tenants and nothing else,
+# so that one table goes first.
+is(sql(q{SELECT string_agg(DISTINCT confrelid::regclass::text, ' ') FROM pg_constraint
+          WHERE contype = 'f' AND connamespace = 'mulberry'::regnamespace}), 'mulberry.tenants',
+    'tables refer to tenants alone');
+my ($toc) = run_command([ 'pg_restore', '-l', "$tmp/directory" ]);
+my ($first, $rest) = ('', '');
+foreach my $line (split /\n/, $toc)
+{
+    if ($line =~ /TABLE DATA mulberry tenants / || $line =~ / (?:SCHEMA|EXTENSION) /) { $first .= "$line\n" }
+    else { $rest .= "$line\n" }
+}
+append_to_file("$tmp/first.list", $first);
+append_to_file("$tmp/rest.list", $rest);
+my %before_it = ('directory, in parallel' => [ 'pg_restore', '--exit-on-error', '-L', "$tmp/first.list", "$tmp/directory", '-d' ]);
+splice @{ $restores{'directory, in parallel'} }, 2, 0, '-L', "$tmp/rest.list";
+my $copies = 0;
+foreach my $form (sort keys %restores)
+{
+    my $database = 'copy' . ++$copies;
+    $target->safe_psql('postgres', "CREATE DATABASE $database");
+    $target->command_ok([ @{ $before_it{$form} }, $target->connstr($database) ], "$form: the table that others refer to")
+      if $before_it{$form};
+    $target->command_ok([ @{ $restores{$form} }, $target->connstr($database) ], "$form: restores without an error");
+
+    my $after = content($target, $database);
+    is_deeply([ sort keys %$after ], [ sort keys %$before ], "$form: the same tables and sequences");
+    foreach my $what (sort keys %$before)
+    {
+        my %had = map { $_ => 1 } split /\n/, $before->{$what};
+        my %has = map { $_ => 1 } split /\n/, $after->{$what};
+        is_deeply([ [ grep { !$has{$_} } sort keys %had ], [ grep { !$had{$_} } sort keys %has ] ], [ [], [] ],
+            "$form: nothing lost and nothing new in $what");
+        is(length($after->{$what}), length($before->{$what}), "$form: ... nor a line too many");
+    }
+
+    # It does nothing to the outside.
+    is($target->safe_psql($database, 'SELECT mulberry.outbound_allowed()'), 'f', "$form: outgoing work is held");
+    is($target->safe_psql($database, q{SELECT status || ': ' || detail FROM mulberry.health() WHERE item = 'outgoing work'}),
+        'warning: held, because this database is a restored dump or another kind of copy', "$form: health() says so");
+}
+
+# The row that holds outgoing work is loaded before any job can be: tenants come
+# first, also where tables are loaded in parallel.
+like(slurp_file("$tmp/plain.sql"), qr/^COPY mulberry\.tenants .*^COPY mulberry\.job_queue /ms, 'tenants are loaded before jobs');
+my $job_before_tenant = $source->safe_psql('telephony', q{
+SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'mulberry.job_queue'::regclass AND confrelid = 'mulberry.tenants'::regclass});
+is($job_before_tenant, '1', '... because jobs refer to them');
+
+# ---- the copy works ----
+
+sub copy { return $target->safe_psql('copy1', shift) }
+sub copy_as
+{
+    my ($role, $sql) = @_;
+    return $target->safe_psql('copy1', $sql, extra_params => [ '-U', $role ]);
+}
+
+is(copy(q{SELECT status FROM mulberry.health() WHERE item = 'secrets'}), 'error', 'secrets cannot be read without their key');
+like(copy(q{SELECT hint FROM mulberry.health() WHERE item = 'secrets'}), qr/needs a copy of the key file/, '... which health() asks for');
+append_to_file($target->data_dir . '/mulberry.key', slurp_file($source->data_dir . '/mulberry.key'));
+chmod 0600, $target->data_dir . '/mulberry.key';
+is(copy(q{SELECT detail FROM mulberry.health() WHERE item = 'secrets'}), '2 secrets can be read', 'with it they can');
+
+is(copy_as('anna', q{SELECT string_agg(name || access::text, ' ') FROM mulberry.tenant_access}), 'north{ingest,supervisor}',
+    'members have their access');
+is(copy_as('anna', q{SELECT r.status, r.total_received FROM mulberry.ingest_packet('open', 10, '\x02') r}), 'accepted|11', 'calls go on');
+is(copy_as('anna', q{SELECT status FROM mulberry.ingest_packet('open', 3, '\x02')}), 'duplicate', '... knowing what they have');
+is(copy_as('anna', q{SELECT status FROM mulberry.ingest_packet('new', 0, '\x02')}), 'accepted', 'new ones begin');
+is(copy(q{SELECT encoding, sample_rate FROM mulberry.calls WHERE call_id = 'new'}), 'mulaw|8000', '... with the settings of their tenant');
+is(copy(q{SELECT default_encoding, default_sample_rate, retention FROM mulberry.tenants WHERE name = 'default'}), 'alaw|8000|1 year',
+    'the default tenant has its own');
+copy('SELECT mulberry.number_events()');
+is(copy('SELECT count(*) = count(DISTINCT (tenant, seq)) AND count(*) = count(seq) FROM mulberry.events'), 't', 'events are numbered on');
+my ($out, $err);
+$target->psql('copy1', 'SELECT 1 FROM mulberry.calls', stderr => \$err, extra_params => [ '-U', 'anna' ]);
+like($err, qr/permission denied for table calls/, 'tables are still for nobody');
+
+# ---- somebody says so ----
+
+is(copy('SELECT mulberry.resume_outbound()'), 't', 'resume_outbound() says that work was held');
+is(copy('SELECT mulberry.outbound_allowed()'), 't', 'and no longer is');
+is(copy_as('Odd "role', 'SELECT mulberry.resume_outbound()'), 'f', 'an admin of all tenants may, and again changes nothing');
+$target->psql('copy2', 'SELECT mulberry.resume_outbound()', stderr => \$err, extra_params => [ '-U', 'anna' ]);
+like($err, qr/permission denied/, 'others may not');
+
+# ---- other kinds of copies ----
+
+$target->safe_psql('postgres', 'CREATE DATABASE cloned TEMPLATE copy1');
+is($target->safe_psql('cloned', 'SELECT mulberry.outbound_allowed()'), 'f', 'a cloned database is held');
+is(copy('SELECT mulberry.outbound_allowed()'), 't', '... its template is not');
+
+# Into the very database that the dump is of: what it has done since is not in the dump.
+sql('DROP EXTENSION mulberry; DROP SCHEMA mulberry; DROP EXTENSION pgcrypto');
+$source->command_ok([ @{ $restores{plain} }, $source->connstr('telephony') ], 'a dump is restored in place');
+is(sql('SELECT mulberry.outbound_allowed()'), 'f', '... and held');
+is(sql(q{SELECT detail FROM mulberry.health() WHERE item = 'secrets'}), '2 secrets can be read', '... with its secrets');
+
+# Without privileges.
+$target->safe_psql('postgres', 'CREATE DATABASE naked');
+$target->command_ok([ 'pg_restore', '--exit-on-error', '--no-privileges', '--no-owner', "$tmp/custom.dump", '-d', $target->connstr('naked') ],
+    'a dump is restored without privileges');
+is($target->safe_psql('naked', q{SELECT status FROM mulberry.health() WHERE item = 'members'}), 'error', 'health() misses them');
+$target->safe_psql('naked', 'SELECT mulberry.refresh_grants()');
+is(content($target, 'naked')->{rights}, $before->{rights}, 'refresh_grants() gives them back');
+
+# A dump of the copy restores as well.
+$target->command_ok([ 'pg_dump', '-Fc', '-f', "$tmp/again.dump", $target->connstr('copy2') ], 'a held copy is dumped');
+$target->safe_psql('postgres', 'CREATE DATABASE again');
+$target->command_ok([ 'pg_restore', '--exit-on-error', "$tmp/again.dump", '-d', $target->connstr('again') ], '... and restored');
+is(content($target, 'again')->{calls}, $before->{calls}, '... with the same calls');
+is($target->safe_psql('again', 'SELECT mulberry.outbound_allowed()'), 'f', '... and held');
+
+$source->stop;
+$target->stop;
+done_testing();
