@@ -29,6 +29,7 @@ char	   *mulberry_worker_role;
 int			mulberry_http_concurrency;
 int			mulberry_http_timeout;
 int			mulberry_max_response_size;
+int			mulberry_job_retention;
 int			mulberry_lease_time;
 int			mulberry_maintenance_interval;
 int			mulberry_ai_max_attempts;
@@ -111,6 +112,13 @@ mulberry_define_gucs(void)
 							&mulberry_idle_call_timeout,
 							3600, 0, INT_MAX,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.job_retention",
+							"How long finished jobs are kept.",
+							NULL,
+							&mulberry_job_retention,
+							30 * 24 * 60, 1, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mulberry.lease_time",
 							"How long a claimed job belongs to its worker beyond the timeout of its transfer.",

@@ -31,6 +31,7 @@ extern char *mulberry_worker_role;	/* '' = the extension's owner */
 extern int	mulberry_http_concurrency;	/* transfers at once, a worker */
 extern int	mulberry_http_timeout;	/* s, one attempt */
 extern int	mulberry_max_response_size; /* bytes */
+extern int	mulberry_job_retention; /* min */
 extern int	mulberry_lease_time;	/* s */
 extern int	mulberry_maintenance_interval;	/* s */
 extern int	mulberry_ai_max_attempts;

@@ -5,14 +5,11 @@
  */
 #include "compat.h"
 
-#include "access/htup_details.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "access.h"
@@ -21,24 +18,10 @@
 #include "jobs.h"
 
 PG_FUNCTION_INFO_V1(mulberry_sql_enqueue_job);
+PG_FUNCTION_INFO_V1(mulberry_sql_wake_workers);
 
 /* Kept for the life of the backend: enqueuing is part of completing a call. */
 static SPIPlanPtr insert_plan = NULL;
-
-/* The owner of the extension's schema. */
-static Oid
-owner_oid(void)
-{
-	HeapTuple tuple = SearchSysCache1(NAMESPACENAME, CStringGetDatum("mulberry"));
-	Oid owner;
-
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR, errcode(ERRCODE_UNDEFINED_SCHEMA),
-				errmsg("schema \"mulberry\" does not exist"));
-	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
 
 /*
  * Inserts the row with the rights of the extension's owner, because the
@@ -72,7 +55,7 @@ mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call, cons
 		nulls[4] = 'n';
 
 	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(owner_oid(), save_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(mulberry_owner_oid(), save_context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
 	if (insert_plan == NULL)
 	{
@@ -97,6 +80,7 @@ mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call, cons
 	SPI_finish();
 	SetUserIdAndSecContext(save_user, save_context);
 
+	mulberry_wake_workers_at_commit();
 	return id;
 }
 
@@ -119,4 +103,12 @@ mulberry_sql_enqueue_job(PG_FUNCTION_ARGS)
 							 PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)),
 							 PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4),
 							 PG_ARGISNULL(5) ? GetCurrentTimestamp() : PG_GETARG_TIMESTAMPTZ(5)));
+}
+
+/* wake_workers() */
+Datum
+mulberry_sql_wake_workers(PG_FUNCTION_ARGS)
+{
+	mulberry_wake_workers_at_commit();
+	PG_RETURN_VOID();
 }

@@ -1,0 +1,100 @@
+/*
+ * audio_parts.c
+ *	  Divides the audio of a long call; see audio_parts.h.
+ */
+#include "compat.h"
+
+#include "utils/memutils.h"
+
+#include "core/wav.h"
+#include "worker/audio_parts.h"
+
+#define SAMPLE_SIZE 2
+#define FRAME_MS 20 /* what is judged for loudness */
+#define SEARCH_S 5	/* how far from the even division a cut may be */
+
+void
+mulberry_audio_divide(bytea *wav, int max_seconds, mulberry_audio_division *division)
+{
+	mb_wav_info info;
+	mb_status status =
+		mb_wav_read((const uint8_t *) VARDATA_ANY(wav), VARSIZE_ANY_EXHDR(wav), &info);
+	size_t limit = MULBERRY_MAX_UPLOAD - MB_WAV_HEADER_MAX;
+
+	if (status != MB_OK || info.format != MB_WAV_S16 || info.channels != 1)
+		ereport(ERROR, errcode(ERRCODE_DATA_EXCEPTION),
+				errmsg("the audio of the call is not a WAV file of 16-bit samples"));
+	division->samples = (const char *) info.data;
+	division->bytes = info.frames * SAMPLE_SIZE;
+	division->sample_rate = info.sample_rate;
+	if (max_seconds > 0)
+		limit = Min(limit, (size_t) max_seconds * info.sample_rate * SAMPLE_SIZE);
+	division->part_bytes = limit - limit % SAMPLE_SIZE;
+	division->parts = 1;
+
+	/* Parts aim at 0.8 of the limit, so that a cut may move by 0.1 of it either way. */
+	if (division->bytes > division->part_bytes)
+		division->parts = (int) ((division->bytes - 1) / (division->part_bytes / 10 * 8) + 1);
+}
+
+/* Sum of magnitudes of a frame. */
+static int64
+loudness(const char *samples, size_t bytes)
+{
+	int64 sum = 0;
+
+	for (size_t i = 0; i + SAMPLE_SIZE <= bytes; i += SAMPLE_SIZE)
+	{
+		int16 sample = (int16) ((uint8) samples[i] | (uint8) samples[i + 1] << 8);
+
+		sum += abs((int) sample);
+	}
+	return sum;
+}
+
+/* Where part "part" begins, in bytes from the first sample. */
+static size_t
+beginning(const mulberry_audio_division *division, int part)
+{
+	size_t second = (size_t) division->sample_rate * SAMPLE_SIZE;
+	size_t frame = second * FRAME_MS / 1000 / SAMPLE_SIZE * SAMPLE_SIZE;
+	size_t reach = Min(SEARCH_S * second, division->part_bytes / 10);
+	size_t even = (size_t) ((double) division->bytes * part / division->parts);
+	size_t quietest;
+	int64 least = PG_INT64_MAX;
+
+	if (part == 0)
+		return 0;
+	if (part >= division->parts)
+		return division->bytes;
+	even -= even % SAMPLE_SIZE;
+	reach -= reach % SAMPLE_SIZE;
+	quietest = even;
+	for (size_t at = even - reach; at + frame <= even + reach; at += frame)
+	{
+		int64 sum = loudness(division->samples + at, frame);
+
+		if (sum < least)
+		{
+			least = sum;
+			quietest = at + frame / 2 / SAMPLE_SIZE * SAMPLE_SIZE;
+		}
+	}
+	return quietest;
+}
+
+char *
+mulberry_audio_part(const mulberry_audio_division *division, int part, size_t *size)
+{
+	size_t from = beginning(division, part);
+	size_t bytes = beginning(division, part + 1) - from;
+	size_t header = mb_wav_header_size(MB_S16LE);
+	char *wav = palloc_extended(header + bytes, MCXT_ALLOC_HUGE);
+
+	if (mb_wav_write_header((uint8_t *) wav, header, MB_S16LE, 1, division->sample_rate,
+							bytes / SAMPLE_SIZE) != MB_OK)
+		elog(ERROR, "could not write the header of a part");
+	memcpy(wav + header, division->samples + from, bytes);
+	*size = header + bytes;
+	return wav;
+}

@@ -1,0 +1,186 @@
+/*
+ * job.c
+ *	  The queue's side of a job's life in a worker; see job.h.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "worker/job.h"
+#include "worker/statement.h"
+
+static mulberry_statement claim_statement = {
+	"SELECT id, lease_token, kind, tenant, call, payload, attempts, max_attempts, route, probe"
+	" FROM mulberry.claim_jobs($1, $2)",
+	2,
+	{ INT4OID, INT4OID },
+	NULL
+};
+
+static mulberry_statement prepare_statement = {
+	"SELECT ready, endpoint, kind, secret_tenant, base_url, model, secret, options,"
+	" timeout_ms, allow_http, allow_private"
+	" FROM mulberry.prepare_job($1, $2)",
+	2,
+	{ INT8OID, INT8OID },
+	NULL
+};
+
+static mulberry_statement fail_statement = {
+	"SELECT mulberry.fail_attempt($1, $2, $3, $4, make_interval(secs => $5))",
+	5,
+	{ INT8OID, INT8OID, TEXTOID, TEXTOID, FLOAT8OID },
+	NULL
+};
+
+static mulberry_statement release_statement = {
+	"SELECT mulberry.release_jobs($1)", 1, { INT4OID }, NULL
+};
+
+static mulberry_statement next_due_statement = {
+	"SELECT (extract(epoch FROM mulberry.next_job_due() - clock_timestamp()) * 1000)::float8",
+	0,
+	{ 0 },
+	NULL
+};
+
+static mulberry_statement report_statement = { "SELECT mulberry.report_endpoint($1, $2, $3, $4)",
+											   4,
+											   { INT8OID, BOOLOID, BOOLOID, TEXTOID },
+											   NULL };
+
+/* A jsonb column in the given context, NULL when it is null. */
+static Jsonb *
+result_jsonb(uint64 row, int column, MemoryContext context)
+{
+	bool isnull;
+	Datum value = mulberry_result_datum(row, column, &isnull);
+	MemoryContext old;
+	Jsonb *copy;
+
+	if (isnull)
+		return NULL;
+	old = MemoryContextSwitchTo(context);
+	copy = DatumGetJsonbPCopy(value);
+	MemoryContextSwitchTo(old);
+	return copy;
+}
+
+List *
+mulberry_jobs_claim(int limit, MemoryContext parent)
+{
+	Datum values[2] = { Int32GetDatum(MyProcPid), Int32GetDatum(limit) };
+	uint64 n = mulberry_statement_run(&claim_statement, values, NULL);
+	List *jobs = NIL;
+
+	for (uint64 row = 0; row < n; row++)
+	{
+		MemoryContext context = AllocSetContextCreate(parent, "mulberry job", ALLOCSET_SMALL_SIZES);
+		mulberry_job *job = MemoryContextAllocZero(context, sizeof(mulberry_job));
+		bool isnull;
+		MemoryContext old;
+
+		job->context = context;
+		job->id = mulberry_result_int64(row, 1);
+		job->lease_token = mulberry_result_int64(row, 2);
+		job->kind = mulberry_result_text(row, 3, context);
+		job->tenant = *DatumGetUUIDP(mulberry_result_datum(row, 4, &isnull));
+		job->call = mulberry_result_int64(row, 5);
+		job->payload = result_jsonb(row, 6, context);
+		job->attempts = mulberry_result_int32(row, 7);
+		job->max_attempts = mulberry_result_int32(row, 8);
+		job->route = mulberry_result_int64(row, 9);
+		job->probe = mulberry_result_bool(row, 10);
+		old = MemoryContextSwitchTo(parent);
+		jobs = lappend(jobs, job);
+		MemoryContextSwitchTo(old);
+	}
+	return jobs;
+}
+
+mulberry_job_status
+mulberry_job_prepare(mulberry_job *job)
+{
+	Datum values[2] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token) };
+	bool isnull;
+	Datum tenant;
+
+	if (mulberry_statement_run(&prepare_statement, values, NULL) != 1 ||
+		!mulberry_result_bool(0, 1))
+		return MULBERRY_JOB_SETTLED;
+
+	job->endpoint = mulberry_result_text(0, 2, job->context);
+	job->endpoint_kind = mulberry_result_text(0, 3, job->context);
+	tenant = mulberry_result_datum(0, 4, &isnull);
+	job->no_secret = isnull;
+	if (!isnull)
+		job->secret_tenant = *DatumGetUUIDP(tenant);
+	job->base_url = mulberry_result_text(0, 5, job->context);
+	job->model = mulberry_result_text(0, 6, job->context);
+	job->secret = mulberry_result_text(0, 7, job->context);
+	job->options = result_jsonb(0, 8, job->context);
+	job->timeout_ms = mulberry_result_int32(0, 9);
+	job->allow_http = mulberry_result_bool(0, 10);
+	job->allow_private = mulberry_result_bool(0, 11);
+	return MULBERRY_JOB_READY;
+}
+
+static const char *
+failure_name(mulberry_failure failure)
+{
+	switch (failure)
+	{
+		case MULBERRY_FAILURE_TRANSIENT:
+			return "transient";
+		case MULBERRY_FAILURE_PERMANENT:
+			return "permanent";
+		case MULBERRY_FAILURE_UNREACHABLE:
+			return "unreachable";
+		case MULBERRY_FAILURE_ABANDONED:
+			return "abandoned";
+	}
+	return NULL;
+}
+
+void
+mulberry_job_fail(mulberry_job *job, mulberry_failure failure, const char *error, int64 retry_after)
+{
+	Datum values[5] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token),
+						CStringGetTextDatum(failure_name(failure)), CStringGetTextDatum(error),
+						Float8GetDatum((double) retry_after) };
+
+	mulberry_statement_run(&fail_statement, values, retry_after > 0 ? NULL : "    n");
+}
+
+void
+mulberry_jobs_release(void)
+{
+	Datum values[1] = { Int32GetDatum(MyProcPid) };
+
+	mulberry_statement_run(&release_statement, values, NULL);
+}
+
+long
+mulberry_jobs_next_due(long limit)
+{
+	bool isnull;
+	Datum value;
+
+	mulberry_statement_run(&next_due_statement, NULL, NULL);
+	value = mulberry_result_datum(0, 1, &isnull);
+	if (isnull || DatumGetFloat8(value) > limit)
+		return limit;
+	return Max(0, (long) DatumGetFloat8(value) + 1);
+}
+
+void
+mulberry_endpoint_report(int64 endpoint, bool available, bool probe, const char *error)
+{
+	Datum values[4] = { Int64GetDatum(endpoint), BoolGetDatum(available), BoolGetDatum(probe),
+						error ? CStringGetTextDatum(error) : (Datum) 0 };
+
+	mulberry_statement_run(&report_statement, values, error ? NULL : "   n");
+}

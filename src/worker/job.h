@@ -1,0 +1,103 @@
+/*
+ * job.h
+ *	  A job as a worker holds it between claim and finish, and the queue's side
+ *	  of its life.  What a kind of job does is not known here.
+ *
+ * The functions run SQL and belong inside a unit of work.  Everything they may do
+ * in the database they do through functions that the access "worker" is granted.
+ */
+#ifndef MULBERRY_WORKER_JOB_H
+#define MULBERRY_WORKER_JOB_H
+
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+#include "utils/uuid.h"
+
+#include "worker/audio_parts.h"
+#include "worker/http.h"
+
+typedef struct mulberry_job
+{
+	MemoryContext context; /* holds the job and all it points to */
+	int64 id;
+	int64 lease_token;
+	char *kind;
+	pg_uuid_t tenant;
+	int64 call;		/* 0: about none */
+	Jsonb *payload; /* NULL: none */
+	int attempts;	/* this one included */
+	int max_attempts;
+	int64 route; /* endpoints.id; 0: needs none */
+	bool probe;	 /* asks a failing endpoint whether it is back */
+
+	/* its endpoint, once prepared; NULL or 0 when it needs none */
+	char *endpoint;
+	char *endpoint_kind;
+	char *base_url;
+	char *model;
+	char *secret; /* its name */
+	pg_uuid_t secret_tenant; /* whose it is */
+	bool no_secret; /* there is none by that name */
+	Jsonb *options;
+	int timeout_ms;
+	bool allow_http;
+	bool allow_private;
+
+	/* its request, and what is known about what is in it */
+	mulberry_http_request request;
+	size_t request_memory;	 /* bytes */
+	size_t accounted_memory; /* of these, as the worker has counted them */
+	Jsonb *facts;
+
+	/* long audio, which goes in parts one after another */
+	bytea *audio; /* the whole WAV; NULL when it goes as JSON */
+	mulberry_audio_division division;
+	int parts; /* 0 or 1: in one request */
+	int part;  /* from 0 */
+	char *part_wav;
+	StringInfo text; /* of the parts before */
+	int dropped_segments;
+} mulberry_job;
+
+/* How an attempt ended that did not succeed. */
+typedef enum mulberry_failure
+{
+	MULBERRY_FAILURE_TRANSIENT,	  /* counts; tried again by the schedule */
+	MULBERRY_FAILURE_PERMANENT,	  /* trying again would not help */
+	MULBERRY_FAILURE_UNREACHABLE, /* nothing was sent; does not count */
+	MULBERRY_FAILURE_ABANDONED	  /* the worker stops; does not count */
+} mulberry_failure;
+
+/* What there is to do for a job that was claimed. */
+typedef enum mulberry_job_status
+{
+	MULBERRY_JOB_READY,
+	MULBERRY_JOB_SETTLED /* nothing more: not ours any more, given up, or sent back */
+} mulberry_job_status;
+
+/* Claims at most "limit" due jobs; each gets a context below "parent". */
+extern List *mulberry_jobs_claim(int limit, MemoryContext parent);
+
+/* Moves the call on, finds the endpoint; see prepare_job(). */
+extern mulberry_job_status mulberry_job_prepare(mulberry_job *job);
+
+/*
+ * Ends an attempt that failed: tried again later, or dead.  retry_after in
+ * seconds, 0 when the endpoint said nothing.
+ */
+extern void mulberry_job_fail(mulberry_job *job, mulberry_failure failure, const char *error,
+							  int64 retry_after);
+
+/* Puts back all jobs of this process that it has not finished, uncounted. */
+extern void mulberry_jobs_release(void);
+
+/* ms until some job may be due, at most "limit". */
+extern long mulberry_jobs_next_due(long limit);
+
+/* What a process learnt about an endpoint; see endpoint_state. */
+extern void mulberry_endpoint_report(int64 endpoint, bool available, bool probe, const char *error);
+
+#endif /* MULBERRY_WORKER_JOB_H */

@@ -1,0 +1,132 @@
+/*
+ * unit.c
+ *	  A unit of work; see unit.h.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "worker/process.h"
+#include "worker/unit.h"
+
+static bool in_session = false;
+
+void
+mulberry_units_in_session(bool session)
+{
+	in_session = session;
+}
+
+/* What a unit must not swallow. */
+static bool
+ends_everything(int sqlerrcode)
+{
+	return sqlerrcode == ERRCODE_QUERY_CANCELED || sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
+		   sqlerrcode == ERRCODE_CRASH_SHUTDOWN;
+}
+
+/* Takes the pending error into the context. */
+static ErrorData *
+take_error(MemoryContext context, mulberry_unit_error *error)
+{
+	ErrorData *data;
+
+	MemoryContextSwitchTo(context);
+	data = CopyErrorData();
+	error->sqlerrcode = data->sqlerrcode;
+	error->message = data->message ? data->message : pstrdup("unknown error");
+	return data;
+}
+
+static bool
+run_in_worker(const char *activity, void (*work)(void *), void *argument, bool private,
+			  mulberry_unit_error *error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ok = true;
+
+	PG_TRY();
+	{
+		mulberry_process_begin_unit(activity);
+		SPI_connect();
+		work(argument);
+		SPI_finish();
+		mulberry_process_end_unit();
+	}
+	PG_CATCH();
+	{
+		ok = false;
+		take_error(context, error);
+		if (private)
+		{
+			HOLD_INTERRUPTS();
+			AbortCurrentTransaction();
+			FlushErrorState();
+			pgstat_report_activity(STATE_IDLE, NULL);
+			RESUME_INTERRUPTS();
+		}
+		else
+			mulberry_process_abort_unit();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return ok;
+}
+
+/*
+ * In a session the transaction belongs to the procedure, so that an error
+ * is caught by a subtransaction and the procedure's SPI connection survives.
+ */
+static bool
+run_in_session(void (*work)(void *), void *argument, bool private, mulberry_unit_error *error)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool ok = true;
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		SPI_connect();
+		work(argument);
+		SPI_finish();
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *data = take_error(context, error);
+
+		ok = false;
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (ends_everything(data->sqlerrcode))
+			ReThrowError(data);
+		if (!private)
+			ereport(WARNING, errcode(data->sqlerrcode), errmsg("%s", error->message));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	PopActiveSnapshot();
+	SPI_commit();
+	MemoryContextSwitchTo(context);
+	return ok;
+}
+
+bool
+mulberry_unit_run(const char *activity, void (*work)(void *argument), void *argument, bool private,
+				  mulberry_unit_error *error)
+{
+	if (in_session)
+		return run_in_session(work, argument, private, error);
+	return run_in_worker(activity, work, argument, private, error);
+}

@@ -1,0 +1,146 @@
+/*
+ * verdict.c
+ *	  What an answer of a service means for the attempt that asked; see verdict.h.
+ *
+ * Nothing here raises an error over a bad answer: a judgement is the result.
+ */
+#include "compat.h"
+
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+
+#include "worker/verdict.h"
+
+#define QUOTED_BYTES 300 /* of a body, in an error */
+
+char *
+mulberry_body_to_text(const char *body, size_t size)
+{
+	char *copy;
+
+	if (size >= MaxAllocSize)
+		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("the answer is too large"));
+	copy = palloc(size + 1);
+	if (size > 0)
+		memcpy(copy, body, size);
+	copy[size] = '\0';
+	pg_verify_mbstr(PG_UTF8, copy, (int) size, false);
+	return pg_any_to_server(copy, (int) size, PG_UTF8);
+}
+
+/* Overwrites each occurrence of a secret with asterisks. */
+static void
+blot_out(char *text, const char *secret)
+{
+	size_t length = secret ? strlen(secret) : 0;
+	char *found = text;
+
+	if (length == 0)
+		return;
+	while ((found = strstr(found, secret)) != NULL)
+		memset(found, '*', length);
+}
+
+/*
+ * Appends the beginning of a body as far as it is printable ASCII, on one line.
+ * For reading by people; a service's JSON is not taken apart for it.
+ */
+static void
+append_quote(StringInfo error, const mulberry_http_answer *answer, const char *secret)
+{
+	size_t size = Min(answer->body_size, 8 * QUOTED_BYTES);
+	char *text;
+	size_t length = 0;
+	bool space = true;
+
+	if (size == 0)
+		return;
+	text = palloc(size + 1);
+	for (size_t i = 0; i < size; i++)
+	{
+		unsigned char c = (unsigned char) answer->body[i];
+
+		if (c > ' ' && c < 0x7f)
+			text[length++] = (char) c;
+		else if (!space)
+			text[length++] = c >= 0x7f ? '?' : ' ';
+		space = length == 0 || text[length - 1] == ' ';
+	}
+	text[length] = '\0';
+	blot_out(text, secret);
+	if (length > QUOTED_BYTES)
+		strcpy(text + QUOTED_BYTES, "...");
+	if (length > 0)
+		appendStringInfo(error, ": %s", text);
+}
+
+mulberry_verdict
+mulberry_judge_answer(const mulberry_http_answer *answer, const char *secret)
+{
+	mulberry_verdict verdict = { 0 };
+	StringInfoData error;
+
+	if (answer->outcome == MULBERRY_HTTP_ANSWERED && answer->status >= 200 && answer->status < 300)
+	{
+		verdict.ok = true;
+		return verdict;
+	}
+
+	initStringInfo(&error);
+	switch (answer->outcome)
+	{
+		case MULBERRY_HTTP_UNREACHABLE:
+			verdict.failure = MULBERRY_FAILURE_UNREACHABLE;
+			verdict.endpoint_failing = true;
+			break;
+		case MULBERRY_HTTP_BROKEN:
+			verdict.failure = MULBERRY_FAILURE_TRANSIENT;
+			verdict.endpoint_failing = true;
+			break;
+		case MULBERRY_HTTP_TOO_LARGE:
+			verdict.failure = MULBERRY_FAILURE_PERMANENT;
+			break;
+		case MULBERRY_HTTP_ANSWERED:
+			appendStringInfo(&error, "HTTP %ld", answer->status);
+			if (answer->status >= 300 && answer->status < 400)
+				appendStringInfoString(&error, " (redirects are not followed)");
+			append_quote(&error, answer, secret);
+			verdict.failure = MULBERRY_FAILURE_PERMANENT;
+			if (answer->status == 408 || answer->status == 409 || answer->status == 425 ||
+				answer->status == 429 || answer->status >= 500)
+			{
+				verdict.failure = MULBERRY_FAILURE_TRANSIENT;
+				verdict.retry_after = answer->retry_after;
+			}
+			verdict.endpoint_failing = answer->status >= 500 || answer->status == 408;
+			break;
+	}
+	if (answer->outcome != MULBERRY_HTTP_ANSWERED)
+	{
+		/* curl's sentences are in ASCII, but host names in them need not be. */
+		appendStringInfoString(&error, answer->error);
+		for (char *c = error.data; *c; c++)
+		{
+			if ((unsigned char) *c >= 0x7f || (unsigned char) *c < ' ')
+				*c = '?';
+		}
+	}
+	verdict.error = error.data;
+	return verdict;
+}
+
+mulberry_failure
+mulberry_answer_error_failure(int sqlerrcode)
+{
+	switch (sqlerrcode)
+	{
+		case ERRCODE_UNTRANSLATABLE_CHARACTER: /* \u0000, or not in the server's encoding */
+		case ERRCODE_STATEMENT_TOO_COMPLEX:	   /* nested beyond what jsonb takes */
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_NO_DATA_FOUND: /* the service declined to answer */
+			return MULBERRY_FAILURE_PERMANENT;
+		default:
+			return MULBERRY_FAILURE_TRANSIENT;
+	}
+}

@@ -1,0 +1,318 @@
+# Transcription of calls by a service that works, fails, stalls and lies: what
+# the workers ask, how often, and what becomes of the calls.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+use Mulberry::Cluster;
+use Mulberry::StandIn;
+
+my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in.log");
+my $node = mulberry_cluster('ai', conf => <<'CONF');
+mulberry.http_timeout = 5
+mulberry.grace_period = 500
+mulberry.max_response_size = 1MB
+CONF
+
+my $endpoint_options = 'allow_http => true, allow_private => true';
+
+# Makes the endpoint "ai" of the default tenant behave in some way.
+sub endpoint
+{
+    my ($behaviour, $more, $kind) = @_;
+    $kind //= 'openai';
+    $more = defined $more ? ", $more" : '';
+    my $url = $ai->url($behaviour) . ($kind eq 'openai' ? '/v1' : '');
+    $node->safe_psql('postgres',
+        "SELECT mulberry.set_endpoint('ai', '$kind', '$url', $endpoint_options$more)");
+    return;
+}
+
+# A call of 8 kHz PCM with packets of 20 ms, without those at the given places.
+sub audio_call
+{
+    my ($call_id, $total, @lost) = @_;
+    my $lost = join(',', -1, @lost);
+    $node->safe_psql('postgres', <<"SQL");
+SELECT count(mulberry.ingest_packet('$call_id', n, decode(repeat('0102', 160), 'hex'), NULL, 's16le', 8000))
+  FROM generate_series(0, $total - 1) AS n WHERE n <> ALL (ARRAY[$lost]);
+SELECT mulberry.complete_call('$call_id', $total);
+SQL
+    return;
+}
+
+sub wait_for_state
+{
+    my ($call_id, $state, $what) = @_;
+    my $ok = $node->poll_query_until('postgres',
+        "SELECT state IN ('ARCHIVED', 'FAILED') FROM mulberry.calls WHERE call_id = '$call_id'");
+    is($node->safe_psql('postgres', "SELECT state FROM mulberry.calls WHERE call_id = '$call_id'"),
+        $state, $what) or diag job_of($call_id);
+    return;
+}
+
+sub job_of
+{
+    my ($call_id) = @_;
+    return $node->safe_psql('postgres',
+        "SELECT state, attempts, deferrals, last_error, held_because FROM mulberry.jobs WHERE call_id = '$call_id'");
+}
+
+sub one
+{
+    my ($sql) = @_;
+    return $node->safe_psql('postgres', $sql);
+}
+
+subtest 'a call with missing packets is transcribed all the same' => sub {
+    endpoint('ok', "model => 'whisper-1', options => '{\"language\": \"en\", \"prompt\": \"telephone\"}'");
+    audio_call('gaps', 10, 3, 4, 9);
+    wait_for_state('gaps', 'ARCHIVED', 'the call is archived');
+    is(one("SELECT transcription FROM mulberry.calls WHERE call_id = 'gaps'"),
+        'thank you, that was wonderful: 1600 samples, 480 silent',
+        'the service heard ten packets, three of them silence');
+    is(one("SELECT sentiment FROM mulberry.calls WHERE call_id = 'gaps'"), 'positive', 'the lexicon judged it');
+    is(one("SELECT ai_result->'missing_ranges' FROM mulberry.calls WHERE call_id = 'gaps'"),
+        '[[3, 4], [9, 9]]', 'the result names what was missing');
+    is(one("SELECT ai_result->>'endpoint' || ' ' || (ai_result->>'model') || ' ' || (ai_result->>'attempts')
+                   || ' ' || (ai_result->>'audio_seconds') || ' ' || (ai_result->>'request_id')
+              FROM mulberry.calls WHERE call_id = 'gaps'"),
+        'ai whisper-1 1 0.20 req_1', 'and who transcribed it');
+    my ($request) = $ai->requests('ok');
+    is($request->{path}, '/v1/audio/transcriptions', 'path of the request');
+    is_deeply($request->{fields},
+        { model => 'whisper-1', response_format => 'verbose_json', language => 'en', prompt => 'telephone' },
+        'fields of the form');
+    is($request->{heard}{rate}, 8000, 'sample rate of the WAV');
+    is(one("SELECT string_agg(payload->>'from_state' || '>' || (payload->>'to_state'), ' ' ORDER BY id)
+              FROM mulberry.events WHERE event = 'state_changed' AND call_id = 'gaps'"),
+        'IN_PROGRESS>COMPLETED COMPLETED>PROCESSING_AI PROCESSING_AI>ARCHIVED', 'each change of state has its event');
+    is(one("SELECT payload->>'sentiment' FROM mulberry.events WHERE event = 'ai_completed' AND call_id = 'gaps'"),
+        'positive', 'ai_completed carries the result');
+    is(one("SELECT state FROM mulberry.jobs WHERE call_id = 'gaps'"), 'done', 'the job is done');
+    is(one('SELECT count(*) FROM mulberry.job_queue'), '0', 'and out of the queue');
+};
+
+subtest 'a service of kind json' => sub {
+    endpoint('ok', undef, 'json');
+    audio_call('json', 5, 2);
+    wait_for_state('json', 'ARCHIVED', 'audio is transcribed');
+    is(one("SELECT transcription || ' ' || sentiment || ' ' || confidence FROM mulberry.calls WHERE call_id = 'json'"),
+        '800 samples, 160 silent positive 0.9', 'text, sentiment and confidence are the service\'s');
+    new_call($node, 'json-text', 'packet_0', undef, 'packet_2');
+    wait_for_state('json-text', 'ARCHIVED', 'text is sent as text');
+    is(one("SELECT transcription FROM mulberry.calls WHERE call_id = 'json-text'"), 'read: packet_0 packet_2',
+        'packets in order, joined by spaces');
+    my ($audio, $text) = (grep { $_->{path} eq '' } $ai->requests('ok'))[ 0, 1 ];
+    is_deeply($audio->{fields}, { call_id => 'json', encoding => 's16le', sample_rate => 8000 }, 'fields of the audio request');
+    is_deeply($text->{fields}, { call_id => 'json-text', encoding => 'text', text => 'packet_0 packet_2' },
+        'fields of the text request');
+};
+
+subtest 'a text call needs no service of kind openai' => sub {
+    endpoint('down');
+    my $before = scalar $ai->requests('down');
+    new_call($node, 'text', 'that', 'was', 'terrible');
+    wait_for_state('text', 'ARCHIVED', 'archived although the service is down');
+    is(one("SELECT transcription || ': ' || sentiment FROM mulberry.calls WHERE call_id = 'text'"),
+        'that was terrible: negative', 'packets in order and the lexicon\'s sentiment');
+    is(scalar $ai->requests('down'), $before, 'nobody was asked');
+};
+
+subtest 'attempts are 1, 2, 4 and 8 s apart, and then the call has failed' => sub {
+    endpoint('status-500');
+    audio_call('backoff', 3);
+    wait_for_state('backoff', 'FAILED', 'the call has failed');
+    my @times = map { $_->{time} } $ai->requests('status-500');
+    is(scalar @times, 5, 'five attempts');
+    my @delays = map { $times[ $_ + 1 ] - $times[$_] } 0 .. $#times - 1;
+    my @expected = (1, 2, 4, 8);
+    for my $i (0 .. 3)
+    {
+        # never early; late by what a busy machine needs
+        ok($delays[$i] >= $expected[$i] - 0.01 && $delays[$i] < $expected[$i] + 1.5,
+            "delay $i is $expected[$i] s") or diag "was $delays[$i]";
+    }
+    is(one("SELECT payload->>'reason' FROM mulberry.events WHERE event = 'ai_failed' AND call_id = 'backoff'"),
+        'AI service failed after maximum retries: HTTP 500: {"error":{"message":"refused, key none\n\ttwice"}}',
+        'ai_failed names the reason');
+    like(one("SELECT last_error FROM mulberry.jobs WHERE call_id = 'backoff'"), qr/^HTTP 500/, 'the job keeps its last error');
+    is(one("SELECT state FROM mulberry.jobs WHERE call_id = 'backoff'"), 'dead', 'the job is dead');
+};
+
+subtest 'retry_job gives a dead job all its attempts again' => sub {
+    endpoint('first-2');
+    one("SELECT mulberry.retry_job(id) FROM mulberry.jobs WHERE call_id = 'backoff'");
+    wait_for_state('backoff', 'ARCHIVED', 'the call that had failed is archived');
+    is(scalar $ai->requests('first-2'), 3, 'retries stop with the first success');
+    is(one("SELECT ai_result->>'attempts' FROM mulberry.calls WHERE call_id = 'backoff'"), '3', 'the result says how many it took');
+    is(one("SELECT count(*) FROM mulberry.events WHERE event = 'job_retried' AND payload->>'role' = 'postgres'"),
+        '1', 'an event names who did it');
+};
+
+subtest 'what a service refuses is not tried again' => sub {
+    for my $status (400, 401, 404, 422)
+    {
+        endpoint("status-$status");
+        audio_call("refused-$status", 2);
+        wait_for_state("refused-$status", 'FAILED', "HTTP $status fails the call");
+        is(scalar $ai->requests("status-$status"), 1, 'after one request');
+    }
+    endpoint('redirect');
+    audio_call('redirect', 2);
+    wait_for_state('redirect', 'FAILED', 'a redirect is not followed');
+    is(scalar $ai->requests('redirect'), 1, 'after one request');
+    endpoint('nul');
+    audio_call('nul', 2);
+    wait_for_state('nul', 'FAILED', '\u0000 in the text is no transcript');
+    is(scalar $ai->requests('nul'), 1, 'after one request');
+    endpoint('huge');
+    audio_call('huge', 2);
+    wait_for_state('huge', 'FAILED', 'neither is more than max_response_size');
+    is(scalar $ai->requests('huge'), 1, 'after one request');
+    is(one("SELECT mulberry.calls.failure_reason FROM mulberry.calls WHERE call_id = 'huge'"),
+        'AI service failed: the answer is larger than mulberry.max_response_size', 'and the reason says so');
+};
+
+subtest 'answers that are cut or garbled are asked for again' => sub {
+    one('ALTER SYSTEM SET mulberry.ai_retry_delay = 50');
+    one('SELECT pg_reload_conf()');
+    for my $behaviour (qw(close truncated not-json wrong-form bad-utf8 status-408 status-409 status-425 status-429))
+    {
+        endpoint($behaviour);
+        audio_call("bad-$behaviour", 2);
+        wait_for_state("bad-$behaviour", 'FAILED', "$behaviour: failed in the end");
+        is(scalar $ai->requests($behaviour), 5, "$behaviour: after five attempts");
+        unlike(one("SELECT last_error FROM mulberry.jobs WHERE call_id = 'bad-$behaviour'"), qr/worker|lease/,
+            "$behaviour: the last error is about the answer") or diag job_of("bad-$behaviour");
+    }
+    for my $behaviour (qw(hang drip))
+    {
+        endpoint($behaviour, "timeout => '300 ms'");
+        audio_call("slow-$behaviour", 2);
+        wait_for_state("slow-$behaviour", 'FAILED', "$behaviour: failed in the end");
+        is(scalar $ai->requests($behaviour), 5, "$behaviour: after five attempts");
+        like(one("SELECT last_error FROM mulberry.jobs WHERE call_id = 'slow-$behaviour'"), qr/timed out/i, "$behaviour: timed out");
+    }
+};
+
+subtest 'Retry-After is honoured and does not count' => sub {
+    for my $form (qw(after date))
+    {
+        endpoint("retry-$form-2");
+        audio_call("polite-$form", 2);
+        wait_for_state("polite-$form", 'ARCHIVED', "$form: archived");
+        my @times = map { $_->{time} } $ai->requests("retry-$form-2");
+        is(scalar @times, 2, "$form: two requests");
+        cmp_ok($times[1] - $times[0], '>=', $form eq 'after' ? 2 : 1.5, "$form: the second after the time asked for");
+        is(one("SELECT attempts || ' ' || deferrals FROM mulberry.jobs WHERE call_id = 'polite-$form'"), '1 1',
+            "$form: one attempt, one deferral");
+    }
+};
+
+subtest 'keys are sent, and kept out of errors' => sub {
+    $node->safe_psql('postgres', <<'SQL');
+CREATE TEMP TABLE k (tenant text, name text, value text);
+COPY mulberry.secret_entry (tenant, name, value) FROM stdin;
+default	ai-key	sk-very-secret-key
+\.
+SQL
+    endpoint('status-403', "secret => 'ai-key'");
+    audio_call('key', 2);
+    wait_for_state('key', 'FAILED', 'refused');
+    is(($ai->requests('status-403'))[0]{key}, 'sk-very-secret-key', 'the service got the key');
+    like(one("SELECT last_error FROM mulberry.jobs WHERE call_id = 'key'"), qr/refused, key \*{18}/,
+        'the service repeated it; the error does not');
+    is(one("SELECT count(*) FROM mulberry.events WHERE payload::text LIKE '%very-secret%'"), '0', 'no event has it');
+    unlike(slurp_file($node->logfile), qr/very-secret/, 'the log has not');
+
+    endpoint('ok', "secret => 'no-such-key'");
+    audio_call('no-key', 2);
+    $node->poll_query_until('postgres', "SELECT state = 'held' FROM mulberry.jobs WHERE call_id = 'no-key'");
+    like(one("SELECT held_because FROM mulberry.jobs WHERE call_id = 'no-key'"),
+        qr/secret "no-such-key" does not exist/, 'without its secret an endpoint is not asked; the jobs wait');
+    endpoint('ok');
+    wait_for_state('no-key', 'ARCHIVED', 'and go on when it is mended');
+};
+
+subtest 'a chat endpoint judges the sentiment' => sub {
+    my $url = $ai->url('ok');
+    one("SELECT mulberry.set_endpoint('chat', 'openai', '$url/v1', purpose => 'chat', model => 'gpt-4o-mini', $endpoint_options)");
+    endpoint('ok');
+    audio_call('chat', 2);
+    wait_for_state('chat', 'ARCHIVED', 'archived');
+    is(one("SELECT sentiment || ' ' || confidence || ' ' || (ai_result->'sentiment'->>'endpoint')
+              FROM mulberry.calls WHERE call_id = 'chat'"), 'negative 0.75 chat', 'with the model\'s judgement');
+    my ($request) = grep { $_->{path} =~ /chat/ } $ai->requests('ok');
+    is($request->{fields}{response_format}{json_schema}{strict}, JSON::PP::true(), 'the answer is bound to a schema');
+    like($request->{fields}{messages}[1]{content}, qr/^thank you/, 'the transcript is the user\'s message');
+
+    for my $behaviour (qw(refusal wrong-form))
+    {
+        $url = $ai->url($behaviour);
+        one("SELECT mulberry.set_endpoint('chat', 'openai', '$url/v1', purpose => 'chat', model => 'm', $endpoint_options)");
+        audio_call("chat-$behaviour", 2);
+        wait_for_state("chat-$behaviour", 'FAILED', "$behaviour fails the call");
+        is(scalar(grep { $_->{path} =~ /chat/ } $ai->requests($behaviour)), $behaviour eq 'refusal' ? 1 : 5, "$behaviour: attempts");
+        is(one("SELECT count(*) FROM mulberry.jobs WHERE call_id = 'chat-$behaviour' AND kind = 'transcribe' AND state = 'done'"),
+            '1', 'the transcription is not asked for again');
+    }
+    $url = $ai->url('ok');
+    one("SELECT mulberry.set_endpoint('chat', 'openai', '$url/v1', purpose => 'chat', model => 'm', $endpoint_options)");
+    one("SELECT mulberry.retry_job(id) FROM mulberry.jobs WHERE call_id = 'chat-refusal' AND state = 'dead'");
+    wait_for_state('chat-refusal', 'ARCHIVED', 'retry_job asks for the sentiment again, with the transcript kept');
+    one("SELECT mulberry.drop_endpoint('chat')");
+};
+
+subtest 'long audio goes in parts' => sub {
+    endpoint('ok', "options => '{\"max_audio_seconds\": 10}'");
+    my $before = scalar $ai->requests('ok');
+    $node->safe_psql('postgres', <<'SQL');
+SELECT count(mulberry.ingest_packet('long', n, decode(repeat('0102', 8000), 'hex'), NULL, 's16le', 8000))
+  FROM generate_series(0, 24) AS n;
+SELECT mulberry.complete_call('long', 25);
+SQL
+    wait_for_state('long', 'ARCHIVED', 'archived');
+    my @parts = ($ai->requests('ok'))[ $before .. $before + 3 ];
+    is(scalar(grep { defined } @parts), 4, '25 s in four parts');
+    my $sum = 0;
+    for (@parts)
+    {
+        $sum += $_->{heard}{samples};
+        cmp_ok($_->{heard}{samples}, '<=', 80000, 'no part is longer than the limit');
+    }
+    is($sum, 200000, 'together they are the whole call');
+    is(one("SELECT (ai_result->>'parts') || ' ' || (length(transcription) - length(replace(transcription, 'thank you', ''))) / 9
+              FROM mulberry.calls WHERE call_id = 'long'"), '4 4', 'and so is the transcript');
+};
+
+subtest 'jobs of several tenants and endpoints do not wait for each other' => sub {
+    one("SELECT mulberry.create_tenant('clinic')");
+    my ($bad, $good) = ($ai->url('hang'), $ai->url('ok'));
+    endpoint('hang', "timeout => '20 s', max_concurrency => 3");
+    one("SELECT mulberry.set_endpoint('ai', 'openai', '$good/v1', tenant => 'clinic', $endpoint_options)");
+    my $before = scalar $ai->requests('hang');
+    audio_call("stuck-$_", 1) for 1 .. 10;
+    $node->safe_psql('postgres', <<'SQL');
+SELECT mulberry.ingest_packet('clinic-call', 0, '\x01020304', NULL, 's16le', 8000, 'clinic');
+SELECT mulberry.complete_call('clinic-call', 1, 'clinic');
+SQL
+    wait_for_state('clinic-call', 'ARCHIVED', 'the clinic\'s call is done while the others hang');
+    sleep 0.5;
+    is(scalar($ai->requests('hang')) - $before, 3, 'max_concurrency limits the requests of an endpoint');
+    is(one("SELECT count(*) FROM mulberry.jobs WHERE call_id LIKE 'stuck-%' AND state = 'running'"), '3', 'the others are queued');
+    endpoint('ok');
+    one("SELECT count(mulberry.cancel_job(id)) FROM mulberry.jobs WHERE call_id LIKE 'stuck-%' AND state = 'running'");
+    $node->poll_query_until('postgres',
+        "SELECT count(*) = 7 FROM mulberry.calls WHERE call_id LIKE 'stuck-%' AND state = 'ARCHIVED'");
+    is(one("SELECT count(*) FROM mulberry.calls WHERE call_id LIKE 'stuck-%' AND state = 'FAILED' AND failure_reason = 'cancelled by postgres'"),
+        '3', 'cancelled jobs fail their calls');
+};
+
+$node->stop;
+$ai->stop;
+done_testing();

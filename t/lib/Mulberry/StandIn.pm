@@ -1,0 +1,300 @@
+# A stand-in for AI services, for tests only: speaks the forms of the endpoint
+# kinds "openai" and "json" over HTTP on loopback, and misbehaves as asked.  How it
+# behaves is the first component of the path, so that one process serves every
+# test: url('down') is the base URL of a service that is down.
+#
+#	ok				answers at once
+#	slow			answers after 1 to 3 s
+#	fail25			a quarter of the requests get 503
+#	fail25-slow		both
+#	first-N			the first N requests get 503
+#	wait-S			answers after S seconds
+#	down			always 503
+#	status-CODE		always CODE, with a JSON error that repeats the bearer token
+#	retry-after-S	first 429 with Retry-After: S, then ok
+#	retry-date-S	the same with an HTTP date
+#	hang			never answers
+#	close			closes in the middle of the body
+#	truncated		chunked, without the last chunk
+#	not-json, wrong-form, nul, bad-utf8, huge, drip, redirect, refusal
+package Mulberry::StandIn;
+
+use strict;
+use warnings;
+
+use IO::Select;
+use IO::Socket::INET;
+use JSON::PP;
+use MIME::Base64;
+use POSIX qw(:sys_wait_h strftime);
+use Socket qw(IPPROTO_TCP TCP_NODELAY);
+use Time::HiRes qw(time sleep);
+
+# Starts the service in a process of its own; "log" is the file in which it writes
+# one JSON object a line about each request.
+sub new
+{
+    my ($class, $log) = @_;
+    my $listener = IO::Socket::INET->new(
+        LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 512, ReuseAddr => 1, Blocking => 0)
+        or die "could not listen: $!";
+    my $self = bless { port => $listener->sockport, log => $log, owner => $$ }, $class;
+    open(my $touch, '>>', $log) or die "$log: $!";
+    close $touch;
+
+    $self->{pid} = fork() // die "could not fork: $!";
+    if ($self->{pid} == 0)
+    {
+        $SIG{TERM} = sub { POSIX::_exit(0) };
+        $SIG{PIPE} = 'IGNORE';
+        eval { serve($listener, $log, getppid()) };
+        warn $@ if $@;
+        POSIX::_exit(1);
+    }
+    close $listener;
+    return $self;
+}
+
+sub url
+{
+    my ($self, $behaviour) = @_;
+    return "http://127.0.0.1:$self->{port}/$behaviour";
+}
+
+# Every request so far, of one behaviour or of all: time, behaviour, path, status,
+# bytes, in_flight (answers owed, this one included), key, fields, heard.
+sub requests
+{
+    my ($self, $behaviour) = @_;
+    open(my $file, '<', $self->{log}) or die "$self->{log}: $!";
+    my @requests = map { decode_json($_) } <$file>;
+    close $file;
+    return grep { !defined $behaviour || $_->{behaviour} eq $behaviour } @requests;
+}
+
+sub stop
+{
+    my ($self) = @_;
+    return unless $self->{pid} && $self->{owner} == $$;
+    kill 'TERM', $self->{pid};
+    waitpid($self->{pid}, 0);
+    delete $self->{pid};
+    return;
+}
+
+sub DESTROY
+{
+    my ($self) = @_;
+    local ($?, $@);
+    $self->stop;
+    return;
+}
+
+sub serve
+{
+    my ($listener, $log_name, $parent) = @_;
+    my $select = IO::Select->new($listener);
+    my (%client, %seen);
+    open(my $log, '>>', $log_name) or die "$log_name: $!";
+    $log->autoflush(1);
+
+    while (kill 0, $parent)
+    {
+        my $now = time;
+        my $wait = 0.5;
+        my @writers;
+        for my $c (values %client)
+        {
+            if (defined $c->{due})
+            {
+                if ($c->{due} <= $now) { push @writers, $c->{socket} }
+                elsif ($c->{due} - $now < $wait) { $wait = $c->{due} - $now }
+            }
+        }
+        my ($readable, $writable) =
+            IO::Select->select($select, @writers ? IO::Select->new(@writers) : undef, undef, $wait);
+
+        for my $socket (@{ $readable // [] })
+        {
+            if ($socket == $listener)
+            {
+                while (my $new = $listener->accept)
+                {
+                    $new->blocking(0);
+                    setsockopt($new, IPPROTO_TCP, TCP_NODELAY, 1);
+                    $select->add($new);
+                    $client{ fileno $new } = { socket => $new, in => '' };
+                }
+                next;
+            }
+            my $c = $client{ fileno $socket } or next;
+            my $n = sysread($socket, $c->{in}, 1 << 20, length $c->{in});
+            if (!$n && !(!defined $n && $!{EAGAIN}))
+            {
+                drop(\%client, $select, $c);
+                next;
+            }
+            my $request = take_request($c) or next;
+            answer($c, $request, \%seen);
+            my $in_flight = grep { $_->{busy} } values %client;
+            print $log encode_json({
+                time => $now, behaviour => $request->{behaviour}, path => $request->{path}, status => $c->{status},
+                bytes => length $request->{body}, in_flight => $in_flight, key => $request->{key},
+                fields => $request->{fields}, heard => $request->{heard} }) . "\n";
+        }
+        for my $socket (@{ $writable // [] })
+        {
+            my $c = $client{ fileno $socket } or next;
+            my $n = syswrite($socket, $c->{out}, $c->{drip} ? 1 : length $c->{out});
+            if (!defined $n)
+            {
+                drop(\%client, $select, $c) unless $!{EAGAIN};
+                next;
+            }
+            substr($c->{out}, 0, $n) = '';
+            if ($c->{drip}) { $c->{due} = time + 0.2 }
+            next if length $c->{out};
+            delete @$c{qw(due busy)};
+            drop(\%client, $select, $c) if $c->{close};
+        }
+    }
+    return;
+}
+
+sub drop
+{
+    my ($clients, $select, $c) = @_;
+    $select->remove($c->{socket});
+    delete $clients->{ fileno $c->{socket} };
+    close $c->{socket};
+    return;
+}
+
+# One whole request out of what a client has sent, or nothing yet.
+sub take_request
+{
+    my ($c) = @_;
+    my $end = index($c->{in}, "\r\n\r\n");
+    return if $end < 0;
+    my $head = substr($c->{in}, 0, $end);
+    my ($length) = $head =~ /^content-length:\s*(\d+)/im;
+    $length //= 0;
+    return if length($c->{in}) < $end + 4 + $length;
+    my $body = substr($c->{in}, $end + 4, $length);
+    substr($c->{in}, 0, $end + 4 + $length) = '';
+
+    my ($behaviour, $path) = $head =~ m{^POST /([^/ ]+)(/?\S*) HTTP};
+    my ($key) = $head =~ /^authorization:\s*Bearer (\S+)/im;
+    my %request = (behaviour => $behaviour // 'ok', path => $path // '', body => $body, key => $key, fields => {});
+    if ($head =~ /^content-type:\s*multipart\/form-data;\s*boundary=(\S+)/im)
+    {
+        for my $part (split /\r\n--\Q$1\E(?:--)?\r\n|^--\Q$1\E\r\n/, $body)
+        {
+            my ($name) = $part =~ /name="([^"]+)"/ or next;
+            my $value = substr($part, index($part, "\r\n\r\n") + 4);
+            if ($name eq 'file') { $request{heard} = listen_to($value) }
+            else { $request{fields}{$name} = $value }
+        }
+    }
+    elsif ($head =~ /^content-type:\s*application\/json/im)
+    {
+        my $json = decode_json($body);
+        $request{heard} = listen_to(decode_base64($json->{audio})) if defined $json->{audio};
+        delete $json->{audio};
+        $request{fields} = $json;
+    }
+    return \%request;
+}
+
+# What there is to hear in a WAV file of PCM16.
+sub listen_to
+{
+    my ($wav) = @_;
+    return { error => 'no WAV' } unless substr($wav, 0, 4) eq 'RIFF' && substr($wav, 8, 4) eq 'WAVE';
+    my $rate = unpack 'V', substr($wav, 24, 4);
+    my @samples = unpack 's<*', substr($wav, 44);
+    return { rate => $rate, samples => scalar @samples, silent => scalar grep { $_ == 0 } @samples };
+}
+
+# Decides the answer and when it goes out.
+sub answer
+{
+    my ($c, $request, $seen) = @_;
+    my $behaviour = $request->{behaviour};
+    my $count = ++$seen->{$behaviour};
+    my $heard = $request->{heard};
+    my ($status, $delay, $body, @headers) = (200, 0);
+
+    $c->{busy} = 1;
+    if ($request->{path} =~ /chat/)
+    {
+        my $verdict = $behaviour eq 'wrong-form' ? { sentiment => 'cheerful', confidence => 1 }
+            : { sentiment => 'negative', confidence => 0.75 };
+        $body = encode_json({ object => 'chat.completion', choices => [ { index => 0, finish_reason => 'stop',
+            message => { role => 'assistant', content => encode_json($verdict),
+                         refusal => $behaviour eq 'refusal' ? 'no' : undef } } ] });
+    }
+    elsif ($request->{path} =~ /transcriptions/)
+    {
+        my $text = "thank you, that was wonderful: $heard->{samples} samples, $heard->{silent} silent";
+        my %answer = (text => $text);
+        %answer = (%answer, task => 'transcribe', language => 'english', duration => 1, segments => [
+            { id => 0, text => " $text", no_speech_prob => 0.1, avg_logprob => -0.2 } ])
+            if ($request->{fields}{response_format} // '') eq 'verbose_json';
+        $body = encode_json(\%answer);
+    }
+    else
+    {
+        my $text = defined $heard ? "$heard->{samples} samples, $heard->{silent} silent" : "read: $request->{fields}{text}";
+        $body = encode_json({ transcription => $text, sentiment => 'positive', confidence => 0.9 });
+    }
+
+    my $fail = sub { ($status, $body) = ($_[0], encode_json({ error => { message => "stand-in says $_[0]" } })) };
+    $delay = 1 + rand 2 if $behaviour =~ /slow/;
+    if ($behaviour =~ /^fail25/) { $fail->(503) if rand() < 0.25 }
+    elsif ($behaviour =~ /^first-(\d+)/) { $fail->(503) if $count <= $1 }
+    elsif ($behaviour =~ /^wait-([\d.]+)/) { $delay = $1 }
+    elsif ($behaviour eq 'down') { $fail->(503) }
+    elsif ($behaviour =~ /^status-(\d+)/)
+    {
+        $status = $1;
+        $body = encode_json({ error => { message => 'refused, key ' . ($request->{key} // 'none') . "\n\ttwice" } });
+    }
+    elsif ($behaviour =~ /^retry-(after|date)-(\d+)/ && $count == 1)
+    {
+        $fail->(429);
+        push @headers, 'Retry-After: ' . ($1 eq 'after' ? $2
+            : strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + $2 + 1)));
+    }
+    elsif ($behaviour eq 'not-json') { $body = '<html>Bad Gateway</html>' }
+    elsif ($behaviour eq 'wrong-form' && $request->{path} !~ /chat/) { $body = '{"words": []}' }
+    elsif ($behaviour eq 'nul') { $body = '{"text": "before\u0000after", "transcription": "before\u0000after"}' }
+    elsif ($behaviour eq 'bad-utf8') { $body = "{\"text\": \"\xff\xfe\", \"transcription\": \"\xff\xfe\"}" }
+    elsif ($behaviour eq 'huge') { $body = '{"text": "' . ('x' x 3_000_000) . '"}' }
+    elsif ($behaviour eq 'redirect') { $status = 302; push @headers, 'Location: /ok/v1' }
+
+    $c->{status} = $status;
+    $c->{drip} = $behaviour eq 'drip';
+    return if $behaviour eq 'hang';
+    push @headers, 'Content-Type: application/json', 'X-Request-Id: req_' . $count;
+    if ($behaviour eq 'truncated')
+    {
+        $c->{out} = join("\r\n", "HTTP/1.1 200 OK", @headers, 'Transfer-Encoding: chunked', '', '')
+            . sprintf("%x\r\n%s\r\n", length $body, $body);
+        $c->{close} = 1;
+    }
+    elsif ($behaviour eq 'close')
+    {
+        $c->{out} = join("\r\n", "HTTP/1.1 200 OK", @headers, 'Content-Length: ' . length $body, '', '')
+            . substr($body, 0, length($body) / 2);
+        $c->{close} = 1;
+    }
+    else
+    {
+        $c->{out} = join("\r\n", "HTTP/1.1 $status Whatever", @headers, 'Content-Length: ' . length $body, '', $body);
+    }
+    $c->{due} = time + $delay;
+    return;
+}
+
+1;
