@@ -335,6 +335,41 @@ signal_make(const signal_condition *c, uint64_t seed, int n, char *digits, uint6
 	return samples;
 }
 
+/*
+ * Brings samples from one rate to another by a windowed sinc, slowly and well: for peers and
+ * sources at rates that the product does not know.  *m samples, to be freed.
+ */
+CHECK_UNUSED static int16_t *
+signal_resample(const int16_t *x, size_t n, int from, int to, size_t *m)
+{
+	double cut = to < from ? (double) to / from : 1;
+	long half = lrint(16 / cut);
+	int16_t *out;
+
+	*m = (size_t) ((double) n * to / from);
+	out = malloc(*m * sizeof(*out) + 1);
+	if (out == NULL)
+		abort();
+	for (size_t i = 0; i < *m; i++)
+	{
+		double t = (double) i * from / to;
+		long middle = (long) t;
+		double sum = 0;
+
+		for (long k = middle - half + 1; k <= middle + half; k++)
+		{
+			double d = t - (double) k;
+			double turn = SIGNAL_TAU / 2 * d * cut;
+			double sinc = fabs(turn) < 1e-9 ? 1 : sin(turn) / turn;
+
+			if (k >= 0 && k < (long) n)
+				sum += x[k] * sinc * cut * (0.5 + 0.5 * cos(SIGNAL_TAU / 2 * d / (double) half));
+		}
+		out[i] = (int16_t) lrint(fmin(fmax(sum, -32768), 32767));
+	}
+	return out;
+}
+
 /* Symbols that have to be inserted, taken out or changed to make one string of the other. */
 CHECK_UNUSED static int
 signal_distance(const char *a, const char *b)
