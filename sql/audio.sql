@@ -173,16 +173,16 @@ SELECT audio_convert(repeat('a', 90000000)::bytea, 'mulaw', 8000, 's16le', 48000
 CREATE TEMP TABLE long_call (audio bytea);
 ALTER TABLE long_call ALTER COLUMN audio SET STORAGE EXTERNAL;
 INSERT INTO long_call SELECT repeat('8aZ3nPq0RtX5vB7mLcD2', 1000000)::bytea;
-SET statement_timeout = '4ms';
-SELECT dtmf_decode(audio, 'mulaw', 8000) FROM long_call;
-SELECT count(*) FROM long_call, dtmf_detect(audio, 'mulaw', 48000);
-SELECT count(*) FROM long_call, speech_segments(audio, 'alaw', 8000);
-SELECT length(waveform_svg(audio, 'alaw', 16000)) FROM long_call;
-SELECT audio_level(audio, 's16le') FROM long_call;
-SELECT audio_level_agg(audio, 's16le') FROM long_call;
-SELECT dtmf_decode_agg(audio, 'mulaw', 16000) FROM long_call;
-SELECT length(audio_convert(audio, 'mulaw', 8000, 'alaw', 16000)) FROM long_call;
-RESET statement_timeout;
+-- (The limit goes with the failed statement, so that it cannot hit another one.)
+SET statement_timeout = '4ms' \; SELECT dtmf_decode(audio, 'mulaw', 8000) FROM long_call;
+SET statement_timeout = '4ms' \; SELECT count(*) FROM long_call, dtmf_detect(audio, 'mulaw', 48000);
+SET statement_timeout = '4ms' \; SELECT count(*) FROM long_call, speech_segments(audio, 'alaw', 8000);
+SET statement_timeout = '4ms' \; SELECT length(waveform_svg(audio, 'alaw', 16000)) FROM long_call;
+SET statement_timeout = '4ms' \; SELECT audio_level(audio, 's16le') FROM long_call;
+SET statement_timeout = '4ms' \; SELECT audio_level_agg(audio, 's16le') FROM long_call;
+SET statement_timeout = '4ms' \; SELECT dtmf_decode_agg(audio, 'mulaw', 16000) FROM long_call;
+SET statement_timeout = '4ms' \; SELECT length(audio_convert(audio, 'mulaw', 8000, 'alaw', 16000)) FROM long_call;
+SHOW statement_timeout;
 -- and without a limit they end
 SELECT length(wav_encode(audio, 's16le', 8000)) AS wav,
        length(audio_convert(audio, 'mulaw', 8000, 'alaw', 16000)) AS alaw FROM long_call;

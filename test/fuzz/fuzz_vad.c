@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define MAX_EVENTS 4096
-#define MAX_SAMPLES 400000
+#define MAX_SAMPLES 100000
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
