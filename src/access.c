@@ -33,6 +33,7 @@
 #include "utils/syscache.h"
 
 #include "access.h"
+#include "columns.h"
 
 #define SCHEMA_NAME "mulberry"
 
@@ -335,8 +336,11 @@ use_caches(void)
 
 	AcceptInvalidationMessages();
 
-	/* looking tables up may take note of more changes; then they are current */
-	while (places.generation != cache_generation)
+	/*
+	 * Looking tables up may take note of more changes; then they are looked up
+	 * again.  Not for ever: debug_discard_caches makes a change of every look.
+	 */
+	for (int tries = 0; places.generation != cache_generation && tries < 3; tries++)
 	{
 		uint64 generation = cache_generation;
 		HeapTuple tuple;
@@ -422,12 +426,11 @@ read_members(role_access *held)
 		int i;
 		pg_uuid_t *tenant;
 
-		member =
-			DatumGetObjectId(heap_getattr(tuple, MEMBERS_ROLE, RelationGetDescr(rel), &isnull));
+		member = DatumGetObjectId(mulberry_column(tuple, RelationGetDescr(rel), MEMBERS_ROLE));
 		if (!has_privs_of_role(held->role, member))
 			continue;
 
-		value = heap_getattr(tuple, MEMBERS_ACCESS, RelationGetDescr(rel), &isnull);
+		value = mulberry_column(tuple, RelationGetDescr(rel), MEMBERS_ACCESS);
 		name = TextDatumGetCString(value);
 		mask = mulberry_access_included(name);
 		pfree(name);
@@ -526,7 +529,6 @@ remember_tenant(Relation rel, HeapTuple tuple)
 {
 	TupleDesc desc = RelationGetDescr(rel);
 	tenant_entry *entry;
-	bool isnull;
 	pg_uuid_t *id;
 	char *value;
 
@@ -540,16 +542,16 @@ remember_tenant(Relation rel, HeapTuple tuple)
 		tenants = hash_create("mulberry tenants", 16, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 
-	id = DatumGetUUIDP(heap_getattr(tuple, TENANTS_ID, desc, &isnull));
+	id = DatumGetUUIDP(mulberry_column(tuple, desc, TENANTS_ID));
 	entry = hash_search(tenants, id, HASH_ENTER, NULL);
 	entry->generation = 0;
 
-	value = TextDatumGetCString(heap_getattr(tuple, TENANTS_NAME, desc, &isnull));
+	value = TextDatumGetCString(mulberry_column(tuple, desc, TENANTS_NAME));
 	namestrcpy(&entry->tenant.name, value);
-	value = TextDatumGetCString(heap_getattr(tuple, TENANTS_DEFAULT_ENCODING, desc, &isnull));
+	value = TextDatumGetCString(mulberry_column(tuple, desc, TENANTS_DEFAULT_ENCODING));
 	strlcpy(entry->tenant.default_encoding, value, sizeof(entry->tenant.default_encoding));
 	entry->tenant.default_sample_rate =
-		DatumGetInt32(heap_getattr(tuple, TENANTS_DEFAULT_SAMPLE_RATE, desc, &isnull));
+		DatumGetInt32(mulberry_column(tuple, desc, TENANTS_DEFAULT_SAMPLE_RATE));
 
 	/* the scan began after use_caches(); what changed since has raised the generation */
 	entry->generation = places.generation;
@@ -581,7 +583,6 @@ read_all_tenants(void)
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool isnull;
 
 		if (all_tenants.count == room)
 		{
@@ -589,7 +590,7 @@ read_all_tenants(void)
 			all_tenants.ids = repalloc(all_tenants.ids, room * sizeof(pg_uuid_t));
 		}
 		all_tenants.ids[all_tenants.count++] =
-			*DatumGetUUIDP(heap_getattr(tuple, TENANTS_ID, RelationGetDescr(rel), &isnull));
+			*DatumGetUUIDP(mulberry_column(tuple, RelationGetDescr(rel), TENANTS_ID));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);

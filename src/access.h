@@ -53,13 +53,13 @@ extern bool mulberry_has_access(const pg_uuid_t *tenant, int mask);
 extern bool mulberry_has_access_everywhere(int mask);
 
 /* The accesses (bits) that the outer user holds for the tenant. */
-extern int	mulberry_access_to(const pg_uuid_t *tenant);
+extern int mulberry_access_to(const pg_uuid_t *tenant);
 
 /*
  * The tenants for which the outer user holds one of the accesses in "mask", as
  * a palloc'd array; returns their number.
  */
-extern int	mulberry_tenants_with_access(int mask, pg_uuid_t **ids);
+extern int mulberry_tenants_with_access(int mask, pg_uuid_t **ids);
 
 /* Raises ERRCODE_INSUFFICIENT_PRIVILEGE unless mulberry_has_access_everywhere(). */
 extern void mulberry_require_access_everywhere(int mask);
@@ -71,19 +71,19 @@ extern void mulberry_require_access_everywhere(int mask);
  * mulberry_access_from_array(): the bits of a text[], any access when it is
  * empty.  mulberry_access_list(): "ingest, operator or admin", palloc'd.
  */
-extern int	mulberry_access_included(const char *name);
-extern int	mulberry_access_from_name(const char *name);
-extern int	mulberry_access_from_array(ArrayType *names);
+extern int mulberry_access_included(const char *name);
+extern int mulberry_access_from_name(const char *name);
+extern int mulberry_access_from_array(ArrayType *names);
 extern char *mulberry_access_list(int mask, const char *last_separator);
 extern ArrayType *mulberry_access_array(int mask);
 
 /* What is known about a tenant, from a backend-local cache. */
 typedef struct mulberry_tenant
 {
-	pg_uuid_t	id;
-	NameData	name;
-	char		default_encoding[8];
-	int			default_sample_rate;	/* Hz */
+	pg_uuid_t id;
+	NameData name;
+	char default_encoding[8];
+	int default_sample_rate; /* Hz */
 } mulberry_tenant;
 
 /*
@@ -105,13 +105,13 @@ extern const mulberry_tenant *mulberry_resolve_tenant(const char *name, int mask
 extern const mulberry_tenant *mulberry_tenant_by_id(const pg_uuid_t *id);
 
 /* Oid of the schema and of the extension's owner (of its tables), cached. */
-extern Oid	mulberry_schema_oid(void);
-extern Oid	mulberry_owner_oid(void);
+extern Oid mulberry_schema_oid(void);
+extern Oid mulberry_owner_oid(void);
 
 /*
  * Oid of a table, view, index or sequence of the extension; raises an error when
  * it does not exist.  Not cached.
  */
-extern Oid	mulberry_relation_oid(const char *name);
+extern Oid mulberry_relation_oid(const char *name);
 
-#endif							/* MULBERRY_ACCESS_H */
+#endif /* MULBERRY_ACCESS_H */

@@ -15,6 +15,7 @@
 #include "utils/rel.h"
 
 #include "access.h"
+#include "columns.h"
 #include "installation.h"
 
 enum installation_column
@@ -37,13 +38,12 @@ mulberry_outbound_allowed(void)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		TupleDesc desc = RelationGetDescr(rel);
-		bool isnull;
 		uint64 server;
 		Oid database;
 
-		server = (uint64) DatumGetInt64(
-			heap_getattr(tuple, INSTALLATION_SYSTEM_IDENTIFIER, desc, &isnull));
-		database = DatumGetObjectId(heap_getattr(tuple, INSTALLATION_DATABASE, desc, &isnull));
+		server =
+			(uint64) DatumGetInt64(mulberry_column(tuple, desc, INSTALLATION_SYSTEM_IDENTIFIER));
+		database = DatumGetObjectId(mulberry_column(tuple, desc, INSTALLATION_DATABASE));
 		ours = ours && server == GetSystemIdentifier() && database == MyDatabaseId;
 		rows++;
 	}

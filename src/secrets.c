@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 
 #include "access.h"
+#include "columns.h"
 #include "secret_key.h"
 #include "secrets.h"
 
@@ -372,27 +373,21 @@ open_sealed(const mulberry_secret_keys *keys, const sealed_secret *sealed, const
 static bytea *
 bytea_column(Relation rel, HeapTuple tuple, int column)
 {
-	bool isnull;
-
-	return DatumGetByteaPCopy(heap_getattr(tuple, column, RelationGetDescr(rel), &isnull));
+	return DatumGetByteaPCopy(mulberry_column(tuple, RelationGetDescr(rel), column));
 }
 
 static char *
 text_column(Relation rel, HeapTuple tuple, int column)
 {
-	bool isnull;
-
-	return TextDatumGetCString(heap_getattr(tuple, column, RelationGetDescr(rel), &isnull));
+	return TextDatumGetCString(mulberry_column(tuple, RelationGetDescr(rel), column));
 }
 
 static sealed_secret *
 sealed_from_tuple(Relation rel, HeapTuple tuple)
 {
 	sealed_secret *sealed = palloc(sizeof(sealed_secret));
-	bool isnull;
 
-	sealed->tenant =
-		*DatumGetUUIDP(heap_getattr(tuple, SECRETS_TENANT, RelationGetDescr(rel), &isnull));
+	sealed->tenant = *DatumGetUUIDP(mulberry_column(tuple, RelationGetDescr(rel), SECRETS_TENANT));
 	sealed->name = text_column(rel, tuple, SECRETS_NAME);
 	sealed->nonce = bytea_column(rel, tuple, SECRETS_NONCE);
 	sealed->ciphertext = bytea_column(rel, tuple, SECRETS_CIPHERTEXT);
