@@ -583,7 +583,6 @@ read_all_tenants(void)
 	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-
 		if (all_tenants.count == room)
 		{
 			room *= 2;

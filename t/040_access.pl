@@ -137,11 +137,11 @@ foreach my $access (@accesses, 'nothing')
 
     # one session, each statement in a transaction of its own that is undone
     my $sql = "\\set VERBOSITY verbose\n\\set ON_ERROR_STOP 0\n";
-    $sql .= "BEGIN;\n\\o /dev/null\n$_;\n\\o\nROLLBACK;\n\\warn next\n" foreach @script;
+    $sql .= "BEGIN;\n\\o /dev/null\n$_;\n\\o\nROLLBACK;\n\\warn --next statement--\n" foreach @script;
     my ($out, $err);
     $node->psql('postgres', $sql, stdout => \$out, stderr => \$err, on_error_stop => 0,
         extra_params => [ '-U', $role ]);
-    my @answers = split /^.*next\n?/m, $err, -1;
+    my @answers = split /^.*--next statement--\n?/m, $err, -1;
     pop @answers;
     is(scalar(@answers), scalar(@script), "$access: everything was tried");
 
