@@ -1,0 +1,100 @@
+# health() says ok where all is well, and names what is not: as the server is
+# set up wrongly in one way after the other.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use Mulberry::Cluster;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = mulberry_cluster('health');
+
+sub sql { return $node->safe_psql('postgres', shift) }
+
+sub health
+{
+    my ($item, $database) = @_;
+    return $node->safe_psql($database // 'postgres',
+        "SELECT status || ': ' || detail FROM mulberry.health() WHERE item = '$item'");
+}
+
+# Changes a setting and waits until sessions that begin now have it.
+sub set
+{
+    my ($setting, $value) = @_;
+    sql("ALTER SYSTEM SET $setting = '$value'");
+    $node->reload;
+    $node->poll_query_until('postgres', "SELECT mulberry.outbound_allowed() IS NOT NULL AND current_setting('$setting') = '$value'")
+      or die "$setting is not $value";
+    return;
+}
+
+# ---- all is well ----
+
+sql(q{CREATE ROLE workers LOGIN; SELECT mulberry.grant_access('workers', 'worker', NULL)});
+set('mulberry.worker_role', 'workers');
+wait_for_workers($node);
+$node->poll_query_until('postgres', "SELECT status = 'ok' FROM mulberry.health() WHERE item = 'partitions'")
+  or die 'workers make no partitions';
+is(sql(q{SELECT string_agg(item || ' ' || status || ' ' || detail, E'\n') FROM mulberry.health()
+          WHERE status <> 'ok' AND item NOT IN ('endpoints')}),
+    '', 'a server that is set up has nothing to say');
+like(health('workers'), qr/^ok: 1 of 1 workers and 1 of 1 notifiers are alive/, 'workers are counted');
+like(health('worker role'), qr/^ok: role "workers" has what workers need/, 'their role is looked at');
+
+# ---- the workers' role ----
+
+sql(q{SELECT mulberry.revoke_access('workers', 'worker', NULL)});
+like(health('worker role'), qr/^error: role "workers" lacks worker access, EXECUTE on FUNCTION mulberry\./, 'missing rights are named');
+sql(q{SELECT mulberry.grant_access('workers', 'worker', NULL); REVOKE USAGE ON SCHEMA mulberry FROM workers});
+like(health('worker role'), qr/^error: role "workers" lacks EXECUTE on/, '... the one on the schema as well');
+sql('SELECT mulberry.refresh_grants(); ALTER ROLE workers NOLOGIN');
+like(health('worker role'), qr/^error: role "workers" may not log in/, 'a role that may not log in');
+sql('ALTER ROLE workers LOGIN SUPERUSER');
+like(health('worker role'), qr/^warning: role "workers" is a superuser/, 'a superuser');
+sql('ALTER ROLE workers NOSUPERUSER');
+set('mulberry.worker_role', 'nobody there');
+like(health('worker role'), qr/^error: mulberry\.worker_role is "nobody there", and there is no such role/, 'a role that is not there');
+set('mulberry.worker_role', '');
+like(health('worker role'), qr/^warning: workers run as the owner/, 'none at all');
+
+# ---- processes, settings ----
+
+sql('CREATE DATABASE other');
+$node->safe_psql('other', 'CREATE EXTENSION mulberry CASCADE');
+like(health('workers', 'other'), qr/^warning: 0 of 1 workers/, 'a database that is not in mulberry.databases');
+is($node->safe_psql('other', q{SELECT hint FROM mulberry.health() WHERE item = 'workers'}),
+    'Add other to mulberry.databases and reload the server.', '... with what to do');
+
+set('mulberry.retention', 'a while');
+like(health('retention'), qr/^error: mulberry\.retention is "a while", which is no interval/, 'a setting that means nothing');
+set('mulberry.retention', '90 days');
+like(health('retention'), qr/^ok: finished calls are kept for 90 days/, '... and one that does');
+
+like(health('partitions', 'other'), qr/^warning: 4 of the partitions/, 'partitions that nobody has made');
+$node->safe_psql('other', 'SELECT mulberry.maintenance()');
+like(health('partitions', 'other'), qr/^ok: 0 of the partitions/, '... until somebody does');
+
+# ---- one broken check does not hide the others ----
+
+sql(q{CREATE FUNCTION mulberry.health_broken() RETURNS TABLE (item text, status text, detail text, hint text)
+      LANGUAGE sql AS $$ SELECT 'x', 'ok', (1 / 0)::text, NULL $$});
+is(health('broken'), 'error: the check itself failed: division by zero', 'a check that fails says so');
+like(health('workers'), qr/./, '... and the others answer');
+sql('DROP FUNCTION mulberry.health_broken()');
+
+# ---- who may ask ----
+
+sql(q{CREATE ROLE operators LOGIN; CREATE ROLE callers LOGIN;
+      SELECT mulberry.grant_access('operators', 'operator'); SELECT mulberry.grant_access('callers', 'ingest')});
+cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM mulberry.health()', extra_params => [ '-U', 'operators' ]), '>', 5,
+    'operators may ask');
+my $err;
+$node->psql('postgres', 'SELECT count(*) FROM mulberry.health()', stderr => \$err, extra_params => [ '-U', 'callers' ]);
+like($err, qr/permission denied for function health/, 'who only sends packets may not');
+
+$node->stop;
+done_testing();
