@@ -1,0 +1,89 @@
+# The whole product with real parts: a recording made by flite is streamed as
+# wideband packets with losses, transcribed by mulberry-speech,
+# judged, and followed by a subscriber.
+use strict;
+use warnings;
+
+use IPC::Run qw(start);
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep);
+
+use Mulberry::Cluster;
+
+my $speech = "$ENV{MULBERRY_PROGRAMS}/speech/mulberry-speech";
+my $dir = PostgreSQL::Test::Utils::tempdir;
+my $text = 'Thank you for calling. I have a wonderful new phone, and the service is great.';
+system_or_bail('flite', '-voice', 'slt', '-t', $text, '-o', "$dir/call.wav");
+system_or_bail('sox', "$dir/call.wav", '-r', '16000', '-c', '1', '-b', '16', '-e', 'signed-integer', '-t', 'raw',
+    "$dir/call.raw");
+my $audio = slurp_file("$dir/call.raw");
+
+my $engine = start([ $speech, '--port', '0', '--port-file', "$dir/port" ], '>', "$dir/speech.log", '2>&1');
+for (1 .. 300)
+{
+    last if -s "$dir/port";
+    sleep 0.1;
+}
+chomp(my $port = slurp_file("$dir/port"));
+
+my $node = mulberry_cluster('end_to_end', conf => "mulberry.grace_period = 500\n");
+$node->safe_psql('postgres', <<"SQL");
+CREATE ROLE pbx LOGIN;
+SELECT mulberry.grant_access('pbx', 'ingest');
+SELECT mulberry.set_endpoint('speech', kind => 'openai', base_url => 'http://127.0.0.1:$port/v1',
+    allow_http => true, allow_private => true);
+SQL
+
+# Packets of 20 ms; two are lost in the silence of the first tenth of a second,
+# one comes ten packets late, one twice.
+my @packets = unpack('(a640)*', $audio);
+my $total = @packets;
+my %lost = map { $_ => 1 } (1, 2);
+my $late = 60;
+my $sql = "SET ROLE pbx;\n";
+sub packet
+{
+    my ($sequence) = @_;
+    return sprintf "SELECT (p).status, (p).sequence FROM mulberry.ingest_packet('call', %d, '\\x%s', NULL, 's16le', 16000) p;\n",
+      $sequence, unpack('H*', $packets[$sequence]);
+}
+for my $sequence (0 .. $total - 1)
+{
+    $sql .= packet($sequence) unless $lost{$sequence} || $sequence == $late;
+    $sql .= packet($late) if $sequence == $late + 10;
+    $sql .= packet($sequence) if $sequence == 90;
+}
+$sql .= "SELECT status FROM mulberry.complete_call('call', $total);\n";
+my $answers = $node->safe_psql('postgres', $sql);
+my @answers = split /\n/, $answers;
+
+is(scalar(grep { /^accepted\|/ } @answers), $total - 2, 'every packet that was sent is accepted once');
+is_deeply([ grep { /^duplicate/ } @answers ], ['duplicate|90'], 'the doubled one is a duplicate');
+
+ok($node->poll_query_until('postgres', "SELECT state IN ('ARCHIVED', 'FAILED') FROM mulberry.call_status WHERE call_id = 'call'"),
+    'the call ends');
+my ($state, $words, $sentiment, $missing) = split /\|/,
+  $node->safe_psql('postgres', "SELECT state, transcription, sentiment, missing_sequences FROM mulberry.call_status");
+is($state, 'ARCHIVED', 'it is archived') or diag(slurp_file($node->logfile), slurp_file("$dir/speech.log"));
+like($words, qr/thank you for calling/i, 'the transcript has the beginning');
+like($words, qr/service is great/i, 'and the end');
+is($sentiment, 'positive', 'the customer is pleased');
+is($missing, '{[1,3)}', 'the gaps are reported');
+
+is($node->safe_psql('postgres', "SELECT string_agg(message ->> 'to_state', ' ' ORDER BY seq) FROM mulberry.events_since(0) WHERE event = 'state_changed'"),
+    'COMPLETED PROCESSING_AI ARCHIVED', 'every change of state is an event');
+is($node->safe_psql('postgres', "SELECT message ->> 'transcription' FROM mulberry.events_since(0) WHERE event = 'ai_completed'"),
+    $words, 'so is the transcript');
+
+my $wav = $node->safe_psql('postgres', "SELECT encode(mulberry.call_audio('call'), 'hex')");
+my $stored = pack('H*', $wav);
+is(substr($stored, 0, 4), 'RIFF', 'the audio comes back as a WAV');
+is(length($stored), 44 + length($audio), 'of the length of the recording, silence in the gaps');
+is(substr($stored, 44 + 640, 1280), "\0" x 1280, 'the gap is silent');
+is(substr($stored, 44 + 3 * 640), substr($audio, 3 * 640), 'the rest is what was sent');
+
+$engine->signal('TERM');
+$engine->finish;
+$node->stop;
+done_testing();
