@@ -29,6 +29,7 @@ static Oid own_holds[MAX_OWN_HOLDS];
 static int nown_holds = 0;
 
 static bool add_hold(Oid database);
+static void set_winner(Oid database);
 static void let_go(bool committed);
 static void let_go_at_exit(int code, Datum arg);
 static mulberry_hold *find_hold(Oid database);
@@ -67,6 +68,31 @@ mulberry_hold_database(Oid database, int timeout_ms)
 	return stopped;
 }
 
+bool
+mulberry_hold_database_and_win(Oid database, int timeout_ms)
+{
+	bool stopped = mulberry_hold_database(database, timeout_ms);
+
+	if (mulberry_shared != NULL)
+	{
+		set_winner(database);
+		mulberry_wake_launcher(false);
+	}
+	return stopped;
+}
+
+static void
+set_winner(Oid database)
+{
+	mulberry_hold *hold;
+
+	LWLockAcquire(mulberry_shared->lock, LW_EXCLUSIVE);
+	hold = find_hold(database);
+	if (hold != NULL)
+		hold->winner = MyProcPid;
+	LWLockRelease(mulberry_shared->lock);
+}
+
 static bool
 add_hold(Oid database)
 {
@@ -95,6 +121,7 @@ add_hold(Oid database)
 		{
 			hold->database = database;
 			hold->stopped = false;
+			hold->winner = 0;
 		}
 	}
 	if (hold != NULL)
@@ -117,7 +144,11 @@ let_go(bool committed)
 	{
 		mulberry_hold *hold = find_hold(own_holds[--nown_holds]);
 
-		if (hold != NULL && --hold->holders == 0)
+		if (hold == NULL)
+			continue;
+		if (hold->winner == MyProcPid)
+			hold->winner = 0;
+		if (--hold->holders == 0)
 			hold->database = InvalidOid;
 	}
 	LWLockRelease(mulberry_shared->lock);
@@ -177,6 +208,23 @@ mulberry_report_stopped(Oid database)
 		hold->stopped = true;
 	LWLockRelease(mulberry_shared->lock);
 	ConditionVariableBroadcast(&mulberry_shared->stopped);
+}
+
+int
+mulberry_winners(int *pids, int room)
+{
+	int count = 0;
+
+	LWLockAcquire(mulberry_shared->lock, LW_SHARED);
+	for (int i = 0; i < MULBERRY_MAX_HOLDS && count < room; i++)
+	{
+		const mulberry_hold *hold = &mulberry_shared->holds[i];
+
+		if (OidIsValid(hold->database) && hold->winner != 0)
+			pids[count++] = hold->winner;
+	}
+	LWLockRelease(mulberry_shared->lock);
+	return count;
 }
 
 int

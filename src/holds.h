@@ -20,9 +20,19 @@ extern void mulberry_holds_init(void);
  */
 extern bool mulberry_hold_database(Oid database, int timeout_ms);
 
+/*
+ * The same, and from then on the launcher decides deadlocks for this backend: the
+ * other side is canceled.  For a statement that takes the locks of everything,
+ * in an order of its own, from transactions that would fail after it anyway.
+ */
+extern bool mulberry_hold_database_and_win(Oid database, int timeout_ms);
+
 /* The launcher's side. */
 extern bool mulberry_database_is_held(Oid database);
 extern void mulberry_report_stopped(Oid database);
+
+/* The backends for which deadlocks are decided; at most "room", returns how many. */
+extern int mulberry_winners(int *pids, int room);
 
 /* The held databases that wait for an answer; at most "room", returns how many. */
 extern int mulberry_unanswered_holds(Oid *databases, int room);

@@ -37,6 +37,7 @@ typedef struct mulberry_hold
 	Oid database; /* InvalidOid: free */
 	int holders;
 	bool stopped; /* the launcher's answer */
+	int winner;	  /* pid of the holder that wins deadlocks, 0: none */
 } mulberry_hold;
 
 typedef struct mulberry_shared_header

@@ -120,7 +120,7 @@ before_statement(Node *statement, bool top_level)
 		}
 		case T_DropStmt:
 			if (drops_us((DropStmt *) statement))
-				(void) mulberry_hold_database(MyDatabaseId, HOLD_TIMEOUT);
+				(void) mulberry_hold_database_and_win(MyDatabaseId, HOLD_TIMEOUT);
 			break;
 		default:
 			break;

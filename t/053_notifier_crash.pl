@@ -42,9 +42,9 @@ my %told;    # what subscribers were told: event id by number
 for my $round (1 .. $rounds)
 {
     my $subscriber = Mulberry::Subscriber->new($node);
-    my ($out, $error) = ('', '');
+    my $load_log = "$PostgreSQL::Test::Utils::tmp_check/load.log";
     my $load = IPC::Run::start([ $node->installed_command('pgbench'), '-n', '-c', '4', '-T', '20', '-f', $script, '-d', $node->connstr('postgres') ],
-        '>', \$out, '2>', \$error, IPC::Run::timeout(120));
+        '>', $load_log, '2>', $load_log, IPC::Run::timeout(120));
     sleep 0.5 + rand 1;
     $subscriber->query('SELECT;');
     my $top = 0;

@@ -22,8 +22,8 @@
  *	DROP DATABASE d							hold on d, before			stops d, answers; at the
  *	ALTER DATABASE d RENAME, SET TABLESPACE								end of the transaction
  *	CREATE DATABASE x TEMPLATE d										looks again at what exists
- *	DROP EXTENSION mulberry (or one			hold on this database,		the same
- *	  with CASCADE)							before
+ *	DROP EXTENSION mulberry (or one			hold on this database,		the same; and cancels who is
+ *	  with CASCADE)							before						in a deadlock with it
  *	CREATE EXTENSION mulberry				"extension created",		probes absent databases
  *											after commit				at once
  *	CREATE DATABASE, ALTER DATABASE			wake-up, after commit		looks again at what exists
@@ -34,13 +34,7 @@
  */
 #include "compat.h"
 
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_authid.h"
-#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -58,13 +52,16 @@
 #include "guc.h"
 #include "holds.h"
 #include "shared_state.h"
+#include "worker/deadlock.h"
 #include "worker/launcher.h"
 #include "worker/process.h"
+#include "worker/shared_catalogs.h"
 
 #define LAUNCHER_RESTART_TIME 5 /* s */
 #define LOOK_INTERVAL 5000		/* ms between looks for what is missing */
 #define REST_INTERVAL 60000		/* ms between looks when all is well */
 #define FULL_INTERVAL 10000		/* ms until the next try when no process can be registered */
+#define DEADLOCK_INTERVAL 20	/* ms between looks for deadlocks with DROP EXTENSION */
 #define MAX_DELAY 60			/* s, longest wait after failures */
 
 typedef struct process
@@ -103,8 +100,6 @@ static void stop_everything(int code, Datum arg);
 static void reload(void);
 static void look_at_databases(void);
 static void want_database(const char *name, Oid role);
-static Oid look_up_database(const char *name);
-static Oid look_up_role(const char *name);
 static database *find_database(Oid oid);
 static void release_orphans(void);
 static void tend(database *db, TimestampTz now, TimestampTz *wake_at);
@@ -165,6 +160,8 @@ mulberry_launcher_main(Datum arg)
 				tend(&databases[i], now, &wake_at);
 		}
 		answer_holds();
+		if (mulberry_break_deadlocks())
+			wake_at = Min(wake_at, TimestampTzPlusMilliseconds(now, DEADLOCK_INTERVAL));
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake_at),
@@ -224,7 +221,7 @@ look_at_databases(void)
 
 	if (mulberry_worker_role[0] != '\0')
 	{
-		role = look_up_role(mulberry_worker_role);
+		role = mulberry_look_up_role(mulberry_worker_role);
 		role_known = OidIsValid(role);
 		if (!role_known)
 		{
@@ -270,7 +267,7 @@ look_at_databases(void)
 static void
 want_database(const char *name, Oid role)
 {
-	Oid oid = look_up_database(name);
+	Oid oid = mulberry_look_up_database(name);
 	database *db;
 
 	if (!OidIsValid(oid))
@@ -306,52 +303,6 @@ want_database(const char *name, Oid role)
 	namestrcpy(&db->name, name);
 	/* with another role, all leave first and are started again afterwards */
 	db->wanted = db->role == role;
-}
-
-/*
- * Looks the name up by reading the catalog from its beginning, as the autovacuum
- * launcher does: a process without a database has no index of a shared catalog.
- * InvalidOid when there is none that takes connections.
- */
-static Oid
-look_up_database(const char *name)
-{
-	Relation relation = table_open(DatabaseRelationId, AccessShareLock);
-	TableScanDesc scan = table_beginscan_catalog(relation, 0, NULL);
-	HeapTuple tuple;
-	Oid oid = InvalidOid;
-
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		Form_pg_database row = (Form_pg_database) GETSTRUCT(tuple);
-
-		if (strcmp(NameStr(row->datname), name) == 0 && row->datallowconn)
-			oid = row->oid;
-	}
-	table_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return oid;
-}
-
-/* The same for a role. */
-static Oid
-look_up_role(const char *name)
-{
-	Relation relation = table_open(AuthIdRelationId, AccessShareLock);
-	TableScanDesc scan = table_beginscan_catalog(relation, 0, NULL);
-	HeapTuple tuple;
-	Oid oid = InvalidOid;
-
-	while ((tuple = heap_getnext(scan, ForwardScanDirection)) != NULL)
-	{
-		Form_pg_authid row = (Form_pg_authid) GETSTRUCT(tuple);
-
-		if (strcmp(NameStr(row->rolname), name) == 0)
-			oid = row->oid;
-	}
-	table_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return oid;
 }
 
 static database *
