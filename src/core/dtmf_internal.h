@@ -34,8 +34,11 @@
 #define DTMF_BRIDGE 4
 
 extern const int16_t mb_dtmf_band_taps[DTMF_BAND_TAPS];
-/* [pair of taps][real, imaginary][bin][tap of the pair] */
-extern const int16_t mb_dtmf_bin_taps[DTMF_BIN_TAPS / 2 * 32];
+/*
+ * [pair of taps][real, imaginary][bin][tap of the pair], the first half of the taps: the real parts
+ * are symmetric about the middle, the imaginary ones antisymmetric.
+ */
+extern const int16_t mb_dtmf_bin_taps[DTMF_BIN_TAPS / 4 * 32];
 /* Undoes a nominal tone's advance over DTMF_DISTANCE hops. */
 extern const float mb_dtmf_turn_re[8];
 extern const float mb_dtmf_turn_im[8];

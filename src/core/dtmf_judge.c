@@ -79,12 +79,6 @@ smaller(float a, float b)
 	return a < b ? a : b;
 }
 
-static inline float
-power_of(const dtmf_track_hop *hop)
-{
-	return hop->power[0] + hop->power[1];
-}
-
 /* Where between two hops, in units of a hop, the amplitude passes that of a level. */
 static float
 crossing(float from, float to, float level)
@@ -106,7 +100,8 @@ diamond(float x, float y)
 	float d = ay / (ax + ay + 1e-30f);
 
 	d = x < 0 ? 2 - d : d;
-	return y < 0 ? -d : d;
+	/* not a branch, as no processor could predict it */
+	return copysignf(d, y);
 }
 
 /* The angle, in radians, that diamond() gave d for; and what a step of d is worth there. */
@@ -119,7 +114,7 @@ angle_of(float d, float *slope)
 	float angle = atan2f(y, x);
 
 	*slope = 1 / (x * x + y * y);
-	return d < 0 ? -angle : angle;
+	return copysignf(angle, d);
 }
 
 /*
@@ -129,7 +124,7 @@ angle_of(float d, float *slope)
 static bool
 find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 {
-	float power[DTMF_TRACK_HOPS];
+	const float *power = track->power;
 	float level = 0;
 	float sum = 0;
 	int n = 0;
@@ -139,10 +134,7 @@ find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 		return false;
 	/* mean over what looked like a digit, and over what of that is no transition */
 	for (i = 0; i < track->n; i++)
-	{
-		power[i] = power_of(&track->hop[i]);
 		level += track->valid[i] ? power[i] : 0;
-	}
 	level /= (float) (2 * track->n_valid);
 	for (i = 0; i < track->n; i++)
 	{
@@ -245,8 +237,7 @@ take_sample(const dtmf_track *track, const measures *m, sample v)
 	for (int i = (int) (m->onset + EDGE) + 1 + DTMF_DISTANCE; i < end && i < track->n; i++)
 	{
 		index[n] = i;
-		n += power_of(&track->hop[i]) >= m->level &&
-			 power_of(&track->hop[i - DTMF_DISTANCE]) >= m->level;
+		n += track->power[i] >= m->level && track->power[i - DTMF_DISTANCE] >= m->level;
 	}
 	taken = n < SAMPLES ? n : SAMPLES;
 	for (int s = 0; s < taken; s++)
@@ -265,8 +256,8 @@ take_sample(const dtmf_track *track, const measures *m, sample v)
 			v[s][TURN_LOW + k] = diamond(x * re - y * im, x * im + y * re);
 			v[s][POWER_LOW + k] = now->power[k];
 		}
-		v[s][PURITY] =
-			(power_of(now) + power_of(then)) / (DTMF_POWER_OVER_ENERGY * now->window + 1);
+		v[s][PURITY] = (track->power[i] + track->power[i - DTMF_DISTANCE]) /
+					   (DTMF_POWER_OVER_ENERGY * now->window + 1);
 	}
 	/* what is missing sorts behind everything */
 	for (int s = taken; s < SAMPLES; s++)

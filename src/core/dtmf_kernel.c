@@ -22,6 +22,9 @@
 #define ENERGY_SHIFT 4 /* before squares are added up, so that 32 bits do for a window */
 #define TOTAL_SHIFT 7  /* twice as many samples of twice the amplitude give the same */
 
+/* Half of a bin's taps, rounded up to what a vector holds. */
+#define FOLDED 16
+
 static void
 band_plain(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint32_t *total)
 {
@@ -55,20 +58,38 @@ band_plain(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint
 	}
 }
 
+/* Sum and difference saturate as those of the vector units do. */
+static inline int16_t
+saturate(int x)
+{
+	return (int16_t) (x > INT16_MAX ? INT16_MAX : x < INT16_MIN ? INT16_MIN : x);
+}
+
 static void
 bins_plain(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 {
 	for (int hop = 0; hop < hops; hop++)
 	{
 		int32_t *out = bin[hop];
+		/* samples as far before the middle as after it, added up and subtracted */
+		int16_t folded[2][FOLDED];
 
-		memset(out, 0, sizeof(bin[hop]));
-		for (int pair = 0; pair < DTMF_BIN_TAPS / 2; pair++)
+		for (int k = 0; k < DTMF_BIN_TAPS / 2; k++)
 		{
-			const int16_t *taps = mb_dtmf_bin_taps + 32 * pair;
+			folded[0][k] = saturate(band[k] + band[DTMF_BIN_TAPS - 1 - k]);
+			folded[1][k] = saturate(band[k] - band[DTMF_BIN_TAPS - 1 - k]);
+		}
+		memset(out, 0, sizeof(bin[hop]));
+		for (int k = 0; k < DTMF_BIN_TAPS / 2; k += 2)
+		{
+			const int16_t *re = mb_dtmf_bin_taps + 16 * k;
+			const int16_t *im = re + 16;
 
-			for (int i = 0; i < 16; i++)
-				out[i] += taps[2 * i] * band[2 * pair] + taps[2 * i + 1] * band[2 * pair + 1];
+			for (int i = 0; i < 8; i++)
+			{
+				out[i] += re[2 * i] * folded[0][k] + re[2 * i + 1] * folded[0][k + 1];
+				out[i + 8] += im[2 * i] * folded[1][k] + im[2 * i + 1] * folded[1][k + 1];
+			}
 		}
 		for (int i = 0; i < 8; i++)
 		{
@@ -210,25 +231,50 @@ power_sse2(__m128i re, __m128i im)
 	return _mm_add_ps(_mm_mul_ps(x, x), _mm_mul_ps(y, y));
 }
 
+/* Eight numbers in reverse. */
+static inline __m128i
+reverse(__m128i x)
+{
+	x = _mm_shufflehi_epi16(_mm_shufflelo_epi16(x, 0x1B), 0x1B);
+	return _mm_shuffle_epi32(x, 0x4E);
+}
+
+/* Adds up and subtracts what lies symmetric about the middle; see bins_plain(). */
+static inline void
+fold(const int16_t *band, int16_t (*folded)[FOLDED])
+{
+	for (int k = 0; k < FOLDED; k += 8)
+	{
+		__m128i early = load(band + k);
+		__m128i late = reverse(load(band + DTMF_BIN_TAPS - 8 - k));
+
+		_mm_storeu_si128((__m128i *) (folded[0] + k), _mm_adds_epi16(early, late));
+		_mm_storeu_si128((__m128i *) (folded[1] + k), _mm_subs_epi16(early, late));
+	}
+}
+
 static void
 bins_sse2(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 {
 	for (int hop = 0; hop < hops; hop++)
 	{
 		const __m128i *taps = (const __m128i *) mb_dtmf_bin_taps;
+		int16_t folded[2][FOLDED];
 		__m128i a = _mm_setzero_si128();
 		__m128i b = a;
 		__m128i c = a;
 		__m128i d = a;
 
-		for (int pair = 0; pair < DTMF_BIN_TAPS / 2; pair++, taps += 4)
+		fold(band, folded);
+		for (int k = 0; k < DTMF_BIN_TAPS / 2; k += 2, taps += 4)
 		{
-			__m128i x = _mm_set1_epi32(pair_at(band + 2 * pair));
+			__m128i sum = _mm_set1_epi32(pair_at(folded[0] + k));
+			__m128i difference = _mm_set1_epi32(pair_at(folded[1] + k));
 
-			a = _mm_add_epi32(a, _mm_madd_epi16(x, taps[0]));
-			b = _mm_add_epi32(b, _mm_madd_epi16(x, taps[1]));
-			c = _mm_add_epi32(c, _mm_madd_epi16(x, taps[2]));
-			d = _mm_add_epi32(d, _mm_madd_epi16(x, taps[3]));
+			a = _mm_add_epi32(a, _mm_madd_epi16(sum, taps[0]));
+			b = _mm_add_epi32(b, _mm_madd_epi16(sum, taps[1]));
+			c = _mm_add_epi32(c, _mm_madd_epi16(difference, taps[2]));
+			d = _mm_add_epi32(d, _mm_madd_epi16(difference, taps[3]));
 		}
 		_mm_storeu_si128((__m128i *) bin[hop], a);
 		_mm_storeu_si128((__m128i *) bin[hop] + 1, b);
@@ -357,44 +403,68 @@ store_avx2(__m256i re, __m256i im, int32_t *bin, float *power)
 	_mm256_storeu_ps(power, _mm256_add_ps(_mm256_mul_ps(x, x), _mm256_mul_ps(y, y)));
 }
 
+/* As fold(), all at once: the last two of the sixteen are not used. */
+AVX2 static inline void
+fold_avx2(const int16_t *band, int16_t (*folded)[FOLDED])
+{
+	const __m256i backwards =
+		_mm256_setr_epi8(14, 15, 12, 13, 10, 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1, 14, 15, 12, 13, 10,
+						 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1);
+	__m256i early = load_avx2(band);
+	__m256i late = _mm256_shuffle_epi8(load_avx2(band + DTMF_BIN_TAPS - FOLDED), backwards);
+
+	late = _mm256_permute4x64_epi64(late, 0x4E);
+	_mm256_storeu_si256((__m256i *) folded[0], _mm256_adds_epi16(early, late));
+	_mm256_storeu_si256((__m256i *) folded[1], _mm256_subs_epi16(early, late));
+}
+
 /* One pair of taps onto the 16 sums of two hops. */
-#define BIN_STEP(k, at)                                                                            \
+#define BIN_STEP(k)                                                                                \
 	{                                                                                              \
-		__m256i x = _mm256_set1_epi32(pair_at(band + (k)));                                        \
-		__m256i y = _mm256_set1_epi32(pair_at(more + (k)));                                        \
-		a = _mm256_add_epi32(a, _mm256_madd_epi16(x, taps[at]));                                   \
-		b = _mm256_add_epi32(b, _mm256_madd_epi16(x, taps[(at) + 1]));                             \
-		c = _mm256_add_epi32(c, _mm256_madd_epi16(y, taps[at]));                                   \
-		d = _mm256_add_epi32(d, _mm256_madd_epi16(y, taps[(at) + 1]));                             \
+		__m256i re = taps[k];                                                                      \
+		__m256i im = taps[(k) + 1];                                                                \
+		a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_set1_epi32(pair_at(one[0] + (k))), re));  \
+		b = _mm256_add_epi32(b, _mm256_madd_epi16(_mm256_set1_epi32(pair_at(one[1] + (k))), im));  \
+		c = _mm256_add_epi32(c, _mm256_madd_epi16(_mm256_set1_epi32(pair_at(two[0] + (k))), re));  \
+		d = _mm256_add_epi32(d, _mm256_madd_epi16(_mm256_set1_epi32(pair_at(two[1] + (k))), im));  \
 	}
 
 AVX2 static void
 bins_avx2(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 {
-	int hop = 0;
+	int16_t folded[DTMF_BLOCK + 1][2][FOLDED];
+
+	for (int hop = 0; hop < hops; hop++)
+		fold_avx2(band + hop * DTMF_HALF_HOP, folded[hop]);
+	/* an odd one at the end is done twice */
+	memcpy(folded[hops], folded[hops - 1], sizeof(folded[0]));
 
 	/* two at a time, which share the taps and hide the latency of the sums */
-	for (; hop < hops; hop += 2)
+	for (int hop = 0; hop < hops; hop += 2)
 	{
 		const __m256i *taps = (const __m256i *) mb_dtmf_bin_taps;
-		/* an odd one at the end is done twice */
+		const int16_t(*one)[FOLDED] = (const int16_t(*)[FOLDED]) folded[hop];
+		const int16_t(*two)[FOLDED] = (const int16_t(*)[FOLDED]) folded[hop + 1];
 		int second = hop + 1 < hops ? 1 : 0;
-		const int16_t *more = band + second * DTMF_HALF_HOP;
 		__m256i a = _mm256_setzero_si256();
 		__m256i b = a;
 		__m256i c = a;
 		__m256i d = a;
 
-		for (int k = 0; k < DTMF_BIN_TAPS; k += 4, taps += 4)
-		{
-			BIN_STEP(k, 0)
-			BIN_STEP(k + 2, 2)
-		}
+		BIN_STEP(0)
+		BIN_STEP(2)
+		BIN_STEP(4)
+		BIN_STEP(6)
+		BIN_STEP(8)
+		BIN_STEP(10)
+		BIN_STEP(12)
 		store_avx2(a, b, bin[hop], power[hop]);
 		store_avx2(c, d, bin[hop + second], power[hop + second]);
-		band += 2 * DTMF_HALF_HOP;
 	}
 }
+
+_Static_assert(DTMF_BIN_TAPS == 28,
+			   "bins_avx2 has as many steps as there are pairs of taps in half");
 
 static const dtmf_kernel avx2_kernel = { band_avx2, bins_avx2, tonal_sse2, loud_sse2 };
 

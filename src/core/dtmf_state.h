@@ -42,16 +42,17 @@ typedef struct dtmf_track_hop
 /* A burst of one digit, from its first window on to the silence that ends it. */
 typedef struct dtmf_track
 {
-	int symbol;		   /* 4 * row + column; -1: there is none */
-	int64_t first_hop; /* of hop[0] */
-	int n;			   /* hops kept */
-	int length;		   /* hops seen, kept or not */
-	int n_valid;	   /* kept hops whose window looked like the digit */
-	int last_on;	   /* last hop (from first_hop) that was loud enough */
-	int last_valid;	   /* last one whose window looked like the digit */
-	float peak;		   /* highest power of both tones */
-	int other;		   /* another digit that began while this one went on ... */
-	int n_other;	   /* ... and the hops it has lasted */
+	int symbol;					  /* 4 * row + column; -1: there is none */
+	int64_t first_hop;			  /* of hop[0] */
+	int n;						  /* hops kept */
+	int length;					  /* hops seen, kept or not */
+	int n_valid;				  /* kept hops whose window looked like the digit */
+	int last_on;				  /* last hop (from first_hop) that was loud enough */
+	int last_valid;				  /* last one whose window looked like the digit */
+	float peak;					  /* highest power of both tones */
+	int other;					  /* another digit that began while this one went on ... */
+	int n_other;				  /* ... and the hops it has lasted */
+	float power[DTMF_TRACK_HOPS]; /* of both tones in the half window */
 	uint8_t valid[DTMF_TRACK_HOPS];
 	dtmf_track_hop hop[DTMF_TRACK_HOPS];
 } dtmf_track;

@@ -15,6 +15,8 @@
 #define ON_SHARE 0.2f
 /* Rise of its power over the peak so far with which a burst begins anew: noise led to it. */
 #define RESTART_SHARE 4.0f
+/* Hops in which every onset rises, so that those begin nothing anew. */
+#define ONSET_HOPS 4
 /* Hops without a window that looks like the digit after which it is none, loud or not. */
 #define MAX_INVALID_HOPS 16
 /* Hops after which another digit is believed to have taken over. */
@@ -95,6 +97,7 @@ add_hop(mb_dtmf *dtmf, int i, bool valid)
 		hop->window = (float) b->window[DTMF_BIN_HISTORY + i];
 		hop->energy = (float) b->energy[DTMF_BIN_HISTORY + i];
 		hop->total = (float) b->total[DTMF_BIN_HISTORY + i];
+		track->power[track->n] = power;
 		track->valid[track->n++] = valid;
 		track->n_valid += valid;
 	}
@@ -183,7 +186,8 @@ mb_dtmf_track(mb_dtmf *dtmf, int first, int n)
 			continue;
 		}
 		symbol = looks_like(dtmf, i);
-		if (symbol == track->symbol && power_at(dtmf, i, symbol) > RESTART_SHARE * track->peak)
+		if (symbol == track->symbol && track->length > DTMF_BIN_HISTORY + ONSET_HOPS &&
+			power_at(dtmf, i, symbol) > RESTART_SHARE * track->peak)
 		{
 			begin(dtmf, i, symbol);
 			continue;
