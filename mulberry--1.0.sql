@@ -1803,6 +1803,9 @@ BEGIN
            SET state = 'closed', openings = 0, retry_at = NULL, changed_at = at
          WHERE x.endpoint = e.id;
         changed := 'endpoint_available';
+    ELSIF available IS NULL THEN
+        UPDATE mulberry.endpoint_state x SET state = 'open', retry_at = at
+         WHERE x.endpoint = e.id AND x.state = 'half_open' AND probe;
     ELSIF NOT available AND (s.state = 'closed' OR (s.state = 'half_open' AND probe)) THEN
         UPDATE mulberry.endpoint_state x
            SET state = 'open', openings = x.openings + 1, last_error = error, changed_at = at,
@@ -1823,7 +1826,7 @@ BEGIN
     RETURN changed;
 END
 $$;
-COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz) IS 'what a worker learnt of an endpoint: opens its breaker, keeps it open after a probe, or closes it after one; returns the event that this was, if any';
+COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz) IS 'what a worker learnt of an endpoint: opens its breaker, keeps it open after a probe, or closes it after one; available null: a probe was not sent after all. Returns the event that this was, if any';
 
 -- Input, requests and answers of the AI kinds.
 

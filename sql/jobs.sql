@@ -220,6 +220,9 @@ SELECT probe FROM mulberry.claim_jobs(2, 10, '2030-01-01 00:00:50');
 SELECT mulberry.report_endpoint(:ai, false, true, 'still refused', '2030-01-01 00:01');
 SELECT state, openings, retry_at FROM mulberry.endpoint_state;
 SELECT probe FROM mulberry.claim_jobs(3, 10, '2030-01-01 00:02');
+-- a probe that was not sent leaves it to the next job
+SELECT mulberry.report_endpoint(:ai, NULL, true, NULL, '2030-01-01 00:02');
+SELECT probe FROM mulberry.claim_jobs(3, 10, '2030-01-01 00:02');
 SELECT mulberry.report_endpoint(:ai, true, true, NULL, '2030-01-01 00:02');
 SELECT state, openings, retry_at FROM mulberry.endpoint_state;
 SELECT count(*) AS flows_again FROM mulberry.claim_jobs(1, 10, '2030-01-01 00:02');

@@ -43,38 +43,36 @@ check_url(CURLU *handle, const char *url, bool allow_http, bool allow_private)
 	size_t length;
 
 	if (code != CURLUE_OK)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("invalid base_url of an endpoint"),
-				errdetail("It is no URL (%s).",
-						  code == CURLUE_UNSUPPORTED_SCHEME ? "the scheme is not known" : "see RFC 3986"),
+				errdetail("It is no URL (%s).", code == CURLUE_UNSUPPORTED_SCHEME
+													? "the scheme is not known"
+													: "see RFC 3986"),
 				errhint("Write it like https://api.example.com/v1"));
 
 	scheme = url_part(handle, CURLUPART_SCHEME);
 	if (strcmp(scheme, "https") != 0 && strcmp(scheme, "http") != 0)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("the base_url of an endpoint must begin with https://"));
 	if (strcmp(scheme, "http") == 0 && !allow_http)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("the base_url of an endpoint must begin with https://"),
-				errhint("With allow_http => true it may be http://, and then nothing is encrypted."));
+		ereport(
+			ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("the base_url of an endpoint must begin with https://"),
+			errhint("With allow_http => true it may be http://, and then nothing is encrypted."));
 	if (url_part(handle, CURLUPART_USER) || url_part(handle, CURLUPART_PASSWORD))
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("the base_url of an endpoint must not hold a user or password"),
-				errhint("Store the key in mulberry.secret_entry and name it as the endpoint's secret."));
+		ereport(
+			ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("the base_url of an endpoint must not hold a user or password"),
+			errhint(
+				"Store the key in mulberry.secret_entry and name it as the endpoint's secret."));
 	if (url_part(handle, CURLUPART_QUERY) || url_part(handle, CURLUPART_FRAGMENT))
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("the base_url of an endpoint must not have a query or fragment"));
 
 	host = url_part(handle, CURLUPART_HOST);
 	length = host ? strlen(host) : 0;
 	if (length == 0)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("the base_url of an endpoint must name a host"));
 	if (length > 2 && host[0] == '[' && host[length - 1] == ']')
 	{
@@ -82,8 +80,7 @@ check_url(CURLU *handle, const char *url, bool allow_http, bool allow_private)
 		host++;
 	}
 	if (!allow_private && mb_address_is_literal_private(host))
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("address %s is not public", host),
 				errhint("An admin of all tenants may set allow_private => true."));
 	return url_part(handle, CURLUPART_URL);
@@ -102,8 +99,7 @@ mulberry_normalize_endpoint_url(PG_FUNCTION_ARGS)
 	size_t length;
 
 	if (strlen(url) > MAX_URL)
-		ereport(ERROR,
-				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("the base_url of an endpoint must not have more than %d bytes", MAX_URL));
 	handle = curl_url();
 	if (handle == NULL)

@@ -52,8 +52,9 @@ mulberry_transcription_input(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT call_id, encoding, sample_rate FROM mulberry.calls WHERE id = $1",
-							  1, types, arguments, NULL, false, 1) != SPI_OK_SELECT ||
+	if (SPI_execute_with_args(
+			"SELECT call_id, encoding, sample_rate FROM mulberry.calls WHERE id = $1", 1, types,
+			arguments, NULL, false, 1) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the call does not exist"));
 	for (int i = 0; i < 3; i++)

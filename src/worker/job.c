@@ -184,3 +184,11 @@ mulberry_endpoint_report(int64 endpoint, bool available, bool probe, const char 
 
 	mulberry_statement_run(&report_statement, values, error ? NULL : "   n");
 }
+
+void
+mulberry_endpoint_withdraw_probe(int64 endpoint)
+{
+	Datum values[4] = { Int64GetDatum(endpoint), (Datum) 0, BoolGetDatum(true), (Datum) 0 };
+
+	mulberry_statement_run(&report_statement, values, " n n");
+}

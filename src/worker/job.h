@@ -38,9 +38,9 @@ typedef struct mulberry_job
 	char *endpoint_kind;
 	char *base_url;
 	char *model;
-	char *secret; /* its name */
+	char *secret;			 /* its name */
 	pg_uuid_t secret_tenant; /* whose it is */
-	bool no_secret; /* there is none by that name */
+	bool no_secret;			 /* there is none by that name */
 	Jsonb *options;
 	int timeout_ms;
 	bool allow_http;
@@ -99,5 +99,8 @@ extern long mulberry_jobs_next_due(long limit);
 
 /* What a process learnt about an endpoint; see endpoint_state. */
 extern void mulberry_endpoint_report(int64 endpoint, bool available, bool probe, const char *error);
+
+/* A probe was not sent after all: the next job may be one. */
+extern void mulberry_endpoint_withdraw_probe(int64 endpoint);
 
 #endif /* MULBERRY_WORKER_JOB_H */

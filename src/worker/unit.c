@@ -15,6 +15,8 @@
 #include "worker/process.h"
 #include "worker/unit.h"
 
+#define UNIT_TRIES 3
+
 static bool in_session = false;
 
 void
@@ -129,4 +131,18 @@ mulberry_unit_run(const char *activity, void (*work)(void *argument), void *argu
 	if (in_session)
 		return run_in_session(work, argument, private, error);
 	return run_in_worker(activity, work, argument, private, error);
+}
+
+bool
+mulberry_unit_insist(const char *activity, void (*work)(void *argument), void *argument,
+					 bool private, mulberry_unit_error *error)
+{
+	for (int i = 1;; i++)
+	{
+		if (mulberry_unit_run(activity, work, argument, private, error))
+			return true;
+		if (i >= UNIT_TRIES ||
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK)
+			return false;
+	}
 }

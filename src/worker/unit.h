@@ -29,4 +29,8 @@ extern void mulberry_units_in_session(bool in_session);
 extern bool mulberry_unit_run(const char *activity, void (*work)(void *argument), void *argument,
 							  bool private, mulberry_unit_error *error);
 
+/* The same, again when it lost against another transaction (a deadlock, say). */
+extern bool mulberry_unit_insist(const char *activity, void (*work)(void *argument), void *argument,
+								 bool private, mulberry_unit_error *error);
+
 #endif /* MULBERRY_WORKER_UNIT_H */

@@ -1,8 +1,7 @@
 /*
  * worker.c
  *	  The loop of a worker: claims jobs, starts their requests, takes the answers,
- *	  sleeps.  What a job asks for and what an answer means is decided elsewhere
- *	  (ai.c, verdict.c, and the SQL functions of the queue).
+ *	  sleeps.  What becomes of a single job is in attempt.c.
  *
  * The database sees short transactions only: one to claim, one to prepare, one
  * to finish.  A request is under way without transaction and snapshot.
@@ -10,32 +9,25 @@
 #include "compat.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/pmsignal.h"
-#include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/uuid.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "guc.h"
-#include "secrets.h"
 #include "shared_state.h"
-#include "worker/ai.h"
-#include "worker/breaker.h"
+#include "worker/attempt.h"
 #include "worker/http.h"
 #include "worker/job.h"
 #include "worker/process.h"
 #include "worker/statement.h"
 #include "worker/unit.h"
-#include "worker/verdict.h"
 #include "worker/worker.h"
 
 PG_FUNCTION_INFO_V1(mulberry_run_jobs);
@@ -54,124 +46,24 @@ PG_FUNCTION_INFO_V1(mulberry_run_jobs);
  */
 #define REQUEST_MEMORY ((size_t) 256 * 1024 * 1024)
 
-/* A unit is tried this often when it met a deadlock or the like. */
-#define UNIT_TRIES 3
-
-typedef struct worker
-{
-	MemoryContext context; /* lives as long as the worker; parent of the jobs' */
-	MemoryContext turn;	   /* reset in each turn */
-	mulberry_http *http;
-	WaitEventSet *events;
-	size_t request_memory;	/* of the jobs under way */
-	TimestampTz next_claim; /* when to look into the queue without being woken */
-	TimestampTz next_maintenance;
-	bool maintains; /* one worker of a database does */
-	int claimed;	/* by the last claim */
-	int held;		/* jobs under this worker's lease */
-	uint64 settled; /* jobs that this worker has dealt with */
-} worker;
-
 /* The process has at most one; for the callback at its exit. */
-static worker *my_worker = NULL;
+static mulberry_worker *my_worker = NULL;
 
 /* Arguments of the units. */
 
 typedef struct claim_unit
 {
-	worker *worker;
+	mulberry_worker *worker;
 	int limit;
 	List *jobs;
 } claim_unit;
-
-typedef struct prepare_unit
-{
-	mulberry_job *job;
-	bool has_request;
-} prepare_unit;
-
-typedef struct settle_unit
-{
-	mulberry_job *job;
-	const mulberry_http_answer *answer;
-	mulberry_verdict verdict;
-	bool has_request;
-	bool tripped; /* the endpoint's breaker */
-
-	/* where the job was, should the unit be run again */
-	int part;
-	int text_length;
-	int dropped_segments;
-} settle_unit;
 
 static void
 claim_work(void *argument)
 {
 	claim_unit *unit = argument;
 
-	unit->jobs = mulberry_jobs_claim(unit->limit, unit->worker->context);
-}
-
-static void
-prepare_work(void *argument)
-{
-	prepare_unit *unit = argument;
-
-	unit->has_request =
-		mulberry_job_prepare(unit->job) == MULBERRY_JOB_READY && mulberry_ai_prepare(unit->job);
-}
-
-/* Puts the secret of the job's endpoint into its request; raises when there is none. */
-static void
-secret_work(void *argument)
-{
-	mulberry_job *job = argument;
-	MemoryContext old = MemoryContextSwitchTo(job->context);
-	Size length;
-
-	job->request.bearer =
-		job->no_secret ? NULL : mulberry_secret_read(&job->secret_tenant, job->secret, &length);
-	MemoryContextSwitchTo(old);
-	if (job->request.bearer == NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_OBJECT),
-				errmsg("secret \"%s\" does not exist", job->secret));
-}
-
-static void
-accept_work(void *argument)
-{
-	settle_unit *unit = argument;
-	mulberry_job *job = unit->job;
-
-	job->part = unit->part;
-	job->dropped_segments = unit->dropped_segments;
-	if (job->text)
-	{
-		job->text->len = unit->text_length;
-		job->text->data[unit->text_length] = '\0';
-	}
-	unit->has_request = mulberry_ai_accept(job, unit->answer);
-	if (job->probe)
-		mulberry_endpoint_report(job->route, true, true, NULL);
-}
-
-/* Records how an attempt failed, and what that says about the endpoint. */
-static void
-fail_work(void *argument)
-{
-	settle_unit *unit = argument;
-	mulberry_job *job = unit->job;
-
-	if (job->route > 0)
-	{
-		if (unit->verdict.failure == MULBERRY_FAILURE_UNREACHABLE || unit->tripped ||
-			(job->probe && unit->verdict.endpoint_failing))
-			mulberry_endpoint_report(job->route, false, job->probe, unit->verdict.error);
-		else if (job->probe && unit->verdict.failure != MULBERRY_FAILURE_ABANDONED)
-			mulberry_endpoint_report(job->route, true, true, NULL);
-	}
-	mulberry_job_fail(job, unit->verdict.failure, unit->verdict.error, unit->verdict.retry_after);
+	unit->jobs = mulberry_jobs_claim(unit->limit, unit->worker->turn);
 }
 
 static void
@@ -196,164 +88,9 @@ maintenance_work(void *argument)
 	*more = mulberry_result_bool(0, 1);
 }
 
-/* Runs a unit again when it lost against another transaction. */
-static bool
-run_unit(const char *activity, void (*work)(void *), void *argument, bool private,
-		 mulberry_unit_error *error)
-{
-	for (int i = 1;; i++)
-	{
-		if (mulberry_unit_run(activity, work, argument, private, error))
-			return true;
-		if (i >= UNIT_TRIES ||
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_TRANSACTION_ROLLBACK)
-			return false;
-	}
-}
-
-/* Counts what the job's request holds. */
-static void
-account(worker *worker, mulberry_job *job)
-{
-	worker->request_memory += job->request_memory - job->accounted_memory;
-	job->accounted_memory = job->request_memory;
-}
-
-/* Forgets a job that is settled, or whose lease runs out on its own. */
-static void
-forget(worker *worker, mulberry_job *job)
-{
-	worker->request_memory -= job->accounted_memory;
-	worker->held--;
-	worker->settled++;
-	MemoryContextDelete(job->context);
-}
-
-/*
- * Ends an attempt that failed for a reason of its own.  When that cannot be
- * recorded either, the lease brings the job back.
- */
-static void
-fail(worker *worker, settle_unit *unit)
-{
-	mulberry_unit_error error;
-
-	if (unit->verdict.failure != MULBERRY_FAILURE_ABANDONED)
-		mulberry_count_failed(1);
-	ereport(DEBUG1,
-			errmsg_internal("job " INT64_FORMAT " failed: %s", unit->job->id, unit->verdict.error));
-	run_unit("recording a failure", fail_work, unit, false, &error);
-	forget(worker, unit->job);
-
-	/* It may be due before anything that was known of. */
-	worker->next_claim = GetCurrentTimestamp();
-}
-
-static void
-fail_with(worker *worker, mulberry_job *job, mulberry_failure failure, const char *message)
-{
-	settle_unit unit = { .job = job };
-
-	unit.verdict.failure = failure;
-	unit.verdict.error = pstrdup(message);
-	fail(worker, &unit);
-}
-
-/* Starts job->request; the secret is in memory only until curl has it. */
-static void
-start(worker *worker, mulberry_job *job)
-{
-	mulberry_unit_error error;
-	const char *problem;
-
-	if (job->secret && !run_unit("reading a secret", secret_work, job, false, &error))
-	{
-		fail_with(worker, job, MULBERRY_FAILURE_UNREACHABLE, error.message);
-		return;
-	}
-	problem = mulberry_http_start(worker->http, &job->request);
-	if (job->request.bearer)
-	{
-		explicit_bzero(unconstify(char *, job->request.bearer), strlen(job->request.bearer));
-		job->request.bearer = NULL;
-	}
-	if (problem)
-		fail_with(worker, job, MULBERRY_FAILURE_UNREACHABLE, problem);
-}
-
-/* Prepares a claimed job and starts its request, if there is to be one. */
-static void
-begin(worker *worker, mulberry_job *job)
-{
-	prepare_unit unit = { .job = job };
-	mulberry_unit_error error;
-
-	if (!run_unit("preparing a job", prepare_work, &unit, false, &error))
-	{
-		fail_with(worker, job, MULBERRY_FAILURE_TRANSIENT, error.message);
-		return;
-	}
-	account(worker, job);
-	if (unit.has_request)
-		start(worker, job);
-	else
-	{
-		mulberry_count_done(1);
-		forget(worker, job);
-	}
-}
-
-/* Takes what became of a request. */
-static void
-settle(worker *worker, mulberry_http_answer *answer)
-{
-	mulberry_job *job = answer->owner;
-	settle_unit unit = { .job = job,
-						 .answer = answer,
-						 .part = job->part,
-						 .text_length = job->text ? job->text->len : 0,
-						 .dropped_segments = job->dropped_segments };
-	mulberry_unit_error error;
-
-	unit.verdict = mulberry_judge_answer(answer, NULL);
-	if (!unit.verdict.ok && answer->body_size > 0 && job->secret)
-	{
-		/* Once more, without the secret in what is quoted of the answer. */
-		bool ok = run_unit("reading a secret", secret_work, job, false, &error);
-
-		if (!ok)
-			answer->body_size = 0;
-		unit.verdict = mulberry_judge_answer(answer, job->request.bearer);
-		if (ok)
-			explicit_bzero(unconstify(char *, job->request.bearer), strlen(job->request.bearer));
-		job->request.bearer = NULL;
-	}
-	if (unit.verdict.ok && !run_unit("storing a result", accept_work, &unit, true, &error))
-	{
-		unit.verdict.ok = false;
-		unit.verdict.failure = mulberry_answer_error_failure(error.sqlerrcode);
-		unit.verdict.endpoint_failing = true;
-		unit.verdict.error = psprintf("the answer cannot be used: %s", error.message);
-	}
-	mulberry_http_release(worker->http, answer->transfer);
-	if (job->route > 0)
-		unit.tripped = mulberry_breaker_record(job->route, unit.verdict.endpoint_failing);
-
-	account(worker, job);
-	if (!unit.verdict.ok)
-		fail(worker, &unit);
-	else if (unit.has_request)
-		start(worker, job);
-	else
-	{
-		mulberry_count_done(1);
-		forget(worker, job);
-	}
-}
-
 /* How many more jobs this worker may take now. */
 static int
-room(worker *worker)
+room(mulberry_worker *worker)
 {
 	int capacity = Min(mulberry_http_concurrency, mulberry_http_capacity(worker->http));
 	int left = capacity - mulberry_http_in_flight(worker->http);
@@ -368,14 +105,14 @@ room(worker *worker)
  * out half way go back uncounted.
  */
 static void
-claim(worker *worker)
+claim(mulberry_worker *worker)
 {
 	claim_unit unit = { .worker = worker, .limit = room(worker) };
 	mulberry_unit_error error;
 	ListCell *cell;
 
 	worker->claimed = 0;
-	if (!run_unit("claiming jobs", claim_work, &unit, false, &error))
+	if (!mulberry_unit_insist("claiming jobs", claim_work, &unit, false, &error))
 	{
 		worker->next_claim = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_SLEEP_MS);
 		return;
@@ -386,13 +123,14 @@ claim(worker *worker)
 	{
 		mulberry_job *job = lfirst(cell);
 
+		/* Only now is it sure that it is ours, and outlives this turn. */
+		MemoryContextSetParent(job->context, worker->context);
 		if (worker->request_memory > REQUEST_MEMORY)
-			fail_with(worker, job, MULBERRY_FAILURE_ABANDONED, "no memory for another request");
+			mulberry_attempt_put_back(worker, job);
 		else
-			begin(worker, job);
+			mulberry_attempt_begin(worker, job);
 		CHECK_FOR_INTERRUPTS();
 	}
-	list_free(unit.jobs);
 
 	/* What was asked for came: there may be more.  Otherwise ask when. */
 	worker->next_claim = GetCurrentTimestamp();
@@ -400,7 +138,7 @@ claim(worker *worker)
 	{
 		long due = LONGEST_SLEEP_MS;
 
-		run_unit("looking for due jobs", next_due_work, &due, false, &error);
+		mulberry_unit_insist("looking for due jobs", next_due_work, &due, false, &error);
 
 		/* Due, and yet not claimed: somebody else's turn, or a limit of its endpoint. */
 		if (due == 0 && worker->claimed == 0)
@@ -411,19 +149,19 @@ claim(worker *worker)
 
 /* It works in small steps; between two of them this worker sees to its jobs. */
 static void
-maintain(worker *worker)
+maintain(mulberry_worker *worker)
 {
 	mulberry_unit_error error;
 	bool more = false;
 
-	run_unit("maintenance", maintenance_work, &more, false, &error);
+	mulberry_unit_insist("maintenance", maintenance_work, &more, false, &error);
 	worker->next_maintenance = TimestampTzPlusMilliseconds(
 		GetCurrentTimestamp(), more ? 0 : (int64) mulberry_maintenance_interval * 1000);
 }
 
 /* Everything that can be done without waiting; returns how long to wait, in ms. */
 static long
-turn(worker *worker)
+turn(mulberry_worker *worker)
 {
 	mulberry_http_answer answer;
 	long wait;
@@ -436,7 +174,7 @@ turn(worker *worker)
 	mulberry_http_perform(worker->http);
 	while (mulberry_http_next(worker->http, &answer))
 	{
-		settle(worker, &answer);
+		mulberry_attempt_settle(worker, &answer);
 		CHECK_FOR_INTERRUPTS();
 	}
 
@@ -464,7 +202,7 @@ turn(worker *worker)
  * when the latch was set, which may mean that there is a new job.
  */
 static bool
-sleep_until_needed(worker *worker, long timeout_ms)
+sleep_until_needed(mulberry_worker *worker, long timeout_ms)
 {
 	WaitEvent events[2];
 	int n =
@@ -482,13 +220,13 @@ sleep_until_needed(worker *worker, long timeout_ms)
 	return woken;
 }
 
-static worker *
+static mulberry_worker *
 create_worker(MemoryContext parent)
 {
 	MemoryContext context =
 		AllocSetContextCreate(parent, "mulberry worker", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	worker *created = palloc0(sizeof(worker));
+	mulberry_worker *created = palloc0(sizeof(mulberry_worker));
 
 	created->context = context;
 	created->turn = AllocSetContextCreate(context, "mulberry turn", ALLOCSET_DEFAULT_SIZES);
@@ -505,7 +243,7 @@ create_worker(MemoryContext parent)
 }
 
 static void
-destroy_worker(worker *worker)
+destroy_worker(mulberry_worker *worker)
 {
 	MemoryContextSwitchTo(MemoryContextGetParent(worker->context));
 	FreeWaitEventSet(worker->events);
@@ -535,7 +273,7 @@ void
 mulberry_worker_main(Datum argument)
 {
 	mulberry_process_start start;
-	worker *worker;
+	mulberry_worker *worker;
 
 	mulberry_process_begin();
 	memcpy(&start, MyBgworkerEntry->bgw_extra, sizeof start);
@@ -566,7 +304,7 @@ mulberry_run_jobs(PG_FUNCTION_ARGS)
 	double max_seconds = PG_GETARG_FLOAT8(0);
 	CallContext *call = (CallContext *) fcinfo->context;
 	TimestampTz end;
-	worker *worker;
+	mulberry_worker *worker;
 	uint64 settled;
 
 	if (!(max_seconds >= 0 && max_seconds <= 86400))

@@ -138,7 +138,7 @@ sub serve
             answer($c, $request, \%seen);
             my $in_flight = grep { $_->{busy} } values %client;
             print $log encode_json({
-                time => $now, behaviour => $request->{behaviour}, path => $request->{path}, status => $c->{status},
+                time => time, behaviour => $request->{behaviour}, path => $request->{path}, status => $c->{status},
                 bytes => length $request->{body}, in_flight => $in_flight, key => $request->{key},
                 fields => $request->{fields}, heard => $request->{heard} }) . "\n";
         }

@@ -1,0 +1,251 @@
+/*
+ * attempt.c
+ *	  One attempt at a job, from claim to result; see attempt.h.
+ */
+#include "compat.h"
+
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "secrets.h"
+#include "shared_state.h"
+#include "worker/ai.h"
+#include "worker/attempt.h"
+#include "worker/breaker.h"
+#include "worker/unit.h"
+#include "worker/verdict.h"
+
+/* Arguments of the units. */
+
+typedef struct prepare_unit
+{
+	mulberry_job *job;
+	bool has_request;
+} prepare_unit;
+
+typedef struct settle_unit
+{
+	mulberry_job *job;
+	const mulberry_http_answer *answer;
+	mulberry_verdict verdict;
+	bool has_request;
+	bool tripped; /* the endpoint's breaker */
+
+	/* where the job was, should the unit be run again */
+	int part;
+	int text_length;
+	int dropped_segments;
+} settle_unit;
+
+static void
+prepare_work(void *argument)
+{
+	prepare_unit *unit = argument;
+
+	unit->has_request =
+		mulberry_job_prepare(unit->job) == MULBERRY_JOB_READY && mulberry_ai_prepare(unit->job);
+	if (unit->job->probe && !unit->has_request)
+		mulberry_endpoint_withdraw_probe(unit->job->route);
+}
+
+/* Puts the secret of the job's endpoint into its request; raises when there is none. */
+static void
+secret_work(void *argument)
+{
+	mulberry_job *job = argument;
+	MemoryContext old = MemoryContextSwitchTo(job->context);
+	Size length;
+
+	job->request.bearer =
+		job->no_secret ? NULL : mulberry_secret_read(&job->secret_tenant, job->secret, &length);
+	MemoryContextSwitchTo(old);
+	if (job->request.bearer == NULL)
+		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("secret \"%s\" does not exist", job->secret));
+}
+
+static void
+accept_work(void *argument)
+{
+	settle_unit *unit = argument;
+	mulberry_job *job = unit->job;
+
+	job->part = unit->part;
+	job->dropped_segments = unit->dropped_segments;
+	if (job->text)
+	{
+		job->text->len = unit->text_length;
+		job->text->data[unit->text_length] = '\0';
+	}
+	unit->has_request = mulberry_ai_accept(job, unit->answer);
+	if (job->probe)
+		mulberry_endpoint_report(job->route, true, true, NULL);
+}
+
+/* Records how an attempt failed, and what that says about the endpoint. */
+static void
+fail_work(void *argument)
+{
+	settle_unit *unit = argument;
+	mulberry_job *job = unit->job;
+
+	if (job->route > 0)
+	{
+		if (unit->verdict.failure == MULBERRY_FAILURE_UNREACHABLE || unit->tripped ||
+			(job->probe && unit->verdict.endpoint_failing))
+			mulberry_endpoint_report(job->route, false, job->probe, unit->verdict.error);
+		else if (job->probe && unit->answer)
+			mulberry_endpoint_report(job->route, true, true, NULL);
+		else if (job->probe)
+			mulberry_endpoint_withdraw_probe(job->route);
+	}
+	mulberry_job_fail(job, unit->verdict.failure, unit->verdict.error, unit->verdict.retry_after);
+}
+
+/* Counts what the job's request holds. */
+static void
+account(mulberry_worker *worker, mulberry_job *job)
+{
+	worker->request_memory += job->request_memory - job->accounted_memory;
+	job->accounted_memory = job->request_memory;
+}
+
+/* Forgets a job that is settled, or whose lease runs out on its own. */
+static void
+forget(mulberry_worker *worker, mulberry_job *job)
+{
+	worker->request_memory -= job->accounted_memory;
+	worker->held--;
+	worker->settled++;
+	MemoryContextDelete(job->context);
+}
+
+/*
+ * Ends an attempt that failed for a reason of its own.  When that cannot be
+ * recorded either, the lease brings the job back.
+ */
+static void
+fail(mulberry_worker *worker, settle_unit *unit)
+{
+	mulberry_unit_error error;
+
+	if (unit->verdict.failure != MULBERRY_FAILURE_ABANDONED)
+		mulberry_count_failed(1);
+	ereport(DEBUG1,
+			errmsg_internal("job " INT64_FORMAT " failed: %s", unit->job->id, unit->verdict.error));
+	mulberry_unit_insist("recording a failure", fail_work, unit, false, &error);
+	forget(worker, unit->job);
+
+	/* It may be due before anything that was known of. */
+	worker->next_claim = GetCurrentTimestamp();
+}
+
+static void
+fail_with(mulberry_worker *worker, mulberry_job *job, mulberry_failure failure, const char *message)
+{
+	settle_unit unit = { .job = job };
+
+	unit.verdict.failure = failure;
+	unit.verdict.error = pstrdup(message);
+	fail(worker, &unit);
+}
+
+/* Starts job->request; the secret is in memory only until curl has it. */
+static void
+start(mulberry_worker *worker, mulberry_job *job)
+{
+	mulberry_unit_error error;
+	const char *problem;
+
+	if (job->secret && !mulberry_unit_insist("reading a secret", secret_work, job, false, &error))
+	{
+		fail_with(worker, job, MULBERRY_FAILURE_UNREACHABLE, error.message);
+		return;
+	}
+	problem = mulberry_http_start(worker->http, &job->request);
+	if (job->request.bearer)
+	{
+		explicit_bzero(unconstify(char *, job->request.bearer), strlen(job->request.bearer));
+		job->request.bearer = NULL;
+	}
+	if (problem)
+		fail_with(worker, job, MULBERRY_FAILURE_UNREACHABLE, problem);
+}
+
+void
+mulberry_attempt_begin(mulberry_worker *worker, mulberry_job *job)
+{
+	prepare_unit unit = { .job = job };
+	mulberry_unit_error error;
+
+	if (!mulberry_unit_insist("preparing a job", prepare_work, &unit, false, &error))
+	{
+		fail_with(worker, job, MULBERRY_FAILURE_TRANSIENT, error.message);
+		return;
+	}
+	account(worker, job);
+	if (unit.has_request)
+		start(worker, job);
+	else
+	{
+		mulberry_count_done(1);
+		forget(worker, job);
+	}
+}
+
+void
+mulberry_attempt_put_back(mulberry_worker *worker, mulberry_job *job)
+{
+	fail_with(worker, job, MULBERRY_FAILURE_ABANDONED, "no memory for another request");
+}
+
+void
+mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
+{
+	mulberry_job *job = answer->owner;
+	settle_unit unit = { .job = job,
+						 .answer = answer,
+						 .part = job->part,
+						 .text_length = job->text ? job->text->len : 0,
+						 .dropped_segments = job->dropped_segments };
+	mulberry_unit_error error;
+
+	unit.verdict = mulberry_judge_answer(answer, NULL);
+	if (!unit.verdict.ok && answer->body_size > 0 && job->secret)
+	{
+		/* Once more, without the secret in what is quoted of the answer. */
+		bool ok = mulberry_unit_insist("reading a secret", secret_work, job, false, &error);
+
+		if (!ok)
+			answer->body_size = 0;
+		unit.verdict = mulberry_judge_answer(answer, job->request.bearer);
+		if (ok)
+			explicit_bzero(unconstify(char *, job->request.bearer), strlen(job->request.bearer));
+		job->request.bearer = NULL;
+	}
+	if (unit.verdict.ok &&
+		!mulberry_unit_insist("storing a result", accept_work, &unit, true, &error))
+	{
+		unit.verdict.ok = false;
+		unit.verdict.failure = mulberry_answer_error_failure(error.sqlerrcode);
+		unit.verdict.endpoint_failing = true;
+		unit.verdict.error = psprintf("the answer cannot be used: %s", error.message);
+	}
+	mulberry_http_release(worker->http, answer->transfer);
+	if (job->route > 0)
+		unit.tripped = mulberry_breaker_record(job->route, unit.verdict.endpoint_failing);
+
+	account(worker, job);
+	if (!unit.verdict.ok)
+		fail(worker, &unit);
+	else if (unit.has_request)
+	{
+		job->probe = false; /* it was one, and was answered */
+		start(worker, job);
+	}
+	else
+	{
+		mulberry_count_done(1);
+		forget(worker, job);
+	}
+}

@@ -1,0 +1,353 @@
+/*
+ * transfer.c
+ *	  One HTTP transfer on a curl easy handle; see transfer.h.
+ *
+ * curl allocates with malloc; so do we for everything that a callback touches,
+ * because palloc may raise an error and an error must not jump through curl.
+ * Callbacks set fields and use malloc; they never raise.
+ */
+#include "compat.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "core/address.h"
+#include "worker/transfer.h"
+
+/* PREREQFUNCTION, which looks at the peer of a reused connection. */
+#if LIBCURL_VERSION_NUM < 0x075000
+#error "Mulberry needs libcurl 7.80 or later"
+#endif
+
+#define CONNECT_TIMEOUT_MS 10000
+
+/* Reads one part of a multipart body. */
+typedef struct part_reader
+{
+	const char *data;
+	size_t size;
+	size_t position;
+} part_reader;
+
+/* Collects the body, up to its limit. */
+static size_t
+on_body(char *data, size_t one, size_t size, void *arg)
+{
+	mulberry_transfer *transfer = arg;
+
+	if (transfer->body_size + size > transfer->max_response)
+	{
+		transfer->too_large = true;
+		return 0;
+	}
+	if (transfer->body_size + size > transfer->body_capacity)
+	{
+		size_t capacity = Max(transfer->body_capacity * 2, transfer->body_size + size);
+		char *body;
+
+		capacity = Max(capacity, 4096);
+		capacity = Min(capacity, transfer->max_response);
+		body = realloc(transfer->body, capacity);
+		if (body == NULL)
+		{
+			transfer->out_of_memory = true;
+			return 0;
+		}
+		transfer->body = body;
+		transfer->body_capacity = capacity;
+	}
+	memcpy(transfer->body + transfer->body_size, data, size);
+	transfer->body_size += size;
+	return size;
+}
+
+/* Keeps the one header that curl does not keep for us. */
+static size_t
+on_header(char *data, size_t one, size_t size, void *arg)
+{
+	static const char name[] = "x-request-id:";
+	mulberry_transfer *transfer = arg;
+	size_t length = 0;
+
+	if (size <= sizeof name - 1 || pg_strncasecmp(data, name, sizeof name - 1) != 0)
+		return size;
+	for (size_t i = sizeof name - 1; i < size && length < sizeof transfer->request_id - 1; i++)
+	{
+		if (data[i] > ' ' && data[i] < 0x7f)
+			transfer->request_id[length++] = data[i];
+	}
+	transfer->request_id[length] = '\0';
+	return size;
+}
+
+static size_t
+read_part(char *buffer, size_t one, size_t room, void *arg)
+{
+	part_reader *reader = arg;
+	size_t size = Min(room * one, reader->size - reader->position);
+
+	memcpy(buffer, reader->data + reader->position, size);
+	reader->position += size;
+	return size;
+}
+
+static int
+seek_part(void *arg, curl_off_t offset, int origin)
+{
+	part_reader *reader = arg;
+
+	if (origin != SEEK_SET || offset < 0 || (size_t) offset > reader->size)
+		return CURL_SEEKFUNC_FAIL;
+	reader->position = (size_t) offset;
+	return CURL_SEEKFUNC_OK;
+}
+
+/*
+ * Opens the socket unless the address that the name resolved to is private and
+ * the endpoint does not allow that.
+ */
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	mulberry_transfer *transfer = arg;
+	bool is_public = false;
+	const void *bytes = NULL;
+
+	if (address->family == AF_INET)
+	{
+		bytes = &((struct sockaddr_in *) &address->addr)->sin_addr;
+		is_public = mb_ipv4_is_public(bytes);
+	}
+	else if (address->family == AF_INET6)
+	{
+		bytes = &((struct sockaddr_in6 *) &address->addr)->sin6_addr;
+		is_public = mb_ipv6_is_public(bytes);
+	}
+	if (!is_public && !transfer->allow_private)
+	{
+		transfer->address_refused = true;
+		if (bytes)
+			inet_ntop(address->family, bytes, transfer->refused_address,
+					  sizeof transfer->refused_address);
+		return CURL_SOCKET_BAD;
+	}
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/*
+ * Looks at the peer once more before the request is sent: a reused connection
+ * may have been opened for an endpoint that allows more.
+ */
+static int
+on_before_request(void *arg, char *peer, char *local, int peer_port, int local_port)
+{
+	mulberry_transfer *transfer = arg;
+
+	if (!transfer->allow_private && mb_address_is_literal_private(peer))
+	{
+		transfer->address_refused = true;
+		strlcpy(transfer->refused_address, peer, sizeof transfer->refused_address);
+		return CURL_PREREQFUNC_ABORT;
+	}
+	return CURL_PREREQFUNC_OK;
+}
+
+/* Appends a header; false when memory is out. */
+static bool
+add_header(mulberry_transfer *transfer, const char *line)
+{
+	struct curl_slist *list = curl_slist_append(transfer->headers, line);
+
+	if (list == NULL)
+		return false;
+	transfer->headers = list;
+	return true;
+}
+
+static bool
+add_bearer(mulberry_transfer *transfer, const char *token)
+{
+	static const char prefix[] = "Authorization: Bearer ";
+	size_t size = sizeof prefix + strlen(token);
+	char *line = malloc(size);
+	bool ok;
+
+	if (line == NULL)
+		return false;
+	snprintf(line, size, "%s%s", prefix, token);
+	ok = add_header(transfer, line);
+	explicit_bzero(line, size);
+	free(line);
+	return ok;
+}
+
+static bool
+add_part(mulberry_transfer *transfer, const mulberry_http_part *part)
+{
+	curl_mimepart *mime_part = curl_mime_addpart(transfer->mime);
+	part_reader *reader;
+
+	if (mime_part == NULL || curl_mime_name(mime_part, part->name) != CURLE_OK)
+		return false;
+	if (part->filename && curl_mime_filename(mime_part, part->filename) != CURLE_OK)
+		return false;
+	if (part->content_type && curl_mime_type(mime_part, part->content_type) != CURLE_OK)
+		return false;
+	if (part->filename == NULL)
+		return curl_mime_data(mime_part, part->data, part->size) == CURLE_OK;
+
+	/* A file is read from the caller's memory, not copied. */
+	reader = malloc(sizeof(part_reader));
+	if (reader == NULL)
+		return false;
+	*reader = (part_reader){ part->data, part->size, 0 };
+	if (curl_mime_data_cb(mime_part, (curl_off_t) part->size, read_part, seek_part, free, reader) ==
+		CURLE_OK)
+		return true;
+	free(reader);
+	return false;
+}
+
+bool
+mulberry_transfer_set_up(mulberry_transfer *transfer, const mulberry_http_request *request)
+{
+	CURL *easy = transfer->easy;
+	bool ok = true;
+
+	transfer->owner = request->owner;
+	transfer->max_response = request->max_response;
+	transfer->allow_private = request->allow_private;
+
+#define SET(option, value) (ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK)
+	SET(CURLOPT_PRIVATE, transfer);
+	SET(CURLOPT_ERRORBUFFER, transfer->error);
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_URL, request->url);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	SET(CURLOPT_PROTOCOLS_STR, request->allow_http ? "http,https" : "https");
+#else
+	SET(CURLOPT_PROTOCOLS,
+		request->allow_http ? (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS) : (long) CURLPROTO_HTTPS);
+#endif
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(CURLOPT_PROXY, ""); /* nor one from the environment */
+	SET(CURLOPT_USERAGENT, "mulberry/1.0");
+	SET(CURLOPT_TIMEOUT_MS, (long) request->timeout_ms);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, (long) Min(request->timeout_ms, CONNECT_TIMEOUT_MS));
+	SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, transfer);
+	SET(CURLOPT_PREREQFUNCTION, on_before_request);
+	SET(CURLOPT_PREREQDATA, transfer);
+	SET(CURLOPT_WRITEFUNCTION, on_body);
+	SET(CURLOPT_WRITEDATA, transfer);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, transfer);
+
+	/* Waiting for "100 Continue" costs a second with servers that never send it. */
+	ok = ok && add_header(transfer, "Expect:");
+	if (request->bearer)
+		ok = ok && add_bearer(transfer, request->bearer);
+	if (request->nparts > 0)
+	{
+		transfer->mime = curl_mime_init(easy);
+		ok = ok && transfer->mime != NULL;
+		for (int i = 0; ok && i < request->nparts; i++)
+			ok = add_part(transfer, &request->parts[i]);
+		SET(CURLOPT_MIMEPOST, transfer->mime);
+	}
+	else
+	{
+		char line[256];
+
+		snprintf(line, sizeof line, "Content-Type: %s", request->content_type);
+		ok = ok && add_header(transfer, line);
+		SET(CURLOPT_POST, 1L);
+		SET(CURLOPT_POSTFIELDS, request->body);
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_size);
+	}
+	SET(CURLOPT_HTTPHEADER, transfer->headers);
+#undef SET
+	return ok;
+}
+
+void
+mulberry_transfer_clear(mulberry_transfer *transfer)
+{
+	curl_easy_reset(transfer->easy);
+	curl_mime_free(transfer->mime);
+	for (struct curl_slist *header = transfer->headers; header; header = header->next)
+		explicit_bzero(header->data, strlen(header->data));
+	curl_slist_free_all(transfer->headers);
+	free(transfer->body);
+	transfer->mime = NULL;
+	transfer->headers = NULL;
+	transfer->body = NULL;
+}
+
+/* What a curl error means for the one who asked. */
+static mulberry_http_outcome
+classify(const mulberry_transfer *transfer, CURLcode code)
+{
+	curl_off_t sent = 0;
+
+	if (transfer->too_large)
+		return MULBERRY_HTTP_TOO_LARGE;
+	if (transfer->address_refused)
+		return MULBERRY_HTTP_UNREACHABLE;
+	switch (code)
+	{
+		case CURLE_OK:
+			return MULBERRY_HTTP_ANSWERED;
+		case CURLE_COULDNT_RESOLVE_HOST:
+		case CURLE_COULDNT_CONNECT:
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_UNSUPPORTED_PROTOCOL:
+			return MULBERRY_HTTP_UNREACHABLE;
+		case CURLE_OPERATION_TIMEDOUT:
+			/* while connecting, or while waiting for the answer? */
+			curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &sent);
+			return sent == 0 ? MULBERRY_HTTP_UNREACHABLE : MULBERRY_HTTP_BROKEN;
+		default:
+			return MULBERRY_HTTP_BROKEN;
+	}
+}
+
+void
+mulberry_transfer_answer(mulberry_transfer *transfer, CURLcode code, mulberry_http_answer *answer)
+{
+	curl_off_t value = 0;
+
+	memset(answer, 0, sizeof *answer);
+	answer->transfer = transfer;
+	answer->owner = transfer->owner;
+	answer->outcome = classify(transfer, code);
+	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &value);
+	answer->duration_ms = (int) (value / 1000);
+	if (answer->outcome == MULBERRY_HTTP_ANSWERED)
+	{
+		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &answer->status);
+		value = 0;
+		curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &value);
+		answer->retry_after = value;
+		answer->body = transfer->body;
+		answer->body_size = transfer->body_size;
+		strlcpy(answer->request_id, transfer->request_id, sizeof answer->request_id);
+	}
+	else if (transfer->too_large)
+		answer->error = "the answer is larger than mulberry.max_response_size";
+	else if (transfer->address_refused)
+	{
+		snprintf(transfer->error, sizeof transfer->error,
+				 "address %s is not public and the endpoint does not allow private addresses",
+				 transfer->refused_address);
+		answer->error = transfer->error;
+	}
+	else if (transfer->out_of_memory)
+		answer->error = "out of memory while reading the answer";
+	else
+		answer->error = transfer->error[0] ? transfer->error : curl_easy_strerror(code);
+}
