@@ -305,8 +305,9 @@ SQL
     sleep 0.5;
     is(scalar($ai->requests('hang')) - $before, 3, 'max_concurrency limits the requests of an endpoint');
     is(one("SELECT count(*) FROM mulberry.jobs WHERE call_id LIKE 'stuck-%' AND state = 'running'"), '3', 'the others are queued');
+    my $hanging = one("SELECT string_agg(id::text, ',') FROM mulberry.jobs WHERE call_id LIKE 'stuck-%' AND state = 'running'");
     endpoint('ok');
-    one("SELECT count(mulberry.cancel_job(id)) FROM mulberry.jobs WHERE call_id LIKE 'stuck-%' AND state = 'running'");
+    one("SELECT count(mulberry.cancel_job(id)) FROM unnest(ARRAY[$hanging]) AS id");
     $node->poll_query_until('postgres',
         "SELECT count(*) = 7 FROM mulberry.calls WHERE call_id LIKE 'stuck-%' AND state = 'ARCHIVED'");
     is(one("SELECT count(*) FROM mulberry.calls WHERE call_id LIKE 'stuck-%' AND state = 'FAILED' AND failure_reason = 'cancelled by postgres'"),
