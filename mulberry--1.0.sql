@@ -631,12 +631,12 @@ CREATE TYPE packet_result AS (
     sequence          integer,
     total_received    bigint,
     missing_count     bigint,
-    missing_sequences int4multirange,
+    missing_sequences text,
     duplicate         boolean
 );
 COMMENT ON TYPE packet_result IS 'answer to a packet: status is accepted, duplicate or rejected';
 COMMENT ON COLUMN packet_result.missing_count IS 'sequences below the largest one received that have not arrived';
-COMMENT ON COLUMN packet_result.missing_sequences IS 'the first 100 ranges of them';
+COMMENT ON COLUMN packet_result.missing_sequences IS 'the first 100 ranges of them, in the form of an int4multirange';
 
 CREATE FUNCTION ingest_packet(
     call_id     text,
@@ -658,7 +658,7 @@ CREATE TYPE batch_result AS (
     sequence          integer,
     total_received    bigint,
     missing_count     bigint,
-    missing_sequences int4multirange,
+    missing_sequences text,
     duplicate         boolean,
     sqlstate          text
 );

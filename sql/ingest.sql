@@ -4,7 +4,7 @@ SET search_path = mulberry;
 
 -- A packet of a call, with its answer but for the words.
 CREATE FUNCTION pg_temp.send(call_id text, VARIADIC sequences integer[])
-RETURNS TABLE (status text, sequence integer, total bigint, missing bigint, ranges int4multirange, duplicate boolean)
+RETURNS TABLE (status text, sequence integer, total bigint, missing bigint, ranges text, duplicate boolean)
 LANGUAGE sql AS $$
     SELECT r.status, r.sequence, r.total_received, r.missing_count, r.missing_sequences, r.duplicate
       FROM unnest($2) WITH ORDINALITY AS u (sequence, n),
@@ -57,9 +57,9 @@ RESET mulberry.max_gap;
 
 -- answers carry the first hundred ranges, whatever happens beyond them
 SELECT count(*) FROM generate_series(0, 600, 2) s, LATERAL ingest_packet('ranges', s, '\x0102');
-SELECT missing_count, (SELECT count(*) FROM unnest(missing_sequences)), upper(missing_sequences)
+SELECT missing_count, (SELECT count(*) FROM unnest(missing_sequences::int4multirange)), upper(missing_sequences::int4multirange)
   FROM ingest_packet('ranges', 602, '\x0102');
-SELECT missing_count, (SELECT count(*) FROM unnest(missing_sequences)), lower(missing_sequences), upper(missing_sequences)
+SELECT missing_count, (SELECT count(*) FROM unnest(missing_sequences::int4multirange)), lower(missing_sequences::int4multirange), upper(missing_sequences::int4multirange)
   FROM ingest_packet('ranges', 1, '\x0102');
 -- the memory of ranges against the table, after each of many changes
 DO $$

@@ -11,13 +11,10 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "storage/proc.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
-#include "utils/multirangetypes.h"
-#include "utils/rangetypes.h"
-#include "utils/typcache.h"
 
 #include "gaps.h"
 #include "relations.h"
@@ -54,6 +51,7 @@ typedef struct known_gaps
 	bool all; /* there are no gaps beyond these */
 	int n;
 	mulberry_range ranges[REMEMBERED_GAPS];
+	text *shown; /* the ranges of answers; NULL: to be written */
 } known_gaps;
 
 static known_gaps *known = NULL;
@@ -114,6 +112,15 @@ position(const known_gaps *entry, int32 sequence)
 	return low;
 }
 
+/* The text of the ranges no longer fits them. */
+static void
+forget_shown(known_gaps *entry)
+{
+	if (entry->shown)
+		pfree(entry->shown);
+	entry->shown = NULL;
+}
+
 static void
 remember_opened(known_gaps *entry, int32 first, int32 last)
 {
@@ -122,7 +129,11 @@ remember_opened(known_gaps *entry, int32 first, int32 last)
 	if (entry->n == REMEMBERED_GAPS)
 		entry->all = false;
 	else
+	{
+		if (entry->n < MULBERRY_MAX_RANGES)
+			forget_shown(entry);
 		entry->ranges[entry->n++] = (mulberry_range){ first, last };
+	}
 }
 
 /* Replaces one gap by what is left of it: none, one or two. */
@@ -134,6 +145,8 @@ remember_filled(known_gaps *entry, const mulberry_range *old, const mulberry_ran
 
 	if (at == entry->n)
 		return; /* lies beyond what is remembered */
+	if (at < MULBERRY_MAX_RANGES)
+		forget_shown(entry);
 	Assert(entry->ranges[at].first == old->first && entry->ranges[at].last == old->last);
 	behind = entry->n - at - 1;
 	if (entry->n + nleft - 1 > REMEMBERED_GAPS)
@@ -271,6 +284,7 @@ read_gaps(const mulberry_call *call, known_gaps *entry)
 	mulberry_scan scan;
 
 	entry->call = 0; /* empty, should reading fail */
+	forget_shown(entry);
 	entry->n = 0;
 	entry->all = true;
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call->id));
@@ -308,26 +322,47 @@ mulberry_first_gaps(const mulberry_call *call, int *n)
 	return entry->ranges;
 }
 
-Datum
-mulberry_first_gaps_datum(const mulberry_call *call)
+/* Writes ranges as the text form of an int4multirange, which has its upper bounds excluded. */
+static text *
+write_ranges(const mulberry_range *ranges, int n)
 {
-	TypeCacheEntry *type = lookup_type_cache(INT4RANGEOID, TYPECACHE_RANGE_INFO);
-	RangeType **ranges;
-	const mulberry_range *gaps;
-	int n;
+	/* brackets, a comma between bounds and one between ranges, two integers */
+	text *written = MemoryContextAlloc(TopMemoryContext, VARHDRSZ + 2 + n * (4 + 2 * 11));
+	char *to = VARDATA(written);
 
-	gaps = mulberry_first_gaps(call, &n);
-	if (n == 0)
-		return PointerGetDatum(make_empty_multirange(INT4MULTIRANGEOID, type));
-	ranges = palloc(n * sizeof(RangeType *));
+	*to++ = '{';
 	for (int i = 0; i < n; i++)
 	{
-		RangeBound lower = { .val = Int32GetDatum(gaps[i].first),
-							 .inclusive = true,
-							 .lower = true };
-		RangeBound upper = { .val = Int32GetDatum(gaps[i].last + 1) };
-
-		ranges[i] = make_range(type, &lower, &upper, false);
+		if (i > 0)
+			*to++ = ',';
+		*to++ = '[';
+		to += pg_ltoa(ranges[i].first, to);
+		*to++ = ',';
+		to += pg_ltoa(ranges[i].last + 1, to);
+		*to++ = ')';
 	}
-	return PointerGetDatum(make_multirange(INT4MULTIRANGEOID, type, n, ranges));
+	*to++ = '}';
+	SET_VARSIZE(written, to - (char *) written);
+	return written;
+}
+
+Datum
+mulberry_first_gaps_text(const mulberry_call *call)
+{
+	static text *none = NULL;
+	const mulberry_range *ranges;
+	known_gaps *entry;
+	int n;
+
+	if (call->missing_count == 0)
+	{
+		if (none == NULL)
+			none = write_ranges(NULL, 0);
+		return PointerGetDatum(none);
+	}
+	ranges = mulberry_first_gaps(call, &n);
+	entry = entry_of(call->id);
+	if (entry->shown == NULL)
+		entry->shown = write_ranges(ranges, n);
+	return PointerGetDatum(entry->shown);
 }

@@ -43,7 +43,11 @@ extern void mulberry_settle_gaps(Relation calls, mulberry_call *call, int64 miss
  */
 extern const mulberry_range *mulberry_first_gaps(const mulberry_call *call, int *n);
 
-/* The same as an int4multirange, allocated in the current context. */
-extern Datum mulberry_first_gaps_datum(const mulberry_call *call);
+/*
+ * The same as text, in the form of an int4multirange; valid as long.  (As a value of
+ * that type a hundred ranges took five times as long to send as the whole packet
+ * to take, because multirange_out() calls an output function for each bound.)
+ */
+extern Datum mulberry_first_gaps_text(const mulberry_call *call);
 
 #endif /* MULBERRY_GAPS_H */

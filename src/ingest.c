@@ -327,7 +327,7 @@ form_result(FunctionCallInfo fcinfo, const mulberry_intake *intake, mulberry_ver
 	values[Anum_result_sequence] = Int32GetDatum(sequence);
 	values[Anum_result_total_received] = Int64GetDatum(mulberry_total_received(intake));
 	values[Anum_result_missing_count] = Int64GetDatum(intake->missing);
-	values[Anum_result_missing_sequences] = mulberry_first_gaps_datum(&intake->call);
+	values[Anum_result_missing_sequences] = mulberry_first_gaps_text(&intake->call);
 	values[Anum_result_duplicate] = BoolGetDatum(verdict == MULBERRY_DUPLICATE);
 	tuple = heap_form_tuple(desc, values, nulls);
 	ReleaseTupleDesc(desc);

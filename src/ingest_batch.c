@@ -262,7 +262,7 @@ take_call(batch_packet **packets, int n, Relation calls, const mulberry_tenant *
 	call->call_id = call_id;
 	call->total_received = mulberry_total_received(&intake);
 	call->missing_count = intake.missing;
-	call->missing_sequences = mulberry_first_gaps_datum(&intake.call);
+	call->missing_sequences = mulberry_first_gaps_text(&intake.call);
 	for (int i = 0; i < n; i++)
 		if (packets[i]->verdict != MULBERRY_FAULTY)
 			mulberry_report_intake(&intake, packets[i]->verdict, packets[i]->sequence);
