@@ -700,6 +700,18 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_complete_sil
 COMMENT ON FUNCTION complete_silent_call(bigint, timestamptz) IS
     'internal: completes a call in progress for which nothing has come since then; false when that is not so or the call is busy';
 
+CREATE FUNCTION advance_transcription(call bigint) RETURNS void
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- a job that is locked has been claimed; waiting for it under the call lock could deadlock
+    UPDATE mulberry.job_queue q SET run_at = clock_timestamp()
+     WHERE q.id = (SELECT j.id FROM mulberry.job_queue j
+                    WHERE j.call = $1 AND j.kind = 'transcribe' AND j.state = 'queued' AND j.run_at > clock_timestamp()
+                      AND j.attempts = 0
+                      FOR UPDATE SKIP LOCKED)
+$$;
+COMMENT ON FUNCTION advance_transcription(bigint) IS
+    'internal: makes the first transcription of a call due now, because nothing is missing any more';
+
 CREATE FUNCTION start_processing(call bigint) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_start_processing';
 COMMENT ON FUNCTION start_processing(bigint) IS
@@ -828,6 +840,10 @@ BEGIN
     IF call_id IS NULL THEN
         RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    -- Whoever works on a job holds its row before the call lock, so jobs go
+    -- first; and once more, because one may have come meanwhile.
+    DELETE FROM mulberry.job_queue j USING mulberry.calls c
+     WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
     erased := mulberry.remove_call(owner, call_id);
     IF erased IS NULL THEN
         RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';

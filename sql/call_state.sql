@@ -135,6 +135,18 @@ SELECT pg_temp.id('by-hand') AS deleted \gset
 DELETE FROM calls WHERE call_id = 'by-hand';
 SELECT (SELECT count(*) FROM packets WHERE call = :deleted) AS packets, (SELECT count(*) FROM gaps WHERE call = :deleted) AS gaps;
 
+-- the last missing packet ends the grace period
+SELECT status FROM ingest_packet('impatient', 0, '\x0102');
+SELECT missing_count FROM complete_call('impatient', 4);
+SELECT status FROM ingest_packet('impatient', 2, '\x0102');
+SELECT * FROM pg_temp.wait('impatient');
+SELECT status FROM ingest_packets('{impatient,impatient}', '{1,3}', '{"\\x0102","\\x0102"}');
+SELECT j.run_at <= clock_timestamp() AS due, c.grace_until <= clock_timestamp() AS over
+  FROM calls c JOIN job_queue j ON j.call = c.id WHERE c.call_id = 'impatient';
+-- and one that is too many changes nothing
+SELECT status FROM ingest_packet('impatient', 4, '\x0102');
+SELECT state, missing_count, extra_packets FROM call_status WHERE call_id = 'impatient';
+
 -- a sender that falls silent
 SELECT status FROM ingest_packet('silent', 0, '\x0102');
 SELECT complete_silent_call(pg_temp.id('silent'), now() - interval '1 hour');

@@ -12,6 +12,8 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -23,6 +25,7 @@
 #include "utils/typcache.h"
 
 #include "access.h"
+#include "call_processing.h"
 #include "call_state.h"
 #include "event_payload.h"
 #include "gaps.h"
@@ -73,6 +76,29 @@ complete(Relation calls, mulberry_call *call, int32 total, bool wait)
 	mulberry_move_call(calls, call, MULBERRY_COMPLETED, false, &change);
 	mulberry_enqueue_job("transcribe", &call->tenant, call->id, NULL, NULL, due);
 	mulberry_require_durable_commit();
+}
+
+void
+mulberry_end_grace(Relation calls, mulberry_call *call)
+{
+	mulberry_call_change change = { 0 };
+	TimestampTz now = GetCurrentTimestamp();
+	mulberry_identity before;
+	Oid type = INT8OID;
+	Datum id = Int64GetDatum(call->id);
+
+	mulberry_change_column(&change, Anum_calls_grace_until, TimestampTzGetDatum(now));
+	mulberry_change_call(calls, call, &change);
+
+	/* A function with a search_path of its own: the session's may hold anybody's operators. */
+	before = mulberry_become_owner();
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT mulberry.advance_transcription($1)", 1, &type, &id, NULL,
+							  false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not advance the transcription of a call");
+	SPI_finish();
+	mulberry_leave_owner(before);
+	mulberry_wake_workers_at_commit();
 }
 
 /* Columns of the type completion_result. */

@@ -22,6 +22,7 @@
 #include "utils/typcache.h"
 
 #include "access.h"
+#include "call_processing.h"
 #include "gaps.h"
 #include "guc.h"
 #include "ingest.h"
@@ -150,6 +151,13 @@ check_content(const mulberry_call *call, Datum data, mulberry_fault *fault)
 	return true;
 }
 
+/* Whether a call has everything that it was announced to have. */
+static bool
+is_whole(const mulberry_intake *intake)
+{
+	return intake->missing == 0 && intake->next >= intake->call.expected_total;
+}
+
 void
 mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_tenant *tenant,
 					  const char *call_id, int length, const mulberry_format *format,
@@ -165,6 +173,7 @@ mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_te
 		mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &intake->partition);
 		intake->next = mulberry_next_sequence(&intake->partition, call->id);
 		intake->missing = call->missing_count;
+		intake->was_whole = is_whole(intake);
 		return;
 	}
 
@@ -181,6 +190,7 @@ mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_te
 	call->sample_rate = format->sample_rate ? format->sample_rate : tenant->default_sample_rate;
 	intake->next = 0;
 	intake->missing = 0;
+	intake->was_whole = true;
 }
 
 /*
@@ -250,6 +260,8 @@ mulberry_end_intake(mulberry_intake *intake, Relation calls)
 {
 	if (intake->exists && intake->missing != intake->call.missing_count)
 		mulberry_settle_gaps(calls, &intake->call, intake->missing);
+	if (intake->call.state == MULBERRY_COMPLETED && !intake->was_whole && is_whole(intake))
+		mulberry_end_grace(calls, &intake->call);
 	if (intake->partition_open)
 		mulberry_close_partition(&intake->partition);
 	intake->partition_open = false;

@@ -52,8 +52,9 @@ typedef struct mulberry_intake
 	mulberry_call call;	 /* encoding and rate also of a call to be created */
 	mulberry_partition partition;
 	bool partition_open;
-	int32 next;	   /* next expected sequence */
-	int64 missing; /* sequences in gaps */
+	int32 next;		/* next expected sequence */
+	bool was_whole; /* nothing announced was missing when it began */
+	int64 missing;	/* sequences in gaps */
 } mulberry_intake;
 
 /* What becomes of a packet. */
