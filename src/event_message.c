@@ -142,13 +142,11 @@ append_payload(StringInfo message, Jsonb *payload, int limit)
 	for (int pass = 0; pass < 2; pass++)
 	{
 		JsonbIterator *iterator = JsonbIteratorInit(&payload->root);
-		JsonbIteratorToken token;
 		JsonbValue key;
 		JsonbValue value;
 
-		token = JsonbIteratorNext(&iterator, &key, false);
-		Assert(token == WJB_BEGIN_OBJECT);
-		while ((token = JsonbIteratorNext(&iterator, &key, true)) == WJB_KEY)
+		(void) JsonbIteratorNext(&iterator, &key, false); /* WJB_BEGIN_OBJECT */
+		while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 		{
 			StringInfoData field;
 			bool is_small;

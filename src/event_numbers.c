@@ -8,6 +8,10 @@
  * lock, which the one before it released after its commit; and within a snapshot
  * numbers go in the order of ids.
  *
+ * A number is certain when the transaction that gave it has committed, durably:
+ * subscribers are told afterwards.  Who reads events_since() in a transaction that is
+ * rolled back later has read numbers that do not exist.
+ *
  * It must not send anything.
  */
 #include "compat.h"

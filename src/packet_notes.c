@@ -60,10 +60,8 @@ mulberry_report_packet(const mulberry_packet_report *report)
 	uint32 hash;
 	int nranges;
 
-	if (mulberry_my_slot() == NULL)
+	if (mulberry_my_slot() == NULL || length > MULBERRY_MAX_CALL_ID)
 		return;
-	Assert(length <= MULBERRY_MAX_CALL_ID);
-	Assert(report->nranges <= MULBERRY_MAX_RANGES);
 
 	level = mulberry_xact_current();
 	hash = hash_bytes((const unsigned char *) report->call_id, length) + report->kind;
