@@ -79,7 +79,7 @@ typedef struct transcription_input
 	char *call_id;
 	char *encoding;
 	int sample_rate;
-	bytea *audio;  /* WAV, PCM16, one channel; NULL for text or nothing */
+	bytea *audio;  /* WAV, PCM16, one channel, with a long header; NULL for text or nothing */
 	char *content; /* of a text call; NULL otherwise */
 } transcription_input;
 
@@ -333,7 +333,8 @@ prepare_transcription(mulberry_job *job)
 	input.encoding = mulberry_result_text(0, 2, CurrentMemoryContext);
 	input.sample_rate = mulberry_result_int32(0, 3);
 	datum = mulberry_result_datum(0, 4, &isnull);
-	input.audio = isnull ? NULL : DatumGetByteaPP(datum);
+	/* a few samples come with a short header, which VARSIZE() must not meet */
+	input.audio = isnull ? NULL : DatumGetByteaP(datum);
 	input.content = mulberry_result_text(0, 5, CurrentMemoryContext);
 	datum = mulberry_result_datum(0, 6, &isnull);
 	old = MemoryContextSwitchTo(job->context);

@@ -56,7 +56,7 @@ append_quote(StringInfo error, const mulberry_http_answer *answer, const char *s
 
 	if (size == 0)
 		return;
-	text = palloc(size + 1);
+	text = palloc(size + sizeof("..."));
 	for (size_t i = 0; i < size; i++)
 	{
 		unsigned char c = (unsigned char) answer->body[i];
