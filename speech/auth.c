@@ -1,0 +1,100 @@
+/*
+ * auth.c
+ *	  Bearer keys; see auth.h.
+ */
+#include "auth.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "log.h"
+
+#define MAX_KEYS 100
+
+static char *keys[MAX_KEYS];
+static int n_keys;
+
+bool
+speech_auth_load(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	struct stat status;
+	char *line = NULL;
+	size_t capacity = 0;
+	ssize_t length;
+	bool ok = true;
+
+	if (file == NULL)
+	{
+		speech_log_error("could not open API key file \"%s\": %s", path, strerror(errno));
+		return false;
+	}
+	if (fstat(fileno(file), &status) == 0 && (status.st_mode & (S_IROTH | S_IWOTH)) != 0)
+		speech_log_error("API key file \"%s\" is open to every user; chmod 600 it", path);
+	while (ok && (length = getline(&line, &capacity, file)) > 0)
+	{
+		while (length > 0 && strchr(" \t\r\n", line[length - 1]) != NULL)
+			line[--length] = '\0';
+		if (length == 0 || line[0] == '#')
+			continue;
+		if (n_keys == MAX_KEYS)
+		{
+			speech_log_error("API key file \"%s\" has more than %d keys", path, MAX_KEYS);
+			ok = false;
+			break;
+		}
+		keys[n_keys] = strdup(line);
+		ok = keys[n_keys] != NULL;
+		n_keys += ok ? 1 : 0;
+	}
+	if (line != NULL)
+		OPENSSL_cleanse(line, capacity);
+	free(line);
+	fclose(file);
+	if (ok && n_keys == 0)
+		speech_log_error("API key file \"%s\" holds no key", path);
+	return ok && n_keys > 0;
+}
+
+bool
+speech_auth_required(void)
+{
+	return n_keys > 0;
+}
+
+/* Compares with every key in full, so that the time tells nothing but lengths. */
+bool
+speech_auth_check(const char *authorization)
+{
+	static const char scheme[] = "Bearer ";
+	bool found = false;
+	size_t length;
+
+	if (n_keys == 0)
+		return true;
+	if (authorization == NULL || strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
+		return false;
+	authorization += sizeof(scheme) - 1;
+	authorization += strspn(authorization, " ");
+	length = strlen(authorization);
+	for (int i = 0; i < n_keys; i++)
+		if (strlen(keys[i]) == length && CRYPTO_memcmp(keys[i], authorization, length) == 0)
+			found = true;
+	return found;
+}
+
+void
+speech_auth_free(void)
+{
+	for (int i = 0; i < n_keys; i++)
+	{
+		OPENSSL_cleanse(keys[i], strlen(keys[i]));
+		free(keys[i]);
+	}
+	n_keys = 0;
+}

@@ -1,0 +1,24 @@
+/*
+ * auth.h
+ *	  Who may use the server: bearer keys from a file.
+ */
+#ifndef SPEECH_AUTH_H
+#define SPEECH_AUTH_H
+
+#include <stdbool.h>
+
+/*
+ * Reads the keys, one a line, empty lines and those that begin with # left out.  False, and why on
+ * standard error, when there is none or the file cannot be read.
+ */
+extern bool speech_auth_load(const char *path);
+
+/* Whether a key is asked for at all. */
+extern bool speech_auth_required(void);
+
+/* Whether the value of an Authorization header (NULL: there was none) holds a key. */
+extern bool speech_auth_check(const char *authorization);
+
+extern void speech_auth_free(void);
+
+#endif /* SPEECH_AUTH_H */

@@ -1,0 +1,51 @@
+/*
+ * options.h
+ *	  What the command line decides: addresses, limits, models.
+ */
+#ifndef SPEECH_OPTIONS_H
+#define SPEECH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct speech_options
+{
+	const char *listen; /* numeric IPv4 or IPv6 address */
+	int port;			/* 0: any free one */
+	bool allow_remote;	/* listen may be another address than loopback */
+	const char *port_file;
+	const char *api_key_file;
+
+	const char *acoustic_model; /* directory */
+	const char *dictionary;		/* file */
+	const char *language_model; /* file */
+
+	int transcribers;		/* transcriptions at once */
+	int synthesizers;		/* syntheses at once */
+	int queue;				/* requests that may wait, for each of both */
+	int max_connections;	/* open connections */
+	size_t max_body;		/* bytes of one request's body */
+	size_t max_buffered;	/* bytes of all bodies and answers in memory */
+	int max_audio_seconds;	/* of one recording */
+	int max_input;			/* characters of one text to speak */
+	int max_speech_seconds; /* of one synthesis */
+	int receive_timeout;	/* seconds for a request to arrive, an answer to leave */
+	int job_timeout;		/* seconds of work for one request */
+	int grace;				/* seconds for running work after SIGTERM */
+	int nice;				/* added to the niceness of the working processes */
+	bool quiet;				/* log errors only */
+} speech_options;
+
+typedef enum speech_options_outcome
+{
+	SPEECH_OPTIONS_RUN,
+	SPEECH_OPTIONS_DONE, /* --help, --version: answered on standard output */
+	SPEECH_OPTIONS_BAD	 /* said why on standard error */
+} speech_options_outcome;
+
+/*
+ * Reads the command line.  Strings point into argv or are constants.
+ */
+extern speech_options_outcome speech_options_parse(speech_options *options, int argc, char **argv);
+
+#endif /* SPEECH_OPTIONS_H */
