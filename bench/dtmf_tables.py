@@ -11,7 +11,7 @@ import math
 
 RATE = 8000.0                   # Hz, input of the band filter
 HALF_RATE = RATE / 2            # its output
-BAND_TAPS = 32
+BAND_TAPS = 24
 BAND_SCALE = 1 << 14
 BIN_TAPS = 28                   # at HALF_RATE: 7 ms
 BIN_SCALE = 1 << 16

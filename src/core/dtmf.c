@@ -92,6 +92,9 @@ mb_dtmf_init(mb_dtmf *dtmf, int sample_rate, const mb_dtmf_options *options)
 								   sizeof(dtmf->resampler_memory), sample_rate, 8000);
 		if (status != MB_OK)
 			return status;
+		if (mb_resampler_output_bound(dtmf->resampler, RESAMPLE_PORTION) > RESAMPLE_SPACE ||
+			mb_resampler_output_bound(dtmf->resampler, 0) > RESAMPLE_SPACE)
+			return MB_ERR_SPACE;
 	}
 	start(dtmf);
 	return MB_OK;

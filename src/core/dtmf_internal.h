@@ -19,13 +19,13 @@
 #define DTMF_POWER_OVER_ENERGY (2 * DTMF_BIN_SCALE * DTMF_BIN_SCALE * 8 / DTMF_WINDOW)
 
 /* A half window's middle lies that many samples before its hop begins. */
-#define DTMF_DELAY 11.5f
+#define DTMF_DELAY 7.5f
 
 /* Samples by which the band lags: a hop's total energy is taken that much earlier. */
-#define DTMF_INPUT_DELAY 14
+#define DTMF_INPUT_DELAY 10
 
 /* Share of the band's power in two tones for a window that may be a digit. */
-#define DTMF_TONAL_SHARE 0.55f
+#define DTMF_TONAL_SHARE 0.65f
 
 /*
  * Hops of interruption that a digit survives: longer than a dropout of 10 ms, shorter than

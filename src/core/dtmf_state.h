@@ -13,7 +13,7 @@
 
 #include "resample.h"
 
-#define DTMF_BAND_TAPS 32 /* band filter, 8 kHz in, 4 kHz out */
+#define DTMF_BAND_TAPS 24 /* band filter, 8 kHz in, 4 kHz out */
 #define DTMF_BIN_TAPS 28  /* a half window: 7 ms at 4 kHz */
 #define DTMF_HOP 32		  /* samples at 8 kHz */
 #define DTMF_HALF_HOP 16  /* the same at 4 kHz */

@@ -22,6 +22,7 @@ CHECK_UNUSED static const signal_condition signal_conditions[] = {
 	{ "100 ms on, 100 ms off", .on_ms = 100, .off_ms = 100, AT15 },
 	{ "500 ms on, 50 ms off", .on_ms = 500, .off_ms = 50, AT15 },
 	{ "level 0 dBm0", ON40, .level = 0 },
+	{ "level 0 dBm0 each tone, clipped", ON40, .level = 3.01 },
 	{ "level -30 dBm0", ON40, .level = -30 },
 	{ "level -40 dBm0", ON40, .level = -40 },
 	{ "level -45 dBm0", ON40, .level = -45, .target = true },
