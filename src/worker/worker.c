@@ -16,6 +16,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/pmsignal.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -58,11 +59,18 @@ typedef struct claim_unit
 	List *jobs;
 } claim_unit;
 
+/*
+ * A claim need not survive a crash of the server: the workers do not either, and
+ * the job is claimed again.  So nobody waits for the disk between a call's completion
+ * and its request, but once, for the change of the call's state.
+ */
 static void
 claim_work(void *argument)
 {
 	claim_unit *unit = argument;
 
+	set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
+					  true, 0, false);
 	unit->jobs = mulberry_jobs_claim(unit->limit, unit->worker->turn);
 }
 
