@@ -19,6 +19,7 @@ my $node = mulberry_cluster('crash', conf => <<'CONF');
 restart_after_crash = on
 mulberry.grace_period = 0
 mulberry.lease_time = 1
+mulberry.maintenance_interval = 1d
 mulberry.ai_retry_delay = 100
 CONF
 
@@ -61,6 +62,13 @@ sub kill_worker
     return $node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'mulberry worker' AND pid <> $pid");
 }
 
+# True when the worker has claimed a job and waits for a lock.
+sub blocked
+{
+    return one("SELECT count(*) > 0 FROM pg_stat_activity a, mulberry.job_queue q
+                 WHERE a.backend_type = 'mulberry worker' AND a.wait_event_type = 'Lock' AND q.state = 'running'") eq 't';
+}
+
 # Each phase stops the worker at one point of the job's way, by a lock that
 # another session holds or by a service that is slow.
 my %phase = (
@@ -68,7 +76,7 @@ my %phase = (
         lock => 'LOCK TABLE mulberry.calls IN ACCESS EXCLUSIVE MODE',
         behaviour => 'ok',
         requests => 1,
-        reached => sub { one("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE backend_type = 'mulberry worker'") eq 't' }
+        reached => \&blocked
     },
     'while the request is under way' => {
         behaviour => 'wait-1',
@@ -80,7 +88,7 @@ my %phase = (
         lock_when => sub { asked($_[0]) == 1 },
         behaviour => 'wait-1',
         requests => 2,
-        reached => sub { one("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE backend_type = 'mulberry worker'") eq 't' }
+        reached => \&blocked
     },
 );
 

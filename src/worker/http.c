@@ -321,11 +321,9 @@ mulberry_http_destroy(mulberry_http *http)
 {
 	mulberry_http_abandon(http);
 	enter_curl();
-	while (http->unused)
+	for (mulberry_transfer *transfer = http->unused, *next; transfer; transfer = next)
 	{
-		mulberry_transfer *transfer = http->unused;
-
-		http->unused = transfer->next;
+		next = transfer->next;
 		curl_easy_cleanup(transfer->easy);
 		free(transfer);
 	}

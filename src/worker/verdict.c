@@ -49,6 +49,7 @@ blot_out(char *text, const char *secret)
 static void
 append_quote(StringInfo error, const mulberry_http_answer *answer, const char *secret)
 {
+	static const char dots[] = "...";
 	size_t size = Min(answer->body_size, 8 * QUOTED_BYTES);
 	char *text;
 	size_t length = 0;
@@ -56,7 +57,7 @@ append_quote(StringInfo error, const mulberry_http_answer *answer, const char *s
 
 	if (size == 0)
 		return;
-	text = palloc(size + sizeof("..."));
+	text = palloc(size + sizeof dots);
 	for (size_t i = 0; i < size; i++)
 	{
 		unsigned char c = (unsigned char) answer->body[i];
@@ -70,7 +71,7 @@ append_quote(StringInfo error, const mulberry_http_answer *answer, const char *s
 	text[length] = '\0';
 	blot_out(text, secret);
 	if (length > QUOTED_BYTES)
-		strcpy(text + QUOTED_BYTES, "...");
+		memcpy(text + QUOTED_BYTES, dots, sizeof dots);
 	if (length > 0)
 		appendStringInfo(error, ": %s", text);
 }
