@@ -4,7 +4,7 @@
  *
  * Requests follow the OpenAI API (POST /audio/transcriptions as
  * multipart/form-data, POST /chat/completions as JSON), or the kind "json" as
- * docs/sql-reference.md describes it.  Answers are validated in SQL by
+ * docs/endpoints.md describes it.  Answers are validated in SQL by
  * read_transcription() and read_sentiment().
  */
 #include "compat.h"
