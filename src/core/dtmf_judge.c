@@ -35,7 +35,7 @@
 /* Windows that the medians are taken of, at least and at most. */
 #define MIN_SAMPLES 3
 #define SAMPLES 8
-/* What is sorted: columns of the sample, which has eight as mb_dtmf_sort_columns() wants. */
+/* What is sorted: columns of the sample. */
 enum
 {
 	TURN_LOW,
@@ -43,10 +43,10 @@ enum
 	POWER_LOW,
 	POWER_HIGH,
 	PURITY,
-	COLUMNS
+	COLUMNS = 8 /* what the sort takes; three are idle */
 };
 
-typedef float sample[SAMPLES][8];
+typedef float sample[SAMPLES][COLUMNS];
 
 /* What the judgement rests on. */
 typedef struct measures
@@ -263,7 +263,7 @@ take_sample(const dtmf_track *track, const measures *m, sample v)
 	}
 	/* what is missing sorts behind everything */
 	for (int s = taken; s < SAMPLES; s++)
-		for (int k = 0; k < 8; k++)
+		for (int k = 0; k < COLUMNS; k++)
 			v[s][k] = INFINITY;
 	return taken;
 }
