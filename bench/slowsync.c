@@ -22,6 +22,6 @@ fdatasync(int fd)
 		real = (int (*)(int)) dlsym(RTLD_NEXT, "fdatasync");
 		delay = wanted ? atol(wanted) : 2000;
 	}
-	nanosleep(&(struct timespec) { delay / 1000000, delay % 1000000 * 1000 }, NULL);
+	nanosleep(&(struct timespec){ delay / 1000000, delay % 1000000 * 1000 }, NULL);
 	return real(fd);
 }
