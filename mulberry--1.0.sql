@@ -915,7 +915,7 @@ DECLARE
     limits  record;
     expired record;
     day     record;
-    whole   jsonb := '{}';      -- day -> day_expired(day)
+    whole   jsonb := jsonb '{}'; -- day -> day_expired(day)
     left_to_do integer := max_calls;
     erased  bigint;
 BEGIN
