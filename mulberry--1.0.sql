@@ -20,6 +20,11 @@
 -- tenants and access: begin
 -- ---------------------------------------------------------------------------
 
+-- CREATE EXTENSION has the schemas of required extensions in the search path, and
+-- those may be open to others, whose operators for odd pairs of types would run as
+-- the superuser who installs us.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- Whoever may create objects in the schema, or has put some there before us,
 -- could capture what SECURITY DEFINER functions call.
 DO $$
@@ -51,6 +56,8 @@ BEGIN
 END
 $$;
 
+SET LOCAL search_path = mulberry, pg_catalog, pg_temp;
+
 -- Functions of this section that ask who the user is are PARALLEL RESTRICTED:
 -- what narrows a session's rights lives in the memory of its leader.
 
@@ -70,7 +77,11 @@ CREATE TABLE tenants (
                         CHECK (default_encoding IN ('mulaw', 'alaw', 's16le', 'text')),
     default_sample_rate integer NOT NULL DEFAULT 16000
                         CHECK (default_sample_rate IN (8000, 16000, 44100, 48000)),
-    retention           interval CHECK (retention > '0'),
+    -- a sum of parts with unlike signs could be small and yet lead beyond what a timestamp holds
+    retention           interval CHECK (retention > '0' AND retention <= '1000 years'
+                                        AND least(extract(year FROM retention), extract(month FROM retention),
+                                                  extract(day FROM retention), extract(hour FROM retention),
+                                                  extract(minute FROM retention), extract(second FROM retention)) >= 0),
     created_at          timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 -- access.c reads columns by position: add new ones at the end
@@ -214,7 +225,13 @@ BEGIN
                  'default_encoding is mulaw, alaw, s16le or text'),
                 (default_sample_rate IN (8000, 16000, 44100, 48000),
                  'default_sample_rate is 8000, 16000, 44100 or 48000'),
-                (retention IS NULL OR retention > '0', 'retention is longer than nothing')
+                (retention IS NULL OR retention > '0', 'retention is longer than nothing'),
+                (retention IS NULL
+                 OR (retention <= '1000 years'
+                     AND least(extract(year FROM retention), extract(month FROM retention),
+                               extract(day FROM retention), extract(hour FROM retention),
+                               extract(minute FROM retention), extract(second FROM retention)) >= 0),
+                 'retention is at most 1000 years, and no part of it is negative')
                ) AS m (holds, message)
          WHERE NOT m.holds
     LOOP
@@ -1061,8 +1078,10 @@ SELECT pg_catalog.pg_extension_config_dump('event_counters', '');
 CREATE TABLE event_channels (
     tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
     channel    text COLLATE "C" NOT NULL UNIQUE CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    told       oid[] NOT NULL DEFAULT '{}'
 );
+COMMENT ON COLUMN event_channels.told IS 'roles to which subscribe() has said the name';
 COMMENT ON TABLE event_channels IS 'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to what it can name';
 SELECT pg_catalog.pg_extension_config_dump('event_channels', '');
 
@@ -1168,6 +1187,8 @@ BEGIN
     PERFORM mulberry.unlisten_channel(old)
        FROM mulberry.remembered_channels() AS old
       WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.channel = old);
+    UPDATE mulberry.event_channels c SET told = c.told || mulberry.outer_role()::oid
+     WHERE c.tenant = ANY (targets) AND mulberry.outer_role()::oid <> ALL (c.told);
     PERFORM mulberry.listen_channel(c.channel)
        FROM mulberry.event_channels c
       WHERE c.tenant = ANY (targets);
@@ -1215,6 +1236,33 @@ END
 $$;
 COMMENT ON FUNCTION rotate_channels(uuid) IS
     'gives a tenant (null: all) a new channel; who may still hear it is told to subscribe() again (internal)';
+
+-- revoke_access() is not the only way to lose access: a role may be taken out of
+-- the group that has it, or dropped.
+CREATE FUNCTION rotate_lost_channels() RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    WITH hearing AS MATERIALIZED (
+        SELECT a AS access FROM unnest(mulberry.access_names()) AS a
+         WHERE 'supervisor' = ANY (mulberry.access_includes(a))
+    ), lost AS MATERIALIZED (
+        SELECT c.tenant FROM mulberry.event_channels c
+         WHERE EXISTS (
+               SELECT FROM unnest(c.told) AS told
+                WHERE NOT EXISTS (SELECT FROM pg_roles r
+                                   WHERE r.oid = told
+                                     AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
+                                                              WHERE t.oid = 'mulberry.members'::regclass), 'USAGE'))
+                  AND NOT EXISTS (SELECT FROM pg_roles r
+                                    JOIN mulberry.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
+                                   WHERE r.oid = told AND m.access IN (SELECT access FROM hearing)
+                                     AND (m.tenant = c.tenant OR m.tenant IS NULL)))
+    ), rotated AS MATERIALIZED (
+        SELECT mulberry.rotate_channels(l.tenant) FROM lost l
+    )
+    SELECT count(*) FROM rotated
+$$;
+COMMENT ON FUNCTION rotate_lost_channels() IS
+    'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; the notifier calls it when roles have changed (internal)';
 
 CREATE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
@@ -1322,7 +1370,7 @@ CREATE TABLE endpoints (
     model           text,
     options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
     secret          text,
-    timeout         interval CHECK (timeout BETWEEN '100 ms' AND '1 hour'),
+    timeout         interval CHECK (extract(epoch FROM timeout) BETWEEN 0.1 AND 3600),
     max_concurrency integer CHECK (max_concurrency > 0),
     allow_http      boolean NOT NULL DEFAULT false,
     allow_private   boolean NOT NULL DEFAULT false,
@@ -1644,7 +1692,8 @@ COMMENT ON FUNCTION next_job_due(timestamptz) IS 'when a job may be claimed next
 
 CREATE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
-    OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean)
+    OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
+    OUT shared boolean)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
@@ -1695,6 +1744,7 @@ BEGIN
             coalesce(e.timeout, current_setting('mulberry.http_timeout')::interval)) * 1000;
         allow_http := e.allow_http;
         allow_private := e.allow_private;
+        shared := e.tenant IS NULL;
     END IF;
 END
 $$;
@@ -2189,9 +2239,11 @@ BEGIN
     IF set_endpoint.purpose = 'chat' AND set_endpoint.model IS NULL THEN
         RAISE EXCEPTION 'an endpoint for chat needs a model' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF set_endpoint.timeout NOT BETWEEN '100 ms' AND '1 hour' THEN
+    IF extract(epoch FROM set_endpoint.timeout) NOT BETWEEN 0.1 AND 3600 THEN
         RAISE EXCEPTION 'timeout must be between 100 ms and 1 hour' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    -- years less as many days are an hour, too; added to a time they would lead out of its range
+    set_endpoint.timeout := make_interval(secs => extract(epoch FROM set_endpoint.timeout));
     IF set_endpoint.max_concurrency < 1 THEN
         RAISE EXCEPTION 'max_concurrency must be at least 1' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -2386,12 +2438,22 @@ CREATE FUNCTION health_jobs() RETURNS TABLE (item text, status text, detail text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
-    SELECT 'endpoint ' || e.name, 'error',
-           format('unavailable since %s, asked again at %s: %s', s.changed_at, s.retry_at, s.last_error),
+    WITH unavailable AS (
+        SELECT e.name, s.changed_at, s.retry_at, s.last_error,
+               e.tenant IS NULL OR e.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
+          FROM mulberry.endpoint_state s
+          JOIN mulberry.endpoints e ON e.id = s.endpoint
+         WHERE s.state <> 'closed'
+    )
+    SELECT 'endpoint ' || u.name, 'error',
+           format('unavailable since %s, asked again at %s: %s', u.changed_at, u.retry_at, u.last_error),
            'Its jobs wait and go on by themselves. See endpoint_status and set_endpoint().'
-      FROM mulberry.endpoint_state s
-      JOIN mulberry.endpoints e ON e.id = s.endpoint
-     WHERE s.state <> 'closed'
+      FROM unavailable u WHERE u.known
+     UNION ALL
+    -- no names: who may see health may not see every tenant
+    SELECT 'endpoints of other tenants', 'error', format('%s are unavailable', count(*)),
+           'Their jobs wait and go on by themselves.'
+      FROM unavailable u WHERE NOT u.known HAVING count(*) > 0
      UNION ALL
     SELECT 'jobs without endpoint', 'error', format('%s jobs wait because no endpoint serves them', count(*)),
            'Configure one with set_endpoint().'
@@ -2659,6 +2721,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
     ('number_events', 'EXECUTE', 'worker'),
     ('notifier_channels', 'EXECUTE', 'worker'),
+    ('rotate_lost_channels', 'EXECUTE', 'worker'),
     ('purge_events', 'EXECUTE', 'worker'),
 
     -- jobs and endpoints

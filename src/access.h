@@ -31,6 +31,9 @@ typedef enum mulberry_access
 	MULBERRY_ACCESS_ADMIN = 1 << 6
 } mulberry_access;
 
+/* For what runs with more rights than its caller: nothing here is anybody else's. */
+#define MULBERRY_SAFE_SEARCH_PATH "pg_catalog, mulberry, pg_temp"
+
 /* every access there is */
 #define MULBERRY_ACCESS_ANY 0x7f
 

@@ -11,6 +11,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
@@ -99,9 +100,17 @@ uint64
 mulberry_call_lock_key(const pg_uuid_t *tenant, const char *call_id, int length)
 {
 	uint64 seed;
+	uint64 secret;
 
-	/* A uuid is random enough to seed with one half and hash the other. */
+	/*
+	 * A uuid is random enough to seed with one half and hash the other, but not
+	 * secret: the default tenant's is a constant, and pg_locks shows this key to
+	 * everybody.  The nonce, which never leaves the server, keeps others from telling
+	 * which calls are going on, and from making up a call id that meets another's lock.
+	 */
 	memcpy(&seed, tenant->data, sizeof(seed));
+	memcpy(&secret, GetMockAuthenticationNonce(), sizeof(secret));
+	seed ^= secret;
 	seed ^= hash_bytes_extended(tenant->data + sizeof(seed), UUID_LEN - sizeof(seed), 0);
 	return hash_bytes_extended((const unsigned char *) call_id, length, seed);
 }

@@ -15,6 +15,8 @@
 #include "worker/unit.h"
 #include "worker/verdict.h"
 
+#define UNSENT_DELAY 60 /* s until a request that could not be made is tried again */
+
 /* Arguments of the units. */
 
 typedef struct prepare_unit
@@ -93,7 +95,8 @@ fail_work(void *argument)
 	{
 		if (unit->verdict.failure == MULBERRY_FAILURE_UNREACHABLE || unit->tripped ||
 			(job->probe && unit->verdict.endpoint_failing))
-			mulberry_endpoint_report(job->route, false, job->probe, unit->verdict.error);
+			mulberry_endpoint_report(job->route, false, job->probe,
+									 job->shared ? unit->verdict.brief : unit->verdict.error);
 		else if (job->probe && unit->answer)
 			mulberry_endpoint_report(job->route, true, true, NULL);
 		else if (job->probe)
@@ -146,7 +149,23 @@ fail_with(mulberry_worker *worker, mulberry_job *job, mulberry_failure failure, 
 	settle_unit unit = { .job = job };
 
 	unit.verdict.failure = failure;
-	unit.verdict.error = pstrdup(message);
+	unit.verdict.error = unit.verdict.brief = pstrdup(message);
+	fail(worker, &unit);
+}
+
+/*
+ * Ends an attempt whose request could not be made, mostly because of its secret.
+ * An endpoint of all tenants is not to blame for the secret of one of them: the job
+ * waits, and the others go on.
+ */
+static void
+fail_unsent(mulberry_worker *worker, mulberry_job *job, const char *message)
+{
+	settle_unit unit = { .job = job };
+
+	unit.verdict.failure = job->shared ? MULBERRY_FAILURE_TRANSIENT : MULBERRY_FAILURE_UNREACHABLE;
+	unit.verdict.retry_after = UNSENT_DELAY;
+	unit.verdict.error = unit.verdict.brief = pstrdup(message);
 	fail(worker, &unit);
 }
 
@@ -159,7 +178,7 @@ start(mulberry_worker *worker, mulberry_job *job)
 
 	if (job->secret && !mulberry_unit_insist("reading a secret", secret_work, job, false, &error))
 	{
-		fail_with(worker, job, MULBERRY_FAILURE_UNREACHABLE, error.message);
+		fail_unsent(worker, job, error.message);
 		return;
 	}
 	problem = mulberry_http_start(worker->http, &job->request);
@@ -169,7 +188,7 @@ start(mulberry_worker *worker, mulberry_job *job)
 		job->request.bearer = NULL;
 	}
 	if (problem)
-		fail_with(worker, job, MULBERRY_FAILURE_UNREACHABLE, problem);
+		fail_unsent(worker, job, problem);
 }
 
 void
@@ -230,6 +249,7 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 		unit.verdict.failure = mulberry_answer_error_failure(error.sqlerrcode);
 		unit.verdict.endpoint_failing = true;
 		unit.verdict.error = psprintf("the answer cannot be used: %s", error.message);
+		unit.verdict.brief = pstrdup("the answer cannot be used");
 	}
 	mulberry_http_release(worker->http, answer->transfer);
 	if (job->route > 0)

@@ -22,7 +22,7 @@ static mulberry_statement claim_statement = {
 
 static mulberry_statement prepare_statement = {
 	"SELECT ready, endpoint, kind, secret_tenant, base_url, model, secret, options,"
-	" timeout_ms, allow_http, allow_private"
+	" timeout_ms, allow_http, allow_private, shared"
 	" FROM mulberry.prepare_job($1, $2)",
 	2,
 	{ INT8OID, INT8OID },
@@ -125,6 +125,7 @@ mulberry_job_prepare(mulberry_job *job)
 	job->timeout_ms = mulberry_result_int32(0, 9);
 	job->allow_http = mulberry_result_bool(0, 10);
 	job->allow_private = mulberry_result_bool(0, 11);
+	job->shared = mulberry_result_bool(0, 12);
 	return MULBERRY_JOB_READY;
 }
 

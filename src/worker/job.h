@@ -41,6 +41,7 @@ typedef struct mulberry_job
 	char *secret;			 /* its name */
 	pg_uuid_t secret_tenant; /* whose it is */
 	bool no_secret;			 /* there is none by that name */
+	bool shared;			 /* the endpoint serves all tenants */
 	Jsonb *options;
 	int timeout_ms;
 	bool allow_http;

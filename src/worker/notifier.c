@@ -24,7 +24,9 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 #include "utils/wait_event.h"
@@ -84,6 +86,7 @@ static List *messages = NIL;	 /* of this turn, in turn_context */
 static bool more_events = false; /* the last batch was full */
 static bool resync_due = true;	 /* subscribers may have missed something, as after our start */
 static uint64 resync_lost = 0;
+static bool roles_changed = true; /* since channels were last compared with who may hear them */
 static TimestampTz last_look = 0;
 static TimestampTz last_complaint = 0;
 
@@ -95,6 +98,8 @@ static void read_channels(void);
 static void number_events(void);
 static int collect_notes(List **notes);
 static void send_messages(void);
+static void on_role_change(Datum arg, int cache, uint32 hash);
+static bool rotate_lost_channels(void);
 static const tenant_channel *channel_of(const pg_uuid_t *tenant);
 static void add_message(const char *channel, char *text);
 static void complain_about_queue(double usage);
@@ -107,6 +112,8 @@ mulberry_notifier_main(Datum arg)
 	int failures = 0;
 
 	slot = mulberry_process_begin();
+	CacheRegisterSyscacheCallback(AUTHOID, on_role_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, (Datum) 0);
 	turn_context =
 		AllocSetContextCreate(TopMemoryContext, "mulberry notifier turn", ALLOCSET_DEFAULT_SIZES);
 	channels_context =
@@ -432,6 +439,11 @@ send_messages(void)
 	ListCell *cell;
 
 	mulberry_process_begin_unit("sending messages");
+	if (roles_changed && rotate_lost_channels())
+	{
+		mulberry_process_end_unit();
+		return;
+	}
 	foreach (cell, messages)
 	{
 		const message *m = lfirst(cell);
@@ -439,6 +451,38 @@ send_messages(void)
 		Async_Notify(m->channel, m->text);
 	}
 	mulberry_process_end_unit();
+}
+
+static void
+on_role_change(Datum arg, int cache, uint32 hash)
+{
+	roles_changed = true;
+}
+
+/*
+ * Takes channels out of use that a role knows which may not hear them any more.
+ * True when there were some: the messages at hand are dropped then, those of other
+ * tenants too, and who subscribes is told to resync.
+ */
+static bool
+rotate_lost_channels(void)
+{
+	bool isnull;
+	int64 rotated;
+
+	SPI_connect();
+	if (SPI_execute("SELECT mulberry.rotate_lost_channels()", /* read_only */ false,
+					/* tcount */ 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for channels that must change");
+	rotated = DatumGetInt64(
+		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	roles_changed = false;
+	if (rotated == 0)
+		return false;
+	messages = NIL;
+	resync_due = true;
+	return true;
 }
 
 static const tenant_channel *

@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "access.h"
 #include "shared_state.h"
 #include "worker/process.h"
 
@@ -137,7 +138,7 @@ pin_settings(void)
 		{ "statement_timeout", "0" },
 		{ "lock_timeout", "0" },
 		{ "idle_in_transaction_session_timeout", "0" },
-		{ "search_path", "pg_catalog, mulberry, pg_temp" },
+		{ "search_path", MULBERRY_SAFE_SEARCH_PATH },
 		{ "jit", "off" },
 	};
 

@@ -8,10 +8,12 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "access.h"
 #include "worker/process.h"
 #include "worker/unit.h"
 
@@ -96,6 +98,13 @@ run_in_session(void (*work)(void *), void *argument, bool private, mulberry_unit
 	BeginInternalSubTransaction(NULL);
 	PG_TRY();
 	{
+		/*
+		 * A procedure that commits cannot have a SET clause.  Without it, the
+		 * session's search path would decide which operators our statements mean,
+		 * and the session may be a superuser's.  The subtransaction's end undoes it.
+		 */
+		(void) set_config_option("search_path", MULBERRY_SAFE_SEARCH_PATH, PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 		SPI_connect();
 		work(argument);
 		SPI_finish();

@@ -106,6 +106,7 @@ mulberry_judge_answer(const mulberry_http_answer *answer, const char *secret)
 			appendStringInfo(&error, "HTTP %ld", answer->status);
 			if (answer->status >= 300 && answer->status < 400)
 				appendStringInfoString(&error, " (redirects are not followed)");
+			verdict.brief = pstrdup(error.data);
 			append_quote(&error, answer, secret);
 			verdict.failure = MULBERRY_FAILURE_PERMANENT;
 			if (answer->status == 408 || answer->status == 409 || answer->status == 425 ||
@@ -128,6 +129,8 @@ mulberry_judge_answer(const mulberry_http_answer *answer, const char *secret)
 		}
 	}
 	verdict.error = error.data;
+	if (verdict.brief == NULL)
+		verdict.brief = error.data;
 	return verdict;
 }
 

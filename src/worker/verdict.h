@@ -17,6 +17,7 @@ typedef struct mulberry_verdict
 	bool endpoint_failing; /* counts towards the endpoint's breaker */
 	int64 retry_after;	   /* s; 0: the service said nothing */
 	char *error;		   /* palloc'd sentence, valid in the server's encoding */
+	char *brief;		   /* the same without what the service said, which may be about the call */
 } mulberry_verdict;
 
 /*
