@@ -729,6 +729,11 @@ $$;
 COMMENT ON FUNCTION advance_transcription(bigint) IS
     'internal: makes the first transcription of a call due now, because nothing is missing any more';
 
+CREATE FUNCTION try_lock_call(call bigint) RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_lock_call_by_id';
+COMMENT ON FUNCTION try_lock_call(bigint) IS
+    'internal: takes the lock of a call until the end of the transaction; false when another transaction has it';
+
 CREATE FUNCTION start_processing(call bigint) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_start_processing';
 COMMENT ON FUNCTION start_processing(bigint) IS
@@ -861,6 +866,8 @@ BEGIN
     -- first; and once more, because one may have come meanwhile.
     DELETE FROM mulberry.job_queue j USING mulberry.calls c
      WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
+    DELETE FROM mulberry.job_history j USING mulberry.calls c
+     WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
     erased := mulberry.remove_call(owner, call_id);
     IF erased IS NULL THEN
         RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
@@ -893,13 +900,23 @@ CREATE FUNCTION drop_partition(partition regclass) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s' AS $$
 BEGIN
     -- waiting for long readers would keep new ones out: better the next time
+    LOCK TABLE ONLY mulberry.packets IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition);
+    -- A transaction that was open for long may just have committed a call that
+    -- began on that day; an older snapshot would not show it.
+    IF current_setting('transaction_isolation') <> 'read committed'
+       OR EXISTS (SELECT FROM mulberry.packet_partitions() p
+                    JOIN mulberry.calls c ON c.id >= p.first_call AND c.id < p.end_call
+                   WHERE p.partition = drop_partition.partition) THEN
+        RAISE lock_not_available;
+    END IF;
     EXECUTE format('DROP TABLE %s', partition);
     RETURN true;
 EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION drop_partition(regclass) IS 'internal: drops a partition of packets; false when somebody is reading';
+COMMENT ON FUNCTION drop_partition(regclass) IS 'internal: drops a partition of packets that no call needs; false when one does after all, or somebody is reading';
 
 CREATE FUNCTION retention_limits() RETURNS TABLE (tenant uuid, name text, kept_since timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
@@ -960,7 +977,7 @@ BEGIN
                 IF NOT whole ? expired.day::text THEN
                     whole := whole || jsonb_build_object(expired.day::text, mulberry.day_expired(expired.day));
                 END IF;
-                CONTINUE WHEN NOT mulberry.remove_finished_call(expired.id, NOT (whole ->> expired.day::text)::boolean);
+                CONTINUE WHEN NOT mulberry.remove_finished_call(expired.id, (whole ->> expired.day::text)::boolean IS NOT TRUE);
                 left_to_do := left_to_do - 1;
             END IF;
             erased := erased + 1;
@@ -1709,6 +1726,15 @@ BEGIN
     IF NOT FOUND THEN
         RETURN;
     END IF;
+    -- A sender that takes its time to commit must not keep the worker from the jobs of others.
+    IF NOT mulberry.try_lock_call(j.call) THEN
+        UPDATE mulberry.job_queue q
+           SET state = 'queued', run_at = clock_timestamp() + interval '1 second', worker = NULL,
+               attempts = q.attempts - 1, deferrals = q.deferrals + 1,
+               last_error = coalesce(q.last_error, 'the call is locked by another transaction')
+         WHERE q.id = job;
+        RETURN;
+    END IF;
     IF j.attempts > j.max_attempts THEN
         PERFORM mulberry.give_up_job(j, 'dead', j.last_error,
             'AI service failed after maximum retries: ' || coalesce(j.last_error, 'lease lost'));
@@ -1748,13 +1774,13 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION prepare_job(bigint, bigint) IS 'begins work on a claimed job: moves its call to PROCESSING_AI and names the endpoint; ready is false when there is nothing to do for the one who holds this token';
+COMMENT ON FUNCTION prepare_job(bigint, bigint) IS 'begins work on a claimed job: moves its call to PROCESSING_AI and names the endpoint; ready is false when there is nothing to do for the one who holds this token, or the call is busy';
 
 CREATE FUNCTION fail_attempt(job bigint, token bigint, failure text, error text,
                              retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     -- An endpoint that asks to come back later for ever must not keep a job alive for ever.
@@ -2013,7 +2039,7 @@ COMMENT ON FUNCTION read_sentiment(jsonb) IS 'validates the answer of a chat end
 CREATE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
                                      confidence double precision, facts jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     j mulberry.job_queue;
@@ -2051,7 +2077,7 @@ COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double prec
 CREATE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
                                  model text, request_id text, request_ms integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     j mulberry.job_queue;

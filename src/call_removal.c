@@ -24,7 +24,7 @@ mulberry_delete_belongings(const mulberry_call *call, bool with_packets)
 	mulberry_partition partition;
 
 	mulberry_delete_gaps(call->id);
-	if (!with_packets)
+	if (!with_packets || !mulberry_partition_exists(mulberry_call_day(call->id)))
 		return;
 	mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &partition);
 	mulberry_delete_packets(&partition, call->id);

@@ -170,7 +170,7 @@ mulberry_guard_call(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("guard_call() is a trigger before UPDATE and DELETE of each row")));
 	desc = RelationGetDescr(trigger->tg_relation);
-	if (desc->natts != Natts_calls)
+	if (desc->natts < Natts_calls)
 		elog(ERROR, "guard_call() is for table \"calls\"");
 
 	read_trigger_row(trigger->tg_trigtuple, desc, &before);

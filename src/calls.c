@@ -356,15 +356,26 @@ mulberry_change_call(Relation calls, mulberry_call *call, mulberry_call_change *
 {
 	TupleTableSlot *slot = table_slot_create(calls, NULL);
 	HeapTuple tuple;
+	int columns[Natts_calls];
+	Datum values[Natts_calls];
+	bool nulls[Natts_calls];
+	int ncolumns = 0;
 
-	if (RelationGetDescr(calls)->natts != Natts_calls)
-		elog(ERROR, "table \"calls\" does not have the columns that this library expects");
 	mulberry_change_column(change, Anum_calls_updated_at,
 						   TimestampTzGetDatum(GetCurrentTimestamp()));
 	if (!table_tuple_fetch_row_version(calls, &call->version.tid, SnapshotSelf, slot))
 		elog(ERROR, "row of call \"%s\" went away under its lock", call->call_id);
-	tuple = heap_modify_tuple(ExecFetchSlotHeapTuple(slot, false, NULL), RelationGetDescr(calls),
-							  change->values, change->nulls, change->replace);
+	/* By columns, because somebody may have added some; those stay as they are. */
+	for (int i = 0; i < Natts_calls; i++)
+	{
+		if (!change->replace[i])
+			continue;
+		columns[ncolumns] = i + 1;
+		values[ncolumns] = change->values[i];
+		nulls[ncolumns++] = change->nulls[i];
+	}
+	tuple = heap_modify_tuple_by_cols(ExecFetchSlotHeapTuple(slot, false, NULL),
+									  RelationGetDescr(calls), ncolumns, columns, values, nulls);
 	mulberry_replace_row(calls, &call->version.tid, tuple);
 	CommandCounterIncrement();
 

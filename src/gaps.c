@@ -172,10 +172,17 @@ open_gaps(LOCKMODE mode)
 static HeapTuple
 form_gap(Relation gaps, int64 call, int32 first, int32 last)
 {
-	Datum values[Natts_gaps] = { Int64GetDatum(call), Int32GetDatum(first), Int32GetDatum(last) };
-	bool nulls[Natts_gaps] = { 0 };
+	TupleDesc desc = RelationGetDescr(gaps);
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
 
-	return heap_form_tuple(RelationGetDescr(gaps), values, nulls);
+	mulberry_require_known_columns(gaps, Natts_gaps);
+	values[Anum_gaps_call - 1] = Int64GetDatum(call);
+	values[Anum_gaps_first - 1] = Int32GetDatum(first);
+	values[Anum_gaps_last - 1] = Int32GetDatum(last);
+	for (int i = 0; i < desc->natts; i++)
+		nulls[i] = i >= Natts_gaps;
+	return heap_form_tuple(desc, values, nulls);
 }
 
 static mulberry_range

@@ -98,10 +98,16 @@ mulberry_last_arrival(const mulberry_partition *partition, int64 call)
 	return DatumGetTimestampTz(last);
 }
 
+/* Values for all "natts" columns of the partition; those behind ours are null. */
 static void
-fill_values(const mulberry_packet *packet, Datum *values, bool *nulls)
+fill_values(const mulberry_packet *packet, int natts, Datum *values, bool *nulls)
 {
 	memset(nulls, 0, Natts_packets * sizeof(bool));
+	for (int i = Natts_packets; i < natts; i++)
+	{
+		values[i] = (Datum) 0;
+		nulls[i] = true;
+	}
 	values[Anum_packets_call - 1] = Int64GetDatum(packet->call);
 	values[Anum_packets_sequence - 1] = Int32GetDatum(packet->sequence);
 	values[Anum_packets_sent_at - 1] = TimestampTzGetDatum(packet->sent_at);
@@ -113,12 +119,14 @@ fill_values(const mulberry_packet *packet, Datum *values, bool *nulls)
 void
 mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet *packet)
 {
-	Datum values[Natts_packets];
-	bool nulls[Natts_packets];
+	TupleDesc desc = RelationGetDescr(partition->table);
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
 	HeapTuple tuple;
 
-	fill_values(packet, values, nulls);
-	tuple = heap_form_tuple(RelationGetDescr(partition->table), values, nulls);
+	mulberry_require_known_columns(partition->table, Natts_packets);
+	fill_values(packet, desc->natts, values, nulls);
+	tuple = heap_form_tuple(desc, values, nulls);
 	if (partition->only_key)
 	{
 		heap_insert(partition->table, tuple, GetCurrentCommandId(true), 0, NULL);
@@ -148,6 +156,7 @@ mulberry_store_packets(const mulberry_partition *partition, const mulberry_packe
 		return;
 	}
 
+	mulberry_require_known_columns(partition->table, Natts_packets);
 	for (int i = 0; i < nslots; i++)
 		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(partition->table), &TTSOpsVirtual);
 	info = BuildIndexInfo(partition->key);
@@ -160,7 +169,8 @@ mulberry_store_packets(const mulberry_partition *partition, const mulberry_packe
 		for (int i = 0; i < count; i++)
 		{
 			ExecClearTuple(slots[i]);
-			fill_values(&packets[done + i], slots[i]->tts_values, slots[i]->tts_isnull);
+			fill_values(&packets[done + i], RelationGetDescr(partition->table)->natts,
+						slots[i]->tts_values, slots[i]->tts_isnull);
 			ExecStoreVirtualTuple(slots[i]);
 		}
 

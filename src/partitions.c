@@ -197,6 +197,13 @@ create_partition(int32 day)
 	CommandCounterIncrement();
 }
 
+/* False also after somebody has dropped it by hand, with the packets of that day's calls. */
+bool
+mulberry_partition_exists(int32 day)
+{
+	return find_partition(day);
+}
+
 bool
 mulberry_make_partition(int32 day)
 {

@@ -25,6 +25,8 @@ typedef struct mulberry_partition
  */
 extern bool mulberry_make_partition(int32 day);
 
+extern bool mulberry_partition_exists(int32 day);
+
 /*
  * Opens the partition of a day with a lock that stays until the end of the
  * transaction: AccessShareLock to read, RowExclusiveLock to write.  ERRCODE_UNDEFINED_TABLE when there is none.

@@ -121,6 +121,24 @@ insert_index_entries(Relation table, HeapTuple tuple)
 }
 
 void
+mulberry_require_known_columns(Relation table, int known)
+{
+	TupleDesc desc = RelationGetDescr(table);
+
+	for (int i = known; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"%s\" has a column \"%s\" that mulberry does not know",
+							RelationGetRelationName(table), NameStr(attribute->attname)),
+					 errhint("Drop the column, and keep what it was for in a table of your own.")));
+	}
+}
+
+void
 mulberry_insert_row(Relation table, HeapTuple tuple)
 {
 	heap_insert(table, tuple, GetCurrentCommandId(true), 0, NULL);

@@ -72,6 +72,13 @@ extern void mulberry_insert_row(Relation table, HeapTuple tuple);
 extern void mulberry_replace_row(Relation table, ItemPointer tid, HeapTuple tuple);
 extern void mulberry_delete_row(Relation table, ItemPointer tid);
 
+/*
+ * Refuses to write rows into a table that somebody has given further columns:
+ * nothing here knows what belongs there.  What is left of columns that were dropped again does
+ * no harm; a row is null there.
+ */
+extern void mulberry_require_known_columns(Relation table, int known);
+
 /* Deletes all rows of a call from a table that has an index led by the call's id. */
 extern void mulberry_delete_rows(Relation table, Oid index, int64 call);
 

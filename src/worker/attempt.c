@@ -247,7 +247,7 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 	{
 		unit.verdict.ok = false;
 		unit.verdict.failure = mulberry_answer_error_failure(error.sqlerrcode);
-		unit.verdict.endpoint_failing = true;
+		unit.verdict.endpoint_failing = unit.verdict.failure != MULBERRY_FAILURE_ABANDONED;
 		unit.verdict.error = psprintf("the answer cannot be used: %s", error.message);
 		unit.verdict.brief = pstrdup("the answer cannot be used");
 	}

@@ -144,6 +144,8 @@ mulberry_answer_error_failure(int sqlerrcode)
 		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
 		case ERRCODE_NO_DATA_FOUND: /* the service declined to answer */
 			return MULBERRY_FAILURE_PERMANENT;
+		case ERRCODE_LOCK_NOT_AVAILABLE: /* a transaction has the call and does not end */
+			return MULBERRY_FAILURE_ABANDONED;
 		default:
 			return MULBERRY_FAILURE_TRANSIENT;
 	}

@@ -30,7 +30,8 @@ mulberry_judge_answer(const mulberry_http_answer *answer, const char *secret);
 /*
  * What it means that a 2xx answer could not be used: "sqlerrcode" of the error
  * that reading it raised.  A body that is cut or garbled may be better next time;
- * text that no database can hold (\u0000) will not.
+ * text that no database can hold (\u0000) will not.  When a lock on the call was not to be had,
+ * nothing is wrong with the answer: the job goes back uncounted.
  */
 extern mulberry_failure mulberry_answer_error_failure(int sqlerrcode);
 
