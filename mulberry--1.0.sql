@@ -729,10 +729,21 @@ $$;
 COMMENT ON FUNCTION advance_transcription(bigint) IS
     'internal: makes the first transcription of a call due now, because nothing is missing any more';
 
-CREATE FUNCTION try_lock_call(call bigint) RETURNS boolean
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_lock_call_by_id';
-COMMENT ON FUNCTION try_lock_call(bigint) IS
-    'internal: takes the lock of a call until the end of the transaction; false when another transaction has it';
+CREATE FUNCTION lock_call(call bigint) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_sql_lock_call';
+COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call until the end of the transaction';
+
+CREATE FUNCTION lock_call_soon(call bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
+BEGIN
+    PERFORM mulberry.lock_call(call);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION lock_call_soon(bigint) IS
+    'internal: takes the lock of a call until the end of the transaction; false when another transaction keeps it for longer than one that commits';
 
 CREATE FUNCTION start_processing(call bigint) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_start_processing';
@@ -1727,9 +1738,9 @@ BEGIN
         RETURN;
     END IF;
     -- A sender that takes its time to commit must not keep the worker from the jobs of others.
-    IF NOT mulberry.try_lock_call(j.call) THEN
+    IF NOT mulberry.lock_call_soon(j.call) THEN
         UPDATE mulberry.job_queue q
-           SET state = 'queued', run_at = clock_timestamp() + interval '1 second', worker = NULL,
+           SET state = 'queued', run_at = clock_timestamp() + interval '1 second' * least(q.deferrals + 1, 10), worker = NULL,
                attempts = q.attempts - 1, deferrals = q.deferrals + 1,
                last_error = coalesce(q.last_error, 'the call is locked by another transaction')
          WHERE q.id = job;

@@ -21,7 +21,6 @@
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
@@ -251,25 +250,20 @@ mulberry_complete_silent_call(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(done);
 }
 
-PG_FUNCTION_INFO_V1(mulberry_try_lock_call_by_id);
+PG_FUNCTION_INFO_V1(mulberry_sql_lock_call);
 
 /*
- * try_lock_call(call bigint) -> boolean: takes the call lock; false when another
- * transaction has it.  True also when the call is gone.
+ * lock_call(call bigint): takes the call lock; nothing to take when the call is gone.
  */
 Datum
-mulberry_try_lock_call_by_id(PG_FUNCTION_ARGS)
+mulberry_sql_lock_call(PG_FUNCTION_ARGS)
 {
 	Relation calls = mulberry_open_calls();
-	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	mulberry_call call;
-	bool locked = true;
 
-	if (mulberry_read_call(calls, PG_GETARG_INT64(0), snapshot, &call))
-		locked = mulberry_try_lock_call(&call.tenant, call.call_id, call.call_id_length);
-	UnregisterSnapshot(snapshot);
+	(void) mulberry_lock_call_by_id(calls, PG_GETARG_INT64(0), true, &call);
 	table_close(calls, NoLock);
-	PG_RETURN_BOOL(locked);
+	PG_RETURN_VOID();
 }
 
 PG_FUNCTION_INFO_V1(mulberry_start_processing);

@@ -126,3 +126,16 @@ mulberry_notes_merge(mulberry_xact_level *parent, mulberry_xact_level *child)
 	}
 	child->first = child->last = NULL;
 }
+
+void
+mulberry_notes_free(mulberry_xact_level *level)
+{
+	mulberry_pending_note *next;
+
+	for (mulberry_pending_note *pending = level->first; pending != NULL; pending = next)
+	{
+		next = pending->next;
+		pfree(pending);
+	}
+	level->first = level->last = NULL;
+}

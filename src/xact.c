@@ -194,8 +194,13 @@ subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId paren
 	if (level->nest_level < nest_level)
 		return;
 
+	/* A loop with a savepoint in each turn must not pile up what it leaves behind. */
 	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
 		current = level->parent;
+		mulberry_notes_free(level);
+		pfree(level);
+	}
 	else if (level->parent == NULL || level->parent->nest_level < nest_level - 1)
 		level->nest_level = nest_level - 1;
 	else
@@ -203,5 +208,6 @@ subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId paren
 		level->parent->actions |= level->actions;
 		mulberry_notes_merge(level->parent, level);
 		current = level->parent;
+		pfree(level);
 	}
 }
