@@ -73,7 +73,7 @@ sub blocked
 # another session holds or by a service that is slow.
 my %phase = (
     'claimed, before the request' => {
-        lock => 'LOCK TABLE mulberry.calls IN ACCESS EXCLUSIVE MODE',
+        lock => 'LOCK TABLE mulberry.packets IN ACCESS EXCLUSIVE MODE',
         behaviour => 'ok',
         requests => 1,
         reached => \&blocked
