@@ -16,7 +16,6 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/pmsignal.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -60,17 +59,15 @@ typedef struct claim_unit
 } claim_unit;
 
 /*
- * A claim need not survive a crash of the server: the workers do not either, and
- * the job is claimed again.  So nobody waits for the disk between a call's completion
- * and its request, but once, for the change of the call's state.
+ * A claim is on disk before its job is looked at, although that costs a flush: what crashes the
+ * server must have been counted as an attempt, or it would be tried for ever.
  */
 static void
 claim_work(void *argument)
 {
 	claim_unit *unit = argument;
 
-	set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL,
-					  true, 0, false);
+	ForceSyncCommit();
 	unit->jobs = mulberry_jobs_claim(unit->limit, unit->worker->turn);
 }
 
