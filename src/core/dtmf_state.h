@@ -76,11 +76,13 @@ typedef struct mb_dtmf
 {
 	dtmf_block block;
 	dtmf_track track;
-	int n_input; /* samples in block.input behind the history */
-	int n_done;	 /* hops in the block that are done */
-	int quiet;	 /* hops since the input was last above the gate; up to BAND_HOPS */
-	int64_t hop; /* hops done before the block */
-	int path;	 /* which kernel; see dtmf_internal.h */
+	char last_digit;   /* the one told last, ... */
+	uint64_t last_end; /* ... and the sample after it, at 8 kHz */
+	int n_input;	   /* samples in block.input behind the history */
+	int n_done;		   /* hops in the block that are done */
+	int quiet;		   /* hops since the input was last above the gate; up to BAND_HOPS */
+	int64_t hop;	   /* hops done before the block */
+	int path;		   /* which kernel; see dtmf_internal.h */
 	int sample_rate;
 	int input_gate;		   /* samples below this power of two are silence */
 	uint32_t energy_floor; /* of the band over a window */

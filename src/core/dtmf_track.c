@@ -121,6 +121,22 @@ begin(mb_dtmf *dtmf, int i, int symbol)
 	add_hop(dtmf, i, true);
 }
 
+/*
+ * Whether a digit goes on that has been told already: a codec can distort a tone so much that
+ * another digit seems to take over for a while.  Remembers the event in any case.
+ */
+static bool
+continues(mb_dtmf *dtmf, const mb_dtmf_event *event)
+{
+	bool same =
+		event->digit == dtmf->last_digit && event->onset < dtmf->last_end + DTMF_BRIDGE * DTMF_HOP;
+	uint64_t end = event->onset + event->duration;
+
+	dtmf->last_digit = event->digit;
+	dtmf->last_end = same && dtmf->last_end > end ? dtmf->last_end : end;
+	return same;
+}
+
 void
 mb_dtmf_track_end(mb_dtmf *dtmf)
 {
@@ -129,7 +145,7 @@ mb_dtmf_track_end(mb_dtmf *dtmf)
 
 	/* first the state, as the callback may not come back */
 	dtmf->track.symbol = -1;
-	if (!digit)
+	if (!digit || continues(dtmf, &event))
 		return;
 	if (dtmf->sample_rate != 8000)
 	{
