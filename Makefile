@@ -49,7 +49,7 @@ demo test campaign:
 	@scripts/$@ $(SUITES)
 
 bench:
-	@scripts/install-packages build programs demo test
+	@scripts/install-packages build programs demo test bench
 	@$(MAKE) -C bench
 
 # One file after another, so that a failure names its file.

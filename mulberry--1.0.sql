@@ -2844,7 +2844,7 @@ DECLARE
     preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
     listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','))
                          OR current_database() = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','));
-    wanted    integer := current_setting('mulberry.workers');
+    wanted    integer := current_setting('mulberry.workers')::integer;
     usage     double precision := pg_notification_queue_usage();
     workers   bigint;
     notifiers bigint;
@@ -3022,7 +3022,7 @@ CREATE FUNCTION health_calls() RETURNS TABLE (item text, status text, detail tex
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
 DECLARE
     today   bigint := floor(extract(epoch FROM clock_timestamp()) / 86400);
-    ahead   integer := current_setting('mulberry.partitions_ahead');
+    ahead   integer := current_setting('mulberry.partitions_ahead')::integer;
     missing bigint;
     kept    interval;
     oldest  timestamptz;

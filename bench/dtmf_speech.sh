@@ -16,10 +16,20 @@ counter=$3
 here=$(cd "$(dirname "$0")" && pwd)
 
 # voice:pitch:speed for espeak-ng, name for flite; one part of each is roughly ten minutes.
-tuning_voices='en-us de es fr-fr en-us+f2 en-us+m3 de+f4 cs'
-tuning_flite='kal'
-judging_voices='en-gb en-gb-scotland en-gb-x-rp+f1 it nl pt-br+f5 pl sv+m7 ru hu+f3 tr el+m5 fi da+m2'
-judging_flite='slt awb rms'
+case $set_name in
+    tuning)
+        voices='en-us de es fr-fr en-us+f2 en-us+m3 de+f4 cs'
+        flite_voices='kal'
+        ;;
+    judging)
+        voices='en-gb en-gb-scotland en-gb-x-rp+f1 it nl pt-br+f5 pl sv+m7 ru hu+f3 tr el+m5 fi da+m2'
+        flite_voices='slt awb rms'
+        ;;
+    *)
+        echo "usage: $0 tuning|judging HOURS COUNTER" >&2
+        exit 2
+        ;;
+esac
 
 # One part: ENGINE VOICE PITCH SPEED SEED
 if [ "${4:-}" = part ]; then
@@ -39,7 +49,6 @@ if [ "${4:-}" = part ]; then
     exit 0
 fi
 
-eval "voices=\$${set_name}_voices flite_voices=\$${set_name}_flite"
 parts=$(awk -v h="$hours" 'BEGIN { print int(h * 6 + 0.999) }')
 
 # as many parts as asked for, voices in turn, pitch and speed changing with each round

@@ -90,6 +90,7 @@ read_trigger_row(HeapTuple tuple, TupleDesc desc, mulberry_call *call)
 
 	memset(call, 0, sizeof(*call));
 	call->id = DatumGetInt64(heap_getattr(tuple, Anum_calls_id, desc, &isnull));
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the column is NOT NULL */
 	call->tenant = *DatumGetUUIDP(heap_getattr(tuple, Anum_calls_tenant, desc, &isnull));
 	name = DatumGetTextPP(heap_getattr(tuple, Anum_calls_call_id, desc, &isnull));
 	call->call_id_length = Min(VARSIZE_ANY_EXHDR(name), MULBERRY_MAX_CALL_ID);

@@ -11,4 +11,4 @@
 #error "Mulberry needs PostgreSQL 15 or later"
 #endif
 
-#endif							/* MULBERRY_COMPAT_H */
+#endif /* MULBERRY_COMPAT_H */

@@ -12,29 +12,29 @@
 
 #include "guc.h"
 
-int			mulberry_max_packet_size;
-int			mulberry_max_gap;
-int			mulberry_max_batch_calls;
-int			mulberry_max_batch_packets;
-int			mulberry_grace_period;
-int			mulberry_idle_call_timeout;
-int			mulberry_partitions_ahead;
-char	   *mulberry_retention;
-int			mulberry_event_interval;
-int			mulberry_event_ring_size;
-char	   *mulberry_databases;
-int			mulberry_max_databases;
-int			mulberry_workers;
-char	   *mulberry_worker_role;
-int			mulberry_http_concurrency;
-int			mulberry_http_timeout;
-int			mulberry_max_response_size;
-int			mulberry_job_retention;
-int			mulberry_lease_time;
-int			mulberry_maintenance_interval;
-int			mulberry_ai_max_attempts;
-int			mulberry_ai_retry_delay;
-char	   *mulberry_secret_key_file;
+int mulberry_max_packet_size;
+int mulberry_max_gap;
+int mulberry_max_batch_calls;
+int mulberry_max_batch_packets;
+int mulberry_grace_period;
+int mulberry_idle_call_timeout;
+int mulberry_partitions_ahead;
+char *mulberry_retention;
+int mulberry_event_interval;
+int mulberry_event_ring_size;
+char *mulberry_databases;
+int mulberry_max_databases;
+int mulberry_workers;
+char *mulberry_worker_role;
+int mulberry_http_concurrency;
+int mulberry_http_timeout;
+int mulberry_max_response_size;
+int mulberry_job_retention;
+int mulberry_lease_time;
+int mulberry_maintenance_interval;
+int mulberry_ai_max_attempts;
+int mulberry_ai_retry_delay;
+char *mulberry_secret_key_file;
 
 /*
  * Defines every setting.  Settings that decide who may do what, or what an
@@ -49,164 +49,113 @@ mulberry_define_gucs(void)
 	 * preloading there is no shared memory to size, and the server refuses
 	 * to define such a setting then.
 	 */
-	GucContext	at_start = process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
+	GucContext at_start =
+		process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
 
 	DefineCustomIntVariable("mulberry.ai_max_attempts",
-							"How often an AI job is tried before it is dead.",
-							NULL,
+							"How often an AI job is tried before it is dead.", NULL,
 							&mulberry_ai_max_attempts,
-							/* boot, min, max */ 5, 1, 100,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
+							/* boot, min, max */ 5, 1, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.ai_retry_delay",
-							"Delay before the second attempt of an AI job; doubles with each further one.",
-							"The sum of the delays of a job is at most 60 s.",
-							&mulberry_ai_retry_delay,
-							1000, 1, 60000,
-							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.ai_retry_delay",
+		"Delay before the second attempt of an AI job; doubles with each further one.",
+		"The sum of the delays of a job is at most 60 s.", &mulberry_ai_retry_delay, 1000, 1, 60000,
+		PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
-	DefineCustomStringVariable("mulberry.databases",
-							   "Comma-separated databases that get a notifier and workers.",
-							   "The extension must exist there; a database that appears later is picked up.",
-							   &mulberry_databases,
-							   "", PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"mulberry.databases", "Comma-separated databases that get a notifier and workers.",
+		"The extension must exist there; a database that appears later is picked up.",
+		&mulberry_databases, "", PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.event_interval",
-							"How often the notifier sends what has happened.",
-							NULL,
-							&mulberry_event_interval,
-							20, 1, 10000,
-							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.event_interval", "How often the notifier sends what has happened.", NULL,
+		&mulberry_event_interval, 20, 1, 10000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.event_ring_size",
-							"Packet events that wait for the notifier, a database.",
-							NULL,
-							&mulberry_event_ring_size,
-							4096, 64, 1048576,
-							at_start, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.event_ring_size", "Packet events that wait for the notifier, a database.", NULL,
+		&mulberry_event_ring_size, 4096, 64, 1048576, at_start, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mulberry.grace_period",
-							"How long late packets are still taken after complete_call().",
-							NULL,
-							&mulberry_grace_period,
-							3000, 0, 3600 * 1000,
-							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+							"How long late packets are still taken after complete_call().", NULL,
+							&mulberry_grace_period, 3000, 0, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.http_concurrency",
-							"HTTP transfers that one worker runs at once.",
-							NULL,
-							&mulberry_http_concurrency,
-							64, 1, 1000,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.http_concurrency", "HTTP transfers that one worker runs at once.", NULL,
+		&mulberry_http_concurrency, 64, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.http_timeout",
-							"Longest duration of one HTTP transfer, unless its endpoint says otherwise.",
-							NULL,
-							&mulberry_http_timeout,
-							120, 1, 3600,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.http_timeout",
+		"Longest duration of one HTTP transfer, unless its endpoint says otherwise.", NULL,
+		&mulberry_http_timeout, 120, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.idle_call_timeout",
-							"A call that got no packet for this long is completed with what it has; 0 never.",
-							NULL,
-							&mulberry_idle_call_timeout,
-							3600, 0, INT_MAX,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.idle_call_timeout",
+		"A call that got no packet for this long is completed with what it has; 0 never.", NULL,
+		&mulberry_idle_call_timeout, 3600, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.job_retention",
-							"How long finished jobs are kept.",
-							NULL,
-							&mulberry_job_retention,
-							30 * 24 * 60, 1, INT_MAX,
-							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("mulberry.job_retention", "How long finished jobs are kept.", NULL,
+							&mulberry_job_retention, 30 * 24 * 60, 1, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_MIN, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.lease_time",
-							"How long a claimed job belongs to its worker beyond the timeout of its transfer.",
-							NULL,
-							&mulberry_lease_time,
-							30, 1, 3600,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.lease_time",
+		"How long a claimed job belongs to its worker beyond the timeout of its transfer.", NULL,
+		&mulberry_lease_time, 30, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.maintenance_interval",
-							"How often workers make partitions, apply retention and complete idle calls.",
-							NULL,
-							&mulberry_maintenance_interval,
-							60, 1, 86400,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.maintenance_interval",
+		"How often workers make partitions, apply retention and complete idle calls.", NULL,
+		&mulberry_maintenance_interval, 60, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.max_batch_calls",
-							"Different calls that one ingest_packets() may name.",
-							NULL,
-							&mulberry_max_batch_calls,
-							1000, 1, 10000,
-							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.max_batch_calls", "Different calls that one ingest_packets() may name.", NULL,
+		&mulberry_max_batch_calls, 1000, 1, 10000, PGC_SUSET, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.max_batch_packets",
-							"Packets that one ingest_packets() may carry.",
-							NULL,
-							&mulberry_max_batch_packets,
-							10000, 1, 1000000,
-							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.max_batch_packets", "Packets that one ingest_packets() may carry.", NULL,
+		&mulberry_max_batch_packets, 10000, 1, 1000000, PGC_SUSET, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.max_databases",
-							"Databases that shared memory has room for.",
-							NULL,
-							&mulberry_max_databases,
-							4, 1, 64,
-							at_start, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mulberry.max_databases", "Databases that shared memory has room for.",
+							NULL, &mulberry_max_databases, 4, 1, 64, at_start, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.max_gap",
-							"How far a packet's sequence may lie beyond the next expected one.",
-							NULL,
-							&mulberry_max_gap,
-							100000, 1, INT_MAX - 2,
-							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"mulberry.max_gap", "How far a packet's sequence may lie beyond the next expected one.",
+		NULL, &mulberry_max_gap, 100000, 1, INT_MAX - 2, PGC_SUSET, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.max_packet_size",
-							"Largest packet.",
-							NULL,
-							&mulberry_max_packet_size,
-							1024 * 1024, 1, 64 * 1024 * 1024,
-							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("mulberry.max_packet_size", "Largest packet.", NULL,
+							&mulberry_max_packet_size, 1024 * 1024, 1, 64 * 1024 * 1024, PGC_SUSET,
+							GUC_UNIT_BYTE, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mulberry.max_response_size",
-							"Largest body that a worker takes from an endpoint.",
-							NULL,
-							&mulberry_max_response_size,
-							8 * 1024 * 1024, 1024, 256 * 1024 * 1024,
+							"Largest body that a worker takes from an endpoint.", NULL,
+							&mulberry_max_response_size, 8 * 1024 * 1024, 1024, 256 * 1024 * 1024,
 							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mulberry.partitions_ahead",
-							"Days for which partitions of packets are made in advance.",
-							NULL,
-							&mulberry_partitions_ahead,
-							3, 0, 366,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
+							"Days for which partitions of packets are made in advance.", NULL,
+							&mulberry_partitions_ahead, 3, 0, 366, PGC_SIGHUP, 0, NULL, NULL, NULL);
 
-	DefineCustomStringVariable("mulberry.retention",
-							   "Interval for which finished calls and their packets are kept; empty keeps them for ever.",
-							   "A tenant's own retention wins.",
-							   &mulberry_retention,
-							   "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"mulberry.retention",
+		"Interval for which finished calls and their packets are kept; empty keeps them for ever.",
+		"A tenant's own retention wins.", &mulberry_retention, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
 
-	DefineCustomStringVariable("mulberry.secret_key_file",
-							   "File (mode 0600) that holds the key of the stored secrets.",
-							   "Relative to the data directory. Made when the first secret is stored.",
-							   &mulberry_secret_key_file,
-							   "mulberry.key", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"mulberry.secret_key_file", "File (mode 0600) that holds the key of the stored secrets.",
+		"Relative to the data directory. Made when the first secret is stored.",
+		&mulberry_secret_key_file, "mulberry.key", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL,
+		NULL);
 
-	DefineCustomStringVariable("mulberry.worker_role",
-							   "Role that the workers run as; empty: the extension's owner.",
-							   "A LOGIN role without superuser rights; see grant_access(role, 'worker', null).",
-							   &mulberry_worker_role,
-							   "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable(
+		"mulberry.worker_role", "Role that the workers run as; empty: the extension's owner.",
+		"A LOGIN role without superuser rights; see grant_access(role, 'worker', null).",
+		&mulberry_worker_role, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
 
-	DefineCustomIntVariable("mulberry.workers",
-							"Workers of each database.",
-							NULL,
-							&mulberry_workers,
-							1, 0, MULBERRY_MAX_WORKERS,
-							PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("mulberry.workers", "Workers of each database.", NULL,
+							&mulberry_workers, 1, 0, MULBERRY_MAX_WORKERS, PGC_SIGHUP, 0, NULL,
+							NULL, NULL);
 
 	MarkGUCPrefixReserved("mulberry");
 }

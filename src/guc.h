@@ -8,38 +8,38 @@
 #include "postgres.h"
 
 /* ingest */
-extern int	mulberry_max_packet_size;	/* bytes */
-extern int	mulberry_max_gap;	/* sequences */
-extern int	mulberry_max_batch_calls;
-extern int	mulberry_max_batch_packets;
-extern int	mulberry_grace_period;	/* ms */
-extern int	mulberry_idle_call_timeout; /* s, 0 = never */
-extern int	mulberry_partitions_ahead;	/* days */
-extern char *mulberry_retention;	/* interval as text, '' = keep for ever */
+extern int mulberry_max_packet_size; /* bytes */
+extern int mulberry_max_gap;		 /* sequences */
+extern int mulberry_max_batch_calls;
+extern int mulberry_max_batch_packets;
+extern int mulberry_grace_period;	   /* ms */
+extern int mulberry_idle_call_timeout; /* s, 0 = never */
+extern int mulberry_partitions_ahead;  /* days */
+extern char *mulberry_retention;	   /* interval as text, '' = keep for ever */
 
 /* events */
-extern int	mulberry_event_interval;	/* ms */
-extern int	mulberry_event_ring_size;	/* entries, a database */
+extern int mulberry_event_interval;	 /* ms */
+extern int mulberry_event_ring_size; /* entries, a database */
 
 /* workers */
-#define MULBERRY_MAX_WORKERS 32	/* of one database; shared memory has places for them */
+#define MULBERRY_MAX_WORKERS 32 /* of one database; shared memory has places for them */
 
-extern char *mulberry_databases;	/* comma-separated names */
-extern int	mulberry_max_databases; /* slots in shared memory */
-extern int	mulberry_workers;	/* a database, at most MULBERRY_MAX_WORKERS */
-extern char *mulberry_worker_role;	/* '' = the extension's owner */
-extern int	mulberry_http_concurrency;	/* transfers at once, a worker */
-extern int	mulberry_http_timeout;	/* s, one attempt */
-extern int	mulberry_max_response_size; /* bytes */
-extern int	mulberry_job_retention; /* min */
-extern int	mulberry_lease_time;	/* s */
-extern int	mulberry_maintenance_interval;	/* s */
-extern int	mulberry_ai_max_attempts;
-extern int	mulberry_ai_retry_delay;	/* ms, doubles each time */
+extern char *mulberry_databases;		  /* comma-separated names */
+extern int mulberry_max_databases;		  /* slots in shared memory */
+extern int mulberry_workers;			  /* a database, at most MULBERRY_MAX_WORKERS */
+extern char *mulberry_worker_role;		  /* '' = the extension's owner */
+extern int mulberry_http_concurrency;	  /* transfers at once, a worker */
+extern int mulberry_http_timeout;		  /* s, one attempt */
+extern int mulberry_max_response_size;	  /* bytes */
+extern int mulberry_job_retention;		  /* min */
+extern int mulberry_lease_time;			  /* s */
+extern int mulberry_maintenance_interval; /* s */
+extern int mulberry_ai_max_attempts;
+extern int mulberry_ai_retry_delay; /* ms, doubles each time */
 
 /* secrets */
 extern char *mulberry_secret_key_file;
 
 extern void mulberry_define_gucs(void);
 
-#endif							/* MULBERRY_GUC_H */
+#endif /* MULBERRY_GUC_H */

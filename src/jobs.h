@@ -20,4 +20,4 @@
 extern int64 mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call,
 								  const char *endpoint, Jsonb *payload, TimestampTz run_at);
 
-#endif							/* MULBERRY_JOBS_H */
+#endif /* MULBERRY_JOBS_H */

@@ -164,8 +164,8 @@ create_partition(int32 day)
 	mulberry_identity before;
 
 	partition_name(day, name);
-	(void) set_config_option("search_path", MULBERRY_SAFE_SEARCH_PATH, PGC_USERSET,
-							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("search_path", MULBERRY_SAFE_SEARCH_PATH, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("default_tablespace", "", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
 	before = mulberry_become_owner();

@@ -202,13 +202,13 @@ move_up(mb_dtmf *dtmf)
 {
 	dtmf_block *b = &dtmf->block;
 
-	memcpy(b->input, b->input + DTMF_BLOCK * DTMF_HOP, DTMF_INPUT_HISTORY * sizeof(*b->input));
-	memcpy(b->band, b->band + DTMF_BLOCK * DTMF_HALF_HOP, DTMF_BAND_HISTORY * sizeof(*b->band));
-	memcpy(b->window, b->window + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->window));
-	memcpy(b->energy, b->energy + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->energy));
-	memcpy(b->total, b->total + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->total));
-	memcpy(b->bin, b->bin + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->bin));
-	memcpy(b->power, b->power + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->power));
+	memmove(b->input, b->input + DTMF_BLOCK * DTMF_HOP, DTMF_INPUT_HISTORY * sizeof(*b->input));
+	memmove(b->band, b->band + DTMF_BLOCK * DTMF_HALF_HOP, DTMF_BAND_HISTORY * sizeof(*b->band));
+	memmove(b->window, b->window + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->window));
+	memmove(b->energy, b->energy + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->energy));
+	memmove(b->total, b->total + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->total));
+	memmove(b->bin, b->bin + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->bin));
+	memmove(b->power, b->power + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->power));
 	dtmf->n_input = 0;
 	dtmf->n_done = 0;
 	dtmf->hop += DTMF_BLOCK;

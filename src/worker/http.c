@@ -312,8 +312,8 @@ mulberry_http_next(mulberry_http *http, mulberry_http_answer *answer)
 void
 mulberry_http_abandon(mulberry_http *http)
 {
-	while (http->active)
-		mulberry_http_release(http, http->active);
+	while (http->active) /* release takes it off the list */
+		mulberry_http_release(http, http->active); /* NOLINT(clang-analyzer-unix.Malloc) */
 }
 
 void

@@ -474,8 +474,8 @@ rotate_lost_channels(void)
 	if (SPI_execute("SELECT mulberry.rotate_lost_channels()", /* read_only */ false,
 					/* tcount */ 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for channels that must change");
-	rotated = DatumGetInt64(
-		SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	rotated =
+		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
 	roles_changed = false;
 	if (rotated == 0)
