@@ -138,6 +138,24 @@ write_or_die(const void *data, size_t n)
 }
 
 /*
+ * Libraries complain on standard error and may quote the text they were given.  The
+ * sanitizers' reports come the same way and are let through.
+ */
+static void
+silence_libraries(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	dup2(null, STDOUT_FILENO);
+	dup2(null, STDERR_FILENO);
+	close(null);
+#endif
+}
+
+/*
  * Makes the fork a child that cannot outlive or disturb the server: it holds
  * no connection, dies with its parent, gives way to others for processor and memory,
  * and leaves SIGTERM to the server, which decides how long it may go on.
@@ -174,8 +192,8 @@ become_child(int answer_fd, pid_t parent)
 
 	if (answer_fd != ANSWER_FD && dup2(answer_fd, ANSWER_FD) < 0)
 		_exit(1);
-	if (close_range(ANSWER_FD + 1, ~0U, 0) != 0)
-		_exit(1);
+	closefrom(ANSWER_FD + 1);
+	silence_libraries();
 }
 
 static void
@@ -454,6 +472,7 @@ speech_jobs_drain(void)
 void
 speech_jobs_kill(void)
 {
+	speech_jobs_drain(); /* what is left runs and has a process */
 	for (int kind = 0; kind < SPEECH_JOB_KINDS; kind++)
 	{
 		while (pools[kind].first != NULL)

@@ -72,7 +72,7 @@ extern void speech_jobs_tick(double now);
 /* Refuses what is queued and what comes; running jobs go on. */
 extern void speech_jobs_drain(void);
 
-/* Kills what is running and waits until it is gone; the owners are told. */
+/* Refuses what is queued, kills what is running and waits until it is gone; the owners are told. */
 extern void speech_jobs_kill(void);
 
 /* Seconds after which a refused client may find room. */

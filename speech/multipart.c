@@ -18,6 +18,7 @@ struct speech_form
 {
 	struct MHD_PostProcessor *processor;
 	speech_form_status status;
+	bool begun; /* there were bytes */
 	int n_parts;
 	speech_form_part parts[SPEECH_FORM_MAX_PARTS];
 };
@@ -137,6 +138,7 @@ speech_form_begin(struct MHD_Connection *connection)
 speech_form_status
 speech_form_feed(speech_form *form, const char *data, size_t n)
 {
+	form->begun = true;
 	if (form->status == SPEECH_FORM_OK && MHD_post_process(form->processor, data, n) != MHD_YES &&
 		form->status == SPEECH_FORM_OK)
 		form->status = SPEECH_FORM_MALFORMED;
@@ -149,7 +151,8 @@ speech_form_end(speech_form *form)
 	enum MHD_Result whole = MHD_destroy_post_processor(form->processor);
 
 	form->processor = NULL;
-	if (whole != MHD_YES && form->status == SPEECH_FORM_OK)
+	/* the post processor takes a body without any boundary for a long preamble */
+	if ((whole != MHD_YES || (form->begun && form->n_parts == 0)) && form->status == SPEECH_FORM_OK)
 		form->status = SPEECH_FORM_MALFORMED;
 	return form->status;
 }

@@ -43,7 +43,7 @@ static const option_row rows[] = {
 	{ "listen", OPTION_TEXT, FIELD(listen), 0, 0, "ADDRESS",
 	  "numeric address to listen on (127.0.0.1)" },
 	{ "port", OPTION_NUMBER, FIELD(port), 0, 65535, "PORT",
-	  "port to listen on (8090); 0 takes any free one" },
+	  "port to listen on (8771); 0 takes any free one" },
 	{ "allow-remote", OPTION_FLAG, FIELD(allow_remote), 0, 0, NULL,
 	  "let --listen be another address than loopback" },
 	{ "port-file", OPTION_TEXT, FIELD(port_file), 0, 0, "FILE",
@@ -97,7 +97,7 @@ set_defaults(speech_options *options)
 
 	*options = (speech_options){
 		.listen = "127.0.0.1",
-		.port = 8090,
+		.port = 8771,
 		.acoustic_model = MODEL_DIRECTORY "/en-us",
 		.dictionary = MODEL_DIRECTORY "/cmudict-en-us.dict",
 		.language_model = MODEL_DIRECTORY "/en-us.lm.bin",

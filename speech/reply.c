@@ -51,15 +51,15 @@ speech_reply_out_of_memory(speech_reply *reply)
 }
 
 /*
- * A message may quote a request that is no UTF-8, or be cut within a character:
- * then what is not ASCII becomes a question mark.
+ * What quotes a request may be no UTF-8, or be cut within a character: then
+ * what is not ASCII becomes a question mark.
  */
 static void
-make_valid(char *message)
+make_valid(char *quoted)
 {
-	json_t *text = json_string(message);
+	json_t *text = json_string(quoted);
 
-	for (char *c = message; text == NULL && *c != '\0'; c++)
+	for (char *c = quoted; text == NULL && *c != '\0'; c++)
 		if ((unsigned char) *c >= 0x80)
 			*c = '?';
 	json_decref(text);
@@ -70,6 +70,7 @@ speech_reply_error(speech_reply *reply, unsigned status, const char *param, cons
 				   const char *format, ...)
 {
 	char message[2048];
+	char name[100];
 	va_list args;
 	json_t *value;
 
@@ -78,11 +79,13 @@ speech_reply_error(speech_reply *reply, unsigned status, const char *param, cons
 	va_end(args);
 
 	make_valid(message);
+	snprintf(name, sizeof(name), "%s", param != NULL ? param : "");
+	make_valid(name);
 	speech_buffer_free(&reply->body);
 	reply->status = status;
 	value = json_pack("{s:{s:s, s:s, s:s?, s:s?}}", "error", "message", message, "type",
-					  status >= 500 ? "server_error" : "invalid_request_error", "param", param,
-					  "code", code);
+					  status >= 500 ? "server_error" : "invalid_request_error", "param",
+					  param != NULL ? name : NULL, "code", code);
 	if (!set_json(reply, value))
 		speech_reply_out_of_memory(reply);
 	json_decref(value);

@@ -253,7 +253,6 @@ resume(speech_request *request)
 	forget_hangup(request);
 	request->job = NULL;
 	request->suspended = false;
-	pending--;
 	MHD_resume_connection(request->connection);
 }
 
@@ -329,6 +328,14 @@ speech_request_submit(speech_request *request, speech_job_kind kind,
 		forget_hangup(request);
 }
 
+/* From now on the server owes an answer, and does not end before it has left. */
+static void
+count(speech_request *request)
+{
+	pending += request->counted ? 0 : 1;
+	request->counted = true;
+}
+
 /* Hands the answer to libmicrohttpd. */
 static enum MHD_Result
 send_reply(speech_request *request)
@@ -357,8 +364,8 @@ send_reply(speech_request *request)
 		MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
 	result = MHD_queue_response(request->connection, reply->status, response);
 	MHD_destroy_response(response);
-	request->sending = result == MHD_YES;
-	pending += request->sending ? 1 : 0;
+	if (result == MHD_YES)
+		count(request);
 	speech_server_set_working(request->connection, false); /* the clock begins anew */
 	return result;
 }
@@ -408,7 +415,7 @@ speech_request_handle(void *cls, struct MHD_Connection *connection, const char *
 		if (!request->suspended)
 		{
 			request->suspended = true;
-			pending++;
+			count(request);
 			speech_server_set_working(connection, true);
 			MHD_suspend_connection(connection);
 		}
@@ -440,7 +447,7 @@ speech_request_completed(void *cls, struct MHD_Connection *connection, void **co
 					request->reply.status, speech_now() - request->started, audio,
 					code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : ", not delivered",
 					request->id);
-	pending -= request->sending || request->suspended ? 1 : 0;
+	pending -= request->counted ? 1 : 0;
 	release_reserved(request);
 	if (request->endpoint != NULL)
 		release_state(request);

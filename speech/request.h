@@ -55,7 +55,7 @@ struct speech_request
 	speech_job *job;
 	bool suspended;
 	struct speech_watch *hangup; /* while there is a job */
-	bool sending;
+	bool counted;				 /* as pending */
 };
 
 /* The server's routes; the last has no path. */
