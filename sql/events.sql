@@ -179,14 +179,6 @@ SELECT mulberry.purge_events();
 SELECT mulberry.emit_event(:'clinic', 'after purge', NULL, NULL, NULL);
 SELECT seq, prev, event FROM mulberry.events_since(0, tenant => 'events-clinic');
 
--- An event belongs to a transaction that is prepared as any row does; what acknowledges something is not prepared.
-BEGIN;
-SELECT mulberry.emit_event(:'clinic', 'prepared', NULL, NULL, NULL);
-PREPARE TRANSACTION 'events';
-SELECT seq, event FROM mulberry.events_since(3, tenant => 'events-clinic');
-COMMIT PREPARED 'events';
-SELECT seq, prev, event FROM mulberry.events_since(3, tenant => 'events-clinic');
-
 TRUNCATE mulberry.events RESTART IDENTITY;
 SELECT mulberry.drop_tenant('events-clinic');
 DELETE FROM mulberry.event_counters;

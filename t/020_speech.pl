@@ -518,7 +518,7 @@ unlike(slurp($server->{err}), qr/ERROR|runtime error|AddressSanitizer/, 'nor an 
 # --- limits ------------------------------------------------------------------------------
 
 $server = start_server('--transcribers', 1, '--queue', 1, '--max-body', 1, '--max-buffered', 2, '--max-audio-seconds', 25,
-    '--receive-timeout', 2, '--grace', 0, '--api-key-file', spew("$dir/keys", "# two keys\nfirst-key\nsecond-key\n"));
+    '--receive-timeout', 4, '--grace', 0, '--api-key-file', spew("$dir/keys", "# two keys\nfirst-key\nsecond-key\n"));
 my %key = (Authorization => 'Bearer second-key');
 $http = HTTP::Tiny->new(timeout => 300, default_headers => {%key});
 my $keyless = HTTP::Tiny->new(timeout => 60);

@@ -1,0 +1,13 @@
+-- An event belongs to a transaction that is prepared as any row does; what acknowledges something is not prepared.
+-- expected/events_prepared_1.out is for servers with max_prepared_transactions = 0.
+\set VERBOSITY terse
+SELECT mulberry.create_tenant('events-prepared') AS tenant \gset
+BEGIN;
+SELECT mulberry.emit_event(:'tenant', 'prepared', NULL, NULL, NULL);
+PREPARE TRANSACTION 'events';
+SELECT seq, event FROM mulberry.events_since(0, tenant => 'events-prepared');
+COMMIT PREPARED 'events';
+SELECT seq, prev, event FROM mulberry.events_since(0, tenant => 'events-prepared');
+DELETE FROM mulberry.events WHERE tenant = :'tenant';
+DELETE FROM mulberry.event_counters WHERE tenant = :'tenant';
+SELECT mulberry.drop_tenant('events-prepared');
