@@ -2691,6 +2691,215 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'mulberry_ack_f
 COMMENT ON FUNCTION ack_frame_parse(text) IS
     'the fields of an acknowledgement of 22 symbols whose check digits fit. The tag is not verified. Otherwise "error" begins with E007';
 
+-- Agents: the devices on the edge that a mandate is spent by, and that voice commands reach.
+
+CREATE TABLE agents (
+    tenant          uuid NOT NULL REFERENCES tenants (id),
+    id              uuid NOT NULL DEFAULT gen_random_uuid(),
+    name            text NOT NULL,
+    phone           text,
+    allowed_callers text[] NOT NULL DEFAULT '{}',
+    seen_at         timestamptz,
+    online_until    timestamptz,
+    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, id),
+    UNIQUE (tenant, name)
+);
+COMMENT ON TABLE agents IS 'edge agents of a tenant; on the edge itself the one row that stands for it';
+COMMENT ON COLUMN agents.id IS 'the edge in the signed frames: the same in the cloud and on the edge';
+COMMENT ON COLUMN agents.phone IS 'number that commands are phoned to, E.164; null: it cannot be phoned';
+COMMENT ON COLUMN agents.allowed_callers IS 'numbers from which the receiving side takes calls; empty: any. A filter, never a proof';
+COMMENT ON COLUMN agents.seen_at IS 'last heartbeat on the online path';
+COMMENT ON COLUMN agents.online_until IS 'until when the online path is tried before the telephone; null: never seen';
+SELECT pg_catalog.pg_extension_config_dump('agents', '');
+
+-- Mandates: what an agent may spend.
+
+CREATE TABLE mandates (
+    tenant     uuid NOT NULL REFERENCES tenants (id),
+    id         text COLLATE "C" NOT NULL CHECK (id ~ '^[0-9]{8}$' AND id <> '00000000'),
+    agent      uuid NOT NULL,
+    sponsor    text NOT NULL,
+    status     text COLLATE "C" NOT NULL DEFAULT 'ACTIVE'
+               CHECK (status IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED')),
+    max_amount numeric(20, 4) NOT NULL CHECK (max_amount > 0),
+    spent      numeric(20, 4) NOT NULL DEFAULT 0 CHECK (spent >= 0 AND spent <= max_amount),
+    currency   text COLLATE "C" NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    expires_at timestamptz NOT NULL,
+    version    bigint NOT NULL DEFAULT 1,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, id),
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id)
+);
+CREATE INDEX mandates_agent ON mandates (tenant, agent);
+COMMENT ON TABLE mandates IS 'permissions to spend, in the cloud (the registry) and on the edge that they are for';
+COMMENT ON COLUMN mandates.id IS 'eight digits; 00000000 is the one that PING carries';
+COMMENT ON COLUMN mandates.sponsor IS 'whose money it is';
+COMMENT ON COLUMN mandates.currency IS 'ISO 4217';
+COMMENT ON COLUMN mandates.version IS 'grows with each change but spending';
+SELECT pg_catalog.pg_extension_config_dump('mandates', '');
+
+-- Keys of signed frames: shared by the cloud (sender) and one edge (receiver).
+
+CREATE TABLE voice_keys (
+    tenant           uuid NOT NULL REFERENCES tenants (id),
+    role             text COLLATE "C" NOT NULL CHECK (role IN ('sender', 'receiver')),
+    agent            uuid NOT NULL,
+    key_id           integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
+    party_tenant     uuid NOT NULL,
+    secret           text COLLATE "C" NOT NULL,
+    enabled          boolean NOT NULL DEFAULT true,
+    challenge_extend boolean NOT NULL DEFAULT false,
+    last_counter     bigint NOT NULL DEFAULT 0 CHECK (last_counter >= 0),
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    exported_at      timestamptz,
+    disabled_at      timestamptz,
+    PRIMARY KEY (tenant, role, agent, key_id),
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id)
+);
+CREATE UNIQUE INDEX voice_keys_receiver ON voice_keys (tenant, key_id) WHERE role = 'receiver';
+COMMENT ON TABLE voice_keys IS 'keys of voice commands, without their bytes, which are in secrets';
+COMMENT ON COLUMN voice_keys.role IS 'sender: the cloud, which signs commands and checks acknowledgements; receiver: the edge';
+COMMENT ON COLUMN voice_keys.party_tenant IS 'tenant in what is signed: that of the cloud, whatever the tenant is called on the edge';
+COMMENT ON COLUMN voice_keys.secret IS 'name of the secret with its 32 bytes';
+COMMENT ON COLUMN voice_keys.challenge_extend IS 'EXTEND must answer a challenge';
+COMMENT ON COLUMN voice_keys.last_counter IS 'sender: last used; receiver: last accepted';
+COMMENT ON COLUMN voice_keys.exported_at IS 'when it was given to its edge, which happens once';
+SELECT pg_catalog.pg_extension_config_dump('voice_keys', '');
+
+-- Commands to agents.  A command waits until its key has no other outstanding; then it gets
+-- counter and frame, which every path and repetition carries.
+
+CREATE SEQUENCE command_id;
+COMMENT ON SEQUENCE command_id IS 'commands.id';
+SELECT pg_catalog.pg_extension_config_dump('command_id', '');
+
+CREATE TABLE commands (
+    id             bigint PRIMARY KEY DEFAULT nextval('command_id'),
+    tenant         uuid NOT NULL REFERENCES tenants (id),
+    agent          uuid NOT NULL,
+    command        text COLLATE "C" NOT NULL
+                   CHECK (command IN ('REVOKE', 'SUSPEND', 'RESUME', 'EXTEND', 'QUERY', 'PING')),
+    mandate        text COLLATE "C",
+    argument       integer NOT NULL DEFAULT 0 CHECK (argument BETWEEN 0 AND 99),
+    reason         text,
+    requester      text,
+    force_voice    boolean NOT NULL DEFAULT false,
+    state          text COLLATE "C" NOT NULL DEFAULT 'waiting'
+                   CHECK (state IN ('waiting', 'outstanding', 'confirmed', 'refused', 'escalated', 'cancelled')),
+    method         text COLLATE "C" CHECK (method IN ('api', 'voice')),
+    attempts       integer NOT NULL DEFAULT 0,
+    signatures     integer NOT NULL DEFAULT 0,
+    key_id         integer,
+    counter        bigint,
+    frame          text COLLATE "C",
+    nonce          text COLLATE "C",
+    message_digest bytea,
+    signed_at      timestamptz,
+    voice_at       timestamptz,
+    ack_frame      text COLLATE "C",
+    ack_status     integer,
+    ack_state      integer,
+    evidence       jsonb,
+    error          text,
+    created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at    timestamptz,
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
+    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id),
+    CHECK ((state = 'outstanding') <= (frame IS NOT NULL AND counter IS NOT NULL AND key_id IS NOT NULL))
+);
+CREATE UNIQUE INDEX commands_outstanding ON commands (tenant, agent) WHERE state = 'outstanding';
+CREATE INDEX commands_waiting ON commands (tenant, agent, id) WHERE state = 'waiting';
+CREATE INDEX commands_mandate ON commands (tenant, mandate);
+COMMENT ON TABLE commands IS 'commands to agents and what became of them';
+COMMENT ON COLUMN commands.argument IS 'days for EXTEND, else 0';
+COMMENT ON COLUMN commands.state IS 'waiting for its turn; outstanding: signed and on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
+COMMENT ON COLUMN commands.method IS 'path of the confirmation, or the one that is being tried';
+COMMENT ON COLUMN commands.attempts IS 'calls placed for it';
+COMMENT ON COLUMN commands.signatures IS 'how often it was signed: again after it was displaced or a challenge came';
+COMMENT ON COLUMN commands.voice_at IS 'when the telephone takes over from the online path';
+COMMENT ON COLUMN commands.evidence IS 'what the confirmation rests on';
+COMMENT ON COLUMN commands.error IS 'what went wrong last';
+SELECT pg_catalog.pg_extension_config_dump('commands', '');
+
+-- The audit log: append-only, chained by hashes per tenant.  Rows are linked in the order of
+-- their numbers by one writer after commit, so that commands do not queue on the head of the chain.
+
+CREATE SEQUENCE audit_id;
+COMMENT ON SEQUENCE audit_id IS 'audit.id';
+SELECT pg_catalog.pg_extension_config_dump('audit_id', '');
+
+CREATE TABLE audit (
+    id       bigint PRIMARY KEY DEFAULT nextval('audit_id'),
+    tenant   uuid NOT NULL REFERENCES tenants (id),
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    role     name NOT NULL,
+    action   text COLLATE "C" NOT NULL,
+    outcome  text COLLATE "C" NOT NULL,
+    method   text COLLATE "C",
+    mandate  text COLLATE "C",
+    agent    uuid,
+    command  bigint,
+    evidence jsonb,
+    seq      bigint,
+    hash     bytea,
+    UNIQUE (tenant, seq),
+    CHECK ((seq IS NULL) = (hash IS NULL))
+);
+CREATE INDEX audit_unlinked ON audit (id) WHERE seq IS NULL;
+CREATE INDEX audit_mandate ON audit (tenant, mandate, id);
+COMMENT ON TABLE audit IS 'who did what, when, with which outcome, by which way, and on which evidence';
+COMMENT ON COLUMN audit.role IS 'the database role that asked';
+COMMENT ON COLUMN audit.seq IS 'number in the tenant''s chain, from 1 without gaps; null until it is linked';
+COMMENT ON COLUMN audit.hash IS 'SHA-256 of the row and the hash before it';
+SELECT pg_catalog.pg_extension_config_dump('audit', '');
+
+CREATE FUNCTION record_audit(tenant uuid, action text, outcome text, mandate text DEFAULT NULL, agent uuid DEFAULT NULL,
+                             command bigint DEFAULT NULL, method text DEFAULT NULL, evidence jsonb DEFAULT NULL)
+RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    INSERT INTO mulberry.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
+    VALUES ($1, mulberry.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
+$$;
+COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS 'writes a row of the audit log in the current transaction (internal)';
+
+-- Calls that were placed for a command.
+
+CREATE SEQUENCE voice_call_id;
+COMMENT ON SEQUENCE voice_call_id IS 'voice_calls.id';
+SELECT pg_catalog.pg_extension_config_dump('voice_call_id', '');
+
+CREATE TABLE voice_calls (
+    id           bigint PRIMARY KEY DEFAULT nextval('voice_call_id'),
+    tenant       uuid NOT NULL REFERENCES tenants (id),
+    command      bigint NOT NULL REFERENCES commands (id),
+    attempt      integer NOT NULL,
+    to_number    text NOT NULL,
+    from_number  text NOT NULL,
+    token        uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
+    state        text COLLATE "C" NOT NULL DEFAULT 'planned'
+                 CHECK (state IN ('planned', 'requested', 'uncertain', 'queued', 'ringing', 'in-progress',
+                                  'completed', 'busy', 'failed', 'no-answer', 'canceled')),
+    sid          text COLLATE "C" UNIQUE,
+    answered_by  text,
+    sequence     integer,
+    requested_at timestamptz,
+    ended_at     timestamptz,
+    outcome      text,
+    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (command, attempt)
+);
+COMMENT ON TABLE voice_calls IS 'telephone calls that were placed for commands, from before the request on';
+COMMENT ON COLUMN voice_calls.token IS 'names the call in the URLs of its webhooks';
+COMMENT ON COLUMN voice_calls.state IS 'planned; requested: the request is under way; uncertain: it is not known whether there is a call; then as Twilio says';
+COMMENT ON COLUMN voice_calls.sid IS 'Twilio''s name of it';
+COMMENT ON COLUMN voice_calls.sequence IS 'SequenceNumber of the last status callback that counted';
+COMMENT ON COLUMN voice_calls.outcome IS 'what it brought, once it has ended';
+SELECT pg_catalog.pg_extension_config_dump('voice_calls', '');
+
 -- voice commands: end
 
 -- ---------------------------------------------------------------------------
