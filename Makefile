@@ -6,6 +6,7 @@
 #	make installcheck		pg_regress and isolation tests in a running server
 #	make demo, make test	see README.md; SUITES="regress tap" for some of the tests
 #	make bench				ratios against the named peers, see bench/
+#	make bench-dtmf			one of them, here the DTMF receiver's
 #	make campaign			the long experiments, see docs/results.md
 #	make format, make lint
 
@@ -32,7 +33,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 # A bare machine has no pg_config yet; these install it.
-own_targets = demo test bench campaign format lint
+own_targets = demo test bench bench-% campaign format lint
 ifneq ($(PGXS),)
 all: programs
 include $(PGXS)
@@ -51,6 +52,10 @@ demo test campaign:
 bench:
 	@scripts/install-packages build programs demo test bench
 	@$(MAKE) -C bench
+
+bench-%:
+	@scripts/install-packages build programs demo test bench
+	@$(MAKE) -C bench $*
 
 # One file after another, so that a failure names its file.
 format:

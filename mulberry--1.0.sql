@@ -851,6 +851,12 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_gaps'
 COMMENT ON FUNCTION call_gaps(text, text) IS
     'runs of missing sequences of a call (both ends included), and where call_audio() has silence for them; times are null for a call of encoding text';
 
+CREATE FUNCTION call_dtmf(call_id text, tenant text DEFAULT NULL, floor_dbm0 real DEFAULT NULL)
+RETURNS TABLE (digit text, start_ms bigint, duration_ms bigint, level_dbm0 real, twist_db real)
+LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 20 AS 'MODULE_PATHNAME', 'mulberry_call_dtmf';
+COMMENT ON FUNCTION call_dtmf(text, text, real) IS
+    'the DTMF digits in a call, as dtmf_detect() tells them; times are those of call_audio(), so a missing packet is silence';
+
 CREATE FUNCTION remove_call(tenant uuid, call_id text) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_call_by_name';
 COMMENT ON FUNCTION remove_call(uuid, text) IS 'internal: removes a call with its packets under its lock and returns its id; null when there is none';
@@ -2950,6 +2956,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('call_packets', 'SELECT', 'supervisor'),
     ('call_audio', 'EXECUTE', 'supervisor'),
     ('call_gaps', 'EXECUTE', 'supervisor'),
+    ('call_dtmf', 'EXECUTE', 'supervisor'),
     ('erase_call', 'EXECUTE', 'admin'),
     ('retention', 'EXECUTE', 'admin worker'),
     ('maintenance', 'EXECUTE', 'admin worker'),

@@ -178,10 +178,10 @@ mulberry_palloc_aligned(size_t size)
 	return (void *) TYPEALIGN(STATE_ALIGNMENT, palloc0(size + STATE_ALIGNMENT));
 }
 
-int32
+int64
 mulberry_samples_to_ms(uint64 samples, int sample_rate)
 {
-	return (int32) ((samples * 1000 + sample_rate / 2) / sample_rate);
+	return (int64) ((samples * 1000 + sample_rate / 2) / sample_rate);
 }
 
 void

@@ -70,7 +70,7 @@ extern bytea *mulberry_audio_result(uint64 n);
 extern void *mulberry_palloc_aligned(size_t size);
 
 /* A place in the signal in whole milliseconds, rounded. */
-extern int32 mulberry_samples_to_ms(uint64 samples, int sample_rate);
+extern int64 mulberry_samples_to_ms(uint64 samples, int sample_rate);
 
 /* For a status that none of the checks above leaves over: an internal error. */
 extern void mulberry_expect_ok(mb_status status);

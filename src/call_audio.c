@@ -3,9 +3,9 @@
  *	  Puts the packets of a call together: decoded, in order, with silence where packets
  *	  are missing, as a WAV file; or as text.
  *
- * Packets are read twice, first for their lengths only, then one at a time into the
- * place where they belong, so that memory holds the result and one packet.
- * Nothing here changes a call.
+ * Packets are read twice, first for their lengths only, then one at a time, so that
+ * memory holds the result, where there is one, and one packet.  What is heard in the
+ * audio is not this file's (dtmf.c).  Nothing here changes a call.
  */
 #include "compat.h"
 
@@ -27,6 +27,7 @@
 #include "utils/tuplestore.h"
 
 #include "access.h"
+#include "audio_input.h"
 #include "call_audio.h"
 #include "calls.h"
 #include "core/g711.h"
@@ -232,103 +233,164 @@ plan_audio(packet_reader *reader, audio_plan *plan)
 	return place_silences(plan, 0);
 }
 
-/* Writes samples as 16-bit PCM; returns where the next ones go. */
-static uint8 *
-write_samples(mb_encoding encoding, const uint8 *bytes, size_t n_bytes, uint8 *out)
+/* The audio of a call in its order: what lies between two calls of mulberry_next_call_samples(). */
+struct mulberry_call_samples
 {
-	int16 samples[1024];
-	size_t sample_size = mb_encoding_sample_size(encoding);
+	packet_reader reader;
+	audio_plan plan;
+	mb_encoding encoding;
+	int64 total; /* samples, silence included */
 
-	if (encoding == MB_S16LE)
-	{
-		memcpy(out, bytes, n_bytes);
-		return out + n_bytes;
-	}
-	for (size_t done = 0; done < n_bytes;)
-	{
-		size_t n = Min(lengthof(samples), (n_bytes - done) / sample_size);
+	bool ended;		  /* there is no further packet */
+	int next_silence; /* of the plan's */
+	int64 silent;	  /* samples of silence that come now */
+	const uint8 *at;  /* then what is left of the packet in hand */
+	size_t n_bytes;
+};
 
-		if (mb_audio_decode(encoding, bytes + done, n * sample_size, samples) != MB_OK ||
-			mb_audio_encode(MB_S16LE, samples, n, out) != MB_OK)
-			elog(ERROR, "could not decode a packet");
-		done += n * sample_size;
-		out += n * 2;
+mulberry_call_samples *
+mulberry_open_call_samples(int64 call, Snapshot snapshot)
+{
+	mulberry_call_samples *audio = palloc0(sizeof(*audio));
+
+	if (!open_call(&audio->reader, call, snapshot))
+	{
+		pfree(audio);
+		return NULL;
 	}
-	return out;
+	if (audio->reader.call.encoding == MULBERRY_ENCODING_TEXT)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("call \"%s\" has text and no audio", audio->reader.call.call_id)));
+	audio->encoding = (mb_encoding) audio->reader.call.encoding;
+	audio->total = plan_audio(&audio->reader, &audio->plan);
+	begin_packets(&audio->reader);
+	return audio;
 }
 
-/* Silence in 16-bit PCM is zero. */
-static uint8 *
-write_silence(const mulberry_silence *silence, uint8 *out)
+int
+mulberry_call_sample_rate(const mulberry_call_samples *audio)
 {
-	memset(out, 0, silence->length * 2);
-	return out + silence->length * 2;
+	return audio->reader.call.sample_rate;
+}
+
+/*
+ * Takes the next packet and the silence in front of it in hand, or the silence at the
+ * end; false when there is nothing more.
+ */
+static bool
+take_packet(mulberry_call_samples *audio)
+{
+	const audio_plan *plan = &audio->plan;
+	bool silence_left = audio->next_silence < plan->nsilences;
+	MemoryContext before;
+	int32 sequence;
+	bytea *bytes;
+	Datum data;
+
+	MemoryContextReset(audio->reader.packet_context);
+	/* A scan that has ended must not be asked again: it would begin anew. */
+	if (audio->ended || !next_packet(&audio->reader, &sequence, &data))
+	{
+		audio->ended = true;
+		if (!silence_left)
+			return false;
+		audio->silent = plan->silences[audio->next_silence++].length;
+		return true;
+	}
+	if (silence_left && plan->silences[audio->next_silence].first < sequence)
+		audio->silent = plan->silences[audio->next_silence++].length;
+	before = MemoryContextSwitchTo(audio->reader.packet_context);
+	bytes = DatumGetByteaPP(data);
+	MemoryContextSwitchTo(before);
+	audio->at = (const uint8 *) VARDATA_ANY(bytes);
+	audio->n_bytes = VARSIZE_ANY_EXHDR(bytes);
+	return true;
+}
+
+size_t
+mulberry_next_call_samples(mulberry_call_samples *audio, int16 *samples)
+{
+	size_t size = mb_encoding_sample_size(audio->encoding);
+	size_t n;
+
+	CHECK_FOR_INTERRUPTS();
+	while (audio->silent == 0 && audio->n_bytes < size)
+		if (!take_packet(audio))
+			return 0;
+	if (audio->silent > 0)
+	{
+		n = Min(audio->silent, MULBERRY_AUDIO_SLICE);
+		memset(samples, 0, n * sizeof(int16));
+		audio->silent -= n;
+		return n;
+	}
+	n = Min(audio->n_bytes / size, MULBERRY_AUDIO_SLICE);
+	mulberry_expect_ok(mb_audio_decode(audio->encoding, audio->at, n * size, samples));
+	audio->at += n * size;
+	audio->n_bytes -= n * size;
+	return n;
+}
+
+void
+mulberry_close_call_samples(mulberry_call_samples *audio)
+{
+	mulberry_end_scan(&audio->reader.scan);
+	close_call(&audio->reader);
+	pfree(audio);
 }
 
 bytea *
 mulberry_call_wav(int64 call, Snapshot snapshot, mulberry_audio_report *report)
 {
-	packet_reader reader;
-	audio_plan plan;
-	mb_encoding encoding;
-	int64 samples;
+	mulberry_call_samples *audio = mulberry_open_call_samples(call, snapshot);
+	const audio_plan *plan;
+	int sample_rate;
 	uint64 size;
 	bytea *wav;
+	int16 *samples;
 	uint8 *out;
-	int silence = 0;
-	int32 sequence;
-	Datum data;
+	uint8 *end;
+	size_t n;
 
-	if (!open_call(&reader, call, snapshot))
+	if (audio == NULL)
 		return NULL;
-	if (reader.call.encoding == MULBERRY_ENCODING_TEXT)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("call \"%s\" has text and no audio", reader.call.call_id)));
-
-	encoding = (mb_encoding) reader.call.encoding;
-	samples = plan_audio(&reader, &plan);
-	if (!fits(samples, &size))
+	plan = &audio->plan;
+	sample_rate = mulberry_call_sample_rate(audio);
+	if (!fits(audio->total, &size))
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("audio of call \"%s\" is too long", reader.call.call_id),
-						errdetail("It has %lld samples.", (long long) plan.samples)));
+						errmsg("audio of call \"%s\" is too long", audio->reader.call.call_id),
+						errdetail("It has %lld samples.", (long long) plan->samples)));
 
 	wav = palloc(size + VARHDRSZ);
 	SET_VARSIZE(wav, size + VARHDRSZ);
-	if (mb_wav_write_header((uint8 *) VARDATA(wav), size, MB_S16LE, 1, reader.call.sample_rate,
-							samples) != MB_OK)
-		elog(ERROR, "could not write a WAV header");
+	mulberry_expect_ok(
+		mb_wav_write_header((uint8 *) VARDATA(wav), size, MB_S16LE, 1, sample_rate, audio->total));
 	out = (uint8 *) VARDATA(wav) + mb_wav_header_size(MB_S16LE);
-
-	begin_packets(&reader);
-	while (next_packet(&reader, &sequence, &data))
+	end = (uint8 *) wav + VARSIZE(wav);
+	samples = palloc(MULBERRY_AUDIO_SLICE * sizeof(int16));
+	while ((n = mulberry_next_call_samples(audio, samples)) > 0)
 	{
-		MemoryContext before = MemoryContextSwitchTo(reader.packet_context);
-		bytea *bytes = DatumGetByteaPP(data);
-
-		if (silence < plan.nsilences && plan.silences[silence].first < sequence)
-			out = write_silence(&plan.silences[silence++], out);
-		out = write_samples(encoding, (uint8 *) VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes), out);
-		MemoryContextSwitchTo(before);
-		MemoryContextReset(reader.packet_context);
+		if (n * 2 > end - out)
+			elog(ERROR, "a call grew within a snapshot");
+		mulberry_expect_ok(mb_audio_encode(MB_S16LE, samples, n, out));
+		out += n * 2;
 	}
-	mulberry_end_scan(&reader.scan);
-	if (silence < plan.nsilences)
-		out = write_silence(&plan.silences[silence++], out);
-	Assert(silence == plan.nsilences && out == (uint8 *) wav + VARSIZE(wav));
-	(void) out; /* read by the assertion alone */
+	if (out != end)
+		elog(ERROR, "a call shrank within a snapshot");
+	pfree(samples);
 
 	if (report)
 	{
-		*report = (mulberry_audio_report){ .sample_rate = reader.call.sample_rate,
-										   .samples = samples,
-										   .packets = plan.packets,
-										   .usual_length = plan.usual_length,
-										   .nsilences = plan.nsilences,
-										   .silences = plan.silences };
-		for (int i = 0; i < plan.nsilences; i++)
-			report->missing_packets += (int64) plan.silences[i].last - plan.silences[i].first + 1;
+		*report = (mulberry_audio_report){ .sample_rate = sample_rate,
+										   .samples = audio->total,
+										   .packets = plan->packets,
+										   .usual_length = plan->usual_length,
+										   .nsilences = plan->nsilences,
+										   .silences = plan->silences };
+		for (int i = 0; i < plan->nsilences; i++)
+			report->missing_packets += (int64) plan->silences[i].last - plan->silences[i].first + 1;
 	}
-	close_call(&reader);
+	mulberry_close_call_samples(audio);
 	return wav;
 }
 
@@ -370,9 +432,8 @@ mulberry_call_text(int64 call, Snapshot snapshot)
 	return result;
 }
 
-/* The call that a user names, as the query's snapshot shows it; raises when there is none. */
-static int64
-call_argument(FunctionCallInfo fcinfo)
+int64
+mulberry_call_argument(FunctionCallInfo fcinfo)
 {
 	mulberry_tenant tenant = *mulberry_resolve_tenant(
 		PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)), MULBERRY_ACCESS_SUPERVISOR);
@@ -404,7 +465,7 @@ PG_FUNCTION_INFO_V1(mulberry_call_audio);
 Datum
 mulberry_call_audio(PG_FUNCTION_ARGS)
 {
-	bytea *wav = mulberry_call_wav(call_argument(fcinfo), GetActiveSnapshot(), NULL);
+	bytea *wav = mulberry_call_wav(mulberry_call_argument(fcinfo), GetActiveSnapshot(), NULL);
 
 	if (wav == NULL)
 		elog(ERROR, "a call went away within a snapshot");
@@ -420,7 +481,7 @@ Datum
 mulberry_call_gaps(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	int64 call = call_argument(fcinfo);
+	int64 call = mulberry_call_argument(fcinfo);
 	packet_reader reader;
 	audio_plan plan;
 	double rate;

@@ -1,12 +1,13 @@
 /*
  * call_audio.h
- *	  A call's packets put together: one WAV, or one text.
+ *	  A call's packets put together: samples one after another, one WAV, or one text.
  */
 #ifndef MULBERRY_CALL_AUDIO_H
 #define MULBERRY_CALL_AUDIO_H
 
 #include "postgres.h"
 
+#include "fmgr.h"
 #include "utils/snapshot.h"
 
 /* Longest silence, in seconds, that stands for one run of missing packets. */
@@ -32,6 +33,35 @@ typedef struct mulberry_audio_report
 	int nsilences;
 	mulberry_silence *silences; /* all of them, in order */
 } mulberry_audio_report;
+
+/*
+ * The call that a user names as (call_id text, tenant text), the first two arguments of an SQL
+ * function, as the query's snapshot shows it.  Raises ERRCODE_UNDEFINED_OBJECT when there is
+ * none, and what mulberry_resolve_tenant() raises for who may not read the tenant's calls.
+ */
+extern int64 mulberry_call_argument(FunctionCallInfo fcinfo);
+
+/* The audio of a call that is being read, silence for missing packets included. */
+typedef struct mulberry_call_samples mulberry_call_samples;
+
+/*
+ * Starts reading the audio of a call, in the current context; NULL when the call is gone.
+ * The samples are those of mulberry_call_wav(), whose snapshots it takes; audio that is too
+ * long for a WAV can be read, without silence.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+ * for a call of encoding text.
+ */
+extern mulberry_call_samples *mulberry_open_call_samples(int64 call, Snapshot snapshot);
+
+/* In Hz. */
+extern int mulberry_call_sample_rate(const mulberry_call_samples *audio);
+
+/*
+ * Decodes the next samples (room for MULBERRY_AUDIO_SLICE of them); returns how many, 0 at
+ * the end.  Looks at interrupts.
+ */
+extern size_t mulberry_next_call_samples(mulberry_call_samples *audio, int16 *samples);
+
+extern void mulberry_close_call_samples(mulberry_call_samples *audio);
 
 /*
  * The audio of a call as a WAV file, PCM of 16 bits, in the current context; NULL

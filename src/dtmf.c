@@ -1,6 +1,6 @@
 /*
  * dtmf.c
- *	  DTMF in SQL: dtmf_decode(), its aggregate, dtmf_detect(), dtmf_synthesize().
+ *	  DTMF in SQL: dtmf_decode(), its aggregate, dtmf_detect(), call_dtmf(), dtmf_synthesize().
  *
  * Receiver and generator are the core's (core/dtmf.h, core/tone.h).
  */
@@ -13,8 +13,10 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 
 #include "audio_input.h"
+#include "call_audio.h"
 #include "core/dtmf.h"
 #include "core/g711.h"
 #include "core/tone.h"
@@ -23,6 +25,7 @@ PG_FUNCTION_INFO_V1(mulberry_dtmf_decode);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_decode_transition);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_decode_final);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_detect);
+PG_FUNCTION_INFO_V1(mulberry_call_dtmf);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_synthesize);
 
 /* A receiver in the current memory context; a null floor is the receiver's own. */
@@ -144,12 +147,21 @@ mulberry_dtmf_decode_final(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(state->digits.data, state->digits.len));
 }
 
-/* What dtmf_detect() carries from event to event. */
+/* Where digits go as rows. */
 typedef struct digit_sink
 {
 	ReturnSetInfo *result;
 	int sample_rate;
+	bool long_times; /* milliseconds are bigint: a call may be longer than any value */
 } digit_sink;
+
+static Datum
+milliseconds(const digit_sink *sink, uint64 samples)
+{
+	int64 ms = mulberry_samples_to_ms(samples, sink->sample_rate);
+
+	return sink->long_times ? Int64GetDatum(ms) : Int32GetDatum((int32) ms);
+}
 
 static void
 put_digit(void *arg, const mb_dtmf_event *event)
@@ -159,8 +171,8 @@ put_digit(void *arg, const mb_dtmf_event *event)
 	bool nulls[5] = { false };
 
 	values[0] = PointerGetDatum(cstring_to_text_with_len(&event->digit, 1));
-	values[1] = Int32GetDatum(mulberry_samples_to_ms(event->onset, sink->sample_rate));
-	values[2] = Int32GetDatum(mulberry_samples_to_ms(event->duration, sink->sample_rate));
+	values[1] = milliseconds(sink, event->onset);
+	values[2] = milliseconds(sink, event->duration);
 	values[3] = Float4GetDatum(event->level_dbm0);
 	values[4] = Float4GetDatum(event->twist_db);
 	tuplestore_putvalues(sink->result->setResult, sink->result->setDesc, values, nulls);
@@ -179,11 +191,41 @@ mulberry_dtmf_detect(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		return (Datum) 0;
 	mulberry_audio_open(&audio, PG_GETARG_DATUM(0), PG_GETARG_TEXT_PP(1), PG_GETARG_INT32(2));
-	sink.result = (ReturnSetInfo *) fcinfo->resultinfo;
-	sink.sample_rate = audio.sample_rate;
+	sink = (digit_sink){ .result = (ReturnSetInfo *) fcinfo->resultinfo,
+						 .sample_rate = audio.sample_rate };
 	receiver = new_receiver(audio.sample_rate, &fcinfo->args[3], put_digit, &sink);
 	feed_receiver(receiver, &audio);
 	mb_dtmf_flush(receiver);
+	return (Datum) 0;
+}
+
+/*
+ * call_dtmf(call_id, tenant, floor_dbm0): the audio is heard as it is read, and never in
+ * memory as a whole.
+ */
+Datum
+mulberry_call_dtmf(PG_FUNCTION_ARGS)
+{
+	int64 call = mulberry_call_argument(fcinfo);
+	mulberry_call_samples *audio;
+	digit_sink sink;
+	mb_dtmf *receiver;
+	int16 *samples;
+	size_t n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	audio = mulberry_open_call_samples(call, GetActiveSnapshot());
+	if (audio == NULL)
+		elog(ERROR, "a call went away within a snapshot");
+	sink = (digit_sink){ .result = (ReturnSetInfo *) fcinfo->resultinfo,
+						 .sample_rate = mulberry_call_sample_rate(audio),
+						 .long_times = true };
+	receiver = new_receiver(sink.sample_rate, &fcinfo->args[2], put_digit, &sink);
+	samples = palloc(MULBERRY_AUDIO_SLICE * sizeof(int16));
+	while ((n = mulberry_next_call_samples(audio, samples)) > 0)
+		mb_dtmf_feed(receiver, samples, n);
+	mb_dtmf_flush(receiver);
+	mulberry_close_call_samples(audio);
 	return (Datum) 0;
 }
 
