@@ -1403,7 +1403,7 @@ CREATE TABLE endpoints (
     purpose         text CHECK (purpose IN ('transcription', 'chat')),
     model           text,
     options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
-    secret          text,
+    secret          text CHECK (secret !~ '^voice-key-'),
     timeout         interval CHECK (extract(epoch FROM timeout) BETWEEN 0.1 AND 3600),
     max_concurrency integer CHECK (max_concurrency > 0),
     allow_http      boolean NOT NULL DEFAULT false,
@@ -2282,6 +2282,9 @@ BEGIN
     IF set_endpoint.purpose = 'chat' AND set_endpoint.model IS NULL THEN
         RAISE EXCEPTION 'an endpoint for chat needs a model' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    IF set_endpoint.secret ~ '^voice-key-' THEN
+        RAISE EXCEPTION 'secret "%" belongs to a voice key', set_endpoint.secret USING ERRCODE = 'reserved_name';
+    END IF;
     IF extract(epoch FROM set_endpoint.timeout) NOT BETWEEN 0.1 AND 3600 THEN
         RAISE EXCEPTION 'timeout must be between 100 ms and 1 hour' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -2697,6 +2700,10 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'mulberry_ack_f
 COMMENT ON FUNCTION ack_frame_parse(text) IS
     'the fields of an acknowledgement of 22 symbols whose check digits fit. The tag is not verified. Otherwise "error" begins with E007';
 
+CREATE FUNCTION require_durable_commit() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_require_durable_commit_sql';
+COMMENT ON FUNCTION require_durable_commit() IS 'has this transaction on disk, and on synchronous standbys, when it has committed, whatever synchronous_commit says (internal)';
+
 -- Agents: the devices on the edge that a mandate is spent by, and that voice commands reach.
 
 CREATE TABLE agents (
@@ -2761,9 +2768,15 @@ CREATE TABLE voice_keys (
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     exported_at      timestamptz,
     disabled_at      timestamptz,
+    fingerprint      text COLLATE "C" NOT NULL,
+    confirmed_at     timestamptz,
+    acked_counter    bigint NOT NULL DEFAULT 0,
+    place            text COLLATE "C" NOT NULL,
     PRIMARY KEY (tenant, role, agent, key_id),
-    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id)
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
+    CHECK (enabled = (disabled_at IS NULL))
 );
+-- voice_keys.c reads columns by position: add new ones at the end
 CREATE UNIQUE INDEX voice_keys_receiver ON voice_keys (tenant, key_id) WHERE role = 'receiver';
 COMMENT ON TABLE voice_keys IS 'keys of voice commands, without their bytes, which are in secrets';
 COMMENT ON COLUMN voice_keys.role IS 'sender: the cloud, which signs commands and checks acknowledgements; receiver: the edge';
@@ -2772,7 +2785,326 @@ COMMENT ON COLUMN voice_keys.secret IS 'name of the secret with its 32 bytes';
 COMMENT ON COLUMN voice_keys.challenge_extend IS 'EXTEND must answer a challenge';
 COMMENT ON COLUMN voice_keys.last_counter IS 'sender: last used; receiver: last accepted';
 COMMENT ON COLUMN voice_keys.exported_at IS 'when it was given to its edge, which happens once';
+COMMENT ON COLUMN voice_keys.disabled_at IS 'disabled keys have lost their bytes; the row remains, so that its line cannot enter again';
+COMMENT ON COLUMN voice_keys.fingerprint IS 'names the key without giving it away; the same in the cloud and on the edge';
+COMMENT ON COLUMN voice_keys.confirmed_at IS 'sender: since when it is known that the edge has it: by its first acknowledgement or confirm_voice_key()';
+COMMENT ON COLUMN voice_keys.acked_counter IS 'sender: highest counter that was acknowledged';
+COMMENT ON COLUMN voice_keys.place IS 'signing_place() and the time of the installation that used the key last; another one means a restored or promoted copy';
 SELECT pg_catalog.pg_extension_config_dump('voice_keys', '');
+
+-- Where keys are used.  A copy (a restored dump, a promoted standby, a server recovered to a point in
+-- time) may lack the last counters, which its place tells: a sender then jumps ahead, a receiver wants
+-- challenges answered, because it may have forgotten what it has accepted.
+
+CREATE FUNCTION signing_place() RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_signing_place';
+COMMENT ON FUNCTION signing_place() IS 'server, database and timeline that this session runs on (internal)';
+
+CREATE FUNCTION voice_key_place() RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT format('%s/%s', mulberry.signing_place(),
+                  (SELECT extract(epoch FROM max(i.since)) FROM mulberry.installation i))
+$$;
+COMMENT ON FUNCTION voice_key_place() IS 'what voice_keys.place is compared with (internal)';
+
+CREATE FUNCTION voice_agent(tenant uuid, agent text) RETURNS uuid
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    found uuid;
+BEGIN
+    IF agent IS NULL THEN
+        RAISE EXCEPTION 'agent must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT a.id INTO found FROM mulberry.agents a WHERE a.tenant = voice_agent.tenant AND a.name = voice_agent.agent;
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'agent "%" does not exist', agent USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION voice_agent(uuid, text) IS 'the agent of that name; 42704 when there is none (internal)';
+
+CREATE FUNCTION voice_key_secret(role text, agent uuid, key_id integer) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- the prefix is voice_keys.h's
+    SELECT format('voice-key-%s-%s-%s', left(role, 1), agent, lpad(key_id::text, 2, '0'))
+$$;
+COMMENT ON FUNCTION voice_key_secret(text, uuid, integer) IS 'name of the secret with a key''s bytes (internal)';
+
+CREATE FUNCTION make_voice_key(tenant uuid, secret text) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_make_voice_key';
+COMMENT ON FUNCTION make_voice_key(uuid, text) IS 'draws 32 random bytes, stores them under that name and returns their fingerprint (internal)';
+
+CREATE FUNCTION read_voice_key_line(tenant uuid, agent uuid, key_id integer, challenge_extend boolean) RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_read_voice_key_line';
+COMMENT ON FUNCTION read_voice_key_line(uuid, uuid, integer, boolean) IS 'a sender''s key as the line for its edge (internal: export_voice_key() sees to it that this happens once)';
+
+CREATE FUNCTION refuse_transaction_block(what text) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_refuse_transaction_block';
+COMMENT ON FUNCTION refuse_transaction_block(text) IS 'an error (25001) inside a transaction block (internal)';
+
+CREATE FUNCTION sync_mac(tenant uuid, role text, agent uuid, key_id integer, data bytea) RETURNS bytea
+LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac';
+COMMENT ON FUNCTION sync_mac(uuid, text, uuid, integer, bytea) IS
+    'HMAC-SHA256 by the key that is derived from an enabled voice key with the label mulberry/sync/1; null without such a key (internal)';
+
+CREATE FUNCTION check_key_id(key_id integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    IF key_id NOT BETWEEN 0 AND 99 THEN
+        RAISE EXCEPTION 'key_id % is out of range', key_id
+            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It can be 0 to 99.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_key_id(integer) IS 'an error (22003) unless it is 0 to 99 or null (internal)';
+
+CREATE FUNCTION create_voice_key(agent text, key_id integer DEFAULT NULL, challenge_extend boolean DEFAULT false,
+                                 tenant text DEFAULT NULL) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner  uuid := mulberry.resolve_tenant(create_voice_key.tenant, 'admin');
+    target uuid := mulberry.voice_agent(owner, create_voice_key.agent);
+    chosen integer := create_voice_key.key_id;
+    name   text;
+BEGIN
+    PERFORM mulberry.check_key_id(chosen);
+    IF create_voice_key.challenge_extend IS NULL THEN
+        RAISE EXCEPTION 'challenge_extend must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM FROM mulberry.agents a WHERE a.tenant = owner AND a.id = target FOR NO KEY UPDATE;
+    IF chosen IS NULL THEN
+        -- one that was never used, then the one that has been disabled for longest
+        SELECT n INTO chosen
+          FROM generate_series(0, 99) AS n
+          LEFT JOIN mulberry.voice_keys k ON k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = n
+         WHERE k.enabled IS NOT TRUE
+         ORDER BY k.disabled_at NULLS FIRST, n = 0, n
+         LIMIT 1;
+        IF chosen IS NULL THEN
+            RAISE EXCEPTION 'agent "%" has 100 voice keys', create_voice_key.agent
+                USING ERRCODE = 'program_limit_exceeded', HINT = 'Disable one of them.';
+        END IF;
+    END IF;
+    DELETE FROM mulberry.voice_keys k
+     WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = chosen AND NOT k.enabled;
+    PERFORM FROM mulberry.voice_keys k
+      WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = chosen;
+    IF FOUND THEN
+        RAISE EXCEPTION 'agent "%" has a voice key % already', create_voice_key.agent, chosen
+            USING ERRCODE = 'duplicate_object', HINT = 'Without a key_id the next free one is taken.';
+    END IF;
+    name := mulberry.voice_key_secret('sender', target, chosen);
+    INSERT INTO mulberry.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
+    VALUES (owner, 'sender', target, chosen, owner, name, create_voice_key.challenge_extend,
+            mulberry.make_voice_key(owner, name), mulberry.voice_key_place());
+    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_CREATED', 'created', NULL, target, NULL, NULL,
+                                  jsonb_build_object('key_id', chosen));
+    RETURN chosen;
+END
+$$;
+COMMENT ON FUNCTION create_voice_key(text, integer, boolean, text) IS
+    'makes a key of an agent, of 32 random bytes that nobody sees, and returns its id (null: the next free of 0 to 99); challenge_extend: its edge wants a challenge answered before it extends a mandate. Export it, enter it on the edge. Needs admin access';
+
+CREATE FUNCTION rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner  uuid := mulberry.resolve_tenant(rotate_voice_key.tenant, 'admin');
+    target uuid := mulberry.voice_agent(owner, rotate_voice_key.agent);
+    policy boolean;
+BEGIN
+    SELECT k.challenge_extend INTO policy
+      FROM mulberry.voice_keys k
+     WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.enabled
+     ORDER BY k.created_at DESC LIMIT 1;
+    IF policy IS NULL THEN
+        RAISE EXCEPTION 'agent "%" has no voice key to rotate', rotate_voice_key.agent
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Protocol error E002.',
+                  HINT = 'Make one with create_voice_key().';
+    END IF;
+    RETURN mulberry.create_voice_key(rotate_voice_key.agent, NULL, policy, rotate_voice_key.tenant);
+END
+$$;
+COMMENT ON FUNCTION rotate_voice_key(text, text) IS
+    'makes the successor of an agent''s key and returns its id. The old key goes on signing until confirm_voice_key() says that the edge has the new one; the first acknowledgement by the new one disables it. Needs admin access';
+
+CREATE FUNCTION voice_key_row(tenant uuid, agent uuid, key_id integer, role text) RETURNS voice_keys
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    found mulberry.voice_keys;
+BEGIN
+    IF voice_key_row.key_id IS NULL THEN
+        RAISE EXCEPTION 'key_id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT k.* INTO found
+      FROM mulberry.voice_keys k
+     WHERE k.tenant = voice_key_row.tenant AND k.agent = voice_key_row.agent AND k.key_id = voice_key_row.key_id
+       AND (k.role = voice_key_row.role OR voice_key_row.role IS NULL)
+     ORDER BY k.enabled DESC, k.role
+     LIMIT 1 FOR NO KEY UPDATE;
+    IF found.tenant IS NULL THEN
+        RAISE EXCEPTION 'voice key % does not exist', voice_key_row.key_id USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS 'the row of a key, locked; role null: either. 42704 when there is none (internal)';
+
+CREATE FUNCTION disable_voice_key_row(key voice_keys, cause text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    UPDATE mulberry.voice_keys k
+       SET enabled = false, disabled_at = clock_timestamp()
+     WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
+    DELETE FROM mulberry.secrets s WHERE s.tenant = key.tenant AND s.name = key.secret;
+    PERFORM mulberry.record_audit(key.tenant, 'VOICE_KEY_DISABLED', cause, NULL, key.agent, NULL, NULL,
+                                  jsonb_build_object('key_id', key.key_id, 'role', key.role));
+END
+$$;
+COMMENT ON FUNCTION disable_voice_key_row(voice_keys, text) IS 'disables a key for good and destroys its bytes (internal)';
+
+CREATE FUNCTION disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    owner uuid := mulberry.resolve_tenant(tenant, 'admin');
+    key   mulberry.voice_keys;
+BEGIN
+    IF role NOT IN ('sender', 'receiver') THEN
+        RAISE EXCEPTION 'unknown role "%" of a voice key', role
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Roles are sender and receiver.';
+    END IF;
+    key := mulberry.voice_key_row(owner, mulberry.voice_agent(owner, agent), key_id, role);
+    IF NOT key.enabled THEN
+        RAISE EXCEPTION 'voice key % is disabled already', key_id USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    PERFORM mulberry.disable_voice_key_row(key, 'by hand');
+END
+$$;
+COMMENT ON FUNCTION disable_voice_key(text, integer, text, text) IS
+    'disables a key for good and destroys its bytes; what it has signed and is not acknowledged cannot be acknowledged any more. role: sender or receiver where a database has both. Needs admin access';
+
+CREATE FUNCTION export_voice_key(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner uuid := mulberry.resolve_tenant(export_voice_key.tenant, 'admin');
+    key   mulberry.voice_keys;
+BEGIN
+    PERFORM mulberry.refuse_transaction_block('export_voice_key()');
+    key := mulberry.voice_key_row(owner, mulberry.voice_agent(owner, export_voice_key.agent),
+                                  export_voice_key.key_id, 'sender');
+    IF NOT key.enabled THEN
+        RAISE EXCEPTION 'voice key % is disabled', key.key_id
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Make a new one with create_voice_key().';
+    END IF;
+    IF key.exported_at IS NOT NULL THEN
+        RAISE EXCEPTION 'voice key % was exported at %', key.key_id, key.exported_at
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'A key is exported once.',
+                  HINT = 'When the line was lost, make a new key with rotate_voice_key() and disable this one.';
+    END IF;
+    UPDATE mulberry.voice_keys k
+       SET exported_at = clock_timestamp()
+     WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
+    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_EXPORTED', 'exported', NULL, key.agent, NULL, NULL,
+                                  jsonb_build_object('key_id', key.key_id));
+    PERFORM mulberry.require_durable_commit();
+    RETURN mulberry.read_voice_key_line(owner, key.agent, key.key_id, key.challenge_extend);
+END
+$$;
+COMMENT ON FUNCTION export_voice_key(text, integer, text) IS
+    'the line with which a key enters its edge through voice_key_entry, given out once; afterwards 55000. Not inside a transaction block. Needs admin access';
+
+CREATE FUNCTION confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner uuid := mulberry.resolve_tenant(confirm_voice_key.tenant, 'admin');
+    key   mulberry.voice_keys;
+BEGIN
+    key := mulberry.voice_key_row(owner, mulberry.voice_agent(owner, confirm_voice_key.agent),
+                                  confirm_voice_key.key_id, 'sender');
+    IF NOT key.enabled OR key.exported_at IS NULL THEN
+        RAISE EXCEPTION 'voice key % %', key.key_id, CASE WHEN key.enabled THEN 'was not exported' ELSE 'is disabled' END
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    IF confirm_voice_key.fingerprint <> key.fingerprint THEN
+        RAISE EXCEPTION 'the fingerprint is not that of voice key %', key.key_id
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('The key''s is %s; the edge''s is in its view voice_key_status.', key.fingerprint);
+    END IF;
+    UPDATE mulberry.voice_keys k
+       SET confirmed_at = clock_timestamp()
+     WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
+    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_CONFIRMED', 'by hand', NULL, key.agent, NULL, NULL,
+                                  jsonb_build_object('key_id', key.key_id));
+END
+$$;
+COMMENT ON FUNCTION confirm_voice_key(text, integer, text, text) IS
+    'says that the edge has entered a key: commands are signed with it from now on. With the fingerprint that the edge shows, a mistake is noticed. Needs admin access';
+
+CREATE VIEW voice_key_entry WITH (security_barrier) AS
+    SELECT NULL::text AS tenant, NULL::text AS agent, NULL::secret_value AS key WHERE false;
+COMMENT ON VIEW voice_key_entry IS
+    'where keys enter an edge: \copy mulberry.voice_key_entry (key) FROM ...; needs admin access to the tenant, and always looks empty';
+COMMENT ON COLUMN voice_key_entry.tenant IS 'name of the tenant on the edge; null: the role''s only one, or "default"';
+COMMENT ON COLUMN voice_key_entry.agent IS 'name for the agent where there is none yet; null: its uuid';
+COMMENT ON COLUMN voice_key_entry.key IS 'the line that export_voice_key() gave';
+
+CREATE FUNCTION enter_voice_key() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_enter_voice_key';
+COMMENT ON FUNCTION enter_voice_key() IS 'stores a row of voice_key_entry';
+CREATE TRIGGER enter_voice_key INSTEAD OF INSERT ON voice_key_entry
+    FOR EACH ROW EXECUTE FUNCTION enter_voice_key();
+
+CREATE FUNCTION import_voice_key(tenant uuid, agent_name text, party_tenant uuid, agent uuid, key_id integer,
+                                 challenge_extend boolean, fingerprint text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    known mulberry.voice_keys;
+    name  text := mulberry.voice_key_secret('receiver', import_voice_key.agent, import_voice_key.key_id);
+BEGIN
+    BEGIN
+        INSERT INTO mulberry.agents (tenant, id, name)
+        VALUES (import_voice_key.tenant, import_voice_key.agent,
+                coalesce(import_voice_key.agent_name, import_voice_key.agent::text))
+        ON CONFLICT (tenant, id) DO NOTHING;
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION 'there is another agent "%"', import_voice_key.agent_name USING ERRCODE = 'duplicate_object';
+    END;
+    PERFORM FROM mulberry.agents a
+      WHERE a.tenant = import_voice_key.tenant AND a.id = import_voice_key.agent FOR NO KEY UPDATE;
+    SELECT k.* INTO known
+      FROM mulberry.voice_keys k
+     WHERE k.tenant = import_voice_key.tenant AND k.role = 'receiver' AND k.key_id = import_voice_key.key_id
+       FOR UPDATE;
+    IF known.enabled THEN
+        RAISE EXCEPTION 'there is a voice key % already', known.key_id
+            USING ERRCODE = 'duplicate_object',
+                  DETAIL = format('Its fingerprint is %s, that of the line is %s.', known.fingerprint, import_voice_key.fingerprint),
+                  HINT = 'A new key has an id of its own, unless this one is disabled first.';
+    ELSIF known.fingerprint = import_voice_key.fingerprint THEN
+        RAISE EXCEPTION 'voice key % was disabled here and cannot come back', known.key_id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'What was once played for it could be played again.',
+                  HINT = 'Make a new one with rotate_voice_key() in the cloud.';
+    END IF;
+    DELETE FROM mulberry.voice_keys k
+     WHERE k.tenant = import_voice_key.tenant AND k.role = 'receiver' AND k.key_id = import_voice_key.key_id;
+    INSERT INTO mulberry.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
+    VALUES (import_voice_key.tenant, 'receiver', import_voice_key.agent, import_voice_key.key_id,
+            import_voice_key.party_tenant, name, import_voice_key.challenge_extend, import_voice_key.fingerprint,
+            mulberry.voice_key_place());
+    PERFORM mulberry.record_audit(import_voice_key.tenant, 'VOICE_KEY_IMPORTED', 'imported', NULL, import_voice_key.agent,
+                                  NULL, NULL, jsonb_build_object('key_id', import_voice_key.key_id));
+    RETURN name;
+END
+$$;
+COMMENT ON FUNCTION import_voice_key(uuid, text, uuid, uuid, integer, boolean, text) IS
+    'makes the rows of a key that enters an edge, and returns the name for its bytes (internal)';
 
 -- Commands to agents.  A command waits until its key has no other outstanding; then it gets
 -- counter and frame, which every path and repetition carries.
@@ -2828,6 +3160,194 @@ COMMENT ON COLUMN commands.voice_at IS 'when the telephone takes over from the o
 COMMENT ON COLUMN commands.evidence IS 'what the confirmation rests on';
 COMMENT ON COLUMN commands.error IS 'what went wrong last';
 SELECT pg_catalog.pg_extension_config_dump('commands', '');
+
+-- Signing.  The key of an agent is the one that was confirmed last, as long as none was the
+-- one that was exported first.
+
+CREATE FUNCTION signing_key(tenant uuid, agent uuid) RETURNS integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT k.key_id
+      FROM mulberry.voice_keys k
+     WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled AND k.exported_at IS NOT NULL
+     ORDER BY k.confirmed_at DESC NULLS LAST, k.exported_at, k.key_id
+     LIMIT 1
+$$;
+COMMENT ON FUNCTION signing_key(uuid, uuid) IS 'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
+
+CREATE FUNCTION voice_key_problem(tenant uuid, agent uuid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT CASE
+               WHEN mulberry.signing_key($1, $2) IS NOT NULL THEN NULL
+               WHEN EXISTS (SELECT FROM mulberry.voice_keys k
+                             WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled)
+                   THEN 'its voice key was not exported to the edge'
+               ELSE 'it has no voice key'
+           END
+$$;
+COMMENT ON FUNCTION voice_key_problem(uuid, uuid) IS 'why no command to an agent can be signed; null: one can (internal)';
+
+CREATE FUNCTION sign_frame(tenant uuid, agent uuid, key_id integer, command text, mandate text, argument integer,
+                           counter bigint, nonce text, OUT frame text, OUT message_digest bytea)
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_sign_frame';
+COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint, text) IS 'signs a command with a sender''s key (internal)';
+
+CREATE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- a counter 5,000 ahead of the last accepted one is taken for an old one
+    SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
+$$;
+COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS 'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
+
+CREATE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    ordered mulberry.commands;
+    key     mulberry.voice_keys;
+    chosen  integer;
+    here    text := mulberry.voice_key_place();
+    signed  record;
+BEGIN
+    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = sign_command.command_id;
+    IF ordered.id IS NULL THEN
+        RAISE EXCEPTION 'command % does not exist', sign_command.command_id USING ERRCODE = 'undefined_object';
+    END IF;
+    PERFORM FROM mulberry.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent FOR NO KEY UPDATE;
+    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = sign_command.command_id FOR NO KEY UPDATE;
+    IF ordered.state NOT IN ('waiting', 'outstanding') THEN
+        RAISE EXCEPTION 'command % is %', ordered.id, ordered.state USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    -- what a copy signs would use up counters that the original uses as well
+    IF NOT mulberry.outbound_allowed() THEN
+        RETURN false;
+    END IF;
+    chosen := mulberry.signing_key(ordered.tenant, ordered.agent);
+    IF chosen IS NULL THEN
+        RAISE EXCEPTION 'no command to agent "%" can be signed: %',
+                (SELECT a.name FROM mulberry.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent),
+                mulberry.voice_key_problem(ordered.tenant, ordered.agent)
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'create_voice_key() makes one; export_voice_key() gives its line for the edge.';
+    END IF;
+    key := mulberry.voice_key_row(ordered.tenant, ordered.agent, chosen, 'sender');
+    IF key.place <> here THEN
+        IF key.last_counter > 0 THEN
+            key.last_counter := mulberry.advanced_counter(key, 1000);
+            PERFORM mulberry.record_audit(key.tenant, 'VOICE_KEY_ADVANCED', 'another server signs', NULL, key.agent, NULL, NULL,
+                                          jsonb_build_object('key_id', key.key_id, 'counter', key.last_counter));
+        END IF;
+    END IF;
+    key.last_counter := key.last_counter + 1;
+    signed := mulberry.sign_frame(key.tenant, key.agent, key.key_id, ordered.command, ordered.mandate, ordered.argument,
+                                  key.last_counter, sign_command.nonce);
+    UPDATE mulberry.voice_keys k
+       SET last_counter = key.last_counter, place = here
+     WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
+    UPDATE mulberry.commands c
+       SET state = 'outstanding', key_id = key.key_id, counter = key.last_counter, frame = signed.frame,
+           nonce = sign_command.nonce, message_digest = signed.message_digest, signed_at = clock_timestamp(),
+           signatures = c.signatures + 1
+     WHERE c.id = ordered.id;
+    -- a frame whose counter a crash forgets would be followed by another with the same one
+    PERFORM mulberry.require_durable_commit();
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION sign_command(bigint, text) IS
+    'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that was heard in the same call or sync. The answer holds only there: in a new call the command is signed again without. False, and nothing is done, while this database is a copy that resume_outbound() has not let loose (internal)';
+
+CREATE FUNCTION command_frame(command_id bigint) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    ordered mulberry.commands;
+BEGIN
+    SELECT c.* INTO ordered
+      FROM mulberry.commands c
+     WHERE c.id = command_id AND c.tenant = ANY (mulberry.current_tenants('operator', 'gateway'));
+    IF ordered.id IS NULL THEN
+        RAISE EXCEPTION 'command % does not exist', command_id USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN CASE WHEN ordered.state = 'outstanding' THEN ordered.frame END;
+END
+$$;
+COMMENT ON FUNCTION command_frame(bigint) IS
+    'the 32 symbols to play for a command that is outstanding; null before its turn and after its end. Needs operator or gateway access';
+
+CREATE FUNCTION verify_ack_frame(tenant uuid, agent uuid, key_id integer, counter bigint, message_digest bytea, symbols text,
+                                 OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_verify_ack_frame';
+COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS 'what an acknowledgement is worth, judged with a sender''s key (internal)';
+
+CREATE FUNCTION ack_verify(command bigint, symbols text,
+                           OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    ordered mulberry.commands;
+    key     mulberry.voice_keys;
+    older   mulberry.voice_keys;
+BEGIN
+    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = ack_verify.command;
+    IF ordered.id IS NULL THEN
+        RAISE EXCEPTION 'command % does not exist', ack_verify.command USING ERRCODE = 'undefined_object';
+    END IF;
+    IF ordered.frame IS NULL OR ack_verify.symbols IS NULL THEN
+        verdict := CASE WHEN (SELECT p.valid FROM mulberry.ack_frame_parse(coalesce(ack_verify.symbols, '')) p)
+                        THEN 'other command' ELSE 'decode error' END;
+        RETURN;
+    END IF;
+    SELECT v.* INTO verdict, status, state, status_name, state_name
+      FROM mulberry.verify_ack_frame(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter, ordered.message_digest,
+                                     ack_verify.symbols) v;
+    IF verdict <> 'genuine' THEN
+        RETURN;
+    END IF;
+    -- the edge has this key: those before it have done their service
+    key := mulberry.voice_key_row(ordered.tenant, ordered.agent, ordered.key_id, 'sender');
+    UPDATE mulberry.voice_keys k
+       SET acked_counter = greatest(k.acked_counter, ordered.counter),
+           confirmed_at = coalesce(k.confirmed_at, clock_timestamp())
+     WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
+    FOR older IN
+        SELECT k.* FROM mulberry.voice_keys k
+         WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.enabled
+           AND k.created_at < key.created_at
+         ORDER BY k.key_id FOR NO KEY UPDATE
+    LOOP
+        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ack_verify(bigint, text) IS
+    'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command (another key or counter; no tag was checked) or forgery (internal)';
+
+CREATE FUNCTION advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner    uuid := mulberry.resolve_tenant(advance_counters.tenant, 'admin');
+    advanced bigint;
+BEGIN
+    IF by IS NULL THEN
+        RAISE EXCEPTION 'by must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF by NOT BETWEEN 1 AND 4000 THEN
+        RAISE EXCEPTION 'by % is out of range', by
+            USING ERRCODE = 'numeric_value_out_of_range',
+                  DETAIL = 'It can be 1 to 4000: a receiver takes a counter 5000 ahead for an old one.';
+    END IF;
+    UPDATE mulberry.voice_keys k
+       SET last_counter = mulberry.advanced_counter(k, advance_counters.by), place = mulberry.voice_key_place()
+     WHERE k.tenant = owner AND k.role = 'sender' AND k.enabled;
+    GET DIAGNOSTICS advanced = ROW_COUNT;
+    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_ADVANCED', 'by hand', NULL, NULL, NULL, NULL,
+                                  jsonb_build_object('by', by, 'keys', advanced));
+    PERFORM mulberry.require_durable_commit();
+    RETURN advanced;
+END
+$$;
+COMMENT ON FUNCTION advance_counters(integer, text) IS
+    'has the sender''s keys of a tenant jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
 
 -- The audit log: append-only, chained by hashes per tenant.  Rows are linked in the order of
 -- their numbers by one writer after commit, so that commands do not queue on the head of the chain.
@@ -3021,6 +3541,14 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('command_verify', 'EXECUTE', 'operator auditor gateway worker'),
     ('command_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('ack_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
+    ('command_frame', 'EXECUTE', 'operator gateway'),
+    ('create_voice_key', 'EXECUTE', 'admin'),
+    ('rotate_voice_key', 'EXECUTE', 'admin'),
+    ('confirm_voice_key', 'EXECUTE', 'admin'),
+    ('disable_voice_key', 'EXECUTE', 'admin'),
+    ('export_voice_key', 'EXECUTE', 'admin'),
+    ('advance_counters', 'EXECUTE', 'admin'),
+    ('voice_key_entry', 'INSERT', 'admin'),
 
     -- administration
     ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker'),

@@ -8,9 +8,7 @@
  */
 #include "compat.h"
 
-#include "access/htup_details.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -18,6 +16,7 @@
 #include "core/command.h"
 #include "core/command_legacy.h"
 #include "core/digest.h"
+#include "row.h"
 
 PG_FUNCTION_INFO_V1(mulberry_command_generate);
 PG_FUNCTION_INFO_V1(mulberry_command_verify);
@@ -31,64 +30,6 @@ PG_FUNCTION_INFO_V1(mulberry_ack_frame_parse);
 #define DECODE_ERROR "E007"
 
 #define MINUTES_BEFORE_2000 ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * INT64CONST(1440))
-
-/* A row under construction: columns are added from the left. */
-typedef struct row
-{
-	TupleDesc desc;
-	int n;
-	Datum values[10];
-	bool nulls[10];
-} row;
-
-static void
-row_begin(row *r, FunctionCallInfo fcinfo)
-{
-	if (get_call_result_type(fcinfo, NULL, &r->desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	Assert(r->desc->natts <= lengthof(r->values));
-	r->desc = BlessTupleDesc(r->desc);
-	r->n = 0;
-	memset(r->values, 0, sizeof(r->values));
-	memset(r->nulls, true, sizeof(r->nulls));
-}
-
-static void
-row_add(row *r, Datum value)
-{
-	r->values[r->n] = value;
-	r->nulls[r->n++] = false;
-}
-
-/* A NULL pointer is a null. */
-static void
-row_add_text(row *r, const char *value)
-{
-	if (value == NULL)
-		r->n++;
-	else
-		row_add(r, CStringGetTextDatum(value));
-}
-
-static void
-row_add_two_digits(row *r, int value)
-{
-	row_add_text(r, psprintf("%02d", value));
-}
-
-/* Fills the last column with an error, its code in front, and leaves those between null. */
-static void
-row_add_error(row *r, const char *code, const char *message)
-{
-	r->n = r->desc->natts - 1;
-	row_add_text(r, psprintf("%s: %s", code, message));
-}
-
-static Datum
-row_end(row *r)
-{
-	return HeapTupleGetDatum(heap_form_tuple(r->desc, r->values, r->nulls));
-}
 
 static void
 check_not_null(FunctionCallInfo fcinfo, int arg, const char *name)
@@ -165,7 +106,7 @@ get_mandate_id(FunctionCallInfo fcinfo, int arg)
 Datum
 mulberry_command_generate(PG_FUNCTION_ARGS)
 {
-	row r;
+	mulberry_row r;
 	int code;
 	char *mandate;
 	secret_bytes secret;
@@ -185,7 +126,7 @@ mulberry_command_generate(PG_FUNCTION_ARGS)
 		check_not_null(fcinfo, 3, "at");
 		minute = minute_of(PG_GETARG_TIMESTAMPTZ(3));
 	}
-	row_begin(&r, fcinfo);
+	mulberry_row_begin(&r, fcinfo);
 	code = legacy_code(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	mandate = get_mandate_id(fcinfo, 1);
 	secret = get_secret(fcinfo, 2);
@@ -195,16 +136,16 @@ mulberry_command_generate(PG_FUNCTION_ARGS)
 	mb_forget(secret.bytes, secret.length);
 	if (status != MB_OK)
 		elog(ERROR, "could not sign a command: %s", mb_status_message(status));
-	row_add_text(&r, sequence);
-	row_add_text(&r, payload);
-	return row_end(&r);
+	mulberry_row_add_text(&r, sequence);
+	mulberry_row_add_text(&r, payload);
+	return mulberry_row_end(&r);
 }
 
 /* command_verify(sequence, secret, window_minutes, at) */
 Datum
 mulberry_command_verify(PG_FUNCTION_ARGS)
 {
-	row r;
+	mulberry_row r;
 	text *sequence;
 	secret_bytes secret;
 	int window;
@@ -216,7 +157,7 @@ mulberry_command_verify(PG_FUNCTION_ARGS)
 	check_not_null(fcinfo, 1, "secret");
 	check_not_null(fcinfo, 2, "window_minutes");
 	check_not_null(fcinfo, 3, "at");
-	row_begin(&r, fcinfo);
+	mulberry_row_begin(&r, fcinfo);
 	sequence = PG_GETARG_TEXT_PP(0);
 	window = PG_GETARG_INT32(2);
 	if (window < 0 || window > MB_LEGACY_MAX_WINDOW)
@@ -233,75 +174,75 @@ mulberry_command_verify(PG_FUNCTION_ARGS)
 	if (status == MB_LEGACY_FAILURE || status == MB_LEGACY_RANGE)
 		elog(ERROR, "could not verify a command: %s", mb_legacy_message(status));
 
-	row_add(&r, BoolGetDatum(status == MB_LEGACY_VALID));
+	mulberry_row_add(&r, BoolGetDatum(status == MB_LEGACY_VALID));
 	if (status != MB_LEGACY_VALID)
 	{
-		row_add_error(&r, mb_legacy_error_code(status), mb_legacy_message(status));
-		return row_end(&r);
+		mulberry_row_add_error(&r, mb_legacy_error_code(status), mb_legacy_message(status));
+		return mulberry_row_end(&r);
 	}
-	row_add_text(&r, mb_command_name(command.code));
-	row_add_two_digits(&r, command.code);
-	row_add_text(&r, command.mandate);
-	row_add(&r, Int64GetDatum(command.minute));
-	return row_end(&r);
+	mulberry_row_add_text(&r, mb_command_name(command.code));
+	mulberry_row_add_two_digits(&r, command.code);
+	mulberry_row_add_text(&r, command.mandate);
+	mulberry_row_add(&r, Int64GetDatum(command.minute));
+	return mulberry_row_end(&r);
 }
 
 /* command_frame_parse(frame) */
 Datum
 mulberry_command_frame_parse(PG_FUNCTION_ARGS)
 {
-	row r;
+	mulberry_row r;
 	text *symbols;
 	mb_command_frame frame;
 	mb_frame_status status;
 
 	check_not_null(fcinfo, 0, "frame");
 	symbols = PG_GETARG_TEXT_PP(0);
-	row_begin(&r, fcinfo);
+	mulberry_row_begin(&r, fcinfo);
 	status = mb_command_parse(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &frame);
-	row_add(&r, BoolGetDatum(status == MB_FRAME_OK));
+	mulberry_row_add(&r, BoolGetDatum(status == MB_FRAME_OK));
 	if (status != MB_FRAME_OK)
 	{
-		row_add_error(&r, DECODE_ERROR, mb_frame_status_message(status));
-		return row_end(&r);
+		mulberry_row_add_error(&r, DECODE_ERROR, mb_frame_status_message(status));
+		return mulberry_row_end(&r);
 	}
-	row_add(&r, Int32GetDatum(frame.command.key_id));
-	row_add_text(&r, mb_command_name(frame.command.code));
-	row_add_two_digits(&r, frame.command.code);
-	row_add_text(&r, frame.command.mandate);
-	row_add(&r, Int32GetDatum(frame.command.argument));
-	row_add(&r, Int32GetDatum(frame.counter));
-	row_add_text(&r, frame.tag);
-	row_add_two_digits(&r, frame.check);
-	return row_end(&r);
+	mulberry_row_add(&r, Int32GetDatum(frame.command.key_id));
+	mulberry_row_add_text(&r, mb_command_name(frame.command.code));
+	mulberry_row_add_two_digits(&r, frame.command.code);
+	mulberry_row_add_text(&r, frame.command.mandate);
+	mulberry_row_add(&r, Int32GetDatum(frame.command.argument));
+	mulberry_row_add(&r, Int32GetDatum(frame.counter));
+	mulberry_row_add_text(&r, frame.tag);
+	mulberry_row_add_two_digits(&r, frame.check);
+	return mulberry_row_end(&r);
 }
 
 /* ack_frame_parse(frame) */
 Datum
 mulberry_ack_frame_parse(PG_FUNCTION_ARGS)
 {
-	row r;
+	mulberry_row r;
 	text *symbols;
 	mb_ack_frame frame;
 	mb_frame_status status;
 
 	check_not_null(fcinfo, 0, "frame");
 	symbols = PG_GETARG_TEXT_PP(0);
-	row_begin(&r, fcinfo);
+	mulberry_row_begin(&r, fcinfo);
 	status = mb_ack_parse(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &frame);
-	row_add(&r, BoolGetDatum(status == MB_FRAME_OK));
+	mulberry_row_add(&r, BoolGetDatum(status == MB_FRAME_OK));
 	if (status != MB_FRAME_OK)
 	{
-		row_add_error(&r, DECODE_ERROR, mb_frame_status_message(status));
-		return row_end(&r);
+		mulberry_row_add_error(&r, DECODE_ERROR, mb_frame_status_message(status));
+		return mulberry_row_end(&r);
 	}
-	row_add(&r, Int32GetDatum(frame.key_id));
-	row_add_text(&r, mb_ack_status_name(frame.status));
-	row_add_two_digits(&r, frame.status);
-	row_add_text(&r, mb_mandate_state_name(frame.state));
-	row_add_two_digits(&r, frame.state);
-	row_add(&r, Int32GetDatum(frame.counter));
-	row_add_text(&r, frame.tag);
-	row_add_two_digits(&r, frame.check);
-	return row_end(&r);
+	mulberry_row_add(&r, Int32GetDatum(frame.key_id));
+	mulberry_row_add_text(&r, mb_ack_status_name(frame.status));
+	mulberry_row_add_two_digits(&r, frame.status);
+	mulberry_row_add_text(&r, mb_mandate_state_name(frame.state));
+	mulberry_row_add_two_digits(&r, frame.state);
+	mulberry_row_add(&r, Int32GetDatum(frame.counter));
+	mulberry_row_add_text(&r, frame.tag);
+	mulberry_row_add_two_digits(&r, frame.check);
+	return mulberry_row_end(&r);
 }

@@ -2,10 +2,11 @@
  * secret_entry.c
  *	  The two ways by which a secret enters: COPY into the view secret_entry,
  *	  and a file of the server.  It keeps values out of statement texts and out
- *	  of the server's log, and gives them to secrets.c.
+ *	  of the server's log, and gives them to secrets.c.  What else enters by COPY into
+ *	  a view (voice_key_entry.c) is kept quiet here as well.
  *
  * COPY prints the line at hand with every message that comes up while it runs.
- * So the context of messages about secret_entry is taken away by a log hook,
+ * So the context of messages about such a view is taken away by a log hook,
  * together with the few message texts that quote data.  The hook must be there
  * before COPY reads the first line, in a session that has not called us before as
  * well: that is why the view's column is of a type whose input function is ours.
@@ -29,8 +30,17 @@
 
 #include "access.h"
 #include "secrets.h"
+#include "voice_keys.h"
 
-#define VIEW_NAME "secret_entry"
+/* The views whose lines COPY must not show. */
+typedef struct entry_view
+{
+	const char *name;
+	const char *columns;
+} entry_view;
+
+static const entry_view entry_views[] = { { "secret_entry", "tenant, name, value" },
+										  { "voice_key_entry", "tenant, agent, key" } };
 
 static emit_log_hook_type previous_emit_log_hook;
 
@@ -41,7 +51,6 @@ PG_FUNCTION_INFO_V1(mulberry_load_secret);
 
 static void hide_secrets(ErrorData *edata);
 static bool inside_copy_into(Relation rel);
-static char *column_text(HeapTuple tuple, TupleDesc desc, int column);
 static void strip_newline(char *value, Size *length);
 
 void
@@ -68,8 +77,18 @@ replace(ErrorData *edata, char **text, const char *by)
 	*text = by == NULL ? NULL : MemoryContextStrdup(edata->assoc_context, by);
 }
 
+/* The view that a text names; NULL for any other. */
+static const entry_view *
+view_in(const char *text)
+{
+	for (int i = 0; text != NULL && i < lengthof(entry_views); i++)
+		if (strstr(text, entry_views[i].name) != NULL)
+			return &entry_views[i];
+	return NULL;
+}
+
 /*
- * Takes what COPY quotes from the lines of secret_entry out of a message, before
+ * Takes what COPY quotes from the lines of such a view out of a message, before
  * it goes to the log or to the client.
  *
  * Messages with a parameter may quote data (a header that does not match, an
@@ -78,14 +97,16 @@ replace(ErrorData *edata, char **text, const char *by)
 static void
 hide_secrets(ErrorData *edata)
 {
-	if (edata->context != NULL && strstr(edata->context, VIEW_NAME) != NULL)
+	const entry_view *view = view_in(edata->context);
+
+	if (view != NULL)
 	{
-		replace(edata, &edata->context, "COPY " VIEW_NAME " (its lines are not shown)");
+		replace(edata, &edata->context, psprintf("COPY %s (its lines are not shown)", view->name));
 		if (edata->message_id == NULL ||
 			(strchr(edata->message_id, '%') != NULL &&
 			 strcmp(edata->message_id, "missing data for column \"%s\"") != 0))
 		{
-			replace(edata, &edata->message, "data for " VIEW_NAME " cannot be read");
+			replace(edata, &edata->message, psprintf("data for %s cannot be read", view->name));
 			replace(edata, &edata->detail, NULL);
 			replace(edata, &edata->detail_log, NULL);
 			replace(edata, &edata->hint, NULL);
@@ -114,11 +135,27 @@ mulberry_secret_value_out(PG_FUNCTION_ARGS)
  */
 
 /*
- * Trigger, instead of an insert into secret_entry (tenant, name, value).
- *
  * A plain INSERT has its values in the text or the parameters of a statement,
  * where the server logs them: it is refused, and the error hides the statement.
  */
+void
+mulberry_require_copy(Relation view)
+{
+	const entry_view *known = view_in(RelationGetRelationName(view));
+
+	if (known == NULL)
+		elog(ERROR, "\"%s\" is no view that secrets enter by", RelationGetRelationName(view));
+	if (!inside_copy_into(view))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errhidestmt(true),
+				 errmsg("a secret must not stand in the text or the parameters of a statement"),
+				 errdetail("Statements are logged and shown to others."),
+				 errhint("Use \\copy mulberry.%s (%s) FROM ..., and change this secret: the "
+						 "server's log may hold it.",
+						 known->name, known->columns)));
+}
+
+/* Trigger, instead of an insert into secret_entry (tenant, name, value). */
 Datum
 mulberry_enter_secret(PG_FUNCTION_ARGS)
 {
@@ -134,24 +171,19 @@ mulberry_enter_secret(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("enter_secret() must be called as a trigger")));
-	if (!inside_copy_into(trigger->tg_relation))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errhidestmt(true),
-				 errmsg("a secret must not stand in the text or the parameters of a statement"),
-				 errdetail("Statements are logged and shown to others."),
-				 errhint("Use \\copy mulberry.secret_entry (tenant, name, value) FROM ..., and "
-						 "change this secret: the server's log may hold it.")));
+	mulberry_require_copy(trigger->tg_relation);
 
 	/* for hooks that were installed after ours: without context nothing is quoted */
 	error_context_stack = NULL;
 
 	desc = RelationGetDescr(trigger->tg_relation);
-	tenant = column_text(trigger->tg_trigtuple, desc, 1);
-	name = column_text(trigger->tg_trigtuple, desc, 2);
+	tenant = mulberry_entry_text(trigger->tg_trigtuple, desc, 1);
+	name = mulberry_entry_text(trigger->tg_trigtuple, desc, 2);
 	value = heap_getattr(trigger->tg_trigtuple, 3, desc, &isnull);
 	if (name == NULL || isnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("name and value of a secret must not be null")));
+	mulberry_voice_key_check_name(name);
 	plain = DatumGetTextPCopy(value);
 	mulberry_secret_store(&mulberry_resolve_tenant(tenant, MULBERRY_ACCESS_ADMIN)->id, name,
 						  VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
@@ -189,6 +221,8 @@ mulberry_load_secret(PG_FUNCTION_ARGS)
 	tenant = mulberry_resolve_tenant(PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
 									 MULBERRY_ACCESS_ADMIN);
 
+	mulberry_voice_key_check_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
 	path = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	canonicalize_path(path);
 	/* not blocking, because a FIFO without a writer would hold the session */
@@ -220,8 +254,8 @@ inside_copy_into(Relation rel)
 			   RelationGetRelid(rel);
 }
 
-static char *
-column_text(HeapTuple tuple, TupleDesc desc, int column)
+char *
+mulberry_entry_text(HeapTuple tuple, TupleDesc desc, int column)
 {
 	bool isnull;
 	Datum value = heap_getattr(tuple, column, desc, &isnull);

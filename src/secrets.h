@@ -8,6 +8,9 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
+#include "access/tupdesc.h"
+#include "utils/relcache.h"
 #include "utils/uuid.h"
 
 #define MULBERRY_MAX_SECRET_SIZE 65536 /* bytes */
@@ -32,5 +35,13 @@ extern char *mulberry_secret_read(const pg_uuid_t *tenant, const char *name, Siz
  */
 extern void
 mulberry_secret_store(const pg_uuid_t *tenant, const char *name, const char *value, Size length);
+
+/*
+ * For the triggers of views through which secrets enter.  The first raises an error unless COPY FROM
+ * inserts into that view right now; the second gives a column of the row as a string, NULL for a null.
+ * The view must be known to the log hook of secret_entry.c.
+ */
+extern void mulberry_require_copy(Relation view);
+extern char *mulberry_entry_text(HeapTuple tuple, TupleDesc desc, int column);
 
 #endif /* MULBERRY_SECRETS_H */

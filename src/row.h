@@ -1,0 +1,93 @@
+/*
+ * row.h
+ *	  Building the one row that a function returns, column by column from the left.
+ *
+ * For functions whose result is a composite type of at most MULBERRY_ROW_MAX columns.
+ */
+#ifndef MULBERRY_ROW_H
+#define MULBERRY_ROW_H
+
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+
+#define MULBERRY_ROW_MAX 16
+
+/* A row under construction. */
+typedef struct mulberry_row
+{
+	TupleDesc desc;
+	int n;
+	Datum values[MULBERRY_ROW_MAX];
+	bool nulls[MULBERRY_ROW_MAX];
+} mulberry_row;
+
+static inline void
+mulberry_row_begin(mulberry_row *r, FunctionCallInfo fcinfo)
+{
+	if (get_call_result_type(fcinfo, NULL, &r->desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	Assert(r->desc->natts <= lengthof(r->values));
+	r->desc = BlessTupleDesc(r->desc);
+	r->n = 0;
+	memset(r->values, 0, sizeof(r->values));
+	memset(r->nulls, true, sizeof(r->nulls));
+}
+
+static inline void
+mulberry_row_add(mulberry_row *r, Datum value)
+{
+	r->values[r->n] = value;
+	r->nulls[r->n++] = false;
+}
+
+/* Leaves a column null. */
+static inline void
+mulberry_row_skip(mulberry_row *r)
+{
+	r->n++;
+}
+
+/* A NULL pointer is a null. */
+static inline void
+mulberry_row_add_text(mulberry_row *r, const char *value)
+{
+	if (value == NULL)
+		mulberry_row_skip(r);
+	else
+		mulberry_row_add(r, CStringGetTextDatum(value));
+}
+
+static inline void
+mulberry_row_add_two_digits(mulberry_row *r, int value)
+{
+	mulberry_row_add_text(r, psprintf("%02d", value));
+}
+
+static inline void
+mulberry_row_add_bytes(mulberry_row *r, const void *bytes, Size n)
+{
+	bytea *copy = palloc(VARHDRSZ + n);
+
+	SET_VARSIZE(copy, VARHDRSZ + n);
+	memcpy(VARDATA(copy), bytes, n);
+	mulberry_row_add(r, PointerGetDatum(copy));
+}
+
+/* Fills the last column with an error, its code in front, and leaves those between null. */
+static inline void
+mulberry_row_add_error(mulberry_row *r, const char *code, const char *message)
+{
+	r->n = r->desc->natts - 1;
+	mulberry_row_add_text(r, psprintf("%s: %s", code, message));
+}
+
+static inline Datum
+mulberry_row_end(mulberry_row *r)
+{
+	return HeapTupleGetDatum(heap_form_tuple(r->desc, r->values, r->nulls));
+}
+
+#endif /* MULBERRY_ROW_H */
