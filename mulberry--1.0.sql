@@ -1403,7 +1403,7 @@ CREATE TABLE endpoints (
     purpose         text CHECK (purpose IN ('transcription', 'chat')),
     model           text,
     options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
-    secret          text CHECK (secret !~ '^voice-key-'),
+    secret          text CONSTRAINT secret_of_no_voice_key CHECK (secret !~ '^voice-key-'),
     timeout         interval CHECK (extract(epoch FROM timeout) BETWEEN 0.1 AND 3600),
     max_concurrency integer CHECK (max_concurrency > 0),
     allow_http      boolean NOT NULL DEFAULT false,
@@ -2281,9 +2281,6 @@ BEGIN
     END IF;
     IF set_endpoint.purpose = 'chat' AND set_endpoint.model IS NULL THEN
         RAISE EXCEPTION 'an endpoint for chat needs a model' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF set_endpoint.secret ~ '^voice-key-' THEN
-        RAISE EXCEPTION 'secret "%" belongs to a voice key', set_endpoint.secret USING ERRCODE = 'reserved_name';
     END IF;
     IF extract(epoch FROM set_endpoint.timeout) NOT BETWEEN 0.1 AND 3600 THEN
         RAISE EXCEPTION 'timeout must be between 100 ms and 1 hour' USING ERRCODE = 'invalid_parameter_value';
