@@ -1068,6 +1068,8 @@ BEGIN
     SELECT coalesce(sum(r.calls), 0) INTO erased FROM mulberry.retention(false, max_calls) r;
     PERFORM mulberry.reroute_jobs(true);
     purged := greatest(mulberry.purge_events(10 * max_calls), mulberry.purge_jobs(clock_timestamp(), 10 * max_calls));
+    -- last, because it takes the locks of agents
+    PERFORM mulberry.tend_queues();
     RETURN greatest(done, erased) >= max_calls OR purged >= 10 * max_calls;
 END
 $$;
@@ -2712,6 +2714,8 @@ CREATE TABLE agents (
     seen_at         timestamptz,
     online_until    timestamptz,
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    queue_changes   bigint NOT NULL DEFAULT 0,
+    sync_number     bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant, id),
     UNIQUE (tenant, name)
 );
@@ -2720,6 +2724,8 @@ COMMENT ON COLUMN agents.id IS 'the edge in the signed frames: the same in the c
 COMMENT ON COLUMN agents.phone IS 'number that commands are phoned to, E.164; null: it cannot be phoned';
 COMMENT ON COLUMN agents.allowed_callers IS 'numbers from which the receiving side takes calls; empty: any. A filter, never a proof';
 COMMENT ON COLUMN agents.seen_at IS 'last heartbeat on the online path';
+COMMENT ON COLUMN agents.queue_changes IS 'grows whenever the lock of its commands is taken';
+COMMENT ON COLUMN agents.sync_number IS 'last number given to a change of its mandates, see mandate_sync';
 COMMENT ON COLUMN agents.online_until IS 'until when the online path is tried before the telephone; null: never seen';
 SELECT pg_catalog.pg_extension_config_dump('agents', '');
 
@@ -3140,6 +3146,11 @@ CREATE TABLE commands (
     error          text,
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at    timestamptz,
+    attempts_before integer NOT NULL DEFAULT 0,
+    offered_at     timestamptz,
+    challenged_at  timestamptz,
+    online_only    boolean NOT NULL DEFAULT false,
+    escalated_at   timestamptz,
     FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
     FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id),
     CHECK ((state = 'outstanding') <= (frame IS NOT NULL AND counter IS NOT NULL AND key_id IS NOT NULL))
@@ -3156,6 +3167,11 @@ COMMENT ON COLUMN commands.signatures IS 'how often it was signed: again after i
 COMMENT ON COLUMN commands.voice_at IS 'when the telephone takes over from the online path';
 COMMENT ON COLUMN commands.evidence IS 'what the confirmation rests on';
 COMMENT ON COLUMN commands.error IS 'what went wrong last';
+COMMENT ON COLUMN commands.attempts_before IS 'attempts of earlier turns, which do not count against this one';
+COMMENT ON COLUMN commands.offered_at IS 'when the online path carried its frame first';
+COMMENT ON COLUMN commands.challenged_at IS 'when the agent answered the frame by a challenge';
+COMMENT ON COLUMN commands.online_only IS 'outstanding, and nobody phones: there is no telephone, or it has failed before';
+COMMENT ON COLUMN commands.escalated_at IS 'when it was first handed to a person in this turn';
 SELECT pg_catalog.pg_extension_config_dump('commands', '');
 
 -- Signing.  The key of an agent is the one that was confirmed last, as long as none was the
@@ -3275,14 +3291,38 @@ CREATE FUNCTION verify_ack_frame(tenant uuid, agent uuid, key_id integer, counte
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_verify_ack_frame';
 COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS 'what an acknowledgement is worth, judged with a sender''s key (internal)';
 
+CREATE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    key   mulberry.voice_keys;
+    older mulberry.voice_keys;
+BEGIN
+    -- the edge has this key: those before it have done their service
+    key := mulberry.voice_key_row(note_acked_key.tenant, note_acked_key.agent, note_acked_key.key_id, 'sender');
+    UPDATE mulberry.voice_keys k
+       SET acked_counter = greatest(k.acked_counter, note_acked_key.counter),
+           confirmed_at = coalesce(k.confirmed_at, clock_timestamp())
+     WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
+    FOR older IN
+        SELECT k.* FROM mulberry.voice_keys k
+         WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.enabled
+           AND k.created_at < key.created_at
+         ORDER BY k.key_id FOR NO KEY UPDATE
+    LOOP
+        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS 'the edge has acknowledged a counter of a key, and so has the key (internal)';
+
 CREATE FUNCTION ack_verify(command bigint, symbols text,
                            OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     ordered mulberry.commands;
-    key     mulberry.voice_keys;
-    older   mulberry.voice_keys;
 BEGIN
     SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = ack_verify.command;
     IF ordered.id IS NULL THEN
@@ -3299,20 +3339,7 @@ BEGIN
     IF verdict <> 'genuine' THEN
         RETURN;
     END IF;
-    -- the edge has this key: those before it have done their service
-    key := mulberry.voice_key_row(ordered.tenant, ordered.agent, ordered.key_id, 'sender');
-    UPDATE mulberry.voice_keys k
-       SET acked_counter = greatest(k.acked_counter, ordered.counter),
-           confirmed_at = coalesce(k.confirmed_at, clock_timestamp())
-     WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
-    FOR older IN
-        SELECT k.* FROM mulberry.voice_keys k
-         WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.enabled
-           AND k.created_at < key.created_at
-         ORDER BY k.key_id FOR NO KEY UPDATE
-    LOOP
-        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
-    END LOOP;
+    PERFORM mulberry.note_acked_key(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter);
 END
 $$;
 COMMENT ON FUNCTION ack_verify(bigint, text) IS
@@ -3345,6 +3372,61 @@ END
 $$;
 COMMENT ON FUNCTION advance_counters(integer, text) IS
     'has the sender''s keys of a tenant jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
+
+-- An acknowledgement is proof of the signature that it answers, whatever has become of the
+-- command since: so every signature is kept.
+CREATE TABLE command_signatures (
+    command        bigint NOT NULL REFERENCES commands (id),
+    signature      integer NOT NULL,
+    tenant         uuid NOT NULL REFERENCES tenants (id),
+    agent          uuid NOT NULL,
+    key_id         integer NOT NULL,
+    counter        bigint NOT NULL,
+    frame          text COLLATE "C" NOT NULL,
+    nonce          text COLLATE "C",
+    message_digest bytea NOT NULL,
+    signed_at      timestamptz NOT NULL,
+    PRIMARY KEY (command, signature)
+);
+-- what an acknowledgement says about the signature that it answers
+CREATE INDEX command_signatures_counter ON command_signatures (tenant, agent, key_id, (counter % 10000), counter);
+COMMENT ON TABLE command_signatures IS 'every frame that was made for a command: an acknowledgement of an older one counts too';
+COMMENT ON COLUMN command_signatures.signature IS '1 for the first';
+SELECT pg_catalog.pg_extension_config_dump('command_signatures', '');
+
+CREATE FUNCTION keep_signature() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    INSERT INTO mulberry.command_signatures
+           (command, signature, tenant, agent, key_id, counter, frame, nonce, message_digest, signed_at)
+    SELECT new.id, 1 + count(*), new.tenant, new.agent, new.key_id, new.counter, new.frame, new.nonce,
+           new.message_digest, new.signed_at
+      FROM mulberry.command_signatures s WHERE s.command = new.id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION keep_signature() IS 'trigger: writes the new frame of a command into command_signatures';
+CREATE TRIGGER keep_signature AFTER UPDATE OF frame ON commands
+    FOR EACH ROW WHEN (new.frame IS NOT NULL AND new.frame IS DISTINCT FROM old.frame)
+    EXECUTE FUNCTION keep_signature();
+
+-- What of the registry an agent was told on the online path.  Numbers are given under the lock of
+-- the agent, so that none appears behind one that the agent has already seen.
+CREATE TABLE mandate_sync (
+    tenant  uuid NOT NULL REFERENCES tenants (id),
+    agent   uuid NOT NULL,
+    mandate text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    number  bigint NOT NULL,
+    PRIMARY KEY (tenant, agent, mandate),
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
+    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id)
+);
+CREATE INDEX mandate_sync_number ON mandate_sync (tenant, agent, number);
+COMMENT ON TABLE mandate_sync IS 'which version of each mandate agent_sync() has given its agent, and under which number';
+COMMENT ON COLUMN mandate_sync.number IS 'place in the order in which the agent learns of changes; grows with each new version';
+SELECT pg_catalog.pg_extension_config_dump('mandate_sync', '');
 
 -- The audit log: append-only, chained by hashes per tenant.  Rows are linked in the order of
 -- their numbers by one writer after commit, so that commands do not queue on the head of the chain.
@@ -3422,6 +3504,1207 @@ COMMENT ON COLUMN voice_calls.sid IS 'Twilio''s name of it';
 COMMENT ON COLUMN voice_calls.sequence IS 'SequenceNumber of the last status callback that counted';
 COMMENT ON COLUMN voice_calls.outcome IS 'what it brought, once it has ended';
 SELECT pg_catalog.pg_extension_config_dump('voice_calls', '');
+
+-- Commands: how they are given, queued, sent and settled.
+--
+-- The lock of a queue is its agent's row: whoever changes a command holds it.  Each agent has at
+-- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
+
+CREATE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    -- A change and not only a lock: a transaction whose snapshot is older must fail with a
+    -- serialization error, not judge a queue that it does not see.
+    UPDATE mulberry.agents a SET queue_changes = a.queue_changes + 1
+     WHERE a.tenant = $1 AND a.id = $2
+    RETURNING a.*
+$$;
+COMMENT ON FUNCTION lock_agent(uuid, uuid) IS 'takes the lock of an agent''s commands until the end of the transaction (internal)';
+
+CREATE FUNCTION lock_command(command bigint) RETURNS commands
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c mulberry.commands;
+BEGIN
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
+    END IF;
+    PERFORM mulberry.lock_agent(c.tenant, c.agent);
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command FOR NO KEY UPDATE;
+    RETURN c;
+END
+$$;
+COMMENT ON FUNCTION lock_command(bigint) IS 'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
+
+CREATE FUNCTION find_agent(tenant uuid, agent text) RETURNS uuid
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    found_id uuid;
+BEGIN
+    IF agent IS NULL THEN
+        RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT a.id INTO found_id FROM mulberry.agents a
+     WHERE a.tenant = tenant AND (a.name = agent OR a.id::text = lower(agent))
+     ORDER BY a.name = agent DESC LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'agent "%" does not exist', left(agent, 80) USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION find_agent(uuid, text) IS 'an agent of a tenant by its name or its uuid; 42704: there is none (internal)';
+
+CREATE FUNCTION command_action(command text, outcome text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT command || '_' || upper(replace(outcome, ' ', '_'))
+$$;
+COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
+
+CREATE FUNCTION note_command(c commands, outcome text, event text DEFAULT NULL, more jsonb DEFAULT '{}') RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    PERFORM mulberry.record_audit(c.tenant, mulberry.command_action(c.command, outcome), outcome, c.mandate, c.agent, c.id,
+                                  c.method, nullif(jsonb_strip_nulls(more), '{}'));
+    IF event IS NOT NULL THEN
+        PERFORM mulberry.emit_event(c.tenant, event, NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+            'command_id', c.id, 'command', c.command, 'mandate_id', c.mandate,
+            'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = c.tenant AND a.id = c.agent),
+            'state', c.state, 'method', c.method, 'attempts', c.attempts) || more));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS 'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
+
+CREATE FUNCTION path_problem(a agents, force_voice boolean) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    problem CONSTANT text := mulberry.voice_key_problem(a.tenant, a.id);
+BEGIN
+    IF problem IS NOT NULL OR (a.online_until > clock_timestamp() AND NOT force_voice) THEN
+        RETURN problem;
+    END IF;
+    IF a.phone IS NULL THEN
+        RETURN CASE WHEN force_voice THEN 'it has no telephone number' ELSE 'it is offline and has no telephone number' END;
+    END IF;
+    RETURN mulberry.telephony_problem(a.tenant);
+END
+$$;
+COMMENT ON FUNCTION path_problem(agents, boolean) IS 'why no command can reach an agent now, neither online (unless force_voice) nor by telephone; null: one can (internal)';
+
+-- What later commands have made pointless.
+CREATE FUNCTION command_obsolete(c commands) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT CASE WHEN c.command IN ('SUSPEND', 'RESUME', 'EXTEND')
+                 AND (SELECT m.status FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
+                THEN 'the mandate was revoked meanwhile' END
+$$;
+COMMENT ON FUNCTION command_obsolete(commands) IS 'why a command need not reach its agent any more; null: it must (internal)';
+
+CREATE FUNCTION finish_command(command bigint, state text, outcome text, event text, error text DEFAULT NULL,
+                               more jsonb DEFAULT '{}') RETURNS commands
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c mulberry.commands;
+BEGIN
+    UPDATE mulberry.commands x
+       SET state = state, error = error, finished_at = clock_timestamp(), voice_at = NULL
+     WHERE x.id = command RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
+    RETURN c;
+END
+$$;
+COMMENT ON FUNCTION finish_command(bigint, text, text, text, text, jsonb) IS 'brings a command into its last state (internal)';
+
+CREATE FUNCTION escalate_command(command bigint, error text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c     mulberry.commands;
+    again boolean;
+BEGIN
+    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry.commands x WHERE x.id = command;
+    UPDATE mulberry.commands x
+       SET state = 'escalated', error = error, voice_at = NULL,
+           escalated_at = coalesce(x.escalated_at, clock_timestamp())
+     WHERE x.id = command RETURNING x.* INTO c;
+    IF again THEN
+        -- the person knows of it; that the agent was back for a moment has not helped
+        PERFORM mulberry.note_command(c, 'escalated', NULL, jsonb_build_object('error', error, 'again', true));
+        RETURN;
+    END IF;
+    PERFORM mulberry.note_command(c, 'escalated', 'escalated',
+        jsonb_build_object('error', error, 'reason', c.reason, 'requester', c.requester,
+                           'spoken', c.evidence->'spoken'));
+    PERFORM mulberry.place_escalation(command);
+END
+$$;
+COMMENT ON FUNCTION escalate_command(bigint, text) IS 'hands a command that did not reach its agent to a person; who calls it gives the turn to the next one (internal)';
+
+-- A frame has left when an answer of agent_sync() carried it or a call was asked for.
+CREATE FUNCTION command_has_left(c commands) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT c.offered_at IS NOT NULL
+        OR EXISTS (SELECT FROM mulberry.voice_calls v
+                    WHERE v.command = c.id AND v.attempt > c.attempts_before AND v.state <> 'planned')
+$$;
+COMMENT ON FUNCTION command_has_left(commands) IS 'whether the agent may have received the frame of an outstanding command (internal)';
+
+CREATE FUNCTION displace_command(held commands) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    c        mulberry.commands;
+    has_left CONSTANT boolean := mulberry.command_has_left(held);
+BEGIN
+    IF held.escalated_at IS NOT NULL THEN
+        PERFORM mulberry.escalate_command(held.id, held.error);
+        RETURN;
+    END IF;
+    UPDATE mulberry.commands x
+       SET state = 'waiting', method = NULL, voice_at = NULL, challenged_at = NULL, online_only = false
+     WHERE x.id = held.id RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, 'displaced', 'command_displaced');
+    -- The others set a state, so saying them twice does no harm; two extensions add up.
+    IF c.command = 'EXTEND' AND has_left AND mulberry.command_obsolete(c) IS NULL THEN
+        PERFORM mulberry.escalate_command(c.id,
+            'a revocation took its turn after it was sent, so the agent may have carried it out; retry_command() extends again');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION displace_command(commands) IS 'takes the turn from the outstanding command of an agent (internal)';
+
+CREATE FUNCTION send_command(a agents, command bigint, online_only boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c        mulberry.commands;
+    online   boolean;
+    by_voice boolean;
+BEGIN
+    -- Calls of earlier turns do not count against this one.
+    UPDATE mulberry.commands x
+       SET attempts_before = (SELECT coalesce(max(v.attempt), 0) FROM mulberry.voice_calls v WHERE v.command = x.id),
+           offered_at = NULL, challenged_at = NULL
+     WHERE x.id = command RETURNING x.* INTO c;
+    IF NOT mulberry.sign_command(command) THEN
+        RETURN;     -- a copy that may do no outgoing work: the command waits until it may
+    END IF;
+    online := a.online_until > clock_timestamp() AND NOT c.force_voice;
+    by_voice := NOT online_only AND mulberry.path_problem(a, true) IS NULL;
+    UPDATE mulberry.commands x
+       SET method = CASE WHEN online THEN 'api' ELSE 'voice' END, online_only = NOT by_voice,
+           voice_at = CASE WHEN NOT by_voice THEN NULL
+                           WHEN online THEN clock_timestamp() + current_setting('mulberry.command_online_wait')::interval
+                           ELSE clock_timestamp() END
+     WHERE x.id = command RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, 'sent', 'command_sent',
+        jsonb_build_object('key_id', c.key_id, 'counter', c.counter, 'voice_at', c.voice_at));
+    IF by_voice THEN
+        PERFORM mulberry.place_call(command, c.voice_at);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS 'signs a command, so that it is outstanding, and puts it on its way: to the online path when the agent is there, and to the telephone at once or when the online path had its time (internal)';
+
+CREATE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    a       CONSTANT mulberry.agents := mulberry.lock_agent(tenant, agent);
+    c       mulberry.commands;
+    held    mulberry.commands;
+    problem text;
+BEGIN
+    SELECT x.* INTO held FROM mulberry.commands x
+     WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
+    -- A revocation waits for nobody but another one; what was given up already makes way to all.
+    IF FOUND AND EXISTS (SELECT FROM mulberry.commands x
+                          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+                            AND (held.escalated_at IS NOT NULL OR x.command = 'REVOKE' AND held.command <> 'REVOKE')) THEN
+        PERFORM mulberry.displace_command(held);
+        held := NULL;
+    END IF;
+    FOR c IN
+        SELECT x.* FROM mulberry.commands x
+         WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+           AND mulberry.command_obsolete(x) IS NOT NULL
+         ORDER BY x.id FOR NO KEY UPDATE
+    LOOP
+        PERFORM mulberry.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled', mulberry.command_obsolete(c));
+    END LOOP;
+    IF held.id IS NOT NULL THEN
+        RETURN;
+    END IF;
+    LOOP
+        SELECT x.* INTO c FROM mulberry.commands x
+         WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+         ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
+        EXIT WHEN NOT FOUND;
+        problem := mulberry.path_problem(a, c.force_voice);
+        IF problem IS NULL THEN
+            PERFORM mulberry.send_command(a, c.id);
+            EXIT;
+        END IF;
+        PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached: ' || problem);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION next_command(uuid, uuid) IS 'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
+
+-- What is known about commands.
+
+CREATE VIEW command_states WITH (security_barrier) AS
+    SELECT c.id AS command_id, c.tenant, a.name AS agent, c.command, c.mandate AS mandate_id, c.argument, c.state,
+           CASE c.state WHEN 'confirmed' THEN 'success' WHEN 'refused' THEN 'failed'
+                        WHEN 'escalated' THEN 'escalated' WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END AS status,
+           coalesce(c.method, 'none') AS method, c.state = 'confirmed' AS confirmed, v.sid AS call_sid, v.state AS call_state,
+           c.attempts, c.key_id, c.counter, c.signatures, ack.status AS acknowledgement, ack.mandate_state, m.status AS registry_status,
+           c.reason, c.requester, c.force_voice, c.evidence, c.error, c.created_at, c.signed_at, c.voice_at, c.challenged_at,
+           c.escalated_at, c.finished_at,
+           -- in the form in which the original answered
+           jsonb_build_object('status', CASE c.state WHEN 'confirmed' THEN 'success' WHEN 'refused' THEN 'failed'
+                                                     WHEN 'escalated' THEN 'escalated' WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
+                              'method', coalesce(c.method, 'none'), 'command_id', c.id, 'command', c.command,
+                              'mandate_id', c.mandate, 'agent', a.name, 'call_sid', v.sid, 'confirmed', c.state = 'confirmed',
+                              'attempts', c.attempts)
+           || jsonb_strip_nulls(jsonb_build_object(
+                  'error', c.error, 'registry_status', m.status,
+                  'acknowledgement', CASE WHEN c.state IN ('confirmed', 'refused') THEN ack.status END,
+                  'mandate_status', CASE WHEN c.state IN ('confirmed', 'refused') THEN nullif(ack.mandate_state, 'NONE') END,
+                  'retry_scheduled', CASE WHEN c.state = 'outstanding' AND c.error IS NOT NULL THEN true END,
+                  'latency', CASE WHEN c.state = 'confirmed' THEN round(extract(epoch FROM c.finished_at - c.created_at), 3) END)) AS answer
+      FROM commands c
+      JOIN agents a ON a.tenant = c.tenant AND a.id = c.agent
+      LEFT JOIN mandates m ON m.tenant = c.tenant AND m.id = c.mandate
+      LEFT JOIN LATERAL (SELECT x.sid, x.state FROM voice_calls x
+                          WHERE x.command = c.id AND x.sid IS NOT NULL ORDER BY x.attempt DESC LIMIT 1) AS v ON true
+     CROSS JOIN LATERAL ack_frame_parse(coalesce(c.ack_frame, '')) AS ack;
+COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status and functions that have asked for access (internal)';
+
+CREATE FUNCTION command_answer(command bigint) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT s.answer FROM mulberry.command_states s WHERE s.command_id = $1
+$$;
+COMMENT ON FUNCTION command_answer(bigint) IS 'a command in the form in which the original answered (internal)';
+
+CREATE VIEW command_status WITH (security_barrier) AS
+    SELECT s.command_id, t.name AS tenant, s.agent, s.command, s.mandate_id, s.argument, s.state, s.status, s.method,
+           s.confirmed, s.call_sid, s.call_state, s.attempts, s.key_id, s.counter, s.signatures, s.acknowledgement,
+           s.mandate_state, s.registry_status, s.reason, s.requester, s.force_voice, s.evidence, s.error, s.created_at,
+           s.signed_at, s.voice_at, s.challenged_at, s.escalated_at, s.finished_at, s.answer
+      FROM command_states s
+      JOIN tenants t ON t.id = s.tenant
+     WHERE s.tenant = ANY ((SELECT current_tenants('supervisor', 'auditor'))::uuid[]);
+COMMENT ON VIEW command_status IS 'commands to agents of the tenants that one may see, and what became of them';
+COMMENT ON COLUMN command_status.state IS 'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
+COMMENT ON COLUMN command_status.status IS 'the same in the words of the original: pending, success, failed, escalated, cancelled';
+COMMENT ON COLUMN command_status.method IS 'api or voice: path of the answer, or the one that is being tried; none';
+COMMENT ON COLUMN command_status.call_sid IS 'Twilio''s name of the last call that was placed for it';
+COMMENT ON COLUMN command_status.mandate_state IS 'state of the mandate on the agent, by its answer; registry_status is ours';
+COMMENT ON COLUMN command_status.answer IS 'what await_command() returns';
+COMMENT ON COLUMN command_status.voice_at IS 'when the agent is phoned, if it has not answered by then';
+
+-- Giving commands.
+
+CREATE FUNCTION give_command(a agents, command text, mandate text, argument integer, reason text, requester text,
+                             force_voice boolean, id bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c mulberry.commands;
+BEGIN
+    -- The same command that still waits, with nothing about the mandate behind it, will do.  Not so
+    -- for extensions, which add up.
+    SELECT x.* INTO c
+      FROM mulberry.commands x
+     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'waiting'
+       AND x.command = command AND x.mandate IS NOT DISTINCT FROM mandate AND x.argument = argument
+       AND command <> 'EXTEND'
+       AND NOT EXISTS (SELECT FROM mulberry.commands y
+                        WHERE y.tenant = x.tenant AND y.agent = x.agent AND y.state IN ('waiting', 'outstanding')
+                          AND y.mandate IS NOT DISTINCT FROM x.mandate AND y.id > x.id)
+       FOR NO KEY UPDATE;
+    IF FOUND THEN
+        UPDATE mulberry.commands x SET force_voice = x.force_voice OR force_voice WHERE x.id = c.id;
+        PERFORM mulberry.note_command(c, 'folded', NULL, jsonb_build_object('reason', reason, 'requester', requester));
+        RETURN c.id;
+    END IF;
+    INSERT INTO mulberry.commands (id, tenant, agent, command, mandate, argument, reason, requester, force_voice)
+    VALUES (coalesce(id, nextval('mulberry.command_id')), a.tenant, a.id, command, mandate, argument, reason, requester, force_voice)
+    RETURNING * INTO c;
+    PERFORM mulberry.note_command(c, 'initiated', 'command_queued',
+        jsonb_build_object('reason', reason, 'requester', requester, 'argument', nullif(argument, 0),
+                           'force_voice', nullif(force_voice, false)));
+    PERFORM mulberry.next_command(a.tenant, a.id);
+    RETURN c.id;
+END
+$$;
+COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolean, bigint) IS 'queues a command for an agent whose lock is held, or folds it with the same one that waits, and says which (internal)';
+
+CREATE FUNCTION refuse_command(tenant uuid, command text, mandate text, agent uuid, sqlstate text, code text, message text,
+                               hint text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate,
+        DETAIL = coalesce(format('Protocol error %s.', code), ''), HINT = coalesce(hint, '');
+END
+$$;
+COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS 'raises the error of a command that is not given (internal)';
+
+CREATE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT jsonb_build_object('status', 'already_' || lower(status), 'method', 'none', 'mandate_id', mandate, 'agent', a.name,
+                              'call_sid', NULL, 'confirmed', coalesce(c.state = 'confirmed', false))
+           || jsonb_strip_nulls(jsonb_build_object('command_id', c.id, 'command_state', c.state,
+                  'hint', CASE WHEN c.state = 'escalated'
+                               THEN format('The agent has not confirmed it; retry_command(%s) tries again.', c.id) END))
+      FROM (SELECT) AS one
+      LEFT JOIN LATERAL (SELECT x.id, x.state FROM mulberry.commands x
+                          WHERE x.tenant = a.tenant AND x.mandate = $3 AND x.command = $2
+                          ORDER BY x.id DESC LIMIT 1) AS c ON true
+$$;
+COMMENT ON FUNCTION already_answer(agents, text, text, text) IS 'the answer to a command that the registry needs not, with the last one of its kind (internal)';
+
+CREATE FUNCTION command_mandate(tenant uuid, command text, mandate_id text, argument integer, reason text, requester text,
+                                force_voice boolean) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    given   CONSTANT bigint := nextval('mulberry.command_id');
+    cause   CONSTANT text := concat_ws(': ', lower(command), reason);
+    wanted  CONSTANT text := CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED'
+                                          WHEN 'RESUME' THEN 'ACTIVE' END;
+    owner   uuid;
+    a       mulberry.agents;
+    outcome text := 'changed';
+    problem text;
+    answer  jsonb;
+BEGIN
+    IF mandate_id IS NULL OR force_voice IS NULL OR argument IS NULL THEN
+        RAISE EXCEPTION '% must not be null', CASE WHEN mandate_id IS NULL THEN 'mandate_id'
+                                                   WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF mandate_id !~ '^[0-9]{8}$' OR mandate_id = '00000000' THEN
+        RAISE EXCEPTION 'invalid mandate id "%"', left(mandate_id, 80)
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'A mandate id has 8 digits, not all of them 0.';
+    END IF;
+    IF command = 'EXTEND' AND argument NOT BETWEEN 1 AND 99 THEN
+        RAISE EXCEPTION 'a mandate cannot be extended by % days', argument
+            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It can be extended by 1 to 99 days at a time.';
+    END IF;
+
+    SELECT m.agent INTO owner FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate_id;
+    IF NOT FOUND THEN
+        PERFORM mulberry.refuse_command(tenant, command, mandate_id, NULL, 'undefined_object', 'E003',
+                                        format('mandate "%s" does not exist', mandate_id));
+    END IF;
+    a := mulberry.lock_agent(tenant, owner);
+
+    -- The registry first: payments are stopped here even if the agent is never reached.
+    IF wanted IS NOT NULL THEN
+        outcome := mulberry.set_mandate_status(tenant, mandate_id, wanted, cause, given);
+    ELSIF command = 'EXTEND' THEN
+        outcome := mulberry.extend_mandate_expiry(tenant, mandate_id, argument, cause, given);
+    END IF;
+    IF outcome = 'already so' THEN
+        answer := mulberry.already_answer(a, command, mandate_id, wanted);
+        PERFORM mulberry.record_audit(tenant, mulberry.command_action(command, outcome), outcome, mandate_id, a.id, (answer->>'command_id')::bigint, NULL,
+            jsonb_strip_nulls(jsonb_build_object('reason', reason, 'requester', requester)));
+        RETURN answer;
+    ELSIF outcome = 'E004' THEN
+        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', 'E004',
+                                        format('mandate "%s" is revoked', mandate_id), 'A revocation is final: make a new mandate.');
+    ELSIF outcome <> 'changed' THEN
+        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state',
+            substring(outcome FROM '^E[0-9]{3}$'),
+            format('mandate "%s" cannot be %s', mandate_id,
+                   CASE command WHEN 'SUSPEND' THEN 'suspended' WHEN 'RESUME' THEN 'resumed' ELSE 'extended' END));
+    END IF;
+
+    -- A revocation stands whether or not there is a way to the agent; next_command() hands it to a
+    -- person then.  Anything else is refused whole.
+    problem := mulberry.path_problem(a, force_voice);
+    IF problem IS NOT NULL AND command <> 'REVOKE' THEN
+        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
+            format('agent "%s" cannot be reached: %s', a.name, problem),
+            'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
+    END IF;
+    answer := mulberry.command_answer(mulberry.give_command(a, command, mandate_id, argument, reason, requester, force_voice, given));
+    IF problem IS NOT NULL THEN
+        answer := answer || jsonb_build_object('hint', format('The registry is revoked. Tell the agent by other means, or mend this and say retry_command(%s).', answer->>'command_id'));
+    END IF;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION command_mandate(uuid, text, text, integer, text, text, boolean) IS 'changes the registry and gives the agent of a mandate the command (internal)';
+
+CREATE FUNCTION revoke_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
+                               force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason, requester, force_voice)
+$$;
+COMMENT ON FUNCTION revoke_mandate(text, text, text, boolean, text) IS
+    'revokes a mandate in the registry and commands its agent to do the same: online when it is there (unless force_voice), otherwise by telephone. Answers at once: status "pending" (await_command() waits for the outcome), "already_revoked", or "escalated" when there is no way to the agent, in which case the registry is revoked nevertheless. Needs operator access. Errors: 22023 not eight digits, 42704 (E003) unknown mandate';
+
+CREATE FUNCTION suspend_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
+                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason, requester, force_voice)
+$$;
+COMMENT ON FUNCTION suspend_mandate(text, text, text, boolean, text) IS
+    'suspends a mandate in the registry and on its agent, see revoke_mandate(); "already_suspended". Needs operator access. Errors besides: 55000 (E004) it is revoked, it has expired, or there is no way to the agent; then nothing is changed';
+
+CREATE FUNCTION resume_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
+                               force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason, requester, force_voice)
+$$;
+COMMENT ON FUNCTION resume_mandate(text, text, text, boolean, text) IS
+    'ends the suspension of a mandate in the registry and on its agent, see revoke_mandate() and suspend_mandate(); "already_active". Needs operator access';
+
+CREATE FUNCTION extend_mandate(mandate_id text, days integer, reason text DEFAULT NULL, requester text DEFAULT NULL,
+                               force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason, requester, force_voice)
+$$;
+COMMENT ON FUNCTION extend_mandate(text, integer, text, text, boolean, text) IS
+    'extends a mandate by 1 to 99 days, from its expiry or from now if that is past, in the registry and on its agent; see revoke_mandate(). Needs operator access. Errors besides: 22003 days, 55000 (E004) it is revoked, or there is no way to the agent; then nothing is changed';
+
+CREATE FUNCTION query_mandate(mandate_id text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
+                              tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL, requester, force_voice)
+$$;
+COMMENT ON FUNCTION query_mandate(text, text, boolean, text) IS
+    'asks the agent of a mandate which state it has there; await_command() brings it as mandate_status, beside registry_status. Needs operator access. Errors: 22023, 42704 (E003), 55000 there is no way to the agent';
+
+CREATE FUNCTION ping_agent(agent text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
+                           tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    owner   CONSTANT uuid := mulberry.resolve_tenant(tenant, 'operator');
+    a       mulberry.agents;
+    problem text;
+BEGIN
+    IF force_voice IS NULL THEN
+        RAISE EXCEPTION 'force_voice must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    a := mulberry.lock_agent(owner, mulberry.find_agent(owner, agent));
+    problem := mulberry.path_problem(a, force_voice);
+    IF problem IS NOT NULL THEN
+        PERFORM mulberry.refuse_command(owner, 'PING', NULL, a.id, 'object_not_in_prerequisite_state', NULL,
+            format('agent "%s" cannot be reached: %s', a.name, problem),
+            'Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
+    END IF;
+    RETURN mulberry.command_answer(mulberry.give_command(a, 'PING', NULL, 0, NULL, requester, force_voice));
+END
+$$;
+COMMENT ON FUNCTION ping_agent(text, text, boolean, text) IS
+    'commands an agent (name or uuid) to answer and do nothing else. Needs operator access. Errors: 42704 unknown agent, 55000 there is no way to it';
+
+-- Acknowledgements.
+
+CREATE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, method text, evidence jsonb, wanted bigint,
+                           OUT verdict text, OUT command bigint)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    said    record;
+    judged  record;
+    s       mulberry.command_signatures;
+    c       mulberry.commands;
+    current boolean;
+    proof   jsonb;
+BEGIN
+    SELECT p.* INTO said FROM mulberry.ack_frame_parse(coalesce(symbols, '')) AS p;
+    verdict := 'decode error';
+    IF said.valid THEN
+        verdict := 'other command';
+        -- Key and counter name one signature; an older one with the same digits is 10,000 commands back.
+        SELECT x.* INTO s FROM mulberry.command_signatures x
+         WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id AND x.counter % 10000 = said.counter
+         ORDER BY x.counter DESC LIMIT 1;
+        IF FOUND THEN
+            SELECT v.* INTO judged
+              FROM mulberry.verify_ack_frame(tenant, agent, s.key_id, s.counter, s.message_digest, symbols) AS v;
+            verdict := judged.verdict;
+        END IF;
+    END IF;
+    IF verdict <> 'genuine' THEN
+        PERFORM mulberry.record_audit(tenant, 'ACKNOWLEDGEMENT_REJECTED', verdict, NULL, agent, wanted, method,
+            coalesce(evidence, '{}') || jsonb_build_object('symbols', left(symbols, 100)));
+        IF verdict = 'forgery' THEN
+            PERFORM mulberry.emit_event(tenant, 'acknowledgement_forged', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = tenant AND a.id = agent),
+                'method', method)));
+        END IF;
+        RETURN;
+    END IF;
+
+    PERFORM mulberry.note_acked_key(tenant, agent, s.key_id, s.counter);
+    command := s.command;
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = s.command FOR NO KEY UPDATE;
+    current := (s.key_id, s.counter) = (c.key_id, c.counter);
+    proof := coalesce(c.evidence, '{}') || coalesce(evidence, '{}')
+             || jsonb_build_object('acknowledgement', symbols, 'signature', s.signature);
+    IF wanted <> s.command THEN
+        verdict := 'other command';
+    END IF;
+
+    IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
+        -- What is settled stays so, but that the agent has spoken is kept.
+        IF c.ack_frame IS DISTINCT FROM symbols THEN
+            PERFORM mulberry.note_command(c, 'acknowledged after it was ' || c.state, NULL,
+                                          proof || jsonb_build_object('status', judged.status_name));
+            IF c.state = 'cancelled' THEN
+                UPDATE mulberry.commands x
+                   SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof
+                 WHERE x.id = c.id;
+            END IF;
+        END IF;
+    ELSIF judged.status IN (0, 1) THEN
+        -- Of whatever signature: the agent has carried it out.
+        PERFORM mulberry.confirm_command(c.id, symbols, judged.status, judged.state, method, proof,
+            jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name,
+                               'after', nullif(c.state, 'outstanding')));
+    ELSIF judged.status IN (2, 3) AND (current OR c.state <> 'outstanding') THEN
+        UPDATE mulberry.commands x
+           SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
+         WHERE x.id = c.id;
+        PERFORM mulberry.finish_command(c.id, 'refused', 'refused', 'command_refused',
+            CASE judged.status WHEN 2 THEN 'E003: the agent does not know the mandate' ELSE 'the agent has refused it' END,
+            proof || jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name));
+    ELSIF judged.status = 4 AND current AND c.state = 'outstanding' THEN
+        IF c.ack_frame IS DISTINCT FROM symbols THEN
+            UPDATE mulberry.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
+            PERFORM mulberry.note_command(c, 'challenge wanted', 'command_challenged', proof);
+        END IF;
+    ELSE
+        PERFORM mulberry.note_command(c, CASE WHEN judged.status BETWEEN 2 AND 4 THEN 'superseded acknowledgement'
+                                              ELSE 'acknowledgement without a meaning' END,
+                                      NULL, proof || jsonb_build_object('status', said.status_code));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS 'judges an acknowledgement and settles the command whose signature it answers, which may be an older one; the agent''s lock is held, and who calls gives the turn to the next command (internal)';
+
+CREATE FUNCTION confirm_command(command bigint, symbols text, status integer, state integer, method text, evidence jsonb,
+                                more jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c        mulberry.commands;
+    moot     bigint;
+    registry text;
+BEGIN
+    UPDATE mulberry.commands x
+       SET ack_frame = symbols, ack_status = status, ack_state = state, evidence = evidence, method = method
+     WHERE x.id = command RETURNING x.* INTO c;
+    PERFORM mulberry.finish_command(command, 'confirmed', 'confirmed', 'command_confirmed', NULL,
+        evidence || more || jsonb_build_object(
+            'latency', round(extract(epoch FROM clock_timestamp() - c.created_at)::numeric, 3)));
+    -- Of those that wait for a person, the ones that this one has made pointless are closed.
+    FOR moot IN
+        SELECT x.id FROM mulberry.commands x
+         WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.state = 'escalated' AND x.id < c.id
+           AND (c.command = 'REVOKE' AND x.command <> 'REVOKE'
+                OR c.command IN ('SUSPEND', 'RESUME') AND x.command IN ('SUSPEND', 'RESUME'))
+         ORDER BY x.id FOR NO KEY UPDATE
+    LOOP
+        PERFORM mulberry.finish_command(moot, 'cancelled', 'cancelled', 'command_cancelled',
+                                        format('command %s came after it and was confirmed', command));
+    END LOOP;
+    IF c.command = 'QUERY' THEN
+        SELECT m.status INTO registry FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate;
+        IF registry <> more->>'mandate_state' THEN
+            PERFORM mulberry.note_command(c, 'mandate differs', 'mandate_differs',
+                jsonb_build_object('mandate_state', more->'mandate_state', 'registry_state', registry));
+        END IF;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb, jsonb) IS 'settles a command as confirmed by its agent (internal)';
+
+CREATE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c       CONSTANT mulberry.commands := mulberry.lock_command(command);
+    settled record;
+BEGIN
+    SELECT x.* INTO settled FROM mulberry.settle_ack(c.tenant, c.agent, symbols, method, evidence, command) AS x;
+    IF settled.command IS NOT NULL THEN
+        PERFORM mulberry.next_command(c.tenant, c.agent);
+    END IF;
+    RETURN settled.verdict;
+END
+$$;
+COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
+    'takes the symbols that an agent answered a command with by the method voice or api: genuine, other command (which is settled, if it is genuine for that one), forgery, decode error. The command''s state says what follows; with an acknowledgement of status 04 commands.challenged_at is set, and accept_challenge() takes the digits (internal)';
+
+-- An edge knows its challenge for 60 s from when it was made, which is before we hear of it.
+CREATE FUNCTION challenge_is_open(c commands) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
+$$;
+COMMENT ON FUNCTION challenge_is_open(commands) IS 'whether the agent still knows the challenge that it answered a command with (internal)';
+
+CREATE FUNCTION challenge_nonce(digits text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challenge_nonce';
+COMMENT ON FUNCTION challenge_nonce(text) IS 'the six digits of a challenge of eight whose check digits fit; null otherwise (internal)';
+
+CREATE FUNCTION accept_challenge(command bigint, digits text) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c     mulberry.commands := mulberry.lock_command(command);
+    nonce CONSTANT text := mulberry.challenge_nonce(digits);
+BEGIN
+    IF c.state <> 'outstanding' OR c.challenged_at IS NULL THEN
+        RETURN 'not wanted';
+    ELSIF nonce IS NULL THEN
+        PERFORM mulberry.note_command(c, 'challenge not understood', NULL, jsonb_build_object('digits', left(digits, 100)));
+        RETURN 'decode error';
+    ELSIF c.nonce = nonce THEN
+        RETURN 'signed';
+    ELSIF NOT mulberry.challenge_is_open(c) THEN
+        PERFORM mulberry.refresh_signature(c);
+        RETURN 'too late';
+    END IF;
+    PERFORM mulberry.sign_command(command, nonce);
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
+    PERFORM mulberry.note_command(c, 'challenge answered', NULL, jsonb_build_object('counter', c.counter));
+    RETURN 'signed';
+END
+$$;
+COMMENT ON FUNCTION accept_challenge(bigint, text) IS
+    'takes the eight digits of a challenge that an outstanding command was answered with, and signs it with them: "signed" (commands.frame is to be sent now, within the 60 s), "decode error" (hear them again), "too late" (commands.frame is a new one without them), "not wanted" (internal)';
+
+-- The frame that was answered by a challenge is used up, and so is one that answers a challenge
+-- of which the agent knows no more.  Only an extension keeps the latter: it may have been carried out, and two add up.
+CREATE FUNCTION refresh_signature(c commands) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL) THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry.commands x SET challenged_at = NULL WHERE x.id = c.id;
+    PERFORM mulberry.sign_command(c.id);
+    PERFORM mulberry.note_command(c, 'signed anew');
+END
+$$;
+COMMENT ON FUNCTION refresh_signature(commands) IS 'signs an outstanding command anew whose frame a challenge has used up (internal)';
+
+CREATE FUNCTION note_spoken_confirmation(command bigint, transcript text, evidence jsonb DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c mulberry.commands := mulberry.lock_command(command);
+BEGIN
+    UPDATE mulberry.commands x
+       SET evidence = coalesce(x.evidence, '{}') || jsonb_build_object('spoken',
+               coalesce(evidence, '{}') || jsonb_build_object('transcript', left(transcript, 1000), 'at', clock_timestamp()))
+     WHERE x.id = command RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, 'spoken confirmation', 'command_spoken', coalesce(evidence, '{}')
+        || jsonb_build_object('transcript', left(transcript, 1000)));
+END
+$$;
+COMMENT ON FUNCTION note_spoken_confirmation(bigint, text, jsonb) IS
+    'keeps what a voice said on the telephone as evidence of a command. It settles nothing, because anybody can say it; it tells the person to whom the command is escalated (internal)';
+
+CREATE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c     mulberry.commands;
+    v     mulberry.voice_calls;
+    made  integer;
+    error CONSTANT text := concat_ws(': ', outcome, detail);
+BEGIN
+    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'voice call % does not exist', voice_call USING ERRCODE = 'undefined_object';
+    END IF;
+    c := mulberry.lock_command(v.command);
+    -- The calls of an earlier turn, and of what is settled, change nothing.
+    IF c.state <> 'outstanding' OR v.attempt <= c.attempts_before
+       OR v.attempt < (SELECT max(x.attempt) FROM mulberry.voice_calls x WHERE x.command = c.id) THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
+    made := v.attempt - c.attempts_before;
+    PERFORM mulberry.note_command(c, 'attempt failed', 'command_attempt_failed',
+        jsonb_build_object('attempt', made, 'outcome', outcome, 'error', detail, 'call_sid', v.sid));
+    IF made >= current_setting('mulberry.command_max_attempts')::integer THEN
+        PERFORM mulberry.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, error));
+        PERFORM mulberry.next_command(c.tenant, c.agent);
+        RETURN;
+    END IF;
+    PERFORM mulberry.refresh_signature(c);
+    UPDATE mulberry.commands x
+       SET voice_at = clock_timestamp() + current_setting('mulberry.command_retry_delay')::interval
+     WHERE x.id = c.id RETURNING x.* INTO c;
+    PERFORM mulberry.place_call(c.id, c.voice_at);
+END
+$$;
+COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
+    'a call for a command has ended without an acknowledgement: calls again after mulberry.command_retry_delay, or escalates after mulberry.command_max_attempts. Said again, or about a call of an earlier turn, it does nothing (internal)';
+
+-- The online path.
+
+CREATE FUNCTION tend_queue(tenant uuid, agent uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    a        CONSTANT mulberry.agents := mulberry.lock_agent(tenant, agent);
+    c        mulberry.commands;
+    patience interval;
+BEGIN
+    patience := current_setting('mulberry.command_online_wait')::interval
+                + current_setting('mulberry.command_max_attempts')::integer
+                  * current_setting('mulberry.command_retry_delay')::interval;
+    SELECT x.* INTO c FROM mulberry.commands x
+     WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
+    IF FOUND THEN
+        IF NOT EXISTS (SELECT FROM mulberry.voice_keys k
+                        WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = c.key_id AND k.enabled) THEN
+            -- nobody can acknowledge what a disabled key has signed
+            PERFORM mulberry.displace_command(c);
+        ELSIF c.online_only AND c.signed_at < clock_timestamp() - patience THEN
+            PERFORM mulberry.escalate_command(c.id, CASE WHEN a.online_until > clock_timestamp()
+                THEN 'the agent is online and does not answer' ELSE 'the agent went offline without an answer' END
+                || coalesce('; ' || mulberry.path_problem(a, true), ''));
+        ELSIF NOT c.online_only AND c.voice_at < clock_timestamp() - interval '1 minute'
+              AND NOT EXISTS (SELECT FROM mulberry.voice_calls v
+                               WHERE v.command = c.id AND v.attempt > c.attempts_before AND v.ended_at IS NULL) THEN
+            -- a call that nobody knows about any more
+            UPDATE mulberry.commands x SET voice_at = clock_timestamp() WHERE x.id = c.id;
+            PERFORM mulberry.note_command(c, 'call lost');
+            PERFORM mulberry.place_call(c.id, clock_timestamp());
+        ELSIF c.challenged_at IS NOT NULL AND NOT mulberry.challenge_is_open(c) AND a.online_until > clock_timestamp() THEN
+            PERFORM mulberry.refresh_signature(c);
+        END IF;
+    END IF;
+    PERFORM mulberry.next_command(tenant, agent);
+END
+$$;
+COMMENT ON FUNCTION tend_queue(uuid, uuid) IS 'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
+
+CREATE FUNCTION tend_queues() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    queue record;
+BEGIN
+    FOR queue IN
+        SELECT DISTINCT c.tenant, c.agent FROM mulberry.commands c
+         WHERE c.state IN ('waiting', 'outstanding') ORDER BY 1, 2
+    LOOP
+        BEGIN
+            PERFORM mulberry.tend_queue(queue.tenant, queue.agent);
+        EXCEPTION WHEN OTHERS THEN
+            -- one agent's trouble must not be that of all
+            RAISE WARNING 'the commands of an agent cannot be tended: %', SQLERRM;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION tend_queues() IS 'tend_queue() for every agent with commands; part of maintenance() (internal)';
+
+CREATE FUNCTION mandate_updates(a agents, since bigint) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    most   CONSTANT integer := 500;
+    latest bigint := a.sync_number;
+    key    CONSTANT integer := mulberry.signing_key(a.tenant, a.id);
+    upto   bigint;
+    rows   jsonb;
+    data   text;
+BEGIN
+    IF key IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF since > latest THEN
+        -- The agent knows of changes that we have forgotten (a restored dump): all of them again, with
+        -- numbers that are new to it.
+        DELETE FROM mulberry.mandate_sync s WHERE s.tenant = a.tenant AND s.agent = a.id;
+        latest := since;
+    END IF;
+    WITH changed AS (
+        SELECT m.id, m.version, row_number() OVER (ORDER BY m.updated_at, m.id) AS place
+          FROM mulberry.mandates m
+          LEFT JOIN mulberry.mandate_sync s ON s.tenant = m.tenant AND s.agent = m.agent AND s.mandate = m.id
+         WHERE m.tenant = a.tenant AND m.agent = a.id AND s.version IS DISTINCT FROM m.version
+    ), numbered AS (
+        INSERT INTO mulberry.mandate_sync (tenant, agent, mandate, version, number)
+        SELECT a.tenant, a.id, x.id, x.version, latest + x.place FROM changed x
+            ON CONFLICT ON CONSTRAINT mandate_sync_pkey DO UPDATE SET version = excluded.version, number = excluded.number
+        RETURNING number
+    )
+    SELECT greatest(latest, max(n.number)) INTO latest FROM numbered n;
+    UPDATE mulberry.agents x SET sync_number = latest
+     WHERE x.tenant = a.tenant AND x.id = a.id AND x.sync_number <> latest;
+
+    SELECT jsonb_agg(x.row ORDER BY x.number), max(x.number) INTO rows, upto
+      FROM (SELECT s.number,
+                   jsonb_build_object('mandate_id', m.id, 'sponsor', m.sponsor, 'status', m.status, 'max_amount', m.max_amount,
+                                      'currency', m.currency, 'expires_at', m.expires_at, 'version', m.version) AS row
+              FROM mulberry.mandate_sync s
+              JOIN mulberry.mandates m ON m.tenant = s.tenant AND m.id = s.mandate AND m.agent = s.agent
+             WHERE s.tenant = a.tenant AND s.agent = a.id AND s.number > since
+             ORDER BY s.number LIMIT most) AS x;
+    IF rows IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- As text, because what is signed are these bytes and not what some parser makes of them.
+    data := jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', a.tenant, 'agent', a.id, 'key_id', key,
+                               'since', since, 'upto', upto, 'more', upto < latest, 'mandates', rows)::text;
+    RETURN jsonb_build_object('key_id', key, 'data', data,
+                              'mac', encode(mulberry.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));
+END
+$$;
+COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number, at most 500 of them, and the code over it; null: nothing (internal)';
+
+CREATE FUNCTION sync_acks(a agents, acks jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    item      jsonb;
+    settled   record;
+    challenge text;
+    verdicts  jsonb := '[]';
+BEGIN
+    FOR item IN SELECT x.value FROM jsonb_array_elements(acks) WITH ORDINALITY AS x ORDER BY x.ordinality LOOP
+        SELECT x.* INTO settled FROM mulberry.settle_ack(a.tenant, a.id, item->>'ack', 'api', NULL, NULL) AS x;
+        challenge := NULL;
+        IF settled.command IS NOT NULL AND item->>'challenge' IS NOT NULL THEN
+            challenge := mulberry.accept_challenge(settled.command, item->>'challenge');
+        END IF;
+        verdicts := verdicts || jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
+            'ack', item->'ack', 'verdict', settled.verdict, 'command_id', settled.command, 'challenge', challenge)));
+    END LOOP;
+    RETURN verdicts;
+END
+$$;
+COMMENT ON FUNCTION sync_acks(agents, jsonb) IS 'takes the acknowledgements that an agent has sent on the online path, and says what each was worth (internal)';
+
+CREATE FUNCTION revive_command(a agents) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    again bigint;
+BEGIN
+    -- not what an agent may have carried out already and would do twice
+    SELECT x.id INTO again FROM mulberry.commands x
+     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND NOT x.force_voice
+       AND (x.command <> 'EXTEND' OR NOT mulberry.command_has_left(x)) AND mulberry.command_obsolete(x) IS NULL
+       AND NOT EXISTS (SELECT FROM mulberry.commands y
+                        WHERE y.tenant = x.tenant AND y.mandate = x.mandate AND y.id > x.id AND y.state <> 'cancelled'
+                          AND x.command IN ('SUSPEND', 'RESUME') AND y.command IN ('SUSPEND', 'RESUME', 'REVOKE'))
+     ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
+    IF NOT FOUND OR mulberry.voice_key_problem(a.tenant, a.id) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry.commands x SET state = 'waiting' WHERE x.id = again;
+    PERFORM mulberry.send_command(a, again, online_only => true);
+END
+$$;
+COMMENT ON FUNCTION revive_command(agents) IS 'an agent is back online and has nothing to do: sends it what was handed to a person, by this path alone (internal)';
+
+CREATE FUNCTION agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    owner    CONSTANT uuid := mulberry.resolve_tenant(tenant, 'gateway');
+    most     CONSTANT integer := 100;
+    a        mulberry.agents;
+    c        mulberry.commands;
+    verdicts jsonb;
+    updates  jsonb;
+BEGIN
+    IF acks IS NULL OR since IS NULL THEN
+        RAISE EXCEPTION '% must not be null', CASE WHEN acks IS NULL THEN 'acks' ELSE 'since' END
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF since NOT BETWEEN 0 AND 1000000000000000 THEN
+        RAISE EXCEPTION 'since % is out of range', since
+            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It is the "upto" of the last answer that was applied, 0 for none.';
+    END IF;
+    IF jsonb_typeof(acks) <> 'array' OR EXISTS (SELECT FROM jsonb_array_elements(acks) AS x
+                                                 WHERE jsonb_typeof(x) <> 'object' OR jsonb_typeof(x->'ack') IS DISTINCT FROM 'string') THEN
+        RAISE EXCEPTION 'acks must be an array of objects with "ack"' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'As apply_agent_sync() returns it: [{"ack": symbols, "challenge": digits}, ...], challenge where one was made.';
+    ELSIF jsonb_array_length(acks) > most THEN
+        RAISE EXCEPTION '% acknowledgements are too many', jsonb_array_length(acks)
+            USING ERRCODE = 'program_limit_exceeded', DETAIL = format('At most %s are taken at once.', most);
+    END IF;
+
+    a := mulberry.lock_agent(owner, mulberry.find_agent(owner, agent));
+    verdicts := mulberry.sync_acks(a, acks);
+    UPDATE mulberry.agents x
+       SET seen_at = clock_timestamp(),
+           online_until = clock_timestamp() + current_setting('mulberry.agent_online_time')::interval
+     WHERE x.tenant = a.tenant AND x.id = a.id RETURNING x.* INTO a;
+    PERFORM mulberry.tend_queue(a.tenant, a.id);
+    IF NOT EXISTS (SELECT FROM mulberry.commands x
+                    WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state IN ('waiting', 'outstanding')) THEN
+        PERFORM mulberry.revive_command(a);
+    END IF;
+    -- Whatever the telephone does meanwhile carries the same frame.  Only force_voice keeps it off this path.
+    UPDATE mulberry.commands x SET offered_at = coalesce(x.offered_at, clock_timestamp())
+     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'outstanding' AND NOT x.force_voice
+    RETURNING x.* INTO c;
+    SELECT x.* INTO a FROM mulberry.agents x WHERE x.tenant = a.tenant AND x.id = a.id;
+    updates := mulberry.mandate_updates(a, since);
+    PERFORM mulberry.require_durable_commit();
+    RETURN jsonb_build_object(
+               'agent', a.id, 'online_until', a.online_until, 'acks', verdicts,
+               'commands', CASE WHEN c.id IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('command_id', c.id, 'frame', c.frame)) END)
+           || CASE WHEN updates IS NULL THEN '{}' ELSE jsonb_build_object('updates', updates) END;
+END
+$$;
+COMMENT ON FUNCTION agent_sync(text, jsonb, bigint, text) IS
+    'what an agent (name or uuid) calls, through the gateway, as long as it is online: hands over its acknowledgements, [{"ack": symbols, "challenge": digits}, ...], and says up to which number it knows the registry. The answer has the verdict on each acknowledgement, "commands" with the frame that is outstanding, and "updates": the changes of its mandates after "since", as text with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs gateway access. Errors: 42704 unknown agent, 22023 and 54000 acks, 22003 since';
+
+-- What a person may do about a command.
+
+CREATE FUNCTION visible_command(command bigint) RETURNS commands
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM FROM mulberry.commands x WHERE x.id = command AND x.tenant = ANY (mulberry.current_tenants('operator'));
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN mulberry.lock_command(command);
+END
+$$;
+COMMENT ON FUNCTION visible_command(bigint) IS 'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
+
+CREATE FUNCTION cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    -- operators only: visible_command() asks current_tenants()
+    c        CONSTANT mulberry.commands := mulberry.visible_command(command_id);
+    harmless CONSTANT boolean := c.command IN ('QUERY', 'PING');
+BEGIN
+    IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
+        RAISE EXCEPTION 'command % is %', c.id, c.state USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF c.state = 'escalated' AND nullif(btrim(reason), '') IS NULL THEN
+        RAISE EXCEPTION 'command % waits for a person and is closed with a reason only', c.id
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Say what was found out about the agent.';
+    ELSIF c.state <> 'escalated' AND c.command = 'REVOKE' THEN
+        RAISE EXCEPTION 'a revocation cannot be cancelled' USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'The registry is revoked, and the agent must learn of it.';
+    ELSIF c.state <> 'escalated' AND c.signatures > 0 AND NOT harmless THEN
+        RAISE EXCEPTION 'command % is on its way', c.id USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'The agent may have carried it out without having said so.',
+            HINT = 'Give the opposite command; it goes out when this one is settled.';
+    END IF;
+    PERFORM mulberry.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
+        concat_ws(': ', format('cancelled by %s', mulberry.outer_role()), nullif(btrim(reason), '')),
+        jsonb_build_object('from_state', c.state));
+    PERFORM mulberry.next_command(c.tenant, c.agent);
+    RETURN mulberry.command_answer(c.id);
+END
+$$;
+COMMENT ON FUNCTION cancel_command(bigint, text) IS
+    'takes a command out of the queue that was never sent, or QUERY and PING at any time, or closes an escalated one with the reason of the person who has dealt with it. The registry stays as it is. Needs operator access. Errors: 42704 no such command; 55000 it is settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
+
+CREATE FUNCTION retry_command(command_id bigint) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    -- operators only: visible_command() asks current_tenants()
+    c       mulberry.commands := mulberry.visible_command(command_id);
+    a       mulberry.agents;
+    later   bigint;
+    problem text;
+BEGIN
+    IF c.state <> 'escalated' THEN
+        RAISE EXCEPTION 'command % is %', c.id, c.state
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only escalated commands are tried again.';
+    END IF;
+    problem := mulberry.command_obsolete(c);
+    IF problem IS NULL AND c.command IN ('SUSPEND', 'RESUME') THEN
+        SELECT max(x.id) INTO later FROM mulberry.commands x
+         WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.id > c.id AND x.state <> 'cancelled'
+           AND x.command IN ('SUSPEND', 'RESUME');
+        IF later IS NOT NULL THEN
+            problem := format('command %s about the same mandate came after it', later);
+        END IF;
+    END IF;
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'command % is out of date', c.id USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = problem || '.', HINT = format('Close it: cancel_command(%s, reason).', c.id);
+    END IF;
+    a := mulberry.lock_agent(c.tenant, c.agent);
+    problem := mulberry.path_problem(a, c.force_voice);
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'agent "%" cannot be reached: %', a.name, problem USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    UPDATE mulberry.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
+     WHERE x.id = c.id RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, 'retried', 'command_queued', jsonb_build_object('role', mulberry.outer_role()::text));
+    PERFORM mulberry.next_command(c.tenant, c.agent);
+    RETURN mulberry.command_answer(c.id);
+END
+$$;
+COMMENT ON FUNCTION retry_command(bigint) IS
+    'gives an escalated command its turn again, signed anew and with all its attempts; an extension that the agent carried out without saying so is carried out twice. Needs operator access. Errors: 42704 no such command; 55000 it is not escalated, a later command has made it pointless, or there is no way to the agent';
+
+CREATE FUNCTION in_transaction_block() RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_in_transaction_block';
+COMMENT ON FUNCTION in_transaction_block() IS 'whether the session is between BEGIN and COMMIT (internal)';
+
+-- SECURITY INVOKER and without SET, because it commits: it sees what its caller sees.
+CREATE PROCEDURE await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+DECLARE
+    began    CONSTANT timestamptz := pg_catalog.clock_timestamp();
+    seconds  double precision;
+    pause    double precision := 0.02;
+    finished boolean;
+BEGIN
+    IF mulberry.in_transaction_block() THEN
+        RAISE EXCEPTION 'await_command() cannot run inside a transaction block' USING ERRCODE = 'active_sql_transaction',
+            DETAIL = 'It would never see what others commit.', HINT = 'Commit first: a command is given when its transaction is.';
+    END IF;
+    IF command_id IS NULL OR timeout IS NULL THEN
+        RAISE EXCEPTION 'command_id and timeout must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    seconds := EXTRACT(epoch FROM timeout);
+    IF seconds OPERATOR(pg_catalog.<) 0 OR seconds OPERATOR(pg_catalog.>) 86400 THEN
+        RAISE EXCEPTION 'timeout must be between 0 and 24 hours' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    LOOP
+        SELECT s.answer, s.finished_at IS NOT NULL OR s.status OPERATOR(pg_catalog.=) 'escalated'
+          INTO result, finished
+          FROM mulberry.command_status s WHERE s.command_id OPERATOR(pg_catalog.=) await_command.command_id;
+        IF result IS NULL THEN
+            RAISE EXCEPTION 'command % does not exist', command_id USING ERRCODE = 'undefined_object';
+        END IF;
+        EXIT WHEN finished;
+        IF EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) began) OPERATOR(pg_catalog.>=) seconds THEN
+            result := result OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('timed_out', true);
+            EXIT;
+        END IF;
+        COMMIT;
+        PERFORM pg_catalog.pg_sleep(pause);
+        pause := LEAST(pause OPERATOR(pg_catalog.*) 1.5, 0.5);
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE await_command(bigint, interval, jsonb) IS
+    'waits until a command is settled or escalated, or for the timeout (at most 24 hours), and returns its answer: status success, failed, escalated, cancelled, or pending with "timed_out". Commits between looks; not inside a transaction block (25001). Needs operator access. Errors: 42704 no such command';
+
+CREATE FUNCTION health_commands() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    number   bigint;
+    urgent   bigint;
+    oldest   timestamptz;
+    patience CONSTANT interval := current_setting('mulberry.command_online_wait')::interval
+        + current_setting('mulberry.command_max_attempts')::integer
+          * (current_setting('mulberry.command_retry_delay')::interval + interval '3 minutes');
+BEGIN
+    -- no names: who may see health may not see every tenant
+    item := 'escalated commands';
+    SELECT count(*), count(*) FILTER (WHERE c.command = 'REVOKE'), min(c.escalated_at)
+      INTO number, urgent, oldest
+      FROM mulberry.commands c WHERE c.state = 'escalated';
+    status := CASE WHEN number = 0 THEN 'ok' WHEN urgent = 0 THEN 'warning' ELSE 'error' END;
+    detail := format('%s wait for a person, %s of them revocations', number, urgent)
+              || coalesce(format(', the oldest since %s', oldest), '');
+    hint := CASE WHEN number > 0
+                 THEN 'The view command_status says why. retry_command() sends one again, cancel_command() with a reason closes it.' END;
+    RETURN NEXT;
+
+    item := 'outstanding commands';
+    SELECT count(*), count(*) FILTER (WHERE c.signed_at < clock_timestamp() - patience), min(c.signed_at)
+      INTO number, urgent, oldest
+      FROM mulberry.commands c WHERE c.state = 'outstanding';
+    status := CASE WHEN urgent = 0 THEN 'ok' ELSE 'warning' END;
+    detail := format('%s are on their way, %s of them for longer than all their calls should take', number, urgent)
+              || coalesce(format('; the oldest was signed at %s', oldest), '');
+    hint := CASE WHEN urgent > 0 THEN 'See command_status and the jobs of kind call. Without workers nobody is phoned.' END;
+    RETURN NEXT;
+
+    item := 'waiting commands';
+    SELECT count(*), min(c.created_at) INTO number, oldest
+      FROM mulberry.commands c
+     WHERE c.state = 'waiting' AND NOT EXISTS (SELECT FROM mulberry.commands o
+                                                WHERE o.tenant = c.tenant AND o.agent = c.agent AND o.state = 'outstanding');
+    status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
+    detail := CASE WHEN number = 0 THEN 'none waits but for another one'
+                   ELSE format('%s wait although nothing is outstanding, the oldest since %s', number, oldest) END;
+    hint := CASE WHEN number > 0
+                 THEN 'A copy sends nothing before resume_outbound(); otherwise maintenance(), which workers run, sends them.' END;
+    RETURN NEXT;
+
+    item := 'reach of agents';
+    SELECT count(*) INTO number
+      FROM mulberry.agents a
+     WHERE EXISTS (SELECT FROM mulberry.mandates m
+                    WHERE m.tenant = a.tenant AND m.agent = a.id AND m.status IN ('ACTIVE', 'SUSPENDED'))
+       -- on the edge itself nobody sends commands
+       AND NOT EXISTS (SELECT FROM mulberry.voice_keys k WHERE k.tenant = a.tenant AND k.agent = a.id AND k.role = 'receiver')
+       AND (mulberry.voice_key_problem(a.tenant, a.id) IS NOT NULL OR a.phone IS NULL
+            OR mulberry.telephony_problem(a.tenant) IS NOT NULL);
+    status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
+    detail := CASE WHEN number = 0 THEN 'every agent with a mandate can be phoned'
+                   ELSE format('%s agents with mandates cannot be phoned', number) END;
+    hint := CASE WHEN number > 0 THEN 'They need a voice key that was exported, a telephone number, and an endpoint for telephony of their tenant.' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_commands() IS 'health of commands to agents: those that wait for a person or for too long, and agents that could not be phoned';
 
 -- voice commands: end
 
@@ -3546,6 +4829,18 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('export_voice_key', 'EXECUTE', 'admin'),
     ('advance_counters', 'EXECUTE', 'admin'),
     ('voice_key_entry', 'INSERT', 'admin'),
+    ('revoke_mandate', 'EXECUTE', 'operator'),
+    ('suspend_mandate', 'EXECUTE', 'operator'),
+    ('resume_mandate', 'EXECUTE', 'operator'),
+    ('extend_mandate', 'EXECUTE', 'operator'),
+    ('query_mandate', 'EXECUTE', 'operator'),
+    ('ping_agent', 'EXECUTE', 'operator'),
+    ('cancel_command', 'EXECUTE', 'operator'),
+    ('retry_command', 'EXECUTE', 'operator'),
+    ('await_command', 'EXECUTE', 'operator'),
+    ('in_transaction_block', 'EXECUTE', 'operator'),
+    ('command_status', 'SELECT', 'supervisor auditor'),
+    ('agent_sync', 'EXECUTE', 'gateway'),
 
     -- administration
     ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker'),

@@ -34,6 +34,10 @@ int mulberry_lease_time;
 int mulberry_maintenance_interval;
 int mulberry_ai_max_attempts;
 int mulberry_ai_retry_delay;
+int mulberry_agent_online_time;
+int mulberry_command_online_wait;
+int mulberry_command_max_attempts;
+int mulberry_command_retry_delay;
 char *mulberry_secret_key_file;
 
 /*
@@ -52,6 +56,12 @@ mulberry_define_gucs(void)
 	GucContext at_start =
 		process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
 
+	DefineCustomIntVariable("mulberry.agent_online_time",
+							"How long an agent counts as online after its last agent_sync().",
+							"It should be at least twice the interval at which agents ask.",
+							&mulberry_agent_online_time, 60 * 1000, 1, 24 * 3600 * 1000, PGC_SUSET,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+
 	DefineCustomIntVariable("mulberry.ai_max_attempts",
 							"How often an AI job is tried before it is dead.", NULL,
 							&mulberry_ai_max_attempts,
@@ -62,6 +72,23 @@ mulberry_define_gucs(void)
 		"Delay before the second attempt of an AI job; doubles with each further one.",
 		"The sum of the delays of a job is at most 60 s.", &mulberry_ai_retry_delay, 1000, 1, 60000,
 		PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.command_max_attempts",
+							"How often an agent is phoned with a command before a person must act.",
+							NULL, &mulberry_command_max_attempts, 3, 1, 20, PGC_SUSET, 0, NULL,
+							NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.command_online_wait",
+		"How long a command waits for an agent that is online before the agent is phoned.", NULL,
+		&mulberry_command_online_wait, 10 * 1000, 0, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS, NULL,
+		NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.command_retry_delay",
+		"Delay between a call that brought no acknowledgement and the next one.", NULL,
+		&mulberry_command_retry_delay, 30 * 1000, 0, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS, NULL,
+		NULL, NULL);
 
 	DefineCustomStringVariable(
 		"mulberry.databases", "Comma-separated databases that get a notifier and workers.",

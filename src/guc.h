@@ -37,6 +37,12 @@ extern int mulberry_maintenance_interval; /* s */
 extern int mulberry_ai_max_attempts;
 extern int mulberry_ai_retry_delay; /* ms, doubles each time */
 
+/* voice commands */
+extern int mulberry_agent_online_time;	  /* ms that a heartbeat counts */
+extern int mulberry_command_online_wait;  /* ms before the telephone takes over */
+extern int mulberry_command_max_attempts; /* calls for a signature */
+extern int mulberry_command_retry_delay;  /* ms between calls */
+
 /* secrets */
 extern char *mulberry_secret_key_file;
 
