@@ -2715,7 +2715,6 @@ CREATE TABLE agents (
     online_until    timestamptz,
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     queue_changes   bigint NOT NULL DEFAULT 0,
-    sync_number     bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant, id),
     UNIQUE (tenant, name)
 );
@@ -2725,7 +2724,6 @@ COMMENT ON COLUMN agents.phone IS 'number that commands are phoned to, E.164; nu
 COMMENT ON COLUMN agents.allowed_callers IS 'numbers from which the receiving side takes calls; empty: any. A filter, never a proof';
 COMMENT ON COLUMN agents.seen_at IS 'last heartbeat on the online path';
 COMMENT ON COLUMN agents.queue_changes IS 'grows whenever the lock of its commands is taken';
-COMMENT ON COLUMN agents.sync_number IS 'last number given to a change of its mandates, see mandate_sync';
 COMMENT ON COLUMN agents.online_until IS 'until when the online path is tried before the telephone; null: never seen';
 SELECT pg_catalog.pg_extension_config_dump('agents', '');
 
@@ -3376,7 +3374,7 @@ COMMENT ON FUNCTION advance_counters(integer, text) IS
 -- An acknowledgement is proof of the signature that it answers, whatever has become of the
 -- command since: so every signature is kept.
 CREATE TABLE command_signatures (
-    command        bigint NOT NULL REFERENCES commands (id),
+    command        bigint NOT NULL REFERENCES commands (id) ON DELETE CASCADE,
     signature      integer NOT NULL,
     tenant         uuid NOT NULL REFERENCES tenants (id),
     agent          uuid NOT NULL,
@@ -3410,23 +3408,6 @@ COMMENT ON FUNCTION keep_signature() IS 'trigger: writes the new frame of a comm
 CREATE TRIGGER keep_signature AFTER UPDATE OF frame ON commands
     FOR EACH ROW WHEN (new.frame IS NOT NULL AND new.frame IS DISTINCT FROM old.frame)
     EXECUTE FUNCTION keep_signature();
-
--- What of the registry an agent was told on the online path.  Numbers are given under the lock of
--- the agent, so that none appears behind one that the agent has already seen.
-CREATE TABLE mandate_sync (
-    tenant  uuid NOT NULL REFERENCES tenants (id),
-    agent   uuid NOT NULL,
-    mandate text COLLATE "C" NOT NULL,
-    version bigint NOT NULL,
-    number  bigint NOT NULL,
-    PRIMARY KEY (tenant, agent, mandate),
-    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
-    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id)
-);
-CREATE INDEX mandate_sync_number ON mandate_sync (tenant, agent, number);
-COMMENT ON TABLE mandate_sync IS 'which version of each mandate agent_sync() has given its agent, and under which number';
-COMMENT ON COLUMN mandate_sync.number IS 'place in the order in which the agent learns of changes; grows with each new version';
-SELECT pg_catalog.pg_extension_config_dump('mandate_sync', '');
 
 -- The audit log: append-only, chained by hashes per tenant.  Rows are linked in the order of
 -- their numbers by one writer after commit, so that commands do not queue on the head of the chain.
@@ -3539,7 +3520,7 @@ END
 $$;
 COMMENT ON FUNCTION lock_command(bigint) IS 'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
 
-CREATE FUNCTION find_agent(tenant uuid, agent text) RETURNS uuid
+CREATE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -3558,7 +3539,7 @@ BEGIN
     RETURN found_id;
 END
 $$;
-COMMENT ON FUNCTION find_agent(uuid, text) IS 'an agent of a tenant by its name or its uuid; 42704: there is none (internal)';
+COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by its name or its uuid; 42704: there is none (internal)';
 
 CREATE FUNCTION command_action(command text, outcome text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp
@@ -4018,7 +3999,7 @@ BEGIN
     IF force_voice IS NULL THEN
         RAISE EXCEPTION 'force_voice must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    a := mulberry.lock_agent(owner, mulberry.find_agent(owner, agent));
+    a := mulberry.lock_agent(owner, mulberry.name_or_id_of_agent(owner, agent));
     problem := mulberry.path_problem(a, force_voice);
     IF problem IS NOT NULL THEN
         PERFORM mulberry.refuse_command(owner, 'PING', NULL, a.id, 'object_not_in_prerequisite_state', NULL,
@@ -4354,8 +4335,9 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
 DECLARE
     most   CONSTANT integer := 500;
-    latest bigint := a.sync_number;
     key    CONSTANT integer := mulberry.signing_key(a.tenant, a.id);
+    latest bigint := a.mandates_version;
+    after  bigint := since;
     upto   bigint;
     rows   jsonb;
     data   text;
@@ -4364,45 +4346,33 @@ BEGIN
         RETURN NULL;
     END IF;
     IF since > latest THEN
-        -- The agent knows of changes that we have forgotten (a restored dump): all of them again, with
-        -- numbers that are new to it.
-        DELETE FROM mulberry.mandate_sync s WHERE s.tenant = a.tenant AND s.agent = a.id;
-        latest := since;
+        -- The agent knows of changes that we have forgotten (a restored dump): all mandates again, by a
+        -- number that is new to it.
+        after := 0;
+        latest := since + 1;
+        UPDATE mulberry.agents x SET mandates_version = latest WHERE x.tenant = a.tenant AND x.id = a.id;
     END IF;
-    WITH changed AS (
-        SELECT m.id, m.version, row_number() OVER (ORDER BY m.updated_at, m.id) AS place
-          FROM mulberry.mandates m
-          LEFT JOIN mulberry.mandate_sync s ON s.tenant = m.tenant AND s.agent = m.agent AND s.mandate = m.id
-         WHERE m.tenant = a.tenant AND m.agent = a.id AND s.version IS DISTINCT FROM m.version
-    ), numbered AS (
-        INSERT INTO mulberry.mandate_sync (tenant, agent, mandate, version, number)
-        SELECT a.tenant, a.id, x.id, x.version, latest + x.place FROM changed x
-            ON CONFLICT ON CONSTRAINT mandate_sync_pkey DO UPDATE SET version = excluded.version, number = excluded.number
-        RETURNING number
-    )
-    SELECT greatest(latest, max(n.number)) INTO latest FROM numbered n;
-    UPDATE mulberry.agents x SET sync_number = latest
-     WHERE x.tenant = a.tenant AND x.id = a.id AND x.sync_number <> latest;
-
-    SELECT jsonb_agg(x.row ORDER BY x.number), max(x.number) INTO rows, upto
-      FROM (SELECT s.number,
+    SELECT jsonb_agg(x.row ORDER BY x.agent_version), max(x.agent_version) INTO rows, upto
+      FROM (SELECT m.agent_version,
                    jsonb_build_object('mandate_id', m.id, 'sponsor', m.sponsor, 'status', m.status, 'max_amount', m.max_amount,
                                       'currency', m.currency, 'expires_at', m.expires_at, 'version', m.version) AS row
-              FROM mulberry.mandate_sync s
-              JOIN mulberry.mandates m ON m.tenant = s.tenant AND m.id = s.mandate AND m.agent = s.agent
-             WHERE s.tenant = a.tenant AND s.agent = a.id AND s.number > since
-             ORDER BY s.number LIMIT most) AS x;
+              FROM mulberry.mandates m
+             WHERE m.tenant = a.tenant AND m.agent = a.id AND m.agent_version > after
+             ORDER BY m.agent_version LIMIT CASE WHEN after = since THEN most END) AS x;
     IF rows IS NULL THEN
         RETURN NULL;
     END IF;
+    IF after <> since THEN
+        upto := latest;
+    END IF;
     -- As text, because what is signed are these bytes and not what some parser makes of them.
     data := jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', a.tenant, 'agent', a.id, 'key_id', key,
-                               'since', since, 'upto', upto, 'more', upto < latest, 'mandates', rows)::text;
+                               'since', after, 'upto', upto, 'more', upto < latest, 'mandates', rows)::text;
     RETURN jsonb_build_object('key_id', key, 'data', data,
                               'mac', encode(mulberry.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));
 END
 $$;
-COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number, at most 500 of them, and the code over it; null: nothing (internal)';
+COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them, and the code over it; null: nothing (internal)';
 
 CREATE FUNCTION sync_acks(a agents, acks jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
@@ -4479,7 +4449,7 @@ BEGIN
             USING ERRCODE = 'program_limit_exceeded', DETAIL = format('At most %s are taken at once.', most);
     END IF;
 
-    a := mulberry.lock_agent(owner, mulberry.find_agent(owner, agent));
+    a := mulberry.lock_agent(owner, mulberry.name_or_id_of_agent(owner, agent));
     verdicts := mulberry.sync_acks(a, acks);
     UPDATE mulberry.agents x
        SET seen_at = clock_timestamp(),
