@@ -3095,6 +3095,9 @@ BEGIN
     END IF;
     DELETE FROM mulberry.voice_keys k
      WHERE k.tenant = import_voice_key.tenant AND k.role = 'receiver' AND k.key_id = import_voice_key.key_id;
+    DELETE FROM mulberry.key_frames f WHERE f.tenant = import_voice_key.tenant AND f.key_id = import_voice_key.key_id;
+    DELETE FROM mulberry.challenges c WHERE c.tenant = import_voice_key.tenant AND c.key_id = import_voice_key.key_id;
+    DELETE FROM mulberry.key_guard g WHERE g.tenant = import_voice_key.tenant AND g.key_id = import_voice_key.key_id;
     INSERT INTO mulberry.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
     VALUES (import_voice_key.tenant, 'receiver', import_voice_key.agent, import_voice_key.key_id,
             import_voice_key.party_tenant, name, import_voice_key.challenge_extend, import_voice_key.fingerprint,
@@ -3106,6 +3109,671 @@ END
 $$;
 COMMENT ON FUNCTION import_voice_key(uuid, text, uuid, uuid, integer, boolean, text) IS
     'makes the rows of a key that enters an edge, and returns the name for its bytes (internal)';
+
+-- Receiving: what an edge makes of the frames that it hears.
+
+CREATE TABLE key_frames (
+    tenant       uuid NOT NULL REFERENCES tenants (id),
+    key_id       integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
+    counter      bigint NOT NULL,
+    frame_digest bytea NOT NULL CHECK (octet_length(frame_digest) = 32),
+    command      text COLLATE "C",
+    mandate      text COLLATE "C",
+    ack          text COLLATE "C" NOT NULL,
+    ack_status   integer NOT NULL,
+    ack_state    integer NOT NULL,
+    message      text NOT NULL,
+    speech       text NOT NULL,
+    accepted_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, key_id, counter)
+);
+COMMENT ON TABLE key_frames IS 'the last 64 frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does nothing';
+COMMENT ON COLUMN key_frames.frame_digest IS 'SHA-256 of the 32 symbols';
+SELECT pg_catalog.pg_extension_config_dump('key_frames', '');
+
+CREATE TABLE key_guard (
+    tenant           uuid NOT NULL REFERENCES tenants (id),
+    key_id           integer NOT NULL CHECK (key_id BETWEEN -1 AND 99),
+    forgeries        timestamptz[] NOT NULL DEFAULT '{}',
+    in_row           bigint NOT NULL DEFAULT 0,
+    challenge_from   timestamptz,
+    challenge_until  timestamptz,
+    challenge_period interval,
+    PRIMARY KEY (tenant, key_id)
+);
+COMMENT ON TABLE key_guard IS 'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
+COMMENT ON COLUMN key_guard.key_id IS '-1: commands in the textual form';
+COMMENT ON COLUMN key_guard.forgeries IS 'times of the last 21, the newest first';
+COMMENT ON COLUMN key_guard.in_row IS 'forgeries since the last genuine frame';
+COMMENT ON COLUMN key_guard.challenge_from IS 'when challenge mode was entered last; forgeries before it have done their part';
+SELECT pg_catalog.pg_extension_config_dump('key_guard', '');
+
+CREATE TABLE challenges (
+    tenant    uuid NOT NULL REFERENCES tenants (id),
+    key_id    integer NOT NULL,
+    channel   text NOT NULL,
+    command   integer NOT NULL,
+    mandate   text COLLATE "C" NOT NULL,
+    argument  integer NOT NULL,
+    nonce     text COLLATE "C" NOT NULL CHECK (nonce ~ '^[0-9]{6}$'),
+    counter   bigint NOT NULL,
+    played_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, key_id, channel)
+);
+COMMENT ON TABLE challenges IS 'challenges that were played and not answered yet';
+COMMENT ON COLUMN challenges.channel IS 'the call, or the path where there is no call, in which it holds';
+COMMENT ON COLUMN challenges.command IS 'code of the command that was challenged';
+COMMENT ON COLUMN challenges.counter IS 'counter of the frame that was challenged';
+SELECT pg_catalog.pg_extension_config_dump('challenges', '');
+
+CREATE TABLE received_calls (
+    tenant        uuid NOT NULL REFERENCES tenants (id),
+    call_ref      text NOT NULL CHECK (length(call_ref) BETWEEN 1 AND 200),
+    forgeries     integer NOT NULL DEFAULT 0,
+    decode_errors integer NOT NULL DEFAULT 0,
+    hang_up       boolean NOT NULL DEFAULT false,
+    began_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, call_ref)
+);
+CREATE INDEX received_calls_age ON received_calls (tenant, began_at);
+COMMENT ON TABLE received_calls IS 'what was wrong in the calls of the last day; they hang up by it';
+SELECT pg_catalog.pg_extension_config_dump('received_calls', '');
+
+CREATE TABLE legacy_sequences (
+    tenant      uuid NOT NULL REFERENCES tenants (id),
+    digest      bytea NOT NULL,
+    accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, digest)
+);
+COMMENT ON TABLE legacy_sequences IS 'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
+SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
+
+CREATE FUNCTION heard_frames(audio bytea, encoding text, sample_rate integer,
+                             OUT frame text, OUT at_ms integer, OUT whole boolean) RETURNS SETOF record
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000 ROWS 3 AS 'MODULE_PATHNAME', 'mulberry_heard_frames';
+COMMENT ON FUNCTION heard_frames(bytea, text, integer) IS
+    'what was played from * to # (whole), or to a pause of 3 s or the end, in the order of the audio; at_ms is where the * began (internal)';
+
+CREATE FUNCTION judge_frame(tenant uuid, symbols text, last_counter bigint, digests bytea[], challenge_all boolean,
+                            challenge_extend boolean, challenge_command integer, challenge_mandate text,
+                            challenge_argument integer, challenge_nonce text, challenge_expired boolean,
+                            OUT verdict text, OUT error text, OUT problem text, OUT meaningful boolean, OUT frame_digest bytea,
+                            OUT duplicate_of integer, OUT counter bigint, OUT message_digest bytea,
+                            OUT challenge_wanted boolean, OUT challenge_answered boolean)
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_judge_frame';
+COMMENT ON FUNCTION judge_frame(uuid, text, bigint, bytea[], boolean, boolean, integer, text, integer, text, boolean) IS
+    'what a frame is worth to the receiver''s key that it names, given what is stored about it; at most one tag is computed (internal)';
+
+CREATE FUNCTION judge_legacy(tenant uuid, secret text, sequence text,
+                             OUT verdict text, OUT error text, OUT problem text, OUT command text, OUT mandate text)
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_judge_legacy';
+COMMENT ON FUNCTION judge_legacy(uuid, text, text) IS 'what a command in the textual form is worth now, by a secret of the tenant (internal)';
+
+CREATE FUNCTION build_ack(tenant uuid, agent uuid, key_id integer, status integer, state integer, counter bigint, message_digest bytea)
+RETURNS text
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_build_ack';
+COMMENT ON FUNCTION build_ack(uuid, uuid, integer, integer, integer, bigint, bytea) IS 'the 22 symbols of an acknowledgement, signed with a receiver''s key (internal)';
+
+CREATE FUNCTION ack_names(status integer, state integer, OUT status_name text, OUT state_name text)
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_ack_names';
+COMMENT ON FUNCTION ack_names(integer, integer) IS 'what the numbers of an acknowledgement mean (internal)';
+
+CREATE FUNCTION draw_challenge() RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_draw_challenge';
+COMMENT ON FUNCTION draw_challenge() IS 'six random digits (internal)';
+
+CREATE FUNCTION challenge_digits(nonce text) RETURNS text
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challenge_digits';
+COMMENT ON FUNCTION challenge_digits(text) IS 'the eight digits that are played for a challenge of six (internal)';
+
+-- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
+
+CREATE TYPE command_answer AS (
+    success       boolean,
+    command       text,
+    mandate_id    text,
+    status        text,
+    error         text,
+    message       text,
+    ack_digits    text,
+    ack_audio     bytea,
+    speech        text,
+    challenge     text,
+    verdict       text,
+    hang_up       boolean,
+    mandate_state text,
+    frames        integer
+);
+COMMENT ON TYPE command_answer IS
+    'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
+
+CREATE FUNCTION spoken_result(command text, mandate text, argument integer, status integer, state integer,
+                              OUT message text, OUT speech text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
+           format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
+      FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command' ELSE 'Mandate' END AS what,
+                   CASE
+                       WHEN status = 4 THEN 'must be confirmed'
+                       WHEN status = 3 AND state = 1 THEN 'is revoked and stays so'
+                       WHEN status = 3 THEN 'refused'
+                       WHEN status = 2 THEN 'is not known'
+                       WHEN command = 'PING' THEN 'is ready'
+                       WHEN command = 'QUERY' OR status = 1
+                           THEN CASE state WHEN 1 THEN 'is revoked' WHEN 2 THEN 'is suspended' WHEN 3 THEN 'is active'
+                                           WHEN 4 THEN 'is expired' ELSE 'is not known' END
+                       WHEN command = 'REVOKE' THEN 'revoked'
+                       WHEN command = 'SUSPEND' THEN 'suspended'
+                       WHEN command = 'RESUME' THEN 'resumed'
+                       WHEN command = 'EXTEND' THEN format('extended by %s %s', argument, CASE argument WHEN 1 THEN 'day' ELSE 'days' END)
+                       ELSE 'done'
+                   END AS becomes) AS s
+$$;
+COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS 'an acknowledgement in words, for logs and to be spoken (internal)';
+
+-- The lockout ladder.  It tightens and never deafens: a genuine frame gets through on every rung, if
+-- need be by answering a challenge or a minute later.
+
+CREATE FUNCTION guard_limited(guard key_guard, at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- past 20 in a day
+    SELECT coalesce(guard.forgeries[21] > at - interval '1 day', false)
+$$;
+COMMENT ON FUNCTION guard_limited(key_guard, timestamptz) IS 'true while at most one frame a minute is judged (internal)';
+
+CREATE FUNCTION guard_challenges(guard key_guard, at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT coalesce(guard.challenge_until > at, false) OR mulberry.guard_limited(guard, at)
+$$;
+COMMENT ON FUNCTION guard_challenges(key_guard, timestamptz) IS 'true in challenge mode (internal)';
+
+CREATE FUNCTION guard_defers(guard key_guard, at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- only failures use up the minute, so that a challenge can be answered in it
+    SELECT mulberry.guard_limited(guard, at) AND guard.forgeries[1] > at - interval '1 minute'
+$$;
+COMMENT ON FUNCTION guard_defers(key_guard, timestamptz) IS 'true when the frame of this minute was judged and found wrong (internal)';
+
+CREATE FUNCTION note_forgery(tenant uuid, key_id integer, agent uuid, at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    guard mulberry.key_guard;
+    what  jsonb;
+    recent bigint;
+BEGIN
+    INSERT INTO mulberry.key_guard (tenant, key_id) VALUES (note_forgery.tenant, note_forgery.key_id)
+    ON CONFLICT DO NOTHING;
+    SELECT g.* INTO guard
+      FROM mulberry.key_guard g
+     WHERE g.tenant = note_forgery.tenant AND g.key_id = note_forgery.key_id FOR UPDATE;
+    -- after a quiet day the ladder begins at its foot
+    IF coalesce(guard.forgeries[1] < at - interval '1 day', true)
+       AND coalesce(guard.challenge_until < at - interval '1 day', true) THEN
+        guard.challenge_period := NULL;
+    END IF;
+    guard.forgeries := (at || guard.forgeries)[1:21];
+    guard.in_row := guard.in_row + 1;
+    SELECT count(*) INTO recent
+      FROM unnest(guard.forgeries) AS f
+     WHERE f > at - interval '1 hour' AND f > coalesce(guard.challenge_from, '-infinity');
+    IF recent >= 5 THEN
+        guard.challenge_period := least(interval '24 hours', coalesce(2 * guard.challenge_period, interval '1 hour'));
+        guard.challenge_from := at;
+        guard.challenge_until := at + guard.challenge_period;
+        what := jsonb_build_object('key_id', note_forgery.key_id, 'until', guard.challenge_until);
+        PERFORM mulberry.record_audit(note_forgery.tenant, 'VOICE_KEY_CHALLENGE_MODE', 'entered', NULL, note_forgery.agent,
+                                      NULL, NULL, what);
+        PERFORM mulberry.emit_event(note_forgery.tenant, 'voice_key_challenge_mode', NULL, NULL,
+                                    what || jsonb_build_object('agent', note_forgery.agent));
+    END IF;
+    IF guard.in_row % 100 = 0 THEN
+        what := jsonb_build_object('key_id', note_forgery.key_id, 'forgeries_in_row', guard.in_row);
+        PERFORM mulberry.record_audit(note_forgery.tenant, 'VOICE_KEY_ALARM', 'raised', NULL, note_forgery.agent, NULL, NULL, what);
+        PERFORM mulberry.emit_event(note_forgery.tenant, 'voice_key_alarm', NULL, NULL,
+                                    what || jsonb_build_object('agent', note_forgery.agent));
+    END IF;
+    UPDATE mulberry.key_guard g
+       SET forgeries = guard.forgeries, in_row = guard.in_row, challenge_from = guard.challenge_from,
+           challenge_until = guard.challenge_until, challenge_period = guard.challenge_period
+     WHERE g.tenant = note_forgery.tenant AND g.key_id = note_forgery.key_id;
+END
+$$;
+COMMENT ON FUNCTION note_forgery(uuid, integer, uuid, timestamptz) IS
+    'counts a forgery against a key: 5 in an hour mean challenge mode for an hour, doubling to a day; 100 in a row an alarm (internal)';
+
+CREATE FUNCTION note_call_fault(tenant uuid, call_ref text, verdict text) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    ends boolean;
+BEGIN
+    IF note_call_fault.call_ref IS NULL THEN
+        RETURN false;
+    END IF;
+    DELETE FROM mulberry.received_calls c
+     WHERE c.ctid IN (SELECT o.ctid FROM mulberry.received_calls o
+                       WHERE o.tenant = note_call_fault.tenant AND o.began_at < clock_timestamp() - interval '1 day'
+                       LIMIT 100 FOR UPDATE SKIP LOCKED);
+    INSERT INTO mulberry.received_calls AS c (tenant, call_ref, forgeries, decode_errors)
+    VALUES (note_call_fault.tenant, note_call_fault.call_ref,
+            (note_call_fault.verdict = 'forgery')::integer, (note_call_fault.verdict = 'decode error')::integer)
+    ON CONFLICT (tenant, call_ref) DO UPDATE
+       SET forgeries = c.forgeries + EXCLUDED.forgeries, decode_errors = c.decode_errors + EXCLUDED.decode_errors
+    RETURNING c.forgeries >= 3 OR c.decode_errors > 10 INTO ends;
+    IF ends THEN
+        UPDATE mulberry.received_calls c SET hang_up = true
+         WHERE c.tenant = note_call_fault.tenant AND c.call_ref = note_call_fault.call_ref;
+    END IF;
+    RETURN ends;
+END
+$$;
+COMMENT ON FUNCTION note_call_fault(uuid, text, text) IS
+    'counts a forgery or decode error against a call and says whether to hang up: after 3 forgeries, or when ten repeats were asked for (internal)';
+
+CREATE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
+    SELECT ROW(false, NULL, NULL, NULL, error, message,
+               CASE WHEN verdict IN ('decode error', 'no frame') THEN 'A' ELSE 'D' END, NULL,
+               CASE WHEN verdict IN ('decode error', 'no frame') THEN 'Please repeat the command.' ELSE 'Invalid command.' END,
+               NULL, verdict, false, NULL, 1)::mulberry.command_answer
+$$;
+COMMENT ON FUNCTION refusal(text, text, text) IS 'the answer to what was not accepted: one tone pair without a signature (internal)';
+
+CREATE FUNCTION agent_takes_call(tenant uuid, agent uuid, caller text, path text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- without a known agent, whether any takes it, so that an unknown key looks like a known one
+    SELECT path = 'sync'
+           OR coalesce(bool_or(cardinality(a.allowed_callers) = 0 OR coalesce(caller = ANY (a.allowed_callers), false)), true)
+      FROM mulberry.agents a
+     WHERE a.tenant = $1 AND (a.id = agent OR agent IS NULL)
+$$;
+COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS 'whether calls of that number are taken (allowed_callers); a filter, never a proof (internal)';
+
+CREATE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT coalesce((SELECT CASE WHEN m.status = 'REVOKED' THEN 1 WHEN m.status = 'EXPIRED' OR m.expires_at <= clock_timestamp() THEN 4
+                                 WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
+                       FROM mulberry.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
+$$;
+COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS 'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';
+
+-- One frame, from the symbols to the stored effect.  Locks: the key, then what the command changes, then
+-- the key's guard.
+
+CREATE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
+RETURNS command_answer
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    method   CONSTANT text := CASE receive_frame.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
+    line     CONSTANT text := coalesce('call ' || receive_frame.call_ref, receive_frame.path);
+    here     CONSTANT text := mulberry.voice_key_place();
+    parsed   record;
+    key      mulberry.voice_keys;
+    guard    mulberry.key_guard;
+    asked    mulberry.challenges;
+    former   mulberry.key_frames;
+    older    mulberry.voice_keys;
+    digests  bytea[];
+    judged   record;
+    at       timestamptz;
+    restored boolean;
+    status   integer;
+    state    integer;
+    nonce    text;
+    said     record;
+    evidence jsonb;
+    answer   mulberry.command_answer;
+BEGIN
+    evidence := jsonb_strip_nulls(jsonb_build_object('caller', receive_frame.caller, 'call_ref', receive_frame.call_ref));
+    PERFORM mulberry.require_durable_commit();
+    IF EXISTS (SELECT FROM mulberry.received_calls c
+                WHERE c.tenant = receive_frame.tenant AND c.call_ref = receive_frame.count_ref AND c.hang_up) THEN
+        answer := mulberry.refusal('call ended', 'E002', 'the call was to be hung up');
+        answer.hang_up := true;
+        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method, evidence);
+        RETURN answer;
+    END IF;
+
+    -- what is no frame costs nothing but a repeat
+    parsed := mulberry.command_frame_parse(receive_frame.symbols);
+    IF NOT parsed.valid THEN
+        answer := mulberry.refusal('decode error', 'E007', substr(parsed.error, 7));
+        answer.hang_up := mulberry.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict);
+        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
+                                      evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem', substr(parsed.error, 7)));
+        RETURN answer;
+    END IF;
+
+    SELECT k.* INTO key
+      FROM mulberry.voice_keys k
+     WHERE k.tenant = receive_frame.tenant AND k.role = 'receiver' AND k.key_id = parsed.key_id
+       FOR NO KEY UPDATE;
+    evidence := evidence || jsonb_build_object('key_id', parsed.key_id, 'counter', parsed.counter,
+                                               'frame_sha256', encode(sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')), 'hex'));
+    IF NOT mulberry.agent_takes_call(receive_frame.tenant, key.agent, receive_frame.caller, receive_frame.path) THEN
+        answer := mulberry.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
+        answer.hang_up := true;
+        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+        RETURN answer;
+    END IF;
+
+    -- what is stored about the key, as committed now that it is locked
+    at := clock_timestamp();
+    SELECT g.* INTO guard
+      FROM mulberry.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
+    SELECT c.* INTO asked
+      FROM mulberry.challenges c
+     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id AND c.channel = line;
+    digests := ARRAY(SELECT f.frame_digest FROM mulberry.key_frames f
+                      WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
+                      ORDER BY f.counter DESC LIMIT 64);
+    restored := key.enabled AND key.place <> here;
+    -- the answer to an open challenge is always judged: only a genuine frame could have called for it
+    IF mulberry.guard_limited(guard, at)
+       AND NOT coalesce(asked.played_at > at - interval '60 seconds' AND asked.mandate = parsed.mandate_id
+                        AND asked.command = parsed.command_code::integer AND asked.argument = parsed.argument, false)
+       AND sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')) <> ALL (digests) THEN
+        SELECT g.* INTO guard
+          FROM mulberry.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id FOR UPDATE;
+        IF mulberry.guard_defers(guard, at) THEN
+            answer := mulberry.refusal('not judged', 'E002', 'too many forgeries: one frame a minute is judged');
+            PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+            RETURN answer;
+        END IF;
+    END IF;
+
+    judged := mulberry.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
+                                   mulberry.guard_challenges(guard, at) OR coalesce(restored, false),
+                                   coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce,
+                                   asked.played_at < at - interval '60 seconds');
+
+    IF judged.verdict IN ('forgery', 'stale', 'not judged', 'decode error') THEN
+        answer := mulberry.refusal(judged.verdict, judged.error,
+                                   CASE judged.verdict WHEN 'stale' THEN 'the counter is behind'
+                                                       WHEN 'forgery' THEN 'the tag is wrong'
+                                                       ELSE coalesce(judged.problem, 'the frame could not be judged') END);
+        IF judged.verdict = 'forgery' THEN
+            PERFORM mulberry.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
+            IF receive_frame.path <> 'sync' THEN
+                answer.hang_up := mulberry.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict);
+            END IF;
+        END IF;
+        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method, evidence);
+        RETURN answer;
+    END IF;
+
+    IF judged.verdict = 'duplicate' THEN
+        SELECT f.* INTO former
+          FROM mulberry.key_frames f
+         WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id AND f.frame_digest = judged.frame_digest;
+        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, former.mandate, key.agent, NULL, method,
+                                      evidence || jsonb_build_object('ack', former.ack));
+        said := mulberry.ack_names(former.ack_status, former.ack_state);
+        RETURN ROW(former.ack_status <= 1, former.command, former.mandate, said.status_name, NULL, former.message, former.ack,
+                   NULL, former.speech,
+                   CASE WHEN former.ack_status = 4 AND asked.counter = former.counter AND asked.played_at > at - interval '60 seconds'
+                        THEN mulberry.challenge_digits(asked.nonce) END,
+                   judged.verdict, false, said.state_name, 1)::mulberry.command_answer;
+    END IF;
+
+    -- accepted: counter, digest, effect, acknowledgement and audit row in this one transaction
+    answer := ROW(false, parsed.command, CASE WHEN parsed.command IS DISTINCT FROM 'PING' THEN parsed.mandate_id END, NULL, NULL, NULL, NULL,
+                  NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
+    IF NOT judged.meaningful THEN
+        status := 3;
+        state := 0;
+        answer.error := 'E001';
+    ELSIF judged.challenge_wanted THEN
+        status := 4;
+        nonce := mulberry.draw_challenge();
+        answer.challenge := mulberry.challenge_digits(nonce);
+        INSERT INTO mulberry.challenges AS c (tenant, key_id, channel, command, mandate, argument, nonce, counter)
+        VALUES (key.tenant, key.key_id, line, parsed.command_code::integer, parsed.mandate_id, parsed.argument, nonce, judged.counter)
+        ON CONFLICT (tenant, key_id, channel) DO UPDATE
+           SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
+               counter = EXCLUDED.counter, played_at = EXCLUDED.played_at;
+        state := mulberry.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
+    ELSIF parsed.command <> 'PING' AND mulberry.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 0 THEN
+        -- another agent's mandate is none
+        status := 2;
+        state := 0;
+        answer.error := 'E003';
+    ELSE
+        SELECT r.ack_status, r.ack_state INTO status, state
+          FROM mulberry.apply_mandate_command(key.tenant, parsed.command, parsed.mandate_id, parsed.argument,
+                                              format('voice command by key %s', lpad(key.key_id::text, 2, '0')), NULL) r;
+        answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
+    END IF;
+    IF judged.challenge_answered THEN
+        DELETE FROM mulberry.challenges c
+         WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.channel = line;
+    END IF;
+    DELETE FROM mulberry.challenges c
+     WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.played_at < at - interval '1 hour';
+
+    said := mulberry.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
+    answer.message := said.message;
+    answer.speech := said.speech;
+    answer.success := status <= 1;
+    SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry.ack_names(status, state) n;
+    answer.ack_digits := mulberry.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter, judged.message_digest);
+
+    INSERT INTO mulberry.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state, message, speech)
+    VALUES (key.tenant, key.key_id, judged.counter, judged.frame_digest, parsed.command, answer.mandate_id, answer.ack_digits,
+            status, state, answer.message, answer.speech);
+    DELETE FROM mulberry.key_frames f
+     WHERE f.tenant = key.tenant AND f.key_id = key.key_id
+       AND f.counter <= (SELECT o.counter FROM mulberry.key_frames o
+                          WHERE o.tenant = key.tenant AND o.key_id = key.key_id ORDER BY o.counter DESC OFFSET 64 LIMIT 1);
+    UPDATE mulberry.voice_keys k
+       SET last_counter = judged.counter,
+           place = CASE WHEN judged.challenge_answered OR NOT restored THEN here ELSE k.place END
+     WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.key_id = key.key_id;
+    UPDATE mulberry.key_guard g SET in_row = 0
+     WHERE g.tenant = key.tenant AND g.key_id = key.key_id AND g.in_row > 0;
+    PERFORM mulberry.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id, key.agent, NULL, method,
+                                  evidence || jsonb_strip_nulls(jsonb_build_object('counter', judged.counter, 'argument', nullif(parsed.argument, 0),
+                                      'ack', answer.ack_digits, 'challenge_answered', nullif(judged.challenge_answered, false),
+                                      'error', answer.error)));
+    PERFORM mulberry.emit_event(key.tenant, 'voice_command_received', NULL, NULL,
+                                jsonb_build_object('agent', key.agent, 'command', parsed.command, 'mandate_id', answer.mandate_id,
+                                                   'status', answer.status, 'mandate_state', answer.mandate_state, 'method', method));
+    -- the cloud signs with this key now: those before it are not needed any more
+    FOR older IN
+        SELECT k.* FROM mulberry.voice_keys k
+         WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.agent = key.agent AND k.enabled
+           AND k.created_at < key.created_at
+         ORDER BY k.key_id FOR NO KEY UPDATE
+    LOOP
+        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
+    END LOOP;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION receive_frame(uuid, text, text, text, text, text) IS
+    'judges and applies one frame; count_ref names the call whose faults are counted (internal)';
+
+CREATE FUNCTION receive_legacy(tenant uuid, sequence text, caller text, call_ref text, count_ref text, path text)
+RETURNS command_answer
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    method   CONSTANT text := CASE receive_legacy.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
+    allowed  CONSTANT text := current_setting('mulberry.dtmf_legacy');
+    at       timestamptz := clock_timestamp();
+    guard    mulberry.key_guard;
+    judged   record;
+    status   integer;
+    state    integer;
+    said     record;
+    answer   mulberry.command_answer;
+    evidence jsonb := jsonb_strip_nulls(jsonb_build_object('form', 'textual', 'caller', receive_legacy.caller,
+                                                           'call_ref', receive_legacy.call_ref));
+BEGIN
+    PERFORM mulberry.require_durable_commit();
+    IF allowed = 'off' THEN
+        answer := mulberry.refusal('refused', 'E001', 'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
+    ELSIF EXISTS (SELECT FROM mulberry.received_calls c
+                   WHERE c.tenant = receive_legacy.tenant AND c.call_ref = receive_legacy.count_ref AND c.hang_up) THEN
+        answer := mulberry.refusal('call ended', 'E002', 'the call was to be hung up');
+        answer.hang_up := true;
+    ELSIF NOT mulberry.agent_takes_call(receive_legacy.tenant, NULL, receive_legacy.caller, receive_legacy.path) THEN
+        answer := mulberry.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
+        answer.hang_up := true;
+    ELSE
+        -- the form cannot answer a challenge, so challenge mode stops it
+        INSERT INTO mulberry.key_guard (tenant, key_id) VALUES (receive_legacy.tenant, -1) ON CONFLICT DO NOTHING;
+        SELECT g.* INTO guard FROM mulberry.key_guard g WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1 FOR UPDATE;
+        IF mulberry.guard_challenges(guard, at) THEN
+            answer := mulberry.refusal('not judged', 'E002', 'too many forgeries: commands in the textual form have to wait');
+        END IF;
+    END IF;
+    IF answer.verdict IS NULL THEN
+        judged := mulberry.judge_legacy(receive_legacy.tenant, 'dtmf-legacy', receive_legacy.sequence);
+        IF judged.verdict <> 'accepted' THEN
+            answer := mulberry.refusal(judged.verdict, judged.error, judged.problem);
+            IF judged.verdict = 'forgery' THEN
+                PERFORM mulberry.note_forgery(receive_legacy.tenant, -1, NULL, at);
+            END IF;
+            IF judged.verdict IN ('forgery', 'decode error') THEN
+                answer.hang_up := mulberry.note_call_fault(receive_legacy.tenant, receive_legacy.count_ref, judged.verdict);
+            END IF;
+        ELSIF allowed <> 'all' AND judged.command NOT IN ('QUERY', 'PING') THEN
+            answer := mulberry.refusal('refused', 'E001', format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
+        ELSE
+            INSERT INTO mulberry.legacy_sequences (tenant, digest)
+            VALUES (receive_legacy.tenant, sha256(convert_to(receive_legacy.sequence, 'UTF8')))
+            ON CONFLICT DO NOTHING;
+            IF NOT FOUND THEN
+                answer := mulberry.refusal('duplicate', 'E005', 'the command was executed before');
+            END IF;
+        END IF;
+    END IF;
+    IF answer.verdict IS NULL THEN
+        answer := ROW(false, judged.command, CASE WHEN judged.command <> 'PING' THEN judged.mandate END, NULL, NULL, NULL, NULL, NULL, NULL,
+                      NULL, 'accepted', false, NULL, 1)::mulberry.command_answer;
+        IF judged.command = 'EXTEND' THEN
+            -- the form says no number of days
+            status := 3;
+            state := 0;
+        ELSE
+            SELECT r.ack_status, r.ack_state INTO status, state
+              FROM mulberry.apply_mandate_command(receive_legacy.tenant, judged.command, judged.mandate, 0,
+                                                  'command in the textual form', NULL) r;
+        END IF;
+        answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
+        said := mulberry.spoken_result(judged.command, answer.mandate_id, 0, status, state);
+        answer.message := said.message;
+        answer.speech := said.speech;
+        answer.success := status <= 1;
+        SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry.ack_names(status, state) n;
+        UPDATE mulberry.key_guard g SET in_row = 0 WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1;
+    END IF;
+    PERFORM mulberry.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status, answer.verdict),
+                                  answer.mandate_id, NULL, NULL, method, evidence);
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION receive_legacy(uuid, text, text, text, text, text) IS
+    'judges and applies a command in the textual form as far as mulberry.dtmf_legacy lets it, each sequence once, by the secret "dtmf-legacy" of the tenant (internal)';
+
+CREATE FUNCTION check_reception(path text, call_ref text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    IF path IS NULL THEN
+        RAISE EXCEPTION 'path must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF path NOT IN ('voice', 'sync') THEN
+        RAISE EXCEPTION 'unknown path "%" of a command', path
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Paths are voice and sync.';
+    ELSIF length(call_ref) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'call_ref has % characters', length(call_ref)
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It can have 1 to 200.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_reception(text, text) IS 'raises an error for a path or call_ref that cannot be (internal)';
+
+CREATE FUNCTION handle_command_symbols(symbols text, caller text DEFAULT NULL, call_ref text DEFAULT NULL,
+                                       path text DEFAULT 'voice', tenant text DEFAULT NULL) RETURNS command_answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner uuid := mulberry.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
+BEGIN
+    IF handle_command_symbols.symbols IS NULL THEN
+        RAISE EXCEPTION 'symbols must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM mulberry.check_reception(handle_command_symbols.path, handle_command_symbols.call_ref);
+    IF handle_command_symbols.symbols ~ '^\*#.*-.*##$' THEN
+        RETURN mulberry.receive_legacy(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
+                                       handle_command_symbols.call_ref, handle_command_symbols.call_ref,
+                                       handle_command_symbols.path);
+    END IF;
+    RETURN mulberry.receive_frame(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
+                                  handle_command_symbols.call_ref, handle_command_symbols.call_ref,
+                                  handle_command_symbols.path);
+END
+$$;
+COMMENT ON FUNCTION handle_command_symbols(text, text, text, text, text) IS
+    'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted and challenges hold in it. ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
+
+CREATE FUNCTION handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
+                                  call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner  uuid := mulberry.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
+    -- without a name for the call, what is wrong in it is counted for this audio alone
+    counts text := coalesce(handle_call_audio.call_ref, gen_random_uuid()::text);
+    heard  text[];
+    symbols text;
+    one    mulberry.command_answer;
+    answer mulberry.command_answer;
+    ranks  CONSTANT text[] := '{accepted,duplicate,stale,forgery,not judged,decode error,call ended,caller not allowed}';
+    ends   boolean := false;
+BEGIN
+    IF handle_call_audio.audio IS NULL OR handle_call_audio.encoding IS NULL OR handle_call_audio.sample_rate IS NULL THEN
+        RAISE EXCEPTION 'audio, encoding and sample_rate must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM mulberry.check_reception('voice', handle_call_audio.call_ref);
+    heard := ARRAY(SELECT h.frame FROM mulberry.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
+                                                             handle_call_audio.sample_rate) h LIMIT 100);
+    -- keys are locked in one order, whatever order they are heard in
+    PERFORM FROM mulberry.voice_keys k
+      WHERE k.tenant = owner AND k.role = 'receiver'
+        AND k.key_id IN (SELECT (mulberry.command_frame_parse(h)).key_id FROM unnest(heard) AS h)
+      ORDER BY k.key_id FOR NO KEY UPDATE;
+    FOREACH symbols IN ARRAY heard LOOP
+        one := mulberry.receive_frame(owner, symbols, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
+        -- the last of the best: a repeat that was understood, whatever came before it
+        IF answer.verdict IS NULL
+           OR array_position(ranks, one.verdict) <= array_position(ranks, answer.verdict) THEN
+            -- a repeat of what was done in this audio is no news
+            IF NOT (one.verdict = 'duplicate' AND answer.verdict = 'accepted') THEN
+                answer := one;
+            END IF;
+        END IF;
+        ends := ends OR one.hang_up;
+        EXIT WHEN one.hang_up;
+    END LOOP;
+    IF answer.verdict IS NULL THEN
+        answer := mulberry.refusal('no frame', 'E007', 'no command was heard');
+    END IF;
+    answer.hang_up := ends;
+    answer.frames := cardinality(heard);
+    answer.ack_audio := mulberry.dtmf_synthesize(concat_ws('W', answer.ack_digits, answer.challenge),
+                                                 handle_call_audio.encoding, handle_call_audio.sample_rate);
+    IF handle_call_audio.call_ref IS NULL THEN
+        DELETE FROM mulberry.received_calls c WHERE c.tenant = owner AND c.call_ref = counts;
+    END IF;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION handle_call_audio(bytea, text, integer, text, text, text) IS
+    'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, so that faults are counted and challenges hold in it. Needs gateway or operator access';
 
 -- Commands to agents.  A command waits until its key has no other outstanding; then it gets
 -- counter and frame, which every path and repetition carries.
@@ -4799,6 +5467,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('export_voice_key', 'EXECUTE', 'admin'),
     ('advance_counters', 'EXECUTE', 'admin'),
     ('voice_key_entry', 'INSERT', 'admin'),
+    ('handle_command_symbols', 'EXECUTE', 'operator gateway'),
+    ('handle_call_audio', 'EXECUTE', 'operator gateway'),
     ('revoke_mandate', 'EXECUTE', 'operator'),
     ('suspend_mandate', 'EXECUTE', 'operator'),
     ('resume_mandate', 'EXECUTE', 'operator'),
