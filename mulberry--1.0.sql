@@ -2705,16 +2705,21 @@ COMMENT ON FUNCTION require_durable_commit() IS 'has this transaction on disk, a
 
 -- Agents: the devices on the edge that a mandate is spent by, and that voice commands reach.
 
+CREATE FUNCTION phone_valid(number text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_phone_valid';
+COMMENT ON FUNCTION phone_valid(text) IS 'true for an international telephone number as ITU-T E.164 writes it, with its plus sign';
+
 CREATE TABLE agents (
-    tenant          uuid NOT NULL REFERENCES tenants (id),
-    id              uuid NOT NULL DEFAULT gen_random_uuid(),
-    name            text NOT NULL,
-    phone           text,
-    allowed_callers text[] NOT NULL DEFAULT '{}',
-    seen_at         timestamptz,
-    online_until    timestamptz,
-    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    queue_changes   bigint NOT NULL DEFAULT 0,
+    tenant           uuid NOT NULL REFERENCES tenants (id),
+    id               uuid NOT NULL DEFAULT gen_random_uuid(),
+    name             text NOT NULL CHECK (name <> '' AND length(name) <= 100),
+    phone            text CHECK (mulberry.phone_valid(phone)),
+    allowed_callers  text[] NOT NULL DEFAULT '{}',
+    seen_at          timestamptz,
+    online_until     timestamptz,
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    queue_changes    bigint NOT NULL DEFAULT 0,
+    mandates_version bigint NOT NULL DEFAULT 0 CHECK (mandates_version >= 0),
     PRIMARY KEY (tenant, id),
     UNIQUE (tenant, name)
 );
@@ -2725,34 +2730,532 @@ COMMENT ON COLUMN agents.allowed_callers IS 'numbers from which the receiving si
 COMMENT ON COLUMN agents.seen_at IS 'last heartbeat on the online path';
 COMMENT ON COLUMN agents.queue_changes IS 'grows whenever the lock of its commands is taken';
 COMMENT ON COLUMN agents.online_until IS 'until when the online path is tried before the telephone; null: never seen';
+COMMENT ON COLUMN agents.mandates_version IS 'counts the changes of its mandates, under the lock of this row';
 SELECT pg_catalog.pg_extension_config_dump('agents', '');
 
--- Mandates: what an agent may spend.
+CREATE FUNCTION check_agent_settings(name text, phone text, allowed_callers text[]) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    caller text;
+BEGIN
+    IF name IS NULL THEN
+        RAISE EXCEPTION 'an agent''s name must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF name = '' OR length(name) > 100 OR name ~ '[[:cntrl:]]' OR name ~ '^\s|\s$' THEN
+        RAISE EXCEPTION 'an agent''s name is 1 to 100 characters, none of them a control character, without space at its ends'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF name ~* '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN
+        RAISE EXCEPTION 'an agent''s name must not look like an id' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT mulberry.phone_valid(phone) THEN
+        RAISE EXCEPTION 'invalid phone number "%"', left(phone, 40)
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.';
+    END IF;
+    IF array_ndims(allowed_callers) > 1 OR cardinality(allowed_callers) > 100 THEN
+        RAISE EXCEPTION 'allowed_callers has one dimension and at most 100 numbers' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOREACH caller IN ARRAY coalesce(allowed_callers, '{}') LOOP
+        IF caller IS NULL OR NOT mulberry.phone_valid(caller) THEN
+            RAISE EXCEPTION 'invalid phone number "%" in allowed_callers', coalesce(left(caller, 40), 'null')
+                USING ERRCODE = 'invalid_parameter_value',
+                      DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.';
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION check_agent_settings(text, text, text[]) IS 'raises an error that says which setting of an agent is wrong';
+
+CREATE FUNCTION find_agent(tenant uuid, name text) RETURNS uuid
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    found uuid;
+BEGIN
+    IF name IS NULL THEN
+        RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT a.id INTO found FROM mulberry.agents a WHERE a.tenant = find_agent.tenant AND a.name = find_agent.name;
+    IF found IS NULL THEN
+        RAISE EXCEPTION 'agent "%" does not exist', name USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION find_agent(uuid, text) IS 'id of the agent with that name; an error (42704) when there is none (internal)';
+
+CREATE FUNCTION create_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT '{}',
+                             id uuid DEFAULT NULL, tenant text DEFAULT NULL) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    target uuid := mulberry.resolve_tenant(tenant, 'admin');
+    made   uuid;
+BEGIN
+    PERFORM mulberry.check_agent_settings(name, phone, allowed_callers);
+    INSERT INTO mulberry.agents (tenant, id, name, phone, allowed_callers)
+    VALUES (target, coalesce(id, gen_random_uuid()), name, phone, coalesce(allowed_callers, '{}'))
+    ON CONFLICT DO NOTHING
+    RETURNING agents.id INTO made;
+    IF made IS NULL THEN
+        RAISE EXCEPTION 'an agent with the name "%" or that id already exists', name USING ERRCODE = 'unique_violation';
+    END IF;
+    PERFORM mulberry.record_audit(target, 'create_agent', 'applied', NULL, made, NULL, NULL,
+                                  jsonb_build_object('name', name, 'phone', phone, 'allowed_callers', coalesce(allowed_callers, '{}')));
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION create_agent(text, text, text[], uuid, text) IS
+    'makes an agent and returns its id, which is signed in its frames (null: a new one; on the edge, that of the cloud); phone is where commands are phoned to, allowed_callers from where the receiving side takes calls (empty: from anywhere), both E.164. Needs admin access';
+
+CREATE FUNCTION alter_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT NULL,
+                            new_name text DEFAULT NULL, remove_phone boolean DEFAULT false, tenant text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    target  uuid := mulberry.resolve_tenant(tenant, 'admin');
+    changed uuid := mulberry.find_agent(target, name);
+BEGIN
+    IF phone IS NOT NULL AND remove_phone THEN
+        RAISE EXCEPTION 'phone cannot be set and removed at once' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM mulberry.check_agent_settings(coalesce(new_name, name), phone, allowed_callers);
+    BEGIN
+        UPDATE mulberry.agents a
+           SET name = coalesce(alter_agent.new_name, a.name),
+               phone = CASE WHEN remove_phone THEN NULL ELSE coalesce(alter_agent.phone, a.phone) END,
+               allowed_callers = coalesce(alter_agent.allowed_callers, a.allowed_callers)
+         WHERE a.tenant = target AND a.id = changed;
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION 'agent "%" already exists', new_name USING ERRCODE = 'unique_violation';
+    END;
+    PERFORM mulberry.record_audit(target, 'alter_agent', 'applied', NULL, changed, NULL, NULL,
+                                  (SELECT jsonb_build_object('name', a.name, 'phone', a.phone, 'allowed_callers', a.allowed_callers)
+                                     FROM mulberry.agents a WHERE a.tenant = target AND a.id = changed));
+END
+$$;
+COMMENT ON FUNCTION alter_agent(text, text, text[], text, boolean, text) IS
+    'changes what is not null of an agent; remove_phone: commands do not phone it any more. Needs admin access';
+
+CREATE FUNCTION drop_agent(name text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    target  uuid := mulberry.resolve_tenant(tenant, 'admin');
+    dropped uuid := mulberry.find_agent(target, name);
+    problem text;
+    hint    text;
+BEGIN
+    PERFORM FROM mulberry.agents a WHERE a.tenant = target AND a.id = dropped FOR UPDATE;
+    SELECT format('Mandate "%s" is %s.', m.id, m.status), 'Revoke its mandates first.'
+      INTO problem, hint
+      FROM mulberry.mandates m
+     WHERE m.tenant = target AND m.agent = dropped AND m.status NOT IN ('REVOKED', 'EXPIRED')
+     ORDER BY m.id
+     LIMIT 1;
+    IF problem IS NULL THEN
+        SELECT format('Command %s is %s.', c.id, c.state), 'Wait for its commands, or cancel them, first.'
+          INTO problem, hint
+          FROM mulberry.commands c
+         WHERE c.tenant = target AND c.agent = dropped AND c.state IN ('waiting', 'outstanding')
+         ORDER BY c.id
+         LIMIT 1;
+    END IF;
+    IF problem IS NULL THEN
+        SELECT format('Voice key %s is enabled.', k.key_id), 'Disable its voice keys first.'
+          INTO problem, hint
+          FROM mulberry.voice_keys k
+         WHERE k.tenant = target AND k.agent = dropped AND k.enabled
+         ORDER BY k.key_id
+         LIMIT 1;
+    END IF;
+    IF problem IS NULL THEN
+        BEGIN
+            DELETE FROM mulberry.voice_calls v USING mulberry.commands c
+             WHERE v.command = c.id AND c.tenant = target AND c.agent = dropped;
+            DELETE FROM mulberry.commands c WHERE c.tenant = target AND c.agent = dropped;
+            DELETE FROM mulberry.secrets s USING mulberry.voice_keys k
+             WHERE k.tenant = target AND k.agent = dropped AND s.tenant = target AND s.name = k.secret;
+            DELETE FROM mulberry.voice_keys k WHERE k.tenant = target AND k.agent = dropped;
+            DELETE FROM mulberry.mandates m WHERE m.tenant = target AND m.agent = dropped;
+            DELETE FROM mulberry.agents a WHERE a.tenant = target AND a.id = dropped;
+        EXCEPTION WHEN foreign_key_violation THEN
+            problem := SQLERRM;
+        END;
+    END IF;
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'agent "%" cannot be dropped because it is still in use', name
+            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = problem, HINT = coalesce(hint, '');
+    END IF;
+    PERFORM mulberry.record_audit(target, 'drop_agent', 'applied', NULL, dropped, NULL, NULL, jsonb_build_object('name', name));
+END
+$$;
+COMMENT ON FUNCTION drop_agent(text, text) IS
+    'drops an agent with its settled commands, disabled voice keys and REVOKED or EXPIRED mandates; refused while it has others. The audit log keeps what was. Needs admin access';
+
+-- Mandates: what an agent may spend.  A trigger in C guards status and fixed columns, whoever
+-- writes; it numbers each change in the mandate (version) and in its agent (agent_version).
+-- Lock order: the agent's row, then the mandate's.
 
 CREATE TABLE mandates (
-    tenant     uuid NOT NULL REFERENCES tenants (id),
-    id         text COLLATE "C" NOT NULL CHECK (id ~ '^[0-9]{8}$' AND id <> '00000000'),
-    agent      uuid NOT NULL,
-    sponsor    text NOT NULL,
-    status     text COLLATE "C" NOT NULL DEFAULT 'ACTIVE'
-               CHECK (status IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED')),
-    max_amount numeric(20, 4) NOT NULL CHECK (max_amount > 0),
-    spent      numeric(20, 4) NOT NULL DEFAULT 0 CHECK (spent >= 0 AND spent <= max_amount),
-    currency   text COLLATE "C" NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
-    expires_at timestamptz NOT NULL,
-    version    bigint NOT NULL DEFAULT 1,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    tenant        uuid NOT NULL REFERENCES tenants (id),
+    id            text COLLATE "C" NOT NULL CHECK (id ~ '^[0-9]{8}$' AND id <> '00000000'),
+    agent         uuid NOT NULL,
+    sponsor       text NOT NULL,
+    status        text COLLATE "C" NOT NULL DEFAULT 'ACTIVE'
+                  CHECK (status IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED')),
+    max_amount    numeric(20, 4) NOT NULL CHECK (max_amount > 0 AND max_amount <> 'NaN'),
+    spent         numeric(20, 4) NOT NULL DEFAULT 0 CHECK (spent >= 0 AND spent <= max_amount),
+    currency      text COLLATE "C" NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    expires_at    timestamptz NOT NULL CHECK (isfinite(expires_at)),
+    version       bigint NOT NULL DEFAULT 1,
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    agent_version bigint NOT NULL,
     PRIMARY KEY (tenant, id),
     FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id)
-);
-CREATE INDEX mandates_agent ON mandates (tenant, agent);
+) WITH (fillfactor = 70);
+-- mandates.c reads columns by position: add new ones at the end
+CREATE INDEX mandates_agent ON mandates (tenant, agent, agent_version);
 COMMENT ON TABLE mandates IS 'permissions to spend, in the cloud (the registry) and on the edge that they are for';
 COMMENT ON COLUMN mandates.id IS 'eight digits; 00000000 is the one that PING carries';
 COMMENT ON COLUMN mandates.sponsor IS 'whose money it is';
+COMMENT ON COLUMN mandates.status IS 'an ACTIVE mandate past expires_at becomes EXPIRED when somebody looks';
 COMMENT ON COLUMN mandates.currency IS 'ISO 4217';
 COMMENT ON COLUMN mandates.version IS 'grows with each change but spending';
+COMMENT ON COLUMN mandates.agent_version IS 'mandates_version that its agent got by the last change but spending';
 SELECT pg_catalog.pg_extension_config_dump('mandates', '');
+
+CREATE FUNCTION guard_mandate() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_mandate';
+COMMENT ON FUNCTION guard_mandate() IS
+    'lets the status of a mandate change as its state machine has it and fixed columns not at all, and has each change numbered and written down';
+CREATE TRIGGER guard_mandate BEFORE INSERT OR UPDATE OR DELETE ON mandates
+    FOR EACH ROW EXECUTE FUNCTION guard_mandate();
+
+CREATE TABLE mandate_versions (
+    tenant      uuid NOT NULL REFERENCES tenants (id),
+    mandate     text COLLATE "C" NOT NULL,
+    version     bigint NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    role        name NOT NULL,
+    from_status text COLLATE "C",
+    status      text COLLATE "C" NOT NULL,
+    max_amount  numeric(20, 4) NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    sponsor     text NOT NULL,
+    cause       text,
+    command     bigint,
+    PRIMARY KEY (tenant, mandate, version)
+);
+COMMENT ON TABLE mandate_versions IS 'what each mandate was after each of its changes but spending';
+COMMENT ON COLUMN mandate_versions.role IS 'the database role that changed it';
+COMMENT ON COLUMN mandate_versions.from_status IS 'null: the mandate was made';
+COMMENT ON COLUMN mandate_versions.cause IS 'why it changed';
+COMMENT ON COLUMN mandate_versions.command IS 'commands.id, when a command changed it';
+SELECT pg_catalog.pg_extension_config_dump('mandate_versions', '');
+
+CREATE TABLE spendings (
+    tenant    uuid NOT NULL REFERENCES tenants (id),
+    mandate   text COLLATE "C" NOT NULL,
+    reference text COLLATE "C" NOT NULL CHECK (reference <> '' AND length(reference) <= 200),
+    amount    numeric(20, 4) NOT NULL CHECK (amount > 0 AND amount <> 'NaN'),
+    remaining numeric(20, 4) NOT NULL CHECK (remaining >= 0),
+    role      name NOT NULL,
+    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, mandate, reference),
+    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id)
+);
+COMMENT ON TABLE spendings IS 'what spend() has accepted, once for each reference';
+COMMENT ON COLUMN spendings.reference IS 'the payment''s own name; the same one again is the same payment';
+COMMENT ON COLUMN spendings.remaining IS 'of the mandate, after it';
+SELECT pg_catalog.pg_extension_config_dump('spendings', '');
+
+CREATE FUNCTION record_mandate_change(tenant uuid, mandate text, agent uuid, status text, max_amount numeric, expires_at timestamptz,
+                                      sponsor text, version bigint, from_status text, cause text, command bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    facts jsonb := jsonb_build_object('mandate_id', mandate, 'from_status', from_status, 'to_status', status, 'version', version,
+                                      'max_amount', max_amount, 'expires_at', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                      'cause', cause);
+BEGIN
+    INSERT INTO mulberry.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at, sponsor, cause, command)
+    VALUES (tenant, mandate, version, mulberry.outer_role()::text, from_status, status, max_amount, expires_at, sponsor, cause, command);
+    PERFORM mulberry.record_audit(tenant, 'mandate_changed', status, mandate, agent, command, NULL, facts || jsonb_build_object('sponsor', sponsor));
+    PERFORM mulberry.emit_event(tenant, 'mandate_changed', NULL, NULL,
+                                facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
+                                                            'command', command));
+END
+$$;
+COMMENT ON FUNCTION record_mandate_change(uuid, text, uuid, text, numeric, timestamptz, text, bigint, text, text, bigint) IS
+    'history, audit row and event of a change; called by guard_mandate() (internal)';
+
+CREATE FUNCTION forget_mandate(tenant uuid, mandate text, agent uuid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+    DELETE FROM mulberry.spendings s WHERE s.tenant = tenant AND s.mandate = mandate;
+    DELETE FROM mulberry.mandate_versions v WHERE v.tenant = tenant AND v.mandate = mandate;
+    PERFORM mulberry.record_audit(tenant, 'mandate_removed', 'applied', mandate, agent);
+END
+$$;
+COMMENT ON FUNCTION forget_mandate(uuid, text, uuid) IS 'removes what hangs on a mandate that is being deleted; called by guard_mandate() (internal)';
+
+CREATE FUNCTION change_mandate(tenant uuid, mandate text, status text, expires_at timestamptz, max_amount numeric, sponsor text,
+                               cause text, command bigint) RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_change_mandate';
+COMMENT ON FUNCTION change_mandate(uuid, text, text, timestamptz, numeric, text, text, bigint) IS
+    'changes what is not null of a mandate whose agent and which are locked; cause and command go to the history (internal)';
+
+CREATE FUNCTION check_amount(amount numeric, what text, zero boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    problem text;
+BEGIN
+    IF amount IS NULL THEN
+        RAISE EXCEPTION '% must not be null', what USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    problem := CASE
+        WHEN amount = 'NaN' THEN 'is not a number'
+        WHEN amount IN ('Infinity', '-Infinity') THEN 'is infinite'
+        WHEN amount < 0 THEN 'is negative'
+        WHEN amount = 0 AND NOT zero THEN 'is zero'
+        WHEN amount >= 1e16 THEN 'has more than 16 digits before the point'
+        WHEN min_scale(amount) > 4 THEN 'has more than 4 decimals'
+    END;
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION '% %', what, problem
+            USING ERRCODE = 'numeric_value_out_of_range',
+                  DETAIL = format('Amounts are %s and below 10000000000000000, with at most 4 decimals.',
+                                  CASE WHEN zero THEN 'not negative' ELSE 'greater than 0' END);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_amount(numeric, text, boolean) IS 'raises an error that says what is wrong with an amount of money';
+
+CREATE FUNCTION check_mandate_id(mandate_id text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    IF mandate_id IS NULL THEN
+        RAISE EXCEPTION 'mandate_id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF mandate_id !~ '^[0-9]{8}$' OR mandate_id = '00000000' THEN
+        RAISE EXCEPTION 'invalid mandate_id "%"', left(mandate_id, 40)
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It has eight digits, not all of them 0.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_mandate_id(text) IS 'raises an error unless it is eight digits, not all of them 0';
+
+CREATE FUNCTION check_mandate_settings(sponsor text, currency text, expires_at timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    IF sponsor IS NULL OR currency IS NULL OR expires_at IS NULL THEN
+        RAISE EXCEPTION 'sponsor, currency and expires_at must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF sponsor = '' OR length(sponsor) > 200 OR sponsor ~ '[[:cntrl:]]' THEN
+        RAISE EXCEPTION 'sponsor is 1 to 200 characters, none of them a control character' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF currency !~ '^[A-Z]{3}$' THEN
+        RAISE EXCEPTION 'invalid currency "%"', left(currency, 40)
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It is a code of ISO 4217: three capital letters.';
+    END IF;
+    IF NOT isfinite(expires_at) OR expires_at <= clock_timestamp() OR expires_at >= timestamptz '10000-01-01 00:00:00Z' THEN
+        RAISE EXCEPTION 'expires_at must be in the future and before the year 10000' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_mandate_settings(text, text, timestamptz) IS 'raises an error that says which setting of a mandate is wrong';
+
+CREATE FUNCTION create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text, expires_at timestamptz,
+                               tenant text DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    target uuid := mulberry.resolve_tenant(tenant, 'operator');
+    holder uuid;
+BEGIN
+    PERFORM mulberry.check_mandate_id(mandate_id);
+    PERFORM mulberry.check_amount(max_amount, 'max_amount');
+    PERFORM mulberry.check_mandate_settings(sponsor, currency, expires_at);
+    holder := mulberry.find_agent(target, agent);
+    PERFORM FROM mulberry.agents a WHERE a.tenant = target AND a.id = holder FOR NO KEY UPDATE;
+    IF EXISTS (SELECT FROM mulberry.mandates m WHERE m.tenant = target AND m.id = mandate_id) THEN
+        RAISE EXCEPTION 'mandate "%" already exists', mandate_id USING ERRCODE = 'unique_violation';
+    END IF;
+    BEGIN
+        INSERT INTO mulberry.mandates (tenant, id, agent, sponsor, max_amount, currency, expires_at)
+        VALUES (target, mandate_id, holder, sponsor, max_amount, currency, expires_at);
+    EXCEPTION WHEN unique_violation THEN   -- at the same time, for another agent
+        RAISE EXCEPTION 'mandate "%" already exists', mandate_id USING ERRCODE = 'unique_violation';
+    END;
+    PERFORM mulberry.require_durable_commit();
+    RETURN mandate_id;
+END
+$$;
+COMMENT ON FUNCTION create_mandate(text, text, text, numeric, text, timestamptz, text) IS
+    'lets an agent (by its name) spend max_amount of a sponsor''s money until expires_at; mandate_id has eight digits. Returns mandate_id. Needs operator access';
+
+-- Both rows, in their order.  The agent of a mandate never changes.
+CREATE FUNCTION lock_mandate(tenant uuid, mandate text) RETURNS mandates
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    holder uuid;
+    locked mulberry.mandates;
+BEGIN
+    SELECT m.agent INTO holder FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    IF holder IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM FROM mulberry.agents a WHERE a.tenant = tenant AND a.id = holder FOR NO KEY UPDATE;
+    SELECT * INTO locked FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE;
+    IF locked.status = 'ACTIVE' AND locked.expires_at <= clock_timestamp() THEN
+        PERFORM mulberry.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
+        SELECT * INTO locked FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    END IF;
+    RETURN locked;
+END
+$$;
+COMMENT ON FUNCTION lock_mandate(uuid, text) IS
+    'locks a mandate after its agent, has it EXPIRED when its time is over, and returns it; null when there is none (internal)';
+
+CREATE FUNCTION set_mandate_status(tenant uuid, mandate text, status text, cause text, command bigint DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    target mulberry.mandates;
+BEGIN
+    IF status IS NULL OR status NOT IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED') THEN
+        RAISE EXCEPTION 'unknown status "%" of a mandate', coalesce(status, 'null')
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'There are ACTIVE, SUSPENDED, REVOKED and EXPIRED.';
+    END IF;
+    target := mulberry.lock_mandate(tenant, mandate);
+    CASE
+        WHEN target.id IS NULL THEN
+            RETURN 'E003';
+        WHEN target.status = status THEN
+            RETURN 'already so';
+        WHEN target.status = 'REVOKED' THEN
+            RETURN 'E004';
+        WHEN target.status = 'EXPIRED' AND status <> 'REVOKED' THEN
+            RETURN 'expired';
+        ELSE
+            PERFORM mulberry.change_mandate(tenant, mandate, status, NULL, NULL, NULL, cause, command);
+    END CASE;
+    IF status = 'ACTIVE' THEN
+        PERFORM mulberry.lock_mandate(tenant, mandate);   -- its time may have come while it was suspended
+    END IF;
+    PERFORM mulberry.require_durable_commit();
+    RETURN 'changed';
+END
+$$;
+COMMENT ON FUNCTION set_mandate_status(uuid, text, text, text, bigint) IS
+    'changes the status of a mandate: "changed", "already so", "E003" (no such mandate), "E004" (REVOKED, which is final) or "expired" (only an extension or REVOKED changes that). A suspension that is lifted after expires_at leaves an EXPIRED mandate (internal)';
+
+CREATE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    target   mulberry.mandates;
+    extended timestamptz;
+BEGIN
+    IF days IS NULL OR days NOT BETWEEN 1 AND 99 THEN
+        RAISE EXCEPTION 'a mandate is extended by 1 to 99 days' USING ERRCODE = 'numeric_value_out_of_range';
+    END IF;
+    target := mulberry.lock_mandate(tenant, mandate);
+    IF target.id IS NULL THEN
+        RETURN 'E003';
+    ELSIF target.status = 'REVOKED' THEN
+        RETURN 'E004';
+    END IF;
+    -- days of 24 hours, whatever the session's time zone does meanwhile
+    extended := greatest(target.expires_at, clock_timestamp()) + make_interval(hours => 24 * days);
+    PERFORM mulberry.change_mandate(tenant, mandate, CASE WHEN target.status = 'EXPIRED' THEN 'ACTIVE' END,
+                                    extended, NULL, NULL, cause, command);
+    PERFORM mulberry.require_durable_commit();
+    RETURN 'changed';
+END
+$$;
+COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
+    'extends a mandate by 1 to 99 days of 24 hours from expires_at, or from now when that is over: "changed", "E003" (no such mandate) or "E004" (REVOKED). EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
+
+-- The numbers are SS and QQ of an acknowledgement, as core/command.h has them.
+CREATE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
+                                      OUT ack_status integer, OUT ack_state integer)
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    applied    CONSTANT integer := 0;
+    already_so CONSTANT integer := 1;
+    unknown    CONSTANT integer := 2;
+    refused    CONSTANT integer := 3;
+    answer     text;
+    result     text;
+BEGIN
+    ack_state := 0;
+    IF command = 'PING' THEN
+        ack_status := CASE WHEN mandate = '00000000' AND argument = 0 THEN applied ELSE refused END;
+        RETURN;
+    END IF;
+    IF command = 'EXTEND' AND argument BETWEEN 1 AND 99 THEN
+        answer := mulberry.extend_mandate_expiry(tenant, mandate, argument, cause, command_id);
+    ELSIF command = 'QUERY' AND argument = 0 THEN
+        answer := CASE WHEN (mulberry.lock_mandate(tenant, mandate)).id IS NULL THEN 'E003' ELSE 'changed' END;
+    ELSIF command IN ('REVOKE', 'SUSPEND', 'RESUME') AND argument = 0 THEN
+        answer := mulberry.set_mandate_status(tenant, mandate,
+                                              CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED' ELSE 'ACTIVE' END,
+                                              cause, command_id);
+    ELSE
+        answer := 'meaningless';
+    END IF;
+    SELECT m.status INTO result FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    ack_state := CASE result WHEN 'REVOKED' THEN 1 WHEN 'SUSPENDED' THEN 2 WHEN 'ACTIVE' THEN 3 WHEN 'EXPIRED' THEN 4 ELSE 0 END;
+    ack_status := CASE answer WHEN 'changed' THEN applied WHEN 'already so' THEN already_so WHEN 'E003' THEN unknown ELSE refused END;
+END
+$$;
+COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
+    'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the acknowledgement; what means nothing is refused (internal)';
+
+CREATE VIEW agent_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, a.name AS agent, a.id, a.phone, a.allowed_callers,
+           coalesce(a.online_until > clock_timestamp(), false) AS online, a.seen_at, a.online_until,
+           (SELECT count(*) FROM mandates m WHERE m.tenant = a.tenant AND m.agent = a.id) AS mandates,
+           a.mandates_version, a.created_at
+      FROM agents a
+      JOIN tenants t ON t.id = a.tenant
+     WHERE a.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+COMMENT ON VIEW agent_status IS 'the agents, and whether they are on the online path now';
+COMMENT ON COLUMN agent_status.mandates_version IS 'grows with each change of one of its mandates';
+
+CREATE VIEW mandate_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, m.id AS mandate_id, a.name AS agent, m.sponsor,
+           CASE WHEN m.status = 'ACTIVE' AND m.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE m.status END AS status,
+           m.max_amount, m.spent, m.max_amount - m.spent AS remaining, m.currency, m.expires_at, m.version,
+           m.created_at, m.updated_at
+      FROM mandates m
+      JOIN agents a ON a.tenant = m.tenant AND a.id = m.agent
+      JOIN tenants t ON t.id = m.tenant
+     WHERE m.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+COMMENT ON VIEW mandate_status IS 'the mandates as they are now';
+COMMENT ON COLUMN mandate_status.status IS 'EXPIRED as soon as expires_at is over';
+COMMENT ON COLUMN mandate_status.version IS 'grows with each change but spending';
+
+CREATE VIEW mandate_history WITH (security_barrier) AS
+    SELECT t.name AS tenant, v.mandate AS mandate_id, v.version, v.at, v.role, v.from_status, v.status, v.max_amount,
+           v.expires_at, v.sponsor, v.cause, v.command
+      FROM mandate_versions v
+      JOIN tenants t ON t.id = v.tenant
+     WHERE v.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+COMMENT ON VIEW mandate_history IS 'what each mandate was after each of its changes but spending, and why';
+
+CREATE VIEW mandate_spendings WITH (security_barrier) AS
+    SELECT t.name AS tenant, s.mandate AS mandate_id, s.reference, s.amount, s.remaining, s.role, s.at
+      FROM spendings s
+      JOIN tenants t ON t.id = s.tenant
+     WHERE s.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+COMMENT ON VIEW mandate_spendings IS 'what spend() has accepted';
+COMMENT ON COLUMN mandate_spendings.remaining IS 'of the mandate, after it';
 
 -- Keys of signed frames: shared by the cloud (sender) and one edge (receiver).
 
@@ -5481,6 +5984,14 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('in_transaction_block', 'EXECUTE', 'operator'),
     ('command_status', 'SELECT', 'supervisor auditor'),
     ('agent_sync', 'EXECUTE', 'gateway'),
+    ('create_agent', 'EXECUTE', 'admin'),
+    ('alter_agent', 'EXECUTE', 'admin'),
+    ('drop_agent', 'EXECUTE', 'admin'),
+    ('agent_status', 'SELECT', 'operator auditor gateway'),
+    ('create_mandate', 'EXECUTE', 'operator'),
+    ('mandate_status', 'SELECT', 'operator auditor gateway'),
+    ('mandate_history', 'SELECT', 'operator auditor gateway'),
+    ('mandate_spendings', 'SELECT', 'operator auditor gateway'),
 
     -- administration
     ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker'),

@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "events.h"
+#include "plans.h"
 #include "relations.h"
 #include "shared_state.h"
 #include "xact.h"
@@ -59,7 +60,6 @@ static const char number_query[] =
 static void number_batch(int max_rows);
 static bool lock_numbers(bool wait);
 static bool unnumbered_since(int64 *last_id);
-static SPIPlanPtr keep_plan(const char *query, int nargs, Oid *types);
 
 /*
  * number_events(max_rows integer): numbers what is committed and has no number
@@ -123,7 +123,7 @@ number_batch(int max_rows)
 	Datum value = Int32GetDatum(max_rows);
 
 	if (plan == NULL)
-		plan = keep_plan(number_query, 1, (Oid[]){ INT4OID });
+		plan = mulberry_keep_plan(number_query, 1, (Oid[]){ INT4OID });
 	/* not read-only: takes a snapshot of its own, after the lock */
 	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 0) !=
 		SPI_OK_SELECT)
@@ -191,8 +191,9 @@ unnumbered_since(int64 *last_id)
 	bool isnull;
 
 	if (plan == NULL)
-		plan = keep_plan("SELECT max(id) FROM mulberry.events WHERE seq IS NULL AND id <= $1", 1,
-						 (Oid[]){ INT8OID });
+		plan =
+			mulberry_keep_plan("SELECT max(id) FROM mulberry.events WHERE seq IS NULL AND id <= $1",
+							   1, (Oid[]){ INT8OID });
 	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not look for events without a number");
@@ -201,15 +202,4 @@ unnumbered_since(int64 *last_id)
 		*last_id = DatumGetInt64(value);
 	SPI_freetuptable(SPI_tuptable);
 	return !isnull;
-}
-
-static SPIPlanPtr
-keep_plan(const char *query, int nargs, Oid *types)
-{
-	SPIPlanPtr plan = SPI_prepare(query, nargs, types);
-
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(plan);
-	return plan;
 }
