@@ -4949,12 +4949,12 @@ CREATE VIEW command_states WITH (security_barrier) AS
      CROSS JOIN LATERAL ack_frame_parse(coalesce(c.ack_frame, '')) AS ack;
 COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status and functions that have asked for access (internal)';
 
-CREATE FUNCTION command_answer(command bigint) RETURNS jsonb
+CREATE FUNCTION answer_of_command(command bigint) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
     SELECT s.answer FROM mulberry.command_states s WHERE s.command_id = $1
 $$;
-COMMENT ON FUNCTION command_answer(bigint) IS 'a command in the form in which the original answered (internal)';
+COMMENT ON FUNCTION answer_of_command(bigint) IS 'a command in the form in which the original answered (internal)';
 
 CREATE VIEW command_status WITH (security_barrier) AS
     SELECT s.command_id, t.name AS tenant, s.agent, s.command, s.mandate_id, s.argument, s.state, s.status, s.method,
@@ -5103,7 +5103,7 @@ BEGIN
             format('agent "%s" cannot be reached: %s', a.name, problem),
             'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
     END IF;
-    answer := mulberry.command_answer(mulberry.give_command(a, command, mandate_id, argument, reason, requester, force_voice, given));
+    answer := mulberry.answer_of_command(mulberry.give_command(a, command, mandate_id, argument, reason, requester, force_voice, given));
     IF problem IS NOT NULL THEN
         answer := answer || jsonb_build_object('hint', format('The registry is revoked. Tell the agent by other means, or mend this and say retry_command(%s).', answer->>'command_id'));
     END IF;
@@ -5177,7 +5177,7 @@ BEGIN
             format('agent "%s" cannot be reached: %s', a.name, problem),
             'Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
     END IF;
-    RETURN mulberry.command_answer(mulberry.give_command(a, 'PING', NULL, 0, NULL, requester, force_voice));
+    RETURN mulberry.answer_of_command(mulberry.give_command(a, 'PING', NULL, 0, NULL, requester, force_voice));
 END
 $$;
 COMMENT ON FUNCTION ping_agent(text, text, boolean, text) IS
@@ -5689,7 +5689,7 @@ BEGIN
         concat_ws(': ', format('cancelled by %s', mulberry.outer_role()), nullif(btrim(reason), '')),
         jsonb_build_object('from_state', c.state));
     PERFORM mulberry.next_command(c.tenant, c.agent);
-    RETURN mulberry.command_answer(c.id);
+    RETURN mulberry.answer_of_command(c.id);
 END
 $$;
 COMMENT ON FUNCTION cancel_command(bigint, text) IS
@@ -5732,7 +5732,7 @@ BEGIN
      WHERE x.id = c.id RETURNING x.* INTO c;
     PERFORM mulberry.note_command(c, 'retried', 'command_queued', jsonb_build_object('role', mulberry.outer_role()::text));
     PERFORM mulberry.next_command(c.tenant, c.agent);
-    RETURN mulberry.command_answer(c.id);
+    RETURN mulberry.answer_of_command(c.id);
 END
 $$;
 COMMENT ON FUNCTION retry_command(bigint) IS
