@@ -4811,7 +4811,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
     SELECT c.offered_at IS NOT NULL
         OR EXISTS (SELECT FROM mulberry.voice_calls v
-                    WHERE v.command = c.id AND v.attempt > c.attempts_before AND v.state <> 'planned')
+                    WHERE v.command = c.id AND v.purpose = 'command' AND v.attempt > c.attempts_before AND v.state <> 'planned')
 $$;
 COMMENT ON FUNCTION command_has_left(commands) IS 'whether the agent may have received the frame of an outstanding command (internal)';
 
@@ -4850,7 +4850,8 @@ DECLARE
 BEGIN
     -- Calls of earlier turns do not count against this one.
     UPDATE mulberry.commands x
-       SET attempts_before = (SELECT coalesce(max(v.attempt), 0) FROM mulberry.voice_calls v WHERE v.command = x.id),
+       SET attempts_before = greatest(x.attempts, (SELECT max(v.attempt) FROM mulberry.voice_calls v
+                                                    WHERE v.command = x.id AND v.purpose = 'command' AND v.state <> 'planned')),
            offered_at = NULL, challenged_at = NULL
      WHERE x.id = command RETURNING x.* INTO c;
     IF NOT mulberry.sign_command(command) THEN
@@ -4950,7 +4951,8 @@ CREATE VIEW command_states WITH (security_barrier) AS
 COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status and functions that have asked for access (internal)';
 
 CREATE FUNCTION answer_of_command(command bigint) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+-- not STABLE: it must see what the expression that calls it has done
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
     SELECT s.answer FROM mulberry.command_states s WHERE s.command_id = $1
 $$;
@@ -5017,7 +5019,7 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate,
-        DETAIL = coalesce(format('Protocol error %s.', code), ''), HINT = coalesce(hint, '');
+        DETAIL = CASE WHEN code IS NULL THEN '' ELSE format('Protocol error %s.', code) END, HINT = coalesce(hint, '');
 END
 $$;
 COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS 'raises the error of a command that is not given (internal)';
@@ -5053,14 +5055,10 @@ DECLARE
     problem text;
     answer  jsonb;
 BEGIN
-    IF mandate_id IS NULL OR force_voice IS NULL OR argument IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN mandate_id IS NULL THEN 'mandate_id'
-                                                   WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
+    PERFORM mulberry.check_mandate_id(mandate_id);
+    IF force_voice IS NULL OR argument IS NULL THEN
+        RAISE EXCEPTION '% must not be null', CASE WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
             USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    IF mandate_id !~ '^[0-9]{8}$' OR mandate_id = '00000000' THEN
-        RAISE EXCEPTION 'invalid mandate id "%"', left(mandate_id, 80)
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'A mandate id has 8 digits, not all of them 0.';
     END IF;
     IF command = 'EXTEND' AND argument NOT BETWEEN 1 AND 99 THEN
         RAISE EXCEPTION 'a mandate cannot be extended by % days', argument
@@ -5088,11 +5086,11 @@ BEGIN
     ELSIF outcome = 'E004' THEN
         PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', 'E004',
                                         format('mandate "%s" is revoked', mandate_id), 'A revocation is final: make a new mandate.');
+    ELSIF outcome = 'expired' THEN
+        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
+                                        format('mandate "%s" has expired', mandate_id), 'extend_mandate() gives it more time.');
     ELSIF outcome <> 'changed' THEN
-        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state',
-            substring(outcome FROM '^E[0-9]{3}$'),
-            format('mandate "%s" cannot be %s', mandate_id,
-                   CASE command WHEN 'SUSPEND' THEN 'suspended' WHEN 'RESUME' THEN 'resumed' ELSE 'extended' END));
+        RAISE EXCEPTION 'a mandate''s change is "%"', outcome USING ERRCODE = 'internal_error';
     END IF;
 
     -- A revocation stands whether or not there is a way to the agent; next_command() hands it to a
@@ -5257,6 +5255,7 @@ BEGIN
             CASE judged.status WHEN 2 THEN 'E003: the agent does not know the mandate' ELSE 'the agent has refused it' END,
             proof || jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name));
     ELSIF judged.status = 4 AND current AND c.state = 'outstanding' THEN
+        verdict := 'challenge wanted';
         IF c.ack_frame IS DISTINCT FROM symbols THEN
             UPDATE mulberry.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
             PERFORM mulberry.note_command(c, 'challenge wanted', 'command_challenged', proof);
@@ -5324,7 +5323,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
-    'takes the symbols that an agent answered a command with by the method voice or api: genuine, other command (which is settled, if it is genuine for that one), forgery, decode error. The command''s state says what follows; with an acknowledgement of status 04 commands.challenged_at is set, and accept_challenge() takes the digits (internal)';
+    'takes the symbols that an agent answered a command with by the method voice or api: genuine (the command''s state says what follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), forgery, decode error (internal)';
 
 -- An edge knows its challenge for 60 s from when it was made, which is before we hear of it.
 CREATE FUNCTION challenge_is_open(c commands) RETURNS boolean
@@ -5417,7 +5416,7 @@ BEGIN
     c := mulberry.lock_command(v.command);
     -- The calls of an earlier turn, and of what is settled, change nothing.
     IF c.state <> 'outstanding' OR v.attempt <= c.attempts_before
-       OR v.attempt < (SELECT max(x.attempt) FROM mulberry.voice_calls x WHERE x.command = c.id) THEN
+       OR v.attempt < (SELECT max(x.attempt) FROM mulberry.voice_calls x WHERE x.command = c.id AND x.purpose = 'command') THEN
         RETURN;
     END IF;
     UPDATE mulberry.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
@@ -5466,7 +5465,7 @@ BEGIN
                 || coalesce('; ' || mulberry.path_problem(a, true), ''));
         ELSIF NOT c.online_only AND c.voice_at < clock_timestamp() - interval '1 minute'
               AND NOT EXISTS (SELECT FROM mulberry.voice_calls v
-                               WHERE v.command = c.id AND v.attempt > c.attempts_before AND v.ended_at IS NULL) THEN
+                               WHERE v.command = c.id AND v.purpose = 'command' AND v.finished_at IS NULL) THEN
             -- a call that nobody knows about any more
             UPDATE mulberry.commands x SET voice_at = clock_timestamp() WHERE x.id = c.id;
             PERFORM mulberry.note_command(c, 'call lost');
