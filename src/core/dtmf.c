@@ -19,14 +19,13 @@
 /* Silence after the last sample that brings every filter and bridge to its end. */
 #define FLUSH_HOPS 16
 
+_Static_assert(DTMF_BLOCK <= 32, "the hops of a block are bits of a word");
+
 /*
  * Hops that are worked on at once at least, 24 ms: for less, calls cost more than samples.  It
  * changes when a digit is told, never what.
  */
 #define BATCH_HOPS 6
-
-/* Hops of input that the band filter sees. */
-#define BAND_HOPS 2
 
 mb_status
 mb_dtmf_tones(char symbol, int *row, int *column)
@@ -59,7 +58,7 @@ start(mb_dtmf *dtmf)
 	dtmf->n_input = 0;
 	dtmf->n_done = 0;
 	dtmf->hop = 0;
-	dtmf->quiet = BAND_HOPS;
+	dtmf->was_loud = false;
 }
 
 mb_status
@@ -117,82 +116,102 @@ mb_dtmf_use_path(mb_dtmf *dtmf, dtmf_path path)
 	return true;
 }
 
-/* From i on, the end of the hops that are as active as hop i. */
+/* From hop i on, how many of n hops are as active as that one; hops are bits. */
 static inline int
-run_end(const bool *active, int i, int end)
+run_length(uint32_t active, int i, int n)
 {
-	bool first = active[i];
+	uint32_t others = active >> i;
 
-	while (i < end && active[i] == first)
-		i++;
-	return i;
+	others = (others & 1) != 0 ? ~others : others;
+	n -= i;
+	if (others != 0 && __builtin_ctz(others) < n)
+		n = __builtin_ctz(others);
+	return n;
+}
+
+/* The band of n hops of the block from first on; silence where no hop is active. */
+static void
+filter_band(mb_dtmf *dtmf, const dtmf_kernel *kernel, int first, int n, uint32_t active)
+{
+	dtmf_block *b = &dtmf->block;
+
+	for (int i = 0, run; i < n; i += run)
+	{
+		int hop = first + i;
+		int16_t *band = b->band + DTMF_BAND_HISTORY + hop * DTMF_HALF_HOP;
+		uint32_t *energy = b->energy + DTMF_BIN_HISTORY + hop;
+		uint32_t *total = b->total + DTMF_BIN_HISTORY + hop;
+
+		run = run_length(active, i, n);
+		if ((active >> i & 1) != 0)
+			kernel->band(b->input + hop * DTMF_HOP, run, band, energy, total);
+		else
+		{
+			memset(band, 0, run * DTMF_HALF_HOP * sizeof(*band));
+			memset(energy, 0, run * sizeof(*energy));
+			memset(total, 0, run * sizeof(*total));
+		}
+	}
+}
+
+/* The half windows likewise. */
+static void
+filter_bins(mb_dtmf *dtmf, const dtmf_kernel *kernel, int first, int n, uint32_t active)
+{
+	dtmf_block *b = &dtmf->block;
+
+	for (int i = 0, run; i < n; i += run)
+	{
+		int hop = first + i;
+		int32_t(*bin)[16] = b->bin + DTMF_BIN_HISTORY + hop;
+		float(*power)[8] = b->power + DTMF_BIN_HISTORY + hop;
+
+		run = run_length(active, i, n);
+		if ((active >> i & 1) != 0)
+			kernel->bins(b->band + hop * DTMF_HALF_HOP, run, bin, power);
+		else
+		{
+			memset(bin, 0, run * sizeof(*bin));
+			memset(power, 0, run * sizeof(*power));
+		}
+	}
 }
 
 /*
- * Filters hops first to end - 1 of the block and hands them on.
+ * Filters n hops of the block from first on and hands them on.
  */
 static void
-process(mb_dtmf *dtmf, int first, int end)
+process(mb_dtmf *dtmf, int first, int n)
 {
 	dtmf_block *b = &dtmf->block;
 	const dtmf_kernel *kernel = mb_dtmf_kernel(dtmf->path);
-	bool active[DTMF_BLOCK];
-	bool any = false;
+	uint32_t *energy = b->energy + DTMF_BIN_HISTORY + first;
+	uint32_t *windows = b->window + DTMF_BIN_HISTORY + first;
 	uint32_t window = 0;
+	uint32_t active = 0;
+	uint32_t loud;
 
-	kernel->loud(b->input + DTMF_INPUT_HISTORY + first * DTMF_HOP, end - first, dtmf->input_gate,
-				 active + first);
-	for (int i = first; i < end; i++)
-	{
-		dtmf->quiet = active[i] ? 0 : dtmf->quiet + (dtmf->quiet < BAND_HOPS);
-		active[i] = dtmf->quiet < BAND_HOPS;
-	}
-	for (int i = first, next; i < end; i = next)
-	{
-		int16_t *band = b->band + DTMF_BAND_HISTORY + i * DTMF_HALF_HOP;
-		uint32_t *energy = b->energy + DTMF_BIN_HISTORY + i;
-		uint32_t *total = b->total + DTMF_BIN_HISTORY + i;
+	/* the band filter sees a hop and the one before it */
+	loud = kernel->loud(b->input + DTMF_INPUT_HISTORY + first * DTMF_HOP, n, dtmf->input_gate);
+	filter_band(dtmf, kernel, first, n, loud | loud << 1 | dtmf->was_loud);
+	dtmf->was_loud = loud >> (n - 1) & 1;
 
-		next = run_end(active, i, end);
-		if (active[i])
-			kernel->band(b->input + i * DTMF_HOP, next - i, band, energy, total);
-		else
-		{
-			memset(band, 0, (next - i) * DTMF_HALF_HOP * sizeof(*band));
-			memset(energy, 0, (next - i) * sizeof(*energy));
-			memset(total, 0, (next - i) * sizeof(*total));
-		}
-	}
 	for (int k = 1; k < DTMF_WINDOW; k++)
-		window += b->energy[DTMF_BIN_HISTORY + first - k];
-	for (int i = first; i < end; i++)
+		window += energy[-k];
+	for (int i = 0; i < n; i++)
 	{
 		/* the sum over the window slides; 32 bits hold four hops of less than 2^30 each */
-		window += b->energy[DTMF_BIN_HISTORY + i];
-		b->window[DTMF_BIN_HISTORY + i] = window;
-		active[i] = window >= dtmf->energy_floor;
-		window -= b->energy[DTMF_BIN_HISTORY + i - DTMF_WINDOW + 1];
-		any |= active[i];
+		window += energy[i];
+		windows[i] = window;
+		active |= (uint32_t) (window >= dtmf->energy_floor) << i;
+		window -= energy[i - DTMF_WINDOW + 1];
 	}
-	for (int i = first, next; i < end; i = next)
+	filter_bins(dtmf, kernel, first, n, active);
+	if (active != 0 || dtmf->track.symbol >= 0)
 	{
-		int32_t(*bin)[16] = b->bin + DTMF_BIN_HISTORY + i;
-		float(*power)[8] = b->power + DTMF_BIN_HISTORY + i;
-
-		next = run_end(active, i, end);
-		if (active[i])
-			kernel->bins(b->band + i * DTMF_HALF_HOP, next - i, bin, power);
-		else
-		{
-			memset(bin, 0, (next - i) * sizeof(*bin));
-			memset(power, 0, (next - i) * sizeof(*power));
-		}
-	}
-	if (any || dtmf->track.symbol >= 0)
-	{
-		kernel->tonal(b->power + DTMF_BIN_HISTORY + first, b->window + DTMF_BIN_HISTORY + first,
-					  end - first, DTMF_TONAL_SHARE * DTMF_POWER_OVER_ENERGY, b->tonal + first);
-		mb_dtmf_track(dtmf, first, end - first);
+		kernel->tonal(b->power + DTMF_BIN_HISTORY + first, windows, n,
+					  DTMF_TONAL_SHARE * DTMF_POWER_OVER_ENERGY, b->best + first);
+		mb_dtmf_track(dtmf, first, n);
 	}
 }
 
@@ -219,7 +238,7 @@ static void
 process_ready(mb_dtmf *dtmf, int ready)
 {
 	if (ready > dtmf->n_done)
-		process(dtmf, dtmf->n_done, ready);
+		process(dtmf, dtmf->n_done, ready - dtmf->n_done);
 	dtmf->n_done = ready;
 }
 

@@ -58,20 +58,22 @@ typedef enum dtmf_path
  *
  * band: hops * 32 samples behind DTMF_INPUT_HISTORY ones make hops * 16 of the band, its
  * energy and the input's.  bins: hops * 16 behind DTMF_BAND_HISTORY ones make 16 sums and
- * 8 powers a hop.  tonal: whether the best row and column have more than share of the energy of
- * the window, both halves' powers added up; power[-DTMF_DISTANCE] must exist.  loud:
- * whether some sample of a hop reaches the gate, which is a power of two.
+ * 8 powers a hop.  tonal: the best row and column, as 4 * row + column, where they have more than
+ * share of the energy of the window, both halves' powers added up, and -1 elsewhere;
+ * power[-DTMF_DISTANCE] must exist.  loud:
+ * the hops of which some sample reaches the gate, which is a power of two, as bits, the first
+ * being the lowest.
  */
 typedef struct dtmf_kernel
 {
 	void (*band)(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint32_t *total);
 	void (*bins)(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8]);
-	void (*tonal)(float (*power)[8], const uint32_t *window, int hops, float share, bool *tonal);
-	void (*loud)(const int16_t *input, int hops, int gate, bool *loud);
+	void (*tonal)(float (*power)[8], const uint32_t *window, int hops, float share, int8_t *best);
+	uint32_t (*loud)(const int16_t *input, int hops, int gate);
 } dtmf_kernel;
 
-/* Sorts each of eight columns of eight numbers, smallest first. */
-extern void mb_dtmf_sort_columns(float (*v)[8]);
+/* Sorts each of the first "columns" (4 or 8) of eight columns of eight numbers, smallest first. */
+extern void mb_dtmf_sort_columns(float (*v)[8], int columns);
 
 /* The path's kernel; NULL when this processor (or build) has not got it. */
 extern const dtmf_kernel *mb_dtmf_kernel(dtmf_path path);

@@ -43,7 +43,8 @@ enum
 	POWER_LOW,
 	POWER_HIGH,
 	PURITY,
-	COLUMNS = 8 /* what the sort takes; three are idle */
+	DEVIATIONS = 4, /* of the columns before purity */
+	COLUMNS = 8		/* what the sort takes; three are idle */
 };
 
 typedef float sample[SAMPLES][COLUMNS];
@@ -127,18 +128,15 @@ static bool
 find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 {
 	const float *power = track->power;
-	float level = 0;
-	float sum = 0;
+	float level, sum = 0;
 	int n = 0;
 	int i;
 
 	if (track->n_valid < MIN_VALID)
 		return false;
 	/* mean over what looked like a digit, and over what of that is no transition */
-	for (i = 0; i < track->n; i++)
-		level += track->valid[i] ? power[i] : 0;
-	level /= (float) (2 * track->n_valid);
-	for (i = 0; i < track->n; i++)
+	level = track->valid_power / (float) (2 * track->n_valid);
+	for (i = DTMF_BIN_HISTORY; i < track->n && i <= track->last_valid; i++)
 	{
 		bool inside = track->valid[i] && power[i] >= level;
 
@@ -151,7 +149,7 @@ find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 	 * From a hop inside the burst back to where it is silent for longer than an interruption:
 	 * what is loud before that may be one of the tones, but of another digit.
 	 */
-	for (i = 0; i < track->n - 1; i++)
+	for (i = DTMF_BIN_HISTORY; i < track->n - 1; i++)
 		if (track->valid[i] && power[i] >= level)
 			break;
 	*first = i;
@@ -185,19 +183,14 @@ find_ends(const dtmf_track *track, measures *m, int *first, int *last)
 static inline void
 mean_energies(const dtmf_track *track, int from, int end, float *band, float *input)
 {
-	float sums[2] = { 0, 0 };
-
 	*band = *input = 0;
 	end = end < track->n ? end : track->n;
 	if (end <= from)
 		return;
-	for (int i = from; i < end; i++)
-	{
-		sums[0] += track->hop[i].energy;
-		sums[1] += track->hop[i].total;
-	}
-	*band = sums[0] / (float) (end - from);
-	*input = sums[1] / (float) (end - from);
+	*band = (float) (int64_t) (track->energy_before[end] - track->energy_before[from]) /
+			(float) (end - from);
+	*input = (float) (int64_t) (track->total_before[end] - track->total_before[from]) /
+			 (float) (end - from);
 }
 
 /*
@@ -230,8 +223,9 @@ measure_surroundings(const dtmf_track *track, measures *m)
 static int
 take_sample(const dtmf_track *track, const measures *m, sample v)
 {
-	int bin[2] = { track->symbol / 4, 4 + track->symbol % 4 };
 	int index[DTMF_TRACK_HOPS];
+	float x[2][SAMPLES] = { { 0 } };
+	float y[2][SAMPLES] = { { 0 } };
 	int end = (int) (m->end - EDGE) + 1;
 	int n = 0;
 	int taken;
@@ -250,17 +244,26 @@ take_sample(const dtmf_track *track, const measures *m, sample v)
 
 		for (int k = 0; k < 2; k++)
 		{
-			float x = now->re[k] * then->re[k] + now->im[k] * then->im[k];
-			float y = now->im[k] * then->re[k] - now->re[k] * then->im[k];
-			float re = mb_dtmf_turn_re[bin[k]];
-			float im = mb_dtmf_turn_im[bin[k]];
-
-			v[s][TURN_LOW + k] = diamond(x * re - y * im, x * im + y * re);
+			x[k][s] = now->re[k] * then->re[k] + now->im[k] * then->im[k];
+			y[k][s] = now->im[k] * then->re[k] - now->re[k] * then->im[k];
 			v[s][POWER_LOW + k] = now->power[k];
 		}
 		v[s][PURITY] = (track->power[i] + track->power[i - DTMF_DISTANCE]) /
 					   (DTMF_POWER_OVER_ENERGY * now->window + 1);
 	}
+	/* the turns, all at once: a loop that compilers make vectors of */
+	for (int k = 0; k < 2; k++)
+	{
+		int bin = k == 0 ? track->symbol / 4 : 4 + track->symbol % 4;
+		float re = mb_dtmf_turn_re[bin];
+		float im = mb_dtmf_turn_im[bin];
+
+		for (int s = 0; s < SAMPLES; s++)
+			x[k][s] = diamond(x[k][s] * re - y[k][s] * im, x[k][s] * im + y[k][s] * re);
+	}
+	for (int s = 0; s < taken; s++)
+		for (int k = 0; k < 2; k++)
+			v[s][TURN_LOW + k] = x[k][s];
 	/* what is missing sorts behind everything */
 	for (int s = taken; s < SAMPLES; s++)
 		for (int k = 0; k < COLUMNS; k++)
@@ -279,13 +282,13 @@ measure_tones(const dtmf_track *track, measures *m)
 
 	if (n < MIN_SAMPLES)
 		return false;
-	mb_dtmf_sort_columns(v);
+	mb_dtmf_sort_columns(v, COLUMNS);
 	for (int k = 0; k < COLUMNS; k++)
 		middle[k] = (v[(n - 1) / 2][k] + v[n / 2][k]) / 2;
 	for (int s = 0; s < n; s++)
-		for (int k = 0; k < COLUMNS; k++)
+		for (int k = 0; k < DEVIATIONS; k++)
 			v[s][k] = fabsf(v[s][k] - middle[k]);
-	mb_dtmf_sort_columns(v);
+	mb_dtmf_sort_columns(v, DEVIATIONS);
 
 	for (int k = 0; k < 2; k++)
 	{

@@ -102,30 +102,40 @@ bins_plain(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 	}
 }
 
-static inline float
-larger(float a, float b)
+/* The place of the largest of four, the first of equal ones. */
+static inline int
+largest_of_four(const float *v)
 {
-	return a > b ? a : b;
+	int best = 0;
+
+	for (int i = 1; i < 4; i++)
+		best = v[i] > v[best] ? i : best;
+	return best;
 }
 
 static void
-tonal_plain(float (*power)[8], const uint32_t *window, int hops, float share, bool *tonal)
+tonal_plain(float (*power)[8], const uint32_t *window, int hops, float share, int8_t *best)
 {
 	for (int hop = 0; hop < hops; hop++)
 	{
 		float sum[8];
+		int row, column;
 
 		for (int i = 0; i < 8; i++)
 			sum[i] = power[hop][i] + power[hop - DTMF_DISTANCE][i];
-		tonal[hop] = larger(larger(sum[0], sum[2]), larger(sum[1], sum[3])) +
-						 larger(larger(sum[4], sum[6]), larger(sum[5], sum[7])) >
-					 share * (float) window[hop];
+		row = largest_of_four(sum);
+		column = largest_of_four(sum + 4);
+		best[hop] = -1;
+		if (sum[row] + sum[4 + column] > share * (float) window[hop])
+			best[hop] = (int8_t) (4 * row + column);
 	}
 }
 
-static void
-loud_plain(const int16_t *input, int hops, int gate, bool *loud)
+static uint32_t
+loud_plain(const int16_t *input, int hops, int gate)
 {
+	uint32_t loud = 0;
+
 	for (int hop = 0; hop < hops; hop++)
 	{
 		int bits = 0;
@@ -133,9 +143,10 @@ loud_plain(const int16_t *input, int hops, int gate, bool *loud)
 		/* a sample below the gate has but copies of its sign from the gate's bit on */
 		for (int i = 0; i < DTMF_HOP; i++)
 			bits |= input[i] ^ (input[i] >> 15);
-		loud[hop] = bits >= gate;
+		loud |= (uint32_t) (bits >= gate) << hop;
 		input += DTMF_HOP;
 	}
+	return loud;
 }
 
 static const dtmf_kernel plain_kernel = { band_plain, bins_plain, tonal_plain, loud_plain };
@@ -287,7 +298,7 @@ bins_sse2(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 }
 
 static void
-tonal_sse2(float (*power)[8], const uint32_t *window, int hops, float share, bool *tonal)
+tonal_sse2(float (*power)[8], const uint32_t *window, int hops, float share, int8_t *best)
 {
 	for (int hop = 0; hop < hops; hop++)
 	{
@@ -295,19 +306,29 @@ tonal_sse2(float (*power)[8], const uint32_t *window, int hops, float share, boo
 		const float *then = power[hop - DTMF_DISTANCE];
 		__m128 low = _mm_add_ps(_mm_loadu_ps(now), _mm_loadu_ps(then));
 		__m128 high = _mm_add_ps(_mm_loadu_ps(now + 4), _mm_loadu_ps(then + 4));
-		__m128 best = _mm_max_ps(_mm_unpacklo_ps(low, high), _mm_unpackhi_ps(low, high));
+		__m128 both = _mm_max_ps(_mm_unpacklo_ps(low, high), _mm_unpackhi_ps(low, high));
+		__m128 sum;
 
-		best = _mm_max_ps(best, _mm_movehl_ps(best, best));
-		best = _mm_add_ss(best, _mm_shuffle_ps(best, best, 1));
-		tonal[hop] = _mm_cvtss_f32(best) > share * (float) window[hop];
+		/* the largest of low in its first element, of high in its second */
+		both = _mm_max_ps(both, _mm_movehl_ps(both, both));
+		sum = _mm_add_ss(both, _mm_shuffle_ps(both, both, 1));
+		best[hop] = -1;
+		if (_mm_cvtss_f32(sum) > share * (float) window[hop])
+		{
+			low = _mm_cmpeq_ps(low, _mm_shuffle_ps(both, both, 0x00));
+			high = _mm_cmpeq_ps(high, _mm_shuffle_ps(both, both, 0x55));
+			best[hop] = (int8_t) (4 * __builtin_ctz((unsigned) _mm_movemask_ps(low)) +
+								  __builtin_ctz((unsigned) _mm_movemask_ps(high)));
+		}
 	}
 }
 
-static void
-loud_sse2(const int16_t *input, int hops, int gate, bool *loud)
+static uint32_t
+loud_sse2(const int16_t *input, int hops, int gate)
 {
 	const __m128i above = _mm_set1_epi16((int16_t) (gate - 1));
 	const __m128i below = _mm_set1_epi16((int16_t) -gate);
+	uint32_t loud = 0;
 
 	for (int hop = 0; hop < hops; hop++)
 	{
@@ -316,17 +337,18 @@ loud_sse2(const int16_t *input, int hops, int gate, bool *loud)
 		__m128i low = _mm_min_epi16(_mm_min_epi16(a, b), _mm_min_epi16(c, d));
 
 		high = _mm_or_si128(_mm_cmpgt_epi16(high, above), _mm_cmpgt_epi16(below, low));
-		loud[hop] = _mm_movemask_epi8(high) != 0;
+		loud |= (uint32_t) (_mm_movemask_epi8(high) != 0) << hop;
 		input += DTMF_HOP;
 	}
+	return loud;
 }
 
 static const dtmf_kernel sse2_kernel = { band_sse2, bins_sse2, tonal_sse2, loud_sse2 };
 
 void
-mb_dtmf_sort_columns(float (*v)[8])
+mb_dtmf_sort_columns(float (*v)[8], int columns)
 {
-	for (int half = 0; half < 8; half += 4)
+	for (int half = 0; half < columns; half += 4)
 	{
 		__m128 r[8];
 		__m128 low;
@@ -466,14 +488,63 @@ bins_avx2(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 _Static_assert(DTMF_BIN_TAPS == 28,
 			   "bins_avx2 has as many steps as there are pairs of taps in half");
 
-static const dtmf_kernel avx2_kernel = { band_avx2, bins_avx2, tonal_sse2, loud_sse2 };
+AVX2 static uint32_t
+loud_avx2(const int16_t *input, int hops, int gate)
+{
+	const __m256i above = _mm256_set1_epi16((int16_t) (gate - 1));
+	const __m256i below = _mm256_set1_epi16((int16_t) -gate);
+	uint32_t loud = 0;
+
+	for (int hop = 0; hop < hops; hop++)
+	{
+		__m256i a = load_avx2(input), b = load_avx2(input + 16);
+		__m256i high = _mm256_cmpgt_epi16(_mm256_max_epi16(a, b), above);
+		__m256i low = _mm256_cmpgt_epi16(below, _mm256_min_epi16(a, b));
+
+		loud |= (uint32_t) (_mm256_movemask_epi8(_mm256_or_si256(high, low)) != 0) << hop;
+		input += DTMF_HOP;
+	}
+	return loud;
+}
+
+/* As tonal_sse2(), rows in one half of the register and columns in the other. */
+AVX2 static void
+tonal_avx2(float (*power)[8], const uint32_t *window, int hops, float share, int8_t *best)
+{
+	for (int hop = 0; hop < hops; hop++)
+	{
+		__m256 sum =
+			_mm256_add_ps(_mm256_loadu_ps(power[hop]), _mm256_loadu_ps(power[hop - DTMF_DISTANCE]));
+		__m256 both = _mm256_max_ps(sum, _mm256_permute_ps(sum, 0x4E));
+		__m128 low, high;
+
+		both = _mm256_max_ps(both, _mm256_permute_ps(both, 0xB1));
+		low = _mm256_castps256_ps128(both);
+		high = _mm256_extractf128_ps(both, 1);
+		best[hop] = -1;
+		if (_mm_cvtss_f32(_mm_add_ss(low, high)) > share * (float) window[hop])
+		{
+			unsigned equal = (unsigned) _mm256_movemask_ps(_mm256_cmp_ps(sum, both, _CMP_EQ_OQ));
+
+			best[hop] = (int8_t) (4 * __builtin_ctz(equal) + __builtin_ctz(equal >> 4));
+		}
+	}
+}
+
+static const dtmf_kernel avx2_kernel = { band_avx2, bins_avx2, tonal_avx2, loud_avx2 };
 
 #else /* not DTMF_X86 */
 
-void
-mb_dtmf_sort_columns(float (*v)[8])
+static inline float
+larger(float a, float b)
 {
-	for (int k = 0; k < 8; k++)
+	return a > b ? a : b;
+}
+
+void
+mb_dtmf_sort_columns(float (*v)[8], int columns)
+{
+	for (int k = 0; k < columns; k++)
 	{
 		float low;
 

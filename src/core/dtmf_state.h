@@ -35,8 +35,6 @@ typedef struct dtmf_track_hop
 	float re[2], im[2]; /* low and high tone's bins, the half window's */
 	float power[2];		/* their squared magnitudes */
 	float window;		/* energy of the band over the window that ends here */
-	float energy;		/* of the band */
-	float total;		/* of the input, same unit */
 } dtmf_track_hop;
 
 /* A burst of one digit, from its first window on to the silence that ends it. */
@@ -50,11 +48,15 @@ typedef struct dtmf_track
 	int last_on;				  /* last hop (from first_hop) that was loud enough */
 	int last_valid;				  /* last one whose window looked like the digit */
 	float peak;					  /* highest power of both tones */
+	float valid_power;			  /* of both tones, added up over the kept hops that are valid */
 	int other;					  /* another digit that began while this one went on ... */
 	int n_other;				  /* ... and the hops it has lasted */
 	float power[DTMF_TRACK_HOPS]; /* of both tones in the half window */
 	uint8_t valid[DTMF_TRACK_HOPS];
 	dtmf_track_hop hop[DTMF_TRACK_HOPS];
+	/* Energies of all kept hops before one: of the band, and of the input in the same unit */
+	uint64_t energy_before[DTMF_TRACK_HOPS + 1];
+	uint64_t total_before[DTMF_TRACK_HOPS + 1];
 } dtmf_track;
 
 /* Input and filter outputs over a block, with the history that the next hop needs in front. */
@@ -62,7 +64,7 @@ typedef struct dtmf_block
 {
 	_Alignas(32) int32_t bin[DTMF_BIN_HISTORY + DTMF_BLOCK][16]; /* 8 real, 8 imaginary parts */
 	_Alignas(32) float power[DTMF_BIN_HISTORY + DTMF_BLOCK][8];	 /* their squared magnitudes */
-	bool tonal[DTMF_BLOCK];							/* the window is mostly two tones */
+	int8_t best[DTMF_BLOCK]; /* 4 * row + column where the window is mostly two tones; else -1 */
 	uint32_t window[DTMF_BIN_HISTORY + DTMF_BLOCK]; /* energy of the band over the window */
 	uint32_t energy[DTMF_BIN_HISTORY + DTMF_BLOCK]; /* of the band, per hop */
 	uint32_t total[DTMF_BIN_HISTORY + DTMF_BLOCK];	/* of the input, same unit */
@@ -80,7 +82,7 @@ typedef struct mb_dtmf
 	uint64_t last_end; /* ... and the sample after it, at 8 kHz */
 	int n_input;	   /* samples in block.input behind the history */
 	int n_done;		   /* hops in the block that are done */
-	int quiet;		   /* hops since the input was last above the gate; up to BAND_HOPS */
+	bool was_loud;	   /* the last hop done had a sample above the gate */
 	int64_t hop;	   /* hops done before the block */
 	int path;		   /* which kernel; see dtmf_internal.h */
 	int sample_rate;

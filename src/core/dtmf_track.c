@@ -33,27 +33,17 @@ looks_like(const mb_dtmf *dtmf, int i)
 	const dtmf_block *b = &dtmf->block;
 	const float *now = b->power[DTMF_BIN_HISTORY + i];
 	const float *then = b->power[DTMF_BIN_HISTORY + i - DTMF_DISTANCE];
-	float low = now[0] + then[0];
-	float high = now[4] + then[4];
-	int row = 0;
-	int column = 4;
+	int symbol = b->best[i];
+	float low, high;
 
-	if (!b->tonal[i])
+	if (symbol < 0)
 		return -1;
-	for (int k = 1; k < 4; k++)
-	{
-		float l = now[k] + then[k];
-		float h = now[4 + k] + then[4 + k];
-
-		row = l > low ? k : row;
-		low = l > low ? l : low;
-		column = h > high ? 4 + k : column;
-		high = h > high ? h : high;
-	}
+	low = now[symbol / 4] + then[symbol / 4];
+	high = now[4 + symbol % 4] + then[4 + symbol % 4];
 	if (low + high < dtmf->power_floor / 2 || low > VALID_TWIST * high ||
 		high > VALID_REVERSE_TWIST * low)
 		return -1;
-	return 4 * row + column - 4;
+	return symbol;
 }
 
 /* Power of both tones in the half window that ends at hop i. */
@@ -65,9 +55,9 @@ power_at(const mb_dtmf *dtmf, int i, int symbol)
 	return power[symbol / 4] + power[4 + symbol % 4];
 }
 
-/* Adds hop i to the track; i may be negative, to -DTMF_BIN_HISTORY. */
+/* Keeps what is measured on hop i, which may be negative, to -DTMF_BIN_HISTORY. */
 static inline void
-add_hop(mb_dtmf *dtmf, int i, bool valid)
+keep_hop(mb_dtmf *dtmf, int i, bool valid)
 {
 	dtmf_track *track = &dtmf->track;
 	const dtmf_block *b = &dtmf->block;
@@ -75,6 +65,27 @@ add_hop(mb_dtmf *dtmf, int i, bool valid)
 	int column = 4 + track->symbol % 4;
 	const float *powers = b->power[DTMF_BIN_HISTORY + i];
 	const int32_t *bins = b->bin[DTMF_BIN_HISTORY + i];
+	int n = track->n++;
+	dtmf_track_hop *hop = &track->hop[n];
+
+	hop->re[0] = (float) bins[row];
+	hop->re[1] = (float) bins[column];
+	hop->im[0] = (float) bins[row + 8];
+	hop->im[1] = (float) bins[column + 8];
+	hop->power[0] = powers[row];
+	hop->power[1] = powers[column];
+	hop->window = (float) b->window[DTMF_BIN_HISTORY + i];
+	track->energy_before[n + 1] = track->energy_before[n] + b->energy[DTMF_BIN_HISTORY + i];
+	track->total_before[n + 1] = track->total_before[n] + b->total[DTMF_BIN_HISTORY + i];
+	track->power[n] = powers[row] + powers[column];
+	track->valid[n] = valid;
+}
+
+/* Adds hop i to the track. */
+static inline void
+add_hop(mb_dtmf *dtmf, int i, bool valid)
+{
+	dtmf_track *track = &dtmf->track;
 	float power = power_at(dtmf, i, track->symbol);
 
 	if (valid)
@@ -86,20 +97,9 @@ add_hop(mb_dtmf *dtmf, int i, bool valid)
 		track->last_on = track->length;
 	if (track->n < DTMF_TRACK_HOPS)
 	{
-		dtmf_track_hop *hop = &track->hop[track->n];
-
-		hop->re[0] = (float) bins[row];
-		hop->re[1] = (float) bins[column];
-		hop->im[0] = (float) bins[row + 8];
-		hop->im[1] = (float) bins[column + 8];
-		hop->power[0] = powers[row];
-		hop->power[1] = powers[column];
-		hop->window = (float) b->window[DTMF_BIN_HISTORY + i];
-		hop->energy = (float) b->energy[DTMF_BIN_HISTORY + i];
-		hop->total = (float) b->total[DTMF_BIN_HISTORY + i];
-		track->power[track->n] = power;
-		track->valid[track->n++] = valid;
+		keep_hop(dtmf, i, valid);
 		track->n_valid += valid;
+		track->valid_power += valid ? power : 0;
 	}
 	track->length++;
 }
@@ -111,13 +111,15 @@ begin(mb_dtmf *dtmf, int i, int symbol)
 	dtmf_track *track = &dtmf->track;
 
 	track->symbol = symbol;
-	track->n = track->length = track->n_valid = 0;
+	track->n = track->n_valid = 0;
 	track->last_on = 0;
-	track->peak = 0;
+	track->peak = track->valid_power = 0;
 	track->n_other = 0;
+	track->energy_before[0] = track->total_before[0] = 0;
 	track->first_hop = dtmf->hop + i - DTMF_BIN_HISTORY;
 	for (int k = i - DTMF_BIN_HISTORY; k < i; k++)
-		add_hop(dtmf, k, false);
+		keep_hop(dtmf, k, false);
+	track->length = track->n;
 	add_hop(dtmf, i, true);
 }
 
@@ -197,7 +199,7 @@ mb_dtmf_track(mb_dtmf *dtmf, int first, int n)
 		if (track->symbol < 0)
 		{
 			/* most hops of speech and noise end here */
-			if (dtmf->block.tonal[i] && (symbol = looks_like(dtmf, i)) >= 0)
+			if (dtmf->block.best[i] >= 0 && (symbol = looks_like(dtmf, i)) >= 0)
 				begin(dtmf, i, symbol);
 			continue;
 		}

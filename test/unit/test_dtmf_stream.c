@@ -152,7 +152,7 @@ code_paths_agree_on_extremes(void)
 			int16_t band[2][DTMF_BLOCK * DTMF_HALF_HOP];
 			uint32_t energy[2][DTMF_BLOCK];
 			uint32_t total[2][DTMF_BLOCK];
-			bool flag[2][DTMF_BLOCK];
+			int8_t best[2][DTMF_BLOCK];
 			const dtmf_kernel *kernels[2] = { mb_dtmf_kernel(DTMF_PATH_PLAIN),
 											  mb_dtmf_kernel((dtmf_path) path) };
 			received r;
@@ -169,21 +169,67 @@ code_paths_agree_on_extremes(void)
 			check_bytes(total[1], total[0], sizeof(total[0]));
 			check_bytes(bin[1], bin[0], sizeof(bin[0][0]) * (DTMF_BLOCK - 1));
 			check_bytes(power[1], power[0], sizeof(power[0][0]) * (DTMF_BLOCK - 1));
-			for (int k = 0; k < 2; k++)
-				kernels[k]->tonal(power[k] + DTMF_DISTANCE, energy[k] + DTMF_DISTANCE,
-								  DTMF_BLOCK - 1 - DTMF_DISTANCE, 1e8f, flag[k]);
-			check_bytes(flag[1], flag[0], DTMF_BLOCK - 1 - DTMF_DISTANCE);
-			for (int gate = 1; gate <= 16384; gate *= 2)
+			for (float share = 0; share <= 1e8f; share += 5e7f)
 			{
 				for (int k = 0; k < 2; k++)
-					kernels[k]->loud(samples, DTMF_BLOCK, gate, flag[k]);
-				check_bytes(flag[1], flag[0], DTMF_BLOCK);
+					kernels[k]->tonal(power[k] + DTMF_DISTANCE, energy[k] + DTMF_DISTANCE,
+									  DTMF_BLOCK - 1 - DTMF_DISTANCE, share, best[k]);
+				check_bytes(best[1], best[0], DTMF_BLOCK - 1 - DTMF_DISTANCE);
 			}
+			for (int gate = 1; gate <= 16384; gate *= 2)
+				check_int(kernels[1]->loud(samples, DTMF_BLOCK, gate),
+						  kernels[0]->loud(samples, DTMF_BLOCK, gate));
 			r = receive(samples, N, 8000, 0, path);
 			check_same(&r, &plain);
 			received_free(&r);
 		}
 		received_free(&plain);
+	}
+}
+
+/* Of tones equally strong the first one counts, on every path. */
+static void
+code_paths_agree_on_equal_tones(void)
+{
+	enum
+	{
+		HOPS = 2000
+	};
+	static float power[DTMF_DISTANCE + HOPS][8];
+	static uint32_t window[HOPS];
+	int8_t best[HOPS];
+	check_random random = { 3 };
+
+	for (int hop = 0; hop < DTMF_DISTANCE + HOPS; hop++)
+		for (int k = 0; k < 8; k++)
+			power[hop][k] = (float) check_random_below(&random, 3);
+	for (int hop = 0; hop < HOPS; hop++)
+		window[hop] = (uint32_t) check_random_below(&random, 9);
+	for (int path = DTMF_PATH_PLAIN; path <= DTMF_PATH_AVX2; path++)
+	{
+		const dtmf_kernel *kernel = mb_dtmf_kernel((dtmf_path) path);
+
+		if (kernel == NULL)
+			continue;
+		kernel->tonal(power + DTMF_DISTANCE, window, HOPS, 1, best);
+		for (int hop = 0; hop < HOPS; hop++)
+		{
+			const float *then = power[hop];
+			const float *now = power[hop + DTMF_DISTANCE];
+			int row = 3;
+			int column = 3;
+
+			for (int k = 2; k >= 0; k--)
+			{
+				row = now[k] + then[k] >= now[row] + then[row] ? k : row;
+				column =
+					now[4 + k] + then[4 + k] >= now[4 + column] + then[4 + column] ? k : column;
+			}
+			check_int(best[hop], now[row] + then[row] + now[4 + column] + then[4 + column] >
+										 (float) window[hop]
+									 ? 4 * row + column
+									 : -1);
+		}
 	}
 }
 
@@ -362,6 +408,7 @@ main(void)
 	check_run("any portions give the same events", any_portions_give_the_same);
 	check_run("any code path gives the same events", any_code_path_gives_the_same);
 	check_run("the code paths agree on extremes", code_paths_agree_on_extremes);
+	check_run("the code paths agree on equal tones", code_paths_agree_on_equal_tones);
 	check_run("other rates give the same digits", other_rates_give_the_same_digits);
 	check_run("bad options are refused", bad_options_are_refused);
 	check_run("symbols have their tones", symbols_have_their_tones);
