@@ -459,7 +459,7 @@ bins_avx2(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 	for (int hop = 0; hop < hops; hop++)
 		fold_avx2(band + hop * DTMF_HALF_HOP, folded[hop]);
 	/* an odd one at the end is done twice */
-	memcpy(folded[hops], folded[hops - 1], sizeof(folded[0]));
+	fold_avx2(band + (hops - 1) * DTMF_HALF_HOP, folded[hops]);
 
 	/* two at a time, which share the taps and hide the latency of the sums */
 	for (int hop = 0; hop < hops; hop += 2)

@@ -14,6 +14,12 @@
 #include <math.h>
 #include <string.h>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define RESAMPLE_AVX2
+#define AVX2 __attribute__((target("avx2")))
+#endif
+
 /* Edges of the filters relative to the lower of the two rates. */
 #define PASS_EDGE 0.425
 #define STOP_EDGE 0.5
@@ -56,6 +62,7 @@ struct mb_resampler
 	int from_rate;
 	int to_rate;
 	int n_stages;	/* 0 when the rates are equal */
+	bool plain;		/* take the code that any processor has */
 	uint64_t taken; /* samples since the last reset */
 	uint64_t given;
 	stage stages[MAX_STAGES];
@@ -172,6 +179,12 @@ bessel_i0(double x)
 	return sum;
 }
 
+void
+mb_resampler_use_plain(mb_resampler *r)
+{
+	r->plain = true;
+}
+
 /* Array of a stage inside its resampler. */
 static float *
 array_at(mb_resampler *r, size_t offset)
@@ -260,22 +273,6 @@ mb_resampler_reset(mb_resampler *r)
 	}
 }
 
-/* Sum of products; n is a multiple of 8. */
-static float
-dot_product(const float *a, const float *b, int n)
-{
-	float4 even = { 0 };
-	float4 odd = { 0 };
-
-	for (int i = 0; i < n; i += 8)
-	{
-		even += *(const float4 *) (a + i) * *(const float4 *) (b + i);
-		odd += *(const float4 *) (a + i + 4) * *(const float4 *) (b + i + 4);
-	}
-	even += odd;
-	return (even[0] + even[1]) + (even[2] + even[3]);
-}
-
 /*
  * Makes room for n samples at the end of a stage's history and returns the
  * place; the caller writes all of them.
@@ -295,43 +292,150 @@ append(mb_resampler *r, stage *s, int n)
 	return history + s->filled - n;
 }
 
-/* Computes a stage's next output, for which the caller has seen the samples are there. */
-static float
-next_output(mb_resampler *r, stage *s)
-{
-	const float *window = array_at(r, s->history) + s->start;
-	const float *c = array_at(r, s->coefficients) + (size_t) s->phase * (size_t) s->taps;
+/*
+ * Sum of products, n of them, a multiple of 8.  There are sixteen partial sums, which are added up
+ * in the same order whatever the registers hold, and nothing is fused: all versions
+ * compute the same.
+ */
+typedef float (*dot_product)(const float *a, const float *b, int n);
 
-	s->start += s->step;
-	s->phase += s->phase_step;
-	if (s->phase >= s->up)
+static inline float
+add_up(float4 a, float4 b)
+{
+	a += b;
+	return (a[0] + a[1]) + (a[2] + a[3]);
+}
+
+static inline __attribute__((always_inline)) float
+dot_product_plain(const float *a, const float *b, int n)
+{
+	float4 sum[4] = { { 0 } };
+	int i = 0;
+
+	for (; i + 16 <= n; i += 16)
 	{
-		s->phase -= s->up;
-		s->start++;
+		sum[0] += *(const float4 *) (a + i) * *(const float4 *) (b + i);
+		sum[1] += *(const float4 *) (a + i + 4) * *(const float4 *) (b + i + 4);
+		sum[2] += *(const float4 *) (a + i + 8) * *(const float4 *) (b + i + 8);
+		sum[3] += *(const float4 *) (a + i + 12) * *(const float4 *) (b + i + 12);
 	}
-	return dot_product(window, c, s->taps);
+	if (i < n)
+	{
+		sum[0] += *(const float4 *) (a + i) * *(const float4 *) (b + i);
+		sum[1] += *(const float4 *) (a + i + 4) * *(const float4 *) (b + i + 4);
+	}
+	return add_up(sum[0] + sum[2], sum[1] + sum[3]);
 }
 
-static bool
-has_output(const stage *s)
+#ifdef RESAMPLE_AVX2
+AVX2 static inline __attribute__((always_inline)) float
+dot_product_avx2(const float *a, const float *b, int n)
 {
-	return s->start + s->taps <= s->filled;
+	__m256 even = _mm256_setzero_ps();
+	__m256 odd = even;
+	int i = 0;
+
+	for (; i + 16 <= n; i += 16)
+	{
+		even = _mm256_add_ps(even, _mm256_mul_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i)));
+		odd = _mm256_add_ps(odd,
+							_mm256_mul_ps(_mm256_loadu_ps(a + i + 8), _mm256_loadu_ps(b + i + 8)));
+	}
+	if (i < n)
+		even = _mm256_add_ps(even, _mm256_mul_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i)));
+	even = _mm256_add_ps(even, odd);
+	return add_up((float4) _mm256_castps256_ps128(even), (float4) _mm256_extractf128_ps(even, 1));
+}
+#endif
+
+/* Computes what outputs of a stage the history has the samples for, at most limit. */
+static inline __attribute__((always_inline)) int
+run_stage(mb_resampler *r, stage *s, float *out, int limit, dot_product dot)
+{
+	const float *history = array_at(r, s->history);
+	const float *coefficients = array_at(r, s->coefficients);
+	int taps = s->taps;
+	int start = s->start;
+	int phase = s->phase;
+	int n = 0;
+
+	while (n < limit && start + taps <= s->filled)
+	{
+		out[n++] = dot(history + start, coefficients + (size_t) phase * (size_t) taps, taps);
+		start += s->step;
+		phase += s->phase_step;
+		if (phase >= s->up)
+		{
+			phase -= s->up;
+			start++;
+		}
+	}
+	s->start = start;
+	s->phase = phase;
+	return n;
 }
 
-static int16_t
-saturate(float value)
+static int
+run_stage_plain(mb_resampler *r, stage *s, float *out, int limit)
 {
-	if (value >= 32767.0f)
-		return INT16_MAX;
-	if (value <= -32768.0f)
-		return INT16_MIN;
-	return (int16_t) lrintf(value);
+	return run_stage(r, s, out, limit, dot_product_plain);
+}
+
+#ifdef RESAMPLE_AVX2
+AVX2 static int
+run_stage_avx2(mb_resampler *r, stage *s, float *out, int limit)
+{
+	return run_stage(r, s, out, limit, dot_product_avx2);
+}
+#endif
+
+typedef int (*stage_runner)(mb_resampler *r, stage *s, float *out, int limit);
+
+static stage_runner
+runner_of(const mb_resampler *r)
+{
+	(void) r; /* not looked at where there is but one */
+#ifdef RESAMPLE_AVX2
+	if (!r->plain && __builtin_cpu_supports("avx2"))
+		return run_stage_avx2;
+#endif
+	return run_stage_plain;
+}
+
+/* Adds n samples (silence when in is NULL) to a stage's history. */
+static void
+append_samples(mb_resampler *r, stage *s, const int16_t *in, int n)
+{
+	float *place = append(r, s, n);
+
+	if (in == NULL)
+		memset(place, 0, (size_t) n * sizeof(*place));
+	else
+		for (int i = 0; i < n; i++)
+			place[i] = (float) in[i];
+}
+
+/* Rounds to nearest, halves to even, and saturates. */
+static void
+to_samples(const float *values, int n, int16_t *out)
+{
+	/* floats of that size have no fraction; adding one rounds, without a call of lrintf() */
+	const float no_fraction = 12582912.0f;
+
+	for (int i = 0; i < n; i++)
+	{
+		float value = values[i] < 32767.0f ? values[i] : 32767.0f;
+
+		value = value > -32768.0f ? value : -32768.0f;
+		out[i] = (int16_t) (int) (value + no_fraction - no_fraction);
+	}
 }
 
 /* Takes n samples (silence when in is NULL) and writes at most limit. */
 static size_t
 take(mb_resampler *r, const int16_t *in, size_t n, int16_t *out, uint64_t limit)
 {
+	stage_runner run = runner_of(r);
 	stage *first = &r->stages[0];
 	stage *last = &r->stages[r->n_stages - 1];
 	size_t given = 0;
@@ -339,25 +443,26 @@ take(mb_resampler *r, const int16_t *in, size_t n, int16_t *out, uint64_t limit)
 	while (n > 0 && given < limit)
 	{
 		int block = n < BLOCK ? (int) n : BLOCK;
-		float *place = append(r, first, block);
+		float values[BLOCK];
+		int made;
 
-		for (int i = 0; i < block; i++)
-			place[i] = in != NULL ? (float) in[i] : 0.0f;
+		append_samples(r, first, in, block);
 		if (in != NULL)
 			in += block;
 		n -= (size_t) block;
 
+		/* a first of two stages makes less than it takes */
 		if (first != last)
 		{
-			while (has_output(first))
-			{
-				float value = next_output(r, first);
-
-				*append(r, last, 1) = value;
-			}
+			made = run(r, first, values, BLOCK);
+			memcpy(append(r, last, made), values, (size_t) made * sizeof(*values));
 		}
-		while (given < limit && has_output(last))
-			out[given++] = saturate(next_output(r, last));
+		do
+		{
+			made = run(r, last, values, limit - given < BLOCK ? (int) (limit - given) : BLOCK);
+			to_samples(values, made, out + given);
+			given += (size_t) made;
+		} while (made == BLOCK);
 	}
 	return given;
 }

@@ -13,8 +13,8 @@
  * taken out: output sample k lies at time k / to_rate of the input, so onset times
  * need no correction.  The price is that the last samples come only with
  * mb_resampler_flush(); while streaming, output lags behind input by
- * mb_resampler_latency().  The result does not depend on how the input is cut
- * into pieces.  Values beyond 16 bits saturate.
+ * mb_resampler_latency().  The result depends neither on how the input is cut
+ * into pieces nor on the processor.  Values beyond 16 bits saturate.
  *
  * Nothing is allocated.  A state is flat: copied as bytes to memory of the same
  * alignment, it goes on there.  One thread at a time.
@@ -57,6 +57,9 @@ mb_resampler_init(mb_resampler **resampler, void *memory, size_t size, int from_
 
 /* Forgets the signal, keeps the filter. */
 extern void mb_resampler_reset(mb_resampler *resampler);
+
+/* For tests: takes the code that every processor can run, whatever this one has. */
+extern void mb_resampler_use_plain(mb_resampler *resampler);
 
 /* Most samples that feeding n (or flushing, n = 0) can give. */
 extern size_t mb_resampler_output_bound(const mb_resampler *resampler, size_t n);
