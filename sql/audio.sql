@@ -182,6 +182,10 @@ SET statement_timeout = '4ms' \; SELECT audio_level(audio, 's16le') FROM long_ca
 SET statement_timeout = '4ms' \; SELECT audio_level_agg(audio, 's16le') FROM long_call;
 SET statement_timeout = '4ms' \; SELECT dtmf_decode_agg(audio, 'mulaw', 16000) FROM long_call;
 SET statement_timeout = '4ms' \; SELECT length(audio_convert(audio, 'mulaw', 8000, 'alaw', 16000)) FROM long_call;
+CREATE TEMP TABLE long_wav (wav bytea);
+ALTER TABLE long_wav ALTER COLUMN wav SET STORAGE EXTERNAL;
+INSERT INTO long_wav SELECT wav_encode(audio, 's16le', 8000, 2) FROM long_call;
+SET statement_timeout = '4ms' \; SELECT length(audio) FROM long_wav, wav_decode(wav);
 SHOW statement_timeout;
 -- and without a limit they end
 SELECT length(wav_encode(audio, 's16le', 8000)) AS wav,
@@ -200,6 +204,19 @@ SELECT kind, md5(wav_encode(audio, 's16le', 8000)) = md5(wav_encode(audio || '',
        waveform_svg(audio, 's16le', 8000) = waveform_svg(audio || '', 's16le', 8000) AS picture,
        length(audio) > 1000000 AS long
   FROM stored ORDER BY kind DESC;
+
+-- WAV files too, wherever their audio begins
+CREATE TEMP TABLE stored_wav (kind text, wav bytea);
+ALTER TABLE stored_wav ALTER COLUMN wav SET STORAGE EXTERNAL;
+INSERT INTO stored_wav SELECT 'as it is', wav_encode(audio, 's16le', 8000) FROM stored WHERE kind = 'in parts';
+INSERT INTO stored_wav SELECT 'two channels', wav_encode(substr(audio, 3), 's16le', 8000, 2) FROM stored WHERE kind = 'in parts';
+INSERT INTO stored_wav SELECT 'late', substr(wav, 1, 36) || 'LIST'::bytea || '\xe0930400' || decode(repeat('00', 300000), 'hex') || substr(wav, 37) FROM stored_wav WHERE kind = 'as it is';
+INSERT INTO stored_wav SELECT 'cut off', substr(wav, 1, length(wav) - 100000) FROM stored_wav WHERE kind = 'late';
+SELECT kind, md5(wav_decode(wav, NULL, true)::text) = md5(wav_decode(wav || '', NULL, true)::text) AS same,
+       (d).truncated, (d).duration_ms > 60000 AS long
+  FROM stored_wav, wav_decode(wav, NULL, true) AS d ORDER BY kind;
+SELECT md5((SELECT audio FROM stored_wav, wav_decode(wav) WHERE kind = 'late')) = md5(audio) AS same_audio FROM stored WHERE kind = 'in parts';
+SELECT wav_decode(wav) FROM stored_wav WHERE kind = 'cut off';
 
 -- All of it may run in a parallel worker and in an index.
 SELECT proname, provolatile, proparallel FROM pg_proc

@@ -22,6 +22,9 @@ PG_FUNCTION_INFO_V1(mulberry_audio_convert);
 PG_FUNCTION_INFO_V1(mulberry_wav_encode);
 PG_FUNCTION_INFO_V1(mulberry_wav_decode);
 
+/* Bytes of a WAV file in which its audio usually begins. */
+#define USUAL_HEAD 4096
+
 /* Error unless the resampler knows the rate. */
 static void
 check_convertible_rate(int rate)
@@ -79,7 +82,7 @@ mulberry_audio_convert(PG_FUNCTION_ARGS)
 	if (audio.encoding == to_encoding && from_rate == to_rate)
 	{
 		/* not through linear samples, which know only one of mu-law's two zeros */
-		mulberry_audio_copy(&audio, (uint8 *) VARDATA(result));
+		mulberry_bytes_copy(&audio.bytes, 0, audio.bytes.n, (uint8 *) VARDATA(result));
 		PG_RETURN_BYTEA_P(result);
 	}
 
@@ -141,21 +144,34 @@ mulberry_wav_encode(PG_FUNCTION_ARGS)
 	header_size = mb_wav_header_size(audio.encoding);
 	mulberry_expect_ok(mb_wav_write_header(bytes, header_size, audio.encoding, channels,
 										   sample_rate, audio.n_samples / channels));
-	mulberry_audio_copy(&audio, bytes + header_size);
-	memset(bytes + header_size + audio.n_bytes, 0, size - header_size - audio.n_bytes);
+	mulberry_bytes_copy(&audio.bytes, 0, audio.bytes.n, bytes + header_size);
+	memset(bytes + header_size + audio.bytes.n, 0, size - header_size - audio.bytes.n);
 	PG_RETURN_BYTEA_P(result);
 }
 
 /*
  * Finds the audio in a WAV file, with an error for everything that is wrong with it.
- * Returns whether it is cut short, which is an error unless allow_truncated.
+ * Tells at which byte it begins, and returns whether it is cut short, which is an error unless
+ * allow_truncated.
  */
 static bool
-read_wav(bytea *wav, bool allow_truncated, mb_wav_info *info)
+read_wav(mulberry_bytes *wav, bool allow_truncated, mb_wav_info *info, size_t *begin)
 {
-	size_t n = VARSIZE_ANY_EXHDR(wav);
-	mb_status status = mb_wav_read((const uint8 *) VARDATA_ANY(wav), n, info);
+	size_t n = wav->n;
+	const uint8 *head = NULL;
+	size_t n_head = 0;
+	mb_status status;
 
+	/* as much of it as is needed to find the audio */
+	for (size_t needed = USUAL_HEAD;; needed *= 2)
+	{
+		if (n > 0)
+			head = mulberry_bytes_at(wav, 0, needed, &n_head);
+		status = mb_wav_read_head(head, n_head, n, info);
+		if (status != MB_ERR_SPACE)
+			break;
+	}
+	*begin = info->data != NULL ? info->data - head : 0;
 	switch (status)
 	{
 		case MB_OK:
@@ -170,8 +186,7 @@ read_wav(bytea *wav, bool allow_truncated, mb_wav_info *info)
 						errmsg("WAV file ends before the size that its header states"),
 						errdetail("The header states " UINT64_FORMAT
 								  " bytes of audio, the file has %zu.",
-								  info->stated_bytes,
-								  n - (size_t) (info->data - (const uint8 *) VARDATA_ANY(wav))),
+								  info->stated_bytes, n - *begin),
 						errhint("Use allow_truncated => true to take what is there."));
 			break;
 		case MB_ERR_UNSUPPORTED:
@@ -196,12 +211,16 @@ read_wav(bytea *wav, bool allow_truncated, mb_wav_info *info)
  * wav_decode(wav, channel, allow_truncated): the audio of one channel, or the mean of all
  * for a null channel.  One channel of 16-bit PCM, mu-law or A-law comes out as it
  * is, everything else as s16le.
+ *
+ * Memory: the result, and the file unless it is fetched in windows.
  */
 Datum
 mulberry_wav_decode(PG_FUNCTION_ARGS)
 {
-	bytea *wav;
+	mulberry_bytes wav;
 	mb_wav_info info;
+	size_t begin;
+	size_t frame_size;
 	bool truncated;
 	int channel = MB_WAV_MIX;
 	mb_encoding encoding;
@@ -212,8 +231,9 @@ mulberry_wav_decode(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	wav = PG_GETARG_BYTEA_PP(0);
-	truncated = read_wav(wav, !PG_ARGISNULL(2) && PG_GETARG_BOOL(2), &info);
+	mulberry_bytes_open(&wav, PG_GETARG_DATUM(0));
+	truncated = read_wav(&wav, !PG_ARGISNULL(2) && PG_GETARG_BOOL(2), &info, &begin);
+	frame_size = (size_t) info.channels * info.sample_size;
 	if (!PG_ARGISNULL(1))
 	{
 		channel = PG_GETARG_INT32(1);
@@ -227,10 +247,8 @@ mulberry_wav_decode(PG_FUNCTION_ARGS)
 
 	if (mb_wav_raw_encoding(&info, &encoding))
 	{
-		size_t n_bytes = info.frames * info.sample_size;
-
-		result = mulberry_audio_result(n_bytes);
-		memcpy(VARDATA(result), info.data, n_bytes);
+		result = mulberry_audio_result(info.frames * frame_size);
+		mulberry_bytes_copy(&wav, begin, info.frames * frame_size, (uint8 *) VARDATA(result));
 	}
 	else
 	{
@@ -241,9 +259,13 @@ mulberry_wav_decode(PG_FUNCTION_ARGS)
 		for (size_t position = 0; position < info.frames; position += MULBERRY_AUDIO_SLICE)
 		{
 			size_t n = Min(info.frames - position, MULBERRY_AUDIO_SLICE);
+			mb_wav_info slice = info;
+			size_t at_hand;
 
-			CHECK_FOR_INTERRUPTS();
-			mulberry_expect_ok(mb_wav_read_samples(&info, channel, position, n, samples));
+			slice.data =
+				mulberry_bytes_at(&wav, begin + position * frame_size, n * frame_size, &at_hand);
+			slice.frames = n;
+			mulberry_expect_ok(mb_wav_read_samples(&slice, channel, 0, n, samples));
 			mulberry_expect_ok(mb_audio_encode(
 				encoding, samples, n, (uint8 *) VARDATA(result) + position * sizeof(int16)));
 		}

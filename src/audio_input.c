@@ -64,26 +64,72 @@ can_be_sliced(struct varlena *value)
 }
 
 void
+mulberry_bytes_open(mulberry_bytes *bytes, Datum value)
+{
+	struct varlena *pointer = (struct varlena *) DatumGetPointer(value);
+
+	bytes->n = mulberry_bytea_size(value);
+	bytes->window_start = 0;
+	bytes->stored = can_be_sliced(pointer) ? pointer : NULL;
+	bytes->window = bytes->stored != NULL ? NULL : pg_detoast_datum_packed(pointer);
+}
+
+const uint8 *
+mulberry_bytes_at(mulberry_bytes *bytes, size_t place, size_t needed, size_t *n)
+{
+	size_t rest = bytes->n - place;
+	size_t offset;
+
+	CHECK_FOR_INTERRUPTS();
+	needed = Min(needed, rest);
+	if (bytes->stored != NULL &&
+		(bytes->window == NULL || place < bytes->window_start ||
+		 place + needed > bytes->window_start + VARSIZE_ANY_EXHDR(bytes->window)))
+	{
+		if (bytes->window != NULL)
+			pfree(bytes->window);
+		bytes->window = detoast_attr_slice(bytes->stored, (int32) place,
+										   (int32) Max(needed, Min(WINDOW_SIZE, rest)));
+		bytes->window_start = place;
+	}
+	offset = place - bytes->window_start;
+	*n = VARSIZE_ANY_EXHDR(bytes->window) - offset;
+	return (const uint8 *) VARDATA_ANY(bytes->window) + offset;
+}
+
+void
+mulberry_bytes_copy(mulberry_bytes *bytes, size_t place, size_t n, uint8 *destination)
+{
+	while (n > 0)
+	{
+		size_t at_hand;
+		const uint8 *from = mulberry_bytes_at(bytes, place, 1, &at_hand);
+		/* in portions, so that a query can be cancelled where all is at hand as well */
+		size_t portion = Min(Min(n, at_hand), WINDOW_SIZE);
+
+		memcpy(destination, from, portion);
+		place += portion;
+		destination += portion;
+		n -= portion;
+	}
+}
+
+void
 mulberry_audio_open_any_rate(mulberry_audio *audio, Datum bytes, text *encoding)
 {
-	struct varlena *value = (struct varlena *) DatumGetPointer(bytes);
-
 	audio->encoding = mulberry_encoding(encoding);
 	audio->sample_rate = 0;
-	audio->n_bytes = mulberry_bytea_size(bytes);
 	audio->position = 0;
-	if (mb_audio_sample_count(audio->encoding, audio->n_bytes, &audio->n_samples) != MB_OK)
+	if (mb_audio_sample_count(audio->encoding, mulberry_bytea_size(bytes), &audio->n_samples) !=
+		MB_OK)
 		ereport(ERROR, errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 				errmsg("audio ends within a sample"),
 				errdetail("Samples of encoding \"%s\" have %zu bytes, the audio has %zu.",
 						  mb_encoding_name(audio->encoding),
-						  mb_encoding_sample_size(audio->encoding), audio->n_bytes));
+						  mb_encoding_sample_size(audio->encoding), mulberry_bytea_size(bytes)));
 	if (audio->n_samples == 0)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("audio is empty"));
-
-	audio->window_start = 0;
-	audio->stored = can_be_sliced(value) ? value : NULL;
-	audio->window = audio->stored != NULL ? NULL : pg_detoast_datum_packed(value);
+	mulberry_bytes_open(&audio->bytes, bytes);
 }
 
 void
@@ -94,62 +140,21 @@ mulberry_audio_open(mulberry_audio *audio, Datum bytes, text *encoding, int samp
 	audio->sample_rate = sample_rate;
 }
 
-/*
- * The bytes from a place on, which lies inside the audio, and how many of them are at hand:
- * at least a slice, unless the audio ends before.
- */
-static const uint8 *
-bytes_at(mulberry_audio *audio, size_t place, size_t *n)
-{
-	size_t slice = MULBERRY_AUDIO_SLICE * mb_encoding_sample_size(audio->encoding);
-	size_t needed = Min(slice, audio->n_bytes - place);
-	size_t offset;
-
-	if (audio->stored != NULL &&
-		(audio->window == NULL || place < audio->window_start ||
-		 place + needed > audio->window_start + VARSIZE_ANY_EXHDR(audio->window)))
-	{
-		if (audio->window != NULL)
-			pfree(audio->window);
-		audio->window = detoast_attr_slice(audio->stored, (int32) place,
-										   (int32) Min(WINDOW_SIZE, audio->n_bytes - place));
-		audio->window_start = place;
-	}
-	offset = place - audio->window_start;
-	*n = VARSIZE_ANY_EXHDR(audio->window) - offset;
-	return (const uint8 *) VARDATA_ANY(audio->window) + offset;
-}
-
 size_t
 mulberry_audio_next(mulberry_audio *audio, int16 *samples)
 {
 	size_t size = mb_encoding_sample_size(audio->encoding);
 	size_t n = Min(audio->n_samples - audio->position, MULBERRY_AUDIO_SLICE);
-	size_t n_bytes;
+	size_t at_hand;
 
-	CHECK_FOR_INTERRUPTS();
 	if (n == 0)
 		return 0;
 	mulberry_expect_ok(mb_audio_decode(
-		audio->encoding, bytes_at(audio, audio->position * size, &n_bytes), n * size, samples));
+		audio->encoding,
+		mulberry_bytes_at(&audio->bytes, audio->position * size, n * size, &at_hand), n * size,
+		samples));
 	audio->position += n;
 	return n;
-}
-
-void
-mulberry_audio_copy(mulberry_audio *audio, uint8 *destination)
-{
-	size_t place = 0;
-
-	while (place < audio->n_bytes)
-	{
-		size_t n;
-		const uint8 *bytes = bytes_at(audio, place, &n);
-
-		CHECK_FOR_INTERRUPTS();
-		memcpy(destination + place, bytes, n);
-		place += n;
-	}
 }
 
 void

@@ -17,19 +17,25 @@
 #define MULBERRY_AUDIO_SLICE 8192
 
 /*
- * Raw audio that is being read.  A value stored out of line and not compressed is
+ * A bytea argument that is being read.  A value stored out of line and not compressed is
  * fetched in windows, so that it is never in memory as a whole.
  */
-typedef struct mulberry_audio
+typedef struct mulberry_bytes
 {
-	mb_encoding encoding;
-	int sample_rate; /* 0 where it does not matter */
-	size_t n_bytes;
-	size_t n_samples;
-	size_t position;		/* samples handed out */
+	size_t n;				/* of them all */
 	struct varlena *stored; /* fetched in windows; NULL: all of it is in the window */
 	struct varlena *window; /* part of the value, detoasted */
 	size_t window_start;	/* its place in bytes */
+} mulberry_bytes;
+
+/* Raw audio that is being read. */
+typedef struct mulberry_audio
+{
+	mulberry_bytes bytes;
+	mb_encoding encoding;
+	int sample_rate; /* 0 where it does not matter */
+	size_t n_samples;
+	size_t position; /* samples handed out */
 } mulberry_audio;
 
 /* The encoding of that name; an error says which there are. */
@@ -41,8 +47,22 @@ extern void mulberry_check_rate(int sample_rate);
 /* Bytes of a bytea argument, which need not be fetched for that. */
 extern size_t mulberry_bytea_size(Datum bytes);
 
+/* Starts reading a bytea, which must stay where it is. */
+extern void mulberry_bytes_open(mulberry_bytes *bytes, Datum value);
+
 /*
- * Starts reading a bytea, which must stay where it is.  Error for half a sample, for no
+ * The bytes from a place on, which lies inside the value, and how many of them are at hand:
+ * "needed" ones at least, unless the value ends before.  The next call may move them.  Looks at
+ * interrupts.
+ */
+extern const uint8 *
+mulberry_bytes_at(mulberry_bytes *bytes, size_t place, size_t needed, size_t *n);
+
+/* Copies n bytes from a place on, all of which exist. */
+extern void mulberry_bytes_copy(mulberry_bytes *bytes, size_t place, size_t n, uint8 *destination);
+
+/*
+ * Starts reading audio, which must stay where it is.  Error for half a sample, for no
  * sample, and for a rate that calls cannot have.
  */
 extern void
@@ -50,9 +70,6 @@ mulberry_audio_open(mulberry_audio *audio, Datum bytes, text *encoding, int samp
 
 /* The same where the rate does not matter. */
 extern void mulberry_audio_open_any_rate(mulberry_audio *audio, Datum bytes, text *encoding);
-
-/* Copies all bytes as they are; looks at interrupts. */
-extern void mulberry_audio_copy(mulberry_audio *audio, uint8 *destination);
 
 /*
  * Decodes the next slice into samples (MULBERRY_AUDIO_SLICE of them); returns how

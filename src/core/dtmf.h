@@ -49,7 +49,7 @@ typedef struct mb_dtmf_event
 
 /*
  * Takes one event.  It is called from within mb_dtmf_feed() and mb_dtmf_flush(), in the
- * order of the signal, once for each digit; nothing is queued, so nothing can be lost.  It
+ * order of the signal, once for each digit, none of which reaches into another; nothing is queued, so nothing can be lost.  It
  * may not call the receiver.  It may leave by longjmp, after which the receiver may
  * only be initialised again or dropped.
  */

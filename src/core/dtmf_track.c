@@ -126,14 +126,24 @@ begin(mb_dtmf *dtmf, int i, int symbol)
 /*
  * Whether a digit goes on that has been told already: a codec can distort a tone so much that
  * another digit seems to take over for a while.  Remembers the event in any case.
+ *
+ * Of two digits that share a tone and have no pause between them each is measured into the other;
+ * the second begins where the first has ended.
  */
 static bool
-continues(mb_dtmf *dtmf, const mb_dtmf_event *event)
+continues(mb_dtmf *dtmf, mb_dtmf_event *event)
 {
+	uint64_t end = event->onset + event->duration;
 	bool same =
 		event->digit == dtmf->last_digit && event->onset < dtmf->last_end + DTMF_BRIDGE * DTMF_HOP;
-	uint64_t end = event->onset + event->duration;
 
+	if (!same && event->onset < dtmf->last_end)
+	{
+		if (end <= dtmf->last_end)
+			return true;
+		event->onset = dtmf->last_end;
+		event->duration = end - event->onset;
+	}
 	dtmf->last_digit = event->digit;
 	dtmf->last_end = same && dtmf->last_end > end ? dtmf->last_end : end;
 	return same;

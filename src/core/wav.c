@@ -138,7 +138,7 @@ read_fmt(const uint8_t *p, uint64_t size, mb_wav_info *info)
 
 /*
  * Fills in where the samples are: the data chunk begins at offset begin of a
- * buffer of n bytes and claims stated bytes; the RIFF claims to end at riff_end.
+ * file of n bytes and claims stated bytes; the RIFF claims to end at riff_end.
  */
 static mb_status
 read_data(const uint8_t *bytes, uint64_t n, uint64_t begin, uint64_t stated, uint64_t riff_end,
@@ -171,11 +171,19 @@ read_data(const uint8_t *bytes, uint64_t n, uint64_t begin, uint64_t stated, uin
 mb_status
 mb_wav_read(const uint8_t *bytes, size_t n, mb_wav_info *info)
 {
+	return mb_wav_read_head(bytes, n, n, info);
+}
+
+mb_status
+mb_wav_read_head(const uint8_t *bytes, size_t n, uint64_t total, mb_wav_info *info)
+{
 	uint64_t position = RIFF_HEADER_SIZE;
 	uint64_t riff_end;
 	bool have_fmt = false;
 
 	memset(info, 0, sizeof(*info));
+	if (n < RIFF_HEADER_SIZE && n < total)
+		return MB_ERR_SPACE;
 	if (n < RIFF_HEADER_SIZE)
 	{
 		/* the begin of a WAV file, or something else? */
@@ -193,20 +201,23 @@ mb_wav_read(const uint8_t *bytes, size_t n, mb_wav_info *info)
 	riff_end = (uint64_t) get_u32(bytes + 4) + CHUNK_HEADER_SIZE;
 
 	/* each turn advances by a chunk header at least */
-	while (position + CHUNK_HEADER_SIZE <= n)
+	while (position + CHUNK_HEADER_SIZE <= total)
 	{
 		const uint8_t *id = bytes + position;
-		uint64_t size = get_u32(id + 4);
 		uint64_t begin = position + CHUNK_HEADER_SIZE;
+		uint64_t size;
 
+		if (begin > n)
+			return MB_ERR_SPACE;
+		size = get_u32(id + 4);
 		if (memcmp(id, "data", 4) == 0)
 		{
 			if (!have_fmt)
 				return MB_ERR_FORMAT;
-			return read_data(bytes, n, begin, size, riff_end, info);
+			return read_data(bytes, total, begin, size, riff_end, info);
 		}
 		/* a chunk before the data that runs past the end: nothing can be found behind it */
-		if (size > n - begin)
+		if (size > total - begin)
 			return MB_ERR_FORMAT;
 		if (memcmp(id, "fmt ", 4) == 0)
 		{
@@ -214,6 +225,8 @@ mb_wav_read(const uint8_t *bytes, size_t n, mb_wav_info *info)
 
 			if (have_fmt)
 				return MB_ERR_FORMAT;
+			if (begin + (size < FMT_SIZE_EXTENSIBLE ? size : FMT_SIZE_EXTENSIBLE) > n)
+				return MB_ERR_SPACE;
 			status = read_fmt(bytes + begin, size, info);
 			if (status != MB_OK)
 				return status;

@@ -72,6 +72,15 @@ typedef struct mb_wav_info
 extern mb_status mb_wav_read(const uint8_t *bytes, size_t n, mb_wav_info *info);
 
 /*
+ * The same for a file of "total" bytes of which only the first n are at hand; info->data lies
+ * behind them or at their end, and mb_wav_read_samples() may be used only after
+ * it was pointed to where the frames are.  MB_ERR_SPACE when more than n bytes are
+ * needed to find the data, which cannot be when n is total.
+ */
+extern mb_status
+mb_wav_read_head(const uint8_t *bytes, size_t n, uint64_t total, mb_wav_info *info);
+
+/*
  * Converts n frames from first_frame to int16 samples of one channel (0 is the
  * first) or of the mean of all (MB_WAV_MIX).  Wider samples are rounded, floats
  * saturate at full scale, NaN is silence.  MB_ERR_RANGE when channel or frames do

@@ -1,7 +1,7 @@
 /*
  * fuzz_dtmf.c
  *	  The DTMF receiver over arbitrary samples: no portions and no code path change what it
- *	  says, digits lie in order inside the signal, and every figure is one.
+ *	  says, digits lie one after another inside the signal, and every figure is one.
  *
  * The first byte chooses the sample rate, the second seeds the cutting, the third is
  * the floor.  Then come records of four bytes: two of four say which tones sound (any of the
@@ -97,7 +97,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static mb_dtmf dtmf;
 	mb_dtmf_options options = { 0, note_event, &whole };
 	uint32_t cut;
-	uint64_t last = 0;
+	uint64_t end = 0;
 	size_t n;
 	int rate;
 
@@ -122,8 +122,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		const mb_dtmf_event *event = &whole.events[i];
 
 		require(event->digit != '\0' && strchr(MB_DTMF_SYMBOLS, event->digit) != NULL);
-		require(i == 0 || event->onset >= last);
-		last = event->onset;
+		require(event->onset >= end);
+		end = event->onset + event->duration;
 		require(event->duration > 0 && event->onset + event->duration <= n + (uint64_t) rate / 50);
 		require(isfinite(event->level_dbm0) && event->level_dbm0 >= options.floor_dbm0 &&
 				event->level_dbm0 < 10);

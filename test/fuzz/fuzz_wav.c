@@ -33,6 +33,21 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			status == MB_ERR_UNSUPPORTED);
 	if (status == MB_OK)
 		require(info.data != NULL);
+	/* what is known from a part of the file is the same, or more is wanted */
+	for (size_t n = 0; n <= size; n += size / 16 + 1)
+	{
+		uint8_t *head = malloc(n + 1);
+		mb_wav_info part;
+		mb_status said;
+
+		memcpy(head, data, n);
+		said = mb_wav_read_head(head, n, size, &part);
+		require(said == status || said == MB_ERR_SPACE);
+		if (said == status && info.data != NULL)
+			require(part.data - head == info.data - data && part.frames == info.frames &&
+					part.stated_bytes == info.stated_bytes && part.streamed == info.streamed);
+		free(head);
+	}
 	if ((status != MB_OK && status != MB_ERR_TRUNCATED) || info.data == NULL)
 		return 0;
 

@@ -96,13 +96,45 @@ add_fmt_extensible(file *f, int tag, int channels, int rate, int bits, int valid
  */
 static uint8_t *block;
 
+/* Whatever part of the file is at hand, it says the same or wants more. */
+static void
+check_heads(const uint8_t *bytes, size_t total, mb_status status, const mb_wav_info *info)
+{
+	bool enough = false;
+
+	for (size_t n = 0; n <= total; n += total < 1000 || n < 200 ? 1 : 97)
+	{
+		uint8_t *head = malloc(n > 0 ? n : 1);
+		mb_wav_info got;
+		mb_status said;
+
+		memcpy(head, bytes, n);
+		said = mb_wav_read_head(head, n, total, &got);
+		if (said != MB_ERR_SPACE || enough)
+		{
+			enough = true;
+			check_int(said, status);
+			if (info->data != NULL)
+				check_int(got.data - head, info->data - bytes);
+			check_int(got.frames, info->frames);
+			check_int(got.streamed, info->streamed);
+			check_int(got.stated_bytes, info->stated_bytes);
+		}
+		free(head);
+	}
+}
+
 static mb_status
 read_exactly(const uint8_t *bytes, size_t n, mb_wav_info *info)
 {
+	mb_status status;
+
 	free(block);
 	block = malloc(n > 0 ? n : 1);
 	memcpy(block, bytes, n);
-	return mb_wav_read(block, n, info);
+	status = mb_wav_read(block, n, info);
+	check_heads(block, n, status, info);
+	return status;
 }
 
 static mb_status
