@@ -4563,6 +4563,19 @@ COMMENT ON TABLE command_signatures IS 'every frame that was made for a command:
 COMMENT ON COLUMN command_signatures.signature IS '1 for the first';
 SELECT pg_catalog.pg_extension_config_dump('command_signatures', '');
 
+-- An extension adds up, so an agent must not get it twice: as a command, and with what the online
+-- path tells of the mandate.  The latter waits for the former, and then comes under a number of its own.
+CREATE TABLE mandate_retellings (
+    tenant  uuid NOT NULL REFERENCES tenants (id),
+    mandate text COLLATE "C" NOT NULL,
+    number  bigint NOT NULL,
+    PRIMARY KEY (tenant, mandate),
+    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id) ON DELETE CASCADE
+);
+COMMENT ON TABLE mandate_retellings IS 'mandates that agent_sync() tells an agent once more, now that the extension that kept them back is settled';
+COMMENT ON COLUMN mandate_retellings.number IS 'taken from agents.mandates_version, as mandates.agent_version is';
+SELECT pg_catalog.pg_extension_config_dump('mandate_retellings', '');
+
 CREATE FUNCTION keep_signature() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
@@ -4774,6 +4787,14 @@ BEGIN
        SET state = state, error = error, finished_at = clock_timestamp(), voice_at = NULL
      WHERE x.id = command RETURNING x.* INTO c;
     PERFORM mulberry.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
+    IF c.command = 'EXTEND' THEN
+        WITH numbered AS (
+            UPDATE mulberry.agents a SET mandates_version = a.mandates_version + 1
+             WHERE a.tenant = c.tenant AND a.id = c.agent RETURNING a.mandates_version)
+        INSERT INTO mulberry.mandate_retellings AS r (tenant, mandate, number)
+        SELECT c.tenant, c.mandate, n.mandates_version FROM numbered n
+            ON CONFLICT ON CONSTRAINT mandate_retellings_pkey DO UPDATE SET number = excluded.number;
+    END IF;
     RETURN c;
 END
 $$;
@@ -5522,13 +5543,19 @@ BEGIN
         latest := since + 1;
         UPDATE mulberry.agents x SET mandates_version = latest WHERE x.tenant = a.tenant AND x.id = a.id;
     END IF;
-    SELECT jsonb_agg(x.row ORDER BY x.agent_version), max(x.agent_version) INTO rows, upto
-      FROM (SELECT m.agent_version,
+    SELECT jsonb_agg(x.row ORDER BY x.number), max(x.number) INTO rows, upto
+      FROM (SELECT t.number,
                    jsonb_build_object('mandate_id', m.id, 'sponsor', m.sponsor, 'status', m.status, 'max_amount', m.max_amount,
                                       'currency', m.currency, 'expires_at', m.expires_at, 'version', m.version) AS row
               FROM mulberry.mandates m
-             WHERE m.tenant = a.tenant AND m.agent = a.id AND m.agent_version > after
-             ORDER BY m.agent_version LIMIT CASE WHEN after = since THEN most END) AS x;
+              LEFT JOIN mulberry.mandate_retellings r ON r.tenant = m.tenant AND r.mandate = m.id
+             CROSS JOIN LATERAL (SELECT greatest(m.agent_version, r.number) AS number) AS t
+             WHERE m.tenant = a.tenant AND m.agent = a.id AND t.number > after
+               -- see mandate_retellings
+               AND NOT EXISTS (SELECT FROM mulberry.commands c
+                                WHERE c.tenant = m.tenant AND c.mandate = m.id AND c.command = 'EXTEND'
+                                  AND c.state IN ('waiting', 'outstanding', 'escalated'))
+             ORDER BY t.number LIMIT CASE WHEN after = since THEN most END) AS x;
     IF rows IS NULL THEN
         RETURN NULL;
     END IF;
@@ -5542,7 +5569,7 @@ BEGIN
                               'mac', encode(mulberry.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));
 END
 $$;
-COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them, and the code over it; null: nothing (internal)';
+COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them and none that a command is about to extend, and the code over it; null: nothing (internal)';
 
 CREATE FUNCTION sync_acks(a agents, acks jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
