@@ -3217,6 +3217,220 @@ $$;
 COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
     'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the acknowledgement; what means nothing is refused (internal)';
 
+CREATE FUNCTION alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
+                              sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    owner  uuid := mulberry.resolve_tenant(tenant, 'operator');
+    target mulberry.mandates;
+BEGIN
+    PERFORM mulberry.check_mandate_id(mandate_id);
+    IF max_amount IS NOT NULL THEN
+        PERFORM mulberry.check_amount(max_amount, 'max_amount');
+    END IF;
+    PERFORM mulberry.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at, clock_timestamp() + interval '1 day'));
+    target := mulberry.lock_mandate(owner, mandate_id);
+    IF target.id IS NULL THEN
+        RAISE EXCEPTION 'mandate "%" does not exist', mandate_id
+            USING ERRCODE = 'undefined_object', DETAIL = 'Protocol error E003.';
+    END IF;
+    IF max_amount < target.spent THEN
+        RAISE EXCEPTION 'max_amount of mandate "%" cannot be less than what is spent', mandate_id
+            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = format('Spent are %s %s.', target.spent, target.currency);
+    END IF;
+    PERFORM mulberry.change_mandate(owner, mandate_id,
+                                    CASE WHEN target.status = 'EXPIRED' AND expires_at > target.expires_at THEN 'ACTIVE' END,
+                                    expires_at, max_amount, sponsor, 'altered', NULL);
+    PERFORM mulberry.require_durable_commit();
+END
+$$;
+COMMENT ON FUNCTION alter_mandate(text, numeric, timestamptz, text, text) IS
+    'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on the online path. Needs operator access';
+
+-- What the registry says of a mandate, taken over by an edge.  A mandate that was revoked here
+-- stays so, and one that more was spent from than is now allowed keeps that limit.
+CREATE FUNCTION take_mandate_copy(tenant uuid, agent uuid, mandate text, sponsor text, status text, max_amount numeric,
+                                  currency text, expires_at timestamptz, cause text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    target mulberry.mandates;
+    before bigint;
+    amount numeric;
+BEGIN
+    IF status IS NULL OR status NOT IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED') THEN
+        RAISE EXCEPTION 'unknown status "%" of a mandate', coalesce(status, 'null')
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'There are ACTIVE, SUSPENDED, REVOKED and EXPIRED.';
+    END IF;
+    PERFORM mulberry.check_mandate_id(mandate);
+    PERFORM mulberry.check_amount(max_amount, 'max_amount');
+    PERFORM mulberry.check_mandate_settings(sponsor, currency, greatest(expires_at, clock_timestamp() + interval '1 day'));
+    target := mulberry.lock_mandate(tenant, mandate);
+    IF target.id IS NULL THEN
+        INSERT INTO mulberry.mandates (tenant, id, agent, sponsor, status, max_amount, currency, expires_at)
+        VALUES (tenant, mandate, agent, sponsor, status, max_amount, currency, expires_at);
+        PERFORM mulberry.lock_mandate(tenant, mandate);
+        PERFORM mulberry.require_durable_commit();
+        RETURN 'created';
+    ELSIF target.agent <> agent OR target.currency <> currency THEN
+        RAISE EXCEPTION 'mandate "%" is another agent''s or of another currency here', mandate
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF target.status = 'REVOKED' THEN
+        RETURN CASE status WHEN 'REVOKED' THEN 'already so' ELSE 'E004' END;
+    END IF;
+    before := target.version;
+    amount := greatest(max_amount, target.spent);
+    -- out of EXPIRED leads an extension only, and to ACTIVE only
+    IF target.status = 'EXPIRED' AND status IN ('ACTIVE', 'SUSPENDED') AND expires_at > target.expires_at
+       AND expires_at > clock_timestamp() THEN
+        PERFORM mulberry.change_mandate(tenant, mandate, 'ACTIVE', expires_at, amount, sponsor, cause, NULL);
+        target.status := 'ACTIVE';
+    END IF;
+    IF (target.sponsor, target.max_amount, target.expires_at) IS DISTINCT FROM (sponsor, amount, expires_at)
+       OR target.status <> status THEN
+        PERFORM mulberry.change_mandate(tenant, mandate,
+                                        CASE WHEN target.status = 'EXPIRED' AND status <> 'REVOKED' THEN NULL ELSE status END,
+                                        expires_at, amount, sponsor, cause, NULL);
+    END IF;
+    target := mulberry.lock_mandate(tenant, mandate);
+    PERFORM mulberry.require_durable_commit();
+    RETURN CASE WHEN target.version > before THEN 'changed' ELSE 'already so' END;
+END
+$$;
+COMMENT ON FUNCTION take_mandate_copy(uuid, uuid, text, text, text, numeric, text, timestamptz, text) IS
+    'makes a mandate on an edge what the registry says it is: "created", "changed", "already so", or "E004" when it was REVOKED here, which stays (internal)';
+
+-- Why a mandate does not allow an amount; null: it does.
+CREATE FUNCTION mandate_refusal(target mandates, amount numeric, at timestamptz,
+                                OUT reason text, OUT error text, OUT message text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    reason := CASE
+        WHEN target.id IS NULL THEN 'unknown'
+        WHEN target.status = 'REVOKED' THEN 'revoked'
+        WHEN target.status = 'EXPIRED' OR target.expires_at <= at THEN 'expired'
+        WHEN target.status = 'SUSPENDED' THEN 'suspended'
+        WHEN target.spent + amount > target.max_amount THEN 'limit'
+    END;
+    error := CASE reason WHEN 'unknown' THEN 'E003' WHEN 'revoked' THEN 'E004' END;
+    message := CASE reason
+        WHEN 'unknown' THEN 'there is no such mandate'
+        WHEN 'revoked' THEN 'the mandate is revoked'
+        WHEN 'suspended' THEN 'the mandate is suspended'
+        WHEN 'expired' THEN format('the mandate expired at %s', to_char(target.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+        WHEN 'limit' THEN format('%s %s are more than the %s that are left', amount, target.currency, target.max_amount - target.spent)
+    END;
+END
+$$;
+COMMENT ON FUNCTION mandate_refusal(mandates, numeric, timestamptz) IS 'why a mandate does not allow an amount at a time; nulls: it does (internal)';
+
+CREATE FUNCTION check_mandate(mandate_id text, amount numeric DEFAULT 0, tenant text DEFAULT NULL,
+                              OUT allowed boolean, OUT error text, OUT message text, OUT status text, OUT remaining numeric,
+                              OUT expires_at timestamptz, OUT reason text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner   uuid := mulberry.resolve_tenant(tenant, 'operator', 'gateway');
+    target  mulberry.mandates;
+    now     timestamptz;
+    refusal record;
+BEGIN
+    PERFORM mulberry.check_mandate_id(mandate_id);
+    PERFORM mulberry.check_amount(amount, 'amount', true);
+    SELECT * INTO target FROM mulberry.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
+    now := clock_timestamp();
+    IF target.status = 'ACTIVE' AND target.expires_at <= now AND current_setting('transaction_read_only') = 'off' THEN
+        target := mulberry.lock_mandate(owner, mandate_id);
+    END IF;
+    IF target.status = 'ACTIVE' AND target.expires_at <= now THEN
+        target.status := 'EXPIRED';   -- and nothing can be stored here
+    END IF;
+    refusal := mulberry.mandate_refusal(target, amount, now);
+    allowed := refusal.reason IS NULL;
+    error := refusal.error;
+    message := coalesce(refusal.message, 'the mandate allows it');
+    status := target.status;
+    remaining := target.max_amount - target.spent;
+    expires_at := target.expires_at;
+    reason := refusal.reason;
+END
+$$;
+COMMENT ON FUNCTION check_mandate(text, numeric, text) IS
+    'whether a mandate allows to spend an amount (0 or more) now: not revoked, suspended or expired, and within the limit; otherwise reason is unknown (error E003), revoked (E004), suspended, expired or limit. A mandate whose time is over becomes EXPIRED, where something can be stored. Only spend() reserves anything. Needs operator or gateway access';
+
+CREATE FUNCTION spend(mandate_id text, amount numeric, reference text, tenant text DEFAULT NULL,
+                      OUT accepted boolean, OUT duplicate boolean, OUT error text, OUT message text, OUT remaining numeric,
+                      OUT status text, OUT reason text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner    uuid := mulberry.resolve_tenant(tenant, 'operator', 'gateway');
+    target   mulberry.mandates;
+    earlier  mulberry.spendings;
+    now      timestamptz;
+    refusal  record;
+    evidence jsonb;
+BEGIN
+    PERFORM mulberry.check_mandate_id(mandate_id);
+    PERFORM mulberry.check_amount(amount, 'amount');
+    IF reference IS NULL THEN
+        RAISE EXCEPTION 'reference must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF reference = '' OR length(reference) > 200 OR reference ~ '[[:cntrl:]]' THEN
+        RAISE EXCEPTION 'a reference is 1 to 200 characters, none of them a control character' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- What expires changes its agent's row too, which is locked first.
+    SELECT * INTO target FROM mulberry.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
+    IF target.status = 'ACTIVE' AND target.expires_at <= clock_timestamp() THEN
+        target := mulberry.lock_mandate(owner, mandate_id);
+    ELSE
+        SELECT * INTO target FROM mulberry.mandates m WHERE m.tenant = owner AND m.id = mandate_id FOR NO KEY UPDATE;
+    END IF;
+    now := clock_timestamp();   -- after what had to be waited for
+
+    SELECT * INTO earlier FROM mulberry.spendings s
+     WHERE s.tenant = owner AND s.mandate = mandate_id AND s.reference = spend.reference;
+    IF earlier.amount <> amount THEN
+        RAISE EXCEPTION 'reference "%" of mandate "%" has been used for another amount', reference, mandate_id
+            USING ERRCODE = 'unique_violation',
+                  DETAIL = format('%s %s were spent at %s.', earlier.amount, target.currency, earlier.at),
+                  HINT = 'Each payment needs a reference of its own.';
+    END IF;
+    refusal := mulberry.mandate_refusal(target, amount, now);
+    accepted := earlier.amount IS NOT NULL OR refusal.reason IS NULL;
+    duplicate := earlier.amount IS NOT NULL;
+    status := CASE WHEN target.status = 'ACTIVE' AND target.expires_at <= now THEN 'EXPIRED' ELSE target.status END;
+    remaining := CASE WHEN duplicate THEN earlier.remaining ELSE target.max_amount - target.spent END;
+    IF duplicate THEN
+        message := format('this was accepted at %s', to_char(earlier.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
+        PERFORM mulberry.require_durable_commit();
+        RETURN;
+    END IF;
+
+    evidence := jsonb_build_object('amount', amount::numeric(20, 4), 'currency', target.currency, 'reference', reference);
+    IF NOT accepted THEN
+        error := refusal.error;
+        message := refusal.message;
+        reason := refusal.reason;
+        PERFORM mulberry.record_audit(owner, 'spend', 'refused', mandate_id, target.agent, NULL, NULL,
+                                      evidence || jsonb_build_object('reason', reason, 'remaining', remaining));
+        RETURN;
+    END IF;
+    remaining := remaining - amount;
+    message := 'accepted';
+    INSERT INTO mulberry.spendings (tenant, mandate, reference, amount, remaining, role)
+    VALUES (owner, mandate_id, reference, amount, remaining, mulberry.outer_role()::text);
+    UPDATE mulberry.mandates m SET spent = m.spent + amount WHERE m.tenant = owner AND m.id = mandate_id;
+    PERFORM mulberry.record_audit(owner, 'spend', 'accepted', mandate_id, target.agent, NULL, NULL,
+                                  evidence || jsonb_build_object('remaining', remaining));
+    PERFORM mulberry.require_durable_commit();
+END
+$$;
+COMMENT ON FUNCTION spend(text, numeric, text, text) IS
+    'spends an amount from a mandate, once for each reference: the same reference and amount again is answered as the first time and marked duplicate, with another amount it is an error (23505). Never exceeds max_amount; refused as check_mandate() says, and a refusal is not remembered. Needs operator or gateway access';
+
 CREATE VIEW agent_status WITH (security_barrier) AS
     SELECT t.name AS tenant, a.name AS agent, a.id, a.phone, a.allowed_callers,
            coalesce(a.online_until > clock_timestamp(), false) AS online, a.seen_at, a.online_until,
@@ -6015,6 +6229,9 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('drop_agent', 'EXECUTE', 'admin'),
     ('agent_status', 'SELECT', 'operator auditor gateway'),
     ('create_mandate', 'EXECUTE', 'operator'),
+    ('alter_mandate', 'EXECUTE', 'operator'),
+    ('check_mandate', 'EXECUTE', 'operator gateway'),
+    ('spend', 'EXECUTE', 'operator gateway'),
     ('mandate_status', 'SELECT', 'operator auditor gateway'),
     ('mandate_history', 'SELECT', 'operator auditor gateway'),
     ('mandate_spendings', 'SELECT', 'operator auditor gateway'),
