@@ -266,7 +266,7 @@ BEGIN
     EXCEPTION WHEN foreign_key_violation THEN
         RAISE EXCEPTION 'tenant "%" cannot be dropped because it still has something', name
             USING ERRCODE = 'dependent_objects_still_exist', DETAIL = SQLERRM,
-                  HINT = 'Calls and events go by retention; secrets and endpoints must be dropped.';
+                  HINT = 'Calls and events go by retention; secrets, endpoints and agents must be dropped, the audit log erased.';
     END;
 END
 $$;
@@ -1068,6 +1068,10 @@ BEGIN
     SELECT coalesce(sum(r.calls), 0) INTO erased FROM mulberry.retention(false, max_calls) r;
     PERFORM mulberry.reroute_jobs(true);
     purged := greatest(mulberry.purge_events(10 * max_calls), mulberry.purge_jobs(clock_timestamp(), 10 * max_calls));
+    -- last, because nobody else can link until the end
+    IF current_setting('transaction_isolation') LIKE 'read %committed' THEN
+        PERFORM mulberry.link_audit();
+    END IF;
     -- last, because it takes the locks of agents
     PERFORM mulberry.tend_queues();
     RETURN greatest(done, erased) >= max_calls OR purged >= 10 * max_calls;
@@ -4808,7 +4812,8 @@ CREATE TRIGGER keep_signature AFTER UPDATE OF frame ON commands
     EXECUTE FUNCTION keep_signature();
 
 -- The audit log: append-only, chained by hashes per tenant.  Rows are linked in the order of
--- their numbers by one writer after commit, so that commands do not queue on the head of the chain.
+-- their ids by one writer after commit, so that commands do not queue on the head of the chain.
+-- core/audit_record.h says what is hashed.
 
 CREATE SEQUENCE audit_id;
 COMMENT ON SEQUENCE audit_id IS 'audit.id';
@@ -4831,13 +4836,31 @@ CREATE TABLE audit (
     UNIQUE (tenant, seq),
     CHECK ((seq IS NULL) = (hash IS NULL))
 );
+-- audit.c reads columns by position
 CREATE INDEX audit_unlinked ON audit (id) WHERE seq IS NULL;
 CREATE INDEX audit_mandate ON audit (tenant, mandate, id);
-COMMENT ON TABLE audit IS 'who did what, when, with which outcome, by which way, and on which evidence';
+COMMENT ON TABLE audit IS 'who did what, when, with which outcome, by which way, and on which evidence; rows never change';
 COMMENT ON COLUMN audit.role IS 'the database role that asked';
 COMMENT ON COLUMN audit.seq IS 'number in the tenant''s chain, from 1 without gaps; null until it is linked';
 COMMENT ON COLUMN audit.hash IS 'SHA-256 of the row and the hash before it';
 SELECT pg_catalog.pg_extension_config_dump('audit', '');
+
+CREATE TABLE audit_heads (
+    tenant    uuid PRIMARY KEY REFERENCES tenants (id),
+    last_seq  bigint NOT NULL CHECK (last_seq > 0),
+    hash      bytea NOT NULL CHECK (octet_length(hash) = 32),
+    linked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+COMMENT ON TABLE audit_heads IS 'the last row of each tenant''s audit log, so that one that is cut off is missed';
+SELECT pg_catalog.pg_extension_config_dump('audit_heads', '');
+
+CREATE FUNCTION guard_audit() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_audit';
+COMMENT ON FUNCTION guard_audit() IS 'trigger: rows of the audit log are added and linked, and otherwise left alone';
+CREATE TRIGGER guard_audit BEFORE INSERT OR UPDATE OR DELETE ON audit
+    FOR EACH ROW EXECUTE FUNCTION guard_audit();
+CREATE TRIGGER guard_audit_truncate BEFORE TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION guard_audit();
 
 CREATE FUNCTION record_audit(tenant uuid, action text, outcome text, mandate text DEFAULT NULL, agent uuid DEFAULT NULL,
                              command bigint DEFAULT NULL, method text DEFAULT NULL, evidence jsonb DEFAULT NULL)
@@ -4849,6 +4872,113 @@ AS $$
     VALUES ($1, mulberry.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
 $$;
 COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS 'writes a row of the audit log in the current transaction (internal)';
+
+CREATE FUNCTION link_audit(max_rows integer DEFAULT 10000) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS 'MODULE_PATHNAME', 'mulberry_link_audit';
+COMMENT ON FUNCTION link_audit(integer) IS
+    'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can until the transaction ends (internal)';
+
+CREATE FUNCTION await_audit_links() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_audit_links';
+COMMENT ON FUNCTION await_audit_links() IS
+    'returns when what was committed before is linked, or after a second: waits for the notifier, links itself when there is none, and does nothing where it cannot write (internal)';
+
+CREATE FUNCTION check_audit_chain(tenant uuid, kept_seq bigint, kept_hash bytea,
+                                  OUT rows bigint, OUT first_broken bigint, OUT problem text)
+LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_check_audit_chain';
+COMMENT ON FUNCTION check_audit_chain(uuid, bigint, bytea) IS
+    'walks along a tenant''s audit log until something does not fit; kept_seq and kept_hash may be null (internal)';
+
+CREATE FUNCTION erase_audit(tenant uuid) RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_erase_audit';
+COMMENT ON FUNCTION erase_audit(uuid) IS 'removes a tenant''s audit log and returns how many rows it had (internal)';
+
+CREATE FUNCTION verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
+RETURNS TABLE (tenant text, rows bigint, first_broken bigint, problem text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    targets uuid[];
+    kept    bytea;
+BEGIN
+    IF (kept_seq IS NULL) <> (kept_hash IS NULL) THEN
+        RAISE EXCEPTION 'kept_seq and kept_hash belong together' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF kept_seq < 1 OR kept_hash !~ '^[0-9a-f]{64}$' THEN
+        RAISE EXCEPTION 'kept_seq is at least 1, and kept_hash has 64 hexadecimal digits'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'audit_head() says both.';
+    END IF;
+    kept := decode(kept_hash, 'hex');
+    IF only_tenant IS NULL AND kept IS NULL THEN
+        targets := mulberry.current_tenants('auditor');
+    END IF;
+    IF targets IS NULL OR targets = '{}' THEN
+        targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'auditor')];
+    END IF;
+    PERFORM mulberry.await_audit_links();
+    RETURN QUERY
+        SELECT t.name, c.rows, c.first_broken, c.problem
+          FROM mulberry.tenants t
+               CROSS JOIN LATERAL mulberry.check_audit_chain(t.id, kept_seq, kept) AS c
+         WHERE t.id = ANY (targets)
+         ORDER BY t.name;
+END
+$$;
+COMMENT ON FUNCTION verify_audit(text, bigint, text) IS
+    'computes all hashes of the audit logs of a tenant (null: of all that the role may see) anew. rows: how many fit, from the first on; first_broken and problem say where the log does not and why, null when all is well. kept_seq and kept_hash: what audit_head() once said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
+
+CREATE FUNCTION audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    target uuid := mulberry.resolve_tenant(tenant, 'auditor');
+BEGIN
+    PERFORM mulberry.await_audit_links();
+    SELECT h.last_seq, encode(h.hash, 'hex'), h.linked_at INTO seq, hash, linked_at
+      FROM mulberry.audit_heads h
+     WHERE h.tenant = target;
+END
+$$;
+COMMENT ON FUNCTION audit_head(text) IS
+    'number and hash of the last row of a tenant''s audit log, to be kept where nobody of this server can write; verify_audit() compares. Nulls: the log is empty. Needs auditor access';
+
+CREATE FUNCTION erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    target uuid;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    IF tenant IS NULL THEN
+        RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    target := mulberry.resolve_tenant(tenant, 'admin');
+    IF EXISTS (SELECT FROM mulberry.agents a WHERE a.tenant = target) THEN
+        RAISE EXCEPTION 'the audit log of tenant "%" cannot be erased while the tenant has agents', tenant
+            USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop them first, with drop_agent().';
+    END IF;
+    SELECT h.last_seq, encode(h.hash, 'hex') INTO last_seq, hash FROM mulberry.audit_heads h WHERE h.tenant = target;
+    rows := mulberry.erase_audit(target);
+    RAISE LOG 'audit log of tenant "%" erased by role "%": % rows, the last was % with hash %',
+        tenant, mulberry.outer_role(), rows, last_seq, hash;
+END
+$$;
+COMMENT ON FUNCTION erase_audit_log(text) IS
+    'removes the whole audit log of a tenant without agents, so that the tenant can be dropped; returns what it had, and the server''s log says so too. Needs admin access to all tenants';
+
+CREATE VIEW audit_log WITH (security_barrier) AS
+    SELECT t.name AS tenant, a.seq, a.at, a.role, a.action, a.outcome, a.method, a.mandate AS mandate_id,
+           g.name AS agent, a.agent AS agent_id, a.command, a.evidence, encode(a.hash, 'hex') AS hash, a.id
+      FROM audit a
+      JOIN tenants t ON t.id = a.tenant
+      LEFT JOIN agents g ON g.tenant = a.tenant AND g.id = a.agent
+     WHERE a.tenant = ANY ((SELECT current_tenants('auditor'))::uuid[]);
+COMMENT ON VIEW audit_log IS 'who did what, when, with which outcome, by which way, and on which evidence';
+COMMENT ON COLUMN audit_log.seq IS 'number in the tenant''s log, without gaps; null for a moment after commit';
+COMMENT ON COLUMN audit_log.role IS 'the database role that asked';
+COMMENT ON COLUMN audit_log.agent IS 'its name now; null when it has been dropped';
+COMMENT ON COLUMN audit_log.hash IS 'SHA-256 of the row and the hash before it';
 
 -- Calls that were placed for a command.
 
@@ -6232,6 +6362,11 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('alter_mandate', 'EXECUTE', 'operator'),
     ('check_mandate', 'EXECUTE', 'operator gateway'),
     ('spend', 'EXECUTE', 'operator gateway'),
+    ('audit_log', 'SELECT', 'auditor'),
+    ('verify_audit', 'EXECUTE', 'auditor'),
+    ('audit_head', 'EXECUTE', 'auditor'),
+    ('erase_audit_log', 'EXECUTE', 'admin'),
+    ('link_audit', 'EXECUTE', 'worker'),
     ('mandate_status', 'SELECT', 'operator auditor gateway'),
     ('mandate_history', 'SELECT', 'operator auditor gateway'),
     ('mandate_spendings', 'SELECT', 'operator auditor gateway'),
@@ -6499,6 +6634,28 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION health_calls() IS 'health of the storage of calls: partitions made ahead, retention';
+
+CREATE FUNCTION health_audit() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    late bigint;
+BEGIN
+    item := 'audit log';
+    SELECT count(*) INTO late
+      FROM mulberry.audit a
+     WHERE a.seq IS NULL AND a.at < clock_timestamp() - interval '1 minute';
+    IF late = 0 OR pg_is_in_recovery() THEN
+        status := 'ok';
+        detail := 'every row that is older than a minute is linked';
+    ELSE
+        status := 'warning';
+        detail := format('%s rows that are older than a minute are not linked', late);
+        hint := 'The notifier links them; without one, maintenance() and verify_audit() do. The server''s log says when it fails.';
+    END IF;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_audit() IS 'health of the audit log: whether it is linked';
 
 CREATE FUNCTION health() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$

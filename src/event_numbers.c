@@ -164,7 +164,7 @@ mulberry_await_event_numbers(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		if (mulberry_notifier_lives())
 			mulberry_wake_notifier(mulberry_my_slot(), /* events_stored */ true,
-								   /* channels_changed */ false);
+								   /* audit_recorded */ false, /* channels_changed */ false);
 		else if (lock_numbers(/* wait */ false))
 		{
 			number_batch(MAX_BATCH);

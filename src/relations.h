@@ -23,7 +23,8 @@ typedef enum mulberry_lock_class
 	MULBERRY_LOCK_CALL = 27757,
 	MULBERRY_LOCK_PARTITION,
 	MULBERRY_LOCK_EVENT_NUMBERS,
-	MULBERRY_LOCK_MAINTENANCE
+	MULBERRY_LOCK_MAINTENANCE,
+	MULBERRY_LOCK_AUDIT_CHAIN
 } mulberry_lock_class;
 
 /* Oids of what the ingest path opens. */

@@ -106,6 +106,7 @@ start_shared_memory(void)
 			pg_atomic_init_u32(&slot->database, InvalidOid);
 			pg_atomic_init_u32(&slot->notifier_asleep, 0);
 			pg_atomic_init_u32(&slot->events_stored, 0);
+			pg_atomic_init_u32(&slot->audit_recorded, 0);
 			pg_atomic_init_u32(&slot->channels_changed, 0);
 			slot->ring_size = mulberry_event_ring_size;
 			slot->ring = (mulberry_packet_note *) next;
@@ -192,7 +193,8 @@ mulberry_slot_by_index(int index)
  * work, or waits for its next tick, no latch is set: it looks by itself.
  */
 void
-mulberry_wake_notifier(mulberry_slot *slot, bool events_stored, bool channels_changed)
+mulberry_wake_notifier(mulberry_slot *slot, bool events_stored, bool audit_recorded,
+					   bool channels_changed)
 {
 	Latch *latch = NULL;
 
@@ -200,6 +202,8 @@ mulberry_wake_notifier(mulberry_slot *slot, bool events_stored, bool channels_ch
 		return;
 	if (events_stored)
 		pg_atomic_write_u32(&slot->events_stored, 1);
+	if (audit_recorded)
+		pg_atomic_write_u32(&slot->audit_recorded, 1);
 	if (channels_changed)
 		pg_atomic_write_u32(&slot->channels_changed, 1);
 	pg_memory_barrier();
@@ -267,6 +271,7 @@ bool
 mulberry_notifier_has_work(mulberry_slot *slot)
 {
 	return pg_atomic_read_u32(&slot->events_stored) != 0 ||
+		   pg_atomic_read_u32(&slot->audit_recorded) != 0 ||
 		   pg_atomic_read_u32(&slot->channels_changed) != 0 || !mulberry_ring_is_empty(slot);
 }
 
@@ -275,6 +280,12 @@ bool
 mulberry_notifier_take_events_stored(mulberry_slot *slot)
 {
 	return pg_atomic_exchange_u32(&slot->events_stored, 0) != 0;
+}
+
+bool
+mulberry_notifier_take_audit_recorded(mulberry_slot *slot)
+{
+	return pg_atomic_exchange_u32(&slot->audit_recorded, 0) != 0;
 }
 
 bool
@@ -310,6 +321,7 @@ mulberry_slot_claim(Oid database)
 			slot->ring_head = slot->ring_tail = 0;
 			slot->notes_lost = slot->notes_taken = slot->notes_dropped = 0;
 			pg_atomic_write_u32(&slot->events_stored, 1);
+			pg_atomic_write_u32(&slot->audit_recorded, 1);
 			pg_atomic_write_u32(&slot->channels_changed, 1);
 			pg_atomic_write_u32(&slot->notifier_asleep, 0);
 			for (int place = 0; place < MULBERRY_PLACES; place++)

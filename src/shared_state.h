@@ -127,7 +127,8 @@ extern void mulberry_ring_count_dropped(mulberry_slot *slot, uint64 notes);
  * Waking.  Each does nothing when there is nobody to wake; none allocates or
  * raises, so that the commit callback may call them.
  */
-extern void mulberry_wake_notifier(mulberry_slot *slot, bool events_stored, bool channels_changed);
+extern void mulberry_wake_notifier(mulberry_slot *slot, bool events_stored, bool audit_recorded,
+								   bool channels_changed);
 extern void mulberry_wake_workers(mulberry_slot *slot);
 extern void mulberry_wake_launcher(bool extension_created);
 
@@ -136,6 +137,7 @@ extern void mulberry_notifier_fall_asleep(mulberry_slot *slot);
 extern void mulberry_notifier_woke_up(mulberry_slot *slot);
 extern bool mulberry_notifier_has_work(mulberry_slot *slot);
 extern bool mulberry_notifier_take_events_stored(mulberry_slot *slot);
+extern bool mulberry_notifier_take_audit_recorded(mulberry_slot *slot);
 extern bool mulberry_notifier_take_channels_changed(mulberry_slot *slot);
 
 /* True when a notifier is attached to this database's slot. */

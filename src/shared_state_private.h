@@ -17,6 +17,7 @@ struct mulberry_slot
 	/* Set by whoever commits, taken by the notifier. */
 	pg_atomic_uint32 notifier_asleep;  /* wants its latch set */
 	pg_atomic_uint32 events_stored;	   /* there may be rows without a number */
+	pg_atomic_uint32 audit_recorded;   /* there may be rows without a link */
 	pg_atomic_uint32 channels_changed; /* event_channels must be read again */
 
 	/* The rest is protected by the lock. */

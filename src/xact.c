@@ -165,8 +165,10 @@ act_on_commit(const mulberry_xact_level *level)
 			mulberry_ring_put(slot, level->first, level->notes_lost);
 		actions |= MULBERRY_COMMIT_WAKE_NOTIFIER;
 	}
-	if (actions & (MULBERRY_COMMIT_WAKE_NOTIFIER | MULBERRY_COMMIT_CHANNELS_CHANGED))
+	if (actions & (MULBERRY_COMMIT_WAKE_NOTIFIER | MULBERRY_COMMIT_LINK_AUDIT |
+				   MULBERRY_COMMIT_CHANNELS_CHANGED))
 		mulberry_wake_notifier(slot, (level->actions & MULBERRY_COMMIT_WAKE_NOTIFIER) != 0,
+							   (actions & MULBERRY_COMMIT_LINK_AUDIT) != 0,
 							   (actions & MULBERRY_COMMIT_CHANNELS_CHANGED) != 0);
 	if (actions & MULBERRY_COMMIT_WAKE_WORKERS)
 		mulberry_wake_workers(slot);

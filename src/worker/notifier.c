@@ -5,6 +5,9 @@
  *	  packet events of the ring in a second one, which writes nothing and so
  *	  flushes nothing while it has the server-wide lock of NOTIFY.
  *
+ * It also links the audit log (audit.c), after the messages are out, so that they
+ * do not wait for it.
+ *
  * It works in ticks of mulberry.event_interval; the first event after a pause
  * goes out at once.  Between ticks it holds neither a transaction nor a snapshot.
  *
@@ -33,6 +36,7 @@
 
 #include "event_message.h"
 #include "guc.h"
+#include "plans.h"
 #include "shared_state.h"
 #include "worker/process.h"
 
@@ -41,6 +45,8 @@
 #define NOTES_AT_ONCE 64		 /* notes copied out of the ring at a time */
 #define MAX_FAILURE_DELAY 60000	 /* ms */
 #define COMPLAINT_INTERVAL 60000 /* ms between warnings about the queue */
+#define LINKS_AT_ONCE 1000		 /* rows of the audit log in a transaction */
+#define LINK_RETRY_DELAY 60000	 /* ms, after linking has failed */
 
 /*
  * How full the queue of NOTIFY may be before packet events, and before all events, are no
@@ -89,6 +95,9 @@ static uint64 resync_lost = 0;
 static bool roles_changed = true; /* since channels were last compared with who may hear them */
 static TimestampTz last_look = 0;
 static TimestampTz last_complaint = 0;
+static bool more_links = false; /* the last batch was full */
+static TimestampTz last_link_look = 0;
+static TimestampTz no_links_before = 0; /* after a failure */
 
 extern PGDLLEXPORT void mulberry_notifier_main(Datum arg);
 
@@ -96,6 +105,8 @@ static bool turn(bool *worked);
 static bool try_step(void (*step)(void));
 static void read_channels(void);
 static void number_events(void);
+static void look_after_audit(void);
+static void link_audit(void);
 static int collect_notes(List **notes);
 static void send_messages(void);
 static void on_role_change(Datum arg, int cache, uint32 hash);
@@ -131,9 +142,10 @@ mulberry_notifier_main(Datum arg)
 		if (turn(&worked))
 		{
 			failures = 0;
+			look_after_audit();
 			if (more_events)
 				continue;
-			if (worked)
+			if (worked || more_links)
 				rest(TimestampTzPlusMilliseconds(started, mulberry_event_interval));
 			else
 				sleep_until_woken();
@@ -167,7 +179,8 @@ turn(bool *worked)
 	{
 		if (!try_step(read_channels))
 		{
-			mulberry_wake_notifier(slot, /* events_stored */ false, /* channels_changed */ true);
+			mulberry_wake_notifier(slot, /* events_stored */ false, /* audit_recorded */ false,
+								   /* channels_changed */ true);
 			return false;
 		}
 	}
@@ -179,7 +192,8 @@ turn(bool *worked)
 	{
 		if (!try_step(number_events))
 		{
-			mulberry_wake_notifier(slot, /* events_stored */ true, /* channels_changed */ false);
+			mulberry_wake_notifier(slot, /* events_stored */ true, /* audit_recorded */ false,
+								   /* channels_changed */ false);
 			return false;
 		}
 		last_look = GetCurrentTimestamp();
@@ -368,6 +382,45 @@ number_events(void)
 	SPI_finish();
 	mulberry_process_end_unit();
 	messages = numbered;
+}
+
+/*
+ * Links the audit log when rows were committed, and from time to time in case nobody said so.
+ * When that fails the log is behind, which health() reports; events go on.
+ */
+static void
+look_after_audit(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool due = mulberry_notifier_take_audit_recorded(slot) || more_links ||
+			   TimestampDifferenceExceeds(last_link_look, now, LOOK_INTERVAL);
+
+	if (!due || now < no_links_before)
+		return;
+	more_links = false;
+	last_link_look = now;
+	if (!try_step(link_audit))
+		no_links_before = TimestampTzPlusMilliseconds(now, LINK_RETRY_DELAY);
+}
+
+static void
+link_audit(void)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum argument = Int32GetDatum(LINKS_AT_ONCE);
+	bool isnull;
+
+	mulberry_process_begin_unit("linking the audit log");
+	SPI_connect();
+	if (plan == NULL)
+		plan = mulberry_keep_plan("SELECT mulberry.link_audit($1)", 1, (Oid[]){ INT4OID });
+	if (SPI_execute_plan(plan, &argument, NULL, /* read_only */ false, /* tcount */ 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not link the audit log");
+	more_links = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
+											 &isnull)) == LINKS_AT_ONCE;
+	SPI_finish();
+	mulberry_process_end_unit();
 }
 
 /*
