@@ -36,12 +36,14 @@ sub set
 
 sql(q{CREATE ROLE workers LOGIN; SELECT mulberry.grant_access('workers', 'worker', NULL)});
 set('mulberry.worker_role', 'workers');
-wait_for_workers($node);
-$node->poll_query_until('postgres', "SELECT status = 'ok' FROM mulberry.health() WHERE item = 'partitions'")
-  or die 'workers make no partitions';
-is(sql(q{SELECT string_agg(item || ' ' || status || ' ' || detail, E'\n') FROM mulberry.health()
-          WHERE status <> 'ok' AND item NOT IN ('endpoints')}),
-    '', 'a server that is set up has nothing to say');
+wait_for_true($node, <<'SQL', 'notifier and worker run as the role');
+SELECT count(*) = 2 AND bool_and(usename = 'workers') FROM pg_stat_activity WHERE backend_type ~ '^mulberry (notifier|worker)$'
+SQL
+my $complaints = q{SELECT string_agg(item || ' ' || status || ' ' || detail, E'\n') FROM mulberry.health()
+          WHERE status <> 'ok' AND item NOT IN ('endpoints')};
+# the processes have just begun, and partitions are the worker's to make
+$node->poll_query_until('postgres', $complaints, '');
+is(sql($complaints), '', 'a server that is set up has nothing to say');
 like(health('workers'), qr/^ok: 1 of 1 workers and 1 of 1 notifiers are alive/, 'workers are counted');
 like(health('worker role'), qr/^ok: role "workers" has what workers need/, 'their role is looked at');
 

@@ -22,7 +22,7 @@ $standby->start;
 my $processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mulberry%'";
 
 $primary->safe_psql('postgres', "SELECT mulberry.emit_event('$default', 'before', NULL, NULL, NULL) FROM generate_series(1, 3)");
-$primary->poll_query_until('postgres', 'SELECT last_seq = 3 FROM mulberry.event_counters');
+wait_for_true($primary, 'SELECT last_seq = 3 FROM mulberry.event_counters', 'three events are numbered');
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
 sleep 1;
 is($standby->safe_psql('postgres', $processes), 0, 'a standby runs no process of ours');
@@ -36,7 +36,7 @@ is($standby->safe_psql('postgres', 'SELECT mulberry.notifier_lives()'), 'f', 'no
 
 # An event that the primary has not numbered when it dies.
 my $notifier = backend_pid($primary, 'mulberry notifier');
-kill 'STOP', $notifier;
+stop_process($primary, $notifier);
 $primary->safe_psql('postgres', "SELECT mulberry.emit_event('$default', 'unnumbered', NULL, NULL, NULL)");
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
 is($standby->safe_psql('postgres', 'SELECT max(seq) FROM mulberry.events_since(0)'), 3, 'what has no number yet is not read there');
@@ -66,7 +66,7 @@ $second->start;
 $first->wait_for_catchup($second);
 $first->append_conf('postgresql.conf', "synchronous_standby_names = '*'");
 $first->reload;
-$first->poll_query_until('postgres', "SELECT sync_state = 'sync' FROM pg_stat_replication");
+wait_for_true($first, "SELECT count(*) = 1 FROM pg_stat_replication WHERE sync_state = 'sync'", 'the standby is synchronous');
 
 my $packet = "SELECT (mulberry.ingest_packet('sync', 0, 'x', NULL, 'text')).status";
 is($first->safe_psql('postgres', $packet), 'accepted', 'with its standby there, a packet is acknowledged');

@@ -45,10 +45,11 @@ for my $round (1 .. $rounds)
     my $load_log = "$PostgreSQL::Test::Utils::tmp_check/load.log";
     my $load = IPC::Run::start([ $node->installed_command('pgbench'), '-n', '-c', '4', '-T', '20', '-f', $script, '-d', $node->connstr('postgres') ],
         '>', $load_log, '2>', $load_log, IPC::Run::timeout(120));
+    my @heard = $subscriber->take_until_event('load');
     sleep 0.5 + rand 1;
     $subscriber->query('SELECT;');
     my $top = 0;
-    for my $message ($subscriber->take)
+    for my $message (@heard, $subscriber->take)
     {
         $top = $message->{seq} if ($message->{seq} // 0) > $top;
     }
@@ -60,8 +61,8 @@ for my $round (1 .. $rounds)
     kill 'KILL', $notifier;
     $load->finish;
     wait_for_server();
-    $node->poll_query_until('postgres', "SELECT mulberry.notifier_lives()");
-    $node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM mulberry.events WHERE seq IS NULL');
+    wait_for_true($node, 'SELECT mulberry.notifier_lives()', 'the notifier lives');
+    wait_for_true($node, 'SELECT count(*) = 0 FROM mulberry.events WHERE seq IS NULL', 'every event has its number');
     isnt(backend_pid($node, 'mulberry notifier'), $notifier, "after kill -9 a notifier lives again ($round)");
     is( sql("SELECT count(*) - max(seq), count(DISTINCT seq) - max(seq), min(seq) FROM mulberry.events WHERE tenant = '$default'"),
         '0|0|1', "numbers have neither gaps nor doubles ($round)");

@@ -14,7 +14,7 @@ use Mulberry::StandIn;
 my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in.log");
 my $node = mulberry_cluster('workers', conf => <<'CONF', extension => 0);
 mulberry.grace_period = 0
-mulberry.http_timeout = 30
+mulberry.http_timeout = 600
 mulberry.ai_retry_delay = 100
 CONF
 my $endpoint_options = 'allow_http => true, allow_private => true';
@@ -66,22 +66,27 @@ ok($node->poll_query_until('postgres',
 is(one("SELECT rolsuper FROM pg_roles WHERE rolname = 'mulberry_worker'"), 'f', 'which is no superuser');
 
 subtest 'one worker keeps 64 requests in flight' => sub {
-    endpoint('slow');
+    # the service answers none before it has 64
+    endpoint('gate-many');
     calls('many', 300);
+    is($ai->wait_for_requests('gate-many', 64), 64, 'the service gets 64 requests at once');
+    sleep 1;
+    is(scalar $ai->requests('gate-many'), 64, 'and no more than mulberry.http_concurrency');
+    $ai->open_gate('many');
     ok(wait_for('many', 300, 'ARCHIVED'), '300 calls are archived');
     my $most = 0;
-    for ($ai->requests('slow')) { $most = $_->{in_flight} if $_->{in_flight} > $most }
-    cmp_ok($most, '>=', 60, 'the service saw 60 or more requests at once');
-    cmp_ok($most, '<=', 64, 'and never more than mulberry.http_concurrency');
-    is(scalar $ai->requests('slow'), 300, 'each call was asked for once');
-    is(one("SELECT done >= 300 AND failed = 0 FROM mulberry.stat_workers"), 't', 'stat_workers counts them');
+    for ($ai->requests('gate-many')) { $most = $_->{in_flight} if $_->{in_flight} > $most }
+    is($most, 64, 'at no time there were more');
+    is(scalar $ai->requests('gate-many'), 300, 'each call was asked for once');
+    ok($node->poll_query_until('postgres', "SELECT done >= 300 AND failed = 0 FROM mulberry.stat_workers"), 'stat_workers counts them');
 };
 
 subtest 'a quarter of the requests fails' => sub {
     endpoint('fail25');
     calls('quarter', 400);
-    $node->poll_query_until('postgres',
-        "SELECT count(*) = 400 FROM mulberry.calls WHERE call_id LIKE 'quarter-%' AND state IN ('ARCHIVED', 'FAILED')");
+    ok($node->poll_query_until('postgres',
+        "SELECT count(*) = 400 FROM mulberry.calls WHERE call_id LIKE 'quarter-%' AND state IN ('ARCHIVED', 'FAILED')"),
+        'every call ends');
     my $failed = one("SELECT count(*) FROM mulberry.calls WHERE call_id LIKE 'quarter-%' AND state = 'FAILED'");
     # 0.25 ^ 5 of 400 is 0.4; more than 8 has a probability below 1e-9
     cmp_ok($failed, '<=', 8, 'hardly any call fails');
@@ -92,20 +97,24 @@ subtest 'a quarter of the requests fails' => sub {
 };
 
 subtest 'an outage uses up no attempts' => sub {
-    my $started = time;
     endpoint('down');
     calls('outage', 60);
     ok($node->poll_query_until('postgres', "SELECT breaker <> 'closed' FROM mulberry.endpoint_status WHERE name = 'ai'"),
         'nine of ten failures open the breaker');
-    sleep 3;
-    my $before = scalar $ai->requests('down');
-    is(one("SELECT count(*) FROM mulberry.jobs WHERE call_id LIKE 'outage-%' AND state = 'held'"),
-        one("SELECT count(*) FROM mulberry.jobs WHERE call_id LIKE 'outage-%' AND state <> 'running' AND finished_at IS NULL"),
+    # what was under way when it opened has come back; one job at most asks whether the service is there
+    ok($node->poll_query_until('postgres',
+            "SELECT count(*) >= 59 FROM mulberry.jobs WHERE call_id LIKE 'outage-%' AND state = 'held'"),
         'the jobs are held');
+    my $before = scalar $ai->requests('down');
+    my $openings = one("SELECT openings FROM mulberry.endpoint_state");
     is(one("SELECT count(*) FROM mulberry.calls WHERE call_id LIKE 'outage-%' AND state = 'FAILED'"), '0', 'no call has failed');
     is(one("SELECT status FROM mulberry.health() WHERE item = 'endpoint ai'"), 'error', 'health() says so');
-    sleep 2;
-    cmp_ok(scalar($ai->requests('down')) - $before, '<=', 2, 'one job at a time asks whether it is back');
+    ok($node->poll_query_until('postgres', "SELECT openings >= $openings + 2 FROM mulberry.endpoint_state"),
+        'it is asked now and then, at growing intervals');
+    my @probes = $ai->requests('down');
+    @probes = @probes[ $before .. $#probes ];
+    cmp_ok(scalar @probes, '<=', 3, 'by one job each time');
+    is(scalar(grep { $_->{in_flight} > 1 } @probes), 0, 'and by one at a time');
     # the same row, as if the service had come back
     one("UPDATE mulberry.endpoints SET base_url = '@{[ $ai->url('ok') ]}' WHERE name = 'ai'");
     ok(wait_for('outage', 60, 'ARCHIVED'), 'it comes back, and all calls are archived');
@@ -154,11 +163,15 @@ subtest 'TLS' => sub {
     plan skip_all => 'no openssl' if system('openssl version >/dev/null 2>&1') != 0;
     my $dir = PostgreSQL::Test::Utils::tempdir();
     system("openssl req -x509 -newkey rsa:2048 -nodes -keyout $dir/key -out $dir/cert -days 1 -subj /CN=localhost 2>/dev/null");
-    my $port = PostgreSQL::Test::Cluster::get_free_port();
     my $pid = fork() // die;
-    if (!$pid) { open(STDOUT, '>', '/dev/null'); open(STDERR, '>', '/dev/null'); open(STDIN, '<', '/dev/null');
-        exec 'openssl', 's_server', '-accept', "127.0.0.1:$port", '-key', "$dir/key", '-cert', "$dir/cert", '-www', '-quiet'; }
-    sleep 0.5;
+    if (!$pid) { open(STDOUT, '>', "$dir/said"); open(STDERR, '>', '/dev/null'); open(STDIN, '<', '/dev/null');
+        exec 'openssl', 's_server', '-accept', '127.0.0.1:0', '-key', "$dir/key", '-cert', "$dir/cert", '-www'; }
+    my ($port, $deadline) = (undef, time + $PostgreSQL::Test::Utils::timeout_default);
+    while (!defined $port && time < $deadline)
+    {
+        sleep 0.05;
+        ($port) = slurp_file("$dir/said") =~ /^ACCEPT \S+:(\d+)$/m if -e "$dir/said";
+    }
     one("SELECT mulberry.set_endpoint('ai', 'json', 'https://localhost:$port', allow_private => true)");
     calls('tls', 1);
     ok($node->poll_query_until('postgres',
@@ -173,37 +186,41 @@ subtest 'TLS' => sub {
 subtest 'a worker that is stopped puts its jobs back' => sub {
     endpoint('hang');
     calls('stop', 10);
-    $node->poll_query_until('postgres', "SELECT count(*) = 10 FROM mulberry.jobs WHERE state = 'running'");
+    wait_for_true($node, "SELECT count(*) = 10 FROM mulberry.jobs WHERE state = 'running'", 'ten requests are under way');
     my $pid = backend_pid($node, 'mulberry worker');
     my $before = time;
     one("UPDATE mulberry.endpoints SET base_url = '@{[ $ai->url('ok') ]}' WHERE name = 'ai'");
     kill 'TERM', $pid;
     ok(wait_for('stop', 10, 'ARCHIVED'), 'another one takes them over');
-    cmp_ok(time - $before, '<', 30, 'without waiting for the leases, which last a minute');
+    cmp_ok(time - $before, '<', 200, 'without waiting for the leases, which last ten minutes');
     is(one("SELECT DISTINCT attempts || ' ' || deferrals FROM mulberry.jobs WHERE call_id LIKE 'stop-%'"), '1 1', 'the interrupted attempt does not count');
     unlike(slurp_file($node->logfile), qr/PANIC|SIGSEGV|signal 11/, 'nothing crashed');
 };
 
 subtest 'idle workers and requests under way hold neither snapshot nor transaction' => sub {
-    endpoint('hang');
+    endpoint('gate-idle');
     calls('idle', 5);
-    $node->poll_query_until('postgres', "SELECT count(*) = 5 FROM mulberry.jobs WHERE state = 'running'");
-    sleep 0.5;
-    is(one("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mulberry worker'
-             AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL OR state <> 'idle')"), '0', 'no xmin, no xid, idle');
+    wait_for_true($node, "SELECT count(*) = 5 FROM mulberry.jobs WHERE state = 'running'", 'five requests are under way');
+    # when it sleeps, which it does nearly all the time
+    ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'mulberry worker'
+             AND wait_event = 'Extension' AND backend_xmin IS NULL AND backend_xid IS NULL AND state = 'idle'"), 'no xmin, no xid, idle');
     one("SELECT mulberry.cancel_job(id) FROM mulberry.jobs WHERE call_id LIKE 'idle-%' AND finished_at IS NULL");
     is(one("SELECT count(*) FROM mulberry.calls WHERE call_id LIKE 'idle-%' AND state = 'FAILED'"), '5', 'cancelled');
+    $ai->open_gate('idle');
+    ok($node->poll_query_until('postgres', 'SELECT in_flight = 0 FROM mulberry.stat_workers'), 'the answers are taken and dropped');
 };
 
 subtest 'more workers' => sub {
     one('ALTER SYSTEM SET mulberry.workers = 3');
     one('SELECT pg_reload_conf()');
     wait_for_workers($node, 'postgres', 3);
-    endpoint('slow');
+    endpoint('gate-three');
     calls('three', 200);
+    is($ai->wait_for_requests('gate-three', 192), 192, 'each has its 64 requests under way');
+    $ai->open_gate('three');
     ok(wait_for('three', 200, 'ARCHIVED'), 'archived');
-    is(one("SELECT count(*) FROM mulberry.stat_workers WHERE pid IS NOT NULL AND done > 0"), '3', 'all have worked');
-    my @three = grep { $_->{fields}{call_id} =~ /^three-/ } $ai->requests('slow');
+    ok($node->poll_query_until('postgres', "SELECT count(*) = 3 FROM mulberry.stat_workers WHERE pid IS NOT NULL AND done > 0"), 'all have worked');
+    my @three = $ai->requests('gate-three');
     is(scalar @three, 200, 'no call was asked for twice');
     one('ALTER SYSTEM SET mulberry.workers = 1');
     one('SELECT pg_reload_conf()');
@@ -219,10 +236,10 @@ subtest 'DROP EXTENSION and DROP DATABASE while requests hang' => sub {
     wait_for_workers($node, 'doomed', 1);
     endpoint('hang', undef, 'doomed');
     calls('drop', 50, 'doomed');
-    $node->poll_query_until('doomed', "SELECT count(*) = 50 FROM mulberry.jobs WHERE state = 'running'");
+    wait_for_true($node, "SELECT count(*) = 50 FROM mulberry.jobs WHERE state = 'running'", 'fifty requests are under way', 'doomed');
     my $before = time;
-    one('SET statement_timeout = 20000; DROP EXTENSION mulberry CASCADE', 'doomed');
-    cmp_ok(time - $before, '<', 5, 'DROP EXTENSION needs less than 5 s');
+    one('SET statement_timeout = 120000; DROP EXTENSION mulberry CASCADE', 'doomed');
+    cmp_ok(time - $before, '<', 60, 'DROP EXTENSION waits for no request');
     one('CREATE EXTENSION mulberry CASCADE', 'doomed');
     one("SELECT mulberry.grant_access('mulberry_worker', 'worker', NULL)", 'doomed');
     wait_for_workers($node, 'doomed', 1);
@@ -231,15 +248,15 @@ subtest 'DROP EXTENSION and DROP DATABASE while requests hang' => sub {
     ok($node->poll_query_until('doomed', "SELECT count(*) = 50 FROM mulberry.jobs WHERE state = 'running'"),
         'a new extension gets a worker again');
     $before = time;
-    one('SET statement_timeout = 20000; DROP DATABASE doomed');
-    cmp_ok(time - $before, '<', 5, 'DROP DATABASE needs less than 5 s');
+    one('SET statement_timeout = 120000; DROP DATABASE doomed');
+    cmp_ok(time - $before, '<', 60, 'nor does DROP DATABASE');
 };
 
 subtest 'a restored copy asks nobody' => sub {
     endpoint('ok');
     one('ALTER SYSTEM SET mulberry.workers = 0');
     one('SELECT pg_reload_conf()');
-    $node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'mulberry worker'");
+    wait_for_true($node, "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'mulberry worker'", 'no worker runs');
     calls('copy', 3);
     my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
     $node->run_log([ 'pg_dump', '-h', $node->host, '-p', $node->port, '-f', $dump, 'postgres' ]);

@@ -13,7 +13,7 @@ use Mulberry::StandIn;
 my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in-busy.log");
 my $node = mulberry_cluster('busy', conf => <<'CONF');
 mulberry.workers = 1
-mulberry.grace_period = 1000
+mulberry.grace_period = 10s
 mulberry.idle_call_timeout = 0
 CONF
 
@@ -58,7 +58,7 @@ is($node->safe_psql('postgres', "SELECT attempts FROM mulberry.jobs WHERE call_i
     1, 'waiting used up no attempt');
 
 # It has a packet that was rejected, while the answer of the service comes.
-my $url = $ai->url('wait-2') . '/v1';
+my $url = $ai->url('gate-busy') . '/v1';
 $node->safe_psql('postgres',
     "SELECT mulberry.set_endpoint('ai', 'openai', '$url', allow_http => true, allow_private => true)");
 $node->safe_psql('postgres', <<'SQL');
@@ -70,6 +70,7 @@ $client->query_safe('BEGIN');
 is($client->query_safe(<<'SQL'), 'rejected', 'a packet comes too late');
 SELECT status FROM mulberry.ingest_packet('audio', 1, decode(repeat('0102', 160), 'hex'))
 SQL
+$ai->open_gate('busy');
 wait_for_deferral('audio');
 new_call($node, 'quick2', 'hello');
 wait_for_state('quick2', 'ARCHIVED', 'another call is processed while the answer cannot be stored');

@@ -38,7 +38,8 @@ $node->reload;
 
 # Between two crashes there is time for few questions.
 my $dead = 0;
-for (1 .. 300)
+my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+while (time < $deadline)
 {
     my ($status, $answer) = $node->psql('postgres', "SELECT state FROM mulberry.jobs WHERE call_id = 'poison'");
     $dead = defined $answer && $answer eq 'dead';

@@ -20,7 +20,7 @@ system_or_bail('sox', "$dir/call.wav", '-r', '16000', '-c', '1', '-b', '16', '-e
 my $audio = slurp_file("$dir/call.raw");
 
 my $engine = start([ $speech, '--port', '0', '--port-file', "$dir/port" ], '>', "$dir/speech.log", '2>&1');
-for (1 .. 300)
+for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 {
     last if -s "$dir/port";
     sleep 0.1;
@@ -71,6 +71,8 @@ like($words, qr/service is great/i, 'and the end');
 is($sentiment, 'positive', 'the customer is pleased');
 is($missing, '{[1,3)}', 'the gaps are reported');
 
+# (events_since() waits a second for the numbers, which a busy machine may need)
+$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM mulberry.events_since(0) WHERE event = 'ai_completed'");
 is($node->safe_psql('postgres', "SELECT string_agg(message ->> 'to_state', ' ' ORDER BY seq) FROM mulberry.events_since(0) WHERE event = 'state_changed'"),
     'COMPLETED PROCESSING_AI ARCHIVED', 'every change of state is an event');
 is($node->safe_psql('postgres', "SELECT message ->> 'transcription' FROM mulberry.events_since(0) WHERE event = 'ai_completed'"),

@@ -9,9 +9,10 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(sleep);
 
 use Exporter 'import';
-our @EXPORT = qw(mulberry_cluster wait_for_workers new_call backend_pid);
+our @EXPORT = qw(mulberry_cluster wait_for_workers wait_for_true wait_for_setting stop_process new_call backend_pid);
 
 # A running cluster with the extension created.
 #	preload		=> 0 leaves shared_preload_libraries alone (default 1)
@@ -52,6 +53,41 @@ SELECT count(*) FILTER (WHERE backend_type = 'mulberry notifier') = 1
   FROM pg_stat_activity WHERE datname = '$database'
 SQL
     return;
+}
+
+# Waits until a query answers true; dies, saying what it waited for, when that
+# takes too long.
+sub wait_for_true
+{
+    my ($node, $query, $what, $database) = @_;
+    $node->poll_query_until($database // 'postgres', $query) or die "waited in vain until $what";
+    return;
+}
+
+# Waits until the server has read a changed setting: the value is what SHOW says.
+# Every process has the signal to read it, too, before it does anything else.
+sub wait_for_setting
+{
+    my ($node, $setting, $value) = @_;
+    wait_for_true($node, "SELECT current_setting('$setting') = '$value'", "$setting is $value");
+    return;
+}
+
+# Stops (SIGSTOP) a background process while it sleeps, so that it holds no lock
+# that others would wait for.
+sub stop_process
+{
+    my ($node, $pid) = @_;
+    my $asleep = "SELECT wait_event = 'Extension' FROM pg_stat_activity WHERE pid = $pid";
+    for (1 .. 100)
+    {
+        wait_for_true($node, $asleep, "process $pid sleeps");
+        kill 'STOP', $pid or die "could not stop process $pid: $!";
+        while (slurp_file("/proc/$pid/stat") !~ /\) T /) { sleep 0.01 }
+        return if $node->safe_psql('postgres', $asleep) eq 't';
+        kill 'CONT', $pid;
+    }
+    die "process $pid does not sleep";
 }
 
 # Pid of one background process by its type, e.g. 'mulberry worker'.

@@ -9,6 +9,7 @@
 #	fail25-slow		both
 #	first-N			the first N requests get 503
 #	wait-S			answers after S seconds
+#	gate-NAME		answers when open_gate('NAME') was called
 #	down			always 503
 #	status-CODE		always CODE, with a JSON error that repeats the bearer token
 #	retry-after-S	first 429 with Retry-After: S, then ok
@@ -28,10 +29,11 @@ use JSON::PP;
 use MIME::Base64;
 use POSIX qw(:sys_wait_h strftime);
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
+use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(time sleep);
 
 # Starts the service in a process of its own; "log" is the file in which it writes
-# one JSON object a line about each request.
+# one JSON object a line about each request.  What another test left there is gone.
 sub new
 {
     my ($class, $log) = @_;
@@ -39,7 +41,8 @@ sub new
         LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 512, ReuseAddr => 1, Blocking => 0)
         or die "could not listen: $!";
     my $self = bless { port => $listener->sockport, log => $log, owner => $$ }, $class;
-    open(my $touch, '>>', $log) or die "$log: $!";
+    unlink glob "$log.*";
+    open(my $touch, '>', $log) or die "$log: $!";
     close $touch;
 
     $self->{pid} = fork() // die "could not fork: $!";
@@ -70,6 +73,29 @@ sub requests
     my @requests = map { decode_json($_) } <$file>;
     close $file;
     return grep { !defined $behaviour || $_->{behaviour} eq $behaviour } @requests;
+}
+
+# Waits until there have been that many requests of one behaviour; returns how
+# many there are when it has them or has waited long enough.
+sub wait_for_requests
+{
+    my ($self, $behaviour, $number) = @_;
+    my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+    while (1)
+    {
+        my $there = scalar $self->requests($behaviour);
+        return $there if $there >= $number || time > $deadline;
+        sleep 0.05;
+    }
+}
+
+# Answers what waits at a gate, and from now on at once.
+sub open_gate
+{
+    my ($self, $name) = @_;
+    open(my $file, '>', "$self->{log}.$name") or die "$self->{log}.$name: $!";
+    close $file;
+    return;
 }
 
 sub stop
@@ -105,6 +131,11 @@ sub serve
         my @writers;
         for my $c (values %client)
         {
+            if (defined $c->{gate})
+            {
+                if (-e "$log_name.$c->{gate}") { delete $c->{gate} }
+                else { $wait = 0.02; next }
+            }
             if (defined $c->{due})
             {
                 if ($c->{due} <= $now) { push @writers, $c->{socket} }
@@ -254,6 +285,7 @@ sub answer
     if ($behaviour =~ /^fail25/) { $fail->(503) if rand() < 0.25 }
     elsif ($behaviour =~ /^first-(\d+)/) { $fail->(503) if $count <= $1 }
     elsif ($behaviour =~ /^wait-([\d.]+)/) { $delay = $1 }
+    elsif ($behaviour =~ /^gate-(\w+)/) { $c->{gate} = $1 }
     elsif ($behaviour eq 'down') { $fail->(503) }
     elsif ($behaviour =~ /^status-(\d+)/)
     {
