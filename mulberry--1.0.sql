@@ -4538,6 +4538,7 @@ CREATE TABLE commands (
     challenged_at  timestamptz,
     online_only    boolean NOT NULL DEFAULT false,
     escalated_at   timestamptz,
+    retold_as      bigint,
     FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
     FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id),
     CHECK ((state = 'outstanding') <= (frame IS NOT NULL AND counter IS NOT NULL AND key_id IS NOT NULL))
@@ -4558,6 +4559,7 @@ COMMENT ON COLUMN commands.attempts_before IS 'attempts of earlier turns, which 
 COMMENT ON COLUMN commands.offered_at IS 'when the online path carried its frame first';
 COMMENT ON COLUMN commands.challenged_at IS 'when the agent answered the frame by a challenge';
 COMMENT ON COLUMN commands.online_only IS 'outstanding, and nobody phones: there is no telephone, or it has failed before';
+COMMENT ON COLUMN commands.retold_as IS 'of an escalated EXTEND that can have no effect any more: the number under which the online path tells its mandate';
 COMMENT ON COLUMN commands.escalated_at IS 'when it was first handed to a person in this turn';
 SELECT pg_catalog.pg_extension_config_dump('commands', '');
 
@@ -5119,6 +5121,19 @@ AS $$
 $$;
 COMMENT ON FUNCTION command_obsolete(commands) IS 'why a command need not reach its agent any more; null: it must (internal)';
 
+CREATE FUNCTION retell_mandate(c commands) RETURNS bigint
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    WITH numbered AS (
+        UPDATE mulberry.agents a SET mandates_version = a.mandates_version + 1
+         WHERE a.tenant = c.tenant AND a.id = c.agent RETURNING a.mandates_version)
+    INSERT INTO mulberry.mandate_retellings AS r (tenant, mandate, number)
+    SELECT c.tenant, c.mandate, n.mandates_version FROM numbered n
+        ON CONFLICT ON CONSTRAINT mandate_retellings_pkey DO UPDATE SET number = excluded.number
+    RETURNING r.number
+$$;
+COMMENT ON FUNCTION retell_mandate(commands) IS 'has agent_sync() tell the mandate of a command once more, and returns under which number (internal)';
+
 CREATE FUNCTION finish_command(command bigint, state text, outcome text, event text, error text DEFAULT NULL,
                                more jsonb DEFAULT '{}') RETURNS commands
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
@@ -5132,12 +5147,7 @@ BEGIN
      WHERE x.id = command RETURNING x.* INTO c;
     PERFORM mulberry.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
     IF c.command = 'EXTEND' THEN
-        WITH numbered AS (
-            UPDATE mulberry.agents a SET mandates_version = a.mandates_version + 1
-             WHERE a.tenant = c.tenant AND a.id = c.agent RETURNING a.mandates_version)
-        INSERT INTO mulberry.mandate_retellings AS r (tenant, mandate, number)
-        SELECT c.tenant, c.mandate, n.mandates_version FROM numbered n
-            ON CONFLICT ON CONSTRAINT mandate_retellings_pkey DO UPDATE SET number = excluded.number;
+        PERFORM mulberry.retell_mandate(c);
     END IF;
     RETURN c;
 END
@@ -5898,7 +5908,7 @@ BEGIN
                -- see mandate_retellings
                AND NOT EXISTS (SELECT FROM mulberry.commands c
                                 WHERE c.tenant = m.tenant AND c.mandate = m.id AND c.command = 'EXTEND'
-                                  AND c.state IN ('waiting', 'outstanding', 'escalated'))
+                                  AND (c.state IN ('waiting', 'outstanding') OR c.state = 'escalated' AND c.retold_as IS NULL))
              ORDER BY t.number LIMIT CASE WHEN after = since THEN most END) AS x;
     IF rows IS NULL THEN
         RETURN NULL;
@@ -5961,6 +5971,35 @@ END
 $$;
 COMMENT ON FUNCTION revive_command(agents) IS 'an agent is back online and has nothing to do: sends it what was handed to a person, by this path alone (internal)';
 
+-- An extension that was overtaken may have been carried out before, and cannot be from the moment in which
+-- the agent has acknowledged a later counter.  From then on the mandate itself can be told, whose expiry is right either way.
+CREATE FUNCTION retell_extensions(a agents, since bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    c mulberry.commands;
+BEGIN
+    FOR c IN
+        SELECT x.* FROM mulberry.commands x
+         WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND x.command = 'EXTEND'
+         ORDER BY x.id FOR NO KEY UPDATE
+    LOOP
+        IF c.retold_as <= since THEN
+            UPDATE mulberry.commands x
+               SET method = 'api', evidence = coalesce(x.evidence, '{}') || jsonb_build_object('told_as', x.retold_as)
+             WHERE x.id = c.id;
+            PERFORM mulberry.finish_command(c.id, 'confirmed', 'confirmed', 'command_confirmed', NULL,
+                                            jsonb_build_object('told_as', c.retold_as));
+        ELSIF c.retold_as IS NULL AND EXISTS (SELECT FROM mulberry.voice_keys k
+                                               WHERE k.tenant = a.tenant AND k.role = 'sender' AND k.agent = a.id
+                                                 AND k.key_id = c.key_id AND k.acked_counter > c.counter) THEN
+            UPDATE mulberry.commands x SET retold_as = mulberry.retell_mandate(c) WHERE x.id = c.id;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION retell_extensions(agents, bigint) IS 'settles escalated extensions of an agent that is online by telling it the mandates, up to a number that it knows (internal)';
+
 CREATE FUNCTION agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
@@ -5996,6 +6035,7 @@ BEGIN
        SET seen_at = clock_timestamp(),
            online_until = clock_timestamp() + current_setting('mulberry.agent_online_time')::interval
      WHERE x.tenant = a.tenant AND x.id = a.id RETURNING x.* INTO a;
+    PERFORM mulberry.retell_extensions(a, since);
     PERFORM mulberry.tend_queue(a.tenant, a.id);
     IF NOT EXISTS (SELECT FROM mulberry.commands x
                     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state IN ('waiting', 'outstanding')) THEN
@@ -6081,7 +6121,9 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only escalated commands are tried again.';
     END IF;
     problem := mulberry.command_obsolete(c);
-    IF problem IS NULL AND c.command IN ('SUSPEND', 'RESUME') THEN
+    IF c.retold_as IS NOT NULL THEN
+        problem := 'the online path tells the new expiry';
+    ELSIF problem IS NULL AND c.command IN ('SUSPEND', 'RESUME') THEN
         SELECT max(x.id) INTO later FROM mulberry.commands x
          WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.id > c.id AND x.state <> 'cancelled'
            AND x.command IN ('SUSPEND', 'RESUME');
