@@ -3917,12 +3917,12 @@ COMMENT ON FUNCTION heard_frames(bytea, text, integer) IS
 
 CREATE FUNCTION judge_frame(tenant uuid, symbols text, last_counter bigint, digests bytea[], challenge_all boolean,
                             challenge_extend boolean, challenge_command integer, challenge_mandate text,
-                            challenge_argument integer, challenge_nonce text, challenge_expired boolean,
+                            challenge_argument integer, challenge_nonce text,
                             OUT verdict text, OUT error text, OUT problem text, OUT meaningful boolean, OUT frame_digest bytea,
                             OUT duplicate_of integer, OUT counter bigint, OUT message_digest bytea,
                             OUT challenge_wanted boolean, OUT challenge_answered boolean)
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_judge_frame';
-COMMENT ON FUNCTION judge_frame(uuid, text, bigint, bytea[], boolean, boolean, integer, text, integer, text, boolean) IS
+COMMENT ON FUNCTION judge_frame(uuid, text, bigint, bytea[], boolean, boolean, integer, text, integer, text) IS
     'what a frame is worth to the receiver''s key that it names, given what is stored about it; at most one tag is computed (internal)';
 
 CREATE FUNCTION judge_legacy(tenant uuid, secret text, sequence text,
@@ -4120,8 +4120,20 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS 'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';
 
--- One frame, from the symbols to the stored effect.  Locks: the key, then what the command changes, then
--- the key's guard.
+-- One frame, from the symbols to the stored effect.  Locks: agent and key, then what the command changes,
+-- then the key's guard.
+
+CREATE FUNCTION lock_receiver_keys(tenant uuid, key_ids integer[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT FROM mulberry.agents a
+     WHERE a.tenant = $1
+       AND a.id IN (SELECT k.agent FROM mulberry.voice_keys k WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2))
+     ORDER BY a.id FOR NO KEY UPDATE;
+    SELECT FROM mulberry.voice_keys k
+     WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2)
+     ORDER BY k.key_id FOR NO KEY UPDATE;
+$$;
+COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS 'locks agents and keys, so that frames of a key are judged one after another (internal)';
 
 CREATE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
@@ -4168,10 +4180,10 @@ BEGIN
         RETURN answer;
     END IF;
 
+    PERFORM mulberry.lock_receiver_keys(receive_frame.tenant, ARRAY[parsed.key_id]);
     SELECT k.* INTO key
       FROM mulberry.voice_keys k
-     WHERE k.tenant = receive_frame.tenant AND k.role = 'receiver' AND k.key_id = parsed.key_id
-       FOR NO KEY UPDATE;
+     WHERE k.tenant = receive_frame.tenant AND k.role = 'receiver' AND k.key_id = parsed.key_id;
     evidence := evidence || jsonb_build_object('key_id', parsed.key_id, 'counter', parsed.counter,
                                                'frame_sha256', encode(sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')), 'hex'));
     IF NOT mulberry.agent_takes_call(receive_frame.tenant, key.agent, receive_frame.caller, receive_frame.path) THEN
@@ -4187,14 +4199,15 @@ BEGIN
       FROM mulberry.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
     SELECT c.* INTO asked
       FROM mulberry.challenges c
-     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id AND c.channel = line;
+     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id AND c.channel = line
+       AND c.played_at > at - interval '60 seconds';    -- MB_CHALLENGE_LIFETIME_S
     digests := ARRAY(SELECT f.frame_digest FROM mulberry.key_frames f
                       WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
                       ORDER BY f.counter DESC LIMIT 64);
     restored := key.enabled AND key.place <> here;
     -- the answer to an open challenge is always judged: only a genuine frame could have called for it
     IF mulberry.guard_limited(guard, at)
-       AND NOT coalesce(asked.played_at > at - interval '60 seconds' AND asked.mandate = parsed.mandate_id
+       AND NOT coalesce(asked.mandate = parsed.mandate_id
                         AND asked.command = parsed.command_code::integer AND asked.argument = parsed.argument, false)
        AND sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')) <> ALL (digests) THEN
         SELECT g.* INTO guard
@@ -4208,8 +4221,7 @@ BEGIN
 
     judged := mulberry.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
                                    mulberry.guard_challenges(guard, at) OR coalesce(restored, false),
-                                   coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce,
-                                   asked.played_at < at - interval '60 seconds');
+                                   coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce);
 
     IF judged.verdict IN ('forgery', 'stale', 'not judged', 'decode error') THEN
         answer := mulberry.refusal(judged.verdict, judged.error,
@@ -4235,7 +4247,7 @@ BEGIN
         said := mulberry.ack_names(former.ack_status, former.ack_state);
         RETURN ROW(former.ack_status <= 1, former.command, former.mandate, said.status_name, NULL, former.message, former.ack,
                    NULL, former.speech,
-                   CASE WHEN former.ack_status = 4 AND asked.counter = former.counter AND asked.played_at > at - interval '60 seconds'
+                   CASE WHEN former.ack_status = 4 AND asked.counter = former.counter
                         THEN mulberry.challenge_digits(asked.nonce) END,
                    judged.verdict, false, said.state_name, 1)::mulberry.command_answer;
     END IF;
@@ -4273,7 +4285,7 @@ BEGIN
          WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.channel = line;
     END IF;
     DELETE FROM mulberry.challenges c
-     WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.played_at < at - interval '1 hour';
+     WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.played_at < at - interval '60 seconds';
 
     said := mulberry.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
     answer.message := said.message;
@@ -4463,10 +4475,7 @@ BEGIN
     heard := ARRAY(SELECT h.frame FROM mulberry.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
                                                              handle_call_audio.sample_rate) h LIMIT 100);
     -- keys are locked in one order, whatever order they are heard in
-    PERFORM FROM mulberry.voice_keys k
-      WHERE k.tenant = owner AND k.role = 'receiver'
-        AND k.key_id IN (SELECT (mulberry.command_frame_parse(h)).key_id FROM unnest(heard) AS h)
-      ORDER BY k.key_id FOR NO KEY UPDATE;
+    PERFORM mulberry.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id FROM unnest(heard) AS h));
     FOREACH symbols IN ARRAY heard LOOP
         one := mulberry.receive_frame(owner, symbols, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
         -- the last of the best: a repeat that was understood, whatever came before it
@@ -4761,6 +4770,233 @@ END
 $$;
 COMMENT ON FUNCTION advance_counters(integer, text) IS
     'has the sender''s keys of a tenant jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
+
+-- The edge's side of the online path; agent_sync() is the cloud's.
+
+CREATE TABLE sync_states (
+    tenant uuid NOT NULL REFERENCES tenants (id),
+    agent  uuid NOT NULL,
+    upto   bigint NOT NULL CHECK (upto >= 0),
+    at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, agent)
+);
+COMMENT ON TABLE sync_states IS 'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
+SELECT pg_catalog.pg_extension_config_dump('sync_states', '');
+
+CREATE FUNCTION sync_mac_fits(tenant uuid, role text, agent uuid, key_id integer, data bytea, mac bytea) RETURNS boolean
+LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac_fits';
+COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS 'whether mac is sync_mac() of data, compared in constant time; false without such a key (internal)';
+
+CREATE FUNCTION take_mandate(tenant uuid, agent uuid, told jsonb) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    m       mulberry.mandates;
+    id      CONSTANT text := told->>'mandate_id';
+    wanted  CONSTANT text := told->>'status';
+    until   CONSTANT timestamptz := told->>'expires_at';
+    most    CONSTANT numeric := told->>'max_amount';
+    cause   CONSTANT text := 'told by the registry';
+BEGIN
+    m := mulberry.lock_mandate(tenant, id);
+    IF m.id IS NULL THEN
+        INSERT INTO mulberry.mandates (tenant, id, agent, sponsor, status, max_amount, currency, expires_at)
+        VALUES (tenant, id, agent, told->>'sponsor', wanted, most, told->>'currency', until);
+        RETURN NULL;
+    ELSIF m.agent <> agent THEN
+        RETURN 'belongs to another agent here';
+    ELSIF m.status = 'REVOKED' THEN
+        RETURN CASE WHEN wanted <> 'REVOKED' THEN 'is REVOKED here and stays so' END;
+    ELSIF m.currency <> told->>'currency' THEN
+        RETURN 'has another currency here';
+    END IF;
+    IF m.status = 'EXPIRED' AND wanted IN ('ACTIVE', 'SUSPENDED') THEN
+        IF until <= m.expires_at OR until <= clock_timestamp() THEN
+            RETURN NULL;    -- its time is over by the clock of this edge
+        END IF;
+        PERFORM mulberry.change_mandate(tenant, id, 'ACTIVE', until, NULL, NULL, cause, NULL);
+        m.status := 'ACTIVE';
+    END IF;
+    -- what was spent here already is spent
+    PERFORM mulberry.change_mandate(tenant, id, CASE WHEN wanted <> m.status THEN wanted END, until,
+                                    greatest(most, m.spent), told->>'sponsor', cause, NULL);
+    PERFORM mulberry.lock_mandate(tenant, id);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION take_mandate(uuid, uuid, jsonb) IS
+    'makes an edge''s copy of a mandate what the registry says, as far as the state machine lets it; returns what hinders, null: nothing (internal)';
+
+CREATE FUNCTION take_mandates(tenant uuid, agent uuid, updates jsonb) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    key      mulberry.voice_keys;
+    data     jsonb;
+    known    bigint;
+    told     jsonb;
+    problem  text;
+    problems jsonb := '[]';
+    taken    integer := 0;
+BEGIN
+    SELECT k.* INTO key
+      FROM mulberry.voice_keys k
+     WHERE k.tenant = tenant AND k.role = 'receiver' AND k.agent = agent AND k.enabled
+       AND k.key_id = (updates->>'key_id')::integer;
+    IF NOT coalesce(mulberry.sync_mac_fits(tenant, 'receiver', agent, key.key_id, convert_to(updates->>'data', 'UTF8'),
+                                           decode(updates->>'mac', 'hex')), false) THEN
+        PERFORM mulberry.record_audit(tenant, 'SYNC_UPDATE', 'forgery', NULL, agent, NULL, 'api',
+                                      jsonb_build_object('key_id', updates->'key_id'));
+        RETURN jsonb_build_object('problems', jsonb_build_array('the code over the updates is wrong'));
+    END IF;
+    data := updates->>'data';
+    IF data->>'protocol' <> 'mulberry/sync/1' OR data->>'tenant' <> key.party_tenant::text OR data->>'agent' <> agent::text
+       OR data->>'key_id' <> key.key_id::text THEN
+        PERFORM mulberry.record_audit(tenant, 'SYNC_UPDATE', 'refused', NULL, agent, NULL, 'api', NULL);
+        RETURN jsonb_build_object('problems', jsonb_build_array('the updates are for somebody else'));
+    END IF;
+    INSERT INTO mulberry.sync_states (tenant, agent, upto) VALUES (tenant, agent, 0) ON CONFLICT DO NOTHING;
+    SELECT s.upto INTO known FROM mulberry.sync_states s WHERE s.tenant = tenant AND s.agent = agent FOR UPDATE;
+    -- an answer that came twice, or one that was recorded long ago; and one that leaves something out
+    IF (data->>'upto')::bigint <= known OR (data->>'since')::bigint > known THEN
+        RETURN jsonb_build_object('problems', '[]'::jsonb);
+    END IF;
+    FOR told IN SELECT x.value FROM jsonb_array_elements(data->'mandates') WITH ORDINALITY AS x ORDER BY x.ordinality LOOP
+        problem := mulberry.take_mandate(tenant, agent, told);
+        IF problem IS NOT NULL THEN
+            problems := problems || to_jsonb(format('mandate %s %s', told->>'mandate_id', problem));
+        ELSE
+            taken := taken + 1;
+        END IF;
+    END LOOP;
+    UPDATE mulberry.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp() WHERE s.tenant = tenant AND s.agent = agent;
+    PERFORM mulberry.record_audit(tenant, 'SYNC_UPDATE', 'applied', NULL, agent, NULL, 'api',
+                                  jsonb_build_object('upto', data->'upto', 'mandates', taken, 'problems', problems));
+    RETURN jsonb_build_object('problems', problems, 'more', data->'more');
+END
+$$;
+COMMENT ON FUNCTION take_mandates(uuid, uuid, jsonb) IS 'takes the "updates" of an answer of agent_sync(), if their code is right and they are news (internal)';
+
+CREATE FUNCTION apply_agent_sync(answer jsonb, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    owner  CONSTANT uuid := mulberry.resolve_tenant(tenant, 'gateway', 'operator');
+    a      mulberry.agents;
+    item   jsonb;
+    one    mulberry.command_answer;
+    acks   jsonb := '[]';
+    taken  jsonb := '{}';
+BEGIN
+    IF answer IS NULL THEN
+        RAISE EXCEPTION 'answer must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF jsonb_typeof(answer) <> 'object' OR jsonb_typeof(answer->'agent') IS DISTINCT FROM 'string'
+       OR jsonb_typeof(answer->'commands') IS DISTINCT FROM 'array'
+       OR EXISTS (SELECT FROM jsonb_path_query(answer, '$.commands[*]') AS c
+                   WHERE jsonb_typeof(c) <> 'object' OR jsonb_typeof(c->'frame') IS DISTINCT FROM 'string')
+       OR (answer ? 'updates'
+           AND (jsonb_typeof(answer->'updates'->'data') IS DISTINCT FROM 'string'
+                OR coalesce(answer->'updates'->>'mac' !~ '^([0-9a-f]{2}){32}$', true)
+                OR coalesce(answer->'updates'->>'key_id' !~ '^[0-9]{1,2}$', true))) THEN
+        RAISE EXCEPTION 'this is no answer of agent_sync()'
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'It is an object with "agent", "commands", an array of objects with "frame", and perhaps "updates" with "key_id", "data" and "mac".';
+    ELSIF jsonb_array_length(answer->'commands') > 100 THEN
+        RAISE EXCEPTION '% commands are too many', jsonb_array_length(answer->'commands')
+            USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 100 are taken at once.';
+    END IF;
+    SELECT x.* INTO a FROM mulberry.agents x WHERE x.tenant = owner AND x.id::text = lower(answer->>'agent');
+    IF a.id IS NULL THEN
+        RAISE EXCEPTION 'agent "%" does not exist', left(answer->>'agent', 80) USING ERRCODE = 'undefined_object';
+    END IF;
+    PERFORM FROM mulberry.agents x WHERE x.tenant = a.tenant AND x.id = a.id FOR NO KEY UPDATE;
+    -- the registry first: a command is about what it knows
+    IF answer ? 'updates' THEN
+        taken := mulberry.take_mandates(a.tenant, a.id, answer->'updates');
+    END IF;
+    FOR item IN SELECT x.value FROM jsonb_array_elements(answer->'commands') WITH ORDINALITY AS x ORDER BY x.ordinality LOOP
+        one := mulberry.receive_frame(a.tenant, item->>'frame', NULL, NULL, NULL, 'sync');
+        IF one.verdict IN ('accepted', 'duplicate') THEN
+            acks := acks || jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('ack', one.ack_digits, 'challenge', one.challenge)));
+        END IF;
+    END LOOP;
+    UPDATE mulberry.agents x SET seen_at = clock_timestamp() WHERE x.tenant = a.tenant AND x.id = a.id;
+    PERFORM mulberry.require_durable_commit();
+    RETURN jsonb_build_object('acks', acks,
+                              'since', coalesce((SELECT s.upto FROM mulberry.sync_states s WHERE s.tenant = a.tenant AND s.agent = a.id), 0),
+                              'more', coalesce((taken->>'more')::boolean, false) OR jsonb_array_length(acks) > 0,
+                              'problems', coalesce(taken->'problems', '[]'));
+END
+$$;
+COMMENT ON FUNCTION apply_agent_sync(jsonb, text) IS
+    'on the edge: takes an answer of the cloud''s agent_sync(). Frames are judged and applied as those from the telephone, mandates are taken over when the code over them is right. Returns "acks" and "since" for the next agent_sync(), "more" when that should be at once, and "problems". An answer may come twice. Needs gateway or operator access. Errors: 22023 no such answer, 42704 another agent''s, 54000';
+
+-- What people are told about keys.
+
+CREATE VIEW voice_key_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend,
+           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM signing_key(k.tenant, k.agent) END AS signs,
+           k.last_counter, CASE k.role WHEN 'sender' THEN k.acked_counter END AS acked_counter,
+           k.created_at, k.exported_at, k.confirmed_at, k.disabled_at,
+           CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
+                WHEN guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
+                WHEN guard_challenges(g, clock_timestamp()) OR k.place <> voice_key_place() THEN 'challenge'
+                ELSE 'normal' END AS mode,
+           CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END AS challenge_until,
+           CASE WHEN k.role = 'receiver' THEN coalesce(g.in_row, 0) END AS forgeries_in_row,
+           CASE WHEN k.role = 'receiver' THEN g.forgeries[1] END AS last_forgery_at
+      FROM voice_keys k
+      JOIN tenants t ON t.id = k.tenant
+      JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
+      LEFT JOIN key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+     WHERE k.tenant = ANY ((SELECT current_tenants('operator', 'auditor'))::uuid[]);
+COMMENT ON VIEW voice_key_status IS 'the keys of voice commands, without their bytes';
+COMMENT ON COLUMN voice_key_status.role IS 'sender in the cloud, receiver on the edge';
+COMMENT ON COLUMN voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
+COMMENT ON COLUMN voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
+COMMENT ON COLUMN voice_key_status.mode IS 'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
+COMMENT ON COLUMN voice_key_status.forgeries_in_row IS 'since the last genuine frame';
+
+CREATE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    total      bigint;
+    unexported bigint;
+    far        bigint;
+    alarmed    bigint;
+    limited    bigint;
+    challenged bigint;
+BEGIN
+    item := 'voice keys';
+    SELECT count(*), count(*) FILTER (WHERE k.role = 'sender' AND k.exported_at IS NULL),
+           count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > 4000)
+      INTO total, unexported, far
+      FROM mulberry.voice_keys k WHERE k.enabled;
+    status := CASE WHEN far > 0 OR unexported > 0 THEN 'warning' ELSE 'ok' END;
+    detail := format('%s keys are in use', total)
+              || CASE WHEN unexported > 0 THEN format('; %s were not exported to their edge', unexported) ELSE '' END
+              || CASE WHEN far > 0 THEN format('; %s are more than 4000 commands ahead of what was acknowledged', far) ELSE '' END;
+    hint := CASE WHEN far > 0 THEN 'An edge takes a counter 5000 ahead for an old one: rotate_voice_key().'
+                 WHEN unexported > 0 THEN 'export_voice_key() gives the line for the edge; see mulberry.voice_key_status.' END;
+    RETURN NEXT;
+
+    item := 'voice key forgeries';
+    SELECT count(*) FILTER (WHERE g.in_row >= 100),
+           count(*) FILTER (WHERE mulberry.guard_limited(g, clock_timestamp())),
+           count(*) FILTER (WHERE mulberry.guard_challenges(g, clock_timestamp()))
+      INTO alarmed, limited, challenged
+      FROM mulberry.key_guard g;
+    status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
+    detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
+                   ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 forgeries in a row',
+                               challenged, limited, alarmed) END;
+    hint := CASE WHEN alarmed > 0 OR challenged > 0
+                 THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in mulberry.voice_key_status.' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_voice_keys() IS 'health of the keys of voice commands on both sides';
 
 -- An acknowledgement is proof of the signature that it answers, whatever has become of the
 -- command since: so every signature is kept.
@@ -6384,6 +6620,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('voice_key_entry', 'INSERT', 'admin'),
     ('handle_command_symbols', 'EXECUTE', 'operator gateway'),
     ('handle_call_audio', 'EXECUTE', 'operator gateway'),
+    ('apply_agent_sync', 'EXECUTE', 'operator gateway'),
+    ('voice_key_status', 'SELECT', 'operator auditor'),
     ('revoke_mandate', 'EXECUTE', 'operator'),
     ('suspend_mandate', 'EXECUTE', 'operator'),
     ('resume_mandate', 'EXECUTE', 'operator'),

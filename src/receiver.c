@@ -80,10 +80,11 @@ derive_dummy(mulberry_voice_key *key)
 
 /*
  * judge_frame(tenant, symbols, last_counter, digests, challenge_all, challenge_extend,
- * challenge_command, challenge_mandate, challenge_argument, challenge_nonce, challenge_expired):
+ * challenge_command, challenge_mandate, challenge_argument, challenge_nonce):
  * mb_command_judge() with the receiver's key that the frame names.
  *
- * A disabled or missing key is unknown.  challenge_nonce null: no challenge is open.
+ * A disabled or missing key is unknown.  challenge_nonce null: no challenge is open; one that is over is
+ * forgotten, as the sender signs anew without it.
  */
 Datum
 mulberry_judge_frame(PG_FUNCTION_ARGS)
@@ -123,7 +124,6 @@ mulberry_judge_frame(PG_FUNCTION_ARGS)
 								   sizeof(challenge.command.mandate));
 			challenge.command.argument = PG_GETARG_INT32(8);
 			text_to_cstring_buffer(PG_GETARG_TEXT_PP(9), challenge.nonce, sizeof(challenge.nonce));
-			challenge.expired = PG_GETARG_BOOL(10);
 			state.challenge = &challenge;
 		}
 	}

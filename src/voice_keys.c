@@ -34,6 +34,7 @@ PG_FUNCTION_INFO_V1(mulberry_read_voice_key_line);
 PG_FUNCTION_INFO_V1(mulberry_sign_frame);
 PG_FUNCTION_INFO_V1(mulberry_verify_ack_frame);
 PG_FUNCTION_INFO_V1(mulberry_sync_mac);
+PG_FUNCTION_INFO_V1(mulberry_sync_mac_fits);
 PG_FUNCTION_INFO_V1(mulberry_signing_place);
 PG_FUNCTION_INFO_V1(mulberry_refuse_transaction_block);
 
@@ -407,4 +408,25 @@ mulberry_sync_mac(PG_FUNCTION_ARGS)
 			(uint8 *) VARDATA(result)))
 		PG_RETURN_NULL();
 	PG_RETURN_BYTEA_P(result);
+}
+
+/* sync_mac_fits(tenant, role, agent, key_id, data, mac) → boolean */
+Datum
+mulberry_sync_mac_fits(PG_FUNCTION_ARGS)
+{
+	bytea *data = PG_GETARG_BYTEA_PP(4);
+	bytea *mac = PG_GETARG_BYTEA_PP(5);
+	uint8 expected[MB_SHA256_SIZE];
+	bool fits;
+
+	if (!mulberry_voice_key_sync_mac(
+			PG_GETARG_UUID_P(0),
+			mulberry_voice_role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1))),
+			PG_GETARG_UUID_P(2), PG_GETARG_INT32(3), VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data),
+			expected))
+		PG_RETURN_BOOL(false);
+	fits = VARSIZE_ANY_EXHDR(mac) == MB_SHA256_SIZE &&
+		   mb_equal(expected, VARDATA_ANY(mac), MB_SHA256_SIZE);
+	mb_forget(expected, sizeof(expected));
+	PG_RETURN_BOOL(fits);
 }
