@@ -3529,23 +3529,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION voice_key_place() IS 'what voice_keys.place is compared with (internal)';
 
-CREATE FUNCTION voice_agent(tenant uuid, agent text) RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-DECLARE
-    found uuid;
-BEGIN
-    IF agent IS NULL THEN
-        RAISE EXCEPTION 'agent must not be null' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    SELECT a.id INTO found FROM mulberry.agents a WHERE a.tenant = voice_agent.tenant AND a.name = voice_agent.agent;
-    IF found IS NULL THEN
-        RAISE EXCEPTION 'agent "%" does not exist', agent USING ERRCODE = 'undefined_object';
-    END IF;
-    RETURN found;
-END
-$$;
-COMMENT ON FUNCTION voice_agent(uuid, text) IS 'the agent of that name; 42704 when there is none (internal)';
-
 CREATE FUNCTION voice_key_secret(role text, agent uuid, key_id integer) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     -- the prefix is voice_keys.h's
@@ -3587,7 +3570,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_tem
 #variable_conflict use_column
 DECLARE
     owner  uuid := mulberry.resolve_tenant(create_voice_key.tenant, 'admin');
-    target uuid := mulberry.voice_agent(owner, create_voice_key.agent);
+    target uuid := mulberry.find_agent(owner, create_voice_key.agent);
     chosen integer := create_voice_key.key_id;
     name   text;
 BEGIN
@@ -3634,7 +3617,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_tem
 #variable_conflict use_column
 DECLARE
     owner  uuid := mulberry.resolve_tenant(rotate_voice_key.tenant, 'admin');
-    target uuid := mulberry.voice_agent(owner, rotate_voice_key.agent);
+    target uuid := mulberry.find_agent(owner, rotate_voice_key.agent);
     policy boolean;
 BEGIN
     SELECT k.challenge_extend INTO policy
@@ -3698,7 +3681,7 @@ BEGIN
         RAISE EXCEPTION 'unknown role "%" of a voice key', role
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Roles are sender and receiver.';
     END IF;
-    key := mulberry.voice_key_row(owner, mulberry.voice_agent(owner, agent), key_id, role);
+    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, agent), key_id, role);
     IF NOT key.enabled THEN
         RAISE EXCEPTION 'voice key % is disabled already', key_id USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -3716,7 +3699,7 @@ DECLARE
     key   mulberry.voice_keys;
 BEGIN
     PERFORM mulberry.refuse_transaction_block('export_voice_key()');
-    key := mulberry.voice_key_row(owner, mulberry.voice_agent(owner, export_voice_key.agent),
+    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, export_voice_key.agent),
                                   export_voice_key.key_id, 'sender');
     IF NOT key.enabled THEN
         RAISE EXCEPTION 'voice key % is disabled', key.key_id
@@ -3746,7 +3729,7 @@ DECLARE
     owner uuid := mulberry.resolve_tenant(confirm_voice_key.tenant, 'admin');
     key   mulberry.voice_keys;
 BEGIN
-    key := mulberry.voice_key_row(owner, mulberry.voice_agent(owner, confirm_voice_key.agent),
+    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, confirm_voice_key.agent),
                                   confirm_voice_key.key_id, 'sender');
     IF NOT key.enabled OR key.exported_at IS NULL THEN
         RAISE EXCEPTION 'voice key % %', key.key_id, CASE WHEN key.enabled THEN 'was not exported' ELSE 'is disabled' END
@@ -3772,7 +3755,7 @@ CREATE VIEW voice_key_entry WITH (security_barrier) AS
 COMMENT ON VIEW voice_key_entry IS
     'where keys enter an edge: \copy mulberry.voice_key_entry (key) FROM ...; needs admin access to the tenant, and always looks empty';
 COMMENT ON COLUMN voice_key_entry.tenant IS 'name of the tenant on the edge; null: the role''s only one, or "default"';
-COMMENT ON COLUMN voice_key_entry.agent IS 'name for the agent where there is none yet; null: its uuid';
+COMMENT ON COLUMN voice_key_entry.agent IS 'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';
 COMMENT ON COLUMN voice_key_entry.key IS 'the line that export_voice_key() gave';
 
 CREATE FUNCTION enter_voice_key() RETURNS trigger
@@ -3788,14 +3771,15 @@ LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
 DECLARE
     known mulberry.voice_keys;
     name  text := mulberry.voice_key_secret('receiver', import_voice_key.agent, import_voice_key.key_id);
+    called text := coalesce(import_voice_key.agent_name, 'edge-' || left(import_voice_key.agent::text, 8));
 BEGIN
+    PERFORM mulberry.check_agent_settings(called, NULL, '{}');
     BEGIN
         INSERT INTO mulberry.agents (tenant, id, name)
-        VALUES (import_voice_key.tenant, import_voice_key.agent,
-                coalesce(import_voice_key.agent_name, import_voice_key.agent::text))
+        VALUES (import_voice_key.tenant, import_voice_key.agent, called)
         ON CONFLICT (tenant, id) DO NOTHING;
     EXCEPTION WHEN unique_violation THEN
-        RAISE EXCEPTION 'there is another agent "%"', import_voice_key.agent_name USING ERRCODE = 'duplicate_object';
+        RAISE EXCEPTION 'there is another agent "%"', called USING ERRCODE = 'duplicate_object';
     END;
     PERFORM FROM mulberry.agents a
       WHERE a.tenant = import_voice_key.tenant AND a.id = import_voice_key.agent FOR NO KEY UPDATE;
@@ -3816,9 +3800,6 @@ BEGIN
     END IF;
     DELETE FROM mulberry.voice_keys k
      WHERE k.tenant = import_voice_key.tenant AND k.role = 'receiver' AND k.key_id = import_voice_key.key_id;
-    DELETE FROM mulberry.key_frames f WHERE f.tenant = import_voice_key.tenant AND f.key_id = import_voice_key.key_id;
-    DELETE FROM mulberry.challenges c WHERE c.tenant = import_voice_key.tenant AND c.key_id = import_voice_key.key_id;
-    DELETE FROM mulberry.key_guard g WHERE g.tenant = import_voice_key.tenant AND g.key_id = import_voice_key.key_id;
     INSERT INTO mulberry.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
     VALUES (import_voice_key.tenant, 'receiver', import_voice_key.agent, import_voice_key.key_id,
             import_voice_key.party_tenant, name, import_voice_key.challenge_extend, import_voice_key.fingerprint,
@@ -3834,7 +3815,7 @@ COMMENT ON FUNCTION import_voice_key(uuid, text, uuid, uuid, integer, boolean, t
 -- Receiving: what an edge makes of the frames that it hears.
 
 CREATE TABLE key_frames (
-    tenant       uuid NOT NULL REFERENCES tenants (id),
+    tenant       uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     key_id       integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
     counter      bigint NOT NULL,
     frame_digest bytea NOT NULL CHECK (octet_length(frame_digest) = 32),
@@ -3853,7 +3834,7 @@ COMMENT ON COLUMN key_frames.frame_digest IS 'SHA-256 of the 32 symbols';
 SELECT pg_catalog.pg_extension_config_dump('key_frames', '');
 
 CREATE TABLE key_guard (
-    tenant           uuid NOT NULL REFERENCES tenants (id),
+    tenant           uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     key_id           integer NOT NULL CHECK (key_id BETWEEN -1 AND 99),
     forgeries        timestamptz[] NOT NULL DEFAULT '{}',
     in_row           bigint NOT NULL DEFAULT 0,
@@ -3870,7 +3851,7 @@ COMMENT ON COLUMN key_guard.challenge_from IS 'when challenge mode was entered l
 SELECT pg_catalog.pg_extension_config_dump('key_guard', '');
 
 CREATE TABLE challenges (
-    tenant    uuid NOT NULL REFERENCES tenants (id),
+    tenant    uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     key_id    integer NOT NULL,
     channel   text NOT NULL,
     command   integer NOT NULL,
@@ -3888,7 +3869,7 @@ COMMENT ON COLUMN challenges.counter IS 'counter of the frame that was challenge
 SELECT pg_catalog.pg_extension_config_dump('challenges', '');
 
 CREATE TABLE received_calls (
-    tenant        uuid NOT NULL REFERENCES tenants (id),
+    tenant        uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     call_ref      text NOT NULL CHECK (length(call_ref) BETWEEN 1 AND 200),
     forgeries     integer NOT NULL DEFAULT 0,
     decode_errors integer NOT NULL DEFAULT 0,
@@ -3901,13 +3882,26 @@ COMMENT ON TABLE received_calls IS 'what was wrong in the calls of the last day;
 SELECT pg_catalog.pg_extension_config_dump('received_calls', '');
 
 CREATE TABLE legacy_sequences (
-    tenant      uuid NOT NULL REFERENCES tenants (id),
+    tenant      uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     digest      bytea NOT NULL,
     accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant, digest)
 );
 COMMENT ON TABLE legacy_sequences IS 'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
 SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
+
+CREATE FUNCTION forget_receiver_key() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    DELETE FROM mulberry.key_frames f WHERE f.tenant = OLD.tenant AND f.key_id = OLD.key_id;
+    DELETE FROM mulberry.challenges c WHERE c.tenant = OLD.tenant AND c.key_id = OLD.key_id;
+    DELETE FROM mulberry.key_guard g WHERE g.tenant = OLD.tenant AND g.key_id = OLD.key_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION forget_receiver_key() IS 'trigger: removes what was stored about the frames of a receiver''s key with the key';
+CREATE TRIGGER forget_receiver_key AFTER DELETE ON voice_keys
+    FOR EACH ROW WHEN (OLD.role = 'receiver') EXECUTE FUNCTION forget_receiver_key();
 
 CREATE FUNCTION heard_frames(audio bytea, encoding text, sample_rate integer,
                              OUT frame text, OUT at_ms integer, OUT whole boolean) RETURNS SETOF record
@@ -4760,7 +4754,7 @@ BEGIN
     END IF;
     UPDATE mulberry.voice_keys k
        SET last_counter = mulberry.advanced_counter(k, advance_counters.by), place = mulberry.voice_key_place()
-     WHERE k.tenant = owner AND k.role = 'sender' AND k.enabled;
+     WHERE k.tenant = owner AND k.role = 'sender' AND k.enabled AND k.last_counter > 0;
     GET DIAGNOSTICS advanced = ROW_COUNT;
     PERFORM mulberry.record_audit(owner, 'VOICE_KEY_ADVANCED', 'by hand', NULL, NULL, NULL, NULL,
                                   jsonb_build_object('by', by, 'keys', advanced));
@@ -4769,7 +4763,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION advance_counters(integer, text) IS
-    'has the sender''s keys of a tenant jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
+    'has the sender''s keys of a tenant that have signed something jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
 
 -- The edge's side of the online path; agent_sync() is the cloud's.
 
@@ -4778,7 +4772,8 @@ CREATE TABLE sync_states (
     agent  uuid NOT NULL,
     upto   bigint NOT NULL CHECK (upto >= 0),
     at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant, agent)
+    PRIMARY KEY (tenant, agent),
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id) ON DELETE CASCADE
 );
 COMMENT ON TABLE sync_states IS 'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
 SELECT pg_catalog.pg_extension_config_dump('sync_states', '');
@@ -4934,22 +4929,32 @@ COMMENT ON FUNCTION apply_agent_sync(jsonb, text) IS
 
 -- What people are told about keys.
 
-CREATE VIEW voice_key_status WITH (security_barrier) AS
-    SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend,
-           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM signing_key(k.tenant, k.agent) END AS signs,
-           k.last_counter, CASE k.role WHEN 'sender' THEN k.acked_counter END AS acked_counter,
-           k.created_at, k.exported_at, k.confirmed_at, k.disabled_at,
+CREATE FUNCTION voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean, mode text,
+                                                 challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT k.tenant, k.role, k.agent, k.key_id,
+           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry.signing_key(k.tenant, k.agent) END,
            CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
-                WHEN guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
-                WHEN guard_challenges(g, clock_timestamp()) OR k.place <> voice_key_place() THEN 'challenge'
-                ELSE 'normal' END AS mode,
-           CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END AS challenge_until,
-           CASE WHEN k.role = 'receiver' THEN coalesce(g.in_row, 0) END AS forgeries_in_row,
-           CASE WHEN k.role = 'receiver' THEN g.forgeries[1] END AS last_forgery_at
+                WHEN mulberry.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
+                WHEN mulberry.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry.voice_key_place() THEN 'challenge'
+                ELSE 'normal' END,
+           CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
+           CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
+           g.forgeries[1]
+      FROM mulberry.voice_keys k
+      LEFT JOIN mulberry.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+     WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'))
+$$;
+COMMENT ON FUNCTION voice_key_modes() IS 'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
+
+CREATE VIEW voice_key_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend, m.signs,
+           k.last_counter, CASE k.role WHEN 'sender' THEN k.acked_counter END AS acked_counter,
+           k.created_at, k.exported_at, k.confirmed_at, k.disabled_at, m.mode, m.challenge_until, m.forgeries_in_row, m.last_forgery_at
       FROM voice_keys k
       JOIN tenants t ON t.id = k.tenant
       JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
-      LEFT JOIN key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+      JOIN voice_key_modes() m ON m.tenant = k.tenant AND m.role = k.role AND m.agent = k.agent AND m.key_id = k.key_id
      WHERE k.tenant = ANY ((SELECT current_tenants('operator', 'auditor'))::uuid[]);
 COMMENT ON VIEW voice_key_status IS 'the keys of voice commands, without their bytes';
 COMMENT ON COLUMN voice_key_status.role IS 'sender in the cloud, receiver on the edge';
@@ -6622,6 +6627,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('handle_call_audio', 'EXECUTE', 'operator gateway'),
     ('apply_agent_sync', 'EXECUTE', 'operator gateway'),
     ('voice_key_status', 'SELECT', 'operator auditor'),
+    ('voice_key_modes', 'EXECUTE', 'operator auditor'),
     ('revoke_mandate', 'EXECUTE', 'operator'),
     ('suspend_mandate', 'EXECUTE', 'operator'),
     ('resume_mandate', 'EXECUTE', 'operator'),
