@@ -7,14 +7,19 @@ CREATE ROLE regress_supervisor;
 RESET client_min_messages;
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
-SELECT mulberry.grant_access('regress_gateway', 'gateway'), mulberry.grant_access('regress_supervisor', 'supervisor');
+-- A tenant of this test's own; its rows, whatever other tests have left.
+SELECT mulberry.create_tenant('receiving') IS NOT NULL AS made;
+SELECT mulberry.grant_access('regress_gateway', 'gateway', 'receiving'), mulberry.grant_access('regress_supervisor', 'supervisor', 'receiving');
+SELECT format('CREATE TEMP VIEW %1$s AS SELECT * FROM mulberry.%1$s WHERE tenant = (SELECT id FROM mulberry.tenants WHERE name = ''receiving'')', name)
+  FROM unnest('{key_guard,key_frames,challenges,received_calls,voice_keys,mandates,audit,events,secrets,sync_states}'::text[]) AS name \gexec
+CREATE TEMP VIEW voice_key_status AS SELECT * FROM mulberry.voice_key_status WHERE tenant = 'receiving';
 
 -- The key, tenant and edge of the specification's vectors.
-COPY mulberry.voice_key_entry (agent, key) FROM stdin;
-pi	mulberry-voice-key:1:00112233-4455-6677-8899-aabbccddeeff:ffeeddcc-bbaa-9988-7766-554433221100:07:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f:none:04e03f6a
-\N	mulberry-voice-key:1:00112233-4455-6677-8899-aabbccddeeff:11111111-2222-3333-4444-555555555555:09:0909090909090909090909090909090909090909090909090909090909090909:none:a3e69d57
+COPY mulberry.voice_key_entry (tenant, agent, key) FROM stdin;
+receiving	pi	mulberry-voice-key:1:00112233-4455-6677-8899-aabbccddeeff:ffeeddcc-bbaa-9988-7766-554433221100:07:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f:none:04e03f6a
+receiving	\N	mulberry-voice-key:1:00112233-4455-6677-8899-aabbccddeeff:11111111-2222-3333-4444-555555555555:09:0909090909090909090909090909090909090909090909090909090909090909:none:a3e69d57
 \.
-SELECT mulberry.create_mandate(id, agent, 'sponsor', 100, 'EUR', '2999-01-01')
+SELECT mulberry.create_mandate(id, agent, 'sponsor', 100, 'EUR', '2999-01-01', 'receiving')
   FROM (VALUES ('12345678', 'pi'), ('87654321', 'pi'), ('11112222', 'pi'), ('33334444', 'pi'), ('99999999', 'edge-11111111')) AS m (id, agent);
 
 CREATE FUNCTION pg_temp.tag(k bytea, label text, message bytea, digits integer) RETURNS text LANGUAGE sql AS $$
@@ -40,22 +45,22 @@ CREATE FUNCTION pg_temp.forged(frame text, place integer) RETURNS text LANGUAGE 
 $$;
 -- what an edge says, in a line
 CREATE FUNCTION pg_temp.said(a mulberry.command_answer) RETURNS text LANGUAGE sql AS $$
-    SELECT concat_ws(' | ', a.verdict, a.success::text, a.command, a.mandate_id, a.status, a.mandate_state, a.error, a.ack_digits,
+    SELECT concat_ws(' | ', a.verdict, a.success::text, a.command, a.mandate_id, a.status, a.mandate_state, a.error, regexp_replace(a.ack_digits, '^(\*[0-9]{10}).{11}$', '\1...'),
                      CASE WHEN a.challenge ~ '^[0-9]{8}$' AND a.challenge::bigint % 97 = 1 THEN 'challenge' ELSE a.challenge END, a.speech,
                      CASE WHEN a.hang_up THEN 'hang up' END)
 $$;
 CREATE FUNCTION pg_temp.heard(frame text, call_ref text DEFAULT NULL, caller text DEFAULT NULL, path text DEFAULT 'voice') RETURNS text LANGUAGE sql AS $$
-    SELECT pg_temp.said(mulberry.handle_command_symbols(frame, caller, call_ref, path))
+    SELECT pg_temp.said(mulberry.handle_command_symbols(frame, caller, call_ref, path, 'receiving'))
 $$;
 -- as if it had been so much earlier
 CREATE FUNCTION pg_temp.later(by interval) RETURNS void LANGUAGE sql AS $$
-    UPDATE mulberry.key_guard SET forgeries = ARRAY(SELECT f - by FROM unnest(forgeries) WITH ORDINALITY AS u (f, n) ORDER BY n),
+    UPDATE key_guard SET forgeries = ARRAY(SELECT f - by FROM unnest(forgeries) WITH ORDINALITY AS u (f, n) ORDER BY n),
            challenge_from = challenge_from - by, challenge_until = challenge_until - by;
-    UPDATE mulberry.challenges SET played_at = played_at - by;
-    UPDATE mulberry.received_calls SET began_at = began_at - by;
+    UPDATE challenges SET played_at = played_at - by;
+    UPDATE received_calls SET began_at = began_at - by;
 $$;
 -- the digits of the challenge that is open, as the other side has heard them
-CREATE FUNCTION pg_temp.nonce() RETURNS text LANGUAGE sql AS $$ SELECT nonce FROM mulberry.challenges ORDER BY played_at DESC LIMIT 1 $$;
+CREATE FUNCTION pg_temp.nonce() RETURNS text LANGUAGE sql AS $$ SELECT nonce FROM challenges ORDER BY played_at DESC LIMIT 1 $$;
 
 -- The frames made here are the specification's.
 SELECT pg_temp.frame(1, '12345678', 42) = '*070112345678000042608379340855#' AS revoke,
@@ -66,101 +71,101 @@ SELECT pg_temp.frame(1, '12345678', 42) = '*070112345678000042608379340855#' AS 
        pg_temp.frame(99, '00000000', 1, kid => 99) = '*999900000000000001869025457877#' AS ping;
 
 -- Heard, applied and answered: symbols and tones.
-UPDATE mulberry.voice_keys SET last_counter = 41 WHERE key_id = 7;
+UPDATE voice_keys SET last_counter = 41 WHERE key_id = 7;
 SET ROLE regress_gateway;
 SELECT success, command, mandate_id, status, error, message, ack_digits, speech, challenge, verdict, hang_up, mandate_state, frames,
        mulberry.dtmf_decode(ack_audio, 'mulaw', 8000) AS played
   FROM mulberry.handle_call_audio(mulberry.dtmf_synthesize('*070112345678000042608379340855#'), 'mulaw', 8000, '+14155550199', 'CA1') \gx
 RESET ROLE;
-SELECT status FROM mulberry.mandates WHERE id = '12345678';
-SELECT last_counter FROM mulberry.voice_keys WHERE key_id = 7;
+SELECT status FROM mandates WHERE id = '12345678';
+SELECT last_counter FROM voice_keys WHERE key_id = 7;
 SELECT action, outcome, method, mandate, agent, evidence - 'frame_sha256' AS evidence
-  FROM mulberry.audit WHERE mandate = '12345678' AND method = 'voice';
+  FROM audit WHERE mandate = '12345678' AND method = 'voice';
 SELECT event, payload->>'command' AS command, payload->>'mandate_id' AS mandate_id, payload->>'status' AS status
-  FROM mulberry.events WHERE event = 'voice_command_received';
+  FROM events WHERE event = 'voice_command_received';
 
 -- Played again, in this call or another, by anybody: the same answer, and nothing is done.
-SELECT version, spent FROM mulberry.mandates WHERE id = '12345678';
-SELECT pg_temp.heard('*070112345678000042608379340855#') = 'duplicate | true | REVOKE | 12345678 | applied | REVOKED | *07000100426040297750# | Mandate 1 2 3 4 5 6 7 8 revoked.' AS same_answer;
+SELECT version, spent FROM mandates WHERE id = '12345678';
+SELECT ack_digits FROM mulberry.handle_command_symbols('*070112345678000042608379340855#', tenant => 'receiving');
 SELECT pg_temp.heard('*070112345678000042608379340855#', 'CA2');
 SELECT pg_temp.heard('*070112345678000042608379340855#', path => 'sync');
-SELECT version, spent FROM mulberry.mandates WHERE id = '12345678';
-SELECT count(*) FROM mulberry.audit WHERE mandate = '12345678' AND outcome = 'duplicate';
+SELECT version, spent FROM mandates WHERE id = '12345678';
+SELECT count(*) FROM audit WHERE mandate = '12345678' AND outcome = 'duplicate';
 
 -- Repeats in one audio, the first of them not understood; encodings and rates; nothing at all.
 SELECT pg_temp.said(a), a.frames
   FROM mulberry.handle_call_audio(mulberry.dtmf_synthesize('*07021234567800W' || pg_temp.frame(4, '12345678', 43) || 'W' || pg_temp.frame(4, '12345678', 43), 's16le', 48000),
-                                  's16le', 48000) a;
+                                  's16le', 48000, tenant => 'receiving') a;
 SELECT pg_temp.said(a), mulberry.dtmf_decode(a.ack_audio, 'alaw', 16000) = a.ack_digits AS played
-  FROM mulberry.handle_call_audio(mulberry.dtmf_synthesize('17' || pg_temp.frame(99, '00000000', 44) || '5', 'alaw', 16000), 'alaw', 16000) a;
-SELECT pg_temp.said(a), a.frames FROM mulberry.handle_call_audio(decode(repeat('ff', 8000), 'hex'), 'mulaw', 8000) a;
+  FROM mulberry.handle_call_audio(mulberry.dtmf_synthesize('17' || pg_temp.frame(99, '00000000', 44) || '5', 'alaw', 16000), 'alaw', 16000, tenant => 'receiving') a;
+SELECT pg_temp.said(a), a.frames FROM mulberry.handle_call_audio(decode(repeat('ff', 8000), 'hex'), 'mulaw', 8000, tenant => 'receiving') a;
 -- two commands in one audio: both act, the last is answered
 SELECT pg_temp.said(a), a.frames
-  FROM mulberry.handle_call_audio(mulberry.dtmf_synthesize(pg_temp.frame(2, '87654321', 45) || 'W' || pg_temp.frame(5, '87654321', 46)), 'mulaw', 8000) a;
-SELECT f.counter, f.command, f.mandate, f.ack_status, f.ack_state FROM mulberry.key_frames f ORDER BY 1;
+  FROM mulberry.handle_call_audio(mulberry.dtmf_synthesize(pg_temp.frame(2, '87654321', 45) || 'W' || pg_temp.frame(5, '87654321', 46)), 'mulaw', 8000, tenant => 'receiving') a;
+SELECT f.counter, f.command, f.mandate, f.ack_status, f.ack_state FROM key_frames f ORDER BY 1;
 
 -- Each command, and what it says.
 SELECT c.cmd, pg_temp.heard(pg_temp.frame(c.cmd, c.mandate, c.counter, c.arg)) AS answer
   FROM (VALUES (2, '87654321', 47, 0), (2, '87654321', 48, 0), (4, '87654321', 49, 0), (5, '87654321', 50, 0), (3, '87654321', 51, 14), (3, '87654321', 52, 1),
                (1, '87654321', 53, 0), (1, '87654321', 54, 0), (5, '87654321', 55, 0), (3, '87654321', 56, 5), (4, '87654321', 57, 0),
                (1, '00000001', 58, 0), (4, '00000001', 59, 0), (99, '00000000', 60, 0)) AS c (cmd, mandate, counter, arg);
-SELECT status, expires_at - '2999-01-01'::timestamptz AS extended FROM mulberry.mandates WHERE id = '87654321';
+SELECT status, expires_at - '2999-01-01'::timestamptz AS extended FROM mandates WHERE id = '87654321';
 -- what is genuine and means nothing here is refused, and says so
 SELECT pg_temp.heard(pg_temp.frame(77, '12345678', 61)), pg_temp.heard(pg_temp.frame(1, '11112222', 62, 5)), pg_temp.heard(pg_temp.frame(3, '11112222', 63, 0)),
        pg_temp.heard(pg_temp.frame(99, '12345678', 64));
 -- another agent's mandate is none of this one's
 SELECT pg_temp.heard(pg_temp.frame(1, '99999999', 65));
-SELECT id, status FROM mulberry.mandates WHERE id IN ('11112222', '99999999') ORDER BY 1;
+SELECT id, status FROM mandates WHERE id IN ('11112222', '99999999') ORDER BY 1;
 
 -- No frames: asked for again, counted nowhere but in the call.
 SELECT pg_temp.heard(f) FROM unnest(ARRAY['', '*#', '1234', pg_temp.frame(4, '12345678', 66) || '#', translate(pg_temp.frame(4, '12345678', 66), '12', '21'), repeat('*', 5000)]) AS f;
-SELECT count(*) FROM mulberry.key_guard;
+SELECT count(*) FROM key_guard;
 SELECT n, pg_temp.heard('*0#', 'CA-noise') FROM generate_series(1, 12) AS n;
 
 -- Counters: what is behind is not judged, what is far ahead is taken for that; nothing is counted.
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', c)) FROM unnest(ARRAY[1, 41, 65, 65 + 5001, 65 + 9999]) AS c;
 SELECT pg_temp.heard(pg_temp.forged(pg_temp.frame(1, '11112222', 3), 1));
-SELECT count(*) FROM mulberry.key_guard;
+SELECT count(*) FROM key_guard;
 SELECT pg_temp.heard(pg_temp.frame(4, '11112222', 65 + 5000));
 -- past 10,000, and out of the memory of 64: an accepted frame that is forgotten is still behind
 SELECT count(*) FROM (SELECT pg_temp.heard(pg_temp.frame(4, '11112222', n)) AS a FROM generate_series(9950, 10050) n) x WHERE a LIKE 'accepted%';
-SELECT last_counter FROM mulberry.voice_keys WHERE key_id = 7;
-SELECT count(*), min(counter), max(counter) FROM mulberry.key_frames WHERE key_id = 7;
+SELECT last_counter FROM voice_keys WHERE key_id = 7;
+SELECT count(*), min(counter), max(counter) FROM key_frames WHERE key_id = 7;
 SELECT pg_temp.heard(pg_temp.frame(4, '11112222', 10000)), pg_temp.heard(pg_temp.frame(4, '11112222', 9960));
 
 -- Forgeries: the same answer wherever the tag differs, for an unknown key, another edge's frame, another tenant's, another key's.
 SELECT n, pg_temp.heard(pg_temp.forged(pg_temp.frame(1, '11112222', 10051), n)) FROM unnest('{1,5,10}'::int[]) n;
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 1, kid => 55)) AS unknown_key;
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10051, edge => '11111111-2222-3333-4444-555555555555')) AS other_edge;
-DELETE FROM mulberry.key_guard;
+DELETE FROM key_guard;
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10051, tenant => '6d756c62-6572-7279-8000-000000000001')) AS other_tenant;
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 1, kid => 9)) AS other_key;
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10051, nonce => '493817')) AS answer_to_nothing;
-SELECT key_id, cardinality(forgeries), in_row, challenge_until FROM mulberry.key_guard ORDER BY 1;
-SELECT status FROM mulberry.mandates WHERE id = '11112222';
+SELECT key_id, cardinality(forgeries), in_row, challenge_until FROM key_guard ORDER BY 1;
+SELECT status FROM mandates WHERE id = '11112222';
 -- a genuine frame ends the row, not the count
 SELECT pg_temp.heard(pg_temp.frame(4, '11112222', 10052));
-SELECT key_id, cardinality(forgeries), in_row FROM mulberry.key_guard ORDER BY 1;
-DELETE FROM mulberry.key_guard;
+SELECT key_id, cardinality(forgeries), in_row FROM key_guard ORDER BY 1;
+DELETE FROM key_guard;
 
 -- The ladder.  Three forgeries end the call, whatever comes after them; the next call is a new one.
 SELECT pg_temp.heard(pg_temp.forged(pg_temp.frame(1, '11112222', 10053), n), 'CA-f') FROM generate_series(1, 3) n;
 SELECT pg_temp.heard(pg_temp.frame(2, '11112222', 10053), 'CA-f');
 SELECT pg_temp.heard(pg_temp.frame(2, '11112222', 10053), 'CA-g');
 SELECT pg_temp.said(a), a.frames
-  FROM mulberry.handle_call_audio(mulberry.dtmf_synthesize(concat_ws('W', pg_temp.forged(pg_temp.frame(1, '11112222', 10054), 1), pg_temp.forged(pg_temp.frame(1, '11112222', 10054), 2))), 'mulaw', 8000) a;
+  FROM mulberry.handle_call_audio(mulberry.dtmf_synthesize(concat_ws('W', pg_temp.forged(pg_temp.frame(1, '11112222', 10054), 1), pg_temp.forged(pg_temp.frame(1, '11112222', 10054), 2))), 'mulaw', 8000, tenant => 'receiving') a;
 -- five in an hour: challenge mode for an hour, and a genuine command gets through
-SELECT mode, challenge_until - last_forgery_at AS for_the_next, forgeries_in_row FROM mulberry.voice_key_status WHERE key_id = 7;
+SELECT mode, challenge_until - last_forgery_at AS for_the_next, forgeries_in_row FROM voice_key_status WHERE key_id = 7;
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10054), 'CA-h');
-SELECT status FROM mulberry.mandates WHERE id = '11112222';
+SELECT status FROM mandates WHERE id = '11112222';
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10054), 'CA-h') AS repeated;
-SELECT count(*) AS open, min(channel) AS channel FROM mulberry.challenges;
+SELECT count(*) AS open, min(channel) AS channel FROM challenges;
 -- not from another call, and not with other digits
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10055, nonce => pg_temp.nonce()), 'CA-i');
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10055, nonce => lpad(((pg_temp.nonce()::int + 1) % 1000000)::text, 6, '0')), 'CA-h');
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10055, nonce => pg_temp.nonce()), 'CA-h');
-SELECT status FROM mulberry.mandates WHERE id = '11112222';
-SELECT count(*) AS open FROM mulberry.challenges;
+SELECT status FROM mandates WHERE id = '11112222';
+SELECT count(*) AS open FROM challenges;
 -- after 60 s the challenge is forgotten: another one
 SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10056), 'CA-j');
 SELECT pg_temp.later('61 s');
@@ -170,105 +175,105 @@ SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10058, nonce => pg_temp.nonce(
 -- another command may overtake the answer
 SELECT pg_temp.heard(pg_temp.frame(2, '33334444', 10059), 'CA-k');
 SELECT pg_temp.heard(pg_temp.frame(4, '33334444', 10060), 'CA-k');
-SELECT count(*) AS open FROM mulberry.challenges;
+SELECT count(*) AS open FROM challenges;
 -- the specification's answer, to the challenge of its digits
 SELECT pg_temp.heard(pg_temp.frame(3, '12345678', 10061, 30), 'CA-l');
-UPDATE mulberry.challenges SET nonce = '493817';
-DELETE FROM mulberry.key_frames WHERE counter > 10042;
-UPDATE mulberry.voice_keys SET last_counter = 10042 WHERE key_id = 7;
+UPDATE challenges SET nonce = '493817';
+DELETE FROM key_frames WHERE counter > 10042;
+UPDATE voice_keys SET last_counter = 10042 WHERE key_id = 7;
 SELECT pg_temp.heard('*070312345678300043284285852957#', 'CA-l');
-UPDATE mulberry.voice_keys SET last_counter = 10061 WHERE key_id = 7;
+UPDATE voice_keys SET last_counter = 10061 WHERE key_id = 7;
 -- the hour over
 SELECT pg_temp.later('1 hour');
-SELECT mode, forgeries_in_row FROM mulberry.voice_key_status WHERE key_id = 7;
+SELECT mode, forgeries_in_row FROM voice_key_status WHERE key_id = 7;
 SELECT pg_temp.heard(pg_temp.frame(2, '33334444', 10062));
 
 -- Five more: two hours, four, and so on to a day; after a quiet day an hour again.
 CREATE FUNCTION pg_temp.five() RETURNS interval LANGUAGE plpgsql AS $$
 BEGIN
     FOR n IN 1..5 LOOP
-        PERFORM mulberry.note_forgery(tenant, 7, agent, clock_timestamp()) FROM mulberry.voice_keys WHERE key_id = 7;
+        PERFORM mulberry.note_forgery(tenant, 7, agent, clock_timestamp()) FROM voice_keys WHERE key_id = 7;
     END LOOP;
-    RETURN (SELECT challenge_period FROM mulberry.key_guard WHERE key_id = 7);
+    RETURN (SELECT challenge_period FROM key_guard WHERE key_id = 7);
 END $$;
 SELECT pg_temp.five(), pg_temp.five(), pg_temp.five(), pg_temp.five(), pg_temp.five(), pg_temp.five();
-SELECT count(*) AS entered, count(DISTINCT payload->>'until') AS untils FROM mulberry.events WHERE event = 'voice_key_challenge_mode';
+SELECT count(*) AS entered, count(DISTINCT payload->>'until') AS untils FROM events WHERE event = 'voice_key_challenge_mode';
 SELECT pg_temp.later('24 h');
 SELECT pg_temp.five();
 SELECT pg_temp.later('49 h');
 SELECT pg_temp.five();
 
 -- Past 20 in a day: one frame a minute is judged, in challenge mode, and a revocation gets through.
-DELETE FROM mulberry.key_guard;
+DELETE FROM key_guard;
 SELECT pg_temp.five(), pg_temp.five(), pg_temp.five(), pg_temp.five();
-SELECT mode FROM mulberry.voice_key_status WHERE key_id = 7;
-SELECT mulberry.note_forgery(tenant, 7, agent, clock_timestamp()) FROM mulberry.voice_keys WHERE key_id = 7;
-SELECT mode FROM mulberry.voice_key_status WHERE key_id = 7;
+SELECT mode FROM voice_key_status WHERE key_id = 7;
+SELECT mulberry.note_forgery(tenant, 7, agent, clock_timestamp()) FROM voice_keys WHERE key_id = 7;
+SELECT mode FROM voice_key_status WHERE key_id = 7;
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10063), 'CA-m') AS within_the_minute;
 SELECT pg_temp.heard(pg_temp.forged(pg_temp.frame(1, '33334444', 10063), 1), 'CA-m') AS within_the_minute;
 SELECT pg_temp.heard(pg_temp.frame(2, '33334444', 10062)) AS what_was_accepted_is_answered;
-SELECT cardinality(forgeries), in_row FROM mulberry.key_guard;
+SELECT cardinality(forgeries), in_row FROM key_guard;
 SELECT pg_temp.later('61 s');
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10063), 'CA-m') AS a_minute_later;
 -- a forgery on another line does not spoil the answer, which needs no minute of its own
 SELECT pg_temp.heard(pg_temp.forged(pg_temp.frame(1, '33334444', 10064), 1), 'CA-n');
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10064), 'CA-n') AS within_the_minute;
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10064, nonce => pg_temp.nonce()), 'CA-m') AS answer;
-SELECT status FROM mulberry.mandates WHERE id = '33334444';
+SELECT status FROM mandates WHERE id = '33334444';
 
 -- A hundred in a row: an alarm, and still not deaf.
-UPDATE mulberry.key_guard SET in_row = 98;
+UPDATE key_guard SET in_row = 98;
 SELECT pg_temp.later('61 s');
 SELECT pg_temp.heard(pg_temp.forged(pg_temp.frame(1, '33334444', 10065), 1));
-SELECT count(*) FROM mulberry.events WHERE event = 'voice_key_alarm';
+SELECT count(*) FROM events WHERE event = 'voice_key_alarm';
 SELECT pg_temp.later('61 s');
 SELECT pg_temp.heard(pg_temp.forged(pg_temp.frame(1, '33334444', 10065), 1));
-SELECT payload - 'agent' AS payload FROM mulberry.events WHERE event = 'voice_key_alarm';
-SELECT item, status, detail FROM mulberry.health() WHERE item = 'voice key forgeries';
+SELECT payload - 'agent' AS payload FROM events WHERE event = 'voice_key_alarm';
+SELECT item, status FROM mulberry.health() WHERE item = 'voice key forgeries';
 SELECT pg_temp.later('61 s');
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10065), 'CA-o');
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10066, nonce => pg_temp.nonce()), 'CA-o');
-SELECT in_row FROM mulberry.key_guard;
-DELETE FROM mulberry.key_guard;
+SELECT in_row FROM key_guard;
+DELETE FROM key_guard;
 
 -- The policy of a key: EXTEND must answer a challenge, other commands need not.
-UPDATE mulberry.voice_keys SET challenge_extend = true WHERE key_id = 7;
-SELECT mulberry.create_mandate('55556666', 'pi', 'sponsor', 100, 'EUR', '2999-01-01');
+UPDATE voice_keys SET challenge_extend = true WHERE key_id = 7;
+SELECT mulberry.create_mandate('55556666', 'pi', 'sponsor', 100, 'EUR', '2999-01-01', 'receiving');
 SELECT pg_temp.heard(pg_temp.frame(3, '55556666', 10067, 30), path => 'sync');
 SELECT pg_temp.heard(pg_temp.frame(2, '55556666', 10068), path => 'sync');
 SELECT pg_temp.heard(pg_temp.frame(3, '55556666', 10069, 30, pg_temp.nonce()), path => 'sync');
-UPDATE mulberry.voice_keys SET challenge_extend = false WHERE key_id = 7;
+UPDATE voice_keys SET challenge_extend = false WHERE key_id = 7;
 
 -- An edge that was restored or promoted may have forgotten what it accepted: it asks, until it was answered once.
-UPDATE mulberry.voice_keys SET place = 'elsewhere' WHERE key_id = 7;
-SELECT mode FROM mulberry.voice_key_status WHERE key_id = 7;
+UPDATE voice_keys SET place = 'elsewhere' WHERE key_id = 7;
+SELECT mode FROM voice_key_status WHERE key_id = 7;
 SELECT pg_temp.heard(pg_temp.frame(1, '55556666', 10070), 'CA-p');
 SELECT pg_temp.heard(pg_temp.frame(1, '55556666', 10071, nonce => pg_temp.nonce()), 'CA-p');
-SELECT mode FROM mulberry.voice_key_status WHERE key_id = 7;
+SELECT mode FROM voice_key_status WHERE key_id = 7;
 SELECT pg_temp.heard(pg_temp.frame(4, '55556666', 10072));
 
 -- Callers: a filter for the telephone.
-SELECT mulberry.alter_agent('pi', allowed_callers => '{+14155550199}'), mulberry.alter_agent('edge-11111111', allowed_callers => '{+14155550198}');
+SELECT mulberry.alter_agent('pi', allowed_callers => '{+14155550199}', tenant => 'receiving'), mulberry.alter_agent('edge-11111111', allowed_callers => '{+14155550198}', tenant => 'receiving');
 SELECT pg_temp.heard(pg_temp.frame(4, '55556666', 10073), caller => '+14155550100');
 SELECT pg_temp.heard(pg_temp.frame(4, '55556666', 10073));
 SELECT pg_temp.heard(pg_temp.frame(4, '55556666', 10073, kid => 54), caller => '+14155550100') AS unknown_key;
-SELECT count(*) FROM mulberry.key_guard;
+SELECT count(*) FROM key_guard;
 SELECT pg_temp.heard(pg_temp.frame(4, '55556666', 10073), caller => '+14155550199');
 SELECT pg_temp.heard(pg_temp.frame(4, '55556666', 10074), path => 'sync');
-SELECT mulberry.alter_agent('pi', allowed_callers => '{}');
+SELECT mulberry.alter_agent('pi', allowed_callers => '{}', tenant => 'receiving');
 
 -- A newer key takes over with its first frame; the older one's bytes are destroyed.
-COPY mulberry.voice_key_entry (key) FROM stdin;
-mulberry-voice-key:1:00112233-4455-6677-8899-aabbccddeeff:ffeeddcc-bbaa-9988-7766-554433221100:08:1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100:extend:2e591e3d
+COPY mulberry.voice_key_entry (tenant, key) FROM stdin;
+receiving	mulberry-voice-key:1:00112233-4455-6677-8899-aabbccddeeff:ffeeddcc-bbaa-9988-7766-554433221100:08:1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100:extend:2e591e3d
 \.
 SELECT pg_temp.heard(pg_temp.frame(99, '00000000', 10075));
 SELECT pg_temp.heard(pg_temp.frame(99, '00000000', 1, kid => 8, k => '\x1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100'));
 SELECT k.key_id, k.enabled, s.name IS NOT NULL AS has_bytes
-  FROM mulberry.voice_keys k LEFT JOIN mulberry.secrets s ON s.tenant = k.tenant AND s.name = k.secret ORDER BY 1;
+  FROM voice_keys k LEFT JOIN secrets s ON s.tenant = k.tenant AND s.name = k.secret ORDER BY 1;
 SELECT pg_temp.heard(pg_temp.frame(99, '00000000', 10076)) AS old_key;
 SELECT pg_temp.heard(pg_temp.frame(99, '00000000', 10075)) AS old_key_repeated;
 -- its policy came with the line
-SELECT challenge_extend FROM mulberry.voice_keys WHERE key_id = 8;
+SELECT challenge_extend FROM voice_keys WHERE key_id = 8;
 
 -- The textual form is not executed unless a setting says so (see t/095 for the rest).
 SHOW mulberry.dtmf_legacy;
@@ -293,7 +298,7 @@ SELECT mulberry.apply_agent_sync(NULL);
 SELECT mulberry.apply_agent_sync('[]');
 SELECT mulberry.apply_agent_sync('{"agent": "ffeeddcc-bbaa-9988-7766-554433221100", "commands": [{}]}');
 SELECT mulberry.apply_agent_sync('{"agent": "ffeeddcc-bbaa-9988-7766-554433221100", "commands": [], "updates": {"key_id": 8, "data": "{}", "mac": "00"}}');
-SELECT mulberry.apply_agent_sync('{"agent": "00000000-bbaa-9988-7766-554433221100", "commands": []}');
+SELECT mulberry.apply_agent_sync('{"agent": "00000000-bbaa-9988-7766-554433221100", "commands": []}', 'receiving');
 SELECT mulberry.apply_agent_sync(jsonb_build_object('agent', 'ffeeddcc-bbaa-9988-7766-554433221100', 'commands',
     (SELECT jsonb_agg('{"frame": "*#"}'::jsonb) FROM generate_series(1, 101))));
 SET ROLE regress_stranger;
@@ -311,7 +316,7 @@ RESET ROLE;
 CREATE FUNCTION pg_temp.updates(since bigint, upto bigint, mandates jsonb, key_id integer DEFAULT 8, agent text DEFAULT 'ffeeddcc-bbaa-9988-7766-554433221100') RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_build_object('key_id', key_id, 'data', d.data,
                               'mac', encode(mulberry.sync_mac(k.tenant, 'receiver', k.agent, k.key_id, convert_to(d.data, 'UTF8')), 'hex'))
-      FROM mulberry.voice_keys k,
+      FROM voice_keys k,
            (SELECT jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', '00112233-4455-6677-8899-aabbccddeeff', 'agent', agent, 'key_id', key_id,
                                       'since', since, 'upto', upto, 'more', false, 'mandates', mandates)::text) AS d (data)
      WHERE k.role = 'receiver' AND k.key_id = updates.key_id
@@ -321,7 +326,7 @@ CREATE FUNCTION pg_temp.told(id text, status text, amount numeric DEFAULT 100, e
 $$;
 CREATE FUNCTION pg_temp.sync(updates jsonb DEFAULT NULL, VARIADIC frames text[] DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
     SELECT mulberry.apply_agent_sync(jsonb_strip_nulls(jsonb_build_object('agent', 'ffeeddcc-bbaa-9988-7766-554433221100', 'updates', updates,
-               'commands', coalesce((SELECT jsonb_agg(jsonb_build_object('command_id', 1, 'frame', f)) FROM unnest(frames) f), '[]'))))
+               'commands', coalesce((SELECT jsonb_agg(jsonb_build_object('command_id', 1, 'frame', f)) FROM unnest(frames) f), '[]'))), 'receiving')
 $$;
 SET ROLE regress_gateway;
 SELECT mulberry.apply_agent_sync('{"agent": "FFEEDDCC-BBAA-9988-7766-554433221100", "commands": []}');
@@ -329,7 +334,7 @@ RESET ROLE;
 -- new, changed, and the command that is about it
 SELECT pg_temp.sync(pg_temp.updates(0, 5, jsonb_build_array(pg_temp.told('70000001', 'ACTIVE'), pg_temp.told('70000002', 'SUSPENDED', 50), pg_temp.told('70000003', 'REVOKED'))),
                     pg_temp.frame(1, '70000001', 2, kid => 8, k => '\x1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100'));
-SELECT id, sponsor, status, max_amount, currency, expires_at = '2999-01-01Z' AS as_told FROM mulberry.mandates WHERE id LIKE '7%' ORDER BY 1;
+SELECT id, sponsor, status, max_amount, currency, expires_at = '2999-01-01Z' AS as_told FROM mandates WHERE id LIKE '7%' ORDER BY 1;
 -- twice; from long ago; with a part missing; forged; changed; for somebody else; by an unknown key: nothing is taken
 SELECT pg_temp.sync(pg_temp.updates(0, 5, jsonb_build_array(pg_temp.told('70000002', 'ACTIVE'))),
                     pg_temp.frame(1, '70000001', 2, kid => 8, k => '\x1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100'));
@@ -339,24 +344,25 @@ SELECT pg_temp.sync(jsonb_set(pg_temp.updates(5, 6, jsonb_build_array(pg_temp.to
 SELECT pg_temp.sync(jsonb_set(u, '{data}', to_jsonb(replace(u->>'data', 'SUSPENDED', 'ACTIVE')))) FROM pg_temp.updates(5, 6, jsonb_build_array(pg_temp.told('70000002', 'SUSPENDED'))) u;
 SELECT pg_temp.sync(pg_temp.updates(5, 6, jsonb_build_array(pg_temp.told('70000002', 'ACTIVE')), agent => '11111111-2222-3333-4444-555555555555'));
 SELECT pg_temp.sync(pg_temp.updates(5, 6, jsonb_build_array(pg_temp.told('70000002', 'ACTIVE')), key_id => 9));
-SELECT id, status FROM mulberry.mandates WHERE id LIKE '7%' ORDER BY 1;
+SELECT id, status FROM mandates WHERE id LIKE '7%' ORDER BY 1;
 -- what cannot be is told and hinders nothing else: REVOKED is final, spent is spent, what is over is over
-UPDATE mulberry.mandates SET spent = 40 WHERE id = '70000002';
+UPDATE mandates SET spent = 40 WHERE id = '70000002';
 SELECT pg_temp.sync(pg_temp.updates(5, 9, jsonb_build_array(pg_temp.told('70000001', 'ACTIVE'), pg_temp.told('99999999', 'REVOKED'), pg_temp.told('70000002', 'ACTIVE', 10), pg_temp.told('70000004', 'ACTIVE', 5, '2000-01-01Z'))));
-SELECT id, status, max_amount, spent FROM mulberry.mandates WHERE id LIKE '7%' OR id = '99999999' ORDER BY 1;
+SELECT id, status, max_amount, spent FROM mandates WHERE id LIKE '7%' OR id = '99999999' ORDER BY 1;
 SELECT pg_temp.sync(pg_temp.updates(9, 12, jsonb_build_array(pg_temp.told('70000004', 'ACTIVE', 5, '2000-02-01Z'), pg_temp.told('70000002', 'ACTIVE', 60, currency => 'USD'))));
 SELECT pg_temp.sync(pg_temp.updates(9, 13, jsonb_build_array(pg_temp.told('70000004', 'SUSPENDED', 5, '2999-02-01Z'))));
-SELECT id, status, max_amount FROM mulberry.mandates WHERE id IN ('70000002', '70000004') ORDER BY 1;
+SELECT id, status, max_amount FROM mandates WHERE id IN ('70000002', '70000004') ORDER BY 1;
 -- a challenge on this path
 SELECT (pg_temp.sync(NULL, pg_temp.frame(3, '70000004', 3, 30, kid => 8, k => '\x1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100'))->'acks'->0->>'challenge') ~ '^[0-9]{8}$' AS challenged;
 SELECT jsonb_array_length(pg_temp.sync(NULL, pg_temp.frame(3, '70000004', 4, 30, pg_temp.nonce(), kid => 8, k => '\x1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100'), '*#', pg_temp.frame(3, '70000004', 1))->'acks') AS acks;
-SELECT expires_at - '2999-02-01Z' AS extended FROM mulberry.mandates WHERE id = '70000004';
-SELECT upto FROM mulberry.sync_states;
+SELECT expires_at - '2999-02-01Z' AS extended FROM mandates WHERE id = '70000004';
+SELECT upto FROM sync_states;
 
 -- Traces go with the key, and with the agent.
-SELECT outcome, count(*) FROM mulberry.audit WHERE action = 'VOICE_FRAME' GROUP BY 1 ORDER BY 1;
-UPDATE mulberry.voice_keys SET enabled = false, disabled_at = now() WHERE key_id = 9;
-DELETE FROM mulberry.voice_keys WHERE role = 'receiver';
-SELECT count(*) FROM mulberry.key_frames;
+SELECT outcome, count(*) FROM audit WHERE action = 'VOICE_FRAME' GROUP BY 1 ORDER BY 1;
+UPDATE voice_keys SET enabled = false, disabled_at = now() WHERE key_id = 9;
+DELETE FROM voice_keys WHERE role = 'receiver';
+SELECT count(*) FROM key_frames;
+DELETE FROM secrets;
 DROP OWNED BY regress_gateway, regress_stranger, regress_supervisor;
 DROP ROLE regress_gateway, regress_stranger, regress_supervisor;

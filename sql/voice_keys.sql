@@ -7,9 +7,12 @@ CREATE ROLE regress_operator;
 RESET client_min_messages;
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
-SELECT mulberry.create_tenant('north') IS NOT NULL AND mulberry.create_tenant('south') IS NOT NULL AS made;
-SELECT mulberry.grant_access('regress_admin', 'admin', 'north'), mulberry.grant_access('regress_south_admin', 'admin', 'south'),
-       mulberry.grant_access('regress_operator', 'operator', 'north');
+SELECT mulberry.create_tenant('keys-north') IS NOT NULL AND mulberry.create_tenant('keys-south') IS NOT NULL AS made;
+SELECT mulberry.grant_access('regress_admin', 'admin', 'keys-north'), mulberry.grant_access('regress_south_admin', 'admin', 'keys-south'),
+       mulberry.grant_access('regress_operator', 'operator', 'keys-north');
+-- the rows of these tenants, whatever other tests have left
+SELECT format('CREATE TEMP VIEW %1$s AS SELECT * FROM mulberry.%1$s WHERE tenant IN (SELECT id FROM mulberry.tenants WHERE name LIKE ''keys-%%'')', name)
+  FROM unnest('{voice_keys,mandates,commands,agents,audit,secrets}'::text[]) AS name \gexec
 SET ROLE regress_admin;
 SELECT mulberry.create_agent('pi', '+14155550100', id => 'ffeeddcc-bbaa-9988-7766-554433221100') IS NOT NULL AS made;
 SELECT mulberry.create_agent('other', '+14155550101') IS NOT NULL AS made;
@@ -18,8 +21,8 @@ RESET ROLE;
 
 -- A command that nothing signs yet, as the queue makes it.
 INSERT INTO mulberry.commands (tenant, agent, command, mandate)
-SELECT tenant, agent, 'REVOKE', id FROM mulberry.mandates RETURNING id AS command \gset
-SELECT mulberry.voice_key_problem(tenant, id) FROM mulberry.agents WHERE name = 'pi';
+SELECT tenant, agent, 'REVOKE', id FROM mandates RETURNING id AS command \gset
+SELECT mulberry.voice_key_problem(tenant, id) FROM agents WHERE name = 'pi';
 SELECT mulberry.sign_command(:command);
 
 -- Making.
@@ -30,17 +33,17 @@ SELECT agent, key_id, role, enabled, challenge_extend, signs, last_counter, acke
        fingerprint ~ '^[0-9a-f]{16}$' AS has_fingerprint
   FROM mulberry.voice_key_status ORDER BY agent DESC, key_id;
 RESET ROLE;
-SELECT count(*), count(DISTINCT fingerprint) AS different FROM mulberry.voice_keys;
+SELECT count(*), count(DISTINCT fingerprint) AS different FROM voice_keys;
 SELECT count(*) AS sealed, bool_and(octet_length(ciphertext) = 32) AS of_32_bytes
-  FROM mulberry.secrets WHERE name LIKE 'voice-key-s-%';
-SELECT mulberry.voice_key_problem(tenant, id) FROM mulberry.agents WHERE name = 'pi';
+  FROM secrets WHERE name LIKE 'voice-key-s-%';
+SELECT mulberry.voice_key_problem(tenant, id) FROM agents WHERE name = 'pi';
 SELECT mulberry.sign_command(:command);
 
 -- Leaving, once and for good; the line is complete.
 SET ROLE regress_admin;
 SELECT mulberry.export_voice_key('pi', 1) AS line \gset
 SELECT regexp_replace(replace(:'line', t.id::text, 'TENANT'), '[0-9a-f]{64}:none:[0-9a-f]{8}$', 'KEY:none:CHECK') AS line
-  FROM mulberry.tenant_access a, mulberry.current_tenants() c, unnest(c) t (id) WHERE a.name = 'north';
+  FROM mulberry.tenant_access a, mulberry.current_tenants() c, unnest(c) t (id) WHERE a.name = 'keys-north';
 \set VERBOSITY sqlstate
 SELECT mulberry.export_voice_key('pi', 1);
 BEGIN;
@@ -56,11 +59,11 @@ RESET ROLE;
 -- Signing: the next counter, a frame that says the command, and nothing that was signed before.
 SELECT mulberry.sign_command(:command);
 SELECT c.state, c.key_id, c.counter, c.signatures, f.valid, f.key_id AS kk, f.command, f.mandate_id, f.counter AS nnnn, k.last_counter
-  FROM mulberry.commands c, mulberry.command_frame_parse(c.frame) f, mulberry.voice_keys k
+  FROM commands c, mulberry.command_frame_parse(c.frame) f, voice_keys k
  WHERE c.id = :command AND k.agent = c.agent AND k.key_id = 1;
-SELECT frame AS first_frame, encode(message_digest, 'hex') AS first_digest FROM mulberry.commands WHERE id = :command \gset
+SELECT frame AS first_frame, encode(message_digest, 'hex') AS first_digest FROM commands WHERE id = :command \gset
 SELECT mulberry.sign_command(:command, '493817');
-SELECT counter, signatures, nonce, frame <> :'first_frame' AS another FROM mulberry.commands WHERE id = :command;
+SELECT counter, signatures, nonce, frame <> :'first_frame' AS another FROM commands WHERE id = :command;
 \set VERBOSITY sqlstate
 SELECT mulberry.sign_command(:command, '49381');
 SELECT mulberry.sign_command(-1);
@@ -68,26 +71,28 @@ SELECT mulberry.sign_command(-1);
 SET ROLE regress_operator;
 SELECT mulberry.command_frame(:command) ~ '^\*010112345678000002[0-9]{12}#$' AS shown;
 SET ROLE regress_south_admin;
+\set VERBOSITY sqlstate
 SELECT mulberry.command_frame(:command);
+\set VERBOSITY terse
 RESET ROLE;
 
 -- Another server signs (a restored dump, a promoted standby): the counter jumps, once; and
 -- never out of the receiver's window.
-UPDATE mulberry.voice_keys SET place = 'elsewhere' WHERE key_id = 1;
+UPDATE voice_keys SET place = 'elsewhere' WHERE key_id = 1;
 SELECT mulberry.sign_command(:command);
 SELECT mulberry.sign_command(:command);
-SELECT last_counter, place = mulberry.voice_key_place() AS here FROM mulberry.voice_keys WHERE key_id = 1;
-UPDATE mulberry.voice_keys SET place = 'elsewhere', last_counter = 4500 WHERE key_id = 1;
+SELECT last_counter, place = mulberry.voice_key_place() AS here FROM voice_keys WHERE key_id = 1;
+UPDATE voice_keys SET place = 'elsewhere', last_counter = 4500 WHERE key_id = 1;
 SELECT mulberry.sign_command(:command);
-SELECT last_counter FROM mulberry.voice_keys WHERE key_id = 1;
+SELECT last_counter FROM voice_keys WHERE key_id = 1;
 -- ... and a copy that is held signs nothing, or both would use the same counters
 INSERT INTO mulberry.installation (system_identifier, database, approved_by) VALUES (0, 0, 'a dump');
 SELECT mulberry.sign_command(:command);
-SELECT last_counter FROM mulberry.voice_keys WHERE key_id = 1;
+SELECT last_counter FROM voice_keys WHERE key_id = 1;
 SELECT mulberry.resume_outbound();
-UPDATE mulberry.voice_keys SET last_counter = 10 WHERE key_id = 1;
+UPDATE voice_keys SET last_counter = 10 WHERE key_id = 1;
 SELECT mulberry.sign_command(:command);
-SELECT last_counter FROM mulberry.voice_keys WHERE key_id = 1;
+SELECT last_counter FROM voice_keys WHERE key_id = 1;
 
 -- By hand.
 SET ROLE regress_admin;
@@ -98,7 +103,7 @@ SELECT key_id, last_counter FROM mulberry.voice_key_status WHERE agent = 'pi';
 SELECT mulberry.advance_counters(0);
 SELECT mulberry.advance_counters(4001);
 SELECT mulberry.advance_counters(NULL);
-SELECT mulberry.advance_counters(1, 'south');
+SELECT mulberry.advance_counters(1, 'keys-south');
 SET ROLE regress_operator;
 SELECT mulberry.advance_counters();
 SET ROLE regress_admin;
@@ -110,7 +115,7 @@ SELECT mulberry.create_voice_key('pi', 1);
 SELECT mulberry.create_voice_key('pi', -1);
 SELECT mulberry.create_voice_key('pi', 100);
 SELECT mulberry.create_voice_key('pi', 5, NULL);
-SELECT mulberry.create_voice_key('pi', 5, false, 'south');
+SELECT mulberry.create_voice_key('pi', 5, false, 'keys-south');
 SELECT mulberry.disable_voice_key('pi', 77);
 SELECT mulberry.disable_voice_key('pi', NULL);
 SELECT mulberry.disable_voice_key('pi', 1, 'both');
@@ -126,7 +131,7 @@ SELECT mulberry.confirm_voice_key('pi', 1);
 SELECT mulberry.disable_voice_key('pi', 1);
 SET ROLE regress_south_admin;
 SELECT mulberry.create_voice_key('pi');
-SELECT mulberry.export_voice_key('other', 0, 'north');
+SELECT mulberry.export_voice_key('other', 0, 'keys-north');
 SELECT count(*) FROM mulberry.voice_key_status;
 RESET ROLE;
 -- what is named like a key's secret is none of a user's, and no service is told it
@@ -134,19 +139,19 @@ SET ROLE regress_admin;
 COPY mulberry.secret_entry (name, value) FROM stdin;
 voice-key-s-ffeeddcc-bbaa-9988-7766-554433221100-01	x
 \.
-SELECT mulberry.set_endpoint('thief', 'json', 'https://thief.example', secret => 'voice-key-s-ffeeddcc-bbaa-9988-7766-554433221100-01', tenant => 'north');
+SELECT mulberry.set_endpoint('thief', 'json', 'https://thief.example', secret => 'voice-key-s-ffeeddcc-bbaa-9988-7766-554433221100-01', tenant => 'keys-north');
 RESET ROLE;
 \set VERBOSITY terse
 
 -- Entering, on an edge that is this database as well: in the tenant of the line or another one.
 \set ECHO none
-SELECT format('COPY mulberry.voice_key_entry (tenant, agent, key) FROM PROGRAM %L', format(E'printf ''south\tpi on the edge\t%%s\\n'' %s', :'line')) \gexec
+SELECT format('COPY mulberry.voice_key_entry (tenant, agent, key) FROM PROGRAM %L', format(E'printf ''keys-south\tpi on the edge\t%%s\\n'' %s', :'line')) \gexec
 \set ECHO all
 SELECT t.name AS tenant, a.name AS agent, k.role, k.key_id, p.name AS signed_for, k.last_counter, k.fingerprint = s.fingerprint AS same_key
-  FROM mulberry.voice_keys k
+  FROM voice_keys k
   JOIN mulberry.tenants t ON t.id = k.tenant JOIN mulberry.tenants p ON p.id = k.party_tenant
-  JOIN mulberry.agents a ON a.tenant = k.tenant AND a.id = k.agent
-  JOIN mulberry.voice_keys s ON s.role = 'sender' AND s.agent = k.agent AND s.key_id = k.key_id
+  JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
+  JOIN voice_keys s ON s.role = 'sender' AND s.agent = k.agent AND s.key_id = k.key_id
  WHERE k.role = 'receiver';
 SET ROLE regress_south_admin;
 -- lines whose keys everybody knows: tests alone enter such
@@ -183,7 +188,7 @@ COPY mulberry.voice_key_entry (key) FROM stdin;
 \N
 \.
 COPY mulberry.voice_key_entry (tenant, key) FROM stdin;
-north	mulberry-voice-key:1:00112233-4455-6677-8899-aabbccddeeff:11111111-2222-3333-4444-555555555555:09:0909090909090909090909090909090909090909090909090909090909090909:none:a3e69d57
+keys-north	mulberry-voice-key:1:00112233-4455-6677-8899-aabbccddeeff:11111111-2222-3333-4444-555555555555:09:0909090909090909090909090909090909090909090909090909090909090909:none:a3e69d57
 \.
 COPY mulberry.voice_key_entry (agent, key) FROM stdin;
 pi on the edge	mulberry-voice-key:1:00112233-4455-6677-8899-aabbccddeeff:ffeeddcc-bbaa-9988-7766-000000000000:07:000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f:none:00000000
@@ -199,7 +204,7 @@ RESET ROLE;
 
 -- Acknowledgements: the edge signs them with its own copy of the key.
 SELECT c.tenant AS cloud, c.agent, r.tenant AS edge, c.counter, '\x' || encode(c.message_digest, 'hex') AS digest
-  FROM mulberry.commands c, mulberry.voice_keys r
+  FROM commands c, voice_keys r
  WHERE c.id = :command AND r.role = 'receiver' AND r.key_id = 1 \gset
 SELECT mulberry.build_ack(:'edge', :'agent', 1, 0, 1, :counter, :'digest') AS ack,
        mulberry.build_ack(:'edge', :'agent', 1, 0, 1, :counter + 1, :'digest') AS other_counter,
@@ -210,9 +215,9 @@ SELECT v.* FROM mulberry.ack_verify(:command, :'forged') v;
 SELECT v.* FROM mulberry.ack_verify(:command, :'of_other_message') v;
 SELECT v.* FROM mulberry.ack_verify(:command, '*07000100426040297751#') v;
 SELECT v.* FROM mulberry.ack_verify(:command, NULL) v;
-SELECT acked_counter, confirmed_at FROM mulberry.voice_keys WHERE role = 'sender' AND key_id = 1;
+SELECT acked_counter, confirmed_at FROM voice_keys WHERE role = 'sender' AND key_id = 1;
 SELECT v.* FROM mulberry.ack_verify(:command, :'ack') v;
-SELECT acked_counter = :counter AS acked, confirmed_at IS NOT NULL AS confirmed FROM mulberry.voice_keys WHERE role = 'sender' AND key_id = 1;
+SELECT acked_counter = :counter AS acked, confirmed_at IS NOT NULL AS confirmed FROM voice_keys WHERE role = 'sender' AND key_id = 1;
 
 -- Rotation: the old key signs until the new one is known to be there, and ends with its first acknowledgement.
 SET ROLE regress_admin;
@@ -223,7 +228,7 @@ SELECT mulberry.export_voice_key('pi', 2) AS line \gset
 SELECT key_id, signs FROM mulberry.voice_key_status WHERE agent = 'pi' ORDER BY key_id;
 RESET ROLE;
 \set ECHO none
-SELECT format('COPY mulberry.voice_key_entry (tenant, key) FROM PROGRAM %L', format(E'printf ''south\t%%s\\n'' %s', :'line')) \gexec
+SELECT format('COPY mulberry.voice_key_entry (tenant, key) FROM PROGRAM %L', format(E'printf ''keys-south\t%%s\\n'' %s', :'line')) \gexec
 \set ECHO all
 SET ROLE regress_south_admin;
 SELECT fingerprint FROM mulberry.voice_key_status WHERE key_id = 2 \gset
@@ -232,12 +237,12 @@ SELECT mulberry.confirm_voice_key('pi', 2, :'fingerprint');
 SELECT key_id, signs FROM mulberry.voice_key_status WHERE agent = 'pi' ORDER BY key_id;
 RESET ROLE;
 SELECT mulberry.sign_command(:command);
-SELECT c.key_id, c.counter, '\x' || encode(c.message_digest, 'hex') AS digest FROM mulberry.commands c WHERE c.id = :command \gset
+SELECT c.key_id, c.counter, '\x' || encode(c.message_digest, 'hex') AS digest FROM commands c WHERE c.id = :command \gset
 SELECT :key_id AS signed_by, :counter AS counter;
 SELECT v.verdict FROM mulberry.ack_verify(:command, mulberry.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v;
 SELECT t.name AS tenant, k.role, k.key_id, k.enabled, k.disabled_at IS NOT NULL AS ended, s.name IS NOT NULL AS has_bytes
-  FROM mulberry.voice_keys k JOIN mulberry.tenants t ON t.id = k.tenant
-  LEFT JOIN mulberry.secrets s ON s.tenant = k.tenant AND s.name = k.secret
+  FROM voice_keys k JOIN mulberry.tenants t ON t.id = k.tenant
+  LEFT JOIN secrets s ON s.tenant = k.tenant AND s.name = k.secret
  WHERE k.agent = :'agent' ORDER BY 1, 2, 3;
 
 -- Disabling.
@@ -267,8 +272,9 @@ SELECT mulberry.create_voice_key('pi');
 RESET ROLE;
 
 -- Everything is on record.
-SELECT action, outcome, count(*) FROM mulberry.audit WHERE action LIKE 'VOICE_KEY%' GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT action, outcome, count(*) FROM audit WHERE action LIKE 'VOICE_KEY%' GROUP BY 1, 2 ORDER BY 1, 2;
 
-SELECT item, status, detail FROM mulberry.health() WHERE item LIKE 'voice key%';
+SELECT item, status FROM mulberry.health() WHERE item = 'voice keys';
+DELETE FROM secrets;
 DROP OWNED BY regress_admin, regress_south_admin, regress_operator;
 DROP ROLE regress_admin, regress_south_admin, regress_operator;
