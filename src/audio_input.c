@@ -19,7 +19,7 @@
 #define STATE_ALIGNMENT 64
 
 /* Bytes of a stored value fetched at a time; a multiple of all sample sizes. */
-#define WINDOW_SIZE (256 * 1024)
+#define WINDOW_SIZE (1024 * 1024)
 
 mb_encoding
 mulberry_encoding(text *name)
