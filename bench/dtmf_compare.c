@@ -138,12 +138,13 @@ compare_other(int which)
 	return r.n == 0;
 }
 
+/* Seconds of the processor, so that other work on it counts least. */
 static double
 now(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (double) t.tv_sec + 1e-9 * (double) t.tv_nsec;
 }
 

@@ -312,7 +312,8 @@ mulberry_http_next(mulberry_http *http, mulberry_http_answer *answer)
 void
 mulberry_http_abandon(mulberry_http *http)
 {
-	while (http->active) /* release takes it off the list */
+	/* release takes it off the list */
+	while (http->active)
 		mulberry_http_release(http, http->active); /* NOLINT(clang-analyzer-unix.Malloc) */
 }
 
@@ -321,9 +322,11 @@ mulberry_http_destroy(mulberry_http *http)
 {
 	mulberry_http_abandon(http);
 	enter_curl();
-	for (mulberry_transfer *transfer = http->unused, *next; transfer; transfer = next)
+	while (http->unused)
 	{
-		next = transfer->next;
+		mulberry_transfer *transfer = http->unused;
+
+		http->unused = transfer->next; /* NOLINT(clang-analyzer-unix.Malloc): a list has no cycle */
 		curl_easy_cleanup(transfer->easy);
 		free(transfer);
 	}
