@@ -79,13 +79,14 @@ median(double *v)
 int
 main(void)
 {
-	static const int pairs[][2] = { { 16000, 8000 }, { 44100, 8000 },  { 48000, 8000 },
-									{ 8000, 16000 }, { 8000, 48000 },  { 48000, 16000 },
+	static const int pairs[][2] = { { 16000, 8000 }, { 44100, 8000 }, { 48000, 8000 },
+									{ 8000, 16000 }, { 8000, 48000 }, { 48000, 16000 },
 									{ 44100, 48000 } };
 	static const int qualities[] = { 4, 8 };
 
 	printf("Resampling, ns a sample that comes out; medians of %d interleaved runs\n\n", RUNS);
-	printf("%6s %6s %8s %8s %11s %11s\n", "from", "to", "ours", "plain", "speexdsp 4", "speexdsp 8");
+	printf("%6s %6s %8s %8s %11s %11s\n", "from", "to", "ours", "plain", "speexdsp 4",
+		   "speexdsp 8");
 	for (size_t p = 0; p < sizeof(pairs) / sizeof(pairs[0]); p++)
 	{
 		int from = pairs[p][0], to = pairs[p][1];
