@@ -5629,16 +5629,28 @@ END
 $$;
 COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolean, bigint) IS 'queues a command for an agent whose lock is held, or folds it with the same one that waits, and says which (internal)';
 
+CREATE FUNCTION note_refusal(tenant uuid, action text, mandate text, agent uuid, error text, message text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_note_refusal';
+COMMENT ON FUNCTION note_refusal(uuid, text, text, uuid, text, text) IS
+    'has the notifier write a row of the audit log about what is about to fail; without a notifier the server''s log has it (internal)';
+
+CREATE FUNCTION store_refusals() RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
+COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';
+
 CREATE FUNCTION refuse_command(tenant uuid, command text, mandate text, agent uuid, sqlstate text, code text, message text,
                                hint text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
 BEGIN
+    -- the error takes back what this transaction writes
+    PERFORM mulberry.note_refusal(tenant, mulberry.command_action(command, 'refused'), mandate, agent, code, message);
     RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate,
         DETAIL = CASE WHEN code IS NULL THEN '' ELSE format('Protocol error %s.', code) END, HINT = coalesce(hint, '');
 END
 $$;
-COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS 'raises the error of a command that is not given (internal)';
+COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS 'raises the error of a command that is not given, and has it written down (internal)';
 
 CREATE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
@@ -5867,7 +5879,7 @@ BEGIN
         UPDATE mulberry.commands x
            SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
          WHERE x.id = c.id;
-        PERFORM mulberry.finish_command(c.id, 'refused', 'refused', 'command_refused',
+        PERFORM mulberry.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
             CASE judged.status WHEN 2 THEN 'E003: the agent does not know the mandate' ELSE 'the agent has refused it' END,
             proof || jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name));
     ELSIF judged.status = 4 AND current AND c.state = 'outstanding' THEN
@@ -6653,6 +6665,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('audit_head', 'EXECUTE', 'auditor'),
     ('erase_audit_log', 'EXECUTE', 'admin'),
     ('link_audit', 'EXECUTE', 'worker'),
+    ('store_refusals', 'EXECUTE', 'worker'),
     ('mandate_status', 'SELECT', 'operator auditor gateway'),
     ('mandate_history', 'SELECT', 'operator auditor gateway'),
     ('mandate_spendings', 'SELECT', 'operator auditor gateway'),

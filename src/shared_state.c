@@ -319,6 +319,7 @@ mulberry_slot_claim(Oid database)
 		{
 			slot = candidate;
 			slot->ring_head = slot->ring_tail = 0;
+			slot->refusals.head = slot->refusals.tail = 0;
 			slot->notes_lost = slot->notes_taken = slot->notes_dropped = 0;
 			pg_atomic_write_u32(&slot->events_stored, 1);
 			pg_atomic_write_u32(&slot->audit_recorded, 1);

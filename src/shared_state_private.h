@@ -7,6 +7,7 @@
 #define MULBERRY_SHARED_STATE_PRIVATE_H
 
 #include "holds.h"
+#include "refusals.h"
 #include "shared_state.h"
 
 struct mulberry_slot
@@ -28,6 +29,7 @@ struct mulberry_slot
 	uint64 notes_dropped; /* statistics: lost */
 	int ring_size;
 	mulberry_packet_note *ring;
+	mulberry_refusals refusals;
 
 	mulberry_place places[MULBERRY_PLACES];
 };

@@ -6,7 +6,7 @@
  *	  flushes nothing while it has the server-wide lock of NOTIFY.
  *
  * It also links the audit log (audit.c), after the messages are out, so that they
- * do not wait for it.
+ * do not wait for it, and stores refused commands in it (refusals.c).
  *
  * It works in ticks of mulberry.event_interval; the first event after a pause
  * goes out at once.  Between ticks it holds neither a transaction nor a snapshot.
@@ -106,6 +106,7 @@ static bool try_step(void (*step)(void));
 static void read_channels(void);
 static void number_events(void);
 static void look_after_audit(void);
+static void store_refusals(void);
 static void link_audit(void);
 static int collect_notes(List **notes);
 static void send_messages(void);
@@ -399,8 +400,24 @@ look_after_audit(void)
 		return;
 	more_links = false;
 	last_link_look = now;
-	if (!try_step(link_audit))
+	if (!try_step(store_refusals) || !try_step(link_audit))
 		no_links_before = TimestampTzPlusMilliseconds(now, LINK_RETRY_DELAY);
+}
+
+/* Commands that were refused with an error, see refusals.h. */
+static void
+store_refusals(void)
+{
+	static SPIPlanPtr plan = NULL;
+
+	mulberry_process_begin_unit("storing refusals");
+	SPI_connect();
+	if (plan == NULL)
+		plan = mulberry_keep_plan("SELECT mulberry.store_refusals()", 0, NULL);
+	if (SPI_execute_plan(plan, NULL, NULL, /* read_only */ false, /* tcount */ 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not store refusals");
+	SPI_finish();
+	mulberry_process_end_unit();
 }
 
 static void
