@@ -194,6 +194,31 @@ SELECT pg_temp.route_name(route), array_agg(payload->'n' ORDER BY payload->'n') 
 SELECT pg_temp.route_name(route), array_agg(payload->'n' ORDER BY payload->'n') FROM mulberry.claim_jobs(2, 9, '2030-01-02')
  GROUP BY 1 ORDER BY 1;
 
+-- so do tenants that wait for the same endpoint, however long the queue of one of them is
+TRUNCATE mulberry.job_queue;
+SELECT mulberry.create_tenant('jobs-small') AS small \gset
+SELECT mulberry.set_endpoint('shared', 'json', 'https://shared.example.com', purpose => NULL, tenant => NULL);
+SELECT id AS shared FROM mulberry.endpoints WHERE name = 'shared' \gset
+SELECT count(mulberry.enqueue_job('transcribe', :default, NULL, 'shared', NULL, '2030-01-01 00:00')) FROM generate_series(1, 1000);
+SELECT count(mulberry.enqueue_job('transcribe', :'small', NULL, 'shared', NULL, '2030-01-01 12:00')) FROM generate_series(1, 5);
+SELECT tenant = :'small' AS small, count(*) FROM mulberry.claim_jobs(1, 6, '2030-01-02') GROUP BY 1 ORDER BY 1;
+-- a tenant that has all slots of a worker gets none of the reserve, another one has less than half of what is left of it
+SELECT tenant = :'small' AS small, count(*)
+  FROM mulberry.claim_jobs(1, 16, '2030-01-02', 10, 2, array_fill(-1::bigint, '{10}'), array_fill(:default::uuid, '{10}'))
+ GROUP BY 1;
+SELECT count(*) AS has_its_share
+  FROM mulberry.claim_jobs(1, 16, '2030-01-02', 10, 2, array_fill(-1::bigint, '{11}'), array_fill(:default::uuid, '{10}') || :'small'::uuid);
+-- what comes free goes to who has least
+SELECT tenant = :'small' AS small, count(*)
+  FROM mulberry.claim_jobs(1, 1, '2030-01-02', 10, 2, array_fill(-1::bigint, '{9}'), array_fill(:default::uuid, '{8}') || :'small'::uuid)
+ GROUP BY 1;
+-- nor has an endpoint that has them all, whoever asks
+SELECT count(*) AS of_the_endpoint
+  FROM mulberry.claim_jobs(1, 16, '2030-01-02', 10, 2, array_fill(:shared::bigint, '{10}'), array_fill(gen_random_uuid(), '{10}'));
+TRUNCATE mulberry.job_queue;
+SELECT mulberry.drop_endpoint('shared', NULL);
+SELECT mulberry.drop_tenant('jobs-small');
+
 -- the breaker: opens, asks with one job, doubles its patience to a minute, closes
 TRUNCATE mulberry.job_queue;
 SELECT id AS ai FROM mulberry.endpoints WHERE name = 'ai' \gset

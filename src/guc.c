@@ -121,7 +121,8 @@ mulberry_define_gucs(void)
 							NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
-		"mulberry.http_concurrency", "HTTP transfers that one worker runs at once.", NULL,
+		"mulberry.http_concurrency", "HTTP transfers that one worker runs at once.",
+		"Every eighth slot again is kept for tenants and endpoints that have few under way.",
 		&mulberry_http_concurrency, 64, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(

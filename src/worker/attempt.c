@@ -120,6 +120,7 @@ forget(mulberry_worker *worker, mulberry_job *job)
 	worker->request_memory -= job->accounted_memory;
 	worker->held--;
 	worker->settled++;
+	dlist_delete(&job->node);
 	MemoryContextDelete(job->context);
 }
 

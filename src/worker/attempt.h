@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "lib/ilist.h"
 #include "storage/latch.h"
 
 #include "worker/http.h"
@@ -27,10 +28,12 @@ typedef struct mulberry_worker
 	size_t request_memory;	/* of the jobs under way */
 	TimestampTz next_claim; /* when to look into the queue without being woken */
 	TimestampTz next_maintenance;
-	bool maintains; /* one worker of a database does */
-	int claimed;	/* by the last claim */
-	int held;		/* jobs under this worker's lease */
-	uint64 settled; /* jobs that this worker has dealt with */
+	bool maintains;		 /* one worker of a database does */
+	bool waits_for_room; /* what may be due has to wait for the end of a transfer */
+	int claimed;		 /* by the last claim */
+	int held;			 /* jobs under this worker's lease */
+	dlist_head jobs;	 /* these */
+	uint64 settled;		 /* jobs that this worker has dealt with */
 } mulberry_worker;
 
 /* Prepares a claimed job and starts its request, if there is to be one. */

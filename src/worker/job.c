@@ -6,6 +6,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -14,9 +15,9 @@
 
 static mulberry_statement claim_statement = {
 	"SELECT id, lease_token, kind, tenant, call, payload, attempts, max_attempts, route, probe"
-	" FROM mulberry.claim_jobs($1, $2)",
-	2,
-	{ INT4OID, INT4OID },
+	" FROM mulberry.claim_jobs($1, $2, clock_timestamp(), $3, $4, $5, $6)",
+	6,
+	{ INT4OID, INT4OID, INT4OID, INT4OID, INT8ARRAYOID, UUIDARRAYOID },
 	NULL
 };
 
@@ -69,12 +70,44 @@ result_jsonb(uint64 row, int column, MemoryContext context)
 	return copy;
 }
 
-List *
-mulberry_jobs_claim(int limit, MemoryContext parent)
+/* Endpoints and tenants of jobs that have an endpoint, as two arrays. */
+static void
+describe_held(dlist_head *held, Datum *routes, Datum *tenants)
 {
-	Datum values[2] = { Int32GetDatum(MyProcPid), Int32GetDatum(limit) };
-	uint64 n = mulberry_statement_run(&claim_statement, values, NULL);
+	dlist_iter iter;
+	int n = 0;
+	Datum *route;
+	Datum *tenant;
+
+	dlist_foreach(iter, held) n++;
+	route = palloc(sizeof(Datum) * (n + 1));
+	tenant = palloc(sizeof(Datum) * (n + 1));
+	n = 0;
+	dlist_foreach(iter, held)
+	{
+		mulberry_job *job = dlist_container(mulberry_job, node, iter.cur);
+
+		if (job->route == 0)
+			continue;
+		route[n] = Int64GetDatum(job->route);
+		tenant[n++] = UUIDPGetDatum(&job->tenant);
+	}
+	*routes = PointerGetDatum(
+		construct_array(route, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	*tenants = PointerGetDatum(
+		construct_array(tenant, n, UUIDOID, UUID_LEN, /* elmbyval */ false, TYPALIGN_CHAR));
+}
+
+List *
+mulberry_jobs_claim(int limit, int slots, int reserve, dlist_head *held, MemoryContext parent)
+{
+	Datum values[6] = { Int32GetDatum(MyProcPid), Int32GetDatum(limit), Int32GetDatum(slots),
+						Int32GetDatum(reserve) };
+	uint64 n;
 	List *jobs = NIL;
+
+	describe_held(held, &values[4], &values[5]);
+	n = mulberry_statement_run(&claim_statement, values, NULL);
 
 	for (uint64 row = 0; row < n; row++)
 	{

@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
@@ -22,6 +23,7 @@
 typedef struct mulberry_job
 {
 	MemoryContext context; /* holds the job and all it points to */
+	dlist_node node;	   /* in the worker's list of jobs */
 	int64 id;
 	int64 lease_token;
 	char *kind;
@@ -79,8 +81,13 @@ typedef enum mulberry_job_status
 	MULBERRY_JOB_SETTLED /* nothing more: not ours any more, given up, or sent back */
 } mulberry_job_status;
 
-/* Claims at most "limit" due jobs; each gets a context below "parent". */
-extern List *mulberry_jobs_claim(int limit, MemoryContext parent);
+/*
+ * Claims at most "limit" due jobs; each gets a context below "parent".  "slots" transfers may
+ * run at once, and "reserve" more for tenants and endpoints that run few of those in "held", a
+ * list of mulberry_job.
+ */
+extern List *
+mulberry_jobs_claim(int limit, int slots, int reserve, dlist_head *held, MemoryContext parent);
 
 /* Moves the call on, finds the endpoint; see prepare_job(). */
 extern mulberry_job_status mulberry_job_prepare(mulberry_job *job);

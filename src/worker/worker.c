@@ -41,6 +41,12 @@ PG_FUNCTION_INFO_V1(mulberry_run_jobs);
 #define CLAIM_AT_ONCE 16
 
 /*
+ * Beside mulberry.http_concurrency, every eighth slot again is for tenants and endpoints that run
+ * few transfers: those whose endpoint does not answer cannot take these (see claim_jobs()).
+ */
+#define RESERVE_OF(slots) Max((slots) / 8, 1)
+
+/*
  * No further job is claimed while requests hold more than this.  An hour of
  * 16 kHz audio is 115 MB.
  */
@@ -55,6 +61,8 @@ typedef struct claim_unit
 {
 	mulberry_worker *worker;
 	int limit;
+	int slots;
+	int reserve;
 	List *jobs;
 } claim_unit;
 
@@ -68,7 +76,8 @@ claim_work(void *argument)
 	claim_unit *unit = argument;
 
 	ForceSyncCommit();
-	unit->jobs = mulberry_jobs_claim(unit->limit, unit->worker->turn);
+	unit->jobs = mulberry_jobs_claim(unit->limit, unit->slots, unit->reserve, &unit->worker->jobs,
+									 unit->worker->turn);
 }
 
 static void
@@ -93,12 +102,22 @@ maintenance_work(void *argument)
 	*more = mulberry_result_bool(0, 1);
 }
 
+/* Transfers that this worker may run at once, and the reserve beside them. */
+static int
+slots(mulberry_worker *worker, int *reserve)
+{
+	int capacity = mulberry_http_capacity(worker->http);
+
+	*reserve = Min(RESERVE_OF(mulberry_http_concurrency), capacity / 2);
+	return Min(mulberry_http_concurrency, capacity - *reserve);
+}
+
 /* How many more jobs this worker may take now. */
 static int
 room(mulberry_worker *worker)
 {
-	int capacity = Min(mulberry_http_concurrency, mulberry_http_capacity(worker->http));
-	int left = capacity - mulberry_http_in_flight(worker->http);
+	int reserve;
+	int left = slots(worker, &reserve) + reserve - mulberry_http_in_flight(worker->http);
 
 	if (worker->request_memory > REQUEST_MEMORY)
 		return 0;
@@ -116,7 +135,9 @@ claim(mulberry_worker *worker)
 	mulberry_unit_error error;
 	ListCell *cell;
 
+	unit.slots = slots(worker, &unit.reserve);
 	worker->claimed = 0;
+	worker->waits_for_room = false;
 	if (!mulberry_unit_insist("claiming jobs", claim_work, &unit, false, &error))
 	{
 		worker->next_claim = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_SLEEP_MS);
@@ -130,6 +151,12 @@ claim(mulberry_worker *worker)
 
 		/* Only now is it sure that it is ours, and outlives this turn. */
 		MemoryContextSetParent(job->context, worker->context);
+		dlist_push_tail(&worker->jobs, &job->node);
+	}
+	foreach (cell, unit.jobs)
+	{
+		mulberry_job *job = lfirst(cell);
+
 		if (worker->request_memory > REQUEST_MEMORY)
 			mulberry_attempt_put_back(worker, job);
 		else
@@ -137,17 +164,27 @@ claim(mulberry_worker *worker)
 		CHECK_FOR_INTERRUPTS();
 	}
 
-	/* What was asked for came: there may be more.  Otherwise ask when. */
+	/*
+	 * What was asked for came: there may be more.  With the ordinary slots taken there may be,
+	 * too, but not for us.  Otherwise ask when.
+	 */
 	worker->next_claim = GetCurrentTimestamp();
 	if (worker->claimed < unit.limit)
 	{
 		long due = LONGEST_SLEEP_MS;
 
-		mulberry_unit_insist("looking for due jobs", next_due_work, &due, false, &error);
+		worker->waits_for_room = mulberry_http_in_flight(worker->http) >= unit.slots;
+		if (!worker->waits_for_room)
+		{
+			mulberry_unit_insist("looking for due jobs", next_due_work, &due, false, &error);
 
-		/* Due, and yet not claimed: somebody else's turn, or a limit of its endpoint. */
-		if (due == 0 && worker->claimed == 0)
-			due = 500;
+			/* Due, and yet not claimed: somebody else's turn, or a limit of its endpoint. */
+			if (due == 0 && worker->claimed == 0)
+			{
+				due = 500;
+				worker->waits_for_room = true;
+			}
+		}
 		worker->next_claim = TimestampTzPlusMilliseconds(worker->next_claim, due);
 	}
 }
@@ -180,6 +217,8 @@ turn(mulberry_worker *worker)
 	while (mulberry_http_next(worker->http, &answer))
 	{
 		mulberry_attempt_settle(worker, &answer);
+		if (worker->waits_for_room)
+			worker->next_claim = GetCurrentTimestamp();
 		CHECK_FOR_INTERRUPTS();
 	}
 
@@ -235,7 +274,9 @@ create_worker(MemoryContext parent)
 
 	created->context = context;
 	created->turn = AllocSetContextCreate(context, "mulberry turn", ALLOCSET_DEFAULT_SIZES);
-	created->http = mulberry_http_create(mulberry_http_concurrency);
+	created->http =
+		mulberry_http_create(mulberry_http_concurrency + RESERVE_OF(mulberry_http_concurrency));
+	dlist_init(&created->jobs);
 	created->events = CreateWaitEventSet(context, 3);
 	AddWaitEventToSet(created->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(created->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
