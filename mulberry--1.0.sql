@@ -4666,7 +4666,7 @@ CREATE TABLE commands (
     CHECK ((state = 'outstanding') <= (frame IS NOT NULL AND counter IS NOT NULL AND key_id IS NOT NULL))
 );
 CREATE UNIQUE INDEX commands_outstanding ON commands (tenant, agent) WHERE state = 'outstanding';
-CREATE INDEX commands_waiting ON commands (tenant, agent, id) WHERE state = 'waiting';
+CREATE INDEX commands_open ON commands (tenant, agent, id) WHERE state IN ('waiting', 'outstanding', 'escalated');
 CREATE INDEX commands_mandate ON commands (tenant, mandate);
 COMMENT ON TABLE commands IS 'commands to agents and what became of them';
 COMMENT ON COLUMN commands.argument IS 'days for EXTEND, else 0';
@@ -6146,6 +6146,28 @@ $$;
 COMMENT ON FUNCTION note_spoken_confirmation(bigint, text, jsonb) IS
     'keeps what a voice said on the telephone as evidence of a command. It settles nothing, because anybody can say it; it tells the person to whom the command is escalated (internal)';
 
+CREATE FUNCTION phone_again(c commands, at timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    a       CONSTANT mulberry.agents := mulberry.lock_agent(c.tenant, c.agent);
+    problem CONSTANT text := mulberry.path_problem(a, true);
+    online  CONSTANT boolean := coalesce(a.online_until > clock_timestamp(), false) AND NOT c.force_voice;
+BEGIN
+    IF problem IS NULL THEN
+        UPDATE mulberry.commands x SET voice_at = at WHERE x.id = c.id;
+        PERFORM mulberry.place_call(c.id, at);
+    ELSIF online THEN
+        UPDATE mulberry.commands x SET voice_at = NULL, online_only = true WHERE x.id = c.id;
+    ELSE
+        -- the number or the endpoint was taken away meanwhile
+        PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached any more: ' || problem);
+        PERFORM mulberry.next_command(c.tenant, c.agent);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION phone_again(commands, timestamptz) IS 'plans another call for an outstanding command, or finds another way when there can be none (internal)';
+
 CREATE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
@@ -6176,10 +6198,7 @@ BEGIN
         RETURN;
     END IF;
     PERFORM mulberry.refresh_signature(c);
-    UPDATE mulberry.commands x
-       SET voice_at = clock_timestamp() + current_setting('mulberry.command_retry_delay')::interval
-     WHERE x.id = c.id RETURNING x.* INTO c;
-    PERFORM mulberry.place_call(c.id, c.voice_at);
+    PERFORM mulberry.phone_again(c, clock_timestamp() + current_setting('mulberry.command_retry_delay')::interval);
 END
 $$;
 COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
@@ -6214,9 +6233,8 @@ BEGIN
               AND NOT EXISTS (SELECT FROM mulberry.voice_calls v
                                WHERE v.command = c.id AND v.purpose = 'command' AND v.finished_at IS NULL) THEN
             -- a call that nobody knows about any more
-            UPDATE mulberry.commands x SET voice_at = clock_timestamp() WHERE x.id = c.id;
             PERFORM mulberry.note_command(c, 'call lost');
-            PERFORM mulberry.place_call(c.id, clock_timestamp());
+            PERFORM mulberry.phone_again(c, clock_timestamp());
         ELSIF c.challenged_at IS NOT NULL AND NOT mulberry.challenge_is_open(c) AND a.online_until > clock_timestamp() THEN
             PERFORM mulberry.refresh_signature(c);
         END IF;
@@ -6290,7 +6308,7 @@ BEGIN
     END IF;
     -- As text, because what is signed are these bytes and not what some parser makes of them.
     data := jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', a.tenant, 'agent', a.id, 'key_id', key,
-                               'since', after, 'upto', upto, 'more', upto < latest, 'mandates', rows)::text;
+                               'since', after, 'upto', upto, 'more', after = since AND jsonb_array_length(rows) = most, 'mandates', rows)::text;
     RETURN jsonb_build_object('key_id', key, 'data', data,
                               'mac', encode(mulberry.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));
 END
