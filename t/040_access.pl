@@ -64,6 +64,15 @@ SELECT nextval('mulberry.job_id'), 'transcribe', c.tenant, c.id, '${tenant}mark-
        '${tenant}mark', now()
   FROM mulberry.calls c WHERE c.call_id = '${tenant}mark-call';
 SQL
+    # an agent, a mandate with the first digit of its own, a command that waits for a person
+    my $digit = $tenant eq 'north' ? 1 : 2;
+    sql(<<"SQL");
+SELECT mulberry.create_agent('${tenant}mark-agent', '+82101234567$digit', tenant => '$tenant');
+SELECT mulberry.create_mandate('${digit}0000000', '${tenant}mark-agent', '${tenant}mark', 100, 'USD', now() + interval '1 day', '$tenant');
+SELECT mulberry.create_voice_key('${tenant}mark-agent', tenant => '$tenant');
+INSERT INTO mulberry.commands (tenant, agent, command, mandate, reason, state, escalated_at)
+SELECT m.tenant, m.agent, 'REVOKE', m.id, '${tenant}mark', 'escalated', now() FROM mulberry.mandates m WHERE m.id = '${digit}0000000';
+SQL
     foreach my $access (@accesses)
     {
         my $where = $access eq 'worker' ? 'NULL' : "'$tenant'";
@@ -178,6 +187,8 @@ foreach my $access (@accesses, 'nothing')
 # ... which proves something only where there is something to be seen
 foreach my $view (grep { $_->[1] eq 'v' } @relations)
 {
+    # some are for our own functions alone
+    next unless grep { $allowed{"$_ SELECT ON $view->[0]"} } @accesses;
     my $rows = sql("SELECT v::text FROM $view->[0] v");
     next unless $rows =~ /southmark/;
     ok($shown{ $view->[0] }, "$view->[0] shows the own tenant to somebody");
@@ -200,6 +211,8 @@ foreach my $access (qw(supervisor operator auditor admin gateway))
 
 # ---- another tenant's object cannot be told from none ----
 
+my %south = map { split /=/ } split /\n/, sql(q{
+SELECT 'agent=' || id FROM mulberry.agents WHERE name = 'southmark-agent' UNION ALL SELECT 'command=' || id FROM mulberry.commands WHERE reason = 'southmark'});
 my @pairs = (
     # role, a call about something of south's, the same about nothing
     [ 'north_ingest', q{SELECT mulberry.complete_call('%s', 9)}, 'southmark-open', 'nosuch-call-xy' ],
@@ -211,6 +224,17 @@ my @pairs = (
     [ 'north_admin', q{SELECT mulberry.drop_secret('%s')}, 'southmark-secret', 'nosuch-secret-xy' ],
     [ 'north_admin', q{SELECT mulberry.drop_secret('x', '%s')}, 'south', 'nosou' ],
     [ 'north_admin', qq{COPY mulberry.secret_entry FROM stdin;\n%s\tx\ty\n\\.\n}, 'south', 'nosou' ],
+    (map { [ 'north_operator', "SELECT mulberry.$_", '20000000', '99999999' ] } "revoke_mandate('%s')", "suspend_mandate('%s')",
+        "resume_mandate('%s')", "extend_mandate('%s', 7)", "query_mandate('%s')"),
+    [ 'north_operator', q{SELECT mulberry.revoke_mandate('10000000', tenant => '%s')}, 'south', 'nosou' ],
+    [ 'north_operator', q{SELECT mulberry.ping_agent('%s')}, 'southmark-agent', 'nosuch-agent-xy' ],
+    [ 'north_operator', q{SELECT mulberry.ping_agent('%s')}, $south{agent}, '00000000-0000-4000-8000-000000000000' ],
+    [ 'north_operator', q{SELECT mulberry.cancel_command(%s)}, $south{command}, 9999999 ],
+    [ 'north_operator', q{SELECT mulberry.retry_command(%s)}, $south{command}, 9999999 ],
+    [ 'north_operator', q{CALL mulberry.await_command(%s, '1 s', NULL)}, $south{command}, 9999999 ],
+    [ 'north_gateway', q{SELECT mulberry.agent_sync('%s')}, 'southmark-agent', 'nosuch-agent-xy' ],
+    [ 'north_gateway', q{SELECT mulberry.agent_sync('%s')}, $south{agent}, '00000000-0000-4000-8000-000000000000' ],
+    [ 'north_gateway', q{SELECT mulberry.agent_sync('northmark-agent', tenant => '%s')}, 'south', 'nosou' ],
 );
 foreach my $pair (@pairs)
 {
