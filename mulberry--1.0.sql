@@ -3541,7 +3541,7 @@ BEGIN
                                       evidence || jsonb_build_object('reason', reason, 'remaining', remaining));
         RETURN;
     END IF;
-    remaining := remaining - amount;
+    remaining := (remaining - amount)::numeric(20, 4);
     message := 'accepted';
     INSERT INTO mulberry.spendings (tenant, mandate, reference, amount, remaining, role)
     VALUES (owner, mandate_id, reference, amount, remaining, mulberry.outer_role()::text);

@@ -38,8 +38,8 @@ typedef struct chain_walk
 	uint8 hash[MB_SHA256_SIZE]; /* its hash, zero in front of the first */
 	int64 kept_seq;				/* 0: no head was kept */
 	uint8 kept_hash[MB_SHA256_SIZE];
-	int64 broken; /* number of the first row that does not fit, 0: none */
-	char *problem;
+	int64 broken;  /* number of the first row that does not fit */
+	char *problem; /* NULL: all fit */
 } chain_walk;
 
 static void walk(chain_walk *chain, Datum tenant);
@@ -158,9 +158,9 @@ mulberry_check_audit_chain(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	walk(&chain, PG_GETARG_DATUM(0));
-	if (chain.broken == 0)
+	if (chain.problem == NULL)
 		look_at_head(&chain, PG_GETARG_DATUM(0));
-	if (chain.broken == 0 && chain.kept_seq > chain.last)
+	if (chain.problem == NULL && chain.kept_seq > chain.last)
 		break_at(&chain, chain.last + 1,
 				 "the log ends before row " INT64_FORMAT ", whose hash was kept", chain.kept_seq);
 	if (chain.problem != NULL)
@@ -169,8 +169,7 @@ mulberry_check_audit_chain(PG_FUNCTION_ARGS)
 
 	values[0] = Int64GetDatum(chain.last);
 	values[1] = Int64GetDatum(chain.broken);
-	nulls[1] = chain.broken == 0;
-	nulls[2] = chain.problem == NULL;
+	nulls[1] = nulls[2] = chain.problem == NULL;
 	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(chain.problem);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
@@ -194,12 +193,12 @@ walk(chain_walk *chain, Datum tenant)
 								  "WHERE a.tenant = $1 AND a.seq IS NOT NULL ORDER BY a.seq",
 								  1, (Oid[]){ UUIDOID });
 	rows = SPI_cursor_open(NULL, plan, &tenant, NULL, /* read_only */ true);
-	while (chain->broken == 0)
+	while (chain->problem == NULL)
 	{
 		SPI_cursor_fetch(rows, /* forward */ true, ROWS_AT_ONCE);
 		if (SPI_processed == 0)
 			break;
-		for (uint64 i = 0; i < SPI_processed && chain->broken == 0; i++)
+		for (uint64 i = 0; i < SPI_processed && chain->problem == NULL; i++)
 		{
 			MemoryContext before = MemoryContextSwitchTo(row_context);
 

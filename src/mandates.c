@@ -168,6 +168,8 @@ check_update(HeapTuple old, HeapTuple new, TupleDesc desc, const char *id)
 		heap_attisnull(new, Anum_mandates_spent, desc))
 		return; /* refused by the table */
 	to = status_of(new, desc);
+	if (to == MB_MANDATE_NONE)
+		return; /* likewise */
 	if (from != to && !transition_exists(from, to, old, new, desc))
 		refuse_transition(id, from, to);
 	for (int i = 0; i < lengthof(fixed); i++)
@@ -219,17 +221,15 @@ transition_exists(mb_mandate_state from, mb_mandate_state to, HeapTuple old, Hea
 static void
 refuse_transition(const char *id, mb_mandate_state from, mb_mandate_state to)
 {
-	const char *detail = "An EXPIRED mandate becomes ACTIVE by an extension into the future, or "
-						 "REVOKED.";
+	const char *detail =
+		from == MB_MANDATE_REVOKED
+			? "Protocol error E004."
+			: "An EXPIRED mandate becomes ACTIVE by an extension into the future, or "
+			  "REVOKED.";
 
-	if (from == MB_MANDATE_REVOKED)
-		detail = "Protocol error E004.";
-	else if (from != MB_MANDATE_EXPIRED)
-		detail = "There are ACTIVE, SUSPENDED, REVOKED and EXPIRED.";
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					errmsg("mandate \"%s\" cannot change from status %s to %s", id,
-						   mb_mandate_state_name(from),
-						   to == MB_MANDATE_NONE ? "something else" : mb_mandate_state_name(to)),
+						   mb_mandate_state_name(from), mb_mandate_state_name(to)),
 					errdetail_internal("%s", detail)));
 }
 

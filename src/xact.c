@@ -148,9 +148,9 @@ static void
 refuse_prepare(void)
 {
 	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("cannot PREPARE a transaction that has taken packets or changed calls"),
-					errdetail("What such a transaction answered is an acknowledgement and holds "
-							  "from its commit on.")));
+					errmsg("cannot PREPARE a transaction that has acknowledged something"),
+					errdetail("Packets taken, calls changed, money spent and commands applied "
+							  "hold from the commit on.")));
 }
 
 static void
