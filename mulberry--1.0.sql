@@ -3424,6 +3424,12 @@ $$;
 COMMENT ON FUNCTION take_mandate_copy(uuid, uuid, text, text, text, numeric, text, timestamptz, text) IS
     'makes a mandate on an edge what the registry says it is: "created", "changed", "already so", or "E004" when it was REVOKED here, which stays (internal)';
 
+CREATE FUNCTION utc_text(at timestamptz) RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+$$;
+COMMENT ON FUNCTION utc_text(timestamptz) IS 'a time for messages, to the second, whatever the session''s settings (ISO 8601)';
+
 -- Why a mandate does not allow an amount; null: it does.
 CREATE FUNCTION mandate_refusal(target mandates, amount numeric, at timestamptz,
                                 OUT reason text, OUT error text, OUT message text)
@@ -3441,7 +3447,7 @@ BEGIN
         WHEN 'unknown' THEN 'there is no such mandate'
         WHEN 'revoked' THEN 'the mandate is revoked'
         WHEN 'suspended' THEN 'the mandate is suspended'
-        WHEN 'expired' THEN format('the mandate expired at %s', to_char(target.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+        WHEN 'expired' THEN format('the mandate expired at %s', mulberry.utc_text(target.expires_at))
         WHEN 'limit' THEN format('%s %s are more than the %s that are left', amount, target.currency, target.max_amount - target.spent)
     END;
 END
@@ -3518,7 +3524,7 @@ BEGIN
     IF earlier.amount <> amount THEN
         RAISE EXCEPTION 'reference "%" of mandate "%" has been used for another amount', reference, mandate_id
             USING ERRCODE = 'unique_violation',
-                  DETAIL = format('%s %s were spent at %s.', earlier.amount, target.currency, earlier.at),
+                  DETAIL = format('%s %s were spent at %s.', earlier.amount, target.currency, mulberry.utc_text(earlier.at)),
                   HINT = 'Each payment needs a reference of its own.';
     END IF;
     refusal := mulberry.mandate_refusal(target, amount, now);
@@ -3527,7 +3533,7 @@ BEGIN
     status := CASE WHEN target.status = 'ACTIVE' AND target.expires_at <= now THEN 'EXPIRED' ELSE target.status END;
     remaining := CASE WHEN duplicate THEN earlier.remaining ELSE target.max_amount - target.spent END;
     IF duplicate THEN
-        message := format('this was accepted at %s', to_char(earlier.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
+        message := format('this was accepted at %s', mulberry.utc_text(earlier.at));
         PERFORM mulberry.require_durable_commit();
         RETURN;
     END IF;

@@ -87,7 +87,7 @@ SELECT * FROM mulberry.spend('87654321', 1, 'order 3');
 -- again: as the first time, whatever happened since
 SELECT accepted, duplicate, error, message ~ '^this was accepted at 20\d\d-' AS message, remaining, status, reason
   FROM mulberry.spend('12345678', 60.00, 'order 1');
-SELECT call, regexp_replace(pg_temp.error_of('SELECT mulberry.' || call), ' at 20[^/]*', ' at TIME. ') AS error
+SELECT call, regexp_replace(pg_temp.error_of('SELECT mulberry.' || call), ' at 20\d\d-[^/]*Z', ' at TIME') AS error
   FROM unnest(ARRAY[
        $$spend('12345678', 61, 'order 1')$$,
        $$spend(NULL, 1, 'x')$$, $$spend('x', 1, 'x')$$, $$spend('12345678', NULL, 'x')$$, $$spend('12345678', 0, 'x')$$,
