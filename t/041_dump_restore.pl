@@ -69,6 +69,37 @@ SELECT mulberry.enqueue_job('sentiment', id, NULL, 'speech', '{"text": "x"}') FR
 INSERT INTO mulberry.job_history (id, kind, tenant, call, state, attempts, deferrals, max_attempts, lease_token, last_error, created_at)
 SELECT nextval('mulberry.job_id'), 'transcribe', tenant, id, 'dead', 5, 1, 5, 7, 'gave up', now() FROM mulberry.calls WHERE call_id = 'old';
 SQL
+# agents, mandates and the audit log, by their functions
+sql(<<'SQL');
+SELECT mulberry.create_agent('pi', '+821012345678', '{+12025550100}', 'ffeeddcc-bbaa-9988-7766-554433221100', 'north');
+SELECT mulberry.create_mandate('12345678', 'pi', 'Acme', 100, 'EUR', '2100-01-01', 'north');
+SELECT mulberry.create_mandate('87654321', 'pi', 'Acme', 100, 'EUR', '2100-01-01', 'north');
+SELECT mulberry.spend('12345678', 12.3456, 'before the dump', 'north');
+SELECT mulberry.spend('12345678', 1000, 'too much', 'north');
+SELECT mulberry.set_mandate_status(t.id, '87654321', 'REVOKED', 'lost') FROM mulberry.tenants t WHERE t.name = 'north';
+SELECT mulberry.link_audit();
+SELECT mulberry.spend('12345678', 1, 'not linked yet', 'north');
+SQL
+# what voice commands keep
+sql(<<'SQL');
+INSERT INTO mulberry.voice_keys (tenant, role, agent, key_id, party_tenant, secret, last_counter, fingerprint, place)
+SELECT tenant, 'sender', id, 7, tenant, 'voice-key', 42, 'f', 'p' FROM mulberry.agents;
+INSERT INTO mulberry.commands (tenant, agent, command, mandate, state, key_id, counter, frame, message_digest, signed_at)
+SELECT tenant, agent, 'REVOKE', id, 'outstanding', 7, 42, '*070112345678000042608379340855#', sha256('M'), now() FROM mulberry.mandates WHERE status = 'REVOKED';
+INSERT INTO mulberry.command_signatures (command, signature, tenant, agent, key_id, counter, frame, message_digest, signed_at)
+SELECT id, 1, tenant, agent, key_id, counter, frame, message_digest, signed_at FROM mulberry.commands ON CONFLICT DO NOTHING;
+INSERT INTO mulberry.voice_calls (tenant, command, attempt, to_number, from_number) SELECT tenant, id, 1, '+821012345678', '+12025550100' FROM mulberry.commands;
+INSERT INTO mulberry.mandate_retellings (tenant, mandate, number) SELECT tenant, id, 5 FROM mulberry.mandates;
+INSERT INTO mulberry.sync_states (tenant, agent, upto) SELECT tenant, id, 3 FROM mulberry.agents;
+INSERT INTO mulberry.key_frames (tenant, key_id, counter, frame_digest, ack, ack_status, ack_state, message, speech)
+SELECT id, 7, 42, sha256('frame'), '*07000100426040297750#', 0, 1, 'applied', 'revoked' FROM mulberry.tenants;
+INSERT INTO mulberry.key_guard (tenant, key_id, forgeries, in_row, challenge_until, challenge_period)
+SELECT id, 7, ARRAY[now()], 1, now() + '1 hour', '2 hours' FROM mulberry.tenants;
+INSERT INTO mulberry.challenges (tenant, key_id, channel, command, mandate, argument, nonce, counter)
+SELECT id, 7, 'call', 3, '12345678', 14, '493817', 43 FROM mulberry.tenants;
+INSERT INTO mulberry.received_calls (tenant, call_ref, forgeries) SELECT id, 'call', 2 FROM mulberry.tenants;
+INSERT INTO mulberry.legacy_sequences (tenant, digest) SELECT id, sha256('legacy') FROM mulberry.tenants;
+SQL
 # what other parts keep, as far as a statement above has not filled it
 sql(<<'SQL');
 INSERT INTO mulberry.event_channels (tenant, channel)
@@ -143,6 +174,9 @@ SQL
 }
 
 my $before = content($source, 'telephony');
+my @head = split /\|/, sql(q{SELECT h.last_seq, encode(h.hash, 'hex') FROM mulberry.audit_heads h JOIN mulberry.tenants t ON t.id = h.tenant WHERE t.name = 'north'});
+my $rows = sql(q{SELECT count(*) FROM mulberry.audit_log WHERE tenant = 'north'});
+is(sql(q{SELECT count(*) > 0 FROM mulberry.audit WHERE seq IS NULL}), 't', 'some of the audit log is not linked yet');
 cmp_ok(scalar(split /\n/, $before->{partitions}), '>', 1, 'there is more than one partition');
 
 # ---- into another cluster, in each form that pg_dump has ----
@@ -170,17 +204,18 @@ my %restores = (
 );
 
 # pg_restore -j does not know that tables of an extension refer to each other
-# (pg_dump does, and orders them).  All of ours refer to tenants and nothing else,
-# so that one table goes first.
-is(sql(q{SELECT string_agg(DISTINCT confrelid::regclass::text, ' ') FROM pg_constraint
+# (pg_dump does, and orders them).  So those that others refer to go first, one
+# after another; docs/operations.md names them.
+my @first = map { s/^mulberry\.//r } split /\n/, sql(q{SELECT DISTINCT confrelid::regclass::text FROM pg_constraint
           WHERE contype = 'f' AND connamespace = 'mulberry'::regnamespace
-            AND conrelid <> 'mulberry.endpoint_state'::regclass}), 'mulberry.tenants',
-    'what is dumped refers to tenants alone');
+            AND conrelid <> 'mulberry.endpoint_state'::regclass ORDER BY 1});
+my $referred = join '|', @first;
+like(slurp_file("$FindBin::RealBin/../docs/operations.md"), qr/TABLE DATA mulberry \(\Q$referred\E\) /, "the operations guide names them: @first");
 my ($toc) = run_command([ 'pg_restore', '-l', "$tmp/directory" ]);
 my ($first, $rest) = ('', '');
 foreach my $line (split /\n/, $toc)
 {
-    if ($line =~ /TABLE DATA mulberry tenants / || $line =~ / (?:SCHEMA|EXTENSION) /) { $first .= "$line\n" }
+    if ($line =~ /TABLE DATA mulberry (?:$referred) / || $line =~ / (?:SCHEMA|EXTENSION) /) { $first .= "$line\n" }
     else { $rest .= "$line\n" }
 }
 append_to_file("$tmp/first.list", $first);
@@ -206,6 +241,16 @@ foreach my $form (sort keys %restores)
             "$form: nothing lost and nothing new in $what");
         is(length($after->{$what}), length($before->{$what}), "$form: ... nor a line too many");
     }
+
+    # The audit log is whole, to the row, and goes on.
+    is($target->safe_psql($database, "SELECT rows, problem IS NULL FROM mulberry.verify_audit('north', $head[0], '$head[1]')"),
+        "$rows|t", "$form: the audit log is whole");
+    is($target->safe_psql($database, q{SELECT accepted, duplicate FROM mulberry.spend('12345678', 12.3456, 'before the dump', 'north')}),
+        't|t', "$form: what was spent is known");
+    is($target->safe_psql($database, q{SELECT reason FROM mulberry.spend('87654321', 1, 'after', 'north')}), 'revoked',
+        "$form: what was revoked stays so");
+    is($target->safe_psql($database, "SELECT rows, problem IS NULL FROM mulberry.verify_audit('north', $head[0], '$head[1]')"),
+        $rows + 1 . '|t', "$form: the audit log goes on");
 
     # It does nothing to the outside.
     is($target->safe_psql($database, 'SELECT mulberry.outbound_allowed()'), 'f', "$form: outgoing work is held");
@@ -276,6 +321,21 @@ $target->command_ok([ 'pg_restore', '--exit-on-error', '--no-privileges', '--no-
 is($target->safe_psql('naked', q{SELECT status FROM mulberry.health() WHERE item = 'members'}), 'error', 'health() misses them');
 $target->safe_psql('naked', 'SELECT mulberry.refresh_grants()');
 is(content($target, 'naked')->{rights}, $before->{rights}, 'refresh_grants() gives them back');
+
+# Into another encoding: the audit log is the same text, not the same bytes.
+foreach my $database ([ 'unicode', 'UTF8' ], [ 'latin', 'LATIN1' ])
+{
+    $target->safe_psql('postgres', "CREATE DATABASE $database->[0] ENCODING '$database->[1]' LOCALE 'C' TEMPLATE template0");
+}
+$target->safe_psql('unicode', <<'SQL');
+CREATE EXTENSION mulberry CASCADE;
+SELECT mulberry.record_audit(id, U&'f\00FCr', U&'\00E9', evidence => jsonb_build_object('name', U&'Zo\00EB')) FROM mulberry.tenants;
+SELECT mulberry.link_audit();
+SQL
+$target->command_ok([ 'pg_dump', '-Fc', '-f', "$tmp/unicode.dump", $target->connstr('unicode') ], 'a database in UTF-8 is dumped');
+$target->command_ok([ 'pg_restore', '--exit-on-error', "$tmp/unicode.dump", '-d', $target->connstr('latin') ], '... and restored in LATIN1');
+is($target->safe_psql('latin', q{SELECT octet_length(action) FROM mulberry.audit}), '3', '... where a letter is one byte');
+is($target->safe_psql('latin', q{SELECT rows, problem IS NULL FROM mulberry.verify_audit()}), '1|t', '... and the audit log still fits');
 
 # A dump of the copy restores as well.
 $target->command_ok([ 'pg_dump', '-Fc', '-f', "$tmp/again.dump", $target->connstr('copy2') ], 'a held copy is dumped');
