@@ -166,7 +166,7 @@ UPDATE mulberry.mandates SET tenant = :'rival' WHERE id = '30000001';
 UPDATE mulberry.mandates SET currency = 'USD' WHERE id = '30000001';
 UPDATE mulberry.mandates SET version = 7 WHERE id = '30000001';
 UPDATE mulberry.mandates SET agent_version = 7 WHERE id = '30000001';
-UPDATE mulberry.mandates SET spent = spent - 1 WHERE id = '12345678';
+UPDATE mulberry.mandates SET spent = spent - 1 WHERE tenant = :'bank' AND id = '12345678';
 UPDATE mulberry.mandates SET spent = 11 WHERE id = '30000001';
 UPDATE mulberry.mandates SET status = 'PAUSED' WHERE id = '30000001';
 UPDATE mulberry.mandates SET expires_at = 'infinity' WHERE id = '30000001';
