@@ -1,0 +1,242 @@
+# The receiving side beyond one statement: keys are not seen in the server's log; an accepted frame is
+# on disk; a promoted standby signs with counters of its own and asks before it believes; the
+# textual form is executed as a setting lets it; and a judgement costs the same wherever a tag differs.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use Mulberry::Cluster;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $tmp = PostgreSQL::Test::Utils::tempdir();
+
+# Counts calls of libcrypto's HMAC(): each leaves a byte in a file.  It is loaded before
+# libcrypto into every process of the server.
+append_to_file("$tmp/count_hmac.c", <<'C');
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+unsigned char *
+HMAC(const void *md, const void *key, int key_len, const unsigned char *d, size_t n, unsigned char *out, unsigned int *out_len)
+{
+	unsigned char *(*next)(const void *, const void *, int, const unsigned char *, size_t, unsigned char *, unsigned int *) =
+		dlsym(RTLD_NEXT, "HMAC");
+	int file = open(getenv("COUNT_HMAC_FILE"), O_WRONLY | O_APPEND | O_CREAT, 0600);
+
+	if (file < 0 || write(file, "x", 1) != 1)
+		abort();
+	close(file);
+	return next(md, key, key_len, d, n, out, out_len);
+}
+C
+system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-o', "$tmp/count_hmac.so", "$tmp/count_hmac.c", '-ldl');
+
+my $node = do {
+    local $ENV{LD_PRELOAD} = "$tmp/count_hmac.so";
+    local $ENV{COUNT_HMAC_FILE} = "$tmp/hmacs";
+    mulberry_cluster('edge', preload => 0, init => [ allows_streaming => 1 ], conf => <<'CONF');
+log_statement = all
+log_min_duration_statement = 0
+log_error_verbosity = verbose
+log_min_messages = debug1
+debug_print_parse = on
+synchronous_commit = off
+wal_writer_delay = 10s
+CONF
+};
+
+sub sql { return $node->safe_psql('postgres', shift) }
+sub hmacs { return -s "$tmp/hmacs" || 0 }
+
+# ---- keys and the log ----
+
+sql(<<'SQL');
+SELECT mulberry.create_agent('pi');
+SELECT mulberry.create_mandate(m, 'pi', 'sponsor', 100, 'EUR', '2999-01-01') FROM unnest('{12345678,87654321,11112222}'::text[]) m;
+SELECT mulberry.create_voice_key('pi', 7);
+SQL
+my $line = sql(q{SELECT mulberry.export_voice_key('pi', 7)});
+like($line, qr/^mulberry-voice-key:1:[0-9a-f-]{36}:[0-9a-f-]{36}:07:[0-9a-f]{64}:none:[0-9a-f]{8}$/, 'a key is exported as a line');
+my ($key) = $line =~ /:([0-9a-f]{64}):/;
+append_to_file("$tmp/key", "$line\n");
+append_to_file("$tmp/cut", substr($line, 0, 160) . "\n");
+append_to_file("$tmp/wrong columns", "$line\t$line\t$line\t$line\n");
+append_to_file("$tmp/not utf8", "\xff$line\n");
+foreach my $bad ('cut', 'wrong columns', 'not utf8')
+{
+    my ($out, $err) = ('', '');
+    $node->psql('postgres', "\\copy mulberry.voice_key_entry (key) FROM '$tmp/$bad'", stdout => \$out, stderr => \$err);
+    like($err, qr/ERROR/, "$bad: refused");
+    unlike($err, qr/\Q@{[ substr($key, 0, 16) ]}\E/, "$bad: ... without a word of the key");
+}
+sql("\\copy mulberry.voice_key_entry (key) FROM '$tmp/key'");
+my ($out, $err) = ('', '');
+$node->psql('postgres', "\\copy mulberry.voice_key_entry (key) FROM '$tmp/key'", stderr => \$err);
+like($err, qr/there is a voice key 7 already/, 'it enters once');
+
+# Frames of the sender, with counters that no command has used.
+my $counter = 0;
+sub frame
+{
+    my ($command, $mandate, $nonce) = @_;
+    $counter++;
+    $nonce = defined $nonce ? "'$nonce'" : 'NULL';
+    return sql(qq{SELECT f.frame FROM mulberry.voice_keys k,
+        mulberry.sign_frame(k.tenant, k.agent, k.key_id, '$command', '$mandate', 0, $counter, $nonce) f WHERE k.role = 'sender'});
+}
+sub hear
+{
+    my ($frame, $more) = @_;
+    $more //= '';
+    return sql("SELECT verdict, status, coalesce(challenge, '') FROM mulberry.handle_command_symbols('$frame'$more)");
+}
+
+# A frame whose tag is wrong in one place, with check digits that fit.
+sub forge
+{
+    my ($frame, $place) = @_;
+    my $digits = substr($frame, 1, 28);
+    substr($digits, 17 + $place, 1) = (substr($digits, 17 + $place, 1) + 1) % 10;
+    my $rest = 0;
+    $rest = ($rest * 10 + $_) % 97 foreach split //, "${digits}00";
+    return sprintf '*%s%02d#', $digits, 98 - $rest;
+}
+
+# ---- the work does not depend on what is wrong ----
+
+my $genuine = frame('QUERY', '12345678');
+my %work;
+sub measure
+{
+    my ($name, $frame) = @_;
+    my $before = hmacs();
+    my ($verdict) = split /\|/, hear($frame);
+    $work{$name} = hmacs() - $before;
+    sql('DELETE FROM mulberry.key_guard');
+    return $verdict;
+}
+measure('warm', frame('PING', '00000000'));    # the extension's own start costs none, but let it be behind us
+$genuine = frame('QUERY', '12345678');
+is(measure("place $_", forge($genuine, $_)), 'forgery', "a tag that differs in place $_ is a forgery") foreach 0, 1, 4, 8, 9;
+my $unknown = '*55' . substr($genuine, 3);
+is(measure('unknown key', forge($unknown, 0)), 'forgery', 'so is a frame of an unknown key');
+is_deeply([ @work{ map { "place $_" } 1, 4, 8, 9 } ], [ ($work{'place 0'}) x 4 ], "... judged with as many HMACs ($work{'place 0'}) wherever it differs");
+is($work{'unknown key'}, $work{'place 0'}, '... and for an unknown key');
+cmp_ok($work{'place 0'}, '==', 3, 'two that derive the keys, and one tag');
+is(measure('genuine', $genuine), 'accepted', 'the genuine one is accepted');
+is($work{genuine}, $work{'place 0'} + 3, '... with the same, and those of the acknowledgement');
+is(measure('duplicate', $genuine), 'duplicate', 'a duplicate');
+is($work{duplicate}, 2, '... is answered without a tag');
+is(measure('no frame', substr($genuine, 0, 31)), 'decode error', 'no frame');
+is($work{'no frame'}, 0, '... costs none');
+
+# ---- durable, whatever synchronous_commit says ----
+
+is(sql('SHOW synchronous_commit'), 'off', 'commits are asynchronous');
+my $revoke = frame('REVOKE', '12345678');
+like(hear($revoke), qr/^accepted\|applied/, 'a revocation is accepted');
+$node->stop('immediate');
+{
+    local $ENV{LD_PRELOAD} = "$tmp/count_hmac.so";
+    local $ENV{COUNT_HMAC_FILE} = "$tmp/hmacs";
+    $node->start;
+}
+is(sql(q{SELECT status FROM mulberry.mandates WHERE id = '12345678'}), 'REVOKED', 'after a crash it is still done');
+like(hear($revoke), qr/^duplicate\|applied/, '... and remembered');
+my $forgery = forge(frame('REVOKE', '87654321'), 3);
+like(hear($forgery), qr/^forgery/, 'a forgery');
+$node->stop('immediate');
+{
+    local $ENV{LD_PRELOAD} = "$tmp/count_hmac.so";
+    local $ENV{COUNT_HMAC_FILE} = "$tmp/hmacs";
+    $node->start;
+}
+is(sql('SELECT cardinality(forgeries) FROM mulberry.key_guard WHERE key_id = 7'), '1', '... counts after a crash as well');
+
+# ---- the textual form ----
+
+sub legacy
+{
+    my ($command, $mandate, $ago) = @_;
+    $ago //= '0';
+    return sql(qq{SELECT dtmf_sequence FROM mulberry.command_generate('$command', '$mandate', 'test_secret_key', now() - interval '$ago min')});
+}
+sub set_legacy
+{
+    my ($value) = @_;
+    $node->append_conf('postgresql.conf', "mulberry.dtmf_legacy = $value\n");
+    $node->reload;
+    $node->poll_query_until('postgres', "SELECT current_setting('mulberry.dtmf_legacy') = '$value' FROM mulberry.outbound_allowed()") or die;
+    return;
+}
+sub hear_legacy { return sql("SELECT verdict, coalesce(status, ''), coalesce(error, '') FROM mulberry.handle_command_symbols('$_[0]')") }
+
+is(hear_legacy(legacy('PING', '00000000')), 'refused||E001', 'the textual form is not executed');
+set_legacy('harmless');
+is(hear_legacy(legacy('PING', '00000000')), 'refused||E002', '... nor without a secret');
+sql("COPY mulberry.secret_entry (name, value) FROM stdin;\ndtmf-legacy\ttest_secret_key\n\\.\n");
+my $query = legacy('QUERY', '87654321');
+is(hear_legacy($query), 'accepted|applied|', 'harmless: QUERY is');
+is(hear_legacy($query), 'duplicate||E005', '... once');
+is(hear_legacy(legacy('QUERY', '12345678', 4)), 'accepted|applied|', '... up to five minutes late');
+is(hear_legacy(legacy('QUERY', '11112222', 7)), 'forgery||E002', '... and no later');
+is(hear_legacy(legacy('REVOKE', '87654321')), 'refused||E001', '... REVOKE is not');
+set_legacy('all');
+is(hear_legacy(legacy('REVOKE', '87654321')), 'accepted|applied|', 'all: it is');
+is(sql(q{SELECT status FROM mulberry.mandates WHERE id = '87654321'}), 'REVOKED', '... and acts');
+is(hear_legacy(legacy('SUSPEND', '87654321')), 'accepted|refused|E004', '... and is refused what cannot be');
+is(hear_legacy(legacy('EXTEND', '11112222')), 'accepted|refused|E001', 'EXTEND has no days in this form');
+is(hear_legacy('*#01-1234567-ABCD##'), 'decode error||E001', 'what is malformed');
+is(hear_legacy("*#04-11112222-000$_##"), 'forgery||E002', 'a guess') foreach 1 .. 4;
+is(hear_legacy(legacy('QUERY', '11112222')), 'not judged||E002', 'after five guesses in an hour nothing is judged');
+is(sql('SELECT challenge_period FROM mulberry.key_guard WHERE key_id = -1'), '01:00:00', '... for an hour');
+like(hear(frame('QUERY', '11112222')), qr/^accepted\|applied/, '... while signed frames go on');
+set_legacy('off');
+
+# ---- what the log has ----
+
+my $log = slurp_file($node->logfile);
+like($log, qr/voice_key_entry/, 'the statements that entered keys are in the log');
+unlike($log, qr/\Q$key\E/i, 'their keys are not');
+unlike($log, qr/\Q@{[ substr($key, 0, 20) ]}\E/i, '... nor their beginnings');
+
+# ---- failover ----
+
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->append_conf('postgresql.conf', "log_statement = none\n");
+chmod 0600, $standby->data_dir . '/mulberry.key' or die;
+$standby->start;
+sql(q{INSERT INTO mulberry.commands (tenant, agent, command, mandate) SELECT tenant, agent, 'QUERY', id FROM mulberry.mandates WHERE id = '11112222'});
+sql("UPDATE mulberry.voice_keys SET last_counter = $counter WHERE role = 'sender'");
+is(sql('SELECT mulberry.sign_command(max(id)) FROM mulberry.commands'), 't', 'the primary signs');
+$counter++;
+is(sql(q{SELECT last_counter FROM mulberry.voice_keys WHERE role = 'sender'}), $counter, '... with the next counter');
+$node->wait_for_catchup($standby, 'replay', $node->lsn('flush'));
+$node->stop('immediate');
+$standby->promote;
+sub there { return $standby->safe_psql('postgres', shift) }
+is(there(q{SELECT mode FROM mulberry.voice_key_status WHERE role = 'receiver'}), 'challenge', 'a promoted edge asks');
+is(there('SELECT mulberry.sign_command(max(id)) FROM mulberry.commands'), 't', 'a promoted sender signs');
+is(there(q{SELECT last_counter FROM mulberry.voice_keys WHERE role = 'sender'}), $counter + 1001, '... 1,000 further on');
+is(there('SELECT mulberry.sign_command(max(id)) FROM mulberry.commands'), 't', '... and again');
+is(there(q{SELECT last_counter FROM mulberry.voice_keys WHERE role = 'sender'}), $counter + 1002, '... one further');
+my $frame = there('SELECT frame FROM mulberry.commands ORDER BY id DESC LIMIT 1');
+my ($status, $challenge) = split /\|/, there("SELECT status, challenge FROM mulberry.handle_command_symbols('$frame', path => 'sync')");
+is($status, 'challenge wanted', 'the edge asks for a genuine command as well');
+there(qq{SELECT mulberry.sign_command(max(id), '@{[ substr($challenge, 0, 6) ]}') FROM mulberry.commands});
+$frame = there('SELECT frame FROM mulberry.commands ORDER BY id DESC LIMIT 1');
+is(there("SELECT status FROM mulberry.handle_command_symbols('$frame', path => 'sync')"), 'applied', '... whose answer is applied');
+is(there(q{SELECT mode FROM mulberry.voice_key_status WHERE role = 'receiver'}), 'normal', '... and from then on it asks no more');
+my ($verdict) = split /\|/, there("SELECT verdict FROM mulberry.handle_command_symbols('$revoke')");
+is($verdict, 'duplicate', 'what the primary accepted is known');
+$standby->stop;
+done_testing();
