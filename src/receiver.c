@@ -20,6 +20,7 @@
 #include "core/digest.h"
 #include "events.h"
 #include "row.h"
+#include "secret_key.h"
 #include "secrets.h"
 #include "voice_keys.h"
 
@@ -66,14 +67,17 @@ get_digests(ArrayType *array, uint8 digests[MB_COMMAND_HISTORY][MB_SHA256_SIZE])
 }
 
 /*
- * What stands in for a key that is not there: its derivation costs what that of a real one costs.
- * Of no use, because the judge does not accept a frame for it.
+ * What stands in for a key that is not there: it costs what a real one costs, the reading of the
+ * key file and the derivation.  Of no use, because the judge does not accept a frame for it.
  */
 static void
 derive_dummy(mulberry_voice_key *key)
 {
 	static const uint8 no_key[MB_COMMAND_KEY_SIZE];
+	mulberry_secret_keys file;
 
+	(void) mulberry_read_secret_keys(&file, /* missing_ok */ true);
+	explicit_bzero(&file, sizeof(file));
 	if (mb_command_derive_keys(no_key, &key->keys) != MB_OK)
 		elog(ERROR, "could not derive a key");
 }
