@@ -3,16 +3,14 @@
  *	  Judging received frames: what is accepted, what is told from a forgery, what is
  *	  challenged, and what work is done for each.
  *
- * Link with: -Wl,--wrap=CRYPTO_memcmp -Wl,--wrap=HMAC
+ * Link with: -Wl,--wrap=CRYPTO_memcmp -Wl,--wrap=mb_hmac_sha256
  */
 #include "check.h"
 #include "command_judge.h"
 #include "command_receiver.h"
 #include "command_setup.h"
 
-#include <openssl/hmac.h>
-
-/* --- what the core asks of libcrypto ------------------------------------ */
+/* --- what judging costs -------------------------------------------------- */
 
 static unsigned long compares;
 static size_t compared_bytes;
@@ -20,12 +18,10 @@ static unsigned long hmacs;
 
 extern int __real_CRYPTO_memcmp(const void *a, const void *b, size_t n);
 extern int __wrap_CRYPTO_memcmp(const void *a, const void *b, size_t n);
-extern unsigned char *
-__real_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *data, size_t n,
-			unsigned char *out, unsigned int *out_len);
-extern unsigned char *
-__wrap_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *data, size_t n,
-			unsigned char *out, unsigned int *out_len);
+extern mb_status __real_mb_hmac_sha256(const void *key, size_t key_length, const void *data,
+									   size_t n, uint8_t mac[MB_SHA256_SIZE]);
+extern mb_status __wrap_mb_hmac_sha256(const void *key, size_t key_length, const void *data,
+									   size_t n, uint8_t mac[MB_SHA256_SIZE]);
 
 int
 __wrap_CRYPTO_memcmp(const void *a, const void *b, size_t n)
@@ -35,12 +31,12 @@ __wrap_CRYPTO_memcmp(const void *a, const void *b, size_t n)
 	return __real_CRYPTO_memcmp(a, b, n);
 }
 
-unsigned char *
-__wrap_HMAC(const EVP_MD *md, const void *key, int key_len, const unsigned char *data, size_t n,
-			unsigned char *out, unsigned int *out_len)
+mb_status
+__wrap_mb_hmac_sha256(const void *key, size_t key_length, const void *data, size_t n,
+					  uint8_t mac[MB_SHA256_SIZE])
 {
 	hmacs++;
-	return __real_HMAC(md, key, key_len, data, n, out, out_len);
+	return __real_mb_hmac_sha256(key, key_length, data, n, mac);
 }
 
 /* --- the rules ---------------------------------------------------------- */
