@@ -1067,6 +1067,7 @@ BEGIN
 
     SELECT coalesce(sum(r.calls), 0) INTO erased FROM mulberry.retention(false, max_calls) r;
     PERFORM mulberry.reroute_jobs(true);
+    PERFORM mulberry.sweep_voice_calls();
     purged := greatest(mulberry.purge_events(10 * max_calls), mulberry.purge_jobs(clock_timestamp(), 10 * max_calls));
     -- last, because nobody else can link until the end
     IF current_setting('transaction_isolation') LIKE 'read %committed' THEN
@@ -1404,9 +1405,9 @@ CREATE TABLE endpoints (
     id              bigint PRIMARY KEY DEFAULT nextval('endpoint_id'),
     tenant          uuid REFERENCES tenants (id),
     name            text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
-    kind            text NOT NULL CHECK (kind IN ('openai', 'json')),
+    kind            text NOT NULL CHECK (kind IN ('openai', 'json', 'twilio')),
     base_url        text NOT NULL,
-    purpose         text CHECK (purpose IN ('transcription', 'chat')),
+    purpose         text CHECK (purpose IN ('transcription', 'chat', 'telephony')),
     model           text,
     options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
     secret          text CONSTRAINT secret_of_no_voice_key CHECK (secret !~ '^voice-key-'),
@@ -1418,15 +1419,16 @@ CREATE TABLE endpoints (
     seeded          boolean NOT NULL DEFAULT false,
     updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE NULLS NOT DISTINCT (tenant, name),
-    CHECK (kind = 'openai' OR purpose IS DISTINCT FROM 'chat')
+    CHECK (kind = 'openai' OR purpose IS DISTINCT FROM 'chat'),
+    CHECK (purpose IS NULL OR (kind = 'twilio') = (purpose = 'telephony'))
 );
 CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT DISTINCT
     WHERE purpose IS NOT NULL;
 COMMENT ON TABLE endpoints IS 'services that workers may talk to; jobs name one of these rows, never a URL';
 COMMENT ON COLUMN endpoints.tenant IS 'whose it is; null: serves every tenant that has none of its own for the purpose';
-COMMENT ON COLUMN endpoints.kind IS 'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer)';
+COMMENT ON COLUMN endpoints.kind IS 'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer), twilio (REST API of 2010-04-01)';
 COMMENT ON COLUMN endpoints.purpose IS 'what it serves unless a job names another; null: only jobs that name it';
-COMMENT ON COLUMN endpoints.secret IS 'name of the secret that is sent as bearer token; of the endpoint''s tenant, for an endpoint of all tenants the job''s tenant''s own or else that of tenant "default"';
+COMMENT ON COLUMN endpoints.secret IS 'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all tenants the job''s tenant''s own or else that of tenant "default"';
 COMMENT ON COLUMN endpoints.timeout IS 'longest duration of one attempt; null: mulberry.http_timeout';
 COMMENT ON COLUMN endpoints.max_concurrency IS 'requests under way at once, all workers of the database together; null: no limit';
 COMMENT ON COLUMN endpoints.enabled IS 'false: its jobs wait';
@@ -1524,7 +1526,8 @@ SELECT pg_catalog.pg_extension_config_dump('job_history', '');
 
 CREATE FUNCTION job_purpose(kind text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE kind WHEN 'transcribe' THEN 'transcription' WHEN 'sentiment' THEN 'chat' END;
+RETURN CASE kind WHEN 'transcribe' THEN 'transcription' WHEN 'listen' THEN 'transcription' WHEN 'sentiment' THEN 'chat'
+                 WHEN 'call' THEN 'telephony' WHEN 'escalate' THEN 'escalation' END;
 COMMENT ON FUNCTION job_purpose(text) IS 'purpose of the endpoints that serve a kind of job; null: there is no such kind';
 
 CREATE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL) RETURNS bigint
@@ -1607,19 +1610,36 @@ AS $$
 $$;
 COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queue to the history (internal)';
 
--- A transcript and its sentiment are work on a call: it fails with its job.
+-- A transcript and its sentiment are work on a call: it fails with its job.  A telephone call for
+-- a command has its own way to fail.
 CREATE FUNCTION give_up_job(job job_queue, final_state text, error text, reason text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
 BEGIN
     PERFORM mulberry.settle_job(job.id, final_state, error);
+    IF job.kind IN ('call', 'listen', 'escalate') THEN
+        PERFORM mulberry.give_up_telephony(job, final_state, coalesce(error, reason));
+    END IF;
     IF job.call IS NOT NULL AND mulberry.start_processing(job.call) THEN
         PERFORM mulberry.fail_call(job.call, reason);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS 'ends a job without a result, and fails its call (internal)';
+
+-- A secret of the endpoint's tenant; of an endpoint of all tenants, the job's tenant's own or that of "default".
+CREATE FUNCTION secret_tenant(owner uuid, secret text, tenant uuid) RETURNS uuid
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT coalesce($1,
+        (SELECT s.tenant FROM mulberry.secrets s
+           JOIN mulberry.tenants t ON t.id = s.tenant
+          WHERE s.name = $2 AND (s.tenant = $3 OR t.name = 'default')
+          ORDER BY s.tenant = $3 DESC LIMIT 1))
+$$;
+COMMENT ON FUNCTION secret_tenant(uuid, text, uuid) IS 'whose secret of this name an endpoint uses for a tenant: its owner''s, or of an endpoint of all tenants (owner null) the tenant''s own before that of tenant "default"; null: there is none (internal)';
 
 -- A lane is what one tenant has in the queue for one endpoint; endpoint 0 stands for none.
 --
@@ -1902,11 +1922,7 @@ BEGIN
         base_url := e.base_url;
         model := e.model;
         secret := e.secret;
-        secret_tenant := coalesce(e.tenant,
-            (SELECT s.tenant FROM mulberry.secrets s
-               JOIN mulberry.tenants t ON t.id = s.tenant
-              WHERE s.name = e.secret AND (s.tenant = j.tenant OR t.name = 'default')
-              ORDER BY s.tenant = j.tenant DESC LIMIT 1));
+        secret_tenant := mulberry.secret_tenant(e.tenant, e.secret, j.tenant);
         options := e.options;
         timeout_ms := extract(epoch FROM
             coalesce(e.timeout, current_setting('mulberry.http_timeout')::interval)) * 1000;
@@ -1934,6 +1950,7 @@ DECLARE
     counts        boolean := true;
 BEGIN
     error := left(error, 1000);
+    PERFORM mulberry.lock_telephony_job(job);
     SELECT q.* INTO j FROM mulberry.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
        FOR UPDATE;
@@ -1964,8 +1981,10 @@ BEGIN
                 END IF;
             END IF;
             IF counts THEN
-                delay := CASE WHEN j.attempts < j.max_attempts
-                              THEN mulberry.retry_delay(j.attempts, first_delay) END;
+                delay := CASE WHEN j.attempts >= j.max_attempts THEN NULL
+                              -- a person shall hear of it, if later
+                              WHEN j.kind = 'escalate' THEN least(first_delay * 2 ^ least(j.attempts, 16), '5 minutes')
+                              ELSE mulberry.retry_delay(j.attempts, first_delay) END;
             END IF;
         WHEN 'permanent' THEN
             NULL;
@@ -2280,6 +2299,11 @@ BEGIN
         RAISE EXCEPTION 'job % is done', retry_job.id
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only dead and cancelled jobs are tried again.';
     END IF;
+    IF h.kind IN ('call', 'listen') THEN
+        RAISE EXCEPTION 'job % was part of a telephone call that is over', retry_job.id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'What became of its command is in command_status; give the command again.';
+    END IF;
     IF h.call IS NOT NULL AND NOT mulberry.reopen_call(h.call) THEN
         RAISE EXCEPTION 'the call of job % does not exist any more', retry_job.id
             USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -2306,6 +2330,7 @@ DECLARE
     j      mulberry.job_queue;
     reason text;
 BEGIN
+    PERFORM mulberry.lock_telephony_job(cancel_job.id);
     SELECT q.* INTO j FROM mulberry.job_queue q
      WHERE q.id = cancel_job.id AND q.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
     IF NOT FOUND THEN
@@ -2359,7 +2384,7 @@ LANGUAGE c IMMUTABLE STRICT
 AS 'MODULE_PATHNAME', 'mulberry_normalize_endpoint_url';
 COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS 'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
 
-CREATE FUNCTION set_endpoint(name text, kind text, base_url text, purpose text DEFAULT 'transcription',
+CREATE FUNCTION set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
     model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
     max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT false, allow_private boolean DEFAULT false,
     enabled boolean DEFAULT true, tenant text DEFAULT 'default') RETURNS void
@@ -2371,6 +2396,7 @@ DECLARE
     allowed CONSTANT text[] := CASE
         WHEN set_endpoint.kind = 'openai' AND set_endpoint.purpose = 'chat' THEN ARRAY['prompt', 'temperature']
         WHEN set_endpoint.kind = 'openai' THEN ARRAY['language', 'prompt', 'temperature', 'response_format', 'max_audio_seconds']
+        WHEN set_endpoint.kind = 'twilio' THEN mulberry.twilio_options()
         ELSE '{}' END;
     owner   uuid;
     other   text;
@@ -2380,6 +2406,9 @@ BEGIN
         PERFORM mulberry.require_access_everywhere('admin');
     ELSE
         owner := mulberry.resolve_tenant(set_endpoint.tenant, 'admin');
+    END IF;
+    IF set_endpoint.kind = 'twilio' THEN
+        set_endpoint.base_url := coalesce(set_endpoint.base_url, 'https://api.twilio.com');
     END IF;
     IF set_endpoint.name IS NULL OR set_endpoint.kind IS NULL OR set_endpoint.base_url IS NULL
        OR set_endpoint.options IS NULL OR set_endpoint.allow_http IS NULL OR set_endpoint.allow_private IS NULL
@@ -2392,14 +2421,19 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'A name has 1 to 63 lower-case letters, digits, underscores, dots or hyphens and begins with a letter or digit.';
     END IF;
-    IF set_endpoint.kind NOT IN ('openai', 'json') THEN
+    IF set_endpoint.kind NOT IN ('openai', 'json', 'twilio') THEN
         RAISE EXCEPTION 'unknown kind "%" of an endpoint', set_endpoint.kind
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Kinds are openai and json.';
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Kinds are openai, json and twilio.';
     END IF;
-    IF set_endpoint.purpose NOT IN ('transcription', 'chat') THEN
+    IF set_endpoint.purpose NOT IN ('transcription', 'chat', 'telephony') THEN
         RAISE EXCEPTION 'unknown purpose "%" of an endpoint', set_endpoint.purpose
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'Purposes are transcription and chat; null for an endpoint that only jobs use that name it.';
+                  DETAIL = 'Purposes are transcription, chat and telephony; null for an endpoint that only jobs use that name it.';
+    END IF;
+    IF (set_endpoint.kind = 'twilio') <> (set_endpoint.purpose = 'telephony') THEN
+        RAISE EXCEPTION 'an endpoint of kind % cannot serve %', set_endpoint.kind, set_endpoint.purpose
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Telephony is served by endpoints of kind twilio, and by no others: purpose => ''telephony''.';
     END IF;
     IF set_endpoint.kind = 'json' AND set_endpoint.purpose = 'chat' THEN
         RAISE EXCEPTION 'an endpoint of kind json cannot serve chat' USING ERRCODE = 'invalid_parameter_value';
@@ -2446,6 +2480,10 @@ BEGIN
     END IF;
     set_endpoint.base_url := mulberry.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
                                                              set_endpoint.allow_private);
+    IF set_endpoint.kind = 'twilio' THEN
+        set_endpoint.options := mulberry.check_twilio_options(set_endpoint.options, set_endpoint.secret,
+                                                              set_endpoint.allow_http, set_endpoint.allow_private);
+    END IF;
     SELECT e.name INTO other FROM mulberry.endpoints e
      WHERE e.tenant IS NOT DISTINCT FROM owner AND e.purpose = set_endpoint.purpose
        AND e.name <> set_endpoint.name AND NOT e.seeded;
@@ -2478,7 +2516,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
-    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in parts)';
+    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as docs/endpoints.md describes them';
 
 CREATE FUNCTION drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -4601,7 +4639,7 @@ BEGIN
         IF answer.verdict IS NULL
            OR array_position(ranks, one.verdict) <= array_position(ranks, answer.verdict) THEN
             -- a repeat of what was done in this audio is no news
-            IF NOT (one.verdict = 'duplicate' AND answer.verdict = 'accepted') THEN
+            IF NOT (one.verdict = 'duplicate' AND answer.verdict IS NOT DISTINCT FROM 'accepted') THEN
                 answer := one;
             END IF;
         END IF;
@@ -5355,31 +5393,72 @@ COMMENT ON SEQUENCE voice_call_id IS 'voice_calls.id';
 SELECT pg_catalog.pg_extension_config_dump('voice_call_id', '');
 
 CREATE TABLE voice_calls (
-    id           bigint PRIMARY KEY DEFAULT nextval('voice_call_id'),
-    tenant       uuid NOT NULL REFERENCES tenants (id),
-    command      bigint NOT NULL REFERENCES commands (id),
-    attempt      integer NOT NULL,
-    to_number    text NOT NULL,
-    from_number  text NOT NULL,
-    token        uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
-    state        text COLLATE "C" NOT NULL DEFAULT 'planned'
-                 CHECK (state IN ('planned', 'requested', 'uncertain', 'queued', 'ringing', 'in-progress',
-                                  'completed', 'busy', 'failed', 'no-answer', 'canceled')),
-    sid          text COLLATE "C" UNIQUE,
-    answered_by  text,
-    sequence     integer,
-    requested_at timestamptz,
-    ended_at     timestamptz,
-    outcome      text,
-    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    UNIQUE (command, attempt)
+    id               bigint PRIMARY KEY DEFAULT nextval('voice_call_id'),
+    tenant           uuid NOT NULL REFERENCES tenants (id),
+    command          bigint NOT NULL REFERENCES commands (id),
+    purpose          text COLLATE "C" NOT NULL DEFAULT 'command' CHECK (purpose IN ('command', 'escalation')),
+    attempt          integer NOT NULL,
+    to_number        text NOT NULL,
+    from_number      text NOT NULL,
+    token            uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
+    frame            text COLLATE "C",
+    job              bigint,
+    state            text COLLATE "C" NOT NULL DEFAULT 'planned'
+                     CHECK (state IN ('planned', 'requested', 'uncertain', 'queued', 'ringing', 'in-progress',
+                                      'completed', 'busy', 'failed', 'no-answer', 'canceled')),
+    sid              text COLLATE "C" UNIQUE,
+    stray_sids       text[] NOT NULL DEFAULT '{}',
+    answered_by      text,
+    sequence         integer,
+    request          text COLLATE "C",
+    page             text,
+    placings         integer NOT NULL DEFAULT 0,
+    looks            integer NOT NULL DEFAULT 0,
+    failures         integer NOT NULL DEFAULT 0,
+    turn             integer NOT NULL DEFAULT 0,
+    acknowledged     boolean NOT NULL DEFAULT false,
+    recording_sid    text COLLATE "C",
+    recording        bytea,
+    listen_job       bigint,
+    transcript       text,
+    delete_recording boolean NOT NULL DEFAULT false,
+    due_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    give_up_at       timestamptz,
+    requested_at     timestamptz,
+    uncertain_since  timestamptz,
+    answered_at      timestamptz,
+    ended_at         timestamptz,
+    successor_at     timestamptz,
+    outcome          text,
+    detail           text,
+    finished_at      timestamptz,
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE UNIQUE INDEX voice_calls_live ON voice_calls (command, purpose) WHERE finished_at IS NULL;
+CREATE INDEX voice_calls_line ON voice_calls (tenant, to_number) WHERE finished_at IS NULL;
+CREATE INDEX voice_calls_command ON voice_calls (command);
 COMMENT ON TABLE voice_calls IS 'telephone calls that were placed for commands, from before the request on';
+COMMENT ON COLUMN voice_calls.purpose IS 'command: to the agent; escalation: to the person who must act';
 COMMENT ON COLUMN voice_calls.token IS 'names the call in the URLs of its webhooks';
+COMMENT ON COLUMN voice_calls.frame IS 'what it plays; when the command has another one, or is settled, the call is of no use';
+COMMENT ON COLUMN voice_calls.job IS 'the job of kind "call" that drives it';
 COMMENT ON COLUMN voice_calls.state IS 'planned; requested: the request is under way; uncertain: it is not known whether there is a call; then as Twilio says';
 COMMENT ON COLUMN voice_calls.sid IS 'Twilio''s name of it';
+COMMENT ON COLUMN voice_calls.stray_sids IS 'calls that were placed beside it, unknown to us at the time, and are to be ended';
 COMMENT ON COLUMN voice_calls.sequence IS 'SequenceNumber of the last status callback that counted';
-COMMENT ON COLUMN voice_calls.outcome IS 'what it brought, once it has ended';
+COMMENT ON COLUMN voice_calls.request IS 'what Twilio is being asked; left behind by a worker that died, it says what is not known';
+COMMENT ON COLUMN voice_calls.page IS 'where the list of calls goes on';
+COMMENT ON COLUMN voice_calls.placings IS 'requests to place it that were sent';
+COMMENT ON COLUMN voice_calls.looks IS 'times that the list of calls was read and it was not in it';
+COMMENT ON COLUMN voice_calls.failures IS 'requests in a row that failed';
+COMMENT ON COLUMN voice_calls.turn IS 'number of the last gathering of digits in its TwiML';
+COMMENT ON COLUMN voice_calls.acknowledged IS 'its acknowledgement settled the command';
+COMMENT ON COLUMN voice_calls.recording IS 'WAV file that is being transcribed, then null';
+COMMENT ON COLUMN voice_calls.delete_recording IS 'the recording is to be deleted at Twilio';
+COMMENT ON COLUMN voice_calls.give_up_at IS 'when no more is tried to place it; later, until when the transcript of its recording is waited for';
+COMMENT ON COLUMN voice_calls.successor_at IS 'another call was asked for while this one was under way, and is placed after it';
+COMMENT ON COLUMN voice_calls.outcome IS 'what it brought, once it is finished: acknowledged, delivered, no acknowledgement, machine, spoken confirmation, refused, superseded, or as Twilio says';
+COMMENT ON COLUMN voice_calls.finished_at IS 'when that was known: after the end of the call, because recordings come late';
 SELECT pg_catalog.pg_extension_config_dump('voice_calls', '');
 
 -- Commands: how they are given, queued, sent and settled.
@@ -5687,7 +5766,7 @@ CREATE VIEW command_states WITH (security_barrier) AS
       JOIN agents a ON a.tenant = c.tenant AND a.id = c.agent
       LEFT JOIN mandates m ON m.tenant = c.tenant AND m.id = c.mandate
       LEFT JOIN LATERAL (SELECT x.sid, x.state FROM voice_calls x
-                          WHERE x.command = c.id AND x.sid IS NOT NULL ORDER BY x.attempt DESC LIMIT 1) AS v ON true
+                          WHERE x.command = c.id AND x.purpose = 'command' AND x.sid IS NOT NULL ORDER BY x.attempt DESC LIMIT 1) AS v ON true
      CROSS JOIN LATERAL ack_frame_parse(coalesce(c.ack_frame, '')) AS ack;
 COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status and functions that have asked for access (internal)';
 
@@ -6655,6 +6734,1621 @@ END
 $$;
 COMMENT ON FUNCTION health_commands() IS 'health of commands to agents: those that wait for a person or for too long, and agents that could not be phoned';
 
+-- The telephone.
+
+-- Webhooks that were answered.  Twilio's signature has no nonce: what comes twice gets the same answer.
+CREATE TABLE webhook_answers (
+    voice_call   bigint NOT NULL REFERENCES voice_calls (id) ON DELETE CASCADE,
+    key          text COLLATE "C" NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    status       integer NOT NULL,
+    content_type text NOT NULL,
+    body         text NOT NULL,
+    PRIMARY KEY (voice_call, key)
+);
+CREATE INDEX webhook_answers_at ON webhook_answers (at);
+COMMENT ON TABLE webhook_answers IS 'what webhooks were answered, for a day, so that a replay gets the same';
+COMMENT ON COLUMN webhook_answers.key IS 'I-Twilio-Idempotency-Token, and what the webhook itself says that is not repeated: path with step, or event with SequenceNumber';
+SELECT pg_catalog.pg_extension_config_dump('webhook_answers', '');
+
+CREATE TABLE escalation_contacts (
+    tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    phone      text,
+    endpoint   text,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CHECK (phone IS NOT NULL OR endpoint IS NOT NULL)
+);
+COMMENT ON TABLE escalation_contacts IS 'who is told when a command reached nobody';
+COMMENT ON COLUMN escalation_contacts.phone IS 'E.164 number that is called and told';
+COMMENT ON COLUMN escalation_contacts.endpoint IS 'name of an endpoint of kind json that is sent a report';
+SELECT pg_catalog.pg_extension_config_dump('escalation_contacts', '');
+
+CREATE FUNCTION e164_valid(number text) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN number ~ '^\+[1-9][0-9]{1,14}$';
+COMMENT ON FUNCTION e164_valid(text) IS 'whether a number is written as E.164 and Twilio want it: +, country code, at most 15 digits (internal)';
+
+-- Endpoints of kind twilio: their options.
+
+CREATE FUNCTION twilio_options() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY['account_sid', 'api_key_sid', 'api_key_secret', 'from', 'public_url', 'machine_detection', 'call_timeout',
+             'time_limit', 'repetitions', 'announcement', 'language', 'voice', 'record', 'delete_recordings', 'poll_interval'];
+COMMENT ON FUNCTION twilio_options() IS 'options that an endpoint of kind twilio takes (internal)';
+
+CREATE FUNCTION check_twilio_options(options jsonb, secret text, allow_http boolean, allow_private boolean) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    rule  record;
+    value jsonb;
+BEGIN
+    IF secret IS NULL THEN
+        RAISE EXCEPTION 'an endpoint of kind twilio needs a secret' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'It is the name under which the auth token of the account is stored.';
+    END IF;
+    FOR rule IN
+        SELECT * FROM (VALUES
+            ('account_sid', 'string', true, '^AC[0-9a-f]{32}$', 'AC and 32 lower-case hexadecimal digits', NULL::numeric, NULL::numeric),
+            ('from', 'string', true, '^\+[1-9][0-9]{1,14}$', 'an E.164 number (+, country code, number, at most 15 digits)', NULL, NULL),
+            ('api_key_sid', 'string', false, '^SK[0-9a-f]{32}$', 'SK and 32 lower-case hexadecimal digits', NULL, NULL),
+            ('api_key_secret', 'string', false, '^[^[:cntrl:]]{1,63}$', 'the name of a secret', NULL, NULL),
+            ('public_url', 'string', false, '^https?://', 'an http or https URL', NULL, NULL),
+            ('machine_detection', 'string', false, '^(Enable|DetectMessageEnd)$', 'Enable or DetectMessageEnd', NULL, NULL),
+            ('announcement', 'string', false, '^[^[:cntrl:]]{1,500}$', '1 to 500 characters on one line', NULL, NULL),
+            ('language', 'string', false, '^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$', 'a language tag such as en-US', NULL, NULL),
+            ('voice', 'string', false, '^[A-Za-z0-9._-]{1,100}$', 'the name of a voice', NULL, NULL),
+            ('call_timeout', 'number', false, NULL, NULL, 5, 600),
+            ('time_limit', 'number', false, NULL, NULL, 30, 3600),
+            ('repetitions', 'number', false, NULL, NULL, 1, 5),
+            ('poll_interval', 'number', false, NULL, NULL, 0.1, 60),
+            ('record', 'boolean', false, NULL, NULL, NULL, NULL),
+            ('delete_recordings', 'boolean', false, NULL, NULL, NULL, NULL)
+        ) AS r (name, type, needed, form, form_text, least, most)
+    LOOP
+        value := options->rule.name;
+        IF value IS NULL THEN
+            IF rule.needed THEN
+                RAISE EXCEPTION 'an endpoint of kind twilio needs the option "%"', rule.name
+                    USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is %s.', rule.form_text);
+            END IF;
+        ELSIF jsonb_typeof(value) <> rule.type THEN
+            RAISE EXCEPTION 'option % must be a %', rule.name, rule.type USING ERRCODE = 'invalid_parameter_value';
+        ELSIF rule.form IS NOT NULL AND value #>> '{}' !~ rule.form THEN
+            RAISE EXCEPTION 'invalid option %', rule.name USING ERRCODE = 'invalid_parameter_value',
+                DETAIL = format('It must be %s.', rule.form_text);
+        ELSIF rule.least IS NOT NULL AND ((value #>> '{}')::numeric NOT BETWEEN rule.least AND rule.most
+              OR (rule.name <> 'poll_interval' AND (value #>> '{}')::numeric % 1 <> 0)) THEN
+            RAISE EXCEPTION 'option % must be a % from % to %', rule.name,
+                CASE rule.name WHEN 'poll_interval' THEN 'number' ELSE 'whole number' END, rule.least, rule.most
+                USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    END LOOP;
+    IF (options ? 'api_key_sid') <> (options ? 'api_key_secret') THEN
+        RAISE EXCEPTION 'options api_key_sid and api_key_secret go together' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'api_key_secret is the name under which the key''s secret is stored.';
+    END IF;
+    IF options ? 'public_url' THEN
+        options := jsonb_set(options, '{public_url}',
+            to_jsonb(mulberry.normalize_endpoint_url(options->>'public_url', allow_http, allow_private)));
+        IF length(options->>'public_url') > 200 THEN
+            RAISE EXCEPTION 'option public_url has more than 200 characters' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    END IF;
+    IF coalesce((options->>'record')::boolean, true) = false AND NOT options ? 'public_url' THEN
+        RAISE EXCEPTION 'without public_url acknowledgements are heard in recordings alone' USING ERRCODE = 'invalid_parameter_value',
+            HINT = 'Set public_url, or leave record on.';
+    END IF;
+    RETURN options;
+END
+$$;
+COMMENT ON FUNCTION check_twilio_options(jsonb, text, boolean, boolean) IS 'checks the options of an endpoint of kind twilio and returns them with public_url in its normal form; 22023 says what is wrong (internal)';
+
+CREATE FUNCTION telephony_settings(options jsonb,
+    OUT account_sid text, OUT api_key_sid text, OUT api_key_secret text, OUT from_number text, OUT public_url text,
+    OUT machine_detection text, OUT call_timeout integer, OUT time_limit integer, OUT repetitions integer,
+    OUT announcement text, OUT language text, OUT voice text, OUT record boolean, OUT delete_recordings boolean,
+    OUT poll_interval interval)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
+           options->>'public_url', options->>'machine_detection', coalesce((options->>'call_timeout')::integer, 60),
+           coalesce((options->>'time_limit')::integer, 180), coalesce((options->>'repetitions')::integer, 3),
+           options->>'announcement', options->>'language', options->>'voice',
+           coalesce((options->>'record')::boolean, true), coalesce((options->>'delete_recordings')::boolean, false),
+           -- callbacks tell what happens; polling is then for those that get lost
+           make_interval(secs => coalesce((options->>'poll_interval')::double precision,
+                                          CASE WHEN options ? 'public_url' THEN 10 ELSE 3 END))
+$$;
+COMMENT ON FUNCTION telephony_settings(jsonb) IS 'options of an endpoint of kind twilio, with the defaults of those that are not set (internal)';
+
+CREATE FUNCTION telephony_endpoint(tenant uuid) RETURNS endpoints
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT e.* FROM mulberry.endpoints e WHERE e.id = mulberry.endpoint_for($1, 'telephony')
+$$;
+COMMENT ON FUNCTION telephony_endpoint(uuid) IS 'the endpoint that places calls for a tenant (internal)';
+
+CREATE FUNCTION telephony_problem(tenant uuid) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    e      CONSTANT mulberry.endpoints := mulberry.telephony_endpoint(tenant);
+    needed text;
+BEGIN
+    IF e.id IS NULL THEN
+        RETURN 'no endpoint serves telephony';
+    END IF;
+    IF NOT e.enabled THEN
+        RETURN format('endpoint "%s" is disabled', e.name);
+    END IF;
+    FOREACH needed IN ARRAY array_remove(ARRAY[e.secret, e.options->>'api_key_secret'], NULL) LOOP
+        IF NOT EXISTS (SELECT FROM mulberry.secrets s
+                        WHERE s.name = needed
+                          AND s.tenant = mulberry.secret_tenant(e.tenant, needed, telephony_problem.tenant)) THEN
+            RETURN format('secret "%s" of endpoint "%s" does not exist', needed, e.name);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION telephony_problem(uuid) IS 'why no call can be placed for a tenant, one sentence; null: one can (internal)';
+
+CREATE FUNCTION set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry.resolve_tenant(tenant, 'admin');
+BEGIN
+    IF NOT mulberry.e164_valid(phone) THEN
+        RAISE EXCEPTION 'invalid telephone number "%"', left(phone, 40) USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'A number is +, a country code that does not begin with 0, and at most 15 digits in all.';
+    END IF;
+    IF endpoint IS NOT NULL
+       AND NOT EXISTS (SELECT FROM mulberry.endpoints e
+                        WHERE e.id = mulberry.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint) AND e.kind = 'json') THEN
+        RAISE EXCEPTION 'endpoint "%" of kind json does not exist', endpoint USING ERRCODE = 'undefined_object';
+    END IF;
+    IF phone IS NULL AND endpoint IS NULL THEN
+        DELETE FROM mulberry.escalation_contacts x WHERE x.tenant = owner;
+    ELSE
+        INSERT INTO mulberry.escalation_contacts AS x (tenant, phone, endpoint)
+        VALUES (owner, set_escalation_contact.phone, set_escalation_contact.endpoint)
+        ON CONFLICT ON CONSTRAINT escalation_contacts_pkey DO UPDATE
+           SET phone = excluded.phone, endpoint = excluded.endpoint, updated_at = clock_timestamp();
+    END IF;
+    PERFORM mulberry.record_audit(owner, 'ESCALATION_CONTACT', CASE WHEN phone IS NULL AND endpoint IS NULL THEN 'removed' ELSE 'set' END,
+        evidence => jsonb_strip_nulls(jsonb_build_object('phone', phone, 'endpoint', endpoint)));
+END
+$$;
+COMMENT ON FUNCTION set_escalation_contact(text, text, text) IS
+    'who is told when a command was confirmed by nobody: a person by telephone (E.164), an endpoint of kind json by POST, or both; both null: nobody. Needs admin access. Errors: 22023 no such form of a number, 42704 no such endpoint';
+
+CREATE VIEW escalation_contact_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, x.phone, x.endpoint, x.updated_at
+      FROM mulberry.escalation_contacts x
+      JOIN mulberry.tenants t ON t.id = x.tenant
+     WHERE x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]);
+COMMENT ON VIEW escalation_contact_status IS 'who is told when a command was confirmed by nobody';
+
+-- What calls say: TwiML.
+
+CREATE FUNCTION twiml(verbs jsonb) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_sql_twiml';
+COMMENT ON FUNCTION twiml(jsonb) IS 'a TwiML document of less than 4,000 characters from a list of verbs (say, play, pause, gather, redirect, hangup) with their attributes; 22023 says which is wrong (internal)';
+
+CREATE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language', options->'language'))
+$$;
+COMMENT ON FUNCTION say_verb(text, jsonb) IS 'the TwiML verb that says a sentence as the options of an endpoint want it said (internal)';
+
+CREATE FUNCTION gather_verb(public_url text, token uuid, step integer, expected text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
+               'action', format('%s/twilio/ack?token=%s&step=%s%s', public_url, token, step,
+                                 CASE expected WHEN 'challenge' THEN '&for=challenge' END))
+           || CASE expected
+                WHEN 'acknowledgement' THEN '{"timeout": 8, "finish_on_key": "#"}'
+                WHEN 'challenge' THEN '{"timeout": 15, "num_digits": 8, "finish_on_key": ""}'
+                WHEN 'key' THEN '{"timeout": 5, "num_digits": 1, "finish_on_key": ""}'
+              END::jsonb
+$$;
+COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS 'the TwiML verb that waits for tones: an acknowledgement up to its #, the eight digits of a challenge, or one key. The step makes each request of a call another one (internal)';
+
+CREATE FUNCTION play_verb(frame text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    -- half a second of silence before it, so that nothing said covers its first tone
+    SELECT jsonb_build_object('verb', 'play', 'digits', 'w' || frame)
+$$;
+COMMENT ON FUNCTION play_verb(text) IS 'the TwiML verb that plays a frame (internal)';
+
+CREATE FUNCTION spaced(digits text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN trim(regexp_replace(digits, '(.)', '\1 ', 'g'));
+COMMENT ON FUNCTION spaced(text) IS 'digits apart from each other, so that a voice reads them one by one (internal)';
+
+CREATE FUNCTION voice_document(voice_call bigint, options jsonb) RETURNS text
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    s     record;
+    v     mulberry.voice_calls;
+    c     mulberry.commands;
+    verbs jsonb;
+BEGIN
+    SELECT * INTO s FROM mulberry.telephony_settings(options);
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT c FROM mulberry.commands x WHERE x.id = v.command;
+    IF v.purpose = 'escalation' THEN
+        verbs := jsonb_build_array(mulberry.say_verb(mulberry.escalation_sentence(c.id), options), '{"verb": "pause", "length": 1}'::jsonb);
+        FOR step IN 1 .. s.repetitions LOOP
+            verbs := verbs || mulberry.say_verb(mulberry.escalation_sentence(c.id), options);
+            IF s.public_url IS NOT NULL THEN
+                verbs := verbs || (mulberry.gather_verb(s.public_url, v.token, step, 'key')
+                    || jsonb_build_object('verbs', jsonb_build_array(mulberry.say_verb('Press any key to confirm that you have heard this.', options))));
+            ELSE
+                verbs := verbs || '{"verb": "pause", "length": 2}'::jsonb;
+            END IF;
+        END LOOP;
+        RETURN mulberry.twiml(verbs || '{"verb": "hangup"}'::jsonb);
+    END IF;
+    -- Words that would confirm (see confirming_words) are not among ours: recordings hold both sides.
+    verbs := jsonb_build_array(mulberry.say_verb(coalesce(s.announcement, CASE c.command
+        WHEN 'REVOKE' THEN 'Mandate revocation' WHEN 'SUSPEND' THEN 'Mandate suspension' WHEN 'RESUME' THEN 'Mandate resumption'
+        WHEN 'EXTEND' THEN 'Mandate extension' WHEN 'QUERY' THEN 'Mandate query' ELSE 'Line test' END), options));
+    FOR step IN 1 .. s.repetitions LOOP
+        verbs := verbs || mulberry.play_verb(v.frame)
+            || CASE WHEN s.public_url IS NOT NULL THEN mulberry.gather_verb(s.public_url, v.token, step, 'acknowledgement')
+                    ELSE '{"verb": "pause", "length": 8}' END;
+    END LOOP;
+    RETURN mulberry.twiml(verbs || mulberry.say_verb('Goodbye', options) || '{"verb": "hangup"}'::jsonb);
+END
+$$;
+COMMENT ON FUNCTION voice_document(bigint, jsonb) IS 'the TwiML that a call begins with: announcement and frame, with gatherings of the acknowledgement where webhooks reach us and pauses for the recording where they do not; for an escalation, what happened (internal)';
+
+-- A call's way.  Locks are taken in the order agent, command, call, job.
+
+CREATE FUNCTION lock_voice_call(voice_call bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM mulberry.agents a
+      JOIN mulberry.commands c ON c.tenant = a.tenant AND c.agent = a.id
+      JOIN mulberry.voice_calls v ON v.command = c.id
+     WHERE v.id = voice_call FOR NO KEY UPDATE OF a;
+    PERFORM FROM mulberry.commands c
+      JOIN mulberry.voice_calls v ON v.command = c.id
+     WHERE v.id = voice_call FOR NO KEY UPDATE OF c;
+    PERFORM FROM mulberry.voice_calls v WHERE v.id = voice_call FOR UPDATE;
+END
+$$;
+COMMENT ON FUNCTION lock_voice_call(bigint) IS 'locks the agent, the command and the row of a telephone call, in that order (internal)';
+
+CREATE FUNCTION lock_telephony_job(job bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    PERFORM mulberry.lock_voice_call((q.payload->>'voice_call')::bigint)
+       FROM mulberry.job_queue q WHERE q.id = job AND q.kind IN ('call', 'listen');
+END
+$$;
+COMMENT ON FUNCTION lock_telephony_job(bigint) IS 'locks what a job of kind call or listen is about, before the job itself; of other kinds, and of a job that is gone, nothing (internal)';
+
+CREATE FUNCTION voice_call_wanted(v voice_calls) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM mulberry.commands c
+                    WHERE c.id = v.command
+                      AND CASE v.purpose WHEN 'command' THEN c.state = 'outstanding' AND c.frame = v.frame
+                                         ELSE c.state = 'escalated' END)
+$$;
+COMMENT ON FUNCTION voice_call_wanted(voice_calls) IS 'whether the command of a call still waits for what the call plays (internal)';
+
+CREATE FUNCTION voice_call_rank(state text) RETURNS integer
+LANGUAGE sql IMMUTABLE
+RETURN CASE state WHEN 'planned' THEN 0 WHEN 'requested' THEN 1 WHEN 'uncertain' THEN 2 WHEN 'queued' THEN 3 WHEN 'initiated' THEN 3
+                  WHEN 'ringing' THEN 4 WHEN 'in-progress' THEN 5 WHEN 'completed' THEN 6 WHEN 'busy' THEN 6 WHEN 'failed' THEN 6
+                  WHEN 'no-answer' THEN 6 WHEN 'canceled' THEN 6 END;
+COMMENT ON FUNCTION voice_call_rank(text) IS 'how far a call has come: 0 planned to 6 ended; null for a status that is not known. States only go up, whatever order callbacks arrive in (internal)';
+
+CREATE FUNCTION count_calls(command bigint) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    UPDATE mulberry.commands c SET attempts = n.placed
+      FROM (SELECT count(*) AS placed FROM mulberry.voice_calls v
+             WHERE v.command = $1 AND v.purpose = 'command' AND v.placings > 0) AS n
+     WHERE c.id = $1 AND c.attempts <> n.placed
+$$;
+COMMENT ON FUNCTION count_calls(bigint) IS 'brings commands.attempts up to date: what Twilio refused or never got is no call (internal)';
+
+CREATE FUNCTION wake_voice_call(voice_call bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    UPDATE mulberry.job_queue q SET run_at = at
+      FROM mulberry.voice_calls v
+     WHERE v.id = voice_call AND q.id = v.job AND q.state = 'queued' AND q.run_at > at;
+    IF FOUND THEN
+        PERFORM mulberry.wake_workers();
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION wake_voice_call(bigint, timestamptz) IS 'lets the job of a call run earlier than it would (internal)';
+
+CREATE FUNCTION place_call(command bigint, run_at timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    c mulberry.commands;
+    a mulberry.agents;
+    v mulberry.voice_calls;
+    e mulberry.endpoints;
+    n integer;
+BEGIN
+    SELECT x.* INTO STRICT c FROM mulberry.commands x WHERE x.id = place_call.command;
+    SELECT x.* INTO STRICT a FROM mulberry.agents x WHERE x.tenant = c.tenant AND x.id = c.agent;
+    e := mulberry.telephony_endpoint(c.tenant);
+    IF a.phone IS NULL THEN
+        RAISE EXCEPTION 'agent "%" has no telephone number', a.name USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    SELECT x.* INTO v FROM mulberry.voice_calls x
+     WHERE x.command = c.id AND x.purpose = 'command' AND x.finished_at IS NULL FOR UPDATE;
+    -- one that was given up before it was placed, because it was of no use any more, is no attempt
+    SELECT greatest(max(x.attempt), c.attempts_before) + 1 INTO n FROM mulberry.voice_calls x
+     WHERE x.command = c.id AND x.purpose = 'command' AND x.state <> 'planned' AND x.id IS DISTINCT FROM v.id;
+    IF v.state = 'planned' THEN
+        -- Nothing has been asked for yet: it is this call, another time and with what is to be played now.
+        UPDATE mulberry.voice_calls x
+           SET frame = c.frame, to_number = a.phone, due_at = place_call.run_at, attempt = n, give_up_at = NULL
+         WHERE x.id = v.id;
+        UPDATE mulberry.job_queue q SET run_at = place_call.run_at WHERE q.id = v.job AND q.state = 'queued';
+        PERFORM mulberry.wake_workers();
+    ELSIF v.id IS NOT NULL THEN
+        UPDATE mulberry.voice_calls x SET successor_at = place_call.run_at WHERE x.id = v.id;
+        PERFORM mulberry.wake_voice_call(v.id);
+    ELSE
+        INSERT INTO mulberry.voice_calls (tenant, command, attempt, to_number, from_number, frame, due_at)
+        VALUES (c.tenant, c.id, n, a.phone, coalesce(e.options->>'from', ''), c.frame, place_call.run_at)
+        RETURNING * INTO v;
+        UPDATE mulberry.voice_calls x
+           SET job = mulberry.enqueue_job('call', c.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id), place_call.run_at)
+         WHERE x.id = v.id;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION place_call(bigint, timestamptz) IS 'plans a telephone call for a command that is outstanding, in the caller''s transaction; while another call for it is under way, the call comes after that one. The caller has locked agent and command (internal)';
+
+-- What Twilio said of a call, by an answer or by a callback.
+CREATE FUNCTION advance_voice_call(voice_call bigint, sid text, status text, answered_by text DEFAULT NULL, detail text DEFAULT NULL)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    rank    CONSTANT integer := mulberry.voice_call_rank(status);
+    at      CONSTANT timestamptz := clock_timestamp();
+    v       mulberry.voice_calls;
+BEGIN
+    UPDATE mulberry.voice_calls x
+       SET sid = coalesce(x.sid, advance_voice_call.sid), answered_by = coalesce(advance_voice_call.answered_by, x.answered_by)
+     WHERE x.id = voice_call RETURNING x.* INTO STRICT v;
+    IF v.finished_at IS NOT NULL OR rank IS NULL OR rank <= mulberry.voice_call_rank(v.state) THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry.voice_calls x
+       SET state = CASE status WHEN 'initiated' THEN 'queued' ELSE status END, page = NULL, failures = 0,
+           answered_at = CASE WHEN status = 'in-progress' THEN at ELSE x.answered_at END,
+           ended_at = CASE WHEN rank = 6 THEN at ELSE x.ended_at END,
+           detail = coalesce(advance_voice_call.detail, x.detail)
+     WHERE x.id = v.id;
+    PERFORM mulberry.emit_event(v.tenant, 'voice_call', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+        'command_id', v.command, 'purpose', v.purpose, 'attempt', v.attempt, 'call_sid', v.sid, 'status', status,
+        'answered_by', v.answered_by)));
+    IF rank = 6 THEN
+        PERFORM mulberry.voice_call_over(v.id);
+    ELSE
+        PERFORM mulberry.wake_voice_call(v.id, CASE WHEN mulberry.voice_call_wanted(v) OR v.acknowledged
+            THEN at + (SELECT s.poll_interval FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options) s)
+            ELSE at END);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION advance_voice_call(bigint, text, text, text, text) IS 'moves a call on to what Twilio said of it; what is old, or not known, changes nothing. The caller has locked it (internal)';
+
+CREATE FUNCTION voice_call_over(voice_call bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    v       mulberry.voice_calls;
+    machine text;
+BEGIN
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    machine := CASE WHEN v.answered_by ~ '^(machine|fax)' THEN 'machine' END;
+    IF v.acknowledged THEN
+        PERFORM mulberry.finish_voice_call(v.id, 'acknowledged', NULL);
+    ELSIF NOT mulberry.voice_call_wanted(v) THEN
+        PERFORM mulberry.finish_voice_call(v.id, 'superseded', 'the command was settled or signed anew meanwhile');
+    ELSIF v.state <> 'completed' THEN
+        PERFORM mulberry.finish_voice_call(v.id, v.state, coalesce(v.detail, 'Twilio says ' || v.state));
+    ELSIF v.purpose = 'escalation' THEN
+        PERFORM mulberry.finish_voice_call(v.id, coalesce(machine, 'delivered'), v.answered_by);
+    ELSIF (SELECT s.record FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options) s) IS NOT FALSE THEN
+        -- the recording is what is left to listen to
+        PERFORM mulberry.wake_voice_call(v.id);
+    ELSE
+        PERFORM mulberry.finish_voice_call(v.id, coalesce(machine, 'no acknowledgement'), v.answered_by);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION voice_call_over(bigint) IS 'what follows from the end of a call: its recording is fetched, or it is finished (internal)';
+
+CREATE FUNCTION finish_voice_call(voice_call bigint, outcome text, detail text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    v         mulberry.voice_calls;
+    wanted    boolean;
+    delete_it boolean;
+    other     bigint;
+BEGIN
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    IF v.finished_at IS NOT NULL THEN
+        RETURN;
+    END IF;
+    wanted := mulberry.voice_call_wanted(v);
+    delete_it := (v.answered_at IS NOT NULL OR v.state = 'completed')
+        AND (SELECT s.delete_recordings AND s.record FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options) s);
+    UPDATE mulberry.voice_calls x
+       SET finished_at = clock_timestamp(), outcome = finish_voice_call.outcome, detail = left(finish_voice_call.detail, 500),
+           state = CASE WHEN x.state = 'planned' AND finish_voice_call.outcome <> 'superseded' THEN 'failed' ELSE x.state END,
+           request = NULL, page = NULL, recording = NULL, failures = 0, delete_recording = coalesce(delete_it, false)
+     WHERE x.id = v.id;
+    PERFORM mulberry.count_calls(v.command);
+    PERFORM mulberry.record_audit(v.tenant, CASE v.purpose WHEN 'command' THEN 'VOICE_CALL' ELSE 'ESCALATION_CALL' END, finish_voice_call.outcome,
+        c.mandate, c.agent, c.id, 'voice', jsonb_strip_nulls(jsonb_build_object('attempt', v.attempt, 'call_sid', v.sid, 'state', v.state,
+            'answered_by', v.answered_by, 'detail', left(finish_voice_call.detail, 500), 'requested_at', v.requested_at, 'ended_at', v.ended_at)))
+       FROM mulberry.commands c WHERE c.id = v.command AND outcome <> 'superseded';
+    IF v.listen_job IS NOT NULL THEN
+        PERFORM mulberry.settle_job(v.listen_job, 'cancelled', 'the call is finished');
+    END IF;
+    IF coalesce(delete_it, false) OR cardinality(v.stray_sids) > 0 THEN
+        PERFORM mulberry.wake_voice_call(v.id);
+    ELSE
+        PERFORM mulberry.settle_job(v.job, 'done', NULL);
+    END IF;
+    -- Whoever waits for the line.
+    FOR other IN SELECT x.id FROM mulberry.voice_calls x
+                  WHERE x.tenant = v.tenant AND x.to_number = v.to_number AND x.finished_at IS NULL
+                    AND x.state = 'planned' AND x.due_at <= clock_timestamp() ORDER BY x.id LIMIT 1
+    LOOP
+        PERFORM mulberry.wake_voice_call(other);
+    END LOOP;
+    IF v.purpose = 'escalation' THEN
+        PERFORM mulberry.escalation_call_ended(v.id, wanted);
+    ELSIF wanted AND outcome = 'refused' THEN
+        -- the same request would be refused again, so a person hears of it now
+        PERFORM mulberry.escalate_command(v.command, 'Twilio refused the call: ' || left(finish_voice_call.detail, 500));
+        PERFORM mulberry.next_command(c.tenant, c.agent) FROM mulberry.commands c WHERE c.id = v.command;
+    ELSIF wanted THEN
+        PERFORM mulberry.voice_attempt_ended(v.id, outcome, left(finish_voice_call.detail, 500));
+    ELSIF v.successor_at IS NOT NULL
+       AND EXISTS (SELECT FROM mulberry.commands c WHERE c.id = v.command AND c.state = 'outstanding') THEN
+        PERFORM mulberry.place_call(v.command, greatest(v.successor_at, clock_timestamp()));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION finish_voice_call(bigint, text, text) IS 'ends our interest in a call, and says what follows for its command. The caller has locked it (internal)';
+
+CREATE FUNCTION commands_moved_on() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    PERFORM mulberry.wake_voice_call(v.id) FROM mulberry.voice_calls v
+      WHERE v.command = new.id AND v.finished_at IS NULL AND NOT v.acknowledged;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION commands_moved_on() IS 'trigger: a call for a command that is settled, or has another frame, is ended at once';
+CREATE TRIGGER commands_moved_on AFTER UPDATE OF state, frame ON commands FOR EACH ROW
+    WHEN (old.state = 'outstanding' AND (new.state <> 'outstanding' OR new.frame IS DISTINCT FROM old.frame))
+    EXECUTE FUNCTION commands_moved_on();
+
+-- A job was given up: its worker died again and again, or somebody cancelled it.
+CREATE FUNCTION give_up_telephony(job job_queue, final_state text, error text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    c mulberry.commands;
+BEGIN
+    IF job.kind = 'call' THEN
+        PERFORM mulberry.finish_voice_call((job.payload->>'voice_call')::bigint,
+            CASE final_state WHEN 'cancelled' THEN 'canceled' ELSE 'failed' END, error);
+        RETURN;
+    ELSIF job.kind = 'listen' THEN
+        PERFORM mulberry.wake_voice_call((job.payload->>'voice_call')::bigint);
+        RETURN;
+    END IF;
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = (job.payload->>'command')::bigint;
+    IF FOUND THEN
+        PERFORM mulberry.record_audit(c.tenant, 'ESCALATION_REPORT', 'failed', c.mandate, c.agent, c.id, NULL,
+            jsonb_build_object('endpoint', job.endpoint, 'error', error));
+        PERFORM mulberry.emit_event(c.tenant, 'escalation_failed', NULL, NULL,
+            jsonb_build_object('command_id', c.id, 'endpoint', job.endpoint, 'error', error));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS 'what follows when a job of kind call, listen or escalate is given up (internal)';
+
+-- A call whose job cannot be claimed, because the endpoint is gone or disabled, must not be forgotten.
+CREATE FUNCTION sweep_voice_calls(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    patience CONSTANT interval := interval '2 minutes';
+    stuck    record;
+    n        integer := 0;
+BEGIN
+    DELETE FROM mulberry.webhook_answers w WHERE w.at < sweep_voice_calls.at - interval '1 day';
+    IF NOT mulberry.outbound_allowed() THEN
+        RETURN 0;
+    END IF;
+    FOR stuck IN
+        SELECT v.id, coalesce(mulberry.telephony_problem(v.tenant), 'its job is gone') AS problem
+          FROM mulberry.voice_calls v
+          LEFT JOIN mulberry.job_queue q ON q.id = v.job
+          LEFT JOIN mulberry.endpoints e ON e.id = q.route
+         WHERE v.finished_at IS NULL
+           AND greatest(v.due_at, v.requested_at, v.ended_at) < sweep_voice_calls.at - patience
+           AND (q.id IS NULL OR ((e.id IS NULL OR NOT e.enabled) AND q.run_at < sweep_voice_calls.at - patience))
+         ORDER BY v.id
+    LOOP
+        PERFORM mulberry.lock_voice_call(stuck.id);
+        PERFORM mulberry.finish_voice_call(stuck.id, 'failed', stuck.problem);
+        n := n + 1;
+    END LOOP;
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION sweep_voice_calls(timestamptz) IS 'ends calls that nothing drives any more, and forgets answers to webhooks after a day; part of maintenance (internal)';
+
+-- What the worker asks Twilio next.
+
+CREATE FUNCTION next_voice_request(voice_call bigint) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    at     CONSTANT timestamptz := clock_timestamp();
+    v      mulberry.voice_calls;
+    s      record;
+    wanted boolean;
+    u      mulberry.voice_calls;
+    reason text;
+BEGIN
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT * INTO s FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options);
+    wanted := mulberry.voice_call_wanted(v);
+    IF v.state = 'requested' THEN
+        -- Whoever asked for it died, or could not store the answer.
+        UPDATE mulberry.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL WHERE x.id = v.id;
+        v.state := 'uncertain';
+        v.uncertain_since := at;
+    END IF;
+    IF cardinality(v.stray_sids) > 0 THEN
+        RETURN 'end stray';
+    END IF;
+    IF v.finished_at IS NOT NULL THEN
+        IF v.delete_recording AND v.failures < 5 THEN
+            RETURN CASE WHEN v.recording_sid IS NULL THEN 'recordings' ELSE 'delete recording' END;
+        END IF;
+        PERFORM mulberry.settle_job(v.job, 'done', NULL);
+        RETURN NULL;
+    END IF;
+
+    CASE mulberry.voice_call_rank(v.state)
+    WHEN 0 THEN
+        IF NOT wanted THEN
+            PERFORM mulberry.finish_voice_call(v.id, 'superseded', 'the command was settled or signed anew before the call was placed');
+            RETURN NULL;
+        END IF;
+        reason := mulberry.telephony_problem(v.tenant);
+        IF reason IS NOT NULL OR at > v.give_up_at THEN
+            PERFORM mulberry.finish_voice_call(v.id, 'failed', coalesce(reason, 'it could not be placed: ' || v.detail));
+            RETURN NULL;
+        END IF;
+        -- An earlier call of which nobody knows how it ended is taken over, never dialled beside.
+        SELECT x.* INTO u FROM mulberry.voice_calls x
+         WHERE x.command = v.command AND x.purpose = v.purpose AND x.id < v.id AND x.finished_at IS NOT NULL
+           AND mulberry.voice_call_rank(x.state) BETWEEN 1 AND 5
+         ORDER BY x.id DESC LIMIT 1;
+        IF FOUND THEN
+            UPDATE mulberry.voice_calls x SET state = 'failed', sid = NULL WHERE x.id = u.id;
+            UPDATE mulberry.voice_calls x
+               SET state = CASE WHEN u.sid IS NULL THEN 'uncertain' ELSE u.state END, sid = u.sid, requested_at = u.requested_at,
+                   frame = u.frame, uncertain_since = at, looks = 0,
+                   successor_at = CASE WHEN u.frame IS DISTINCT FROM v.frame THEN at END
+             WHERE x.id = v.id;
+            RETURN mulberry.next_voice_request(v.id);
+        END IF;
+        -- The agent has one line.
+        IF EXISTS (SELECT FROM mulberry.voice_calls x
+                    WHERE x.tenant = v.tenant AND x.to_number = v.to_number AND x.id <> v.id AND x.finished_at IS NULL
+                      AND mulberry.voice_call_rank(x.state) BETWEEN 1 AND 5) THEN
+            PERFORM mulberry.rest_voice_call(v.id, at + interval '2 seconds');
+            RETURN NULL;
+        END IF;
+        UPDATE mulberry.voice_calls x
+           SET state = 'requested', requested_at = at, placings = x.placings + 1, from_number = s.from_number, turn = s.repetitions,
+               give_up_at = coalesce(x.give_up_at, at + interval '1 minute')
+         WHERE x.id = v.id;
+        PERFORM mulberry.count_calls(v.command);
+        RETURN 'create';
+    WHEN 2 THEN
+        IF at > v.uncertain_since + make_interval(secs => s.call_timeout + s.time_limit) + interval '1 minute' THEN
+            -- Twilio does not even say what it has.  If there was a call, it is over.
+            PERFORM mulberry.finish_voice_call(v.id, 'failed', 'it is not known whether it was placed: ' || coalesce(v.detail, 'no answer'));
+            RETURN NULL;
+        END IF;
+        RETURN 'look';
+    WHEN 6 THEN
+        IF NOT wanted THEN
+            PERFORM mulberry.voice_call_over(v.id);
+            RETURN NULL;
+        ELSIF v.listen_job IS NOT NULL THEN
+            PERFORM mulberry.judge_transcript(v.id);
+            RETURN NULL;
+        END IF;
+        RETURN CASE WHEN v.recording_sid IS NULL THEN 'recordings' ELSE 'media' END;
+    ELSE
+        IF NOT wanted AND NOT v.acknowledged THEN
+            RETURN 'end';
+        ELSIF at > v.requested_at + make_interval(secs => s.call_timeout + s.time_limit) + interval '10 minutes' THEN
+            PERFORM mulberry.finish_voice_call(v.id, 'failed', 'Twilio never said how it ended');
+            RETURN NULL;
+        END IF;
+        RETURN 'poll';
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION next_voice_request(bigint) IS 'what Twilio is asked next about a call: create, look (is there such a call?), poll, end, end stray, recordings, media, delete recording; null: nothing, the call is finished or rests. What has to be known should the answer be lost is written first. The caller has locked it (internal)';
+
+CREATE FUNCTION rest_voice_call(voice_call bigint, until timestamptz, error text DEFAULT NULL) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    -- a step that came to its end leaves all attempts to the next one
+    UPDATE mulberry.job_queue q
+       SET state = 'queued', run_at = $2, attempts = 0, worker = NULL, last_error = coalesce(left($3, 500), q.last_error)
+      FROM mulberry.voice_calls v WHERE v.id = $1 AND q.id = v.job
+$$;
+COMMENT ON FUNCTION rest_voice_call(bigint, timestamptz, text) IS 'puts the job of a call back into the queue until a time (internal)';
+
+CREATE FUNCTION telephony_step(job bigint, token bigint,
+    OUT ready boolean, OUT method text, OUT url text, OUT names text[], OUT contents text[], OUT json text,
+    OUT user_name text, OUT secret text, OUT secret_tenant uuid, OUT timeout_ms integer, OUT allow_http boolean,
+    OUT allow_private boolean, OUT max_response integer, OUT accept text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    largest_recording CONSTANT integer := 32 * 1024 * 1024;    -- bytes
+    p       record;
+    j       mulberry.job_queue;
+    v       mulberry.voice_calls;
+    s       record;
+    account text;
+    asked   text;
+BEGIN
+    ready := false;
+    PERFORM mulberry.lock_telephony_job(job);
+    SELECT * INTO p FROM mulberry.prepare_job(job, token);
+    IF NOT p.ready THEN
+        RETURN;
+    END IF;
+    SELECT q.* INTO STRICT j FROM mulberry.job_queue q WHERE q.id = job;
+    secret := p.secret;
+    secret_tenant := p.secret_tenant;
+    timeout_ms := p.timeout_ms;
+    allow_http := p.allow_http;
+    allow_private := p.allow_private;
+    accept := 'application/json';
+    IF j.kind = 'escalate' THEN
+        ready := true;
+        method := 'POST';
+        url := p.base_url;
+        json := mulberry.escalation_report((j.payload->>'command')::bigint)::text;
+        RETURN;
+    END IF;
+
+    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
+    IF NOT FOUND THEN
+        PERFORM mulberry.settle_job(job, 'cancelled', 'the call is gone');
+        RETURN;
+    END IF;
+    asked := mulberry.next_voice_request(v.id);
+    IF asked IS NULL THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry.voice_calls x SET request = asked WHERE x.id = v.id RETURNING x.* INTO v;
+
+    SELECT * INTO s FROM mulberry.telephony_settings(p.options);
+    user_name := coalesce(s.api_key_sid, s.account_sid);
+    IF s.api_key_sid IS NOT NULL THEN
+        secret := s.api_key_secret;
+        secret_tenant := mulberry.secret_tenant((SELECT e.tenant FROM mulberry.endpoints e WHERE e.id = j.route), secret, j.tenant);
+    END IF;
+    account := p.base_url || '/2010-04-01/Accounts/' || s.account_sid;
+    ready := true;
+    method := 'GET';
+    CASE asked
+    WHEN 'create' THEN
+        method := 'POST';
+        url := account || '/Calls.json';
+        names := ARRAY['To', 'From', 'Timeout', 'TimeLimit', 'Twiml'];
+        contents := ARRAY[v.to_number, v.from_number, s.call_timeout::text, s.time_limit::text, mulberry.voice_document(v.id, p.options)];
+        IF s.machine_detection IS NOT NULL THEN
+            names := names || 'MachineDetection'::text;
+            contents := contents || s.machine_detection;
+        END IF;
+        IF s.record AND v.purpose = 'command' THEN
+            -- on channels of their own, tones are not covered by what the other side says
+            names := names || ARRAY['Record', 'RecordingChannels'];
+            contents := contents || ARRAY['true', 'dual'];
+        END IF;
+        IF s.public_url IS NOT NULL THEN
+            names := names || ARRAY['StatusCallback', 'StatusCallbackMethod', 'StatusCallbackEvent', 'StatusCallbackEvent',
+                                    'StatusCallbackEvent', 'StatusCallbackEvent'];
+            contents := contents || ARRAY[format('%s/twilio/status?token=%s', s.public_url, v.token), 'POST',
+                                          'initiated', 'ringing', 'answered', 'completed'];
+            IF s.record AND v.purpose = 'command' THEN
+                names := names || ARRAY['RecordingStatusCallback', 'RecordingStatusCallbackMethod', 'RecordingStatusCallbackEvent',
+                                        'RecordingStatusCallbackEvent'];
+                contents := contents || ARRAY[format('%s/twilio/recording?token=%s', s.public_url, v.token), 'POST', 'completed', 'absent'];
+            END IF;
+        END IF;
+    WHEN 'look' THEN
+        -- Not by StartTime: a call that has not begun has none.
+        IF v.page IS NOT NULL THEN
+            url := p.base_url || v.page;
+        ELSE
+            url := account || '/Calls.json';
+            names := ARRAY['To', 'From', 'PageSize'];
+            contents := ARRAY[v.to_number, v.from_number, '50'];
+        END IF;
+    WHEN 'poll' THEN
+        url := format('%s/Calls/%s.json', account, v.sid);
+    WHEN 'end' THEN
+        method := 'POST';
+        url := format('%s/Calls/%s.json', account, v.sid);
+        names := ARRAY['Status'];
+        contents := ARRAY[CASE WHEN v.state = 'in-progress' THEN 'completed' ELSE 'canceled' END];
+    WHEN 'end stray' THEN
+        method := 'POST';
+        url := format('%s/Calls/%s.json', account, v.stray_sids[1]);
+        names := ARRAY['Status'];
+        contents := ARRAY['completed'];
+    WHEN 'recordings' THEN
+        url := format('%s/Calls/%s/Recordings.json', account, v.sid);
+    WHEN 'media' THEN
+        url := format('%s/Recordings/%s.wav', account, v.recording_sid);
+        names := ARRAY['RequestedChannels'];
+        contents := ARRAY['2'];
+        accept := 'audio/*';
+        max_response := largest_recording;
+    WHEN 'delete recording' THEN
+        method := 'DELETE';
+        url := format('%s/Recordings/%s.json', account, v.recording_sid);
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION telephony_step(bigint, bigint) IS 'the next request of a job of kind call or escalate, for the one who holds its token; ready is false when there is none: the job is settled or waits. The commit must be on disk before the request is sent';
+
+-- What the answer means.
+
+CREATE FUNCTION read_json(body bytea) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    answer jsonb;
+BEGIN
+    answer := convert_from(body, 'UTF8')::jsonb;
+    RETURN CASE WHEN jsonb_typeof(answer) = 'object' THEN answer END;
+EXCEPTION WHEN data_exception OR program_limit_exceeded OR statement_too_complex THEN
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION read_json(bytea) IS 'the JSON object in the body of an answer; null: it is none (internal)';
+
+CREATE FUNCTION read_time(rfc_2822 text) RETURNS timestamptz
+LANGUAGE plpgsql STABLE STRICT
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    RETURN rfc_2822::timestamptz;
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION read_time(text) IS 'a time as Twilio writes it (RFC 2822); null: it is none (internal)';
+
+CREATE FUNCTION twilio_error(status integer, answer jsonb, error text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN status = 0 THEN coalesce(error, 'no answer')
+            WHEN answer->>'message' IS NULL THEN format('HTTP %s', status)
+            ELSE format('HTTP %s, Twilio error %s: %s', status, coalesce(answer->>'code', '?'), left(answer->>'message', 200)) END;
+COMMENT ON FUNCTION twilio_error(integer, jsonb, text) IS 'what Twilio said is wrong, one line (internal)';
+
+CREATE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea, error text)
+RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    at      CONSTANT timestamptz := clock_timestamp();
+    answer  jsonb;
+    j       mulberry.job_queue;
+    v       mulberry.voice_calls;
+    request text;
+    problem text;
+    rest    timestamptz;
+BEGIN
+    PERFORM mulberry.lock_telephony_job(job);
+    SELECT q.* INTO j FROM mulberry.job_queue q WHERE q.id = job FOR UPDATE;
+    IF NOT FOUND OR j.lease_token <> token OR j.state <> 'running' THEN
+        RETURN;
+    END IF;
+    IF j.kind = 'escalate' THEN
+        PERFORM mulberry.settle_job(job, 'done', NULL);
+        PERFORM mulberry.record_audit(c.tenant, 'ESCALATION_REPORT', 'delivered', c.mandate, c.agent, c.id, NULL,
+            jsonb_build_object('endpoint', j.endpoint, 'status', status))
+           FROM mulberry.commands c WHERE c.id = (j.payload->>'command')::bigint;
+        RETURN;
+    END IF;
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
+    request := v.request;
+    status := coalesce(status, 0);
+    IF request <> 'media' OR status NOT BETWEEN 200 AND 299 THEN
+        answer := mulberry.read_json(body);
+    END IF;
+    problem := mulberry.twilio_error(status, answer, error);
+    UPDATE mulberry.voice_calls x SET request = NULL,
+           failures = CASE WHEN telephony_answer.status BETWEEN 200 AND 299 THEN 0 ELSE x.failures + 1 END,
+           detail = CASE WHEN telephony_answer.status BETWEEN 200 AND 299 THEN x.detail ELSE problem END
+     WHERE x.id = v.id RETURNING x.* INTO v;
+
+    CASE request
+    WHEN 'create' THEN
+        rest := mulberry.answer_to_create(v, outcome, status, answer, retry_after, problem);
+    WHEN 'look' THEN
+        rest := mulberry.answer_to_look(v, status, answer);
+    WHEN 'poll' THEN
+        IF status BETWEEN 200 AND 299 THEN
+            PERFORM mulberry.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
+        ELSIF status = 404 AND v.failures >= 3 THEN
+            PERFORM mulberry.advance_voice_call(v.id, NULL, 'failed', NULL, problem);
+        END IF;
+    WHEN 'end' THEN
+        IF status BETWEEN 200 AND 299 THEN
+            PERFORM mulberry.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
+        ELSIF status = 404 THEN
+            PERFORM mulberry.advance_voice_call(v.id, NULL, 'canceled', NULL, problem);
+        ELSIF status = 400 AND v.state = 'queued' THEN
+            -- 21220: no longer to be cancelled, because it has begun
+            PERFORM mulberry.advance_voice_call(v.id, NULL, 'in-progress');
+        ELSIF status = 400 AND v.failures >= 3 THEN
+            PERFORM mulberry.advance_voice_call(v.id, NULL, 'completed', NULL, problem);
+        ELSIF status = 400 THEN
+            UPDATE mulberry.voice_calls x SET state = 'in-progress' WHERE x.id = v.id;
+        END IF;
+    WHEN 'end stray' THEN
+        IF status BETWEEN 200 AND 299 OR status IN (400, 404) OR v.failures >= 10 THEN
+            UPDATE mulberry.voice_calls x SET stray_sids = x.stray_sids[2:] WHERE x.id = v.id;
+            PERFORM mulberry.record_audit(v.tenant, 'STRAY_CALL', CASE WHEN status = 0 THEN 'not ended' ELSE 'ended' END,
+                c.mandate, c.agent, c.id, 'voice', jsonb_build_object('call_sid', v.stray_sids[1], 'status', status))
+               FROM mulberry.commands c WHERE c.id = v.command;
+            rest := at;
+        END IF;
+    WHEN 'recordings' THEN
+        rest := mulberry.answer_to_recordings(v, status, answer, problem);
+    WHEN 'media' THEN
+        rest := mulberry.answer_to_media(v, status, body, problem);
+    WHEN 'delete recording' THEN
+        IF status BETWEEN 200 AND 299 OR status = 404 THEN
+            UPDATE mulberry.voice_calls x SET delete_recording = false WHERE x.id = v.id;
+            rest := at;
+        END IF;
+    ELSE
+        NULL;    -- another step has been taken meanwhile
+    END CASE;
+
+    -- When to go on, unless something above has said so, or has finished the call.
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = v.id;
+    IF rest IS NULL THEN
+        IF v.failures > 0 THEN
+            rest := at + greatest(least(coalesce(nullif(retry_after, '0'), '0'), '1 minute'),
+                                  least(interval '1 second' * 2 ^ least(v.failures - 1, 10), '15 seconds'));
+        ELSIF mulberry.voice_call_rank(v.state) = 6 OR v.finished_at IS NOT NULL OR NOT (v.acknowledged OR mulberry.voice_call_wanted(v)) THEN
+            rest := at;
+        ELSE
+            rest := at + (SELECT s.poll_interval
+                            FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options) s);
+        END IF;
+    END IF;
+    PERFORM mulberry.rest_voice_call(v.id, rest, CASE WHEN status NOT BETWEEN 200 AND 299 THEN problem END);
+END
+$$;
+COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, bytea, text) IS 'takes what became of the request of telephony_step(): outcome (answered, unreachable: never sent, broken: sent and no whole answer, too large), HTTP status, body; drops it when the token is no longer the job''s';
+
+CREATE FUNCTION answer_to_create(v voice_calls, outcome text, status integer, answer jsonb, retry_after interval, problem text)
+RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    at    CONSTANT timestamptz := clock_timestamp();
+    pause interval;
+    last_try timestamptz;
+BEGIN
+    IF v.state <> 'requested' THEN
+        RETURN NULL;    -- a callback was faster than the answer
+    END IF;
+    IF status BETWEEN 200 AND 299 AND answer->>'sid' ~ '^CA[0-9a-f]{32}$' THEN
+        PERFORM mulberry.advance_voice_call(v.id, answer->>'sid', 'queued');
+        PERFORM mulberry.advance_voice_call(v.id, answer->>'sid', answer->>'status');
+        RETURN NULL;
+    END IF;
+    IF status BETWEEN 400 AND 499 AND status NOT IN (408, 429) THEN
+        UPDATE mulberry.voice_calls x SET state = 'planned', placings = x.placings - 1 WHERE x.id = v.id;
+        PERFORM mulberry.finish_voice_call(v.id, 'refused', problem);
+        RETURN NULL;
+    END IF;
+    IF status = 429 OR outcome = 'unreachable' THEN
+        -- Not placed.  Too many requests are a matter of waiting; a service that cannot be reached may be so for long.
+        pause := greatest(coalesce(retry_after, '0'), least(interval '1 second' * 2 ^ least(v.failures - 1, 10), '15 seconds'));
+        UPDATE mulberry.voice_calls x
+           SET state = 'planned', placings = x.placings - 1,
+               give_up_at = CASE WHEN status = 429 THEN greatest(x.give_up_at, x.due_at + interval '10 minutes') ELSE x.give_up_at END
+         WHERE x.id = v.id RETURNING x.give_up_at INTO last_try;
+        RETURN least(at + pause, last_try + interval '1 second');
+    END IF;
+    UPDATE mulberry.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL, failures = 0 WHERE x.id = v.id;
+    RETURN at + interval '1 second';
+END
+$$;
+COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, jsonb, interval, text) IS 'what the answer to POST Calls means: placed, refused for good, not placed (429, never sent), or not known. Returns when to go on; null: by the state of the call (internal)';
+
+CREATE FUNCTION answer_to_look(v voice_calls, status integer, answer jsonb) RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    at           CONSTANT timestamptz := clock_timestamp();
+    clock_skew   CONSTANT interval := interval '30 seconds';    -- between Twilio's clock and ours
+    looks_needed CONSTANT integer := 4;
+    placings_max CONSTANT integer := 5;
+    found_call   jsonb;
+    calls        jsonb;
+    next_page    text;
+BEGIN
+    IF v.state <> 'uncertain' OR status NOT BETWEEN 200 AND 299 OR jsonb_typeof(answer->'calls') IS DISTINCT FROM 'array' THEN
+        UPDATE mulberry.voice_calls x SET failures = greatest(x.failures, 1) WHERE x.id = v.id AND x.state = 'uncertain';
+        RETURN NULL;
+    END IF;
+    calls := answer->'calls';
+    SELECT x.call INTO found_call
+      FROM jsonb_array_elements(calls) AS x (call)
+     WHERE x.call->>'to' = v.to_number AND x.call->>'from' = v.from_number
+       AND x.call->>'direction' IS DISTINCT FROM 'inbound'
+       AND mulberry.read_time(x.call->>'date_created') >= v.requested_at - clock_skew
+       AND x.call->>'sid' ~ '^CA[0-9a-f]{32}$'
+       AND NOT EXISTS (SELECT FROM mulberry.voice_calls k
+                        WHERE k.sid = x.call->>'sid' OR x.call->>'sid' = ANY (k.stray_sids))
+     ORDER BY mulberry.read_time(x.call->>'date_created') LIMIT 1;
+    IF FOUND THEN
+        PERFORM mulberry.advance_voice_call(v.id, found_call->>'sid', 'queued');
+        PERFORM mulberry.advance_voice_call(v.id, found_call->>'sid', found_call->>'status', found_call->>'answered_by');
+        RETURN NULL;
+    END IF;
+    next_page := answer->>'next_page_uri';
+    IF next_page ~ '^/2010-04-01/Accounts/AC[0-9a-f]{32}/Calls\.json\?[^[:space:][:cntrl:]]*$'
+       -- older ones follow newer ones
+       AND EXISTS (SELECT FROM jsonb_array_elements(calls) AS x (call)
+                    WHERE mulberry.read_time(x.call->>'date_created') >= v.requested_at - clock_skew) THEN
+        UPDATE mulberry.voice_calls x SET page = next_page WHERE x.id = v.id;
+        RETURN at;
+    END IF;
+    UPDATE mulberry.voice_calls x SET looks = x.looks + 1, page = NULL WHERE x.id = v.id RETURNING x.looks INTO v.looks;
+    IF v.looks < looks_needed THEN
+        RETURN at + interval '1 second' * 2 ^ v.looks;
+    END IF;
+    IF v.placings >= placings_max THEN
+        UPDATE mulberry.voice_calls x SET state = 'planned' WHERE x.id = v.id;
+        PERFORM mulberry.finish_voice_call(v.id, 'failed', format('it could not be placed in %s tries: %s', v.placings, v.detail));
+        RETURN NULL;
+    END IF;
+    -- Four looks over 14 s did not show it: it was not placed, and may be.
+    UPDATE mulberry.voice_calls x SET state = 'planned', uncertain_since = NULL, give_up_at = greatest(x.give_up_at, at + interval '1 minute')
+     WHERE x.id = v.id;
+    RETURN at;
+END
+$$;
+COMMENT ON FUNCTION answer_to_look(voice_calls, integer, jsonb) IS 'looks for a call that may have been placed in a page of the list of calls: adopts it, reads on, looks again later, or takes it for not placed. Returns when to go on; null: by the state of the call (internal)';
+
+-- Recordings: the acknowledgement that no webhook brought, or a spoken confirmation.
+
+CREATE FUNCTION unheard(v voice_calls, why text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine' ELSE 'no acknowledgement' END,
+                                      concat_ws('; ', $2, 'answered by ' || $1.answered_by))
+$$;
+COMMENT ON FUNCTION unheard(voice_calls, text) IS 'finishes a call that was answered and brought no acknowledgement (internal)';
+
+CREATE FUNCTION answer_to_recordings(v voice_calls, status integer, answer jsonb, problem text) RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    at       CONSTANT timestamptz := clock_timestamp();
+    patience CONSTANT interval := interval '1 minute';    -- in which a recording gets ready
+    listed   CONSTANT jsonb := CASE WHEN jsonb_typeof(answer->'recordings') = 'array' THEN answer->'recordings' END;
+    ready    text;
+BEGIN
+    SELECT x.r->>'sid' INTO ready FROM jsonb_array_elements(listed) AS x (r)
+     WHERE x.r->>'sid' ~ '^RE[0-9a-f]{32}$' AND x.r->>'status' = 'completed' LIMIT 1;
+    IF ready IS NOT NULL THEN
+        UPDATE mulberry.voice_calls x SET recording_sid = ready WHERE x.id = v.id;
+        RETURN at;
+    END IF;
+    IF v.finished_at IS NOT NULL THEN
+        UPDATE mulberry.voice_calls x SET delete_recording = false
+         WHERE x.id = v.id AND listed IS NOT NULL AND at > v.finished_at + patience;
+        RETURN CASE WHEN listed IS NOT NULL THEN at + interval '5 seconds' END;
+    END IF;
+    IF mulberry.voice_call_rank(v.state) <> 6 THEN
+        RETURN NULL;
+    END IF;
+    IF at > v.ended_at + patience
+       OR (listed IS NOT NULL AND listed <> '[]'
+           AND NOT EXISTS (SELECT FROM jsonb_array_elements(listed) AS x (r)
+                            WHERE x.r->>'status' IN ('in-progress', 'paused', 'stopped', 'processing'))) THEN
+        PERFORM mulberry.unheard(v, CASE WHEN listed IS NULL THEN problem ELSE 'there is no recording' END);
+        RETURN NULL;
+    END IF;
+    RETURN CASE WHEN listed IS NOT NULL THEN at + interval '2 seconds' END;
+END
+$$;
+COMMENT ON FUNCTION answer_to_recordings(voice_calls, integer, jsonb, text) IS 'looks for a recording that is ready, for a minute after the end of the call. Returns when to go on; null: by the state of the call (internal)';
+
+CREATE FUNCTION answer_to_media(v voice_calls, status integer, body bytea, problem text) RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    at CONSTANT timestamptz := clock_timestamp();
+BEGIN
+    IF mulberry.voice_call_rank(v.state) <> 6 OR v.finished_at IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    IF status BETWEEN 200 AND 299 AND body IS NOT NULL THEN
+        RETURN mulberry.judge_recording(v, body);
+    ELSIF at > v.ended_at + interval '2 minutes' THEN
+        PERFORM mulberry.unheard(v, 'the recording could not be fetched: ' || problem);
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS 'takes the recording of a call. Returns when to go on; null: by the state of the call (internal)';
+
+CREATE FUNCTION judge_recording(v voice_calls, wav bytea) RETURNS timestamptz
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    at        CONSTANT timestamptz := clock_timestamp();
+    time_for_listening CONSTANT interval := interval '30 seconds';
+    digest    CONSTANT text := encode(sha256(wav), 'hex');
+    part      record;
+    heard     record;
+    channel   integer := 1;
+    channels  integer := 1;
+    ours      integer;
+    verdict   text;
+    e         mulberry.endpoints;
+    id_of_job bigint;
+BEGIN
+    WHILE channel <= channels LOOP
+        BEGIN
+            SELECT * INTO part FROM mulberry.wav_decode(wav, channel, true);
+        EXCEPTION WHEN data_exception OR feature_not_supported THEN
+            PERFORM mulberry.unheard(v, 'the recording cannot be read: ' || SQLERRM);
+            RETURN NULL;
+        END;
+        channels := least(part.channels, 2);
+        IF part.sample_rate NOT IN (8000, 16000, 44100, 48000) THEN
+            part.audio := mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, part.encoding, 8000);
+            part.sample_rate := 8000;
+        END IF;
+        FOR heard IN
+            SELECT f.frame, f.at_ms FROM mulberry.heard_frames(part.audio, part.encoding, part.sample_rate) f
+             WHERE length(part.audio) > 0
+        LOOP
+            IF heard.frame = v.frame THEN
+                ours := channel;
+            ELSIF length(heard.frame) = 22 THEN
+                verdict := mulberry.accept_ack(v.command, heard.frame, 'voice', jsonb_build_object(
+                    'call_sid', v.sid, 'recording_sid', v.recording_sid, 'sha256', digest, 'channel', channel, 'at_ms', heard.at_ms));
+                IF NOT mulberry.voice_call_wanted(v) THEN
+                    UPDATE mulberry.voice_calls x SET acknowledged = true WHERE x.id = v.id;
+                    PERFORM mulberry.finish_voice_call(v.id, 'acknowledged', NULL);
+                    RETURN NULL;
+                END IF;
+            END IF;
+        END LOOP;
+        channel := channel + 1;
+    END LOOP;
+
+    IF verdict = 'challenge wanted' THEN
+        -- it holds in the call that is over
+        PERFORM mulberry.unheard(v, 'the agent wants a challenge answered, which takes webhooks (option public_url)');
+        RETURN NULL;
+    END IF;
+
+    -- Nothing that is signed.  What was said is weaker, but better than nothing: without our own channel.
+    SELECT x.* INTO e FROM mulberry.endpoints x WHERE x.id = mulberry.endpoint_for(v.tenant, 'transcription');
+    IF e.id IS NULL OR NOT e.enabled
+       OR EXISTS (SELECT FROM mulberry.endpoint_state s WHERE s.endpoint = e.id AND s.state <> 'closed') THEN
+        PERFORM mulberry.unheard(v, coalesce('last frame heard: ' || verdict, 'no frame in the recording'));
+        RETURN NULL;
+    END IF;
+    SELECT * INTO part FROM mulberry.wav_decode(wav, CASE WHEN channels = 2 AND ours IS NOT NULL THEN 3 - ours END, true);
+    IF length(part.audio) = 0 THEN
+        PERFORM mulberry.unheard(v, 'the recording is empty');
+        RETURN NULL;
+    END IF;
+    UPDATE mulberry.voice_calls x
+       SET recording = mulberry.wav_encode(mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, 's16le', 8000), 's16le', 8000),
+           give_up_at = at + time_for_listening
+     WHERE x.id = v.id;
+    id_of_job := mulberry.enqueue_job('listen', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id));
+    UPDATE mulberry.voice_calls x SET listen_job = id_of_job WHERE x.id = v.id;
+    RETURN at + time_for_listening;
+END
+$$;
+COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS 'looks for the acknowledgement in a recording, on each of its channels; without one, has it transcribed where an endpoint does that. Returns when to go on; null: by the state of the call (internal)';
+
+CREATE FUNCTION recording_input(voice_call bigint,
+    OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb FROM mulberry.voice_calls v WHERE v.id = $1
+$$;
+COMMENT ON FUNCTION recording_input(bigint) IS 'what is transcribed of the recording of a telephone call, in the form of transcription_input()';
+
+CREATE FUNCTION finish_listening(job bigint, token bigint, transcription text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    j mulberry.job_queue;
+BEGIN
+    PERFORM mulberry.lock_telephony_job(job);
+    SELECT q.* INTO j FROM mulberry.job_queue q
+     WHERE q.id = job AND q.lease_token = token AND q.state = 'running' FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM mulberry.settle_job(job, 'done', NULL);
+    UPDATE mulberry.voice_calls v SET transcript = left(transcription, 10000) WHERE v.id = (j.payload->>'voice_call')::bigint;
+    PERFORM mulberry.wake_voice_call((j.payload->>'voice_call')::bigint);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS 'stores what was said in a recording, and finishes its job; false when the token is no longer the job''s';
+
+CREATE FUNCTION confirms(command text, transcript text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN transcript ~* CASE command WHEN 'REVOKE' THEN '\mrevoked\M' WHEN 'SUSPEND' THEN '\msuspended\M'
+                                  WHEN 'RESUME' THEN '\m(resumed|active)\M' WHEN 'EXTEND' THEN '\mextended\M'
+                                  WHEN 'QUERY' THEN '\m(active|suspended|revoked|expired)\M' ELSE '\m(pong|alive|ready)\M' END
+   AND transcript !~* '\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid|again)\M';
+COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like the confirmation of a command (internal)';
+
+CREATE FUNCTION judge_transcript(voice_call bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    v mulberry.voice_calls;
+    c mulberry.commands;
+BEGIN
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT c FROM mulberry.commands x WHERE x.id = v.command;
+    IF v.transcript IS NULL AND clock_timestamp() < v.give_up_at
+       AND EXISTS (SELECT FROM mulberry.job_queue q WHERE q.id = v.listen_job) THEN
+        PERFORM mulberry.rest_voice_call(v.id, v.give_up_at);
+        RETURN;
+    END IF;
+    IF mulberry.confirms(c.command, v.transcript) THEN
+        PERFORM mulberry.note_spoken_confirmation(c.id, v.transcript,
+            jsonb_build_object('call_sid', v.sid, 'recording_sid', v.recording_sid, 'attempt', v.attempt));
+        PERFORM mulberry.finish_voice_call(v.id, 'spoken confirmation', left(v.transcript, 200));
+    ELSE
+        PERFORM mulberry.unheard(v, CASE WHEN v.transcript IS NULL THEN 'the recording was not transcribed in time' ELSE 'nothing said confirms it' END);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION judge_transcript(bigint) IS 'draws the conclusion from the transcript of a recording, once it is there or its time is over (internal)';
+
+-- Escalation: a person must act.
+
+CREATE FUNCTION escalation_sentence(command bigint) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT format('This is Mulberry. %s by agent %s. Calls placed: %s. Please act.',
+               CASE c.command WHEN 'PING' THEN 'A line test was not answered'
+                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command), coalesce(mulberry.spaced(c.mandate), 'unknown')) END,
+               left(regexp_replace(a.name, '[_.-]+', ' ', 'g'), 80), c.attempts)
+      FROM mulberry.commands c
+      JOIN mulberry.agents a ON a.tenant = c.tenant AND a.id = c.agent
+     WHERE c.id = $1
+$$;
+COMMENT ON FUNCTION escalation_sentence(bigint) IS 'what a person is told by telephone of a command that nobody confirmed (internal)';
+
+CREATE FUNCTION escalation_report(command bigint) RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT jsonb_build_object('event', 'command_escalated', 'command_id', c.id, 'command', c.command, 'mandate_id', c.mandate,
+               'agent', a.name, 'tenant', t.name, 'reason', c.reason, 'requester', c.requester, 'created_at', c.created_at,
+               'error', c.error, 'message', mulberry.escalation_sentence(c.id),
+               'calls', coalesce((SELECT jsonb_agg(jsonb_build_object('attempt', v.attempt, 'call_sid', v.sid, 'state', v.state,
+                                             'outcome', v.outcome, 'detail', v.detail, 'requested_at', v.requested_at, 'ended_at', v.ended_at)
+                                         ORDER BY v.id)
+                                    FROM mulberry.voice_calls v WHERE v.command = c.id AND v.purpose = 'command'), '[]'))
+      FROM mulberry.commands c
+      JOIN mulberry.agents a ON a.tenant = c.tenant AND a.id = c.agent
+      JOIN mulberry.tenants t ON t.id = c.tenant
+     WHERE c.id = $1
+$$;
+COMMENT ON FUNCTION escalation_report(bigint) IS 'what an endpoint is sent of a command that nobody confirmed (internal)';
+
+CREATE FUNCTION place_escalation_call(command bigint, phone text, attempt integer, run_at timestamptz) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    owner  uuid;
+    placed bigint;
+BEGIN
+    SELECT c.tenant INTO STRICT owner FROM mulberry.commands c WHERE c.id = place_escalation_call.command;
+    INSERT INTO mulberry.voice_calls (tenant, command, purpose, attempt, to_number, from_number, due_at)
+    VALUES (owner, place_escalation_call.command, 'escalation', place_escalation_call.attempt, phone,
+            coalesce((mulberry.telephony_endpoint(owner)).options->>'from', ''), run_at)
+    ON CONFLICT DO NOTHING
+    RETURNING id INTO placed;
+    IF placed IS NOT NULL THEN
+        UPDATE mulberry.voice_calls v
+           SET job = mulberry.enqueue_job('call', owner, NULL, NULL, jsonb_build_object('voice_call', placed), run_at)
+         WHERE v.id = placed;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION place_escalation_call(bigint, text, integer, timestamptz) IS 'plans a call to the person who must act on a command (internal)';
+
+CREATE FUNCTION place_escalation(command bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    report_attempts CONSTANT integer := 12;    -- over half an hour
+    x mulberry.escalation_contacts;
+BEGIN
+    SELECT k.* INTO x FROM mulberry.escalation_contacts k
+      JOIN mulberry.commands c ON c.tenant = k.tenant WHERE c.id = place_escalation.command;
+    IF x.phone IS NOT NULL AND mulberry.telephony_problem(x.tenant) IS NULL THEN
+        PERFORM mulberry.place_escalation_call(place_escalation.command, x.phone, 1, clock_timestamp());
+    END IF;
+    IF x.endpoint IS NOT NULL THEN
+        UPDATE mulberry.job_queue q SET max_attempts = report_attempts
+         WHERE q.id = mulberry.enqueue_job('escalate', x.tenant, NULL, x.endpoint, jsonb_build_object('command', place_escalation.command));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION place_escalation(bigint) IS 'tells the tenant''s contact, if there is one, that nobody confirmed a command: by telephone, by POST, or both (internal)';
+
+CREATE FUNCTION escalation_call_ended(voice_call bigint, wanted boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    attempts_max CONSTANT integer := 3;
+    pause        CONSTANT interval := interval '1 minute';
+    v            mulberry.voice_calls;
+    heard        boolean;
+BEGIN
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    heard := v.outcome IN ('delivered', 'acknowledged');
+    IF NOT heard AND wanted AND v.outcome NOT IN ('refused', 'canceled') AND v.attempt < attempts_max THEN
+        PERFORM mulberry.place_escalation_call(v.command, v.to_number, v.attempt + 1, clock_timestamp() + pause);
+        RETURN;
+    END IF;
+    PERFORM mulberry.emit_event(v.tenant, CASE WHEN heard THEN 'escalation_delivered' ELSE 'escalation_failed' END, NULL, NULL,
+        jsonb_strip_nulls(jsonb_build_object('command_id', v.command, 'phone', v.to_number, 'outcome', v.outcome, 'error', v.detail)));
+END
+$$;
+COMMENT ON FUNCTION escalation_call_ended(bigint, boolean) IS 'what follows a call to the contact: another one a minute later, up to three, or an event (internal)';
+
+-- Webhooks.
+
+CREATE FUNCTION check_twilio_signature(tenant uuid, secret text, url text, params jsonb, signature text) RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_signature';
+COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS 'whether X-Twilio-Signature is that of URL and parameters, by the auth token that is stored under this name; false without one, after the same work. What the transaction does will be on disk when it is committed (internal)';
+
+CREATE FUNCTION handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
+                                      OUT status integer, OUT content_type text, OUT body text)
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    nothing CONSTANT text := '<?xml version="1.0" encoding="UTF-8"?><Response/>';
+    parts   text[];
+    kind    text;
+    query   text;
+    v       mulberry.voice_calls;
+    e       mulberry.endpoints;
+    keys    text[];
+    genuine boolean;
+BEGIN
+    IF url IS NULL OR params IS NULL THEN
+        RAISE EXCEPTION 'url and params must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    parts := regexp_match(url, '/twilio/(ack|status|recording)\?([^#]*)(?:#.*)?$');
+    kind := parts[1];
+    query := '&' || parts[2];
+    content_type := CASE WHEN url ~ '/twilio/ack' THEN 'text/xml' ELSE 'text/plain' END;
+    body := CASE WHEN url ~ '/twilio/ack' THEN nothing ELSE '' END;
+
+    SELECT x.* INTO v FROM mulberry.voice_calls x
+     WHERE x.token::text = substring(query FROM '&token=([0-9a-f-]{36})(?:&|$)')
+       AND x.tenant = ANY (mulberry.current_tenants('gateway'));
+    e := mulberry.telephony_endpoint(v.tenant);
+    -- the same work whether there is such a call or not
+    genuine := mulberry.check_twilio_signature(mulberry.secret_tenant(e.tenant, e.secret, v.tenant), e.secret,
+        CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url ELSE url END,
+        params, signature);
+    IF v.id IS NULL THEN
+        status := 404;
+        RETURN;
+    ELSIF NOT genuine OR params->>'AccountSid' IS DISTINCT FROM e.options->>'account_sid'
+          OR coalesce(params->>'CallSid', '') !~ '^CA[0-9a-f]{32}$' THEN
+        status := 403;
+        RETURN;
+    END IF;
+
+    PERFORM mulberry.lock_voice_call(v.id);
+    keys := array_remove(ARRAY['token ' || idempotency_token, concat_ws(' ', kind, params->>'CallSid', CASE kind
+        WHEN 'ack' THEN substring(query FROM '&step=([0-9]+)')
+        WHEN 'status' THEN coalesce(params->>'SequenceNumber', params->>'CallStatus')
+        WHEN 'recording' THEN concat_ws(' ', params->>'RecordingSid', params->>'RecordingStatus') END)], NULL);
+    SELECT w.status, w.content_type, w.body INTO status, content_type, body
+      FROM mulberry.webhook_answers w WHERE w.voice_call = v.id AND w.key = ANY (keys) LIMIT 1;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+
+    CASE kind
+    WHEN 'ack' THEN
+        status := 200;
+        content_type := 'text/xml';
+        body := mulberry.take_digits(v.id, params->>'CallSid', params->>'Digits', query ~ '&for=challenge(&|$)', e.options);
+    WHEN 'status' THEN
+        PERFORM mulberry.take_call_status(v.id, params);
+        status := 204;
+        content_type := 'text/plain';
+        body := '';
+    ELSE
+        PERFORM mulberry.take_recording_status(v.id, params);
+        status := 204;
+        content_type := 'text/plain';
+        body := '';
+    END CASE;
+    INSERT INTO mulberry.webhook_answers (voice_call, key, status, content_type, body)
+    SELECT v.id, k, handle_twilio_webhook.status, handle_twilio_webhook.content_type, handle_twilio_webhook.body
+      FROM unnest(keys) AS k;
+END
+$$;
+COMMENT ON FUNCTION handle_twilio_webhook(text, jsonb, text, text) IS
+    'answers a webhook of Twilio for a call that was placed: url as Twilio requested it (or path and query, which the endpoint''s public_url completes), params the decoded form {"name": "value" or ["value", ...]}, signature the header X-Twilio-Signature, idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/ack, /twilio/status, /twilio/recording. 403: not signed by the account of the call; 404: no such call; a replay gets the answer of the first time. What is answered is on disk. Needs gateway access. Errors: 22004, 22023 parameters that are no form';
+
+-- A call that is not the one we know of: the one that was asked for without an answer, or a stray one.
+CREATE FUNCTION meet_call(voice_call bigint, call_sid text) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    v mulberry.voice_calls;
+BEGIN
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    IF v.sid = call_sid THEN
+        RETURN true;
+    ELSIF v.sid IS NULL AND v.requested_at IS NOT NULL AND v.finished_at IS NULL THEN
+        IF v.state = 'planned' THEN
+            -- taken for not placed; it counts after all
+            UPDATE mulberry.voice_calls x SET state = 'uncertain', placings = greatest(x.placings, 1) WHERE x.id = v.id;
+        END IF;
+        PERFORM mulberry.advance_voice_call(v.id, call_sid, 'queued');
+        RETURN true;
+    ELSIF NOT EXISTS (SELECT FROM mulberry.voice_calls k WHERE k.sid = call_sid OR call_sid = ANY (k.stray_sids)) THEN
+        UPDATE mulberry.voice_calls x SET stray_sids = x.stray_sids || call_sid WHERE x.id = v.id;
+        IF EXISTS (SELECT FROM mulberry.job_queue q WHERE q.id = v.job) THEN
+            PERFORM mulberry.wake_voice_call(v.id);
+        ELSE
+            UPDATE mulberry.voice_calls x
+               SET job = mulberry.enqueue_job('call', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id))
+             WHERE x.id = v.id;
+        END IF;
+    END IF;
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION meet_call(bigint, text) IS 'whether a webhook is of the call that is known; it becomes known when its request had no answer, and is ended when there is another (internal)';
+
+CREATE FUNCTION take_call_status(voice_call bigint, params jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    call_status CONSTANT text := params->>'CallStatus';
+    number      CONSTANT integer := CASE WHEN params->>'SequenceNumber' ~ '^[0-9]{1,9}$' THEN (params->>'SequenceNumber')::integer END;
+    v           mulberry.voice_calls;
+BEGIN
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    -- one that was taken over by a later attempt is known there
+    SELECT coalesce(max(x.id), v.id) INTO v.id FROM mulberry.voice_calls x
+     WHERE x.command = v.command AND x.sid = params->>'CallSid';
+    IF mulberry.voice_call_rank(call_status) = 6 AND v.sid IS DISTINCT FROM params->>'CallSid' AND v.sid IS NOT NULL THEN
+        RETURN;    -- a stray call has ended
+    END IF;
+    IF NOT mulberry.meet_call(v.id, params->>'CallSid') THEN
+        RETURN;
+    END IF;
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = v.id;
+    IF number <= v.sequence THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry.voice_calls x SET sequence = coalesce(number, x.sequence) WHERE x.id = v.id;
+    PERFORM mulberry.advance_voice_call(v.id, NULL, call_status, params->>'AnsweredBy',
+        'SIP response ' || (params->>'SipResponseCode'));
+END
+$$;
+COMMENT ON FUNCTION take_call_status(bigint, jsonb) IS 'takes a status callback, unless a later one has come before it (internal)';
+
+CREATE FUNCTION take_recording_status(voice_call bigint, params jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    UPDATE mulberry.voice_calls v SET recording_sid = params->>'RecordingSid'
+     WHERE v.id = voice_call AND v.sid = params->>'CallSid' AND params->>'RecordingStatus' = 'completed'
+       AND params->>'RecordingSid' ~ '^RE[0-9a-f]{32}$' AND v.recording_sid IS NULL;
+    IF FOUND THEN
+        PERFORM mulberry.wake_voice_call(v.id) FROM mulberry.voice_calls v
+          WHERE v.id = voice_call AND mulberry.voice_call_rank(v.state) = 6;
+    ELSIF params->>'RecordingStatus' IN ('absent', 'failed') THEN
+        PERFORM mulberry.unheard(v, 'there is no recording') FROM mulberry.voice_calls v
+          WHERE v.id = voice_call AND v.sid = params->>'CallSid' AND v.state = 'completed' AND v.finished_at IS NULL
+            AND v.listen_job IS NULL AND v.purpose = 'command';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION take_recording_status(bigint, jsonb) IS 'takes a recording callback: what is ready is fetched at once (internal)';
+
+CREATE FUNCTION take_digits(voice_call bigint, call_sid text, digits text, answers_challenge boolean, options jsonb) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    rounds   CONSTANT integer := 5;    -- answered beside the repetitions that the call began with
+    thanks   CONSTANT jsonb := jsonb_build_array(mulberry.say_verb('Thank you', options), '{"verb": "hangup"}'::jsonb);
+    s        record;
+    v        mulberry.voice_calls;
+    evidence CONSTANT jsonb := jsonb_build_object('call_sid', call_sid, 'digits', left(digits, 100));
+    verdict  text;
+    symbols  text;
+BEGIN
+    SELECT * INTO s FROM mulberry.telephony_settings(options);
+    PERFORM mulberry.meet_call(voice_call, call_sid);
+    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    digits := regexp_replace(coalesce(digits, ''), '[^0-9A-D*#]', '', 'g');
+    IF v.purpose = 'escalation' THEN
+        IF digits <> '' AND NOT v.acknowledged THEN
+            UPDATE mulberry.voice_calls x SET acknowledged = true WHERE x.id = v.id;
+            PERFORM mulberry.emit_event(v.tenant, 'escalation_acknowledged', NULL, NULL,
+                jsonb_build_object('command_id', v.command, 'phone', v.to_number, 'call_sid', call_sid));
+        END IF;
+        RETURN mulberry.twiml(thanks);
+    END IF;
+    IF NOT mulberry.voice_call_wanted(v) THEN
+        RETURN mulberry.twiml(thanks);
+    END IF;
+
+    IF answers_challenge THEN
+        verdict := mulberry.accept_challenge(v.command, digits);
+    ELSE
+        -- Twilio keeps the key that ended it to itself.
+        symbols := coalesce((regexp_match(digits || '#', '\*[0-9]{20}#'))[1], CASE WHEN digits ~ '#$' THEN digits ELSE digits || '#' END);
+        verdict := mulberry.accept_ack(v.command, symbols, 'voice', evidence);
+    END IF;
+    IF NOT mulberry.voice_call_wanted(v) THEN
+        -- Settled, or signed anew for the challenge that was answered.
+        UPDATE mulberry.voice_calls x SET frame = c.frame
+          FROM mulberry.commands c
+         WHERE x.id = v.id AND c.id = v.command AND c.state = 'outstanding' AND x.finished_at IS NULL
+     RETURNING x.frame INTO v.frame;
+        IF NOT FOUND THEN
+            UPDATE mulberry.voice_calls x SET acknowledged = true WHERE x.id = v.id;
+            RETURN mulberry.twiml(thanks);
+        END IF;
+    END IF;
+
+    UPDATE mulberry.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
+    IF NOT FOUND THEN
+        RETURN mulberry.twiml(jsonb_build_array(mulberry.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
+    END IF;
+    IF verdict = 'challenge wanted' THEN
+        RETURN mulberry.twiml(jsonb_build_array(
+            mulberry.gather_verb(s.public_url, v.token, v.turn - 1, 'challenge'),
+            mulberry.play_verb(v.frame), mulberry.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
+            '{"verb": "hangup"}'::jsonb));
+    END IF;
+    RETURN mulberry.twiml(jsonb_build_array(
+        mulberry.play_verb(v.frame), mulberry.gather_verb(s.public_url, v.token, v.turn - 1, 'acknowledgement'),
+        mulberry.play_verb(v.frame), mulberry.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
+        '{"verb": "hangup"}'::jsonb));
+END
+$$;
+COMMENT ON FUNCTION take_digits(bigint, text, text, boolean, jsonb) IS 'takes the digits that were gathered and says, in TwiML, how the call goes on: thanks when the command is settled, the digits of a challenge when one is wanted, else the frame once more, five times at most (internal)';
+
+CREATE VIEW voice_call_status WITH (security_barrier) AS
+    SELECT v.id, t.name AS tenant, v.purpose, v.command AS command_id, c.command, c.mandate AS mandate_id, a.name AS agent, v.attempt,
+           v.to_number, v.from_number, v.state, v.sid AS call_sid, v.answered_by, v.acknowledged, v.outcome, v.detail, v.transcript,
+           v.due_at, v.requested_at, v.answered_at, v.ended_at, v.finished_at
+      FROM mulberry.voice_calls v
+      JOIN mulberry.tenants t ON t.id = v.tenant
+      JOIN mulberry.commands c ON c.id = v.command
+      JOIN mulberry.agents a ON a.tenant = c.tenant AND a.id = c.agent
+     WHERE v.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor'))::uuid[]);
+COMMENT ON VIEW voice_call_status IS 'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
+
 -- voice commands: end
 
 -- ---------------------------------------------------------------------------
@@ -6751,6 +8445,10 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('finish_sentiment', 'EXECUTE', 'worker'),
     ('save_progress', 'EXECUTE', 'worker'),
     ('run_jobs', 'EXECUTE', 'worker'),
+    ('telephony_step', 'EXECUTE', 'worker'),
+    ('telephony_answer', 'EXECUTE', 'worker'),
+    ('recording_input', 'EXECUTE', 'worker'),
+    ('finish_listening', 'EXECUTE', 'worker'),
 
     -- audio
     ('audio_convert', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
@@ -6812,6 +8510,10 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('mandate_status', 'SELECT', 'operator auditor gateway'),
     ('mandate_history', 'SELECT', 'operator auditor gateway'),
     ('mandate_spendings', 'SELECT', 'operator auditor gateway'),
+    ('handle_twilio_webhook', 'EXECUTE', 'gateway'),
+    ('voice_call_status', 'SELECT', 'operator auditor'),
+    ('set_escalation_contact', 'EXECUTE', 'admin'),
+    ('escalation_contact_status', 'SELECT', 'operator auditor admin'),
 
     -- administration
     ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker'),

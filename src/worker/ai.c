@@ -32,6 +32,18 @@ static mulberry_statement input_statement = {
 	NULL
 };
 
+static mulberry_statement recording_statement = {
+	"SELECT call_id, encoding, sample_rate, audio, content, facts"
+	" FROM mulberry.recording_input(($1->>'voice_call')::bigint)",
+	1,
+	{ JSONBOID },
+	NULL
+};
+
+static mulberry_statement finish_listening_statement = {
+	"SELECT mulberry.finish_listening($1, $2, $3)", 3, { INT8OID, INT8OID, TEXTOID }, NULL
+};
+
 static mulberry_statement read_transcription_statement = {
 	"SELECT transcription, sentiment, confidence, language, dropped_segments"
 	" FROM mulberry.read_transcription($1, $2)",
@@ -144,6 +156,22 @@ set_limits(mulberry_job *job)
 	job->request.allow_private = job->allow_private;
 	job->request.max_response = (size_t) mulberry_max_response_size;
 	job->request.owner = job;
+}
+
+/* True for the recording of a telephone call that we placed: its words are all that is wanted. */
+static bool
+is_recording(const mulberry_job *job)
+{
+	return strcmp(job->kind, "listen") == 0;
+}
+
+static void
+finish_listening(mulberry_job *job, const char *transcription)
+{
+	Datum values[3] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token),
+						CStringGetTextDatum(transcription) };
+
+	mulberry_statement_run(&finish_listening_statement, values, NULL);
 }
 
 /* Finishes a transcription; sentiment NULL leaves it to sentiment()'s side. */
@@ -322,13 +350,16 @@ make_json_request(mulberry_job *job, transcription_input *input)
 static bool
 prepare_transcription(mulberry_job *job)
 {
-	Datum values[1] = { Int64GetDatum(job->call) };
+	Datum values[1];
 	transcription_input input = { 0 };
 	bool isnull;
 	Datum datum;
 	MemoryContext old;
 
-	mulberry_statement_run(&input_statement, values, NULL);
+	values[0] = is_recording(job) ? JsonbPGetDatum(job->payload) : Int64GetDatum(job->call);
+	if (mulberry_statement_run(is_recording(job) ? &recording_statement : &input_statement, values,
+							   NULL) != 1)
+		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the recording does not exist"));
 	input.call_id = mulberry_result_text(0, 1, CurrentMemoryContext);
 	input.encoding = mulberry_result_text(0, 2, CurrentMemoryContext);
 	input.sample_rate = mulberry_result_int32(0, 3);
@@ -343,7 +374,9 @@ prepare_transcription(mulberry_job *job)
 
 	if (input.audio == NULL && input.content == NULL)
 	{
-		mulberry_job_fail(job, MULBERRY_FAILURE_PERMANENT, "the call has no packets", 0);
+		mulberry_job_fail(job, MULBERRY_FAILURE_PERMANENT,
+						  is_recording(job) ? "the recording is gone" : "the call has no packets",
+						  0);
 		return false;
 	}
 	if (input.content && (job->endpoint_kind == NULL || strcmp(job->endpoint_kind, "openai") == 0))
@@ -382,7 +415,7 @@ prepare_sentiment(mulberry_job *job)
 bool
 mulberry_ai_prepare(mulberry_job *job)
 {
-	if (strcmp(job->kind, "transcribe") == 0)
+	if (strcmp(job->kind, "transcribe") == 0 || is_recording(job))
 		return prepare_transcription(job);
 	if (strcmp(job->kind, "sentiment") == 0)
 		return prepare_sentiment(job);
@@ -444,8 +477,11 @@ accept_transcription(mulberry_job *job, Datum body, const mulberry_http_answer *
 		transcription = job->text->data;
 		dropped_segments = job->dropped_segments;
 	}
-	finish_transcription(job, transcription, sentiment, !no_confidence, confidence, language,
-						 dropped_segments, answer);
+	if (is_recording(job))
+		finish_listening(job, transcription);
+	else
+		finish_transcription(job, transcription, sentiment, !no_confidence, confidence, language,
+							 dropped_segments, answer);
 	return false;
 }
 
@@ -471,7 +507,7 @@ mulberry_ai_accept(mulberry_job *job, const mulberry_http_answer *answer)
 	char *text = mulberry_body_to_text(answer->body, answer->body_size);
 	Datum body = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
 
-	if (strcmp(job->kind, "transcribe") == 0)
+	if (strcmp(job->kind, "transcribe") == 0 || is_recording(job))
 		return accept_transcription(job, body, answer);
 	accept_sentiment(job, body, answer);
 	return false;

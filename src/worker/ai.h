@@ -1,7 +1,7 @@
 /*
  * ai.h
- *	  What the job kinds "transcribe" and "sentiment" ask of a service, and what
- *	  they make of its answer.  Services are of the kinds "openai" and "json".
+ *	  What the job kinds "transcribe", "listen" (a recording) and "sentiment" ask of a service, and
+ *	  what they make of its answer.  Services are of the kinds "openai" and "json".
  *
  * Neither queue nor transfers are handled here.  The functions belong inside a
  * unit of work and raise errors; see mulberry_answer_error_failure() for what the

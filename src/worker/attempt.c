@@ -12,6 +12,7 @@
 #include "worker/ai.h"
 #include "worker/attempt.h"
 #include "worker/breaker.h"
+#include "worker/telephony.h"
 #include "worker/unit.h"
 #include "worker/verdict.h"
 
@@ -44,8 +45,11 @@ prepare_work(void *argument)
 {
 	prepare_unit *unit = argument;
 
-	unit->has_request =
-		mulberry_job_prepare(unit->job) == MULBERRY_JOB_READY && mulberry_ai_prepare(unit->job);
+	if (mulberry_telephony_kind(unit->job))
+		unit->has_request = mulberry_telephony_prepare(unit->job);
+	else
+		unit->has_request =
+			mulberry_job_prepare(unit->job) == MULBERRY_JOB_READY && mulberry_ai_prepare(unit->job);
 	if (unit->job->probe && !unit->has_request)
 		mulberry_endpoint_withdraw_probe(unit->job->route);
 }
@@ -58,10 +62,10 @@ secret_work(void *argument)
 	MemoryContext old = MemoryContextSwitchTo(job->context);
 	Size length;
 
-	job->request.bearer =
+	job->request.secret =
 		job->no_secret ? NULL : mulberry_secret_read(&job->secret_tenant, job->secret, &length);
 	MemoryContextSwitchTo(old);
-	if (job->request.bearer == NULL)
+	if (job->request.secret == NULL)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT),
 				errmsg("secret \"%s\" does not exist", job->secret));
 }
@@ -79,7 +83,10 @@ accept_work(void *argument)
 		job->text->len = unit->text_length;
 		job->text->data[unit->text_length] = '\0';
 	}
-	unit->has_request = mulberry_ai_accept(job, unit->answer);
+	if (mulberry_telephony_kind(job))
+		mulberry_telephony_answer(job, unit->answer, unit->verdict.error);
+	else
+		unit->has_request = mulberry_ai_accept(job, unit->answer);
 	if (job->probe)
 		mulberry_endpoint_report(job->route, true, true, NULL);
 }
@@ -91,7 +98,7 @@ fail_work(void *argument)
 	settle_unit *unit = argument;
 	mulberry_job *job = unit->job;
 
-	if (job->route > 0)
+	if (job->route > 0 && !mulberry_telephony_judges(job))
 	{
 		if (unit->verdict.failure == MULBERRY_FAILURE_UNREACHABLE || unit->tripped ||
 			(job->probe && unit->verdict.endpoint_failing))
@@ -103,6 +110,14 @@ fail_work(void *argument)
 			mulberry_endpoint_withdraw_probe(job->route);
 	}
 	mulberry_job_fail(job, unit->verdict.failure, unit->verdict.error, unit->verdict.retry_after);
+}
+
+static void
+forget_secret(mulberry_job *job)
+{
+	if (job->request.secret)
+		explicit_bzero(unconstify(char *, job->request.secret), strlen(job->request.secret));
+	job->request.secret = NULL;
 }
 
 /* Counts what the job's request holds. */
@@ -155,6 +170,35 @@ fail_with(mulberry_worker *worker, mulberry_job *job, mulberry_failure failure, 
 }
 
 /*
+ * Ends a step whose answers are all judged in SQL; answer NULL: the request was not sent.  When
+ * what became of it cannot be stored, the next step finds out.
+ */
+static void
+settle_by_sql(mulberry_worker *worker, mulberry_job *job, const mulberry_http_answer *answer,
+			  const char *problem)
+{
+	settle_unit unit = { .job = job, .answer = answer };
+	mulberry_unit_error error;
+	bool ok;
+
+	if (problem)
+		unit.verdict.error = pstrdup(problem);
+	ok = mulberry_unit_insist("taking an answer", accept_work, &unit, true, &error);
+	forget_secret(job);
+	if (answer)
+		mulberry_http_release(worker->http, answer->transfer);
+	account(worker, job);
+	if (!ok)
+	{
+		fail_with(worker, job, MULBERRY_FAILURE_TRANSIENT, error.message);
+		return;
+	}
+	mulberry_count_done(1);
+	forget(worker, job);
+	worker->next_claim = GetCurrentTimestamp();
+}
+
+/*
  * Ends an attempt whose request could not be made, mostly because of its secret.
  * An endpoint of all tenants is not to blame for the secret of one of them: the job
  * waits, and the others go on.
@@ -164,6 +208,11 @@ fail_unsent(mulberry_worker *worker, mulberry_job *job, const char *message)
 {
 	settle_unit unit = { .job = job };
 
+	if (mulberry_telephony_judges(job))
+	{
+		settle_by_sql(worker, job, NULL, message);
+		return;
+	}
 	unit.verdict.failure = job->shared ? MULBERRY_FAILURE_TRANSIENT : MULBERRY_FAILURE_UNREACHABLE;
 	unit.verdict.retry_after = UNSENT_DELAY;
 	unit.verdict.error = unit.verdict.brief = pstrdup(message);
@@ -183,11 +232,7 @@ start(mulberry_worker *worker, mulberry_job *job)
 		return;
 	}
 	problem = mulberry_http_start(worker->http, &job->request);
-	if (job->request.bearer)
-	{
-		explicit_bzero(unconstify(char *, job->request.bearer), strlen(job->request.bearer));
-		job->request.bearer = NULL;
-	}
+	forget_secret(job);
 	if (problem)
 		fail_unsent(worker, job, problem);
 }
@@ -238,10 +283,14 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 
 		if (!ok)
 			answer->body_size = 0;
-		unit.verdict = mulberry_judge_answer(answer, job->request.bearer);
-		if (ok)
-			explicit_bzero(unconstify(char *, job->request.bearer), strlen(job->request.bearer));
-		job->request.bearer = NULL;
+		unit.verdict = mulberry_judge_answer(answer, job->request.secret);
+		if (!mulberry_telephony_judges(job))
+			forget_secret(job);
+	}
+	if (mulberry_telephony_judges(job))
+	{
+		settle_by_sql(worker, job, answer, NULL);
+		return;
 	}
 	if (unit.verdict.ok &&
 		!mulberry_unit_insist("storing a result", accept_work, &unit, true, &error))

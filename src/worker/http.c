@@ -209,7 +209,7 @@ mulberry_http_start(mulberry_http *http, const mulberry_http_request *request)
 	bool ok;
 
 	/* A line break in it would be a header of somebody's choice. */
-	if (request->bearer && strpbrk(request->bearer, "\r\n") != NULL)
+	if (request->secret && strpbrk(request->secret, "\r\n") != NULL)
 		return "the secret of the endpoint contains a line break";
 
 	transfer = get_transfer(http);

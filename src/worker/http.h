@@ -27,17 +27,28 @@ typedef struct mulberry_http_part
 	size_t size;
 } mulberry_http_part;
 
-/* A POST. */
+typedef enum mulberry_http_method
+{
+	MULBERRY_HTTP_POST = 0,
+	MULBERRY_HTTP_GET, /* GET and DELETE have neither body nor parts */
+	MULBERRY_HTTP_DELETE
+} mulberry_http_method;
+
 typedef struct mulberry_http_request
 {
+	mulberry_http_method method;
 	const char *url;
 	const char *content_type; /* of "body" */
 	const char *body;		  /* NULL when there are parts; must stay until release */
 	size_t body_size;
 	const mulberry_http_part *parts;
 	int nparts;
-	const char *bearer; /* token for Authorization; NULL: none.  Not needed after start */
-	int timeout_ms;		/* of the whole transfer */
+	const char *accept; /* media type for Accept; NULL: anything */
+	const char *user;	/* Basic authentication (RFC 7617) with this name; NULL: Bearer */
+	const char
+		*secret; /* its password, or the token; NULL: no Authorization.  Not needed after start */
+	int timeout_ms; /* of the whole transfer */
+	bool once; /* must not arrive twice: curl would send it again when a kept connection is dead */
 	bool allow_http;
 	bool allow_private;
 	size_t max_response; /* bytes of the answer's body */

@@ -11,6 +11,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include "common/base64.h"
+
 #include "core/address.h"
 #include "worker/transfer.h"
 
@@ -181,6 +183,39 @@ add_bearer(mulberry_transfer *transfer, const char *token)
 	return ok;
 }
 
+/* Basic authentication as a header of ours, because curl's own copies outlive the transfer. */
+static bool
+add_basic(mulberry_transfer *transfer, const char *user, const char *password)
+{
+	static const char prefix[] = "Authorization: Basic ";
+	size_t plain_size = strlen(user) + strlen(password) + 2;
+	size_t size = sizeof prefix + pg_b64_enc_len((int) plain_size);
+	char *plain = malloc(plain_size);
+	char *line = malloc(size);
+	int length = -1;
+	bool ok = false;
+
+	if (plain && line)
+	{
+		snprintf(plain, plain_size, "%s:%s", user, password);
+		memcpy(line, prefix, sizeof prefix - 1);
+		length = pg_b64_encode(plain, (int) plain_size - 1, line + sizeof prefix - 1,
+							   (int) (size - sizeof prefix));
+		if (length >= 0)
+		{
+			line[sizeof prefix - 1 + length] = '\0';
+			ok = add_header(transfer, line);
+		}
+	}
+	if (plain)
+		explicit_bzero(plain, plain_size);
+	if (line)
+		explicit_bzero(line, size);
+	free(plain);
+	free(line);
+	return ok;
+}
+
 static bool
 add_part(mulberry_transfer *transfer, const mulberry_http_part *part)
 {
@@ -230,6 +265,8 @@ mulberry_transfer_set_up(mulberry_transfer *transfer, const mulberry_http_reques
 		request->allow_http ? (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS) : (long) CURLPROTO_HTTPS);
 #endif
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	if (request->once)
+		SET(CURLOPT_FRESH_CONNECT, 1L);
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
 	SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	SET(CURLOPT_PROXY, ""); /* nor one from the environment */
@@ -247,9 +284,22 @@ mulberry_transfer_set_up(mulberry_transfer *transfer, const mulberry_http_reques
 
 	/* Waiting for "100 Continue" costs a second with servers that never send it. */
 	ok = ok && add_header(transfer, "Expect:");
-	if (request->bearer)
-		ok = ok && add_bearer(transfer, request->bearer);
-	if (request->nparts > 0)
+	if (request->secret && request->user)
+		ok = ok && add_basic(transfer, request->user, request->secret);
+	else if (request->secret)
+		ok = ok && add_bearer(transfer, request->secret);
+	if (request->accept)
+	{
+		char line[256];
+
+		snprintf(line, sizeof line, "Accept: %s", request->accept);
+		ok = ok && add_header(transfer, line);
+	}
+	if (request->method == MULBERRY_HTTP_GET)
+		SET(CURLOPT_HTTPGET, 1L);
+	else if (request->method == MULBERRY_HTTP_DELETE)
+		SET(CURLOPT_CUSTOMREQUEST, "DELETE");
+	else if (request->nparts > 0)
 	{
 		transfer->mime = curl_mime_init(easy);
 		ok = ok && transfer->mime != NULL;

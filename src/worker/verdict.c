@@ -29,17 +29,18 @@ mulberry_body_to_text(const char *body, size_t size)
 	return pg_any_to_server(copy, (int) size, PG_UTF8);
 }
 
-/* Overwrites each occurrence of a secret with asterisks. */
-static void
-blot_out(char *text, const char *secret)
+void
+mulberry_blot_out(char *text, size_t size, const char *secret)
 {
 	size_t length = secret ? strlen(secret) : 0;
-	char *found = text;
 
 	if (length == 0)
 		return;
-	while ((found = strstr(found, secret)) != NULL)
-		memset(found, '*', length);
+	for (size_t i = 0; i + length <= size; i++)
+	{
+		if (memcmp(text + i, secret, length) == 0)
+			memset(text + i, '*', length);
+	}
 }
 
 /*
@@ -69,7 +70,7 @@ append_quote(StringInfo error, const mulberry_http_answer *answer, const char *s
 		space = length == 0 || text[length - 1] == ' ';
 	}
 	text[length] = '\0';
-	blot_out(text, secret);
+	mulberry_blot_out(text, length, secret);
 	if (length > QUOTED_BYTES)
 		memcpy(text + QUOTED_BYTES, dots, sizeof dots);
 	if (length > 0)

@@ -41,4 +41,7 @@ extern mulberry_failure mulberry_answer_error_failure(int sqlerrcode);
  */
 extern char *mulberry_body_to_text(const char *body, size_t size);
 
+/* Overwrites each occurrence of a secret (may be NULL) with asterisks. */
+extern void mulberry_blot_out(char *text, size_t size, const char *secret);
+
 #endif /* MULBERRY_WORKER_VERDICT_H */

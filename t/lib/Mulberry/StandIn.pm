@@ -17,6 +17,7 @@
 #	hang			never answers
 #	close			closes in the middle of the body
 #	truncated		chunked, without the last chunk
+#	says-WORDS		transcribes everything as these words, with spaces for hyphens
 #	not-json, wrong-form, nul, bad-utf8, huge, drip, redirect, refusal
 package Mulberry::StandIn;
 
@@ -268,6 +269,7 @@ sub answer
     elsif ($request->{path} =~ /transcriptions/)
     {
         my $text = "thank you, that was wonderful: $heard->{samples} samples, $heard->{silent} silent";
+        $text = $1 =~ tr/-/ /r if $behaviour =~ /^says-(.*)/;
         my %answer = (text => $text);
         %answer = (%answer, task => 'transcribe', language => 'english', duration => 1, segments => [
             { id => 0, text => " $text", no_speech_prob => 0.1, avg_logprob => -0.2 } ])

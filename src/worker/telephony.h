@@ -1,0 +1,40 @@
+/*
+ * telephony.h
+ *	  The job kinds "call" (a telephone call for a command, through Twilio's REST API) and
+ *	  "escalate" (a POST to the tenant's contact).
+ *
+ * What is asked next, and what an answer means, is decided in SQL by telephony_step() and
+ * telephony_answer(); here requests are only put into HTTP form, and answers handed over.  The
+ * functions belong inside a unit of work.
+ */
+#ifndef MULBERRY_WORKER_TELEPHONY_H
+#define MULBERRY_WORKER_TELEPHONY_H
+
+#include "postgres.h"
+
+#include "worker/job.h"
+
+/* True for the kinds that are prepared here. */
+extern bool mulberry_telephony_kind(const mulberry_job *job);
+
+/*
+ * True for the kind whose answers, good and bad ones, are all taken by SQL: it has its own
+ * schedule and no breaker, because a revocation is urgent and must end in a call or with a person.
+ */
+extern bool mulberry_telephony_judges(const mulberry_job *job);
+
+/*
+ * Makes job->request of the next step.  False when there is nothing to send: the job is settled or
+ * sleeps.  What was decided is on disk when the unit's transaction has ended: a request is never
+ * sent before the row that says so is durable.
+ */
+extern bool mulberry_telephony_prepare(mulberry_job *job);
+
+/*
+ * Hands over what became of the request; answer NULL: it was never sent, for the reason in "error".
+ * job->request.secret, if it is set, is blotted out of what a refusal says.
+ */
+extern void
+mulberry_telephony_answer(mulberry_job *job, const mulberry_http_answer *answer, const char *error);
+
+#endif /* MULBERRY_WORKER_TELEPHONY_H */
