@@ -6738,7 +6738,7 @@ COMMENT ON FUNCTION health_commands() IS 'health of commands to agents: those th
 
 -- Webhooks that were answered.  Twilio's signature has no nonce: what comes twice gets the same answer.
 CREATE TABLE webhook_answers (
-    voice_call   bigint NOT NULL REFERENCES voice_calls (id) ON DELETE CASCADE,
+    voice_call   bigint NOT NULL,
     key          text COLLATE "C" NOT NULL,
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     status       integer NOT NULL,
@@ -6796,7 +6796,7 @@ BEGIN
             ('api_key_secret', 'string', false, '^[^[:cntrl:]]{1,63}$', 'the name of a secret', NULL, NULL),
             ('public_url', 'string', false, '^https?://', 'an http or https URL', NULL, NULL),
             ('machine_detection', 'string', false, '^(Enable|DetectMessageEnd)$', 'Enable or DetectMessageEnd', NULL, NULL),
-            ('announcement', 'string', false, '^[^[:cntrl:]]{1,500}$', '1 to 500 characters on one line', NULL, NULL),
+            ('announcement', 'string', false, '^[^[:cntrl:]]+$', '1 to 500 characters on one line', NULL, NULL),
             ('language', 'string', false, '^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$', 'a language tag such as en-US', NULL, NULL),
             ('voice', 'string', false, '^[A-Za-z0-9._-]{1,100}$', 'the name of a voice', NULL, NULL),
             ('call_timeout', 'number', false, NULL, NULL, 5, 600),
@@ -6830,11 +6830,19 @@ BEGIN
             DETAIL = 'api_key_secret is the name under which the key''s secret is stored.';
     END IF;
     IF options ? 'public_url' THEN
-        options := jsonb_set(options, '{public_url}',
-            to_jsonb(mulberry.normalize_endpoint_url(options->>'public_url', allow_http, allow_private)));
+        BEGIN
+            options := jsonb_set(options, '{public_url}',
+                to_jsonb(mulberry.normalize_endpoint_url(options->>'public_url', allow_http, allow_private)));
+        EXCEPTION WHEN invalid_parameter_value THEN
+            RAISE EXCEPTION 'invalid option public_url' USING ERRCODE = 'invalid_parameter_value',
+                DETAIL = 'The rules are those of an endpoint''s own address: ' || SQLERRM || '.';
+        END;
         IF length(options->>'public_url') > 200 THEN
             RAISE EXCEPTION 'option public_url has more than 200 characters' USING ERRCODE = 'invalid_parameter_value';
         END IF;
+    END IF;
+    IF length(options->>'announcement') > 500 THEN
+        RAISE EXCEPTION 'option announcement has more than 500 characters' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF coalesce((options->>'record')::boolean, true) = false AND NOT options ? 'public_url' THEN
         RAISE EXCEPTION 'without public_url acknowledgements are heard in recordings alone' USING ERRCODE = 'invalid_parameter_value',
@@ -7978,7 +7986,7 @@ LANGUAGE sql IMMUTABLE
 RETURN transcript ~* CASE command WHEN 'REVOKE' THEN '\mrevoked\M' WHEN 'SUSPEND' THEN '\msuspended\M'
                                   WHEN 'RESUME' THEN '\m(resumed|active)\M' WHEN 'EXTEND' THEN '\mextended\M'
                                   WHEN 'QUERY' THEN '\m(active|suspended|revoked|expired)\M' ELSE '\m(pong|alive|ready)\M' END
-   AND transcript !~* '\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid|again)\M';
+   AND transcript !~* '\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\M';
 COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like the confirmation of a command (internal)';
 
 CREATE FUNCTION judge_transcript(voice_call bigint) RETURNS void
@@ -8070,7 +8078,8 @@ SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
 DECLARE
     report_attempts CONSTANT integer := 12;    -- over half an hour
-    x mulberry.escalation_contacts;
+    x      mulberry.escalation_contacts;
+    report bigint;
 BEGIN
     SELECT k.* INTO x FROM mulberry.escalation_contacts k
       JOIN mulberry.commands c ON c.tenant = k.tenant WHERE c.id = place_escalation.command;
@@ -8078,8 +8087,8 @@ BEGIN
         PERFORM mulberry.place_escalation_call(place_escalation.command, x.phone, 1, clock_timestamp());
     END IF;
     IF x.endpoint IS NOT NULL THEN
-        UPDATE mulberry.job_queue q SET max_attempts = report_attempts
-         WHERE q.id = mulberry.enqueue_job('escalate', x.tenant, NULL, x.endpoint, jsonb_build_object('command', place_escalation.command));
+        report := mulberry.enqueue_job('escalate', x.tenant, NULL, x.endpoint, jsonb_build_object('command', place_escalation.command));
+        UPDATE mulberry.job_queue q SET max_attempts = report_attempts WHERE q.id = report;
     END IF;
 END
 $$;

@@ -89,18 +89,21 @@ write_say(mb_twiml *twiml, JsonbContainer *verb)
 									 .language = text_attribute(verb, "language"),
 									 .loop = int_attribute(verb, "loop") };
 
-	mb_twiml_say(twiml, text_attribute(verb, "text"), &options);
+	const char *text = text_attribute(verb, "text");
+
+	mb_twiml_say(twiml, text ? text : "", &options);
 }
 
 static void
 write_play(mb_twiml *twiml, JsonbContainer *verb)
 {
 	const char *url = text_attribute(verb, "url");
+	const char *digits = text_attribute(verb, "digits");
 
 	if (url)
 		mb_twiml_play_url(twiml, url, int_attribute(verb, "loop"));
 	else
-		mb_twiml_play_digits(twiml, text_attribute(verb, "digits"));
+		mb_twiml_play_digits(twiml, digits ? digits : "");
 }
 
 static void
@@ -136,7 +139,9 @@ write_gather(mb_twiml *twiml, JsonbContainer *verb)
 static void
 write_redirect(mb_twiml *twiml, JsonbContainer *verb)
 {
-	mb_twiml_redirect(twiml, text_attribute(verb, "url"), text_attribute(verb, "method"));
+	const char *url = text_attribute(verb, "url");
+
+	mb_twiml_redirect(twiml, url ? url : "", text_attribute(verb, "method"));
 }
 
 static void

@@ -72,6 +72,9 @@ SELECT mulberry.create_mandate('${digit}0000000', '${tenant}mark-agent', '${tena
 SELECT mulberry.create_voice_key('${tenant}mark-agent', tenant => '$tenant');
 INSERT INTO mulberry.commands (tenant, agent, command, mandate, reason, state, escalated_at)
 SELECT m.tenant, m.agent, 'REVOKE', m.id, '${tenant}mark', 'escalated', now() FROM mulberry.mandates m WHERE m.id = '${digit}0000000';
+INSERT INTO mulberry.voice_calls (tenant, command, attempt, to_number, from_number, state, outcome, detail, finished_at)
+SELECT c.tenant, c.id, 1, '+82101234567$digit', '+12025550100', 'failed', 'failed', '${tenant}mark', now() FROM mulberry.commands c WHERE c.reason = '${tenant}mark';
+INSERT INTO mulberry.escalation_contacts (tenant, endpoint) SELECT id, '${tenant}mark-endpoint' FROM mulberry.tenants WHERE name = '$tenant';
 SQL
     foreach my $access (@accesses)
     {

@@ -89,6 +89,8 @@ SELECT tenant, agent, 'REVOKE', id, 'outstanding', 7, 42, '*07011234567800004260
 INSERT INTO mulberry.command_signatures (command, signature, tenant, agent, key_id, counter, frame, message_digest, signed_at)
 SELECT id, 1, tenant, agent, key_id, counter, frame, message_digest, signed_at FROM mulberry.commands ON CONFLICT DO NOTHING;
 INSERT INTO mulberry.voice_calls (tenant, command, attempt, to_number, from_number) SELECT tenant, id, 1, '+821012345678', '+12025550100' FROM mulberry.commands;
+INSERT INTO mulberry.webhook_answers (voice_call, key, status, content_type, body) SELECT id, 'status CA1 0', 204, 'text/plain', '' FROM mulberry.voice_calls;
+INSERT INTO mulberry.escalation_contacts (tenant, phone) SELECT id, '+821012345678' FROM mulberry.tenants WHERE name = 'north';
 INSERT INTO mulberry.mandate_retellings (tenant, mandate, number) SELECT tenant, id, 5 FROM mulberry.mandates;
 INSERT INTO mulberry.sync_states (tenant, agent, upto) SELECT tenant, id, 3 FROM mulberry.agents;
 INSERT INTO mulberry.key_frames (tenant, key_id, counter, frame_digest, ack, ack_status, ack_state, message, speech)

@@ -19,7 +19,8 @@
 #						is done), hang; with + behind it ("close+", "500+", "hang+") it is done nevertheless
 #	times=N				… but only of the first N requests of each kind and call
 #	retry=S				Retry-After of a 429
-#	fail=P				P % of all requests fail in one of these ways, and as many webhooks are lost
+#	fail=P				P % of all requests fail in one of these ways; as many webhooks are lost, or
+#						their answers are and they come again
 #	hooks=X				none, twice (each twice, and once more without its idempotency token), reversed
 #	recording=X			absent, none (not made), S seconds late
 #	mono				recordings have one channel, whatever was asked for
@@ -623,6 +624,11 @@ sub webhook
     my $lost = $call->{behaviour}{fail} && rand(100) < $call->{behaviour}{fail};
     my $idempotency = hex32();
     my @answer;
+    if ($lost && rand() < 0.5)
+    {
+        $self->note('webhook', sid => $call->{sid}, url => $url, status => 'lost');
+        return;
+    }
     # Twilio tries once more; a lost answer makes it a replay
     for my $token ($lost ? ($idempotency, $idempotency) : $hooks eq 'twice' ? ($idempotency, $idempotency, '') : $idempotency)
     {

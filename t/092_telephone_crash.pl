@@ -1,0 +1,84 @@
+# kill -9 of a worker in each step of a telephone call: the call is found again and nobody is dialled
+# twice for it.
+#
+# CRASH_ROUNDS rounds of each step (default 1; the campaign runs more).
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time sleep);
+
+use Mulberry::Cluster;
+use Mulberry::VoicePair;
+
+my $rounds = $ENV{CRASH_ROUNDS} // 1;
+my $pair = Mulberry::VoicePair->new('crash', conf => "restart_after_crash = on\nmulberry.lease_time = 1\n");
+my $twilio = $pair->{twilio};
+my $node = $pair->{cloud};
+
+sub soon
+{
+    my ($condition) = @_;
+    my $deadline = time + 30;
+    while (time < $deadline)
+    {
+        return 1 if eval { $condition->() };
+        sleep 0.02;
+    }
+    return 0;
+}
+
+sub requests { my ($kind, $since) = @_; return grep { $_->{kind} eq $kind && $_->{time} > $since } $twilio->entries('request') }
+
+sub kill_worker
+{
+    my $pid = backend_pid($node, 'mulberry worker');
+    kill 'KILL', $pid;
+    soon(sub { !kill 0, $pid });
+    return $node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'mulberry worker' AND pid <> $pid");
+}
+
+# Where the worker is killed, and how Twilio behaves so that it can be caught there.
+my @steps = (
+    [ 'before the request', { lock => 'LOCK TABLE mulberry.endpoint_state IN ACCESS EXCLUSIVE MODE', webhooks => 1 },
+      sub { my ($command) = @_; $pair->cloud("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mulberry worker' AND wait_event_type = 'Lock'") eq '1' } ],
+    [ 'while it is placed, and Twilio does', { behaviour => 'create=hang+,times=1', webhooks => 1 }, sub { requests('create', $_[1]) } ],
+    [ 'while it is placed, without webhooks', { behaviour => 'create=hang+,times=1,w', webhooks => 0 }, sub { requests('create', $_[1]) } ],
+    [ 'while it is placed, and Twilio does not', { behaviour => 'create=hang,times=1', webhooks => 1 }, sub { requests('create', $_[1]) } ],
+    [ 'while it goes on', { behaviour => 'hold=1', webhooks => 1 }, sub { requests('poll', $_[1]) } ],
+    [ 'while it is asked for recordings', { behaviour => 'recordings=hang,times=1', webhooks => 0 }, sub { requests('recordings', $_[1]) } ],
+    [ 'while the recording is fetched', { behaviour => 'media=hang,times=1', webhooks => 0 }, sub { requests('media', $_[1]) } ],
+);
+
+for my $step (@steps)
+{
+    my ($name, $how, $reached) = @$step;
+    subtest $name => sub {
+        for my $round (1 .. $rounds)
+        {
+            $pair->telephony(($how->{behaviour} // 'ok') . ",r$round", webhooks => $how->{webhooks}, timeout => '2 s');
+            my $mandate = $pair->mandate;
+            my $since = time;
+            my $blocker;
+            if ($how->{lock})
+            {
+                $blocker = $node->background_psql('postgres');
+                $blocker->query_safe("BEGIN; $how->{lock}");
+            }
+            my $command = $pair->revoke($mandate);
+            ok(soon(sub { $reached->($command, $since) }), "$round: the worker is where it shall die") or diag $pair->story($command);
+            ok(kill_worker(), "$round: server and worker are back");
+            eval { $blocker->quit } if $blocker;
+            ok($pair->state($command, 'confirmed'), "$round: confirmed") or diag $pair->story($command);
+            is(scalar(grep { $_->{status} eq 'queued' && $_->{time} > $since } $twilio->entries('call')), 1, "$round: by one call") or diag $pair->story($command);
+            is($pair->edge("SELECT status FROM mulberry.mandates WHERE id = '$mandate'"), 'REVOKED', "$round: revoked on the edge");
+            ok($pair->wait_for('SELECT count(*) FROM mulberry.job_queue', '0'), "$round: no job is left");
+        }
+    };
+}
+
+ok(!$twilio->entries('overlap'), 'nobody was dialled twice at once');
+$pair->stop;
+done_testing();
