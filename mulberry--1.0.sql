@@ -6407,7 +6407,7 @@ DECLARE
     item      jsonb;
     settled   record;
     challenge text;
-    verdicts  jsonb := '[]';
+    verdicts  jsonb := '[]'::jsonb;
 BEGIN
     FOR item IN SELECT x.value FROM jsonb_array_elements(acks) WITH ORDINALITY AS x ORDER BY x.ordinality LOOP
         SELECT x.* INTO settled FROM mulberry.settle_ack(a.tenant, a.id, item->>'ack', 'api', NULL, NULL) AS x;
