@@ -76,6 +76,11 @@ INSERT INTO mulberry.voice_calls (tenant, command, attempt, to_number, from_numb
 SELECT c.tenant, c.id, 1, '+82101234567$digit', '+12025550100', 'failed', 'failed', '${tenant}mark', now() FROM mulberry.commands c WHERE c.reason = '${tenant}mark';
 INSERT INTO mulberry.escalation_contacts (tenant, endpoint) SELECT id, '${tenant}mark-endpoint' FROM mulberry.tenants WHERE name = '$tenant';
 SQL
+    # spent from, and audited
+    sql(<<"SQL");
+SELECT mulberry.spend('${digit}0000000', 60, '${tenant}mark', '$tenant');
+SELECT mulberry.link_audit();
+SQL
     foreach my $access (@accesses)
     {
         my $where = $access eq 'worker' ? 'NULL' : "'$tenant'";
@@ -226,6 +231,14 @@ my @pairs = (
     [ 'north_admin', q{SELECT mulberry.alter_tenant('%s', 'mulaw')}, 'south', 'nosou' ],
     [ 'north_admin', q{SELECT mulberry.drop_secret('%s')}, 'southmark-secret', 'nosuch-secret-xy' ],
     [ 'north_admin', q{SELECT mulberry.drop_secret('x', '%s')}, 'south', 'nosou' ],
+    [ 'north_admin', q{SELECT mulberry.alter_agent('%s', '+12025550100')}, 'southmark-agent', 'nosuch-agent-xy' ],
+    [ 'north_admin', q{SELECT mulberry.drop_agent('%s')}, 'southmark-agent', 'nosuch-agent-xy' ],
+    [ 'north_admin', q{SELECT mulberry.create_agent('x', tenant => '%s')}, 'south', 'nosou' ],
+    [ 'north_operator', q{SELECT mulberry.alter_mandate('%s', 5)}, '20000000', '99999999' ],
+    [ 'north_operator', q{SELECT mulberry.create_mandate('55555555', '%s', 'x', 1, 'EUR', '2100-01-01')}, 'southmark-agent', 'nosuch-agent-xy' ],
+    [ 'north_gateway', q{SELECT mulberry.spend('20000000', 1, 'x', '%s')}, 'south', 'nosou' ],
+    [ 'north_auditor', q{SELECT mulberry.verify_audit('%s')}, 'south', 'nosou' ],
+    [ 'north_auditor', q{SELECT mulberry.audit_head('%s')}, 'south', 'nosou' ],
     [ 'north_admin', qq{COPY mulberry.secret_entry FROM stdin;\n%s\tx\ty\n\\.\n}, 'south', 'nosou' ],
     (map { [ 'north_operator', "SELECT mulberry.$_", '20000000', '99999999' ] } "revoke_mandate('%s')", "suspend_mandate('%s')",
         "resume_mandate('%s')", "extend_mandate('%s', 7)", "query_mandate('%s')"),
@@ -251,6 +264,17 @@ foreach my $pair (@pairs)
     is("$about_theirs[0] $about_theirs[1]", "$about_none[0] $about_none[1]",
         "$role: ... and about another tenant's the same");
 }
+
+# The same where the answer is data.
+foreach my $call (q{mulberry.check_mandate('%s', 1)}, q{mulberry.spend('%s', 1, 'southmark')})
+{
+    my @about_theirs = try_as('north_gateway', sprintf("SELECT * FROM $call", '20000000'));
+    my @about_none = try_as('north_gateway', sprintf("SELECT * FROM $call", '99999999'));
+    like($about_none[2], qr/^f\|.*E003\|there is no such mandate/, "$call about nothing says so");
+    is($about_theirs[2], $about_none[2], "... and about another tenant's the same");
+}
+is(sql(q{SET ROLE north_operator; SELECT mulberry.create_mandate('20000000', 'northmark-agent', 'x', 1, 'EUR', '2100-01-01')}), '20000000',
+    "another tenant's mandate id is free here");
 
 # The same call id in two tenants is two calls.
 is(sql("SET ROLE north_ingest; SELECT (mulberry.ingest_packet('southmark-open', 0, 'x', NULL, 'text')).total_received"),
