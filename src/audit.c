@@ -408,6 +408,7 @@ mulberry_erase_audit(PG_FUNCTION_ARGS)
 	Datum tenant = PG_GETARG_DATUM(0);
 	int64 erased = 0;
 
+	mulberry_require_writable("erase_audit_log()");
 	(void) lock_chain(/* wait */ true);
 	SPI_connect();
 	if (plan == NULL)

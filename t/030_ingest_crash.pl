@@ -116,26 +116,6 @@ sub acknowledged
     return (\%known, \%status);
 }
 
-# Kills the postmaster and then every child it had, as a power cut would.
-sub kill_server
-{
-    my $postmaster = $node->{_pid};
-    my @children = grep { $_ }
-      map { my ($pid) = m{/proc/(\d+)/}; $pid }
-      grep { my $stat = eval { slurp_file($_) } // ''; $stat =~ /^\d+ \(.*\) \S (\d+)/ && $1 == $postmaster }
-      glob '/proc/[0-9]*/stat';
-    kill 'KILL', $postmaster;
-    kill 'KILL', @children;
-    # the cluster object must see that it is gone
-    $node->{_pid} = undef;
-    for (1 .. 1800)
-    {
-        last unless grep { kill 0, $_ } $postmaster, @children;
-        usleep(100_000);
-    }
-    return scalar @children;
-}
-
 # What is stored, as "call sequence", and whether everything about it agrees.
 sub stored
 {
@@ -174,7 +154,7 @@ for my $round (1 .. $crashes)
         last if slurp_file($running[0][1]) =~ tr/\n// >= $moment;
         usleep(10_000);
     }
-    cmp_ok(kill_server(), '>', $clients, "round $round: server killed under its clients");
+    cmp_ok(kill_server($node), '>', $clients, "round $round: server killed under its clients");
     $_->[0]->finish for @running;
     $node->start;
 

@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 use Exporter 'import';
-our @EXPORT = qw(mulberry_cluster wait_for_workers wait_for_true wait_for_setting stop_process new_call backend_pid);
+our @EXPORT = qw(mulberry_cluster wait_for_workers wait_for_true wait_for_setting stop_process kill_server new_call backend_pid);
 
 # A running cluster with the extension created.
 #	preload		=> 0 leaves shared_preload_libraries alone (default 1)
@@ -88,6 +88,28 @@ sub stop_process
         kill 'CONT', $pid;
     }
     die "process $pid does not sleep";
+}
+
+# Kills the postmaster and then every child it had, as a power cut would; returns
+# how many children those were.
+sub kill_server
+{
+    my ($node) = @_;
+    my $postmaster = $node->{_pid};
+    my @children = grep { $_ }
+      map { my ($pid) = m{/proc/(\d+)/}; $pid }
+      grep { my $stat = eval { slurp_file($_) } // ''; $stat =~ /^\d+ \(.*\) \S (\d+)/ && $1 == $postmaster }
+      glob '/proc/[0-9]*/stat';
+    kill 'KILL', $postmaster;
+    kill 'KILL', @children;
+    # the cluster object must see that it is gone
+    $node->{_pid} = undef;
+    for (1 .. 1800)
+    {
+        last unless grep { kill 0, $_ } $postmaster, @children;
+        sleep 0.1;
+    }
+    return scalar @children;
 }
 
 # Pid of one background process by its type, e.g. 'mulberry worker'.
