@@ -3409,59 +3409,6 @@ $$;
 COMMENT ON FUNCTION alter_mandate(text, numeric, timestamptz, text, text) IS
     'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on the online path. Needs operator access';
 
--- What the registry says of a mandate, taken over by an edge.  A mandate that was revoked here
--- stays so, and one that more was spent from than is now allowed keeps that limit.
-CREATE FUNCTION take_mandate_copy(tenant uuid, agent uuid, mandate text, sponsor text, status text, max_amount numeric,
-                                  currency text, expires_at timestamptz, cause text) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_variable
-DECLARE
-    target mulberry.mandates;
-    before bigint;
-    amount numeric;
-BEGIN
-    IF status IS NULL OR status NOT IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED') THEN
-        RAISE EXCEPTION 'unknown status "%" of a mandate', coalesce(status, 'null')
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'There are ACTIVE, SUSPENDED, REVOKED and EXPIRED.';
-    END IF;
-    PERFORM mulberry.check_mandate_id(mandate);
-    PERFORM mulberry.check_amount(max_amount, 'max_amount');
-    PERFORM mulberry.check_mandate_settings(sponsor, currency, greatest(expires_at, clock_timestamp() + interval '1 day'));
-    target := mulberry.lock_mandate(tenant, mandate);
-    IF target.id IS NULL THEN
-        INSERT INTO mulberry.mandates (tenant, id, agent, sponsor, status, max_amount, currency, expires_at)
-        VALUES (tenant, mandate, agent, sponsor, status, max_amount, currency, expires_at);
-        PERFORM mulberry.lock_mandate(tenant, mandate);
-        PERFORM mulberry.require_durable_commit();
-        RETURN 'created';
-    ELSIF target.agent <> agent OR target.currency <> currency THEN
-        RAISE EXCEPTION 'mandate "%" is another agent''s or of another currency here', mandate
-            USING ERRCODE = 'object_not_in_prerequisite_state';
-    ELSIF target.status = 'REVOKED' THEN
-        RETURN CASE status WHEN 'REVOKED' THEN 'already so' ELSE 'E004' END;
-    END IF;
-    before := target.version;
-    amount := greatest(max_amount, target.spent);
-    -- out of EXPIRED leads an extension only, and to ACTIVE only
-    IF target.status = 'EXPIRED' AND status IN ('ACTIVE', 'SUSPENDED') AND expires_at > target.expires_at
-       AND expires_at > clock_timestamp() THEN
-        PERFORM mulberry.change_mandate(tenant, mandate, 'ACTIVE', expires_at, amount, sponsor, cause, NULL);
-        target.status := 'ACTIVE';
-    END IF;
-    IF (target.sponsor, target.max_amount, target.expires_at) IS DISTINCT FROM (sponsor, amount, expires_at)
-       OR target.status <> status THEN
-        PERFORM mulberry.change_mandate(tenant, mandate,
-                                        CASE WHEN target.status = 'EXPIRED' AND status <> 'REVOKED' THEN NULL ELSE status END,
-                                        expires_at, amount, sponsor, cause, NULL);
-    END IF;
-    target := mulberry.lock_mandate(tenant, mandate);
-    PERFORM mulberry.require_durable_commit();
-    RETURN CASE WHEN target.version > before THEN 'changed' ELSE 'already so' END;
-END
-$$;
-COMMENT ON FUNCTION take_mandate_copy(uuid, uuid, text, text, text, numeric, text, timestamptz, text) IS
-    'makes a mandate on an edge what the registry says it is: "created", "changed", "already so", or "E004" when it was REVOKED here, which stays (internal)';
-
 CREATE FUNCTION utc_text(at timestamptz) RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')

@@ -266,23 +266,6 @@ SELECT allowed, error, message, status, reason FROM mulberry.check_mandate('6000
 SELECT accepted, error, message, status, reason FROM mulberry.spend('60000004', 1, 'x', 'bank');
 SELECT pg_temp.error_of($$SELECT mulberry.alter_mandate('60000004', 5, tenant => 'bank')$$) AS revoked;
 
--- What an edge takes over from the registry.
-\set copy 'mulberry.take_mandate_copy(:''bank'', ''00000000-0000-4000-8000-00000000000a'', ''70000001'', ''Acme'','
-SELECT :copy 'ACTIVE', 10, 'EUR', '2100-01-01', 'sync') AS answer;
-SELECT :copy 'ACTIVE', 10, 'EUR', '2100-01-01', 'sync') AS answer;
-SELECT accepted FROM mulberry.spend('70000001', 8, 'offline', 'bank');
-SELECT :copy 'SUSPENDED', 5, 'EUR', '2100-01-01', 'sync') AS answer;
-SELECT :copy 'EXPIRED', 5, 'EUR', '2100-01-01', 'sync') AS answer;
-SELECT :copy 'SUSPENDED', 20, 'EUR', '2101-01-01', 'sync') AS answer;
-SELECT :copy 'ACTIVE', 20, 'EUR', '2001-01-01', 'sync') AS answer;
-SELECT :copy 'ACTIVE', 20, 'EUR', '2001-01-01', 'sync') AS answer;
-SELECT :copy 'REVOKED', 20, 'EUR', '2001-01-01', 'sync') AS answer;
-SELECT :copy 'REVOKED', 20, 'EUR', '2001-01-01', 'sync') AS answer;
-SELECT :copy 'ACTIVE', 20, 'EUR', '2101-01-01', 'sync') AS answer;
-SELECT version, from_status, status, max_amount, expires_at, cause FROM mulberry.mandate_history WHERE mandate_id = '70000001' ORDER BY version;
-SELECT :copy 'PAUSED', 20, 'EUR', '2101-01-01', 'sync') AS answer;
-SELECT :copy 'ACTIVE', 20, 'USD', '2101-01-01', 'sync') AS answer;
-
 -- Who may.
 SET ROLE regress_m_auditor;
 SELECT count(*) FROM mulberry.mandate_status;
