@@ -2961,7 +2961,7 @@ BEGIN
     IF made IS NULL THEN
         RAISE EXCEPTION 'an agent with the name "%" or that id already exists', name USING ERRCODE = 'unique_violation';
     END IF;
-    PERFORM mulberry.record_audit(target, 'create_agent', 'applied', NULL, made, NULL, NULL,
+    PERFORM mulberry.record_audit(target, 'AGENT_CREATED', 'applied', NULL, made, NULL, NULL,
                                   jsonb_build_object('name', name, 'phone', phone, 'allowed_callers', coalesce(allowed_callers, '{}')));
     RETURN made;
 END
@@ -2990,7 +2990,7 @@ BEGIN
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'agent "%" already exists', new_name USING ERRCODE = 'unique_violation';
     END;
-    PERFORM mulberry.record_audit(target, 'alter_agent', 'applied', NULL, changed, NULL, NULL,
+    PERFORM mulberry.record_audit(target, 'AGENT_ALTERED', 'applied', NULL, changed, NULL, NULL,
                                   (SELECT jsonb_build_object('name', a.name, 'phone', a.phone, 'allowed_callers', a.allowed_callers)
                                      FROM mulberry.agents a WHERE a.tenant = target AND a.id = changed));
 END
@@ -3047,7 +3047,7 @@ BEGIN
         RAISE EXCEPTION 'agent "%" cannot be dropped because it is still in use', name
             USING ERRCODE = 'dependent_objects_still_exist', DETAIL = problem, HINT = coalesce(hint, '');
     END IF;
-    PERFORM mulberry.record_audit(target, 'drop_agent', 'applied', NULL, dropped, NULL, NULL, jsonb_build_object('name', name));
+    PERFORM mulberry.record_audit(target, 'AGENT_DROPPED', 'applied', NULL, dropped, NULL, NULL, jsonb_build_object('name', name));
 END
 $$;
 COMMENT ON FUNCTION drop_agent(text, text) IS
@@ -3142,7 +3142,7 @@ DECLARE
 BEGIN
     INSERT INTO mulberry.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at, sponsor, cause, command)
     VALUES (tenant, mandate, version, mulberry.outer_role()::text, from_status, status, max_amount, expires_at, sponsor, cause, command);
-    PERFORM mulberry.record_audit(tenant, 'mandate_changed', status, mandate, agent, command, NULL, facts || jsonb_build_object('sponsor', sponsor));
+    PERFORM mulberry.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts || jsonb_build_object('sponsor', sponsor));
     PERFORM mulberry.emit_event(tenant, 'mandate_changed', NULL, NULL,
                                 facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
                                                             'command', command));
@@ -3157,7 +3157,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
 BEGIN
     DELETE FROM mulberry.spendings s WHERE s.tenant = tenant AND s.mandate = mandate;
     DELETE FROM mulberry.mandate_versions v WHERE v.tenant = tenant AND v.mandate = mandate;
-    PERFORM mulberry.record_audit(tenant, 'mandate_removed', 'applied', mandate, agent);
+    PERFORM mulberry.record_audit(tenant, 'MANDATE_REMOVED', 'applied', mandate, agent);
 END
 $$;
 COMMENT ON FUNCTION forget_mandate(uuid, text, uuid) IS 'removes what hangs on a mandate that is being deleted; called by guard_mandate() (internal)';
@@ -3528,7 +3528,7 @@ BEGIN
         error := refusal.error;
         message := refusal.message;
         reason := refusal.reason;
-        PERFORM mulberry.record_audit(owner, 'spend', 'refused', mandate_id, target.agent, NULL, NULL,
+        PERFORM mulberry.record_audit(owner, 'SPEND', 'refused', mandate_id, target.agent, NULL, NULL,
                                       evidence || jsonb_build_object('reason', reason, 'remaining', remaining));
         RETURN;
     END IF;
@@ -3537,7 +3537,7 @@ BEGIN
     INSERT INTO mulberry.spendings (tenant, mandate, reference, amount, remaining, role)
     VALUES (owner, mandate_id, reference, amount, remaining, mulberry.outer_role()::text);
     UPDATE mulberry.mandates m SET spent = m.spent + amount WHERE m.tenant = owner AND m.id = mandate_id;
-    PERFORM mulberry.record_audit(owner, 'spend', 'accepted', mandate_id, target.agent, NULL, NULL,
+    PERFORM mulberry.record_audit(owner, 'SPEND', 'accepted', mandate_id, target.agent, NULL, NULL,
                                   evidence || jsonb_build_object('remaining', remaining));
     PERFORM mulberry.require_durable_commit();
 END

@@ -301,7 +301,7 @@ SELECT mulberry.drop_agent('backup', 'bank');
 SELECT (SELECT count(*) FROM mulberry.mandates WHERE tenant = :'bank') AS mandates,
        (SELECT count(*) FROM mulberry.mandate_versions WHERE tenant = :'bank') AS versions,
        (SELECT count(*) FROM mulberry.spendings WHERE tenant = :'bank') AS spendings,
-       (SELECT count(*) > 0 FROM mulberry.audit_log WHERE tenant = 'bank' AND action = 'spend' AND outcome = 'accepted') AS audited;
+       (SELECT count(*) > 0 FROM mulberry.audit_log WHERE tenant = 'bank' AND action = 'SPEND' AND outcome = 'accepted') AS audited;
 SELECT mulberry.revoke_access('regress_m_admin', 'admin', 'bank');
 SELECT mulberry.revoke_access('regress_m_operator', 'operator', 'bank');
 SELECT mulberry.revoke_access('regress_m_gateway', 'gateway', 'bank');

@@ -67,7 +67,7 @@ sub books
     return sql(<<"SQL");
 SELECT m.spent <= m.max_amount AND m.spent = coalesce(sum(s.amount), 0)
        AND count(s) = (SELECT count(*) FROM mulberry.audit a
-                        WHERE a.tenant = m.tenant AND a.mandate = m.id AND a.action = 'spend' AND a.outcome = 'accepted')
+                        WHERE a.tenant = m.tenant AND a.mandate = m.id AND a.action = 'SPEND' AND a.outcome = 'accepted')
   FROM mulberry.mandates m LEFT JOIN mulberry.spendings s ON s.tenant = m.tenant AND s.mandate = m.id
  WHERE m.id = '$mandate' GROUP BY m.tenant, m.id
 SQL
