@@ -4569,7 +4569,7 @@ DECLARE
     symbols text;
     one    mulberry.command_answer;
     answer mulberry.command_answer;
-    ranks  CONSTANT text[] := '{accepted,duplicate,stale,forgery,not judged,decode error,call ended,caller not allowed}';
+    ranks  CONSTANT text[] := ARRAY['accepted', 'duplicate', 'stale', 'forgery', 'not judged', 'decode error', 'call ended', 'caller not allowed'];
     ends   boolean := false;
 BEGIN
     IF handle_call_audio.audio IS NULL OR handle_call_audio.encoding IS NULL OR handle_call_audio.sample_rate IS NULL THEN
@@ -4990,8 +4990,8 @@ DECLARE
     a      mulberry.agents;
     item   jsonb;
     one    mulberry.command_answer;
-    acks   jsonb := '[]';
-    taken  jsonb := '{}';
+    acks   jsonb := jsonb '[]';
+    taken  jsonb := jsonb '{}';
 BEGIN
     IF answer IS NULL THEN
         RAISE EXCEPTION 'answer must not be null' USING ERRCODE = 'null_value_not_allowed';
