@@ -4899,8 +4899,8 @@ DECLARE
     m       mulberry.mandates;
     id      CONSTANT text := told->>'mandate_id';
     wanted  CONSTANT text := told->>'status';
-    until   CONSTANT timestamptz := told->>'expires_at';
-    most    CONSTANT numeric := told->>'max_amount';
+    until   CONSTANT timestamptz := (told->>'expires_at')::timestamptz;
+    most    CONSTANT numeric := (told->>'max_amount')::numeric;
     cause   CONSTANT text := 'told by the registry';
 BEGIN
     m := mulberry.lock_mandate(tenant, id);
@@ -4941,7 +4941,7 @@ DECLARE
     known    bigint;
     told     jsonb;
     problem  text;
-    problems jsonb := '[]';
+    problems jsonb := jsonb '[]';
     taken    integer := 0;
 BEGIN
     SELECT k.* INTO key
@@ -4954,7 +4954,7 @@ BEGIN
                                       jsonb_build_object('key_id', updates->'key_id'));
         RETURN jsonb_build_object('problems', jsonb_build_array('the code over the updates is wrong'));
     END IF;
-    data := updates->>'data';
+    data := (updates->>'data')::jsonb;
     IF data->>'protocol' <> 'mulberry/sync/1' OR data->>'tenant' <> key.party_tenant::text OR data->>'agent' <> agent::text
        OR data->>'key_id' <> key.key_id::text THEN
         PERFORM mulberry.record_audit(tenant, 'SYNC_UPDATE', 'refused', NULL, agent, NULL, 'api', NULL);
