@@ -1206,24 +1206,33 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_
 #variable_conflict use_column
 DECLARE
     targets uuid[];
+    held    bigint;
 BEGIN
     IF pg_is_in_recovery() THEN
         RAISE EXCEPTION 'cannot subscribe during recovery'
             USING ERRCODE = 'read_only_sql_transaction',
                   HINT = 'Subscribe on the primary, or poll events_since() here.';
     END IF;
-    IF only_tenant IS NULL THEN
-        targets := mulberry.current_tenants('supervisor');
-    END IF;
-    IF only_tenant IS NOT NULL OR targets = '{}' THEN
-        targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'supervisor')];
-    END IF;
+    -- Until no revoke_access() takes a channel away in between: who comes after this lock sends its
+    -- last word when we listen.
+    LOOP
+        IF only_tenant IS NULL THEN
+            targets := mulberry.current_tenants('supervisor');
+        END IF;
+        IF only_tenant IS NOT NULL OR targets = '{}' THEN
+            targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'supervisor')];
+        END IF;
 
-    INSERT INTO mulberry.event_channels (tenant, channel)
-    SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', '')
-      FROM unnest(targets) AS wanted
-     WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.tenant = wanted)
-        ON CONFLICT DO NOTHING;
+        INSERT INTO mulberry.event_channels (tenant, channel)
+        SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', '')
+          FROM unnest(targets) AS wanted
+         WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.tenant = wanted)
+         ORDER BY wanted
+            ON CONFLICT DO NOTHING;
+        PERFORM FROM mulberry.event_channels c WHERE c.tenant = ANY (targets) ORDER BY c.tenant FOR KEY SHARE;
+        GET DIAGNOSTICS held = ROW_COUNT;
+        EXIT WHEN held = cardinality(targets);
+    END LOOP;
     -- names that a revoke_access() has taken out of use
     PERFORM mulberry.unlisten_channel(old)
        FROM mulberry.remembered_channels() AS old
@@ -2600,12 +2609,19 @@ CREATE VIEW jobs WITH (security_barrier) AS
 COMMENT ON VIEW jobs IS 'every job: queued, held (waits for what held_because says), running, done, dead, cancelled';
 COMMENT ON COLUMN jobs.attempts IS 'attempts that count; deferrals are those that do not';
 
+-- Finished jobs are counted in the table itself: as part of the view jobs each would be joined to its call.
 CREATE VIEW job_summary WITH (security_barrier) AS
     SELECT kind, state, count(*) AS jobs, min(created_at) AS oldest,
            count(*) FILTER (WHERE state IN ('queued', 'held') AND run_at < now()) AS overdue
       FROM mulberry.jobs
      -- decided once, before any job is looked at
      WHERE (SELECT cardinality(mulberry.current_tenants('operator', 'auditor', 'admin')) > 0)
+       AND finished_at IS NULL
+     GROUP BY kind, state
+     UNION ALL
+    SELECT kind, state, count(*), min(created_at), 0
+      FROM mulberry.job_history
+     WHERE tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])
      GROUP BY kind, state;
 COMMENT ON VIEW job_summary IS 'jobs by kind and state: how many, since when, and how many should have begun by now';
 
@@ -8712,24 +8728,19 @@ BEGIN
 
     item := 'retention';
     hint := NULL;
-    BEGIN
-        kept := nullif(current_setting('mulberry.retention'), '')::interval;
-        SELECT min(c.finished_at) INTO oldest
-          FROM mulberry.calls c
-          JOIN mulberry.tenants t ON t.id = c.tenant
-         WHERE c.finished_at < clock_timestamp() - coalesce(t.retention, kept) - interval '2 days';
-        IF oldest IS NOT NULL THEN
-            status := 'warning';
-            detail := format('calls that finished at %s are still here', oldest);
-            hint := 'Workers apply retention; without workers, call mulberry.maintenance() daily.';
-        ELSE
-            status := 'ok';
-            detail := format('finished calls are kept for %s, unless their tenant says otherwise', coalesce(kept::text, 'ever'));
-        END IF;
-    EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
-        status := 'error';
-        detail := format('mulberry.retention is "%s", which is no interval', current_setting('mulberry.retention'));
-    END;
+    kept := nullif(current_setting('mulberry.retention'), '')::interval;
+    SELECT min(c.finished_at) INTO oldest
+      FROM mulberry.calls c
+      JOIN mulberry.tenants t ON t.id = c.tenant
+     WHERE c.finished_at < clock_timestamp() - coalesce(t.retention, kept) - interval '2 days';
+    IF oldest IS NOT NULL THEN
+        status := 'warning';
+        detail := format('calls that finished at %s are still here', oldest);
+        hint := 'Workers apply retention; without workers, call mulberry.maintenance() daily.';
+    ELSE
+        status := 'ok';
+        detail := format('finished calls are kept for %s, unless their tenant says otherwise', coalesce(kept::text, 'ever'));
+    END IF;
     RETURN NEXT;
 END
 $$;

@@ -13,6 +13,7 @@
 #include "multipart.h"
 #include "recognizer.h"
 #include "render.h"
+#include "text.h"
 #include "transcribe.h"
 
 /* What a body may have beside the file: boundaries and other fields. */
@@ -63,8 +64,8 @@ begin(speech_request *request)
 	job->form = speech_form_begin(request->connection);
 	if (job->form == NULL)
 		speech_reply_error(&request->reply, 415, NULL, "unsupported_media_type",
-						   "the body must be multipart/form-data with a boundary, and hold the "
-						   "recording as field \"file\"");
+						   "the body must be multipart/form-data with a boundary (one of a single "
+						   "character in quotes), and hold the recording as field \"file\"");
 }
 
 static void
@@ -160,6 +161,8 @@ take_field(transcription *job, speech_reply *reply, const speech_form_part *part
 		value = "";
 	if (part->is_file || strlen(value) != part->value.size)
 		speech_reply_error(reply, 400, name, "invalid_value", "\"%s\" must be plain text", name);
+	else if (!speech_text_is_utf8(value))
+		speech_reply_error(reply, 400, name, "invalid_value", "\"%s\" is not valid UTF-8", name);
 	else if (strcmp(name, "model") == 0)
 	{
 		if (speech_model_from_name(value) != SPEECH_MODEL_POCKETSPHINX)

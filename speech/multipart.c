@@ -96,7 +96,7 @@ take_piece(void *cls, enum MHD_ValueKind kind, const char *name, const char *fil
 	return form->status == SPEECH_FORM_OK ? MHD_YES : MHD_NO;
 }
 
-/* Whether a Content-Type is multipart/form-data with a boundary of 1 to 70 characters. */
+/* Whether a Content-Type is multipart/form-data with a boundary of 1 to 70 characters, a single one in quotes. */
 static bool
 has_boundary(const char *content_type)
 {
@@ -111,7 +111,11 @@ has_boundary(const char *content_type)
 	if (boundary == NULL)
 		return false;
 	boundary += strlen("boundary=");
-	length = *boundary == '"' ? strcspn(++boundary, "\"") : strcspn(boundary, "; \t");
+	/* libmicrohttpd counts the quotes, and takes no boundary of one byte */
+	if (*boundary != '"')
+		return strlen(boundary) >= 2 && (length = strcspn(boundary, "; \t")) >= 1 &&
+			   length <= MAX_BOUNDARY;
+	length = strcspn(++boundary, "\"");
 	return length >= 1 && length <= MAX_BOUNDARY;
 }
 

@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <iconv.h>
+#include <jansson.h>
 #include <locale.h>
 #include <string.h>
 #include <wctype.h>
@@ -16,6 +17,16 @@
 
 /* Longest transliteration of a character, such as (TM). */
 #define MAX_TRANSLITERATION 16
+
+bool
+speech_text_is_utf8(const char *bytes)
+{
+	json_t *text = json_string(bytes);
+	bool valid = text != NULL;
+
+	json_decref(text);
+	return valid;
+}
 
 /* The code point at *at, which moves behind it.  The text is valid UTF-8. */
 static uint32_t

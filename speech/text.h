@@ -10,6 +10,9 @@
 
 #include "buffer.h"
 
+/* Whether the bytes are UTF-8; false as well when memory is out. */
+extern bool speech_text_is_utf8(const char *bytes);
+
 /* Characters (code points) of a UTF-8 text. */
 extern size_t speech_text_length(const char *text);
 

@@ -100,6 +100,15 @@ COMMIT;
 BEGIN;
 SELECT status FROM ingest_packet('good', 1, '\x0102');
 PREPARE TRANSACTION 'packet';
+-- nor would a prepared transaction let go of the call that it has only looked at
+BEGIN;
+SELECT status FROM ingest_packet('good', 0, '\x0102');
+PREPARE TRANSACTION 'duplicate';
+BEGIN;
+SAVEPOINT a;
+SELECT status FROM ingest_packet('good', 0, '\x0102');
+RELEASE a;
+PREPARE TRANSACTION 'released';
 
 -- access: none at all, another one, and another tenant's call, which might as well not exist
 \x off

@@ -25,6 +25,7 @@
 
 #include "calls.h"
 #include "relations.h"
+#include "xact.h"
 
 #define CALL_NUMBER_BITS 40
 
@@ -118,6 +119,7 @@ mulberry_call_lock_key(const pg_uuid_t *tenant, const char *call_id, int length)
 void
 mulberry_lock_call_key(uint64 key)
 {
+	mulberry_xact_at_commit(MULBERRY_COMMIT_HOLDS_CALL);
 	mulberry_lock(MULBERRY_LOCK_CALL, key, ExclusiveLock, true);
 }
 
@@ -130,6 +132,7 @@ mulberry_lock_call(const pg_uuid_t *tenant, const char *call_id, int length)
 bool
 mulberry_try_lock_call(const pg_uuid_t *tenant, const char *call_id, int length)
 {
+	mulberry_xact_at_commit(MULBERRY_COMMIT_HOLDS_CALL);
 	return mulberry_lock(MULBERRY_LOCK_CALL, mulberry_call_lock_key(tenant, call_id, length),
 						 ExclusiveLock, false);
 }

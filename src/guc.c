@@ -8,6 +8,7 @@
 #include <limits.h>
 
 #include "miscadmin.h"
+#include "utils/datetime.h"
 #include "utils/guc.h"
 
 #include "guc.h"
@@ -45,6 +46,54 @@ char *mulberry_secret_key_file;
 static const struct config_enum_entry dtmf_legacy_options[] = {
 	{ "off", 0, false }, { "harmless", 1, false }, { "all", 2, false }, { NULL, 0, false }
 };
+
+/*
+ * mulberry.retention is what check_tenant_settings() takes for a tenant's own: an interval longer
+ * than nothing, of at most 1000 years, with no negative part.  Each part has its unit, or '90' would
+ * be 90 seconds.  Runs without a transaction and must not raise errors.
+ */
+static bool
+check_retention(char **newval, void **extra, GucSource source)
+{
+	char buffer[MAXDATELEN * 2];
+	char *field[MAXDATEFIELDS];
+	int type[MAXDATEFIELDS];
+	int nfields;
+	int kind;
+	int error;
+	struct pg_itm_in span;
+	double days;
+
+	if (**newval == '\0')
+		return true;
+	error = ParseDateTime(*newval, buffer, sizeof(buffer), field, type, MAXDATEFIELDS, &nfields);
+	if (error == 0)
+		error = DecodeInterval(field, type, nfields, INTERVAL_FULL_RANGE, &kind, &span);
+	if (error == DTERR_BAD_FORMAT)
+		error = DecodeISO8601Interval(*newval, &kind, &span);
+	if (error != 0 || kind != DTK_DELTA)
+	{
+		GUC_check_errdetail("It is no interval.");
+		GUC_check_errhint("Say for example \"90 days\"; empty keeps calls for ever.");
+		return false;
+	}
+	if (strspn(*newval, "0123456789.+- ") == strlen(*newval))
+	{
+		GUC_check_errdetail("The interval has no unit.");
+		GUC_check_errhint("Say for example \"90 days\".");
+		return false;
+	}
+	days = span.tm_year * 360.0 + span.tm_mon * 30.0 + span.tm_mday +
+		   (double) span.tm_usec / USECS_PER_DAY;
+	if (span.tm_year < 0 || span.tm_mon < 0 || span.tm_mday < 0 || span.tm_usec < 0 || days <= 0 ||
+		days > 1000 * 360.0)
+	{
+		GUC_check_errdetail("It must be longer than nothing and at most 1000 years, with no "
+							"negative part.");
+		return false;
+	}
+	return true;
+}
 
 /*
  * Defines every setting.  Settings that decide who may do what, or what an
@@ -180,7 +229,8 @@ mulberry_define_gucs(void)
 	DefineCustomStringVariable(
 		"mulberry.retention",
 		"Interval for which finished calls and their packets are kept; empty keeps them for ever.",
-		"A tenant's own retention wins.", &mulberry_retention, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+		"A tenant's own retention wins.", &mulberry_retention, "", PGC_SIGHUP, 0, check_retention,
+		NULL, NULL);
 
 	DefineCustomStringVariable(
 		"mulberry.secret_key_file", "File (mode 0600) that holds the key of the stored secrets.",

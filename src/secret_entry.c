@@ -23,6 +23,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
+#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -50,6 +51,7 @@ PG_FUNCTION_INFO_V1(mulberry_enter_secret);
 PG_FUNCTION_INFO_V1(mulberry_load_secret);
 
 static void hide_secrets(ErrorData *edata);
+static void hide_statement(ErrorData *edata);
 static bool inside_copy_into(Relation rel);
 static void strip_newline(char *value, Size *length);
 
@@ -112,8 +114,35 @@ hide_secrets(ErrorData *edata)
 			replace(edata, &edata->hint, NULL);
 		}
 	}
+	else
+		hide_statement(edata);
 	if (previous_emit_log_hook != NULL)
 		previous_emit_log_hook(edata);
+}
+
+/*
+ * A plain INSERT into such a view is refused, but log_statement, log_duration and kin log its text
+ * before that, and its parameters.  What EXECUTE hands to a prepared one does not name the view
+ * and cannot be known here.
+ */
+static void
+hide_statement(ErrorData *edata)
+{
+	const entry_view *view = view_in(debug_query_string);
+
+	if (view == NULL || strcasestr(debug_query_string, "insert") == NULL)
+		return;
+	edata->hide_stmt = true;
+	if (edata->elevel == LOG && view_in(edata->message) != NULL)
+		replace(edata, &edata->message,
+				psprintf("statement: INSERT INTO %s (not shown)", view->name));
+	if (edata->elevel == LOG)
+	{
+		replace(edata, &edata->detail, NULL);
+		replace(edata, &edata->detail_log, NULL);
+	}
+	/* "unnamed portal with parameters: ..." */
+	replace(edata, &edata->context, NULL);
 }
 
 /* secret_value: a text that is never shown.  Its input cannot fail. */

@@ -32,7 +32,7 @@ static void xact_callback(XactEvent event, void *arg);
 static void
 subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg);
 static void wait_for_standbys(void);
-static void refuse_prepare(void);
+static void refuse_prepare(bool acknowledged);
 static void act_on_commit(const mulberry_xact_level *level);
 static void end_transaction(bool committed);
 
@@ -107,8 +107,8 @@ xact_callback(XactEvent event, void *arg)
 				wait_for_standbys();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			if (current != NULL && (current->actions & MULBERRY_COMMIT_DURABLE))
-				refuse_prepare();
+			if (mulberry_xact_will(MULBERRY_COMMIT_DURABLE | MULBERRY_COMMIT_HOLDS_CALL))
+				refuse_prepare(mulberry_xact_will(MULBERRY_COMMIT_DURABLE));
 			break;
 		case XACT_EVENT_COMMIT:
 			if (current != NULL)
@@ -145,12 +145,16 @@ wait_for_standbys(void)
 }
 
 static void
-refuse_prepare(void)
+refuse_prepare(bool acknowledged)
 {
-	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("cannot PREPARE a transaction that has acknowledged something"),
-					errdetail("Packets taken, calls changed, money spent and commands applied "
-							  "hold from the commit on.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot PREPARE a transaction that %s",
+					acknowledged ? "has acknowledged something" : "holds the lock of a call"),
+			 acknowledged
+				 ? errdetail("Packets taken, calls changed, money spent and commands applied "
+							 "hold from the commit on.")
+				 : errdetail("It would keep the call from everybody else until it is finished.")));
 }
 
 static void

@@ -428,6 +428,16 @@ transcription_refused('an unknown granularity', 400, 'invalid_value', qr/word or
     multipart(file => \$small, response_format => 'verbose_json', 'timestamp_granularities[]' => 'letter'));
 transcription_refused('an unknown field', 400, 'unknown_parameter', qr/"colour"/, multipart(file => \$small, colour => 'red'));
 transcription_refused('a name that is not UTF-8', 400, 'unknown_parameter', qr/"colo\?r"/, multipart(file => \$small, "colo\xffr" => 'red'));
+for my $field (qw(model language response_format prompt temperature stream chunking_strategy timestamp_granularities[]))
+{
+    transcription_refused("a value of $field that is not UTF-8", 400, 'invalid_value', qr/"\Q$field\E" is not valid UTF-8/,
+        multipart(file => \$small, $field => "a\xff\xfeb"));
+}
+(my $short = multipart(file => \$small)) =~ s/XXbordXX/b/g;
+is(post($server, '/v1/audio/transcriptions', $short, { 'Content-Type' => 'multipart/form-data; boundary="b"' })->{status}, 200,
+    'a boundary of one character, in quotes, is one');
+transcription_refused('without quotes, which libmicrohttpd does not take', 415, 'unsupported_media_type', qr/single character in quotes/, $short,
+    { 'Content-Type' => 'multipart/form-data; boundary=b' });
 transcription_refused('too many fields', 400, 'invalid_form', qr/too many/, multipart(map { ("field$_" => 'x') } 1 .. 40));
 transcription_refused('a field too long', 400, 'invalid_form', qr/too long/, multipart(file => \$small, prompt => 'x' x 70000));
 transcription_refused('a form cut short', 400, 'invalid_form', qr/multipart/, substr(multipart(file => \$small), 0, -40));

@@ -136,10 +136,24 @@ sub system_log
 # ---- a plain INSERT is refused, and its error does not repeat the statement ----
 
 my $offset = -s $node->logfile;
-like(errors_of("SET log_statement = none; SET log_min_duration_statement = -1; SET log_duration = off;\n"
+# Without preloading, the log is watched from the first call of the session on.
+like(errors_of("SELECT mulberry.outbound_allowed();\n"
           . "INSERT INTO mulberry.secret_entry (name, value) VALUES ('x', 'leak-insert');\n"),
     qr/0A000: a secret must not stand in the text/, 'INSERT is refused');
-unlike(slurp_file($node->logfile, $offset), qr/leak-insert/, 'without repeating the statement');
+like(errors_of("SELECT mulberry.outbound_allowed();\nINSERT INTO mulberry.secret_entry (name, value) VALUES ('x', 'leak-syntax' 1);\n"),
+    qr/syntax error/, 'so is one that is none');
+# the extended protocol logs parameters apart from the text
+my $extended = "$PostgreSQL::Test::Utils::tmp_check/insert.sql";
+append_to_file($extended, <<'SQL');
+\set secret '\'leak-parameter\''
+SELECT mulberry.outbound_allowed();
+INSERT INTO mulberry.secret_entry (name, value) VALUES ('x', :secret);
+SQL
+$node->command_fails([ 'pgbench', '-n', '-t', '1', '-M', 'extended', '-f', $extended, '-d', $node->connstr('postgres') ],
+    'and one with parameters');
+my $said = slurp_file($node->logfile, $offset);
+unlike($said, qr/leak-/, 'without repeating the statement, whatever is logged');
+like($said, qr/statement: INSERT INTO secret_entry \(not shown\)/, 'only that there was one');
 
 # ---- the key file ----
 

@@ -71,8 +71,13 @@ like(health('workers', 'other'), qr/^warning: 0 of 1 workers/, 'a database that 
 is($node->safe_psql('other', q{SELECT hint FROM mulberry.health() WHERE item = 'workers'}),
     'Add other to mulberry.databases and reload the server.', '... with what to do');
 
-set('mulberry.retention', 'a while');
-like(health('retention'), qr/^error: mulberry\.retention is "a while", which is no interval/, 'a setting that means nothing');
+for my $case ([ 'a while', 'It is no interval' ], [ '90', 'The interval has no unit' ], [ '-1 day', 'longer than nothing' ],
+    [ '0 days', 'longer than nothing' ], [ '1001 years', 'at most 1000 years' ], [ '1000000 years -360000000 days', 'no negative part' ])
+{
+    my ($status, $out, $err) = $node->psql('postgres', "ALTER SYSTEM SET mulberry.retention = '$case->[0]'");
+    like($err, qr/invalid value for parameter "mulberry.retention": "\Q$case->[0]\E".*DETAIL:.*$case->[1]/s, "a retention of $case->[0] is refused");
+}
+set('mulberry.retention', $_) for 'P90D', '1 year 6 mons', '36:00';
 set('mulberry.retention', '90 days');
 like(health('retention'), qr/^ok: finished calls are kept for 90 days/, '... and one that does');
 
