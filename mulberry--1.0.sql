@@ -1429,7 +1429,8 @@ CREATE TABLE endpoints (
     updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE NULLS NOT DISTINCT (tenant, name),
     CHECK (kind = 'openai' OR purpose IS DISTINCT FROM 'chat'),
-    CHECK (purpose IS NULL OR (kind = 'twilio') = (purpose = 'telephony'))
+    CHECK (purpose IS NULL OR (kind = 'twilio') = (purpose = 'telephony')),
+    CONSTRAINT api_key_secret_of_no_voice_key CHECK (options->>'api_key_secret' !~ '^voice-key-')
 );
 CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT DISTINCT
     WHERE purpose IS NOT NULL;
@@ -6756,7 +6757,7 @@ BEGIN
             ('account_sid', 'string', true, '^AC[0-9a-f]{32}$', 'AC and 32 lower-case hexadecimal digits', NULL::numeric, NULL::numeric),
             ('from', 'string', true, '^\+[1-9][0-9]{1,14}$', 'an E.164 number (+, country code, number, at most 15 digits)', NULL, NULL),
             ('api_key_sid', 'string', false, '^SK[0-9a-f]{32}$', 'SK and 32 lower-case hexadecimal digits', NULL, NULL),
-            ('api_key_secret', 'string', false, '^[^[:cntrl:]]{1,63}$', 'the name of a secret', NULL, NULL),
+            ('api_key_secret', 'string', false, '^(?!voice-key-)[^[:cntrl:]]{1,63}$', 'the name of a secret that is no voice key', NULL, NULL),
             ('public_url', 'string', false, '^https?://', 'an http or https URL', NULL, NULL),
             ('machine_detection', 'string', false, '^(Enable|DetectMessageEnd)$', 'Enable or DetectMessageEnd', NULL, NULL),
             ('announcement', 'string', false, '^[^[:cntrl:]]+$', '1 to 500 characters on one line', NULL, NULL),

@@ -1,12 +1,16 @@
 # Voice commands by telephone, against the stand-in for Twilio.
 #
-#	make -C bench telephone-failures	1,000 revocations while 20 % of all requests fail, see t/094_telephone_campaign.pl
-#	make -C bench telephone-crashes		kill -9 of a worker in each step of a call, 10 times, see t/092_telephone_crash.pl
+#	make -C bench telephone-latency		from revoke_mandate() to confirmed, without the ringing
+#	make -C bench telephone-failures	1,000 revocations while 20 % of all requests fail
+#	make -C bench telephone-crashes		kill -9 of a worker in each step of a call, 10 times
 
-CAMPAIGNS += telephone-failures telephone-crashes
+CAMPAIGNS += telephone-latency telephone-failures telephone-crashes
+
+telephone-latency:
+	@$(here)/telephone latency
 
 telephone-failures:
-	COMMANDS=$(or $(COMMANDS),1000) TESTS=t/094_telephone_campaign.pl $(top)/scripts/test tap
+	@$(here)/telephone failures
 
 telephone-crashes:
-	CRASH_ROUNDS=$(or $(ROUNDS),10) TESTS=t/092_telephone_crash.pl $(top)/scripts/test tap
+	@$(here)/telephone crashes

@@ -30,7 +30,7 @@ SELECT o.options, pg_temp.refusal_of(o.options::jsonb)
                ('{"machine_detection": "on"}'), ('{"machine_detection": true}'), ('{"call_timeout": 4}'), ('{"call_timeout": 60.5}'), ('{"call_timeout": "60"}'),
                ('{"time_limit": 1e9}'), ('{"repetitions": 6}'), ('{"poll_interval": 0}'), ('{"language": "english please"}'), ('{"voice": "a b"}'),
                ('{"announcement": ""}'), ('{"announcement": "two\nlines"}'), ('{"record": "yes"}'), ('{"record": false}'),
-               ('{"api_key_sid": "SK0123456789abcdef0123456789abcdef"}'), ('{"api_key_secret": "x"}'), ('{"token": "x"}')) AS o (options);
+               ('{"api_key_sid": "SK0123456789abcdef0123456789abcdef"}'), ('{"api_key_secret": "x"}'), ('{"api_key_sid": "SK0123456789abcdef0123456789abcdef", "api_key_secret": "voice-key-x"}'), ('{"token": "x"}')) AS o (options);
 SELECT count(*) FROM mulberry.endpoints WHERE name = 't';
 
 -- why no call can be placed, step by step

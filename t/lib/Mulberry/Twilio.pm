@@ -42,6 +42,8 @@ use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time sleep);
 
 use Mulberry::Line;
+use Mulberry::TwilioCall;
+use parent -norequire, 'Mulberry::TwilioCall';
 
 my @terminal = qw(completed busy failed no-answer canceled);
 
@@ -351,7 +353,7 @@ sub create_call
     return failure(400, 21211, "The phone number you are attempting to call, $f->{To}, is not valid.") if $f->{To} !~ /^\+[1-9]\d{6,14}$/;
     return failure(400, 21212, "Invalid 'From' phone number") if ($f->{From} // '') !~ /^\+[1-9]\d{6,14}$/;
     return failure(400, 21205, 'Url is not a valid URL') unless length($f->{Twiml} // '') && length($f->{Twiml}) <= 4000;
-    return failure(400, 20001, 'Twiml is malformed') unless eval { parse_twiml($f->{Twiml}); 1 };
+    return failure(400, 20001, 'Twiml is malformed') unless eval { Mulberry::TwilioCall::parse_twiml($f->{Twiml}); 1 };
 
     my ($other) = grep { $_->{to} eq $f->{To} && is_live($_) } values %{ $self->{calls} };
     my $call = { sid => 'CA' . hex32(), account => $self->{account}, to => $f->{To}, from => $f->{From}, status => 'queued', created => time,
@@ -419,185 +421,6 @@ sub status
         return;
     }
     $self->webhook($call, $call->{fields}{StatusCallback}, %params);
-    return;
-}
-
-sub answered
-{
-    my ($self, $call) = @_;
-    my $b = $call->{behaviour};
-    return unless is_live($call);
-    for my $end (qw(busy no-answer failed))
-    {
-        return $self->status($call, $end, SipResponseCode => $end eq 'busy' ? 486 : $end eq 'failed' ? 404 : 487) if $b->{$end} || ($b->{end} // '') eq $end;
-    }
-    $call->{answered_by} = $b->{machine} ? 'machine_start' : 'human' if $call->{fields}{MachineDetection};
-    $self->status($call, 'in-progress');
-    $self->later($b->{hold} // 0, sub { $self->execute($call) });
-    return;
-}
-
-# ---- TwiML ----
-
-# A list of [name, attributes, children or text].
-sub parse_twiml
-{
-    my ($xml) = @_;
-    my $unescape = sub { my $x = shift; $x =~ s/&#x([0-9A-Fa-f]+);/chr hex $1/ge; $x =~ s/&lt;/</g; $x =~ s/&gt;/>/g; $x =~ s/&quot;/"/g; $x =~ s/&amp;/&/g; $x };
-    $xml =~ s/^<\?xml version="1\.0" encoding="UTF-8"\?>// or die "no prolog\n";
-    my @stack = ([ '', {}, [] ]);
-    while ($xml =~ /\G(?:<(\/?)([A-Za-z]+)((?:\s+[A-Za-z]+="[^"<]*")*)\s*(\/?)>|([^<]+))/gc)
-    {
-        my ($closing, $name, $attributes, $empty, $text) = ($1, $2, $3, $4, $5);
-        if (defined $text) { push @{ $stack[-1][2] }, $unescape->($text) }
-        elsif ($closing)
-        {
-            my $done = pop @stack;
-            die "</$name> closes <$done->[0]>\n" unless $done->[0] eq $name;
-            push @{ $stack[-1][2] }, $done;
-        }
-        else
-        {
-            my %attributes;
-            $attributes{$1} = $unescape->($2) while $attributes =~ /([A-Za-z]+)="([^"]*)"/g;
-            push @stack, [ $name, \%attributes, [] ];
-            push @{ $stack[-2][2] }, pop @stack if $empty;
-        }
-    }
-    die "not well-formed\n" unless @stack == 1 && (pos $xml // 0) == length $xml;
-    my @root = grep { ref } @{ $stack[0][2] };
-    die "no <Response>\n" unless @root == 1 && $root[0][0] eq 'Response';
-    for my $verb (map { $_, $_->[0] eq 'Gather' ? grep { ref } @{ $_->[2] } : () } grep { ref } @{ $root[0][2] })
-    {
-        die "unknown verb $verb->[0]\n" unless $verb->[0] =~ /^(Say|Play|Pause|Gather|Hangup|Redirect)$/;
-        die "13430 invalid DTMF string\n" if $verb->[0] eq 'Play' && ($verb->[1]{digits} // '') !~ /^[0-9A-D*#wW]+$/;
-    }
-    return grep { ref } @{ $root[0][2] };
-}
-
-# Lets so many bytes pass on both sides; the other side speaks what it has to say.
-sub pass
-{
-    my ($call, $ours) = @_;
-    my $length = length $ours;
-    my $theirs = substr($call->{pending}, 0, $length, '');
-    $call->{out} .= $ours;
-    $call->{heard} .= $ours;
-    $call->{in} .= $theirs . Mulberry::Line::SILENCE x ($length - length $theirs);
-    return;
-}
-
-# Gives the edge what it has not heard yet, and takes its answer.
-sub let_edge_answer
-{
-    my ($self, $call) = @_;
-    my $b = $call->{behaviour};
-    my $audio = $call->{heard};
-    $call->{heard} = '';
-    return if $b->{mute} || $b->{machine} || $audio !~ /[^\xff]/ || length $call->{pending};
-    my ($connection, $tenant) = $self->{edge} ? $self->{edge}->($call->{to}) : ();
-    return unless defined $connection;
-    my $started = time;
-    my ($row) = $self->sql($connection, sprintf(
-        q{SELECT coalesce(encode(ack_audio, 'hex'), ''), coalesce(speech, ''), coalesce(verdict, ''), hang_up FROM mulberry.handle_call_audio('\x%s', 'mulaw', 8000, '%s', '%s', '%s')},
-        unpack('H*', $audio), $call->{from}, $call->{sid}, $tenant // 'default'));
-    my ($hex, $speech, $verdict, $hang_up) = split /\|/, $row // '';
-    $self->note('edge', sid => $call->{sid}, verdict => $verdict, speech => $speech, seconds => time - $started);
-    my $answer = pack 'H*', $hex // '';
-    if ($b->{garble} && length $answer > 20_000 && $call->{garbled}++ < $b->{garble})
-    {
-        # one tone of the acknowledgement is lost
-        substr($answer, 8000, 1600) = Mulberry::Line::SILENCE x 1600;
-    }
-    $call->{pending} = Mulberry::Line::SILENCE x 2400 . Mulberry::Line::carry($answer, %$b) if length $answer;
-    $call->{hang_up} = 1 if ($hang_up // '') eq 't';
-    return;
-}
-
-sub execute
-{
-    my ($self, $call) = @_;
-    my $document = $call->{fields}{Twiml};
-    my $documents = 0;
-    DOCUMENT: while (defined $document && is_live($call) && $documents++ < 50)
-    {
-        my @verbs = parse_twiml($document);
-        undef $document;
-        for my $verb (@verbs)
-        {
-            my ($name, $attributes, $children) = @$verb;
-            return unless is_live($call);
-            last DOCUMENT if $call->{hang_up};
-            if ($name eq 'Say') { pass($call, speak(join '', grep { !ref } @$children)) }
-            elsif ($name eq 'Play')
-            {
-                pass($call, Mulberry::Line::play($attributes->{digits}, %{ $call->{behaviour} }));
-                $self->let_edge_answer($call);
-            }
-            elsif ($name eq 'Pause') { pass($call, Mulberry::Line::SILENCE x (8000 * ($attributes->{length} // 1))) }
-            elsif ($name eq 'Hangup') { last DOCUMENT }
-            elsif ($name eq 'Gather')
-            {
-                for my $child (grep { ref } @$children) { pass($call, speak(join '', grep { !ref } @{ $child->[2] })) if $child->[0] eq 'Say' }
-                my $digits = $self->gather($call, $attributes);
-                next unless length $digits || ($attributes->{actionOnEmptyResult} // '') eq 'true';
-                my ($status, $type, $body) = $self->webhook($call, $attributes->{action}, CallStatus => 'in-progress', Digits => $digits);
-                return unless is_live($call);
-                last DOCUMENT unless ($status // 0) == 200;
-                $document = $body;
-                next DOCUMENT;
-            }
-        }
-    }
-    $self->note('audio', sid => $call->{sid}, seconds => length($call->{out}) / 8000);
-    $self->record($call);
-    $self->status($call, 'completed', CallDuration => int(length($call->{out}) / 8000));
-    return;
-}
-
-# Speech is a buzz that is no digit, 60 ms a letter.
-sub speak { return ("\x90" x 40 . "\x10" x 40) x (6 * length $_[0]) }
-
-sub gather
-{
-    my ($self, $call, $attributes) = @_;
-    my $finish = $attributes->{finishOnKey} // '#';
-    my $wanted = $attributes->{numDigits};
-    if ($call->{behaviour}{press} && ($wanted // 0) == 1) { return $call->{behaviour}{press} }
-    my $heard = $call->{digits} // '';
-    $call->{digits} = '';
-    if (length $call->{pending})
-    {
-        my $audio = $call->{pending};
-        pass($call, Mulberry::Line::SILENCE x length $audio);
-        $call->{heard} = '';    # we say nothing meanwhile
-        $heard .= Mulberry::Line::hear($audio);
-    }
-    if (!length $heard)
-    {
-        pass($call, Mulberry::Line::SILENCE x (8000 * ($attributes->{timeout} // 5)));
-        return '';
-    }
-    # what follows is heard by the next one
-    my $digits = $heard;
-    if (length $finish && $heard =~ /^([^\Q$finish\E]*)[\Q$finish\E](.*)$/) { ($digits, $call->{digits}) = ($1, $2) }
-    if (defined $wanted && length $digits > $wanted) { ($digits, $call->{digits}) = (substr($digits, 0, $wanted), substr($digits, $wanted)) }
-    return $digits;
-}
-
-sub record
-{
-    my ($self, $call) = @_;
-    my $b = $call->{behaviour};
-    return if ($call->{fields}{Record} // '') ne 'true' || ($b->{recording} // '') eq 'none';
-    my $recording = $call->{recording} = { sid => 'RE' . hex32(), status => 'processing' };
-    $recording->{channels} = ($call->{fields}{RecordingChannels} // '') eq 'dual' ? [ @$call{qw(in out)} ] : [ Mulberry::Line::mix(@$call{qw(in out)}) ];
-    $self->later(($b->{recording} // '') =~ /^([\d.]+)$/ ? $1 : 0.01, sub {
-        $recording->{status} = ($b->{recording} // '') eq 'absent' ? 'absent' : 'completed';
-        $self->webhook($call, $call->{fields}{RecordingStatusCallback}, RecordingSid => $recording->{sid}, RecordingStatus => $recording->{status},
-            RecordingChannels => 0 + @{ $recording->{channels} }, RecordingSource => 'OutboundAPI',
-            RecordingUrl => "https://api.twilio.com/2010-04-01/Accounts/$self->{account}/Recordings/$recording->{sid}") if $call->{fields}{RecordingStatusCallback};
-    });
     return;
 }
 
