@@ -189,7 +189,7 @@ subtest 'a spoken confirmation' => sub {
 
 subtest 'webhooks that are not Twilio\'s, or of another call' => sub {
     $pair->telephony('stay');
-    my $command = $pair->revoke($pair->mandate(3));
+    my $command = one("SELECT mulberry.ping_agent('agent-3', force_voice => true)->>'command_id'");
     ok($pair->wait_for("SELECT state FROM mulberry.voice_calls WHERE command = $command", 'queued'), 'a call');
     my ($token, $sid) = split /\|/, one("SELECT token, sid FROM mulberry.voice_calls WHERE command = $command");
     my $send = sub {
