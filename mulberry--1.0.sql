@@ -1067,14 +1067,14 @@ BEGIN
 
     SELECT coalesce(sum(r.calls), 0) INTO erased FROM mulberry.retention(false, max_calls) r;
     PERFORM mulberry.reroute_jobs(true);
-    PERFORM mulberry.sweep_voice_calls();
     purged := greatest(mulberry.purge_events(10 * max_calls), mulberry.purge_jobs(clock_timestamp(), 10 * max_calls));
+    -- late, because they take the locks of agents
+    PERFORM mulberry.sweep_voice_calls();
+    PERFORM mulberry.tend_queues();
     -- last, because nobody else can link until the end
     IF current_setting('transaction_isolation') LIKE 'read %committed' THEN
-        PERFORM mulberry.link_audit();
+        PERFORM mulberry.link_audit_soon();
     END IF;
-    -- last, because it takes the locks of agents
-    PERFORM mulberry.tend_queues();
     RETURN greatest(done, erased) >= max_calls OR purged >= 10 * max_calls;
 END
 $$;
@@ -1879,6 +1879,17 @@ AS $$
 $$;
 COMMENT ON FUNCTION next_job_due() IS 'when a job may be claimed next, if nothing changes; null: there is none';
 
+CREATE FUNCTION defer_job(job bigint, token bigint, reason text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    UPDATE mulberry.job_queue q
+       SET state = 'queued', run_at = clock_timestamp() + interval '1 second' * least(q.deferrals + 1, 10), worker = NULL,
+           attempts = q.attempts - 1, deferrals = q.deferrals + 1, last_error = coalesce(q.last_error, $3)
+     WHERE q.id = $1 AND q.lease_token = $2 AND q.state = 'running'
+$$;
+COMMENT ON FUNCTION defer_job(bigint, bigint, text) IS 'puts a job back for some seconds, uncounted, because somebody has locked what it is about (internal)';
+
 CREATE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
     OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
@@ -1900,11 +1911,7 @@ BEGIN
     END IF;
     -- A sender that takes its time to commit must not keep the worker from the jobs of others.
     IF NOT mulberry.lock_call_soon(j.call) THEN
-        UPDATE mulberry.job_queue q
-           SET state = 'queued', run_at = clock_timestamp() + interval '1 second' * least(q.deferrals + 1, 10), worker = NULL,
-               attempts = q.attempts - 1, deferrals = q.deferrals + 1,
-               last_error = coalesce(q.last_error, 'the call is locked by another transaction')
-         WHERE q.id = job;
+        PERFORM mulberry.defer_job(job, token, 'the call is locked by another transaction');
         RETURN;
     END IF;
     IF j.attempts > j.max_attempts THEN
@@ -5249,6 +5256,17 @@ AS 'MODULE_PATHNAME', 'mulberry_link_audit';
 COMMENT ON FUNCTION link_audit(integer) IS
     'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can until the transaction ends (internal)';
 
+CREATE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
+BEGIN
+    RETURN mulberry.link_audit(max_rows);
+EXCEPTION WHEN lock_not_available THEN
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION link_audit_soon(integer) IS
+    'link_audit() for those who have other things to do: null when another transaction keeps them from it (internal)';
+
 CREATE FUNCTION await_audit_links() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_audit_links';
 COMMENT ON FUNCTION await_audit_links() IS
@@ -6294,7 +6312,7 @@ $$;
 COMMENT ON FUNCTION tend_queue(uuid, uuid) IS 'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
 
 CREATE FUNCTION tend_queues() RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     queue record;
@@ -6304,6 +6322,10 @@ BEGIN
          WHERE c.state IN ('waiting', 'outstanding') ORDER BY 1, 2
     LOOP
         BEGIN
+            -- Whoever has it locked is at work on it, or does not end: the next time.
+            PERFORM FROM mulberry.agents a
+              WHERE a.tenant = queue.tenant AND a.id = queue.agent FOR NO KEY UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT FOUND;
             PERFORM mulberry.tend_queue(queue.tenant, queue.agent);
         EXCEPTION WHEN OTHERS THEN
             -- one agent's trouble must not be that of all
@@ -7021,6 +7043,20 @@ END
 $$;
 COMMENT ON FUNCTION lock_telephony_job(bigint) IS 'locks what a job of kind call or listen is about, before the job itself; of other kinds, and of a job that is gone, nothing (internal)';
 
+CREATE FUNCTION lock_telephony_job_soon(job bigint, patience interval) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = 0
+AS $$
+BEGIN
+    PERFORM set_config('lock_timeout', (1000 * extract(epoch FROM patience))::integer::text, true);
+    PERFORM mulberry.lock_telephony_job(job);
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION lock_telephony_job_soon(bigint, interval) IS 'lock_telephony_job(); false when another transaction keeps it from that for longer, so that the worker can go on with other jobs (internal)';
+
 CREATE FUNCTION voice_call_wanted(v voice_calls) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, mulberry, pg_temp
@@ -7184,8 +7220,8 @@ DECLARE
     delete_it boolean;
     other     bigint;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
-    IF v.finished_at IS NOT NULL THEN
+    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    IF NOT FOUND OR v.finished_at IS NOT NULL THEN    -- it may have gone with its agent
         RETURN;
     END IF;
     wanted := mulberry.voice_call_wanted(v);
@@ -7277,7 +7313,7 @@ COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS 'what follows wh
 -- A call whose job cannot be claimed, because the endpoint is gone or disabled, must not be forgotten.
 CREATE FUNCTION sweep_voice_calls(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     patience CONSTANT interval := interval '2 minutes';
@@ -7298,9 +7334,13 @@ BEGIN
            AND (q.id IS NULL OR ((e.id IS NULL OR NOT e.enabled) AND q.run_at < sweep_voice_calls.at - patience))
          ORDER BY v.id
     LOOP
-        PERFORM mulberry.lock_voice_call(stuck.id);
-        PERFORM mulberry.finish_voice_call(stuck.id, 'failed', stuck.problem);
-        n := n + 1;
+        BEGIN
+            PERFORM mulberry.lock_voice_call(stuck.id);
+            PERFORM mulberry.finish_voice_call(stuck.id, 'failed', stuck.problem);
+            n := n + 1;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;    -- the next time
+        END;
     END LOOP;
     RETURN n;
 END
@@ -7414,7 +7454,7 @@ SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
     -- a step that came to its end leaves all attempts to the next one
     UPDATE mulberry.job_queue q
-       SET state = 'queued', run_at = $2, attempts = 0, worker = NULL, last_error = coalesce(left($3, 500), q.last_error)
+       SET state = 'queued', run_at = $2, attempts = 0, deferrals = 0, worker = NULL, last_error = coalesce(left($3, 500), q.last_error)
       FROM mulberry.voice_calls v WHERE v.id = $1 AND q.id = v.job
 $$;
 COMMENT ON FUNCTION rest_voice_call(bigint, timestamptz, text) IS 'puts the job of a call back into the queue until a time (internal)';
@@ -7424,7 +7464,7 @@ CREATE FUNCTION telephony_step(job bigint, token bigint,
     OUT user_name text, OUT secret text, OUT secret_tenant uuid, OUT timeout_ms integer, OUT allow_http boolean,
     OUT allow_private boolean, OUT max_response integer, OUT accept text)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     largest_recording CONSTANT integer := 32 * 1024 * 1024;    -- bytes
@@ -7436,7 +7476,12 @@ DECLARE
     asked   text;
 BEGIN
     ready := false;
-    PERFORM mulberry.lock_telephony_job(job);
+    -- a client that takes its time to commit must not keep the worker from the jobs of others
+    IF NOT mulberry.lock_telephony_job_soon(job, '100 milliseconds') THEN
+        PERFORM mulberry.defer_job(job, token, 'the agent is locked by another transaction');
+        RETURN;
+    END IF;
+    PERFORM mulberry.require_durable_commit();
     SELECT * INTO p FROM mulberry.prepare_job(job, token);
     IF NOT p.ready THEN
         RETURN;
@@ -7578,7 +7623,7 @@ COMMENT ON FUNCTION twilio_error(integer, jsonb, text) IS 'what Twilio said is w
 CREATE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea, error text)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     at      CONSTANT timestamptz := clock_timestamp();
@@ -7589,7 +7634,11 @@ DECLARE
     problem text;
     rest    timestamptz;
 BEGIN
-    PERFORM mulberry.lock_telephony_job(job);
+    IF NOT mulberry.lock_telephony_job_soon(job, '1 second') THEN
+        -- what has become of the request is found out by the next step
+        PERFORM mulberry.defer_job(job, token, 'the agent is locked by another transaction');
+        RETURN;
+    END IF;
     SELECT q.* INTO j FROM mulberry.job_queue q WHERE q.id = job FOR UPDATE;
     IF NOT FOUND OR j.lease_token <> token OR j.state <> 'running' THEN
         RETURN;
@@ -7601,7 +7650,11 @@ BEGIN
            FROM mulberry.commands c WHERE c.id = (j.payload->>'command')::bigint;
         RETURN;
     END IF;
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
+    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
+    IF NOT FOUND THEN
+        PERFORM mulberry.settle_job(job, 'cancelled', 'the call is gone');
+        RETURN;
+    END IF;
     request := v.request;
     status := coalesce(status, 0);
     IF request <> 'media' OR status NOT BETWEEN 200 AND 299 THEN
@@ -7926,7 +7979,7 @@ COMMENT ON FUNCTION recording_input(bigint) IS 'what is transcribed of the recor
 
 CREATE FUNCTION finish_listening(job bigint, token bigint, transcription text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     j mulberry.job_queue;
@@ -8479,6 +8532,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('audit_head', 'EXECUTE', 'auditor'),
     ('erase_audit_log', 'EXECUTE', 'admin'),
     ('link_audit', 'EXECUTE', 'worker'),
+    ('link_audit_soon', 'EXECUTE', 'worker'),
     ('store_refusals', 'EXECUTE', 'worker'),
     ('mandate_status', 'SELECT', 'operator auditor gateway'),
     ('mandate_history', 'SELECT', 'operator auditor gateway'),

@@ -47,6 +47,7 @@
 #define COMPLAINT_INTERVAL 60000 /* ms between warnings about the queue */
 #define LINKS_AT_ONCE 1000		 /* rows of the audit log in a transaction */
 #define LINK_RETRY_DELAY 60000	 /* ms, after linking has failed */
+#define LINK_BUSY_DELAY 1000	 /* ms, after somebody else kept us from linking */
 
 /*
  * How full the queue of NOTIFY may be before packet events, and before all events, are no
@@ -425,17 +426,21 @@ link_audit(void)
 {
 	static SPIPlanPtr plan = NULL;
 	Datum argument = Int32GetDatum(LINKS_AT_ONCE);
+	Datum linked;
 	bool isnull;
 
 	mulberry_process_begin_unit("linking the audit log");
 	SPI_connect();
 	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT mulberry.link_audit($1)", 1, (Oid[]){ INT4OID });
+		plan = mulberry_keep_plan("SELECT mulberry.link_audit_soon($1)", 1, (Oid[]){ INT4OID });
 	if (SPI_execute_plan(plan, &argument, NULL, /* read_only */ false, /* tcount */ 0) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not link the audit log");
-	more_links = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1,
-											 &isnull)) == LINKS_AT_ONCE;
+	linked = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (isnull)
+		no_links_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LINK_BUSY_DELAY);
+	else
+		more_links = DatumGetInt64(linked) == LINKS_AT_ONCE;
 	SPI_finish();
 	mulberry_process_end_unit();
 }

@@ -1,0 +1,81 @@
+# A client that has changed something about an agent and does not commit: the one worker goes on with
+# the calls of other agents and with maintenance, the notifier with events and the audit log; and that
+# agent's command is finished when the client is done, with nobody dialled twice.
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use Mulberry::Cluster;
+use Mulberry::VoicePair;
+
+my $pair = Mulberry::VoicePair->new('busy', agents => 2,
+    conf => "mulberry.workers = 1\nmulberry.maintenance_interval = 1\n");
+my $node = $pair->{cloud};
+my $client = $node->background_psql('postgres');
+
+# Neither worker nor notifier is to wait for the client for longer than a moment.
+sub nobody_waits
+{
+    my ($what) = @_;
+    my $waiting = "SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type ~ '^mulberry' AND wait_event_type = 'Lock'";
+    ok($node->poll_query_until('postgres', $waiting), "$what: no process of ours hangs in a lock");
+    return;
+}
+
+sub others_go_on
+{
+    my ($what) = @_;
+    my $other = $pair->revoke($pair->mandate(2));
+    ok($pair->state($other, 'confirmed', 15), "$what: a command to another agent is confirmed") or diag $pair->story($other);
+    ok($pair->wait_for("SELECT count(*) FROM mulberry.events WHERE seq IS NULL", '0', 15), "$what: events are numbered");
+    ok($pair->wait_for("SELECT count(*) FROM mulberry.audit WHERE seq IS NULL", '0', 15), "$what: the audit log is linked");
+    nobody_waits($what);
+    return;
+}
+
+# The call rings and is asked about while the agent is locked; nothing of it can be stored.
+$pair->telephony('hold=2', webhooks => 0);
+my $command = $pair->revoke($pair->mandate(1));
+my $second = $pair->mandate(1);
+ok($pair->wait_for("SELECT sid IS NOT NULL FROM mulberry.voice_calls WHERE command = $command", 't'), 'a call is under way')
+    or diag $pair->story($command);
+$client->query_safe('BEGIN');
+$client->query_safe("SELECT mulberry.suspend_mandate('$second', force_voice => true)");
+others_go_on('a call under way');
+is($pair->cloud("SELECT state FROM mulberry.commands WHERE id = $command"), 'outstanding', 'the command of the locked agent waits');
+$client->query_safe('COMMIT');
+ok($pair->state($command, 'confirmed'), 'it is confirmed after the commit') or diag $pair->story($command);
+ok($pair->wait_for("SELECT count(*) FROM mulberry.commands WHERE state NOT IN ('confirmed')", '0'), 'and so is the next one');
+is($pair->cloud("SELECT attempts FROM mulberry.commands WHERE id = $command"), '1', 'by one call') or diag $pair->story($command);
+
+# Twilio's answer to the request for a call cannot be stored: the call is found again.
+$pair->telephony('create=hang+,times=1,hold=1', webhooks => 0, timeout => '2 s');
+$command = $pair->revoke($pair->mandate(1));
+ok($pair->wait_for("SELECT state FROM mulberry.voice_calls WHERE command = $command", 'requested'), 'a call is asked for')
+    or diag $pair->story($command);
+$client->query_safe('BEGIN');
+$client->query_safe("SELECT mulberry.alter_agent('agent-1', allowed_callers => '{}')");
+others_go_on('an answer that cannot be stored');
+$client->query_safe('COMMIT');
+ok($pair->state($command, 'confirmed'), 'the call is found again') or diag $pair->story($command);
+is(scalar(grep { $_->{status} eq 'queued' } $pair->placed(1)), 3, 'nobody was dialled twice');
+ok($pair->wait_for('SELECT count(*) FROM mulberry.job_queue', '0'), 'no job is left') or diag $pair->story($command);
+
+# Who erases an audit log keeps the others from linking, and nothing else.
+$pair->cloud("SELECT mulberry.create_tenant('gone')");
+$client->query_safe('BEGIN');
+$client->query_safe("SELECT mulberry.erase_audit_log('gone')");
+my $other = $pair->revoke($pair->mandate(2));
+ok($pair->state($other, 'confirmed', 15), 'a command is confirmed while nobody can link') or diag $pair->story($other);
+ok($pair->wait_for("SELECT count(*) FROM mulberry.events WHERE seq IS NULL", '0', 15), 'events are numbered');
+nobody_waits('a log that is erased');
+$client->query_safe('COMMIT');
+ok($pair->wait_for("SELECT count(*) FROM mulberry.audit WHERE seq IS NULL", '0', 15), 'the audit log is linked afterwards');
+is($pair->cloud('SELECT string_agg(problem, chr(10)) FROM mulberry.verify_audit(NULL)'), '', 'and is whole');
+
+$client->quit;
+$pair->stop;
+done_testing();
