@@ -3820,6 +3820,7 @@ BEGIN
         RAISE EXCEPTION 'voice key % is disabled already', key_id USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     PERFORM mulberry.disable_voice_key_row(key, 'by hand');
+    PERFORM mulberry.require_durable_commit();
 END
 $$;
 COMMENT ON FUNCTION disable_voice_key(text, integer, text, text) IS
@@ -5597,6 +5598,7 @@ BEGIN
     IF again THEN
         -- the person knows of it; that the agent was back for a moment has not helped
         PERFORM mulberry.note_command(c, 'escalated', NULL, jsonb_build_object('error', error, 'again', true));
+        PERFORM mulberry.resume_escalation(c);
         RETURN;
     END IF;
     PERFORM mulberry.note_command(c, 'escalated', 'escalated',
@@ -6560,6 +6562,7 @@ BEGIN
         concat_ws(': ', format('cancelled by %s', mulberry.outer_role()), nullif(btrim(reason), '')),
         jsonb_build_object('from_state', c.state));
     PERFORM mulberry.next_command(c.tenant, c.agent);
+    PERFORM mulberry.require_durable_commit();
     RETURN mulberry.answer_of_command(c.id);
 END
 $$;
@@ -8110,6 +8113,20 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION place_escalation(bigint) IS 'tells the tenant''s contact, if there is one, that nobody confirmed a command: by telephone, by POST, or both (internal)';
+
+CREATE FUNCTION resume_escalation(c commands) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.place_escalation_call(c.id, x.phone, 1, clock_timestamp())
+      FROM mulberry.escalation_contacts x
+     WHERE x.tenant = c.tenant AND x.phone IS NOT NULL AND mulberry.telephony_problem(x.tenant) IS NULL
+       AND (SELECT bool_or(v.outcome = 'superseded') AND NOT bool_or(coalesce(v.outcome, '') IN ('delivered', 'acknowledged'))
+              FROM mulberry.voice_calls v
+             WHERE v.command = c.id AND v.purpose = 'escalation' AND v.created_at >= c.escalated_at)
+$$;
+COMMENT ON FUNCTION resume_escalation(commands) IS
+    'a command is escalated again whose agent was back for a moment: calls the contact once more, if the call was broken off by that and nobody was reached (internal)';
 
 CREATE FUNCTION escalation_call_ended(voice_call bigint, wanted boolean) RETURNS void
 LANGUAGE plpgsql

@@ -84,6 +84,28 @@ subtest 'a report that is refused' => sub {
     ok($pair->wait_for("SELECT state FROM mulberry.jobs WHERE id = $job", 'done'), 'and can be sent again');
 };
 
+subtest 'an agent that comes back for a moment' => sub {
+    my $calls = "FROM mulberry.voice_calls WHERE purpose = 'escalation' AND command";
+    one("SELECT mulberry.set_escalation_contact('$contact')");
+    $pair->telephony('hold=60');
+    my $mandate = $pair->mandate;
+    one("SELECT mulberry.alter_agent('agent-1', remove_phone => true)");
+    my $command = one("SELECT mulberry.revoke_mandate('$mandate')->>'command_id'");
+    ok($pair->wait_for("SELECT state $calls = $command", 'in-progress'), 'the contact is being told') or diag $pair->story($command);
+    one(q{SELECT mulberry.agent_sync('agent-1')});
+    is(one("SELECT state FROM mulberry.commands WHERE id = $command"), 'outstanding', 'the agent is back');
+    ok($pair->wait_for("SELECT outcome $calls = $command", 'superseded'), 'so the call is broken off') or diag $pair->story($command);
+    $pair->telephony('press=1');
+    one(<<"SQL");
+UPDATE mulberry.agents SET online_until = now() - interval '1 minute';
+UPDATE mulberry.commands SET signed_at = now() - interval '1 hour' WHERE id = $command;
+SELECT mulberry.maintenance();
+SQL
+    is(one("SELECT state FROM mulberry.commands WHERE id = $command"), 'escalated', 'it has gone without an answer');
+    ok($pair->wait_for("SELECT string_agg(outcome, ' ' ORDER BY id) $calls = $command", 'superseded acknowledged'), 'the contact is called again')
+        or diag $pair->story($command);
+};
+
 $pair->stop;
 $ai->stop;
 done_testing();
