@@ -6319,6 +6319,10 @@ AS $$
 DECLARE
     queue record;
 BEGIN
+    -- A copy has nobody to wait for: the agents talk to the original.
+    IF NOT mulberry.outbound_allowed() THEN
+        RETURN;
+    END IF;
     FOR queue IN
         SELECT DISTINCT c.tenant, c.agent FROM mulberry.commands c
          WHERE c.state IN ('waiting', 'outstanding') ORDER BY 1, 2

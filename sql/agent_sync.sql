@@ -97,6 +97,12 @@ SELECT pg_temp.answer(1, 1, 8) -> 'acks' AS acks;
 SELECT (ping_agent('pi', tenant => 'syncing')->>'command_id')::bigint AS ping \gset
 UPDATE commands SET signed_at = signed_at - interval '2 minutes' WHERE id = :ping;
 UPDATE agents SET online_until = now() - interval '1 minute' WHERE id = :'agent';
+-- a copy that is held gives up nothing: the agent talks to the original
+BEGIN;
+INSERT INTO installation (system_identifier, database, approved_by) VALUES (0, 0, 'a dump');
+SELECT tend_queues();
+SELECT state FROM command_status WHERE command_id = :ping;
+ROLLBACK;
 SELECT tend_queues();
 SELECT state, error FROM command_status WHERE command_id = :ping;
 -- When it is back it gets it again, signed anew, by this path alone; and gives it up once more without a second alarm.
