@@ -3778,6 +3778,8 @@ BEGIN
     IF voice_key_row.key_id IS NULL THEN
         RAISE EXCEPTION 'key_id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    -- those who sign have the agent before they look for a key
+    PERFORM FROM mulberry.agents a WHERE a.tenant = voice_key_row.tenant AND a.id = voice_key_row.agent FOR NO KEY UPDATE;
     SELECT k.* INTO found
       FROM mulberry.voice_keys k
      WHERE k.tenant = voice_key_row.tenant AND k.agent = voice_key_row.agent AND k.key_id = voice_key_row.key_id
@@ -3790,7 +3792,7 @@ BEGIN
     RETURN found;
 END
 $$;
-COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS 'the row of a key, locked; role null: either. 42704 when there is none (internal)';
+COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS 'the row of a key, locked after its agent; role null: either. 42704 when there is none (internal)';
 
 CREATE FUNCTION disable_voice_key_row(key voice_keys, cause text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
@@ -4887,6 +4889,7 @@ BEGIN
             USING ERRCODE = 'numeric_value_out_of_range',
                   DETAIL = 'It can be 1 to 4000: a receiver takes a counter 5000 ahead for an old one.';
     END IF;
+    PERFORM FROM mulberry.agents a WHERE a.tenant = owner ORDER BY a.id FOR NO KEY UPDATE;
     UPDATE mulberry.voice_keys k
        SET last_counter = mulberry.advanced_counter(k, advance_counters.by), place = mulberry.voice_key_place()
      WHERE k.tenant = owner AND k.role = 'sender' AND k.enabled AND k.last_counter > 0;
