@@ -3674,13 +3674,13 @@ CREATE FUNCTION make_voice_key(tenant uuid, secret text) RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_make_voice_key';
 COMMENT ON FUNCTION make_voice_key(uuid, text) IS 'draws 32 random bytes, stores them under that name and returns their fingerprint (internal)';
 
-CREATE FUNCTION read_voice_key_line(tenant uuid, agent uuid, key_id integer, challenge_extend boolean) RETURNS text
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_read_voice_key_line';
-COMMENT ON FUNCTION read_voice_key_line(uuid, uuid, integer, boolean) IS 'a sender''s key as the line for its edge (internal: export_voice_key() sees to it that this happens once)';
+CREATE FUNCTION remember_exported_voice_key(tenant uuid, agent uuid, key_id integer, challenge_extend boolean, fingerprint text) RETURNS void
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_remember_exported_voice_key';
+COMMENT ON FUNCTION remember_exported_voice_key(uuid, uuid, integer, boolean, text) IS 'lets this session take the line of a sender''s key once, when this transaction has been committed (internal)';
 
-CREATE FUNCTION refuse_transaction_block(what text) RETURNS void
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_refuse_transaction_block';
-COMMENT ON FUNCTION refuse_transaction_block(text) IS 'an error (25001) inside a transaction block (internal)';
+CREATE FUNCTION take_exported_voice_key() RETURNS text
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_take_exported_voice_key';
+COMMENT ON FUNCTION take_exported_voice_key() IS 'second half of export_voice_key(): the line of the key that mark_voice_key_exported() has marked in this session, once';
 
 CREATE FUNCTION sync_mac(tenant uuid, role text, agent uuid, key_id integer, data bytea) RETURNS bytea
 LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac';
@@ -3828,16 +3828,18 @@ $$;
 COMMENT ON FUNCTION disable_voice_key(text, integer, text, text) IS
     'disables a key for good and destroys its bytes; what it has signed and is not acknowledged cannot be acknowledged any more. role: sender or receiver where a database has both. Needs admin access';
 
-CREATE FUNCTION export_voice_key(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS text
+-- A line that was seen cannot be taken back, so that it is given out is on disk before it is: by a procedure that
+-- commits in between.  Whatever the caller does then, the key counts as exported, and the audit log says so.
+
+CREATE FUNCTION mark_voice_key_exported(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner uuid := mulberry.resolve_tenant(export_voice_key.tenant, 'admin');
+    owner uuid := mulberry.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
     key   mulberry.voice_keys;
 BEGIN
-    PERFORM mulberry.refuse_transaction_block('export_voice_key()');
-    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, export_voice_key.agent),
-                                  export_voice_key.key_id, 'sender');
+    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, mark_voice_key_exported.agent),
+                                  mark_voice_key_exported.key_id, 'sender');
     IF NOT key.enabled THEN
         RAISE EXCEPTION 'voice key % is disabled', key.key_id
             USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Make a new one with create_voice_key().';
@@ -3853,11 +3855,28 @@ BEGIN
     PERFORM mulberry.record_audit(owner, 'VOICE_KEY_EXPORTED', 'exported', NULL, key.agent, NULL, NULL,
                                   jsonb_build_object('key_id', key.key_id));
     PERFORM mulberry.require_durable_commit();
-    RETURN mulberry.read_voice_key_line(owner, key.agent, key.key_id, key.challenge_extend);
+    PERFORM mulberry.remember_exported_voice_key(owner, key.agent, key.key_id, key.challenge_extend, key.fingerprint);
 END
 $$;
-COMMENT ON FUNCTION export_voice_key(text, integer, text) IS
-    'the line with which a key enters its edge through voice_key_entry, given out once; afterwards 55000. Not inside a transaction block. Needs admin access';
+COMMENT ON FUNCTION mark_voice_key_exported(text, integer, text) IS
+    'first half of export_voice_key(): the key counts as exported, and its line can be taken by this session once this has been committed. Needs admin access';
+
+-- SECURITY INVOKER and without SET, because it commits.
+CREATE PROCEDURE export_voice_key(agent text, key_id integer, tenant text DEFAULT NULL, INOUT line text DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF mulberry.in_transaction_block() THEN
+        RAISE EXCEPTION 'export_voice_key() cannot run inside a transaction block' USING ERRCODE = 'active_sql_transaction',
+            DETAIL = 'A rollback would take back that it has happened.';
+    END IF;
+    PERFORM mulberry.mark_voice_key_exported(agent, key_id, tenant);
+    COMMIT;
+    line := mulberry.take_exported_voice_key();
+END
+$$;
+COMMENT ON PROCEDURE export_voice_key(text, integer, text, text) IS
+    'CALL export_voice_key(agent, key_id): the line with which a key enters its edge through voice_key_entry, given out once; afterwards 55000. It commits, and so cannot run inside a transaction block (25001). Needs admin access';
 
 CREATE FUNCTION confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
@@ -8524,6 +8543,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('confirm_voice_key', 'EXECUTE', 'admin'),
     ('disable_voice_key', 'EXECUTE', 'admin'),
     ('export_voice_key', 'EXECUTE', 'admin'),
+    ('mark_voice_key_exported', 'EXECUTE', 'admin'),
+    ('take_exported_voice_key', 'EXECUTE', 'admin'),
     ('advance_counters', 'EXECUTE', 'admin'),
     ('voice_key_entry', 'INSERT', 'admin'),
     ('handle_command_symbols', 'EXECUTE', 'operator gateway'),
@@ -8540,7 +8561,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     ('cancel_command', 'EXECUTE', 'operator'),
     ('retry_command', 'EXECUTE', 'operator'),
     ('await_command', 'EXECUTE', 'operator'),
-    ('in_transaction_block', 'EXECUTE', 'operator'),
+    ('in_transaction_block', 'EXECUTE', 'operator admin'),
     ('command_status', 'SELECT', 'supervisor auditor'),
     ('agent_sync', 'EXECUTE', 'gateway'),
     ('create_agent', 'EXECUTE', 'admin'),

@@ -10,9 +10,9 @@ SELECT id AS tenant FROM tenants WHERE name = 'syncing' \gset
 SELECT create_agent('pi', NULL, tenant => 'syncing') AS agent \gset
 SELECT create_agent('phoned', '+821012345678', tenant => 'syncing') AS phoned \gset
 SELECT create_voice_key('pi', 7, tenant => 'syncing'), create_voice_key('phoned', 8, tenant => 'syncing');
-SELECT export_voice_key('pi', 7, 'syncing') AS line \gset
+CALL export_voice_key('pi', 7, 'syncing') \gset
 INSERT INTO edge_key SELECT split_part(l, ':', 4)::uuid, split_part(l, ':', 3)::uuid, split_part(l, ':', 5)::integer, decode(split_part(l, ':', 6), 'hex') FROM (VALUES (:'line')) AS v (l);
-SELECT export_voice_key('phoned', 8, 'syncing') AS line \gset
+CALL export_voice_key('phoned', 8, 'syncing') \gset
 INSERT INTO edge_key SELECT split_part(l, ':', 4)::uuid, split_part(l, ':', 3)::uuid, split_part(l, ':', 5)::integer, decode(split_part(l, ':', 6), 'hex') FROM (VALUES (:'line')) AS v (l);
 SELECT count(create_mandate(lpad(m::text, 8, '0'), 'pi', 'sponsor_123', 100, 'USD', '2099-01-01 00:00Z', 'syncing')) AS mandates
   FROM generate_series(1, 3) AS m;

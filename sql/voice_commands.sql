@@ -38,11 +38,11 @@ SELECT call, pg_temp.error_of('SELECT ' || call) AS error
 SELECT create_voice_key('pi-one', 7, tenant => 'commanding'), create_voice_key('pi-two', 8, tenant => 'commanding'),
        create_voice_key('pi-mute', 9, tenant => 'commanding');
 SELECT pg_temp.error_of($$SELECT ping_agent('pi-one', tenant => 'commanding')$$) AS not_exported;
-SELECT export_voice_key('pi-one', 7, 'commanding') AS line \gset
+CALL export_voice_key('pi-one', 7, 'commanding') \gset
 INSERT INTO edge_key SELECT split_part(l, ':', 4)::uuid, split_part(l, ':', 3)::uuid, split_part(l, ':', 5)::integer, decode(split_part(l, ':', 6), 'hex') FROM (VALUES (:'line')) AS v (l);
-SELECT export_voice_key('pi-two', 8, 'commanding') AS line \gset
+CALL export_voice_key('pi-two', 8, 'commanding') \gset
 INSERT INTO edge_key SELECT split_part(l, ':', 4)::uuid, split_part(l, ':', 3)::uuid, split_part(l, ':', 5)::integer, decode(split_part(l, ':', 6), 'hex') FROM (VALUES (:'line')) AS v (l);
-SELECT export_voice_key('pi-mute', 9, 'commanding') AS line \gset
+CALL export_voice_key('pi-mute', 9, 'commanding') \gset
 INSERT INTO edge_key SELECT split_part(l, ':', 4)::uuid, split_part(l, ':', 3)::uuid, split_part(l, ':', 5)::integer, decode(split_part(l, ':', 6), 'hex') FROM (VALUES (:'line')) AS v (l);
 SELECT pg_temp.error_of($$SELECT ping_agent('pi-one', tenant => 'commanding')$$) AS no_telephony;
 SELECT pg_temp.error_of($$SELECT suspend_mandate('00000031', tenant => 'commanding')$$) AS no_number;
@@ -275,7 +275,7 @@ SELECT pg_temp.answer_outstanding('pi-two', 0, 0);
 -- A key that is disabled while its frame is out.
 SELECT (ping_agent('pi-two', tenant => 'commanding')->>'command_id')::bigint AS ping \gset
 SELECT create_voice_key('pi-two', 18, tenant => 'commanding');
-SELECT export_voice_key('pi-two', 18, 'commanding') AS line \gset
+CALL export_voice_key('pi-two', 18, 'commanding') \gset
 INSERT INTO edge_key SELECT split_part(l, ':', 4)::uuid, split_part(l, ':', 3)::uuid, split_part(l, ':', 5)::integer, decode(split_part(l, ':', 6), 'hex') FROM (VALUES (:'line')) AS v (l);
 SELECT disable_voice_key('pi-two', 8, tenant => 'commanding');
 SELECT tend_queues();

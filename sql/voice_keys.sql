@@ -41,18 +41,18 @@ SELECT mulberry.sign_command(:command);
 
 -- Leaving, once and for good; the line is complete.
 SET ROLE regress_admin;
-SELECT mulberry.export_voice_key('pi', 1) AS line \gset
+CALL mulberry.export_voice_key('pi', 1) \gset
 SELECT regexp_replace(replace(:'line', t.id::text, 'TENANT'), '[0-9a-f]{64}:none:[0-9a-f]{8}$', 'KEY:none:CHECK') AS line
   FROM mulberry.tenant_access a, mulberry.current_tenants() c, unnest(c) t (id) WHERE a.name = 'keys-north';
 \set VERBOSITY sqlstate
-SELECT mulberry.export_voice_key('pi', 1);
+CALL mulberry.export_voice_key('pi', 1);
 BEGIN;
-SELECT mulberry.export_voice_key('other', 0);
+CALL mulberry.export_voice_key('other', 0);
 ROLLBACK;
-DO $$ BEGIN PERFORM mulberry.export_voice_key('other', 0); EXCEPTION WHEN division_by_zero THEN NULL; END $$;
-SELECT mulberry.export_voice_key('pi', 2);
-SELECT mulberry.export_voice_key('nobody', 1);
-SELECT mulberry.export_voice_key('pi', NULL);
+DO $$ DECLARE line text; BEGIN CALL mulberry.export_voice_key('other', 0, NULL, line); EXCEPTION WHEN division_by_zero THEN NULL; END $$;
+CALL mulberry.export_voice_key('pi', 2);
+CALL mulberry.export_voice_key('nobody', 1);
+CALL mulberry.export_voice_key('pi', NULL);
 \set VERBOSITY terse
 RESET ROLE;
 
@@ -126,12 +126,12 @@ SELECT mulberry.confirm_voice_key('pi', 1, '0000000000000000');
 SET ROLE regress_operator;
 SELECT mulberry.create_voice_key('pi');
 SELECT mulberry.rotate_voice_key('pi');
-SELECT mulberry.export_voice_key('other', 0);
+CALL mulberry.export_voice_key('other', 0);
 SELECT mulberry.confirm_voice_key('pi', 1);
 SELECT mulberry.disable_voice_key('pi', 1);
 SET ROLE regress_south_admin;
 SELECT mulberry.create_voice_key('pi');
-SELECT mulberry.export_voice_key('other', 0, 'keys-north');
+CALL mulberry.export_voice_key('other', 0, 'keys-north');
 SELECT count(*) FROM mulberry.voice_key_status;
 RESET ROLE;
 -- what is named like a key's secret is none of a user's, and no service is told it
@@ -224,7 +224,7 @@ SET ROLE regress_admin;
 SELECT mulberry.rotate_voice_key('pi');
 SELECT key_id, signs FROM mulberry.voice_key_status WHERE agent = 'pi' ORDER BY key_id;
 SELECT mulberry.confirm_voice_key('pi', 2);
-SELECT mulberry.export_voice_key('pi', 2) AS line \gset
+CALL mulberry.export_voice_key('pi', 2) \gset
 SELECT key_id, signs FROM mulberry.voice_key_status WHERE agent = 'pi' ORDER BY key_id;
 RESET ROLE;
 \set ECHO none
@@ -250,7 +250,7 @@ SET ROLE regress_admin;
 SELECT mulberry.disable_voice_key('pi', 2);
 \set VERBOSITY sqlstate
 SELECT mulberry.disable_voice_key('pi', 2);
-SELECT mulberry.export_voice_key('pi', 2);
+CALL mulberry.export_voice_key('pi', 2);
 SELECT mulberry.confirm_voice_key('pi', 2);
 SELECT mulberry.rotate_voice_key('pi');
 \set VERBOSITY terse

@@ -11,6 +11,7 @@
 #include "access/genam.h"
 #include "access/stratnum.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
@@ -30,13 +31,13 @@
 #include "voice_keys.h"
 
 PG_FUNCTION_INFO_V1(mulberry_make_voice_key);
-PG_FUNCTION_INFO_V1(mulberry_read_voice_key_line);
+PG_FUNCTION_INFO_V1(mulberry_remember_exported_voice_key);
+PG_FUNCTION_INFO_V1(mulberry_take_exported_voice_key);
 PG_FUNCTION_INFO_V1(mulberry_sign_frame);
 PG_FUNCTION_INFO_V1(mulberry_verify_ack_frame);
 PG_FUNCTION_INFO_V1(mulberry_sync_mac);
 PG_FUNCTION_INFO_V1(mulberry_sync_mac_fits);
 PG_FUNCTION_INFO_V1(mulberry_signing_place);
-PG_FUNCTION_INFO_V1(mulberry_refuse_transaction_block);
 
 /* Attribute numbers of the table, in the order of its columns. */
 enum voice_keys_column
@@ -210,47 +211,76 @@ mulberry_make_voice_key(PG_FUNCTION_ARGS)
 }
 
 /*
- * read_voice_key_line(tenant, agent, key_id, challenge_extend) → text: the line for the edge.  It
- * is the caller's to see that this happens once.
+ * The key whose line this session may take: xid marked it as exported.  Session memory, because a
+ * line that was seen stays seen, whatever becomes of the transaction that took it.
+ */
+static struct
+{
+	TransactionId xid; /* invalid: none */
+	Oid user;
+	pg_uuid_t tenant;
+	pg_uuid_t agent;
+	int key_id;
+	bool challenge_extend;
+	char fingerprint[MULBERRY_VOICE_FINGERPRINT_SIZE + 1]; /* an id may be given again */
+} exported;
+
+/* remember_exported_voice_key(tenant, agent, key_id, challenge_extend, fingerprint) */
+Datum
+mulberry_remember_exported_voice_key(PG_FUNCTION_ARGS)
+{
+	exported.tenant = *PG_GETARG_UUID_P(0);
+	exported.agent = *PG_GETARG_UUID_P(1);
+	exported.key_id = PG_GETARG_INT32(2);
+	exported.challenge_extend = PG_GETARG_BOOL(3);
+	text_to_cstring_buffer(PG_GETARG_TEXT_PP(4), exported.fingerprint,
+						   sizeof(exported.fingerprint));
+	exported.user = GetOuterUserId();
+	exported.xid = GetCurrentTransactionId();
+	PG_RETURN_VOID();
+}
+
+/*
+ * take_exported_voice_key() → text: the line for the edge, once, and only when the transaction
+ * that marked the key has been committed.
  */
 Datum
-mulberry_read_voice_key_line(PG_FUNCTION_ARGS)
+mulberry_take_exported_voice_key(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t *tenant = PG_GETARG_UUID_P(0);
+	TransactionId marked_by = exported.xid;
 	mulberry_voice_key key = { 0 };
 	mulberry_voice_key_line line = { 0 };
 	char *secret;
 	char *written;
 	text *result;
+	char fingerprint[MULBERRY_VOICE_FINGERPRINT_SIZE + 1];
 
-	if (!find_row(tenant, MULBERRY_VOICE_SENDER, PG_GETARG_UUID_P(1), PG_GETARG_INT32(2), &key,
-				  &secret))
-		elog(ERROR, "there is no such voice key");
+	exported.xid = InvalidTransactionId;
+	if (!TransactionIdIsValid(marked_by) || exported.user != GetOuterUserId() ||
+		!TransactionIdDidCommit(marked_by))
+		ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("no voice key was exported by this session"),
+				errhint("Use CALL mulberry.export_voice_key(agent, key_id)."));
+	if (find_row(&exported.tenant, MULBERRY_VOICE_SENDER, &exported.agent, exported.key_id, &key,
+				 &secret) &&
+		key.enabled)
+		read_bytes(&exported.tenant, secret, line.bytes);
+	mulberry_voice_key_fingerprint(line.bytes, fingerprint);
+	if (strcmp(fingerprint, exported.fingerprint) != 0)
+	{
+		mb_forget(&line, sizeof(line));
+		ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("voice key %d was disabled meanwhile", exported.key_id));
+	}
 	line.party = key.party;
 	line.key_id = key.key_id;
-	line.challenge_extend = PG_GETARG_BOOL(3);
-	read_bytes(tenant, secret, line.bytes);
+	line.challenge_extend = exported.challenge_extend;
 	written = mulberry_voice_key_line_write(&line);
 	mb_forget(&line, sizeof(line));
 	result = cstring_to_text(written);
 	explicit_bzero(written, strlen(written));
 	pfree(written);
 	PG_RETURN_TEXT_P(result);
-}
-
-/*
- * refuse_transaction_block(what): an error inside BEGIN … COMMIT and subtransactions, for what must
- * not be seen and then rolled back.
- */
-Datum
-mulberry_refuse_transaction_block(PG_FUNCTION_ARGS)
-{
-	if (IsTransactionBlock() || IsSubTransaction())
-		ereport(ERROR, errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				errmsg("%s cannot run inside a transaction block",
-					   text_to_cstring(PG_GETARG_TEXT_PP(0))),
-				errdetail("A rollback would take back that it has happened."));
-	PG_RETURN_VOID();
 }
 
 void

@@ -28,7 +28,7 @@ SELECT mulberry.create_voice_key('pi', 1);
 CREATE TABLE line (frame integer, playing integer, audio text);
 CREATE TABLE outcome (frame integer PRIMARY KEY, playings integer, verdicts text[], ack boolean);
 SQL
-append_to_file("$dir/key", $node->safe_psql('postgres', q{SELECT mulberry.export_voice_key('pi', 1)}) . "\n");
+append_to_file("$dir/key", $node->safe_psql('postgres', q{CALL mulberry.export_voice_key('pi', 1)}) . "\n");
 $node->safe_psql('postgres', "\\copy mulberry.voice_key_entry (key) FROM '$dir/key'");
 
 # A generator of our own (Lehmer's, MINSTD), so that a failure comes again wherever it is run.

@@ -60,7 +60,7 @@ SELECT mulberry.create_agent('pi');
 SELECT mulberry.create_mandate(m, 'pi', 'sponsor', 100, 'EUR', '2999-01-01') FROM unnest('{12345678,87654321,11112222}'::text[]) m;
 SELECT mulberry.create_voice_key('pi', 7);
 SQL
-my $line = sql(q{SELECT mulberry.export_voice_key('pi', 7)});
+my $line = sql(q{CALL mulberry.export_voice_key('pi', 7)});
 like($line, qr/^mulberry-voice-key:1:[0-9a-f-]{36}:[0-9a-f-]{36}:07:[0-9a-f]{64}:none:[0-9a-f]{8}$/, 'a key is exported as a line');
 my ($key) = $line =~ /:([0-9a-f]{64}):/;
 append_to_file("$tmp/key", "$line\n");

@@ -24,7 +24,7 @@ sub new_agent
     my ($name, $challenges) = @_;
     cloud("SELECT mulberry.create_agent('$name')");
     my $key = cloud("SELECT mulberry.create_voice_key('$name', challenge_extend => $challenges)");
-    my $line = cloud("SELECT mulberry.export_voice_key('$name', $key)");
+    my $line = cloud("CALL mulberry.export_voice_key('$name', $key)");
     $edge->psql('postgres', "COPY mulberry.voice_key_entry (agent, key) FROM stdin;\n$name\t$line\n\\.\n", on_error_die => 1);
     return;
 }
@@ -173,7 +173,7 @@ is(registry($edge), registry($cloud), 'both know the same');
 
 cloud("SELECT mulberry.disable_voice_key('pi', 1)");
 my $key = cloud("SELECT mulberry.create_voice_key('pi', challenge_extend => true)");
-my $line = cloud("SELECT mulberry.export_voice_key('pi', $key)");
+my $line = cloud("CALL mulberry.export_voice_key('pi', $key)");
 $edge->psql('postgres', "COPY mulberry.voice_key_entry (agent, key) FROM stdin;\npi\t$line\n\\.\n", on_error_die => 1);
 cloud("SELECT mulberry.extend_mandate('00000005', 5)");
 my $extend = command('EXTEND', '00000005');

@@ -42,7 +42,8 @@ SQL
     my $entry = '';
     for my $n (1 .. $self->{agents})
     {
-        my $line = $self->cloud("SELECT mulberry.export_voice_key('agent-$n', key_id) FROM mulberry.voice_keys k JOIN mulberry.agents a ON a.id = k.agent WHERE a.name = 'agent-$n'");
+        my $key_id = $self->cloud("SELECT key_id FROM mulberry.voice_keys k JOIN mulberry.agents a ON a.id = k.agent WHERE a.name = 'agent-$n'");
+        my $line = $self->cloud("CALL mulberry.export_voice_key('agent-$n', $key_id)");
         $entry .= "edge-$n\tagent-$n\t$line\n";
     }
     $self->edge("SELECT mulberry.create_tenant('edge-' || n) FROM generate_series(1, $self->{agents}) AS n");
