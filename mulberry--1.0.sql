@@ -6496,6 +6496,7 @@ AS $$
 DECLARE
     owner    CONSTANT uuid := mulberry.resolve_tenant(tenant, 'gateway');
     most     CONSTANT integer := 100;
+    most_ahead CONSTANT bigint := 1000000;
     a        mulberry.agents;
     c        mulberry.commands;
     verdicts jsonb;
@@ -6519,6 +6520,13 @@ BEGIN
     END IF;
 
     a := mulberry.lock_agent(owner, mulberry.name_or_id_of_agent(owner, agent));
+    -- What is ahead of us raises our own number, which must not be driven to its end in one step.
+    IF since > a.mandates_version + most_ahead THEN
+        RAISE EXCEPTION 'since % is out of range', since
+            USING ERRCODE = 'numeric_value_out_of_range',
+                  DETAIL = format('The registry''s changes are numbered up to %s; a restored one may have forgotten %s.',
+                                  a.mandates_version, most_ahead);
+    END IF;
     verdicts := mulberry.sync_acks(a, acks);
     UPDATE mulberry.agents x
        SET seen_at = clock_timestamp(),
