@@ -4356,7 +4356,8 @@ BEGIN
                       ORDER BY f.counter DESC LIMIT 64);
     restored := key.enabled AND key.place <> here;
     -- the answer to an open challenge is always judged: only a genuine frame could have called for it
-    IF mulberry.guard_limited(guard, at)
+    -- Nor does the online path wait: whoever can dial could otherwise stop a revocation there.
+    IF receive_frame.path <> 'sync' AND mulberry.guard_limited(guard, at)
        AND NOT coalesce(asked.mandate = parsed.mandate_id
                         AND asked.command = parsed.command_code::integer AND asked.argument = parsed.argument, false)
        AND sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')) <> ALL (digests) THEN

@@ -234,6 +234,12 @@ SELECT pg_temp.later('61 s');
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10065), 'CA-o');
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10066, nonce => pg_temp.nonce()), 'CA-o');
 SELECT in_row FROM key_guard;
+-- the minute is the telephone's: whoever can dial must not deafen the online path
+BEGIN;
+SELECT pg_temp.heard(pg_temp.forged(pg_temp.frame(4, '33334444', 10067), 1));
+SELECT pg_temp.heard(pg_temp.frame(4, '33334444', 10067)) AS by_telephone;
+SELECT pg_temp.heard(pg_temp.frame(4, '33334444', 10067), path => 'sync') AS online;
+ROLLBACK;
 DELETE FROM key_guard;
 
 -- The policy of a key: EXTEND must answer a challenge, other commands need not.
