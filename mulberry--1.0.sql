@@ -5738,8 +5738,13 @@ BEGIN
         EXIT WHEN NOT FOUND;
         problem := mulberry.path_problem(a, c.force_voice);
         IF problem IS NULL THEN
-            PERFORM mulberry.send_command(a, c.id);
-            EXIT;
+            BEGIN
+                PERFORM mulberry.send_command(a, c.id);
+                EXIT;
+            EXCEPTION WHEN data_corrupted OR config_file_error OR undefined_file OR io_error OR insufficient_privilege THEN
+                -- A key that cannot be read must not take back that the registry is revoked.
+                problem := 'no command can be signed: ' || SQLERRM;
+            END;
         END IF;
         PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached: ' || problem);
     END LOOP;
