@@ -6047,6 +6047,9 @@ BEGIN
         -- Key and counter name one signature; an older one with the same digits is 10,000 commands back.
         SELECT x.* INTO s FROM mulberry.command_signatures x
          WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id AND x.counter % 10000 = said.counter
+           -- ids are given again: what a former key of that id signed is none of this one's
+           AND x.signed_at >= (SELECT k.created_at FROM mulberry.voice_keys k
+                                WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = said.key_id)
          ORDER BY x.counter DESC LIMIT 1;
         IF FOUND THEN
             SELECT v.* INTO judged
