@@ -536,6 +536,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_tem
 DECLARE
     owner uuid := mulberry.resolve_tenant(tenant, 'admin');
 BEGIN
+    -- the prefix is voice_keys.h's
+    IF name ~ '^voice-key-' THEN
+        RAISE EXCEPTION 'secret "%" belongs to a voice key', name
+            USING ERRCODE = 'reserved_name', HINT = 'disable_voice_key() destroys its bytes.';
+    END IF;
     DELETE FROM mulberry.secrets s WHERE s.tenant = owner AND s.name = drop_secret.name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'secret "%" does not exist', name USING ERRCODE = 'undefined_object';
@@ -8224,7 +8229,7 @@ BEGIN
     body := CASE WHEN url ~ '/twilio/ack' THEN nothing ELSE '' END;
 
     SELECT x.* INTO v FROM mulberry.voice_calls x
-     WHERE x.token::text = substring(query FROM '&token=([0-9a-f-]{36})(?:&|$)')
+     WHERE x.token = substring(query FROM '&token=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:&|$)')::uuid
        AND x.tenant = ANY (mulberry.current_tenants('gateway'));
     e := mulberry.telephony_endpoint(v.tenant);
     -- the same work whether there is such a call or not
