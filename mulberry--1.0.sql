@@ -7962,15 +7962,15 @@ BEGIN
     WHILE channel <= channels LOOP
         BEGIN
             SELECT * INTO part FROM mulberry.wav_decode(wav, channel, true);
+            IF part.sample_rate NOT IN (8000, 16000, 44100, 48000) THEN
+                part.audio := mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, part.encoding, 8000);
+                part.sample_rate := 8000;
+            END IF;
         EXCEPTION WHEN data_exception OR feature_not_supported THEN
             PERFORM mulberry.unheard(v, 'the recording cannot be read: ' || SQLERRM);
             RETURN NULL;
         END;
         channels := least(part.channels, 2);
-        IF part.sample_rate NOT IN (8000, 16000, 44100, 48000) THEN
-            part.audio := mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, part.encoding, 8000);
-            part.sample_rate := 8000;
-        END IF;
         FOR heard IN
             SELECT f.frame, f.at_ms FROM mulberry.heard_frames(part.audio, part.encoding, part.sample_rate) f
              WHERE length(part.audio) > 0

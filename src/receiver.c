@@ -94,7 +94,7 @@ Datum
 mulberry_judge_frame(PG_FUNCTION_ARGS)
 {
 	mulberry_row r;
-	text *symbols = PG_GETARG_TEXT_PP(1);
+	text *symbols;
 	uint8 digests[MB_COMMAND_HISTORY][MB_SHA256_SIZE];
 	mulberry_voice_key key = { 0 };
 	mb_key_state state = { 0 };
@@ -103,7 +103,11 @@ mulberry_judge_frame(PG_FUNCTION_ARGS)
 	mb_judgement judgement;
 	bool decoded;
 
+	for (int i = 0; i < 10; i++)
+		if (PG_ARGISNULL(i) && (i < 6 || !PG_ARGISNULL(9)))
+			elog(ERROR, "argument %d of judge_frame() must not be null", i + 1);
 	mulberry_row_begin(&r, fcinfo);
+	symbols = PG_GETARG_TEXT_PP(1);
 	decoded =
 		mb_command_parse(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &fields) == MB_FRAME_OK;
 	if (decoded)

@@ -21,6 +21,8 @@
 #include "worker/telephony.h"
 #include "worker/verdict.h"
 
+#define MAX_RETRY_AFTER (24 * 60 * 60) /* s */
+
 static mulberry_statement step_statement = {
 	"SELECT ready, method, url, names, contents, json, user_name, secret, secret_tenant,"
 	" timeout_ms, allow_http, allow_private, max_response, accept"
@@ -205,7 +207,8 @@ mulberry_telephony_answer(mulberry_job *job, const mulberry_http_answer *answer,
 	values[1] = Int64GetDatum(job->lease_token);
 	values[2] = CStringGetTextDatum(outcome_name(answer));
 	values[3] = Int32GetDatum(answered ? (int32) answer->status : 0);
-	values[4] = Float8GetDatum(answered ? (double) answer->retry_after : 0);
+	/* bounded, because a time so much later must exist */
+	values[4] = Float8GetDatum(answered ? (double) Min(answer->retry_after, MAX_RETRY_AFTER) : 0);
 	values[5] = PointerGetDatum(body);
 	nulls[5] = body ? ' ' : 'n';
 	if (!answered && error == NULL && answer)
