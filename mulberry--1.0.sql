@@ -3953,8 +3953,12 @@ BEGIN
             USING ERRCODE = 'duplicate_object',
                   DETAIL = format('Its fingerprint is %s, that of the line is %s.', known.fingerprint, import_voice_key.fingerprint),
                   HINT = 'A new key has an id of its own, unless this one is disabled first.';
-    ELSIF known.fingerprint = import_voice_key.fingerprint THEN
-        RAISE EXCEPTION 'voice key % was disabled here and cannot come back', known.key_id
+    ELSIF known.fingerprint = import_voice_key.fingerprint
+          -- the row makes way to another key of that id, and goes with its agent; the audit log remains
+          OR EXISTS (SELECT FROM mulberry.audit u
+                      WHERE u.tenant = import_voice_key.tenant AND u.mandate IS NULL AND u.action = 'VOICE_KEY_IMPORTED'
+                        AND u.evidence->>'fingerprint' = import_voice_key.fingerprint) THEN
+        RAISE EXCEPTION 'voice key % was disabled here and cannot come back', import_voice_key.key_id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   DETAIL = 'What was once played for it could be played again.',
                   HINT = 'Make a new one with rotate_voice_key() in the cloud.';
@@ -3966,7 +3970,8 @@ BEGIN
             import_voice_key.party_tenant, name, import_voice_key.challenge_extend, import_voice_key.fingerprint,
             mulberry.voice_key_place());
     PERFORM mulberry.record_audit(import_voice_key.tenant, 'VOICE_KEY_IMPORTED', 'imported', NULL, import_voice_key.agent,
-                                  NULL, NULL, jsonb_build_object('key_id', import_voice_key.key_id));
+                                  NULL, NULL, jsonb_build_object('key_id', import_voice_key.key_id,
+                                                                 'fingerprint', import_voice_key.fingerprint));
     RETURN name;
 END
 $$;

@@ -110,6 +110,22 @@ SELECT mulberry.accept_ack(c.id, mulberry.build_ack(:'edge', c.agent, 3, 0, 3, c
   FROM mulberry.commands c WHERE c.id = :command;
 SELECT state FROM mulberry.commands WHERE id = :command;
 
+-- An edge takes no line twice, whatever has had its id since: what was played for it could be played again.
+\set first :line
+SET ROLE regress_secure_admin;
+SELECT mulberry.disable_voice_key('pi', 3), mulberry.create_voice_key('pi', 3);
+CALL mulberry.export_voice_key('pi', 3) \gset
+RESET ROLE;
+SELECT mulberry.disable_voice_key('edge-5ec00000', 3, tenant => 'secure-edge');
+\set ECHO none
+SELECT format('COPY mulberry.voice_key_entry (tenant, key) FROM PROGRAM %L', format(E'printf ''secure-edge\t%%s\\n'' %s', :'line')) \gexec
+\set ECHO all
+SELECT mulberry.disable_voice_key('edge-5ec00000', 3, tenant => 'secure-edge');
+\set ECHO none
+SELECT format('COPY mulberry.voice_key_entry (tenant, key) FROM PROGRAM %L', format(E'printf ''secure-edge\t%%s\\n'' %s', :'first')) \gexec
+\set ECHO all
+SELECT count(*) AS enabled FROM mulberry.voice_keys WHERE tenant = :'edge' AND enabled;
+
 -- A key that cannot be read does not keep a mandate from being revoked.
 DELETE FROM mulberry.secrets WHERE tenant = :'tenant';
 SET ROLE regress_secure_admin;
