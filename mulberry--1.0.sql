@@ -1711,6 +1711,18 @@ END
 $$;
 COMMENT ON FUNCTION job_lanes() IS 'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due (internal)';
 
+CREATE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
+BEGIN
+    PERFORM FROM mulberry.endpoints e WHERE e.id = endpoint FOR NO KEY UPDATE;
+    RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION lock_endpoint_soon(bigint) IS
+    'locks the row of an endpoint until the end of the transaction; false when another transaction keeps it for longer than one that commits (internal)';
+
 CREATE FUNCTION claim_jobs(worker integer, max_jobs integer, at timestamptz DEFAULT clock_timestamp(),
                            slots integer DEFAULT NULL, reserve integer DEFAULT 0,
                            held_routes bigint[] DEFAULT '{}', held_tenants uuid[] DEFAULT '{}')
@@ -1841,7 +1853,7 @@ BEGIN
             is_probe := true;
         END IF;
         -- Whoever counts here also claims here before the next one counts.
-        PERFORM FROM mulberry.endpoints e WHERE e.id = lanes.routes[lane] FOR NO KEY UPDATE;
+        room := CASE WHEN mulberry.lock_endpoint_soon(lanes.routes[lane]) THEN room ELSE 0 END;
         room := least(room, (SELECT e.max_concurrency FROM mulberry.endpoints e WHERE e.id = lanes.routes[lane]) -
             (SELECT count(*)::integer FROM mulberry.job_queue q
               WHERE q.route = lanes.routes[lane] AND q.state = 'running' AND q.run_at > at));
@@ -5861,7 +5873,7 @@ COMMENT ON FUNCTION note_refusal(uuid, text, text, uuid, text, text) IS
     'has the notifier write a row of the audit log about what is about to fail; without a notifier the server''s log has it (internal)';
 
 CREATE FUNCTION store_refusals() RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
 AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
 COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';
 

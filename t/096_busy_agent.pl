@@ -1,6 +1,6 @@
-# A client that has changed something about an agent and does not commit: the one worker goes on with
-# the calls of other agents and with maintenance, the notifier with events and the audit log; and that
-# agent's command is finished when the client is done, with nobody dialled twice.
+# A client that has changed something about an agent, an endpoint or the audit log and does not commit: the one
+# worker goes on with other calls and with maintenance, the notifier with events and the audit log; and
+# what waited for the client is finished when it is done, with nobody dialled twice.
 use strict;
 use warnings;
 
@@ -63,6 +63,17 @@ $client->query_safe('COMMIT');
 ok($pair->state($command, 'confirmed'), 'the call is found again') or diag $pair->story($command);
 is(scalar(grep { $_->{status} eq 'queued' } $pair->placed(1)), 3, 'nobody was dialled twice');
 ok($pair->wait_for('SELECT count(*) FROM mulberry.job_queue', '0'), 'no job is left') or diag $pair->story($command);
+
+# Who changes an endpoint with a limit keeps the worker from that endpoint, and from no other.
+$pair->cloud("UPDATE mulberry.endpoints SET max_concurrency = 2 WHERE name = 'twilio'");
+$client->query_safe('BEGIN');
+$client->query_safe("UPDATE mulberry.endpoints SET updated_at = now() WHERE name = 'twilio'");
+$command = $pair->revoke($pair->mandate(1));
+new_call($node, 'spoken', 'hello');
+ok($pair->wait_for("SELECT state FROM mulberry.calls WHERE call_id = 'spoken'", 'ARCHIVED', 15), 'a call is processed while an endpoint is locked');
+nobody_waits('an endpoint that is changed');
+$client->query_safe('COMMIT');
+ok($pair->state($command, 'confirmed'), 'the command is confirmed afterwards') or diag $pair->story($command);
 
 # Who erases an audit log keeps the others from linking, and nothing else.
 $pair->cloud("SELECT mulberry.create_tenant('gone')");
