@@ -74,21 +74,25 @@ subtest 'answers that never come, calls that do' => sub {
         }
     }
     my $before = $pair->placed;
-    revoke('create=500+,list=500,times=2,page=2', 'confirmed', webhooks => 0);
-    is($pair->placed - $before, 1, 'found though the list fails at first and has many pages');
-    cmp_ok(scalar(grep { ($_->{query}{Page} // 0) >= 1 } requests('list')), '>=', 0, 'pages are read');
+    revoke('create=500+,list=500,times=2', 'confirmed', webhooks => 0);
+    is($pair->placed - $before, 1, 'found though the list fails at first');
 };
 
 subtest 'requests that never arrive' => sub {
     # both take their time: only after 14 s a call that cannot be found counts as not placed
-    $pair->telephony('create=close,times=1,list=ok');
+    revoke('ok', 'confirmed');    # as new as the one that is looked for, and so no reason to end with its page
+    $pair->telephony('create=close,times=1,list=ok,page=1');
     my $before = $pair->placed;
+    my $lists = () = requests('list');
     my $command = $pair->revoke($pair->mandate);
     ok($pair->wait_for("SELECT state FROM mulberry.voice_calls WHERE command = $command", 'uncertain'), 'it is not known whether there is a call') or diag $pair->story($command);
     ok($pair->state($command, 'confirmed'), 'later it is placed') or diag $pair->story($command);
     is($pair->placed - $before, 1, 'once');
     cmp_ok(one("SELECT placings FROM mulberry.voice_calls WHERE command = $command"), '==', 2, 'after two requests');
     my @looks = requests('list');
+    splice @looks, 0, $lists;
+    ok((grep { ($_->{query}{Page} // 0) >= 1 } @looks), 'each reads on past calls that are as new');
+    @looks = grep { !$_->{query}{Page} } @looks;
     cmp_ok($looks[-1]{time} - $looks[-4]{time}, '>=', 13, 'four looks over 14 s lie between');
 
     one("SELECT mulberry.set_endpoint('twilio', 'twilio', 'http://127.0.0.1:9', 'telephony', secret => 'twilio', allow_http => true, allow_private => true,
