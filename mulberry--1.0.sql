@@ -4782,6 +4782,26 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS 'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
 
+CREATE FUNCTION present_counter(key voice_keys) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    here    CONSTANT text := mulberry.voice_key_place();
+    counter bigint := key.last_counter;
+BEGIN
+    -- what a copy signs would use up counters that the original uses as well
+    IF key.place <> here AND counter > 0 AND mulberry.outbound_allowed() THEN
+        counter := mulberry.advanced_counter(key, 1000);
+        UPDATE mulberry.voice_keys k SET last_counter = counter, place = here
+         WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
+        PERFORM mulberry.record_audit(key.tenant, 'VOICE_KEY_ADVANCED', 'another server signs', NULL, key.agent, NULL, NULL,
+                                      jsonb_build_object('key_id', key.key_id, 'counter', counter));
+        PERFORM mulberry.require_durable_commit();
+    END IF;
+    RETURN counter;
+END
+$$;
+COMMENT ON FUNCTION present_counter(voice_keys) IS 'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
+
 CREATE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
 #variable_conflict use_column
@@ -4814,14 +4834,7 @@ BEGIN
                   HINT = 'create_voice_key() makes one; export_voice_key() gives its line for the edge.';
     END IF;
     key := mulberry.voice_key_row(ordered.tenant, ordered.agent, chosen, 'sender');
-    IF key.place <> here THEN
-        IF key.last_counter > 0 THEN
-            key.last_counter := mulberry.advanced_counter(key, 1000);
-            PERFORM mulberry.record_audit(key.tenant, 'VOICE_KEY_ADVANCED', 'another server signs', NULL, key.agent, NULL, NULL,
-                                          jsonb_build_object('key_id', key.key_id, 'counter', key.last_counter));
-        END IF;
-    END IF;
-    key.last_counter := key.last_counter + 1;
+    key.last_counter := mulberry.present_counter(key) + 1;
     signed := mulberry.sign_frame(key.tenant, key.agent, key.key_id, ordered.command, ordered.mandate, ordered.argument,
                                   key.last_counter, sign_command.nonce);
     UPDATE mulberry.voice_keys k
@@ -5029,6 +5042,11 @@ BEGIN
        OR data->>'key_id' <> key.key_id::text THEN
         PERFORM mulberry.record_audit(tenant, 'SYNC_UPDATE', 'refused', NULL, agent, NULL, 'api', NULL);
         RETURN jsonb_build_object('problems', jsonb_build_array('the updates are for somebody else'));
+    END IF;
+    -- told before a command that has come since, which it would undo; what is asked for next knows that command
+    IF coalesce((data->>'counter')::bigint < key.last_counter, true) THEN
+        PERFORM mulberry.record_audit(tenant, 'SYNC_UPDATE', 'stale', NULL, agent, NULL, 'api', jsonb_build_object('counter', data->'counter'));
+        RETURN jsonb_build_object('problems', '[]'::jsonb);
     END IF;
     INSERT INTO mulberry.sync_states (tenant, agent, upto) VALUES (tenant, agent, 0) ON CONFLICT DO NOTHING;
     SELECT s.upto INTO known FROM mulberry.sync_states s WHERE s.tenant = tenant AND s.agent = agent FOR UPDATE;
@@ -6438,6 +6456,8 @@ BEGIN
     END IF;
     -- As text, because what is signed are these bytes and not what some parser makes of them.
     data := jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', a.tenant, 'agent', a.id, 'key_id', key,
+                               -- commands up to this one are in it: an agent that knows a later one wants no older news
+                               'counter', mulberry.present_counter(mulberry.voice_key_row(a.tenant, a.id, key, 'sender')),
                                'since', after, 'upto', upto, 'more', after = since AND jsonb_array_length(rows) = most, 'mandates', rows)::text;
     RETURN jsonb_build_object('key_id', key, 'data', data,
                               'mac', encode(mulberry.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));

@@ -323,7 +323,7 @@ CREATE FUNCTION pg_temp.updates(since bigint, upto bigint, mandates jsonb, key_i
     SELECT jsonb_build_object('key_id', key_id, 'data', d.data,
                               'mac', encode(mulberry.sync_mac(k.tenant, 'receiver', k.agent, k.key_id, convert_to(d.data, 'UTF8')), 'hex'))
       FROM voice_keys k,
-           (SELECT jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', '00112233-4455-6677-8899-aabbccddeeff', 'agent', agent, 'key_id', key_id,
+           (SELECT jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', '00112233-4455-6677-8899-aabbccddeeff', 'agent', agent, 'key_id', key_id, 'counter', (SELECT max(v.last_counter) FROM voice_keys v WHERE v.key_id = $4),
                                       'since', since, 'upto', upto, 'more', false, 'mandates', mandates)::text) AS d (data)
      WHERE k.role = 'receiver' AND k.key_id = updates.key_id
 $$;
@@ -362,6 +362,11 @@ SELECT id, status, max_amount FROM mandates WHERE id IN ('70000002', '70000004')
 SELECT (pg_temp.sync(NULL, pg_temp.frame(3, '70000004', 3, 30, kid => 8, k => '\x1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100'))->'acks'->0->>'challenge') ~ '^[0-9]{8}$' AS challenged;
 SELECT jsonb_array_length(pg_temp.sync(NULL, pg_temp.frame(3, '70000004', 4, 30, pg_temp.nonce(), kid => 8, k => '\x1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100'), '*#', pg_temp.frame(3, '70000004', 1))->'acks') AS acks;
 SELECT expires_at - '2999-02-01Z' AS extended FROM mandates WHERE id = '70000004';
+-- News that were told before a command do not undo it when they come after it.
+CREATE TEMP TABLE kept AS SELECT pg_temp.updates(13, 14, jsonb_build_array(pg_temp.told('70000002', 'ACTIVE'))) AS updates;
+SELECT pg_temp.heard(pg_temp.frame(2, '70000002', 7, kid => 8, k => '\x1f1e1d1c1b1a191817161514131211100f0e0d0c0b0a09080706050403020100'));
+SELECT pg_temp.sync(updates) FROM kept;
+SELECT status FROM mandates WHERE id = '70000002';
 SELECT upto FROM sync_states;
 
 -- Traces go with the key, and with the agent.
