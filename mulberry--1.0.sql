@@ -7494,8 +7494,13 @@ BEGIN
              WHERE x.id = v.id;
             RETURN mulberry.next_voice_request(v.id);
         END IF;
-        -- The agent has one line.
-        IF EXISTS (SELECT FROM mulberry.voice_calls x
+        -- The agent has one line, and so has the contact of many agents: who looks whether it is free
+        -- has the oldest call for it locked.
+        PERFORM FROM mulberry.voice_calls x
+          WHERE x.id = (SELECT min(y.id) FROM mulberry.voice_calls y
+                         WHERE y.tenant = v.tenant AND y.to_number = v.to_number AND y.finished_at IS NULL)
+            FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND OR EXISTS (SELECT FROM mulberry.voice_calls x
                     WHERE x.tenant = v.tenant AND x.to_number = v.to_number AND x.id <> v.id AND x.finished_at IS NULL
                       AND mulberry.voice_call_rank(x.state) BETWEEN 1 AND 5) THEN
             PERFORM mulberry.rest_voice_call(v.id, at + interval '2 seconds');
