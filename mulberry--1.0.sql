@@ -4031,17 +4031,17 @@ SELECT pg_catalog.pg_extension_config_dump('key_guard', '');
 CREATE TABLE challenges (
     tenant    uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     key_id    integer NOT NULL,
-    channel   text NOT NULL,
     command   integer NOT NULL,
     mandate   text COLLATE "C" NOT NULL,
     argument  integer NOT NULL,
     nonce     text COLLATE "C" NOT NULL CHECK (nonce ~ '^[0-9]{6}$'),
     counter   bigint NOT NULL,
+    drawn_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     played_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant, key_id, channel)
+    PRIMARY KEY (tenant, key_id)
 );
-COMMENT ON TABLE challenges IS 'challenges that were played and not answered yet';
-COMMENT ON COLUMN challenges.channel IS 'the call, or the path where there is no call, in which it holds';
+COMMENT ON TABLE challenges IS 'challenges that were played and not answered yet: one of a key, as it has one outstanding command';
+COMMENT ON COLUMN challenges.played_at IS 'when it was played last';
 COMMENT ON COLUMN challenges.command IS 'code of the command that was challenged';
 COMMENT ON COLUMN challenges.counter IS 'counter of the frame that was challenged';
 SELECT pg_catalog.pg_extension_config_dump('challenges', '');
@@ -4089,13 +4089,13 @@ COMMENT ON FUNCTION heard_frames(bytea, text, integer) IS
 
 CREATE FUNCTION judge_frame(tenant uuid, symbols text, last_counter bigint, digests bytea[], challenge_all boolean,
                             challenge_extend boolean, challenge_command integer, challenge_mandate text,
-                            challenge_argument integer, challenge_nonce text,
+                            challenge_argument integer, challenge_nonce text, challenge_counter bigint, challenge_expired boolean,
                             OUT verdict text, OUT error text, OUT problem text, OUT meaningful boolean, OUT frame_digest bytea,
                             OUT duplicate_of integer, OUT counter bigint, OUT message_digest bytea,
                             OUT challenge_wanted boolean, OUT challenge_answered boolean)
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_judge_frame';
-COMMENT ON FUNCTION judge_frame(uuid, text, bigint, bytea[], boolean, boolean, integer, text, integer, text) IS
-    'what a frame is worth to the receiver''s key that it names, given what is stored about it; at most one tag is computed (internal)';
+COMMENT ON FUNCTION judge_frame(uuid, text, bigint, bytea[], boolean, boolean, integer, text, integer, text, bigint, boolean) IS
+    'what a frame is worth to the receiver''s key that it names, given what is stored about it; one tag is computed, two in the place of a late answer (internal)';
 
 CREATE FUNCTION judge_legacy(tenant uuid, secret text, sequence text,
                              OUT verdict text, OUT error text, OUT problem text, OUT command text, OUT mandate text)
@@ -4186,6 +4186,19 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     SELECT mulberry.guard_limited(guard, at) AND guard.forgeries[1] > at - interval '1 minute'
 $$;
 COMMENT ON FUNCTION guard_defers(key_guard, timestamptz) IS 'true when the frame of this minute was judged and found wrong (internal)';
+
+-- A challenge holds for 60 s (MB_CHALLENGE_LIFETIME_S) from when it was played last, in whatever call, because where
+-- no webhooks reach the sender it answers in another call.  A repetition of the frame plays it again: the same
+-- digits, because others would let whoever has recorded the frame spoil the answer that is on its way.  It also
+-- renews the time, but not beyond two minutes from when the digits were drawn, because he could else keep them good
+-- for as long as it suits him and hold back the answer till then.  The digits tell him nothing: it is
+-- the key that makes an answer of them.  Afterwards the answer is still understood, and
+-- challenged anew, for ten minutes.
+CREATE FUNCTION challenge_holds(c challenges, at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT c.played_at > at - interval '60 seconds' AND c.drawn_at > at - interval '2 minutes'
+$$;
+COMMENT ON FUNCTION challenge_holds(challenges, timestamptz) IS 'whether a challenge can be answered (internal)';
 
 CREATE FUNCTION note_forgery(tenant uuid, key_id integer, agent uuid, at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
@@ -4313,12 +4326,12 @@ LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     method   CONSTANT text := CASE receive_frame.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
-    line     CONSTANT text := coalesce('call ' || receive_frame.call_ref, receive_frame.path);
     here     CONSTANT text := mulberry.voice_key_place();
     parsed   record;
     key      mulberry.voice_keys;
     guard    mulberry.key_guard;
     asked    mulberry.challenges;
+    open     boolean;
     former   mulberry.key_frames;
     older    mulberry.voice_keys;
     digests  bytea[];
@@ -4371,8 +4384,9 @@ BEGIN
       FROM mulberry.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
     SELECT c.* INTO asked
       FROM mulberry.challenges c
-     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id AND c.channel = line
-       AND c.played_at > at - interval '60 seconds';    -- MB_CHALLENGE_LIFETIME_S
+     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id
+       AND c.counter = key.last_counter AND c.played_at > at - interval '10 minutes';
+    open := coalesce(mulberry.challenge_holds(asked, at), false);
     digests := ARRAY(SELECT f.frame_digest FROM mulberry.key_frames f
                       WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
                       ORDER BY f.counter DESC LIMIT 64);
@@ -4380,7 +4394,7 @@ BEGIN
     -- the answer to an open challenge is always judged: only a genuine frame could have called for it
     -- Nor does the online path wait: whoever can dial could otherwise stop a revocation there.
     IF receive_frame.path <> 'sync' AND mulberry.guard_limited(guard, at)
-       AND NOT coalesce(asked.mandate = parsed.mandate_id
+       AND NOT coalesce(open AND asked.mandate = parsed.mandate_id AND (asked.counter + 1) % 10000 = parsed.counter
                         AND asked.command = parsed.command_code::integer AND asked.argument = parsed.argument, false)
        AND sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')) <> ALL (digests) THEN
         SELECT g.* INTO guard
@@ -4394,7 +4408,8 @@ BEGIN
 
     judged := mulberry.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
                                    mulberry.guard_challenges(guard, at) OR coalesce(restored, false),
-                                   coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce);
+                                   coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce,
+                                   asked.counter, NOT open);
 
     IF judged.verdict IN ('forgery', 'stale', 'not judged', 'decode error') THEN
         answer := mulberry.refusal(judged.verdict, judged.error,
@@ -4418,9 +4433,12 @@ BEGIN
         PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, former.mandate, key.agent, NULL, method,
                                       evidence || jsonb_build_object('ack', former.ack));
         said := mulberry.ack_names(former.ack_status, former.ack_state);
+        IF open AND asked.counter = former.counter THEN
+            UPDATE mulberry.challenges c SET played_at = at WHERE c.tenant = key.tenant AND c.key_id = key.key_id;
+        END IF;
         RETURN ROW(former.ack_status <= 1, former.command, former.mandate, said.status_name, NULL, former.message, former.ack,
                    NULL, former.speech,
-                   CASE WHEN former.ack_status = 4 AND asked.counter = former.counter
+                   CASE WHEN open AND asked.counter = former.counter
                         THEN mulberry.challenge_digits(asked.nonce) END,
                    judged.verdict, false, said.state_name, 1)::mulberry.command_answer;
     END IF;
@@ -4436,11 +4454,11 @@ BEGIN
         status := 4;
         nonce := mulberry.draw_challenge();
         answer.challenge := mulberry.challenge_digits(nonce);
-        INSERT INTO mulberry.challenges AS c (tenant, key_id, channel, command, mandate, argument, nonce, counter)
-        VALUES (key.tenant, key.key_id, line, parsed.command_code::integer, parsed.mandate_id, parsed.argument, nonce, judged.counter)
-        ON CONFLICT (tenant, key_id, channel) DO UPDATE
+        INSERT INTO mulberry.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
+        VALUES (key.tenant, key.key_id, parsed.command_code::integer, parsed.mandate_id, parsed.argument, nonce, judged.counter)
+        ON CONFLICT (tenant, key_id) DO UPDATE
            SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
-               counter = EXCLUDED.counter, played_at = EXCLUDED.played_at;
+               counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
         state := mulberry.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
     ELSIF parsed.command <> 'PING' AND mulberry.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 0 THEN
         -- another agent's mandate is none
@@ -4453,12 +4471,9 @@ BEGIN
                                               format('voice command by key %s', lpad(key.key_id::text, 2, '0')), NULL) r;
         answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
     END IF;
-    IF judged.challenge_answered THEN
-        DELETE FROM mulberry.challenges c
-         WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.channel = line;
-    END IF;
+    -- answered, or overtaken: its answer would have a counter that is used up
     DELETE FROM mulberry.challenges c
-     WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.played_at < at - interval '60 seconds';
+     WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.counter < judged.counter;
 
     said := mulberry.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
     answer.message := said.message;
@@ -4624,7 +4639,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION handle_command_symbols(text, text, text, text, text) IS
-    'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted and challenges hold in it. ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
+    'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
 
 CREATE FUNCTION handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
@@ -4676,7 +4691,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION handle_call_audio(bytea, text, integer, text, text, text) IS
-    'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, so that faults are counted and challenges hold in it. Needs gateway or operator access';
+    'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, so that faults are counted in it. Needs gateway or operator access';
 
 -- Commands to agents.  A command waits until its key has no other outstanding; then it gets
 -- counter and frame, which every path and repetition carries.
@@ -4834,7 +4849,19 @@ BEGIN
                   HINT = 'create_voice_key() makes one; export_voice_key() gives its line for the edge.';
     END IF;
     key := mulberry.voice_key_row(ordered.tenant, ordered.agent, chosen, 'sender');
-    key.last_counter := mulberry.present_counter(key) + 1;
+    key.last_counter := mulberry.present_counter(key);
+    -- The number after a frame belongs to the answer to its challenge, of which we may not have heard.
+    IF sign_command.nonce IS NULL
+       AND EXISTS (SELECT FROM mulberry.command_signatures s
+                     JOIN mulberry.commands c ON c.id = s.command
+                    WHERE s.tenant = key.tenant AND s.agent = key.agent AND s.key_id = key.key_id
+                      AND s.counter % 10000 = key.last_counter % 10000 AND s.counter = key.last_counter AND s.nonce IS NULL
+                      AND c.state NOT IN ('confirmed', 'refused')
+                      AND c.command = ordered.command AND c.argument = ordered.argument
+                      AND c.mandate IS NOT DISTINCT FROM ordered.mandate) THEN
+        key.last_counter := key.last_counter + 1;
+    END IF;
+    key.last_counter := key.last_counter + 1;
     signed := mulberry.sign_frame(key.tenant, key.agent, key.key_id, ordered.command, ordered.mandate, ordered.argument,
                                   key.last_counter, sign_command.nonce);
     UPDATE mulberry.voice_keys k
@@ -4851,7 +4878,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION sign_command(bigint, text) IS
-    'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that was heard in the same call or sync. The answer holds only there: in a new call the command is signed again without. False, and nothing is done, while this database is a copy that resume_outbound() has not let loose (internal)';
+    'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that its frame was answered with. Without, the counter after its last frame is left out, which only such an answer has. False, and nothing is done, while this database is a copy that resume_outbound() has not let loose (internal)';
 
 CREATE FUNCTION command_frame(command_id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
@@ -5503,7 +5530,7 @@ COMMENT ON COLUMN voice_calls.recording IS 'WAV file that is being transcribed, 
 COMMENT ON COLUMN voice_calls.delete_recording IS 'the recording is to be deleted at Twilio';
 COMMENT ON COLUMN voice_calls.give_up_at IS 'when no more is tried to place it; later, until when the transcript of its recording is waited for';
 COMMENT ON COLUMN voice_calls.successor_at IS 'another call was asked for while this one was under way, and is placed after it';
-COMMENT ON COLUMN voice_calls.outcome IS 'what it brought, once it is finished: acknowledged, delivered, no acknowledgement, machine, spoken confirmation, refused, superseded, or as Twilio says';
+COMMENT ON COLUMN voice_calls.outcome IS 'what it brought, once it is finished: acknowledged, delivered, no acknowledgement, machine, spoken confirmation, challenged (the next call answers), refused, superseded, or as Twilio says';
 COMMENT ON COLUMN voice_calls.finished_at IS 'when that was known: after the end of the call, because recordings come late';
 SELECT pg_catalog.pg_extension_config_dump('voice_calls', '');
 
@@ -6212,11 +6239,16 @@ $$;
 COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
     'takes the symbols that an agent answered a command with by the method voice or api: genuine (the command''s state says what follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), forgery, decode error (internal)';
 
--- An edge knows its challenge for 60 s from when it was made, which is before we hear of it.
+-- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
+-- have the next counter of the same key.
 CREATE FUNCTION challenge_is_open(c commands) RETURNS boolean
 LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
     SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
+       AND EXISTS (SELECT FROM mulberry.voice_keys k
+                    WHERE k.tenant = c.tenant AND k.role = 'sender' AND k.agent = c.agent AND k.key_id = c.key_id
+                      AND k.last_counter = c.counter AND k.place = mulberry.voice_key_place()
+                      AND k.key_id = mulberry.signing_key(c.tenant, c.agent))
 $$;
 COMMENT ON FUNCTION challenge_is_open(commands) IS 'whether the agent still knows the challenge that it answered a command with (internal)';
 
@@ -6253,12 +6285,13 @@ COMMENT ON FUNCTION accept_challenge(bigint, text) IS
     'takes the eight digits of a challenge that an outstanding command was answered with, and signs it with them: "signed" (commands.frame is to be sent now, within the 60 s), "decode error" (hear them again), "too late" (commands.frame is a new one without them), "not wanted" (internal)';
 
 -- The frame that was answered by a challenge is used up, and so is one that answers a challenge
--- of which the agent knows no more.  Only an extension keeps the latter: it may have been carried out, and two add up.
+-- of which the agent knows no more.  Only an extension keeps the latter, unless it was challenged again: it may have
+-- been carried out, and two add up.
 CREATE FUNCTION refresh_signature(c commands) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
 BEGIN
-    IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL) THEN
+    IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
         RETURN;
     END IF;
     UPDATE mulberry.commands x SET challenged_at = NULL WHERE x.id = c.id;
@@ -6316,6 +6349,7 @@ DECLARE
     c     mulberry.commands;
     v     mulberry.voice_calls;
     made  integer;
+    answers boolean;
     error CONSTANT text := concat_ws(': ', outcome, detail);
 BEGIN
     SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = voice_call;
@@ -6328,13 +6362,21 @@ BEGIN
        OR v.attempt < (SELECT max(x.attempt) FROM mulberry.voice_calls x WHERE x.command = c.id AND x.purpose = 'command') THEN
         RETURN;
     END IF;
-    UPDATE mulberry.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
     made := v.attempt - c.attempts_before;
-    PERFORM mulberry.note_command(c, 'attempt failed', 'command_attempt_failed',
-        jsonb_build_object('attempt', made, 'outcome', outcome, 'error', detail, 'call_sid', v.sid));
+    answers := outcome = 'challenged' AND c.nonce IS NOT NULL;
+    IF NOT answers THEN
+        UPDATE mulberry.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
+        PERFORM mulberry.note_command(c, 'attempt failed', 'command_attempt_failed',
+            jsonb_build_object('attempt', made, 'outcome', outcome, 'error', detail, 'call_sid', v.sid));
+    END IF;
     IF made >= current_setting('mulberry.command_max_attempts')::integer THEN
         PERFORM mulberry.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, error));
         PERFORM mulberry.next_command(c.tenant, c.agent);
+        RETURN;
+    END IF;
+    IF answers THEN
+        -- the answer is signed, and the agent does not wait for it for long
+        PERFORM mulberry.phone_again(c, clock_timestamp());
         RETURN;
     END IF;
     PERFORM mulberry.refresh_signature(c);
@@ -6342,7 +6384,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
-    'a call for a command has ended without an acknowledgement: calls again after mulberry.command_retry_delay, or escalates after mulberry.command_max_attempts. Said again, or about a call of an earlier turn, it does nothing (internal)';
+    'a call for a command has ended without an acknowledgement: calls again after mulberry.command_retry_delay, or escalates after mulberry.command_max_attempts. With the outcome challenged, when accept_challenge() has signed the answer, at once. Said again, or about a call of an earlier turn, it does nothing (internal)';
 
 -- The online path.
 
@@ -7096,7 +7138,11 @@ BEGIN
             || CASE WHEN s.public_url IS NOT NULL THEN mulberry.gather_verb(s.public_url, v.token, step, 'acknowledgement')
                     ELSE '{"verb": "pause", "length": 8}' END;
     END LOOP;
-    RETURN mulberry.twiml(verbs || mulberry.say_verb('Goodbye', options) || '{"verb": "hangup"}'::jsonb);
+    -- Without webhooks a challenge is answered in the next call, so that the last pause just holds one, and ends the call.
+    IF s.public_url IS NOT NULL THEN
+        verbs := verbs || mulberry.say_verb('Goodbye', options);
+    END IF;
+    RETURN mulberry.twiml(verbs || '{"verb": "hangup"}'::jsonb);
 END
 $$;
 COMMENT ON FUNCTION voice_document(bigint, jsonb) IS 'the TwiML that a call begins with: announcement and frame, with gatherings of the acknowledgement where webhooks reach us and pauses for the recording where they do not; for an escalation, what happened (internal)';
@@ -7346,7 +7392,7 @@ BEGIN
         -- the same request would be refused again, so a person hears of it now
         PERFORM mulberry.escalate_command(v.command, 'Twilio refused the call: ' || left(finish_voice_call.detail, 500));
         PERFORM mulberry.next_command(c.tenant, c.agent) FROM mulberry.commands c WHERE c.id = v.command;
-    ELSIF wanted THEN
+    ELSIF wanted OR outcome = 'challenged' THEN
         PERFORM mulberry.voice_attempt_ended(v.id, outcome, left(finish_voice_call.detail, 500));
     ELSIF v.successor_at IS NOT NULL
        AND EXISTS (SELECT FROM mulberry.commands c WHERE c.id = v.command AND c.state = 'outstanding') THEN
@@ -7984,6 +8030,26 @@ END
 $$;
 COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS 'takes the recording of a call. Returns when to go on; null: by the state of the call (internal)';
 
+CREATE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text, OUT ms_to_end integer)
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    WITH tones AS MATERIALIZED (
+        SELECT t.digit, t.start_ms, row_number() OVER (ORDER BY t.start_ms) AS n
+          FROM mulberry.dtmf_detect(audio, encoding, sample_rate) AS t),
+    heard AS (
+        SELECT substr(h.line, p.n + length(ack), 8) AS digits, p.n
+          FROM (SELECT string_agg(t.digit, '' ORDER BY t.n) AS line FROM tones t) AS h,
+               generate_series(1, length(h.line)) AS p (n)
+         WHERE substr(h.line, p.n, length(ack)) = ack)
+    SELECT h.digits, (length(audio) / (CASE encoding WHEN 's16le' THEN 2 ELSE 1 END * sample_rate / 1000.0))::integer - t.start_ms
+      FROM heard h JOIN tones t ON t.n = h.n
+     ORDER BY mulberry.challenge_nonce(h.digits) IS NOT NULL DESC, h.n DESC
+     LIMIT 1
+$$;
+COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
+    'the eight digits that follow an acknowledgement in audio, the last time that they were understood, and how long before the end of the audio it began; when their check digits never fit, what followed it last (internal)';
+
 CREATE FUNCTION judge_recording(v voice_calls, wav bytea) RETURNS timestamptz
 LANGUAGE plpgsql
 SET search_path = pg_catalog, mulberry, pg_temp
@@ -7998,6 +8064,9 @@ DECLARE
     channels  integer := 1;
     ours      integer;
     verdict   text;
+    answered  text;
+    challenged boolean := false;
+    asked     record;
     e         mulberry.endpoints;
     id_of_job bigint;
 BEGIN
@@ -8026,15 +8095,31 @@ BEGIN
                     UPDATE mulberry.voice_calls x SET acknowledged = true WHERE x.id = v.id;
                     PERFORM mulberry.finish_voice_call(v.id, 'acknowledged', NULL);
                     RETURN NULL;
+                ELSIF verdict = 'challenge wanted' THEN
+                    answered := heard.frame;
                 END IF;
             END IF;
         END LOOP;
+        IF answered IS NOT NULL AND NOT challenged THEN
+            challenged := true;
+            SELECT h.* INTO asked FROM mulberry.heard_challenge(part.audio, part.encoding, part.sample_rate, answered) AS h;
+        END IF;
         channel := channel + 1;
     END LOOP;
 
-    IF verdict = 'challenge wanted' THEN
-        -- it holds in the call that is over
-        PERFORM mulberry.unheard(v, 'the agent wants a challenge answered, which takes webhooks (option public_url)');
+    IF challenged THEN
+        -- What was played in the call that is over is answered by the next one, if that is soon enough.
+        UPDATE mulberry.commands c
+           SET challenged_at = least(c.challenged_at, v.ended_at - make_interval(secs => asked.ms_to_end / 1000.0))
+         WHERE c.id = v.command AND asked.ms_to_end IS NOT NULL;
+        verdict := mulberry.accept_challenge(v.command, asked.digits);
+        IF verdict = 'signed' THEN
+            PERFORM mulberry.finish_voice_call(v.id, 'challenged', 'the agent wants a challenge answered, which the next call does');
+        ELSIF verdict = 'too late' THEN
+            PERFORM mulberry.finish_voice_call(v.id, 'challenged', 'the agent''s challenge was heard too late to be answered');
+        ELSE
+            PERFORM mulberry.unheard(v, 'the agent wants a challenge answered, and its digits were not understood');
+        END IF;
         RETURN NULL;
     END IF;
 

@@ -81,9 +81,9 @@ SELECT t.token, w.status FROM (VALUES ('5ec00000-0000-4000-8000-000000000001'), 
 RESET ROLE;
 
 -- Internal functions in the hands of an owner who tries them out.
-SELECT mulberry.judge_frame(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
-SELECT mulberry.judge_frame(:'tenant', '*070112345678000042608379340855#', 0, '{}', false, false, NULL, NULL, NULL, '123456');
-SELECT verdict FROM mulberry.judge_frame(:'tenant', '*070112345678000042608379340855#', 0, '{}', false, false, 1, '12345678', 0, '123456');
+SELECT mulberry.judge_frame(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+SELECT mulberry.judge_frame(:'tenant', '*070112345678000042608379340855#', 0, '{}', false, false, NULL, NULL, NULL, '123456', 41, false);
+SELECT verdict FROM mulberry.judge_frame(:'tenant', '*070112345678000042608379340855#', 0, '{}', false, false, 1, '12345678', 0, '123456', 41, false);
 
 -- A key id that is given again: what the former key has signed stands in nobody's way.
 SET ROLE regress_secure_admin;

@@ -56,7 +56,7 @@ $$;
 CREATE FUNCTION pg_temp.later(by interval) RETURNS void LANGUAGE sql AS $$
     UPDATE key_guard SET forgeries = ARRAY(SELECT f - by FROM unnest(forgeries) WITH ORDINALITY AS u (f, n) ORDER BY n),
            challenge_from = challenge_from - by, challenge_until = challenge_until - by;
-    UPDATE challenges SET played_at = played_at - by;
+    UPDATE challenges SET drawn_at = drawn_at - by, played_at = played_at - by;
     UPDATE received_calls SET began_at = began_at - by;
 $$;
 -- the digits of the challenge that is open, as the other side has heard them
@@ -159,26 +159,53 @@ SELECT mode, challenge_until - last_forgery_at AS for_the_next, forgeries_in_row
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10054), 'CA-h');
 SELECT status FROM mandates WHERE id = '11112222';
 SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10054), 'CA-h') AS repeated;
-SELECT count(*) AS open, min(channel) AS channel FROM challenges;
--- not from another call, and not with other digits
-SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10055, nonce => pg_temp.nonce()), 'CA-i');
-SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10055, nonce => lpad(((pg_temp.nonce()::int + 1) % 1000000)::text, 6, '0')), 'CA-h');
-SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10055, nonce => pg_temp.nonce()), 'CA-h');
+-- the same digits in another call, because the answer may come in one; and not with other digits
+SELECT count(*) AS open, min(nonce) AS digits FROM challenges \gset
+SELECT :open AS open, left(challenge, 6) = :'digits' AS same, verdict
+  FROM mulberry.handle_command_symbols(pg_temp.frame(1, '11112222', 10054), call_ref => 'CA-i', tenant => 'receiving');
+SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10055, nonce => lpad(((pg_temp.nonce()::int + 1) % 1000000)::text, 6, '0')), 'CA-i');
+SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10055, nonce => pg_temp.nonce()), 'CA-i2');
 SELECT status FROM mandates WHERE id = '11112222';
 SELECT count(*) AS open FROM challenges;
--- after 60 s the challenge is forgotten: another one
+-- once only: neither frame does anything any more
+SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10055, nonce => :'digits'), 'CA-i2') AS answer_repeated;
+SELECT pg_temp.heard(pg_temp.frame(1, '11112222', 10054), 'CA-i2') AS challenged_frame_repeated;
+-- It holds for 60 s from when it was played last, in whatever call, but not beyond two minutes.
 SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10056), 'CA-j');
+SELECT nonce AS digits FROM challenges \gset
+SELECT pg_temp.later('50 s');
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10056), 'CA-j2') AS after_50_s;
+SELECT pg_temp.later('50 s');
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10056), 'CA-j2') AS after_100_s;
+SELECT nonce = :'digits' AS same, date_trunc('minute', played_at - drawn_at) FROM challenges;
+SELECT pg_temp.later('21 s');
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10056), 'CA-j2') AS after_121_s;
+-- a late answer is understood, and challenged anew
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10057, nonce => pg_temp.nonce()), 'CA-j3') AS late;
+SELECT nonce = :'digits' AS same, counter FROM challenges;
+SELECT pg_temp.later('59 s');
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10058, nonce => pg_temp.nonce()), 'CA-j4');
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10059), 'CA-j5');
+SELECT nonce AS digits FROM challenges \gset
 SELECT pg_temp.later('61 s');
-SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10056), 'CA-j') AS repeated;
-SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10057), 'CA-j');
-SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10058, nonce => pg_temp.nonce()), 'CA-j');
--- another command may overtake the answer
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10059), 'CA-j5') AS repeated;
+-- Who has given the challenge up signs without it. While it holds, the counter after the challenged frame is
+-- its answer's, and the command signed anew has another.
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10060), 'CA-j6') AS given_up;
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10061), 'CA-j6') AS the_answers_counter;
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10062), 'CA-j6') AS signed_anew;
+SELECT nonce <> :'digits' AS other_digits FROM challenges;
+-- on whatever path
+SELECT pg_temp.heard(pg_temp.frame(5, '33334444', 10063, nonce => pg_temp.nonce()), path => 'sync') AS answer;
+DELETE FROM key_frames WHERE counter > 10055;
+UPDATE voice_keys SET last_counter = 10058 WHERE key_id = 7;
+-- another command may overtake the answer, and closes the challenge
 SELECT pg_temp.heard(pg_temp.frame(2, '33334444', 10059), 'CA-k');
 SELECT pg_temp.heard(pg_temp.frame(4, '33334444', 10060), 'CA-k');
 SELECT count(*) AS open FROM challenges;
 -- the specification's answer, to the challenge of its digits
 SELECT pg_temp.heard(pg_temp.frame(3, '12345678', 10061, 30), 'CA-l');
-UPDATE challenges SET nonce = '493817';
+UPDATE challenges SET nonce = '493817', counter = 10042;
 DELETE FROM key_frames WHERE counter > 10042;
 UPDATE voice_keys SET last_counter = 10042 WHERE key_id = 7;
 SELECT pg_temp.heard('*070312345678300043284285852957#', 'CA-l');
@@ -217,7 +244,7 @@ SELECT pg_temp.later('61 s');
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10063), 'CA-m') AS a_minute_later;
 -- a forgery on another line does not spoil the answer, which needs no minute of its own
 SELECT pg_temp.heard(pg_temp.forged(pg_temp.frame(1, '33334444', 10064), 1), 'CA-n');
-SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10064), 'CA-n') AS within_the_minute;
+SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10065), 'CA-n') AS within_the_minute;
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10064, nonce => pg_temp.nonce()), 'CA-m') AS answer;
 SELECT status FROM mandates WHERE id = '33334444';
 
@@ -246,8 +273,8 @@ DELETE FROM key_guard;
 UPDATE voice_keys SET challenge_extend = true WHERE key_id = 7;
 SELECT mulberry.create_mandate('55556666', 'pi', 'sponsor', 100, 'EUR', '2999-01-01', 'receiving');
 SELECT pg_temp.heard(pg_temp.frame(3, '55556666', 10067, 30), path => 'sync');
-SELECT pg_temp.heard(pg_temp.frame(2, '55556666', 10068), path => 'sync');
-SELECT pg_temp.heard(pg_temp.frame(3, '55556666', 10069, 30, pg_temp.nonce()), path => 'sync');
+SELECT pg_temp.heard(pg_temp.frame(3, '55556666', 10068, 30, pg_temp.nonce()), path => 'sync');
+SELECT pg_temp.heard(pg_temp.frame(2, '55556666', 10069), path => 'sync');
 UPDATE voice_keys SET challenge_extend = false WHERE key_id = 7;
 
 -- An edge that was restored or promoted may have forgotten what it accepted: it asks, until it was answered once.

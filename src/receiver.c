@@ -84,11 +84,10 @@ derive_dummy(mulberry_voice_key *key)
 
 /*
  * judge_frame(tenant, symbols, last_counter, digests, challenge_all, challenge_extend,
- * challenge_command, challenge_mandate, challenge_argument, challenge_nonce):
- * mb_command_judge() with the receiver's key that the frame names.
+ * challenge_command, challenge_mandate, challenge_argument, challenge_nonce, challenge_counter,
+ * challenge_expired): mb_command_judge() with the receiver's key that the frame names.
  *
- * A disabled or missing key is unknown.  challenge_nonce null: no challenge is open; one that is over is
- * forgotten, as the sender signs anew without it.
+ * A disabled or missing key is unknown.  challenge_nonce null: no challenge waits for an answer.
  */
 Datum
 mulberry_judge_frame(PG_FUNCTION_ARGS)
@@ -103,7 +102,7 @@ mulberry_judge_frame(PG_FUNCTION_ARGS)
 	mb_judgement judgement;
 	bool decoded;
 
-	for (int i = 0; i < 10; i++)
+	for (int i = 0; i < 12; i++)
 		if (PG_ARGISNULL(i) && (i < 6 || !PG_ARGISNULL(9)))
 			elog(ERROR, "argument %d of judge_frame() must not be null", i + 1);
 	mulberry_row_begin(&r, fcinfo);
@@ -132,6 +131,8 @@ mulberry_judge_frame(PG_FUNCTION_ARGS)
 								   sizeof(challenge.command.mandate));
 			challenge.command.argument = PG_GETARG_INT32(8);
 			text_to_cstring_buffer(PG_GETARG_TEXT_PP(9), challenge.nonce, sizeof(challenge.nonce));
+			challenge.counter = PG_GETARG_INT64(10);
+			challenge.expired = PG_GETARG_BOOL(11);
 			state.challenge = &challenge;
 		}
 	}

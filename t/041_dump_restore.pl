@@ -97,8 +97,8 @@ INSERT INTO mulberry.key_frames (tenant, key_id, counter, frame_digest, ack, ack
 SELECT id, 7, 42, sha256('frame'), '*07000100426040297750#', 0, 1, 'applied', 'revoked' FROM mulberry.tenants;
 INSERT INTO mulberry.key_guard (tenant, key_id, forgeries, in_row, challenge_until, challenge_period)
 SELECT id, 7, ARRAY[now()], 1, now() + '1 hour', '2 hours' FROM mulberry.tenants;
-INSERT INTO mulberry.challenges (tenant, key_id, channel, command, mandate, argument, nonce, counter)
-SELECT id, 7, 'call', 3, '12345678', 14, '493817', 43 FROM mulberry.tenants;
+INSERT INTO mulberry.challenges (tenant, key_id, command, mandate, argument, nonce, counter)
+SELECT id, 7, 3, '12345678', 14, '493817', 43 FROM mulberry.tenants;
 INSERT INTO mulberry.received_calls (tenant, call_ref, forgeries) SELECT id, 'call', 2 FROM mulberry.tenants;
 INSERT INTO mulberry.legacy_sequences (tenant, digest) SELECT id, sha256('legacy') FROM mulberry.tenants;
 SQL

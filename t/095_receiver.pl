@@ -226,7 +226,7 @@ is(there(q{SELECT mode FROM mulberry.voice_key_status WHERE role = 'receiver'}),
 is(there('SELECT mulberry.sign_command(max(id)) FROM mulberry.commands'), 't', 'a promoted sender signs');
 is(there(q{SELECT last_counter FROM mulberry.voice_keys WHERE role = 'sender'}), $counter + 1001, '... 1,000 further on');
 is(there('SELECT mulberry.sign_command(max(id)) FROM mulberry.commands'), 't', '... and again');
-is(there(q{SELECT last_counter FROM mulberry.voice_keys WHERE role = 'sender'}), $counter + 1002, '... one further');
+is(there(q{SELECT last_counter FROM mulberry.voice_keys WHERE role = 'sender'}), $counter + 1003, '... two further, as the counter between belongs to the answer to a challenge');
 my $frame = there('SELECT frame FROM mulberry.commands ORDER BY id DESC LIMIT 1');
 my ($status, $challenge) = split /\|/, there("SELECT status, challenge FROM mulberry.handle_command_symbols('$frame', path => 'sync')");
 is($status, 'challenge wanted', 'the edge asks for a genuine command as well');

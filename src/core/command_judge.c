@@ -51,11 +51,12 @@ find_duplicate(const mb_key_state *state, const uint8_t *digest, size_t *found)
 	return false;
 }
 
-/* An answer to a challenge repeats what was challenged. */
+/* An answer to a challenge repeats what was challenged, and comes next. */
 static bool
-answers(const mb_command *command, const mb_command_challenge *challenge)
+answers(const mb_command *command, uint64_t counter, const mb_command_challenge *challenge)
 {
-	return challenge != NULL && command->code == challenge->command.code &&
+	return challenge != NULL && counter == challenge->counter + 1 &&
+		   command->code == challenge->command.code &&
 		   command->argument == challenge->command.argument &&
 		   strcmp(command->mandate, challenge->command.mandate) == 0;
 }
@@ -117,9 +118,12 @@ mb_command_judge(const char *symbols, size_t n, const mb_key_state *state, mb_ju
 		return;
 	}
 
-	is_answer = answers(command, state->challenge);
+	is_answer = answers(command, counter, state->challenge);
 	judgement->verdict =
 		judge_tag(state, judgement, counter, is_answer ? state->challenge->nonce : NULL);
+	/* who has given the challenge up may have signed without it */
+	if (judgement->verdict == MB_VERDICT_FORGERY && is_answer && state->challenge->expired)
+		judgement->verdict = judge_tag(state, judgement, counter, NULL);
 	if (judgement->verdict != MB_VERDICT_ACCEPTED)
 		return;
 	judgement->challenge_answered = is_answer && !state->challenge->expired;

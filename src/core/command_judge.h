@@ -27,12 +27,16 @@ typedef enum mb_verdict
 	MB_VERDICT_NOT_JUDGED		 /* libcrypto failed: count and store nothing, ask for a repeat */
 } mb_verdict;
 
-/* A challenge that was played in this call (or on this path) and not yet answered. */
+/*
+ * The challenge of a key that was played and not yet answered.  One is enough, whatever call or path it
+ * was played on, because a key has one outstanding command.
+ */
 typedef struct mb_command_challenge
 {
 	mb_command command; /* the one that was challenged */
+	uint64_t counter;	/* of the frame that was; the answer carries the next one */
 	char nonce[MB_NONCE_LENGTH + 1];
-	bool expired; /* played more than MB_CHALLENGE_LIFETIME_S ago */
+	bool expired; /* its time is over: the answer is understood and challenged again */
 } mb_command_challenge;
 
 /*
@@ -76,11 +80,13 @@ extern bool mb_counter_reconstruct(uint64_t last, int digits, uint64_t *counter)
 
 /*
  * Judges n symbols.  At most one tag is computed and compared, in constant time; for an unknown
- * key the same work is done with a key of no use.
+ * key the same work is done with a key of no use.  Only what comes in the place of a late answer is compared with two,
+ * the answer's and one without a nonce, because a call may take its time.
  *
- * A frame is checked against the open challenge when it repeats the challenged command, mandate
- * and argument (which is what an answer does), and without a nonce otherwise, so that another
- * command overtaking the answer is not taken for a forgery.
+ * A frame is checked against the challenge when it repeats the challenged command, mandate and argument
+ * with the next counter (which is what an answer does), and without a nonce otherwise, so that neither
+ * another command nor the same one signed anew is taken for a forgery.  A sender that signs the
+ * challenged command anew without a nonce, while the challenge holds, therefore leaves out that counter.
  */
 extern void
 mb_command_judge(const char *symbols, size_t n, const mb_key_state *state, mb_judgement *judgement);

@@ -109,7 +109,7 @@ published_frames_are_accepted(void)
 {
 	receiver r;
 	mb_judgement judgement;
-	mb_command_challenge challenge = { .nonce = "493817" };
+	mb_command_challenge challenge = { .counter = 10042, .nonce = "493817" };
 
 	receiver_init(&r, 0);
 	check_int(receive_string(&r, "*070112345678000042608379340855#"), MB_VERDICT_ACCEPTED);
@@ -436,6 +436,7 @@ a_challenge_is_wanted_and_answered(void)
 	check_int(r.state.last_counter, 1);
 
 	challenge.command = judgement.frame.command;
+	challenge.counter = judgement.counter;
 	r.state.challenge = &challenge;
 	/* the acknowledgement was lost: the frame comes again */
 	check_int(receive_string(&r, frame), MB_VERDICT_DUPLICATE);
@@ -456,7 +457,7 @@ static void
 a_late_answer_is_challenged_again(void)
 {
 	receiver r;
-	mb_command_challenge challenge = { .nonce = "271828", .expired = true };
+	mb_command_challenge challenge = { .counter = 1, .nonce = "271828", .expired = true };
 	char answer[MB_COMMAND_FRAME_LENGTH + 1];
 	mb_judgement judgement;
 
@@ -467,6 +468,37 @@ a_late_answer_is_challenged_again(void)
 	sign_frame(&r, &challenge.command, 2, "271828", answer);
 	check_int(receive(&r, answer, strlen(answer), &judgement), MB_VERDICT_ACCEPTED);
 	check(judgement.challenge_wanted && !judgement.challenge_answered);
+
+	/* as is who has given it up, and nobody else */
+	receiver_init(&r, 1);
+	r.state.challenge_all = true;
+	r.state.challenge = &challenge;
+	sign_frame(&r, &challenge.command, 2, "271829", answer);
+	check_int(receive_string(&r, answer), MB_VERDICT_FORGERY);
+	sign_frame(&r, &challenge.command, 2, NULL, answer);
+	check_int(receive(&r, answer, strlen(answer), &judgement), MB_VERDICT_ACCEPTED);
+	check(judgement.challenge_wanted && !judgement.challenge_answered);
+}
+
+/* The sender has not heard the challenge, or too late: its next frame leaves out the answer's counter. */
+static void
+the_command_signed_anew_is_no_answer(void)
+{
+	receiver r;
+	mb_command_challenge challenge = { .counter = 1, .nonce = "271828" };
+	char frame[MB_COMMAND_FRAME_LENGTH + 1];
+	mb_judgement judgement;
+
+	receiver_init(&r, 1);
+	r.state.challenge_all = true;
+	challenge.command = make_command(7, MB_COMMAND_SUSPEND, "12345678", 0);
+	r.state.challenge = &challenge;
+	sign_frame(&r, &challenge.command, 3, "271828", frame);
+	check_int(receive_string(&r, frame), MB_VERDICT_FORGERY);
+	sign_frame(&r, &challenge.command, 3, NULL, frame);
+	check_int(receive(&r, frame, strlen(frame), &judgement), MB_VERDICT_ACCEPTED);
+	check(judgement.challenge_wanted && !judgement.challenge_answered);
+	check_int(r.state.last_counter, 3);
 }
 
 /* A revocation overtakes the extension that waits for its answer. */
@@ -474,7 +506,7 @@ static void
 another_command_is_not_taken_for_the_answer(void)
 {
 	receiver r;
-	mb_command_challenge challenge = { .nonce = "271828" };
+	mb_command_challenge challenge = { .counter = 1, .nonce = "271828" };
 	mb_command revoke = make_command(7, MB_COMMAND_REVOKE, "12345678", 0);
 	char frame[MB_COMMAND_FRAME_LENGTH + 1];
 	mb_judgement judgement;
@@ -489,6 +521,7 @@ another_command_is_not_taken_for_the_answer(void)
 
 	/* the same for another mandate or other days is no answer either */
 	challenge.command.argument = 31;
+	challenge.counter = 2;
 	revoke = make_command(7, MB_COMMAND_EXTEND, "12345678", 30);
 	sign_frame(&r, &revoke, 3, "271828", frame);
 	check_int(receive_string(&r, frame), MB_VERDICT_FORGERY);
@@ -543,6 +576,7 @@ main(void)
 	check_run("decode errors say what is wrong", decode_errors_say_what_is_wrong);
 	check_run("a challenge is wanted and answered", a_challenge_is_wanted_and_answered);
 	check_run("a late answer is challenged again", a_late_answer_is_challenged_again);
+	check_run("the command signed anew is no answer", the_command_signed_anew_is_no_answer);
 	check_run("another command is not taken for the answer",
 			  another_command_is_not_taken_for_the_answer);
 	check_run("the policy challenges EXTEND alone", the_policy_challenges_extend_alone);
