@@ -1741,8 +1741,8 @@ DECLARE
     lanes      record;
     -- by number of the lane, the endpoint, the tenant
     granted    integer[];
-    of_route   integer[] := '{}';
-    of_tenant  integer[] := '{}';
+    of_route   integer[] := ARRAY[]::integer[];
+    of_tenant  integer[] := ARRAY[]::integer[];
     more       integer := max_jobs;
     free       integer := coalesce(slots, max_jobs + cardinality(held_routes)) - cardinality(held_routes);
     -- how far to look into one lane when there are many

@@ -65,7 +65,7 @@ collect_parameters(Jsonb *given, parameters *all)
 	JsonbIterator *iterator = JsonbIteratorInit(&given->root);
 	JsonbIteratorToken token;
 	JsonbValue value;
-	char *name = NULL;
+	char *name = pstrdup(""); /* the first token is a name */
 	int depth = 0;
 
 	if (!JB_ROOT_IS_OBJECT(given))
