@@ -2935,6 +2935,17 @@ COMMENT ON COLUMN agents.online_until IS 'until when the online path is tried be
 COMMENT ON COLUMN agents.mandates_version IS 'counts the changes of its mandates, under the lock of this row';
 SELECT pg_catalog.pg_extension_config_dump('agents', '');
 
+CREATE FUNCTION refuse_phone(number text, place text DEFAULT '') RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'invalid phone number "%"%', left(number, 40), place
+        USING ERRCODE = 'invalid_parameter_value',
+              DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.',
+              HINT = 'Write it without spaces or dashes, as in +12025550100.';
+END
+$$;
+COMMENT ON FUNCTION refuse_phone(text, text) IS 'raises the error of a number that phone_valid() refuses (internal)';
+
 CREATE FUNCTION check_agent_settings(name text, phone text, allowed_callers text[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
 DECLARE
@@ -2951,18 +2962,14 @@ BEGIN
         RAISE EXCEPTION 'an agent''s name must not look like an id' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF NOT mulberry.phone_valid(phone) THEN
-        RAISE EXCEPTION 'invalid phone number "%"', left(phone, 40)
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.';
+        PERFORM mulberry.refuse_phone(phone);
     END IF;
     IF array_ndims(allowed_callers) > 1 OR cardinality(allowed_callers) > 100 THEN
         RAISE EXCEPTION 'allowed_callers has one dimension and at most 100 numbers' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOREACH caller IN ARRAY coalesce(allowed_callers, '{}') LOOP
         IF caller IS NULL OR NOT mulberry.phone_valid(caller) THEN
-            RAISE EXCEPTION 'invalid phone number "%" in allowed_callers', coalesce(left(caller, 40), 'null')
-                USING ERRCODE = 'invalid_parameter_value',
-                      DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.';
+            PERFORM mulberry.refuse_phone(coalesce(caller, 'null'), ' in allowed_callers');
         END IF;
     END LOOP;
 END
@@ -3082,11 +3089,12 @@ BEGIN
             DELETE FROM mulberry.agents a WHERE a.tenant = target AND a.id = dropped;
         EXCEPTION WHEN foreign_key_violation THEN
             problem := SQLERRM;
+            hint := 'Something was added to it meanwhile: try again.';
         END;
     END IF;
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION 'agent "%" cannot be dropped because it is still in use', name
-            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = problem, HINT = coalesce(hint, '');
+            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = problem, HINT = hint;
     END IF;
     PERFORM mulberry.record_audit(target, 'AGENT_DROPPED', 'applied', NULL, dropped, NULL, NULL, jsonb_build_object('name', name));
 END
@@ -3186,7 +3194,7 @@ BEGIN
     PERFORM mulberry.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts || jsonb_build_object('sponsor', sponsor));
     PERFORM mulberry.emit_event(tenant, 'mandate_changed', NULL, NULL,
                                 facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
-                                                            'command', command));
+                                                            'command_id', command));
 END
 $$;
 COMMENT ON FUNCTION record_mandate_change(uuid, text, uuid, text, numeric, timestamptz, text, bigint, text, text, bigint) IS
@@ -3228,7 +3236,7 @@ BEGIN
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION '% %', what, problem
             USING ERRCODE = 'numeric_value_out_of_range',
-                  DETAIL = format('Amounts are %s and below 10000000000000000, with at most 4 decimals.',
+                  DETAIL = format('Amounts are %s, with at most 16 digits before the point and 4 after it.',
                                   CASE WHEN zero THEN 'not negative' ELSE 'greater than 0' END);
     END IF;
 END
@@ -3439,7 +3447,7 @@ BEGIN
     END IF;
     IF max_amount < target.spent THEN
         RAISE EXCEPTION 'max_amount of mandate "%" cannot be less than what is spent', mandate_id
-            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = format('Spent are %s %s.', target.spent, target.currency);
+            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = format('Spent are %s %s.', trim_scale(target.spent), target.currency);
     END IF;
     PERFORM mulberry.change_mandate(owner, mandate_id,
                                     CASE WHEN target.status = 'EXPIRED' AND expires_at > target.expires_at THEN 'ACTIVE' END,
@@ -3474,7 +3482,8 @@ BEGIN
         WHEN 'revoked' THEN 'the mandate is revoked'
         WHEN 'suspended' THEN 'the mandate is suspended'
         WHEN 'expired' THEN format('the mandate expired at %s', mulberry.utc_text(target.expires_at))
-        WHEN 'limit' THEN format('%s %s are more than the %s that are left', amount, target.currency, target.max_amount - target.spent)
+        WHEN 'limit' THEN format('%s %s are more than the %s that are left',
+                                    trim_scale(amount), target.currency, trim_scale(target.max_amount - target.spent))
     END;
 END
 $$;
@@ -3550,7 +3559,7 @@ BEGIN
     IF earlier.amount <> amount THEN
         RAISE EXCEPTION 'reference "%" of mandate "%" has been used for another amount', reference, mandate_id
             USING ERRCODE = 'unique_violation',
-                  DETAIL = format('%s %s were spent at %s.', earlier.amount, target.currency, mulberry.utc_text(earlier.at)),
+                  DETAIL = format('%s %s were spent at %s.', trim_scale(earlier.amount), target.currency, mulberry.utc_text(earlier.at)),
                   HINT = 'Each payment needs a reference of its own.';
     END IF;
     refusal := mulberry.mandate_refusal(target, amount, now);
@@ -3612,7 +3621,7 @@ COMMENT ON COLUMN mandate_status.version IS 'grows with each change but spending
 
 CREATE VIEW mandate_history WITH (security_barrier) AS
     SELECT t.name AS tenant, v.mandate AS mandate_id, v.version, v.at, v.role, v.from_status, v.status, v.max_amount,
-           v.expires_at, v.sponsor, v.cause, v.command
+           v.expires_at, v.sponsor, v.cause, v.command AS command_id
       FROM mandate_versions v
       JOIN tenants t ON t.id = v.tenant
      WHERE v.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
@@ -3624,6 +3633,7 @@ CREATE VIEW mandate_spendings WITH (security_barrier) AS
       JOIN tenants t ON t.id = s.tenant
      WHERE s.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
 COMMENT ON VIEW mandate_spendings IS 'what spend() has accepted';
+COMMENT ON COLUMN mandate_spendings.reference IS 'the payment: the same reference counts once';
 COMMENT ON COLUMN mandate_spendings.remaining IS 'of the mandate, after it';
 
 -- Keys of signed frames: shared by the cloud (sender) and one edge (receiver).
@@ -3964,7 +3974,7 @@ BEGIN
         RAISE EXCEPTION 'there is a voice key % already', known.key_id
             USING ERRCODE = 'duplicate_object',
                   DETAIL = format('Its fingerprint is %s, that of the line is %s.', known.fingerprint, import_voice_key.fingerprint),
-                  HINT = 'A new key has an id of its own, unless this one is disabled first.';
+                  HINT = 'Disable that one first. A tenant of an edge is one agent: the key of another agent goes into another tenant or database.';
     ELSIF known.fingerprint = import_voice_key.fingerprint
           -- the row makes way to another key of that id, and goes with its agent; the audit log remains
           OR EXISTS (SELECT FROM mulberry.audit u
@@ -5448,7 +5458,7 @@ COMMENT ON FUNCTION erase_audit_log(text) IS
 
 CREATE VIEW audit_log WITH (security_barrier) AS
     SELECT t.name AS tenant, a.seq, a.at, a.role, a.action, a.outcome, a.method, a.mandate AS mandate_id,
-           g.name AS agent, a.agent AS agent_id, a.command, a.evidence, encode(a.hash, 'hex') AS hash, a.id
+           g.name AS agent, a.agent AS agent_id, a.command AS command_id, a.evidence, encode(a.hash, 'hex') AS hash, a.id
       FROM audit a
       JOIN tenants t ON t.id = a.tenant
       LEFT JOIN agents g ON g.tenant = a.tenant AND g.id = a.agent
@@ -5457,6 +5467,7 @@ COMMENT ON VIEW audit_log IS 'who did what, when, with which outcome, by which w
 COMMENT ON COLUMN audit_log.seq IS 'number in the tenant''s log, without gaps; null for a moment after commit';
 COMMENT ON COLUMN audit_log.role IS 'the database role that asked';
 COMMENT ON COLUMN audit_log.agent IS 'its name now; null when it has been dropped';
+COMMENT ON COLUMN audit_log.evidence IS 'what the decision rests on; amounts and times as they were then';
 COMMENT ON COLUMN audit_log.hash IS 'SHA-256 of the row and the hash before it';
 
 -- Calls that were placed for a command.
@@ -5867,7 +5878,7 @@ CREATE VIEW command_status WITH (security_barrier) AS
      WHERE s.tenant = ANY ((SELECT current_tenants('supervisor', 'auditor'))::uuid[]);
 COMMENT ON VIEW command_status IS 'commands to agents of the tenants that one may see, and what became of them';
 COMMENT ON COLUMN command_status.state IS 'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
-COMMENT ON COLUMN command_status.status IS 'the same in the words of the original: pending, success, failed, escalated, cancelled';
+COMMENT ON COLUMN command_status.status IS 'the same as answers say it: pending, success, failed, escalated, cancelled';
 COMMENT ON COLUMN command_status.method IS 'api or voice: path of the answer, or the one that is being tried; none';
 COMMENT ON COLUMN command_status.call_sid IS 'Twilio''s name of the last call that was placed for it';
 COMMENT ON COLUMN command_status.mandate_state IS 'state of the mandate on the agent, by its answer; registry_status is ours';
@@ -5923,14 +5934,16 @@ AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
 COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';
 
 CREATE FUNCTION refuse_command(tenant uuid, command text, mandate text, agent uuid, sqlstate text, code text, message text,
-                               hint text DEFAULT NULL) RETURNS void
+                               hint text) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
 BEGIN
     -- the error takes back what this transaction writes
     PERFORM mulberry.note_refusal(tenant, mulberry.command_action(command, 'refused'), mandate, agent, code, message);
-    RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate,
-        DETAIL = CASE WHEN code IS NULL THEN '' ELSE format('Protocol error %s.', code) END, HINT = coalesce(hint, '');
+    IF code IS NULL THEN
+        RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate, HINT = hint;
+    END IF;
+    RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate, HINT = hint, DETAIL = format('Protocol error %s.', code);
 END
 $$;
 COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS 'raises the error of a command that is not given, and has it written down (internal)';
@@ -5979,7 +5992,8 @@ BEGIN
     SELECT m.agent INTO owner FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate_id;
     IF NOT FOUND THEN
         PERFORM mulberry.refuse_command(tenant, command, mandate_id, NULL, 'undefined_object', 'E003',
-                                        format('mandate "%s" does not exist', mandate_id));
+                                        format('mandate "%s" does not exist', mandate_id),
+                                        'The view mandate_status shows the mandates of every tenant that you have access to.');
     END IF;
     a := mulberry.lock_agent(tenant, owner);
 
@@ -6654,6 +6668,9 @@ LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
+    IF command IS NULL THEN
+        RAISE EXCEPTION 'command_id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
     PERFORM FROM mulberry.commands x WHERE x.id = command AND x.tenant = ANY (mulberry.current_tenants('operator'));
     IF NOT FOUND THEN
         RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
@@ -6805,7 +6822,7 @@ BEGIN
       FROM mulberry.commands c WHERE c.state = 'escalated';
     status := CASE WHEN number = 0 THEN 'ok' WHEN urgent = 0 THEN 'warning' ELSE 'error' END;
     detail := format('%s wait for a person, %s of them revocations', number, urgent)
-              || coalesce(format(', the oldest since %s', oldest), '');
+              || coalesce(', the oldest since ' || oldest, '');
     hint := CASE WHEN number > 0
                  THEN 'The view command_status says why. retry_command() sends one again, cancel_command() with a reason closes it.' END;
     RETURN NEXT;
@@ -6816,7 +6833,7 @@ BEGIN
       FROM mulberry.commands c WHERE c.state = 'outstanding';
     status := CASE WHEN urgent = 0 THEN 'ok' ELSE 'warning' END;
     detail := format('%s are on their way, %s of them for longer than all their calls should take', number, urgent)
-              || coalesce(format('; the oldest was signed at %s', oldest), '');
+              || coalesce('; the oldest was signed at ' || oldest, '');
     hint := CASE WHEN urgent > 0 THEN 'See command_status and the jobs of kind call. Without workers nobody is phoned.' END;
     RETURN NEXT;
 
@@ -6826,7 +6843,7 @@ BEGIN
      WHERE c.state = 'waiting' AND NOT EXISTS (SELECT FROM mulberry.commands o
                                                 WHERE o.tenant = c.tenant AND o.agent = c.agent AND o.state = 'outstanding');
     status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
-    detail := CASE WHEN number = 0 THEN 'none waits but for another one'
+    detail := CASE WHEN number = 0 THEN 'every one that waits has another one before it'
                    ELSE format('%s wait although nothing is outstanding, the oldest since %s', number, oldest) END;
     hint := CASE WHEN number > 0
                  THEN 'A copy sends nothing before resume_outbound(); otherwise maintenance(), which workers run, sends them.' END;
@@ -6878,11 +6895,6 @@ COMMENT ON TABLE escalation_contacts IS 'who is told when a command reached nobo
 COMMENT ON COLUMN escalation_contacts.phone IS 'E.164 number that is called and told';
 COMMENT ON COLUMN escalation_contacts.endpoint IS 'name of an endpoint of kind json that is sent a report';
 SELECT pg_catalog.pg_extension_config_dump('escalation_contacts', '');
-
-CREATE FUNCTION e164_valid(number text) RETURNS boolean
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN number ~ '^\+[1-9][0-9]{1,14}$';
-COMMENT ON FUNCTION e164_valid(text) IS 'whether a number is written as E.164 and Twilio want it: +, country code, at most 15 digits (internal)';
 
 -- Endpoints of kind twilio: their options.
 
@@ -7029,9 +7041,8 @@ AS $$
 DECLARE
     owner CONSTANT uuid := mulberry.resolve_tenant(tenant, 'admin');
 BEGIN
-    IF NOT mulberry.e164_valid(phone) THEN
-        RAISE EXCEPTION 'invalid telephone number "%"', left(phone, 40) USING ERRCODE = 'invalid_parameter_value',
-            DETAIL = 'A number is +, a country code that does not begin with 0, and at most 15 digits in all.';
+    IF NOT mulberry.phone_valid(phone) THEN
+        PERFORM mulberry.refuse_phone(phone);
     END IF;
     IF endpoint IS NOT NULL
        AND NOT EXISTS (SELECT FROM mulberry.endpoints e
@@ -8566,6 +8577,27 @@ CREATE VIEW voice_call_status WITH (security_barrier) AS
       JOIN mulberry.agents a ON a.tenant = c.tenant AND a.id = c.agent
      WHERE v.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor'))::uuid[]);
 COMMENT ON VIEW voice_call_status IS 'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
+
+-- A column that a view takes over from a table means there what it means here.
+DO $$
+DECLARE
+    c record;
+BEGIN
+    FOR c IN
+        SELECT v.attrelid::regclass AS view, v.attname, col_description(t.attrelid, t.attnum) AS meaning
+          FROM (VALUES ('mulberry.command_status', 'mulberry.commands'), ('mulberry.voice_call_status', 'mulberry.voice_calls'),
+                       ('mulberry.voice_key_status', 'mulberry.voice_keys'), ('mulberry.agent_status', 'mulberry.agents'),
+                       ('mulberry.mandate_status', 'mulberry.mandates'), ('mulberry.mandate_history', 'mulberry.mandate_versions'),
+                       ('mulberry.escalation_contact_status', 'mulberry.escalation_contacts')) AS pair (view, base)
+          JOIN pg_attribute v ON v.attrelid = pair.view::regclass
+          JOIN pg_attribute t ON t.attrelid = pair.base::regclass AND t.attname = v.attname AND t.atttypid = v.atttypid
+         WHERE v.attnum > 0 AND t.attnum > 0 AND col_description(t.attrelid, t.attnum) IS NOT NULL
+           AND col_description(v.attrelid, v.attnum) IS NULL
+    LOOP
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', c.view, c.attname, c.meaning);
+    END LOOP;
+END
+$$;
 
 -- voice commands: end
 

@@ -38,7 +38,7 @@ SELECT mulberry.record_audit(:'ledger', '', '', '', '00000000-0000-4000-8000-000
 INSERT INTO mulberry.audit (tenant, role, action, outcome, at) VALUES (:'ledger', 'x', 'early', 'x', '1902-03-04 05:06:07.089+00');
 SELECT count(*) FILTER (WHERE seq IS NULL) = count(*) AS unlinked FROM mulberry.audit_log WHERE tenant = 'ledger';
 SELECT * FROM mulberry.verify_audit('ledger');
-SELECT seq, nullif(role, session_user) AS role, action, outcome, method, mandate_id, agent, agent_id, command, evidence, length(hash) AS hash
+SELECT seq, nullif(role, session_user) AS role, action, outcome, method, mandate_id, agent, agent_id, command_id, evidence, length(hash) AS hash
   FROM mulberry.audit_log WHERE tenant = 'ledger' ORDER BY seq;
 
 -- The bytes that are hashed, put together without our code.

@@ -126,7 +126,7 @@ SELECT call, pg_temp.error_of('SELECT mulberry.alter_mandate(' || call || ')') A
 SELECT mulberry.alter_mandate('12345678', 150);
 SELECT mulberry.alter_mandate('12345678', sponsor => 'Acme Ltd', expires_at => '2101-01-01');
 SELECT mulberry.alter_mandate('12345678');
-SELECT version, from_status, status, max_amount, expires_at, sponsor, role, cause, command
+SELECT version, from_status, status, max_amount, expires_at, sponsor, role, cause, command_id
   FROM mulberry.mandate_history WHERE mandate_id = '12345678' ORDER BY version;
 RESET ROLE;
 
@@ -198,7 +198,7 @@ SELECT step, mulberry.set_mandate_status(:'bank', mandate, wanted, 'test', 7) AS
                (5, '99999999', 'ACTIVE'), (6, '40000001', 'EXPIRED'), (7, '40000001', 'SUSPENDED'), (8, '40000001', 'ACTIVE'),
                (9, '40000001', 'REVOKED'), (10, '40000001', 'REVOKED'), (11, '40000001', 'ACTIVE')) AS s (step, mandate, wanted)
  ORDER BY step;
-SELECT version, from_status, status, cause, command FROM mulberry.mandate_history WHERE mandate_id = '40000001' ORDER BY version;
+SELECT version, from_status, status, cause, command_id FROM mulberry.mandate_history WHERE mandate_id = '40000001' ORDER BY version;
 SELECT pg_temp.error_of(format('SELECT mulberry.set_mandate_status(%L, %L, %L, NULL)', :'bank', '40000001', 'PAUSED')) AS unknown,
        pg_temp.error_of(format('SELECT mulberry.extend_mandate_expiry(%L, %L, 100, NULL)', :'bank', '40000001')) AS too_long,
        mulberry.extend_mandate_expiry(:'bank', '40000001', 1, NULL) AS revoked,
@@ -225,7 +225,7 @@ BEGIN
     END LOOP;
 END
 $$;
-SELECT version, from_status, status, expires_at, cause, command FROM mulberry.mandate_history WHERE mandate_id = '50000001' ORDER BY version;
+SELECT version, from_status, status, expires_at, cause, command_id FROM mulberry.mandate_history WHERE mandate_id = '50000001' ORDER BY version;
 
 -- Expiry on the spot.  Its time comes by an UPDATE here.
 SELECT mulberry.create_mandate('6000000' || n, 'pi', 'Acme', 10, 'EUR', '2100-01-01', 'bank') FROM generate_series(1, 7) AS n;
