@@ -21,7 +21,7 @@ my $node = $pair->{cloud};
 sub soon
 {
     my ($condition) = @_;
-    my $deadline = time + 30;
+    my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
     while (time < $deadline)
     {
         return 1 if eval { $condition->() };

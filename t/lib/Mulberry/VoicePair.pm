@@ -93,11 +93,11 @@ sub revoke
     return $self->cloud("SELECT mulberry.revoke_mandate('$mandate', 'test', 'tester', force_voice => true)->>'command_id'");
 }
 
-# Waits until a query gives the wanted text; false after a minute or as long as said.
+# Waits until a query gives the wanted text; false when that takes longer than said, or too long.
 sub wait_for
 {
     my ($self, $query, $wanted, $seconds) = @_;
-    my $deadline = time + ($seconds // 60);
+    my $deadline = time + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
     my $got = '';
     while (time < $deadline)
     {
