@@ -2922,6 +2922,8 @@ CREATE TABLE agents (
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     queue_changes    bigint NOT NULL DEFAULT 0,
     mandates_version bigint NOT NULL DEFAULT 0 CHECK (mandates_version >= 0),
+    forged_acks      integer NOT NULL DEFAULT 0,
+    forged_since     timestamptz,
     PRIMARY KEY (tenant, id),
     UNIQUE (tenant, name)
 );
@@ -2933,6 +2935,7 @@ COMMENT ON COLUMN agents.seen_at IS 'last heartbeat on the online path';
 COMMENT ON COLUMN agents.queue_changes IS 'grows whenever the lock of its commands is taken';
 COMMENT ON COLUMN agents.online_until IS 'until when the online path is tried before the telephone; null: never seen';
 COMMENT ON COLUMN agents.mandates_version IS 'counts the changes of its mandates, under the lock of this row';
+COMMENT ON COLUMN agents.forged_acks IS 'forged acknowledgements on the online path in the hour that began at forged_since';
 SELECT pg_catalog.pg_extension_config_dump('agents', '');
 
 CREATE FUNCTION refuse_phone(number text, place text DEFAULT '') RETURNS void
@@ -6521,20 +6524,37 @@ END
 $$;
 COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them and none that a command is about to extend, and the code over it; null: nothing (internal)';
 
+-- The tag of an acknowledgement has eight digits, and whoever has the credentials of a gateway could try them all in
+-- hours.  With this many tries an hour it takes a century, and the telephone is there meanwhile.
 CREATE FUNCTION sync_acks(a agents, acks jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
 DECLARE
+    most      CONSTANT integer := 100;
+    since     timestamptz := a.forged_since;
+    forged    integer := a.forged_acks;
     item      jsonb;
     settled   record;
     challenge text;
     verdicts  jsonb := '[]'::jsonb;
 BEGIN
+    IF since IS NULL OR since < clock_timestamp() - interval '1 hour' THEN
+        since := clock_timestamp();
+        forged := 0;
+    END IF;
     FOR item IN SELECT x.value FROM jsonb_array_elements(acks) WITH ORDINALITY AS x ORDER BY x.ordinality LOOP
+        IF forged >= most THEN
+            verdicts := verdicts || jsonb_build_array(jsonb_build_object('ack', item->'ack', 'verdict', 'not judged'));
+            CONTINUE;
+        END IF;
         SELECT x.* INTO settled FROM mulberry.settle_ack(a.tenant, a.id, item->>'ack', 'api', NULL, NULL) AS x;
         challenge := NULL;
         IF settled.command IS NOT NULL AND item->>'challenge' IS NOT NULL THEN
             challenge := mulberry.accept_challenge(settled.command, item->>'challenge');
+        END IF;
+        IF settled.verdict = 'forgery' THEN
+            forged := forged + 1;
+            UPDATE mulberry.agents x SET forged_acks = forged, forged_since = since WHERE x.tenant = a.tenant AND x.id = a.id;
         END IF;
         verdicts := verdicts || jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
             'ack', item->'ack', 'verdict', settled.verdict, 'command_id', settled.command, 'challenge', challenge)));
@@ -6542,7 +6562,7 @@ BEGIN
     RETURN verdicts;
 END
 $$;
-COMMENT ON FUNCTION sync_acks(agents, jsonb) IS 'takes the acknowledgements that an agent has sent on the online path, and says what each was worth (internal)';
+COMMENT ON FUNCTION sync_acks(agents, jsonb) IS 'takes the acknowledgements that an agent has sent on the online path, and says what each was worth: not judged once 100 were forged within an hour (internal)';
 
 CREATE FUNCTION revive_command(a agents) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp

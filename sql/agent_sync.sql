@@ -137,6 +137,23 @@ SELECT pg_temp.sync('phoned', since => 2);
 SELECT pg_temp.sync('pi', since => 5000);
 SELECT pg_temp.sync('pi', since => 5001) AS then;
 
+-- Whoever guesses at tags gets a hundred tries an hour.
+SELECT (ping_agent('pi', tenant => 'syncing')->>'command_id')::bigint AS ping \gset
+CREATE FUNCTION pg_temp.forged(ack text, guess integer) RETURNS text LANGUAGE sql AS $$
+    SELECT '*' || d.digits || lpad((98 - (d.digits || '00')::numeric % 97)::text, 2, '0') || '#'
+      FROM (SELECT substr(ack, 2, 10) || lpad(((substr(ack, 12, 8)::integer + guess) % 100000000)::text, 8, '0')) AS d (digits)
+$$;
+SELECT v.value->>'verdict' AS verdict, count(*)
+  FROM jsonb_array_elements(agent_sync('pi', (SELECT jsonb_agg(jsonb_build_object('ack', pg_temp.forged(pg_temp.ack(:ping, 0, 0), i)))
+                                                FROM generate_series(1, 99) i), 9, 'syncing')->'acks') v GROUP BY 1;
+SELECT pg_temp.sync('pi', jsonb_build_array(jsonb_build_object('ack', pg_temp.forged(pg_temp.ack(:ping, 0, 0), 100)),
+                                            jsonb_build_object('ack', pg_temp.ack(:ping, 0, 0))), 9)->'acks'->1->>'verdict' AS after_a_hundred;
+SELECT pg_temp.sync('pi', pg_temp.acks(pg_temp.ack(:ping, 0, 0)), 9)->'acks'->0->>'verdict' AS in_the_next_exchange;
+SELECT state FROM command_status WHERE command_id = :ping;
+UPDATE agents SET forged_since = forged_since - interval '1 hour' WHERE id = :'agent';
+SELECT pg_temp.sync('pi', pg_temp.acks(pg_temp.ack(:ping, 0, 0)), 9)->'acks'->0->>'verdict' AS an_hour_later;
+SELECT state FROM command_status WHERE command_id = :ping;
+
 -- Bad input.
 SELECT call, pg_temp.error_of('SELECT ' || call) AS error
   FROM unnest(ARRAY[$$agent_sync('nobody', tenant => 'syncing')$$, $$agent_sync(NULL, tenant => 'syncing')$$,
