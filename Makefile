@@ -8,6 +8,7 @@
 #	make bench				ratios against the named peers, see bench/
 #	make bench-dtmf			one of them, here the DTMF receiver's
 #	make campaign			the long experiments, see docs/results.md
+#	make sql				mulberry--1.0.sql out of the subjects' files, see src/install/order
 #	make format, make lint
 
 EXTENSION = mulberry
@@ -33,7 +34,7 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 # A bare machine has no pg_config yet; these install it.
-own_targets = demo test bench bench-% campaign format lint
+own_targets = demo test bench bench-% campaign format lint sql
 ifneq ($(PGXS),)
 all: programs
 include $(PGXS)
@@ -41,6 +42,12 @@ $(OBJS): $(wildcard src/*.h src/core/*.h src/worker/*.h)
 else ifneq ($(filter-out $(own_targets),$(or $(MAKECMDGOALS),all)),)
 $(error no pg_config: install postgresql-server-dev-15, or name one with PG_CONFIG=; "make test" and "make demo" install it themselves)
 endif
+
+# Assembled anew whenever one of its parts has changed.
+sql: mulberry--1.0.sql
+mulberry--1.0.sql: scripts/assemble-sql src/install/order $(wildcard src/*/*.sql)
+	scripts/assemble-sql >$@.new
+	mv $@.new $@
 
 # Each program has a directory with a Makefile of its own.
 programs:
@@ -71,4 +78,4 @@ print-regress:
 print-isolation:
 	@echo $(ISOLATION)
 
-.PHONY: programs demo test campaign bench format lint print-regress print-isolation
+.PHONY: sql programs demo test campaign bench format lint print-regress print-isolation

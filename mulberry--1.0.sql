@@ -1,12 +1,14 @@
--- Mulberry: the SQL objects of the extension, written by hand.
+-- Assembled by `make sql` from the files that src/install/order lists: change
+-- those, not this.
+
+-- src/install/open.sql
+-- What begins the install script.  Rules for every file of src/SUBJECT/:
 --
--- Sections follow the data: tenants and access, calls and packets, events,
--- jobs and endpoints, audio, voice commands, administration.  Rules for every section:
---
+--  * tables.sql holds what exists once and is changed by hand-written updates only: tables,
+--    sequences, types, indexes.  All other files can be run again: they say CREATE OR REPLACE.
 --  * A table belongs to the owner of the extension; nobody else gets DML on it.
 --    Users get EXECUTE on functions and SELECT on views, through
---    grant_access() only; the last statement of this file takes everything
---    from PUBLIC.
+--    grant_access() only; close.sql takes everything from PUBLIC.
 --  * Views and functions filter by current_tenants() themselves, because row
 --    level security does nothing for the usual owner, a superuser.  Row level
 --    security is the second barrier: every table that carries a tenant has it.
@@ -15,10 +17,6 @@
 --  * Every object carries a COMMENT.
 
 \echo Use "CREATE EXTENSION mulberry" to load this file. \quit
-
--- ---------------------------------------------------------------------------
--- tenants and access: begin
--- ---------------------------------------------------------------------------
 
 -- CREATE EXTENSION has the schemas of required extensions in the search path, and
 -- those may be open to others, whose operators for odd pairs of types would run as
@@ -58,6 +56,7 @@ $$;
 
 SET LOCAL search_path = mulberry, pg_catalog, pg_temp;
 
+-- src/access/names.sql
 -- Functions of this section that ask who the user is are PARALLEL RESTRICTED:
 -- what narrows a session's rights lives in the memory of its leader.
 
@@ -69,6 +68,7 @@ CREATE FUNCTION access_includes(access text) RETURNS text[]
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_access_includes';
 COMMENT ON FUNCTION access_includes(text) IS 'the accesses that holding one access means, itself among them';
 
+-- src/access/tables.sql
 CREATE TABLE tenants (
     id                  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name                text COLLATE "C" NOT NULL UNIQUE
@@ -110,6 +110,895 @@ COMMENT ON COLUMN members.granted_by IS 'the role that called grant_access(), by
 SELECT pg_catalog.pg_extension_config_dump('members',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = role)');
 
+-- src/server/tables.sql
+-- Where this database lives.  A copy of it (a restored dump, CREATE DATABASE ...
+-- TEMPLATE, an upgraded server) finds something else than itself here, and its
+-- workers leave outgoing work alone.
+
+CREATE TABLE installation (
+    system_identifier bigint NOT NULL,
+    database          oid NOT NULL,
+    since             timestamptz NOT NULL DEFAULT clock_timestamp(),
+    approved_by       name NOT NULL
+);
+-- installation.c reads columns by position: add new ones at the end
+COMMENT ON TABLE installation IS 'the server and database whose outgoing work may be done; more than one row: a dump was restored';
+COMMENT ON COLUMN installation.system_identifier IS 'as pg_control_system() says; 0: a dump was restored here';
+COMMENT ON COLUMN installation.database IS 'pg_database.oid; 0: a dump was restored here';
+COMMENT ON COLUMN installation.approved_by IS 'who created the extension, called resume_outbound() or restored the dump';
+INSERT INTO installation (system_identifier, database, approved_by)
+SELECT c.system_identifier, d.oid, SESSION_USER
+  FROM pg_control_system() c, pg_database d
+ WHERE d.datname = current_database();
+SELECT pg_catalog.pg_extension_config_dump('installation', '');
+
+-- src/secrets/tables.sql
+-- Secrets: what Mulberry needs to know at other services.  Values go in by COPY
+-- into secret_entry or by load_secret(), and come out in C only.
+
+CREATE TABLE secrets (
+    tenant          uuid NOT NULL REFERENCES tenants (id),
+    name            text COLLATE "C" NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
+    nonce           bytea NOT NULL CHECK (octet_length(nonce) = 12),
+    ciphertext      bytea NOT NULL CHECK (octet_length(ciphertext) BETWEEN 1 AND 65536),
+    tag             bytea NOT NULL CHECK (octet_length(tag) = 16),
+    key_fingerprint text COLLATE "C" NOT NULL CHECK (key_fingerprint ~ '^[0-9a-f]{32}$'),
+    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    rotated_at      timestamptz,
+    PRIMARY KEY (tenant, name)
+);
+-- secrets.c reads columns by position: add new ones at the end
+COMMENT ON TABLE secrets IS 'values sealed with AES-256-GCM, bound to tenant and name; the key is in the file of mulberry.secret_key_file';
+COMMENT ON COLUMN secrets.key_fingerprint IS 'names the key without giving it away';
+COMMENT ON COLUMN secrets.rotated_at IS 'when the value was replaced or sealed with another key';
+SELECT pg_catalog.pg_extension_config_dump('secrets', '');
+
+CREATE TYPE secret_value;
+CREATE FUNCTION secret_value_in(cstring) RETURNS secret_value
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_secret_value_in';
+COMMENT ON FUNCTION secret_value_in(cstring) IS 'input of secret_value';
+CREATE FUNCTION secret_value_out(secret_value) RETURNS cstring
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_secret_value_out';
+COMMENT ON FUNCTION secret_value_out(secret_value) IS 'output of secret_value: asterisks';
+CREATE TYPE secret_value (
+    INPUT = secret_value_in, OUTPUT = secret_value_out,
+    INTERNALLENGTH = VARIABLE, STORAGE = extended
+);
+COMMENT ON TYPE secret_value IS 'a text on its way into secret_entry; never shown';
+
+-- src/audit/tables.sql
+-- The audit log: append-only, chained by hashes per tenant.  Rows are linked in the order of
+-- their ids by one writer after commit, so that commands do not queue on the head of the chain.
+-- core/audit_record.h says what is hashed.
+
+CREATE SEQUENCE audit_id;
+COMMENT ON SEQUENCE audit_id IS 'audit.id';
+SELECT pg_catalog.pg_extension_config_dump('audit_id', '');
+
+CREATE TABLE audit (
+    id       bigint PRIMARY KEY DEFAULT nextval('audit_id'),
+    tenant   uuid NOT NULL REFERENCES tenants (id),
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    role     name NOT NULL,
+    action   text COLLATE "C" NOT NULL,
+    outcome  text COLLATE "C" NOT NULL,
+    method   text COLLATE "C",
+    mandate  text COLLATE "C",
+    agent    uuid,
+    command  bigint,
+    evidence jsonb,
+    seq      bigint,
+    hash     bytea,
+    UNIQUE (tenant, seq),
+    CHECK ((seq IS NULL) = (hash IS NULL))
+);
+-- audit.c reads columns by position
+CREATE INDEX audit_unlinked ON audit (id) WHERE seq IS NULL;
+CREATE INDEX audit_mandate ON audit (tenant, mandate, id);
+COMMENT ON TABLE audit IS 'who did what, when, with which outcome, by which way, and on which evidence; rows never change';
+COMMENT ON COLUMN audit.role IS 'the database role that asked';
+COMMENT ON COLUMN audit.seq IS 'number in the tenant''s chain, from 1 without gaps; null until it is linked';
+COMMENT ON COLUMN audit.hash IS 'SHA-256 of the row and the hash before it';
+SELECT pg_catalog.pg_extension_config_dump('audit', '');
+
+CREATE TABLE audit_heads (
+    tenant    uuid PRIMARY KEY REFERENCES tenants (id),
+    last_seq  bigint NOT NULL CHECK (last_seq > 0),
+    hash      bytea NOT NULL CHECK (octet_length(hash) = 32),
+    linked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 50);
+COMMENT ON TABLE audit_heads IS 'the last row of each tenant''s audit log, so that one that is cut off is missed';
+SELECT pg_catalog.pg_extension_config_dump('audit_heads', '');
+
+-- src/events/tables.sql
+-- seq is given after commit by number_events().  id respects causality: who
+-- begins after an event was committed gets a larger one.
+CREATE TABLE events (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant     uuid NOT NULL REFERENCES tenants (id),
+    seq        bigint CHECK (seq > 0),
+    event      text COLLATE "C" NOT NULL CHECK (octet_length(event) BETWEEN 1 AND 63),
+    call       bigint,
+    call_id    text COLLATE "C",
+    payload    jsonb NOT NULL CHECK (jsonb_typeof(payload) = 'object'),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (tenant, seq)
+);
+CREATE INDEX events_unnumbered ON events (id) WHERE seq IS NULL;
+COMMENT ON TABLE events IS 'events worth keeping, written by the transaction that causes them and numbered after its commit';
+COMMENT ON COLUMN events.seq IS 'number within the tenant, without gaps; null until number_events() has seen the row';
+COMMENT ON COLUMN events.payload IS 'fields of the message beside event, call_id, seq and prev';
+SELECT pg_catalog.pg_extension_config_dump('events', '');
+SELECT pg_catalog.pg_extension_config_dump('events_id_seq', '');
+
+CREATE INDEX events_created_at ON events USING brin (created_at) WITH (pages_per_range = 16);
+
+CREATE TABLE event_counters (
+    tenant   uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    last_seq bigint NOT NULL CHECK (last_seq > 0)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE event_counters IS 'the last number given to an event of a tenant; outlives the events';
+SELECT pg_catalog.pg_extension_config_dump('event_counters', '');
+
+CREATE TABLE event_channels (
+    tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    channel    text COLLATE "C" NOT NULL UNIQUE CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    told       oid[] NOT NULL DEFAULT '{}'
+);
+COMMENT ON COLUMN event_channels.told IS 'roles to which subscribe() has said the name';
+COMMENT ON TABLE event_channels IS 'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to what it can name';
+SELECT pg_catalog.pg_extension_config_dump('event_channels', '');
+
+-- src/calls/tables.sql
+-- The number in the low 40 bits of a call's id; see calls.id.
+CREATE SEQUENCE call_number MAXVALUE 1099511627775 CYCLE;
+COMMENT ON SEQUENCE call_number IS 'low 40 bits of calls.id';
+SELECT pg_catalog.pg_extension_config_dump('call_number', '');
+
+CREATE TABLE calls (
+    id                     bigint PRIMARY KEY,
+    tenant                 uuid NOT NULL REFERENCES tenants (id),
+    call_id                text COLLATE "C" NOT NULL CHECK (octet_length(call_id) BETWEEN 1 AND 128),
+    state                  text COLLATE "C" NOT NULL DEFAULT 'IN_PROGRESS'
+                           CHECK (state IN ('IN_PROGRESS', 'COMPLETED', 'PROCESSING_AI', 'ARCHIVED', 'FAILED')),
+    encoding               text COLLATE "C" NOT NULL CHECK (encoding IN ('mulaw', 'alaw', 's16le', 'text')),
+    sample_rate            integer NOT NULL CHECK (sample_rate IN (8000, 16000, 44100, 48000)),
+    expected_total_packets integer CHECK (expected_total_packets > 0),
+    missing_count          bigint NOT NULL DEFAULT 0 CHECK (missing_count >= 0),
+    created_at             timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at             timestamptz NOT NULL DEFAULT clock_timestamp(),
+    completed_at           timestamptz,
+    grace_until            timestamptz,
+    finished_at            timestamptz,
+    transcription          text,
+    sentiment              text CHECK (sentiment IN ('positive', 'neutral', 'negative')),
+    confidence             double precision CHECK (confidence BETWEEN 0 AND 1),
+    ai_result              jsonb,
+    failure_reason         text,
+    UNIQUE (tenant, call_id)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE calls IS 'one row a call; a packet in order does not touch it';
+COMMENT ON COLUMN calls.id IS 'UTC day the call began (days since 1970-01-01) << 40 | call_number: names the partition of its packets; never leaves the server';
+COMMENT ON COLUMN calls.missing_count IS 'how many sequences lie in the gaps of this call; changes with them, under the call lock';
+COMMENT ON COLUMN calls.ai_result IS 'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", "endpoint", "model", "attempts", ...}';
+SELECT pg_catalog.pg_extension_config_dump('calls', '');
+
+-- Calls that silence may complete, and those that retention may take.
+CREATE INDEX calls_in_progress ON calls (id) WHERE state = 'IN_PROGRESS';
+CREATE INDEX calls_finished ON calls (tenant, finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE gaps (
+    call  bigint NOT NULL,
+    first integer NOT NULL CHECK (first >= 0),
+    last  integer NOT NULL CHECK (last >= first),
+    PRIMARY KEY (call, first)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE gaps IS 'sequences first..last (both included) of a call that have not arrived although a later one has';
+SELECT pg_catalog.pg_extension_config_dump('gaps', '');
+
+-- No key on the parent: each partition carries its own unique (call, sequence).
+-- The partitions are made at run time and are no members of the extension, so
+-- that dumps keep them.
+CREATE TABLE packets (
+    call        bigint NOT NULL,
+    sequence    integer NOT NULL,
+    sent_at     timestamptz,
+    received_at timestamptz NOT NULL,
+    data        bytea NOT NULL
+) PARTITION BY RANGE (call);
+ALTER TABLE packets ALTER COLUMN data SET STORAGE EXTERNAL;
+COMMENT ON TABLE packets IS 'the audio as it arrived; one partition a UTC day of calls';
+SELECT pg_catalog.pg_extension_config_dump('packets', '');
+
+CREATE TYPE packet_result AS (
+    status            text,
+    message           text,
+    call_id           text,
+    sequence          integer,
+    total_received    bigint,
+    missing_count     bigint,
+    missing_sequences text,
+    duplicate         boolean
+);
+COMMENT ON TYPE packet_result IS 'answer to a packet: status is accepted, duplicate or rejected';
+COMMENT ON COLUMN packet_result.missing_count IS 'sequences below the largest one received that have not arrived';
+COMMENT ON COLUMN packet_result.missing_sequences IS 'the first 100 ranges of them, in the form of an int4multirange';
+
+CREATE TYPE batch_result AS (
+    status            text,
+    message           text,
+    call_id           text,
+    sequence          integer,
+    total_received    bigint,
+    missing_count     bigint,
+    missing_sequences text,
+    duplicate         boolean,
+    sqlstate          text
+);
+COMMENT ON TYPE batch_result IS
+    'answer to one packet of a batch: as packet_result, with the figures of its call after the whole batch; status is also error, and then sqlstate says which';
+
+CREATE TYPE completion_result AS (
+    status                 text,
+    message                text,
+    call_id                text,
+    expected_total_packets integer,
+    total_received         bigint,
+    missing_count          bigint,
+    extra_packets          bigint
+);
+COMMENT ON TYPE completion_result IS
+    'answer to complete_call(): missing_count includes announced packets behind the last one received, extra_packets came beyond the total';
+
+-- src/jobs/tables.sql
+CREATE SEQUENCE endpoint_id;
+COMMENT ON SEQUENCE endpoint_id IS 'endpoints.id';
+SELECT pg_catalog.pg_extension_config_dump('endpoint_id', '');
+
+CREATE TABLE endpoints (
+    id              bigint PRIMARY KEY DEFAULT nextval('endpoint_id'),
+    tenant          uuid REFERENCES tenants (id),
+    name            text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
+    kind            text NOT NULL CHECK (kind IN ('openai', 'json', 'twilio')),
+    base_url        text NOT NULL,
+    purpose         text CHECK (purpose IN ('transcription', 'chat', 'telephony')),
+    model           text,
+    options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
+    secret          text CONSTRAINT secret_of_no_voice_key CHECK (secret !~ '^voice-key-'),
+    timeout         interval CHECK (extract(epoch FROM timeout) BETWEEN 0.1 AND 3600),
+    max_concurrency integer CHECK (max_concurrency > 0),
+    allow_http      boolean NOT NULL DEFAULT false,
+    allow_private   boolean NOT NULL DEFAULT false,
+    enabled         boolean NOT NULL DEFAULT true,
+    seeded          boolean NOT NULL DEFAULT false,
+    updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE NULLS NOT DISTINCT (tenant, name),
+    CHECK (kind = 'openai' OR purpose IS DISTINCT FROM 'chat'),
+    CHECK (purpose IS NULL OR (kind = 'twilio') = (purpose = 'telephony')),
+    CONSTRAINT api_key_secret_of_no_voice_key CHECK (options->>'api_key_secret' !~ '^voice-key-')
+);
+CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT DISTINCT
+    WHERE purpose IS NOT NULL;
+COMMENT ON TABLE endpoints IS 'services that workers may talk to; jobs name one of these rows, never a URL';
+COMMENT ON COLUMN endpoints.tenant IS 'whose it is; null: serves every tenant that has none of its own for the purpose';
+COMMENT ON COLUMN endpoints.kind IS 'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer), twilio (REST API of 2010-04-01)';
+COMMENT ON COLUMN endpoints.purpose IS 'what it serves unless a job names another; null: only jobs that name it';
+COMMENT ON COLUMN endpoints.secret IS 'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all tenants the job''s tenant''s own or else that of tenant "default"';
+COMMENT ON COLUMN endpoints.timeout IS 'longest duration of one attempt; null: mulberry.http_timeout';
+COMMENT ON COLUMN endpoints.max_concurrency IS 'requests under way at once, all workers of the database together; null: no limit';
+COMMENT ON COLUMN endpoints.enabled IS 'false: its jobs wait';
+COMMENT ON COLUMN endpoints.seeded IS 'true: as the install script made it, so that dumps leave it out';
+SELECT pg_catalog.pg_extension_config_dump('endpoints', 'WHERE NOT seeded');
+
+-- The speech engine that comes with Mulberry, on the same host.  It is an
+-- ordinary row: set_endpoint() changes it, and then dumps carry it.
+-- It recognizes about as fast as people speak, so long calls go in parts, few at once.
+INSERT INTO endpoints (tenant, name, kind, base_url, purpose, model, options, timeout, max_concurrency,
+                       allow_http, allow_private, seeded)
+VALUES (NULL, 'mulberry-speech', 'openai', 'http://127.0.0.1:8771/v1', 'transcription',
+        'pocketsphinx-en-us', '{"max_audio_seconds": 60}', '5 minutes', 4, true, true, true);
+
+-- A job that is queued, or runs under a lease.  Finished jobs move to
+-- job_history in the transaction that finishes them, so that this table and its
+-- claim index stay small.
+CREATE SEQUENCE job_id;
+COMMENT ON SEQUENCE job_id IS 'job_queue.id';
+SELECT pg_catalog.pg_extension_config_dump('job_id', '');
+
+CREATE TABLE job_queue (
+    id           bigint PRIMARY KEY DEFAULT nextval('job_id'),
+    kind         text NOT NULL,
+    tenant       uuid NOT NULL REFERENCES tenants (id),
+    call         bigint,
+    endpoint     text,
+    route        bigint,
+    payload      jsonb,
+    state        text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running')),
+    run_at       timestamptz NOT NULL,
+    attempts     integer NOT NULL DEFAULT 0,
+    deferrals    integer NOT NULL DEFAULT 0,
+    max_attempts integer NOT NULL CHECK (max_attempts > 0),
+    lease_token  bigint NOT NULL DEFAULT 0,
+    worker       integer,
+    last_error   text,
+    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at   timestamptz
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 200,
+        autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
+CREATE INDEX job_queue_claim ON job_queue (route, tenant, run_at);
+CREATE INDEX job_queue_running ON job_queue (route) WHERE state = 'running';
+CREATE INDEX job_queue_call ON job_queue (call);
+COMMENT ON TABLE job_queue IS 'work that is not finished: queued, or running under a lease';
+COMMENT ON COLUMN job_queue.endpoint IS 'name of the endpoint that must serve it; null: the one of the tenant for the kind''s purpose';
+COMMENT ON COLUMN job_queue.route IS 'endpoints.id that endpoint, tenant and kind resolve to; 0: needs no endpoint; null: none is configured, the job waits';
+COMMENT ON COLUMN job_queue.run_at IS 'when a worker may claim it: its due time or, while it runs, the end of the lease';
+COMMENT ON COLUMN job_queue.attempts IS 'attempts begun that count against max_attempts';
+COMMENT ON COLUMN job_queue.deferrals IS 'attempts that did not count: the endpoint asked to come back later or could not be reached, or the worker was stopped';
+COMMENT ON COLUMN job_queue.lease_token IS 'fencing token: grows with each claim; a result is taken only with the token of the last claim';
+COMMENT ON COLUMN job_queue.worker IS 'pid of the process that holds the lease';
+SELECT pg_catalog.pg_extension_config_dump('job_queue', '');
+
+CREATE TABLE job_history (
+    id           bigint PRIMARY KEY,
+    kind         text NOT NULL,
+    tenant       uuid NOT NULL REFERENCES tenants (id),
+    call         bigint,
+    endpoint     text,
+    route        bigint,
+    payload      jsonb,
+    state        text NOT NULL CHECK (state IN ('done', 'dead', 'cancelled')),
+    attempts     integer NOT NULL,
+    deferrals    integer NOT NULL,
+    max_attempts integer NOT NULL,
+    lease_token  bigint NOT NULL,
+    last_error   text,
+    created_at   timestamptz NOT NULL,
+    started_at   timestamptz,
+    finished_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX job_history_finished ON job_history (finished_at);
+CREATE INDEX job_history_call ON job_history (call);
+CREATE INDEX job_history_dead ON job_history (finished_at) WHERE state = 'dead';
+COMMENT ON TABLE job_history IS 'finished jobs: done, dead (given up; retry_job() queues it again) or cancelled';
+COMMENT ON COLUMN job_history.payload IS 'kept for dead jobs, which may be tried again';
+SELECT pg_catalog.pg_extension_config_dump('job_history', '');
+
+-- What the workers of a database have learnt about an endpoint.  A row is
+-- written when the state changes only: the outcomes of single requests stay in the
+-- worker that saw them.  Closed: requests flow.  Open: none until retry_at.
+-- Half open: one job asks whether it is back, and has until retry_at.
+CREATE TABLE endpoint_state (
+    endpoint   bigint PRIMARY KEY REFERENCES endpoints (id) ON DELETE CASCADE,
+    state      text NOT NULL CHECK (state IN ('closed', 'open', 'half_open')),
+    openings   integer NOT NULL DEFAULT 0,
+    retry_at   timestamptz,
+    last_error text,
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE endpoint_state IS 'breaker of each endpoint that has ever failed';
+COMMENT ON COLUMN endpoint_state.openings IS 'times in a row that it opened; each doubles the time to the next probe, from 1 s to 60 s';
+SELECT pg_catalog.pg_extension_config_dump('endpoint_state', 'WHERE false');
+
+-- src/audio/tables.sql
+CREATE TYPE loudness AS (
+    samples   bigint,
+    rms_dbfs  double precision,
+    peak_dbfs double precision,
+    rms_dbm0  double precision,
+    dc_offset double precision,
+    clipped   bigint
+);
+COMMENT ON TYPE loudness IS
+    'how loud audio is: RMS and peak (-Infinity for digital silence), mean as a fraction of full scale, samples at the ends of the range';
+
+-- src/mandates/phones.sql
+-- Agents: the devices on the edge that a mandate is spent by, and that voice commands reach.
+
+CREATE FUNCTION phone_valid(number text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_phone_valid';
+COMMENT ON FUNCTION phone_valid(text) IS 'true for an international telephone number as ITU-T E.164 writes it, with its plus sign';
+
+CREATE FUNCTION refuse_phone(number text, place text DEFAULT '') RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION 'invalid phone number "%"%', left(number, 40), place
+        USING ERRCODE = 'invalid_parameter_value',
+              DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.',
+              HINT = 'Write it without spaces or dashes, as in +12025550100.';
+END
+$$;
+COMMENT ON FUNCTION refuse_phone(text, text) IS 'raises the error of a number that phone_valid() refuses (internal)';
+
+-- src/mandates/tables.sql
+CREATE TABLE agents (
+    tenant           uuid NOT NULL REFERENCES tenants (id),
+    id               uuid NOT NULL DEFAULT gen_random_uuid(),
+    name             text NOT NULL CHECK (name <> '' AND length(name) <= 100),
+    phone            text CHECK (mulberry.phone_valid(phone)),
+    allowed_callers  text[] NOT NULL DEFAULT '{}',
+    seen_at          timestamptz,
+    online_until     timestamptz,
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    queue_changes    bigint NOT NULL DEFAULT 0,
+    mandates_version bigint NOT NULL DEFAULT 0 CHECK (mandates_version >= 0),
+    forged_acks      integer NOT NULL DEFAULT 0,
+    forged_since     timestamptz,
+    PRIMARY KEY (tenant, id),
+    UNIQUE (tenant, name)
+);
+COMMENT ON TABLE agents IS 'edge agents of a tenant; on the edge itself the one row that stands for it';
+COMMENT ON COLUMN agents.id IS 'the edge in the signed frames: the same in the cloud and on the edge';
+COMMENT ON COLUMN agents.phone IS 'number that commands are phoned to, E.164; null: it cannot be phoned';
+COMMENT ON COLUMN agents.allowed_callers IS 'numbers from which the receiving side takes calls; empty: any. A filter, never a proof';
+COMMENT ON COLUMN agents.seen_at IS 'last heartbeat on the online path';
+COMMENT ON COLUMN agents.queue_changes IS 'grows whenever the lock of its commands is taken';
+COMMENT ON COLUMN agents.online_until IS 'until when the online path is tried before the telephone; null: never seen';
+COMMENT ON COLUMN agents.mandates_version IS 'counts the changes of its mandates, under the lock of this row';
+COMMENT ON COLUMN agents.forged_acks IS 'forged acknowledgements on the online path in the hour that began at forged_since';
+SELECT pg_catalog.pg_extension_config_dump('agents', '');
+
+-- Mandates: what an agent may spend.  A trigger in C guards status and fixed columns, whoever
+-- writes; it numbers each change in the mandate (version) and in its agent (agent_version).
+-- Lock order: the agent's row, then the mandate's.
+
+CREATE TABLE mandates (
+    tenant        uuid NOT NULL REFERENCES tenants (id),
+    id            text COLLATE "C" NOT NULL CHECK (id ~ '^[0-9]{8}$' AND id <> '00000000'),
+    agent         uuid NOT NULL,
+    sponsor       text NOT NULL,
+    status        text COLLATE "C" NOT NULL DEFAULT 'ACTIVE'
+                  CHECK (status IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED')),
+    max_amount    numeric(20, 4) NOT NULL CHECK (max_amount > 0 AND max_amount <> 'NaN'),
+    spent         numeric(20, 4) NOT NULL DEFAULT 0 CHECK (spent >= 0 AND spent <= max_amount),
+    currency      text COLLATE "C" NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    expires_at    timestamptz NOT NULL CHECK (isfinite(expires_at)),
+    version       bigint NOT NULL DEFAULT 1,
+    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    agent_version bigint NOT NULL,
+    PRIMARY KEY (tenant, id),
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id)
+) WITH (fillfactor = 70);
+-- mandates.c reads columns by position: add new ones at the end
+CREATE INDEX mandates_agent ON mandates (tenant, agent, agent_version);
+COMMENT ON TABLE mandates IS 'permissions to spend, in the cloud (the registry) and on the edge that they are for';
+COMMENT ON COLUMN mandates.id IS 'eight digits; 00000000 is the one that PING carries';
+COMMENT ON COLUMN mandates.sponsor IS 'whose money it is';
+COMMENT ON COLUMN mandates.status IS 'an ACTIVE mandate past expires_at becomes EXPIRED when somebody looks';
+COMMENT ON COLUMN mandates.currency IS 'ISO 4217';
+COMMENT ON COLUMN mandates.version IS 'grows with each change but spending';
+COMMENT ON COLUMN mandates.agent_version IS 'mandates_version that its agent got by the last change but spending';
+SELECT pg_catalog.pg_extension_config_dump('mandates', '');
+
+CREATE TABLE mandate_versions (
+    tenant      uuid NOT NULL REFERENCES tenants (id),
+    mandate     text COLLATE "C" NOT NULL,
+    version     bigint NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    role        name NOT NULL,
+    from_status text COLLATE "C",
+    status      text COLLATE "C" NOT NULL,
+    max_amount  numeric(20, 4) NOT NULL,
+    expires_at  timestamptz NOT NULL,
+    sponsor     text NOT NULL,
+    cause       text,
+    command     bigint,
+    PRIMARY KEY (tenant, mandate, version)
+);
+COMMENT ON TABLE mandate_versions IS 'what each mandate was after each of its changes but spending';
+COMMENT ON COLUMN mandate_versions.role IS 'the database role that changed it';
+COMMENT ON COLUMN mandate_versions.from_status IS 'null: the mandate was made';
+COMMENT ON COLUMN mandate_versions.cause IS 'why it changed';
+COMMENT ON COLUMN mandate_versions.command IS 'commands.id, when a command changed it';
+SELECT pg_catalog.pg_extension_config_dump('mandate_versions', '');
+
+CREATE TABLE spendings (
+    tenant    uuid NOT NULL REFERENCES tenants (id),
+    mandate   text COLLATE "C" NOT NULL,
+    reference text COLLATE "C" NOT NULL CHECK (reference <> '' AND length(reference) <= 200),
+    amount    numeric(20, 4) NOT NULL CHECK (amount > 0 AND amount <> 'NaN'),
+    remaining numeric(20, 4) NOT NULL CHECK (remaining >= 0),
+    role      name NOT NULL,
+    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, mandate, reference),
+    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id)
+);
+COMMENT ON TABLE spendings IS 'what spend() has accepted, once for each reference';
+COMMENT ON COLUMN spendings.reference IS 'the payment''s own name; the same one again is the same payment';
+COMMENT ON COLUMN spendings.remaining IS 'of the mandate, after it';
+SELECT pg_catalog.pg_extension_config_dump('spendings', '');
+
+-- src/keys/tables.sql
+-- Keys of signed frames: shared by the cloud (sender) and one edge (receiver).
+
+CREATE TABLE voice_keys (
+    tenant           uuid NOT NULL REFERENCES tenants (id),
+    role             text COLLATE "C" NOT NULL CHECK (role IN ('sender', 'receiver')),
+    agent            uuid NOT NULL,
+    key_id           integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
+    party_tenant     uuid NOT NULL,
+    secret           text COLLATE "C" NOT NULL,
+    enabled          boolean NOT NULL DEFAULT true,
+    challenge_extend boolean NOT NULL DEFAULT false,
+    last_counter     bigint NOT NULL DEFAULT 0 CHECK (last_counter >= 0),
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    exported_at      timestamptz,
+    disabled_at      timestamptz,
+    fingerprint      text COLLATE "C" NOT NULL,
+    confirmed_at     timestamptz,
+    acked_counter    bigint NOT NULL DEFAULT 0,
+    place            text COLLATE "C" NOT NULL,
+    PRIMARY KEY (tenant, role, agent, key_id),
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
+    CHECK (enabled = (disabled_at IS NULL))
+);
+-- voice_keys.c reads columns by position: add new ones at the end
+CREATE UNIQUE INDEX voice_keys_receiver ON voice_keys (tenant, key_id) WHERE role = 'receiver';
+COMMENT ON TABLE voice_keys IS 'keys of voice commands, without their bytes, which are in secrets';
+COMMENT ON COLUMN voice_keys.role IS 'sender: the cloud, which signs commands and checks acknowledgements; receiver: the edge';
+COMMENT ON COLUMN voice_keys.party_tenant IS 'tenant in what is signed: that of the cloud, whatever the tenant is called on the edge';
+COMMENT ON COLUMN voice_keys.secret IS 'name of the secret with its 32 bytes';
+COMMENT ON COLUMN voice_keys.challenge_extend IS 'EXTEND must answer a challenge';
+COMMENT ON COLUMN voice_keys.last_counter IS 'sender: last used; receiver: last accepted';
+COMMENT ON COLUMN voice_keys.exported_at IS 'when it was given to its edge, which happens once';
+COMMENT ON COLUMN voice_keys.disabled_at IS 'disabled keys have lost their bytes; the row remains, so that its line cannot enter again';
+COMMENT ON COLUMN voice_keys.fingerprint IS 'names the key without giving it away; the same in the cloud and on the edge';
+COMMENT ON COLUMN voice_keys.confirmed_at IS 'sender: since when it is known that the edge has it: by its first acknowledgement or confirm_voice_key()';
+COMMENT ON COLUMN voice_keys.acked_counter IS 'sender: highest counter that was acknowledged';
+COMMENT ON COLUMN voice_keys.place IS 'signing_place() and the time of the installation that used the key last; another one means a restored or promoted copy';
+SELECT pg_catalog.pg_extension_config_dump('voice_keys', '');
+
+-- src/commands/tables.sql
+-- Commands to agents.  A command waits until its key has no other outstanding; then it gets
+-- counter and frame, which every path and repetition carries.
+
+CREATE SEQUENCE command_id;
+COMMENT ON SEQUENCE command_id IS 'commands.id';
+SELECT pg_catalog.pg_extension_config_dump('command_id', '');
+
+CREATE TABLE commands (
+    id             bigint PRIMARY KEY DEFAULT nextval('command_id'),
+    tenant         uuid NOT NULL REFERENCES tenants (id),
+    agent          uuid NOT NULL,
+    command        text COLLATE "C" NOT NULL
+                   CHECK (command IN ('REVOKE', 'SUSPEND', 'RESUME', 'EXTEND', 'QUERY', 'PING')),
+    mandate        text COLLATE "C",
+    argument       integer NOT NULL DEFAULT 0 CHECK (argument BETWEEN 0 AND 99),
+    reason         text,
+    requester      text,
+    force_voice    boolean NOT NULL DEFAULT false,
+    state          text COLLATE "C" NOT NULL DEFAULT 'waiting'
+                   CHECK (state IN ('waiting', 'outstanding', 'confirmed', 'refused', 'escalated', 'cancelled')),
+    method         text COLLATE "C" CHECK (method IN ('api', 'voice')),
+    attempts       integer NOT NULL DEFAULT 0,
+    signatures     integer NOT NULL DEFAULT 0,
+    key_id         integer,
+    counter        bigint,
+    frame          text COLLATE "C",
+    nonce          text COLLATE "C",
+    message_digest bytea,
+    signed_at      timestamptz,
+    voice_at       timestamptz,
+    ack_frame      text COLLATE "C",
+    ack_status     integer,
+    ack_state      integer,
+    evidence       jsonb,
+    error          text,
+    created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at    timestamptz,
+    attempts_before integer NOT NULL DEFAULT 0,
+    offered_at     timestamptz,
+    challenged_at  timestamptz,
+    online_only    boolean NOT NULL DEFAULT false,
+    escalated_at   timestamptz,
+    retold_as      bigint,
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
+    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id),
+    CHECK ((state = 'outstanding') <= (frame IS NOT NULL AND counter IS NOT NULL AND key_id IS NOT NULL))
+);
+CREATE UNIQUE INDEX commands_outstanding ON commands (tenant, agent) WHERE state = 'outstanding';
+CREATE INDEX commands_open ON commands (tenant, agent, id) WHERE state IN ('waiting', 'outstanding', 'escalated');
+CREATE INDEX commands_mandate ON commands (tenant, mandate);
+COMMENT ON TABLE commands IS 'commands to agents and what became of them';
+COMMENT ON COLUMN commands.argument IS 'days for EXTEND, else 0';
+COMMENT ON COLUMN commands.state IS 'waiting for its turn; outstanding: signed and on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
+COMMENT ON COLUMN commands.method IS 'path of the confirmation, or the one that is being tried';
+COMMENT ON COLUMN commands.attempts IS 'calls placed for it';
+COMMENT ON COLUMN commands.signatures IS 'how often it was signed: again after it was displaced or a challenge came';
+COMMENT ON COLUMN commands.voice_at IS 'when the telephone takes over from the online path';
+COMMENT ON COLUMN commands.evidence IS 'what the confirmation rests on';
+COMMENT ON COLUMN commands.error IS 'what went wrong last';
+COMMENT ON COLUMN commands.attempts_before IS 'attempts of earlier turns, which do not count against this one';
+COMMENT ON COLUMN commands.offered_at IS 'when the online path carried its frame first';
+COMMENT ON COLUMN commands.challenged_at IS 'when the agent answered the frame by a challenge';
+COMMENT ON COLUMN commands.online_only IS 'outstanding, and nobody phones: there is no telephone, or it has failed before';
+COMMENT ON COLUMN commands.retold_as IS 'of an escalated EXTEND that can have no effect any more: the number under which the online path tells its mandate';
+COMMENT ON COLUMN commands.escalated_at IS 'when it was first handed to a person in this turn';
+SELECT pg_catalog.pg_extension_config_dump('commands', '');
+
+-- An acknowledgement is proof of the signature that it answers, whatever has become of the
+-- command since: so every signature is kept.
+CREATE TABLE command_signatures (
+    command        bigint NOT NULL REFERENCES commands (id) ON DELETE CASCADE,
+    signature      integer NOT NULL,
+    tenant         uuid NOT NULL REFERENCES tenants (id),
+    agent          uuid NOT NULL,
+    key_id         integer NOT NULL,
+    counter        bigint NOT NULL,
+    frame          text COLLATE "C" NOT NULL,
+    nonce          text COLLATE "C",
+    message_digest bytea NOT NULL,
+    signed_at      timestamptz NOT NULL,
+    PRIMARY KEY (command, signature)
+);
+-- what an acknowledgement says about the signature that it answers
+CREATE INDEX command_signatures_counter ON command_signatures (tenant, agent, key_id, (counter % 10000), counter);
+COMMENT ON TABLE command_signatures IS 'every frame that was made for a command: an acknowledgement of an older one counts too';
+COMMENT ON COLUMN command_signatures.signature IS '1 for the first';
+SELECT pg_catalog.pg_extension_config_dump('command_signatures', '');
+
+-- An extension adds up, so an agent must not get it twice: as a command, and with what the online
+-- path tells of the mandate.  The latter waits for the former, and then comes under a number of its own.
+CREATE TABLE mandate_retellings (
+    tenant  uuid NOT NULL REFERENCES tenants (id),
+    mandate text COLLATE "C" NOT NULL,
+    number  bigint NOT NULL,
+    PRIMARY KEY (tenant, mandate),
+    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id) ON DELETE CASCADE
+);
+COMMENT ON TABLE mandate_retellings IS 'mandates that agent_sync() tells an agent once more, now that the extension that kept them back is settled';
+COMMENT ON COLUMN mandate_retellings.number IS 'taken from agents.mandates_version, as mandates.agent_version is';
+SELECT pg_catalog.pg_extension_config_dump('mandate_retellings', '');
+
+-- src/edge/tables.sql
+-- Receiving: what an edge makes of the frames that it hears.
+
+CREATE TABLE key_frames (
+    tenant       uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    key_id       integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
+    counter      bigint NOT NULL,
+    frame_digest bytea NOT NULL CHECK (octet_length(frame_digest) = 32),
+    command      text COLLATE "C",
+    mandate      text COLLATE "C",
+    ack          text COLLATE "C" NOT NULL,
+    ack_status   integer NOT NULL,
+    ack_state    integer NOT NULL,
+    message      text NOT NULL,
+    speech       text NOT NULL,
+    accepted_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, key_id, counter)
+);
+COMMENT ON TABLE key_frames IS 'the last 64 frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does nothing';
+COMMENT ON COLUMN key_frames.frame_digest IS 'SHA-256 of the 32 symbols';
+SELECT pg_catalog.pg_extension_config_dump('key_frames', '');
+
+CREATE TABLE key_guard (
+    tenant           uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    key_id           integer NOT NULL CHECK (key_id BETWEEN -1 AND 99),
+    forgeries        timestamptz[] NOT NULL DEFAULT '{}',
+    in_row           bigint NOT NULL DEFAULT 0,
+    challenge_from   timestamptz,
+    challenge_until  timestamptz,
+    challenge_period interval,
+    PRIMARY KEY (tenant, key_id)
+);
+COMMENT ON TABLE key_guard IS 'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
+COMMENT ON COLUMN key_guard.key_id IS '-1: commands in the textual form';
+COMMENT ON COLUMN key_guard.forgeries IS 'times of the last 21, the newest first';
+COMMENT ON COLUMN key_guard.in_row IS 'forgeries since the last genuine frame';
+COMMENT ON COLUMN key_guard.challenge_from IS 'when challenge mode was entered last; forgeries before it have done their part';
+SELECT pg_catalog.pg_extension_config_dump('key_guard', '');
+
+CREATE TABLE challenges (
+    tenant    uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    key_id    integer NOT NULL,
+    command   integer NOT NULL,
+    mandate   text COLLATE "C" NOT NULL,
+    argument  integer NOT NULL,
+    nonce     text COLLATE "C" NOT NULL CHECK (nonce ~ '^[0-9]{6}$'),
+    counter   bigint NOT NULL,
+    drawn_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    played_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, key_id)
+);
+COMMENT ON TABLE challenges IS 'challenges that were played and not answered yet: one of a key, as it has one outstanding command';
+COMMENT ON COLUMN challenges.played_at IS 'when it was played last';
+COMMENT ON COLUMN challenges.command IS 'code of the command that was challenged';
+COMMENT ON COLUMN challenges.counter IS 'counter of the frame that was challenged';
+SELECT pg_catalog.pg_extension_config_dump('challenges', '');
+
+CREATE TABLE received_calls (
+    tenant        uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    call_ref      text NOT NULL CHECK (length(call_ref) BETWEEN 1 AND 200),
+    forgeries     integer NOT NULL DEFAULT 0,
+    decode_errors integer NOT NULL DEFAULT 0,
+    hang_up       boolean NOT NULL DEFAULT false,
+    began_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, call_ref)
+);
+CREATE INDEX received_calls_age ON received_calls (tenant, began_at);
+COMMENT ON TABLE received_calls IS 'what was wrong in the calls of the last day; they hang up by it';
+SELECT pg_catalog.pg_extension_config_dump('received_calls', '');
+
+CREATE TABLE legacy_sequences (
+    tenant      uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    digest      bytea NOT NULL,
+    accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, digest)
+);
+COMMENT ON TABLE legacy_sequences IS 'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
+SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
+
+-- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
+
+CREATE TYPE command_answer AS (
+    success       boolean,
+    command       text,
+    mandate_id    text,
+    status        text,
+    error         text,
+    message       text,
+    ack_digits    text,
+    ack_audio     bytea,
+    speech        text,
+    challenge     text,
+    verdict       text,
+    hang_up       boolean,
+    mandate_state text,
+    frames        integer
+);
+COMMENT ON TYPE command_answer IS
+    'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
+
+-- The edge's side of the online path; agent_sync() is the cloud's.
+
+CREATE TABLE sync_states (
+    tenant uuid NOT NULL REFERENCES tenants (id),
+    agent  uuid NOT NULL,
+    upto   bigint NOT NULL CHECK (upto >= 0),
+    at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, agent),
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id) ON DELETE CASCADE
+);
+COMMENT ON TABLE sync_states IS 'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
+SELECT pg_catalog.pg_extension_config_dump('sync_states', '');
+
+-- src/telephony/tables.sql
+-- Calls that were placed for a command.
+
+CREATE SEQUENCE voice_call_id;
+COMMENT ON SEQUENCE voice_call_id IS 'voice_calls.id';
+SELECT pg_catalog.pg_extension_config_dump('voice_call_id', '');
+
+CREATE TABLE voice_calls (
+    id               bigint PRIMARY KEY DEFAULT nextval('voice_call_id'),
+    tenant           uuid NOT NULL REFERENCES tenants (id),
+    command          bigint NOT NULL REFERENCES commands (id),
+    purpose          text COLLATE "C" NOT NULL DEFAULT 'command' CHECK (purpose IN ('command', 'escalation')),
+    attempt          integer NOT NULL,
+    to_number        text NOT NULL,
+    from_number      text NOT NULL,
+    token            uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
+    frame            text COLLATE "C",
+    job              bigint,
+    state            text COLLATE "C" NOT NULL DEFAULT 'planned'
+                     CHECK (state IN ('planned', 'requested', 'uncertain', 'queued', 'ringing', 'in-progress',
+                                      'completed', 'busy', 'failed', 'no-answer', 'canceled')),
+    sid              text COLLATE "C" UNIQUE,
+    stray_sids       text[] NOT NULL DEFAULT '{}',
+    answered_by      text,
+    sequence         integer,
+    request          text COLLATE "C",
+    page             text,
+    placings         integer NOT NULL DEFAULT 0,
+    looks            integer NOT NULL DEFAULT 0,
+    failures         integer NOT NULL DEFAULT 0,
+    turn             integer NOT NULL DEFAULT 0,
+    acknowledged     boolean NOT NULL DEFAULT false,
+    recording_sid    text COLLATE "C",
+    recording        bytea,
+    listen_job       bigint,
+    transcript       text,
+    delete_recording boolean NOT NULL DEFAULT false,
+    due_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    give_up_at       timestamptz,
+    requested_at     timestamptz,
+    uncertain_since  timestamptz,
+    answered_at      timestamptz,
+    ended_at         timestamptz,
+    successor_at     timestamptz,
+    outcome          text,
+    detail           text,
+    finished_at      timestamptz,
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE UNIQUE INDEX voice_calls_live ON voice_calls (command, purpose) WHERE finished_at IS NULL;
+CREATE INDEX voice_calls_line ON voice_calls (tenant, to_number) WHERE finished_at IS NULL;
+CREATE INDEX voice_calls_command ON voice_calls (command);
+COMMENT ON TABLE voice_calls IS 'telephone calls that were placed for commands, from before the request on';
+COMMENT ON COLUMN voice_calls.purpose IS 'command: to the agent; escalation: to the person who must act';
+COMMENT ON COLUMN voice_calls.token IS 'names the call in the URLs of its webhooks';
+COMMENT ON COLUMN voice_calls.frame IS 'what it plays; when the command has another one, or is settled, the call is of no use';
+COMMENT ON COLUMN voice_calls.job IS 'the job of kind "call" that drives it';
+COMMENT ON COLUMN voice_calls.state IS 'planned; requested: the request is under way; uncertain: it is not known whether there is a call; then as Twilio says';
+COMMENT ON COLUMN voice_calls.sid IS 'Twilio''s name of it';
+COMMENT ON COLUMN voice_calls.stray_sids IS 'calls that were placed beside it, unknown to us at the time, and are to be ended';
+COMMENT ON COLUMN voice_calls.sequence IS 'SequenceNumber of the last status callback that counted';
+COMMENT ON COLUMN voice_calls.request IS 'what Twilio is being asked; left behind by a worker that died, it says what is not known';
+COMMENT ON COLUMN voice_calls.page IS 'where the list of calls goes on';
+COMMENT ON COLUMN voice_calls.placings IS 'requests to place it that were sent';
+COMMENT ON COLUMN voice_calls.looks IS 'times that the list of calls was read and it was not in it';
+COMMENT ON COLUMN voice_calls.failures IS 'requests in a row that failed';
+COMMENT ON COLUMN voice_calls.turn IS 'number of the last gathering of digits in its TwiML';
+COMMENT ON COLUMN voice_calls.acknowledged IS 'its acknowledgement settled the command';
+COMMENT ON COLUMN voice_calls.recording IS 'WAV file that is being transcribed, then null';
+COMMENT ON COLUMN voice_calls.delete_recording IS 'the recording is to be deleted at Twilio';
+COMMENT ON COLUMN voice_calls.give_up_at IS 'when no more is tried to place it; later, until when the transcript of its recording is waited for';
+COMMENT ON COLUMN voice_calls.successor_at IS 'another call was asked for while this one was under way, and is placed after it';
+COMMENT ON COLUMN voice_calls.outcome IS 'what it brought, once it is finished: acknowledged, delivered, no acknowledgement, machine, spoken confirmation, challenged (the next call answers), refused, superseded, or as Twilio says';
+COMMENT ON COLUMN voice_calls.finished_at IS 'when that was known: after the end of the call, because recordings come late';
+SELECT pg_catalog.pg_extension_config_dump('voice_calls', '');
+
+-- The telephone.
+
+-- Webhooks that were answered.  Twilio's signature has no nonce: what comes twice gets the same answer.
+CREATE TABLE webhook_answers (
+    voice_call   bigint NOT NULL,
+    key          text COLLATE "C" NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    status       integer NOT NULL,
+    content_type text NOT NULL,
+    body         text NOT NULL,
+    PRIMARY KEY (voice_call, key)
+);
+CREATE INDEX webhook_answers_at ON webhook_answers (at);
+COMMENT ON TABLE webhook_answers IS 'what webhooks were answered, for a day, so that a replay gets the same';
+COMMENT ON COLUMN webhook_answers.key IS 'I-Twilio-Idempotency-Token, and what the webhook itself says that is not repeated: path with step, or event with SequenceNumber';
+SELECT pg_catalog.pg_extension_config_dump('webhook_answers', '');
+
+CREATE TABLE escalation_contacts (
+    tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    phone      text,
+    endpoint   text,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CHECK (phone IS NOT NULL OR endpoint IS NOT NULL)
+);
+COMMENT ON TABLE escalation_contacts IS 'who is told when a command reached nobody';
+COMMENT ON COLUMN escalation_contacts.phone IS 'E.164 number that is called and told';
+COMMENT ON COLUMN escalation_contacts.endpoint IS 'name of an endpoint of kind json that is sent a report';
+SELECT pg_catalog.pg_extension_config_dump('escalation_contacts', '');
+
+-- src/server/transactions.sql
+CREATE FUNCTION notifier_lives() RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_notifier_lives_sql';
+COMMENT ON FUNCTION notifier_lives() IS 'true when a notifier serves this database, so that events are sent';
+
+CREATE FUNCTION process_statistics()
+RETURNS TABLE (place integer, type text, pid integer, started_at timestamptz, starts bigint, in_flight integer,
+               done bigint, failed bigint, last_activity timestamptz)
+LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_process_statistics';
+COMMENT ON FUNCTION process_statistics() IS
+    'the notifier (place 0) and the workers of this database, alive (pid) or not, with what they did since the server started: a notifier sends messages, a worker does jobs (internal)';
+
+CREATE FUNCTION require_durable_commit() RETURNS void
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_require_durable_commit_sql';
+COMMENT ON FUNCTION require_durable_commit() IS 'has this transaction on disk, and on synchronous standbys, when it has committed, whatever synchronous_commit says (internal)';
+
+CREATE FUNCTION in_transaction_block() RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_in_transaction_block';
+COMMENT ON FUNCTION in_transaction_block() IS 'whether the session is between BEGIN and COMMIT (internal)';
+
+-- src/calls/state.sql
+CREATE FUNCTION guard_call() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_call';
+COMMENT ON FUNCTION guard_call() IS
+    'keeps statements written by hand to the state machine and to the call lock; a deleted call takes its packets along';
+
+CREATE TRIGGER guard_call BEFORE UPDATE OR DELETE ON calls
+    FOR EACH ROW EXECUTE FUNCTION guard_call();
+
+-- src/access/access.sql
 CREATE FUNCTION access_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_access_changed';
 COMMENT ON FUNCTION access_changed() IS 'makes every session read members and tenants again';
@@ -148,130 +1037,6 @@ COMMENT ON FUNCTION resolve_tenant(text, text[]) IS
 CREATE FUNCTION outer_role() RETURNS regrole
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role';
 COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''s, or that of SET ROLE';
-
-CREATE FUNCTION create_tenant(
-    name                text,
-    default_encoding    text DEFAULT 's16le',
-    default_sample_rate integer DEFAULT 16000,
-    retention           interval DEFAULT NULL
-) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_variable
-DECLARE
-    made uuid;
-BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    PERFORM mulberry.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
-    INSERT INTO mulberry.tenants (name, default_encoding, default_sample_rate, retention)
-    VALUES (name, default_encoding, default_sample_rate, retention)
-    ON CONFLICT DO NOTHING
-    RETURNING id INTO made;
-    IF made IS NULL THEN
-        RAISE EXCEPTION 'tenant "%" already exists', name USING ERRCODE = 'duplicate_object';
-    END IF;
-    RETURN made;
-END
-$$;
-COMMENT ON FUNCTION create_tenant(text, text, integer, interval) IS
-    'makes a tenant; retention null: mulberry.retention. Needs admin access to all tenants';
-
-CREATE FUNCTION alter_tenant(
-    name                text,
-    default_encoding    text DEFAULT NULL,
-    default_sample_rate integer DEFAULT NULL,
-    retention           interval DEFAULT NULL,
-    reset_retention     boolean DEFAULT false
-) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_variable
-DECLARE
-    target uuid := mulberry.resolve_tenant(name, 'admin');
-BEGIN
-    IF retention IS NOT NULL AND reset_retention THEN
-        RAISE EXCEPTION 'retention cannot be set and reset at once' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    PERFORM mulberry.check_tenant_settings(coalesce(name, 'default'), coalesce(default_encoding, 's16le'),
-                                           coalesce(default_sample_rate, 16000), retention);
-    UPDATE mulberry.tenants t
-       SET default_encoding    = coalesce(alter_tenant.default_encoding, t.default_encoding),
-           default_sample_rate = coalesce(alter_tenant.default_sample_rate, t.default_sample_rate),
-           retention           = CASE WHEN reset_retention THEN NULL
-                                      ELSE coalesce(alter_tenant.retention, t.retention) END
-     WHERE t.id = target;
-END
-$$;
-COMMENT ON FUNCTION alter_tenant(text, text, integer, interval, boolean) IS
-    'changes what is not null of a tenant; reset_retention goes back to mulberry.retention. Needs admin access to it';
-
--- The limits are the CHECK constraints of tenants; this only says more clearly
--- what is wrong, and with which SQLSTATE.
-CREATE FUNCTION check_tenant_settings(
-    name text, default_encoding text, default_sample_rate integer, retention interval
-) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-DECLARE
-    broken text;
-BEGIN
-    IF name IS NULL OR default_encoding IS NULL OR default_sample_rate IS NULL THEN
-        RAISE EXCEPTION 'name, default_encoding and default_sample_rate of a tenant must not be null'
-            USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    FOR broken IN
-        SELECT m.message
-          FROM (VALUES
-                (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$',
-                 'a tenant''s name is 1 to 63 lower case letters, digits, dots, hyphens and underscores and begins with a letter or digit'),
-                (default_encoding IN ('mulaw', 'alaw', 's16le', 'text'),
-                 'default_encoding is mulaw, alaw, s16le or text'),
-                (default_sample_rate IN (8000, 16000, 44100, 48000),
-                 'default_sample_rate is 8000, 16000, 44100 or 48000'),
-                (retention IS NULL OR retention > '0', 'retention is longer than nothing'),
-                (retention IS NULL
-                 OR (retention <= '1000 years'
-                     AND least(extract(year FROM retention), extract(month FROM retention),
-                               extract(day FROM retention), extract(hour FROM retention),
-                               extract(minute FROM retention), extract(second FROM retention)) >= 0),
-                 'retention is at most 1000 years, and no part of it is negative')
-               ) AS m (holds, message)
-         WHERE NOT m.holds
-    LOOP
-        RAISE EXCEPTION '%', broken USING ERRCODE = 'invalid_parameter_value';
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval) IS
-    'raises an error that says which setting of a tenant is out of range';
-
-CREATE FUNCTION drop_tenant(name text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-DECLARE
-    target uuid;
-    member record;
-BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    IF name IS NULL THEN
-        RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    target := mulberry.resolve_tenant(name, 'admin');
-    IF name = 'default' THEN
-        RAISE EXCEPTION 'tenant "default" cannot be dropped' USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-    FOR member IN
-        SELECT m.role, m.access FROM mulberry.members m WHERE m.tenant = target
-    LOOP
-        PERFORM mulberry.revoke_access(member.role, member.access, name);
-    END LOOP;
-    BEGIN
-        DELETE FROM mulberry.tenants t WHERE t.id = target;
-    EXCEPTION WHEN foreign_key_violation THEN
-        RAISE EXCEPTION 'tenant "%" cannot be dropped because it still has something', name
-            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = SQLERRM,
-                  HINT = 'Calls and events go by retention; secrets, endpoints and agents must be dropped, the audit log erased.';
-    END;
-END
-$$;
-COMMENT ON FUNCTION drop_tenant(text) IS
-    'drops a tenant that has nothing left, and revokes access to it. Needs admin access to all tenants';
 
 CREATE FUNCTION grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
@@ -406,52 +1171,130 @@ CREATE VIEW memberships WITH (security_barrier) AS
         OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
 COMMENT ON VIEW memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
 
--- Where this database lives.  A copy of it (a restored dump, CREATE DATABASE ...
--- TEMPLATE, an upgraded server) finds something else than itself here, and its
--- workers leave outgoing work alone.
-
-CREATE TABLE installation (
-    system_identifier bigint NOT NULL,
-    database          oid NOT NULL,
-    since             timestamptz NOT NULL DEFAULT clock_timestamp(),
-    approved_by       name NOT NULL
-);
--- installation.c reads columns by position: add new ones at the end
-COMMENT ON TABLE installation IS 'the server and database whose outgoing work may be done; more than one row: a dump was restored';
-COMMENT ON COLUMN installation.system_identifier IS 'as pg_control_system() says; 0: a dump was restored here';
-COMMENT ON COLUMN installation.database IS 'pg_database.oid; 0: a dump was restored here';
-COMMENT ON COLUMN installation.approved_by IS 'who created the extension, called resume_outbound() or restored the dump';
-INSERT INTO installation (system_identifier, database, approved_by)
-SELECT c.system_identifier, d.oid, SESSION_USER
-  FROM pg_control_system() c, pg_database d
- WHERE d.datname = current_database();
-SELECT pg_catalog.pg_extension_config_dump('installation', '');
-
-CREATE FUNCTION outbound_allowed() RETURNS boolean
-LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outbound_allowed_sql';
-COMMENT ON FUNCTION outbound_allowed() IS
-    'false in a copy of another database: its workers call nobody until resume_outbound()';
-
-CREATE FUNCTION resume_outbound() RETURNS boolean
+-- src/access/tenants.sql
+CREATE FUNCTION create_tenant(
+    name                text,
+    default_encoding    text DEFAULT 's16le',
+    default_sample_rate integer DEFAULT 16000,
+    retention           interval DEFAULT NULL
+) RETURNS uuid
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
 DECLARE
-    held boolean;
+    made uuid;
 BEGIN
     PERFORM mulberry.require_access_everywhere('admin');
-    LOCK TABLE mulberry.installation IN SHARE ROW EXCLUSIVE MODE;
-    held := NOT mulberry.outbound_allowed();
-    IF held THEN
-        DELETE FROM mulberry.installation;
-        INSERT INTO mulberry.installation (system_identifier, database, approved_by)
-        SELECT c.system_identifier, d.oid, mulberry.outer_role()::text
-          FROM pg_control_system() c, pg_database d
-         WHERE d.datname = current_database();
+    PERFORM mulberry.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
+    INSERT INTO mulberry.tenants (name, default_encoding, default_sample_rate, retention)
+    VALUES (name, default_encoding, default_sample_rate, retention)
+    ON CONFLICT DO NOTHING
+    RETURNING id INTO made;
+    IF made IS NULL THEN
+        RAISE EXCEPTION 'tenant "%" already exists', name USING ERRCODE = 'duplicate_object';
     END IF;
-    RETURN held;
+    RETURN made;
 END
 $$;
-COMMENT ON FUNCTION resume_outbound() IS
-    'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the original does as well. Needs admin access to all tenants';
+COMMENT ON FUNCTION create_tenant(text, text, integer, interval) IS
+    'makes a tenant; retention null: mulberry.retention. Needs admin access to all tenants';
+
+CREATE FUNCTION alter_tenant(
+    name                text,
+    default_encoding    text DEFAULT NULL,
+    default_sample_rate integer DEFAULT NULL,
+    retention           interval DEFAULT NULL,
+    reset_retention     boolean DEFAULT false
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    target uuid := mulberry.resolve_tenant(name, 'admin');
+BEGIN
+    IF retention IS NOT NULL AND reset_retention THEN
+        RAISE EXCEPTION 'retention cannot be set and reset at once' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM mulberry.check_tenant_settings(coalesce(name, 'default'), coalesce(default_encoding, 's16le'),
+                                           coalesce(default_sample_rate, 16000), retention);
+    UPDATE mulberry.tenants t
+       SET default_encoding    = coalesce(alter_tenant.default_encoding, t.default_encoding),
+           default_sample_rate = coalesce(alter_tenant.default_sample_rate, t.default_sample_rate),
+           retention           = CASE WHEN reset_retention THEN NULL
+                                      ELSE coalesce(alter_tenant.retention, t.retention) END
+     WHERE t.id = target;
+END
+$$;
+COMMENT ON FUNCTION alter_tenant(text, text, integer, interval, boolean) IS
+    'changes what is not null of a tenant; reset_retention goes back to mulberry.retention. Needs admin access to it';
+
+-- The limits are the CHECK constraints of tenants; this only says more clearly
+-- what is wrong, and with which SQLSTATE.
+CREATE FUNCTION check_tenant_settings(
+    name text, default_encoding text, default_sample_rate integer, retention interval
+) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    broken text;
+BEGIN
+    IF name IS NULL OR default_encoding IS NULL OR default_sample_rate IS NULL THEN
+        RAISE EXCEPTION 'name, default_encoding and default_sample_rate of a tenant must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    FOR broken IN
+        SELECT m.message
+          FROM (VALUES
+                (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$',
+                 'a tenant''s name is 1 to 63 lower case letters, digits, dots, hyphens and underscores and begins with a letter or digit'),
+                (default_encoding IN ('mulaw', 'alaw', 's16le', 'text'),
+                 'default_encoding is mulaw, alaw, s16le or text'),
+                (default_sample_rate IN (8000, 16000, 44100, 48000),
+                 'default_sample_rate is 8000, 16000, 44100 or 48000'),
+                (retention IS NULL OR retention > '0', 'retention is longer than nothing'),
+                (retention IS NULL
+                 OR (retention <= '1000 years'
+                     AND least(extract(year FROM retention), extract(month FROM retention),
+                               extract(day FROM retention), extract(hour FROM retention),
+                               extract(minute FROM retention), extract(second FROM retention)) >= 0),
+                 'retention is at most 1000 years, and no part of it is negative')
+               ) AS m (holds, message)
+         WHERE NOT m.holds
+    LOOP
+        RAISE EXCEPTION '%', broken USING ERRCODE = 'invalid_parameter_value';
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval) IS
+    'raises an error that says which setting of a tenant is out of range';
+
+CREATE FUNCTION drop_tenant(name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    target uuid;
+    member record;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    IF name IS NULL THEN
+        RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    target := mulberry.resolve_tenant(name, 'admin');
+    IF name = 'default' THEN
+        RAISE EXCEPTION 'tenant "default" cannot be dropped' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    FOR member IN
+        SELECT m.role, m.access FROM mulberry.members m WHERE m.tenant = target
+    LOOP
+        PERFORM mulberry.revoke_access(member.role, member.access, name);
+    END LOOP;
+    BEGIN
+        DELETE FROM mulberry.tenants t WHERE t.id = target;
+    EXCEPTION WHEN foreign_key_violation THEN
+        RAISE EXCEPTION 'tenant "%" cannot be dropped because it still has something', name
+            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = SQLERRM,
+                  HINT = 'Calls and events go by retention; secrets, endpoints and agents must be dropped, the audit log erased.';
+    END;
+END
+$$;
+COMMENT ON FUNCTION drop_tenant(text) IS
+    'drops a tenant that has nothing left, and revokes access to it. Needs admin access to all tenants';
 
 -- A dump brings the default tenant's row, which is there already: its settings
 -- are taken from the dump.  That row comes before everything that refers to a
@@ -480,39 +1323,34 @@ CREATE TRIGGER restore_default_tenant BEFORE INSERT ON tenants
     FOR EACH ROW WHEN (NEW.id = '6d756c62-6572-7279-8000-000000000001')
     EXECUTE FUNCTION restore_default_tenant();
 
--- Secrets: what Mulberry needs to know at other services.  Values go in by COPY
--- into secret_entry or by load_secret(), and come out in C only.
+-- src/server/installation.sql
+CREATE FUNCTION outbound_allowed() RETURNS boolean
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outbound_allowed_sql';
+COMMENT ON FUNCTION outbound_allowed() IS
+    'false in a copy of another database: its workers call nobody until resume_outbound()';
 
-CREATE TABLE secrets (
-    tenant          uuid NOT NULL REFERENCES tenants (id),
-    name            text COLLATE "C" NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
-    nonce           bytea NOT NULL CHECK (octet_length(nonce) = 12),
-    ciphertext      bytea NOT NULL CHECK (octet_length(ciphertext) BETWEEN 1 AND 65536),
-    tag             bytea NOT NULL CHECK (octet_length(tag) = 16),
-    key_fingerprint text COLLATE "C" NOT NULL CHECK (key_fingerprint ~ '^[0-9a-f]{32}$'),
-    created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    rotated_at      timestamptz,
-    PRIMARY KEY (tenant, name)
-);
--- secrets.c reads columns by position: add new ones at the end
-COMMENT ON TABLE secrets IS 'values sealed with AES-256-GCM, bound to tenant and name; the key is in the file of mulberry.secret_key_file';
-COMMENT ON COLUMN secrets.key_fingerprint IS 'names the key without giving it away';
-COMMENT ON COLUMN secrets.rotated_at IS 'when the value was replaced or sealed with another key';
-SELECT pg_catalog.pg_extension_config_dump('secrets', '');
+CREATE FUNCTION resume_outbound() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    held boolean;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    LOCK TABLE mulberry.installation IN SHARE ROW EXCLUSIVE MODE;
+    held := NOT mulberry.outbound_allowed();
+    IF held THEN
+        DELETE FROM mulberry.installation;
+        INSERT INTO mulberry.installation (system_identifier, database, approved_by)
+        SELECT c.system_identifier, d.oid, mulberry.outer_role()::text
+          FROM pg_control_system() c, pg_database d
+         WHERE d.datname = current_database();
+    END IF;
+    RETURN held;
+END
+$$;
+COMMENT ON FUNCTION resume_outbound() IS
+    'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the original does as well. Needs admin access to all tenants';
 
-CREATE TYPE secret_value;
-CREATE FUNCTION secret_value_in(cstring) RETURNS secret_value
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_secret_value_in';
-COMMENT ON FUNCTION secret_value_in(cstring) IS 'input of secret_value';
-CREATE FUNCTION secret_value_out(secret_value) RETURNS cstring
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_secret_value_out';
-COMMENT ON FUNCTION secret_value_out(secret_value) IS 'output of secret_value: asterisks';
-CREATE TYPE secret_value (
-    INPUT = secret_value_in, OUTPUT = secret_value_out,
-    INTERNALLENGTH = VARIABLE, STORAGE = extended
-);
-COMMENT ON TYPE secret_value IS 'a text on its way into secret_entry; never shown';
-
+-- src/secrets/secrets.sql
 CREATE VIEW secret_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS name, NULL::secret_value AS value WHERE false;
 COMMENT ON VIEW secret_entry IS
@@ -572,94 +1410,407 @@ CREATE VIEW secret_names WITH (security_barrier) AS
 COMMENT ON VIEW secret_names IS 'the secrets of the tenants that the current role is admin of, without their values';
 COMMENT ON COLUMN secret_names.size IS 'bytes';
 
--- tenants and access: end
+-- src/audit/audit.sql
+CREATE FUNCTION guard_audit() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_audit';
+COMMENT ON FUNCTION guard_audit() IS 'trigger: rows of the audit log are added and linked, and otherwise left alone';
+CREATE TRIGGER guard_audit BEFORE INSERT OR UPDATE OR DELETE ON audit
+    FOR EACH ROW EXECUTE FUNCTION guard_audit();
+CREATE TRIGGER guard_audit_truncate BEFORE TRUNCATE ON audit
+    FOR EACH STATEMENT EXECUTE FUNCTION guard_audit();
 
--- ---------------------------------------------------------------------------
--- calls and packets: begin
--- ---------------------------------------------------------------------------
+CREATE FUNCTION record_audit(tenant uuid, action text, outcome text, mandate text DEFAULT NULL, agent uuid DEFAULT NULL,
+                             command bigint DEFAULT NULL, method text DEFAULT NULL, evidence jsonb DEFAULT NULL)
+RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    INSERT INTO mulberry.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
+    VALUES ($1, mulberry.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
+$$;
+COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS 'writes a row of the audit log in the current transaction (internal)';
 
--- The number in the low 40 bits of a call's id; see calls.id.
-CREATE SEQUENCE call_number MAXVALUE 1099511627775 CYCLE;
-COMMENT ON SEQUENCE call_number IS 'low 40 bits of calls.id';
-SELECT pg_catalog.pg_extension_config_dump('call_number', '');
+CREATE FUNCTION link_audit(max_rows integer DEFAULT 10000) RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS 'MODULE_PATHNAME', 'mulberry_link_audit';
+COMMENT ON FUNCTION link_audit(integer) IS
+    'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can until the transaction ends (internal)';
 
-CREATE TABLE calls (
-    id                     bigint PRIMARY KEY,
-    tenant                 uuid NOT NULL REFERENCES tenants (id),
-    call_id                text COLLATE "C" NOT NULL CHECK (octet_length(call_id) BETWEEN 1 AND 128),
-    state                  text COLLATE "C" NOT NULL DEFAULT 'IN_PROGRESS'
-                           CHECK (state IN ('IN_PROGRESS', 'COMPLETED', 'PROCESSING_AI', 'ARCHIVED', 'FAILED')),
-    encoding               text COLLATE "C" NOT NULL CHECK (encoding IN ('mulaw', 'alaw', 's16le', 'text')),
-    sample_rate            integer NOT NULL CHECK (sample_rate IN (8000, 16000, 44100, 48000)),
-    expected_total_packets integer CHECK (expected_total_packets > 0),
-    missing_count          bigint NOT NULL DEFAULT 0 CHECK (missing_count >= 0),
-    created_at             timestamptz NOT NULL DEFAULT clock_timestamp(),
-    updated_at             timestamptz NOT NULL DEFAULT clock_timestamp(),
-    completed_at           timestamptz,
-    grace_until            timestamptz,
-    finished_at            timestamptz,
-    transcription          text,
-    sentiment              text CHECK (sentiment IN ('positive', 'neutral', 'negative')),
-    confidence             double precision CHECK (confidence BETWEEN 0 AND 1),
-    ai_result              jsonb,
-    failure_reason         text,
-    UNIQUE (tenant, call_id)
-) WITH (fillfactor = 70);
-COMMENT ON TABLE calls IS 'one row a call; a packet in order does not touch it';
-COMMENT ON COLUMN calls.id IS 'UTC day the call began (days since 1970-01-01) << 40 | call_number: names the partition of its packets; never leaves the server';
-COMMENT ON COLUMN calls.missing_count IS 'how many sequences lie in the gaps of this call; changes with them, under the call lock';
-COMMENT ON COLUMN calls.ai_result IS 'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", "endpoint", "model", "attempts", ...}';
-SELECT pg_catalog.pg_extension_config_dump('calls', '');
+CREATE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
+BEGIN
+    RETURN mulberry.link_audit(max_rows);
+EXCEPTION WHEN lock_not_available THEN
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION link_audit_soon(integer) IS
+    'link_audit() for those who have other things to do: null when another transaction keeps them from it (internal)';
 
--- Calls that silence may complete, and those that retention may take.
-CREATE INDEX calls_in_progress ON calls (id) WHERE state = 'IN_PROGRESS';
-CREATE INDEX calls_finished ON calls (tenant, finished_at) WHERE finished_at IS NOT NULL;
+CREATE FUNCTION await_audit_links() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_audit_links';
+COMMENT ON FUNCTION await_audit_links() IS
+    'returns when what was committed before is linked, or after a second: waits for the notifier, links itself when there is none, and does nothing where it cannot write (internal)';
 
-CREATE TABLE gaps (
-    call  bigint NOT NULL,
-    first integer NOT NULL CHECK (first >= 0),
-    last  integer NOT NULL CHECK (last >= first),
-    PRIMARY KEY (call, first)
-) WITH (fillfactor = 70);
-COMMENT ON TABLE gaps IS 'sequences first..last (both included) of a call that have not arrived although a later one has';
-SELECT pg_catalog.pg_extension_config_dump('gaps', '');
+CREATE FUNCTION check_audit_chain(tenant uuid, kept_seq bigint, kept_hash bytea,
+                                  OUT rows bigint, OUT first_broken bigint, OUT problem text)
+LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_check_audit_chain';
+COMMENT ON FUNCTION check_audit_chain(uuid, bigint, bytea) IS
+    'walks along a tenant''s audit log until something does not fit; kept_seq and kept_hash may be null (internal)';
 
--- No key on the parent: each partition carries its own unique (call, sequence).
--- The partitions are made at run time and are no members of the extension, so
--- that dumps keep them.
-CREATE TABLE packets (
-    call        bigint NOT NULL,
-    sequence    integer NOT NULL,
-    sent_at     timestamptz,
-    received_at timestamptz NOT NULL,
-    data        bytea NOT NULL
-) PARTITION BY RANGE (call);
-ALTER TABLE packets ALTER COLUMN data SET STORAGE EXTERNAL;
-COMMENT ON TABLE packets IS 'the audio as it arrived; one partition a UTC day of calls';
-SELECT pg_catalog.pg_extension_config_dump('packets', '');
+CREATE FUNCTION erase_audit(tenant uuid) RETURNS bigint
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_erase_audit';
+COMMENT ON FUNCTION erase_audit(uuid) IS 'removes a tenant''s audit log and returns how many rows it had (internal)';
 
-CREATE FUNCTION guard_call() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_call';
-COMMENT ON FUNCTION guard_call() IS
-    'keeps statements written by hand to the state machine and to the call lock; a deleted call takes its packets along';
+CREATE FUNCTION verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
+RETURNS TABLE (tenant text, rows bigint, first_broken bigint, problem text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    targets uuid[];
+    kept    bytea;
+BEGIN
+    IF (kept_seq IS NULL) <> (kept_hash IS NULL) THEN
+        RAISE EXCEPTION 'kept_seq and kept_hash belong together' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF kept_seq < 1 OR kept_hash !~ '^[0-9a-f]{64}$' THEN
+        RAISE EXCEPTION 'kept_seq is at least 1, and kept_hash has 64 hexadecimal digits'
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'audit_head() says both.';
+    END IF;
+    kept := decode(kept_hash, 'hex');
+    IF only_tenant IS NULL AND kept IS NULL THEN
+        targets := mulberry.current_tenants('auditor');
+    END IF;
+    IF targets IS NULL OR targets = '{}' THEN
+        targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'auditor')];
+    END IF;
+    PERFORM mulberry.await_audit_links();
+    RETURN QUERY
+        SELECT t.name, c.rows, c.first_broken, c.problem
+          FROM mulberry.tenants t
+               CROSS JOIN LATERAL mulberry.check_audit_chain(t.id, kept_seq, kept) AS c
+         WHERE t.id = ANY (targets)
+         ORDER BY t.name;
+END
+$$;
+COMMENT ON FUNCTION verify_audit(text, bigint, text) IS
+    'computes all hashes of the audit logs of a tenant (null: of all that the role may see) anew. rows: how many fit, from the first on; first_broken and problem say where the log does not and why, null when all is well. kept_seq and kept_hash: what audit_head() once said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
 
-CREATE TRIGGER guard_call BEFORE UPDATE OR DELETE ON calls
-    FOR EACH ROW EXECUTE FUNCTION guard_call();
+CREATE FUNCTION audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    target uuid := mulberry.resolve_tenant(tenant, 'auditor');
+BEGIN
+    PERFORM mulberry.await_audit_links();
+    SELECT h.last_seq, encode(h.hash, 'hex'), h.linked_at INTO seq, hash, linked_at
+      FROM mulberry.audit_heads h
+     WHERE h.tenant = target;
+END
+$$;
+COMMENT ON FUNCTION audit_head(text) IS
+    'number and hash of the last row of a tenant''s audit log, to be kept where nobody of this server can write; verify_audit() compares. Nulls: the log is empty. Needs auditor access';
 
-CREATE TYPE packet_result AS (
-    status            text,
-    message           text,
-    call_id           text,
-    sequence          integer,
-    total_received    bigint,
-    missing_count     bigint,
-    missing_sequences text,
-    duplicate         boolean
-);
-COMMENT ON TYPE packet_result IS 'answer to a packet: status is accepted, duplicate or rejected';
-COMMENT ON COLUMN packet_result.missing_count IS 'sequences below the largest one received that have not arrived';
-COMMENT ON COLUMN packet_result.missing_sequences IS 'the first 100 ranges of them, in the form of an int4multirange';
+CREATE FUNCTION erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    target uuid;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    IF tenant IS NULL THEN
+        RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    target := mulberry.resolve_tenant(tenant, 'admin');
+    IF EXISTS (SELECT FROM mulberry.agents a WHERE a.tenant = target) THEN
+        RAISE EXCEPTION 'the audit log of tenant "%" cannot be erased while the tenant has agents', tenant
+            USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop them first, with drop_agent().';
+    END IF;
+    SELECT h.last_seq, encode(h.hash, 'hex') INTO last_seq, hash FROM mulberry.audit_heads h WHERE h.tenant = target;
+    rows := mulberry.erase_audit(target);
+    RAISE LOG 'audit log of tenant "%" erased by role "%": % rows, the last was % with hash %',
+        tenant, mulberry.outer_role(), rows, last_seq, hash;
+END
+$$;
+COMMENT ON FUNCTION erase_audit_log(text) IS
+    'removes the whole audit log of a tenant without agents, so that the tenant can be dropped; returns what it had, and the server''s log says so too. Needs admin access to all tenants';
 
+CREATE FUNCTION note_refusal(tenant uuid, action text, mandate text, agent uuid, error text, message text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_note_refusal';
+COMMENT ON FUNCTION note_refusal(uuid, text, text, uuid, text, text) IS
+    'has the notifier write a row of the audit log about what is about to fail; without a notifier the server''s log has it (internal)';
+
+CREATE FUNCTION store_refusals() RETURNS bigint
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
+AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
+COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';
+
+-- src/events/events.sql
+CREATE FUNCTION channels_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_channels_changed';
+COMMENT ON FUNCTION channels_changed() IS 'trigger: has the notifier read event_channels again after commit';
+CREATE TRIGGER channels_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON event_channels
+    FOR EACH STATEMENT EXECUTE FUNCTION channels_changed();
+
+CREATE FUNCTION emit_event(tenant uuid, event text, call bigint, call_id text, payload jsonb) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_emit_event';
+COMMENT ON FUNCTION emit_event(uuid, text, bigint, text, jsonb) IS
+    'stores an event in the current transaction; call, call_id and payload may be null (internal)';
+
+CREATE FUNCTION event_message(event text, call_id text, tenant text, seq bigint, payload jsonb,
+                              max_bytes integer DEFAULT NULL) RETURNS json
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_event_message';
+COMMENT ON FUNCTION event_message(text, text, text, bigint, jsonb, integer) IS
+    'the message of a stored event as subscribers get it, cut to max_bytes with "truncated": true; null: whole (internal)';
+
+CREATE FUNCTION number_events(max_rows integer DEFAULT 10000)
+RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb, created_at timestamptz)
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS 'MODULE_PATHNAME', 'mulberry_number_events';
+COMMENT ON FUNCTION number_events(integer) IS
+    'gives committed events their numbers, the oldest first, and returns them; nobody else can until the transaction ends (internal)';
+
+CREATE FUNCTION await_event_numbers() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_event_numbers';
+COMMENT ON FUNCTION await_event_numbers() IS
+    'returns when what was committed before has its number, or after a second: waits for the notifier, numbers itself when there is none, and does nothing where it cannot write (internal)';
+
+CREATE FUNCTION events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
+RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    target uuid := mulberry.resolve_tenant(tenant, 'supervisor', 'auditor');
+BEGIN
+    IF since IS NULL OR since < 0 THEN
+        RAISE EXCEPTION 'events_since() begins after a number of 0 or more'
+            USING ERRCODE = CASE WHEN since IS NULL THEN 'null_value_not_allowed' ELSE 'invalid_parameter_value' END,
+                  HINT = 'Give the last number you have seen, 0 for all.';
+    END IF;
+    IF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 10000 THEN
+        RAISE EXCEPTION 'max_rows must be between 1 and 10000' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM mulberry.await_event_numbers();
+    RETURN QUERY
+        SELECT e.seq, e.seq - 1, e.event, e.call_id,
+               mulberry.event_message(e.event, e.call_id, t.name, e.seq, e.payload), e.created_at
+          FROM mulberry.events e
+          JOIN mulberry.tenants t ON t.id = e.tenant
+         WHERE e.tenant = target AND e.seq > since
+         ORDER BY e.seq
+         LIMIT max_rows;
+END
+$$;
+COMMENT ON FUNCTION events_since(bigint, integer, text) IS
+    'the stored events of a tenant after a number, at most max_rows (1 to 10000), as their messages. The prev of the first row is greater than "since" when older events have been purged. Needs supervisor or auditor access';
+
+CREATE FUNCTION purge_events(max_rows integer DEFAULT 10000, dry_run boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    purged bigint;
+BEGIN
+    IF max_rows IS NULL OR max_rows < 1 THEN
+        RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    WITH kept AS (
+        SELECT t.id AS tenant,
+               now() - coalesce(t.retention, nullif(current_setting('mulberry.retention', true), '')::interval) AS since
+          FROM mulberry.tenants t
+    ), old AS (
+        SELECT e.id
+          FROM mulberry.events e
+          JOIN kept k ON k.tenant = e.tenant
+         WHERE e.created_at < (SELECT max(since) FROM kept)
+           AND e.created_at < k.since
+           AND e.seq IS NOT NULL
+         LIMIT max_rows
+    ), gone AS (
+        DELETE FROM mulberry.events e USING old WHERE e.id = old.id AND NOT dry_run RETURNING 1
+    )
+    SELECT CASE WHEN dry_run THEN (SELECT count(*) FROM old) ELSE (SELECT count(*) FROM gone) END
+      INTO purged;
+    RETURN purged;
+END
+$$;
+COMMENT ON FUNCTION purge_events(integer, boolean) IS
+    'deletes numbered events older than their tenant''s retention, at most max_rows, and returns how many; dry_run only counts. Numbers go on where they were (internal)';
+
+CREATE FUNCTION packet_event_statistics(OUT taken bigint, OUT dropped bigint, OUT waiting integer, OUT room integer)
+LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_packet_event_statistics';
+COMMENT ON FUNCTION packet_event_statistics() IS
+    'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may wait; null without preloading (internal)';
+
+CREATE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    waiting bigint;
+    oldest  interval;
+    packets record;
+BEGIN
+    item := 'events';
+    SELECT count(*), clock_timestamp() - min(e.created_at) INTO waiting, oldest
+      FROM mulberry.events e WHERE e.seq IS NULL;
+    detail := format('%s stored events wait for their number', waiting);
+    IF waiting = 0 OR oldest < interval '1 minute' OR NOT mulberry.notifier_lives() THEN
+        status := 'ok';     -- without a notifier events_since() numbers them
+    ELSE
+        status := 'warning';
+        detail := format('%s, the oldest since %s', detail, oldest);
+        hint := 'Look for "mulberry notifier" in pg_stat_activity and in the server''s log.';
+    END IF;
+    RETURN NEXT;
+
+    packets := mulberry.packet_event_statistics();
+    IF packets.taken IS NOT NULL THEN
+        item := 'packet events';
+        detail := format('%s of %s have been lost, %s wait', packets.dropped, packets.taken + packets.dropped, packets.waiting);
+        IF packets.dropped * 100 <= packets.taken THEN
+            status := 'ok';
+            hint := NULL;
+        ELSE
+            status := 'warning';
+            hint := 'Raise mulberry.event_ring_size, or look for sessions that listen and stay in a transaction.';
+        END IF;
+        RETURN NEXT;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION health_events() IS 'health of the way from an event to its subscribers';
+
+-- src/events/subscriptions.sql
+CREATE FUNCTION listen_channel(channel text) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_listen_channel';
+COMMENT ON FUNCTION listen_channel(text) IS 'LISTEN (internal)';
+
+CREATE FUNCTION unlisten_channel(channel text) RETURNS void
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_unlisten_channel';
+COMMENT ON FUNCTION unlisten_channel(text) IS 'UNLISTEN (internal)';
+
+CREATE FUNCTION remembered_channels() RETURNS SETOF text
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remembered_channels';
+COMMENT ON FUNCTION remembered_channels() IS 'what this session has subscribed to, the current transaction included (internal)';
+
+CREATE FUNCTION subscribe(only_tenant text DEFAULT NULL)
+RETURNS TABLE (tenant text, channel text, last_seq bigint)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    targets uuid[];
+    held    bigint;
+BEGIN
+    IF pg_is_in_recovery() THEN
+        RAISE EXCEPTION 'cannot subscribe during recovery'
+            USING ERRCODE = 'read_only_sql_transaction',
+                  HINT = 'Subscribe on the primary, or poll events_since() here.';
+    END IF;
+    -- Until no revoke_access() takes a channel away in between: who comes after this lock sends its
+    -- last word when we listen.
+    LOOP
+        IF only_tenant IS NULL THEN
+            targets := mulberry.current_tenants('supervisor');
+        END IF;
+        IF only_tenant IS NOT NULL OR targets = '{}' THEN
+            targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'supervisor')];
+        END IF;
+
+        INSERT INTO mulberry.event_channels (tenant, channel)
+        SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', '')
+          FROM unnest(targets) AS wanted
+         WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.tenant = wanted)
+         ORDER BY wanted
+            ON CONFLICT DO NOTHING;
+        PERFORM FROM mulberry.event_channels c WHERE c.tenant = ANY (targets) ORDER BY c.tenant FOR KEY SHARE;
+        GET DIAGNOSTICS held = ROW_COUNT;
+        EXIT WHEN held = cardinality(targets);
+    END LOOP;
+    -- names that a revoke_access() has taken out of use
+    PERFORM mulberry.unlisten_channel(old)
+       FROM mulberry.remembered_channels() AS old
+      WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.channel = old);
+    UPDATE mulberry.event_channels c SET told = c.told || mulberry.outer_role()::oid
+     WHERE c.tenant = ANY (targets) AND mulberry.outer_role()::oid <> ALL (c.told);
+    PERFORM mulberry.listen_channel(c.channel)
+       FROM mulberry.event_channels c
+      WHERE c.tenant = ANY (targets);
+    IF NOT mulberry.notifier_lives() THEN
+        RAISE WARNING 'no notifier serves this database, so no events are sent'
+            USING HINT = 'Add mulberry to shared_preload_libraries and the database to mulberry.databases, or poll events_since().';
+    END IF;
+
+    RETURN QUERY
+        SELECT t.name, c.channel, coalesce(n.last_seq, 0)
+          FROM mulberry.event_channels c
+          JOIN mulberry.tenants t ON t.id = c.tenant
+          LEFT JOIN mulberry.event_counters n ON n.tenant = c.tenant
+         WHERE c.tenant = ANY (targets)
+         ORDER BY t.name;
+END
+$$;
+COMMENT ON FUNCTION subscribe(text) IS
+    'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call it again; on "resync" read the state anew. Needs supervisor access';
+
+CREATE FUNCTION unsubscribe() RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT mulberry.unlisten_channel(known.channel)
+      FROM (SELECT mulberry.remembered_channels() AS channel
+            UNION
+            SELECT l FROM pg_listening_channels() AS l WHERE l ~ '^mulberry_[0-9a-f]{32}$') AS known
+$$;
+COMMENT ON FUNCTION unsubscribe() IS 'takes back every subscribe() of this session';
+
+-- The channel is gone with its row; the next subscribe() makes another one.
+CREATE FUNCTION rotate_channels(tenant uuid) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    old record;
+BEGIN
+    FOR old IN
+        DELETE FROM mulberry.event_channels c
+         WHERE tenant IS NULL OR c.tenant = tenant
+        RETURNING c.channel, (SELECT t.name FROM mulberry.tenants t WHERE t.id = c.tenant) AS tenant_name
+    LOOP
+        PERFORM pg_notify(old.channel, json_build_object('event', 'resubscribe', 'tenant', old.tenant_name)::text);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION rotate_channels(uuid) IS
+    'gives a tenant (null: all) a new channel; who may still hear it is told to subscribe() again (internal)';
+
+-- revoke_access() is not the only way to lose access: a role may be taken out of
+-- the group that has it, or dropped.
+CREATE FUNCTION rotate_lost_channels() RETURNS bigint
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    WITH hearing AS MATERIALIZED (
+        SELECT a AS access FROM unnest(mulberry.access_names()) AS a
+         WHERE 'supervisor' = ANY (mulberry.access_includes(a))
+    ), lost AS MATERIALIZED (
+        SELECT c.tenant FROM mulberry.event_channels c
+         WHERE EXISTS (
+               SELECT FROM unnest(c.told) AS told
+                WHERE NOT EXISTS (SELECT FROM pg_roles r
+                                   WHERE r.oid = told
+                                     AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
+                                                              WHERE t.oid = 'mulberry.members'::regclass), 'USAGE'))
+                  AND NOT EXISTS (SELECT FROM pg_roles r
+                                    JOIN mulberry.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
+                                   WHERE r.oid = told AND m.access IN (SELECT access FROM hearing)
+                                     AND (m.tenant = c.tenant OR m.tenant IS NULL)))
+    ), rotated AS MATERIALIZED (
+        SELECT mulberry.rotate_channels(l.tenant) FROM lost l
+    )
+    SELECT count(*) FROM rotated
+$$;
+COMMENT ON FUNCTION rotate_lost_channels() IS
+    'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; the notifier calls it when roles have changed (internal)';
+
+CREATE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT t.id, t.name, c.channel FROM mulberry.event_channels c JOIN mulberry.tenants t ON t.id = c.tenant
+$$;
+COMMENT ON FUNCTION notifier_channels() IS 'where the notifier sends the events of each tenant (internal)';
+
+-- src/calls/ingest.sql
 CREATE FUNCTION ingest_packet(
     call_id     text,
     sequence    integer,
@@ -672,20 +1823,6 @@ CREATE FUNCTION ingest_packet(
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_ingest_packet';
 COMMENT ON FUNCTION ingest_packet(text, integer, bytea, timestamptz, text, integer, text) IS
     'takes one packet of a call, which begins with its first packet; encoding and sample rate null: the call''s, for a new call its tenant''s default';
-
-CREATE TYPE batch_result AS (
-    status            text,
-    message           text,
-    call_id           text,
-    sequence          integer,
-    total_received    bigint,
-    missing_count     bigint,
-    missing_sequences text,
-    duplicate         boolean,
-    sqlstate          text
-);
-COMMENT ON TYPE batch_result IS
-    'answer to one packet of a batch: as packet_result, with the figures of its call after the whole batch; status is also error, and then sqlstate says which';
 
 CREATE FUNCTION ingest_packets(
     call_ids    text[],
@@ -700,23 +1837,12 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50 AS 'MODULE_PATHNAME', 'mulberry_inge
 COMMENT ON FUNCTION ingest_packets(text[], integer[], bytea[], timestamptz[], text, integer, text) IS
     'takes packets of several calls; one row each, in the order of the arrays. A call''s packets are taken by sequence. A bad packet is a row with status error, a malformed array fails the batch';
 
-CREATE TYPE completion_result AS (
-    status                 text,
-    message                text,
-    call_id                text,
-    expected_total_packets integer,
-    total_received         bigint,
-    missing_count          bigint,
-    extra_packets          bigint
-);
-COMMENT ON TYPE completion_result IS
-    'answer to complete_call(): missing_count includes announced packets behind the last one received, extra_packets came beyond the total';
-
 CREATE FUNCTION complete_call(call_id text, total_packets integer, tenant text DEFAULT NULL) RETURNS completion_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_complete_call';
 COMMENT ON FUNCTION complete_call(text, integer, text) IS
     'the sender has sent everything: the call is COMPLETED and transcribed after mulberry.grace_period, at once when nothing is missing. Said again with the same total it answers the same';
 
+-- src/calls/processing.sql
 CREATE FUNCTION complete_silent_call(call bigint, silent_since timestamptz) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_complete_silent_call';
 COMMENT ON FUNCTION complete_silent_call(bigint, timestamptz) IS
@@ -776,6 +1902,17 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_make_
 COMMENT ON FUNCTION make_partition(date) IS
     'internal: makes the partition of packets for calls that begin on that day (UTC); false when it exists';
 
+-- src/calls/sentiment.sql
+-- Sentiment by a word list: the default, when no chat endpoint is configured.
+CREATE FUNCTION sentiment(
+    text,
+    OUT sentiment text, OUT confidence double precision, OUT score double precision,
+    OUT positive double precision, OUT negative double precision, OUT words integer, OUT hits integer
+) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_sentiment';
+COMMENT ON FUNCTION sentiment(text) IS
+    'sentiment of an English text by AFINN-165 and the words of telephone calls: positive, neutral or negative; score from -1 to 1, neutral between -0.25 and 0.25; confidence from 0.5 to 1 by distance from the threshold and number of words, 0 for a text without words; positive and negative are the sums behind the score, hits the words that carried them';
+
+-- src/calls/views.sql
 CREATE VIEW call_status WITH (security_barrier) AS
     SELECT t.name AS tenant,
            c.call_id,
@@ -862,6 +1999,7 @@ LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 20 AS 'MODULE_PATHNAME', '
 COMMENT ON FUNCTION call_dtmf(text, text, real) IS
     'the DTMF digits in a call, as dtmf_detect() tells them; times are those of call_audio(), so a missing packet is silence';
 
+-- src/calls/retention.sql
 CREATE FUNCTION remove_call(tenant uuid, call_id text) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_call_by_name';
 COMMENT ON FUNCTION remove_call(uuid, text) IS 'internal: removes a call with its packets under its lock and returns its id; null when there is none';
@@ -870,10 +2008,6 @@ CREATE FUNCTION remove_finished_call(call bigint, with_packets boolean) RETURNS 
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_finished_call';
 COMMENT ON FUNCTION remove_finished_call(bigint, boolean) IS
     'internal: removes a call that is ARCHIVED or FAILED; false when it is gone, busy, or in another state. Without packets when their partition is about to be dropped';
-
-CREATE FUNCTION try_maintenance_lock() RETURNS boolean
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintenance_lock';
-COMMENT ON FUNCTION try_maintenance_lock() IS 'internal: false when another session does maintenance or retention; held until the end of the transaction';
 
 CREATE FUNCTION erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
@@ -1031,433 +2165,7 @@ $$;
 COMMENT ON FUNCTION retention(boolean, integer) IS
     'removes at most max_calls calls that finished longer ago than their tenant''s retention, and partitions of past days that no call needs; dry_run tells what it would do. Needs admin access to all tenants';
 
-CREATE FUNCTION maintenance(max_calls integer DEFAULT 500) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-DECLARE
-    today   date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
-    silence interval;
-    silent  bigint;
-    done    integer := 0;
-    erased  bigint;
-    purged  bigint;
-BEGIN
-    PERFORM mulberry.require_access_everywhere('admin', 'worker');
-    IF max_calls IS NULL OR max_calls < 1 THEN
-        RAISE EXCEPTION 'max_calls must be at least 1' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF NOT mulberry.try_maintenance_lock() THEN
-        RETURN false;
-    END IF;
-    silence := current_setting('mulberry.idle_call_timeout')::interval;
-
-    FOR ahead IN 0 .. current_setting('mulberry.partitions_ahead')::integer LOOP
-        PERFORM mulberry.make_partition(today + ahead);
-    END LOOP;
-
-    IF silence > '0' THEN
-        FOR silent IN
-            SELECT c.id
-              FROM mulberry.calls c
-                   CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry.packets p
-                                        WHERE p.call = c.id ORDER BY p.sequence DESC LIMIT 1) AS last
-             WHERE c.state = 'IN_PROGRESS'
-               AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
-             LIMIT max_calls
-        LOOP
-            IF mulberry.complete_silent_call(silent, clock_timestamp() - silence) THEN
-                done := done + 1;
-            END IF;
-        END LOOP;
-    END IF;
-
-    SELECT coalesce(sum(r.calls), 0) INTO erased FROM mulberry.retention(false, max_calls) r;
-    PERFORM mulberry.reroute_jobs(true);
-    purged := greatest(mulberry.purge_events(10 * max_calls), mulberry.purge_jobs(clock_timestamp(), 10 * max_calls));
-    -- late, because they take the locks of agents
-    PERFORM mulberry.sweep_voice_calls();
-    PERFORM mulberry.tend_queues();
-    -- last, because nobody else can link until the end
-    IF current_setting('transaction_isolation') LIKE 'read %committed' THEN
-        PERFORM mulberry.link_audit_soon();
-    END IF;
-    RETURN greatest(done, erased) >= max_calls OR purged >= 10 * max_calls;
-END
-$$;
-COMMENT ON FUNCTION maintenance(integer) IS
-    'what workers do from time to time, and without workers a scheduler should: partitions ahead, calls whose sender fell silent, retention. True: there is more to do, call it again. Needs admin access to all tenants';
-
--- calls and packets: end
-
--- ---------------------------------------------------------------------------
--- events: begin
--- ---------------------------------------------------------------------------
-
--- seq is given after commit by number_events().  id respects causality: who
--- begins after an event was committed gets a larger one.
-CREATE TABLE events (
-    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    tenant     uuid NOT NULL REFERENCES tenants (id),
-    seq        bigint CHECK (seq > 0),
-    event      text COLLATE "C" NOT NULL CHECK (octet_length(event) BETWEEN 1 AND 63),
-    call       bigint,
-    call_id    text COLLATE "C",
-    payload    jsonb NOT NULL CHECK (jsonb_typeof(payload) = 'object'),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    UNIQUE (tenant, seq)
-);
-CREATE INDEX events_unnumbered ON events (id) WHERE seq IS NULL;
-COMMENT ON TABLE events IS 'events worth keeping, written by the transaction that causes them and numbered after its commit';
-COMMENT ON COLUMN events.seq IS 'number within the tenant, without gaps; null until number_events() has seen the row';
-COMMENT ON COLUMN events.payload IS 'fields of the message beside event, call_id, seq and prev';
-SELECT pg_catalog.pg_extension_config_dump('events', '');
-SELECT pg_catalog.pg_extension_config_dump('events_id_seq', '');
-
-CREATE INDEX events_created_at ON events USING brin (created_at) WITH (pages_per_range = 16);
-
-CREATE TABLE event_counters (
-    tenant   uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
-    last_seq bigint NOT NULL CHECK (last_seq > 0)
-) WITH (fillfactor = 50);
-COMMENT ON TABLE event_counters IS 'the last number given to an event of a tenant; outlives the events';
-SELECT pg_catalog.pg_extension_config_dump('event_counters', '');
-
-CREATE TABLE event_channels (
-    tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
-    channel    text COLLATE "C" NOT NULL UNIQUE CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    told       oid[] NOT NULL DEFAULT '{}'
-);
-COMMENT ON COLUMN event_channels.told IS 'roles to which subscribe() has said the name';
-COMMENT ON TABLE event_channels IS 'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to what it can name';
-SELECT pg_catalog.pg_extension_config_dump('event_channels', '');
-
-CREATE FUNCTION channels_changed() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_channels_changed';
-COMMENT ON FUNCTION channels_changed() IS 'trigger: has the notifier read event_channels again after commit';
-CREATE TRIGGER channels_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON event_channels
-    FOR EACH STATEMENT EXECUTE FUNCTION channels_changed();
-
-CREATE FUNCTION emit_event(tenant uuid, event text, call bigint, call_id text, payload jsonb) RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_emit_event';
-COMMENT ON FUNCTION emit_event(uuid, text, bigint, text, jsonb) IS
-    'stores an event in the current transaction; call, call_id and payload may be null (internal)';
-
-CREATE FUNCTION event_message(event text, call_id text, tenant text, seq bigint, payload jsonb,
-                              max_bytes integer DEFAULT NULL) RETURNS json
-LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_event_message';
-COMMENT ON FUNCTION event_message(text, text, text, bigint, jsonb, integer) IS
-    'the message of a stored event as subscribers get it, cut to max_bytes with "truncated": true; null: whole (internal)';
-
-CREATE FUNCTION number_events(max_rows integer DEFAULT 10000)
-RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb, created_at timestamptz)
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS 'MODULE_PATHNAME', 'mulberry_number_events';
-COMMENT ON FUNCTION number_events(integer) IS
-    'gives committed events their numbers, the oldest first, and returns them; nobody else can until the transaction ends (internal)';
-
-CREATE FUNCTION await_event_numbers() RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_event_numbers';
-COMMENT ON FUNCTION await_event_numbers() IS
-    'returns when what was committed before has its number, or after a second: waits for the notifier, numbers itself when there is none, and does nothing where it cannot write (internal)';
-
-CREATE FUNCTION events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
-RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    target uuid := mulberry.resolve_tenant(tenant, 'supervisor', 'auditor');
-BEGIN
-    IF since IS NULL OR since < 0 THEN
-        RAISE EXCEPTION 'events_since() begins after a number of 0 or more'
-            USING ERRCODE = CASE WHEN since IS NULL THEN 'null_value_not_allowed' ELSE 'invalid_parameter_value' END,
-                  HINT = 'Give the last number you have seen, 0 for all.';
-    END IF;
-    IF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 10000 THEN
-        RAISE EXCEPTION 'max_rows must be between 1 and 10000' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    PERFORM mulberry.await_event_numbers();
-    RETURN QUERY
-        SELECT e.seq, e.seq - 1, e.event, e.call_id,
-               mulberry.event_message(e.event, e.call_id, t.name, e.seq, e.payload), e.created_at
-          FROM mulberry.events e
-          JOIN mulberry.tenants t ON t.id = e.tenant
-         WHERE e.tenant = target AND e.seq > since
-         ORDER BY e.seq
-         LIMIT max_rows;
-END
-$$;
-COMMENT ON FUNCTION events_since(bigint, integer, text) IS
-    'the stored events of a tenant after a number, at most max_rows (1 to 10000), as their messages. The prev of the first row is greater than "since" when older events have been purged. Needs supervisor or auditor access';
-
-CREATE FUNCTION listen_channel(channel text) RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_listen_channel';
-COMMENT ON FUNCTION listen_channel(text) IS 'LISTEN (internal)';
-
-CREATE FUNCTION unlisten_channel(channel text) RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_unlisten_channel';
-COMMENT ON FUNCTION unlisten_channel(text) IS 'UNLISTEN (internal)';
-
-CREATE FUNCTION remembered_channels() RETURNS SETOF text
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remembered_channels';
-COMMENT ON FUNCTION remembered_channels() IS 'what this session has subscribed to, the current transaction included (internal)';
-
-CREATE FUNCTION notifier_lives() RETURNS boolean
-LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_notifier_lives_sql';
-COMMENT ON FUNCTION notifier_lives() IS 'true when a notifier serves this database, so that events are sent';
-
-CREATE FUNCTION subscribe(only_tenant text DEFAULT NULL)
-RETURNS TABLE (tenant text, channel text, last_seq bigint)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    targets uuid[];
-    held    bigint;
-BEGIN
-    IF pg_is_in_recovery() THEN
-        RAISE EXCEPTION 'cannot subscribe during recovery'
-            USING ERRCODE = 'read_only_sql_transaction',
-                  HINT = 'Subscribe on the primary, or poll events_since() here.';
-    END IF;
-    -- Until no revoke_access() takes a channel away in between: who comes after this lock sends its
-    -- last word when we listen.
-    LOOP
-        IF only_tenant IS NULL THEN
-            targets := mulberry.current_tenants('supervisor');
-        END IF;
-        IF only_tenant IS NOT NULL OR targets = '{}' THEN
-            targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'supervisor')];
-        END IF;
-
-        INSERT INTO mulberry.event_channels (tenant, channel)
-        SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', '')
-          FROM unnest(targets) AS wanted
-         WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.tenant = wanted)
-         ORDER BY wanted
-            ON CONFLICT DO NOTHING;
-        PERFORM FROM mulberry.event_channels c WHERE c.tenant = ANY (targets) ORDER BY c.tenant FOR KEY SHARE;
-        GET DIAGNOSTICS held = ROW_COUNT;
-        EXIT WHEN held = cardinality(targets);
-    END LOOP;
-    -- names that a revoke_access() has taken out of use
-    PERFORM mulberry.unlisten_channel(old)
-       FROM mulberry.remembered_channels() AS old
-      WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.channel = old);
-    UPDATE mulberry.event_channels c SET told = c.told || mulberry.outer_role()::oid
-     WHERE c.tenant = ANY (targets) AND mulberry.outer_role()::oid <> ALL (c.told);
-    PERFORM mulberry.listen_channel(c.channel)
-       FROM mulberry.event_channels c
-      WHERE c.tenant = ANY (targets);
-    IF NOT mulberry.notifier_lives() THEN
-        RAISE WARNING 'no notifier serves this database, so no events are sent'
-            USING HINT = 'Add mulberry to shared_preload_libraries and the database to mulberry.databases, or poll events_since().';
-    END IF;
-
-    RETURN QUERY
-        SELECT t.name, c.channel, coalesce(n.last_seq, 0)
-          FROM mulberry.event_channels c
-          JOIN mulberry.tenants t ON t.id = c.tenant
-          LEFT JOIN mulberry.event_counters n ON n.tenant = c.tenant
-         WHERE c.tenant = ANY (targets)
-         ORDER BY t.name;
-END
-$$;
-COMMENT ON FUNCTION subscribe(text) IS
-    'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call it again; on "resync" read the state anew. Needs supervisor access';
-
-CREATE FUNCTION unsubscribe() RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT mulberry.unlisten_channel(known.channel)
-      FROM (SELECT mulberry.remembered_channels() AS channel
-            UNION
-            SELECT l FROM pg_listening_channels() AS l WHERE l ~ '^mulberry_[0-9a-f]{32}$') AS known
-$$;
-COMMENT ON FUNCTION unsubscribe() IS 'takes back every subscribe() of this session';
-
--- The channel is gone with its row; the next subscribe() makes another one.
-CREATE FUNCTION rotate_channels(tenant uuid) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_variable
-DECLARE
-    old record;
-BEGIN
-    FOR old IN
-        DELETE FROM mulberry.event_channels c
-         WHERE tenant IS NULL OR c.tenant = tenant
-        RETURNING c.channel, (SELECT t.name FROM mulberry.tenants t WHERE t.id = c.tenant) AS tenant_name
-    LOOP
-        PERFORM pg_notify(old.channel, json_build_object('event', 'resubscribe', 'tenant', old.tenant_name)::text);
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION rotate_channels(uuid) IS
-    'gives a tenant (null: all) a new channel; who may still hear it is told to subscribe() again (internal)';
-
--- revoke_access() is not the only way to lose access: a role may be taken out of
--- the group that has it, or dropped.
-CREATE FUNCTION rotate_lost_channels() RETURNS bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    WITH hearing AS MATERIALIZED (
-        SELECT a AS access FROM unnest(mulberry.access_names()) AS a
-         WHERE 'supervisor' = ANY (mulberry.access_includes(a))
-    ), lost AS MATERIALIZED (
-        SELECT c.tenant FROM mulberry.event_channels c
-         WHERE EXISTS (
-               SELECT FROM unnest(c.told) AS told
-                WHERE NOT EXISTS (SELECT FROM pg_roles r
-                                   WHERE r.oid = told
-                                     AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
-                                                              WHERE t.oid = 'mulberry.members'::regclass), 'USAGE'))
-                  AND NOT EXISTS (SELECT FROM pg_roles r
-                                    JOIN mulberry.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
-                                   WHERE r.oid = told AND m.access IN (SELECT access FROM hearing)
-                                     AND (m.tenant = c.tenant OR m.tenant IS NULL)))
-    ), rotated AS MATERIALIZED (
-        SELECT mulberry.rotate_channels(l.tenant) FROM lost l
-    )
-    SELECT count(*) FROM rotated
-$$;
-COMMENT ON FUNCTION rotate_lost_channels() IS
-    'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; the notifier calls it when roles have changed (internal)';
-
-CREATE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT t.id, t.name, c.channel FROM mulberry.event_channels c JOIN mulberry.tenants t ON t.id = c.tenant
-$$;
-COMMENT ON FUNCTION notifier_channels() IS 'where the notifier sends the events of each tenant (internal)';
-
-CREATE FUNCTION purge_events(max_rows integer DEFAULT 10000, dry_run boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-DECLARE
-    purged bigint;
-BEGIN
-    IF max_rows IS NULL OR max_rows < 1 THEN
-        RAISE EXCEPTION 'max_rows must be at least 1' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    WITH kept AS (
-        SELECT t.id AS tenant,
-               now() - coalesce(t.retention, nullif(current_setting('mulberry.retention', true), '')::interval) AS since
-          FROM mulberry.tenants t
-    ), old AS (
-        SELECT e.id
-          FROM mulberry.events e
-          JOIN kept k ON k.tenant = e.tenant
-         WHERE e.created_at < (SELECT max(since) FROM kept)
-           AND e.created_at < k.since
-           AND e.seq IS NOT NULL
-         LIMIT max_rows
-    ), gone AS (
-        DELETE FROM mulberry.events e USING old WHERE e.id = old.id AND NOT dry_run RETURNING 1
-    )
-    SELECT CASE WHEN dry_run THEN (SELECT count(*) FROM old) ELSE (SELECT count(*) FROM gone) END
-      INTO purged;
-    RETURN purged;
-END
-$$;
-COMMENT ON FUNCTION purge_events(integer, boolean) IS
-    'deletes numbered events older than their tenant''s retention, at most max_rows, and returns how many; dry_run only counts. Numbers go on where they were (internal)';
-
-CREATE FUNCTION process_statistics()
-RETURNS TABLE (place integer, type text, pid integer, started_at timestamptz, starts bigint, in_flight integer,
-               done bigint, failed bigint, last_activity timestamptz)
-LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_process_statistics';
-COMMENT ON FUNCTION process_statistics() IS
-    'the notifier (place 0) and the workers of this database, alive (pid) or not, with what they did since the server started: a notifier sends messages, a worker does jobs (internal)';
-
-CREATE FUNCTION packet_event_statistics(OUT taken bigint, OUT dropped bigint, OUT waiting integer, OUT room integer)
-LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_packet_event_statistics';
-COMMENT ON FUNCTION packet_event_statistics() IS
-    'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may wait; null without preloading (internal)';
-
-CREATE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-DECLARE
-    waiting bigint;
-    oldest  interval;
-    packets record;
-BEGIN
-    item := 'events';
-    SELECT count(*), clock_timestamp() - min(e.created_at) INTO waiting, oldest
-      FROM mulberry.events e WHERE e.seq IS NULL;
-    detail := format('%s stored events wait for their number', waiting);
-    IF waiting = 0 OR oldest < interval '1 minute' OR NOT mulberry.notifier_lives() THEN
-        status := 'ok';     -- without a notifier events_since() numbers them
-    ELSE
-        status := 'warning';
-        detail := format('%s, the oldest since %s', detail, oldest);
-        hint := 'Look for "mulberry notifier" in pg_stat_activity and in the server''s log.';
-    END IF;
-    RETURN NEXT;
-
-    packets := mulberry.packet_event_statistics();
-    IF packets.taken IS NOT NULL THEN
-        item := 'packet events';
-        detail := format('%s of %s have been lost, %s wait', packets.dropped, packets.taken + packets.dropped, packets.waiting);
-        IF packets.dropped * 100 <= packets.taken THEN
-            status := 'ok';
-            hint := NULL;
-        ELSE
-            status := 'warning';
-            hint := 'Raise mulberry.event_ring_size, or look for sessions that listen and stay in a transaction.';
-        END IF;
-        RETURN NEXT;
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION health_events() IS 'health of the way from an event to its subscribers';
-
--- events: end
-
--- ---------------------------------------------------------------------------
--- jobs and endpoints: begin
--- ---------------------------------------------------------------------------
-
-CREATE SEQUENCE endpoint_id;
-COMMENT ON SEQUENCE endpoint_id IS 'endpoints.id';
-SELECT pg_catalog.pg_extension_config_dump('endpoint_id', '');
-
-CREATE TABLE endpoints (
-    id              bigint PRIMARY KEY DEFAULT nextval('endpoint_id'),
-    tenant          uuid REFERENCES tenants (id),
-    name            text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
-    kind            text NOT NULL CHECK (kind IN ('openai', 'json', 'twilio')),
-    base_url        text NOT NULL,
-    purpose         text CHECK (purpose IN ('transcription', 'chat', 'telephony')),
-    model           text,
-    options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
-    secret          text CONSTRAINT secret_of_no_voice_key CHECK (secret !~ '^voice-key-'),
-    timeout         interval CHECK (extract(epoch FROM timeout) BETWEEN 0.1 AND 3600),
-    max_concurrency integer CHECK (max_concurrency > 0),
-    allow_http      boolean NOT NULL DEFAULT false,
-    allow_private   boolean NOT NULL DEFAULT false,
-    enabled         boolean NOT NULL DEFAULT true,
-    seeded          boolean NOT NULL DEFAULT false,
-    updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    UNIQUE NULLS NOT DISTINCT (tenant, name),
-    CHECK (kind = 'openai' OR purpose IS DISTINCT FROM 'chat'),
-    CHECK (purpose IS NULL OR (kind = 'twilio') = (purpose = 'telephony')),
-    CONSTRAINT api_key_secret_of_no_voice_key CHECK (options->>'api_key_secret' !~ '^voice-key-')
-);
-CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT DISTINCT
-    WHERE purpose IS NOT NULL;
-COMMENT ON TABLE endpoints IS 'services that workers may talk to; jobs name one of these rows, never a URL';
-COMMENT ON COLUMN endpoints.tenant IS 'whose it is; null: serves every tenant that has none of its own for the purpose';
-COMMENT ON COLUMN endpoints.kind IS 'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer), twilio (REST API of 2010-04-01)';
-COMMENT ON COLUMN endpoints.purpose IS 'what it serves unless a job names another; null: only jobs that name it';
-COMMENT ON COLUMN endpoints.secret IS 'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all tenants the job''s tenant''s own or else that of tenant "default"';
-COMMENT ON COLUMN endpoints.timeout IS 'longest duration of one attempt; null: mulberry.http_timeout';
-COMMENT ON COLUMN endpoints.max_concurrency IS 'requests under way at once, all workers of the database together; null: no limit';
-COMMENT ON COLUMN endpoints.enabled IS 'false: its jobs wait';
-COMMENT ON COLUMN endpoints.seeded IS 'true: as the install script made it, so that dumps leave it out';
-SELECT pg_catalog.pg_extension_config_dump('endpoints', 'WHERE NOT seeded');
-
--- The speech engine that comes with Mulberry, on the same host.  It is an
--- ordinary row: set_endpoint() changes it, and then dumps carry it.
--- It recognizes about as fast as people speak, so long calls go in parts, few at once.
-INSERT INTO endpoints (tenant, name, kind, base_url, purpose, model, options, timeout, max_concurrency,
-                       allow_http, allow_private, seeded)
-VALUES (NULL, 'mulberry-speech', 'openai', 'http://127.0.0.1:8771/v1', 'transcription',
-        'pocketsphinx-en-us', '{"max_audio_seconds": 60}', '5 minutes', 4, true, true, true);
-
+-- src/jobs/endpoints.sql
 CREATE FUNCTION replace_seeded_endpoint() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
@@ -1474,71 +2182,197 @@ COMMENT ON FUNCTION replace_seeded_endpoint() IS 'trigger: an endpoint of the sa
 CREATE TRIGGER replace_seeded BEFORE INSERT ON endpoints
     FOR EACH ROW EXECUTE FUNCTION replace_seeded_endpoint();
 
--- A job that is queued, or runs under a lease.  Finished jobs move to
--- job_history in the transaction that finishes them, so that this table and its
--- claim index stay small.
-CREATE SEQUENCE job_id;
-COMMENT ON SEQUENCE job_id IS 'job_queue.id';
-SELECT pg_catalog.pg_extension_config_dump('job_id', '');
+-- A secret of the endpoint's tenant; of an endpoint of all tenants, the job's tenant's own or that of "default".
+CREATE FUNCTION secret_tenant(owner uuid, secret text, tenant uuid) RETURNS uuid
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT coalesce($1,
+        (SELECT s.tenant FROM mulberry.secrets s
+           JOIN mulberry.tenants t ON t.id = s.tenant
+          WHERE s.name = $2 AND (s.tenant = $3 OR t.name = 'default')
+          ORDER BY s.tenant = $3 DESC LIMIT 1))
+$$;
+COMMENT ON FUNCTION secret_tenant(uuid, text, uuid) IS 'whose secret of this name an endpoint uses for a tenant: its owner''s, or of an endpoint of all tenants (owner null) the tenant''s own before that of tenant "default"; null: there is none (internal)';
 
-CREATE TABLE job_queue (
-    id           bigint PRIMARY KEY DEFAULT nextval('job_id'),
-    kind         text NOT NULL,
-    tenant       uuid NOT NULL REFERENCES tenants (id),
-    call         bigint,
-    endpoint     text,
-    route        bigint,
-    payload      jsonb,
-    state        text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running')),
-    run_at       timestamptz NOT NULL,
-    attempts     integer NOT NULL DEFAULT 0,
-    deferrals    integer NOT NULL DEFAULT 0,
-    max_attempts integer NOT NULL CHECK (max_attempts > 0),
-    lease_token  bigint NOT NULL DEFAULT 0,
-    worker       integer,
-    last_error   text,
-    created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    started_at   timestamptz
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 200,
-        autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
-CREATE INDEX job_queue_claim ON job_queue (route, tenant, run_at);
-CREATE INDEX job_queue_running ON job_queue (route) WHERE state = 'running';
-CREATE INDEX job_queue_call ON job_queue (call);
-COMMENT ON TABLE job_queue IS 'work that is not finished: queued, or running under a lease';
-COMMENT ON COLUMN job_queue.endpoint IS 'name of the endpoint that must serve it; null: the one of the tenant for the kind''s purpose';
-COMMENT ON COLUMN job_queue.route IS 'endpoints.id that endpoint, tenant and kind resolve to; 0: needs no endpoint; null: none is configured, the job waits';
-COMMENT ON COLUMN job_queue.run_at IS 'when a worker may claim it: its due time or, while it runs, the end of the lease';
-COMMENT ON COLUMN job_queue.attempts IS 'attempts begun that count against max_attempts';
-COMMENT ON COLUMN job_queue.deferrals IS 'attempts that did not count: the endpoint asked to come back later or could not be reached, or the worker was stopped';
-COMMENT ON COLUMN job_queue.lease_token IS 'fencing token: grows with each claim; a result is taken only with the token of the last claim';
-COMMENT ON COLUMN job_queue.worker IS 'pid of the process that holds the lease';
-SELECT pg_catalog.pg_extension_config_dump('job_queue', '');
+CREATE FUNCTION normalize_endpoint_url(url text, allow_http boolean, allow_private boolean) RETURNS text
+LANGUAGE c IMMUTABLE STRICT
+AS 'MODULE_PATHNAME', 'mulberry_normalize_endpoint_url';
+COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS 'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
 
-CREATE TABLE job_history (
-    id           bigint PRIMARY KEY,
-    kind         text NOT NULL,
-    tenant       uuid NOT NULL REFERENCES tenants (id),
-    call         bigint,
-    endpoint     text,
-    route        bigint,
-    payload      jsonb,
-    state        text NOT NULL CHECK (state IN ('done', 'dead', 'cancelled')),
-    attempts     integer NOT NULL,
-    deferrals    integer NOT NULL,
-    max_attempts integer NOT NULL,
-    lease_token  bigint NOT NULL,
-    last_error   text,
-    created_at   timestamptz NOT NULL,
-    started_at   timestamptz,
-    finished_at  timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-CREATE INDEX job_history_finished ON job_history (finished_at);
-CREATE INDEX job_history_call ON job_history (call);
-CREATE INDEX job_history_dead ON job_history (finished_at) WHERE state = 'dead';
-COMMENT ON TABLE job_history IS 'finished jobs: done, dead (given up; retry_job() queues it again) or cancelled';
-COMMENT ON COLUMN job_history.payload IS 'kept for dead jobs, which may be tried again';
-SELECT pg_catalog.pg_extension_config_dump('job_history', '');
+CREATE FUNCTION set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
+    model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
+    max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT false, allow_private boolean DEFAULT false,
+    enabled boolean DEFAULT true, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    allowed CONSTANT text[] := CASE
+        WHEN set_endpoint.kind = 'openai' AND set_endpoint.purpose = 'chat' THEN ARRAY['prompt', 'temperature']
+        WHEN set_endpoint.kind = 'openai' THEN ARRAY['language', 'prompt', 'temperature', 'response_format', 'max_audio_seconds']
+        WHEN set_endpoint.kind = 'twilio' THEN mulberry.twilio_options()
+        ELSE '{}' END;
+    owner   uuid;
+    other   text;
+    wrong   text;
+BEGIN
+    IF set_endpoint.tenant IS NULL THEN
+        PERFORM mulberry.require_access_everywhere('admin');
+    ELSE
+        owner := mulberry.resolve_tenant(set_endpoint.tenant, 'admin');
+    END IF;
+    IF set_endpoint.kind = 'twilio' THEN
+        set_endpoint.base_url := coalesce(set_endpoint.base_url, 'https://api.twilio.com');
+    END IF;
+    IF set_endpoint.name IS NULL OR set_endpoint.kind IS NULL OR set_endpoint.base_url IS NULL
+       OR set_endpoint.options IS NULL OR set_endpoint.allow_http IS NULL OR set_endpoint.allow_private IS NULL
+       OR set_endpoint.enabled IS NULL THEN
+        RAISE EXCEPTION 'name, kind, base_url, options, allow_http, allow_private and enabled must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF set_endpoint.name !~ '^[a-z0-9][a-z0-9_.-]{0,62}$' THEN
+        RAISE EXCEPTION 'invalid name "%" of an endpoint', left(set_endpoint.name, 80)
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'A name has 1 to 63 lower-case letters, digits, underscores, dots or hyphens and begins with a letter or digit.';
+    END IF;
+    IF set_endpoint.kind NOT IN ('openai', 'json', 'twilio') THEN
+        RAISE EXCEPTION 'unknown kind "%" of an endpoint', set_endpoint.kind
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Kinds are openai, json and twilio.';
+    END IF;
+    IF set_endpoint.purpose NOT IN ('transcription', 'chat', 'telephony') THEN
+        RAISE EXCEPTION 'unknown purpose "%" of an endpoint', set_endpoint.purpose
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'Purposes are transcription, chat and telephony; null for an endpoint that only jobs use that name it.';
+    END IF;
+    IF (set_endpoint.kind = 'twilio') <> (set_endpoint.purpose = 'telephony') THEN
+        RAISE EXCEPTION 'an endpoint of kind % cannot serve %', set_endpoint.kind, set_endpoint.purpose
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Telephony is served by endpoints of kind twilio, and by no others: purpose => ''telephony''.';
+    END IF;
+    IF set_endpoint.kind = 'json' AND set_endpoint.purpose = 'chat' THEN
+        RAISE EXCEPTION 'an endpoint of kind json cannot serve chat' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF set_endpoint.purpose = 'chat' AND set_endpoint.model IS NULL THEN
+        RAISE EXCEPTION 'an endpoint for chat needs a model' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF extract(epoch FROM set_endpoint.timeout) NOT BETWEEN 0.1 AND 3600 THEN
+        RAISE EXCEPTION 'timeout must be between 100 ms and 1 hour' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- years less as many days are an hour, too; added to a time they would lead out of its range
+    set_endpoint.timeout := make_interval(secs => extract(epoch FROM set_endpoint.timeout));
+    IF set_endpoint.max_concurrency < 1 THEN
+        RAISE EXCEPTION 'max_concurrency must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(set_endpoint.options) <> 'object' THEN
+        RAISE EXCEPTION 'options must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT string_agg(format('"%s"', k), ', ' ORDER BY k) INTO wrong
+      FROM jsonb_object_keys(set_endpoint.options) AS k WHERE k <> ALL (allowed);
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'unknown options: %', wrong
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('An endpoint of kind %s for %s takes: %s.', set_endpoint.kind,
+                                  coalesce(set_endpoint.purpose, 'nothing in particular'),
+                                  coalesce(nullif(array_to_string(allowed, ', '), ''), 'none'));
+    END IF;
+    IF set_endpoint.options->>'response_format' NOT IN ('json', 'verbose_json') THEN
+        RAISE EXCEPTION 'option response_format must be json or verbose_json' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF set_endpoint.options ? 'max_audio_seconds'
+       AND (jsonb_typeof(set_endpoint.options->'max_audio_seconds') <> 'number'
+            OR (set_endpoint.options->>'max_audio_seconds')::numeric NOT BETWEEN 10 AND 14400) THEN
+        RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF set_endpoint.options ? 'temperature'
+       AND (jsonb_typeof(set_endpoint.options->'temperature') <> 'number'
+            OR (set_endpoint.options->>'temperature')::numeric NOT BETWEEN 0 AND 2) THEN
+        RAISE EXCEPTION 'option temperature must be a number from 0 to 2' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- Somebody who administers one tenant must not reach into the server's own network.
+    IF set_endpoint.allow_private AND NOT mulberry.has_access_everywhere('admin') THEN
+        RAISE EXCEPTION 'only an admin of all tenants may allow private addresses' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    set_endpoint.base_url := mulberry.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
+                                                             set_endpoint.allow_private);
+    IF set_endpoint.kind = 'twilio' THEN
+        set_endpoint.options := mulberry.check_twilio_options(set_endpoint.options, set_endpoint.secret,
+                                                              set_endpoint.allow_http, set_endpoint.allow_private);
+    END IF;
+    SELECT e.name INTO other FROM mulberry.endpoints e
+     WHERE e.tenant IS NOT DISTINCT FROM owner AND e.purpose = set_endpoint.purpose
+       AND e.name <> set_endpoint.name AND NOT e.seeded;
+    IF FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" already serves %', other, set_endpoint.purpose
+            USING ERRCODE = 'unique_violation',
+                  HINT = 'Change or drop that one, or give this one the purpose null: then only jobs use it that name it.';
+    END IF;
 
+    -- One statement changes the row, so that two admins at once do not meet half way.
+    UPDATE mulberry.endpoints e
+       SET kind = set_endpoint.kind, base_url = set_endpoint.base_url, purpose = set_endpoint.purpose,
+           model = set_endpoint.model, secret = set_endpoint.secret, options = set_endpoint.options,
+           timeout = set_endpoint.timeout, max_concurrency = set_endpoint.max_concurrency,
+           allow_http = set_endpoint.allow_http, allow_private = set_endpoint.allow_private,
+           enabled = set_endpoint.enabled, seeded = false, updated_at = clock_timestamp()
+     WHERE e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
+    IF NOT FOUND THEN
+        INSERT INTO mulberry.endpoints (tenant, name, kind, base_url, purpose, model, secret, options, timeout,
+                                        max_concurrency, allow_http, allow_private, enabled)
+        VALUES (owner, set_endpoint.name, set_endpoint.kind, set_endpoint.base_url, set_endpoint.purpose,
+                set_endpoint.model, set_endpoint.secret, set_endpoint.options, set_endpoint.timeout,
+                set_endpoint.max_concurrency, set_endpoint.allow_http, set_endpoint.allow_private,
+                set_endpoint.enabled);
+    END IF;
+    -- It has a fresh start.
+    DELETE FROM mulberry.endpoint_state s USING mulberry.endpoints e
+     WHERE s.endpoint = e.id AND e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
+    PERFORM mulberry.reroute_jobs();
+END
+$$;
+COMMENT ON FUNCTION set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
+    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as docs/endpoints.md describes them';
+
+CREATE FUNCTION drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    owner uuid;
+    e     mulberry.endpoints;
+BEGIN
+    IF drop_endpoint.tenant IS NULL THEN
+        PERFORM mulberry.require_access_everywhere('admin');
+    ELSE
+        owner := mulberry.resolve_tenant(drop_endpoint.tenant, 'admin');
+    END IF;
+    SELECT x.* INTO e FROM mulberry.endpoints x
+     WHERE x.tenant IS NOT DISTINCT FROM owner AND x.name = drop_endpoint.name FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', drop_endpoint.name USING ERRCODE = 'undefined_object';
+    END IF;
+    IF e.seeded THEN
+        RAISE EXCEPTION 'endpoint "%" comes with the extension and cannot be dropped', e.name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Set one of your own for its purpose, which takes its place, or set it again with enabled => false.';
+    END IF;
+    DELETE FROM mulberry.endpoints x WHERE x.id = e.id;
+    PERFORM mulberry.reroute_jobs();
+END
+$$;
+COMMENT ON FUNCTION drop_endpoint(text, text) IS 'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such endpoint, 55000 it comes with the extension';
+
+CREATE FUNCTION telephony_endpoint(tenant uuid) RETURNS endpoints
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT e.* FROM mulberry.endpoints e WHERE e.id = mulberry.endpoint_for($1, 'telephony')
+$$;
+COMMENT ON FUNCTION telephony_endpoint(uuid) IS 'the endpoint that places calls for a tenant (internal)';
+
+-- src/jobs/queue.sql
 CREATE FUNCTION job_purpose(kind text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE kind WHEN 'transcribe' THEN 'transcription' WHEN 'listen' THEN 'transcription' WHEN 'sentiment' THEN 'chat'
@@ -1588,22 +2422,6 @@ LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'mulberry_sql_enqueue_job';
 COMMENT ON FUNCTION enqueue_job(text, uuid, bigint, text, jsonb, timestamptz) IS 'puts a job into the queue and wakes the workers after commit; run_at null: now; returns its id (internal)';
 
--- What the workers of a database have learnt about an endpoint.  A row is
--- written when the state changes only: the outcomes of single requests stay in the
--- worker that saw them.  Closed: requests flow.  Open: none until retry_at.
--- Half open: one job asks whether it is back, and has until retry_at.
-CREATE TABLE endpoint_state (
-    endpoint   bigint PRIMARY KEY REFERENCES endpoints (id) ON DELETE CASCADE,
-    state      text NOT NULL CHECK (state IN ('closed', 'open', 'half_open')),
-    openings   integer NOT NULL DEFAULT 0,
-    retry_at   timestamptz,
-    last_error text,
-    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-COMMENT ON TABLE endpoint_state IS 'breaker of each endpoint that has ever failed';
-COMMENT ON COLUMN endpoint_state.openings IS 'times in a row that it opened; each doubles the time to the next probe, from 1 s to 60 s';
-SELECT pg_catalog.pg_extension_config_dump('endpoint_state', 'WHERE false');
-
 CREATE FUNCTION retry_delay(attempts integer, first interval) RETURNS interval
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE WHEN attempts BETWEEN 1 AND 30
@@ -1643,19 +2461,132 @@ END
 $$;
 COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS 'ends a job without a result, and fails its call (internal)';
 
--- A secret of the endpoint's tenant; of an endpoint of all tenants, the job's tenant's own or that of "default".
-CREATE FUNCTION secret_tenant(owner uuid, secret text, tenant uuid) RETURNS uuid
-LANGUAGE sql STABLE
+-- Jobs and endpoints for people.
+
+CREATE FUNCTION retry_job(id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, mulberry, pg_temp
 AS $$
-    SELECT coalesce($1,
-        (SELECT s.tenant FROM mulberry.secrets s
-           JOIN mulberry.tenants t ON t.id = s.tenant
-          WHERE s.name = $2 AND (s.tenant = $3 OR t.name = 'default')
-          ORDER BY s.tenant = $3 DESC LIMIT 1))
+#variable_conflict use_column
+DECLARE
+    h mulberry.job_history;
+BEGIN
+    SELECT x.* INTO h FROM mulberry.job_history x
+     WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM FROM mulberry.job_queue q
+          WHERE q.id = retry_job.id AND q.tenant = ANY (mulberry.current_tenants('operator'));
+        IF FOUND THEN
+            RAISE EXCEPTION 'job % is not finished', retry_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        RAISE EXCEPTION 'job % does not exist', retry_job.id USING ERRCODE = 'undefined_object';
+    END IF;
+    IF h.state = 'done' THEN
+        RAISE EXCEPTION 'job % is done', retry_job.id
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only dead and cancelled jobs are tried again.';
+    END IF;
+    IF h.kind IN ('call', 'listen') THEN
+        RAISE EXCEPTION 'job % was part of a telephone call that is over', retry_job.id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'What became of its command is in command_status; give the command again.';
+    END IF;
+    IF h.call IS NOT NULL AND NOT mulberry.reopen_call(h.call) THEN
+        RAISE EXCEPTION 'the call of job % does not exist any more', retry_job.id
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    DELETE FROM mulberry.job_history x WHERE x.id = h.id;
+    INSERT INTO mulberry.job_queue (id, kind, tenant, call, endpoint, route, payload, run_at, max_attempts, lease_token,
+                                    last_error, created_at)
+    VALUES (h.id, h.kind, h.tenant, h.call, h.endpoint, mulberry.job_route(h.kind, h.tenant, h.call, h.endpoint),
+            h.payload, clock_timestamp(), current_setting('mulberry.ai_max_attempts')::integer, h.lease_token,
+            h.last_error, h.created_at);
+    PERFORM mulberry.emit_event(h.tenant, 'job_retried', h.call, NULL,
+        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry.outer_role()::text));
+    PERFORM mulberry.wake_workers();
+END
 $$;
-COMMENT ON FUNCTION secret_tenant(uuid, text, uuid) IS 'whose secret of this name an endpoint uses for a tenant: its owner''s, or of an endpoint of all tenants (owner null) the tenant''s own before that of tenant "default"; null: there is none (internal)';
+COMMENT ON FUNCTION retry_job(bigint) IS 'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
 
+CREATE FUNCTION cancel_job(id bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    j      mulberry.job_queue;
+    reason text;
+BEGIN
+    PERFORM mulberry.lock_telephony_job(cancel_job.id);
+    SELECT q.* INTO j FROM mulberry.job_queue q
+     WHERE q.id = cancel_job.id AND q.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM FROM mulberry.job_history x
+          WHERE x.id = cancel_job.id AND x.tenant = ANY (mulberry.current_tenants('operator'));
+        IF FOUND THEN
+            RAISE EXCEPTION 'job % is finished', cancel_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        RAISE EXCEPTION 'job % does not exist', cancel_job.id USING ERRCODE = 'undefined_object';
+    END IF;
+    reason := format('cancelled by %s', mulberry.outer_role());
+    PERFORM mulberry.give_up_job(j, 'cancelled', reason, reason);
+    PERFORM mulberry.emit_event(j.tenant, 'job_cancelled', j.call, NULL,
+        jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry.outer_role()::text));
+END
+$$;
+COMMENT ON FUNCTION cancel_job(bigint) IS 'takes a job out of the queue and fails its call; the result of a request under way is dropped. Needs operator access. Errors: 42704 no such job, 55000 it is finished';
+
+CREATE FUNCTION wake_workers() RETURNS void
+LANGUAGE c VOLATILE
+AS 'MODULE_PATHNAME', 'mulberry_sql_wake_workers';
+COMMENT ON FUNCTION wake_workers() IS 'wakes the workers of this database after commit (internal)';
+
+CREATE FUNCTION reroute_jobs(orphans_only boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    changed bigint;
+BEGIN
+    -- Jobs that run as well: should their lease end, they must be found.
+    UPDATE mulberry.job_queue q
+       SET route = r.route
+      FROM (SELECT x.id, mulberry.job_route(x.kind, x.tenant, x.call, x.endpoint) AS route
+              FROM mulberry.job_queue x
+             WHERE NOT orphans_only OR x.route IS NULL
+                OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry.endpoints e WHERE e.id = x.route))
+            OFFSET 0) AS r
+     WHERE q.id = r.id AND q.route IS DISTINCT FROM r.route;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed > 0 OR NOT orphans_only THEN
+        PERFORM mulberry.wake_workers();
+    END IF;
+    RETURN changed;
+END
+$$;
+COMMENT ON FUNCTION reroute_jobs(boolean) IS 'looks again which endpoint serves each job, or only those whose endpoint is gone or was never there; part of every change of an endpoint, and of maintenance (internal)';
+
+CREATE FUNCTION purge_jobs(at timestamptz DEFAULT clock_timestamp(), max_jobs integer DEFAULT 10000) RETURNS bigint
+LANGUAGE sql
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    WITH old AS (
+        SELECT h.id FROM mulberry.job_history h
+         WHERE h.finished_at < at - current_setting('mulberry.job_retention')::interval
+         ORDER BY h.finished_at LIMIT max_jobs
+           FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM mulberry.job_history h USING old WHERE h.id = old.id RETURNING 1
+    )
+    SELECT count(*) FROM gone
+$$;
+COMMENT ON FUNCTION purge_jobs(timestamptz, integer) IS 'removes finished jobs older than mulberry.job_retention, at most max_jobs; returns how many (part of maintenance)';
+
+CREATE PROCEDURE run_jobs(max_seconds double precision DEFAULT 60)
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'mulberry_run_jobs';
+COMMENT ON PROCEDURE run_jobs(double precision) IS 'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. Commits; not inside a transaction block. Needs worker access';
+
+-- src/jobs/claim.sql
 -- A lane is what one tenant has in the queue for one endpoint; endpoint 0 stands for none.
 --
 -- The tenants of what several share are found by a loose index scan, which costs a probe for each of
@@ -1896,6 +2827,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION next_job_due() IS 'when a job may be claimed next, if nothing changes; null: there is none';
 
+-- src/jobs/attempt.sql
 CREATE FUNCTION defer_job(job bigint, token bigint, reason text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, mulberry, pg_temp
@@ -2115,6 +3047,24 @@ END
 $$;
 COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz) IS 'what a worker learnt of an endpoint: opens its breaker, keeps it open after a probe, or closes it after one; available null: a probe was not sent after all. Returns the event that this was, if any';
 
+CREATE FUNCTION save_progress(job bigint, token bigint, progress jsonb) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    -- What is done is not done again, and the next part has all attempts.
+    UPDATE mulberry.job_queue q
+       SET payload = coalesce(q.payload, '{}') || progress, attempts = 1,
+           run_at = clock_timestamp() + (q.run_at - q.started_at), started_at = clock_timestamp()
+     WHERE q.id = job AND q.lease_token = token AND q.state = 'running';
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the lease of job % is lost', job USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION save_progress(bigint, bigint, jsonb) IS 'keeps what a job that consists of several requests has reached, and its lease; 55000 when that is lost';
+
+-- src/jobs/ai.sql
 -- Input, requests and answers of the AI kinds.
 
 CREATE FUNCTION transcription_input(call bigint,
@@ -2292,312 +3242,7 @@ END
 $$;
 COMMENT ON FUNCTION finish_sentiment(bigint, bigint, text, double precision, text, text, integer) IS 'stores a transcript with the sentiment that a chat endpoint found, and finishes the job; false when the token is no longer the job''s or the call is gone';
 
-CREATE FUNCTION save_progress(job bigint, token bigint, progress jsonb) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-BEGIN
-    -- What is done is not done again, and the next part has all attempts.
-    UPDATE mulberry.job_queue q
-       SET payload = coalesce(q.payload, '{}') || progress, attempts = 1,
-           run_at = clock_timestamp() + (q.run_at - q.started_at), started_at = clock_timestamp()
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running';
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'the lease of job % is lost', job USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION save_progress(bigint, bigint, jsonb) IS 'keeps what a job that consists of several requests has reached, and its lease; 55000 when that is lost';
-
--- Jobs and endpoints for people.
-
-CREATE FUNCTION retry_job(id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    h mulberry.job_history;
-BEGIN
-    SELECT x.* INTO h FROM mulberry.job_history x
-     WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
-    IF NOT FOUND THEN
-        PERFORM FROM mulberry.job_queue q
-          WHERE q.id = retry_job.id AND q.tenant = ANY (mulberry.current_tenants('operator'));
-        IF FOUND THEN
-            RAISE EXCEPTION 'job % is not finished', retry_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
-        END IF;
-        RAISE EXCEPTION 'job % does not exist', retry_job.id USING ERRCODE = 'undefined_object';
-    END IF;
-    IF h.state = 'done' THEN
-        RAISE EXCEPTION 'job % is done', retry_job.id
-            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only dead and cancelled jobs are tried again.';
-    END IF;
-    IF h.kind IN ('call', 'listen') THEN
-        RAISE EXCEPTION 'job % was part of a telephone call that is over', retry_job.id
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'What became of its command is in command_status; give the command again.';
-    END IF;
-    IF h.call IS NOT NULL AND NOT mulberry.reopen_call(h.call) THEN
-        RAISE EXCEPTION 'the call of job % does not exist any more', retry_job.id
-            USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-    DELETE FROM mulberry.job_history x WHERE x.id = h.id;
-    INSERT INTO mulberry.job_queue (id, kind, tenant, call, endpoint, route, payload, run_at, max_attempts, lease_token,
-                                    last_error, created_at)
-    VALUES (h.id, h.kind, h.tenant, h.call, h.endpoint, mulberry.job_route(h.kind, h.tenant, h.call, h.endpoint),
-            h.payload, clock_timestamp(), current_setting('mulberry.ai_max_attempts')::integer, h.lease_token,
-            h.last_error, h.created_at);
-    PERFORM mulberry.emit_event(h.tenant, 'job_retried', h.call, NULL,
-        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry.outer_role()::text));
-    PERFORM mulberry.wake_workers();
-END
-$$;
-COMMENT ON FUNCTION retry_job(bigint) IS 'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
-
-CREATE FUNCTION cancel_job(id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    j      mulberry.job_queue;
-    reason text;
-BEGIN
-    PERFORM mulberry.lock_telephony_job(cancel_job.id);
-    SELECT q.* INTO j FROM mulberry.job_queue q
-     WHERE q.id = cancel_job.id AND q.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
-    IF NOT FOUND THEN
-        PERFORM FROM mulberry.job_history x
-          WHERE x.id = cancel_job.id AND x.tenant = ANY (mulberry.current_tenants('operator'));
-        IF FOUND THEN
-            RAISE EXCEPTION 'job % is finished', cancel_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
-        END IF;
-        RAISE EXCEPTION 'job % does not exist', cancel_job.id USING ERRCODE = 'undefined_object';
-    END IF;
-    reason := format('cancelled by %s', mulberry.outer_role());
-    PERFORM mulberry.give_up_job(j, 'cancelled', reason, reason);
-    PERFORM mulberry.emit_event(j.tenant, 'job_cancelled', j.call, NULL,
-        jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry.outer_role()::text));
-END
-$$;
-COMMENT ON FUNCTION cancel_job(bigint) IS 'takes a job out of the queue and fails its call; the result of a request under way is dropped. Needs operator access. Errors: 42704 no such job, 55000 it is finished';
-
-CREATE FUNCTION wake_workers() RETURNS void
-LANGUAGE c VOLATILE
-AS 'MODULE_PATHNAME', 'mulberry_sql_wake_workers';
-COMMENT ON FUNCTION wake_workers() IS 'wakes the workers of this database after commit (internal)';
-
-CREATE FUNCTION reroute_jobs(orphans_only boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-DECLARE
-    changed bigint;
-BEGIN
-    -- Jobs that run as well: should their lease end, they must be found.
-    UPDATE mulberry.job_queue q
-       SET route = r.route
-      FROM (SELECT x.id, mulberry.job_route(x.kind, x.tenant, x.call, x.endpoint) AS route
-              FROM mulberry.job_queue x
-             WHERE NOT orphans_only OR x.route IS NULL
-                OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry.endpoints e WHERE e.id = x.route))
-            OFFSET 0) AS r
-     WHERE q.id = r.id AND q.route IS DISTINCT FROM r.route;
-    GET DIAGNOSTICS changed = ROW_COUNT;
-    IF changed > 0 OR NOT orphans_only THEN
-        PERFORM mulberry.wake_workers();
-    END IF;
-    RETURN changed;
-END
-$$;
-COMMENT ON FUNCTION reroute_jobs(boolean) IS 'looks again which endpoint serves each job, or only those whose endpoint is gone or was never there; part of every change of an endpoint, and of maintenance (internal)';
-
-CREATE FUNCTION normalize_endpoint_url(url text, allow_http boolean, allow_private boolean) RETURNS text
-LANGUAGE c IMMUTABLE STRICT
-AS 'MODULE_PATHNAME', 'mulberry_normalize_endpoint_url';
-COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS 'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
-
-CREATE FUNCTION set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
-    model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
-    max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT false, allow_private boolean DEFAULT false,
-    enabled boolean DEFAULT true, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    allowed CONSTANT text[] := CASE
-        WHEN set_endpoint.kind = 'openai' AND set_endpoint.purpose = 'chat' THEN ARRAY['prompt', 'temperature']
-        WHEN set_endpoint.kind = 'openai' THEN ARRAY['language', 'prompt', 'temperature', 'response_format', 'max_audio_seconds']
-        WHEN set_endpoint.kind = 'twilio' THEN mulberry.twilio_options()
-        ELSE '{}' END;
-    owner   uuid;
-    other   text;
-    wrong   text;
-BEGIN
-    IF set_endpoint.tenant IS NULL THEN
-        PERFORM mulberry.require_access_everywhere('admin');
-    ELSE
-        owner := mulberry.resolve_tenant(set_endpoint.tenant, 'admin');
-    END IF;
-    IF set_endpoint.kind = 'twilio' THEN
-        set_endpoint.base_url := coalesce(set_endpoint.base_url, 'https://api.twilio.com');
-    END IF;
-    IF set_endpoint.name IS NULL OR set_endpoint.kind IS NULL OR set_endpoint.base_url IS NULL
-       OR set_endpoint.options IS NULL OR set_endpoint.allow_http IS NULL OR set_endpoint.allow_private IS NULL
-       OR set_endpoint.enabled IS NULL THEN
-        RAISE EXCEPTION 'name, kind, base_url, options, allow_http, allow_private and enabled must not be null'
-            USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    IF set_endpoint.name !~ '^[a-z0-9][a-z0-9_.-]{0,62}$' THEN
-        RAISE EXCEPTION 'invalid name "%" of an endpoint', left(set_endpoint.name, 80)
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'A name has 1 to 63 lower-case letters, digits, underscores, dots or hyphens and begins with a letter or digit.';
-    END IF;
-    IF set_endpoint.kind NOT IN ('openai', 'json', 'twilio') THEN
-        RAISE EXCEPTION 'unknown kind "%" of an endpoint', set_endpoint.kind
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Kinds are openai, json and twilio.';
-    END IF;
-    IF set_endpoint.purpose NOT IN ('transcription', 'chat', 'telephony') THEN
-        RAISE EXCEPTION 'unknown purpose "%" of an endpoint', set_endpoint.purpose
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'Purposes are transcription, chat and telephony; null for an endpoint that only jobs use that name it.';
-    END IF;
-    IF (set_endpoint.kind = 'twilio') <> (set_endpoint.purpose = 'telephony') THEN
-        RAISE EXCEPTION 'an endpoint of kind % cannot serve %', set_endpoint.kind, set_endpoint.purpose
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Telephony is served by endpoints of kind twilio, and by no others: purpose => ''telephony''.';
-    END IF;
-    IF set_endpoint.kind = 'json' AND set_endpoint.purpose = 'chat' THEN
-        RAISE EXCEPTION 'an endpoint of kind json cannot serve chat' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF set_endpoint.purpose = 'chat' AND set_endpoint.model IS NULL THEN
-        RAISE EXCEPTION 'an endpoint for chat needs a model' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF extract(epoch FROM set_endpoint.timeout) NOT BETWEEN 0.1 AND 3600 THEN
-        RAISE EXCEPTION 'timeout must be between 100 ms and 1 hour' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- years less as many days are an hour, too; added to a time they would lead out of its range
-    set_endpoint.timeout := make_interval(secs => extract(epoch FROM set_endpoint.timeout));
-    IF set_endpoint.max_concurrency < 1 THEN
-        RAISE EXCEPTION 'max_concurrency must be at least 1' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF jsonb_typeof(set_endpoint.options) <> 'object' THEN
-        RAISE EXCEPTION 'options must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    SELECT string_agg(format('"%s"', k), ', ' ORDER BY k) INTO wrong
-      FROM jsonb_object_keys(set_endpoint.options) AS k WHERE k <> ALL (allowed);
-    IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'unknown options: %', wrong
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('An endpoint of kind %s for %s takes: %s.', set_endpoint.kind,
-                                  coalesce(set_endpoint.purpose, 'nothing in particular'),
-                                  coalesce(nullif(array_to_string(allowed, ', '), ''), 'none'));
-    END IF;
-    IF set_endpoint.options->>'response_format' NOT IN ('json', 'verbose_json') THEN
-        RAISE EXCEPTION 'option response_format must be json or verbose_json' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF set_endpoint.options ? 'max_audio_seconds'
-       AND (jsonb_typeof(set_endpoint.options->'max_audio_seconds') <> 'number'
-            OR (set_endpoint.options->>'max_audio_seconds')::numeric NOT BETWEEN 10 AND 14400) THEN
-        RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF set_endpoint.options ? 'temperature'
-       AND (jsonb_typeof(set_endpoint.options->'temperature') <> 'number'
-            OR (set_endpoint.options->>'temperature')::numeric NOT BETWEEN 0 AND 2) THEN
-        RAISE EXCEPTION 'option temperature must be a number from 0 to 2' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- Somebody who administers one tenant must not reach into the server's own network.
-    IF set_endpoint.allow_private AND NOT mulberry.has_access_everywhere('admin') THEN
-        RAISE EXCEPTION 'only an admin of all tenants may allow private addresses' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    set_endpoint.base_url := mulberry.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
-                                                             set_endpoint.allow_private);
-    IF set_endpoint.kind = 'twilio' THEN
-        set_endpoint.options := mulberry.check_twilio_options(set_endpoint.options, set_endpoint.secret,
-                                                              set_endpoint.allow_http, set_endpoint.allow_private);
-    END IF;
-    SELECT e.name INTO other FROM mulberry.endpoints e
-     WHERE e.tenant IS NOT DISTINCT FROM owner AND e.purpose = set_endpoint.purpose
-       AND e.name <> set_endpoint.name AND NOT e.seeded;
-    IF FOUND THEN
-        RAISE EXCEPTION 'endpoint "%" already serves %', other, set_endpoint.purpose
-            USING ERRCODE = 'unique_violation',
-                  HINT = 'Change or drop that one, or give this one the purpose null: then only jobs use it that name it.';
-    END IF;
-
-    -- One statement changes the row, so that two admins at once do not meet half way.
-    UPDATE mulberry.endpoints e
-       SET kind = set_endpoint.kind, base_url = set_endpoint.base_url, purpose = set_endpoint.purpose,
-           model = set_endpoint.model, secret = set_endpoint.secret, options = set_endpoint.options,
-           timeout = set_endpoint.timeout, max_concurrency = set_endpoint.max_concurrency,
-           allow_http = set_endpoint.allow_http, allow_private = set_endpoint.allow_private,
-           enabled = set_endpoint.enabled, seeded = false, updated_at = clock_timestamp()
-     WHERE e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
-    IF NOT FOUND THEN
-        INSERT INTO mulberry.endpoints (tenant, name, kind, base_url, purpose, model, secret, options, timeout,
-                                        max_concurrency, allow_http, allow_private, enabled)
-        VALUES (owner, set_endpoint.name, set_endpoint.kind, set_endpoint.base_url, set_endpoint.purpose,
-                set_endpoint.model, set_endpoint.secret, set_endpoint.options, set_endpoint.timeout,
-                set_endpoint.max_concurrency, set_endpoint.allow_http, set_endpoint.allow_private,
-                set_endpoint.enabled);
-    END IF;
-    -- It has a fresh start.
-    DELETE FROM mulberry.endpoint_state s USING mulberry.endpoints e
-     WHERE s.endpoint = e.id AND e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
-    PERFORM mulberry.reroute_jobs();
-END
-$$;
-COMMENT ON FUNCTION set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
-    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as docs/endpoints.md describes them';
-
-CREATE FUNCTION drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    owner uuid;
-    e     mulberry.endpoints;
-BEGIN
-    IF drop_endpoint.tenant IS NULL THEN
-        PERFORM mulberry.require_access_everywhere('admin');
-    ELSE
-        owner := mulberry.resolve_tenant(drop_endpoint.tenant, 'admin');
-    END IF;
-    SELECT x.* INTO e FROM mulberry.endpoints x
-     WHERE x.tenant IS NOT DISTINCT FROM owner AND x.name = drop_endpoint.name FOR UPDATE;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'endpoint "%" does not exist', drop_endpoint.name USING ERRCODE = 'undefined_object';
-    END IF;
-    IF e.seeded THEN
-        RAISE EXCEPTION 'endpoint "%" comes with the extension and cannot be dropped', e.name
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'Set one of your own for its purpose, which takes its place, or set it again with enabled => false.';
-    END IF;
-    DELETE FROM mulberry.endpoints x WHERE x.id = e.id;
-    PERFORM mulberry.reroute_jobs();
-END
-$$;
-COMMENT ON FUNCTION drop_endpoint(text, text) IS 'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such endpoint, 55000 it comes with the extension';
-
-CREATE FUNCTION purge_jobs(at timestamptz DEFAULT clock_timestamp(), max_jobs integer DEFAULT 10000) RETURNS bigint
-LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    WITH old AS (
-        SELECT h.id FROM mulberry.job_history h
-         WHERE h.finished_at < at - current_setting('mulberry.job_retention')::interval
-         ORDER BY h.finished_at LIMIT max_jobs
-           FOR UPDATE SKIP LOCKED
-    ), gone AS (
-        DELETE FROM mulberry.job_history h USING old WHERE h.id = old.id RETURNING 1
-    )
-    SELECT count(*) FROM gone
-$$;
-COMMENT ON FUNCTION purge_jobs(timestamptz, integer) IS 'removes finished jobs older than mulberry.job_retention, at most max_jobs; returns how many (part of maintenance)';
-
+-- src/jobs/views.sql
 CREATE VIEW jobs WITH (security_barrier) AS
     WITH visible AS (SELECT mulberry.current_tenants('operator', 'auditor', 'admin') AS tenants)
     SELECT q.id, q.kind, t.name AS tenant, c.call_id, coalesce(e.name, q.endpoint) AS endpoint,
@@ -2721,17 +3366,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';
 
-CREATE PROCEDURE run_jobs(max_seconds double precision DEFAULT 60)
-LANGUAGE c
-AS 'MODULE_PATHNAME', 'mulberry_run_jobs';
-COMMENT ON PROCEDURE run_jobs(double precision) IS 'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. Commits; not inside a transaction block. Needs worker access';
-
--- jobs and endpoints: end
-
--- ---------------------------------------------------------------------------
--- audio: begin
--- ---------------------------------------------------------------------------
-
+-- src/audio/audio.sql
 -- Functions of their arguments alone.  Audio is raw: one channel, without header,
 -- in one of the encodings mulaw, alaw (ITU-T G.711) and s16le (linear, 16 bits, little
 -- endian).  Levels in dBFS are relative to a square wave of full scale
@@ -2755,17 +3390,6 @@ CREATE FUNCTION wav_decode(wav bytea, channel integer DEFAULT NULL, allow_trunca
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_wav_decode';
 COMMENT ON FUNCTION wav_decode(bytea, integer, boolean) IS
     'the audio in a WAV file: one channel (from 1), or the mean of all for null; 16-bit PCM, mu-law and A-law of one channel as they are, everything else as s16le';
-
-CREATE TYPE loudness AS (
-    samples   bigint,
-    rms_dbfs  double precision,
-    peak_dbfs double precision,
-    rms_dbm0  double precision,
-    dc_offset double precision,
-    clipped   bigint
-);
-COMMENT ON TYPE loudness IS
-    'how loud audio is: RMS and peak (-Infinity for digital silence), mean as a fraction of full scale, samples at the ends of the range';
 
 CREATE FUNCTION audio_level(audio bytea, encoding text) RETURNS loudness
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_audio_level';
@@ -2858,97 +3482,7 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_dtm
 COMMENT ON FUNCTION dtmf_synthesize(text, text, integer, integer, integer, double precision, double precision, integer) IS
     'the tones of digits (0-9, A-D, *, #; w and W are pauses of half a second and a second): each on_ms (null: 80) long and followed by off_ms (80) of silence, both tones together at level_dbm0 (-10), the low one twist_db (0) stronger, with ramps of ramp_ms (2)';
 
--- audio: end
-
--- ---------------------------------------------------------------------------
--- voice commands: begin
--- ---------------------------------------------------------------------------
-
--- The textual form of the original protocol, *#CC-MMMMMMMM-HHHH##, for its callers and for
--- logs: functions of their arguments alone.  It is not fit for the air.  The secret stands in the
--- statement's text, as it did in the original's calls; the keys of played frames do not.
-
-CREATE FUNCTION command_generate(command text, mandate_id text, secret text,
-                                 at timestamptz DEFAULT clock_timestamp(), include_timestamp boolean DEFAULT true,
-                                 OUT dtmf_sequence text, OUT payload text)
-LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'mulberry_command_generate';
-COMMENT ON FUNCTION command_generate(text, text, text, timestamptz, boolean) IS
-    'the textual form of a command (REVOKE, SUSPEND, EXTEND, QUERY, PING) for a mandate of eight digits, and the payload that its tag signs; without a timestamp it can never be verified';
-
-CREATE FUNCTION command_verify(sequence text, secret text, window_minutes integer DEFAULT 5,
-                               at timestamptz DEFAULT clock_timestamp(),
-                               OUT valid boolean, OUT command text, OUT command_code text, OUT mandate_id text,
-                               OUT minute bigint, OUT error text)
-LANGUAGE c IMMUTABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME', 'mulberry_command_verify';
-COMMENT ON FUNCTION command_verify(text, text, integer, timestamptz) IS
-    'what a command in the textual form says, when it was signed in the minute of "at" or up to window_minutes (0 to 1440) before it; "minute" is Unix time / 60, the earliest that fits. Otherwise "error" begins with E001 (malformed) or E002 (not verified)';
-
--- What is played, taken apart.  Without the key nothing is known about who made it.
-
-CREATE FUNCTION command_frame_parse(frame text,
-                                    OUT valid boolean, OUT key_id integer, OUT command text, OUT command_code text,
-                                    OUT mandate_id text, OUT argument integer, OUT counter integer, OUT tag text,
-                                    OUT check_digits text, OUT error text)
-LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'mulberry_command_frame_parse';
-COMMENT ON FUNCTION command_frame_parse(text) IS
-    'the fields of a command frame of 32 symbols whose check digits fit (ISO 7064 MOD 97-10); "counter" is modulo 10,000, "command" null for a code without a meaning. The tag is not verified. Otherwise "error" begins with E007';
-
-CREATE FUNCTION ack_frame_parse(frame text,
-                                OUT valid boolean, OUT key_id integer, OUT status text, OUT status_code text,
-                                OUT mandate_state text, OUT state_code text, OUT counter integer, OUT tag text,
-                                OUT check_digits text, OUT error text)
-LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'mulberry_ack_frame_parse';
-COMMENT ON FUNCTION ack_frame_parse(text) IS
-    'the fields of an acknowledgement of 22 symbols whose check digits fit. The tag is not verified. Otherwise "error" begins with E007';
-
-CREATE FUNCTION require_durable_commit() RETURNS void
-LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_require_durable_commit_sql';
-COMMENT ON FUNCTION require_durable_commit() IS 'has this transaction on disk, and on synchronous standbys, when it has committed, whatever synchronous_commit says (internal)';
-
--- Agents: the devices on the edge that a mandate is spent by, and that voice commands reach.
-
-CREATE FUNCTION phone_valid(number text) RETURNS boolean
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_phone_valid';
-COMMENT ON FUNCTION phone_valid(text) IS 'true for an international telephone number as ITU-T E.164 writes it, with its plus sign';
-
-CREATE TABLE agents (
-    tenant           uuid NOT NULL REFERENCES tenants (id),
-    id               uuid NOT NULL DEFAULT gen_random_uuid(),
-    name             text NOT NULL CHECK (name <> '' AND length(name) <= 100),
-    phone            text CHECK (mulberry.phone_valid(phone)),
-    allowed_callers  text[] NOT NULL DEFAULT '{}',
-    seen_at          timestamptz,
-    online_until     timestamptz,
-    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    queue_changes    bigint NOT NULL DEFAULT 0,
-    mandates_version bigint NOT NULL DEFAULT 0 CHECK (mandates_version >= 0),
-    forged_acks      integer NOT NULL DEFAULT 0,
-    forged_since     timestamptz,
-    PRIMARY KEY (tenant, id),
-    UNIQUE (tenant, name)
-);
-COMMENT ON TABLE agents IS 'edge agents of a tenant; on the edge itself the one row that stands for it';
-COMMENT ON COLUMN agents.id IS 'the edge in the signed frames: the same in the cloud and on the edge';
-COMMENT ON COLUMN agents.phone IS 'number that commands are phoned to, E.164; null: it cannot be phoned';
-COMMENT ON COLUMN agents.allowed_callers IS 'numbers from which the receiving side takes calls; empty: any. A filter, never a proof';
-COMMENT ON COLUMN agents.seen_at IS 'last heartbeat on the online path';
-COMMENT ON COLUMN agents.queue_changes IS 'grows whenever the lock of its commands is taken';
-COMMENT ON COLUMN agents.online_until IS 'until when the online path is tried before the telephone; null: never seen';
-COMMENT ON COLUMN agents.mandates_version IS 'counts the changes of its mandates, under the lock of this row';
-COMMENT ON COLUMN agents.forged_acks IS 'forged acknowledgements on the online path in the hour that began at forged_since';
-SELECT pg_catalog.pg_extension_config_dump('agents', '');
-
-CREATE FUNCTION refuse_phone(number text, place text DEFAULT '') RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-BEGIN
-    RAISE EXCEPTION 'invalid phone number "%"%', left(number, 40), place
-        USING ERRCODE = 'invalid_parameter_value',
-              DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.',
-              HINT = 'Write it without spaces or dashes, as in +12025550100.';
-END
-$$;
-COMMENT ON FUNCTION refuse_phone(text, text) IS 'raises the error of a number that phone_valid() refuses (internal)';
-
+-- src/mandates/agents.sql
 CREATE FUNCTION check_agent_settings(name text, phone text, allowed_callers text[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
 DECLARE
@@ -3105,83 +3639,13 @@ $$;
 COMMENT ON FUNCTION drop_agent(text, text) IS
     'drops an agent with its settled commands, disabled voice keys and REVOKED or EXPIRED mandates; refused while it has others. The audit log keeps what was. Needs admin access';
 
--- Mandates: what an agent may spend.  A trigger in C guards status and fixed columns, whoever
--- writes; it numbers each change in the mandate (version) and in its agent (agent_version).
--- Lock order: the agent's row, then the mandate's.
-
-CREATE TABLE mandates (
-    tenant        uuid NOT NULL REFERENCES tenants (id),
-    id            text COLLATE "C" NOT NULL CHECK (id ~ '^[0-9]{8}$' AND id <> '00000000'),
-    agent         uuid NOT NULL,
-    sponsor       text NOT NULL,
-    status        text COLLATE "C" NOT NULL DEFAULT 'ACTIVE'
-                  CHECK (status IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED')),
-    max_amount    numeric(20, 4) NOT NULL CHECK (max_amount > 0 AND max_amount <> 'NaN'),
-    spent         numeric(20, 4) NOT NULL DEFAULT 0 CHECK (spent >= 0 AND spent <= max_amount),
-    currency      text COLLATE "C" NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
-    expires_at    timestamptz NOT NULL CHECK (isfinite(expires_at)),
-    version       bigint NOT NULL DEFAULT 1,
-    created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
-    agent_version bigint NOT NULL,
-    PRIMARY KEY (tenant, id),
-    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id)
-) WITH (fillfactor = 70);
--- mandates.c reads columns by position: add new ones at the end
-CREATE INDEX mandates_agent ON mandates (tenant, agent, agent_version);
-COMMENT ON TABLE mandates IS 'permissions to spend, in the cloud (the registry) and on the edge that they are for';
-COMMENT ON COLUMN mandates.id IS 'eight digits; 00000000 is the one that PING carries';
-COMMENT ON COLUMN mandates.sponsor IS 'whose money it is';
-COMMENT ON COLUMN mandates.status IS 'an ACTIVE mandate past expires_at becomes EXPIRED when somebody looks';
-COMMENT ON COLUMN mandates.currency IS 'ISO 4217';
-COMMENT ON COLUMN mandates.version IS 'grows with each change but spending';
-COMMENT ON COLUMN mandates.agent_version IS 'mandates_version that its agent got by the last change but spending';
-SELECT pg_catalog.pg_extension_config_dump('mandates', '');
-
+-- src/mandates/mandates.sql
 CREATE FUNCTION guard_mandate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_mandate';
 COMMENT ON FUNCTION guard_mandate() IS
     'lets the status of a mandate change as its state machine has it and fixed columns not at all, and has each change numbered and written down';
 CREATE TRIGGER guard_mandate BEFORE INSERT OR UPDATE OR DELETE ON mandates
     FOR EACH ROW EXECUTE FUNCTION guard_mandate();
-
-CREATE TABLE mandate_versions (
-    tenant      uuid NOT NULL REFERENCES tenants (id),
-    mandate     text COLLATE "C" NOT NULL,
-    version     bigint NOT NULL,
-    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
-    role        name NOT NULL,
-    from_status text COLLATE "C",
-    status      text COLLATE "C" NOT NULL,
-    max_amount  numeric(20, 4) NOT NULL,
-    expires_at  timestamptz NOT NULL,
-    sponsor     text NOT NULL,
-    cause       text,
-    command     bigint,
-    PRIMARY KEY (tenant, mandate, version)
-);
-COMMENT ON TABLE mandate_versions IS 'what each mandate was after each of its changes but spending';
-COMMENT ON COLUMN mandate_versions.role IS 'the database role that changed it';
-COMMENT ON COLUMN mandate_versions.from_status IS 'null: the mandate was made';
-COMMENT ON COLUMN mandate_versions.cause IS 'why it changed';
-COMMENT ON COLUMN mandate_versions.command IS 'commands.id, when a command changed it';
-SELECT pg_catalog.pg_extension_config_dump('mandate_versions', '');
-
-CREATE TABLE spendings (
-    tenant    uuid NOT NULL REFERENCES tenants (id),
-    mandate   text COLLATE "C" NOT NULL,
-    reference text COLLATE "C" NOT NULL CHECK (reference <> '' AND length(reference) <= 200),
-    amount    numeric(20, 4) NOT NULL CHECK (amount > 0 AND amount <> 'NaN'),
-    remaining numeric(20, 4) NOT NULL CHECK (remaining >= 0),
-    role      name NOT NULL,
-    at        timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant, mandate, reference),
-    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id)
-);
-COMMENT ON TABLE spendings IS 'what spend() has accepted, once for each reference';
-COMMENT ON COLUMN spendings.reference IS 'the payment''s own name; the same one again is the same payment';
-COMMENT ON COLUMN spendings.remaining IS 'of the mandate, after it';
-SELECT pg_catalog.pg_extension_config_dump('spendings', '');
 
 CREATE FUNCTION record_mandate_change(tenant uuid, mandate text, agent uuid, status text, max_amount numeric, expires_at timestamptz,
                                       sponsor text, version bigint, from_status text, cause text, command bigint) RETURNS void
@@ -3461,6 +3925,15 @@ $$;
 COMMENT ON FUNCTION alter_mandate(text, numeric, timestamptz, text, text) IS
     'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on the online path. Needs operator access';
 
+CREATE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT coalesce((SELECT CASE WHEN m.status = 'REVOKED' THEN 1 WHEN m.status = 'EXPIRED' OR m.expires_at <= clock_timestamp() THEN 4
+                                 WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
+                       FROM mulberry.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
+$$;
+COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS 'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';
+
+-- src/mandates/spend.sql
 CREATE FUNCTION utc_text(at timestamptz) RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, mulberry, pg_temp AS $$
     SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
@@ -3598,6 +4071,7 @@ $$;
 COMMENT ON FUNCTION spend(text, numeric, text, text) IS
     'spends an amount from a mandate, once for each reference: the same reference and amount again is answered as the first time and marked duplicate, with another amount it is an error (23505). Never exceeds max_amount; refused as check_mandate() says, and a refusal is not remembered. Needs operator or gateway access';
 
+-- src/mandates/views.sql
 CREATE VIEW agent_status WITH (security_barrier) AS
     SELECT t.name AS tenant, a.name AS agent, a.id, a.phone, a.allowed_callers,
            coalesce(a.online_until > clock_timestamp(), false) AS online, a.seen_at, a.online_until,
@@ -3639,45 +4113,22 @@ COMMENT ON VIEW mandate_spendings IS 'what spend() has accepted';
 COMMENT ON COLUMN mandate_spendings.reference IS 'the payment: the same reference counts once';
 COMMENT ON COLUMN mandate_spendings.remaining IS 'of the mandate, after it';
 
--- Keys of signed frames: shared by the cloud (sender) and one edge (receiver).
+-- src/audit/views.sql
+CREATE VIEW audit_log WITH (security_barrier) AS
+    SELECT t.name AS tenant, a.seq, a.at, a.role, a.action, a.outcome, a.method, a.mandate AS mandate_id,
+           g.name AS agent, a.agent AS agent_id, a.command AS command_id, a.evidence, encode(a.hash, 'hex') AS hash, a.id
+      FROM audit a
+      JOIN tenants t ON t.id = a.tenant
+      LEFT JOIN agents g ON g.tenant = a.tenant AND g.id = a.agent
+     WHERE a.tenant = ANY ((SELECT current_tenants('auditor'))::uuid[]);
+COMMENT ON VIEW audit_log IS 'who did what, when, with which outcome, by which way, and on which evidence';
+COMMENT ON COLUMN audit_log.seq IS 'number in the tenant''s log, without gaps; null for a moment after commit';
+COMMENT ON COLUMN audit_log.role IS 'the database role that asked';
+COMMENT ON COLUMN audit_log.agent IS 'its name now; null when it has been dropped';
+COMMENT ON COLUMN audit_log.evidence IS 'what the decision rests on; amounts and times as they were then';
+COMMENT ON COLUMN audit_log.hash IS 'SHA-256 of the row and the hash before it';
 
-CREATE TABLE voice_keys (
-    tenant           uuid NOT NULL REFERENCES tenants (id),
-    role             text COLLATE "C" NOT NULL CHECK (role IN ('sender', 'receiver')),
-    agent            uuid NOT NULL,
-    key_id           integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
-    party_tenant     uuid NOT NULL,
-    secret           text COLLATE "C" NOT NULL,
-    enabled          boolean NOT NULL DEFAULT true,
-    challenge_extend boolean NOT NULL DEFAULT false,
-    last_counter     bigint NOT NULL DEFAULT 0 CHECK (last_counter >= 0),
-    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    exported_at      timestamptz,
-    disabled_at      timestamptz,
-    fingerprint      text COLLATE "C" NOT NULL,
-    confirmed_at     timestamptz,
-    acked_counter    bigint NOT NULL DEFAULT 0,
-    place            text COLLATE "C" NOT NULL,
-    PRIMARY KEY (tenant, role, agent, key_id),
-    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
-    CHECK (enabled = (disabled_at IS NULL))
-);
--- voice_keys.c reads columns by position: add new ones at the end
-CREATE UNIQUE INDEX voice_keys_receiver ON voice_keys (tenant, key_id) WHERE role = 'receiver';
-COMMENT ON TABLE voice_keys IS 'keys of voice commands, without their bytes, which are in secrets';
-COMMENT ON COLUMN voice_keys.role IS 'sender: the cloud, which signs commands and checks acknowledgements; receiver: the edge';
-COMMENT ON COLUMN voice_keys.party_tenant IS 'tenant in what is signed: that of the cloud, whatever the tenant is called on the edge';
-COMMENT ON COLUMN voice_keys.secret IS 'name of the secret with its 32 bytes';
-COMMENT ON COLUMN voice_keys.challenge_extend IS 'EXTEND must answer a challenge';
-COMMENT ON COLUMN voice_keys.last_counter IS 'sender: last used; receiver: last accepted';
-COMMENT ON COLUMN voice_keys.exported_at IS 'when it was given to its edge, which happens once';
-COMMENT ON COLUMN voice_keys.disabled_at IS 'disabled keys have lost their bytes; the row remains, so that its line cannot enter again';
-COMMENT ON COLUMN voice_keys.fingerprint IS 'names the key without giving it away; the same in the cloud and on the edge';
-COMMENT ON COLUMN voice_keys.confirmed_at IS 'sender: since when it is known that the edge has it: by its first acknowledgement or confirm_voice_key()';
-COMMENT ON COLUMN voice_keys.acked_counter IS 'sender: highest counter that was acknowledged';
-COMMENT ON COLUMN voice_keys.place IS 'signing_place() and the time of the installation that used the key last; another one means a restored or promoted copy';
-SELECT pg_catalog.pg_extension_config_dump('voice_keys', '');
-
+-- src/keys/voice_keys.sql
 -- Where keys are used.  A copy (a restored dump, a promoted standby, a server recovered to a point in
 -- time) may lack the last counters, which its place tells: a sender then jumps ahead, a receiver wants
 -- challenges answered, because it may have forgotten what it has accepted.
@@ -4003,97 +4454,1697 @@ $$;
 COMMENT ON FUNCTION import_voice_key(uuid, text, uuid, uuid, integer, boolean, text) IS
     'makes the rows of a key that enters an edge, and returns the name for its bytes (internal)';
 
--- Receiving: what an edge makes of the frames that it hears.
+-- src/commands/frames.sql
+-- The textual form of the original protocol, *#CC-MMMMMMMM-HHHH##, for its callers and for
+-- logs: functions of their arguments alone.  It is not fit for the air.  The secret stands in the
+-- statement's text, as it did in the original's calls; the keys of played frames do not.
 
-CREATE TABLE key_frames (
-    tenant       uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    key_id       integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
-    counter      bigint NOT NULL,
-    frame_digest bytea NOT NULL CHECK (octet_length(frame_digest) = 32),
-    command      text COLLATE "C",
-    mandate      text COLLATE "C",
-    ack          text COLLATE "C" NOT NULL,
-    ack_status   integer NOT NULL,
-    ack_state    integer NOT NULL,
-    message      text NOT NULL,
-    speech       text NOT NULL,
-    accepted_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant, key_id, counter)
-);
-COMMENT ON TABLE key_frames IS 'the last 64 frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does nothing';
-COMMENT ON COLUMN key_frames.frame_digest IS 'SHA-256 of the 32 symbols';
-SELECT pg_catalog.pg_extension_config_dump('key_frames', '');
+CREATE FUNCTION command_generate(command text, mandate_id text, secret text,
+                                 at timestamptz DEFAULT clock_timestamp(), include_timestamp boolean DEFAULT true,
+                                 OUT dtmf_sequence text, OUT payload text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'mulberry_command_generate';
+COMMENT ON FUNCTION command_generate(text, text, text, timestamptz, boolean) IS
+    'the textual form of a command (REVOKE, SUSPEND, EXTEND, QUERY, PING) for a mandate of eight digits, and the payload that its tag signs; without a timestamp it can never be verified';
 
-CREATE TABLE key_guard (
-    tenant           uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    key_id           integer NOT NULL CHECK (key_id BETWEEN -1 AND 99),
-    forgeries        timestamptz[] NOT NULL DEFAULT '{}',
-    in_row           bigint NOT NULL DEFAULT 0,
-    challenge_from   timestamptz,
-    challenge_until  timestamptz,
-    challenge_period interval,
-    PRIMARY KEY (tenant, key_id)
-);
-COMMENT ON TABLE key_guard IS 'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
-COMMENT ON COLUMN key_guard.key_id IS '-1: commands in the textual form';
-COMMENT ON COLUMN key_guard.forgeries IS 'times of the last 21, the newest first';
-COMMENT ON COLUMN key_guard.in_row IS 'forgeries since the last genuine frame';
-COMMENT ON COLUMN key_guard.challenge_from IS 'when challenge mode was entered last; forgeries before it have done their part';
-SELECT pg_catalog.pg_extension_config_dump('key_guard', '');
+CREATE FUNCTION command_verify(sequence text, secret text, window_minutes integer DEFAULT 5,
+                               at timestamptz DEFAULT clock_timestamp(),
+                               OUT valid boolean, OUT command text, OUT command_code text, OUT mandate_id text,
+                               OUT minute bigint, OUT error text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME', 'mulberry_command_verify';
+COMMENT ON FUNCTION command_verify(text, text, integer, timestamptz) IS
+    'what a command in the textual form says, when it was signed in the minute of "at" or up to window_minutes (0 to 1440) before it; "minute" is Unix time / 60, the earliest that fits. Otherwise "error" begins with E001 (malformed) or E002 (not verified)';
 
-CREATE TABLE challenges (
-    tenant    uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    key_id    integer NOT NULL,
-    command   integer NOT NULL,
-    mandate   text COLLATE "C" NOT NULL,
-    argument  integer NOT NULL,
-    nonce     text COLLATE "C" NOT NULL CHECK (nonce ~ '^[0-9]{6}$'),
-    counter   bigint NOT NULL,
-    drawn_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    played_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant, key_id)
-);
-COMMENT ON TABLE challenges IS 'challenges that were played and not answered yet: one of a key, as it has one outstanding command';
-COMMENT ON COLUMN challenges.played_at IS 'when it was played last';
-COMMENT ON COLUMN challenges.command IS 'code of the command that was challenged';
-COMMENT ON COLUMN challenges.counter IS 'counter of the frame that was challenged';
-SELECT pg_catalog.pg_extension_config_dump('challenges', '');
+-- What is played, taken apart.  Without the key nothing is known about who made it.
 
-CREATE TABLE received_calls (
-    tenant        uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    call_ref      text NOT NULL CHECK (length(call_ref) BETWEEN 1 AND 200),
-    forgeries     integer NOT NULL DEFAULT 0,
-    decode_errors integer NOT NULL DEFAULT 0,
-    hang_up       boolean NOT NULL DEFAULT false,
-    began_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant, call_ref)
-);
-CREATE INDEX received_calls_age ON received_calls (tenant, began_at);
-COMMENT ON TABLE received_calls IS 'what was wrong in the calls of the last day; they hang up by it';
-SELECT pg_catalog.pg_extension_config_dump('received_calls', '');
+CREATE FUNCTION command_frame_parse(frame text,
+                                    OUT valid boolean, OUT key_id integer, OUT command text, OUT command_code text,
+                                    OUT mandate_id text, OUT argument integer, OUT counter integer, OUT tag text,
+                                    OUT check_digits text, OUT error text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'mulberry_command_frame_parse';
+COMMENT ON FUNCTION command_frame_parse(text) IS
+    'the fields of a command frame of 32 symbols whose check digits fit (ISO 7064 MOD 97-10); "counter" is modulo 10,000, "command" null for a code without a meaning. The tag is not verified. Otherwise "error" begins with E007';
 
-CREATE TABLE legacy_sequences (
-    tenant      uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    digest      bytea NOT NULL,
-    accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant, digest)
-);
-COMMENT ON TABLE legacy_sequences IS 'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
-SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
+CREATE FUNCTION ack_frame_parse(frame text,
+                                OUT valid boolean, OUT key_id integer, OUT status text, OUT status_code text,
+                                OUT mandate_state text, OUT state_code text, OUT counter integer, OUT tag text,
+                                OUT check_digits text, OUT error text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'mulberry_ack_frame_parse';
+COMMENT ON FUNCTION ack_frame_parse(text) IS
+    'the fields of an acknowledgement of 22 symbols whose check digits fit. The tag is not verified. Otherwise "error" begins with E007';
 
-CREATE FUNCTION forget_receiver_key() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+-- src/commands/signing.sql
+-- Signing.  The key of an agent is the one that was confirmed last, as long as none was the
+-- one that was exported first.
+
+CREATE FUNCTION signing_key(tenant uuid, agent uuid) RETURNS integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT k.key_id
+      FROM mulberry.voice_keys k
+     WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled AND k.exported_at IS NOT NULL
+     ORDER BY k.confirmed_at DESC NULLS LAST, k.exported_at, k.key_id
+     LIMIT 1
+$$;
+COMMENT ON FUNCTION signing_key(uuid, uuid) IS 'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
+
+CREATE FUNCTION voice_key_problem(tenant uuid, agent uuid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT CASE
+               WHEN mulberry.signing_key($1, $2) IS NOT NULL THEN NULL
+               WHEN EXISTS (SELECT FROM mulberry.voice_keys k
+                             WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled)
+                   THEN 'its voice key was not exported to the edge'
+               ELSE 'it has no voice key'
+           END
+$$;
+COMMENT ON FUNCTION voice_key_problem(uuid, uuid) IS 'why no command to an agent can be signed; null: one can (internal)';
+
+CREATE FUNCTION sign_frame(tenant uuid, agent uuid, key_id integer, command text, mandate text, argument integer,
+                           counter bigint, nonce text, OUT frame text, OUT message_digest bytea)
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_sign_frame';
+COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint, text) IS 'signs a command with a sender''s key (internal)';
+
+CREATE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- a counter 5,000 ahead of the last accepted one is taken for an old one
+    SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
+$$;
+COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS 'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
+
+CREATE FUNCTION present_counter(key voice_keys) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    here    CONSTANT text := mulberry.voice_key_place();
+    counter bigint := key.last_counter;
 BEGIN
-    DELETE FROM mulberry.key_frames f WHERE f.tenant = OLD.tenant AND f.key_id = OLD.key_id;
-    DELETE FROM mulberry.challenges c WHERE c.tenant = OLD.tenant AND c.key_id = OLD.key_id;
-    DELETE FROM mulberry.key_guard g WHERE g.tenant = OLD.tenant AND g.key_id = OLD.key_id;
+    -- what a copy signs would use up counters that the original uses as well
+    IF key.place <> here AND counter > 0 AND mulberry.outbound_allowed() THEN
+        counter := mulberry.advanced_counter(key, 1000);
+        UPDATE mulberry.voice_keys k SET last_counter = counter, place = here
+         WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
+        PERFORM mulberry.record_audit(key.tenant, 'VOICE_KEY_ADVANCED', 'another server signs', NULL, key.agent, NULL, NULL,
+                                      jsonb_build_object('key_id', key.key_id, 'counter', counter));
+        PERFORM mulberry.require_durable_commit();
+    END IF;
+    RETURN counter;
+END
+$$;
+COMMENT ON FUNCTION present_counter(voice_keys) IS 'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
+
+CREATE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    ordered mulberry.commands;
+    key     mulberry.voice_keys;
+    chosen  integer;
+    here    text := mulberry.voice_key_place();
+    signed  record;
+BEGIN
+    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = sign_command.command_id;
+    IF ordered.id IS NULL THEN
+        RAISE EXCEPTION 'command % does not exist', sign_command.command_id USING ERRCODE = 'undefined_object';
+    END IF;
+    PERFORM FROM mulberry.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent FOR NO KEY UPDATE;
+    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = sign_command.command_id FOR NO KEY UPDATE;
+    IF ordered.state NOT IN ('waiting', 'outstanding') THEN
+        RAISE EXCEPTION 'command % is %', ordered.id, ordered.state USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    -- what a copy signs would use up counters that the original uses as well
+    IF NOT mulberry.outbound_allowed() THEN
+        RETURN false;
+    END IF;
+    chosen := mulberry.signing_key(ordered.tenant, ordered.agent);
+    IF chosen IS NULL THEN
+        RAISE EXCEPTION 'no command to agent "%" can be signed: %',
+                (SELECT a.name FROM mulberry.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent),
+                mulberry.voice_key_problem(ordered.tenant, ordered.agent)
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'create_voice_key() makes one; export_voice_key() gives its line for the edge.';
+    END IF;
+    key := mulberry.voice_key_row(ordered.tenant, ordered.agent, chosen, 'sender');
+    key.last_counter := mulberry.present_counter(key);
+    -- The number after a frame belongs to the answer to its challenge, of which we may not have heard.
+    IF sign_command.nonce IS NULL
+       AND EXISTS (SELECT FROM mulberry.command_signatures s
+                     JOIN mulberry.commands c ON c.id = s.command
+                    WHERE s.tenant = key.tenant AND s.agent = key.agent AND s.key_id = key.key_id
+                      AND s.counter % 10000 = key.last_counter % 10000 AND s.counter = key.last_counter AND s.nonce IS NULL
+                      AND c.state NOT IN ('confirmed', 'refused')
+                      AND c.command = ordered.command AND c.argument = ordered.argument
+                      AND c.mandate IS NOT DISTINCT FROM ordered.mandate) THEN
+        key.last_counter := key.last_counter + 1;
+    END IF;
+    key.last_counter := key.last_counter + 1;
+    signed := mulberry.sign_frame(key.tenant, key.agent, key.key_id, ordered.command, ordered.mandate, ordered.argument,
+                                  key.last_counter, sign_command.nonce);
+    UPDATE mulberry.voice_keys k
+       SET last_counter = key.last_counter, place = here
+     WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
+    UPDATE mulberry.commands c
+       SET state = 'outstanding', key_id = key.key_id, counter = key.last_counter, frame = signed.frame,
+           nonce = sign_command.nonce, message_digest = signed.message_digest, signed_at = clock_timestamp(),
+           signatures = c.signatures + 1
+     WHERE c.id = ordered.id;
+    -- a frame whose counter a crash forgets would be followed by another with the same one
+    PERFORM mulberry.require_durable_commit();
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION sign_command(bigint, text) IS
+    'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that its frame was answered with. Without, the counter after its last frame is left out, which only such an answer has. False, and nothing is done, while this database is a copy that resume_outbound() has not let loose (internal)';
+
+CREATE FUNCTION command_frame(command_id bigint) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    ordered mulberry.commands;
+BEGIN
+    SELECT c.* INTO ordered
+      FROM mulberry.commands c
+     WHERE c.id = command_id AND c.tenant = ANY (mulberry.current_tenants('operator', 'gateway'));
+    IF ordered.id IS NULL THEN
+        RAISE EXCEPTION 'command % does not exist', command_id USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN CASE WHEN ordered.state = 'outstanding' THEN ordered.frame END;
+END
+$$;
+COMMENT ON FUNCTION command_frame(bigint) IS
+    'the 32 symbols to play for a command that is outstanding; null before its turn and after its end. Needs operator or gateway access';
+
+CREATE FUNCTION verify_ack_frame(tenant uuid, agent uuid, key_id integer, counter bigint, message_digest bytea, symbols text,
+                                 OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
+LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_verify_ack_frame';
+COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS 'what an acknowledgement is worth, judged with a sender''s key (internal)';
+
+CREATE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    key   mulberry.voice_keys;
+    older mulberry.voice_keys;
+BEGIN
+    -- the edge has this key: those before it have done their service
+    key := mulberry.voice_key_row(note_acked_key.tenant, note_acked_key.agent, note_acked_key.key_id, 'sender');
+    UPDATE mulberry.voice_keys k
+       SET acked_counter = greatest(k.acked_counter, note_acked_key.counter),
+           confirmed_at = coalesce(k.confirmed_at, clock_timestamp())
+     WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
+    FOR older IN
+        SELECT k.* FROM mulberry.voice_keys k
+         WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.enabled
+           AND k.created_at < key.created_at
+         ORDER BY k.key_id FOR NO KEY UPDATE
+    LOOP
+        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS 'the edge has acknowledged a counter of a key, and so has the key (internal)';
+
+CREATE FUNCTION ack_verify(command bigint, symbols text,
+                           OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    ordered mulberry.commands;
+BEGIN
+    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = ack_verify.command;
+    IF ordered.id IS NULL THEN
+        RAISE EXCEPTION 'command % does not exist', ack_verify.command USING ERRCODE = 'undefined_object';
+    END IF;
+    IF ordered.frame IS NULL OR ack_verify.symbols IS NULL THEN
+        verdict := CASE WHEN (SELECT p.valid FROM mulberry.ack_frame_parse(coalesce(ack_verify.symbols, '')) p)
+                        THEN 'other command' ELSE 'decode error' END;
+        RETURN;
+    END IF;
+    SELECT v.* INTO verdict, status, state, status_name, state_name
+      FROM mulberry.verify_ack_frame(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter, ordered.message_digest,
+                                     ack_verify.symbols) v;
+    IF verdict <> 'genuine' THEN
+        RETURN;
+    END IF;
+    PERFORM mulberry.note_acked_key(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter);
+END
+$$;
+COMMENT ON FUNCTION ack_verify(bigint, text) IS
+    'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command (another key or counter; no tag was checked) or forgery (internal)';
+
+CREATE FUNCTION advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner    uuid := mulberry.resolve_tenant(advance_counters.tenant, 'admin');
+    advanced bigint;
+BEGIN
+    IF by IS NULL THEN
+        RAISE EXCEPTION 'by must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF by NOT BETWEEN 1 AND 4000 THEN
+        RAISE EXCEPTION 'by % is out of range', by
+            USING ERRCODE = 'numeric_value_out_of_range',
+                  DETAIL = 'It can be 1 to 4000: a receiver takes a counter 5000 ahead for an old one.';
+    END IF;
+    PERFORM FROM mulberry.agents a WHERE a.tenant = owner ORDER BY a.id FOR NO KEY UPDATE;
+    UPDATE mulberry.voice_keys k
+       SET last_counter = mulberry.advanced_counter(k, advance_counters.by), place = mulberry.voice_key_place()
+     WHERE k.tenant = owner AND k.role = 'sender' AND k.enabled AND k.last_counter > 0;
+    GET DIAGNOSTICS advanced = ROW_COUNT;
+    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_ADVANCED', 'by hand', NULL, NULL, NULL, NULL,
+                                  jsonb_build_object('by', by, 'keys', advanced));
+    PERFORM mulberry.require_durable_commit();
+    RETURN advanced;
+END
+$$;
+COMMENT ON FUNCTION advance_counters(integer, text) IS
+    'has the sender''s keys of a tenant that have signed something jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
+
+CREATE FUNCTION keep_signature() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    INSERT INTO mulberry.command_signatures
+           (command, signature, tenant, agent, key_id, counter, frame, nonce, message_digest, signed_at)
+    SELECT new.id, 1 + count(*), new.tenant, new.agent, new.key_id, new.counter, new.frame, new.nonce,
+           new.message_digest, new.signed_at
+      FROM mulberry.command_signatures s WHERE s.command = new.id;
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION forget_receiver_key() IS 'trigger: removes what was stored about the frames of a receiver''s key with the key';
-CREATE TRIGGER forget_receiver_key AFTER DELETE ON voice_keys
-    FOR EACH ROW WHEN (OLD.role = 'receiver') EXECUTE FUNCTION forget_receiver_key();
+COMMENT ON FUNCTION keep_signature() IS 'trigger: writes the new frame of a command into command_signatures';
+CREATE TRIGGER keep_signature AFTER UPDATE OF frame ON commands
+    FOR EACH ROW WHEN (new.frame IS NOT NULL AND new.frame IS DISTINCT FROM old.frame)
+    EXECUTE FUNCTION keep_signature();
 
+-- src/commands/queue.sql
+-- Commands: how they are given, queued, sent and settled.
+--
+-- The lock of a queue is its agent's row: whoever changes a command holds it.  Each agent has at
+-- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
+
+CREATE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    -- A change and not only a lock: a transaction whose snapshot is older must fail with a
+    -- serialization error, not judge a queue that it does not see.
+    UPDATE mulberry.agents a SET queue_changes = a.queue_changes + 1
+     WHERE a.tenant = $1 AND a.id = $2
+    RETURNING a.*
+$$;
+COMMENT ON FUNCTION lock_agent(uuid, uuid) IS 'takes the lock of an agent''s commands until the end of the transaction (internal)';
+
+CREATE FUNCTION lock_command(command bigint) RETURNS commands
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c mulberry.commands;
+BEGIN
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
+    END IF;
+    PERFORM mulberry.lock_agent(c.tenant, c.agent);
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command FOR NO KEY UPDATE;
+    RETURN c;
+END
+$$;
+COMMENT ON FUNCTION lock_command(bigint) IS 'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
+
+CREATE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    found_id uuid;
+BEGIN
+    IF agent IS NULL THEN
+        RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT a.id INTO found_id FROM mulberry.agents a
+     WHERE a.tenant = tenant AND (a.name = agent OR a.id::text = lower(agent))
+     ORDER BY a.name = agent DESC LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'agent "%" does not exist', left(agent, 80) USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by its name or its uuid; 42704: there is none (internal)';
+
+CREATE FUNCTION command_action(command text, outcome text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT command || '_' || upper(replace(outcome, ' ', '_'))
+$$;
+COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
+
+CREATE FUNCTION note_command(c commands, outcome text, event text DEFAULT NULL, more jsonb DEFAULT '{}') RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    PERFORM mulberry.record_audit(c.tenant, mulberry.command_action(c.command, outcome), outcome, c.mandate, c.agent, c.id,
+                                  c.method, nullif(jsonb_strip_nulls(more), '{}'));
+    IF event IS NOT NULL THEN
+        PERFORM mulberry.emit_event(c.tenant, event, NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+            'command_id', c.id, 'command', c.command, 'mandate_id', c.mandate,
+            'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = c.tenant AND a.id = c.agent),
+            'state', c.state, 'method', c.method, 'attempts', c.attempts) || more));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS 'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
+
+CREATE FUNCTION path_problem(a agents, force_voice boolean) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    problem CONSTANT text := mulberry.voice_key_problem(a.tenant, a.id);
+BEGIN
+    IF problem IS NOT NULL OR (a.online_until > clock_timestamp() AND NOT force_voice) THEN
+        RETURN problem;
+    END IF;
+    IF a.phone IS NULL THEN
+        RETURN CASE WHEN force_voice THEN 'it has no telephone number' ELSE 'it is offline and has no telephone number' END;
+    END IF;
+    RETURN mulberry.telephony_problem(a.tenant);
+END
+$$;
+COMMENT ON FUNCTION path_problem(agents, boolean) IS 'why no command can reach an agent now, neither online (unless force_voice) nor by telephone; null: one can (internal)';
+
+-- What later commands have made pointless.
+CREATE FUNCTION command_obsolete(c commands) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT CASE WHEN c.command IN ('SUSPEND', 'RESUME', 'EXTEND')
+                 AND (SELECT m.status FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
+                THEN 'the mandate was revoked meanwhile' END
+$$;
+COMMENT ON FUNCTION command_obsolete(commands) IS 'why a command need not reach its agent any more; null: it must (internal)';
+
+CREATE FUNCTION retell_mandate(c commands) RETURNS bigint
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    WITH numbered AS (
+        UPDATE mulberry.agents a SET mandates_version = a.mandates_version + 1
+         WHERE a.tenant = c.tenant AND a.id = c.agent RETURNING a.mandates_version)
+    INSERT INTO mulberry.mandate_retellings AS r (tenant, mandate, number)
+    SELECT c.tenant, c.mandate, n.mandates_version FROM numbered n
+        ON CONFLICT ON CONSTRAINT mandate_retellings_pkey DO UPDATE SET number = excluded.number
+    RETURNING r.number
+$$;
+COMMENT ON FUNCTION retell_mandate(commands) IS 'has agent_sync() tell the mandate of a command once more, and returns under which number (internal)';
+
+CREATE FUNCTION finish_command(command bigint, state text, outcome text, event text, error text DEFAULT NULL,
+                               more jsonb DEFAULT '{}') RETURNS commands
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c mulberry.commands;
+BEGIN
+    UPDATE mulberry.commands x
+       SET state = state, error = error, finished_at = clock_timestamp(), voice_at = NULL
+     WHERE x.id = command RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
+    IF c.command = 'EXTEND' THEN
+        PERFORM mulberry.retell_mandate(c);
+    END IF;
+    RETURN c;
+END
+$$;
+COMMENT ON FUNCTION finish_command(bigint, text, text, text, text, jsonb) IS 'brings a command into its last state (internal)';
+
+CREATE FUNCTION escalate_command(command bigint, error text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c     mulberry.commands;
+    again boolean;
+BEGIN
+    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry.commands x WHERE x.id = command;
+    UPDATE mulberry.commands x
+       SET state = 'escalated', error = error, voice_at = NULL,
+           escalated_at = coalesce(x.escalated_at, clock_timestamp())
+     WHERE x.id = command RETURNING x.* INTO c;
+    IF again THEN
+        -- the person knows of it; that the agent was back for a moment has not helped
+        PERFORM mulberry.note_command(c, 'escalated', NULL, jsonb_build_object('error', error, 'again', true));
+        PERFORM mulberry.resume_escalation(c);
+        RETURN;
+    END IF;
+    PERFORM mulberry.note_command(c, 'escalated', 'escalated',
+        jsonb_build_object('error', error, 'reason', c.reason, 'requester', c.requester,
+                           'spoken', c.evidence->'spoken'));
+    PERFORM mulberry.place_escalation(command);
+END
+$$;
+COMMENT ON FUNCTION escalate_command(bigint, text) IS 'hands a command that did not reach its agent to a person; who calls it gives the turn to the next one (internal)';
+
+-- A frame has left when an answer of agent_sync() carried it or a call was asked for.
+CREATE FUNCTION command_has_left(c commands) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT c.offered_at IS NOT NULL
+        OR EXISTS (SELECT FROM mulberry.voice_calls v
+                    WHERE v.command = c.id AND v.purpose = 'command' AND v.attempt > c.attempts_before AND v.state <> 'planned')
+$$;
+COMMENT ON FUNCTION command_has_left(commands) IS 'whether the agent may have received the frame of an outstanding command (internal)';
+
+CREATE FUNCTION displace_command(held commands) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    c        mulberry.commands;
+    has_left CONSTANT boolean := mulberry.command_has_left(held);
+BEGIN
+    IF held.escalated_at IS NOT NULL THEN
+        PERFORM mulberry.escalate_command(held.id, held.error);
+        RETURN;
+    END IF;
+    UPDATE mulberry.commands x
+       SET state = 'waiting', method = NULL, voice_at = NULL, challenged_at = NULL, online_only = false
+     WHERE x.id = held.id RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, 'displaced', 'command_displaced');
+    -- The others set a state, so saying them twice does no harm; two extensions add up.
+    IF c.command = 'EXTEND' AND has_left AND mulberry.command_obsolete(c) IS NULL THEN
+        PERFORM mulberry.escalate_command(c.id,
+            'a revocation took its turn after it was sent, so the agent may have carried it out; retry_command() extends again');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION displace_command(commands) IS 'takes the turn from the outstanding command of an agent (internal)';
+
+CREATE FUNCTION send_command(a agents, command bigint, online_only boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c        mulberry.commands;
+    online   boolean;
+    by_voice boolean;
+BEGIN
+    -- Calls of earlier turns do not count against this one.
+    UPDATE mulberry.commands x
+       SET attempts_before = greatest(x.attempts, (SELECT max(v.attempt) FROM mulberry.voice_calls v
+                                                    WHERE v.command = x.id AND v.purpose = 'command' AND v.state <> 'planned')),
+           offered_at = NULL, challenged_at = NULL
+     WHERE x.id = command RETURNING x.* INTO c;
+    IF NOT mulberry.sign_command(command) THEN
+        RETURN;     -- a copy that may do no outgoing work: the command waits until it may
+    END IF;
+    online := a.online_until > clock_timestamp() AND NOT c.force_voice;
+    by_voice := NOT online_only AND mulberry.path_problem(a, true) IS NULL;
+    UPDATE mulberry.commands x
+       SET method = CASE WHEN online THEN 'api' ELSE 'voice' END, online_only = NOT by_voice,
+           voice_at = CASE WHEN NOT by_voice THEN NULL
+                           WHEN online THEN clock_timestamp() + current_setting('mulberry.command_online_wait')::interval
+                           ELSE clock_timestamp() END
+     WHERE x.id = command RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, 'sent', 'command_sent',
+        jsonb_build_object('key_id', c.key_id, 'counter', c.counter, 'voice_at', c.voice_at));
+    IF by_voice THEN
+        PERFORM mulberry.place_call(command, c.voice_at);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS 'signs a command, so that it is outstanding, and puts it on its way: to the online path when the agent is there, and to the telephone at once or when the online path had its time (internal)';
+
+CREATE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    a       CONSTANT mulberry.agents := mulberry.lock_agent(tenant, agent);
+    c       mulberry.commands;
+    held    mulberry.commands;
+    problem text;
+BEGIN
+    SELECT x.* INTO held FROM mulberry.commands x
+     WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
+    -- A revocation waits for nobody but another one; what was given up already makes way to all.
+    IF FOUND AND EXISTS (SELECT FROM mulberry.commands x
+                          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+                            AND (held.escalated_at IS NOT NULL OR x.command = 'REVOKE' AND held.command <> 'REVOKE')) THEN
+        PERFORM mulberry.displace_command(held);
+        held := NULL;
+    END IF;
+    FOR c IN
+        SELECT x.* FROM mulberry.commands x
+         WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+           AND mulberry.command_obsolete(x) IS NOT NULL
+         ORDER BY x.id FOR NO KEY UPDATE
+    LOOP
+        PERFORM mulberry.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled', mulberry.command_obsolete(c));
+    END LOOP;
+    IF held.id IS NOT NULL THEN
+        RETURN;
+    END IF;
+    LOOP
+        SELECT x.* INTO c FROM mulberry.commands x
+         WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+         ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
+        EXIT WHEN NOT FOUND;
+        problem := mulberry.path_problem(a, c.force_voice);
+        IF problem IS NULL THEN
+            BEGIN
+                PERFORM mulberry.send_command(a, c.id);
+                EXIT;
+            EXCEPTION WHEN data_corrupted OR config_file_error OR undefined_file OR io_error OR insufficient_privilege THEN
+                -- A key that cannot be read must not take back that the registry is revoked.
+                problem := 'no command can be signed: ' || SQLERRM;
+            END;
+        END IF;
+        PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached: ' || problem);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION next_command(uuid, uuid) IS 'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
+
+CREATE FUNCTION phone_again(c commands, at timestamptz) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    a       CONSTANT mulberry.agents := mulberry.lock_agent(c.tenant, c.agent);
+    problem CONSTANT text := mulberry.path_problem(a, true);
+    online  CONSTANT boolean := coalesce(a.online_until > clock_timestamp(), false) AND NOT c.force_voice;
+BEGIN
+    IF problem IS NULL THEN
+        UPDATE mulberry.commands x SET voice_at = at WHERE x.id = c.id;
+        PERFORM mulberry.place_call(c.id, at);
+    ELSIF online THEN
+        UPDATE mulberry.commands x SET voice_at = NULL, online_only = true WHERE x.id = c.id;
+    ELSE
+        -- the number or the endpoint was taken away meanwhile
+        PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached any more: ' || problem);
+        PERFORM mulberry.next_command(c.tenant, c.agent);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION phone_again(commands, timestamptz) IS 'plans another call for an outstanding command, or finds another way when there can be none (internal)';
+
+CREATE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c     mulberry.commands;
+    v     mulberry.voice_calls;
+    made  integer;
+    answers boolean;
+    error CONSTANT text := concat_ws(': ', outcome, detail);
+BEGIN
+    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'voice call % does not exist', voice_call USING ERRCODE = 'undefined_object';
+    END IF;
+    c := mulberry.lock_command(v.command);
+    -- The calls of an earlier turn, and of what is settled, change nothing.
+    IF c.state <> 'outstanding' OR v.attempt <= c.attempts_before
+       OR v.attempt < (SELECT max(x.attempt) FROM mulberry.voice_calls x WHERE x.command = c.id AND x.purpose = 'command') THEN
+        RETURN;
+    END IF;
+    made := v.attempt - c.attempts_before;
+    answers := outcome = 'challenged' AND c.nonce IS NOT NULL;
+    IF NOT answers THEN
+        UPDATE mulberry.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
+        PERFORM mulberry.note_command(c, 'attempt failed', 'command_attempt_failed',
+            jsonb_build_object('attempt', made, 'outcome', outcome, 'error', detail, 'call_sid', v.sid));
+    END IF;
+    IF made >= current_setting('mulberry.command_max_attempts')::integer THEN
+        PERFORM mulberry.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, error));
+        PERFORM mulberry.next_command(c.tenant, c.agent);
+        RETURN;
+    END IF;
+    IF answers THEN
+        -- the answer is signed, and the agent does not wait for it for long
+        PERFORM mulberry.phone_again(c, clock_timestamp());
+        RETURN;
+    END IF;
+    PERFORM mulberry.refresh_signature(c);
+    PERFORM mulberry.phone_again(c, clock_timestamp() + current_setting('mulberry.command_retry_delay')::interval);
+END
+$$;
+COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
+    'a call for a command has ended without an acknowledgement: calls again after mulberry.command_retry_delay, or escalates after mulberry.command_max_attempts. With the outcome challenged, when accept_challenge() has signed the answer, at once. Said again, or about a call of an earlier turn, it does nothing (internal)';
+
+-- The online path.
+
+CREATE FUNCTION tend_queue(tenant uuid, agent uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    a        CONSTANT mulberry.agents := mulberry.lock_agent(tenant, agent);
+    c        mulberry.commands;
+    patience interval;
+BEGIN
+    patience := current_setting('mulberry.command_online_wait')::interval
+                + current_setting('mulberry.command_max_attempts')::integer
+                  * current_setting('mulberry.command_retry_delay')::interval;
+    SELECT x.* INTO c FROM mulberry.commands x
+     WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
+    IF FOUND THEN
+        IF NOT EXISTS (SELECT FROM mulberry.voice_keys k
+                        WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = c.key_id AND k.enabled) THEN
+            -- nobody can acknowledge what a disabled key has signed
+            PERFORM mulberry.displace_command(c);
+        ELSIF c.online_only AND c.signed_at < clock_timestamp() - patience THEN
+            PERFORM mulberry.escalate_command(c.id, CASE WHEN a.online_until > clock_timestamp()
+                THEN 'the agent is online and does not answer' ELSE 'the agent went offline without an answer' END
+                || coalesce('; ' || mulberry.path_problem(a, true), ''));
+        ELSIF NOT c.online_only AND c.voice_at < clock_timestamp() - interval '1 minute'
+              AND NOT EXISTS (SELECT FROM mulberry.voice_calls v
+                               WHERE v.command = c.id AND v.purpose = 'command' AND v.finished_at IS NULL) THEN
+            -- a call that nobody knows about any more
+            PERFORM mulberry.note_command(c, 'call lost');
+            PERFORM mulberry.phone_again(c, clock_timestamp());
+        ELSIF c.challenged_at IS NOT NULL AND NOT mulberry.challenge_is_open(c) AND a.online_until > clock_timestamp() THEN
+            PERFORM mulberry.refresh_signature(c);
+        END IF;
+    END IF;
+    PERFORM mulberry.next_command(tenant, agent);
+END
+$$;
+COMMENT ON FUNCTION tend_queue(uuid, uuid) IS 'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
+
+CREATE FUNCTION tend_queues() RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    queue record;
+BEGIN
+    -- A copy has nobody to wait for: the agents talk to the original.
+    IF NOT mulberry.outbound_allowed() THEN
+        RETURN;
+    END IF;
+    FOR queue IN
+        SELECT DISTINCT c.tenant, c.agent FROM mulberry.commands c
+         WHERE c.state IN ('waiting', 'outstanding') ORDER BY 1, 2
+    LOOP
+        BEGIN
+            -- Whoever has it locked is at work on it, or does not end: the next time.
+            PERFORM FROM mulberry.agents a
+              WHERE a.tenant = queue.tenant AND a.id = queue.agent FOR NO KEY UPDATE SKIP LOCKED;
+            CONTINUE WHEN NOT FOUND;
+            PERFORM mulberry.tend_queue(queue.tenant, queue.agent);
+        EXCEPTION WHEN OTHERS THEN
+            -- one agent's trouble must not be that of all
+            RAISE WARNING 'the commands of an agent cannot be tended: %', SQLERRM;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION tend_queues() IS 'tend_queue() for every agent with commands; part of maintenance() (internal)';
+
+-- src/commands/give.sql
+-- Giving commands.
+
+CREATE FUNCTION give_command(a agents, command text, mandate text, argument integer, reason text, requester text,
+                             force_voice boolean, id bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c mulberry.commands;
+BEGIN
+    -- The same command that still waits, with nothing about the mandate behind it, will do.  Not so
+    -- for extensions, which add up.
+    SELECT x.* INTO c
+      FROM mulberry.commands x
+     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'waiting'
+       AND x.command = command AND x.mandate IS NOT DISTINCT FROM mandate AND x.argument = argument
+       AND command <> 'EXTEND'
+       AND NOT EXISTS (SELECT FROM mulberry.commands y
+                        WHERE y.tenant = x.tenant AND y.agent = x.agent AND y.state IN ('waiting', 'outstanding')
+                          AND y.mandate IS NOT DISTINCT FROM x.mandate AND y.id > x.id)
+       FOR NO KEY UPDATE;
+    IF FOUND THEN
+        UPDATE mulberry.commands x SET force_voice = x.force_voice OR force_voice WHERE x.id = c.id;
+        PERFORM mulberry.note_command(c, 'folded', NULL, jsonb_build_object('reason', reason, 'requester', requester));
+        RETURN c.id;
+    END IF;
+    INSERT INTO mulberry.commands (id, tenant, agent, command, mandate, argument, reason, requester, force_voice)
+    VALUES (coalesce(id, nextval('mulberry.command_id')), a.tenant, a.id, command, mandate, argument, reason, requester, force_voice)
+    RETURNING * INTO c;
+    PERFORM mulberry.note_command(c, 'initiated', 'command_queued',
+        jsonb_build_object('reason', reason, 'requester', requester, 'argument', nullif(argument, 0),
+                           'force_voice', nullif(force_voice, false)));
+    PERFORM mulberry.next_command(a.tenant, a.id);
+    RETURN c.id;
+END
+$$;
+COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolean, bigint) IS 'queues a command for an agent whose lock is held, or folds it with the same one that waits, and says which (internal)';
+
+CREATE FUNCTION refuse_command(tenant uuid, command text, mandate text, agent uuid, sqlstate text, code text, message text,
+                               hint text) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    -- the error takes back what this transaction writes
+    PERFORM mulberry.note_refusal(tenant, mulberry.command_action(command, 'refused'), mandate, agent, code, message);
+    IF code IS NULL THEN
+        RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate, HINT = hint;
+    END IF;
+    RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate, HINT = hint, DETAIL = format('Protocol error %s.', code);
+END
+$$;
+COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS 'raises the error of a command that is not given, and has it written down (internal)';
+
+CREATE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT jsonb_build_object('status', 'already_' || lower(status), 'method', 'none', 'mandate_id', mandate, 'agent', a.name,
+                              'call_sid', NULL, 'confirmed', coalesce(c.state = 'confirmed', false))
+           || jsonb_strip_nulls(jsonb_build_object('command_id', c.id, 'command_state', c.state,
+                  'hint', CASE WHEN c.state = 'escalated'
+                               THEN format('The agent has not confirmed it; retry_command(%s) tries again.', c.id) END))
+      FROM (SELECT) AS one
+      LEFT JOIN LATERAL (SELECT x.id, x.state FROM mulberry.commands x
+                          WHERE x.tenant = a.tenant AND x.mandate = $3 AND x.command = $2
+                          ORDER BY x.id DESC LIMIT 1) AS c ON true
+$$;
+COMMENT ON FUNCTION already_answer(agents, text, text, text) IS 'the answer to a command that the registry needs not, with the last one of its kind (internal)';
+
+CREATE FUNCTION command_mandate(tenant uuid, command text, mandate_id text, argument integer, reason text, requester text,
+                                force_voice boolean) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    given   CONSTANT bigint := nextval('mulberry.command_id');
+    cause   CONSTANT text := concat_ws(': ', lower(command), reason);
+    wanted  CONSTANT text := CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED'
+                                          WHEN 'RESUME' THEN 'ACTIVE' END;
+    owner   uuid;
+    a       mulberry.agents;
+    outcome text := 'changed';
+    problem text;
+    answer  jsonb;
+BEGIN
+    PERFORM mulberry.check_mandate_id(mandate_id);
+    IF force_voice IS NULL OR argument IS NULL THEN
+        RAISE EXCEPTION '% must not be null', CASE WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF command = 'EXTEND' AND argument NOT BETWEEN 1 AND 99 THEN
+        RAISE EXCEPTION 'a mandate cannot be extended by % days', argument
+            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It can be extended by 1 to 99 days at a time.';
+    END IF;
+
+    SELECT m.agent INTO owner FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate_id;
+    IF NOT FOUND THEN
+        PERFORM mulberry.refuse_command(tenant, command, mandate_id, NULL, 'undefined_object', 'E003',
+                                        format('mandate "%s" does not exist', mandate_id),
+                                        'The view mandate_status shows the mandates of every tenant that you have access to.');
+    END IF;
+    a := mulberry.lock_agent(tenant, owner);
+
+    -- The registry first: payments are stopped here even if the agent is never reached.
+    IF wanted IS NOT NULL THEN
+        outcome := mulberry.set_mandate_status(tenant, mandate_id, wanted, cause, given);
+    ELSIF command = 'EXTEND' THEN
+        outcome := mulberry.extend_mandate_expiry(tenant, mandate_id, argument, cause, given);
+    END IF;
+    IF outcome = 'already so' THEN
+        answer := mulberry.already_answer(a, command, mandate_id, wanted);
+        PERFORM mulberry.record_audit(tenant, mulberry.command_action(command, outcome), outcome, mandate_id, a.id, (answer->>'command_id')::bigint, NULL,
+            jsonb_strip_nulls(jsonb_build_object('reason', reason, 'requester', requester)));
+        RETURN answer;
+    ELSIF outcome = 'E004' THEN
+        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', 'E004',
+                                        format('mandate "%s" is revoked', mandate_id), 'A revocation is final: make a new mandate.');
+    ELSIF outcome = 'expired' THEN
+        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
+                                        format('mandate "%s" has expired', mandate_id), 'extend_mandate() gives it more time.');
+    ELSIF outcome <> 'changed' THEN
+        RAISE EXCEPTION 'a mandate''s change is "%"', outcome USING ERRCODE = 'internal_error';
+    END IF;
+
+    -- A revocation stands whether or not there is a way to the agent; next_command() hands it to a
+    -- person then.  Anything else is refused whole.
+    problem := mulberry.path_problem(a, force_voice);
+    IF problem IS NOT NULL AND command <> 'REVOKE' THEN
+        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
+            format('agent "%s" cannot be reached: %s', a.name, problem),
+            'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
+    END IF;
+    answer := mulberry.answer_of_command(mulberry.give_command(a, command, mandate_id, argument, reason, requester, force_voice, given));
+    IF problem IS NOT NULL THEN
+        answer := answer || jsonb_build_object('hint', format('The registry is revoked. Tell the agent by other means, or mend this and say retry_command(%s).', answer->>'command_id'));
+    END IF;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION command_mandate(uuid, text, text, integer, text, text, boolean) IS 'changes the registry and gives the agent of a mandate the command (internal)';
+
+CREATE FUNCTION revoke_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
+                               force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason, requester, force_voice)
+$$;
+COMMENT ON FUNCTION revoke_mandate(text, text, text, boolean, text) IS
+    'revokes a mandate in the registry and commands its agent to do the same: online when it is there (unless force_voice), otherwise by telephone. Answers at once: status "pending" (await_command() waits for the outcome), "already_revoked", or "escalated" when there is no way to the agent, in which case the registry is revoked nevertheless. Needs operator access. Errors: 22023 not eight digits, 42704 (E003) unknown mandate';
+
+CREATE FUNCTION suspend_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
+                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason, requester, force_voice)
+$$;
+COMMENT ON FUNCTION suspend_mandate(text, text, text, boolean, text) IS
+    'suspends a mandate in the registry and on its agent, see revoke_mandate(); "already_suspended". Needs operator access. Errors besides: 55000 (E004) it is revoked, it has expired, or there is no way to the agent; then nothing is changed';
+
+CREATE FUNCTION resume_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
+                               force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason, requester, force_voice)
+$$;
+COMMENT ON FUNCTION resume_mandate(text, text, text, boolean, text) IS
+    'ends the suspension of a mandate in the registry and on its agent, see revoke_mandate() and suspend_mandate(); "already_active". Needs operator access';
+
+CREATE FUNCTION extend_mandate(mandate_id text, days integer, reason text DEFAULT NULL, requester text DEFAULT NULL,
+                               force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason, requester, force_voice)
+$$;
+COMMENT ON FUNCTION extend_mandate(text, integer, text, text, boolean, text) IS
+    'extends a mandate by 1 to 99 days, from its expiry or from now if that is past, in the registry and on its agent; see revoke_mandate(). Needs operator access. Errors besides: 22003 days, 55000 (E004) it is revoked, or there is no way to the agent; then nothing is changed';
+
+CREATE FUNCTION query_mandate(mandate_id text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
+                              tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL, requester, force_voice)
+$$;
+COMMENT ON FUNCTION query_mandate(text, text, boolean, text) IS
+    'asks the agent of a mandate which state it has there; await_command() brings it as mandate_status, beside registry_status. Needs operator access. Errors: 22023, 42704 (E003), 55000 there is no way to the agent';
+
+CREATE FUNCTION ping_agent(agent text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
+                           tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    owner   CONSTANT uuid := mulberry.resolve_tenant(tenant, 'operator');
+    a       mulberry.agents;
+    problem text;
+BEGIN
+    IF force_voice IS NULL THEN
+        RAISE EXCEPTION 'force_voice must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    a := mulberry.lock_agent(owner, mulberry.name_or_id_of_agent(owner, agent));
+    problem := mulberry.path_problem(a, force_voice);
+    IF problem IS NOT NULL THEN
+        PERFORM mulberry.refuse_command(owner, 'PING', NULL, a.id, 'object_not_in_prerequisite_state', NULL,
+            format('agent "%s" cannot be reached: %s', a.name, problem),
+            'Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
+    END IF;
+    RETURN mulberry.answer_of_command(mulberry.give_command(a, 'PING', NULL, 0, NULL, requester, force_voice));
+END
+$$;
+COMMENT ON FUNCTION ping_agent(text, text, boolean, text) IS
+    'commands an agent (name or uuid) to answer and do nothing else. Needs operator access. Errors: 42704 unknown agent, 55000 there is no way to it';
+
+-- src/commands/acknowledge.sql
+-- Acknowledgements.
+
+CREATE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, method text, evidence jsonb, wanted bigint,
+                           OUT verdict text, OUT command bigint)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    said    record;
+    judged  record;
+    s       mulberry.command_signatures;
+    c       mulberry.commands;
+    current boolean;
+    proof   jsonb;
+BEGIN
+    SELECT p.* INTO said FROM mulberry.ack_frame_parse(coalesce(symbols, '')) AS p;
+    verdict := 'decode error';
+    IF said.valid THEN
+        verdict := 'other command';
+        -- Key and counter name one signature; an older one with the same digits is 10,000 commands back.
+        SELECT x.* INTO s FROM mulberry.command_signatures x
+         WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id AND x.counter % 10000 = said.counter
+           -- ids are given again: what a former key of that id signed is none of this one's
+           AND x.signed_at >= (SELECT k.created_at FROM mulberry.voice_keys k
+                                WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = said.key_id)
+         ORDER BY x.counter DESC LIMIT 1;
+        IF FOUND THEN
+            SELECT v.* INTO judged
+              FROM mulberry.verify_ack_frame(tenant, agent, s.key_id, s.counter, s.message_digest, symbols) AS v;
+            verdict := judged.verdict;
+        END IF;
+    END IF;
+    IF verdict <> 'genuine' THEN
+        PERFORM mulberry.record_audit(tenant, 'ACKNOWLEDGEMENT_REJECTED', verdict, NULL, agent, wanted, method,
+            coalesce(evidence, '{}') || jsonb_build_object('symbols', left(symbols, 100)));
+        IF verdict = 'forgery' THEN
+            PERFORM mulberry.emit_event(tenant, 'acknowledgement_forged', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = tenant AND a.id = agent),
+                'method', method)));
+        END IF;
+        RETURN;
+    END IF;
+
+    PERFORM mulberry.note_acked_key(tenant, agent, s.key_id, s.counter);
+    command := s.command;
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = s.command FOR NO KEY UPDATE;
+    current := (s.key_id, s.counter) = (c.key_id, c.counter);
+    proof := coalesce(c.evidence, '{}') || coalesce(evidence, '{}')
+             || jsonb_build_object('acknowledgement', symbols, 'signature', s.signature);
+    IF wanted <> s.command THEN
+        verdict := 'other command';
+    END IF;
+
+    IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
+        -- What is settled stays so, but that the agent has spoken is kept.
+        IF c.ack_frame IS DISTINCT FROM symbols THEN
+            PERFORM mulberry.note_command(c, 'acknowledged after it was ' || c.state, NULL,
+                                          proof || jsonb_build_object('status', judged.status_name));
+            IF c.state = 'cancelled' THEN
+                UPDATE mulberry.commands x
+                   SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof
+                 WHERE x.id = c.id;
+            END IF;
+        END IF;
+    ELSIF judged.status IN (0, 1) THEN
+        -- Of whatever signature: the agent has carried it out.
+        PERFORM mulberry.confirm_command(c.id, symbols, judged.status, judged.state, method, proof,
+            jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name,
+                               'after', nullif(c.state, 'outstanding')));
+    ELSIF judged.status IN (2, 3) AND (current OR c.state <> 'outstanding') THEN
+        UPDATE mulberry.commands x
+           SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
+         WHERE x.id = c.id;
+        PERFORM mulberry.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
+            CASE judged.status WHEN 2 THEN 'E003: the agent does not know the mandate' ELSE 'the agent has refused it' END,
+            proof || jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name));
+    ELSIF judged.status = 4 AND current AND c.state = 'outstanding' THEN
+        verdict := 'challenge wanted';
+        IF c.ack_frame IS DISTINCT FROM symbols THEN
+            UPDATE mulberry.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
+            PERFORM mulberry.note_command(c, 'challenge wanted', 'command_challenged', proof);
+        END IF;
+    ELSE
+        PERFORM mulberry.note_command(c, CASE WHEN judged.status BETWEEN 2 AND 4 THEN 'superseded acknowledgement'
+                                              ELSE 'acknowledgement without a meaning' END,
+                                      NULL, proof || jsonb_build_object('status', said.status_code));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS 'judges an acknowledgement and settles the command whose signature it answers, which may be an older one; the agent''s lock is held, and who calls gives the turn to the next command (internal)';
+
+CREATE FUNCTION confirm_command(command bigint, symbols text, status integer, state integer, method text, evidence jsonb,
+                                more jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c        mulberry.commands;
+    moot     bigint;
+    registry text;
+BEGIN
+    UPDATE mulberry.commands x
+       SET ack_frame = symbols, ack_status = status, ack_state = state, evidence = evidence, method = method
+     WHERE x.id = command RETURNING x.* INTO c;
+    PERFORM mulberry.finish_command(command, 'confirmed', 'confirmed', 'command_confirmed', NULL,
+        evidence || more || jsonb_build_object(
+            'latency', round(extract(epoch FROM clock_timestamp() - c.created_at)::numeric, 3)));
+    -- Of those that wait for a person, the ones that this one has made pointless are closed.
+    FOR moot IN
+        SELECT x.id FROM mulberry.commands x
+         WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.state = 'escalated' AND x.id < c.id
+           AND (c.command = 'REVOKE' AND x.command <> 'REVOKE'
+                OR c.command IN ('SUSPEND', 'RESUME') AND x.command IN ('SUSPEND', 'RESUME'))
+         ORDER BY x.id FOR NO KEY UPDATE
+    LOOP
+        PERFORM mulberry.finish_command(moot, 'cancelled', 'cancelled', 'command_cancelled',
+                                        format('command %s came after it and was confirmed', command));
+    END LOOP;
+    IF c.command = 'QUERY' THEN
+        SELECT m.status INTO registry FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate;
+        IF registry <> more->>'mandate_state' THEN
+            PERFORM mulberry.note_command(c, 'mandate differs', 'mandate_differs',
+                jsonb_build_object('mandate_state', more->'mandate_state', 'registry_state', registry));
+        END IF;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb, jsonb) IS 'settles a command as confirmed by its agent (internal)';
+
+CREATE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c       CONSTANT mulberry.commands := mulberry.lock_command(command);
+    settled record;
+BEGIN
+    SELECT x.* INTO settled FROM mulberry.settle_ack(c.tenant, c.agent, symbols, method, evidence, command) AS x;
+    IF settled.command IS NOT NULL THEN
+        PERFORM mulberry.next_command(c.tenant, c.agent);
+    END IF;
+    RETURN settled.verdict;
+END
+$$;
+COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
+    'takes the symbols that an agent answered a command with by the method voice or api: genuine (the command''s state says what follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), forgery, decode error (internal)';
+
+-- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
+-- have the next counter of the same key.
+CREATE FUNCTION challenge_is_open(c commands) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
+       AND EXISTS (SELECT FROM mulberry.voice_keys k
+                    WHERE k.tenant = c.tenant AND k.role = 'sender' AND k.agent = c.agent AND k.key_id = c.key_id
+                      AND k.last_counter = c.counter AND k.place = mulberry.voice_key_place()
+                      AND k.key_id = mulberry.signing_key(c.tenant, c.agent))
+$$;
+COMMENT ON FUNCTION challenge_is_open(commands) IS 'whether the agent still knows the challenge that it answered a command with (internal)';
+
+CREATE FUNCTION challenge_nonce(digits text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challenge_nonce';
+COMMENT ON FUNCTION challenge_nonce(text) IS 'the six digits of a challenge of eight whose check digits fit; null otherwise (internal)';
+
+CREATE FUNCTION accept_challenge(command bigint, digits text) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c     mulberry.commands := mulberry.lock_command(command);
+    nonce CONSTANT text := mulberry.challenge_nonce(digits);
+BEGIN
+    IF c.state <> 'outstanding' OR c.challenged_at IS NULL THEN
+        RETURN 'not wanted';
+    ELSIF nonce IS NULL THEN
+        PERFORM mulberry.note_command(c, 'challenge not understood', NULL, jsonb_build_object('digits', left(digits, 100)));
+        RETURN 'decode error';
+    ELSIF c.nonce = nonce THEN
+        RETURN 'signed';
+    ELSIF NOT mulberry.challenge_is_open(c) THEN
+        PERFORM mulberry.refresh_signature(c);
+        RETURN 'too late';
+    END IF;
+    PERFORM mulberry.sign_command(command, nonce);
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
+    PERFORM mulberry.note_command(c, 'challenge answered', NULL, jsonb_build_object('counter', c.counter));
+    RETURN 'signed';
+END
+$$;
+COMMENT ON FUNCTION accept_challenge(bigint, text) IS
+    'takes the eight digits of a challenge that an outstanding command was answered with, and signs it with them: "signed" (commands.frame is to be sent now, within the 60 s), "decode error" (hear them again), "too late" (commands.frame is a new one without them), "not wanted" (internal)';
+
+-- The frame that was answered by a challenge is used up, and so is one that answers a challenge
+-- of which the agent knows no more.  Only an extension keeps the latter, unless it was challenged again: it may have
+-- been carried out, and two add up.
+CREATE FUNCTION refresh_signature(c commands) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry.commands x SET challenged_at = NULL WHERE x.id = c.id;
+    PERFORM mulberry.sign_command(c.id);
+    PERFORM mulberry.note_command(c, 'signed anew');
+END
+$$;
+COMMENT ON FUNCTION refresh_signature(commands) IS 'signs an outstanding command anew whose frame a challenge has used up (internal)';
+
+CREATE FUNCTION note_spoken_confirmation(command bigint, transcript text, evidence jsonb DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c mulberry.commands := mulberry.lock_command(command);
+BEGIN
+    UPDATE mulberry.commands x
+       SET evidence = coalesce(x.evidence, '{}') || jsonb_build_object('spoken',
+               coalesce(evidence, '{}') || jsonb_build_object('transcript', left(transcript, 1000), 'at', clock_timestamp()))
+     WHERE x.id = command RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, 'spoken confirmation', 'command_spoken', coalesce(evidence, '{}')
+        || jsonb_build_object('transcript', left(transcript, 1000)));
+END
+$$;
+COMMENT ON FUNCTION note_spoken_confirmation(bigint, text, jsonb) IS
+    'keeps what a voice said on the telephone as evidence of a command. It settles nothing, because anybody can say it; it tells the person to whom the command is escalated (internal)';
+
+-- src/commands/online.sql
+CREATE FUNCTION mandate_updates(a agents, since bigint) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    most   CONSTANT integer := 500;
+    key    CONSTANT integer := mulberry.signing_key(a.tenant, a.id);
+    latest bigint := a.mandates_version;
+    after  bigint := since;
+    upto   bigint;
+    rows   jsonb;
+    data   text;
+BEGIN
+    IF key IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF since > latest THEN
+        -- The agent knows of changes that we have forgotten (a restored dump): all mandates again, by a
+        -- number that is new to it.
+        after := 0;
+        latest := since + 1;
+        UPDATE mulberry.agents x SET mandates_version = latest WHERE x.tenant = a.tenant AND x.id = a.id;
+    END IF;
+    SELECT jsonb_agg(x.row ORDER BY x.number), max(x.number) INTO rows, upto
+      FROM (SELECT t.number,
+                   jsonb_build_object('mandate_id', m.id, 'sponsor', m.sponsor, 'status', m.status, 'max_amount', m.max_amount,
+                                      'currency', m.currency, 'expires_at', m.expires_at, 'version', m.version) AS row
+              FROM mulberry.mandates m
+              LEFT JOIN mulberry.mandate_retellings r ON r.tenant = m.tenant AND r.mandate = m.id
+             CROSS JOIN LATERAL (SELECT greatest(m.agent_version, r.number) AS number) AS t
+             WHERE m.tenant = a.tenant AND m.agent = a.id AND t.number > after
+               -- see mandate_retellings
+               AND NOT EXISTS (SELECT FROM mulberry.commands c
+                                WHERE c.tenant = m.tenant AND c.mandate = m.id AND c.command = 'EXTEND'
+                                  AND (c.state IN ('waiting', 'outstanding') OR c.state = 'escalated' AND c.retold_as IS NULL))
+             ORDER BY t.number LIMIT CASE WHEN after = since THEN most END) AS x;
+    IF rows IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF after <> since THEN
+        upto := latest;
+    END IF;
+    -- As text, because what is signed are these bytes and not what some parser makes of them.
+    data := jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', a.tenant, 'agent', a.id, 'key_id', key,
+                               -- commands up to this one are in it: an agent that knows a later one wants no older news
+                               'counter', mulberry.present_counter(mulberry.voice_key_row(a.tenant, a.id, key, 'sender')),
+                               'since', after, 'upto', upto, 'more', after = since AND jsonb_array_length(rows) = most, 'mandates', rows)::text;
+    RETURN jsonb_build_object('key_id', key, 'data', data,
+                              'mac', encode(mulberry.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));
+END
+$$;
+COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them and none that a command is about to extend, and the code over it; null: nothing (internal)';
+
+-- The tag of an acknowledgement has eight digits, and whoever has the credentials of a gateway could try them all in
+-- hours.  With this many tries an hour it takes a century, and the telephone is there meanwhile.
+CREATE FUNCTION sync_acks(a agents, acks jsonb) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    most      CONSTANT integer := 100;
+    since     timestamptz := a.forged_since;
+    forged    integer := a.forged_acks;
+    item      jsonb;
+    settled   record;
+    challenge text;
+    verdicts  jsonb := '[]'::jsonb;
+BEGIN
+    IF since IS NULL OR since < clock_timestamp() - interval '1 hour' THEN
+        since := clock_timestamp();
+        forged := 0;
+    END IF;
+    FOR item IN SELECT x.value FROM jsonb_array_elements(acks) WITH ORDINALITY AS x ORDER BY x.ordinality LOOP
+        IF forged >= most THEN
+            verdicts := verdicts || jsonb_build_array(jsonb_build_object('ack', item->'ack', 'verdict', 'not judged'));
+            CONTINUE;
+        END IF;
+        SELECT x.* INTO settled FROM mulberry.settle_ack(a.tenant, a.id, item->>'ack', 'api', NULL, NULL) AS x;
+        challenge := NULL;
+        IF settled.command IS NOT NULL AND item->>'challenge' IS NOT NULL THEN
+            challenge := mulberry.accept_challenge(settled.command, item->>'challenge');
+        END IF;
+        IF settled.verdict = 'forgery' THEN
+            forged := forged + 1;
+            UPDATE mulberry.agents x SET forged_acks = forged, forged_since = since WHERE x.tenant = a.tenant AND x.id = a.id;
+        END IF;
+        verdicts := verdicts || jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
+            'ack', item->'ack', 'verdict', settled.verdict, 'command_id', settled.command, 'challenge', challenge)));
+    END LOOP;
+    RETURN verdicts;
+END
+$$;
+COMMENT ON FUNCTION sync_acks(agents, jsonb) IS 'takes the acknowledgements that an agent has sent on the online path, and says what each was worth: not judged once 100 were forged within an hour (internal)';
+
+CREATE FUNCTION revive_command(a agents) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    again bigint;
+BEGIN
+    -- not what an agent may have carried out already and would do twice
+    SELECT x.id INTO again FROM mulberry.commands x
+     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND NOT x.force_voice
+       AND (x.command <> 'EXTEND' OR NOT mulberry.command_has_left(x)) AND mulberry.command_obsolete(x) IS NULL
+       AND NOT EXISTS (SELECT FROM mulberry.commands y
+                        WHERE y.tenant = x.tenant AND y.mandate = x.mandate AND y.id > x.id AND y.state <> 'cancelled'
+                          AND x.command IN ('SUSPEND', 'RESUME') AND y.command IN ('SUSPEND', 'RESUME', 'REVOKE'))
+     ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
+    IF NOT FOUND OR mulberry.voice_key_problem(a.tenant, a.id) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry.commands x SET state = 'waiting' WHERE x.id = again;
+    PERFORM mulberry.send_command(a, again, online_only => true);
+END
+$$;
+COMMENT ON FUNCTION revive_command(agents) IS 'an agent is back online and has nothing to do: sends it what was handed to a person, by this path alone (internal)';
+
+-- An extension that was overtaken may have been carried out before, and cannot be from the moment in which
+-- the agent has acknowledged a later counter.  From then on the mandate itself can be told, whose expiry is right either way.
+CREATE FUNCTION retell_extensions(a agents, since bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    c mulberry.commands;
+BEGIN
+    FOR c IN
+        SELECT x.* FROM mulberry.commands x
+         WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND x.command = 'EXTEND'
+         ORDER BY x.id FOR NO KEY UPDATE
+    LOOP
+        IF c.retold_as <= since THEN
+            UPDATE mulberry.commands x
+               SET method = 'api', evidence = coalesce(x.evidence, '{}') || jsonb_build_object('told_as', x.retold_as)
+             WHERE x.id = c.id;
+            PERFORM mulberry.finish_command(c.id, 'confirmed', 'confirmed', 'command_confirmed', NULL,
+                                            jsonb_build_object('told_as', c.retold_as));
+        ELSIF c.retold_as IS NULL AND EXISTS (SELECT FROM mulberry.voice_keys k
+                                               WHERE k.tenant = a.tenant AND k.role = 'sender' AND k.agent = a.id
+                                                 AND k.key_id = c.key_id AND k.acked_counter > c.counter) THEN
+            UPDATE mulberry.commands x SET retold_as = mulberry.retell_mandate(c) WHERE x.id = c.id;
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION retell_extensions(agents, bigint) IS 'settles escalated extensions of an agent that is online by telling it the mandates, up to a number that it knows (internal)';
+
+CREATE FUNCTION agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    owner    CONSTANT uuid := mulberry.resolve_tenant(tenant, 'gateway');
+    most     CONSTANT integer := 100;
+    most_ahead CONSTANT bigint := 1000000;
+    a        mulberry.agents;
+    c        mulberry.commands;
+    verdicts jsonb;
+    updates  jsonb;
+BEGIN
+    IF acks IS NULL OR since IS NULL THEN
+        RAISE EXCEPTION '% must not be null', CASE WHEN acks IS NULL THEN 'acks' ELSE 'since' END
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF since NOT BETWEEN 0 AND 1000000000000000 THEN
+        RAISE EXCEPTION 'since % is out of range', since
+            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It is the "upto" of the last answer that was applied, 0 for none.';
+    END IF;
+    IF jsonb_typeof(acks) <> 'array' OR EXISTS (SELECT FROM jsonb_array_elements(acks) AS x
+                                                 WHERE jsonb_typeof(x) <> 'object' OR jsonb_typeof(x->'ack') IS DISTINCT FROM 'string') THEN
+        RAISE EXCEPTION 'acks must be an array of objects with "ack"' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'As apply_agent_sync() returns it: [{"ack": symbols, "challenge": digits}, ...], challenge where one was made.';
+    ELSIF jsonb_array_length(acks) > most THEN
+        RAISE EXCEPTION '% acknowledgements are too many', jsonb_array_length(acks)
+            USING ERRCODE = 'program_limit_exceeded', DETAIL = format('At most %s are taken at once.', most);
+    END IF;
+
+    a := mulberry.lock_agent(owner, mulberry.name_or_id_of_agent(owner, agent));
+    -- What is ahead of us raises our own number, which must not be driven to its end in one step.
+    IF since > a.mandates_version + most_ahead THEN
+        RAISE EXCEPTION 'since % is out of range', since
+            USING ERRCODE = 'numeric_value_out_of_range',
+                  DETAIL = format('The registry''s changes are numbered up to %s; a restored one may have forgotten %s.',
+                                  a.mandates_version, most_ahead);
+    END IF;
+    verdicts := mulberry.sync_acks(a, acks);
+    UPDATE mulberry.agents x
+       SET seen_at = clock_timestamp(),
+           online_until = clock_timestamp() + current_setting('mulberry.agent_online_time')::interval
+     WHERE x.tenant = a.tenant AND x.id = a.id RETURNING x.* INTO a;
+    PERFORM mulberry.retell_extensions(a, since);
+    PERFORM mulberry.tend_queue(a.tenant, a.id);
+    IF NOT EXISTS (SELECT FROM mulberry.commands x
+                    WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state IN ('waiting', 'outstanding')) THEN
+        PERFORM mulberry.revive_command(a);
+    END IF;
+    -- Whatever the telephone does meanwhile carries the same frame.  Only force_voice keeps it off this path.
+    UPDATE mulberry.commands x SET offered_at = coalesce(x.offered_at, clock_timestamp())
+     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'outstanding' AND NOT x.force_voice
+    RETURNING x.* INTO c;
+    SELECT x.* INTO a FROM mulberry.agents x WHERE x.tenant = a.tenant AND x.id = a.id;
+    updates := mulberry.mandate_updates(a, since);
+    PERFORM mulberry.require_durable_commit();
+    RETURN jsonb_build_object(
+               'agent', a.id, 'online_until', a.online_until, 'acks', verdicts,
+               'commands', CASE WHEN c.id IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('command_id', c.id, 'frame', c.frame)) END)
+           || CASE WHEN updates IS NULL THEN '{}' ELSE jsonb_build_object('updates', updates) END;
+END
+$$;
+COMMENT ON FUNCTION agent_sync(text, jsonb, bigint, text) IS
+    'what an agent (name or uuid) calls, through the gateway, as long as it is online: hands over its acknowledgements, [{"ack": symbols, "challenge": digits}, ...], and says up to which number it knows the registry. The answer has the verdict on each acknowledgement, "commands" with the frame that is outstanding, and "updates": the changes of its mandates after "since", as text with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs gateway access. Errors: 42704 unknown agent, 22023 and 54000 acks, 22003 since';
+
+-- src/commands/operate.sql
+-- What a person may do about a command.
+
+CREATE FUNCTION visible_command(command bigint) RETURNS commands
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    IF command IS NULL THEN
+        RAISE EXCEPTION 'command_id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM FROM mulberry.commands x WHERE x.id = command AND x.tenant = ANY (mulberry.current_tenants('operator'));
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN mulberry.lock_command(command);
+END
+$$;
+COMMENT ON FUNCTION visible_command(bigint) IS 'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
+
+CREATE FUNCTION cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    -- operators only: visible_command() asks current_tenants()
+    c        CONSTANT mulberry.commands := mulberry.visible_command(command_id);
+    harmless CONSTANT boolean := c.command IN ('QUERY', 'PING');
+BEGIN
+    IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
+        RAISE EXCEPTION 'command % is %', c.id, c.state USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF c.state = 'escalated' AND nullif(btrim(reason), '') IS NULL THEN
+        RAISE EXCEPTION 'command % waits for a person and is closed with a reason only', c.id
+            USING ERRCODE = 'null_value_not_allowed', HINT = 'Say what was found out about the agent.';
+    ELSIF c.state <> 'escalated' AND c.command = 'REVOKE' THEN
+        RAISE EXCEPTION 'a revocation cannot be cancelled' USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'The registry is revoked, and the agent must learn of it.';
+    ELSIF c.state <> 'escalated' AND c.signatures > 0 AND NOT harmless THEN
+        RAISE EXCEPTION 'command % is on its way', c.id USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'The agent may have carried it out without having said so.',
+            HINT = 'Give the opposite command; it goes out when this one is settled.';
+    END IF;
+    PERFORM mulberry.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
+        concat_ws(': ', format('cancelled by %s', mulberry.outer_role()), nullif(btrim(reason), '')),
+        jsonb_build_object('from_state', c.state));
+    PERFORM mulberry.next_command(c.tenant, c.agent);
+    PERFORM mulberry.require_durable_commit();
+    RETURN mulberry.answer_of_command(c.id);
+END
+$$;
+COMMENT ON FUNCTION cancel_command(bigint, text) IS
+    'takes a command out of the queue that was never sent, or QUERY and PING at any time, or closes an escalated one with the reason of the person who has dealt with it. The registry stays as it is. Needs operator access. Errors: 42704 no such command; 55000 it is settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
+
+CREATE FUNCTION retry_command(command_id bigint) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    -- operators only: visible_command() asks current_tenants()
+    c       mulberry.commands := mulberry.visible_command(command_id);
+    a       mulberry.agents;
+    later   bigint;
+    problem text;
+BEGIN
+    IF c.state <> 'escalated' THEN
+        RAISE EXCEPTION 'command % is %', c.id, c.state
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only escalated commands are tried again.';
+    END IF;
+    problem := mulberry.command_obsolete(c);
+    IF c.retold_as IS NOT NULL THEN
+        problem := 'the online path tells the new expiry';
+    ELSIF problem IS NULL AND c.command IN ('SUSPEND', 'RESUME') THEN
+        SELECT max(x.id) INTO later FROM mulberry.commands x
+         WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.id > c.id AND x.state <> 'cancelled'
+           AND x.command IN ('SUSPEND', 'RESUME');
+        IF later IS NOT NULL THEN
+            problem := format('command %s about the same mandate came after it', later);
+        END IF;
+    END IF;
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'command % is out of date', c.id USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = problem || '.', HINT = format('Close it: cancel_command(%s, reason).', c.id);
+    END IF;
+    a := mulberry.lock_agent(c.tenant, c.agent);
+    problem := mulberry.path_problem(a, c.force_voice);
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'agent "%" cannot be reached: %', a.name, problem USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    UPDATE mulberry.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
+     WHERE x.id = c.id RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, 'retried', 'command_queued', jsonb_build_object('role', mulberry.outer_role()::text));
+    PERFORM mulberry.next_command(c.tenant, c.agent);
+    RETURN mulberry.answer_of_command(c.id);
+END
+$$;
+COMMENT ON FUNCTION retry_command(bigint) IS
+    'gives an escalated command its turn again, signed anew and with all its attempts; an extension that the agent carried out without saying so is carried out twice. Needs operator access. Errors: 42704 no such command; 55000 it is not escalated, a later command has made it pointless, or there is no way to the agent';
+
+-- SECURITY INVOKER and without SET, because it commits: it sees what its caller sees.
+CREATE PROCEDURE await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+DECLARE
+    began    CONSTANT timestamptz := pg_catalog.clock_timestamp();
+    seconds  double precision;
+    pause    double precision := 0.02;
+    finished boolean;
+BEGIN
+    IF mulberry.in_transaction_block() THEN
+        RAISE EXCEPTION 'await_command() cannot run inside a transaction block' USING ERRCODE = 'active_sql_transaction',
+            DETAIL = 'It would never see what others commit.', HINT = 'Commit first: a command is given when its transaction is.';
+    END IF;
+    IF command_id IS NULL OR timeout IS NULL THEN
+        RAISE EXCEPTION 'command_id and timeout must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    seconds := EXTRACT(epoch FROM timeout);
+    IF seconds OPERATOR(pg_catalog.<) 0 OR seconds OPERATOR(pg_catalog.>) 86400 THEN
+        RAISE EXCEPTION 'timeout must be between 0 and 24 hours' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    LOOP
+        SELECT s.answer, s.finished_at IS NOT NULL OR s.status OPERATOR(pg_catalog.=) 'escalated'
+          INTO result, finished
+          FROM mulberry.command_status s WHERE s.command_id OPERATOR(pg_catalog.=) await_command.command_id;
+        IF result IS NULL THEN
+            RAISE EXCEPTION 'command % does not exist', command_id USING ERRCODE = 'undefined_object';
+        END IF;
+        EXIT WHEN finished;
+        IF EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) began) OPERATOR(pg_catalog.>=) seconds THEN
+            result := result OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('timed_out', true);
+            EXIT;
+        END IF;
+        COMMIT;
+        PERFORM pg_catalog.pg_sleep(pause);
+        pause := LEAST(pause OPERATOR(pg_catalog.*) 1.5, 0.5);
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE await_command(bigint, interval, jsonb) IS
+    'waits until a command is settled or escalated, or for the timeout (at most 24 hours), and returns its answer: status success, failed, escalated, cancelled, or pending with "timed_out". Commits between looks; not inside a transaction block (25001). Needs operator access. Errors: 42704 no such command';
+
+-- src/commands/views.sql
+-- What is known about commands.
+
+CREATE VIEW command_states WITH (security_barrier) AS
+    SELECT c.id AS command_id, c.tenant, a.name AS agent, c.command, c.mandate AS mandate_id, c.argument, c.state,
+           CASE c.state WHEN 'confirmed' THEN 'success' WHEN 'refused' THEN 'failed'
+                        WHEN 'escalated' THEN 'escalated' WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END AS status,
+           coalesce(c.method, 'none') AS method, c.state = 'confirmed' AS confirmed, v.sid AS call_sid, v.state AS call_state,
+           c.attempts, c.key_id, c.counter, c.signatures, ack.status AS acknowledgement, ack.mandate_state, m.status AS registry_status,
+           c.reason, c.requester, c.force_voice, c.evidence, c.error, c.created_at, c.signed_at, c.voice_at, c.challenged_at,
+           c.escalated_at, c.finished_at,
+           -- in the form in which the original answered
+           jsonb_build_object('status', CASE c.state WHEN 'confirmed' THEN 'success' WHEN 'refused' THEN 'failed'
+                                                     WHEN 'escalated' THEN 'escalated' WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
+                              'method', coalesce(c.method, 'none'), 'command_id', c.id, 'command', c.command,
+                              'mandate_id', c.mandate, 'agent', a.name, 'call_sid', v.sid, 'confirmed', c.state = 'confirmed',
+                              'attempts', c.attempts)
+           || jsonb_strip_nulls(jsonb_build_object(
+                  'error', c.error, 'registry_status', m.status,
+                  'acknowledgement', CASE WHEN c.state IN ('confirmed', 'refused') THEN ack.status END,
+                  'mandate_status', CASE WHEN c.state IN ('confirmed', 'refused') THEN nullif(ack.mandate_state, 'NONE') END,
+                  'retry_scheduled', CASE WHEN c.state = 'outstanding' AND c.error IS NOT NULL THEN true END,
+                  'latency', CASE WHEN c.state = 'confirmed' THEN round(extract(epoch FROM c.finished_at - c.created_at), 3) END)) AS answer
+      FROM commands c
+      JOIN agents a ON a.tenant = c.tenant AND a.id = c.agent
+      LEFT JOIN mandates m ON m.tenant = c.tenant AND m.id = c.mandate
+      LEFT JOIN LATERAL (SELECT x.sid, x.state FROM voice_calls x
+                          WHERE x.command = c.id AND x.purpose = 'command' AND x.sid IS NOT NULL ORDER BY x.attempt DESC LIMIT 1) AS v ON true
+     CROSS JOIN LATERAL ack_frame_parse(coalesce(c.ack_frame, '')) AS ack;
+COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status and functions that have asked for access (internal)';
+
+CREATE FUNCTION answer_of_command(command bigint) RETURNS jsonb
+-- not STABLE: it must see what the expression that calls it has done
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT s.answer FROM mulberry.command_states s WHERE s.command_id = $1
+$$;
+COMMENT ON FUNCTION answer_of_command(bigint) IS 'a command in the form in which the original answered (internal)';
+
+CREATE VIEW command_status WITH (security_barrier) AS
+    SELECT s.command_id, t.name AS tenant, s.agent, s.command, s.mandate_id, s.argument, s.state, s.status, s.method,
+           s.confirmed, s.call_sid, s.call_state, s.attempts, s.key_id, s.counter, s.signatures, s.acknowledgement,
+           s.mandate_state, s.registry_status, s.reason, s.requester, s.force_voice, s.evidence, s.error, s.created_at,
+           s.signed_at, s.voice_at, s.challenged_at, s.escalated_at, s.finished_at, s.answer
+      FROM command_states s
+      JOIN tenants t ON t.id = s.tenant
+     WHERE s.tenant = ANY ((SELECT current_tenants('supervisor', 'auditor'))::uuid[]);
+COMMENT ON VIEW command_status IS 'commands to agents of the tenants that one may see, and what became of them';
+COMMENT ON COLUMN command_status.state IS 'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
+COMMENT ON COLUMN command_status.status IS 'the same as answers say it: pending, success, failed, escalated, cancelled';
+COMMENT ON COLUMN command_status.method IS 'api or voice: path of the answer, or the one that is being tried; none';
+COMMENT ON COLUMN command_status.call_sid IS 'Twilio''s name of the last call that was placed for it';
+COMMENT ON COLUMN command_status.mandate_state IS 'state of the mandate on the agent, by its answer; registry_status is ours';
+COMMENT ON COLUMN command_status.answer IS 'what await_command() returns';
+COMMENT ON COLUMN command_status.voice_at IS 'when the agent is phoned, if it has not answered by then';
+
+-- src/commands/health.sql
+CREATE FUNCTION health_commands() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    number   bigint;
+    urgent   bigint;
+    oldest   timestamptz;
+    patience CONSTANT interval := current_setting('mulberry.command_online_wait')::interval
+        + current_setting('mulberry.command_max_attempts')::integer
+          * (current_setting('mulberry.command_retry_delay')::interval + interval '3 minutes');
+BEGIN
+    -- no names: who may see health may not see every tenant
+    item := 'escalated commands';
+    SELECT count(*), count(*) FILTER (WHERE c.command = 'REVOKE'), min(c.escalated_at)
+      INTO number, urgent, oldest
+      FROM mulberry.commands c WHERE c.state = 'escalated';
+    status := CASE WHEN number = 0 THEN 'ok' WHEN urgent = 0 THEN 'warning' ELSE 'error' END;
+    detail := format('%s wait for a person, %s of them revocations', number, urgent)
+              || coalesce(', the oldest since ' || oldest, '');
+    hint := CASE WHEN number > 0
+                 THEN 'The view command_status says why. retry_command() sends one again, cancel_command() with a reason closes it.' END;
+    RETURN NEXT;
+
+    item := 'outstanding commands';
+    SELECT count(*), count(*) FILTER (WHERE c.signed_at < clock_timestamp() - patience), min(c.signed_at)
+      INTO number, urgent, oldest
+      FROM mulberry.commands c WHERE c.state = 'outstanding';
+    status := CASE WHEN urgent = 0 THEN 'ok' ELSE 'warning' END;
+    detail := format('%s are on their way, %s of them for longer than all their calls should take', number, urgent)
+              || coalesce('; the oldest was signed at ' || oldest, '');
+    hint := CASE WHEN urgent > 0 THEN 'See command_status and the jobs of kind call. Without workers nobody is phoned.' END;
+    RETURN NEXT;
+
+    item := 'waiting commands';
+    SELECT count(*), min(c.created_at) INTO number, oldest
+      FROM mulberry.commands c
+     WHERE c.state = 'waiting' AND NOT EXISTS (SELECT FROM mulberry.commands o
+                                                WHERE o.tenant = c.tenant AND o.agent = c.agent AND o.state = 'outstanding');
+    status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
+    detail := CASE WHEN number = 0 THEN 'every one that waits has another one before it'
+                   ELSE format('%s wait although nothing is outstanding, the oldest since %s', number, oldest) END;
+    hint := CASE WHEN number > 0
+                 THEN 'A copy sends nothing before resume_outbound(); otherwise maintenance(), which workers run, sends them.' END;
+    RETURN NEXT;
+
+    item := 'reach of agents';
+    SELECT count(*) INTO number
+      FROM mulberry.agents a
+     WHERE EXISTS (SELECT FROM mulberry.mandates m
+                    WHERE m.tenant = a.tenant AND m.agent = a.id AND m.status IN ('ACTIVE', 'SUSPENDED'))
+       -- on the edge itself nobody sends commands
+       AND NOT EXISTS (SELECT FROM mulberry.voice_keys k WHERE k.tenant = a.tenant AND k.agent = a.id AND k.role = 'receiver')
+       AND (mulberry.voice_key_problem(a.tenant, a.id) IS NOT NULL OR a.phone IS NULL
+            OR mulberry.telephony_problem(a.tenant) IS NOT NULL);
+    status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
+    detail := CASE WHEN number = 0 THEN 'every agent with a mandate can be phoned'
+                   ELSE format('%s agents with mandates cannot be phoned', number) END;
+    hint := CASE WHEN number > 0 THEN 'They need a voice key that was exported, a telephone number, and an endpoint for telephony of their tenant.' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_commands() IS 'health of commands to agents: those that wait for a person or for too long, and agents that could not be phoned';
+
+-- src/keys/views.sql
+-- What people are told about keys.
+
+CREATE FUNCTION voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean, mode text,
+                                                 challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT k.tenant, k.role, k.agent, k.key_id,
+           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry.signing_key(k.tenant, k.agent) END,
+           CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
+                WHEN mulberry.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
+                WHEN mulberry.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry.voice_key_place() THEN 'challenge'
+                ELSE 'normal' END,
+           CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
+           CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
+           g.forgeries[1]
+      FROM mulberry.voice_keys k
+      LEFT JOIN mulberry.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+     WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'))
+$$;
+COMMENT ON FUNCTION voice_key_modes() IS 'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
+
+CREATE VIEW voice_key_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend, m.signs,
+           k.last_counter, CASE k.role WHEN 'sender' THEN k.acked_counter END AS acked_counter,
+           k.created_at, k.exported_at, k.confirmed_at, k.disabled_at, m.mode, m.challenge_until, m.forgeries_in_row, m.last_forgery_at
+      FROM voice_keys k
+      JOIN tenants t ON t.id = k.tenant
+      JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
+      JOIN voice_key_modes() m ON m.tenant = k.tenant AND m.role = k.role AND m.agent = k.agent AND m.key_id = k.key_id
+     WHERE k.tenant = ANY ((SELECT current_tenants('operator', 'auditor'))::uuid[]);
+COMMENT ON VIEW voice_key_status IS 'the keys of voice commands, without their bytes';
+COMMENT ON COLUMN voice_key_status.role IS 'sender in the cloud, receiver on the edge';
+COMMENT ON COLUMN voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
+COMMENT ON COLUMN voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
+COMMENT ON COLUMN voice_key_status.mode IS 'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
+COMMENT ON COLUMN voice_key_status.forgeries_in_row IS 'since the last genuine frame';
+
+CREATE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    total      bigint;
+    unexported bigint;
+    far        bigint;
+    alarmed    bigint;
+    limited    bigint;
+    challenged bigint;
+BEGIN
+    item := 'voice keys';
+    SELECT count(*), count(*) FILTER (WHERE k.role = 'sender' AND k.exported_at IS NULL),
+           count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > 4000)
+      INTO total, unexported, far
+      FROM mulberry.voice_keys k WHERE k.enabled;
+    status := CASE WHEN far > 0 OR unexported > 0 THEN 'warning' ELSE 'ok' END;
+    detail := format('%s keys are in use', total)
+              || CASE WHEN unexported > 0 THEN format('; %s were not exported to their edge', unexported) ELSE '' END
+              || CASE WHEN far > 0 THEN format('; %s are more than 4000 commands ahead of what was acknowledged', far) ELSE '' END;
+    hint := CASE WHEN far > 0 THEN 'An edge takes a counter 5000 ahead for an old one: rotate_voice_key().'
+                 WHEN unexported > 0 THEN 'export_voice_key() gives the line for the edge; see mulberry.voice_key_status.' END;
+    RETURN NEXT;
+
+    item := 'voice key forgeries';
+    SELECT count(*) FILTER (WHERE g.in_row >= 100),
+           count(*) FILTER (WHERE mulberry.guard_limited(g, clock_timestamp())),
+           count(*) FILTER (WHERE mulberry.guard_challenges(g, clock_timestamp()))
+      INTO alarmed, limited, challenged
+      FROM mulberry.key_guard g;
+    status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
+    detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
+                   ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 forgeries in a row',
+                               challenged, limited, alarmed) END;
+    hint := CASE WHEN alarmed > 0 OR challenged > 0
+                 THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in mulberry.voice_key_status.' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_voice_keys() IS 'health of the keys of voice commands on both sides';
+
+-- src/edge/judge.sql
 CREATE FUNCTION heard_frames(audio bytea, encoding text, sample_rate integer,
                              OUT frame text, OUT at_ms integer, OUT whole boolean) RETURNS SETOF record
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000 ROWS 3 AS 'MODULE_PATHNAME', 'mulberry_heard_frames';
@@ -4132,27 +6183,7 @@ CREATE FUNCTION challenge_digits(nonce text) RETURNS text
 LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challenge_digits';
 COMMENT ON FUNCTION challenge_digits(text) IS 'the eight digits that are played for a challenge of six (internal)';
 
--- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
-
-CREATE TYPE command_answer AS (
-    success       boolean,
-    command       text,
-    mandate_id    text,
-    status        text,
-    error         text,
-    message       text,
-    ack_digits    text,
-    ack_audio     bytea,
-    speech        text,
-    challenge     text,
-    verdict       text,
-    hang_up       boolean,
-    mandate_state text,
-    frames        integer
-);
-COMMENT ON TYPE command_answer IS
-    'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
-
+-- src/edge/answers.sql
 CREATE FUNCTION spoken_result(command text, mandate text, argument integer, status integer, state integer,
                               OUT message text, OUT speech text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
@@ -4177,6 +6208,17 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS 'an acknowledgement in words, for logs and to be spoken (internal)';
 
+CREATE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
+    SELECT ROW(false, NULL, NULL, NULL, error, message,
+               CASE WHEN verdict IN ('decode error', 'no frame') THEN 'A' ELSE 'D' END, NULL,
+               CASE WHEN verdict IN ('decode error', 'no frame') THEN 'Please repeat the command.' ELSE 'Invalid command.' END,
+               NULL, verdict, false, NULL, 1)::mulberry.command_answer
+$$;
+COMMENT ON FUNCTION refusal(text, text, text) IS 'the answer to what was not accepted: one tone pair without a signature (internal)';
+
+-- src/edge/lockout.sql
 -- The lockout ladder.  It tightens and never deafens: a genuine frame gets through on every rung, if
 -- need be by answering a challenge or a minute later.
 
@@ -4290,15 +6332,19 @@ $$;
 COMMENT ON FUNCTION note_call_fault(uuid, text, text) IS
     'counts a forgery or decode error against a call and says whether to hang up: after 3 forgeries, or when ten repeats were asked for (internal)';
 
-CREATE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
-    SELECT ROW(false, NULL, NULL, NULL, error, message,
-               CASE WHEN verdict IN ('decode error', 'no frame') THEN 'A' ELSE 'D' END, NULL,
-               CASE WHEN verdict IN ('decode error', 'no frame') THEN 'Please repeat the command.' ELSE 'Invalid command.' END,
-               NULL, verdict, false, NULL, 1)::mulberry.command_answer
+-- src/edge/receive.sql
+CREATE FUNCTION forget_receiver_key() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    DELETE FROM mulberry.key_frames f WHERE f.tenant = OLD.tenant AND f.key_id = OLD.key_id;
+    DELETE FROM mulberry.challenges c WHERE c.tenant = OLD.tenant AND c.key_id = OLD.key_id;
+    DELETE FROM mulberry.key_guard g WHERE g.tenant = OLD.tenant AND g.key_id = OLD.key_id;
+    RETURN NULL;
+END
 $$;
-COMMENT ON FUNCTION refusal(text, text, text) IS 'the answer to what was not accepted: one tone pair without a signature (internal)';
+COMMENT ON FUNCTION forget_receiver_key() IS 'trigger: removes what was stored about the frames of a receiver''s key with the key';
+CREATE TRIGGER forget_receiver_key AFTER DELETE ON voice_keys
+    FOR EACH ROW WHEN (OLD.role = 'receiver') EXECUTE FUNCTION forget_receiver_key();
 
 CREATE FUNCTION agent_takes_call(tenant uuid, agent uuid, caller text, path text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
@@ -4309,14 +6355,6 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
      WHERE a.tenant = $1 AND (a.id = agent OR agent IS NULL)
 $$;
 COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS 'whether calls of that number are taken (allowed_callers); a filter, never a proof (internal)';
-
-CREATE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT coalesce((SELECT CASE WHEN m.status = 'REVOKED' THEN 1 WHEN m.status = 'EXPIRED' OR m.expires_at <= clock_timestamp() THEN 4
-                                 WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
-                       FROM mulberry.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
-$$;
-COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS 'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';
 
 -- One frame, from the symbols to the stored effect.  Locks: agent and key, then what the command changes,
 -- then the key's guard.
@@ -4706,311 +6744,7 @@ $$;
 COMMENT ON FUNCTION handle_call_audio(bytea, text, integer, text, text, text) IS
     'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, so that faults are counted in it. Needs gateway or operator access';
 
--- Commands to agents.  A command waits until its key has no other outstanding; then it gets
--- counter and frame, which every path and repetition carries.
-
-CREATE SEQUENCE command_id;
-COMMENT ON SEQUENCE command_id IS 'commands.id';
-SELECT pg_catalog.pg_extension_config_dump('command_id', '');
-
-CREATE TABLE commands (
-    id             bigint PRIMARY KEY DEFAULT nextval('command_id'),
-    tenant         uuid NOT NULL REFERENCES tenants (id),
-    agent          uuid NOT NULL,
-    command        text COLLATE "C" NOT NULL
-                   CHECK (command IN ('REVOKE', 'SUSPEND', 'RESUME', 'EXTEND', 'QUERY', 'PING')),
-    mandate        text COLLATE "C",
-    argument       integer NOT NULL DEFAULT 0 CHECK (argument BETWEEN 0 AND 99),
-    reason         text,
-    requester      text,
-    force_voice    boolean NOT NULL DEFAULT false,
-    state          text COLLATE "C" NOT NULL DEFAULT 'waiting'
-                   CHECK (state IN ('waiting', 'outstanding', 'confirmed', 'refused', 'escalated', 'cancelled')),
-    method         text COLLATE "C" CHECK (method IN ('api', 'voice')),
-    attempts       integer NOT NULL DEFAULT 0,
-    signatures     integer NOT NULL DEFAULT 0,
-    key_id         integer,
-    counter        bigint,
-    frame          text COLLATE "C",
-    nonce          text COLLATE "C",
-    message_digest bytea,
-    signed_at      timestamptz,
-    voice_at       timestamptz,
-    ack_frame      text COLLATE "C",
-    ack_status     integer,
-    ack_state      integer,
-    evidence       jsonb,
-    error          text,
-    created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-    finished_at    timestamptz,
-    attempts_before integer NOT NULL DEFAULT 0,
-    offered_at     timestamptz,
-    challenged_at  timestamptz,
-    online_only    boolean NOT NULL DEFAULT false,
-    escalated_at   timestamptz,
-    retold_as      bigint,
-    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
-    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id),
-    CHECK ((state = 'outstanding') <= (frame IS NOT NULL AND counter IS NOT NULL AND key_id IS NOT NULL))
-);
-CREATE UNIQUE INDEX commands_outstanding ON commands (tenant, agent) WHERE state = 'outstanding';
-CREATE INDEX commands_open ON commands (tenant, agent, id) WHERE state IN ('waiting', 'outstanding', 'escalated');
-CREATE INDEX commands_mandate ON commands (tenant, mandate);
-COMMENT ON TABLE commands IS 'commands to agents and what became of them';
-COMMENT ON COLUMN commands.argument IS 'days for EXTEND, else 0';
-COMMENT ON COLUMN commands.state IS 'waiting for its turn; outstanding: signed and on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
-COMMENT ON COLUMN commands.method IS 'path of the confirmation, or the one that is being tried';
-COMMENT ON COLUMN commands.attempts IS 'calls placed for it';
-COMMENT ON COLUMN commands.signatures IS 'how often it was signed: again after it was displaced or a challenge came';
-COMMENT ON COLUMN commands.voice_at IS 'when the telephone takes over from the online path';
-COMMENT ON COLUMN commands.evidence IS 'what the confirmation rests on';
-COMMENT ON COLUMN commands.error IS 'what went wrong last';
-COMMENT ON COLUMN commands.attempts_before IS 'attempts of earlier turns, which do not count against this one';
-COMMENT ON COLUMN commands.offered_at IS 'when the online path carried its frame first';
-COMMENT ON COLUMN commands.challenged_at IS 'when the agent answered the frame by a challenge';
-COMMENT ON COLUMN commands.online_only IS 'outstanding, and nobody phones: there is no telephone, or it has failed before';
-COMMENT ON COLUMN commands.retold_as IS 'of an escalated EXTEND that can have no effect any more: the number under which the online path tells its mandate';
-COMMENT ON COLUMN commands.escalated_at IS 'when it was first handed to a person in this turn';
-SELECT pg_catalog.pg_extension_config_dump('commands', '');
-
--- Signing.  The key of an agent is the one that was confirmed last, as long as none was the
--- one that was exported first.
-
-CREATE FUNCTION signing_key(tenant uuid, agent uuid) RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT k.key_id
-      FROM mulberry.voice_keys k
-     WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled AND k.exported_at IS NOT NULL
-     ORDER BY k.confirmed_at DESC NULLS LAST, k.exported_at, k.key_id
-     LIMIT 1
-$$;
-COMMENT ON FUNCTION signing_key(uuid, uuid) IS 'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
-
-CREATE FUNCTION voice_key_problem(tenant uuid, agent uuid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT CASE
-               WHEN mulberry.signing_key($1, $2) IS NOT NULL THEN NULL
-               WHEN EXISTS (SELECT FROM mulberry.voice_keys k
-                             WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled)
-                   THEN 'its voice key was not exported to the edge'
-               ELSE 'it has no voice key'
-           END
-$$;
-COMMENT ON FUNCTION voice_key_problem(uuid, uuid) IS 'why no command to an agent can be signed; null: one can (internal)';
-
-CREATE FUNCTION sign_frame(tenant uuid, agent uuid, key_id integer, command text, mandate text, argument integer,
-                           counter bigint, nonce text, OUT frame text, OUT message_digest bytea)
-LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_sign_frame';
-COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint, text) IS 'signs a command with a sender''s key (internal)';
-
-CREATE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    -- a counter 5,000 ahead of the last accepted one is taken for an old one
-    SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
-$$;
-COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS 'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
-
-CREATE FUNCTION present_counter(key voice_keys) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
-DECLARE
-    here    CONSTANT text := mulberry.voice_key_place();
-    counter bigint := key.last_counter;
-BEGIN
-    -- what a copy signs would use up counters that the original uses as well
-    IF key.place <> here AND counter > 0 AND mulberry.outbound_allowed() THEN
-        counter := mulberry.advanced_counter(key, 1000);
-        UPDATE mulberry.voice_keys k SET last_counter = counter, place = here
-         WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
-        PERFORM mulberry.record_audit(key.tenant, 'VOICE_KEY_ADVANCED', 'another server signs', NULL, key.agent, NULL, NULL,
-                                      jsonb_build_object('key_id', key.key_id, 'counter', counter));
-        PERFORM mulberry.require_durable_commit();
-    END IF;
-    RETURN counter;
-END
-$$;
-COMMENT ON FUNCTION present_counter(voice_keys) IS 'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
-
-CREATE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    ordered mulberry.commands;
-    key     mulberry.voice_keys;
-    chosen  integer;
-    here    text := mulberry.voice_key_place();
-    signed  record;
-BEGIN
-    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = sign_command.command_id;
-    IF ordered.id IS NULL THEN
-        RAISE EXCEPTION 'command % does not exist', sign_command.command_id USING ERRCODE = 'undefined_object';
-    END IF;
-    PERFORM FROM mulberry.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent FOR NO KEY UPDATE;
-    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = sign_command.command_id FOR NO KEY UPDATE;
-    IF ordered.state NOT IN ('waiting', 'outstanding') THEN
-        RAISE EXCEPTION 'command % is %', ordered.id, ordered.state USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-    -- what a copy signs would use up counters that the original uses as well
-    IF NOT mulberry.outbound_allowed() THEN
-        RETURN false;
-    END IF;
-    chosen := mulberry.signing_key(ordered.tenant, ordered.agent);
-    IF chosen IS NULL THEN
-        RAISE EXCEPTION 'no command to agent "%" can be signed: %',
-                (SELECT a.name FROM mulberry.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent),
-                mulberry.voice_key_problem(ordered.tenant, ordered.agent)
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'create_voice_key() makes one; export_voice_key() gives its line for the edge.';
-    END IF;
-    key := mulberry.voice_key_row(ordered.tenant, ordered.agent, chosen, 'sender');
-    key.last_counter := mulberry.present_counter(key);
-    -- The number after a frame belongs to the answer to its challenge, of which we may not have heard.
-    IF sign_command.nonce IS NULL
-       AND EXISTS (SELECT FROM mulberry.command_signatures s
-                     JOIN mulberry.commands c ON c.id = s.command
-                    WHERE s.tenant = key.tenant AND s.agent = key.agent AND s.key_id = key.key_id
-                      AND s.counter % 10000 = key.last_counter % 10000 AND s.counter = key.last_counter AND s.nonce IS NULL
-                      AND c.state NOT IN ('confirmed', 'refused')
-                      AND c.command = ordered.command AND c.argument = ordered.argument
-                      AND c.mandate IS NOT DISTINCT FROM ordered.mandate) THEN
-        key.last_counter := key.last_counter + 1;
-    END IF;
-    key.last_counter := key.last_counter + 1;
-    signed := mulberry.sign_frame(key.tenant, key.agent, key.key_id, ordered.command, ordered.mandate, ordered.argument,
-                                  key.last_counter, sign_command.nonce);
-    UPDATE mulberry.voice_keys k
-       SET last_counter = key.last_counter, place = here
-     WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
-    UPDATE mulberry.commands c
-       SET state = 'outstanding', key_id = key.key_id, counter = key.last_counter, frame = signed.frame,
-           nonce = sign_command.nonce, message_digest = signed.message_digest, signed_at = clock_timestamp(),
-           signatures = c.signatures + 1
-     WHERE c.id = ordered.id;
-    -- a frame whose counter a crash forgets would be followed by another with the same one
-    PERFORM mulberry.require_durable_commit();
-    RETURN true;
-END
-$$;
-COMMENT ON FUNCTION sign_command(bigint, text) IS
-    'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that its frame was answered with. Without, the counter after its last frame is left out, which only such an answer has. False, and nothing is done, while this database is a copy that resume_outbound() has not let loose (internal)';
-
-CREATE FUNCTION command_frame(command_id bigint) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-DECLARE
-    ordered mulberry.commands;
-BEGIN
-    SELECT c.* INTO ordered
-      FROM mulberry.commands c
-     WHERE c.id = command_id AND c.tenant = ANY (mulberry.current_tenants('operator', 'gateway'));
-    IF ordered.id IS NULL THEN
-        RAISE EXCEPTION 'command % does not exist', command_id USING ERRCODE = 'undefined_object';
-    END IF;
-    RETURN CASE WHEN ordered.state = 'outstanding' THEN ordered.frame END;
-END
-$$;
-COMMENT ON FUNCTION command_frame(bigint) IS
-    'the 32 symbols to play for a command that is outstanding; null before its turn and after its end. Needs operator or gateway access';
-
-CREATE FUNCTION verify_ack_frame(tenant uuid, agent uuid, key_id integer, counter bigint, message_digest bytea, symbols text,
-                                 OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_verify_ack_frame';
-COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS 'what an acknowledgement is worth, judged with a sender''s key (internal)';
-
-CREATE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-    key   mulberry.voice_keys;
-    older mulberry.voice_keys;
-BEGIN
-    -- the edge has this key: those before it have done their service
-    key := mulberry.voice_key_row(note_acked_key.tenant, note_acked_key.agent, note_acked_key.key_id, 'sender');
-    UPDATE mulberry.voice_keys k
-       SET acked_counter = greatest(k.acked_counter, note_acked_key.counter),
-           confirmed_at = coalesce(k.confirmed_at, clock_timestamp())
-     WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
-    FOR older IN
-        SELECT k.* FROM mulberry.voice_keys k
-         WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.enabled
-           AND k.created_at < key.created_at
-         ORDER BY k.key_id FOR NO KEY UPDATE
-    LOOP
-        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS 'the edge has acknowledged a counter of a key, and so has the key (internal)';
-
-CREATE FUNCTION ack_verify(command bigint, symbols text,
-                           OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    ordered mulberry.commands;
-BEGIN
-    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = ack_verify.command;
-    IF ordered.id IS NULL THEN
-        RAISE EXCEPTION 'command % does not exist', ack_verify.command USING ERRCODE = 'undefined_object';
-    END IF;
-    IF ordered.frame IS NULL OR ack_verify.symbols IS NULL THEN
-        verdict := CASE WHEN (SELECT p.valid FROM mulberry.ack_frame_parse(coalesce(ack_verify.symbols, '')) p)
-                        THEN 'other command' ELSE 'decode error' END;
-        RETURN;
-    END IF;
-    SELECT v.* INTO verdict, status, state, status_name, state_name
-      FROM mulberry.verify_ack_frame(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter, ordered.message_digest,
-                                     ack_verify.symbols) v;
-    IF verdict <> 'genuine' THEN
-        RETURN;
-    END IF;
-    PERFORM mulberry.note_acked_key(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter);
-END
-$$;
-COMMENT ON FUNCTION ack_verify(bigint, text) IS
-    'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command (another key or counter; no tag was checked) or forgery (internal)';
-
-CREATE FUNCTION advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    owner    uuid := mulberry.resolve_tenant(advance_counters.tenant, 'admin');
-    advanced bigint;
-BEGIN
-    IF by IS NULL THEN
-        RAISE EXCEPTION 'by must not be null' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    IF by NOT BETWEEN 1 AND 4000 THEN
-        RAISE EXCEPTION 'by % is out of range', by
-            USING ERRCODE = 'numeric_value_out_of_range',
-                  DETAIL = 'It can be 1 to 4000: a receiver takes a counter 5000 ahead for an old one.';
-    END IF;
-    PERFORM FROM mulberry.agents a WHERE a.tenant = owner ORDER BY a.id FOR NO KEY UPDATE;
-    UPDATE mulberry.voice_keys k
-       SET last_counter = mulberry.advanced_counter(k, advance_counters.by), place = mulberry.voice_key_place()
-     WHERE k.tenant = owner AND k.role = 'sender' AND k.enabled AND k.last_counter > 0;
-    GET DIAGNOSTICS advanced = ROW_COUNT;
-    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_ADVANCED', 'by hand', NULL, NULL, NULL, NULL,
-                                  jsonb_build_object('by', by, 'keys', advanced));
-    PERFORM mulberry.require_durable_commit();
-    RETURN advanced;
-END
-$$;
-COMMENT ON FUNCTION advance_counters(integer, text) IS
-    'has the sender''s keys of a tenant that have signed something jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
-
--- The edge's side of the online path; agent_sync() is the cloud's.
-
-CREATE TABLE sync_states (
-    tenant uuid NOT NULL REFERENCES tenants (id),
-    agent  uuid NOT NULL,
-    upto   bigint NOT NULL CHECK (upto >= 0),
-    at     timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant, agent),
-    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id) ON DELETE CASCADE
-);
-COMMENT ON TABLE sync_states IS 'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
-SELECT pg_catalog.pg_extension_config_dump('sync_states', '');
-
+-- src/edge/sync.sql
 CREATE FUNCTION sync_mac_fits(tenant uuid, role text, agent uuid, key_id integer, data bytea, mac bytea) RETURNS boolean
 LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac_fits';
 COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS 'whether mac is sync_mac() of data, compared in constant time; false without such a key (internal)';
@@ -5165,1757 +6899,7 @@ $$;
 COMMENT ON FUNCTION apply_agent_sync(jsonb, text) IS
     'on the edge: takes an answer of the cloud''s agent_sync(). Frames are judged and applied as those from the telephone, mandates are taken over when the code over them is right. Returns "acks" and "since" for the next agent_sync(), "more" when that should be at once, and "problems". An answer may come twice. Needs gateway or operator access. Errors: 22023 no such answer, 42704 another agent''s, 54000';
 
--- What people are told about keys.
-
-CREATE FUNCTION voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean, mode text,
-                                                 challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT k.tenant, k.role, k.agent, k.key_id,
-           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry.signing_key(k.tenant, k.agent) END,
-           CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
-                WHEN mulberry.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
-                WHEN mulberry.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry.voice_key_place() THEN 'challenge'
-                ELSE 'normal' END,
-           CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
-           CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
-           g.forgeries[1]
-      FROM mulberry.voice_keys k
-      LEFT JOIN mulberry.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
-     WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'))
-$$;
-COMMENT ON FUNCTION voice_key_modes() IS 'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
-
-CREATE VIEW voice_key_status WITH (security_barrier) AS
-    SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend, m.signs,
-           k.last_counter, CASE k.role WHEN 'sender' THEN k.acked_counter END AS acked_counter,
-           k.created_at, k.exported_at, k.confirmed_at, k.disabled_at, m.mode, m.challenge_until, m.forgeries_in_row, m.last_forgery_at
-      FROM voice_keys k
-      JOIN tenants t ON t.id = k.tenant
-      JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
-      JOIN voice_key_modes() m ON m.tenant = k.tenant AND m.role = k.role AND m.agent = k.agent AND m.key_id = k.key_id
-     WHERE k.tenant = ANY ((SELECT current_tenants('operator', 'auditor'))::uuid[]);
-COMMENT ON VIEW voice_key_status IS 'the keys of voice commands, without their bytes';
-COMMENT ON COLUMN voice_key_status.role IS 'sender in the cloud, receiver on the edge';
-COMMENT ON COLUMN voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
-COMMENT ON COLUMN voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
-COMMENT ON COLUMN voice_key_status.mode IS 'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
-COMMENT ON COLUMN voice_key_status.forgeries_in_row IS 'since the last genuine frame';
-
-CREATE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-DECLARE
-    total      bigint;
-    unexported bigint;
-    far        bigint;
-    alarmed    bigint;
-    limited    bigint;
-    challenged bigint;
-BEGIN
-    item := 'voice keys';
-    SELECT count(*), count(*) FILTER (WHERE k.role = 'sender' AND k.exported_at IS NULL),
-           count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > 4000)
-      INTO total, unexported, far
-      FROM mulberry.voice_keys k WHERE k.enabled;
-    status := CASE WHEN far > 0 OR unexported > 0 THEN 'warning' ELSE 'ok' END;
-    detail := format('%s keys are in use', total)
-              || CASE WHEN unexported > 0 THEN format('; %s were not exported to their edge', unexported) ELSE '' END
-              || CASE WHEN far > 0 THEN format('; %s are more than 4000 commands ahead of what was acknowledged', far) ELSE '' END;
-    hint := CASE WHEN far > 0 THEN 'An edge takes a counter 5000 ahead for an old one: rotate_voice_key().'
-                 WHEN unexported > 0 THEN 'export_voice_key() gives the line for the edge; see mulberry.voice_key_status.' END;
-    RETURN NEXT;
-
-    item := 'voice key forgeries';
-    SELECT count(*) FILTER (WHERE g.in_row >= 100),
-           count(*) FILTER (WHERE mulberry.guard_limited(g, clock_timestamp())),
-           count(*) FILTER (WHERE mulberry.guard_challenges(g, clock_timestamp()))
-      INTO alarmed, limited, challenged
-      FROM mulberry.key_guard g;
-    status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
-    detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
-                   ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 forgeries in a row',
-                               challenged, limited, alarmed) END;
-    hint := CASE WHEN alarmed > 0 OR challenged > 0
-                 THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in mulberry.voice_key_status.' END;
-    RETURN NEXT;
-END
-$$;
-COMMENT ON FUNCTION health_voice_keys() IS 'health of the keys of voice commands on both sides';
-
--- An acknowledgement is proof of the signature that it answers, whatever has become of the
--- command since: so every signature is kept.
-CREATE TABLE command_signatures (
-    command        bigint NOT NULL REFERENCES commands (id) ON DELETE CASCADE,
-    signature      integer NOT NULL,
-    tenant         uuid NOT NULL REFERENCES tenants (id),
-    agent          uuid NOT NULL,
-    key_id         integer NOT NULL,
-    counter        bigint NOT NULL,
-    frame          text COLLATE "C" NOT NULL,
-    nonce          text COLLATE "C",
-    message_digest bytea NOT NULL,
-    signed_at      timestamptz NOT NULL,
-    PRIMARY KEY (command, signature)
-);
--- what an acknowledgement says about the signature that it answers
-CREATE INDEX command_signatures_counter ON command_signatures (tenant, agent, key_id, (counter % 10000), counter);
-COMMENT ON TABLE command_signatures IS 'every frame that was made for a command: an acknowledgement of an older one counts too';
-COMMENT ON COLUMN command_signatures.signature IS '1 for the first';
-SELECT pg_catalog.pg_extension_config_dump('command_signatures', '');
-
--- An extension adds up, so an agent must not get it twice: as a command, and with what the online
--- path tells of the mandate.  The latter waits for the former, and then comes under a number of its own.
-CREATE TABLE mandate_retellings (
-    tenant  uuid NOT NULL REFERENCES tenants (id),
-    mandate text COLLATE "C" NOT NULL,
-    number  bigint NOT NULL,
-    PRIMARY KEY (tenant, mandate),
-    FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id) ON DELETE CASCADE
-);
-COMMENT ON TABLE mandate_retellings IS 'mandates that agent_sync() tells an agent once more, now that the extension that kept them back is settled';
-COMMENT ON COLUMN mandate_retellings.number IS 'taken from agents.mandates_version, as mandates.agent_version is';
-SELECT pg_catalog.pg_extension_config_dump('mandate_retellings', '');
-
-CREATE FUNCTION keep_signature() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-BEGIN
-    INSERT INTO mulberry.command_signatures
-           (command, signature, tenant, agent, key_id, counter, frame, nonce, message_digest, signed_at)
-    SELECT new.id, 1 + count(*), new.tenant, new.agent, new.key_id, new.counter, new.frame, new.nonce,
-           new.message_digest, new.signed_at
-      FROM mulberry.command_signatures s WHERE s.command = new.id;
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION keep_signature() IS 'trigger: writes the new frame of a command into command_signatures';
-CREATE TRIGGER keep_signature AFTER UPDATE OF frame ON commands
-    FOR EACH ROW WHEN (new.frame IS NOT NULL AND new.frame IS DISTINCT FROM old.frame)
-    EXECUTE FUNCTION keep_signature();
-
--- The audit log: append-only, chained by hashes per tenant.  Rows are linked in the order of
--- their ids by one writer after commit, so that commands do not queue on the head of the chain.
--- core/audit_record.h says what is hashed.
-
-CREATE SEQUENCE audit_id;
-COMMENT ON SEQUENCE audit_id IS 'audit.id';
-SELECT pg_catalog.pg_extension_config_dump('audit_id', '');
-
-CREATE TABLE audit (
-    id       bigint PRIMARY KEY DEFAULT nextval('audit_id'),
-    tenant   uuid NOT NULL REFERENCES tenants (id),
-    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    role     name NOT NULL,
-    action   text COLLATE "C" NOT NULL,
-    outcome  text COLLATE "C" NOT NULL,
-    method   text COLLATE "C",
-    mandate  text COLLATE "C",
-    agent    uuid,
-    command  bigint,
-    evidence jsonb,
-    seq      bigint,
-    hash     bytea,
-    UNIQUE (tenant, seq),
-    CHECK ((seq IS NULL) = (hash IS NULL))
-);
--- audit.c reads columns by position
-CREATE INDEX audit_unlinked ON audit (id) WHERE seq IS NULL;
-CREATE INDEX audit_mandate ON audit (tenant, mandate, id);
-COMMENT ON TABLE audit IS 'who did what, when, with which outcome, by which way, and on which evidence; rows never change';
-COMMENT ON COLUMN audit.role IS 'the database role that asked';
-COMMENT ON COLUMN audit.seq IS 'number in the tenant''s chain, from 1 without gaps; null until it is linked';
-COMMENT ON COLUMN audit.hash IS 'SHA-256 of the row and the hash before it';
-SELECT pg_catalog.pg_extension_config_dump('audit', '');
-
-CREATE TABLE audit_heads (
-    tenant    uuid PRIMARY KEY REFERENCES tenants (id),
-    last_seq  bigint NOT NULL CHECK (last_seq > 0),
-    hash      bytea NOT NULL CHECK (octet_length(hash) = 32),
-    linked_at timestamptz NOT NULL DEFAULT clock_timestamp()
-) WITH (fillfactor = 50);
-COMMENT ON TABLE audit_heads IS 'the last row of each tenant''s audit log, so that one that is cut off is missed';
-SELECT pg_catalog.pg_extension_config_dump('audit_heads', '');
-
-CREATE FUNCTION guard_audit() RETURNS trigger
-LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_audit';
-COMMENT ON FUNCTION guard_audit() IS 'trigger: rows of the audit log are added and linked, and otherwise left alone';
-CREATE TRIGGER guard_audit BEFORE INSERT OR UPDATE OR DELETE ON audit
-    FOR EACH ROW EXECUTE FUNCTION guard_audit();
-CREATE TRIGGER guard_audit_truncate BEFORE TRUNCATE ON audit
-    FOR EACH STATEMENT EXECUTE FUNCTION guard_audit();
-
-CREATE FUNCTION record_audit(tenant uuid, action text, outcome text, mandate text DEFAULT NULL, agent uuid DEFAULT NULL,
-                             command bigint DEFAULT NULL, method text DEFAULT NULL, evidence jsonb DEFAULT NULL)
-RETURNS void
-LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    INSERT INTO mulberry.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
-    VALUES ($1, mulberry.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
-$$;
-COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS 'writes a row of the audit log in the current transaction (internal)';
-
-CREATE FUNCTION link_audit(max_rows integer DEFAULT 10000) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS 'MODULE_PATHNAME', 'mulberry_link_audit';
-COMMENT ON FUNCTION link_audit(integer) IS
-    'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can until the transaction ends (internal)';
-
-CREATE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
-BEGIN
-    RETURN mulberry.link_audit(max_rows);
-EXCEPTION WHEN lock_not_available THEN
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION link_audit_soon(integer) IS
-    'link_audit() for those who have other things to do: null when another transaction keeps them from it (internal)';
-
-CREATE FUNCTION await_audit_links() RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_audit_links';
-COMMENT ON FUNCTION await_audit_links() IS
-    'returns when what was committed before is linked, or after a second: waits for the notifier, links itself when there is none, and does nothing where it cannot write (internal)';
-
-CREATE FUNCTION check_audit_chain(tenant uuid, kept_seq bigint, kept_hash bytea,
-                                  OUT rows bigint, OUT first_broken bigint, OUT problem text)
-LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_check_audit_chain';
-COMMENT ON FUNCTION check_audit_chain(uuid, bigint, bytea) IS
-    'walks along a tenant''s audit log until something does not fit; kept_seq and kept_hash may be null (internal)';
-
-CREATE FUNCTION erase_audit(tenant uuid) RETURNS bigint
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_erase_audit';
-COMMENT ON FUNCTION erase_audit(uuid) IS 'removes a tenant''s audit log and returns how many rows it had (internal)';
-
-CREATE FUNCTION verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
-RETURNS TABLE (tenant text, rows bigint, first_broken bigint, problem text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    targets uuid[];
-    kept    bytea;
-BEGIN
-    IF (kept_seq IS NULL) <> (kept_hash IS NULL) THEN
-        RAISE EXCEPTION 'kept_seq and kept_hash belong together' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    IF kept_seq < 1 OR kept_hash !~ '^[0-9a-f]{64}$' THEN
-        RAISE EXCEPTION 'kept_seq is at least 1, and kept_hash has 64 hexadecimal digits'
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'audit_head() says both.';
-    END IF;
-    kept := decode(kept_hash, 'hex');
-    IF only_tenant IS NULL AND kept IS NULL THEN
-        targets := mulberry.current_tenants('auditor');
-    END IF;
-    IF targets IS NULL OR targets = '{}' THEN
-        targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'auditor')];
-    END IF;
-    PERFORM mulberry.await_audit_links();
-    RETURN QUERY
-        SELECT t.name, c.rows, c.first_broken, c.problem
-          FROM mulberry.tenants t
-               CROSS JOIN LATERAL mulberry.check_audit_chain(t.id, kept_seq, kept) AS c
-         WHERE t.id = ANY (targets)
-         ORDER BY t.name;
-END
-$$;
-COMMENT ON FUNCTION verify_audit(text, bigint, text) IS
-    'computes all hashes of the audit logs of a tenant (null: of all that the role may see) anew. rows: how many fit, from the first on; first_broken and problem say where the log does not and why, null when all is well. kept_seq and kept_hash: what audit_head() once said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
-
-CREATE FUNCTION audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    target uuid := mulberry.resolve_tenant(tenant, 'auditor');
-BEGIN
-    PERFORM mulberry.await_audit_links();
-    SELECT h.last_seq, encode(h.hash, 'hex'), h.linked_at INTO seq, hash, linked_at
-      FROM mulberry.audit_heads h
-     WHERE h.tenant = target;
-END
-$$;
-COMMENT ON FUNCTION audit_head(text) IS
-    'number and hash of the last row of a tenant''s audit log, to be kept where nobody of this server can write; verify_audit() compares. Nulls: the log is empty. Needs auditor access';
-
-CREATE FUNCTION erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    target uuid;
-BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    IF tenant IS NULL THEN
-        RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    target := mulberry.resolve_tenant(tenant, 'admin');
-    IF EXISTS (SELECT FROM mulberry.agents a WHERE a.tenant = target) THEN
-        RAISE EXCEPTION 'the audit log of tenant "%" cannot be erased while the tenant has agents', tenant
-            USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop them first, with drop_agent().';
-    END IF;
-    SELECT h.last_seq, encode(h.hash, 'hex') INTO last_seq, hash FROM mulberry.audit_heads h WHERE h.tenant = target;
-    rows := mulberry.erase_audit(target);
-    RAISE LOG 'audit log of tenant "%" erased by role "%": % rows, the last was % with hash %',
-        tenant, mulberry.outer_role(), rows, last_seq, hash;
-END
-$$;
-COMMENT ON FUNCTION erase_audit_log(text) IS
-    'removes the whole audit log of a tenant without agents, so that the tenant can be dropped; returns what it had, and the server''s log says so too. Needs admin access to all tenants';
-
-CREATE VIEW audit_log WITH (security_barrier) AS
-    SELECT t.name AS tenant, a.seq, a.at, a.role, a.action, a.outcome, a.method, a.mandate AS mandate_id,
-           g.name AS agent, a.agent AS agent_id, a.command AS command_id, a.evidence, encode(a.hash, 'hex') AS hash, a.id
-      FROM audit a
-      JOIN tenants t ON t.id = a.tenant
-      LEFT JOIN agents g ON g.tenant = a.tenant AND g.id = a.agent
-     WHERE a.tenant = ANY ((SELECT current_tenants('auditor'))::uuid[]);
-COMMENT ON VIEW audit_log IS 'who did what, when, with which outcome, by which way, and on which evidence';
-COMMENT ON COLUMN audit_log.seq IS 'number in the tenant''s log, without gaps; null for a moment after commit';
-COMMENT ON COLUMN audit_log.role IS 'the database role that asked';
-COMMENT ON COLUMN audit_log.agent IS 'its name now; null when it has been dropped';
-COMMENT ON COLUMN audit_log.evidence IS 'what the decision rests on; amounts and times as they were then';
-COMMENT ON COLUMN audit_log.hash IS 'SHA-256 of the row and the hash before it';
-
--- Calls that were placed for a command.
-
-CREATE SEQUENCE voice_call_id;
-COMMENT ON SEQUENCE voice_call_id IS 'voice_calls.id';
-SELECT pg_catalog.pg_extension_config_dump('voice_call_id', '');
-
-CREATE TABLE voice_calls (
-    id               bigint PRIMARY KEY DEFAULT nextval('voice_call_id'),
-    tenant           uuid NOT NULL REFERENCES tenants (id),
-    command          bigint NOT NULL REFERENCES commands (id),
-    purpose          text COLLATE "C" NOT NULL DEFAULT 'command' CHECK (purpose IN ('command', 'escalation')),
-    attempt          integer NOT NULL,
-    to_number        text NOT NULL,
-    from_number      text NOT NULL,
-    token            uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
-    frame            text COLLATE "C",
-    job              bigint,
-    state            text COLLATE "C" NOT NULL DEFAULT 'planned'
-                     CHECK (state IN ('planned', 'requested', 'uncertain', 'queued', 'ringing', 'in-progress',
-                                      'completed', 'busy', 'failed', 'no-answer', 'canceled')),
-    sid              text COLLATE "C" UNIQUE,
-    stray_sids       text[] NOT NULL DEFAULT '{}',
-    answered_by      text,
-    sequence         integer,
-    request          text COLLATE "C",
-    page             text,
-    placings         integer NOT NULL DEFAULT 0,
-    looks            integer NOT NULL DEFAULT 0,
-    failures         integer NOT NULL DEFAULT 0,
-    turn             integer NOT NULL DEFAULT 0,
-    acknowledged     boolean NOT NULL DEFAULT false,
-    recording_sid    text COLLATE "C",
-    recording        bytea,
-    listen_job       bigint,
-    transcript       text,
-    delete_recording boolean NOT NULL DEFAULT false,
-    due_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
-    give_up_at       timestamptz,
-    requested_at     timestamptz,
-    uncertain_since  timestamptz,
-    answered_at      timestamptz,
-    ended_at         timestamptz,
-    successor_at     timestamptz,
-    outcome          text,
-    detail           text,
-    finished_at      timestamptz,
-    created_at       timestamptz NOT NULL DEFAULT clock_timestamp()
-);
-CREATE UNIQUE INDEX voice_calls_live ON voice_calls (command, purpose) WHERE finished_at IS NULL;
-CREATE INDEX voice_calls_line ON voice_calls (tenant, to_number) WHERE finished_at IS NULL;
-CREATE INDEX voice_calls_command ON voice_calls (command);
-COMMENT ON TABLE voice_calls IS 'telephone calls that were placed for commands, from before the request on';
-COMMENT ON COLUMN voice_calls.purpose IS 'command: to the agent; escalation: to the person who must act';
-COMMENT ON COLUMN voice_calls.token IS 'names the call in the URLs of its webhooks';
-COMMENT ON COLUMN voice_calls.frame IS 'what it plays; when the command has another one, or is settled, the call is of no use';
-COMMENT ON COLUMN voice_calls.job IS 'the job of kind "call" that drives it';
-COMMENT ON COLUMN voice_calls.state IS 'planned; requested: the request is under way; uncertain: it is not known whether there is a call; then as Twilio says';
-COMMENT ON COLUMN voice_calls.sid IS 'Twilio''s name of it';
-COMMENT ON COLUMN voice_calls.stray_sids IS 'calls that were placed beside it, unknown to us at the time, and are to be ended';
-COMMENT ON COLUMN voice_calls.sequence IS 'SequenceNumber of the last status callback that counted';
-COMMENT ON COLUMN voice_calls.request IS 'what Twilio is being asked; left behind by a worker that died, it says what is not known';
-COMMENT ON COLUMN voice_calls.page IS 'where the list of calls goes on';
-COMMENT ON COLUMN voice_calls.placings IS 'requests to place it that were sent';
-COMMENT ON COLUMN voice_calls.looks IS 'times that the list of calls was read and it was not in it';
-COMMENT ON COLUMN voice_calls.failures IS 'requests in a row that failed';
-COMMENT ON COLUMN voice_calls.turn IS 'number of the last gathering of digits in its TwiML';
-COMMENT ON COLUMN voice_calls.acknowledged IS 'its acknowledgement settled the command';
-COMMENT ON COLUMN voice_calls.recording IS 'WAV file that is being transcribed, then null';
-COMMENT ON COLUMN voice_calls.delete_recording IS 'the recording is to be deleted at Twilio';
-COMMENT ON COLUMN voice_calls.give_up_at IS 'when no more is tried to place it; later, until when the transcript of its recording is waited for';
-COMMENT ON COLUMN voice_calls.successor_at IS 'another call was asked for while this one was under way, and is placed after it';
-COMMENT ON COLUMN voice_calls.outcome IS 'what it brought, once it is finished: acknowledged, delivered, no acknowledgement, machine, spoken confirmation, challenged (the next call answers), refused, superseded, or as Twilio says';
-COMMENT ON COLUMN voice_calls.finished_at IS 'when that was known: after the end of the call, because recordings come late';
-SELECT pg_catalog.pg_extension_config_dump('voice_calls', '');
-
--- Commands: how they are given, queued, sent and settled.
---
--- The lock of a queue is its agent's row: whoever changes a command holds it.  Each agent has at
--- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
-
-CREATE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    -- A change and not only a lock: a transaction whose snapshot is older must fail with a
-    -- serialization error, not judge a queue that it does not see.
-    UPDATE mulberry.agents a SET queue_changes = a.queue_changes + 1
-     WHERE a.tenant = $1 AND a.id = $2
-    RETURNING a.*
-$$;
-COMMENT ON FUNCTION lock_agent(uuid, uuid) IS 'takes the lock of an agent''s commands until the end of the transaction (internal)';
-
-CREATE FUNCTION lock_command(command bigint) RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    c mulberry.commands;
-BEGIN
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
-    END IF;
-    PERFORM mulberry.lock_agent(c.tenant, c.agent);
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command FOR NO KEY UPDATE;
-    RETURN c;
-END
-$$;
-COMMENT ON FUNCTION lock_command(bigint) IS 'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
-
-CREATE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    found_id uuid;
-BEGIN
-    IF agent IS NULL THEN
-        RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    SELECT a.id INTO found_id FROM mulberry.agents a
-     WHERE a.tenant = tenant AND (a.name = agent OR a.id::text = lower(agent))
-     ORDER BY a.name = agent DESC LIMIT 1;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'agent "%" does not exist', left(agent, 80) USING ERRCODE = 'undefined_object';
-    END IF;
-    RETURN found_id;
-END
-$$;
-COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by its name or its uuid; 42704: there is none (internal)';
-
-CREATE FUNCTION command_action(command text, outcome text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT command || '_' || upper(replace(outcome, ' ', '_'))
-$$;
-COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
-
-CREATE FUNCTION note_command(c commands, outcome text, event text DEFAULT NULL, more jsonb DEFAULT '{}') RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-BEGIN
-    PERFORM mulberry.record_audit(c.tenant, mulberry.command_action(c.command, outcome), outcome, c.mandate, c.agent, c.id,
-                                  c.method, nullif(jsonb_strip_nulls(more), '{}'));
-    IF event IS NOT NULL THEN
-        PERFORM mulberry.emit_event(c.tenant, event, NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
-            'command_id', c.id, 'command', c.command, 'mandate_id', c.mandate,
-            'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = c.tenant AND a.id = c.agent),
-            'state', c.state, 'method', c.method, 'attempts', c.attempts) || more));
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS 'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
-
-CREATE FUNCTION path_problem(a agents, force_voice boolean) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-DECLARE
-    problem CONSTANT text := mulberry.voice_key_problem(a.tenant, a.id);
-BEGIN
-    IF problem IS NOT NULL OR (a.online_until > clock_timestamp() AND NOT force_voice) THEN
-        RETURN problem;
-    END IF;
-    IF a.phone IS NULL THEN
-        RETURN CASE WHEN force_voice THEN 'it has no telephone number' ELSE 'it is offline and has no telephone number' END;
-    END IF;
-    RETURN mulberry.telephony_problem(a.tenant);
-END
-$$;
-COMMENT ON FUNCTION path_problem(agents, boolean) IS 'why no command can reach an agent now, neither online (unless force_voice) nor by telephone; null: one can (internal)';
-
--- What later commands have made pointless.
-CREATE FUNCTION command_obsolete(c commands) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT CASE WHEN c.command IN ('SUSPEND', 'RESUME', 'EXTEND')
-                 AND (SELECT m.status FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
-                THEN 'the mandate was revoked meanwhile' END
-$$;
-COMMENT ON FUNCTION command_obsolete(commands) IS 'why a command need not reach its agent any more; null: it must (internal)';
-
-CREATE FUNCTION retell_mandate(c commands) RETURNS bigint
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    WITH numbered AS (
-        UPDATE mulberry.agents a SET mandates_version = a.mandates_version + 1
-         WHERE a.tenant = c.tenant AND a.id = c.agent RETURNING a.mandates_version)
-    INSERT INTO mulberry.mandate_retellings AS r (tenant, mandate, number)
-    SELECT c.tenant, c.mandate, n.mandates_version FROM numbered n
-        ON CONFLICT ON CONSTRAINT mandate_retellings_pkey DO UPDATE SET number = excluded.number
-    RETURNING r.number
-$$;
-COMMENT ON FUNCTION retell_mandate(commands) IS 'has agent_sync() tell the mandate of a command once more, and returns under which number (internal)';
-
-CREATE FUNCTION finish_command(command bigint, state text, outcome text, event text, error text DEFAULT NULL,
-                               more jsonb DEFAULT '{}') RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    c mulberry.commands;
-BEGIN
-    UPDATE mulberry.commands x
-       SET state = state, error = error, finished_at = clock_timestamp(), voice_at = NULL
-     WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
-    IF c.command = 'EXTEND' THEN
-        PERFORM mulberry.retell_mandate(c);
-    END IF;
-    RETURN c;
-END
-$$;
-COMMENT ON FUNCTION finish_command(bigint, text, text, text, text, jsonb) IS 'brings a command into its last state (internal)';
-
-CREATE FUNCTION escalate_command(command bigint, error text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    c     mulberry.commands;
-    again boolean;
-BEGIN
-    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry.commands x WHERE x.id = command;
-    UPDATE mulberry.commands x
-       SET state = 'escalated', error = error, voice_at = NULL,
-           escalated_at = coalesce(x.escalated_at, clock_timestamp())
-     WHERE x.id = command RETURNING x.* INTO c;
-    IF again THEN
-        -- the person knows of it; that the agent was back for a moment has not helped
-        PERFORM mulberry.note_command(c, 'escalated', NULL, jsonb_build_object('error', error, 'again', true));
-        PERFORM mulberry.resume_escalation(c);
-        RETURN;
-    END IF;
-    PERFORM mulberry.note_command(c, 'escalated', 'escalated',
-        jsonb_build_object('error', error, 'reason', c.reason, 'requester', c.requester,
-                           'spoken', c.evidence->'spoken'));
-    PERFORM mulberry.place_escalation(command);
-END
-$$;
-COMMENT ON FUNCTION escalate_command(bigint, text) IS 'hands a command that did not reach its agent to a person; who calls it gives the turn to the next one (internal)';
-
--- A frame has left when an answer of agent_sync() carried it or a call was asked for.
-CREATE FUNCTION command_has_left(c commands) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT c.offered_at IS NOT NULL
-        OR EXISTS (SELECT FROM mulberry.voice_calls v
-                    WHERE v.command = c.id AND v.purpose = 'command' AND v.attempt > c.attempts_before AND v.state <> 'planned')
-$$;
-COMMENT ON FUNCTION command_has_left(commands) IS 'whether the agent may have received the frame of an outstanding command (internal)';
-
-CREATE FUNCTION displace_command(held commands) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-DECLARE
-    c        mulberry.commands;
-    has_left CONSTANT boolean := mulberry.command_has_left(held);
-BEGIN
-    IF held.escalated_at IS NOT NULL THEN
-        PERFORM mulberry.escalate_command(held.id, held.error);
-        RETURN;
-    END IF;
-    UPDATE mulberry.commands x
-       SET state = 'waiting', method = NULL, voice_at = NULL, challenged_at = NULL, online_only = false
-     WHERE x.id = held.id RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'displaced', 'command_displaced');
-    -- The others set a state, so saying them twice does no harm; two extensions add up.
-    IF c.command = 'EXTEND' AND has_left AND mulberry.command_obsolete(c) IS NULL THEN
-        PERFORM mulberry.escalate_command(c.id,
-            'a revocation took its turn after it was sent, so the agent may have carried it out; retry_command() extends again');
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION displace_command(commands) IS 'takes the turn from the outstanding command of an agent (internal)';
-
-CREATE FUNCTION send_command(a agents, command bigint, online_only boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    c        mulberry.commands;
-    online   boolean;
-    by_voice boolean;
-BEGIN
-    -- Calls of earlier turns do not count against this one.
-    UPDATE mulberry.commands x
-       SET attempts_before = greatest(x.attempts, (SELECT max(v.attempt) FROM mulberry.voice_calls v
-                                                    WHERE v.command = x.id AND v.purpose = 'command' AND v.state <> 'planned')),
-           offered_at = NULL, challenged_at = NULL
-     WHERE x.id = command RETURNING x.* INTO c;
-    IF NOT mulberry.sign_command(command) THEN
-        RETURN;     -- a copy that may do no outgoing work: the command waits until it may
-    END IF;
-    online := a.online_until > clock_timestamp() AND NOT c.force_voice;
-    by_voice := NOT online_only AND mulberry.path_problem(a, true) IS NULL;
-    UPDATE mulberry.commands x
-       SET method = CASE WHEN online THEN 'api' ELSE 'voice' END, online_only = NOT by_voice,
-           voice_at = CASE WHEN NOT by_voice THEN NULL
-                           WHEN online THEN clock_timestamp() + current_setting('mulberry.command_online_wait')::interval
-                           ELSE clock_timestamp() END
-     WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'sent', 'command_sent',
-        jsonb_build_object('key_id', c.key_id, 'counter', c.counter, 'voice_at', c.voice_at));
-    IF by_voice THEN
-        PERFORM mulberry.place_call(command, c.voice_at);
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS 'signs a command, so that it is outstanding, and puts it on its way: to the online path when the agent is there, and to the telephone at once or when the online path had its time (internal)';
-
-CREATE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    a       CONSTANT mulberry.agents := mulberry.lock_agent(tenant, agent);
-    c       mulberry.commands;
-    held    mulberry.commands;
-    problem text;
-BEGIN
-    SELECT x.* INTO held FROM mulberry.commands x
-     WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
-    -- A revocation waits for nobody but another one; what was given up already makes way to all.
-    IF FOUND AND EXISTS (SELECT FROM mulberry.commands x
-                          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
-                            AND (held.escalated_at IS NOT NULL OR x.command = 'REVOKE' AND held.command <> 'REVOKE')) THEN
-        PERFORM mulberry.displace_command(held);
-        held := NULL;
-    END IF;
-    FOR c IN
-        SELECT x.* FROM mulberry.commands x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
-           AND mulberry.command_obsolete(x) IS NOT NULL
-         ORDER BY x.id FOR NO KEY UPDATE
-    LOOP
-        PERFORM mulberry.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled', mulberry.command_obsolete(c));
-    END LOOP;
-    IF held.id IS NOT NULL THEN
-        RETURN;
-    END IF;
-    LOOP
-        SELECT x.* INTO c FROM mulberry.commands x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
-         ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
-        EXIT WHEN NOT FOUND;
-        problem := mulberry.path_problem(a, c.force_voice);
-        IF problem IS NULL THEN
-            BEGIN
-                PERFORM mulberry.send_command(a, c.id);
-                EXIT;
-            EXCEPTION WHEN data_corrupted OR config_file_error OR undefined_file OR io_error OR insufficient_privilege THEN
-                -- A key that cannot be read must not take back that the registry is revoked.
-                problem := 'no command can be signed: ' || SQLERRM;
-            END;
-        END IF;
-        PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached: ' || problem);
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION next_command(uuid, uuid) IS 'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
-
--- What is known about commands.
-
-CREATE VIEW command_states WITH (security_barrier) AS
-    SELECT c.id AS command_id, c.tenant, a.name AS agent, c.command, c.mandate AS mandate_id, c.argument, c.state,
-           CASE c.state WHEN 'confirmed' THEN 'success' WHEN 'refused' THEN 'failed'
-                        WHEN 'escalated' THEN 'escalated' WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END AS status,
-           coalesce(c.method, 'none') AS method, c.state = 'confirmed' AS confirmed, v.sid AS call_sid, v.state AS call_state,
-           c.attempts, c.key_id, c.counter, c.signatures, ack.status AS acknowledgement, ack.mandate_state, m.status AS registry_status,
-           c.reason, c.requester, c.force_voice, c.evidence, c.error, c.created_at, c.signed_at, c.voice_at, c.challenged_at,
-           c.escalated_at, c.finished_at,
-           -- in the form in which the original answered
-           jsonb_build_object('status', CASE c.state WHEN 'confirmed' THEN 'success' WHEN 'refused' THEN 'failed'
-                                                     WHEN 'escalated' THEN 'escalated' WHEN 'cancelled' THEN 'cancelled' ELSE 'pending' END,
-                              'method', coalesce(c.method, 'none'), 'command_id', c.id, 'command', c.command,
-                              'mandate_id', c.mandate, 'agent', a.name, 'call_sid', v.sid, 'confirmed', c.state = 'confirmed',
-                              'attempts', c.attempts)
-           || jsonb_strip_nulls(jsonb_build_object(
-                  'error', c.error, 'registry_status', m.status,
-                  'acknowledgement', CASE WHEN c.state IN ('confirmed', 'refused') THEN ack.status END,
-                  'mandate_status', CASE WHEN c.state IN ('confirmed', 'refused') THEN nullif(ack.mandate_state, 'NONE') END,
-                  'retry_scheduled', CASE WHEN c.state = 'outstanding' AND c.error IS NOT NULL THEN true END,
-                  'latency', CASE WHEN c.state = 'confirmed' THEN round(extract(epoch FROM c.finished_at - c.created_at), 3) END)) AS answer
-      FROM commands c
-      JOIN agents a ON a.tenant = c.tenant AND a.id = c.agent
-      LEFT JOIN mandates m ON m.tenant = c.tenant AND m.id = c.mandate
-      LEFT JOIN LATERAL (SELECT x.sid, x.state FROM voice_calls x
-                          WHERE x.command = c.id AND x.purpose = 'command' AND x.sid IS NOT NULL ORDER BY x.attempt DESC LIMIT 1) AS v ON true
-     CROSS JOIN LATERAL ack_frame_parse(coalesce(c.ack_frame, '')) AS ack;
-COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status and functions that have asked for access (internal)';
-
-CREATE FUNCTION answer_of_command(command bigint) RETURNS jsonb
--- not STABLE: it must see what the expression that calls it has done
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT s.answer FROM mulberry.command_states s WHERE s.command_id = $1
-$$;
-COMMENT ON FUNCTION answer_of_command(bigint) IS 'a command in the form in which the original answered (internal)';
-
-CREATE VIEW command_status WITH (security_barrier) AS
-    SELECT s.command_id, t.name AS tenant, s.agent, s.command, s.mandate_id, s.argument, s.state, s.status, s.method,
-           s.confirmed, s.call_sid, s.call_state, s.attempts, s.key_id, s.counter, s.signatures, s.acknowledgement,
-           s.mandate_state, s.registry_status, s.reason, s.requester, s.force_voice, s.evidence, s.error, s.created_at,
-           s.signed_at, s.voice_at, s.challenged_at, s.escalated_at, s.finished_at, s.answer
-      FROM command_states s
-      JOIN tenants t ON t.id = s.tenant
-     WHERE s.tenant = ANY ((SELECT current_tenants('supervisor', 'auditor'))::uuid[]);
-COMMENT ON VIEW command_status IS 'commands to agents of the tenants that one may see, and what became of them';
-COMMENT ON COLUMN command_status.state IS 'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
-COMMENT ON COLUMN command_status.status IS 'the same as answers say it: pending, success, failed, escalated, cancelled';
-COMMENT ON COLUMN command_status.method IS 'api or voice: path of the answer, or the one that is being tried; none';
-COMMENT ON COLUMN command_status.call_sid IS 'Twilio''s name of the last call that was placed for it';
-COMMENT ON COLUMN command_status.mandate_state IS 'state of the mandate on the agent, by its answer; registry_status is ours';
-COMMENT ON COLUMN command_status.answer IS 'what await_command() returns';
-COMMENT ON COLUMN command_status.voice_at IS 'when the agent is phoned, if it has not answered by then';
-
--- Giving commands.
-
-CREATE FUNCTION give_command(a agents, command text, mandate text, argument integer, reason text, requester text,
-                             force_voice boolean, id bigint DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    c mulberry.commands;
-BEGIN
-    -- The same command that still waits, with nothing about the mandate behind it, will do.  Not so
-    -- for extensions, which add up.
-    SELECT x.* INTO c
-      FROM mulberry.commands x
-     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'waiting'
-       AND x.command = command AND x.mandate IS NOT DISTINCT FROM mandate AND x.argument = argument
-       AND command <> 'EXTEND'
-       AND NOT EXISTS (SELECT FROM mulberry.commands y
-                        WHERE y.tenant = x.tenant AND y.agent = x.agent AND y.state IN ('waiting', 'outstanding')
-                          AND y.mandate IS NOT DISTINCT FROM x.mandate AND y.id > x.id)
-       FOR NO KEY UPDATE;
-    IF FOUND THEN
-        UPDATE mulberry.commands x SET force_voice = x.force_voice OR force_voice WHERE x.id = c.id;
-        PERFORM mulberry.note_command(c, 'folded', NULL, jsonb_build_object('reason', reason, 'requester', requester));
-        RETURN c.id;
-    END IF;
-    INSERT INTO mulberry.commands (id, tenant, agent, command, mandate, argument, reason, requester, force_voice)
-    VALUES (coalesce(id, nextval('mulberry.command_id')), a.tenant, a.id, command, mandate, argument, reason, requester, force_voice)
-    RETURNING * INTO c;
-    PERFORM mulberry.note_command(c, 'initiated', 'command_queued',
-        jsonb_build_object('reason', reason, 'requester', requester, 'argument', nullif(argument, 0),
-                           'force_voice', nullif(force_voice, false)));
-    PERFORM mulberry.next_command(a.tenant, a.id);
-    RETURN c.id;
-END
-$$;
-COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolean, bigint) IS 'queues a command for an agent whose lock is held, or folds it with the same one that waits, and says which (internal)';
-
-CREATE FUNCTION note_refusal(tenant uuid, action text, mandate text, agent uuid, error text, message text) RETURNS void
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_note_refusal';
-COMMENT ON FUNCTION note_refusal(uuid, text, text, uuid, text, text) IS
-    'has the notifier write a row of the audit log about what is about to fail; without a notifier the server''s log has it (internal)';
-
-CREATE FUNCTION store_refusals() RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
-AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
-COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';
-
-CREATE FUNCTION refuse_command(tenant uuid, command text, mandate text, agent uuid, sqlstate text, code text, message text,
-                               hint text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-BEGIN
-    -- the error takes back what this transaction writes
-    PERFORM mulberry.note_refusal(tenant, mulberry.command_action(command, 'refused'), mandate, agent, code, message);
-    IF code IS NULL THEN
-        RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate, HINT = hint;
-    END IF;
-    RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate, HINT = hint, DETAIL = format('Protocol error %s.', code);
-END
-$$;
-COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS 'raises the error of a command that is not given, and has it written down (internal)';
-
-CREATE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT jsonb_build_object('status', 'already_' || lower(status), 'method', 'none', 'mandate_id', mandate, 'agent', a.name,
-                              'call_sid', NULL, 'confirmed', coalesce(c.state = 'confirmed', false))
-           || jsonb_strip_nulls(jsonb_build_object('command_id', c.id, 'command_state', c.state,
-                  'hint', CASE WHEN c.state = 'escalated'
-                               THEN format('The agent has not confirmed it; retry_command(%s) tries again.', c.id) END))
-      FROM (SELECT) AS one
-      LEFT JOIN LATERAL (SELECT x.id, x.state FROM mulberry.commands x
-                          WHERE x.tenant = a.tenant AND x.mandate = $3 AND x.command = $2
-                          ORDER BY x.id DESC LIMIT 1) AS c ON true
-$$;
-COMMENT ON FUNCTION already_answer(agents, text, text, text) IS 'the answer to a command that the registry needs not, with the last one of its kind (internal)';
-
-CREATE FUNCTION command_mandate(tenant uuid, command text, mandate_id text, argument integer, reason text, requester text,
-                                force_voice boolean) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    given   CONSTANT bigint := nextval('mulberry.command_id');
-    cause   CONSTANT text := concat_ws(': ', lower(command), reason);
-    wanted  CONSTANT text := CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED'
-                                          WHEN 'RESUME' THEN 'ACTIVE' END;
-    owner   uuid;
-    a       mulberry.agents;
-    outcome text := 'changed';
-    problem text;
-    answer  jsonb;
-BEGIN
-    PERFORM mulberry.check_mandate_id(mandate_id);
-    IF force_voice IS NULL OR argument IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
-            USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    IF command = 'EXTEND' AND argument NOT BETWEEN 1 AND 99 THEN
-        RAISE EXCEPTION 'a mandate cannot be extended by % days', argument
-            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It can be extended by 1 to 99 days at a time.';
-    END IF;
-
-    SELECT m.agent INTO owner FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate_id;
-    IF NOT FOUND THEN
-        PERFORM mulberry.refuse_command(tenant, command, mandate_id, NULL, 'undefined_object', 'E003',
-                                        format('mandate "%s" does not exist', mandate_id),
-                                        'The view mandate_status shows the mandates of every tenant that you have access to.');
-    END IF;
-    a := mulberry.lock_agent(tenant, owner);
-
-    -- The registry first: payments are stopped here even if the agent is never reached.
-    IF wanted IS NOT NULL THEN
-        outcome := mulberry.set_mandate_status(tenant, mandate_id, wanted, cause, given);
-    ELSIF command = 'EXTEND' THEN
-        outcome := mulberry.extend_mandate_expiry(tenant, mandate_id, argument, cause, given);
-    END IF;
-    IF outcome = 'already so' THEN
-        answer := mulberry.already_answer(a, command, mandate_id, wanted);
-        PERFORM mulberry.record_audit(tenant, mulberry.command_action(command, outcome), outcome, mandate_id, a.id, (answer->>'command_id')::bigint, NULL,
-            jsonb_strip_nulls(jsonb_build_object('reason', reason, 'requester', requester)));
-        RETURN answer;
-    ELSIF outcome = 'E004' THEN
-        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', 'E004',
-                                        format('mandate "%s" is revoked', mandate_id), 'A revocation is final: make a new mandate.');
-    ELSIF outcome = 'expired' THEN
-        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
-                                        format('mandate "%s" has expired', mandate_id), 'extend_mandate() gives it more time.');
-    ELSIF outcome <> 'changed' THEN
-        RAISE EXCEPTION 'a mandate''s change is "%"', outcome USING ERRCODE = 'internal_error';
-    END IF;
-
-    -- A revocation stands whether or not there is a way to the agent; next_command() hands it to a
-    -- person then.  Anything else is refused whole.
-    problem := mulberry.path_problem(a, force_voice);
-    IF problem IS NOT NULL AND command <> 'REVOKE' THEN
-        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
-            format('agent "%s" cannot be reached: %s', a.name, problem),
-            'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
-    END IF;
-    answer := mulberry.answer_of_command(mulberry.give_command(a, command, mandate_id, argument, reason, requester, force_voice, given));
-    IF problem IS NOT NULL THEN
-        answer := answer || jsonb_build_object('hint', format('The registry is revoked. Tell the agent by other means, or mend this and say retry_command(%s).', answer->>'command_id'));
-    END IF;
-    RETURN answer;
-END
-$$;
-COMMENT ON FUNCTION command_mandate(uuid, text, text, integer, text, text, boolean) IS 'changes the registry and gives the agent of a mandate the command (internal)';
-
-CREATE FUNCTION revoke_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
-                               force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason, requester, force_voice)
-$$;
-COMMENT ON FUNCTION revoke_mandate(text, text, text, boolean, text) IS
-    'revokes a mandate in the registry and commands its agent to do the same: online when it is there (unless force_voice), otherwise by telephone. Answers at once: status "pending" (await_command() waits for the outcome), "already_revoked", or "escalated" when there is no way to the agent, in which case the registry is revoked nevertheless. Needs operator access. Errors: 22023 not eight digits, 42704 (E003) unknown mandate';
-
-CREATE FUNCTION suspend_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
-                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason, requester, force_voice)
-$$;
-COMMENT ON FUNCTION suspend_mandate(text, text, text, boolean, text) IS
-    'suspends a mandate in the registry and on its agent, see revoke_mandate(); "already_suspended". Needs operator access. Errors besides: 55000 (E004) it is revoked, it has expired, or there is no way to the agent; then nothing is changed';
-
-CREATE FUNCTION resume_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
-                               force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason, requester, force_voice)
-$$;
-COMMENT ON FUNCTION resume_mandate(text, text, text, boolean, text) IS
-    'ends the suspension of a mandate in the registry and on its agent, see revoke_mandate() and suspend_mandate(); "already_active". Needs operator access';
-
-CREATE FUNCTION extend_mandate(mandate_id text, days integer, reason text DEFAULT NULL, requester text DEFAULT NULL,
-                               force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason, requester, force_voice)
-$$;
-COMMENT ON FUNCTION extend_mandate(text, integer, text, text, boolean, text) IS
-    'extends a mandate by 1 to 99 days, from its expiry or from now if that is past, in the registry and on its agent; see revoke_mandate(). Needs operator access. Errors besides: 22003 days, 55000 (E004) it is revoked, or there is no way to the agent; then nothing is changed';
-
-CREATE FUNCTION query_mandate(mandate_id text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
-                              tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL, requester, force_voice)
-$$;
-COMMENT ON FUNCTION query_mandate(text, text, boolean, text) IS
-    'asks the agent of a mandate which state it has there; await_command() brings it as mandate_status, beside registry_status. Needs operator access. Errors: 22023, 42704 (E003), 55000 there is no way to the agent';
-
-CREATE FUNCTION ping_agent(agent text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
-                           tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    owner   CONSTANT uuid := mulberry.resolve_tenant(tenant, 'operator');
-    a       mulberry.agents;
-    problem text;
-BEGIN
-    IF force_voice IS NULL THEN
-        RAISE EXCEPTION 'force_voice must not be null' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    a := mulberry.lock_agent(owner, mulberry.name_or_id_of_agent(owner, agent));
-    problem := mulberry.path_problem(a, force_voice);
-    IF problem IS NOT NULL THEN
-        PERFORM mulberry.refuse_command(owner, 'PING', NULL, a.id, 'object_not_in_prerequisite_state', NULL,
-            format('agent "%s" cannot be reached: %s', a.name, problem),
-            'Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
-    END IF;
-    RETURN mulberry.answer_of_command(mulberry.give_command(a, 'PING', NULL, 0, NULL, requester, force_voice));
-END
-$$;
-COMMENT ON FUNCTION ping_agent(text, text, boolean, text) IS
-    'commands an agent (name or uuid) to answer and do nothing else. Needs operator access. Errors: 42704 unknown agent, 55000 there is no way to it';
-
--- Acknowledgements.
-
-CREATE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, method text, evidence jsonb, wanted bigint,
-                           OUT verdict text, OUT command bigint)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    said    record;
-    judged  record;
-    s       mulberry.command_signatures;
-    c       mulberry.commands;
-    current boolean;
-    proof   jsonb;
-BEGIN
-    SELECT p.* INTO said FROM mulberry.ack_frame_parse(coalesce(symbols, '')) AS p;
-    verdict := 'decode error';
-    IF said.valid THEN
-        verdict := 'other command';
-        -- Key and counter name one signature; an older one with the same digits is 10,000 commands back.
-        SELECT x.* INTO s FROM mulberry.command_signatures x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id AND x.counter % 10000 = said.counter
-           -- ids are given again: what a former key of that id signed is none of this one's
-           AND x.signed_at >= (SELECT k.created_at FROM mulberry.voice_keys k
-                                WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = said.key_id)
-         ORDER BY x.counter DESC LIMIT 1;
-        IF FOUND THEN
-            SELECT v.* INTO judged
-              FROM mulberry.verify_ack_frame(tenant, agent, s.key_id, s.counter, s.message_digest, symbols) AS v;
-            verdict := judged.verdict;
-        END IF;
-    END IF;
-    IF verdict <> 'genuine' THEN
-        PERFORM mulberry.record_audit(tenant, 'ACKNOWLEDGEMENT_REJECTED', verdict, NULL, agent, wanted, method,
-            coalesce(evidence, '{}') || jsonb_build_object('symbols', left(symbols, 100)));
-        IF verdict = 'forgery' THEN
-            PERFORM mulberry.emit_event(tenant, 'acknowledgement_forged', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
-                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = tenant AND a.id = agent),
-                'method', method)));
-        END IF;
-        RETURN;
-    END IF;
-
-    PERFORM mulberry.note_acked_key(tenant, agent, s.key_id, s.counter);
-    command := s.command;
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = s.command FOR NO KEY UPDATE;
-    current := (s.key_id, s.counter) = (c.key_id, c.counter);
-    proof := coalesce(c.evidence, '{}') || coalesce(evidence, '{}')
-             || jsonb_build_object('acknowledgement', symbols, 'signature', s.signature);
-    IF wanted <> s.command THEN
-        verdict := 'other command';
-    END IF;
-
-    IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
-        -- What is settled stays so, but that the agent has spoken is kept.
-        IF c.ack_frame IS DISTINCT FROM symbols THEN
-            PERFORM mulberry.note_command(c, 'acknowledged after it was ' || c.state, NULL,
-                                          proof || jsonb_build_object('status', judged.status_name));
-            IF c.state = 'cancelled' THEN
-                UPDATE mulberry.commands x
-                   SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof
-                 WHERE x.id = c.id;
-            END IF;
-        END IF;
-    ELSIF judged.status IN (0, 1) THEN
-        -- Of whatever signature: the agent has carried it out.
-        PERFORM mulberry.confirm_command(c.id, symbols, judged.status, judged.state, method, proof,
-            jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name,
-                               'after', nullif(c.state, 'outstanding')));
-    ELSIF judged.status IN (2, 3) AND (current OR c.state <> 'outstanding') THEN
-        UPDATE mulberry.commands x
-           SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
-         WHERE x.id = c.id;
-        PERFORM mulberry.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
-            CASE judged.status WHEN 2 THEN 'E003: the agent does not know the mandate' ELSE 'the agent has refused it' END,
-            proof || jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name));
-    ELSIF judged.status = 4 AND current AND c.state = 'outstanding' THEN
-        verdict := 'challenge wanted';
-        IF c.ack_frame IS DISTINCT FROM symbols THEN
-            UPDATE mulberry.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
-            PERFORM mulberry.note_command(c, 'challenge wanted', 'command_challenged', proof);
-        END IF;
-    ELSE
-        PERFORM mulberry.note_command(c, CASE WHEN judged.status BETWEEN 2 AND 4 THEN 'superseded acknowledgement'
-                                              ELSE 'acknowledgement without a meaning' END,
-                                      NULL, proof || jsonb_build_object('status', said.status_code));
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS 'judges an acknowledgement and settles the command whose signature it answers, which may be an older one; the agent''s lock is held, and who calls gives the turn to the next command (internal)';
-
-CREATE FUNCTION confirm_command(command bigint, symbols text, status integer, state integer, method text, evidence jsonb,
-                                more jsonb) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    c        mulberry.commands;
-    moot     bigint;
-    registry text;
-BEGIN
-    UPDATE mulberry.commands x
-       SET ack_frame = symbols, ack_status = status, ack_state = state, evidence = evidence, method = method
-     WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.finish_command(command, 'confirmed', 'confirmed', 'command_confirmed', NULL,
-        evidence || more || jsonb_build_object(
-            'latency', round(extract(epoch FROM clock_timestamp() - c.created_at)::numeric, 3)));
-    -- Of those that wait for a person, the ones that this one has made pointless are closed.
-    FOR moot IN
-        SELECT x.id FROM mulberry.commands x
-         WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.state = 'escalated' AND x.id < c.id
-           AND (c.command = 'REVOKE' AND x.command <> 'REVOKE'
-                OR c.command IN ('SUSPEND', 'RESUME') AND x.command IN ('SUSPEND', 'RESUME'))
-         ORDER BY x.id FOR NO KEY UPDATE
-    LOOP
-        PERFORM mulberry.finish_command(moot, 'cancelled', 'cancelled', 'command_cancelled',
-                                        format('command %s came after it and was confirmed', command));
-    END LOOP;
-    IF c.command = 'QUERY' THEN
-        SELECT m.status INTO registry FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate;
-        IF registry <> more->>'mandate_state' THEN
-            PERFORM mulberry.note_command(c, 'mandate differs', 'mandate_differs',
-                jsonb_build_object('mandate_state', more->'mandate_state', 'registry_state', registry));
-        END IF;
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb, jsonb) IS 'settles a command as confirmed by its agent (internal)';
-
-CREATE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    c       CONSTANT mulberry.commands := mulberry.lock_command(command);
-    settled record;
-BEGIN
-    SELECT x.* INTO settled FROM mulberry.settle_ack(c.tenant, c.agent, symbols, method, evidence, command) AS x;
-    IF settled.command IS NOT NULL THEN
-        PERFORM mulberry.next_command(c.tenant, c.agent);
-    END IF;
-    RETURN settled.verdict;
-END
-$$;
-COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
-    'takes the symbols that an agent answered a command with by the method voice or api: genuine (the command''s state says what follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), forgery, decode error (internal)';
-
--- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
--- have the next counter of the same key.
-CREATE FUNCTION challenge_is_open(c commands) RETURNS boolean
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
-       AND EXISTS (SELECT FROM mulberry.voice_keys k
-                    WHERE k.tenant = c.tenant AND k.role = 'sender' AND k.agent = c.agent AND k.key_id = c.key_id
-                      AND k.last_counter = c.counter AND k.place = mulberry.voice_key_place()
-                      AND k.key_id = mulberry.signing_key(c.tenant, c.agent))
-$$;
-COMMENT ON FUNCTION challenge_is_open(commands) IS 'whether the agent still knows the challenge that it answered a command with (internal)';
-
-CREATE FUNCTION challenge_nonce(digits text) RETURNS text
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challenge_nonce';
-COMMENT ON FUNCTION challenge_nonce(text) IS 'the six digits of a challenge of eight whose check digits fit; null otherwise (internal)';
-
-CREATE FUNCTION accept_challenge(command bigint, digits text) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    c     mulberry.commands := mulberry.lock_command(command);
-    nonce CONSTANT text := mulberry.challenge_nonce(digits);
-BEGIN
-    IF c.state <> 'outstanding' OR c.challenged_at IS NULL THEN
-        RETURN 'not wanted';
-    ELSIF nonce IS NULL THEN
-        PERFORM mulberry.note_command(c, 'challenge not understood', NULL, jsonb_build_object('digits', left(digits, 100)));
-        RETURN 'decode error';
-    ELSIF c.nonce = nonce THEN
-        RETURN 'signed';
-    ELSIF NOT mulberry.challenge_is_open(c) THEN
-        PERFORM mulberry.refresh_signature(c);
-        RETURN 'too late';
-    END IF;
-    PERFORM mulberry.sign_command(command, nonce);
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
-    PERFORM mulberry.note_command(c, 'challenge answered', NULL, jsonb_build_object('counter', c.counter));
-    RETURN 'signed';
-END
-$$;
-COMMENT ON FUNCTION accept_challenge(bigint, text) IS
-    'takes the eight digits of a challenge that an outstanding command was answered with, and signs it with them: "signed" (commands.frame is to be sent now, within the 60 s), "decode error" (hear them again), "too late" (commands.frame is a new one without them), "not wanted" (internal)';
-
--- The frame that was answered by a challenge is used up, and so is one that answers a challenge
--- of which the agent knows no more.  Only an extension keeps the latter, unless it was challenged again: it may have
--- been carried out, and two add up.
-CREATE FUNCTION refresh_signature(c commands) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-BEGIN
-    IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
-        RETURN;
-    END IF;
-    UPDATE mulberry.commands x SET challenged_at = NULL WHERE x.id = c.id;
-    PERFORM mulberry.sign_command(c.id);
-    PERFORM mulberry.note_command(c, 'signed anew');
-END
-$$;
-COMMENT ON FUNCTION refresh_signature(commands) IS 'signs an outstanding command anew whose frame a challenge has used up (internal)';
-
-CREATE FUNCTION note_spoken_confirmation(command bigint, transcript text, evidence jsonb DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    c mulberry.commands := mulberry.lock_command(command);
-BEGIN
-    UPDATE mulberry.commands x
-       SET evidence = coalesce(x.evidence, '{}') || jsonb_build_object('spoken',
-               coalesce(evidence, '{}') || jsonb_build_object('transcript', left(transcript, 1000), 'at', clock_timestamp()))
-     WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'spoken confirmation', 'command_spoken', coalesce(evidence, '{}')
-        || jsonb_build_object('transcript', left(transcript, 1000)));
-END
-$$;
-COMMENT ON FUNCTION note_spoken_confirmation(bigint, text, jsonb) IS
-    'keeps what a voice said on the telephone as evidence of a command. It settles nothing, because anybody can say it; it tells the person to whom the command is escalated (internal)';
-
-CREATE FUNCTION phone_again(c commands, at timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-DECLARE
-    a       CONSTANT mulberry.agents := mulberry.lock_agent(c.tenant, c.agent);
-    problem CONSTANT text := mulberry.path_problem(a, true);
-    online  CONSTANT boolean := coalesce(a.online_until > clock_timestamp(), false) AND NOT c.force_voice;
-BEGIN
-    IF problem IS NULL THEN
-        UPDATE mulberry.commands x SET voice_at = at WHERE x.id = c.id;
-        PERFORM mulberry.place_call(c.id, at);
-    ELSIF online THEN
-        UPDATE mulberry.commands x SET voice_at = NULL, online_only = true WHERE x.id = c.id;
-    ELSE
-        -- the number or the endpoint was taken away meanwhile
-        PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached any more: ' || problem);
-        PERFORM mulberry.next_command(c.tenant, c.agent);
-    END IF;
-END
-$$;
-COMMENT ON FUNCTION phone_again(commands, timestamptz) IS 'plans another call for an outstanding command, or finds another way when there can be none (internal)';
-
-CREATE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    c     mulberry.commands;
-    v     mulberry.voice_calls;
-    made  integer;
-    answers boolean;
-    error CONSTANT text := concat_ws(': ', outcome, detail);
-BEGIN
-    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = voice_call;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'voice call % does not exist', voice_call USING ERRCODE = 'undefined_object';
-    END IF;
-    c := mulberry.lock_command(v.command);
-    -- The calls of an earlier turn, and of what is settled, change nothing.
-    IF c.state <> 'outstanding' OR v.attempt <= c.attempts_before
-       OR v.attempt < (SELECT max(x.attempt) FROM mulberry.voice_calls x WHERE x.command = c.id AND x.purpose = 'command') THEN
-        RETURN;
-    END IF;
-    made := v.attempt - c.attempts_before;
-    answers := outcome = 'challenged' AND c.nonce IS NOT NULL;
-    IF NOT answers THEN
-        UPDATE mulberry.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
-        PERFORM mulberry.note_command(c, 'attempt failed', 'command_attempt_failed',
-            jsonb_build_object('attempt', made, 'outcome', outcome, 'error', detail, 'call_sid', v.sid));
-    END IF;
-    IF made >= current_setting('mulberry.command_max_attempts')::integer THEN
-        PERFORM mulberry.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, error));
-        PERFORM mulberry.next_command(c.tenant, c.agent);
-        RETURN;
-    END IF;
-    IF answers THEN
-        -- the answer is signed, and the agent does not wait for it for long
-        PERFORM mulberry.phone_again(c, clock_timestamp());
-        RETURN;
-    END IF;
-    PERFORM mulberry.refresh_signature(c);
-    PERFORM mulberry.phone_again(c, clock_timestamp() + current_setting('mulberry.command_retry_delay')::interval);
-END
-$$;
-COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
-    'a call for a command has ended without an acknowledgement: calls again after mulberry.command_retry_delay, or escalates after mulberry.command_max_attempts. With the outcome challenged, when accept_challenge() has signed the answer, at once. Said again, or about a call of an earlier turn, it does nothing (internal)';
-
--- The online path.
-
-CREATE FUNCTION tend_queue(tenant uuid, agent uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    a        CONSTANT mulberry.agents := mulberry.lock_agent(tenant, agent);
-    c        mulberry.commands;
-    patience interval;
-BEGIN
-    patience := current_setting('mulberry.command_online_wait')::interval
-                + current_setting('mulberry.command_max_attempts')::integer
-                  * current_setting('mulberry.command_retry_delay')::interval;
-    SELECT x.* INTO c FROM mulberry.commands x
-     WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
-    IF FOUND THEN
-        IF NOT EXISTS (SELECT FROM mulberry.voice_keys k
-                        WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = c.key_id AND k.enabled) THEN
-            -- nobody can acknowledge what a disabled key has signed
-            PERFORM mulberry.displace_command(c);
-        ELSIF c.online_only AND c.signed_at < clock_timestamp() - patience THEN
-            PERFORM mulberry.escalate_command(c.id, CASE WHEN a.online_until > clock_timestamp()
-                THEN 'the agent is online and does not answer' ELSE 'the agent went offline without an answer' END
-                || coalesce('; ' || mulberry.path_problem(a, true), ''));
-        ELSIF NOT c.online_only AND c.voice_at < clock_timestamp() - interval '1 minute'
-              AND NOT EXISTS (SELECT FROM mulberry.voice_calls v
-                               WHERE v.command = c.id AND v.purpose = 'command' AND v.finished_at IS NULL) THEN
-            -- a call that nobody knows about any more
-            PERFORM mulberry.note_command(c, 'call lost');
-            PERFORM mulberry.phone_again(c, clock_timestamp());
-        ELSIF c.challenged_at IS NOT NULL AND NOT mulberry.challenge_is_open(c) AND a.online_until > clock_timestamp() THEN
-            PERFORM mulberry.refresh_signature(c);
-        END IF;
-    END IF;
-    PERFORM mulberry.next_command(tenant, agent);
-END
-$$;
-COMMENT ON FUNCTION tend_queue(uuid, uuid) IS 'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
-
-CREATE FUNCTION tend_queues() RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
-AS $$
-DECLARE
-    queue record;
-BEGIN
-    -- A copy has nobody to wait for: the agents talk to the original.
-    IF NOT mulberry.outbound_allowed() THEN
-        RETURN;
-    END IF;
-    FOR queue IN
-        SELECT DISTINCT c.tenant, c.agent FROM mulberry.commands c
-         WHERE c.state IN ('waiting', 'outstanding') ORDER BY 1, 2
-    LOOP
-        BEGIN
-            -- Whoever has it locked is at work on it, or does not end: the next time.
-            PERFORM FROM mulberry.agents a
-              WHERE a.tenant = queue.tenant AND a.id = queue.agent FOR NO KEY UPDATE SKIP LOCKED;
-            CONTINUE WHEN NOT FOUND;
-            PERFORM mulberry.tend_queue(queue.tenant, queue.agent);
-        EXCEPTION WHEN OTHERS THEN
-            -- one agent's trouble must not be that of all
-            RAISE WARNING 'the commands of an agent cannot be tended: %', SQLERRM;
-        END;
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION tend_queues() IS 'tend_queue() for every agent with commands; part of maintenance() (internal)';
-
-CREATE FUNCTION mandate_updates(a agents, since bigint) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-DECLARE
-    most   CONSTANT integer := 500;
-    key    CONSTANT integer := mulberry.signing_key(a.tenant, a.id);
-    latest bigint := a.mandates_version;
-    after  bigint := since;
-    upto   bigint;
-    rows   jsonb;
-    data   text;
-BEGIN
-    IF key IS NULL THEN
-        RETURN NULL;
-    END IF;
-    IF since > latest THEN
-        -- The agent knows of changes that we have forgotten (a restored dump): all mandates again, by a
-        -- number that is new to it.
-        after := 0;
-        latest := since + 1;
-        UPDATE mulberry.agents x SET mandates_version = latest WHERE x.tenant = a.tenant AND x.id = a.id;
-    END IF;
-    SELECT jsonb_agg(x.row ORDER BY x.number), max(x.number) INTO rows, upto
-      FROM (SELECT t.number,
-                   jsonb_build_object('mandate_id', m.id, 'sponsor', m.sponsor, 'status', m.status, 'max_amount', m.max_amount,
-                                      'currency', m.currency, 'expires_at', m.expires_at, 'version', m.version) AS row
-              FROM mulberry.mandates m
-              LEFT JOIN mulberry.mandate_retellings r ON r.tenant = m.tenant AND r.mandate = m.id
-             CROSS JOIN LATERAL (SELECT greatest(m.agent_version, r.number) AS number) AS t
-             WHERE m.tenant = a.tenant AND m.agent = a.id AND t.number > after
-               -- see mandate_retellings
-               AND NOT EXISTS (SELECT FROM mulberry.commands c
-                                WHERE c.tenant = m.tenant AND c.mandate = m.id AND c.command = 'EXTEND'
-                                  AND (c.state IN ('waiting', 'outstanding') OR c.state = 'escalated' AND c.retold_as IS NULL))
-             ORDER BY t.number LIMIT CASE WHEN after = since THEN most END) AS x;
-    IF rows IS NULL THEN
-        RETURN NULL;
-    END IF;
-    IF after <> since THEN
-        upto := latest;
-    END IF;
-    -- As text, because what is signed are these bytes and not what some parser makes of them.
-    data := jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', a.tenant, 'agent', a.id, 'key_id', key,
-                               -- commands up to this one are in it: an agent that knows a later one wants no older news
-                               'counter', mulberry.present_counter(mulberry.voice_key_row(a.tenant, a.id, key, 'sender')),
-                               'since', after, 'upto', upto, 'more', after = since AND jsonb_array_length(rows) = most, 'mandates', rows)::text;
-    RETURN jsonb_build_object('key_id', key, 'data', data,
-                              'mac', encode(mulberry.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));
-END
-$$;
-COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them and none that a command is about to extend, and the code over it; null: nothing (internal)';
-
--- The tag of an acknowledgement has eight digits, and whoever has the credentials of a gateway could try them all in
--- hours.  With this many tries an hour it takes a century, and the telephone is there meanwhile.
-CREATE FUNCTION sync_acks(a agents, acks jsonb) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-DECLARE
-    most      CONSTANT integer := 100;
-    since     timestamptz := a.forged_since;
-    forged    integer := a.forged_acks;
-    item      jsonb;
-    settled   record;
-    challenge text;
-    verdicts  jsonb := '[]'::jsonb;
-BEGIN
-    IF since IS NULL OR since < clock_timestamp() - interval '1 hour' THEN
-        since := clock_timestamp();
-        forged := 0;
-    END IF;
-    FOR item IN SELECT x.value FROM jsonb_array_elements(acks) WITH ORDINALITY AS x ORDER BY x.ordinality LOOP
-        IF forged >= most THEN
-            verdicts := verdicts || jsonb_build_array(jsonb_build_object('ack', item->'ack', 'verdict', 'not judged'));
-            CONTINUE;
-        END IF;
-        SELECT x.* INTO settled FROM mulberry.settle_ack(a.tenant, a.id, item->>'ack', 'api', NULL, NULL) AS x;
-        challenge := NULL;
-        IF settled.command IS NOT NULL AND item->>'challenge' IS NOT NULL THEN
-            challenge := mulberry.accept_challenge(settled.command, item->>'challenge');
-        END IF;
-        IF settled.verdict = 'forgery' THEN
-            forged := forged + 1;
-            UPDATE mulberry.agents x SET forged_acks = forged, forged_since = since WHERE x.tenant = a.tenant AND x.id = a.id;
-        END IF;
-        verdicts := verdicts || jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
-            'ack', item->'ack', 'verdict', settled.verdict, 'command_id', settled.command, 'challenge', challenge)));
-    END LOOP;
-    RETURN verdicts;
-END
-$$;
-COMMENT ON FUNCTION sync_acks(agents, jsonb) IS 'takes the acknowledgements that an agent has sent on the online path, and says what each was worth: not judged once 100 were forged within an hour (internal)';
-
-CREATE FUNCTION revive_command(a agents) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-DECLARE
-    again bigint;
-BEGIN
-    -- not what an agent may have carried out already and would do twice
-    SELECT x.id INTO again FROM mulberry.commands x
-     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND NOT x.force_voice
-       AND (x.command <> 'EXTEND' OR NOT mulberry.command_has_left(x)) AND mulberry.command_obsolete(x) IS NULL
-       AND NOT EXISTS (SELECT FROM mulberry.commands y
-                        WHERE y.tenant = x.tenant AND y.mandate = x.mandate AND y.id > x.id AND y.state <> 'cancelled'
-                          AND x.command IN ('SUSPEND', 'RESUME') AND y.command IN ('SUSPEND', 'RESUME', 'REVOKE'))
-     ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
-    IF NOT FOUND OR mulberry.voice_key_problem(a.tenant, a.id) IS NOT NULL THEN
-        RETURN;
-    END IF;
-    UPDATE mulberry.commands x SET state = 'waiting' WHERE x.id = again;
-    PERFORM mulberry.send_command(a, again, online_only => true);
-END
-$$;
-COMMENT ON FUNCTION revive_command(agents) IS 'an agent is back online and has nothing to do: sends it what was handed to a person, by this path alone (internal)';
-
--- An extension that was overtaken may have been carried out before, and cannot be from the moment in which
--- the agent has acknowledged a later counter.  From then on the mandate itself can be told, whose expiry is right either way.
-CREATE FUNCTION retell_extensions(a agents, since bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-DECLARE
-    c mulberry.commands;
-BEGIN
-    FOR c IN
-        SELECT x.* FROM mulberry.commands x
-         WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND x.command = 'EXTEND'
-         ORDER BY x.id FOR NO KEY UPDATE
-    LOOP
-        IF c.retold_as <= since THEN
-            UPDATE mulberry.commands x
-               SET method = 'api', evidence = coalesce(x.evidence, '{}') || jsonb_build_object('told_as', x.retold_as)
-             WHERE x.id = c.id;
-            PERFORM mulberry.finish_command(c.id, 'confirmed', 'confirmed', 'command_confirmed', NULL,
-                                            jsonb_build_object('told_as', c.retold_as));
-        ELSIF c.retold_as IS NULL AND EXISTS (SELECT FROM mulberry.voice_keys k
-                                               WHERE k.tenant = a.tenant AND k.role = 'sender' AND k.agent = a.id
-                                                 AND k.key_id = c.key_id AND k.acked_counter > c.counter) THEN
-            UPDATE mulberry.commands x SET retold_as = mulberry.retell_mandate(c) WHERE x.id = c.id;
-        END IF;
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION retell_extensions(agents, bigint) IS 'settles escalated extensions of an agent that is online by telling it the mandates, up to a number that it knows (internal)';
-
-CREATE FUNCTION agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    owner    CONSTANT uuid := mulberry.resolve_tenant(tenant, 'gateway');
-    most     CONSTANT integer := 100;
-    most_ahead CONSTANT bigint := 1000000;
-    a        mulberry.agents;
-    c        mulberry.commands;
-    verdicts jsonb;
-    updates  jsonb;
-BEGIN
-    IF acks IS NULL OR since IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN acks IS NULL THEN 'acks' ELSE 'since' END
-            USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    IF since NOT BETWEEN 0 AND 1000000000000000 THEN
-        RAISE EXCEPTION 'since % is out of range', since
-            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It is the "upto" of the last answer that was applied, 0 for none.';
-    END IF;
-    IF jsonb_typeof(acks) <> 'array' OR EXISTS (SELECT FROM jsonb_array_elements(acks) AS x
-                                                 WHERE jsonb_typeof(x) <> 'object' OR jsonb_typeof(x->'ack') IS DISTINCT FROM 'string') THEN
-        RAISE EXCEPTION 'acks must be an array of objects with "ack"' USING ERRCODE = 'invalid_parameter_value',
-            DETAIL = 'As apply_agent_sync() returns it: [{"ack": symbols, "challenge": digits}, ...], challenge where one was made.';
-    ELSIF jsonb_array_length(acks) > most THEN
-        RAISE EXCEPTION '% acknowledgements are too many', jsonb_array_length(acks)
-            USING ERRCODE = 'program_limit_exceeded', DETAIL = format('At most %s are taken at once.', most);
-    END IF;
-
-    a := mulberry.lock_agent(owner, mulberry.name_or_id_of_agent(owner, agent));
-    -- What is ahead of us raises our own number, which must not be driven to its end in one step.
-    IF since > a.mandates_version + most_ahead THEN
-        RAISE EXCEPTION 'since % is out of range', since
-            USING ERRCODE = 'numeric_value_out_of_range',
-                  DETAIL = format('The registry''s changes are numbered up to %s; a restored one may have forgotten %s.',
-                                  a.mandates_version, most_ahead);
-    END IF;
-    verdicts := mulberry.sync_acks(a, acks);
-    UPDATE mulberry.agents x
-       SET seen_at = clock_timestamp(),
-           online_until = clock_timestamp() + current_setting('mulberry.agent_online_time')::interval
-     WHERE x.tenant = a.tenant AND x.id = a.id RETURNING x.* INTO a;
-    PERFORM mulberry.retell_extensions(a, since);
-    PERFORM mulberry.tend_queue(a.tenant, a.id);
-    IF NOT EXISTS (SELECT FROM mulberry.commands x
-                    WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state IN ('waiting', 'outstanding')) THEN
-        PERFORM mulberry.revive_command(a);
-    END IF;
-    -- Whatever the telephone does meanwhile carries the same frame.  Only force_voice keeps it off this path.
-    UPDATE mulberry.commands x SET offered_at = coalesce(x.offered_at, clock_timestamp())
-     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'outstanding' AND NOT x.force_voice
-    RETURNING x.* INTO c;
-    SELECT x.* INTO a FROM mulberry.agents x WHERE x.tenant = a.tenant AND x.id = a.id;
-    updates := mulberry.mandate_updates(a, since);
-    PERFORM mulberry.require_durable_commit();
-    RETURN jsonb_build_object(
-               'agent', a.id, 'online_until', a.online_until, 'acks', verdicts,
-               'commands', CASE WHEN c.id IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('command_id', c.id, 'frame', c.frame)) END)
-           || CASE WHEN updates IS NULL THEN '{}' ELSE jsonb_build_object('updates', updates) END;
-END
-$$;
-COMMENT ON FUNCTION agent_sync(text, jsonb, bigint, text) IS
-    'what an agent (name or uuid) calls, through the gateway, as long as it is online: hands over its acknowledgements, [{"ack": symbols, "challenge": digits}, ...], and says up to which number it knows the registry. The answer has the verdict on each acknowledgement, "commands" with the frame that is outstanding, and "updates": the changes of its mandates after "since", as text with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs gateway access. Errors: 42704 unknown agent, 22023 and 54000 acks, 22003 since';
-
--- What a person may do about a command.
-
-CREATE FUNCTION visible_command(command bigint) RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-    IF command IS NULL THEN
-        RAISE EXCEPTION 'command_id must not be null' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    PERFORM FROM mulberry.commands x WHERE x.id = command AND x.tenant = ANY (mulberry.current_tenants('operator'));
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
-    END IF;
-    RETURN mulberry.lock_command(command);
-END
-$$;
-COMMENT ON FUNCTION visible_command(bigint) IS 'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
-
-CREATE FUNCTION cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    -- operators only: visible_command() asks current_tenants()
-    c        CONSTANT mulberry.commands := mulberry.visible_command(command_id);
-    harmless CONSTANT boolean := c.command IN ('QUERY', 'PING');
-BEGIN
-    IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
-        RAISE EXCEPTION 'command % is %', c.id, c.state USING ERRCODE = 'object_not_in_prerequisite_state';
-    ELSIF c.state = 'escalated' AND nullif(btrim(reason), '') IS NULL THEN
-        RAISE EXCEPTION 'command % waits for a person and is closed with a reason only', c.id
-            USING ERRCODE = 'null_value_not_allowed', HINT = 'Say what was found out about the agent.';
-    ELSIF c.state <> 'escalated' AND c.command = 'REVOKE' THEN
-        RAISE EXCEPTION 'a revocation cannot be cancelled' USING ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = 'The registry is revoked, and the agent must learn of it.';
-    ELSIF c.state <> 'escalated' AND c.signatures > 0 AND NOT harmless THEN
-        RAISE EXCEPTION 'command % is on its way', c.id USING ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = 'The agent may have carried it out without having said so.',
-            HINT = 'Give the opposite command; it goes out when this one is settled.';
-    END IF;
-    PERFORM mulberry.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
-        concat_ws(': ', format('cancelled by %s', mulberry.outer_role()), nullif(btrim(reason), '')),
-        jsonb_build_object('from_state', c.state));
-    PERFORM mulberry.next_command(c.tenant, c.agent);
-    PERFORM mulberry.require_durable_commit();
-    RETURN mulberry.answer_of_command(c.id);
-END
-$$;
-COMMENT ON FUNCTION cancel_command(bigint, text) IS
-    'takes a command out of the queue that was never sent, or QUERY and PING at any time, or closes an escalated one with the reason of the person who has dealt with it. The registry stays as it is. Needs operator access. Errors: 42704 no such command; 55000 it is settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
-
-CREATE FUNCTION retry_command(command_id bigint) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    -- operators only: visible_command() asks current_tenants()
-    c       mulberry.commands := mulberry.visible_command(command_id);
-    a       mulberry.agents;
-    later   bigint;
-    problem text;
-BEGIN
-    IF c.state <> 'escalated' THEN
-        RAISE EXCEPTION 'command % is %', c.id, c.state
-            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only escalated commands are tried again.';
-    END IF;
-    problem := mulberry.command_obsolete(c);
-    IF c.retold_as IS NOT NULL THEN
-        problem := 'the online path tells the new expiry';
-    ELSIF problem IS NULL AND c.command IN ('SUSPEND', 'RESUME') THEN
-        SELECT max(x.id) INTO later FROM mulberry.commands x
-         WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.id > c.id AND x.state <> 'cancelled'
-           AND x.command IN ('SUSPEND', 'RESUME');
-        IF later IS NOT NULL THEN
-            problem := format('command %s about the same mandate came after it', later);
-        END IF;
-    END IF;
-    IF problem IS NOT NULL THEN
-        RAISE EXCEPTION 'command % is out of date', c.id USING ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = problem || '.', HINT = format('Close it: cancel_command(%s, reason).', c.id);
-    END IF;
-    a := mulberry.lock_agent(c.tenant, c.agent);
-    problem := mulberry.path_problem(a, c.force_voice);
-    IF problem IS NOT NULL THEN
-        RAISE EXCEPTION 'agent "%" cannot be reached: %', a.name, problem USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-    UPDATE mulberry.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
-     WHERE x.id = c.id RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'retried', 'command_queued', jsonb_build_object('role', mulberry.outer_role()::text));
-    PERFORM mulberry.next_command(c.tenant, c.agent);
-    RETURN mulberry.answer_of_command(c.id);
-END
-$$;
-COMMENT ON FUNCTION retry_command(bigint) IS
-    'gives an escalated command its turn again, signed anew and with all its attempts; an extension that the agent carried out without saying so is carried out twice. Needs operator access. Errors: 42704 no such command; 55000 it is not escalated, a later command has made it pointless, or there is no way to the agent';
-
-CREATE FUNCTION in_transaction_block() RETURNS boolean
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_in_transaction_block';
-COMMENT ON FUNCTION in_transaction_block() IS 'whether the session is between BEGIN and COMMIT (internal)';
-
--- SECURITY INVOKER and without SET, because it commits: it sees what its caller sees.
-CREATE PROCEDURE await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
-LANGUAGE plpgsql
-AS $$
-#variable_conflict use_variable
-DECLARE
-    began    CONSTANT timestamptz := pg_catalog.clock_timestamp();
-    seconds  double precision;
-    pause    double precision := 0.02;
-    finished boolean;
-BEGIN
-    IF mulberry.in_transaction_block() THEN
-        RAISE EXCEPTION 'await_command() cannot run inside a transaction block' USING ERRCODE = 'active_sql_transaction',
-            DETAIL = 'It would never see what others commit.', HINT = 'Commit first: a command is given when its transaction is.';
-    END IF;
-    IF command_id IS NULL OR timeout IS NULL THEN
-        RAISE EXCEPTION 'command_id and timeout must not be null' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    seconds := EXTRACT(epoch FROM timeout);
-    IF seconds OPERATOR(pg_catalog.<) 0 OR seconds OPERATOR(pg_catalog.>) 86400 THEN
-        RAISE EXCEPTION 'timeout must be between 0 and 24 hours' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    LOOP
-        SELECT s.answer, s.finished_at IS NOT NULL OR s.status OPERATOR(pg_catalog.=) 'escalated'
-          INTO result, finished
-          FROM mulberry.command_status s WHERE s.command_id OPERATOR(pg_catalog.=) await_command.command_id;
-        IF result IS NULL THEN
-            RAISE EXCEPTION 'command % does not exist', command_id USING ERRCODE = 'undefined_object';
-        END IF;
-        EXIT WHEN finished;
-        IF EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) began) OPERATOR(pg_catalog.>=) seconds THEN
-            result := result OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('timed_out', true);
-            EXIT;
-        END IF;
-        COMMIT;
-        PERFORM pg_catalog.pg_sleep(pause);
-        pause := LEAST(pause OPERATOR(pg_catalog.*) 1.5, 0.5);
-    END LOOP;
-END
-$$;
-COMMENT ON PROCEDURE await_command(bigint, interval, jsonb) IS
-    'waits until a command is settled or escalated, or for the timeout (at most 24 hours), and returns its answer: status success, failed, escalated, cancelled, or pending with "timed_out". Commits between looks; not inside a transaction block (25001). Needs operator access. Errors: 42704 no such command';
-
-CREATE FUNCTION health_commands() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-DECLARE
-    number   bigint;
-    urgent   bigint;
-    oldest   timestamptz;
-    patience CONSTANT interval := current_setting('mulberry.command_online_wait')::interval
-        + current_setting('mulberry.command_max_attempts')::integer
-          * (current_setting('mulberry.command_retry_delay')::interval + interval '3 minutes');
-BEGIN
-    -- no names: who may see health may not see every tenant
-    item := 'escalated commands';
-    SELECT count(*), count(*) FILTER (WHERE c.command = 'REVOKE'), min(c.escalated_at)
-      INTO number, urgent, oldest
-      FROM mulberry.commands c WHERE c.state = 'escalated';
-    status := CASE WHEN number = 0 THEN 'ok' WHEN urgent = 0 THEN 'warning' ELSE 'error' END;
-    detail := format('%s wait for a person, %s of them revocations', number, urgent)
-              || coalesce(', the oldest since ' || oldest, '');
-    hint := CASE WHEN number > 0
-                 THEN 'The view command_status says why. retry_command() sends one again, cancel_command() with a reason closes it.' END;
-    RETURN NEXT;
-
-    item := 'outstanding commands';
-    SELECT count(*), count(*) FILTER (WHERE c.signed_at < clock_timestamp() - patience), min(c.signed_at)
-      INTO number, urgent, oldest
-      FROM mulberry.commands c WHERE c.state = 'outstanding';
-    status := CASE WHEN urgent = 0 THEN 'ok' ELSE 'warning' END;
-    detail := format('%s are on their way, %s of them for longer than all their calls should take', number, urgent)
-              || coalesce('; the oldest was signed at ' || oldest, '');
-    hint := CASE WHEN urgent > 0 THEN 'See command_status and the jobs of kind call. Without workers nobody is phoned.' END;
-    RETURN NEXT;
-
-    item := 'waiting commands';
-    SELECT count(*), min(c.created_at) INTO number, oldest
-      FROM mulberry.commands c
-     WHERE c.state = 'waiting' AND NOT EXISTS (SELECT FROM mulberry.commands o
-                                                WHERE o.tenant = c.tenant AND o.agent = c.agent AND o.state = 'outstanding');
-    status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
-    detail := CASE WHEN number = 0 THEN 'every one that waits has another one before it'
-                   ELSE format('%s wait although nothing is outstanding, the oldest since %s', number, oldest) END;
-    hint := CASE WHEN number > 0
-                 THEN 'A copy sends nothing before resume_outbound(); otherwise maintenance(), which workers run, sends them.' END;
-    RETURN NEXT;
-
-    item := 'reach of agents';
-    SELECT count(*) INTO number
-      FROM mulberry.agents a
-     WHERE EXISTS (SELECT FROM mulberry.mandates m
-                    WHERE m.tenant = a.tenant AND m.agent = a.id AND m.status IN ('ACTIVE', 'SUSPENDED'))
-       -- on the edge itself nobody sends commands
-       AND NOT EXISTS (SELECT FROM mulberry.voice_keys k WHERE k.tenant = a.tenant AND k.agent = a.id AND k.role = 'receiver')
-       AND (mulberry.voice_key_problem(a.tenant, a.id) IS NOT NULL OR a.phone IS NULL
-            OR mulberry.telephony_problem(a.tenant) IS NOT NULL);
-    status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
-    detail := CASE WHEN number = 0 THEN 'every agent with a mandate can be phoned'
-                   ELSE format('%s agents with mandates cannot be phoned', number) END;
-    hint := CASE WHEN number > 0 THEN 'They need a voice key that was exported, a telephone number, and an endpoint for telephony of their tenant.' END;
-    RETURN NEXT;
-END
-$$;
-COMMENT ON FUNCTION health_commands() IS 'health of commands to agents: those that wait for a person or for too long, and agents that could not be phoned';
-
--- The telephone.
-
--- Webhooks that were answered.  Twilio's signature has no nonce: what comes twice gets the same answer.
-CREATE TABLE webhook_answers (
-    voice_call   bigint NOT NULL,
-    key          text COLLATE "C" NOT NULL,
-    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
-    status       integer NOT NULL,
-    content_type text NOT NULL,
-    body         text NOT NULL,
-    PRIMARY KEY (voice_call, key)
-);
-CREATE INDEX webhook_answers_at ON webhook_answers (at);
-COMMENT ON TABLE webhook_answers IS 'what webhooks were answered, for a day, so that a replay gets the same';
-COMMENT ON COLUMN webhook_answers.key IS 'I-Twilio-Idempotency-Token, and what the webhook itself says that is not repeated: path with step, or event with SequenceNumber';
-SELECT pg_catalog.pg_extension_config_dump('webhook_answers', '');
-
-CREATE TABLE escalation_contacts (
-    tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
-    phone      text,
-    endpoint   text,
-    updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CHECK (phone IS NOT NULL OR endpoint IS NOT NULL)
-);
-COMMENT ON TABLE escalation_contacts IS 'who is told when a command reached nobody';
-COMMENT ON COLUMN escalation_contacts.phone IS 'E.164 number that is called and told';
-COMMENT ON COLUMN escalation_contacts.endpoint IS 'name of an endpoint of kind json that is sent a report';
-SELECT pg_catalog.pg_extension_config_dump('escalation_contacts', '');
-
+-- src/telephony/twilio_options.sql
 -- Endpoints of kind twilio: their options.
 
 CREATE FUNCTION twilio_options() RETURNS text[]
@@ -7020,14 +7004,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION telephony_settings(jsonb) IS 'options of an endpoint of kind twilio, with the defaults of those that are not set (internal)';
 
-CREATE FUNCTION telephony_endpoint(tenant uuid) RETURNS endpoints
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-    SELECT e.* FROM mulberry.endpoints e WHERE e.id = mulberry.endpoint_for($1, 'telephony')
-$$;
-COMMENT ON FUNCTION telephony_endpoint(uuid) IS 'the endpoint that places calls for a tenant (internal)';
-
 CREATE FUNCTION telephony_problem(tenant uuid) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, mulberry, pg_temp
@@ -7054,43 +7030,7 @@ END
 $$;
 COMMENT ON FUNCTION telephony_problem(uuid) IS 'why no call can be placed for a tenant, one sentence; null: one can (internal)';
 
-CREATE FUNCTION set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
-AS $$
-DECLARE
-    owner CONSTANT uuid := mulberry.resolve_tenant(tenant, 'admin');
-BEGIN
-    IF NOT mulberry.phone_valid(phone) THEN
-        PERFORM mulberry.refuse_phone(phone);
-    END IF;
-    IF endpoint IS NOT NULL
-       AND NOT EXISTS (SELECT FROM mulberry.endpoints e
-                        WHERE e.id = mulberry.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint) AND e.kind = 'json') THEN
-        RAISE EXCEPTION 'endpoint "%" of kind json does not exist', endpoint USING ERRCODE = 'undefined_object';
-    END IF;
-    IF phone IS NULL AND endpoint IS NULL THEN
-        DELETE FROM mulberry.escalation_contacts x WHERE x.tenant = owner;
-    ELSE
-        INSERT INTO mulberry.escalation_contacts AS x (tenant, phone, endpoint)
-        VALUES (owner, set_escalation_contact.phone, set_escalation_contact.endpoint)
-        ON CONFLICT ON CONSTRAINT escalation_contacts_pkey DO UPDATE
-           SET phone = excluded.phone, endpoint = excluded.endpoint, updated_at = clock_timestamp();
-    END IF;
-    PERFORM mulberry.record_audit(owner, 'ESCALATION_CONTACT', CASE WHEN phone IS NULL AND endpoint IS NULL THEN 'removed' ELSE 'set' END,
-        evidence => jsonb_strip_nulls(jsonb_build_object('phone', phone, 'endpoint', endpoint)));
-END
-$$;
-COMMENT ON FUNCTION set_escalation_contact(text, text, text) IS
-    'who is told when a command was confirmed by nobody: a person by telephone (E.164), an endpoint of kind json by POST, or both; both null: nobody. Needs admin access. Errors: 22023 no such form of a number, 42704 no such endpoint';
-
-CREATE VIEW escalation_contact_status WITH (security_barrier) AS
-    SELECT t.name AS tenant, x.phone, x.endpoint, x.updated_at
-      FROM mulberry.escalation_contacts x
-      JOIN mulberry.tenants t ON t.id = x.tenant
-     WHERE x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]);
-COMMENT ON VIEW escalation_contact_status IS 'who is told when a command was confirmed by nobody';
-
+-- src/telephony/twiml.sql
 -- What calls say: TwiML.
 
 CREATE FUNCTION twiml(verbs jsonb) RETURNS text
@@ -7178,6 +7118,7 @@ END
 $$;
 COMMENT ON FUNCTION voice_document(bigint, jsonb) IS 'the TwiML that a call begins with: announcement and frame, with gatherings of the acknowledgement where webhooks reach us and pauses for the recording where they do not; for an escalation, what happened (internal)';
 
+-- src/telephony/calls.sql
 -- A call's way.  Locks are taken in the order agent, command, call, job.
 
 CREATE FUNCTION lock_voice_call(voice_call bigint) RETURNS void
@@ -7512,6 +7453,7 @@ END
 $$;
 COMMENT ON FUNCTION sweep_voice_calls(timestamptz) IS 'ends calls that nothing drives any more, and forgets answers to webhooks after a day; part of maintenance (internal)';
 
+-- src/telephony/requests.sql
 -- What the worker asks Twilio next.
 
 CREATE FUNCTION next_voice_request(voice_call bigint) RETURNS text
@@ -7754,6 +7696,7 @@ END
 $$;
 COMMENT ON FUNCTION telephony_step(bigint, bigint) IS 'the next request of a job of kind call or escalate, for the one who holds its token; ready is false when there is none: the job is settled or waits. The commit must be on disk before the request is sent';
 
+-- src/telephony/answers.sql
 -- What the answer means.
 
 CREATE FUNCTION read_json(body bytea) RETURNS jsonb
@@ -7994,6 +7937,7 @@ END
 $$;
 COMMENT ON FUNCTION answer_to_look(voice_calls, integer, jsonb) IS 'looks for a call that may have been placed in a page of the list of calls: adopts it, reads on, looks again later, or takes it for not placed. Returns when to go on; null: by the state of the call (internal)';
 
+-- src/telephony/recordings.sql
 -- Recordings: the acknowledgement that no webhook brought, or a spoken confirmation.
 
 CREATE FUNCTION unheard(v voice_calls, why text) RETURNS void
@@ -8241,6 +8185,44 @@ END
 $$;
 COMMENT ON FUNCTION judge_transcript(bigint) IS 'draws the conclusion from the transcript of a recording, once it is there or its time is over (internal)';
 
+-- src/telephony/escalation.sql
+CREATE FUNCTION set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry.resolve_tenant(tenant, 'admin');
+BEGIN
+    IF NOT mulberry.phone_valid(phone) THEN
+        PERFORM mulberry.refuse_phone(phone);
+    END IF;
+    IF endpoint IS NOT NULL
+       AND NOT EXISTS (SELECT FROM mulberry.endpoints e
+                        WHERE e.id = mulberry.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint) AND e.kind = 'json') THEN
+        RAISE EXCEPTION 'endpoint "%" of kind json does not exist', endpoint USING ERRCODE = 'undefined_object';
+    END IF;
+    IF phone IS NULL AND endpoint IS NULL THEN
+        DELETE FROM mulberry.escalation_contacts x WHERE x.tenant = owner;
+    ELSE
+        INSERT INTO mulberry.escalation_contacts AS x (tenant, phone, endpoint)
+        VALUES (owner, set_escalation_contact.phone, set_escalation_contact.endpoint)
+        ON CONFLICT ON CONSTRAINT escalation_contacts_pkey DO UPDATE
+           SET phone = excluded.phone, endpoint = excluded.endpoint, updated_at = clock_timestamp();
+    END IF;
+    PERFORM mulberry.record_audit(owner, 'ESCALATION_CONTACT', CASE WHEN phone IS NULL AND endpoint IS NULL THEN 'removed' ELSE 'set' END,
+        evidence => jsonb_strip_nulls(jsonb_build_object('phone', phone, 'endpoint', endpoint)));
+END
+$$;
+COMMENT ON FUNCTION set_escalation_contact(text, text, text) IS
+    'who is told when a command was confirmed by nobody: a person by telephone (E.164), an endpoint of kind json by POST, or both; both null: nobody. Needs admin access. Errors: 22023 no such form of a number, 42704 no such endpoint';
+
+CREATE VIEW escalation_contact_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, x.phone, x.endpoint, x.updated_at
+      FROM mulberry.escalation_contacts x
+      JOIN mulberry.tenants t ON t.id = x.tenant
+     WHERE x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]);
+COMMENT ON VIEW escalation_contact_status IS 'who is told when a command was confirmed by nobody';
+
 -- Escalation: a person must act.
 
 CREATE FUNCTION escalation_sentence(command bigint) RETURNS text
@@ -8356,6 +8338,7 @@ END
 $$;
 COMMENT ON FUNCTION escalation_call_ended(bigint, boolean) IS 'what follows a call to the contact: another one a minute later, up to three, or an event (internal)';
 
+-- src/telephony/webhooks.sql
 -- Webhooks.
 
 CREATE FUNCTION check_twilio_signature(tenant uuid, secret text, url text, params jsonb, signature text) RETURNS boolean
@@ -8587,6 +8570,7 @@ END
 $$;
 COMMENT ON FUNCTION take_digits(bigint, text, text, boolean, jsonb) IS 'takes the digits that were gathered and says, in TwiML, how the call goes on: thanks when the command is settled, the digits of a challenge when one is wanted, else the frame once more, five times at most (internal)';
 
+-- src/telephony/views.sql
 CREATE VIEW voice_call_status WITH (security_barrier) AS
     SELECT v.id, t.name AS tenant, v.purpose, v.command AS command_id, c.command, c.mandate AS mandate_id, a.name AS agent, v.attempt,
            v.to_number, v.from_number, v.state, v.sid AS call_sid, v.answered_by, v.acknowledged, v.outcome, v.detail, v.transcript,
@@ -8619,21 +8603,67 @@ BEGIN
 END
 $$;
 
--- voice commands: end
+-- src/admin/maintenance.sql
+CREATE FUNCTION try_maintenance_lock() RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintenance_lock';
+COMMENT ON FUNCTION try_maintenance_lock() IS 'internal: false when another session does maintenance or retention; held until the end of the transaction';
 
--- ---------------------------------------------------------------------------
--- administration: begin
--- ---------------------------------------------------------------------------
+CREATE FUNCTION maintenance(max_calls integer DEFAULT 500) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    today   date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    silence interval;
+    silent  bigint;
+    done    integer := 0;
+    erased  bigint;
+    purged  bigint;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin', 'worker');
+    IF max_calls IS NULL OR max_calls < 1 THEN
+        RAISE EXCEPTION 'max_calls must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT mulberry.try_maintenance_lock() THEN
+        RETURN false;
+    END IF;
+    silence := current_setting('mulberry.idle_call_timeout')::interval;
 
--- Sentiment by a word list: the default, when no chat endpoint is configured.
-CREATE FUNCTION sentiment(
-    text,
-    OUT sentiment text, OUT confidence double precision, OUT score double precision,
-    OUT positive double precision, OUT negative double precision, OUT words integer, OUT hits integer
-) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_sentiment';
-COMMENT ON FUNCTION sentiment(text) IS
-    'sentiment of an English text by AFINN-165 and the words of telephone calls: positive, neutral or negative; score from -1 to 1, neutral between -0.25 and 0.25; confidence from 0.5 to 1 by distance from the threshold and number of words, 0 for a text without words; positive and negative are the sums behind the score, hits the words that carried them';
+    FOR ahead IN 0 .. current_setting('mulberry.partitions_ahead')::integer LOOP
+        PERFORM mulberry.make_partition(today + ahead);
+    END LOOP;
 
+    IF silence > '0' THEN
+        FOR silent IN
+            SELECT c.id
+              FROM mulberry.calls c
+                   CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry.packets p
+                                        WHERE p.call = c.id ORDER BY p.sequence DESC LIMIT 1) AS last
+             WHERE c.state = 'IN_PROGRESS'
+               AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
+             LIMIT max_calls
+        LOOP
+            IF mulberry.complete_silent_call(silent, clock_timestamp() - silence) THEN
+                done := done + 1;
+            END IF;
+        END LOOP;
+    END IF;
+
+    SELECT coalesce(sum(r.calls), 0) INTO erased FROM mulberry.retention(false, max_calls) r;
+    PERFORM mulberry.reroute_jobs(true);
+    purged := greatest(mulberry.purge_events(10 * max_calls), mulberry.purge_jobs(clock_timestamp(), 10 * max_calls));
+    -- late, because they take the locks of agents
+    PERFORM mulberry.sweep_voice_calls();
+    PERFORM mulberry.tend_queues();
+    -- last, because nobody else can link until the end
+    IF current_setting('transaction_isolation') LIKE 'read %committed' THEN
+        PERFORM mulberry.link_audit_soon();
+    END IF;
+    RETURN greatest(done, erased) >= max_calls OR purged >= 10 * max_calls;
+END
+$$;
+COMMENT ON FUNCTION maintenance(integer) IS
+    'what workers do from time to time, and without workers a scheduler should: partitions ahead, calls whose sender fell silent, retention. True: there is more to do, call it again. Needs admin access to all tenants';
+
+-- src/admin/access_rules.sql
 -- What each access may use: an object of the schema (all functions of that name,
 -- or the view) and the accesses that need it, without those that include them
 -- (access_includes).  Each part adds its own lines; what is not named here is
@@ -8817,6 +8847,7 @@ $$;
 COMMENT ON FUNCTION access_objects() IS
     'what each access may do with which object, included accesses counted: "privilege" ON "object"';
 
+-- src/admin/health.sql
 -- Health.  Each health_...() function answers for one subject; health() calls all
 -- of them, so that a part adds its facts by adding such a function.
 
@@ -9097,6 +9128,7 @@ $$;
 COMMENT ON FUNCTION health() IS
     'whether everything works: one row an item with status ok, warning or error, and what to do about it';
 
+-- src/install/close.sql
 -- The second barrier.  There are no policies: who is granted a table by mistake
 -- sees nothing of it, not even rows of the own tenant that the access does not
 -- cover.  (And pg_dump before 15.6 writes policies that a script makes, so that
@@ -9114,8 +9146,6 @@ BEGIN
     END LOOP;
 END
 $$;
-
--- administration: end
 
 -- Nothing is for everybody: grant_access() decides.
 DO $$
@@ -9146,3 +9176,4 @@ BEGIN
     END LOOP;
 END
 $$;
+

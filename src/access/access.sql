@@ -1,0 +1,171 @@
+CREATE OR REPLACE FUNCTION access_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_access_changed';
+COMMENT ON FUNCTION access_changed() IS 'makes every session read members and tenants again';
+
+CREATE OR REPLACE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tenants
+    FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
+CREATE OR REPLACE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON members
+    FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
+
+CREATE OR REPLACE FUNCTION current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_current_tenants';
+COMMENT ON FUNCTION current_tenants(text[]) IS
+    'the tenants to which the current role has one of these accesses, or any access when none is named; SET ROLE is followed, SECURITY DEFINER is not';
+
+CREATE OR REPLACE FUNCTION held_access(tenant uuid) RETURNS text[]
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_held_access';
+COMMENT ON FUNCTION held_access(uuid) IS 'the accesses that the current role has to a tenant, included ones as well';
+
+CREATE OR REPLACE FUNCTION has_access(tenant uuid, VARIADIC access text[]) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_sql';
+COMMENT ON FUNCTION has_access(uuid, text[]) IS 'true when the current role has one of these accesses to the tenant';
+
+CREATE OR REPLACE FUNCTION has_access_everywhere(VARIADIC access text[]) RETURNS boolean
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_everywhere_sql';
+COMMENT ON FUNCTION has_access_everywhere(text[]) IS 'true when the current role has one of these accesses to all tenants';
+
+CREATE OR REPLACE FUNCTION require_access_everywhere(VARIADIC access text[]) RETURNS void
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_require_access_everywhere_sql';
+COMMENT ON FUNCTION require_access_everywhere(text[]) IS 'an error (42501) unless has_access_everywhere()';
+
+CREATE OR REPLACE FUNCTION resolve_tenant(name text, VARIADIC access text[]) RETURNS uuid
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_resolve_tenant_sql';
+COMMENT ON FUNCTION resolve_tenant(text, text[]) IS
+    'the tenant that a call is about, for functions that do one of these accesses; null: the role''s only one, or "default". Errors: 42501 no such access at all, 42704 no such tenant or no such access to it, 42P08 a name is needed';
+
+CREATE OR REPLACE FUNCTION outer_role() RETURNS regrole
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role';
+COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''s, or that of SET ROLE';
+
+CREATE OR REPLACE FUNCTION grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    target uuid;
+    object record;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    PERFORM mulberry.check_member(role, access);
+    IF tenant IS NOT NULL THEN
+        target := mulberry.resolve_tenant(tenant, 'admin');
+    END IF;
+    IF access = 'worker' AND target IS NOT NULL THEN
+        RAISE EXCEPTION 'worker access is for all tenants'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = format('Say grant_access(%L, %L, NULL).', role, access);
+    END IF;
+
+    -- two grants at once would meet in the same rows of the catalog
+    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM mulberry.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
+    INSERT INTO mulberry.members (role, access, tenant, granted_by)
+    VALUES (grant_access.role, grant_access.access, target, mulberry.outer_role()::text)
+    ON CONFLICT DO NOTHING;
+
+    EXECUTE format('GRANT USAGE ON SCHEMA mulberry TO %s', role);
+    FOR object IN
+        SELECT o.privilege, o.object FROM mulberry.access_objects() o WHERE o.access = grant_access.access
+    LOOP
+        EXECUTE format('GRANT %s ON %s TO %s', object.privilege, object.object, role);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION grant_access(regrole, text, text) IS
+    'gives a role access to a tenant (null: all tenants) and the rights on the objects it needs for that. Needs admin access to all tenants';
+
+CREATE OR REPLACE FUNCTION revoke_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    target uuid;
+    object record;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    PERFORM mulberry.check_member(role, access);
+    IF tenant IS NOT NULL THEN
+        target := mulberry.resolve_tenant(tenant, 'admin');
+    END IF;
+
+    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM mulberry.members m
+     WHERE m.role = revoke_access.role AND m.access = revoke_access.access
+       AND m.tenant IS NOT DISTINCT FROM target;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'role % has no % access to %', role, access,
+            CASE WHEN tenant IS NULL THEN 'all tenants' ELSE format('tenant "%s"', tenant) END
+            USING ERRCODE = 'undefined_object',
+                  HINT = 'The view mulberry.memberships lists what has been granted.';
+    END IF;
+
+    FOR object IN
+        SELECT o.privilege, o.object FROM mulberry.access_objects() o WHERE o.access = revoke_access.access
+        EXCEPT
+        SELECT o.privilege, o.object
+          FROM mulberry.access_objects() o
+          JOIN mulberry.members m ON m.access = o.access
+         WHERE m.role = revoke_access.role
+    LOOP
+        EXECUTE format('REVOKE %s ON %s FROM %s', object.privilege, object.object, role);
+    END LOOP;
+    IF NOT EXISTS (SELECT FROM mulberry.members m WHERE m.role = revoke_access.role) THEN
+        EXECUTE format('REVOKE USAGE ON SCHEMA mulberry FROM %s', role);
+    END IF;
+
+    -- whoever could hear this tenant's events until now must not guess where they go next
+    PERFORM mulberry.rotate_channels(target);
+END
+$$;
+COMMENT ON FUNCTION revoke_access(regrole, text, text) IS
+    'takes back what grant_access() gave with the same arguments; open sessions lose it at once. Needs admin access to all tenants';
+
+CREATE OR REPLACE FUNCTION refresh_grants() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    wanted record;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
+    FOR wanted IN
+        SELECT DISTINCT o.privilege, o.object, r.oid::regrole AS role
+          FROM mulberry.members m
+          JOIN pg_roles r ON r.oid = m.role
+          JOIN mulberry.access_objects() o ON o.access = m.access
+        UNION
+        SELECT 'USAGE', 'SCHEMA mulberry', r.oid::regrole
+          FROM mulberry.members m
+          JOIN pg_roles r ON r.oid = m.role
+    LOOP
+        EXECUTE format('GRANT %s ON %s TO %s', wanted.privilege, wanted.object, wanted.role);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION refresh_grants() IS
+    'gives all members the rights of their accesses anew: after a restore without privileges, or an update of the extension. Needs admin access to all tenants';
+
+CREATE OR REPLACE FUNCTION check_member(role regrole, access text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    IF role IS NULL OR access IS NULL THEN
+        RAISE EXCEPTION 'role and access must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM mulberry.access_includes(access);   -- says what is allowed
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
+        -- 0 is PUBLIC; a number is what regrole takes for a role that may not exist
+        RAISE EXCEPTION 'role % does not exist', role
+            USING ERRCODE = 'undefined_object', HINT = 'Access is given to roles, not to PUBLIC.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_member(regrole, text) IS 'raises an error unless role and access exist';
+
+CREATE OR REPLACE VIEW tenant_access WITH (security_barrier) AS
+    SELECT t.name, held_access(t.id) AS access, t.default_encoding, t.default_sample_rate, t.retention, t.created_at
+      FROM tenants t
+     WHERE t.id = ANY ((SELECT current_tenants())::uuid[]);
+COMMENT ON VIEW tenant_access IS 'the tenants to which the current role has access, and which';
+
+CREATE OR REPLACE VIEW memberships WITH (security_barrier) AS
+    SELECT m.role, m.access, t.name AS tenant, m.granted_by, m.granted_at
+      FROM members m
+      LEFT JOIN tenants t ON t.id = m.tenant
+     WHERE m.tenant = ANY ((SELECT current_tenants('admin', 'auditor'))::uuid[])
+        OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
+COMMENT ON VIEW memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';

@@ -1,0 +1,150 @@
+CREATE OR REPLACE FUNCTION create_tenant(
+    name                text,
+    default_encoding    text DEFAULT 's16le',
+    default_sample_rate integer DEFAULT 16000,
+    retention           interval DEFAULT NULL
+) RETURNS uuid
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    made uuid;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    PERFORM mulberry.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
+    INSERT INTO mulberry.tenants (name, default_encoding, default_sample_rate, retention)
+    VALUES (name, default_encoding, default_sample_rate, retention)
+    ON CONFLICT DO NOTHING
+    RETURNING id INTO made;
+    IF made IS NULL THEN
+        RAISE EXCEPTION 'tenant "%" already exists', name USING ERRCODE = 'duplicate_object';
+    END IF;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION create_tenant(text, text, integer, interval) IS
+    'makes a tenant; retention null: mulberry.retention. Needs admin access to all tenants';
+
+CREATE OR REPLACE FUNCTION alter_tenant(
+    name                text,
+    default_encoding    text DEFAULT NULL,
+    default_sample_rate integer DEFAULT NULL,
+    retention           interval DEFAULT NULL,
+    reset_retention     boolean DEFAULT false
+) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+    target uuid := mulberry.resolve_tenant(name, 'admin');
+BEGIN
+    IF retention IS NOT NULL AND reset_retention THEN
+        RAISE EXCEPTION 'retention cannot be set and reset at once' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM mulberry.check_tenant_settings(coalesce(name, 'default'), coalesce(default_encoding, 's16le'),
+                                           coalesce(default_sample_rate, 16000), retention);
+    UPDATE mulberry.tenants t
+       SET default_encoding    = coalesce(alter_tenant.default_encoding, t.default_encoding),
+           default_sample_rate = coalesce(alter_tenant.default_sample_rate, t.default_sample_rate),
+           retention           = CASE WHEN reset_retention THEN NULL
+                                      ELSE coalesce(alter_tenant.retention, t.retention) END
+     WHERE t.id = target;
+END
+$$;
+COMMENT ON FUNCTION alter_tenant(text, text, integer, interval, boolean) IS
+    'changes what is not null of a tenant; reset_retention goes back to mulberry.retention. Needs admin access to it';
+
+-- The limits are the CHECK constraints of tenants; this only says more clearly
+-- what is wrong, and with which SQLSTATE.
+CREATE OR REPLACE FUNCTION check_tenant_settings(
+    name text, default_encoding text, default_sample_rate integer, retention interval
+) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    broken text;
+BEGIN
+    IF name IS NULL OR default_encoding IS NULL OR default_sample_rate IS NULL THEN
+        RAISE EXCEPTION 'name, default_encoding and default_sample_rate of a tenant must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    FOR broken IN
+        SELECT m.message
+          FROM (VALUES
+                (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$',
+                 'a tenant''s name is 1 to 63 lower case letters, digits, dots, hyphens and underscores and begins with a letter or digit'),
+                (default_encoding IN ('mulaw', 'alaw', 's16le', 'text'),
+                 'default_encoding is mulaw, alaw, s16le or text'),
+                (default_sample_rate IN (8000, 16000, 44100, 48000),
+                 'default_sample_rate is 8000, 16000, 44100 or 48000'),
+                (retention IS NULL OR retention > '0', 'retention is longer than nothing'),
+                (retention IS NULL
+                 OR (retention <= '1000 years'
+                     AND least(extract(year FROM retention), extract(month FROM retention),
+                               extract(day FROM retention), extract(hour FROM retention),
+                               extract(minute FROM retention), extract(second FROM retention)) >= 0),
+                 'retention is at most 1000 years, and no part of it is negative')
+               ) AS m (holds, message)
+         WHERE NOT m.holds
+    LOOP
+        RAISE EXCEPTION '%', broken USING ERRCODE = 'invalid_parameter_value';
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval) IS
+    'raises an error that says which setting of a tenant is out of range';
+
+CREATE OR REPLACE FUNCTION drop_tenant(name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    target uuid;
+    member record;
+BEGIN
+    PERFORM mulberry.require_access_everywhere('admin');
+    IF name IS NULL THEN
+        RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    target := mulberry.resolve_tenant(name, 'admin');
+    IF name = 'default' THEN
+        RAISE EXCEPTION 'tenant "default" cannot be dropped' USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    FOR member IN
+        SELECT m.role, m.access FROM mulberry.members m WHERE m.tenant = target
+    LOOP
+        PERFORM mulberry.revoke_access(member.role, member.access, name);
+    END LOOP;
+    BEGIN
+        DELETE FROM mulberry.tenants t WHERE t.id = target;
+    EXCEPTION WHEN foreign_key_violation THEN
+        RAISE EXCEPTION 'tenant "%" cannot be dropped because it still has something', name
+            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = SQLERRM,
+                  HINT = 'Calls and events go by retention; secrets, endpoints and agents must be dropped, the audit log erased.';
+    END;
+END
+$$;
+COMMENT ON FUNCTION drop_tenant(text) IS
+    'drops a tenant that has nothing left, and revokes access to it. Needs admin access to all tenants';
+
+-- A dump brings the default tenant's row, which is there already: its settings
+-- are taken from the dump.  That row comes before everything that refers to a
+-- tenant, so from the first restored job on outgoing work is held, whatever
+-- order the dump restores its tables in.
+CREATE OR REPLACE FUNCTION restore_default_tenant() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    UPDATE mulberry.tenants t
+       SET default_encoding = NEW.default_encoding,
+           default_sample_rate = NEW.default_sample_rate,
+           retention = NEW.retention,
+           created_at = NEW.created_at
+     WHERE t.id = NEW.id;
+    IF NOT FOUND THEN
+        RETURN NEW;
+    END IF;
+    INSERT INTO mulberry.installation (system_identifier, database, approved_by)
+    VALUES (0, 0, SESSION_USER);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION restore_default_tenant() IS
+    'lets a dump be restored over the tenant that CREATE EXTENSION makes, and holds outgoing work then';
+CREATE OR REPLACE TRIGGER restore_default_tenant BEFORE INSERT ON tenants
+    FOR EACH ROW WHEN (NEW.id = '6d756c62-6572-7279-8000-000000000001')
+    EXECUTE FUNCTION restore_default_tenant();

@@ -1,0 +1,279 @@
+-- Health.  Each health_...() function answers for one subject; health() calls all
+-- of them, so that a part adds its facts by adding such a function.
+
+CREATE OR REPLACE FUNCTION health_server() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
+    listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','))
+                         OR current_database() = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','));
+    wanted    integer := current_setting('mulberry.workers')::integer;
+    usage     double precision := pg_notification_queue_usage();
+    workers   bigint;
+    notifiers bigint;
+BEGIN
+    item := 'preloaded';
+    IF preloaded THEN
+        status := 'ok';
+        detail := 'mulberry is in shared_preload_libraries';
+    ELSE
+        status := 'warning';
+        detail := 'no workers run: calls are taken, but not transcribed, and events are not announced';
+        hint := 'Add mulberry to shared_preload_libraries and restart the server.';
+    END IF;
+    RETURN NEXT;
+
+    item := 'workers';
+    hint := NULL;
+    SELECT count(*) FILTER (WHERE a.backend_type = 'mulberry worker'),
+           count(*) FILTER (WHERE a.backend_type = 'mulberry notifier')
+      INTO workers, notifiers
+      FROM pg_stat_activity a
+     WHERE a.datname = current_database();
+    detail := format('%s of %s workers and %s of 1 notifiers are alive', workers, wanted, notifiers);
+    IF pg_is_in_recovery() THEN
+        status := 'ok';
+        detail := 'this server is a standby; workers start when it is promoted';
+    ELSIF NOT preloaded THEN
+        status := 'warning';
+    ELSIF NOT listed THEN
+        status := 'warning';
+        hint := format('Add %s to mulberry.databases and reload the server.', current_database());
+    ELSIF workers < wanted OR notifiers < 1 THEN
+        status := 'error';
+        hint := 'The server''s log says why; max_worker_processes may be too small.';
+    ELSE
+        status := 'ok';
+    END IF;
+    RETURN NEXT;
+
+    item := 'notification queue';
+    status := CASE WHEN usage < 0.5 THEN 'ok' WHEN usage < 0.9 THEN 'warning' ELSE 'error' END;
+    detail := format('%s %% of the server''s queue is in use', round((100 * usage)::numeric, 1));
+    hint := CASE WHEN usage >= 0.5 THEN 'A listening session sits in a long transaction; end it, or commits will fail.' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_server() IS 'health of what the server gives us: preloading, processes, notifications';
+
+CREATE OR REPLACE FUNCTION health_access() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    stored  bigint;
+    broken  bigint;
+    example text;
+    worker  text := current_setting('mulberry.worker_role');
+    role    pg_roles;
+    missing text;
+BEGIN
+    item := 'secrets';
+    BEGIN
+        -- no names: who may see health may not see every tenant
+        SELECT count(*), count(s.problem), min(s.problem)
+          INTO stored, broken, example
+          FROM mulberry.check_secrets() s;
+        IF broken > 0 THEN
+            status := 'error';
+            detail := format('%s of %s secrets cannot be read; of one of them, %s', broken, stored, example);
+            hint := 'Put the key file that they were stored with where mulberry.secret_key_file says.';
+        ELSE
+            status := 'ok';
+            detail := format('%s secrets can be read', stored);
+        END IF;
+    EXCEPTION WHEN OTHERS THEN
+        status := 'error';
+        detail := SQLERRM;
+        hint := 'A standby or restored server needs a copy of the key file (mulberry.secret_key_file), owned by the server''s user with mode 0600.';
+    END;
+    RETURN NEXT;
+
+    item := 'outgoing work';
+    hint := NULL;
+    IF mulberry.outbound_allowed() THEN
+        status := 'ok';
+        detail := 'workers may call and post';
+    ELSE
+        status := 'warning';
+        detail := 'held, because this database is a restored dump or another kind of copy';
+        hint := 'When the original is out of service, and jobs that it has done are cancelled: SELECT mulberry.resume_outbound().';
+    END IF;
+    RETURN NEXT;
+
+    item := 'worker role';
+    hint := NULL;
+    SELECT * INTO role FROM pg_roles r WHERE r.rolname = worker;
+    IF worker = '' THEN
+        status := 'warning';
+        detail := 'workers run as the owner of the extension';
+        hint := 'Make a LOGIN role, say SELECT mulberry.grant_access(role, ''worker'', NULL), and set mulberry.worker_role to it.';
+    ELSIF role.rolname IS NULL THEN
+        status := 'error';
+        detail := format('mulberry.worker_role is "%s", and there is no such role', worker);
+    ELSIF NOT role.rolcanlogin THEN
+        status := 'error';
+        detail := format('role "%s" may not log in', worker);
+    ELSE
+        SELECT string_agg(m.what, ', ')
+          INTO missing
+          FROM (SELECT 'worker access' AS what
+                 WHERE NOT EXISTS (SELECT FROM mulberry.members m
+                                    WHERE m.access = 'worker' AND pg_has_role(role.oid, m.role, 'USAGE'))
+                UNION ALL
+                SELECT format('%s on %s', o.privilege, o.object)
+                  FROM mulberry.access_objects() o
+                 WHERE o.access = 'worker'
+                   AND NOT mulberry.has_object_privilege(role.rolname, o.privilege, o.object)
+               ) AS m;
+        IF missing IS NOT NULL THEN
+            status := 'error';
+            detail := format('role "%s" lacks %s', worker, missing);
+            hint := format('SELECT mulberry.grant_access(%L, ''worker'', NULL);', worker);
+        ELSIF role.rolsuper THEN
+            status := 'warning';
+            detail := format('role "%s" is a superuser', worker);
+            hint := 'Workers need a LOGIN role with worker access and nothing else.';
+        ELSE
+            status := 'ok';
+            detail := format('role "%s" has what workers need', worker);
+        END IF;
+    END IF;
+    RETURN NEXT;
+
+    item := 'members';
+    hint := NULL;
+    SELECT string_agg(m.role::text, ', ') INTO missing
+      FROM mulberry.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
+    IF missing IS NOT NULL THEN
+        status := 'warning';
+        detail := format('access was given to roles that have been dropped: %s', missing);
+        hint := 'The next grant_access() forgets them.';
+        RETURN NEXT;
+    END IF;
+    SELECT count(DISTINCT (o.privilege, o.object, r.rolname)), min(format('%s on %s to %s', o.privilege, o.object, r.rolname))
+      INTO broken, example
+      FROM mulberry.members m
+      JOIN pg_roles r ON r.oid = m.role
+      JOIN mulberry.access_objects() o ON o.access = m.access
+     WHERE NOT mulberry.has_object_privilege(r.rolname, o.privilege, o.object);
+    IF broken = 0 THEN
+        status := 'ok';
+        detail := 'every member has the rights that its access needs';
+    ELSE
+        status := 'error';
+        detail := format('missing are %s rights of members, as %s', broken, example);
+        hint := 'SELECT mulberry.refresh_grants();';
+    END IF;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_access() IS 'health of secrets, outgoing work, the workers'' role and members';
+
+CREATE OR REPLACE FUNCTION has_object_privilege(role name, privilege text, object text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT CASE WHEN object ~ '^(FUNCTION|PROCEDURE) '
+                THEN (SELECT bool_or(has_function_privilege(role, p.oid, privilege))
+                        FROM pg_proc p
+                       WHERE p.pronamespace = 'mulberry'::regnamespace
+                         AND object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                                             'mulberry', p.proname, pg_get_function_identity_arguments(p.oid)))
+                ELSE has_table_privilege(role, object, privilege) END
+       AND has_schema_privilege(role, 'mulberry', 'USAGE')
+$$;
+COMMENT ON FUNCTION has_object_privilege(name, text, text) IS 'whether a role has a right that access_objects() lists';
+
+CREATE OR REPLACE FUNCTION health_calls() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    today   bigint := floor(extract(epoch FROM clock_timestamp()) / 86400);
+    ahead   integer := current_setting('mulberry.partitions_ahead')::integer;
+    missing bigint;
+    kept    interval;
+    oldest  timestamptz;
+BEGIN
+    item := 'partitions';
+    SELECT count(*) INTO missing
+      FROM generate_series(today, today + ahead) AS day
+     WHERE NOT EXISTS (
+               SELECT FROM pg_inherits i
+                 JOIN pg_class c ON c.oid = i.inhrelid,
+                      regexp_match(pg_get_expr(c.relpartbound, c.oid), '\(''?(\d+)''?\) TO \(''?(\d+)''?\)') AS bound
+                WHERE i.inhparent = 'mulberry.packets'::regclass
+                  AND bound[1]::bigint <= day << 40 AND bound[2]::bigint > day << 40);
+    detail := format('%s of the partitions for today and the next %s days are missing', missing, ahead);
+    IF missing = 0 THEN
+        status := 'ok';
+    ELSE
+        status := CASE WHEN pg_is_in_recovery() THEN 'ok' ELSE 'warning' END;
+        hint := 'Workers make them; without workers, call mulberry.maintenance() daily. A call''s first packet makes its day''s.';
+    END IF;
+    RETURN NEXT;
+
+    item := 'retention';
+    hint := NULL;
+    kept := nullif(current_setting('mulberry.retention'), '')::interval;
+    SELECT min(c.finished_at) INTO oldest
+      FROM mulberry.calls c
+      JOIN mulberry.tenants t ON t.id = c.tenant
+     WHERE c.finished_at < clock_timestamp() - coalesce(t.retention, kept) - interval '2 days';
+    IF oldest IS NOT NULL THEN
+        status := 'warning';
+        detail := format('calls that finished at %s are still here', oldest);
+        hint := 'Workers apply retention; without workers, call mulberry.maintenance() daily.';
+    ELSE
+        status := 'ok';
+        detail := format('finished calls are kept for %s, unless their tenant says otherwise', coalesce(kept::text, 'ever'));
+    END IF;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_calls() IS 'health of the storage of calls: partitions made ahead, retention';
+
+CREATE OR REPLACE FUNCTION health_audit() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    late bigint;
+BEGIN
+    item := 'audit log';
+    SELECT count(*) INTO late
+      FROM mulberry.audit a
+     WHERE a.seq IS NULL AND a.at < clock_timestamp() - interval '1 minute';
+    IF late = 0 OR pg_is_in_recovery() THEN
+        status := 'ok';
+        detail := 'every row that is older than a minute is linked';
+    ELSE
+        status := 'warning';
+        detail := format('%s rows that are older than a minute are not linked', late);
+        hint := 'The notifier links them; without one, maintenance() and verify_audit() do. The server''s log says when it fails.';
+    END IF;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_audit() IS 'health of the audit log: whether it is linked';
+
+CREATE OR REPLACE FUNCTION health() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+DECLARE
+    subject name;
+BEGIN
+    -- a session that has not called C before does not know our settings
+    PERFORM mulberry.outbound_allowed();
+    FOR subject IN
+        SELECT p.proname FROM pg_proc p
+         WHERE p.pronamespace = 'mulberry'::regnamespace AND p.proname ~ '^health_' AND p.pronargs = 0
+         ORDER BY array_position(ARRAY['health_server', 'health_access'], p.proname::text), p.proname
+    LOOP
+        BEGIN
+            RETURN QUERY EXECUTE format('SELECT item, status, detail, hint FROM mulberry.%I()', subject);
+        EXCEPTION WHEN OTHERS THEN
+            -- one broken check must not hide what the others have to say
+            item := replace(substr(subject, 8), '_', ' ');
+            status := 'error';
+            detail := format('the check itself failed: %s', SQLERRM);
+            hint := NULL;
+            RETURN NEXT;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION health() IS
+    'whether everything works: one row an item with status ok, warning or error, and what to do about it';

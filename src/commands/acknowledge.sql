@@ -1,0 +1,226 @@
+-- Acknowledgements.
+
+CREATE OR REPLACE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, method text, evidence jsonb, wanted bigint,
+                           OUT verdict text, OUT command bigint)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    said    record;
+    judged  record;
+    s       mulberry.command_signatures;
+    c       mulberry.commands;
+    current boolean;
+    proof   jsonb;
+BEGIN
+    SELECT p.* INTO said FROM mulberry.ack_frame_parse(coalesce(symbols, '')) AS p;
+    verdict := 'decode error';
+    IF said.valid THEN
+        verdict := 'other command';
+        -- Key and counter name one signature; an older one with the same digits is 10,000 commands back.
+        SELECT x.* INTO s FROM mulberry.command_signatures x
+         WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id AND x.counter % 10000 = said.counter
+           -- ids are given again: what a former key of that id signed is none of this one's
+           AND x.signed_at >= (SELECT k.created_at FROM mulberry.voice_keys k
+                                WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = said.key_id)
+         ORDER BY x.counter DESC LIMIT 1;
+        IF FOUND THEN
+            SELECT v.* INTO judged
+              FROM mulberry.verify_ack_frame(tenant, agent, s.key_id, s.counter, s.message_digest, symbols) AS v;
+            verdict := judged.verdict;
+        END IF;
+    END IF;
+    IF verdict <> 'genuine' THEN
+        PERFORM mulberry.record_audit(tenant, 'ACKNOWLEDGEMENT_REJECTED', verdict, NULL, agent, wanted, method,
+            coalesce(evidence, '{}') || jsonb_build_object('symbols', left(symbols, 100)));
+        IF verdict = 'forgery' THEN
+            PERFORM mulberry.emit_event(tenant, 'acknowledgement_forged', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = tenant AND a.id = agent),
+                'method', method)));
+        END IF;
+        RETURN;
+    END IF;
+
+    PERFORM mulberry.note_acked_key(tenant, agent, s.key_id, s.counter);
+    command := s.command;
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = s.command FOR NO KEY UPDATE;
+    current := (s.key_id, s.counter) = (c.key_id, c.counter);
+    proof := coalesce(c.evidence, '{}') || coalesce(evidence, '{}')
+             || jsonb_build_object('acknowledgement', symbols, 'signature', s.signature);
+    IF wanted <> s.command THEN
+        verdict := 'other command';
+    END IF;
+
+    IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
+        -- What is settled stays so, but that the agent has spoken is kept.
+        IF c.ack_frame IS DISTINCT FROM symbols THEN
+            PERFORM mulberry.note_command(c, 'acknowledged after it was ' || c.state, NULL,
+                                          proof || jsonb_build_object('status', judged.status_name));
+            IF c.state = 'cancelled' THEN
+                UPDATE mulberry.commands x
+                   SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof
+                 WHERE x.id = c.id;
+            END IF;
+        END IF;
+    ELSIF judged.status IN (0, 1) THEN
+        -- Of whatever signature: the agent has carried it out.
+        PERFORM mulberry.confirm_command(c.id, symbols, judged.status, judged.state, method, proof,
+            jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name,
+                               'after', nullif(c.state, 'outstanding')));
+    ELSIF judged.status IN (2, 3) AND (current OR c.state <> 'outstanding') THEN
+        UPDATE mulberry.commands x
+           SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
+         WHERE x.id = c.id;
+        PERFORM mulberry.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
+            CASE judged.status WHEN 2 THEN 'E003: the agent does not know the mandate' ELSE 'the agent has refused it' END,
+            proof || jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name));
+    ELSIF judged.status = 4 AND current AND c.state = 'outstanding' THEN
+        verdict := 'challenge wanted';
+        IF c.ack_frame IS DISTINCT FROM symbols THEN
+            UPDATE mulberry.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
+            PERFORM mulberry.note_command(c, 'challenge wanted', 'command_challenged', proof);
+        END IF;
+    ELSE
+        PERFORM mulberry.note_command(c, CASE WHEN judged.status BETWEEN 2 AND 4 THEN 'superseded acknowledgement'
+                                              ELSE 'acknowledgement without a meaning' END,
+                                      NULL, proof || jsonb_build_object('status', said.status_code));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS 'judges an acknowledgement and settles the command whose signature it answers, which may be an older one; the agent''s lock is held, and who calls gives the turn to the next command (internal)';
+
+CREATE OR REPLACE FUNCTION confirm_command(command bigint, symbols text, status integer, state integer, method text, evidence jsonb,
+                                more jsonb) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c        mulberry.commands;
+    moot     bigint;
+    registry text;
+BEGIN
+    UPDATE mulberry.commands x
+       SET ack_frame = symbols, ack_status = status, ack_state = state, evidence = evidence, method = method
+     WHERE x.id = command RETURNING x.* INTO c;
+    PERFORM mulberry.finish_command(command, 'confirmed', 'confirmed', 'command_confirmed', NULL,
+        evidence || more || jsonb_build_object(
+            'latency', round(extract(epoch FROM clock_timestamp() - c.created_at)::numeric, 3)));
+    -- Of those that wait for a person, the ones that this one has made pointless are closed.
+    FOR moot IN
+        SELECT x.id FROM mulberry.commands x
+         WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.state = 'escalated' AND x.id < c.id
+           AND (c.command = 'REVOKE' AND x.command <> 'REVOKE'
+                OR c.command IN ('SUSPEND', 'RESUME') AND x.command IN ('SUSPEND', 'RESUME'))
+         ORDER BY x.id FOR NO KEY UPDATE
+    LOOP
+        PERFORM mulberry.finish_command(moot, 'cancelled', 'cancelled', 'command_cancelled',
+                                        format('command %s came after it and was confirmed', command));
+    END LOOP;
+    IF c.command = 'QUERY' THEN
+        SELECT m.status INTO registry FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate;
+        IF registry <> more->>'mandate_state' THEN
+            PERFORM mulberry.note_command(c, 'mandate differs', 'mandate_differs',
+                jsonb_build_object('mandate_state', more->'mandate_state', 'registry_state', registry));
+        END IF;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb, jsonb) IS 'settles a command as confirmed by its agent (internal)';
+
+CREATE OR REPLACE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c       CONSTANT mulberry.commands := mulberry.lock_command(command);
+    settled record;
+BEGIN
+    SELECT x.* INTO settled FROM mulberry.settle_ack(c.tenant, c.agent, symbols, method, evidence, command) AS x;
+    IF settled.command IS NOT NULL THEN
+        PERFORM mulberry.next_command(c.tenant, c.agent);
+    END IF;
+    RETURN settled.verdict;
+END
+$$;
+COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
+    'takes the symbols that an agent answered a command with by the method voice or api: genuine (the command''s state says what follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), forgery, decode error (internal)';
+
+-- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
+-- have the next counter of the same key.
+CREATE OR REPLACE FUNCTION challenge_is_open(c commands) RETURNS boolean
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
+       AND EXISTS (SELECT FROM mulberry.voice_keys k
+                    WHERE k.tenant = c.tenant AND k.role = 'sender' AND k.agent = c.agent AND k.key_id = c.key_id
+                      AND k.last_counter = c.counter AND k.place = mulberry.voice_key_place()
+                      AND k.key_id = mulberry.signing_key(c.tenant, c.agent))
+$$;
+COMMENT ON FUNCTION challenge_is_open(commands) IS 'whether the agent still knows the challenge that it answered a command with (internal)';
+
+CREATE OR REPLACE FUNCTION challenge_nonce(digits text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challenge_nonce';
+COMMENT ON FUNCTION challenge_nonce(text) IS 'the six digits of a challenge of eight whose check digits fit; null otherwise (internal)';
+
+CREATE OR REPLACE FUNCTION accept_challenge(command bigint, digits text) RETURNS text
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c     mulberry.commands := mulberry.lock_command(command);
+    nonce CONSTANT text := mulberry.challenge_nonce(digits);
+BEGIN
+    IF c.state <> 'outstanding' OR c.challenged_at IS NULL THEN
+        RETURN 'not wanted';
+    ELSIF nonce IS NULL THEN
+        PERFORM mulberry.note_command(c, 'challenge not understood', NULL, jsonb_build_object('digits', left(digits, 100)));
+        RETURN 'decode error';
+    ELSIF c.nonce = nonce THEN
+        RETURN 'signed';
+    ELSIF NOT mulberry.challenge_is_open(c) THEN
+        PERFORM mulberry.refresh_signature(c);
+        RETURN 'too late';
+    END IF;
+    PERFORM mulberry.sign_command(command, nonce);
+    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
+    PERFORM mulberry.note_command(c, 'challenge answered', NULL, jsonb_build_object('counter', c.counter));
+    RETURN 'signed';
+END
+$$;
+COMMENT ON FUNCTION accept_challenge(bigint, text) IS
+    'takes the eight digits of a challenge that an outstanding command was answered with, and signs it with them: "signed" (commands.frame is to be sent now, within the 60 s), "decode error" (hear them again), "too late" (commands.frame is a new one without them), "not wanted" (internal)';
+
+-- The frame that was answered by a challenge is used up, and so is one that answers a challenge
+-- of which the agent knows no more.  Only an extension keeps the latter, unless it was challenged again: it may have
+-- been carried out, and two add up.
+CREATE OR REPLACE FUNCTION refresh_signature(c commands) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry.commands x SET challenged_at = NULL WHERE x.id = c.id;
+    PERFORM mulberry.sign_command(c.id);
+    PERFORM mulberry.note_command(c, 'signed anew');
+END
+$$;
+COMMENT ON FUNCTION refresh_signature(commands) IS 'signs an outstanding command anew whose frame a challenge has used up (internal)';
+
+CREATE OR REPLACE FUNCTION note_spoken_confirmation(command bigint, transcript text, evidence jsonb DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c mulberry.commands := mulberry.lock_command(command);
+BEGIN
+    UPDATE mulberry.commands x
+       SET evidence = coalesce(x.evidence, '{}') || jsonb_build_object('spoken',
+               coalesce(evidence, '{}') || jsonb_build_object('transcript', left(transcript, 1000), 'at', clock_timestamp()))
+     WHERE x.id = command RETURNING x.* INTO c;
+    PERFORM mulberry.note_command(c, 'spoken confirmation', 'command_spoken', coalesce(evidence, '{}')
+        || jsonb_build_object('transcript', left(transcript, 1000)));
+END
+$$;
+COMMENT ON FUNCTION note_spoken_confirmation(bigint, text, jsonb) IS
+    'keeps what a voice said on the telephone as evidence of a command. It settles nothing, because anybody can say it; it tells the person to whom the command is escalated (internal)';

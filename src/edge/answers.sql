@@ -1,0 +1,33 @@
+CREATE OR REPLACE FUNCTION spoken_result(command text, mandate text, argument integer, status integer, state integer,
+                              OUT message text, OUT speech text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
+           format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
+      FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command' ELSE 'Mandate' END AS what,
+                   CASE
+                       WHEN status = 4 THEN 'must be confirmed'
+                       WHEN status = 3 AND state = 1 THEN 'is revoked and stays so'
+                       WHEN status = 3 THEN 'refused'
+                       WHEN status = 2 THEN 'is not known'
+                       WHEN command = 'PING' THEN 'is ready'
+                       WHEN command = 'QUERY' OR status = 1
+                           THEN CASE state WHEN 1 THEN 'is revoked' WHEN 2 THEN 'is suspended' WHEN 3 THEN 'is active'
+                                           WHEN 4 THEN 'is expired' ELSE 'is not known' END
+                       WHEN command = 'REVOKE' THEN 'revoked'
+                       WHEN command = 'SUSPEND' THEN 'suspended'
+                       WHEN command = 'RESUME' THEN 'resumed'
+                       WHEN command = 'EXTEND' THEN format('extended by %s %s', argument, CASE argument WHEN 1 THEN 'day' ELSE 'days' END)
+                       ELSE 'done'
+                   END AS becomes) AS s
+$$;
+COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS 'an acknowledgement in words, for logs and to be spoken (internal)';
+
+CREATE OR REPLACE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
+    SELECT ROW(false, NULL, NULL, NULL, error, message,
+               CASE WHEN verdict IN ('decode error', 'no frame') THEN 'A' ELSE 'D' END, NULL,
+               CASE WHEN verdict IN ('decode error', 'no frame') THEN 'Please repeat the command.' ELSE 'Invalid command.' END,
+               NULL, verdict, false, NULL, 1)::mulberry.command_answer
+$$;
+COMMENT ON FUNCTION refusal(text, text, text) IS 'the answer to what was not accepted: one tone pair without a signature (internal)';

@@ -1,0 +1,410 @@
+CREATE OR REPLACE FUNCTION forget_receiver_key() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    DELETE FROM mulberry.key_frames f WHERE f.tenant = OLD.tenant AND f.key_id = OLD.key_id;
+    DELETE FROM mulberry.challenges c WHERE c.tenant = OLD.tenant AND c.key_id = OLD.key_id;
+    DELETE FROM mulberry.key_guard g WHERE g.tenant = OLD.tenant AND g.key_id = OLD.key_id;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION forget_receiver_key() IS 'trigger: removes what was stored about the frames of a receiver''s key with the key';
+CREATE OR REPLACE TRIGGER forget_receiver_key AFTER DELETE ON voice_keys
+    FOR EACH ROW WHEN (OLD.role = 'receiver') EXECUTE FUNCTION forget_receiver_key();
+
+CREATE OR REPLACE FUNCTION agent_takes_call(tenant uuid, agent uuid, caller text, path text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    -- without a known agent, whether any takes it, so that an unknown key looks like a known one
+    SELECT path = 'sync'
+           OR coalesce(bool_or(cardinality(a.allowed_callers) = 0 OR coalesce(caller = ANY (a.allowed_callers), false)), true)
+      FROM mulberry.agents a
+     WHERE a.tenant = $1 AND (a.id = agent OR agent IS NULL)
+$$;
+COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS 'whether calls of that number are taken (allowed_callers); a filter, never a proof (internal)';
+
+-- One frame, from the symbols to the stored effect.  Locks: agent and key, then what the command changes,
+-- then the key's guard.
+
+CREATE OR REPLACE FUNCTION lock_receiver_keys(tenant uuid, key_ids integer[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+    SELECT FROM mulberry.agents a
+     WHERE a.tenant = $1
+       AND a.id IN (SELECT k.agent FROM mulberry.voice_keys k WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2))
+     ORDER BY a.id FOR NO KEY UPDATE;
+    SELECT FROM mulberry.voice_keys k
+     WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2)
+     ORDER BY k.key_id FOR NO KEY UPDATE;
+$$;
+COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS 'locks agents and keys, so that frames of a key are judged one after another (internal)';
+
+CREATE OR REPLACE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
+RETURNS command_answer
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    method   CONSTANT text := CASE receive_frame.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
+    here     CONSTANT text := mulberry.voice_key_place();
+    parsed   record;
+    key      mulberry.voice_keys;
+    guard    mulberry.key_guard;
+    asked    mulberry.challenges;
+    open     boolean;
+    former   mulberry.key_frames;
+    older    mulberry.voice_keys;
+    digests  bytea[];
+    judged   record;
+    at       timestamptz;
+    restored boolean;
+    status   integer;
+    state    integer;
+    nonce    text;
+    said     record;
+    evidence jsonb;
+    answer   mulberry.command_answer;
+BEGIN
+    evidence := jsonb_strip_nulls(jsonb_build_object('caller', receive_frame.caller, 'call_ref', receive_frame.call_ref));
+    PERFORM mulberry.require_durable_commit();
+    IF EXISTS (SELECT FROM mulberry.received_calls c
+                WHERE c.tenant = receive_frame.tenant AND c.call_ref = receive_frame.count_ref AND c.hang_up) THEN
+        answer := mulberry.refusal('call ended', 'E002', 'the call was to be hung up');
+        answer.hang_up := true;
+        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method, evidence);
+        RETURN answer;
+    END IF;
+
+    -- what is no frame costs nothing but a repeat
+    parsed := mulberry.command_frame_parse(receive_frame.symbols);
+    IF NOT parsed.valid THEN
+        answer := mulberry.refusal('decode error', 'E007', substr(parsed.error, 7));
+        answer.hang_up := mulberry.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict);
+        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
+                                      evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem', substr(parsed.error, 7)));
+        RETURN answer;
+    END IF;
+
+    PERFORM mulberry.lock_receiver_keys(receive_frame.tenant, ARRAY[parsed.key_id]);
+    SELECT k.* INTO key
+      FROM mulberry.voice_keys k
+     WHERE k.tenant = receive_frame.tenant AND k.role = 'receiver' AND k.key_id = parsed.key_id;
+    evidence := evidence || jsonb_build_object('key_id', parsed.key_id, 'counter', parsed.counter,
+                                               'frame_sha256', encode(sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')), 'hex'));
+    IF NOT mulberry.agent_takes_call(receive_frame.tenant, key.agent, receive_frame.caller, receive_frame.path) THEN
+        answer := mulberry.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
+        answer.hang_up := true;
+        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+        RETURN answer;
+    END IF;
+
+    -- what is stored about the key, as committed now that it is locked
+    at := clock_timestamp();
+    SELECT g.* INTO guard
+      FROM mulberry.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
+    SELECT c.* INTO asked
+      FROM mulberry.challenges c
+     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id
+       AND c.counter = key.last_counter AND c.played_at > at - interval '10 minutes';
+    open := coalesce(mulberry.challenge_holds(asked, at), false);
+    digests := ARRAY(SELECT f.frame_digest FROM mulberry.key_frames f
+                      WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
+                      ORDER BY f.counter DESC LIMIT 64);
+    restored := key.enabled AND key.place <> here;
+    -- the answer to an open challenge is always judged: only a genuine frame could have called for it
+    -- Nor does the online path wait: whoever can dial could otherwise stop a revocation there.
+    IF receive_frame.path <> 'sync' AND mulberry.guard_limited(guard, at)
+       AND NOT coalesce(open AND asked.mandate = parsed.mandate_id AND (asked.counter + 1) % 10000 = parsed.counter
+                        AND asked.command = parsed.command_code::integer AND asked.argument = parsed.argument, false)
+       AND sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')) <> ALL (digests) THEN
+        SELECT g.* INTO guard
+          FROM mulberry.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id FOR UPDATE;
+        IF mulberry.guard_defers(guard, at) THEN
+            answer := mulberry.refusal('not judged', 'E002', 'too many forgeries: one frame a minute is judged');
+            PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+            RETURN answer;
+        END IF;
+    END IF;
+
+    judged := mulberry.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
+                                   mulberry.guard_challenges(guard, at) OR coalesce(restored, false),
+                                   coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce,
+                                   asked.counter, NOT open);
+
+    IF judged.verdict IN ('forgery', 'stale', 'not judged', 'decode error') THEN
+        answer := mulberry.refusal(judged.verdict, judged.error,
+                                   CASE judged.verdict WHEN 'stale' THEN 'the counter is behind'
+                                                       WHEN 'forgery' THEN 'the tag is wrong'
+                                                       ELSE coalesce(judged.problem, 'the frame could not be judged') END);
+        IF judged.verdict = 'forgery' THEN
+            PERFORM mulberry.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
+            IF receive_frame.path <> 'sync' THEN
+                answer.hang_up := mulberry.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict);
+            END IF;
+        END IF;
+        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method, evidence);
+        RETURN answer;
+    END IF;
+
+    IF judged.verdict = 'duplicate' THEN
+        SELECT f.* INTO former
+          FROM mulberry.key_frames f
+         WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id AND f.frame_digest = judged.frame_digest;
+        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, former.mandate, key.agent, NULL, method,
+                                      evidence || jsonb_build_object('ack', former.ack));
+        said := mulberry.ack_names(former.ack_status, former.ack_state);
+        IF open AND asked.counter = former.counter THEN
+            UPDATE mulberry.challenges c SET played_at = at WHERE c.tenant = key.tenant AND c.key_id = key.key_id;
+        END IF;
+        RETURN ROW(former.ack_status <= 1, former.command, former.mandate, said.status_name, NULL, former.message, former.ack,
+                   NULL, former.speech,
+                   CASE WHEN open AND asked.counter = former.counter
+                        THEN mulberry.challenge_digits(asked.nonce) END,
+                   judged.verdict, false, said.state_name, 1)::mulberry.command_answer;
+    END IF;
+
+    -- accepted: counter, digest, effect, acknowledgement and audit row in this one transaction
+    answer := ROW(false, parsed.command, CASE WHEN parsed.command IS DISTINCT FROM 'PING' THEN parsed.mandate_id END, NULL, NULL, NULL, NULL,
+                  NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
+    IF NOT judged.meaningful THEN
+        status := 3;
+        state := 0;
+        answer.error := 'E001';
+    ELSIF judged.challenge_wanted THEN
+        status := 4;
+        nonce := mulberry.draw_challenge();
+        answer.challenge := mulberry.challenge_digits(nonce);
+        INSERT INTO mulberry.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
+        VALUES (key.tenant, key.key_id, parsed.command_code::integer, parsed.mandate_id, parsed.argument, nonce, judged.counter)
+        ON CONFLICT (tenant, key_id) DO UPDATE
+           SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
+               counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
+        state := mulberry.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
+    ELSIF parsed.command <> 'PING' AND mulberry.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 0 THEN
+        -- another agent's mandate is none
+        status := 2;
+        state := 0;
+        answer.error := 'E003';
+    ELSE
+        SELECT r.ack_status, r.ack_state INTO status, state
+          FROM mulberry.apply_mandate_command(key.tenant, parsed.command, parsed.mandate_id, parsed.argument,
+                                              format('voice command by key %s', lpad(key.key_id::text, 2, '0')), NULL) r;
+        answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
+    END IF;
+    -- answered, or overtaken: its answer would have a counter that is used up
+    DELETE FROM mulberry.challenges c
+     WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.counter < judged.counter;
+
+    said := mulberry.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
+    answer.message := said.message;
+    answer.speech := said.speech;
+    answer.success := status <= 1;
+    SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry.ack_names(status, state) n;
+    answer.ack_digits := mulberry.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter, judged.message_digest);
+
+    INSERT INTO mulberry.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state, message, speech)
+    VALUES (key.tenant, key.key_id, judged.counter, judged.frame_digest, parsed.command, answer.mandate_id, answer.ack_digits,
+            status, state, answer.message, answer.speech);
+    DELETE FROM mulberry.key_frames f
+     WHERE f.tenant = key.tenant AND f.key_id = key.key_id
+       AND f.counter <= (SELECT o.counter FROM mulberry.key_frames o
+                          WHERE o.tenant = key.tenant AND o.key_id = key.key_id ORDER BY o.counter DESC OFFSET 64 LIMIT 1);
+    UPDATE mulberry.voice_keys k
+       SET last_counter = judged.counter,
+           place = CASE WHEN judged.challenge_answered OR NOT restored THEN here ELSE k.place END
+     WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.key_id = key.key_id;
+    UPDATE mulberry.key_guard g SET in_row = 0
+     WHERE g.tenant = key.tenant AND g.key_id = key.key_id AND g.in_row > 0;
+    PERFORM mulberry.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id, key.agent, NULL, method,
+                                  evidence || jsonb_strip_nulls(jsonb_build_object('counter', judged.counter, 'argument', nullif(parsed.argument, 0),
+                                      'ack', answer.ack_digits, 'challenge_answered', nullif(judged.challenge_answered, false),
+                                      'error', answer.error)));
+    PERFORM mulberry.emit_event(key.tenant, 'voice_command_received', NULL, NULL,
+                                jsonb_build_object('agent', key.agent, 'command', parsed.command, 'mandate_id', answer.mandate_id,
+                                                   'status', answer.status, 'mandate_state', answer.mandate_state, 'method', method));
+    -- the cloud signs with this key now: those before it are not needed any more
+    FOR older IN
+        SELECT k.* FROM mulberry.voice_keys k
+         WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.agent = key.agent AND k.enabled
+           AND k.created_at < key.created_at
+         ORDER BY k.key_id FOR NO KEY UPDATE
+    LOOP
+        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
+    END LOOP;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION receive_frame(uuid, text, text, text, text, text) IS
+    'judges and applies one frame; count_ref names the call whose faults are counted (internal)';
+
+CREATE OR REPLACE FUNCTION receive_legacy(tenant uuid, sequence text, caller text, call_ref text, count_ref text, path text)
+RETURNS command_answer
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    method   CONSTANT text := CASE receive_legacy.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
+    allowed  CONSTANT text := current_setting('mulberry.dtmf_legacy');
+    at       timestamptz := clock_timestamp();
+    guard    mulberry.key_guard;
+    judged   record;
+    status   integer;
+    state    integer;
+    said     record;
+    answer   mulberry.command_answer;
+    evidence jsonb := jsonb_strip_nulls(jsonb_build_object('form', 'textual', 'caller', receive_legacy.caller,
+                                                           'call_ref', receive_legacy.call_ref));
+BEGIN
+    PERFORM mulberry.require_durable_commit();
+    IF allowed = 'off' THEN
+        answer := mulberry.refusal('refused', 'E001', 'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
+    ELSIF EXISTS (SELECT FROM mulberry.received_calls c
+                   WHERE c.tenant = receive_legacy.tenant AND c.call_ref = receive_legacy.count_ref AND c.hang_up) THEN
+        answer := mulberry.refusal('call ended', 'E002', 'the call was to be hung up');
+        answer.hang_up := true;
+    ELSIF NOT mulberry.agent_takes_call(receive_legacy.tenant, NULL, receive_legacy.caller, receive_legacy.path) THEN
+        answer := mulberry.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
+        answer.hang_up := true;
+    ELSE
+        -- the form cannot answer a challenge, so challenge mode stops it
+        INSERT INTO mulberry.key_guard (tenant, key_id) VALUES (receive_legacy.tenant, -1) ON CONFLICT DO NOTHING;
+        SELECT g.* INTO guard FROM mulberry.key_guard g WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1 FOR UPDATE;
+        IF mulberry.guard_challenges(guard, at) THEN
+            answer := mulberry.refusal('not judged', 'E002', 'too many forgeries: commands in the textual form have to wait');
+        END IF;
+    END IF;
+    IF answer.verdict IS NULL THEN
+        judged := mulberry.judge_legacy(receive_legacy.tenant, 'dtmf-legacy', receive_legacy.sequence);
+        IF judged.verdict <> 'accepted' THEN
+            answer := mulberry.refusal(judged.verdict, judged.error, judged.problem);
+            IF judged.verdict = 'forgery' THEN
+                PERFORM mulberry.note_forgery(receive_legacy.tenant, -1, NULL, at);
+            END IF;
+            IF judged.verdict IN ('forgery', 'decode error') THEN
+                answer.hang_up := mulberry.note_call_fault(receive_legacy.tenant, receive_legacy.count_ref, judged.verdict);
+            END IF;
+        ELSIF allowed <> 'all' AND judged.command NOT IN ('QUERY', 'PING') THEN
+            answer := mulberry.refusal('refused', 'E001', format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
+        ELSE
+            INSERT INTO mulberry.legacy_sequences (tenant, digest)
+            VALUES (receive_legacy.tenant, sha256(convert_to(receive_legacy.sequence, 'UTF8')))
+            ON CONFLICT DO NOTHING;
+            IF NOT FOUND THEN
+                answer := mulberry.refusal('duplicate', 'E005', 'the command was executed before');
+            END IF;
+        END IF;
+    END IF;
+    IF answer.verdict IS NULL THEN
+        answer := ROW(false, judged.command, CASE WHEN judged.command <> 'PING' THEN judged.mandate END, NULL, NULL, NULL, NULL, NULL, NULL,
+                      NULL, 'accepted', false, NULL, 1)::mulberry.command_answer;
+        IF judged.command = 'EXTEND' THEN
+            -- the form says no number of days
+            status := 3;
+            state := 0;
+        ELSE
+            SELECT r.ack_status, r.ack_state INTO status, state
+              FROM mulberry.apply_mandate_command(receive_legacy.tenant, judged.command, judged.mandate, 0,
+                                                  'command in the textual form', NULL) r;
+        END IF;
+        answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
+        said := mulberry.spoken_result(judged.command, answer.mandate_id, 0, status, state);
+        answer.message := said.message;
+        answer.speech := said.speech;
+        answer.success := status <= 1;
+        SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry.ack_names(status, state) n;
+        UPDATE mulberry.key_guard g SET in_row = 0 WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1;
+    END IF;
+    PERFORM mulberry.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status, answer.verdict),
+                                  answer.mandate_id, NULL, NULL, method, evidence);
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION receive_legacy(uuid, text, text, text, text, text) IS
+    'judges and applies a command in the textual form as far as mulberry.dtmf_legacy lets it, each sequence once, by the secret "dtmf-legacy" of the tenant (internal)';
+
+CREATE OR REPLACE FUNCTION check_reception(path text, call_ref text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+BEGIN
+    IF path IS NULL THEN
+        RAISE EXCEPTION 'path must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF path NOT IN ('voice', 'sync') THEN
+        RAISE EXCEPTION 'unknown path "%" of a command', path
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Paths are voice and sync.';
+    ELSIF length(call_ref) NOT BETWEEN 1 AND 200 THEN
+        RAISE EXCEPTION 'call_ref has % characters', length(call_ref)
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It can have 1 to 200.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_reception(text, text) IS 'raises an error for a path or call_ref that cannot be (internal)';
+
+CREATE OR REPLACE FUNCTION handle_command_symbols(symbols text, caller text DEFAULT NULL, call_ref text DEFAULT NULL,
+                                       path text DEFAULT 'voice', tenant text DEFAULT NULL) RETURNS command_answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner uuid := mulberry.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
+BEGIN
+    IF handle_command_symbols.symbols IS NULL THEN
+        RAISE EXCEPTION 'symbols must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM mulberry.check_reception(handle_command_symbols.path, handle_command_symbols.call_ref);
+    IF handle_command_symbols.symbols ~ '^\*#.*-.*##$' THEN
+        RETURN mulberry.receive_legacy(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
+                                       handle_command_symbols.call_ref, handle_command_symbols.call_ref,
+                                       handle_command_symbols.path);
+    END IF;
+    RETURN mulberry.receive_frame(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
+                                  handle_command_symbols.call_ref, handle_command_symbols.call_ref,
+                                  handle_command_symbols.path);
+END
+$$;
+COMMENT ON FUNCTION handle_command_symbols(text, text, text, text, text) IS
+    'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
+
+CREATE OR REPLACE FUNCTION handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
+                                  call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner  uuid := mulberry.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
+    -- without a name for the call, what is wrong in it is counted for this audio alone
+    counts text := coalesce(handle_call_audio.call_ref, gen_random_uuid()::text);
+    heard  text[];
+    symbols text;
+    one    mulberry.command_answer;
+    answer mulberry.command_answer;
+    ranks  CONSTANT text[] := ARRAY['accepted', 'duplicate', 'stale', 'forgery', 'not judged', 'decode error', 'call ended', 'caller not allowed'];
+    ends   boolean := false;
+BEGIN
+    IF handle_call_audio.audio IS NULL OR handle_call_audio.encoding IS NULL OR handle_call_audio.sample_rate IS NULL THEN
+        RAISE EXCEPTION 'audio, encoding and sample_rate must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM mulberry.check_reception('voice', handle_call_audio.call_ref);
+    heard := ARRAY(SELECT h.frame FROM mulberry.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
+                                                             handle_call_audio.sample_rate) h LIMIT 100);
+    -- keys are locked in one order, whatever order they are heard in
+    PERFORM mulberry.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id FROM unnest(heard) AS h));
+    FOREACH symbols IN ARRAY heard LOOP
+        one := mulberry.receive_frame(owner, symbols, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
+        -- the last of the best: a repeat that was understood, whatever came before it
+        IF answer.verdict IS NULL
+           OR array_position(ranks, one.verdict) <= array_position(ranks, answer.verdict) THEN
+            -- a repeat of what was done in this audio is no news
+            IF NOT (one.verdict = 'duplicate' AND answer.verdict IS NOT DISTINCT FROM 'accepted') THEN
+                answer := one;
+            END IF;
+        END IF;
+        ends := ends OR one.hang_up;
+        EXIT WHEN one.hang_up;
+    END LOOP;
+    IF answer.verdict IS NULL THEN
+        answer := mulberry.refusal('no frame', 'E007', 'no command was heard');
+    END IF;
+    answer.hang_up := ends;
+    answer.frames := cardinality(heard);
+    answer.ack_audio := mulberry.dtmf_synthesize(concat_ws('W', answer.ack_digits, answer.challenge),
+                                                 handle_call_audio.encoding, handle_call_audio.sample_rate);
+    IF handle_call_audio.call_ref IS NULL THEN
+        DELETE FROM mulberry.received_calls c WHERE c.tenant = owner AND c.call_ref = counts;
+    END IF;
+    RETURN answer;
+END
+$$;
+COMMENT ON FUNCTION handle_call_audio(bytea, text, integer, text, text, text) IS
+    'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, so that faults are counted in it. Needs gateway or operator access';

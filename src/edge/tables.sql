@@ -1,0 +1,111 @@
+-- Receiving: what an edge makes of the frames that it hears.
+
+CREATE TABLE key_frames (
+    tenant       uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    key_id       integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
+    counter      bigint NOT NULL,
+    frame_digest bytea NOT NULL CHECK (octet_length(frame_digest) = 32),
+    command      text COLLATE "C",
+    mandate      text COLLATE "C",
+    ack          text COLLATE "C" NOT NULL,
+    ack_status   integer NOT NULL,
+    ack_state    integer NOT NULL,
+    message      text NOT NULL,
+    speech       text NOT NULL,
+    accepted_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, key_id, counter)
+);
+COMMENT ON TABLE key_frames IS 'the last 64 frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does nothing';
+COMMENT ON COLUMN key_frames.frame_digest IS 'SHA-256 of the 32 symbols';
+SELECT pg_catalog.pg_extension_config_dump('key_frames', '');
+
+CREATE TABLE key_guard (
+    tenant           uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    key_id           integer NOT NULL CHECK (key_id BETWEEN -1 AND 99),
+    forgeries        timestamptz[] NOT NULL DEFAULT '{}',
+    in_row           bigint NOT NULL DEFAULT 0,
+    challenge_from   timestamptz,
+    challenge_until  timestamptz,
+    challenge_period interval,
+    PRIMARY KEY (tenant, key_id)
+);
+COMMENT ON TABLE key_guard IS 'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
+COMMENT ON COLUMN key_guard.key_id IS '-1: commands in the textual form';
+COMMENT ON COLUMN key_guard.forgeries IS 'times of the last 21, the newest first';
+COMMENT ON COLUMN key_guard.in_row IS 'forgeries since the last genuine frame';
+COMMENT ON COLUMN key_guard.challenge_from IS 'when challenge mode was entered last; forgeries before it have done their part';
+SELECT pg_catalog.pg_extension_config_dump('key_guard', '');
+
+CREATE TABLE challenges (
+    tenant    uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    key_id    integer NOT NULL,
+    command   integer NOT NULL,
+    mandate   text COLLATE "C" NOT NULL,
+    argument  integer NOT NULL,
+    nonce     text COLLATE "C" NOT NULL CHECK (nonce ~ '^[0-9]{6}$'),
+    counter   bigint NOT NULL,
+    drawn_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    played_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, key_id)
+);
+COMMENT ON TABLE challenges IS 'challenges that were played and not answered yet: one of a key, as it has one outstanding command';
+COMMENT ON COLUMN challenges.played_at IS 'when it was played last';
+COMMENT ON COLUMN challenges.command IS 'code of the command that was challenged';
+COMMENT ON COLUMN challenges.counter IS 'counter of the frame that was challenged';
+SELECT pg_catalog.pg_extension_config_dump('challenges', '');
+
+CREATE TABLE received_calls (
+    tenant        uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    call_ref      text NOT NULL CHECK (length(call_ref) BETWEEN 1 AND 200),
+    forgeries     integer NOT NULL DEFAULT 0,
+    decode_errors integer NOT NULL DEFAULT 0,
+    hang_up       boolean NOT NULL DEFAULT false,
+    began_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, call_ref)
+);
+CREATE INDEX received_calls_age ON received_calls (tenant, began_at);
+COMMENT ON TABLE received_calls IS 'what was wrong in the calls of the last day; they hang up by it';
+SELECT pg_catalog.pg_extension_config_dump('received_calls', '');
+
+CREATE TABLE legacy_sequences (
+    tenant      uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    digest      bytea NOT NULL,
+    accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, digest)
+);
+COMMENT ON TABLE legacy_sequences IS 'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
+SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
+
+-- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
+
+CREATE TYPE command_answer AS (
+    success       boolean,
+    command       text,
+    mandate_id    text,
+    status        text,
+    error         text,
+    message       text,
+    ack_digits    text,
+    ack_audio     bytea,
+    speech        text,
+    challenge     text,
+    verdict       text,
+    hang_up       boolean,
+    mandate_state text,
+    frames        integer
+);
+COMMENT ON TYPE command_answer IS
+    'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
+
+-- The edge's side of the online path; agent_sync() is the cloud's.
+
+CREATE TABLE sync_states (
+    tenant uuid NOT NULL REFERENCES tenants (id),
+    agent  uuid NOT NULL,
+    upto   bigint NOT NULL CHECK (upto >= 0),
+    at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, agent),
+    FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id) ON DELETE CASCADE
+);
+COMMENT ON TABLE sync_states IS 'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
+SELECT pg_catalog.pg_extension_config_dump('sync_states', '');

@@ -1,0 +1,38 @@
+-- seq is given after commit by number_events().  id respects causality: who
+-- begins after an event was committed gets a larger one.
+CREATE TABLE events (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant     uuid NOT NULL REFERENCES tenants (id),
+    seq        bigint CHECK (seq > 0),
+    event      text COLLATE "C" NOT NULL CHECK (octet_length(event) BETWEEN 1 AND 63),
+    call       bigint,
+    call_id    text COLLATE "C",
+    payload    jsonb NOT NULL CHECK (jsonb_typeof(payload) = 'object'),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (tenant, seq)
+);
+CREATE INDEX events_unnumbered ON events (id) WHERE seq IS NULL;
+COMMENT ON TABLE events IS 'events worth keeping, written by the transaction that causes them and numbered after its commit';
+COMMENT ON COLUMN events.seq IS 'number within the tenant, without gaps; null until number_events() has seen the row';
+COMMENT ON COLUMN events.payload IS 'fields of the message beside event, call_id, seq and prev';
+SELECT pg_catalog.pg_extension_config_dump('events', '');
+SELECT pg_catalog.pg_extension_config_dump('events_id_seq', '');
+
+CREATE INDEX events_created_at ON events USING brin (created_at) WITH (pages_per_range = 16);
+
+CREATE TABLE event_counters (
+    tenant   uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    last_seq bigint NOT NULL CHECK (last_seq > 0)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE event_counters IS 'the last number given to an event of a tenant; outlives the events';
+SELECT pg_catalog.pg_extension_config_dump('event_counters', '');
+
+CREATE TABLE event_channels (
+    tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    channel    text COLLATE "C" NOT NULL UNIQUE CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    told       oid[] NOT NULL DEFAULT '{}'
+);
+COMMENT ON COLUMN event_channels.told IS 'roles to which subscribe() has said the name';
+COMMENT ON TABLE event_channels IS 'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to what it can name';
+SELECT pg_catalog.pg_extension_config_dump('event_channels', '');

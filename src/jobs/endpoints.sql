@@ -1,0 +1,205 @@
+CREATE OR REPLACE FUNCTION replace_seeded_endpoint() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+BEGIN
+    IF NOT new.seeded THEN
+        DELETE FROM mulberry.endpoints e
+         WHERE e.seeded AND e.tenant IS NOT DISTINCT FROM new.tenant
+           AND (e.name = new.name OR e.purpose = new.purpose);
+    END IF;
+    RETURN new;
+END
+$$;
+COMMENT ON FUNCTION replace_seeded_endpoint() IS 'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump as well';
+CREATE OR REPLACE TRIGGER replace_seeded BEFORE INSERT ON endpoints
+    FOR EACH ROW EXECUTE FUNCTION replace_seeded_endpoint();
+
+-- A secret of the endpoint's tenant; of an endpoint of all tenants, the job's tenant's own or that of "default".
+CREATE OR REPLACE FUNCTION secret_tenant(owner uuid, secret text, tenant uuid) RETURNS uuid
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT coalesce($1,
+        (SELECT s.tenant FROM mulberry.secrets s
+           JOIN mulberry.tenants t ON t.id = s.tenant
+          WHERE s.name = $2 AND (s.tenant = $3 OR t.name = 'default')
+          ORDER BY s.tenant = $3 DESC LIMIT 1))
+$$;
+COMMENT ON FUNCTION secret_tenant(uuid, text, uuid) IS 'whose secret of this name an endpoint uses for a tenant: its owner''s, or of an endpoint of all tenants (owner null) the tenant''s own before that of tenant "default"; null: there is none (internal)';
+
+CREATE OR REPLACE FUNCTION normalize_endpoint_url(url text, allow_http boolean, allow_private boolean) RETURNS text
+LANGUAGE c IMMUTABLE STRICT
+AS 'MODULE_PATHNAME', 'mulberry_normalize_endpoint_url';
+COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS 'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
+
+CREATE OR REPLACE FUNCTION set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
+    model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
+    max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT false, allow_private boolean DEFAULT false,
+    enabled boolean DEFAULT true, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    allowed CONSTANT text[] := CASE
+        WHEN set_endpoint.kind = 'openai' AND set_endpoint.purpose = 'chat' THEN ARRAY['prompt', 'temperature']
+        WHEN set_endpoint.kind = 'openai' THEN ARRAY['language', 'prompt', 'temperature', 'response_format', 'max_audio_seconds']
+        WHEN set_endpoint.kind = 'twilio' THEN mulberry.twilio_options()
+        ELSE '{}' END;
+    owner   uuid;
+    other   text;
+    wrong   text;
+BEGIN
+    IF set_endpoint.tenant IS NULL THEN
+        PERFORM mulberry.require_access_everywhere('admin');
+    ELSE
+        owner := mulberry.resolve_tenant(set_endpoint.tenant, 'admin');
+    END IF;
+    IF set_endpoint.kind = 'twilio' THEN
+        set_endpoint.base_url := coalesce(set_endpoint.base_url, 'https://api.twilio.com');
+    END IF;
+    IF set_endpoint.name IS NULL OR set_endpoint.kind IS NULL OR set_endpoint.base_url IS NULL
+       OR set_endpoint.options IS NULL OR set_endpoint.allow_http IS NULL OR set_endpoint.allow_private IS NULL
+       OR set_endpoint.enabled IS NULL THEN
+        RAISE EXCEPTION 'name, kind, base_url, options, allow_http, allow_private and enabled must not be null'
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF set_endpoint.name !~ '^[a-z0-9][a-z0-9_.-]{0,62}$' THEN
+        RAISE EXCEPTION 'invalid name "%" of an endpoint', left(set_endpoint.name, 80)
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'A name has 1 to 63 lower-case letters, digits, underscores, dots or hyphens and begins with a letter or digit.';
+    END IF;
+    IF set_endpoint.kind NOT IN ('openai', 'json', 'twilio') THEN
+        RAISE EXCEPTION 'unknown kind "%" of an endpoint', set_endpoint.kind
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Kinds are openai, json and twilio.';
+    END IF;
+    IF set_endpoint.purpose NOT IN ('transcription', 'chat', 'telephony') THEN
+        RAISE EXCEPTION 'unknown purpose "%" of an endpoint', set_endpoint.purpose
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = 'Purposes are transcription, chat and telephony; null for an endpoint that only jobs use that name it.';
+    END IF;
+    IF (set_endpoint.kind = 'twilio') <> (set_endpoint.purpose = 'telephony') THEN
+        RAISE EXCEPTION 'an endpoint of kind % cannot serve %', set_endpoint.kind, set_endpoint.purpose
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'Telephony is served by endpoints of kind twilio, and by no others: purpose => ''telephony''.';
+    END IF;
+    IF set_endpoint.kind = 'json' AND set_endpoint.purpose = 'chat' THEN
+        RAISE EXCEPTION 'an endpoint of kind json cannot serve chat' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF set_endpoint.purpose = 'chat' AND set_endpoint.model IS NULL THEN
+        RAISE EXCEPTION 'an endpoint for chat needs a model' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF extract(epoch FROM set_endpoint.timeout) NOT BETWEEN 0.1 AND 3600 THEN
+        RAISE EXCEPTION 'timeout must be between 100 ms and 1 hour' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- years less as many days are an hour, too; added to a time they would lead out of its range
+    set_endpoint.timeout := make_interval(secs => extract(epoch FROM set_endpoint.timeout));
+    IF set_endpoint.max_concurrency < 1 THEN
+        RAISE EXCEPTION 'max_concurrency must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(set_endpoint.options) <> 'object' THEN
+        RAISE EXCEPTION 'options must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT string_agg(format('"%s"', k), ', ' ORDER BY k) INTO wrong
+      FROM jsonb_object_keys(set_endpoint.options) AS k WHERE k <> ALL (allowed);
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'unknown options: %', wrong
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('An endpoint of kind %s for %s takes: %s.', set_endpoint.kind,
+                                  coalesce(set_endpoint.purpose, 'nothing in particular'),
+                                  coalesce(nullif(array_to_string(allowed, ', '), ''), 'none'));
+    END IF;
+    IF set_endpoint.options->>'response_format' NOT IN ('json', 'verbose_json') THEN
+        RAISE EXCEPTION 'option response_format must be json or verbose_json' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF set_endpoint.options ? 'max_audio_seconds'
+       AND (jsonb_typeof(set_endpoint.options->'max_audio_seconds') <> 'number'
+            OR (set_endpoint.options->>'max_audio_seconds')::numeric NOT BETWEEN 10 AND 14400) THEN
+        RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF set_endpoint.options ? 'temperature'
+       AND (jsonb_typeof(set_endpoint.options->'temperature') <> 'number'
+            OR (set_endpoint.options->>'temperature')::numeric NOT BETWEEN 0 AND 2) THEN
+        RAISE EXCEPTION 'option temperature must be a number from 0 to 2' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- Somebody who administers one tenant must not reach into the server's own network.
+    IF set_endpoint.allow_private AND NOT mulberry.has_access_everywhere('admin') THEN
+        RAISE EXCEPTION 'only an admin of all tenants may allow private addresses' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    set_endpoint.base_url := mulberry.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
+                                                             set_endpoint.allow_private);
+    IF set_endpoint.kind = 'twilio' THEN
+        set_endpoint.options := mulberry.check_twilio_options(set_endpoint.options, set_endpoint.secret,
+                                                              set_endpoint.allow_http, set_endpoint.allow_private);
+    END IF;
+    SELECT e.name INTO other FROM mulberry.endpoints e
+     WHERE e.tenant IS NOT DISTINCT FROM owner AND e.purpose = set_endpoint.purpose
+       AND e.name <> set_endpoint.name AND NOT e.seeded;
+    IF FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" already serves %', other, set_endpoint.purpose
+            USING ERRCODE = 'unique_violation',
+                  HINT = 'Change or drop that one, or give this one the purpose null: then only jobs use it that name it.';
+    END IF;
+
+    -- One statement changes the row, so that two admins at once do not meet half way.
+    UPDATE mulberry.endpoints e
+       SET kind = set_endpoint.kind, base_url = set_endpoint.base_url, purpose = set_endpoint.purpose,
+           model = set_endpoint.model, secret = set_endpoint.secret, options = set_endpoint.options,
+           timeout = set_endpoint.timeout, max_concurrency = set_endpoint.max_concurrency,
+           allow_http = set_endpoint.allow_http, allow_private = set_endpoint.allow_private,
+           enabled = set_endpoint.enabled, seeded = false, updated_at = clock_timestamp()
+     WHERE e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
+    IF NOT FOUND THEN
+        INSERT INTO mulberry.endpoints (tenant, name, kind, base_url, purpose, model, secret, options, timeout,
+                                        max_concurrency, allow_http, allow_private, enabled)
+        VALUES (owner, set_endpoint.name, set_endpoint.kind, set_endpoint.base_url, set_endpoint.purpose,
+                set_endpoint.model, set_endpoint.secret, set_endpoint.options, set_endpoint.timeout,
+                set_endpoint.max_concurrency, set_endpoint.allow_http, set_endpoint.allow_private,
+                set_endpoint.enabled);
+    END IF;
+    -- It has a fresh start.
+    DELETE FROM mulberry.endpoint_state s USING mulberry.endpoints e
+     WHERE s.endpoint = e.id AND e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
+    PERFORM mulberry.reroute_jobs();
+END
+$$;
+COMMENT ON FUNCTION set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
+    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as docs/endpoints.md describes them';
+
+CREATE OR REPLACE FUNCTION drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    owner uuid;
+    e     mulberry.endpoints;
+BEGIN
+    IF drop_endpoint.tenant IS NULL THEN
+        PERFORM mulberry.require_access_everywhere('admin');
+    ELSE
+        owner := mulberry.resolve_tenant(drop_endpoint.tenant, 'admin');
+    END IF;
+    SELECT x.* INTO e FROM mulberry.endpoints x
+     WHERE x.tenant IS NOT DISTINCT FROM owner AND x.name = drop_endpoint.name FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', drop_endpoint.name USING ERRCODE = 'undefined_object';
+    END IF;
+    IF e.seeded THEN
+        RAISE EXCEPTION 'endpoint "%" comes with the extension and cannot be dropped', e.name
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'Set one of your own for its purpose, which takes its place, or set it again with enabled => false.';
+    END IF;
+    DELETE FROM mulberry.endpoints x WHERE x.id = e.id;
+    PERFORM mulberry.reroute_jobs();
+END
+$$;
+COMMENT ON FUNCTION drop_endpoint(text, text) IS 'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such endpoint, 55000 it comes with the extension';
+
+CREATE OR REPLACE FUNCTION telephony_endpoint(tenant uuid) RETURNS endpoints
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    SELECT e.* FROM mulberry.endpoints e WHERE e.id = mulberry.endpoint_for($1, 'telephony')
+$$;
+COMMENT ON FUNCTION telephony_endpoint(uuid) IS 'the endpoint that places calls for a tenant (internal)';

@@ -1,0 +1,122 @@
+CREATE OR REPLACE VIEW jobs WITH (security_barrier) AS
+    WITH visible AS (SELECT mulberry.current_tenants('operator', 'auditor', 'admin') AS tenants)
+    SELECT q.id, q.kind, t.name AS tenant, c.call_id, coalesce(e.name, q.endpoint) AS endpoint,
+           CASE WHEN q.state = 'running' AND q.run_at > now() THEN 'running'
+                WHEN w.reason IS NOT NULL THEN 'held'
+                ELSE 'queued' END AS state,
+           CASE WHEN q.state = 'queued' OR q.run_at <= now() THEN w.reason END AS held_because,
+           CASE WHEN q.state = 'queued' THEN q.run_at END AS run_at,
+           CASE WHEN q.state = 'running' THEN q.run_at END AS lease_until,
+           q.attempts, q.max_attempts, q.deferrals, CASE WHEN q.state = 'running' THEN q.worker END AS worker,
+           q.last_error, q.created_at, q.started_at, NULL::timestamptz AS finished_at
+      FROM mulberry.job_queue q
+      JOIN mulberry.tenants t ON t.id = q.tenant
+      LEFT JOIN mulberry.calls c ON c.id = q.call
+      LEFT JOIN mulberry.endpoints e ON e.id = q.route
+      LEFT JOIN mulberry.endpoint_state s ON s.endpoint = e.id
+     CROSS JOIN LATERAL (SELECT CASE
+                WHEN NOT (SELECT mulberry.outbound_allowed())
+                    THEN 'outgoing work of this copy of the database is held: resume_outbound()'
+                WHEN q.route IS NULL AND q.endpoint IS NOT NULL THEN format('there is no endpoint "%s"', q.endpoint)
+                WHEN q.route IS NULL THEN format('no endpoint serves %s', mulberry.job_purpose(q.kind))
+                WHEN NOT e.enabled THEN format('endpoint "%s" is disabled', e.name)
+                WHEN s.state <> 'closed' THEN format('endpoint "%s" is unavailable: %s', e.name, s.last_error)
+            END AS reason) AS w
+     WHERE q.tenant = ANY ((SELECT tenants FROM visible)::uuid[])
+     UNION ALL
+    SELECT h.id, h.kind, t.name, c.call_id, coalesce(e.name, h.endpoint), h.state, NULL, NULL, NULL,
+           h.attempts, h.max_attempts, h.deferrals, NULL, h.last_error, h.created_at, h.started_at, h.finished_at
+      FROM mulberry.job_history h
+      JOIN mulberry.tenants t ON t.id = h.tenant
+      LEFT JOIN mulberry.calls c ON c.id = h.call
+      LEFT JOIN mulberry.endpoints e ON e.id = h.route
+     WHERE h.tenant = ANY ((SELECT tenants FROM visible)::uuid[]);
+COMMENT ON VIEW jobs IS 'every job: queued, held (waits for what held_because says), running, done, dead, cancelled';
+COMMENT ON COLUMN jobs.attempts IS 'attempts that count; deferrals are those that do not';
+
+-- Finished jobs are counted in the table itself: as part of the view jobs each would be joined to its call.
+CREATE OR REPLACE VIEW job_summary WITH (security_barrier) AS
+    SELECT kind, state, count(*) AS jobs, min(created_at) AS oldest,
+           count(*) FILTER (WHERE state IN ('queued', 'held') AND run_at < now()) AS overdue
+      FROM mulberry.jobs
+     -- decided once, before any job is looked at
+     WHERE (SELECT cardinality(mulberry.current_tenants('operator', 'auditor', 'admin')) > 0)
+       AND finished_at IS NULL
+     GROUP BY kind, state
+     UNION ALL
+    SELECT kind, state, count(*), min(created_at), 0
+      FROM mulberry.job_history
+     WHERE tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])
+     GROUP BY kind, state;
+COMMENT ON VIEW job_summary IS 'jobs by kind and state: how many, since when, and how many should have begun by now';
+
+CREATE OR REPLACE VIEW endpoint_status WITH (security_barrier) AS
+    SELECT e.name, t.name AS tenant, e.kind, e.purpose, e.base_url, e.model, e.options, e.secret, e.timeout,
+           e.max_concurrency, e.allow_http, e.allow_private, e.enabled, e.seeded,
+           coalesce(s.state, 'closed') AS breaker, s.retry_at, s.last_error, s.changed_at,
+           q.queued, q.running
+      FROM mulberry.endpoints e
+      LEFT JOIN mulberry.tenants t ON t.id = e.tenant
+      LEFT JOIN mulberry.endpoint_state s ON s.endpoint = e.id
+     CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE x.state = 'queued') AS queued,
+                                count(*) FILTER (WHERE x.state = 'running' AND x.run_at > now()) AS running
+                           FROM mulberry.job_queue x
+                          WHERE x.route = e.id
+                            AND x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])) AS q
+     WHERE CASE WHEN e.tenant IS NULL
+                THEN cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0
+                ELSE e.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) END;
+COMMENT ON VIEW endpoint_status IS 'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
+COMMENT ON COLUMN endpoint_status.tenant IS 'null: serves all tenants';
+COMMENT ON COLUMN endpoint_status.breaker IS 'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
+
+CREATE OR REPLACE VIEW stat_workers WITH (security_barrier) AS
+    SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity
+      FROM mulberry.process_statistics() p
+     WHERE p.type = 'worker'
+       AND cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0;
+COMMENT ON VIEW stat_workers IS 'the workers of this database, alive (pid) or not; empty without preloading';
+COMMENT ON COLUMN stat_workers.starts IS 'how often a process has taken this place since the server started';
+COMMENT ON COLUMN stat_workers.in_flight IS 'requests under way';
+COMMENT ON COLUMN stat_workers.done IS 'jobs dealt with since the server started';
+COMMENT ON COLUMN stat_workers.failed IS 'attempts that failed since the server started';
+
+CREATE OR REPLACE FUNCTION health_jobs() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, mulberry, pg_temp
+AS $$
+    WITH unavailable AS (
+        SELECT e.name, s.changed_at, s.retry_at, s.last_error,
+               e.tenant IS NULL OR e.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
+          FROM mulberry.endpoint_state s
+          JOIN mulberry.endpoints e ON e.id = s.endpoint
+         WHERE s.state <> 'closed'
+    )
+    SELECT 'endpoint ' || u.name, 'error',
+           format('unavailable since %s, asked again at %s: %s', u.changed_at, u.retry_at, u.last_error),
+           'Its jobs wait and go on by themselves. See endpoint_status and set_endpoint().'
+      FROM unavailable u WHERE u.known
+     UNION ALL
+    -- no names: who may see health may not see every tenant
+    SELECT 'endpoints of other tenants', 'error', format('%s are unavailable', count(*)),
+           'Their jobs wait and go on by themselves.'
+      FROM unavailable u WHERE NOT u.known HAVING count(*) > 0
+     UNION ALL
+    SELECT 'jobs without endpoint', 'error', format('%s jobs wait because no endpoint serves them', count(*)),
+           'Configure one with set_endpoint().'
+      FROM mulberry.job_queue q WHERE q.route IS NULL HAVING count(*) > 0
+     UNION ALL
+    SELECT 'job queue',
+           CASE WHEN count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes') > 0 THEN 'warning' ELSE 'ok' END,
+           format('%s jobs, %s of them more than 5 minutes overdue', count(*),
+                  count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes')),
+           CASE WHEN count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes') > 0
+                THEN 'The view jobs says what each waits for. Without workers, call run_jobs().' END
+      FROM mulberry.job_queue q
+     UNION ALL
+    SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
+           format('%s were given up in the last 24 hours', count(*)),
+           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries again.' END
+      FROM mulberry.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
+$$;
+COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';
