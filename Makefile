@@ -15,7 +15,7 @@ EXTENSION = mulberry
 DATA = mulberry--1.0.sql
 MODULE_big = mulberry
 
-SRCS = $(sort $(wildcard src/*.c src/core/*.c src/worker/*.c))
+SRCS = $(sort $(wildcard src/*.c src/*/*.c src/core/*/*.c))
 OBJS = $(SRCS:.c=.o)
 
 PG_CPPFLAGS = -I$(srcdir)/src
@@ -28,7 +28,7 @@ REGRESS_OPTS = --inputdir=. --load-extension=pgcrypto --load-extension=mulberry
 ISOLATION = $(patsubst specs/%.spec,%,$(sort $(wildcard specs/*.spec)))
 ISOLATION_OPTS = $(REGRESS_OPTS)
 
-EXTRA_CLEAN = $(wildcard src/*.bc src/core/*.bc src/worker/*.bc) build
+EXTRA_CLEAN = $(SRCS:.c=.bc) build
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -38,7 +38,7 @@ own_targets = demo test bench bench-% campaign format lint sql
 ifneq ($(PGXS),)
 all: programs
 include $(PGXS)
-$(OBJS): $(wildcard src/*.h src/core/*.h src/worker/*.h)
+$(OBJS): $(wildcard src/*/*.h src/core/*/*.h)
 else ifneq ($(filter-out $(own_targets),$(or $(MAKECMDGOALS),all)),)
 $(error no pg_config: install postgresql-server-dev-15, or name one with PG_CONFIG=; "make test" and "make demo" install it themselves)
 endif

@@ -7,12 +7,12 @@
 BENCHES += audio
 
 audio_build := $(top)/build/bench
-audio_core := $(wildcard $(top)/src/core/dtmf*.c) $(addprefix $(top)/src/core/,mb.c g711.c resample.c)
-audio_headers := $(wildcard $(top)/src/core/*.h)
+audio_core := $(wildcard $(top)/src/core/audio/dtmf*.c) $(addprefix $(top)/src/core/,mb.c audio/g711.c audio/resample.c)
+audio_headers := $(wildcard $(top)/src/core/*.h $(top)/src/core/audio/*.h)
 
 $(audio_build)/audio_%: $(here)/audio_%.c $(audio_core) $(audio_headers)
 	@mkdir -p $(@D)
-	$(CC) -O2 -std=gnu11 -Wall -Wextra -Wno-sign-compare -I$(top)/src/core -o $@ $< $(audio_core) \
+	$(CC) -O2 -std=gnu11 -Wall -Wextra -Wno-sign-compare -I$(top)/src -o $@ $< $(audio_core) \
 		$(if $(filter audio_resample,$(@F)),-lspeexdsp) -lm
 
 audio: audio-resample audio-sql

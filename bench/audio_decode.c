@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "dtmf.h"
-#include "g711.h"
+#include "core/audio/dtmf.h"
+#include "core/audio/g711.h"
 
 /* Samples at a time, as SQL functions take them (MULBERRY_AUDIO_SLICE). */
 #define SLICE 8192

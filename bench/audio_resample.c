@@ -11,7 +11,7 @@
 
 #include <speex/speex_resampler.h>
 
-#include "resample.h"
+#include "core/audio/resample.h"
 
 #define RUNS 9
 #define SECONDS 10

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/command_judge.h"
+#include "core/command/command_judge.h"
 
 #define FRAMES 600
 

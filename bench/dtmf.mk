@@ -13,9 +13,9 @@ DTMF_SYMBOLS ?= 1000
 SPEECH_HOURS ?= 8
 
 dtmf_build := $(top)/build/bench
-dtmf_core := $(wildcard $(top)/src/core/dtmf*.c) $(top)/src/core/mb.c $(wildcard $(top)/src/core/resample*.c)
-dtmf_headers := $(wildcard $(top)/src/core/*.h $(top)/test/unit/*.h)
-dtmf_cflags := -O2 -std=gnu11 -Wall -Wextra -Wno-sign-compare -I$(top)/src/core -I$(top)/test/unit
+dtmf_core := $(wildcard $(top)/src/core/audio/dtmf*.c) $(top)/src/core/mb.c $(wildcard $(top)/src/core/audio/resample*.c)
+dtmf_headers := $(wildcard $(top)/src/core/*.h $(top)/src/core/audio/*.h $(top)/test/unit/*.h)
+dtmf_cflags := -O2 -std=gnu11 -Wall -Wextra -Wno-sign-compare -I$(top)/src -I$(top)/test/unit
 
 $(dtmf_build)/dtmf_%: $(here)/dtmf_%.c $(dtmf_core) $(dtmf_headers)
 	@mkdir -p $(@D)

@@ -5,7 +5,7 @@
  *
  * For signals in which there is no digit, so that a script can add up.
  */
-#include "dtmf.h"
+#include "core/audio/dtmf.h"
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Designs the DTMF receiver's filters and prints src/core/dtmf_tables.c.
+"""Designs the DTMF receiver's filters and prints src/core/audio/dtmf_tables.c.
 
-    python3 bench/dtmf_tables.py > src/core/dtmf_tables.c
+    python3 bench/dtmf_tables.py > src/core/audio/dtmf_tables.c
 
 Nothing but the standard library is used, so the tables can be made anew anywhere.
 docs/dtmf.md explains what the two designs are for.

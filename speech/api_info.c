@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "endpoints.h"
-#include "mb.h"
+#include "core/mb.h"
 #include "recognizer.h"
 #include "server.h"
 #include "voices.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "g711.h"
+#include "core/audio/g711.h"
 #include "rate.h"
 
 struct speech_audio

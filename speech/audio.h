@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #include "buffer.h"
-#include "mb.h"
-#include "wav.h"
+#include "core/mb.h"
+#include "core/audio/wav.h"
 
 /* Rate of everything the recognizer hears. */
 #define SPEECH_RATE 16000

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mb.h"
+#include "core/mb.h"
 
 #define MODEL_DIRECTORY "/usr/share/pocketsphinx/model/en-us"
 #define MEGABYTE (1024 * 1024)

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mb.h"
-#include "resample.h"
+#include "core/mb.h"
+#include "core/audio/resample.h"
 
 /* speexdsp's scale from 0 to 10; 8 stops aliases at about 100 dB. */
 #define SPEEX_QUALITY 8

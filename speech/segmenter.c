@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "audio.h"
-#include "vad.h"
+#include "core/audio/vad.h"
 
 /* Kept before the first and behind the last active frame, for soft sounds; in samples. */
 #define PADDING (SPEECH_RATE * 3 / 10)

@@ -4,18 +4,18 @@
  *	  shared memory and the launcher when preloaded, transaction callbacks.
  *	  No subject's logic lives here.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "fmgr.h"
 #include "miscadmin.h"
 
-#include "guc.h"
-#include "holds.h"
-#include "secrets.h"
-#include "shared_state.h"
-#include "utility_hook.h"
+#include "server/guc.h"
+#include "server/holds.h"
+#include "secrets/secrets.h"
+#include "server/shared_state.h"
+#include "server/utility_hook.h"
 #include "worker/launcher.h"
-#include "xact.h"
+#include "server/xact.h"
 
 PG_MODULE_MAGIC;
 

@@ -5,7 +5,7 @@
  *
  * Nothing here knows about a module; limits of one module belong to its header.
  */
-#include "mb.h"
+#include "core/mb.h"
 
 #include <string.h>
 

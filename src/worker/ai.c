@@ -7,7 +7,7 @@
  * docs/endpoints.md describes it.  Answers are validated in SQL by
  * read_transcription() and read_sentiment().
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "catalog/pg_type.h"
 #include "common/base64.h"
@@ -17,8 +17,8 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
-#include "core/wav.h"
-#include "guc.h"
+#include "core/audio/wav.h"
+#include "server/guc.h"
 #include "worker/ai.h"
 #include "worker/audio_parts.h"
 #include "worker/statement.h"

@@ -2,13 +2,13 @@
  * attempt.c
  *	  One attempt at a job, from claim to result; see attempt.h.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "secrets.h"
-#include "shared_state.h"
+#include "secrets/secrets.h"
+#include "server/shared_state.h"
 #include "worker/ai.h"
 #include "worker/attempt.h"
 #include "worker/breaker.h"

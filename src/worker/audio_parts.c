@@ -2,11 +2,11 @@
  * audio_parts.c
  *	  Divides the audio of a long call; see audio_parts.h.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "utils/memutils.h"
 
-#include "core/wav.h"
+#include "core/audio/wav.h"
 #include "worker/audio_parts.h"
 
 #define SAMPLE_SIZE 2

@@ -2,7 +2,7 @@
  * breaker.c
  *	  When an endpoint counts as failing; see breaker.h.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "port/pg_bitutils.h"
 #include "utils/hsearch.h"

@@ -9,7 +9,7 @@
  * Nobody is canceled who merely is in the way: a transaction that does not wait
  * for the winner is waited for, as always.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include <signal.h>
 
@@ -21,7 +21,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 
-#include "holds.h"
+#include "server/holds.h"
 #include "worker/deadlock.h"
 
 /* Processes looked at on the way from a blocker to the winner. */

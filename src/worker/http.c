@@ -3,7 +3,7 @@
  *	  Outgoing HTTP of a worker on one curl multi handle; see http.h.  A single
  *	  transfer, and what it may do, is in transfer.c.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include <curl/curl.h>
 #include <signal.h>

@@ -2,7 +2,7 @@
  * job.c
  *	  The queue's side of a job's life in a worker; see job.h.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"

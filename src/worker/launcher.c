@@ -32,7 +32,7 @@
  *	a process ends							SIGUSR1 (postmaster)		starts it again; after a
  *																		failure 1, 2, 4 … 60 s later
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "access/xact.h"
 #include "miscadmin.h"
@@ -49,9 +49,9 @@
 #include "utils/varlena.h"
 #include "utils/wait_event.h"
 
-#include "guc.h"
-#include "holds.h"
-#include "shared_state.h"
+#include "server/guc.h"
+#include "server/holds.h"
+#include "server/shared_state.h"
 #include "worker/deadlock.h"
 #include "worker/launcher.h"
 #include "worker/process.h"

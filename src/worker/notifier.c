@@ -15,7 +15,7 @@
  * (it keeps its number and is found by events_since()), make others fail (the queue
  * of NOTIFY is never filled up), or end in a loop of restarts.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "catalog/pg_type.h"
 #include "commands/async.h"
@@ -34,10 +34,10 @@
 #include "utils/uuid.h"
 #include "utils/wait_event.h"
 
-#include "event_message.h"
-#include "guc.h"
-#include "plans.h"
-#include "shared_state.h"
+#include "events/event_message.h"
+#include "server/guc.h"
+#include "server/plans.h"
+#include "server/shared_state.h"
 #include "worker/process.h"
 
 #define LOOK_INTERVAL 5000		 /* ms between looks for events that nobody announced */

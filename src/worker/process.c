@@ -3,7 +3,7 @@
  *	  What notifier and workers have in common: begin, unit of work, end.  It
  *	  knows nothing of what they do.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "access/genam.h"
 #include "access/htup_details.h"
@@ -24,8 +24,8 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "access.h"
-#include "shared_state.h"
+#include "access/access.h"
+#include "server/shared_state.h"
 #include "worker/process.h"
 
 static mulberry_process_start my_start;

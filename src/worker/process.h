@@ -8,7 +8,7 @@
 
 #include "postgres.h"
 
-#include "shared_state.h"
+#include "server/shared_state.h"
 
 /* What the launcher tells the process it starts, in bgw_extra. */
 typedef struct mulberry_process_start

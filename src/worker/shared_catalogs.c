@@ -4,7 +4,7 @@
  *	  launcher does: a process without a database has no indexes of the shared
  *	  catalogs.  Within a transaction only.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "access/heapam.h"
 #include "access/htup_details.h"

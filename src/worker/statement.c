@@ -2,7 +2,7 @@
  * statement.c
  *	  Statements that a worker runs again and again; see statement.h.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "utils/builtins.h"
 #include "utils/memutils.h"

@@ -6,7 +6,7 @@
  * JSON; the fields of a GET go into the query.  Answers are bytes here: JSON, recordings and
  * error pages alike go to SQL as bytea.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
@@ -16,7 +16,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-#include "guc.h"
+#include "server/guc.h"
 #include "worker/statement.h"
 #include "worker/telephony.h"
 #include "worker/verdict.h"

@@ -6,14 +6,14 @@
  * because palloc may raise an error and an error must not jump through curl.
  * Callbacks set fields and use malloc; they never raise.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "common/base64.h"
 
-#include "core/address.h"
+#include "core/web/address.h"
 #include "worker/transfer.h"
 
 /* PREREQFUNCTION, which looks at the peer of a reused connection. */

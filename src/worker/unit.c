@@ -2,7 +2,7 @@
  * unit.c
  *	  A unit of work; see unit.h.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "access/xact.h"
 #include "executor/spi.h"
@@ -13,7 +13,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-#include "access.h"
+#include "access/access.h"
 #include "worker/process.h"
 #include "worker/unit.h"
 

@@ -4,7 +4,7 @@
  *
  * Nothing here raises an error over a bad answer: a judgement is the result.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"

@@ -6,7 +6,7 @@
  * The database sees short transactions only: one to claim, one to prepare, one
  * to finish.  A request is under way without transaction and snapshot.
  */
-#include "compat.h"
+#include "server/compat.h"
 
 #include "access/xact.h"
 #include "executor/spi.h"
@@ -20,8 +20,8 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "guc.h"
-#include "shared_state.h"
+#include "server/guc.h"
+#include "server/shared_state.h"
 #include "worker/attempt.h"
 #include "worker/http.h"
 #include "worker/job.h"

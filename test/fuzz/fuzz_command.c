@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "command_judge.h"
-#include "command_legacy.h"
-#include "frame_collector.h"
+#include "core/command/command_judge.h"
+#include "core/command/command_legacy.h"
+#include "core/command/frame_collector.h"
 
 #define MUST(condition)                                                                            \
 	do                                                                                             \

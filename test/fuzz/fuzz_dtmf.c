@@ -10,7 +10,7 @@
  *
  * Fuzz with: -max_len=400
  */
-#include "dtmf_internal.h"
+#include "core/audio/dtmf_internal.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  *
  * Fuzz with: -max_len=512
  */
-#include "g711.h"
+#include "core/audio/g711.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,7 @@
  *
  * Fuzz with: -max_len=1024
  */
-#include "resample.h"
+#include "core/audio/resample.h"
 
 #include <stdlib.h>
 #include <string.h>

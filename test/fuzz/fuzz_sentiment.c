@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sentiment.h"
+#include "core/text/sentiment.h"
 
 #define REQUIRE(condition)                                                                         \
 	do                                                                                             \

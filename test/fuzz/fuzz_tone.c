@@ -7,7 +7,7 @@
  *
  * Fuzz with: -max_len=40
  */
-#include "tone.h"
+#include "core/audio/tone.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "form.h"
-#include "twilio_signature.h"
+#include "core/web/form.h"
+#include "core/web/twilio_signature.h"
 
 /* not the token of the published vectors, which are among the seeds */
 #define TOKEN "54321"

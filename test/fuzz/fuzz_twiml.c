@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "twiml.h"
+#include "core/web/twiml.h"
 
 #define MUST(condition)                                                                            \
 	do                                                                                             \

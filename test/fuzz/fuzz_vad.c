@@ -9,7 +9,7 @@
  *
  * Fuzz with: -max_len=600
  */
-#include "vad.h"
+#include "core/audio/vad.h"
 
 #include <stdlib.h>
 #include <string.h>

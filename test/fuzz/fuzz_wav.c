@@ -5,8 +5,8 @@
  *
  * Fuzz with: -max_len=2048
  */
-#include "g711.h"
-#include "wav.h"
+#include "core/audio/g711.h"
+#include "core/audio/wav.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #define COMMAND_RECEIVER_H
 
 #include "check.h"
-#include "command_judge.h"
+#include "core/command/command_judge.h"
 #include "command_setup.h"
 
 typedef struct receiver

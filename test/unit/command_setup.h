@@ -6,7 +6,7 @@
 #define COMMAND_SETUP_H
 
 #include "check.h"
-#include "command.h"
+#include "core/command/command.h"
 
 /* K = 000102…1f, tenant = 0011…ff, edge = ffee…00. */
 CHECK_UNUSED static void

@@ -7,7 +7,7 @@
 #define DTMF_RECEIVE_H
 
 #include "check.h"
-#include "dtmf_internal.h"
+#include "core/audio/dtmf_internal.h"
 
 typedef struct received
 {

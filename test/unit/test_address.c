@@ -3,7 +3,7 @@
  *	  Which addresses count as public: the ends of every special range and
  *	  their neighbours outside, and IPv4 addresses in IPv6 clothes.
  */
-#include "address.h"
+#include "core/web/address.h"
 
 #include <arpa/inet.h>
 

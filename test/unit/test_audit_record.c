@@ -3,7 +3,7 @@
  *	  The bytes and hashes of rows of the audit log.  The vectors were computed from the description in
  *	  audit_record.h with another SHA-256.
  */
-#include "audit_record.h"
+#include "core/crypto/audit_record.h"
 #include "check.h"
 
 static const uint8_t zero[MB_SHA256_SIZE];

@@ -4,7 +4,7 @@
  *	  their check digits are there to catch.
  */
 #include "check.h"
-#include "command.h"
+#include "core/command/command.h"
 #include "command_setup.h"
 
 /* VOICE_COMMANDS.md section 2. */

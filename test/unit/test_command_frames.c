@@ -6,7 +6,7 @@
  * MB_COMMAND_FRAMES in the environment says how many; 10,000,000 take about a minute.
  */
 #include "check.h"
-#include "command_judge.h"
+#include "core/command/command_judge.h"
 #include "command_receiver.h"
 #include "command_setup.h"
 

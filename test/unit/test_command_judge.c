@@ -6,7 +6,7 @@
  * Link with: -Wl,--wrap=CRYPTO_memcmp -Wl,--wrap=mb_hmac_sha256
  */
 #include "check.h"
-#include "command_judge.h"
+#include "core/command/command_judge.h"
 #include "command_receiver.h"
 #include "command_setup.h"
 

@@ -4,7 +4,7 @@
  *	  where it was careless.
  */
 #include "check.h"
-#include "command_legacy.h"
+#include "core/command/command_legacy.h"
 
 #define SECRET "test_secret_key"
 #define MINUTE INT64_C(29000000)

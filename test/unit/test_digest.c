@@ -3,7 +3,7 @@
  *	  HMAC-SHA-256 against the test cases of RFC 4231 and libcrypto's own HMAC().
  */
 #include "check.h"
-#include "digest.h"
+#include "core/crypto/digest.h"
 
 #include <openssl/hmac.h>
 

@@ -15,8 +15,8 @@
 #include "dtmf_multimon.h"
 #include "dtmf_receive.h"
 #include "dtmf_spandsp.h"
-#include "g711.h"
-#include "tone.h"
+#include "core/audio/g711.h"
+#include "core/audio/tone.h"
 
 /* Frames of voice commands and acknowledgements, all symbols, and repeats. */
 static const char *const strings[] = {

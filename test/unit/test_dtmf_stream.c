@@ -5,7 +5,7 @@
  */
 #include "dtmf_receive.h"
 #include "dtmf_signals.h"
-#include "resample.h"
+#include "core/audio/resample.h"
 
 /* A signal with a bit of everything: digits in noise, over hum, quiet, clipped, and speech-like buzz. */
 static int16_t *

@@ -3,7 +3,7 @@
  *	  International telephone numbers.
  */
 #include "check.h"
-#include "e164.h"
+#include "core/text/e164.h"
 
 static void
 numbers_are_e164(void)

@@ -3,7 +3,7 @@
  *	  Cutting a stream of symbols into frames.
  */
 #include "check.h"
-#include "frame_collector.h"
+#include "core/command/frame_collector.h"
 
 static mb_frame_collector collector;
 static char collected[MB_COLLECTED_MAX + 1];

@@ -6,7 +6,7 @@
  * Link with: -lspandsp
  */
 #include "check.h"
-#include "g711.h"
+#include "core/audio/g711.h"
 
 #include <openssl/sha.h>
 #include <spandsp.h>

@@ -3,7 +3,7 @@
  *	  Levels of signals whose levels are known.
  */
 #include "check.h"
-#include "level.h"
+#include "core/audio/level.h"
 
 #define PI 3.14159265358979323846
 

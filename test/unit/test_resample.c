@@ -4,7 +4,7 @@
  *	  rates, independence of chunking, and the contract of the streaming object.
  */
 #include "check.h"
-#include "resample.h"
+#include "core/audio/resample.h"
 
 #define PI 3.14159265358979323846
 

@@ -4,7 +4,7 @@
  *	  round trip at every small size, and that whatever is altered is refused.
  */
 #include "check.h"
-#include "seal.h"
+#include "core/crypto/seal.h"
 
 static size_t
 from_hex(const char *hex, uint8_t *bytes)

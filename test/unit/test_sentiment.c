@@ -5,7 +5,7 @@
  *	  people do.
  */
 #include "check.h"
-#include "sentiment.h"
+#include "core/text/sentiment.h"
 #include "sentiment_corpus.h"
 
 static mb_sentiment_result

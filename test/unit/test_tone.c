@@ -4,7 +4,7 @@
  *	  the tones of call progress, and that portions do not matter.
  */
 #include "check.h"
-#include "tone.h"
+#include "core/audio/tone.h"
 
 #define TAU 6.283185307179586
 

@@ -4,8 +4,8 @@
  *	  computed, and against what must not pass.
  */
 #include "check.h"
-#include "form.h"
-#include "twilio_signature.h"
+#include "core/web/form.h"
+#include "core/web/twilio_signature.h"
 
 #define TOKEN "12345"
 #define U "https://mycompany.com/myapp.php?foo=1&bar=2"

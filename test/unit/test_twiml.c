@@ -4,7 +4,7 @@
  *	  limits and mistakes that must not leave the house.
  */
 #include "check.h"
-#include "twiml.h"
+#include "core/web/twiml.h"
 
 #define PROLOG "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
 #define FRAME "*070112345678000042608379340855#"

@@ -4,8 +4,8 @@
  *	  synthetic speech in noise where espeak-ng is installed.
  */
 #include "check.h"
-#include "level.h"
-#include "vad.h"
+#include "core/audio/level.h"
+#include "core/audio/vad.h"
 
 #define PI 3.14159265358979323846
 #define MAX_EVENTS 200

@@ -4,8 +4,8 @@
  *	  the writer against the reader, byte by byte, and against sox.
  */
 #include "check.h"
-#include "g711.h"
-#include "wav.h"
+#include "core/audio/g711.h"
+#include "core/audio/wav.h"
 
 #include <unistd.h>
 

@@ -4,7 +4,7 @@
  *	  place where it is.
  */
 #include "check.h"
-#include "waveform.h"
+#include "core/audio/waveform.h"
 
 #include <unistd.h>
 

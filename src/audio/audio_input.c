@@ -1,0 +1,197 @@
+/*
+ * audio_input.c
+ *	  Arguments and slices for the functions that work on audio: see audio_input.h.
+ *
+ * Errors in audio that a caller gives are raised here, so that all functions say
+ * the same.  What is done with the samples is not this file's.
+ */
+#include "server/compat.h"
+
+#include "access/detoast.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "audio/audio_input.h"
+#include "core/audio/g711.h"
+
+/* What the core's vector code may rely on. */
+#define STATE_ALIGNMENT 64
+
+/* Bytes of a stored value fetched at a time; a multiple of all sample sizes. */
+#define WINDOW_SIZE (1024 * 1024)
+
+mb_encoding
+mulberry_encoding(text *name)
+{
+	char *spelled = text_to_cstring(name);
+	mb_encoding encoding;
+
+	if (mb_encoding_from_name(spelled, &encoding) != MB_OK)
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("unknown audio encoding \"%s\"", spelled),
+				errhint("Encodings are \"mulaw\", \"alaw\" and \"s16le\"."));
+	pfree(spelled);
+	return encoding;
+}
+
+void
+mulberry_check_rate(int sample_rate)
+{
+	if (!mb_rate_supported(sample_rate))
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("sample rate %d is not supported", sample_rate),
+				errdetail("Supported are 8000, 16000, 44100 and 48000 Hz."),
+				errhint("Use audio_convert() first for audio of another rate."));
+}
+
+size_t
+mulberry_bytea_size(Datum bytes)
+{
+	return toast_raw_datum_size(bytes) - VARHDRSZ;
+}
+
+/* True when parts of the value can be fetched for what they cost. */
+static bool
+can_be_sliced(struct varlena *value)
+{
+	struct varatt_external pointer;
+
+	if (!VARATT_IS_EXTERNAL_ONDISK(value))
+		return false;
+	VARATT_EXTERNAL_GET_POINTER(pointer, value);
+	return !VARATT_EXTERNAL_IS_COMPRESSED(pointer);
+}
+
+void
+mulberry_bytes_open(mulberry_bytes *bytes, Datum value)
+{
+	struct varlena *pointer = (struct varlena *) DatumGetPointer(value);
+
+	bytes->n = mulberry_bytea_size(value);
+	bytes->window_start = 0;
+	bytes->stored = can_be_sliced(pointer) ? pointer : NULL;
+	bytes->window = bytes->stored != NULL ? NULL : pg_detoast_datum_packed(pointer);
+}
+
+const uint8 *
+mulberry_bytes_at(mulberry_bytes *bytes, size_t place, size_t needed, size_t *n)
+{
+	size_t rest = bytes->n - place;
+	size_t offset;
+
+	CHECK_FOR_INTERRUPTS();
+	needed = Min(needed, rest);
+	if (bytes->stored != NULL &&
+		(bytes->window == NULL || place < bytes->window_start ||
+		 place + needed > bytes->window_start + VARSIZE_ANY_EXHDR(bytes->window)))
+	{
+		if (bytes->window != NULL)
+			pfree(bytes->window);
+		bytes->window = detoast_attr_slice(bytes->stored, (int32) place,
+										   (int32) Max(needed, Min(WINDOW_SIZE, rest)));
+		bytes->window_start = place;
+	}
+	offset = place - bytes->window_start;
+	*n = VARSIZE_ANY_EXHDR(bytes->window) - offset;
+	return (const uint8 *) VARDATA_ANY(bytes->window) + offset;
+}
+
+void
+mulberry_bytes_copy(mulberry_bytes *bytes, size_t place, size_t n, uint8 *destination)
+{
+	while (n > 0)
+	{
+		size_t at_hand;
+		const uint8 *from = mulberry_bytes_at(bytes, place, 1, &at_hand);
+		/* in portions, so that a query can be cancelled where all is at hand as well */
+		size_t portion = Min(Min(n, at_hand), WINDOW_SIZE);
+
+		memcpy(destination, from, portion);
+		place += portion;
+		destination += portion;
+		n -= portion;
+	}
+}
+
+void
+mulberry_audio_open_any_rate(mulberry_audio *audio, Datum bytes, text *encoding)
+{
+	audio->encoding = mulberry_encoding(encoding);
+	audio->sample_rate = 0;
+	audio->position = 0;
+	if (mb_audio_sample_count(audio->encoding, mulberry_bytea_size(bytes), &audio->n_samples) !=
+		MB_OK)
+		ereport(ERROR, errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				errmsg("audio ends within a sample"),
+				errdetail("Samples of encoding \"%s\" have %zu bytes, the audio has %zu.",
+						  mb_encoding_name(audio->encoding),
+						  mb_encoding_sample_size(audio->encoding), mulberry_bytea_size(bytes)));
+	if (audio->n_samples == 0)
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("audio is empty"));
+	mulberry_bytes_open(&audio->bytes, bytes);
+}
+
+void
+mulberry_audio_open(mulberry_audio *audio, Datum bytes, text *encoding, int sample_rate)
+{
+	mulberry_check_rate(sample_rate);
+	mulberry_audio_open_any_rate(audio, bytes, encoding);
+	audio->sample_rate = sample_rate;
+}
+
+size_t
+mulberry_audio_next(mulberry_audio *audio, int16 *samples)
+{
+	size_t size = mb_encoding_sample_size(audio->encoding);
+	size_t n = Min(audio->n_samples - audio->position, MULBERRY_AUDIO_SLICE);
+	size_t at_hand;
+
+	if (n == 0)
+		return 0;
+	mulberry_expect_ok(mb_audio_decode(
+		audio->encoding,
+		mulberry_bytes_at(&audio->bytes, audio->position * size, n * size, &at_hand), n * size,
+		samples));
+	audio->position += n;
+	return n;
+}
+
+void
+mulberry_audio_rewind(mulberry_audio *audio)
+{
+	audio->position = 0;
+}
+
+bytea *
+mulberry_audio_result(uint64 n)
+{
+	bytea *result;
+
+	if (n > MaxAllocSize - VARHDRSZ)
+		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				errmsg("audio would have " UINT64_FORMAT " bytes", n),
+				errdetail("A value can have %zu bytes at most.", MaxAllocSize - VARHDRSZ));
+	result = palloc(n + VARHDRSZ);
+	SET_VARSIZE(result, n + VARHDRSZ);
+	return result;
+}
+
+void *
+mulberry_palloc_aligned(size_t size)
+{
+	return (void *) TYPEALIGN(STATE_ALIGNMENT, palloc0(size + STATE_ALIGNMENT));
+}
+
+int64
+mulberry_samples_to_ms(uint64 samples, int sample_rate)
+{
+	return (int64) ((samples * 1000 + sample_rate / 2) / sample_rate);
+}
+
+void
+mulberry_expect_ok(mb_status status)
+{
+	if (status != MB_OK)
+		elog(ERROR, "unexpected status of the audio core: %s", mb_status_message(status));
+}

@@ -1,0 +1,511 @@
+/*
+ * call_audio.c
+ *	  Puts the packets of a call together: decoded, in order, with silence where packets
+ *	  are missing, as a WAV file; or as text.
+ *
+ * Packets are read twice, first for their lengths only, then one at a time, so that
+ * memory holds the result, where there is one, and one packet.  What is heard in the
+ * audio is not this file's (dtmf.c).  Nothing here changes a call.
+ */
+#include "server/compat.h"
+
+#include <math.h>
+
+#include "access/detoast.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "access/access.h"
+#include "audio/audio_input.h"
+#include "calls/call_audio.h"
+#include "calls/calls.h"
+#include "core/audio/g711.h"
+#include "core/audio/wav.h"
+#include "calls/packets.h"
+#include "server/relations.h"
+
+/* Lengths that are counted to find the usual one; packets of further lengths do not vote. */
+#define COUNTED_LENGTHS 32
+
+/* A call whose packets are read one after another. */
+typedef struct packet_reader
+{
+	mulberry_call call;
+	Relation table;
+	Oid key;
+	Snapshot snapshot;
+	mulberry_scan scan;
+	MemoryContext packet_context;
+} packet_reader;
+
+/* Opens a call; false when it is gone. */
+static bool
+open_call(packet_reader *reader, int64 call, Snapshot snapshot)
+{
+	Relation calls = table_open(mulberry_get_relations()->calls, AccessShareLock);
+	mulberry_partition partition;
+	bool found;
+
+	reader->snapshot = RegisterSnapshot(snapshot ? snapshot : GetLatestSnapshot());
+	found = mulberry_read_call(calls, call, reader->snapshot, &reader->call);
+	table_close(calls, NoLock);
+	if (!found)
+	{
+		UnregisterSnapshot(reader->snapshot);
+		return false;
+	}
+	mulberry_open_partition(mulberry_call_day(call), AccessShareLock, &partition);
+	reader->table = partition.table;
+	reader->key = RelationGetRelid(partition.key);
+	index_close(partition.key, NoLock);
+	reader->packet_context =
+		AllocSetContextCreate(CurrentMemoryContext, "packet of a call", ALLOCSET_DEFAULT_SIZES);
+	return true;
+}
+
+static void
+close_call(packet_reader *reader)
+{
+	MemoryContextDelete(reader->packet_context);
+	table_close(reader->table, NoLock);
+	UnregisterSnapshot(reader->snapshot);
+}
+
+static void
+begin_packets(packet_reader *reader)
+{
+	ScanKeyData key;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(reader->call.id));
+	mulberry_begin_scan_with(&reader->scan, reader->table, reader->key, &key, 1, reader->snapshot);
+}
+
+/* The next packet; its data are as they are stored, perhaps out of line. */
+static bool
+next_packet(packet_reader *reader, int32 *sequence, Datum *data)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!mulberry_next_row(&reader->scan, ForwardScanDirection))
+		return false;
+	slot_getsomeattrs(reader->scan.slot, Natts_packets);
+	*sequence = DatumGetInt32(reader->scan.slot->tts_values[Anum_packets_sequence - 1]);
+	*data = reader->scan.slot->tts_values[Anum_packets_data - 1];
+	return true;
+}
+
+/*
+ * How long the pieces of a call's audio are, before any of it is decoded.  For
+ * text a "sample" is a byte, and nobody asks where a gap lies.
+ */
+typedef struct audio_plan
+{
+	int64 samples; /* of the packets alone */
+	int64 packets;
+	int usual_length;
+	int nsilences;
+	int room;
+	mulberry_silence *silences;
+} audio_plan;
+
+/* Until place_silences() its start leaves other silences out. */
+static void
+add_silence(audio_plan *plan, int32 first, int32 last)
+{
+	if (plan->nsilences == plan->room)
+	{
+		plan->room = Max(16, plan->room * 2);
+		plan->silences =
+			plan->silences == NULL
+				? palloc_extended(plan->room * sizeof(mulberry_silence), MCXT_ALLOC_HUGE)
+				: repalloc_huge(plan->silences, plan->room * sizeof(mulberry_silence));
+	}
+	plan->silences[plan->nsilences++] =
+		(mulberry_silence){ .first = first, .last = last, .start = plan->samples };
+}
+
+/*
+ * Gives each silence its place and length, at most "longest" samples; returns
+ * the samples of the whole audio.
+ */
+static int64
+place_silences(audio_plan *plan, int64 longest)
+{
+	int64 silent = 0;
+
+	for (int i = 0; i < plan->nsilences; i++)
+	{
+		mulberry_silence *silence = &plan->silences[i];
+		int64 packets = (int64) silence->last - silence->first + 1;
+
+		silence->start += silent;
+		silence->length = Min(packets * plan->usual_length, longest);
+		silent += silence->length;
+	}
+	return plan->samples + silent;
+}
+
+/* Reads the lengths of all packets and finds what is missing. */
+static void
+read_lengths(packet_reader *reader, audio_plan *plan)
+{
+	struct
+	{
+		int64 length;
+		int64 count;
+	} lengths[COUNTED_LENGTHS];
+	int nlengths = 0;
+	int64 best = 0;
+	int32 next = 0;
+	int32 sequence;
+	int sample_size;
+	Datum data;
+
+	memset(plan, 0, sizeof(*plan));
+	sample_size = reader->call.encoding == MULBERRY_ENCODING_TEXT
+					  ? 1
+					  : mb_encoding_sample_size((mb_encoding) reader->call.encoding);
+	begin_packets(reader);
+	while (next_packet(reader, &sequence, &data))
+	{
+		int64 length = (toast_raw_datum_size(data) - VARHDRSZ) / sample_size;
+		int i;
+
+		if (sequence > next)
+			add_silence(plan, next, sequence - 1);
+		next = sequence + 1;
+		plan->samples += length;
+		plan->packets++;
+		for (i = 0; i < nlengths && lengths[i].length != length; i++)
+			;
+		if (i == nlengths && nlengths < COUNTED_LENGTHS)
+		{
+			lengths[nlengths].length = length;
+			lengths[nlengths++].count = 0;
+		}
+		if (i < nlengths)
+			lengths[i].count++;
+	}
+	mulberry_end_scan(&reader->scan);
+	if (reader->call.expected_total > next)
+		add_silence(plan, next, reader->call.expected_total - 1);
+
+	for (int i = 0; i < nlengths; i++)
+		if (lengths[i].count > best)
+		{
+			best = lengths[i].count;
+			plan->usual_length = lengths[i].length;
+		}
+}
+
+/* Whether a WAV with so many samples can be a bytea, and its size. */
+static bool
+fits(int64 samples, uint64 *size)
+{
+	return mb_wav_file_size(MB_S16LE, 1, samples, size) == MB_OK &&
+		   *size + VARHDRSZ <= MaxAllocSize;
+}
+
+/* Plans the audio of a call; returns its samples. */
+static int64
+plan_audio(packet_reader *reader, audio_plan *plan)
+{
+	int64 samples;
+	uint64 size;
+
+	read_lengths(reader, plan);
+	samples = place_silences(plan, (int64) MULBERRY_MAX_SILENCE * reader->call.sample_rate);
+	if (fits(samples, &size))
+		return samples;
+
+	/* What is there matters more than how long it is silent in between. */
+	read_lengths(reader, plan);
+	return place_silences(plan, 0);
+}
+
+/* The audio of a call in its order: what lies between two calls of mulberry_next_call_samples(). */
+struct mulberry_call_samples
+{
+	packet_reader reader;
+	audio_plan plan;
+	mb_encoding encoding;
+	int64 total; /* samples, silence included */
+
+	bool ended;		  /* there is no further packet */
+	int next_silence; /* of the plan's */
+	int64 silent;	  /* samples of silence that come now */
+	const uint8 *at;  /* then what is left of the packet in hand */
+	size_t n_bytes;
+};
+
+mulberry_call_samples *
+mulberry_open_call_samples(int64 call, Snapshot snapshot)
+{
+	mulberry_call_samples *audio = palloc0(sizeof(*audio));
+
+	if (!open_call(&audio->reader, call, snapshot))
+	{
+		pfree(audio);
+		return NULL;
+	}
+	if (audio->reader.call.encoding == MULBERRY_ENCODING_TEXT)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("call \"%s\" has text and no audio", audio->reader.call.call_id)));
+	audio->encoding = (mb_encoding) audio->reader.call.encoding;
+	audio->total = plan_audio(&audio->reader, &audio->plan);
+	begin_packets(&audio->reader);
+	return audio;
+}
+
+int
+mulberry_call_sample_rate(const mulberry_call_samples *audio)
+{
+	return audio->reader.call.sample_rate;
+}
+
+/*
+ * Takes the next packet and the silence in front of it in hand, or the silence at the
+ * end; false when there is nothing more.
+ */
+static bool
+take_packet(mulberry_call_samples *audio)
+{
+	const audio_plan *plan = &audio->plan;
+	bool silence_left = audio->next_silence < plan->nsilences;
+	MemoryContext before;
+	int32 sequence;
+	bytea *bytes;
+	Datum data;
+
+	MemoryContextReset(audio->reader.packet_context);
+	/* A scan that has ended must not be asked again: it would begin anew. */
+	if (audio->ended || !next_packet(&audio->reader, &sequence, &data))
+	{
+		audio->ended = true;
+		if (!silence_left)
+			return false;
+		audio->silent = plan->silences[audio->next_silence++].length;
+		return true;
+	}
+	if (silence_left && plan->silences[audio->next_silence].first < sequence)
+		audio->silent = plan->silences[audio->next_silence++].length;
+	before = MemoryContextSwitchTo(audio->reader.packet_context);
+	bytes = DatumGetByteaPP(data);
+	MemoryContextSwitchTo(before);
+	audio->at = (const uint8 *) VARDATA_ANY(bytes);
+	audio->n_bytes = VARSIZE_ANY_EXHDR(bytes);
+	return true;
+}
+
+size_t
+mulberry_next_call_samples(mulberry_call_samples *audio, int16 *samples)
+{
+	size_t size = mb_encoding_sample_size(audio->encoding);
+	size_t n;
+
+	CHECK_FOR_INTERRUPTS();
+	while (audio->silent == 0 && audio->n_bytes < size)
+		if (!take_packet(audio))
+			return 0;
+	if (audio->silent > 0)
+	{
+		n = Min(audio->silent, MULBERRY_AUDIO_SLICE);
+		memset(samples, 0, n * sizeof(int16));
+		audio->silent -= n;
+		return n;
+	}
+	n = Min(audio->n_bytes / size, MULBERRY_AUDIO_SLICE);
+	mulberry_expect_ok(mb_audio_decode(audio->encoding, audio->at, n * size, samples));
+	audio->at += n * size;
+	audio->n_bytes -= n * size;
+	return n;
+}
+
+void
+mulberry_close_call_samples(mulberry_call_samples *audio)
+{
+	mulberry_end_scan(&audio->reader.scan);
+	close_call(&audio->reader);
+	pfree(audio);
+}
+
+bytea *
+mulberry_call_wav(int64 call, Snapshot snapshot, mulberry_audio_report *report)
+{
+	mulberry_call_samples *audio = mulberry_open_call_samples(call, snapshot);
+	const audio_plan *plan;
+	int sample_rate;
+	uint64 size;
+	bytea *wav;
+	int16 *samples;
+	uint8 *out;
+	uint8 *end;
+	size_t n;
+
+	if (audio == NULL)
+		return NULL;
+	plan = &audio->plan;
+	sample_rate = mulberry_call_sample_rate(audio);
+	if (!fits(audio->total, &size))
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("audio of call \"%s\" is too long", audio->reader.call.call_id),
+						errdetail("It has %lld samples.", (long long) plan->samples)));
+
+	wav = palloc(size + VARHDRSZ);
+	SET_VARSIZE(wav, size + VARHDRSZ);
+	mulberry_expect_ok(
+		mb_wav_write_header((uint8 *) VARDATA(wav), size, MB_S16LE, 1, sample_rate, audio->total));
+	out = (uint8 *) VARDATA(wav) + mb_wav_header_size(MB_S16LE);
+	end = (uint8 *) wav + VARSIZE(wav);
+	samples = palloc(MULBERRY_AUDIO_SLICE * sizeof(int16));
+	while ((n = mulberry_next_call_samples(audio, samples)) > 0)
+	{
+		if (n * 2 > end - out)
+			elog(ERROR, "a call grew within a snapshot");
+		mulberry_expect_ok(mb_audio_encode(MB_S16LE, samples, n, out));
+		out += n * 2;
+	}
+	if (out != end)
+		elog(ERROR, "a call shrank within a snapshot");
+	pfree(samples);
+
+	if (report)
+	{
+		*report = (mulberry_audio_report){ .sample_rate = sample_rate,
+										   .samples = audio->total,
+										   .packets = plan->packets,
+										   .usual_length = plan->usual_length,
+										   .nsilences = plan->nsilences,
+										   .silences = plan->silences };
+		for (int i = 0; i < plan->nsilences; i++)
+			report->missing_packets += (int64) plan->silences[i].last - plan->silences[i].first + 1;
+	}
+	mulberry_close_call_samples(audio);
+	return wav;
+}
+
+text *
+mulberry_call_text(int64 call, Snapshot snapshot)
+{
+	packet_reader reader;
+	StringInfoData joined;
+	int32 sequence;
+	Datum data;
+	char *converted;
+	text *result;
+
+	if (!open_call(&reader, call, snapshot))
+		return NULL;
+	if (reader.call.encoding != MULBERRY_ENCODING_TEXT)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("call \"%s\" has audio and no text", reader.call.call_id)));
+	initStringInfo(&joined);
+	begin_packets(&reader);
+	while (next_packet(&reader, &sequence, &data))
+	{
+		MemoryContext before = MemoryContextSwitchTo(reader.packet_context);
+		bytea *bytes = DatumGetByteaPP(data);
+
+		MemoryContextSwitchTo(before);
+		if (joined.len > 0)
+			appendStringInfoChar(&joined, ' ');
+		appendBinaryStringInfo(&joined, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
+		MemoryContextReset(reader.packet_context);
+	}
+	mulberry_end_scan(&reader.scan);
+	close_call(&reader);
+
+	/* Packets hold UTF-8 whatever the database's encoding is. */
+	converted = pg_any_to_server(joined.data, joined.len, PG_UTF8);
+	result = converted == joined.data ? cstring_to_text_with_len(joined.data, joined.len)
+									  : cstring_to_text(converted);
+	return result;
+}
+
+int64
+mulberry_call_argument(FunctionCallInfo fcinfo)
+{
+	mulberry_tenant tenant = *mulberry_resolve_tenant(
+		PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)), MULBERRY_ACCESS_SUPERVISOR);
+	Relation calls;
+	mulberry_call call;
+	text *call_id;
+	bool found;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("call id must not be null")));
+	call_id = PG_GETARG_TEXT_PP(0);
+	calls = table_open(mulberry_get_relations()->calls, AccessShareLock);
+	found = VARSIZE_ANY_EXHDR(call_id) <= MULBERRY_MAX_CALL_ID &&
+			mulberry_read_named_call(calls, &tenant.id, VARDATA_ANY(call_id),
+									 VARSIZE_ANY_EXHDR(call_id), GetActiveSnapshot(), &call);
+	table_close(calls, NoLock);
+	if (!found)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("call \"%s\" does not exist", text_to_cstring(call_id))));
+	return call.id;
+}
+
+PG_FUNCTION_INFO_V1(mulberry_call_audio);
+
+/*
+ * call_audio(call_id text, tenant text) -> bytea
+ */
+Datum
+mulberry_call_audio(PG_FUNCTION_ARGS)
+{
+	bytea *wav = mulberry_call_wav(mulberry_call_argument(fcinfo), GetActiveSnapshot(), NULL);
+
+	if (wav == NULL)
+		elog(ERROR, "a call went away within a snapshot");
+	PG_RETURN_BYTEA_P(wav);
+}
+
+PG_FUNCTION_INFO_V1(mulberry_call_gaps);
+
+/*
+ * call_gaps(call_id text, tenant text) -> setof (first, last, packets, start_ms, duration_ms)
+ */
+Datum
+mulberry_call_gaps(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int64 call = mulberry_call_argument(fcinfo);
+	packet_reader reader;
+	audio_plan plan;
+	double rate;
+	bool is_text;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!open_call(&reader, call, GetActiveSnapshot()))
+		elog(ERROR, "a call went away within a snapshot");
+	rate = reader.call.sample_rate / 1000.0;
+	is_text = reader.call.encoding == MULBERRY_ENCODING_TEXT;
+	plan_audio(&reader, &plan);
+	close_call(&reader);
+
+	for (int i = 0; i < plan.nsilences; i++)
+	{
+		const mulberry_silence *silence = &plan.silences[i];
+		Datum values[] = { Int32GetDatum(silence->first), Int32GetDatum(silence->last),
+						   Int64GetDatum((int64) silence->last - silence->first + 1),
+						   Int64GetDatum(rint(silence->start / rate)),
+						   Int64GetDatum(rint(silence->length / rate)) };
+		bool nulls[] = { false, false, false, is_text, is_text };
+
+		CHECK_FOR_INTERRUPTS();
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

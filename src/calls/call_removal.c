@@ -1,0 +1,107 @@
+/*
+ * call_removal.c
+ *	  The steps of erasure and retention that need the call lock: finding a call to be
+ *	  erased, and removing a call with all that hangs on it.
+ *
+ * Which calls go, and when, is decided in SQL: erase_call() and retention().
+ */
+#include "server/compat.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/uuid.h"
+
+#include "calls/calls.h"
+#include "calls/gaps.h"
+#include "calls/packets.h"
+#include "server/relations.h"
+
+void
+mulberry_delete_belongings(const mulberry_call *call, bool with_packets)
+{
+	mulberry_partition partition;
+
+	mulberry_delete_gaps(call->id);
+	if (!with_packets || !mulberry_partition_exists(mulberry_call_day(call->id)))
+		return;
+	mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &partition);
+	mulberry_delete_packets(&partition, call->id);
+	mulberry_close_partition(&partition);
+}
+
+/* Removes a call whose lock is held, and its packets unless their partition goes as a whole. */
+static void
+remove_call(Relation calls, mulberry_call *call, bool with_packets)
+{
+	mulberry_delete_belongings(call, with_packets);
+	mulberry_delete_row(calls, &call->version.tid);
+	CommandCounterIncrement();
+}
+
+PG_FUNCTION_INFO_V1(mulberry_remove_call_by_name);
+
+/*
+ * remove_call(tenant uuid, call_id text) -> bigint: waits for the lock, removes
+ * the call whatever its state is, and returns its id; null when there is none.
+ */
+Datum
+mulberry_remove_call_by_name(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t *tenant = PG_GETARG_UUID_P(0);
+	text *call_id = PG_GETARG_TEXT_PP(1);
+	int length = VARSIZE_ANY_EXHDR(call_id);
+	Relation calls;
+	mulberry_call call;
+	bool found = false;
+
+	mulberry_require_writable("remove_call()");
+	if (length > MULBERRY_MAX_CALL_ID)
+		PG_RETURN_NULL();
+	calls = mulberry_open_calls();
+	mulberry_lock_call(tenant, VARDATA_ANY(call_id), length);
+	found = mulberry_find_call(calls, tenant, VARDATA_ANY(call_id), length, &call);
+	if (found)
+		remove_call(calls, &call, true);
+	table_close(calls, NoLock);
+	if (!found)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(call.id);
+}
+
+PG_FUNCTION_INFO_V1(mulberry_remove_finished_call);
+
+/*
+ * remove_finished_call(call bigint, with_packets boolean) -> boolean: false when
+ * the call is gone, busy, or has been opened again.
+ */
+Datum
+mulberry_remove_finished_call(PG_FUNCTION_ARGS)
+{
+	Relation calls;
+	mulberry_call call;
+	bool removed = false;
+
+	mulberry_require_writable("remove_finished_call()");
+	calls = mulberry_open_calls();
+	if (mulberry_lock_call_by_id(calls, PG_GETARG_INT64(0), false, &call) &&
+		(call.state == MULBERRY_ARCHIVED || call.state == MULBERRY_FAILED))
+	{
+		remove_call(calls, &call, PG_GETARG_BOOL(1));
+		removed = true;
+	}
+	table_close(calls, NoLock);
+	PG_RETURN_BOOL(removed);
+}
+
+PG_FUNCTION_INFO_V1(mulberry_try_maintenance_lock);
+
+/*
+ * try_maintenance_lock() -> boolean: false when another session is at it.
+ */
+Datum
+mulberry_try_maintenance_lock(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(mulberry_lock(MULBERRY_LOCK_MAINTENANCE, 0, ExclusiveLock, false));
+}

@@ -1,0 +1,196 @@
+/*
+ * packets.c
+ *	  Reading the end of a call and writing packets, by direct access to one
+ *	  partition.
+ *
+ * Under the call lock a sequence is looked up before it is written, so no
+ * insertion here meets a conflict; the unique index is the last line of defence.
+ */
+#include "server/compat.h"
+
+#include "access/heapam.h"
+#include "access/htup_details.h"
+#include "access/relscan.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "calls/packets.h"
+#include "server/relations.h"
+
+/* Rows that go to the access method at once, as in COPY about a page's worth or more. */
+#define ROWS_AT_ONCE 64
+
+/*
+ * The largest sequence of calls as this session last knew it.  Only where to begin
+ * to look: a scan reads all of a page that its keys match, which for a long call is
+ * hundreds of entries when it may begin anywhere.
+ */
+#define KNOWN_ENDS 256
+
+typedef struct known_end
+{
+	int64 call;
+	int32 sequence;
+} known_end;
+
+static known_end known_ends[KNOWN_ENDS];
+
+static void
+remember_end(int64 call, int32 sequence)
+{
+	known_ends[call % KNOWN_ENDS] = (known_end){ call, sequence };
+}
+
+/*
+ * Fetches a column (passed by value) of the packet with the largest sequence, which
+ * is "from" or larger; false without such a packet.
+ */
+static bool
+fetch_last(const mulberry_partition *partition, int64 call, int32 from, int column, Datum *value)
+{
+	ScanKeyData keys[2];
+	IndexScanDesc scan;
+	TupleTableSlot *slot = table_slot_create(partition->table, NULL);
+	bool found;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call));
+	ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_INT4GE, Int32GetDatum(from));
+	scan = index_beginscan(partition->table, partition->key, SnapshotSelf, 2, 0);
+	index_rescan(scan, keys, 2, NULL, 0);
+	found = index_getnext_slot(scan, BackwardScanDirection, slot);
+	if (found)
+	{
+		slot_getsomeattrs(slot, column);
+		*value = slot->tts_values[column - 1];
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return found;
+}
+
+int32
+mulberry_next_sequence(const mulberry_partition *partition, int64 call)
+{
+	const known_end *known = &known_ends[call % KNOWN_ENDS];
+	Datum last;
+
+	/* What was known may have been rolled back. */
+	if (!(known->call == call && known->sequence > 0 &&
+		  fetch_last(partition, call, known->sequence, Anum_packets_sequence, &last)) &&
+		!fetch_last(partition, call, 0, Anum_packets_sequence, &last))
+		return 0;
+	remember_end(call, DatumGetInt32(last));
+	return DatumGetInt32(last) + 1;
+}
+
+TimestampTz
+mulberry_last_arrival(const mulberry_partition *partition, int64 call)
+{
+	Datum last;
+
+	if (!fetch_last(partition, call, 0, Anum_packets_received_at, &last))
+		return DT_NOBEGIN;
+	return DatumGetTimestampTz(last);
+}
+
+/* Values for all "natts" columns of the partition; those behind ours are null. */
+static void
+fill_values(const mulberry_packet *packet, int natts, Datum *values, bool *nulls)
+{
+	memset(nulls, 0, Natts_packets * sizeof(bool));
+	for (int i = Natts_packets; i < natts; i++)
+	{
+		values[i] = (Datum) 0;
+		nulls[i] = true;
+	}
+	values[Anum_packets_call - 1] = Int64GetDatum(packet->call);
+	values[Anum_packets_sequence - 1] = Int32GetDatum(packet->sequence);
+	values[Anum_packets_sent_at - 1] = TimestampTzGetDatum(packet->sent_at);
+	nulls[Anum_packets_sent_at - 1] = !packet->has_sent_at;
+	values[Anum_packets_received_at - 1] = TimestampTzGetDatum(packet->received_at);
+	values[Anum_packets_data - 1] = packet->data;
+}
+
+void
+mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet *packet)
+{
+	TupleDesc desc = RelationGetDescr(partition->table);
+	Datum values[MaxHeapAttributeNumber];
+	bool nulls[MaxHeapAttributeNumber];
+	HeapTuple tuple;
+
+	mulberry_require_known_columns(partition->table, Natts_packets);
+	fill_values(packet, desc->natts, values, nulls);
+	tuple = heap_form_tuple(desc, values, nulls);
+	if (partition->only_key)
+	{
+		heap_insert(partition->table, tuple, GetCurrentCommandId(true), 0, NULL);
+		index_insert(partition->key, values, nulls, &tuple->t_self, partition->table,
+					 UNIQUE_CHECK_YES, false, BuildIndexInfo(partition->key));
+	}
+	else
+		mulberry_insert_row(partition->table, tuple);
+	heap_freetuple(tuple);
+	remember_end(packet->call, packet->sequence);
+	CommandCounterIncrement();
+}
+
+void
+mulberry_store_packets(const mulberry_partition *partition, const mulberry_packet *packets, int n)
+{
+	TupleTableSlot *slots[ROWS_AT_ONCE];
+	int nslots = Min(n, ROWS_AT_ONCE);
+	MemoryContext rows;
+	MemoryContext before;
+	struct IndexInfo *info;
+
+	if (n == 1 || !partition->only_key)
+	{
+		for (int i = 0; i < n; i++)
+			mulberry_store_packet(partition, &packets[i]);
+		return;
+	}
+
+	mulberry_require_known_columns(partition->table, Natts_packets);
+	for (int i = 0; i < nslots; i++)
+		slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(partition->table), &TTSOpsVirtual);
+	info = BuildIndexInfo(partition->key);
+	rows = AllocSetContextCreate(CurrentMemoryContext, "rows of packets", ALLOCSET_DEFAULT_SIZES);
+	for (int done = 0; done < n; done += nslots)
+	{
+		int count = Min(nslots, n - done);
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < count; i++)
+		{
+			ExecClearTuple(slots[i]);
+			fill_values(&packets[done + i], RelationGetDescr(partition->table)->natts,
+						slots[i]->tts_values, slots[i]->tts_isnull);
+			ExecStoreVirtualTuple(slots[i]);
+		}
+
+		/* The access method makes the rows in the current context and leaves them there. */
+		before = MemoryContextSwitchTo(rows);
+		table_multi_insert(partition->table, slots, count, GetCurrentCommandId(true), 0, NULL);
+		MemoryContextSwitchTo(before);
+		for (int i = 0; i < count; i++)
+			index_insert(partition->key, slots[i]->tts_values, slots[i]->tts_isnull,
+						 &slots[i]->tts_tid, partition->table, UNIQUE_CHECK_YES, false, info);
+		MemoryContextReset(rows);
+	}
+	MemoryContextDelete(rows);
+	for (int i = 0; i < nslots; i++)
+		ExecDropSingleTupleTableSlot(slots[i]);
+	CommandCounterIncrement();
+}
+
+void
+mulberry_delete_packets(const mulberry_partition *partition, int64 call)
+{
+	mulberry_delete_rows(partition->table, RelationGetRelid(partition->key), call);
+}

@@ -1,0 +1,57 @@
+/*
+ * packets.h
+ *	  The rows of "packets": reading where a call stands and writing packets.
+ */
+#ifndef MULBERRY_PACKETS_H
+#define MULBERRY_PACKETS_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#include "calls/partitions.h"
+
+/* Columns of "packets", in the order of the table's definition. */
+enum packets_column
+{
+	Anum_packets_call = 1,
+	Anum_packets_sequence,
+	Anum_packets_sent_at,
+	Anum_packets_received_at,
+	Anum_packets_data,
+	Natts_packets = Anum_packets_data
+};
+
+/* A packet as it is stored. */
+typedef struct mulberry_packet
+{
+	int64 call;
+	int32 sequence;
+	bool has_sent_at;
+	TimestampTz sent_at;
+	TimestampTz received_at;
+	Datum data; /* bytea */
+} mulberry_packet;
+
+/* Largest sequence: the one after it and the end of a range still fit an integer. */
+#define MULBERRY_MAX_SEQUENCE (PG_INT32_MAX - 2)
+
+/*
+ * One more than the largest sequence of the call, 0 when it has no packets.
+ * Under the call lock.
+ */
+extern int32 mulberry_next_sequence(const mulberry_partition *partition, int64 call);
+
+/* When the packet with the largest sequence arrived; DT_NOBEGIN without packets. */
+extern TimestampTz mulberry_last_arrival(const mulberry_partition *partition, int64 call);
+
+/* Writes one packet, or several at once; the caller knows that they are new. */
+extern void
+mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet *packet);
+extern void
+mulberry_store_packets(const mulberry_partition *partition, const mulberry_packet *packets, int n);
+
+/* Removes all packets of a call that goes. */
+extern void mulberry_delete_packets(const mulberry_partition *partition, int64 call);
+
+#endif /* MULBERRY_PACKETS_H */

@@ -1,0 +1,94 @@
+/*
+ * transcription_input.c
+ *	  What is transcribed of a call, for the workers: its audio or its text, with
+ *	  what a service wants to know about it.  How packets become audio is in
+ *	  call_audio.c; what is asked of a service is in worker/ai.c.
+ */
+#include "server/compat.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/jsonb.h"
+
+#include "calls/call_audio.h"
+
+PG_FUNCTION_INFO_V1(mulberry_transcription_input);
+
+/* Facts that the result of the call keeps. */
+static Jsonb *
+audio_facts(const mulberry_audio_report *report)
+{
+	char *text = psprintf("{\"audio_seconds\": %.2f, \"packets\": " INT64_FORMAT "}",
+						  (double) report->samples / report->sample_rate, report->packets);
+
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+}
+
+/*
+ * transcription_input(call bigint, OUT call_id text, OUT encoding text,
+ *		OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
+ *
+ * Reads the latest committed state: the worker has moved the call to
+ * PROCESSING_AI, and from then on nothing is added to it.
+ */
+Datum
+mulberry_transcription_input(PG_FUNCTION_ARGS)
+{
+	int64 call = PG_GETARG_INT64(0);
+	Oid types[1] = { INT8OID };
+	Datum arguments[1] = { Int64GetDatum(call) };
+	MemoryContext context = CurrentMemoryContext;
+	Datum values[6] = { 0 };
+	bool nulls[6] = { false, false, false, true, true, false };
+	TupleDesc descriptor;
+	char *encoding;
+
+	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	SPI_connect();
+	if (SPI_execute_with_args(
+			"SELECT call_id, encoding, sample_rate FROM mulberry.calls WHERE id = $1", 1, types,
+			arguments, NULL, false, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the call does not exist"));
+	for (int i = 0; i < 3; i++)
+	{
+		bool isnull;
+		Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull);
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		values[i] = i < 2 ? PointerGetDatum(cstring_to_text(TextDatumGetCString(value))) : value;
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+
+	encoding = TextDatumGetCString(values[1]);
+	if (strcmp(encoding, "text") == 0)
+	{
+		text *content = mulberry_call_text(call, NULL);
+
+		/* A packet is never empty, so an empty text has none. */
+		nulls[4] = content == NULL || VARSIZE_ANY_EXHDR(content) == 0;
+		values[4] = PointerGetDatum(content);
+		values[5] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	}
+	else
+	{
+		mulberry_audio_report report = { 0 };
+		bytea *audio = mulberry_call_wav(call, NULL, &report);
+
+		nulls[3] = audio == NULL || report.packets == 0;
+		values[3] = PointerGetDatum(audio);
+		if (nulls[3])
+			values[5] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		else
+			values[5] = JsonbPGetDatum(audio_facts(&report));
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
+}

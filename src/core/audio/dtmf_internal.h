@@ -1,0 +1,93 @@
+/*
+ * dtmf_internal.h
+ *	  Between the files of the DTMF receiver: filters (dtmf_kernel.c, dtmf_tables.c), the
+ *	  stream (dtmf.c) and the judgement (dtmf_track.c, dtmf_judge.c).  Nobody else includes it.
+ */
+#ifndef MB_DTMF_INTERNAL_H
+#define MB_DTMF_INTERNAL_H
+
+#include "core/audio/dtmf.h"
+
+/*
+ * Scales.  A sine of amplitude A at the input has amplitude A / 2 behind the band
+ * filter, and its bin a magnitude of A * 2^14 once the half window is full of it.
+ * Energy is summed over a hop behind the band filter and divided by 16.
+ */
+#define DTMF_BIN_SCALE 16384.0f
+
+/* A window of pure tones: both halves' power in the bins over the band's energy. */
+#define DTMF_POWER_OVER_ENERGY (2 * DTMF_BIN_SCALE * DTMF_BIN_SCALE * 8 / DTMF_WINDOW)
+
+/* A half window's middle lies that many samples before its hop begins. */
+#define DTMF_DELAY 7.5f
+
+/* Samples by which the band lags: a hop's total energy is taken that much earlier. */
+#define DTMF_INPUT_DELAY 10
+
+/* Share of the band's power in two tones for a window that may be a digit. */
+#define DTMF_TONAL_SHARE 0.65f
+
+/*
+ * Hops of interruption that a digit survives: longer than a dropout of 10 ms, shorter than
+ * the pause of 25 ms between two.
+ */
+#define DTMF_BRIDGE 4
+
+extern const int16_t mb_dtmf_band_taps[DTMF_BAND_TAPS];
+/*
+ * [pair of taps][real, imaginary][bin][tap of the pair], the first half of the taps: the real parts
+ * are symmetric about the middle, the imaginary ones antisymmetric.
+ */
+extern const int16_t mb_dtmf_bin_taps[DTMF_BIN_TAPS / 4 * 32];
+/* Undoes a nominal tone's advance over DTMF_DISTANCE hops. */
+extern const float mb_dtmf_turn_re[8];
+extern const float mb_dtmf_turn_im[8];
+/* What the band filter leaves of the tones' power; the bins have made up for it. */
+extern const float mb_dtmf_band_gain[8];
+
+/* The code paths; all compute the same integers. */
+typedef enum dtmf_path
+{
+	DTMF_PATH_PLAIN,
+	DTMF_PATH_SSE2,
+	DTMF_PATH_AVX2
+} dtmf_path;
+
+/*
+ * One path's arithmetic over a number of hops.
+ *
+ * band: hops * 32 samples behind DTMF_INPUT_HISTORY ones make hops * 16 of the band, its
+ * energy and the input's.  bins: hops * 16 behind DTMF_BAND_HISTORY ones make 16 sums and
+ * 8 powers a hop.  tonal: the best row and column, as 4 * row + column, where they have more than
+ * share of the energy of the window, both halves' powers added up, and -1 elsewhere;
+ * power[-DTMF_DISTANCE] must exist.  loud:
+ * the hops of which some sample reaches the gate, which is a power of two, as bits, the first
+ * being the lowest.
+ */
+typedef struct dtmf_kernel
+{
+	void (*band)(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint32_t *total);
+	void (*bins)(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8]);
+	void (*tonal)(float (*power)[8], const uint32_t *window, int hops, float share, int8_t *best);
+	uint32_t (*loud)(const int16_t *input, int hops, int gate);
+} dtmf_kernel;
+
+/* Sorts each of the first "columns" (4 or 8) of eight columns of eight numbers, smallest first. */
+extern void mb_dtmf_sort_columns(float (*v)[8], int columns);
+
+/* The path's kernel; NULL when this processor (or build) has not got it. */
+extern const dtmf_kernel *mb_dtmf_kernel(dtmf_path path);
+extern dtmf_path mb_dtmf_best_path(void);
+
+/* For tests: makes a receiver take another path.  False when there is none such. */
+extern bool mb_dtmf_use_path(mb_dtmf *dtmf, dtmf_path path);
+
+/* Follows the bursts through hops first to first + n - 1 of the block. */
+extern void mb_dtmf_track(mb_dtmf *dtmf, int first, int n);
+/* Ends a burst that is still open. */
+extern void mb_dtmf_track_end(mb_dtmf *dtmf);
+
+/* Judges a finished burst; fills *event except for the input's sample rate (8 kHz here). */
+extern bool mb_dtmf_judge(const mb_dtmf *dtmf, mb_dtmf_event *event);
+
+#endif /* MB_DTMF_INTERNAL_H */

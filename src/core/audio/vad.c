@@ -1,0 +1,285 @@
+/*
+ * vad.c
+ *	  Voice activity by energy: see vad.h for what is active and what is speech.
+ *
+ * Only sums of the current frame are kept, never samples.  What a turn of a
+ * conversation is, and what counts as an interruption, is decided elsewhere.
+ */
+#include "core/audio/vad.h"
+
+#include "core/audio/level.h"
+
+#include <math.h>
+
+/* A pause that does not end the suspicion of speech, in frames. */
+#define START_PAUSE_FRAMES 2
+
+/* Floor of a call of which nothing is known, and the highest that its first frame can set. */
+#define FIRST_FLOOR_DBFS (-45.0)
+
+/* How far below what could matter for the floor a frame is digital silence. */
+#define SILENCE_MARGIN_DB 6.0
+
+const mb_vad_options mb_vad_default_options = {
+	.on_db = 9,
+	.off_db = 6,
+	.min_dbfs = -50,
+	.start_ms = 100,
+	.hangover_ms = 250,
+};
+
+static double
+factor_from_db(double db)
+{
+	return pow(10, db / 10);
+}
+
+static int
+frames_from_ms(int ms)
+{
+	return (ms + MB_VAD_FRAME_MS - 1) / MB_VAD_FRAME_MS;
+}
+
+/* Written so that NaN is out of range. */
+static bool
+in_range(double value, double low, double high)
+{
+	return value >= low && value <= high;
+}
+
+/* Forgets the signal. */
+static void
+reset(mb_vad *vad)
+{
+	vad->n = 0;
+	vad->sum = 0;
+	vad->sum_of_squares = 0;
+	for (int i = 0; i < MB_VAD_FLOOR_BUCKETS; i++)
+		vad->buckets[i] = INFINITY;
+	vad->bucket = 0;
+	vad->bucket_frames = 0;
+	vad->heard_floor = false;
+	vad->silent_frames = 0;
+	vad->pending_power = -1;
+	vad->floor = mb_power_from_dbfs(FIRST_FLOOR_DBFS);
+	vad->suspected = false;
+	vad->speaking = false;
+	vad->position = 0;
+	vad->onset = 0;
+	vad->end = 0;
+	vad->active_frames = 0;
+	vad->quiet_frames = 0;
+	vad->active_power = 0;
+	vad->last_power = 0;
+}
+
+mb_status
+mb_vad_init(mb_vad *vad, int sample_rate, const mb_vad_options *options)
+{
+	if (!mb_rate_supported(sample_rate))
+		return MB_ERR_RATE;
+	if (!in_range(options->on_db, 3, 40) || !in_range(options->off_db, 1, options->on_db) ||
+		!in_range(options->min_dbfs, -90, 0) || !in_range(options->start_ms, 20, 1000) ||
+		!in_range(options->hangover_ms, 20, 10000))
+		return MB_ERR_RANGE;
+	*vad = (mb_vad){ .options = *options, .sample_rate = sample_rate };
+	vad->frame_samples = sample_rate * MB_VAD_FRAME_MS / 1000;
+	vad->start_frames = frames_from_ms(options->start_ms);
+	vad->hangover_frames = frames_from_ms(options->hangover_ms);
+	vad->on_factor = factor_from_db(options->on_db);
+	vad->off_factor = factor_from_db(options->off_db);
+	vad->min_power = mb_power_from_dbfs(options->min_dbfs);
+	vad->silence_power = mb_power_from_dbfs(options->min_dbfs - options->on_db - SILENCE_MARGIN_DB);
+	reset(vad);
+	return MB_OK;
+}
+
+/*
+ * Enters a frame into the floor.  The window is a ring of buckets, each with the
+ * lowest power of its frames; it slides by whole buckets.
+ */
+static void
+enter_floor(mb_vad *vad, double power)
+{
+	double lowest = INFINITY;
+
+	if (!vad->heard_floor)
+	{
+		vad->heard_floor = true;
+		power = fmin(power, mb_power_from_dbfs(FIRST_FLOOR_DBFS));
+	}
+	vad->buckets[vad->bucket] = fmin(vad->buckets[vad->bucket], power);
+	if (++vad->bucket_frames >= MB_VAD_BUCKET_FRAMES)
+	{
+		vad->bucket = (vad->bucket + 1) % MB_VAD_FLOOR_BUCKETS;
+		vad->buckets[vad->bucket] = INFINITY;
+		vad->bucket_frames = 0;
+	}
+	for (int i = 0; i < MB_VAD_FLOOR_BUCKETS; i++)
+		lowest = fmin(lowest, vad->buckets[i]);
+	vad->floor = lowest;
+}
+
+/*
+ * Moves the floor by a frame.  A frame counts when the next one is known: beside
+ * digital silence it may be partly silent itself and would look like a low floor.
+ */
+static void
+track_floor(mb_vad *vad, double power)
+{
+	if (power < vad->silence_power)
+	{
+		vad->pending_power = -1;
+		if (vad->silent_frames < MB_VAD_SILENCE_FRAMES)
+			vad->silent_frames++;
+		else
+			enter_floor(vad, power);
+	}
+	else if (vad->silent_frames > 0)
+		vad->silent_frames = 0;
+	else
+	{
+		if (vad->pending_power >= 0)
+			enter_floor(vad, vad->pending_power);
+		vad->pending_power = power;
+	}
+}
+
+static void
+report(mb_vad *vad, mb_vad_event_kind kind)
+{
+	mb_vad_event event = {
+		.kind = kind,
+		.onset = vad->onset,
+		.end = vad->end,
+		.detected = vad->position,
+		.level_dbfs = mb_dbfs_from_power(vad->active_power / (double) vad->active_frames),
+	};
+
+	if (vad->options.on_event != NULL)
+		vad->options.on_event(vad->options.arg, &event);
+}
+
+/* Judges the frame whose sums are complete; its last sample is the one before position. */
+static void
+judge_frame(mb_vad *vad)
+{
+	double n = vad->n;
+	double mean = (double) vad->sum / n;
+	double power = fmax((double) vad->sum_of_squares / n - mean * mean, 0);
+	double needed;
+	uint64_t frame_onset = vad->position - (uint64_t) vad->n;
+
+	vad->n = 0;
+	vad->sum = 0;
+	vad->sum_of_squares = 0;
+	vad->last_power = power;
+	track_floor(vad, power);
+
+	needed = vad->floor * (vad->suspected ? vad->off_factor : vad->on_factor);
+	if (power >= needed && power >= vad->min_power)
+	{
+		if (!vad->suspected)
+		{
+			vad->suspected = true;
+			vad->onset = frame_onset;
+			vad->active_frames = 0;
+			vad->active_power = 0;
+		}
+		vad->end = vad->position;
+		vad->active_frames++;
+		vad->active_power += power;
+		vad->quiet_frames = 0;
+		if (!vad->speaking && vad->active_frames >= (uint64_t) vad->start_frames)
+		{
+			vad->speaking = true;
+			report(vad, MB_VAD_SPEECH_STARTED);
+		}
+	}
+	else if (vad->suspected)
+	{
+		vad->quiet_frames++;
+		if (vad->speaking && vad->quiet_frames >= vad->hangover_frames)
+		{
+			vad->speaking = false;
+			vad->suspected = false;
+			report(vad, MB_VAD_SPEECH_ENDED);
+		}
+		else if (!vad->speaking && vad->quiet_frames > START_PAUSE_FRAMES)
+			vad->suspected = false;
+	}
+}
+
+void
+mb_vad_feed(mb_vad *vad, const int16_t *samples, size_t n)
+{
+	while (n > 0)
+	{
+		size_t part = (size_t) (vad->frame_samples - vad->n);
+		int64_t sum = 0;
+		uint64_t squares = 0;
+
+		if (part > n)
+			part = n;
+		for (size_t i = 0; i < part; i++)
+		{
+			int32_t sample = samples[i];
+
+			sum += sample;
+			squares += (uint32_t) (sample * sample);
+		}
+		vad->sum += sum;
+		vad->sum_of_squares += squares;
+		vad->n += (int) part;
+		vad->position += part;
+		samples += part;
+		n -= part;
+		if (vad->n == vad->frame_samples)
+			judge_frame(vad);
+	}
+}
+
+void
+mb_vad_flush(mb_vad *vad)
+{
+	if (vad->n * 2 >= vad->frame_samples)
+		judge_frame(vad);
+	if (vad->speaking)
+		report(vad, MB_VAD_SPEECH_ENDED);
+	reset(vad);
+}
+
+bool
+mb_vad_speaking(const mb_vad *vad)
+{
+	return vad->speaking;
+}
+
+int
+mb_vad_speech_ms(const mb_vad *vad)
+{
+	uint64_t ms;
+
+	if (!vad->suspected)
+		return 0;
+	ms = (vad->end - vad->onset) * 1000 / (uint64_t) vad->sample_rate;
+	return ms > INT32_MAX ? INT32_MAX : (int) ms;
+}
+
+int
+mb_vad_quiet_ms(const mb_vad *vad)
+{
+	return vad->suspected ? vad->quiet_frames * MB_VAD_FRAME_MS : 0;
+}
+
+double
+mb_vad_floor_dbfs(const mb_vad *vad)
+{
+	return mb_dbfs_from_power(vad->floor);
+}
+
+double
+mb_vad_level_dbfs(const mb_vad *vad)
+{
+	return mb_dbfs_from_power(vad->last_power);
+}

@@ -1,0 +1,293 @@
+/*
+ * receiver.c
+ *	  The receiving side of voice commands, as far as it needs keys or random digits: the judgement
+ *	  of one frame, acknowledgements and challenges.
+ *
+ * What is stored, the lockout ladder and the effect of a command are SQL's: receive_frame() and what
+ * it calls.  The rules of judgement are the core's (core/command_judge.h).
+ */
+#include "server/compat.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "core/command/command_judge.h"
+#include "core/command/command_legacy.h"
+#include "core/crypto/digest.h"
+#include "events/events.h"
+#include "server/row.h"
+#include "secrets/secret_key.h"
+#include "secrets/secrets.h"
+#include "keys/voice_keys.h"
+
+PG_FUNCTION_INFO_V1(mulberry_judge_frame);
+PG_FUNCTION_INFO_V1(mulberry_build_ack);
+PG_FUNCTION_INFO_V1(mulberry_draw_challenge);
+PG_FUNCTION_INFO_V1(mulberry_challenge_digits);
+PG_FUNCTION_INFO_V1(mulberry_judge_legacy);
+PG_FUNCTION_INFO_V1(mulberry_ack_names);
+PG_FUNCTION_INFO_V1(mulberry_require_durable_commit_sql);
+
+/* require_durable_commit() */
+Datum
+mulberry_require_durable_commit_sql(PG_FUNCTION_ARGS)
+{
+	mulberry_require_durable_commit();
+	PG_RETURN_VOID();
+}
+
+/* ---------------------------------------------------------------------------
+ * Judging
+ * ---------------------------------------------------------------------------
+ */
+
+/* The digests of a bytea[], the newest first; what is no digest is an internal error. */
+static size_t
+get_digests(ArrayType *array, uint8 digests[MB_COMMAND_HISTORY][MB_SHA256_SIZE])
+{
+	Datum *elements;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(array, BYTEAOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	n = Min(n, MB_COMMAND_HISTORY);
+	for (int i = 0; i < n; i++)
+	{
+		bytea *digest = nulls[i] ? NULL : DatumGetByteaPP(elements[i]);
+
+		if (digest == NULL || VARSIZE_ANY_EXHDR(digest) != MB_SHA256_SIZE)
+			elog(ERROR, "a frame digest has %d bytes", MB_SHA256_SIZE);
+		memcpy(digests[i], VARDATA_ANY(digest), MB_SHA256_SIZE);
+	}
+	return n;
+}
+
+/*
+ * What stands in for a key that is not there: it costs what a real one costs, the reading of the
+ * key file and the derivation.  Of no use, because the judge does not accept a frame for it.
+ */
+static void
+derive_dummy(mulberry_voice_key *key)
+{
+	static const uint8 no_key[MB_COMMAND_KEY_SIZE];
+	mulberry_secret_keys file;
+
+	(void) mulberry_read_secret_keys(&file, /* missing_ok */ true);
+	explicit_bzero(&file, sizeof(file));
+	if (mb_command_derive_keys(no_key, &key->keys) != MB_OK)
+		elog(ERROR, "could not derive a key");
+}
+
+/*
+ * judge_frame(tenant, symbols, last_counter, digests, challenge_all, challenge_extend,
+ * challenge_command, challenge_mandate, challenge_argument, challenge_nonce, challenge_counter,
+ * challenge_expired): mb_command_judge() with the receiver's key that the frame names.
+ *
+ * A disabled or missing key is unknown.  challenge_nonce null: no challenge waits for an answer.
+ */
+Datum
+mulberry_judge_frame(PG_FUNCTION_ARGS)
+{
+	mulberry_row r;
+	text *symbols;
+	uint8 digests[MB_COMMAND_HISTORY][MB_SHA256_SIZE];
+	mulberry_voice_key key = { 0 };
+	mb_key_state state = { 0 };
+	mb_command_challenge challenge = { 0 };
+	mb_command_frame fields;
+	mb_judgement judgement;
+	bool decoded;
+
+	for (int i = 0; i < 12; i++)
+		if (PG_ARGISNULL(i) && (i < 6 || !PG_ARGISNULL(9)))
+			elog(ERROR, "argument %d of judge_frame() must not be null", i + 1);
+	mulberry_row_begin(&r, fcinfo);
+	symbols = PG_GETARG_TEXT_PP(1);
+	decoded =
+		mb_command_parse(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &fields) == MB_FRAME_OK;
+	if (decoded)
+	{
+		state.known = mulberry_voice_key_load(PG_GETARG_UUID_P(0), MULBERRY_VOICE_RECEIVER, NULL,
+											  fields.command.key_id, &key) &&
+					  key.enabled;
+		if (!state.known)
+			derive_dummy(&key);
+		state.keys = key.keys;
+		state.party = key.party;
+		state.last_counter = PG_GETARG_INT64(2);
+		state.n_digests = get_digests(PG_GETARG_ARRAYTYPE_P(3), digests);
+		state.digests = digests;
+		state.challenge_all = PG_GETARG_BOOL(4);
+		state.challenge_extend = PG_GETARG_BOOL(5);
+		if (!PG_ARGISNULL(9))
+		{
+			challenge.command.key_id = fields.command.key_id;
+			challenge.command.code = PG_GETARG_INT32(6);
+			text_to_cstring_buffer(PG_GETARG_TEXT_PP(7), challenge.command.mandate,
+								   sizeof(challenge.command.mandate));
+			challenge.command.argument = PG_GETARG_INT32(8);
+			text_to_cstring_buffer(PG_GETARG_TEXT_PP(9), challenge.nonce, sizeof(challenge.nonce));
+			challenge.counter = PG_GETARG_INT64(10);
+			challenge.expired = PG_GETARG_BOOL(11);
+			state.challenge = &challenge;
+		}
+	}
+	mb_command_judge(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &state, &judgement);
+	mb_forget(&key, sizeof(key));
+	mb_forget(&state, sizeof(state));
+
+	mulberry_row_add_text(&r, mb_verdict_name(judgement.verdict));
+	mulberry_row_add_text(&r, mb_verdict_error_code(judgement.verdict));
+	mulberry_row_add_text(&r, judgement.verdict == MB_VERDICT_DECODE_ERROR
+								  ? mb_frame_status_message(judgement.frame_status)
+								  : NULL);
+	if (judgement.verdict == MB_VERDICT_DECODE_ERROR)
+		return mulberry_row_end(&r);
+	mulberry_row_add(&r, BoolGetDatum(mb_command_meaningful(&judgement.frame.command)));
+	mulberry_row_add_bytes(&r, judgement.frame_digest, MB_SHA256_SIZE);
+	mulberry_row_add(&r, Int32GetDatum(judgement.duplicate_of));
+	if (judgement.verdict == MB_VERDICT_ACCEPTED)
+	{
+		mulberry_row_add(&r, Int64GetDatum(judgement.counter));
+		mulberry_row_add_bytes(&r, judgement.message_digest, MB_SHA256_SIZE);
+		mulberry_row_add(&r, BoolGetDatum(judgement.challenge_wanted));
+		mulberry_row_add(&r, BoolGetDatum(judgement.challenge_answered));
+	}
+	return mulberry_row_end(&r);
+}
+
+/*
+ * judge_legacy(tenant, secret, sequence) → (verdict, error, message, command, mandate): a command in the textual
+ * form, in the minutes up to now, by the tenant's secret of that name.
+ */
+Datum
+mulberry_judge_legacy(PG_FUNCTION_ARGS)
+{
+	mulberry_row r;
+	text *sequence = PG_GETARG_TEXT_PP(2);
+	mb_legacy_command command;
+	mb_legacy_status status;
+	const char *verdict;
+	const char *message;
+	Size length;
+	char *secret;
+	int64 minute = (GetCurrentTimestamp() / USECS_PER_SEC +
+					(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * INT64CONST(86400)) /
+				   60;
+
+	mulberry_row_begin(&r, fcinfo);
+	secret =
+		mulberry_secret_read(PG_GETARG_UUID_P(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), &length);
+	if (secret == NULL)
+	{
+		mulberry_row_add_text(&r, "refused");
+		mulberry_row_add_text(&r, "E002");
+		mulberry_row_add_text(&r, "there is no secret for commands in the textual form");
+		return mulberry_row_end(&r);
+	}
+	status = mb_legacy_verify(VARDATA_ANY(sequence), VARSIZE_ANY_EXHDR(sequence), secret, length,
+							  MB_LEGACY_DEFAULT_WINDOW, minute, &command);
+	explicit_bzero(secret, length);
+	message = mb_legacy_message(status);
+	switch (status)
+	{
+		case MB_LEGACY_VALID:
+			verdict = "accepted";
+			break;
+		case MB_LEGACY_MISMATCH:
+			verdict = "forgery";
+			break;
+		case MB_LEGACY_RANGE:
+		case MB_LEGACY_FAILURE:
+			verdict = "not judged";
+			break;
+		default:
+			verdict = "decode error";
+			break;
+	}
+	mulberry_row_add_text(&r, verdict);
+	mulberry_row_add_text(&r, mb_legacy_error_code(status));
+	mulberry_row_add_text(&r, message);
+	if (status == MB_LEGACY_VALID)
+	{
+		mulberry_row_add_text(&r, mb_command_name(command.code));
+		mulberry_row_add_text(&r, command.mandate);
+	}
+	return mulberry_row_end(&r);
+}
+
+/* ---------------------------------------------------------------------------
+ * Answering
+ * ---------------------------------------------------------------------------
+ */
+
+/* build_ack(tenant, agent, key_id, status, state, counter, message_digest) → text */
+Datum
+mulberry_build_ack(PG_FUNCTION_ARGS)
+{
+	mulberry_voice_key key;
+	bytea *digest = PG_GETARG_BYTEA_PP(6);
+	char frame[MB_ACK_FRAME_LENGTH + 1];
+	mb_status status;
+
+	if (VARSIZE_ANY_EXHDR(digest) != MB_SHA256_SIZE)
+		elog(ERROR, "a message digest has %d bytes", MB_SHA256_SIZE);
+	if (!mulberry_voice_key_load(PG_GETARG_UUID_P(0), MULBERRY_VOICE_RECEIVER, PG_GETARG_UUID_P(1),
+								 PG_GETARG_INT32(2), &key) ||
+		!key.enabled)
+		elog(ERROR, "there is no such enabled voice key");
+	status = mb_ack_build(&key.keys, &key.party, key.key_id, PG_GETARG_INT32(3), PG_GETARG_INT32(4),
+						  PG_GETARG_INT64(5), (uint8 *) VARDATA_ANY(digest), frame);
+	mb_forget(&key, sizeof(key));
+	if (status != MB_OK)
+		elog(ERROR, "could not sign an acknowledgement: %s", mb_status_message(status));
+	PG_RETURN_TEXT_P(cstring_to_text(frame));
+}
+
+/* ack_names(status, state) → (status_name, state_name) */
+Datum
+mulberry_ack_names(PG_FUNCTION_ARGS)
+{
+	mulberry_row r;
+
+	mulberry_row_begin(&r, fcinfo);
+	mulberry_row_add_text(&r, mb_ack_status_name(PG_GETARG_INT32(0)));
+	mulberry_row_add_text(&r, mb_mandate_state_name(PG_GETARG_INT32(1)));
+	return mulberry_row_end(&r);
+}
+
+/* draw_challenge() → text: six random digits, each as probable as any other */
+Datum
+mulberry_draw_challenge(PG_FUNCTION_ARGS)
+{
+	char nonce[MB_NONCE_LENGTH + 1];
+
+	for (int i = 0; i < MB_NONCE_LENGTH;)
+	{
+		uint8 byte;
+
+		if (!pg_strong_random(&byte, 1))
+			ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR),
+					errmsg("could not generate random bytes"));
+		if (byte < 250)
+			nonce[i++] = '0' + byte % 10;
+	}
+	nonce[MB_NONCE_LENGTH] = '\0';
+	PG_RETURN_TEXT_P(cstring_to_text(nonce));
+}
+
+/* challenge_digits(nonce) → text: the eight digits to play */
+Datum
+mulberry_challenge_digits(PG_FUNCTION_ARGS)
+{
+	char digits[MB_CHALLENGE_LENGTH + 1];
+
+	if (mb_challenge_build(text_to_cstring(PG_GETARG_TEXT_PP(0)), digits) != MB_OK)
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("a challenge has %d digits", MB_NONCE_LENGTH));
+	PG_RETURN_TEXT_P(cstring_to_text(digits));
+}

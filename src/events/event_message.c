@@ -1,0 +1,269 @@
+/*
+ * event_message.c
+ *	  Builds the JSON messages of events.  It neither reads tables nor sends.
+ *
+ * Beside VoiceStream's fields a message carries the tenant; that of a stored
+ * event its number and the one before (seq, prev), that of packets how many it
+ * stands for (packets) and the missing ranges.
+ */
+#include "server/compat.h"
+
+#include "fmgr.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+
+#include "events/event_message.h"
+
+PG_FUNCTION_INFO_V1(mulberry_event_message);
+
+/* Room that is kept for "truncated", seq, prev and the end of the message. */
+#define TAIL_ROOM 128
+
+static const char *const packet_event_names[] = {
+	[MULBERRY_PACKET_RECEIVED] = "packet_received",
+	[MULBERRY_PACKET_DUPLICATE] = "packet_duplicate",
+	[MULBERRY_PACKET_REJECTED] = "packet_rejected",
+};
+
+static void append_field(StringInfo message, const char *name, int length);
+static void append_text_field(StringInfo message, const char *name, const char *value);
+static bool append_payload(StringInfo message, Jsonb *payload, int limit);
+static void append_value(StringInfo message, const JsonbValue *value);
+static bool append_cut_string(StringInfo message, const char *value, int length, int room);
+static bool is_own_field(const JsonbValue *key);
+
+void
+mulberry_stored_event_message(StringInfo message, const char *event, const char *call_id,
+							  const char *tenant, int64 seq, Jsonb *payload, int limit)
+{
+	bool whole;
+
+	Assert(limit == 0 || limit >= MULBERRY_MIN_LIMIT);
+	appendStringInfoChar(message, '{');
+	append_text_field(message, "event", event);
+	if (call_id != NULL)
+		append_text_field(message, "call_id", call_id);
+	append_text_field(message, "tenant", tenant);
+
+	whole = append_payload(message, payload, limit > 0 ? limit - TAIL_ROOM : 0);
+	if (!whole)
+		appendStringInfoString(message, ", \"truncated\": true");
+	appendStringInfo(message, ", \"seq\": " INT64_FORMAT ", \"prev\": " INT64_FORMAT "}", seq,
+					 seq - 1);
+}
+
+/*
+ * event_message(event text, call_id text, tenant text, seq bigint, payload
+ * jsonb, max_bytes integer) returns json: the message of a stored event; whole when
+ * max_bytes is null.
+ */
+Datum
+mulberry_event_message(PG_FUNCTION_ARGS)
+{
+	StringInfoData message;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
+		PG_RETURN_NULL();
+	if (!PG_ARGISNULL(5) && PG_GETARG_INT32(5) < MULBERRY_MIN_LIMIT)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_bytes of a message must be at least %d", MULBERRY_MIN_LIMIT)));
+	initStringInfo(&message);
+	mulberry_stored_event_message(&message, text_to_cstring(PG_GETARG_TEXT_PP(0)),
+								  PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
+								  text_to_cstring(PG_GETARG_TEXT_PP(2)), PG_GETARG_INT64(3),
+								  PG_GETARG_JSONB_P(4), PG_ARGISNULL(5) ? 0 : PG_GETARG_INT32(5));
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(message.data, message.len));
+}
+
+void
+mulberry_packet_event_message(StringInfo message, const mulberry_packet_note *note,
+							  const char *tenant)
+{
+	int listed = 0;
+
+	appendStringInfoChar(message, '{');
+	append_text_field(message, "event", packet_event_names[note->kind]);
+	append_text_field(message, "call_id", note->call_id);
+	append_text_field(message, "tenant", tenant);
+	appendStringInfo(message,
+					 ", \"sequence\": %d, \"total_received\": " INT64_FORMAT
+					 ", \"missing_count\": " INT64_FORMAT ", \"missing_sequences\": [",
+					 note->sequence, note->total_received, note->missing_count);
+	for (int i = 0; i < note->nranges; i++)
+	{
+		/* 64 bits: a range may end at the last int */
+		for (int64 sequence = note->ranges[i].first;
+			 sequence <= note->ranges[i].last && listed < MULBERRY_MAX_MISSING_SEQUENCES;
+			 sequence++)
+			appendStringInfo(message, listed++ > 0 ? ", " INT64_FORMAT : INT64_FORMAT, sequence);
+	}
+	appendStringInfoString(message, "], \"missing_ranges\": [");
+	for (int i = 0; i < note->nranges; i++)
+		appendStringInfo(message, i > 0 ? ", [%d, %d]" : "[%d, %d]", note->ranges[i].first,
+						 note->ranges[i].last);
+	appendStringInfo(message, "], \"packets\": %d}", note->packets);
+}
+
+/* Name and colon of a field, with a comma unless it is the first. */
+static void
+append_field(StringInfo message, const char *name, int length)
+{
+	char *copy = pnstrdup(name, length);
+
+	if (message->data[message->len - 1] != '{')
+		appendStringInfoString(message, ", ");
+	escape_json(message, copy);
+	appendStringInfoString(message, ": ");
+	pfree(copy);
+}
+
+static void
+append_text_field(StringInfo message, const char *name, const char *value)
+{
+	append_field(message, name, strlen(name));
+	escape_json(message, value);
+}
+
+/*
+ * The fields of a payload, in its order.  False when something was cut or left
+ * out to stay within "limit" bytes (0: no limit).
+ *
+ * What is small goes in first, so that a long transcription does not push out
+ * the sentiment; what remains is shared by the long ones, in order.
+ */
+static bool
+append_payload(StringInfo message, Jsonb *payload, int limit)
+{
+	const int small = 256; /* bytes of a value that goes in first */
+	bool whole = true;
+
+	for (int pass = 0; pass < 2; pass++)
+	{
+		JsonbIterator *iterator = JsonbIteratorInit(&payload->root);
+		JsonbValue key;
+		JsonbValue value;
+
+		(void) JsonbIteratorNext(&iterator, &key, false); /* WJB_BEGIN_OBJECT */
+		while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
+		{
+			StringInfoData field;
+			bool is_small;
+
+			(void) JsonbIteratorNext(&iterator, &value, /* skipNested */ true);
+			if (is_own_field(&key))
+				continue;
+			initStringInfo(&field);
+			append_value(&field, &value);
+			is_small = limit == 0 || field.len <= small;
+			if (is_small != (pass == 0))
+			{
+				pfree(field.data);
+				continue;
+			}
+			if (limit == 0 || message->len + 4 + 6 * key.val.string.len + field.len <= limit)
+			{
+				append_field(message, key.val.string.val, key.val.string.len);
+				appendBinaryStringInfo(message, field.data, field.len);
+			}
+			else
+			{
+				int before = message->len;
+
+				whole = false;
+				append_field(message, key.val.string.val, key.val.string.len);
+				if (message->len > limit || value.type != jbvString ||
+					!append_cut_string(message, value.val.string.val, value.val.string.len,
+									   limit - message->len))
+				{
+					message->len = before;
+					message->data[before] = '\0';
+				}
+			}
+			pfree(field.data);
+		}
+	}
+	return whole;
+}
+
+static void
+append_value(StringInfo message, const JsonbValue *value)
+{
+	switch (value->type)
+	{
+		case jbvNull:
+			appendStringInfoString(message, "null");
+			break;
+		case jbvBool:
+			appendStringInfoString(message, value->val.boolean ? "true" : "false");
+			break;
+		case jbvNumeric:
+			appendStringInfoString(message, DatumGetCString(DirectFunctionCall1(
+												numeric_out, NumericGetDatum(value->val.numeric))));
+			break;
+		case jbvString:
+		{
+			char *copy = pnstrdup(value->val.string.val, value->val.string.len);
+
+			escape_json(message, copy);
+			pfree(copy);
+			break;
+		}
+		case jbvBinary:
+			(void) JsonbToCString(message, value->val.binary.data, value->val.binary.len);
+			break;
+		default:
+			elog(ERROR, "unexpected value of type %d in the payload of an event",
+				 (int) value->type);
+	}
+}
+
+/*
+ * As much of a string as fits into "room" bytes of JSON, cut between characters.
+ * False when that would be nothing.
+ */
+static bool
+append_cut_string(StringInfo message, const char *value, int length, int room)
+{
+	int fits = Min(length, room - 2);
+
+	while (fits > 0)
+	{
+		StringInfoData escaped;
+		char *copy;
+		int over;
+
+		fits = pg_mbcliplen(value, length, fits);
+		copy = pnstrdup(value, fits);
+		initStringInfo(&escaped);
+		escape_json(&escaped, copy);
+		pfree(copy);
+		over = escaped.len - room;
+		if (over <= 0 && fits > 0)
+		{
+			appendBinaryStringInfo(message, escaped.data, escaped.len);
+			pfree(escaped.data);
+			return true;
+		}
+		pfree(escaped.data);
+		/* one byte of text is at most six of JSON, at least one */
+		fits -= Max(1, over / 6);
+	}
+	return false;
+}
+
+/* Fields that the message has of its own; a payload cannot replace them. */
+static bool
+is_own_field(const JsonbValue *key)
+{
+	static const char *const own[] = { "event", "call_id", "tenant", "seq", "prev", "truncated" };
+
+	for (int i = 0; i < lengthof(own); i++)
+	{
+		if (strlen(own[i]) == key->val.string.len &&
+			memcmp(own[i], key->val.string.val, key->val.string.len) == 0)
+			return true;
+	}
+	return false;
+}

@@ -1,0 +1,205 @@
+/*
+ * event_numbers.c
+ *	  Gives stored events their numbers: per tenant, without gaps, after commit.
+ *
+ * Numbers respect causality: whoever begins after an event was committed gets a
+ * larger number for its own.  That follows from three things: an event's id is
+ * drawn before its transaction commits; a numberer takes its snapshot after the
+ * lock, which the one before it released after its commit; and within a snapshot
+ * numbers go in the order of ids.
+ *
+ * A number is certain when the transaction that gave it has committed, durably:
+ * subscribers are told afterwards.  Who reads events_since() in a transaction that is
+ * rolled back later has read numbers that do not exist.
+ *
+ * It must not send anything.
+ */
+#include "server/compat.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "events/events.h"
+#include "server/plans.h"
+#include "server/relations.h"
+#include "server/shared_state.h"
+#include "server/xact.h"
+
+PG_FUNCTION_INFO_V1(mulberry_number_events);
+PG_FUNCTION_INFO_V1(mulberry_await_event_numbers);
+
+#define MAX_BATCH 10000	   /* events that number_events() takes at once */
+#define AWAIT_TIMEOUT 1000 /* ms that events_since() waits for somebody else's numbering */
+#define AWAIT_STEP 5	   /* ms between looks */
+
+static const char number_query[] =
+	"WITH fresh AS MATERIALIZED ("
+	"   SELECT e.id, e.tenant FROM mulberry.events e WHERE e.seq IS NULL ORDER BY e.id LIMIT $1"
+	"), counted AS ("
+	"   INSERT INTO mulberry.event_counters AS c (tenant, last_seq)"
+	"   SELECT f.tenant, count(*) FROM fresh f GROUP BY f.tenant"
+	"   ON CONFLICT (tenant) DO UPDATE SET last_seq = c.last_seq + excluded.last_seq"
+	"   RETURNING c.tenant, c.last_seq"
+	"), placed AS ("
+	"   SELECT f.id, c.last_seq - count(*) OVER (PARTITION BY f.tenant)"
+	"          + row_number() OVER (PARTITION BY f.tenant ORDER BY f.id) AS seq"
+	"     FROM fresh f JOIN counted c USING (tenant)"
+	"), numbered AS ("
+	"   UPDATE mulberry.events e SET seq = p.seq FROM placed p WHERE e.id = p.id"
+	"   RETURNING e.tenant, e.seq, e.event, e.call_id, e.payload, e.created_at"
+	") SELECT tenant, seq, event, call_id, payload, created_at FROM numbered ORDER BY tenant, seq";
+
+static void number_batch(int max_rows);
+static bool lock_numbers(bool wait);
+static bool unnumbered_since(int64 *last_id);
+
+/*
+ * number_events(max_rows integer): numbers what is committed and has no number
+ * yet, the oldest first, and returns it.  Until the end of the transaction nobody else can
+ * number; so whoever calls this should commit soon.
+ */
+Datum
+mulberry_number_events(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int64 last_id = PG_INT64_MAX;
+	int max_rows;
+
+	PreventCommandIfReadOnly("number_events()");
+	PreventCommandIfParallelMode("number_events()");
+	PreventCommandDuringRecovery("number_events()");
+	if (IsolationUsesXactSnapshot())
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+			 errmsg("events cannot be numbered in a REPEATABLE READ or SERIALIZABLE transaction"),
+			 errdetail("Its snapshot may be older than the last numbers.")));
+	max_rows = PG_ARGISNULL(0) ? MAX_BATCH : PG_GETARG_INT32(0);
+	if (max_rows < 1 || max_rows > MAX_BATCH)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_rows must be between 1 and %d", MAX_BATCH)));
+
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	/*
+	 * Looking first costs little, and does not wait when the table is locked
+	 * against writing while there is nothing to write.
+	 */
+	if (!unnumbered_since(&last_id))
+	{
+		SPI_finish();
+		return (Datum) 0;
+	}
+	(void) lock_numbers(/* wait */ true);
+	number_batch(max_rows);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Datum values[6];
+		bool nulls[6];
+
+		heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
+
+/*
+ * Leaves the numbered events in SPI's result.  A number that a subscriber has
+ * seen must not be given again, so the commit is durable.
+ */
+static void
+number_batch(int max_rows)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum value = Int32GetDatum(max_rows);
+
+	if (plan == NULL)
+		plan = mulberry_keep_plan(number_query, 1, (Oid[]){ INT4OID });
+	/* not read-only: takes a snapshot of its own, after the lock */
+	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not number events");
+	if (SPI_processed > 0)
+		mulberry_require_durable_commit();
+}
+
+/* The lock of those who number, until the end of the transaction. */
+static bool
+lock_numbers(bool wait)
+{
+	return mulberry_lock(MULBERRY_LOCK_EVENT_NUMBERS, 0, ExclusiveLock, wait);
+}
+
+/*
+ * await_event_numbers(): what events_since() calls first, so that everything
+ * committed before it has a number.  Without a notifier it numbers itself; with
+ * one it waits until the notifier has been there.  Does nothing where that is
+ * impossible: in recovery and in read-only transactions, and in transactions
+ * that would not see the numbers.  Gives up after AWAIT_TIMEOUT.
+ */
+Datum
+mulberry_await_event_numbers(PG_FUNCTION_ARGS)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), AWAIT_TIMEOUT);
+	int64 last_id = PG_INT64_MAX;
+
+	if (RecoveryInProgress() || XactReadOnly || IsolationUsesXactSnapshot() || IsInParallelMode())
+		PG_RETURN_VOID();
+	/* the notifier cannot number what this transaction has not committed */
+	if (mulberry_notifier_lives() && mulberry_xact_will(MULBERRY_COMMIT_WAKE_NOTIFIER))
+		PG_RETURN_VOID();
+
+	SPI_connect();
+	while (unnumbered_since(&last_id))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (mulberry_notifier_lives())
+			mulberry_wake_notifier(mulberry_my_slot(), /* events_stored */ true,
+								   /* audit_recorded */ false, /* channels_changed */ false);
+		else if (lock_numbers(/* wait */ false))
+		{
+			number_batch(MAX_BATCH);
+			SPI_freetuptable(SPI_tuptable);
+			continue;
+		}
+		if (GetCurrentTimestamp() >= until)
+			break;
+		pg_usleep(AWAIT_STEP * 1000L);
+	}
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * True when a committed event up to *last_id has no number.  The first look sets
+ * *last_id, so that those who come later are not waited for.
+ */
+static bool
+unnumbered_since(int64 *last_id)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum value = Int64GetDatum(*last_id);
+	bool isnull;
+
+	if (plan == NULL)
+		plan =
+			mulberry_keep_plan("SELECT max(id) FROM mulberry.events WHERE seq IS NULL AND id <= $1",
+							   1, (Oid[]){ INT8OID });
+	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not look for events without a number");
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull && *last_id == PG_INT64_MAX)
+		*last_id = DatumGetInt64(value);
+	SPI_freetuptable(SPI_tuptable);
+	return !isnull;
+}

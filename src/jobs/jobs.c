@@ -1,0 +1,114 @@
+/*
+ * jobs.c
+ *	  Puts work into the queue.  It neither claims nor runs anything: workers do
+ *	  (src/worker), through the SQL functions of the section "jobs and endpoints".
+ */
+#include "server/compat.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "access/access.h"
+#include "events/events.h"
+#include "server/guc.h"
+#include "jobs/jobs.h"
+
+PG_FUNCTION_INFO_V1(mulberry_sql_enqueue_job);
+PG_FUNCTION_INFO_V1(mulberry_sql_wake_workers);
+
+/* Kept for the life of the backend: enqueuing is part of completing a call. */
+static SPIPlanPtr insert_plan = NULL;
+
+/*
+ * Inserts the row with the rights of the extension's owner, because the
+ * caller of complete_call() has none on the table.  The route is resolved here, so that
+ * workers can claim by endpoint with one index probe; it is resolved again
+ * whenever an endpoint changes and when the job starts.
+ */
+int64
+mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call, const char *endpoint,
+					 Jsonb *payload, TimestampTz run_at)
+{
+	Datum values[7];
+	char nulls[8] = "       ";
+	Oid save_user;
+	int save_context;
+	bool isnull;
+	int64 id;
+
+	values[0] = CStringGetTextDatum(kind);
+	values[1] = UUIDPGetDatum(tenant);
+	values[2] = Int64GetDatum(call);
+	values[3] = endpoint ? CStringGetTextDatum(endpoint) : (Datum) 0;
+	values[4] = payload ? JsonbPGetDatum(payload) : (Datum) 0;
+	values[5] = TimestampTzGetDatum(run_at);
+	values[6] = Int32GetDatum(mulberry_ai_max_attempts);
+	if (call == 0)
+		nulls[2] = 'n';
+	if (endpoint == NULL)
+		nulls[3] = 'n';
+	if (payload == NULL)
+		nulls[4] = 'n';
+
+	GetUserIdAndSecContext(&save_user, &save_context);
+	SetUserIdAndSecContext(mulberry_owner_oid(), save_context | SECURITY_LOCAL_USERID_CHANGE);
+	SPI_connect();
+	if (insert_plan == NULL)
+	{
+		Oid types[7] = { TEXTOID, UUIDOID, INT8OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT4OID };
+		SPIPlanPtr plan;
+
+		plan =
+			SPI_prepare("INSERT INTO mulberry.job_queue"
+						" (kind, tenant, call, endpoint, route, payload, run_at, max_attempts)"
+						" VALUES ($1, $2, $3, $4, mulberry.job_route($1, $2, $3, $4), $5, $6, $7)"
+						" RETURNING id",
+						7, types);
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the insertion of a job: %s",
+				 SPI_result_code_string(SPI_result));
+		insert_plan = plan;
+	}
+	if (SPI_execute_plan(insert_plan, values, nulls, false, 1) != SPI_OK_INSERT_RETURNING ||
+		SPI_processed != 1)
+		elog(ERROR, "could not insert a job");
+	id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	SetUserIdAndSecContext(save_user, save_context);
+
+	mulberry_wake_workers_at_commit();
+	return id;
+}
+
+/*
+ * enqueue_job(kind text, tenant uuid, call bigint, endpoint text, payload jsonb,
+ *			   run_at timestamptz) returns bigint
+ */
+Datum
+mulberry_sql_enqueue_job(PG_FUNCTION_ARGS)
+{
+	char *kind;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR, errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("kind and tenant of a job must not be null"));
+	kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	PG_RETURN_INT64(
+		mulberry_enqueue_job(kind, PG_GETARG_UUID_P(1), PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2),
+							 PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)),
+							 PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4),
+							 PG_ARGISNULL(5) ? GetCurrentTimestamp() : PG_GETARG_TIMESTAMPTZ(5)));
+}
+
+/* wake_workers() */
+Datum
+mulberry_sql_wake_workers(PG_FUNCTION_ARGS)
+{
+	mulberry_wake_workers_at_commit();
+	PG_RETURN_VOID();
+}

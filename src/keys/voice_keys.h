@@ -1,0 +1,64 @@
+/*
+ * voice_keys.h
+ *	  The keys of signed voice commands, for C code only: their bytes are never returned to SQL (but
+ *	  once, by export_voice_key(), to the edge they are for) and never logged.
+ *
+ * Rows are in voice_keys, bytes in secrets.  What frames say and what they are worth is
+ * core/command.h's and receiver.c's.
+ */
+#ifndef MULBERRY_VOICE_KEYS_H
+#define MULBERRY_VOICE_KEYS_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+#include "core/command/command.h"
+
+/* Names of secrets that begin so belong to voice_keys and are nobody else's. */
+#define MULBERRY_VOICE_KEY_PREFIX "voice-key-"
+
+#define MULBERRY_VOICE_FINGERPRINT_SIZE 16 /* hexadecimal digits, without a NUL */
+
+/* The side of the telephone line that a key is for. */
+typedef enum mulberry_voice_role
+{
+	MULBERRY_VOICE_SENDER,	/* the cloud: signs commands, checks acknowledgements */
+	MULBERRY_VOICE_RECEIVER /* the edge: judges commands, signs acknowledgements */
+} mulberry_voice_role;
+
+/* What a row of voice_keys and its secret say. */
+typedef struct mulberry_voice_key
+{
+	pg_uuid_t agent;
+	int key_id;
+	bool enabled;
+	mb_command_keys keys; /* all zero when the key is disabled: its bytes are gone */
+	mb_command_party party;
+} mulberry_voice_key;
+
+/*
+ * Reads the key of an agent in a tenant.  agent may be NULL for a receiver, whose key ids are unique
+ * in the tenant.  False when there is no such row.  Sees what is committed, and this transaction's own
+ * changes.  Raises the errors of mulberry_secret_read(), and ERRCODE_DATA_CORRUPTED when an enabled key
+ * has no bytes.  Needs a transaction and no rights.  The caller wipes *key with mb_forget().
+ */
+extern bool mulberry_voice_key_load(const pg_uuid_t *tenant, mulberry_voice_role role,
+									const pg_uuid_t *agent, int key_id, mulberry_voice_key *key);
+
+/*
+ * HMAC-SHA256 of data by the key HMAC-SHA256(K, "mulberry/sync/1"), which signs what goes between cloud and
+ * edge beside frames.  False when there is no such enabled key.  Otherwise as
+ * mulberry_voice_key_load().
+ */
+extern bool mulberry_voice_key_sync_mac(const pg_uuid_t *tenant, mulberry_voice_role role,
+										const pg_uuid_t *agent, int key_id, const void *data,
+										Size n, uint8 mac[MB_SHA256_SIZE]);
+
+/* The role of that name; an internal error for any other. */
+extern mulberry_voice_role mulberry_voice_role_from_name(const char *name);
+
+/* Raises ERRCODE_RESERVED_NAME when a user names a secret of ours. */
+extern void mulberry_voice_key_check_name(const char *secret);
+
+#endif /* MULBERRY_VOICE_KEYS_H */

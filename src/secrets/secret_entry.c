@@ -1,0 +1,305 @@
+/*
+ * secret_entry.c
+ *	  The two ways by which a secret enters: COPY into the view secret_entry,
+ *	  and a file of the server.  It keeps values out of statement texts and out
+ *	  of the server's log, and gives them to secrets.c.  What else enters by COPY into
+ *	  a view (voice_key_entry.c) is kept quiet here as well.
+ *
+ * COPY prints the line at hand with every message that comes up while it runs.
+ * So the context of messages about such a view is taken away by a log hook,
+ * together with the few message texts that quote data.  The hook must be there
+ * before COPY reads the first line, in a session that has not called us before as
+ * well: that is why the view's column is of a type whose input function is ours.
+ * COPY looks it up, and so loads this library, before it reads.
+ */
+#include "server/compat.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "catalog/pg_authid.h"
+#include "commands/copyfrom_internal.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "tcop/tcopprot.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "access/access.h"
+#include "secrets/secrets.h"
+#include "keys/voice_keys.h"
+
+/* The views whose lines COPY must not show. */
+typedef struct entry_view
+{
+	const char *name;
+	const char *columns;
+} entry_view;
+
+static const entry_view entry_views[] = { { "secret_entry", "tenant, name, value" },
+										  { "voice_key_entry", "tenant, agent, key" } };
+
+static emit_log_hook_type previous_emit_log_hook;
+
+PG_FUNCTION_INFO_V1(mulberry_secret_value_in);
+PG_FUNCTION_INFO_V1(mulberry_secret_value_out);
+PG_FUNCTION_INFO_V1(mulberry_enter_secret);
+PG_FUNCTION_INFO_V1(mulberry_load_secret);
+
+static void hide_secrets(ErrorData *edata);
+static void hide_statement(ErrorData *edata);
+static bool inside_copy_into(Relation rel);
+static void strip_newline(char *value, Size *length);
+
+void
+mulberry_secrets_init(void)
+{
+	previous_emit_log_hook = emit_log_hook;
+	emit_log_hook = hide_secrets;
+}
+
+/* ---------------------------------------------------------------------------
+ * The log
+ * ---------------------------------------------------------------------------
+ */
+
+/* Replaces a palloc'd string of an error. */
+static void
+replace(ErrorData *edata, char **text, const char *by)
+{
+	if (*text != NULL)
+	{
+		explicit_bzero(*text, strlen(*text));
+		pfree(*text);
+	}
+	*text = by == NULL ? NULL : MemoryContextStrdup(edata->assoc_context, by);
+}
+
+/* The view that a text names; NULL for any other. */
+static const entry_view *
+view_in(const char *text)
+{
+	for (int i = 0; text != NULL && i < lengthof(entry_views); i++)
+		if (strstr(text, entry_views[i].name) != NULL)
+			return &entry_views[i];
+	return NULL;
+}
+
+/*
+ * Takes what COPY quotes from the lines of such a view out of a message, before
+ * it goes to the log or to the client.
+ *
+ * Messages with a parameter may quote data (a header that does not match, an
+ * invalid byte sequence) and are replaced, but for the one that names a column.
+ */
+static void
+hide_secrets(ErrorData *edata)
+{
+	const entry_view *view = view_in(edata->context);
+
+	if (view != NULL)
+	{
+		replace(edata, &edata->context, psprintf("COPY %s (its lines are not shown)", view->name));
+		if (edata->message_id == NULL ||
+			(strchr(edata->message_id, '%') != NULL &&
+			 strcmp(edata->message_id, "missing data for column \"%s\"") != 0))
+		{
+			replace(edata, &edata->message, psprintf("data for %s cannot be read", view->name));
+			replace(edata, &edata->detail, NULL);
+			replace(edata, &edata->detail_log, NULL);
+			replace(edata, &edata->hint, NULL);
+		}
+	}
+	else
+		hide_statement(edata);
+	if (previous_emit_log_hook != NULL)
+		previous_emit_log_hook(edata);
+}
+
+/*
+ * A plain INSERT into such a view is refused, but log_statement, log_duration and kin log its text
+ * before that, and its parameters.  What EXECUTE hands to a prepared one does not name the view
+ * and cannot be known here.
+ */
+static void
+hide_statement(ErrorData *edata)
+{
+	const entry_view *view = view_in(debug_query_string);
+
+	if (view == NULL || strcasestr(debug_query_string, "insert") == NULL)
+		return;
+	edata->hide_stmt = true;
+	if (edata->elevel == LOG && view_in(edata->message) != NULL)
+		replace(edata, &edata->message,
+				psprintf("statement: INSERT INTO %s (not shown)", view->name));
+	if (edata->elevel == LOG)
+	{
+		replace(edata, &edata->detail, NULL);
+		replace(edata, &edata->detail_log, NULL);
+	}
+	/* "unnamed portal with parameters: ..." */
+	replace(edata, &edata->context, NULL);
+}
+
+/* secret_value: a text that is never shown.  Its input cannot fail. */
+Datum
+mulberry_secret_value_in(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(PG_GETARG_CSTRING(0)));
+}
+
+Datum
+mulberry_secret_value_out(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_CSTRING(pstrdup("********"));
+}
+
+/* ---------------------------------------------------------------------------
+ * Entering
+ * ---------------------------------------------------------------------------
+ */
+
+/*
+ * A plain INSERT has its values in the text or the parameters of a statement,
+ * where the server logs them: it is refused, and the error hides the statement.
+ */
+void
+mulberry_require_copy(Relation view)
+{
+	const entry_view *known = view_in(RelationGetRelationName(view));
+
+	if (known == NULL)
+		elog(ERROR, "\"%s\" is no view that secrets enter by", RelationGetRelationName(view));
+	if (!inside_copy_into(view))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errhidestmt(true),
+				 errmsg("a secret must not stand in the text or the parameters of a statement"),
+				 errdetail("Statements are logged and shown to others."),
+				 errhint("Use \\copy mulberry.%s (%s) FROM ..., and change this secret: the "
+						 "server's log may hold it.",
+						 known->name, known->columns)));
+}
+
+/* Trigger, instead of an insert into secret_entry (tenant, name, value). */
+Datum
+mulberry_enter_secret(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	ErrorContextCallback *context = error_context_stack;
+	TupleDesc desc;
+	char *tenant;
+	char *name;
+	Datum value;
+	bool isnull;
+	text *plain;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("enter_secret() must be called as a trigger")));
+	mulberry_require_copy(trigger->tg_relation);
+
+	/* for hooks that were installed after ours: without context nothing is quoted */
+	error_context_stack = NULL;
+
+	desc = RelationGetDescr(trigger->tg_relation);
+	tenant = mulberry_entry_text(trigger->tg_trigtuple, desc, 1);
+	name = mulberry_entry_text(trigger->tg_trigtuple, desc, 2);
+	value = heap_getattr(trigger->tg_trigtuple, 3, desc, &isnull);
+	if (name == NULL || isnull)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("name and value of a secret must not be null")));
+	mulberry_voice_key_check_name(name);
+	plain = DatumGetTextPCopy(value);
+	mulberry_secret_store(&mulberry_resolve_tenant(tenant, MULBERRY_ACCESS_ADMIN)->id, name,
+						  VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
+	explicit_bzero(VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
+
+	error_context_stack = context;
+	return PointerGetDatum(trigger->tg_trigtuple);
+}
+
+/*
+ * load_secret(name text, server_file text, tenant text) → void
+ *
+ * For a secret that lies in a file of the server already, as a mounted one does.
+ */
+Datum
+mulberry_load_secret(PG_FUNCTION_ARGS)
+{
+	const mulberry_tenant *tenant;
+	char *path;
+	char *value;
+	Size length;
+	struct stat status;
+	int file;
+	int got;
+
+	mulberry_require_access_everywhere(MULBERRY_ACCESS_ADMIN);
+	if (!has_privs_of_role(GetOuterUserId(), ROLE_PG_READ_SERVER_FILES))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("only a member of pg_read_server_files may load a secret from a "
+							   "file of the server"),
+						errhint("\\copy mulberry.secret_entry reads a file of the client.")));
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("name and server_file must not be null")));
+	tenant = mulberry_resolve_tenant(PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
+									 MULBERRY_ACCESS_ADMIN);
+
+	mulberry_voice_key_check_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+
+	path = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	canonicalize_path(path);
+	/* not blocking, because a FIFO without a writer would hold the session */
+	file = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
+	if (file < 0 || fstat(file, &status) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not open file \"%s\": %m", path)));
+	if (!S_ISREG(status.st_mode))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("\"%s\" is not a regular file", path)));
+
+	/* two bytes more than allowed: a newline, and one that shows it is too long */
+	value = palloc(MULBERRY_MAX_SECRET_SIZE + 2);
+	got = read(file, value, MULBERRY_MAX_SECRET_SIZE + 2);
+	if (got < 0 || CloseTransientFile(file) != 0)
+		ereport(ERROR, (errcode_for_file_access(), errmsg("could not read file \"%s\": %m", path)));
+	length = got;
+	strip_newline(value, &length);
+	mulberry_secret_store(&tenant->id, text_to_cstring(PG_GETARG_TEXT_PP(0)), value, length);
+	explicit_bzero(value, MULBERRY_MAX_SECRET_SIZE + 2);
+	PG_RETURN_VOID();
+}
+
+/* True while COPY FROM inserts into that relation, and nothing lies between. */
+static bool
+inside_copy_into(Relation rel)
+{
+	return error_context_stack != NULL && error_context_stack->callback == CopyFromErrorCallback &&
+		   RelationGetRelid(((CopyFromState) error_context_stack->arg)->rel) ==
+			   RelationGetRelid(rel);
+}
+
+char *
+mulberry_entry_text(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool isnull;
+	Datum value = heap_getattr(tuple, column, desc, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* Editors and echo end a file with a newline that is no part of the secret. */
+static void
+strip_newline(char *value, Size *length)
+{
+	if (*length > 0 && value[*length - 1] == '\n')
+	{
+		(*length)--;
+		if (*length > 0 && value[*length - 1] == '\r')
+			(*length)--;
+	}
+}

@@ -1,0 +1,251 @@
+/*
+ * guc.c
+ *	  Defines the settings of Mulberry, sorted by name.  It holds no logic that
+ *	  uses them; each subject reads its own.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "miscadmin.h"
+#include "utils/datetime.h"
+#include "utils/guc.h"
+
+#include "server/guc.h"
+
+int mulberry_max_packet_size;
+int mulberry_max_gap;
+int mulberry_max_batch_calls;
+int mulberry_max_batch_packets;
+int mulberry_grace_period;
+int mulberry_idle_call_timeout;
+int mulberry_partitions_ahead;
+char *mulberry_retention;
+int mulberry_event_interval;
+int mulberry_event_ring_size;
+char *mulberry_databases;
+int mulberry_dtmf_legacy;
+int mulberry_max_databases;
+int mulberry_workers;
+char *mulberry_worker_role;
+int mulberry_http_concurrency;
+int mulberry_http_timeout;
+int mulberry_max_response_size;
+int mulberry_job_retention;
+int mulberry_lease_time;
+int mulberry_maintenance_interval;
+int mulberry_ai_max_attempts;
+int mulberry_ai_retry_delay;
+int mulberry_agent_online_time;
+int mulberry_command_online_wait;
+int mulberry_command_max_attempts;
+int mulberry_command_retry_delay;
+char *mulberry_secret_key_file;
+
+/* Which commands in the textual form of the original protocol are executed. */
+static const struct config_enum_entry dtmf_legacy_options[] = {
+	{ "off", 0, false }, { "harmless", 1, false }, { "all", 2, false }, { NULL, 0, false }
+};
+
+/*
+ * mulberry.retention is what check_tenant_settings() takes for a tenant's own: an interval longer
+ * than nothing, of at most 1000 years, with no negative part.  Each part has its unit, or '90' would
+ * be 90 seconds.  Runs without a transaction and must not raise errors.
+ */
+static bool
+check_retention(char **newval, void **extra, GucSource source)
+{
+	char buffer[MAXDATELEN * 2];
+	char *field[MAXDATEFIELDS];
+	int type[MAXDATEFIELDS];
+	int nfields;
+	int kind;
+	int error;
+	struct pg_itm_in span;
+	double days;
+
+	if (**newval == '\0')
+		return true;
+	error = ParseDateTime(*newval, buffer, sizeof(buffer), field, type, MAXDATEFIELDS, &nfields);
+	if (error == 0)
+		error = DecodeInterval(field, type, nfields, INTERVAL_FULL_RANGE, &kind, &span);
+	if (error == DTERR_BAD_FORMAT)
+		error = DecodeISO8601Interval(*newval, &kind, &span);
+	if (error != 0 || kind != DTK_DELTA)
+	{
+		GUC_check_errdetail("It is no interval.");
+		GUC_check_errhint("Say for example \"90 days\"; empty keeps calls for ever.");
+		return false;
+	}
+	if (strspn(*newval, "0123456789.+- ") == strlen(*newval))
+	{
+		GUC_check_errdetail("The interval has no unit.");
+		GUC_check_errhint("Say for example \"90 days\".");
+		return false;
+	}
+	days = span.tm_year * 360.0 + span.tm_mon * 30.0 + span.tm_mday +
+		   (double) span.tm_usec / USECS_PER_DAY;
+	if (span.tm_year < 0 || span.tm_mon < 0 || span.tm_mday < 0 || span.tm_usec < 0 || days <= 0 ||
+		days > 1000 * 360.0)
+	{
+		GUC_check_errdetail("It must be longer than nothing and at most 1000 years, with no "
+							"negative part.");
+		return false;
+	}
+	return true;
+}
+
+/*
+ * Defines every setting.  Settings that decide who may do what, or what an
+ * acknowledgement promises, are PGC_SIGHUP or PGC_SUSET: an ordinary session
+ * must not change them.
+ */
+void
+mulberry_define_gucs(void)
+{
+	/*
+	 * What sizes shared memory cannot change after the start.  Without
+	 * preloading there is no shared memory to size, and the server refuses
+	 * to define such a setting then.
+	 */
+	GucContext at_start =
+		process_shared_preload_libraries_in_progress ? PGC_POSTMASTER : PGC_SIGHUP;
+
+	DefineCustomIntVariable("mulberry.agent_online_time",
+							"How long an agent counts as online after its last agent_sync().",
+							"It should be at least twice the interval at which agents ask.",
+							&mulberry_agent_online_time, 60 * 1000, 1, 24 * 3600 * 1000, PGC_SUSET,
+							GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.ai_max_attempts",
+							"How often an AI job is tried before it is dead.", NULL,
+							&mulberry_ai_max_attempts,
+							/* boot, min, max */ 5, 1, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.ai_retry_delay",
+		"Delay before the second attempt of an AI job; doubles with each further one.",
+		"The sum of the delays of a job is at most 60 s.", &mulberry_ai_retry_delay, 1000, 1, 60000,
+		PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.command_max_attempts",
+							"How often an agent is phoned with a command before a person must act.",
+							NULL, &mulberry_command_max_attempts, 3, 1, 20, PGC_SUSET, 0, NULL,
+							NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.command_online_wait",
+		"How long a command waits for an agent that is online before the agent is phoned.", NULL,
+		&mulberry_command_online_wait, 10 * 1000, 0, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS, NULL,
+		NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.command_retry_delay",
+		"Delay between a call that brought no acknowledgement and the next one.", NULL,
+		&mulberry_command_retry_delay, 30 * 1000, 0, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS, NULL,
+		NULL, NULL);
+
+	DefineCustomStringVariable(
+		"mulberry.databases", "Comma-separated databases that get a notifier and workers.",
+		"The extension must exist there; a database that appears later is picked up.",
+		&mulberry_databases, "", PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+
+	DefineCustomEnumVariable(
+		"mulberry.dtmf_legacy",
+		"Commands in the textual form of the original protocol that an edge executes.",
+		"harmless: QUERY and PING. The form is guessed in 10,923 tries and needs a right clock.",
+		&mulberry_dtmf_legacy, 0, dtmf_legacy_options, PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.event_interval", "How often the notifier sends what has happened.", NULL,
+		&mulberry_event_interval, 20, 1, 10000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.event_ring_size", "Packet events that wait for the notifier, a database.", NULL,
+		&mulberry_event_ring_size, 4096, 64, 1048576, at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.grace_period",
+							"How long late packets are still taken after complete_call().", NULL,
+							&mulberry_grace_period, 3000, 0, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.http_concurrency", "HTTP transfers that one worker runs at once.",
+		"Every eighth slot again is kept for tenants and endpoints that have few under way.",
+		&mulberry_http_concurrency, 64, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.http_timeout",
+		"Longest duration of one HTTP transfer, unless its endpoint says otherwise.", NULL,
+		&mulberry_http_timeout, 120, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.idle_call_timeout",
+		"A call that got no packet for this long is completed with what it has; 0 never.", NULL,
+		&mulberry_idle_call_timeout, 3600, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.job_retention", "How long finished jobs are kept.", NULL,
+							&mulberry_job_retention, 30 * 24 * 60, 1, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_MIN, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.lease_time",
+		"How long a claimed job belongs to its worker beyond the timeout of its transfer.", NULL,
+		&mulberry_lease_time, 30, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.maintenance_interval",
+		"How often workers make partitions, apply retention and complete idle calls.", NULL,
+		&mulberry_maintenance_interval, 60, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.max_batch_calls", "Different calls that one ingest_packets() may name.", NULL,
+		&mulberry_max_batch_calls, 1000, 1, 10000, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.max_batch_packets", "Packets that one ingest_packets() may carry.", NULL,
+		&mulberry_max_batch_packets, 10000, 1, 1000000, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.max_databases", "Databases that shared memory has room for.",
+							NULL, &mulberry_max_databases, 4, 1, 64, at_start, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.max_gap", "How far a packet's sequence may lie beyond the next expected one.",
+		NULL, &mulberry_max_gap, 100000, 1, INT_MAX - 2, PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.max_packet_size", "Largest packet.", NULL,
+							&mulberry_max_packet_size, 1024 * 1024, 1, 64 * 1024 * 1024, PGC_SUSET,
+							GUC_UNIT_BYTE, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.max_response_size",
+							"Largest body that a worker takes from an endpoint.", NULL,
+							&mulberry_max_response_size, 8 * 1024 * 1024, 1024, 256 * 1024 * 1024,
+							PGC_SIGHUP, GUC_UNIT_BYTE, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.partitions_ahead",
+							"Days for which partitions of packets are made in advance.", NULL,
+							&mulberry_partitions_ahead, 3, 0, 366, PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable(
+		"mulberry.retention",
+		"Interval for which finished calls and their packets are kept; empty keeps them for ever.",
+		"A tenant's own retention wins.", &mulberry_retention, "", PGC_SIGHUP, 0, check_retention,
+		NULL, NULL);
+
+	DefineCustomStringVariable(
+		"mulberry.secret_key_file", "File (mode 0600) that holds the key of the stored secrets.",
+		"Relative to the data directory. Made when the first secret is stored.",
+		&mulberry_secret_key_file, "mulberry.key", PGC_SIGHUP, GUC_SUPERUSER_ONLY, NULL, NULL,
+		NULL);
+
+	DefineCustomStringVariable(
+		"mulberry.worker_role", "Role that the workers run as; empty: the extension's owner.",
+		"A LOGIN role without superuser rights; see grant_access(role, 'worker', null).",
+		&mulberry_worker_role, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("mulberry.workers", "Workers of each database.", NULL,
+							&mulberry_workers, 1, 0, MULBERRY_MAX_WORKERS, PGC_SIGHUP, 0, NULL,
+							NULL, NULL);
+
+	MarkGUCPrefixReserved("mulberry");
+}

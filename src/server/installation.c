@@ -1,0 +1,62 @@
+/*
+ * installation.c
+ *	  Compares what the table "installation" says with the server we run on.  It
+ *	  must not change the table: CREATE EXTENSION, a restored dump and
+ *	  resume_outbound() do.
+ */
+#include "server/compat.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/rel.h"
+
+#include "access/access.h"
+#include "server/columns.h"
+#include "server/installation.h"
+
+enum installation_column
+{
+	INSTALLATION_SYSTEM_IDENTIFIER = 1,
+	INSTALLATION_DATABASE
+};
+
+PG_FUNCTION_INFO_V1(mulberry_outbound_allowed_sql);
+
+bool
+mulberry_outbound_allowed(void)
+{
+	Relation rel = table_open(mulberry_relation_oid("installation"), AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	int rows = 0;
+	bool ours = true;
+	HeapTuple tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		TupleDesc desc = RelationGetDescr(rel);
+		uint64 server;
+		Oid database;
+
+		server =
+			(uint64) DatumGetInt64(mulberry_column(tuple, desc, INSTALLATION_SYSTEM_IDENTIFIER));
+		database = DatumGetObjectId(mulberry_column(tuple, desc, INSTALLATION_DATABASE));
+		ours = ours && server == GetSystemIdentifier() && database == MyDatabaseId;
+		rows++;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	/* a second row has come with a dump, even when it says the same */
+	return rows == 1 && ours;
+}
+
+/* outbound_allowed() → boolean */
+Datum
+mulberry_outbound_allowed_sql(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(mulberry_outbound_allowed());
+}

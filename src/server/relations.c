@@ -1,0 +1,245 @@
+/*
+ * relations.c
+ *	  Direct access to the tables of calls and packets: their oids, scans of the
+ *	  latest state, and writes through the access methods.
+ *
+ * This file knows tables and rows.  What a row means, which locks make a step
+ * sound, and who may take it is the business of its callers.
+ */
+#include "server/compat.h"
+
+#include "access/heapam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "tcop/utility.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+
+#include "access/access.h"
+#include "server/relations.h"
+
+static mulberry_relations relations;
+static bool relations_valid = false;
+
+/* Forgets the oids when one of the relations changes or goes. */
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	if (relation == InvalidOid || relation == relations.calls ||
+		relation == relations.calls_id_key || relation == relations.calls_name_key ||
+		relation == relations.call_number || relation == relations.gaps ||
+		relation == relations.gaps_key || relation == relations.packets)
+		relations_valid = false;
+}
+
+const mulberry_relations *
+mulberry_get_relations(void)
+{
+	static bool registered = false;
+	mulberry_relations found;
+
+	if (relations_valid)
+		return &relations;
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		registered = true;
+	}
+
+	/* Found first and stored then, because looking things up may invalidate. */
+	found.calls = mulberry_relation_oid("calls");
+	found.calls_id_key = mulberry_relation_oid("calls_pkey");
+	found.calls_name_key = mulberry_relation_oid("calls_tenant_call_id_key");
+	found.call_number = mulberry_relation_oid("call_number");
+	found.gaps = mulberry_relation_oid("gaps");
+	found.gaps_key = mulberry_relation_oid("gaps_pkey");
+	found.packets = mulberry_relation_oid("packets");
+	relations = found;
+	relations_valid = true;
+	return &relations;
+}
+
+void
+mulberry_begin_scan(mulberry_scan *scan, Relation table, Oid index, ScanKey keys, int nkeys)
+{
+	mulberry_begin_scan_with(scan, table, index, keys, nkeys, SnapshotSelf);
+}
+
+void
+mulberry_begin_scan_with(mulberry_scan *scan, Relation table, Oid index, ScanKey keys, int nkeys,
+						 Snapshot snapshot)
+{
+	scan->table = table;
+	scan->index = index_open(index, AccessShareLock);
+	scan->slot = table_slot_create(table, NULL);
+	scan->scan = index_beginscan(table, scan->index, snapshot, nkeys, 0);
+	index_rescan(scan->scan, keys, nkeys, NULL, 0);
+}
+
+bool
+mulberry_next_row(mulberry_scan *scan, ScanDirection direction)
+{
+	return index_getnext_slot(scan->scan, direction, scan->slot);
+}
+
+void
+mulberry_end_scan(mulberry_scan *scan)
+{
+	index_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
+	index_close(scan->index, NoLock);
+}
+
+/*
+ * Adds the index entries of a row, whatever indexes the table has: an
+ * administrator may have added some, partial or on expressions.
+ */
+static void
+insert_index_entries(Relation table, HeapTuple tuple)
+{
+	EState *estate = CreateExecutorState();
+	ResultRelInfo *result = makeNode(ResultRelInfo);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(table), &TTSOpsHeapTuple);
+
+	InitResultRelInfo(result, table, 0, NULL, 0);
+	ExecOpenIndices(result, false);
+	ExecStoreHeapTuple(tuple, slot, false);
+	slot->tts_tableOid = RelationGetRelid(table);
+	if (result->ri_NumIndices > 0)
+		ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL);
+	ExecDropSingleTupleTableSlot(slot);
+	ExecCloseIndices(result);
+	FreeExecutorState(estate);
+}
+
+void
+mulberry_require_known_columns(Relation table, int known)
+{
+	TupleDesc desc = RelationGetDescr(table);
+
+	for (int i = known; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (!attribute->attisdropped)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("table \"%s\" has a column \"%s\" that mulberry does not know",
+							RelationGetRelationName(table), NameStr(attribute->attname)),
+					 errhint("Drop the column, and keep what it was for in a table of your own.")));
+	}
+}
+
+void
+mulberry_insert_row(Relation table, HeapTuple tuple)
+{
+	heap_insert(table, tuple, GetCurrentCommandId(true), 0, NULL);
+	insert_index_entries(table, tuple);
+}
+
+/*
+ * The snapshot that must show a row before it may be changed: none at READ
+ * COMMITTED, where the latest row is the right one.
+ */
+static Snapshot
+crosscheck_snapshot(void)
+{
+	return IsolationUsesXactSnapshot() ? GetTransactionSnapshot() : InvalidSnapshot;
+}
+
+static void
+require_changed(TM_Result result, Relation table)
+{
+	if (result == TM_Ok)
+		return;
+	if (IsolationUsesXactSnapshot() && (result == TM_Updated || result == TM_Deleted))
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("could not serialize access due to concurrent update")));
+	/* The call lock keeps every writer out, so this is a row changed by hand with triggers off. */
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("row of table \"%s\" was changed by somebody who does not hold the call lock",
+					RelationGetRelationName(table))));
+}
+
+void
+mulberry_replace_row(Relation table, ItemPointer tid, HeapTuple tuple)
+{
+	TM_FailureData failure;
+	LockTupleMode mode;
+
+	require_changed(heap_update(table, tid, tuple, GetCurrentCommandId(true), crosscheck_snapshot(),
+								true, &failure, &mode),
+					table);
+	if (!HeapTupleIsHeapOnly(tuple))
+		insert_index_entries(table, tuple);
+}
+
+void
+mulberry_delete_row(Relation table, ItemPointer tid)
+{
+	TM_FailureData failure;
+
+	require_changed(heap_delete(table, tid, GetCurrentCommandId(true), crosscheck_snapshot(), true,
+								&failure, false),
+					table);
+}
+
+void
+mulberry_delete_rows(Relation table, Oid index, int64 call)
+{
+	ScanKeyData key;
+	mulberry_scan scan;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call));
+	mulberry_begin_scan(&scan, table, index, &key, 1);
+	while (mulberry_next_row(&scan, ForwardScanDirection))
+	{
+		CHECK_FOR_INTERRUPTS();
+		mulberry_delete_row(table, &scan.slot->tts_tid);
+	}
+	mulberry_end_scan(&scan);
+	CommandCounterIncrement();
+}
+
+bool
+mulberry_lock(mulberry_lock_class lock_class, uint64 key, LOCKMODE mode, bool wait)
+{
+	LOCKTAG tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, lock_class);
+	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+mulberry_identity
+mulberry_become_owner(void)
+{
+	mulberry_identity before;
+
+	GetUserIdAndSecContext(&before.user, &before.security_context);
+	SetUserIdAndSecContext(mulberry_owner_oid(),
+						   before.security_context | SECURITY_LOCAL_USERID_CHANGE);
+	return before;
+}
+
+void
+mulberry_leave_owner(mulberry_identity identity)
+{
+	SetUserIdAndSecContext(identity.user, identity.security_context);
+}
+
+void
+mulberry_require_writable(const char *function)
+{
+	PreventCommandIfReadOnly(function);
+	PreventCommandIfParallelMode(function);
+	PreventCommandDuringRecovery(function);
+}

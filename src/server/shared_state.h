@@ -1,0 +1,190 @@
+/*
+ * shared_state.h
+ *	  What the processes of Mulberry share in memory: one slot a database, with
+ *	  the ring of packet events, the processes that serve the database, and the
+ *	  counters they publish.
+ *
+ * All of it exists only when the library is preloaded.  Without, functions that
+ * look for a slot find none and everything else does nothing.
+ *
+ * The launcher alone gives slots to databases and takes them back.  Processes
+ * that serve a database attach to their place in its slot; every other backend
+ * only reads, puts packet events into the ring and sets latches.
+ */
+#ifndef MULBERRY_SHARED_STATE_H
+#define MULBERRY_SHARED_STATE_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "port/atomics.h"
+#include "storage/condition_variable.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+
+#include "events/events.h"
+#include "server/guc.h"
+
+#define MULBERRY_EXTENSION "mulberry" /* its name, and that of its library */
+
+/* A packet event on its way to subscribers: fixed size, no pointers. */
+typedef struct mulberry_packet_note
+{
+	pg_uuid_t tenant;
+	int64 call; /* calls.id, 0 when the call does not exist */
+	int64 total_received;
+	int64 missing_count;
+	int32 sequence; /* of the last packet that this note stands for */
+	int32 packets;	/* how many packets it stands for, at least 1 */
+	int32 kind;		/* mulberry_packet_event */
+	int32 nranges;	/* used entries of "ranges" */
+	char call_id[MULBERRY_MAX_CALL_ID + 1];
+	mulberry_range ranges[MULBERRY_MAX_RANGES];
+} mulberry_packet_note;
+
+/* A note that waits for the end of its transaction, in a list in order of arrival. */
+typedef struct mulberry_pending_note
+{
+	struct mulberry_pending_note *next;
+	struct mulberry_pending_note *next_in_bucket;
+	uint32 hash;
+	mulberry_packet_note note;
+} mulberry_pending_note;
+
+/* Why a process left its place; tells the launcher what to do next. */
+typedef enum mulberry_exit_reason
+{
+	MULBERRY_EXIT_FAILURE,		/* an error, or somebody terminated it: try again, backing off */
+	MULBERRY_EXIT_NO_EXTENSION, /* the database has no extension (any more): look again later */
+	MULBERRY_EXIT_RESTART		/* wants to be started again at once */
+} mulberry_exit_reason;
+
+/* Places in a slot: the notifier's, then one for each worker. */
+#define MULBERRY_NOTIFIER_PLACE 0
+#define MULBERRY_FIRST_WORKER_PLACE 1
+#define MULBERRY_PLACES (1 + MULBERRY_MAX_WORKERS)
+
+/*
+ * A process that serves a database.  pid, latch and started_at are protected by
+ * the slot's lock; the counters are written by the process itself and are
+ * cumulative since the server started, whichever process had the place.
+ */
+typedef struct mulberry_place
+{
+	int pid;	  /* 0: nobody */
+	Latch *latch; /* in shared memory; valid while pid is set */
+	TimestampTz started_at;
+	mulberry_exit_reason exit_reason; /* of the last process here */
+	pg_atomic_uint32 starts;
+	pg_atomic_uint32 in_flight;		/* jobs being worked on */
+	pg_atomic_uint64 done;			/* jobs, or messages of a notifier */
+	pg_atomic_uint64 failed;		/* attempts, or messages given up */
+	pg_atomic_uint64 last_activity; /* TimestampTz, 0 = never */
+} mulberry_place;
+
+typedef struct mulberry_slot mulberry_slot;
+
+/* What happens in the shared memory of a database, for views and health(). */
+typedef struct mulberry_slot_statistics
+{
+	Oid database;
+	int notifier_pid;	  /* 0: none */
+	int workers;		  /* attached */
+	uint64 notes_taken;	  /* packet events put into the ring */
+	uint64 notes_dropped; /* packet events lost to a full ring or queue */
+	int notes_waiting;
+} mulberry_slot_statistics;
+
+/* setting up, from _PG_init only */
+extern void mulberry_shared_state_init(void);
+
+/* True when this server has Mulberry's shared memory. */
+extern bool mulberry_shared_state_available(void);
+
+/*
+ * The slot of the database, NULL when it has none.  Looking for MyDatabaseId's
+ * costs a comparison in the common case.  The slot may change its database at
+ * any time while nobody is attached; functions below that matter look again.
+ */
+extern mulberry_slot *mulberry_slot_find(Oid database);
+extern mulberry_slot *mulberry_my_slot(void);
+extern Oid mulberry_slot_database(mulberry_slot *slot);
+
+/*
+ * Ring of packet events.  put: copies all or as many as fit; drops the rest and
+ * remembers that.  Allocates nothing and never raises.  take: the oldest notes
+ * in order, at most "room"; *lost tells how many were dropped since the last
+ * time.
+ */
+extern void mulberry_copy_note(mulberry_packet_note *to, const mulberry_packet_note *from);
+extern void mulberry_ring_put(mulberry_slot *slot, const mulberry_pending_note *first, uint64 lost);
+extern int
+mulberry_ring_take(mulberry_slot *slot, mulberry_packet_note *notes, int room, uint64 *lost);
+extern bool mulberry_ring_is_empty(mulberry_slot *slot);
+extern void mulberry_ring_count_dropped(mulberry_slot *slot, uint64 notes);
+
+/*
+ * Waking.  Each does nothing when there is nobody to wake; none allocates or
+ * raises, so that the commit callback may call them.
+ */
+extern void mulberry_wake_notifier(mulberry_slot *slot, bool events_stored, bool audit_recorded,
+								   bool channels_changed);
+extern void mulberry_wake_workers(mulberry_slot *slot);
+extern void mulberry_wake_launcher(bool extension_created);
+
+/* The notifier's side of mulberry_wake_notifier(). */
+extern void mulberry_notifier_fall_asleep(mulberry_slot *slot);
+extern void mulberry_notifier_woke_up(mulberry_slot *slot);
+extern bool mulberry_notifier_has_work(mulberry_slot *slot);
+extern bool mulberry_notifier_take_events_stored(mulberry_slot *slot);
+extern bool mulberry_notifier_take_audit_recorded(mulberry_slot *slot);
+extern bool mulberry_notifier_take_channels_changed(mulberry_slot *slot);
+
+/* True when a notifier is attached to this database's slot. */
+extern bool mulberry_notifier_lives(void);
+
+/*
+ * Attaching.  False when the slot no longer belongs to the database or somebody
+ * has the place.  Leaving happens at exit by itself, with the reason that was
+ * set last.
+ */
+extern bool mulberry_place_attach(mulberry_slot *slot, Oid database, int place);
+extern mulberry_place *mulberry_my_place(void);
+extern void mulberry_place_report_exit(mulberry_slot *slot, Oid database, int place,
+									   mulberry_exit_reason reason);
+
+/* A worker publishes what it does; no-ops when not attached. */
+extern void mulberry_count_done(uint64 number);
+extern void mulberry_count_failed(uint64 number);
+extern void mulberry_set_in_flight(uint32 number);
+
+/* The launcher's side. */
+extern void mulberry_launcher_attach(void);
+extern int mulberry_launcher_pid(void);
+extern bool mulberry_launcher_take_extension_created(void);
+extern mulberry_slot *mulberry_slot_claim(Oid database);
+extern void mulberry_slot_release(mulberry_slot *slot);
+extern int mulberry_slot_index(mulberry_slot *slot);
+extern mulberry_slot *mulberry_slot_by_index(int index);
+extern int mulberry_slot_place_pid(mulberry_slot *slot, int place);
+extern mulberry_exit_reason mulberry_slot_exit_reason(mulberry_slot *slot, int place);
+extern void mulberry_slot_reset_exit_reason(mulberry_slot *slot, int place);
+/* What one place has seen since its database was given the slot. */
+typedef struct mulberry_place_statistics
+{
+	int pid; /* 0: nobody */
+	TimestampTz started_at;
+	uint32 starts;
+	uint32 in_flight;
+	uint64 done;
+	uint64 failed;
+	TimestampTz last_activity; /* 0: never */
+} mulberry_place_statistics;
+
+extern void
+mulberry_place_statistics_get(mulberry_slot *slot, int place, mulberry_place_statistics *result);
+
+/* Statistics of a slot; false when the index is out of range or unused. */
+extern bool mulberry_slot_statistics_get(int index, mulberry_slot_statistics *result);
+
+#endif /* MULBERRY_SHARED_STATE_H */

@@ -1,0 +1,219 @@
+/*
+ * xact.c
+ *	  The one transaction callback and the one subtransaction callback of
+ *	  Mulberry.  It knows when things happen; what happens is in the files of
+ *	  the subjects.
+ *
+ * At commit nothing here allocates or raises: the transaction is already
+ * visible to others, and an error would turn into a PANIC or into a session that
+ * believes to have failed.
+ */
+#include "server/compat.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+
+#include "events/events.h"
+#include "events/packet_notes.h"
+#include "server/shared_state.h"
+#include "server/xact.h"
+
+#define MAX_END_CALLBACKS 8
+
+static mulberry_xact_level *current = NULL;
+static mulberry_xact_end_callback end_callbacks[MAX_END_CALLBACKS];
+static int nend_callbacks = 0;
+
+static void xact_callback(XactEvent event, void *arg);
+static void
+subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg);
+static void wait_for_standbys(void);
+static void refuse_prepare(bool acknowledged);
+static void act_on_commit(const mulberry_xact_level *level);
+static void end_transaction(bool committed);
+
+void
+mulberry_xact_init(void)
+{
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+}
+
+void
+mulberry_xact_on_end(mulberry_xact_end_callback callback)
+{
+	if (nend_callbacks >= MAX_END_CALLBACKS)
+		elog(ERROR, "too many callbacks at the end of a transaction");
+	end_callbacks[nend_callbacks++] = callback;
+}
+
+mulberry_xact_level *
+mulberry_xact_current(void)
+{
+	int nest_level = GetCurrentTransactionNestLevel();
+
+	if (current == NULL || current->nest_level < nest_level)
+	{
+		mulberry_xact_level *level =
+			MemoryContextAllocZero(TopTransactionContext, sizeof(mulberry_xact_level));
+
+		level->nest_level = nest_level;
+		level->parent = current;
+		current = level;
+	}
+	return current;
+}
+
+void
+mulberry_xact_at_commit(int actions)
+{
+	mulberry_xact_current()->actions |= actions;
+}
+
+bool
+mulberry_xact_will(int actions)
+{
+	for (mulberry_xact_level *level = current; level != NULL; level = level->parent)
+	{
+		if (level->actions & actions)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The flush is forced at once, because that cannot be taken back anyway; raising
+ * synchronous_commit for standbys is left to the end, so that a later SET of the
+ * user in the same transaction does not undo it.
+ */
+void
+mulberry_require_durable_commit(void)
+{
+	ForceSyncCommit();
+	mulberry_xact_at_commit(MULBERRY_COMMIT_DURABLE);
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			if (current != NULL && (current->actions & MULBERRY_COMMIT_DURABLE))
+				wait_for_standbys();
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			if (mulberry_xact_will(MULBERRY_COMMIT_DURABLE | MULBERRY_COMMIT_HOLDS_CALL))
+				refuse_prepare(mulberry_xact_will(MULBERRY_COMMIT_DURABLE));
+			break;
+		case XACT_EVENT_COMMIT:
+			if (current != NULL)
+				act_on_commit(current);
+			end_transaction(true);
+			break;
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PREPARE:
+			end_transaction(false);
+			break;
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+			break;
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			current = NULL;
+			break;
+	}
+}
+
+/*
+ * Raises synchronous_commit for the rest of this transaction, when standbys are
+ * to be waited for and it is too low for that; never lowers it.
+ */
+static void
+wait_for_standbys(void)
+{
+	if (max_wal_senders == 0 || SyncRepStandbyNames == NULL || SyncRepStandbyNames[0] == '\0' ||
+		synchronous_commit >= SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		return;
+	(void) set_config_option("synchronous_commit", "on",
+							 /* context */ PGC_USERSET, /* source */ PGC_S_SESSION,
+							 /* action */ GUC_ACTION_LOCAL, /* changeVal */ true,
+							 /* elevel */ 0, /* is_reload */ false);
+}
+
+static void
+refuse_prepare(bool acknowledged)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("cannot PREPARE a transaction that %s",
+					acknowledged ? "has acknowledged something" : "holds the lock of a call"),
+			 acknowledged
+				 ? errdetail("Packets taken, calls changed, money spent and commands applied "
+							 "hold from the commit on.")
+				 : errdetail("It would keep the call from everybody else until it is finished.")));
+}
+
+static void
+act_on_commit(const mulberry_xact_level *level)
+{
+	mulberry_slot *slot = mulberry_my_slot();
+	int actions = level->actions;
+
+	if (level->first != NULL || level->notes_lost > 0)
+	{
+		if (slot != NULL)
+			mulberry_ring_put(slot, level->first, level->notes_lost);
+		actions |= MULBERRY_COMMIT_WAKE_NOTIFIER;
+	}
+	if (actions & (MULBERRY_COMMIT_WAKE_NOTIFIER | MULBERRY_COMMIT_LINK_AUDIT |
+				   MULBERRY_COMMIT_CHANNELS_CHANGED))
+		mulberry_wake_notifier(slot, (level->actions & MULBERRY_COMMIT_WAKE_NOTIFIER) != 0,
+							   (actions & MULBERRY_COMMIT_LINK_AUDIT) != 0,
+							   (actions & MULBERRY_COMMIT_CHANNELS_CHANGED) != 0);
+	if (actions & MULBERRY_COMMIT_WAKE_WORKERS)
+		mulberry_wake_workers(slot);
+	if (actions & (MULBERRY_COMMIT_WAKE_LAUNCHER | MULBERRY_COMMIT_EXTENSION_CREATED))
+		mulberry_wake_launcher((actions & MULBERRY_COMMIT_EXTENSION_CREATED) != 0);
+}
+
+static void
+end_transaction(bool committed)
+{
+	current = NULL;
+	for (int i = 0; i < nend_callbacks; i++)
+		end_callbacks[i](committed);
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	int nest_level;
+	mulberry_xact_level *level = current;
+
+	if (level == NULL || (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB))
+		return;
+	nest_level = GetCurrentTransactionNestLevel();
+	if (level->nest_level < nest_level)
+		return;
+
+	/* A loop with a savepoint in each turn must not pile up what it leaves behind. */
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		current = level->parent;
+		mulberry_notes_free(level);
+		pfree(level);
+	}
+	else if (level->parent == NULL || level->parent->nest_level < nest_level - 1)
+		level->nest_level = nest_level - 1;
+	else
+	{
+		level->parent->actions |= level->actions;
+		mulberry_notes_merge(level->parent, level);
+		current = level->parent;
+		pfree(level);
+	}
+}
