@@ -36,7 +36,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 # A bare machine has no pg_config yet; these install it.
 own_targets = demo test bench bench-% campaign format lint sql
 ifneq ($(PGXS),)
-all: programs
+all: sql programs
 include $(PGXS)
 $(OBJS): $(wildcard src/*/*.h src/core/*/*.h)
 else ifneq ($(filter-out $(own_targets),$(or $(MAKECMDGOALS),all)),)

@@ -12,7 +12,8 @@
 --  * Views and functions filter by current_tenants() themselves, because row
 --    level security does nothing for the usual owner, a superuser.  Row level
 --    security is the second barrier: every table that carries a tenant has it.
---  * SECURITY DEFINER functions pin search_path to pg_catalog, mulberry, pg_temp.
+--  * SECURITY DEFINER functions pin search_path to pg_catalog, mulberry, mulberry_internal, pg_temp.
+--  * mulberry holds what users see, mulberry_internal tables and everything else.
 --  * Every table and sequence is registered with pg_extension_config_dump.
 --  * Every object carries a COMMENT.
 
@@ -23,12 +24,13 @@
 -- the superuser who installs us.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
--- Whoever may create objects in the schema, or has put some there before us,
--- could capture what SECURITY DEFINER functions call.
+-- Whoever may create objects in a schema of ours, or has put some there before us,
+-- could capture what SECURITY DEFINER functions call.  CREATE EXTENSION has made the
+-- first schema unless it was there; the second is always ours to make.
 DO $$
 DECLARE
-    home    oid := 'mulberry'::pg_catalog.regnamespace;
     problem text;
+    taken   text := 'mulberry';
 BEGIN
     SELECT CASE
                WHEN n.nspowner <> CURRENT_USER::pg_catalog.regrole AND NOT o.rolsuper
@@ -36,25 +38,33 @@ BEGIN
                WHEN EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) a
                              WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
                    THEN 'others have CREATE on it'
-               WHEN EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = home)
-                   OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace = home)
-                   OR EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprnamespace = home)
-                   OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace = home)
+               WHEN EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = n.oid)
+                   OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace = n.oid)
+                   OR EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprnamespace = n.oid)
+                   OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace = n.oid)
                    THEN 'it is not empty'
            END
       INTO problem
       FROM pg_catalog.pg_namespace n
       JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner
-     WHERE n.oid = home;
+     WHERE n.oid = 'mulberry'::pg_catalog.regnamespace;
+    IF problem IS NULL AND EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'mulberry_internal') THEN
+        taken := 'mulberry_internal';
+        problem := 'it exists already';
+    END IF;
     IF problem IS NOT NULL THEN
-        RAISE EXCEPTION 'schema "mulberry" cannot be used: %', problem
+        RAISE EXCEPTION 'schema "%" cannot be used: %', taken, problem
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Drop or rename the schema; CREATE EXTENSION makes its own.';
     END IF;
 END
 $$;
 
-SET LOCAL search_path = mulberry, pg_catalog, pg_temp;
+CREATE SCHEMA mulberry_internal;
+COMMENT ON SCHEMA mulberry_internal IS 'tables of mulberry and functions that no user calls; nothing in it is granted but through the access "worker"';
+
+-- What is written without a schema is internal; what users see says "mulberry."
+SET LOCAL search_path = mulberry_internal, mulberry, pg_catalog, pg_temp;
 
 -- src/access/names.sql
 -- Functions of this section that ask who the user is are PARALLEL RESTRICTED:
@@ -95,7 +105,7 @@ SELECT pg_catalog.pg_extension_config_dump('tenants', '');
 
 CREATE TABLE members (
     role       regrole NOT NULL,
-    access     text COLLATE "C" NOT NULL CHECK (access = ANY (mulberry.access_names())),
+    access     text COLLATE "C" NOT NULL CHECK (access = ANY (mulberry_internal.access_names())),
     tenant     uuid REFERENCES tenants (id) ON DELETE CASCADE,
     granted_by name NOT NULL,
     granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -153,18 +163,18 @@ COMMENT ON COLUMN secrets.key_fingerprint IS 'names the key without giving it aw
 COMMENT ON COLUMN secrets.rotated_at IS 'when the value was replaced or sealed with another key';
 SELECT pg_catalog.pg_extension_config_dump('secrets', '');
 
-CREATE TYPE secret_value;
+CREATE TYPE mulberry.secret_value;
 CREATE FUNCTION secret_value_in(cstring) RETURNS secret_value
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_secret_value_in';
 COMMENT ON FUNCTION secret_value_in(cstring) IS 'input of secret_value';
 CREATE FUNCTION secret_value_out(secret_value) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_secret_value_out';
 COMMENT ON FUNCTION secret_value_out(secret_value) IS 'output of secret_value: asterisks';
-CREATE TYPE secret_value (
+CREATE TYPE mulberry.secret_value (
     INPUT = secret_value_in, OUTPUT = secret_value_out,
     INTERNALLENGTH = VARIABLE, STORAGE = extended
 );
-COMMENT ON TYPE secret_value IS 'a text on its way into secret_entry; never shown';
+COMMENT ON TYPE mulberry.secret_value IS 'a text on its way into secret_entry; never shown';
 
 -- src/audit/tables.sql
 -- The audit log: append-only, chained by hashes per tenant.  Rows are linked in the order of
@@ -311,7 +321,7 @@ ALTER TABLE packets ALTER COLUMN data SET STORAGE EXTERNAL;
 COMMENT ON TABLE packets IS 'the audio as it arrived; one partition a UTC day of calls';
 SELECT pg_catalog.pg_extension_config_dump('packets', '');
 
-CREATE TYPE packet_result AS (
+CREATE TYPE mulberry.packet_result AS (
     status            text,
     message           text,
     call_id           text,
@@ -321,11 +331,11 @@ CREATE TYPE packet_result AS (
     missing_sequences text,
     duplicate         boolean
 );
-COMMENT ON TYPE packet_result IS 'answer to a packet: status is accepted, duplicate or rejected';
-COMMENT ON COLUMN packet_result.missing_count IS 'sequences below the largest one received that have not arrived';
-COMMENT ON COLUMN packet_result.missing_sequences IS 'the first 100 ranges of them, in the form of an int4multirange';
+COMMENT ON TYPE mulberry.packet_result IS 'answer to a packet: status is accepted, duplicate or rejected';
+COMMENT ON COLUMN mulberry.packet_result.missing_count IS 'sequences below the largest one received that have not arrived';
+COMMENT ON COLUMN mulberry.packet_result.missing_sequences IS 'the first 100 ranges of them, in the form of an int4multirange';
 
-CREATE TYPE batch_result AS (
+CREATE TYPE mulberry.batch_result AS (
     status            text,
     message           text,
     call_id           text,
@@ -336,10 +346,10 @@ CREATE TYPE batch_result AS (
     duplicate         boolean,
     sqlstate          text
 );
-COMMENT ON TYPE batch_result IS
+COMMENT ON TYPE mulberry.batch_result IS
     'answer to one packet of a batch: as packet_result, with the figures of its call after the whole batch; status is also error, and then sqlstate says which';
 
-CREATE TYPE completion_result AS (
+CREATE TYPE mulberry.completion_result AS (
     status                 text,
     message                text,
     call_id                text,
@@ -348,7 +358,7 @@ CREATE TYPE completion_result AS (
     missing_count          bigint,
     extra_packets          bigint
 );
-COMMENT ON TYPE completion_result IS
+COMMENT ON TYPE mulberry.completion_result IS
     'answer to complete_call(): missing_count includes announced packets behind the last one received, extra_packets came beyond the total';
 
 -- src/jobs/tables.sql
@@ -481,7 +491,7 @@ COMMENT ON COLUMN endpoint_state.openings IS 'times in a row that it opened; eac
 SELECT pg_catalog.pg_extension_config_dump('endpoint_state', 'WHERE false');
 
 -- src/audio/tables.sql
-CREATE TYPE loudness AS (
+CREATE TYPE mulberry.loudness AS (
     samples   bigint,
     rms_dbfs  double precision,
     peak_dbfs double precision,
@@ -489,7 +499,7 @@ CREATE TYPE loudness AS (
     dc_offset double precision,
     clipped   bigint
 );
-COMMENT ON TYPE loudness IS
+COMMENT ON TYPE mulberry.loudness IS
     'how loud audio is: RMS and peak (-Infinity for digital silence), mean as a fraction of full scale, samples at the ends of the range';
 
 -- src/mandates/phones.sql
@@ -500,7 +510,7 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_phone_
 COMMENT ON FUNCTION phone_valid(text) IS 'true for an international telephone number as ITU-T E.164 writes it, with its plus sign';
 
 CREATE FUNCTION refuse_phone(number text, place text DEFAULT '') RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'invalid phone number "%"%', left(number, 40), place
         USING ERRCODE = 'invalid_parameter_value',
@@ -515,7 +525,7 @@ CREATE TABLE agents (
     tenant           uuid NOT NULL REFERENCES tenants (id),
     id               uuid NOT NULL DEFAULT gen_random_uuid(),
     name             text NOT NULL CHECK (name <> '' AND length(name) <= 100),
-    phone            text CHECK (mulberry.phone_valid(phone)),
+    phone            text CHECK (mulberry_internal.phone_valid(phone)),
     allowed_callers  text[] NOT NULL DEFAULT '{}',
     seen_at          timestamptz,
     online_until     timestamptz,
@@ -832,7 +842,7 @@ SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
 
 -- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
 
-CREATE TYPE command_answer AS (
+CREATE TYPE mulberry.command_answer AS (
     success       boolean,
     command       text,
     mandate_id    text,
@@ -848,7 +858,7 @@ CREATE TYPE command_answer AS (
     mandate_state text,
     frames        integer
 );
-COMMENT ON TYPE command_answer IS
+COMMENT ON TYPE mulberry.command_answer IS
     'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
 
 -- The edge's side of the online path; agent_sync() is the cloud's.
@@ -970,24 +980,24 @@ COMMENT ON COLUMN escalation_contacts.endpoint IS 'name of an endpoint of kind j
 SELECT pg_catalog.pg_extension_config_dump('escalation_contacts', '');
 
 -- src/server/transactions.sql
-CREATE FUNCTION notifier_lives() RETURNS boolean
+CREATE FUNCTION mulberry.notifier_lives() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_notifier_lives_sql';
-COMMENT ON FUNCTION notifier_lives() IS 'true when a notifier serves this database, so that events are sent';
+COMMENT ON FUNCTION mulberry.notifier_lives() IS 'true when a notifier serves this database, so that events are sent';
 
-CREATE FUNCTION process_statistics()
+CREATE FUNCTION mulberry.process_statistics()
 RETURNS TABLE (place integer, type text, pid integer, started_at timestamptz, starts bigint, in_flight integer,
                done bigint, failed bigint, last_activity timestamptz)
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_process_statistics';
-COMMENT ON FUNCTION process_statistics() IS
+COMMENT ON FUNCTION mulberry.process_statistics() IS
     'the notifier (place 0) and the workers of this database, alive (pid) or not, with what they did since the server started: a notifier sends messages, a worker does jobs (internal)';
 
 CREATE FUNCTION require_durable_commit() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_require_durable_commit_sql';
 COMMENT ON FUNCTION require_durable_commit() IS 'has this transaction on disk, and on synchronous standbys, when it has committed, whatever synchronous_commit says (internal)';
 
-CREATE FUNCTION in_transaction_block() RETURNS boolean
+CREATE FUNCTION mulberry.in_transaction_block() RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_in_transaction_block';
-COMMENT ON FUNCTION in_transaction_block() IS 'whether the session is between BEGIN and COMMIT (internal)';
+COMMENT ON FUNCTION mulberry.in_transaction_block() IS 'whether the session is between BEGIN and COMMIT (internal)';
 
 -- src/calls/state.sql
 CREATE FUNCTION guard_call() RETURNS trigger
@@ -1008,22 +1018,22 @@ CREATE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON te
 CREATE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON members
     FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
 
-CREATE FUNCTION current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
+CREATE FUNCTION mulberry.current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_current_tenants';
-COMMENT ON FUNCTION current_tenants(text[]) IS
+COMMENT ON FUNCTION mulberry.current_tenants(text[]) IS
     'the tenants to which the current role has one of these accesses, or any access when none is named; SET ROLE is followed, SECURITY DEFINER is not';
 
-CREATE FUNCTION held_access(tenant uuid) RETURNS text[]
+CREATE FUNCTION mulberry.held_access(tenant uuid) RETURNS text[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_held_access';
-COMMENT ON FUNCTION held_access(uuid) IS 'the accesses that the current role has to a tenant, included ones as well';
+COMMENT ON FUNCTION mulberry.held_access(uuid) IS 'the accesses that the current role has to a tenant, included ones as well';
 
 CREATE FUNCTION has_access(tenant uuid, VARIADIC access text[]) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_sql';
 COMMENT ON FUNCTION has_access(uuid, text[]) IS 'true when the current role has one of these accesses to the tenant';
 
-CREATE FUNCTION has_access_everywhere(VARIADIC access text[]) RETURNS boolean
+CREATE FUNCTION mulberry.has_access_everywhere(VARIADIC access text[]) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_everywhere_sql';
-COMMENT ON FUNCTION has_access_everywhere(text[]) IS 'true when the current role has one of these accesses to all tenants';
+COMMENT ON FUNCTION mulberry.has_access_everywhere(text[]) IS 'true when the current role has one of these accesses to all tenants';
 
 CREATE FUNCTION require_access_everywhere(VARIADIC access text[]) RETURNS void
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_require_access_everywhere_sql';
@@ -1038,16 +1048,16 @@ CREATE FUNCTION outer_role() RETURNS regrole
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role';
 COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''s, or that of SET ROLE';
 
-CREATE FUNCTION grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     object record;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    PERFORM mulberry.check_member(role, access);
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    PERFORM mulberry_internal.check_member(role, access);
     IF tenant IS NOT NULL THEN
-        target := mulberry.resolve_tenant(tenant, 'admin');
+        target := mulberry_internal.resolve_tenant(tenant, 'admin');
     END IF;
     IF access = 'worker' AND target IS NOT NULL THEN
         RAISE EXCEPTION 'worker access is for all tenants'
@@ -1056,13 +1066,12 @@ BEGIN
     END IF;
 
     -- two grants at once would meet in the same rows of the catalog
-    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
-    DELETE FROM mulberry.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
-    INSERT INTO mulberry.members (role, access, tenant, granted_by)
-    VALUES (grant_access.role, grant_access.access, target, mulberry.outer_role()::text)
+    LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM mulberry_internal.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
+    INSERT INTO mulberry_internal.members (role, access, tenant, granted_by)
+    VALUES (grant_access.role, grant_access.access, target, mulberry_internal.outer_role()::text)
     ON CONFLICT DO NOTHING;
 
-    EXECUTE format('GRANT USAGE ON SCHEMA mulberry TO %s', role);
     FOR object IN
         SELECT o.privilege, o.object FROM mulberry.access_objects() o WHERE o.access = grant_access.access
     LOOP
@@ -1070,23 +1079,23 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION grant_access(regrole, text, text) IS
+COMMENT ON FUNCTION mulberry.grant_access(regrole, text, text) IS
     'gives a role access to a tenant (null: all tenants) and the rights on the objects it needs for that. Needs admin access to all tenants';
 
-CREATE FUNCTION revoke_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.revoke_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     object record;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    PERFORM mulberry.check_member(role, access);
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    PERFORM mulberry_internal.check_member(role, access);
     IF tenant IS NOT NULL THEN
-        target := mulberry.resolve_tenant(tenant, 'admin');
+        target := mulberry_internal.resolve_tenant(tenant, 'admin');
     END IF;
 
-    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
-    DELETE FROM mulberry.members m
+    LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM mulberry_internal.members m
      WHERE m.role = revoke_access.role AND m.access = revoke_access.access
        AND m.tenant IS NOT DISTINCT FROM target;
     IF NOT FOUND THEN
@@ -1101,53 +1110,46 @@ BEGIN
         EXCEPT
         SELECT o.privilege, o.object
           FROM mulberry.access_objects() o
-          JOIN mulberry.members m ON m.access = o.access
+          JOIN mulberry_internal.members m ON m.access = o.access
          WHERE m.role = revoke_access.role
     LOOP
         EXECUTE format('REVOKE %s ON %s FROM %s', object.privilege, object.object, role);
     END LOOP;
-    IF NOT EXISTS (SELECT FROM mulberry.members m WHERE m.role = revoke_access.role) THEN
-        EXECUTE format('REVOKE USAGE ON SCHEMA mulberry FROM %s', role);
-    END IF;
 
     -- whoever could hear this tenant's events until now must not guess where they go next
-    PERFORM mulberry.rotate_channels(target);
+    PERFORM mulberry_internal.rotate_channels(target);
 END
 $$;
-COMMENT ON FUNCTION revoke_access(regrole, text, text) IS
+COMMENT ON FUNCTION mulberry.revoke_access(regrole, text, text) IS
     'takes back what grant_access() gave with the same arguments; open sessions lose it at once. Needs admin access to all tenants';
 
-CREATE FUNCTION refresh_grants() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.refresh_grants() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     wanted record;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
     FOR wanted IN
         SELECT DISTINCT o.privilege, o.object, r.oid::regrole AS role
-          FROM mulberry.members m
+          FROM mulberry_internal.members m
           JOIN pg_roles r ON r.oid = m.role
           JOIN mulberry.access_objects() o ON o.access = m.access
-        UNION
-        SELECT 'USAGE', 'SCHEMA mulberry', r.oid::regrole
-          FROM mulberry.members m
-          JOIN pg_roles r ON r.oid = m.role
     LOOP
         EXECUTE format('GRANT %s ON %s TO %s', wanted.privilege, wanted.object, wanted.role);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION refresh_grants() IS
+COMMENT ON FUNCTION mulberry.refresh_grants() IS
     'gives all members the rights of their accesses anew: after a restore without privileges, or an update of the extension. Needs admin access to all tenants';
 
 CREATE FUNCTION check_member(role regrole, access text) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     IF role IS NULL OR access IS NULL THEN
         RAISE EXCEPTION 'role and access must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM mulberry.access_includes(access);   -- says what is allowed
+    PERFORM mulberry_internal.access_includes(access);   -- says what is allowed
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
         -- 0 is PUBLIC; a number is what regrole takes for a role that may not exist
         RAISE EXCEPTION 'role % does not exist', role
@@ -1157,35 +1159,35 @@ END
 $$;
 COMMENT ON FUNCTION check_member(regrole, text) IS 'raises an error unless role and access exist';
 
-CREATE VIEW tenant_access WITH (security_barrier) AS
+CREATE VIEW mulberry.tenant_access WITH (security_barrier) AS
     SELECT t.name, held_access(t.id) AS access, t.default_encoding, t.default_sample_rate, t.retention, t.created_at
       FROM tenants t
      WHERE t.id = ANY ((SELECT current_tenants())::uuid[]);
-COMMENT ON VIEW tenant_access IS 'the tenants to which the current role has access, and which';
+COMMENT ON VIEW mulberry.tenant_access IS 'the tenants to which the current role has access, and which';
 
-CREATE VIEW memberships WITH (security_barrier) AS
+CREATE VIEW mulberry.memberships WITH (security_barrier) AS
     SELECT m.role, m.access, t.name AS tenant, m.granted_by, m.granted_at
       FROM members m
       LEFT JOIN tenants t ON t.id = m.tenant
      WHERE m.tenant = ANY ((SELECT current_tenants('admin', 'auditor'))::uuid[])
         OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
-COMMENT ON VIEW memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
+COMMENT ON VIEW mulberry.memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
 
 -- src/access/tenants.sql
-CREATE FUNCTION create_tenant(
+CREATE FUNCTION mulberry.create_tenant(
     name                text,
     default_encoding    text DEFAULT 's16le',
     default_sample_rate integer DEFAULT 16000,
     retention           interval DEFAULT NULL
 ) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     made uuid;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    PERFORM mulberry.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
-    INSERT INTO mulberry.tenants (name, default_encoding, default_sample_rate, retention)
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    PERFORM mulberry_internal.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
+    INSERT INTO mulberry_internal.tenants (name, default_encoding, default_sample_rate, retention)
     VALUES (name, default_encoding, default_sample_rate, retention)
     ON CONFLICT DO NOTHING
     RETURNING id INTO made;
@@ -1195,27 +1197,27 @@ BEGIN
     RETURN made;
 END
 $$;
-COMMENT ON FUNCTION create_tenant(text, text, integer, interval) IS
+COMMENT ON FUNCTION mulberry.create_tenant(text, text, integer, interval) IS
     'makes a tenant; retention null: mulberry.retention. Needs admin access to all tenants';
 
-CREATE FUNCTION alter_tenant(
+CREATE FUNCTION mulberry.alter_tenant(
     name                text,
     default_encoding    text DEFAULT NULL,
     default_sample_rate integer DEFAULT NULL,
     retention           interval DEFAULT NULL,
     reset_retention     boolean DEFAULT false
 ) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    target uuid := mulberry.resolve_tenant(name, 'admin');
+    target uuid := mulberry_internal.resolve_tenant(name, 'admin');
 BEGIN
     IF retention IS NOT NULL AND reset_retention THEN
         RAISE EXCEPTION 'retention cannot be set and reset at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM mulberry.check_tenant_settings(coalesce(name, 'default'), coalesce(default_encoding, 's16le'),
+    PERFORM mulberry_internal.check_tenant_settings(coalesce(name, 'default'), coalesce(default_encoding, 's16le'),
                                            coalesce(default_sample_rate, 16000), retention);
-    UPDATE mulberry.tenants t
+    UPDATE mulberry_internal.tenants t
        SET default_encoding    = coalesce(alter_tenant.default_encoding, t.default_encoding),
            default_sample_rate = coalesce(alter_tenant.default_sample_rate, t.default_sample_rate),
            retention           = CASE WHEN reset_retention THEN NULL
@@ -1223,7 +1225,7 @@ BEGIN
      WHERE t.id = target;
 END
 $$;
-COMMENT ON FUNCTION alter_tenant(text, text, integer, interval, boolean) IS
+COMMENT ON FUNCTION mulberry.alter_tenant(text, text, integer, interval, boolean) IS
     'changes what is not null of a tenant; reset_retention goes back to mulberry.retention. Needs admin access to it';
 
 -- The limits are the CHECK constraints of tenants; this only says more clearly
@@ -1231,7 +1233,7 @@ COMMENT ON FUNCTION alter_tenant(text, text, integer, interval, boolean) IS
 CREATE FUNCTION check_tenant_settings(
     name text, default_encoding text, default_sample_rate integer, retention interval
 ) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     broken text;
 BEGIN
@@ -1265,27 +1267,27 @@ $$;
 COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval) IS
     'raises an error that says which setting of a tenant is out of range';
 
-CREATE FUNCTION drop_tenant(name text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.drop_tenant(name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     member record;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
+    PERFORM mulberry_internal.require_access_everywhere('admin');
     IF name IS NULL THEN
         RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    target := mulberry.resolve_tenant(name, 'admin');
+    target := mulberry_internal.resolve_tenant(name, 'admin');
     IF name = 'default' THEN
         RAISE EXCEPTION 'tenant "default" cannot be dropped' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     FOR member IN
-        SELECT m.role, m.access FROM mulberry.members m WHERE m.tenant = target
+        SELECT m.role, m.access FROM mulberry_internal.members m WHERE m.tenant = target
     LOOP
         PERFORM mulberry.revoke_access(member.role, member.access, name);
     END LOOP;
     BEGIN
-        DELETE FROM mulberry.tenants t WHERE t.id = target;
+        DELETE FROM mulberry_internal.tenants t WHERE t.id = target;
     EXCEPTION WHEN foreign_key_violation THEN
         RAISE EXCEPTION 'tenant "%" cannot be dropped because it still has something', name
             USING ERRCODE = 'dependent_objects_still_exist', DETAIL = SQLERRM,
@@ -1293,7 +1295,7 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON FUNCTION drop_tenant(text) IS
+COMMENT ON FUNCTION mulberry.drop_tenant(text) IS
     'drops a tenant that has nothing left, and revokes access to it. Needs admin access to all tenants';
 
 -- A dump brings the default tenant's row, which is there already: its settings
@@ -1301,9 +1303,9 @@ COMMENT ON FUNCTION drop_tenant(text) IS
 -- tenant, so from the first restored job on outgoing work is held, whatever
 -- order the dump restores its tables in.
 CREATE FUNCTION restore_default_tenant() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
-    UPDATE mulberry.tenants t
+    UPDATE mulberry_internal.tenants t
        SET default_encoding = NEW.default_encoding,
            default_sample_rate = NEW.default_sample_rate,
            retention = NEW.retention,
@@ -1312,7 +1314,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NEW;
     END IF;
-    INSERT INTO mulberry.installation (system_identifier, database, approved_by)
+    INSERT INTO mulberry_internal.installation (system_identifier, database, approved_by)
     VALUES (0, 0, SESSION_USER);
     RETURN NULL;
 END
@@ -1323,92 +1325,138 @@ CREATE TRIGGER restore_default_tenant BEFORE INSERT ON tenants
     FOR EACH ROW WHEN (NEW.id = '6d756c62-6572-7279-8000-000000000001')
     EXECUTE FUNCTION restore_default_tenant();
 
+-- src/access/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_access() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('has_access_everywhere', 'EXECUTE', 'auditor admin'),
+    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker'),
+    ('memberships', 'SELECT', 'auditor admin'),
+    ('create_tenant', 'EXECUTE', 'admin'),
+    ('alter_tenant', 'EXECUTE', 'admin'),
+    ('drop_tenant', 'EXECUTE', 'admin'),
+    ('grant_access', 'EXECUTE', 'admin'),
+    ('revoke_access', 'EXECUTE', 'admin'),
+    ('refresh_grants', 'EXECUTE', 'admin')
+$$;
+COMMENT ON FUNCTION access_rules_access() IS 'which access needs which object of access';
+
 -- src/server/installation.sql
-CREATE FUNCTION outbound_allowed() RETURNS boolean
+CREATE FUNCTION mulberry.outbound_allowed() RETURNS boolean
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outbound_allowed_sql';
-COMMENT ON FUNCTION outbound_allowed() IS
+COMMENT ON FUNCTION mulberry.outbound_allowed() IS
     'false in a copy of another database: its workers call nobody until resume_outbound()';
 
-CREATE FUNCTION resume_outbound() RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.resume_outbound() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     held boolean;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    LOCK TABLE mulberry.installation IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    LOCK TABLE mulberry_internal.installation IN SHARE ROW EXCLUSIVE MODE;
     held := NOT mulberry.outbound_allowed();
     IF held THEN
-        DELETE FROM mulberry.installation;
-        INSERT INTO mulberry.installation (system_identifier, database, approved_by)
-        SELECT c.system_identifier, d.oid, mulberry.outer_role()::text
+        DELETE FROM mulberry_internal.installation;
+        INSERT INTO mulberry_internal.installation (system_identifier, database, approved_by)
+        SELECT c.system_identifier, d.oid, mulberry_internal.outer_role()::text
           FROM pg_control_system() c, pg_database d
          WHERE d.datname = current_database();
     END IF;
     RETURN held;
 END
 $$;
-COMMENT ON FUNCTION resume_outbound() IS
+COMMENT ON FUNCTION mulberry.resume_outbound() IS
     'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the original does as well. Needs admin access to all tenants';
 
+-- src/server/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_server() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('resume_outbound', 'EXECUTE', 'admin'),
+    ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
+    ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
+    ('process_statistics', 'EXECUTE', 'operator auditor admin'),
+    ('in_transaction_block', 'EXECUTE', 'operator admin')
+$$;
+COMMENT ON FUNCTION access_rules_server() IS 'which access needs which object of server';
+
 -- src/secrets/secrets.sql
-CREATE VIEW secret_entry WITH (security_barrier) AS
+CREATE VIEW mulberry.secret_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS name, NULL::secret_value AS value WHERE false;
-COMMENT ON VIEW secret_entry IS
+COMMENT ON VIEW mulberry.secret_entry IS
     'where secrets enter: \copy mulberry.secret_entry (tenant, name, value) FROM ...; it stores or replaces, needs admin access to the tenant, and always looks empty';
-COMMENT ON COLUMN secret_entry.tenant IS 'name of the tenant; null: the role''s only one, or "default"';
-COMMENT ON COLUMN secret_entry.value IS 'at most 65536 bytes of text';
+COMMENT ON COLUMN mulberry.secret_entry.tenant IS 'name of the tenant; null: the role''s only one, or "default"';
+COMMENT ON COLUMN mulberry.secret_entry.value IS 'at most 65536 bytes of text';
 
 CREATE FUNCTION enter_secret() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_enter_secret';
 COMMENT ON FUNCTION enter_secret() IS 'seals and stores a row of secret_entry';
-CREATE TRIGGER enter_secret INSTEAD OF INSERT ON secret_entry
+CREATE TRIGGER enter_secret INSTEAD OF INSERT ON mulberry.secret_entry
     FOR EACH ROW EXECUTE FUNCTION enter_secret();
 
-CREATE FUNCTION load_secret(name text, server_file text, tenant text DEFAULT NULL) RETURNS void
+CREATE FUNCTION mulberry.load_secret(name text, server_file text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE c PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_load_secret';
-COMMENT ON FUNCTION load_secret(text, text, text) IS
+COMMENT ON FUNCTION mulberry.load_secret(text, text, text) IS
     'stores the content of a file of the server (without the newline at its end) as a secret; needs admin access to all tenants and the rights of pg_read_server_files';
 
-CREATE FUNCTION drop_secret(name text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.drop_secret(name text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    owner uuid := mulberry.resolve_tenant(tenant, 'admin');
+    owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
 BEGIN
     -- the prefix is voice_keys.h's
     IF name ~ '^voice-key-' THEN
         RAISE EXCEPTION 'secret "%" belongs to a voice key', name
             USING ERRCODE = 'reserved_name', HINT = 'disable_voice_key() destroys its bytes.';
     END IF;
-    DELETE FROM mulberry.secrets s WHERE s.tenant = owner AND s.name = drop_secret.name;
+    DELETE FROM mulberry_internal.secrets s WHERE s.tenant = owner AND s.name = drop_secret.name;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'secret "%" does not exist', name USING ERRCODE = 'undefined_object';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION drop_secret(text, text) IS 'removes a secret of a tenant; needs admin access to it';
+COMMENT ON FUNCTION mulberry.drop_secret(text, text) IS 'removes a secret of a tenant; needs admin access to it';
 
 CREATE FUNCTION check_secrets() RETURNS TABLE (tenant uuid, name text, key_fingerprint text, problem text)
 LANGUAGE c STABLE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_check_secrets';
 COMMENT ON FUNCTION check_secrets() IS
     'opens every secret and says what is wrong with it (null: nothing); an error when the key file itself cannot be used';
 
-CREATE FUNCTION rotate_secret_key() RETURNS bigint
+CREATE FUNCTION mulberry.rotate_secret_key() RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_rotate_secret_key';
-COMMENT ON FUNCTION rotate_secret_key() IS
+COMMENT ON FUNCTION mulberry.rotate_secret_key() IS
     'makes a new key, seals all secrets of this database with it and returns their number; the replaced key stays in the file for other databases. Needs admin access to all tenants';
 
-CREATE FUNCTION forget_secret_keys() RETURNS integer
+CREATE FUNCTION mulberry.forget_secret_keys() RETURNS integer
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_forget_secret_keys';
-COMMENT ON FUNCTION forget_secret_keys() IS
+COMMENT ON FUNCTION mulberry.forget_secret_keys() IS
     'removes replaced keys that no secret of this database needs from the key file, and returns their number; first rotate in all other databases of the server. Superusers only';
 
-CREATE VIEW secret_names WITH (security_barrier) AS
+CREATE VIEW mulberry.secret_names WITH (security_barrier) AS
     SELECT t.name AS tenant, s.name, octet_length(s.ciphertext) AS size, s.key_fingerprint, s.created_at, s.rotated_at
       FROM secrets s
       JOIN tenants t ON t.id = s.tenant
      WHERE s.tenant = ANY ((SELECT current_tenants('admin'))::uuid[]);
-COMMENT ON VIEW secret_names IS 'the secrets of the tenants that the current role is admin of, without their values';
-COMMENT ON COLUMN secret_names.size IS 'bytes';
+COMMENT ON VIEW mulberry.secret_names IS 'the secrets of the tenants that the current role is admin of, without their values';
+COMMENT ON COLUMN mulberry.secret_names.size IS 'bytes';
+
+-- src/secrets/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_secrets() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('secret_entry', 'INSERT', 'admin'),
+    ('secret_names', 'SELECT', 'admin'),
+    ('load_secret', 'EXECUTE', 'admin'),
+    ('drop_secret', 'EXECUTE', 'admin'),
+    ('rotate_secret_key', 'EXECUTE', 'admin'),
+    ('forget_secret_keys', 'EXECUTE', 'admin')
+$$;
+COMMENT ON FUNCTION access_rules_secrets() IS 'which access needs which object of secrets';
 
 -- src/audit/audit.sql
 CREATE FUNCTION guard_audit() RETURNS trigger
@@ -1423,23 +1471,23 @@ CREATE FUNCTION record_audit(tenant uuid, action text, outcome text, mandate tex
                              command bigint DEFAULT NULL, method text DEFAULT NULL, evidence jsonb DEFAULT NULL)
 RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    INSERT INTO mulberry.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
-    VALUES ($1, mulberry.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
+    INSERT INTO mulberry_internal.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
+    VALUES ($1, mulberry_internal.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
 $$;
 COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS 'writes a row of the audit log in the current transaction (internal)';
 
 CREATE FUNCTION link_audit(max_rows integer DEFAULT 10000) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_link_audit';
 COMMENT ON FUNCTION link_audit(integer) IS
     'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can until the transaction ends (internal)';
 
 CREATE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
-    RETURN mulberry.link_audit(max_rows);
+    RETURN mulberry_internal.link_audit(max_rows);
 EXCEPTION WHEN lock_not_available THEN
     RETURN NULL;
 END
@@ -1462,9 +1510,9 @@ CREATE FUNCTION erase_audit(tenant uuid) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_erase_audit';
 COMMENT ON FUNCTION erase_audit(uuid) IS 'removes a tenant''s audit log and returns how many rows it had (internal)';
 
-CREATE FUNCTION verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
+CREATE FUNCTION mulberry.verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
 RETURNS TABLE (tenant text, rows bigint, first_broken bigint, problem text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[];
@@ -1482,57 +1530,57 @@ BEGIN
         targets := mulberry.current_tenants('auditor');
     END IF;
     IF targets IS NULL OR targets = '{}' THEN
-        targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'auditor')];
+        targets := ARRAY[mulberry_internal.resolve_tenant(only_tenant, 'auditor')];
     END IF;
-    PERFORM mulberry.await_audit_links();
+    PERFORM mulberry_internal.await_audit_links();
     RETURN QUERY
         SELECT t.name, c.rows, c.first_broken, c.problem
-          FROM mulberry.tenants t
-               CROSS JOIN LATERAL mulberry.check_audit_chain(t.id, kept_seq, kept) AS c
+          FROM mulberry_internal.tenants t
+               CROSS JOIN LATERAL mulberry_internal.check_audit_chain(t.id, kept_seq, kept) AS c
          WHERE t.id = ANY (targets)
          ORDER BY t.name;
 END
 $$;
-COMMENT ON FUNCTION verify_audit(text, bigint, text) IS
+COMMENT ON FUNCTION mulberry.verify_audit(text, bigint, text) IS
     'computes all hashes of the audit logs of a tenant (null: of all that the role may see) anew. rows: how many fit, from the first on; first_broken and problem say where the log does not and why, null when all is well. kept_seq and kept_hash: what audit_head() once said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
 
-CREATE FUNCTION audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    target uuid := mulberry.resolve_tenant(tenant, 'auditor');
+    target uuid := mulberry_internal.resolve_tenant(tenant, 'auditor');
 BEGIN
-    PERFORM mulberry.await_audit_links();
+    PERFORM mulberry_internal.await_audit_links();
     SELECT h.last_seq, encode(h.hash, 'hex'), h.linked_at INTO seq, hash, linked_at
-      FROM mulberry.audit_heads h
+      FROM mulberry_internal.audit_heads h
      WHERE h.tenant = target;
 END
 $$;
-COMMENT ON FUNCTION audit_head(text) IS
+COMMENT ON FUNCTION mulberry.audit_head(text) IS
     'number and hash of the last row of a tenant''s audit log, to be kept where nobody of this server can write; verify_audit() compares. Nulls: the log is empty. Needs auditor access';
 
-CREATE FUNCTION erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     target uuid;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
+    PERFORM mulberry_internal.require_access_everywhere('admin');
     IF tenant IS NULL THEN
         RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    target := mulberry.resolve_tenant(tenant, 'admin');
-    IF EXISTS (SELECT FROM mulberry.agents a WHERE a.tenant = target) THEN
+    target := mulberry_internal.resolve_tenant(tenant, 'admin');
+    IF EXISTS (SELECT FROM mulberry_internal.agents a WHERE a.tenant = target) THEN
         RAISE EXCEPTION 'the audit log of tenant "%" cannot be erased while the tenant has agents', tenant
             USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop them first, with drop_agent().';
     END IF;
-    SELECT h.last_seq, encode(h.hash, 'hex') INTO last_seq, hash FROM mulberry.audit_heads h WHERE h.tenant = target;
-    rows := mulberry.erase_audit(target);
+    SELECT h.last_seq, encode(h.hash, 'hex') INTO last_seq, hash FROM mulberry_internal.audit_heads h WHERE h.tenant = target;
+    rows := mulberry_internal.erase_audit(target);
     RAISE LOG 'audit log of tenant "%" erased by role "%": % rows, the last was % with hash %',
-        tenant, mulberry.outer_role(), rows, last_seq, hash;
+        tenant, mulberry_internal.outer_role(), rows, last_seq, hash;
 END
 $$;
-COMMENT ON FUNCTION erase_audit_log(text) IS
+COMMENT ON FUNCTION mulberry.erase_audit_log(text) IS
     'removes the whole audit log of a tenant without agents, so that the tenant can be dropped; returns what it had, and the server''s log says so too. Needs admin access to all tenants';
 
 CREATE FUNCTION note_refusal(tenant uuid, action text, mandate text, agent uuid, error text, message text) RETURNS void
@@ -1541,7 +1589,7 @@ COMMENT ON FUNCTION note_refusal(uuid, text, text, uuid, text, text) IS
     'has the notifier write a row of the audit log about what is about to fail; without a notifier the server''s log has it (internal)';
 
 CREATE FUNCTION store_refusals() RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
 COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';
 
@@ -1565,7 +1613,7 @@ COMMENT ON FUNCTION event_message(text, text, text, bigint, jsonb, integer) IS
 
 CREATE FUNCTION number_events(max_rows integer DEFAULT 10000)
 RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb, created_at timestamptz)
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_number_events';
 COMMENT ON FUNCTION number_events(integer) IS
     'gives committed events their numbers, the oldest first, and returns them; nobody else can until the transaction ends (internal)';
@@ -1575,12 +1623,12 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_event_
 COMMENT ON FUNCTION await_event_numbers() IS
     'returns when what was committed before has its number, or after a second: waits for the notifier, numbers itself when there is none, and does nothing where it cannot write (internal)';
 
-CREATE FUNCTION events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
+CREATE FUNCTION mulberry.events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
 RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    target uuid := mulberry.resolve_tenant(tenant, 'supervisor', 'auditor');
+    target uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor', 'auditor');
 BEGIN
     IF since IS NULL OR since < 0 THEN
         RAISE EXCEPTION 'events_since() begins after a number of 0 or more'
@@ -1590,22 +1638,22 @@ BEGIN
     IF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 10000 THEN
         RAISE EXCEPTION 'max_rows must be between 1 and 10000' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM mulberry.await_event_numbers();
+    PERFORM mulberry_internal.await_event_numbers();
     RETURN QUERY
         SELECT e.seq, e.seq - 1, e.event, e.call_id,
-               mulberry.event_message(e.event, e.call_id, t.name, e.seq, e.payload), e.created_at
-          FROM mulberry.events e
-          JOIN mulberry.tenants t ON t.id = e.tenant
+               mulberry_internal.event_message(e.event, e.call_id, t.name, e.seq, e.payload), e.created_at
+          FROM mulberry_internal.events e
+          JOIN mulberry_internal.tenants t ON t.id = e.tenant
          WHERE e.tenant = target AND e.seq > since
          ORDER BY e.seq
          LIMIT max_rows;
 END
 $$;
-COMMENT ON FUNCTION events_since(bigint, integer, text) IS
+COMMENT ON FUNCTION mulberry.events_since(bigint, integer, text) IS
     'the stored events of a tenant after a number, at most max_rows (1 to 10000), as their messages. The prev of the first row is greater than "since" when older events have been purged. Needs supervisor or auditor access';
 
 CREATE FUNCTION purge_events(max_rows integer DEFAULT 10000, dry_run boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     purged bigint;
 BEGIN
@@ -1615,17 +1663,17 @@ BEGIN
     WITH kept AS (
         SELECT t.id AS tenant,
                now() - coalesce(t.retention, nullif(current_setting('mulberry.retention', true), '')::interval) AS since
-          FROM mulberry.tenants t
+          FROM mulberry_internal.tenants t
     ), old AS (
         SELECT e.id
-          FROM mulberry.events e
+          FROM mulberry_internal.events e
           JOIN kept k ON k.tenant = e.tenant
          WHERE e.created_at < (SELECT max(since) FROM kept)
            AND e.created_at < k.since
            AND e.seq IS NOT NULL
          LIMIT max_rows
     ), gone AS (
-        DELETE FROM mulberry.events e USING old WHERE e.id = old.id AND NOT dry_run RETURNING 1
+        DELETE FROM mulberry_internal.events e USING old WHERE e.id = old.id AND NOT dry_run RETURNING 1
     )
     SELECT CASE WHEN dry_run THEN (SELECT count(*) FROM old) ELSE (SELECT count(*) FROM gone) END
       INTO purged;
@@ -1641,7 +1689,7 @@ COMMENT ON FUNCTION packet_event_statistics() IS
     'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may wait; null without preloading (internal)';
 
 CREATE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     waiting bigint;
     oldest  interval;
@@ -1649,7 +1697,7 @@ DECLARE
 BEGIN
     item := 'events';
     SELECT count(*), clock_timestamp() - min(e.created_at) INTO waiting, oldest
-      FROM mulberry.events e WHERE e.seq IS NULL;
+      FROM mulberry_internal.events e WHERE e.seq IS NULL;
     detail := format('%s stored events wait for their number', waiting);
     IF waiting = 0 OR oldest < interval '1 minute' OR NOT mulberry.notifier_lives() THEN
         status := 'ok';     -- without a notifier events_since() numbers them
@@ -1660,7 +1708,7 @@ BEGIN
     END IF;
     RETURN NEXT;
 
-    packets := mulberry.packet_event_statistics();
+    packets := mulberry_internal.packet_event_statistics();
     IF packets.taken IS NOT NULL THEN
         item := 'packet events';
         detail := format('%s of %s have been lost, %s wait', packets.dropped, packets.taken + packets.dropped, packets.waiting);
@@ -1682,17 +1730,17 @@ CREATE FUNCTION listen_channel(channel text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_listen_channel';
 COMMENT ON FUNCTION listen_channel(text) IS 'LISTEN (internal)';
 
-CREATE FUNCTION unlisten_channel(channel text) RETURNS void
+CREATE FUNCTION mulberry.unlisten_channel(channel text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_unlisten_channel';
-COMMENT ON FUNCTION unlisten_channel(text) IS 'UNLISTEN (internal)';
+COMMENT ON FUNCTION mulberry.unlisten_channel(text) IS 'UNLISTEN (internal)';
 
-CREATE FUNCTION remembered_channels() RETURNS SETOF text
+CREATE FUNCTION mulberry.remembered_channels() RETURNS SETOF text
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remembered_channels';
-COMMENT ON FUNCTION remembered_channels() IS 'what this session has subscribed to, the current transaction included (internal)';
+COMMENT ON FUNCTION mulberry.remembered_channels() IS 'what this session has subscribed to, the current transaction included (internal)';
 
-CREATE FUNCTION subscribe(only_tenant text DEFAULT NULL)
+CREATE FUNCTION mulberry.subscribe(only_tenant text DEFAULT NULL)
 RETURNS TABLE (tenant text, channel text, last_seq bigint)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[];
@@ -1710,27 +1758,27 @@ BEGIN
             targets := mulberry.current_tenants('supervisor');
         END IF;
         IF only_tenant IS NOT NULL OR targets = '{}' THEN
-            targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'supervisor')];
+            targets := ARRAY[mulberry_internal.resolve_tenant(only_tenant, 'supervisor')];
         END IF;
 
-        INSERT INTO mulberry.event_channels (tenant, channel)
+        INSERT INTO mulberry_internal.event_channels (tenant, channel)
         SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', '')
           FROM unnest(targets) AS wanted
-         WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.tenant = wanted)
+         WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c WHERE c.tenant = wanted)
          ORDER BY wanted
             ON CONFLICT DO NOTHING;
-        PERFORM FROM mulberry.event_channels c WHERE c.tenant = ANY (targets) ORDER BY c.tenant FOR KEY SHARE;
+        PERFORM FROM mulberry_internal.event_channels c WHERE c.tenant = ANY (targets) ORDER BY c.tenant FOR KEY SHARE;
         GET DIAGNOSTICS held = ROW_COUNT;
         EXIT WHEN held = cardinality(targets);
     END LOOP;
     -- names that a revoke_access() has taken out of use
     PERFORM mulberry.unlisten_channel(old)
        FROM mulberry.remembered_channels() AS old
-      WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.channel = old);
-    UPDATE mulberry.event_channels c SET told = c.told || mulberry.outer_role()::oid
-     WHERE c.tenant = ANY (targets) AND mulberry.outer_role()::oid <> ALL (c.told);
-    PERFORM mulberry.listen_channel(c.channel)
-       FROM mulberry.event_channels c
+      WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c WHERE c.channel = old);
+    UPDATE mulberry_internal.event_channels c SET told = c.told || mulberry_internal.outer_role()::oid
+     WHERE c.tenant = ANY (targets) AND mulberry_internal.outer_role()::oid <> ALL (c.told);
+    PERFORM mulberry_internal.listen_channel(c.channel)
+       FROM mulberry_internal.event_channels c
       WHERE c.tenant = ANY (targets);
     IF NOT mulberry.notifier_lives() THEN
         RAISE WARNING 'no notifier serves this database, so no events are sent'
@@ -1739,36 +1787,36 @@ BEGIN
 
     RETURN QUERY
         SELECT t.name, c.channel, coalesce(n.last_seq, 0)
-          FROM mulberry.event_channels c
-          JOIN mulberry.tenants t ON t.id = c.tenant
-          LEFT JOIN mulberry.event_counters n ON n.tenant = c.tenant
+          FROM mulberry_internal.event_channels c
+          JOIN mulberry_internal.tenants t ON t.id = c.tenant
+          LEFT JOIN mulberry_internal.event_counters n ON n.tenant = c.tenant
          WHERE c.tenant = ANY (targets)
          ORDER BY t.name;
 END
 $$;
-COMMENT ON FUNCTION subscribe(text) IS
+COMMENT ON FUNCTION mulberry.subscribe(text) IS
     'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call it again; on "resync" read the state anew. Needs supervisor access';
 
-CREATE FUNCTION unsubscribe() RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.unsubscribe() RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT mulberry.unlisten_channel(known.channel)
       FROM (SELECT mulberry.remembered_channels() AS channel
             UNION
             SELECT l FROM pg_listening_channels() AS l WHERE l ~ '^mulberry_[0-9a-f]{32}$') AS known
 $$;
-COMMENT ON FUNCTION unsubscribe() IS 'takes back every subscribe() of this session';
+COMMENT ON FUNCTION mulberry.unsubscribe() IS 'takes back every subscribe() of this session';
 
 -- The channel is gone with its row; the next subscribe() makes another one.
 CREATE FUNCTION rotate_channels(tenant uuid) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     old record;
 BEGIN
     FOR old IN
-        DELETE FROM mulberry.event_channels c
+        DELETE FROM mulberry_internal.event_channels c
          WHERE tenant IS NULL OR c.tenant = tenant
-        RETURNING c.channel, (SELECT t.name FROM mulberry.tenants t WHERE t.id = c.tenant) AS tenant_name
+        RETURNING c.channel, (SELECT t.name FROM mulberry_internal.tenants t WHERE t.id = c.tenant) AS tenant_name
     LOOP
         PERFORM pg_notify(old.channel, json_build_object('event', 'resubscribe', 'tenant', old.tenant_name)::text);
     END LOOP;
@@ -1780,24 +1828,24 @@ COMMENT ON FUNCTION rotate_channels(uuid) IS
 -- revoke_access() is not the only way to lose access: a role may be taken out of
 -- the group that has it, or dropped.
 CREATE FUNCTION rotate_lost_channels() RETURNS bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     WITH hearing AS MATERIALIZED (
-        SELECT a AS access FROM unnest(mulberry.access_names()) AS a
-         WHERE 'supervisor' = ANY (mulberry.access_includes(a))
+        SELECT a AS access FROM unnest(mulberry_internal.access_names()) AS a
+         WHERE 'supervisor' = ANY (mulberry_internal.access_includes(a))
     ), lost AS MATERIALIZED (
-        SELECT c.tenant FROM mulberry.event_channels c
+        SELECT c.tenant FROM mulberry_internal.event_channels c
          WHERE EXISTS (
                SELECT FROM unnest(c.told) AS told
                 WHERE NOT EXISTS (SELECT FROM pg_roles r
                                    WHERE r.oid = told
                                      AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
-                                                              WHERE t.oid = 'mulberry.members'::regclass), 'USAGE'))
+                                                              WHERE t.oid = 'mulberry_internal.members'::regclass), 'USAGE'))
                   AND NOT EXISTS (SELECT FROM pg_roles r
-                                    JOIN mulberry.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
+                                    JOIN mulberry_internal.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
                                    WHERE r.oid = told AND m.access IN (SELECT access FROM hearing)
                                      AND (m.tenant = c.tenant OR m.tenant IS NULL)))
     ), rotated AS MATERIALIZED (
-        SELECT mulberry.rotate_channels(l.tenant) FROM lost l
+        SELECT mulberry_internal.rotate_channels(l.tenant) FROM lost l
     )
     SELECT count(*) FROM rotated
 $$;
@@ -1805,13 +1853,30 @@ COMMENT ON FUNCTION rotate_lost_channels() IS
     'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; the notifier calls it when roles have changed (internal)';
 
 CREATE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT t.id, t.name, c.channel FROM mulberry.event_channels c JOIN mulberry.tenants t ON t.id = c.tenant
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT t.id, t.name, c.channel FROM mulberry_internal.event_channels c JOIN mulberry_internal.tenants t ON t.id = c.tenant
 $$;
 COMMENT ON FUNCTION notifier_channels() IS 'where the notifier sends the events of each tenant (internal)';
 
+-- src/events/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_events() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('subscribe', 'EXECUTE', 'supervisor'),
+    ('unsubscribe', 'EXECUTE', 'supervisor'),
+    ('unlisten_channel', 'EXECUTE', 'supervisor'),
+    ('remembered_channels', 'EXECUTE', 'supervisor'),
+    ('events_since', 'EXECUTE', 'supervisor auditor'),
+    ('number_events', 'EXECUTE', 'worker'),
+    ('notifier_channels', 'EXECUTE', 'worker'),
+    ('rotate_lost_channels', 'EXECUTE', 'worker'),
+    ('purge_events', 'EXECUTE', 'worker')
+$$;
+COMMENT ON FUNCTION access_rules_events() IS 'which access needs which object of events';
+
 -- src/calls/ingest.sql
-CREATE FUNCTION ingest_packet(
+CREATE FUNCTION mulberry.ingest_packet(
     call_id     text,
     sequence    integer,
     data        bytea,
@@ -1821,10 +1886,10 @@ CREATE FUNCTION ingest_packet(
     tenant      text DEFAULT NULL
 ) RETURNS packet_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_ingest_packet';
-COMMENT ON FUNCTION ingest_packet(text, integer, bytea, timestamptz, text, integer, text) IS
+COMMENT ON FUNCTION mulberry.ingest_packet(text, integer, bytea, timestamptz, text, integer, text) IS
     'takes one packet of a call, which begins with its first packet; encoding and sample rate null: the call''s, for a new call its tenant''s default';
 
-CREATE FUNCTION ingest_packets(
+CREATE FUNCTION mulberry.ingest_packets(
     call_ids    text[],
     sequences   integer[],
     data        bytea[],
@@ -1834,12 +1899,12 @@ CREATE FUNCTION ingest_packets(
     tenant      text DEFAULT NULL
 ) RETURNS SETOF batch_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50 AS 'MODULE_PATHNAME', 'mulberry_ingest_packets';
-COMMENT ON FUNCTION ingest_packets(text[], integer[], bytea[], timestamptz[], text, integer, text) IS
+COMMENT ON FUNCTION mulberry.ingest_packets(text[], integer[], bytea[], timestamptz[], text, integer, text) IS
     'takes packets of several calls; one row each, in the order of the arrays. A call''s packets are taken by sequence. A bad packet is a row with status error, a malformed array fails the batch';
 
-CREATE FUNCTION complete_call(call_id text, total_packets integer, tenant text DEFAULT NULL) RETURNS completion_result
+CREATE FUNCTION mulberry.complete_call(call_id text, total_packets integer, tenant text DEFAULT NULL) RETURNS completion_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_complete_call';
-COMMENT ON FUNCTION complete_call(text, integer, text) IS
+COMMENT ON FUNCTION mulberry.complete_call(text, integer, text) IS
     'the sender has sent everything: the call is COMPLETED and transcribed after mulberry.grace_period, at once when nothing is missing. Said again with the same total it answers the same';
 
 -- src/calls/processing.sql
@@ -1849,10 +1914,10 @@ COMMENT ON FUNCTION complete_silent_call(bigint, timestamptz) IS
     'internal: completes a call in progress for which nothing has come since then; false when that is not so or the call is busy';
 
 CREATE FUNCTION advance_transcription(call bigint) RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- a job that is locked has been claimed; waiting for it under the call lock could deadlock
-    UPDATE mulberry.job_queue q SET run_at = clock_timestamp()
-     WHERE q.id = (SELECT j.id FROM mulberry.job_queue j
+    UPDATE mulberry_internal.job_queue q SET run_at = clock_timestamp()
+     WHERE q.id = (SELECT j.id FROM mulberry_internal.job_queue j
                     WHERE j.call = $1 AND j.kind = 'transcribe' AND j.state = 'queued' AND j.run_at > clock_timestamp()
                       AND j.attempts = 0
                       FOR UPDATE SKIP LOCKED)
@@ -1865,9 +1930,9 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_sql_l
 COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call until the end of the transaction';
 
 CREATE FUNCTION lock_call_soon(call bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
-    PERFORM mulberry.lock_call(call);
+    PERFORM mulberry_internal.lock_call(call);
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     RETURN false;
@@ -1904,16 +1969,16 @@ COMMENT ON FUNCTION make_partition(date) IS
 
 -- src/calls/sentiment.sql
 -- Sentiment by a word list: the default, when no chat endpoint is configured.
-CREATE FUNCTION sentiment(
+CREATE FUNCTION mulberry.sentiment(
     text,
     OUT sentiment text, OUT confidence double precision, OUT score double precision,
     OUT positive double precision, OUT negative double precision, OUT words integer, OUT hits integer
 ) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_sentiment';
-COMMENT ON FUNCTION sentiment(text) IS
+COMMENT ON FUNCTION mulberry.sentiment(text) IS
     'sentiment of an English text by AFINN-165 and the words of telephone calls: positive, neutral or negative; score from -1 to 1, neutral between -0.25 and 0.25; confidence from 0.5 to 1 by distance from the threshold and number of words, 0 for a text without words; positive and negative are the sums behind the score, hits the words that carried them';
 
 -- src/calls/views.sql
-CREATE VIEW call_status WITH (security_barrier) AS
+CREATE VIEW mulberry.call_status WITH (security_barrier) AS
     SELECT t.name AS tenant,
            c.call_id,
            c.state,
@@ -1964,39 +2029,39 @@ CREATE VIEW call_status WITH (security_barrier) AS
            CROSS JOIN LATERAL (
                SELECT greatest(c.expected_total_packets - next.sequence, 0) AS missing) AS tail
      WHERE c.tenant = ANY ((SELECT current_tenants('ingest', 'supervisor', 'auditor'))::uuid[]);
-COMMENT ON VIEW call_status IS 'the calls of the current role''s tenants, and what each has received';
-COMMENT ON COLUMN call_status.total_packets_received IS 'packets stored; doubled ones count once';
-COMMENT ON COLUMN call_status.expected_next_sequence IS 'one more than the largest sequence received';
-COMMENT ON COLUMN call_status.missing_count IS 'sequences that have not arrived: gaps, and announced packets behind the last one received';
-COMMENT ON COLUMN call_status.missing_sequences IS 'all of them';
-COMMENT ON COLUMN call_status.first_missing_sequences IS 'the first 100 of them, one by one';
-COMMENT ON COLUMN call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
-COMMENT ON COLUMN call_status.last_packet_at IS 'when the packet with the largest sequence arrived';
+COMMENT ON VIEW mulberry.call_status IS 'the calls of the current role''s tenants, and what each has received';
+COMMENT ON COLUMN mulberry.call_status.total_packets_received IS 'packets stored; doubled ones count once';
+COMMENT ON COLUMN mulberry.call_status.expected_next_sequence IS 'one more than the largest sequence received';
+COMMENT ON COLUMN mulberry.call_status.missing_count IS 'sequences that have not arrived: gaps, and announced packets behind the last one received';
+COMMENT ON COLUMN mulberry.call_status.missing_sequences IS 'all of them';
+COMMENT ON COLUMN mulberry.call_status.first_missing_sequences IS 'the first 100 of them, one by one';
+COMMENT ON COLUMN mulberry.call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
+COMMENT ON COLUMN mulberry.call_status.last_packet_at IS 'when the packet with the largest sequence arrived';
 
-CREATE VIEW call_packets WITH (security_barrier) AS
+CREATE VIEW mulberry.call_packets WITH (security_barrier) AS
     SELECT t.name AS tenant, c.call_id, p.sequence, p.sent_at, p.received_at, length(p.data) AS size, p.data
       FROM calls c
       JOIN tenants t ON t.id = c.tenant
       JOIN packets p ON p.call = c.id
      WHERE c.tenant = ANY ((SELECT current_tenants('supervisor'))::uuid[]);
-COMMENT ON VIEW call_packets IS 'the packets of the calls of the current role''s tenants, as they arrived';
-COMMENT ON COLUMN call_packets.size IS 'bytes of data';
+COMMENT ON VIEW mulberry.call_packets IS 'the packets of the calls of the current role''s tenants, as they arrived';
+COMMENT ON COLUMN mulberry.call_packets.size IS 'bytes of data';
 
-CREATE FUNCTION call_audio(call_id text, tenant text DEFAULT NULL) RETURNS bytea
+CREATE FUNCTION mulberry.call_audio(call_id text, tenant text DEFAULT NULL) RETURNS bytea
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio';
-COMMENT ON FUNCTION call_audio(text, text) IS
+COMMENT ON FUNCTION mulberry.call_audio(text, text) IS
     'a call as a WAV file (16-bit PCM at the call''s rate); each missing packet is silence of the call''s usual packet length, at most 60 s for a run of them; call_gaps() lists where';
 
-CREATE FUNCTION call_gaps(call_id text, tenant text DEFAULT NULL)
+CREATE FUNCTION mulberry.call_gaps(call_id text, tenant text DEFAULT NULL)
 RETURNS TABLE (first integer, last integer, packets bigint, start_ms bigint, duration_ms bigint)
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_gaps';
-COMMENT ON FUNCTION call_gaps(text, text) IS
+COMMENT ON FUNCTION mulberry.call_gaps(text, text) IS
     'runs of missing sequences of a call (both ends included), and where call_audio() has silence for them; times are null for a call of encoding text';
 
-CREATE FUNCTION call_dtmf(call_id text, tenant text DEFAULT NULL, floor_dbm0 real DEFAULT NULL)
+CREATE FUNCTION mulberry.call_dtmf(call_id text, tenant text DEFAULT NULL, floor_dbm0 real DEFAULT NULL)
 RETURNS TABLE (digit text, start_ms bigint, duration_ms bigint, level_dbm0 real, twist_db real)
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 20 AS 'MODULE_PATHNAME', 'mulberry_call_dtmf';
-COMMENT ON FUNCTION call_dtmf(text, text, real) IS
+COMMENT ON FUNCTION mulberry.call_dtmf(text, text, real) IS
     'the DTMF digits in a call, as dtmf_detect() tells them; times are those of call_audio(), so a missing packet is silence';
 
 -- src/calls/retention.sql
@@ -2009,10 +2074,10 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remov
 COMMENT ON FUNCTION remove_finished_call(bigint, boolean) IS
     'internal: removes a call that is ARCHIVED or FAILED; false when it is gone, busy, or in another state. Without packets when their partition is about to be dropped';
 
-CREATE FUNCTION erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    owner  uuid := mulberry.resolve_tenant(tenant, 'admin');
+    owner  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     erased bigint;
 BEGIN
     IF call_id IS NULL THEN
@@ -2020,49 +2085,49 @@ BEGIN
     END IF;
     -- Whoever works on a job holds its row before the call lock, so jobs go
     -- first; and once more, because one may have come meanwhile.
-    DELETE FROM mulberry.job_queue j USING mulberry.calls c
+    DELETE FROM mulberry_internal.job_queue j USING mulberry_internal.calls c
      WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
-    DELETE FROM mulberry.job_history j USING mulberry.calls c
+    DELETE FROM mulberry_internal.job_history j USING mulberry_internal.calls c
      WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
-    erased := mulberry.remove_call(owner, call_id);
+    erased := mulberry_internal.remove_call(owner, call_id);
     IF erased IS NULL THEN
         RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
     END IF;
-    DELETE FROM mulberry.job_queue j WHERE j.call = erased;
-    DELETE FROM mulberry.job_history j WHERE j.call = erased;
+    DELETE FROM mulberry_internal.job_queue j WHERE j.call = erased;
+    DELETE FROM mulberry_internal.job_history j WHERE j.call = erased;
     -- the events keep their numbers, which have no gaps
-    UPDATE mulberry.events e SET payload = '{"erased": true}' WHERE e.call = erased;
-    PERFORM mulberry.emit_event(owner, 'call_erased', NULL, call_id,
-                                jsonb_build_object('role', mulberry.outer_role()::text));
+    UPDATE mulberry_internal.events e SET payload = '{"erased": true}' WHERE e.call = erased;
+    PERFORM mulberry_internal.emit_event(owner, 'call_erased', NULL, call_id,
+                                jsonb_build_object('role', mulberry_internal.outer_role()::text));
 END
 $$;
-COMMENT ON FUNCTION erase_call(text, text) IS
+COMMENT ON FUNCTION mulberry.erase_call(text, text) IS
     'removes a call, whatever its state: packets, transcript, jobs and what its events said; leaves the event call_erased. Needs admin access';
 
 CREATE FUNCTION packet_partitions()
 RETURNS TABLE (partition regclass, relname name, day date, first_call bigint, end_call bigint)
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT c.oid::regclass, c.relname, d.day,
            (d.day - date '1970-01-01')::bigint << 40, (d.day - date '1970-01-01' + 1)::bigint << 40
       FROM pg_inherits i
       JOIN pg_class c ON c.oid = i.inhrelid
            CROSS JOIN LATERAL (SELECT to_date(substr(c.relname, 9), 'YYYYMMDD') AS day) AS d
-     WHERE i.inhparent = 'mulberry.packets'::regclass AND c.relname ~ '^packets_\d{8}$'
+     WHERE i.inhparent = 'mulberry_internal.packets'::regclass AND c.relname ~ '^packets_\d{8}$'
 $$;
 COMMENT ON FUNCTION packet_partitions() IS
     'internal: partitions of packets, their days (UTC), and the calls (from first_call to before end_call) they are for';
 
 CREATE FUNCTION drop_partition(partition regclass) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s' AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s' AS $$
 BEGIN
     -- waiting for long readers would keep new ones out: better the next time
-    LOCK TABLE ONLY mulberry.packets IN ACCESS EXCLUSIVE MODE;
+    LOCK TABLE ONLY mulberry_internal.packets IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition);
     -- A transaction that was open for long may just have committed a call that
     -- began on that day; an older snapshot would not show it.
     IF current_setting('transaction_isolation') <> 'read committed'
-       OR EXISTS (SELECT FROM mulberry.packet_partitions() p
-                    JOIN mulberry.calls c ON c.id >= p.first_call AND c.id < p.end_call
+       OR EXISTS (SELECT FROM mulberry_internal.packet_partitions() p
+                    JOIN mulberry_internal.calls c ON c.id >= p.first_call AND c.id < p.end_call
                    WHERE p.partition = drop_partition.partition) THEN
         RAISE lock_not_available;
     END IF;
@@ -2075,31 +2140,31 @@ $$;
 COMMENT ON FUNCTION drop_partition(regclass) IS 'internal: drops a partition of packets that no call needs; false when one does after all, or somebody is reading';
 
 CREATE FUNCTION retention_limits() RETURNS TABLE (tenant uuid, name text, kept_since timestamptz)
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT t.id, t.name,
            clock_timestamp() - coalesce(t.retention, nullif(current_setting('mulberry.retention'), '')::interval)
-      FROM mulberry.tenants t
+      FROM mulberry_internal.tenants t
 $$;
 COMMENT ON FUNCTION retention_limits() IS
     'internal: since when a call of each tenant must have finished to be kept still; null: calls are kept for ever';
 
 CREATE FUNCTION day_expired(partition_day date) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- a day on which a slow clock might still begin calls is not over
     SELECT p.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - 1
-       AND NOT EXISTS (SELECT FROM mulberry.calls c
-                         JOIN mulberry.retention_limits() r ON r.tenant = c.tenant
+       AND NOT EXISTS (SELECT FROM mulberry_internal.calls c
+                         JOIN mulberry_internal.retention_limits() r ON r.tenant = c.tenant
                         WHERE c.id >= p.first_call AND c.id < p.end_call
                           AND (c.finished_at < r.kept_since) IS NOT TRUE)
-      FROM mulberry.packet_partitions() p
+      FROM mulberry_internal.packet_partitions() p
      WHERE p.day = partition_day
 $$;
 COMMENT ON FUNCTION day_expired(date) IS
     'internal: true when no call that began on that day is kept any longer, so that its partition can go as a whole; null: there is no such partition';
 
-CREATE FUNCTION retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
+CREATE FUNCTION mulberry.retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
 RETURNS TABLE (action text, object text, calls bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     limits  record;
@@ -2109,31 +2174,31 @@ DECLARE
     left_to_do integer := max_calls;
     erased  bigint;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin', 'worker');
+    PERFORM mulberry_internal.require_access_everywhere('admin', 'worker');
     IF dry_run IS NULL OR max_calls IS NULL OR max_calls < 1 THEN
         RAISE EXCEPTION 'dry_run must not be null and max_calls must be at least 1'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF NOT dry_run AND NOT mulberry.try_maintenance_lock() THEN
+    IF NOT dry_run AND NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN;
     END IF;
 
     FOR limits IN
-        SELECT r.tenant, r.name, r.kept_since FROM mulberry.retention_limits() r WHERE r.kept_since IS NOT NULL ORDER BY r.name
+        SELECT r.tenant, r.name, r.kept_since FROM mulberry_internal.retention_limits() r WHERE r.kept_since IS NOT NULL ORDER BY r.name
     LOOP
         erased := 0;
         FOR expired IN
             SELECT c.id, date '1970-01-01' + (c.id >> 40)::integer AS day
-              FROM mulberry.calls c
+              FROM mulberry_internal.calls c
              WHERE c.tenant = limits.tenant AND c.finished_at < limits.kept_since
              ORDER BY c.finished_at
              LIMIT CASE WHEN NOT dry_run THEN left_to_do END
         LOOP
             IF NOT dry_run THEN
                 IF NOT whole ? expired.day::text THEN
-                    whole := whole || jsonb_build_object(expired.day::text, mulberry.day_expired(expired.day));
+                    whole := whole || jsonb_build_object(expired.day::text, mulberry_internal.day_expired(expired.day));
                 END IF;
-                CONTINUE WHEN NOT mulberry.remove_finished_call(expired.id, (whole ->> expired.day::text)::boolean IS NOT TRUE);
+                CONTINUE WHEN NOT mulberry_internal.remove_finished_call(expired.id, (whole ->> expired.day::text)::boolean IS NOT TRUE);
                 left_to_do := left_to_do - 1;
             END IF;
             erased := erased + 1;
@@ -2147,14 +2212,14 @@ BEGIN
     END LOOP;
 
     FOR day IN
-        SELECT p.partition, p.relname FROM mulberry.packet_partitions() p
-         WHERE CASE WHEN dry_run THEN mulberry.day_expired(p.day)
+        SELECT p.partition, p.relname FROM mulberry_internal.packet_partitions() p
+         WHERE CASE WHEN dry_run THEN mulberry_internal.day_expired(p.day)
                     ELSE p.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - 1
-                         AND NOT EXISTS (SELECT FROM mulberry.calls c WHERE c.id >= p.first_call AND c.id < p.end_call)
+                         AND NOT EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id >= p.first_call AND c.id < p.end_call)
                END
          ORDER BY p.day
     LOOP
-        CONTINUE WHEN NOT dry_run AND NOT mulberry.drop_partition(day.partition);
+        CONTINUE WHEN NOT dry_run AND NOT mulberry_internal.drop_partition(day.partition);
         action := 'drop partition';
         object := day.relname;
         calls := NULL;
@@ -2162,16 +2227,39 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION retention(boolean, integer) IS
+COMMENT ON FUNCTION mulberry.retention(boolean, integer) IS
     'removes at most max_calls calls that finished longer ago than their tenant''s retention, and partitions of past days that no call needs; dry_run tells what it would do. Needs admin access to all tenants';
+
+-- src/calls/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_calls() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('ingest_packet', 'EXECUTE', 'ingest'),
+    ('ingest_packets', 'EXECUTE', 'ingest'),
+    ('complete_call', 'EXECUTE', 'ingest operator'),
+    ('call_status', 'SELECT', 'ingest supervisor auditor'),
+    ('call_packets', 'SELECT', 'supervisor'),
+    ('call_audio', 'EXECUTE', 'supervisor'),
+    ('call_gaps', 'EXECUTE', 'supervisor'),
+    ('call_dtmf', 'EXECUTE', 'supervisor'),
+    ('erase_call', 'EXECUTE', 'admin'),
+    ('retention', 'EXECUTE', 'admin worker'),
+    ('complete_silent_call', 'EXECUTE', 'worker'),
+    ('start_processing', 'EXECUTE', 'worker'),
+    ('finish_call', 'EXECUTE', 'worker'),
+    ('fail_call', 'EXECUTE', 'worker'),
+    ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker')
+$$;
+COMMENT ON FUNCTION access_rules_calls() IS 'which access needs which object of calls';
 
 -- src/jobs/endpoints.sql
 CREATE FUNCTION replace_seeded_endpoint() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     IF NOT new.seeded THEN
-        DELETE FROM mulberry.endpoints e
+        DELETE FROM mulberry_internal.endpoints e
          WHERE e.seeded AND e.tenant IS NOT DISTINCT FROM new.tenant
            AND (e.name = new.name OR e.purpose = new.purpose);
     END IF;
@@ -2185,11 +2273,11 @@ CREATE TRIGGER replace_seeded BEFORE INSERT ON endpoints
 -- A secret of the endpoint's tenant; of an endpoint of all tenants, the job's tenant's own or that of "default".
 CREATE FUNCTION secret_tenant(owner uuid, secret text, tenant uuid) RETURNS uuid
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT coalesce($1,
-        (SELECT s.tenant FROM mulberry.secrets s
-           JOIN mulberry.tenants t ON t.id = s.tenant
+        (SELECT s.tenant FROM mulberry_internal.secrets s
+           JOIN mulberry_internal.tenants t ON t.id = s.tenant
           WHERE s.name = $2 AND (s.tenant = $3 OR t.name = 'default')
           ORDER BY s.tenant = $3 DESC LIMIT 1))
 $$;
@@ -2200,28 +2288,28 @@ LANGUAGE c IMMUTABLE STRICT
 AS 'MODULE_PATHNAME', 'mulberry_normalize_endpoint_url';
 COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS 'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
 
-CREATE FUNCTION set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
+CREATE FUNCTION mulberry.set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
     model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
     max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT false, allow_private boolean DEFAULT false,
     enabled boolean DEFAULT true, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     allowed CONSTANT text[] := CASE
         WHEN set_endpoint.kind = 'openai' AND set_endpoint.purpose = 'chat' THEN ARRAY['prompt', 'temperature']
         WHEN set_endpoint.kind = 'openai' THEN ARRAY['language', 'prompt', 'temperature', 'response_format', 'max_audio_seconds']
-        WHEN set_endpoint.kind = 'twilio' THEN mulberry.twilio_options()
+        WHEN set_endpoint.kind = 'twilio' THEN mulberry_internal.twilio_options()
         ELSE '{}' END;
     owner   uuid;
     other   text;
     wrong   text;
 BEGIN
     IF set_endpoint.tenant IS NULL THEN
-        PERFORM mulberry.require_access_everywhere('admin');
+        PERFORM mulberry_internal.require_access_everywhere('admin');
     ELSE
-        owner := mulberry.resolve_tenant(set_endpoint.tenant, 'admin');
+        owner := mulberry_internal.resolve_tenant(set_endpoint.tenant, 'admin');
     END IF;
     IF set_endpoint.kind = 'twilio' THEN
         set_endpoint.base_url := coalesce(set_endpoint.base_url, 'https://api.twilio.com');
@@ -2294,13 +2382,13 @@ BEGIN
     IF set_endpoint.allow_private AND NOT mulberry.has_access_everywhere('admin') THEN
         RAISE EXCEPTION 'only an admin of all tenants may allow private addresses' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    set_endpoint.base_url := mulberry.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
+    set_endpoint.base_url := mulberry_internal.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
                                                              set_endpoint.allow_private);
     IF set_endpoint.kind = 'twilio' THEN
-        set_endpoint.options := mulberry.check_twilio_options(set_endpoint.options, set_endpoint.secret,
+        set_endpoint.options := mulberry_internal.check_twilio_options(set_endpoint.options, set_endpoint.secret,
                                                               set_endpoint.allow_http, set_endpoint.allow_private);
     END IF;
-    SELECT e.name INTO other FROM mulberry.endpoints e
+    SELECT e.name INTO other FROM mulberry_internal.endpoints e
      WHERE e.tenant IS NOT DISTINCT FROM owner AND e.purpose = set_endpoint.purpose
        AND e.name <> set_endpoint.name AND NOT e.seeded;
     IF FOUND THEN
@@ -2310,7 +2398,7 @@ BEGIN
     END IF;
 
     -- One statement changes the row, so that two admins at once do not meet half way.
-    UPDATE mulberry.endpoints e
+    UPDATE mulberry_internal.endpoints e
        SET kind = set_endpoint.kind, base_url = set_endpoint.base_url, purpose = set_endpoint.purpose,
            model = set_endpoint.model, secret = set_endpoint.secret, options = set_endpoint.options,
            timeout = set_endpoint.timeout, max_concurrency = set_endpoint.max_concurrency,
@@ -2318,7 +2406,7 @@ BEGIN
            enabled = set_endpoint.enabled, seeded = false, updated_at = clock_timestamp()
      WHERE e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
     IF NOT FOUND THEN
-        INSERT INTO mulberry.endpoints (tenant, name, kind, base_url, purpose, model, secret, options, timeout,
+        INSERT INTO mulberry_internal.endpoints (tenant, name, kind, base_url, purpose, model, secret, options, timeout,
                                         max_concurrency, allow_http, allow_private, enabled)
         VALUES (owner, set_endpoint.name, set_endpoint.kind, set_endpoint.base_url, set_endpoint.purpose,
                 set_endpoint.model, set_endpoint.secret, set_endpoint.options, set_endpoint.timeout,
@@ -2326,29 +2414,29 @@ BEGIN
                 set_endpoint.enabled);
     END IF;
     -- It has a fresh start.
-    DELETE FROM mulberry.endpoint_state s USING mulberry.endpoints e
+    DELETE FROM mulberry_internal.endpoint_state s USING mulberry_internal.endpoints e
      WHERE s.endpoint = e.id AND e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
-    PERFORM mulberry.reroute_jobs();
+    PERFORM mulberry_internal.reroute_jobs();
 END
 $$;
-COMMENT ON FUNCTION set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
+COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
     'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as docs/endpoints.md describes them';
 
-CREATE FUNCTION drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
+CREATE FUNCTION mulberry.drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     owner uuid;
-    e     mulberry.endpoints;
+    e     mulberry_internal.endpoints;
 BEGIN
     IF drop_endpoint.tenant IS NULL THEN
-        PERFORM mulberry.require_access_everywhere('admin');
+        PERFORM mulberry_internal.require_access_everywhere('admin');
     ELSE
-        owner := mulberry.resolve_tenant(drop_endpoint.tenant, 'admin');
+        owner := mulberry_internal.resolve_tenant(drop_endpoint.tenant, 'admin');
     END IF;
-    SELECT x.* INTO e FROM mulberry.endpoints x
+    SELECT x.* INTO e FROM mulberry_internal.endpoints x
      WHERE x.tenant IS NOT DISTINCT FROM owner AND x.name = drop_endpoint.name FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'endpoint "%" does not exist', drop_endpoint.name USING ERRCODE = 'undefined_object';
@@ -2358,33 +2446,33 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Set one of your own for its purpose, which takes its place, or set it again with enabled => false.';
     END IF;
-    DELETE FROM mulberry.endpoints x WHERE x.id = e.id;
-    PERFORM mulberry.reroute_jobs();
+    DELETE FROM mulberry_internal.endpoints x WHERE x.id = e.id;
+    PERFORM mulberry_internal.reroute_jobs();
 END
 $$;
-COMMENT ON FUNCTION drop_endpoint(text, text) IS 'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such endpoint, 55000 it comes with the extension';
+COMMENT ON FUNCTION mulberry.drop_endpoint(text, text) IS 'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such endpoint, 55000 it comes with the extension';
 
 CREATE FUNCTION telephony_endpoint(tenant uuid) RETURNS endpoints
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT e.* FROM mulberry.endpoints e WHERE e.id = mulberry.endpoint_for($1, 'telephony')
+    SELECT e.* FROM mulberry_internal.endpoints e WHERE e.id = mulberry_internal.endpoint_for($1, 'telephony')
 $$;
 COMMENT ON FUNCTION telephony_endpoint(uuid) IS 'the endpoint that places calls for a tenant (internal)';
 
 -- src/jobs/queue.sql
-CREATE FUNCTION job_purpose(kind text) RETURNS text
+CREATE FUNCTION mulberry.job_purpose(kind text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE kind WHEN 'transcribe' THEN 'transcription' WHEN 'listen' THEN 'transcription' WHEN 'sentiment' THEN 'chat'
                  WHEN 'call' THEN 'telephony' WHEN 'escalate' THEN 'escalation' END;
-COMMENT ON FUNCTION job_purpose(text) IS 'purpose of the endpoints that serve a kind of job; null: there is no such kind';
+COMMENT ON FUNCTION mulberry.job_purpose(text) IS 'purpose of the endpoints that serve a kind of job; null: there is no such kind';
 
 CREATE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT e.id
-      FROM mulberry.endpoints e
+      FROM mulberry_internal.endpoints e
      WHERE (e.tenant = $1 OR e.tenant IS NULL)
        AND CASE WHEN $3 IS NULL THEN e.purpose = $2 ELSE e.name = $3 END
      ORDER BY e.tenant NULLS LAST
@@ -2394,19 +2482,19 @@ COMMENT ON FUNCTION endpoint_for(uuid, text, text) IS 'id of the endpoint that s
 
 CREATE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text) RETURNS bigint
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     purpose  CONSTANT text := mulberry.job_purpose(kind);
-    found_id CONSTANT bigint := mulberry.endpoint_for(tenant, purpose, endpoint);
+    found_id CONSTANT bigint := mulberry_internal.endpoint_for(tenant, purpose, endpoint);
 BEGIN
     IF purpose IS NULL THEN
         RAISE EXCEPTION 'unknown kind "%" of a job', kind USING ERRCODE = 'invalid_parameter_value';
     END IF;
     -- The transcript of a text call is its text: only a service of kind json wants to see it.
     IF kind = 'transcribe'
-       AND EXISTS (SELECT FROM mulberry.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
-       AND NOT EXISTS (SELECT FROM mulberry.endpoints e WHERE e.id = found_id AND e.kind = 'json')
+       AND EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
+       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = found_id AND e.kind = 'json')
     THEN
         RETURN 0;
     END IF;
@@ -2432,10 +2520,10 @@ COMMENT ON FUNCTION retry_delay(integer, interval) IS 'delay after the given num
 -- Moves a job to the history in its last state.
 CREATE FUNCTION settle_job(job bigint, final_state text, error text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    WITH gone AS (DELETE FROM mulberry.job_queue q WHERE q.id = $1 RETURNING *)
-    INSERT INTO mulberry.job_history (id, kind, tenant, call, endpoint, route, payload, state, attempts, deferrals,
+    WITH gone AS (DELETE FROM mulberry_internal.job_queue q WHERE q.id = $1 RETURNING *)
+    INSERT INTO mulberry_internal.job_history (id, kind, tenant, call, endpoint, route, payload, state, attempts, deferrals,
                                       max_attempts, lease_token, last_error, created_at, started_at)
     SELECT id, kind, tenant, call, endpoint, route, CASE WHEN $2 <> 'done' THEN payload END, $2, attempts, deferrals,
            max_attempts, lease_token, coalesce($3, last_error), created_at, started_at
@@ -2447,15 +2535,15 @@ COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queu
 -- a command has its own way to fail.
 CREATE FUNCTION give_up_job(job job_queue, final_state text, error text, reason text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    PERFORM mulberry.settle_job(job.id, final_state, error);
+    PERFORM mulberry_internal.settle_job(job.id, final_state, error);
     IF job.kind IN ('call', 'listen', 'escalate') THEN
-        PERFORM mulberry.give_up_telephony(job, final_state, coalesce(error, reason));
+        PERFORM mulberry_internal.give_up_telephony(job, final_state, coalesce(error, reason));
     END IF;
-    IF job.call IS NOT NULL AND mulberry.start_processing(job.call) THEN
-        PERFORM mulberry.fail_call(job.call, reason);
+    IF job.call IS NOT NULL AND mulberry_internal.start_processing(job.call) THEN
+        PERFORM mulberry_internal.fail_call(job.call, reason);
     END IF;
 END
 $$;
@@ -2463,18 +2551,18 @@ COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS 'ends a job with
 
 -- Jobs and endpoints for people.
 
-CREATE FUNCTION retry_job(id bigint) RETURNS void
+CREATE FUNCTION mulberry.retry_job(id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    h mulberry.job_history;
+    h mulberry_internal.job_history;
 BEGIN
-    SELECT x.* INTO h FROM mulberry.job_history x
+    SELECT x.* INTO h FROM mulberry_internal.job_history x
      WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM FROM mulberry.job_queue q
+        PERFORM FROM mulberry_internal.job_queue q
           WHERE q.id = retry_job.id AND q.tenant = ANY (mulberry.current_tenants('operator'));
         IF FOUND THEN
             RAISE EXCEPTION 'job % is not finished', retry_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -2490,50 +2578,50 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'What became of its command is in command_status; give the command again.';
     END IF;
-    IF h.call IS NOT NULL AND NOT mulberry.reopen_call(h.call) THEN
+    IF h.call IS NOT NULL AND NOT mulberry_internal.reopen_call(h.call) THEN
         RAISE EXCEPTION 'the call of job % does not exist any more', retry_job.id
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    DELETE FROM mulberry.job_history x WHERE x.id = h.id;
-    INSERT INTO mulberry.job_queue (id, kind, tenant, call, endpoint, route, payload, run_at, max_attempts, lease_token,
+    DELETE FROM mulberry_internal.job_history x WHERE x.id = h.id;
+    INSERT INTO mulberry_internal.job_queue (id, kind, tenant, call, endpoint, route, payload, run_at, max_attempts, lease_token,
                                     last_error, created_at)
-    VALUES (h.id, h.kind, h.tenant, h.call, h.endpoint, mulberry.job_route(h.kind, h.tenant, h.call, h.endpoint),
+    VALUES (h.id, h.kind, h.tenant, h.call, h.endpoint, mulberry_internal.job_route(h.kind, h.tenant, h.call, h.endpoint),
             h.payload, clock_timestamp(), current_setting('mulberry.ai_max_attempts')::integer, h.lease_token,
             h.last_error, h.created_at);
-    PERFORM mulberry.emit_event(h.tenant, 'job_retried', h.call, NULL,
-        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry.outer_role()::text));
-    PERFORM mulberry.wake_workers();
+    PERFORM mulberry_internal.emit_event(h.tenant, 'job_retried', h.call, NULL,
+        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry_internal.outer_role()::text));
+    PERFORM mulberry_internal.wake_workers();
 END
 $$;
-COMMENT ON FUNCTION retry_job(bigint) IS 'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
+COMMENT ON FUNCTION mulberry.retry_job(bigint) IS 'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
 
-CREATE FUNCTION cancel_job(id bigint) RETURNS void
+CREATE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    j      mulberry.job_queue;
+    j      mulberry_internal.job_queue;
     reason text;
 BEGIN
-    PERFORM mulberry.lock_telephony_job(cancel_job.id);
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    PERFORM mulberry_internal.lock_telephony_job(cancel_job.id);
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = cancel_job.id AND q.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM FROM mulberry.job_history x
+        PERFORM FROM mulberry_internal.job_history x
           WHERE x.id = cancel_job.id AND x.tenant = ANY (mulberry.current_tenants('operator'));
         IF FOUND THEN
             RAISE EXCEPTION 'job % is finished', cancel_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
         END IF;
         RAISE EXCEPTION 'job % does not exist', cancel_job.id USING ERRCODE = 'undefined_object';
     END IF;
-    reason := format('cancelled by %s', mulberry.outer_role());
-    PERFORM mulberry.give_up_job(j, 'cancelled', reason, reason);
-    PERFORM mulberry.emit_event(j.tenant, 'job_cancelled', j.call, NULL,
-        jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry.outer_role()::text));
+    reason := format('cancelled by %s', mulberry_internal.outer_role());
+    PERFORM mulberry_internal.give_up_job(j, 'cancelled', reason, reason);
+    PERFORM mulberry_internal.emit_event(j.tenant, 'job_cancelled', j.call, NULL,
+        jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry_internal.outer_role()::text));
 END
 $$;
-COMMENT ON FUNCTION cancel_job(bigint) IS 'takes a job out of the queue and fails its call; the result of a request under way is dropped. Needs operator access. Errors: 42704 no such job, 55000 it is finished';
+COMMENT ON FUNCTION mulberry.cancel_job(bigint) IS 'takes a job out of the queue and fails its call; the result of a request under way is dropped. Needs operator access. Errors: 42704 no such job, 55000 it is finished';
 
 CREATE FUNCTION wake_workers() RETURNS void
 LANGUAGE c VOLATILE
@@ -2542,23 +2630,23 @@ COMMENT ON FUNCTION wake_workers() IS 'wakes the workers of this database after 
 
 CREATE FUNCTION reroute_jobs(orphans_only boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     changed bigint;
 BEGIN
     -- Jobs that run as well: should their lease end, they must be found.
-    UPDATE mulberry.job_queue q
+    UPDATE mulberry_internal.job_queue q
        SET route = r.route
-      FROM (SELECT x.id, mulberry.job_route(x.kind, x.tenant, x.call, x.endpoint) AS route
-              FROM mulberry.job_queue x
+      FROM (SELECT x.id, mulberry_internal.job_route(x.kind, x.tenant, x.call, x.endpoint) AS route
+              FROM mulberry_internal.job_queue x
              WHERE NOT orphans_only OR x.route IS NULL
-                OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry.endpoints e WHERE e.id = x.route))
+                OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = x.route))
             OFFSET 0) AS r
      WHERE q.id = r.id AND q.route IS DISTINCT FROM r.route;
     GET DIAGNOSTICS changed = ROW_COUNT;
     IF changed > 0 OR NOT orphans_only THEN
-        PERFORM mulberry.wake_workers();
+        PERFORM mulberry_internal.wake_workers();
     END IF;
     RETURN changed;
 END
@@ -2567,24 +2655,24 @@ COMMENT ON FUNCTION reroute_jobs(boolean) IS 'looks again which endpoint serves 
 
 CREATE FUNCTION purge_jobs(at timestamptz DEFAULT clock_timestamp(), max_jobs integer DEFAULT 10000) RETURNS bigint
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH old AS (
-        SELECT h.id FROM mulberry.job_history h
+        SELECT h.id FROM mulberry_internal.job_history h
          WHERE h.finished_at < at - current_setting('mulberry.job_retention')::interval
          ORDER BY h.finished_at LIMIT max_jobs
            FOR UPDATE SKIP LOCKED
     ), gone AS (
-        DELETE FROM mulberry.job_history h USING old WHERE h.id = old.id RETURNING 1
+        DELETE FROM mulberry_internal.job_history h USING old WHERE h.id = old.id RETURNING 1
     )
     SELECT count(*) FROM gone
 $$;
 COMMENT ON FUNCTION purge_jobs(timestamptz, integer) IS 'removes finished jobs older than mulberry.job_retention, at most max_jobs; returns how many (part of maintenance)';
 
-CREATE PROCEDURE run_jobs(max_seconds double precision DEFAULT 60)
+CREATE PROCEDURE mulberry.run_jobs(max_seconds double precision DEFAULT 60)
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'mulberry_run_jobs';
-COMMENT ON PROCEDURE run_jobs(double precision) IS 'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. Commits; not inside a transaction block. Needs worker access';
+COMMENT ON PROCEDURE mulberry.run_jobs(double precision) IS 'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. Commits; not inside a transaction block. Needs worker access';
 
 -- src/jobs/claim.sql
 -- A lane is what one tenant has in the queue for one endpoint; endpoint 0 stands for none.
@@ -2595,7 +2683,7 @@ CREATE FUNCTION job_lanes()
 RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, breaker text, not_before timestamptz, lease interval,
                run_at timestamptz)
 LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was short must not read all of a long one
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -2609,8 +2697,8 @@ BEGIN
                    CASE WHEN s.state <> 'closed' THEN s.retry_at END AS not_before,
                    coalesce(e.timeout, current_setting('mulberry.http_timeout')::interval)
                    + current_setting('mulberry.lease_time')::interval AS lease
-              FROM mulberry.endpoints e
-              LEFT JOIN mulberry.endpoint_state s ON s.endpoint = e.id
+              FROM mulberry_internal.endpoints e
+              LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
              WHERE e.enabled
              UNION ALL
             SELECT 0, NULL, NULL, 'closed', NULL, current_setting('mulberry.lease_time')::interval
@@ -2618,13 +2706,13 @@ BEGIN
             SELECT r.id AS route, first.tenant, 1 AS step
               FROM routes r
              CROSS JOIN (VALUES (gen_random_uuid()), ('00000000-0000-0000-0000-000000000000')) AS start (tenant)
-             CROSS JOIN LATERAL (SELECT q.tenant FROM mulberry.job_queue q
+             CROSS JOIN LATERAL (SELECT q.tenant FROM mulberry_internal.job_queue q
                                   WHERE q.route = r.id AND q.tenant >= start.tenant ORDER BY q.tenant LIMIT 1) AS first
              WHERE r.tenant IS NULL
              UNION ALL
             SELECT w.route, following.tenant, w.step + 1
               FROM walk w
-             CROSS JOIN LATERAL (SELECT q.tenant FROM mulberry.job_queue q
+             CROSS JOIN LATERAL (SELECT q.tenant FROM mulberry_internal.job_queue q
                                   WHERE q.route = w.route AND q.tenant > w.tenant ORDER BY q.tenant LIMIT 1) AS following
              WHERE w.step < 64
         ), lanes AS (
@@ -2635,7 +2723,7 @@ BEGIN
         SELECT r.id, l.tenant, r.max_concurrency, r.breaker, r.not_before, r.lease, due.run_at
           FROM lanes l
           JOIN routes r ON r.id = l.route
-         CROSS JOIN LATERAL (SELECT q.run_at FROM mulberry.job_queue q
+         CROSS JOIN LATERAL (SELECT q.run_at FROM mulberry_internal.job_queue q
                               WHERE q.route = l.route AND q.tenant = l.tenant
                               ORDER BY q.run_at LIMIT 1) AS due;
 END
@@ -2643,9 +2731,9 @@ $$;
 COMMENT ON FUNCTION job_lanes() IS 'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due (internal)';
 
 CREATE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
-    PERFORM FROM mulberry.endpoints e WHERE e.id = endpoint FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.endpoints e WHERE e.id = endpoint FOR NO KEY UPDATE;
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     RETURN false;
@@ -2660,7 +2748,7 @@ CREATE FUNCTION claim_jobs(worker integer, max_jobs integer, at timestamptz DEFA
 RETURNS TABLE (id bigint, lease_token bigint, kind text, tenant uuid, call bigint, payload jsonb,
                attempts integer, max_attempts integer, route bigint, probe boolean)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was empty must not read all of a long one
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -2692,11 +2780,11 @@ BEGIN
       INTO lanes
       FROM (SELECT j.*, dense_rank() OVER (ORDER BY j.route)::integer AS route_number,
                    dense_rank() OVER (ORDER BY j.tenant)::integer AS tenant_number, r.room
-              FROM mulberry.job_lanes() j
+              FROM mulberry_internal.job_lanes() j
              -- how many more the endpoint may have; null: any number
              CROSS JOIN LATERAL (SELECT CASE WHEN j.breaker <> 'closed' THEN 1
                                              WHEN j.max_concurrency IS NOT NULL THEN j.max_concurrency -
-                                                 (SELECT count(*)::integer FROM mulberry.job_queue q
+                                                 (SELECT count(*)::integer FROM mulberry_internal.job_queue q
                                                    WHERE q.route = j.route AND q.state = 'running' AND q.run_at > at)
                                         END AS room) AS r
              WHERE j.run_at <= at AND (j.not_before IS NULL OR j.not_before <= at) AND (r.room IS NULL OR r.room > 0)
@@ -2719,7 +2807,7 @@ BEGIN
                            -- at an endpoint with a limit what other workers run for the tenant counts
                            CASE WHEN u.room IS NULL THEN h.by_tenant
                                 ELSE greatest(h.by_tenant,
-                                    (SELECT count(*) FROM mulberry.job_queue q
+                                    (SELECT count(*) FROM mulberry_internal.job_queue q
                                       WHERE q.route = u.route AND q.tenant = u.tenant AND q.run_at > at AND q.state = 'running'))
                            END AS by_tenant
                       FROM unnest(lanes.routes, lanes.tenants, lanes.rooms, lanes.route_numbers, lanes.tenant_numbers)
@@ -2728,7 +2816,7 @@ BEGIN
                                                 count(*) FILTER (WHERE h.tenant = u.tenant) AS by_tenant
                                            FROM held h) AS h) AS l
              CROSS JOIN LATERAL (SELECT row_number() OVER () - 1 AS before
-                                   FROM (SELECT FROM mulberry.job_queue q
+                                   FROM (SELECT FROM mulberry_internal.job_queue q
                                           WHERE q.route = l.route AND q.tenant = l.tenant AND q.run_at <= at
                                           ORDER BY q.run_at LIMIT deep) AS due) AS due
              ORDER BY greatest(l.by_route, l.by_tenant) + due.before, l.by_tenant + due.before, random()
@@ -2754,14 +2842,14 @@ BEGIN
         WITH due AS (
             SELECT q.id, l.lease
               FROM unnest(lanes.routes, lanes.tenants, lanes.leases, lanes.rooms, granted) AS l (route, tenant, lease, room, granted)
-             CROSS JOIN LATERAL (SELECT q.id FROM mulberry.job_queue q
+             CROSS JOIN LATERAL (SELECT q.id FROM mulberry_internal.job_queue q
                                   WHERE q.route = l.route AND q.tenant = l.tenant AND q.run_at <= at
                                   ORDER BY q.run_at
                                   LIMIT l.granted
                                     FOR UPDATE SKIP LOCKED) AS q
              WHERE l.room IS NULL AND l.granted > 0
         )
-        UPDATE mulberry.job_queue q
+        UPDATE mulberry_internal.job_queue q
            SET state = 'running', run_at = at + due.lease, attempts = q.attempts + 1,
                lease_token = q.lease_token + 1, worker = claim_jobs.worker, started_at = at,
                last_error = CASE q.state
@@ -2778,28 +2866,28 @@ BEGIN
         is_probe := false;
         IF lanes.breakers[lane] <> 'closed' THEN
             -- One worker gets to ask.
-            UPDATE mulberry.endpoint_state s SET state = 'half_open', retry_at = at + lanes.leases[lane]
+            UPDATE mulberry_internal.endpoint_state s SET state = 'half_open', retry_at = at + lanes.leases[lane]
              WHERE s.endpoint = lanes.routes[lane] AND s.state <> 'closed' AND s.retry_at <= at;
             CONTINUE WHEN NOT FOUND;
             is_probe := true;
         END IF;
         -- Whoever counts here also claims here before the next one counts.
-        room := CASE WHEN mulberry.lock_endpoint_soon(lanes.routes[lane]) THEN room ELSE 0 END;
-        room := least(room, (SELECT e.max_concurrency FROM mulberry.endpoints e WHERE e.id = lanes.routes[lane]) -
-            (SELECT count(*)::integer FROM mulberry.job_queue q
+        room := CASE WHEN mulberry_internal.lock_endpoint_soon(lanes.routes[lane]) THEN room ELSE 0 END;
+        room := least(room, (SELECT e.max_concurrency FROM mulberry_internal.endpoints e WHERE e.id = lanes.routes[lane]) -
+            (SELECT count(*)::integer FROM mulberry_internal.job_queue q
               WHERE q.route = lanes.routes[lane] AND q.state = 'running' AND q.run_at > at));
 
         claimed := 0;
         IF room > 0 THEN
             RETURN QUERY
                 WITH due AS (
-                    SELECT q.id FROM mulberry.job_queue q
+                    SELECT q.id FROM mulberry_internal.job_queue q
                      WHERE q.route = lanes.routes[lane] AND q.tenant = lanes.tenants[lane] AND q.run_at <= at
                      ORDER BY q.run_at
                      LIMIT room
                        FOR UPDATE SKIP LOCKED
                 )
-                UPDATE mulberry.job_queue q
+                UPDATE mulberry_internal.job_queue q
                    SET state = 'running', run_at = at + lanes.leases[lane], attempts = q.attempts + 1,
                        lease_token = q.lease_token + 1, worker = claim_jobs.worker, started_at = at,
                        last_error = CASE q.state
@@ -2812,7 +2900,7 @@ BEGIN
             GET DIAGNOSTICS claimed = ROW_COUNT;
         END IF;
         IF is_probe AND claimed = 0 THEN
-            UPDATE mulberry.endpoint_state s SET state = 'open', retry_at = at WHERE s.endpoint = lanes.routes[lane];
+            UPDATE mulberry_internal.endpoint_state s SET state = 'open', retry_at = at WHERE s.endpoint = lanes.routes[lane];
         END IF;
     END LOOP;
 END
@@ -2821,18 +2909,18 @@ COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, 
 
 CREATE FUNCTION next_job_due() RETURNS timestamptz
 LANGUAGE sql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT min(greatest(j.run_at, j.not_before)) FROM mulberry.job_lanes() j WHERE mulberry.outbound_allowed()
+    SELECT min(greatest(j.run_at, j.not_before)) FROM mulberry_internal.job_lanes() j WHERE mulberry.outbound_allowed()
 $$;
 COMMENT ON FUNCTION next_job_due() IS 'when a job may be claimed next, if nothing changes; null: there is none';
 
 -- src/jobs/attempt.sql
 CREATE FUNCTION defer_job(job bigint, token bigint, reason text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    UPDATE mulberry.job_queue q
+    UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = clock_timestamp() + interval '1 second' * least(q.deferrals + 1, 10), worker = NULL,
            attempts = q.attempts - 1, deferrals = q.deferrals + 1, last_error = coalesce(q.last_error, $3)
      WHERE q.id = $1 AND q.lease_token = $2 AND q.state = 'running'
@@ -2844,51 +2932,51 @@ CREATE FUNCTION prepare_job(job bigint, token bigint,
     OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
     OUT shared boolean)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    j         mulberry.job_queue;
-    e         mulberry.endpoints;
+    j         mulberry_internal.job_queue;
+    e         mulberry_internal.endpoints;
     new_route bigint;
 BEGIN
     ready := false;
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
        FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     -- A sender that takes its time to commit must not keep the worker from the jobs of others.
-    IF NOT mulberry.lock_call_soon(j.call) THEN
-        PERFORM mulberry.defer_job(job, token, 'the call is locked by another transaction');
+    IF NOT mulberry_internal.lock_call_soon(j.call) THEN
+        PERFORM mulberry_internal.defer_job(job, token, 'the call is locked by another transaction');
         RETURN;
     END IF;
     IF j.attempts > j.max_attempts THEN
-        PERFORM mulberry.give_up_job(j, 'dead', j.last_error,
+        PERFORM mulberry_internal.give_up_job(j, 'dead', j.last_error,
             'AI service failed after maximum retries: ' || coalesce(j.last_error, 'lease lost'));
         RETURN;
     END IF;
     -- The configuration may have changed since the job was routed.
-    new_route := mulberry.job_route(j.kind, j.tenant, j.call, j.endpoint);
+    new_route := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint);
     IF new_route IS DISTINCT FROM j.route THEN
-        UPDATE mulberry.job_queue q
+        UPDATE mulberry_internal.job_queue q
            SET route = new_route, state = 'queued', run_at = clock_timestamp(), attempts = q.attempts - 1
          WHERE q.id = job;
         RETURN;
     END IF;
-    IF j.call IS NOT NULL AND NOT mulberry.start_processing(j.call) THEN
-        PERFORM mulberry.settle_job(job, 'cancelled', 'the call is gone, or has been processed');
+    IF j.call IS NOT NULL AND NOT mulberry_internal.start_processing(j.call) THEN
+        PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone, or has been processed');
         RETURN;
     END IF;
     ready := true;
     IF j.route > 0 THEN
-        SELECT * INTO STRICT e FROM mulberry.endpoints x WHERE x.id = j.route;
+        SELECT * INTO STRICT e FROM mulberry_internal.endpoints x WHERE x.id = j.route;
         endpoint := e.name;
         kind := e.kind;
         base_url := e.base_url;
         model := e.model;
         secret := e.secret;
-        secret_tenant := mulberry.secret_tenant(e.tenant, e.secret, j.tenant);
+        secret_tenant := mulberry_internal.secret_tenant(e.tenant, e.secret, j.tenant);
         options := e.options;
         timeout_ms := extract(epoch FROM
             coalesce(e.timeout, current_setting('mulberry.http_timeout')::interval)) * 1000;
@@ -2904,26 +2992,26 @@ CREATE FUNCTION fail_attempt(job bigint, token bigint, failure text, error text,
                              retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     -- An endpoint that asks to come back later for ever must not keep a job alive for ever.
     max_deferrals CONSTANT integer := 100;
     first_delay   CONSTANT interval := current_setting('mulberry.ai_retry_delay')::interval;
-    j             mulberry.job_queue;
+    j             mulberry_internal.job_queue;
     breaker       timestamptz;
     delay         interval;
     counts        boolean := true;
 BEGIN
     error := left(error, 1000);
-    PERFORM mulberry.lock_telephony_job(job);
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    PERFORM mulberry_internal.lock_telephony_job(job);
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
        FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 'stale';
     END IF;
-    SELECT s.retry_at INTO breaker FROM mulberry.endpoint_state s
+    SELECT s.retry_at INTO breaker FROM mulberry_internal.endpoint_state s
      WHERE s.endpoint = j.route AND s.state <> 'closed';
 
     CASE failure
@@ -2950,7 +3038,7 @@ BEGIN
                 delay := CASE WHEN j.attempts >= j.max_attempts THEN NULL
                               -- a person shall hear of it, if later
                               WHEN j.kind = 'escalate' THEN least(first_delay * 2 ^ least(j.attempts, 16), '5 minutes')
-                              ELSE mulberry.retry_delay(j.attempts, first_delay) END;
+                              ELSE mulberry_internal.retry_delay(j.attempts, first_delay) END;
             END IF;
         WHEN 'permanent' THEN
             NULL;
@@ -2959,12 +3047,12 @@ BEGIN
     END CASE;
 
     IF delay IS NULL THEN
-        PERFORM mulberry.give_up_job(j, 'dead', error,
+        PERFORM mulberry_internal.give_up_job(j, 'dead', error,
             CASE failure WHEN 'permanent' THEN 'AI service failed: ' ELSE 'AI service failed after maximum retries: ' END
             || error);
         RETURN 'dead';
     END IF;
-    UPDATE mulberry.job_queue q
+    UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = at + delay, last_error = error, worker = NULL,
            attempts = q.attempts - (NOT counts)::integer, deferrals = q.deferrals + (NOT counts)::integer
      WHERE q.id = job;
@@ -2975,13 +3063,13 @@ COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamp
 
 CREATE FUNCTION release_jobs(worker integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     routes bigint[];
 BEGIN
     WITH released AS (
-        UPDATE mulberry.job_queue q
+        UPDATE mulberry_internal.job_queue q
            SET state = 'queued', run_at = clock_timestamp(), attempts = q.attempts - 1, deferrals = q.deferrals + 1,
                worker = NULL
          WHERE q.state = 'running' AND q.worker = release_jobs.worker
@@ -2989,7 +3077,7 @@ BEGIN
     )
     SELECT array_agg(r.route) INTO routes FROM released r;
     -- A probe that will not be answered.
-    UPDATE mulberry.endpoint_state s SET state = 'open', retry_at = clock_timestamp()
+    UPDATE mulberry_internal.endpoint_state s SET state = 'open', retry_at = clock_timestamp()
      WHERE s.state = 'half_open' AND s.endpoint = ANY (routes);
     RETURN coalesce(cardinality(routes), 0);
 END
@@ -2999,34 +3087,34 @@ COMMENT ON FUNCTION release_jobs(integer) IS 'puts back, uncounted, what the pro
 CREATE FUNCTION report_endpoint(endpoint bigint, available boolean, probe boolean, error text DEFAULT NULL,
                                 at timestamptz DEFAULT clock_timestamp()) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    e       mulberry.endpoints;
-    s       mulberry.endpoint_state;
+    e       mulberry_internal.endpoints;
+    s       mulberry_internal.endpoint_state;
     changed text;
 BEGIN
-    SELECT x.* INTO e FROM mulberry.endpoints x WHERE x.id = report_endpoint.endpoint;
+    SELECT x.* INTO e FROM mulberry_internal.endpoints x WHERE x.id = report_endpoint.endpoint;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
     error := left(error, 1000);
     IF NOT available THEN
-        INSERT INTO mulberry.endpoint_state (endpoint, state, changed_at)
+        INSERT INTO mulberry_internal.endpoint_state (endpoint, state, changed_at)
         VALUES (e.id, 'closed', at) ON CONFLICT DO NOTHING;
     END IF;
-    SELECT x.* INTO s FROM mulberry.endpoint_state x WHERE x.endpoint = e.id FOR UPDATE;
+    SELECT x.* INTO s FROM mulberry_internal.endpoint_state x WHERE x.endpoint = e.id FOR UPDATE;
     IF available AND s.state <> 'closed' AND probe THEN
-        UPDATE mulberry.endpoint_state x
+        UPDATE mulberry_internal.endpoint_state x
            SET state = 'closed', openings = 0, retry_at = NULL, changed_at = at
          WHERE x.endpoint = e.id;
         changed := 'endpoint_available';
     ELSIF available IS NULL THEN
-        UPDATE mulberry.endpoint_state x SET state = 'open', retry_at = at
+        UPDATE mulberry_internal.endpoint_state x SET state = 'open', retry_at = at
          WHERE x.endpoint = e.id AND x.state = 'half_open' AND probe;
     ELSIF NOT available AND (s.state = 'closed' OR (s.state = 'half_open' AND probe)) THEN
-        UPDATE mulberry.endpoint_state x
+        UPDATE mulberry_internal.endpoint_state x
            SET state = 'open', openings = x.openings + 1, last_error = error, changed_at = at,
                retry_at = at + least(interval '1 second' * 2 ^ least(x.openings, 10), interval '60 seconds')
          WHERE x.endpoint = e.id;
@@ -3035,8 +3123,8 @@ BEGIN
         END IF;
     END IF;
     IF changed IS NOT NULL THEN
-        PERFORM mulberry.emit_event(
-            coalesce(e.tenant, (SELECT t.id FROM mulberry.tenants t WHERE t.name = 'default')),
+        PERFORM mulberry_internal.emit_event(
+            coalesce(e.tenant, (SELECT t.id FROM mulberry_internal.tenants t WHERE t.name = 'default')),
             changed, NULL, NULL,
             jsonb_strip_nulls(jsonb_build_object('endpoint', e.name, 'error', CASE WHEN NOT available THEN error END)));
         RAISE LOG 'mulberry: endpoint "%" is %', e.name,
@@ -3049,11 +3137,11 @@ COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz)
 
 CREATE FUNCTION save_progress(job bigint, token bigint, progress jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     -- What is done is not done again, and the next part has all attempts.
-    UPDATE mulberry.job_queue q
+    UPDATE mulberry_internal.job_queue q
        SET payload = coalesce(q.payload, '{}') || progress, attempts = 1,
            run_at = clock_timestamp() + (q.run_at - q.started_at), started_at = clock_timestamp()
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running';
@@ -3070,7 +3158,7 @@ COMMENT ON FUNCTION save_progress(bigint, bigint, jsonb) IS 'keeps what a job th
 CREATE FUNCTION transcription_input(call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
 LANGUAGE c VOLATILE STRICT SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_transcription_input';
 COMMENT ON FUNCTION transcription_input(bigint) IS 'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
 
@@ -3078,7 +3166,7 @@ CREATE FUNCTION read_transcription(kind text, answer jsonb,
     OUT transcription text, OUT sentiment text, OUT confidence double precision, OUT language text,
     OUT dropped_segments integer)
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     field CONSTANT text := CASE kind WHEN 'openai' THEN 'text' ELSE 'transcription' END;
@@ -3125,7 +3213,7 @@ COMMENT ON FUNCTION read_transcription(text, jsonb) IS 'validates the answer of 
 
 CREATE FUNCTION sentiment_request(model text, transcription text, options jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'model', model,
@@ -3150,7 +3238,7 @@ COMMENT ON FUNCTION sentiment_request(text, text, jsonb) IS 'body of POST /chat/
 
 CREATE FUNCTION read_sentiment(answer jsonb, OUT sentiment text, OUT confidence double precision)
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     message CONSTANT jsonb := answer #> '{choices,0,message}';
@@ -3184,12 +3272,12 @@ COMMENT ON FUNCTION read_sentiment(jsonb) IS 'validates the answer of a chat end
 CREATE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
                                      confidence double precision, facts jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
-    j mulberry.job_queue;
+    j mulberry_internal.job_queue;
 BEGIN
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
        FOR UPDATE;
     IF NOT FOUND THEN
@@ -3197,14 +3285,14 @@ BEGIN
     END IF;
     facts := facts || jsonb_strip_nulls(jsonb_build_object(
         'attempts', j.attempts,
-        'endpoint', (SELECT e.name FROM mulberry.endpoints e WHERE e.id = j.route)));
-    PERFORM mulberry.settle_job(job, 'done', NULL);
-    IF NOT mulberry.start_processing(j.call) THEN
+        'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = j.route)));
+    PERFORM mulberry_internal.settle_job(job, 'done', NULL);
+    IF NOT mulberry_internal.start_processing(j.call) THEN
         RETURN false;
     END IF;
     IF sentiment IS NULL AND transcription <> ''
-       AND mulberry.endpoint_for(j.tenant, mulberry.job_purpose('sentiment')) IS NOT NULL THEN
-        PERFORM mulberry.enqueue_job('sentiment', j.tenant, j.call, NULL,
+       AND mulberry_internal.endpoint_for(j.tenant, mulberry.job_purpose('sentiment')) IS NOT NULL THEN
+        PERFORM mulberry_internal.enqueue_job('sentiment', j.tenant, j.call, NULL,
             jsonb_build_object('transcription', transcription, 'facts', facts));
         RETURN true;
     END IF;
@@ -3213,7 +3301,7 @@ BEGIN
           FROM mulberry.sentiment(transcription) AS s;
         facts := facts || jsonb_build_object('sentiment', jsonb_build_object('engine', 'lexicon'));
     END IF;
-    PERFORM mulberry.finish_call(j.call, transcription, sentiment, confidence, facts);
+    PERFORM mulberry_internal.finish_call(j.call, transcription, sentiment, confidence, facts);
     RETURN true;
 END
 $$;
@@ -3222,28 +3310,28 @@ COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double prec
 CREATE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
                                  model text, request_id text, request_ms integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
-    j mulberry.job_queue;
+    j mulberry_internal.job_queue;
 BEGIN
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
        FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM mulberry.settle_job(job, 'done', NULL);
-    RETURN mulberry.start_processing(j.call) AND mulberry.finish_call(j.call, j.payload->>'transcription', sentiment, confidence,
+    PERFORM mulberry_internal.settle_job(job, 'done', NULL);
+    RETURN mulberry_internal.start_processing(j.call) AND mulberry_internal.finish_call(j.call, j.payload->>'transcription', sentiment, confidence,
         (j.payload->'facts') || jsonb_build_object('sentiment', jsonb_strip_nulls(jsonb_build_object(
-            'engine', 'chat', 'endpoint', (SELECT e.name FROM mulberry.endpoints e WHERE e.id = j.route),
+            'engine', 'chat', 'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = j.route),
             'model', model, 'attempts', j.attempts, 'request_id', request_id, 'request_ms', request_ms))));
 END
 $$;
 COMMENT ON FUNCTION finish_sentiment(bigint, bigint, text, double precision, text, text, integer) IS 'stores a transcript with the sentiment that a chat endpoint found, and finishes the job; false when the token is no longer the job''s or the call is gone';
 
 -- src/jobs/views.sql
-CREATE VIEW jobs WITH (security_barrier) AS
+CREATE VIEW mulberry.jobs WITH (security_barrier) AS
     WITH visible AS (SELECT mulberry.current_tenants('operator', 'auditor', 'admin') AS tenants)
     SELECT q.id, q.kind, t.name AS tenant, c.call_id, coalesce(e.name, q.endpoint) AS endpoint,
            CASE WHEN q.state = 'running' AND q.run_at > now() THEN 'running'
@@ -3254,11 +3342,11 @@ CREATE VIEW jobs WITH (security_barrier) AS
            CASE WHEN q.state = 'running' THEN q.run_at END AS lease_until,
            q.attempts, q.max_attempts, q.deferrals, CASE WHEN q.state = 'running' THEN q.worker END AS worker,
            q.last_error, q.created_at, q.started_at, NULL::timestamptz AS finished_at
-      FROM mulberry.job_queue q
-      JOIN mulberry.tenants t ON t.id = q.tenant
-      LEFT JOIN mulberry.calls c ON c.id = q.call
-      LEFT JOIN mulberry.endpoints e ON e.id = q.route
-      LEFT JOIN mulberry.endpoint_state s ON s.endpoint = e.id
+      FROM mulberry_internal.job_queue q
+      JOIN mulberry_internal.tenants t ON t.id = q.tenant
+      LEFT JOIN mulberry_internal.calls c ON c.id = q.call
+      LEFT JOIN mulberry_internal.endpoints e ON e.id = q.route
+      LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
      CROSS JOIN LATERAL (SELECT CASE
                 WHEN NOT (SELECT mulberry.outbound_allowed())
                     THEN 'outgoing work of this copy of the database is held: resume_outbound()'
@@ -3271,16 +3359,16 @@ CREATE VIEW jobs WITH (security_barrier) AS
      UNION ALL
     SELECT h.id, h.kind, t.name, c.call_id, coalesce(e.name, h.endpoint), h.state, NULL, NULL, NULL,
            h.attempts, h.max_attempts, h.deferrals, NULL, h.last_error, h.created_at, h.started_at, h.finished_at
-      FROM mulberry.job_history h
-      JOIN mulberry.tenants t ON t.id = h.tenant
-      LEFT JOIN mulberry.calls c ON c.id = h.call
-      LEFT JOIN mulberry.endpoints e ON e.id = h.route
+      FROM mulberry_internal.job_history h
+      JOIN mulberry_internal.tenants t ON t.id = h.tenant
+      LEFT JOIN mulberry_internal.calls c ON c.id = h.call
+      LEFT JOIN mulberry_internal.endpoints e ON e.id = h.route
      WHERE h.tenant = ANY ((SELECT tenants FROM visible)::uuid[]);
-COMMENT ON VIEW jobs IS 'every job: queued, held (waits for what held_because says), running, done, dead, cancelled';
-COMMENT ON COLUMN jobs.attempts IS 'attempts that count; deferrals are those that do not';
+COMMENT ON VIEW mulberry.jobs IS 'every job: queued, held (waits for what held_because says), running, done, dead, cancelled';
+COMMENT ON COLUMN mulberry.jobs.attempts IS 'attempts that count; deferrals are those that do not';
 
 -- Finished jobs are counted in the table itself: as part of the view jobs each would be joined to its call.
-CREATE VIEW job_summary WITH (security_barrier) AS
+CREATE VIEW mulberry.job_summary WITH (security_barrier) AS
     SELECT kind, state, count(*) AS jobs, min(created_at) AS oldest,
            count(*) FILTER (WHERE state IN ('queued', 'held') AND run_at < now()) AS overdue
       FROM mulberry.jobs
@@ -3290,51 +3378,51 @@ CREATE VIEW job_summary WITH (security_barrier) AS
      GROUP BY kind, state
      UNION ALL
     SELECT kind, state, count(*), min(created_at), 0
-      FROM mulberry.job_history
+      FROM mulberry_internal.job_history
      WHERE tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])
      GROUP BY kind, state;
-COMMENT ON VIEW job_summary IS 'jobs by kind and state: how many, since when, and how many should have begun by now';
+COMMENT ON VIEW mulberry.job_summary IS 'jobs by kind and state: how many, since when, and how many should have begun by now';
 
-CREATE VIEW endpoint_status WITH (security_barrier) AS
+CREATE VIEW mulberry.endpoint_status WITH (security_barrier) AS
     SELECT e.name, t.name AS tenant, e.kind, e.purpose, e.base_url, e.model, e.options, e.secret, e.timeout,
            e.max_concurrency, e.allow_http, e.allow_private, e.enabled, e.seeded,
            coalesce(s.state, 'closed') AS breaker, s.retry_at, s.last_error, s.changed_at,
            q.queued, q.running
-      FROM mulberry.endpoints e
-      LEFT JOIN mulberry.tenants t ON t.id = e.tenant
-      LEFT JOIN mulberry.endpoint_state s ON s.endpoint = e.id
+      FROM mulberry_internal.endpoints e
+      LEFT JOIN mulberry_internal.tenants t ON t.id = e.tenant
+      LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
      CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE x.state = 'queued') AS queued,
                                 count(*) FILTER (WHERE x.state = 'running' AND x.run_at > now()) AS running
-                           FROM mulberry.job_queue x
+                           FROM mulberry_internal.job_queue x
                           WHERE x.route = e.id
                             AND x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])) AS q
      WHERE CASE WHEN e.tenant IS NULL
                 THEN cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0
                 ELSE e.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) END;
-COMMENT ON VIEW endpoint_status IS 'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
-COMMENT ON COLUMN endpoint_status.tenant IS 'null: serves all tenants';
-COMMENT ON COLUMN endpoint_status.breaker IS 'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
+COMMENT ON VIEW mulberry.endpoint_status IS 'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
+COMMENT ON COLUMN mulberry.endpoint_status.tenant IS 'null: serves all tenants';
+COMMENT ON COLUMN mulberry.endpoint_status.breaker IS 'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
 
-CREATE VIEW stat_workers WITH (security_barrier) AS
+CREATE VIEW mulberry.stat_workers WITH (security_barrier) AS
     SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity
       FROM mulberry.process_statistics() p
      WHERE p.type = 'worker'
        AND cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0;
-COMMENT ON VIEW stat_workers IS 'the workers of this database, alive (pid) or not; empty without preloading';
-COMMENT ON COLUMN stat_workers.starts IS 'how often a process has taken this place since the server started';
-COMMENT ON COLUMN stat_workers.in_flight IS 'requests under way';
-COMMENT ON COLUMN stat_workers.done IS 'jobs dealt with since the server started';
-COMMENT ON COLUMN stat_workers.failed IS 'attempts that failed since the server started';
+COMMENT ON VIEW mulberry.stat_workers IS 'the workers of this database, alive (pid) or not; empty without preloading';
+COMMENT ON COLUMN mulberry.stat_workers.starts IS 'how often a process has taken this place since the server started';
+COMMENT ON COLUMN mulberry.stat_workers.in_flight IS 'requests under way';
+COMMENT ON COLUMN mulberry.stat_workers.done IS 'jobs dealt with since the server started';
+COMMENT ON COLUMN mulberry.stat_workers.failed IS 'attempts that failed since the server started';
 
 CREATE FUNCTION health_jobs() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH unavailable AS (
         SELECT e.name, s.changed_at, s.retry_at, s.last_error,
                e.tenant IS NULL OR e.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
-          FROM mulberry.endpoint_state s
-          JOIN mulberry.endpoints e ON e.id = s.endpoint
+          FROM mulberry_internal.endpoint_state s
+          JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
          WHERE s.state <> 'closed'
     )
     SELECT 'endpoint ' || u.name, 'error',
@@ -3349,7 +3437,7 @@ AS $$
      UNION ALL
     SELECT 'jobs without endpoint', 'error', format('%s jobs wait because no endpoint serves them', count(*)),
            'Configure one with set_endpoint().'
-      FROM mulberry.job_queue q WHERE q.route IS NULL HAVING count(*) > 0
+      FROM mulberry_internal.job_queue q WHERE q.route IS NULL HAVING count(*) > 0
      UNION ALL
     SELECT 'job queue',
            CASE WHEN count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes') > 0 THEN 'warning' ELSE 'ok' END,
@@ -3357,14 +3445,45 @@ AS $$
                   count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes')),
            CASE WHEN count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes') > 0
                 THEN 'The view jobs says what each waits for. Without workers, call run_jobs().' END
-      FROM mulberry.job_queue q
+      FROM mulberry_internal.job_queue q
      UNION ALL
     SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            format('%s were given up in the last 24 hours', count(*)),
            CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries again.' END
-      FROM mulberry.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
+      FROM mulberry_internal.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
 $$;
 COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';
+
+-- src/jobs/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_jobs() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('jobs', 'SELECT', 'operator auditor admin'),
+    ('job_summary', 'SELECT', 'operator auditor admin'),
+    ('endpoint_status', 'SELECT', 'operator auditor admin'),
+    ('stat_workers', 'SELECT', 'operator auditor admin'),
+    ('job_purpose', 'EXECUTE', 'operator auditor admin'),
+    ('retry_job', 'EXECUTE', 'operator'),
+    ('cancel_job', 'EXECUTE', 'operator'),
+    ('set_endpoint', 'EXECUTE', 'admin'),
+    ('drop_endpoint', 'EXECUTE', 'admin'),
+    ('claim_jobs', 'EXECUTE', 'worker'),
+    ('next_job_due', 'EXECUTE', 'worker'),
+    ('prepare_job', 'EXECUTE', 'worker'),
+    ('fail_attempt', 'EXECUTE', 'worker'),
+    ('release_jobs', 'EXECUTE', 'worker'),
+    ('report_endpoint', 'EXECUTE', 'worker'),
+    ('transcription_input', 'EXECUTE', 'worker'),
+    ('read_transcription', 'EXECUTE', 'worker'),
+    ('sentiment_request', 'EXECUTE', 'worker'),
+    ('read_sentiment', 'EXECUTE', 'worker'),
+    ('finish_transcription', 'EXECUTE', 'worker'),
+    ('finish_sentiment', 'EXECUTE', 'worker'),
+    ('save_progress', 'EXECUTE', 'worker'),
+    ('run_jobs', 'EXECUTE', 'worker')
+$$;
+COMMENT ON FUNCTION access_rules_jobs() IS 'which access needs which object of jobs';
 
 -- src/audio/audio.sql
 -- Functions of their arguments alone.  Audio is raw: one channel, without header,
@@ -3373,27 +3492,27 @@ COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';
 -- (ITU-T P.56 calls them dBov), levels in dBm0 to the network's reference (G.711).
 -- Empty audio is an error, but nothing to aggregates, as are nulls.
 
-CREATE FUNCTION audio_convert(audio bytea, from_encoding text, from_rate integer, to_encoding text, to_rate integer)
+CREATE FUNCTION mulberry.audio_convert(audio bytea, from_encoding text, from_rate integer, to_encoding text, to_rate integer)
 RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'mulberry_audio_convert';
-COMMENT ON FUNCTION audio_convert(bytea, text, integer, text, integer) IS
+COMMENT ON FUNCTION mulberry.audio_convert(bytea, text, integer, text, integer) IS
     'audio in another encoding and at another sample rate (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000); aliases are at least 80 dB down';
 
-CREATE FUNCTION wav_encode(audio bytea, encoding text, sample_rate integer, channels integer DEFAULT 1) RETURNS bytea
+CREATE FUNCTION mulberry.wav_encode(audio bytea, encoding text, sample_rate integer, channels integer DEFAULT 1) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'mulberry_wav_encode';
-COMMENT ON FUNCTION wav_encode(bytea, text, integer, integer) IS
+COMMENT ON FUNCTION mulberry.wav_encode(bytea, text, integer, integer) IS
     'a WAV file of the audio, which has interleaved samples where there are several channels';
 
-CREATE FUNCTION wav_decode(wav bytea, channel integer DEFAULT NULL, allow_truncated boolean DEFAULT false,
+CREATE FUNCTION mulberry.wav_decode(wav bytea, channel integer DEFAULT NULL, allow_truncated boolean DEFAULT false,
                            OUT audio bytea, OUT encoding text, OUT sample_rate integer,
                            OUT channels integer, OUT duration_ms bigint, OUT truncated boolean)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_wav_decode';
-COMMENT ON FUNCTION wav_decode(bytea, integer, boolean) IS
+COMMENT ON FUNCTION mulberry.wav_decode(bytea, integer, boolean) IS
     'the audio in a WAV file: one channel (from 1), or the mean of all for null; 16-bit PCM, mu-law and A-law of one channel as they are, everything else as s16le';
 
-CREATE FUNCTION audio_level(audio bytea, encoding text) RETURNS loudness
+CREATE FUNCTION mulberry.audio_level(audio bytea, encoding text) RETURNS loudness
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_audio_level';
-COMMENT ON FUNCTION audio_level(bytea, text) IS 'how loud the audio is';
+COMMENT ON FUNCTION mulberry.audio_level(bytea, text) IS 'how loud the audio is';
 
 CREATE FUNCTION audio_level_transition(state internal, audio bytea, encoding text) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'mulberry_audio_level_transition';
@@ -3415,7 +3534,7 @@ CREATE FUNCTION audio_level_final(state internal) RETURNS loudness
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_audio_level_final';
 COMMENT ON FUNCTION audio_level_final(internal) IS 'part of audio_level_agg()';
 
-CREATE AGGREGATE audio_level_agg(audio bytea, encoding text) (
+CREATE AGGREGATE mulberry.audio_level_agg(audio bytea, encoding text) (
     SFUNC = audio_level_transition,
     STYPE = internal,
     SSPACE = 64,
@@ -3425,33 +3544,33 @@ CREATE AGGREGATE audio_level_agg(audio bytea, encoding text) (
     FINALFUNC = audio_level_final,
     PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE audio_level_agg(bytea, text) IS 'audio_level() of all pieces together';
+COMMENT ON AGGREGATE mulberry.audio_level_agg(bytea, text) IS 'audio_level() of all pieces together';
 
-CREATE FUNCTION speech_segments(audio bytea, encoding text, sample_rate integer,
+CREATE FUNCTION mulberry.speech_segments(audio bytea, encoding text, sample_rate integer,
                                 on_db double precision DEFAULT NULL, off_db double precision DEFAULT NULL,
                                 min_dbfs double precision DEFAULT NULL, min_speech_ms integer DEFAULT NULL,
                                 hangover_ms integer DEFAULT NULL)
 RETURNS TABLE (start_ms integer, duration_ms integer, level_dbfs double precision)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000 ROWS 100 AS 'MODULE_PATHNAME', 'mulberry_speech_segments';
-COMMENT ON FUNCTION speech_segments(bytea, text, integer, double precision, double precision, double precision, integer, integer) IS
+COMMENT ON FUNCTION mulberry.speech_segments(bytea, text, integer, double precision, double precision, double precision, integer, integer) IS
     'where somebody speaks, by energy above an adaptive noise floor: on_db above it (null: 9) starts, off_db (6) goes on, below min_dbfs (-50) nothing is speech; segments have at least min_speech_ms (100) and are joined over pauses up to hangover_ms (250)';
 
-CREATE FUNCTION waveform_svg(audio bytea, encoding text, sample_rate integer,
+CREATE FUNCTION mulberry.waveform_svg(audio bytea, encoding text, sample_rate integer,
                              width integer DEFAULT 1000, height integer DEFAULT 260, title text DEFAULT NULL)
 RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 20000 AS 'MODULE_PATHNAME', 'mulberry_waveform_svg';
-COMMENT ON FUNCTION waveform_svg(bytea, text, integer, integer, integer, text) IS
+COMMENT ON FUNCTION mulberry.waveform_svg(bytea, text, integer, integer, integer, text) IS
     'the audio as an SVG picture in which digits and speech are marked';
 
-CREATE FUNCTION dtmf_decode(audio bytea, encoding text, sample_rate integer, floor_dbm0 real DEFAULT NULL) RETURNS text
+CREATE FUNCTION mulberry.dtmf_decode(audio bytea, encoding text, sample_rate integer, floor_dbm0 real DEFAULT NULL) RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'mulberry_dtmf_decode';
-COMMENT ON FUNCTION dtmf_decode(bytea, text, integer, real) IS
+COMMENT ON FUNCTION mulberry.dtmf_decode(bytea, text, integer, real) IS
     'the DTMF digits in the audio (0-9, A-D, *, #), in order; pairs of tones below floor_dbm0 (null: -47) are ignored';
 
-CREATE FUNCTION dtmf_detect(audio bytea, encoding text, sample_rate integer, floor_dbm0 real DEFAULT NULL)
+CREATE FUNCTION mulberry.dtmf_detect(audio bytea, encoding text, sample_rate integer, floor_dbm0 real DEFAULT NULL)
 RETURNS TABLE (digit text, start_ms integer, duration_ms integer, level_dbm0 real, twist_db real)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000 ROWS 20 AS 'MODULE_PATHNAME', 'mulberry_dtmf_detect';
-COMMENT ON FUNCTION dtmf_detect(bytea, text, integer, real) IS
+COMMENT ON FUNCTION mulberry.dtmf_detect(bytea, text, integer, real) IS
     'the DTMF digits in the audio with times, level of both tones together, and twist (low tone over high tone)';
 
 CREATE FUNCTION dtmf_decode_transition(state internal, audio bytea, encoding text, sample_rate integer) RETURNS internal
@@ -3462,7 +3581,7 @@ CREATE FUNCTION dtmf_decode_final(state internal) RETURNS text
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_dtmf_decode_final';
 COMMENT ON FUNCTION dtmf_decode_final(internal) IS 'part of dtmf_decode_agg()';
 
-CREATE AGGREGATE dtmf_decode_agg(audio bytea, encoding text, sample_rate integer) (
+CREATE AGGREGATE mulberry.dtmf_decode_agg(audio bytea, encoding text, sample_rate integer) (
     SFUNC = dtmf_decode_transition,
     STYPE = internal,
     SSPACE = 80000,
@@ -3470,21 +3589,40 @@ CREATE AGGREGATE dtmf_decode_agg(audio bytea, encoding text, sample_rate integer
     FINALFUNC_MODIFY = READ_WRITE,
     PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE dtmf_decode_agg(bytea, text, integer) IS
+COMMENT ON AGGREGATE mulberry.dtmf_decode_agg(bytea, text, integer) IS
     'the DTMF digits in the pieces of one signal, given in order: dtmf_decode_agg(data, ''mulaw'', 8000 ORDER BY sequence)';
 
-CREATE FUNCTION dtmf_synthesize(digits text, encoding text DEFAULT 'mulaw', sample_rate integer DEFAULT 8000,
+CREATE FUNCTION mulberry.dtmf_synthesize(digits text, encoding text DEFAULT 'mulaw', sample_rate integer DEFAULT 8000,
                                 on_ms integer DEFAULT NULL, off_ms integer DEFAULT NULL,
                                 level_dbm0 double precision DEFAULT NULL, twist_db double precision DEFAULT NULL,
                                 ramp_ms integer DEFAULT NULL)
 RETURNS bytea
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_dtmf_synthesize';
-COMMENT ON FUNCTION dtmf_synthesize(text, text, integer, integer, integer, double precision, double precision, integer) IS
+COMMENT ON FUNCTION mulberry.dtmf_synthesize(text, text, integer, integer, integer, double precision, double precision, integer) IS
     'the tones of digits (0-9, A-D, *, #; w and W are pauses of half a second and a second): each on_ms (null: 80) long and followed by off_ms (80) of silence, both tones together at level_dbm0 (-10), the low one twist_db (0) stronger, with ramps of ramp_ms (2)';
+
+-- src/audio/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_audio() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('audio_convert', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('wav_encode', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('wav_decode', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('audio_level', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('audio_level_agg', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('speech_segments', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('waveform_svg', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('dtmf_decode', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('dtmf_decode_agg', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('dtmf_detect', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('dtmf_synthesize', 'EXECUTE', 'ingest supervisor auditor gateway worker')
+$$;
+COMMENT ON FUNCTION access_rules_audio() IS 'which access needs which object of audio';
 
 -- src/mandates/agents.sql
 CREATE FUNCTION check_agent_settings(name text, phone text, allowed_callers text[]) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     caller text;
 BEGIN
@@ -3498,15 +3636,15 @@ BEGIN
     IF name ~* '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN
         RAISE EXCEPTION 'an agent''s name must not look like an id' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF NOT mulberry.phone_valid(phone) THEN
-        PERFORM mulberry.refuse_phone(phone);
+    IF NOT mulberry_internal.phone_valid(phone) THEN
+        PERFORM mulberry_internal.refuse_phone(phone);
     END IF;
     IF array_ndims(allowed_callers) > 1 OR cardinality(allowed_callers) > 100 THEN
         RAISE EXCEPTION 'allowed_callers has one dimension and at most 100 numbers' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOREACH caller IN ARRAY coalesce(allowed_callers, '{}') LOOP
-        IF caller IS NULL OR NOT mulberry.phone_valid(caller) THEN
-            PERFORM mulberry.refuse_phone(coalesce(caller, 'null'), ' in allowed_callers');
+        IF caller IS NULL OR NOT mulberry_internal.phone_valid(caller) THEN
+            PERFORM mulberry_internal.refuse_phone(coalesce(caller, 'null'), ' in allowed_callers');
         END IF;
     END LOOP;
 END
@@ -3514,14 +3652,14 @@ $$;
 COMMENT ON FUNCTION check_agent_settings(text, text, text[]) IS 'raises an error that says which setting of an agent is wrong';
 
 CREATE FUNCTION find_agent(tenant uuid, name text) RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     found uuid;
 BEGIN
     IF name IS NULL THEN
         RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    SELECT a.id INTO found FROM mulberry.agents a WHERE a.tenant = find_agent.tenant AND a.name = find_agent.name;
+    SELECT a.id INTO found FROM mulberry_internal.agents a WHERE a.tenant = find_agent.tenant AND a.name = find_agent.name;
     IF found IS NULL THEN
         RAISE EXCEPTION 'agent "%" does not exist', name USING ERRCODE = 'undefined_object';
     END IF;
@@ -3530,44 +3668,44 @@ END
 $$;
 COMMENT ON FUNCTION find_agent(uuid, text) IS 'id of the agent with that name; an error (42704) when there is none (internal)';
 
-CREATE FUNCTION create_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT '{}',
+CREATE FUNCTION mulberry.create_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT '{}',
                              id uuid DEFAULT NULL, tenant text DEFAULT NULL) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    target uuid := mulberry.resolve_tenant(tenant, 'admin');
+    target uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     made   uuid;
 BEGIN
-    PERFORM mulberry.check_agent_settings(name, phone, allowed_callers);
-    INSERT INTO mulberry.agents (tenant, id, name, phone, allowed_callers)
+    PERFORM mulberry_internal.check_agent_settings(name, phone, allowed_callers);
+    INSERT INTO mulberry_internal.agents (tenant, id, name, phone, allowed_callers)
     VALUES (target, coalesce(id, gen_random_uuid()), name, phone, coalesce(allowed_callers, '{}'))
     ON CONFLICT DO NOTHING
     RETURNING agents.id INTO made;
     IF made IS NULL THEN
         RAISE EXCEPTION 'an agent with the name "%" or that id already exists', name USING ERRCODE = 'unique_violation';
     END IF;
-    PERFORM mulberry.record_audit(target, 'AGENT_CREATED', 'applied', NULL, made, NULL, NULL,
+    PERFORM mulberry_internal.record_audit(target, 'AGENT_CREATED', 'applied', NULL, made, NULL, NULL,
                                   jsonb_build_object('name', name, 'phone', phone, 'allowed_callers', coalesce(allowed_callers, '{}')));
     RETURN made;
 END
 $$;
-COMMENT ON FUNCTION create_agent(text, text, text[], uuid, text) IS
+COMMENT ON FUNCTION mulberry.create_agent(text, text, text[], uuid, text) IS
     'makes an agent and returns its id, which is signed in its frames (null: a new one; on the edge, that of the cloud); phone is where commands are phoned to, allowed_callers from where the receiving side takes calls (empty: from anywhere), both E.164. Needs admin access';
 
-CREATE FUNCTION alter_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT NULL,
+CREATE FUNCTION mulberry.alter_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT NULL,
                             new_name text DEFAULT NULL, remove_phone boolean DEFAULT false, tenant text DEFAULT NULL)
 RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    target  uuid := mulberry.resolve_tenant(tenant, 'admin');
-    changed uuid := mulberry.find_agent(target, name);
+    target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+    changed uuid := mulberry_internal.find_agent(target, name);
 BEGIN
     IF phone IS NOT NULL AND remove_phone THEN
         RAISE EXCEPTION 'phone cannot be set and removed at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM mulberry.check_agent_settings(coalesce(new_name, name), phone, allowed_callers);
+    PERFORM mulberry_internal.check_agent_settings(coalesce(new_name, name), phone, allowed_callers);
     BEGIN
-        UPDATE mulberry.agents a
+        UPDATE mulberry_internal.agents a
            SET name = coalesce(alter_agent.new_name, a.name),
                phone = CASE WHEN remove_phone THEN NULL ELSE coalesce(alter_agent.phone, a.phone) END,
                allowed_callers = coalesce(alter_agent.allowed_callers, a.allowed_callers)
@@ -3575,33 +3713,33 @@ BEGIN
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'agent "%" already exists', new_name USING ERRCODE = 'unique_violation';
     END;
-    PERFORM mulberry.record_audit(target, 'AGENT_ALTERED', 'applied', NULL, changed, NULL, NULL,
+    PERFORM mulberry_internal.record_audit(target, 'AGENT_ALTERED', 'applied', NULL, changed, NULL, NULL,
                                   (SELECT jsonb_build_object('name', a.name, 'phone', a.phone, 'allowed_callers', a.allowed_callers)
-                                     FROM mulberry.agents a WHERE a.tenant = target AND a.id = changed));
+                                     FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = changed));
 END
 $$;
-COMMENT ON FUNCTION alter_agent(text, text, text[], text, boolean, text) IS
+COMMENT ON FUNCTION mulberry.alter_agent(text, text, text[], text, boolean, text) IS
     'changes what is not null of an agent; remove_phone: commands do not phone it any more. Needs admin access';
 
-CREATE FUNCTION drop_agent(name text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.drop_agent(name text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    target  uuid := mulberry.resolve_tenant(tenant, 'admin');
-    dropped uuid := mulberry.find_agent(target, name);
+    target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+    dropped uuid := mulberry_internal.find_agent(target, name);
     problem text;
     hint    text;
 BEGIN
-    PERFORM FROM mulberry.agents a WHERE a.tenant = target AND a.id = dropped FOR UPDATE;
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = dropped FOR UPDATE;
     SELECT format('Mandate "%s" is %s.', m.id, m.status), 'Revoke its mandates first.'
       INTO problem, hint
-      FROM mulberry.mandates m
+      FROM mulberry_internal.mandates m
      WHERE m.tenant = target AND m.agent = dropped AND m.status NOT IN ('REVOKED', 'EXPIRED')
      ORDER BY m.id
      LIMIT 1;
     IF problem IS NULL THEN
         SELECT format('Command %s is %s.', c.id, c.state), 'Wait for its commands, or cancel them, first.'
           INTO problem, hint
-          FROM mulberry.commands c
+          FROM mulberry_internal.commands c
          WHERE c.tenant = target AND c.agent = dropped AND c.state IN ('waiting', 'outstanding')
          ORDER BY c.id
          LIMIT 1;
@@ -3609,21 +3747,21 @@ BEGIN
     IF problem IS NULL THEN
         SELECT format('Voice key %s is enabled.', k.key_id), 'Disable its voice keys first.'
           INTO problem, hint
-          FROM mulberry.voice_keys k
+          FROM mulberry_internal.voice_keys k
          WHERE k.tenant = target AND k.agent = dropped AND k.enabled
          ORDER BY k.key_id
          LIMIT 1;
     END IF;
     IF problem IS NULL THEN
         BEGIN
-            DELETE FROM mulberry.voice_calls v USING mulberry.commands c
+            DELETE FROM mulberry_internal.voice_calls v USING mulberry_internal.commands c
              WHERE v.command = c.id AND c.tenant = target AND c.agent = dropped;
-            DELETE FROM mulberry.commands c WHERE c.tenant = target AND c.agent = dropped;
-            DELETE FROM mulberry.secrets s USING mulberry.voice_keys k
+            DELETE FROM mulberry_internal.commands c WHERE c.tenant = target AND c.agent = dropped;
+            DELETE FROM mulberry_internal.secrets s USING mulberry_internal.voice_keys k
              WHERE k.tenant = target AND k.agent = dropped AND s.tenant = target AND s.name = k.secret;
-            DELETE FROM mulberry.voice_keys k WHERE k.tenant = target AND k.agent = dropped;
-            DELETE FROM mulberry.mandates m WHERE m.tenant = target AND m.agent = dropped;
-            DELETE FROM mulberry.agents a WHERE a.tenant = target AND a.id = dropped;
+            DELETE FROM mulberry_internal.voice_keys k WHERE k.tenant = target AND k.agent = dropped;
+            DELETE FROM mulberry_internal.mandates m WHERE m.tenant = target AND m.agent = dropped;
+            DELETE FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = dropped;
         EXCEPTION WHEN foreign_key_violation THEN
             problem := SQLERRM;
             hint := 'Something was added to it meanwhile: try again.';
@@ -3633,10 +3771,10 @@ BEGIN
         RAISE EXCEPTION 'agent "%" cannot be dropped because it is still in use', name
             USING ERRCODE = 'dependent_objects_still_exist', DETAIL = problem, HINT = hint;
     END IF;
-    PERFORM mulberry.record_audit(target, 'AGENT_DROPPED', 'applied', NULL, dropped, NULL, NULL, jsonb_build_object('name', name));
+    PERFORM mulberry_internal.record_audit(target, 'AGENT_DROPPED', 'applied', NULL, dropped, NULL, NULL, jsonb_build_object('name', name));
 END
 $$;
-COMMENT ON FUNCTION drop_agent(text, text) IS
+COMMENT ON FUNCTION mulberry.drop_agent(text, text) IS
     'drops an agent with its settled commands, disabled voice keys and REVOKED or EXPIRED mandates; refused while it has others. The audit log keeps what was. Needs admin access';
 
 -- src/mandates/mandates.sql
@@ -3649,18 +3787,18 @@ CREATE TRIGGER guard_mandate BEFORE INSERT OR UPDATE OR DELETE ON mandates
 
 CREATE FUNCTION record_mandate_change(tenant uuid, mandate text, agent uuid, status text, max_amount numeric, expires_at timestamptz,
                                       sponsor text, version bigint, from_status text, cause text, command bigint) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     facts jsonb := jsonb_build_object('mandate_id', mandate, 'from_status', from_status, 'to_status', status, 'version', version,
                                       'max_amount', max_amount, 'expires_at', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                                       'cause', cause);
 BEGIN
-    INSERT INTO mulberry.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at, sponsor, cause, command)
-    VALUES (tenant, mandate, version, mulberry.outer_role()::text, from_status, status, max_amount, expires_at, sponsor, cause, command);
-    PERFORM mulberry.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts || jsonb_build_object('sponsor', sponsor));
-    PERFORM mulberry.emit_event(tenant, 'mandate_changed', NULL, NULL,
-                                facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
+    INSERT INTO mulberry_internal.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at, sponsor, cause, command)
+    VALUES (tenant, mandate, version, mulberry_internal.outer_role()::text, from_status, status, max_amount, expires_at, sponsor, cause, command);
+    PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts || jsonb_build_object('sponsor', sponsor));
+    PERFORM mulberry_internal.emit_event(tenant, 'mandate_changed', NULL, NULL,
+                                facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
                                                             'command_id', command));
 END
 $$;
@@ -3668,12 +3806,12 @@ COMMENT ON FUNCTION record_mandate_change(uuid, text, uuid, text, numeric, times
     'history, audit row and event of a change; called by guard_mandate() (internal)';
 
 CREATE FUNCTION forget_mandate(tenant uuid, mandate text, agent uuid) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-    DELETE FROM mulberry.spendings s WHERE s.tenant = tenant AND s.mandate = mandate;
-    DELETE FROM mulberry.mandate_versions v WHERE v.tenant = tenant AND v.mandate = mandate;
-    PERFORM mulberry.record_audit(tenant, 'MANDATE_REMOVED', 'applied', mandate, agent);
+    DELETE FROM mulberry_internal.spendings s WHERE s.tenant = tenant AND s.mandate = mandate;
+    DELETE FROM mulberry_internal.mandate_versions v WHERE v.tenant = tenant AND v.mandate = mandate;
+    PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_REMOVED', 'applied', mandate, agent);
 END
 $$;
 COMMENT ON FUNCTION forget_mandate(uuid, text, uuid) IS 'removes what hangs on a mandate that is being deleted; called by guard_mandate() (internal)';
@@ -3685,7 +3823,7 @@ COMMENT ON FUNCTION change_mandate(uuid, text, text, timestamptz, numeric, text,
     'changes what is not null of a mandate whose agent and which are locked; cause and command go to the history (internal)';
 
 CREATE FUNCTION check_amount(amount numeric, what text, zero boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     problem text;
 BEGIN
@@ -3711,7 +3849,7 @@ $$;
 COMMENT ON FUNCTION check_amount(numeric, text, boolean) IS 'raises an error that says what is wrong with an amount of money';
 
 CREATE FUNCTION check_mandate_id(mandate_id text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     IF mandate_id IS NULL THEN
         RAISE EXCEPTION 'mandate_id must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -3725,7 +3863,7 @@ $$;
 COMMENT ON FUNCTION check_mandate_id(text) IS 'raises an error unless it is eight digits, not all of them 0';
 
 CREATE FUNCTION check_mandate_settings(sponsor text, currency text, expires_at timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     IF sponsor IS NULL OR currency IS NULL OR expires_at IS NULL THEN
         RAISE EXCEPTION 'sponsor, currency and expires_at must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -3744,52 +3882,52 @@ END
 $$;
 COMMENT ON FUNCTION check_mandate_settings(text, text, timestamptz) IS 'raises an error that says which setting of a mandate is wrong';
 
-CREATE FUNCTION create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text, expires_at timestamptz,
+CREATE FUNCTION mulberry.create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text, expires_at timestamptz,
                                tenant text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    target uuid := mulberry.resolve_tenant(tenant, 'operator');
+    target uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     holder uuid;
 BEGIN
-    PERFORM mulberry.check_mandate_id(mandate_id);
-    PERFORM mulberry.check_amount(max_amount, 'max_amount');
-    PERFORM mulberry.check_mandate_settings(sponsor, currency, expires_at);
-    holder := mulberry.find_agent(target, agent);
-    PERFORM FROM mulberry.agents a WHERE a.tenant = target AND a.id = holder FOR NO KEY UPDATE;
-    IF EXISTS (SELECT FROM mulberry.mandates m WHERE m.tenant = target AND m.id = mandate_id) THEN
+    PERFORM mulberry_internal.check_mandate_id(mandate_id);
+    PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
+    PERFORM mulberry_internal.check_mandate_settings(sponsor, currency, expires_at);
+    holder := mulberry_internal.find_agent(target, agent);
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = holder FOR NO KEY UPDATE;
+    IF EXISTS (SELECT FROM mulberry_internal.mandates m WHERE m.tenant = target AND m.id = mandate_id) THEN
         RAISE EXCEPTION 'mandate "%" already exists', mandate_id USING ERRCODE = 'unique_violation';
     END IF;
     BEGIN
-        INSERT INTO mulberry.mandates (tenant, id, agent, sponsor, max_amount, currency, expires_at)
+        INSERT INTO mulberry_internal.mandates (tenant, id, agent, sponsor, max_amount, currency, expires_at)
         VALUES (target, mandate_id, holder, sponsor, max_amount, currency, expires_at);
     EXCEPTION WHEN unique_violation THEN   -- at the same time, for another agent
         RAISE EXCEPTION 'mandate "%" already exists', mandate_id USING ERRCODE = 'unique_violation';
     END;
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN mandate_id;
 END
 $$;
-COMMENT ON FUNCTION create_mandate(text, text, text, numeric, text, timestamptz, text) IS
+COMMENT ON FUNCTION mulberry.create_mandate(text, text, text, numeric, text, timestamptz, text) IS
     'lets an agent (by its name) spend max_amount of a sponsor''s money until expires_at; mandate_id has eight digits. Returns mandate_id. Needs operator access';
 
 -- Both rows, in their order.  The agent of a mandate never changes.
 CREATE FUNCTION lock_mandate(tenant uuid, mandate text) RETURNS mandates
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     holder uuid;
-    locked mulberry.mandates;
+    locked mulberry_internal.mandates;
 BEGIN
-    SELECT m.agent INTO holder FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    SELECT m.agent INTO holder FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
     IF holder IS NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM FROM mulberry.agents a WHERE a.tenant = tenant AND a.id = holder FOR NO KEY UPDATE;
-    SELECT * INTO locked FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = holder FOR NO KEY UPDATE;
+    SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE;
     IF locked.status = 'ACTIVE' AND locked.expires_at <= clock_timestamp() THEN
-        PERFORM mulberry.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
-        SELECT * INTO locked FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+        PERFORM mulberry_internal.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
+        SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
     END IF;
     RETURN locked;
 END
@@ -3798,16 +3936,16 @@ COMMENT ON FUNCTION lock_mandate(uuid, text) IS
     'locks a mandate after its agent, has it EXPIRED when its time is over, and returns it; null when there is none (internal)';
 
 CREATE FUNCTION set_mandate_status(tenant uuid, mandate text, status text, cause text, command bigint DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    target mulberry.mandates;
+    target mulberry_internal.mandates;
 BEGIN
     IF status IS NULL OR status NOT IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED') THEN
         RAISE EXCEPTION 'unknown status "%" of a mandate', coalesce(status, 'null')
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'There are ACTIVE, SUSPENDED, REVOKED and EXPIRED.';
     END IF;
-    target := mulberry.lock_mandate(tenant, mandate);
+    target := mulberry_internal.lock_mandate(tenant, mandate);
     CASE
         WHEN target.id IS NULL THEN
             RETURN 'E003';
@@ -3818,12 +3956,12 @@ BEGIN
         WHEN target.status = 'EXPIRED' AND status <> 'REVOKED' THEN
             RETURN 'expired';
         ELSE
-            PERFORM mulberry.change_mandate(tenant, mandate, status, NULL, NULL, NULL, cause, command);
+            PERFORM mulberry_internal.change_mandate(tenant, mandate, status, NULL, NULL, NULL, cause, command);
     END CASE;
     IF status = 'ACTIVE' THEN
-        PERFORM mulberry.lock_mandate(tenant, mandate);   -- its time may have come while it was suspended
+        PERFORM mulberry_internal.lock_mandate(tenant, mandate);   -- its time may have come while it was suspended
     END IF;
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN 'changed';
 END
 $$;
@@ -3831,16 +3969,16 @@ COMMENT ON FUNCTION set_mandate_status(uuid, text, text, text, bigint) IS
     'changes the status of a mandate: "changed", "already so", "E003" (no such mandate), "E004" (REVOKED, which is final) or "expired" (only an extension or REVOKED changes that). A suspension that is lifted after expires_at leaves an EXPIRED mandate (internal)';
 
 CREATE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    target   mulberry.mandates;
+    target   mulberry_internal.mandates;
     extended timestamptz;
 BEGIN
     IF days IS NULL OR days NOT BETWEEN 1 AND 99 THEN
         RAISE EXCEPTION 'a mandate is extended by 1 to 99 days' USING ERRCODE = 'numeric_value_out_of_range';
     END IF;
-    target := mulberry.lock_mandate(tenant, mandate);
+    target := mulberry_internal.lock_mandate(tenant, mandate);
     IF target.id IS NULL THEN
         RETURN 'E003';
     ELSIF target.status = 'REVOKED' THEN
@@ -3848,9 +3986,9 @@ BEGIN
     END IF;
     -- days of 24 hours, whatever the session's time zone does meanwhile
     extended := greatest(target.expires_at, clock_timestamp()) + make_interval(hours => 24 * days);
-    PERFORM mulberry.change_mandate(tenant, mandate, CASE WHEN target.status = 'EXPIRED' THEN 'ACTIVE' END,
+    PERFORM mulberry_internal.change_mandate(tenant, mandate, CASE WHEN target.status = 'EXPIRED' THEN 'ACTIVE' END,
                                     extended, NULL, NULL, cause, command);
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN 'changed';
 END
 $$;
@@ -3860,7 +3998,7 @@ COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
 -- The numbers are SS and QQ of an acknowledgement, as core/command.h has them.
 CREATE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
                                       OUT ack_status integer, OUT ack_state integer)
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     applied    CONSTANT integer := 0;
@@ -3876,17 +4014,17 @@ BEGIN
         RETURN;
     END IF;
     IF command = 'EXTEND' AND argument BETWEEN 1 AND 99 THEN
-        answer := mulberry.extend_mandate_expiry(tenant, mandate, argument, cause, command_id);
+        answer := mulberry_internal.extend_mandate_expiry(tenant, mandate, argument, cause, command_id);
     ELSIF command = 'QUERY' AND argument = 0 THEN
-        answer := CASE WHEN (mulberry.lock_mandate(tenant, mandate)).id IS NULL THEN 'E003' ELSE 'changed' END;
+        answer := CASE WHEN (mulberry_internal.lock_mandate(tenant, mandate)).id IS NULL THEN 'E003' ELSE 'changed' END;
     ELSIF command IN ('REVOKE', 'SUSPEND', 'RESUME') AND argument = 0 THEN
-        answer := mulberry.set_mandate_status(tenant, mandate,
+        answer := mulberry_internal.set_mandate_status(tenant, mandate,
                                               CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED' ELSE 'ACTIVE' END,
                                               cause, command_id);
     ELSE
         answer := 'meaningless';
     END IF;
-    SELECT m.status INTO result FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    SELECT m.status INTO result FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
     ack_state := CASE result WHEN 'REVOKED' THEN 1 WHEN 'SUSPENDED' THEN 2 WHEN 'ACTIVE' THEN 3 WHEN 'EXPIRED' THEN 4 ELSE 0 END;
     ack_status := CASE answer WHEN 'changed' THEN applied WHEN 'already so' THEN already_so WHEN 'E003' THEN unknown ELSE refused END;
 END
@@ -3894,20 +4032,20 @@ $$;
 COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
     'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the acknowledgement; what means nothing is refused (internal)';
 
-CREATE FUNCTION alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
+CREATE FUNCTION mulberry.alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
                               sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    owner  uuid := mulberry.resolve_tenant(tenant, 'operator');
-    target mulberry.mandates;
+    owner  uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
+    target mulberry_internal.mandates;
 BEGIN
-    PERFORM mulberry.check_mandate_id(mandate_id);
+    PERFORM mulberry_internal.check_mandate_id(mandate_id);
     IF max_amount IS NOT NULL THEN
-        PERFORM mulberry.check_amount(max_amount, 'max_amount');
+        PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
     END IF;
-    PERFORM mulberry.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at, clock_timestamp() + interval '1 day'));
-    target := mulberry.lock_mandate(owner, mandate_id);
+    PERFORM mulberry_internal.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at, clock_timestamp() + interval '1 day'));
+    target := mulberry_internal.lock_mandate(owner, mandate_id);
     IF target.id IS NULL THEN
         RAISE EXCEPTION 'mandate "%" does not exist', mandate_id
             USING ERRCODE = 'undefined_object', DETAIL = 'Protocol error E003.';
@@ -3916,26 +4054,26 @@ BEGIN
         RAISE EXCEPTION 'max_amount of mandate "%" cannot be less than what is spent', mandate_id
             USING ERRCODE = 'numeric_value_out_of_range', DETAIL = format('Spent are %s %s.', trim_scale(target.spent), target.currency);
     END IF;
-    PERFORM mulberry.change_mandate(owner, mandate_id,
+    PERFORM mulberry_internal.change_mandate(owner, mandate_id,
                                     CASE WHEN target.status = 'EXPIRED' AND expires_at > target.expires_at THEN 'ACTIVE' END,
                                     expires_at, max_amount, sponsor, 'altered', NULL);
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
 END
 $$;
-COMMENT ON FUNCTION alter_mandate(text, numeric, timestamptz, text, text) IS
+COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, text) IS
     'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on the online path. Needs operator access';
 
 CREATE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT coalesce((SELECT CASE WHEN m.status = 'REVOKED' THEN 1 WHEN m.status = 'EXPIRED' OR m.expires_at <= clock_timestamp() THEN 4
                                  WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
-                       FROM mulberry.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
+                       FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
 $$;
 COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS 'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';
 
 -- src/mandates/spend.sql
 CREATE FUNCTION utc_text(at timestamptz) RETURNS text
-LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 $$;
 COMMENT ON FUNCTION utc_text(timestamptz) IS 'a time for messages, to the second, whatever the session''s settings (ISO 8601)';
@@ -3943,7 +4081,7 @@ COMMENT ON FUNCTION utc_text(timestamptz) IS 'a time for messages, to the second
 -- Why a mandate does not allow an amount; null: it does.
 CREATE FUNCTION mandate_refusal(target mandates, amount numeric, at timestamptz,
                                 OUT reason text, OUT error text, OUT message text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     reason := CASE
         WHEN target.id IS NULL THEN 'unknown'
@@ -3957,7 +4095,7 @@ BEGIN
         WHEN 'unknown' THEN 'there is no such mandate'
         WHEN 'revoked' THEN 'the mandate is revoked'
         WHEN 'suspended' THEN 'the mandate is suspended'
-        WHEN 'expired' THEN format('the mandate expired at %s', mulberry.utc_text(target.expires_at))
+        WHEN 'expired' THEN format('the mandate expired at %s', mulberry_internal.utc_text(target.expires_at))
         WHEN 'limit' THEN format('%s %s are more than the %s that are left',
                                     trim_scale(amount), target.currency, trim_scale(target.max_amount - target.spent))
     END;
@@ -3965,28 +4103,28 @@ END
 $$;
 COMMENT ON FUNCTION mandate_refusal(mandates, numeric, timestamptz) IS 'why a mandate does not allow an amount at a time; nulls: it does (internal)';
 
-CREATE FUNCTION check_mandate(mandate_id text, amount numeric DEFAULT 0, tenant text DEFAULT NULL,
+CREATE FUNCTION mulberry.check_mandate(mandate_id text, amount numeric DEFAULT 0, tenant text DEFAULT NULL,
                               OUT allowed boolean, OUT error text, OUT message text, OUT status text, OUT remaining numeric,
                               OUT expires_at timestamptz, OUT reason text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner   uuid := mulberry.resolve_tenant(tenant, 'operator', 'gateway');
-    target  mulberry.mandates;
+    owner   uuid := mulberry_internal.resolve_tenant(tenant, 'operator', 'gateway');
+    target  mulberry_internal.mandates;
     now     timestamptz;
     refusal record;
 BEGIN
-    PERFORM mulberry.check_mandate_id(mandate_id);
-    PERFORM mulberry.check_amount(amount, 'amount', true);
-    SELECT * INTO target FROM mulberry.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
+    PERFORM mulberry_internal.check_mandate_id(mandate_id);
+    PERFORM mulberry_internal.check_amount(amount, 'amount', true);
+    SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
     now := clock_timestamp();
     IF target.status = 'ACTIVE' AND target.expires_at <= now AND current_setting('transaction_read_only') = 'off' THEN
-        target := mulberry.lock_mandate(owner, mandate_id);
+        target := mulberry_internal.lock_mandate(owner, mandate_id);
     END IF;
     IF target.status = 'ACTIVE' AND target.expires_at <= now THEN
         target.status := 'EXPIRED';   -- and nothing can be stored here
     END IF;
-    refusal := mulberry.mandate_refusal(target, amount, now);
+    refusal := mulberry_internal.mandate_refusal(target, amount, now);
     allowed := refusal.reason IS NULL;
     error := refusal.error;
     message := coalesce(refusal.message, 'the mandate allows it');
@@ -3996,24 +4134,24 @@ BEGIN
     reason := refusal.reason;
 END
 $$;
-COMMENT ON FUNCTION check_mandate(text, numeric, text) IS
+COMMENT ON FUNCTION mulberry.check_mandate(text, numeric, text) IS
     'whether a mandate allows to spend an amount (0 or more) now: not revoked, suspended or expired, and within the limit; otherwise reason is unknown (error E003), revoked (E004), suspended, expired or limit. A mandate whose time is over becomes EXPIRED, where something can be stored. Only spend() reserves anything. Needs operator or gateway access';
 
-CREATE FUNCTION spend(mandate_id text, amount numeric, reference text, tenant text DEFAULT NULL,
+CREATE FUNCTION mulberry.spend(mandate_id text, amount numeric, reference text, tenant text DEFAULT NULL,
                       OUT accepted boolean, OUT duplicate boolean, OUT error text, OUT message text, OUT remaining numeric,
                       OUT status text, OUT reason text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner    uuid := mulberry.resolve_tenant(tenant, 'operator', 'gateway');
-    target   mulberry.mandates;
-    earlier  mulberry.spendings;
+    owner    uuid := mulberry_internal.resolve_tenant(tenant, 'operator', 'gateway');
+    target   mulberry_internal.mandates;
+    earlier  mulberry_internal.spendings;
     now      timestamptz;
     refusal  record;
     evidence jsonb;
 BEGIN
-    PERFORM mulberry.check_mandate_id(mandate_id);
-    PERFORM mulberry.check_amount(amount, 'amount');
+    PERFORM mulberry_internal.check_mandate_id(mandate_id);
+    PERFORM mulberry_internal.check_amount(amount, 'amount');
     IF reference IS NULL THEN
         RAISE EXCEPTION 'reference must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -4022,30 +4160,30 @@ BEGIN
     END IF;
 
     -- What expires changes its agent's row too, which is locked first.
-    SELECT * INTO target FROM mulberry.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
+    SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
     IF target.status = 'ACTIVE' AND target.expires_at <= clock_timestamp() THEN
-        target := mulberry.lock_mandate(owner, mandate_id);
+        target := mulberry_internal.lock_mandate(owner, mandate_id);
     ELSE
-        SELECT * INTO target FROM mulberry.mandates m WHERE m.tenant = owner AND m.id = mandate_id FOR NO KEY UPDATE;
+        SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id FOR NO KEY UPDATE;
     END IF;
     now := clock_timestamp();   -- after what had to be waited for
 
-    SELECT * INTO earlier FROM mulberry.spendings s
+    SELECT * INTO earlier FROM mulberry_internal.spendings s
      WHERE s.tenant = owner AND s.mandate = mandate_id AND s.reference = spend.reference;
     IF earlier.amount <> amount THEN
         RAISE EXCEPTION 'reference "%" of mandate "%" has been used for another amount', reference, mandate_id
             USING ERRCODE = 'unique_violation',
-                  DETAIL = format('%s %s were spent at %s.', trim_scale(earlier.amount), target.currency, mulberry.utc_text(earlier.at)),
+                  DETAIL = format('%s %s were spent at %s.', trim_scale(earlier.amount), target.currency, mulberry_internal.utc_text(earlier.at)),
                   HINT = 'Each payment needs a reference of its own.';
     END IF;
-    refusal := mulberry.mandate_refusal(target, amount, now);
+    refusal := mulberry_internal.mandate_refusal(target, amount, now);
     accepted := earlier.amount IS NOT NULL OR refusal.reason IS NULL;
     duplicate := earlier.amount IS NOT NULL;
     status := CASE WHEN target.status = 'ACTIVE' AND target.expires_at <= now THEN 'EXPIRED' ELSE target.status END;
     remaining := CASE WHEN duplicate THEN earlier.remaining ELSE target.max_amount - target.spent END;
     IF duplicate THEN
-        message := format('this was accepted at %s', mulberry.utc_text(earlier.at));
-        PERFORM mulberry.require_durable_commit();
+        message := format('this was accepted at %s', mulberry_internal.utc_text(earlier.at));
+        PERFORM mulberry_internal.require_durable_commit();
         RETURN;
     END IF;
 
@@ -4054,25 +4192,25 @@ BEGIN
         error := refusal.error;
         message := refusal.message;
         reason := refusal.reason;
-        PERFORM mulberry.record_audit(owner, 'SPEND', 'refused', mandate_id, target.agent, NULL, NULL,
+        PERFORM mulberry_internal.record_audit(owner, 'SPEND', 'refused', mandate_id, target.agent, NULL, NULL,
                                       evidence || jsonb_build_object('reason', reason, 'remaining', remaining));
         RETURN;
     END IF;
     remaining := (remaining - amount)::numeric(20, 4);
     message := 'accepted';
-    INSERT INTO mulberry.spendings (tenant, mandate, reference, amount, remaining, role)
-    VALUES (owner, mandate_id, reference, amount, remaining, mulberry.outer_role()::text);
-    UPDATE mulberry.mandates m SET spent = m.spent + amount WHERE m.tenant = owner AND m.id = mandate_id;
-    PERFORM mulberry.record_audit(owner, 'SPEND', 'accepted', mandate_id, target.agent, NULL, NULL,
+    INSERT INTO mulberry_internal.spendings (tenant, mandate, reference, amount, remaining, role)
+    VALUES (owner, mandate_id, reference, amount, remaining, mulberry_internal.outer_role()::text);
+    UPDATE mulberry_internal.mandates m SET spent = m.spent + amount WHERE m.tenant = owner AND m.id = mandate_id;
+    PERFORM mulberry_internal.record_audit(owner, 'SPEND', 'accepted', mandate_id, target.agent, NULL, NULL,
                                   evidence || jsonb_build_object('remaining', remaining));
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
 END
 $$;
-COMMENT ON FUNCTION spend(text, numeric, text, text) IS
+COMMENT ON FUNCTION mulberry.spend(text, numeric, text, text) IS
     'spends an amount from a mandate, once for each reference: the same reference and amount again is answered as the first time and marked duplicate, with another amount it is an error (23505). Never exceeds max_amount; refused as check_mandate() says, and a refusal is not remembered. Needs operator or gateway access';
 
 -- src/mandates/views.sql
-CREATE VIEW agent_status WITH (security_barrier) AS
+CREATE VIEW mulberry.agent_status WITH (security_barrier) AS
     SELECT t.name AS tenant, a.name AS agent, a.id, a.phone, a.allowed_callers,
            coalesce(a.online_until > clock_timestamp(), false) AS online, a.seen_at, a.online_until,
            (SELECT count(*) FROM mandates m WHERE m.tenant = a.tenant AND m.agent = a.id) AS mandates,
@@ -4080,10 +4218,10 @@ CREATE VIEW agent_status WITH (security_barrier) AS
       FROM agents a
       JOIN tenants t ON t.id = a.tenant
      WHERE a.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
-COMMENT ON VIEW agent_status IS 'the agents, and whether they are on the online path now';
-COMMENT ON COLUMN agent_status.mandates_version IS 'grows with each change of one of its mandates';
+COMMENT ON VIEW mulberry.agent_status IS 'the agents, and whether they are on the online path now';
+COMMENT ON COLUMN mulberry.agent_status.mandates_version IS 'grows with each change of one of its mandates';
 
-CREATE VIEW mandate_status WITH (security_barrier) AS
+CREATE VIEW mulberry.mandate_status WITH (security_barrier) AS
     SELECT t.name AS tenant, m.id AS mandate_id, a.name AS agent, m.sponsor,
            CASE WHEN m.status = 'ACTIVE' AND m.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE m.status END AS status,
            m.max_amount, m.spent, m.max_amount - m.spent AS remaining, m.currency, m.expires_at, m.version,
@@ -4092,41 +4230,75 @@ CREATE VIEW mandate_status WITH (security_barrier) AS
       JOIN agents a ON a.tenant = m.tenant AND a.id = m.agent
       JOIN tenants t ON t.id = m.tenant
      WHERE m.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
-COMMENT ON VIEW mandate_status IS 'the mandates as they are now';
-COMMENT ON COLUMN mandate_status.status IS 'EXPIRED as soon as expires_at is over';
-COMMENT ON COLUMN mandate_status.version IS 'grows with each change but spending';
+COMMENT ON VIEW mulberry.mandate_status IS 'the mandates as they are now';
+COMMENT ON COLUMN mulberry.mandate_status.status IS 'EXPIRED as soon as expires_at is over';
+COMMENT ON COLUMN mulberry.mandate_status.version IS 'grows with each change but spending';
 
-CREATE VIEW mandate_history WITH (security_barrier) AS
+CREATE VIEW mulberry.mandate_history WITH (security_barrier) AS
     SELECT t.name AS tenant, v.mandate AS mandate_id, v.version, v.at, v.role, v.from_status, v.status, v.max_amount,
            v.expires_at, v.sponsor, v.cause, v.command AS command_id
       FROM mandate_versions v
       JOIN tenants t ON t.id = v.tenant
      WHERE v.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
-COMMENT ON VIEW mandate_history IS 'what each mandate was after each of its changes but spending, and why';
+COMMENT ON VIEW mulberry.mandate_history IS 'what each mandate was after each of its changes but spending, and why';
 
-CREATE VIEW mandate_spendings WITH (security_barrier) AS
+CREATE VIEW mulberry.mandate_spendings WITH (security_barrier) AS
     SELECT t.name AS tenant, s.mandate AS mandate_id, s.reference, s.amount, s.remaining, s.role, s.at
       FROM spendings s
       JOIN tenants t ON t.id = s.tenant
      WHERE s.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
-COMMENT ON VIEW mandate_spendings IS 'what spend() has accepted';
-COMMENT ON COLUMN mandate_spendings.reference IS 'the payment: the same reference counts once';
-COMMENT ON COLUMN mandate_spendings.remaining IS 'of the mandate, after it';
+COMMENT ON VIEW mulberry.mandate_spendings IS 'what spend() has accepted';
+COMMENT ON COLUMN mulberry.mandate_spendings.reference IS 'the payment: the same reference counts once';
+COMMENT ON COLUMN mulberry.mandate_spendings.remaining IS 'of the mandate, after it';
+
+-- src/mandates/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_mandates() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('create_agent', 'EXECUTE', 'admin'),
+    ('alter_agent', 'EXECUTE', 'admin'),
+    ('drop_agent', 'EXECUTE', 'admin'),
+    ('agent_status', 'SELECT', 'operator auditor gateway'),
+    ('create_mandate', 'EXECUTE', 'operator'),
+    ('alter_mandate', 'EXECUTE', 'operator'),
+    ('check_mandate', 'EXECUTE', 'operator gateway'),
+    ('spend', 'EXECUTE', 'operator gateway'),
+    ('mandate_status', 'SELECT', 'operator auditor gateway'),
+    ('mandate_history', 'SELECT', 'operator auditor gateway'),
+    ('mandate_spendings', 'SELECT', 'operator auditor gateway')
+$$;
+COMMENT ON FUNCTION access_rules_mandates() IS 'which access needs which object of mandates';
 
 -- src/audit/views.sql
-CREATE VIEW audit_log WITH (security_barrier) AS
+CREATE VIEW mulberry.audit_log WITH (security_barrier) AS
     SELECT t.name AS tenant, a.seq, a.at, a.role, a.action, a.outcome, a.method, a.mandate AS mandate_id,
            g.name AS agent, a.agent AS agent_id, a.command AS command_id, a.evidence, encode(a.hash, 'hex') AS hash, a.id
       FROM audit a
       JOIN tenants t ON t.id = a.tenant
       LEFT JOIN agents g ON g.tenant = a.tenant AND g.id = a.agent
      WHERE a.tenant = ANY ((SELECT current_tenants('auditor'))::uuid[]);
-COMMENT ON VIEW audit_log IS 'who did what, when, with which outcome, by which way, and on which evidence';
-COMMENT ON COLUMN audit_log.seq IS 'number in the tenant''s log, without gaps; null for a moment after commit';
-COMMENT ON COLUMN audit_log.role IS 'the database role that asked';
-COMMENT ON COLUMN audit_log.agent IS 'its name now; null when it has been dropped';
-COMMENT ON COLUMN audit_log.evidence IS 'what the decision rests on; amounts and times as they were then';
-COMMENT ON COLUMN audit_log.hash IS 'SHA-256 of the row and the hash before it';
+COMMENT ON VIEW mulberry.audit_log IS 'who did what, when, with which outcome, by which way, and on which evidence';
+COMMENT ON COLUMN mulberry.audit_log.seq IS 'number in the tenant''s log, without gaps; null for a moment after commit';
+COMMENT ON COLUMN mulberry.audit_log.role IS 'the database role that asked';
+COMMENT ON COLUMN mulberry.audit_log.agent IS 'its name now; null when it has been dropped';
+COMMENT ON COLUMN mulberry.audit_log.evidence IS 'what the decision rests on; amounts and times as they were then';
+COMMENT ON COLUMN mulberry.audit_log.hash IS 'SHA-256 of the row and the hash before it';
+
+-- src/audit/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_audit() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('audit_log', 'SELECT', 'auditor'),
+    ('verify_audit', 'EXECUTE', 'auditor'),
+    ('audit_head', 'EXECUTE', 'auditor'),
+    ('erase_audit_log', 'EXECUTE', 'admin'),
+    ('link_audit', 'EXECUTE', 'worker'),
+    ('link_audit_soon', 'EXECUTE', 'worker'),
+    ('store_refusals', 'EXECUTE', 'worker')
+$$;
+COMMENT ON FUNCTION access_rules_audit() IS 'which access needs which object of audit';
 
 -- src/keys/voice_keys.sql
 -- Where keys are used.  A copy (a restored dump, a promoted standby, a server recovered to a point in
@@ -4138,14 +4310,14 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_signing_pl
 COMMENT ON FUNCTION signing_place() IS 'server, database and timeline that this session runs on (internal)';
 
 CREATE FUNCTION voice_key_place() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT format('%s/%s', mulberry.signing_place(),
-                  (SELECT extract(epoch FROM max(i.since)) FROM mulberry.installation i))
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT format('%s/%s', mulberry_internal.signing_place(),
+                  (SELECT extract(epoch FROM max(i.since)) FROM mulberry_internal.installation i))
 $$;
 COMMENT ON FUNCTION voice_key_place() IS 'what voice_keys.place is compared with (internal)';
 
 CREATE FUNCTION voice_key_secret(role text, agent uuid, key_id integer) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- the prefix is voice_keys.h's
     SELECT format('voice-key-%s-%s-%s', left(role, 1), agent, lpad(key_id::text, 2, '0'))
 $$;
@@ -4159,9 +4331,9 @@ CREATE FUNCTION remember_exported_voice_key(tenant uuid, agent uuid, key_id inte
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_remember_exported_voice_key';
 COMMENT ON FUNCTION remember_exported_voice_key(uuid, uuid, integer, boolean, text) IS 'lets this session take the line of a sender''s key once, when this transaction has been committed (internal)';
 
-CREATE FUNCTION take_exported_voice_key() RETURNS text
+CREATE FUNCTION mulberry.take_exported_voice_key() RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_take_exported_voice_key';
-COMMENT ON FUNCTION take_exported_voice_key() IS 'second half of export_voice_key(): the line of the key that mark_voice_key_exported() has marked in this session, once';
+COMMENT ON FUNCTION mulberry.take_exported_voice_key() IS 'second half of export_voice_key(): the line of the key that mark_voice_key_exported() has marked in this session, once';
 
 CREATE FUNCTION sync_mac(tenant uuid, role text, agent uuid, key_id integer, data bytea) RETURNS bytea
 LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac';
@@ -4169,7 +4341,7 @@ COMMENT ON FUNCTION sync_mac(uuid, text, uuid, integer, bytea) IS
     'HMAC-SHA256 by the key that is derived from an enabled voice key with the label mulberry/sync/1; null without such a key (internal)';
 
 CREATE FUNCTION check_key_id(key_id integer) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     IF key_id NOT BETWEEN 0 AND 99 THEN
         RAISE EXCEPTION 'key_id % is out of range', key_id
@@ -4179,26 +4351,26 @@ END
 $$;
 COMMENT ON FUNCTION check_key_id(integer) IS 'an error (22003) unless it is 0 to 99 or null (internal)';
 
-CREATE FUNCTION create_voice_key(agent text, key_id integer DEFAULT NULL, challenge_extend boolean DEFAULT false,
+CREATE FUNCTION mulberry.create_voice_key(agent text, key_id integer DEFAULT NULL, challenge_extend boolean DEFAULT false,
                                  tenant text DEFAULT NULL) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner  uuid := mulberry.resolve_tenant(create_voice_key.tenant, 'admin');
-    target uuid := mulberry.find_agent(owner, create_voice_key.agent);
+    owner  uuid := mulberry_internal.resolve_tenant(create_voice_key.tenant, 'admin');
+    target uuid := mulberry_internal.find_agent(owner, create_voice_key.agent);
     chosen integer := create_voice_key.key_id;
     name   text;
 BEGIN
-    PERFORM mulberry.check_key_id(chosen);
+    PERFORM mulberry_internal.check_key_id(chosen);
     IF create_voice_key.challenge_extend IS NULL THEN
         RAISE EXCEPTION 'challenge_extend must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM FROM mulberry.agents a WHERE a.tenant = owner AND a.id = target FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = owner AND a.id = target FOR NO KEY UPDATE;
     IF chosen IS NULL THEN
         -- one that was never used, then the one that has been disabled for longest
         SELECT n INTO chosen
           FROM generate_series(0, 99) AS n
-          LEFT JOIN mulberry.voice_keys k ON k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = n
+          LEFT JOIN mulberry_internal.voice_keys k ON k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = n
          WHERE k.enabled IS NOT TRUE
          ORDER BY k.disabled_at NULLS FIRST, n = 0, n
          LIMIT 1;
@@ -4207,36 +4379,36 @@ BEGIN
                 USING ERRCODE = 'program_limit_exceeded', HINT = 'Disable one of them.';
         END IF;
     END IF;
-    DELETE FROM mulberry.voice_keys k
+    DELETE FROM mulberry_internal.voice_keys k
      WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = chosen AND NOT k.enabled;
-    PERFORM FROM mulberry.voice_keys k
+    PERFORM FROM mulberry_internal.voice_keys k
       WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = chosen;
     IF FOUND THEN
         RAISE EXCEPTION 'agent "%" has a voice key % already', create_voice_key.agent, chosen
             USING ERRCODE = 'duplicate_object', HINT = 'Without a key_id the next free one is taken.';
     END IF;
-    name := mulberry.voice_key_secret('sender', target, chosen);
-    INSERT INTO mulberry.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
+    name := mulberry_internal.voice_key_secret('sender', target, chosen);
+    INSERT INTO mulberry_internal.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
     VALUES (owner, 'sender', target, chosen, owner, name, create_voice_key.challenge_extend,
-            mulberry.make_voice_key(owner, name), mulberry.voice_key_place());
-    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_CREATED', 'created', NULL, target, NULL, NULL,
+            mulberry_internal.make_voice_key(owner, name), mulberry_internal.voice_key_place());
+    PERFORM mulberry_internal.record_audit(owner, 'VOICE_KEY_CREATED', 'created', NULL, target, NULL, NULL,
                                   jsonb_build_object('key_id', chosen));
     RETURN chosen;
 END
 $$;
-COMMENT ON FUNCTION create_voice_key(text, integer, boolean, text) IS
+COMMENT ON FUNCTION mulberry.create_voice_key(text, integer, boolean, text) IS
     'makes a key of an agent, of 32 random bytes that nobody sees, and returns its id (null: the next free of 0 to 99); challenge_extend: its edge wants a challenge answered before it extends a mandate. Export it, enter it on the edge. Needs admin access';
 
-CREATE FUNCTION rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner  uuid := mulberry.resolve_tenant(rotate_voice_key.tenant, 'admin');
-    target uuid := mulberry.find_agent(owner, rotate_voice_key.agent);
+    owner  uuid := mulberry_internal.resolve_tenant(rotate_voice_key.tenant, 'admin');
+    target uuid := mulberry_internal.find_agent(owner, rotate_voice_key.agent);
     policy boolean;
 BEGIN
     SELECT k.challenge_extend INTO policy
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.enabled
      ORDER BY k.created_at DESC LIMIT 1;
     IF policy IS NULL THEN
@@ -4247,22 +4419,22 @@ BEGIN
     RETURN mulberry.create_voice_key(rotate_voice_key.agent, NULL, policy, rotate_voice_key.tenant);
 END
 $$;
-COMMENT ON FUNCTION rotate_voice_key(text, text) IS
+COMMENT ON FUNCTION mulberry.rotate_voice_key(text, text) IS
     'makes the successor of an agent''s key and returns its id. The old key goes on signing until confirm_voice_key() says that the edge has the new one; the first acknowledgement by the new one disables it. Needs admin access';
 
 CREATE FUNCTION voice_key_row(tenant uuid, agent uuid, key_id integer, role text) RETURNS voice_keys
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    found mulberry.voice_keys;
+    found mulberry_internal.voice_keys;
 BEGIN
     IF voice_key_row.key_id IS NULL THEN
         RAISE EXCEPTION 'key_id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     -- those who sign have the agent before they look for a key
-    PERFORM FROM mulberry.agents a WHERE a.tenant = voice_key_row.tenant AND a.id = voice_key_row.agent FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = voice_key_row.tenant AND a.id = voice_key_row.agent FOR NO KEY UPDATE;
     SELECT k.* INTO found
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = voice_key_row.tenant AND k.agent = voice_key_row.agent AND k.key_id = voice_key_row.key_id
        AND (k.role = voice_key_row.role OR voice_key_row.role IS NULL)
      ORDER BY k.enabled DESC, k.role
@@ -4276,50 +4448,50 @@ $$;
 COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS 'the row of a key, locked after its agent; role null: either. 42704 when there is none (internal)';
 
 CREATE FUNCTION disable_voice_key_row(key voice_keys, cause text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
-    UPDATE mulberry.voice_keys k
+    UPDATE mulberry_internal.voice_keys k
        SET enabled = false, disabled_at = clock_timestamp()
      WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
-    DELETE FROM mulberry.secrets s WHERE s.tenant = key.tenant AND s.name = key.secret;
-    PERFORM mulberry.record_audit(key.tenant, 'VOICE_KEY_DISABLED', cause, NULL, key.agent, NULL, NULL,
+    DELETE FROM mulberry_internal.secrets s WHERE s.tenant = key.tenant AND s.name = key.secret;
+    PERFORM mulberry_internal.record_audit(key.tenant, 'VOICE_KEY_DISABLED', cause, NULL, key.agent, NULL, NULL,
                                   jsonb_build_object('key_id', key.key_id, 'role', key.role));
 END
 $$;
 COMMENT ON FUNCTION disable_voice_key_row(voice_keys, text) IS 'disables a key for good and destroys its bytes (internal)';
 
-CREATE FUNCTION disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    owner uuid := mulberry.resolve_tenant(tenant, 'admin');
-    key   mulberry.voice_keys;
+    owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+    key   mulberry_internal.voice_keys;
 BEGIN
     IF role NOT IN ('sender', 'receiver') THEN
         RAISE EXCEPTION 'unknown role "%" of a voice key', role
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Roles are sender and receiver.';
     END IF;
-    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, agent), key_id, role);
+    key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, agent), key_id, role);
     IF NOT key.enabled THEN
         RAISE EXCEPTION 'voice key % is disabled already', key_id USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM mulberry.disable_voice_key_row(key, 'by hand');
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.disable_voice_key_row(key, 'by hand');
+    PERFORM mulberry_internal.require_durable_commit();
 END
 $$;
-COMMENT ON FUNCTION disable_voice_key(text, integer, text, text) IS
+COMMENT ON FUNCTION mulberry.disable_voice_key(text, integer, text, text) IS
     'disables a key for good and destroys its bytes; what it has signed and is not acknowledged cannot be acknowledged any more. role: sender or receiver where a database has both. Needs admin access';
 
 -- A line that was seen cannot be taken back, so that it is given out is on disk before it is: by a procedure that
 -- commits in between.  Whatever the caller does then, the key counts as exported, and the audit log says so.
 
-CREATE FUNCTION mark_voice_key_exported(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.mark_voice_key_exported(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner uuid := mulberry.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
-    key   mulberry.voice_keys;
+    owner uuid := mulberry_internal.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
+    key   mulberry_internal.voice_keys;
 BEGIN
-    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, mark_voice_key_exported.agent),
+    key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, mark_voice_key_exported.agent),
                                   mark_voice_key_exported.key_id, 'sender');
     IF NOT key.enabled THEN
         RAISE EXCEPTION 'voice key % is disabled', key.key_id
@@ -4330,20 +4502,20 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'A key is exported once.',
                   HINT = 'When the line was lost, make a new key with rotate_voice_key() and disable this one.';
     END IF;
-    UPDATE mulberry.voice_keys k
+    UPDATE mulberry_internal.voice_keys k
        SET exported_at = clock_timestamp()
      WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
-    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_EXPORTED', 'exported', NULL, key.agent, NULL, NULL,
+    PERFORM mulberry_internal.record_audit(owner, 'VOICE_KEY_EXPORTED', 'exported', NULL, key.agent, NULL, NULL,
                                   jsonb_build_object('key_id', key.key_id));
-    PERFORM mulberry.require_durable_commit();
-    PERFORM mulberry.remember_exported_voice_key(owner, key.agent, key.key_id, key.challenge_extend, key.fingerprint);
+    PERFORM mulberry_internal.require_durable_commit();
+    PERFORM mulberry_internal.remember_exported_voice_key(owner, key.agent, key.key_id, key.challenge_extend, key.fingerprint);
 END
 $$;
-COMMENT ON FUNCTION mark_voice_key_exported(text, integer, text) IS
+COMMENT ON FUNCTION mulberry.mark_voice_key_exported(text, integer, text) IS
     'first half of export_voice_key(): the key counts as exported, and its line can be taken by this session once this has been committed. Needs admin access';
 
 -- SECURITY INVOKER and without SET, because it commits.
-CREATE PROCEDURE export_voice_key(agent text, key_id integer, tenant text DEFAULT NULL, INOUT line text DEFAULT NULL)
+CREATE PROCEDURE mulberry.export_voice_key(agent text, key_id integer, tenant text DEFAULT NULL, INOUT line text DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -4356,17 +4528,17 @@ BEGIN
     line := mulberry.take_exported_voice_key();
 END
 $$;
-COMMENT ON PROCEDURE export_voice_key(text, integer, text, text) IS
+COMMENT ON PROCEDURE mulberry.export_voice_key(text, integer, text, text) IS
     'CALL export_voice_key(agent, key_id): the line with which a key enters its edge through voice_key_entry, given out once; afterwards 55000. It commits, and so cannot run inside a transaction block (25001). Needs admin access';
 
-CREATE FUNCTION confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner uuid := mulberry.resolve_tenant(confirm_voice_key.tenant, 'admin');
-    key   mulberry.voice_keys;
+    owner uuid := mulberry_internal.resolve_tenant(confirm_voice_key.tenant, 'admin');
+    key   mulberry_internal.voice_keys;
 BEGIN
-    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, confirm_voice_key.agent),
+    key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, confirm_voice_key.agent),
                                   confirm_voice_key.key_id, 'sender');
     IF NOT key.enabled OR key.exported_at IS NULL THEN
         RAISE EXCEPTION 'voice key % %', key.key_id, CASE WHEN key.enabled THEN 'was not exported' ELSE 'is disabled' END
@@ -4377,51 +4549,51 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('The key''s is %s; the edge''s is in its view voice_key_status.', key.fingerprint);
     END IF;
-    UPDATE mulberry.voice_keys k
+    UPDATE mulberry_internal.voice_keys k
        SET confirmed_at = clock_timestamp()
      WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
-    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_CONFIRMED', 'by hand', NULL, key.agent, NULL, NULL,
+    PERFORM mulberry_internal.record_audit(owner, 'VOICE_KEY_CONFIRMED', 'by hand', NULL, key.agent, NULL, NULL,
                                   jsonb_build_object('key_id', key.key_id));
 END
 $$;
-COMMENT ON FUNCTION confirm_voice_key(text, integer, text, text) IS
+COMMENT ON FUNCTION mulberry.confirm_voice_key(text, integer, text, text) IS
     'says that the edge has entered a key: commands are signed with it from now on. With the fingerprint that the edge shows, a mistake is noticed. Needs admin access';
 
-CREATE VIEW voice_key_entry WITH (security_barrier) AS
+CREATE VIEW mulberry.voice_key_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS agent, NULL::secret_value AS key WHERE false;
-COMMENT ON VIEW voice_key_entry IS
+COMMENT ON VIEW mulberry.voice_key_entry IS
     'where keys enter an edge: \copy mulberry.voice_key_entry (key) FROM ...; needs admin access to the tenant, and always looks empty';
-COMMENT ON COLUMN voice_key_entry.tenant IS 'name of the tenant on the edge; null: the role''s only one, or "default"';
-COMMENT ON COLUMN voice_key_entry.agent IS 'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';
-COMMENT ON COLUMN voice_key_entry.key IS 'the line that export_voice_key() gave';
+COMMENT ON COLUMN mulberry.voice_key_entry.tenant IS 'name of the tenant on the edge; null: the role''s only one, or "default"';
+COMMENT ON COLUMN mulberry.voice_key_entry.agent IS 'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';
+COMMENT ON COLUMN mulberry.voice_key_entry.key IS 'the line that export_voice_key() gave';
 
 CREATE FUNCTION enter_voice_key() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_enter_voice_key';
 COMMENT ON FUNCTION enter_voice_key() IS 'stores a row of voice_key_entry';
-CREATE TRIGGER enter_voice_key INSTEAD OF INSERT ON voice_key_entry
+CREATE TRIGGER enter_voice_key INSTEAD OF INSERT ON mulberry.voice_key_entry
     FOR EACH ROW EXECUTE FUNCTION enter_voice_key();
 
 CREATE FUNCTION import_voice_key(tenant uuid, agent_name text, party_tenant uuid, agent uuid, key_id integer,
                                  challenge_extend boolean, fingerprint text) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    known mulberry.voice_keys;
-    name  text := mulberry.voice_key_secret('receiver', import_voice_key.agent, import_voice_key.key_id);
+    known mulberry_internal.voice_keys;
+    name  text := mulberry_internal.voice_key_secret('receiver', import_voice_key.agent, import_voice_key.key_id);
     called text := coalesce(import_voice_key.agent_name, 'edge-' || left(import_voice_key.agent::text, 8));
 BEGIN
-    PERFORM mulberry.check_agent_settings(called, NULL, '{}');
+    PERFORM mulberry_internal.check_agent_settings(called, NULL, '{}');
     BEGIN
-        INSERT INTO mulberry.agents (tenant, id, name)
+        INSERT INTO mulberry_internal.agents (tenant, id, name)
         VALUES (import_voice_key.tenant, import_voice_key.agent, called)
         ON CONFLICT (tenant, id) DO NOTHING;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'there is another agent "%"', called USING ERRCODE = 'duplicate_object';
     END;
-    PERFORM FROM mulberry.agents a
+    PERFORM FROM mulberry_internal.agents a
       WHERE a.tenant = import_voice_key.tenant AND a.id = import_voice_key.agent FOR NO KEY UPDATE;
     SELECT k.* INTO known
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = import_voice_key.tenant AND k.role = 'receiver' AND k.key_id = import_voice_key.key_id
        FOR UPDATE;
     IF known.enabled THEN
@@ -4431,7 +4603,7 @@ BEGIN
                   HINT = 'Disable that one first. A tenant of an edge is one agent: the key of another agent goes into another tenant or database.';
     ELSIF known.fingerprint = import_voice_key.fingerprint
           -- the row makes way to another key of that id, and goes with its agent; the audit log remains
-          OR EXISTS (SELECT FROM mulberry.audit u
+          OR EXISTS (SELECT FROM mulberry_internal.audit u
                       WHERE u.tenant = import_voice_key.tenant AND u.mandate IS NULL AND u.action = 'VOICE_KEY_IMPORTED'
                         AND u.evidence->>'fingerprint' = import_voice_key.fingerprint) THEN
         RAISE EXCEPTION 'voice key % was disabled here and cannot come back', import_voice_key.key_id
@@ -4439,13 +4611,13 @@ BEGIN
                   DETAIL = 'What was once played for it could be played again.',
                   HINT = 'Make a new one with rotate_voice_key() in the cloud.';
     END IF;
-    DELETE FROM mulberry.voice_keys k
+    DELETE FROM mulberry_internal.voice_keys k
      WHERE k.tenant = import_voice_key.tenant AND k.role = 'receiver' AND k.key_id = import_voice_key.key_id;
-    INSERT INTO mulberry.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
+    INSERT INTO mulberry_internal.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
     VALUES (import_voice_key.tenant, 'receiver', import_voice_key.agent, import_voice_key.key_id,
             import_voice_key.party_tenant, name, import_voice_key.challenge_extend, import_voice_key.fingerprint,
-            mulberry.voice_key_place());
-    PERFORM mulberry.record_audit(import_voice_key.tenant, 'VOICE_KEY_IMPORTED', 'imported', NULL, import_voice_key.agent,
+            mulberry_internal.voice_key_place());
+    PERFORM mulberry_internal.record_audit(import_voice_key.tenant, 'VOICE_KEY_IMPORTED', 'imported', NULL, import_voice_key.agent,
                                   NULL, NULL, jsonb_build_object('key_id', import_voice_key.key_id,
                                                                  'fingerprint', import_voice_key.fingerprint));
     RETURN name;
@@ -4459,37 +4631,37 @@ COMMENT ON FUNCTION import_voice_key(uuid, text, uuid, uuid, integer, boolean, t
 -- logs: functions of their arguments alone.  It is not fit for the air.  The secret stands in the
 -- statement's text, as it did in the original's calls; the keys of played frames do not.
 
-CREATE FUNCTION command_generate(command text, mandate_id text, secret text,
+CREATE FUNCTION mulberry.command_generate(command text, mandate_id text, secret text,
                                  at timestamptz DEFAULT clock_timestamp(), include_timestamp boolean DEFAULT true,
                                  OUT dtmf_sequence text, OUT payload text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'mulberry_command_generate';
-COMMENT ON FUNCTION command_generate(text, text, text, timestamptz, boolean) IS
+COMMENT ON FUNCTION mulberry.command_generate(text, text, text, timestamptz, boolean) IS
     'the textual form of a command (REVOKE, SUSPEND, EXTEND, QUERY, PING) for a mandate of eight digits, and the payload that its tag signs; without a timestamp it can never be verified';
 
-CREATE FUNCTION command_verify(sequence text, secret text, window_minutes integer DEFAULT 5,
+CREATE FUNCTION mulberry.command_verify(sequence text, secret text, window_minutes integer DEFAULT 5,
                                at timestamptz DEFAULT clock_timestamp(),
                                OUT valid boolean, OUT command text, OUT command_code text, OUT mandate_id text,
                                OUT minute bigint, OUT error text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME', 'mulberry_command_verify';
-COMMENT ON FUNCTION command_verify(text, text, integer, timestamptz) IS
+COMMENT ON FUNCTION mulberry.command_verify(text, text, integer, timestamptz) IS
     'what a command in the textual form says, when it was signed in the minute of "at" or up to window_minutes (0 to 1440) before it; "minute" is Unix time / 60, the earliest that fits. Otherwise "error" begins with E001 (malformed) or E002 (not verified)';
 
 -- What is played, taken apart.  Without the key nothing is known about who made it.
 
-CREATE FUNCTION command_frame_parse(frame text,
+CREATE FUNCTION mulberry.command_frame_parse(frame text,
                                     OUT valid boolean, OUT key_id integer, OUT command text, OUT command_code text,
                                     OUT mandate_id text, OUT argument integer, OUT counter integer, OUT tag text,
                                     OUT check_digits text, OUT error text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'mulberry_command_frame_parse';
-COMMENT ON FUNCTION command_frame_parse(text) IS
+COMMENT ON FUNCTION mulberry.command_frame_parse(text) IS
     'the fields of a command frame of 32 symbols whose check digits fit (ISO 7064 MOD 97-10); "counter" is modulo 10,000, "command" null for a code without a meaning. The tag is not verified. Otherwise "error" begins with E007';
 
-CREATE FUNCTION ack_frame_parse(frame text,
+CREATE FUNCTION mulberry.ack_frame_parse(frame text,
                                 OUT valid boolean, OUT key_id integer, OUT status text, OUT status_code text,
                                 OUT mandate_state text, OUT state_code text, OUT counter integer, OUT tag text,
                                 OUT check_digits text, OUT error text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'mulberry_ack_frame_parse';
-COMMENT ON FUNCTION ack_frame_parse(text) IS
+COMMENT ON FUNCTION mulberry.ack_frame_parse(text) IS
     'the fields of an acknowledgement of 22 symbols whose check digits fit. The tag is not verified. Otherwise "error" begins with E007';
 
 -- src/commands/signing.sql
@@ -4497,9 +4669,9 @@ COMMENT ON FUNCTION ack_frame_parse(text) IS
 -- one that was exported first.
 
 CREATE FUNCTION signing_key(tenant uuid, agent uuid) RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT k.key_id
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled AND k.exported_at IS NOT NULL
      ORDER BY k.confirmed_at DESC NULLS LAST, k.exported_at, k.key_id
      LIMIT 1
@@ -4507,10 +4679,10 @@ $$;
 COMMENT ON FUNCTION signing_key(uuid, uuid) IS 'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
 
 CREATE FUNCTION voice_key_problem(tenant uuid, agent uuid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT CASE
-               WHEN mulberry.signing_key($1, $2) IS NOT NULL THEN NULL
-               WHEN EXISTS (SELECT FROM mulberry.voice_keys k
+               WHEN mulberry_internal.signing_key($1, $2) IS NOT NULL THEN NULL
+               WHEN EXISTS (SELECT FROM mulberry_internal.voice_keys k
                              WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled)
                    THEN 'its voice key was not exported to the edge'
                ELSE 'it has no voice key'
@@ -4524,26 +4696,26 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_sign_frame';
 COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint, text) IS 'signs a command with a sender''s key (internal)';
 
 CREATE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- a counter 5,000 ahead of the last accepted one is taken for an old one
     SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
 $$;
 COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS 'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
 
 CREATE FUNCTION present_counter(key voice_keys) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    here    CONSTANT text := mulberry.voice_key_place();
+    here    CONSTANT text := mulberry_internal.voice_key_place();
     counter bigint := key.last_counter;
 BEGIN
     -- what a copy signs would use up counters that the original uses as well
     IF key.place <> here AND counter > 0 AND mulberry.outbound_allowed() THEN
-        counter := mulberry.advanced_counter(key, 1000);
-        UPDATE mulberry.voice_keys k SET last_counter = counter, place = here
+        counter := mulberry_internal.advanced_counter(key, 1000);
+        UPDATE mulberry_internal.voice_keys k SET last_counter = counter, place = here
          WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
-        PERFORM mulberry.record_audit(key.tenant, 'VOICE_KEY_ADVANCED', 'another server signs', NULL, key.agent, NULL, NULL,
+        PERFORM mulberry_internal.record_audit(key.tenant, 'VOICE_KEY_ADVANCED', 'another server signs', NULL, key.agent, NULL, NULL,
                                       jsonb_build_object('key_id', key.key_id, 'counter', counter));
-        PERFORM mulberry.require_durable_commit();
+        PERFORM mulberry_internal.require_durable_commit();
     END IF;
     RETURN counter;
 END
@@ -4551,21 +4723,21 @@ $$;
 COMMENT ON FUNCTION present_counter(voice_keys) IS 'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
 
 CREATE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    ordered mulberry.commands;
-    key     mulberry.voice_keys;
+    ordered mulberry_internal.commands;
+    key     mulberry_internal.voice_keys;
     chosen  integer;
-    here    text := mulberry.voice_key_place();
+    here    text := mulberry_internal.voice_key_place();
     signed  record;
 BEGIN
-    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = sign_command.command_id;
+    SELECT c.* INTO ordered FROM mulberry_internal.commands c WHERE c.id = sign_command.command_id;
     IF ordered.id IS NULL THEN
         RAISE EXCEPTION 'command % does not exist', sign_command.command_id USING ERRCODE = 'undefined_object';
     END IF;
-    PERFORM FROM mulberry.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent FOR NO KEY UPDATE;
-    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = sign_command.command_id FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent FOR NO KEY UPDATE;
+    SELECT c.* INTO ordered FROM mulberry_internal.commands c WHERE c.id = sign_command.command_id FOR NO KEY UPDATE;
     IF ordered.state NOT IN ('waiting', 'outstanding') THEN
         RAISE EXCEPTION 'command % is %', ordered.id, ordered.state USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -4573,20 +4745,20 @@ BEGIN
     IF NOT mulberry.outbound_allowed() THEN
         RETURN false;
     END IF;
-    chosen := mulberry.signing_key(ordered.tenant, ordered.agent);
+    chosen := mulberry_internal.signing_key(ordered.tenant, ordered.agent);
     IF chosen IS NULL THEN
         RAISE EXCEPTION 'no command to agent "%" can be signed: %',
-                (SELECT a.name FROM mulberry.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent),
-                mulberry.voice_key_problem(ordered.tenant, ordered.agent)
+                (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent),
+                mulberry_internal.voice_key_problem(ordered.tenant, ordered.agent)
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'create_voice_key() makes one; export_voice_key() gives its line for the edge.';
     END IF;
-    key := mulberry.voice_key_row(ordered.tenant, ordered.agent, chosen, 'sender');
-    key.last_counter := mulberry.present_counter(key);
+    key := mulberry_internal.voice_key_row(ordered.tenant, ordered.agent, chosen, 'sender');
+    key.last_counter := mulberry_internal.present_counter(key);
     -- The number after a frame belongs to the answer to its challenge, of which we may not have heard.
     IF sign_command.nonce IS NULL
-       AND EXISTS (SELECT FROM mulberry.command_signatures s
-                     JOIN mulberry.commands c ON c.id = s.command
+       AND EXISTS (SELECT FROM mulberry_internal.command_signatures s
+                     JOIN mulberry_internal.commands c ON c.id = s.command
                     WHERE s.tenant = key.tenant AND s.agent = key.agent AND s.key_id = key.key_id
                       AND s.counter % 10000 = key.last_counter % 10000 AND s.counter = key.last_counter AND s.nonce IS NULL
                       AND c.state NOT IN ('confirmed', 'refused')
@@ -4595,31 +4767,31 @@ BEGIN
         key.last_counter := key.last_counter + 1;
     END IF;
     key.last_counter := key.last_counter + 1;
-    signed := mulberry.sign_frame(key.tenant, key.agent, key.key_id, ordered.command, ordered.mandate, ordered.argument,
+    signed := mulberry_internal.sign_frame(key.tenant, key.agent, key.key_id, ordered.command, ordered.mandate, ordered.argument,
                                   key.last_counter, sign_command.nonce);
-    UPDATE mulberry.voice_keys k
+    UPDATE mulberry_internal.voice_keys k
        SET last_counter = key.last_counter, place = here
      WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
-    UPDATE mulberry.commands c
+    UPDATE mulberry_internal.commands c
        SET state = 'outstanding', key_id = key.key_id, counter = key.last_counter, frame = signed.frame,
            nonce = sign_command.nonce, message_digest = signed.message_digest, signed_at = clock_timestamp(),
            signatures = c.signatures + 1
      WHERE c.id = ordered.id;
     -- a frame whose counter a crash forgets would be followed by another with the same one
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN true;
 END
 $$;
 COMMENT ON FUNCTION sign_command(bigint, text) IS
     'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that its frame was answered with. Without, the counter after its last frame is left out, which only such an answer has. False, and nothing is done, while this database is a copy that resume_outbound() has not let loose (internal)';
 
-CREATE FUNCTION command_frame(command_id bigint) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.command_frame(command_id bigint) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    ordered mulberry.commands;
+    ordered mulberry_internal.commands;
 BEGIN
     SELECT c.* INTO ordered
-      FROM mulberry.commands c
+      FROM mulberry_internal.commands c
      WHERE c.id = command_id AND c.tenant = ANY (mulberry.current_tenants('operator', 'gateway'));
     IF ordered.id IS NULL THEN
         RAISE EXCEPTION 'command % does not exist', command_id USING ERRCODE = 'undefined_object';
@@ -4627,7 +4799,7 @@ BEGIN
     RETURN CASE WHEN ordered.state = 'outstanding' THEN ordered.frame END;
 END
 $$;
-COMMENT ON FUNCTION command_frame(bigint) IS
+COMMENT ON FUNCTION mulberry.command_frame(bigint) IS
     'the 32 symbols to play for a command that is outstanding; null before its turn and after its end. Needs operator or gateway access';
 
 CREATE FUNCTION verify_ack_frame(tenant uuid, agent uuid, key_id integer, counter bigint, message_digest bytea, symbols text,
@@ -4636,26 +4808,26 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_verify_ack_frame';
 COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS 'what an acknowledgement is worth, judged with a sender''s key (internal)';
 
 CREATE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    key   mulberry.voice_keys;
-    older mulberry.voice_keys;
+    key   mulberry_internal.voice_keys;
+    older mulberry_internal.voice_keys;
 BEGIN
     -- the edge has this key: those before it have done their service
-    key := mulberry.voice_key_row(note_acked_key.tenant, note_acked_key.agent, note_acked_key.key_id, 'sender');
-    UPDATE mulberry.voice_keys k
+    key := mulberry_internal.voice_key_row(note_acked_key.tenant, note_acked_key.agent, note_acked_key.key_id, 'sender');
+    UPDATE mulberry_internal.voice_keys k
        SET acked_counter = greatest(k.acked_counter, note_acked_key.counter),
            confirmed_at = coalesce(k.confirmed_at, clock_timestamp())
      WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
     FOR older IN
-        SELECT k.* FROM mulberry.voice_keys k
+        SELECT k.* FROM mulberry_internal.voice_keys k
          WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.enabled
            AND k.created_at < key.created_at
          ORDER BY k.key_id FOR NO KEY UPDATE
     LOOP
-        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
+        PERFORM mulberry_internal.disable_voice_key_row(older, 'succeeded');
     END LOOP;
 END
 $$;
@@ -4663,12 +4835,12 @@ COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS 'the edge has
 
 CREATE FUNCTION ack_verify(command bigint, symbols text,
                            OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    ordered mulberry.commands;
+    ordered mulberry_internal.commands;
 BEGIN
-    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = ack_verify.command;
+    SELECT c.* INTO ordered FROM mulberry_internal.commands c WHERE c.id = ack_verify.command;
     IF ordered.id IS NULL THEN
         RAISE EXCEPTION 'command % does not exist', ack_verify.command USING ERRCODE = 'undefined_object';
     END IF;
@@ -4678,22 +4850,22 @@ BEGIN
         RETURN;
     END IF;
     SELECT v.* INTO verdict, status, state, status_name, state_name
-      FROM mulberry.verify_ack_frame(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter, ordered.message_digest,
+      FROM mulberry_internal.verify_ack_frame(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter, ordered.message_digest,
                                      ack_verify.symbols) v;
     IF verdict <> 'genuine' THEN
         RETURN;
     END IF;
-    PERFORM mulberry.note_acked_key(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter);
+    PERFORM mulberry_internal.note_acked_key(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter);
 END
 $$;
 COMMENT ON FUNCTION ack_verify(bigint, text) IS
     'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command (another key or counter; no tag was checked) or forgery (internal)';
 
-CREATE FUNCTION advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner    uuid := mulberry.resolve_tenant(advance_counters.tenant, 'admin');
+    owner    uuid := mulberry_internal.resolve_tenant(advance_counters.tenant, 'admin');
     advanced bigint;
 BEGIN
     IF by IS NULL THEN
@@ -4704,29 +4876,29 @@ BEGIN
             USING ERRCODE = 'numeric_value_out_of_range',
                   DETAIL = 'It can be 1 to 4000: a receiver takes a counter 5000 ahead for an old one.';
     END IF;
-    PERFORM FROM mulberry.agents a WHERE a.tenant = owner ORDER BY a.id FOR NO KEY UPDATE;
-    UPDATE mulberry.voice_keys k
-       SET last_counter = mulberry.advanced_counter(k, advance_counters.by), place = mulberry.voice_key_place()
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = owner ORDER BY a.id FOR NO KEY UPDATE;
+    UPDATE mulberry_internal.voice_keys k
+       SET last_counter = mulberry_internal.advanced_counter(k, advance_counters.by), place = mulberry_internal.voice_key_place()
      WHERE k.tenant = owner AND k.role = 'sender' AND k.enabled AND k.last_counter > 0;
     GET DIAGNOSTICS advanced = ROW_COUNT;
-    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_ADVANCED', 'by hand', NULL, NULL, NULL, NULL,
+    PERFORM mulberry_internal.record_audit(owner, 'VOICE_KEY_ADVANCED', 'by hand', NULL, NULL, NULL, NULL,
                                   jsonb_build_object('by', by, 'keys', advanced));
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN advanced;
 END
 $$;
-COMMENT ON FUNCTION advance_counters(integer, text) IS
+COMMENT ON FUNCTION mulberry.advance_counters(integer, text) IS
     'has the sender''s keys of a tenant that have signed something jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
 
 CREATE FUNCTION keep_signature() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    INSERT INTO mulberry.command_signatures
+    INSERT INTO mulberry_internal.command_signatures
            (command, signature, tenant, agent, key_id, counter, frame, nonce, message_digest, signed_at)
     SELECT new.id, 1 + count(*), new.tenant, new.agent, new.key_id, new.counter, new.frame, new.nonce,
            new.message_digest, new.signed_at
-      FROM mulberry.command_signatures s WHERE s.command = new.id;
+      FROM mulberry_internal.command_signatures s WHERE s.command = new.id;
     RETURN NULL;
 END
 $$;
@@ -4742,36 +4914,36 @@ CREATE TRIGGER keep_signature AFTER UPDATE OF frame ON commands
 -- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
 
 CREATE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     -- A change and not only a lock: a transaction whose snapshot is older must fail with a
     -- serialization error, not judge a queue that it does not see.
-    UPDATE mulberry.agents a SET queue_changes = a.queue_changes + 1
+    UPDATE mulberry_internal.agents a SET queue_changes = a.queue_changes + 1
      WHERE a.tenant = $1 AND a.id = $2
     RETURNING a.*
 $$;
 COMMENT ON FUNCTION lock_agent(uuid, uuid) IS 'takes the lock of an agent''s commands until the end of the transaction (internal)';
 
 CREATE FUNCTION lock_command(command bigint) RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c mulberry.commands;
+    c mulberry_internal.commands;
 BEGIN
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
     END IF;
-    PERFORM mulberry.lock_agent(c.tenant, c.agent);
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.lock_agent(c.tenant, c.agent);
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command FOR NO KEY UPDATE;
     RETURN c;
 END
 $$;
 COMMENT ON FUNCTION lock_command(bigint) IS 'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
 
 CREATE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -4780,7 +4952,7 @@ BEGIN
     IF agent IS NULL THEN
         RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    SELECT a.id INTO found_id FROM mulberry.agents a
+    SELECT a.id INTO found_id FROM mulberry_internal.agents a
      WHERE a.tenant = tenant AND (a.name = agent OR a.id::text = lower(agent))
      ORDER BY a.name = agent DESC LIMIT 1;
     IF NOT FOUND THEN
@@ -4792,22 +4964,22 @@ $$;
 COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by its name or its uuid; 42704: there is none (internal)';
 
 CREATE FUNCTION command_action(command text, outcome text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT command || '_' || upper(replace(outcome, ' ', '_'))
 $$;
 COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
 
 CREATE FUNCTION note_command(c commands, outcome text, event text DEFAULT NULL, more jsonb DEFAULT '{}') RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    PERFORM mulberry.record_audit(c.tenant, mulberry.command_action(c.command, outcome), outcome, c.mandate, c.agent, c.id,
+    PERFORM mulberry_internal.record_audit(c.tenant, mulberry_internal.command_action(c.command, outcome), outcome, c.mandate, c.agent, c.id,
                                   c.method, nullif(jsonb_strip_nulls(more), '{}'));
     IF event IS NOT NULL THEN
-        PERFORM mulberry.emit_event(c.tenant, event, NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+        PERFORM mulberry_internal.emit_event(c.tenant, event, NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
             'command_id', c.id, 'command', c.command, 'mandate_id', c.mandate,
-            'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = c.tenant AND a.id = c.agent),
+            'agent', (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = c.tenant AND a.id = c.agent),
             'state', c.state, 'method', c.method, 'attempts', c.attempts) || more));
     END IF;
 END
@@ -4815,10 +4987,10 @@ $$;
 COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS 'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
 
 CREATE FUNCTION path_problem(a agents, force_voice boolean) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    problem CONSTANT text := mulberry.voice_key_problem(a.tenant, a.id);
+    problem CONSTANT text := mulberry_internal.voice_key_problem(a.tenant, a.id);
 BEGIN
     IF problem IS NOT NULL OR (a.online_until > clock_timestamp() AND NOT force_voice) THEN
         RETURN problem;
@@ -4826,28 +4998,28 @@ BEGIN
     IF a.phone IS NULL THEN
         RETURN CASE WHEN force_voice THEN 'it has no telephone number' ELSE 'it is offline and has no telephone number' END;
     END IF;
-    RETURN mulberry.telephony_problem(a.tenant);
+    RETURN mulberry_internal.telephony_problem(a.tenant);
 END
 $$;
 COMMENT ON FUNCTION path_problem(agents, boolean) IS 'why no command can reach an agent now, neither online (unless force_voice) nor by telephone; null: one can (internal)';
 
 -- What later commands have made pointless.
 CREATE FUNCTION command_obsolete(c commands) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT CASE WHEN c.command IN ('SUSPEND', 'RESUME', 'EXTEND')
-                 AND (SELECT m.status FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
+                 AND (SELECT m.status FROM mulberry_internal.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
                 THEN 'the mandate was revoked meanwhile' END
 $$;
 COMMENT ON FUNCTION command_obsolete(commands) IS 'why a command need not reach its agent any more; null: it must (internal)';
 
 CREATE FUNCTION retell_mandate(c commands) RETURNS bigint
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH numbered AS (
-        UPDATE mulberry.agents a SET mandates_version = a.mandates_version + 1
+        UPDATE mulberry_internal.agents a SET mandates_version = a.mandates_version + 1
          WHERE a.tenant = c.tenant AND a.id = c.agent RETURNING a.mandates_version)
-    INSERT INTO mulberry.mandate_retellings AS r (tenant, mandate, number)
+    INSERT INTO mulberry_internal.mandate_retellings AS r (tenant, mandate, number)
     SELECT c.tenant, c.mandate, n.mandates_version FROM numbered n
         ON CONFLICT ON CONSTRAINT mandate_retellings_pkey DO UPDATE SET number = excluded.number
     RETURNING r.number
@@ -4856,18 +5028,18 @@ COMMENT ON FUNCTION retell_mandate(commands) IS 'has agent_sync() tell the manda
 
 CREATE FUNCTION finish_command(command bigint, state text, outcome text, event text, error text DEFAULT NULL,
                                more jsonb DEFAULT '{}') RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c mulberry.commands;
+    c mulberry_internal.commands;
 BEGIN
-    UPDATE mulberry.commands x
+    UPDATE mulberry_internal.commands x
        SET state = state, error = error, finished_at = clock_timestamp(), voice_at = NULL
      WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
+    PERFORM mulberry_internal.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
     IF c.command = 'EXTEND' THEN
-        PERFORM mulberry.retell_mandate(c);
+        PERFORM mulberry_internal.retell_mandate(c);
     END IF;
     RETURN c;
 END
@@ -4875,60 +5047,60 @@ $$;
 COMMENT ON FUNCTION finish_command(bigint, text, text, text, text, jsonb) IS 'brings a command into its last state (internal)';
 
 CREATE FUNCTION escalate_command(command bigint, error text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c     mulberry.commands;
+    c     mulberry_internal.commands;
     again boolean;
 BEGIN
-    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry.commands x WHERE x.id = command;
-    UPDATE mulberry.commands x
+    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry_internal.commands x WHERE x.id = command;
+    UPDATE mulberry_internal.commands x
        SET state = 'escalated', error = error, voice_at = NULL,
            escalated_at = coalesce(x.escalated_at, clock_timestamp())
      WHERE x.id = command RETURNING x.* INTO c;
     IF again THEN
         -- the person knows of it; that the agent was back for a moment has not helped
-        PERFORM mulberry.note_command(c, 'escalated', NULL, jsonb_build_object('error', error, 'again', true));
-        PERFORM mulberry.resume_escalation(c);
+        PERFORM mulberry_internal.note_command(c, 'escalated', NULL, jsonb_build_object('error', error, 'again', true));
+        PERFORM mulberry_internal.resume_escalation(c);
         RETURN;
     END IF;
-    PERFORM mulberry.note_command(c, 'escalated', 'escalated',
+    PERFORM mulberry_internal.note_command(c, 'escalated', 'escalated',
         jsonb_build_object('error', error, 'reason', c.reason, 'requester', c.requester,
                            'spoken', c.evidence->'spoken'));
-    PERFORM mulberry.place_escalation(command);
+    PERFORM mulberry_internal.place_escalation(command);
 END
 $$;
 COMMENT ON FUNCTION escalate_command(bigint, text) IS 'hands a command that did not reach its agent to a person; who calls it gives the turn to the next one (internal)';
 
 -- A frame has left when an answer of agent_sync() carried it or a call was asked for.
 CREATE FUNCTION command_has_left(c commands) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT c.offered_at IS NOT NULL
-        OR EXISTS (SELECT FROM mulberry.voice_calls v
+        OR EXISTS (SELECT FROM mulberry_internal.voice_calls v
                     WHERE v.command = c.id AND v.purpose = 'command' AND v.attempt > c.attempts_before AND v.state <> 'planned')
 $$;
 COMMENT ON FUNCTION command_has_left(commands) IS 'whether the agent may have received the frame of an outstanding command (internal)';
 
 CREATE FUNCTION displace_command(held commands) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    c        mulberry.commands;
-    has_left CONSTANT boolean := mulberry.command_has_left(held);
+    c        mulberry_internal.commands;
+    has_left CONSTANT boolean := mulberry_internal.command_has_left(held);
 BEGIN
     IF held.escalated_at IS NOT NULL THEN
-        PERFORM mulberry.escalate_command(held.id, held.error);
+        PERFORM mulberry_internal.escalate_command(held.id, held.error);
         RETURN;
     END IF;
-    UPDATE mulberry.commands x
+    UPDATE mulberry_internal.commands x
        SET state = 'waiting', method = NULL, voice_at = NULL, challenged_at = NULL, online_only = false
      WHERE x.id = held.id RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'displaced', 'command_displaced');
+    PERFORM mulberry_internal.note_command(c, 'displaced', 'command_displaced');
     -- The others set a state, so saying them twice does no harm; two extensions add up.
-    IF c.command = 'EXTEND' AND has_left AND mulberry.command_obsolete(c) IS NULL THEN
-        PERFORM mulberry.escalate_command(c.id,
+    IF c.command = 'EXTEND' AND has_left AND mulberry_internal.command_obsolete(c) IS NULL THEN
+        PERFORM mulberry_internal.escalate_command(c.id,
             'a revocation took its turn after it was sent, so the agent may have carried it out; retry_command() extends again');
     END IF;
 END
@@ -4936,153 +5108,153 @@ $$;
 COMMENT ON FUNCTION displace_command(commands) IS 'takes the turn from the outstanding command of an agent (internal)';
 
 CREATE FUNCTION send_command(a agents, command bigint, online_only boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c        mulberry.commands;
+    c        mulberry_internal.commands;
     online   boolean;
     by_voice boolean;
 BEGIN
     -- Calls of earlier turns do not count against this one.
-    UPDATE mulberry.commands x
-       SET attempts_before = greatest(x.attempts, (SELECT max(v.attempt) FROM mulberry.voice_calls v
+    UPDATE mulberry_internal.commands x
+       SET attempts_before = greatest(x.attempts, (SELECT max(v.attempt) FROM mulberry_internal.voice_calls v
                                                     WHERE v.command = x.id AND v.purpose = 'command' AND v.state <> 'planned')),
            offered_at = NULL, challenged_at = NULL
      WHERE x.id = command RETURNING x.* INTO c;
-    IF NOT mulberry.sign_command(command) THEN
+    IF NOT mulberry_internal.sign_command(command) THEN
         RETURN;     -- a copy that may do no outgoing work: the command waits until it may
     END IF;
     online := a.online_until > clock_timestamp() AND NOT c.force_voice;
-    by_voice := NOT online_only AND mulberry.path_problem(a, true) IS NULL;
-    UPDATE mulberry.commands x
+    by_voice := NOT online_only AND mulberry_internal.path_problem(a, true) IS NULL;
+    UPDATE mulberry_internal.commands x
        SET method = CASE WHEN online THEN 'api' ELSE 'voice' END, online_only = NOT by_voice,
            voice_at = CASE WHEN NOT by_voice THEN NULL
                            WHEN online THEN clock_timestamp() + current_setting('mulberry.command_online_wait')::interval
                            ELSE clock_timestamp() END
      WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'sent', 'command_sent',
+    PERFORM mulberry_internal.note_command(c, 'sent', 'command_sent',
         jsonb_build_object('key_id', c.key_id, 'counter', c.counter, 'voice_at', c.voice_at));
     IF by_voice THEN
-        PERFORM mulberry.place_call(command, c.voice_at);
+        PERFORM mulberry_internal.place_call(command, c.voice_at);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS 'signs a command, so that it is outstanding, and puts it on its way: to the online path when the agent is there, and to the telephone at once or when the online path had its time (internal)';
 
 CREATE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    a       CONSTANT mulberry.agents := mulberry.lock_agent(tenant, agent);
-    c       mulberry.commands;
-    held    mulberry.commands;
+    a       CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(tenant, agent);
+    c       mulberry_internal.commands;
+    held    mulberry_internal.commands;
     problem text;
 BEGIN
-    SELECT x.* INTO held FROM mulberry.commands x
+    SELECT x.* INTO held FROM mulberry_internal.commands x
      WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
     -- A revocation waits for nobody but another one; what was given up already makes way to all.
-    IF FOUND AND EXISTS (SELECT FROM mulberry.commands x
+    IF FOUND AND EXISTS (SELECT FROM mulberry_internal.commands x
                           WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
                             AND (held.escalated_at IS NOT NULL OR x.command = 'REVOKE' AND held.command <> 'REVOKE')) THEN
-        PERFORM mulberry.displace_command(held);
+        PERFORM mulberry_internal.displace_command(held);
         held := NULL;
     END IF;
     FOR c IN
-        SELECT x.* FROM mulberry.commands x
+        SELECT x.* FROM mulberry_internal.commands x
          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
-           AND mulberry.command_obsolete(x) IS NOT NULL
+           AND mulberry_internal.command_obsolete(x) IS NOT NULL
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
-        PERFORM mulberry.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled', mulberry.command_obsolete(c));
+        PERFORM mulberry_internal.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled', mulberry_internal.command_obsolete(c));
     END LOOP;
     IF held.id IS NOT NULL THEN
         RETURN;
     END IF;
     LOOP
-        SELECT x.* INTO c FROM mulberry.commands x
+        SELECT x.* INTO c FROM mulberry_internal.commands x
          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
          ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
         EXIT WHEN NOT FOUND;
-        problem := mulberry.path_problem(a, c.force_voice);
+        problem := mulberry_internal.path_problem(a, c.force_voice);
         IF problem IS NULL THEN
             BEGIN
-                PERFORM mulberry.send_command(a, c.id);
+                PERFORM mulberry_internal.send_command(a, c.id);
                 EXIT;
             EXCEPTION WHEN data_corrupted OR config_file_error OR undefined_file OR io_error OR insufficient_privilege THEN
                 -- A key that cannot be read must not take back that the registry is revoked.
                 problem := 'no command can be signed: ' || SQLERRM;
             END;
         END IF;
-        PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached: ' || problem);
+        PERFORM mulberry_internal.escalate_command(c.id, 'the agent cannot be reached: ' || problem);
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION next_command(uuid, uuid) IS 'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
 
 CREATE FUNCTION phone_again(c commands, at timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    a       CONSTANT mulberry.agents := mulberry.lock_agent(c.tenant, c.agent);
-    problem CONSTANT text := mulberry.path_problem(a, true);
+    a       CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(c.tenant, c.agent);
+    problem CONSTANT text := mulberry_internal.path_problem(a, true);
     online  CONSTANT boolean := coalesce(a.online_until > clock_timestamp(), false) AND NOT c.force_voice;
 BEGIN
     IF problem IS NULL THEN
-        UPDATE mulberry.commands x SET voice_at = at WHERE x.id = c.id;
-        PERFORM mulberry.place_call(c.id, at);
+        UPDATE mulberry_internal.commands x SET voice_at = at WHERE x.id = c.id;
+        PERFORM mulberry_internal.place_call(c.id, at);
     ELSIF online THEN
-        UPDATE mulberry.commands x SET voice_at = NULL, online_only = true WHERE x.id = c.id;
+        UPDATE mulberry_internal.commands x SET voice_at = NULL, online_only = true WHERE x.id = c.id;
     ELSE
         -- the number or the endpoint was taken away meanwhile
-        PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached any more: ' || problem);
-        PERFORM mulberry.next_command(c.tenant, c.agent);
+        PERFORM mulberry_internal.escalate_command(c.id, 'the agent cannot be reached any more: ' || problem);
+        PERFORM mulberry_internal.next_command(c.tenant, c.agent);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION phone_again(commands, timestamptz) IS 'plans another call for an outstanding command, or finds another way when there can be none (internal)';
 
 CREATE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c     mulberry.commands;
-    v     mulberry.voice_calls;
+    c     mulberry_internal.commands;
+    v     mulberry_internal.voice_calls;
     made  integer;
     answers boolean;
     error CONSTANT text := concat_ws(': ', outcome, detail);
 BEGIN
-    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'voice call % does not exist', voice_call USING ERRCODE = 'undefined_object';
     END IF;
-    c := mulberry.lock_command(v.command);
+    c := mulberry_internal.lock_command(v.command);
     -- The calls of an earlier turn, and of what is settled, change nothing.
     IF c.state <> 'outstanding' OR v.attempt <= c.attempts_before
-       OR v.attempt < (SELECT max(x.attempt) FROM mulberry.voice_calls x WHERE x.command = c.id AND x.purpose = 'command') THEN
+       OR v.attempt < (SELECT max(x.attempt) FROM mulberry_internal.voice_calls x WHERE x.command = c.id AND x.purpose = 'command') THEN
         RETURN;
     END IF;
     made := v.attempt - c.attempts_before;
     answers := outcome = 'challenged' AND c.nonce IS NOT NULL;
     IF NOT answers THEN
-        UPDATE mulberry.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
-        PERFORM mulberry.note_command(c, 'attempt failed', 'command_attempt_failed',
+        UPDATE mulberry_internal.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
+        PERFORM mulberry_internal.note_command(c, 'attempt failed', 'command_attempt_failed',
             jsonb_build_object('attempt', made, 'outcome', outcome, 'error', detail, 'call_sid', v.sid));
     END IF;
     IF made >= current_setting('mulberry.command_max_attempts')::integer THEN
-        PERFORM mulberry.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, error));
-        PERFORM mulberry.next_command(c.tenant, c.agent);
+        PERFORM mulberry_internal.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, error));
+        PERFORM mulberry_internal.next_command(c.tenant, c.agent);
         RETURN;
     END IF;
     IF answers THEN
         -- the answer is signed, and the agent does not wait for it for long
-        PERFORM mulberry.phone_again(c, clock_timestamp());
+        PERFORM mulberry_internal.phone_again(c, clock_timestamp());
         RETURN;
     END IF;
-    PERFORM mulberry.refresh_signature(c);
-    PERFORM mulberry.phone_again(c, clock_timestamp() + current_setting('mulberry.command_retry_delay')::interval);
+    PERFORM mulberry_internal.refresh_signature(c);
+    PERFORM mulberry_internal.phone_again(c, clock_timestamp() + current_setting('mulberry.command_retry_delay')::interval);
 END
 $$;
 COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
@@ -5091,45 +5263,45 @@ COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
 -- The online path.
 
 CREATE FUNCTION tend_queue(tenant uuid, agent uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    a        CONSTANT mulberry.agents := mulberry.lock_agent(tenant, agent);
-    c        mulberry.commands;
+    a        CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(tenant, agent);
+    c        mulberry_internal.commands;
     patience interval;
 BEGIN
     patience := current_setting('mulberry.command_online_wait')::interval
                 + current_setting('mulberry.command_max_attempts')::integer
                   * current_setting('mulberry.command_retry_delay')::interval;
-    SELECT x.* INTO c FROM mulberry.commands x
+    SELECT x.* INTO c FROM mulberry_internal.commands x
      WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
     IF FOUND THEN
-        IF NOT EXISTS (SELECT FROM mulberry.voice_keys k
+        IF NOT EXISTS (SELECT FROM mulberry_internal.voice_keys k
                         WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = c.key_id AND k.enabled) THEN
             -- nobody can acknowledge what a disabled key has signed
-            PERFORM mulberry.displace_command(c);
+            PERFORM mulberry_internal.displace_command(c);
         ELSIF c.online_only AND c.signed_at < clock_timestamp() - patience THEN
-            PERFORM mulberry.escalate_command(c.id, CASE WHEN a.online_until > clock_timestamp()
+            PERFORM mulberry_internal.escalate_command(c.id, CASE WHEN a.online_until > clock_timestamp()
                 THEN 'the agent is online and does not answer' ELSE 'the agent went offline without an answer' END
-                || coalesce('; ' || mulberry.path_problem(a, true), ''));
+                || coalesce('; ' || mulberry_internal.path_problem(a, true), ''));
         ELSIF NOT c.online_only AND c.voice_at < clock_timestamp() - interval '1 minute'
-              AND NOT EXISTS (SELECT FROM mulberry.voice_calls v
+              AND NOT EXISTS (SELECT FROM mulberry_internal.voice_calls v
                                WHERE v.command = c.id AND v.purpose = 'command' AND v.finished_at IS NULL) THEN
             -- a call that nobody knows about any more
-            PERFORM mulberry.note_command(c, 'call lost');
-            PERFORM mulberry.phone_again(c, clock_timestamp());
-        ELSIF c.challenged_at IS NOT NULL AND NOT mulberry.challenge_is_open(c) AND a.online_until > clock_timestamp() THEN
-            PERFORM mulberry.refresh_signature(c);
+            PERFORM mulberry_internal.note_command(c, 'call lost');
+            PERFORM mulberry_internal.phone_again(c, clock_timestamp());
+        ELSIF c.challenged_at IS NOT NULL AND NOT mulberry_internal.challenge_is_open(c) AND a.online_until > clock_timestamp() THEN
+            PERFORM mulberry_internal.refresh_signature(c);
         END IF;
     END IF;
-    PERFORM mulberry.next_command(tenant, agent);
+    PERFORM mulberry_internal.next_command(tenant, agent);
 END
 $$;
 COMMENT ON FUNCTION tend_queue(uuid, uuid) IS 'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
 
 CREATE FUNCTION tend_queues() RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     queue record;
@@ -5139,15 +5311,15 @@ BEGIN
         RETURN;
     END IF;
     FOR queue IN
-        SELECT DISTINCT c.tenant, c.agent FROM mulberry.commands c
+        SELECT DISTINCT c.tenant, c.agent FROM mulberry_internal.commands c
          WHERE c.state IN ('waiting', 'outstanding') ORDER BY 1, 2
     LOOP
         BEGIN
             -- Whoever has it locked is at work on it, or does not end: the next time.
-            PERFORM FROM mulberry.agents a
+            PERFORM FROM mulberry_internal.agents a
               WHERE a.tenant = queue.tenant AND a.id = queue.agent FOR NO KEY UPDATE SKIP LOCKED;
             CONTINUE WHEN NOT FOUND;
-            PERFORM mulberry.tend_queue(queue.tenant, queue.agent);
+            PERFORM mulberry_internal.tend_queue(queue.tenant, queue.agent);
         EXCEPTION WHEN OTHERS THEN
             -- one agent's trouble must not be that of all
             RAISE WARNING 'the commands of an agent cannot be tended: %', SQLERRM;
@@ -5162,35 +5334,35 @@ COMMENT ON FUNCTION tend_queues() IS 'tend_queue() for every agent with commands
 
 CREATE FUNCTION give_command(a agents, command text, mandate text, argument integer, reason text, requester text,
                              force_voice boolean, id bigint DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c mulberry.commands;
+    c mulberry_internal.commands;
 BEGIN
     -- The same command that still waits, with nothing about the mandate behind it, will do.  Not so
     -- for extensions, which add up.
     SELECT x.* INTO c
-      FROM mulberry.commands x
+      FROM mulberry_internal.commands x
      WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'waiting'
        AND x.command = command AND x.mandate IS NOT DISTINCT FROM mandate AND x.argument = argument
        AND command <> 'EXTEND'
-       AND NOT EXISTS (SELECT FROM mulberry.commands y
+       AND NOT EXISTS (SELECT FROM mulberry_internal.commands y
                         WHERE y.tenant = x.tenant AND y.agent = x.agent AND y.state IN ('waiting', 'outstanding')
                           AND y.mandate IS NOT DISTINCT FROM x.mandate AND y.id > x.id)
        FOR NO KEY UPDATE;
     IF FOUND THEN
-        UPDATE mulberry.commands x SET force_voice = x.force_voice OR force_voice WHERE x.id = c.id;
-        PERFORM mulberry.note_command(c, 'folded', NULL, jsonb_build_object('reason', reason, 'requester', requester));
+        UPDATE mulberry_internal.commands x SET force_voice = x.force_voice OR force_voice WHERE x.id = c.id;
+        PERFORM mulberry_internal.note_command(c, 'folded', NULL, jsonb_build_object('reason', reason, 'requester', requester));
         RETURN c.id;
     END IF;
-    INSERT INTO mulberry.commands (id, tenant, agent, command, mandate, argument, reason, requester, force_voice)
-    VALUES (coalesce(id, nextval('mulberry.command_id')), a.tenant, a.id, command, mandate, argument, reason, requester, force_voice)
+    INSERT INTO mulberry_internal.commands (id, tenant, agent, command, mandate, argument, reason, requester, force_voice)
+    VALUES (coalesce(id, nextval('mulberry_internal.command_id')), a.tenant, a.id, command, mandate, argument, reason, requester, force_voice)
     RETURNING * INTO c;
-    PERFORM mulberry.note_command(c, 'initiated', 'command_queued',
+    PERFORM mulberry_internal.note_command(c, 'initiated', 'command_queued',
         jsonb_build_object('reason', reason, 'requester', requester, 'argument', nullif(argument, 0),
                            'force_voice', nullif(force_voice, false)));
-    PERFORM mulberry.next_command(a.tenant, a.id);
+    PERFORM mulberry_internal.next_command(a.tenant, a.id);
     RETURN c.id;
 END
 $$;
@@ -5198,11 +5370,11 @@ COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolea
 
 CREATE FUNCTION refuse_command(tenant uuid, command text, mandate text, agent uuid, sqlstate text, code text, message text,
                                hint text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     -- the error takes back what this transaction writes
-    PERFORM mulberry.note_refusal(tenant, mulberry.command_action(command, 'refused'), mandate, agent, code, message);
+    PERFORM mulberry_internal.note_refusal(tenant, mulberry_internal.command_action(command, 'refused'), mandate, agent, code, message);
     IF code IS NULL THEN
         RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate, HINT = hint;
     END IF;
@@ -5212,7 +5384,7 @@ $$;
 COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS 'raises the error of a command that is not given, and has it written down (internal)';
 
 CREATE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_build_object('status', 'already_' || lower(status), 'method', 'none', 'mandate_id', mandate, 'agent', a.name,
                               'call_sid', NULL, 'confirmed', coalesce(c.state = 'confirmed', false))
@@ -5220,7 +5392,7 @@ AS $$
                   'hint', CASE WHEN c.state = 'escalated'
                                THEN format('The agent has not confirmed it; retry_command(%s) tries again.', c.id) END))
       FROM (SELECT) AS one
-      LEFT JOIN LATERAL (SELECT x.id, x.state FROM mulberry.commands x
+      LEFT JOIN LATERAL (SELECT x.id, x.state FROM mulberry_internal.commands x
                           WHERE x.tenant = a.tenant AND x.mandate = $3 AND x.command = $2
                           ORDER BY x.id DESC LIMIT 1) AS c ON true
 $$;
@@ -5228,21 +5400,21 @@ COMMENT ON FUNCTION already_answer(agents, text, text, text) IS 'the answer to a
 
 CREATE FUNCTION command_mandate(tenant uuid, command text, mandate_id text, argument integer, reason text, requester text,
                                 force_voice boolean) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    given   CONSTANT bigint := nextval('mulberry.command_id');
+    given   CONSTANT bigint := nextval('mulberry_internal.command_id');
     cause   CONSTANT text := concat_ws(': ', lower(command), reason);
     wanted  CONSTANT text := CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED'
                                           WHEN 'RESUME' THEN 'ACTIVE' END;
     owner   uuid;
-    a       mulberry.agents;
+    a       mulberry_internal.agents;
     outcome text := 'changed';
     problem text;
     answer  jsonb;
 BEGIN
-    PERFORM mulberry.check_mandate_id(mandate_id);
+    PERFORM mulberry_internal.check_mandate_id(mandate_id);
     IF force_voice IS NULL OR argument IS NULL THEN
         RAISE EXCEPTION '% must not be null', CASE WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
             USING ERRCODE = 'null_value_not_allowed';
@@ -5252,30 +5424,30 @@ BEGIN
             USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It can be extended by 1 to 99 days at a time.';
     END IF;
 
-    SELECT m.agent INTO owner FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate_id;
+    SELECT m.agent INTO owner FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate_id;
     IF NOT FOUND THEN
-        PERFORM mulberry.refuse_command(tenant, command, mandate_id, NULL, 'undefined_object', 'E003',
+        PERFORM mulberry_internal.refuse_command(tenant, command, mandate_id, NULL, 'undefined_object', 'E003',
                                         format('mandate "%s" does not exist', mandate_id),
                                         'The view mandate_status shows the mandates of every tenant that you have access to.');
     END IF;
-    a := mulberry.lock_agent(tenant, owner);
+    a := mulberry_internal.lock_agent(tenant, owner);
 
     -- The registry first: payments are stopped here even if the agent is never reached.
     IF wanted IS NOT NULL THEN
-        outcome := mulberry.set_mandate_status(tenant, mandate_id, wanted, cause, given);
+        outcome := mulberry_internal.set_mandate_status(tenant, mandate_id, wanted, cause, given);
     ELSIF command = 'EXTEND' THEN
-        outcome := mulberry.extend_mandate_expiry(tenant, mandate_id, argument, cause, given);
+        outcome := mulberry_internal.extend_mandate_expiry(tenant, mandate_id, argument, cause, given);
     END IF;
     IF outcome = 'already so' THEN
-        answer := mulberry.already_answer(a, command, mandate_id, wanted);
-        PERFORM mulberry.record_audit(tenant, mulberry.command_action(command, outcome), outcome, mandate_id, a.id, (answer->>'command_id')::bigint, NULL,
+        answer := mulberry_internal.already_answer(a, command, mandate_id, wanted);
+        PERFORM mulberry_internal.record_audit(tenant, mulberry_internal.command_action(command, outcome), outcome, mandate_id, a.id, (answer->>'command_id')::bigint, NULL,
             jsonb_strip_nulls(jsonb_build_object('reason', reason, 'requester', requester)));
         RETURN answer;
     ELSIF outcome = 'E004' THEN
-        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', 'E004',
+        PERFORM mulberry_internal.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', 'E004',
                                         format('mandate "%s" is revoked', mandate_id), 'A revocation is final: make a new mandate.');
     ELSIF outcome = 'expired' THEN
-        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
+        PERFORM mulberry_internal.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
                                         format('mandate "%s" has expired', mandate_id), 'extend_mandate() gives it more time.');
     ELSIF outcome <> 'changed' THEN
         RAISE EXCEPTION 'a mandate''s change is "%"', outcome USING ERRCODE = 'internal_error';
@@ -5283,13 +5455,13 @@ BEGIN
 
     -- A revocation stands whether or not there is a way to the agent; next_command() hands it to a
     -- person then.  Anything else is refused whole.
-    problem := mulberry.path_problem(a, force_voice);
+    problem := mulberry_internal.path_problem(a, force_voice);
     IF problem IS NOT NULL AND command <> 'REVOKE' THEN
-        PERFORM mulberry.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
+        PERFORM mulberry_internal.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
             format('agent "%s" cannot be reached: %s', a.name, problem),
             'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
     END IF;
-    answer := mulberry.answer_of_command(mulberry.give_command(a, command, mandate_id, argument, reason, requester, force_voice, given));
+    answer := mulberry_internal.answer_of_command(mulberry_internal.give_command(a, command, mandate_id, argument, reason, requester, force_voice, given));
     IF problem IS NOT NULL THEN
         answer := answer || jsonb_build_object('hint', format('The registry is revoked. Tell the agent by other means, or mend this and say retry_command(%s).', answer->>'command_id'));
     END IF;
@@ -5298,75 +5470,75 @@ END
 $$;
 COMMENT ON FUNCTION command_mandate(uuid, text, text, integer, text, text, boolean) IS 'changes the registry and gives the agent of a mandate the command (internal)';
 
-CREATE FUNCTION revoke_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
+CREATE FUNCTION mulberry.revoke_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason, requester, force_voice)
 $$;
-COMMENT ON FUNCTION revoke_mandate(text, text, text, boolean, text) IS
+COMMENT ON FUNCTION mulberry.revoke_mandate(text, text, text, boolean, text) IS
     'revokes a mandate in the registry and commands its agent to do the same: online when it is there (unless force_voice), otherwise by telephone. Answers at once: status "pending" (await_command() waits for the outcome), "already_revoked", or "escalated" when there is no way to the agent, in which case the registry is revoked nevertheless. Needs operator access. Errors: 22023 not eight digits, 42704 (E003) unknown mandate';
 
-CREATE FUNCTION suspend_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
+CREATE FUNCTION mulberry.suspend_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                 force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason, requester, force_voice)
 $$;
-COMMENT ON FUNCTION suspend_mandate(text, text, text, boolean, text) IS
+COMMENT ON FUNCTION mulberry.suspend_mandate(text, text, text, boolean, text) IS
     'suspends a mandate in the registry and on its agent, see revoke_mandate(); "already_suspended". Needs operator access. Errors besides: 55000 (E004) it is revoked, it has expired, or there is no way to the agent; then nothing is changed';
 
-CREATE FUNCTION resume_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
+CREATE FUNCTION mulberry.resume_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason, requester, force_voice)
 $$;
-COMMENT ON FUNCTION resume_mandate(text, text, text, boolean, text) IS
+COMMENT ON FUNCTION mulberry.resume_mandate(text, text, text, boolean, text) IS
     'ends the suspension of a mandate in the registry and on its agent, see revoke_mandate() and suspend_mandate(); "already_active". Needs operator access';
 
-CREATE FUNCTION extend_mandate(mandate_id text, days integer, reason text DEFAULT NULL, requester text DEFAULT NULL,
+CREATE FUNCTION mulberry.extend_mandate(mandate_id text, days integer, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason, requester, force_voice)
 $$;
-COMMENT ON FUNCTION extend_mandate(text, integer, text, text, boolean, text) IS
+COMMENT ON FUNCTION mulberry.extend_mandate(text, integer, text, text, boolean, text) IS
     'extends a mandate by 1 to 99 days, from its expiry or from now if that is past, in the registry and on its agent; see revoke_mandate(). Needs operator access. Errors besides: 22003 days, 55000 (E004) it is revoked, or there is no way to the agent; then nothing is changed';
 
-CREATE FUNCTION query_mandate(mandate_id text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
+CREATE FUNCTION mulberry.query_mandate(mandate_id text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
                               tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry.command_mandate(mulberry.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL, requester, force_voice)
 $$;
-COMMENT ON FUNCTION query_mandate(text, text, boolean, text) IS
+COMMENT ON FUNCTION mulberry.query_mandate(text, text, boolean, text) IS
     'asks the agent of a mandate which state it has there; await_command() brings it as mandate_status, beside registry_status. Needs operator access. Errors: 22023, 42704 (E003), 55000 there is no way to the agent';
 
-CREATE FUNCTION ping_agent(agent text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
+CREATE FUNCTION mulberry.ping_agent(agent text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
                            tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    owner   CONSTANT uuid := mulberry.resolve_tenant(tenant, 'operator');
-    a       mulberry.agents;
+    owner   CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
+    a       mulberry_internal.agents;
     problem text;
 BEGIN
     IF force_voice IS NULL THEN
         RAISE EXCEPTION 'force_voice must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    a := mulberry.lock_agent(owner, mulberry.name_or_id_of_agent(owner, agent));
-    problem := mulberry.path_problem(a, force_voice);
+    a := mulberry_internal.lock_agent(owner, mulberry_internal.name_or_id_of_agent(owner, agent));
+    problem := mulberry_internal.path_problem(a, force_voice);
     IF problem IS NOT NULL THEN
-        PERFORM mulberry.refuse_command(owner, 'PING', NULL, a.id, 'object_not_in_prerequisite_state', NULL,
+        PERFORM mulberry_internal.refuse_command(owner, 'PING', NULL, a.id, 'object_not_in_prerequisite_state', NULL,
             format('agent "%s" cannot be reached: %s', a.name, problem),
             'Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
     END IF;
-    RETURN mulberry.answer_of_command(mulberry.give_command(a, 'PING', NULL, 0, NULL, requester, force_voice));
+    RETURN mulberry_internal.answer_of_command(mulberry_internal.give_command(a, 'PING', NULL, 0, NULL, requester, force_voice));
 END
 $$;
-COMMENT ON FUNCTION ping_agent(text, text, boolean, text) IS
+COMMENT ON FUNCTION mulberry.ping_agent(text, text, boolean, text) IS
     'commands an agent (name or uuid) to answer and do nothing else. Needs operator access. Errors: 42704 unknown agent, 55000 there is no way to it';
 
 -- src/commands/acknowledge.sql
@@ -5374,14 +5546,14 @@ COMMENT ON FUNCTION ping_agent(text, text, boolean, text) IS
 
 CREATE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, method text, evidence jsonb, wanted bigint,
                            OUT verdict text, OUT command bigint)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
     said    record;
     judged  record;
-    s       mulberry.command_signatures;
-    c       mulberry.commands;
+    s       mulberry_internal.command_signatures;
+    c       mulberry_internal.commands;
     current boolean;
     proof   jsonb;
 BEGIN
@@ -5390,32 +5562,32 @@ BEGIN
     IF said.valid THEN
         verdict := 'other command';
         -- Key and counter name one signature; an older one with the same digits is 10,000 commands back.
-        SELECT x.* INTO s FROM mulberry.command_signatures x
+        SELECT x.* INTO s FROM mulberry_internal.command_signatures x
          WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id AND x.counter % 10000 = said.counter
            -- ids are given again: what a former key of that id signed is none of this one's
-           AND x.signed_at >= (SELECT k.created_at FROM mulberry.voice_keys k
+           AND x.signed_at >= (SELECT k.created_at FROM mulberry_internal.voice_keys k
                                 WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = said.key_id)
          ORDER BY x.counter DESC LIMIT 1;
         IF FOUND THEN
             SELECT v.* INTO judged
-              FROM mulberry.verify_ack_frame(tenant, agent, s.key_id, s.counter, s.message_digest, symbols) AS v;
+              FROM mulberry_internal.verify_ack_frame(tenant, agent, s.key_id, s.counter, s.message_digest, symbols) AS v;
             verdict := judged.verdict;
         END IF;
     END IF;
     IF verdict <> 'genuine' THEN
-        PERFORM mulberry.record_audit(tenant, 'ACKNOWLEDGEMENT_REJECTED', verdict, NULL, agent, wanted, method,
+        PERFORM mulberry_internal.record_audit(tenant, 'ACKNOWLEDGEMENT_REJECTED', verdict, NULL, agent, wanted, method,
             coalesce(evidence, '{}') || jsonb_build_object('symbols', left(symbols, 100)));
         IF verdict = 'forgery' THEN
-            PERFORM mulberry.emit_event(tenant, 'acknowledgement_forged', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
-                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = tenant AND a.id = agent),
+            PERFORM mulberry_internal.emit_event(tenant, 'acknowledgement_forged', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent),
                 'method', method)));
         END IF;
         RETURN;
     END IF;
 
-    PERFORM mulberry.note_acked_key(tenant, agent, s.key_id, s.counter);
+    PERFORM mulberry_internal.note_acked_key(tenant, agent, s.key_id, s.counter);
     command := s.command;
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = s.command FOR NO KEY UPDATE;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = s.command FOR NO KEY UPDATE;
     current := (s.key_id, s.counter) = (c.key_id, c.counter);
     proof := coalesce(c.evidence, '{}') || coalesce(evidence, '{}')
              || jsonb_build_object('acknowledgement', symbols, 'signature', s.signature);
@@ -5426,34 +5598,34 @@ BEGIN
     IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
         -- What is settled stays so, but that the agent has spoken is kept.
         IF c.ack_frame IS DISTINCT FROM symbols THEN
-            PERFORM mulberry.note_command(c, 'acknowledged after it was ' || c.state, NULL,
+            PERFORM mulberry_internal.note_command(c, 'acknowledged after it was ' || c.state, NULL,
                                           proof || jsonb_build_object('status', judged.status_name));
             IF c.state = 'cancelled' THEN
-                UPDATE mulberry.commands x
+                UPDATE mulberry_internal.commands x
                    SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof
                  WHERE x.id = c.id;
             END IF;
         END IF;
     ELSIF judged.status IN (0, 1) THEN
         -- Of whatever signature: the agent has carried it out.
-        PERFORM mulberry.confirm_command(c.id, symbols, judged.status, judged.state, method, proof,
+        PERFORM mulberry_internal.confirm_command(c.id, symbols, judged.status, judged.state, method, proof,
             jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name,
                                'after', nullif(c.state, 'outstanding')));
     ELSIF judged.status IN (2, 3) AND (current OR c.state <> 'outstanding') THEN
-        UPDATE mulberry.commands x
+        UPDATE mulberry_internal.commands x
            SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
          WHERE x.id = c.id;
-        PERFORM mulberry.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
+        PERFORM mulberry_internal.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
             CASE judged.status WHEN 2 THEN 'E003: the agent does not know the mandate' ELSE 'the agent has refused it' END,
             proof || jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name));
     ELSIF judged.status = 4 AND current AND c.state = 'outstanding' THEN
         verdict := 'challenge wanted';
         IF c.ack_frame IS DISTINCT FROM symbols THEN
-            UPDATE mulberry.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
-            PERFORM mulberry.note_command(c, 'challenge wanted', 'command_challenged', proof);
+            UPDATE mulberry_internal.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
+            PERFORM mulberry_internal.note_command(c, 'challenge wanted', 'command_challenged', proof);
         END IF;
     ELSE
-        PERFORM mulberry.note_command(c, CASE WHEN judged.status BETWEEN 2 AND 4 THEN 'superseded acknowledgement'
+        PERFORM mulberry_internal.note_command(c, CASE WHEN judged.status BETWEEN 2 AND 4 THEN 'superseded acknowledgement'
                                               ELSE 'acknowledgement without a meaning' END,
                                       NULL, proof || jsonb_build_object('status', said.status_code));
     END IF;
@@ -5463,35 +5635,35 @@ COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS 'judges
 
 CREATE FUNCTION confirm_command(command bigint, symbols text, status integer, state integer, method text, evidence jsonb,
                                 more jsonb) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c        mulberry.commands;
+    c        mulberry_internal.commands;
     moot     bigint;
     registry text;
 BEGIN
-    UPDATE mulberry.commands x
+    UPDATE mulberry_internal.commands x
        SET ack_frame = symbols, ack_status = status, ack_state = state, evidence = evidence, method = method
      WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.finish_command(command, 'confirmed', 'confirmed', 'command_confirmed', NULL,
+    PERFORM mulberry_internal.finish_command(command, 'confirmed', 'confirmed', 'command_confirmed', NULL,
         evidence || more || jsonb_build_object(
             'latency', round(extract(epoch FROM clock_timestamp() - c.created_at)::numeric, 3)));
     -- Of those that wait for a person, the ones that this one has made pointless are closed.
     FOR moot IN
-        SELECT x.id FROM mulberry.commands x
+        SELECT x.id FROM mulberry_internal.commands x
          WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.state = 'escalated' AND x.id < c.id
            AND (c.command = 'REVOKE' AND x.command <> 'REVOKE'
                 OR c.command IN ('SUSPEND', 'RESUME') AND x.command IN ('SUSPEND', 'RESUME'))
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
-        PERFORM mulberry.finish_command(moot, 'cancelled', 'cancelled', 'command_cancelled',
+        PERFORM mulberry_internal.finish_command(moot, 'cancelled', 'cancelled', 'command_cancelled',
                                         format('command %s came after it and was confirmed', command));
     END LOOP;
     IF c.command = 'QUERY' THEN
-        SELECT m.status INTO registry FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate;
+        SELECT m.status INTO registry FROM mulberry_internal.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate;
         IF registry <> more->>'mandate_state' THEN
-            PERFORM mulberry.note_command(c, 'mandate differs', 'mandate_differs',
+            PERFORM mulberry_internal.note_command(c, 'mandate differs', 'mandate_differs',
                 jsonb_build_object('mandate_state', more->'mandate_state', 'registry_state', registry));
         END IF;
     END IF;
@@ -5500,16 +5672,16 @@ $$;
 COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb, jsonb) IS 'settles a command as confirmed by its agent (internal)';
 
 CREATE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c       CONSTANT mulberry.commands := mulberry.lock_command(command);
+    c       CONSTANT mulberry_internal.commands := mulberry_internal.lock_command(command);
     settled record;
 BEGIN
-    SELECT x.* INTO settled FROM mulberry.settle_ack(c.tenant, c.agent, symbols, method, evidence, command) AS x;
+    SELECT x.* INTO settled FROM mulberry_internal.settle_ack(c.tenant, c.agent, symbols, method, evidence, command) AS x;
     IF settled.command IS NOT NULL THEN
-        PERFORM mulberry.next_command(c.tenant, c.agent);
+        PERFORM mulberry_internal.next_command(c.tenant, c.agent);
     END IF;
     RETURN settled.verdict;
 END
@@ -5520,13 +5692,13 @@ COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
 -- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
 -- have the next counter of the same key.
 CREATE FUNCTION challenge_is_open(c commands) RETURNS boolean
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
-       AND EXISTS (SELECT FROM mulberry.voice_keys k
+       AND EXISTS (SELECT FROM mulberry_internal.voice_keys k
                     WHERE k.tenant = c.tenant AND k.role = 'sender' AND k.agent = c.agent AND k.key_id = c.key_id
-                      AND k.last_counter = c.counter AND k.place = mulberry.voice_key_place()
-                      AND k.key_id = mulberry.signing_key(c.tenant, c.agent))
+                      AND k.last_counter = c.counter AND k.place = mulberry_internal.voice_key_place()
+                      AND k.key_id = mulberry_internal.signing_key(c.tenant, c.agent))
 $$;
 COMMENT ON FUNCTION challenge_is_open(commands) IS 'whether the agent still knows the challenge that it answered a command with (internal)';
 
@@ -5535,27 +5707,27 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challe
 COMMENT ON FUNCTION challenge_nonce(text) IS 'the six digits of a challenge of eight whose check digits fit; null otherwise (internal)';
 
 CREATE FUNCTION accept_challenge(command bigint, digits text) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c     mulberry.commands := mulberry.lock_command(command);
-    nonce CONSTANT text := mulberry.challenge_nonce(digits);
+    c     mulberry_internal.commands := mulberry_internal.lock_command(command);
+    nonce CONSTANT text := mulberry_internal.challenge_nonce(digits);
 BEGIN
     IF c.state <> 'outstanding' OR c.challenged_at IS NULL THEN
         RETURN 'not wanted';
     ELSIF nonce IS NULL THEN
-        PERFORM mulberry.note_command(c, 'challenge not understood', NULL, jsonb_build_object('digits', left(digits, 100)));
+        PERFORM mulberry_internal.note_command(c, 'challenge not understood', NULL, jsonb_build_object('digits', left(digits, 100)));
         RETURN 'decode error';
     ELSIF c.nonce = nonce THEN
         RETURN 'signed';
-    ELSIF NOT mulberry.challenge_is_open(c) THEN
-        PERFORM mulberry.refresh_signature(c);
+    ELSIF NOT mulberry_internal.challenge_is_open(c) THEN
+        PERFORM mulberry_internal.refresh_signature(c);
         RETURN 'too late';
     END IF;
-    PERFORM mulberry.sign_command(command, nonce);
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
-    PERFORM mulberry.note_command(c, 'challenge answered', NULL, jsonb_build_object('counter', c.counter));
+    PERFORM mulberry_internal.sign_command(command, nonce);
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command;
+    PERFORM mulberry_internal.note_command(c, 'challenge answered', NULL, jsonb_build_object('counter', c.counter));
     RETURN 'signed';
 END
 $$;
@@ -5566,31 +5738,31 @@ COMMENT ON FUNCTION accept_challenge(bigint, text) IS
 -- of which the agent knows no more.  Only an extension keeps the latter, unless it was challenged again: it may have
 -- been carried out, and two add up.
 CREATE FUNCTION refresh_signature(c commands) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
         RETURN;
     END IF;
-    UPDATE mulberry.commands x SET challenged_at = NULL WHERE x.id = c.id;
-    PERFORM mulberry.sign_command(c.id);
-    PERFORM mulberry.note_command(c, 'signed anew');
+    UPDATE mulberry_internal.commands x SET challenged_at = NULL WHERE x.id = c.id;
+    PERFORM mulberry_internal.sign_command(c.id);
+    PERFORM mulberry_internal.note_command(c, 'signed anew');
 END
 $$;
 COMMENT ON FUNCTION refresh_signature(commands) IS 'signs an outstanding command anew whose frame a challenge has used up (internal)';
 
 CREATE FUNCTION note_spoken_confirmation(command bigint, transcript text, evidence jsonb DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c mulberry.commands := mulberry.lock_command(command);
+    c mulberry_internal.commands := mulberry_internal.lock_command(command);
 BEGIN
-    UPDATE mulberry.commands x
+    UPDATE mulberry_internal.commands x
        SET evidence = coalesce(x.evidence, '{}') || jsonb_build_object('spoken',
                coalesce(evidence, '{}') || jsonb_build_object('transcript', left(transcript, 1000), 'at', clock_timestamp()))
      WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'spoken confirmation', 'command_spoken', coalesce(evidence, '{}')
+    PERFORM mulberry_internal.note_command(c, 'spoken confirmation', 'command_spoken', coalesce(evidence, '{}')
         || jsonb_build_object('transcript', left(transcript, 1000)));
 END
 $$;
@@ -5599,11 +5771,11 @@ COMMENT ON FUNCTION note_spoken_confirmation(bigint, text, jsonb) IS
 
 -- src/commands/online.sql
 CREATE FUNCTION mandate_updates(a agents, since bigint) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     most   CONSTANT integer := 500;
-    key    CONSTANT integer := mulberry.signing_key(a.tenant, a.id);
+    key    CONSTANT integer := mulberry_internal.signing_key(a.tenant, a.id);
     latest bigint := a.mandates_version;
     after  bigint := since;
     upto   bigint;
@@ -5618,18 +5790,18 @@ BEGIN
         -- number that is new to it.
         after := 0;
         latest := since + 1;
-        UPDATE mulberry.agents x SET mandates_version = latest WHERE x.tenant = a.tenant AND x.id = a.id;
+        UPDATE mulberry_internal.agents x SET mandates_version = latest WHERE x.tenant = a.tenant AND x.id = a.id;
     END IF;
     SELECT jsonb_agg(x.row ORDER BY x.number), max(x.number) INTO rows, upto
       FROM (SELECT t.number,
                    jsonb_build_object('mandate_id', m.id, 'sponsor', m.sponsor, 'status', m.status, 'max_amount', m.max_amount,
                                       'currency', m.currency, 'expires_at', m.expires_at, 'version', m.version) AS row
-              FROM mulberry.mandates m
-              LEFT JOIN mulberry.mandate_retellings r ON r.tenant = m.tenant AND r.mandate = m.id
+              FROM mulberry_internal.mandates m
+              LEFT JOIN mulberry_internal.mandate_retellings r ON r.tenant = m.tenant AND r.mandate = m.id
              CROSS JOIN LATERAL (SELECT greatest(m.agent_version, r.number) AS number) AS t
              WHERE m.tenant = a.tenant AND m.agent = a.id AND t.number > after
                -- see mandate_retellings
-               AND NOT EXISTS (SELECT FROM mulberry.commands c
+               AND NOT EXISTS (SELECT FROM mulberry_internal.commands c
                                 WHERE c.tenant = m.tenant AND c.mandate = m.id AND c.command = 'EXTEND'
                                   AND (c.state IN ('waiting', 'outstanding') OR c.state = 'escalated' AND c.retold_as IS NULL))
              ORDER BY t.number LIMIT CASE WHEN after = since THEN most END) AS x;
@@ -5642,10 +5814,10 @@ BEGIN
     -- As text, because what is signed are these bytes and not what some parser makes of them.
     data := jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', a.tenant, 'agent', a.id, 'key_id', key,
                                -- commands up to this one are in it: an agent that knows a later one wants no older news
-                               'counter', mulberry.present_counter(mulberry.voice_key_row(a.tenant, a.id, key, 'sender')),
+                               'counter', mulberry_internal.present_counter(mulberry_internal.voice_key_row(a.tenant, a.id, key, 'sender')),
                                'since', after, 'upto', upto, 'more', after = since AND jsonb_array_length(rows) = most, 'mandates', rows)::text;
     RETURN jsonb_build_object('key_id', key, 'data', data,
-                              'mac', encode(mulberry.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));
+                              'mac', encode(mulberry_internal.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));
 END
 $$;
 COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them and none that a command is about to extend, and the code over it; null: nothing (internal)';
@@ -5653,7 +5825,7 @@ COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the 
 -- The tag of an acknowledgement has eight digits, and whoever has the credentials of a gateway could try them all in
 -- hours.  With this many tries an hour it takes a century, and the telephone is there meanwhile.
 CREATE FUNCTION sync_acks(a agents, acks jsonb) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     most      CONSTANT integer := 100;
@@ -5673,14 +5845,14 @@ BEGIN
             verdicts := verdicts || jsonb_build_array(jsonb_build_object('ack', item->'ack', 'verdict', 'not judged'));
             CONTINUE;
         END IF;
-        SELECT x.* INTO settled FROM mulberry.settle_ack(a.tenant, a.id, item->>'ack', 'api', NULL, NULL) AS x;
+        SELECT x.* INTO settled FROM mulberry_internal.settle_ack(a.tenant, a.id, item->>'ack', 'api', NULL, NULL) AS x;
         challenge := NULL;
         IF settled.command IS NOT NULL AND item->>'challenge' IS NOT NULL THEN
-            challenge := mulberry.accept_challenge(settled.command, item->>'challenge');
+            challenge := mulberry_internal.accept_challenge(settled.command, item->>'challenge');
         END IF;
         IF settled.verdict = 'forgery' THEN
             forged := forged + 1;
-            UPDATE mulberry.agents x SET forged_acks = forged, forged_since = since WHERE x.tenant = a.tenant AND x.id = a.id;
+            UPDATE mulberry_internal.agents x SET forged_acks = forged, forged_since = since WHERE x.tenant = a.tenant AND x.id = a.id;
         END IF;
         verdicts := verdicts || jsonb_build_array(jsonb_strip_nulls(jsonb_build_object(
             'ack', item->'ack', 'verdict', settled.verdict, 'command_id', settled.command, 'challenge', challenge)));
@@ -5691,24 +5863,24 @@ $$;
 COMMENT ON FUNCTION sync_acks(agents, jsonb) IS 'takes the acknowledgements that an agent has sent on the online path, and says what each was worth: not judged once 100 were forged within an hour (internal)';
 
 CREATE FUNCTION revive_command(a agents) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     again bigint;
 BEGIN
     -- not what an agent may have carried out already and would do twice
-    SELECT x.id INTO again FROM mulberry.commands x
+    SELECT x.id INTO again FROM mulberry_internal.commands x
      WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND NOT x.force_voice
-       AND (x.command <> 'EXTEND' OR NOT mulberry.command_has_left(x)) AND mulberry.command_obsolete(x) IS NULL
-       AND NOT EXISTS (SELECT FROM mulberry.commands y
+       AND (x.command <> 'EXTEND' OR NOT mulberry_internal.command_has_left(x)) AND mulberry_internal.command_obsolete(x) IS NULL
+       AND NOT EXISTS (SELECT FROM mulberry_internal.commands y
                         WHERE y.tenant = x.tenant AND y.mandate = x.mandate AND y.id > x.id AND y.state <> 'cancelled'
                           AND x.command IN ('SUSPEND', 'RESUME') AND y.command IN ('SUSPEND', 'RESUME', 'REVOKE'))
      ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
-    IF NOT FOUND OR mulberry.voice_key_problem(a.tenant, a.id) IS NOT NULL THEN
+    IF NOT FOUND OR mulberry_internal.voice_key_problem(a.tenant, a.id) IS NOT NULL THEN
         RETURN;
     END IF;
-    UPDATE mulberry.commands x SET state = 'waiting' WHERE x.id = again;
-    PERFORM mulberry.send_command(a, again, online_only => true);
+    UPDATE mulberry_internal.commands x SET state = 'waiting' WHERE x.id = again;
+    PERFORM mulberry_internal.send_command(a, again, online_only => true);
 END
 $$;
 COMMENT ON FUNCTION revive_command(agents) IS 'an agent is back online and has nothing to do: sends it what was handed to a person, by this path alone (internal)';
@@ -5716,42 +5888,42 @@ COMMENT ON FUNCTION revive_command(agents) IS 'an agent is back online and has n
 -- An extension that was overtaken may have been carried out before, and cannot be from the moment in which
 -- the agent has acknowledged a later counter.  From then on the mandate itself can be told, whose expiry is right either way.
 CREATE FUNCTION retell_extensions(a agents, since bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    c mulberry.commands;
+    c mulberry_internal.commands;
 BEGIN
     FOR c IN
-        SELECT x.* FROM mulberry.commands x
+        SELECT x.* FROM mulberry_internal.commands x
          WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND x.command = 'EXTEND'
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
         IF c.retold_as <= since THEN
-            UPDATE mulberry.commands x
+            UPDATE mulberry_internal.commands x
                SET method = 'api', evidence = coalesce(x.evidence, '{}') || jsonb_build_object('told_as', x.retold_as)
              WHERE x.id = c.id;
-            PERFORM mulberry.finish_command(c.id, 'confirmed', 'confirmed', 'command_confirmed', NULL,
+            PERFORM mulberry_internal.finish_command(c.id, 'confirmed', 'confirmed', 'command_confirmed', NULL,
                                             jsonb_build_object('told_as', c.retold_as));
-        ELSIF c.retold_as IS NULL AND EXISTS (SELECT FROM mulberry.voice_keys k
+        ELSIF c.retold_as IS NULL AND EXISTS (SELECT FROM mulberry_internal.voice_keys k
                                                WHERE k.tenant = a.tenant AND k.role = 'sender' AND k.agent = a.id
                                                  AND k.key_id = c.key_id AND k.acked_counter > c.counter) THEN
-            UPDATE mulberry.commands x SET retold_as = mulberry.retell_mandate(c) WHERE x.id = c.id;
+            UPDATE mulberry_internal.commands x SET retold_as = mulberry_internal.retell_mandate(c) WHERE x.id = c.id;
         END IF;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION retell_extensions(agents, bigint) IS 'settles escalated extensions of an agent that is online by telling it the mandates, up to a number that it knows (internal)';
 
-CREATE FUNCTION agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+CREATE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    owner    CONSTANT uuid := mulberry.resolve_tenant(tenant, 'gateway');
+    owner    CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
     most     CONSTANT integer := 100;
     most_ahead CONSTANT bigint := 1000000;
-    a        mulberry.agents;
-    c        mulberry.commands;
+    a        mulberry_internal.agents;
+    c        mulberry_internal.commands;
     verdicts jsonb;
     updates  jsonb;
 BEGIN
@@ -5772,7 +5944,7 @@ BEGIN
             USING ERRCODE = 'program_limit_exceeded', DETAIL = format('At most %s are taken at once.', most);
     END IF;
 
-    a := mulberry.lock_agent(owner, mulberry.name_or_id_of_agent(owner, agent));
+    a := mulberry_internal.lock_agent(owner, mulberry_internal.name_or_id_of_agent(owner, agent));
     -- What is ahead of us raises our own number, which must not be driven to its end in one step.
     IF since > a.mandates_version + most_ahead THEN
         RAISE EXCEPTION 'since % is out of range', since
@@ -5780,60 +5952,60 @@ BEGIN
                   DETAIL = format('The registry''s changes are numbered up to %s; a restored one may have forgotten %s.',
                                   a.mandates_version, most_ahead);
     END IF;
-    verdicts := mulberry.sync_acks(a, acks);
-    UPDATE mulberry.agents x
+    verdicts := mulberry_internal.sync_acks(a, acks);
+    UPDATE mulberry_internal.agents x
        SET seen_at = clock_timestamp(),
            online_until = clock_timestamp() + current_setting('mulberry.agent_online_time')::interval
      WHERE x.tenant = a.tenant AND x.id = a.id RETURNING x.* INTO a;
-    PERFORM mulberry.retell_extensions(a, since);
-    PERFORM mulberry.tend_queue(a.tenant, a.id);
-    IF NOT EXISTS (SELECT FROM mulberry.commands x
+    PERFORM mulberry_internal.retell_extensions(a, since);
+    PERFORM mulberry_internal.tend_queue(a.tenant, a.id);
+    IF NOT EXISTS (SELECT FROM mulberry_internal.commands x
                     WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state IN ('waiting', 'outstanding')) THEN
-        PERFORM mulberry.revive_command(a);
+        PERFORM mulberry_internal.revive_command(a);
     END IF;
     -- Whatever the telephone does meanwhile carries the same frame.  Only force_voice keeps it off this path.
-    UPDATE mulberry.commands x SET offered_at = coalesce(x.offered_at, clock_timestamp())
+    UPDATE mulberry_internal.commands x SET offered_at = coalesce(x.offered_at, clock_timestamp())
      WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'outstanding' AND NOT x.force_voice
     RETURNING x.* INTO c;
-    SELECT x.* INTO a FROM mulberry.agents x WHERE x.tenant = a.tenant AND x.id = a.id;
-    updates := mulberry.mandate_updates(a, since);
-    PERFORM mulberry.require_durable_commit();
+    SELECT x.* INTO a FROM mulberry_internal.agents x WHERE x.tenant = a.tenant AND x.id = a.id;
+    updates := mulberry_internal.mandate_updates(a, since);
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN jsonb_build_object(
                'agent', a.id, 'online_until', a.online_until, 'acks', verdicts,
                'commands', CASE WHEN c.id IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('command_id', c.id, 'frame', c.frame)) END)
            || CASE WHEN updates IS NULL THEN '{}' ELSE jsonb_build_object('updates', updates) END;
 END
 $$;
-COMMENT ON FUNCTION agent_sync(text, jsonb, bigint, text) IS
+COMMENT ON FUNCTION mulberry.agent_sync(text, jsonb, bigint, text) IS
     'what an agent (name or uuid) calls, through the gateway, as long as it is online: hands over its acknowledgements, [{"ack": symbols, "challenge": digits}, ...], and says up to which number it knows the registry. The answer has the verdict on each acknowledgement, "commands" with the frame that is outstanding, and "updates": the changes of its mandates after "since", as text with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs gateway access. Errors: 42704 unknown agent, 22023 and 54000 acks, 22003 since';
 
 -- src/commands/operate.sql
 -- What a person may do about a command.
 
 CREATE FUNCTION visible_command(command bigint) RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
     IF command IS NULL THEN
         RAISE EXCEPTION 'command_id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM FROM mulberry.commands x WHERE x.id = command AND x.tenant = ANY (mulberry.current_tenants('operator'));
+    PERFORM FROM mulberry_internal.commands x WHERE x.id = command AND x.tenant = ANY (mulberry.current_tenants('operator'));
     IF NOT FOUND THEN
         RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
     END IF;
-    RETURN mulberry.lock_command(command);
+    RETURN mulberry_internal.lock_command(command);
 END
 $$;
 COMMENT ON FUNCTION visible_command(bigint) IS 'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
 
-CREATE FUNCTION cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+CREATE FUNCTION mulberry.cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
     -- operators only: visible_command() asks current_tenants()
-    c        CONSTANT mulberry.commands := mulberry.visible_command(command_id);
+    c        CONSTANT mulberry_internal.commands := mulberry_internal.visible_command(command_id);
     harmless CONSTANT boolean := c.command IN ('QUERY', 'PING');
 BEGIN
     IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
@@ -5849,25 +6021,25 @@ BEGIN
             DETAIL = 'The agent may have carried it out without having said so.',
             HINT = 'Give the opposite command; it goes out when this one is settled.';
     END IF;
-    PERFORM mulberry.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
-        concat_ws(': ', format('cancelled by %s', mulberry.outer_role()), nullif(btrim(reason), '')),
+    PERFORM mulberry_internal.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
+        concat_ws(': ', format('cancelled by %s', mulberry_internal.outer_role()), nullif(btrim(reason), '')),
         jsonb_build_object('from_state', c.state));
-    PERFORM mulberry.next_command(c.tenant, c.agent);
-    PERFORM mulberry.require_durable_commit();
-    RETURN mulberry.answer_of_command(c.id);
+    PERFORM mulberry_internal.next_command(c.tenant, c.agent);
+    PERFORM mulberry_internal.require_durable_commit();
+    RETURN mulberry_internal.answer_of_command(c.id);
 END
 $$;
-COMMENT ON FUNCTION cancel_command(bigint, text) IS
+COMMENT ON FUNCTION mulberry.cancel_command(bigint, text) IS
     'takes a command out of the queue that was never sent, or QUERY and PING at any time, or closes an escalated one with the reason of the person who has dealt with it. The registry stays as it is. Needs operator access. Errors: 42704 no such command; 55000 it is settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
 
-CREATE FUNCTION retry_command(command_id bigint) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+CREATE FUNCTION mulberry.retry_command(command_id bigint) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
     -- operators only: visible_command() asks current_tenants()
-    c       mulberry.commands := mulberry.visible_command(command_id);
-    a       mulberry.agents;
+    c       mulberry_internal.commands := mulberry_internal.visible_command(command_id);
+    a       mulberry_internal.agents;
     later   bigint;
     problem text;
 BEGIN
@@ -5875,11 +6047,11 @@ BEGIN
         RAISE EXCEPTION 'command % is %', c.id, c.state
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only escalated commands are tried again.';
     END IF;
-    problem := mulberry.command_obsolete(c);
+    problem := mulberry_internal.command_obsolete(c);
     IF c.retold_as IS NOT NULL THEN
         problem := 'the online path tells the new expiry';
     ELSIF problem IS NULL AND c.command IN ('SUSPEND', 'RESUME') THEN
-        SELECT max(x.id) INTO later FROM mulberry.commands x
+        SELECT max(x.id) INTO later FROM mulberry_internal.commands x
          WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.id > c.id AND x.state <> 'cancelled'
            AND x.command IN ('SUSPEND', 'RESUME');
         IF later IS NOT NULL THEN
@@ -5890,23 +6062,23 @@ BEGIN
         RAISE EXCEPTION 'command % is out of date', c.id USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = problem || '.', HINT = format('Close it: cancel_command(%s, reason).', c.id);
     END IF;
-    a := mulberry.lock_agent(c.tenant, c.agent);
-    problem := mulberry.path_problem(a, c.force_voice);
+    a := mulberry_internal.lock_agent(c.tenant, c.agent);
+    problem := mulberry_internal.path_problem(a, c.force_voice);
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION 'agent "%" cannot be reached: %', a.name, problem USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    UPDATE mulberry.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
+    UPDATE mulberry_internal.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
      WHERE x.id = c.id RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'retried', 'command_queued', jsonb_build_object('role', mulberry.outer_role()::text));
-    PERFORM mulberry.next_command(c.tenant, c.agent);
-    RETURN mulberry.answer_of_command(c.id);
+    PERFORM mulberry_internal.note_command(c, 'retried', 'command_queued', jsonb_build_object('role', mulberry_internal.outer_role()::text));
+    PERFORM mulberry_internal.next_command(c.tenant, c.agent);
+    RETURN mulberry_internal.answer_of_command(c.id);
 END
 $$;
-COMMENT ON FUNCTION retry_command(bigint) IS
+COMMENT ON FUNCTION mulberry.retry_command(bigint) IS
     'gives an escalated command its turn again, signed anew and with all its attempts; an extension that the agent carried out without saying so is carried out twice. Needs operator access. Errors: 42704 no such command; 55000 it is not escalated, a later command has made it pointless, or there is no way to the agent';
 
 -- SECURITY INVOKER and without SET, because it commits: it sees what its caller sees.
-CREATE PROCEDURE await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
+CREATE PROCEDURE mulberry.await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_variable
@@ -5945,7 +6117,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE await_command(bigint, interval, jsonb) IS
+COMMENT ON PROCEDURE mulberry.await_command(bigint, interval, jsonb) IS
     'waits until a command is settled or escalated, or for the timeout (at most 24 hours), and returns its answer: status success, failed, escalated, cancelled, or pending with "timed_out". Commits between looks; not inside a transaction block (25001). Needs operator access. Errors: 42704 no such command';
 
 -- src/commands/views.sql
@@ -5981,13 +6153,13 @@ COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status a
 
 CREATE FUNCTION answer_of_command(command bigint) RETURNS jsonb
 -- not STABLE: it must see what the expression that calls it has done
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT s.answer FROM mulberry.command_states s WHERE s.command_id = $1
+    SELECT s.answer FROM mulberry_internal.command_states s WHERE s.command_id = $1
 $$;
 COMMENT ON FUNCTION answer_of_command(bigint) IS 'a command in the form in which the original answered (internal)';
 
-CREATE VIEW command_status WITH (security_barrier) AS
+CREATE VIEW mulberry.command_status WITH (security_barrier) AS
     SELECT s.command_id, t.name AS tenant, s.agent, s.command, s.mandate_id, s.argument, s.state, s.status, s.method,
            s.confirmed, s.call_sid, s.call_state, s.attempts, s.key_id, s.counter, s.signatures, s.acknowledgement,
            s.mandate_state, s.registry_status, s.reason, s.requester, s.force_voice, s.evidence, s.error, s.created_at,
@@ -5995,18 +6167,18 @@ CREATE VIEW command_status WITH (security_barrier) AS
       FROM command_states s
       JOIN tenants t ON t.id = s.tenant
      WHERE s.tenant = ANY ((SELECT current_tenants('supervisor', 'auditor'))::uuid[]);
-COMMENT ON VIEW command_status IS 'commands to agents of the tenants that one may see, and what became of them';
-COMMENT ON COLUMN command_status.state IS 'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
-COMMENT ON COLUMN command_status.status IS 'the same as answers say it: pending, success, failed, escalated, cancelled';
-COMMENT ON COLUMN command_status.method IS 'api or voice: path of the answer, or the one that is being tried; none';
-COMMENT ON COLUMN command_status.call_sid IS 'Twilio''s name of the last call that was placed for it';
-COMMENT ON COLUMN command_status.mandate_state IS 'state of the mandate on the agent, by its answer; registry_status is ours';
-COMMENT ON COLUMN command_status.answer IS 'what await_command() returns';
-COMMENT ON COLUMN command_status.voice_at IS 'when the agent is phoned, if it has not answered by then';
+COMMENT ON VIEW mulberry.command_status IS 'commands to agents of the tenants that one may see, and what became of them';
+COMMENT ON COLUMN mulberry.command_status.state IS 'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
+COMMENT ON COLUMN mulberry.command_status.status IS 'the same as answers say it: pending, success, failed, escalated, cancelled';
+COMMENT ON COLUMN mulberry.command_status.method IS 'api or voice: path of the answer, or the one that is being tried; none';
+COMMENT ON COLUMN mulberry.command_status.call_sid IS 'Twilio''s name of the last call that was placed for it';
+COMMENT ON COLUMN mulberry.command_status.mandate_state IS 'state of the mandate on the agent, by its answer; registry_status is ours';
+COMMENT ON COLUMN mulberry.command_status.answer IS 'what await_command() returns';
+COMMENT ON COLUMN mulberry.command_status.voice_at IS 'when the agent is phoned, if it has not answered by then';
 
 -- src/commands/health.sql
 CREATE FUNCTION health_commands() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     number   bigint;
     urgent   bigint;
@@ -6019,7 +6191,7 @@ BEGIN
     item := 'escalated commands';
     SELECT count(*), count(*) FILTER (WHERE c.command = 'REVOKE'), min(c.escalated_at)
       INTO number, urgent, oldest
-      FROM mulberry.commands c WHERE c.state = 'escalated';
+      FROM mulberry_internal.commands c WHERE c.state = 'escalated';
     status := CASE WHEN number = 0 THEN 'ok' WHEN urgent = 0 THEN 'warning' ELSE 'error' END;
     detail := format('%s wait for a person, %s of them revocations', number, urgent)
               || coalesce(', the oldest since ' || oldest, '');
@@ -6030,7 +6202,7 @@ BEGIN
     item := 'outstanding commands';
     SELECT count(*), count(*) FILTER (WHERE c.signed_at < clock_timestamp() - patience), min(c.signed_at)
       INTO number, urgent, oldest
-      FROM mulberry.commands c WHERE c.state = 'outstanding';
+      FROM mulberry_internal.commands c WHERE c.state = 'outstanding';
     status := CASE WHEN urgent = 0 THEN 'ok' ELSE 'warning' END;
     detail := format('%s are on their way, %s of them for longer than all their calls should take', number, urgent)
               || coalesce('; the oldest was signed at ' || oldest, '');
@@ -6039,8 +6211,8 @@ BEGIN
 
     item := 'waiting commands';
     SELECT count(*), min(c.created_at) INTO number, oldest
-      FROM mulberry.commands c
-     WHERE c.state = 'waiting' AND NOT EXISTS (SELECT FROM mulberry.commands o
+      FROM mulberry_internal.commands c
+     WHERE c.state = 'waiting' AND NOT EXISTS (SELECT FROM mulberry_internal.commands o
                                                 WHERE o.tenant = c.tenant AND o.agent = c.agent AND o.state = 'outstanding');
     status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
     detail := CASE WHEN number = 0 THEN 'every one that waits has another one before it'
@@ -6051,13 +6223,13 @@ BEGIN
 
     item := 'reach of agents';
     SELECT count(*) INTO number
-      FROM mulberry.agents a
-     WHERE EXISTS (SELECT FROM mulberry.mandates m
+      FROM mulberry_internal.agents a
+     WHERE EXISTS (SELECT FROM mulberry_internal.mandates m
                     WHERE m.tenant = a.tenant AND m.agent = a.id AND m.status IN ('ACTIVE', 'SUSPENDED'))
        -- on the edge itself nobody sends commands
-       AND NOT EXISTS (SELECT FROM mulberry.voice_keys k WHERE k.tenant = a.tenant AND k.agent = a.id AND k.role = 'receiver')
-       AND (mulberry.voice_key_problem(a.tenant, a.id) IS NOT NULL OR a.phone IS NULL
-            OR mulberry.telephony_problem(a.tenant) IS NOT NULL);
+       AND NOT EXISTS (SELECT FROM mulberry_internal.voice_keys k WHERE k.tenant = a.tenant AND k.agent = a.id AND k.role = 'receiver')
+       AND (mulberry_internal.voice_key_problem(a.tenant, a.id) IS NOT NULL OR a.phone IS NULL
+            OR mulberry_internal.telephony_problem(a.tenant) IS NOT NULL);
     status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
     detail := CASE WHEN number = 0 THEN 'every agent with a mandate can be phoned'
                    ELSE format('%s agents with mandates cannot be phoned', number) END;
@@ -6067,28 +6239,53 @@ END
 $$;
 COMMENT ON FUNCTION health_commands() IS 'health of commands to agents: those that wait for a person or for too long, and agents that could not be phoned';
 
+-- src/commands/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_commands() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('command_generate', 'EXECUTE', 'operator gateway worker'),
+    ('command_verify', 'EXECUTE', 'operator auditor gateway worker'),
+    ('command_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
+    ('ack_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
+    ('command_frame', 'EXECUTE', 'operator gateway'),
+    ('advance_counters', 'EXECUTE', 'admin'),
+    ('revoke_mandate', 'EXECUTE', 'operator'),
+    ('suspend_mandate', 'EXECUTE', 'operator'),
+    ('resume_mandate', 'EXECUTE', 'operator'),
+    ('extend_mandate', 'EXECUTE', 'operator'),
+    ('query_mandate', 'EXECUTE', 'operator'),
+    ('ping_agent', 'EXECUTE', 'operator'),
+    ('cancel_command', 'EXECUTE', 'operator'),
+    ('retry_command', 'EXECUTE', 'operator'),
+    ('await_command', 'EXECUTE', 'operator'),
+    ('command_status', 'SELECT', 'supervisor auditor'),
+    ('agent_sync', 'EXECUTE', 'gateway')
+$$;
+COMMENT ON FUNCTION access_rules_commands() IS 'which access needs which object of commands';
+
 -- src/keys/views.sql
 -- What people are told about keys.
 
-CREATE FUNCTION voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean, mode text,
+CREATE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean, mode text,
                                                  challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT k.tenant, k.role, k.agent, k.key_id,
-           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry.signing_key(k.tenant, k.agent) END,
+           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
            CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
-                WHEN mulberry.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
-                WHEN mulberry.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry.voice_key_place() THEN 'challenge'
+                WHEN mulberry_internal.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
+                WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place() THEN 'challenge'
                 ELSE 'normal' END,
            CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
            CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
            g.forgeries[1]
-      FROM mulberry.voice_keys k
-      LEFT JOIN mulberry.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+      FROM mulberry_internal.voice_keys k
+      LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
      WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'))
 $$;
-COMMENT ON FUNCTION voice_key_modes() IS 'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
+COMMENT ON FUNCTION mulberry.voice_key_modes() IS 'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
 
-CREATE VIEW voice_key_status WITH (security_barrier) AS
+CREATE VIEW mulberry.voice_key_status WITH (security_barrier) AS
     SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend, m.signs,
            k.last_counter, CASE k.role WHEN 'sender' THEN k.acked_counter END AS acked_counter,
            k.created_at, k.exported_at, k.confirmed_at, k.disabled_at, m.mode, m.challenge_until, m.forgeries_in_row, m.last_forgery_at
@@ -6097,15 +6294,15 @@ CREATE VIEW voice_key_status WITH (security_barrier) AS
       JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
       JOIN voice_key_modes() m ON m.tenant = k.tenant AND m.role = k.role AND m.agent = k.agent AND m.key_id = k.key_id
      WHERE k.tenant = ANY ((SELECT current_tenants('operator', 'auditor'))::uuid[]);
-COMMENT ON VIEW voice_key_status IS 'the keys of voice commands, without their bytes';
-COMMENT ON COLUMN voice_key_status.role IS 'sender in the cloud, receiver on the edge';
-COMMENT ON COLUMN voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
-COMMENT ON COLUMN voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
-COMMENT ON COLUMN voice_key_status.mode IS 'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
-COMMENT ON COLUMN voice_key_status.forgeries_in_row IS 'since the last genuine frame';
+COMMENT ON VIEW mulberry.voice_key_status IS 'the keys of voice commands, without their bytes';
+COMMENT ON COLUMN mulberry.voice_key_status.role IS 'sender in the cloud, receiver on the edge';
+COMMENT ON COLUMN mulberry.voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
+COMMENT ON COLUMN mulberry.voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
+COMMENT ON COLUMN mulberry.voice_key_status.mode IS 'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
+COMMENT ON COLUMN mulberry.voice_key_status.forgeries_in_row IS 'since the last genuine frame';
 
 CREATE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     total      bigint;
     unexported bigint;
@@ -6118,7 +6315,7 @@ BEGIN
     SELECT count(*), count(*) FILTER (WHERE k.role = 'sender' AND k.exported_at IS NULL),
            count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > 4000)
       INTO total, unexported, far
-      FROM mulberry.voice_keys k WHERE k.enabled;
+      FROM mulberry_internal.voice_keys k WHERE k.enabled;
     status := CASE WHEN far > 0 OR unexported > 0 THEN 'warning' ELSE 'ok' END;
     detail := format('%s keys are in use', total)
               || CASE WHEN unexported > 0 THEN format('; %s were not exported to their edge', unexported) ELSE '' END
@@ -6129,10 +6326,10 @@ BEGIN
 
     item := 'voice key forgeries';
     SELECT count(*) FILTER (WHERE g.in_row >= 100),
-           count(*) FILTER (WHERE mulberry.guard_limited(g, clock_timestamp())),
-           count(*) FILTER (WHERE mulberry.guard_challenges(g, clock_timestamp()))
+           count(*) FILTER (WHERE mulberry_internal.guard_limited(g, clock_timestamp())),
+           count(*) FILTER (WHERE mulberry_internal.guard_challenges(g, clock_timestamp()))
       INTO alarmed, limited, challenged
-      FROM mulberry.key_guard g;
+      FROM mulberry_internal.key_guard g;
     status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
                    ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 forgeries in a row',
@@ -6143,6 +6340,24 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION health_voice_keys() IS 'health of the keys of voice commands on both sides';
+
+-- src/keys/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_keys() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('create_voice_key', 'EXECUTE', 'admin'),
+    ('rotate_voice_key', 'EXECUTE', 'admin'),
+    ('confirm_voice_key', 'EXECUTE', 'admin'),
+    ('disable_voice_key', 'EXECUTE', 'admin'),
+    ('export_voice_key', 'EXECUTE', 'admin'),
+    ('mark_voice_key_exported', 'EXECUTE', 'admin'),
+    ('take_exported_voice_key', 'EXECUTE', 'admin'),
+    ('voice_key_entry', 'INSERT', 'admin'),
+    ('voice_key_status', 'SELECT', 'operator auditor'),
+    ('voice_key_modes', 'EXECUTE', 'operator auditor')
+$$;
+COMMENT ON FUNCTION access_rules_keys() IS 'which access needs which object of keys';
 
 -- src/edge/judge.sql
 CREATE FUNCTION heard_frames(audio bytea, encoding text, sample_rate integer,
@@ -6186,7 +6401,7 @@ COMMENT ON FUNCTION challenge_digits(text) IS 'the eight digits that are played 
 -- src/edge/answers.sql
 CREATE FUNCTION spoken_result(command text, mandate text, argument integer, status integer, state integer,
                               OUT message text, OUT speech text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
       FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command' ELSE 'Mandate' END AS what,
@@ -6209,7 +6424,7 @@ $$;
 COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS 'an acknowledgement in words, for logs and to be spoken (internal)';
 
 CREATE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
     SELECT ROW(false, NULL, NULL, NULL, error, message,
                CASE WHEN verdict IN ('decode error', 'no frame') THEN 'A' ELSE 'D' END, NULL,
@@ -6223,22 +6438,22 @@ COMMENT ON FUNCTION refusal(text, text, text) IS 'the answer to what was not acc
 -- need be by answering a challenge or a minute later.
 
 CREATE FUNCTION guard_limited(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- past 20 in a day
     SELECT coalesce(guard.forgeries[21] > at - interval '1 day', false)
 $$;
 COMMENT ON FUNCTION guard_limited(key_guard, timestamptz) IS 'true while at most one frame a minute is judged (internal)';
 
 CREATE FUNCTION guard_challenges(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT coalesce(guard.challenge_until > at, false) OR mulberry.guard_limited(guard, at)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT coalesce(guard.challenge_until > at, false) OR mulberry_internal.guard_limited(guard, at)
 $$;
 COMMENT ON FUNCTION guard_challenges(key_guard, timestamptz) IS 'true in challenge mode (internal)';
 
 CREATE FUNCTION guard_defers(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- only failures use up the minute, so that a challenge can be answered in it
-    SELECT mulberry.guard_limited(guard, at) AND guard.forgeries[1] > at - interval '1 minute'
+    SELECT mulberry_internal.guard_limited(guard, at) AND guard.forgeries[1] > at - interval '1 minute'
 $$;
 COMMENT ON FUNCTION guard_defers(key_guard, timestamptz) IS 'true when the frame of this minute was judged and found wrong (internal)';
 
@@ -6250,23 +6465,23 @@ COMMENT ON FUNCTION guard_defers(key_guard, timestamptz) IS 'true when the frame
 -- the key that makes an answer of them.  Afterwards the answer is still understood, and
 -- challenged anew, for ten minutes.
 CREATE FUNCTION challenge_holds(c challenges, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT c.played_at > at - interval '60 seconds' AND c.drawn_at > at - interval '2 minutes'
 $$;
 COMMENT ON FUNCTION challenge_holds(challenges, timestamptz) IS 'whether a challenge can be answered (internal)';
 
 CREATE FUNCTION note_forgery(tenant uuid, key_id integer, agent uuid, at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    guard mulberry.key_guard;
+    guard mulberry_internal.key_guard;
     what  jsonb;
     recent bigint;
 BEGIN
-    INSERT INTO mulberry.key_guard (tenant, key_id) VALUES (note_forgery.tenant, note_forgery.key_id)
+    INSERT INTO mulberry_internal.key_guard (tenant, key_id) VALUES (note_forgery.tenant, note_forgery.key_id)
     ON CONFLICT DO NOTHING;
     SELECT g.* INTO guard
-      FROM mulberry.key_guard g
+      FROM mulberry_internal.key_guard g
      WHERE g.tenant = note_forgery.tenant AND g.key_id = note_forgery.key_id FOR UPDATE;
     -- after a quiet day the ladder begins at its foot
     IF coalesce(guard.forgeries[1] < at - interval '1 day', true)
@@ -6283,18 +6498,18 @@ BEGIN
         guard.challenge_from := at;
         guard.challenge_until := at + guard.challenge_period;
         what := jsonb_build_object('key_id', note_forgery.key_id, 'until', guard.challenge_until);
-        PERFORM mulberry.record_audit(note_forgery.tenant, 'VOICE_KEY_CHALLENGE_MODE', 'entered', NULL, note_forgery.agent,
+        PERFORM mulberry_internal.record_audit(note_forgery.tenant, 'VOICE_KEY_CHALLENGE_MODE', 'entered', NULL, note_forgery.agent,
                                       NULL, NULL, what);
-        PERFORM mulberry.emit_event(note_forgery.tenant, 'voice_key_challenge_mode', NULL, NULL,
+        PERFORM mulberry_internal.emit_event(note_forgery.tenant, 'voice_key_challenge_mode', NULL, NULL,
                                     what || jsonb_build_object('agent', note_forgery.agent));
     END IF;
     IF guard.in_row % 100 = 0 THEN
         what := jsonb_build_object('key_id', note_forgery.key_id, 'forgeries_in_row', guard.in_row);
-        PERFORM mulberry.record_audit(note_forgery.tenant, 'VOICE_KEY_ALARM', 'raised', NULL, note_forgery.agent, NULL, NULL, what);
-        PERFORM mulberry.emit_event(note_forgery.tenant, 'voice_key_alarm', NULL, NULL,
+        PERFORM mulberry_internal.record_audit(note_forgery.tenant, 'VOICE_KEY_ALARM', 'raised', NULL, note_forgery.agent, NULL, NULL, what);
+        PERFORM mulberry_internal.emit_event(note_forgery.tenant, 'voice_key_alarm', NULL, NULL,
                                     what || jsonb_build_object('agent', note_forgery.agent));
     END IF;
-    UPDATE mulberry.key_guard g
+    UPDATE mulberry_internal.key_guard g
        SET forgeries = guard.forgeries, in_row = guard.in_row, challenge_from = guard.challenge_from,
            challenge_until = guard.challenge_until, challenge_period = guard.challenge_period
      WHERE g.tenant = note_forgery.tenant AND g.key_id = note_forgery.key_id;
@@ -6304,7 +6519,7 @@ COMMENT ON FUNCTION note_forgery(uuid, integer, uuid, timestamptz) IS
     'counts a forgery against a key: 5 in an hour mean challenge mode for an hour, doubling to a day; 100 in a row an alarm (internal)';
 
 CREATE FUNCTION note_call_fault(tenant uuid, call_ref text, verdict text) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     ends boolean;
@@ -6312,18 +6527,18 @@ BEGIN
     IF note_call_fault.call_ref IS NULL THEN
         RETURN false;
     END IF;
-    DELETE FROM mulberry.received_calls c
-     WHERE c.ctid IN (SELECT o.ctid FROM mulberry.received_calls o
+    DELETE FROM mulberry_internal.received_calls c
+     WHERE c.ctid IN (SELECT o.ctid FROM mulberry_internal.received_calls o
                        WHERE o.tenant = note_call_fault.tenant AND o.began_at < clock_timestamp() - interval '1 day'
                        LIMIT 100 FOR UPDATE SKIP LOCKED);
-    INSERT INTO mulberry.received_calls AS c (tenant, call_ref, forgeries, decode_errors)
+    INSERT INTO mulberry_internal.received_calls AS c (tenant, call_ref, forgeries, decode_errors)
     VALUES (note_call_fault.tenant, note_call_fault.call_ref,
             (note_call_fault.verdict = 'forgery')::integer, (note_call_fault.verdict = 'decode error')::integer)
     ON CONFLICT (tenant, call_ref) DO UPDATE
        SET forgeries = c.forgeries + EXCLUDED.forgeries, decode_errors = c.decode_errors + EXCLUDED.decode_errors
     RETURNING c.forgeries >= 3 OR c.decode_errors > 10 INTO ends;
     IF ends THEN
-        UPDATE mulberry.received_calls c SET hang_up = true
+        UPDATE mulberry_internal.received_calls c SET hang_up = true
          WHERE c.tenant = note_call_fault.tenant AND c.call_ref = note_call_fault.call_ref;
     END IF;
     RETURN ends;
@@ -6334,11 +6549,11 @@ COMMENT ON FUNCTION note_call_fault(uuid, text, text) IS
 
 -- src/edge/receive.sql
 CREATE FUNCTION forget_receiver_key() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
-    DELETE FROM mulberry.key_frames f WHERE f.tenant = OLD.tenant AND f.key_id = OLD.key_id;
-    DELETE FROM mulberry.challenges c WHERE c.tenant = OLD.tenant AND c.key_id = OLD.key_id;
-    DELETE FROM mulberry.key_guard g WHERE g.tenant = OLD.tenant AND g.key_id = OLD.key_id;
+    DELETE FROM mulberry_internal.key_frames f WHERE f.tenant = OLD.tenant AND f.key_id = OLD.key_id;
+    DELETE FROM mulberry_internal.challenges c WHERE c.tenant = OLD.tenant AND c.key_id = OLD.key_id;
+    DELETE FROM mulberry_internal.key_guard g WHERE g.tenant = OLD.tenant AND g.key_id = OLD.key_id;
     RETURN NULL;
 END
 $$;
@@ -6347,11 +6562,11 @@ CREATE TRIGGER forget_receiver_key AFTER DELETE ON voice_keys
     FOR EACH ROW WHEN (OLD.role = 'receiver') EXECUTE FUNCTION forget_receiver_key();
 
 CREATE FUNCTION agent_takes_call(tenant uuid, agent uuid, caller text, path text) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- without a known agent, whether any takes it, so that an unknown key looks like a known one
     SELECT path = 'sync'
            OR coalesce(bool_or(cardinality(a.allowed_callers) = 0 OR coalesce(caller = ANY (a.allowed_callers), false)), true)
-      FROM mulberry.agents a
+      FROM mulberry_internal.agents a
      WHERE a.tenant = $1 AND (a.id = agent OR agent IS NULL)
 $$;
 COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS 'whether calls of that number are taken (allowed_callers); a filter, never a proof (internal)';
@@ -6360,12 +6575,12 @@ COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS 'whether calls o
 -- then the key's guard.
 
 CREATE FUNCTION lock_receiver_keys(tenant uuid, key_ids integer[]) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT FROM mulberry.agents a
+LANGUAGE sql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT FROM mulberry_internal.agents a
      WHERE a.tenant = $1
-       AND a.id IN (SELECT k.agent FROM mulberry.voice_keys k WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2))
+       AND a.id IN (SELECT k.agent FROM mulberry_internal.voice_keys k WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2))
      ORDER BY a.id FOR NO KEY UPDATE;
-    SELECT FROM mulberry.voice_keys k
+    SELECT FROM mulberry_internal.voice_keys k
      WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2)
      ORDER BY k.key_id FOR NO KEY UPDATE;
 $$;
@@ -6373,18 +6588,18 @@ COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS 'locks agents and key
 
 CREATE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     method   CONSTANT text := CASE receive_frame.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
-    here     CONSTANT text := mulberry.voice_key_place();
+    here     CONSTANT text := mulberry_internal.voice_key_place();
     parsed   record;
-    key      mulberry.voice_keys;
-    guard    mulberry.key_guard;
-    asked    mulberry.challenges;
+    key      mulberry_internal.voice_keys;
+    guard    mulberry_internal.key_guard;
+    asked    mulberry_internal.challenges;
     open     boolean;
-    former   mulberry.key_frames;
-    older    mulberry.voice_keys;
+    former   mulberry_internal.key_frames;
+    older    mulberry_internal.voice_keys;
     digests  bytea[];
     judged   record;
     at       timestamptz;
@@ -6397,100 +6612,100 @@ DECLARE
     answer   mulberry.command_answer;
 BEGIN
     evidence := jsonb_strip_nulls(jsonb_build_object('caller', receive_frame.caller, 'call_ref', receive_frame.call_ref));
-    PERFORM mulberry.require_durable_commit();
-    IF EXISTS (SELECT FROM mulberry.received_calls c
+    PERFORM mulberry_internal.require_durable_commit();
+    IF EXISTS (SELECT FROM mulberry_internal.received_calls c
                 WHERE c.tenant = receive_frame.tenant AND c.call_ref = receive_frame.count_ref AND c.hang_up) THEN
-        answer := mulberry.refusal('call ended', 'E002', 'the call was to be hung up');
+        answer := mulberry_internal.refusal('call ended', 'E002', 'the call was to be hung up');
         answer.hang_up := true;
-        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method, evidence);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method, evidence);
         RETURN answer;
     END IF;
 
     -- what is no frame costs nothing but a repeat
     parsed := mulberry.command_frame_parse(receive_frame.symbols);
     IF NOT parsed.valid THEN
-        answer := mulberry.refusal('decode error', 'E007', substr(parsed.error, 7));
-        answer.hang_up := mulberry.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict);
-        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
+        answer := mulberry_internal.refusal('decode error', 'E007', substr(parsed.error, 7));
+        answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
                                       evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem', substr(parsed.error, 7)));
         RETURN answer;
     END IF;
 
-    PERFORM mulberry.lock_receiver_keys(receive_frame.tenant, ARRAY[parsed.key_id]);
+    PERFORM mulberry_internal.lock_receiver_keys(receive_frame.tenant, ARRAY[parsed.key_id]);
     SELECT k.* INTO key
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = receive_frame.tenant AND k.role = 'receiver' AND k.key_id = parsed.key_id;
     evidence := evidence || jsonb_build_object('key_id', parsed.key_id, 'counter', parsed.counter,
                                                'frame_sha256', encode(sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')), 'hex'));
-    IF NOT mulberry.agent_takes_call(receive_frame.tenant, key.agent, receive_frame.caller, receive_frame.path) THEN
-        answer := mulberry.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
+    IF NOT mulberry_internal.agent_takes_call(receive_frame.tenant, key.agent, receive_frame.caller, receive_frame.path) THEN
+        answer := mulberry_internal.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
         answer.hang_up := true;
-        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
         RETURN answer;
     END IF;
 
     -- what is stored about the key, as committed now that it is locked
     at := clock_timestamp();
     SELECT g.* INTO guard
-      FROM mulberry.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
+      FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
     SELECT c.* INTO asked
-      FROM mulberry.challenges c
+      FROM mulberry_internal.challenges c
      WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id
        AND c.counter = key.last_counter AND c.played_at > at - interval '10 minutes';
-    open := coalesce(mulberry.challenge_holds(asked, at), false);
-    digests := ARRAY(SELECT f.frame_digest FROM mulberry.key_frames f
+    open := coalesce(mulberry_internal.challenge_holds(asked, at), false);
+    digests := ARRAY(SELECT f.frame_digest FROM mulberry_internal.key_frames f
                       WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
                       ORDER BY f.counter DESC LIMIT 64);
     restored := key.enabled AND key.place <> here;
     -- the answer to an open challenge is always judged: only a genuine frame could have called for it
     -- Nor does the online path wait: whoever can dial could otherwise stop a revocation there.
-    IF receive_frame.path <> 'sync' AND mulberry.guard_limited(guard, at)
+    IF receive_frame.path <> 'sync' AND mulberry_internal.guard_limited(guard, at)
        AND NOT coalesce(open AND asked.mandate = parsed.mandate_id AND (asked.counter + 1) % 10000 = parsed.counter
                         AND asked.command = parsed.command_code::integer AND asked.argument = parsed.argument, false)
        AND sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')) <> ALL (digests) THEN
         SELECT g.* INTO guard
-          FROM mulberry.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id FOR UPDATE;
-        IF mulberry.guard_defers(guard, at) THEN
-            answer := mulberry.refusal('not judged', 'E002', 'too many forgeries: one frame a minute is judged');
-            PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+          FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id FOR UPDATE;
+        IF mulberry_internal.guard_defers(guard, at) THEN
+            answer := mulberry_internal.refusal('not judged', 'E002', 'too many forgeries: one frame a minute is judged');
+            PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
             RETURN answer;
         END IF;
     END IF;
 
-    judged := mulberry.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
-                                   mulberry.guard_challenges(guard, at) OR coalesce(restored, false),
+    judged := mulberry_internal.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
+                                   mulberry_internal.guard_challenges(guard, at) OR coalesce(restored, false),
                                    coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce,
                                    asked.counter, NOT open);
 
     IF judged.verdict IN ('forgery', 'stale', 'not judged', 'decode error') THEN
-        answer := mulberry.refusal(judged.verdict, judged.error,
+        answer := mulberry_internal.refusal(judged.verdict, judged.error,
                                    CASE judged.verdict WHEN 'stale' THEN 'the counter is behind'
                                                        WHEN 'forgery' THEN 'the tag is wrong'
                                                        ELSE coalesce(judged.problem, 'the frame could not be judged') END);
         IF judged.verdict = 'forgery' THEN
-            PERFORM mulberry.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
+            PERFORM mulberry_internal.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
             IF receive_frame.path <> 'sync' THEN
-                answer.hang_up := mulberry.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict);
+                answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict);
             END IF;
         END IF;
-        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method, evidence);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method, evidence);
         RETURN answer;
     END IF;
 
     IF judged.verdict = 'duplicate' THEN
         SELECT f.* INTO former
-          FROM mulberry.key_frames f
+          FROM mulberry_internal.key_frames f
          WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id AND f.frame_digest = judged.frame_digest;
-        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, former.mandate, key.agent, NULL, method,
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, former.mandate, key.agent, NULL, method,
                                       evidence || jsonb_build_object('ack', former.ack));
-        said := mulberry.ack_names(former.ack_status, former.ack_state);
+        said := mulberry_internal.ack_names(former.ack_status, former.ack_state);
         IF open AND asked.counter = former.counter THEN
-            UPDATE mulberry.challenges c SET played_at = at WHERE c.tenant = key.tenant AND c.key_id = key.key_id;
+            UPDATE mulberry_internal.challenges c SET played_at = at WHERE c.tenant = key.tenant AND c.key_id = key.key_id;
         END IF;
         RETURN ROW(former.ack_status <= 1, former.command, former.mandate, said.status_name, NULL, former.message, former.ack,
                    NULL, former.speech,
                    CASE WHEN open AND asked.counter = former.counter
-                        THEN mulberry.challenge_digits(asked.nonce) END,
+                        THEN mulberry_internal.challenge_digits(asked.nonce) END,
                    judged.verdict, false, said.state_name, 1)::mulberry.command_answer;
     END IF;
 
@@ -6503,64 +6718,64 @@ BEGIN
         answer.error := 'E001';
     ELSIF judged.challenge_wanted THEN
         status := 4;
-        nonce := mulberry.draw_challenge();
-        answer.challenge := mulberry.challenge_digits(nonce);
-        INSERT INTO mulberry.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
+        nonce := mulberry_internal.draw_challenge();
+        answer.challenge := mulberry_internal.challenge_digits(nonce);
+        INSERT INTO mulberry_internal.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
         VALUES (key.tenant, key.key_id, parsed.command_code::integer, parsed.mandate_id, parsed.argument, nonce, judged.counter)
         ON CONFLICT (tenant, key_id) DO UPDATE
            SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
                counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
-        state := mulberry.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
-    ELSIF parsed.command <> 'PING' AND mulberry.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 0 THEN
+        state := mulberry_internal.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
+    ELSIF parsed.command <> 'PING' AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 0 THEN
         -- another agent's mandate is none
         status := 2;
         state := 0;
         answer.error := 'E003';
     ELSE
         SELECT r.ack_status, r.ack_state INTO status, state
-          FROM mulberry.apply_mandate_command(key.tenant, parsed.command, parsed.mandate_id, parsed.argument,
+          FROM mulberry_internal.apply_mandate_command(key.tenant, parsed.command, parsed.mandate_id, parsed.argument,
                                               format('voice command by key %s', lpad(key.key_id::text, 2, '0')), NULL) r;
         answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
     END IF;
     -- answered, or overtaken: its answer would have a counter that is used up
-    DELETE FROM mulberry.challenges c
+    DELETE FROM mulberry_internal.challenges c
      WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.counter < judged.counter;
 
-    said := mulberry.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
+    said := mulberry_internal.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
     answer.message := said.message;
     answer.speech := said.speech;
     answer.success := status <= 1;
-    SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry.ack_names(status, state) n;
-    answer.ack_digits := mulberry.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter, judged.message_digest);
+    SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
+    answer.ack_digits := mulberry_internal.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter, judged.message_digest);
 
-    INSERT INTO mulberry.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state, message, speech)
+    INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state, message, speech)
     VALUES (key.tenant, key.key_id, judged.counter, judged.frame_digest, parsed.command, answer.mandate_id, answer.ack_digits,
             status, state, answer.message, answer.speech);
-    DELETE FROM mulberry.key_frames f
+    DELETE FROM mulberry_internal.key_frames f
      WHERE f.tenant = key.tenant AND f.key_id = key.key_id
-       AND f.counter <= (SELECT o.counter FROM mulberry.key_frames o
+       AND f.counter <= (SELECT o.counter FROM mulberry_internal.key_frames o
                           WHERE o.tenant = key.tenant AND o.key_id = key.key_id ORDER BY o.counter DESC OFFSET 64 LIMIT 1);
-    UPDATE mulberry.voice_keys k
+    UPDATE mulberry_internal.voice_keys k
        SET last_counter = judged.counter,
            place = CASE WHEN judged.challenge_answered OR NOT restored THEN here ELSE k.place END
      WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.key_id = key.key_id;
-    UPDATE mulberry.key_guard g SET in_row = 0
+    UPDATE mulberry_internal.key_guard g SET in_row = 0
      WHERE g.tenant = key.tenant AND g.key_id = key.key_id AND g.in_row > 0;
-    PERFORM mulberry.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id, key.agent, NULL, method,
+    PERFORM mulberry_internal.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id, key.agent, NULL, method,
                                   evidence || jsonb_strip_nulls(jsonb_build_object('counter', judged.counter, 'argument', nullif(parsed.argument, 0),
                                       'ack', answer.ack_digits, 'challenge_answered', nullif(judged.challenge_answered, false),
                                       'error', answer.error)));
-    PERFORM mulberry.emit_event(key.tenant, 'voice_command_received', NULL, NULL,
+    PERFORM mulberry_internal.emit_event(key.tenant, 'voice_command_received', NULL, NULL,
                                 jsonb_build_object('agent', key.agent, 'command', parsed.command, 'mandate_id', answer.mandate_id,
                                                    'status', answer.status, 'mandate_state', answer.mandate_state, 'method', method));
     -- the cloud signs with this key now: those before it are not needed any more
     FOR older IN
-        SELECT k.* FROM mulberry.voice_keys k
+        SELECT k.* FROM mulberry_internal.voice_keys k
          WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.agent = key.agent AND k.enabled
            AND k.created_at < key.created_at
          ORDER BY k.key_id FOR NO KEY UPDATE
     LOOP
-        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
+        PERFORM mulberry_internal.disable_voice_key_row(older, 'succeeded');
     END LOOP;
     RETURN answer;
 END
@@ -6570,13 +6785,13 @@ COMMENT ON FUNCTION receive_frame(uuid, text, text, text, text, text) IS
 
 CREATE FUNCTION receive_legacy(tenant uuid, sequence text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     method   CONSTANT text := CASE receive_legacy.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
     allowed  CONSTANT text := current_setting('mulberry.dtmf_legacy');
     at       timestamptz := clock_timestamp();
-    guard    mulberry.key_guard;
+    guard    mulberry_internal.key_guard;
     judged   record;
     status   integer;
     state    integer;
@@ -6585,42 +6800,42 @@ DECLARE
     evidence jsonb := jsonb_strip_nulls(jsonb_build_object('form', 'textual', 'caller', receive_legacy.caller,
                                                            'call_ref', receive_legacy.call_ref));
 BEGIN
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     IF allowed = 'off' THEN
-        answer := mulberry.refusal('refused', 'E001', 'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
-    ELSIF EXISTS (SELECT FROM mulberry.received_calls c
+        answer := mulberry_internal.refusal('refused', 'E001', 'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
+    ELSIF EXISTS (SELECT FROM mulberry_internal.received_calls c
                    WHERE c.tenant = receive_legacy.tenant AND c.call_ref = receive_legacy.count_ref AND c.hang_up) THEN
-        answer := mulberry.refusal('call ended', 'E002', 'the call was to be hung up');
+        answer := mulberry_internal.refusal('call ended', 'E002', 'the call was to be hung up');
         answer.hang_up := true;
-    ELSIF NOT mulberry.agent_takes_call(receive_legacy.tenant, NULL, receive_legacy.caller, receive_legacy.path) THEN
-        answer := mulberry.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
+    ELSIF NOT mulberry_internal.agent_takes_call(receive_legacy.tenant, NULL, receive_legacy.caller, receive_legacy.path) THEN
+        answer := mulberry_internal.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
         answer.hang_up := true;
     ELSE
         -- the form cannot answer a challenge, so challenge mode stops it
-        INSERT INTO mulberry.key_guard (tenant, key_id) VALUES (receive_legacy.tenant, -1) ON CONFLICT DO NOTHING;
-        SELECT g.* INTO guard FROM mulberry.key_guard g WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1 FOR UPDATE;
-        IF mulberry.guard_challenges(guard, at) THEN
-            answer := mulberry.refusal('not judged', 'E002', 'too many forgeries: commands in the textual form have to wait');
+        INSERT INTO mulberry_internal.key_guard (tenant, key_id) VALUES (receive_legacy.tenant, -1) ON CONFLICT DO NOTHING;
+        SELECT g.* INTO guard FROM mulberry_internal.key_guard g WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1 FOR UPDATE;
+        IF mulberry_internal.guard_challenges(guard, at) THEN
+            answer := mulberry_internal.refusal('not judged', 'E002', 'too many forgeries: commands in the textual form have to wait');
         END IF;
     END IF;
     IF answer.verdict IS NULL THEN
-        judged := mulberry.judge_legacy(receive_legacy.tenant, 'dtmf-legacy', receive_legacy.sequence);
+        judged := mulberry_internal.judge_legacy(receive_legacy.tenant, 'dtmf-legacy', receive_legacy.sequence);
         IF judged.verdict <> 'accepted' THEN
-            answer := mulberry.refusal(judged.verdict, judged.error, judged.problem);
+            answer := mulberry_internal.refusal(judged.verdict, judged.error, judged.problem);
             IF judged.verdict = 'forgery' THEN
-                PERFORM mulberry.note_forgery(receive_legacy.tenant, -1, NULL, at);
+                PERFORM mulberry_internal.note_forgery(receive_legacy.tenant, -1, NULL, at);
             END IF;
             IF judged.verdict IN ('forgery', 'decode error') THEN
-                answer.hang_up := mulberry.note_call_fault(receive_legacy.tenant, receive_legacy.count_ref, judged.verdict);
+                answer.hang_up := mulberry_internal.note_call_fault(receive_legacy.tenant, receive_legacy.count_ref, judged.verdict);
             END IF;
         ELSIF allowed <> 'all' AND judged.command NOT IN ('QUERY', 'PING') THEN
-            answer := mulberry.refusal('refused', 'E001', format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
+            answer := mulberry_internal.refusal('refused', 'E001', format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
         ELSE
-            INSERT INTO mulberry.legacy_sequences (tenant, digest)
+            INSERT INTO mulberry_internal.legacy_sequences (tenant, digest)
             VALUES (receive_legacy.tenant, sha256(convert_to(receive_legacy.sequence, 'UTF8')))
             ON CONFLICT DO NOTHING;
             IF NOT FOUND THEN
-                answer := mulberry.refusal('duplicate', 'E005', 'the command was executed before');
+                answer := mulberry_internal.refusal('duplicate', 'E005', 'the command was executed before');
             END IF;
         END IF;
     END IF;
@@ -6633,18 +6848,18 @@ BEGIN
             state := 0;
         ELSE
             SELECT r.ack_status, r.ack_state INTO status, state
-              FROM mulberry.apply_mandate_command(receive_legacy.tenant, judged.command, judged.mandate, 0,
+              FROM mulberry_internal.apply_mandate_command(receive_legacy.tenant, judged.command, judged.mandate, 0,
                                                   'command in the textual form', NULL) r;
         END IF;
         answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
-        said := mulberry.spoken_result(judged.command, answer.mandate_id, 0, status, state);
+        said := mulberry_internal.spoken_result(judged.command, answer.mandate_id, 0, status, state);
         answer.message := said.message;
         answer.speech := said.speech;
         answer.success := status <= 1;
-        SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry.ack_names(status, state) n;
-        UPDATE mulberry.key_guard g SET in_row = 0 WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1;
+        SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
+        UPDATE mulberry_internal.key_guard g SET in_row = 0 WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1;
     END IF;
-    PERFORM mulberry.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status, answer.verdict),
+    PERFORM mulberry_internal.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status, answer.verdict),
                                   answer.mandate_id, NULL, NULL, method, evidence);
     RETURN answer;
 END
@@ -6653,7 +6868,7 @@ COMMENT ON FUNCTION receive_legacy(uuid, text, text, text, text, text) IS
     'judges and applies a command in the textual form as far as mulberry.dtmf_legacy lets it, each sequence once, by the secret "dtmf-legacy" of the tenant (internal)';
 
 CREATE FUNCTION check_reception(path text, call_ref text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     IF path IS NULL THEN
         RAISE EXCEPTION 'path must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -6668,36 +6883,36 @@ END
 $$;
 COMMENT ON FUNCTION check_reception(text, text) IS 'raises an error for a path or call_ref that cannot be (internal)';
 
-CREATE FUNCTION handle_command_symbols(symbols text, caller text DEFAULT NULL, call_ref text DEFAULT NULL,
+CREATE FUNCTION mulberry.handle_command_symbols(symbols text, caller text DEFAULT NULL, call_ref text DEFAULT NULL,
                                        path text DEFAULT 'voice', tenant text DEFAULT NULL) RETURNS command_answer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner uuid := mulberry.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
+    owner uuid := mulberry_internal.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
 BEGIN
     IF handle_command_symbols.symbols IS NULL THEN
         RAISE EXCEPTION 'symbols must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM mulberry.check_reception(handle_command_symbols.path, handle_command_symbols.call_ref);
+    PERFORM mulberry_internal.check_reception(handle_command_symbols.path, handle_command_symbols.call_ref);
     IF handle_command_symbols.symbols ~ '^\*#.*-.*##$' THEN
-        RETURN mulberry.receive_legacy(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
+        RETURN mulberry_internal.receive_legacy(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
                                        handle_command_symbols.call_ref, handle_command_symbols.call_ref,
                                        handle_command_symbols.path);
     END IF;
-    RETURN mulberry.receive_frame(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
+    RETURN mulberry_internal.receive_frame(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
                                   handle_command_symbols.call_ref, handle_command_symbols.call_ref,
                                   handle_command_symbols.path);
 END
 $$;
-COMMENT ON FUNCTION handle_command_symbols(text, text, text, text, text) IS
+COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text) IS
     'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
 
-CREATE FUNCTION handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
+CREATE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner  uuid := mulberry.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
+    owner  uuid := mulberry_internal.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
     -- without a name for the call, what is wrong in it is counted for this audio alone
     counts text := coalesce(handle_call_audio.call_ref, gen_random_uuid()::text);
     heard  text[];
@@ -6710,13 +6925,13 @@ BEGIN
     IF handle_call_audio.audio IS NULL OR handle_call_audio.encoding IS NULL OR handle_call_audio.sample_rate IS NULL THEN
         RAISE EXCEPTION 'audio, encoding and sample_rate must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM mulberry.check_reception('voice', handle_call_audio.call_ref);
-    heard := ARRAY(SELECT h.frame FROM mulberry.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
+    PERFORM mulberry_internal.check_reception('voice', handle_call_audio.call_ref);
+    heard := ARRAY(SELECT h.frame FROM mulberry_internal.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
                                                              handle_call_audio.sample_rate) h LIMIT 100);
     -- keys are locked in one order, whatever order they are heard in
-    PERFORM mulberry.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id FROM unnest(heard) AS h));
+    PERFORM mulberry_internal.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id FROM unnest(heard) AS h));
     FOREACH symbols IN ARRAY heard LOOP
-        one := mulberry.receive_frame(owner, symbols, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
+        one := mulberry_internal.receive_frame(owner, symbols, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
         -- the last of the best: a repeat that was understood, whatever came before it
         IF answer.verdict IS NULL
            OR array_position(ranks, one.verdict) <= array_position(ranks, answer.verdict) THEN
@@ -6729,19 +6944,19 @@ BEGIN
         EXIT WHEN one.hang_up;
     END LOOP;
     IF answer.verdict IS NULL THEN
-        answer := mulberry.refusal('no frame', 'E007', 'no command was heard');
+        answer := mulberry_internal.refusal('no frame', 'E007', 'no command was heard');
     END IF;
     answer.hang_up := ends;
     answer.frames := cardinality(heard);
     answer.ack_audio := mulberry.dtmf_synthesize(concat_ws('W', answer.ack_digits, answer.challenge),
                                                  handle_call_audio.encoding, handle_call_audio.sample_rate);
     IF handle_call_audio.call_ref IS NULL THEN
-        DELETE FROM mulberry.received_calls c WHERE c.tenant = owner AND c.call_ref = counts;
+        DELETE FROM mulberry_internal.received_calls c WHERE c.tenant = owner AND c.call_ref = counts;
     END IF;
     RETURN answer;
 END
 $$;
-COMMENT ON FUNCTION handle_call_audio(bytea, text, integer, text, text, text) IS
+COMMENT ON FUNCTION mulberry.handle_call_audio(bytea, text, integer, text, text, text) IS
     'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, so that faults are counted in it. Needs gateway or operator access';
 
 -- src/edge/sync.sql
@@ -6750,19 +6965,19 @@ LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac_fits';
 COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS 'whether mac is sync_mac() of data, compared in constant time; false without such a key (internal)';
 
 CREATE FUNCTION take_mandate(tenant uuid, agent uuid, told jsonb) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    m       mulberry.mandates;
+    m       mulberry_internal.mandates;
     id      CONSTANT text := told->>'mandate_id';
     wanted  CONSTANT text := told->>'status';
     until   CONSTANT timestamptz := (told->>'expires_at')::timestamptz;
     most    CONSTANT numeric := (told->>'max_amount')::numeric;
     cause   CONSTANT text := 'told by the registry';
 BEGIN
-    m := mulberry.lock_mandate(tenant, id);
+    m := mulberry_internal.lock_mandate(tenant, id);
     IF m.id IS NULL THEN
-        INSERT INTO mulberry.mandates (tenant, id, agent, sponsor, status, max_amount, currency, expires_at)
+        INSERT INTO mulberry_internal.mandates (tenant, id, agent, sponsor, status, max_amount, currency, expires_at)
         VALUES (tenant, id, agent, told->>'sponsor', wanted, most, told->>'currency', until);
         RETURN NULL;
     ELSIF m.agent <> agent THEN
@@ -6776,13 +6991,13 @@ BEGIN
         IF until <= m.expires_at OR until <= clock_timestamp() THEN
             RETURN NULL;    -- its time is over by the clock of this edge
         END IF;
-        PERFORM mulberry.change_mandate(tenant, id, 'ACTIVE', until, NULL, NULL, cause, NULL);
+        PERFORM mulberry_internal.change_mandate(tenant, id, 'ACTIVE', until, NULL, NULL, cause, NULL);
         m.status := 'ACTIVE';
     END IF;
     -- what was spent here already is spent
-    PERFORM mulberry.change_mandate(tenant, id, CASE WHEN wanted <> m.status THEN wanted END, until,
+    PERFORM mulberry_internal.change_mandate(tenant, id, CASE WHEN wanted <> m.status THEN wanted END, until,
                                     greatest(most, m.spent), told->>'sponsor', cause, NULL);
-    PERFORM mulberry.lock_mandate(tenant, id);
+    PERFORM mulberry_internal.lock_mandate(tenant, id);
     RETURN NULL;
 END
 $$;
@@ -6790,10 +7005,10 @@ COMMENT ON FUNCTION take_mandate(uuid, uuid, jsonb) IS
     'makes an edge''s copy of a mandate what the registry says, as far as the state machine lets it; returns what hinders, null: nothing (internal)';
 
 CREATE FUNCTION take_mandates(tenant uuid, agent uuid, updates jsonb) RETURNS jsonb
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    key      mulberry.voice_keys;
+    key      mulberry_internal.voice_keys;
     data     jsonb;
     known    bigint;
     told     jsonb;
@@ -6802,54 +7017,54 @@ DECLARE
     taken    integer := 0;
 BEGIN
     SELECT k.* INTO key
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = tenant AND k.role = 'receiver' AND k.agent = agent AND k.enabled
        AND k.key_id = (updates->>'key_id')::integer;
-    IF NOT coalesce(mulberry.sync_mac_fits(tenant, 'receiver', agent, key.key_id, convert_to(updates->>'data', 'UTF8'),
+    IF NOT coalesce(mulberry_internal.sync_mac_fits(tenant, 'receiver', agent, key.key_id, convert_to(updates->>'data', 'UTF8'),
                                            decode(updates->>'mac', 'hex')), false) THEN
-        PERFORM mulberry.record_audit(tenant, 'SYNC_UPDATE', 'forgery', NULL, agent, NULL, 'api',
+        PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'forgery', NULL, agent, NULL, 'api',
                                       jsonb_build_object('key_id', updates->'key_id'));
         RETURN jsonb_build_object('problems', jsonb_build_array('the code over the updates is wrong'));
     END IF;
     data := (updates->>'data')::jsonb;
     IF data->>'protocol' <> 'mulberry/sync/1' OR data->>'tenant' <> key.party_tenant::text OR data->>'agent' <> agent::text
        OR data->>'key_id' <> key.key_id::text THEN
-        PERFORM mulberry.record_audit(tenant, 'SYNC_UPDATE', 'refused', NULL, agent, NULL, 'api', NULL);
+        PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'refused', NULL, agent, NULL, 'api', NULL);
         RETURN jsonb_build_object('problems', jsonb_build_array('the updates are for somebody else'));
     END IF;
     -- told before a command that has come since, which it would undo; what is asked for next knows that command
     IF coalesce((data->>'counter')::bigint < key.last_counter, true) THEN
-        PERFORM mulberry.record_audit(tenant, 'SYNC_UPDATE', 'stale', NULL, agent, NULL, 'api', jsonb_build_object('counter', data->'counter'));
+        PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'stale', NULL, agent, NULL, 'api', jsonb_build_object('counter', data->'counter'));
         RETURN jsonb_build_object('problems', '[]'::jsonb);
     END IF;
-    INSERT INTO mulberry.sync_states (tenant, agent, upto) VALUES (tenant, agent, 0) ON CONFLICT DO NOTHING;
-    SELECT s.upto INTO known FROM mulberry.sync_states s WHERE s.tenant = tenant AND s.agent = agent FOR UPDATE;
+    INSERT INTO mulberry_internal.sync_states (tenant, agent, upto) VALUES (tenant, agent, 0) ON CONFLICT DO NOTHING;
+    SELECT s.upto INTO known FROM mulberry_internal.sync_states s WHERE s.tenant = tenant AND s.agent = agent FOR UPDATE;
     -- an answer that came twice, or one that was recorded long ago; and one that leaves something out
     IF (data->>'upto')::bigint <= known OR (data->>'since')::bigint > known THEN
         RETURN jsonb_build_object('problems', '[]'::jsonb);
     END IF;
     FOR told IN SELECT x.value FROM jsonb_array_elements(data->'mandates') WITH ORDINALITY AS x ORDER BY x.ordinality LOOP
-        problem := mulberry.take_mandate(tenant, agent, told);
+        problem := mulberry_internal.take_mandate(tenant, agent, told);
         IF problem IS NOT NULL THEN
             problems := problems || to_jsonb(format('mandate %s %s', told->>'mandate_id', problem));
         ELSE
             taken := taken + 1;
         END IF;
     END LOOP;
-    UPDATE mulberry.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp() WHERE s.tenant = tenant AND s.agent = agent;
-    PERFORM mulberry.record_audit(tenant, 'SYNC_UPDATE', 'applied', NULL, agent, NULL, 'api',
+    UPDATE mulberry_internal.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp() WHERE s.tenant = tenant AND s.agent = agent;
+    PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'applied', NULL, agent, NULL, 'api',
                                   jsonb_build_object('upto', data->'upto', 'mandates', taken, 'problems', problems));
     RETURN jsonb_build_object('problems', problems, 'more', data->'more');
 END
 $$;
 COMMENT ON FUNCTION take_mandates(uuid, uuid, jsonb) IS 'takes the "updates" of an answer of agent_sync(), if their code is right and they are news (internal)';
 
-CREATE FUNCTION apply_agent_sync(answer jsonb, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.apply_agent_sync(answer jsonb, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    owner  CONSTANT uuid := mulberry.resolve_tenant(tenant, 'gateway', 'operator');
-    a      mulberry.agents;
+    owner  CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway', 'operator');
+    a      mulberry_internal.agents;
     item   jsonb;
     one    mulberry.command_answer;
     acks   jsonb := jsonb '[]';
@@ -6873,31 +7088,42 @@ BEGIN
         RAISE EXCEPTION '% commands are too many', jsonb_array_length(answer->'commands')
             USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 100 are taken at once.';
     END IF;
-    SELECT x.* INTO a FROM mulberry.agents x WHERE x.tenant = owner AND x.id::text = lower(answer->>'agent');
+    SELECT x.* INTO a FROM mulberry_internal.agents x WHERE x.tenant = owner AND x.id::text = lower(answer->>'agent');
     IF a.id IS NULL THEN
         RAISE EXCEPTION 'agent "%" does not exist', left(answer->>'agent', 80) USING ERRCODE = 'undefined_object';
     END IF;
-    PERFORM FROM mulberry.agents x WHERE x.tenant = a.tenant AND x.id = a.id FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.agents x WHERE x.tenant = a.tenant AND x.id = a.id FOR NO KEY UPDATE;
     -- the registry first: a command is about what it knows
     IF answer ? 'updates' THEN
-        taken := mulberry.take_mandates(a.tenant, a.id, answer->'updates');
+        taken := mulberry_internal.take_mandates(a.tenant, a.id, answer->'updates');
     END IF;
     FOR item IN SELECT x.value FROM jsonb_array_elements(answer->'commands') WITH ORDINALITY AS x ORDER BY x.ordinality LOOP
-        one := mulberry.receive_frame(a.tenant, item->>'frame', NULL, NULL, NULL, 'sync');
+        one := mulberry_internal.receive_frame(a.tenant, item->>'frame', NULL, NULL, NULL, 'sync');
         IF one.verdict IN ('accepted', 'duplicate') THEN
             acks := acks || jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('ack', one.ack_digits, 'challenge', one.challenge)));
         END IF;
     END LOOP;
-    UPDATE mulberry.agents x SET seen_at = clock_timestamp() WHERE x.tenant = a.tenant AND x.id = a.id;
-    PERFORM mulberry.require_durable_commit();
+    UPDATE mulberry_internal.agents x SET seen_at = clock_timestamp() WHERE x.tenant = a.tenant AND x.id = a.id;
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN jsonb_build_object('acks', acks,
-                              'since', coalesce((SELECT s.upto FROM mulberry.sync_states s WHERE s.tenant = a.tenant AND s.agent = a.id), 0),
+                              'since', coalesce((SELECT s.upto FROM mulberry_internal.sync_states s WHERE s.tenant = a.tenant AND s.agent = a.id), 0),
                               'more', coalesce((taken->>'more')::boolean, false) OR jsonb_array_length(acks) > 0,
                               'problems', coalesce(taken->'problems', '[]'));
 END
 $$;
-COMMENT ON FUNCTION apply_agent_sync(jsonb, text) IS
+COMMENT ON FUNCTION mulberry.apply_agent_sync(jsonb, text) IS
     'on the edge: takes an answer of the cloud''s agent_sync(). Frames are judged and applied as those from the telephone, mandates are taken over when the code over them is right. Returns "acks" and "since" for the next agent_sync(), "more" when that should be at once, and "problems". An answer may come twice. Needs gateway or operator access. Errors: 22023 no such answer, 42704 another agent''s, 54000';
+
+-- src/edge/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_edge() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('handle_command_symbols', 'EXECUTE', 'operator gateway'),
+    ('handle_call_audio', 'EXECUTE', 'operator gateway'),
+    ('apply_agent_sync', 'EXECUTE', 'operator gateway')
+$$;
+COMMENT ON FUNCTION access_rules_edge() IS 'which access needs which object of edge';
 
 -- src/telephony/twilio_options.sql
 -- Endpoints of kind twilio: their options.
@@ -6910,7 +7136,7 @@ COMMENT ON FUNCTION twilio_options() IS 'options that an endpoint of kind twilio
 
 CREATE FUNCTION check_twilio_options(options jsonb, secret text, allow_http boolean, allow_private boolean) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     rule  record;
@@ -6964,7 +7190,7 @@ BEGIN
     IF options ? 'public_url' THEN
         BEGIN
             options := jsonb_set(options, '{public_url}',
-                to_jsonb(mulberry.normalize_endpoint_url(options->>'public_url', allow_http, allow_private)));
+                to_jsonb(mulberry_internal.normalize_endpoint_url(options->>'public_url', allow_http, allow_private)));
         EXCEPTION WHEN invalid_parameter_value THEN
             RAISE EXCEPTION 'invalid option public_url' USING ERRCODE = 'invalid_parameter_value',
                 DETAIL = 'The rules are those of an endpoint''s own address: ' || SQLERRM || '.';
@@ -6991,7 +7217,7 @@ CREATE FUNCTION telephony_settings(options jsonb,
     OUT announcement text, OUT language text, OUT voice text, OUT record boolean, OUT delete_recordings boolean,
     OUT poll_interval interval)
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
            options->>'public_url', options->>'machine_detection', coalesce((options->>'call_timeout')::integer, 60),
@@ -7006,10 +7232,10 @@ COMMENT ON FUNCTION telephony_settings(jsonb) IS 'options of an endpoint of kind
 
 CREATE FUNCTION telephony_problem(tenant uuid) RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    e      CONSTANT mulberry.endpoints := mulberry.telephony_endpoint(tenant);
+    e      CONSTANT mulberry_internal.endpoints := mulberry_internal.telephony_endpoint(tenant);
     needed text;
 BEGIN
     IF e.id IS NULL THEN
@@ -7019,9 +7245,9 @@ BEGIN
         RETURN format('endpoint "%s" is disabled', e.name);
     END IF;
     FOREACH needed IN ARRAY array_remove(ARRAY[e.secret, e.options->>'api_key_secret'], NULL) LOOP
-        IF NOT EXISTS (SELECT FROM mulberry.secrets s
+        IF NOT EXISTS (SELECT FROM mulberry_internal.secrets s
                         WHERE s.name = needed
-                          AND s.tenant = mulberry.secret_tenant(e.tenant, needed, telephony_problem.tenant)) THEN
+                          AND s.tenant = mulberry_internal.secret_tenant(e.tenant, needed, telephony_problem.tenant)) THEN
             RETURN format('secret "%s" of endpoint "%s" does not exist', needed, e.name);
         END IF;
     END LOOP;
@@ -7039,7 +7265,7 @@ COMMENT ON FUNCTION twiml(jsonb) IS 'a TwiML document of less than 4,000 charact
 
 CREATE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language', options->'language'))
 $$;
@@ -7047,7 +7273,7 @@ COMMENT ON FUNCTION say_verb(text, jsonb) IS 'the TwiML verb that says a sentenc
 
 CREATE FUNCTION gather_verb(public_url text, token uuid, step integer, expected text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
                'action', format('%s/twilio/ack?token=%s&step=%s%s', public_url, token, step,
@@ -7062,7 +7288,7 @@ COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS 'the TwiML verb th
 
 CREATE FUNCTION play_verb(frame text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     -- half a second of silence before it, so that nothing said covers its first tone
     SELECT jsonb_build_object('verb', 'play', 'digits', 'w' || frame)
@@ -7076,44 +7302,44 @@ COMMENT ON FUNCTION spaced(text) IS 'digits apart from each other, so that a voi
 
 CREATE FUNCTION voice_document(voice_call bigint, options jsonb) RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     s     record;
-    v     mulberry.voice_calls;
-    c     mulberry.commands;
+    v     mulberry_internal.voice_calls;
+    c     mulberry_internal.commands;
     verbs jsonb;
 BEGIN
-    SELECT * INTO s FROM mulberry.telephony_settings(options);
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
-    SELECT x.* INTO STRICT c FROM mulberry.commands x WHERE x.id = v.command;
+    SELECT * INTO s FROM mulberry_internal.telephony_settings(options);
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT c FROM mulberry_internal.commands x WHERE x.id = v.command;
     IF v.purpose = 'escalation' THEN
-        verbs := jsonb_build_array(mulberry.say_verb(mulberry.escalation_sentence(c.id), options), '{"verb": "pause", "length": 1}'::jsonb);
+        verbs := jsonb_build_array(mulberry_internal.say_verb(mulberry_internal.escalation_sentence(c.id), options), '{"verb": "pause", "length": 1}'::jsonb);
         FOR step IN 1 .. s.repetitions LOOP
-            verbs := verbs || mulberry.say_verb(mulberry.escalation_sentence(c.id), options);
+            verbs := verbs || mulberry_internal.say_verb(mulberry_internal.escalation_sentence(c.id), options);
             IF s.public_url IS NOT NULL THEN
-                verbs := verbs || (mulberry.gather_verb(s.public_url, v.token, step, 'key')
-                    || jsonb_build_object('verbs', jsonb_build_array(mulberry.say_verb('Press any key to confirm that you have heard this.', options))));
+                verbs := verbs || (mulberry_internal.gather_verb(s.public_url, v.token, step, 'key')
+                    || jsonb_build_object('verbs', jsonb_build_array(mulberry_internal.say_verb('Press any key to confirm that you have heard this.', options))));
             ELSE
                 verbs := verbs || '{"verb": "pause", "length": 2}'::jsonb;
             END IF;
         END LOOP;
-        RETURN mulberry.twiml(verbs || '{"verb": "hangup"}'::jsonb);
+        RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
     END IF;
     -- Words that would confirm (see confirming_words) are not among ours: recordings hold both sides.
-    verbs := jsonb_build_array(mulberry.say_verb(coalesce(s.announcement, CASE c.command
+    verbs := jsonb_build_array(mulberry_internal.say_verb(coalesce(s.announcement, CASE c.command
         WHEN 'REVOKE' THEN 'Mandate revocation' WHEN 'SUSPEND' THEN 'Mandate suspension' WHEN 'RESUME' THEN 'Mandate resumption'
         WHEN 'EXTEND' THEN 'Mandate extension' WHEN 'QUERY' THEN 'Mandate query' ELSE 'Line test' END), options));
     FOR step IN 1 .. s.repetitions LOOP
-        verbs := verbs || mulberry.play_verb(v.frame)
-            || CASE WHEN s.public_url IS NOT NULL THEN mulberry.gather_verb(s.public_url, v.token, step, 'acknowledgement')
+        verbs := verbs || mulberry_internal.play_verb(v.frame)
+            || CASE WHEN s.public_url IS NOT NULL THEN mulberry_internal.gather_verb(s.public_url, v.token, step, 'acknowledgement')
                     ELSE '{"verb": "pause", "length": 8}' END;
     END LOOP;
     -- Without webhooks a challenge is answered in the next call, so that the last pause just holds one, and ends the call.
     IF s.public_url IS NOT NULL THEN
-        verbs := verbs || mulberry.say_verb('Goodbye', options);
+        verbs := verbs || mulberry_internal.say_verb('Goodbye', options);
     END IF;
-    RETURN mulberry.twiml(verbs || '{"verb": "hangup"}'::jsonb);
+    RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
 END
 $$;
 COMMENT ON FUNCTION voice_document(bigint, jsonb) IS 'the TwiML that a call begins with: announcement and frame, with gatherings of the acknowledgement where webhooks reach us and pauses for the recording where they do not; for an escalation, what happened (internal)';
@@ -7123,39 +7349,39 @@ COMMENT ON FUNCTION voice_document(bigint, jsonb) IS 'the TwiML that a call begi
 
 CREATE FUNCTION lock_voice_call(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    PERFORM FROM mulberry.agents a
-      JOIN mulberry.commands c ON c.tenant = a.tenant AND c.agent = a.id
-      JOIN mulberry.voice_calls v ON v.command = c.id
+    PERFORM FROM mulberry_internal.agents a
+      JOIN mulberry_internal.commands c ON c.tenant = a.tenant AND c.agent = a.id
+      JOIN mulberry_internal.voice_calls v ON v.command = c.id
      WHERE v.id = voice_call FOR NO KEY UPDATE OF a;
-    PERFORM FROM mulberry.commands c
-      JOIN mulberry.voice_calls v ON v.command = c.id
+    PERFORM FROM mulberry_internal.commands c
+      JOIN mulberry_internal.voice_calls v ON v.command = c.id
      WHERE v.id = voice_call FOR NO KEY UPDATE OF c;
-    PERFORM FROM mulberry.voice_calls v WHERE v.id = voice_call FOR UPDATE;
+    PERFORM FROM mulberry_internal.voice_calls v WHERE v.id = voice_call FOR UPDATE;
 END
 $$;
 COMMENT ON FUNCTION lock_voice_call(bigint) IS 'locks the agent, the command and the row of a telephone call, in that order (internal)';
 
 CREATE FUNCTION lock_telephony_job(job bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    PERFORM mulberry.lock_voice_call((q.payload->>'voice_call')::bigint)
-       FROM mulberry.job_queue q WHERE q.id = job AND q.kind IN ('call', 'listen');
+    PERFORM mulberry_internal.lock_voice_call((q.payload->>'voice_call')::bigint)
+       FROM mulberry_internal.job_queue q WHERE q.id = job AND q.kind IN ('call', 'listen');
 END
 $$;
 COMMENT ON FUNCTION lock_telephony_job(bigint) IS 'locks what a job of kind call or listen is about, before the job itself; of other kinds, and of a job that is gone, nothing (internal)';
 
 CREATE FUNCTION lock_telephony_job_soon(job bigint, patience interval) RETURNS boolean
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = 0
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = 0
 AS $$
 BEGIN
     PERFORM set_config('lock_timeout', (1000 * extract(epoch FROM patience))::integer::text, true);
-    PERFORM mulberry.lock_telephony_job(job);
+    PERFORM mulberry_internal.lock_telephony_job(job);
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     RETURN false;
@@ -7165,9 +7391,9 @@ COMMENT ON FUNCTION lock_telephony_job_soon(bigint, interval) IS 'lock_telephony
 
 CREATE FUNCTION voice_call_wanted(v voice_calls) RETURNS boolean
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT EXISTS (SELECT FROM mulberry.commands c
+    SELECT EXISTS (SELECT FROM mulberry_internal.commands c
                     WHERE c.id = v.command
                       AND CASE v.purpose WHEN 'command' THEN c.state = 'outstanding' AND c.frame = v.frame
                                          ELSE c.state = 'escalated' END)
@@ -7183,10 +7409,10 @@ COMMENT ON FUNCTION voice_call_rank(text) IS 'how far a call has come: 0 planned
 
 CREATE FUNCTION count_calls(command bigint) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    UPDATE mulberry.commands c SET attempts = n.placed
-      FROM (SELECT count(*) AS placed FROM mulberry.voice_calls v
+    UPDATE mulberry_internal.commands c SET attempts = n.placed
+      FROM (SELECT count(*) AS placed FROM mulberry_internal.voice_calls v
              WHERE v.command = $1 AND v.purpose = 'command' AND v.placings > 0) AS n
      WHERE c.id = $1 AND c.attempts <> n.placed
 $$;
@@ -7194,14 +7420,14 @@ COMMENT ON FUNCTION count_calls(bigint) IS 'brings commands.attempts up to date:
 
 CREATE FUNCTION wake_voice_call(voice_call bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    UPDATE mulberry.job_queue q SET run_at = at
-      FROM mulberry.voice_calls v
+    UPDATE mulberry_internal.job_queue q SET run_at = at
+      FROM mulberry_internal.voice_calls v
      WHERE v.id = voice_call AND q.id = v.job AND q.state = 'queued' AND q.run_at > at;
     IF FOUND THEN
-        PERFORM mulberry.wake_workers();
+        PERFORM mulberry_internal.wake_workers();
     END IF;
 END
 $$;
@@ -7209,42 +7435,42 @@ COMMENT ON FUNCTION wake_voice_call(bigint, timestamptz) IS 'lets the job of a c
 
 CREATE FUNCTION place_call(command bigint, run_at timestamptz) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    c mulberry.commands;
-    a mulberry.agents;
-    v mulberry.voice_calls;
-    e mulberry.endpoints;
+    c mulberry_internal.commands;
+    a mulberry_internal.agents;
+    v mulberry_internal.voice_calls;
+    e mulberry_internal.endpoints;
     n integer;
 BEGIN
-    SELECT x.* INTO STRICT c FROM mulberry.commands x WHERE x.id = place_call.command;
-    SELECT x.* INTO STRICT a FROM mulberry.agents x WHERE x.tenant = c.tenant AND x.id = c.agent;
-    e := mulberry.telephony_endpoint(c.tenant);
+    SELECT x.* INTO STRICT c FROM mulberry_internal.commands x WHERE x.id = place_call.command;
+    SELECT x.* INTO STRICT a FROM mulberry_internal.agents x WHERE x.tenant = c.tenant AND x.id = c.agent;
+    e := mulberry_internal.telephony_endpoint(c.tenant);
     IF a.phone IS NULL THEN
         RAISE EXCEPTION 'agent "%" has no telephone number', a.name USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    SELECT x.* INTO v FROM mulberry.voice_calls x
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x
      WHERE x.command = c.id AND x.purpose = 'command' AND x.finished_at IS NULL FOR UPDATE;
     -- one that was given up before it was placed, because it was of no use any more, is no attempt
-    SELECT greatest(max(x.attempt), c.attempts_before) + 1 INTO n FROM mulberry.voice_calls x
+    SELECT greatest(max(x.attempt), c.attempts_before) + 1 INTO n FROM mulberry_internal.voice_calls x
      WHERE x.command = c.id AND x.purpose = 'command' AND x.state <> 'planned' AND x.id IS DISTINCT FROM v.id;
     IF v.state = 'planned' THEN
         -- Nothing has been asked for yet: it is this call, another time and with what is to be played now.
-        UPDATE mulberry.voice_calls x
+        UPDATE mulberry_internal.voice_calls x
            SET frame = c.frame, to_number = a.phone, due_at = place_call.run_at, attempt = n, give_up_at = NULL
          WHERE x.id = v.id;
-        UPDATE mulberry.job_queue q SET run_at = place_call.run_at WHERE q.id = v.job AND q.state = 'queued';
-        PERFORM mulberry.wake_workers();
+        UPDATE mulberry_internal.job_queue q SET run_at = place_call.run_at WHERE q.id = v.job AND q.state = 'queued';
+        PERFORM mulberry_internal.wake_workers();
     ELSIF v.id IS NOT NULL THEN
-        UPDATE mulberry.voice_calls x SET successor_at = place_call.run_at WHERE x.id = v.id;
-        PERFORM mulberry.wake_voice_call(v.id);
+        UPDATE mulberry_internal.voice_calls x SET successor_at = place_call.run_at WHERE x.id = v.id;
+        PERFORM mulberry_internal.wake_voice_call(v.id);
     ELSE
-        INSERT INTO mulberry.voice_calls (tenant, command, attempt, to_number, from_number, frame, due_at)
+        INSERT INTO mulberry_internal.voice_calls (tenant, command, attempt, to_number, from_number, frame, due_at)
         VALUES (c.tenant, c.id, n, a.phone, coalesce(e.options->>'from', ''), c.frame, place_call.run_at)
         RETURNING * INTO v;
-        UPDATE mulberry.voice_calls x
-           SET job = mulberry.enqueue_job('call', c.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id), place_call.run_at)
+        UPDATE mulberry_internal.voice_calls x
+           SET job = mulberry_internal.enqueue_job('call', c.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id), place_call.run_at)
          WHERE x.id = v.id;
     END IF;
 END
@@ -7255,33 +7481,33 @@ COMMENT ON FUNCTION place_call(bigint, timestamptz) IS 'plans a telephone call f
 CREATE FUNCTION advance_voice_call(voice_call bigint, sid text, status text, answered_by text DEFAULT NULL, detail text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    rank    CONSTANT integer := mulberry.voice_call_rank(status);
+    rank    CONSTANT integer := mulberry_internal.voice_call_rank(status);
     at      CONSTANT timestamptz := clock_timestamp();
-    v       mulberry.voice_calls;
+    v       mulberry_internal.voice_calls;
 BEGIN
-    UPDATE mulberry.voice_calls x
+    UPDATE mulberry_internal.voice_calls x
        SET sid = coalesce(x.sid, advance_voice_call.sid), answered_by = coalesce(advance_voice_call.answered_by, x.answered_by)
      WHERE x.id = voice_call RETURNING x.* INTO STRICT v;
-    IF v.finished_at IS NOT NULL OR rank IS NULL OR rank <= mulberry.voice_call_rank(v.state) THEN
+    IF v.finished_at IS NOT NULL OR rank IS NULL OR rank <= mulberry_internal.voice_call_rank(v.state) THEN
         RETURN;
     END IF;
-    UPDATE mulberry.voice_calls x
+    UPDATE mulberry_internal.voice_calls x
        SET state = CASE status WHEN 'initiated' THEN 'queued' ELSE status END, page = NULL, failures = 0,
            answered_at = CASE WHEN status = 'in-progress' THEN at ELSE x.answered_at END,
            ended_at = CASE WHEN rank = 6 THEN at ELSE x.ended_at END,
            detail = coalesce(advance_voice_call.detail, x.detail)
      WHERE x.id = v.id;
-    PERFORM mulberry.emit_event(v.tenant, 'voice_call', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+    PERFORM mulberry_internal.emit_event(v.tenant, 'voice_call', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
         'command_id', v.command, 'purpose', v.purpose, 'attempt', v.attempt, 'call_sid', v.sid, 'status', status,
         'answered_by', v.answered_by)));
     IF rank = 6 THEN
-        PERFORM mulberry.voice_call_over(v.id);
+        PERFORM mulberry_internal.voice_call_over(v.id);
     ELSE
-        PERFORM mulberry.wake_voice_call(v.id, CASE WHEN mulberry.voice_call_wanted(v) OR v.acknowledged
-            THEN at + (SELECT s.poll_interval FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options) s)
+        PERFORM mulberry_internal.wake_voice_call(v.id, CASE WHEN mulberry_internal.voice_call_wanted(v) OR v.acknowledged
+            THEN at + (SELECT s.poll_interval FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s)
             ELSE at END);
     END IF;
 END
@@ -7290,27 +7516,27 @@ COMMENT ON FUNCTION advance_voice_call(bigint, text, text, text, text) IS 'moves
 
 CREATE FUNCTION voice_call_over(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    v       mulberry.voice_calls;
+    v       mulberry_internal.voice_calls;
     machine text;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     machine := CASE WHEN v.answered_by ~ '^(machine|fax)' THEN 'machine' END;
     IF v.acknowledged THEN
-        PERFORM mulberry.finish_voice_call(v.id, 'acknowledged', NULL);
-    ELSIF NOT mulberry.voice_call_wanted(v) THEN
-        PERFORM mulberry.finish_voice_call(v.id, 'superseded', 'the command was settled or signed anew meanwhile');
+        PERFORM mulberry_internal.finish_voice_call(v.id, 'acknowledged', NULL);
+    ELSIF NOT mulberry_internal.voice_call_wanted(v) THEN
+        PERFORM mulberry_internal.finish_voice_call(v.id, 'superseded', 'the command was settled or signed anew meanwhile');
     ELSIF v.state <> 'completed' THEN
-        PERFORM mulberry.finish_voice_call(v.id, v.state, coalesce(v.detail, 'Twilio says ' || v.state));
+        PERFORM mulberry_internal.finish_voice_call(v.id, v.state, coalesce(v.detail, 'Twilio says ' || v.state));
     ELSIF v.purpose = 'escalation' THEN
-        PERFORM mulberry.finish_voice_call(v.id, coalesce(machine, 'delivered'), v.answered_by);
-    ELSIF (SELECT s.record FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options) s) IS NOT FALSE THEN
+        PERFORM mulberry_internal.finish_voice_call(v.id, coalesce(machine, 'delivered'), v.answered_by);
+    ELSIF (SELECT s.record FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s) IS NOT FALSE THEN
         -- the recording is what is left to listen to
-        PERFORM mulberry.wake_voice_call(v.id);
+        PERFORM mulberry_internal.wake_voice_call(v.id);
     ELSE
-        PERFORM mulberry.finish_voice_call(v.id, coalesce(machine, 'no acknowledgement'), v.answered_by);
+        PERFORM mulberry_internal.finish_voice_call(v.id, coalesce(machine, 'no acknowledgement'), v.answered_by);
     END IF;
 END
 $$;
@@ -7318,57 +7544,57 @@ COMMENT ON FUNCTION voice_call_over(bigint) IS 'what follows from the end of a c
 
 CREATE FUNCTION finish_voice_call(voice_call bigint, outcome text, detail text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    v         mulberry.voice_calls;
+    v         mulberry_internal.voice_calls;
     wanted    boolean;
     delete_it boolean;
     other     bigint;
 BEGIN
-    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     IF NOT FOUND OR v.finished_at IS NOT NULL THEN    -- it may have gone with its agent
         RETURN;
     END IF;
-    wanted := mulberry.voice_call_wanted(v);
+    wanted := mulberry_internal.voice_call_wanted(v);
     delete_it := (v.answered_at IS NOT NULL OR v.state = 'completed')
-        AND (SELECT s.delete_recordings AND s.record FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options) s);
-    UPDATE mulberry.voice_calls x
+        AND (SELECT s.delete_recordings AND s.record FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s);
+    UPDATE mulberry_internal.voice_calls x
        SET finished_at = clock_timestamp(), outcome = finish_voice_call.outcome, detail = left(finish_voice_call.detail, 500),
            state = CASE WHEN x.state = 'planned' AND finish_voice_call.outcome <> 'superseded' THEN 'failed' ELSE x.state END,
            request = NULL, page = NULL, recording = NULL, failures = 0, delete_recording = coalesce(delete_it, false)
      WHERE x.id = v.id;
-    PERFORM mulberry.count_calls(v.command);
-    PERFORM mulberry.record_audit(v.tenant, CASE v.purpose WHEN 'command' THEN 'VOICE_CALL' ELSE 'ESCALATION_CALL' END, finish_voice_call.outcome,
+    PERFORM mulberry_internal.count_calls(v.command);
+    PERFORM mulberry_internal.record_audit(v.tenant, CASE v.purpose WHEN 'command' THEN 'VOICE_CALL' ELSE 'ESCALATION_CALL' END, finish_voice_call.outcome,
         c.mandate, c.agent, c.id, 'voice', jsonb_strip_nulls(jsonb_build_object('attempt', v.attempt, 'call_sid', v.sid, 'state', v.state,
             'answered_by', v.answered_by, 'detail', left(finish_voice_call.detail, 500), 'requested_at', v.requested_at, 'ended_at', v.ended_at)))
-       FROM mulberry.commands c WHERE c.id = v.command AND outcome <> 'superseded';
+       FROM mulberry_internal.commands c WHERE c.id = v.command AND outcome <> 'superseded';
     IF v.listen_job IS NOT NULL THEN
-        PERFORM mulberry.settle_job(v.listen_job, 'cancelled', 'the call is finished');
+        PERFORM mulberry_internal.settle_job(v.listen_job, 'cancelled', 'the call is finished');
     END IF;
     IF coalesce(delete_it, false) OR cardinality(v.stray_sids) > 0 THEN
-        PERFORM mulberry.wake_voice_call(v.id);
+        PERFORM mulberry_internal.wake_voice_call(v.id);
     ELSE
-        PERFORM mulberry.settle_job(v.job, 'done', NULL);
+        PERFORM mulberry_internal.settle_job(v.job, 'done', NULL);
     END IF;
     -- Whoever waits for the line.
-    FOR other IN SELECT x.id FROM mulberry.voice_calls x
+    FOR other IN SELECT x.id FROM mulberry_internal.voice_calls x
                   WHERE x.tenant = v.tenant AND x.to_number = v.to_number AND x.finished_at IS NULL
                     AND x.state = 'planned' AND x.due_at <= clock_timestamp() ORDER BY x.id LIMIT 1
     LOOP
-        PERFORM mulberry.wake_voice_call(other);
+        PERFORM mulberry_internal.wake_voice_call(other);
     END LOOP;
     IF v.purpose = 'escalation' THEN
-        PERFORM mulberry.escalation_call_ended(v.id, wanted);
+        PERFORM mulberry_internal.escalation_call_ended(v.id, wanted);
     ELSIF wanted AND outcome = 'refused' THEN
         -- the same request would be refused again, so a person hears of it now
-        PERFORM mulberry.escalate_command(v.command, 'Twilio refused the call: ' || left(finish_voice_call.detail, 500));
-        PERFORM mulberry.next_command(c.tenant, c.agent) FROM mulberry.commands c WHERE c.id = v.command;
+        PERFORM mulberry_internal.escalate_command(v.command, 'Twilio refused the call: ' || left(finish_voice_call.detail, 500));
+        PERFORM mulberry_internal.next_command(c.tenant, c.agent) FROM mulberry_internal.commands c WHERE c.id = v.command;
     ELSIF wanted OR outcome = 'challenged' THEN
-        PERFORM mulberry.voice_attempt_ended(v.id, outcome, left(finish_voice_call.detail, 500));
+        PERFORM mulberry_internal.voice_attempt_ended(v.id, outcome, left(finish_voice_call.detail, 500));
     ELSIF v.successor_at IS NOT NULL
-       AND EXISTS (SELECT FROM mulberry.commands c WHERE c.id = v.command AND c.state = 'outstanding') THEN
-        PERFORM mulberry.place_call(v.command, greatest(v.successor_at, clock_timestamp()));
+       AND EXISTS (SELECT FROM mulberry_internal.commands c WHERE c.id = v.command AND c.state = 'outstanding') THEN
+        PERFORM mulberry_internal.place_call(v.command, greatest(v.successor_at, clock_timestamp()));
     END IF;
 END
 $$;
@@ -7376,10 +7602,10 @@ COMMENT ON FUNCTION finish_voice_call(bigint, text, text) IS 'ends our interest 
 
 CREATE FUNCTION commands_moved_on() RETURNS trigger
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    PERFORM mulberry.wake_voice_call(v.id) FROM mulberry.voice_calls v
+    PERFORM mulberry_internal.wake_voice_call(v.id) FROM mulberry_internal.voice_calls v
       WHERE v.command = new.id AND v.finished_at IS NULL AND NOT v.acknowledged;
     RETURN NULL;
 END
@@ -7392,24 +7618,24 @@ CREATE TRIGGER commands_moved_on AFTER UPDATE OF state, frame ON commands FOR EA
 -- A job was given up: its worker died again and again, or somebody cancelled it.
 CREATE FUNCTION give_up_telephony(job job_queue, final_state text, error text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    c mulberry.commands;
+    c mulberry_internal.commands;
 BEGIN
     IF job.kind = 'call' THEN
-        PERFORM mulberry.finish_voice_call((job.payload->>'voice_call')::bigint,
+        PERFORM mulberry_internal.finish_voice_call((job.payload->>'voice_call')::bigint,
             CASE final_state WHEN 'cancelled' THEN 'canceled' ELSE 'failed' END, error);
         RETURN;
     ELSIF job.kind = 'listen' THEN
-        PERFORM mulberry.wake_voice_call((job.payload->>'voice_call')::bigint);
+        PERFORM mulberry_internal.wake_voice_call((job.payload->>'voice_call')::bigint);
         RETURN;
     END IF;
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = (job.payload->>'command')::bigint;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = (job.payload->>'command')::bigint;
     IF FOUND THEN
-        PERFORM mulberry.record_audit(c.tenant, 'ESCALATION_REPORT', 'failed', c.mandate, c.agent, c.id, NULL,
+        PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'failed', c.mandate, c.agent, c.id, NULL,
             jsonb_build_object('endpoint', job.endpoint, 'error', error));
-        PERFORM mulberry.emit_event(c.tenant, 'escalation_failed', NULL, NULL,
+        PERFORM mulberry_internal.emit_event(c.tenant, 'escalation_failed', NULL, NULL,
             jsonb_build_object('command_id', c.id, 'endpoint', job.endpoint, 'error', error));
     END IF;
 END
@@ -7419,30 +7645,30 @@ COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS 'what follows wh
 -- A call whose job cannot be claimed, because the endpoint is gone or disabled, must not be forgotten.
 CREATE FUNCTION sweep_voice_calls(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     patience CONSTANT interval := interval '2 minutes';
     stuck    record;
     n        integer := 0;
 BEGIN
-    DELETE FROM mulberry.webhook_answers w WHERE w.at < sweep_voice_calls.at - interval '1 day';
+    DELETE FROM mulberry_internal.webhook_answers w WHERE w.at < sweep_voice_calls.at - interval '1 day';
     IF NOT mulberry.outbound_allowed() THEN
         RETURN 0;
     END IF;
     FOR stuck IN
-        SELECT v.id, coalesce(mulberry.telephony_problem(v.tenant), 'its job is gone') AS problem
-          FROM mulberry.voice_calls v
-          LEFT JOIN mulberry.job_queue q ON q.id = v.job
-          LEFT JOIN mulberry.endpoints e ON e.id = q.route
+        SELECT v.id, coalesce(mulberry_internal.telephony_problem(v.tenant), 'its job is gone') AS problem
+          FROM mulberry_internal.voice_calls v
+          LEFT JOIN mulberry_internal.job_queue q ON q.id = v.job
+          LEFT JOIN mulberry_internal.endpoints e ON e.id = q.route
          WHERE v.finished_at IS NULL
            AND greatest(v.due_at, v.requested_at, v.ended_at) < sweep_voice_calls.at - patience
            AND (q.id IS NULL OR ((e.id IS NULL OR NOT e.enabled) AND q.run_at < sweep_voice_calls.at - patience))
          ORDER BY v.id
     LOOP
         BEGIN
-            PERFORM mulberry.lock_voice_call(stuck.id);
-            PERFORM mulberry.finish_voice_call(stuck.id, 'failed', stuck.problem);
+            PERFORM mulberry_internal.lock_voice_call(stuck.id);
+            PERFORM mulberry_internal.finish_voice_call(stuck.id, 'failed', stuck.problem);
             n := n + 1;
         EXCEPTION WHEN lock_not_available THEN
             NULL;    -- the next time
@@ -7458,22 +7684,22 @@ COMMENT ON FUNCTION sweep_voice_calls(timestamptz) IS 'ends calls that nothing d
 
 CREATE FUNCTION next_voice_request(voice_call bigint) RETURNS text
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at     CONSTANT timestamptz := clock_timestamp();
-    v      mulberry.voice_calls;
+    v      mulberry_internal.voice_calls;
     s      record;
     wanted boolean;
-    u      mulberry.voice_calls;
+    u      mulberry_internal.voice_calls;
     reason text;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
-    SELECT * INTO s FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options);
-    wanted := mulberry.voice_call_wanted(v);
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
+    SELECT * INTO s FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options);
+    wanted := mulberry_internal.voice_call_wanted(v);
     IF v.state = 'requested' THEN
         -- Whoever asked for it died, or could not store the answer.
-        UPDATE mulberry.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL WHERE x.id = v.id;
+        UPDATE mulberry_internal.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL WHERE x.id = v.id;
         v.state := 'uncertain';
         v.uncertain_since := at;
     END IF;
@@ -7484,66 +7710,66 @@ BEGIN
         IF v.delete_recording AND v.failures < 5 THEN
             RETURN CASE WHEN v.recording_sid IS NULL THEN 'recordings' ELSE 'delete recording' END;
         END IF;
-        PERFORM mulberry.settle_job(v.job, 'done', NULL);
+        PERFORM mulberry_internal.settle_job(v.job, 'done', NULL);
         RETURN NULL;
     END IF;
 
-    CASE mulberry.voice_call_rank(v.state)
+    CASE mulberry_internal.voice_call_rank(v.state)
     WHEN 0 THEN
         IF NOT wanted THEN
-            PERFORM mulberry.finish_voice_call(v.id, 'superseded', 'the command was settled or signed anew before the call was placed');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'superseded', 'the command was settled or signed anew before the call was placed');
             RETURN NULL;
         END IF;
-        reason := mulberry.telephony_problem(v.tenant);
+        reason := mulberry_internal.telephony_problem(v.tenant);
         IF reason IS NOT NULL OR at > v.give_up_at THEN
-            PERFORM mulberry.finish_voice_call(v.id, 'failed', coalesce(reason, 'it could not be placed: ' || v.detail));
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', coalesce(reason, 'it could not be placed: ' || v.detail));
             RETURN NULL;
         END IF;
         -- An earlier call of which nobody knows how it ended is taken over, never dialled beside.
-        SELECT x.* INTO u FROM mulberry.voice_calls x
+        SELECT x.* INTO u FROM mulberry_internal.voice_calls x
          WHERE x.command = v.command AND x.purpose = v.purpose AND x.id < v.id AND x.finished_at IS NOT NULL
-           AND mulberry.voice_call_rank(x.state) BETWEEN 1 AND 5
+           AND mulberry_internal.voice_call_rank(x.state) BETWEEN 1 AND 5
          ORDER BY x.id DESC LIMIT 1;
         IF FOUND THEN
-            UPDATE mulberry.voice_calls x SET state = 'failed', sid = NULL WHERE x.id = u.id;
-            UPDATE mulberry.voice_calls x
+            UPDATE mulberry_internal.voice_calls x SET state = 'failed', sid = NULL WHERE x.id = u.id;
+            UPDATE mulberry_internal.voice_calls x
                SET state = CASE WHEN u.sid IS NULL THEN 'uncertain' ELSE u.state END, sid = u.sid, requested_at = u.requested_at,
                    frame = u.frame, uncertain_since = at, looks = 0,
                    successor_at = CASE WHEN u.frame IS DISTINCT FROM v.frame THEN at END
              WHERE x.id = v.id;
-            RETURN mulberry.next_voice_request(v.id);
+            RETURN mulberry_internal.next_voice_request(v.id);
         END IF;
         -- The agent has one line, and so has the contact of many agents: who looks whether it is free
         -- has the oldest call for it locked.
-        PERFORM FROM mulberry.voice_calls x
-          WHERE x.id = (SELECT min(y.id) FROM mulberry.voice_calls y
+        PERFORM FROM mulberry_internal.voice_calls x
+          WHERE x.id = (SELECT min(y.id) FROM mulberry_internal.voice_calls y
                          WHERE y.tenant = v.tenant AND y.to_number = v.to_number AND y.finished_at IS NULL)
             FOR NO KEY UPDATE SKIP LOCKED;
-        IF NOT FOUND OR EXISTS (SELECT FROM mulberry.voice_calls x
+        IF NOT FOUND OR EXISTS (SELECT FROM mulberry_internal.voice_calls x
                     WHERE x.tenant = v.tenant AND x.to_number = v.to_number AND x.id <> v.id AND x.finished_at IS NULL
-                      AND mulberry.voice_call_rank(x.state) BETWEEN 1 AND 5) THEN
-            PERFORM mulberry.rest_voice_call(v.id, at + interval '2 seconds');
+                      AND mulberry_internal.voice_call_rank(x.state) BETWEEN 1 AND 5) THEN
+            PERFORM mulberry_internal.rest_voice_call(v.id, at + interval '2 seconds');
             RETURN NULL;
         END IF;
-        UPDATE mulberry.voice_calls x
+        UPDATE mulberry_internal.voice_calls x
            SET state = 'requested', requested_at = at, placings = x.placings + 1, from_number = s.from_number, turn = s.repetitions,
                give_up_at = coalesce(x.give_up_at, at + interval '1 minute')
          WHERE x.id = v.id;
-        PERFORM mulberry.count_calls(v.command);
+        PERFORM mulberry_internal.count_calls(v.command);
         RETURN 'create';
     WHEN 2 THEN
         IF at > v.uncertain_since + make_interval(secs => s.call_timeout + s.time_limit) + interval '1 minute' THEN
             -- Twilio does not even say what it has.  If there was a call, it is over.
-            PERFORM mulberry.finish_voice_call(v.id, 'failed', 'it is not known whether it was placed: ' || coalesce(v.detail, 'no answer'));
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', 'it is not known whether it was placed: ' || coalesce(v.detail, 'no answer'));
             RETURN NULL;
         END IF;
         RETURN 'look';
     WHEN 6 THEN
         IF NOT wanted THEN
-            PERFORM mulberry.voice_call_over(v.id);
+            PERFORM mulberry_internal.voice_call_over(v.id);
             RETURN NULL;
         ELSIF v.listen_job IS NOT NULL THEN
-            PERFORM mulberry.judge_transcript(v.id);
+            PERFORM mulberry_internal.judge_transcript(v.id);
             RETURN NULL;
         END IF;
         RETURN CASE WHEN v.recording_sid IS NULL THEN 'recordings' ELSE 'media' END;
@@ -7551,7 +7777,7 @@ BEGIN
         IF NOT wanted AND NOT v.acknowledged THEN
             RETURN 'end';
         ELSIF at > v.requested_at + make_interval(secs => s.call_timeout + s.time_limit) + interval '10 minutes' THEN
-            PERFORM mulberry.finish_voice_call(v.id, 'failed', 'Twilio never said how it ended');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', 'Twilio never said how it ended');
             RETURN NULL;
         END IF;
         RETURN 'poll';
@@ -7562,12 +7788,12 @@ COMMENT ON FUNCTION next_voice_request(bigint) IS 'what Twilio is asked next abo
 
 CREATE FUNCTION rest_voice_call(voice_call bigint, until timestamptz, error text DEFAULT NULL) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     -- a step that came to its end leaves all attempts to the next one
-    UPDATE mulberry.job_queue q
+    UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = $2, attempts = 0, deferrals = 0, worker = NULL, last_error = coalesce(left($3, 500), q.last_error)
-      FROM mulberry.voice_calls v WHERE v.id = $1 AND q.id = v.job
+      FROM mulberry_internal.voice_calls v WHERE v.id = $1 AND q.id = v.job
 $$;
 COMMENT ON FUNCTION rest_voice_call(bigint, timestamptz, text) IS 'puts the job of a call back into the queue until a time (internal)';
 
@@ -7576,29 +7802,29 @@ CREATE FUNCTION telephony_step(job bigint, token bigint,
     OUT user_name text, OUT secret text, OUT secret_tenant uuid, OUT timeout_ms integer, OUT allow_http boolean,
     OUT allow_private boolean, OUT max_response integer, OUT accept text)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     largest_recording CONSTANT integer := 32 * 1024 * 1024;    -- bytes
     p       record;
-    j       mulberry.job_queue;
-    v       mulberry.voice_calls;
+    j       mulberry_internal.job_queue;
+    v       mulberry_internal.voice_calls;
     s       record;
     account text;
     asked   text;
 BEGIN
     ready := false;
     -- a client that takes its time to commit must not keep the worker from the jobs of others
-    IF NOT mulberry.lock_telephony_job_soon(job, '100 milliseconds') THEN
-        PERFORM mulberry.defer_job(job, token, 'the agent is locked by another transaction');
+    IF NOT mulberry_internal.lock_telephony_job_soon(job, '100 milliseconds') THEN
+        PERFORM mulberry_internal.defer_job(job, token, 'the agent is locked by another transaction');
         RETURN;
     END IF;
-    PERFORM mulberry.require_durable_commit();
-    SELECT * INTO p FROM mulberry.prepare_job(job, token);
+    PERFORM mulberry_internal.require_durable_commit();
+    SELECT * INTO p FROM mulberry_internal.prepare_job(job, token);
     IF NOT p.ready THEN
         RETURN;
     END IF;
-    SELECT q.* INTO STRICT j FROM mulberry.job_queue q WHERE q.id = job;
+    SELECT q.* INTO STRICT j FROM mulberry_internal.job_queue q WHERE q.id = job;
     secret := p.secret;
     secret_tenant := p.secret_tenant;
     timeout_ms := p.timeout_ms;
@@ -7609,26 +7835,26 @@ BEGIN
         ready := true;
         method := 'POST';
         url := p.base_url;
-        json := mulberry.escalation_report((j.payload->>'command')::bigint)::text;
+        json := mulberry_internal.escalation_report((j.payload->>'command')::bigint)::text;
         RETURN;
     END IF;
 
-    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
     IF NOT FOUND THEN
-        PERFORM mulberry.settle_job(job, 'cancelled', 'the call is gone');
+        PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone');
         RETURN;
     END IF;
-    asked := mulberry.next_voice_request(v.id);
+    asked := mulberry_internal.next_voice_request(v.id);
     IF asked IS NULL THEN
         RETURN;
     END IF;
-    UPDATE mulberry.voice_calls x SET request = asked WHERE x.id = v.id RETURNING x.* INTO v;
+    UPDATE mulberry_internal.voice_calls x SET request = asked WHERE x.id = v.id RETURNING x.* INTO v;
 
-    SELECT * INTO s FROM mulberry.telephony_settings(p.options);
+    SELECT * INTO s FROM mulberry_internal.telephony_settings(p.options);
     user_name := coalesce(s.api_key_sid, s.account_sid);
     IF s.api_key_sid IS NOT NULL THEN
         secret := s.api_key_secret;
-        secret_tenant := mulberry.secret_tenant((SELECT e.tenant FROM mulberry.endpoints e WHERE e.id = j.route), secret, j.tenant);
+        secret_tenant := mulberry_internal.secret_tenant((SELECT e.tenant FROM mulberry_internal.endpoints e WHERE e.id = j.route), secret, j.tenant);
     END IF;
     account := p.base_url || '/2010-04-01/Accounts/' || s.account_sid;
     ready := true;
@@ -7638,7 +7864,7 @@ BEGIN
         method := 'POST';
         url := account || '/Calls.json';
         names := ARRAY['To', 'From', 'Timeout', 'TimeLimit', 'Twiml'];
-        contents := ARRAY[v.to_number, v.from_number, s.call_timeout::text, s.time_limit::text, mulberry.voice_document(v.id, p.options)];
+        contents := ARRAY[v.to_number, v.from_number, s.call_timeout::text, s.time_limit::text, mulberry_internal.voice_document(v.id, p.options)];
         IF s.machine_detection IS NOT NULL THEN
             names := names || 'MachineDetection'::text;
             contents := contents || s.machine_detection;
@@ -7701,7 +7927,7 @@ COMMENT ON FUNCTION telephony_step(bigint, bigint) IS 'the next request of a job
 
 CREATE FUNCTION read_json(body bytea) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     answer jsonb;
@@ -7716,7 +7942,7 @@ COMMENT ON FUNCTION read_json(bytea) IS 'the JSON object in the body of an answe
 
 CREATE FUNCTION read_time(rfc_2822 text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     RETURN rfc_2822::timestamptz;
@@ -7736,88 +7962,88 @@ COMMENT ON FUNCTION twilio_error(integer, jsonb, text) IS 'what Twilio said is w
 CREATE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea, error text)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     at      CONSTANT timestamptz := clock_timestamp();
     answer  jsonb;
-    j       mulberry.job_queue;
-    v       mulberry.voice_calls;
+    j       mulberry_internal.job_queue;
+    v       mulberry_internal.voice_calls;
     request text;
     problem text;
     rest    timestamptz;
 BEGIN
-    IF NOT mulberry.lock_telephony_job_soon(job, '1 second') THEN
+    IF NOT mulberry_internal.lock_telephony_job_soon(job, '1 second') THEN
         -- what has become of the request is found out by the next step
-        PERFORM mulberry.defer_job(job, token, 'the agent is locked by another transaction');
+        PERFORM mulberry_internal.defer_job(job, token, 'the agent is locked by another transaction');
         RETURN;
     END IF;
-    SELECT q.* INTO j FROM mulberry.job_queue q WHERE q.id = job FOR UPDATE;
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q WHERE q.id = job FOR UPDATE;
     IF NOT FOUND OR j.lease_token <> token OR j.state <> 'running' THEN
         RETURN;
     END IF;
     IF j.kind = 'escalate' THEN
-        PERFORM mulberry.settle_job(job, 'done', NULL);
-        PERFORM mulberry.record_audit(c.tenant, 'ESCALATION_REPORT', 'delivered', c.mandate, c.agent, c.id, NULL,
+        PERFORM mulberry_internal.settle_job(job, 'done', NULL);
+        PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'delivered', c.mandate, c.agent, c.id, NULL,
             jsonb_build_object('endpoint', j.endpoint, 'status', status))
-           FROM mulberry.commands c WHERE c.id = (j.payload->>'command')::bigint;
+           FROM mulberry_internal.commands c WHERE c.id = (j.payload->>'command')::bigint;
         RETURN;
     END IF;
-    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
     IF NOT FOUND THEN
-        PERFORM mulberry.settle_job(job, 'cancelled', 'the call is gone');
+        PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone');
         RETURN;
     END IF;
     request := v.request;
     status := coalesce(status, 0);
     IF request <> 'media' OR status NOT BETWEEN 200 AND 299 THEN
-        answer := mulberry.read_json(body);
+        answer := mulberry_internal.read_json(body);
     END IF;
-    problem := mulberry.twilio_error(status, answer, error);
-    UPDATE mulberry.voice_calls x SET request = NULL,
+    problem := mulberry_internal.twilio_error(status, answer, error);
+    UPDATE mulberry_internal.voice_calls x SET request = NULL,
            failures = CASE WHEN telephony_answer.status BETWEEN 200 AND 299 THEN 0 ELSE x.failures + 1 END,
            detail = CASE WHEN telephony_answer.status BETWEEN 200 AND 299 THEN x.detail ELSE problem END
      WHERE x.id = v.id RETURNING x.* INTO v;
 
     CASE request
     WHEN 'create' THEN
-        rest := mulberry.answer_to_create(v, outcome, status, answer, retry_after, problem);
+        rest := mulberry_internal.answer_to_create(v, outcome, status, answer, retry_after, problem);
     WHEN 'look' THEN
-        rest := mulberry.answer_to_look(v, status, answer);
+        rest := mulberry_internal.answer_to_look(v, status, answer);
     WHEN 'poll' THEN
         IF status BETWEEN 200 AND 299 THEN
-            PERFORM mulberry.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
         ELSIF status = 404 AND v.failures >= 3 THEN
-            PERFORM mulberry.advance_voice_call(v.id, NULL, 'failed', NULL, problem);
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'failed', NULL, problem);
         END IF;
     WHEN 'end' THEN
         IF status BETWEEN 200 AND 299 THEN
-            PERFORM mulberry.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
         ELSIF status = 404 THEN
-            PERFORM mulberry.advance_voice_call(v.id, NULL, 'canceled', NULL, problem);
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'canceled', NULL, problem);
         ELSIF status = 400 AND v.state = 'queued' THEN
             -- 21220: no longer to be cancelled, because it has begun
-            PERFORM mulberry.advance_voice_call(v.id, NULL, 'in-progress');
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'in-progress');
         ELSIF status = 400 AND v.failures >= 3 THEN
-            PERFORM mulberry.advance_voice_call(v.id, NULL, 'completed', NULL, problem);
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'completed', NULL, problem);
         ELSIF status = 400 THEN
-            UPDATE mulberry.voice_calls x SET state = 'in-progress' WHERE x.id = v.id;
+            UPDATE mulberry_internal.voice_calls x SET state = 'in-progress' WHERE x.id = v.id;
         END IF;
     WHEN 'end stray' THEN
         IF status BETWEEN 200 AND 299 OR status IN (400, 404) OR v.failures >= 10 THEN
-            UPDATE mulberry.voice_calls x SET stray_sids = x.stray_sids[2:] WHERE x.id = v.id;
-            PERFORM mulberry.record_audit(v.tenant, 'STRAY_CALL', CASE WHEN status = 0 THEN 'not ended' ELSE 'ended' END,
+            UPDATE mulberry_internal.voice_calls x SET stray_sids = x.stray_sids[2:] WHERE x.id = v.id;
+            PERFORM mulberry_internal.record_audit(v.tenant, 'STRAY_CALL', CASE WHEN status = 0 THEN 'not ended' ELSE 'ended' END,
                 c.mandate, c.agent, c.id, 'voice', jsonb_build_object('call_sid', v.stray_sids[1], 'status', status))
-               FROM mulberry.commands c WHERE c.id = v.command;
+               FROM mulberry_internal.commands c WHERE c.id = v.command;
             rest := at;
         END IF;
     WHEN 'recordings' THEN
-        rest := mulberry.answer_to_recordings(v, status, answer, problem);
+        rest := mulberry_internal.answer_to_recordings(v, status, answer, problem);
     WHEN 'media' THEN
-        rest := mulberry.answer_to_media(v, status, body, problem);
+        rest := mulberry_internal.answer_to_media(v, status, body, problem);
     WHEN 'delete recording' THEN
         IF status BETWEEN 200 AND 299 OR status = 404 THEN
-            UPDATE mulberry.voice_calls x SET delete_recording = false WHERE x.id = v.id;
+            UPDATE mulberry_internal.voice_calls x SET delete_recording = false WHERE x.id = v.id;
             rest := at;
         END IF;
     ELSE
@@ -7825,19 +8051,19 @@ BEGIN
     END CASE;
 
     -- When to go on, unless something above has said so, or has finished the call.
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = v.id;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = v.id;
     IF rest IS NULL THEN
         IF v.failures > 0 THEN
             rest := at + greatest(least(coalesce(nullif(retry_after, '0'), '0'), '1 minute'),
                                   least(interval '1 second' * 2 ^ least(v.failures - 1, 10), '15 seconds'));
-        ELSIF mulberry.voice_call_rank(v.state) = 6 OR v.finished_at IS NOT NULL OR NOT (v.acknowledged OR mulberry.voice_call_wanted(v)) THEN
+        ELSIF mulberry_internal.voice_call_rank(v.state) = 6 OR v.finished_at IS NOT NULL OR NOT (v.acknowledged OR mulberry_internal.voice_call_wanted(v)) THEN
             rest := at;
         ELSE
             rest := at + (SELECT s.poll_interval
-                            FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options) s);
+                            FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s);
         END IF;
     END IF;
-    PERFORM mulberry.rest_voice_call(v.id, rest, CASE WHEN status NOT BETWEEN 200 AND 299 THEN problem END);
+    PERFORM mulberry_internal.rest_voice_call(v.id, rest, CASE WHEN status NOT BETWEEN 200 AND 299 THEN problem END);
 END
 $$;
 COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, bytea, text) IS 'takes what became of the request of telephony_step(): outcome (answered, unreachable: never sent, broken: sent and no whole answer, too large), HTTP status, body; drops it when the token is no longer the job''s';
@@ -7845,7 +8071,7 @@ COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, by
 CREATE FUNCTION answer_to_create(v voice_calls, outcome text, status integer, answer jsonb, retry_after interval, problem text)
 RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at    CONSTANT timestamptz := clock_timestamp();
@@ -7856,25 +8082,25 @@ BEGIN
         RETURN NULL;    -- a callback was faster than the answer
     END IF;
     IF status BETWEEN 200 AND 299 AND answer->>'sid' ~ '^CA[0-9a-f]{32}$' THEN
-        PERFORM mulberry.advance_voice_call(v.id, answer->>'sid', 'queued');
-        PERFORM mulberry.advance_voice_call(v.id, answer->>'sid', answer->>'status');
+        PERFORM mulberry_internal.advance_voice_call(v.id, answer->>'sid', 'queued');
+        PERFORM mulberry_internal.advance_voice_call(v.id, answer->>'sid', answer->>'status');
         RETURN NULL;
     END IF;
     IF status BETWEEN 400 AND 499 AND status NOT IN (408, 429) THEN
-        UPDATE mulberry.voice_calls x SET state = 'planned', placings = x.placings - 1 WHERE x.id = v.id;
-        PERFORM mulberry.finish_voice_call(v.id, 'refused', problem);
+        UPDATE mulberry_internal.voice_calls x SET state = 'planned', placings = x.placings - 1 WHERE x.id = v.id;
+        PERFORM mulberry_internal.finish_voice_call(v.id, 'refused', problem);
         RETURN NULL;
     END IF;
     IF status = 429 OR outcome = 'unreachable' THEN
         -- Not placed.  Too many requests are a matter of waiting; a service that cannot be reached may be so for long.
         pause := greatest(coalesce(retry_after, '0'), least(interval '1 second' * 2 ^ least(v.failures - 1, 10), '15 seconds'));
-        UPDATE mulberry.voice_calls x
+        UPDATE mulberry_internal.voice_calls x
            SET state = 'planned', placings = x.placings - 1,
                give_up_at = CASE WHEN status = 429 THEN greatest(x.give_up_at, x.due_at + interval '10 minutes') ELSE x.give_up_at END
          WHERE x.id = v.id RETURNING x.give_up_at INTO last_try;
         RETURN least(at + pause, last_try + interval '1 second');
     END IF;
-    UPDATE mulberry.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL, failures = 0 WHERE x.id = v.id;
+    UPDATE mulberry_internal.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL, failures = 0 WHERE x.id = v.id;
     RETURN at + interval '1 second';
 END
 $$;
@@ -7882,7 +8108,7 @@ COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, jsonb, interval
 
 CREATE FUNCTION answer_to_look(v voice_calls, status integer, answer jsonb) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at           CONSTANT timestamptz := clock_timestamp();
@@ -7894,7 +8120,7 @@ DECLARE
     next_page    text;
 BEGIN
     IF v.state <> 'uncertain' OR status NOT BETWEEN 200 AND 299 OR jsonb_typeof(answer->'calls') IS DISTINCT FROM 'array' THEN
-        UPDATE mulberry.voice_calls x SET failures = greatest(x.failures, 1) WHERE x.id = v.id AND x.state = 'uncertain';
+        UPDATE mulberry_internal.voice_calls x SET failures = greatest(x.failures, 1) WHERE x.id = v.id AND x.state = 'uncertain';
         RETURN NULL;
     END IF;
     calls := answer->'calls';
@@ -7902,35 +8128,35 @@ BEGIN
       FROM jsonb_array_elements(calls) AS x (call)
      WHERE x.call->>'to' = v.to_number AND x.call->>'from' = v.from_number
        AND x.call->>'direction' IS DISTINCT FROM 'inbound'
-       AND mulberry.read_time(x.call->>'date_created') >= v.requested_at - clock_skew
+       AND mulberry_internal.read_time(x.call->>'date_created') >= v.requested_at - clock_skew
        AND x.call->>'sid' ~ '^CA[0-9a-f]{32}$'
-       AND NOT EXISTS (SELECT FROM mulberry.voice_calls k
+       AND NOT EXISTS (SELECT FROM mulberry_internal.voice_calls k
                         WHERE k.sid = x.call->>'sid' OR x.call->>'sid' = ANY (k.stray_sids))
-     ORDER BY mulberry.read_time(x.call->>'date_created') LIMIT 1;
+     ORDER BY mulberry_internal.read_time(x.call->>'date_created') LIMIT 1;
     IF FOUND THEN
-        PERFORM mulberry.advance_voice_call(v.id, found_call->>'sid', 'queued');
-        PERFORM mulberry.advance_voice_call(v.id, found_call->>'sid', found_call->>'status', found_call->>'answered_by');
+        PERFORM mulberry_internal.advance_voice_call(v.id, found_call->>'sid', 'queued');
+        PERFORM mulberry_internal.advance_voice_call(v.id, found_call->>'sid', found_call->>'status', found_call->>'answered_by');
         RETURN NULL;
     END IF;
     next_page := answer->>'next_page_uri';
     IF next_page ~ '^/2010-04-01/Accounts/AC[0-9a-f]{32}/Calls\.json\?[^[:space:][:cntrl:]]*$'
        -- older ones follow newer ones
        AND EXISTS (SELECT FROM jsonb_array_elements(calls) AS x (call)
-                    WHERE mulberry.read_time(x.call->>'date_created') >= v.requested_at - clock_skew) THEN
-        UPDATE mulberry.voice_calls x SET page = next_page WHERE x.id = v.id;
+                    WHERE mulberry_internal.read_time(x.call->>'date_created') >= v.requested_at - clock_skew) THEN
+        UPDATE mulberry_internal.voice_calls x SET page = next_page WHERE x.id = v.id;
         RETURN at;
     END IF;
-    UPDATE mulberry.voice_calls x SET looks = x.looks + 1, page = NULL WHERE x.id = v.id RETURNING x.looks INTO v.looks;
+    UPDATE mulberry_internal.voice_calls x SET looks = x.looks + 1, page = NULL WHERE x.id = v.id RETURNING x.looks INTO v.looks;
     IF v.looks < looks_needed THEN
         RETURN at + interval '1 second' * 2 ^ v.looks;
     END IF;
     IF v.placings >= placings_max THEN
-        UPDATE mulberry.voice_calls x SET state = 'planned' WHERE x.id = v.id;
-        PERFORM mulberry.finish_voice_call(v.id, 'failed', format('it could not be placed in %s tries: %s', v.placings, v.detail));
+        UPDATE mulberry_internal.voice_calls x SET state = 'planned' WHERE x.id = v.id;
+        PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', format('it could not be placed in %s tries: %s', v.placings, v.detail));
         RETURN NULL;
     END IF;
     -- Four looks over 14 s did not show it: it was not placed, and may be.
-    UPDATE mulberry.voice_calls x SET state = 'planned', uncertain_since = NULL, give_up_at = greatest(x.give_up_at, at + interval '1 minute')
+    UPDATE mulberry_internal.voice_calls x SET state = 'planned', uncertain_since = NULL, give_up_at = greatest(x.give_up_at, at + interval '1 minute')
      WHERE x.id = v.id;
     RETURN at;
 END
@@ -7942,16 +8168,16 @@ COMMENT ON FUNCTION answer_to_look(voice_calls, integer, jsonb) IS 'looks for a 
 
 CREATE FUNCTION unheard(v voice_calls, why text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine' ELSE 'no acknowledgement' END,
+    SELECT mulberry_internal.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine' ELSE 'no acknowledgement' END,
                                       concat_ws('; ', $2, 'answered by ' || $1.answered_by))
 $$;
 COMMENT ON FUNCTION unheard(voice_calls, text) IS 'finishes a call that was answered and brought no acknowledgement (internal)';
 
 CREATE FUNCTION answer_to_recordings(v voice_calls, status integer, answer jsonb, problem text) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at       CONSTANT timestamptz := clock_timestamp();
@@ -7962,22 +8188,22 @@ BEGIN
     SELECT x.r->>'sid' INTO ready FROM jsonb_array_elements(listed) AS x (r)
      WHERE x.r->>'sid' ~ '^RE[0-9a-f]{32}$' AND x.r->>'status' = 'completed' LIMIT 1;
     IF ready IS NOT NULL THEN
-        UPDATE mulberry.voice_calls x SET recording_sid = ready WHERE x.id = v.id;
+        UPDATE mulberry_internal.voice_calls x SET recording_sid = ready WHERE x.id = v.id;
         RETURN at;
     END IF;
     IF v.finished_at IS NOT NULL THEN
-        UPDATE mulberry.voice_calls x SET delete_recording = false
+        UPDATE mulberry_internal.voice_calls x SET delete_recording = false
          WHERE x.id = v.id AND listed IS NOT NULL AND at > v.finished_at + patience;
         RETURN CASE WHEN listed IS NOT NULL THEN at + interval '5 seconds' END;
     END IF;
-    IF mulberry.voice_call_rank(v.state) <> 6 THEN
+    IF mulberry_internal.voice_call_rank(v.state) <> 6 THEN
         RETURN NULL;
     END IF;
     IF at > v.ended_at + patience
        OR (listed IS NOT NULL AND listed <> '[]'
            AND NOT EXISTS (SELECT FROM jsonb_array_elements(listed) AS x (r)
                             WHERE x.r->>'status' IN ('in-progress', 'paused', 'stopped', 'processing'))) THEN
-        PERFORM mulberry.unheard(v, CASE WHEN listed IS NULL THEN problem ELSE 'there is no recording' END);
+        PERFORM mulberry_internal.unheard(v, CASE WHEN listed IS NULL THEN problem ELSE 'there is no recording' END);
         RETURN NULL;
     END IF;
     RETURN CASE WHEN listed IS NOT NULL THEN at + interval '2 seconds' END;
@@ -7987,18 +8213,18 @@ COMMENT ON FUNCTION answer_to_recordings(voice_calls, integer, jsonb, text) IS '
 
 CREATE FUNCTION answer_to_media(v voice_calls, status integer, body bytea, problem text) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at CONSTANT timestamptz := clock_timestamp();
 BEGIN
-    IF mulberry.voice_call_rank(v.state) <> 6 OR v.finished_at IS NOT NULL THEN
+    IF mulberry_internal.voice_call_rank(v.state) <> 6 OR v.finished_at IS NOT NULL THEN
         RETURN NULL;
     END IF;
     IF status BETWEEN 200 AND 299 AND body IS NOT NULL THEN
-        RETURN mulberry.judge_recording(v, body);
+        RETURN mulberry_internal.judge_recording(v, body);
     ELSIF at > v.ended_at + interval '2 minutes' THEN
-        PERFORM mulberry.unheard(v, 'the recording could not be fetched: ' || problem);
+        PERFORM mulberry_internal.unheard(v, 'the recording could not be fetched: ' || problem);
     END IF;
     RETURN NULL;
 END
@@ -8007,7 +8233,7 @@ COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS 'takes
 
 CREATE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text, OUT ms_to_end integer)
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH tones AS MATERIALIZED (
         SELECT t.digit, t.start_ms, row_number() OVER (ORDER BY t.start_ms) AS n
@@ -8019,7 +8245,7 @@ AS $$
          WHERE substr(h.line, p.n, length(ack)) = ack)
     SELECT h.digits, (length(audio) / (CASE encoding WHEN 's16le' THEN 2 ELSE 1 END * sample_rate / 1000.0))::integer - t.start_ms
       FROM heard h JOIN tones t ON t.n = h.n
-     ORDER BY mulberry.challenge_nonce(h.digits) IS NOT NULL DESC, h.n DESC
+     ORDER BY mulberry_internal.challenge_nonce(h.digits) IS NOT NULL DESC, h.n DESC
      LIMIT 1
 $$;
 COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
@@ -8027,7 +8253,7 @@ COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
 
 CREATE FUNCTION judge_recording(v voice_calls, wav bytea) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at        CONSTANT timestamptz := clock_timestamp();
@@ -8042,7 +8268,7 @@ DECLARE
     answered  text;
     challenged boolean := false;
     asked     record;
-    e         mulberry.endpoints;
+    e         mulberry_internal.endpoints;
     id_of_job bigint;
 BEGIN
     WHILE channel <= channels LOOP
@@ -8053,22 +8279,22 @@ BEGIN
                 part.sample_rate := 8000;
             END IF;
         EXCEPTION WHEN data_exception OR feature_not_supported THEN
-            PERFORM mulberry.unheard(v, 'the recording cannot be read: ' || SQLERRM);
+            PERFORM mulberry_internal.unheard(v, 'the recording cannot be read: ' || SQLERRM);
             RETURN NULL;
         END;
         channels := least(part.channels, 2);
         FOR heard IN
-            SELECT f.frame, f.at_ms FROM mulberry.heard_frames(part.audio, part.encoding, part.sample_rate) f
+            SELECT f.frame, f.at_ms FROM mulberry_internal.heard_frames(part.audio, part.encoding, part.sample_rate) f
              WHERE length(part.audio) > 0
         LOOP
             IF heard.frame = v.frame THEN
                 ours := channel;
             ELSIF length(heard.frame) = 22 THEN
-                verdict := mulberry.accept_ack(v.command, heard.frame, 'voice', jsonb_build_object(
+                verdict := mulberry_internal.accept_ack(v.command, heard.frame, 'voice', jsonb_build_object(
                     'call_sid', v.sid, 'recording_sid', v.recording_sid, 'sha256', digest, 'channel', channel, 'at_ms', heard.at_ms));
-                IF NOT mulberry.voice_call_wanted(v) THEN
-                    UPDATE mulberry.voice_calls x SET acknowledged = true WHERE x.id = v.id;
-                    PERFORM mulberry.finish_voice_call(v.id, 'acknowledged', NULL);
+                IF NOT mulberry_internal.voice_call_wanted(v) THEN
+                    UPDATE mulberry_internal.voice_calls x SET acknowledged = true WHERE x.id = v.id;
+                    PERFORM mulberry_internal.finish_voice_call(v.id, 'acknowledged', NULL);
                     RETURN NULL;
                 ELSIF verdict = 'challenge wanted' THEN
                     answered := heard.frame;
@@ -8077,45 +8303,45 @@ BEGIN
         END LOOP;
         IF answered IS NOT NULL AND NOT challenged THEN
             challenged := true;
-            SELECT h.* INTO asked FROM mulberry.heard_challenge(part.audio, part.encoding, part.sample_rate, answered) AS h;
+            SELECT h.* INTO asked FROM mulberry_internal.heard_challenge(part.audio, part.encoding, part.sample_rate, answered) AS h;
         END IF;
         channel := channel + 1;
     END LOOP;
 
     IF challenged THEN
         -- What was played in the call that is over is answered by the next one, if that is soon enough.
-        UPDATE mulberry.commands c
+        UPDATE mulberry_internal.commands c
            SET challenged_at = least(c.challenged_at, v.ended_at - make_interval(secs => asked.ms_to_end / 1000.0))
          WHERE c.id = v.command AND asked.ms_to_end IS NOT NULL;
-        verdict := mulberry.accept_challenge(v.command, asked.digits);
+        verdict := mulberry_internal.accept_challenge(v.command, asked.digits);
         IF verdict = 'signed' THEN
-            PERFORM mulberry.finish_voice_call(v.id, 'challenged', 'the agent wants a challenge answered, which the next call does');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'challenged', 'the agent wants a challenge answered, which the next call does');
         ELSIF verdict = 'too late' THEN
-            PERFORM mulberry.finish_voice_call(v.id, 'challenged', 'the agent''s challenge was heard too late to be answered');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'challenged', 'the agent''s challenge was heard too late to be answered');
         ELSE
-            PERFORM mulberry.unheard(v, 'the agent wants a challenge answered, and its digits were not understood');
+            PERFORM mulberry_internal.unheard(v, 'the agent wants a challenge answered, and its digits were not understood');
         END IF;
         RETURN NULL;
     END IF;
 
     -- Nothing that is signed.  What was said is weaker, but better than nothing: without our own channel.
-    SELECT x.* INTO e FROM mulberry.endpoints x WHERE x.id = mulberry.endpoint_for(v.tenant, 'transcription');
+    SELECT x.* INTO e FROM mulberry_internal.endpoints x WHERE x.id = mulberry_internal.endpoint_for(v.tenant, 'transcription');
     IF e.id IS NULL OR NOT e.enabled
-       OR EXISTS (SELECT FROM mulberry.endpoint_state s WHERE s.endpoint = e.id AND s.state <> 'closed') THEN
-        PERFORM mulberry.unheard(v, coalesce('last frame heard: ' || verdict, 'no frame in the recording'));
+       OR EXISTS (SELECT FROM mulberry_internal.endpoint_state s WHERE s.endpoint = e.id AND s.state <> 'closed') THEN
+        PERFORM mulberry_internal.unheard(v, coalesce('last frame heard: ' || verdict, 'no frame in the recording'));
         RETURN NULL;
     END IF;
     SELECT * INTO part FROM mulberry.wav_decode(wav, CASE WHEN channels = 2 AND ours IS NOT NULL THEN 3 - ours END, true);
     IF length(part.audio) = 0 THEN
-        PERFORM mulberry.unheard(v, 'the recording is empty');
+        PERFORM mulberry_internal.unheard(v, 'the recording is empty');
         RETURN NULL;
     END IF;
-    UPDATE mulberry.voice_calls x
+    UPDATE mulberry_internal.voice_calls x
        SET recording = mulberry.wav_encode(mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, 's16le', 8000), 's16le', 8000),
            give_up_at = at + time_for_listening
      WHERE x.id = v.id;
-    id_of_job := mulberry.enqueue_job('listen', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id));
-    UPDATE mulberry.voice_calls x SET listen_job = id_of_job WHERE x.id = v.id;
+    id_of_job := mulberry_internal.enqueue_job('listen', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id));
+    UPDATE mulberry_internal.voice_calls x SET listen_job = id_of_job WHERE x.id = v.id;
     RETURN at + time_for_listening;
 END
 $$;
@@ -8124,28 +8350,28 @@ COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS 'looks for the acknow
 CREATE FUNCTION recording_input(voice_call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb FROM mulberry.voice_calls v WHERE v.id = $1
+    SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb FROM mulberry_internal.voice_calls v WHERE v.id = $1
 $$;
 COMMENT ON FUNCTION recording_input(bigint) IS 'what is transcribed of the recording of a telephone call, in the form of transcription_input()';
 
 CREATE FUNCTION finish_listening(job bigint, token bigint, transcription text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
-    j mulberry.job_queue;
+    j mulberry_internal.job_queue;
 BEGIN
-    PERFORM mulberry.lock_telephony_job(job);
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    PERFORM mulberry_internal.lock_telephony_job(job);
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running' FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM mulberry.settle_job(job, 'done', NULL);
-    UPDATE mulberry.voice_calls v SET transcript = left(transcription, 10000) WHERE v.id = (j.payload->>'voice_call')::bigint;
-    PERFORM mulberry.wake_voice_call((j.payload->>'voice_call')::bigint);
+    PERFORM mulberry_internal.settle_job(job, 'done', NULL);
+    UPDATE mulberry_internal.voice_calls v SET transcript = left(transcription, 10000) WHERE v.id = (j.payload->>'voice_call')::bigint;
+    PERFORM mulberry_internal.wake_voice_call((j.payload->>'voice_call')::bigint);
     RETURN true;
 END
 $$;
@@ -8161,119 +8387,119 @@ COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like t
 
 CREATE FUNCTION judge_transcript(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    v mulberry.voice_calls;
-    c mulberry.commands;
+    v mulberry_internal.voice_calls;
+    c mulberry_internal.commands;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
-    SELECT x.* INTO STRICT c FROM mulberry.commands x WHERE x.id = v.command;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT c FROM mulberry_internal.commands x WHERE x.id = v.command;
     IF v.transcript IS NULL AND clock_timestamp() < v.give_up_at
-       AND EXISTS (SELECT FROM mulberry.job_queue q WHERE q.id = v.listen_job) THEN
-        PERFORM mulberry.rest_voice_call(v.id, v.give_up_at);
+       AND EXISTS (SELECT FROM mulberry_internal.job_queue q WHERE q.id = v.listen_job) THEN
+        PERFORM mulberry_internal.rest_voice_call(v.id, v.give_up_at);
         RETURN;
     END IF;
-    IF mulberry.confirms(c.command, v.transcript) THEN
-        PERFORM mulberry.note_spoken_confirmation(c.id, v.transcript,
+    IF mulberry_internal.confirms(c.command, v.transcript) THEN
+        PERFORM mulberry_internal.note_spoken_confirmation(c.id, v.transcript,
             jsonb_build_object('call_sid', v.sid, 'recording_sid', v.recording_sid, 'attempt', v.attempt));
-        PERFORM mulberry.finish_voice_call(v.id, 'spoken confirmation', left(v.transcript, 200));
+        PERFORM mulberry_internal.finish_voice_call(v.id, 'spoken confirmation', left(v.transcript, 200));
     ELSE
-        PERFORM mulberry.unheard(v, CASE WHEN v.transcript IS NULL THEN 'the recording was not transcribed in time' ELSE 'nothing said confirms it' END);
+        PERFORM mulberry_internal.unheard(v, CASE WHEN v.transcript IS NULL THEN 'the recording was not transcribed in time' ELSE 'nothing said confirms it' END);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION judge_transcript(bigint) IS 'draws the conclusion from the transcript of a recording, once it is there or its time is over (internal)';
 
 -- src/telephony/escalation.sql
-CREATE FUNCTION set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+CREATE FUNCTION mulberry.set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    owner CONSTANT uuid := mulberry.resolve_tenant(tenant, 'admin');
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
 BEGIN
-    IF NOT mulberry.phone_valid(phone) THEN
-        PERFORM mulberry.refuse_phone(phone);
+    IF NOT mulberry_internal.phone_valid(phone) THEN
+        PERFORM mulberry_internal.refuse_phone(phone);
     END IF;
     IF endpoint IS NOT NULL
-       AND NOT EXISTS (SELECT FROM mulberry.endpoints e
-                        WHERE e.id = mulberry.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint) AND e.kind = 'json') THEN
+       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
+                        WHERE e.id = mulberry_internal.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint) AND e.kind = 'json') THEN
         RAISE EXCEPTION 'endpoint "%" of kind json does not exist', endpoint USING ERRCODE = 'undefined_object';
     END IF;
     IF phone IS NULL AND endpoint IS NULL THEN
-        DELETE FROM mulberry.escalation_contacts x WHERE x.tenant = owner;
+        DELETE FROM mulberry_internal.escalation_contacts x WHERE x.tenant = owner;
     ELSE
-        INSERT INTO mulberry.escalation_contacts AS x (tenant, phone, endpoint)
+        INSERT INTO mulberry_internal.escalation_contacts AS x (tenant, phone, endpoint)
         VALUES (owner, set_escalation_contact.phone, set_escalation_contact.endpoint)
         ON CONFLICT ON CONSTRAINT escalation_contacts_pkey DO UPDATE
            SET phone = excluded.phone, endpoint = excluded.endpoint, updated_at = clock_timestamp();
     END IF;
-    PERFORM mulberry.record_audit(owner, 'ESCALATION_CONTACT', CASE WHEN phone IS NULL AND endpoint IS NULL THEN 'removed' ELSE 'set' END,
+    PERFORM mulberry_internal.record_audit(owner, 'ESCALATION_CONTACT', CASE WHEN phone IS NULL AND endpoint IS NULL THEN 'removed' ELSE 'set' END,
         evidence => jsonb_strip_nulls(jsonb_build_object('phone', phone, 'endpoint', endpoint)));
 END
 $$;
-COMMENT ON FUNCTION set_escalation_contact(text, text, text) IS
+COMMENT ON FUNCTION mulberry.set_escalation_contact(text, text, text) IS
     'who is told when a command was confirmed by nobody: a person by telephone (E.164), an endpoint of kind json by POST, or both; both null: nobody. Needs admin access. Errors: 22023 no such form of a number, 42704 no such endpoint';
 
-CREATE VIEW escalation_contact_status WITH (security_barrier) AS
+CREATE VIEW mulberry.escalation_contact_status WITH (security_barrier) AS
     SELECT t.name AS tenant, x.phone, x.endpoint, x.updated_at
-      FROM mulberry.escalation_contacts x
-      JOIN mulberry.tenants t ON t.id = x.tenant
+      FROM mulberry_internal.escalation_contacts x
+      JOIN mulberry_internal.tenants t ON t.id = x.tenant
      WHERE x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]);
-COMMENT ON VIEW escalation_contact_status IS 'who is told when a command was confirmed by nobody';
+COMMENT ON VIEW mulberry.escalation_contact_status IS 'who is told when a command was confirmed by nobody';
 
 -- Escalation: a person must act.
 
 CREATE FUNCTION escalation_sentence(command bigint) RETURNS text
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT format('This is Mulberry. %s by agent %s. Calls placed: %s. Please act.',
                CASE c.command WHEN 'PING' THEN 'A line test was not answered'
-                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command), coalesce(mulberry.spaced(c.mandate), 'unknown')) END,
+                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command), coalesce(mulberry_internal.spaced(c.mandate), 'unknown')) END,
                left(regexp_replace(a.name, '[_.-]+', ' ', 'g'), 80), c.attempts)
-      FROM mulberry.commands c
-      JOIN mulberry.agents a ON a.tenant = c.tenant AND a.id = c.agent
+      FROM mulberry_internal.commands c
+      JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
      WHERE c.id = $1
 $$;
 COMMENT ON FUNCTION escalation_sentence(bigint) IS 'what a person is told by telephone of a command that nobody confirmed (internal)';
 
 CREATE FUNCTION escalation_report(command bigint) RETURNS jsonb
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_build_object('event', 'command_escalated', 'command_id', c.id, 'command', c.command, 'mandate_id', c.mandate,
                'agent', a.name, 'tenant', t.name, 'reason', c.reason, 'requester', c.requester, 'created_at', c.created_at,
-               'error', c.error, 'message', mulberry.escalation_sentence(c.id),
+               'error', c.error, 'message', mulberry_internal.escalation_sentence(c.id),
                'calls', coalesce((SELECT jsonb_agg(jsonb_build_object('attempt', v.attempt, 'call_sid', v.sid, 'state', v.state,
                                              'outcome', v.outcome, 'detail', v.detail, 'requested_at', v.requested_at, 'ended_at', v.ended_at)
                                          ORDER BY v.id)
-                                    FROM mulberry.voice_calls v WHERE v.command = c.id AND v.purpose = 'command'), '[]'))
-      FROM mulberry.commands c
-      JOIN mulberry.agents a ON a.tenant = c.tenant AND a.id = c.agent
-      JOIN mulberry.tenants t ON t.id = c.tenant
+                                    FROM mulberry_internal.voice_calls v WHERE v.command = c.id AND v.purpose = 'command'), '[]'))
+      FROM mulberry_internal.commands c
+      JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
+      JOIN mulberry_internal.tenants t ON t.id = c.tenant
      WHERE c.id = $1
 $$;
 COMMENT ON FUNCTION escalation_report(bigint) IS 'what an endpoint is sent of a command that nobody confirmed (internal)';
 
 CREATE FUNCTION place_escalation_call(command bigint, phone text, attempt integer, run_at timestamptz) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     owner  uuid;
     placed bigint;
 BEGIN
-    SELECT c.tenant INTO STRICT owner FROM mulberry.commands c WHERE c.id = place_escalation_call.command;
-    INSERT INTO mulberry.voice_calls (tenant, command, purpose, attempt, to_number, from_number, due_at)
+    SELECT c.tenant INTO STRICT owner FROM mulberry_internal.commands c WHERE c.id = place_escalation_call.command;
+    INSERT INTO mulberry_internal.voice_calls (tenant, command, purpose, attempt, to_number, from_number, due_at)
     VALUES (owner, place_escalation_call.command, 'escalation', place_escalation_call.attempt, phone,
-            coalesce((mulberry.telephony_endpoint(owner)).options->>'from', ''), run_at)
+            coalesce((mulberry_internal.telephony_endpoint(owner)).options->>'from', ''), run_at)
     ON CONFLICT DO NOTHING
     RETURNING id INTO placed;
     IF placed IS NOT NULL THEN
-        UPDATE mulberry.voice_calls v
-           SET job = mulberry.enqueue_job('call', owner, NULL, NULL, jsonb_build_object('voice_call', placed), run_at)
+        UPDATE mulberry_internal.voice_calls v
+           SET job = mulberry_internal.enqueue_job('call', owner, NULL, NULL, jsonb_build_object('voice_call', placed), run_at)
          WHERE v.id = placed;
     END IF;
 END
@@ -8282,21 +8508,21 @@ COMMENT ON FUNCTION place_escalation_call(bigint, text, integer, timestamptz) IS
 
 CREATE FUNCTION place_escalation(command bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     report_attempts CONSTANT integer := 12;    -- over half an hour
-    x      mulberry.escalation_contacts;
+    x      mulberry_internal.escalation_contacts;
     report bigint;
 BEGIN
-    SELECT k.* INTO x FROM mulberry.escalation_contacts k
-      JOIN mulberry.commands c ON c.tenant = k.tenant WHERE c.id = place_escalation.command;
-    IF x.phone IS NOT NULL AND mulberry.telephony_problem(x.tenant) IS NULL THEN
-        PERFORM mulberry.place_escalation_call(place_escalation.command, x.phone, 1, clock_timestamp());
+    SELECT k.* INTO x FROM mulberry_internal.escalation_contacts k
+      JOIN mulberry_internal.commands c ON c.tenant = k.tenant WHERE c.id = place_escalation.command;
+    IF x.phone IS NOT NULL AND mulberry_internal.telephony_problem(x.tenant) IS NULL THEN
+        PERFORM mulberry_internal.place_escalation_call(place_escalation.command, x.phone, 1, clock_timestamp());
     END IF;
     IF x.endpoint IS NOT NULL THEN
-        report := mulberry.enqueue_job('escalate', x.tenant, NULL, x.endpoint, jsonb_build_object('command', place_escalation.command));
-        UPDATE mulberry.job_queue q SET max_attempts = report_attempts WHERE q.id = report;
+        report := mulberry_internal.enqueue_job('escalate', x.tenant, NULL, x.endpoint, jsonb_build_object('command', place_escalation.command));
+        UPDATE mulberry_internal.job_queue q SET max_attempts = report_attempts WHERE q.id = report;
     END IF;
 END
 $$;
@@ -8304,13 +8530,13 @@ COMMENT ON FUNCTION place_escalation(bigint) IS 'tells the tenant''s contact, if
 
 CREATE FUNCTION resume_escalation(c commands) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry.place_escalation_call(c.id, x.phone, 1, clock_timestamp())
-      FROM mulberry.escalation_contacts x
-     WHERE x.tenant = c.tenant AND x.phone IS NOT NULL AND mulberry.telephony_problem(x.tenant) IS NULL
+    SELECT mulberry_internal.place_escalation_call(c.id, x.phone, 1, clock_timestamp())
+      FROM mulberry_internal.escalation_contacts x
+     WHERE x.tenant = c.tenant AND x.phone IS NOT NULL AND mulberry_internal.telephony_problem(x.tenant) IS NULL
        AND (SELECT bool_or(v.outcome = 'superseded') AND NOT bool_or(coalesce(v.outcome, '') IN ('delivered', 'acknowledged'))
-              FROM mulberry.voice_calls v
+              FROM mulberry_internal.voice_calls v
              WHERE v.command = c.id AND v.purpose = 'escalation' AND v.created_at >= c.escalated_at)
 $$;
 COMMENT ON FUNCTION resume_escalation(commands) IS
@@ -8318,21 +8544,21 @@ COMMENT ON FUNCTION resume_escalation(commands) IS
 
 CREATE FUNCTION escalation_call_ended(voice_call bigint, wanted boolean) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     attempts_max CONSTANT integer := 3;
     pause        CONSTANT interval := interval '1 minute';
-    v            mulberry.voice_calls;
+    v            mulberry_internal.voice_calls;
     heard        boolean;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     heard := v.outcome IN ('delivered', 'acknowledged');
     IF NOT heard AND wanted AND v.outcome NOT IN ('refused', 'canceled') AND v.attempt < attempts_max THEN
-        PERFORM mulberry.place_escalation_call(v.command, v.to_number, v.attempt + 1, clock_timestamp() + pause);
+        PERFORM mulberry_internal.place_escalation_call(v.command, v.to_number, v.attempt + 1, clock_timestamp() + pause);
         RETURN;
     END IF;
-    PERFORM mulberry.emit_event(v.tenant, CASE WHEN heard THEN 'escalation_delivered' ELSE 'escalation_failed' END, NULL, NULL,
+    PERFORM mulberry_internal.emit_event(v.tenant, CASE WHEN heard THEN 'escalation_delivered' ELSE 'escalation_failed' END, NULL, NULL,
         jsonb_strip_nulls(jsonb_build_object('command_id', v.command, 'phone', v.to_number, 'outcome', v.outcome, 'error', v.detail)));
 END
 $$;
@@ -8345,18 +8571,18 @@ CREATE FUNCTION check_twilio_signature(tenant uuid, secret text, url text, param
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_signature';
 COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS 'whether X-Twilio-Signature is that of URL and parameters, by the auth token that is stored under this name; false without one, after the same work. What the transaction does will be on disk when it is committed (internal)';
 
-CREATE FUNCTION handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
+CREATE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
                                       OUT status integer, OUT content_type text, OUT body text)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     nothing CONSTANT text := '<?xml version="1.0" encoding="UTF-8"?><Response/>';
     parts   text[];
     kind    text;
     query   text;
-    v       mulberry.voice_calls;
-    e       mulberry.endpoints;
+    v       mulberry_internal.voice_calls;
+    e       mulberry_internal.endpoints;
     keys    text[];
     genuine boolean;
 BEGIN
@@ -8369,12 +8595,12 @@ BEGIN
     content_type := CASE WHEN url ~ '/twilio/ack' THEN 'text/xml' ELSE 'text/plain' END;
     body := CASE WHEN url ~ '/twilio/ack' THEN nothing ELSE '' END;
 
-    SELECT x.* INTO v FROM mulberry.voice_calls x
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x
      WHERE x.token = substring(query FROM '&token=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:&|$)')::uuid
        AND x.tenant = ANY (mulberry.current_tenants('gateway'));
-    e := mulberry.telephony_endpoint(v.tenant);
+    e := mulberry_internal.telephony_endpoint(v.tenant);
     -- the same work whether there is such a call or not
-    genuine := mulberry.check_twilio_signature(mulberry.secret_tenant(e.tenant, e.secret, v.tenant), e.secret,
+    genuine := mulberry_internal.check_twilio_signature(mulberry_internal.secret_tenant(e.tenant, e.secret, v.tenant), e.secret,
         CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url ELSE url END,
         params, signature);
     IF v.id IS NULL THEN
@@ -8386,13 +8612,13 @@ BEGIN
         RETURN;
     END IF;
 
-    PERFORM mulberry.lock_voice_call(v.id);
+    PERFORM mulberry_internal.lock_voice_call(v.id);
     keys := array_remove(ARRAY['token ' || idempotency_token, concat_ws(' ', kind, params->>'CallSid', CASE kind
         WHEN 'ack' THEN substring(query FROM '&step=([0-9]+)')
         WHEN 'status' THEN coalesce(params->>'SequenceNumber', params->>'CallStatus')
         WHEN 'recording' THEN concat_ws(' ', params->>'RecordingSid', params->>'RecordingStatus') END)], NULL);
     SELECT w.status, w.content_type, w.body INTO status, content_type, body
-      FROM mulberry.webhook_answers w WHERE w.voice_call = v.id AND w.key = ANY (keys) LIMIT 1;
+      FROM mulberry_internal.webhook_answers w WHERE w.voice_call = v.id AND w.key = ANY (keys) LIMIT 1;
     IF FOUND THEN
         RETURN;
     END IF;
@@ -8401,51 +8627,51 @@ BEGIN
     WHEN 'ack' THEN
         status := 200;
         content_type := 'text/xml';
-        body := mulberry.take_digits(v.id, params->>'CallSid', params->>'Digits', query ~ '&for=challenge(&|$)', e.options);
+        body := mulberry_internal.take_digits(v.id, params->>'CallSid', params->>'Digits', query ~ '&for=challenge(&|$)', e.options);
     WHEN 'status' THEN
-        PERFORM mulberry.take_call_status(v.id, params);
+        PERFORM mulberry_internal.take_call_status(v.id, params);
         status := 204;
         content_type := 'text/plain';
         body := '';
     ELSE
-        PERFORM mulberry.take_recording_status(v.id, params);
+        PERFORM mulberry_internal.take_recording_status(v.id, params);
         status := 204;
         content_type := 'text/plain';
         body := '';
     END CASE;
-    INSERT INTO mulberry.webhook_answers (voice_call, key, status, content_type, body)
+    INSERT INTO mulberry_internal.webhook_answers (voice_call, key, status, content_type, body)
     SELECT v.id, k, handle_twilio_webhook.status, handle_twilio_webhook.content_type, handle_twilio_webhook.body
       FROM unnest(keys) AS k;
 END
 $$;
-COMMENT ON FUNCTION handle_twilio_webhook(text, jsonb, text, text) IS
+COMMENT ON FUNCTION mulberry.handle_twilio_webhook(text, jsonb, text, text) IS
     'answers a webhook of Twilio for a call that was placed: url as Twilio requested it (or path and query, which the endpoint''s public_url completes), params the decoded form {"name": "value" or ["value", ...]}, signature the header X-Twilio-Signature, idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/ack, /twilio/status, /twilio/recording. 403: not signed by the account of the call; 404: no such call; a replay gets the answer of the first time. What is answered is on disk. Needs gateway access. Errors: 22004, 22023 parameters that are no form';
 
 -- A call that is not the one we know of: the one that was asked for without an answer, or a stray one.
 CREATE FUNCTION meet_call(voice_call bigint, call_sid text) RETURNS boolean
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    v mulberry.voice_calls;
+    v mulberry_internal.voice_calls;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     IF v.sid = call_sid THEN
         RETURN true;
     ELSIF v.sid IS NULL AND v.requested_at IS NOT NULL AND v.finished_at IS NULL THEN
         IF v.state = 'planned' THEN
             -- taken for not placed; it counts after all
-            UPDATE mulberry.voice_calls x SET state = 'uncertain', placings = greatest(x.placings, 1) WHERE x.id = v.id;
+            UPDATE mulberry_internal.voice_calls x SET state = 'uncertain', placings = greatest(x.placings, 1) WHERE x.id = v.id;
         END IF;
-        PERFORM mulberry.advance_voice_call(v.id, call_sid, 'queued');
+        PERFORM mulberry_internal.advance_voice_call(v.id, call_sid, 'queued');
         RETURN true;
-    ELSIF NOT EXISTS (SELECT FROM mulberry.voice_calls k WHERE k.sid = call_sid OR call_sid = ANY (k.stray_sids)) THEN
-        UPDATE mulberry.voice_calls x SET stray_sids = x.stray_sids || call_sid WHERE x.id = v.id;
-        IF EXISTS (SELECT FROM mulberry.job_queue q WHERE q.id = v.job) THEN
-            PERFORM mulberry.wake_voice_call(v.id);
+    ELSIF NOT EXISTS (SELECT FROM mulberry_internal.voice_calls k WHERE k.sid = call_sid OR call_sid = ANY (k.stray_sids)) THEN
+        UPDATE mulberry_internal.voice_calls x SET stray_sids = x.stray_sids || call_sid WHERE x.id = v.id;
+        IF EXISTS (SELECT FROM mulberry_internal.job_queue q WHERE q.id = v.job) THEN
+            PERFORM mulberry_internal.wake_voice_call(v.id);
         ELSE
-            UPDATE mulberry.voice_calls x
-               SET job = mulberry.enqueue_job('call', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id))
+            UPDATE mulberry_internal.voice_calls x
+               SET job = mulberry_internal.enqueue_job('call', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id))
              WHERE x.id = v.id;
         END IF;
     END IF;
@@ -8456,29 +8682,29 @@ COMMENT ON FUNCTION meet_call(bigint, text) IS 'whether a webhook is of the call
 
 CREATE FUNCTION take_call_status(voice_call bigint, params jsonb) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     call_status CONSTANT text := params->>'CallStatus';
     number      CONSTANT integer := CASE WHEN params->>'SequenceNumber' ~ '^[0-9]{1,9}$' THEN (params->>'SequenceNumber')::integer END;
-    v           mulberry.voice_calls;
+    v           mulberry_internal.voice_calls;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     -- one that was taken over by a later attempt is known there
-    SELECT coalesce(max(x.id), v.id) INTO v.id FROM mulberry.voice_calls x
+    SELECT coalesce(max(x.id), v.id) INTO v.id FROM mulberry_internal.voice_calls x
      WHERE x.command = v.command AND x.sid = params->>'CallSid';
-    IF mulberry.voice_call_rank(call_status) = 6 AND v.sid IS DISTINCT FROM params->>'CallSid' AND v.sid IS NOT NULL THEN
+    IF mulberry_internal.voice_call_rank(call_status) = 6 AND v.sid IS DISTINCT FROM params->>'CallSid' AND v.sid IS NOT NULL THEN
         RETURN;    -- a stray call has ended
     END IF;
-    IF NOT mulberry.meet_call(v.id, params->>'CallSid') THEN
+    IF NOT mulberry_internal.meet_call(v.id, params->>'CallSid') THEN
         RETURN;
     END IF;
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = v.id;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = v.id;
     IF number <= v.sequence THEN
         RETURN;
     END IF;
-    UPDATE mulberry.voice_calls x SET sequence = coalesce(number, x.sequence) WHERE x.id = v.id;
-    PERFORM mulberry.advance_voice_call(v.id, NULL, call_status, params->>'AnsweredBy',
+    UPDATE mulberry_internal.voice_calls x SET sequence = coalesce(number, x.sequence) WHERE x.id = v.id;
+    PERFORM mulberry_internal.advance_voice_call(v.id, NULL, call_status, params->>'AnsweredBy',
         'SIP response ' || (params->>'SipResponseCode'));
 END
 $$;
@@ -8486,17 +8712,17 @@ COMMENT ON FUNCTION take_call_status(bigint, jsonb) IS 'takes a status callback,
 
 CREATE FUNCTION take_recording_status(voice_call bigint, params jsonb) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    UPDATE mulberry.voice_calls v SET recording_sid = params->>'RecordingSid'
+    UPDATE mulberry_internal.voice_calls v SET recording_sid = params->>'RecordingSid'
      WHERE v.id = voice_call AND v.sid = params->>'CallSid' AND params->>'RecordingStatus' = 'completed'
        AND params->>'RecordingSid' ~ '^RE[0-9a-f]{32}$' AND v.recording_sid IS NULL;
     IF FOUND THEN
-        PERFORM mulberry.wake_voice_call(v.id) FROM mulberry.voice_calls v
-          WHERE v.id = voice_call AND mulberry.voice_call_rank(v.state) = 6;
+        PERFORM mulberry_internal.wake_voice_call(v.id) FROM mulberry_internal.voice_calls v
+          WHERE v.id = voice_call AND mulberry_internal.voice_call_rank(v.state) = 6;
     ELSIF params->>'RecordingStatus' IN ('absent', 'failed') THEN
-        PERFORM mulberry.unheard(v, 'there is no recording') FROM mulberry.voice_calls v
+        PERFORM mulberry_internal.unheard(v, 'there is no recording') FROM mulberry_internal.voice_calls v
           WHERE v.id = voice_call AND v.sid = params->>'CallSid' AND v.state = 'completed' AND v.finished_at IS NULL
             AND v.listen_job IS NULL AND v.purpose = 'command';
     END IF;
@@ -8506,81 +8732,81 @@ COMMENT ON FUNCTION take_recording_status(bigint, jsonb) IS 'takes a recording c
 
 CREATE FUNCTION take_digits(voice_call bigint, call_sid text, digits text, answers_challenge boolean, options jsonb) RETURNS text
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     rounds   CONSTANT integer := 5;    -- answered beside the repetitions that the call began with
-    thanks   CONSTANT jsonb := jsonb_build_array(mulberry.say_verb('Thank you', options), '{"verb": "hangup"}'::jsonb);
+    thanks   CONSTANT jsonb := jsonb_build_array(mulberry_internal.say_verb('Thank you', options), '{"verb": "hangup"}'::jsonb);
     s        record;
-    v        mulberry.voice_calls;
+    v        mulberry_internal.voice_calls;
     evidence CONSTANT jsonb := jsonb_build_object('call_sid', call_sid, 'digits', left(digits, 100));
     verdict  text;
     symbols  text;
 BEGIN
-    SELECT * INTO s FROM mulberry.telephony_settings(options);
-    PERFORM mulberry.meet_call(voice_call, call_sid);
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT * INTO s FROM mulberry_internal.telephony_settings(options);
+    PERFORM mulberry_internal.meet_call(voice_call, call_sid);
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     digits := regexp_replace(coalesce(digits, ''), '[^0-9A-D*#]', '', 'g');
     IF v.purpose = 'escalation' THEN
         IF digits <> '' AND NOT v.acknowledged THEN
-            UPDATE mulberry.voice_calls x SET acknowledged = true WHERE x.id = v.id;
-            PERFORM mulberry.emit_event(v.tenant, 'escalation_acknowledged', NULL, NULL,
+            UPDATE mulberry_internal.voice_calls x SET acknowledged = true WHERE x.id = v.id;
+            PERFORM mulberry_internal.emit_event(v.tenant, 'escalation_acknowledged', NULL, NULL,
                 jsonb_build_object('command_id', v.command, 'phone', v.to_number, 'call_sid', call_sid));
         END IF;
-        RETURN mulberry.twiml(thanks);
+        RETURN mulberry_internal.twiml(thanks);
     END IF;
-    IF NOT mulberry.voice_call_wanted(v) THEN
-        RETURN mulberry.twiml(thanks);
+    IF NOT mulberry_internal.voice_call_wanted(v) THEN
+        RETURN mulberry_internal.twiml(thanks);
     END IF;
 
     IF answers_challenge THEN
-        verdict := mulberry.accept_challenge(v.command, digits);
+        verdict := mulberry_internal.accept_challenge(v.command, digits);
     ELSE
         -- Twilio keeps the key that ended it to itself.
         symbols := coalesce((regexp_match(digits || '#', '\*[0-9]{20}#'))[1], CASE WHEN digits ~ '#$' THEN digits ELSE digits || '#' END);
-        verdict := mulberry.accept_ack(v.command, symbols, 'voice', evidence);
+        verdict := mulberry_internal.accept_ack(v.command, symbols, 'voice', evidence);
     END IF;
-    IF NOT mulberry.voice_call_wanted(v) THEN
+    IF NOT mulberry_internal.voice_call_wanted(v) THEN
         -- Settled, or signed anew for the challenge that was answered.
-        UPDATE mulberry.voice_calls x SET frame = c.frame
-          FROM mulberry.commands c
+        UPDATE mulberry_internal.voice_calls x SET frame = c.frame
+          FROM mulberry_internal.commands c
          WHERE x.id = v.id AND c.id = v.command AND c.state = 'outstanding' AND x.finished_at IS NULL
      RETURNING x.frame INTO v.frame;
         IF NOT FOUND THEN
-            UPDATE mulberry.voice_calls x SET acknowledged = true WHERE x.id = v.id;
-            RETURN mulberry.twiml(thanks);
+            UPDATE mulberry_internal.voice_calls x SET acknowledged = true WHERE x.id = v.id;
+            RETURN mulberry_internal.twiml(thanks);
         END IF;
     END IF;
 
-    UPDATE mulberry.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
+    UPDATE mulberry_internal.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
     IF NOT FOUND THEN
-        RETURN mulberry.twiml(jsonb_build_array(mulberry.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
+        RETURN mulberry_internal.twiml(jsonb_build_array(mulberry_internal.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
     END IF;
     IF verdict = 'challenge wanted' THEN
-        RETURN mulberry.twiml(jsonb_build_array(
-            mulberry.gather_verb(s.public_url, v.token, v.turn - 1, 'challenge'),
-            mulberry.play_verb(v.frame), mulberry.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
+        RETURN mulberry_internal.twiml(jsonb_build_array(
+            mulberry_internal.gather_verb(s.public_url, v.token, v.turn - 1, 'challenge'),
+            mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
             '{"verb": "hangup"}'::jsonb));
     END IF;
-    RETURN mulberry.twiml(jsonb_build_array(
-        mulberry.play_verb(v.frame), mulberry.gather_verb(s.public_url, v.token, v.turn - 1, 'acknowledgement'),
-        mulberry.play_verb(v.frame), mulberry.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
+    RETURN mulberry_internal.twiml(jsonb_build_array(
+        mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn - 1, 'acknowledgement'),
+        mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
         '{"verb": "hangup"}'::jsonb));
 END
 $$;
 COMMENT ON FUNCTION take_digits(bigint, text, text, boolean, jsonb) IS 'takes the digits that were gathered and says, in TwiML, how the call goes on: thanks when the command is settled, the digits of a challenge when one is wanted, else the frame once more, five times at most (internal)';
 
 -- src/telephony/views.sql
-CREATE VIEW voice_call_status WITH (security_barrier) AS
+CREATE VIEW mulberry.voice_call_status WITH (security_barrier) AS
     SELECT v.id, t.name AS tenant, v.purpose, v.command AS command_id, c.command, c.mandate AS mandate_id, a.name AS agent, v.attempt,
            v.to_number, v.from_number, v.state, v.sid AS call_sid, v.answered_by, v.acknowledged, v.outcome, v.detail, v.transcript,
            v.due_at, v.requested_at, v.answered_at, v.ended_at, v.finished_at
-      FROM mulberry.voice_calls v
-      JOIN mulberry.tenants t ON t.id = v.tenant
-      JOIN mulberry.commands c ON c.id = v.command
-      JOIN mulberry.agents a ON a.tenant = c.tenant AND a.id = c.agent
+      FROM mulberry_internal.voice_calls v
+      JOIN mulberry_internal.tenants t ON t.id = v.tenant
+      JOIN mulberry_internal.commands c ON c.id = v.command
+      JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
      WHERE v.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor'))::uuid[]);
-COMMENT ON VIEW voice_call_status IS 'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
+COMMENT ON VIEW mulberry.voice_call_status IS 'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
 
 -- A column that a view takes over from a table means there what it means here.
 DO $$
@@ -8589,10 +8815,10 @@ DECLARE
 BEGIN
     FOR c IN
         SELECT v.attrelid::regclass AS view, v.attname, col_description(t.attrelid, t.attnum) AS meaning
-          FROM (VALUES ('mulberry.command_status', 'mulberry.commands'), ('mulberry.voice_call_status', 'mulberry.voice_calls'),
-                       ('mulberry.voice_key_status', 'mulberry.voice_keys'), ('mulberry.agent_status', 'mulberry.agents'),
-                       ('mulberry.mandate_status', 'mulberry.mandates'), ('mulberry.mandate_history', 'mulberry.mandate_versions'),
-                       ('mulberry.escalation_contact_status', 'mulberry.escalation_contacts')) AS pair (view, base)
+          FROM (VALUES ('mulberry.command_status', 'mulberry_internal.commands'), ('mulberry.voice_call_status', 'mulberry_internal.voice_calls'),
+                       ('mulberry.voice_key_status', 'mulberry_internal.voice_keys'), ('mulberry.agent_status', 'mulberry_internal.agents'),
+                       ('mulberry.mandate_status', 'mulberry_internal.mandates'), ('mulberry.mandate_history', 'mulberry_internal.mandate_versions'),
+                       ('mulberry.escalation_contact_status', 'mulberry_internal.escalation_contacts')) AS pair (view, base)
           JOIN pg_attribute v ON v.attrelid = pair.view::regclass
           JOIN pg_attribute t ON t.attrelid = pair.base::regclass AND t.attname = v.attname AND t.atttypid = v.atttypid
          WHERE v.attnum > 0 AND t.attnum > 0 AND col_description(t.attrelid, t.attnum) IS NOT NULL
@@ -8603,13 +8829,29 @@ BEGIN
 END
 $$;
 
+-- src/telephony/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_telephony() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('telephony_step', 'EXECUTE', 'worker'),
+    ('telephony_answer', 'EXECUTE', 'worker'),
+    ('recording_input', 'EXECUTE', 'worker'),
+    ('finish_listening', 'EXECUTE', 'worker'),
+    ('handle_twilio_webhook', 'EXECUTE', 'gateway'),
+    ('voice_call_status', 'SELECT', 'operator auditor'),
+    ('set_escalation_contact', 'EXECUTE', 'admin'),
+    ('escalation_contact_status', 'SELECT', 'operator auditor admin')
+$$;
+COMMENT ON FUNCTION access_rules_telephony() IS 'which access needs which object of telephony';
+
 -- src/admin/maintenance.sql
 CREATE FUNCTION try_maintenance_lock() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintenance_lock';
 COMMENT ON FUNCTION try_maintenance_lock() IS 'internal: false when another session does maintenance or retention; held until the end of the transaction';
 
-CREATE FUNCTION maintenance(max_calls integer DEFAULT 500) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     today   date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
     silence interval;
@@ -8618,233 +8860,107 @@ DECLARE
     erased  bigint;
     purged  bigint;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin', 'worker');
+    PERFORM mulberry_internal.require_access_everywhere('admin', 'worker');
     IF max_calls IS NULL OR max_calls < 1 THEN
         RAISE EXCEPTION 'max_calls must be at least 1' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF NOT mulberry.try_maintenance_lock() THEN
+    IF NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN false;
     END IF;
     silence := current_setting('mulberry.idle_call_timeout')::interval;
 
     FOR ahead IN 0 .. current_setting('mulberry.partitions_ahead')::integer LOOP
-        PERFORM mulberry.make_partition(today + ahead);
+        PERFORM mulberry_internal.make_partition(today + ahead);
     END LOOP;
 
     IF silence > '0' THEN
         FOR silent IN
             SELECT c.id
-              FROM mulberry.calls c
-                   CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry.packets p
+              FROM mulberry_internal.calls c
+                   CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry_internal.packets p
                                         WHERE p.call = c.id ORDER BY p.sequence DESC LIMIT 1) AS last
              WHERE c.state = 'IN_PROGRESS'
                AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
              LIMIT max_calls
         LOOP
-            IF mulberry.complete_silent_call(silent, clock_timestamp() - silence) THEN
+            IF mulberry_internal.complete_silent_call(silent, clock_timestamp() - silence) THEN
                 done := done + 1;
             END IF;
         END LOOP;
     END IF;
 
     SELECT coalesce(sum(r.calls), 0) INTO erased FROM mulberry.retention(false, max_calls) r;
-    PERFORM mulberry.reroute_jobs(true);
-    purged := greatest(mulberry.purge_events(10 * max_calls), mulberry.purge_jobs(clock_timestamp(), 10 * max_calls));
+    PERFORM mulberry_internal.reroute_jobs(true);
+    purged := greatest(mulberry_internal.purge_events(10 * max_calls), mulberry_internal.purge_jobs(clock_timestamp(), 10 * max_calls));
     -- late, because they take the locks of agents
-    PERFORM mulberry.sweep_voice_calls();
-    PERFORM mulberry.tend_queues();
+    PERFORM mulberry_internal.sweep_voice_calls();
+    PERFORM mulberry_internal.tend_queues();
     -- last, because nobody else can link until the end
     IF current_setting('transaction_isolation') LIKE 'read %committed' THEN
-        PERFORM mulberry.link_audit_soon();
+        PERFORM mulberry_internal.link_audit_soon();
     END IF;
     RETURN greatest(done, erased) >= max_calls OR purged >= 10 * max_calls;
 END
 $$;
-COMMENT ON FUNCTION maintenance(integer) IS
+COMMENT ON FUNCTION mulberry.maintenance(integer) IS
     'what workers do from time to time, and without workers a scheduler should: partitions ahead, calls whose sender fell silent, retention. True: there is more to do, call it again. Needs admin access to all tenants';
 
--- src/admin/access_rules.sql
--- What each access may use: an object of the schema (all functions of that name,
--- or the view) and the accesses that need it, without those that include them
--- (access_includes).  Each part adds its own lines; what is not named here is
--- for the owner alone.
-CREATE FUNCTION access_rules() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+-- src/admin/grants.sql
+-- What each access may use: an object (all functions of that name, or the view)
+-- and the accesses that need it, without those that include them
+-- (access_includes).  Each folder says it in a function access_rules_...() beside the
+-- objects; what is not named is for the owner alone.
+
+CREATE FUNCTION access_rules_admin() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     VALUES
-    -- tenants and access
-    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('has_access_everywhere', 'EXECUTE', 'auditor admin'),
-    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker'),
-    ('memberships', 'SELECT', 'auditor admin'),
-    ('create_tenant', 'EXECUTE', 'admin'),
-    ('alter_tenant', 'EXECUTE', 'admin'),
-    ('drop_tenant', 'EXECUTE', 'admin'),
-    ('grant_access', 'EXECUTE', 'admin'),
-    ('revoke_access', 'EXECUTE', 'admin'),
-    ('refresh_grants', 'EXECUTE', 'admin'),
-    ('resume_outbound', 'EXECUTE', 'admin'),
-    ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
-    ('secret_entry', 'INSERT', 'admin'),
-    ('secret_names', 'SELECT', 'admin'),
-    ('load_secret', 'EXECUTE', 'admin'),
-    ('drop_secret', 'EXECUTE', 'admin'),
-    ('rotate_secret_key', 'EXECUTE', 'admin'),
-    ('forget_secret_keys', 'EXECUTE', 'admin'),
-    -- calls and packets
-    ('ingest_packet', 'EXECUTE', 'ingest'),
-    ('ingest_packets', 'EXECUTE', 'ingest'),
-    ('complete_call', 'EXECUTE', 'ingest operator'),
-    ('call_status', 'SELECT', 'ingest supervisor auditor'),
-    ('call_packets', 'SELECT', 'supervisor'),
-    ('call_audio', 'EXECUTE', 'supervisor'),
-    ('call_gaps', 'EXECUTE', 'supervisor'),
-    ('call_dtmf', 'EXECUTE', 'supervisor'),
-    ('erase_call', 'EXECUTE', 'admin'),
-    ('retention', 'EXECUTE', 'admin worker'),
     ('maintenance', 'EXECUTE', 'admin worker'),
-    ('complete_silent_call', 'EXECUTE', 'worker'),
-    ('start_processing', 'EXECUTE', 'worker'),
-    ('finish_call', 'EXECUTE', 'worker'),
-    ('fail_call', 'EXECUTE', 'worker'),
-
-    -- events
-    ('subscribe', 'EXECUTE', 'supervisor'),
-    ('unsubscribe', 'EXECUTE', 'supervisor'),
-    ('unlisten_channel', 'EXECUTE', 'supervisor'),
-    ('remembered_channels', 'EXECUTE', 'supervisor'),
-    ('events_since', 'EXECUTE', 'supervisor auditor'),
-    ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
-    ('number_events', 'EXECUTE', 'worker'),
-    ('notifier_channels', 'EXECUTE', 'worker'),
-    ('rotate_lost_channels', 'EXECUTE', 'worker'),
-    ('purge_events', 'EXECUTE', 'worker'),
-
-    -- jobs and endpoints
-    ('jobs', 'SELECT', 'operator auditor admin'),
-    ('job_summary', 'SELECT', 'operator auditor admin'),
-    ('endpoint_status', 'SELECT', 'operator auditor admin'),
-    ('stat_workers', 'SELECT', 'operator auditor admin'),
-    ('process_statistics', 'EXECUTE', 'operator auditor admin'),
-    ('job_purpose', 'EXECUTE', 'operator auditor admin'),
-    ('retry_job', 'EXECUTE', 'operator'),
-    ('cancel_job', 'EXECUTE', 'operator'),
-    ('set_endpoint', 'EXECUTE', 'admin'),
-    ('drop_endpoint', 'EXECUTE', 'admin'),
-    ('claim_jobs', 'EXECUTE', 'worker'),
-    ('next_job_due', 'EXECUTE', 'worker'),
-    ('prepare_job', 'EXECUTE', 'worker'),
-    ('fail_attempt', 'EXECUTE', 'worker'),
-    ('release_jobs', 'EXECUTE', 'worker'),
-    ('report_endpoint', 'EXECUTE', 'worker'),
-    ('transcription_input', 'EXECUTE', 'worker'),
-    ('read_transcription', 'EXECUTE', 'worker'),
-    ('sentiment_request', 'EXECUTE', 'worker'),
-    ('read_sentiment', 'EXECUTE', 'worker'),
-    ('finish_transcription', 'EXECUTE', 'worker'),
-    ('finish_sentiment', 'EXECUTE', 'worker'),
-    ('save_progress', 'EXECUTE', 'worker'),
-    ('run_jobs', 'EXECUTE', 'worker'),
-    ('telephony_step', 'EXECUTE', 'worker'),
-    ('telephony_answer', 'EXECUTE', 'worker'),
-    ('recording_input', 'EXECUTE', 'worker'),
-    ('finish_listening', 'EXECUTE', 'worker'),
-
-    -- audio
-    ('audio_convert', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('wav_encode', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('wav_decode', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('audio_level', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('audio_level_agg', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('speech_segments', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('waveform_svg', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('dtmf_decode', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('dtmf_decode_agg', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('dtmf_detect', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('dtmf_synthesize', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-
-    -- voice commands
-    ('command_generate', 'EXECUTE', 'operator gateway worker'),
-    ('command_verify', 'EXECUTE', 'operator auditor gateway worker'),
-    ('command_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
-    ('ack_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
-    ('command_frame', 'EXECUTE', 'operator gateway'),
-    ('create_voice_key', 'EXECUTE', 'admin'),
-    ('rotate_voice_key', 'EXECUTE', 'admin'),
-    ('confirm_voice_key', 'EXECUTE', 'admin'),
-    ('disable_voice_key', 'EXECUTE', 'admin'),
-    ('export_voice_key', 'EXECUTE', 'admin'),
-    ('mark_voice_key_exported', 'EXECUTE', 'admin'),
-    ('take_exported_voice_key', 'EXECUTE', 'admin'),
-    ('advance_counters', 'EXECUTE', 'admin'),
-    ('voice_key_entry', 'INSERT', 'admin'),
-    ('handle_command_symbols', 'EXECUTE', 'operator gateway'),
-    ('handle_call_audio', 'EXECUTE', 'operator gateway'),
-    ('apply_agent_sync', 'EXECUTE', 'operator gateway'),
-    ('voice_key_status', 'SELECT', 'operator auditor'),
-    ('voice_key_modes', 'EXECUTE', 'operator auditor'),
-    ('revoke_mandate', 'EXECUTE', 'operator'),
-    ('suspend_mandate', 'EXECUTE', 'operator'),
-    ('resume_mandate', 'EXECUTE', 'operator'),
-    ('extend_mandate', 'EXECUTE', 'operator'),
-    ('query_mandate', 'EXECUTE', 'operator'),
-    ('ping_agent', 'EXECUTE', 'operator'),
-    ('cancel_command', 'EXECUTE', 'operator'),
-    ('retry_command', 'EXECUTE', 'operator'),
-    ('await_command', 'EXECUTE', 'operator'),
-    ('in_transaction_block', 'EXECUTE', 'operator admin'),
-    ('command_status', 'SELECT', 'supervisor auditor'),
-    ('agent_sync', 'EXECUTE', 'gateway'),
-    ('create_agent', 'EXECUTE', 'admin'),
-    ('alter_agent', 'EXECUTE', 'admin'),
-    ('drop_agent', 'EXECUTE', 'admin'),
-    ('agent_status', 'SELECT', 'operator auditor gateway'),
-    ('create_mandate', 'EXECUTE', 'operator'),
-    ('alter_mandate', 'EXECUTE', 'operator'),
-    ('check_mandate', 'EXECUTE', 'operator gateway'),
-    ('spend', 'EXECUTE', 'operator gateway'),
-    ('audit_log', 'SELECT', 'auditor'),
-    ('verify_audit', 'EXECUTE', 'auditor'),
-    ('audit_head', 'EXECUTE', 'auditor'),
-    ('erase_audit_log', 'EXECUTE', 'admin'),
-    ('link_audit', 'EXECUTE', 'worker'),
-    ('link_audit_soon', 'EXECUTE', 'worker'),
-    ('store_refusals', 'EXECUTE', 'worker'),
-    ('mandate_status', 'SELECT', 'operator auditor gateway'),
-    ('mandate_history', 'SELECT', 'operator auditor gateway'),
-    ('mandate_spendings', 'SELECT', 'operator auditor gateway'),
-    ('handle_twilio_webhook', 'EXECUTE', 'gateway'),
-    ('voice_call_status', 'SELECT', 'operator auditor'),
-    ('set_escalation_contact', 'EXECUTE', 'admin'),
-    ('escalation_contact_status', 'SELECT', 'operator auditor admin'),
-
-    -- administration
-    ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('health', 'EXECUTE', 'operator auditor gateway worker'),
     ('access_objects', 'EXECUTE', 'auditor admin')
 $$;
-COMMENT ON FUNCTION access_rules() IS 'which access needs which object, before included accesses are added';
+COMMENT ON FUNCTION access_rules_admin() IS 'which access needs which object of admin';
 
-CREATE FUNCTION access_objects() RETURNS TABLE (access text, privilege text, object text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION access_rules() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    part name;
+BEGIN
+    FOR part IN
+        SELECT p.proname FROM pg_proc p
+         WHERE p.pronamespace = 'mulberry_internal'::regnamespace AND p.proname ~ '^access_rules_' AND p.pronargs = 0
+         ORDER BY p.proname
+    LOOP
+        RETURN QUERY EXECUTE format('SELECT object, privilege, accesses FROM mulberry_internal.%I()', part);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION access_rules() IS 'which access needs which object, of all folders, before included accesses are added';
+
+CREATE FUNCTION mulberry.access_objects() RETURNS TABLE (access text, privilege text, object text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     WITH named AS (
         SELECT p.proname AS name, 'EXECUTE' AS privilege,
-               format('%s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                      format('%I.%I(%s)', 'mulberry', p.proname, pg_get_function_identity_arguments(p.oid))) AS object
+               format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                      p.pronamespace::regnamespace::text, p.proname, pg_get_function_identity_arguments(p.oid)) AS object
           FROM pg_proc p
-         WHERE p.pronamespace = 'mulberry'::regnamespace
+         WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
         UNION ALL
         SELECT c.relname, w.privilege, format('%I.%I', 'mulberry', c.relname)
           FROM pg_class c, (VALUES ('SELECT'), ('INSERT')) AS w (privilege)
          WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind = 'v'
     )
     SELECT DISTINCT a.access, n.privilege, n.object
-      FROM mulberry.access_rules() r
+      FROM mulberry_internal.access_rules() r
       JOIN named n ON n.name = r.object AND n.privilege = r.privilege
-      JOIN unnest(mulberry.access_names()) AS a (access)
-        ON string_to_array(r.accesses, ' ') && mulberry.access_includes(a.access)
+      JOIN unnest(mulberry_internal.access_names()) AS a (access)
+        ON string_to_array(r.accesses, ' ') && mulberry_internal.access_includes(a.access)
+     UNION ALL
+    SELECT a.access, 'USAGE', s.object
+      FROM unnest(mulberry_internal.access_names()) AS a (access)
+      JOIN (VALUES ('SCHEMA mulberry', NULL), ('SCHEMA mulberry_internal', 'worker')) AS s (object, access)
+        ON s.access IS NULL OR s.access = a.access
 $$;
-COMMENT ON FUNCTION access_objects() IS
+COMMENT ON FUNCTION mulberry.access_objects() IS
     'what each access may do with which object, included accesses counted: "privilege" ON "object"';
 
 -- src/admin/health.sql
@@ -8852,7 +8968,7 @@ COMMENT ON FUNCTION access_objects() IS
 -- of them, so that a part adds its facts by adding such a function.
 
 CREATE FUNCTION health_server() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
     listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','))
@@ -8907,7 +9023,7 @@ $$;
 COMMENT ON FUNCTION health_server() IS 'health of what the server gives us: preloading, processes, notifications';
 
 CREATE FUNCTION health_access() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     stored  bigint;
     broken  bigint;
@@ -8921,7 +9037,7 @@ BEGIN
         -- no names: who may see health may not see every tenant
         SELECT count(*), count(s.problem), min(s.problem)
           INTO stored, broken, example
-          FROM mulberry.check_secrets() s;
+          FROM mulberry_internal.check_secrets() s;
         IF broken > 0 THEN
             status := 'error';
             detail := format('%s of %s secrets cannot be read; of one of them, %s', broken, stored, example);
@@ -8966,13 +9082,13 @@ BEGIN
         SELECT string_agg(m.what, ', ')
           INTO missing
           FROM (SELECT 'worker access' AS what
-                 WHERE NOT EXISTS (SELECT FROM mulberry.members m
+                 WHERE NOT EXISTS (SELECT FROM mulberry_internal.members m
                                     WHERE m.access = 'worker' AND pg_has_role(role.oid, m.role, 'USAGE'))
                 UNION ALL
                 SELECT format('%s on %s', o.privilege, o.object)
                   FROM mulberry.access_objects() o
                  WHERE o.access = 'worker'
-                   AND NOT mulberry.has_object_privilege(role.rolname, o.privilege, o.object)
+                   AND NOT mulberry_internal.has_object_privilege(role.rolname, o.privilege, o.object)
                ) AS m;
         IF missing IS NOT NULL THEN
             status := 'error';
@@ -8992,7 +9108,7 @@ BEGIN
     item := 'members';
     hint := NULL;
     SELECT string_agg(m.role::text, ', ') INTO missing
-      FROM mulberry.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
+      FROM mulberry_internal.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
     IF missing IS NOT NULL THEN
         status := 'warning';
         detail := format('access was given to roles that have been dropped: %s', missing);
@@ -9001,10 +9117,10 @@ BEGIN
     END IF;
     SELECT count(DISTINCT (o.privilege, o.object, r.rolname)), min(format('%s on %s to %s', o.privilege, o.object, r.rolname))
       INTO broken, example
-      FROM mulberry.members m
+      FROM mulberry_internal.members m
       JOIN pg_roles r ON r.oid = m.role
       JOIN mulberry.access_objects() o ON o.access = m.access
-     WHERE NOT mulberry.has_object_privilege(r.rolname, o.privilege, o.object);
+     WHERE NOT mulberry_internal.has_object_privilege(r.rolname, o.privilege, o.object);
     IF broken = 0 THEN
         status := 'ok';
         detail := 'every member has the rights that its access needs';
@@ -9019,20 +9135,23 @@ $$;
 COMMENT ON FUNCTION health_access() IS 'health of secrets, outgoing work, the workers'' role and members';
 
 CREATE FUNCTION has_object_privilege(role name, privilege text, object text) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT CASE WHEN object ~ '^(FUNCTION|PROCEDURE) '
-                THEN (SELECT bool_or(has_function_privilege(role, p.oid, privilege))
-                        FROM pg_proc p
-                       WHERE p.pronamespace = 'mulberry'::regnamespace
-                         AND object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                                             'mulberry', p.proname, pg_get_function_identity_arguments(p.oid)))
-                ELSE has_table_privilege(role, object, privilege) END
-       AND has_schema_privilege(role, 'mulberry', 'USAGE')
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT CASE
+               WHEN object ~ '^SCHEMA ' THEN has_schema_privilege(role, substr(object, 8), privilege)
+               WHEN object ~ '^(FUNCTION|PROCEDURE) '
+                   THEN (SELECT bool_or(has_function_privilege(role, p.oid, privilege))
+                           FROM pg_proc p
+                          WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+                            AND object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                                                p.pronamespace::regnamespace::text, p.proname,
+                                                pg_get_function_identity_arguments(p.oid)))
+               ELSE has_table_privilege(role, object, privilege)
+           END
 $$;
 COMMENT ON FUNCTION has_object_privilege(name, text, text) IS 'whether a role has a right that access_objects() lists';
 
 CREATE FUNCTION health_calls() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     today   bigint := floor(extract(epoch FROM clock_timestamp()) / 86400);
     ahead   integer := current_setting('mulberry.partitions_ahead')::integer;
@@ -9047,7 +9166,7 @@ BEGIN
                SELECT FROM pg_inherits i
                  JOIN pg_class c ON c.oid = i.inhrelid,
                       regexp_match(pg_get_expr(c.relpartbound, c.oid), '\(''?(\d+)''?\) TO \(''?(\d+)''?\)') AS bound
-                WHERE i.inhparent = 'mulberry.packets'::regclass
+                WHERE i.inhparent = 'mulberry_internal.packets'::regclass
                   AND bound[1]::bigint <= day << 40 AND bound[2]::bigint > day << 40);
     detail := format('%s of the partitions for today and the next %s days are missing', missing, ahead);
     IF missing = 0 THEN
@@ -9062,8 +9181,8 @@ BEGIN
     hint := NULL;
     kept := nullif(current_setting('mulberry.retention'), '')::interval;
     SELECT min(c.finished_at) INTO oldest
-      FROM mulberry.calls c
-      JOIN mulberry.tenants t ON t.id = c.tenant
+      FROM mulberry_internal.calls c
+      JOIN mulberry_internal.tenants t ON t.id = c.tenant
      WHERE c.finished_at < clock_timestamp() - coalesce(t.retention, kept) - interval '2 days';
     IF oldest IS NOT NULL THEN
         status := 'warning';
@@ -9079,13 +9198,13 @@ $$;
 COMMENT ON FUNCTION health_calls() IS 'health of the storage of calls: partitions made ahead, retention';
 
 CREATE FUNCTION health_audit() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     late bigint;
 BEGIN
     item := 'audit log';
     SELECT count(*) INTO late
-      FROM mulberry.audit a
+      FROM mulberry_internal.audit a
      WHERE a.seq IS NULL AND a.at < clock_timestamp() - interval '1 minute';
     IF late = 0 OR pg_is_in_recovery() THEN
         status := 'ok';
@@ -9100,8 +9219,8 @@ END
 $$;
 COMMENT ON FUNCTION health_audit() IS 'health of the audit log: whether it is linked';
 
-CREATE FUNCTION health() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE FUNCTION mulberry.health() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     subject name;
 BEGIN
@@ -9109,11 +9228,11 @@ BEGIN
     PERFORM mulberry.outbound_allowed();
     FOR subject IN
         SELECT p.proname FROM pg_proc p
-         WHERE p.pronamespace = 'mulberry'::regnamespace AND p.proname ~ '^health_' AND p.pronargs = 0
+         WHERE p.pronamespace = 'mulberry_internal'::regnamespace AND p.proname ~ '^health_' AND p.pronargs = 0
          ORDER BY array_position(ARRAY['health_server', 'health_access'], p.proname::text), p.proname
     LOOP
         BEGIN
-            RETURN QUERY EXECUTE format('SELECT item, status, detail, hint FROM mulberry.%I()', subject);
+            RETURN QUERY EXECUTE format('SELECT item, status, detail, hint FROM mulberry_internal.%I()', subject);
         EXCEPTION WHEN OTHERS THEN
             -- one broken check must not hide what the others have to say
             item := replace(substr(subject, 8), '_', ' ');
@@ -9125,10 +9244,15 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION health() IS
+COMMENT ON FUNCTION mulberry.health() IS
     'whether everything works: one row an item with status ok, warning or error, and what to do about it';
 
 -- src/install/close.sql
+-- What ends every install and every update: the rules that hold for all objects, those that an
+-- update adds as well.  Only what lacks them is touched, because the rights that an object has after
+-- an ALTER inside a script count as the extension's own from then on, and pg_dump leaves them out:
+-- members would lose theirs by a restore.
+
 -- The second barrier.  There are no policies: who is granted a table by mistake
 -- sees nothing of it, not even rows of the own tenant that the access does not
 -- cover.  (And pg_dump before 15.6 writes policies that a script makes, so that
@@ -9140,7 +9264,8 @@ BEGIN
     FOR target IN
         SELECT c.oid::regclass AS name
           FROM pg_class c
-         WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p')
+         WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+           AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target.name);
     END LOOP;
@@ -9153,24 +9278,28 @@ DECLARE
     target record;
 BEGIN
     FOR target IN
-        SELECT format('%s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                      p.oid::regprocedure) AS object
-          FROM pg_proc p
-         WHERE p.pronamespace = 'mulberry'::regnamespace
-        UNION ALL
-        SELECT format('%s %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass)
-          FROM pg_class c
-         WHERE c.relnamespace = 'mulberry'::regnamespace
-           AND c.relkind IN ('r', 'p', 'v', 'S')
-        UNION ALL
-        SELECT format('TYPE %s', t.oid::regtype)
-          FROM pg_type t
-         WHERE t.typnamespace = 'mulberry'::regnamespace
-           AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
-           -- row types of tables follow their tables
-           AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
-        UNION ALL
-        SELECT 'SCHEMA mulberry'
+        SELECT o.object
+          FROM (
+            SELECT format('%s %s', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END, p.oid::regprocedure) AS object,
+                   p.pronamespace AS namespace, p.proacl AS acl
+              FROM pg_proc p
+            UNION ALL
+            SELECT format('%s %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass),
+                   c.relnamespace, c.relacl
+              FROM pg_class c
+             WHERE c.relkind IN ('r', 'p', 'v', 'S')
+            UNION ALL
+            SELECT format('TYPE %s', t.oid::regtype), t.typnamespace, t.typacl
+              FROM pg_type t
+             WHERE NOT (t.typcategory = 'A' AND t.typelem <> 0)
+               -- row types of tables follow their tables
+               AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
+            UNION ALL
+            SELECT format('SCHEMA %s', n.nspname), n.oid, n.nspacl
+              FROM pg_namespace n
+          ) AS o
+         WHERE o.namespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+           AND (o.acl IS NULL OR EXISTS (SELECT FROM aclexplode(o.acl) a WHERE a.grantee = 0))
     LOOP
         EXECUTE format('REVOKE ALL ON %s FROM PUBLIC', target.object);
     END LOOP;

@@ -32,7 +32,7 @@ build
 start_bench_cluster "jit = off" "autovacuum = off" "fsync = off"
 
 sql <<'SQL'
-SET search_path = mulberry, public;
+SET search_path = mulberry, mulberry_internal, public;
 CREATE TABLE public.hours (signal text, audio bytea);
 ALTER TABLE public.hours ALTER COLUMN audio SET STORAGE EXTERNAL;
 INSERT INTO public.hours SELECT 'digits', dtmf_synthesize(repeat('1234567890*#ABCD', 1000), on_ms => 100, off_ms => 125);
@@ -62,7 +62,7 @@ BEGIN
     END LOOP;
     RETURN NEXT;
 END $$;
-ALTER FUNCTION public.times SET search_path = mulberry, public;
+ALTER FUNCTION public.times SET search_path = mulberry, mulberry_internal, public;
 -- anonymous memory of this backend, bytes: now, and at most (shared memory only grows)
 CREATE FUNCTION public.memory_now() RETURNS bigint LANGUAGE sql AS
     $$ SELECT (regexp_match(pg_read_file('/proc/self/status'), 'RssAnon:\s+(\d+)'))[1]::bigint * 1024 $$;

@@ -215,12 +215,12 @@ growth() {
     sql -c "TRUNCATE peer" -c "CHECKPOINT"
     compare "ingest_packet / INSERT, tables empty, 4 clients" 4 ingest insert
     sql -v rows="$rows" <<'SQL'
-SELECT to_char(now() AT TIME ZONE 'UTC', '"mulberry.packets_"YYYYMMDD') AS partition \gset
-INSERT INTO mulberry.calls (id, tenant, call_id, encoding, sample_rate)
-SELECT (extract(epoch FROM now())::bigint / 86400) << 40 | nextval('mulberry.call_number'), t.id, 'grown-' || n, 's16le', 16000
-  FROM mulberry.tenants t, generate_series(1, :rows / 1000) n WHERE t.name = 'default';
+SELECT to_char(now() AT TIME ZONE 'UTC', '"mulberry_internal.packets_"YYYYMMDD') AS partition \gset
+INSERT INTO mulberry_internal.calls (id, tenant, call_id, encoding, sample_rate)
+SELECT (extract(epoch FROM now())::bigint / 86400) << 40 | nextval('mulberry_internal.call_number'), t.id, 'grown-' || n, 's16le', 16000
+  FROM mulberry_internal.tenants t, generate_series(1, :rows / 1000) n WHERE t.name = 'default';
 INSERT INTO :partition
-SELECT c.id, s, NULL, now(), '\x5a5a5a5a5a5a5a5a' FROM mulberry.calls c, generate_series(0, 999) s WHERE c.call_id LIKE 'grown-%';
+SELECT c.id, s, NULL, now(), '\x5a5a5a5a5a5a5a5a' FROM mulberry_internal.calls c, generate_series(0, 999) s WHERE c.call_id LIKE 'grown-%';
 INSERT INTO peer SELECT 100000000 + c, s, NULL, now(), '\x5a5a5a5a5a5a5a5a' FROM generate_series(1, :rows / 1000) c, generate_series(0, 999) s;
 VACUUM ANALYZE;
 CHECKPOINT;
@@ -262,8 +262,8 @@ BEGIN
     PERFORM mulberry.ingest_packet('gappy', 200000, '\x5a5a');
 END
 $$;
-VACUUM ANALYZE mulberry.gaps, mulberry.calls;
-SELECT '  gaps of the call: ' || count(*) FROM mulberry.gaps;
+VACUUM ANALYZE mulberry_internal.gaps, mulberry_internal.calls;
+SELECT '  gaps of the call: ' || count(*) FROM mulberry_internal.gaps;
 SQL
     compare_calls "cost of a packet, call with 100,000 gaps / without (1.5)" in_order in_order
     compare_calls "cost of a packet that opens a gap, the same" open open

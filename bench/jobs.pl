@@ -65,7 +65,7 @@ sub drain
     my ($seen, $moved) = (-1, time);
     for (;;)
     {
-        my $now = one('SELECT count(*) FROM mulberry.job_queue');
+        my $now = one('SELECT count(*) FROM mulberry_internal.job_queue');
         return if $now <= $left;
         ($seen, $moved) = ($now, time) if $now != $seen;
         die "stuck with $now jobs\n" if time - $moved > 120;
@@ -93,14 +93,14 @@ sub failures
     drain(0);
     my $seconds = time - $started;
     my ($archived, $failed) = split /\|/,
-        one("SELECT count(*) FILTER (WHERE state = 'ARCHIVED'), count(*) FILTER (WHERE state = 'FAILED') FROM mulberry.calls");
+        one("SELECT count(*) FILTER (WHERE state = 'ARCHIVED'), count(*) FILTER (WHERE state = 'FAILED') FROM mulberry_internal.calls");
     my ($done, $dead) = split /\|/,
-        one("SELECT count(*) FILTER (WHERE state = 'done'), count(*) FILTER (WHERE state = 'dead') FROM mulberry.job_history");
+        one("SELECT count(*) FILTER (WHERE state = 'done'), count(*) FILTER (WHERE state = 'dead') FROM mulberry_internal.job_history");
     my %asked;
     $asked{ $_->{fields}{call_id} }++ for $ai->requests;
     my $requests = 0;
     $requests += $_ for values %asked;
-    my $answered = one("SELECT count(*) FROM mulberry.events WHERE event IN ('ai_completed', 'ai_failed')");
+    my $answered = one("SELECT count(*) FROM mulberry_internal.events WHERE event IN ('ai_completed', 'ai_failed')");
     my $expected = $jobs * 0.25**5;
     diag sprintf '%d jobs in %.0f s, %d requests (%.3f a job; 1.332 expected)', $jobs, $seconds, $requests, $requests / $jobs;
     diag sprintf '%d of them failed: %.3f %% (0.098 %% expected)', $failed, 100 * $failed / $jobs;
@@ -111,7 +111,7 @@ sub failures
     is(scalar(keys %asked), $jobs, 'each call was asked for');
     is(scalar(grep { $_ > 5 } values %asked), 0, 'none more than five times');
     cmp_ok($failed, '<', $expected + 6 * sqrt($expected), 'failures are within six deviations of what chance gives');
-    is(one('SELECT count(*) FROM mulberry.endpoint_state'), 0, 'the breaker never opened');
+    is(one('SELECT count(*) FROM mulberry_internal.endpoint_state'), 0, 'the breaker never opened');
     return;
 }
 
@@ -164,7 +164,7 @@ sub latency
         for my $kind ($n % 2 ? qw(ours direct) : qw(direct ours))
         {
             # who sends the request itself leaves the job to nobody
-            my $state = $kind eq 'direct' ? "UPDATE mulberry.job_queue SET run_at = 'infinity';" : '';
+            my $state = $kind eq 'direct' ? "UPDATE mulberry_internal.job_queue SET run_at = 'infinity';" : '';
             $psql->query_safe("SELECT mulberry.ingest_packet('$kind-$n', 0, 'hello', NULL, 'text')");
             my $before = time;
             $psql->query_safe("BEGIN; SELECT mulberry.complete_call('$kind-$n', 1); $state COMMIT");

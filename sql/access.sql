@@ -12,7 +12,7 @@ RESET client_min_messages;
 \set SHOW_CONTEXT never
 
 -- A fresh install has one tenant, whose id never changes.
-SELECT id, name, default_encoding, default_sample_rate, retention FROM mulberry.tenants;
+SELECT id, name, default_encoding, default_sample_rate, retention FROM mulberry_internal.tenants;
 
 -- Tenants.
 SELECT mulberry.create_tenant('north') IS NOT NULL AS made;
@@ -37,7 +37,7 @@ SELECT mulberry.alter_tenant('south', reset_retention => true);
 SELECT name, default_encoding, default_sample_rate, retention FROM mulberry.tenant_access ORDER BY name;
 
 -- What an access is, and what it includes.
-SELECT a AS access, mulberry.access_includes(a) FROM unnest(mulberry.access_names()) a;
+SELECT a AS access, mulberry_internal.access_includes(a) FROM unnest(mulberry_internal.access_names()) a;
 
 -- Granting.
 SELECT mulberry.grant_access('regress_ann', 'ingest', 'north');
@@ -70,7 +70,7 @@ SELECT mulberry.grant_access('-', 'ingest');
 SELECT mulberry.grant_access('regress_ann', 'worker');
 SELECT mulberry.revoke_access('regress_ann', 'ingest', 'south');
 \set VERBOSITY terse
-SELECT count(*) FROM mulberry.members;
+SELECT count(*) FROM mulberry_internal.members;
 
 -- Asking, as each of them.  SET ROLE is followed.
 SELECT name, access FROM mulberry.tenant_access ORDER BY name;
@@ -83,9 +83,9 @@ SELECT mulberry.current_tenants(NULL::text);
 SELECT mulberry.create_tenant('mine');
 SELECT mulberry.grant_access('regress_ann', 'admin');
 SELECT * FROM mulberry.memberships;
-SELECT * FROM mulberry.tenants;
-SELECT * FROM mulberry.members;
-SELECT mulberry.resolve_tenant('north', 'ingest');
+SELECT * FROM mulberry_internal.tenants;
+SELECT * FROM mulberry_internal.members;
+SELECT mulberry_internal.resolve_tenant('north', 'ingest');
 -- A member's rights are inherited …
 SET ROLE regress_bob;
 SELECT name, access FROM mulberry.tenant_access ORDER BY name;
@@ -111,7 +111,7 @@ DROP FUNCTION lend();
 -- Which tenant a call is about, for functions of the owner.
 CREATE FUNCTION resolve(name text, VARIADIC access text[]) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
-    RETURN (SELECT t.name FROM mulberry.tenants t WHERE t.id = mulberry.resolve_tenant(resolve.name, VARIADIC access));
+    RETURN (SELECT t.name FROM mulberry_internal.tenants t WHERE t.id = mulberry_internal.resolve_tenant(resolve.name, VARIADIC access));
 EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ': ' || SQLERRM;
 END
@@ -199,25 +199,27 @@ RESET ROLE;
 SELECT mulberry.drop_tenant('default');
 SELECT mulberry.drop_tenant('west');
 SELECT mulberry.grant_access('regress_bob', 'ingest', 'east');
-INSERT INTO mulberry.secrets (tenant, name, nonce, ciphertext, tag, key_fingerprint)
+INSERT INTO mulberry_internal.secrets (tenant, name, nonce, ciphertext, tag, key_fingerprint)
 SELECT id, 'x', decode(repeat('00', 12), 'hex'), 'x', decode(repeat('00', 16), 'hex'), repeat('0', 32)
-  FROM mulberry.tenants WHERE name = 'east';
+  FROM mulberry_internal.tenants WHERE name = 'east';
 SELECT mulberry.drop_tenant('east');
-DELETE FROM mulberry.secrets;
+DELETE FROM mulberry_internal.secrets;
 SELECT mulberry.drop_tenant('east');
 SELECT has_schema_privilege('regress_bob', 'mulberry', 'USAGE') AS schema;
-SELECT count(*) FROM mulberry.members WHERE role = 'regress_bob'::regrole;
+SELECT count(*) FROM mulberry_internal.members WHERE role = 'regress_bob'::regrole;
 
 -- Row level security: a role that was granted a table by mistake sees nothing of it.
-GRANT SELECT, INSERT, UPDATE, DELETE ON mulberry.tenants, mulberry.members TO regress_ann;
+GRANT USAGE ON SCHEMA mulberry_internal TO regress_ann;
+GRANT SELECT, INSERT, UPDATE, DELETE ON mulberry_internal.tenants, mulberry_internal.members TO regress_ann;
 SET ROLE regress_ann;
-SELECT count(*) FROM mulberry.tenants;
-SELECT count(*) FROM mulberry.members;
-INSERT INTO mulberry.members (role, access, granted_by) VALUES ('regress_ann', 'admin', 'me');
-UPDATE mulberry.members SET tenant = NULL;
-DELETE FROM mulberry.tenants;
+SELECT count(*) FROM mulberry_internal.tenants;
+SELECT count(*) FROM mulberry_internal.members;
+INSERT INTO mulberry_internal.members (role, access, granted_by) VALUES ('regress_ann', 'admin', 'me');
+UPDATE mulberry_internal.members SET tenant = NULL;
+DELETE FROM mulberry_internal.tenants;
 RESET ROLE;
-REVOKE ALL ON mulberry.tenants, mulberry.members FROM regress_ann;
+REVOKE ALL ON mulberry_internal.tenants, mulberry_internal.members FROM regress_ann;
+REVOKE ALL ON SCHEMA mulberry_internal FROM regress_ann;
 
 -- refresh_grants() gives back what a restore without privileges has lost.
 REVOKE USAGE ON SCHEMA mulberry FROM regress_ann;
@@ -238,24 +240,24 @@ SELECT status FROM mulberry.health() WHERE item = 'members';
 -- Outgoing work belongs to one server and database.
 SELECT mulberry.outbound_allowed();
 BEGIN;
-UPDATE mulberry.installation SET system_identifier = system_identifier + 1;
+UPDATE mulberry_internal.installation SET system_identifier = system_identifier + 1;
 SELECT mulberry.outbound_allowed();
 SELECT status, detail FROM mulberry.health() WHERE item = 'outgoing work';
 SELECT mulberry.resume_outbound() AS was_held;
 SELECT mulberry.outbound_allowed();
 SELECT mulberry.resume_outbound() AS was_held;
-UPDATE mulberry.installation SET database = 1;
+UPDATE mulberry_internal.installation SET database = 1;
 SELECT mulberry.outbound_allowed();
-DELETE FROM mulberry.installation;
+DELETE FROM mulberry_internal.installation;
 SELECT mulberry.outbound_allowed();
 ROLLBACK;
 SELECT mulberry.outbound_allowed();
 -- A dump brings the default tenant again: its settings count, and outgoing work is held.
 BEGIN;
-COPY mulberry.tenants (id, name, default_encoding, default_sample_rate, retention, created_at) FROM stdin;
+COPY mulberry_internal.tenants (id, name, default_encoding, default_sample_rate, retention, created_at) FROM stdin;
 6d756c62-6572-7279-8000-000000000001	default	alaw	8000	7 days	2024-01-01
 \.
-SELECT name, default_encoding, default_sample_rate, retention FROM mulberry.tenants WHERE name = 'default';
+SELECT name, default_encoding, default_sample_rate, retention FROM mulberry_internal.tenants WHERE name = 'default';
 SELECT mulberry.outbound_allowed();
 ROLLBACK;
 
@@ -265,4 +267,4 @@ SELECT mulberry.revoke_access('"regress Odd ""role"', 'auditor', NULL);
 SELECT mulberry.drop_tenant('north');
 SELECT mulberry.drop_tenant('south');
 DROP ROLE regress_ann, regress_bob, regress_team, regress_guest, "regress Odd ""role";
-SELECT count(*) FROM mulberry.members;
+SELECT count(*) FROM mulberry_internal.members;

@@ -1,5 +1,5 @@
 -- The online path, on the side of the cloud: agent_sync().  Two clusters talk to each other in t/096_sync.pl.
-SET search_path = mulberry, public;
+SET search_path = mulberry, mulberry_internal, public;
 \pset format unaligned
 \getenv srcdir PG_ABS_SRCDIR
 \set include :srcdir '/sql/include/edge.sql'
@@ -69,8 +69,8 @@ SELECT resume_mandate('00000001', tenant => 'syncing')->>'method' AS resume, que
 SELECT pg_temp.sync('pi', since => 4);
 CREATE FUNCTION pg_temp.answer(status integer, state integer, since bigint) RETURNS jsonb LANGUAGE sql AS $$
     SELECT pg_temp.sync('pi', pg_temp.acks(pg_temp.ack(c.id, $1, $2)), $3)
-      FROM mulberry.commands c JOIN mulberry.agents a ON a.tenant = c.tenant AND a.id = c.agent
-     WHERE c.state = 'outstanding' AND a.name = 'pi' AND c.tenant = (SELECT t.id FROM mulberry.tenants t WHERE t.name = 'syncing')
+      FROM mulberry_internal.commands c JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
+     WHERE c.state = 'outstanding' AND a.name = 'pi' AND c.tenant = (SELECT t.id FROM mulberry_internal.tenants t WHERE t.name = 'syncing')
 $$;
 SELECT pg_temp.answer(0, 1, 6);
 SELECT pg_temp.answer(0, 3, 6);

@@ -1,6 +1,6 @@
 -- Tables that an administrator has altered: a row must never be made of fewer values than its
 -- table has columns, which read what happened to lie behind them and took the server down.
-SET search_path = mulberry;
+SET search_path = mulberry, mulberry_internal;
 \set VERBOSITY sqlstate
 
 BEGIN;

@@ -1,5 +1,5 @@
 -- Audio in SQL: conversion, WAV, levels, speech, pictures, and what is refused.
-SET search_path = mulberry, public;
+SET search_path = mulberry, mulberry_internal, public;
 
 -- s16le of a list of samples
 CREATE FUNCTION pg_temp.s16le(samples integer[]) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$
@@ -220,5 +220,5 @@ SELECT wav_decode(wav) FROM stored_wav WHERE kind = 'cut off';
 
 -- All of it may run in a parallel worker and in an index.
 SELECT proname, provolatile, proparallel FROM pg_proc
- WHERE pronamespace = 'mulberry'::regnamespace AND proname ~ '^(audio|wav|speech|waveform|dtmf)_'
+ WHERE pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND proname ~ '^(audio|wav|speech|waveform|dtmf)_'
    AND (provolatile <> 'i' OR proparallel <> 's');

@@ -1,5 +1,5 @@
 -- A call put together: WAV with silence where packets are missing, text in order.
-SET search_path = mulberry;
+SET search_path = mulberry, mulberry_internal;
 -- samples of a WAV made by call_audio(), behind its header of 44 bytes
 CREATE FUNCTION pg_temp.samples(wav bytea) RETURNS text LANGUAGE sql AS
     $$ SELECT encode(substr($1, 45), 'hex') $$;

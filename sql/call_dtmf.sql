@@ -1,5 +1,5 @@
 -- Digits in a stored call: what call_audio() plays is what call_dtmf() hears, at the same times.
-SET search_path = mulberry;
+SET search_path = mulberry, mulberry_internal;
 
 -- stores a signal as packets of so many bytes, without those in "lost"
 CREATE FUNCTION pg_temp.store(call_id text, audio bytea, encoding text, sample_rate integer, size integer, lost integer[] DEFAULT '{}')

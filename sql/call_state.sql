@@ -1,15 +1,15 @@
 -- The state machine of calls: completion, grace, processing, and the guard
 -- against statements written by hand.
-SET search_path = mulberry;
+SET search_path = mulberry, mulberry_internal;
 CREATE FUNCTION pg_temp.id(call_id text) RETURNS bigint LANGUAGE sql AS
-    $$ SELECT c.id FROM mulberry.calls c WHERE c.call_id = $1 $$;
+    $$ SELECT c.id FROM mulberry_internal.calls c WHERE c.call_id = $1 $$;
 CREATE FUNCTION pg_temp.told(call_id text) RETURNS TABLE (event text, payload jsonb) LANGUAGE sql AS
-    $$ SELECT e.event, e.payload FROM mulberry.events e WHERE e.call_id = $1 ORDER BY e.id $$;
+    $$ SELECT e.event, e.payload FROM mulberry_internal.events e WHERE e.call_id = $1 ORDER BY e.id $$;
 CREATE FUNCTION pg_temp.wait(call_id text) RETURNS TABLE (state text, grace text, jobs bigint, job_at_end_of_grace boolean) LANGUAGE sql AS $$
     SELECT c.state, CASE c.grace_until - c.completed_at WHEN '0' THEN 'none'
                         WHEN current_setting('mulberry.grace_period')::interval THEN 'whole' ELSE 'odd' END,
            count(j.id), bool_and(j.run_at = c.grace_until AND j.kind = 'transcribe')
-      FROM mulberry.calls c LEFT JOIN mulberry.job_queue j ON j.call = c.id WHERE c.call_id = $1 GROUP BY c.id $$;
+      FROM mulberry_internal.calls c LEFT JOIN mulberry_internal.job_queue j ON j.call = c.id WHERE c.call_id = $1 GROUP BY c.id $$;
 
 -- everything there: no grace is needed
 SELECT count(*) FROM generate_series(0, 2) s, ingest_packet('whole', s, '\x0102');
@@ -63,6 +63,7 @@ SELECT fail_call(pg_temp.id('failing'), 'no answer after 5 attempts');
 SELECT state, failure_reason, finished_at IS NOT NULL AS finished FROM call_status WHERE call_id = 'failing';
 CREATE ROLE regress_call_operator;
 SELECT grant_access('regress_call_operator', 'operator');
+GRANT USAGE ON SCHEMA mulberry_internal TO regress_call_operator;
 GRANT EXECUTE ON FUNCTION reopen_call, fail_call, start_processing TO regress_call_operator;
 SELECT pg_temp.id('failing') AS failing \gset
 SET ROLE regress_call_operator;
@@ -74,6 +75,7 @@ SELECT finish_call(pg_temp.id('failing'), 'at last', NULL, NULL, NULL);
 SELECT event, CASE WHEN event = 'call_reopened' THEN payload ELSE payload - 'missing_ranges' END AS payload FROM pg_temp.told('failing');
 SELECT revoke_access('regress_call_operator', 'operator');
 REVOKE ALL ON FUNCTION reopen_call, fail_call, start_processing FROM regress_call_operator;
+REVOKE ALL ON SCHEMA mulberry_internal FROM regress_call_operator;
 DROP ROLE regress_call_operator;
 
 -- results that make no sense
@@ -104,17 +106,17 @@ BEGIN
                                    WHEN 'PROCESSING_AI' THEN '{COMPLETED,PROCESSING_AI}'
                                    ELSE ARRAY['COMPLETED', 'PROCESSING_AI', states[f]] END;
             FOR i IN 1 .. cardinality(path) LOOP
-                UPDATE mulberry.calls SET state = path[i] WHERE call_id = 'by-hand';
+                UPDATE mulberry_internal.calls SET state = path[i] WHERE call_id = 'by-hand';
             END LOOP;
-            SELECT count(*) INTO told FROM mulberry.events WHERE call_id = 'by-hand';
+            SELECT count(*) INTO told FROM mulberry_internal.events WHERE call_id = 'by-hand';
             BEGIN
-                UPDATE mulberry.calls SET state = states[t] WHERE call_id = 'by-hand';
-                SELECT count(*) - told INTO told FROM mulberry.events WHERE call_id = 'by-hand';
+                UPDATE mulberry_internal.calls SET state = states[t] WHERE call_id = 'by-hand';
+                SELECT count(*) - told INTO told FROM mulberry_internal.events WHERE call_id = 'by-hand';
                 RAISE NOTICE '% to %: done, events: %', states[f], states[t], told;
             EXCEPTION WHEN object_not_in_prerequisite_state THEN
                 RAISE NOTICE '%', SQLERRM;
             END;
-            DELETE FROM mulberry.calls WHERE call_id = 'by-hand';
+            DELETE FROM mulberry_internal.calls WHERE call_id = 'by-hand';
         END LOOP;
     END LOOP;
 END

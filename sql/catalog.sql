@@ -11,58 +11,59 @@ CREATE TEMP VIEW members AS
 -- (and there are some to look at)
 SELECT count(*) > 20 AS many FROM members WHERE classid = 'pg_proc'::regclass;
 
--- All of them are in the schema.
-SELECT pg_describe_object(classid, objid, 0) AS outside_the_schema
+-- All of them are in the two schemas.
+SELECT pg_describe_object(classid, objid, 0) AS outside_the_schemas
   FROM members m
  WHERE NOT EXISTS (SELECT FROM pg_identify_object(m.classid, m.objid, 0) o
-                    WHERE o.schema = 'mulberry' OR (o.schema IS NULL AND o.identity LIKE '%mulberry.%'))
+                    WHERE o.schema IN ('mulberry', 'mulberry_internal')
+                       OR (o.schema IS NULL AND o.identity ~ '\mmulberry(_internal)?\M'))
  ORDER BY 1;
 
 -- Nothing is for PUBLIC.
 SELECT pg_describe_object('pg_proc'::regclass, p.oid, 0) AS function_for_public
   FROM pg_proc p
- WHERE p.pronamespace = 'mulberry'::regnamespace
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
    AND EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
  ORDER BY 1;
 SELECT pg_describe_object('pg_class'::regclass, c.oid, 0) AS relation_for_public
   FROM pg_class c
- WHERE c.relnamespace = 'mulberry'::regnamespace
+ WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
    AND EXISTS (SELECT FROM aclexplode(c.relacl) a WHERE a.grantee = 0)
  ORDER BY 1;
 SELECT pg_describe_object('pg_type'::regclass, t.oid, 0) AS type_for_public
   FROM pg_type t
- WHERE t.typnamespace = 'mulberry'::regnamespace
+ WHERE t.typnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
    AND NOT (t.typcategory = 'A' AND t.typelem <> 0)
    AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
    AND EXISTS (SELECT FROM aclexplode(coalesce(t.typacl, acldefault('T', t.typowner))) a WHERE a.grantee = 0)
  ORDER BY 1;
 SELECT n.nspname AS schema_for_public
   FROM pg_namespace n
- WHERE n.nspname = 'mulberry' AND EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.grantee = 0);
+ WHERE n.nspname IN ('mulberry', 'mulberry_internal') AND EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.grantee = 0);
 
 -- Functions that run with the owner's rights look only where the owner alone can put something.
 SELECT p.oid::regprocedure AS security_definer_without_search_path
   FROM pg_proc p
- WHERE p.pronamespace = 'mulberry'::regnamespace AND p.prosecdef
-   AND NOT coalesce('search_path=pg_catalog, mulberry, pg_temp' = ANY (p.proconfig), false)
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND p.prosecdef
+   AND NOT coalesce('search_path=pg_catalog, mulberry, mulberry_internal, pg_temp' = ANY (p.proconfig), false)
  ORDER BY 1;
 
 -- A parallel worker does not know what narrows the rights of the session.
 SELECT p.oid::regprocedure AS asks_for_access_in_parallel_workers
   FROM pg_proc p
- WHERE p.pronamespace = 'mulberry'::regnamespace AND p.proparallel = 's'
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND p.proparallel = 's'
    AND p.prosrc ~ '(current_tenants|has_access|require_access|resolve_tenant|held_access|outer_role)'
  ORDER BY 1;
 
 -- Views let no function of the user see rows before they are filtered, and they filter.
 SELECT c.oid::regclass AS view_without_security_barrier
   FROM pg_class c
- WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind = 'v'
+ WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind = 'v'
    AND NOT coalesce('security_barrier=true' = ANY (c.reloptions) OR 'security_barrier=on' = ANY (c.reloptions), false)
  ORDER BY 1;
 SELECT c.oid::regclass AS view_without_current_tenants
   FROM pg_class c
- WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind = 'v'
+ WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind = 'v'
    AND pg_get_viewdef(c.oid) !~ 'mulberry\.current_tenants\('
    AND c.oid NOT IN ('mulberry.secret_entry'::regclass, 'mulberry.voice_key_entry'::regclass)     -- always empty
    AND EXISTS (SELECT FROM mulberry.access_objects() o WHERE o.object = format('mulberry.%I', c.relname))
@@ -71,18 +72,18 @@ SELECT c.oid::regclass AS view_without_current_tenants
 -- Every table has row level security; without policies nobody but the owner sees a row.
 SELECT c.oid::regclass AS table_without_row_security
   FROM pg_class c
- WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
+ WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
  ORDER BY 1;
 SELECT p.polrelid::regclass AS table_with_policy, p.polname
   FROM pg_policy p
   JOIN pg_class c ON c.oid = p.polrelid
- WHERE c.relnamespace = 'mulberry'::regnamespace
+ WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
  ORDER BY 1, 2;
 
 -- Dumps bring every table and sequence; partitions are no members, or dumps would not.
 SELECT c.oid::regclass AS not_in_dumps
   FROM pg_class c
- WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p', 'S') AND NOT c.relispartition
+ WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'S') AND NOT c.relispartition
    AND NOT EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'mulberry' AND c.oid = ANY (e.extconfig))
  ORDER BY 1;
 SELECT c.oid::regclass AS partition_as_member
@@ -117,36 +118,60 @@ SELECT pg_describe_object(d.classoid, d.objoid, d.objsubid) AS not_ascii
 
 -- What access_rules() names exists, has known accesses, and is named once.
 SELECT r.object, r.privilege AS rule_without_object
-  FROM mulberry.access_rules() r
+  FROM mulberry_internal.access_rules() r
  WHERE NOT EXISTS (SELECT FROM mulberry.access_objects() o
                     WHERE o.privilege = r.privilege
-                      AND (o.object LIKE 'FUNCTION mulberry.' || r.object || '(%'
-                           OR o.object LIKE 'PROCEDURE mulberry.' || r.object || '(%'
+                      AND (o.object ~ format('^(FUNCTION|PROCEDURE) mulberry(_internal)?[.]%s[(]', r.object)
                            OR o.object = 'mulberry.' || r.object))
  ORDER BY 1, 2;
 SELECT r.object, a AS unknown_access
-  FROM mulberry.access_rules() r, string_to_table(r.accesses, ' ') a
- WHERE a <> ALL (mulberry.access_names())
+  FROM mulberry_internal.access_rules() r, string_to_table(r.accesses, ' ') a
+ WHERE a <> ALL (mulberry_internal.access_names())
  ORDER BY 1, 2;
 SELECT r.object, r.privilege AS named_twice
-  FROM mulberry.access_rules() r
+  FROM mulberry_internal.access_rules() r
  GROUP BY 1, 2 HAVING count(*) > 1
  ORDER BY 1, 2;
+
+-- What is internal is for workers alone, by the rules and in fact.
+SELECT o.object AS internal_for_users, o.access
+  FROM mulberry.access_objects() o
+ WHERE o.object ~ '\mmulberry_internal\M' AND o.access <> 'worker'
+ ORDER BY 1, 2;
+SELECT pg_describe_object(i.classid, i.objid, 0) AS internal_granted_to, a.grantee::regrole
+  FROM (SELECT 'pg_proc'::regclass AS classid, oid AS objid, proacl AS acl FROM pg_proc WHERE pronamespace = 'mulberry_internal'::regnamespace
+        UNION ALL SELECT 'pg_class'::regclass, oid, relacl FROM pg_class WHERE relnamespace = 'mulberry_internal'::regnamespace
+        UNION ALL SELECT 'pg_type'::regclass, oid, typacl FROM pg_type WHERE typnamespace = 'mulberry_internal'::regnamespace
+        UNION ALL SELECT 'pg_namespace'::regclass, oid, nspacl FROM pg_namespace WHERE nspname = 'mulberry_internal') i
+ CROSS JOIN aclexplode(i.acl) a
+ WHERE a.grantee <> (SELECT extowner FROM pg_extension WHERE extname = 'mulberry')
+   AND NOT EXISTS (SELECT FROM mulberry_internal.members m WHERE m.role = a.grantee AND m.access = 'worker')
+ ORDER BY 1, 2;
+-- Tables are all internal, and the schema that users see has what the reference has.
+SELECT c.oid::regclass AS table_among_what_users_see
+  FROM pg_class c
+ WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p', 'S')
+ ORDER BY 1;
+SELECT p.oid::regprocedure AS for_nobody_that_users_see
+  FROM pg_proc p
+ WHERE p.pronamespace = 'mulberry'::regnamespace
+   AND NOT EXISTS (SELECT FROM mulberry_internal.access_rules() r WHERE r.object = p.proname)
+ ORDER BY 1;
 
 -- Nobody gets rights on a table.
 SELECT o.object AS rights_on_a_table, o.privilege
   FROM mulberry.access_objects() o
-  JOIN pg_class c ON o.object = format('mulberry.%I', c.relname)
- WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind <> 'v'
+  JOIN pg_class c ON o.object = format('%I.%I', c.relnamespace::regnamespace::text, c.relname)
+ WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind <> 'v'
  ORDER BY 1, 2;
 
 -- Every access of a tenant gets by with what its own tenant's rights allow:
 -- functions with the owner's rights that a user may call ask who that is.
 SELECT p.oid::regprocedure AS never_asks_who_calls
   FROM pg_proc p
- WHERE p.pronamespace = 'mulberry'::regnamespace AND p.prosecdef
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND p.prosecdef
    AND p.prosrc !~ '(current_tenants|has_access|require_access|resolve_tenant)'
    AND p.proname <> ALL ('{access_objects,health,unsubscribe}')     -- show nothing of a tenant, touch the session only
    AND EXISTS (SELECT FROM mulberry.access_objects() o
-                WHERE o.object LIKE format('%%mulberry.%I(%%', p.proname) AND o.access NOT IN ('worker'))
+                WHERE o.object ~ format('[.]%s[(]', p.proname) AND o.access NOT IN ('worker'))
  ORDER BY 1;

@@ -8,7 +8,7 @@ RESET client_min_messages;
 \set VERBOSITY terse
 \set SHOW_CONTEXT never
 SELECT mulberry.create_tenant('secure') IS NOT NULL AND mulberry.create_tenant('secure-edge') IS NOT NULL AS made;
-SELECT id AS tenant FROM mulberry.tenants WHERE name = 'secure' \gset
+SELECT id AS tenant FROM mulberry_internal.tenants WHERE name = 'secure' \gset
 SELECT mulberry.grant_access('regress_secure_admin', a, 'secure') FROM unnest('{admin,operator,auditor}'::text[]) a;
 SELECT mulberry.grant_access('regress_secure_other', 'admin', 'secure'), mulberry.grant_access('regress_secure_gateway', 'gateway', 'secure');
 SET ROLE regress_secure_admin;
@@ -64,7 +64,7 @@ SELECT mulberry.set_endpoint('telephone', 'twilio', 'https://example.com', 'tele
 SELECT mulberry.drop_secret('voice-key-s-5ec00000-0000-4000-8000-000000000001-01');
 RESET ROLE;
 -- whoever writes the table
-INSERT INTO mulberry.endpoints (tenant, name, kind, base_url, options)
+INSERT INTO mulberry_internal.endpoints (tenant, name, kind, base_url, options)
 VALUES (:'tenant', 'e', 'twilio', 'https://example.com', '{"api_key_secret": "voice-key-x"}');
 
 -- The number up to which an agent says that it knows the registry cannot be driven to its end.
@@ -81,16 +81,16 @@ SELECT t.token, w.status FROM (VALUES ('5ec00000-0000-4000-8000-000000000001'), 
 RESET ROLE;
 
 -- Internal functions in the hands of an owner who tries them out.
-SELECT mulberry.judge_frame(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
-SELECT mulberry.judge_frame(:'tenant', '*070112345678000042608379340855#', 0, '{}', false, false, NULL, NULL, NULL, '123456', 41, false);
-SELECT verdict FROM mulberry.judge_frame(:'tenant', '*070112345678000042608379340855#', 0, '{}', false, false, 1, '12345678', 0, '123456', 41, false);
+SELECT mulberry_internal.judge_frame(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+SELECT mulberry_internal.judge_frame(:'tenant', '*070112345678000042608379340855#', 0, '{}', false, false, NULL, NULL, NULL, '123456', 41, false);
+SELECT verdict FROM mulberry_internal.judge_frame(:'tenant', '*070112345678000042608379340855#', 0, '{}', false, false, 1, '12345678', 0, '123456', 41, false);
 
 -- A key id that is given again: what the former key has signed stands in nobody's way.
 SET ROLE regress_secure_admin;
 SELECT mulberry.disable_voice_key('pi', 1), mulberry.create_voice_key('pi', 3);
 RESET ROLE;
-UPDATE mulberry.agents SET online_until = 'infinity' WHERE tenant = :'tenant';
-UPDATE mulberry.voice_keys SET last_counter = 10000 WHERE tenant = :'tenant' AND key_id = 3;
+UPDATE mulberry_internal.agents SET online_until = 'infinity' WHERE tenant = :'tenant';
+UPDATE mulberry_internal.voice_keys SET last_counter = 10000 WHERE tenant = :'tenant' AND key_id = 3;
 SET ROLE regress_secure_admin;
 CALL mulberry.export_voice_key('pi', 3) \gset
 SELECT mulberry.query_mandate('22222222')->>'status' AS status;
@@ -101,14 +101,14 @@ RESET ROLE;
 \set ECHO none
 SELECT format('COPY mulberry.voice_key_entry (tenant, key) FROM PROGRAM %L', format(E'printf ''secure-edge\t%%s\\n'' %s', :'line')) \gexec
 \set ECHO all
-SELECT id AS edge FROM mulberry.tenants WHERE name = 'secure-edge' \gset
+SELECT id AS edge FROM mulberry_internal.tenants WHERE name = 'secure-edge' \gset
 SET ROLE regress_secure_admin;
 SELECT (mulberry.query_mandate('22222222')->>'command_id')::bigint AS command \gset
 SELECT key_id, counter FROM mulberry.command_status WHERE command_id = :command;
 RESET ROLE;
-SELECT mulberry.accept_ack(c.id, mulberry.build_ack(:'edge', c.agent, 3, 0, 3, c.counter, c.message_digest), 'api')
-  FROM mulberry.commands c WHERE c.id = :command;
-SELECT state FROM mulberry.commands WHERE id = :command;
+SELECT mulberry_internal.accept_ack(c.id, mulberry_internal.build_ack(:'edge', c.agent, 3, 0, 3, c.counter, c.message_digest), 'api')
+  FROM mulberry_internal.commands c WHERE c.id = :command;
+SELECT state FROM mulberry_internal.commands WHERE id = :command;
 
 -- An edge takes no line twice, whatever has had its id since: what was played for it could be played again.
 \set first :line
@@ -124,10 +124,10 @@ SELECT mulberry.disable_voice_key('edge-5ec00000', 3, tenant => 'secure-edge');
 \set ECHO none
 SELECT format('COPY mulberry.voice_key_entry (tenant, key) FROM PROGRAM %L', format(E'printf ''secure-edge\t%%s\\n'' %s', :'first')) \gexec
 \set ECHO all
-SELECT count(*) AS enabled FROM mulberry.voice_keys WHERE tenant = :'edge' AND enabled;
+SELECT count(*) AS enabled FROM mulberry_internal.voice_keys WHERE tenant = :'edge' AND enabled;
 
 -- A key that cannot be read does not keep a mandate from being revoked.
-DELETE FROM mulberry.secrets WHERE tenant = :'tenant';
+DELETE FROM mulberry_internal.secrets WHERE tenant = :'tenant';
 SET ROLE regress_secure_admin;
 SELECT mulberry.revoke_mandate('12345678')->>'status' AS status;
 SELECT status FROM mulberry.mandate_status WHERE mandate_id = '12345678';

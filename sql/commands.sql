@@ -1,6 +1,6 @@
 -- Voice commands as functions of their arguments: the textual form of the original
 -- protocol, and frames taken apart.
-SET search_path = mulberry, public;
+SET search_path = mulberry, mulberry_internal, public;
 SET timezone = 'UTC';
 
 -- Minute 29,000,000 is 2025-02-19 21:20 UTC.
@@ -145,6 +145,6 @@ SELECT count(*) AS damaged,
 -- Functions of their arguments, and marked so.
 SELECT proname, provolatile, proparallel, proisstrict
   FROM pg_proc
- WHERE pronamespace = 'mulberry'::regnamespace
+ WHERE pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
    AND proname IN ('command_generate', 'command_verify', 'command_frame_parse', 'ack_frame_parse')
  ORDER BY 1;

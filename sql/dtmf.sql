@@ -1,5 +1,5 @@
 -- DTMF in SQL: what dtmf_synthesize() makes is what dtmf_decode() and dtmf_detect() hear.
-SET search_path = mulberry, public;
+SET search_path = mulberry, mulberry_internal, public;
 
 -- Every symbol, every rate, every encoding.
 SELECT r AS rate, e AS encoding, dtmf_decode(dtmf_synthesize('0123456789ABCD*#', e, r), e, r)

@@ -2,97 +2,97 @@
 \set VERBOSITY terse
 \set tenant '6d756c62-6572-7279-8000-000000000001'
 SELECT mulberry.notifier_lives();
-SELECT mulberry.packet_event_statistics();
+SELECT mulberry_internal.packet_event_statistics();
 SELECT count(*) AS processes FROM mulberry.process_statistics();
 
 -- the test begins with no events, whatever ran before
-TRUNCATE mulberry.events RESTART IDENTITY;
-DELETE FROM mulberry.event_counters;
-DELETE FROM mulberry.event_channels;
+TRUNCATE mulberry_internal.events RESTART IDENTITY;
+DELETE FROM mulberry_internal.event_counters;
+DELETE FROM mulberry_internal.event_channels;
 
 -- Numbers are given in the order of ids, beginning with 1.
-SELECT mulberry.emit_event(:'tenant', 'first', NULL, 'call-1', '{"a": 1}');
-SELECT mulberry.emit_event(:'tenant', 'second', 7, NULL, NULL);
-SELECT seq, event, call, call_id, payload FROM mulberry.events ORDER BY id;
+SELECT mulberry_internal.emit_event(:'tenant', 'first', NULL, 'call-1', '{"a": 1}');
+SELECT mulberry_internal.emit_event(:'tenant', 'second', 7, NULL, NULL);
+SELECT seq, event, call, call_id, payload FROM mulberry_internal.events ORDER BY id;
 SELECT seq, prev, event, call_id, message FROM mulberry.events_since(0);
-SELECT seq, event, call, call_id, payload FROM mulberry.events ORDER BY id;
+SELECT seq, event, call, call_id, payload FROM mulberry_internal.events ORDER BY id;
 SELECT seq, prev, event FROM mulberry.events_since(1);
 SELECT seq, prev, event FROM mulberry.events_since(2);
 SELECT seq, prev, event FROM mulberry.events_since(0, 1);
-SELECT last_seq FROM mulberry.event_counters;
+SELECT last_seq FROM mulberry_internal.event_counters;
 
 -- What is rolled back leaves no hole in the numbers.
 BEGIN;
-SELECT mulberry.emit_event(:'tenant', 'rolled back', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'rolled back', NULL, NULL, NULL);
 ROLLBACK;
 BEGIN;
 SAVEPOINT s;
-SELECT mulberry.emit_event(:'tenant', 'rolled back to savepoint', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'rolled back to savepoint', NULL, NULL, NULL);
 ROLLBACK TO s;
-SELECT mulberry.emit_event(:'tenant', 'after savepoint', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'after savepoint', NULL, NULL, NULL);
 COMMIT;
 SELECT seq, prev, event FROM mulberry.events_since(2);
 
 -- Each tenant has numbers of its own.
 SELECT mulberry.create_tenant('events-clinic') AS clinic \gset
-SELECT mulberry.emit_event(:'clinic', 'elsewhere', NULL, NULL, '{}');
-SELECT mulberry.emit_event(:'tenant', 'here', NULL, NULL, '{}');
+SELECT mulberry_internal.emit_event(:'clinic', 'elsewhere', NULL, NULL, '{}');
+SELECT mulberry_internal.emit_event(:'tenant', 'here', NULL, NULL, '{}');
 SELECT seq, prev, event FROM mulberry.events_since(0, tenant => 'events-clinic');
 SELECT seq, prev, event FROM mulberry.events_since(3);
 
 -- number_events() returns what it numbered, and only that.
-SELECT mulberry.emit_event(:'tenant', 'numbered', NULL, NULL, '{"b": [1, 2]}');
-SELECT mulberry.emit_event(:'clinic', 'numbered', NULL, NULL, '{}');
-SELECT t.name, n.seq, n.event, n.payload FROM mulberry.number_events() n JOIN mulberry.tenants t ON t.id = n.tenant ORDER BY 1;
-SELECT * FROM mulberry.number_events();
-SELECT mulberry.emit_event(:'tenant', 'a', NULL, NULL, NULL), mulberry.emit_event(:'tenant', 'b', NULL, NULL, NULL);
-SELECT seq, event FROM mulberry.number_events(1);
-SELECT seq, event FROM mulberry.number_events(1);
+SELECT mulberry_internal.emit_event(:'tenant', 'numbered', NULL, NULL, '{"b": [1, 2]}');
+SELECT mulberry_internal.emit_event(:'clinic', 'numbered', NULL, NULL, '{}');
+SELECT t.name, n.seq, n.event, n.payload FROM mulberry_internal.number_events() n JOIN mulberry_internal.tenants t ON t.id = n.tenant ORDER BY 1;
+SELECT * FROM mulberry_internal.number_events();
+SELECT mulberry_internal.emit_event(:'tenant', 'a', NULL, NULL, NULL), mulberry_internal.emit_event(:'tenant', 'b', NULL, NULL, NULL);
+SELECT seq, event FROM mulberry_internal.number_events(1);
+SELECT seq, event FROM mulberry_internal.number_events(1);
 
 -- Where it cannot write, or would not see what it wrote, events_since() only reads.
-SELECT mulberry.emit_event(:'tenant', 'unnumbered', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'unnumbered', NULL, NULL, NULL);
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT seq, event FROM mulberry.events_since(6);
-SELECT * FROM mulberry.number_events();
+SELECT * FROM mulberry_internal.number_events();
 ROLLBACK;
 BEGIN READ ONLY;
 SELECT seq, event FROM mulberry.events_since(6);
-SELECT * FROM mulberry.number_events();
+SELECT * FROM mulberry_internal.number_events();
 ROLLBACK;
 SELECT seq, event FROM mulberry.events_since(6);
 
 -- A message has VoiceStream's fields, the tenant, and its numbers; a payload cannot replace them.
-SELECT mulberry.event_message('state_changed', 'call_001', 'default', 7, '{"from_state": "IN_PROGRESS", "to_state": "COMPLETED"}');
-SELECT mulberry.event_message('x', NULL, 'default', 1, '{"seq": 99, "event": "forged", "tenant": "other", "prev": 5, "kept": null, "list": [true, {"a": 1.50}]}');
-SELECT mulberry.event_message('x', E'quote " and \\ backslash', 'default', 1, jsonb_build_object(E'k"ey\n', E'line\nbreak'));
+SELECT mulberry_internal.event_message('state_changed', 'call_001', 'default', 7, '{"from_state": "IN_PROGRESS", "to_state": "COMPLETED"}');
+SELECT mulberry_internal.event_message('x', NULL, 'default', 1, '{"seq": 99, "event": "forged", "tenant": "other", "prev": 5, "kept": null, "list": [true, {"a": 1.50}]}');
+SELECT mulberry_internal.event_message('x', E'quote " and \\ backslash', 'default', 1, jsonb_build_object(E'k"ey\n', E'line\nbreak'));
 -- Cut: strings between characters, the small fields stay, other large values go.
 SELECT length(m::text) < 2049 AS fits, m->>'truncated' AS truncated, m->>'sentiment' AS sentiment, m->>'seq' AS seq,
        length(m->>'transcription') > 1700 AS has_text, (m->'transcription') IS NOT NULL AND m->'list' IS NULL AS list_left_out,
        repeat('word ', 1000) LIKE (m->>'transcription') || '%' AS is_prefix
-  FROM mulberry.event_message('ai_completed', 'c', 'default', 3,
+  FROM mulberry_internal.event_message('ai_completed', 'c', 'default', 3,
            jsonb_build_object('transcription', repeat('word ', 1000), 'sentiment', 'positive',
                               'list', (SELECT jsonb_agg(i) FROM generate_series(1, 5000) i)), 2048) m;
 SELECT octet_length(m::text) <= 2048 AS fits, length(m->>'t') > 200 AS has_text, rtrim(m->>'t', E'\x01') = '' AS escapes_whole
-  FROM mulberry.event_message('e', NULL, 'default', 1, jsonb_build_object('t', repeat(E'\x01', 4000)), 2048) m;
+  FROM mulberry_internal.event_message('e', NULL, 'default', 1, jsonb_build_object('t', repeat(E'\x01', 4000)), 2048) m;
 SELECT m->>'truncated' AS truncated
-  FROM mulberry.event_message('e', NULL, 'default', 1, jsonb_build_object('t', repeat('x', 1000)), 2048) m;
-SELECT octet_length(mulberry.event_message('e', repeat('x', 128), 'default', 9223372036854775807, jsonb_build_object(repeat('k', 5000), repeat('x', 9000)), 7999)::text) <= 7999 AS fits;
+  FROM mulberry_internal.event_message('e', NULL, 'default', 1, jsonb_build_object('t', repeat('x', 1000)), 2048) m;
+SELECT octet_length(mulberry_internal.event_message('e', repeat('x', 128), 'default', 9223372036854775807, jsonb_build_object(repeat('k', 5000), repeat('x', 9000)), 7999)::text) <= 7999 AS fits;
 
 -- Bad input.
-SELECT mulberry.emit_event(NULL, 'x', NULL, NULL, NULL);
-SELECT mulberry.emit_event(:'tenant', '', NULL, NULL, NULL);
-SELECT mulberry.emit_event(:'tenant', repeat('x', 64), NULL, NULL, NULL);
-SELECT mulberry.emit_event(:'tenant', 'x', NULL, NULL, '[1]');
-SELECT mulberry.emit_event('00000000-0000-0000-0000-000000000000', 'x', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(NULL, 'x', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', '', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', repeat('x', 64), NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'x', NULL, NULL, '[1]');
+SELECT mulberry_internal.emit_event('00000000-0000-0000-0000-000000000000', 'x', NULL, NULL, NULL);
 SELECT * FROM mulberry.events_since(NULL);
 SELECT * FROM mulberry.events_since(-1);
 SELECT * FROM mulberry.events_since(0, 0);
 SELECT * FROM mulberry.events_since(0, NULL);
 SELECT * FROM mulberry.events_since(0, 10001);
 SELECT * FROM mulberry.events_since(0, tenant => 'nobody');
-SELECT * FROM mulberry.number_events(0);
-SELECT mulberry.event_message('e', NULL, 'default', 1, '{}', 10);
-SELECT mulberry.purge_events(0);
+SELECT * FROM mulberry_internal.number_events(0);
+SELECT mulberry_internal.event_message('e', NULL, 'default', 1, '{}', 10);
+SELECT mulberry_internal.purge_events(0);
 
 -- subscribe() works without a notifier, and says that nothing will come.
 SELECT tenant, channel ~ '^mulberry_[0-9a-f]{32}$' AS random_name, last_seq FROM mulberry.subscribe();
@@ -118,14 +118,14 @@ SELECT mulberry.subscribe('nobody');
 SELECT channel AS old FROM mulberry.subscribe('default') \gset
 SELECT channel AS same FROM mulberry.subscribe('default') \gset
 SELECT :'old' = :'same' AS stays;
-SELECT channel AS of_clinic FROM mulberry.event_channels WHERE tenant = :'clinic' \gset
+SELECT channel AS of_clinic FROM mulberry_internal.event_channels WHERE tenant = :'clinic' \gset
 BEGIN;
-SELECT mulberry.rotate_channels(:'tenant');
+SELECT mulberry_internal.rotate_channels(:'tenant');
 ROLLBACK;
-SELECT channel = :'old' AS stays FROM mulberry.event_channels WHERE tenant = :'tenant';
-SELECT channel = :'of_clinic' AS stays FROM mulberry.event_channels WHERE tenant = :'clinic';
+SELECT channel = :'old' AS stays FROM mulberry_internal.event_channels WHERE tenant = :'tenant';
+SELECT channel = :'of_clinic' AS stays FROM mulberry_internal.event_channels WHERE tenant = :'clinic';
 SELECT mulberry.unsubscribe();
-SELECT mulberry.rotate_channels(:'tenant');
+SELECT mulberry_internal.rotate_channels(:'tenant');
 SELECT channel <> :'old' AS changed FROM mulberry.subscribe('default');
 SELECT bool_and(c <> :'old') AS old_is_gone, count(*) FROM pg_listening_channels() c;
 SELECT mulberry.unsubscribe();
@@ -143,14 +143,14 @@ SELECT seq, event FROM mulberry.events_since(0);
 SELECT tenant FROM mulberry.subscribe();
 SELECT mulberry.subscribe('default');
 SELECT mulberry.events_since(0, tenant => 'default');
-SELECT * FROM mulberry.events;
-SELECT * FROM mulberry.event_channels;
-SELECT mulberry.emit_event(:'clinic', 'forged', NULL, NULL, NULL);
-SELECT mulberry.number_events();
-SELECT mulberry.listen_channel('x');
-SELECT mulberry.rotate_channels(NULL);
-SELECT mulberry.purge_events();
-SELECT mulberry.notifier_channels();
+SELECT * FROM mulberry_internal.events;
+SELECT * FROM mulberry_internal.event_channels;
+SELECT mulberry_internal.emit_event(:'clinic', 'forged', NULL, NULL, NULL);
+SELECT mulberry_internal.number_events();
+SELECT mulberry_internal.listen_channel('x');
+SELECT mulberry_internal.rotate_channels(NULL);
+SELECT mulberry_internal.purge_events();
+SELECT mulberry_internal.notifier_channels();
 SELECT mulberry.unsubscribe();
 SET ROLE regress_auditor;
 SELECT count(*) > 5 AS reads FROM mulberry.events_since(0);
@@ -162,24 +162,24 @@ SET ROLE regress_nobody;
 SELECT mulberry.events_since(0);
 RESET ROLE;
 -- revoke_access() gives the tenant a new channel
-SELECT channel AS before FROM mulberry.event_channels WHERE tenant = :'clinic' \gset
+SELECT channel AS before FROM mulberry_internal.event_channels WHERE tenant = :'clinic' \gset
 SELECT mulberry.revoke_access('regress_supervisor', 'supervisor', 'events-clinic');
-SELECT count(*) AS still_there FROM mulberry.event_channels WHERE channel = :'before';
+SELECT count(*) AS still_there FROM mulberry_internal.event_channels WHERE channel = :'before';
 SELECT mulberry.revoke_access('regress_auditor', 'auditor');
 SELECT mulberry.revoke_access('regress_ingest', 'ingest');
 DROP ROLE regress_supervisor, regress_auditor, regress_ingest, regress_nobody;
 
 -- Retention deletes old events, numbers go on.
-UPDATE mulberry.events SET created_at = created_at - interval '10 days' WHERE tenant = :'clinic';
-SELECT mulberry.purge_events();
+UPDATE mulberry_internal.events SET created_at = created_at - interval '10 days' WHERE tenant = :'clinic';
+SELECT mulberry_internal.purge_events();
 SELECT mulberry.alter_tenant('events-clinic', retention => '7 days');
-SELECT mulberry.purge_events(dry_run => true), count(*) FROM mulberry.events WHERE tenant = :'clinic';
-SELECT mulberry.purge_events(1);
-SELECT mulberry.purge_events();
-SELECT mulberry.emit_event(:'clinic', 'after purge', NULL, NULL, NULL);
+SELECT mulberry_internal.purge_events(dry_run => true), count(*) FROM mulberry_internal.events WHERE tenant = :'clinic';
+SELECT mulberry_internal.purge_events(1);
+SELECT mulberry_internal.purge_events();
+SELECT mulberry_internal.emit_event(:'clinic', 'after purge', NULL, NULL, NULL);
 SELECT seq, prev, event FROM mulberry.events_since(0, tenant => 'events-clinic');
 
-TRUNCATE mulberry.events RESTART IDENTITY;
+TRUNCATE mulberry_internal.events RESTART IDENTITY;
 SELECT mulberry.drop_tenant('events-clinic');
-DELETE FROM mulberry.event_counters;
-DELETE FROM mulberry.event_channels;
+DELETE FROM mulberry_internal.event_counters;
+DELETE FROM mulberry_internal.event_channels;

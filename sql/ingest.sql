@@ -1,6 +1,6 @@
 -- What the original system promised about packets: in order, out of order,
 -- late, doubled; and what the tables hold afterwards.
-SET search_path = mulberry;
+SET search_path = mulberry, mulberry_internal;
 
 -- A packet of a call, with its answer but for the words.
 CREATE FUNCTION pg_temp.send(call_id text, VARIADIC sequences integer[])
@@ -80,7 +80,7 @@ BEGIN
             answer := (mulberry.ingest_packet('ranges', 0, '\x0102')).missing_sequences;
         END;
         SELECT range_agg(int4range(g.first, g.last, '[]')) INTO truth
-          FROM (SELECT g.first, g.last FROM mulberry.gaps g JOIN mulberry.calls c ON c.id = g.call
+          FROM (SELECT g.first, g.last FROM mulberry_internal.gaps g JOIN mulberry_internal.calls c ON c.id = g.call
                  WHERE c.call_id = 'ranges' ORDER BY g.first LIMIT 100) g;
         IF answer IS DISTINCT FROM truth THEN
             RAISE EXCEPTION 'after packet % (sequence %): answered %, stored %', i, sent, answer, truth;
@@ -149,7 +149,7 @@ SELECT sequence, size, md5(data) FROM call_packets WHERE call_id = 'large' ORDER
 DO $$
 BEGIN
     EXECUTE format('CREATE INDEX by_arrival ON %s (received_at) WHERE sequence >= 0',
-                   (SELECT DISTINCT p.tableoid::regclass FROM mulberry.packets p
+                   (SELECT DISTINCT p.tableoid::regclass FROM mulberry_internal.packets p
                      WHERE p.tableoid::regclass::text LIKE '%' || to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')));
 END
 $$;

@@ -1,6 +1,6 @@
 -- Bad input: each kind has its SQLSTATE, says what is wrong and what is allowed,
 -- and changes nothing.
-SET search_path = mulberry;
+SET search_path = mulberry, mulberry_internal;
 
 -- Runs a command that must fail; shows how.
 CREATE FUNCTION public.refused(command text, OUT state text, OUT message text, OUT detail text)

@@ -4,14 +4,14 @@ SET client_min_messages = warning;
 SET timezone = 'UTC';
 \set default '''6d756c62-6572-7279-8000-000000000001'''
 -- what other tests left behind is not the subject
-TRUNCATE mulberry.job_queue, mulberry.job_history;
-ALTER SEQUENCE mulberry.job_id RESTART 1000001;
-SELECT mulberry.make_partition((now() AT TIME ZONE 'UTC')::date) IS NOT NULL AS partition;
+TRUNCATE mulberry_internal.job_queue, mulberry_internal.job_history;
+ALTER SEQUENCE mulberry_internal.job_id RESTART 1000001;
+SELECT mulberry_internal.make_partition((now() AT TIME ZONE 'UTC')::date) IS NOT NULL AS partition;
 
 -- the schedule: 1, 2, 4, 8 s, and never more than 60 s together
-SELECT n, mulberry.retry_delay(n, '1 s') AS of_1_s, mulberry.retry_delay(n, '4 s') AS of_4_s
+SELECT n, mulberry_internal.retry_delay(n, '1 s') AS of_1_s, mulberry_internal.retry_delay(n, '4 s') AS of_4_s
   FROM generate_series(0, 7) AS n;
-SELECT mulberry.retry_delay(2147483647, '1 ms');
+SELECT mulberry_internal.retry_delay(2147483647, '1 ms');
 
 -- endpoints: what is wrong, and that nothing changes
 \set VERBOSITY sqlstate
@@ -36,7 +36,7 @@ SELECT mulberry.set_endpoint('a', 'openai', 'http://api.example.com/v1');
 SELECT mulberry.set_endpoint('a', 'openai', 'https://user:password@api.example.com/v1');
 SELECT mulberry.set_endpoint('a', 'openai', 'https://api.example.com/v1?key=1');
 SELECT mulberry.set_endpoint('a', 'openai', 'https://api.example.com/v1#top');
-SELECT url, mulberry.normalize_endpoint_url(url, true, true) FROM unnest(ARRAY[
+SELECT url, mulberry_internal.normalize_endpoint_url(url, true, true) FROM unnest(ARRAY[
     'https://api.example.com/v1/', 'HTTPS://API.example.com:8443//', 'http://[::1]:8771/v1']) AS url;
 
 -- addresses that are not public, whatever they are written like
@@ -50,16 +50,16 @@ BEGIN
         '[ff02::1]', '[64:ff9b::a00:1]', '[2002:7f00:1::]', '[2001:db8::1]', '[fec0::1]']
     LOOP
         BEGIN
-            PERFORM mulberry.normalize_endpoint_url('https://' || host || '/v1', false, false);
+            PERFORM mulberry_internal.normalize_endpoint_url('https://' || host || '/v1', false, false);
             RAISE WARNING '% was taken', host;
         EXCEPTION WHEN invalid_parameter_value THEN
             NULL;
         END;
-        PERFORM mulberry.normalize_endpoint_url('https://' || host || '/v1', false, true);
+        PERFORM mulberry_internal.normalize_endpoint_url('https://' || host || '/v1', false, true);
     END LOOP;
 END
 $$;
-SELECT mulberry.normalize_endpoint_url('https://' || host || '/v1', false, false)
+SELECT mulberry_internal.normalize_endpoint_url('https://' || host || '/v1', false, false)
   FROM unnest(ARRAY['8.8.8.8', '172.32.0.1', '100.128.0.1', '[2606:4700::1111]', '[::ffff:8.8.8.8]', '[64:ff9b::808:808]']) AS host;
 \set VERBOSITY default
 
@@ -71,13 +71,13 @@ SELECT mulberry.set_endpoint('first', 'openai', 'https://api.example.com/v1', mo
 SELECT mulberry.set_endpoint('second', 'json', 'https://ai.example.com');
 SELECT mulberry.set_endpoint('second', 'json', 'https://ai.example.com', purpose => NULL);
 CREATE FUNCTION pg_temp.route_name(route bigint) RETURNS text LANGUAGE sql
-    RETURN (SELECT name FROM mulberry.endpoints WHERE id = route);
+    RETURN (SELECT name FROM mulberry_internal.endpoints WHERE id = route);
 BEGIN;
 SELECT mulberry.set_endpoint('everybody', 'json', 'https://all.example.com', tenant => NULL);
 SELECT name, tenant, kind, purpose, base_url, model FROM mulberry.endpoint_status ORDER BY name;
 
 -- routing: by name, by the tenant's purpose, none; changes of endpoints move queued jobs
-SELECT mulberry.enqueue_job('transcribe', :default, NULL, e, NULL, '2030-01-01 00:00') IS NOT NULL AS queued
+SELECT mulberry_internal.enqueue_job('transcribe', :default, NULL, e, NULL, '2030-01-01 00:00') IS NOT NULL AS queued
   FROM unnest(ARRAY[NULL, 'second', 'third']) AS e;
 SELECT endpoint, state, held_because FROM mulberry.jobs ORDER BY id;
 SELECT mulberry.set_endpoint('third', 'json', 'https://third.example.com', purpose => NULL);
@@ -87,20 +87,20 @@ SELECT mulberry.set_endpoint('third', 'json', 'https://third.example.com', purpo
 SELECT endpoint, state, held_because FROM mulberry.jobs ORDER BY id;
 SELECT mulberry.drop_endpoint('everybody', NULL);
 SELECT endpoint, state, held_because FROM mulberry.jobs ORDER BY id;
-DELETE FROM mulberry.endpoints WHERE name = 'second';
-SELECT mulberry.reroute_jobs(true) AS orphans;
+DELETE FROM mulberry_internal.endpoints WHERE name = 'second';
+SELECT mulberry_internal.reroute_jobs(true) AS orphans;
 SELECT endpoint, state, held_because FROM mulberry.jobs ORDER BY id;
-SELECT item, status, detail FROM mulberry.health_jobs() WHERE item = 'jobs without endpoint';
+SELECT item, status, detail FROM mulberry_internal.health_jobs() WHERE item = 'jobs without endpoint';
 ROLLBACK;
 SELECT mulberry.drop_endpoint('first');
-SELECT mulberry.enqueue_job('dance', :default);
-SELECT mulberry.enqueue_job(NULL, :default);
+SELECT mulberry_internal.enqueue_job('dance', :default);
+SELECT mulberry_internal.enqueue_job(NULL, :default);
 
 -- the life of a job that fails: claimed at :at, failed a second later
 SELECT mulberry.set_endpoint('ai', 'json', 'https://ai.example.com', timeout => '10 s');
-SELECT mulberry.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') AS job \gset
-SELECT count(*) AS too_early FROM mulberry.claim_jobs(1, 10, '2029-12-31 23:59:59');
-SELECT mulberry.next_job_due();
+SELECT mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') AS job \gset
+SELECT count(*) AS too_early FROM mulberry_internal.claim_jobs(1, 10, '2029-12-31 23:59:59');
+SELECT mulberry_internal.next_job_due();
 DO $$
 DECLARE
     at      timestamptz := '2030-01-01 00:00';
@@ -109,13 +109,13 @@ DECLARE
     due     timestamptz;
 BEGIN
     FOR n IN 1 .. 10 LOOP
-        SELECT * INTO claimed FROM mulberry.claim_jobs(1000 + n, 10, at);
+        SELECT * INTO claimed FROM mulberry_internal.claim_jobs(1000 + n, 10, at);
         EXIT WHEN NOT FOUND;
-        IF (SELECT run_at FROM mulberry.job_queue) <> at + interval '40 s' THEN
-            RAISE WARNING 'lease until %', (SELECT run_at FROM mulberry.job_queue);
+        IF (SELECT run_at FROM mulberry_internal.job_queue) <> at + interval '40 s' THEN
+            RAISE WARNING 'lease until %', (SELECT run_at FROM mulberry_internal.job_queue);
         END IF;
-        outcome := mulberry.fail_attempt(claimed.id, claimed.lease_token, 'transient', 'HTTP 503', NULL, at + interval '1 s');
-        SELECT run_at INTO due FROM mulberry.job_queue;
+        outcome := mulberry_internal.fail_attempt(claimed.id, claimed.lease_token, 'transient', 'HTTP 503', NULL, at + interval '1 s');
+        SELECT run_at INTO due FROM mulberry_internal.job_queue;
         RAISE WARNING 'attempt % of %, token %: %, again after %', claimed.attempts, claimed.max_attempts,
             claimed.lease_token, outcome, due - at - interval '1 s';
         at := due;
@@ -128,136 +128,136 @@ SELECT kind, state, attempts, deferrals, last_error FROM mulberry.jobs;
 SELECT mulberry.retry_job(:job);
 SELECT mulberry.retry_job(:job);
 SELECT mulberry.retry_job(-1);
-SELECT kind, state, attempts, max_attempts, lease_token, last_error FROM mulberry.job_queue;
+SELECT kind, state, attempts, max_attempts, lease_token, last_error FROM mulberry_internal.job_queue;
 
 -- what does not count: Retry-After (at least the usual delay, an hour at most), an
 -- endpoint that cannot be reached, a worker that stops
-UPDATE mulberry.job_queue SET run_at = '2030-01-01 00:00';
-SELECT id, lease_token AS token FROM mulberry.claim_jobs(1, 10, '2030-01-01 00:00') \gset
-SELECT mulberry.fail_attempt(:id, :token, 'transient', 'HTTP 429', '30 s', '2030-01-01 00:00:01');
-SELECT run_at, attempts, deferrals FROM mulberry.job_queue;
-SELECT id, lease_token AS token FROM mulberry.claim_jobs(1, 10, '2030-01-01 01:00') \gset
-SELECT mulberry.fail_attempt(:id, :token, 'transient', 'HTTP 429', '1 day', '2030-01-01 01:00:01');
-SELECT run_at, attempts, deferrals FROM mulberry.job_queue;
-SELECT id, lease_token AS token FROM mulberry.claim_jobs(1, 10, '2030-01-01 03:00') \gset
-SELECT mulberry.fail_attempt(:id, :token, 'transient', 'HTTP 429', '0.1 s', '2030-01-01 03:00:01');
-SELECT run_at, attempts, deferrals FROM mulberry.job_queue;
-SELECT id, lease_token AS token FROM mulberry.claim_jobs(1, 10, '2030-01-01 04:00') \gset
-SELECT mulberry.fail_attempt(:id, :token, 'unreachable', 'refused', NULL, '2030-01-01 04:00:01');
-SELECT id, lease_token AS token FROM mulberry.claim_jobs(1, 10, '2030-01-01 05:00') \gset
-SELECT mulberry.fail_attempt(:id, :token, 'abandoned', 'stopped', NULL, '2030-01-01 05:00:01');
-SELECT run_at, attempts, deferrals, last_error FROM mulberry.job_queue;
-SELECT mulberry.fail_attempt(:id, :token, 'abandoned', 'again', NULL, '2030-01-01 05:00:02') AS not_ours_any_more;
+UPDATE mulberry_internal.job_queue SET run_at = '2030-01-01 00:00';
+SELECT id, lease_token AS token FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00') \gset
+SELECT mulberry_internal.fail_attempt(:id, :token, 'transient', 'HTTP 429', '30 s', '2030-01-01 00:00:01');
+SELECT run_at, attempts, deferrals FROM mulberry_internal.job_queue;
+SELECT id, lease_token AS token FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 01:00') \gset
+SELECT mulberry_internal.fail_attempt(:id, :token, 'transient', 'HTTP 429', '1 day', '2030-01-01 01:00:01');
+SELECT run_at, attempts, deferrals FROM mulberry_internal.job_queue;
+SELECT id, lease_token AS token FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 03:00') \gset
+SELECT mulberry_internal.fail_attempt(:id, :token, 'transient', 'HTTP 429', '0.1 s', '2030-01-01 03:00:01');
+SELECT run_at, attempts, deferrals FROM mulberry_internal.job_queue;
+SELECT id, lease_token AS token FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 04:00') \gset
+SELECT mulberry_internal.fail_attempt(:id, :token, 'unreachable', 'refused', NULL, '2030-01-01 04:00:01');
+SELECT id, lease_token AS token FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 05:00') \gset
+SELECT mulberry_internal.fail_attempt(:id, :token, 'abandoned', 'stopped', NULL, '2030-01-01 05:00:01');
+SELECT run_at, attempts, deferrals, last_error FROM mulberry_internal.job_queue;
+SELECT mulberry_internal.fail_attempt(:id, :token, 'abandoned', 'again', NULL, '2030-01-01 05:00:02') AS not_ours_any_more;
 -- but not for ever
-UPDATE mulberry.job_queue SET deferrals = 100;
-SELECT id, lease_token AS token FROM mulberry.claim_jobs(1, 10, '2030-01-01 06:00') \gset
-SELECT mulberry.fail_attempt(:id, :token, 'transient', 'HTTP 429', '30 s', '2030-01-01 06:00:01');
-SELECT attempts, deferrals FROM mulberry.job_queue;
-SELECT id, lease_token AS token FROM mulberry.claim_jobs(1, 10, '2030-01-01 07:00') \gset
-SELECT mulberry.fail_attempt(:id, :token, 'permanent', 'HTTP 400', NULL, '2030-01-01 07:00:01');
-SELECT mulberry.fail_attempt(:id, :token, 'unknown', 'HTTP 400');
+UPDATE mulberry_internal.job_queue SET deferrals = 100;
+SELECT id, lease_token AS token FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 06:00') \gset
+SELECT mulberry_internal.fail_attempt(:id, :token, 'transient', 'HTTP 429', '30 s', '2030-01-01 06:00:01');
+SELECT attempts, deferrals FROM mulberry_internal.job_queue;
+SELECT id, lease_token AS token FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 07:00') \gset
+SELECT mulberry_internal.fail_attempt(:id, :token, 'permanent', 'HTTP 400', NULL, '2030-01-01 07:00:01');
+SELECT mulberry_internal.fail_attempt(:id, :token, 'unknown', 'HTTP 400');
 SELECT state, last_error FROM mulberry.jobs;
-TRUNCATE mulberry.job_history;
+TRUNCATE mulberry_internal.job_history;
 
 -- fencing: a lease that has ended is anybody's, and its first holder's word counts no more
-SELECT mulberry.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') AS job \gset
-SELECT id, lease_token AS old_token FROM mulberry.claim_jobs(111, 10, '2030-01-01 00:00') \gset
-SELECT count(*) AS still_leased FROM mulberry.claim_jobs(222, 10, '2030-01-01 00:00:39');
-SELECT id, lease_token AS new_token, attempts FROM mulberry.claim_jobs(222, 10, '2030-01-01 00:00:40') \gset
-SELECT last_error FROM mulberry.job_queue;
-SELECT mulberry.fail_attempt(:id, :old_token, 'permanent', 'late news');
-SELECT mulberry.finish_transcription(:id, :old_token, 'late', NULL, NULL, '{}');
-SELECT mulberry.save_progress(:id, :old_token, '{}');
-SELECT (mulberry.prepare_job(:id, :old_token)).ready;
-SELECT state, worker, attempts, lease_token = :new_token AS new_token FROM mulberry.job_queue;
+SELECT mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') AS job \gset
+SELECT id, lease_token AS old_token FROM mulberry_internal.claim_jobs(111, 10, '2030-01-01 00:00') \gset
+SELECT count(*) AS still_leased FROM mulberry_internal.claim_jobs(222, 10, '2030-01-01 00:00:39');
+SELECT id, lease_token AS new_token, attempts FROM mulberry_internal.claim_jobs(222, 10, '2030-01-01 00:00:40') \gset
+SELECT last_error FROM mulberry_internal.job_queue;
+SELECT mulberry_internal.fail_attempt(:id, :old_token, 'permanent', 'late news');
+SELECT mulberry_internal.finish_transcription(:id, :old_token, 'late', NULL, NULL, '{}');
+SELECT mulberry_internal.save_progress(:id, :old_token, '{}');
+SELECT (mulberry_internal.prepare_job(:id, :old_token)).ready;
+SELECT state, worker, attempts, lease_token = :new_token AS new_token FROM mulberry_internal.job_queue;
 -- who dies in each attempt loses the job in the end
-UPDATE mulberry.job_queue SET attempts = max_attempts;
-SELECT id, lease_token AS token, attempts > max_attempts AS too_often FROM mulberry.claim_jobs(333, 10, '2030-01-02') \gset
-SELECT (mulberry.prepare_job(:id, :token)).ready;
+UPDATE mulberry_internal.job_queue SET attempts = max_attempts;
+SELECT id, lease_token AS token, attempts > max_attempts AS too_often FROM mulberry_internal.claim_jobs(333, 10, '2030-01-02') \gset
+SELECT (mulberry_internal.prepare_job(:id, :token)).ready;
 SELECT state, attempts, last_error FROM mulberry.jobs;
 -- a worker that stops puts back what it holds, and nothing else
-SELECT mulberry.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') IS NOT NULL FROM generate_series(1, 3);
-SELECT count(*) FROM mulberry.claim_jobs(111, 2, '2030-01-01 00:00');
-SELECT count(*) FROM mulberry.claim_jobs(222, 2, '2030-01-01 00:00');
-SELECT mulberry.release_jobs(111);
-SELECT state, worker, attempts, deferrals FROM mulberry.job_queue ORDER BY id;
-TRUNCATE mulberry.job_queue;
+SELECT mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') IS NOT NULL FROM generate_series(1, 3);
+SELECT count(*) FROM mulberry_internal.claim_jobs(111, 2, '2030-01-01 00:00');
+SELECT count(*) FROM mulberry_internal.claim_jobs(222, 2, '2030-01-01 00:00');
+SELECT mulberry_internal.release_jobs(111);
+SELECT state, worker, attempts, deferrals FROM mulberry_internal.job_queue ORDER BY id;
+TRUNCATE mulberry_internal.job_queue;
 
 -- fair shares: three endpoints with due jobs share the room, order within one is by time
 SELECT mulberry.set_endpoint('b', 'json', 'https://b.example.com', purpose => NULL);
 SELECT mulberry.set_endpoint('c', 'json', 'https://c.example.com', purpose => NULL, max_concurrency => 2);
-SELECT count(mulberry.enqueue_job('transcribe', :default, NULL, e, jsonb_build_object('n', n),
+SELECT count(mulberry_internal.enqueue_job('transcribe', :default, NULL, e, jsonb_build_object('n', n),
                                   '2030-01-01 00:00'::timestamptz + n * interval '1 s'))
   FROM unnest(ARRAY['ai', 'b', 'c']) WITH ORDINALITY AS x (e, o), generate_series(1, 10) AS n WHERE e <> 'b' OR n <= 2;
-SELECT pg_temp.route_name(route), array_agg(payload->'n' ORDER BY payload->'n') FROM mulberry.claim_jobs(1, 9, '2030-01-02')
+SELECT pg_temp.route_name(route), array_agg(payload->'n' ORDER BY payload->'n') FROM mulberry_internal.claim_jobs(1, 9, '2030-01-02')
  GROUP BY 1 ORDER BY 1;
-SELECT pg_temp.route_name(route), array_agg(payload->'n' ORDER BY payload->'n') FROM mulberry.claim_jobs(2, 9, '2030-01-02')
+SELECT pg_temp.route_name(route), array_agg(payload->'n' ORDER BY payload->'n') FROM mulberry_internal.claim_jobs(2, 9, '2030-01-02')
  GROUP BY 1 ORDER BY 1;
 
 -- so do tenants that wait for the same endpoint, however long the queue of one of them is
-TRUNCATE mulberry.job_queue;
+TRUNCATE mulberry_internal.job_queue;
 SELECT mulberry.create_tenant('jobs-small') AS small \gset
 SELECT mulberry.set_endpoint('shared', 'json', 'https://shared.example.com', purpose => NULL, tenant => NULL);
-SELECT id AS shared FROM mulberry.endpoints WHERE name = 'shared' \gset
-SELECT count(mulberry.enqueue_job('transcribe', :default, NULL, 'shared', NULL, '2030-01-01 00:00')) FROM generate_series(1, 1000);
-SELECT count(mulberry.enqueue_job('transcribe', :'small', NULL, 'shared', NULL, '2030-01-01 12:00')) FROM generate_series(1, 5);
-SELECT tenant = :'small' AS small, count(*) FROM mulberry.claim_jobs(1, 6, '2030-01-02') GROUP BY 1 ORDER BY 1;
+SELECT id AS shared FROM mulberry_internal.endpoints WHERE name = 'shared' \gset
+SELECT count(mulberry_internal.enqueue_job('transcribe', :default, NULL, 'shared', NULL, '2030-01-01 00:00')) FROM generate_series(1, 1000);
+SELECT count(mulberry_internal.enqueue_job('transcribe', :'small', NULL, 'shared', NULL, '2030-01-01 12:00')) FROM generate_series(1, 5);
+SELECT tenant = :'small' AS small, count(*) FROM mulberry_internal.claim_jobs(1, 6, '2030-01-02') GROUP BY 1 ORDER BY 1;
 -- a tenant that has all slots of a worker gets none of the reserve, another one has less than half of what is left of it
 SELECT tenant = :'small' AS small, count(*)
-  FROM mulberry.claim_jobs(1, 16, '2030-01-02', 10, 2, array_fill(-1::bigint, '{10}'), array_fill(:default::uuid, '{10}'))
+  FROM mulberry_internal.claim_jobs(1, 16, '2030-01-02', 10, 2, array_fill(-1::bigint, '{10}'), array_fill(:default::uuid, '{10}'))
  GROUP BY 1;
 SELECT count(*) AS has_its_share
-  FROM mulberry.claim_jobs(1, 16, '2030-01-02', 10, 2, array_fill(-1::bigint, '{11}'), array_fill(:default::uuid, '{10}') || :'small'::uuid);
+  FROM mulberry_internal.claim_jobs(1, 16, '2030-01-02', 10, 2, array_fill(-1::bigint, '{11}'), array_fill(:default::uuid, '{10}') || :'small'::uuid);
 -- what comes free goes to who has least
 SELECT tenant = :'small' AS small, count(*)
-  FROM mulberry.claim_jobs(1, 1, '2030-01-02', 10, 2, array_fill(-1::bigint, '{9}'), array_fill(:default::uuid, '{8}') || :'small'::uuid)
+  FROM mulberry_internal.claim_jobs(1, 1, '2030-01-02', 10, 2, array_fill(-1::bigint, '{9}'), array_fill(:default::uuid, '{8}') || :'small'::uuid)
  GROUP BY 1;
 -- nor has an endpoint that has them all, whoever asks
 SELECT count(*) AS of_the_endpoint
-  FROM mulberry.claim_jobs(1, 16, '2030-01-02', 10, 2, array_fill(:shared::bigint, '{10}'), array_fill(gen_random_uuid(), '{10}'));
-TRUNCATE mulberry.job_queue;
+  FROM mulberry_internal.claim_jobs(1, 16, '2030-01-02', 10, 2, array_fill(:shared::bigint, '{10}'), array_fill(gen_random_uuid(), '{10}'));
+TRUNCATE mulberry_internal.job_queue;
 SELECT mulberry.drop_endpoint('shared', NULL);
 SELECT mulberry.drop_tenant('jobs-small');
 
 -- the breaker: opens, asks with one job, doubles its patience to a minute, closes
-TRUNCATE mulberry.job_queue;
-SELECT id AS ai FROM mulberry.endpoints WHERE name = 'ai' \gset
-SELECT count(mulberry.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00')) FROM generate_series(1, 5);
-SELECT count(*) FROM mulberry.claim_jobs(1, 1, '2030-01-01 00:00');
-SELECT mulberry.report_endpoint(:ai, false, false, 'refused', '2030-01-01 00:00');
-SELECT mulberry.report_endpoint(:ai, false, false, 'refused again', '2030-01-01 00:00');
-SELECT state, openings, retry_at, last_error FROM mulberry.endpoint_state;
-SELECT mulberry.fail_attempt(id, lease_token, 'transient', 'HTTP 503', NULL, '2030-01-01 00:00') AS outage FROM mulberry.job_queue WHERE state = 'running';
-SELECT attempts, deferrals, run_at FROM mulberry.job_queue WHERE deferrals > 0;
-SELECT count(*) AS while_open FROM mulberry.claim_jobs(1, 10, '2030-01-01 00:00:00.9');
+TRUNCATE mulberry_internal.job_queue;
+SELECT id AS ai FROM mulberry_internal.endpoints WHERE name = 'ai' \gset
+SELECT count(mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00')) FROM generate_series(1, 5);
+SELECT count(*) FROM mulberry_internal.claim_jobs(1, 1, '2030-01-01 00:00');
+SELECT mulberry_internal.report_endpoint(:ai, false, false, 'refused', '2030-01-01 00:00');
+SELECT mulberry_internal.report_endpoint(:ai, false, false, 'refused again', '2030-01-01 00:00');
+SELECT state, openings, retry_at, last_error FROM mulberry_internal.endpoint_state;
+SELECT mulberry_internal.fail_attempt(id, lease_token, 'transient', 'HTTP 503', NULL, '2030-01-01 00:00') AS outage FROM mulberry_internal.job_queue WHERE state = 'running';
+SELECT attempts, deferrals, run_at FROM mulberry_internal.job_queue WHERE deferrals > 0;
+SELECT count(*) AS while_open FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:00.9');
 SELECT DISTINCT state, held_because FROM mulberry.jobs WHERE finished_at IS NULL;
-SELECT item, status, detail LIKE '%refused%' AS says_why FROM mulberry.health_jobs() WHERE item LIKE 'endpoint%';
-SELECT count(*), bool_and(probe) AS probe FROM mulberry.claim_jobs(1, 10, '2030-01-01 00:00:01');
-SELECT count(*) AS while_half_open FROM mulberry.claim_jobs(2, 10, '2030-01-01 00:00:02');
-SELECT mulberry.report_endpoint(:ai, true, false, NULL, '2030-01-01 00:00:02') AS only_the_probe_counts;
-SELECT mulberry.report_endpoint(:ai, false, true, 'still refused', '2030-01-01 00:00:02');
-SELECT state, openings, retry_at, last_error FROM mulberry.endpoint_state;
+SELECT item, status, detail LIKE '%refused%' AS says_why FROM mulberry_internal.health_jobs() WHERE item LIKE 'endpoint%';
+SELECT count(*), bool_and(probe) AS probe FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:01');
+SELECT count(*) AS while_half_open FROM mulberry_internal.claim_jobs(2, 10, '2030-01-01 00:00:02');
+SELECT mulberry_internal.report_endpoint(:ai, true, false, NULL, '2030-01-01 00:00:02') AS only_the_probe_counts;
+SELECT mulberry_internal.report_endpoint(:ai, false, true, 'still refused', '2030-01-01 00:00:02');
+SELECT state, openings, retry_at, last_error FROM mulberry_internal.endpoint_state;
 -- a probe that nobody answers for is lost with its lease
-UPDATE mulberry.endpoint_state SET openings = 9;
-SELECT probe FROM mulberry.claim_jobs(1, 10, '2030-01-01 00:00:10');
-SELECT probe FROM mulberry.claim_jobs(2, 10, '2030-01-01 00:00:49');
-SELECT probe FROM mulberry.claim_jobs(2, 10, '2030-01-01 00:00:50');
-SELECT mulberry.report_endpoint(:ai, false, true, 'still refused', '2030-01-01 00:01');
-SELECT state, openings, retry_at FROM mulberry.endpoint_state;
-SELECT probe FROM mulberry.claim_jobs(3, 10, '2030-01-01 00:02');
+UPDATE mulberry_internal.endpoint_state SET openings = 9;
+SELECT probe FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:10');
+SELECT probe FROM mulberry_internal.claim_jobs(2, 10, '2030-01-01 00:00:49');
+SELECT probe FROM mulberry_internal.claim_jobs(2, 10, '2030-01-01 00:00:50');
+SELECT mulberry_internal.report_endpoint(:ai, false, true, 'still refused', '2030-01-01 00:01');
+SELECT state, openings, retry_at FROM mulberry_internal.endpoint_state;
+SELECT probe FROM mulberry_internal.claim_jobs(3, 10, '2030-01-01 00:02');
 -- a probe that was not sent leaves it to the next job
-SELECT mulberry.report_endpoint(:ai, NULL, true, NULL, '2030-01-01 00:02');
-SELECT probe FROM mulberry.claim_jobs(3, 10, '2030-01-01 00:02');
-SELECT mulberry.report_endpoint(:ai, true, true, NULL, '2030-01-01 00:02');
-SELECT state, openings, retry_at FROM mulberry.endpoint_state;
-SELECT count(*) AS flows_again FROM mulberry.claim_jobs(1, 10, '2030-01-01 00:02');
-SELECT event, payload FROM mulberry.events WHERE event LIKE 'endpoint%' ORDER BY id;
-TRUNCATE mulberry.job_queue;
+SELECT mulberry_internal.report_endpoint(:ai, NULL, true, NULL, '2030-01-01 00:02');
+SELECT probe FROM mulberry_internal.claim_jobs(3, 10, '2030-01-01 00:02');
+SELECT mulberry_internal.report_endpoint(:ai, true, true, NULL, '2030-01-01 00:02');
+SELECT state, openings, retry_at FROM mulberry_internal.endpoint_state;
+SELECT count(*) AS flows_again FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:02');
+SELECT event, payload FROM mulberry_internal.events WHERE event LIKE 'endpoint%' ORDER BY id;
+TRUNCATE mulberry_internal.job_queue;
 
 -- answers of services
 CREATE FUNCTION pg_temp.try_read(kind text, answer jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN mulberry.read_transcription(kind, answer)::text;
+    RETURN mulberry_internal.read_transcription(kind, answer)::text;
 EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ': ' || SQLERRM;
 END
@@ -280,7 +280,7 @@ SELECT kind, answer, pg_temp.try_read(kind, answer) FROM (VALUES
     ('json', '{"text": "hello"}')) AS v (kind, answer);
 CREATE FUNCTION pg_temp.try_sentiment(message jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN mulberry.read_sentiment(jsonb_build_object('choices', jsonb_build_array(jsonb_build_object('message', message))))::text;
+    RETURN mulberry_internal.read_sentiment(jsonb_build_object('choices', jsonb_build_array(jsonb_build_object('message', message))))::text;
 EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ': ' || SQLERRM;
 END
@@ -294,7 +294,7 @@ SELECT message, pg_temp.try_sentiment(message) FROM (VALUES
     ('{"content": "[]"}'),
     ('{"content": null, "refusal": "I would rather not"}'),
     ('{}')) AS v (message);
-SELECT mulberry.sentiment_request('m', 'hi', '{}')::jsonb - 'response_format';
+SELECT mulberry_internal.sentiment_request('m', 'hi', '{}')::jsonb - 'response_format';
 
 -- run_jobs(): a text call from packets to transcript in this session
 SELECT mulberry.drop_endpoint('ai');
@@ -304,7 +304,7 @@ SELECT status FROM mulberry.complete_call('jobs-text', 2);
 SELECT kind, call_id, endpoint, state FROM mulberry.jobs WHERE call_id = 'jobs-text';
 CALL mulberry.run_jobs();
 SELECT kind, call_id, endpoint, state, attempts FROM mulberry.jobs WHERE call_id = 'jobs-text';
-SELECT state, transcription, sentiment, ai_result->'sentiment' AS engine FROM mulberry.calls WHERE call_id = 'jobs-text';
+SELECT state, transcription, sentiment, ai_result->'sentiment' AS engine FROM mulberry_internal.calls WHERE call_id = 'jobs-text';
 BEGIN;
 CALL mulberry.run_jobs();
 ROLLBACK;
@@ -320,7 +320,7 @@ SELECT state, attempts, deferrals >= 1 AS deferred, held_because LIKE 'endpoint 
   FROM mulberry.jobs WHERE call_id = 'jobs-nobody';
 -- a private address behind a name is not asked either
 SELECT mulberry.set_endpoint('nobody', 'json', 'http://localhost:1/', allow_http => true);
-UPDATE mulberry.job_queue SET run_at = now();
+UPDATE mulberry_internal.job_queue SET run_at = now();
 CALL mulberry.run_jobs();
 SELECT attempts, held_because ~ 'address (127.0.0.1|::1) is not public and the endpoint does not allow private addresses' AS why
   FROM mulberry.jobs WHERE call_id = 'jobs-nobody';
@@ -330,23 +330,23 @@ SELECT mulberry.cancel_job(:job);
 SELECT mulberry.cancel_job(:job);
 SELECT mulberry.cancel_job(-1);
 SELECT j.state, j.last_error = 'cancelled by ' || current_user AS by_whom, c.state, c.failure_reason = j.last_error AS reason
-  FROM mulberry.jobs j JOIN mulberry.calls c USING (call_id) WHERE j.call_id = 'jobs-nobody';
+  FROM mulberry.jobs j JOIN mulberry_internal.calls c USING (call_id) WHERE j.call_id = 'jobs-nobody';
 -- and is tried again on request; without its packets there is nothing to transcribe
 SELECT mulberry.retry_job(:job);
-SELECT state FROM mulberry.calls WHERE call_id = 'jobs-nobody';
+SELECT state FROM mulberry_internal.calls WHERE call_id = 'jobs-nobody';
 SELECT mulberry.drop_endpoint('nobody');
-DELETE FROM mulberry.packets p USING mulberry.calls c WHERE c.id = p.call AND c.call_id = 'jobs-nobody';
+DELETE FROM mulberry_internal.packets p USING mulberry_internal.calls c WHERE c.id = p.call AND c.call_id = 'jobs-nobody';
 CALL mulberry.run_jobs();
-SELECT state, failure_reason FROM mulberry.calls WHERE call_id = 'jobs-nobody';
+SELECT state, failure_reason FROM mulberry_internal.calls WHERE call_id = 'jobs-nobody';
 SELECT mulberry.retry_job(id) FROM mulberry.jobs WHERE call_id = 'jobs-text';
 SELECT state, jobs, overdue FROM mulberry.job_summary ORDER BY state;
 
 -- finished jobs are kept for mulberry.job_retention
-SELECT count(*) > 0 AS some FROM mulberry.job_history;
-SELECT mulberry.purge_jobs(now() + interval '29 days');
-SELECT mulberry.purge_jobs(now() + interval '31 days', 1);
-SELECT mulberry.purge_jobs(now() + interval '31 days') > 0 AS the_rest;
-SELECT count(*) FROM mulberry.job_history;
+SELECT count(*) > 0 AS some FROM mulberry_internal.job_history;
+SELECT mulberry_internal.purge_jobs(now() + interval '29 days');
+SELECT mulberry_internal.purge_jobs(now() + interval '31 days', 1);
+SELECT mulberry_internal.purge_jobs(now() + interval '31 days') > 0 AS the_rest;
+SELECT count(*) FROM mulberry_internal.job_history;
 SELECT * FROM mulberry.stat_workers;
 
 -- who may see and do what
@@ -360,7 +360,7 @@ SELECT mulberry.grant_access('regress_jobs_admin', 'admin');
 SELECT mulberry.grant_access('regress_jobs_other', 'operator', 'jobs-other');
 SELECT mulberry.grant_access('regress_jobs_other', 'admin', 'jobs-other');
 SELECT mulberry.grant_access('regress_jobs_ingest', 'ingest');
-SELECT mulberry.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') AS job \gset
+SELECT mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') AS job \gset
 \set VERBOSITY sqlstate
 SET ROLE regress_jobs_other;
 SELECT count(*) AS others FROM mulberry.jobs;
@@ -371,11 +371,11 @@ SELECT mulberry.set_endpoint('x', 'json', 'https://x.example.com', tenant => NUL
 SELECT mulberry.set_endpoint('x', 'json', 'http://10.0.0.1', allow_http => true, allow_private => true, tenant => 'jobs-other');
 SELECT mulberry.set_endpoint('x', 'json', 'https://x.example.com', tenant => 'jobs-other');
 SELECT name, tenant FROM mulberry.endpoint_status ORDER BY name;
-SELECT mulberry.claim_jobs(1, 1);
-SELECT * FROM mulberry.job_queue;
+SELECT mulberry_internal.claim_jobs(1, 1);
+SELECT * FROM mulberry_internal.job_queue;
 SET ROLE regress_jobs_ingest;
 SELECT * FROM mulberry.jobs;
-SELECT mulberry.enqueue_job('transcribe', :default);
+SELECT mulberry_internal.enqueue_job('transcribe', :default);
 CALL mulberry.run_jobs();
 SET ROLE regress_jobs_admin;
 SELECT name, tenant FROM mulberry.endpoint_status ORDER BY name;
@@ -387,7 +387,7 @@ SELECT mulberry.set_endpoint('x', 'json', 'https://x.example.com');
 SELECT mulberry.cancel_job(:job);
 SELECT state, last_error FROM mulberry.jobs;
 RESET ROLE;
-SELECT payload->>'role' AS role FROM mulberry.events WHERE event = 'job_cancelled' ORDER BY id DESC LIMIT 1;
+SELECT payload->>'role' AS role FROM mulberry_internal.events WHERE event = 'job_cancelled' ORDER BY id DESC LIMIT 1;
 SELECT mulberry.drop_endpoint('x', 'jobs-other');
 SELECT mulberry.drop_endpoint('second');
 SELECT mulberry.drop_endpoint('b');

@@ -1,7 +1,7 @@
 -- A partition that an administrator has dropped by hand: the calls of its day are still there.
 -- Retention used to count them as removed without removing them, again and again, and erase_call()
 -- could not remove them at all.
-SET search_path = mulberry;
+SET search_path = mulberry, mulberry_internal;
 BEGIN;
 SELECT alter_tenant('default', retention => '1 year');
 INSERT INTO calls (id, tenant, call_id, encoding, sample_rate, state, finished_at)

@@ -131,12 +131,12 @@ SELECT version, from_status, status, max_amount, expires_at, sponsor, role, caus
 RESET ROLE;
 
 -- The state machine, whoever writes: every change from every status.
-INSERT INTO mulberry.mandates (tenant, id, agent, sponsor, status, max_amount, currency, expires_at)
+INSERT INTO mulberry_internal.mandates (tenant, id, agent, sponsor, status, max_amount, currency, expires_at)
 SELECT :'bank', '3000000' || n, '00000000-0000-4000-8000-00000000000b', 'Acme', status, 10, 'EUR', '2100-01-01'
   FROM unnest(ARRAY['ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED']) WITH ORDINALITY AS s (status, n);
 CREATE FUNCTION pg_temp.try_change(mandate text, wanted text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE mulberry.mandates SET status = wanted WHERE id = mandate;
+    UPDATE mulberry_internal.mandates SET status = wanted WHERE id = mandate;
     RAISE EXCEPTION USING ERRCODE = 'MB001', MESSAGE = 'taken back';
 EXCEPTION WHEN SQLSTATE 'MB001' THEN
     RETURN 'yes';
@@ -145,64 +145,64 @@ WHEN object_not_in_prerequisite_state THEN
 END
 $$;
 SELECT m.status AS from_status, wanted, pg_temp.try_change(m.id, wanted) AS changes
-  FROM mulberry.mandates m, unnest(ARRAY['ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED']) AS wanted
+  FROM mulberry_internal.mandates m, unnest(ARRAY['ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED']) AS wanted
  WHERE m.id LIKE '3000000_' AND m.status <> wanted
  ORDER BY m.id, wanted;
 -- out of EXPIRED by an extension into the future only
-UPDATE mulberry.mandates SET status = 'ACTIVE', expires_at = '2099-01-01' WHERE id = '30000004';
-UPDATE mulberry.mandates SET status = 'SUSPENDED', expires_at = '2102-01-01' WHERE id = '30000004';
-UPDATE mulberry.mandates SET expires_at = '1999-01-01' WHERE id = '30000004';
-UPDATE mulberry.mandates SET status = 'ACTIVE', expires_at = '2000-01-01' WHERE id = '30000004';
-UPDATE mulberry.mandates SET status = 'ACTIVE', expires_at = '2102-01-01' WHERE id = '30000004';
+UPDATE mulberry_internal.mandates SET status = 'ACTIVE', expires_at = '2099-01-01' WHERE id = '30000004';
+UPDATE mulberry_internal.mandates SET status = 'SUSPENDED', expires_at = '2102-01-01' WHERE id = '30000004';
+UPDATE mulberry_internal.mandates SET expires_at = '1999-01-01' WHERE id = '30000004';
+UPDATE mulberry_internal.mandates SET status = 'ACTIVE', expires_at = '2000-01-01' WHERE id = '30000004';
+UPDATE mulberry_internal.mandates SET status = 'ACTIVE', expires_at = '2102-01-01' WHERE id = '30000004';
 -- a REVOKED mandate does not change in any way
-UPDATE mulberry.mandates SET max_amount = 1000 WHERE id = '30000003';
-UPDATE mulberry.mandates SET expires_at = '2102-01-01' WHERE id = '30000003';
-UPDATE mulberry.mandates SET spent = 1 WHERE id = '30000003';
-UPDATE mulberry.mandates SET sponsor = 'x' WHERE id = '30000003';
+UPDATE mulberry_internal.mandates SET max_amount = 1000 WHERE id = '30000003';
+UPDATE mulberry_internal.mandates SET expires_at = '2102-01-01' WHERE id = '30000003';
+UPDATE mulberry_internal.mandates SET spent = 1 WHERE id = '30000003';
+UPDATE mulberry_internal.mandates SET sponsor = 'x' WHERE id = '30000003';
 -- nor do the fixed columns of any
-UPDATE mulberry.mandates SET id = '30000009' WHERE id = '30000001';
-UPDATE mulberry.mandates SET agent = '00000000-0000-4000-8000-00000000000a' WHERE id = '30000001';
-UPDATE mulberry.mandates SET tenant = :'rival' WHERE id = '30000001';
-UPDATE mulberry.mandates SET currency = 'USD' WHERE id = '30000001';
-UPDATE mulberry.mandates SET version = 7 WHERE id = '30000001';
-UPDATE mulberry.mandates SET agent_version = 7 WHERE id = '30000001';
-UPDATE mulberry.mandates SET spent = spent - 1 WHERE tenant = :'bank' AND id = '12345678';
-UPDATE mulberry.mandates SET spent = 11 WHERE id = '30000001';
-UPDATE mulberry.mandates SET status = 'PAUSED' WHERE id = '30000001';
-UPDATE mulberry.mandates SET expires_at = 'infinity' WHERE id = '30000001';
-UPDATE mulberry.mandates SET status = NULL WHERE id = '30000001';
-INSERT INTO mulberry.mandates (tenant, id, agent, sponsor, max_amount, currency, expires_at)
+UPDATE mulberry_internal.mandates SET id = '30000009' WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET agent = '00000000-0000-4000-8000-00000000000a' WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET tenant = :'rival' WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET currency = 'USD' WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET version = 7 WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET agent_version = 7 WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET spent = spent - 1 WHERE tenant = :'bank' AND id = '12345678';
+UPDATE mulberry_internal.mandates SET spent = 11 WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET status = 'PAUSED' WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET expires_at = 'infinity' WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET status = NULL WHERE id = '30000001';
+INSERT INTO mulberry_internal.mandates (tenant, id, agent, sponsor, max_amount, currency, expires_at)
 VALUES (:'bank', '30000010', '00000000-0000-4000-8000-0000000000ff', 'Acme', 10, 'EUR', '2100-01-01');
 -- every change has its numbers, spending has none
-UPDATE mulberry.mandates SET status = 'SUSPENDED' WHERE id = '30000001';
-UPDATE mulberry.mandates SET spent = 3 WHERE id = '30000001';
-UPDATE mulberry.mandates SET status = status WHERE id = '30000001';
-UPDATE mulberry.mandates SET status = 'REVOKED' WHERE id = '30000001';
-SELECT id, status, version, agent_version FROM mulberry.mandates WHERE agent = '00000000-0000-4000-8000-00000000000b' ORDER BY id;
+UPDATE mulberry_internal.mandates SET status = 'SUSPENDED' WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET spent = 3 WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET status = status WHERE id = '30000001';
+UPDATE mulberry_internal.mandates SET status = 'REVOKED' WHERE id = '30000001';
+SELECT id, status, version, agent_version FROM mulberry_internal.mandates WHERE agent = '00000000-0000-4000-8000-00000000000b' ORDER BY id;
 SELECT agent, mandates, mandates_version FROM mulberry.agent_status WHERE tenant = 'bank' ORDER BY agent;
 SELECT mandate_id, version, from_status, status, expires_at FROM mulberry.mandate_history WHERE mandate_id LIKE '3000000_' ORDER BY mandate_id, version;
 -- and its event
 SELECT payload - 'expires_at' AS payload, payload ->> 'expires_at' AS expires_at
-  FROM mulberry.events WHERE tenant = :'bank' AND event = 'mandate_changed' AND payload ->> 'mandate_id' = '30000001' ORDER BY id;
+  FROM mulberry_internal.events WHERE tenant = :'bank' AND event = 'mandate_changed' AND payload ->> 'mandate_id' = '30000001' ORDER BY id;
 
 -- A row with its numbers comes from a dump, and is taken as it is.
-INSERT INTO mulberry.mandates (tenant, id, agent, sponsor, status, max_amount, spent, currency, expires_at, version, agent_version)
+INSERT INTO mulberry_internal.mandates (tenant, id, agent, sponsor, status, max_amount, spent, currency, expires_at, version, agent_version)
 VALUES (:'bank', '30000005', '00000000-0000-4000-8000-00000000000b', 'Acme', 'REVOKED', 10, 5, 'EUR', '2000-01-01', 17, 3);
 SELECT version, agent_version, (SELECT count(*) FROM mulberry.mandate_history h WHERE h.mandate_id = m.id) AS history
-  FROM mulberry.mandates m WHERE id = '30000005';
+  FROM mulberry_internal.mandates m WHERE id = '30000005';
 
 -- What set_mandate_status() and extend_mandate_expiry() answer.
 SELECT mulberry.create_mandate('40000001', 'pi', 'Acme', 10, 'EUR', '2100-01-01', 'bank');
-SELECT step, mulberry.set_mandate_status(:'bank', mandate, wanted, 'test', 7) AS answer
+SELECT step, mulberry_internal.set_mandate_status(:'bank', mandate, wanted, 'test', 7) AS answer
   FROM (VALUES (1, '40000001', 'ACTIVE'), (2, '40000001', 'SUSPENDED'), (3, '40000001', 'SUSPENDED'), (4, '40000001', 'ACTIVE'),
                (5, '99999999', 'ACTIVE'), (6, '40000001', 'EXPIRED'), (7, '40000001', 'SUSPENDED'), (8, '40000001', 'ACTIVE'),
                (9, '40000001', 'REVOKED'), (10, '40000001', 'REVOKED'), (11, '40000001', 'ACTIVE')) AS s (step, mandate, wanted)
  ORDER BY step;
 SELECT version, from_status, status, cause, command_id FROM mulberry.mandate_history WHERE mandate_id = '40000001' ORDER BY version;
-SELECT pg_temp.error_of(format('SELECT mulberry.set_mandate_status(%L, %L, %L, NULL)', :'bank', '40000001', 'PAUSED')) AS unknown,
-       pg_temp.error_of(format('SELECT mulberry.extend_mandate_expiry(%L, %L, 100, NULL)', :'bank', '40000001')) AS too_long,
-       mulberry.extend_mandate_expiry(:'bank', '40000001', 1, NULL) AS revoked,
-       mulberry.extend_mandate_expiry(:'bank', '99999999', 1, NULL) AS none;
+SELECT pg_temp.error_of(format('SELECT mulberry_internal.set_mandate_status(%L, %L, %L, NULL)', :'bank', '40000001', 'PAUSED')) AS unknown,
+       pg_temp.error_of(format('SELECT mulberry_internal.extend_mandate_expiry(%L, %L, 100, NULL)', :'bank', '40000001')) AS too_long,
+       mulberry_internal.extend_mandate_expiry(:'bank', '40000001', 1, NULL) AS revoked,
+       mulberry_internal.extend_mandate_expiry(:'bank', '99999999', 1, NULL) AS none;
 
 -- Commands, in terms of their acknowledgement: SS 0 applied, 1 already so, 2 unknown mandate, 3 refused;
 -- QQ 0 none, 1 REVOKED, 2 SUSPENDED, 3 ACTIVE, 4 EXPIRED.
@@ -220,7 +220,7 @@ DECLARE
     s record; a record;
 BEGIN
     FOR s IN SELECT * FROM command_steps ORDER BY step LOOP
-        a := mulberry.apply_mandate_command((SELECT id FROM mulberry.tenants WHERE name = 'bank'), s.command, s.mandate, s.argument, 'voice', s.step);
+        a := mulberry_internal.apply_mandate_command((SELECT id FROM mulberry_internal.tenants WHERE name = 'bank'), s.command, s.mandate, s.argument, 'voice', s.step);
         RAISE NOTICE '% % %: % %', coalesce(s.command, 'null'), s.mandate, s.argument, a.ack_status, a.ack_state;
     END LOOP;
 END
@@ -229,39 +229,39 @@ SELECT version, from_status, status, expires_at, cause, command_id FROM mulberry
 
 -- Expiry on the spot.  Its time comes by an UPDATE here.
 SELECT mulberry.create_mandate('6000000' || n, 'pi', 'Acme', 10, 'EUR', '2100-01-01', 'bank') FROM generate_series(1, 7) AS n;
-SELECT mulberry.set_mandate_status(:'bank', '60000003', 'SUSPENDED', NULL);
+SELECT mulberry_internal.set_mandate_status(:'bank', '60000003', 'SUSPENDED', NULL);
 SELECT accepted FROM mulberry.spend('60000007', 4, 'before', 'bank');
-UPDATE mulberry.mandates SET expires_at = '2020-02-02' WHERE id LIKE '6000000_';
+UPDATE mulberry_internal.mandates SET expires_at = '2020-02-02' WHERE id LIKE '6000000_';
 SELECT mandate_id, status FROM mulberry.mandate_status WHERE mandate_id LIKE '6000000_' ORDER BY mandate_id;
-SELECT DISTINCT status FROM mulberry.mandates WHERE id LIKE '6000000_' ORDER BY 1;
+SELECT DISTINCT status FROM mulberry_internal.mandates WHERE id LIKE '6000000_' ORDER BY 1;
 --   a reader says so and stores nothing
 BEGIN READ ONLY;
 SELECT allowed, message, status, reason FROM mulberry.check_mandate('60000001', 1, 'bank');
 ROLLBACK;
-SELECT status FROM mulberry.mandates WHERE id = '60000001';
+SELECT status FROM mulberry_internal.mandates WHERE id = '60000001';
 --   others store it: whoever checks, spends, asks or commands
 SELECT allowed, message, status, reason FROM mulberry.check_mandate('60000001', 1, 'bank');
 SELECT accepted, message, status, reason FROM mulberry.spend('60000002', 1, 'late', 'bank');
-SELECT * FROM mulberry.apply_mandate_command(:'bank', 'QUERY', '60000004', 0, NULL, NULL);
-SELECT * FROM mulberry.apply_mandate_command(:'bank', 'SUSPEND', '60000005', 0, NULL, NULL);
-SELECT id, status FROM mulberry.mandates WHERE id LIKE '6000000_' ORDER BY id;
+SELECT * FROM mulberry_internal.apply_mandate_command(:'bank', 'QUERY', '60000004', 0, NULL, NULL);
+SELECT * FROM mulberry_internal.apply_mandate_command(:'bank', 'SUSPEND', '60000005', 0, NULL, NULL);
+SELECT id, status FROM mulberry_internal.mandates WHERE id LIKE '6000000_' ORDER BY id;
 SELECT version, from_status, status, cause FROM mulberry.mandate_history WHERE mandate_id = '60000002' ORDER BY version;
 --   what was spent before is still the same payment
 SELECT accepted, duplicate, remaining, status FROM mulberry.spend('60000007', 4, 'before', 'bank');
 --   an extension brings it back, from now on
-SELECT * FROM mulberry.apply_mandate_command(:'bank', 'EXTEND', '60000001', 2, NULL, NULL);
-SELECT status, expires_at BETWEEN now() + '47 hours' AND now() + '48 hours' AS from_now FROM mulberry.mandates WHERE id = '60000001';
+SELECT * FROM mulberry_internal.apply_mandate_command(:'bank', 'EXTEND', '60000001', 2, NULL, NULL);
+SELECT status, expires_at BETWEEN now() + '47 hours' AND now() + '48 hours' AS from_now FROM mulberry_internal.mandates WHERE id = '60000001';
 SELECT mulberry.alter_mandate('60000002', expires_at => '2100-01-01', tenant => 'bank');
-SELECT status FROM mulberry.mandates WHERE id = '60000002';
+SELECT status FROM mulberry_internal.mandates WHERE id = '60000002';
 --   a suspension is not forgotten by it, and lifting it does not bring back what is over
 SELECT allowed, status, reason FROM mulberry.check_mandate('60000003', 1, 'bank');
-SELECT * FROM mulberry.apply_mandate_command(:'bank', 'EXTEND', '60000003', 2, NULL, NULL);
+SELECT * FROM mulberry_internal.apply_mandate_command(:'bank', 'EXTEND', '60000003', 2, NULL, NULL);
 SELECT allowed, status, reason FROM mulberry.check_mandate('60000003', 1, 'bank');
-UPDATE mulberry.mandates SET expires_at = '2020-02-02' WHERE id = '60000003';
-SELECT * FROM mulberry.apply_mandate_command(:'bank', 'RESUME', '60000003', 0, NULL, NULL);
-SELECT * FROM mulberry.apply_mandate_command(:'bank', 'RESUME', '60000003', 0, NULL, NULL);
+UPDATE mulberry_internal.mandates SET expires_at = '2020-02-02' WHERE id = '60000003';
+SELECT * FROM mulberry_internal.apply_mandate_command(:'bank', 'RESUME', '60000003', 0, NULL, NULL);
+SELECT * FROM mulberry_internal.apply_mandate_command(:'bank', 'RESUME', '60000003', 0, NULL, NULL);
 --   and what has expired can still be revoked
-SELECT * FROM mulberry.apply_mandate_command(:'bank', 'REVOKE', '60000004', 0, NULL, NULL);
+SELECT * FROM mulberry_internal.apply_mandate_command(:'bank', 'REVOKE', '60000004', 0, NULL, NULL);
 SELECT allowed, error, message, status, reason FROM mulberry.check_mandate('60000004', 1, 'bank');
 SELECT accepted, error, message, status, reason FROM mulberry.spend('60000004', 1, 'x', 'bank');
 SELECT pg_temp.error_of($$SELECT mulberry.alter_mandate('60000004', 5, tenant => 'bank')$$) AS revoked;
@@ -277,9 +277,9 @@ SELECT mulberry.create_mandate('22222222', 'pi', 'Acme', 1, 'EUR', '2100-01-01')
 SELECT mulberry.alter_mandate('12345678', 1000);
 SET ROLE regress_m_operator;
 SELECT mulberry.create_agent('third');
-SELECT mulberry.set_mandate_status(:'bank', '12345678', 'REVOKED', 'x');
-SELECT mulberry.change_mandate(:'bank', '12345678', 'REVOKED', NULL, NULL, NULL, NULL, NULL);
-UPDATE mulberry.mandates SET spent = 0;
+SELECT mulberry_internal.set_mandate_status(:'bank', '12345678', 'REVOKED', 'x');
+SELECT mulberry_internal.change_mandate(:'bank', '12345678', 'REVOKED', NULL, NULL, NULL, NULL, NULL);
+UPDATE mulberry_internal.mandates SET spent = 0;
 SET ROLE regress_m_other;
 SELECT count(*) FROM mulberry.mandate_status;
 SELECT count(*) FROM mulberry.mandate_history;
@@ -295,12 +295,12 @@ SET ROLE regress_m_admin;
 SELECT pg_temp.error_of($$SELECT mulberry.drop_agent('pi')$$) AS in_use;
 RESET ROLE;
 SELECT mulberry.drop_tenant('bank');
-SELECT count(mulberry.set_mandate_status(:'bank', id, 'REVOKED', 'cleared')) AS revoked FROM mulberry.mandates WHERE tenant = :'bank' AND status <> 'REVOKED';
+SELECT count(mulberry_internal.set_mandate_status(:'bank', id, 'REVOKED', 'cleared')) AS revoked FROM mulberry_internal.mandates WHERE tenant = :'bank' AND status <> 'REVOKED';
 SELECT mulberry.drop_agent('pi', 'bank');
 SELECT mulberry.drop_agent('backup', 'bank');
-SELECT (SELECT count(*) FROM mulberry.mandates WHERE tenant = :'bank') AS mandates,
-       (SELECT count(*) FROM mulberry.mandate_versions WHERE tenant = :'bank') AS versions,
-       (SELECT count(*) FROM mulberry.spendings WHERE tenant = :'bank') AS spendings,
+SELECT (SELECT count(*) FROM mulberry_internal.mandates WHERE tenant = :'bank') AS mandates,
+       (SELECT count(*) FROM mulberry_internal.mandate_versions WHERE tenant = :'bank') AS versions,
+       (SELECT count(*) FROM mulberry_internal.spendings WHERE tenant = :'bank') AS spendings,
        (SELECT count(*) > 0 FROM mulberry.audit_log WHERE tenant = 'bank' AND action = 'SPEND' AND outcome = 'accepted') AS audited;
 SELECT mulberry.revoke_access('regress_m_admin', 'admin', 'bank');
 SELECT mulberry.revoke_access('regress_m_operator', 'operator', 'bank');
@@ -309,7 +309,7 @@ SELECT mulberry.revoke_access('regress_m_auditor', 'auditor', 'bank');
 SELECT mulberry.revoke_access('regress_m_other', 'operator', 'rival');
 SELECT rows > 0 AS erased FROM mulberry.erase_audit_log('bank');
 SELECT rows > 0 AS erased FROM mulberry.erase_audit_log('rival');
-DELETE FROM mulberry.events WHERE tenant IN (:'bank', :'rival');
+DELETE FROM mulberry_internal.events WHERE tenant IN (:'bank', :'rival');
 SELECT mulberry.drop_tenant('bank');
 SELECT mulberry.drop_tenant('rival');
 DROP ROLE regress_m_admin, regress_m_operator, regress_m_gateway, regress_m_auditor, regress_m_other;

@@ -10,7 +10,7 @@ RESET client_min_messages;
 -- A tenant of this test's own; its rows, whatever other tests have left.
 SELECT mulberry.create_tenant('receiving') IS NOT NULL AS made;
 SELECT mulberry.grant_access('regress_gateway', 'gateway', 'receiving'), mulberry.grant_access('regress_supervisor', 'supervisor', 'receiving');
-SELECT format('CREATE TEMP VIEW %1$s AS SELECT * FROM mulberry.%1$s WHERE tenant = (SELECT id FROM mulberry.tenants WHERE name = ''receiving'')', name)
+SELECT format('CREATE TEMP VIEW %1$s AS SELECT * FROM mulberry_internal.%1$s WHERE tenant = (SELECT id FROM mulberry_internal.tenants WHERE name = ''receiving'')', name)
   FROM unnest('{key_guard,key_frames,challenges,received_calls,voice_keys,mandates,audit,events,secrets,sync_states}'::text[]) AS name \gexec
 CREATE TEMP VIEW voice_key_status AS SELECT * FROM mulberry.voice_key_status WHERE tenant = 'receiving';
 
@@ -219,7 +219,7 @@ SELECT pg_temp.heard(pg_temp.frame(2, '33334444', 10062));
 CREATE FUNCTION pg_temp.five() RETURNS interval LANGUAGE plpgsql AS $$
 BEGIN
     FOR n IN 1..5 LOOP
-        PERFORM mulberry.note_forgery(tenant, 7, agent, clock_timestamp()) FROM voice_keys WHERE key_id = 7;
+        PERFORM mulberry_internal.note_forgery(tenant, 7, agent, clock_timestamp()) FROM voice_keys WHERE key_id = 7;
     END LOOP;
     RETURN (SELECT challenge_period FROM key_guard WHERE key_id = 7);
 END $$;
@@ -234,7 +234,7 @@ SELECT pg_temp.five();
 DELETE FROM key_guard;
 SELECT pg_temp.five(), pg_temp.five(), pg_temp.five(), pg_temp.five();
 SELECT mode FROM voice_key_status WHERE key_id = 7;
-SELECT mulberry.note_forgery(tenant, 7, agent, clock_timestamp()) FROM voice_keys WHERE key_id = 7;
+SELECT mulberry_internal.note_forgery(tenant, 7, agent, clock_timestamp()) FROM voice_keys WHERE key_id = 7;
 SELECT mode FROM voice_key_status WHERE key_id = 7;
 SELECT pg_temp.heard(pg_temp.frame(1, '33334444', 10063), 'CA-m') AS within_the_minute;
 SELECT pg_temp.heard(pg_temp.forged(pg_temp.frame(1, '33334444', 10063), 1), 'CA-m') AS within_the_minute;
@@ -340,15 +340,15 @@ SET ROLE regress_supervisor;
 SELECT mulberry.handle_command_symbols('*#');
 SELECT mulberry.handle_call_audio('\xff', 'mulaw', 8000);
 SELECT mulberry.apply_agent_sync('{}');
-SELECT * FROM mulberry.key_frames;
-SELECT * FROM mulberry.challenges;
+SELECT * FROM mulberry_internal.key_frames;
+SELECT * FROM mulberry_internal.challenges;
 RESET ROLE;
 \set VERBOSITY terse
 
 -- The online path: an answer of agent_sync() with a frame and what the registry has changed.
 CREATE FUNCTION pg_temp.updates(since bigint, upto bigint, mandates jsonb, key_id integer DEFAULT 8, agent text DEFAULT 'ffeeddcc-bbaa-9988-7766-554433221100') RETURNS jsonb LANGUAGE sql AS $$
     SELECT jsonb_build_object('key_id', key_id, 'data', d.data,
-                              'mac', encode(mulberry.sync_mac(k.tenant, 'receiver', k.agent, k.key_id, convert_to(d.data, 'UTF8')), 'hex'))
+                              'mac', encode(mulberry_internal.sync_mac(k.tenant, 'receiver', k.agent, k.key_id, convert_to(d.data, 'UTF8')), 'hex'))
       FROM voice_keys k,
            (SELECT jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', '00112233-4455-6677-8899-aabbccddeeff', 'agent', agent, 'key_id', key_id, 'counter', (SELECT max(v.last_counter) FROM voice_keys v WHERE v.key_id = $4),
                                       'since', since, 'upto', upto, 'more', false, 'mandates', mandates)::text) AS d (data)

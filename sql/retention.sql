@@ -1,13 +1,13 @@
 -- What goes, and what must stay: partitions, retention, erasure.
-SET search_path = mulberry;
+SET search_path = mulberry, mulberry_internal;
 \set SHOW_CONTEXT never
 CREATE SCHEMA elsewhere;
 
 -- partitions are made once, whatever the session's settings are, and never belong to the extension
 SELECT make_partition('2020-02-28'), make_partition('2020-02-28'), make_partition('2020-02-29');
 SET search_path = elsewhere;
-SELECT mulberry.make_partition('2020-03-01');
-SET search_path = mulberry;
+SELECT mulberry_internal.make_partition('2020-03-01');
+SET search_path = mulberry, mulberry_internal;
 SELECT partition, day FROM packet_partitions() WHERE day < '2021-01-01' ORDER BY day;
 SELECT pg_get_expr(relpartbound, oid) = format('FOR VALUES FROM (''%s'') TO (''%s'')', (date '2020-02-29' - '1970-01-01')::bigint << 40, (date '2020-03-01' - '1970-01-01')::bigint << 40) AS bounds_are_right
   FROM pg_class WHERE relname = 'packets_20200229';
@@ -33,12 +33,12 @@ CREATE FUNCTION pg_temp.past(name text, tenant text, day date, number bigint, st
 DECLARE
     made bigint := (past.day - date '1970-01-01')::bigint << 40 | past.number;
 BEGIN
-    PERFORM mulberry.make_partition(day);
-    INSERT INTO mulberry.calls (id, tenant, call_id, state, encoding, sample_rate, missing_count, created_at, completed_at, finished_at)
+    PERFORM mulberry_internal.make_partition(day);
+    INSERT INTO mulberry_internal.calls (id, tenant, call_id, state, encoding, sample_rate, missing_count, created_at, completed_at, finished_at)
     SELECT made, t.id, past.name, past.state, 'mulaw', 8000, 1, day, day, now() - finished
-      FROM mulberry.tenants t WHERE t.name = past.tenant;
-    INSERT INTO mulberry.gaps VALUES (made, 1, 1);
-    INSERT INTO mulberry.packets SELECT made, s, NULL, day, '\x0102' FROM unnest('{0,2}'::integer[]) s;
+      FROM mulberry_internal.tenants t WHERE t.name = past.tenant;
+    INSERT INTO mulberry_internal.gaps VALUES (made, 1, 1);
+    INSERT INTO mulberry_internal.packets SELECT made, s, NULL, day, '\x0102' FROM unnest('{0,2}'::integer[]) s;
 END
 $$;
 SELECT pg_temp.past('old1', 'default', '2021-06-01', 9000001, 'ARCHIVED', '400 days'),
@@ -80,7 +80,7 @@ SELECT start_processing(id), fail_call(id, 'test') FROM calls WHERE call_id = 'o
 ALTER TABLE packets DETACH PARTITION packets_20210604;
 SELECT ingest_packet('kept', 1, '\x01', tenant => 'regress-keeper');
 SELECT make_partition('2021-06-04');
-DO $$ BEGIN EXECUTE format('ALTER TABLE mulberry.packets ATTACH PARTITION mulberry.packets_20210604 FOR VALUES FROM (%s) TO (%s)', (date '2021-06-04' - date '1970-01-01')::bigint << 40, (date '2021-06-05' - date '1970-01-01')::bigint << 40); END $$;
+DO $$ BEGIN EXECUTE format('ALTER TABLE mulberry_internal.packets ATTACH PARTITION mulberry_internal.packets_20210604 FOR VALUES FROM (%s) TO (%s)', (date '2021-06-04' - date '1970-01-01')::bigint << 40, (date '2021-06-05' - date '1970-01-01')::bigint << 40); END $$;
 SELECT status FROM ingest_packet('kept', 1, '\x01', tenant => 'regress-keeper');
 -- and one without its key neither
 DROP INDEX packets_20210604_key;

@@ -21,15 +21,15 @@ COPY mulberry.secret_entry (tenant, name, value) FROM stdin WITH (FORMAT csv);
 north,twilio.auth-token,"second value, with a comma"
 \.
 SELECT tenant, name, size, rotated_at IS NOT NULL AS replaced FROM mulberry.secret_names ORDER BY name;
-SELECT * FROM mulberry.secrets;
+SELECT * FROM mulberry_internal.secrets;
 RESET ROLE;
 
 -- Nothing readable is stored, and no two ciphertexts are alike.
 SELECT count(*) AS stored,
        count(*) FILTER (WHERE position('value'::bytea IN ciphertext) > 0) AS readable,
        count(DISTINCT nonce) AS nonces, count(DISTINCT key_fingerprint) AS keys
-  FROM mulberry.secrets;
-SELECT name, problem FROM mulberry.check_secrets() ORDER BY name;
+  FROM mulberry_internal.secrets;
+SELECT name, problem FROM mulberry_internal.check_secrets() ORDER BY name;
 
 -- Who may not enter them.
 SET ROLE regress_operator;
@@ -87,7 +87,7 @@ x	y
 \.
 ROLLBACK;
 \set VERBOSITY terse
-SELECT count(*) FROM mulberry.secrets;
+SELECT count(*) FROM mulberry_internal.secrets;
 
 -- The messages do not quote what was entered.
 \set SHOW_CONTEXT always
@@ -120,22 +120,22 @@ SELECT * FROM mulberry.secret_entry;
 
 -- An altered row, or one moved to another name or tenant, does not open.
 BEGIN;
-UPDATE mulberry.secrets SET ciphertext = set_byte(ciphertext, 0, get_byte(ciphertext, 0) # 1) WHERE name = 'speech-key';
-SELECT name, problem FROM mulberry.check_secrets() ORDER BY name;
+UPDATE mulberry_internal.secrets SET ciphertext = set_byte(ciphertext, 0, get_byte(ciphertext, 0) # 1) WHERE name = 'speech-key';
+SELECT name, problem FROM mulberry_internal.check_secrets() ORDER BY name;
 SELECT status FROM mulberry.health() WHERE item = 'secrets';
 SELECT mulberry.rotate_secret_key();
 ROLLBACK;
 BEGIN;
-UPDATE mulberry.secrets SET name = 'elsewhere' WHERE name = 'speech-key';
-SELECT name, problem FROM mulberry.check_secrets() ORDER BY name;
+UPDATE mulberry_internal.secrets SET name = 'elsewhere' WHERE name = 'speech-key';
+SELECT name, problem FROM mulberry_internal.check_secrets() ORDER BY name;
 ROLLBACK;
 BEGIN;
-UPDATE mulberry.secrets SET tenant = '6d756c62-6572-7279-8000-000000000001' WHERE name = 'speech-key';
-SELECT name, problem FROM mulberry.check_secrets() ORDER BY name;
+UPDATE mulberry_internal.secrets SET tenant = '6d756c62-6572-7279-8000-000000000001' WHERE name = 'speech-key';
+SELECT name, problem FROM mulberry_internal.check_secrets() ORDER BY name;
 ROLLBACK;
 BEGIN;
-UPDATE mulberry.secrets SET key_fingerprint = repeat('0', 32) WHERE name = 'speech-key';
-SELECT name, problem FROM mulberry.check_secrets() ORDER BY name;
+UPDATE mulberry_internal.secrets SET key_fingerprint = repeat('0', 32) WHERE name = 'speech-key';
+SELECT name, problem FROM mulberry_internal.check_secrets() ORDER BY name;
 SELECT status, hint FROM mulberry.health() WHERE item = 'secrets';
 ROLLBACK;
 
@@ -150,16 +150,16 @@ SELECT count(*) AS sealed_anew
   FROM mulberry.secret_names n JOIN before b USING (tenant, name) WHERE n.key_fingerprint <> b.key_fingerprint;
 SELECT mulberry.forget_secret_keys();
 RESET ROLE;
-SELECT name, problem FROM mulberry.check_secrets() ORDER BY name;
+SELECT name, problem FROM mulberry_internal.check_secrets() ORDER BY name;
 -- one that rolls back leaves what was; old keys stay until they are forgotten
 BEGIN;
 SELECT mulberry.rotate_secret_key();
 SELECT mulberry.forget_secret_keys();
 ROLLBACK;
-SELECT name, problem FROM mulberry.check_secrets() ORDER BY name;
+SELECT name, problem FROM mulberry_internal.check_secrets() ORDER BY name;
 SELECT mulberry.forget_secret_keys() > 0 AS some_forgotten;
 SELECT mulberry.forget_secret_keys();
-SELECT name, problem FROM mulberry.check_secrets() ORDER BY name;
+SELECT name, problem FROM mulberry_internal.check_secrets() ORDER BY name;
 
 -- From a file of the server: only for who may read those.
 SET ROLE regress_admin;
@@ -186,7 +186,7 @@ SELECT mulberry.drop_secret('speech-key');
 SELECT mulberry.drop_secret('speech-key');
 RESET ROLE;
 SELECT mulberry.drop_secret(name, tenant) FROM mulberry.secret_names;
-SELECT count(*) FROM mulberry.secrets;
+SELECT count(*) FROM mulberry_internal.secrets;
 
 SELECT mulberry.revoke_access('regress_admin', 'admin', NULL);
 SELECT mulberry.drop_tenant('north');

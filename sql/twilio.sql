@@ -31,47 +31,47 @@ SELECT o.options, pg_temp.refusal_of(o.options::jsonb)
                ('{"time_limit": 1e9}'), ('{"repetitions": 6}'), ('{"poll_interval": 0}'), ('{"language": "english please"}'), ('{"voice": "a b"}'),
                ('{"announcement": ""}'), ('{"announcement": "two\nlines"}'), ('{"record": "yes"}'), ('{"record": false}'),
                ('{"api_key_sid": "SK0123456789abcdef0123456789abcdef"}'), ('{"api_key_secret": "x"}'), ('{"api_key_sid": "SK0123456789abcdef0123456789abcdef", "api_key_secret": "voice-key-x"}'), ('{"token": "x"}')) AS o (options);
-SELECT count(*) FROM mulberry.endpoints WHERE name = 't';
+SELECT count(*) FROM mulberry_internal.endpoints WHERE name = 't';
 
 -- why no call can be placed, step by step
-SELECT mulberry.telephony_problem(:default);
+SELECT mulberry_internal.telephony_problem(:default);
 SELECT mulberry.set_endpoint('t', 'twilio', purpose => 'telephony', secret => 'twilio-token', options => :'good');
 SELECT base_url, purpose, kind FROM mulberry.endpoint_status WHERE name = 't';
-SELECT mulberry.telephony_problem(:default);
+SELECT mulberry_internal.telephony_problem(:default);
 \copy mulberry.secret_entry (name, value) FROM stdin
 twilio-token	12345
 \.
-SELECT mulberry.telephony_problem(:default);
+SELECT mulberry_internal.telephony_problem(:default);
 SELECT mulberry.set_endpoint('t', 'twilio', purpose => 'telephony', secret => 'twilio-token', enabled => false,
     options => :'good'::jsonb || '{"public_url": "https://MyCompany.com/base/", "api_key_sid": "SK0123456789abcdef0123456789abcdef", "api_key_secret": "key"}');
 SELECT options->>'public_url' FROM mulberry.endpoint_status WHERE name = 't';
-SELECT mulberry.telephony_problem(:default);
-UPDATE mulberry.endpoints SET enabled = true WHERE name = 't';
-SELECT mulberry.telephony_problem(:default);
+SELECT mulberry_internal.telephony_problem(:default);
+UPDATE mulberry_internal.endpoints SET enabled = true WHERE name = 't';
+SELECT mulberry_internal.telephony_problem(:default);
 
 -- TwiML
-SELECT mulberry.twiml('[{"verb": "say", "text": "1 < 2 & \"so\" on", "voice": "alice", "language": "en-US"}, {"verb": "play", "digits": "w*07#"},
+SELECT mulberry_internal.twiml('[{"verb": "say", "text": "1 < 2 & \"so\" on", "voice": "alice", "language": "en-US"}, {"verb": "play", "digits": "w*07#"},
     {"verb": "gather", "action": "https://h.example/a?b=1&c=2", "timeout": 8, "finish_on_key": "#", "verbs": [{"verb": "say", "text": "now"}]},
     {"verb": "gather", "num_digits": 8, "finish_on_key": ""}, {"verb": "pause", "length": 2}, {"verb": "redirect", "url": "/x"}, {"verb": "hangup"}]');
-SELECT mulberry.twiml('[]');
-SELECT mulberry.twiml('{}');
-SELECT mulberry.twiml('[1]');
-SELECT mulberry.twiml('[{"verb": "dance"}]');
-SELECT mulberry.twiml('[{"text": "no verb"}]');
-SELECT mulberry.twiml('[{"verb": "say", "txt": "x"}]');
-SELECT mulberry.twiml('[{"verb": "say", "text": 1}]');
-SELECT mulberry.twiml('[{"verb": "pause", "length": "1"}]');
-SELECT mulberry.twiml('[{"verb": "pause", "length": 0.4}]');
-SELECT mulberry.twiml('[{"verb": "play", "digits": "12E"}]');
-SELECT mulberry.twiml('[{"verb": "play"}]');
-SELECT mulberry.twiml('[{"verb": "say"}]');
-SELECT mulberry.twiml('[{"verb": "gather", "verbs": {"verb": "say", "text": "x"}}]');
-SELECT mulberry.twiml('[{"verb": "gather", "verbs": [{"verb": "hangup"}]}]');
-SELECT mulberry.twiml(jsonb_build_array(jsonb_build_object('verb', 'say', 'text', repeat('x', 4000))));
+SELECT mulberry_internal.twiml('[]');
+SELECT mulberry_internal.twiml('{}');
+SELECT mulberry_internal.twiml('[1]');
+SELECT mulberry_internal.twiml('[{"verb": "dance"}]');
+SELECT mulberry_internal.twiml('[{"text": "no verb"}]');
+SELECT mulberry_internal.twiml('[{"verb": "say", "txt": "x"}]');
+SELECT mulberry_internal.twiml('[{"verb": "say", "text": 1}]');
+SELECT mulberry_internal.twiml('[{"verb": "pause", "length": "1"}]');
+SELECT mulberry_internal.twiml('[{"verb": "pause", "length": 0.4}]');
+SELECT mulberry_internal.twiml('[{"verb": "play", "digits": "12E"}]');
+SELECT mulberry_internal.twiml('[{"verb": "play"}]');
+SELECT mulberry_internal.twiml('[{"verb": "say"}]');
+SELECT mulberry_internal.twiml('[{"verb": "gather", "verbs": {"verb": "say", "text": "x"}}]');
+SELECT mulberry_internal.twiml('[{"verb": "gather", "verbs": [{"verb": "hangup"}]}]');
+SELECT mulberry_internal.twiml(jsonb_build_array(jsonb_build_object('verb', 'say', 'text', repeat('x', 4000))));
 
 -- signatures: the vectors of Twilio's own libraries (token 12345)
 \set p '{"CallSid": "CA1234567890ABCDE", "Caller": "+14158675309", "Digits": "1234", "From": "+14158675309", "To": "+18005551212"}'
-SELECT mulberry.check_twilio_signature(:default, 'twilio-token', url, params::jsonb, signature)
+SELECT mulberry_internal.check_twilio_signature(:default, 'twilio-token', url, params::jsonb, signature)
   FROM (VALUES ('https://mycompany.com/myapp.php?foo=1&bar=2', :'p', 'RSOYDt4T1cUTdK1PDd93/VVr8B8='),
                ('https://mycompany.com/myapp.php?foo=1&bar=2', :'p', 'kvajT1Ptam85bY51eRf/AJRuM3w='),
                ('https://mycompany.com/myapp.php?foo=1&bar=2', '{"MessagingBinding.Address": ["+1325xxxxxxx", "+1415xxxxxxx"]}', '83O6e2vORAoJHUNzJjDWN1jz+BA='),
@@ -83,12 +83,12 @@ SELECT mulberry.check_twilio_signature(:default, 'twilio-token', url, params::js
                ('https://mycompany.com/myapp.php?foo=1&bar=2', :'p', ''),
                ('https://mycompany.com/myapp.php?foo=1&bar=2', :'p', NULL)) AS v (url, params, signature);
 -- no such secret; and the token that stands in for it is none
-SELECT mulberry.check_twilio_signature(:default, 'nobody', 'https://mycompany.com/myapp.php?foo=1&bar=2', :'p', 'RSOYDt4T1cUTdK1PDd93/VVr8B8=');
-SELECT mulberry.check_twilio_signature(NULL, NULL, 'https://mycompany.com/', '{}', 'RSOYDt4T1cUTdK1PDd93/VVr8B8=');
-SELECT mulberry.check_twilio_signature(:default, 'twilio-token', 'https://mycompany.com/', '[]', 'x');
-SELECT mulberry.check_twilio_signature(:default, 'twilio-token', 'https://mycompany.com/', '{"a": {"b": "c"}}', 'x');
-SELECT mulberry.check_twilio_signature(:default, 'twilio-token', 'https://mycompany.com/', '{"a": 1}', 'x');
-SELECT mulberry.check_twilio_signature(:default, 'twilio-token', 'https://mycompany.com/', jsonb_object_agg('p' || n, ''), 'x') FROM generate_series(1, 513) n;
+SELECT mulberry_internal.check_twilio_signature(:default, 'nobody', 'https://mycompany.com/myapp.php?foo=1&bar=2', :'p', 'RSOYDt4T1cUTdK1PDd93/VVr8B8=');
+SELECT mulberry_internal.check_twilio_signature(NULL, NULL, 'https://mycompany.com/', '{}', 'RSOYDt4T1cUTdK1PDd93/VVr8B8=');
+SELECT mulberry_internal.check_twilio_signature(:default, 'twilio-token', 'https://mycompany.com/', '[]', 'x');
+SELECT mulberry_internal.check_twilio_signature(:default, 'twilio-token', 'https://mycompany.com/', '{"a": {"b": "c"}}', 'x');
+SELECT mulberry_internal.check_twilio_signature(:default, 'twilio-token', 'https://mycompany.com/', '{"a": 1}', 'x');
+SELECT mulberry_internal.check_twilio_signature(:default, 'twilio-token', 'https://mycompany.com/', jsonb_object_agg('p' || n, ''), 'x') FROM generate_series(1, 513) n;
 
 -- webhooks without a call
 SELECT * FROM mulberry.handle_twilio_webhook(NULL, '{}', 'x');
@@ -98,7 +98,7 @@ SELECT * FROM mulberry.handle_twilio_webhook('https://mycompany.com/base/twilio/
 SELECT * FROM mulberry.handle_twilio_webhook('', '{}', NULL);
 
 -- what confirms when it is said
-SELECT command, said, mulberry.confirms(command, said)
+SELECT command, said, mulberry_internal.confirms(command, said)
   FROM (VALUES ('REVOKE', 'Mandate one two three revoked.'), ('REVOKE', 'it was NOT revoked'), ('REVOKE', 'Mandate revocation'), ('REVOKE', 'suspended'),
                ('SUSPEND', 'it is suspended'), ('RESUME', 'active again'), ('RESUME', 'resumed'), ('EXTEND', 'extended'), ('QUERY', 'it is active'),
                ('PING', 'ready'), ('PING', 'reading'), ('REVOKE', ''), ('REVOKE', NULL)) AS v (command, said);
@@ -113,32 +113,32 @@ SELECT tenant, phone, endpoint FROM mulberry.escalation_contact_status;
 
 -- a command that is given up at once is told to both of them
 SELECT mulberry.create_agent('twilio-agent', '+15551234567') IS NOT NULL AS agent;
-INSERT INTO mulberry.commands (tenant, agent, command, state, attempts) SELECT tenant, id, 'PING', 'escalated', 3 FROM mulberry.agents WHERE name = 'twilio-agent'
+INSERT INTO mulberry_internal.commands (tenant, agent, command, state, attempts) SELECT tenant, id, 'PING', 'escalated', 3 FROM mulberry_internal.agents WHERE name = 'twilio-agent'
 RETURNING id AS command \gset
 \copy mulberry.secret_entry (name, value) FROM stdin
 key	s
 \.
-SELECT mulberry.place_escalation(:command);
-SELECT kind, endpoint, payload ? 'voice_call' AS call, max_attempts FROM mulberry.job_queue WHERE kind IN ('call', 'escalate') ORDER BY kind;
-SELECT mulberry.place_escalation(:command);
-SELECT purpose, attempt, to_number, from_number, state FROM mulberry.voice_calls WHERE command = :command;
-SELECT mulberry.escalation_report(:command) - 'created_at' - 'command_id';
-SELECT regexp_replace(mulberry.voice_document(v.id, e.options), 'token=[0-9a-f-]+', 'token=...', 'g')
-  FROM mulberry.voice_calls v, mulberry.endpoints e WHERE v.command = :command AND e.name = 't';
+SELECT mulberry_internal.place_escalation(:command);
+SELECT kind, endpoint, payload ? 'voice_call' AS call, max_attempts FROM mulberry_internal.job_queue WHERE kind IN ('call', 'escalate') ORDER BY kind;
+SELECT mulberry_internal.place_escalation(:command);
+SELECT purpose, attempt, to_number, from_number, state FROM mulberry_internal.voice_calls WHERE command = :command;
+SELECT mulberry_internal.escalation_report(:command) - 'created_at' - 'command_id';
+SELECT regexp_replace(mulberry_internal.voice_document(v.id, e.options), 'token=[0-9a-f-]+', 'token=...', 'g')
+  FROM mulberry_internal.voice_calls v, mulberry_internal.endpoints e WHERE v.command = :command AND e.name = 't';
 -- a job of that kind is not tried again by hand
-SELECT mulberry.cancel_job(job) FROM mulberry.voice_calls WHERE command = :command;
-SELECT outcome, detail = 'cancelled by ' || current_user AS by_whom FROM mulberry.voice_calls WHERE command = :command;
+SELECT mulberry.cancel_job(job) FROM mulberry_internal.voice_calls WHERE command = :command;
+SELECT outcome, detail = 'cancelled by ' || current_user AS by_whom FROM mulberry_internal.voice_calls WHERE command = :command;
 \set VERBOSITY sqlstate
-SELECT mulberry.retry_job(job) FROM mulberry.voice_calls WHERE command = :command;
+SELECT mulberry.retry_job(job) FROM mulberry_internal.voice_calls WHERE command = :command;
 
 -- it is as if nothing had been
 SELECT mulberry.set_escalation_contact();
 SELECT count(*) FROM mulberry.escalation_contact_status;
-DELETE FROM mulberry.job_queue WHERE kind IN ('call', 'escalate');
-DELETE FROM mulberry.job_history WHERE kind IN ('call', 'escalate');
-DELETE FROM mulberry.voice_calls WHERE command = :command;
-DELETE FROM mulberry.commands WHERE id = :command;
-DELETE FROM mulberry.agents WHERE name = 'twilio-agent';
+DELETE FROM mulberry_internal.job_queue WHERE kind IN ('call', 'escalate');
+DELETE FROM mulberry_internal.job_history WHERE kind IN ('call', 'escalate');
+DELETE FROM mulberry_internal.voice_calls WHERE command = :command;
+DELETE FROM mulberry_internal.commands WHERE id = :command;
+DELETE FROM mulberry_internal.agents WHERE name = 'twilio-agent';
 SELECT mulberry.drop_endpoint('t');
 SELECT mulberry.drop_endpoint('alarm');
 SELECT mulberry.drop_secret('twilio-token');

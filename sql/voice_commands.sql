@@ -1,6 +1,6 @@
 -- Commands to agents: how they are given, queued, confirmed, refused, escalated, cancelled and tried again.
 -- The edge is sql/include/edge.sql; what telephony and the receiving side do is tested elsewhere.
-SET search_path = mulberry, public;
+SET search_path = mulberry, mulberry_internal, public;
 \pset format unaligned
 \getenv srcdir PG_ABS_SRCDIR
 \set include :srcdir '/sql/include/edge.sql'
@@ -122,7 +122,7 @@ DECLARE
 BEGIN
     SELECT * INTO o FROM mulberry.command_status s WHERE s.tenant = 'commanding' AND s.agent = $1 AND s.state = 'outstanding';
     RETURN o.command || ' ' || coalesce(o.mandate_id, '-') || ': '
-           || mulberry.accept_ack(o.command_id, pg_temp.ack(o.command_id, $2, $3), 'voice');
+           || mulberry_internal.accept_ack(o.command_id, pg_temp.ack(o.command_id, $2, $3), 'voice');
 END
 $$;
 SELECT pg_temp.answer_outstanding('pi-one', 0, 1);
@@ -210,14 +210,14 @@ DECLARE
     call bigint;
 BEGIN
     -- what the worker does about a call that has ended
-    UPDATE mulberry.voice_calls v SET state = outcome, placings = 1, sid = 'CA' || v.id, requested_at = now(), ended_at = now()
+    UPDATE mulberry_internal.voice_calls v SET state = outcome, placings = 1, sid = 'CA' || v.id, requested_at = now(), ended_at = now()
      WHERE v.command = $1 AND v.purpose = 'command' AND v.finished_at IS NULL RETURNING v.id INTO STRICT call;
-    PERFORM mulberry.finish_voice_call(call, outcome, 'nobody there');
+    PERFORM mulberry_internal.finish_voice_call(call, outcome, 'nobody there');
     -- said twice is said once
-    PERFORM mulberry.voice_attempt_ended(call, outcome, 'nobody there');
+    PERFORM mulberry_internal.voice_attempt_ended(call, outcome, 'nobody there');
     RETURN (SELECT format('%s, %s attempts, next in 30 s: %s', c.state, c.attempts,
                           c.voice_at BETWEEN clock_timestamp() + interval '20 seconds' AND clock_timestamp() + interval '30 seconds')
-              FROM mulberry.commands c WHERE c.id = $1);
+              FROM mulberry_internal.commands c WHERE c.id = $1);
 END
 $$;
 SELECT pg_temp.call_fails(:ping, 'busy');

@@ -11,7 +11,7 @@ SELECT mulberry.create_tenant('keys-north') IS NOT NULL AND mulberry.create_tena
 SELECT mulberry.grant_access('regress_admin', 'admin', 'keys-north'), mulberry.grant_access('regress_south_admin', 'admin', 'keys-south'),
        mulberry.grant_access('regress_operator', 'operator', 'keys-north');
 -- the rows of these tenants, whatever other tests have left
-SELECT format('CREATE TEMP VIEW %1$s AS SELECT * FROM mulberry.%1$s WHERE tenant IN (SELECT id FROM mulberry.tenants WHERE name LIKE ''keys-%%'')', name)
+SELECT format('CREATE TEMP VIEW %1$s AS SELECT * FROM mulberry_internal.%1$s WHERE tenant IN (SELECT id FROM mulberry_internal.tenants WHERE name LIKE ''keys-%%'')', name)
   FROM unnest('{voice_keys,mandates,commands,agents,audit,secrets}'::text[]) AS name \gexec
 SET ROLE regress_admin;
 SELECT mulberry.create_agent('pi', '+14155550100', id => 'ffeeddcc-bbaa-9988-7766-554433221100') IS NOT NULL AS made;
@@ -20,10 +20,10 @@ SELECT mulberry.create_mandate('12345678', 'pi', 'sponsor', 100, 'EUR', '2999-01
 RESET ROLE;
 
 -- A command that nothing signs yet, as the queue makes it.
-INSERT INTO mulberry.commands (tenant, agent, command, mandate)
+INSERT INTO mulberry_internal.commands (tenant, agent, command, mandate)
 SELECT tenant, agent, 'REVOKE', id FROM mandates RETURNING id AS command \gset
-SELECT mulberry.voice_key_problem(tenant, id) FROM agents WHERE name = 'pi';
-SELECT mulberry.sign_command(:command);
+SELECT mulberry_internal.voice_key_problem(tenant, id) FROM agents WHERE name = 'pi';
+SELECT mulberry_internal.sign_command(:command);
 
 -- Making.
 SET ROLE regress_admin;
@@ -36,8 +36,8 @@ RESET ROLE;
 SELECT count(*), count(DISTINCT fingerprint) AS different FROM voice_keys;
 SELECT count(*) AS sealed, bool_and(octet_length(ciphertext) = 32) AS of_32_bytes
   FROM secrets WHERE name LIKE 'voice-key-s-%';
-SELECT mulberry.voice_key_problem(tenant, id) FROM agents WHERE name = 'pi';
-SELECT mulberry.sign_command(:command);
+SELECT mulberry_internal.voice_key_problem(tenant, id) FROM agents WHERE name = 'pi';
+SELECT mulberry_internal.sign_command(:command);
 
 -- Leaving, once and for good; the line is complete.
 SET ROLE regress_admin;
@@ -57,16 +57,16 @@ CALL mulberry.export_voice_key('pi', NULL);
 RESET ROLE;
 
 -- Signing: the next counter, a frame that says the command, and nothing that was signed before.
-SELECT mulberry.sign_command(:command);
+SELECT mulberry_internal.sign_command(:command);
 SELECT c.state, c.key_id, c.counter, c.signatures, f.valid, f.key_id AS kk, f.command, f.mandate_id, f.counter AS nnnn, k.last_counter
   FROM commands c, mulberry.command_frame_parse(c.frame) f, voice_keys k
  WHERE c.id = :command AND k.agent = c.agent AND k.key_id = 1;
 SELECT frame AS first_frame, encode(message_digest, 'hex') AS first_digest FROM commands WHERE id = :command \gset
-SELECT mulberry.sign_command(:command, '493817');
+SELECT mulberry_internal.sign_command(:command, '493817');
 SELECT counter, signatures, nonce, frame <> :'first_frame' AS another FROM commands WHERE id = :command;
 \set VERBOSITY sqlstate
-SELECT mulberry.sign_command(:command, '49381');
-SELECT mulberry.sign_command(-1);
+SELECT mulberry_internal.sign_command(:command, '49381');
+SELECT mulberry_internal.sign_command(-1);
 \set VERBOSITY terse
 SET ROLE regress_operator;
 SELECT mulberry.command_frame(:command) ~ '^\*010112345678000002[0-9]{12}#$' AS shown;
@@ -79,19 +79,19 @@ RESET ROLE;
 -- Another server signs (a restored dump, a promoted standby): the counter jumps, once; and
 -- never out of the receiver's window.
 UPDATE voice_keys SET place = 'elsewhere' WHERE key_id = 1;
-SELECT mulberry.sign_command(:command);
-SELECT mulberry.sign_command(:command);
-SELECT last_counter, place = mulberry.voice_key_place() AS here FROM voice_keys WHERE key_id = 1;
+SELECT mulberry_internal.sign_command(:command);
+SELECT mulberry_internal.sign_command(:command);
+SELECT last_counter, place = mulberry_internal.voice_key_place() AS here FROM voice_keys WHERE key_id = 1;
 UPDATE voice_keys SET place = 'elsewhere', last_counter = 4500 WHERE key_id = 1;
-SELECT mulberry.sign_command(:command);
+SELECT mulberry_internal.sign_command(:command);
 SELECT last_counter FROM voice_keys WHERE key_id = 1;
 -- ... and a copy that is held signs nothing, or both would use the same counters
-INSERT INTO mulberry.installation (system_identifier, database, approved_by) VALUES (0, 0, 'a dump');
-SELECT mulberry.sign_command(:command);
+INSERT INTO mulberry_internal.installation (system_identifier, database, approved_by) VALUES (0, 0, 'a dump');
+SELECT mulberry_internal.sign_command(:command);
 SELECT last_counter FROM voice_keys WHERE key_id = 1;
 SELECT mulberry.resume_outbound();
 UPDATE voice_keys SET last_counter = 10 WHERE key_id = 1;
-SELECT mulberry.sign_command(:command);
+SELECT mulberry_internal.sign_command(:command);
 SELECT last_counter FROM voice_keys WHERE key_id = 1;
 
 -- By hand.
@@ -149,7 +149,7 @@ SELECT format('COPY mulberry.voice_key_entry (tenant, agent, key) FROM PROGRAM %
 \set ECHO all
 SELECT t.name AS tenant, a.name AS agent, k.role, k.key_id, p.name AS signed_for, k.last_counter, k.fingerprint = s.fingerprint AS same_key
   FROM voice_keys k
-  JOIN mulberry.tenants t ON t.id = k.tenant JOIN mulberry.tenants p ON p.id = k.party_tenant
+  JOIN mulberry_internal.tenants t ON t.id = k.tenant JOIN mulberry_internal.tenants p ON p.id = k.party_tenant
   JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
   JOIN voice_keys s ON s.role = 'sender' AND s.agent = k.agent AND s.key_id = k.key_id
  WHERE k.role = 'receiver';
@@ -206,17 +206,17 @@ RESET ROLE;
 SELECT c.tenant AS cloud, c.agent, r.tenant AS edge, c.counter, '\x' || encode(c.message_digest, 'hex') AS digest
   FROM commands c, voice_keys r
  WHERE c.id = :command AND r.role = 'receiver' AND r.key_id = 1 \gset
-SELECT mulberry.build_ack(:'edge', :'agent', 1, 0, 1, :counter, :'digest') AS ack,
-       mulberry.build_ack(:'edge', :'agent', 1, 0, 1, :counter + 1, :'digest') AS other_counter,
-       mulberry.build_ack(:'edge', :'agent', 1, 0, 1, :counter + 10000, :'digest') AS forged,
-       mulberry.build_ack(:'edge', :'agent', 1, 0, 1, :counter, sha256('x')) AS of_other_message \gset
-SELECT v.* FROM mulberry.ack_verify(:command, :'other_counter') v;
-SELECT v.* FROM mulberry.ack_verify(:command, :'forged') v;
-SELECT v.* FROM mulberry.ack_verify(:command, :'of_other_message') v;
-SELECT v.* FROM mulberry.ack_verify(:command, '*07000100426040297751#') v;
-SELECT v.* FROM mulberry.ack_verify(:command, NULL) v;
+SELECT mulberry_internal.build_ack(:'edge', :'agent', 1, 0, 1, :counter, :'digest') AS ack,
+       mulberry_internal.build_ack(:'edge', :'agent', 1, 0, 1, :counter + 1, :'digest') AS other_counter,
+       mulberry_internal.build_ack(:'edge', :'agent', 1, 0, 1, :counter + 10000, :'digest') AS forged,
+       mulberry_internal.build_ack(:'edge', :'agent', 1, 0, 1, :counter, sha256('x')) AS of_other_message \gset
+SELECT v.* FROM mulberry_internal.ack_verify(:command, :'other_counter') v;
+SELECT v.* FROM mulberry_internal.ack_verify(:command, :'forged') v;
+SELECT v.* FROM mulberry_internal.ack_verify(:command, :'of_other_message') v;
+SELECT v.* FROM mulberry_internal.ack_verify(:command, '*07000100426040297751#') v;
+SELECT v.* FROM mulberry_internal.ack_verify(:command, NULL) v;
 SELECT acked_counter, confirmed_at FROM voice_keys WHERE role = 'sender' AND key_id = 1;
-SELECT v.* FROM mulberry.ack_verify(:command, :'ack') v;
+SELECT v.* FROM mulberry_internal.ack_verify(:command, :'ack') v;
 SELECT acked_counter = :counter AS acked, confirmed_at IS NOT NULL AS confirmed FROM voice_keys WHERE role = 'sender' AND key_id = 1;
 
 -- Rotation: the old key signs until the new one is known to be there, and ends with its first acknowledgement.
@@ -236,12 +236,12 @@ SET ROLE regress_admin;
 SELECT mulberry.confirm_voice_key('pi', 2, :'fingerprint');
 SELECT key_id, signs FROM mulberry.voice_key_status WHERE agent = 'pi' ORDER BY key_id;
 RESET ROLE;
-SELECT mulberry.sign_command(:command);
+SELECT mulberry_internal.sign_command(:command);
 SELECT c.key_id, c.counter, '\x' || encode(c.message_digest, 'hex') AS digest FROM commands c WHERE c.id = :command \gset
 SELECT :key_id AS signed_by, :counter AS counter;
-SELECT v.verdict FROM mulberry.ack_verify(:command, mulberry.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v;
+SELECT v.verdict FROM mulberry_internal.ack_verify(:command, mulberry_internal.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v;
 SELECT t.name AS tenant, k.role, k.key_id, k.enabled, k.disabled_at IS NOT NULL AS ended, s.name IS NOT NULL AS has_bytes
-  FROM voice_keys k JOIN mulberry.tenants t ON t.id = k.tenant
+  FROM voice_keys k JOIN mulberry_internal.tenants t ON t.id = k.tenant
   LEFT JOIN secrets s ON s.tenant = k.tenant AND s.name = k.secret
  WHERE k.agent = :'agent' ORDER BY 1, 2, 3;
 
@@ -255,9 +255,9 @@ SELECT mulberry.confirm_voice_key('pi', 2);
 SELECT mulberry.rotate_voice_key('pi');
 \set VERBOSITY terse
 RESET ROLE;
-SELECT mulberry.sign_command(:command);
+SELECT mulberry_internal.sign_command(:command);
 -- nobody can say any more what the destroyed key has signed
-SELECT v.verdict FROM mulberry.ack_verify(:command, mulberry.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v;
+SELECT v.verdict FROM mulberry_internal.ack_verify(:command, mulberry_internal.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v;
 
 -- Ids: those never used first, then those that ended longest ago; a hundred at a time.
 SET ROLE regress_admin;

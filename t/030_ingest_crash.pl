@@ -121,7 +121,7 @@ sub stored
 {
     my ($round) = @_;
     return map { $_ => 1 } split /\n/, $node->safe_psql('postgres',
-        "SELECT c.call_id || ' ' || p.sequence FROM mulberry.packets p JOIN mulberry.calls c ON c.id = p.call WHERE c.call_id LIKE 'crash-$round-%'");
+        "SELECT c.call_id || ' ' || p.sequence FROM mulberry_internal.packets p JOIN mulberry_internal.calls c ON c.id = p.call WHERE c.call_id LIKE 'crash-$round-%'");
 }
 
 my $check = <<'SQL';
@@ -129,16 +129,16 @@ WITH truth AS (
     SELECT c.id, c.call_id, c.missing_count, count(p.sequence) AS packets, count(DISTINCT p.sequence) AS distinct_packets,
            max(p.sequence) + 1 AS next, range_agg(int4range(p.sequence, p.sequence, '[]')) AS present,
            bool_and(p.data = decode(md5(c.call_id || ' ' || p.sequence), 'hex')) AS data_is_right
-      FROM mulberry.calls c JOIN mulberry.packets p ON p.call = c.id GROUP BY c.id
+      FROM mulberry_internal.calls c JOIN mulberry_internal.packets p ON p.call = c.id GROUP BY c.id
 )
 SELECT count(*) FILTER (WHERE packets <> distinct_packets) AS doubled,
        count(*) FILTER (WHERE NOT data_is_right) AS wrong_data,
        count(*) FILTER (WHERE t.missing_count <> next - packets) AS wrong_count,
-       count(*) FILTER (WHERE coalesce((SELECT range_agg(int4range(g.first, g.last, '[]')) FROM mulberry.gaps g WHERE g.call = t.id), '{}')
+       count(*) FILTER (WHERE coalesce((SELECT range_agg(int4range(g.first, g.last, '[]')) FROM mulberry_internal.gaps g WHERE g.call = t.id), '{}')
                               <> int4multirange(int4range(0, next)) - present) AS wrong_gaps,
        count(*) FILTER (WHERE s.total_packets_received <> packets OR s.expected_next_sequence <> next) AS wrong_status,
-       (SELECT count(*) FROM mulberry.calls c WHERE NOT EXISTS (SELECT FROM mulberry.packets p WHERE p.call = c.id)) AS empty_calls,
-       (SELECT count(*) FROM mulberry.gaps g WHERE NOT EXISTS (SELECT FROM mulberry.calls c WHERE c.id = g.call)) AS lost_gaps
+       (SELECT count(*) FROM mulberry_internal.calls c WHERE NOT EXISTS (SELECT FROM mulberry_internal.packets p WHERE p.call = c.id)) AS empty_calls,
+       (SELECT count(*) FROM mulberry_internal.gaps g WHERE NOT EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = g.call)) AS lost_gaps
   FROM truth t JOIN mulberry.call_status s USING (call_id)
 SQL
 
@@ -190,7 +190,7 @@ for my $round (1 .. $crashes)
     %stored = stored($round);
     is_deeply(\%stored, \%all, "round $round: what is stored is what was sent, so the gaps are the clients' ledger");
     is($node->safe_psql('postgres', $check), '0|0|0|0|0|0|0', "round $round: gaps and counts are right again");
-    $node->safe_psql('postgres', "DELETE FROM mulberry.calls WHERE call_id LIKE 'crash-$round-%'");
+    $node->safe_psql('postgres', "DELETE FROM mulberry_internal.calls WHERE call_id LIKE 'crash-$round-%'");
 }
 
 $node->stop;

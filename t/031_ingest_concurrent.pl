@@ -76,7 +76,7 @@ sub pgbench_ok
 }
 
 # The first call of a day makes its partition; here 40 of them at once.
-is($node->safe_psql('postgres', 'SELECT count(*) FROM mulberry.packet_partitions()'), '0', 'a new database has no partition');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mulberry_internal.packet_partitions()'), '0', 'a new database has no partition');
 pgbench_ok('forty clients begin the first calls at once', '-c', 40, '-t', 1, '-f', "$directory/first.sql");
 is($node->safe_psql('postgres', "SELECT count(*), sum(total_packets_received) FROM mulberry.call_status WHERE call_id LIKE 'first-%'"),
     '40|40', 'each has its call and its packet');
@@ -90,20 +90,20 @@ WITH truth AS (
     SELECT c.id, count(p.sequence) AS packets, count(DISTINCT p.sequence) AS different, max(p.sequence) + 1 AS next,
            range_agg(int4range(p.sequence, p.sequence, '[]')) AS present,
            bool_and(convert_from(p.data, 'UTF8') = 'call ' || substr(c.call_id, 8) || ' packet ' || p.sequence) AS data_is_right
-      FROM mulberry.calls c JOIN mulberry.packets p ON p.call = c.id WHERE c.call_id LIKE 'shared-%' GROUP BY c.id
+      FROM mulberry_internal.calls c JOIN mulberry_internal.packets p ON p.call = c.id WHERE c.call_id LIKE 'shared-%' GROUP BY c.id
 )
 SELECT count(*) AS calls, bool_and(packets = different) AS none_doubled, bool_and(data_is_right) AS data_is_right,
        bool_and(c.missing_count = next - packets) AS counts_are_right,
-       bool_and(coalesce((SELECT range_agg(int4range(g.first, g.last, '[]')) FROM mulberry.gaps g WHERE g.call = t.id), '{}')
+       bool_and(coalesce((SELECT range_agg(int4range(g.first, g.last, '[]')) FROM mulberry_internal.gaps g WHERE g.call = t.id), '{}')
                 = int4multirange(int4range(0, next)) - present) AS gaps_are_right,
        bool_and(s.total_packets_received = packets AND s.expected_next_sequence = next) AS status_is_right
-  FROM truth t JOIN mulberry.calls c USING (id) JOIN mulberry.call_status s USING (call_id)
+  FROM truth t JOIN mulberry_internal.calls c USING (id) JOIN mulberry.call_status s USING (call_id)
 SQL
 is($node->safe_psql('postgres', $check), '6|t|t|t|t|t', 'no packet doubled or mixed up, gaps and counts are right');
 is($node->safe_psql('postgres', <<'SQL'), 't', 'each completed call has one job and one change of state');
-SELECT bool_and((SELECT count(*) FROM mulberry.job_queue j WHERE j.call = c.id) = (c.state = 'COMPLETED')::integer
-                AND (SELECT count(*) FROM mulberry.events e WHERE e.call = c.id) = (c.state = 'COMPLETED')::integer)
-  FROM mulberry.calls c WHERE c.call_id LIKE 'shared-%'
+SELECT bool_and((SELECT count(*) FROM mulberry_internal.job_queue j WHERE j.call = c.id) = (c.state = 'COMPLETED')::integer
+                AND (SELECT count(*) FROM mulberry_internal.events e WHERE e.call = c.id) = (c.state = 'COMPLETED')::integer)
+  FROM mulberry_internal.calls c WHERE c.call_id LIKE 'shared-%'
 SQL
 
 # A standby shows the same and takes nothing.

@@ -32,7 +32,7 @@ sub try_as
 
 # ---- two tenants, with something of each kind in both ----
 
-my @accesses = split /\n/, sql('SELECT unnest(mulberry.access_names())');
+my @accesses = split /\n/, sql('SELECT unnest(mulberry_internal.access_names())');
 
 sub fill
 {
@@ -43,9 +43,9 @@ SELECT mulberry.ingest_packet('${tenant}mark-call', s, '${tenant}mark', NULL, 't
   FROM unnest('{0,1,2,5}'::int[]) s;
 SELECT mulberry.complete_call('${tenant}mark-call', 7, '$tenant');
 SELECT mulberry.ingest_packet('${tenant}mark-open', 0, '${tenant}mark', NULL, 'text', NULL, '$tenant');
-SELECT mulberry.emit_event(t.id, 'noted', NULL, NULL, '{"what": "${tenant}mark"}')
-  FROM mulberry.tenants t WHERE name = '$tenant';
-SELECT mulberry.number_events();
+SELECT mulberry_internal.emit_event(t.id, 'noted', NULL, NULL, '{"what": "${tenant}mark"}')
+  FROM mulberry_internal.tenants t WHERE name = '$tenant';
+SELECT mulberry_internal.number_events();
 SQL
     $node->psql('postgres', <<"SQL", on_error_die => 1);
 COPY mulberry.secret_entry FROM stdin;
@@ -54,15 +54,15 @@ $tenant	${tenant}mark-secret	x
 SQL
     # endpoints and finished jobs, whatever way they come about
     sql(<<"SQL");
-INSERT INTO mulberry.endpoints (tenant, name, kind, base_url)
-SELECT id, '${tenant}mark-endpoint', 'json', 'https://${tenant}mark.example' FROM mulberry.tenants WHERE name = '$tenant';
-SELECT mulberry.enqueue_job('sentiment', t.id, NULL, '${tenant}mark-endpoint', '{"text": "${tenant}mark"}')
-  FROM mulberry.tenants t WHERE name = '$tenant';
-INSERT INTO mulberry.job_history (id, kind, tenant, call, endpoint, payload, state, attempts, deferrals, max_attempts,
+INSERT INTO mulberry_internal.endpoints (tenant, name, kind, base_url)
+SELECT id, '${tenant}mark-endpoint', 'json', 'https://${tenant}mark.example' FROM mulberry_internal.tenants WHERE name = '$tenant';
+SELECT mulberry_internal.enqueue_job('sentiment', t.id, NULL, '${tenant}mark-endpoint', '{"text": "${tenant}mark"}')
+  FROM mulberry_internal.tenants t WHERE name = '$tenant';
+INSERT INTO mulberry_internal.job_history (id, kind, tenant, call, endpoint, payload, state, attempts, deferrals, max_attempts,
                                   lease_token, last_error, created_at)
-SELECT nextval('mulberry.job_id'), 'transcribe', c.tenant, c.id, '${tenant}mark-endpoint', '{}', 'dead', 5, 0, 5, 1,
+SELECT nextval('mulberry_internal.job_id'), 'transcribe', c.tenant, c.id, '${tenant}mark-endpoint', '{}', 'dead', 5, 0, 5, 1,
        '${tenant}mark', now()
-  FROM mulberry.calls c WHERE c.call_id = '${tenant}mark-call';
+  FROM mulberry_internal.calls c WHERE c.call_id = '${tenant}mark-call';
 SQL
     # an agent, a mandate with the first digit of its own, a command that waits for a person
     my $digit = $tenant eq 'north' ? 1 : 2;
@@ -70,16 +70,16 @@ SQL
 SELECT mulberry.create_agent('${tenant}mark-agent', '+82101234567$digit', tenant => '$tenant');
 SELECT mulberry.create_mandate('${digit}0000000', '${tenant}mark-agent', '${tenant}mark', 100, 'USD', now() + interval '1 day', '$tenant');
 SELECT mulberry.create_voice_key('${tenant}mark-agent', tenant => '$tenant');
-INSERT INTO mulberry.commands (tenant, agent, command, mandate, reason, state, escalated_at)
-SELECT m.tenant, m.agent, 'REVOKE', m.id, '${tenant}mark', 'escalated', now() FROM mulberry.mandates m WHERE m.id = '${digit}0000000';
-INSERT INTO mulberry.voice_calls (tenant, command, attempt, to_number, from_number, state, outcome, detail, finished_at)
-SELECT c.tenant, c.id, 1, '+82101234567$digit', '+12025550100', 'failed', 'failed', '${tenant}mark', now() FROM mulberry.commands c WHERE c.reason = '${tenant}mark';
-INSERT INTO mulberry.escalation_contacts (tenant, endpoint) SELECT id, '${tenant}mark-endpoint' FROM mulberry.tenants WHERE name = '$tenant';
+INSERT INTO mulberry_internal.commands (tenant, agent, command, mandate, reason, state, escalated_at)
+SELECT m.tenant, m.agent, 'REVOKE', m.id, '${tenant}mark', 'escalated', now() FROM mulberry_internal.mandates m WHERE m.id = '${digit}0000000';
+INSERT INTO mulberry_internal.voice_calls (tenant, command, attempt, to_number, from_number, state, outcome, detail, finished_at)
+SELECT c.tenant, c.id, 1, '+82101234567$digit', '+12025550100', 'failed', 'failed', '${tenant}mark', now() FROM mulberry_internal.commands c WHERE c.reason = '${tenant}mark';
+INSERT INTO mulberry_internal.escalation_contacts (tenant, endpoint) SELECT id, '${tenant}mark-endpoint' FROM mulberry_internal.tenants WHERE name = '$tenant';
 SQL
     # spent from, and audited
     sql(<<"SQL");
 SELECT mulberry.spend('${digit}0000000', 60, '${tenant}mark', '$tenant');
-SELECT mulberry.link_audit();
+SELECT mulberry_internal.link_audit();
 SQL
     foreach my $access (@accesses)
     {
@@ -111,7 +111,7 @@ SELECT format(E'%s %I.%I(%s)\t%I\t%s\t%s',
               coalesce((SELECT string_agg(format('NULL::%s AS a%s', format_type(p.proargtypes[n - 1], NULL), n), ', ' ORDER BY n)
                           FROM generate_series(1, p.pronargs) n), '1 AS nothing'))
   FROM pg_proc p
- WHERE p.pronamespace = 'mulberry'::regnamespace
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
    AND p.prorettype <> 'trigger'::regtype
    AND NOT EXISTS (SELECT FROM unnest(p.proargtypes) t JOIN pg_type y ON y.oid = t WHERE y.typtype = 'p')
    AND p.prokind IN ('f', 'a')
@@ -220,7 +220,7 @@ foreach my $access (qw(supervisor operator auditor admin gateway))
 # ---- another tenant's object cannot be told from none ----
 
 my %south = map { split /=/ } split /\n/, sql(q{
-SELECT 'agent=' || id FROM mulberry.agents WHERE name = 'southmark-agent' UNION ALL SELECT 'command=' || id FROM mulberry.commands WHERE reason = 'southmark'});
+SELECT 'agent=' || id FROM mulberry_internal.agents WHERE name = 'southmark-agent' UNION ALL SELECT 'command=' || id FROM mulberry_internal.commands WHERE reason = 'southmark'});
 my @pairs = (
     # role, a call about something of south's, the same about nothing
     [ 'north_ingest', q{SELECT mulberry.complete_call('%s', 9)}, 'southmark-open', 'nosuch-call-xy' ],
@@ -279,7 +279,7 @@ is(sql(q{SET ROLE north_operator; SELECT mulberry.create_mandate('20000000', 'no
 # The same call id in two tenants is two calls.
 is(sql("SET ROLE north_ingest; SELECT (mulberry.ingest_packet('southmark-open', 0, 'x', NULL, 'text')).total_received"),
     '1', "another tenant's call id is free here");
-is(sql("SELECT count(*) FROM mulberry.calls WHERE call_id = 'southmark-open'"), '2', '... and makes a call of its own');
+is(sql("SELECT count(*) FROM mulberry_internal.calls WHERE call_id = 'southmark-open'"), '2', '... and makes a call of its own');
 
 # ---- revoking reaches open sessions, inside their transactions too ----
 
@@ -402,7 +402,7 @@ INSERT INTO members VALUES ('mallory', 'admin', NULL, 'mallory');
 SET search_path = pg_temp, trap, public, mulberry, pg_catalog;
 SQL
 is($attack[0], '', 'with traps in the search path, everything works') or diag($attack[3]);
-is(sql("SELECT default_encoding FROM mulberry.tenants WHERE name = 'north'"), 'mulaw', '... on the real tables');
+is(sql("SELECT default_encoding FROM mulberry_internal.tenants WHERE name = 'north'"), 'mulaw', '... on the real tables');
 is(sql('SELECT count(*) FROM trap.caught'), '0', 'nothing of the owner was caught');
 
 # And a superuser with a careless search path calls them.
@@ -419,7 +419,7 @@ SELECT mulberry.rotate_secret_key();
 SELECT mulberry.resume_outbound();
 SELECT mulberry.create_tenant('trapped');
 SELECT mulberry.drop_tenant('trapped');
-SELECT mulberry.number_events();
+SELECT mulberry_internal.number_events();
 }, stdout => \$owner_out, stderr => \$owner_err, on_error_stop => 1);
 is($owner_err, '', 'a superuser with traps in the search path gets by');
 is(sql('SELECT string_agg(DISTINCT what, $$, $$) FROM trap.caught'), '', '... without stepping into one');

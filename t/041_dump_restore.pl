@@ -40,19 +40,19 @@ SELECT mulberry.ingest_packet('first', s, convert_to('packet ' || s, 'UTF8'), '2
 SELECT mulberry.ingest_packet('open', s, '\x0001', tenant => 'north') FROM generate_series(0, 9) s;
 SELECT mulberry.ingest_packet('elsewhere', 0, '\x0001', NULL, 's16le', 16000);
 SELECT mulberry.complete_call('first', 9, 'north');
-SELECT mulberry.number_events();
+SELECT mulberry_internal.number_events();
 SQL
 # a call of a day that has a partition of its own
 sql(<<'SQL');
 DO $$
 DECLARE
-    old bigint := (floor(extract(epoch FROM now()) / 86400)::bigint - 3) << 40 | nextval('mulberry.call_number');
+    old bigint := (floor(extract(epoch FROM now()) / 86400)::bigint - 3) << 40 | nextval('mulberry_internal.call_number');
 BEGIN
-    PERFORM mulberry.make_partition((now() AT TIME ZONE 'UTC')::date - 3);
-    INSERT INTO mulberry.calls (id, tenant, call_id, state, encoding, sample_rate, finished_at, transcription, sentiment, confidence, ai_result)
+    PERFORM mulberry_internal.make_partition((now() AT TIME ZONE 'UTC')::date - 3);
+    INSERT INTO mulberry_internal.calls (id, tenant, call_id, state, encoding, sample_rate, finished_at, transcription, sentiment, confidence, ai_result)
     SELECT old, id, 'old', 'ARCHIVED', 'text', 8000, now(), E'all''s well\n\\.', 'positive', 0.75, '{"model": "m"}'
-      FROM mulberry.tenants WHERE name = 'north';
-    INSERT INTO mulberry.packets (call, sequence, received_at, data) VALUES (old, 0, now(), '\x00ff');
+      FROM mulberry_internal.tenants WHERE name = 'north';
+    INSERT INTO mulberry_internal.packets (call, sequence, received_at, data) VALUES (old, 0, now(), '\x00ff');
 END $$;
 SQL
 $source->psql('telephony', <<"SQL", on_error_die => 1);
@@ -62,12 +62,12 @@ default	other	x
 \\.
 SQL
 sql(<<'SQL');
-INSERT INTO mulberry.endpoints (tenant, name, kind, base_url, purpose, secret, options)
+INSERT INTO mulberry_internal.endpoints (tenant, name, kind, base_url, purpose, secret, options)
 SELECT id, 'speech', 'openai', 'https://speech.example/v1', 'transcription', 'speech-key', '{"language": "en"}'
-  FROM mulberry.tenants WHERE name = 'north';
-SELECT mulberry.enqueue_job('sentiment', id, NULL, 'speech', '{"text": "x"}') FROM mulberry.tenants WHERE name = 'north';
-INSERT INTO mulberry.job_history (id, kind, tenant, call, state, attempts, deferrals, max_attempts, lease_token, last_error, created_at)
-SELECT nextval('mulberry.job_id'), 'transcribe', tenant, id, 'dead', 5, 1, 5, 7, 'gave up', now() FROM mulberry.calls WHERE call_id = 'old';
+  FROM mulberry_internal.tenants WHERE name = 'north';
+SELECT mulberry_internal.enqueue_job('sentiment', id, NULL, 'speech', '{"text": "x"}') FROM mulberry_internal.tenants WHERE name = 'north';
+INSERT INTO mulberry_internal.job_history (id, kind, tenant, call, state, attempts, deferrals, max_attempts, lease_token, last_error, created_at)
+SELECT nextval('mulberry_internal.job_id'), 'transcribe', tenant, id, 'dead', 5, 1, 5, 7, 'gave up', now() FROM mulberry_internal.calls WHERE call_id = 'old';
 SQL
 # agents, mandates and the audit log, by their functions
 sql(<<'SQL');
@@ -76,36 +76,36 @@ SELECT mulberry.create_mandate('12345678', 'pi', 'Acme', 100, 'EUR', '2100-01-01
 SELECT mulberry.create_mandate('87654321', 'pi', 'Acme', 100, 'EUR', '2100-01-01', 'north');
 SELECT mulberry.spend('12345678', 12.3456, 'before the dump', 'north');
 SELECT mulberry.spend('12345678', 1000, 'too much', 'north');
-SELECT mulberry.set_mandate_status(t.id, '87654321', 'REVOKED', 'lost') FROM mulberry.tenants t WHERE t.name = 'north';
-SELECT mulberry.link_audit();
+SELECT mulberry_internal.set_mandate_status(t.id, '87654321', 'REVOKED', 'lost') FROM mulberry_internal.tenants t WHERE t.name = 'north';
+SELECT mulberry_internal.link_audit();
 SELECT mulberry.spend('12345678', 1, 'not linked yet', 'north');
 SQL
 # what voice commands keep
 sql(<<'SQL');
-INSERT INTO mulberry.voice_keys (tenant, role, agent, key_id, party_tenant, secret, last_counter, fingerprint, place)
-SELECT tenant, 'sender', id, 7, tenant, 'voice-key', 42, 'f', 'p' FROM mulberry.agents;
-INSERT INTO mulberry.commands (tenant, agent, command, mandate, state, key_id, counter, frame, message_digest, signed_at)
-SELECT tenant, agent, 'REVOKE', id, 'outstanding', 7, 42, '*070112345678000042608379340855#', sha256('M'), now() FROM mulberry.mandates WHERE status = 'REVOKED';
-INSERT INTO mulberry.command_signatures (command, signature, tenant, agent, key_id, counter, frame, message_digest, signed_at)
-SELECT id, 1, tenant, agent, key_id, counter, frame, message_digest, signed_at FROM mulberry.commands ON CONFLICT DO NOTHING;
-INSERT INTO mulberry.voice_calls (tenant, command, attempt, to_number, from_number) SELECT tenant, id, 1, '+821012345678', '+12025550100' FROM mulberry.commands;
-INSERT INTO mulberry.webhook_answers (voice_call, key, status, content_type, body) SELECT id, 'status CA1 0', 204, 'text/plain', '' FROM mulberry.voice_calls;
-INSERT INTO mulberry.escalation_contacts (tenant, phone) SELECT id, '+821012345678' FROM mulberry.tenants WHERE name = 'north';
-INSERT INTO mulberry.mandate_retellings (tenant, mandate, number) SELECT tenant, id, 5 FROM mulberry.mandates;
-INSERT INTO mulberry.sync_states (tenant, agent, upto) SELECT tenant, id, 3 FROM mulberry.agents;
-INSERT INTO mulberry.key_frames (tenant, key_id, counter, frame_digest, ack, ack_status, ack_state, message, speech)
-SELECT id, 7, 42, sha256('frame'), '*07000100426040297750#', 0, 1, 'applied', 'revoked' FROM mulberry.tenants;
-INSERT INTO mulberry.key_guard (tenant, key_id, forgeries, in_row, challenge_until, challenge_period)
-SELECT id, 7, ARRAY[now()], 1, now() + '1 hour', '2 hours' FROM mulberry.tenants;
-INSERT INTO mulberry.challenges (tenant, key_id, command, mandate, argument, nonce, counter)
-SELECT id, 7, 3, '12345678', 14, '493817', 43 FROM mulberry.tenants;
-INSERT INTO mulberry.received_calls (tenant, call_ref, forgeries) SELECT id, 'call', 2 FROM mulberry.tenants;
-INSERT INTO mulberry.legacy_sequences (tenant, digest) SELECT id, sha256('legacy') FROM mulberry.tenants;
+INSERT INTO mulberry_internal.voice_keys (tenant, role, agent, key_id, party_tenant, secret, last_counter, fingerprint, place)
+SELECT tenant, 'sender', id, 7, tenant, 'voice-key', 42, 'f', 'p' FROM mulberry_internal.agents;
+INSERT INTO mulberry_internal.commands (tenant, agent, command, mandate, state, key_id, counter, frame, message_digest, signed_at)
+SELECT tenant, agent, 'REVOKE', id, 'outstanding', 7, 42, '*070112345678000042608379340855#', sha256('M'), now() FROM mulberry_internal.mandates WHERE status = 'REVOKED';
+INSERT INTO mulberry_internal.command_signatures (command, signature, tenant, agent, key_id, counter, frame, message_digest, signed_at)
+SELECT id, 1, tenant, agent, key_id, counter, frame, message_digest, signed_at FROM mulberry_internal.commands ON CONFLICT DO NOTHING;
+INSERT INTO mulberry_internal.voice_calls (tenant, command, attempt, to_number, from_number) SELECT tenant, id, 1, '+821012345678', '+12025550100' FROM mulberry_internal.commands;
+INSERT INTO mulberry_internal.webhook_answers (voice_call, key, status, content_type, body) SELECT id, 'status CA1 0', 204, 'text/plain', '' FROM mulberry_internal.voice_calls;
+INSERT INTO mulberry_internal.escalation_contacts (tenant, phone) SELECT id, '+821012345678' FROM mulberry_internal.tenants WHERE name = 'north';
+INSERT INTO mulberry_internal.mandate_retellings (tenant, mandate, number) SELECT tenant, id, 5 FROM mulberry_internal.mandates;
+INSERT INTO mulberry_internal.sync_states (tenant, agent, upto) SELECT tenant, id, 3 FROM mulberry_internal.agents;
+INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, ack, ack_status, ack_state, message, speech)
+SELECT id, 7, 42, sha256('frame'), '*07000100426040297750#', 0, 1, 'applied', 'revoked' FROM mulberry_internal.tenants;
+INSERT INTO mulberry_internal.key_guard (tenant, key_id, forgeries, in_row, challenge_until, challenge_period)
+SELECT id, 7, ARRAY[now()], 1, now() + '1 hour', '2 hours' FROM mulberry_internal.tenants;
+INSERT INTO mulberry_internal.challenges (tenant, key_id, command, mandate, argument, nonce, counter)
+SELECT id, 7, 3, '12345678', 14, '493817', 43 FROM mulberry_internal.tenants;
+INSERT INTO mulberry_internal.received_calls (tenant, call_ref, forgeries) SELECT id, 'call', 2 FROM mulberry_internal.tenants;
+INSERT INTO mulberry_internal.legacy_sequences (tenant, digest) SELECT id, sha256('legacy') FROM mulberry_internal.tenants;
 SQL
 # what other parts keep, as far as a statement above has not filled it
 sql(<<'SQL');
-INSERT INTO mulberry.event_channels (tenant, channel)
-SELECT id, 'mulberry_' || md5(name) FROM mulberry.tenants ON CONFLICT DO NOTHING;
+INSERT INTO mulberry_internal.event_channels (tenant, channel)
+SELECT id, 'mulberry_' || md5(name) FROM mulberry_internal.tenants ON CONFLICT DO NOTHING;
 SQL
 
 # A table may be left out of dumps only because it says nothing beyond its server.
@@ -114,12 +114,12 @@ SELECT string_agg(t.oid::regclass::text, ' ')
   FROM pg_extension e, unnest(e.extconfig, e.extcondition) AS t (oid, condition)
  WHERE e.extname = 'mulberry' AND t.condition ~* '^WHERE false$'
 SQL
-is($left_out, 'mulberry.endpoint_state', 'dumps leave out the breakers of endpoints alone');
+is($left_out, 'mulberry_internal.endpoint_state', 'dumps leave out the breakers of endpoints alone');
 
 my @tables = split /\n/, sql(<<'SQL');
 SELECT c.relname FROM pg_class c
- WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-   AND c.oid <> 'mulberry.endpoint_state'::regclass
+ WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+   AND c.oid <> 'mulberry_internal.endpoint_state'::regclass
  ORDER BY 1
 SQL
 foreach my $table (@tables)
@@ -134,8 +134,8 @@ foreach my $table (@tables)
 my %rows_of = (
     installation => "SELECT '' WHERE false",
     # what the install script has made is left as the target's script makes it
-    endpoints => 'SELECT t::text FROM mulberry.endpoints t WHERE NOT seeded',
-    members => q{SELECT t::text FROM mulberry.members t WHERE EXISTS (SELECT FROM pg_roles r WHERE r.oid = t.role)},
+    endpoints => 'SELECT t::text FROM mulberry_internal.endpoints t WHERE NOT seeded',
+    members => q{SELECT t::text FROM mulberry_internal.members t WHERE EXISTS (SELECT FROM pg_roles r WHERE r.oid = t.role)},
 );
 
 sub content
@@ -148,7 +148,7 @@ sub content
         $content{$table} = $server->safe_psql($database, "SELECT r FROM ($rows) AS t (r) ORDER BY r COLLATE \"C\"");
     }
     foreach my $sequence (split /\n/, $server->safe_psql($database,
-            q{SELECT oid::regclass FROM pg_class WHERE relnamespace = 'mulberry'::regnamespace AND relkind = 'S' ORDER BY 1}))
+            q{SELECT oid::regclass FROM pg_class WHERE relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND relkind = 'S' ORDER BY 1}))
     {
         $content{"sequence $sequence"} = $server->safe_psql($database, "SELECT last_value, is_called FROM $sequence");
     }
@@ -158,27 +158,27 @@ SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), c.relrowsecurity, c.relopt
        (SELECT string_agg(pg_get_constraintdef(k.oid), '; ' ORDER BY 1) FROM pg_constraint k WHERE k.conrelid = c.oid),
        (SELECT string_agg(format('%s %s %s', a.attname, a.attstorage, a.attnotnull), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)
   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
- WHERE i.inhparent = 'mulberry.packets'::regclass ORDER BY 1
+ WHERE i.inhparent = 'mulberry_internal.packets'::regclass ORDER BY 1
 SQL
     $content{rights} = $server->safe_psql($database, <<'SQL');
 SELECT o.what, a.grantee::regrole::text COLLATE "C", a.privilege_type
   FROM (SELECT 'schema' AS what, nspacl AS acl FROM pg_namespace WHERE nspname = 'mulberry'
-        UNION ALL SELECT oid::regprocedure::text, proacl FROM pg_proc WHERE pronamespace = 'mulberry'::regnamespace
-        UNION ALL SELECT oid::regclass::text, relacl FROM pg_class WHERE relnamespace = 'mulberry'::regnamespace
-        UNION ALL SELECT oid::regtype::text, typacl FROM pg_type WHERE typnamespace = 'mulberry'::regnamespace) o,
+        UNION ALL SELECT oid::regprocedure::text, proacl FROM pg_proc WHERE pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+        UNION ALL SELECT oid::regclass::text, relacl FROM pg_class WHERE relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+        UNION ALL SELECT oid::regtype::text, typacl FROM pg_type WHERE typnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)) o,
        aclexplode(o.acl) a
  ORDER BY o.what COLLATE "C", 2, 3
 SQL
     $content{'row security'} = $server->safe_psql($database, <<'SQL');
-SELECT relname FROM pg_class WHERE relnamespace = 'mulberry'::regnamespace AND relrowsecurity ORDER BY relname COLLATE "C"
+SELECT relname FROM pg_class WHERE relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND relrowsecurity ORDER BY relname COLLATE "C"
 SQL
     return \%content;
 }
 
 my $before = content($source, 'telephony');
-my @head = split /\|/, sql(q{SELECT h.last_seq, encode(h.hash, 'hex') FROM mulberry.audit_heads h JOIN mulberry.tenants t ON t.id = h.tenant WHERE t.name = 'north'});
+my @head = split /\|/, sql(q{SELECT h.last_seq, encode(h.hash, 'hex') FROM mulberry_internal.audit_heads h JOIN mulberry_internal.tenants t ON t.id = h.tenant WHERE t.name = 'north'});
 my $rows = sql(q{SELECT count(*) FROM mulberry.audit_log WHERE tenant = 'north'});
-is(sql(q{SELECT count(*) > 0 FROM mulberry.audit WHERE seq IS NULL}), 't', 'some of the audit log is not linked yet');
+is(sql(q{SELECT count(*) > 0 FROM mulberry_internal.audit WHERE seq IS NULL}), 't', 'some of the audit log is not linked yet');
 cmp_ok(scalar(split /\n/, $before->{partitions}), '>', 1, 'there is more than one partition');
 
 # ---- into another cluster, in each form that pg_dump has ----
@@ -209,8 +209,8 @@ my %restores = (
 # (pg_dump does, and orders them).  So those that others refer to go first, one
 # after another; docs/operations.md names them.
 my @first = map { s/^mulberry\.//r } split /\n/, sql(q{SELECT DISTINCT confrelid::regclass::text FROM pg_constraint
-          WHERE contype = 'f' AND connamespace = 'mulberry'::regnamespace
-            AND conrelid <> 'mulberry.endpoint_state'::regclass ORDER BY 1});
+          WHERE contype = 'f' AND connamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+            AND conrelid <> 'mulberry_internal.endpoint_state'::regclass ORDER BY 1});
 my $referred = join '|', @first;
 like(slurp_file("$FindBin::RealBin/../docs/operations.md"), qr/TABLE DATA mulberry \(\Q$referred\E\) /, "the operations guide names them: @first");
 my ($toc) = run_command([ 'pg_restore', '-l', "$tmp/directory" ]);
@@ -264,7 +264,7 @@ foreach my $form (sort keys %restores)
 # first, also where tables are loaded in parallel.
 like(slurp_file("$tmp/plain.sql"), qr/^COPY mulberry\.tenants .*^COPY mulberry\.job_queue /ms, 'tenants are loaded before jobs');
 my $job_before_tenant = $source->safe_psql('telephony', q{
-SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'mulberry.job_queue'::regclass AND confrelid = 'mulberry.tenants'::regclass});
+SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'mulberry_internal.job_queue'::regclass AND confrelid = 'mulberry_internal.tenants'::regclass});
 is($job_before_tenant, '1', '... because jobs refer to them');
 
 # ---- the copy works ----
@@ -287,13 +287,13 @@ is(copy_as('anna', q{SELECT string_agg(name || access::text, ' ') FROM mulberry.
 is(copy_as('anna', q{SELECT r.status, r.total_received FROM mulberry.ingest_packet('open', 10, '\x02') r}), 'accepted|11', 'calls go on');
 is(copy_as('anna', q{SELECT status FROM mulberry.ingest_packet('open', 3, '\x02')}), 'duplicate', '... knowing what they have');
 is(copy_as('anna', q{SELECT status FROM mulberry.ingest_packet('new', 0, '\x02')}), 'accepted', 'new ones begin');
-is(copy(q{SELECT encoding, sample_rate FROM mulberry.calls WHERE call_id = 'new'}), 'mulaw|8000', '... with the settings of their tenant');
-is(copy(q{SELECT default_encoding, default_sample_rate, retention FROM mulberry.tenants WHERE name = 'default'}), 'alaw|8000|1 year',
+is(copy(q{SELECT encoding, sample_rate FROM mulberry_internal.calls WHERE call_id = 'new'}), 'mulaw|8000', '... with the settings of their tenant');
+is(copy(q{SELECT default_encoding, default_sample_rate, retention FROM mulberry_internal.tenants WHERE name = 'default'}), 'alaw|8000|1 year',
     'the default tenant has its own');
-copy('SELECT mulberry.number_events()');
-is(copy('SELECT count(*) = count(DISTINCT (tenant, seq)) AND count(*) = count(seq) FROM mulberry.events'), 't', 'events are numbered on');
+copy('SELECT mulberry_internal.number_events()');
+is(copy('SELECT count(*) = count(DISTINCT (tenant, seq)) AND count(*) = count(seq) FROM mulberry_internal.events'), 't', 'events are numbered on');
 my ($out, $err);
-$target->psql('copy1', 'SELECT 1 FROM mulberry.calls', stderr => \$err, extra_params => [ '-U', 'anna' ]);
+$target->psql('copy1', 'SELECT 1 FROM mulberry_internal.calls', stderr => \$err, extra_params => [ '-U', 'anna' ]);
 like($err, qr/permission denied for table calls/, 'tables are still for nobody');
 
 # ---- somebody says so ----
@@ -331,12 +331,12 @@ foreach my $database ([ 'unicode', 'UTF8' ], [ 'latin', 'LATIN1' ])
 }
 $target->safe_psql('unicode', <<'SQL');
 CREATE EXTENSION mulberry CASCADE;
-SELECT mulberry.record_audit(id, U&'f\00FCr', U&'\00E9', evidence => jsonb_build_object('name', U&'Zo\00EB')) FROM mulberry.tenants;
-SELECT mulberry.link_audit();
+SELECT mulberry_internal.record_audit(id, U&'f\00FCr', U&'\00E9', evidence => jsonb_build_object('name', U&'Zo\00EB')) FROM mulberry_internal.tenants;
+SELECT mulberry_internal.link_audit();
 SQL
 $target->command_ok([ 'pg_dump', '-Fc', '-f', "$tmp/unicode.dump", $target->connstr('unicode') ], 'a database in UTF-8 is dumped');
 $target->command_ok([ 'pg_restore', '--exit-on-error', "$tmp/unicode.dump", '-d', $target->connstr('latin') ], '... and restored in LATIN1');
-is($target->safe_psql('latin', q{SELECT octet_length(action) FROM mulberry.audit}), '3', '... where a letter is one byte');
+is($target->safe_psql('latin', q{SELECT octet_length(action) FROM mulberry_internal.audit}), '3', '... where a letter is one byte');
 is($target->safe_psql('latin', q{SELECT rows, problem IS NULL FROM mulberry.verify_audit()}), '1|t', '... and the audit log still fits');
 
 # A dump of the copy restores as well.

@@ -74,7 +74,7 @@ foreach my $mistake (sort keys %mistakes)
 {
     like(errors_of($mistakes{$mistake}), qr/ERROR:/, "$mistake is an error");
 }
-is(sql('SELECT count(*) FROM mulberry.secrets'), '0', 'and nothing is stored');
+is(sql('SELECT count(*) FROM mulberry_internal.secrets'), '0', 'and nothing is stored');
 
 # ---- what is stored is nowhere in plain ----
 
@@ -90,7 +90,7 @@ is(sql("SELECT string_agg(name || ' ' || size, ', ' ORDER BY name) FROM mulberry
 my ($in, $out, $err, $timer) = ('', '', '', IPC::Run::timeout($PostgreSQL::Test::Utils::timeout_default));
 my $blocker = IPC::Run::start([ 'psql', '-X', '-q', '-A', '-t', '-d', $node->connstr('postgres') ],
     '<', \$in, '>', \$out, '2>', \$err, $timer);
-$in .= "BEGIN; LOCK TABLE mulberry.secrets IN ACCESS EXCLUSIVE MODE; SELECT 'locked';\n";
+$in .= "BEGIN; LOCK TABLE mulberry_internal.secrets IN ACCESS EXCLUSIVE MODE; SELECT 'locked';\n";
 $blocker->pump until $out =~ /locked/ || $timer->is_expired;
 my ($in2, $out2, $err2) = ('', '', '');
 my $waiting = IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr('postgres') ],
@@ -197,7 +197,7 @@ rename "$key_file.away", $key_file;
 is(health_of_secrets(), 'ok: 4 secrets can be read', 'with the file back all is well');
 
 # The path is the server's business.
-unlike(errors_of("SELECT * FROM mulberry.check_secrets()"), qr/mulberry\.key/, 'no error names the path');
+unlike(errors_of("SELECT * FROM mulberry_internal.check_secrets()"), qr/mulberry\.key/, 'no error names the path');
 
 # ---- standby ----
 

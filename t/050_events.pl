@@ -25,7 +25,7 @@ my $markers = 0;
 sub marker
 {
     my $name = 'marker_' . ++$markers;
-    sql("SELECT mulberry.emit_event('$default', '$name', NULL, NULL, NULL)");
+    sql("SELECT mulberry_internal.emit_event('$default', '$name', NULL, NULL, NULL)");
     return $name;
 }
 
@@ -133,18 +133,18 @@ wait_for_setting($node, 'mulberry.event_interval', '20ms');
 
 # ---- stored events ----
 
-my $before = sql("SELECT last_seq FROM mulberry.event_counters WHERE tenant = '$default'");
+my $before = sql("SELECT last_seq FROM mulberry_internal.event_counters WHERE tenant = '$default'");
 sql("SELECT mulberry.ingest_packet('stored', 0, 'x', NULL, 'text')");
 sql("SELECT mulberry.complete_call('stored', 1)");
 @received = $subscriber->take_until_event('state_changed');
 is_deeply([ @{ $received[-1] }{qw(call_id from_state to_state seq prev)} ],
     [ 'stored', 'IN_PROGRESS', 'COMPLETED', $before + 1, $before ], 'a change of state carries its number and the one before');
-sql("SELECT mulberry.start_processing(id) FROM mulberry.calls WHERE call_id = 'stored'");
+sql("SELECT mulberry_internal.start_processing(id) FROM mulberry_internal.calls WHERE call_id = 'stored'");
 sql("SELECT mulberry.ingest_packet('stored', 1, 'x')");
 ok((grep { $_->{event} eq 'packet_rejected' && $_->{call_id} eq 'stored' } $subscriber->take_until_event('packet_rejected')),
     'a rejected packet is announced');
 
-sql("SELECT mulberry.emit_event('$default', 'long', NULL, 'c', jsonb_build_object('transcription', repeat('h\x{c3}\x{a4}llo ', 3000), 'sentiment', 'positive'))");
+sql("SELECT mulberry_internal.emit_event('$default', 'long', NULL, 'c', jsonb_build_object('transcription', repeat('h\x{c3}\x{a4}llo ', 3000), 'sentiment', 'positive'))");
 ($message) = ($subscriber->take_until_event('long'))[-1];
 cmp_ok($message->{_bytes}, '<', 8000, 'a long message is cut to what NOTIFY takes');
 cmp_ok($message->{_bytes}, '>', 7500, 'and not more than needed');
@@ -161,7 +161,7 @@ for my $try (1 .. 3)
 {
     last if $mine eq 't';
     $mine = sql(<<"SQL");
-SELECT mulberry.emit_event('$default', 'mine_$try', NULL, NULL, NULL) \\g /dev/null
+SELECT mulberry_internal.emit_event('$default', 'mine_$try', NULL, NULL, NULL) \\g /dev/null
 SELECT bool_or(event = 'mine_$try') FROM mulberry.events_since(0, 10000)
 SQL
 }
@@ -175,7 +175,7 @@ CREATE ROLE listener LOGIN; CREATE ROLE other_listener LOGIN; CREATE ROLE strang
 SELECT mulberry.grant_access('listener', 'supervisor', 'clinic');
 SELECT mulberry.grant_access('other_listener', 'supervisor', 'clinic');
 SQL
-my $clinic = sql("SELECT id FROM mulberry.tenants WHERE name = 'clinic'");
+my $clinic = sql("SELECT id FROM mulberry_internal.tenants WHERE name = 'clinic'");
 my $listener = Mulberry::Subscriber->new($node, role => 'listener', subscribe => 0);
 my $other = Mulberry::Subscriber->new($node, role => 'other_listener', subscribe => 0);
 my $answer = $listener->subscribe;
@@ -186,7 +186,7 @@ $subscriber->take;
 $subscriber->take_until_event(marker());
 sql("SELECT mulberry.ingest_packet('theirs', 0, 'x', NULL, 'text', tenant => 'clinic')");
 sql("SELECT mulberry.ingest_packet('ours', 0, 'x', NULL, 'text', tenant => 'default')");
-sql("SELECT mulberry.emit_event('$clinic', 'end', NULL, NULL, NULL)");
+sql("SELECT mulberry_internal.emit_event('$clinic', 'end', NULL, NULL, NULL)");
 @received = $listener->take_until_event('end');
 is_deeply([ map { $_->{call_id} // $_->{event} } @received ], [ 'theirs', 'end' ], 'a role hears its tenants only');
 is($received[-1]{seq}, 1, 'whose events have numbers of their own');
@@ -200,7 +200,7 @@ sql("SELECT mulberry.revoke_access('other_listener', 'supervisor', 'clinic')");
 is($message->{_channel}, $old_channel, 'the last word comes on the old channel');
 my $new_channel = $listener->subscribe->{clinic}{channel};
 isnt($new_channel, $old_channel, 'the tenant has another channel');
-sql("SELECT mulberry.emit_event('$clinic', 'after revocation', NULL, NULL, NULL)");
+sql("SELECT mulberry_internal.emit_event('$clinic', 'after revocation', NULL, NULL, NULL)");
 ($message) = ($listener->take_until_event('after revocation'))[-1];
 is($message->{_channel}, $new_channel, 'who may hear it goes on hearing');
 $other->query('SELECT pg_sleep(0.1);');
@@ -211,13 +211,13 @@ is($listener->query('SELECT count(*) FROM pg_listening_channels();'), 1, 'the ol
 # ---- catching up ----
 
 $listener->query('SELECT mulberry.unsubscribe();');
-my $last = sql("SELECT last_seq FROM mulberry.event_counters WHERE tenant = '$clinic'");
-sql("SELECT mulberry.emit_event('$clinic', 'missed_' || i, NULL, NULL, NULL) FROM generate_series(1, 3) i");
+my $last = sql("SELECT last_seq FROM mulberry_internal.event_counters WHERE tenant = '$clinic'");
+sql("SELECT mulberry_internal.emit_event('$clinic', 'missed_' || i, NULL, NULL, NULL) FROM generate_series(1, 3) i");
 $subscriber->subscribe;
 $subscriber->take_until_event(marker());    # whatever the notifier had to send before is sent now
 $listener->take;
 $answer = $listener->subscribe;
-sql("SELECT mulberry.emit_event('$clinic', 'heard', NULL, NULL, NULL)");
+sql("SELECT mulberry_internal.emit_event('$clinic', 'heard', NULL, NULL, NULL)");
 ($message) = ($listener->take_until_event('heard'))[-1];
 cmp_ok($message->{prev}, '>', $last, 'who was away sees it by the number before');
 is($listener->query("SELECT string_agg(event, ' ' ORDER BY seq) FROM mulberry.events_since($last) WHERE seq <= $message->{prev};"),
@@ -238,12 +238,12 @@ my $notifier = backend_pid($node, 'mulberry notifier');
 stop_process($node, $notifier);
 sql("SELECT mulberry.ingest_packet('each-$_', 0, 'x', NULL, 'text')") for 1 .. 66;
 my $stored = marker();
-is(sql('SELECT waiting FROM mulberry.packet_event_statistics()'), 64, 'the ring fills and no further');
+is(sql('SELECT waiting FROM mulberry_internal.packet_event_statistics()'), 64, 'the ring fills and no further');
 kill 'CONT', $notifier;
 @received = $subscriber->take_until_event($stored);
 ($resync) = grep { $_->{event} eq 'resync' && $_->{tenant} eq 'default' } @received;
 is($resync && $resync->{dropped}, 2, 'a notifier that was late says what was lost');
-like(sql('SELECT dropped FROM mulberry.packet_event_statistics()'), qr/^38$/, 'the statistics say so, too');
+like(sql('SELECT dropped FROM mulberry_internal.packet_event_statistics()'), qr/^38$/, 'the statistics say so, too');
 
 # ---- numbers under load ----
 
@@ -252,7 +252,7 @@ my $script = "$PostgreSQL::Test::Utils::tmp_check/events.sql";
 PostgreSQL::Test::Utils::append_to_file($script, <<'SQL');
 \set abort random(1, 4)
 BEGIN;
-SELECT mulberry.emit_event('6d756c62-6572-7279-8000-000000000001', 'load', NULL, NULL,
+SELECT mulberry_internal.emit_event('6d756c62-6572-7279-8000-000000000001', 'load', NULL, NULL,
                            jsonb_build_object('client', :client_id, 'at', clock_timestamp()));
 \if :abort = 1
 ROLLBACK;
@@ -262,15 +262,15 @@ COMMIT;
 SQL
 $node->command_ok([ 'pgbench', '-n', '-c', '8', '-j', '2', '-t', '150', '-f', $script, 'postgres' ], 'events under load');
 sql("SELECT count(*) FROM mulberry.events_since(0, 1)");
-is( sql("SELECT count(*) = max(seq) AND count(*) = count(DISTINCT seq) AND min(seq) = 1 FROM mulberry.events WHERE tenant = '$default'"),
+is( sql("SELECT count(*) = max(seq) AND count(*) = count(DISTINCT seq) AND min(seq) = 1 FROM mulberry_internal.events WHERE tenant = '$default'"),
     't', 'numbers have no gaps');
 is( sql(<<"SQL"), 0, 'who comes after a commit gets a larger number');
 SELECT count(*)
   FROM (SELECT seq, lag(seq) OVER (PARTITION BY payload->'client' ORDER BY (payload->>'at')::timestamptz) AS before
-          FROM mulberry.events WHERE event = 'load') e
+          FROM mulberry_internal.events WHERE event = 'load') e
  WHERE before > seq
 SQL
-my $top = sql("SELECT max(seq) FROM mulberry.events WHERE tenant = '$default'");
+my $top = sql("SELECT max(seq) FROM mulberry_internal.events WHERE tenant = '$default'");
 @received = $subscriber->take_until(sub { ($_->{seq} // 0) == $top && $_->{tenant} eq 'default' });
 my $breaks = 0;
 my $previous;

@@ -80,7 +80,7 @@ sub start_load
     my $load = IPC::Run::start(
         [ $node->installed_command('pgbench'), '-n', '-c', '8', '-j', '2', '-T', '30', '-f', $script, '-d', $node->connstr($database) ],
         '>', $log, '2>', $log, IPC::Run::timeout(120));
-    $node->poll_query_until($database, 'SELECT count(*) > 20 FROM mulberry.packets') or die 'no load';
+    $node->poll_query_until($database, 'SELECT count(*) > 20 FROM mulberry_internal.packets') or die 'no load';
     return $load;
 }
 
@@ -223,7 +223,7 @@ ok($node->wait_for_log(qr/WARNING:  Mulberry's workers in database "postgres" ru
 # what was sent before, a resync of the last start among it, is not the subject
 my $default = '6d756c62-6572-7279-8000-000000000001';
 wait_for_true($node, 'SELECT mulberry.notifier_lives()', 'the notifier lives');
-sql("SELECT mulberry.emit_event('$default', 'marker', NULL, NULL, NULL)");
+sql("SELECT mulberry_internal.emit_event('$default', 'marker', NULL, NULL, NULL)");
 $subscriber->take_until_event('marker');
 my $pid = backend_pid($node, 'mulberry notifier');
 sql("SELECT pg_terminate_backend($pid)");

@@ -35,7 +35,7 @@ sub wait_for_server
 
 my $script = "$PostgreSQL::Test::Utils::tmp_check/events.sql";
 append_to_file($script, <<'SQL');
-SELECT mulberry.emit_event('6d756c62-6572-7279-8000-000000000001', 'load', NULL, NULL, '{}');
+SELECT mulberry_internal.emit_event('6d756c62-6572-7279-8000-000000000001', 'load', NULL, NULL, '{}');
 SQL
 
 my %told;    # what subscribers were told: event id by number
@@ -54,7 +54,7 @@ for my $round (1 .. $rounds)
         $top = $message->{seq} if ($message->{seq} // 0) > $top;
     }
     # what the subscriber knows by its number must stay true
-    my ($seq, $id) = $top ? split(/\|/, sql("SELECT seq, id FROM mulberry.events WHERE seq = $top")) : ();
+    my ($seq, $id) = $top ? split(/\|/, sql("SELECT seq, id FROM mulberry_internal.events WHERE seq = $top")) : ();
     $told{$seq} = $id if defined $seq;
 
     my $notifier = backend_pid($node, 'mulberry notifier');
@@ -62,25 +62,25 @@ for my $round (1 .. $rounds)
     $load->finish;
     wait_for_server();
     wait_for_true($node, 'SELECT mulberry.notifier_lives()', 'the notifier lives');
-    wait_for_true($node, 'SELECT count(*) = 0 FROM mulberry.events WHERE seq IS NULL', 'every event has its number');
+    wait_for_true($node, 'SELECT count(*) = 0 FROM mulberry_internal.events WHERE seq IS NULL', 'every event has its number');
     isnt(backend_pid($node, 'mulberry notifier'), $notifier, "after kill -9 a notifier lives again ($round)");
-    is( sql("SELECT count(*) - max(seq), count(DISTINCT seq) - max(seq), min(seq) FROM mulberry.events WHERE tenant = '$default'"),
+    is( sql("SELECT count(*) - max(seq), count(DISTINCT seq) - max(seq), min(seq) FROM mulberry_internal.events WHERE tenant = '$default'"),
         '0|0|1', "numbers have neither gaps nor doubles ($round)");
     is( sql('SELECT count(*) FROM (VALUES (0::bigint, 0::bigint)' . join('', map { ", ($_, $told{$_})" } keys %told)
-              . ') told (seq, id) JOIN mulberry.events e USING (seq) WHERE e.id <> told.id'),
+              . ') told (seq, id) JOIN mulberry_internal.events e USING (seq) WHERE e.id <> told.id'),
         0, "no number was given to another event ($round)");
 }
 cmp_ok(scalar(keys %told), '>', 0, 'subscribers were told something before the crashes');
 
 my $subscriber = Mulberry::Subscriber->new($node);
-my $last = sql('SELECT max(seq) FROM mulberry.events');
-sql("SELECT mulberry.emit_event('$default', 'after', NULL, NULL, NULL)");
+my $last = sql('SELECT max(seq) FROM mulberry_internal.events');
+sql("SELECT mulberry_internal.emit_event('$default', 'after', NULL, NULL, NULL)");
 is(($subscriber->take_until_event('after'))[-1]{prev}, $last, 'events go out again, numbered on');
 $subscriber->quit;
 
 # What has nothing to do with the table of events goes on while that is locked.
 my $locker = Mulberry::Subscriber->new($node, subscribe => 0);
-$locker->query('BEGIN; LOCK TABLE mulberry.events IN SHARE MODE;');
+$locker->query('BEGIN; LOCK TABLE mulberry_internal.events IN SHARE MODE;');
 my $notifier = backend_pid($node, 'mulberry notifier');
 $subscriber = Mulberry::Subscriber->new($node);
 sleep 6;    # it looks for events every 5 s
@@ -91,14 +91,14 @@ $locker->query('COMMIT;');
 
 # One that fails again and again stays alive, backs off, and says why.
 my $log = -s $node->logfile;
-sql('ALTER TABLE mulberry.event_counters ADD CONSTRAINT broken CHECK (last_seq < 0) NOT VALID');
-sql("SELECT mulberry.emit_event('$default', 'unlucky', NULL, NULL, NULL)");
+sql('ALTER TABLE mulberry_internal.event_counters ADD CONSTRAINT broken CHECK (last_seq < 0) NOT VALID');
+sql("SELECT mulberry_internal.emit_event('$default', 'unlucky', NULL, NULL, NULL)");
 ok($node->wait_for_log(qr/violates check constraint "broken"/, $log), 'an error while numbering is reported');
 sleep 4;
 my $said = () = slurp_file($node->logfile, $log) =~ /violates check constraint "broken"/g;
 cmp_ok($said, '<=', 4, 'but not in a tight loop');
 is(backend_pid($node, 'mulberry notifier'), $notifier, 'and does not end the notifier');
-sql('ALTER TABLE mulberry.event_counters DROP CONSTRAINT broken');
+sql('ALTER TABLE mulberry_internal.event_counters DROP CONSTRAINT broken');
 $subscriber->take_until_event('unlucky');
 pass('the event goes out when the reason is gone');
 

@@ -49,8 +49,8 @@ sub wait_for_state
 {
     my ($call_id, $state, $what) = @_;
     my $ok = $node->poll_query_until('postgres',
-        "SELECT state IN ('ARCHIVED', 'FAILED') FROM mulberry.calls WHERE call_id = '$call_id'");
-    is($node->safe_psql('postgres', "SELECT state FROM mulberry.calls WHERE call_id = '$call_id'"),
+        "SELECT state IN ('ARCHIVED', 'FAILED') FROM mulberry_internal.calls WHERE call_id = '$call_id'");
+    is($node->safe_psql('postgres', "SELECT state FROM mulberry_internal.calls WHERE call_id = '$call_id'"),
         $state, $what) or diag job_of($call_id);
     return;
 }
@@ -72,15 +72,15 @@ subtest 'a call with missing packets is transcribed all the same' => sub {
     endpoint('ok', "model => 'whisper-1', options => '{\"language\": \"en\", \"prompt\": \"telephone\"}'");
     audio_call('gaps', 10, 3, 4, 9);
     wait_for_state('gaps', 'ARCHIVED', 'the call is archived');
-    is(one("SELECT transcription FROM mulberry.calls WHERE call_id = 'gaps'"),
+    is(one("SELECT transcription FROM mulberry_internal.calls WHERE call_id = 'gaps'"),
         'thank you, that was wonderful: 1600 samples, 480 silent',
         'the service heard ten packets, three of them silence');
-    is(one("SELECT sentiment FROM mulberry.calls WHERE call_id = 'gaps'"), 'positive', 'the lexicon judged it');
-    is(one("SELECT ai_result->'missing_ranges' FROM mulberry.calls WHERE call_id = 'gaps'"),
+    is(one("SELECT sentiment FROM mulberry_internal.calls WHERE call_id = 'gaps'"), 'positive', 'the lexicon judged it');
+    is(one("SELECT ai_result->'missing_ranges' FROM mulberry_internal.calls WHERE call_id = 'gaps'"),
         '[[3, 4], [9, 9]]', 'the result names what was missing');
     is(one("SELECT ai_result->>'endpoint' || ' ' || (ai_result->>'model') || ' ' || (ai_result->>'attempts')
                    || ' ' || (ai_result->>'audio_seconds') || ' ' || (ai_result->>'request_id')
-              FROM mulberry.calls WHERE call_id = 'gaps'"),
+              FROM mulberry_internal.calls WHERE call_id = 'gaps'"),
         'ai whisper-1 1 0.20 req_1', 'and who transcribed it');
     my ($request) = $ai->requests('ok');
     is($request->{path}, '/v1/audio/transcriptions', 'path of the request');
@@ -89,23 +89,23 @@ subtest 'a call with missing packets is transcribed all the same' => sub {
         'fields of the form');
     is($request->{heard}{rate}, 8000, 'sample rate of the WAV');
     is(one("SELECT string_agg(payload->>'from_state' || '>' || (payload->>'to_state'), ' ' ORDER BY id)
-              FROM mulberry.events WHERE event = 'state_changed' AND call_id = 'gaps'"),
+              FROM mulberry_internal.events WHERE event = 'state_changed' AND call_id = 'gaps'"),
         'IN_PROGRESS>COMPLETED COMPLETED>PROCESSING_AI PROCESSING_AI>ARCHIVED', 'each change of state has its event');
-    is(one("SELECT payload->>'sentiment' FROM mulberry.events WHERE event = 'ai_completed' AND call_id = 'gaps'"),
+    is(one("SELECT payload->>'sentiment' FROM mulberry_internal.events WHERE event = 'ai_completed' AND call_id = 'gaps'"),
         'positive', 'ai_completed carries the result');
     is(one("SELECT state FROM mulberry.jobs WHERE call_id = 'gaps'"), 'done', 'the job is done');
-    is(one('SELECT count(*) FROM mulberry.job_queue'), '0', 'and out of the queue');
+    is(one('SELECT count(*) FROM mulberry_internal.job_queue'), '0', 'and out of the queue');
 };
 
 subtest 'a service of kind json' => sub {
     endpoint('ok', undef, 'json');
     audio_call('json', 5, 2);
     wait_for_state('json', 'ARCHIVED', 'audio is transcribed');
-    is(one("SELECT transcription || ' ' || sentiment || ' ' || confidence FROM mulberry.calls WHERE call_id = 'json'"),
+    is(one("SELECT transcription || ' ' || sentiment || ' ' || confidence FROM mulberry_internal.calls WHERE call_id = 'json'"),
         '800 samples, 160 silent positive 0.9', 'text, sentiment and confidence are the service\'s');
     new_call($node, 'json-text', 'packet_0', undef, 'packet_2');
     wait_for_state('json-text', 'ARCHIVED', 'text is sent as text');
-    is(one("SELECT transcription FROM mulberry.calls WHERE call_id = 'json-text'"), 'read: packet_0 packet_2',
+    is(one("SELECT transcription FROM mulberry_internal.calls WHERE call_id = 'json-text'"), 'read: packet_0 packet_2',
         'packets in order, joined by spaces');
     my ($audio, $text) = (grep { $_->{path} eq '' } $ai->requests('ok'))[ 0, 1 ];
     is_deeply($audio->{fields}, { call_id => 'json', encoding => 's16le', sample_rate => 8000 }, 'fields of the audio request');
@@ -118,7 +118,7 @@ subtest 'a text call needs no service of kind openai' => sub {
     my $before = scalar $ai->requests('down');
     new_call($node, 'text', 'that', 'was', 'terrible');
     wait_for_state('text', 'ARCHIVED', 'archived although the service is down');
-    is(one("SELECT transcription || ': ' || sentiment FROM mulberry.calls WHERE call_id = 'text'"),
+    is(one("SELECT transcription || ': ' || sentiment FROM mulberry_internal.calls WHERE call_id = 'text'"),
         'that was terrible: negative', 'packets in order and the lexicon\'s sentiment');
     is(scalar $ai->requests('down'), $before, 'nobody was asked');
 };
@@ -137,7 +137,7 @@ subtest 'attempts are 1, 2, 4 and 8 s apart, and then the call has failed' => su
         ok($delays[$i] >= $expected[$i] - 0.01 && $delays[$i] < $expected[$i] + 30,
             "delay $i is $expected[$i] s") or diag "was $delays[$i]";
     }
-    is(one("SELECT payload->>'reason' FROM mulberry.events WHERE event = 'ai_failed' AND call_id = 'backoff'"),
+    is(one("SELECT payload->>'reason' FROM mulberry_internal.events WHERE event = 'ai_failed' AND call_id = 'backoff'"),
         'AI service failed after maximum retries: HTTP 500: {"error":{"message":"refused, key none\n\ttwice"}}',
         'ai_failed names the reason');
     like(one("SELECT last_error FROM mulberry.jobs WHERE call_id = 'backoff'"), qr/^HTTP 500/, 'the job keeps its last error');
@@ -149,8 +149,8 @@ subtest 'retry_job gives a dead job all its attempts again' => sub {
     one("SELECT mulberry.retry_job(id) FROM mulberry.jobs WHERE call_id = 'backoff'");
     wait_for_state('backoff', 'ARCHIVED', 'the call that had failed is archived');
     is(scalar $ai->requests('first-2'), 3, 'retries stop with the first success');
-    is(one("SELECT ai_result->>'attempts' FROM mulberry.calls WHERE call_id = 'backoff'"), '3', 'the result says how many it took');
-    is(one("SELECT count(*) FROM mulberry.events WHERE event = 'job_retried' AND payload->>'role' = session_user"),
+    is(one("SELECT ai_result->>'attempts' FROM mulberry_internal.calls WHERE call_id = 'backoff'"), '3', 'the result says how many it took');
+    is(one("SELECT count(*) FROM mulberry_internal.events WHERE event = 'job_retried' AND payload->>'role' = session_user"),
         '1', 'an event names who did it');
 };
 
@@ -174,7 +174,7 @@ subtest 'what a service refuses is not tried again' => sub {
     audio_call('huge', 2);
     wait_for_state('huge', 'FAILED', 'neither is more than max_response_size');
     is(scalar $ai->requests('huge'), 1, 'after one request');
-    is(one("SELECT mulberry.calls.failure_reason FROM mulberry.calls WHERE call_id = 'huge'"),
+    is(one("SELECT mulberry_internal.calls.failure_reason FROM mulberry_internal.calls WHERE call_id = 'huge'"),
         'AI service failed: the answer is larger than mulberry.max_response_size', 'and the reason says so');
 };
 
@@ -227,7 +227,7 @@ SQL
     is(($ai->requests('status-403'))[0]{key}, 'sk-very-secret-key', 'the service got the key');
     like(one("SELECT last_error FROM mulberry.jobs WHERE call_id = 'key'"), qr/refused, key \*{18}/,
         'the service repeated it; the error does not');
-    is(one("SELECT count(*) FROM mulberry.events WHERE payload::text LIKE '%very-secret%k%'"), '0', 'no event has it');
+    is(one("SELECT count(*) FROM mulberry_internal.events WHERE payload::text LIKE '%very-secret%k%'"), '0', 'no event has it');
     unlike(slurp_file($node->logfile), qr/sk-very-secret-key/, 'the log has not');
 
     endpoint('ok', "secret => 'no-such-key'");
@@ -246,7 +246,7 @@ subtest 'a chat endpoint judges the sentiment' => sub {
     audio_call('chat', 2);
     wait_for_state('chat', 'ARCHIVED', 'archived');
     is(one("SELECT sentiment || ' ' || confidence || ' ' || (ai_result->'sentiment'->>'endpoint')
-              FROM mulberry.calls WHERE call_id = 'chat'"), 'negative 0.75 chat', 'with the model\'s judgement');
+              FROM mulberry_internal.calls WHERE call_id = 'chat'"), 'negative 0.75 chat', 'with the model\'s judgement');
     my ($request) = grep { $_->{path} =~ /chat/ } $ai->requests('ok');
     is($request->{fields}{response_format}{json_schema}{strict}, JSON::PP::true(), 'the answer is bound to a schema');
     like($request->{fields}{messages}[1]{content}, qr/^thank you/, 'the transcript is the user\'s message');
@@ -287,7 +287,7 @@ SQL
     }
     is($sum, 200000, 'together they are the whole call');
     is(one("SELECT (ai_result->>'parts') || ' ' || (length(transcription) - length(replace(transcription, 'thank you', ''))) / 9
-              FROM mulberry.calls WHERE call_id = 'long'"), '4 4', 'and so is the transcript');
+              FROM mulberry_internal.calls WHERE call_id = 'long'"), '4 4', 'and so is the transcript');
 };
 
 subtest 'jobs of several tenants and endpoints do not wait for each other' => sub {
@@ -310,8 +310,8 @@ SQL
     endpoint('ok');
     one("SELECT count(mulberry.cancel_job(id)) FROM unnest(ARRAY[$hanging]) AS id");
     ok($node->poll_query_until('postgres',
-        "SELECT count(*) = 7 FROM mulberry.calls WHERE call_id LIKE 'stuck-%' AND state = 'ARCHIVED'"), 'the others are done then');
-    is(one("SELECT count(*) FROM mulberry.calls WHERE call_id LIKE 'stuck-%' AND state = 'FAILED' AND failure_reason = 'cancelled by ' || session_user"),
+        "SELECT count(*) = 7 FROM mulberry_internal.calls WHERE call_id LIKE 'stuck-%' AND state = 'ARCHIVED'"), 'the others are done then');
+    is(one("SELECT count(*) FROM mulberry_internal.calls WHERE call_id LIKE 'stuck-%' AND state = 'FAILED' AND failure_reason = 'cancelled by ' || session_user"),
         '3', 'cancelled jobs fail their calls');
 };
 

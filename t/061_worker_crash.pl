@@ -65,7 +65,7 @@ sub kill_worker
 # True when the worker has claimed a job and waits for a lock.
 sub blocked
 {
-    return one("SELECT count(*) > 0 FROM pg_stat_activity a, mulberry.job_queue q
+    return one("SELECT count(*) > 0 FROM pg_stat_activity a, mulberry_internal.job_queue q
                  WHERE a.backend_type = 'mulberry worker' AND a.wait_event_type = 'Lock' AND q.state = 'running'") eq 't';
 }
 
@@ -74,7 +74,7 @@ sub blocked
 # %s stands for the call, %d for the round.
 my %phase = (
     'claimed, before the request' => {
-        lock => 'LOCK TABLE mulberry.packets IN ACCESS EXCLUSIVE MODE',
+        lock => 'LOCK TABLE mulberry_internal.packets IN ACCESS EXCLUSIVE MODE',
         behaviour => 'ok',
         requests => 1,
         reached => \&blocked
@@ -85,7 +85,7 @@ my %phase = (
         reached => sub { asked($_[0]) == 1 }
     },
     'after the answer, before the result is stored' => {
-        lock => "SELECT FROM mulberry.job_queue q JOIN mulberry.calls c ON c.id = q.call WHERE c.call_id = '%s' FOR UPDATE OF q",
+        lock => "SELECT FROM mulberry_internal.job_queue q JOIN mulberry_internal.calls c ON c.id = q.call WHERE c.call_id = '%s' FOR UPDATE OF q",
         lock_when => sub { asked($_[0]) == 1 },
         behaviour => 'gate-answered_%d',
         requests => 2,
@@ -113,9 +113,9 @@ SQL
             if ($phase->{lock} && !$phase->{lock_when})
             {
                 # the queue first: complete_call() itself needs the table
-                one("BEGIN; SELECT mulberry.complete_call('$call_id', 2); UPDATE mulberry.job_queue SET run_at = now() + interval '1 h'; COMMIT");
+                one("BEGIN; SELECT mulberry.complete_call('$call_id', 2); UPDATE mulberry_internal.job_queue SET run_at = now() + interval '1 h'; COMMIT");
                 $hold->();
-                one("UPDATE mulberry.job_queue SET run_at = now(); SELECT mulberry.wake_workers()");
+                one("UPDATE mulberry_internal.job_queue SET run_at = now(); SELECT mulberry_internal.wake_workers()");
             }
             else
             {
@@ -128,12 +128,12 @@ SQL
                 $ai->open_gate($gate);
             }
             ok(soon(sub { $phase->{reached}->($call_id) }), "$round: the worker is where it shall die");
-            my ($job, $lease_end) = split /\|/, one("SELECT id, extract(epoch FROM run_at) FROM mulberry.job_queue WHERE state = 'running'");
+            my ($job, $lease_end) = split /\|/, one("SELECT id, extract(epoch FROM run_at) FROM mulberry_internal.job_queue WHERE state = 'running'");
             ok(kill_worker($pid), "$round: server and worker are back");
             my $back = one('SELECT extract(epoch FROM clock_timestamp())');
             $ai->open_gate($gate) if defined $gate;
             eval { $blocker->quit };    # its connection is gone
-            ok($node->poll_query_until('postgres', "SELECT state = 'ARCHIVED' FROM mulberry.calls WHERE call_id = '$call_id'"),
+            ok($node->poll_query_until('postgres', "SELECT state = 'ARCHIVED' FROM mulberry_internal.calls WHERE call_id = '$call_id'"),
                 "$round: the call is archived");
             my ($taken, $attempts, $error) = split /\|/,
                 one("SELECT extract(epoch FROM started_at), attempts, last_error FROM mulberry.jobs WHERE id = $job");
@@ -143,12 +143,12 @@ SQL
             is($attempts, 2, "$round: the crash counts as an attempt");
             like($error, qr/worker $pid did not finish it/, "$round: the job knows why");
             is(asked($call_id), $phase->{requests}, "$round: requests");
-            is(one("SELECT string_agg(event || coalesce(' ' || (payload->>'to_state'), ''), ', ' ORDER BY id) FROM mulberry.events WHERE call_id = '$call_id'"),
+            is(one("SELECT string_agg(event || coalesce(' ' || (payload->>'to_state'), ''), ', ' ORDER BY id) FROM mulberry_internal.events WHERE call_id = '$call_id'"),
                 'state_changed COMPLETED, state_changed PROCESSING_AI, state_changed ARCHIVED, ai_completed',
                 "$round: each event once");
-            is(one("SELECT transcription FROM mulberry.calls WHERE call_id = '$call_id'"), 'read: hello again', "$round: the whole call was transcribed");
+            is(one("SELECT transcription FROM mulberry_internal.calls WHERE call_id = '$call_id'"), 'read: hello again', "$round: the whole call was transcribed");
         }
-        is(one('SELECT count(*) FROM mulberry.job_queue'), '0', 'no job is left');
+        is(one('SELECT count(*) FROM mulberry_internal.job_queue'), '0', 'no job is left');
     };
 }
 
@@ -166,16 +166,16 @@ subtest 'in the thick of it, several times' => sub {
 SELECT count(mulberry.ingest_packet('thick-' || n, 0, 'hello', NULL, 'text')) FROM generate_series(1, $calls) AS n;
 SELECT count(mulberry.complete_call('thick-' || n, 1)) FROM generate_series(1, $calls) AS n;
 SQL
-    one('UPDATE mulberry.job_queue SET max_attempts = 30');
+    one('UPDATE mulberry_internal.job_queue SET max_attempts = 30');
     for my $round (1 .. $rounds)
     {
         sleep 0.2 + rand 1.5;
         ok(kill_worker(backend_pid($node, 'mulberry worker')), "kill $round");
     }
-    ok($node->poll_query_until('postgres', "SELECT count(*) = $calls FROM mulberry.calls WHERE call_id LIKE 'thick-%' AND state = 'ARCHIVED'"),
+    ok($node->poll_query_until('postgres', "SELECT count(*) = $calls FROM mulberry_internal.calls WHERE call_id LIKE 'thick-%' AND state = 'ARCHIVED'"),
         'all calls are archived');
-    is(one("SELECT count(*) FROM mulberry.events WHERE event = 'ai_completed' AND call_id LIKE 'thick-%'"), $calls, 'each once');
-    is(one('SELECT count(*) FROM mulberry.job_queue'), '0', 'no job is left');
+    is(one("SELECT count(*) FROM mulberry_internal.events WHERE event = 'ai_completed' AND call_id LIKE 'thick-%'"), $calls, 'each once');
+    is(one('SELECT count(*) FROM mulberry_internal.job_queue'), '0', 'no job is left');
 };
 
 $node->stop;

@@ -48,7 +48,7 @@ sub wait_for
 {
     my ($prefix, $number, $state, $database) = @_;
     return $node->poll_query_until($database // 'postgres',
-        "SELECT count(*) >= $number FROM mulberry.calls WHERE call_id LIKE '$prefix-%' AND state = '$state'");
+        "SELECT count(*) >= $number FROM mulberry_internal.calls WHERE call_id LIKE '$prefix-%' AND state = '$state'");
 }
 
 # A worker without rights of its own, from the beginning.
@@ -85,13 +85,13 @@ subtest 'a quarter of the requests fails' => sub {
     endpoint('fail25');
     calls('quarter', 400);
     ok($node->poll_query_until('postgres',
-        "SELECT count(*) = 400 FROM mulberry.calls WHERE call_id LIKE 'quarter-%' AND state IN ('ARCHIVED', 'FAILED')"),
+        "SELECT count(*) = 400 FROM mulberry_internal.calls WHERE call_id LIKE 'quarter-%' AND state IN ('ARCHIVED', 'FAILED')"),
         'every call ends');
-    my $failed = one("SELECT count(*) FROM mulberry.calls WHERE call_id LIKE 'quarter-%' AND state = 'FAILED'");
+    my $failed = one("SELECT count(*) FROM mulberry_internal.calls WHERE call_id LIKE 'quarter-%' AND state = 'FAILED'");
     # 0.25 ^ 5 of 400 is 0.4; more than 8 has a probability below 1e-9
     cmp_ok($failed, '<=', 8, 'hardly any call fails');
-    is(one('SELECT count(*) FROM mulberry.job_queue'), '0', 'no job is left');
-    is(one('SELECT count(*) FROM mulberry.endpoint_state'), '0', 'the endpoint never counted as unavailable');
+    is(one('SELECT count(*) FROM mulberry_internal.job_queue'), '0', 'no job is left');
+    is(one('SELECT count(*) FROM mulberry_internal.endpoint_state'), '0', 'the endpoint never counted as unavailable');
     my ($requests) = scalar $ai->requests('fail25');
     cmp_ok($requests, '>', 400, 'some were tried again');
 };
@@ -106,20 +106,20 @@ subtest 'an outage uses up no attempts' => sub {
             "SELECT count(*) >= 59 FROM mulberry.jobs WHERE call_id LIKE 'outage-%' AND state = 'held'"),
         'the jobs are held');
     my $before = scalar $ai->requests('down');
-    my $openings = one("SELECT openings FROM mulberry.endpoint_state");
-    is(one("SELECT count(*) FROM mulberry.calls WHERE call_id LIKE 'outage-%' AND state = 'FAILED'"), '0', 'no call has failed');
+    my $openings = one("SELECT openings FROM mulberry_internal.endpoint_state");
+    is(one("SELECT count(*) FROM mulberry_internal.calls WHERE call_id LIKE 'outage-%' AND state = 'FAILED'"), '0', 'no call has failed');
     is(one("SELECT status FROM mulberry.health() WHERE item = 'endpoint ai'"), 'error', 'health() says so');
-    ok($node->poll_query_until('postgres', "SELECT openings >= $openings + 2 FROM mulberry.endpoint_state"),
+    ok($node->poll_query_until('postgres', "SELECT openings >= $openings + 2 FROM mulberry_internal.endpoint_state"),
         'it is asked now and then, at growing intervals');
     my @probes = $ai->requests('down');
     @probes = @probes[ $before .. $#probes ];
     cmp_ok(scalar @probes, '<=', 3, 'by one job each time');
     is(scalar(grep { $_->{in_flight} > 1 } @probes), 0, 'and by one at a time');
     # the same row, as if the service had come back
-    one("UPDATE mulberry.endpoints SET base_url = '@{[ $ai->url('ok') ]}' WHERE name = 'ai'");
+    one("UPDATE mulberry_internal.endpoints SET base_url = '@{[ $ai->url('ok') ]}' WHERE name = 'ai'");
     ok(wait_for('outage', 60, 'ARCHIVED'), 'it comes back, and all calls are archived');
     is(one("SELECT breaker FROM mulberry.endpoint_status WHERE name = 'ai'"), 'closed', 'the breaker is closed');
-    is(one("SELECT string_agg(event, ' ' ORDER BY id) FROM mulberry.events WHERE event LIKE 'endpoint%'"),
+    is(one("SELECT string_agg(event, ' ' ORDER BY id) FROM mulberry_internal.events WHERE event LIKE 'endpoint%'"),
         'endpoint_unavailable endpoint_available', 'events tell of both');
 };
 
@@ -189,7 +189,7 @@ subtest 'a worker that is stopped puts its jobs back' => sub {
     wait_for_true($node, "SELECT count(*) = 10 FROM mulberry.jobs WHERE state = 'running'", 'ten requests are under way');
     my $pid = backend_pid($node, 'mulberry worker');
     my $before = time;
-    one("UPDATE mulberry.endpoints SET base_url = '@{[ $ai->url('ok') ]}' WHERE name = 'ai'");
+    one("UPDATE mulberry_internal.endpoints SET base_url = '@{[ $ai->url('ok') ]}' WHERE name = 'ai'");
     kill 'TERM', $pid;
     ok(wait_for('stop', 10, 'ARCHIVED'), 'another one takes them over');
     cmp_ok(time - $before, '<', 200, 'without waiting for the leases, which last ten minutes');
@@ -205,7 +205,7 @@ subtest 'idle workers and requests under way hold neither snapshot nor transacti
     ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'mulberry worker'
              AND wait_event = 'Extension' AND backend_xmin IS NULL AND backend_xid IS NULL AND state = 'idle'"), 'no xmin, no xid, idle');
     one("SELECT mulberry.cancel_job(id) FROM mulberry.jobs WHERE call_id LIKE 'idle-%' AND finished_at IS NULL");
-    is(one("SELECT count(*) FROM mulberry.calls WHERE call_id LIKE 'idle-%' AND state = 'FAILED'"), '5', 'cancelled');
+    is(one("SELECT count(*) FROM mulberry_internal.calls WHERE call_id LIKE 'idle-%' AND state = 'FAILED'"), '5', 'cancelled');
     $ai->open_gate('idle');
     ok($node->poll_query_until('postgres', 'SELECT in_flight = 0 FROM mulberry.stat_workers'), 'the answers are taken and dropped');
 };

@@ -20,13 +20,13 @@ CONF
 sub state_of
 {
     my ($call_id) = @_;
-    return $node->safe_psql('postgres', "SELECT state FROM mulberry.calls WHERE call_id = '$call_id'");
+    return $node->safe_psql('postgres', "SELECT state FROM mulberry_internal.calls WHERE call_id = '$call_id'");
 }
 
 sub wait_for_state
 {
     my ($call_id, $state, $what) = @_;
-    ok($node->poll_query_until('postgres', "SELECT state = '$state' FROM mulberry.calls WHERE call_id = '$call_id'"),
+    ok($node->poll_query_until('postgres', "SELECT state = '$state' FROM mulberry_internal.calls WHERE call_id = '$call_id'"),
         $what);
     return;
 }
@@ -52,7 +52,7 @@ wait_for_state('quick', 'ARCHIVED', 'another call is processed while a client ha
 is(state_of('slow'), 'COMPLETED', 'that one waits');
 $client->query_safe('COMMIT');
 wait_for_state('slow', 'ARCHIVED', 'it is processed after the commit');
-is($node->safe_psql('postgres', "SELECT transcription FROM mulberry.calls WHERE call_id = 'slow'"),
+is($node->safe_psql('postgres', "SELECT transcription FROM mulberry_internal.calls WHERE call_id = 'slow'"),
     'one two three five', 'with the packet that was acknowledged');
 is($node->safe_psql('postgres', "SELECT attempts FROM mulberry.jobs WHERE call_id = 'slow'"),
     1, 'waiting used up no attempt');

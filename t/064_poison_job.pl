@@ -23,7 +23,7 @@ CONF
 $node->safe_psql('postgres', <<'SQL');
 SELECT mulberry.set_endpoint('ai', 'json', 'http://127.0.0.1:9', allow_http => true, allow_private => true, timeout => '1 s');
 CREATE TABLE nothing ();
-CREATE OR REPLACE FUNCTION mulberry.transcription_input(call bigint, OUT call_id text, OUT encoding text,
+CREATE OR REPLACE FUNCTION mulberry_internal.transcription_input(call bigint, OUT call_id text, OUT encoding text,
     OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('COPY public.nothing FROM PROGRAM ''kill -9 %s''', pg_backend_pid());
@@ -49,7 +49,7 @@ while (time < $deadline)
 ok($dead, 'the job is given up');
 my $crashes = () = slurp_file($node->logfile, $log) =~ /was terminated by signal 9/g;
 is($crashes, 3, 'after one crash for each attempt');
-is($node->safe_psql('postgres', "SELECT state || ' ' || failure_reason FROM mulberry.calls") =~ /^FAILED AI service failed after maximum retries: worker \d+ did not finish it/,
+is($node->safe_psql('postgres', "SELECT state || ' ' || failure_reason FROM mulberry_internal.calls") =~ /^FAILED AI service failed after maximum retries: worker \d+ did not finish it/,
     1, 'its call is FAILED and says why');
 
 $node->stop;

@@ -31,9 +31,9 @@ subtest 'a sender sends a call of one sample' => sub {
     one("SELECT mulberry.ingest_packet('tiny', 0, '\\x0102', NULL, 's16le', 8000);
          SELECT mulberry.complete_call('tiny', 1)");
     ok($node->poll_query_until('postgres',
-            "SELECT state IN ('ARCHIVED', 'FAILED') FROM mulberry.calls WHERE call_id = 'tiny'"),
+            "SELECT state IN ('ARCHIVED', 'FAILED') FROM mulberry_internal.calls WHERE call_id = 'tiny'"),
         'it is processed');
-    is(one("SELECT transcription FROM mulberry.calls WHERE call_id = 'tiny'"), '1 samples, 0 silent',
+    is(one("SELECT transcription FROM mulberry_internal.calls WHERE call_id = 'tiny'"), '1 samples, 0 silent',
         'the service got that sample and nothing else');
 };
 
@@ -70,9 +70,9 @@ subtest 'an admin of one tenant gives intervals that no time can bear' => sub {
     is(says('admin_a', "SELECT mulberry.set_endpoint('x', 'json', 'https://example.com', purpose => NULL,
                                                      timeout => '10000 years -3652500 days 1 hour', tenant => 'a')"),
         '', 'what is an hour');
-    is(one("SELECT timeout FROM mulberry.endpoints WHERE name = 'x'"), '01:00:00', 'is stored as one');
+    is(one("SELECT timeout FROM mulberry_internal.endpoints WHERE name = 'x'"), '01:00:00', 'is stored as one');
     is(one('SELECT mulberry.maintenance()'), 'f', 'maintenance works');
-    is(one("SELECT count(*) FROM mulberry.claim_jobs(1, 1, clock_timestamp())"), '0', 'jobs can be claimed');
+    is(one("SELECT count(*) FROM mulberry_internal.claim_jobs(1, 1, clock_timestamp())"), '0', 'jobs can be claimed');
 };
 
 subtest 'a secret of one tenant does not stop the endpoint of all' => sub {
@@ -97,16 +97,16 @@ subtest 'a secret of one tenant does not stop the endpoint of all' => sub {
 subtest 'what a service says about one tenant\'s call is not told to the others' => sub {
     my $url = $ai->url('status-500') . '/v1';
     one("SELECT mulberry.set_endpoint('mulberry-speech', 'openai', '$url', allow_http => true, allow_private => true, tenant => NULL)");
-    one("SELECT mulberry.report_endpoint((SELECT id FROM mulberry.endpoints WHERE name = 'mulberry-speech'), false, false, 'down')");
+    one("SELECT mulberry_internal.report_endpoint((SELECT id FROM mulberry_internal.endpoints WHERE name = 'mulberry-speech'), false, false, 'down')");
     says('ingest_b', "SELECT mulberry.ingest_packet('told', 0, '\\x0102', NULL, 's16le', 8000); SELECT mulberry.complete_call('told', 1)");
-    ok($node->poll_query_until('postgres', "SELECT last_error LIKE 'HTTP 500%' FROM mulberry.endpoint_state"), 'a probe fails');
+    ok($node->poll_query_until('postgres', "SELECT last_error LIKE 'HTTP 500%' FROM mulberry_internal.endpoint_state"), 'a probe fails');
     ok($node->poll_query_until('postgres', "SELECT last_error LIKE 'HTTP 500: {%' FROM mulberry.jobs WHERE call_id = 'told'"),
         'its tenant reads the answer');
-    is(one("SELECT last_error FROM mulberry.endpoint_state"), 'HTTP 500', 'the others that it was one');
+    is(one("SELECT last_error FROM mulberry_internal.endpoint_state"), 'HTTP 500', 'the others that it was one');
     one("SELECT mulberry.cancel_job(id) FROM mulberry.jobs WHERE finished_at IS NULL");
 
     one("SELECT mulberry.set_endpoint('of-b', 'json', 'https://127.0.0.1:1', allow_private => true, tenant => 'b')");
-    one("SELECT mulberry.report_endpoint((SELECT id FROM mulberry.endpoints WHERE name = 'of-b'), false, false, 'sentence of b')");
+    one("SELECT mulberry_internal.report_endpoint((SELECT id FROM mulberry_internal.endpoints WHERE name = 'of-b'), false, false, 'sentence of b')");
     my $seen = $node->safe_psql('postgres', 'SELECT * FROM mulberry.health()', extra_params => [ '-U', 'operator_a' ]);
     unlike($seen, qr/of-b|sentence of b/, 'health() names no endpoint of another tenant');
     like($seen, qr/endpoints of other tenants\|error\|1 are unavailable/, 'but says that there is one');
@@ -135,7 +135,7 @@ subtest 'who loses a group does not hear its tenant any more' => sub {
     $handle->pump until $out =~ /subscribed/;
     one('REVOKE supervisors_b FROM supervisor_b');
     is(says('ingest_b', "SELECT mulberry.ingest_packet('overheard', 0, '\\x0102', NULL, 's16le', 8000)"), '', 'a packet comes');
-    ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM mulberry.event_channels WHERE channel = '$1'"),
+    ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM mulberry_internal.event_channels WHERE channel = '$1'"),
         'the channel goes out of use') if $out =~ /(mulberry_\w+)/;
     is(says('ingest_b', "SELECT mulberry.ingest_packet('overheard', 1, '\\x0102', NULL, 's16le', 8000)"), '', 'and another');
     sleep 1;

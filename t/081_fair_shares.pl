@@ -48,7 +48,7 @@ sub done_ok
 {
     my ($prefix, $number, $what) = @_;
     ok($node->poll_query_until('postgres',
-            "SELECT count(*) = $number FROM mulberry.calls WHERE call_id LIKE '$prefix-%' AND state = 'ARCHIVED'"), $what)
+            "SELECT count(*) = $number FROM mulberry_internal.calls WHERE call_id LIKE '$prefix-%' AND state = 'ARCHIVED'"), $what)
         or diag one("SELECT tenant, state, count(*) FROM mulberry.jobs GROUP BY 1, 2");
     return;
 }
@@ -74,8 +74,8 @@ subtest 'many endpoints that never answer' => sub {
 SELECT count(mulberry.ingest_packet('many-' || n, 0, 'hello', NULL, 'text', tenant => 'many')) FROM generate_series(1, 200) AS n;
 BEGIN;
 SELECT count(mulberry.complete_call('many-' || n, 1, 'many')) FROM generate_series(1, 200) AS n;
-UPDATE mulberry.job_queue q SET endpoint = 'dead' || 1 + q.id % 10 FROM mulberry.tenants t WHERE t.id = q.tenant AND t.name = 'many';
-SELECT mulberry.reroute_jobs();
+UPDATE mulberry_internal.job_queue q SET endpoint = 'dead' || 1 + q.id % 10 FROM mulberry_internal.tenants t WHERE t.id = q.tenant AND t.name = 'many';
+SELECT mulberry_internal.reroute_jobs();
 COMMIT;
 SQL
     calls('prompt', 'beside', 5);

@@ -21,7 +21,7 @@ sub revoked
     my $mandate = $pair->mandate;
     my $command = $pair->revoke($mandate);
     ok($pair->state($command, $state // 'confirmed'), "$what: " . ($state // 'confirmed')) or diag $pair->story($command);
-    is($pair->edge("SELECT status FROM mulberry.mandates WHERE id = '$mandate'"), 'REVOKED', "$what: revoked on the edge") unless $state;
+    is($pair->edge("SELECT status FROM mulberry_internal.mandates WHERE id = '$mandate'"), 'REVOKED', "$what: revoked on the edge") unless $state;
     return $command;
 }
 
@@ -30,15 +30,15 @@ subtest 'by webhook' => sub {
     my $before = $pair->placed;
     my $command = revoked('webhook');
     is($pair->placed - $before, 1, 'one call');
-    ok($pair->wait_for("SELECT state || ' ' || outcome || ' ' || (sid IS NOT NULL) FROM mulberry.voice_calls WHERE command = $command",
+    ok($pair->wait_for("SELECT state || ' ' || outcome || ' ' || (sid IS NOT NULL) FROM mulberry_internal.voice_calls WHERE command = $command",
         'completed acknowledged true'), 'the call is finished') or diag $pair->story($command);
     my ($request) = grep { $_->{kind} eq 'create' } $twilio->entries('request');
     like($request->{fields}{Twiml}, qr{<Say>Mandate revocation</Say><Play digits="w\*[0-9]{30}#"/><Gather }, 'announcement, frame, gathering');
     is_deeply($request->{fields}{StatusCallbackEvent}, [qw(initiated ringing answered completed)], 'repeated keys');
     is($request->{user}, Mulberry::VoicePair::ACCOUNT, 'authenticated by name and token');
     cmp_ok(length $request->{fields}{Twiml}, '<', 4000, 'below 4,000 characters');
-    is($pair->cloud("SELECT method || ' ' || attempts || ' ' || (evidence->>'call_sid' = (SELECT sid FROM mulberry.voice_calls WHERE command = $command))
-                       FROM mulberry.commands WHERE id = $command"), 'voice 1 true', 'the evidence names the call');
+    is($pair->cloud("SELECT method || ' ' || attempts || ' ' || (evidence->>'call_sid' = (SELECT sid FROM mulberry_internal.voice_calls WHERE command = $command))
+                       FROM mulberry_internal.commands WHERE id = $command"), 'voice 1 true', 'the evidence names the call');
     is(scalar(grep { $_->{kind} eq 'recordings' } $twilio->entries('request')), 0, 'no recording was needed');
     ok(!(grep { $_->{status} !~ /^(200|204)$/ } $twilio->entries('webhook')), 'every webhook was taken');
 };
@@ -49,7 +49,7 @@ subtest 'without any webhook' => sub {
     my ($request) = reverse grep { $_->{kind} eq 'create' } $twilio->entries('request');
     unlike($request->{fields}{Twiml}, qr/<Gather/, 'nothing swallows the tones');
     is("@{[ map { $request->{fields}{$_} // 'none' } qw(Record StatusCallback) ]}", 'true none', 'recorded from the beginning');
-    is($pair->cloud("SELECT evidence ? 'recording_sid' AND evidence ? 'sha256' FROM mulberry.commands WHERE id = $command"), 't',
+    is($pair->cloud("SELECT evidence ? 'recording_sid' AND evidence ? 'sha256' FROM mulberry_internal.commands WHERE id = $command"), 't',
         'the evidence is the recording');
 };
 
@@ -69,13 +69,13 @@ subtest 'a recording with one channel' => sub {
 subtest 'callbacks twice and in reverse' => sub {
     $pair->telephony('hooks=twice');
     my $command = revoked('twice');
-    ok($pair->wait_for("SELECT outcome FROM mulberry.voice_calls WHERE command = $command", 'acknowledged'), 'finished');
+    ok($pair->wait_for("SELECT outcome FROM mulberry_internal.voice_calls WHERE command = $command", 'acknowledged'), 'finished');
     ok(!(grep { defined $_->{same} && !$_->{same} } $twilio->entries('webhook')), 'a replay gets the answer of the first time');
-    is($pair->cloud("SELECT count(*) FROM mulberry.audit WHERE command = $command AND outcome = 'confirmed'"), '1', 'and does nothing');
+    is($pair->cloud("SELECT count(*) FROM mulberry_internal.audit WHERE command = $command AND outcome = 'confirmed'"), '1', 'and does nothing');
     $pair->telephony('hooks=reversed');
     $command = revoked('reversed');
-    ok($pair->wait_for("SELECT state || ' ' || outcome FROM mulberry.voice_calls WHERE command = $command", 'completed acknowledged'), 'ended once');
-    is($pair->cloud("SELECT string_agg(payload->>'status', ' ' ORDER BY id) FROM mulberry.events WHERE event = 'voice_call' AND (payload->>'command_id')::bigint = $command") =~ s/.* //r,
+    ok($pair->wait_for("SELECT state || ' ' || outcome FROM mulberry_internal.voice_calls WHERE command = $command", 'completed acknowledged'), 'ended once');
+    is($pair->cloud("SELECT string_agg(payload->>'status', ' ' ORDER BY id) FROM mulberry_internal.events WHERE event = 'voice_call' AND (payload->>'command_id')::bigint = $command") =~ s/.* //r,
         'completed', 'and stays ended');
 };
 
@@ -84,24 +84,24 @@ subtest 'a line with noise, twist and loss' => sub {
     revoked('bad line');
     $pair->telephony('garble=2');
     my $command = revoked('an acknowledgement that is not understood at first');
-    is($pair->edge('SELECT count(*) FROM mulberry.audit WHERE outcome ~ \'forger\''), '0', 'nothing is taken for a forgery');
+    is($pair->edge('SELECT count(*) FROM mulberry_internal.audit WHERE outcome ~ \'forger\''), '0', 'nothing is taken for a forgery');
 };
 
 subtest 'a challenge' => sub {
     $pair->telephony('ok');
     my $mandate = $pair->mandate;
-    $pair->edge("UPDATE mulberry.voice_keys SET challenge_extend = true");
+    $pair->edge("UPDATE mulberry_internal.voice_keys SET challenge_extend = true");
     my $command = $pair->cloud("SELECT mulberry.extend_mandate('$mandate', 14, force_voice => true)->>'command_id'");
     ok($pair->state($command, 'confirmed'), 'confirmed') or diag $pair->story($command);
-    is($pair->cloud("SELECT signatures || ' ' || (nonce IS NOT NULL) || ' ' || attempts FROM mulberry.commands WHERE id = $command"), '2 true 1',
+    is($pair->cloud("SELECT signatures || ' ' || (nonce IS NOT NULL) || ' ' || attempts FROM mulberry_internal.commands WHERE id = $command"), '2 true 1',
         'signed anew with the challenge, in the same call');
-    is($pair->edge("SELECT round(extract(epoch FROM expires_at - now()) / 86400) FROM mulberry.mandates WHERE id = '$mandate'"), '15', 'extended once');
+    is($pair->edge("SELECT round(extract(epoch FROM expires_at - now()) / 86400) FROM mulberry_internal.mandates WHERE id = '$mandate'"), '15', 'extended once');
     $pair->telephony('ok', webhooks => 0);
     $command = $pair->cloud("SELECT mulberry.extend_mandate('$mandate', 10, force_voice => true)->>'command_id'");
     ok($pair->state($command, 'confirmed'), 'without webhooks: confirmed') or diag $pair->story($command);
-    is($pair->cloud("SELECT string_agg(attempt || ' ' || outcome, ', ' ORDER BY id) FROM mulberry.voice_calls WHERE command = $command"),
+    is($pair->cloud("SELECT string_agg(attempt || ' ' || outcome, ', ' ORDER BY id) FROM mulberry_internal.voice_calls WHERE command = $command"),
         '1 challenged, 2 acknowledged', 'by the next call');
-    $pair->edge("UPDATE mulberry.voice_keys SET challenge_extend = false");
+    $pair->edge("UPDATE mulberry_internal.voice_keys SET challenge_extend = false");
 };
 
 subtest 'an API key, and recordings that are deleted' => sub {
@@ -113,10 +113,10 @@ subtest 'an API key, and recordings that are deleted' => sub {
     ok($pair->state($command, 'escalated'), 'a wrong key is not tried three times') or diag $pair->story($command);
     my ($request) = reverse $twilio->entries('request');
     is("$request->{user} $request->{status}", "$key 401", 'the key was sent');
-    like($pair->cloud("SELECT error FROM mulberry.commands WHERE id = $command"), qr/HTTP 401, Twilio error 20003: Authenticate/, 'the error says so');
+    like($pair->cloud("SELECT error FROM mulberry_internal.commands WHERE id = $command"), qr/HTTP 401, Twilio error 20003: Authenticate/, 'the error says so');
     $pair->telephony('hooks=none', options => { delete_recordings => JSON::PP::true() });
     $command = revoked('deleted');
-    ok($pair->wait_for("SELECT delete_recording::text || (SELECT count(*) FROM mulberry.job_queue) FROM mulberry.voice_calls WHERE command = $command", 'false0'), 'deleted');
+    ok($pair->wait_for("SELECT delete_recording::text || (SELECT count(*) FROM mulberry_internal.job_queue) FROM mulberry_internal.voice_calls WHERE command = $command", 'false0'), 'deleted');
     is(scalar(grep { $_->{kind} eq 'delete' && $_->{status} == 204 } $twilio->entries('request')), 1, 'by a request');
 };
 
@@ -128,7 +128,7 @@ subtest 'how long it takes' => sub {
         my $mandate = $pair->mandate;
         my ($command, $began) = split /\|/, $pair->cloud("SELECT mulberry.revoke_mandate('$mandate', force_voice => true)->>'command_id', extract(epoch FROM clock_timestamp())");
         ok($pair->state($command, 'confirmed'), "confirmed $_");
-        my $took = $pair->cloud("SELECT extract(epoch FROM finished_at) - $began FROM mulberry.commands WHERE id = $command");
+        my $took = $pair->cloud("SELECT extract(epoch FROM finished_at) - $began FROM mulberry_internal.commands WHERE id = $command");
         push @own, $took - 0.3;
     }
     @own = sort { $a <=> $b } @own;
@@ -136,8 +136,8 @@ subtest 'how long it takes' => sub {
 };
 
 ok(!$twilio->entries('overlap'), 'nobody was dialled twice at once');
-is($pair->cloud('SELECT count(*) FROM mulberry.job_queue'), '0', 'no job is left');
+is($pair->cloud('SELECT count(*) FROM mulberry_internal.job_queue'), '0', 'no job is left');
 unlike(slurp_file($pair->{cloud}->logfile), qr/@{[ Mulberry::VoicePair::TOKEN ]}/, 'the log has not');
-is($pair->cloud("SELECT count(*) FROM mulberry.events WHERE payload::text LIKE '%" . Mulberry::VoicePair::TOKEN . "%'"), '0', 'no event has the token');
+is($pair->cloud("SELECT count(*) FROM mulberry_internal.events WHERE payload::text LIKE '%" . Mulberry::VoicePair::TOKEN . "%'"), '0', 'no event has the token');
 $pair->stop;
 done_testing();

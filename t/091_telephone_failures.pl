@@ -28,8 +28,8 @@ sub revoke
 }
 
 sub requests { my ($kind) = @_; return grep { $_->{kind} eq $kind } $twilio->entries('request') }
-sub outcomes { return one("SELECT string_agg(outcome, ', ' ORDER BY id) FROM mulberry.voice_calls WHERE command = $_[0] AND purpose = 'command'") }
-sub settled { my ($command) = @_; return $pair->wait_for("SELECT count(*) FROM mulberry.voice_calls WHERE command = $command AND finished_at IS NULL", '0') }
+sub outcomes { return one("SELECT string_agg(outcome, ', ' ORDER BY id) FROM mulberry_internal.voice_calls WHERE command = $_[0] AND purpose = 'command'") }
+sub settled { my ($command) = @_; return $pair->wait_for("SELECT count(*) FROM mulberry_internal.voice_calls WHERE command = $command AND finished_at IS NULL", '0') }
 
 subtest 'an agent that does not answer' => sub {
     for my $case ([ 'busy', 'busy' ], [ 'no-answer', 'no-answer' ], [ 'failed', 'failed' ], [ 'mute', 'no acknowledgement' ],
@@ -51,14 +51,14 @@ subtest 'Twilio says no' => sub {
     my $before = () = requests('create');
     my $command = revoke('create=400', 'escalated');
     is(scalar(() = requests('create')) - $before, 1, 'what is refused for good is not asked again');
-    like(one("SELECT error FROM mulberry.commands WHERE id = $command"), qr/Twilio refused the call: HTTP 400, Twilio error/, 'and the error says what was wrong');
-    is(one("SELECT attempts FROM mulberry.commands WHERE id = $command"), '0', 'no call was placed');
+    like(one("SELECT error FROM mulberry_internal.commands WHERE id = $command"), qr/Twilio refused the call: HTTP 400, Twilio error/, 'and the error says what was wrong');
+    is(one("SELECT attempts FROM mulberry_internal.commands WHERE id = $command"), '0', 'no call was placed');
 
     $before = () = requests('create');
     $command = revoke('create=429,retry=2,times=1', 'confirmed');
     my @tries = (requests('create'))[ $before .. $before + 1 ];
     cmp_ok($tries[1]{time} - $tries[0]{time}, '>=', 2, 'Retry-After is honoured');
-    is(one("SELECT attempts || ' ' || (SELECT count(*) FROM mulberry.voice_calls WHERE command = $command) FROM mulberry.commands WHERE id = $command"), '1 1',
+    is(one("SELECT attempts || ' ' || (SELECT count(*) FROM mulberry_internal.voice_calls WHERE command = $command) FROM mulberry_internal.commands WHERE id = $command"), '1 1',
         'and does not count');
 };
 
@@ -70,7 +70,7 @@ subtest 'answers that never come, calls that do' => sub {
             my $before = $pair->placed;
             my $command = revoke("$behaviour,times=1,hold=0.3" . ($webhooks ? '' : ',w'), 'confirmed', timeout => '1 s', webhooks => $webhooks);
             is($pair->placed - $before, 1, "$behaviour: one call" . ($webhooks ? '' : ', found in the list'));
-            is(one("SELECT attempts FROM mulberry.commands WHERE id = $command"), '1', "$behaviour: one attempt");
+            is(one("SELECT attempts FROM mulberry_internal.commands WHERE id = $command"), '1', "$behaviour: one attempt");
         }
     }
     my $before = $pair->placed;
@@ -85,10 +85,10 @@ subtest 'requests that never arrive' => sub {
     my $before = $pair->placed;
     my $lists = () = requests('list');
     my $command = $pair->revoke($pair->mandate);
-    ok($pair->wait_for("SELECT state FROM mulberry.voice_calls WHERE command = $command", 'uncertain'), 'it is not known whether there is a call') or diag $pair->story($command);
+    ok($pair->wait_for("SELECT state FROM mulberry_internal.voice_calls WHERE command = $command", 'uncertain'), 'it is not known whether there is a call') or diag $pair->story($command);
     ok($pair->state($command, 'confirmed'), 'later it is placed') or diag $pair->story($command);
     is($pair->placed - $before, 1, 'once');
-    cmp_ok(one("SELECT placings FROM mulberry.voice_calls WHERE command = $command"), '==', 2, 'after two requests');
+    cmp_ok(one("SELECT placings FROM mulberry_internal.voice_calls WHERE command = $command"), '==', 2, 'after two requests');
     my @looks = requests('list');
     splice @looks, 0, $lists;
     ok((grep { ($_->{query}{Page} // 0) >= 1 } @looks), 'each reads on past calls that are as new');
@@ -96,14 +96,14 @@ subtest 'requests that never arrive' => sub {
     cmp_ok($looks[-1]{time} - $looks[-4]{time}, '>=', 13, 'four looks over 14 s lie between');
 
     one("SELECT mulberry.set_endpoint('twilio', 'twilio', 'http://127.0.0.1:9', 'telephony', secret => 'twilio', allow_http => true, allow_private => true,
-           options => (SELECT options FROM mulberry.endpoints WHERE name = 'twilio'))");
+           options => (SELECT options FROM mulberry_internal.endpoints WHERE name = 'twilio'))");
     $command = $pair->revoke($pair->mandate);
-    ok($pair->wait_for("SELECT failures > 1 FROM mulberry.voice_calls WHERE command = $command", 't'), 'Twilio cannot be reached');
-    is(one("SELECT state || ' ' || placings FROM mulberry.voice_calls WHERE command = $command"), 'planned 0', 'so there is no call');
-    is(one('SELECT count(*) FROM mulberry.endpoint_state s JOIN mulberry.endpoints e ON e.id = s.endpoint WHERE e.kind = \'twilio\''), '0', 'and nobody else is held up');
+    ok($pair->wait_for("SELECT failures > 1 FROM mulberry_internal.voice_calls WHERE command = $command", 't'), 'Twilio cannot be reached');
+    is(one("SELECT state || ' ' || placings FROM mulberry_internal.voice_calls WHERE command = $command"), 'planned 0', 'so there is no call');
+    is(one('SELECT count(*) FROM mulberry_internal.endpoint_state s JOIN mulberry_internal.endpoints e ON e.id = s.endpoint WHERE e.kind = \'twilio\''), '0', 'and nobody else is held up');
     $pair->telephony('ok');
     ok($pair->state($command, 'confirmed'), 'when it is back, the call is placed');
-    $pair->cloud("UPDATE mulberry.endpoints SET enabled = false WHERE name = 'twilio'");
+    $pair->cloud("UPDATE mulberry_internal.endpoints SET enabled = false WHERE name = 'twilio'");
     $command = $pair->revoke($pair->mandate);
     ok($pair->state($command, 'escalated'), 'without an endpoint a person is told') or diag $pair->story($command);
 };
@@ -111,18 +111,18 @@ subtest 'requests that never arrive' => sub {
 subtest 'an outage does not go on for ever' => sub {
     $pair->telephony('create=503');
     one("SELECT mulberry.set_endpoint('twilio', 'twilio', 'http://127.0.0.1:9', 'telephony', secret => 'twilio', allow_http => true, allow_private => true,
-           options => (SELECT options FROM mulberry.endpoints WHERE name = 'twilio'))");
+           options => (SELECT options FROM mulberry_internal.endpoints WHERE name = 'twilio'))");
     my $command = $pair->revoke($pair->mandate);
     my $warp = sub {
         my ($attempt) = @_;
-        ok($pair->wait_for("SELECT failures > 0 FROM mulberry.voice_calls WHERE command = $command AND attempt = $attempt", 't'), "attempt $attempt: in vain");
-        one("UPDATE mulberry.voice_calls SET give_up_at = now() WHERE command = $command AND attempt = $attempt");
-        one("UPDATE mulberry.job_queue SET run_at = now() WHERE kind = 'call' AND run_at > now()");
-        one('SELECT mulberry.wake_workers()');
+        ok($pair->wait_for("SELECT failures > 0 FROM mulberry_internal.voice_calls WHERE command = $command AND attempt = $attempt", 't'), "attempt $attempt: in vain");
+        one("UPDATE mulberry_internal.voice_calls SET give_up_at = now() WHERE command = $command AND attempt = $attempt");
+        one("UPDATE mulberry_internal.job_queue SET run_at = now() WHERE kind = 'call' AND run_at > now()");
+        one('SELECT mulberry_internal.wake_workers()');
     };
     $warp->($_) for 1 .. 3;
     ok($pair->state($command, 'escalated'), 'after three attempts of a minute each a person is told') or diag $pair->story($command);
-    like(one("SELECT error FROM mulberry.commands WHERE id = $command"), qr/could not be placed: .*connect/i, 'and why');
+    like(one("SELECT error FROM mulberry_internal.commands WHERE id = $command"), qr/could not be placed: .*connect/i, 'and why');
 };
 
 subtest 'questions that fail' => sub {
@@ -135,7 +135,7 @@ subtest 'a command that is displaced, confirmed or cancelled while its call ring
     $pair->telephony('stay');
     my $mandate = $pair->mandate(2);
     my $suspend = one("SELECT mulberry.suspend_mandate('$mandate', force_voice => true)->>'command_id'");
-    ok($pair->wait_for("SELECT state FROM mulberry.voice_calls WHERE command = $suspend", 'queued'), 'its call is queued');
+    ok($pair->wait_for("SELECT state FROM mulberry_internal.voice_calls WHERE command = $suspend", 'queued'), 'its call is queued');
     $pair->telephony('ok');
     my $revoke = $pair->revoke($mandate);
     ok($pair->state($revoke, 'confirmed'), 'the revocation displaces the suspension') or diag $pair->story($revoke);
@@ -145,29 +145,29 @@ subtest 'a command that is displaced, confirmed or cancelled while its call ring
     $pair->telephony('stay');
     $mandate = $pair->mandate(2);
     my $command = $pair->revoke($mandate);
-    ok($pair->wait_for("SELECT state FROM mulberry.voice_calls WHERE command = $command", 'queued'), 'queued');
-    my $frame = one("SELECT frame FROM mulberry.commands WHERE id = $command");
+    ok($pair->wait_for("SELECT state FROM mulberry_internal.voice_calls WHERE command = $command", 'queued'), 'queued');
+    my $frame = one("SELECT frame FROM mulberry_internal.commands WHERE id = $command");
     my $ack = $pair->edge("SELECT ack_digits FROM mulberry.handle_command_symbols('$frame', path => 'sync', tenant => 'edge-2')");
-    is(one("SELECT mulberry.accept_ack($command, '$ack', 'api', '{}')"), 'genuine', 'confirmed on the online path');
+    is(one("SELECT mulberry_internal.accept_ack($command, '$ack', 'api', '{}')"), 'genuine', 'confirmed on the online path');
     ok(settled($command), 'the call is ended');
     is(outcomes($command), 'superseded', 'for nothing');
 
     $command = one("SELECT mulberry.ping_agent('agent-2', force_voice => true)->>'command_id'");
-    ok($pair->wait_for("SELECT state FROM mulberry.voice_calls WHERE command = $command", 'queued'), 'queued');
+    ok($pair->wait_for("SELECT state FROM mulberry_internal.voice_calls WHERE command = $command", 'queued'), 'queued');
     one("SELECT mulberry.cancel_command($command)");
     ok(settled($command), 'cancelled, and ended');
 
     my $before = () = requests('create');
-    one('BEGIN; SELECT mulberry.ping_agent(\'agent-2\', force_voice => true); SELECT mulberry.cancel_command(max(id)) FROM mulberry.commands; COMMIT');
-    ok($pair->wait_for('SELECT count(*) FROM mulberry.job_queue', '0'), 'one that is cancelled before');
+    one('BEGIN; SELECT mulberry.ping_agent(\'agent-2\', force_voice => true); SELECT mulberry.cancel_command(max(id)) FROM mulberry_internal.commands; COMMIT');
+    ok($pair->wait_for('SELECT count(*) FROM mulberry_internal.job_queue', '0'), 'one that is cancelled before');
     is(scalar(() = requests('create')) - $before, 0, 'is never dialled');
 
     $command = one("SELECT mulberry.ping_agent('agent-2', force_voice => true)->>'command_id'");
-    ok($pair->wait_for("SELECT state FROM mulberry.voice_calls WHERE command = $command", 'queued'), 'queued');
-    my $job = one("SELECT job FROM mulberry.voice_calls WHERE command = $command");
-    my $sid = one("SELECT sid FROM mulberry.voice_calls WHERE command = $command");
+    ok($pair->wait_for("SELECT state FROM mulberry_internal.voice_calls WHERE command = $command", 'queued'), 'queued');
+    my $job = one("SELECT job FROM mulberry_internal.voice_calls WHERE command = $command");
+    my $sid = one("SELECT sid FROM mulberry_internal.voice_calls WHERE command = $command");
     one("SELECT mulberry.cancel_job($job)");
-    ok($pair->wait_for("SELECT attempt || ' ' || state FROM mulberry.voice_calls WHERE sid = '$sid'", '2 queued'),
+    ok($pair->wait_for("SELECT attempt || ' ' || state FROM mulberry_internal.voice_calls WHERE sid = '$sid'", '2 queued'),
         'a job that is cancelled does not take its command with it: the next attempt takes the call over') or diag $pair->story($command);
     one("SELECT mulberry.cancel_command($command)");
     ok(settled($command), 'and ends it with the command');
@@ -180,13 +180,13 @@ subtest 'a spoken confirmation' => sub {
     $listen->('says-mandate-one-two-three-revoked');
     my $command = revoke('mute', 'escalated');
     is(outcomes($command), join(', ', ('spoken confirmation') x 3), 'is heard in the recording');
-    is(one("SELECT evidence->'spoken'->>'transcript' FROM mulberry.commands WHERE id = $command"), 'mandate one two three revoked', 'kept as evidence');
+    is(one("SELECT evidence->'spoken'->>'transcript' FROM mulberry_internal.commands WHERE id = $command"), 'mandate one two three revoked', 'kept as evidence');
     my ($heard) = $ai->requests('says-mandate-one-two-three-revoked');
     cmp_ok($heard->{heard}{samples}, '>', 8000, 'what was transcribed is audio');
     is($heard->{heard}{rate}, 8000, 'as a telephone has it');
     $listen->('says-it-could-not-be-revoked');
     is(outcomes(revoke('mute', 'escalated')), join(', ', ('no acknowledgement') x 3), 'its contrary is none');
-    is(one('SELECT count(*) FROM mulberry.voice_calls WHERE recording IS NOT NULL'), '0', 'recordings are not kept');
+    is(one('SELECT count(*) FROM mulberry_internal.voice_calls WHERE recording IS NOT NULL'), '0', 'recordings are not kept');
     one("SELECT mulberry.drop_endpoint('ears')");
     $ai->stop;
 };
@@ -194,8 +194,8 @@ subtest 'a spoken confirmation' => sub {
 subtest 'webhooks that are not Twilio\'s, or of another call' => sub {
     $pair->telephony('stay');
     my $command = one("SELECT mulberry.ping_agent('agent-3', force_voice => true)->>'command_id'");
-    ok($pair->wait_for("SELECT state FROM mulberry.voice_calls WHERE command = $command", 'queued'), 'a call');
-    my ($token, $sid) = split /\|/, one("SELECT token, sid FROM mulberry.voice_calls WHERE command = $command");
+    ok($pair->wait_for("SELECT state FROM mulberry_internal.voice_calls WHERE command = $command", 'queued'), 'a call');
+    my ($token, $sid) = split /\|/, one("SELECT token, sid FROM mulberry_internal.voice_calls WHERE command = $command");
     my $send = sub {
         my ($path, $signature, %params) = @_;
         %params = (AccountSid => Mulberry::VoicePair::ACCOUNT, CallSid => $sid, %params);
@@ -210,13 +210,13 @@ subtest 'webhooks that are not Twilio\'s, or of another call' => sub {
     is($send->("ack?token=" . '0' x 8 . substr($token, 8) . '&step=1', undef, Digits => '1'), "404|text/xml|$empty", 'no such call');
     is($send->("status?token=nonsense", undef, CallStatus => 'completed'), '404|text/plain|', 'no token');
     is($send->("status?token=$token", undef, AccountSid => 'AC' . '9' x 32, CallStatus => 'completed'), '403|text/plain|', 'another account');
-    is(one("SELECT state FROM mulberry.voice_calls WHERE command = $command"), 'queued', 'nothing has changed');
+    is(one("SELECT state FROM mulberry_internal.voice_calls WHERE command = $command"), 'queued', 'nothing has changed');
     is($send->("status?token=$token", undef, CallStatus => 'ringing', SequenceNumber => '5'), '204|text/plain|', 'a genuine one');
     is($send->("status?token=$token", undef, CallStatus => 'in-progress', SequenceNumber => '4'), '204|text/plain|', 'an older one');
-    is(one("SELECT state FROM mulberry.voice_calls WHERE command = $command"), 'ringing', 'does not count');
+    is(one("SELECT state FROM mulberry_internal.voice_calls WHERE command = $command"), 'ringing', 'does not count');
     like($send->("ack?token=$token&step=1", undef, Digits => '12345'), qr/^200\|text\/xml\|.*<Play digits="w\*/, 'digits that are no frame: it is played again');
     is($send->("ack?token=$token&step=1", undef, Digits => '12345'), $send->("ack?token=$token&step=1", undef, Digits => '12345'), 'the same step: the same answer');
-    is(one("SELECT turn FROM mulberry.voice_calls WHERE command = $command"), '5', 'and once');
+    is(one("SELECT turn FROM mulberry_internal.voice_calls WHERE command = $command"), '5', 'and once');
     my $rounds = 1;
     for my $step (4 .. 40)
     {
@@ -227,14 +227,14 @@ subtest 'webhooks that are not Twilio\'s, or of another call' => sub {
 
     my $stray = 'CA' . 'e' x 32;
     is($send->("status?token=$token", undef, CallSid => $stray, CallStatus => 'ringing', SequenceNumber => '0'), '204|text/plain|', 'a call that nobody knows');
-    ok($pair->wait_for("SELECT count(*) FROM mulberry.audit WHERE action = 'STRAY_CALL'", '1'), 'is ended');
+    ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.audit WHERE action = 'STRAY_CALL'", '1'), 'is ended');
     ok((grep { $_->{path} =~ /$stray/ } requests('end_call')), 'by a request');
     one("SELECT mulberry.cancel_command($command)");
     ok(settled($command), 'and the known one as well');
 };
 
 ok(!$twilio->entries('overlap'), 'nobody was dialled twice at once');
-is(one('SELECT count(*) FROM mulberry.job_queue'), '0', 'no job is left');
-is(one("SELECT count(*) FROM mulberry.commands WHERE state IN ('waiting', 'outstanding')"), '0', 'no command either');
+is(one('SELECT count(*) FROM mulberry_internal.job_queue'), '0', 'no job is left');
+is(one("SELECT count(*) FROM mulberry_internal.commands WHERE state IN ('waiting', 'outstanding')"), '0', 'no command either');
 $pair->stop;
 done_testing();

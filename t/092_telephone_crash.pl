@@ -42,7 +42,7 @@ sub kill_worker
 
 # Where the worker is killed, and how Twilio behaves so that it can be caught there.
 my @steps = (
-    [ 'before the request', { lock => 'LOCK TABLE mulberry.endpoint_state IN ACCESS EXCLUSIVE MODE', webhooks => 1 },
+    [ 'before the request', { lock => 'LOCK TABLE mulberry_internal.endpoint_state IN ACCESS EXCLUSIVE MODE', webhooks => 1 },
       sub { my ($command) = @_; $pair->cloud("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mulberry worker' AND wait_event_type = 'Lock'") eq '1' } ],
     [ 'while it is placed, and Twilio does', { behaviour => 'create=hang+,times=1', webhooks => 1 }, sub { requests('create', $_[1]) } ],
     [ 'while it is placed, without webhooks', { behaviour => 'create=hang+,times=1,w', webhooks => 0 }, sub { requests('create', $_[1]) } ],
@@ -73,8 +73,8 @@ for my $step (@steps)
             eval { $blocker->quit } if $blocker;
             ok($pair->state($command, 'confirmed'), "$round: confirmed") or diag $pair->story($command);
             is(scalar(grep { $_->{status} eq 'queued' && $_->{time} > $since } $twilio->entries('call')), 1, "$round: by one call") or diag $pair->story($command);
-            is($pair->edge("SELECT status FROM mulberry.mandates WHERE id = '$mandate'"), 'REVOKED', "$round: revoked on the edge");
-            ok($pair->wait_for('SELECT count(*) FROM mulberry.job_queue', '0'), "$round: no job is left");
+            is($pair->edge("SELECT status FROM mulberry_internal.mandates WHERE id = '$mandate'"), 'REVOKED', "$round: revoked on the edge");
+            ok($pair->wait_for('SELECT count(*) FROM mulberry_internal.job_queue', '0'), "$round: no job is left");
         }
     };
 }

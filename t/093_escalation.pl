@@ -16,7 +16,7 @@ my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in.lo
 my $contact = '+491701234567';
 
 sub one { return $pair->cloud($_[0]) }
-sub events { return one("SELECT string_agg(event, ' ' ORDER BY id) FROM mulberry.events WHERE (payload->>'command_id')::bigint = $_[0] AND event ~ 'escalat'") }
+sub events { return one("SELECT string_agg(event, ' ' ORDER BY id) FROM mulberry_internal.events WHERE (payload->>'command_id')::bigint = $_[0] AND event ~ 'escalat'") }
 
 # A command that nobody answers, with a contact that behaves in some way.
 sub escalated
@@ -31,7 +31,7 @@ sub escalated
 subtest 'without a contact' => sub {
     my $command = escalated('ok');
     is(events($command), 'escalated', 'an event');
-    is(one('SELECT count(*) FROM mulberry.job_queue'), '0', 'and nothing else');
+    is(one('SELECT count(*) FROM mulberry_internal.job_queue'), '0', 'and nothing else');
 };
 
 subtest 'by telephone and by POST' => sub {
@@ -39,20 +39,20 @@ subtest 'by telephone and by POST' => sub {
     one("SELECT mulberry.set_endpoint('alarm', 'json', '$url', NULL, allow_http => true, allow_private => true)");
     one("SELECT mulberry.set_escalation_contact('$contact', 'alarm')");
     my $command = escalated('press=5');
-    ok($pair->wait_for("SELECT state || ' ' || acknowledged || ' ' || outcome FROM mulberry.voice_calls WHERE command = $command AND purpose = 'escalation'",
+    ok($pair->wait_for("SELECT state || ' ' || acknowledged || ' ' || outcome FROM mulberry_internal.voice_calls WHERE command = $command AND purpose = 'escalation'",
         'completed true acknowledged'), 'the person has heard it, and pressed a key') or diag $pair->story($command);
     my ($request) = grep { $_->{kind} eq 'create' && $_->{fields}{To} eq $contact } $twilio->entries('request');
     like($request->{fields}{Twiml}, qr{<Say>This is Mulberry\. The command revoke for mandate 1 0 0 0 0 0 0 2 was not confirmed by agent agent 1\. Calls placed: 3\. Please act\.</Say>},
         'digits one by one');
     unlike($request->{fields}{Twiml}, qr/<Play/, 'and no tones');
     ok(!exists $request->{fields}{Record}, 'nor is anybody recorded');
-    ok($pair->wait_for('SELECT count(*) FROM mulberry.job_queue', '0'), 'no job is left');
+    ok($pair->wait_for('SELECT count(*) FROM mulberry_internal.job_queue', '0'), 'no job is left');
     my ($report) = $ai->requests('ok');
     is("$report->{fields}{event} $report->{fields}{mandate_id} $report->{fields}{agent} " . @{ $report->{fields}{calls} }, 'command_escalated 10000002 agent-1 3', 'the report');
     is(events($command), 'escalated escalation_acknowledged escalation_delivered', 'events');
-    is(one("SELECT string_agg(action || ' ' || outcome, ', ' ORDER BY action) FROM mulberry.audit WHERE command = $command AND action ~ '^ESCALATION'"),
+    is(one("SELECT string_agg(action || ' ' || outcome, ', ' ORDER BY action) FROM mulberry_internal.audit WHERE command = $command AND action ~ '^ESCALATION'"),
         'ESCALATION_CALL acknowledged, ESCALATION_REPORT delivered', 'audit');
-    is(one("SELECT attempts FROM mulberry.commands WHERE id = $command"), '3', 'calls to the contact are not attempts of the command');
+    is(one("SELECT attempts FROM mulberry_internal.commands WHERE id = $command"), '3', 'calls to the contact are not attempts of the command');
 };
 
 subtest 'a contact that is busy, a report that fails' => sub {
@@ -61,12 +61,12 @@ subtest 'a contact that is busy, a report that fails' => sub {
     my $command = escalated('busy', webhooks => 0);
     for my $attempt (1 .. 3)
     {
-        ok($pair->wait_for("SELECT outcome FROM mulberry.voice_calls WHERE command = $command AND purpose = 'escalation' AND attempt = $attempt", 'busy'), "attempt $attempt: busy");
+        ok($pair->wait_for("SELECT outcome FROM mulberry_internal.voice_calls WHERE command = $command AND purpose = 'escalation' AND attempt = $attempt", 'busy'), "attempt $attempt: busy");
         # not a minute in a test
-        one("UPDATE mulberry.job_queue SET run_at = now() WHERE kind = 'call'");
-        one('SELECT mulberry.wake_workers()');
+        one("UPDATE mulberry_internal.job_queue SET run_at = now() WHERE kind = 'call'");
+        one('SELECT mulberry_internal.wake_workers()');
     }
-    ok($pair->wait_for('SELECT count(*) FROM mulberry.job_queue', '0'), 'no job is left');
+    ok($pair->wait_for('SELECT count(*) FROM mulberry_internal.job_queue', '0'), 'no job is left');
     is(scalar(() = $ai->requests('first-2')), 3, 'the report is sent again');
     like(events($command), qr/escalation_failed/, 'who listens to events knows that nobody was reached');
 };
@@ -76,7 +76,7 @@ subtest 'a report that is refused' => sub {
     one("SELECT mulberry.set_endpoint('alarm', 'json', '$url', NULL, allow_http => true, allow_private => true)");
     one("SELECT mulberry.set_escalation_contact(endpoint => 'alarm')");
     my $command = escalated('ok', webhooks => 0);
-    ok($pair->wait_for("SELECT count(*) FROM mulberry.events WHERE event = 'escalation_failed' AND (payload->>'command_id')::bigint = $command", '1'), 'is an event');
+    ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.events WHERE event = 'escalation_failed' AND (payload->>'command_id')::bigint = $command", '1'), 'is an event');
     my $job = one("SELECT id FROM mulberry.jobs WHERE kind = 'escalate' AND state = 'dead'");
     $url = $ai->url('ok');
     one("SELECT mulberry.set_endpoint('alarm', 'json', '$url', NULL, allow_http => true, allow_private => true)");
@@ -85,7 +85,7 @@ subtest 'a report that is refused' => sub {
 };
 
 subtest 'an agent that comes back for a moment' => sub {
-    my $calls = "FROM mulberry.voice_calls WHERE purpose = 'escalation' AND command";
+    my $calls = "FROM mulberry_internal.voice_calls WHERE purpose = 'escalation' AND command";
     one("SELECT mulberry.set_escalation_contact('$contact')");
     $pair->telephony('hold=60');
     my $mandate = $pair->mandate;
@@ -93,15 +93,15 @@ subtest 'an agent that comes back for a moment' => sub {
     my $command = one("SELECT mulberry.revoke_mandate('$mandate')->>'command_id'");
     ok($pair->wait_for("SELECT state $calls = $command", 'in-progress'), 'the contact is being told') or diag $pair->story($command);
     one(q{SELECT mulberry.agent_sync('agent-1')});
-    is(one("SELECT state FROM mulberry.commands WHERE id = $command"), 'outstanding', 'the agent is back');
+    is(one("SELECT state FROM mulberry_internal.commands WHERE id = $command"), 'outstanding', 'the agent is back');
     ok($pair->wait_for("SELECT outcome $calls = $command", 'superseded'), 'so the call is broken off') or diag $pair->story($command);
     $pair->telephony('press=1');
     one(<<"SQL");
-UPDATE mulberry.agents SET online_until = now() - interval '1 minute';
-UPDATE mulberry.commands SET signed_at = now() - interval '1 hour' WHERE id = $command;
+UPDATE mulberry_internal.agents SET online_until = now() - interval '1 minute';
+UPDATE mulberry_internal.commands SET signed_at = now() - interval '1 hour' WHERE id = $command;
 SELECT mulberry.maintenance();
 SQL
-    is(one("SELECT state FROM mulberry.commands WHERE id = $command"), 'escalated', 'it has gone without an answer');
+    is(one("SELECT state FROM mulberry_internal.commands WHERE id = $command"), 'escalated', 'it has gone without an answer');
     ok($pair->wait_for("SELECT string_agg(outcome, ' ' ORDER BY id) $calls = $command", 'superseded acknowledged'), 'the contact is called again')
         or diag $pair->story($command);
 };

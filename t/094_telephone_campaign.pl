@@ -32,20 +32,20 @@ for my $half (0, 1)
         my ($left, $moved) = ($n, time);
         while ($left && time - $moved < 180)
         {
-            my $now = $pair->cloud("SELECT count(*) FROM mulberry.commands WHERE $mine AND state IN ('waiting', 'outstanding')");
+            my $now = $pair->cloud("SELECT count(*) FROM mulberry_internal.commands WHERE $mine AND state IN ('waiting', 'outstanding')");
             ($left, $moved) = ($now, time) if $now != $left;
             sleep 0.5 if $left;
         }
         is($left, 0, 'every command has ended')
-            or diag $pair->cloud("SELECT c.id, c.state, v.* FROM mulberry.commands c LEFT JOIN mulberry.voice_calls v ON v.command = c.id AND v.finished_at IS NULL WHERE c.$mine AND c.state IN ('waiting', 'outstanding') LIMIT 5");
-        my ($confirmed, $escalated) = split /\|/, $pair->cloud("SELECT count(*) FILTER (WHERE state = 'confirmed'), count(*) FILTER (WHERE state = 'escalated') FROM mulberry.commands WHERE $mine");
+            or diag $pair->cloud("SELECT c.id, c.state, v.* FROM mulberry_internal.commands c LEFT JOIN mulberry_internal.voice_calls v ON v.command = c.id AND v.finished_at IS NULL WHERE c.$mine AND c.state IN ('waiting', 'outstanding') LIMIT 5");
+        my ($confirmed, $escalated) = split /\|/, $pair->cloud("SELECT count(*) FILTER (WHERE state = 'confirmed'), count(*) FILTER (WHERE state = 'escalated') FROM mulberry_internal.commands WHERE $mine");
         is($confirmed + $escalated, $n, 'confirmed or escalated');
         cmp_ok($confirmed, '>', $n / 2, 'most are confirmed');
-        my $revoked = $pair->edge("SELECT count(*) FROM mulberry.mandates WHERE id > '$first' AND id < '@{[ $first + 1_000_000 ]}' AND status = 'REVOKED'");
+        my $revoked = $pair->edge("SELECT count(*) FROM mulberry_internal.mandates WHERE id > '$first' AND id < '@{[ $first + 1_000_000 ]}' AND status = 'REVOKED'");
         cmp_ok($revoked, '>=', $confirmed, 'what is confirmed is revoked on its edge');
-        ok($pair->wait_for('SELECT count(*) FROM mulberry.job_queue', '0', 180), 'no job is left')
-            or diag $pair->cloud('SELECT row_to_json(q), row_to_json(v) FROM mulberry.job_queue q LEFT JOIN mulberry.voice_calls v ON v.job = q.id LIMIT 5');
-        is($pair->cloud('SELECT count(*) FROM mulberry.voice_calls WHERE finished_at IS NULL'), '0', 'nor a call');
+        ok($pair->wait_for('SELECT count(*) FROM mulberry_internal.job_queue', '0', 180), 'no job is left')
+            or diag $pair->cloud('SELECT row_to_json(q), row_to_json(v) FROM mulberry_internal.job_queue q LEFT JOIN mulberry_internal.voice_calls v ON v.job = q.id LIMIT 5');
+        is($pair->cloud('SELECT count(*) FROM mulberry_internal.voice_calls WHERE finished_at IS NULL'), '0', 'nor a call');
         my $calls = () = grep { $_->{status} eq 'queued' && $_->{time} > $began } $twilio->entries('call');
         my @requests = grep { $_->{time} > $began } $twilio->entries('request');
         diag sprintf '%d commands in %.0f s: %d confirmed, %d escalated; %d calls, %d requests of which %d failed', $n, time - $began,

@@ -71,9 +71,9 @@ for (my $first = 1; $first <= $frames; $first += $chunk)
     # commands of all kinds, with what the sender signs with
     my @clean = split /\n/, $node->safe_psql('postgres', <<"SQL");
 SELECT n, encode(mulberry.dtmf_synthesize(f.frame, 's16le', 8000, twist_db => n % 7 - 3), 'hex')
-  FROM generate_series($first, $last) n, mulberry.voice_keys k,
+  FROM generate_series($first, $last) n, mulberry_internal.voice_keys k,
        LATERAL (SELECT (ARRAY['SUSPEND', 'QUERY', 'RESUME', 'EXTEND'])[1 + n % 4] AS command) c,
-       mulberry.sign_frame(k.tenant, k.agent, k.key_id, c.command, '12345678', CASE c.command WHEN 'EXTEND' THEN 1 + n % 99 ELSE 0 END, n, NULL) f
+       mulberry_internal.sign_frame(k.tenant, k.agent, k.key_id, c.command, '12345678', CASE c.command WHEN 'EXTEND' THEN 1 + n % 99 ELSE 0 END, n, NULL) f
  WHERE k.role = 'sender' ORDER BY n
 SQL
     my $lines = '';
@@ -115,8 +115,8 @@ cmp_ok($at_first, '>=', 0.995 * $frames, 'at least 99.5 % are accepted at the fi
 is($in_the_end, $frames, 'the rest after a repeat');
 is($acked, $frames, '... and answered with an acknowledgement');
 is($others, '', 'no other verdict, and so no forgery');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM mulberry.key_guard WHERE cardinality(forgeries) > 0'), '0', '... nor was one counted');
-is($node->safe_psql('postgres', q{SELECT last_counter FROM mulberry.voice_keys WHERE role = 'receiver'}), $frames, 'the last counter is that of the last frame');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM mulberry_internal.key_guard WHERE cardinality(forgeries) > 0'), '0', '... nor was one counted');
+is($node->safe_psql('postgres', q{SELECT last_counter FROM mulberry_internal.voice_keys WHERE role = 'receiver'}), $frames, 'the last counter is that of the last frame');
 
 $node->stop;
 done_testing();

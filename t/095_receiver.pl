@@ -86,8 +86,8 @@ sub frame
     my ($command, $mandate, $nonce) = @_;
     $counter++;
     $nonce = defined $nonce ? "'$nonce'" : 'NULL';
-    return sql(qq{SELECT f.frame FROM mulberry.voice_keys k,
-        mulberry.sign_frame(k.tenant, k.agent, k.key_id, '$command', '$mandate', 0, $counter, $nonce) f WHERE k.role = 'sender'});
+    return sql(qq{SELECT f.frame FROM mulberry_internal.voice_keys k,
+        mulberry_internal.sign_frame(k.tenant, k.agent, k.key_id, '$command', '$mandate', 0, $counter, $nonce) f WHERE k.role = 'sender'});
 }
 sub hear
 {
@@ -117,7 +117,7 @@ sub measure
     my $before = digests();
     my ($verdict) = split /\|/, hear($frame);
     $work{$name} = digests() - $before;
-    sql('DELETE FROM mulberry.key_guard');
+    sql('DELETE FROM mulberry_internal.key_guard');
     return $verdict;
 }
 measure('warm', frame('PING', '00000000'));    # the extension's own start costs none, but let it be behind us
@@ -146,7 +146,7 @@ $node->stop('immediate');
     local $ENV{COUNT_DIGESTS_FILE} = "$tmp/digests";
     $node->start;
 }
-is(sql(q{SELECT status FROM mulberry.mandates WHERE id = '12345678'}), 'REVOKED', 'after a crash it is still done');
+is(sql(q{SELECT status FROM mulberry_internal.mandates WHERE id = '12345678'}), 'REVOKED', 'after a crash it is still done');
 like(hear($revoke), qr/^duplicate\|applied/, '... and remembered');
 my $forgery = forge(frame('REVOKE', '87654321'), 3);
 like(hear($forgery), qr/^forgery/, 'a forgery');
@@ -156,7 +156,7 @@ $node->stop('immediate');
     local $ENV{COUNT_DIGESTS_FILE} = "$tmp/digests";
     $node->start;
 }
-is(sql('SELECT cardinality(forgeries) FROM mulberry.key_guard WHERE key_id = 7'), '1', '... counts after a crash as well');
+is(sql('SELECT cardinality(forgeries) FROM mulberry_internal.key_guard WHERE key_id = 7'), '1', '... counts after a crash as well');
 
 # ---- the textual form ----
 
@@ -188,13 +188,13 @@ is(hear_legacy(legacy('QUERY', '11112222', 7)), 'forgery||E002', '... and no lat
 is(hear_legacy(legacy('REVOKE', '87654321')), 'refused||E001', '... REVOKE is not');
 set_legacy('all');
 is(hear_legacy(legacy('REVOKE', '87654321')), 'accepted|applied|', 'all: it is');
-is(sql(q{SELECT status FROM mulberry.mandates WHERE id = '87654321'}), 'REVOKED', '... and acts');
+is(sql(q{SELECT status FROM mulberry_internal.mandates WHERE id = '87654321'}), 'REVOKED', '... and acts');
 is(hear_legacy(legacy('SUSPEND', '87654321')), 'accepted|refused|E004', '... and is refused what cannot be');
 is(hear_legacy(legacy('EXTEND', '11112222')), 'accepted|refused|E001', 'EXTEND has no days in this form');
 is(hear_legacy('*#01-1234567-ABCD##'), 'decode error||E001', 'what is malformed');
 is(hear_legacy("*#04-11112222-000$_##"), 'forgery||E002', 'a guess') foreach 1 .. 4;
 is(hear_legacy(legacy('QUERY', '11112222')), 'not judged||E002', 'after five guesses in an hour nothing is judged');
-is(sql('SELECT challenge_period FROM mulberry.key_guard WHERE key_id = -1'), '01:00:00', '... for an hour');
+is(sql('SELECT challenge_period FROM mulberry_internal.key_guard WHERE key_id = -1'), '01:00:00', '... for an hour');
 like(hear(frame('QUERY', '11112222')), qr/^accepted\|applied/, '... while signed frames go on');
 set_legacy('off');
 
@@ -213,25 +213,25 @@ $standby->init_from_backup($node, 'base', has_streaming => 1);
 $standby->append_conf('postgresql.conf', "log_statement = none\n");
 chmod 0600, $standby->data_dir . '/mulberry.key' or die;
 $standby->start;
-sql(q{INSERT INTO mulberry.commands (tenant, agent, command, mandate) SELECT tenant, agent, 'QUERY', id FROM mulberry.mandates WHERE id = '11112222'});
-sql("UPDATE mulberry.voice_keys SET last_counter = $counter WHERE role = 'sender'");
-is(sql('SELECT mulberry.sign_command(max(id)) FROM mulberry.commands'), 't', 'the primary signs');
+sql(q{INSERT INTO mulberry_internal.commands (tenant, agent, command, mandate) SELECT tenant, agent, 'QUERY', id FROM mulberry_internal.mandates WHERE id = '11112222'});
+sql("UPDATE mulberry_internal.voice_keys SET last_counter = $counter WHERE role = 'sender'");
+is(sql('SELECT mulberry_internal.sign_command(max(id)) FROM mulberry_internal.commands'), 't', 'the primary signs');
 $counter++;
-is(sql(q{SELECT last_counter FROM mulberry.voice_keys WHERE role = 'sender'}), $counter, '... with the next counter');
+is(sql(q{SELECT last_counter FROM mulberry_internal.voice_keys WHERE role = 'sender'}), $counter, '... with the next counter');
 $node->wait_for_catchup($standby, 'replay', $node->lsn('flush'));
 $node->stop('immediate');
 $standby->promote;
 sub there { return $standby->safe_psql('postgres', shift) }
 is(there(q{SELECT mode FROM mulberry.voice_key_status WHERE role = 'receiver'}), 'challenge', 'a promoted edge asks');
-is(there('SELECT mulberry.sign_command(max(id)) FROM mulberry.commands'), 't', 'a promoted sender signs');
-is(there(q{SELECT last_counter FROM mulberry.voice_keys WHERE role = 'sender'}), $counter + 1001, '... 1,000 further on');
-is(there('SELECT mulberry.sign_command(max(id)) FROM mulberry.commands'), 't', '... and again');
-is(there(q{SELECT last_counter FROM mulberry.voice_keys WHERE role = 'sender'}), $counter + 1003, '... two further, as the counter between belongs to the answer to a challenge');
-my $frame = there('SELECT frame FROM mulberry.commands ORDER BY id DESC LIMIT 1');
+is(there('SELECT mulberry_internal.sign_command(max(id)) FROM mulberry_internal.commands'), 't', 'a promoted sender signs');
+is(there(q{SELECT last_counter FROM mulberry_internal.voice_keys WHERE role = 'sender'}), $counter + 1001, '... 1,000 further on');
+is(there('SELECT mulberry_internal.sign_command(max(id)) FROM mulberry_internal.commands'), 't', '... and again');
+is(there(q{SELECT last_counter FROM mulberry_internal.voice_keys WHERE role = 'sender'}), $counter + 1003, '... two further, as the counter between belongs to the answer to a challenge');
+my $frame = there('SELECT frame FROM mulberry_internal.commands ORDER BY id DESC LIMIT 1');
 my ($status, $challenge) = split /\|/, there("SELECT status, challenge FROM mulberry.handle_command_symbols('$frame', path => 'sync')");
 is($status, 'challenge wanted', 'the edge asks for a genuine command as well');
-there(qq{SELECT mulberry.sign_command(max(id), '@{[ substr($challenge, 0, 6) ]}') FROM mulberry.commands});
-$frame = there('SELECT frame FROM mulberry.commands ORDER BY id DESC LIMIT 1');
+there(qq{SELECT mulberry_internal.sign_command(max(id), '@{[ substr($challenge, 0, 6) ]}') FROM mulberry_internal.commands});
+$frame = there('SELECT frame FROM mulberry_internal.commands ORDER BY id DESC LIMIT 1');
 is(there("SELECT status FROM mulberry.handle_command_symbols('$frame', path => 'sync')"), 'applied', '... whose answer is applied');
 is(there(q{SELECT mode FROM mulberry.voice_key_status WHERE role = 'receiver'}), 'normal', '... and from then on it asks no more');
 my ($verdict) = split /\|/, there("SELECT verdict FROM mulberry.handle_command_symbols('$revoke')");

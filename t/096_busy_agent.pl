@@ -30,8 +30,8 @@ sub others_go_on
     my ($what) = @_;
     my $other = $pair->revoke($pair->mandate(2));
     ok($pair->state($other, 'confirmed', 15), "$what: a command to another agent is confirmed") or diag $pair->story($other);
-    ok($pair->wait_for("SELECT count(*) FROM mulberry.events WHERE seq IS NULL", '0', 15), "$what: events are numbered");
-    ok($pair->wait_for("SELECT count(*) FROM mulberry.audit WHERE seq IS NULL", '0', 15), "$what: the audit log is linked");
+    ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.events WHERE seq IS NULL", '0', 15), "$what: events are numbered");
+    ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.audit WHERE seq IS NULL", '0', 15), "$what: the audit log is linked");
     nobody_waits($what);
     return;
 }
@@ -40,21 +40,21 @@ sub others_go_on
 $pair->telephony('hold=2', webhooks => 0);
 my $command = $pair->revoke($pair->mandate(1));
 my $second = $pair->mandate(1);
-ok($pair->wait_for("SELECT sid IS NOT NULL FROM mulberry.voice_calls WHERE command = $command", 't'), 'a call is under way')
+ok($pair->wait_for("SELECT sid IS NOT NULL FROM mulberry_internal.voice_calls WHERE command = $command", 't'), 'a call is under way')
     or diag $pair->story($command);
 $client->query_safe('BEGIN');
 $client->query_safe("SELECT mulberry.suspend_mandate('$second', force_voice => true)");
 others_go_on('a call under way');
-is($pair->cloud("SELECT state FROM mulberry.commands WHERE id = $command"), 'outstanding', 'the command of the locked agent waits');
+is($pair->cloud("SELECT state FROM mulberry_internal.commands WHERE id = $command"), 'outstanding', 'the command of the locked agent waits');
 $client->query_safe('COMMIT');
 ok($pair->state($command, 'confirmed'), 'it is confirmed after the commit') or diag $pair->story($command);
-ok($pair->wait_for("SELECT count(*) FROM mulberry.commands WHERE state NOT IN ('confirmed')", '0'), 'and so is the next one');
-is($pair->cloud("SELECT attempts FROM mulberry.commands WHERE id = $command"), '1', 'by one call') or diag $pair->story($command);
+ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.commands WHERE state NOT IN ('confirmed')", '0'), 'and so is the next one');
+is($pair->cloud("SELECT attempts FROM mulberry_internal.commands WHERE id = $command"), '1', 'by one call') or diag $pair->story($command);
 
 # Twilio's answer to the request for a call cannot be stored: the call is found again.
 $pair->telephony('create=hang+,times=1,hold=1', webhooks => 0, timeout => '2 s');
 $command = $pair->revoke($pair->mandate(1));
-ok($pair->wait_for("SELECT state FROM mulberry.voice_calls WHERE command = $command", 'requested'), 'a call is asked for')
+ok($pair->wait_for("SELECT state FROM mulberry_internal.voice_calls WHERE command = $command", 'requested'), 'a call is asked for')
     or diag $pair->story($command);
 $client->query_safe('BEGIN');
 $client->query_safe("SELECT mulberry.alter_agent('agent-1', allowed_callers => '{}')");
@@ -62,15 +62,15 @@ others_go_on('an answer that cannot be stored');
 $client->query_safe('COMMIT');
 ok($pair->state($command, 'confirmed'), 'the call is found again') or diag $pair->story($command);
 is(scalar(grep { $_->{status} eq 'queued' } $pair->placed(1)), 3, 'nobody was dialled twice');
-ok($pair->wait_for('SELECT count(*) FROM mulberry.job_queue', '0'), 'no job is left') or diag $pair->story($command);
+ok($pair->wait_for('SELECT count(*) FROM mulberry_internal.job_queue', '0'), 'no job is left') or diag $pair->story($command);
 
 # Who changes an endpoint with a limit keeps the worker from that endpoint, and from no other.
-$pair->cloud("UPDATE mulberry.endpoints SET max_concurrency = 2 WHERE name = 'twilio'");
+$pair->cloud("UPDATE mulberry_internal.endpoints SET max_concurrency = 2 WHERE name = 'twilio'");
 $client->query_safe('BEGIN');
-$client->query_safe("UPDATE mulberry.endpoints SET updated_at = now() WHERE name = 'twilio'");
+$client->query_safe("UPDATE mulberry_internal.endpoints SET updated_at = now() WHERE name = 'twilio'");
 $command = $pair->revoke($pair->mandate(1));
 new_call($node, 'spoken', 'hello');
-ok($pair->wait_for("SELECT state FROM mulberry.calls WHERE call_id = 'spoken'", 'ARCHIVED', 15), 'a call is processed while an endpoint is locked');
+ok($pair->wait_for("SELECT state FROM mulberry_internal.calls WHERE call_id = 'spoken'", 'ARCHIVED', 15), 'a call is processed while an endpoint is locked');
 nobody_waits('an endpoint that is changed');
 $client->query_safe('COMMIT');
 ok($pair->state($command, 'confirmed'), 'the command is confirmed afterwards') or diag $pair->story($command);
@@ -81,10 +81,10 @@ $client->query_safe('BEGIN');
 $client->query_safe("SELECT mulberry.erase_audit_log('gone')");
 my $other = $pair->revoke($pair->mandate(2));
 ok($pair->state($other, 'confirmed', 15), 'a command is confirmed while nobody can link') or diag $pair->story($other);
-ok($pair->wait_for("SELECT count(*) FROM mulberry.events WHERE seq IS NULL", '0', 15), 'events are numbered');
+ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.events WHERE seq IS NULL", '0', 15), 'events are numbered');
 nobody_waits('a log that is erased');
 $client->query_safe('COMMIT');
-ok($pair->wait_for("SELECT count(*) FROM mulberry.audit WHERE seq IS NULL", '0', 15), 'the audit log is linked afterwards');
+ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.audit WHERE seq IS NULL", '0', 15), 'the audit log is linked afterwards');
 is($pair->cloud('SELECT string_agg(problem, chr(10)) FROM mulberry.verify_audit(NULL)'), '', 'and is whole');
 
 $client->quit;

@@ -97,7 +97,7 @@ is(edge(q{SELECT count(*) FROM mulberry.mandate_history WHERE mandate_id = '0000
 my $settled = ask();
 is(state_of($suspend), 'confirmed', 'the acknowledgement settles the command');
 ask() for 1 .. 2;
-is(cloud("SELECT count(*) FROM mulberry.audit WHERE command = $suspend AND outcome = 'confirmed'"), '1', '... once, however often it comes');
+is(cloud("SELECT count(*) FROM mulberry_internal.audit WHERE command = $suspend AND outcome = 'confirmed'"), '1', '... once, however often it comes');
 take($settled);
 cloud("SELECT mulberry.resume_mandate('00000002')");
 rounds(3);
@@ -152,7 +152,7 @@ my $revocation = sprintf '*%s%02d#', $digits, 98 - $check;
 $forged =~ s/\Q$genuine\E/$revocation/;
 take($forged);
 is(edge_state('00000004'), 'ACTIVE', 'a forged frame revokes nothing: the registry is taken as it is');
-is(edge(q{SELECT count(*) FROM mulberry.audit WHERE outcome = 'forgery' AND action = 'VOICE_FRAME'}), '1', '... and is written down');
+is(edge(q{SELECT count(*) FROM mulberry_internal.audit WHERE outcome = 'forgery' AND action = 'VOICE_FRAME'}), '1', '... and is written down');
 rounds(2);
 is(state_of(command('RESUME', '00000004')), 'confirmed', 'the genuine one is answered');
 
@@ -215,8 +215,8 @@ is(cloud(q{SELECT string_agg(format('%s %s: %s, %s', command, mandate_id, state,
             WHERE state <> 'confirmed' AND NOT (state = 'cancelled' AND error = 'the mandate was revoked meanwhile')}), '',
     "over a bad line every command is confirmed, unless a revocation has made it pointless, after $turns turns");
 is(registry($edge), registry($cloud), '... and both know the same');
-is(cloud(q{SELECT count(*) FROM mulberry.audit WHERE action = 'ACKNOWLEDGEMENT_REJECTED'}), '0', 'no acknowledgement was taken for a forgery');
-is(cloud(q{SELECT count(*) = count(DISTINCT command) FROM mulberry.audit WHERE outcome = 'confirmed'}), 't', 'no command was confirmed twice');
+is(cloud(q{SELECT count(*) FROM mulberry_internal.audit WHERE action = 'ACKNOWLEDGEMENT_REJECTED'}), '0', 'no acknowledgement was taken for a forgery');
+is(cloud(q{SELECT count(*) = count(DISTINCT command) FROM mulberry_internal.audit WHERE outcome = 'confirmed'}), 't', 'no command was confirmed twice');
 
 # ---- what is refused is written down, although its transaction writes nothing ----
 
@@ -228,8 +228,8 @@ $cloud->append_conf('postgresql.conf', "shared_preload_libraries = 'mulberry'\nm
 $cloud->restart;
 wait_for_workers($cloud);
 $cloud->psql('postgres', qq{BEGIN; SELECT mulberry.$_; ROLLBACK}) foreach "resume_mandate('00000001')", "revoke_mandate('99999999')", "ping_agent('pi', force_voice => true)";
-ok($cloud->poll_query_until('postgres', q{SELECT count(*) = 3 FROM mulberry.audit WHERE outcome = 'refused' AND seq IS NOT NULL}), 'with a notifier the audit log has it');
-is(cloud(q{SELECT action, mandate, agent IS NOT NULL, role = session_user, evidence->>'error', evidence->>'message' FROM mulberry.audit WHERE outcome = 'refused' ORDER BY id}), <<'ROWS' =~ s/\n$//r, '... with who asked for what');
+ok($cloud->poll_query_until('postgres', q{SELECT count(*) = 3 FROM mulberry_internal.audit WHERE outcome = 'refused' AND seq IS NOT NULL}), 'with a notifier the audit log has it');
+is(cloud(q{SELECT action, mandate, agent IS NOT NULL, role = session_user, evidence->>'error', evidence->>'message' FROM mulberry_internal.audit WHERE outcome = 'refused' ORDER BY id}), <<'ROWS' =~ s/\n$//r, '... with who asked for what');
 RESUME_REFUSED|00000001|t|t|E004|mandate "00000001" is revoked
 REVOKE_REFUSED|99999999|f|t|E003|mandate "99999999" does not exist
 PING_REFUSED||t|t||agent "pi" cannot be reached: it has no telephone number
@@ -237,7 +237,7 @@ ROWS
 # more at once than there is room for: none of the errors is another one, and what was taken is stored
 $cloud->psql('postgres', join(";\n", ("SELECT mulberry.revoke_mandate('99999998')") x 200), on_error_stop => 0, stderr => \$err);
 is(scalar(() = $err =~ /mandate "99999998" does not exist/g), 200, 'two hundred refusals are errors');
-ok($cloud->poll_query_until('postgres', q{SELECT count(*) >= 64 FROM mulberry.audit WHERE mandate = '99999998'}), '... and stored, as many as there is room for');
+ok($cloud->poll_query_until('postgres', q{SELECT count(*) >= 64 FROM mulberry_internal.audit WHERE mandate = '99999998'}), '... and stored, as many as there is room for');
 
 $edge->stop;
 $cloud->stop;

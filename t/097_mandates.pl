@@ -66,9 +66,9 @@ sub books
     my ($mandate) = @_;
     return sql(<<"SQL");
 SELECT m.spent <= m.max_amount AND m.spent = coalesce(sum(s.amount), 0)
-       AND count(s) = (SELECT count(*) FROM mulberry.audit a
+       AND count(s) = (SELECT count(*) FROM mulberry_internal.audit a
                         WHERE a.tenant = m.tenant AND a.mandate = m.id AND a.action = 'SPEND' AND a.outcome = 'accepted')
-  FROM mulberry.mandates m LEFT JOIN mulberry.spendings s ON s.tenant = m.tenant AND s.mandate = m.id
+  FROM mulberry_internal.mandates m LEFT JOIN mulberry_internal.spendings s ON s.tenant = m.tenant AND s.mandate = m.id
  WHERE m.id = '$mandate' GROUP BY m.tenant, m.id
 SQL
 }
@@ -84,7 +84,7 @@ foreach my $client (1 .. $clients)
 }
 write_client('switch', '10000001', map {
     my $status = $_;
-    "SELECT mulberry.set_mandate_status(id, '10000001', '$status', 'switched') FROM mulberry.tenants"
+    "SELECT mulberry_internal.set_mandate_status(id, '10000001', '$status', 'switched') FROM mulberry_internal.tenants"
 } ('SUSPENDED', 'ACTIVE') x 20);
 @running = map { start_client($_) } 'switch', map { "many-$_" } 1 .. $clients;
 $_->{process}->finish foreach @running;
@@ -95,7 +95,7 @@ my @answers = map { answers($_) } @running;
 is(scalar(@answers), $clients * 81, 'every payment is answered');
 is(books('10000001'), 't', 'the mandate is not overspent, and the books fit');
 my %first = map { $_->[0] => $_->[3] } grep { $_->[1] eq 't' && $_->[2] eq 'f' } @answers;
-my %made = map { split / / } split /\n/, sql(q{SELECT reference || ' ' || amount FROM mulberry.spendings WHERE mandate = '10000001'});
+my %made = map { split / / } split /\n/, sql(q{SELECT reference || ' ' || amount FROM mulberry_internal.spendings WHERE mandate = '10000001'});
 is_deeply({ map { $_ => $first{$_} + 0 } keys %first }, { map { $_ => $made{$_} + 0 } keys %made }, 'what was accepted is what was made');
 is(scalar(grep { $_->[1] eq 't' && $_->[2] eq 'f' } @answers), scalar(keys %made), '... each once');
 is(scalar(grep { $_->[1] eq 't' && !$made{ $_->[0] } } @answers), 0, 'a duplicate answers for a payment that is there');
@@ -112,10 +112,10 @@ is(sql(q{SELECT accepted, reason FROM mulberry.spend('10000001', 0.0001, 'beyond
 
 # ---- the audit log, which nobody here asked to be linked ----
 
-wait_for_true($node, 'SELECT count(*) = 0 FROM mulberry.audit WHERE seq IS NULL', 'the notifier has linked the audit log');
-is(sql(q{SELECT rows = (SELECT count(*) FROM mulberry.audit), problem IS NULL FROM mulberry.verify_audit('default')}), 't|t', 'the audit log is whole');
-wait_for_true($node, q{SELECT count(*) = 41 FROM mulberry.events WHERE event = 'mandate_changed' AND seq IS NOT NULL}, 'every change has its event');
-is(sql(q{SELECT version, agent_version FROM mulberry.mandates}), '41|41', '... and its numbers');
+wait_for_true($node, 'SELECT count(*) = 0 FROM mulberry_internal.audit WHERE seq IS NULL', 'the notifier has linked the audit log');
+is(sql(q{SELECT rows = (SELECT count(*) FROM mulberry_internal.audit), problem IS NULL FROM mulberry.verify_audit('default')}), 't|t', 'the audit log is whole');
+wait_for_true($node, q{SELECT count(*) = 41 FROM mulberry_internal.events WHERE event = 'mandate_changed' AND seq IS NOT NULL}, 'every change has its event');
+is(sql(q{SELECT version, agent_version FROM mulberry_internal.mandates}), '41|41', '... and its numbers');
 
 # ---- kill -9, again and again ----
 
@@ -142,7 +142,7 @@ foreach my $round (1 .. $rounds)
     $_->{process}->finish foreach @running;
     $node->start;
 
-    my %stored = map { split / / } split /\n/, sql("SELECT reference || ' ' || amount FROM mulberry.spendings WHERE mandate = '$mandate'");
+    my %stored = map { split / / } split /\n/, sql("SELECT reference || ' ' || amount FROM mulberry_internal.spendings WHERE mandate = '$mandate'");
     my %acknowledged = map { $_->[0] => $_->[3] } grep { $_->[1] eq 't' } map { answers($_) } @running;
     cmp_ok(scalar(keys %acknowledged), '>=', $moment - 1, "round $round: " . scalar(keys %acknowledged) . ' payments were acknowledged');
     cmp_ok(scalar(keys %acknowledged), '<', scalar(keys %sent), "round $round: ... not all");
@@ -161,17 +161,17 @@ foreach my $round (1 .. $rounds)
     is(scalar(grep { $_->[2] eq 't' } @again), scalar(keys %stored), "round $round: ... what was there as duplicates");
     my $total = 0;
     $total += int($_ * 10000 + 0.5) foreach values %sent;
-    is(sql("SELECT (spent * 10000)::bigint FROM mulberry.mandates WHERE id = '$mandate'"), $total, "round $round: the sum is that of the payments");
+    is(sql("SELECT (spent * 10000)::bigint FROM mulberry_internal.mandates WHERE id = '$mandate'"), $total, "round $round: the sum is that of the payments");
 }
 
 # ---- a long log, linked in many batches ----
 
 sql(<<'SQL');
-INSERT INTO mulberry.audit (tenant, role, action, outcome, evidence)
-SELECT id, 'x', 'many', 'applied', jsonb_build_object('n', n) FROM mulberry.tenants, generate_series(1, 20000) n WHERE name = 'default';
+INSERT INTO mulberry_internal.audit (tenant, role, action, outcome, evidence)
+SELECT id, 'x', 'many', 'applied', jsonb_build_object('n', n) FROM mulberry_internal.tenants, generate_series(1, 20000) n WHERE name = 'default';
 SQL
-wait_for_true($node, 'SELECT count(*) = 0 FROM mulberry.audit WHERE seq IS NULL', 'the notifier has linked many rows');
-is(sql(q{SELECT rows = (SELECT count(*) FROM mulberry.audit), problem IS NULL FROM mulberry.verify_audit('default')}), 't|t', 'a long log is whole');
+wait_for_true($node, 'SELECT count(*) = 0 FROM mulberry_internal.audit WHERE seq IS NULL', 'the notifier has linked many rows');
+is(sql(q{SELECT rows = (SELECT count(*) FROM mulberry_internal.audit), problem IS NULL FROM mulberry.verify_audit('default')}), 't|t', 'a long log is whole');
 is(sql(q{SELECT status FROM mulberry.health() WHERE item = 'audit log'}), 'ok', 'health() says so');
 
 # ---- a standby ----
@@ -179,9 +179,9 @@ is(sql(q{SELECT status FROM mulberry.health() WHERE item = 'audit log'}), 'ok', 
 sql(<<'SQL');
 SELECT mulberry.create_mandate('30000001', 'pi', 'Acme', 100, 'EUR', '2100-01-01');
 SELECT mulberry.create_mandate('30000002', 'pi', 'Acme', 100, 'EUR', '2100-01-01');
-UPDATE mulberry.mandates SET expires_at = '2020-02-02' WHERE id = '30000002';
+UPDATE mulberry_internal.mandates SET expires_at = '2020-02-02' WHERE id = '30000002';
 SQL
-wait_for_true($node, 'SELECT count(*) = 0 FROM mulberry.audit WHERE seq IS NULL', 'the notifier has linked the rest');
+wait_for_true($node, 'SELECT count(*) = 0 FROM mulberry_internal.audit WHERE seq IS NULL', 'the notifier has linked the rest');
 $node->backup('base');
 my $standby = PostgreSQL::Test::Cluster->new('mandates_standby');
 $standby->init_from_backup($node, 'base', has_streaming => 1);
@@ -197,20 +197,20 @@ foreach my $call (
     q{mulberry.spend('30000001', 1, 'x')}, q{mulberry.spend('30000002', 1, 'x')}, q{mulberry.spend('99999999', 1, 'x')},
     q{mulberry.create_agent('x')}, q{mulberry.alter_agent('pi', '+12025550100')}, q{mulberry.drop_agent('pi')},
     q{mulberry.create_mandate('30000003', 'pi', 'Acme', 1, 'EUR', '2100-01-01')}, q{mulberry.alter_mandate('30000001', 5)},
-    q{mulberry.link_audit()}, q{mulberry.erase_audit_log('empty')})
+    q{mulberry_internal.link_audit()}, q{mulberry.erase_audit_log('empty')})
 {
     my (undef, undef, $error) = $standby->psql('postgres', "\\set VERBOSITY sqlstate\nSELECT $call");
     like($error // '', qr/ERROR:  25006/, "$call is refused there");
 }
-is(sql(q{SELECT status FROM mulberry.mandates WHERE id = '30000002'}), 'ACTIVE', 'what the standby found was not stored');
+is(sql(q{SELECT status FROM mulberry_internal.mandates WHERE id = '30000002'}), 'ACTIVE', 'what the standby found was not stored');
 
 $node->stop('immediate');
 $standby->promote;
 wait_for_workers($standby, 'postgres', 1);
 is(standby_sql(q{SELECT accepted FROM mulberry.spend('30000001', 1, 'after')}), 't', 'promoted, it spends');
 is(standby_sql(q{SELECT reason FROM mulberry.spend('30000002', 1, 'after')}), 'expired', '... and refuses');
-is(standby_sql(q{SELECT status FROM mulberry.mandates WHERE id = '30000002'}), 'EXPIRED', '... and stores why');
-wait_for_true($standby, 'SELECT count(*) = 0 FROM mulberry.audit WHERE seq IS NULL', 'the promoted server has linked the audit log');
+is(standby_sql(q{SELECT status FROM mulberry_internal.mandates WHERE id = '30000002'}), 'EXPIRED', '... and stores why');
+wait_for_true($standby, 'SELECT count(*) = 0 FROM mulberry_internal.audit WHERE seq IS NULL', 'the promoted server has linked the audit log');
 is(standby_sql(q{SELECT problem IS NULL FROM mulberry.verify_audit('default')}), 't', '... which is whole');
 $standby->stop;
 done_testing();

@@ -27,7 +27,7 @@ sub forged
 sub attack
 {
     my ($agent, $mandate) = @_;
-    my $key = $pair->edge("SELECT k.key_id FROM mulberry.voice_keys k JOIN mulberry.tenants t ON t.id = k.tenant WHERE t.name = 'edge-$agent'");
+    my $key = $pair->edge("SELECT k.key_id FROM mulberry_internal.voice_keys k JOIN mulberry_internal.tenants t ON t.id = k.tenant WHERE t.name = 'edge-$agent'");
     my @verdicts = map {
         my $symbols = forged($key, $mandate, $_);
         $pair->edge("SELECT verdict FROM mulberry.handle_command_symbols('$symbols', '+15559990000', 'CA-forger-$agent-$_', tenant => 'edge-$agent')");
@@ -38,12 +38,12 @@ sub attack
 }
 
 # What the edge has taken for forged since.
-sub forgeries { return $pair->edge("SELECT count(*) FROM mulberry.audit WHERE outcome = 'forgery' AND evidence->>'call_ref' !~ '^CA-forger'") }
+sub forgeries { return $pair->edge("SELECT count(*) FROM mulberry_internal.audit WHERE outcome = 'forgery' AND evidence->>'call_ref' !~ '^CA-forger'") }
 
 sub calls
 {
     my ($command) = @_;
-    return $pair->cloud("SELECT string_agg(attempt || ' ' || outcome, ', ' ORDER BY id) FROM mulberry.voice_calls WHERE command = $command");
+    return $pair->cloud("SELECT string_agg(attempt || ' ' || outcome, ', ' ORDER BY id) FROM mulberry_internal.voice_calls WHERE command = $command");
 }
 
 subtest 'a challenge that is heard too late' => sub {
@@ -54,7 +54,7 @@ BEGIN
     new.ended_at := new.ended_at - interval '50 s';
     RETURN new;
 END $$;
-CREATE TRIGGER ended_early BEFORE UPDATE ON mulberry.voice_calls FOR EACH ROW
+CREATE TRIGGER ended_early BEFORE UPDATE ON mulberry_internal.voice_calls FOR EACH ROW
     WHEN (new.attempt = 1 AND new.ended_at IS DISTINCT FROM old.ended_at) EXECUTE FUNCTION ended_early();
 SQL
     $pair->telephony('ok', webhooks => 0);
@@ -63,12 +63,12 @@ SQL
     my $command = $pair->revoke($mandate);
     ok($pair->state($command, 'confirmed'), 'confirmed') or diag $pair->story($command);
     is(calls($command), '1 challenged, 2 challenged, 3 acknowledged', 'by the third call');
-    like($pair->cloud("SELECT detail FROM mulberry.voice_calls WHERE command = $command AND attempt = 1"), qr/too late/, 'the first was too late');
-    is($pair->cloud("SELECT count(*) FROM mulberry.events WHERE event = 'command_attempt_failed' AND payload->>'command_id' = '$command'"), '1', 'and has failed');
-    is($pair->cloud("SELECT signatures || ' ' || (SELECT string_agg((counter - 1)::text, ' ' ORDER BY counter) FROM mulberry.command_signatures WHERE command = $command) FROM mulberry.commands WHERE id = $command"),
+    like($pair->cloud("SELECT detail FROM mulberry_internal.voice_calls WHERE command = $command AND attempt = 1"), qr/too late/, 'the first was too late');
+    is($pair->cloud("SELECT count(*) FROM mulberry_internal.events WHERE event = 'command_attempt_failed' AND payload->>'command_id' = '$command'"), '1', 'and has failed');
+    is($pair->cloud("SELECT signatures || ' ' || (SELECT string_agg((counter - 1)::text, ' ' ORDER BY counter) FROM mulberry_internal.command_signatures WHERE command = $command) FROM mulberry_internal.commands WHERE id = $command"),
         '3 0 2 3', 'the counter of the answer that was not given is left out');
     is(forgeries(), '0', 'nothing genuine was taken for forged');
-    $pair->cloud('DROP TRIGGER ended_early ON mulberry.voice_calls');
+    $pair->cloud('DROP TRIGGER ended_early ON mulberry_internal.voice_calls');
 };
 
 # A next call after the usual delay would come after the end of every test here.
@@ -83,15 +83,15 @@ subtest 'a revocation' => sub {
     my $command = $pair->revoke($mandate);
     ok($pair->state($command, 'confirmed'), 'confirmed') or diag $pair->story($command);
     is(calls($command), '1 challenged, 2 acknowledged', 'by the second call');
-    is($pair->edge("SELECT status FROM mulberry.mandates WHERE id = '$mandate'"), 'REVOKED', 'revoked on the edge');
-    is($pair->cloud("SELECT signatures || ' ' || (nonce IS NOT NULL) || ' ' || attempts || ' ' || (error IS NULL) FROM mulberry.commands WHERE id = $command"),
+    is($pair->edge("SELECT status FROM mulberry_internal.mandates WHERE id = '$mandate'"), 'REVOKED', 'revoked on the edge');
+    is($pair->cloud("SELECT signatures || ' ' || (nonce IS NOT NULL) || ' ' || attempts || ' ' || (error IS NULL) FROM mulberry_internal.commands WHERE id = $command"),
         '2 true 2 true', 'signed with the digits of the challenge');
-    is($pair->cloud("SELECT count(*) FROM mulberry.events WHERE event = 'command_attempt_failed' AND payload->>'command_id' = '$command'"), '0', 'the first call has not failed');
+    is($pair->cloud("SELECT count(*) FROM mulberry_internal.events WHERE event = 'command_attempt_failed' AND payload->>'command_id' = '$command'"), '0', 'the first call has not failed');
     my ($second, $first) = reverse grep { $_->{kind} eq 'create' } $twilio->entries('request');
     my ($before, $after) = map { $_->{fields}{Twiml} =~ /digits="w(\*[0-9]{30}#)"/ } $first, $second;
     isnt($after, $before, 'the second call plays another frame');
     is(forgeries(), '0', 'nothing genuine was taken for forged');
-    is($pair->edge('SELECT count(*) FROM mulberry.challenges'), '0', 'the challenge is used up');
+    is($pair->edge('SELECT count(*) FROM mulberry_internal.challenges'), '0', 'the challenge is used up');
 };
 
 subtest 'a recording with one channel, and a noisy line' => sub {
@@ -101,19 +101,19 @@ subtest 'a recording with one channel, and a noisy line' => sub {
     my $command = $pair->revoke($mandate);
     ok($pair->state($command, 'confirmed'), 'confirmed') or diag $pair->story($command);
     is(calls($command), '1 challenged, 2 acknowledged', 'by the second call');
-    is($pair->edge("SELECT status FROM mulberry.mandates WHERE id = '$mandate'"), 'REVOKED', 'revoked on the edge');
+    is($pair->edge("SELECT status FROM mulberry_internal.mandates WHERE id = '$mandate'"), 'REVOKED', 'revoked on the edge');
     is(forgeries(), '0', 'nothing genuine was taken for forged');
 };
 
 subtest 'an extension by the policy of its key' => sub {
-    $pair->edge('DELETE FROM mulberry.key_guard');
-    $pair->edge('UPDATE mulberry.voice_keys SET challenge_extend = true');
+    $pair->edge('DELETE FROM mulberry_internal.key_guard');
+    $pair->edge('UPDATE mulberry_internal.voice_keys SET challenge_extend = true');
     $pair->telephony('ok', webhooks => 0);
     my $mandate = $pair->mandate(1);
     my $command = $pair->cloud("SELECT mulberry.extend_mandate('$mandate', 14, force_voice => true)->>'command_id'");
     ok($pair->state($command, 'confirmed'), 'confirmed') or diag $pair->story($command);
     is(calls($command), '1 challenged, 2 acknowledged', 'by the second call');
-    is($pair->edge("SELECT round(extract(epoch FROM expires_at - now()) / 86400) FROM mulberry.mandates WHERE id = '$mandate'"), '15', 'extended once');
+    is($pair->edge("SELECT round(extract(epoch FROM expires_at - now()) / 86400) FROM mulberry_internal.mandates WHERE id = '$mandate'"), '15', 'extended once');
     is(forgeries(), '0', 'nothing genuine was taken for forged');
 };
 
@@ -132,17 +132,17 @@ BEGIN
     END IF;
     RETURN new;
 END $$;
-CREATE TRIGGER delay BEFORE INSERT ON mulberry.challenges FOR EACH ROW EXECUTE FUNCTION delay();
+CREATE TRIGGER delay BEFORE INSERT ON mulberry_internal.challenges FOR EACH ROW EXECUTE FUNCTION delay();
 SQL
     my $command = $pair->cloud("SELECT mulberry.extend_mandate('$mandate', 14, force_voice => true)->>'command_id'");
     ok($pair->state($command, 'confirmed'), 'confirmed') or diag $pair->story($command);
     is(calls($command), '1 challenged, 2 challenged, 3 acknowledged', 'by the third call');
-    is($pair->edge("SELECT round(extract(epoch FROM expires_at - now()) / 86400) FROM mulberry.mandates WHERE id = '$mandate'"), '15', 'extended once');
+    is($pair->edge("SELECT round(extract(epoch FROM expires_at - now()) / 86400) FROM mulberry_internal.mandates WHERE id = '$mandate'"), '15', 'extended once');
     is(forgeries(), '0', 'nothing genuine was taken for forged');
-    $pair->edge('DROP TRIGGER delay ON mulberry.challenges; DROP FUNCTION delay(); DROP TABLE delayed');
+    $pair->edge('DROP TRIGGER delay ON mulberry_internal.challenges; DROP FUNCTION delay(); DROP TABLE delayed');
 };
 
 ok(!$twilio->entries('overlap'), 'nobody was dialled twice at once');
-is($pair->cloud('SELECT count(*) FROM mulberry.job_queue'), '0', 'no job is left');
+is($pair->cloud('SELECT count(*) FROM mulberry_internal.job_queue'), '0', 'no job is left');
 $pair->stop;
 done_testing();

@@ -8,16 +8,16 @@ CREATE TEMP TABLE edge_key (agent uuid, tenant uuid, key_id integer, key bytea);
 CREATE FUNCTION pg_temp.ack(command bigint, status integer, state integer, signature integer DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
-    s      mulberry.command_signatures;
+    s      mulberry_internal.command_signatures;
     k      edge_key;
     ma     bytea;
     mac    bytea;
     tag    numeric := 0;
     digits text;
 BEGIN
-    SELECT x.* INTO STRICT s FROM mulberry.command_signatures x
+    SELECT x.* INTO STRICT s FROM mulberry_internal.command_signatures x
      WHERE x.command = ack.command AND x.signature = coalesce(ack.signature,
-           (SELECT max(y.signature) FROM mulberry.command_signatures y WHERE y.command = ack.command));
+           (SELECT max(y.signature) FROM mulberry_internal.command_signatures y WHERE y.command = ack.command));
     SELECT x.* INTO STRICT k FROM edge_key x WHERE x.agent = s.agent AND x.key_id = s.key_id;
     ma := convert_to('MLB2', 'UTF8') || '\x02' || uuid_send(k.tenant) || uuid_send(k.agent)
           || set_byte('\x00', 0, s.key_id) || set_byte('\x00', 0, ack.status) || set_byte('\x00', 0, ack.state)

@@ -10,11 +10,11 @@ BEGIN
     FOR owned IN
         SELECT c.oid FROM pg_class c
           JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant'
-         WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+         WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
     LOOP
         EXECUTE format('DELETE FROM %s WHERE tenant = %L', owned, current_setting('test.tenant'));
     END LOOP;
 END
 $$;
 RESET session_replication_role;
-DELETE FROM mulberry.tenants WHERE id = :'tenant';
+DELETE FROM mulberry_internal.tenants WHERE id = :'tenant';

@@ -32,7 +32,7 @@ typedef enum mulberry_access
 } mulberry_access;
 
 /* For what runs with more rights than its caller: nothing here is anybody else's. */
-#define MULBERRY_SAFE_SEARCH_PATH "pg_catalog, mulberry, pg_temp"
+#define MULBERRY_SAFE_SEARCH_PATH "pg_catalog, mulberry, mulberry_internal, pg_temp"
 
 /* every access there is */
 #define MULBERRY_ACCESS_ANY 0x7f

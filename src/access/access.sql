@@ -7,22 +7,22 @@ CREATE OR REPLACE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRU
 CREATE OR REPLACE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON members
     FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
 
-CREATE OR REPLACE FUNCTION current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
+CREATE OR REPLACE FUNCTION mulberry.current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_current_tenants';
-COMMENT ON FUNCTION current_tenants(text[]) IS
+COMMENT ON FUNCTION mulberry.current_tenants(text[]) IS
     'the tenants to which the current role has one of these accesses, or any access when none is named; SET ROLE is followed, SECURITY DEFINER is not';
 
-CREATE OR REPLACE FUNCTION held_access(tenant uuid) RETURNS text[]
+CREATE OR REPLACE FUNCTION mulberry.held_access(tenant uuid) RETURNS text[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_held_access';
-COMMENT ON FUNCTION held_access(uuid) IS 'the accesses that the current role has to a tenant, included ones as well';
+COMMENT ON FUNCTION mulberry.held_access(uuid) IS 'the accesses that the current role has to a tenant, included ones as well';
 
 CREATE OR REPLACE FUNCTION has_access(tenant uuid, VARIADIC access text[]) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_sql';
 COMMENT ON FUNCTION has_access(uuid, text[]) IS 'true when the current role has one of these accesses to the tenant';
 
-CREATE OR REPLACE FUNCTION has_access_everywhere(VARIADIC access text[]) RETURNS boolean
+CREATE OR REPLACE FUNCTION mulberry.has_access_everywhere(VARIADIC access text[]) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_everywhere_sql';
-COMMENT ON FUNCTION has_access_everywhere(text[]) IS 'true when the current role has one of these accesses to all tenants';
+COMMENT ON FUNCTION mulberry.has_access_everywhere(text[]) IS 'true when the current role has one of these accesses to all tenants';
 
 CREATE OR REPLACE FUNCTION require_access_everywhere(VARIADIC access text[]) RETURNS void
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_require_access_everywhere_sql';
@@ -37,16 +37,16 @@ CREATE OR REPLACE FUNCTION outer_role() RETURNS regrole
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role';
 COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''s, or that of SET ROLE';
 
-CREATE OR REPLACE FUNCTION grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     object record;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    PERFORM mulberry.check_member(role, access);
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    PERFORM mulberry_internal.check_member(role, access);
     IF tenant IS NOT NULL THEN
-        target := mulberry.resolve_tenant(tenant, 'admin');
+        target := mulberry_internal.resolve_tenant(tenant, 'admin');
     END IF;
     IF access = 'worker' AND target IS NOT NULL THEN
         RAISE EXCEPTION 'worker access is for all tenants'
@@ -55,13 +55,12 @@ BEGIN
     END IF;
 
     -- two grants at once would meet in the same rows of the catalog
-    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
-    DELETE FROM mulberry.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
-    INSERT INTO mulberry.members (role, access, tenant, granted_by)
-    VALUES (grant_access.role, grant_access.access, target, mulberry.outer_role()::text)
+    LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM mulberry_internal.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
+    INSERT INTO mulberry_internal.members (role, access, tenant, granted_by)
+    VALUES (grant_access.role, grant_access.access, target, mulberry_internal.outer_role()::text)
     ON CONFLICT DO NOTHING;
 
-    EXECUTE format('GRANT USAGE ON SCHEMA mulberry TO %s', role);
     FOR object IN
         SELECT o.privilege, o.object FROM mulberry.access_objects() o WHERE o.access = grant_access.access
     LOOP
@@ -69,23 +68,23 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION grant_access(regrole, text, text) IS
+COMMENT ON FUNCTION mulberry.grant_access(regrole, text, text) IS
     'gives a role access to a tenant (null: all tenants) and the rights on the objects it needs for that. Needs admin access to all tenants';
 
-CREATE OR REPLACE FUNCTION revoke_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.revoke_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     object record;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    PERFORM mulberry.check_member(role, access);
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    PERFORM mulberry_internal.check_member(role, access);
     IF tenant IS NOT NULL THEN
-        target := mulberry.resolve_tenant(tenant, 'admin');
+        target := mulberry_internal.resolve_tenant(tenant, 'admin');
     END IF;
 
-    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
-    DELETE FROM mulberry.members m
+    LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
+    DELETE FROM mulberry_internal.members m
      WHERE m.role = revoke_access.role AND m.access = revoke_access.access
        AND m.tenant IS NOT DISTINCT FROM target;
     IF NOT FOUND THEN
@@ -100,53 +99,46 @@ BEGIN
         EXCEPT
         SELECT o.privilege, o.object
           FROM mulberry.access_objects() o
-          JOIN mulberry.members m ON m.access = o.access
+          JOIN mulberry_internal.members m ON m.access = o.access
          WHERE m.role = revoke_access.role
     LOOP
         EXECUTE format('REVOKE %s ON %s FROM %s', object.privilege, object.object, role);
     END LOOP;
-    IF NOT EXISTS (SELECT FROM mulberry.members m WHERE m.role = revoke_access.role) THEN
-        EXECUTE format('REVOKE USAGE ON SCHEMA mulberry FROM %s', role);
-    END IF;
 
     -- whoever could hear this tenant's events until now must not guess where they go next
-    PERFORM mulberry.rotate_channels(target);
+    PERFORM mulberry_internal.rotate_channels(target);
 END
 $$;
-COMMENT ON FUNCTION revoke_access(regrole, text, text) IS
+COMMENT ON FUNCTION mulberry.revoke_access(regrole, text, text) IS
     'takes back what grant_access() gave with the same arguments; open sessions lose it at once. Needs admin access to all tenants';
 
-CREATE OR REPLACE FUNCTION refresh_grants() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.refresh_grants() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     wanted record;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    LOCK TABLE mulberry.members IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
     FOR wanted IN
         SELECT DISTINCT o.privilege, o.object, r.oid::regrole AS role
-          FROM mulberry.members m
+          FROM mulberry_internal.members m
           JOIN pg_roles r ON r.oid = m.role
           JOIN mulberry.access_objects() o ON o.access = m.access
-        UNION
-        SELECT 'USAGE', 'SCHEMA mulberry', r.oid::regrole
-          FROM mulberry.members m
-          JOIN pg_roles r ON r.oid = m.role
     LOOP
         EXECUTE format('GRANT %s ON %s TO %s', wanted.privilege, wanted.object, wanted.role);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION refresh_grants() IS
+COMMENT ON FUNCTION mulberry.refresh_grants() IS
     'gives all members the rights of their accesses anew: after a restore without privileges, or an update of the extension. Needs admin access to all tenants';
 
 CREATE OR REPLACE FUNCTION check_member(role regrole, access text) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     IF role IS NULL OR access IS NULL THEN
         RAISE EXCEPTION 'role and access must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM mulberry.access_includes(access);   -- says what is allowed
+    PERFORM mulberry_internal.access_includes(access);   -- says what is allowed
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = role) THEN
         -- 0 is PUBLIC; a number is what regrole takes for a role that may not exist
         RAISE EXCEPTION 'role % does not exist', role
@@ -156,16 +148,16 @@ END
 $$;
 COMMENT ON FUNCTION check_member(regrole, text) IS 'raises an error unless role and access exist';
 
-CREATE OR REPLACE VIEW tenant_access WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.tenant_access WITH (security_barrier) AS
     SELECT t.name, held_access(t.id) AS access, t.default_encoding, t.default_sample_rate, t.retention, t.created_at
       FROM tenants t
      WHERE t.id = ANY ((SELECT current_tenants())::uuid[]);
-COMMENT ON VIEW tenant_access IS 'the tenants to which the current role has access, and which';
+COMMENT ON VIEW mulberry.tenant_access IS 'the tenants to which the current role has access, and which';
 
-CREATE OR REPLACE VIEW memberships WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.memberships WITH (security_barrier) AS
     SELECT m.role, m.access, t.name AS tenant, m.granted_by, m.granted_at
       FROM members m
       LEFT JOIN tenants t ON t.id = m.tenant
      WHERE m.tenant = ANY ((SELECT current_tenants('admin', 'auditor'))::uuid[])
         OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
-COMMENT ON VIEW memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
+COMMENT ON VIEW mulberry.memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';

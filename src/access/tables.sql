@@ -24,7 +24,7 @@ SELECT pg_catalog.pg_extension_config_dump('tenants', '');
 
 CREATE TABLE members (
     role       regrole NOT NULL,
-    access     text COLLATE "C" NOT NULL CHECK (access = ANY (mulberry.access_names())),
+    access     text COLLATE "C" NOT NULL CHECK (access = ANY (mulberry_internal.access_names())),
     tenant     uuid REFERENCES tenants (id) ON DELETE CASCADE,
     granted_by name NOT NULL,
     granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),

@@ -1,17 +1,17 @@
-CREATE OR REPLACE FUNCTION create_tenant(
+CREATE OR REPLACE FUNCTION mulberry.create_tenant(
     name                text,
     default_encoding    text DEFAULT 's16le',
     default_sample_rate integer DEFAULT 16000,
     retention           interval DEFAULT NULL
 ) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     made uuid;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    PERFORM mulberry.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
-    INSERT INTO mulberry.tenants (name, default_encoding, default_sample_rate, retention)
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    PERFORM mulberry_internal.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
+    INSERT INTO mulberry_internal.tenants (name, default_encoding, default_sample_rate, retention)
     VALUES (name, default_encoding, default_sample_rate, retention)
     ON CONFLICT DO NOTHING
     RETURNING id INTO made;
@@ -21,27 +21,27 @@ BEGIN
     RETURN made;
 END
 $$;
-COMMENT ON FUNCTION create_tenant(text, text, integer, interval) IS
+COMMENT ON FUNCTION mulberry.create_tenant(text, text, integer, interval) IS
     'makes a tenant; retention null: mulberry.retention. Needs admin access to all tenants';
 
-CREATE OR REPLACE FUNCTION alter_tenant(
+CREATE OR REPLACE FUNCTION mulberry.alter_tenant(
     name                text,
     default_encoding    text DEFAULT NULL,
     default_sample_rate integer DEFAULT NULL,
     retention           interval DEFAULT NULL,
     reset_retention     boolean DEFAULT false
 ) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    target uuid := mulberry.resolve_tenant(name, 'admin');
+    target uuid := mulberry_internal.resolve_tenant(name, 'admin');
 BEGIN
     IF retention IS NOT NULL AND reset_retention THEN
         RAISE EXCEPTION 'retention cannot be set and reset at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM mulberry.check_tenant_settings(coalesce(name, 'default'), coalesce(default_encoding, 's16le'),
+    PERFORM mulberry_internal.check_tenant_settings(coalesce(name, 'default'), coalesce(default_encoding, 's16le'),
                                            coalesce(default_sample_rate, 16000), retention);
-    UPDATE mulberry.tenants t
+    UPDATE mulberry_internal.tenants t
        SET default_encoding    = coalesce(alter_tenant.default_encoding, t.default_encoding),
            default_sample_rate = coalesce(alter_tenant.default_sample_rate, t.default_sample_rate),
            retention           = CASE WHEN reset_retention THEN NULL
@@ -49,7 +49,7 @@ BEGIN
      WHERE t.id = target;
 END
 $$;
-COMMENT ON FUNCTION alter_tenant(text, text, integer, interval, boolean) IS
+COMMENT ON FUNCTION mulberry.alter_tenant(text, text, integer, interval, boolean) IS
     'changes what is not null of a tenant; reset_retention goes back to mulberry.retention. Needs admin access to it';
 
 -- The limits are the CHECK constraints of tenants; this only says more clearly
@@ -57,7 +57,7 @@ COMMENT ON FUNCTION alter_tenant(text, text, integer, interval, boolean) IS
 CREATE OR REPLACE FUNCTION check_tenant_settings(
     name text, default_encoding text, default_sample_rate integer, retention interval
 ) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     broken text;
 BEGIN
@@ -91,27 +91,27 @@ $$;
 COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval) IS
     'raises an error that says which setting of a tenant is out of range';
 
-CREATE OR REPLACE FUNCTION drop_tenant(name text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.drop_tenant(name text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     member record;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
+    PERFORM mulberry_internal.require_access_everywhere('admin');
     IF name IS NULL THEN
         RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    target := mulberry.resolve_tenant(name, 'admin');
+    target := mulberry_internal.resolve_tenant(name, 'admin');
     IF name = 'default' THEN
         RAISE EXCEPTION 'tenant "default" cannot be dropped' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     FOR member IN
-        SELECT m.role, m.access FROM mulberry.members m WHERE m.tenant = target
+        SELECT m.role, m.access FROM mulberry_internal.members m WHERE m.tenant = target
     LOOP
         PERFORM mulberry.revoke_access(member.role, member.access, name);
     END LOOP;
     BEGIN
-        DELETE FROM mulberry.tenants t WHERE t.id = target;
+        DELETE FROM mulberry_internal.tenants t WHERE t.id = target;
     EXCEPTION WHEN foreign_key_violation THEN
         RAISE EXCEPTION 'tenant "%" cannot be dropped because it still has something', name
             USING ERRCODE = 'dependent_objects_still_exist', DETAIL = SQLERRM,
@@ -119,7 +119,7 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON FUNCTION drop_tenant(text) IS
+COMMENT ON FUNCTION mulberry.drop_tenant(text) IS
     'drops a tenant that has nothing left, and revokes access to it. Needs admin access to all tenants';
 
 -- A dump brings the default tenant's row, which is there already: its settings
@@ -127,9 +127,9 @@ COMMENT ON FUNCTION drop_tenant(text) IS
 -- tenant, so from the first restored job on outgoing work is held, whatever
 -- order the dump restores its tables in.
 CREATE OR REPLACE FUNCTION restore_default_tenant() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
-    UPDATE mulberry.tenants t
+    UPDATE mulberry_internal.tenants t
        SET default_encoding = NEW.default_encoding,
            default_sample_rate = NEW.default_sample_rate,
            retention = NEW.retention,
@@ -138,7 +138,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NEW;
     END IF;
-    INSERT INTO mulberry.installation (system_identifier, database, approved_by)
+    INSERT INTO mulberry_internal.installation (system_identifier, database, approved_by)
     VALUES (0, 0, SESSION_USER);
     RETURN NULL;
 END

@@ -2,7 +2,7 @@
 -- of them, so that a part adds its facts by adding such a function.
 
 CREATE OR REPLACE FUNCTION health_server() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
     listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','))
@@ -57,7 +57,7 @@ $$;
 COMMENT ON FUNCTION health_server() IS 'health of what the server gives us: preloading, processes, notifications';
 
 CREATE OR REPLACE FUNCTION health_access() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     stored  bigint;
     broken  bigint;
@@ -71,7 +71,7 @@ BEGIN
         -- no names: who may see health may not see every tenant
         SELECT count(*), count(s.problem), min(s.problem)
           INTO stored, broken, example
-          FROM mulberry.check_secrets() s;
+          FROM mulberry_internal.check_secrets() s;
         IF broken > 0 THEN
             status := 'error';
             detail := format('%s of %s secrets cannot be read; of one of them, %s', broken, stored, example);
@@ -116,13 +116,13 @@ BEGIN
         SELECT string_agg(m.what, ', ')
           INTO missing
           FROM (SELECT 'worker access' AS what
-                 WHERE NOT EXISTS (SELECT FROM mulberry.members m
+                 WHERE NOT EXISTS (SELECT FROM mulberry_internal.members m
                                     WHERE m.access = 'worker' AND pg_has_role(role.oid, m.role, 'USAGE'))
                 UNION ALL
                 SELECT format('%s on %s', o.privilege, o.object)
                   FROM mulberry.access_objects() o
                  WHERE o.access = 'worker'
-                   AND NOT mulberry.has_object_privilege(role.rolname, o.privilege, o.object)
+                   AND NOT mulberry_internal.has_object_privilege(role.rolname, o.privilege, o.object)
                ) AS m;
         IF missing IS NOT NULL THEN
             status := 'error';
@@ -142,7 +142,7 @@ BEGIN
     item := 'members';
     hint := NULL;
     SELECT string_agg(m.role::text, ', ') INTO missing
-      FROM mulberry.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
+      FROM mulberry_internal.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
     IF missing IS NOT NULL THEN
         status := 'warning';
         detail := format('access was given to roles that have been dropped: %s', missing);
@@ -151,10 +151,10 @@ BEGIN
     END IF;
     SELECT count(DISTINCT (o.privilege, o.object, r.rolname)), min(format('%s on %s to %s', o.privilege, o.object, r.rolname))
       INTO broken, example
-      FROM mulberry.members m
+      FROM mulberry_internal.members m
       JOIN pg_roles r ON r.oid = m.role
       JOIN mulberry.access_objects() o ON o.access = m.access
-     WHERE NOT mulberry.has_object_privilege(r.rolname, o.privilege, o.object);
+     WHERE NOT mulberry_internal.has_object_privilege(r.rolname, o.privilege, o.object);
     IF broken = 0 THEN
         status := 'ok';
         detail := 'every member has the rights that its access needs';
@@ -169,20 +169,23 @@ $$;
 COMMENT ON FUNCTION health_access() IS 'health of secrets, outgoing work, the workers'' role and members';
 
 CREATE OR REPLACE FUNCTION has_object_privilege(role name, privilege text, object text) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT CASE WHEN object ~ '^(FUNCTION|PROCEDURE) '
-                THEN (SELECT bool_or(has_function_privilege(role, p.oid, privilege))
-                        FROM pg_proc p
-                       WHERE p.pronamespace = 'mulberry'::regnamespace
-                         AND object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                                             'mulberry', p.proname, pg_get_function_identity_arguments(p.oid)))
-                ELSE has_table_privilege(role, object, privilege) END
-       AND has_schema_privilege(role, 'mulberry', 'USAGE')
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT CASE
+               WHEN object ~ '^SCHEMA ' THEN has_schema_privilege(role, substr(object, 8), privilege)
+               WHEN object ~ '^(FUNCTION|PROCEDURE) '
+                   THEN (SELECT bool_or(has_function_privilege(role, p.oid, privilege))
+                           FROM pg_proc p
+                          WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+                            AND object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                                                p.pronamespace::regnamespace::text, p.proname,
+                                                pg_get_function_identity_arguments(p.oid)))
+               ELSE has_table_privilege(role, object, privilege)
+           END
 $$;
 COMMENT ON FUNCTION has_object_privilege(name, text, text) IS 'whether a role has a right that access_objects() lists';
 
 CREATE OR REPLACE FUNCTION health_calls() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     today   bigint := floor(extract(epoch FROM clock_timestamp()) / 86400);
     ahead   integer := current_setting('mulberry.partitions_ahead')::integer;
@@ -197,7 +200,7 @@ BEGIN
                SELECT FROM pg_inherits i
                  JOIN pg_class c ON c.oid = i.inhrelid,
                       regexp_match(pg_get_expr(c.relpartbound, c.oid), '\(''?(\d+)''?\) TO \(''?(\d+)''?\)') AS bound
-                WHERE i.inhparent = 'mulberry.packets'::regclass
+                WHERE i.inhparent = 'mulberry_internal.packets'::regclass
                   AND bound[1]::bigint <= day << 40 AND bound[2]::bigint > day << 40);
     detail := format('%s of the partitions for today and the next %s days are missing', missing, ahead);
     IF missing = 0 THEN
@@ -212,8 +215,8 @@ BEGIN
     hint := NULL;
     kept := nullif(current_setting('mulberry.retention'), '')::interval;
     SELECT min(c.finished_at) INTO oldest
-      FROM mulberry.calls c
-      JOIN mulberry.tenants t ON t.id = c.tenant
+      FROM mulberry_internal.calls c
+      JOIN mulberry_internal.tenants t ON t.id = c.tenant
      WHERE c.finished_at < clock_timestamp() - coalesce(t.retention, kept) - interval '2 days';
     IF oldest IS NOT NULL THEN
         status := 'warning';
@@ -229,13 +232,13 @@ $$;
 COMMENT ON FUNCTION health_calls() IS 'health of the storage of calls: partitions made ahead, retention';
 
 CREATE OR REPLACE FUNCTION health_audit() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     late bigint;
 BEGIN
     item := 'audit log';
     SELECT count(*) INTO late
-      FROM mulberry.audit a
+      FROM mulberry_internal.audit a
      WHERE a.seq IS NULL AND a.at < clock_timestamp() - interval '1 minute';
     IF late = 0 OR pg_is_in_recovery() THEN
         status := 'ok';
@@ -250,8 +253,8 @@ END
 $$;
 COMMENT ON FUNCTION health_audit() IS 'health of the audit log: whether it is linked';
 
-CREATE OR REPLACE FUNCTION health() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.health() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     subject name;
 BEGIN
@@ -259,11 +262,11 @@ BEGIN
     PERFORM mulberry.outbound_allowed();
     FOR subject IN
         SELECT p.proname FROM pg_proc p
-         WHERE p.pronamespace = 'mulberry'::regnamespace AND p.proname ~ '^health_' AND p.pronargs = 0
+         WHERE p.pronamespace = 'mulberry_internal'::regnamespace AND p.proname ~ '^health_' AND p.pronargs = 0
          ORDER BY array_position(ARRAY['health_server', 'health_access'], p.proname::text), p.proname
     LOOP
         BEGIN
-            RETURN QUERY EXECUTE format('SELECT item, status, detail, hint FROM mulberry.%I()', subject);
+            RETURN QUERY EXECUTE format('SELECT item, status, detail, hint FROM mulberry_internal.%I()', subject);
         EXCEPTION WHEN OTHERS THEN
             -- one broken check must not hide what the others have to say
             item := replace(substr(subject, 8), '_', ' ');
@@ -275,5 +278,5 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION health() IS
+COMMENT ON FUNCTION mulberry.health() IS
     'whether everything works: one row an item with status ok, warning or error, and what to do about it';

@@ -1,4 +1,4 @@
-CREATE TYPE loudness AS (
+CREATE TYPE mulberry.loudness AS (
     samples   bigint,
     rms_dbfs  double precision,
     peak_dbfs double precision,
@@ -6,5 +6,5 @@ CREATE TYPE loudness AS (
     dc_offset double precision,
     clipped   bigint
 );
-COMMENT ON TYPE loudness IS
+COMMENT ON TYPE mulberry.loudness IS
     'how loud audio is: RMS and peak (-Infinity for digital silence), mean as a fraction of full scale, samples at the ends of the range';

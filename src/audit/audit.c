@@ -185,7 +185,7 @@ link_batch(int max_rows)
 	initStringInfo(&buffer);
 	if (plan == NULL)
 		plan = mulberry_keep_plan(
-			"WITH fresh AS MATERIALIZED (SELECT * FROM mulberry.audit u WHERE u.seq IS NULL "
+			"WITH fresh AS MATERIALIZED (SELECT * FROM mulberry_internal.audit u WHERE u.seq IS NULL "
 			"ORDER BY u.id LIMIT $1) "
 			"SELECT " MULBERRY_AUDIT_COLUMNS " FROM fresh a ORDER BY a.tenant, a.id",
 			1, (Oid[]){ INT4OID });
@@ -242,9 +242,9 @@ read_head(chain_head *head, Datum tenant)
 
 	if (plan == NULL)
 		plan = mulberry_keep_plan(
-			"SELECT h.last_seq, h.hash, EXISTS (SELECT FROM mulberry.audit a "
+			"SELECT h.last_seq, h.hash, EXISTS (SELECT FROM mulberry_internal.audit a "
 			"WHERE a.tenant = t.id AND a.seq IS NOT NULL) "
-			"FROM (SELECT $1) t (id) LEFT JOIN mulberry.audit_heads h ON h.tenant = t.id",
+			"FROM (SELECT $1) t (id) LEFT JOIN mulberry_internal.audit_heads h ON h.tenant = t.id",
 			1, (Oid[]){ UUIDOID });
 	if (SPI_execute_plan(plan, &tenant, NULL, /* read_only */ false, /* tcount */ 1) !=
 			SPI_OK_SELECT ||
@@ -285,7 +285,7 @@ write_head(const chain_head *head, Datum tenant)
 
 	if (plan == NULL)
 		plan = mulberry_keep_plan(
-			"INSERT INTO mulberry.audit_heads AS h (tenant, last_seq, hash) VALUES ($1, $2, $3) "
+			"INSERT INTO mulberry_internal.audit_heads AS h (tenant, last_seq, hash) VALUES ($1, $2, $3) "
 			"ON CONFLICT (tenant) DO UPDATE SET last_seq = excluded.last_seq, "
 			"hash = excluded.hash, linked_at = excluded.linked_at",
 			3, (Oid[]){ UUIDOID, INT8OID, BYTEAOID });
@@ -305,7 +305,7 @@ write_link(int64 id, const chain_head *link)
 	bytea *hash = hash_bytes(link->hash);
 
 	if (plan == NULL)
-		plan = mulberry_keep_plan("UPDATE mulberry.audit a SET seq = $2, hash = $3 "
+		plan = mulberry_keep_plan("UPDATE mulberry_internal.audit a SET seq = $2, hash = $3 "
 								  "WHERE a.id = $1 AND a.seq IS NULL",
 								  3, (Oid[]){ INT8OID, INT8OID, BYTEAOID });
 	values[0] = Int64GetDatum(id);
@@ -385,7 +385,7 @@ unlinked_since(int64 *last_id)
 
 	if (plan == NULL)
 		plan =
-			mulberry_keep_plan("SELECT max(id) FROM mulberry.audit WHERE seq IS NULL AND id <= $1",
+			mulberry_keep_plan("SELECT max(id) FROM mulberry_internal.audit WHERE seq IS NULL AND id <= $1",
 							   1, (Oid[]){ INT8OID });
 	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
 		SPI_OK_SELECT)
@@ -413,8 +413,8 @@ mulberry_erase_audit(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (plan == NULL)
 		plan = mulberry_keep_plan(
-			"WITH head AS (DELETE FROM mulberry.audit_heads h WHERE h.tenant = $1) "
-			"DELETE FROM mulberry.audit a WHERE a.tenant = $1",
+			"WITH head AS (DELETE FROM mulberry_internal.audit_heads h WHERE h.tenant = $1) "
+			"DELETE FROM mulberry_internal.audit a WHERE a.tenant = $1",
 			1, (Oid[]){ UUIDOID });
 	PG_TRY();
 	{

@@ -10,23 +10,23 @@ CREATE OR REPLACE FUNCTION record_audit(tenant uuid, action text, outcome text, 
                              command bigint DEFAULT NULL, method text DEFAULT NULL, evidence jsonb DEFAULT NULL)
 RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    INSERT INTO mulberry.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
-    VALUES ($1, mulberry.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
+    INSERT INTO mulberry_internal.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
+    VALUES ($1, mulberry_internal.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
 $$;
 COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS 'writes a row of the audit log in the current transaction (internal)';
 
 CREATE OR REPLACE FUNCTION link_audit(max_rows integer DEFAULT 10000) RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_link_audit';
 COMMENT ON FUNCTION link_audit(integer) IS
     'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can until the transaction ends (internal)';
 
 CREATE OR REPLACE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
-    RETURN mulberry.link_audit(max_rows);
+    RETURN mulberry_internal.link_audit(max_rows);
 EXCEPTION WHEN lock_not_available THEN
     RETURN NULL;
 END
@@ -49,9 +49,9 @@ CREATE OR REPLACE FUNCTION erase_audit(tenant uuid) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_erase_audit';
 COMMENT ON FUNCTION erase_audit(uuid) IS 'removes a tenant''s audit log and returns how many rows it had (internal)';
 
-CREATE OR REPLACE FUNCTION verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION mulberry.verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
 RETURNS TABLE (tenant text, rows bigint, first_broken bigint, problem text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[];
@@ -69,57 +69,57 @@ BEGIN
         targets := mulberry.current_tenants('auditor');
     END IF;
     IF targets IS NULL OR targets = '{}' THEN
-        targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'auditor')];
+        targets := ARRAY[mulberry_internal.resolve_tenant(only_tenant, 'auditor')];
     END IF;
-    PERFORM mulberry.await_audit_links();
+    PERFORM mulberry_internal.await_audit_links();
     RETURN QUERY
         SELECT t.name, c.rows, c.first_broken, c.problem
-          FROM mulberry.tenants t
-               CROSS JOIN LATERAL mulberry.check_audit_chain(t.id, kept_seq, kept) AS c
+          FROM mulberry_internal.tenants t
+               CROSS JOIN LATERAL mulberry_internal.check_audit_chain(t.id, kept_seq, kept) AS c
          WHERE t.id = ANY (targets)
          ORDER BY t.name;
 END
 $$;
-COMMENT ON FUNCTION verify_audit(text, bigint, text) IS
+COMMENT ON FUNCTION mulberry.verify_audit(text, bigint, text) IS
     'computes all hashes of the audit logs of a tenant (null: of all that the role may see) anew. rows: how many fit, from the first on; first_broken and problem say where the log does not and why, null when all is well. kept_seq and kept_hash: what audit_head() once said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
 
-CREATE OR REPLACE FUNCTION audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    target uuid := mulberry.resolve_tenant(tenant, 'auditor');
+    target uuid := mulberry_internal.resolve_tenant(tenant, 'auditor');
 BEGIN
-    PERFORM mulberry.await_audit_links();
+    PERFORM mulberry_internal.await_audit_links();
     SELECT h.last_seq, encode(h.hash, 'hex'), h.linked_at INTO seq, hash, linked_at
-      FROM mulberry.audit_heads h
+      FROM mulberry_internal.audit_heads h
      WHERE h.tenant = target;
 END
 $$;
-COMMENT ON FUNCTION audit_head(text) IS
+COMMENT ON FUNCTION mulberry.audit_head(text) IS
     'number and hash of the last row of a tenant''s audit log, to be kept where nobody of this server can write; verify_audit() compares. Nulls: the log is empty. Needs auditor access';
 
-CREATE OR REPLACE FUNCTION erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     target uuid;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
+    PERFORM mulberry_internal.require_access_everywhere('admin');
     IF tenant IS NULL THEN
         RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    target := mulberry.resolve_tenant(tenant, 'admin');
-    IF EXISTS (SELECT FROM mulberry.agents a WHERE a.tenant = target) THEN
+    target := mulberry_internal.resolve_tenant(tenant, 'admin');
+    IF EXISTS (SELECT FROM mulberry_internal.agents a WHERE a.tenant = target) THEN
         RAISE EXCEPTION 'the audit log of tenant "%" cannot be erased while the tenant has agents', tenant
             USING ERRCODE = 'dependent_objects_still_exist', HINT = 'Drop them first, with drop_agent().';
     END IF;
-    SELECT h.last_seq, encode(h.hash, 'hex') INTO last_seq, hash FROM mulberry.audit_heads h WHERE h.tenant = target;
-    rows := mulberry.erase_audit(target);
+    SELECT h.last_seq, encode(h.hash, 'hex') INTO last_seq, hash FROM mulberry_internal.audit_heads h WHERE h.tenant = target;
+    rows := mulberry_internal.erase_audit(target);
     RAISE LOG 'audit log of tenant "%" erased by role "%": % rows, the last was % with hash %',
-        tenant, mulberry.outer_role(), rows, last_seq, hash;
+        tenant, mulberry_internal.outer_role(), rows, last_seq, hash;
 END
 $$;
-COMMENT ON FUNCTION erase_audit_log(text) IS
+COMMENT ON FUNCTION mulberry.erase_audit_log(text) IS
     'removes the whole audit log of a tenant without agents, so that the tenant can be dropped; returns what it had, and the server''s log says so too. Needs admin access to all tenants';
 
 CREATE OR REPLACE FUNCTION note_refusal(tenant uuid, action text, mandate text, agent uuid, error text, message text) RETURNS void
@@ -128,6 +128,6 @@ COMMENT ON FUNCTION note_refusal(uuid, text, text, uuid, text, text) IS
     'has the notifier write a row of the audit log about what is about to fail; without a notifier the server''s log has it (internal)';
 
 CREATE OR REPLACE FUNCTION store_refusals() RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
 COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';

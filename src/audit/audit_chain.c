@@ -189,7 +189,7 @@ walk(chain_walk *chain, Datum tenant)
 
 	initStringInfo(&buffer);
 	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT " MULBERRY_AUDIT_COLUMNS " FROM mulberry.audit a "
+		plan = mulberry_keep_plan("SELECT " MULBERRY_AUDIT_COLUMNS " FROM mulberry_internal.audit a "
 								  "WHERE a.tenant = $1 AND a.seq IS NOT NULL ORDER BY a.seq",
 								  1, (Oid[]){ UUIDOID });
 	rows = SPI_cursor_open(NULL, plan, &tenant, NULL, /* read_only */ true);
@@ -267,7 +267,7 @@ look_at_head(chain_walk *chain, Datum tenant)
 
 	if (plan == NULL)
 		plan = mulberry_keep_plan(
-			"SELECT h.last_seq, h.hash FROM mulberry.audit_heads h WHERE h.tenant = $1", 1,
+			"SELECT h.last_seq, h.hash FROM mulberry_internal.audit_heads h WHERE h.tenant = $1", 1,
 			(Oid[]){ UUIDOID });
 	if (SPI_execute_plan(plan, &tenant, NULL, /* read_only */ true, /* tcount */ 1) !=
 		SPI_OK_SELECT)

@@ -109,11 +109,11 @@ store(const mulberry_refusal *refusal)
 
 	if (plan == NULL)
 		plan =
-			mulberry_keep_plan("INSERT INTO mulberry.audit (tenant, at, role, action, outcome, "
+			mulberry_keep_plan("INSERT INTO mulberry_internal.audit (tenant, at, role, action, outcome, "
 							   "mandate, agent, evidence) "
 							   "SELECT t.id, $2, $3, $4, 'refused', $5, $6, "
 							   "jsonb_strip_nulls(jsonb_build_object('error', $7, 'message', $8)) "
-							   "FROM mulberry.tenants t WHERE t.id = $1",
+							   "FROM mulberry_internal.tenants t WHERE t.id = $1",
 							   8,
 							   (Oid[]){ UUIDOID, TIMESTAMPTZOID, NAMEOID, TEXTOID, TEXTOID, UUIDOID,
 										TEXTOID, TEXTOID });

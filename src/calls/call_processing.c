@@ -93,7 +93,7 @@ mulberry_end_grace(Relation calls, mulberry_call *call)
 	/* A function with a search_path of its own: the session's may hold anybody's operators. */
 	before = mulberry_become_owner();
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT mulberry.advance_transcription($1)", 1, &type, &id, NULL,
+	if (SPI_execute_with_args("SELECT mulberry_internal.advance_transcription($1)", 1, &type, &id, NULL,
 							  false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not advance the transcription of a call");
 	SPI_finish();

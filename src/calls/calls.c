@@ -334,7 +334,7 @@ mulberry_create_call(Relation calls, const pg_uuid_t *tenant, const char *call_i
 	if (plan == NULL)
 	{
 		Oid types[5] = { INT8OID, UUIDOID, TEXTOID, TEXTOID, INT4OID };
-		SPIPlanPtr made = SPI_prepare("INSERT INTO mulberry.calls"
+		SPIPlanPtr made = SPI_prepare("INSERT INTO mulberry_internal.calls"
 									  " (id, tenant, call_id, encoding, sample_rate)"
 									  " VALUES ($1, $2, $3, $4, $5)",
 									  5, types);

@@ -122,15 +122,15 @@ find_partition(int32 day)
 		get_partition_parent(oid, true) != mulberry_get_relations()->packets)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"mulberry.%s\" is not attached to \"mulberry.packets\"", name),
+				 errmsg("table \"mulberry_internal.%s\" is not attached to \"mulberry_internal.packets\"", name),
 				 errhint("Attach it again or rename it.")));
 	key = find_key(table, &nindexes);
 	if (!OidIsValid(key))
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("partition \"mulberry.%s\" lacks its unique index on (call, sequence)", name),
-			 errhint("Create it: CREATE UNIQUE INDEX ON mulberry.%s (call, sequence).", name)));
+			 errmsg("partition \"mulberry_internal.%s\" lacks its unique index on (call, sequence)", name),
+			 errhint("Create it: CREATE UNIQUE INDEX ON mulberry_internal.%s (call, sequence).", name)));
 	table_close(table, AccessShareLock);
 
 	entry->day = day;
@@ -173,16 +173,16 @@ create_partition(int32 day)
 	PG_TRY();
 	{
 		SPI_connect();
-		run(psprintf("CREATE TABLE mulberry.%s"
-					 " (LIKE mulberry.packets INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
+		run(psprintf("CREATE TABLE mulberry_internal.%s"
+					 " (LIKE mulberry_internal.packets INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
 					 " INCLUDING STORAGE INCLUDING COMPRESSION) USING heap",
 					 name));
-		run(psprintf("CREATE UNIQUE INDEX %s_key ON mulberry.%s (call, sequence)", name, name));
-		run(psprintf("ALTER TABLE mulberry.%s ENABLE ROW LEVEL SECURITY", name));
+		run(psprintf("CREATE UNIQUE INDEX %s_key ON mulberry_internal.%s (call, sequence)", name, name));
+		run(psprintf("ALTER TABLE mulberry_internal.%s ENABLE ROW LEVEL SECURITY", name));
 		run(psprintf(
-			"COMMENT ON TABLE mulberry.%s IS 'packets of the calls that began on that day (UTC)'",
+			"COMMENT ON TABLE mulberry_internal.%s IS 'packets of the calls that began on that day (UTC)'",
 			name));
-		run(psprintf("ALTER TABLE mulberry.packets ATTACH PARTITION mulberry.%s"
+		run(psprintf("ALTER TABLE mulberry_internal.packets ATTACH PARTITION mulberry_internal.%s"
 					 " FOR VALUES FROM (" INT64_FORMAT ") TO (" INT64_FORMAT ")",
 					 name, mulberry_first_call_of_day(day), mulberry_first_call_of_day(day + 1)));
 		SPI_finish();
@@ -248,7 +248,7 @@ mulberry_open_partition(int32 day, LOCKMODE mode, mulberry_partition *partition)
 
 	partition_name(day, name);
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-					errmsg("partition \"mulberry.%s\" does not exist", name),
+					errmsg("partition \"mulberry_internal.%s\" does not exist", name),
 					errdetail("The call exists, but the packets of its day are gone.")));
 }
 

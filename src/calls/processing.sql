@@ -4,10 +4,10 @@ COMMENT ON FUNCTION complete_silent_call(bigint, timestamptz) IS
     'internal: completes a call in progress for which nothing has come since then; false when that is not so or the call is busy';
 
 CREATE OR REPLACE FUNCTION advance_transcription(call bigint) RETURNS void
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- a job that is locked has been claimed; waiting for it under the call lock could deadlock
-    UPDATE mulberry.job_queue q SET run_at = clock_timestamp()
-     WHERE q.id = (SELECT j.id FROM mulberry.job_queue j
+    UPDATE mulberry_internal.job_queue q SET run_at = clock_timestamp()
+     WHERE q.id = (SELECT j.id FROM mulberry_internal.job_queue j
                     WHERE j.call = $1 AND j.kind = 'transcribe' AND j.state = 'queued' AND j.run_at > clock_timestamp()
                       AND j.attempts = 0
                       FOR UPDATE SKIP LOCKED)
@@ -20,9 +20,9 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_sql_l
 COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call until the end of the transaction';
 
 CREATE OR REPLACE FUNCTION lock_call_soon(call bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
-    PERFORM mulberry.lock_call(call);
+    PERFORM mulberry_internal.lock_call(call);
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     RETURN false;

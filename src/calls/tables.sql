@@ -58,7 +58,7 @@ ALTER TABLE packets ALTER COLUMN data SET STORAGE EXTERNAL;
 COMMENT ON TABLE packets IS 'the audio as it arrived; one partition a UTC day of calls';
 SELECT pg_catalog.pg_extension_config_dump('packets', '');
 
-CREATE TYPE packet_result AS (
+CREATE TYPE mulberry.packet_result AS (
     status            text,
     message           text,
     call_id           text,
@@ -68,11 +68,11 @@ CREATE TYPE packet_result AS (
     missing_sequences text,
     duplicate         boolean
 );
-COMMENT ON TYPE packet_result IS 'answer to a packet: status is accepted, duplicate or rejected';
-COMMENT ON COLUMN packet_result.missing_count IS 'sequences below the largest one received that have not arrived';
-COMMENT ON COLUMN packet_result.missing_sequences IS 'the first 100 ranges of them, in the form of an int4multirange';
+COMMENT ON TYPE mulberry.packet_result IS 'answer to a packet: status is accepted, duplicate or rejected';
+COMMENT ON COLUMN mulberry.packet_result.missing_count IS 'sequences below the largest one received that have not arrived';
+COMMENT ON COLUMN mulberry.packet_result.missing_sequences IS 'the first 100 ranges of them, in the form of an int4multirange';
 
-CREATE TYPE batch_result AS (
+CREATE TYPE mulberry.batch_result AS (
     status            text,
     message           text,
     call_id           text,
@@ -83,10 +83,10 @@ CREATE TYPE batch_result AS (
     duplicate         boolean,
     sqlstate          text
 );
-COMMENT ON TYPE batch_result IS
+COMMENT ON TYPE mulberry.batch_result IS
     'answer to one packet of a batch: as packet_result, with the figures of its call after the whole batch; status is also error, and then sqlstate says which';
 
-CREATE TYPE completion_result AS (
+CREATE TYPE mulberry.completion_result AS (
     status                 text,
     message                text,
     call_id                text,
@@ -95,5 +95,5 @@ CREATE TYPE completion_result AS (
     missing_count          bigint,
     extra_packets          bigint
 );
-COMMENT ON TYPE completion_result IS
+COMMENT ON TYPE mulberry.completion_result IS
     'answer to complete_call(): missing_count includes announced packets behind the last one received, extra_packets came beyond the total';

@@ -53,7 +53,7 @@ mulberry_transcription_input(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	if (SPI_execute_with_args(
-			"SELECT call_id, encoding, sample_rate FROM mulberry.calls WHERE id = $1", 1, types,
+			"SELECT call_id, encoding, sample_rate FROM mulberry_internal.calls WHERE id = $1", 1, types,
 			arguments, NULL, false, 1) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the call does not exist"));

@@ -1,4 +1,4 @@
-CREATE OR REPLACE VIEW call_status WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.call_status WITH (security_barrier) AS
     SELECT t.name AS tenant,
            c.call_id,
            c.state,
@@ -49,37 +49,37 @@ CREATE OR REPLACE VIEW call_status WITH (security_barrier) AS
            CROSS JOIN LATERAL (
                SELECT greatest(c.expected_total_packets - next.sequence, 0) AS missing) AS tail
      WHERE c.tenant = ANY ((SELECT current_tenants('ingest', 'supervisor', 'auditor'))::uuid[]);
-COMMENT ON VIEW call_status IS 'the calls of the current role''s tenants, and what each has received';
-COMMENT ON COLUMN call_status.total_packets_received IS 'packets stored; doubled ones count once';
-COMMENT ON COLUMN call_status.expected_next_sequence IS 'one more than the largest sequence received';
-COMMENT ON COLUMN call_status.missing_count IS 'sequences that have not arrived: gaps, and announced packets behind the last one received';
-COMMENT ON COLUMN call_status.missing_sequences IS 'all of them';
-COMMENT ON COLUMN call_status.first_missing_sequences IS 'the first 100 of them, one by one';
-COMMENT ON COLUMN call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
-COMMENT ON COLUMN call_status.last_packet_at IS 'when the packet with the largest sequence arrived';
+COMMENT ON VIEW mulberry.call_status IS 'the calls of the current role''s tenants, and what each has received';
+COMMENT ON COLUMN mulberry.call_status.total_packets_received IS 'packets stored; doubled ones count once';
+COMMENT ON COLUMN mulberry.call_status.expected_next_sequence IS 'one more than the largest sequence received';
+COMMENT ON COLUMN mulberry.call_status.missing_count IS 'sequences that have not arrived: gaps, and announced packets behind the last one received';
+COMMENT ON COLUMN mulberry.call_status.missing_sequences IS 'all of them';
+COMMENT ON COLUMN mulberry.call_status.first_missing_sequences IS 'the first 100 of them, one by one';
+COMMENT ON COLUMN mulberry.call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
+COMMENT ON COLUMN mulberry.call_status.last_packet_at IS 'when the packet with the largest sequence arrived';
 
-CREATE OR REPLACE VIEW call_packets WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.call_packets WITH (security_barrier) AS
     SELECT t.name AS tenant, c.call_id, p.sequence, p.sent_at, p.received_at, length(p.data) AS size, p.data
       FROM calls c
       JOIN tenants t ON t.id = c.tenant
       JOIN packets p ON p.call = c.id
      WHERE c.tenant = ANY ((SELECT current_tenants('supervisor'))::uuid[]);
-COMMENT ON VIEW call_packets IS 'the packets of the calls of the current role''s tenants, as they arrived';
-COMMENT ON COLUMN call_packets.size IS 'bytes of data';
+COMMENT ON VIEW mulberry.call_packets IS 'the packets of the calls of the current role''s tenants, as they arrived';
+COMMENT ON COLUMN mulberry.call_packets.size IS 'bytes of data';
 
-CREATE OR REPLACE FUNCTION call_audio(call_id text, tenant text DEFAULT NULL) RETURNS bytea
+CREATE OR REPLACE FUNCTION mulberry.call_audio(call_id text, tenant text DEFAULT NULL) RETURNS bytea
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio';
-COMMENT ON FUNCTION call_audio(text, text) IS
+COMMENT ON FUNCTION mulberry.call_audio(text, text) IS
     'a call as a WAV file (16-bit PCM at the call''s rate); each missing packet is silence of the call''s usual packet length, at most 60 s for a run of them; call_gaps() lists where';
 
-CREATE OR REPLACE FUNCTION call_gaps(call_id text, tenant text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION mulberry.call_gaps(call_id text, tenant text DEFAULT NULL)
 RETURNS TABLE (first integer, last integer, packets bigint, start_ms bigint, duration_ms bigint)
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_gaps';
-COMMENT ON FUNCTION call_gaps(text, text) IS
+COMMENT ON FUNCTION mulberry.call_gaps(text, text) IS
     'runs of missing sequences of a call (both ends included), and where call_audio() has silence for them; times are null for a call of encoding text';
 
-CREATE OR REPLACE FUNCTION call_dtmf(call_id text, tenant text DEFAULT NULL, floor_dbm0 real DEFAULT NULL)
+CREATE OR REPLACE FUNCTION mulberry.call_dtmf(call_id text, tenant text DEFAULT NULL, floor_dbm0 real DEFAULT NULL)
 RETURNS TABLE (digit text, start_ms bigint, duration_ms bigint, level_dbm0 real, twist_db real)
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 20 AS 'MODULE_PATHNAME', 'mulberry_call_dtmf';
-COMMENT ON FUNCTION call_dtmf(text, text, real) IS
+COMMENT ON FUNCTION mulberry.call_dtmf(text, text, real) IS
     'the DTMF digits in a call, as dtmf_detect() tells them; times are those of call_audio(), so a missing packet is silence';

@@ -2,14 +2,14 @@
 
 CREATE OR REPLACE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, method text, evidence jsonb, wanted bigint,
                            OUT verdict text, OUT command bigint)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
     said    record;
     judged  record;
-    s       mulberry.command_signatures;
-    c       mulberry.commands;
+    s       mulberry_internal.command_signatures;
+    c       mulberry_internal.commands;
     current boolean;
     proof   jsonb;
 BEGIN
@@ -18,32 +18,32 @@ BEGIN
     IF said.valid THEN
         verdict := 'other command';
         -- Key and counter name one signature; an older one with the same digits is 10,000 commands back.
-        SELECT x.* INTO s FROM mulberry.command_signatures x
+        SELECT x.* INTO s FROM mulberry_internal.command_signatures x
          WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id AND x.counter % 10000 = said.counter
            -- ids are given again: what a former key of that id signed is none of this one's
-           AND x.signed_at >= (SELECT k.created_at FROM mulberry.voice_keys k
+           AND x.signed_at >= (SELECT k.created_at FROM mulberry_internal.voice_keys k
                                 WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = said.key_id)
          ORDER BY x.counter DESC LIMIT 1;
         IF FOUND THEN
             SELECT v.* INTO judged
-              FROM mulberry.verify_ack_frame(tenant, agent, s.key_id, s.counter, s.message_digest, symbols) AS v;
+              FROM mulberry_internal.verify_ack_frame(tenant, agent, s.key_id, s.counter, s.message_digest, symbols) AS v;
             verdict := judged.verdict;
         END IF;
     END IF;
     IF verdict <> 'genuine' THEN
-        PERFORM mulberry.record_audit(tenant, 'ACKNOWLEDGEMENT_REJECTED', verdict, NULL, agent, wanted, method,
+        PERFORM mulberry_internal.record_audit(tenant, 'ACKNOWLEDGEMENT_REJECTED', verdict, NULL, agent, wanted, method,
             coalesce(evidence, '{}') || jsonb_build_object('symbols', left(symbols, 100)));
         IF verdict = 'forgery' THEN
-            PERFORM mulberry.emit_event(tenant, 'acknowledgement_forged', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
-                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = tenant AND a.id = agent),
+            PERFORM mulberry_internal.emit_event(tenant, 'acknowledgement_forged', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent),
                 'method', method)));
         END IF;
         RETURN;
     END IF;
 
-    PERFORM mulberry.note_acked_key(tenant, agent, s.key_id, s.counter);
+    PERFORM mulberry_internal.note_acked_key(tenant, agent, s.key_id, s.counter);
     command := s.command;
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = s.command FOR NO KEY UPDATE;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = s.command FOR NO KEY UPDATE;
     current := (s.key_id, s.counter) = (c.key_id, c.counter);
     proof := coalesce(c.evidence, '{}') || coalesce(evidence, '{}')
              || jsonb_build_object('acknowledgement', symbols, 'signature', s.signature);
@@ -54,34 +54,34 @@ BEGIN
     IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
         -- What is settled stays so, but that the agent has spoken is kept.
         IF c.ack_frame IS DISTINCT FROM symbols THEN
-            PERFORM mulberry.note_command(c, 'acknowledged after it was ' || c.state, NULL,
+            PERFORM mulberry_internal.note_command(c, 'acknowledged after it was ' || c.state, NULL,
                                           proof || jsonb_build_object('status', judged.status_name));
             IF c.state = 'cancelled' THEN
-                UPDATE mulberry.commands x
+                UPDATE mulberry_internal.commands x
                    SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof
                  WHERE x.id = c.id;
             END IF;
         END IF;
     ELSIF judged.status IN (0, 1) THEN
         -- Of whatever signature: the agent has carried it out.
-        PERFORM mulberry.confirm_command(c.id, symbols, judged.status, judged.state, method, proof,
+        PERFORM mulberry_internal.confirm_command(c.id, symbols, judged.status, judged.state, method, proof,
             jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name,
                                'after', nullif(c.state, 'outstanding')));
     ELSIF judged.status IN (2, 3) AND (current OR c.state <> 'outstanding') THEN
-        UPDATE mulberry.commands x
+        UPDATE mulberry_internal.commands x
            SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
          WHERE x.id = c.id;
-        PERFORM mulberry.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
+        PERFORM mulberry_internal.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
             CASE judged.status WHEN 2 THEN 'E003: the agent does not know the mandate' ELSE 'the agent has refused it' END,
             proof || jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name));
     ELSIF judged.status = 4 AND current AND c.state = 'outstanding' THEN
         verdict := 'challenge wanted';
         IF c.ack_frame IS DISTINCT FROM symbols THEN
-            UPDATE mulberry.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
-            PERFORM mulberry.note_command(c, 'challenge wanted', 'command_challenged', proof);
+            UPDATE mulberry_internal.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
+            PERFORM mulberry_internal.note_command(c, 'challenge wanted', 'command_challenged', proof);
         END IF;
     ELSE
-        PERFORM mulberry.note_command(c, CASE WHEN judged.status BETWEEN 2 AND 4 THEN 'superseded acknowledgement'
+        PERFORM mulberry_internal.note_command(c, CASE WHEN judged.status BETWEEN 2 AND 4 THEN 'superseded acknowledgement'
                                               ELSE 'acknowledgement without a meaning' END,
                                       NULL, proof || jsonb_build_object('status', said.status_code));
     END IF;
@@ -91,35 +91,35 @@ COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS 'judges
 
 CREATE OR REPLACE FUNCTION confirm_command(command bigint, symbols text, status integer, state integer, method text, evidence jsonb,
                                 more jsonb) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c        mulberry.commands;
+    c        mulberry_internal.commands;
     moot     bigint;
     registry text;
 BEGIN
-    UPDATE mulberry.commands x
+    UPDATE mulberry_internal.commands x
        SET ack_frame = symbols, ack_status = status, ack_state = state, evidence = evidence, method = method
      WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.finish_command(command, 'confirmed', 'confirmed', 'command_confirmed', NULL,
+    PERFORM mulberry_internal.finish_command(command, 'confirmed', 'confirmed', 'command_confirmed', NULL,
         evidence || more || jsonb_build_object(
             'latency', round(extract(epoch FROM clock_timestamp() - c.created_at)::numeric, 3)));
     -- Of those that wait for a person, the ones that this one has made pointless are closed.
     FOR moot IN
-        SELECT x.id FROM mulberry.commands x
+        SELECT x.id FROM mulberry_internal.commands x
          WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.state = 'escalated' AND x.id < c.id
            AND (c.command = 'REVOKE' AND x.command <> 'REVOKE'
                 OR c.command IN ('SUSPEND', 'RESUME') AND x.command IN ('SUSPEND', 'RESUME'))
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
-        PERFORM mulberry.finish_command(moot, 'cancelled', 'cancelled', 'command_cancelled',
+        PERFORM mulberry_internal.finish_command(moot, 'cancelled', 'cancelled', 'command_cancelled',
                                         format('command %s came after it and was confirmed', command));
     END LOOP;
     IF c.command = 'QUERY' THEN
-        SELECT m.status INTO registry FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate;
+        SELECT m.status INTO registry FROM mulberry_internal.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate;
         IF registry <> more->>'mandate_state' THEN
-            PERFORM mulberry.note_command(c, 'mandate differs', 'mandate_differs',
+            PERFORM mulberry_internal.note_command(c, 'mandate differs', 'mandate_differs',
                 jsonb_build_object('mandate_state', more->'mandate_state', 'registry_state', registry));
         END IF;
     END IF;
@@ -128,16 +128,16 @@ $$;
 COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb, jsonb) IS 'settles a command as confirmed by its agent (internal)';
 
 CREATE OR REPLACE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c       CONSTANT mulberry.commands := mulberry.lock_command(command);
+    c       CONSTANT mulberry_internal.commands := mulberry_internal.lock_command(command);
     settled record;
 BEGIN
-    SELECT x.* INTO settled FROM mulberry.settle_ack(c.tenant, c.agent, symbols, method, evidence, command) AS x;
+    SELECT x.* INTO settled FROM mulberry_internal.settle_ack(c.tenant, c.agent, symbols, method, evidence, command) AS x;
     IF settled.command IS NOT NULL THEN
-        PERFORM mulberry.next_command(c.tenant, c.agent);
+        PERFORM mulberry_internal.next_command(c.tenant, c.agent);
     END IF;
     RETURN settled.verdict;
 END
@@ -148,13 +148,13 @@ COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
 -- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
 -- have the next counter of the same key.
 CREATE OR REPLACE FUNCTION challenge_is_open(c commands) RETURNS boolean
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
-       AND EXISTS (SELECT FROM mulberry.voice_keys k
+       AND EXISTS (SELECT FROM mulberry_internal.voice_keys k
                     WHERE k.tenant = c.tenant AND k.role = 'sender' AND k.agent = c.agent AND k.key_id = c.key_id
-                      AND k.last_counter = c.counter AND k.place = mulberry.voice_key_place()
-                      AND k.key_id = mulberry.signing_key(c.tenant, c.agent))
+                      AND k.last_counter = c.counter AND k.place = mulberry_internal.voice_key_place()
+                      AND k.key_id = mulberry_internal.signing_key(c.tenant, c.agent))
 $$;
 COMMENT ON FUNCTION challenge_is_open(commands) IS 'whether the agent still knows the challenge that it answered a command with (internal)';
 
@@ -163,27 +163,27 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challe
 COMMENT ON FUNCTION challenge_nonce(text) IS 'the six digits of a challenge of eight whose check digits fit; null otherwise (internal)';
 
 CREATE OR REPLACE FUNCTION accept_challenge(command bigint, digits text) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c     mulberry.commands := mulberry.lock_command(command);
-    nonce CONSTANT text := mulberry.challenge_nonce(digits);
+    c     mulberry_internal.commands := mulberry_internal.lock_command(command);
+    nonce CONSTANT text := mulberry_internal.challenge_nonce(digits);
 BEGIN
     IF c.state <> 'outstanding' OR c.challenged_at IS NULL THEN
         RETURN 'not wanted';
     ELSIF nonce IS NULL THEN
-        PERFORM mulberry.note_command(c, 'challenge not understood', NULL, jsonb_build_object('digits', left(digits, 100)));
+        PERFORM mulberry_internal.note_command(c, 'challenge not understood', NULL, jsonb_build_object('digits', left(digits, 100)));
         RETURN 'decode error';
     ELSIF c.nonce = nonce THEN
         RETURN 'signed';
-    ELSIF NOT mulberry.challenge_is_open(c) THEN
-        PERFORM mulberry.refresh_signature(c);
+    ELSIF NOT mulberry_internal.challenge_is_open(c) THEN
+        PERFORM mulberry_internal.refresh_signature(c);
         RETURN 'too late';
     END IF;
-    PERFORM mulberry.sign_command(command, nonce);
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
-    PERFORM mulberry.note_command(c, 'challenge answered', NULL, jsonb_build_object('counter', c.counter));
+    PERFORM mulberry_internal.sign_command(command, nonce);
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command;
+    PERFORM mulberry_internal.note_command(c, 'challenge answered', NULL, jsonb_build_object('counter', c.counter));
     RETURN 'signed';
 END
 $$;
@@ -194,31 +194,31 @@ COMMENT ON FUNCTION accept_challenge(bigint, text) IS
 -- of which the agent knows no more.  Only an extension keeps the latter, unless it was challenged again: it may have
 -- been carried out, and two add up.
 CREATE OR REPLACE FUNCTION refresh_signature(c commands) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
         RETURN;
     END IF;
-    UPDATE mulberry.commands x SET challenged_at = NULL WHERE x.id = c.id;
-    PERFORM mulberry.sign_command(c.id);
-    PERFORM mulberry.note_command(c, 'signed anew');
+    UPDATE mulberry_internal.commands x SET challenged_at = NULL WHERE x.id = c.id;
+    PERFORM mulberry_internal.sign_command(c.id);
+    PERFORM mulberry_internal.note_command(c, 'signed anew');
 END
 $$;
 COMMENT ON FUNCTION refresh_signature(commands) IS 'signs an outstanding command anew whose frame a challenge has used up (internal)';
 
 CREATE OR REPLACE FUNCTION note_spoken_confirmation(command bigint, transcript text, evidence jsonb DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c mulberry.commands := mulberry.lock_command(command);
+    c mulberry_internal.commands := mulberry_internal.lock_command(command);
 BEGIN
-    UPDATE mulberry.commands x
+    UPDATE mulberry_internal.commands x
        SET evidence = coalesce(x.evidence, '{}') || jsonb_build_object('spoken',
                coalesce(evidence, '{}') || jsonb_build_object('transcript', left(transcript, 1000), 'at', clock_timestamp()))
      WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'spoken confirmation', 'command_spoken', coalesce(evidence, '{}')
+    PERFORM mulberry_internal.note_command(c, 'spoken confirmation', 'command_spoken', coalesce(evidence, '{}')
         || jsonb_build_object('transcript', left(transcript, 1000)));
 END
 $$;

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION health_commands() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     number   bigint;
     urgent   bigint;
@@ -12,7 +12,7 @@ BEGIN
     item := 'escalated commands';
     SELECT count(*), count(*) FILTER (WHERE c.command = 'REVOKE'), min(c.escalated_at)
       INTO number, urgent, oldest
-      FROM mulberry.commands c WHERE c.state = 'escalated';
+      FROM mulberry_internal.commands c WHERE c.state = 'escalated';
     status := CASE WHEN number = 0 THEN 'ok' WHEN urgent = 0 THEN 'warning' ELSE 'error' END;
     detail := format('%s wait for a person, %s of them revocations', number, urgent)
               || coalesce(', the oldest since ' || oldest, '');
@@ -23,7 +23,7 @@ BEGIN
     item := 'outstanding commands';
     SELECT count(*), count(*) FILTER (WHERE c.signed_at < clock_timestamp() - patience), min(c.signed_at)
       INTO number, urgent, oldest
-      FROM mulberry.commands c WHERE c.state = 'outstanding';
+      FROM mulberry_internal.commands c WHERE c.state = 'outstanding';
     status := CASE WHEN urgent = 0 THEN 'ok' ELSE 'warning' END;
     detail := format('%s are on their way, %s of them for longer than all their calls should take', number, urgent)
               || coalesce('; the oldest was signed at ' || oldest, '');
@@ -32,8 +32,8 @@ BEGIN
 
     item := 'waiting commands';
     SELECT count(*), min(c.created_at) INTO number, oldest
-      FROM mulberry.commands c
-     WHERE c.state = 'waiting' AND NOT EXISTS (SELECT FROM mulberry.commands o
+      FROM mulberry_internal.commands c
+     WHERE c.state = 'waiting' AND NOT EXISTS (SELECT FROM mulberry_internal.commands o
                                                 WHERE o.tenant = c.tenant AND o.agent = c.agent AND o.state = 'outstanding');
     status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
     detail := CASE WHEN number = 0 THEN 'every one that waits has another one before it'
@@ -44,13 +44,13 @@ BEGIN
 
     item := 'reach of agents';
     SELECT count(*) INTO number
-      FROM mulberry.agents a
-     WHERE EXISTS (SELECT FROM mulberry.mandates m
+      FROM mulberry_internal.agents a
+     WHERE EXISTS (SELECT FROM mulberry_internal.mandates m
                     WHERE m.tenant = a.tenant AND m.agent = a.id AND m.status IN ('ACTIVE', 'SUSPENDED'))
        -- on the edge itself nobody sends commands
-       AND NOT EXISTS (SELECT FROM mulberry.voice_keys k WHERE k.tenant = a.tenant AND k.agent = a.id AND k.role = 'receiver')
-       AND (mulberry.voice_key_problem(a.tenant, a.id) IS NOT NULL OR a.phone IS NULL
-            OR mulberry.telephony_problem(a.tenant) IS NOT NULL);
+       AND NOT EXISTS (SELECT FROM mulberry_internal.voice_keys k WHERE k.tenant = a.tenant AND k.agent = a.id AND k.role = 'receiver')
+       AND (mulberry_internal.voice_key_problem(a.tenant, a.id) IS NOT NULL OR a.phone IS NULL
+            OR mulberry_internal.telephony_problem(a.tenant) IS NOT NULL);
     status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
     detail := CASE WHEN number = 0 THEN 'every agent with a mandate can be phoned'
                    ELSE format('%s agents with mandates cannot be phoned', number) END;

@@ -1,29 +1,29 @@
 -- What a person may do about a command.
 
 CREATE OR REPLACE FUNCTION visible_command(command bigint) RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
     IF command IS NULL THEN
         RAISE EXCEPTION 'command_id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM FROM mulberry.commands x WHERE x.id = command AND x.tenant = ANY (mulberry.current_tenants('operator'));
+    PERFORM FROM mulberry_internal.commands x WHERE x.id = command AND x.tenant = ANY (mulberry.current_tenants('operator'));
     IF NOT FOUND THEN
         RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
     END IF;
-    RETURN mulberry.lock_command(command);
+    RETURN mulberry_internal.lock_command(command);
 END
 $$;
 COMMENT ON FUNCTION visible_command(bigint) IS 'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
 
-CREATE OR REPLACE FUNCTION cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+CREATE OR REPLACE FUNCTION mulberry.cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
     -- operators only: visible_command() asks current_tenants()
-    c        CONSTANT mulberry.commands := mulberry.visible_command(command_id);
+    c        CONSTANT mulberry_internal.commands := mulberry_internal.visible_command(command_id);
     harmless CONSTANT boolean := c.command IN ('QUERY', 'PING');
 BEGIN
     IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
@@ -39,25 +39,25 @@ BEGIN
             DETAIL = 'The agent may have carried it out without having said so.',
             HINT = 'Give the opposite command; it goes out when this one is settled.';
     END IF;
-    PERFORM mulberry.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
-        concat_ws(': ', format('cancelled by %s', mulberry.outer_role()), nullif(btrim(reason), '')),
+    PERFORM mulberry_internal.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
+        concat_ws(': ', format('cancelled by %s', mulberry_internal.outer_role()), nullif(btrim(reason), '')),
         jsonb_build_object('from_state', c.state));
-    PERFORM mulberry.next_command(c.tenant, c.agent);
-    PERFORM mulberry.require_durable_commit();
-    RETURN mulberry.answer_of_command(c.id);
+    PERFORM mulberry_internal.next_command(c.tenant, c.agent);
+    PERFORM mulberry_internal.require_durable_commit();
+    RETURN mulberry_internal.answer_of_command(c.id);
 END
 $$;
-COMMENT ON FUNCTION cancel_command(bigint, text) IS
+COMMENT ON FUNCTION mulberry.cancel_command(bigint, text) IS
     'takes a command out of the queue that was never sent, or QUERY and PING at any time, or closes an escalated one with the reason of the person who has dealt with it. The registry stays as it is. Needs operator access. Errors: 42704 no such command; 55000 it is settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
 
-CREATE OR REPLACE FUNCTION retry_command(command_id bigint) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+CREATE OR REPLACE FUNCTION mulberry.retry_command(command_id bigint) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
     -- operators only: visible_command() asks current_tenants()
-    c       mulberry.commands := mulberry.visible_command(command_id);
-    a       mulberry.agents;
+    c       mulberry_internal.commands := mulberry_internal.visible_command(command_id);
+    a       mulberry_internal.agents;
     later   bigint;
     problem text;
 BEGIN
@@ -65,11 +65,11 @@ BEGIN
         RAISE EXCEPTION 'command % is %', c.id, c.state
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only escalated commands are tried again.';
     END IF;
-    problem := mulberry.command_obsolete(c);
+    problem := mulberry_internal.command_obsolete(c);
     IF c.retold_as IS NOT NULL THEN
         problem := 'the online path tells the new expiry';
     ELSIF problem IS NULL AND c.command IN ('SUSPEND', 'RESUME') THEN
-        SELECT max(x.id) INTO later FROM mulberry.commands x
+        SELECT max(x.id) INTO later FROM mulberry_internal.commands x
          WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.id > c.id AND x.state <> 'cancelled'
            AND x.command IN ('SUSPEND', 'RESUME');
         IF later IS NOT NULL THEN
@@ -80,23 +80,23 @@ BEGIN
         RAISE EXCEPTION 'command % is out of date', c.id USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = problem || '.', HINT = format('Close it: cancel_command(%s, reason).', c.id);
     END IF;
-    a := mulberry.lock_agent(c.tenant, c.agent);
-    problem := mulberry.path_problem(a, c.force_voice);
+    a := mulberry_internal.lock_agent(c.tenant, c.agent);
+    problem := mulberry_internal.path_problem(a, c.force_voice);
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION 'agent "%" cannot be reached: %', a.name, problem USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    UPDATE mulberry.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
+    UPDATE mulberry_internal.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
      WHERE x.id = c.id RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'retried', 'command_queued', jsonb_build_object('role', mulberry.outer_role()::text));
-    PERFORM mulberry.next_command(c.tenant, c.agent);
-    RETURN mulberry.answer_of_command(c.id);
+    PERFORM mulberry_internal.note_command(c, 'retried', 'command_queued', jsonb_build_object('role', mulberry_internal.outer_role()::text));
+    PERFORM mulberry_internal.next_command(c.tenant, c.agent);
+    RETURN mulberry_internal.answer_of_command(c.id);
 END
 $$;
-COMMENT ON FUNCTION retry_command(bigint) IS
+COMMENT ON FUNCTION mulberry.retry_command(bigint) IS
     'gives an escalated command its turn again, signed anew and with all its attempts; an extension that the agent carried out without saying so is carried out twice. Needs operator access. Errors: 42704 no such command; 55000 it is not escalated, a later command has made it pointless, or there is no way to the agent';
 
 -- SECURITY INVOKER and without SET, because it commits: it sees what its caller sees.
-CREATE OR REPLACE PROCEDURE await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
+CREATE OR REPLACE PROCEDURE mulberry.await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_variable
@@ -135,5 +135,5 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON PROCEDURE await_command(bigint, interval, jsonb) IS
+COMMENT ON PROCEDURE mulberry.await_command(bigint, interval, jsonb) IS
     'waits until a command is settled or escalated, or for the timeout (at most 24 hours), and returns its answer: status success, failed, escalated, cancelled, or pending with "timed_out". Commits between looks; not inside a transaction block (25001). Needs operator access. Errors: 42704 no such command';

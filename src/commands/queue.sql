@@ -4,36 +4,36 @@
 -- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
 
 CREATE OR REPLACE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     -- A change and not only a lock: a transaction whose snapshot is older must fail with a
     -- serialization error, not judge a queue that it does not see.
-    UPDATE mulberry.agents a SET queue_changes = a.queue_changes + 1
+    UPDATE mulberry_internal.agents a SET queue_changes = a.queue_changes + 1
      WHERE a.tenant = $1 AND a.id = $2
     RETURNING a.*
 $$;
 COMMENT ON FUNCTION lock_agent(uuid, uuid) IS 'takes the lock of an agent''s commands until the end of the transaction (internal)';
 
 CREATE OR REPLACE FUNCTION lock_command(command bigint) RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c mulberry.commands;
+    c mulberry_internal.commands;
 BEGIN
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
     END IF;
-    PERFORM mulberry.lock_agent(c.tenant, c.agent);
-    SELECT x.* INTO c FROM mulberry.commands x WHERE x.id = command FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.lock_agent(c.tenant, c.agent);
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command FOR NO KEY UPDATE;
     RETURN c;
 END
 $$;
 COMMENT ON FUNCTION lock_command(bigint) IS 'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
 
 CREATE OR REPLACE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -42,7 +42,7 @@ BEGIN
     IF agent IS NULL THEN
         RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    SELECT a.id INTO found_id FROM mulberry.agents a
+    SELECT a.id INTO found_id FROM mulberry_internal.agents a
      WHERE a.tenant = tenant AND (a.name = agent OR a.id::text = lower(agent))
      ORDER BY a.name = agent DESC LIMIT 1;
     IF NOT FOUND THEN
@@ -54,22 +54,22 @@ $$;
 COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by its name or its uuid; 42704: there is none (internal)';
 
 CREATE OR REPLACE FUNCTION command_action(command text, outcome text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT command || '_' || upper(replace(outcome, ' ', '_'))
 $$;
 COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
 
 CREATE OR REPLACE FUNCTION note_command(c commands, outcome text, event text DEFAULT NULL, more jsonb DEFAULT '{}') RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    PERFORM mulberry.record_audit(c.tenant, mulberry.command_action(c.command, outcome), outcome, c.mandate, c.agent, c.id,
+    PERFORM mulberry_internal.record_audit(c.tenant, mulberry_internal.command_action(c.command, outcome), outcome, c.mandate, c.agent, c.id,
                                   c.method, nullif(jsonb_strip_nulls(more), '{}'));
     IF event IS NOT NULL THEN
-        PERFORM mulberry.emit_event(c.tenant, event, NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
+        PERFORM mulberry_internal.emit_event(c.tenant, event, NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
             'command_id', c.id, 'command', c.command, 'mandate_id', c.mandate,
-            'agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = c.tenant AND a.id = c.agent),
+            'agent', (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = c.tenant AND a.id = c.agent),
             'state', c.state, 'method', c.method, 'attempts', c.attempts) || more));
     END IF;
 END
@@ -77,10 +77,10 @@ $$;
 COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS 'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
 
 CREATE OR REPLACE FUNCTION path_problem(a agents, force_voice boolean) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    problem CONSTANT text := mulberry.voice_key_problem(a.tenant, a.id);
+    problem CONSTANT text := mulberry_internal.voice_key_problem(a.tenant, a.id);
 BEGIN
     IF problem IS NOT NULL OR (a.online_until > clock_timestamp() AND NOT force_voice) THEN
         RETURN problem;
@@ -88,28 +88,28 @@ BEGIN
     IF a.phone IS NULL THEN
         RETURN CASE WHEN force_voice THEN 'it has no telephone number' ELSE 'it is offline and has no telephone number' END;
     END IF;
-    RETURN mulberry.telephony_problem(a.tenant);
+    RETURN mulberry_internal.telephony_problem(a.tenant);
 END
 $$;
 COMMENT ON FUNCTION path_problem(agents, boolean) IS 'why no command can reach an agent now, neither online (unless force_voice) nor by telephone; null: one can (internal)';
 
 -- What later commands have made pointless.
 CREATE OR REPLACE FUNCTION command_obsolete(c commands) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT CASE WHEN c.command IN ('SUSPEND', 'RESUME', 'EXTEND')
-                 AND (SELECT m.status FROM mulberry.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
+                 AND (SELECT m.status FROM mulberry_internal.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
                 THEN 'the mandate was revoked meanwhile' END
 $$;
 COMMENT ON FUNCTION command_obsolete(commands) IS 'why a command need not reach its agent any more; null: it must (internal)';
 
 CREATE OR REPLACE FUNCTION retell_mandate(c commands) RETURNS bigint
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH numbered AS (
-        UPDATE mulberry.agents a SET mandates_version = a.mandates_version + 1
+        UPDATE mulberry_internal.agents a SET mandates_version = a.mandates_version + 1
          WHERE a.tenant = c.tenant AND a.id = c.agent RETURNING a.mandates_version)
-    INSERT INTO mulberry.mandate_retellings AS r (tenant, mandate, number)
+    INSERT INTO mulberry_internal.mandate_retellings AS r (tenant, mandate, number)
     SELECT c.tenant, c.mandate, n.mandates_version FROM numbered n
         ON CONFLICT ON CONSTRAINT mandate_retellings_pkey DO UPDATE SET number = excluded.number
     RETURNING r.number
@@ -118,18 +118,18 @@ COMMENT ON FUNCTION retell_mandate(commands) IS 'has agent_sync() tell the manda
 
 CREATE OR REPLACE FUNCTION finish_command(command bigint, state text, outcome text, event text, error text DEFAULT NULL,
                                more jsonb DEFAULT '{}') RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c mulberry.commands;
+    c mulberry_internal.commands;
 BEGIN
-    UPDATE mulberry.commands x
+    UPDATE mulberry_internal.commands x
        SET state = state, error = error, finished_at = clock_timestamp(), voice_at = NULL
      WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
+    PERFORM mulberry_internal.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
     IF c.command = 'EXTEND' THEN
-        PERFORM mulberry.retell_mandate(c);
+        PERFORM mulberry_internal.retell_mandate(c);
     END IF;
     RETURN c;
 END
@@ -137,60 +137,60 @@ $$;
 COMMENT ON FUNCTION finish_command(bigint, text, text, text, text, jsonb) IS 'brings a command into its last state (internal)';
 
 CREATE OR REPLACE FUNCTION escalate_command(command bigint, error text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c     mulberry.commands;
+    c     mulberry_internal.commands;
     again boolean;
 BEGIN
-    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry.commands x WHERE x.id = command;
-    UPDATE mulberry.commands x
+    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry_internal.commands x WHERE x.id = command;
+    UPDATE mulberry_internal.commands x
        SET state = 'escalated', error = error, voice_at = NULL,
            escalated_at = coalesce(x.escalated_at, clock_timestamp())
      WHERE x.id = command RETURNING x.* INTO c;
     IF again THEN
         -- the person knows of it; that the agent was back for a moment has not helped
-        PERFORM mulberry.note_command(c, 'escalated', NULL, jsonb_build_object('error', error, 'again', true));
-        PERFORM mulberry.resume_escalation(c);
+        PERFORM mulberry_internal.note_command(c, 'escalated', NULL, jsonb_build_object('error', error, 'again', true));
+        PERFORM mulberry_internal.resume_escalation(c);
         RETURN;
     END IF;
-    PERFORM mulberry.note_command(c, 'escalated', 'escalated',
+    PERFORM mulberry_internal.note_command(c, 'escalated', 'escalated',
         jsonb_build_object('error', error, 'reason', c.reason, 'requester', c.requester,
                            'spoken', c.evidence->'spoken'));
-    PERFORM mulberry.place_escalation(command);
+    PERFORM mulberry_internal.place_escalation(command);
 END
 $$;
 COMMENT ON FUNCTION escalate_command(bigint, text) IS 'hands a command that did not reach its agent to a person; who calls it gives the turn to the next one (internal)';
 
 -- A frame has left when an answer of agent_sync() carried it or a call was asked for.
 CREATE OR REPLACE FUNCTION command_has_left(c commands) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT c.offered_at IS NOT NULL
-        OR EXISTS (SELECT FROM mulberry.voice_calls v
+        OR EXISTS (SELECT FROM mulberry_internal.voice_calls v
                     WHERE v.command = c.id AND v.purpose = 'command' AND v.attempt > c.attempts_before AND v.state <> 'planned')
 $$;
 COMMENT ON FUNCTION command_has_left(commands) IS 'whether the agent may have received the frame of an outstanding command (internal)';
 
 CREATE OR REPLACE FUNCTION displace_command(held commands) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    c        mulberry.commands;
-    has_left CONSTANT boolean := mulberry.command_has_left(held);
+    c        mulberry_internal.commands;
+    has_left CONSTANT boolean := mulberry_internal.command_has_left(held);
 BEGIN
     IF held.escalated_at IS NOT NULL THEN
-        PERFORM mulberry.escalate_command(held.id, held.error);
+        PERFORM mulberry_internal.escalate_command(held.id, held.error);
         RETURN;
     END IF;
-    UPDATE mulberry.commands x
+    UPDATE mulberry_internal.commands x
        SET state = 'waiting', method = NULL, voice_at = NULL, challenged_at = NULL, online_only = false
      WHERE x.id = held.id RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'displaced', 'command_displaced');
+    PERFORM mulberry_internal.note_command(c, 'displaced', 'command_displaced');
     -- The others set a state, so saying them twice does no harm; two extensions add up.
-    IF c.command = 'EXTEND' AND has_left AND mulberry.command_obsolete(c) IS NULL THEN
-        PERFORM mulberry.escalate_command(c.id,
+    IF c.command = 'EXTEND' AND has_left AND mulberry_internal.command_obsolete(c) IS NULL THEN
+        PERFORM mulberry_internal.escalate_command(c.id,
             'a revocation took its turn after it was sent, so the agent may have carried it out; retry_command() extends again');
     END IF;
 END
@@ -198,153 +198,153 @@ $$;
 COMMENT ON FUNCTION displace_command(commands) IS 'takes the turn from the outstanding command of an agent (internal)';
 
 CREATE OR REPLACE FUNCTION send_command(a agents, command bigint, online_only boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c        mulberry.commands;
+    c        mulberry_internal.commands;
     online   boolean;
     by_voice boolean;
 BEGIN
     -- Calls of earlier turns do not count against this one.
-    UPDATE mulberry.commands x
-       SET attempts_before = greatest(x.attempts, (SELECT max(v.attempt) FROM mulberry.voice_calls v
+    UPDATE mulberry_internal.commands x
+       SET attempts_before = greatest(x.attempts, (SELECT max(v.attempt) FROM mulberry_internal.voice_calls v
                                                     WHERE v.command = x.id AND v.purpose = 'command' AND v.state <> 'planned')),
            offered_at = NULL, challenged_at = NULL
      WHERE x.id = command RETURNING x.* INTO c;
-    IF NOT mulberry.sign_command(command) THEN
+    IF NOT mulberry_internal.sign_command(command) THEN
         RETURN;     -- a copy that may do no outgoing work: the command waits until it may
     END IF;
     online := a.online_until > clock_timestamp() AND NOT c.force_voice;
-    by_voice := NOT online_only AND mulberry.path_problem(a, true) IS NULL;
-    UPDATE mulberry.commands x
+    by_voice := NOT online_only AND mulberry_internal.path_problem(a, true) IS NULL;
+    UPDATE mulberry_internal.commands x
        SET method = CASE WHEN online THEN 'api' ELSE 'voice' END, online_only = NOT by_voice,
            voice_at = CASE WHEN NOT by_voice THEN NULL
                            WHEN online THEN clock_timestamp() + current_setting('mulberry.command_online_wait')::interval
                            ELSE clock_timestamp() END
      WHERE x.id = command RETURNING x.* INTO c;
-    PERFORM mulberry.note_command(c, 'sent', 'command_sent',
+    PERFORM mulberry_internal.note_command(c, 'sent', 'command_sent',
         jsonb_build_object('key_id', c.key_id, 'counter', c.counter, 'voice_at', c.voice_at));
     IF by_voice THEN
-        PERFORM mulberry.place_call(command, c.voice_at);
+        PERFORM mulberry_internal.place_call(command, c.voice_at);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS 'signs a command, so that it is outstanding, and puts it on its way: to the online path when the agent is there, and to the telephone at once or when the online path had its time (internal)';
 
 CREATE OR REPLACE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    a       CONSTANT mulberry.agents := mulberry.lock_agent(tenant, agent);
-    c       mulberry.commands;
-    held    mulberry.commands;
+    a       CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(tenant, agent);
+    c       mulberry_internal.commands;
+    held    mulberry_internal.commands;
     problem text;
 BEGIN
-    SELECT x.* INTO held FROM mulberry.commands x
+    SELECT x.* INTO held FROM mulberry_internal.commands x
      WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
     -- A revocation waits for nobody but another one; what was given up already makes way to all.
-    IF FOUND AND EXISTS (SELECT FROM mulberry.commands x
+    IF FOUND AND EXISTS (SELECT FROM mulberry_internal.commands x
                           WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
                             AND (held.escalated_at IS NOT NULL OR x.command = 'REVOKE' AND held.command <> 'REVOKE')) THEN
-        PERFORM mulberry.displace_command(held);
+        PERFORM mulberry_internal.displace_command(held);
         held := NULL;
     END IF;
     FOR c IN
-        SELECT x.* FROM mulberry.commands x
+        SELECT x.* FROM mulberry_internal.commands x
          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
-           AND mulberry.command_obsolete(x) IS NOT NULL
+           AND mulberry_internal.command_obsolete(x) IS NOT NULL
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
-        PERFORM mulberry.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled', mulberry.command_obsolete(c));
+        PERFORM mulberry_internal.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled', mulberry_internal.command_obsolete(c));
     END LOOP;
     IF held.id IS NOT NULL THEN
         RETURN;
     END IF;
     LOOP
-        SELECT x.* INTO c FROM mulberry.commands x
+        SELECT x.* INTO c FROM mulberry_internal.commands x
          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
          ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
         EXIT WHEN NOT FOUND;
-        problem := mulberry.path_problem(a, c.force_voice);
+        problem := mulberry_internal.path_problem(a, c.force_voice);
         IF problem IS NULL THEN
             BEGIN
-                PERFORM mulberry.send_command(a, c.id);
+                PERFORM mulberry_internal.send_command(a, c.id);
                 EXIT;
             EXCEPTION WHEN data_corrupted OR config_file_error OR undefined_file OR io_error OR insufficient_privilege THEN
                 -- A key that cannot be read must not take back that the registry is revoked.
                 problem := 'no command can be signed: ' || SQLERRM;
             END;
         END IF;
-        PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached: ' || problem);
+        PERFORM mulberry_internal.escalate_command(c.id, 'the agent cannot be reached: ' || problem);
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION next_command(uuid, uuid) IS 'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
 
 CREATE OR REPLACE FUNCTION phone_again(c commands, at timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    a       CONSTANT mulberry.agents := mulberry.lock_agent(c.tenant, c.agent);
-    problem CONSTANT text := mulberry.path_problem(a, true);
+    a       CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(c.tenant, c.agent);
+    problem CONSTANT text := mulberry_internal.path_problem(a, true);
     online  CONSTANT boolean := coalesce(a.online_until > clock_timestamp(), false) AND NOT c.force_voice;
 BEGIN
     IF problem IS NULL THEN
-        UPDATE mulberry.commands x SET voice_at = at WHERE x.id = c.id;
-        PERFORM mulberry.place_call(c.id, at);
+        UPDATE mulberry_internal.commands x SET voice_at = at WHERE x.id = c.id;
+        PERFORM mulberry_internal.place_call(c.id, at);
     ELSIF online THEN
-        UPDATE mulberry.commands x SET voice_at = NULL, online_only = true WHERE x.id = c.id;
+        UPDATE mulberry_internal.commands x SET voice_at = NULL, online_only = true WHERE x.id = c.id;
     ELSE
         -- the number or the endpoint was taken away meanwhile
-        PERFORM mulberry.escalate_command(c.id, 'the agent cannot be reached any more: ' || problem);
-        PERFORM mulberry.next_command(c.tenant, c.agent);
+        PERFORM mulberry_internal.escalate_command(c.id, 'the agent cannot be reached any more: ' || problem);
+        PERFORM mulberry_internal.next_command(c.tenant, c.agent);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION phone_again(commands, timestamptz) IS 'plans another call for an outstanding command, or finds another way when there can be none (internal)';
 
 CREATE OR REPLACE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    c     mulberry.commands;
-    v     mulberry.voice_calls;
+    c     mulberry_internal.commands;
+    v     mulberry_internal.voice_calls;
     made  integer;
     answers boolean;
     error CONSTANT text := concat_ws(': ', outcome, detail);
 BEGIN
-    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'voice call % does not exist', voice_call USING ERRCODE = 'undefined_object';
     END IF;
-    c := mulberry.lock_command(v.command);
+    c := mulberry_internal.lock_command(v.command);
     -- The calls of an earlier turn, and of what is settled, change nothing.
     IF c.state <> 'outstanding' OR v.attempt <= c.attempts_before
-       OR v.attempt < (SELECT max(x.attempt) FROM mulberry.voice_calls x WHERE x.command = c.id AND x.purpose = 'command') THEN
+       OR v.attempt < (SELECT max(x.attempt) FROM mulberry_internal.voice_calls x WHERE x.command = c.id AND x.purpose = 'command') THEN
         RETURN;
     END IF;
     made := v.attempt - c.attempts_before;
     answers := outcome = 'challenged' AND c.nonce IS NOT NULL;
     IF NOT answers THEN
-        UPDATE mulberry.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
-        PERFORM mulberry.note_command(c, 'attempt failed', 'command_attempt_failed',
+        UPDATE mulberry_internal.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
+        PERFORM mulberry_internal.note_command(c, 'attempt failed', 'command_attempt_failed',
             jsonb_build_object('attempt', made, 'outcome', outcome, 'error', detail, 'call_sid', v.sid));
     END IF;
     IF made >= current_setting('mulberry.command_max_attempts')::integer THEN
-        PERFORM mulberry.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, error));
-        PERFORM mulberry.next_command(c.tenant, c.agent);
+        PERFORM mulberry_internal.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, error));
+        PERFORM mulberry_internal.next_command(c.tenant, c.agent);
         RETURN;
     END IF;
     IF answers THEN
         -- the answer is signed, and the agent does not wait for it for long
-        PERFORM mulberry.phone_again(c, clock_timestamp());
+        PERFORM mulberry_internal.phone_again(c, clock_timestamp());
         RETURN;
     END IF;
-    PERFORM mulberry.refresh_signature(c);
-    PERFORM mulberry.phone_again(c, clock_timestamp() + current_setting('mulberry.command_retry_delay')::interval);
+    PERFORM mulberry_internal.refresh_signature(c);
+    PERFORM mulberry_internal.phone_again(c, clock_timestamp() + current_setting('mulberry.command_retry_delay')::interval);
 END
 $$;
 COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
@@ -353,45 +353,45 @@ COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
 -- The online path.
 
 CREATE OR REPLACE FUNCTION tend_queue(tenant uuid, agent uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    a        CONSTANT mulberry.agents := mulberry.lock_agent(tenant, agent);
-    c        mulberry.commands;
+    a        CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(tenant, agent);
+    c        mulberry_internal.commands;
     patience interval;
 BEGIN
     patience := current_setting('mulberry.command_online_wait')::interval
                 + current_setting('mulberry.command_max_attempts')::integer
                   * current_setting('mulberry.command_retry_delay')::interval;
-    SELECT x.* INTO c FROM mulberry.commands x
+    SELECT x.* INTO c FROM mulberry_internal.commands x
      WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
     IF FOUND THEN
-        IF NOT EXISTS (SELECT FROM mulberry.voice_keys k
+        IF NOT EXISTS (SELECT FROM mulberry_internal.voice_keys k
                         WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = c.key_id AND k.enabled) THEN
             -- nobody can acknowledge what a disabled key has signed
-            PERFORM mulberry.displace_command(c);
+            PERFORM mulberry_internal.displace_command(c);
         ELSIF c.online_only AND c.signed_at < clock_timestamp() - patience THEN
-            PERFORM mulberry.escalate_command(c.id, CASE WHEN a.online_until > clock_timestamp()
+            PERFORM mulberry_internal.escalate_command(c.id, CASE WHEN a.online_until > clock_timestamp()
                 THEN 'the agent is online and does not answer' ELSE 'the agent went offline without an answer' END
-                || coalesce('; ' || mulberry.path_problem(a, true), ''));
+                || coalesce('; ' || mulberry_internal.path_problem(a, true), ''));
         ELSIF NOT c.online_only AND c.voice_at < clock_timestamp() - interval '1 minute'
-              AND NOT EXISTS (SELECT FROM mulberry.voice_calls v
+              AND NOT EXISTS (SELECT FROM mulberry_internal.voice_calls v
                                WHERE v.command = c.id AND v.purpose = 'command' AND v.finished_at IS NULL) THEN
             -- a call that nobody knows about any more
-            PERFORM mulberry.note_command(c, 'call lost');
-            PERFORM mulberry.phone_again(c, clock_timestamp());
-        ELSIF c.challenged_at IS NOT NULL AND NOT mulberry.challenge_is_open(c) AND a.online_until > clock_timestamp() THEN
-            PERFORM mulberry.refresh_signature(c);
+            PERFORM mulberry_internal.note_command(c, 'call lost');
+            PERFORM mulberry_internal.phone_again(c, clock_timestamp());
+        ELSIF c.challenged_at IS NOT NULL AND NOT mulberry_internal.challenge_is_open(c) AND a.online_until > clock_timestamp() THEN
+            PERFORM mulberry_internal.refresh_signature(c);
         END IF;
     END IF;
-    PERFORM mulberry.next_command(tenant, agent);
+    PERFORM mulberry_internal.next_command(tenant, agent);
 END
 $$;
 COMMENT ON FUNCTION tend_queue(uuid, uuid) IS 'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
 
 CREATE OR REPLACE FUNCTION tend_queues() RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms'
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     queue record;
@@ -401,15 +401,15 @@ BEGIN
         RETURN;
     END IF;
     FOR queue IN
-        SELECT DISTINCT c.tenant, c.agent FROM mulberry.commands c
+        SELECT DISTINCT c.tenant, c.agent FROM mulberry_internal.commands c
          WHERE c.state IN ('waiting', 'outstanding') ORDER BY 1, 2
     LOOP
         BEGIN
             -- Whoever has it locked is at work on it, or does not end: the next time.
-            PERFORM FROM mulberry.agents a
+            PERFORM FROM mulberry_internal.agents a
               WHERE a.tenant = queue.tenant AND a.id = queue.agent FOR NO KEY UPDATE SKIP LOCKED;
             CONTINUE WHEN NOT FOUND;
-            PERFORM mulberry.tend_queue(queue.tenant, queue.agent);
+            PERFORM mulberry_internal.tend_queue(queue.tenant, queue.agent);
         EXCEPTION WHEN OTHERS THEN
             -- one agent's trouble must not be that of all
             RAISE WARNING 'the commands of an agent cannot be tended: %', SQLERRM;

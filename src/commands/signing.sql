@@ -2,9 +2,9 @@
 -- one that was exported first.
 
 CREATE OR REPLACE FUNCTION signing_key(tenant uuid, agent uuid) RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT k.key_id
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled AND k.exported_at IS NOT NULL
      ORDER BY k.confirmed_at DESC NULLS LAST, k.exported_at, k.key_id
      LIMIT 1
@@ -12,10 +12,10 @@ $$;
 COMMENT ON FUNCTION signing_key(uuid, uuid) IS 'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
 
 CREATE OR REPLACE FUNCTION voice_key_problem(tenant uuid, agent uuid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT CASE
-               WHEN mulberry.signing_key($1, $2) IS NOT NULL THEN NULL
-               WHEN EXISTS (SELECT FROM mulberry.voice_keys k
+               WHEN mulberry_internal.signing_key($1, $2) IS NOT NULL THEN NULL
+               WHEN EXISTS (SELECT FROM mulberry_internal.voice_keys k
                              WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled)
                    THEN 'its voice key was not exported to the edge'
                ELSE 'it has no voice key'
@@ -29,26 +29,26 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_sign_frame';
 COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint, text) IS 'signs a command with a sender''s key (internal)';
 
 CREATE OR REPLACE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- a counter 5,000 ahead of the last accepted one is taken for an old one
     SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
 $$;
 COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS 'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
 
 CREATE OR REPLACE FUNCTION present_counter(key voice_keys) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    here    CONSTANT text := mulberry.voice_key_place();
+    here    CONSTANT text := mulberry_internal.voice_key_place();
     counter bigint := key.last_counter;
 BEGIN
     -- what a copy signs would use up counters that the original uses as well
     IF key.place <> here AND counter > 0 AND mulberry.outbound_allowed() THEN
-        counter := mulberry.advanced_counter(key, 1000);
-        UPDATE mulberry.voice_keys k SET last_counter = counter, place = here
+        counter := mulberry_internal.advanced_counter(key, 1000);
+        UPDATE mulberry_internal.voice_keys k SET last_counter = counter, place = here
          WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
-        PERFORM mulberry.record_audit(key.tenant, 'VOICE_KEY_ADVANCED', 'another server signs', NULL, key.agent, NULL, NULL,
+        PERFORM mulberry_internal.record_audit(key.tenant, 'VOICE_KEY_ADVANCED', 'another server signs', NULL, key.agent, NULL, NULL,
                                       jsonb_build_object('key_id', key.key_id, 'counter', counter));
-        PERFORM mulberry.require_durable_commit();
+        PERFORM mulberry_internal.require_durable_commit();
     END IF;
     RETURN counter;
 END
@@ -56,21 +56,21 @@ $$;
 COMMENT ON FUNCTION present_counter(voice_keys) IS 'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
 
 CREATE OR REPLACE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    ordered mulberry.commands;
-    key     mulberry.voice_keys;
+    ordered mulberry_internal.commands;
+    key     mulberry_internal.voice_keys;
     chosen  integer;
-    here    text := mulberry.voice_key_place();
+    here    text := mulberry_internal.voice_key_place();
     signed  record;
 BEGIN
-    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = sign_command.command_id;
+    SELECT c.* INTO ordered FROM mulberry_internal.commands c WHERE c.id = sign_command.command_id;
     IF ordered.id IS NULL THEN
         RAISE EXCEPTION 'command % does not exist', sign_command.command_id USING ERRCODE = 'undefined_object';
     END IF;
-    PERFORM FROM mulberry.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent FOR NO KEY UPDATE;
-    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = sign_command.command_id FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent FOR NO KEY UPDATE;
+    SELECT c.* INTO ordered FROM mulberry_internal.commands c WHERE c.id = sign_command.command_id FOR NO KEY UPDATE;
     IF ordered.state NOT IN ('waiting', 'outstanding') THEN
         RAISE EXCEPTION 'command % is %', ordered.id, ordered.state USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -78,20 +78,20 @@ BEGIN
     IF NOT mulberry.outbound_allowed() THEN
         RETURN false;
     END IF;
-    chosen := mulberry.signing_key(ordered.tenant, ordered.agent);
+    chosen := mulberry_internal.signing_key(ordered.tenant, ordered.agent);
     IF chosen IS NULL THEN
         RAISE EXCEPTION 'no command to agent "%" can be signed: %',
-                (SELECT a.name FROM mulberry.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent),
-                mulberry.voice_key_problem(ordered.tenant, ordered.agent)
+                (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent),
+                mulberry_internal.voice_key_problem(ordered.tenant, ordered.agent)
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'create_voice_key() makes one; export_voice_key() gives its line for the edge.';
     END IF;
-    key := mulberry.voice_key_row(ordered.tenant, ordered.agent, chosen, 'sender');
-    key.last_counter := mulberry.present_counter(key);
+    key := mulberry_internal.voice_key_row(ordered.tenant, ordered.agent, chosen, 'sender');
+    key.last_counter := mulberry_internal.present_counter(key);
     -- The number after a frame belongs to the answer to its challenge, of which we may not have heard.
     IF sign_command.nonce IS NULL
-       AND EXISTS (SELECT FROM mulberry.command_signatures s
-                     JOIN mulberry.commands c ON c.id = s.command
+       AND EXISTS (SELECT FROM mulberry_internal.command_signatures s
+                     JOIN mulberry_internal.commands c ON c.id = s.command
                     WHERE s.tenant = key.tenant AND s.agent = key.agent AND s.key_id = key.key_id
                       AND s.counter % 10000 = key.last_counter % 10000 AND s.counter = key.last_counter AND s.nonce IS NULL
                       AND c.state NOT IN ('confirmed', 'refused')
@@ -100,31 +100,31 @@ BEGIN
         key.last_counter := key.last_counter + 1;
     END IF;
     key.last_counter := key.last_counter + 1;
-    signed := mulberry.sign_frame(key.tenant, key.agent, key.key_id, ordered.command, ordered.mandate, ordered.argument,
+    signed := mulberry_internal.sign_frame(key.tenant, key.agent, key.key_id, ordered.command, ordered.mandate, ordered.argument,
                                   key.last_counter, sign_command.nonce);
-    UPDATE mulberry.voice_keys k
+    UPDATE mulberry_internal.voice_keys k
        SET last_counter = key.last_counter, place = here
      WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
-    UPDATE mulberry.commands c
+    UPDATE mulberry_internal.commands c
        SET state = 'outstanding', key_id = key.key_id, counter = key.last_counter, frame = signed.frame,
            nonce = sign_command.nonce, message_digest = signed.message_digest, signed_at = clock_timestamp(),
            signatures = c.signatures + 1
      WHERE c.id = ordered.id;
     -- a frame whose counter a crash forgets would be followed by another with the same one
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN true;
 END
 $$;
 COMMENT ON FUNCTION sign_command(bigint, text) IS
     'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that its frame was answered with. Without, the counter after its last frame is left out, which only such an answer has. False, and nothing is done, while this database is a copy that resume_outbound() has not let loose (internal)';
 
-CREATE OR REPLACE FUNCTION command_frame(command_id bigint) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.command_frame(command_id bigint) RETURNS text
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    ordered mulberry.commands;
+    ordered mulberry_internal.commands;
 BEGIN
     SELECT c.* INTO ordered
-      FROM mulberry.commands c
+      FROM mulberry_internal.commands c
      WHERE c.id = command_id AND c.tenant = ANY (mulberry.current_tenants('operator', 'gateway'));
     IF ordered.id IS NULL THEN
         RAISE EXCEPTION 'command % does not exist', command_id USING ERRCODE = 'undefined_object';
@@ -132,7 +132,7 @@ BEGIN
     RETURN CASE WHEN ordered.state = 'outstanding' THEN ordered.frame END;
 END
 $$;
-COMMENT ON FUNCTION command_frame(bigint) IS
+COMMENT ON FUNCTION mulberry.command_frame(bigint) IS
     'the 32 symbols to play for a command that is outstanding; null before its turn and after its end. Needs operator or gateway access';
 
 CREATE OR REPLACE FUNCTION verify_ack_frame(tenant uuid, agent uuid, key_id integer, counter bigint, message_digest bytea, symbols text,
@@ -141,26 +141,26 @@ LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_verify_ack_frame';
 COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS 'what an acknowledgement is worth, judged with a sender''s key (internal)';
 
 CREATE OR REPLACE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    key   mulberry.voice_keys;
-    older mulberry.voice_keys;
+    key   mulberry_internal.voice_keys;
+    older mulberry_internal.voice_keys;
 BEGIN
     -- the edge has this key: those before it have done their service
-    key := mulberry.voice_key_row(note_acked_key.tenant, note_acked_key.agent, note_acked_key.key_id, 'sender');
-    UPDATE mulberry.voice_keys k
+    key := mulberry_internal.voice_key_row(note_acked_key.tenant, note_acked_key.agent, note_acked_key.key_id, 'sender');
+    UPDATE mulberry_internal.voice_keys k
        SET acked_counter = greatest(k.acked_counter, note_acked_key.counter),
            confirmed_at = coalesce(k.confirmed_at, clock_timestamp())
      WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.key_id = key.key_id;
     FOR older IN
-        SELECT k.* FROM mulberry.voice_keys k
+        SELECT k.* FROM mulberry_internal.voice_keys k
          WHERE k.tenant = key.tenant AND k.role = 'sender' AND k.agent = key.agent AND k.enabled
            AND k.created_at < key.created_at
          ORDER BY k.key_id FOR NO KEY UPDATE
     LOOP
-        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
+        PERFORM mulberry_internal.disable_voice_key_row(older, 'succeeded');
     END LOOP;
 END
 $$;
@@ -168,12 +168,12 @@ COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS 'the edge has
 
 CREATE OR REPLACE FUNCTION ack_verify(command bigint, symbols text,
                            OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    ordered mulberry.commands;
+    ordered mulberry_internal.commands;
 BEGIN
-    SELECT c.* INTO ordered FROM mulberry.commands c WHERE c.id = ack_verify.command;
+    SELECT c.* INTO ordered FROM mulberry_internal.commands c WHERE c.id = ack_verify.command;
     IF ordered.id IS NULL THEN
         RAISE EXCEPTION 'command % does not exist', ack_verify.command USING ERRCODE = 'undefined_object';
     END IF;
@@ -183,22 +183,22 @@ BEGIN
         RETURN;
     END IF;
     SELECT v.* INTO verdict, status, state, status_name, state_name
-      FROM mulberry.verify_ack_frame(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter, ordered.message_digest,
+      FROM mulberry_internal.verify_ack_frame(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter, ordered.message_digest,
                                      ack_verify.symbols) v;
     IF verdict <> 'genuine' THEN
         RETURN;
     END IF;
-    PERFORM mulberry.note_acked_key(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter);
+    PERFORM mulberry_internal.note_acked_key(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter);
 END
 $$;
 COMMENT ON FUNCTION ack_verify(bigint, text) IS
     'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command (another key or counter; no tag was checked) or forgery (internal)';
 
-CREATE OR REPLACE FUNCTION advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner    uuid := mulberry.resolve_tenant(advance_counters.tenant, 'admin');
+    owner    uuid := mulberry_internal.resolve_tenant(advance_counters.tenant, 'admin');
     advanced bigint;
 BEGIN
     IF by IS NULL THEN
@@ -209,29 +209,29 @@ BEGIN
             USING ERRCODE = 'numeric_value_out_of_range',
                   DETAIL = 'It can be 1 to 4000: a receiver takes a counter 5000 ahead for an old one.';
     END IF;
-    PERFORM FROM mulberry.agents a WHERE a.tenant = owner ORDER BY a.id FOR NO KEY UPDATE;
-    UPDATE mulberry.voice_keys k
-       SET last_counter = mulberry.advanced_counter(k, advance_counters.by), place = mulberry.voice_key_place()
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = owner ORDER BY a.id FOR NO KEY UPDATE;
+    UPDATE mulberry_internal.voice_keys k
+       SET last_counter = mulberry_internal.advanced_counter(k, advance_counters.by), place = mulberry_internal.voice_key_place()
      WHERE k.tenant = owner AND k.role = 'sender' AND k.enabled AND k.last_counter > 0;
     GET DIAGNOSTICS advanced = ROW_COUNT;
-    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_ADVANCED', 'by hand', NULL, NULL, NULL, NULL,
+    PERFORM mulberry_internal.record_audit(owner, 'VOICE_KEY_ADVANCED', 'by hand', NULL, NULL, NULL, NULL,
                                   jsonb_build_object('by', by, 'keys', advanced));
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN advanced;
 END
 $$;
-COMMENT ON FUNCTION advance_counters(integer, text) IS
+COMMENT ON FUNCTION mulberry.advance_counters(integer, text) IS
     'has the sender''s keys of a tenant that have signed something jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
 
 CREATE OR REPLACE FUNCTION keep_signature() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    INSERT INTO mulberry.command_signatures
+    INSERT INTO mulberry_internal.command_signatures
            (command, signature, tenant, agent, key_id, counter, frame, nonce, message_digest, signed_at)
     SELECT new.id, 1 + count(*), new.tenant, new.agent, new.key_id, new.counter, new.frame, new.nonce,
            new.message_digest, new.signed_at
-      FROM mulberry.command_signatures s WHERE s.command = new.id;
+      FROM mulberry_internal.command_signatures s WHERE s.command = new.id;
     RETURN NULL;
 END
 $$;

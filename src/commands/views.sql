@@ -30,13 +30,13 @@ COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status a
 
 CREATE OR REPLACE FUNCTION answer_of_command(command bigint) RETURNS jsonb
 -- not STABLE: it must see what the expression that calls it has done
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT s.answer FROM mulberry.command_states s WHERE s.command_id = $1
+    SELECT s.answer FROM mulberry_internal.command_states s WHERE s.command_id = $1
 $$;
 COMMENT ON FUNCTION answer_of_command(bigint) IS 'a command in the form in which the original answered (internal)';
 
-CREATE OR REPLACE VIEW command_status WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.command_status WITH (security_barrier) AS
     SELECT s.command_id, t.name AS tenant, s.agent, s.command, s.mandate_id, s.argument, s.state, s.status, s.method,
            s.confirmed, s.call_sid, s.call_state, s.attempts, s.key_id, s.counter, s.signatures, s.acknowledgement,
            s.mandate_state, s.registry_status, s.reason, s.requester, s.force_voice, s.evidence, s.error, s.created_at,
@@ -44,11 +44,11 @@ CREATE OR REPLACE VIEW command_status WITH (security_barrier) AS
       FROM command_states s
       JOIN tenants t ON t.id = s.tenant
      WHERE s.tenant = ANY ((SELECT current_tenants('supervisor', 'auditor'))::uuid[]);
-COMMENT ON VIEW command_status IS 'commands to agents of the tenants that one may see, and what became of them';
-COMMENT ON COLUMN command_status.state IS 'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
-COMMENT ON COLUMN command_status.status IS 'the same as answers say it: pending, success, failed, escalated, cancelled';
-COMMENT ON COLUMN command_status.method IS 'api or voice: path of the answer, or the one that is being tried; none';
-COMMENT ON COLUMN command_status.call_sid IS 'Twilio''s name of the last call that was placed for it';
-COMMENT ON COLUMN command_status.mandate_state IS 'state of the mandate on the agent, by its answer; registry_status is ours';
-COMMENT ON COLUMN command_status.answer IS 'what await_command() returns';
-COMMENT ON COLUMN command_status.voice_at IS 'when the agent is phoned, if it has not answered by then';
+COMMENT ON VIEW mulberry.command_status IS 'commands to agents of the tenants that one may see, and what became of them';
+COMMENT ON COLUMN mulberry.command_status.state IS 'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
+COMMENT ON COLUMN mulberry.command_status.status IS 'the same as answers say it: pending, success, failed, escalated, cancelled';
+COMMENT ON COLUMN mulberry.command_status.method IS 'api or voice: path of the answer, or the one that is being tried; none';
+COMMENT ON COLUMN mulberry.command_status.call_sid IS 'Twilio''s name of the last call that was placed for it';
+COMMENT ON COLUMN mulberry.command_status.mandate_state IS 'state of the mandate on the agent, by its answer; registry_status is ours';
+COMMENT ON COLUMN mulberry.command_status.answer IS 'what await_command() returns';
+COMMENT ON COLUMN mulberry.command_status.voice_at IS 'when the agent is phoned, if it has not answered by then';

@@ -2,22 +2,22 @@
 -- need be by answering a challenge or a minute later.
 
 CREATE OR REPLACE FUNCTION guard_limited(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- past 20 in a day
     SELECT coalesce(guard.forgeries[21] > at - interval '1 day', false)
 $$;
 COMMENT ON FUNCTION guard_limited(key_guard, timestamptz) IS 'true while at most one frame a minute is judged (internal)';
 
 CREATE OR REPLACE FUNCTION guard_challenges(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT coalesce(guard.challenge_until > at, false) OR mulberry.guard_limited(guard, at)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT coalesce(guard.challenge_until > at, false) OR mulberry_internal.guard_limited(guard, at)
 $$;
 COMMENT ON FUNCTION guard_challenges(key_guard, timestamptz) IS 'true in challenge mode (internal)';
 
 CREATE OR REPLACE FUNCTION guard_defers(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- only failures use up the minute, so that a challenge can be answered in it
-    SELECT mulberry.guard_limited(guard, at) AND guard.forgeries[1] > at - interval '1 minute'
+    SELECT mulberry_internal.guard_limited(guard, at) AND guard.forgeries[1] > at - interval '1 minute'
 $$;
 COMMENT ON FUNCTION guard_defers(key_guard, timestamptz) IS 'true when the frame of this minute was judged and found wrong (internal)';
 
@@ -29,23 +29,23 @@ COMMENT ON FUNCTION guard_defers(key_guard, timestamptz) IS 'true when the frame
 -- the key that makes an answer of them.  Afterwards the answer is still understood, and
 -- challenged anew, for ten minutes.
 CREATE OR REPLACE FUNCTION challenge_holds(c challenges, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT c.played_at > at - interval '60 seconds' AND c.drawn_at > at - interval '2 minutes'
 $$;
 COMMENT ON FUNCTION challenge_holds(challenges, timestamptz) IS 'whether a challenge can be answered (internal)';
 
 CREATE OR REPLACE FUNCTION note_forgery(tenant uuid, key_id integer, agent uuid, at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    guard mulberry.key_guard;
+    guard mulberry_internal.key_guard;
     what  jsonb;
     recent bigint;
 BEGIN
-    INSERT INTO mulberry.key_guard (tenant, key_id) VALUES (note_forgery.tenant, note_forgery.key_id)
+    INSERT INTO mulberry_internal.key_guard (tenant, key_id) VALUES (note_forgery.tenant, note_forgery.key_id)
     ON CONFLICT DO NOTHING;
     SELECT g.* INTO guard
-      FROM mulberry.key_guard g
+      FROM mulberry_internal.key_guard g
      WHERE g.tenant = note_forgery.tenant AND g.key_id = note_forgery.key_id FOR UPDATE;
     -- after a quiet day the ladder begins at its foot
     IF coalesce(guard.forgeries[1] < at - interval '1 day', true)
@@ -62,18 +62,18 @@ BEGIN
         guard.challenge_from := at;
         guard.challenge_until := at + guard.challenge_period;
         what := jsonb_build_object('key_id', note_forgery.key_id, 'until', guard.challenge_until);
-        PERFORM mulberry.record_audit(note_forgery.tenant, 'VOICE_KEY_CHALLENGE_MODE', 'entered', NULL, note_forgery.agent,
+        PERFORM mulberry_internal.record_audit(note_forgery.tenant, 'VOICE_KEY_CHALLENGE_MODE', 'entered', NULL, note_forgery.agent,
                                       NULL, NULL, what);
-        PERFORM mulberry.emit_event(note_forgery.tenant, 'voice_key_challenge_mode', NULL, NULL,
+        PERFORM mulberry_internal.emit_event(note_forgery.tenant, 'voice_key_challenge_mode', NULL, NULL,
                                     what || jsonb_build_object('agent', note_forgery.agent));
     END IF;
     IF guard.in_row % 100 = 0 THEN
         what := jsonb_build_object('key_id', note_forgery.key_id, 'forgeries_in_row', guard.in_row);
-        PERFORM mulberry.record_audit(note_forgery.tenant, 'VOICE_KEY_ALARM', 'raised', NULL, note_forgery.agent, NULL, NULL, what);
-        PERFORM mulberry.emit_event(note_forgery.tenant, 'voice_key_alarm', NULL, NULL,
+        PERFORM mulberry_internal.record_audit(note_forgery.tenant, 'VOICE_KEY_ALARM', 'raised', NULL, note_forgery.agent, NULL, NULL, what);
+        PERFORM mulberry_internal.emit_event(note_forgery.tenant, 'voice_key_alarm', NULL, NULL,
                                     what || jsonb_build_object('agent', note_forgery.agent));
     END IF;
-    UPDATE mulberry.key_guard g
+    UPDATE mulberry_internal.key_guard g
        SET forgeries = guard.forgeries, in_row = guard.in_row, challenge_from = guard.challenge_from,
            challenge_until = guard.challenge_until, challenge_period = guard.challenge_period
      WHERE g.tenant = note_forgery.tenant AND g.key_id = note_forgery.key_id;
@@ -83,7 +83,7 @@ COMMENT ON FUNCTION note_forgery(uuid, integer, uuid, timestamptz) IS
     'counts a forgery against a key: 5 in an hour mean challenge mode for an hour, doubling to a day; 100 in a row an alarm (internal)';
 
 CREATE OR REPLACE FUNCTION note_call_fault(tenant uuid, call_ref text, verdict text) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     ends boolean;
@@ -91,18 +91,18 @@ BEGIN
     IF note_call_fault.call_ref IS NULL THEN
         RETURN false;
     END IF;
-    DELETE FROM mulberry.received_calls c
-     WHERE c.ctid IN (SELECT o.ctid FROM mulberry.received_calls o
+    DELETE FROM mulberry_internal.received_calls c
+     WHERE c.ctid IN (SELECT o.ctid FROM mulberry_internal.received_calls o
                        WHERE o.tenant = note_call_fault.tenant AND o.began_at < clock_timestamp() - interval '1 day'
                        LIMIT 100 FOR UPDATE SKIP LOCKED);
-    INSERT INTO mulberry.received_calls AS c (tenant, call_ref, forgeries, decode_errors)
+    INSERT INTO mulberry_internal.received_calls AS c (tenant, call_ref, forgeries, decode_errors)
     VALUES (note_call_fault.tenant, note_call_fault.call_ref,
             (note_call_fault.verdict = 'forgery')::integer, (note_call_fault.verdict = 'decode error')::integer)
     ON CONFLICT (tenant, call_ref) DO UPDATE
        SET forgeries = c.forgeries + EXCLUDED.forgeries, decode_errors = c.decode_errors + EXCLUDED.decode_errors
     RETURNING c.forgeries >= 3 OR c.decode_errors > 10 INTO ends;
     IF ends THEN
-        UPDATE mulberry.received_calls c SET hang_up = true
+        UPDATE mulberry_internal.received_calls c SET hang_up = true
          WHERE c.tenant = note_call_fault.tenant AND c.call_ref = note_call_fault.call_ref;
     END IF;
     RETURN ends;

@@ -1,9 +1,9 @@
 CREATE OR REPLACE FUNCTION forget_receiver_key() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
-    DELETE FROM mulberry.key_frames f WHERE f.tenant = OLD.tenant AND f.key_id = OLD.key_id;
-    DELETE FROM mulberry.challenges c WHERE c.tenant = OLD.tenant AND c.key_id = OLD.key_id;
-    DELETE FROM mulberry.key_guard g WHERE g.tenant = OLD.tenant AND g.key_id = OLD.key_id;
+    DELETE FROM mulberry_internal.key_frames f WHERE f.tenant = OLD.tenant AND f.key_id = OLD.key_id;
+    DELETE FROM mulberry_internal.challenges c WHERE c.tenant = OLD.tenant AND c.key_id = OLD.key_id;
+    DELETE FROM mulberry_internal.key_guard g WHERE g.tenant = OLD.tenant AND g.key_id = OLD.key_id;
     RETURN NULL;
 END
 $$;
@@ -12,11 +12,11 @@ CREATE OR REPLACE TRIGGER forget_receiver_key AFTER DELETE ON voice_keys
     FOR EACH ROW WHEN (OLD.role = 'receiver') EXECUTE FUNCTION forget_receiver_key();
 
 CREATE OR REPLACE FUNCTION agent_takes_call(tenant uuid, agent uuid, caller text, path text) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- without a known agent, whether any takes it, so that an unknown key looks like a known one
     SELECT path = 'sync'
            OR coalesce(bool_or(cardinality(a.allowed_callers) = 0 OR coalesce(caller = ANY (a.allowed_callers), false)), true)
-      FROM mulberry.agents a
+      FROM mulberry_internal.agents a
      WHERE a.tenant = $1 AND (a.id = agent OR agent IS NULL)
 $$;
 COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS 'whether calls of that number are taken (allowed_callers); a filter, never a proof (internal)';
@@ -25,12 +25,12 @@ COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS 'whether calls o
 -- then the key's guard.
 
 CREATE OR REPLACE FUNCTION lock_receiver_keys(tenant uuid, key_ids integer[]) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT FROM mulberry.agents a
+LANGUAGE sql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT FROM mulberry_internal.agents a
      WHERE a.tenant = $1
-       AND a.id IN (SELECT k.agent FROM mulberry.voice_keys k WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2))
+       AND a.id IN (SELECT k.agent FROM mulberry_internal.voice_keys k WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2))
      ORDER BY a.id FOR NO KEY UPDATE;
-    SELECT FROM mulberry.voice_keys k
+    SELECT FROM mulberry_internal.voice_keys k
      WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2)
      ORDER BY k.key_id FOR NO KEY UPDATE;
 $$;
@@ -38,18 +38,18 @@ COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS 'locks agents and key
 
 CREATE OR REPLACE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     method   CONSTANT text := CASE receive_frame.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
-    here     CONSTANT text := mulberry.voice_key_place();
+    here     CONSTANT text := mulberry_internal.voice_key_place();
     parsed   record;
-    key      mulberry.voice_keys;
-    guard    mulberry.key_guard;
-    asked    mulberry.challenges;
+    key      mulberry_internal.voice_keys;
+    guard    mulberry_internal.key_guard;
+    asked    mulberry_internal.challenges;
     open     boolean;
-    former   mulberry.key_frames;
-    older    mulberry.voice_keys;
+    former   mulberry_internal.key_frames;
+    older    mulberry_internal.voice_keys;
     digests  bytea[];
     judged   record;
     at       timestamptz;
@@ -62,100 +62,100 @@ DECLARE
     answer   mulberry.command_answer;
 BEGIN
     evidence := jsonb_strip_nulls(jsonb_build_object('caller', receive_frame.caller, 'call_ref', receive_frame.call_ref));
-    PERFORM mulberry.require_durable_commit();
-    IF EXISTS (SELECT FROM mulberry.received_calls c
+    PERFORM mulberry_internal.require_durable_commit();
+    IF EXISTS (SELECT FROM mulberry_internal.received_calls c
                 WHERE c.tenant = receive_frame.tenant AND c.call_ref = receive_frame.count_ref AND c.hang_up) THEN
-        answer := mulberry.refusal('call ended', 'E002', 'the call was to be hung up');
+        answer := mulberry_internal.refusal('call ended', 'E002', 'the call was to be hung up');
         answer.hang_up := true;
-        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method, evidence);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method, evidence);
         RETURN answer;
     END IF;
 
     -- what is no frame costs nothing but a repeat
     parsed := mulberry.command_frame_parse(receive_frame.symbols);
     IF NOT parsed.valid THEN
-        answer := mulberry.refusal('decode error', 'E007', substr(parsed.error, 7));
-        answer.hang_up := mulberry.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict);
-        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
+        answer := mulberry_internal.refusal('decode error', 'E007', substr(parsed.error, 7));
+        answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
                                       evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem', substr(parsed.error, 7)));
         RETURN answer;
     END IF;
 
-    PERFORM mulberry.lock_receiver_keys(receive_frame.tenant, ARRAY[parsed.key_id]);
+    PERFORM mulberry_internal.lock_receiver_keys(receive_frame.tenant, ARRAY[parsed.key_id]);
     SELECT k.* INTO key
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = receive_frame.tenant AND k.role = 'receiver' AND k.key_id = parsed.key_id;
     evidence := evidence || jsonb_build_object('key_id', parsed.key_id, 'counter', parsed.counter,
                                                'frame_sha256', encode(sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')), 'hex'));
-    IF NOT mulberry.agent_takes_call(receive_frame.tenant, key.agent, receive_frame.caller, receive_frame.path) THEN
-        answer := mulberry.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
+    IF NOT mulberry_internal.agent_takes_call(receive_frame.tenant, key.agent, receive_frame.caller, receive_frame.path) THEN
+        answer := mulberry_internal.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
         answer.hang_up := true;
-        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
         RETURN answer;
     END IF;
 
     -- what is stored about the key, as committed now that it is locked
     at := clock_timestamp();
     SELECT g.* INTO guard
-      FROM mulberry.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
+      FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
     SELECT c.* INTO asked
-      FROM mulberry.challenges c
+      FROM mulberry_internal.challenges c
      WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id
        AND c.counter = key.last_counter AND c.played_at > at - interval '10 minutes';
-    open := coalesce(mulberry.challenge_holds(asked, at), false);
-    digests := ARRAY(SELECT f.frame_digest FROM mulberry.key_frames f
+    open := coalesce(mulberry_internal.challenge_holds(asked, at), false);
+    digests := ARRAY(SELECT f.frame_digest FROM mulberry_internal.key_frames f
                       WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
                       ORDER BY f.counter DESC LIMIT 64);
     restored := key.enabled AND key.place <> here;
     -- the answer to an open challenge is always judged: only a genuine frame could have called for it
     -- Nor does the online path wait: whoever can dial could otherwise stop a revocation there.
-    IF receive_frame.path <> 'sync' AND mulberry.guard_limited(guard, at)
+    IF receive_frame.path <> 'sync' AND mulberry_internal.guard_limited(guard, at)
        AND NOT coalesce(open AND asked.mandate = parsed.mandate_id AND (asked.counter + 1) % 10000 = parsed.counter
                         AND asked.command = parsed.command_code::integer AND asked.argument = parsed.argument, false)
        AND sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')) <> ALL (digests) THEN
         SELECT g.* INTO guard
-          FROM mulberry.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id FOR UPDATE;
-        IF mulberry.guard_defers(guard, at) THEN
-            answer := mulberry.refusal('not judged', 'E002', 'too many forgeries: one frame a minute is judged');
-            PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+          FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id FOR UPDATE;
+        IF mulberry_internal.guard_defers(guard, at) THEN
+            answer := mulberry_internal.refusal('not judged', 'E002', 'too many forgeries: one frame a minute is judged');
+            PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
             RETURN answer;
         END IF;
     END IF;
 
-    judged := mulberry.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
-                                   mulberry.guard_challenges(guard, at) OR coalesce(restored, false),
+    judged := mulberry_internal.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
+                                   mulberry_internal.guard_challenges(guard, at) OR coalesce(restored, false),
                                    coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce,
                                    asked.counter, NOT open);
 
     IF judged.verdict IN ('forgery', 'stale', 'not judged', 'decode error') THEN
-        answer := mulberry.refusal(judged.verdict, judged.error,
+        answer := mulberry_internal.refusal(judged.verdict, judged.error,
                                    CASE judged.verdict WHEN 'stale' THEN 'the counter is behind'
                                                        WHEN 'forgery' THEN 'the tag is wrong'
                                                        ELSE coalesce(judged.problem, 'the frame could not be judged') END);
         IF judged.verdict = 'forgery' THEN
-            PERFORM mulberry.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
+            PERFORM mulberry_internal.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
             IF receive_frame.path <> 'sync' THEN
-                answer.hang_up := mulberry.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict);
+                answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict);
             END IF;
         END IF;
-        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method, evidence);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method, evidence);
         RETURN answer;
     END IF;
 
     IF judged.verdict = 'duplicate' THEN
         SELECT f.* INTO former
-          FROM mulberry.key_frames f
+          FROM mulberry_internal.key_frames f
          WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id AND f.frame_digest = judged.frame_digest;
-        PERFORM mulberry.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, former.mandate, key.agent, NULL, method,
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, former.mandate, key.agent, NULL, method,
                                       evidence || jsonb_build_object('ack', former.ack));
-        said := mulberry.ack_names(former.ack_status, former.ack_state);
+        said := mulberry_internal.ack_names(former.ack_status, former.ack_state);
         IF open AND asked.counter = former.counter THEN
-            UPDATE mulberry.challenges c SET played_at = at WHERE c.tenant = key.tenant AND c.key_id = key.key_id;
+            UPDATE mulberry_internal.challenges c SET played_at = at WHERE c.tenant = key.tenant AND c.key_id = key.key_id;
         END IF;
         RETURN ROW(former.ack_status <= 1, former.command, former.mandate, said.status_name, NULL, former.message, former.ack,
                    NULL, former.speech,
                    CASE WHEN open AND asked.counter = former.counter
-                        THEN mulberry.challenge_digits(asked.nonce) END,
+                        THEN mulberry_internal.challenge_digits(asked.nonce) END,
                    judged.verdict, false, said.state_name, 1)::mulberry.command_answer;
     END IF;
 
@@ -168,64 +168,64 @@ BEGIN
         answer.error := 'E001';
     ELSIF judged.challenge_wanted THEN
         status := 4;
-        nonce := mulberry.draw_challenge();
-        answer.challenge := mulberry.challenge_digits(nonce);
-        INSERT INTO mulberry.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
+        nonce := mulberry_internal.draw_challenge();
+        answer.challenge := mulberry_internal.challenge_digits(nonce);
+        INSERT INTO mulberry_internal.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
         VALUES (key.tenant, key.key_id, parsed.command_code::integer, parsed.mandate_id, parsed.argument, nonce, judged.counter)
         ON CONFLICT (tenant, key_id) DO UPDATE
            SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
                counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
-        state := mulberry.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
-    ELSIF parsed.command <> 'PING' AND mulberry.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 0 THEN
+        state := mulberry_internal.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
+    ELSIF parsed.command <> 'PING' AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 0 THEN
         -- another agent's mandate is none
         status := 2;
         state := 0;
         answer.error := 'E003';
     ELSE
         SELECT r.ack_status, r.ack_state INTO status, state
-          FROM mulberry.apply_mandate_command(key.tenant, parsed.command, parsed.mandate_id, parsed.argument,
+          FROM mulberry_internal.apply_mandate_command(key.tenant, parsed.command, parsed.mandate_id, parsed.argument,
                                               format('voice command by key %s', lpad(key.key_id::text, 2, '0')), NULL) r;
         answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
     END IF;
     -- answered, or overtaken: its answer would have a counter that is used up
-    DELETE FROM mulberry.challenges c
+    DELETE FROM mulberry_internal.challenges c
      WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.counter < judged.counter;
 
-    said := mulberry.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
+    said := mulberry_internal.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
     answer.message := said.message;
     answer.speech := said.speech;
     answer.success := status <= 1;
-    SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry.ack_names(status, state) n;
-    answer.ack_digits := mulberry.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter, judged.message_digest);
+    SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
+    answer.ack_digits := mulberry_internal.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter, judged.message_digest);
 
-    INSERT INTO mulberry.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state, message, speech)
+    INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state, message, speech)
     VALUES (key.tenant, key.key_id, judged.counter, judged.frame_digest, parsed.command, answer.mandate_id, answer.ack_digits,
             status, state, answer.message, answer.speech);
-    DELETE FROM mulberry.key_frames f
+    DELETE FROM mulberry_internal.key_frames f
      WHERE f.tenant = key.tenant AND f.key_id = key.key_id
-       AND f.counter <= (SELECT o.counter FROM mulberry.key_frames o
+       AND f.counter <= (SELECT o.counter FROM mulberry_internal.key_frames o
                           WHERE o.tenant = key.tenant AND o.key_id = key.key_id ORDER BY o.counter DESC OFFSET 64 LIMIT 1);
-    UPDATE mulberry.voice_keys k
+    UPDATE mulberry_internal.voice_keys k
        SET last_counter = judged.counter,
            place = CASE WHEN judged.challenge_answered OR NOT restored THEN here ELSE k.place END
      WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.key_id = key.key_id;
-    UPDATE mulberry.key_guard g SET in_row = 0
+    UPDATE mulberry_internal.key_guard g SET in_row = 0
      WHERE g.tenant = key.tenant AND g.key_id = key.key_id AND g.in_row > 0;
-    PERFORM mulberry.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id, key.agent, NULL, method,
+    PERFORM mulberry_internal.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id, key.agent, NULL, method,
                                   evidence || jsonb_strip_nulls(jsonb_build_object('counter', judged.counter, 'argument', nullif(parsed.argument, 0),
                                       'ack', answer.ack_digits, 'challenge_answered', nullif(judged.challenge_answered, false),
                                       'error', answer.error)));
-    PERFORM mulberry.emit_event(key.tenant, 'voice_command_received', NULL, NULL,
+    PERFORM mulberry_internal.emit_event(key.tenant, 'voice_command_received', NULL, NULL,
                                 jsonb_build_object('agent', key.agent, 'command', parsed.command, 'mandate_id', answer.mandate_id,
                                                    'status', answer.status, 'mandate_state', answer.mandate_state, 'method', method));
     -- the cloud signs with this key now: those before it are not needed any more
     FOR older IN
-        SELECT k.* FROM mulberry.voice_keys k
+        SELECT k.* FROM mulberry_internal.voice_keys k
          WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.agent = key.agent AND k.enabled
            AND k.created_at < key.created_at
          ORDER BY k.key_id FOR NO KEY UPDATE
     LOOP
-        PERFORM mulberry.disable_voice_key_row(older, 'succeeded');
+        PERFORM mulberry_internal.disable_voice_key_row(older, 'succeeded');
     END LOOP;
     RETURN answer;
 END
@@ -235,13 +235,13 @@ COMMENT ON FUNCTION receive_frame(uuid, text, text, text, text, text) IS
 
 CREATE OR REPLACE FUNCTION receive_legacy(tenant uuid, sequence text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     method   CONSTANT text := CASE receive_legacy.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
     allowed  CONSTANT text := current_setting('mulberry.dtmf_legacy');
     at       timestamptz := clock_timestamp();
-    guard    mulberry.key_guard;
+    guard    mulberry_internal.key_guard;
     judged   record;
     status   integer;
     state    integer;
@@ -250,42 +250,42 @@ DECLARE
     evidence jsonb := jsonb_strip_nulls(jsonb_build_object('form', 'textual', 'caller', receive_legacy.caller,
                                                            'call_ref', receive_legacy.call_ref));
 BEGIN
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     IF allowed = 'off' THEN
-        answer := mulberry.refusal('refused', 'E001', 'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
-    ELSIF EXISTS (SELECT FROM mulberry.received_calls c
+        answer := mulberry_internal.refusal('refused', 'E001', 'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
+    ELSIF EXISTS (SELECT FROM mulberry_internal.received_calls c
                    WHERE c.tenant = receive_legacy.tenant AND c.call_ref = receive_legacy.count_ref AND c.hang_up) THEN
-        answer := mulberry.refusal('call ended', 'E002', 'the call was to be hung up');
+        answer := mulberry_internal.refusal('call ended', 'E002', 'the call was to be hung up');
         answer.hang_up := true;
-    ELSIF NOT mulberry.agent_takes_call(receive_legacy.tenant, NULL, receive_legacy.caller, receive_legacy.path) THEN
-        answer := mulberry.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
+    ELSIF NOT mulberry_internal.agent_takes_call(receive_legacy.tenant, NULL, receive_legacy.caller, receive_legacy.path) THEN
+        answer := mulberry_internal.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
         answer.hang_up := true;
     ELSE
         -- the form cannot answer a challenge, so challenge mode stops it
-        INSERT INTO mulberry.key_guard (tenant, key_id) VALUES (receive_legacy.tenant, -1) ON CONFLICT DO NOTHING;
-        SELECT g.* INTO guard FROM mulberry.key_guard g WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1 FOR UPDATE;
-        IF mulberry.guard_challenges(guard, at) THEN
-            answer := mulberry.refusal('not judged', 'E002', 'too many forgeries: commands in the textual form have to wait');
+        INSERT INTO mulberry_internal.key_guard (tenant, key_id) VALUES (receive_legacy.tenant, -1) ON CONFLICT DO NOTHING;
+        SELECT g.* INTO guard FROM mulberry_internal.key_guard g WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1 FOR UPDATE;
+        IF mulberry_internal.guard_challenges(guard, at) THEN
+            answer := mulberry_internal.refusal('not judged', 'E002', 'too many forgeries: commands in the textual form have to wait');
         END IF;
     END IF;
     IF answer.verdict IS NULL THEN
-        judged := mulberry.judge_legacy(receive_legacy.tenant, 'dtmf-legacy', receive_legacy.sequence);
+        judged := mulberry_internal.judge_legacy(receive_legacy.tenant, 'dtmf-legacy', receive_legacy.sequence);
         IF judged.verdict <> 'accepted' THEN
-            answer := mulberry.refusal(judged.verdict, judged.error, judged.problem);
+            answer := mulberry_internal.refusal(judged.verdict, judged.error, judged.problem);
             IF judged.verdict = 'forgery' THEN
-                PERFORM mulberry.note_forgery(receive_legacy.tenant, -1, NULL, at);
+                PERFORM mulberry_internal.note_forgery(receive_legacy.tenant, -1, NULL, at);
             END IF;
             IF judged.verdict IN ('forgery', 'decode error') THEN
-                answer.hang_up := mulberry.note_call_fault(receive_legacy.tenant, receive_legacy.count_ref, judged.verdict);
+                answer.hang_up := mulberry_internal.note_call_fault(receive_legacy.tenant, receive_legacy.count_ref, judged.verdict);
             END IF;
         ELSIF allowed <> 'all' AND judged.command NOT IN ('QUERY', 'PING') THEN
-            answer := mulberry.refusal('refused', 'E001', format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
+            answer := mulberry_internal.refusal('refused', 'E001', format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
         ELSE
-            INSERT INTO mulberry.legacy_sequences (tenant, digest)
+            INSERT INTO mulberry_internal.legacy_sequences (tenant, digest)
             VALUES (receive_legacy.tenant, sha256(convert_to(receive_legacy.sequence, 'UTF8')))
             ON CONFLICT DO NOTHING;
             IF NOT FOUND THEN
-                answer := mulberry.refusal('duplicate', 'E005', 'the command was executed before');
+                answer := mulberry_internal.refusal('duplicate', 'E005', 'the command was executed before');
             END IF;
         END IF;
     END IF;
@@ -298,18 +298,18 @@ BEGIN
             state := 0;
         ELSE
             SELECT r.ack_status, r.ack_state INTO status, state
-              FROM mulberry.apply_mandate_command(receive_legacy.tenant, judged.command, judged.mandate, 0,
+              FROM mulberry_internal.apply_mandate_command(receive_legacy.tenant, judged.command, judged.mandate, 0,
                                                   'command in the textual form', NULL) r;
         END IF;
         answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
-        said := mulberry.spoken_result(judged.command, answer.mandate_id, 0, status, state);
+        said := mulberry_internal.spoken_result(judged.command, answer.mandate_id, 0, status, state);
         answer.message := said.message;
         answer.speech := said.speech;
         answer.success := status <= 1;
-        SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry.ack_names(status, state) n;
-        UPDATE mulberry.key_guard g SET in_row = 0 WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1;
+        SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
+        UPDATE mulberry_internal.key_guard g SET in_row = 0 WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1;
     END IF;
-    PERFORM mulberry.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status, answer.verdict),
+    PERFORM mulberry_internal.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status, answer.verdict),
                                   answer.mandate_id, NULL, NULL, method, evidence);
     RETURN answer;
 END
@@ -318,7 +318,7 @@ COMMENT ON FUNCTION receive_legacy(uuid, text, text, text, text, text) IS
     'judges and applies a command in the textual form as far as mulberry.dtmf_legacy lets it, each sequence once, by the secret "dtmf-legacy" of the tenant (internal)';
 
 CREATE OR REPLACE FUNCTION check_reception(path text, call_ref text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     IF path IS NULL THEN
         RAISE EXCEPTION 'path must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -333,36 +333,36 @@ END
 $$;
 COMMENT ON FUNCTION check_reception(text, text) IS 'raises an error for a path or call_ref that cannot be (internal)';
 
-CREATE OR REPLACE FUNCTION handle_command_symbols(symbols text, caller text DEFAULT NULL, call_ref text DEFAULT NULL,
+CREATE OR REPLACE FUNCTION mulberry.handle_command_symbols(symbols text, caller text DEFAULT NULL, call_ref text DEFAULT NULL,
                                        path text DEFAULT 'voice', tenant text DEFAULT NULL) RETURNS command_answer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner uuid := mulberry.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
+    owner uuid := mulberry_internal.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
 BEGIN
     IF handle_command_symbols.symbols IS NULL THEN
         RAISE EXCEPTION 'symbols must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM mulberry.check_reception(handle_command_symbols.path, handle_command_symbols.call_ref);
+    PERFORM mulberry_internal.check_reception(handle_command_symbols.path, handle_command_symbols.call_ref);
     IF handle_command_symbols.symbols ~ '^\*#.*-.*##$' THEN
-        RETURN mulberry.receive_legacy(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
+        RETURN mulberry_internal.receive_legacy(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
                                        handle_command_symbols.call_ref, handle_command_symbols.call_ref,
                                        handle_command_symbols.path);
     END IF;
-    RETURN mulberry.receive_frame(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
+    RETURN mulberry_internal.receive_frame(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
                                   handle_command_symbols.call_ref, handle_command_symbols.call_ref,
                                   handle_command_symbols.path);
 END
 $$;
-COMMENT ON FUNCTION handle_command_symbols(text, text, text, text, text) IS
+COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text) IS
     'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
 
-CREATE OR REPLACE FUNCTION handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
+CREATE OR REPLACE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner  uuid := mulberry.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
+    owner  uuid := mulberry_internal.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
     -- without a name for the call, what is wrong in it is counted for this audio alone
     counts text := coalesce(handle_call_audio.call_ref, gen_random_uuid()::text);
     heard  text[];
@@ -375,13 +375,13 @@ BEGIN
     IF handle_call_audio.audio IS NULL OR handle_call_audio.encoding IS NULL OR handle_call_audio.sample_rate IS NULL THEN
         RAISE EXCEPTION 'audio, encoding and sample_rate must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM mulberry.check_reception('voice', handle_call_audio.call_ref);
-    heard := ARRAY(SELECT h.frame FROM mulberry.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
+    PERFORM mulberry_internal.check_reception('voice', handle_call_audio.call_ref);
+    heard := ARRAY(SELECT h.frame FROM mulberry_internal.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
                                                              handle_call_audio.sample_rate) h LIMIT 100);
     -- keys are locked in one order, whatever order they are heard in
-    PERFORM mulberry.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id FROM unnest(heard) AS h));
+    PERFORM mulberry_internal.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id FROM unnest(heard) AS h));
     FOREACH symbols IN ARRAY heard LOOP
-        one := mulberry.receive_frame(owner, symbols, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
+        one := mulberry_internal.receive_frame(owner, symbols, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
         -- the last of the best: a repeat that was understood, whatever came before it
         IF answer.verdict IS NULL
            OR array_position(ranks, one.verdict) <= array_position(ranks, answer.verdict) THEN
@@ -394,17 +394,17 @@ BEGIN
         EXIT WHEN one.hang_up;
     END LOOP;
     IF answer.verdict IS NULL THEN
-        answer := mulberry.refusal('no frame', 'E007', 'no command was heard');
+        answer := mulberry_internal.refusal('no frame', 'E007', 'no command was heard');
     END IF;
     answer.hang_up := ends;
     answer.frames := cardinality(heard);
     answer.ack_audio := mulberry.dtmf_synthesize(concat_ws('W', answer.ack_digits, answer.challenge),
                                                  handle_call_audio.encoding, handle_call_audio.sample_rate);
     IF handle_call_audio.call_ref IS NULL THEN
-        DELETE FROM mulberry.received_calls c WHERE c.tenant = owner AND c.call_ref = counts;
+        DELETE FROM mulberry_internal.received_calls c WHERE c.tenant = owner AND c.call_ref = counts;
     END IF;
     RETURN answer;
 END
 $$;
-COMMENT ON FUNCTION handle_call_audio(bytea, text, integer, text, text, text) IS
+COMMENT ON FUNCTION mulberry.handle_call_audio(bytea, text, integer, text, text, text) IS
     'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, so that faults are counted in it. Needs gateway or operator access';

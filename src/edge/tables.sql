@@ -78,7 +78,7 @@ SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
 
 -- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
 
-CREATE TYPE command_answer AS (
+CREATE TYPE mulberry.command_answer AS (
     success       boolean,
     command       text,
     mandate_id    text,
@@ -94,7 +94,7 @@ CREATE TYPE command_answer AS (
     mandate_state text,
     frames        integer
 );
-COMMENT ON TYPE command_answer IS
+COMMENT ON TYPE mulberry.command_answer IS
     'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
 
 -- The edge's side of the online path; agent_sync() is the cloud's.

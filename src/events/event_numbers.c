@@ -42,9 +42,9 @@ PG_FUNCTION_INFO_V1(mulberry_await_event_numbers);
 
 static const char number_query[] =
 	"WITH fresh AS MATERIALIZED ("
-	"   SELECT e.id, e.tenant FROM mulberry.events e WHERE e.seq IS NULL ORDER BY e.id LIMIT $1"
+	"   SELECT e.id, e.tenant FROM mulberry_internal.events e WHERE e.seq IS NULL ORDER BY e.id LIMIT $1"
 	"), counted AS ("
-	"   INSERT INTO mulberry.event_counters AS c (tenant, last_seq)"
+	"   INSERT INTO mulberry_internal.event_counters AS c (tenant, last_seq)"
 	"   SELECT f.tenant, count(*) FROM fresh f GROUP BY f.tenant"
 	"   ON CONFLICT (tenant) DO UPDATE SET last_seq = c.last_seq + excluded.last_seq"
 	"   RETURNING c.tenant, c.last_seq"
@@ -53,7 +53,7 @@ static const char number_query[] =
 	"          + row_number() OVER (PARTITION BY f.tenant ORDER BY f.id) AS seq"
 	"     FROM fresh f JOIN counted c USING (tenant)"
 	"), numbered AS ("
-	"   UPDATE mulberry.events e SET seq = p.seq FROM placed p WHERE e.id = p.id"
+	"   UPDATE mulberry_internal.events e SET seq = p.seq FROM placed p WHERE e.id = p.id"
 	"   RETURNING e.tenant, e.seq, e.event, e.call_id, e.payload, e.created_at"
 	") SELECT tenant, seq, event, call_id, payload, created_at FROM numbered ORDER BY tenant, seq";
 
@@ -192,7 +192,7 @@ unnumbered_since(int64 *last_id)
 
 	if (plan == NULL)
 		plan =
-			mulberry_keep_plan("SELECT max(id) FROM mulberry.events WHERE seq IS NULL AND id <= $1",
+			mulberry_keep_plan("SELECT max(id) FROM mulberry_internal.events WHERE seq IS NULL AND id <= $1",
 							   1, (Oid[]){ INT8OID });
 	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
 		SPI_OK_SELECT)

@@ -37,7 +37,7 @@ mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call, con
 	{
 		Oid types[5] = { UUIDOID, TEXTOID, INT8OID, TEXTOID, JSONBOID };
 		SPIPlanPtr prepared =
-			SPI_prepare("INSERT INTO mulberry.events (tenant, event, call, call_id, payload) "
+			SPI_prepare("INSERT INTO mulberry_internal.events (tenant, event, call, call_id, payload) "
 						"VALUES ($1, $2, $3, $4, $5)",
 						5, types);
 

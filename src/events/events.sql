@@ -17,7 +17,7 @@ COMMENT ON FUNCTION event_message(text, text, text, bigint, jsonb, integer) IS
 
 CREATE OR REPLACE FUNCTION number_events(max_rows integer DEFAULT 10000)
 RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb, created_at timestamptz)
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_number_events';
 COMMENT ON FUNCTION number_events(integer) IS
     'gives committed events their numbers, the oldest first, and returns them; nobody else can until the transaction ends (internal)';
@@ -27,12 +27,12 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_event_
 COMMENT ON FUNCTION await_event_numbers() IS
     'returns when what was committed before has its number, or after a second: waits for the notifier, numbers itself when there is none, and does nothing where it cannot write (internal)';
 
-CREATE OR REPLACE FUNCTION events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION mulberry.events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
 RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    target uuid := mulberry.resolve_tenant(tenant, 'supervisor', 'auditor');
+    target uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor', 'auditor');
 BEGIN
     IF since IS NULL OR since < 0 THEN
         RAISE EXCEPTION 'events_since() begins after a number of 0 or more'
@@ -42,22 +42,22 @@ BEGIN
     IF max_rows IS NULL OR max_rows NOT BETWEEN 1 AND 10000 THEN
         RAISE EXCEPTION 'max_rows must be between 1 and 10000' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM mulberry.await_event_numbers();
+    PERFORM mulberry_internal.await_event_numbers();
     RETURN QUERY
         SELECT e.seq, e.seq - 1, e.event, e.call_id,
-               mulberry.event_message(e.event, e.call_id, t.name, e.seq, e.payload), e.created_at
-          FROM mulberry.events e
-          JOIN mulberry.tenants t ON t.id = e.tenant
+               mulberry_internal.event_message(e.event, e.call_id, t.name, e.seq, e.payload), e.created_at
+          FROM mulberry_internal.events e
+          JOIN mulberry_internal.tenants t ON t.id = e.tenant
          WHERE e.tenant = target AND e.seq > since
          ORDER BY e.seq
          LIMIT max_rows;
 END
 $$;
-COMMENT ON FUNCTION events_since(bigint, integer, text) IS
+COMMENT ON FUNCTION mulberry.events_since(bigint, integer, text) IS
     'the stored events of a tenant after a number, at most max_rows (1 to 10000), as their messages. The prev of the first row is greater than "since" when older events have been purged. Needs supervisor or auditor access';
 
 CREATE OR REPLACE FUNCTION purge_events(max_rows integer DEFAULT 10000, dry_run boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     purged bigint;
 BEGIN
@@ -67,17 +67,17 @@ BEGIN
     WITH kept AS (
         SELECT t.id AS tenant,
                now() - coalesce(t.retention, nullif(current_setting('mulberry.retention', true), '')::interval) AS since
-          FROM mulberry.tenants t
+          FROM mulberry_internal.tenants t
     ), old AS (
         SELECT e.id
-          FROM mulberry.events e
+          FROM mulberry_internal.events e
           JOIN kept k ON k.tenant = e.tenant
          WHERE e.created_at < (SELECT max(since) FROM kept)
            AND e.created_at < k.since
            AND e.seq IS NOT NULL
          LIMIT max_rows
     ), gone AS (
-        DELETE FROM mulberry.events e USING old WHERE e.id = old.id AND NOT dry_run RETURNING 1
+        DELETE FROM mulberry_internal.events e USING old WHERE e.id = old.id AND NOT dry_run RETURNING 1
     )
     SELECT CASE WHEN dry_run THEN (SELECT count(*) FROM old) ELSE (SELECT count(*) FROM gone) END
       INTO purged;
@@ -93,7 +93,7 @@ COMMENT ON FUNCTION packet_event_statistics() IS
     'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may wait; null without preloading (internal)';
 
 CREATE OR REPLACE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     waiting bigint;
     oldest  interval;
@@ -101,7 +101,7 @@ DECLARE
 BEGIN
     item := 'events';
     SELECT count(*), clock_timestamp() - min(e.created_at) INTO waiting, oldest
-      FROM mulberry.events e WHERE e.seq IS NULL;
+      FROM mulberry_internal.events e WHERE e.seq IS NULL;
     detail := format('%s stored events wait for their number', waiting);
     IF waiting = 0 OR oldest < interval '1 minute' OR NOT mulberry.notifier_lives() THEN
         status := 'ok';     -- without a notifier events_since() numbers them
@@ -112,7 +112,7 @@ BEGIN
     END IF;
     RETURN NEXT;
 
-    packets := mulberry.packet_event_statistics();
+    packets := mulberry_internal.packet_event_statistics();
     IF packets.taken IS NOT NULL THEN
         item := 'packet events';
         detail := format('%s of %s have been lost, %s wait', packets.dropped, packets.taken + packets.dropped, packets.waiting);

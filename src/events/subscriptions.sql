@@ -2,17 +2,17 @@ CREATE OR REPLACE FUNCTION listen_channel(channel text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_listen_channel';
 COMMENT ON FUNCTION listen_channel(text) IS 'LISTEN (internal)';
 
-CREATE OR REPLACE FUNCTION unlisten_channel(channel text) RETURNS void
+CREATE OR REPLACE FUNCTION mulberry.unlisten_channel(channel text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_unlisten_channel';
-COMMENT ON FUNCTION unlisten_channel(text) IS 'UNLISTEN (internal)';
+COMMENT ON FUNCTION mulberry.unlisten_channel(text) IS 'UNLISTEN (internal)';
 
-CREATE OR REPLACE FUNCTION remembered_channels() RETURNS SETOF text
+CREATE OR REPLACE FUNCTION mulberry.remembered_channels() RETURNS SETOF text
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remembered_channels';
-COMMENT ON FUNCTION remembered_channels() IS 'what this session has subscribed to, the current transaction included (internal)';
+COMMENT ON FUNCTION mulberry.remembered_channels() IS 'what this session has subscribed to, the current transaction included (internal)';
 
-CREATE OR REPLACE FUNCTION subscribe(only_tenant text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION mulberry.subscribe(only_tenant text DEFAULT NULL)
 RETURNS TABLE (tenant text, channel text, last_seq bigint)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[];
@@ -30,27 +30,27 @@ BEGIN
             targets := mulberry.current_tenants('supervisor');
         END IF;
         IF only_tenant IS NOT NULL OR targets = '{}' THEN
-            targets := ARRAY[mulberry.resolve_tenant(only_tenant, 'supervisor')];
+            targets := ARRAY[mulberry_internal.resolve_tenant(only_tenant, 'supervisor')];
         END IF;
 
-        INSERT INTO mulberry.event_channels (tenant, channel)
+        INSERT INTO mulberry_internal.event_channels (tenant, channel)
         SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', '')
           FROM unnest(targets) AS wanted
-         WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.tenant = wanted)
+         WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c WHERE c.tenant = wanted)
          ORDER BY wanted
             ON CONFLICT DO NOTHING;
-        PERFORM FROM mulberry.event_channels c WHERE c.tenant = ANY (targets) ORDER BY c.tenant FOR KEY SHARE;
+        PERFORM FROM mulberry_internal.event_channels c WHERE c.tenant = ANY (targets) ORDER BY c.tenant FOR KEY SHARE;
         GET DIAGNOSTICS held = ROW_COUNT;
         EXIT WHEN held = cardinality(targets);
     END LOOP;
     -- names that a revoke_access() has taken out of use
     PERFORM mulberry.unlisten_channel(old)
        FROM mulberry.remembered_channels() AS old
-      WHERE NOT EXISTS (SELECT FROM mulberry.event_channels c WHERE c.channel = old);
-    UPDATE mulberry.event_channels c SET told = c.told || mulberry.outer_role()::oid
-     WHERE c.tenant = ANY (targets) AND mulberry.outer_role()::oid <> ALL (c.told);
-    PERFORM mulberry.listen_channel(c.channel)
-       FROM mulberry.event_channels c
+      WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c WHERE c.channel = old);
+    UPDATE mulberry_internal.event_channels c SET told = c.told || mulberry_internal.outer_role()::oid
+     WHERE c.tenant = ANY (targets) AND mulberry_internal.outer_role()::oid <> ALL (c.told);
+    PERFORM mulberry_internal.listen_channel(c.channel)
+       FROM mulberry_internal.event_channels c
       WHERE c.tenant = ANY (targets);
     IF NOT mulberry.notifier_lives() THEN
         RAISE WARNING 'no notifier serves this database, so no events are sent'
@@ -59,36 +59,36 @@ BEGIN
 
     RETURN QUERY
         SELECT t.name, c.channel, coalesce(n.last_seq, 0)
-          FROM mulberry.event_channels c
-          JOIN mulberry.tenants t ON t.id = c.tenant
-          LEFT JOIN mulberry.event_counters n ON n.tenant = c.tenant
+          FROM mulberry_internal.event_channels c
+          JOIN mulberry_internal.tenants t ON t.id = c.tenant
+          LEFT JOIN mulberry_internal.event_counters n ON n.tenant = c.tenant
          WHERE c.tenant = ANY (targets)
          ORDER BY t.name;
 END
 $$;
-COMMENT ON FUNCTION subscribe(text) IS
+COMMENT ON FUNCTION mulberry.subscribe(text) IS
     'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call it again; on "resync" read the state anew. Needs supervisor access';
 
-CREATE OR REPLACE FUNCTION unsubscribe() RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.unsubscribe() RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT mulberry.unlisten_channel(known.channel)
       FROM (SELECT mulberry.remembered_channels() AS channel
             UNION
             SELECT l FROM pg_listening_channels() AS l WHERE l ~ '^mulberry_[0-9a-f]{32}$') AS known
 $$;
-COMMENT ON FUNCTION unsubscribe() IS 'takes back every subscribe() of this session';
+COMMENT ON FUNCTION mulberry.unsubscribe() IS 'takes back every subscribe() of this session';
 
 -- The channel is gone with its row; the next subscribe() makes another one.
 CREATE OR REPLACE FUNCTION rotate_channels(tenant uuid) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     old record;
 BEGIN
     FOR old IN
-        DELETE FROM mulberry.event_channels c
+        DELETE FROM mulberry_internal.event_channels c
          WHERE tenant IS NULL OR c.tenant = tenant
-        RETURNING c.channel, (SELECT t.name FROM mulberry.tenants t WHERE t.id = c.tenant) AS tenant_name
+        RETURNING c.channel, (SELECT t.name FROM mulberry_internal.tenants t WHERE t.id = c.tenant) AS tenant_name
     LOOP
         PERFORM pg_notify(old.channel, json_build_object('event', 'resubscribe', 'tenant', old.tenant_name)::text);
     END LOOP;
@@ -100,24 +100,24 @@ COMMENT ON FUNCTION rotate_channels(uuid) IS
 -- revoke_access() is not the only way to lose access: a role may be taken out of
 -- the group that has it, or dropped.
 CREATE OR REPLACE FUNCTION rotate_lost_channels() RETURNS bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     WITH hearing AS MATERIALIZED (
-        SELECT a AS access FROM unnest(mulberry.access_names()) AS a
-         WHERE 'supervisor' = ANY (mulberry.access_includes(a))
+        SELECT a AS access FROM unnest(mulberry_internal.access_names()) AS a
+         WHERE 'supervisor' = ANY (mulberry_internal.access_includes(a))
     ), lost AS MATERIALIZED (
-        SELECT c.tenant FROM mulberry.event_channels c
+        SELECT c.tenant FROM mulberry_internal.event_channels c
          WHERE EXISTS (
                SELECT FROM unnest(c.told) AS told
                 WHERE NOT EXISTS (SELECT FROM pg_roles r
                                    WHERE r.oid = told
                                      AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
-                                                              WHERE t.oid = 'mulberry.members'::regclass), 'USAGE'))
+                                                              WHERE t.oid = 'mulberry_internal.members'::regclass), 'USAGE'))
                   AND NOT EXISTS (SELECT FROM pg_roles r
-                                    JOIN mulberry.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
+                                    JOIN mulberry_internal.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
                                    WHERE r.oid = told AND m.access IN (SELECT access FROM hearing)
                                      AND (m.tenant = c.tenant OR m.tenant IS NULL)))
     ), rotated AS MATERIALIZED (
-        SELECT mulberry.rotate_channels(l.tenant) FROM lost l
+        SELECT mulberry_internal.rotate_channels(l.tenant) FROM lost l
     )
     SELECT count(*) FROM rotated
 $$;
@@ -125,7 +125,7 @@ COMMENT ON FUNCTION rotate_lost_channels() IS
     'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; the notifier calls it when roles have changed (internal)';
 
 CREATE OR REPLACE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT t.id, t.name, c.channel FROM mulberry.event_channels c JOIN mulberry.tenants t ON t.id = c.tenant
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT t.id, t.name, c.channel FROM mulberry_internal.event_channels c JOIN mulberry_internal.tenants t ON t.id = c.tenant
 $$;
 COMMENT ON FUNCTION notifier_channels() IS 'where the notifier sends the events of each tenant (internal)';

@@ -8,7 +8,8 @@
 --  * Views and functions filter by current_tenants() themselves, because row
 --    level security does nothing for the usual owner, a superuser.  Row level
 --    security is the second barrier: every table that carries a tenant has it.
---  * SECURITY DEFINER functions pin search_path to pg_catalog, mulberry, pg_temp.
+--  * SECURITY DEFINER functions pin search_path to pg_catalog, mulberry, mulberry_internal, pg_temp.
+--  * mulberry holds what users see, mulberry_internal tables and everything else.
 --  * Every table and sequence is registered with pg_extension_config_dump.
 --  * Every object carries a COMMENT.
 
@@ -19,12 +20,13 @@
 -- the superuser who installs us.
 SET LOCAL search_path = pg_catalog, pg_temp;
 
--- Whoever may create objects in the schema, or has put some there before us,
--- could capture what SECURITY DEFINER functions call.
+-- Whoever may create objects in a schema of ours, or has put some there before us,
+-- could capture what SECURITY DEFINER functions call.  CREATE EXTENSION has made the
+-- first schema unless it was there; the second is always ours to make.
 DO $$
 DECLARE
-    home    oid := 'mulberry'::pg_catalog.regnamespace;
     problem text;
+    taken   text := 'mulberry';
 BEGIN
     SELECT CASE
                WHEN n.nspowner <> CURRENT_USER::pg_catalog.regrole AND NOT o.rolsuper
@@ -32,22 +34,30 @@ BEGIN
                WHEN EXISTS (SELECT FROM pg_catalog.aclexplode(n.nspacl) a
                              WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner)
                    THEN 'others have CREATE on it'
-               WHEN EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = home)
-                   OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace = home)
-                   OR EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprnamespace = home)
-                   OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace = home)
+               WHEN EXISTS (SELECT FROM pg_catalog.pg_class WHERE relnamespace = n.oid)
+                   OR EXISTS (SELECT FROM pg_catalog.pg_proc WHERE pronamespace = n.oid)
+                   OR EXISTS (SELECT FROM pg_catalog.pg_operator WHERE oprnamespace = n.oid)
+                   OR EXISTS (SELECT FROM pg_catalog.pg_type WHERE typnamespace = n.oid)
                    THEN 'it is not empty'
            END
       INTO problem
       FROM pg_catalog.pg_namespace n
       JOIN pg_catalog.pg_roles o ON o.oid = n.nspowner
-     WHERE n.oid = home;
+     WHERE n.oid = 'mulberry'::pg_catalog.regnamespace;
+    IF problem IS NULL AND EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = 'mulberry_internal') THEN
+        taken := 'mulberry_internal';
+        problem := 'it exists already';
+    END IF;
     IF problem IS NOT NULL THEN
-        RAISE EXCEPTION 'schema "mulberry" cannot be used: %', problem
+        RAISE EXCEPTION 'schema "%" cannot be used: %', taken, problem
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Drop or rename the schema; CREATE EXTENSION makes its own.';
     END IF;
 END
 $$;
 
-SET LOCAL search_path = mulberry, pg_catalog, pg_temp;
+CREATE SCHEMA mulberry_internal;
+COMMENT ON SCHEMA mulberry_internal IS 'tables of mulberry and functions that no user calls; nothing in it is granted but through the access "worker"';
+
+-- What is written without a schema is internal; what users see says "mulberry."
+SET LOCAL search_path = mulberry_internal, mulberry, pg_catalog, pg_temp;

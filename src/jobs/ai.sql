@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION transcription_input(call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
 LANGUAGE c VOLATILE STRICT SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_transcription_input';
 COMMENT ON FUNCTION transcription_input(bigint) IS 'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
 
@@ -11,7 +11,7 @@ CREATE OR REPLACE FUNCTION read_transcription(kind text, answer jsonb,
     OUT transcription text, OUT sentiment text, OUT confidence double precision, OUT language text,
     OUT dropped_segments integer)
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     field CONSTANT text := CASE kind WHEN 'openai' THEN 'text' ELSE 'transcription' END;
@@ -58,7 +58,7 @@ COMMENT ON FUNCTION read_transcription(text, jsonb) IS 'validates the answer of 
 
 CREATE OR REPLACE FUNCTION sentiment_request(model text, transcription text, options jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'model', model,
@@ -83,7 +83,7 @@ COMMENT ON FUNCTION sentiment_request(text, text, jsonb) IS 'body of POST /chat/
 
 CREATE OR REPLACE FUNCTION read_sentiment(answer jsonb, OUT sentiment text, OUT confidence double precision)
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     message CONSTANT jsonb := answer #> '{choices,0,message}';
@@ -117,12 +117,12 @@ COMMENT ON FUNCTION read_sentiment(jsonb) IS 'validates the answer of a chat end
 CREATE OR REPLACE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
                                      confidence double precision, facts jsonb) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
-    j mulberry.job_queue;
+    j mulberry_internal.job_queue;
 BEGIN
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
        FOR UPDATE;
     IF NOT FOUND THEN
@@ -130,14 +130,14 @@ BEGIN
     END IF;
     facts := facts || jsonb_strip_nulls(jsonb_build_object(
         'attempts', j.attempts,
-        'endpoint', (SELECT e.name FROM mulberry.endpoints e WHERE e.id = j.route)));
-    PERFORM mulberry.settle_job(job, 'done', NULL);
-    IF NOT mulberry.start_processing(j.call) THEN
+        'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = j.route)));
+    PERFORM mulberry_internal.settle_job(job, 'done', NULL);
+    IF NOT mulberry_internal.start_processing(j.call) THEN
         RETURN false;
     END IF;
     IF sentiment IS NULL AND transcription <> ''
-       AND mulberry.endpoint_for(j.tenant, mulberry.job_purpose('sentiment')) IS NOT NULL THEN
-        PERFORM mulberry.enqueue_job('sentiment', j.tenant, j.call, NULL,
+       AND mulberry_internal.endpoint_for(j.tenant, mulberry.job_purpose('sentiment')) IS NOT NULL THEN
+        PERFORM mulberry_internal.enqueue_job('sentiment', j.tenant, j.call, NULL,
             jsonb_build_object('transcription', transcription, 'facts', facts));
         RETURN true;
     END IF;
@@ -146,7 +146,7 @@ BEGIN
           FROM mulberry.sentiment(transcription) AS s;
         facts := facts || jsonb_build_object('sentiment', jsonb_build_object('engine', 'lexicon'));
     END IF;
-    PERFORM mulberry.finish_call(j.call, transcription, sentiment, confidence, facts);
+    PERFORM mulberry_internal.finish_call(j.call, transcription, sentiment, confidence, facts);
     RETURN true;
 END
 $$;
@@ -155,21 +155,21 @@ COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double prec
 CREATE OR REPLACE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
                                  model text, request_id text, request_ms integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
-    j mulberry.job_queue;
+    j mulberry_internal.job_queue;
 BEGIN
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
        FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM mulberry.settle_job(job, 'done', NULL);
-    RETURN mulberry.start_processing(j.call) AND mulberry.finish_call(j.call, j.payload->>'transcription', sentiment, confidence,
+    PERFORM mulberry_internal.settle_job(job, 'done', NULL);
+    RETURN mulberry_internal.start_processing(j.call) AND mulberry_internal.finish_call(j.call, j.payload->>'transcription', sentiment, confidence,
         (j.payload->'facts') || jsonb_build_object('sentiment', jsonb_strip_nulls(jsonb_build_object(
-            'engine', 'chat', 'endpoint', (SELECT e.name FROM mulberry.endpoints e WHERE e.id = j.route),
+            'engine', 'chat', 'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = j.route),
             'model', model, 'attempts', j.attempts, 'request_id', request_id, 'request_ms', request_ms))));
 END
 $$;

@@ -1,8 +1,8 @@
 CREATE OR REPLACE FUNCTION defer_job(job bigint, token bigint, reason text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    UPDATE mulberry.job_queue q
+    UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = clock_timestamp() + interval '1 second' * least(q.deferrals + 1, 10), worker = NULL,
            attempts = q.attempts - 1, deferrals = q.deferrals + 1, last_error = coalesce(q.last_error, $3)
      WHERE q.id = $1 AND q.lease_token = $2 AND q.state = 'running'
@@ -14,51 +14,51 @@ CREATE OR REPLACE FUNCTION prepare_job(job bigint, token bigint,
     OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
     OUT shared boolean)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    j         mulberry.job_queue;
-    e         mulberry.endpoints;
+    j         mulberry_internal.job_queue;
+    e         mulberry_internal.endpoints;
     new_route bigint;
 BEGIN
     ready := false;
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
        FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     -- A sender that takes its time to commit must not keep the worker from the jobs of others.
-    IF NOT mulberry.lock_call_soon(j.call) THEN
-        PERFORM mulberry.defer_job(job, token, 'the call is locked by another transaction');
+    IF NOT mulberry_internal.lock_call_soon(j.call) THEN
+        PERFORM mulberry_internal.defer_job(job, token, 'the call is locked by another transaction');
         RETURN;
     END IF;
     IF j.attempts > j.max_attempts THEN
-        PERFORM mulberry.give_up_job(j, 'dead', j.last_error,
+        PERFORM mulberry_internal.give_up_job(j, 'dead', j.last_error,
             'AI service failed after maximum retries: ' || coalesce(j.last_error, 'lease lost'));
         RETURN;
     END IF;
     -- The configuration may have changed since the job was routed.
-    new_route := mulberry.job_route(j.kind, j.tenant, j.call, j.endpoint);
+    new_route := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint);
     IF new_route IS DISTINCT FROM j.route THEN
-        UPDATE mulberry.job_queue q
+        UPDATE mulberry_internal.job_queue q
            SET route = new_route, state = 'queued', run_at = clock_timestamp(), attempts = q.attempts - 1
          WHERE q.id = job;
         RETURN;
     END IF;
-    IF j.call IS NOT NULL AND NOT mulberry.start_processing(j.call) THEN
-        PERFORM mulberry.settle_job(job, 'cancelled', 'the call is gone, or has been processed');
+    IF j.call IS NOT NULL AND NOT mulberry_internal.start_processing(j.call) THEN
+        PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone, or has been processed');
         RETURN;
     END IF;
     ready := true;
     IF j.route > 0 THEN
-        SELECT * INTO STRICT e FROM mulberry.endpoints x WHERE x.id = j.route;
+        SELECT * INTO STRICT e FROM mulberry_internal.endpoints x WHERE x.id = j.route;
         endpoint := e.name;
         kind := e.kind;
         base_url := e.base_url;
         model := e.model;
         secret := e.secret;
-        secret_tenant := mulberry.secret_tenant(e.tenant, e.secret, j.tenant);
+        secret_tenant := mulberry_internal.secret_tenant(e.tenant, e.secret, j.tenant);
         options := e.options;
         timeout_ms := extract(epoch FROM
             coalesce(e.timeout, current_setting('mulberry.http_timeout')::interval)) * 1000;
@@ -74,26 +74,26 @@ CREATE OR REPLACE FUNCTION fail_attempt(job bigint, token bigint, failure text, 
                              retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
 RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     -- An endpoint that asks to come back later for ever must not keep a job alive for ever.
     max_deferrals CONSTANT integer := 100;
     first_delay   CONSTANT interval := current_setting('mulberry.ai_retry_delay')::interval;
-    j             mulberry.job_queue;
+    j             mulberry_internal.job_queue;
     breaker       timestamptz;
     delay         interval;
     counts        boolean := true;
 BEGIN
     error := left(error, 1000);
-    PERFORM mulberry.lock_telephony_job(job);
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    PERFORM mulberry_internal.lock_telephony_job(job);
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
        FOR UPDATE;
     IF NOT FOUND THEN
         RETURN 'stale';
     END IF;
-    SELECT s.retry_at INTO breaker FROM mulberry.endpoint_state s
+    SELECT s.retry_at INTO breaker FROM mulberry_internal.endpoint_state s
      WHERE s.endpoint = j.route AND s.state <> 'closed';
 
     CASE failure
@@ -120,7 +120,7 @@ BEGIN
                 delay := CASE WHEN j.attempts >= j.max_attempts THEN NULL
                               -- a person shall hear of it, if later
                               WHEN j.kind = 'escalate' THEN least(first_delay * 2 ^ least(j.attempts, 16), '5 minutes')
-                              ELSE mulberry.retry_delay(j.attempts, first_delay) END;
+                              ELSE mulberry_internal.retry_delay(j.attempts, first_delay) END;
             END IF;
         WHEN 'permanent' THEN
             NULL;
@@ -129,12 +129,12 @@ BEGIN
     END CASE;
 
     IF delay IS NULL THEN
-        PERFORM mulberry.give_up_job(j, 'dead', error,
+        PERFORM mulberry_internal.give_up_job(j, 'dead', error,
             CASE failure WHEN 'permanent' THEN 'AI service failed: ' ELSE 'AI service failed after maximum retries: ' END
             || error);
         RETURN 'dead';
     END IF;
-    UPDATE mulberry.job_queue q
+    UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = at + delay, last_error = error, worker = NULL,
            attempts = q.attempts - (NOT counts)::integer, deferrals = q.deferrals + (NOT counts)::integer
      WHERE q.id = job;
@@ -145,13 +145,13 @@ COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamp
 
 CREATE OR REPLACE FUNCTION release_jobs(worker integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     routes bigint[];
 BEGIN
     WITH released AS (
-        UPDATE mulberry.job_queue q
+        UPDATE mulberry_internal.job_queue q
            SET state = 'queued', run_at = clock_timestamp(), attempts = q.attempts - 1, deferrals = q.deferrals + 1,
                worker = NULL
          WHERE q.state = 'running' AND q.worker = release_jobs.worker
@@ -159,7 +159,7 @@ BEGIN
     )
     SELECT array_agg(r.route) INTO routes FROM released r;
     -- A probe that will not be answered.
-    UPDATE mulberry.endpoint_state s SET state = 'open', retry_at = clock_timestamp()
+    UPDATE mulberry_internal.endpoint_state s SET state = 'open', retry_at = clock_timestamp()
      WHERE s.state = 'half_open' AND s.endpoint = ANY (routes);
     RETURN coalesce(cardinality(routes), 0);
 END
@@ -169,34 +169,34 @@ COMMENT ON FUNCTION release_jobs(integer) IS 'puts back, uncounted, what the pro
 CREATE OR REPLACE FUNCTION report_endpoint(endpoint bigint, available boolean, probe boolean, error text DEFAULT NULL,
                                 at timestamptz DEFAULT clock_timestamp()) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    e       mulberry.endpoints;
-    s       mulberry.endpoint_state;
+    e       mulberry_internal.endpoints;
+    s       mulberry_internal.endpoint_state;
     changed text;
 BEGIN
-    SELECT x.* INTO e FROM mulberry.endpoints x WHERE x.id = report_endpoint.endpoint;
+    SELECT x.* INTO e FROM mulberry_internal.endpoints x WHERE x.id = report_endpoint.endpoint;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
     error := left(error, 1000);
     IF NOT available THEN
-        INSERT INTO mulberry.endpoint_state (endpoint, state, changed_at)
+        INSERT INTO mulberry_internal.endpoint_state (endpoint, state, changed_at)
         VALUES (e.id, 'closed', at) ON CONFLICT DO NOTHING;
     END IF;
-    SELECT x.* INTO s FROM mulberry.endpoint_state x WHERE x.endpoint = e.id FOR UPDATE;
+    SELECT x.* INTO s FROM mulberry_internal.endpoint_state x WHERE x.endpoint = e.id FOR UPDATE;
     IF available AND s.state <> 'closed' AND probe THEN
-        UPDATE mulberry.endpoint_state x
+        UPDATE mulberry_internal.endpoint_state x
            SET state = 'closed', openings = 0, retry_at = NULL, changed_at = at
          WHERE x.endpoint = e.id;
         changed := 'endpoint_available';
     ELSIF available IS NULL THEN
-        UPDATE mulberry.endpoint_state x SET state = 'open', retry_at = at
+        UPDATE mulberry_internal.endpoint_state x SET state = 'open', retry_at = at
          WHERE x.endpoint = e.id AND x.state = 'half_open' AND probe;
     ELSIF NOT available AND (s.state = 'closed' OR (s.state = 'half_open' AND probe)) THEN
-        UPDATE mulberry.endpoint_state x
+        UPDATE mulberry_internal.endpoint_state x
            SET state = 'open', openings = x.openings + 1, last_error = error, changed_at = at,
                retry_at = at + least(interval '1 second' * 2 ^ least(x.openings, 10), interval '60 seconds')
          WHERE x.endpoint = e.id;
@@ -205,8 +205,8 @@ BEGIN
         END IF;
     END IF;
     IF changed IS NOT NULL THEN
-        PERFORM mulberry.emit_event(
-            coalesce(e.tenant, (SELECT t.id FROM mulberry.tenants t WHERE t.name = 'default')),
+        PERFORM mulberry_internal.emit_event(
+            coalesce(e.tenant, (SELECT t.id FROM mulberry_internal.tenants t WHERE t.name = 'default')),
             changed, NULL, NULL,
             jsonb_strip_nulls(jsonb_build_object('endpoint', e.name, 'error', CASE WHEN NOT available THEN error END)));
         RAISE LOG 'mulberry: endpoint "%" is %', e.name,
@@ -219,11 +219,11 @@ COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz)
 
 CREATE OR REPLACE FUNCTION save_progress(job bigint, token bigint, progress jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     -- What is done is not done again, and the next part has all attempts.
-    UPDATE mulberry.job_queue q
+    UPDATE mulberry_internal.job_queue q
        SET payload = coalesce(q.payload, '{}') || progress, attempts = 1,
            run_at = clock_timestamp() + (q.run_at - q.started_at), started_at = clock_timestamp()
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running';

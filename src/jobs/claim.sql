@@ -6,7 +6,7 @@ CREATE OR REPLACE FUNCTION job_lanes()
 RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, breaker text, not_before timestamptz, lease interval,
                run_at timestamptz)
 LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was short must not read all of a long one
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -20,8 +20,8 @@ BEGIN
                    CASE WHEN s.state <> 'closed' THEN s.retry_at END AS not_before,
                    coalesce(e.timeout, current_setting('mulberry.http_timeout')::interval)
                    + current_setting('mulberry.lease_time')::interval AS lease
-              FROM mulberry.endpoints e
-              LEFT JOIN mulberry.endpoint_state s ON s.endpoint = e.id
+              FROM mulberry_internal.endpoints e
+              LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
              WHERE e.enabled
              UNION ALL
             SELECT 0, NULL, NULL, 'closed', NULL, current_setting('mulberry.lease_time')::interval
@@ -29,13 +29,13 @@ BEGIN
             SELECT r.id AS route, first.tenant, 1 AS step
               FROM routes r
              CROSS JOIN (VALUES (gen_random_uuid()), ('00000000-0000-0000-0000-000000000000')) AS start (tenant)
-             CROSS JOIN LATERAL (SELECT q.tenant FROM mulberry.job_queue q
+             CROSS JOIN LATERAL (SELECT q.tenant FROM mulberry_internal.job_queue q
                                   WHERE q.route = r.id AND q.tenant >= start.tenant ORDER BY q.tenant LIMIT 1) AS first
              WHERE r.tenant IS NULL
              UNION ALL
             SELECT w.route, following.tenant, w.step + 1
               FROM walk w
-             CROSS JOIN LATERAL (SELECT q.tenant FROM mulberry.job_queue q
+             CROSS JOIN LATERAL (SELECT q.tenant FROM mulberry_internal.job_queue q
                                   WHERE q.route = w.route AND q.tenant > w.tenant ORDER BY q.tenant LIMIT 1) AS following
              WHERE w.step < 64
         ), lanes AS (
@@ -46,7 +46,7 @@ BEGIN
         SELECT r.id, l.tenant, r.max_concurrency, r.breaker, r.not_before, r.lease, due.run_at
           FROM lanes l
           JOIN routes r ON r.id = l.route
-         CROSS JOIN LATERAL (SELECT q.run_at FROM mulberry.job_queue q
+         CROSS JOIN LATERAL (SELECT q.run_at FROM mulberry_internal.job_queue q
                               WHERE q.route = l.route AND q.tenant = l.tenant
                               ORDER BY q.run_at LIMIT 1) AS due;
 END
@@ -54,9 +54,9 @@ $$;
 COMMENT ON FUNCTION job_lanes() IS 'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due (internal)';
 
 CREATE OR REPLACE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
-    PERFORM FROM mulberry.endpoints e WHERE e.id = endpoint FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.endpoints e WHERE e.id = endpoint FOR NO KEY UPDATE;
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
     RETURN false;
@@ -71,7 +71,7 @@ CREATE OR REPLACE FUNCTION claim_jobs(worker integer, max_jobs integer, at times
 RETURNS TABLE (id bigint, lease_token bigint, kind text, tenant uuid, call bigint, payload jsonb,
                attempts integer, max_attempts integer, route bigint, probe boolean)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was empty must not read all of a long one
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -103,11 +103,11 @@ BEGIN
       INTO lanes
       FROM (SELECT j.*, dense_rank() OVER (ORDER BY j.route)::integer AS route_number,
                    dense_rank() OVER (ORDER BY j.tenant)::integer AS tenant_number, r.room
-              FROM mulberry.job_lanes() j
+              FROM mulberry_internal.job_lanes() j
              -- how many more the endpoint may have; null: any number
              CROSS JOIN LATERAL (SELECT CASE WHEN j.breaker <> 'closed' THEN 1
                                              WHEN j.max_concurrency IS NOT NULL THEN j.max_concurrency -
-                                                 (SELECT count(*)::integer FROM mulberry.job_queue q
+                                                 (SELECT count(*)::integer FROM mulberry_internal.job_queue q
                                                    WHERE q.route = j.route AND q.state = 'running' AND q.run_at > at)
                                         END AS room) AS r
              WHERE j.run_at <= at AND (j.not_before IS NULL OR j.not_before <= at) AND (r.room IS NULL OR r.room > 0)
@@ -130,7 +130,7 @@ BEGIN
                            -- at an endpoint with a limit what other workers run for the tenant counts
                            CASE WHEN u.room IS NULL THEN h.by_tenant
                                 ELSE greatest(h.by_tenant,
-                                    (SELECT count(*) FROM mulberry.job_queue q
+                                    (SELECT count(*) FROM mulberry_internal.job_queue q
                                       WHERE q.route = u.route AND q.tenant = u.tenant AND q.run_at > at AND q.state = 'running'))
                            END AS by_tenant
                       FROM unnest(lanes.routes, lanes.tenants, lanes.rooms, lanes.route_numbers, lanes.tenant_numbers)
@@ -139,7 +139,7 @@ BEGIN
                                                 count(*) FILTER (WHERE h.tenant = u.tenant) AS by_tenant
                                            FROM held h) AS h) AS l
              CROSS JOIN LATERAL (SELECT row_number() OVER () - 1 AS before
-                                   FROM (SELECT FROM mulberry.job_queue q
+                                   FROM (SELECT FROM mulberry_internal.job_queue q
                                           WHERE q.route = l.route AND q.tenant = l.tenant AND q.run_at <= at
                                           ORDER BY q.run_at LIMIT deep) AS due) AS due
              ORDER BY greatest(l.by_route, l.by_tenant) + due.before, l.by_tenant + due.before, random()
@@ -165,14 +165,14 @@ BEGIN
         WITH due AS (
             SELECT q.id, l.lease
               FROM unnest(lanes.routes, lanes.tenants, lanes.leases, lanes.rooms, granted) AS l (route, tenant, lease, room, granted)
-             CROSS JOIN LATERAL (SELECT q.id FROM mulberry.job_queue q
+             CROSS JOIN LATERAL (SELECT q.id FROM mulberry_internal.job_queue q
                                   WHERE q.route = l.route AND q.tenant = l.tenant AND q.run_at <= at
                                   ORDER BY q.run_at
                                   LIMIT l.granted
                                     FOR UPDATE SKIP LOCKED) AS q
              WHERE l.room IS NULL AND l.granted > 0
         )
-        UPDATE mulberry.job_queue q
+        UPDATE mulberry_internal.job_queue q
            SET state = 'running', run_at = at + due.lease, attempts = q.attempts + 1,
                lease_token = q.lease_token + 1, worker = claim_jobs.worker, started_at = at,
                last_error = CASE q.state
@@ -189,28 +189,28 @@ BEGIN
         is_probe := false;
         IF lanes.breakers[lane] <> 'closed' THEN
             -- One worker gets to ask.
-            UPDATE mulberry.endpoint_state s SET state = 'half_open', retry_at = at + lanes.leases[lane]
+            UPDATE mulberry_internal.endpoint_state s SET state = 'half_open', retry_at = at + lanes.leases[lane]
              WHERE s.endpoint = lanes.routes[lane] AND s.state <> 'closed' AND s.retry_at <= at;
             CONTINUE WHEN NOT FOUND;
             is_probe := true;
         END IF;
         -- Whoever counts here also claims here before the next one counts.
-        room := CASE WHEN mulberry.lock_endpoint_soon(lanes.routes[lane]) THEN room ELSE 0 END;
-        room := least(room, (SELECT e.max_concurrency FROM mulberry.endpoints e WHERE e.id = lanes.routes[lane]) -
-            (SELECT count(*)::integer FROM mulberry.job_queue q
+        room := CASE WHEN mulberry_internal.lock_endpoint_soon(lanes.routes[lane]) THEN room ELSE 0 END;
+        room := least(room, (SELECT e.max_concurrency FROM mulberry_internal.endpoints e WHERE e.id = lanes.routes[lane]) -
+            (SELECT count(*)::integer FROM mulberry_internal.job_queue q
               WHERE q.route = lanes.routes[lane] AND q.state = 'running' AND q.run_at > at));
 
         claimed := 0;
         IF room > 0 THEN
             RETURN QUERY
                 WITH due AS (
-                    SELECT q.id FROM mulberry.job_queue q
+                    SELECT q.id FROM mulberry_internal.job_queue q
                      WHERE q.route = lanes.routes[lane] AND q.tenant = lanes.tenants[lane] AND q.run_at <= at
                      ORDER BY q.run_at
                      LIMIT room
                        FOR UPDATE SKIP LOCKED
                 )
-                UPDATE mulberry.job_queue q
+                UPDATE mulberry_internal.job_queue q
                    SET state = 'running', run_at = at + lanes.leases[lane], attempts = q.attempts + 1,
                        lease_token = q.lease_token + 1, worker = claim_jobs.worker, started_at = at,
                        last_error = CASE q.state
@@ -223,7 +223,7 @@ BEGIN
             GET DIAGNOSTICS claimed = ROW_COUNT;
         END IF;
         IF is_probe AND claimed = 0 THEN
-            UPDATE mulberry.endpoint_state s SET state = 'open', retry_at = at WHERE s.endpoint = lanes.routes[lane];
+            UPDATE mulberry_internal.endpoint_state s SET state = 'open', retry_at = at WHERE s.endpoint = lanes.routes[lane];
         END IF;
     END LOOP;
 END
@@ -232,8 +232,8 @@ COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, 
 
 CREATE OR REPLACE FUNCTION next_job_due() RETURNS timestamptz
 LANGUAGE sql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT min(greatest(j.run_at, j.not_before)) FROM mulberry.job_lanes() j WHERE mulberry.outbound_allowed()
+    SELECT min(greatest(j.run_at, j.not_before)) FROM mulberry_internal.job_lanes() j WHERE mulberry.outbound_allowed()
 $$;
 COMMENT ON FUNCTION next_job_due() IS 'when a job may be claimed next, if nothing changes; null: there is none';

@@ -1,9 +1,9 @@
 CREATE OR REPLACE FUNCTION replace_seeded_endpoint() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     IF NOT new.seeded THEN
-        DELETE FROM mulberry.endpoints e
+        DELETE FROM mulberry_internal.endpoints e
          WHERE e.seeded AND e.tenant IS NOT DISTINCT FROM new.tenant
            AND (e.name = new.name OR e.purpose = new.purpose);
     END IF;
@@ -17,11 +17,11 @@ CREATE OR REPLACE TRIGGER replace_seeded BEFORE INSERT ON endpoints
 -- A secret of the endpoint's tenant; of an endpoint of all tenants, the job's tenant's own or that of "default".
 CREATE OR REPLACE FUNCTION secret_tenant(owner uuid, secret text, tenant uuid) RETURNS uuid
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT coalesce($1,
-        (SELECT s.tenant FROM mulberry.secrets s
-           JOIN mulberry.tenants t ON t.id = s.tenant
+        (SELECT s.tenant FROM mulberry_internal.secrets s
+           JOIN mulberry_internal.tenants t ON t.id = s.tenant
           WHERE s.name = $2 AND (s.tenant = $3 OR t.name = 'default')
           ORDER BY s.tenant = $3 DESC LIMIT 1))
 $$;
@@ -32,28 +32,28 @@ LANGUAGE c IMMUTABLE STRICT
 AS 'MODULE_PATHNAME', 'mulberry_normalize_endpoint_url';
 COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS 'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
 
-CREATE OR REPLACE FUNCTION set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
+CREATE OR REPLACE FUNCTION mulberry.set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
     model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
     max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT false, allow_private boolean DEFAULT false,
     enabled boolean DEFAULT true, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     allowed CONSTANT text[] := CASE
         WHEN set_endpoint.kind = 'openai' AND set_endpoint.purpose = 'chat' THEN ARRAY['prompt', 'temperature']
         WHEN set_endpoint.kind = 'openai' THEN ARRAY['language', 'prompt', 'temperature', 'response_format', 'max_audio_seconds']
-        WHEN set_endpoint.kind = 'twilio' THEN mulberry.twilio_options()
+        WHEN set_endpoint.kind = 'twilio' THEN mulberry_internal.twilio_options()
         ELSE '{}' END;
     owner   uuid;
     other   text;
     wrong   text;
 BEGIN
     IF set_endpoint.tenant IS NULL THEN
-        PERFORM mulberry.require_access_everywhere('admin');
+        PERFORM mulberry_internal.require_access_everywhere('admin');
     ELSE
-        owner := mulberry.resolve_tenant(set_endpoint.tenant, 'admin');
+        owner := mulberry_internal.resolve_tenant(set_endpoint.tenant, 'admin');
     END IF;
     IF set_endpoint.kind = 'twilio' THEN
         set_endpoint.base_url := coalesce(set_endpoint.base_url, 'https://api.twilio.com');
@@ -126,13 +126,13 @@ BEGIN
     IF set_endpoint.allow_private AND NOT mulberry.has_access_everywhere('admin') THEN
         RAISE EXCEPTION 'only an admin of all tenants may allow private addresses' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    set_endpoint.base_url := mulberry.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
+    set_endpoint.base_url := mulberry_internal.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
                                                              set_endpoint.allow_private);
     IF set_endpoint.kind = 'twilio' THEN
-        set_endpoint.options := mulberry.check_twilio_options(set_endpoint.options, set_endpoint.secret,
+        set_endpoint.options := mulberry_internal.check_twilio_options(set_endpoint.options, set_endpoint.secret,
                                                               set_endpoint.allow_http, set_endpoint.allow_private);
     END IF;
-    SELECT e.name INTO other FROM mulberry.endpoints e
+    SELECT e.name INTO other FROM mulberry_internal.endpoints e
      WHERE e.tenant IS NOT DISTINCT FROM owner AND e.purpose = set_endpoint.purpose
        AND e.name <> set_endpoint.name AND NOT e.seeded;
     IF FOUND THEN
@@ -142,7 +142,7 @@ BEGIN
     END IF;
 
     -- One statement changes the row, so that two admins at once do not meet half way.
-    UPDATE mulberry.endpoints e
+    UPDATE mulberry_internal.endpoints e
        SET kind = set_endpoint.kind, base_url = set_endpoint.base_url, purpose = set_endpoint.purpose,
            model = set_endpoint.model, secret = set_endpoint.secret, options = set_endpoint.options,
            timeout = set_endpoint.timeout, max_concurrency = set_endpoint.max_concurrency,
@@ -150,7 +150,7 @@ BEGIN
            enabled = set_endpoint.enabled, seeded = false, updated_at = clock_timestamp()
      WHERE e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
     IF NOT FOUND THEN
-        INSERT INTO mulberry.endpoints (tenant, name, kind, base_url, purpose, model, secret, options, timeout,
+        INSERT INTO mulberry_internal.endpoints (tenant, name, kind, base_url, purpose, model, secret, options, timeout,
                                         max_concurrency, allow_http, allow_private, enabled)
         VALUES (owner, set_endpoint.name, set_endpoint.kind, set_endpoint.base_url, set_endpoint.purpose,
                 set_endpoint.model, set_endpoint.secret, set_endpoint.options, set_endpoint.timeout,
@@ -158,29 +158,29 @@ BEGIN
                 set_endpoint.enabled);
     END IF;
     -- It has a fresh start.
-    DELETE FROM mulberry.endpoint_state s USING mulberry.endpoints e
+    DELETE FROM mulberry_internal.endpoint_state s USING mulberry_internal.endpoints e
      WHERE s.endpoint = e.id AND e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
-    PERFORM mulberry.reroute_jobs();
+    PERFORM mulberry_internal.reroute_jobs();
 END
 $$;
-COMMENT ON FUNCTION set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
+COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
     'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as docs/endpoints.md describes them';
 
-CREATE OR REPLACE FUNCTION drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
+CREATE OR REPLACE FUNCTION mulberry.drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
     owner uuid;
-    e     mulberry.endpoints;
+    e     mulberry_internal.endpoints;
 BEGIN
     IF drop_endpoint.tenant IS NULL THEN
-        PERFORM mulberry.require_access_everywhere('admin');
+        PERFORM mulberry_internal.require_access_everywhere('admin');
     ELSE
-        owner := mulberry.resolve_tenant(drop_endpoint.tenant, 'admin');
+        owner := mulberry_internal.resolve_tenant(drop_endpoint.tenant, 'admin');
     END IF;
-    SELECT x.* INTO e FROM mulberry.endpoints x
+    SELECT x.* INTO e FROM mulberry_internal.endpoints x
      WHERE x.tenant IS NOT DISTINCT FROM owner AND x.name = drop_endpoint.name FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'endpoint "%" does not exist', drop_endpoint.name USING ERRCODE = 'undefined_object';
@@ -190,16 +190,16 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'Set one of your own for its purpose, which takes its place, or set it again with enabled => false.';
     END IF;
-    DELETE FROM mulberry.endpoints x WHERE x.id = e.id;
-    PERFORM mulberry.reroute_jobs();
+    DELETE FROM mulberry_internal.endpoints x WHERE x.id = e.id;
+    PERFORM mulberry_internal.reroute_jobs();
 END
 $$;
-COMMENT ON FUNCTION drop_endpoint(text, text) IS 'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such endpoint, 55000 it comes with the extension';
+COMMENT ON FUNCTION mulberry.drop_endpoint(text, text) IS 'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such endpoint, 55000 it comes with the extension';
 
 CREATE OR REPLACE FUNCTION telephony_endpoint(tenant uuid) RETURNS endpoints
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT e.* FROM mulberry.endpoints e WHERE e.id = mulberry.endpoint_for($1, 'telephony')
+    SELECT e.* FROM mulberry_internal.endpoints e WHERE e.id = mulberry_internal.endpoint_for($1, 'telephony')
 $$;
 COMMENT ON FUNCTION telephony_endpoint(uuid) IS 'the endpoint that places calls for a tenant (internal)';

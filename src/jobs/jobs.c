@@ -63,9 +63,9 @@ mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call, cons
 		SPIPlanPtr plan;
 
 		plan =
-			SPI_prepare("INSERT INTO mulberry.job_queue"
+			SPI_prepare("INSERT INTO mulberry_internal.job_queue"
 						" (kind, tenant, call, endpoint, route, payload, run_at, max_attempts)"
-						" VALUES ($1, $2, $3, $4, mulberry.job_route($1, $2, $3, $4), $5, $6, $7)"
+						" VALUES ($1, $2, $3, $4, mulberry_internal.job_route($1, $2, $3, $4), $5, $6, $7)"
 						" RETURNING id",
 						7, types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)

@@ -1,15 +1,15 @@
-CREATE OR REPLACE FUNCTION job_purpose(kind text) RETURNS text
+CREATE OR REPLACE FUNCTION mulberry.job_purpose(kind text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE kind WHEN 'transcribe' THEN 'transcription' WHEN 'listen' THEN 'transcription' WHEN 'sentiment' THEN 'chat'
                  WHEN 'call' THEN 'telephony' WHEN 'escalate' THEN 'escalation' END;
-COMMENT ON FUNCTION job_purpose(text) IS 'purpose of the endpoints that serve a kind of job; null: there is no such kind';
+COMMENT ON FUNCTION mulberry.job_purpose(text) IS 'purpose of the endpoints that serve a kind of job; null: there is no such kind';
 
 CREATE OR REPLACE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT e.id
-      FROM mulberry.endpoints e
+      FROM mulberry_internal.endpoints e
      WHERE (e.tenant = $1 OR e.tenant IS NULL)
        AND CASE WHEN $3 IS NULL THEN e.purpose = $2 ELSE e.name = $3 END
      ORDER BY e.tenant NULLS LAST
@@ -19,19 +19,19 @@ COMMENT ON FUNCTION endpoint_for(uuid, text, text) IS 'id of the endpoint that s
 
 CREATE OR REPLACE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text) RETURNS bigint
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     purpose  CONSTANT text := mulberry.job_purpose(kind);
-    found_id CONSTANT bigint := mulberry.endpoint_for(tenant, purpose, endpoint);
+    found_id CONSTANT bigint := mulberry_internal.endpoint_for(tenant, purpose, endpoint);
 BEGIN
     IF purpose IS NULL THEN
         RAISE EXCEPTION 'unknown kind "%" of a job', kind USING ERRCODE = 'invalid_parameter_value';
     END IF;
     -- The transcript of a text call is its text: only a service of kind json wants to see it.
     IF kind = 'transcribe'
-       AND EXISTS (SELECT FROM mulberry.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
-       AND NOT EXISTS (SELECT FROM mulberry.endpoints e WHERE e.id = found_id AND e.kind = 'json')
+       AND EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
+       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = found_id AND e.kind = 'json')
     THEN
         RETURN 0;
     END IF;
@@ -57,10 +57,10 @@ COMMENT ON FUNCTION retry_delay(integer, interval) IS 'delay after the given num
 -- Moves a job to the history in its last state.
 CREATE OR REPLACE FUNCTION settle_job(job bigint, final_state text, error text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    WITH gone AS (DELETE FROM mulberry.job_queue q WHERE q.id = $1 RETURNING *)
-    INSERT INTO mulberry.job_history (id, kind, tenant, call, endpoint, route, payload, state, attempts, deferrals,
+    WITH gone AS (DELETE FROM mulberry_internal.job_queue q WHERE q.id = $1 RETURNING *)
+    INSERT INTO mulberry_internal.job_history (id, kind, tenant, call, endpoint, route, payload, state, attempts, deferrals,
                                       max_attempts, lease_token, last_error, created_at, started_at)
     SELECT id, kind, tenant, call, endpoint, route, CASE WHEN $2 <> 'done' THEN payload END, $2, attempts, deferrals,
            max_attempts, lease_token, coalesce($3, last_error), created_at, started_at
@@ -72,15 +72,15 @@ COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queu
 -- a command has its own way to fail.
 CREATE OR REPLACE FUNCTION give_up_job(job job_queue, final_state text, error text, reason text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    PERFORM mulberry.settle_job(job.id, final_state, error);
+    PERFORM mulberry_internal.settle_job(job.id, final_state, error);
     IF job.kind IN ('call', 'listen', 'escalate') THEN
-        PERFORM mulberry.give_up_telephony(job, final_state, coalesce(error, reason));
+        PERFORM mulberry_internal.give_up_telephony(job, final_state, coalesce(error, reason));
     END IF;
-    IF job.call IS NOT NULL AND mulberry.start_processing(job.call) THEN
-        PERFORM mulberry.fail_call(job.call, reason);
+    IF job.call IS NOT NULL AND mulberry_internal.start_processing(job.call) THEN
+        PERFORM mulberry_internal.fail_call(job.call, reason);
     END IF;
 END
 $$;
@@ -88,18 +88,18 @@ COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS 'ends a job with
 
 -- Jobs and endpoints for people.
 
-CREATE OR REPLACE FUNCTION retry_job(id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION mulberry.retry_job(id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    h mulberry.job_history;
+    h mulberry_internal.job_history;
 BEGIN
-    SELECT x.* INTO h FROM mulberry.job_history x
+    SELECT x.* INTO h FROM mulberry_internal.job_history x
      WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM FROM mulberry.job_queue q
+        PERFORM FROM mulberry_internal.job_queue q
           WHERE q.id = retry_job.id AND q.tenant = ANY (mulberry.current_tenants('operator'));
         IF FOUND THEN
             RAISE EXCEPTION 'job % is not finished', retry_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -115,50 +115,50 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'What became of its command is in command_status; give the command again.';
     END IF;
-    IF h.call IS NOT NULL AND NOT mulberry.reopen_call(h.call) THEN
+    IF h.call IS NOT NULL AND NOT mulberry_internal.reopen_call(h.call) THEN
         RAISE EXCEPTION 'the call of job % does not exist any more', retry_job.id
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    DELETE FROM mulberry.job_history x WHERE x.id = h.id;
-    INSERT INTO mulberry.job_queue (id, kind, tenant, call, endpoint, route, payload, run_at, max_attempts, lease_token,
+    DELETE FROM mulberry_internal.job_history x WHERE x.id = h.id;
+    INSERT INTO mulberry_internal.job_queue (id, kind, tenant, call, endpoint, route, payload, run_at, max_attempts, lease_token,
                                     last_error, created_at)
-    VALUES (h.id, h.kind, h.tenant, h.call, h.endpoint, mulberry.job_route(h.kind, h.tenant, h.call, h.endpoint),
+    VALUES (h.id, h.kind, h.tenant, h.call, h.endpoint, mulberry_internal.job_route(h.kind, h.tenant, h.call, h.endpoint),
             h.payload, clock_timestamp(), current_setting('mulberry.ai_max_attempts')::integer, h.lease_token,
             h.last_error, h.created_at);
-    PERFORM mulberry.emit_event(h.tenant, 'job_retried', h.call, NULL,
-        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry.outer_role()::text));
-    PERFORM mulberry.wake_workers();
+    PERFORM mulberry_internal.emit_event(h.tenant, 'job_retried', h.call, NULL,
+        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry_internal.outer_role()::text));
+    PERFORM mulberry_internal.wake_workers();
 END
 $$;
-COMMENT ON FUNCTION retry_job(bigint) IS 'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
+COMMENT ON FUNCTION mulberry.retry_job(bigint) IS 'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
 
-CREATE OR REPLACE FUNCTION cancel_job(id bigint) RETURNS void
+CREATE OR REPLACE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    j      mulberry.job_queue;
+    j      mulberry_internal.job_queue;
     reason text;
 BEGIN
-    PERFORM mulberry.lock_telephony_job(cancel_job.id);
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    PERFORM mulberry_internal.lock_telephony_job(cancel_job.id);
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = cancel_job.id AND q.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM FROM mulberry.job_history x
+        PERFORM FROM mulberry_internal.job_history x
           WHERE x.id = cancel_job.id AND x.tenant = ANY (mulberry.current_tenants('operator'));
         IF FOUND THEN
             RAISE EXCEPTION 'job % is finished', cancel_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
         END IF;
         RAISE EXCEPTION 'job % does not exist', cancel_job.id USING ERRCODE = 'undefined_object';
     END IF;
-    reason := format('cancelled by %s', mulberry.outer_role());
-    PERFORM mulberry.give_up_job(j, 'cancelled', reason, reason);
-    PERFORM mulberry.emit_event(j.tenant, 'job_cancelled', j.call, NULL,
-        jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry.outer_role()::text));
+    reason := format('cancelled by %s', mulberry_internal.outer_role());
+    PERFORM mulberry_internal.give_up_job(j, 'cancelled', reason, reason);
+    PERFORM mulberry_internal.emit_event(j.tenant, 'job_cancelled', j.call, NULL,
+        jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry_internal.outer_role()::text));
 END
 $$;
-COMMENT ON FUNCTION cancel_job(bigint) IS 'takes a job out of the queue and fails its call; the result of a request under way is dropped. Needs operator access. Errors: 42704 no such job, 55000 it is finished';
+COMMENT ON FUNCTION mulberry.cancel_job(bigint) IS 'takes a job out of the queue and fails its call; the result of a request under way is dropped. Needs operator access. Errors: 42704 no such job, 55000 it is finished';
 
 CREATE OR REPLACE FUNCTION wake_workers() RETURNS void
 LANGUAGE c VOLATILE
@@ -167,23 +167,23 @@ COMMENT ON FUNCTION wake_workers() IS 'wakes the workers of this database after 
 
 CREATE OR REPLACE FUNCTION reroute_jobs(orphans_only boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     changed bigint;
 BEGIN
     -- Jobs that run as well: should their lease end, they must be found.
-    UPDATE mulberry.job_queue q
+    UPDATE mulberry_internal.job_queue q
        SET route = r.route
-      FROM (SELECT x.id, mulberry.job_route(x.kind, x.tenant, x.call, x.endpoint) AS route
-              FROM mulberry.job_queue x
+      FROM (SELECT x.id, mulberry_internal.job_route(x.kind, x.tenant, x.call, x.endpoint) AS route
+              FROM mulberry_internal.job_queue x
              WHERE NOT orphans_only OR x.route IS NULL
-                OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry.endpoints e WHERE e.id = x.route))
+                OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = x.route))
             OFFSET 0) AS r
      WHERE q.id = r.id AND q.route IS DISTINCT FROM r.route;
     GET DIAGNOSTICS changed = ROW_COUNT;
     IF changed > 0 OR NOT orphans_only THEN
-        PERFORM mulberry.wake_workers();
+        PERFORM mulberry_internal.wake_workers();
     END IF;
     RETURN changed;
 END
@@ -192,21 +192,21 @@ COMMENT ON FUNCTION reroute_jobs(boolean) IS 'looks again which endpoint serves 
 
 CREATE OR REPLACE FUNCTION purge_jobs(at timestamptz DEFAULT clock_timestamp(), max_jobs integer DEFAULT 10000) RETURNS bigint
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH old AS (
-        SELECT h.id FROM mulberry.job_history h
+        SELECT h.id FROM mulberry_internal.job_history h
          WHERE h.finished_at < at - current_setting('mulberry.job_retention')::interval
          ORDER BY h.finished_at LIMIT max_jobs
            FOR UPDATE SKIP LOCKED
     ), gone AS (
-        DELETE FROM mulberry.job_history h USING old WHERE h.id = old.id RETURNING 1
+        DELETE FROM mulberry_internal.job_history h USING old WHERE h.id = old.id RETURNING 1
     )
     SELECT count(*) FROM gone
 $$;
 COMMENT ON FUNCTION purge_jobs(timestamptz, integer) IS 'removes finished jobs older than mulberry.job_retention, at most max_jobs; returns how many (part of maintenance)';
 
-CREATE OR REPLACE PROCEDURE run_jobs(max_seconds double precision DEFAULT 60)
+CREATE OR REPLACE PROCEDURE mulberry.run_jobs(max_seconds double precision DEFAULT 60)
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'mulberry_run_jobs';
-COMMENT ON PROCEDURE run_jobs(double precision) IS 'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. Commits; not inside a transaction block. Needs worker access';
+COMMENT ON PROCEDURE mulberry.run_jobs(double precision) IS 'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. Commits; not inside a transaction block. Needs worker access';

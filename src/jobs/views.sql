@@ -1,4 +1,4 @@
-CREATE OR REPLACE VIEW jobs WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.jobs WITH (security_barrier) AS
     WITH visible AS (SELECT mulberry.current_tenants('operator', 'auditor', 'admin') AS tenants)
     SELECT q.id, q.kind, t.name AS tenant, c.call_id, coalesce(e.name, q.endpoint) AS endpoint,
            CASE WHEN q.state = 'running' AND q.run_at > now() THEN 'running'
@@ -9,11 +9,11 @@ CREATE OR REPLACE VIEW jobs WITH (security_barrier) AS
            CASE WHEN q.state = 'running' THEN q.run_at END AS lease_until,
            q.attempts, q.max_attempts, q.deferrals, CASE WHEN q.state = 'running' THEN q.worker END AS worker,
            q.last_error, q.created_at, q.started_at, NULL::timestamptz AS finished_at
-      FROM mulberry.job_queue q
-      JOIN mulberry.tenants t ON t.id = q.tenant
-      LEFT JOIN mulberry.calls c ON c.id = q.call
-      LEFT JOIN mulberry.endpoints e ON e.id = q.route
-      LEFT JOIN mulberry.endpoint_state s ON s.endpoint = e.id
+      FROM mulberry_internal.job_queue q
+      JOIN mulberry_internal.tenants t ON t.id = q.tenant
+      LEFT JOIN mulberry_internal.calls c ON c.id = q.call
+      LEFT JOIN mulberry_internal.endpoints e ON e.id = q.route
+      LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
      CROSS JOIN LATERAL (SELECT CASE
                 WHEN NOT (SELECT mulberry.outbound_allowed())
                     THEN 'outgoing work of this copy of the database is held: resume_outbound()'
@@ -26,16 +26,16 @@ CREATE OR REPLACE VIEW jobs WITH (security_barrier) AS
      UNION ALL
     SELECT h.id, h.kind, t.name, c.call_id, coalesce(e.name, h.endpoint), h.state, NULL, NULL, NULL,
            h.attempts, h.max_attempts, h.deferrals, NULL, h.last_error, h.created_at, h.started_at, h.finished_at
-      FROM mulberry.job_history h
-      JOIN mulberry.tenants t ON t.id = h.tenant
-      LEFT JOIN mulberry.calls c ON c.id = h.call
-      LEFT JOIN mulberry.endpoints e ON e.id = h.route
+      FROM mulberry_internal.job_history h
+      JOIN mulberry_internal.tenants t ON t.id = h.tenant
+      LEFT JOIN mulberry_internal.calls c ON c.id = h.call
+      LEFT JOIN mulberry_internal.endpoints e ON e.id = h.route
      WHERE h.tenant = ANY ((SELECT tenants FROM visible)::uuid[]);
-COMMENT ON VIEW jobs IS 'every job: queued, held (waits for what held_because says), running, done, dead, cancelled';
-COMMENT ON COLUMN jobs.attempts IS 'attempts that count; deferrals are those that do not';
+COMMENT ON VIEW mulberry.jobs IS 'every job: queued, held (waits for what held_because says), running, done, dead, cancelled';
+COMMENT ON COLUMN mulberry.jobs.attempts IS 'attempts that count; deferrals are those that do not';
 
 -- Finished jobs are counted in the table itself: as part of the view jobs each would be joined to its call.
-CREATE OR REPLACE VIEW job_summary WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.job_summary WITH (security_barrier) AS
     SELECT kind, state, count(*) AS jobs, min(created_at) AS oldest,
            count(*) FILTER (WHERE state IN ('queued', 'held') AND run_at < now()) AS overdue
       FROM mulberry.jobs
@@ -45,51 +45,51 @@ CREATE OR REPLACE VIEW job_summary WITH (security_barrier) AS
      GROUP BY kind, state
      UNION ALL
     SELECT kind, state, count(*), min(created_at), 0
-      FROM mulberry.job_history
+      FROM mulberry_internal.job_history
      WHERE tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])
      GROUP BY kind, state;
-COMMENT ON VIEW job_summary IS 'jobs by kind and state: how many, since when, and how many should have begun by now';
+COMMENT ON VIEW mulberry.job_summary IS 'jobs by kind and state: how many, since when, and how many should have begun by now';
 
-CREATE OR REPLACE VIEW endpoint_status WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.endpoint_status WITH (security_barrier) AS
     SELECT e.name, t.name AS tenant, e.kind, e.purpose, e.base_url, e.model, e.options, e.secret, e.timeout,
            e.max_concurrency, e.allow_http, e.allow_private, e.enabled, e.seeded,
            coalesce(s.state, 'closed') AS breaker, s.retry_at, s.last_error, s.changed_at,
            q.queued, q.running
-      FROM mulberry.endpoints e
-      LEFT JOIN mulberry.tenants t ON t.id = e.tenant
-      LEFT JOIN mulberry.endpoint_state s ON s.endpoint = e.id
+      FROM mulberry_internal.endpoints e
+      LEFT JOIN mulberry_internal.tenants t ON t.id = e.tenant
+      LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
      CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE x.state = 'queued') AS queued,
                                 count(*) FILTER (WHERE x.state = 'running' AND x.run_at > now()) AS running
-                           FROM mulberry.job_queue x
+                           FROM mulberry_internal.job_queue x
                           WHERE x.route = e.id
                             AND x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])) AS q
      WHERE CASE WHEN e.tenant IS NULL
                 THEN cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0
                 ELSE e.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) END;
-COMMENT ON VIEW endpoint_status IS 'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
-COMMENT ON COLUMN endpoint_status.tenant IS 'null: serves all tenants';
-COMMENT ON COLUMN endpoint_status.breaker IS 'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
+COMMENT ON VIEW mulberry.endpoint_status IS 'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
+COMMENT ON COLUMN mulberry.endpoint_status.tenant IS 'null: serves all tenants';
+COMMENT ON COLUMN mulberry.endpoint_status.breaker IS 'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
 
-CREATE OR REPLACE VIEW stat_workers WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.stat_workers WITH (security_barrier) AS
     SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity
       FROM mulberry.process_statistics() p
      WHERE p.type = 'worker'
        AND cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0;
-COMMENT ON VIEW stat_workers IS 'the workers of this database, alive (pid) or not; empty without preloading';
-COMMENT ON COLUMN stat_workers.starts IS 'how often a process has taken this place since the server started';
-COMMENT ON COLUMN stat_workers.in_flight IS 'requests under way';
-COMMENT ON COLUMN stat_workers.done IS 'jobs dealt with since the server started';
-COMMENT ON COLUMN stat_workers.failed IS 'attempts that failed since the server started';
+COMMENT ON VIEW mulberry.stat_workers IS 'the workers of this database, alive (pid) or not; empty without preloading';
+COMMENT ON COLUMN mulberry.stat_workers.starts IS 'how often a process has taken this place since the server started';
+COMMENT ON COLUMN mulberry.stat_workers.in_flight IS 'requests under way';
+COMMENT ON COLUMN mulberry.stat_workers.done IS 'jobs dealt with since the server started';
+COMMENT ON COLUMN mulberry.stat_workers.failed IS 'attempts that failed since the server started';
 
 CREATE OR REPLACE FUNCTION health_jobs() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH unavailable AS (
         SELECT e.name, s.changed_at, s.retry_at, s.last_error,
                e.tenant IS NULL OR e.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
-          FROM mulberry.endpoint_state s
-          JOIN mulberry.endpoints e ON e.id = s.endpoint
+          FROM mulberry_internal.endpoint_state s
+          JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
          WHERE s.state <> 'closed'
     )
     SELECT 'endpoint ' || u.name, 'error',
@@ -104,7 +104,7 @@ AS $$
      UNION ALL
     SELECT 'jobs without endpoint', 'error', format('%s jobs wait because no endpoint serves them', count(*)),
            'Configure one with set_endpoint().'
-      FROM mulberry.job_queue q WHERE q.route IS NULL HAVING count(*) > 0
+      FROM mulberry_internal.job_queue q WHERE q.route IS NULL HAVING count(*) > 0
      UNION ALL
     SELECT 'job queue',
            CASE WHEN count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes') > 0 THEN 'warning' ELSE 'ok' END,
@@ -112,11 +112,11 @@ AS $$
                   count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes')),
            CASE WHEN count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes') > 0
                 THEN 'The view jobs says what each waits for. Without workers, call run_jobs().' END
-      FROM mulberry.job_queue q
+      FROM mulberry_internal.job_queue q
      UNION ALL
     SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            format('%s were given up in the last 24 hours', count(*)),
            CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries again.' END
-      FROM mulberry.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
+      FROM mulberry_internal.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
 $$;
 COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';

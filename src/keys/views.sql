@@ -1,24 +1,24 @@
 -- What people are told about keys.
 
-CREATE OR REPLACE FUNCTION voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean, mode text,
+CREATE OR REPLACE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean, mode text,
                                                  challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT k.tenant, k.role, k.agent, k.key_id,
-           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry.signing_key(k.tenant, k.agent) END,
+           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
            CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
-                WHEN mulberry.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
-                WHEN mulberry.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry.voice_key_place() THEN 'challenge'
+                WHEN mulberry_internal.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
+                WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place() THEN 'challenge'
                 ELSE 'normal' END,
            CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
            CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
            g.forgeries[1]
-      FROM mulberry.voice_keys k
-      LEFT JOIN mulberry.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+      FROM mulberry_internal.voice_keys k
+      LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
      WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'))
 $$;
-COMMENT ON FUNCTION voice_key_modes() IS 'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
+COMMENT ON FUNCTION mulberry.voice_key_modes() IS 'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
 
-CREATE OR REPLACE VIEW voice_key_status WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.voice_key_status WITH (security_barrier) AS
     SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend, m.signs,
            k.last_counter, CASE k.role WHEN 'sender' THEN k.acked_counter END AS acked_counter,
            k.created_at, k.exported_at, k.confirmed_at, k.disabled_at, m.mode, m.challenge_until, m.forgeries_in_row, m.last_forgery_at
@@ -27,15 +27,15 @@ CREATE OR REPLACE VIEW voice_key_status WITH (security_barrier) AS
       JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
       JOIN voice_key_modes() m ON m.tenant = k.tenant AND m.role = k.role AND m.agent = k.agent AND m.key_id = k.key_id
      WHERE k.tenant = ANY ((SELECT current_tenants('operator', 'auditor'))::uuid[]);
-COMMENT ON VIEW voice_key_status IS 'the keys of voice commands, without their bytes';
-COMMENT ON COLUMN voice_key_status.role IS 'sender in the cloud, receiver on the edge';
-COMMENT ON COLUMN voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
-COMMENT ON COLUMN voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
-COMMENT ON COLUMN voice_key_status.mode IS 'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
-COMMENT ON COLUMN voice_key_status.forgeries_in_row IS 'since the last genuine frame';
+COMMENT ON VIEW mulberry.voice_key_status IS 'the keys of voice commands, without their bytes';
+COMMENT ON COLUMN mulberry.voice_key_status.role IS 'sender in the cloud, receiver on the edge';
+COMMENT ON COLUMN mulberry.voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
+COMMENT ON COLUMN mulberry.voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
+COMMENT ON COLUMN mulberry.voice_key_status.mode IS 'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
+COMMENT ON COLUMN mulberry.voice_key_status.forgeries_in_row IS 'since the last genuine frame';
 
 CREATE OR REPLACE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     total      bigint;
     unexported bigint;
@@ -48,7 +48,7 @@ BEGIN
     SELECT count(*), count(*) FILTER (WHERE k.role = 'sender' AND k.exported_at IS NULL),
            count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > 4000)
       INTO total, unexported, far
-      FROM mulberry.voice_keys k WHERE k.enabled;
+      FROM mulberry_internal.voice_keys k WHERE k.enabled;
     status := CASE WHEN far > 0 OR unexported > 0 THEN 'warning' ELSE 'ok' END;
     detail := format('%s keys are in use', total)
               || CASE WHEN unexported > 0 THEN format('; %s were not exported to their edge', unexported) ELSE '' END
@@ -59,10 +59,10 @@ BEGIN
 
     item := 'voice key forgeries';
     SELECT count(*) FILTER (WHERE g.in_row >= 100),
-           count(*) FILTER (WHERE mulberry.guard_limited(g, clock_timestamp())),
-           count(*) FILTER (WHERE mulberry.guard_challenges(g, clock_timestamp()))
+           count(*) FILTER (WHERE mulberry_internal.guard_limited(g, clock_timestamp())),
+           count(*) FILTER (WHERE mulberry_internal.guard_challenges(g, clock_timestamp()))
       INTO alarmed, limited, challenged
-      FROM mulberry.key_guard g;
+      FROM mulberry_internal.key_guard g;
     status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
                    ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 forgeries in a row',

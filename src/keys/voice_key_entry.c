@@ -90,7 +90,7 @@ make_rows(const pg_uuid_t *tenant, char *agent_name, const mulberry_voice_key_li
 	GetUserIdAndSecContext(&user, &context);
 	SetUserIdAndSecContext(mulberry_owner_oid(), context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT mulberry.import_voice_key($1, $2, $3, $4, $5, $6, $7)",
+	if (SPI_execute_with_args("SELECT mulberry_internal.import_voice_key($1, $2, $3, $4, $5, $6, $7)",
 							  lengthof(types), types, values, nulls, false, 1) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not store a voice key");

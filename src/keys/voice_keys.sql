@@ -7,14 +7,14 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_signing_pl
 COMMENT ON FUNCTION signing_place() IS 'server, database and timeline that this session runs on (internal)';
 
 CREATE OR REPLACE FUNCTION voice_key_place() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
-    SELECT format('%s/%s', mulberry.signing_place(),
-                  (SELECT extract(epoch FROM max(i.since)) FROM mulberry.installation i))
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT format('%s/%s', mulberry_internal.signing_place(),
+                  (SELECT extract(epoch FROM max(i.since)) FROM mulberry_internal.installation i))
 $$;
 COMMENT ON FUNCTION voice_key_place() IS 'what voice_keys.place is compared with (internal)';
 
 CREATE OR REPLACE FUNCTION voice_key_secret(role text, agent uuid, key_id integer) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     -- the prefix is voice_keys.h's
     SELECT format('voice-key-%s-%s-%s', left(role, 1), agent, lpad(key_id::text, 2, '0'))
 $$;
@@ -28,9 +28,9 @@ CREATE OR REPLACE FUNCTION remember_exported_voice_key(tenant uuid, agent uuid, 
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_remember_exported_voice_key';
 COMMENT ON FUNCTION remember_exported_voice_key(uuid, uuid, integer, boolean, text) IS 'lets this session take the line of a sender''s key once, when this transaction has been committed (internal)';
 
-CREATE OR REPLACE FUNCTION take_exported_voice_key() RETURNS text
+CREATE OR REPLACE FUNCTION mulberry.take_exported_voice_key() RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_take_exported_voice_key';
-COMMENT ON FUNCTION take_exported_voice_key() IS 'second half of export_voice_key(): the line of the key that mark_voice_key_exported() has marked in this session, once';
+COMMENT ON FUNCTION mulberry.take_exported_voice_key() IS 'second half of export_voice_key(): the line of the key that mark_voice_key_exported() has marked in this session, once';
 
 CREATE OR REPLACE FUNCTION sync_mac(tenant uuid, role text, agent uuid, key_id integer, data bytea) RETURNS bytea
 LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac';
@@ -38,7 +38,7 @@ COMMENT ON FUNCTION sync_mac(uuid, text, uuid, integer, bytea) IS
     'HMAC-SHA256 by the key that is derived from an enabled voice key with the label mulberry/sync/1; null without such a key (internal)';
 
 CREATE OR REPLACE FUNCTION check_key_id(key_id integer) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     IF key_id NOT BETWEEN 0 AND 99 THEN
         RAISE EXCEPTION 'key_id % is out of range', key_id
@@ -48,26 +48,26 @@ END
 $$;
 COMMENT ON FUNCTION check_key_id(integer) IS 'an error (22003) unless it is 0 to 99 or null (internal)';
 
-CREATE OR REPLACE FUNCTION create_voice_key(agent text, key_id integer DEFAULT NULL, challenge_extend boolean DEFAULT false,
+CREATE OR REPLACE FUNCTION mulberry.create_voice_key(agent text, key_id integer DEFAULT NULL, challenge_extend boolean DEFAULT false,
                                  tenant text DEFAULT NULL) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner  uuid := mulberry.resolve_tenant(create_voice_key.tenant, 'admin');
-    target uuid := mulberry.find_agent(owner, create_voice_key.agent);
+    owner  uuid := mulberry_internal.resolve_tenant(create_voice_key.tenant, 'admin');
+    target uuid := mulberry_internal.find_agent(owner, create_voice_key.agent);
     chosen integer := create_voice_key.key_id;
     name   text;
 BEGIN
-    PERFORM mulberry.check_key_id(chosen);
+    PERFORM mulberry_internal.check_key_id(chosen);
     IF create_voice_key.challenge_extend IS NULL THEN
         RAISE EXCEPTION 'challenge_extend must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM FROM mulberry.agents a WHERE a.tenant = owner AND a.id = target FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = owner AND a.id = target FOR NO KEY UPDATE;
     IF chosen IS NULL THEN
         -- one that was never used, then the one that has been disabled for longest
         SELECT n INTO chosen
           FROM generate_series(0, 99) AS n
-          LEFT JOIN mulberry.voice_keys k ON k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = n
+          LEFT JOIN mulberry_internal.voice_keys k ON k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = n
          WHERE k.enabled IS NOT TRUE
          ORDER BY k.disabled_at NULLS FIRST, n = 0, n
          LIMIT 1;
@@ -76,36 +76,36 @@ BEGIN
                 USING ERRCODE = 'program_limit_exceeded', HINT = 'Disable one of them.';
         END IF;
     END IF;
-    DELETE FROM mulberry.voice_keys k
+    DELETE FROM mulberry_internal.voice_keys k
      WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = chosen AND NOT k.enabled;
-    PERFORM FROM mulberry.voice_keys k
+    PERFORM FROM mulberry_internal.voice_keys k
       WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.key_id = chosen;
     IF FOUND THEN
         RAISE EXCEPTION 'agent "%" has a voice key % already', create_voice_key.agent, chosen
             USING ERRCODE = 'duplicate_object', HINT = 'Without a key_id the next free one is taken.';
     END IF;
-    name := mulberry.voice_key_secret('sender', target, chosen);
-    INSERT INTO mulberry.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
+    name := mulberry_internal.voice_key_secret('sender', target, chosen);
+    INSERT INTO mulberry_internal.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
     VALUES (owner, 'sender', target, chosen, owner, name, create_voice_key.challenge_extend,
-            mulberry.make_voice_key(owner, name), mulberry.voice_key_place());
-    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_CREATED', 'created', NULL, target, NULL, NULL,
+            mulberry_internal.make_voice_key(owner, name), mulberry_internal.voice_key_place());
+    PERFORM mulberry_internal.record_audit(owner, 'VOICE_KEY_CREATED', 'created', NULL, target, NULL, NULL,
                                   jsonb_build_object('key_id', chosen));
     RETURN chosen;
 END
 $$;
-COMMENT ON FUNCTION create_voice_key(text, integer, boolean, text) IS
+COMMENT ON FUNCTION mulberry.create_voice_key(text, integer, boolean, text) IS
     'makes a key of an agent, of 32 random bytes that nobody sees, and returns its id (null: the next free of 0 to 99); challenge_extend: its edge wants a challenge answered before it extends a mandate. Export it, enter it on the edge. Needs admin access';
 
-CREATE OR REPLACE FUNCTION rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner  uuid := mulberry.resolve_tenant(rotate_voice_key.tenant, 'admin');
-    target uuid := mulberry.find_agent(owner, rotate_voice_key.agent);
+    owner  uuid := mulberry_internal.resolve_tenant(rotate_voice_key.tenant, 'admin');
+    target uuid := mulberry_internal.find_agent(owner, rotate_voice_key.agent);
     policy boolean;
 BEGIN
     SELECT k.challenge_extend INTO policy
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.enabled
      ORDER BY k.created_at DESC LIMIT 1;
     IF policy IS NULL THEN
@@ -116,22 +116,22 @@ BEGIN
     RETURN mulberry.create_voice_key(rotate_voice_key.agent, NULL, policy, rotate_voice_key.tenant);
 END
 $$;
-COMMENT ON FUNCTION rotate_voice_key(text, text) IS
+COMMENT ON FUNCTION mulberry.rotate_voice_key(text, text) IS
     'makes the successor of an agent''s key and returns its id. The old key goes on signing until confirm_voice_key() says that the edge has the new one; the first acknowledgement by the new one disables it. Needs admin access';
 
 CREATE OR REPLACE FUNCTION voice_key_row(tenant uuid, agent uuid, key_id integer, role text) RETURNS voice_keys
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    found mulberry.voice_keys;
+    found mulberry_internal.voice_keys;
 BEGIN
     IF voice_key_row.key_id IS NULL THEN
         RAISE EXCEPTION 'key_id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     -- those who sign have the agent before they look for a key
-    PERFORM FROM mulberry.agents a WHERE a.tenant = voice_key_row.tenant AND a.id = voice_key_row.agent FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = voice_key_row.tenant AND a.id = voice_key_row.agent FOR NO KEY UPDATE;
     SELECT k.* INTO found
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = voice_key_row.tenant AND k.agent = voice_key_row.agent AND k.key_id = voice_key_row.key_id
        AND (k.role = voice_key_row.role OR voice_key_row.role IS NULL)
      ORDER BY k.enabled DESC, k.role
@@ -145,50 +145,50 @@ $$;
 COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS 'the row of a key, locked after its agent; role null: either. 42704 when there is none (internal)';
 
 CREATE OR REPLACE FUNCTION disable_voice_key_row(key voice_keys, cause text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
-    UPDATE mulberry.voice_keys k
+    UPDATE mulberry_internal.voice_keys k
        SET enabled = false, disabled_at = clock_timestamp()
      WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
-    DELETE FROM mulberry.secrets s WHERE s.tenant = key.tenant AND s.name = key.secret;
-    PERFORM mulberry.record_audit(key.tenant, 'VOICE_KEY_DISABLED', cause, NULL, key.agent, NULL, NULL,
+    DELETE FROM mulberry_internal.secrets s WHERE s.tenant = key.tenant AND s.name = key.secret;
+    PERFORM mulberry_internal.record_audit(key.tenant, 'VOICE_KEY_DISABLED', cause, NULL, key.agent, NULL, NULL,
                                   jsonb_build_object('key_id', key.key_id, 'role', key.role));
 END
 $$;
 COMMENT ON FUNCTION disable_voice_key_row(voice_keys, text) IS 'disables a key for good and destroys its bytes (internal)';
 
-CREATE OR REPLACE FUNCTION disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    owner uuid := mulberry.resolve_tenant(tenant, 'admin');
-    key   mulberry.voice_keys;
+    owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+    key   mulberry_internal.voice_keys;
 BEGIN
     IF role NOT IN ('sender', 'receiver') THEN
         RAISE EXCEPTION 'unknown role "%" of a voice key', role
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Roles are sender and receiver.';
     END IF;
-    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, agent), key_id, role);
+    key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, agent), key_id, role);
     IF NOT key.enabled THEN
         RAISE EXCEPTION 'voice key % is disabled already', key_id USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    PERFORM mulberry.disable_voice_key_row(key, 'by hand');
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.disable_voice_key_row(key, 'by hand');
+    PERFORM mulberry_internal.require_durable_commit();
 END
 $$;
-COMMENT ON FUNCTION disable_voice_key(text, integer, text, text) IS
+COMMENT ON FUNCTION mulberry.disable_voice_key(text, integer, text, text) IS
     'disables a key for good and destroys its bytes; what it has signed and is not acknowledged cannot be acknowledged any more. role: sender or receiver where a database has both. Needs admin access';
 
 -- A line that was seen cannot be taken back, so that it is given out is on disk before it is: by a procedure that
 -- commits in between.  Whatever the caller does then, the key counts as exported, and the audit log says so.
 
-CREATE OR REPLACE FUNCTION mark_voice_key_exported(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.mark_voice_key_exported(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner uuid := mulberry.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
-    key   mulberry.voice_keys;
+    owner uuid := mulberry_internal.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
+    key   mulberry_internal.voice_keys;
 BEGIN
-    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, mark_voice_key_exported.agent),
+    key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, mark_voice_key_exported.agent),
                                   mark_voice_key_exported.key_id, 'sender');
     IF NOT key.enabled THEN
         RAISE EXCEPTION 'voice key % is disabled', key.key_id
@@ -199,20 +199,20 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'A key is exported once.',
                   HINT = 'When the line was lost, make a new key with rotate_voice_key() and disable this one.';
     END IF;
-    UPDATE mulberry.voice_keys k
+    UPDATE mulberry_internal.voice_keys k
        SET exported_at = clock_timestamp()
      WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
-    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_EXPORTED', 'exported', NULL, key.agent, NULL, NULL,
+    PERFORM mulberry_internal.record_audit(owner, 'VOICE_KEY_EXPORTED', 'exported', NULL, key.agent, NULL, NULL,
                                   jsonb_build_object('key_id', key.key_id));
-    PERFORM mulberry.require_durable_commit();
-    PERFORM mulberry.remember_exported_voice_key(owner, key.agent, key.key_id, key.challenge_extend, key.fingerprint);
+    PERFORM mulberry_internal.require_durable_commit();
+    PERFORM mulberry_internal.remember_exported_voice_key(owner, key.agent, key.key_id, key.challenge_extend, key.fingerprint);
 END
 $$;
-COMMENT ON FUNCTION mark_voice_key_exported(text, integer, text) IS
+COMMENT ON FUNCTION mulberry.mark_voice_key_exported(text, integer, text) IS
     'first half of export_voice_key(): the key counts as exported, and its line can be taken by this session once this has been committed. Needs admin access';
 
 -- SECURITY INVOKER and without SET, because it commits.
-CREATE OR REPLACE PROCEDURE export_voice_key(agent text, key_id integer, tenant text DEFAULT NULL, INOUT line text DEFAULT NULL)
+CREATE OR REPLACE PROCEDURE mulberry.export_voice_key(agent text, key_id integer, tenant text DEFAULT NULL, INOUT line text DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -225,17 +225,17 @@ BEGIN
     line := mulberry.take_exported_voice_key();
 END
 $$;
-COMMENT ON PROCEDURE export_voice_key(text, integer, text, text) IS
+COMMENT ON PROCEDURE mulberry.export_voice_key(text, integer, text, text) IS
     'CALL export_voice_key(agent, key_id): the line with which a key enters its edge through voice_key_entry, given out once; afterwards 55000. It commits, and so cannot run inside a transaction block (25001). Needs admin access';
 
-CREATE OR REPLACE FUNCTION confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    owner uuid := mulberry.resolve_tenant(confirm_voice_key.tenant, 'admin');
-    key   mulberry.voice_keys;
+    owner uuid := mulberry_internal.resolve_tenant(confirm_voice_key.tenant, 'admin');
+    key   mulberry_internal.voice_keys;
 BEGIN
-    key := mulberry.voice_key_row(owner, mulberry.find_agent(owner, confirm_voice_key.agent),
+    key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, confirm_voice_key.agent),
                                   confirm_voice_key.key_id, 'sender');
     IF NOT key.enabled OR key.exported_at IS NULL THEN
         RAISE EXCEPTION 'voice key % %', key.key_id, CASE WHEN key.enabled THEN 'was not exported' ELSE 'is disabled' END
@@ -246,51 +246,51 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('The key''s is %s; the edge''s is in its view voice_key_status.', key.fingerprint);
     END IF;
-    UPDATE mulberry.voice_keys k
+    UPDATE mulberry_internal.voice_keys k
        SET confirmed_at = clock_timestamp()
      WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
-    PERFORM mulberry.record_audit(owner, 'VOICE_KEY_CONFIRMED', 'by hand', NULL, key.agent, NULL, NULL,
+    PERFORM mulberry_internal.record_audit(owner, 'VOICE_KEY_CONFIRMED', 'by hand', NULL, key.agent, NULL, NULL,
                                   jsonb_build_object('key_id', key.key_id));
 END
 $$;
-COMMENT ON FUNCTION confirm_voice_key(text, integer, text, text) IS
+COMMENT ON FUNCTION mulberry.confirm_voice_key(text, integer, text, text) IS
     'says that the edge has entered a key: commands are signed with it from now on. With the fingerprint that the edge shows, a mistake is noticed. Needs admin access';
 
-CREATE OR REPLACE VIEW voice_key_entry WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.voice_key_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS agent, NULL::secret_value AS key WHERE false;
-COMMENT ON VIEW voice_key_entry IS
+COMMENT ON VIEW mulberry.voice_key_entry IS
     'where keys enter an edge: \copy mulberry.voice_key_entry (key) FROM ...; needs admin access to the tenant, and always looks empty';
-COMMENT ON COLUMN voice_key_entry.tenant IS 'name of the tenant on the edge; null: the role''s only one, or "default"';
-COMMENT ON COLUMN voice_key_entry.agent IS 'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';
-COMMENT ON COLUMN voice_key_entry.key IS 'the line that export_voice_key() gave';
+COMMENT ON COLUMN mulberry.voice_key_entry.tenant IS 'name of the tenant on the edge; null: the role''s only one, or "default"';
+COMMENT ON COLUMN mulberry.voice_key_entry.agent IS 'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';
+COMMENT ON COLUMN mulberry.voice_key_entry.key IS 'the line that export_voice_key() gave';
 
 CREATE OR REPLACE FUNCTION enter_voice_key() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_enter_voice_key';
 COMMENT ON FUNCTION enter_voice_key() IS 'stores a row of voice_key_entry';
-CREATE OR REPLACE TRIGGER enter_voice_key INSTEAD OF INSERT ON voice_key_entry
+CREATE OR REPLACE TRIGGER enter_voice_key INSTEAD OF INSERT ON mulberry.voice_key_entry
     FOR EACH ROW EXECUTE FUNCTION enter_voice_key();
 
 CREATE OR REPLACE FUNCTION import_voice_key(tenant uuid, agent_name text, party_tenant uuid, agent uuid, key_id integer,
                                  challenge_extend boolean, fingerprint text) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
-    known mulberry.voice_keys;
-    name  text := mulberry.voice_key_secret('receiver', import_voice_key.agent, import_voice_key.key_id);
+    known mulberry_internal.voice_keys;
+    name  text := mulberry_internal.voice_key_secret('receiver', import_voice_key.agent, import_voice_key.key_id);
     called text := coalesce(import_voice_key.agent_name, 'edge-' || left(import_voice_key.agent::text, 8));
 BEGIN
-    PERFORM mulberry.check_agent_settings(called, NULL, '{}');
+    PERFORM mulberry_internal.check_agent_settings(called, NULL, '{}');
     BEGIN
-        INSERT INTO mulberry.agents (tenant, id, name)
+        INSERT INTO mulberry_internal.agents (tenant, id, name)
         VALUES (import_voice_key.tenant, import_voice_key.agent, called)
         ON CONFLICT (tenant, id) DO NOTHING;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'there is another agent "%"', called USING ERRCODE = 'duplicate_object';
     END;
-    PERFORM FROM mulberry.agents a
+    PERFORM FROM mulberry_internal.agents a
       WHERE a.tenant = import_voice_key.tenant AND a.id = import_voice_key.agent FOR NO KEY UPDATE;
     SELECT k.* INTO known
-      FROM mulberry.voice_keys k
+      FROM mulberry_internal.voice_keys k
      WHERE k.tenant = import_voice_key.tenant AND k.role = 'receiver' AND k.key_id = import_voice_key.key_id
        FOR UPDATE;
     IF known.enabled THEN
@@ -300,7 +300,7 @@ BEGIN
                   HINT = 'Disable that one first. A tenant of an edge is one agent: the key of another agent goes into another tenant or database.';
     ELSIF known.fingerprint = import_voice_key.fingerprint
           -- the row makes way to another key of that id, and goes with its agent; the audit log remains
-          OR EXISTS (SELECT FROM mulberry.audit u
+          OR EXISTS (SELECT FROM mulberry_internal.audit u
                       WHERE u.tenant = import_voice_key.tenant AND u.mandate IS NULL AND u.action = 'VOICE_KEY_IMPORTED'
                         AND u.evidence->>'fingerprint' = import_voice_key.fingerprint) THEN
         RAISE EXCEPTION 'voice key % was disabled here and cannot come back', import_voice_key.key_id
@@ -308,13 +308,13 @@ BEGIN
                   DETAIL = 'What was once played for it could be played again.',
                   HINT = 'Make a new one with rotate_voice_key() in the cloud.';
     END IF;
-    DELETE FROM mulberry.voice_keys k
+    DELETE FROM mulberry_internal.voice_keys k
      WHERE k.tenant = import_voice_key.tenant AND k.role = 'receiver' AND k.key_id = import_voice_key.key_id;
-    INSERT INTO mulberry.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
+    INSERT INTO mulberry_internal.voice_keys (tenant, role, agent, key_id, party_tenant, secret, challenge_extend, fingerprint, place)
     VALUES (import_voice_key.tenant, 'receiver', import_voice_key.agent, import_voice_key.key_id,
             import_voice_key.party_tenant, name, import_voice_key.challenge_extend, import_voice_key.fingerprint,
-            mulberry.voice_key_place());
-    PERFORM mulberry.record_audit(import_voice_key.tenant, 'VOICE_KEY_IMPORTED', 'imported', NULL, import_voice_key.agent,
+            mulberry_internal.voice_key_place());
+    PERFORM mulberry_internal.record_audit(import_voice_key.tenant, 'VOICE_KEY_IMPORTED', 'imported', NULL, import_voice_key.agent,
                                   NULL, NULL, jsonb_build_object('key_id', import_voice_key.key_id,
                                                                  'fingerprint', import_voice_key.fingerprint));
     RETURN name;

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION check_agent_settings(name text, phone text, allowed_callers text[]) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     caller text;
 BEGIN
@@ -13,15 +13,15 @@ BEGIN
     IF name ~* '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN
         RAISE EXCEPTION 'an agent''s name must not look like an id' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF NOT mulberry.phone_valid(phone) THEN
-        PERFORM mulberry.refuse_phone(phone);
+    IF NOT mulberry_internal.phone_valid(phone) THEN
+        PERFORM mulberry_internal.refuse_phone(phone);
     END IF;
     IF array_ndims(allowed_callers) > 1 OR cardinality(allowed_callers) > 100 THEN
         RAISE EXCEPTION 'allowed_callers has one dimension and at most 100 numbers' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOREACH caller IN ARRAY coalesce(allowed_callers, '{}') LOOP
-        IF caller IS NULL OR NOT mulberry.phone_valid(caller) THEN
-            PERFORM mulberry.refuse_phone(coalesce(caller, 'null'), ' in allowed_callers');
+        IF caller IS NULL OR NOT mulberry_internal.phone_valid(caller) THEN
+            PERFORM mulberry_internal.refuse_phone(coalesce(caller, 'null'), ' in allowed_callers');
         END IF;
     END LOOP;
 END
@@ -29,14 +29,14 @@ $$;
 COMMENT ON FUNCTION check_agent_settings(text, text, text[]) IS 'raises an error that says which setting of an agent is wrong';
 
 CREATE OR REPLACE FUNCTION find_agent(tenant uuid, name text) RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     found uuid;
 BEGIN
     IF name IS NULL THEN
         RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    SELECT a.id INTO found FROM mulberry.agents a WHERE a.tenant = find_agent.tenant AND a.name = find_agent.name;
+    SELECT a.id INTO found FROM mulberry_internal.agents a WHERE a.tenant = find_agent.tenant AND a.name = find_agent.name;
     IF found IS NULL THEN
         RAISE EXCEPTION 'agent "%" does not exist', name USING ERRCODE = 'undefined_object';
     END IF;
@@ -45,44 +45,44 @@ END
 $$;
 COMMENT ON FUNCTION find_agent(uuid, text) IS 'id of the agent with that name; an error (42704) when there is none (internal)';
 
-CREATE OR REPLACE FUNCTION create_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT '{}',
+CREATE OR REPLACE FUNCTION mulberry.create_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT '{}',
                              id uuid DEFAULT NULL, tenant text DEFAULT NULL) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    target uuid := mulberry.resolve_tenant(tenant, 'admin');
+    target uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     made   uuid;
 BEGIN
-    PERFORM mulberry.check_agent_settings(name, phone, allowed_callers);
-    INSERT INTO mulberry.agents (tenant, id, name, phone, allowed_callers)
+    PERFORM mulberry_internal.check_agent_settings(name, phone, allowed_callers);
+    INSERT INTO mulberry_internal.agents (tenant, id, name, phone, allowed_callers)
     VALUES (target, coalesce(id, gen_random_uuid()), name, phone, coalesce(allowed_callers, '{}'))
     ON CONFLICT DO NOTHING
     RETURNING agents.id INTO made;
     IF made IS NULL THEN
         RAISE EXCEPTION 'an agent with the name "%" or that id already exists', name USING ERRCODE = 'unique_violation';
     END IF;
-    PERFORM mulberry.record_audit(target, 'AGENT_CREATED', 'applied', NULL, made, NULL, NULL,
+    PERFORM mulberry_internal.record_audit(target, 'AGENT_CREATED', 'applied', NULL, made, NULL, NULL,
                                   jsonb_build_object('name', name, 'phone', phone, 'allowed_callers', coalesce(allowed_callers, '{}')));
     RETURN made;
 END
 $$;
-COMMENT ON FUNCTION create_agent(text, text, text[], uuid, text) IS
+COMMENT ON FUNCTION mulberry.create_agent(text, text, text[], uuid, text) IS
     'makes an agent and returns its id, which is signed in its frames (null: a new one; on the edge, that of the cloud); phone is where commands are phoned to, allowed_callers from where the receiving side takes calls (empty: from anywhere), both E.164. Needs admin access';
 
-CREATE OR REPLACE FUNCTION alter_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT NULL,
+CREATE OR REPLACE FUNCTION mulberry.alter_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT NULL,
                             new_name text DEFAULT NULL, remove_phone boolean DEFAULT false, tenant text DEFAULT NULL)
 RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    target  uuid := mulberry.resolve_tenant(tenant, 'admin');
-    changed uuid := mulberry.find_agent(target, name);
+    target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+    changed uuid := mulberry_internal.find_agent(target, name);
 BEGIN
     IF phone IS NOT NULL AND remove_phone THEN
         RAISE EXCEPTION 'phone cannot be set and removed at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM mulberry.check_agent_settings(coalesce(new_name, name), phone, allowed_callers);
+    PERFORM mulberry_internal.check_agent_settings(coalesce(new_name, name), phone, allowed_callers);
     BEGIN
-        UPDATE mulberry.agents a
+        UPDATE mulberry_internal.agents a
            SET name = coalesce(alter_agent.new_name, a.name),
                phone = CASE WHEN remove_phone THEN NULL ELSE coalesce(alter_agent.phone, a.phone) END,
                allowed_callers = coalesce(alter_agent.allowed_callers, a.allowed_callers)
@@ -90,33 +90,33 @@ BEGIN
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'agent "%" already exists', new_name USING ERRCODE = 'unique_violation';
     END;
-    PERFORM mulberry.record_audit(target, 'AGENT_ALTERED', 'applied', NULL, changed, NULL, NULL,
+    PERFORM mulberry_internal.record_audit(target, 'AGENT_ALTERED', 'applied', NULL, changed, NULL, NULL,
                                   (SELECT jsonb_build_object('name', a.name, 'phone', a.phone, 'allowed_callers', a.allowed_callers)
-                                     FROM mulberry.agents a WHERE a.tenant = target AND a.id = changed));
+                                     FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = changed));
 END
 $$;
-COMMENT ON FUNCTION alter_agent(text, text, text[], text, boolean, text) IS
+COMMENT ON FUNCTION mulberry.alter_agent(text, text, text[], text, boolean, text) IS
     'changes what is not null of an agent; remove_phone: commands do not phone it any more. Needs admin access';
 
-CREATE OR REPLACE FUNCTION drop_agent(name text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.drop_agent(name text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    target  uuid := mulberry.resolve_tenant(tenant, 'admin');
-    dropped uuid := mulberry.find_agent(target, name);
+    target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+    dropped uuid := mulberry_internal.find_agent(target, name);
     problem text;
     hint    text;
 BEGIN
-    PERFORM FROM mulberry.agents a WHERE a.tenant = target AND a.id = dropped FOR UPDATE;
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = dropped FOR UPDATE;
     SELECT format('Mandate "%s" is %s.', m.id, m.status), 'Revoke its mandates first.'
       INTO problem, hint
-      FROM mulberry.mandates m
+      FROM mulberry_internal.mandates m
      WHERE m.tenant = target AND m.agent = dropped AND m.status NOT IN ('REVOKED', 'EXPIRED')
      ORDER BY m.id
      LIMIT 1;
     IF problem IS NULL THEN
         SELECT format('Command %s is %s.', c.id, c.state), 'Wait for its commands, or cancel them, first.'
           INTO problem, hint
-          FROM mulberry.commands c
+          FROM mulberry_internal.commands c
          WHERE c.tenant = target AND c.agent = dropped AND c.state IN ('waiting', 'outstanding')
          ORDER BY c.id
          LIMIT 1;
@@ -124,21 +124,21 @@ BEGIN
     IF problem IS NULL THEN
         SELECT format('Voice key %s is enabled.', k.key_id), 'Disable its voice keys first.'
           INTO problem, hint
-          FROM mulberry.voice_keys k
+          FROM mulberry_internal.voice_keys k
          WHERE k.tenant = target AND k.agent = dropped AND k.enabled
          ORDER BY k.key_id
          LIMIT 1;
     END IF;
     IF problem IS NULL THEN
         BEGIN
-            DELETE FROM mulberry.voice_calls v USING mulberry.commands c
+            DELETE FROM mulberry_internal.voice_calls v USING mulberry_internal.commands c
              WHERE v.command = c.id AND c.tenant = target AND c.agent = dropped;
-            DELETE FROM mulberry.commands c WHERE c.tenant = target AND c.agent = dropped;
-            DELETE FROM mulberry.secrets s USING mulberry.voice_keys k
+            DELETE FROM mulberry_internal.commands c WHERE c.tenant = target AND c.agent = dropped;
+            DELETE FROM mulberry_internal.secrets s USING mulberry_internal.voice_keys k
              WHERE k.tenant = target AND k.agent = dropped AND s.tenant = target AND s.name = k.secret;
-            DELETE FROM mulberry.voice_keys k WHERE k.tenant = target AND k.agent = dropped;
-            DELETE FROM mulberry.mandates m WHERE m.tenant = target AND m.agent = dropped;
-            DELETE FROM mulberry.agents a WHERE a.tenant = target AND a.id = dropped;
+            DELETE FROM mulberry_internal.voice_keys k WHERE k.tenant = target AND k.agent = dropped;
+            DELETE FROM mulberry_internal.mandates m WHERE m.tenant = target AND m.agent = dropped;
+            DELETE FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = dropped;
         EXCEPTION WHEN foreign_key_violation THEN
             problem := SQLERRM;
             hint := 'Something was added to it meanwhile: try again.';
@@ -148,8 +148,8 @@ BEGIN
         RAISE EXCEPTION 'agent "%" cannot be dropped because it is still in use', name
             USING ERRCODE = 'dependent_objects_still_exist', DETAIL = problem, HINT = hint;
     END IF;
-    PERFORM mulberry.record_audit(target, 'AGENT_DROPPED', 'applied', NULL, dropped, NULL, NULL, jsonb_build_object('name', name));
+    PERFORM mulberry_internal.record_audit(target, 'AGENT_DROPPED', 'applied', NULL, dropped, NULL, NULL, jsonb_build_object('name', name));
 END
 $$;
-COMMENT ON FUNCTION drop_agent(text, text) IS
+COMMENT ON FUNCTION mulberry.drop_agent(text, text) IS
     'drops an agent with its settled commands, disabled voice keys and REVOKED or EXPIRED mandates; refused while it has others. The audit log keeps what was. Needs admin access';

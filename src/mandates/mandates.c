@@ -277,11 +277,11 @@ next_agent_version(HeapTuple tuple, TupleDesc desc, const char *id, bool may_wai
 
 	SPI_connect();
 	if (lock == NULL)
-		lock = mulberry_keep_plan("SELECT FROM mulberry.agents a WHERE a.tenant = $1 AND a.id = $2 "
+		lock = mulberry_keep_plan("SELECT FROM mulberry_internal.agents a WHERE a.tenant = $1 AND a.id = $2 "
 								  "FOR NO KEY UPDATE SKIP LOCKED",
 								  2, (Oid[]){ UUIDOID, UUIDOID });
 	if (count == NULL)
-		count = mulberry_keep_plan("UPDATE mulberry.agents a "
+		count = mulberry_keep_plan("UPDATE mulberry_internal.agents a "
 								   "SET mandates_version = a.mandates_version + 1 "
 								   "WHERE a.tenant = $1 AND a.id = $2 RETURNING mandates_version",
 								   2, (Oid[]){ UUIDOID, UUIDOID });
@@ -343,7 +343,7 @@ record_change(HeapTuple tuple, TupleDesc desc, int64 version, Datum from_status,
 	SPI_connect();
 	if (plan == NULL)
 		plan = mulberry_keep_plan(
-			"SELECT mulberry.record_mandate_change($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+			"SELECT mulberry_internal.record_mandate_change($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
 			11,
 			(Oid[]){ UUIDOID, TEXTOID, UUIDOID, TEXTOID, NUMERICOID, TIMESTAMPTZOID, TEXTOID,
 					 INT8OID, TEXTOID, TEXTOID, INT8OID });
@@ -365,7 +365,7 @@ delete_belongings(HeapTuple tuple, TupleDesc desc)
 
 	SPI_connect();
 	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT mulberry.forget_mandate($1, $2, $3)", 3,
+		plan = mulberry_keep_plan("SELECT mulberry_internal.forget_mandate($1, $2, $3)", 3,
 								  (Oid[]){ UUIDOID, TEXTOID, UUIDOID });
 	values[0] = mulberry_column(tuple, desc, Anum_mandates_tenant);
 	values[1] = mulberry_column(tuple, desc, Anum_mandates_id);
@@ -408,7 +408,7 @@ mulberry_change_mandate(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (plan == NULL)
 		plan = mulberry_keep_plan(
-			"UPDATE mulberry.mandates m SET status = coalesce($3, m.status), "
+			"UPDATE mulberry_internal.mandates m SET status = coalesce($3, m.status), "
 			"expires_at = coalesce($4, m.expires_at), max_amount = coalesce($5, m.max_amount), "
 			"sponsor = coalesce($6, m.sponsor) WHERE m.tenant = $1 AND m.id = $2",
 			6, (Oid[]){ UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, NUMERICOID, TEXTOID });

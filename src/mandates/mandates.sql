@@ -7,18 +7,18 @@ CREATE OR REPLACE TRIGGER guard_mandate BEFORE INSERT OR UPDATE OR DELETE ON man
 
 CREATE OR REPLACE FUNCTION record_mandate_change(tenant uuid, mandate text, agent uuid, status text, max_amount numeric, expires_at timestamptz,
                                       sponsor text, version bigint, from_status text, cause text, command bigint) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     facts jsonb := jsonb_build_object('mandate_id', mandate, 'from_status', from_status, 'to_status', status, 'version', version,
                                       'max_amount', max_amount, 'expires_at', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                                       'cause', cause);
 BEGIN
-    INSERT INTO mulberry.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at, sponsor, cause, command)
-    VALUES (tenant, mandate, version, mulberry.outer_role()::text, from_status, status, max_amount, expires_at, sponsor, cause, command);
-    PERFORM mulberry.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts || jsonb_build_object('sponsor', sponsor));
-    PERFORM mulberry.emit_event(tenant, 'mandate_changed', NULL, NULL,
-                                facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry.agents a WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
+    INSERT INTO mulberry_internal.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at, sponsor, cause, command)
+    VALUES (tenant, mandate, version, mulberry_internal.outer_role()::text, from_status, status, max_amount, expires_at, sponsor, cause, command);
+    PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts || jsonb_build_object('sponsor', sponsor));
+    PERFORM mulberry_internal.emit_event(tenant, 'mandate_changed', NULL, NULL,
+                                facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
                                                             'command_id', command));
 END
 $$;
@@ -26,12 +26,12 @@ COMMENT ON FUNCTION record_mandate_change(uuid, text, uuid, text, numeric, times
     'history, audit row and event of a change; called by guard_mandate() (internal)';
 
 CREATE OR REPLACE FUNCTION forget_mandate(tenant uuid, mandate text, agent uuid) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 BEGIN
-    DELETE FROM mulberry.spendings s WHERE s.tenant = tenant AND s.mandate = mandate;
-    DELETE FROM mulberry.mandate_versions v WHERE v.tenant = tenant AND v.mandate = mandate;
-    PERFORM mulberry.record_audit(tenant, 'MANDATE_REMOVED', 'applied', mandate, agent);
+    DELETE FROM mulberry_internal.spendings s WHERE s.tenant = tenant AND s.mandate = mandate;
+    DELETE FROM mulberry_internal.mandate_versions v WHERE v.tenant = tenant AND v.mandate = mandate;
+    PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_REMOVED', 'applied', mandate, agent);
 END
 $$;
 COMMENT ON FUNCTION forget_mandate(uuid, text, uuid) IS 'removes what hangs on a mandate that is being deleted; called by guard_mandate() (internal)';
@@ -43,7 +43,7 @@ COMMENT ON FUNCTION change_mandate(uuid, text, text, timestamptz, numeric, text,
     'changes what is not null of a mandate whose agent and which are locked; cause and command go to the history (internal)';
 
 CREATE OR REPLACE FUNCTION check_amount(amount numeric, what text, zero boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     problem text;
 BEGIN
@@ -69,7 +69,7 @@ $$;
 COMMENT ON FUNCTION check_amount(numeric, text, boolean) IS 'raises an error that says what is wrong with an amount of money';
 
 CREATE OR REPLACE FUNCTION check_mandate_id(mandate_id text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     IF mandate_id IS NULL THEN
         RAISE EXCEPTION 'mandate_id must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -83,7 +83,7 @@ $$;
 COMMENT ON FUNCTION check_mandate_id(text) IS 'raises an error unless it is eight digits, not all of them 0';
 
 CREATE OR REPLACE FUNCTION check_mandate_settings(sponsor text, currency text, expires_at timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     IF sponsor IS NULL OR currency IS NULL OR expires_at IS NULL THEN
         RAISE EXCEPTION 'sponsor, currency and expires_at must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -102,52 +102,52 @@ END
 $$;
 COMMENT ON FUNCTION check_mandate_settings(text, text, timestamptz) IS 'raises an error that says which setting of a mandate is wrong';
 
-CREATE OR REPLACE FUNCTION create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text, expires_at timestamptz,
+CREATE OR REPLACE FUNCTION mulberry.create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text, expires_at timestamptz,
                                tenant text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    target uuid := mulberry.resolve_tenant(tenant, 'operator');
+    target uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     holder uuid;
 BEGIN
-    PERFORM mulberry.check_mandate_id(mandate_id);
-    PERFORM mulberry.check_amount(max_amount, 'max_amount');
-    PERFORM mulberry.check_mandate_settings(sponsor, currency, expires_at);
-    holder := mulberry.find_agent(target, agent);
-    PERFORM FROM mulberry.agents a WHERE a.tenant = target AND a.id = holder FOR NO KEY UPDATE;
-    IF EXISTS (SELECT FROM mulberry.mandates m WHERE m.tenant = target AND m.id = mandate_id) THEN
+    PERFORM mulberry_internal.check_mandate_id(mandate_id);
+    PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
+    PERFORM mulberry_internal.check_mandate_settings(sponsor, currency, expires_at);
+    holder := mulberry_internal.find_agent(target, agent);
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = holder FOR NO KEY UPDATE;
+    IF EXISTS (SELECT FROM mulberry_internal.mandates m WHERE m.tenant = target AND m.id = mandate_id) THEN
         RAISE EXCEPTION 'mandate "%" already exists', mandate_id USING ERRCODE = 'unique_violation';
     END IF;
     BEGIN
-        INSERT INTO mulberry.mandates (tenant, id, agent, sponsor, max_amount, currency, expires_at)
+        INSERT INTO mulberry_internal.mandates (tenant, id, agent, sponsor, max_amount, currency, expires_at)
         VALUES (target, mandate_id, holder, sponsor, max_amount, currency, expires_at);
     EXCEPTION WHEN unique_violation THEN   -- at the same time, for another agent
         RAISE EXCEPTION 'mandate "%" already exists', mandate_id USING ERRCODE = 'unique_violation';
     END;
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN mandate_id;
 END
 $$;
-COMMENT ON FUNCTION create_mandate(text, text, text, numeric, text, timestamptz, text) IS
+COMMENT ON FUNCTION mulberry.create_mandate(text, text, text, numeric, text, timestamptz, text) IS
     'lets an agent (by its name) spend max_amount of a sponsor''s money until expires_at; mandate_id has eight digits. Returns mandate_id. Needs operator access';
 
 -- Both rows, in their order.  The agent of a mandate never changes.
 CREATE OR REPLACE FUNCTION lock_mandate(tenant uuid, mandate text) RETURNS mandates
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     holder uuid;
-    locked mulberry.mandates;
+    locked mulberry_internal.mandates;
 BEGIN
-    SELECT m.agent INTO holder FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    SELECT m.agent INTO holder FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
     IF holder IS NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM FROM mulberry.agents a WHERE a.tenant = tenant AND a.id = holder FOR NO KEY UPDATE;
-    SELECT * INTO locked FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE;
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = holder FOR NO KEY UPDATE;
+    SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE;
     IF locked.status = 'ACTIVE' AND locked.expires_at <= clock_timestamp() THEN
-        PERFORM mulberry.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
-        SELECT * INTO locked FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+        PERFORM mulberry_internal.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
+        SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
     END IF;
     RETURN locked;
 END
@@ -156,16 +156,16 @@ COMMENT ON FUNCTION lock_mandate(uuid, text) IS
     'locks a mandate after its agent, has it EXPIRED when its time is over, and returns it; null when there is none (internal)';
 
 CREATE OR REPLACE FUNCTION set_mandate_status(tenant uuid, mandate text, status text, cause text, command bigint DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    target mulberry.mandates;
+    target mulberry_internal.mandates;
 BEGIN
     IF status IS NULL OR status NOT IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED') THEN
         RAISE EXCEPTION 'unknown status "%" of a mandate', coalesce(status, 'null')
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'There are ACTIVE, SUSPENDED, REVOKED and EXPIRED.';
     END IF;
-    target := mulberry.lock_mandate(tenant, mandate);
+    target := mulberry_internal.lock_mandate(tenant, mandate);
     CASE
         WHEN target.id IS NULL THEN
             RETURN 'E003';
@@ -176,12 +176,12 @@ BEGIN
         WHEN target.status = 'EXPIRED' AND status <> 'REVOKED' THEN
             RETURN 'expired';
         ELSE
-            PERFORM mulberry.change_mandate(tenant, mandate, status, NULL, NULL, NULL, cause, command);
+            PERFORM mulberry_internal.change_mandate(tenant, mandate, status, NULL, NULL, NULL, cause, command);
     END CASE;
     IF status = 'ACTIVE' THEN
-        PERFORM mulberry.lock_mandate(tenant, mandate);   -- its time may have come while it was suspended
+        PERFORM mulberry_internal.lock_mandate(tenant, mandate);   -- its time may have come while it was suspended
     END IF;
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN 'changed';
 END
 $$;
@@ -189,16 +189,16 @@ COMMENT ON FUNCTION set_mandate_status(uuid, text, text, text, bigint) IS
     'changes the status of a mandate: "changed", "already so", "E003" (no such mandate), "E004" (REVOKED, which is final) or "expired" (only an extension or REVOKED changes that). A suspension that is lifted after expires_at leaves an EXPIRED mandate (internal)';
 
 CREATE OR REPLACE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    target   mulberry.mandates;
+    target   mulberry_internal.mandates;
     extended timestamptz;
 BEGIN
     IF days IS NULL OR days NOT BETWEEN 1 AND 99 THEN
         RAISE EXCEPTION 'a mandate is extended by 1 to 99 days' USING ERRCODE = 'numeric_value_out_of_range';
     END IF;
-    target := mulberry.lock_mandate(tenant, mandate);
+    target := mulberry_internal.lock_mandate(tenant, mandate);
     IF target.id IS NULL THEN
         RETURN 'E003';
     ELSIF target.status = 'REVOKED' THEN
@@ -206,9 +206,9 @@ BEGIN
     END IF;
     -- days of 24 hours, whatever the session's time zone does meanwhile
     extended := greatest(target.expires_at, clock_timestamp()) + make_interval(hours => 24 * days);
-    PERFORM mulberry.change_mandate(tenant, mandate, CASE WHEN target.status = 'EXPIRED' THEN 'ACTIVE' END,
+    PERFORM mulberry_internal.change_mandate(tenant, mandate, CASE WHEN target.status = 'EXPIRED' THEN 'ACTIVE' END,
                                     extended, NULL, NULL, cause, command);
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
     RETURN 'changed';
 END
 $$;
@@ -218,7 +218,7 @@ COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
 -- The numbers are SS and QQ of an acknowledgement, as core/command.h has them.
 CREATE OR REPLACE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
                                       OUT ack_status integer, OUT ack_state integer)
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     applied    CONSTANT integer := 0;
@@ -234,17 +234,17 @@ BEGIN
         RETURN;
     END IF;
     IF command = 'EXTEND' AND argument BETWEEN 1 AND 99 THEN
-        answer := mulberry.extend_mandate_expiry(tenant, mandate, argument, cause, command_id);
+        answer := mulberry_internal.extend_mandate_expiry(tenant, mandate, argument, cause, command_id);
     ELSIF command = 'QUERY' AND argument = 0 THEN
-        answer := CASE WHEN (mulberry.lock_mandate(tenant, mandate)).id IS NULL THEN 'E003' ELSE 'changed' END;
+        answer := CASE WHEN (mulberry_internal.lock_mandate(tenant, mandate)).id IS NULL THEN 'E003' ELSE 'changed' END;
     ELSIF command IN ('REVOKE', 'SUSPEND', 'RESUME') AND argument = 0 THEN
-        answer := mulberry.set_mandate_status(tenant, mandate,
+        answer := mulberry_internal.set_mandate_status(tenant, mandate,
                                               CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED' ELSE 'ACTIVE' END,
                                               cause, command_id);
     ELSE
         answer := 'meaningless';
     END IF;
-    SELECT m.status INTO result FROM mulberry.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    SELECT m.status INTO result FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
     ack_state := CASE result WHEN 'REVOKED' THEN 1 WHEN 'SUSPENDED' THEN 2 WHEN 'ACTIVE' THEN 3 WHEN 'EXPIRED' THEN 4 ELSE 0 END;
     ack_status := CASE answer WHEN 'changed' THEN applied WHEN 'already so' THEN already_so WHEN 'E003' THEN unknown ELSE refused END;
 END
@@ -252,20 +252,20 @@ $$;
 COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
     'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the acknowledgement; what means nothing is refused (internal)';
 
-CREATE OR REPLACE FUNCTION alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
+CREATE OR REPLACE FUNCTION mulberry.alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
                               sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-    owner  uuid := mulberry.resolve_tenant(tenant, 'operator');
-    target mulberry.mandates;
+    owner  uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
+    target mulberry_internal.mandates;
 BEGIN
-    PERFORM mulberry.check_mandate_id(mandate_id);
+    PERFORM mulberry_internal.check_mandate_id(mandate_id);
     IF max_amount IS NOT NULL THEN
-        PERFORM mulberry.check_amount(max_amount, 'max_amount');
+        PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
     END IF;
-    PERFORM mulberry.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at, clock_timestamp() + interval '1 day'));
-    target := mulberry.lock_mandate(owner, mandate_id);
+    PERFORM mulberry_internal.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at, clock_timestamp() + interval '1 day'));
+    target := mulberry_internal.lock_mandate(owner, mandate_id);
     IF target.id IS NULL THEN
         RAISE EXCEPTION 'mandate "%" does not exist', mandate_id
             USING ERRCODE = 'undefined_object', DETAIL = 'Protocol error E003.';
@@ -274,19 +274,19 @@ BEGIN
         RAISE EXCEPTION 'max_amount of mandate "%" cannot be less than what is spent', mandate_id
             USING ERRCODE = 'numeric_value_out_of_range', DETAIL = format('Spent are %s %s.', trim_scale(target.spent), target.currency);
     END IF;
-    PERFORM mulberry.change_mandate(owner, mandate_id,
+    PERFORM mulberry_internal.change_mandate(owner, mandate_id,
                                     CASE WHEN target.status = 'EXPIRED' AND expires_at > target.expires_at THEN 'ACTIVE' END,
                                     expires_at, max_amount, sponsor, 'altered', NULL);
-    PERFORM mulberry.require_durable_commit();
+    PERFORM mulberry_internal.require_durable_commit();
 END
 $$;
-COMMENT ON FUNCTION alter_mandate(text, numeric, timestamptz, text, text) IS
+COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, text) IS
     'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on the online path. Needs operator access';
 
 CREATE OR REPLACE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT coalesce((SELECT CASE WHEN m.status = 'REVOKED' THEN 1 WHEN m.status = 'EXPIRED' OR m.expires_at <= clock_timestamp() THEN 4
                                  WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
-                       FROM mulberry.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
+                       FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
 $$;
 COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS 'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';

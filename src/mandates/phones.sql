@@ -5,7 +5,7 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_phone_
 COMMENT ON FUNCTION phone_valid(text) IS 'true for an international telephone number as ITU-T E.164 writes it, with its plus sign';
 
 CREATE OR REPLACE FUNCTION refuse_phone(number text, place text DEFAULT '') RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'invalid phone number "%"%', left(number, 40), place
         USING ERRCODE = 'invalid_parameter_value',

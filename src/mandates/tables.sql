@@ -2,7 +2,7 @@ CREATE TABLE agents (
     tenant           uuid NOT NULL REFERENCES tenants (id),
     id               uuid NOT NULL DEFAULT gen_random_uuid(),
     name             text NOT NULL CHECK (name <> '' AND length(name) <= 100),
-    phone            text CHECK (mulberry.phone_valid(phone)),
+    phone            text CHECK (mulberry_internal.phone_valid(phone)),
     allowed_callers  text[] NOT NULL DEFAULT '{}',
     seen_at          timestamptz,
     online_until     timestamptz,

@@ -1,4 +1,4 @@
-CREATE OR REPLACE VIEW agent_status WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.agent_status WITH (security_barrier) AS
     SELECT t.name AS tenant, a.name AS agent, a.id, a.phone, a.allowed_callers,
            coalesce(a.online_until > clock_timestamp(), false) AS online, a.seen_at, a.online_until,
            (SELECT count(*) FROM mandates m WHERE m.tenant = a.tenant AND m.agent = a.id) AS mandates,
@@ -6,10 +6,10 @@ CREATE OR REPLACE VIEW agent_status WITH (security_barrier) AS
       FROM agents a
       JOIN tenants t ON t.id = a.tenant
      WHERE a.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
-COMMENT ON VIEW agent_status IS 'the agents, and whether they are on the online path now';
-COMMENT ON COLUMN agent_status.mandates_version IS 'grows with each change of one of its mandates';
+COMMENT ON VIEW mulberry.agent_status IS 'the agents, and whether they are on the online path now';
+COMMENT ON COLUMN mulberry.agent_status.mandates_version IS 'grows with each change of one of its mandates';
 
-CREATE OR REPLACE VIEW mandate_status WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.mandate_status WITH (security_barrier) AS
     SELECT t.name AS tenant, m.id AS mandate_id, a.name AS agent, m.sponsor,
            CASE WHEN m.status = 'ACTIVE' AND m.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE m.status END AS status,
            m.max_amount, m.spent, m.max_amount - m.spent AS remaining, m.currency, m.expires_at, m.version,
@@ -18,23 +18,23 @@ CREATE OR REPLACE VIEW mandate_status WITH (security_barrier) AS
       JOIN agents a ON a.tenant = m.tenant AND a.id = m.agent
       JOIN tenants t ON t.id = m.tenant
      WHERE m.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
-COMMENT ON VIEW mandate_status IS 'the mandates as they are now';
-COMMENT ON COLUMN mandate_status.status IS 'EXPIRED as soon as expires_at is over';
-COMMENT ON COLUMN mandate_status.version IS 'grows with each change but spending';
+COMMENT ON VIEW mulberry.mandate_status IS 'the mandates as they are now';
+COMMENT ON COLUMN mulberry.mandate_status.status IS 'EXPIRED as soon as expires_at is over';
+COMMENT ON COLUMN mulberry.mandate_status.version IS 'grows with each change but spending';
 
-CREATE OR REPLACE VIEW mandate_history WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.mandate_history WITH (security_barrier) AS
     SELECT t.name AS tenant, v.mandate AS mandate_id, v.version, v.at, v.role, v.from_status, v.status, v.max_amount,
            v.expires_at, v.sponsor, v.cause, v.command AS command_id
       FROM mandate_versions v
       JOIN tenants t ON t.id = v.tenant
      WHERE v.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
-COMMENT ON VIEW mandate_history IS 'what each mandate was after each of its changes but spending, and why';
+COMMENT ON VIEW mulberry.mandate_history IS 'what each mandate was after each of its changes but spending, and why';
 
-CREATE OR REPLACE VIEW mandate_spendings WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.mandate_spendings WITH (security_barrier) AS
     SELECT t.name AS tenant, s.mandate AS mandate_id, s.reference, s.amount, s.remaining, s.role, s.at
       FROM spendings s
       JOIN tenants t ON t.id = s.tenant
      WHERE s.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
-COMMENT ON VIEW mandate_spendings IS 'what spend() has accepted';
-COMMENT ON COLUMN mandate_spendings.reference IS 'the payment: the same reference counts once';
-COMMENT ON COLUMN mandate_spendings.remaining IS 'of the mandate, after it';
+COMMENT ON VIEW mulberry.mandate_spendings IS 'what spend() has accepted';
+COMMENT ON COLUMN mulberry.mandate_spendings.reference IS 'the payment: the same reference counts once';
+COMMENT ON COLUMN mulberry.mandate_spendings.remaining IS 'of the mandate, after it';

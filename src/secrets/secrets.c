@@ -449,7 +449,7 @@ write_sealed(const sealed_secret *sealed)
 	SetUserIdAndSecContext(mulberry_owner_oid(), context | SECURITY_LOCAL_USERID_CHANGE);
 	SPI_connect();
 	if (SPI_execute_with_args(
-			"INSERT INTO mulberry.secrets AS s"
+			"INSERT INTO mulberry_internal.secrets AS s"
 			" (tenant, name, nonce, ciphertext, tag, key_fingerprint)"
 			" VALUES ($1, $2, $3, $4, $5, $6)"
 			" ON CONFLICT (tenant, name) DO UPDATE"

@@ -18,15 +18,15 @@ COMMENT ON COLUMN secrets.key_fingerprint IS 'names the key without giving it aw
 COMMENT ON COLUMN secrets.rotated_at IS 'when the value was replaced or sealed with another key';
 SELECT pg_catalog.pg_extension_config_dump('secrets', '');
 
-CREATE TYPE secret_value;
+CREATE TYPE mulberry.secret_value;
 CREATE FUNCTION secret_value_in(cstring) RETURNS secret_value
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_secret_value_in';
 COMMENT ON FUNCTION secret_value_in(cstring) IS 'input of secret_value';
 CREATE FUNCTION secret_value_out(secret_value) RETURNS cstring
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_secret_value_out';
 COMMENT ON FUNCTION secret_value_out(secret_value) IS 'output of secret_value: asterisks';
-CREATE TYPE secret_value (
+CREATE TYPE mulberry.secret_value (
     INPUT = secret_value_in, OUTPUT = secret_value_out,
     INTERNALLENGTH = VARIABLE, STORAGE = extended
 );
-COMMENT ON TYPE secret_value IS 'a text on its way into secret_entry; never shown';
+COMMENT ON TYPE mulberry.secret_value IS 'a text on its way into secret_entry; never shown';

@@ -1,25 +1,25 @@
-CREATE OR REPLACE FUNCTION outbound_allowed() RETURNS boolean
+CREATE OR REPLACE FUNCTION mulberry.outbound_allowed() RETURNS boolean
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outbound_allowed_sql';
-COMMENT ON FUNCTION outbound_allowed() IS
+COMMENT ON FUNCTION mulberry.outbound_allowed() IS
     'false in a copy of another database: its workers call nobody until resume_outbound()';
 
-CREATE OR REPLACE FUNCTION resume_outbound() RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, pg_temp AS $$
+CREATE OR REPLACE FUNCTION mulberry.resume_outbound() RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     held boolean;
 BEGIN
-    PERFORM mulberry.require_access_everywhere('admin');
-    LOCK TABLE mulberry.installation IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    LOCK TABLE mulberry_internal.installation IN SHARE ROW EXCLUSIVE MODE;
     held := NOT mulberry.outbound_allowed();
     IF held THEN
-        DELETE FROM mulberry.installation;
-        INSERT INTO mulberry.installation (system_identifier, database, approved_by)
-        SELECT c.system_identifier, d.oid, mulberry.outer_role()::text
+        DELETE FROM mulberry_internal.installation;
+        INSERT INTO mulberry_internal.installation (system_identifier, database, approved_by)
+        SELECT c.system_identifier, d.oid, mulberry_internal.outer_role()::text
           FROM pg_control_system() c, pg_database d
          WHERE d.datname = current_database();
     END IF;
     RETURN held;
 END
 $$;
-COMMENT ON FUNCTION resume_outbound() IS
+COMMENT ON FUNCTION mulberry.resume_outbound() IS
     'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the original does as well. Needs admin access to all tenants';

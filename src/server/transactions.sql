@@ -1,18 +1,18 @@
-CREATE OR REPLACE FUNCTION notifier_lives() RETURNS boolean
+CREATE OR REPLACE FUNCTION mulberry.notifier_lives() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_notifier_lives_sql';
-COMMENT ON FUNCTION notifier_lives() IS 'true when a notifier serves this database, so that events are sent';
+COMMENT ON FUNCTION mulberry.notifier_lives() IS 'true when a notifier serves this database, so that events are sent';
 
-CREATE OR REPLACE FUNCTION process_statistics()
+CREATE OR REPLACE FUNCTION mulberry.process_statistics()
 RETURNS TABLE (place integer, type text, pid integer, started_at timestamptz, starts bigint, in_flight integer,
                done bigint, failed bigint, last_activity timestamptz)
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_process_statistics';
-COMMENT ON FUNCTION process_statistics() IS
+COMMENT ON FUNCTION mulberry.process_statistics() IS
     'the notifier (place 0) and the workers of this database, alive (pid) or not, with what they did since the server started: a notifier sends messages, a worker does jobs (internal)';
 
 CREATE OR REPLACE FUNCTION require_durable_commit() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_require_durable_commit_sql';
 COMMENT ON FUNCTION require_durable_commit() IS 'has this transaction on disk, and on synchronous standbys, when it has committed, whatever synchronous_commit says (internal)';
 
-CREATE OR REPLACE FUNCTION in_transaction_block() RETURNS boolean
+CREATE OR REPLACE FUNCTION mulberry.in_transaction_block() RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_in_transaction_block';
-COMMENT ON FUNCTION in_transaction_block() IS 'whether the session is between BEGIN and COMMIT (internal)';
+COMMENT ON FUNCTION mulberry.in_transaction_block() IS 'whether the session is between BEGIN and COMMIT (internal)';

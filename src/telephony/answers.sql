@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION read_json(body bytea) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     answer jsonb;
@@ -17,7 +17,7 @@ COMMENT ON FUNCTION read_json(bytea) IS 'the JSON object in the body of an answe
 
 CREATE OR REPLACE FUNCTION read_time(rfc_2822 text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     RETURN rfc_2822::timestamptz;
@@ -37,88 +37,88 @@ COMMENT ON FUNCTION twilio_error(integer, jsonb, text) IS 'what Twilio said is w
 CREATE OR REPLACE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea, error text)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     at      CONSTANT timestamptz := clock_timestamp();
     answer  jsonb;
-    j       mulberry.job_queue;
-    v       mulberry.voice_calls;
+    j       mulberry_internal.job_queue;
+    v       mulberry_internal.voice_calls;
     request text;
     problem text;
     rest    timestamptz;
 BEGIN
-    IF NOT mulberry.lock_telephony_job_soon(job, '1 second') THEN
+    IF NOT mulberry_internal.lock_telephony_job_soon(job, '1 second') THEN
         -- what has become of the request is found out by the next step
-        PERFORM mulberry.defer_job(job, token, 'the agent is locked by another transaction');
+        PERFORM mulberry_internal.defer_job(job, token, 'the agent is locked by another transaction');
         RETURN;
     END IF;
-    SELECT q.* INTO j FROM mulberry.job_queue q WHERE q.id = job FOR UPDATE;
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q WHERE q.id = job FOR UPDATE;
     IF NOT FOUND OR j.lease_token <> token OR j.state <> 'running' THEN
         RETURN;
     END IF;
     IF j.kind = 'escalate' THEN
-        PERFORM mulberry.settle_job(job, 'done', NULL);
-        PERFORM mulberry.record_audit(c.tenant, 'ESCALATION_REPORT', 'delivered', c.mandate, c.agent, c.id, NULL,
+        PERFORM mulberry_internal.settle_job(job, 'done', NULL);
+        PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'delivered', c.mandate, c.agent, c.id, NULL,
             jsonb_build_object('endpoint', j.endpoint, 'status', status))
-           FROM mulberry.commands c WHERE c.id = (j.payload->>'command')::bigint;
+           FROM mulberry_internal.commands c WHERE c.id = (j.payload->>'command')::bigint;
         RETURN;
     END IF;
-    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
     IF NOT FOUND THEN
-        PERFORM mulberry.settle_job(job, 'cancelled', 'the call is gone');
+        PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone');
         RETURN;
     END IF;
     request := v.request;
     status := coalesce(status, 0);
     IF request <> 'media' OR status NOT BETWEEN 200 AND 299 THEN
-        answer := mulberry.read_json(body);
+        answer := mulberry_internal.read_json(body);
     END IF;
-    problem := mulberry.twilio_error(status, answer, error);
-    UPDATE mulberry.voice_calls x SET request = NULL,
+    problem := mulberry_internal.twilio_error(status, answer, error);
+    UPDATE mulberry_internal.voice_calls x SET request = NULL,
            failures = CASE WHEN telephony_answer.status BETWEEN 200 AND 299 THEN 0 ELSE x.failures + 1 END,
            detail = CASE WHEN telephony_answer.status BETWEEN 200 AND 299 THEN x.detail ELSE problem END
      WHERE x.id = v.id RETURNING x.* INTO v;
 
     CASE request
     WHEN 'create' THEN
-        rest := mulberry.answer_to_create(v, outcome, status, answer, retry_after, problem);
+        rest := mulberry_internal.answer_to_create(v, outcome, status, answer, retry_after, problem);
     WHEN 'look' THEN
-        rest := mulberry.answer_to_look(v, status, answer);
+        rest := mulberry_internal.answer_to_look(v, status, answer);
     WHEN 'poll' THEN
         IF status BETWEEN 200 AND 299 THEN
-            PERFORM mulberry.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
         ELSIF status = 404 AND v.failures >= 3 THEN
-            PERFORM mulberry.advance_voice_call(v.id, NULL, 'failed', NULL, problem);
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'failed', NULL, problem);
         END IF;
     WHEN 'end' THEN
         IF status BETWEEN 200 AND 299 THEN
-            PERFORM mulberry.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
         ELSIF status = 404 THEN
-            PERFORM mulberry.advance_voice_call(v.id, NULL, 'canceled', NULL, problem);
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'canceled', NULL, problem);
         ELSIF status = 400 AND v.state = 'queued' THEN
             -- 21220: no longer to be cancelled, because it has begun
-            PERFORM mulberry.advance_voice_call(v.id, NULL, 'in-progress');
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'in-progress');
         ELSIF status = 400 AND v.failures >= 3 THEN
-            PERFORM mulberry.advance_voice_call(v.id, NULL, 'completed', NULL, problem);
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'completed', NULL, problem);
         ELSIF status = 400 THEN
-            UPDATE mulberry.voice_calls x SET state = 'in-progress' WHERE x.id = v.id;
+            UPDATE mulberry_internal.voice_calls x SET state = 'in-progress' WHERE x.id = v.id;
         END IF;
     WHEN 'end stray' THEN
         IF status BETWEEN 200 AND 299 OR status IN (400, 404) OR v.failures >= 10 THEN
-            UPDATE mulberry.voice_calls x SET stray_sids = x.stray_sids[2:] WHERE x.id = v.id;
-            PERFORM mulberry.record_audit(v.tenant, 'STRAY_CALL', CASE WHEN status = 0 THEN 'not ended' ELSE 'ended' END,
+            UPDATE mulberry_internal.voice_calls x SET stray_sids = x.stray_sids[2:] WHERE x.id = v.id;
+            PERFORM mulberry_internal.record_audit(v.tenant, 'STRAY_CALL', CASE WHEN status = 0 THEN 'not ended' ELSE 'ended' END,
                 c.mandate, c.agent, c.id, 'voice', jsonb_build_object('call_sid', v.stray_sids[1], 'status', status))
-               FROM mulberry.commands c WHERE c.id = v.command;
+               FROM mulberry_internal.commands c WHERE c.id = v.command;
             rest := at;
         END IF;
     WHEN 'recordings' THEN
-        rest := mulberry.answer_to_recordings(v, status, answer, problem);
+        rest := mulberry_internal.answer_to_recordings(v, status, answer, problem);
     WHEN 'media' THEN
-        rest := mulberry.answer_to_media(v, status, body, problem);
+        rest := mulberry_internal.answer_to_media(v, status, body, problem);
     WHEN 'delete recording' THEN
         IF status BETWEEN 200 AND 299 OR status = 404 THEN
-            UPDATE mulberry.voice_calls x SET delete_recording = false WHERE x.id = v.id;
+            UPDATE mulberry_internal.voice_calls x SET delete_recording = false WHERE x.id = v.id;
             rest := at;
         END IF;
     ELSE
@@ -126,19 +126,19 @@ BEGIN
     END CASE;
 
     -- When to go on, unless something above has said so, or has finished the call.
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = v.id;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = v.id;
     IF rest IS NULL THEN
         IF v.failures > 0 THEN
             rest := at + greatest(least(coalesce(nullif(retry_after, '0'), '0'), '1 minute'),
                                   least(interval '1 second' * 2 ^ least(v.failures - 1, 10), '15 seconds'));
-        ELSIF mulberry.voice_call_rank(v.state) = 6 OR v.finished_at IS NOT NULL OR NOT (v.acknowledged OR mulberry.voice_call_wanted(v)) THEN
+        ELSIF mulberry_internal.voice_call_rank(v.state) = 6 OR v.finished_at IS NOT NULL OR NOT (v.acknowledged OR mulberry_internal.voice_call_wanted(v)) THEN
             rest := at;
         ELSE
             rest := at + (SELECT s.poll_interval
-                            FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options) s);
+                            FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s);
         END IF;
     END IF;
-    PERFORM mulberry.rest_voice_call(v.id, rest, CASE WHEN status NOT BETWEEN 200 AND 299 THEN problem END);
+    PERFORM mulberry_internal.rest_voice_call(v.id, rest, CASE WHEN status NOT BETWEEN 200 AND 299 THEN problem END);
 END
 $$;
 COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, bytea, text) IS 'takes what became of the request of telephony_step(): outcome (answered, unreachable: never sent, broken: sent and no whole answer, too large), HTTP status, body; drops it when the token is no longer the job''s';
@@ -146,7 +146,7 @@ COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, by
 CREATE OR REPLACE FUNCTION answer_to_create(v voice_calls, outcome text, status integer, answer jsonb, retry_after interval, problem text)
 RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at    CONSTANT timestamptz := clock_timestamp();
@@ -157,25 +157,25 @@ BEGIN
         RETURN NULL;    -- a callback was faster than the answer
     END IF;
     IF status BETWEEN 200 AND 299 AND answer->>'sid' ~ '^CA[0-9a-f]{32}$' THEN
-        PERFORM mulberry.advance_voice_call(v.id, answer->>'sid', 'queued');
-        PERFORM mulberry.advance_voice_call(v.id, answer->>'sid', answer->>'status');
+        PERFORM mulberry_internal.advance_voice_call(v.id, answer->>'sid', 'queued');
+        PERFORM mulberry_internal.advance_voice_call(v.id, answer->>'sid', answer->>'status');
         RETURN NULL;
     END IF;
     IF status BETWEEN 400 AND 499 AND status NOT IN (408, 429) THEN
-        UPDATE mulberry.voice_calls x SET state = 'planned', placings = x.placings - 1 WHERE x.id = v.id;
-        PERFORM mulberry.finish_voice_call(v.id, 'refused', problem);
+        UPDATE mulberry_internal.voice_calls x SET state = 'planned', placings = x.placings - 1 WHERE x.id = v.id;
+        PERFORM mulberry_internal.finish_voice_call(v.id, 'refused', problem);
         RETURN NULL;
     END IF;
     IF status = 429 OR outcome = 'unreachable' THEN
         -- Not placed.  Too many requests are a matter of waiting; a service that cannot be reached may be so for long.
         pause := greatest(coalesce(retry_after, '0'), least(interval '1 second' * 2 ^ least(v.failures - 1, 10), '15 seconds'));
-        UPDATE mulberry.voice_calls x
+        UPDATE mulberry_internal.voice_calls x
            SET state = 'planned', placings = x.placings - 1,
                give_up_at = CASE WHEN status = 429 THEN greatest(x.give_up_at, x.due_at + interval '10 minutes') ELSE x.give_up_at END
          WHERE x.id = v.id RETURNING x.give_up_at INTO last_try;
         RETURN least(at + pause, last_try + interval '1 second');
     END IF;
-    UPDATE mulberry.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL, failures = 0 WHERE x.id = v.id;
+    UPDATE mulberry_internal.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL, failures = 0 WHERE x.id = v.id;
     RETURN at + interval '1 second';
 END
 $$;
@@ -183,7 +183,7 @@ COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, jsonb, interval
 
 CREATE OR REPLACE FUNCTION answer_to_look(v voice_calls, status integer, answer jsonb) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at           CONSTANT timestamptz := clock_timestamp();
@@ -195,7 +195,7 @@ DECLARE
     next_page    text;
 BEGIN
     IF v.state <> 'uncertain' OR status NOT BETWEEN 200 AND 299 OR jsonb_typeof(answer->'calls') IS DISTINCT FROM 'array' THEN
-        UPDATE mulberry.voice_calls x SET failures = greatest(x.failures, 1) WHERE x.id = v.id AND x.state = 'uncertain';
+        UPDATE mulberry_internal.voice_calls x SET failures = greatest(x.failures, 1) WHERE x.id = v.id AND x.state = 'uncertain';
         RETURN NULL;
     END IF;
     calls := answer->'calls';
@@ -203,35 +203,35 @@ BEGIN
       FROM jsonb_array_elements(calls) AS x (call)
      WHERE x.call->>'to' = v.to_number AND x.call->>'from' = v.from_number
        AND x.call->>'direction' IS DISTINCT FROM 'inbound'
-       AND mulberry.read_time(x.call->>'date_created') >= v.requested_at - clock_skew
+       AND mulberry_internal.read_time(x.call->>'date_created') >= v.requested_at - clock_skew
        AND x.call->>'sid' ~ '^CA[0-9a-f]{32}$'
-       AND NOT EXISTS (SELECT FROM mulberry.voice_calls k
+       AND NOT EXISTS (SELECT FROM mulberry_internal.voice_calls k
                         WHERE k.sid = x.call->>'sid' OR x.call->>'sid' = ANY (k.stray_sids))
-     ORDER BY mulberry.read_time(x.call->>'date_created') LIMIT 1;
+     ORDER BY mulberry_internal.read_time(x.call->>'date_created') LIMIT 1;
     IF FOUND THEN
-        PERFORM mulberry.advance_voice_call(v.id, found_call->>'sid', 'queued');
-        PERFORM mulberry.advance_voice_call(v.id, found_call->>'sid', found_call->>'status', found_call->>'answered_by');
+        PERFORM mulberry_internal.advance_voice_call(v.id, found_call->>'sid', 'queued');
+        PERFORM mulberry_internal.advance_voice_call(v.id, found_call->>'sid', found_call->>'status', found_call->>'answered_by');
         RETURN NULL;
     END IF;
     next_page := answer->>'next_page_uri';
     IF next_page ~ '^/2010-04-01/Accounts/AC[0-9a-f]{32}/Calls\.json\?[^[:space:][:cntrl:]]*$'
        -- older ones follow newer ones
        AND EXISTS (SELECT FROM jsonb_array_elements(calls) AS x (call)
-                    WHERE mulberry.read_time(x.call->>'date_created') >= v.requested_at - clock_skew) THEN
-        UPDATE mulberry.voice_calls x SET page = next_page WHERE x.id = v.id;
+                    WHERE mulberry_internal.read_time(x.call->>'date_created') >= v.requested_at - clock_skew) THEN
+        UPDATE mulberry_internal.voice_calls x SET page = next_page WHERE x.id = v.id;
         RETURN at;
     END IF;
-    UPDATE mulberry.voice_calls x SET looks = x.looks + 1, page = NULL WHERE x.id = v.id RETURNING x.looks INTO v.looks;
+    UPDATE mulberry_internal.voice_calls x SET looks = x.looks + 1, page = NULL WHERE x.id = v.id RETURNING x.looks INTO v.looks;
     IF v.looks < looks_needed THEN
         RETURN at + interval '1 second' * 2 ^ v.looks;
     END IF;
     IF v.placings >= placings_max THEN
-        UPDATE mulberry.voice_calls x SET state = 'planned' WHERE x.id = v.id;
-        PERFORM mulberry.finish_voice_call(v.id, 'failed', format('it could not be placed in %s tries: %s', v.placings, v.detail));
+        UPDATE mulberry_internal.voice_calls x SET state = 'planned' WHERE x.id = v.id;
+        PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', format('it could not be placed in %s tries: %s', v.placings, v.detail));
         RETURN NULL;
     END IF;
     -- Four looks over 14 s did not show it: it was not placed, and may be.
-    UPDATE mulberry.voice_calls x SET state = 'planned', uncertain_since = NULL, give_up_at = greatest(x.give_up_at, at + interval '1 minute')
+    UPDATE mulberry_internal.voice_calls x SET state = 'planned', uncertain_since = NULL, give_up_at = greatest(x.give_up_at, at + interval '1 minute')
      WHERE x.id = v.id;
     RETURN at;
 END

@@ -2,16 +2,16 @@
 
 CREATE OR REPLACE FUNCTION unheard(v voice_calls, why text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine' ELSE 'no acknowledgement' END,
+    SELECT mulberry_internal.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine' ELSE 'no acknowledgement' END,
                                       concat_ws('; ', $2, 'answered by ' || $1.answered_by))
 $$;
 COMMENT ON FUNCTION unheard(voice_calls, text) IS 'finishes a call that was answered and brought no acknowledgement (internal)';
 
 CREATE OR REPLACE FUNCTION answer_to_recordings(v voice_calls, status integer, answer jsonb, problem text) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at       CONSTANT timestamptz := clock_timestamp();
@@ -22,22 +22,22 @@ BEGIN
     SELECT x.r->>'sid' INTO ready FROM jsonb_array_elements(listed) AS x (r)
      WHERE x.r->>'sid' ~ '^RE[0-9a-f]{32}$' AND x.r->>'status' = 'completed' LIMIT 1;
     IF ready IS NOT NULL THEN
-        UPDATE mulberry.voice_calls x SET recording_sid = ready WHERE x.id = v.id;
+        UPDATE mulberry_internal.voice_calls x SET recording_sid = ready WHERE x.id = v.id;
         RETURN at;
     END IF;
     IF v.finished_at IS NOT NULL THEN
-        UPDATE mulberry.voice_calls x SET delete_recording = false
+        UPDATE mulberry_internal.voice_calls x SET delete_recording = false
          WHERE x.id = v.id AND listed IS NOT NULL AND at > v.finished_at + patience;
         RETURN CASE WHEN listed IS NOT NULL THEN at + interval '5 seconds' END;
     END IF;
-    IF mulberry.voice_call_rank(v.state) <> 6 THEN
+    IF mulberry_internal.voice_call_rank(v.state) <> 6 THEN
         RETURN NULL;
     END IF;
     IF at > v.ended_at + patience
        OR (listed IS NOT NULL AND listed <> '[]'
            AND NOT EXISTS (SELECT FROM jsonb_array_elements(listed) AS x (r)
                             WHERE x.r->>'status' IN ('in-progress', 'paused', 'stopped', 'processing'))) THEN
-        PERFORM mulberry.unheard(v, CASE WHEN listed IS NULL THEN problem ELSE 'there is no recording' END);
+        PERFORM mulberry_internal.unheard(v, CASE WHEN listed IS NULL THEN problem ELSE 'there is no recording' END);
         RETURN NULL;
     END IF;
     RETURN CASE WHEN listed IS NOT NULL THEN at + interval '2 seconds' END;
@@ -47,18 +47,18 @@ COMMENT ON FUNCTION answer_to_recordings(voice_calls, integer, jsonb, text) IS '
 
 CREATE OR REPLACE FUNCTION answer_to_media(v voice_calls, status integer, body bytea, problem text) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at CONSTANT timestamptz := clock_timestamp();
 BEGIN
-    IF mulberry.voice_call_rank(v.state) <> 6 OR v.finished_at IS NOT NULL THEN
+    IF mulberry_internal.voice_call_rank(v.state) <> 6 OR v.finished_at IS NOT NULL THEN
         RETURN NULL;
     END IF;
     IF status BETWEEN 200 AND 299 AND body IS NOT NULL THEN
-        RETURN mulberry.judge_recording(v, body);
+        RETURN mulberry_internal.judge_recording(v, body);
     ELSIF at > v.ended_at + interval '2 minutes' THEN
-        PERFORM mulberry.unheard(v, 'the recording could not be fetched: ' || problem);
+        PERFORM mulberry_internal.unheard(v, 'the recording could not be fetched: ' || problem);
     END IF;
     RETURN NULL;
 END
@@ -67,7 +67,7 @@ COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS 'takes
 
 CREATE OR REPLACE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text, OUT ms_to_end integer)
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH tones AS MATERIALIZED (
         SELECT t.digit, t.start_ms, row_number() OVER (ORDER BY t.start_ms) AS n
@@ -79,7 +79,7 @@ AS $$
          WHERE substr(h.line, p.n, length(ack)) = ack)
     SELECT h.digits, (length(audio) / (CASE encoding WHEN 's16le' THEN 2 ELSE 1 END * sample_rate / 1000.0))::integer - t.start_ms
       FROM heard h JOIN tones t ON t.n = h.n
-     ORDER BY mulberry.challenge_nonce(h.digits) IS NOT NULL DESC, h.n DESC
+     ORDER BY mulberry_internal.challenge_nonce(h.digits) IS NOT NULL DESC, h.n DESC
      LIMIT 1
 $$;
 COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
@@ -87,7 +87,7 @@ COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
 
 CREATE OR REPLACE FUNCTION judge_recording(v voice_calls, wav bytea) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at        CONSTANT timestamptz := clock_timestamp();
@@ -102,7 +102,7 @@ DECLARE
     answered  text;
     challenged boolean := false;
     asked     record;
-    e         mulberry.endpoints;
+    e         mulberry_internal.endpoints;
     id_of_job bigint;
 BEGIN
     WHILE channel <= channels LOOP
@@ -113,22 +113,22 @@ BEGIN
                 part.sample_rate := 8000;
             END IF;
         EXCEPTION WHEN data_exception OR feature_not_supported THEN
-            PERFORM mulberry.unheard(v, 'the recording cannot be read: ' || SQLERRM);
+            PERFORM mulberry_internal.unheard(v, 'the recording cannot be read: ' || SQLERRM);
             RETURN NULL;
         END;
         channels := least(part.channels, 2);
         FOR heard IN
-            SELECT f.frame, f.at_ms FROM mulberry.heard_frames(part.audio, part.encoding, part.sample_rate) f
+            SELECT f.frame, f.at_ms FROM mulberry_internal.heard_frames(part.audio, part.encoding, part.sample_rate) f
              WHERE length(part.audio) > 0
         LOOP
             IF heard.frame = v.frame THEN
                 ours := channel;
             ELSIF length(heard.frame) = 22 THEN
-                verdict := mulberry.accept_ack(v.command, heard.frame, 'voice', jsonb_build_object(
+                verdict := mulberry_internal.accept_ack(v.command, heard.frame, 'voice', jsonb_build_object(
                     'call_sid', v.sid, 'recording_sid', v.recording_sid, 'sha256', digest, 'channel', channel, 'at_ms', heard.at_ms));
-                IF NOT mulberry.voice_call_wanted(v) THEN
-                    UPDATE mulberry.voice_calls x SET acknowledged = true WHERE x.id = v.id;
-                    PERFORM mulberry.finish_voice_call(v.id, 'acknowledged', NULL);
+                IF NOT mulberry_internal.voice_call_wanted(v) THEN
+                    UPDATE mulberry_internal.voice_calls x SET acknowledged = true WHERE x.id = v.id;
+                    PERFORM mulberry_internal.finish_voice_call(v.id, 'acknowledged', NULL);
                     RETURN NULL;
                 ELSIF verdict = 'challenge wanted' THEN
                     answered := heard.frame;
@@ -137,45 +137,45 @@ BEGIN
         END LOOP;
         IF answered IS NOT NULL AND NOT challenged THEN
             challenged := true;
-            SELECT h.* INTO asked FROM mulberry.heard_challenge(part.audio, part.encoding, part.sample_rate, answered) AS h;
+            SELECT h.* INTO asked FROM mulberry_internal.heard_challenge(part.audio, part.encoding, part.sample_rate, answered) AS h;
         END IF;
         channel := channel + 1;
     END LOOP;
 
     IF challenged THEN
         -- What was played in the call that is over is answered by the next one, if that is soon enough.
-        UPDATE mulberry.commands c
+        UPDATE mulberry_internal.commands c
            SET challenged_at = least(c.challenged_at, v.ended_at - make_interval(secs => asked.ms_to_end / 1000.0))
          WHERE c.id = v.command AND asked.ms_to_end IS NOT NULL;
-        verdict := mulberry.accept_challenge(v.command, asked.digits);
+        verdict := mulberry_internal.accept_challenge(v.command, asked.digits);
         IF verdict = 'signed' THEN
-            PERFORM mulberry.finish_voice_call(v.id, 'challenged', 'the agent wants a challenge answered, which the next call does');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'challenged', 'the agent wants a challenge answered, which the next call does');
         ELSIF verdict = 'too late' THEN
-            PERFORM mulberry.finish_voice_call(v.id, 'challenged', 'the agent''s challenge was heard too late to be answered');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'challenged', 'the agent''s challenge was heard too late to be answered');
         ELSE
-            PERFORM mulberry.unheard(v, 'the agent wants a challenge answered, and its digits were not understood');
+            PERFORM mulberry_internal.unheard(v, 'the agent wants a challenge answered, and its digits were not understood');
         END IF;
         RETURN NULL;
     END IF;
 
     -- Nothing that is signed.  What was said is weaker, but better than nothing: without our own channel.
-    SELECT x.* INTO e FROM mulberry.endpoints x WHERE x.id = mulberry.endpoint_for(v.tenant, 'transcription');
+    SELECT x.* INTO e FROM mulberry_internal.endpoints x WHERE x.id = mulberry_internal.endpoint_for(v.tenant, 'transcription');
     IF e.id IS NULL OR NOT e.enabled
-       OR EXISTS (SELECT FROM mulberry.endpoint_state s WHERE s.endpoint = e.id AND s.state <> 'closed') THEN
-        PERFORM mulberry.unheard(v, coalesce('last frame heard: ' || verdict, 'no frame in the recording'));
+       OR EXISTS (SELECT FROM mulberry_internal.endpoint_state s WHERE s.endpoint = e.id AND s.state <> 'closed') THEN
+        PERFORM mulberry_internal.unheard(v, coalesce('last frame heard: ' || verdict, 'no frame in the recording'));
         RETURN NULL;
     END IF;
     SELECT * INTO part FROM mulberry.wav_decode(wav, CASE WHEN channels = 2 AND ours IS NOT NULL THEN 3 - ours END, true);
     IF length(part.audio) = 0 THEN
-        PERFORM mulberry.unheard(v, 'the recording is empty');
+        PERFORM mulberry_internal.unheard(v, 'the recording is empty');
         RETURN NULL;
     END IF;
-    UPDATE mulberry.voice_calls x
+    UPDATE mulberry_internal.voice_calls x
        SET recording = mulberry.wav_encode(mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, 's16le', 8000), 's16le', 8000),
            give_up_at = at + time_for_listening
      WHERE x.id = v.id;
-    id_of_job := mulberry.enqueue_job('listen', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id));
-    UPDATE mulberry.voice_calls x SET listen_job = id_of_job WHERE x.id = v.id;
+    id_of_job := mulberry_internal.enqueue_job('listen', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id));
+    UPDATE mulberry_internal.voice_calls x SET listen_job = id_of_job WHERE x.id = v.id;
     RETURN at + time_for_listening;
 END
 $$;
@@ -184,28 +184,28 @@ COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS 'looks for the acknow
 CREATE OR REPLACE FUNCTION recording_input(voice_call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb FROM mulberry.voice_calls v WHERE v.id = $1
+    SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb FROM mulberry_internal.voice_calls v WHERE v.id = $1
 $$;
 COMMENT ON FUNCTION recording_input(bigint) IS 'what is transcribed of the recording of a telephone call, in the form of transcription_input()';
 
 CREATE OR REPLACE FUNCTION finish_listening(job bigint, token bigint, transcription text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
-    j mulberry.job_queue;
+    j mulberry_internal.job_queue;
 BEGIN
-    PERFORM mulberry.lock_telephony_job(job);
-    SELECT q.* INTO j FROM mulberry.job_queue q
+    PERFORM mulberry_internal.lock_telephony_job(job);
+    SELECT q.* INTO j FROM mulberry_internal.job_queue q
      WHERE q.id = job AND q.lease_token = token AND q.state = 'running' FOR UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM mulberry.settle_job(job, 'done', NULL);
-    UPDATE mulberry.voice_calls v SET transcript = left(transcription, 10000) WHERE v.id = (j.payload->>'voice_call')::bigint;
-    PERFORM mulberry.wake_voice_call((j.payload->>'voice_call')::bigint);
+    PERFORM mulberry_internal.settle_job(job, 'done', NULL);
+    UPDATE mulberry_internal.voice_calls v SET transcript = left(transcription, 10000) WHERE v.id = (j.payload->>'voice_call')::bigint;
+    PERFORM mulberry_internal.wake_voice_call((j.payload->>'voice_call')::bigint);
     RETURN true;
 END
 $$;
@@ -221,25 +221,25 @@ COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like t
 
 CREATE OR REPLACE FUNCTION judge_transcript(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    v mulberry.voice_calls;
-    c mulberry.commands;
+    v mulberry_internal.voice_calls;
+    c mulberry_internal.commands;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
-    SELECT x.* INTO STRICT c FROM mulberry.commands x WHERE x.id = v.command;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT c FROM mulberry_internal.commands x WHERE x.id = v.command;
     IF v.transcript IS NULL AND clock_timestamp() < v.give_up_at
-       AND EXISTS (SELECT FROM mulberry.job_queue q WHERE q.id = v.listen_job) THEN
-        PERFORM mulberry.rest_voice_call(v.id, v.give_up_at);
+       AND EXISTS (SELECT FROM mulberry_internal.job_queue q WHERE q.id = v.listen_job) THEN
+        PERFORM mulberry_internal.rest_voice_call(v.id, v.give_up_at);
         RETURN;
     END IF;
-    IF mulberry.confirms(c.command, v.transcript) THEN
-        PERFORM mulberry.note_spoken_confirmation(c.id, v.transcript,
+    IF mulberry_internal.confirms(c.command, v.transcript) THEN
+        PERFORM mulberry_internal.note_spoken_confirmation(c.id, v.transcript,
             jsonb_build_object('call_sid', v.sid, 'recording_sid', v.recording_sid, 'attempt', v.attempt));
-        PERFORM mulberry.finish_voice_call(v.id, 'spoken confirmation', left(v.transcript, 200));
+        PERFORM mulberry_internal.finish_voice_call(v.id, 'spoken confirmation', left(v.transcript, 200));
     ELSE
-        PERFORM mulberry.unheard(v, CASE WHEN v.transcript IS NULL THEN 'the recording was not transcribed in time' ELSE 'nothing said confirms it' END);
+        PERFORM mulberry_internal.unheard(v, CASE WHEN v.transcript IS NULL THEN 'the recording was not transcribed in time' ELSE 'nothing said confirms it' END);
     END IF;
 END
 $$;

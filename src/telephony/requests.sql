@@ -2,22 +2,22 @@
 
 CREATE OR REPLACE FUNCTION next_voice_request(voice_call bigint) RETURNS text
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at     CONSTANT timestamptz := clock_timestamp();
-    v      mulberry.voice_calls;
+    v      mulberry_internal.voice_calls;
     s      record;
     wanted boolean;
-    u      mulberry.voice_calls;
+    u      mulberry_internal.voice_calls;
     reason text;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
-    SELECT * INTO s FROM mulberry.telephony_settings((mulberry.telephony_endpoint(v.tenant)).options);
-    wanted := mulberry.voice_call_wanted(v);
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
+    SELECT * INTO s FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options);
+    wanted := mulberry_internal.voice_call_wanted(v);
     IF v.state = 'requested' THEN
         -- Whoever asked for it died, or could not store the answer.
-        UPDATE mulberry.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL WHERE x.id = v.id;
+        UPDATE mulberry_internal.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL WHERE x.id = v.id;
         v.state := 'uncertain';
         v.uncertain_since := at;
     END IF;
@@ -28,66 +28,66 @@ BEGIN
         IF v.delete_recording AND v.failures < 5 THEN
             RETURN CASE WHEN v.recording_sid IS NULL THEN 'recordings' ELSE 'delete recording' END;
         END IF;
-        PERFORM mulberry.settle_job(v.job, 'done', NULL);
+        PERFORM mulberry_internal.settle_job(v.job, 'done', NULL);
         RETURN NULL;
     END IF;
 
-    CASE mulberry.voice_call_rank(v.state)
+    CASE mulberry_internal.voice_call_rank(v.state)
     WHEN 0 THEN
         IF NOT wanted THEN
-            PERFORM mulberry.finish_voice_call(v.id, 'superseded', 'the command was settled or signed anew before the call was placed');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'superseded', 'the command was settled or signed anew before the call was placed');
             RETURN NULL;
         END IF;
-        reason := mulberry.telephony_problem(v.tenant);
+        reason := mulberry_internal.telephony_problem(v.tenant);
         IF reason IS NOT NULL OR at > v.give_up_at THEN
-            PERFORM mulberry.finish_voice_call(v.id, 'failed', coalesce(reason, 'it could not be placed: ' || v.detail));
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', coalesce(reason, 'it could not be placed: ' || v.detail));
             RETURN NULL;
         END IF;
         -- An earlier call of which nobody knows how it ended is taken over, never dialled beside.
-        SELECT x.* INTO u FROM mulberry.voice_calls x
+        SELECT x.* INTO u FROM mulberry_internal.voice_calls x
          WHERE x.command = v.command AND x.purpose = v.purpose AND x.id < v.id AND x.finished_at IS NOT NULL
-           AND mulberry.voice_call_rank(x.state) BETWEEN 1 AND 5
+           AND mulberry_internal.voice_call_rank(x.state) BETWEEN 1 AND 5
          ORDER BY x.id DESC LIMIT 1;
         IF FOUND THEN
-            UPDATE mulberry.voice_calls x SET state = 'failed', sid = NULL WHERE x.id = u.id;
-            UPDATE mulberry.voice_calls x
+            UPDATE mulberry_internal.voice_calls x SET state = 'failed', sid = NULL WHERE x.id = u.id;
+            UPDATE mulberry_internal.voice_calls x
                SET state = CASE WHEN u.sid IS NULL THEN 'uncertain' ELSE u.state END, sid = u.sid, requested_at = u.requested_at,
                    frame = u.frame, uncertain_since = at, looks = 0,
                    successor_at = CASE WHEN u.frame IS DISTINCT FROM v.frame THEN at END
              WHERE x.id = v.id;
-            RETURN mulberry.next_voice_request(v.id);
+            RETURN mulberry_internal.next_voice_request(v.id);
         END IF;
         -- The agent has one line, and so has the contact of many agents: who looks whether it is free
         -- has the oldest call for it locked.
-        PERFORM FROM mulberry.voice_calls x
-          WHERE x.id = (SELECT min(y.id) FROM mulberry.voice_calls y
+        PERFORM FROM mulberry_internal.voice_calls x
+          WHERE x.id = (SELECT min(y.id) FROM mulberry_internal.voice_calls y
                          WHERE y.tenant = v.tenant AND y.to_number = v.to_number AND y.finished_at IS NULL)
             FOR NO KEY UPDATE SKIP LOCKED;
-        IF NOT FOUND OR EXISTS (SELECT FROM mulberry.voice_calls x
+        IF NOT FOUND OR EXISTS (SELECT FROM mulberry_internal.voice_calls x
                     WHERE x.tenant = v.tenant AND x.to_number = v.to_number AND x.id <> v.id AND x.finished_at IS NULL
-                      AND mulberry.voice_call_rank(x.state) BETWEEN 1 AND 5) THEN
-            PERFORM mulberry.rest_voice_call(v.id, at + interval '2 seconds');
+                      AND mulberry_internal.voice_call_rank(x.state) BETWEEN 1 AND 5) THEN
+            PERFORM mulberry_internal.rest_voice_call(v.id, at + interval '2 seconds');
             RETURN NULL;
         END IF;
-        UPDATE mulberry.voice_calls x
+        UPDATE mulberry_internal.voice_calls x
            SET state = 'requested', requested_at = at, placings = x.placings + 1, from_number = s.from_number, turn = s.repetitions,
                give_up_at = coalesce(x.give_up_at, at + interval '1 minute')
          WHERE x.id = v.id;
-        PERFORM mulberry.count_calls(v.command);
+        PERFORM mulberry_internal.count_calls(v.command);
         RETURN 'create';
     WHEN 2 THEN
         IF at > v.uncertain_since + make_interval(secs => s.call_timeout + s.time_limit) + interval '1 minute' THEN
             -- Twilio does not even say what it has.  If there was a call, it is over.
-            PERFORM mulberry.finish_voice_call(v.id, 'failed', 'it is not known whether it was placed: ' || coalesce(v.detail, 'no answer'));
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', 'it is not known whether it was placed: ' || coalesce(v.detail, 'no answer'));
             RETURN NULL;
         END IF;
         RETURN 'look';
     WHEN 6 THEN
         IF NOT wanted THEN
-            PERFORM mulberry.voice_call_over(v.id);
+            PERFORM mulberry_internal.voice_call_over(v.id);
             RETURN NULL;
         ELSIF v.listen_job IS NOT NULL THEN
-            PERFORM mulberry.judge_transcript(v.id);
+            PERFORM mulberry_internal.judge_transcript(v.id);
             RETURN NULL;
         END IF;
         RETURN CASE WHEN v.recording_sid IS NULL THEN 'recordings' ELSE 'media' END;
@@ -95,7 +95,7 @@ BEGIN
         IF NOT wanted AND NOT v.acknowledged THEN
             RETURN 'end';
         ELSIF at > v.requested_at + make_interval(secs => s.call_timeout + s.time_limit) + interval '10 minutes' THEN
-            PERFORM mulberry.finish_voice_call(v.id, 'failed', 'Twilio never said how it ended');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', 'Twilio never said how it ended');
             RETURN NULL;
         END IF;
         RETURN 'poll';
@@ -106,12 +106,12 @@ COMMENT ON FUNCTION next_voice_request(bigint) IS 'what Twilio is asked next abo
 
 CREATE OR REPLACE FUNCTION rest_voice_call(voice_call bigint, until timestamptz, error text DEFAULT NULL) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     -- a step that came to its end leaves all attempts to the next one
-    UPDATE mulberry.job_queue q
+    UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = $2, attempts = 0, deferrals = 0, worker = NULL, last_error = coalesce(left($3, 500), q.last_error)
-      FROM mulberry.voice_calls v WHERE v.id = $1 AND q.id = v.job
+      FROM mulberry_internal.voice_calls v WHERE v.id = $1 AND q.id = v.job
 $$;
 COMMENT ON FUNCTION rest_voice_call(bigint, timestamptz, text) IS 'puts the job of a call back into the queue until a time (internal)';
 
@@ -120,29 +120,29 @@ CREATE OR REPLACE FUNCTION telephony_step(job bigint, token bigint,
     OUT user_name text, OUT secret text, OUT secret_tenant uuid, OUT timeout_ms integer, OUT allow_http boolean,
     OUT allow_private boolean, OUT max_response integer, OUT accept text)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     largest_recording CONSTANT integer := 32 * 1024 * 1024;    -- bytes
     p       record;
-    j       mulberry.job_queue;
-    v       mulberry.voice_calls;
+    j       mulberry_internal.job_queue;
+    v       mulberry_internal.voice_calls;
     s       record;
     account text;
     asked   text;
 BEGIN
     ready := false;
     -- a client that takes its time to commit must not keep the worker from the jobs of others
-    IF NOT mulberry.lock_telephony_job_soon(job, '100 milliseconds') THEN
-        PERFORM mulberry.defer_job(job, token, 'the agent is locked by another transaction');
+    IF NOT mulberry_internal.lock_telephony_job_soon(job, '100 milliseconds') THEN
+        PERFORM mulberry_internal.defer_job(job, token, 'the agent is locked by another transaction');
         RETURN;
     END IF;
-    PERFORM mulberry.require_durable_commit();
-    SELECT * INTO p FROM mulberry.prepare_job(job, token);
+    PERFORM mulberry_internal.require_durable_commit();
+    SELECT * INTO p FROM mulberry_internal.prepare_job(job, token);
     IF NOT p.ready THEN
         RETURN;
     END IF;
-    SELECT q.* INTO STRICT j FROM mulberry.job_queue q WHERE q.id = job;
+    SELECT q.* INTO STRICT j FROM mulberry_internal.job_queue q WHERE q.id = job;
     secret := p.secret;
     secret_tenant := p.secret_tenant;
     timeout_ms := p.timeout_ms;
@@ -153,26 +153,26 @@ BEGIN
         ready := true;
         method := 'POST';
         url := p.base_url;
-        json := mulberry.escalation_report((j.payload->>'command')::bigint)::text;
+        json := mulberry_internal.escalation_report((j.payload->>'command')::bigint)::text;
         RETURN;
     END IF;
 
-    SELECT x.* INTO v FROM mulberry.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
     IF NOT FOUND THEN
-        PERFORM mulberry.settle_job(job, 'cancelled', 'the call is gone');
+        PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone');
         RETURN;
     END IF;
-    asked := mulberry.next_voice_request(v.id);
+    asked := mulberry_internal.next_voice_request(v.id);
     IF asked IS NULL THEN
         RETURN;
     END IF;
-    UPDATE mulberry.voice_calls x SET request = asked WHERE x.id = v.id RETURNING x.* INTO v;
+    UPDATE mulberry_internal.voice_calls x SET request = asked WHERE x.id = v.id RETURNING x.* INTO v;
 
-    SELECT * INTO s FROM mulberry.telephony_settings(p.options);
+    SELECT * INTO s FROM mulberry_internal.telephony_settings(p.options);
     user_name := coalesce(s.api_key_sid, s.account_sid);
     IF s.api_key_sid IS NOT NULL THEN
         secret := s.api_key_secret;
-        secret_tenant := mulberry.secret_tenant((SELECT e.tenant FROM mulberry.endpoints e WHERE e.id = j.route), secret, j.tenant);
+        secret_tenant := mulberry_internal.secret_tenant((SELECT e.tenant FROM mulberry_internal.endpoints e WHERE e.id = j.route), secret, j.tenant);
     END IF;
     account := p.base_url || '/2010-04-01/Accounts/' || s.account_sid;
     ready := true;
@@ -182,7 +182,7 @@ BEGIN
         method := 'POST';
         url := account || '/Calls.json';
         names := ARRAY['To', 'From', 'Timeout', 'TimeLimit', 'Twiml'];
-        contents := ARRAY[v.to_number, v.from_number, s.call_timeout::text, s.time_limit::text, mulberry.voice_document(v.id, p.options)];
+        contents := ARRAY[v.to_number, v.from_number, s.call_timeout::text, s.time_limit::text, mulberry_internal.voice_document(v.id, p.options)];
         IF s.machine_detection IS NOT NULL THEN
             names := names || 'MachineDetection'::text;
             contents := contents || s.machine_detection;

@@ -8,7 +8,7 @@ COMMENT ON FUNCTION twilio_options() IS 'options that an endpoint of kind twilio
 
 CREATE OR REPLACE FUNCTION check_twilio_options(options jsonb, secret text, allow_http boolean, allow_private boolean) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     rule  record;
@@ -62,7 +62,7 @@ BEGIN
     IF options ? 'public_url' THEN
         BEGIN
             options := jsonb_set(options, '{public_url}',
-                to_jsonb(mulberry.normalize_endpoint_url(options->>'public_url', allow_http, allow_private)));
+                to_jsonb(mulberry_internal.normalize_endpoint_url(options->>'public_url', allow_http, allow_private)));
         EXCEPTION WHEN invalid_parameter_value THEN
             RAISE EXCEPTION 'invalid option public_url' USING ERRCODE = 'invalid_parameter_value',
                 DETAIL = 'The rules are those of an endpoint''s own address: ' || SQLERRM || '.';
@@ -89,7 +89,7 @@ CREATE OR REPLACE FUNCTION telephony_settings(options jsonb,
     OUT announcement text, OUT language text, OUT voice text, OUT record boolean, OUT delete_recordings boolean,
     OUT poll_interval interval)
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
            options->>'public_url', options->>'machine_detection', coalesce((options->>'call_timeout')::integer, 60),
@@ -104,10 +104,10 @@ COMMENT ON FUNCTION telephony_settings(jsonb) IS 'options of an endpoint of kind
 
 CREATE OR REPLACE FUNCTION telephony_problem(tenant uuid) RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    e      CONSTANT mulberry.endpoints := mulberry.telephony_endpoint(tenant);
+    e      CONSTANT mulberry_internal.endpoints := mulberry_internal.telephony_endpoint(tenant);
     needed text;
 BEGIN
     IF e.id IS NULL THEN
@@ -117,9 +117,9 @@ BEGIN
         RETURN format('endpoint "%s" is disabled', e.name);
     END IF;
     FOREACH needed IN ARRAY array_remove(ARRAY[e.secret, e.options->>'api_key_secret'], NULL) LOOP
-        IF NOT EXISTS (SELECT FROM mulberry.secrets s
+        IF NOT EXISTS (SELECT FROM mulberry_internal.secrets s
                         WHERE s.name = needed
-                          AND s.tenant = mulberry.secret_tenant(e.tenant, needed, telephony_problem.tenant)) THEN
+                          AND s.tenant = mulberry_internal.secret_tenant(e.tenant, needed, telephony_problem.tenant)) THEN
             RETURN format('secret "%s" of endpoint "%s" does not exist', needed, e.name);
         END IF;
     END LOOP;

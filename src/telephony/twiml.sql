@@ -6,7 +6,7 @@ COMMENT ON FUNCTION twiml(jsonb) IS 'a TwiML document of less than 4,000 charact
 
 CREATE OR REPLACE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language', options->'language'))
 $$;
@@ -14,7 +14,7 @@ COMMENT ON FUNCTION say_verb(text, jsonb) IS 'the TwiML verb that says a sentenc
 
 CREATE OR REPLACE FUNCTION gather_verb(public_url text, token uuid, step integer, expected text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
                'action', format('%s/twilio/ack?token=%s&step=%s%s', public_url, token, step,
@@ -29,7 +29,7 @@ COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS 'the TwiML verb th
 
 CREATE OR REPLACE FUNCTION play_verb(frame text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     -- half a second of silence before it, so that nothing said covers its first tone
     SELECT jsonb_build_object('verb', 'play', 'digits', 'w' || frame)
@@ -43,44 +43,44 @@ COMMENT ON FUNCTION spaced(text) IS 'digits apart from each other, so that a voi
 
 CREATE OR REPLACE FUNCTION voice_document(voice_call bigint, options jsonb) RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     s     record;
-    v     mulberry.voice_calls;
-    c     mulberry.commands;
+    v     mulberry_internal.voice_calls;
+    c     mulberry_internal.commands;
     verbs jsonb;
 BEGIN
-    SELECT * INTO s FROM mulberry.telephony_settings(options);
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
-    SELECT x.* INTO STRICT c FROM mulberry.commands x WHERE x.id = v.command;
+    SELECT * INTO s FROM mulberry_internal.telephony_settings(options);
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT c FROM mulberry_internal.commands x WHERE x.id = v.command;
     IF v.purpose = 'escalation' THEN
-        verbs := jsonb_build_array(mulberry.say_verb(mulberry.escalation_sentence(c.id), options), '{"verb": "pause", "length": 1}'::jsonb);
+        verbs := jsonb_build_array(mulberry_internal.say_verb(mulberry_internal.escalation_sentence(c.id), options), '{"verb": "pause", "length": 1}'::jsonb);
         FOR step IN 1 .. s.repetitions LOOP
-            verbs := verbs || mulberry.say_verb(mulberry.escalation_sentence(c.id), options);
+            verbs := verbs || mulberry_internal.say_verb(mulberry_internal.escalation_sentence(c.id), options);
             IF s.public_url IS NOT NULL THEN
-                verbs := verbs || (mulberry.gather_verb(s.public_url, v.token, step, 'key')
-                    || jsonb_build_object('verbs', jsonb_build_array(mulberry.say_verb('Press any key to confirm that you have heard this.', options))));
+                verbs := verbs || (mulberry_internal.gather_verb(s.public_url, v.token, step, 'key')
+                    || jsonb_build_object('verbs', jsonb_build_array(mulberry_internal.say_verb('Press any key to confirm that you have heard this.', options))));
             ELSE
                 verbs := verbs || '{"verb": "pause", "length": 2}'::jsonb;
             END IF;
         END LOOP;
-        RETURN mulberry.twiml(verbs || '{"verb": "hangup"}'::jsonb);
+        RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
     END IF;
     -- Words that would confirm (see confirming_words) are not among ours: recordings hold both sides.
-    verbs := jsonb_build_array(mulberry.say_verb(coalesce(s.announcement, CASE c.command
+    verbs := jsonb_build_array(mulberry_internal.say_verb(coalesce(s.announcement, CASE c.command
         WHEN 'REVOKE' THEN 'Mandate revocation' WHEN 'SUSPEND' THEN 'Mandate suspension' WHEN 'RESUME' THEN 'Mandate resumption'
         WHEN 'EXTEND' THEN 'Mandate extension' WHEN 'QUERY' THEN 'Mandate query' ELSE 'Line test' END), options));
     FOR step IN 1 .. s.repetitions LOOP
-        verbs := verbs || mulberry.play_verb(v.frame)
-            || CASE WHEN s.public_url IS NOT NULL THEN mulberry.gather_verb(s.public_url, v.token, step, 'acknowledgement')
+        verbs := verbs || mulberry_internal.play_verb(v.frame)
+            || CASE WHEN s.public_url IS NOT NULL THEN mulberry_internal.gather_verb(s.public_url, v.token, step, 'acknowledgement')
                     ELSE '{"verb": "pause", "length": 8}' END;
     END LOOP;
     -- Without webhooks a challenge is answered in the next call, so that the last pause just holds one, and ends the call.
     IF s.public_url IS NOT NULL THEN
-        verbs := verbs || mulberry.say_verb('Goodbye', options);
+        verbs := verbs || mulberry_internal.say_verb('Goodbye', options);
     END IF;
-    RETURN mulberry.twiml(verbs || '{"verb": "hangup"}'::jsonb);
+    RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
 END
 $$;
 COMMENT ON FUNCTION voice_document(bigint, jsonb) IS 'the TwiML that a call begins with: announcement and frame, with gatherings of the acknowledgement where webhooks reach us and pauses for the recording where they do not; for an escalation, what happened (internal)';

@@ -1,13 +1,13 @@
-CREATE OR REPLACE VIEW voice_call_status WITH (security_barrier) AS
+CREATE OR REPLACE VIEW mulberry.voice_call_status WITH (security_barrier) AS
     SELECT v.id, t.name AS tenant, v.purpose, v.command AS command_id, c.command, c.mandate AS mandate_id, a.name AS agent, v.attempt,
            v.to_number, v.from_number, v.state, v.sid AS call_sid, v.answered_by, v.acknowledged, v.outcome, v.detail, v.transcript,
            v.due_at, v.requested_at, v.answered_at, v.ended_at, v.finished_at
-      FROM mulberry.voice_calls v
-      JOIN mulberry.tenants t ON t.id = v.tenant
-      JOIN mulberry.commands c ON c.id = v.command
-      JOIN mulberry.agents a ON a.tenant = c.tenant AND a.id = c.agent
+      FROM mulberry_internal.voice_calls v
+      JOIN mulberry_internal.tenants t ON t.id = v.tenant
+      JOIN mulberry_internal.commands c ON c.id = v.command
+      JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
      WHERE v.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor'))::uuid[]);
-COMMENT ON VIEW voice_call_status IS 'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
+COMMENT ON VIEW mulberry.voice_call_status IS 'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
 
 -- A column that a view takes over from a table means there what it means here.
 DO $$
@@ -16,10 +16,10 @@ DECLARE
 BEGIN
     FOR c IN
         SELECT v.attrelid::regclass AS view, v.attname, col_description(t.attrelid, t.attnum) AS meaning
-          FROM (VALUES ('mulberry.command_status', 'mulberry.commands'), ('mulberry.voice_call_status', 'mulberry.voice_calls'),
-                       ('mulberry.voice_key_status', 'mulberry.voice_keys'), ('mulberry.agent_status', 'mulberry.agents'),
-                       ('mulberry.mandate_status', 'mulberry.mandates'), ('mulberry.mandate_history', 'mulberry.mandate_versions'),
-                       ('mulberry.escalation_contact_status', 'mulberry.escalation_contacts')) AS pair (view, base)
+          FROM (VALUES ('mulberry.command_status', 'mulberry_internal.commands'), ('mulberry.voice_call_status', 'mulberry_internal.voice_calls'),
+                       ('mulberry.voice_key_status', 'mulberry_internal.voice_keys'), ('mulberry.agent_status', 'mulberry_internal.agents'),
+                       ('mulberry.mandate_status', 'mulberry_internal.mandates'), ('mulberry.mandate_history', 'mulberry_internal.mandate_versions'),
+                       ('mulberry.escalation_contact_status', 'mulberry_internal.escalation_contacts')) AS pair (view, base)
           JOIN pg_attribute v ON v.attrelid = pair.view::regclass
           JOIN pg_attribute t ON t.attrelid = pair.base::regclass AND t.attname = v.attname AND t.atttypid = v.atttypid
          WHERE v.attnum > 0 AND t.attnum > 0 AND col_description(t.attrelid, t.attnum) IS NOT NULL

@@ -4,18 +4,18 @@ CREATE OR REPLACE FUNCTION check_twilio_signature(tenant uuid, secret text, url 
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_signature';
 COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS 'whether X-Twilio-Signature is that of URL and parameters, by the auth token that is stored under this name; false without one, after the same work. What the transaction does will be on disk when it is committed (internal)';
 
-CREATE OR REPLACE FUNCTION handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
+CREATE OR REPLACE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
                                       OUT status integer, OUT content_type text, OUT body text)
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     nothing CONSTANT text := '<?xml version="1.0" encoding="UTF-8"?><Response/>';
     parts   text[];
     kind    text;
     query   text;
-    v       mulberry.voice_calls;
-    e       mulberry.endpoints;
+    v       mulberry_internal.voice_calls;
+    e       mulberry_internal.endpoints;
     keys    text[];
     genuine boolean;
 BEGIN
@@ -28,12 +28,12 @@ BEGIN
     content_type := CASE WHEN url ~ '/twilio/ack' THEN 'text/xml' ELSE 'text/plain' END;
     body := CASE WHEN url ~ '/twilio/ack' THEN nothing ELSE '' END;
 
-    SELECT x.* INTO v FROM mulberry.voice_calls x
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x
      WHERE x.token = substring(query FROM '&token=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:&|$)')::uuid
        AND x.tenant = ANY (mulberry.current_tenants('gateway'));
-    e := mulberry.telephony_endpoint(v.tenant);
+    e := mulberry_internal.telephony_endpoint(v.tenant);
     -- the same work whether there is such a call or not
-    genuine := mulberry.check_twilio_signature(mulberry.secret_tenant(e.tenant, e.secret, v.tenant), e.secret,
+    genuine := mulberry_internal.check_twilio_signature(mulberry_internal.secret_tenant(e.tenant, e.secret, v.tenant), e.secret,
         CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url ELSE url END,
         params, signature);
     IF v.id IS NULL THEN
@@ -45,13 +45,13 @@ BEGIN
         RETURN;
     END IF;
 
-    PERFORM mulberry.lock_voice_call(v.id);
+    PERFORM mulberry_internal.lock_voice_call(v.id);
     keys := array_remove(ARRAY['token ' || idempotency_token, concat_ws(' ', kind, params->>'CallSid', CASE kind
         WHEN 'ack' THEN substring(query FROM '&step=([0-9]+)')
         WHEN 'status' THEN coalesce(params->>'SequenceNumber', params->>'CallStatus')
         WHEN 'recording' THEN concat_ws(' ', params->>'RecordingSid', params->>'RecordingStatus') END)], NULL);
     SELECT w.status, w.content_type, w.body INTO status, content_type, body
-      FROM mulberry.webhook_answers w WHERE w.voice_call = v.id AND w.key = ANY (keys) LIMIT 1;
+      FROM mulberry_internal.webhook_answers w WHERE w.voice_call = v.id AND w.key = ANY (keys) LIMIT 1;
     IF FOUND THEN
         RETURN;
     END IF;
@@ -60,51 +60,51 @@ BEGIN
     WHEN 'ack' THEN
         status := 200;
         content_type := 'text/xml';
-        body := mulberry.take_digits(v.id, params->>'CallSid', params->>'Digits', query ~ '&for=challenge(&|$)', e.options);
+        body := mulberry_internal.take_digits(v.id, params->>'CallSid', params->>'Digits', query ~ '&for=challenge(&|$)', e.options);
     WHEN 'status' THEN
-        PERFORM mulberry.take_call_status(v.id, params);
+        PERFORM mulberry_internal.take_call_status(v.id, params);
         status := 204;
         content_type := 'text/plain';
         body := '';
     ELSE
-        PERFORM mulberry.take_recording_status(v.id, params);
+        PERFORM mulberry_internal.take_recording_status(v.id, params);
         status := 204;
         content_type := 'text/plain';
         body := '';
     END CASE;
-    INSERT INTO mulberry.webhook_answers (voice_call, key, status, content_type, body)
+    INSERT INTO mulberry_internal.webhook_answers (voice_call, key, status, content_type, body)
     SELECT v.id, k, handle_twilio_webhook.status, handle_twilio_webhook.content_type, handle_twilio_webhook.body
       FROM unnest(keys) AS k;
 END
 $$;
-COMMENT ON FUNCTION handle_twilio_webhook(text, jsonb, text, text) IS
+COMMENT ON FUNCTION mulberry.handle_twilio_webhook(text, jsonb, text, text) IS
     'answers a webhook of Twilio for a call that was placed: url as Twilio requested it (or path and query, which the endpoint''s public_url completes), params the decoded form {"name": "value" or ["value", ...]}, signature the header X-Twilio-Signature, idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/ack, /twilio/status, /twilio/recording. 403: not signed by the account of the call; 404: no such call; a replay gets the answer of the first time. What is answered is on disk. Needs gateway access. Errors: 22004, 22023 parameters that are no form';
 
 -- A call that is not the one we know of: the one that was asked for without an answer, or a stray one.
 CREATE OR REPLACE FUNCTION meet_call(voice_call bigint, call_sid text) RETURNS boolean
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    v mulberry.voice_calls;
+    v mulberry_internal.voice_calls;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     IF v.sid = call_sid THEN
         RETURN true;
     ELSIF v.sid IS NULL AND v.requested_at IS NOT NULL AND v.finished_at IS NULL THEN
         IF v.state = 'planned' THEN
             -- taken for not placed; it counts after all
-            UPDATE mulberry.voice_calls x SET state = 'uncertain', placings = greatest(x.placings, 1) WHERE x.id = v.id;
+            UPDATE mulberry_internal.voice_calls x SET state = 'uncertain', placings = greatest(x.placings, 1) WHERE x.id = v.id;
         END IF;
-        PERFORM mulberry.advance_voice_call(v.id, call_sid, 'queued');
+        PERFORM mulberry_internal.advance_voice_call(v.id, call_sid, 'queued');
         RETURN true;
-    ELSIF NOT EXISTS (SELECT FROM mulberry.voice_calls k WHERE k.sid = call_sid OR call_sid = ANY (k.stray_sids)) THEN
-        UPDATE mulberry.voice_calls x SET stray_sids = x.stray_sids || call_sid WHERE x.id = v.id;
-        IF EXISTS (SELECT FROM mulberry.job_queue q WHERE q.id = v.job) THEN
-            PERFORM mulberry.wake_voice_call(v.id);
+    ELSIF NOT EXISTS (SELECT FROM mulberry_internal.voice_calls k WHERE k.sid = call_sid OR call_sid = ANY (k.stray_sids)) THEN
+        UPDATE mulberry_internal.voice_calls x SET stray_sids = x.stray_sids || call_sid WHERE x.id = v.id;
+        IF EXISTS (SELECT FROM mulberry_internal.job_queue q WHERE q.id = v.job) THEN
+            PERFORM mulberry_internal.wake_voice_call(v.id);
         ELSE
-            UPDATE mulberry.voice_calls x
-               SET job = mulberry.enqueue_job('call', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id))
+            UPDATE mulberry_internal.voice_calls x
+               SET job = mulberry_internal.enqueue_job('call', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id))
              WHERE x.id = v.id;
         END IF;
     END IF;
@@ -115,29 +115,29 @@ COMMENT ON FUNCTION meet_call(bigint, text) IS 'whether a webhook is of the call
 
 CREATE OR REPLACE FUNCTION take_call_status(voice_call bigint, params jsonb) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     call_status CONSTANT text := params->>'CallStatus';
     number      CONSTANT integer := CASE WHEN params->>'SequenceNumber' ~ '^[0-9]{1,9}$' THEN (params->>'SequenceNumber')::integer END;
-    v           mulberry.voice_calls;
+    v           mulberry_internal.voice_calls;
 BEGIN
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     -- one that was taken over by a later attempt is known there
-    SELECT coalesce(max(x.id), v.id) INTO v.id FROM mulberry.voice_calls x
+    SELECT coalesce(max(x.id), v.id) INTO v.id FROM mulberry_internal.voice_calls x
      WHERE x.command = v.command AND x.sid = params->>'CallSid';
-    IF mulberry.voice_call_rank(call_status) = 6 AND v.sid IS DISTINCT FROM params->>'CallSid' AND v.sid IS NOT NULL THEN
+    IF mulberry_internal.voice_call_rank(call_status) = 6 AND v.sid IS DISTINCT FROM params->>'CallSid' AND v.sid IS NOT NULL THEN
         RETURN;    -- a stray call has ended
     END IF;
-    IF NOT mulberry.meet_call(v.id, params->>'CallSid') THEN
+    IF NOT mulberry_internal.meet_call(v.id, params->>'CallSid') THEN
         RETURN;
     END IF;
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = v.id;
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = v.id;
     IF number <= v.sequence THEN
         RETURN;
     END IF;
-    UPDATE mulberry.voice_calls x SET sequence = coalesce(number, x.sequence) WHERE x.id = v.id;
-    PERFORM mulberry.advance_voice_call(v.id, NULL, call_status, params->>'AnsweredBy',
+    UPDATE mulberry_internal.voice_calls x SET sequence = coalesce(number, x.sequence) WHERE x.id = v.id;
+    PERFORM mulberry_internal.advance_voice_call(v.id, NULL, call_status, params->>'AnsweredBy',
         'SIP response ' || (params->>'SipResponseCode'));
 END
 $$;
@@ -145,17 +145,17 @@ COMMENT ON FUNCTION take_call_status(bigint, jsonb) IS 'takes a status callback,
 
 CREATE OR REPLACE FUNCTION take_recording_status(voice_call bigint, params jsonb) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    UPDATE mulberry.voice_calls v SET recording_sid = params->>'RecordingSid'
+    UPDATE mulberry_internal.voice_calls v SET recording_sid = params->>'RecordingSid'
      WHERE v.id = voice_call AND v.sid = params->>'CallSid' AND params->>'RecordingStatus' = 'completed'
        AND params->>'RecordingSid' ~ '^RE[0-9a-f]{32}$' AND v.recording_sid IS NULL;
     IF FOUND THEN
-        PERFORM mulberry.wake_voice_call(v.id) FROM mulberry.voice_calls v
-          WHERE v.id = voice_call AND mulberry.voice_call_rank(v.state) = 6;
+        PERFORM mulberry_internal.wake_voice_call(v.id) FROM mulberry_internal.voice_calls v
+          WHERE v.id = voice_call AND mulberry_internal.voice_call_rank(v.state) = 6;
     ELSIF params->>'RecordingStatus' IN ('absent', 'failed') THEN
-        PERFORM mulberry.unheard(v, 'there is no recording') FROM mulberry.voice_calls v
+        PERFORM mulberry_internal.unheard(v, 'there is no recording') FROM mulberry_internal.voice_calls v
           WHERE v.id = voice_call AND v.sid = params->>'CallSid' AND v.state = 'completed' AND v.finished_at IS NULL
             AND v.listen_job IS NULL AND v.purpose = 'command';
     END IF;
@@ -165,65 +165,65 @@ COMMENT ON FUNCTION take_recording_status(bigint, jsonb) IS 'takes a recording c
 
 CREATE OR REPLACE FUNCTION take_digits(voice_call bigint, call_sid text, digits text, answers_challenge boolean, options jsonb) RETURNS text
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, pg_temp
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     rounds   CONSTANT integer := 5;    -- answered beside the repetitions that the call began with
-    thanks   CONSTANT jsonb := jsonb_build_array(mulberry.say_verb('Thank you', options), '{"verb": "hangup"}'::jsonb);
+    thanks   CONSTANT jsonb := jsonb_build_array(mulberry_internal.say_verb('Thank you', options), '{"verb": "hangup"}'::jsonb);
     s        record;
-    v        mulberry.voice_calls;
+    v        mulberry_internal.voice_calls;
     evidence CONSTANT jsonb := jsonb_build_object('call_sid', call_sid, 'digits', left(digits, 100));
     verdict  text;
     symbols  text;
 BEGIN
-    SELECT * INTO s FROM mulberry.telephony_settings(options);
-    PERFORM mulberry.meet_call(voice_call, call_sid);
-    SELECT x.* INTO STRICT v FROM mulberry.voice_calls x WHERE x.id = voice_call;
+    SELECT * INTO s FROM mulberry_internal.telephony_settings(options);
+    PERFORM mulberry_internal.meet_call(voice_call, call_sid);
+    SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     digits := regexp_replace(coalesce(digits, ''), '[^0-9A-D*#]', '', 'g');
     IF v.purpose = 'escalation' THEN
         IF digits <> '' AND NOT v.acknowledged THEN
-            UPDATE mulberry.voice_calls x SET acknowledged = true WHERE x.id = v.id;
-            PERFORM mulberry.emit_event(v.tenant, 'escalation_acknowledged', NULL, NULL,
+            UPDATE mulberry_internal.voice_calls x SET acknowledged = true WHERE x.id = v.id;
+            PERFORM mulberry_internal.emit_event(v.tenant, 'escalation_acknowledged', NULL, NULL,
                 jsonb_build_object('command_id', v.command, 'phone', v.to_number, 'call_sid', call_sid));
         END IF;
-        RETURN mulberry.twiml(thanks);
+        RETURN mulberry_internal.twiml(thanks);
     END IF;
-    IF NOT mulberry.voice_call_wanted(v) THEN
-        RETURN mulberry.twiml(thanks);
+    IF NOT mulberry_internal.voice_call_wanted(v) THEN
+        RETURN mulberry_internal.twiml(thanks);
     END IF;
 
     IF answers_challenge THEN
-        verdict := mulberry.accept_challenge(v.command, digits);
+        verdict := mulberry_internal.accept_challenge(v.command, digits);
     ELSE
         -- Twilio keeps the key that ended it to itself.
         symbols := coalesce((regexp_match(digits || '#', '\*[0-9]{20}#'))[1], CASE WHEN digits ~ '#$' THEN digits ELSE digits || '#' END);
-        verdict := mulberry.accept_ack(v.command, symbols, 'voice', evidence);
+        verdict := mulberry_internal.accept_ack(v.command, symbols, 'voice', evidence);
     END IF;
-    IF NOT mulberry.voice_call_wanted(v) THEN
+    IF NOT mulberry_internal.voice_call_wanted(v) THEN
         -- Settled, or signed anew for the challenge that was answered.
-        UPDATE mulberry.voice_calls x SET frame = c.frame
-          FROM mulberry.commands c
+        UPDATE mulberry_internal.voice_calls x SET frame = c.frame
+          FROM mulberry_internal.commands c
          WHERE x.id = v.id AND c.id = v.command AND c.state = 'outstanding' AND x.finished_at IS NULL
      RETURNING x.frame INTO v.frame;
         IF NOT FOUND THEN
-            UPDATE mulberry.voice_calls x SET acknowledged = true WHERE x.id = v.id;
-            RETURN mulberry.twiml(thanks);
+            UPDATE mulberry_internal.voice_calls x SET acknowledged = true WHERE x.id = v.id;
+            RETURN mulberry_internal.twiml(thanks);
         END IF;
     END IF;
 
-    UPDATE mulberry.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
+    UPDATE mulberry_internal.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
     IF NOT FOUND THEN
-        RETURN mulberry.twiml(jsonb_build_array(mulberry.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
+        RETURN mulberry_internal.twiml(jsonb_build_array(mulberry_internal.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
     END IF;
     IF verdict = 'challenge wanted' THEN
-        RETURN mulberry.twiml(jsonb_build_array(
-            mulberry.gather_verb(s.public_url, v.token, v.turn - 1, 'challenge'),
-            mulberry.play_verb(v.frame), mulberry.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
+        RETURN mulberry_internal.twiml(jsonb_build_array(
+            mulberry_internal.gather_verb(s.public_url, v.token, v.turn - 1, 'challenge'),
+            mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
             '{"verb": "hangup"}'::jsonb));
     END IF;
-    RETURN mulberry.twiml(jsonb_build_array(
-        mulberry.play_verb(v.frame), mulberry.gather_verb(s.public_url, v.token, v.turn - 1, 'acknowledgement'),
-        mulberry.play_verb(v.frame), mulberry.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
+    RETURN mulberry_internal.twiml(jsonb_build_array(
+        mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn - 1, 'acknowledgement'),
+        mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
         '{"verb": "hangup"}'::jsonb));
 END
 $$;

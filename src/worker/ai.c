@@ -26,7 +26,7 @@
 
 static mulberry_statement input_statement = {
 	"SELECT call_id, encoding, sample_rate, audio, content, facts"
-	" FROM mulberry.transcription_input($1)",
+	" FROM mulberry_internal.transcription_input($1)",
 	1,
 	{ INT8OID },
 	NULL
@@ -34,26 +34,26 @@ static mulberry_statement input_statement = {
 
 static mulberry_statement recording_statement = {
 	"SELECT call_id, encoding, sample_rate, audio, content, facts"
-	" FROM mulberry.recording_input(($1->>'voice_call')::bigint)",
+	" FROM mulberry_internal.recording_input(($1->>'voice_call')::bigint)",
 	1,
 	{ JSONBOID },
 	NULL
 };
 
 static mulberry_statement finish_listening_statement = {
-	"SELECT mulberry.finish_listening($1, $2, $3)", 3, { INT8OID, INT8OID, TEXTOID }, NULL
+	"SELECT mulberry_internal.finish_listening($1, $2, $3)", 3, { INT8OID, INT8OID, TEXTOID }, NULL
 };
 
 static mulberry_statement read_transcription_statement = {
 	"SELECT transcription, sentiment, confidence, language, dropped_segments"
-	" FROM mulberry.read_transcription($1, $2)",
+	" FROM mulberry_internal.read_transcription($1, $2)",
 	2,
 	{ TEXTOID, JSONBOID },
 	NULL
 };
 
 static mulberry_statement finish_transcription_statement = {
-	"SELECT mulberry.finish_transcription($1, $2, $3, $4, $5, $6 || jsonb_strip_nulls("
+	"SELECT mulberry_internal.finish_transcription($1, $2, $3, $4, $5, $6 || jsonb_strip_nulls("
 	"jsonb_build_object('model', $7, 'language', $8, 'dropped_segments', nullif($9, 0),"
 	" 'request_id', $10, 'request_ms', $11, 'parts', $12)))",
 	12,
@@ -63,7 +63,7 @@ static mulberry_statement finish_transcription_statement = {
 };
 
 static mulberry_statement progress_statement = {
-	"SELECT mulberry.save_progress($1, $2, jsonb_build_object("
+	"SELECT mulberry_internal.save_progress($1, $2, jsonb_build_object("
 	"'parts_done', $3, 'part_bytes', $4, 'text', $5, 'dropped_segments', $6))",
 	6,
 	{ INT8OID, INT8OID, INT4OID, INT8OID, TEXTOID, INT4OID },
@@ -71,15 +71,15 @@ static mulberry_statement progress_statement = {
 };
 
 static mulberry_statement sentiment_request_statement = {
-	"SELECT mulberry.sentiment_request($1, $2->>'transcription', $3)",
+	"SELECT mulberry_internal.sentiment_request($1, $2->>'transcription', $3)",
 	3,
 	{ TEXTOID, JSONBOID, JSONBOID },
 	NULL
 };
 
 static mulberry_statement finish_sentiment_statement = {
-	"SELECT mulberry.finish_sentiment($1, $2, s.sentiment, s.confidence, $4, $5, $6)"
-	" FROM mulberry.read_sentiment($3) AS s",
+	"SELECT mulberry_internal.finish_sentiment($1, $2, s.sentiment, s.confidence, $4, $5, $6)"
+	" FROM mulberry_internal.read_sentiment($3) AS s",
 	6,
 	{ INT8OID, INT8OID, JSONBOID, TEXTOID, TEXTOID, INT4OID },
 	NULL

@@ -15,7 +15,7 @@
 
 static mulberry_statement claim_statement = {
 	"SELECT id, lease_token, kind, tenant, call, payload, attempts, max_attempts, route, probe"
-	" FROM mulberry.claim_jobs($1, $2, clock_timestamp(), $3, $4, $5, $6)",
+	" FROM mulberry_internal.claim_jobs($1, $2, clock_timestamp(), $3, $4, $5, $6)",
 	6,
 	{ INT4OID, INT4OID, INT4OID, INT4OID, INT8ARRAYOID, UUIDARRAYOID },
 	NULL
@@ -24,31 +24,31 @@ static mulberry_statement claim_statement = {
 static mulberry_statement prepare_statement = {
 	"SELECT ready, endpoint, kind, secret_tenant, base_url, model, secret, options,"
 	" timeout_ms, allow_http, allow_private, shared"
-	" FROM mulberry.prepare_job($1, $2)",
+	" FROM mulberry_internal.prepare_job($1, $2)",
 	2,
 	{ INT8OID, INT8OID },
 	NULL
 };
 
 static mulberry_statement fail_statement = {
-	"SELECT mulberry.fail_attempt($1, $2, $3, $4, make_interval(secs => $5))",
+	"SELECT mulberry_internal.fail_attempt($1, $2, $3, $4, make_interval(secs => $5))",
 	5,
 	{ INT8OID, INT8OID, TEXTOID, TEXTOID, FLOAT8OID },
 	NULL
 };
 
 static mulberry_statement release_statement = {
-	"SELECT mulberry.release_jobs($1)", 1, { INT4OID }, NULL
+	"SELECT mulberry_internal.release_jobs($1)", 1, { INT4OID }, NULL
 };
 
 static mulberry_statement next_due_statement = {
-	"SELECT (extract(epoch FROM mulberry.next_job_due() - clock_timestamp()) * 1000)::float8",
+	"SELECT (extract(epoch FROM mulberry_internal.next_job_due() - clock_timestamp()) * 1000)::float8",
 	0,
 	{ 0 },
 	NULL
 };
 
-static mulberry_statement report_statement = { "SELECT mulberry.report_endpoint($1, $2, $3, $4)",
+static mulberry_statement report_statement = { "SELECT mulberry_internal.report_endpoint($1, $2, $3, $4)",
 											   4,
 											   { INT8OID, BOOLOID, BOOLOID, TEXTOID },
 											   NULL };

@@ -309,7 +309,7 @@ read_channels(void)
 
 	mulberry_process_begin_unit("reading channels");
 	SPI_connect();
-	if (SPI_execute("SELECT tenant, name, channel FROM mulberry.notifier_channels()",
+	if (SPI_execute("SELECT tenant, name, channel FROM mulberry_internal.notifier_channels()",
 					/* read_only */ true, /* tcount */ 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the channels of events");
 	channels =
@@ -344,7 +344,7 @@ number_events(void)
 		Oid types[] = { INT4OID };
 
 		plan = SPI_prepare(
-			"SELECT tenant, seq, event, call_id, payload FROM mulberry.number_events($1)", 1,
+			"SELECT tenant, seq, event, call_id, payload FROM mulberry_internal.number_events($1)", 1,
 			types);
 		if (plan == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
@@ -414,7 +414,7 @@ store_refusals(void)
 	mulberry_process_begin_unit("storing refusals");
 	SPI_connect();
 	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT mulberry.store_refusals()", 0, NULL);
+		plan = mulberry_keep_plan("SELECT mulberry_internal.store_refusals()", 0, NULL);
 	if (SPI_execute_plan(plan, NULL, NULL, /* read_only */ false, /* tcount */ 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not store refusals");
 	SPI_finish();
@@ -432,7 +432,7 @@ link_audit(void)
 	mulberry_process_begin_unit("linking the audit log");
 	SPI_connect();
 	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT mulberry.link_audit_soon($1)", 1, (Oid[]){ INT4OID });
+		plan = mulberry_keep_plan("SELECT mulberry_internal.link_audit_soon($1)", 1, (Oid[]){ INT4OID });
 	if (SPI_execute_plan(plan, &argument, NULL, /* read_only */ false, /* tcount */ 0) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not link the audit log");
@@ -546,7 +546,7 @@ rotate_lost_channels(void)
 	int64 rotated;
 
 	SPI_connect();
-	if (SPI_execute("SELECT mulberry.rotate_lost_channels()", /* read_only */ false,
+	if (SPI_execute("SELECT mulberry_internal.rotate_lost_channels()", /* read_only */ false,
 					/* tcount */ 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for channels that must change");
 	rotated =

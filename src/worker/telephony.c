@@ -26,14 +26,14 @@
 static mulberry_statement step_statement = {
 	"SELECT ready, method, url, names, contents, json, user_name, secret, secret_tenant,"
 	" timeout_ms, allow_http, allow_private, max_response, accept"
-	" FROM mulberry.telephony_step($1, $2)",
+	" FROM mulberry_internal.telephony_step($1, $2)",
 	2,
 	{ INT8OID, INT8OID },
 	NULL
 };
 
 static mulberry_statement answer_statement = {
-	"SELECT mulberry.telephony_answer($1, $2, $3, $4, make_interval(secs => $5), $6, $7)",
+	"SELECT mulberry_internal.telephony_answer($1, $2, $3, $4, make_interval(secs => $5), $6, $7)",
 	7,
 	{ INT8OID, INT8OID, TEXTOID, INT4OID, FLOAT8OID, BYTEAOID, TEXTOID },
 	NULL

@@ -42,7 +42,7 @@ SQL
     my $entry = '';
     for my $n (1 .. $self->{agents})
     {
-        my $key_id = $self->cloud("SELECT key_id FROM mulberry.voice_keys k JOIN mulberry.agents a ON a.id = k.agent WHERE a.name = 'agent-$n'");
+        my $key_id = $self->cloud("SELECT key_id FROM mulberry_internal.voice_keys k JOIN mulberry_internal.agents a ON a.id = k.agent WHERE a.name = 'agent-$n'");
         my $line = $self->cloud("CALL mulberry.export_voice_key('agent-$n', $key_id)");
         $entry .= "edge-$n\tagent-$n\t$line\n";
     }
@@ -109,15 +109,15 @@ sub wait_for
     return 0;
 }
 
-sub state { my ($self, $command, $wanted, $seconds) = @_; return $self->wait_for("SELECT state FROM mulberry.commands WHERE id = $command", $wanted, $seconds) }
+sub state { my ($self, $command, $wanted, $seconds) = @_; return $self->wait_for("SELECT state FROM mulberry_internal.commands WHERE id = $command", $wanted, $seconds) }
 
 # What is known of a command's calls, for diag().
 sub story
 {
     my ($self, $command) = @_;
-    return $self->cloud("SELECT state, attempts, signatures, error FROM mulberry.commands WHERE id = $command") . "\n"
-        . $self->cloud("SELECT id, purpose, attempt, state, request, sid, placings, looks, failures, outcome, detail, requested_at, ended_at, finished_at FROM mulberry.voice_calls WHERE command = $command ORDER BY id") . "\n"
-        . $self->cloud("SELECT id, kind, state, run_at - now(), attempts, last_error FROM mulberry.job_queue WHERE kind IN ('call', 'listen', 'escalate') LIMIT 5");
+    return $self->cloud("SELECT state, attempts, signatures, error FROM mulberry_internal.commands WHERE id = $command") . "\n"
+        . $self->cloud("SELECT id, purpose, attempt, state, request, sid, placings, looks, failures, outcome, detail, requested_at, ended_at, finished_at FROM mulberry_internal.voice_calls WHERE command = $command ORDER BY id") . "\n"
+        . $self->cloud("SELECT id, kind, state, run_at - now(), attempts, last_error FROM mulberry_internal.job_queue WHERE kind IN ('call', 'listen', 'escalate') LIMIT 5");
 }
 
 # Calls that were placed to an agent.

@@ -1,0 +1,21 @@
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE OR REPLACE FUNCTION access_rules_calls() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('ingest_packet', 'EXECUTE', 'ingest'),
+    ('ingest_packets', 'EXECUTE', 'ingest'),
+    ('complete_call', 'EXECUTE', 'ingest operator'),
+    ('call_status', 'SELECT', 'ingest supervisor auditor'),
+    ('call_packets', 'SELECT', 'supervisor'),
+    ('call_audio', 'EXECUTE', 'supervisor'),
+    ('call_gaps', 'EXECUTE', 'supervisor'),
+    ('call_dtmf', 'EXECUTE', 'supervisor'),
+    ('erase_call', 'EXECUTE', 'admin'),
+    ('retention', 'EXECUTE', 'admin worker'),
+    ('complete_silent_call', 'EXECUTE', 'worker'),
+    ('start_processing', 'EXECUTE', 'worker'),
+    ('finish_call', 'EXECUTE', 'worker'),
+    ('fail_call', 'EXECUTE', 'worker'),
+    ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker')
+$$;
+COMMENT ON FUNCTION access_rules_calls() IS 'which access needs which object of calls';

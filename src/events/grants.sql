@@ -1,0 +1,15 @@
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE OR REPLACE FUNCTION access_rules_events() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('subscribe', 'EXECUTE', 'supervisor'),
+    ('unsubscribe', 'EXECUTE', 'supervisor'),
+    ('unlisten_channel', 'EXECUTE', 'supervisor'),
+    ('remembered_channels', 'EXECUTE', 'supervisor'),
+    ('events_since', 'EXECUTE', 'supervisor auditor'),
+    ('number_events', 'EXECUTE', 'worker'),
+    ('notifier_channels', 'EXECUTE', 'worker'),
+    ('rotate_lost_channels', 'EXECUTE', 'worker'),
+    ('purge_events', 'EXECUTE', 'worker')
+$$;
+COMMENT ON FUNCTION access_rules_events() IS 'which access needs which object of events';

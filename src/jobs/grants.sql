@@ -1,0 +1,29 @@
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE OR REPLACE FUNCTION access_rules_jobs() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('jobs', 'SELECT', 'operator auditor admin'),
+    ('job_summary', 'SELECT', 'operator auditor admin'),
+    ('endpoint_status', 'SELECT', 'operator auditor admin'),
+    ('stat_workers', 'SELECT', 'operator auditor admin'),
+    ('job_purpose', 'EXECUTE', 'operator auditor admin'),
+    ('retry_job', 'EXECUTE', 'operator'),
+    ('cancel_job', 'EXECUTE', 'operator'),
+    ('set_endpoint', 'EXECUTE', 'admin'),
+    ('drop_endpoint', 'EXECUTE', 'admin'),
+    ('claim_jobs', 'EXECUTE', 'worker'),
+    ('next_job_due', 'EXECUTE', 'worker'),
+    ('prepare_job', 'EXECUTE', 'worker'),
+    ('fail_attempt', 'EXECUTE', 'worker'),
+    ('release_jobs', 'EXECUTE', 'worker'),
+    ('report_endpoint', 'EXECUTE', 'worker'),
+    ('transcription_input', 'EXECUTE', 'worker'),
+    ('read_transcription', 'EXECUTE', 'worker'),
+    ('sentiment_request', 'EXECUTE', 'worker'),
+    ('read_sentiment', 'EXECUTE', 'worker'),
+    ('finish_transcription', 'EXECUTE', 'worker'),
+    ('finish_sentiment', 'EXECUTE', 'worker'),
+    ('save_progress', 'EXECUTE', 'worker'),
+    ('run_jobs', 'EXECUTE', 'worker')
+$$;
+COMMENT ON FUNCTION access_rules_jobs() IS 'which access needs which object of jobs';

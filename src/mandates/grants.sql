@@ -1,0 +1,17 @@
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE OR REPLACE FUNCTION access_rules_mandates() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('create_agent', 'EXECUTE', 'admin'),
+    ('alter_agent', 'EXECUTE', 'admin'),
+    ('drop_agent', 'EXECUTE', 'admin'),
+    ('agent_status', 'SELECT', 'operator auditor gateway'),
+    ('create_mandate', 'EXECUTE', 'operator'),
+    ('alter_mandate', 'EXECUTE', 'operator'),
+    ('check_mandate', 'EXECUTE', 'operator gateway'),
+    ('spend', 'EXECUTE', 'operator gateway'),
+    ('mandate_status', 'SELECT', 'operator auditor gateway'),
+    ('mandate_history', 'SELECT', 'operator auditor gateway'),
+    ('mandate_spendings', 'SELECT', 'operator auditor gateway')
+$$;
+COMMENT ON FUNCTION access_rules_mandates() IS 'which access needs which object of mandates';

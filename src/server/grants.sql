@@ -1,0 +1,11 @@
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE OR REPLACE FUNCTION access_rules_server() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    VALUES
+    ('resume_outbound', 'EXECUTE', 'admin'),
+    ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
+    ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
+    ('process_statistics', 'EXECUTE', 'operator auditor admin'),
+    ('in_transaction_block', 'EXECUTE', 'operator admin')
+$$;
+COMMENT ON FUNCTION access_rules_server() IS 'which access needs which object of server';
