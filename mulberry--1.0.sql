@@ -61,7 +61,8 @@ END
 $$;
 
 CREATE SCHEMA mulberry_internal;
-COMMENT ON SCHEMA mulberry_internal IS 'tables of mulberry and functions that no user calls; nothing in it is granted but through the access "worker"';
+COMMENT ON SCHEMA mulberry_internal IS
+    'tables of mulberry and functions that no user calls; nothing in it is granted but through the access "worker"';
 
 -- What is written without a schema is internal; what users see says "mulberry."
 SET LOCAL search_path = mulberry_internal, mulberry, pg_catalog, pg_temp;
@@ -257,7 +258,9 @@ CREATE TABLE event_channels (
     told       oid[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON COLUMN event_channels.told IS 'roles to which subscribe() has said the name';
-COMMENT ON TABLE event_channels IS 'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to what it can name';
+COMMENT ON TABLE event_channels IS
+    'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to '
+    'what it can name';
 SELECT pg_catalog.pg_extension_config_dump('event_channels', '');
 
 -- src/calls/tables.sql
@@ -289,9 +292,12 @@ CREATE TABLE calls (
     UNIQUE (tenant, call_id)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE calls IS 'one row a call; a packet in order does not touch it';
-COMMENT ON COLUMN calls.id IS 'UTC day the call began (days since 1970-01-01) << 40 | call_number: names the partition of its packets; never leaves the server';
+COMMENT ON COLUMN calls.id IS
+    'UTC day the call began (days since 1970-01-01) << 40 | call_number: names the partition of its packets; never leaves the server';
 COMMENT ON COLUMN calls.missing_count IS 'how many sequences lie in the gaps of this call; changes with them, under the call lock';
-COMMENT ON COLUMN calls.ai_result IS 'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", "endpoint", "model", "attempts", ...}';
+COMMENT ON COLUMN calls.ai_result IS
+    'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", '
+    '"endpoint", "model", "attempts", ...}';
 SELECT pg_catalog.pg_extension_config_dump('calls', '');
 
 -- Calls that silence may complete, and those that retention may take.
@@ -347,7 +353,8 @@ CREATE TYPE mulberry.batch_result AS (
     sqlstate          text
 );
 COMMENT ON TYPE mulberry.batch_result IS
-    'answer to one packet of a batch: as packet_result, with the figures of its call after the whole batch; status is also error, and then sqlstate says which';
+    'answer to one packet of a batch: as packet_result, with the figures of its call after the whole batch; status is also error, and '
+    'then sqlstate says which';
 
 CREATE TYPE mulberry.completion_result AS (
     status                 text,
@@ -392,9 +399,13 @@ CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT D
     WHERE purpose IS NOT NULL;
 COMMENT ON TABLE endpoints IS 'services that workers may talk to; jobs name one of these rows, never a URL';
 COMMENT ON COLUMN endpoints.tenant IS 'whose it is; null: serves every tenant that has none of its own for the purpose';
-COMMENT ON COLUMN endpoints.kind IS 'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer), twilio (REST API of 2010-04-01)';
+COMMENT ON COLUMN endpoints.kind IS
+    'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer), twilio '
+    '(REST API of 2010-04-01)';
 COMMENT ON COLUMN endpoints.purpose IS 'what it serves unless a job names another; null: only jobs that name it';
-COMMENT ON COLUMN endpoints.secret IS 'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all tenants the job''s tenant''s own or else that of tenant "default"';
+COMMENT ON COLUMN endpoints.secret IS
+    'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all '
+    'tenants the job''s tenant''s own or else that of tenant "default"';
 COMMENT ON COLUMN endpoints.timeout IS 'longest duration of one attempt; null: mulberry.http_timeout';
 COMMENT ON COLUMN endpoints.max_concurrency IS 'requests under way at once, all workers of the database together; null: no limit';
 COMMENT ON COLUMN endpoints.enabled IS 'false: its jobs wait';
@@ -441,10 +452,12 @@ CREATE INDEX job_queue_running ON job_queue (route) WHERE state = 'running';
 CREATE INDEX job_queue_call ON job_queue (call);
 COMMENT ON TABLE job_queue IS 'work that is not finished: queued, or running under a lease';
 COMMENT ON COLUMN job_queue.endpoint IS 'name of the endpoint that must serve it; null: the one of the tenant for the kind''s purpose';
-COMMENT ON COLUMN job_queue.route IS 'endpoints.id that endpoint, tenant and kind resolve to; 0: needs no endpoint; null: none is configured, the job waits';
+COMMENT ON COLUMN job_queue.route IS
+    'endpoints.id that endpoint, tenant and kind resolve to; 0: needs no endpoint; null: none is configured, the job waits';
 COMMENT ON COLUMN job_queue.run_at IS 'when a worker may claim it: its due time or, while it runs, the end of the lease';
 COMMENT ON COLUMN job_queue.attempts IS 'attempts begun that count against max_attempts';
-COMMENT ON COLUMN job_queue.deferrals IS 'attempts that did not count: the endpoint asked to come back later or could not be reached, or the worker was stopped';
+COMMENT ON COLUMN job_queue.deferrals IS
+    'attempts that did not count: the endpoint asked to come back later or could not be reached, or the worker was stopped';
 COMMENT ON COLUMN job_queue.lease_token IS 'fencing token: grows with each claim; a result is taken only with the token of the last claim';
 COMMENT ON COLUMN job_queue.worker IS 'pid of the process that holds the lease';
 SELECT pg_catalog.pg_extension_config_dump('job_queue', '');
@@ -654,9 +667,11 @@ COMMENT ON COLUMN voice_keys.last_counter IS 'sender: last used; receiver: last 
 COMMENT ON COLUMN voice_keys.exported_at IS 'when it was given to its edge, which happens once';
 COMMENT ON COLUMN voice_keys.disabled_at IS 'disabled keys have lost their bytes; the row remains, so that its line cannot enter again';
 COMMENT ON COLUMN voice_keys.fingerprint IS 'names the key without giving it away; the same in the cloud and on the edge';
-COMMENT ON COLUMN voice_keys.confirmed_at IS 'sender: since when it is known that the edge has it: by its first acknowledgement or confirm_voice_key()';
+COMMENT ON COLUMN voice_keys.confirmed_at IS
+    'sender: since when it is known that the edge has it: by its first acknowledgement or confirm_voice_key()';
 COMMENT ON COLUMN voice_keys.acked_counter IS 'sender: highest counter that was acknowledged';
-COMMENT ON COLUMN voice_keys.place IS 'signing_place() and the time of the installation that used the key last; another one means a restored or promoted copy';
+COMMENT ON COLUMN voice_keys.place IS
+    'signing_place() and the time of the installation that used the key last; another one means a restored or promoted copy';
 SELECT pg_catalog.pg_extension_config_dump('voice_keys', '');
 
 -- src/commands/tables.sql
@@ -712,7 +727,8 @@ CREATE INDEX commands_open ON commands (tenant, agent, id) WHERE state IN ('wait
 CREATE INDEX commands_mandate ON commands (tenant, mandate);
 COMMENT ON TABLE commands IS 'commands to agents and what became of them';
 COMMENT ON COLUMN commands.argument IS 'days for EXTEND, else 0';
-COMMENT ON COLUMN commands.state IS 'waiting for its turn; outstanding: signed and on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
+COMMENT ON COLUMN commands.state IS
+    'waiting for its turn; outstanding: signed and on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
 COMMENT ON COLUMN commands.method IS 'path of the confirmation, or the one that is being tried';
 COMMENT ON COLUMN commands.attempts IS 'calls placed for it';
 COMMENT ON COLUMN commands.signatures IS 'how often it was signed: again after it was displaced or a challenge came';
@@ -723,7 +739,8 @@ COMMENT ON COLUMN commands.attempts_before IS 'attempts of earlier turns, which 
 COMMENT ON COLUMN commands.offered_at IS 'when the online path carried its frame first';
 COMMENT ON COLUMN commands.challenged_at IS 'when the agent answered the frame by a challenge';
 COMMENT ON COLUMN commands.online_only IS 'outstanding, and nobody phones: there is no telephone, or it has failed before';
-COMMENT ON COLUMN commands.retold_as IS 'of an escalated EXTEND that can have no effect any more: the number under which the online path tells its mandate';
+COMMENT ON COLUMN commands.retold_as IS
+    'of an escalated EXTEND that can have no effect any more: the number under which the online path tells its mandate';
 COMMENT ON COLUMN commands.escalated_at IS 'when it was first handed to a person in this turn';
 SELECT pg_catalog.pg_extension_config_dump('commands', '');
 
@@ -757,7 +774,8 @@ CREATE TABLE mandate_retellings (
     PRIMARY KEY (tenant, mandate),
     FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id) ON DELETE CASCADE
 );
-COMMENT ON TABLE mandate_retellings IS 'mandates that agent_sync() tells an agent once more, now that the extension that kept them back is settled';
+COMMENT ON TABLE mandate_retellings IS
+    'mandates that agent_sync() tells an agent once more, now that the extension that kept them back is settled';
 COMMENT ON COLUMN mandate_retellings.number IS 'taken from agents.mandates_version, as mandates.agent_version is';
 SELECT pg_catalog.pg_extension_config_dump('mandate_retellings', '');
 
@@ -779,7 +797,9 @@ CREATE TABLE key_frames (
     accepted_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant, key_id, counter)
 );
-COMMENT ON TABLE key_frames IS 'the last 64 frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does nothing';
+COMMENT ON TABLE key_frames IS
+    'the last 64 frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does '
+    'nothing';
 COMMENT ON COLUMN key_frames.frame_digest IS 'SHA-256 of the 32 symbols';
 SELECT pg_catalog.pg_extension_config_dump('key_frames', '');
 
@@ -793,7 +813,8 @@ CREATE TABLE key_guard (
     challenge_period interval,
     PRIMARY KEY (tenant, key_id)
 );
-COMMENT ON TABLE key_guard IS 'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
+COMMENT ON TABLE key_guard IS
+    'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
 COMMENT ON COLUMN key_guard.key_id IS '-1: commands in the textual form';
 COMMENT ON COLUMN key_guard.forgeries IS 'times of the last 21, the newest first';
 COMMENT ON COLUMN key_guard.in_row IS 'forgeries since the last genuine frame';
@@ -837,7 +858,8 @@ CREATE TABLE legacy_sequences (
     accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant, digest)
 );
-COMMENT ON TABLE legacy_sequences IS 'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
+COMMENT ON TABLE legacy_sequences IS
+    'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
 SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
 
 -- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
@@ -859,7 +881,10 @@ CREATE TYPE mulberry.command_answer AS (
     frames        integer
 );
 COMMENT ON TYPE mulberry.command_answer IS
-    'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
+    'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge '
+    'wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits '
+    'that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, '
+    'call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
 
 -- The edge's side of the online path; agent_sync() is the cloud's.
 
@@ -871,7 +896,8 @@ CREATE TABLE sync_states (
     PRIMARY KEY (tenant, agent),
     FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id) ON DELETE CASCADE
 );
-COMMENT ON TABLE sync_states IS 'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
+COMMENT ON TABLE sync_states IS
+    'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
 SELECT pg_catalog.pg_extension_config_dump('sync_states', '');
 
 -- src/telephony/tables.sql
@@ -931,7 +957,8 @@ COMMENT ON COLUMN voice_calls.purpose IS 'command: to the agent; escalation: to 
 COMMENT ON COLUMN voice_calls.token IS 'names the call in the URLs of its webhooks';
 COMMENT ON COLUMN voice_calls.frame IS 'what it plays; when the command has another one, or is settled, the call is of no use';
 COMMENT ON COLUMN voice_calls.job IS 'the job of kind "call" that drives it';
-COMMENT ON COLUMN voice_calls.state IS 'planned; requested: the request is under way; uncertain: it is not known whether there is a call; then as Twilio says';
+COMMENT ON COLUMN voice_calls.state IS
+    'planned; requested: the request is under way; uncertain: it is not known whether there is a call; then as Twilio says';
 COMMENT ON COLUMN voice_calls.sid IS 'Twilio''s name of it';
 COMMENT ON COLUMN voice_calls.stray_sids IS 'calls that were placed beside it, unknown to us at the time, and are to be ended';
 COMMENT ON COLUMN voice_calls.sequence IS 'SequenceNumber of the last status callback that counted';
@@ -944,9 +971,12 @@ COMMENT ON COLUMN voice_calls.turn IS 'number of the last gathering of digits in
 COMMENT ON COLUMN voice_calls.acknowledged IS 'its acknowledgement settled the command';
 COMMENT ON COLUMN voice_calls.recording IS 'WAV file that is being transcribed, then null';
 COMMENT ON COLUMN voice_calls.delete_recording IS 'the recording is to be deleted at Twilio';
-COMMENT ON COLUMN voice_calls.give_up_at IS 'when no more is tried to place it; later, until when the transcript of its recording is waited for';
+COMMENT ON COLUMN voice_calls.give_up_at IS
+    'when no more is tried to place it; later, until when the transcript of its recording is waited for';
 COMMENT ON COLUMN voice_calls.successor_at IS 'another call was asked for while this one was under way, and is placed after it';
-COMMENT ON COLUMN voice_calls.outcome IS 'what it brought, once it is finished: acknowledged, delivered, no acknowledgement, machine, spoken confirmation, challenged (the next call answers), refused, superseded, or as Twilio says';
+COMMENT ON COLUMN voice_calls.outcome IS
+    'what it brought, once it is finished: acknowledged, delivered, no acknowledgement, machine, spoken confirmation, challenged (the '
+    'next call answers), refused, superseded, or as Twilio says';
 COMMENT ON COLUMN voice_calls.finished_at IS 'when that was known: after the end of the call, because recordings come late';
 SELECT pg_catalog.pg_extension_config_dump('voice_calls', '');
 
@@ -964,7 +994,8 @@ CREATE TABLE webhook_answers (
 );
 CREATE INDEX webhook_answers_at ON webhook_answers (at);
 COMMENT ON TABLE webhook_answers IS 'what webhooks were answered, for a day, so that a replay gets the same';
-COMMENT ON COLUMN webhook_answers.key IS 'I-Twilio-Idempotency-Token, and what the webhook itself says that is not repeated: path with step, or event with SequenceNumber';
+COMMENT ON COLUMN webhook_answers.key IS
+    'I-Twilio-Idempotency-Token, and what the webhook itself says that is not repeated: path with step, or event with SequenceNumber';
 SELECT pg_catalog.pg_extension_config_dump('webhook_answers', '');
 
 CREATE TABLE escalation_contacts (
@@ -989,11 +1020,13 @@ RETURNS TABLE (place integer, type text, pid integer, started_at timestamptz, st
                done bigint, failed bigint, last_activity timestamptz)
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_process_statistics';
 COMMENT ON FUNCTION mulberry.process_statistics() IS
-    'the notifier (place 0) and the workers of this database, alive (pid) or not, with what they did since the server started: a notifier sends messages, a worker does jobs (internal)';
+    'the notifier (place 0) and the workers of this database, alive (pid) or not, with what they did since the server started: a '
+    'notifier sends messages, a worker does jobs (internal)';
 
 CREATE FUNCTION require_durable_commit() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_require_durable_commit_sql';
-COMMENT ON FUNCTION require_durable_commit() IS 'has this transaction on disk, and on synchronous standbys, when it has committed, whatever synchronous_commit says (internal)';
+COMMENT ON FUNCTION require_durable_commit() IS
+    'has this transaction on disk, and on synchronous standbys, when it has committed, whatever synchronous_commit says (internal)';
 
 CREATE FUNCTION mulberry.in_transaction_block() RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_in_transaction_block';
@@ -1021,7 +1054,8 @@ CREATE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON me
 CREATE FUNCTION mulberry.current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_current_tenants';
 COMMENT ON FUNCTION mulberry.current_tenants(text[]) IS
-    'the tenants to which the current role has one of these accesses, or any access when none is named; SET ROLE is followed, SECURITY DEFINER is not';
+    'the tenants to which the current role has one of these accesses, or any access when none is named; SET ROLE is followed, SECURITY '
+    'DEFINER is not';
 
 CREATE FUNCTION mulberry.held_access(tenant uuid) RETURNS text[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_held_access';
@@ -1042,7 +1076,8 @@ COMMENT ON FUNCTION require_access_everywhere(text[]) IS 'an error (42501) unles
 CREATE FUNCTION resolve_tenant(name text, VARIADIC access text[]) RETURNS uuid
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_resolve_tenant_sql';
 COMMENT ON FUNCTION resolve_tenant(text, text[]) IS
-    'the tenant that a call is about, for functions that do one of these accesses; null: the role''s only one, or "default". Errors: 42501 no such access at all, 42704 no such tenant or no such access to it, 42P08 a name is needed';
+    'the tenant that a call is about, for functions that do one of these accesses; null: the role''s only one, or "default". Errors: '
+    '42501 no such access at all, 42704 no such tenant or no such access to it, 42P08 a name is needed';
 
 CREATE FUNCTION outer_role() RETURNS regrole
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role';
@@ -1080,7 +1115,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.grant_access(regrole, text, text) IS
-    'gives a role access to a tenant (null: all tenants) and the rights on the objects it needs for that. Needs admin access to all tenants';
+    'gives a role access to a tenant (null: all tenants) and the rights on the objects it needs for that. Needs admin access to all '
+    'tenants';
 
 CREATE FUNCTION mulberry.revoke_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -1141,7 +1177,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.refresh_grants() IS
-    'gives all members the rights of their accesses anew: after a restore without privileges, or an update of the extension. Needs admin access to all tenants';
+    'gives all members the rights of their accesses anew: after a restore without privileges, or an update of the extension. Needs admin '
+    'access to all tenants';
 
 CREATE FUNCTION check_member(role regrole, access text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -1171,7 +1208,8 @@ CREATE VIEW mulberry.memberships WITH (security_barrier) AS
       LEFT JOIN tenants t ON t.id = m.tenant
      WHERE m.tenant = ANY ((SELECT current_tenants('admin', 'auditor'))::uuid[])
         OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
-COMMENT ON VIEW mulberry.memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
+COMMENT ON VIEW mulberry.memberships IS
+    'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
 
 -- src/access/tenants.sql
 CREATE FUNCTION mulberry.create_tenant(
@@ -1369,7 +1407,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.resume_outbound() IS
-    'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the original does as well. Needs admin access to all tenants';
+    'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the '
+    'original does as well. Needs admin access to all tenants';
 
 -- src/server/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
@@ -1388,7 +1427,8 @@ COMMENT ON FUNCTION access_rules_server() IS 'which access needs which object of
 CREATE VIEW mulberry.secret_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS name, NULL::secret_value AS value WHERE false;
 COMMENT ON VIEW mulberry.secret_entry IS
-    'where secrets enter: \copy mulberry.secret_entry (tenant, name, value) FROM ...; it stores or replaces, needs admin access to the tenant, and always looks empty';
+    'where secrets enter: \copy mulberry.secret_entry (tenant, name, value) FROM ...; it stores or replaces, needs admin access to the '
+    'tenant, and always looks empty';
 COMMENT ON COLUMN mulberry.secret_entry.tenant IS 'name of the tenant; null: the role''s only one, or "default"';
 COMMENT ON COLUMN mulberry.secret_entry.value IS 'at most 65536 bytes of text';
 
@@ -1401,7 +1441,8 @@ CREATE TRIGGER enter_secret INSTEAD OF INSERT ON mulberry.secret_entry
 CREATE FUNCTION mulberry.load_secret(name text, server_file text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE c PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_load_secret';
 COMMENT ON FUNCTION mulberry.load_secret(text, text, text) IS
-    'stores the content of a file of the server (without the newline at its end) as a secret; needs admin access to all tenants and the rights of pg_read_server_files';
+    'stores the content of a file of the server (without the newline at its end) as a secret; needs admin access to all tenants and the '
+    'rights of pg_read_server_files';
 
 CREATE FUNCTION mulberry.drop_secret(name text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -1429,12 +1470,14 @@ COMMENT ON FUNCTION check_secrets() IS
 CREATE FUNCTION mulberry.rotate_secret_key() RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_rotate_secret_key';
 COMMENT ON FUNCTION mulberry.rotate_secret_key() IS
-    'makes a new key, seals all secrets of this database with it and returns their number; the replaced key stays in the file for other databases. Needs admin access to all tenants';
+    'makes a new key, seals all secrets of this database with it and returns their number; the replaced key stays in the file for other '
+    'databases. Needs admin access to all tenants';
 
 CREATE FUNCTION mulberry.forget_secret_keys() RETURNS integer
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_forget_secret_keys';
 COMMENT ON FUNCTION mulberry.forget_secret_keys() IS
-    'removes replaced keys that no secret of this database needs from the key file, and returns their number; first rotate in all other databases of the server. Superusers only';
+    'removes replaced keys that no secret of this database needs from the key file, and returns their number; first rotate in all other '
+    'databases of the server. Superusers only';
 
 CREATE VIEW mulberry.secret_names WITH (security_barrier) AS
     SELECT t.name AS tenant, s.name, octet_length(s.ciphertext) AS size, s.key_fingerprint, s.created_at, s.rotated_at
@@ -1476,16 +1519,19 @@ AS $$
     INSERT INTO mulberry_internal.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
     VALUES ($1, mulberry_internal.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
 $$;
-COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS 'writes a row of the audit log in the current transaction (internal)';
+COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS
+    'writes a row of the audit log in the current transaction (internal)';
 
 CREATE FUNCTION link_audit(max_rows integer DEFAULT 10000) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_link_audit';
 COMMENT ON FUNCTION link_audit(integer) IS
-    'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can until the transaction ends (internal)';
+    'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can '
+    'until the transaction ends (internal)';
 
 CREATE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+    SET lock_timeout = '100ms' AS $$
 BEGIN
     RETURN mulberry_internal.link_audit(max_rows);
 EXCEPTION WHEN lock_not_available THEN
@@ -1498,7 +1544,8 @@ COMMENT ON FUNCTION link_audit_soon(integer) IS
 CREATE FUNCTION await_audit_links() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_audit_links';
 COMMENT ON FUNCTION await_audit_links() IS
-    'returns when what was committed before is linked, or after a second: waits for the notifier, links itself when there is none, and does nothing where it cannot write (internal)';
+    'returns when what was committed before is linked, or after a second: waits for the notifier, links itself when there is none, and '
+    'does nothing where it cannot write (internal)';
 
 CREATE FUNCTION check_audit_chain(tenant uuid, kept_seq bigint, kept_hash bytea,
                                   OUT rows bigint, OUT first_broken bigint, OUT problem text)
@@ -1542,7 +1589,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.verify_audit(text, bigint, text) IS
-    'computes all hashes of the audit logs of a tenant (null: of all that the role may see) anew. rows: how many fit, from the first on; first_broken and problem say where the log does not and why, null when all is well. kept_seq and kept_hash: what audit_head() once said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
+    'computes all hashes of the audit logs of a tenant (null: of all that the role may see) anew. rows: how many fit, from the first on; '
+    'first_broken and problem say where the log does not and why, null when all is well. kept_seq and kept_hash: what audit_head() once '
+    'said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
 
 CREATE FUNCTION mulberry.audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -1557,7 +1606,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.audit_head(text) IS
-    'number and hash of the last row of a tenant''s audit log, to be kept where nobody of this server can write; verify_audit() compares. Nulls: the log is empty. Needs auditor access';
+    'number and hash of the last row of a tenant''s audit log, to be kept where nobody of this server can write; verify_audit() '
+    'compares. Nulls: the log is empty. Needs auditor access';
 
 CREATE FUNCTION mulberry.erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -1581,7 +1631,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.erase_audit_log(text) IS
-    'removes the whole audit log of a tenant without agents, so that the tenant can be dropped; returns what it had, and the server''s log says so too. Needs admin access to all tenants';
+    'removes the whole audit log of a tenant without agents, so that the tenant can be dropped; returns what it had, and the server''s '
+    'log says so too. Needs admin access to all tenants';
 
 CREATE FUNCTION note_refusal(tenant uuid, action text, mandate text, agent uuid, error text, message text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_note_refusal';
@@ -1589,7 +1640,8 @@ COMMENT ON FUNCTION note_refusal(uuid, text, text, uuid, text, text) IS
     'has the notifier write a row of the audit log about what is about to fail; without a notifier the server''s log has it (internal)';
 
 CREATE FUNCTION store_refusals() RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+    SET lock_timeout = '100ms'
 AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
 COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';
 
@@ -1621,7 +1673,8 @@ COMMENT ON FUNCTION number_events(integer) IS
 CREATE FUNCTION await_event_numbers() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_event_numbers';
 COMMENT ON FUNCTION await_event_numbers() IS
-    'returns when what was committed before has its number, or after a second: waits for the notifier, numbers itself when there is none, and does nothing where it cannot write (internal)';
+    'returns when what was committed before has its number, or after a second: waits for the notifier, numbers itself when there is '
+    'none, and does nothing where it cannot write (internal)';
 
 CREATE FUNCTION mulberry.events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
 RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
@@ -1650,7 +1703,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.events_since(bigint, integer, text) IS
-    'the stored events of a tenant after a number, at most max_rows (1 to 10000), as their messages. The prev of the first row is greater than "since" when older events have been purged. Needs supervisor or auditor access';
+    'the stored events of a tenant after a number, at most max_rows (1 to 10000), as their messages. The prev of the first row is '
+    'greater than "since" when older events have been purged. Needs supervisor or auditor access';
 
 CREATE FUNCTION purge_events(max_rows integer DEFAULT 10000, dry_run boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -1681,12 +1735,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION purge_events(integer, boolean) IS
-    'deletes numbered events older than their tenant''s retention, at most max_rows, and returns how many; dry_run only counts. Numbers go on where they were (internal)';
+    'deletes numbered events older than their tenant''s retention, at most max_rows, and returns how many; dry_run only counts. Numbers '
+    'go on where they were (internal)';
 
 CREATE FUNCTION packet_event_statistics(OUT taken bigint, OUT dropped bigint, OUT waiting integer, OUT room integer)
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_packet_event_statistics';
 COMMENT ON FUNCTION packet_event_statistics() IS
-    'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may wait; null without preloading (internal)';
+    'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may '
+    'wait; null without preloading (internal)';
 
 CREATE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -1795,7 +1851,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.subscribe(text) IS
-    'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call it again; on "resync" read the state anew. Needs supervisor access';
+    'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they '
+    'come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call '
+    'it again; on "resync" read the state anew. Needs supervisor access';
 
 CREATE FUNCTION mulberry.unsubscribe() RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -1850,7 +1908,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, m
     SELECT count(*) FROM rotated
 $$;
 COMMENT ON FUNCTION rotate_lost_channels() IS
-    'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; the notifier calls it when roles have changed (internal)';
+    'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; '
+    'the notifier calls it when roles have changed (internal)';
 
 CREATE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -1887,7 +1946,8 @@ CREATE FUNCTION mulberry.ingest_packet(
 ) RETURNS packet_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_ingest_packet';
 COMMENT ON FUNCTION mulberry.ingest_packet(text, integer, bytea, timestamptz, text, integer, text) IS
-    'takes one packet of a call, which begins with its first packet; encoding and sample rate null: the call''s, for a new call its tenant''s default';
+    'takes one packet of a call, which begins with its first packet; encoding and sample rate null: the call''s, for a new call its '
+    'tenant''s default';
 
 CREATE FUNCTION mulberry.ingest_packets(
     call_ids    text[],
@@ -1900,12 +1960,14 @@ CREATE FUNCTION mulberry.ingest_packets(
 ) RETURNS SETOF batch_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50 AS 'MODULE_PATHNAME', 'mulberry_ingest_packets';
 COMMENT ON FUNCTION mulberry.ingest_packets(text[], integer[], bytea[], timestamptz[], text, integer, text) IS
-    'takes packets of several calls; one row each, in the order of the arrays. A call''s packets are taken by sequence. A bad packet is a row with status error, a malformed array fails the batch';
+    'takes packets of several calls; one row each, in the order of the arrays. A call''s packets are taken by sequence. A bad packet is '
+    'a row with status error, a malformed array fails the batch';
 
 CREATE FUNCTION mulberry.complete_call(call_id text, total_packets integer, tenant text DEFAULT NULL) RETURNS completion_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_complete_call';
 COMMENT ON FUNCTION mulberry.complete_call(text, integer, text) IS
-    'the sender has sent everything: the call is COMPLETED and transcribed after mulberry.grace_period, at once when nothing is missing. Said again with the same total it answers the same';
+    'the sender has sent everything: the call is COMPLETED and transcribed after mulberry.grace_period, at once when nothing is missing. '
+    'Said again with the same total it answers the same';
 
 -- src/calls/processing.sql
 CREATE FUNCTION complete_silent_call(call bigint, silent_since timestamptz) RETURNS boolean
@@ -1939,7 +2001,8 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION lock_call_soon(bigint) IS
-    'internal: takes the lock of a call until the end of the transaction; false when another transaction keeps it for longer than one that commits';
+    'internal: takes the lock of a call until the end of the transaction; false when another transaction keeps it for longer than one '
+    'that commits';
 
 CREATE FUNCTION start_processing(call bigint) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_start_processing';
@@ -1975,7 +2038,9 @@ CREATE FUNCTION mulberry.sentiment(
     OUT positive double precision, OUT negative double precision, OUT words integer, OUT hits integer
 ) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_sentiment';
 COMMENT ON FUNCTION mulberry.sentiment(text) IS
-    'sentiment of an English text by AFINN-165 and the words of telephone calls: positive, neutral or negative; score from -1 to 1, neutral between -0.25 and 0.25; confidence from 0.5 to 1 by distance from the threshold and number of words, 0 for a text without words; positive and negative are the sums behind the score, hits the words that carried them';
+    'sentiment of an English text by AFINN-165 and the words of telephone calls: positive, neutral or negative; score from -1 to 1, '
+    'neutral between -0.25 and 0.25; confidence from 0.5 to 1 by distance from the threshold and number of words, 0 for a text without '
+    'words; positive and negative are the sums behind the score, hits the words that carried them';
 
 -- src/calls/views.sql
 CREATE VIEW mulberry.call_status WITH (security_barrier) AS
@@ -2032,7 +2097,8 @@ CREATE VIEW mulberry.call_status WITH (security_barrier) AS
 COMMENT ON VIEW mulberry.call_status IS 'the calls of the current role''s tenants, and what each has received';
 COMMENT ON COLUMN mulberry.call_status.total_packets_received IS 'packets stored; doubled ones count once';
 COMMENT ON COLUMN mulberry.call_status.expected_next_sequence IS 'one more than the largest sequence received';
-COMMENT ON COLUMN mulberry.call_status.missing_count IS 'sequences that have not arrived: gaps, and announced packets behind the last one received';
+COMMENT ON COLUMN mulberry.call_status.missing_count IS
+    'sequences that have not arrived: gaps, and announced packets behind the last one received';
 COMMENT ON COLUMN mulberry.call_status.missing_sequences IS 'all of them';
 COMMENT ON COLUMN mulberry.call_status.first_missing_sequences IS 'the first 100 of them, one by one';
 COMMENT ON COLUMN mulberry.call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
@@ -2050,13 +2116,15 @@ COMMENT ON COLUMN mulberry.call_packets.size IS 'bytes of data';
 CREATE FUNCTION mulberry.call_audio(call_id text, tenant text DEFAULT NULL) RETURNS bytea
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio';
 COMMENT ON FUNCTION mulberry.call_audio(text, text) IS
-    'a call as a WAV file (16-bit PCM at the call''s rate); each missing packet is silence of the call''s usual packet length, at most 60 s for a run of them; call_gaps() lists where';
+    'a call as a WAV file (16-bit PCM at the call''s rate); each missing packet is silence of the call''s usual packet length, at most '
+    '60 s for a run of them; call_gaps() lists where';
 
 CREATE FUNCTION mulberry.call_gaps(call_id text, tenant text DEFAULT NULL)
 RETURNS TABLE (first integer, last integer, packets bigint, start_ms bigint, duration_ms bigint)
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_gaps';
 COMMENT ON FUNCTION mulberry.call_gaps(text, text) IS
-    'runs of missing sequences of a call (both ends included), and where call_audio() has silence for them; times are null for a call of encoding text';
+    'runs of missing sequences of a call (both ends included), and where call_audio() has silence for them; times are null for a call of '
+    'encoding text';
 
 CREATE FUNCTION mulberry.call_dtmf(call_id text, tenant text DEFAULT NULL, floor_dbm0 real DEFAULT NULL)
 RETURNS TABLE (digit text, start_ms bigint, duration_ms bigint, level_dbm0 real, twist_db real)
@@ -2067,12 +2135,14 @@ COMMENT ON FUNCTION mulberry.call_dtmf(text, text, real) IS
 -- src/calls/retention.sql
 CREATE FUNCTION remove_call(tenant uuid, call_id text) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_call_by_name';
-COMMENT ON FUNCTION remove_call(uuid, text) IS 'internal: removes a call with its packets under its lock and returns its id; null when there is none';
+COMMENT ON FUNCTION remove_call(uuid, text) IS
+    'internal: removes a call with its packets under its lock and returns its id; null when there is none';
 
 CREATE FUNCTION remove_finished_call(call bigint, with_packets boolean) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_finished_call';
 COMMENT ON FUNCTION remove_finished_call(bigint, boolean) IS
-    'internal: removes a call that is ARCHIVED or FAILED; false when it is gone, busy, or in another state. Without packets when their partition is about to be dropped';
+    'internal: removes a call that is ARCHIVED or FAILED; false when it is gone, busy, or in another state. Without packets when their '
+    'partition is about to be dropped';
 
 CREATE FUNCTION mulberry.erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -2102,7 +2172,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.erase_call(text, text) IS
-    'removes a call, whatever its state: packets, transcript, jobs and what its events said; leaves the event call_erased. Needs admin access';
+    'removes a call, whatever its state: packets, transcript, jobs and what its events said; leaves the event call_erased. Needs admin '
+    'access';
 
 CREATE FUNCTION packet_partitions()
 RETURNS TABLE (partition regclass, relname name, day date, first_call bigint, end_call bigint)
@@ -2137,7 +2208,8 @@ EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION drop_partition(regclass) IS 'internal: drops a partition of packets that no call needs; false when one does after all, or somebody is reading';
+COMMENT ON FUNCTION drop_partition(regclass) IS
+    'internal: drops a partition of packets that no call needs; false when one does after all, or somebody is reading';
 
 CREATE FUNCTION retention_limits() RETURNS TABLE (tenant uuid, name text, kept_since timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -2160,7 +2232,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, p
      WHERE p.day = partition_day
 $$;
 COMMENT ON FUNCTION day_expired(date) IS
-    'internal: true when no call that began on that day is kept any longer, so that its partition can go as a whole; null: there is no such partition';
+    'internal: true when no call that began on that day is kept any longer, so that its partition can go as a whole; null: there is no '
+    'such partition';
 
 CREATE FUNCTION mulberry.retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
 RETURNS TABLE (action text, object text, calls bigint)
@@ -2228,7 +2301,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.retention(boolean, integer) IS
-    'removes at most max_calls calls that finished longer ago than their tenant''s retention, and partitions of past days that no call needs; dry_run tells what it would do. Needs admin access to all tenants';
+    'removes at most max_calls calls that finished longer ago than their tenant''s retention, and partitions of past days that no call '
+    'needs; dry_run tells what it would do. Needs admin access to all tenants';
 
 -- src/calls/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
@@ -2266,7 +2340,8 @@ BEGIN
     RETURN new;
 END
 $$;
-COMMENT ON FUNCTION replace_seeded_endpoint() IS 'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump as well';
+COMMENT ON FUNCTION replace_seeded_endpoint() IS
+    'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump as well';
 CREATE TRIGGER replace_seeded BEFORE INSERT ON endpoints
     FOR EACH ROW EXECUTE FUNCTION replace_seeded_endpoint();
 
@@ -2281,12 +2356,15 @@ AS $$
           WHERE s.name = $2 AND (s.tenant = $3 OR t.name = 'default')
           ORDER BY s.tenant = $3 DESC LIMIT 1))
 $$;
-COMMENT ON FUNCTION secret_tenant(uuid, text, uuid) IS 'whose secret of this name an endpoint uses for a tenant: its owner''s, or of an endpoint of all tenants (owner null) the tenant''s own before that of tenant "default"; null: there is none (internal)';
+COMMENT ON FUNCTION secret_tenant(uuid, text, uuid) IS
+    'whose secret of this name an endpoint uses for a tenant: its owner''s, or of an endpoint of all tenants (owner null) the tenant''s '
+    'own before that of tenant "default"; null: there is none (internal)';
 
 CREATE FUNCTION normalize_endpoint_url(url text, allow_http boolean, allow_private boolean) RETURNS text
 LANGUAGE c IMMUTABLE STRICT
 AS 'MODULE_PATHNAME', 'mulberry_normalize_endpoint_url';
-COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS 'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
+COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS
+    'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
 
 CREATE FUNCTION mulberry.set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
     model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
@@ -2420,7 +2498,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
-    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as docs/endpoints.md describes them';
+    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private '
+    'needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), '
+    'max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the '
+    'auth token, options as docs/endpoints.md describes them';
 
 CREATE FUNCTION mulberry.drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -2450,7 +2531,9 @@ BEGIN
     PERFORM mulberry_internal.reroute_jobs();
 END
 $$;
-COMMENT ON FUNCTION mulberry.drop_endpoint(text, text) IS 'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such endpoint, 55000 it comes with the extension';
+COMMENT ON FUNCTION mulberry.drop_endpoint(text, text) IS
+    'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such '
+    'endpoint, 55000 it comes with the extension';
 
 CREATE FUNCTION telephony_endpoint(tenant uuid) RETURNS endpoints
 LANGUAGE sql STABLE
@@ -2478,7 +2561,8 @@ AS $$
      ORDER BY e.tenant NULLS LAST
      LIMIT 1
 $$;
-COMMENT ON FUNCTION endpoint_for(uuid, text, text) IS 'id of the endpoint that serves a tenant: by name, or by purpose; the tenant''s own before one of all tenants; null: there is none';
+COMMENT ON FUNCTION endpoint_for(uuid, text, text) IS
+    'id of the endpoint that serves a tenant: by name, or by purpose; the tenant''s own before one of all tenants; null: there is none';
 
 CREATE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text) RETURNS bigint
 LANGUAGE plpgsql STABLE
@@ -2501,21 +2585,24 @@ BEGIN
     RETURN found_id;
 END
 $$;
-COMMENT ON FUNCTION job_route(text, uuid, bigint, text) IS 'job_queue.route of a job: id of the endpoint that serves it, 0 when it needs none, null when there is none';
+COMMENT ON FUNCTION job_route(text, uuid, bigint, text) IS
+    'job_queue.route of a job: id of the endpoint that serves it, 0 when it needs none, null when there is none';
 
 CREATE FUNCTION enqueue_job(kind text, tenant uuid, call bigint DEFAULT NULL, endpoint text DEFAULT NULL,
                             payload jsonb DEFAULT NULL, run_at timestamptz DEFAULT NULL)
 RETURNS bigint
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'mulberry_sql_enqueue_job';
-COMMENT ON FUNCTION enqueue_job(text, uuid, bigint, text, jsonb, timestamptz) IS 'puts a job into the queue and wakes the workers after commit; run_at null: now; returns its id (internal)';
+COMMENT ON FUNCTION enqueue_job(text, uuid, bigint, text, jsonb, timestamptz) IS
+    'puts a job into the queue and wakes the workers after commit; run_at null: now; returns its id (internal)';
 
 CREATE FUNCTION retry_delay(attempts integer, first interval) RETURNS interval
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE WHEN attempts BETWEEN 1 AND 30
              AND first * (2 ^ attempts - 1) <= interval '60 seconds'
             THEN first * 2 ^ (attempts - 1) END;
-COMMENT ON FUNCTION retry_delay(integer, interval) IS 'delay after the given number of failed attempts: first, doubled each time; null when all delays of the job together would pass 60 s';
+COMMENT ON FUNCTION retry_delay(integer, interval) IS
+    'delay after the given number of failed attempts: first, doubled each time; null when all delays of the job together would pass 60 s';
 
 -- Moves a job to the history in its last state.
 CREATE FUNCTION settle_job(job bigint, final_state text, error text) RETURNS void
@@ -2593,7 +2680,9 @@ BEGIN
     PERFORM mulberry_internal.wake_workers();
 END
 $$;
-COMMENT ON FUNCTION mulberry.retry_job(bigint) IS 'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
+COMMENT ON FUNCTION mulberry.retry_job(bigint) IS
+    'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. '
+    'Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
 
 CREATE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -2621,7 +2710,9 @@ BEGIN
         jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry_internal.outer_role()::text));
 END
 $$;
-COMMENT ON FUNCTION mulberry.cancel_job(bigint) IS 'takes a job out of the queue and fails its call; the result of a request under way is dropped. Needs operator access. Errors: 42704 no such job, 55000 it is finished';
+COMMENT ON FUNCTION mulberry.cancel_job(bigint) IS
+    'takes a job out of the queue and fails its call; the result of a request under way is dropped. Needs operator access. Errors: 42704 '
+    'no such job, 55000 it is finished';
 
 CREATE FUNCTION wake_workers() RETURNS void
 LANGUAGE c VOLATILE
@@ -2651,7 +2742,9 @@ BEGIN
     RETURN changed;
 END
 $$;
-COMMENT ON FUNCTION reroute_jobs(boolean) IS 'looks again which endpoint serves each job, or only those whose endpoint is gone or was never there; part of every change of an endpoint, and of maintenance (internal)';
+COMMENT ON FUNCTION reroute_jobs(boolean) IS
+    'looks again which endpoint serves each job, or only those whose endpoint is gone or was never there; part of every change of an '
+    'endpoint, and of maintenance (internal)';
 
 CREATE FUNCTION purge_jobs(at timestamptz DEFAULT clock_timestamp(), max_jobs integer DEFAULT 10000) RETURNS bigint
 LANGUAGE sql
@@ -2667,12 +2760,15 @@ AS $$
     )
     SELECT count(*) FROM gone
 $$;
-COMMENT ON FUNCTION purge_jobs(timestamptz, integer) IS 'removes finished jobs older than mulberry.job_retention, at most max_jobs; returns how many (part of maintenance)';
+COMMENT ON FUNCTION purge_jobs(timestamptz, integer) IS
+    'removes finished jobs older than mulberry.job_retention, at most max_jobs; returns how many (part of maintenance)';
 
 CREATE PROCEDURE mulberry.run_jobs(max_seconds double precision DEFAULT 60)
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'mulberry_run_jobs';
-COMMENT ON PROCEDURE mulberry.run_jobs(double precision) IS 'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. Commits; not inside a transaction block. Needs worker access';
+COMMENT ON PROCEDURE mulberry.run_jobs(double precision) IS
+    'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. '
+    'Commits; not inside a transaction block. Needs worker access';
 
 -- src/jobs/claim.sql
 -- A lane is what one tenant has in the queue for one endpoint; endpoint 0 stands for none.
@@ -2728,7 +2824,9 @@ BEGIN
                               ORDER BY q.run_at LIMIT 1) AS due;
 END
 $$;
-COMMENT ON FUNCTION job_lanes() IS 'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due (internal)';
+COMMENT ON FUNCTION job_lanes() IS
+    'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due '
+    '(internal)';
 
 CREATE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
@@ -2740,7 +2838,8 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION lock_endpoint_soon(bigint) IS
-    'locks the row of an endpoint until the end of the transaction; false when another transaction keeps it for longer than one that commits (internal)';
+    'locks the row of an endpoint until the end of the transaction; false when another transaction keeps it for longer than one that '
+    'commits (internal)';
 
 CREATE FUNCTION claim_jobs(worker integer, max_jobs integer, at timestamptz DEFAULT clock_timestamp(),
                            slots integer DEFAULT NULL, reserve integer DEFAULT 0,
@@ -2905,7 +3004,10 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, bigint[], uuid[]) IS 'takes jobs that are due under a lease of the endpoint''s timeout plus mulberry.lease_time, those whose lease has ended among them; the next is always of the tenant and the endpoint that have least under way. slots: transfers that the worker may run; reserve: further ones for tenants and endpoints that run few; held: endpoint and tenant of each that it runs';
+COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, bigint[], uuid[]) IS
+    'takes jobs that are due under a lease of the endpoint''s timeout plus mulberry.lease_time, those whose lease has ended among them; '
+    'the next is always of the tenant and the endpoint that have least under way. slots: transfers that the worker may run; reserve: '
+    'further ones for tenants and endpoints that run few; held: endpoint and tenant of each that it runs';
 
 CREATE FUNCTION next_job_due() RETURNS timestamptz
 LANGUAGE sql VOLATILE SECURITY DEFINER
@@ -2925,7 +3027,8 @@ AS $$
            attempts = q.attempts - 1, deferrals = q.deferrals + 1, last_error = coalesce(q.last_error, $3)
      WHERE q.id = $1 AND q.lease_token = $2 AND q.state = 'running'
 $$;
-COMMENT ON FUNCTION defer_job(bigint, bigint, text) IS 'puts a job back for some seconds, uncounted, because somebody has locked what it is about (internal)';
+COMMENT ON FUNCTION defer_job(bigint, bigint, text) IS
+    'puts a job back for some seconds, uncounted, because somebody has locked what it is about (internal)';
 
 CREATE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
@@ -2986,7 +3089,9 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION prepare_job(bigint, bigint) IS 'begins work on a claimed job: moves its call to PROCESSING_AI and names the endpoint; ready is false when there is nothing to do for the one who holds this token, or the call is busy';
+COMMENT ON FUNCTION prepare_job(bigint, bigint) IS
+    'begins work on a claimed job: moves its call to PROCESSING_AI and names the endpoint; ready is false when there is nothing to do '
+    'for the one who holds this token, or the call is busy';
 
 CREATE FUNCTION fail_attempt(job bigint, token bigint, failure text, error text,
                              retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
@@ -3059,7 +3164,9 @@ BEGIN
     RETURN CASE WHEN counts THEN 'retry' ELSE 'deferred' END;
 END
 $$;
-COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz) IS 'ends an attempt that failed (transient, permanent, unreachable, abandoned): retry, deferred (tried again without counting), dead, or stale when the token is no longer the job''s';
+COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz) IS
+    'ends an attempt that failed (transient, permanent, unreachable, abandoned): retry, deferred (tried again without counting), dead, '
+    'or stale when the token is no longer the job''s';
 
 CREATE FUNCTION release_jobs(worker integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
@@ -3082,7 +3189,8 @@ BEGIN
     RETURN coalesce(cardinality(routes), 0);
 END
 $$;
-COMMENT ON FUNCTION release_jobs(integer) IS 'puts back, uncounted, what the process with this pid has claimed and not finished; returns how many';
+COMMENT ON FUNCTION release_jobs(integer) IS
+    'puts back, uncounted, what the process with this pid has claimed and not finished; returns how many';
 
 CREATE FUNCTION report_endpoint(endpoint bigint, available boolean, probe boolean, error text DEFAULT NULL,
                                 at timestamptz DEFAULT clock_timestamp()) RETURNS text
@@ -3133,7 +3241,9 @@ BEGIN
     RETURN changed;
 END
 $$;
-COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz) IS 'what a worker learnt of an endpoint: opens its breaker, keeps it open after a probe, or closes it after one; available null: a probe was not sent after all. Returns the event that this was, if any';
+COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz) IS
+    'what a worker learnt of an endpoint: opens its breaker, keeps it open after a probe, or closes it after one; available null: a '
+    'probe was not sent after all. Returns the event that this was, if any';
 
 CREATE FUNCTION save_progress(job bigint, token bigint, progress jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -3150,7 +3260,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION save_progress(bigint, bigint, jsonb) IS 'keeps what a job that consists of several requests has reached, and its lease; 55000 when that is lost';
+COMMENT ON FUNCTION save_progress(bigint, bigint, jsonb) IS
+    'keeps what a job that consists of several requests has reached, and its lease; 55000 when that is lost';
 
 -- src/jobs/ai.sql
 -- Input, requests and answers of the AI kinds.
@@ -3160,7 +3271,8 @@ CREATE FUNCTION transcription_input(call bigint,
 LANGUAGE c VOLATILE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_transcription_input';
-COMMENT ON FUNCTION transcription_input(bigint) IS 'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
+COMMENT ON FUNCTION transcription_input(bigint) IS
+    'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
 
 CREATE FUNCTION read_transcription(kind text, answer jsonb,
     OUT transcription text, OUT sentiment text, OUT confidence double precision, OUT language text,
@@ -3209,7 +3321,9 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION read_transcription(text, jsonb) IS 'validates the answer of a transcription endpoint (08P01 when it is not of the endpoint''s form); segments that the model itself takes for silence are dropped and counted';
+COMMENT ON FUNCTION read_transcription(text, jsonb) IS
+    'validates the answer of a transcription endpoint (08P01 when it is not of the endpoint''s form); segments that the model itself '
+    'takes for silence are dropped and counted';
 
 CREATE FUNCTION sentiment_request(model text, transcription text, options jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -3267,7 +3381,8 @@ BEGIN
     confidence := (verdict->>'confidence')::float8;
 END
 $$;
-COMMENT ON FUNCTION read_sentiment(jsonb) IS 'validates the answer of a chat endpoint to sentiment_request() (08P01 when it is not of that form, P0002 when the model refused)';
+COMMENT ON FUNCTION read_sentiment(jsonb) IS
+    'validates the answer of a chat endpoint to sentiment_request() (08P01 when it is not of that form, P0002 when the model refused)';
 
 CREATE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
                                      confidence double precision, facts jsonb) RETURNS boolean
@@ -3305,7 +3420,9 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double precision, jsonb) IS 'stores a transcript and finishes its job; without a sentiment, asks the chat endpoint or else the lexicon; false when the token is no longer the job''s or the call is gone';
+COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double precision, jsonb) IS
+    'stores a transcript and finishes its job; without a sentiment, asks the chat endpoint or else the lexicon; false when the token is '
+    'no longer the job''s or the call is gone';
 
 CREATE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
                                  model text, request_id text, request_ms integer) RETURNS boolean
@@ -3322,13 +3439,16 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM mulberry_internal.settle_job(job, 'done', NULL);
-    RETURN mulberry_internal.start_processing(j.call) AND mulberry_internal.finish_call(j.call, j.payload->>'transcription', sentiment, confidence,
+    RETURN mulberry_internal.start_processing(j.call) AND mulberry_internal.finish_call(j.call, j.payload->>'transcription', sentiment,
+        confidence,
         (j.payload->'facts') || jsonb_build_object('sentiment', jsonb_strip_nulls(jsonb_build_object(
             'engine', 'chat', 'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = j.route),
             'model', model, 'attempts', j.attempts, 'request_id', request_id, 'request_ms', request_ms))));
 END
 $$;
-COMMENT ON FUNCTION finish_sentiment(bigint, bigint, text, double precision, text, text, integer) IS 'stores a transcript with the sentiment that a chat endpoint found, and finishes the job; false when the token is no longer the job''s or the call is gone';
+COMMENT ON FUNCTION finish_sentiment(bigint, bigint, text, double precision, text, text, integer) IS
+    'stores a transcript with the sentiment that a chat endpoint found, and finishes the job; false when the token is no longer the '
+    'job''s or the call is gone';
 
 -- src/jobs/views.sql
 CREATE VIEW mulberry.jobs WITH (security_barrier) AS
@@ -3399,9 +3519,11 @@ CREATE VIEW mulberry.endpoint_status WITH (security_barrier) AS
      WHERE CASE WHEN e.tenant IS NULL
                 THEN cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0
                 ELSE e.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) END;
-COMMENT ON VIEW mulberry.endpoint_status IS 'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
+COMMENT ON VIEW mulberry.endpoint_status IS
+    'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
 COMMENT ON COLUMN mulberry.endpoint_status.tenant IS 'null: serves all tenants';
-COMMENT ON COLUMN mulberry.endpoint_status.breaker IS 'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
+COMMENT ON COLUMN mulberry.endpoint_status.breaker IS
+    'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
 
 CREATE VIEW mulberry.stat_workers WITH (security_barrier) AS
     SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity
@@ -3496,7 +3618,8 @@ CREATE FUNCTION mulberry.audio_convert(audio bytea, from_encoding text, from_rat
 RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'mulberry_audio_convert';
 COMMENT ON FUNCTION mulberry.audio_convert(bytea, text, integer, text, integer) IS
-    'audio in another encoding and at another sample rate (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000); aliases are at least 80 dB down';
+    'audio in another encoding and at another sample rate (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000); aliases are at '
+    'least 80 dB down';
 
 CREATE FUNCTION mulberry.wav_encode(audio bytea, encoding text, sample_rate integer, channels integer DEFAULT 1) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'mulberry_wav_encode';
@@ -3508,7 +3631,8 @@ CREATE FUNCTION mulberry.wav_decode(wav bytea, channel integer DEFAULT NULL, all
                            OUT channels integer, OUT duration_ms bigint, OUT truncated boolean)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_wav_decode';
 COMMENT ON FUNCTION mulberry.wav_decode(bytea, integer, boolean) IS
-    'the audio in a WAV file: one channel (from 1), or the mean of all for null; 16-bit PCM, mu-law and A-law of one channel as they are, everything else as s16le';
+    'the audio in a WAV file: one channel (from 1), or the mean of all for null; 16-bit PCM, mu-law and A-law of one channel as they '
+    'are, everything else as s16le';
 
 CREATE FUNCTION mulberry.audio_level(audio bytea, encoding text) RETURNS loudness
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_audio_level';
@@ -3552,8 +3676,10 @@ CREATE FUNCTION mulberry.speech_segments(audio bytea, encoding text, sample_rate
                                 hangover_ms integer DEFAULT NULL)
 RETURNS TABLE (start_ms integer, duration_ms integer, level_dbfs double precision)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000 ROWS 100 AS 'MODULE_PATHNAME', 'mulberry_speech_segments';
-COMMENT ON FUNCTION mulberry.speech_segments(bytea, text, integer, double precision, double precision, double precision, integer, integer) IS
-    'where somebody speaks, by energy above an adaptive noise floor: on_db above it (null: 9) starts, off_db (6) goes on, below min_dbfs (-50) nothing is speech; segments have at least min_speech_ms (100) and are joined over pauses up to hangover_ms (250)';
+COMMENT ON FUNCTION mulberry.speech_segments(bytea, text, integer, double precision, double precision, double precision, integer,
+    integer) IS
+    'where somebody speaks, by energy above an adaptive noise floor: on_db above it (null: 9) starts, off_db (6) goes on, below min_dbfs '
+    '(-50) nothing is speech; segments have at least min_speech_ms (100) and are joined over pauses up to hangover_ms (250)';
 
 CREATE FUNCTION mulberry.waveform_svg(audio bytea, encoding text, sample_rate integer,
                              width integer DEFAULT 1000, height integer DEFAULT 260, title text DEFAULT NULL)
@@ -3599,7 +3725,8 @@ CREATE FUNCTION mulberry.dtmf_synthesize(digits text, encoding text DEFAULT 'mul
 RETURNS bytea
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_dtmf_synthesize';
 COMMENT ON FUNCTION mulberry.dtmf_synthesize(text, text, integer, integer, integer, double precision, double precision, integer) IS
-    'the tones of digits (0-9, A-D, *, #; w and W are pauses of half a second and a second): each on_ms (null: 80) long and followed by off_ms (80) of silence, both tones together at level_dbm0 (-10), the low one twist_db (0) stronger, with ramps of ramp_ms (2)';
+    'the tones of digits (0-9, A-D, *, #; w and W are pauses of half a second and a second): each on_ms (null: 80) long and followed by '
+    'off_ms (80) of silence, both tones together at level_dbm0 (-10), the low one twist_db (0) stronger, with ramps of ramp_ms (2)';
 
 -- src/audio/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
@@ -3690,7 +3817,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.create_agent(text, text, text[], uuid, text) IS
-    'makes an agent and returns its id, which is signed in its frames (null: a new one; on the edge, that of the cloud); phone is where commands are phoned to, allowed_callers from where the receiving side takes calls (empty: from anywhere), both E.164. Needs admin access';
+    'makes an agent and returns its id, which is signed in its frames (null: a new one; on the edge, that of the cloud); phone is where '
+    'commands are phoned to, allowed_callers from where the receiving side takes calls (empty: from anywhere), both E.164. Needs admin '
+    'access';
 
 CREATE FUNCTION mulberry.alter_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT NULL,
                             new_name text DEFAULT NULL, remove_phone boolean DEFAULT false, tenant text DEFAULT NULL)
@@ -3775,30 +3904,38 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.drop_agent(text, text) IS
-    'drops an agent with its settled commands, disabled voice keys and REVOKED or EXPIRED mandates; refused while it has others. The audit log keeps what was. Needs admin access';
+    'drops an agent with its settled commands, disabled voice keys and REVOKED or EXPIRED mandates; refused while it has others. The '
+    'audit log keeps what was. Needs admin access';
 
 -- src/mandates/mandates.sql
 CREATE FUNCTION guard_mandate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_mandate';
 COMMENT ON FUNCTION guard_mandate() IS
-    'lets the status of a mandate change as its state machine has it and fixed columns not at all, and has each change numbered and written down';
+    'lets the status of a mandate change as its state machine has it and fixed columns not at all, and has each change numbered and '
+    'written down';
 CREATE TRIGGER guard_mandate BEFORE INSERT OR UPDATE OR DELETE ON mandates
     FOR EACH ROW EXECUTE FUNCTION guard_mandate();
 
-CREATE FUNCTION record_mandate_change(tenant uuid, mandate text, agent uuid, status text, max_amount numeric, expires_at timestamptz,
+CREATE FUNCTION record_mandate_change(tenant uuid, mandate text, agent uuid, status text, max_amount numeric,
+    expires_at timestamptz,
                                       sponsor text, version bigint, from_status text, cause text, command bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     facts jsonb := jsonb_build_object('mandate_id', mandate, 'from_status', from_status, 'to_status', status, 'version', version,
-                                      'max_amount', max_amount, 'expires_at', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                      'max_amount', max_amount, 'expires_at', to_char(expires_at AT TIME ZONE 'UTC',
+                                          'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                                       'cause', cause);
 BEGIN
-    INSERT INTO mulberry_internal.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at, sponsor, cause, command)
-    VALUES (tenant, mandate, version, mulberry_internal.outer_role()::text, from_status, status, max_amount, expires_at, sponsor, cause, command);
-    PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts || jsonb_build_object('sponsor', sponsor));
+    INSERT INTO mulberry_internal.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at,
+        sponsor, cause, command)
+    VALUES (tenant, mandate, version, mulberry_internal.outer_role()::text, from_status, status, max_amount, expires_at, sponsor,
+        cause, command);
+    PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts
+        || jsonb_build_object('sponsor', sponsor));
     PERFORM mulberry_internal.emit_event(tenant, 'mandate_changed', NULL, NULL,
-                                facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
+                                facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry_internal.agents a
+                                    WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
                                                             'command_id', command));
 END
 $$;
@@ -3814,7 +3951,8 @@ BEGIN
     PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_REMOVED', 'applied', mandate, agent);
 END
 $$;
-COMMENT ON FUNCTION forget_mandate(uuid, text, uuid) IS 'removes what hangs on a mandate that is being deleted; called by guard_mandate() (internal)';
+COMMENT ON FUNCTION forget_mandate(uuid, text, uuid) IS
+    'removes what hangs on a mandate that is being deleted; called by guard_mandate() (internal)';
 
 CREATE FUNCTION change_mandate(tenant uuid, mandate text, status text, expires_at timestamptz, max_amount numeric, sponsor text,
                                cause text, command bigint) RETURNS boolean
@@ -3882,7 +4020,8 @@ END
 $$;
 COMMENT ON FUNCTION check_mandate_settings(text, text, timestamptz) IS 'raises an error that says which setting of a mandate is wrong';
 
-CREATE FUNCTION mulberry.create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text, expires_at timestamptz,
+CREATE FUNCTION mulberry.create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text,
+    expires_at timestamptz,
                                tenant text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
@@ -3909,7 +4048,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.create_mandate(text, text, text, numeric, text, timestamptz, text) IS
-    'lets an agent (by its name) spend max_amount of a sponsor''s money until expires_at; mandate_id has eight digits. Returns mandate_id. Needs operator access';
+    'lets an agent (by its name) spend max_amount of a sponsor''s money until expires_at; mandate_id has eight digits. Returns '
+    'mandate_id. Needs operator access';
 
 -- Both rows, in their order.  The agent of a mandate never changes.
 CREATE FUNCTION lock_mandate(tenant uuid, mandate text) RETURNS mandates
@@ -3966,9 +4106,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION set_mandate_status(uuid, text, text, text, bigint) IS
-    'changes the status of a mandate: "changed", "already so", "E003" (no such mandate), "E004" (REVOKED, which is final) or "expired" (only an extension or REVOKED changes that). A suspension that is lifted after expires_at leaves an EXPIRED mandate (internal)';
+    'changes the status of a mandate: "changed", "already so", "E003" (no such mandate), "E004" (REVOKED, which is final) or "expired" '
+    '(only an extension or REVOKED changes that). A suspension that is lifted after expires_at leaves an EXPIRED mandate (internal)';
 
-CREATE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL) RETURNS text
+CREATE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL)
+    RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -3993,7 +4135,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
-    'extends a mandate by 1 to 99 days of 24 hours from expires_at, or from now when that is over: "changed", "E003" (no such mandate) or "E004" (REVOKED). EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
+    'extends a mandate by 1 to 99 days of 24 hours from expires_at, or from now when that is over: "changed", "E003" (no such mandate) '
+    'or "E004" (REVOKED). EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
 
 -- The numbers are SS and QQ of an acknowledgement, as core/command.h has them.
 CREATE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
@@ -4030,7 +4173,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
-    'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the acknowledgement; what means nothing is refused (internal)';
+    'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the '
+    'acknowledgement; what means nothing is refused (internal)';
 
 CREATE FUNCTION mulberry.alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
                               sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
@@ -4044,7 +4188,8 @@ BEGIN
     IF max_amount IS NOT NULL THEN
         PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
     END IF;
-    PERFORM mulberry_internal.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at, clock_timestamp() + interval '1 day'));
+    PERFORM mulberry_internal.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at,
+        clock_timestamp() + interval '1 day'));
     target := mulberry_internal.lock_mandate(owner, mandate_id);
     IF target.id IS NULL THEN
         RAISE EXCEPTION 'mandate "%" does not exist', mandate_id
@@ -4061,7 +4206,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, text) IS
-    'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on the online path. Needs operator access';
+    'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on '
+    'the online path. Needs operator access';
 
 CREATE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -4069,7 +4215,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, p
                                  WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
                        FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
 $$;
-COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS 'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';
+COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS
+    'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';
 
 -- src/mandates/spend.sql
 CREATE FUNCTION utc_text(at timestamptz) RETURNS text
@@ -4101,7 +4248,8 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON FUNCTION mandate_refusal(mandates, numeric, timestamptz) IS 'why a mandate does not allow an amount at a time; nulls: it does (internal)';
+COMMENT ON FUNCTION mandate_refusal(mandates, numeric, timestamptz) IS
+    'why a mandate does not allow an amount at a time; nulls: it does (internal)';
 
 CREATE FUNCTION mulberry.check_mandate(mandate_id text, amount numeric DEFAULT 0, tenant text DEFAULT NULL,
                               OUT allowed boolean, OUT error text, OUT message text, OUT status text, OUT remaining numeric,
@@ -4135,7 +4283,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.check_mandate(text, numeric, text) IS
-    'whether a mandate allows to spend an amount (0 or more) now: not revoked, suspended or expired, and within the limit; otherwise reason is unknown (error E003), revoked (E004), suspended, expired or limit. A mandate whose time is over becomes EXPIRED, where something can be stored. Only spend() reserves anything. Needs operator or gateway access';
+    'whether a mandate allows to spend an amount (0 or more) now: not revoked, suspended or expired, and within the limit; otherwise '
+    'reason is unknown (error E003), revoked (E004), suspended, expired or limit. A mandate whose time is over becomes EXPIRED, where '
+    'something can be stored. Only spend() reserves anything. Needs operator or gateway access';
 
 CREATE FUNCTION mulberry.spend(mandate_id text, amount numeric, reference text, tenant text DEFAULT NULL,
                       OUT accepted boolean, OUT duplicate boolean, OUT error text, OUT message text, OUT remaining numeric,
@@ -4173,7 +4323,8 @@ BEGIN
     IF earlier.amount <> amount THEN
         RAISE EXCEPTION 'reference "%" of mandate "%" has been used for another amount', reference, mandate_id
             USING ERRCODE = 'unique_violation',
-                  DETAIL = format('%s %s were spent at %s.', trim_scale(earlier.amount), target.currency, mulberry_internal.utc_text(earlier.at)),
+                  DETAIL = format('%s %s were spent at %s.', trim_scale(earlier.amount), target.currency,
+                      mulberry_internal.utc_text(earlier.at)),
                   HINT = 'Each payment needs a reference of its own.';
     END IF;
     refusal := mulberry_internal.mandate_refusal(target, amount, now);
@@ -4207,7 +4358,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.spend(text, numeric, text, text) IS
-    'spends an amount from a mandate, once for each reference: the same reference and amount again is answered as the first time and marked duplicate, with another amount it is an error (23505). Never exceeds max_amount; refused as check_mandate() says, and a refusal is not remembered. Needs operator or gateway access';
+    'spends an amount from a mandate, once for each reference: the same reference and amount again is answered as the first time and '
+    'marked duplicate, with another amount it is an error (23505). Never exceeds max_amount; refused as check_mandate() says, and a '
+    'refusal is not remembered. Needs operator or gateway access';
 
 -- src/mandates/views.sql
 CREATE VIEW mulberry.agent_status WITH (security_barrier) AS
@@ -4325,15 +4478,19 @@ COMMENT ON FUNCTION voice_key_secret(text, uuid, integer) IS 'name of the secret
 
 CREATE FUNCTION make_voice_key(tenant uuid, secret text) RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_make_voice_key';
-COMMENT ON FUNCTION make_voice_key(uuid, text) IS 'draws 32 random bytes, stores them under that name and returns their fingerprint (internal)';
+COMMENT ON FUNCTION make_voice_key(uuid, text) IS
+    'draws 32 random bytes, stores them under that name and returns their fingerprint (internal)';
 
-CREATE FUNCTION remember_exported_voice_key(tenant uuid, agent uuid, key_id integer, challenge_extend boolean, fingerprint text) RETURNS void
+CREATE FUNCTION remember_exported_voice_key(tenant uuid, agent uuid, key_id integer, challenge_extend boolean,
+    fingerprint text) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_remember_exported_voice_key';
-COMMENT ON FUNCTION remember_exported_voice_key(uuid, uuid, integer, boolean, text) IS 'lets this session take the line of a sender''s key once, when this transaction has been committed (internal)';
+COMMENT ON FUNCTION remember_exported_voice_key(uuid, uuid, integer, boolean, text) IS
+    'lets this session take the line of a sender''s key once, when this transaction has been committed (internal)';
 
 CREATE FUNCTION mulberry.take_exported_voice_key() RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_take_exported_voice_key';
-COMMENT ON FUNCTION mulberry.take_exported_voice_key() IS 'second half of export_voice_key(): the line of the key that mark_voice_key_exported() has marked in this session, once';
+COMMENT ON FUNCTION mulberry.take_exported_voice_key() IS
+    'second half of export_voice_key(): the line of the key that mark_voice_key_exported() has marked in this session, once';
 
 CREATE FUNCTION sync_mac(tenant uuid, role text, agent uuid, key_id integer, data bytea) RETURNS bytea
 LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac';
@@ -4397,7 +4554,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.create_voice_key(text, integer, boolean, text) IS
-    'makes a key of an agent, of 32 random bytes that nobody sees, and returns its id (null: the next free of 0 to 99); challenge_extend: its edge wants a challenge answered before it extends a mandate. Export it, enter it on the edge. Needs admin access';
+    'makes a key of an agent, of 32 random bytes that nobody sees, and returns its id (null: the next free of 0 to 99); '
+    'challenge_extend: its edge wants a challenge answered before it extends a mandate. Export it, enter it on the edge. Needs admin '
+    'access';
 
 CREATE FUNCTION mulberry.rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -4420,7 +4579,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.rotate_voice_key(text, text) IS
-    'makes the successor of an agent''s key and returns its id. The old key goes on signing until confirm_voice_key() says that the edge has the new one; the first acknowledgement by the new one disables it. Needs admin access';
+    'makes the successor of an agent''s key and returns its id. The old key goes on signing until confirm_voice_key() says that the edge '
+    'has the new one; the first acknowledgement by the new one disables it. Needs admin access';
 
 CREATE FUNCTION voice_key_row(tenant uuid, agent uuid, key_id integer, role text) RETURNS voice_keys
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -4445,7 +4605,8 @@ BEGIN
     RETURN found;
 END
 $$;
-COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS 'the row of a key, locked after its agent; role null: either. 42704 when there is none (internal)';
+COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS
+    'the row of a key, locked after its agent; role null: either. 42704 when there is none (internal)';
 
 CREATE FUNCTION disable_voice_key_row(key voice_keys, cause text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -4460,7 +4621,8 @@ END
 $$;
 COMMENT ON FUNCTION disable_voice_key_row(voice_keys, text) IS 'disables a key for good and destroys its bytes (internal)';
 
-CREATE FUNCTION mulberry.disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+CREATE FUNCTION mulberry.disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL)
+    RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
@@ -4479,7 +4641,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.disable_voice_key(text, integer, text, text) IS
-    'disables a key for good and destroys its bytes; what it has signed and is not acknowledged cannot be acknowledged any more. role: sender or receiver where a database has both. Needs admin access';
+    'disables a key for good and destroys its bytes; what it has signed and is not acknowledged cannot be acknowledged any more. role: '
+    'sender or receiver where a database has both. Needs admin access';
 
 -- A line that was seen cannot be taken back, so that it is given out is on disk before it is: by a procedure that
 -- commits in between.  Whatever the caller does then, the key counts as exported, and the audit log says so.
@@ -4512,7 +4675,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.mark_voice_key_exported(text, integer, text) IS
-    'first half of export_voice_key(): the key counts as exported, and its line can be taken by this session once this has been committed. Needs admin access';
+    'first half of export_voice_key(): the key counts as exported, and its line can be taken by this session once this has been '
+    'committed. Needs admin access';
 
 -- SECURITY INVOKER and without SET, because it commits.
 CREATE PROCEDURE mulberry.export_voice_key(agent text, key_id integer, tenant text DEFAULT NULL, INOUT line text DEFAULT NULL)
@@ -4529,9 +4693,11 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE mulberry.export_voice_key(text, integer, text, text) IS
-    'CALL export_voice_key(agent, key_id): the line with which a key enters its edge through voice_key_entry, given out once; afterwards 55000. It commits, and so cannot run inside a transaction block (25001). Needs admin access';
+    'CALL export_voice_key(agent, key_id): the line with which a key enters its edge through voice_key_entry, given out once; afterwards '
+    '55000. It commits, and so cannot run inside a transaction block (25001). Needs admin access';
 
-CREATE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+CREATE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL,
+    tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -4557,14 +4723,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.confirm_voice_key(text, integer, text, text) IS
-    'says that the edge has entered a key: commands are signed with it from now on. With the fingerprint that the edge shows, a mistake is noticed. Needs admin access';
+    'says that the edge has entered a key: commands are signed with it from now on. With the fingerprint that the edge shows, a mistake '
+    'is noticed. Needs admin access';
 
 CREATE VIEW mulberry.voice_key_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS agent, NULL::secret_value AS key WHERE false;
 COMMENT ON VIEW mulberry.voice_key_entry IS
     'where keys enter an edge: \copy mulberry.voice_key_entry (key) FROM ...; needs admin access to the tenant, and always looks empty';
 COMMENT ON COLUMN mulberry.voice_key_entry.tenant IS 'name of the tenant on the edge; null: the role''s only one, or "default"';
-COMMENT ON COLUMN mulberry.voice_key_entry.agent IS 'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';
+COMMENT ON COLUMN mulberry.voice_key_entry.agent IS
+    'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';
 COMMENT ON COLUMN mulberry.voice_key_entry.key IS 'the line that export_voice_key() gave';
 
 CREATE FUNCTION enter_voice_key() RETURNS trigger
@@ -4600,7 +4768,8 @@ BEGIN
         RAISE EXCEPTION 'there is a voice key % already', known.key_id
             USING ERRCODE = 'duplicate_object',
                   DETAIL = format('Its fingerprint is %s, that of the line is %s.', known.fingerprint, import_voice_key.fingerprint),
-                  HINT = 'Disable that one first. A tenant of an edge is one agent: the key of another agent goes into another tenant or database.';
+                  HINT = 'Disable that one first. A tenant of an edge is one agent: the key of another agent goes into another tenant '
+                      'or database.';
     ELSIF known.fingerprint = import_voice_key.fingerprint
           -- the row makes way to another key of that id, and goes with its agent; the audit log remains
           OR EXISTS (SELECT FROM mulberry_internal.audit u
@@ -4636,7 +4805,8 @@ CREATE FUNCTION mulberry.command_generate(command text, mandate_id text, secret 
                                  OUT dtmf_sequence text, OUT payload text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'mulberry_command_generate';
 COMMENT ON FUNCTION mulberry.command_generate(text, text, text, timestamptz, boolean) IS
-    'the textual form of a command (REVOKE, SUSPEND, EXTEND, QUERY, PING) for a mandate of eight digits, and the payload that its tag signs; without a timestamp it can never be verified';
+    'the textual form of a command (REVOKE, SUSPEND, EXTEND, QUERY, PING) for a mandate of eight digits, and the payload that its tag '
+    'signs; without a timestamp it can never be verified';
 
 CREATE FUNCTION mulberry.command_verify(sequence text, secret text, window_minutes integer DEFAULT 5,
                                at timestamptz DEFAULT clock_timestamp(),
@@ -4644,7 +4814,8 @@ CREATE FUNCTION mulberry.command_verify(sequence text, secret text, window_minut
                                OUT minute bigint, OUT error text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME', 'mulberry_command_verify';
 COMMENT ON FUNCTION mulberry.command_verify(text, text, integer, timestamptz) IS
-    'what a command in the textual form says, when it was signed in the minute of "at" or up to window_minutes (0 to 1440) before it; "minute" is Unix time / 60, the earliest that fits. Otherwise "error" begins with E001 (malformed) or E002 (not verified)';
+    'what a command in the textual form says, when it was signed in the minute of "at" or up to window_minutes (0 to 1440) before it; '
+    '"minute" is Unix time / 60, the earliest that fits. Otherwise "error" begins with E001 (malformed) or E002 (not verified)';
 
 -- What is played, taken apart.  Without the key nothing is known about who made it.
 
@@ -4654,7 +4825,8 @@ CREATE FUNCTION mulberry.command_frame_parse(frame text,
                                     OUT check_digits text, OUT error text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'mulberry_command_frame_parse';
 COMMENT ON FUNCTION mulberry.command_frame_parse(text) IS
-    'the fields of a command frame of 32 symbols whose check digits fit (ISO 7064 MOD 97-10); "counter" is modulo 10,000, "command" null for a code without a meaning. The tag is not verified. Otherwise "error" begins with E007';
+    'the fields of a command frame of 32 symbols whose check digits fit (ISO 7064 MOD 97-10); "counter" is modulo 10,000, "command" null '
+    'for a code without a meaning. The tag is not verified. Otherwise "error" begins with E007';
 
 CREATE FUNCTION mulberry.ack_frame_parse(frame text,
                                 OUT valid boolean, OUT key_id integer, OUT status text, OUT status_code text,
@@ -4676,7 +4848,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, p
      ORDER BY k.confirmed_at DESC NULLS LAST, k.exported_at, k.key_id
      LIMIT 1
 $$;
-COMMENT ON FUNCTION signing_key(uuid, uuid) IS 'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
+COMMENT ON FUNCTION signing_key(uuid, uuid) IS
+    'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
 
 CREATE FUNCTION voice_key_problem(tenant uuid, agent uuid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -4700,7 +4873,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal
     -- a counter 5,000 ahead of the last accepted one is taken for an old one
     SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
 $$;
-COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS 'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
+COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS
+    'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
 
 CREATE FUNCTION present_counter(key voice_keys) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -4720,7 +4894,8 @@ BEGIN
     RETURN counter;
 END
 $$;
-COMMENT ON FUNCTION present_counter(voice_keys) IS 'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
+COMMENT ON FUNCTION present_counter(voice_keys) IS
+    'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
 
 CREATE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -4783,7 +4958,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION sign_command(bigint, text) IS
-    'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that its frame was answered with. Without, the counter after its last frame is left out, which only such an answer has. False, and nothing is done, while this database is a copy that resume_outbound() has not let loose (internal)';
+    'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that its '
+    'frame was answered with. Without, the counter after its last frame is left out, which only such an answer has. False, and nothing '
+    'is done, while this database is a copy that resume_outbound() has not let loose (internal)';
 
 CREATE FUNCTION mulberry.command_frame(command_id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -4805,7 +4982,8 @@ COMMENT ON FUNCTION mulberry.command_frame(bigint) IS
 CREATE FUNCTION verify_ack_frame(tenant uuid, agent uuid, key_id integer, counter bigint, message_digest bytea, symbols text,
                                  OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_verify_ack_frame';
-COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS 'what an acknowledgement is worth, judged with a sender''s key (internal)';
+COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS
+    'what an acknowledgement is worth, judged with a sender''s key (internal)';
 
 CREATE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -4831,7 +5009,8 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS 'the edge has acknowledged a counter of a key, and so has the key (internal)';
+COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS
+    'the edge has acknowledged a counter of a key, and so has the key (internal)';
 
 CREATE FUNCTION ack_verify(command bigint, symbols text,
                            OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
@@ -4859,7 +5038,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ack_verify(bigint, text) IS
-    'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command (another key or counter; no tag was checked) or forgery (internal)';
+    'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command '
+    '(another key or counter; no tag was checked) or forgery (internal)';
 
 CREATE FUNCTION mulberry.advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -4888,7 +5068,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.advance_counters(integer, text) IS
-    'has the sender''s keys of a tenant that have signed something jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
+    'has the sender''s keys of a tenant that have signed something jump ahead, and returns their number. Restored dumps, promoted '
+    'standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state '
+    'somebody must. Needs admin access';
 
 CREATE FUNCTION keep_signature() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -4940,7 +5122,8 @@ BEGIN
     RETURN c;
 END
 $$;
-COMMENT ON FUNCTION lock_command(bigint) IS 'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
+COMMENT ON FUNCTION lock_command(bigint) IS
+    'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
 
 CREATE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -4974,7 +5157,8 @@ CREATE FUNCTION note_command(c commands, outcome text, event text DEFAULT NULL, 
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    PERFORM mulberry_internal.record_audit(c.tenant, mulberry_internal.command_action(c.command, outcome), outcome, c.mandate, c.agent, c.id,
+    PERFORM mulberry_internal.record_audit(c.tenant, mulberry_internal.command_action(c.command, outcome), outcome, c.mandate, c.agent,
+        c.id,
                                   c.method, nullif(jsonb_strip_nulls(more), '{}'));
     IF event IS NOT NULL THEN
         PERFORM mulberry_internal.emit_event(c.tenant, event, NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
@@ -4984,7 +5168,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS 'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
+COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS
+    'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
 
 CREATE FUNCTION path_problem(a agents, force_voice boolean) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -5001,7 +5186,8 @@ BEGIN
     RETURN mulberry_internal.telephony_problem(a.tenant);
 END
 $$;
-COMMENT ON FUNCTION path_problem(agents, boolean) IS 'why no command can reach an agent now, neither online (unless force_voice) nor by telephone; null: one can (internal)';
+COMMENT ON FUNCTION path_problem(agents, boolean) IS
+    'why no command can reach an agent now, neither online (unless force_voice) nor by telephone; null: one can (internal)';
 
 -- What later commands have made pointless.
 CREATE FUNCTION command_obsolete(c commands) RETURNS text
@@ -5024,7 +5210,8 @@ AS $$
         ON CONFLICT ON CONSTRAINT mandate_retellings_pkey DO UPDATE SET number = excluded.number
     RETURNING r.number
 $$;
-COMMENT ON FUNCTION retell_mandate(commands) IS 'has agent_sync() tell the mandate of a command once more, and returns under which number (internal)';
+COMMENT ON FUNCTION retell_mandate(commands) IS
+    'has agent_sync() tell the mandate of a command once more, and returns under which number (internal)';
 
 CREATE FUNCTION finish_command(command bigint, state text, outcome text, event text, error text DEFAULT NULL,
                                more jsonb DEFAULT '{}') RETURNS commands
@@ -5071,7 +5258,8 @@ BEGIN
     PERFORM mulberry_internal.place_escalation(command);
 END
 $$;
-COMMENT ON FUNCTION escalate_command(bigint, text) IS 'hands a command that did not reach its agent to a person; who calls it gives the turn to the next one (internal)';
+COMMENT ON FUNCTION escalate_command(bigint, text) IS
+    'hands a command that did not reach its agent to a person; who calls it gives the turn to the next one (internal)';
 
 -- A frame has left when an answer of agent_sync() carried it or a call was asked for.
 CREATE FUNCTION command_has_left(c commands) RETURNS boolean
@@ -5140,7 +5328,9 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS 'signs a command, so that it is outstanding, and puts it on its way: to the online path when the agent is there, and to the telephone at once or when the online path had its time (internal)';
+COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS
+    'signs a command, so that it is outstanding, and puts it on its way: to the online path when the agent is there, and to the '
+    'telephone at once or when the online path had its time (internal)';
 
 CREATE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -5167,7 +5357,8 @@ BEGIN
            AND mulberry_internal.command_obsolete(x) IS NOT NULL
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
-        PERFORM mulberry_internal.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled', mulberry_internal.command_obsolete(c));
+        PERFORM mulberry_internal.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
+            mulberry_internal.command_obsolete(c));
     END LOOP;
     IF held.id IS NOT NULL THEN
         RETURN;
@@ -5191,7 +5382,8 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION next_command(uuid, uuid) IS 'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
+COMMENT ON FUNCTION next_command(uuid, uuid) IS
+    'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
 
 CREATE FUNCTION phone_again(c commands, at timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -5213,7 +5405,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION phone_again(commands, timestamptz) IS 'plans another call for an outstanding command, or finds another way when there can be none (internal)';
+COMMENT ON FUNCTION phone_again(commands, timestamptz) IS
+    'plans another call for an outstanding command, or finds another way when there can be none (internal)';
 
 CREATE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -5258,7 +5451,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
-    'a call for a command has ended without an acknowledgement: calls again after mulberry.command_retry_delay, or escalates after mulberry.command_max_attempts. With the outcome challenged, when accept_challenge() has signed the answer, at once. Said again, or about a call of an earlier turn, it does nothing (internal)';
+    'a call for a command has ended without an acknowledgement: calls again after mulberry.command_retry_delay, or escalates after '
+    'mulberry.command_max_attempts. With the outcome challenged, when accept_challenge() has signed the answer, at once. Said again, or '
+    'about a call of an earlier turn, it does nothing (internal)';
 
 -- The online path.
 
@@ -5298,7 +5493,8 @@ BEGIN
     PERFORM mulberry_internal.next_command(tenant, agent);
 END
 $$;
-COMMENT ON FUNCTION tend_queue(uuid, uuid) IS 'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
+COMMENT ON FUNCTION tend_queue(uuid, uuid) IS
+    'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
 
 CREATE FUNCTION tend_queues() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
@@ -5357,7 +5553,8 @@ BEGIN
         RETURN c.id;
     END IF;
     INSERT INTO mulberry_internal.commands (id, tenant, agent, command, mandate, argument, reason, requester, force_voice)
-    VALUES (coalesce(id, nextval('mulberry_internal.command_id')), a.tenant, a.id, command, mandate, argument, reason, requester, force_voice)
+    VALUES (coalesce(id, nextval('mulberry_internal.command_id')), a.tenant, a.id, command, mandate, argument, reason, requester,
+        force_voice)
     RETURNING * INTO c;
     PERFORM mulberry_internal.note_command(c, 'initiated', 'command_queued',
         jsonb_build_object('reason', reason, 'requester', requester, 'argument', nullif(argument, 0),
@@ -5366,7 +5563,8 @@ BEGIN
     RETURN c.id;
 END
 $$;
-COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolean, bigint) IS 'queues a command for an agent whose lock is held, or folds it with the same one that waits, and says which (internal)';
+COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolean, bigint) IS
+    'queues a command for an agent whose lock is held, or folds it with the same one that waits, and says which (internal)';
 
 CREATE FUNCTION refuse_command(tenant uuid, command text, mandate text, agent uuid, sqlstate text, code text, message text,
                                hint text) RETURNS void
@@ -5381,7 +5579,8 @@ BEGIN
     RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate, HINT = hint, DETAIL = format('Protocol error %s.', code);
 END
 $$;
-COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS 'raises the error of a command that is not given, and has it written down (internal)';
+COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS
+    'raises the error of a command that is not given, and has it written down (internal)';
 
 CREATE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -5396,7 +5595,8 @@ AS $$
                           WHERE x.tenant = a.tenant AND x.mandate = $3 AND x.command = $2
                           ORDER BY x.id DESC LIMIT 1) AS c ON true
 $$;
-COMMENT ON FUNCTION already_answer(agents, text, text, text) IS 'the answer to a command that the registry needs not, with the last one of its kind (internal)';
+COMMENT ON FUNCTION already_answer(agents, text, text, text) IS
+    'the answer to a command that the registry needs not, with the last one of its kind (internal)';
 
 CREATE FUNCTION command_mandate(tenant uuid, command text, mandate_id text, argument integer, reason text, requester text,
                                 force_voice boolean) RETURNS jsonb
@@ -5440,7 +5640,8 @@ BEGIN
     END IF;
     IF outcome = 'already so' THEN
         answer := mulberry_internal.already_answer(a, command, mandate_id, wanted);
-        PERFORM mulberry_internal.record_audit(tenant, mulberry_internal.command_action(command, outcome), outcome, mandate_id, a.id, (answer->>'command_id')::bigint, NULL,
+        PERFORM mulberry_internal.record_audit(tenant, mulberry_internal.command_action(command, outcome), outcome, mandate_id, a.id,
+            (answer->>'command_id')::bigint, NULL,
             jsonb_strip_nulls(jsonb_build_object('reason', reason, 'requester', requester)));
         RETURN answer;
     ELSIF outcome = 'E004' THEN
@@ -5459,61 +5660,79 @@ BEGIN
     IF problem IS NOT NULL AND command <> 'REVOKE' THEN
         PERFORM mulberry_internal.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
             format('agent "%s" cannot be reached: %s', a.name, problem),
-            'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
+            'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an '
+                'endpoint for telephony.');
     END IF;
-    answer := mulberry_internal.answer_of_command(mulberry_internal.give_command(a, command, mandate_id, argument, reason, requester, force_voice, given));
+    answer := mulberry_internal.answer_of_command(mulberry_internal.give_command(a, command, mandate_id, argument, reason, requester,
+        force_voice, given));
     IF problem IS NOT NULL THEN
-        answer := answer || jsonb_build_object('hint', format('The registry is revoked. Tell the agent by other means, or mend this and say retry_command(%s).', answer->>'command_id'));
+        answer := answer || jsonb_build_object('hint',
+            format('The registry is revoked. Tell the agent by other means, or mend this and say retry_command(%s).',
+            answer->>'command_id'));
     END IF;
     RETURN answer;
 END
 $$;
-COMMENT ON FUNCTION command_mandate(uuid, text, text, integer, text, text, boolean) IS 'changes the registry and gives the agent of a mandate the command (internal)';
+COMMENT ON FUNCTION command_mandate(uuid, text, text, integer, text, text, boolean) IS
+    'changes the registry and gives the agent of a mandate the command (internal)';
 
 CREATE FUNCTION mulberry.revoke_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason,
+        requester, force_voice)
 $$;
 COMMENT ON FUNCTION mulberry.revoke_mandate(text, text, text, boolean, text) IS
-    'revokes a mandate in the registry and commands its agent to do the same: online when it is there (unless force_voice), otherwise by telephone. Answers at once: status "pending" (await_command() waits for the outcome), "already_revoked", or "escalated" when there is no way to the agent, in which case the registry is revoked nevertheless. Needs operator access. Errors: 22023 not eight digits, 42704 (E003) unknown mandate';
+    'revokes a mandate in the registry and commands its agent to do the same: online when it is there (unless force_voice), otherwise by '
+    'telephone. Answers at once: status "pending" (await_command() waits for the outcome), "already_revoked", or "escalated" when there '
+    'is no way to the agent, in which case the registry is revoked nevertheless. Needs operator access. Errors: 22023 not eight digits, '
+    '42704 (E003) unknown mandate';
 
 CREATE FUNCTION mulberry.suspend_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                 force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason,
+        requester, force_voice)
 $$;
 COMMENT ON FUNCTION mulberry.suspend_mandate(text, text, text, boolean, text) IS
-    'suspends a mandate in the registry and on its agent, see revoke_mandate(); "already_suspended". Needs operator access. Errors besides: 55000 (E004) it is revoked, it has expired, or there is no way to the agent; then nothing is changed';
+    'suspends a mandate in the registry and on its agent, see revoke_mandate(); "already_suspended". Needs operator access. Errors '
+    'besides: 55000 (E004) it is revoked, it has expired, or there is no way to the agent; then nothing is changed';
 
 CREATE FUNCTION mulberry.resume_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason,
+        requester, force_voice)
 $$;
 COMMENT ON FUNCTION mulberry.resume_mandate(text, text, text, boolean, text) IS
-    'ends the suspension of a mandate in the registry and on its agent, see revoke_mandate() and suspend_mandate(); "already_active". Needs operator access';
+    'ends the suspension of a mandate in the registry and on its agent, see revoke_mandate() and suspend_mandate(); "already_active". '
+    'Needs operator access';
 
 CREATE FUNCTION mulberry.extend_mandate(mandate_id text, days integer, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason,
+        requester, force_voice)
 $$;
 COMMENT ON FUNCTION mulberry.extend_mandate(text, integer, text, text, boolean, text) IS
-    'extends a mandate by 1 to 99 days, from its expiry or from now if that is past, in the registry and on its agent; see revoke_mandate(). Needs operator access. Errors besides: 22003 days, 55000 (E004) it is revoked, or there is no way to the agent; then nothing is changed';
+    'extends a mandate by 1 to 99 days, from its expiry or from now if that is past, in the registry and on its agent; see '
+    'revoke_mandate(). Needs operator access. Errors besides: 22003 days, 55000 (E004) it is revoked, or there is no way to the agent; '
+    'then nothing is changed';
 
 CREATE FUNCTION mulberry.query_mandate(mandate_id text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
                               tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL,
+        requester, force_voice)
 $$;
 COMMENT ON FUNCTION mulberry.query_mandate(text, text, boolean, text) IS
-    'asks the agent of a mandate which state it has there; await_command() brings it as mandate_status, beside registry_status. Needs operator access. Errors: 22023, 42704 (E003), 55000 there is no way to the agent';
+    'asks the agent of a mandate which state it has there; await_command() brings it as mandate_status, beside registry_status. Needs '
+    'operator access. Errors: 22023, 42704 (E003), 55000 there is no way to the agent';
 
 CREATE FUNCTION mulberry.ping_agent(agent text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
                            tenant text DEFAULT NULL) RETURNS jsonb
@@ -5539,7 +5758,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.ping_agent(text, text, boolean, text) IS
-    'commands an agent (name or uuid) to answer and do nothing else. Needs operator access. Errors: 42704 unknown agent, 55000 there is no way to it';
+    'commands an agent (name or uuid) to answer and do nothing else. Needs operator access. Errors: 42704 unknown agent, 55000 there is '
+    'no way to it';
 
 -- src/commands/acknowledge.sql
 -- Acknowledgements.
@@ -5631,7 +5851,9 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS 'judges an acknowledgement and settles the command whose signature it answers, which may be an older one; the agent''s lock is held, and who calls gives the turn to the next command (internal)';
+COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS
+    'judges an acknowledgement and settles the command whose signature it answers, which may be an older one; the agent''s lock is held, '
+    'and who calls gives the turn to the next command (internal)';
 
 CREATE FUNCTION confirm_command(command bigint, symbols text, status integer, state integer, method text, evidence jsonb,
                                 more jsonb) RETURNS void
@@ -5669,7 +5891,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb, jsonb) IS 'settles a command as confirmed by its agent (internal)';
+COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb, jsonb) IS
+    'settles a command as confirmed by its agent (internal)';
 
 CREATE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -5687,7 +5910,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
-    'takes the symbols that an agent answered a command with by the method voice or api: genuine (the command''s state says what follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), forgery, decode error (internal)';
+    'takes the symbols that an agent answered a command with by the method voice or api: genuine (the command''s state says what '
+    'follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), '
+    'forgery, decode error (internal)';
 
 -- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
 -- have the next counter of the same key.
@@ -5732,7 +5957,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION accept_challenge(bigint, text) IS
-    'takes the eight digits of a challenge that an outstanding command was answered with, and signs it with them: "signed" (commands.frame is to be sent now, within the 60 s), "decode error" (hear them again), "too late" (commands.frame is a new one without them), "not wanted" (internal)';
+    'takes the eight digits of a challenge that an outstanding command was answered with, and signs it with them: "signed" '
+    '(commands.frame is to be sent now, within the 60 s), "decode error" (hear them again), "too late" (commands.frame is a new one '
+    'without them), "not wanted" (internal)';
 
 -- The frame that was answered by a challenge is used up, and so is one that answers a challenge
 -- of which the agent knows no more.  Only an extension keeps the latter, unless it was challenged again: it may have
@@ -5767,7 +5994,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION note_spoken_confirmation(bigint, text, jsonb) IS
-    'keeps what a voice said on the telephone as evidence of a command. It settles nothing, because anybody can say it; it tells the person to whom the command is escalated (internal)';
+    'keeps what a voice said on the telephone as evidence of a command. It settles nothing, because anybody can say it; it tells the '
+    'person to whom the command is escalated (internal)';
 
 -- src/commands/online.sql
 CREATE FUNCTION mandate_updates(a agents, since bigint) RETURNS jsonb
@@ -5815,12 +6043,15 @@ BEGIN
     data := jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', a.tenant, 'agent', a.id, 'key_id', key,
                                -- commands up to this one are in it: an agent that knows a later one wants no older news
                                'counter', mulberry_internal.present_counter(mulberry_internal.voice_key_row(a.tenant, a.id, key, 'sender')),
-                               'since', after, 'upto', upto, 'more', after = since AND jsonb_array_length(rows) = most, 'mandates', rows)::text;
+                               'since', after, 'upto', upto, 'more', after = since AND jsonb_array_length(rows) = most, 'mandates',
+                                   rows)::text;
     RETURN jsonb_build_object('key_id', key, 'data', data,
                               'mac', encode(mulberry_internal.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));
 END
 $$;
-COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them and none that a command is about to extend, and the code over it; null: nothing (internal)';
+COMMENT ON FUNCTION mandate_updates(agents, bigint) IS
+    'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them and none that '
+    'a command is about to extend, and the code over it; null: nothing (internal)';
 
 -- The tag of an acknowledgement has eight digits, and whoever has the credentials of a gateway could try them all in
 -- hours.  With this many tries an hour it takes a century, and the telephone is there meanwhile.
@@ -5860,7 +6091,9 @@ BEGIN
     RETURN verdicts;
 END
 $$;
-COMMENT ON FUNCTION sync_acks(agents, jsonb) IS 'takes the acknowledgements that an agent has sent on the online path, and says what each was worth: not judged once 100 were forged within an hour (internal)';
+COMMENT ON FUNCTION sync_acks(agents, jsonb) IS
+    'takes the acknowledgements that an agent has sent on the online path, and says what each was worth: not judged once 100 were forged '
+    'within an hour (internal)';
 
 CREATE FUNCTION revive_command(a agents) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -5883,7 +6116,8 @@ BEGIN
     PERFORM mulberry_internal.send_command(a, again, online_only => true);
 END
 $$;
-COMMENT ON FUNCTION revive_command(agents) IS 'an agent is back online and has nothing to do: sends it what was handed to a person, by this path alone (internal)';
+COMMENT ON FUNCTION revive_command(agents) IS
+    'an agent is back online and has nothing to do: sends it what was handed to a person, by this path alone (internal)';
 
 -- An extension that was overtaken may have been carried out before, and cannot be from the moment in which
 -- the agent has acknowledged a later counter.  From then on the mandate itself can be told, whose expiry is right either way.
@@ -5912,9 +6146,11 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION retell_extensions(agents, bigint) IS 'settles escalated extensions of an agent that is online by telling it the mandates, up to a number that it knows (internal)';
+COMMENT ON FUNCTION retell_extensions(agents, bigint) IS
+    'settles escalated extensions of an agent that is online by telling it the mandates, up to a number that it knows (internal)';
 
-CREATE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL)
+    RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -5972,12 +6208,17 @@ BEGIN
     PERFORM mulberry_internal.require_durable_commit();
     RETURN jsonb_build_object(
                'agent', a.id, 'online_until', a.online_until, 'acks', verdicts,
-               'commands', CASE WHEN c.id IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('command_id', c.id, 'frame', c.frame)) END)
+               'commands', CASE WHEN c.id IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('command_id', c.id, 'frame',
+                   c.frame)) END)
            || CASE WHEN updates IS NULL THEN '{}' ELSE jsonb_build_object('updates', updates) END;
 END
 $$;
 COMMENT ON FUNCTION mulberry.agent_sync(text, jsonb, bigint, text) IS
-    'what an agent (name or uuid) calls, through the gateway, as long as it is online: hands over its acknowledgements, [{"ack": symbols, "challenge": digits}, ...], and says up to which number it knows the registry. The answer has the verdict on each acknowledgement, "commands" with the frame that is outstanding, and "updates": the changes of its mandates after "since", as text with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs gateway access. Errors: 42704 unknown agent, 22023 and 54000 acks, 22003 since';
+    'what an agent (name or uuid) calls, through the gateway, as long as it is online: hands over its acknowledgements, [{"ack": '
+    'symbols, "challenge": digits}, ...], and says up to which number it knows the registry. The answer has the verdict on each '
+    'acknowledgement, "commands" with the frame that is outstanding, and "updates": the changes of its mandates after "since", as text '
+    'with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs gateway access. Errors: 42704 unknown '
+    'agent, 22023 and 54000 acks, 22003 since';
 
 -- src/commands/operate.sql
 -- What a person may do about a command.
@@ -5997,7 +6238,8 @@ BEGIN
     RETURN mulberry_internal.lock_command(command);
 END
 $$;
-COMMENT ON FUNCTION visible_command(bigint) IS 'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
+COMMENT ON FUNCTION visible_command(bigint) IS
+    'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
 
 CREATE FUNCTION mulberry.cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -6030,7 +6272,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.cancel_command(bigint, text) IS
-    'takes a command out of the queue that was never sent, or QUERY and PING at any time, or closes an escalated one with the reason of the person who has dealt with it. The registry stays as it is. Needs operator access. Errors: 42704 no such command; 55000 it is settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
+    'takes a command out of the queue that was never sent, or QUERY and PING at any time, or closes an escalated one with the reason of '
+    'the person who has dealt with it. The registry stays as it is. Needs operator access. Errors: 42704 no such command; 55000 it is '
+    'settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
 
 CREATE FUNCTION mulberry.retry_command(command_id bigint) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -6069,13 +6313,16 @@ BEGIN
     END IF;
     UPDATE mulberry_internal.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
      WHERE x.id = c.id RETURNING x.* INTO c;
-    PERFORM mulberry_internal.note_command(c, 'retried', 'command_queued', jsonb_build_object('role', mulberry_internal.outer_role()::text));
+    PERFORM mulberry_internal.note_command(c, 'retried', 'command_queued', jsonb_build_object('role',
+        mulberry_internal.outer_role()::text));
     PERFORM mulberry_internal.next_command(c.tenant, c.agent);
     RETURN mulberry_internal.answer_of_command(c.id);
 END
 $$;
 COMMENT ON FUNCTION mulberry.retry_command(bigint) IS
-    'gives an escalated command its turn again, signed anew and with all its attempts; an extension that the agent carried out without saying so is carried out twice. Needs operator access. Errors: 42704 no such command; 55000 it is not escalated, a later command has made it pointless, or there is no way to the agent';
+    'gives an escalated command its turn again, signed anew and with all its attempts; an extension that the agent carried out without '
+    'saying so is carried out twice. Needs operator access. Errors: 42704 no such command; 55000 it is not escalated, a later command '
+    'has made it pointless, or there is no way to the agent';
 
 -- SECURITY INVOKER and without SET, because it commits: it sees what its caller sees.
 CREATE PROCEDURE mulberry.await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
@@ -6118,7 +6365,9 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE mulberry.await_command(bigint, interval, jsonb) IS
-    'waits until a command is settled or escalated, or for the timeout (at most 24 hours), and returns its answer: status success, failed, escalated, cancelled, or pending with "timed_out". Commits between looks; not inside a transaction block (25001). Needs operator access. Errors: 42704 no such command';
+    'waits until a command is settled or escalated, or for the timeout (at most 24 hours), and returns its answer: status success, '
+    'failed, escalated, cancelled, or pending with "timed_out". Commits between looks; not inside a transaction block (25001). Needs '
+    'operator access. Errors: 42704 no such command';
 
 -- src/commands/views.sql
 -- What is known about commands.
@@ -6147,7 +6396,8 @@ CREATE VIEW command_states WITH (security_barrier) AS
       JOIN agents a ON a.tenant = c.tenant AND a.id = c.agent
       LEFT JOIN mandates m ON m.tenant = c.tenant AND m.id = c.mandate
       LEFT JOIN LATERAL (SELECT x.sid, x.state FROM voice_calls x
-                          WHERE x.command = c.id AND x.purpose = 'command' AND x.sid IS NOT NULL ORDER BY x.attempt DESC LIMIT 1) AS v ON true
+                          WHERE x.command = c.id AND x.purpose = 'command' AND x.sid IS NOT NULL ORDER BY x.attempt DESC LIMIT 1) AS v
+                              ON true
      CROSS JOIN LATERAL ack_frame_parse(coalesce(c.ack_frame, '')) AS ack;
 COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status and functions that have asked for access (internal)';
 
@@ -6168,7 +6418,8 @@ CREATE VIEW mulberry.command_status WITH (security_barrier) AS
       JOIN tenants t ON t.id = s.tenant
      WHERE s.tenant = ANY ((SELECT current_tenants('supervisor', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.command_status IS 'commands to agents of the tenants that one may see, and what became of them';
-COMMENT ON COLUMN mulberry.command_status.state IS 'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
+COMMENT ON COLUMN mulberry.command_status.state IS
+    'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
 COMMENT ON COLUMN mulberry.command_status.status IS 'the same as answers say it: pending, success, failed, escalated, cancelled';
 COMMENT ON COLUMN mulberry.command_status.method IS 'api or voice: path of the answer, or the one that is being tried; none';
 COMMENT ON COLUMN mulberry.command_status.call_sid IS 'Twilio''s name of the last call that was placed for it';
@@ -6233,11 +6484,13 @@ BEGIN
     status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
     detail := CASE WHEN number = 0 THEN 'every agent with a mandate can be phoned'
                    ELSE format('%s agents with mandates cannot be phoned', number) END;
-    hint := CASE WHEN number > 0 THEN 'They need a voice key that was exported, a telephone number, and an endpoint for telephony of their tenant.' END;
+    hint := CASE WHEN number > 0 THEN 'They need a voice key that was exported, a telephone number, and an endpoint for telephony of '
+        'their tenant.' END;
     RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION health_commands() IS 'health of commands to agents: those that wait for a person or for too long, and agents that could not be phoned';
+COMMENT ON FUNCTION health_commands() IS
+    'health of commands to agents: those that wait for a person or for too long, and agents that could not be phoned';
 
 -- src/commands/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
@@ -6267,14 +6520,16 @@ COMMENT ON FUNCTION access_rules_commands() IS 'which access needs which object 
 -- src/keys/views.sql
 -- What people are told about keys.
 
-CREATE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean, mode text,
+CREATE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean,
+    mode text,
                                                  challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT k.tenant, k.role, k.agent, k.key_id,
            CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
            CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
                 WHEN mulberry_internal.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
-                WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place() THEN 'challenge'
+                WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place()
+                    THEN 'challenge'
                 ELSE 'normal' END,
            CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
            CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
@@ -6283,7 +6538,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mul
       LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
      WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'))
 $$;
-COMMENT ON FUNCTION mulberry.voice_key_modes() IS 'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
+COMMENT ON FUNCTION mulberry.voice_key_modes() IS
+    'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
 
 CREATE VIEW mulberry.voice_key_status WITH (security_barrier) AS
     SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend, m.signs,
@@ -6298,7 +6554,8 @@ COMMENT ON VIEW mulberry.voice_key_status IS 'the keys of voice commands, withou
 COMMENT ON COLUMN mulberry.voice_key_status.role IS 'sender in the cloud, receiver on the edge';
 COMMENT ON COLUMN mulberry.voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
 COMMENT ON COLUMN mulberry.voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
-COMMENT ON COLUMN mulberry.voice_key_status.mode IS 'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
+COMMENT ON COLUMN mulberry.voice_key_status.mode IS
+    'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
 COMMENT ON COLUMN mulberry.voice_key_status.forgeries_in_row IS 'since the last genuine frame';
 
 CREATE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
@@ -6332,10 +6589,12 @@ BEGIN
       FROM mulberry_internal.key_guard g;
     status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
-                   ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 forgeries in a row',
+                   ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 '
+                       'forgeries in a row',
                                challenged, limited, alarmed) END;
     hint := CASE WHEN alarmed > 0 OR challenged > 0
-                 THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in mulberry.voice_key_status.' END;
+                 THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in '
+                     'mulberry.voice_key_status.' END;
     RETURN NEXT;
 END
 $$;
@@ -6364,7 +6623,8 @@ CREATE FUNCTION heard_frames(audio bytea, encoding text, sample_rate integer,
                              OUT frame text, OUT at_ms integer, OUT whole boolean) RETURNS SETOF record
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000 ROWS 3 AS 'MODULE_PATHNAME', 'mulberry_heard_frames';
 COMMENT ON FUNCTION heard_frames(bytea, text, integer) IS
-    'what was played from * to # (whole), or to a pause of 3 s or the end, in the order of the audio; at_ms is where the * began (internal)';
+    'what was played from * to # (whole), or to a pause of 3 s or the end, in the order of the audio; at_ms is where the * began '
+    '(internal)';
 
 CREATE FUNCTION judge_frame(tenant uuid, symbols text, last_counter bigint, digests bytea[], challenge_all boolean,
                             challenge_extend boolean, challenge_command integer, challenge_mandate text,
@@ -6374,17 +6634,21 @@ CREATE FUNCTION judge_frame(tenant uuid, symbols text, last_counter bigint, dige
                             OUT challenge_wanted boolean, OUT challenge_answered boolean)
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_judge_frame';
 COMMENT ON FUNCTION judge_frame(uuid, text, bigint, bytea[], boolean, boolean, integer, text, integer, text, bigint, boolean) IS
-    'what a frame is worth to the receiver''s key that it names, given what is stored about it; one tag is computed, two in the place of a late answer (internal)';
+    'what a frame is worth to the receiver''s key that it names, given what is stored about it; one tag is computed, two in the place of '
+    'a late answer (internal)';
 
 CREATE FUNCTION judge_legacy(tenant uuid, secret text, sequence text,
                              OUT verdict text, OUT error text, OUT problem text, OUT command text, OUT mandate text)
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_judge_legacy';
-COMMENT ON FUNCTION judge_legacy(uuid, text, text) IS 'what a command in the textual form is worth now, by a secret of the tenant (internal)';
+COMMENT ON FUNCTION judge_legacy(uuid, text, text) IS
+    'what a command in the textual form is worth now, by a secret of the tenant (internal)';
 
-CREATE FUNCTION build_ack(tenant uuid, agent uuid, key_id integer, status integer, state integer, counter bigint, message_digest bytea)
+CREATE FUNCTION build_ack(tenant uuid, agent uuid, key_id integer, status integer, state integer, counter bigint,
+    message_digest bytea)
 RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_build_ack';
-COMMENT ON FUNCTION build_ack(uuid, uuid, integer, integer, integer, bigint, bytea) IS 'the 22 symbols of an acknowledgement, signed with a receiver''s key (internal)';
+COMMENT ON FUNCTION build_ack(uuid, uuid, integer, integer, integer, bigint, bytea) IS
+    'the 22 symbols of an acknowledgement, signed with a receiver''s key (internal)';
 
 CREATE FUNCTION ack_names(status integer, state integer, OUT status_name text, OUT state_name text)
 LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_ack_names';
@@ -6404,7 +6668,8 @@ CREATE FUNCTION spoken_result(command text, mandate text, argument integer, stat
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
-      FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command' ELSE 'Mandate' END AS what,
+      FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command'
+          ELSE 'Mandate' END AS what,
                    CASE
                        WHEN status = 4 THEN 'must be confirmed'
                        WHEN status = 3 AND state = 1 THEN 'is revoked and stays so'
@@ -6421,7 +6686,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal
                        ELSE 'done'
                    END AS becomes) AS s
 $$;
-COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS 'an acknowledgement in words, for logs and to be spoken (internal)';
+COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS
+    'an acknowledgement in words, for logs and to be spoken (internal)';
 
 CREATE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -6505,7 +6771,8 @@ BEGIN
     END IF;
     IF guard.in_row % 100 = 0 THEN
         what := jsonb_build_object('key_id', note_forgery.key_id, 'forgeries_in_row', guard.in_row);
-        PERFORM mulberry_internal.record_audit(note_forgery.tenant, 'VOICE_KEY_ALARM', 'raised', NULL, note_forgery.agent, NULL, NULL, what);
+        PERFORM mulberry_internal.record_audit(note_forgery.tenant, 'VOICE_KEY_ALARM', 'raised', NULL, note_forgery.agent, NULL, NULL,
+            what);
         PERFORM mulberry_internal.emit_event(note_forgery.tenant, 'voice_key_alarm', NULL, NULL,
                                     what || jsonb_build_object('agent', note_forgery.agent));
     END IF;
@@ -6545,7 +6812,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION note_call_fault(uuid, text, text) IS
-    'counts a forgery or decode error against a call and says whether to hang up: after 3 forgeries, or when ten repeats were asked for (internal)';
+    'counts a forgery or decode error against a call and says whether to hang up: after 3 forgeries, or when ten repeats were asked for '
+    '(internal)';
 
 -- src/edge/receive.sql
 CREATE FUNCTION forget_receiver_key() RETURNS trigger
@@ -6569,7 +6837,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, p
       FROM mulberry_internal.agents a
      WHERE a.tenant = $1 AND (a.id = agent OR agent IS NULL)
 $$;
-COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS 'whether calls of that number are taken (allowed_callers); a filter, never a proof (internal)';
+COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS
+    'whether calls of that number are taken (allowed_callers); a filter, never a proof (internal)';
 
 -- One frame, from the symbols to the stored effect.  Locks: agent and key, then what the command changes,
 -- then the key's guard.
@@ -6584,7 +6853,8 @@ LANGUAGE sql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp 
      WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2)
      ORDER BY k.key_id FOR NO KEY UPDATE;
 $$;
-COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS 'locks agents and keys, so that frames of a key are judged one after another (internal)';
+COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS
+    'locks agents and keys, so that frames of a key are judged one after another (internal)';
 
 CREATE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
@@ -6627,7 +6897,8 @@ BEGIN
         answer := mulberry_internal.refusal('decode error', 'E007', substr(parsed.error, 7));
         answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict);
         PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
-                                      evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem', substr(parsed.error, 7)));
+                                      evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem',
+                                          substr(parsed.error, 7)));
         RETURN answer;
     END IF;
 
@@ -6640,7 +6911,8 @@ BEGIN
     IF NOT mulberry_internal.agent_takes_call(receive_frame.tenant, key.agent, receive_frame.caller, receive_frame.path) THEN
         answer := mulberry_internal.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
         answer.hang_up := true;
-        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method,
+            evidence);
         RETURN answer;
     END IF;
 
@@ -6667,7 +6939,8 @@ BEGIN
           FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id FOR UPDATE;
         IF mulberry_internal.guard_defers(guard, at) THEN
             answer := mulberry_internal.refusal('not judged', 'E002', 'too many forgeries: one frame a minute is judged');
-            PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+            PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method,
+                evidence);
             RETURN answer;
         END IF;
     END IF;
@@ -6688,7 +6961,8 @@ BEGIN
                 answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict);
             END IF;
         END IF;
-        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method, evidence);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method,
+            evidence);
         RETURN answer;
     END IF;
 
@@ -6710,7 +6984,8 @@ BEGIN
     END IF;
 
     -- accepted: counter, digest, effect, acknowledgement and audit row in this one transaction
-    answer := ROW(false, parsed.command, CASE WHEN parsed.command IS DISTINCT FROM 'PING' THEN parsed.mandate_id END, NULL, NULL, NULL, NULL,
+    answer := ROW(false, parsed.command, CASE WHEN parsed.command IS DISTINCT FROM 'PING' THEN parsed.mandate_id END, NULL, NULL, NULL,
+        NULL,
                   NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
     IF NOT judged.meaningful THEN
         status := 3;
@@ -6746,9 +7021,11 @@ BEGIN
     answer.speech := said.speech;
     answer.success := status <= 1;
     SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
-    answer.ack_digits := mulberry_internal.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter, judged.message_digest);
+    answer.ack_digits := mulberry_internal.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter,
+        judged.message_digest);
 
-    INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state, message, speech)
+    INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state,
+        message, speech)
     VALUES (key.tenant, key.key_id, judged.counter, judged.frame_digest, parsed.command, answer.mandate_id, answer.ack_digits,
             status, state, answer.message, answer.speech);
     DELETE FROM mulberry_internal.key_frames f
@@ -6761,8 +7038,10 @@ BEGIN
      WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.key_id = key.key_id;
     UPDATE mulberry_internal.key_guard g SET in_row = 0
      WHERE g.tenant = key.tenant AND g.key_id = key.key_id AND g.in_row > 0;
-    PERFORM mulberry_internal.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id, key.agent, NULL, method,
-                                  evidence || jsonb_strip_nulls(jsonb_build_object('counter', judged.counter, 'argument', nullif(parsed.argument, 0),
+    PERFORM mulberry_internal.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id,
+        key.agent, NULL, method,
+                                  evidence || jsonb_strip_nulls(jsonb_build_object('counter', judged.counter, 'argument',
+                                      nullif(parsed.argument, 0),
                                       'ack', answer.ack_digits, 'challenge_answered', nullif(judged.challenge_answered, false),
                                       'error', answer.error)));
     PERFORM mulberry_internal.emit_event(key.tenant, 'voice_command_received', NULL, NULL,
@@ -6802,7 +7081,8 @@ DECLARE
 BEGIN
     PERFORM mulberry_internal.require_durable_commit();
     IF allowed = 'off' THEN
-        answer := mulberry_internal.refusal('refused', 'E001', 'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
+        answer := mulberry_internal.refusal('refused', 'E001',
+            'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
     ELSIF EXISTS (SELECT FROM mulberry_internal.received_calls c
                    WHERE c.tenant = receive_legacy.tenant AND c.call_ref = receive_legacy.count_ref AND c.hang_up) THEN
         answer := mulberry_internal.refusal('call ended', 'E002', 'the call was to be hung up');
@@ -6829,7 +7109,8 @@ BEGIN
                 answer.hang_up := mulberry_internal.note_call_fault(receive_legacy.tenant, receive_legacy.count_ref, judged.verdict);
             END IF;
         ELSIF allowed <> 'all' AND judged.command NOT IN ('QUERY', 'PING') THEN
-            answer := mulberry_internal.refusal('refused', 'E001', format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
+            answer := mulberry_internal.refusal('refused', 'E001',
+                format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
         ELSE
             INSERT INTO mulberry_internal.legacy_sequences (tenant, digest)
             VALUES (receive_legacy.tenant, sha256(convert_to(receive_legacy.sequence, 'UTF8')))
@@ -6859,13 +7140,15 @@ BEGIN
         SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
         UPDATE mulberry_internal.key_guard g SET in_row = 0 WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1;
     END IF;
-    PERFORM mulberry_internal.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status, answer.verdict),
+    PERFORM mulberry_internal.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status,
+        answer.verdict),
                                   answer.mandate_id, NULL, NULL, method, evidence);
     RETURN answer;
 END
 $$;
 COMMENT ON FUNCTION receive_legacy(uuid, text, text, text, text, text) IS
-    'judges and applies a command in the textual form as far as mulberry.dtmf_legacy lets it, each sequence once, by the secret "dtmf-legacy" of the tenant (internal)';
+    'judges and applies a command in the textual form as far as mulberry.dtmf_legacy lets it, each sequence once, by the secret '
+    '"dtmf-legacy" of the tenant (internal)';
 
 CREATE FUNCTION check_reception(path text, call_ref text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -6905,7 +7188,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text) IS
-    'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
+    'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where '
+    'mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. '
+    'ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
 
 CREATE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
@@ -6919,7 +7204,8 @@ DECLARE
     symbols text;
     one    mulberry.command_answer;
     answer mulberry.command_answer;
-    ranks  CONSTANT text[] := ARRAY['accepted', 'duplicate', 'stale', 'forgery', 'not judged', 'decode error', 'call ended', 'caller not allowed'];
+    ranks  CONSTANT text[] := ARRAY['accepted', 'duplicate', 'stale', 'forgery', 'not judged', 'decode error', 'call ended',
+        'caller not allowed'];
     ends   boolean := false;
 BEGIN
     IF handle_call_audio.audio IS NULL OR handle_call_audio.encoding IS NULL OR handle_call_audio.sample_rate IS NULL THEN
@@ -6957,12 +7243,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_call_audio(bytea, text, integer, text, text, text) IS
-    'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, so that faults are counted in it. Needs gateway or operator access';
+    'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies '
+    'them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, '
+    'so that faults are counted in it. Needs gateway or operator access';
 
 -- src/edge/sync.sql
 CREATE FUNCTION sync_mac_fits(tenant uuid, role text, agent uuid, key_id integer, data bytea, mac bytea) RETURNS boolean
 LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac_fits';
-COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS 'whether mac is sync_mac() of data, compared in constant time; false without such a key (internal)';
+COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS
+    'whether mac is sync_mac() of data, compared in constant time; false without such a key (internal)';
 
 CREATE FUNCTION take_mandate(tenant uuid, agent uuid, told jsonb) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -7002,7 +7291,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION take_mandate(uuid, uuid, jsonb) IS
-    'makes an edge''s copy of a mandate what the registry says, as far as the state machine lets it; returns what hinders, null: nothing (internal)';
+    'makes an edge''s copy of a mandate what the registry says, as far as the state machine lets it; returns what hinders, null: nothing '
+    '(internal)';
 
 CREATE FUNCTION take_mandates(tenant uuid, agent uuid, updates jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -7034,7 +7324,8 @@ BEGIN
     END IF;
     -- told before a command that has come since, which it would undo; what is asked for next knows that command
     IF coalesce((data->>'counter')::bigint < key.last_counter, true) THEN
-        PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'stale', NULL, agent, NULL, 'api', jsonb_build_object('counter', data->'counter'));
+        PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'stale', NULL, agent, NULL, 'api', jsonb_build_object('counter',
+            data->'counter'));
         RETURN jsonb_build_object('problems', '[]'::jsonb);
     END IF;
     INSERT INTO mulberry_internal.sync_states (tenant, agent, upto) VALUES (tenant, agent, 0) ON CONFLICT DO NOTHING;
@@ -7051,13 +7342,15 @@ BEGIN
             taken := taken + 1;
         END IF;
     END LOOP;
-    UPDATE mulberry_internal.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp() WHERE s.tenant = tenant AND s.agent = agent;
+    UPDATE mulberry_internal.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp() WHERE s.tenant = tenant
+        AND s.agent = agent;
     PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'applied', NULL, agent, NULL, 'api',
                                   jsonb_build_object('upto', data->'upto', 'mandates', taken, 'problems', problems));
     RETURN jsonb_build_object('problems', problems, 'more', data->'more');
 END
 $$;
-COMMENT ON FUNCTION take_mandates(uuid, uuid, jsonb) IS 'takes the "updates" of an answer of agent_sync(), if their code is right and they are news (internal)';
+COMMENT ON FUNCTION take_mandates(uuid, uuid, jsonb) IS
+    'takes the "updates" of an answer of agent_sync(), if their code is right and they are news (internal)';
 
 CREATE FUNCTION mulberry.apply_agent_sync(answer jsonb, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -7083,7 +7376,8 @@ BEGIN
                 OR coalesce(answer->'updates'->>'key_id' !~ '^[0-9]{1,2}$', true))) THEN
         RAISE EXCEPTION 'this is no answer of agent_sync()'
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'It is an object with "agent", "commands", an array of objects with "frame", and perhaps "updates" with "key_id", "data" and "mac".';
+                  DETAIL = 'It is an object with "agent", "commands", an array of objects with "frame", and perhaps "updates" with '
+                      '"key_id", "data" and "mac".';
     ELSIF jsonb_array_length(answer->'commands') > 100 THEN
         RAISE EXCEPTION '% commands are too many', jsonb_array_length(answer->'commands')
             USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 100 are taken at once.';
@@ -7106,13 +7400,17 @@ BEGIN
     UPDATE mulberry_internal.agents x SET seen_at = clock_timestamp() WHERE x.tenant = a.tenant AND x.id = a.id;
     PERFORM mulberry_internal.require_durable_commit();
     RETURN jsonb_build_object('acks', acks,
-                              'since', coalesce((SELECT s.upto FROM mulberry_internal.sync_states s WHERE s.tenant = a.tenant AND s.agent = a.id), 0),
+                              'since', coalesce((SELECT s.upto FROM mulberry_internal.sync_states s WHERE s.tenant = a.tenant
+                                  AND s.agent = a.id), 0),
                               'more', coalesce((taken->>'more')::boolean, false) OR jsonb_array_length(acks) > 0,
                               'problems', coalesce(taken->'problems', '[]'));
 END
 $$;
 COMMENT ON FUNCTION mulberry.apply_agent_sync(jsonb, text) IS
-    'on the edge: takes an answer of the cloud''s agent_sync(). Frames are judged and applied as those from the telephone, mandates are taken over when the code over them is right. Returns "acks" and "since" for the next agent_sync(), "more" when that should be at once, and "problems". An answer may come twice. Needs gateway or operator access. Errors: 22023 no such answer, 42704 another agent''s, 54000';
+    'on the edge: takes an answer of the cloud''s agent_sync(). Frames are judged and applied as those from the telephone, mandates are '
+    'taken over when the code over them is right. Returns "acks" and "since" for the next agent_sync(), "more" when that should be at '
+    'once, and "problems". An answer may come twice. Needs gateway or operator access. Errors: 22023 no such answer, 42704 another '
+    'agent''s, 54000';
 
 -- src/edge/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
@@ -7151,7 +7449,8 @@ BEGIN
             ('account_sid', 'string', true, '^AC[0-9a-f]{32}$', 'AC and 32 lower-case hexadecimal digits', NULL::numeric, NULL::numeric),
             ('from', 'string', true, '^\+[1-9][0-9]{1,14}$', 'an E.164 number (+, country code, number, at most 15 digits)', NULL, NULL),
             ('api_key_sid', 'string', false, '^SK[0-9a-f]{32}$', 'SK and 32 lower-case hexadecimal digits', NULL, NULL),
-            ('api_key_secret', 'string', false, '^(?!voice-key-)[^[:cntrl:]]{1,63}$', 'the name of a secret that is no voice key', NULL, NULL),
+            ('api_key_secret', 'string', false, '^(?!voice-key-)[^[:cntrl:]]{1,63}$', 'the name of a secret that is no voice key',
+                NULL, NULL),
             ('public_url', 'string', false, '^https?://', 'an http or https URL', NULL, NULL),
             ('machine_detection', 'string', false, '^(Enable|DetectMessageEnd)$', 'Enable or DetectMessageEnd', NULL, NULL),
             ('announcement', 'string', false, '^[^[:cntrl:]]+$', '1 to 500 characters on one line', NULL, NULL),
@@ -7209,7 +7508,9 @@ BEGIN
     RETURN options;
 END
 $$;
-COMMENT ON FUNCTION check_twilio_options(jsonb, text, boolean, boolean) IS 'checks the options of an endpoint of kind twilio and returns them with public_url in its normal form; 22023 says what is wrong (internal)';
+COMMENT ON FUNCTION check_twilio_options(jsonb, text, boolean, boolean) IS
+    'checks the options of an endpoint of kind twilio and returns them with public_url in its normal form; 22023 says what is wrong '
+    '(internal)';
 
 CREATE FUNCTION telephony_settings(options jsonb,
     OUT account_sid text, OUT api_key_sid text, OUT api_key_secret text, OUT from_number text, OUT public_url text,
@@ -7228,7 +7529,8 @@ AS $$
            make_interval(secs => coalesce((options->>'poll_interval')::double precision,
                                           CASE WHEN options ? 'public_url' THEN 10 ELSE 3 END))
 $$;
-COMMENT ON FUNCTION telephony_settings(jsonb) IS 'options of an endpoint of kind twilio, with the defaults of those that are not set (internal)';
+COMMENT ON FUNCTION telephony_settings(jsonb) IS
+    'options of an endpoint of kind twilio, with the defaults of those that are not set (internal)';
 
 CREATE FUNCTION telephony_problem(tenant uuid) RETURNS text
 LANGUAGE plpgsql STABLE
@@ -7261,13 +7563,16 @@ COMMENT ON FUNCTION telephony_problem(uuid) IS 'why no call can be placed for a 
 
 CREATE FUNCTION twiml(verbs jsonb) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_sql_twiml';
-COMMENT ON FUNCTION twiml(jsonb) IS 'a TwiML document of less than 4,000 characters from a list of verbs (say, play, pause, gather, redirect, hangup) with their attributes; 22023 says which is wrong (internal)';
+COMMENT ON FUNCTION twiml(jsonb) IS
+    'a TwiML document of less than 4,000 characters from a list of verbs (say, play, pause, gather, redirect, hangup) with their '
+    'attributes; 22023 says which is wrong (internal)';
 
 CREATE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language', options->'language'))
+    SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language',
+        options->'language'))
 $$;
 COMMENT ON FUNCTION say_verb(text, jsonb) IS 'the TwiML verb that says a sentence as the options of an endpoint want it said (internal)';
 
@@ -7284,7 +7589,9 @@ AS $$
                 WHEN 'key' THEN '{"timeout": 5, "num_digits": 1, "finish_on_key": ""}'
               END::jsonb
 $$;
-COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS 'the TwiML verb that waits for tones: an acknowledgement up to its #, the eight digits of a challenge, or one key. The step makes each request of a call another one (internal)';
+COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS
+    'the TwiML verb that waits for tones: an acknowledgement up to its #, the eight digits of a challenge, or one key. The step makes '
+    'each request of a call another one (internal)';
 
 CREATE FUNCTION play_verb(frame text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
@@ -7314,12 +7621,14 @@ BEGIN
     SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     SELECT x.* INTO STRICT c FROM mulberry_internal.commands x WHERE x.id = v.command;
     IF v.purpose = 'escalation' THEN
-        verbs := jsonb_build_array(mulberry_internal.say_verb(mulberry_internal.escalation_sentence(c.id), options), '{"verb": "pause", "length": 1}'::jsonb);
+        verbs := jsonb_build_array(mulberry_internal.say_verb(mulberry_internal.escalation_sentence(c.id), options),
+            '{"verb": "pause", "length": 1}'::jsonb);
         FOR step IN 1 .. s.repetitions LOOP
             verbs := verbs || mulberry_internal.say_verb(mulberry_internal.escalation_sentence(c.id), options);
             IF s.public_url IS NOT NULL THEN
                 verbs := verbs || (mulberry_internal.gather_verb(s.public_url, v.token, step, 'key')
-                    || jsonb_build_object('verbs', jsonb_build_array(mulberry_internal.say_verb('Press any key to confirm that you have heard this.', options))));
+                    || jsonb_build_object('verbs', jsonb_build_array(mulberry_internal.say_verb('Press any key to confirm that you '
+                        'have heard this.', options))));
             ELSE
                 verbs := verbs || '{"verb": "pause", "length": 2}'::jsonb;
             END IF;
@@ -7342,7 +7651,9 @@ BEGIN
     RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
 END
 $$;
-COMMENT ON FUNCTION voice_document(bigint, jsonb) IS 'the TwiML that a call begins with: announcement and frame, with gatherings of the acknowledgement where webhooks reach us and pauses for the recording where they do not; for an escalation, what happened (internal)';
+COMMENT ON FUNCTION voice_document(bigint, jsonb) IS
+    'the TwiML that a call begins with: announcement and frame, with gatherings of the acknowledgement where webhooks reach us and '
+    'pauses for the recording where they do not; for an escalation, what happened (internal)';
 
 -- src/telephony/calls.sql
 -- A call's way.  Locks are taken in the order agent, command, call, job.
@@ -7373,7 +7684,9 @@ BEGIN
        FROM mulberry_internal.job_queue q WHERE q.id = job AND q.kind IN ('call', 'listen');
 END
 $$;
-COMMENT ON FUNCTION lock_telephony_job(bigint) IS 'locks what a job of kind call or listen is about, before the job itself; of other kinds, and of a job that is gone, nothing (internal)';
+COMMENT ON FUNCTION lock_telephony_job(bigint) IS
+    'locks what a job of kind call or listen is about, before the job itself; of other kinds, and of a job that is gone, nothing '
+    '(internal)';
 
 CREATE FUNCTION lock_telephony_job_soon(job bigint, patience interval) RETURNS boolean
 LANGUAGE plpgsql
@@ -7387,7 +7700,9 @@ EXCEPTION WHEN lock_not_available THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION lock_telephony_job_soon(bigint, interval) IS 'lock_telephony_job(); false when another transaction keeps it from that for longer, so that the worker can go on with other jobs (internal)';
+COMMENT ON FUNCTION lock_telephony_job_soon(bigint, interval) IS
+    'lock_telephony_job(); false when another transaction keeps it from that for longer, so that the worker can go on with other jobs '
+    '(internal)';
 
 CREATE FUNCTION voice_call_wanted(v voice_calls) RETURNS boolean
 LANGUAGE sql STABLE
@@ -7405,7 +7720,9 @@ LANGUAGE sql IMMUTABLE
 RETURN CASE state WHEN 'planned' THEN 0 WHEN 'requested' THEN 1 WHEN 'uncertain' THEN 2 WHEN 'queued' THEN 3 WHEN 'initiated' THEN 3
                   WHEN 'ringing' THEN 4 WHEN 'in-progress' THEN 5 WHEN 'completed' THEN 6 WHEN 'busy' THEN 6 WHEN 'failed' THEN 6
                   WHEN 'no-answer' THEN 6 WHEN 'canceled' THEN 6 END;
-COMMENT ON FUNCTION voice_call_rank(text) IS 'how far a call has come: 0 planned to 6 ended; null for a status that is not known. States only go up, whatever order callbacks arrive in (internal)';
+COMMENT ON FUNCTION voice_call_rank(text) IS
+    'how far a call has come: 0 planned to 6 ended; null for a status that is not known. States only go up, whatever order callbacks '
+    'arrive in (internal)';
 
 CREATE FUNCTION count_calls(command bigint) RETURNS void
 LANGUAGE sql
@@ -7475,10 +7792,13 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION place_call(bigint, timestamptz) IS 'plans a telephone call for a command that is outstanding, in the caller''s transaction; while another call for it is under way, the call comes after that one. The caller has locked agent and command (internal)';
+COMMENT ON FUNCTION place_call(bigint, timestamptz) IS
+    'plans a telephone call for a command that is outstanding, in the caller''s transaction; while another call for it is under way, the '
+    'call comes after that one. The caller has locked agent and command (internal)';
 
 -- What Twilio said of a call, by an answer or by a callback.
-CREATE FUNCTION advance_voice_call(voice_call bigint, sid text, status text, answered_by text DEFAULT NULL, detail text DEFAULT NULL)
+CREATE FUNCTION advance_voice_call(voice_call bigint, sid text, status text, answered_by text DEFAULT NULL,
+    detail text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -7507,12 +7827,14 @@ BEGIN
         PERFORM mulberry_internal.voice_call_over(v.id);
     ELSE
         PERFORM mulberry_internal.wake_voice_call(v.id, CASE WHEN mulberry_internal.voice_call_wanted(v) OR v.acknowledged
-            THEN at + (SELECT s.poll_interval FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s)
+            THEN at + (SELECT s.poll_interval
+                         FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s)
             ELSE at END);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION advance_voice_call(bigint, text, text, text, text) IS 'moves a call on to what Twilio said of it; what is old, or not known, changes nothing. The caller has locked it (internal)';
+COMMENT ON FUNCTION advance_voice_call(bigint, text, text, text, text) IS
+    'moves a call on to what Twilio said of it; what is old, or not known, changes nothing. The caller has locked it (internal)';
 
 CREATE FUNCTION voice_call_over(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
@@ -7532,7 +7854,8 @@ BEGIN
         PERFORM mulberry_internal.finish_voice_call(v.id, v.state, coalesce(v.detail, 'Twilio says ' || v.state));
     ELSIF v.purpose = 'escalation' THEN
         PERFORM mulberry_internal.finish_voice_call(v.id, coalesce(machine, 'delivered'), v.answered_by);
-    ELSIF (SELECT s.record FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s) IS NOT FALSE THEN
+    ELSIF (SELECT s.record
+             FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s) IS NOT FALSE THEN
         -- the recording is what is left to listen to
         PERFORM mulberry_internal.wake_voice_call(v.id);
     ELSE
@@ -7540,7 +7863,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION voice_call_over(bigint) IS 'what follows from the end of a call: its recording is fetched, or it is finished (internal)';
+COMMENT ON FUNCTION voice_call_over(bigint) IS
+    'what follows from the end of a call: its recording is fetched, or it is finished (internal)';
 
 CREATE FUNCTION finish_voice_call(voice_call bigint, outcome text, detail text) RETURNS void
 LANGUAGE plpgsql
@@ -7558,16 +7882,19 @@ BEGIN
     END IF;
     wanted := mulberry_internal.voice_call_wanted(v);
     delete_it := (v.answered_at IS NOT NULL OR v.state = 'completed')
-        AND (SELECT s.delete_recordings AND s.record FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s);
+        AND (SELECT s.delete_recordings AND s.record
+            FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s);
     UPDATE mulberry_internal.voice_calls x
        SET finished_at = clock_timestamp(), outcome = finish_voice_call.outcome, detail = left(finish_voice_call.detail, 500),
            state = CASE WHEN x.state = 'planned' AND finish_voice_call.outcome <> 'superseded' THEN 'failed' ELSE x.state END,
            request = NULL, page = NULL, recording = NULL, failures = 0, delete_recording = coalesce(delete_it, false)
      WHERE x.id = v.id;
     PERFORM mulberry_internal.count_calls(v.command);
-    PERFORM mulberry_internal.record_audit(v.tenant, CASE v.purpose WHEN 'command' THEN 'VOICE_CALL' ELSE 'ESCALATION_CALL' END, finish_voice_call.outcome,
+    PERFORM mulberry_internal.record_audit(v.tenant, CASE v.purpose WHEN 'command' THEN 'VOICE_CALL' ELSE 'ESCALATION_CALL' END,
+        finish_voice_call.outcome,
         c.mandate, c.agent, c.id, 'voice', jsonb_strip_nulls(jsonb_build_object('attempt', v.attempt, 'call_sid', v.sid, 'state', v.state,
-            'answered_by', v.answered_by, 'detail', left(finish_voice_call.detail, 500), 'requested_at', v.requested_at, 'ended_at', v.ended_at)))
+            'answered_by', v.answered_by, 'detail', left(finish_voice_call.detail, 500), 'requested_at', v.requested_at, 'ended_at',
+                v.ended_at)))
        FROM mulberry_internal.commands c WHERE c.id = v.command AND outcome <> 'superseded';
     IF v.listen_job IS NOT NULL THEN
         PERFORM mulberry_internal.settle_job(v.listen_job, 'cancelled', 'the call is finished');
@@ -7598,7 +7925,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION finish_voice_call(bigint, text, text) IS 'ends our interest in a call, and says what follows for its command. The caller has locked it (internal)';
+COMMENT ON FUNCTION finish_voice_call(bigint, text, text) IS
+    'ends our interest in a call, and says what follows for its command. The caller has locked it (internal)';
 
 CREATE FUNCTION commands_moved_on() RETURNS trigger
 LANGUAGE plpgsql
@@ -7640,7 +7968,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS 'what follows when a job of kind call, listen or escalate is given up (internal)';
+COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS
+    'what follows when a job of kind call, listen or escalate is given up (internal)';
 
 -- A call whose job cannot be claimed, because the endpoint is gone or disabled, must not be forgotten.
 CREATE FUNCTION sweep_voice_calls(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
@@ -7677,7 +8006,8 @@ BEGIN
     RETURN n;
 END
 $$;
-COMMENT ON FUNCTION sweep_voice_calls(timestamptz) IS 'ends calls that nothing drives any more, and forgets answers to webhooks after a day; part of maintenance (internal)';
+COMMENT ON FUNCTION sweep_voice_calls(timestamptz) IS
+    'ends calls that nothing drives any more, and forgets answers to webhooks after a day; part of maintenance (internal)';
 
 -- src/telephony/requests.sql
 -- What the worker asks Twilio next.
@@ -7717,7 +8047,8 @@ BEGIN
     CASE mulberry_internal.voice_call_rank(v.state)
     WHEN 0 THEN
         IF NOT wanted THEN
-            PERFORM mulberry_internal.finish_voice_call(v.id, 'superseded', 'the command was settled or signed anew before the call was placed');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'superseded',
+                'the command was settled or signed anew before the call was placed');
             RETURN NULL;
         END IF;
         reason := mulberry_internal.telephony_problem(v.tenant);
@@ -7760,7 +8091,8 @@ BEGIN
     WHEN 2 THEN
         IF at > v.uncertain_since + make_interval(secs => s.call_timeout + s.time_limit) + interval '1 minute' THEN
             -- Twilio does not even say what it has.  If there was a call, it is over.
-            PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', 'it is not known whether it was placed: ' || coalesce(v.detail, 'no answer'));
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', 'it is not known whether it was placed: ' || coalesce(v.detail,
+                'no answer'));
             RETURN NULL;
         END IF;
         RETURN 'look';
@@ -7784,7 +8116,10 @@ BEGIN
     END CASE;
 END
 $$;
-COMMENT ON FUNCTION next_voice_request(bigint) IS 'what Twilio is asked next about a call: create, look (is there such a call?), poll, end, end stray, recordings, media, delete recording; null: nothing, the call is finished or rests. What has to be known should the answer be lost is written first. The caller has locked it (internal)';
+COMMENT ON FUNCTION next_voice_request(bigint) IS
+    'what Twilio is asked next about a call: create, look (is there such a call?), poll, end, end stray, recordings, media, delete '
+    'recording; null: nothing, the call is finished or rests. What has to be known should the answer be lost is written first. The '
+    'caller has locked it (internal)';
 
 CREATE FUNCTION rest_voice_call(voice_call bigint, until timestamptz, error text DEFAULT NULL) RETURNS void
 LANGUAGE sql
@@ -7854,7 +8189,8 @@ BEGIN
     user_name := coalesce(s.api_key_sid, s.account_sid);
     IF s.api_key_sid IS NOT NULL THEN
         secret := s.api_key_secret;
-        secret_tenant := mulberry_internal.secret_tenant((SELECT e.tenant FROM mulberry_internal.endpoints e WHERE e.id = j.route), secret, j.tenant);
+        secret_tenant := mulberry_internal.secret_tenant((SELECT e.tenant FROM mulberry_internal.endpoints e WHERE e.id = j.route),
+            secret, j.tenant);
     END IF;
     account := p.base_url || '/2010-04-01/Accounts/' || s.account_sid;
     ready := true;
@@ -7864,7 +8200,8 @@ BEGIN
         method := 'POST';
         url := account || '/Calls.json';
         names := ARRAY['To', 'From', 'Timeout', 'TimeLimit', 'Twiml'];
-        contents := ARRAY[v.to_number, v.from_number, s.call_timeout::text, s.time_limit::text, mulberry_internal.voice_document(v.id, p.options)];
+        contents := ARRAY[v.to_number, v.from_number, s.call_timeout::text, s.time_limit::text, mulberry_internal.voice_document(v.id,
+            p.options)];
         IF s.machine_detection IS NOT NULL THEN
             names := names || 'MachineDetection'::text;
             contents := contents || s.machine_detection;
@@ -7920,7 +8257,9 @@ BEGIN
     END CASE;
 END
 $$;
-COMMENT ON FUNCTION telephony_step(bigint, bigint) IS 'the next request of a job of kind call or escalate, for the one who holds its token; ready is false when there is none: the job is settled or waits. The commit must be on disk before the request is sent';
+COMMENT ON FUNCTION telephony_step(bigint, bigint) IS
+    'the next request of a job of kind call or escalate, for the one who holds its token; ready is false when there is none: the job is '
+    'settled or waits. The commit must be on disk before the request is sent';
 
 -- src/telephony/answers.sql
 -- What the answer means.
@@ -7959,7 +8298,8 @@ RETURN CASE WHEN status = 0 THEN coalesce(error, 'no answer')
             ELSE format('HTTP %s, Twilio error %s: %s', status, coalesce(answer->>'code', '?'), left(answer->>'message', 200)) END;
 COMMENT ON FUNCTION twilio_error(integer, jsonb, text) IS 'what Twilio said is wrong, one line (internal)';
 
-CREATE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea, error text)
+CREATE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea,
+    error text)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
@@ -8056,7 +8396,8 @@ BEGIN
         IF v.failures > 0 THEN
             rest := at + greatest(least(coalesce(nullif(retry_after, '0'), '0'), '1 minute'),
                                   least(interval '1 second' * 2 ^ least(v.failures - 1, 10), '15 seconds'));
-        ELSIF mulberry_internal.voice_call_rank(v.state) = 6 OR v.finished_at IS NOT NULL OR NOT (v.acknowledged OR mulberry_internal.voice_call_wanted(v)) THEN
+        ELSIF mulberry_internal.voice_call_rank(v.state) = 6 OR v.finished_at IS NOT NULL OR NOT (v.acknowledged
+            OR mulberry_internal.voice_call_wanted(v)) THEN
             rest := at;
         ELSE
             rest := at + (SELECT s.poll_interval
@@ -8066,7 +8407,9 @@ BEGIN
     PERFORM mulberry_internal.rest_voice_call(v.id, rest, CASE WHEN status NOT BETWEEN 200 AND 299 THEN problem END);
 END
 $$;
-COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, bytea, text) IS 'takes what became of the request of telephony_step(): outcome (answered, unreachable: never sent, broken: sent and no whole answer, too large), HTTP status, body; drops it when the token is no longer the job''s';
+COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, bytea, text) IS
+    'takes what became of the request of telephony_step(): outcome (answered, unreachable: never sent, broken: sent and no whole answer, '
+    'too large), HTTP status, body; drops it when the token is no longer the job''s';
 
 CREATE FUNCTION answer_to_create(v voice_calls, outcome text, status integer, answer jsonb, retry_after interval, problem text)
 RETURNS timestamptz
@@ -8100,11 +8443,14 @@ BEGIN
          WHERE x.id = v.id RETURNING x.give_up_at INTO last_try;
         RETURN least(at + pause, last_try + interval '1 second');
     END IF;
-    UPDATE mulberry_internal.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL, failures = 0 WHERE x.id = v.id;
+    UPDATE mulberry_internal.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL, failures = 0
+        WHERE x.id = v.id;
     RETURN at + interval '1 second';
 END
 $$;
-COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, jsonb, interval, text) IS 'what the answer to POST Calls means: placed, refused for good, not placed (429, never sent), or not known. Returns when to go on; null: by the state of the call (internal)';
+COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, jsonb, interval, text) IS
+    'what the answer to POST Calls means: placed, refused for good, not placed (429, never sent), or not known. Returns when to go on; '
+    'null: by the state of the call (internal)';
 
 CREATE FUNCTION answer_to_look(v voice_calls, status integer, answer jsonb) RETURNS timestamptz
 LANGUAGE plpgsql
@@ -8156,12 +8502,15 @@ BEGIN
         RETURN NULL;
     END IF;
     -- Four looks over 14 s did not show it: it was not placed, and may be.
-    UPDATE mulberry_internal.voice_calls x SET state = 'planned', uncertain_since = NULL, give_up_at = greatest(x.give_up_at, at + interval '1 minute')
+    UPDATE mulberry_internal.voice_calls x SET state = 'planned', uncertain_since = NULL, give_up_at = greatest(x.give_up_at,
+        at + interval '1 minute')
      WHERE x.id = v.id;
     RETURN at;
 END
 $$;
-COMMENT ON FUNCTION answer_to_look(voice_calls, integer, jsonb) IS 'looks for a call that may have been placed in a page of the list of calls: adopts it, reads on, looks again later, or takes it for not placed. Returns when to go on; null: by the state of the call (internal)';
+COMMENT ON FUNCTION answer_to_look(voice_calls, integer, jsonb) IS
+    'looks for a call that may have been placed in a page of the list of calls: adopts it, reads on, looks again later, or takes it for '
+    'not placed. Returns when to go on; null: by the state of the call (internal)';
 
 -- src/telephony/recordings.sql
 -- Recordings: the acknowledgement that no webhook brought, or a spoken confirmation.
@@ -8170,7 +8519,8 @@ CREATE FUNCTION unheard(v voice_calls, why text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine' ELSE 'no acknowledgement' END,
+    SELECT mulberry_internal.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine'
+        ELSE 'no acknowledgement' END,
                                       concat_ws('; ', $2, 'answered by ' || $1.answered_by))
 $$;
 COMMENT ON FUNCTION unheard(voice_calls, text) IS 'finishes a call that was answered and brought no acknowledgement (internal)';
@@ -8209,7 +8559,9 @@ BEGIN
     RETURN CASE WHEN listed IS NOT NULL THEN at + interval '2 seconds' END;
 END
 $$;
-COMMENT ON FUNCTION answer_to_recordings(voice_calls, integer, jsonb, text) IS 'looks for a recording that is ready, for a minute after the end of the call. Returns when to go on; null: by the state of the call (internal)';
+COMMENT ON FUNCTION answer_to_recordings(voice_calls, integer, jsonb, text) IS
+    'looks for a recording that is ready, for a minute after the end of the call. Returns when to go on; null: by the state of the call '
+    '(internal)';
 
 CREATE FUNCTION answer_to_media(v voice_calls, status integer, body bytea, problem text) RETURNS timestamptz
 LANGUAGE plpgsql
@@ -8229,9 +8581,11 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS 'takes the recording of a call. Returns when to go on; null: by the state of the call (internal)';
+COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS
+    'takes the recording of a call. Returns when to go on; null: by the state of the call (internal)';
 
-CREATE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text, OUT ms_to_end integer)
+CREATE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text,
+    OUT ms_to_end integer)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -8249,7 +8603,8 @@ AS $$
      LIMIT 1
 $$;
 COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
-    'the eight digits that follow an acknowledgement in audio, the last time that they were understood, and how long before the end of the audio it began; when their check digits never fit, what followed it last (internal)';
+    'the eight digits that follow an acknowledgement in audio, the last time that they were understood, and how long before the end of '
+    'the audio it began; when their check digits never fit, what followed it last (internal)';
 
 CREATE FUNCTION judge_recording(v voice_calls, wav bytea) RETURNS timestamptz
 LANGUAGE plpgsql
@@ -8315,7 +8670,8 @@ BEGIN
          WHERE c.id = v.command AND asked.ms_to_end IS NOT NULL;
         verdict := mulberry_internal.accept_challenge(v.command, asked.digits);
         IF verdict = 'signed' THEN
-            PERFORM mulberry_internal.finish_voice_call(v.id, 'challenged', 'the agent wants a challenge answered, which the next call does');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'challenged',
+                'the agent wants a challenge answered, which the next call does');
         ELSIF verdict = 'too late' THEN
             PERFORM mulberry_internal.finish_voice_call(v.id, 'challenged', 'the agent''s challenge was heard too late to be answered');
         ELSE
@@ -8337,7 +8693,8 @@ BEGIN
         RETURN NULL;
     END IF;
     UPDATE mulberry_internal.voice_calls x
-       SET recording = mulberry.wav_encode(mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, 's16le', 8000), 's16le', 8000),
+       SET recording = mulberry.wav_encode(mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, 's16le', 8000), 's16le',
+           8000),
            give_up_at = at + time_for_listening
      WHERE x.id = v.id;
     id_of_job := mulberry_internal.enqueue_job('listen', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id));
@@ -8345,7 +8702,9 @@ BEGIN
     RETURN at + time_for_listening;
 END
 $$;
-COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS 'looks for the acknowledgement in a recording, on each of its channels; without one, has it transcribed where an endpoint does that. Returns when to go on; null: by the state of the call (internal)';
+COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS
+    'looks for the acknowledgement in a recording, on each of its channels; without one, has it transcribed where an endpoint does that. '
+    'Returns when to go on; null: by the state of the call (internal)';
 
 CREATE FUNCTION recording_input(voice_call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
@@ -8354,7 +8713,8 @@ SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb FROM mulberry_internal.voice_calls v WHERE v.id = $1
 $$;
-COMMENT ON FUNCTION recording_input(bigint) IS 'what is transcribed of the recording of a telephone call, in the form of transcription_input()';
+COMMENT ON FUNCTION recording_input(bigint) IS
+    'what is transcribed of the recording of a telephone call, in the form of transcription_input()';
 
 CREATE FUNCTION finish_listening(job bigint, token bigint, transcription text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
@@ -8375,7 +8735,8 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS 'stores what was said in a recording, and finishes its job; false when the token is no longer the job''s';
+COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS
+    'stores what was said in a recording, and finishes its job; false when the token is no longer the job''s';
 
 CREATE FUNCTION confirms(command text, transcript text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -8405,14 +8766,17 @@ BEGIN
             jsonb_build_object('call_sid', v.sid, 'recording_sid', v.recording_sid, 'attempt', v.attempt));
         PERFORM mulberry_internal.finish_voice_call(v.id, 'spoken confirmation', left(v.transcript, 200));
     ELSE
-        PERFORM mulberry_internal.unheard(v, CASE WHEN v.transcript IS NULL THEN 'the recording was not transcribed in time' ELSE 'nothing said confirms it' END);
+        PERFORM mulberry_internal.unheard(v, CASE WHEN v.transcript IS NULL THEN 'the recording was not transcribed in time'
+            ELSE 'nothing said confirms it' END);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION judge_transcript(bigint) IS 'draws the conclusion from the transcript of a recording, once it is there or its time is over (internal)';
+COMMENT ON FUNCTION judge_transcript(bigint) IS
+    'draws the conclusion from the transcript of a recording, once it is there or its time is over (internal)';
 
 -- src/telephony/escalation.sql
-CREATE FUNCTION mulberry.set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+CREATE FUNCTION mulberry.set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL,
+    tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -8424,7 +8788,8 @@ BEGIN
     END IF;
     IF endpoint IS NOT NULL
        AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
-                        WHERE e.id = mulberry_internal.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint) AND e.kind = 'json') THEN
+                        WHERE e.id = mulberry_internal.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint)
+                            AND e.kind = 'json') THEN
         RAISE EXCEPTION 'endpoint "%" of kind json does not exist', endpoint USING ERRCODE = 'undefined_object';
     END IF;
     IF phone IS NULL AND endpoint IS NULL THEN
@@ -8435,12 +8800,14 @@ BEGIN
         ON CONFLICT ON CONSTRAINT escalation_contacts_pkey DO UPDATE
            SET phone = excluded.phone, endpoint = excluded.endpoint, updated_at = clock_timestamp();
     END IF;
-    PERFORM mulberry_internal.record_audit(owner, 'ESCALATION_CONTACT', CASE WHEN phone IS NULL AND endpoint IS NULL THEN 'removed' ELSE 'set' END,
+    PERFORM mulberry_internal.record_audit(owner, 'ESCALATION_CONTACT', CASE WHEN phone IS NULL AND endpoint IS NULL THEN 'removed'
+        ELSE 'set' END,
         evidence => jsonb_strip_nulls(jsonb_build_object('phone', phone, 'endpoint', endpoint)));
 END
 $$;
 COMMENT ON FUNCTION mulberry.set_escalation_contact(text, text, text) IS
-    'who is told when a command was confirmed by nobody: a person by telephone (E.164), an endpoint of kind json by POST, or both; both null: nobody. Needs admin access. Errors: 22023 no such form of a number, 42704 no such endpoint';
+    'who is told when a command was confirmed by nobody: a person by telephone (E.164), an endpoint of kind json by POST, or both; both '
+    'null: nobody. Needs admin access. Errors: 22023 no such form of a number, 42704 no such endpoint';
 
 CREATE VIEW mulberry.escalation_contact_status WITH (security_barrier) AS
     SELECT t.name AS tenant, x.phone, x.endpoint, x.updated_at
@@ -8457,7 +8824,8 @@ SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT format('This is Mulberry. %s by agent %s. Calls placed: %s. Please act.',
                CASE c.command WHEN 'PING' THEN 'A line test was not answered'
-                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command), coalesce(mulberry_internal.spaced(c.mandate), 'unknown')) END,
+                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command),
+                        coalesce(mulberry_internal.spaced(c.mandate), 'unknown')) END,
                left(regexp_replace(a.name, '[_.-]+', ' ', 'g'), 80), c.attempts)
       FROM mulberry_internal.commands c
       JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
@@ -8473,7 +8841,8 @@ AS $$
                'agent', a.name, 'tenant', t.name, 'reason', c.reason, 'requester', c.requester, 'created_at', c.created_at,
                'error', c.error, 'message', mulberry_internal.escalation_sentence(c.id),
                'calls', coalesce((SELECT jsonb_agg(jsonb_build_object('attempt', v.attempt, 'call_sid', v.sid, 'state', v.state,
-                                             'outcome', v.outcome, 'detail', v.detail, 'requested_at', v.requested_at, 'ended_at', v.ended_at)
+                                             'outcome', v.outcome, 'detail', v.detail, 'requested_at', v.requested_at, 'ended_at',
+                                                 v.ended_at)
                                          ORDER BY v.id)
                                     FROM mulberry_internal.voice_calls v WHERE v.command = c.id AND v.purpose = 'command'), '[]'))
       FROM mulberry_internal.commands c
@@ -8504,7 +8873,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION place_escalation_call(bigint, text, integer, timestamptz) IS 'plans a call to the person who must act on a command (internal)';
+COMMENT ON FUNCTION place_escalation_call(bigint, text, integer, timestamptz) IS
+    'plans a call to the person who must act on a command (internal)';
 
 CREATE FUNCTION place_escalation(command bigint) RETURNS void
 LANGUAGE plpgsql
@@ -8521,12 +8891,14 @@ BEGIN
         PERFORM mulberry_internal.place_escalation_call(place_escalation.command, x.phone, 1, clock_timestamp());
     END IF;
     IF x.endpoint IS NOT NULL THEN
-        report := mulberry_internal.enqueue_job('escalate', x.tenant, NULL, x.endpoint, jsonb_build_object('command', place_escalation.command));
+        report := mulberry_internal.enqueue_job('escalate', x.tenant, NULL, x.endpoint, jsonb_build_object('command',
+            place_escalation.command));
         UPDATE mulberry_internal.job_queue q SET max_attempts = report_attempts WHERE q.id = report;
     END IF;
 END
 $$;
-COMMENT ON FUNCTION place_escalation(bigint) IS 'tells the tenant''s contact, if there is one, that nobody confirmed a command: by telephone, by POST, or both (internal)';
+COMMENT ON FUNCTION place_escalation(bigint) IS
+    'tells the tenant''s contact, if there is one, that nobody confirmed a command: by telephone, by POST, or both (internal)';
 
 CREATE FUNCTION resume_escalation(c commands) RETURNS void
 LANGUAGE sql
@@ -8540,7 +8912,8 @@ AS $$
              WHERE v.command = c.id AND v.purpose = 'escalation' AND v.created_at >= c.escalated_at)
 $$;
 COMMENT ON FUNCTION resume_escalation(commands) IS
-    'a command is escalated again whose agent was back for a moment: calls the contact once more, if the call was broken off by that and nobody was reached (internal)';
+    'a command is escalated again whose agent was back for a moment: calls the contact once more, if the call was broken off by that and '
+    'nobody was reached (internal)';
 
 CREATE FUNCTION escalation_call_ended(voice_call bigint, wanted boolean) RETURNS void
 LANGUAGE plpgsql
@@ -8562,14 +8935,17 @@ BEGIN
         jsonb_strip_nulls(jsonb_build_object('command_id', v.command, 'phone', v.to_number, 'outcome', v.outcome, 'error', v.detail)));
 END
 $$;
-COMMENT ON FUNCTION escalation_call_ended(bigint, boolean) IS 'what follows a call to the contact: another one a minute later, up to three, or an event (internal)';
+COMMENT ON FUNCTION escalation_call_ended(bigint, boolean) IS
+    'what follows a call to the contact: another one a minute later, up to three, or an event (internal)';
 
 -- src/telephony/webhooks.sql
 -- Webhooks.
 
 CREATE FUNCTION check_twilio_signature(tenant uuid, secret text, url text, params jsonb, signature text) RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_signature';
-COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS 'whether X-Twilio-Signature is that of URL and parameters, by the auth token that is stored under this name; false without one, after the same work. What the transaction does will be on disk when it is committed (internal)';
+COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS
+    'whether X-Twilio-Signature is that of URL and parameters, by the auth token that is stored under this name; false without one, '
+    'after the same work. What the transaction does will be on disk when it is committed (internal)';
 
 CREATE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
                                       OUT status integer, OUT content_type text, OUT body text)
@@ -8601,7 +8977,8 @@ BEGIN
     e := mulberry_internal.telephony_endpoint(v.tenant);
     -- the same work whether there is such a call or not
     genuine := mulberry_internal.check_twilio_signature(mulberry_internal.secret_tenant(e.tenant, e.secret, v.tenant), e.secret,
-        CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url ELSE url END,
+        CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
+            ELSE url END,
         params, signature);
     IF v.id IS NULL THEN
         status := 404;
@@ -8645,7 +9022,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_twilio_webhook(text, jsonb, text, text) IS
-    'answers a webhook of Twilio for a call that was placed: url as Twilio requested it (or path and query, which the endpoint''s public_url completes), params the decoded form {"name": "value" or ["value", ...]}, signature the header X-Twilio-Signature, idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/ack, /twilio/status, /twilio/recording. 403: not signed by the account of the call; 404: no such call; a replay gets the answer of the first time. What is answered is on disk. Needs gateway access. Errors: 22004, 22023 parameters that are no form';
+    'answers a webhook of Twilio for a call that was placed: url as Twilio requested it (or path and query, which the endpoint''s '
+    'public_url completes), params the decoded form {"name": "value" or ["value", ...]}, signature the header X-Twilio-Signature, '
+    'idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/ack, /twilio/status, /twilio/recording. 403: not signed by the account '
+    'of the call; 404: no such call; a replay gets the answer of the first time. What is answered is on disk. Needs gateway access. '
+    'Errors: 22004, 22023 parameters that are no form';
 
 -- A call that is not the one we know of: the one that was asked for without an answer, or a stray one.
 CREATE FUNCTION meet_call(voice_call bigint, call_sid text) RETURNS boolean
@@ -8678,7 +9059,9 @@ BEGIN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION meet_call(bigint, text) IS 'whether a webhook is of the call that is known; it becomes known when its request had no answer, and is ended when there is another (internal)';
+COMMENT ON FUNCTION meet_call(bigint, text) IS
+    'whether a webhook is of the call that is known; it becomes known when its request had no answer, and is ended when there is another '
+    '(internal)';
 
 CREATE FUNCTION take_call_status(voice_call bigint, params jsonb) RETURNS void
 LANGUAGE plpgsql
@@ -8778,7 +9161,8 @@ BEGIN
         END IF;
     END IF;
 
-    UPDATE mulberry_internal.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
+    UPDATE mulberry_internal.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id
+        AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
     IF NOT FOUND THEN
         RETURN mulberry_internal.twiml(jsonb_build_array(mulberry_internal.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
     END IF;
@@ -8794,7 +9178,9 @@ BEGIN
         '{"verb": "hangup"}'::jsonb));
 END
 $$;
-COMMENT ON FUNCTION take_digits(bigint, text, text, boolean, jsonb) IS 'takes the digits that were gathered and says, in TwiML, how the call goes on: thanks when the command is settled, the digits of a challenge when one is wanted, else the frame once more, five times at most (internal)';
+COMMENT ON FUNCTION take_digits(bigint, text, text, boolean, jsonb) IS
+    'takes the digits that were gathered and says, in TwiML, how the call goes on: thanks when the command is settled, the digits of a '
+    'challenge when one is wanted, else the frame once more, five times at most (internal)';
 
 -- src/telephony/views.sql
 CREATE VIEW mulberry.voice_call_status WITH (security_barrier) AS
@@ -8806,7 +9192,8 @@ CREATE VIEW mulberry.voice_call_status WITH (security_barrier) AS
       JOIN mulberry_internal.commands c ON c.id = v.command
       JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
      WHERE v.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor'))::uuid[]);
-COMMENT ON VIEW mulberry.voice_call_status IS 'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
+COMMENT ON VIEW mulberry.voice_call_status IS
+    'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
 
 -- A column that a view takes over from a table means there what it means here.
 DO $$
@@ -8815,9 +9202,11 @@ DECLARE
 BEGIN
     FOR c IN
         SELECT v.attrelid::regclass AS view, v.attname, col_description(t.attrelid, t.attnum) AS meaning
-          FROM (VALUES ('mulberry.command_status', 'mulberry_internal.commands'), ('mulberry.voice_call_status', 'mulberry_internal.voice_calls'),
+          FROM (VALUES ('mulberry.command_status', 'mulberry_internal.commands'), ('mulberry.voice_call_status',
+              'mulberry_internal.voice_calls'),
                        ('mulberry.voice_key_status', 'mulberry_internal.voice_keys'), ('mulberry.agent_status', 'mulberry_internal.agents'),
-                       ('mulberry.mandate_status', 'mulberry_internal.mandates'), ('mulberry.mandate_history', 'mulberry_internal.mandate_versions'),
+                       ('mulberry.mandate_status', 'mulberry_internal.mandates'), ('mulberry.mandate_history',
+                           'mulberry_internal.mandate_versions'),
                        ('mulberry.escalation_contact_status', 'mulberry_internal.escalation_contacts')) AS pair (view, base)
           JOIN pg_attribute v ON v.attrelid = pair.view::regclass
           JOIN pg_attribute t ON t.attrelid = pair.base::regclass AND t.attname = v.attname AND t.atttypid = v.atttypid
@@ -8848,7 +9237,8 @@ COMMENT ON FUNCTION access_rules_telephony() IS 'which access needs which object
 -- src/admin/maintenance.sql
 CREATE FUNCTION try_maintenance_lock() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintenance_lock';
-COMMENT ON FUNCTION try_maintenance_lock() IS 'internal: false when another session does maintenance or retention; held until the end of the transaction';
+COMMENT ON FUNCTION try_maintenance_lock() IS
+    'internal: false when another session does maintenance or retention; held until the end of the transaction';
 
 CREATE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -8903,7 +9293,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.maintenance(integer) IS
-    'what workers do from time to time, and without workers a scheduler should: partitions ahead, calls whose sender fell silent, retention. True: there is more to do, call it again. Needs admin access to all tenants';
+    'what workers do from time to time, and without workers a scheduler should: partitions ahead, calls whose sender fell silent, '
+    'retention. True: there is more to do, call it again. Needs admin access to all tenants';
 
 -- src/admin/grants.sql
 -- What each access may use: an object (all functions of that name, or the view)
@@ -8971,7 +9362,8 @@ CREATE FUNCTION health_server() RETURNS TABLE (item text, status text, detail te
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
-    listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','))
+    listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ',
+        ''), ','))
                          OR current_database() = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','));
     wanted    integer := current_setting('mulberry.workers')::integer;
     usage     double precision := pg_notification_queue_usage();
@@ -9049,7 +9441,8 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN
         status := 'error';
         detail := SQLERRM;
-        hint := 'A standby or restored server needs a copy of the key file (mulberry.secret_key_file), owned by the server''s user with mode 0600.';
+        hint := 'A standby or restored server needs a copy of the key file (mulberry.secret_key_file), owned by the server''s user '
+            'with mode 0600.';
     END;
     RETURN NEXT;
 

@@ -102,10 +102,10 @@ $allowed{$_} = 1 foreach split /\n/,
 # Functions with what a call needs: NULLs that the planner cannot see through,
 # or a strict function would be folded away before anybody asks for rights.
 my @functions = map { [ split /\t/ ] } split /\n/, sql(<<'SQL');
-SELECT format(E'%s %I.%I(%s)\t%I\t%s\t%s',
+SELECT format(E'%s %I.%I(%s)\t%s\t%s\t%s',
               CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-              'mulberry', p.proname, pg_get_function_identity_arguments(p.oid),
-              p.proname,
+              p.pronamespace::regnamespace::text, p.proname, pg_get_function_identity_arguments(p.oid),
+              format('%I.%I', p.pronamespace::regnamespace::text, p.proname),
               coalesce((SELECT string_agg(format('%sv.a%s', CASE WHEN n = p.pronargs AND p.provariadic <> 0 THEN 'VARIADIC ' END, n), ', ' ORDER BY n)
                           FROM generate_series(1, p.pronargs) n), ''),
               coalesce((SELECT string_agg(format('NULL::%s AS a%s', format_type(p.proargtypes[n - 1], NULL), n), ', ' ORDER BY n)
@@ -123,7 +123,7 @@ my @relations = map { [ split /\t/ ] } split /\n/, sql(<<'SQL');
 SELECT format(E'%I.%I\t%s\t%s', n.nspname, c.relname, c.relkind,
               (SELECT quote_ident(a.attname) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND a.attidentity = '' ORDER BY a.attnum LIMIT 1))
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE n.nspname = 'mulberry' AND c.relkind IN ('r', 'p', 'v', 'S')
+ WHERE n.nspname IN ('mulberry', 'mulberry_internal') AND c.relkind IN ('r', 'p', 'v', 'S')
  ORDER BY c.relname
 SQL
 cmp_ok(scalar(grep { /packets_/ } map { $_->[0] } @relations), '>', 0, 'partitions are among the relations to try');
@@ -136,7 +136,7 @@ foreach my $access (@accesses, 'nothing')
     foreach my $function (@functions)
     {
         my ($object, $name, $arguments, $nulls) = @$function;
-        push @script, "SELECT mulberry.$name($arguments) FROM (SELECT $nulls OFFSET 0) v";
+        push @script, "SELECT $name($arguments) FROM (SELECT $nulls OFFSET 0) v";
         push @expected, $allowed{"$access EXECUTE ON $object"} // 0;
     }
     foreach my $relation (@relations)
@@ -434,7 +434,7 @@ sub create_in_prepared
 {
     my ($prepare) = @_;
     my $err;
-    $node->safe_psql('prepared', "DROP SCHEMA IF EXISTS mulberry CASCADE; $prepare");
+    $node->safe_psql('prepared', "DROP SCHEMA IF EXISTS mulberry, mulberry_internal CASCADE; $prepare");
     $node->psql('prepared', 'CREATE EXTENSION mulberry CASCADE', stderr => \$err);
     return $err;
 }
@@ -444,6 +444,8 @@ like(create_in_prepared('CREATE SCHEMA mulberry; GRANT CREATE ON SCHEMA mulberry
     qr/cannot be used: others have CREATE on it/, 'nor into one where others may create');
 like(create_in_prepared('CREATE SCHEMA mulberry; CREATE FUNCTION mulberry.x() RETURNS integer LANGUAGE sql AS $$ SELECT 1 $$'),
     qr/cannot be used: it is not empty/, 'nor into one where something is');
+like(create_in_prepared('CREATE SCHEMA mulberry_internal'),
+    qr/schema "mulberry_internal" cannot be used: it exists already/, 'nor beside an internal schema of somebody');
 unlike(create_in_prepared('CREATE SCHEMA mulberry'), qr/ERROR/, 'an empty one of its own will do');
 $node->safe_psql('prepared', 'DROP EXTENSION mulberry; CREATE EXTENSION mulberry');
 pass('... and so will the one that DROP EXTENSION leaves');

@@ -162,7 +162,7 @@ SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), c.relrowsecurity, c.relopt
 SQL
     $content{rights} = $server->safe_psql($database, <<'SQL');
 SELECT o.what, a.grantee::regrole::text COLLATE "C", a.privilege_type
-  FROM (SELECT 'schema' AS what, nspacl AS acl FROM pg_namespace WHERE nspname = 'mulberry'
+  FROM (SELECT 'schema ' || nspname AS what, nspacl AS acl FROM pg_namespace WHERE nspname IN ('mulberry', 'mulberry_internal')
         UNION ALL SELECT oid::regprocedure::text, proacl FROM pg_proc WHERE pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
         UNION ALL SELECT oid::regclass::text, relacl FROM pg_class WHERE relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
         UNION ALL SELECT oid::regtype::text, typacl FROM pg_type WHERE typnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)) o,

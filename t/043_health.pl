@@ -52,7 +52,7 @@ like(health('worker role'), qr/^ok: role "workers" has what workers need/, 'thei
 sql(q{SELECT mulberry.revoke_access('workers', 'worker', NULL)});
 like(health('worker role'), qr/^error: role "workers" lacks worker access, EXECUTE on FUNCTION mulberry\./, 'missing rights are named');
 sql(q{SELECT mulberry.grant_access('workers', 'worker', NULL); REVOKE USAGE ON SCHEMA mulberry FROM workers});
-like(health('worker role'), qr/^error: role "workers" lacks EXECUTE on/, '... the one on the schema as well');
+like(health('worker role'), qr/^error: role "workers" lacks USAGE on SCHEMA mulberry/, '... the one on the schema as well');
 sql('SELECT mulberry.refresh_grants(); ALTER ROLE workers NOLOGIN');
 like(health('worker role'), qr/^error: role "workers" may not log in/, 'a role that may not log in');
 sql('ALTER ROLE workers LOGIN SUPERUSER');
@@ -87,11 +87,11 @@ like(health('partitions', 'other'), qr/^ok: 0 of the partitions/, '... until som
 
 # ---- one broken check does not hide the others ----
 
-sql(q{CREATE FUNCTION mulberry.health_broken() RETURNS TABLE (item text, status text, detail text, hint text)
+sql(q{CREATE FUNCTION mulberry_internal.health_broken() RETURNS TABLE (item text, status text, detail text, hint text)
       LANGUAGE sql AS $$ SELECT 'x', 'ok', (1 / 0)::text, NULL $$});
 is(health('broken'), 'error: the check itself failed: division by zero', 'a check that fails says so');
 like(health('workers'), qr/./, '... and the others answer');
-sql('DROP FUNCTION mulberry.health_broken()');
+sql('DROP FUNCTION mulberry_internal.health_broken()');
 
 # ---- who may ask ----
 

@@ -10,7 +10,8 @@ CREATE OR REPLACE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRU
 CREATE OR REPLACE FUNCTION mulberry.current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_current_tenants';
 COMMENT ON FUNCTION mulberry.current_tenants(text[]) IS
-    'the tenants to which the current role has one of these accesses, or any access when none is named; SET ROLE is followed, SECURITY DEFINER is not';
+    'the tenants to which the current role has one of these accesses, or any access when none is named; SET ROLE is followed, SECURITY '
+    'DEFINER is not';
 
 CREATE OR REPLACE FUNCTION mulberry.held_access(tenant uuid) RETURNS text[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_held_access';
@@ -31,7 +32,8 @@ COMMENT ON FUNCTION require_access_everywhere(text[]) IS 'an error (42501) unles
 CREATE OR REPLACE FUNCTION resolve_tenant(name text, VARIADIC access text[]) RETURNS uuid
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_resolve_tenant_sql';
 COMMENT ON FUNCTION resolve_tenant(text, text[]) IS
-    'the tenant that a call is about, for functions that do one of these accesses; null: the role''s only one, or "default". Errors: 42501 no such access at all, 42704 no such tenant or no such access to it, 42P08 a name is needed';
+    'the tenant that a call is about, for functions that do one of these accesses; null: the role''s only one, or "default". Errors: '
+    '42501 no such access at all, 42704 no such tenant or no such access to it, 42P08 a name is needed';
 
 CREATE OR REPLACE FUNCTION outer_role() RETURNS regrole
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role';
@@ -69,7 +71,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.grant_access(regrole, text, text) IS
-    'gives a role access to a tenant (null: all tenants) and the rights on the objects it needs for that. Needs admin access to all tenants';
+    'gives a role access to a tenant (null: all tenants) and the rights on the objects it needs for that. Needs admin access to all '
+    'tenants';
 
 CREATE OR REPLACE FUNCTION mulberry.revoke_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -130,7 +133,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.refresh_grants() IS
-    'gives all members the rights of their accesses anew: after a restore without privileges, or an update of the extension. Needs admin access to all tenants';
+    'gives all members the rights of their accesses anew: after a restore without privileges, or an update of the extension. Needs admin '
+    'access to all tenants';
 
 CREATE OR REPLACE FUNCTION check_member(role regrole, access text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -160,4 +164,5 @@ CREATE OR REPLACE VIEW mulberry.memberships WITH (security_barrier) AS
       LEFT JOIN tenants t ON t.id = m.tenant
      WHERE m.tenant = ANY ((SELECT current_tenants('admin', 'auditor'))::uuid[])
         OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
-COMMENT ON VIEW mulberry.memberships IS 'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
+COMMENT ON VIEW mulberry.memberships IS
+    'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';

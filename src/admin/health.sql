@@ -5,7 +5,8 @@ CREATE OR REPLACE FUNCTION health_server() RETURNS TABLE (item text, status text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
-    listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','))
+    listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ',
+        ''), ','))
                          OR current_database() = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','));
     wanted    integer := current_setting('mulberry.workers')::integer;
     usage     double precision := pg_notification_queue_usage();
@@ -83,7 +84,8 @@ BEGIN
     EXCEPTION WHEN OTHERS THEN
         status := 'error';
         detail := SQLERRM;
-        hint := 'A standby or restored server needs a copy of the key file (mulberry.secret_key_file), owned by the server''s user with mode 0600.';
+        hint := 'A standby or restored server needs a copy of the key file (mulberry.secret_key_file), owned by the server''s user '
+            'with mode 0600.';
     END;
     RETURN NEXT;
 

@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION try_maintenance_lock() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintenance_lock';
-COMMENT ON FUNCTION try_maintenance_lock() IS 'internal: false when another session does maintenance or retention; held until the end of the transaction';
+COMMENT ON FUNCTION try_maintenance_lock() IS
+    'internal: false when another session does maintenance or retention; held until the end of the transaction';
 
 CREATE OR REPLACE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -55,4 +56,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.maintenance(integer) IS
-    'what workers do from time to time, and without workers a scheduler should: partitions ahead, calls whose sender fell silent, retention. True: there is more to do, call it again. Needs admin access to all tenants';
+    'what workers do from time to time, and without workers a scheduler should: partitions ahead, calls whose sender fell silent, '
+    'retention. True: there is more to do, call it again. Needs admin access to all tenants';

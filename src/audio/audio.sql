@@ -8,7 +8,8 @@ CREATE OR REPLACE FUNCTION mulberry.audio_convert(audio bytea, from_encoding tex
 RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'mulberry_audio_convert';
 COMMENT ON FUNCTION mulberry.audio_convert(bytea, text, integer, text, integer) IS
-    'audio in another encoding and at another sample rate (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000); aliases are at least 80 dB down';
+    'audio in another encoding and at another sample rate (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000); aliases are at '
+    'least 80 dB down';
 
 CREATE OR REPLACE FUNCTION mulberry.wav_encode(audio bytea, encoding text, sample_rate integer, channels integer DEFAULT 1) RETURNS bytea
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'mulberry_wav_encode';
@@ -20,7 +21,8 @@ CREATE OR REPLACE FUNCTION mulberry.wav_decode(wav bytea, channel integer DEFAUL
                            OUT channels integer, OUT duration_ms bigint, OUT truncated boolean)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_wav_decode';
 COMMENT ON FUNCTION mulberry.wav_decode(bytea, integer, boolean) IS
-    'the audio in a WAV file: one channel (from 1), or the mean of all for null; 16-bit PCM, mu-law and A-law of one channel as they are, everything else as s16le';
+    'the audio in a WAV file: one channel (from 1), or the mean of all for null; 16-bit PCM, mu-law and A-law of one channel as they '
+    'are, everything else as s16le';
 
 CREATE OR REPLACE FUNCTION mulberry.audio_level(audio bytea, encoding text) RETURNS loudness
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_audio_level';
@@ -64,8 +66,10 @@ CREATE OR REPLACE FUNCTION mulberry.speech_segments(audio bytea, encoding text, 
                                 hangover_ms integer DEFAULT NULL)
 RETURNS TABLE (start_ms integer, duration_ms integer, level_dbfs double precision)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000 ROWS 100 AS 'MODULE_PATHNAME', 'mulberry_speech_segments';
-COMMENT ON FUNCTION mulberry.speech_segments(bytea, text, integer, double precision, double precision, double precision, integer, integer) IS
-    'where somebody speaks, by energy above an adaptive noise floor: on_db above it (null: 9) starts, off_db (6) goes on, below min_dbfs (-50) nothing is speech; segments have at least min_speech_ms (100) and are joined over pauses up to hangover_ms (250)';
+COMMENT ON FUNCTION mulberry.speech_segments(bytea, text, integer, double precision, double precision, double precision, integer,
+    integer) IS
+    'where somebody speaks, by energy above an adaptive noise floor: on_db above it (null: 9) starts, off_db (6) goes on, below min_dbfs '
+    '(-50) nothing is speech; segments have at least min_speech_ms (100) and are joined over pauses up to hangover_ms (250)';
 
 CREATE OR REPLACE FUNCTION mulberry.waveform_svg(audio bytea, encoding text, sample_rate integer,
                              width integer DEFAULT 1000, height integer DEFAULT 260, title text DEFAULT NULL)
@@ -111,4 +115,5 @@ CREATE OR REPLACE FUNCTION mulberry.dtmf_synthesize(digits text, encoding text D
 RETURNS bytea
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 5000 AS 'MODULE_PATHNAME', 'mulberry_dtmf_synthesize';
 COMMENT ON FUNCTION mulberry.dtmf_synthesize(text, text, integer, integer, integer, double precision, double precision, integer) IS
-    'the tones of digits (0-9, A-D, *, #; w and W are pauses of half a second and a second): each on_ms (null: 80) long and followed by off_ms (80) of silence, both tones together at level_dbm0 (-10), the low one twist_db (0) stronger, with ramps of ramp_ms (2)';
+    'the tones of digits (0-9, A-D, *, #; w and W are pauses of half a second and a second): each on_ms (null: 80) long and followed by '
+    'off_ms (80) of silence, both tones together at level_dbm0 (-10), the low one twist_db (0) stronger, with ramps of ramp_ms (2)';

@@ -15,16 +15,19 @@ AS $$
     INSERT INTO mulberry_internal.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
     VALUES ($1, mulberry_internal.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
 $$;
-COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS 'writes a row of the audit log in the current transaction (internal)';
+COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS
+    'writes a row of the audit log in the current transaction (internal)';
 
 CREATE OR REPLACE FUNCTION link_audit(max_rows integer DEFAULT 10000) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_link_audit';
 COMMENT ON FUNCTION link_audit(integer) IS
-    'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can until the transaction ends (internal)';
+    'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can '
+    'until the transaction ends (internal)';
 
 CREATE OR REPLACE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+    SET lock_timeout = '100ms' AS $$
 BEGIN
     RETURN mulberry_internal.link_audit(max_rows);
 EXCEPTION WHEN lock_not_available THEN
@@ -37,7 +40,8 @@ COMMENT ON FUNCTION link_audit_soon(integer) IS
 CREATE OR REPLACE FUNCTION await_audit_links() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_audit_links';
 COMMENT ON FUNCTION await_audit_links() IS
-    'returns when what was committed before is linked, or after a second: waits for the notifier, links itself when there is none, and does nothing where it cannot write (internal)';
+    'returns when what was committed before is linked, or after a second: waits for the notifier, links itself when there is none, and '
+    'does nothing where it cannot write (internal)';
 
 CREATE OR REPLACE FUNCTION check_audit_chain(tenant uuid, kept_seq bigint, kept_hash bytea,
                                   OUT rows bigint, OUT first_broken bigint, OUT problem text)
@@ -81,7 +85,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.verify_audit(text, bigint, text) IS
-    'computes all hashes of the audit logs of a tenant (null: of all that the role may see) anew. rows: how many fit, from the first on; first_broken and problem say where the log does not and why, null when all is well. kept_seq and kept_hash: what audit_head() once said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
+    'computes all hashes of the audit logs of a tenant (null: of all that the role may see) anew. rows: how many fit, from the first on; '
+    'first_broken and problem say where the log does not and why, null when all is well. kept_seq and kept_hash: what audit_head() once '
+    'said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
 
 CREATE OR REPLACE FUNCTION mulberry.audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -96,7 +102,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.audit_head(text) IS
-    'number and hash of the last row of a tenant''s audit log, to be kept where nobody of this server can write; verify_audit() compares. Nulls: the log is empty. Needs auditor access';
+    'number and hash of the last row of a tenant''s audit log, to be kept where nobody of this server can write; verify_audit() '
+    'compares. Nulls: the log is empty. Needs auditor access';
 
 CREATE OR REPLACE FUNCTION mulberry.erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -120,7 +127,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.erase_audit_log(text) IS
-    'removes the whole audit log of a tenant without agents, so that the tenant can be dropped; returns what it had, and the server''s log says so too. Needs admin access to all tenants';
+    'removes the whole audit log of a tenant without agents, so that the tenant can be dropped; returns what it had, and the server''s '
+    'log says so too. Needs admin access to all tenants';
 
 CREATE OR REPLACE FUNCTION note_refusal(tenant uuid, action text, mandate text, agent uuid, error text, message text) RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_note_refusal';
@@ -128,6 +136,7 @@ COMMENT ON FUNCTION note_refusal(uuid, text, text, uuid, text, text) IS
     'has the notifier write a row of the audit log about what is about to fail; without a notifier the server''s log has it (internal)';
 
 CREATE OR REPLACE FUNCTION store_refusals() RETURNS bigint
-LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+    SET lock_timeout = '100ms'
 AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
 COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';

@@ -29,7 +29,8 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION lock_call_soon(bigint) IS
-    'internal: takes the lock of a call until the end of the transaction; false when another transaction keeps it for longer than one that commits';
+    'internal: takes the lock of a call until the end of the transaction; false when another transaction keeps it for longer than one '
+    'that commits';
 
 CREATE OR REPLACE FUNCTION start_processing(call bigint) RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_start_processing';

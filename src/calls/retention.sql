@@ -1,11 +1,13 @@
 CREATE OR REPLACE FUNCTION remove_call(tenant uuid, call_id text) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_call_by_name';
-COMMENT ON FUNCTION remove_call(uuid, text) IS 'internal: removes a call with its packets under its lock and returns its id; null when there is none';
+COMMENT ON FUNCTION remove_call(uuid, text) IS
+    'internal: removes a call with its packets under its lock and returns its id; null when there is none';
 
 CREATE OR REPLACE FUNCTION remove_finished_call(call bigint, with_packets boolean) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_finished_call';
 COMMENT ON FUNCTION remove_finished_call(bigint, boolean) IS
-    'internal: removes a call that is ARCHIVED or FAILED; false when it is gone, busy, or in another state. Without packets when their partition is about to be dropped';
+    'internal: removes a call that is ARCHIVED or FAILED; false when it is gone, busy, or in another state. Without packets when their '
+    'partition is about to be dropped';
 
 CREATE OR REPLACE FUNCTION mulberry.erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -35,7 +37,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.erase_call(text, text) IS
-    'removes a call, whatever its state: packets, transcript, jobs and what its events said; leaves the event call_erased. Needs admin access';
+    'removes a call, whatever its state: packets, transcript, jobs and what its events said; leaves the event call_erased. Needs admin '
+    'access';
 
 CREATE OR REPLACE FUNCTION packet_partitions()
 RETURNS TABLE (partition regclass, relname name, day date, first_call bigint, end_call bigint)
@@ -70,7 +73,8 @@ EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION drop_partition(regclass) IS 'internal: drops a partition of packets that no call needs; false when one does after all, or somebody is reading';
+COMMENT ON FUNCTION drop_partition(regclass) IS
+    'internal: drops a partition of packets that no call needs; false when one does after all, or somebody is reading';
 
 CREATE OR REPLACE FUNCTION retention_limits() RETURNS TABLE (tenant uuid, name text, kept_since timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -93,7 +97,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, p
      WHERE p.day = partition_day
 $$;
 COMMENT ON FUNCTION day_expired(date) IS
-    'internal: true when no call that began on that day is kept any longer, so that its partition can go as a whole; null: there is no such partition';
+    'internal: true when no call that began on that day is kept any longer, so that its partition can go as a whole; null: there is no '
+    'such partition';
 
 CREATE OR REPLACE FUNCTION mulberry.retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
 RETURNS TABLE (action text, object text, calls bigint)
@@ -161,4 +166,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.retention(boolean, integer) IS
-    'removes at most max_calls calls that finished longer ago than their tenant''s retention, and partitions of past days that no call needs; dry_run tells what it would do. Needs admin access to all tenants';
+    'removes at most max_calls calls that finished longer ago than their tenant''s retention, and partitions of past days that no call '
+    'needs; dry_run tells what it would do. Needs admin access to all tenants';

@@ -26,9 +26,12 @@ CREATE TABLE calls (
     UNIQUE (tenant, call_id)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE calls IS 'one row a call; a packet in order does not touch it';
-COMMENT ON COLUMN calls.id IS 'UTC day the call began (days since 1970-01-01) << 40 | call_number: names the partition of its packets; never leaves the server';
+COMMENT ON COLUMN calls.id IS
+    'UTC day the call began (days since 1970-01-01) << 40 | call_number: names the partition of its packets; never leaves the server';
 COMMENT ON COLUMN calls.missing_count IS 'how many sequences lie in the gaps of this call; changes with them, under the call lock';
-COMMENT ON COLUMN calls.ai_result IS 'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", "endpoint", "model", "attempts", ...}';
+COMMENT ON COLUMN calls.ai_result IS
+    'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", '
+    '"endpoint", "model", "attempts", ...}';
 SELECT pg_catalog.pg_extension_config_dump('calls', '');
 
 -- Calls that silence may complete, and those that retention may take.
@@ -84,7 +87,8 @@ CREATE TYPE mulberry.batch_result AS (
     sqlstate          text
 );
 COMMENT ON TYPE mulberry.batch_result IS
-    'answer to one packet of a batch: as packet_result, with the figures of its call after the whole batch; status is also error, and then sqlstate says which';
+    'answer to one packet of a batch: as packet_result, with the figures of its call after the whole batch; status is also error, and '
+    'then sqlstate says which';
 
 CREATE TYPE mulberry.completion_result AS (
     status                 text,

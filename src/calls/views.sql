@@ -52,7 +52,8 @@ CREATE OR REPLACE VIEW mulberry.call_status WITH (security_barrier) AS
 COMMENT ON VIEW mulberry.call_status IS 'the calls of the current role''s tenants, and what each has received';
 COMMENT ON COLUMN mulberry.call_status.total_packets_received IS 'packets stored; doubled ones count once';
 COMMENT ON COLUMN mulberry.call_status.expected_next_sequence IS 'one more than the largest sequence received';
-COMMENT ON COLUMN mulberry.call_status.missing_count IS 'sequences that have not arrived: gaps, and announced packets behind the last one received';
+COMMENT ON COLUMN mulberry.call_status.missing_count IS
+    'sequences that have not arrived: gaps, and announced packets behind the last one received';
 COMMENT ON COLUMN mulberry.call_status.missing_sequences IS 'all of them';
 COMMENT ON COLUMN mulberry.call_status.first_missing_sequences IS 'the first 100 of them, one by one';
 COMMENT ON COLUMN mulberry.call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
@@ -70,13 +71,15 @@ COMMENT ON COLUMN mulberry.call_packets.size IS 'bytes of data';
 CREATE OR REPLACE FUNCTION mulberry.call_audio(call_id text, tenant text DEFAULT NULL) RETURNS bytea
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio';
 COMMENT ON FUNCTION mulberry.call_audio(text, text) IS
-    'a call as a WAV file (16-bit PCM at the call''s rate); each missing packet is silence of the call''s usual packet length, at most 60 s for a run of them; call_gaps() lists where';
+    'a call as a WAV file (16-bit PCM at the call''s rate); each missing packet is silence of the call''s usual packet length, at most '
+    '60 s for a run of them; call_gaps() lists where';
 
 CREATE OR REPLACE FUNCTION mulberry.call_gaps(call_id text, tenant text DEFAULT NULL)
 RETURNS TABLE (first integer, last integer, packets bigint, start_ms bigint, duration_ms bigint)
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_gaps';
 COMMENT ON FUNCTION mulberry.call_gaps(text, text) IS
-    'runs of missing sequences of a call (both ends included), and where call_audio() has silence for them; times are null for a call of encoding text';
+    'runs of missing sequences of a call (both ends included), and where call_audio() has silence for them; times are null for a call of '
+    'encoding text';
 
 CREATE OR REPLACE FUNCTION mulberry.call_dtmf(call_id text, tenant text DEFAULT NULL, floor_dbm0 real DEFAULT NULL)
 RETURNS TABLE (digit text, start_ms bigint, duration_ms bigint, level_dbm0 real, twist_db real)

@@ -87,7 +87,9 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS 'judges an acknowledgement and settles the command whose signature it answers, which may be an older one; the agent''s lock is held, and who calls gives the turn to the next command (internal)';
+COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS
+    'judges an acknowledgement and settles the command whose signature it answers, which may be an older one; the agent''s lock is held, '
+    'and who calls gives the turn to the next command (internal)';
 
 CREATE OR REPLACE FUNCTION confirm_command(command bigint, symbols text, status integer, state integer, method text, evidence jsonb,
                                 more jsonb) RETURNS void
@@ -125,7 +127,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb, jsonb) IS 'settles a command as confirmed by its agent (internal)';
+COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb, jsonb) IS
+    'settles a command as confirmed by its agent (internal)';
 
 CREATE OR REPLACE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -143,7 +146,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
-    'takes the symbols that an agent answered a command with by the method voice or api: genuine (the command''s state says what follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), forgery, decode error (internal)';
+    'takes the symbols that an agent answered a command with by the method voice or api: genuine (the command''s state says what '
+    'follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), '
+    'forgery, decode error (internal)';
 
 -- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
 -- have the next counter of the same key.
@@ -188,7 +193,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION accept_challenge(bigint, text) IS
-    'takes the eight digits of a challenge that an outstanding command was answered with, and signs it with them: "signed" (commands.frame is to be sent now, within the 60 s), "decode error" (hear them again), "too late" (commands.frame is a new one without them), "not wanted" (internal)';
+    'takes the eight digits of a challenge that an outstanding command was answered with, and signs it with them: "signed" '
+    '(commands.frame is to be sent now, within the 60 s), "decode error" (hear them again), "too late" (commands.frame is a new one '
+    'without them), "not wanted" (internal)';
 
 -- The frame that was answered by a challenge is used up, and so is one that answers a challenge
 -- of which the agent knows no more.  Only an extension keeps the latter, unless it was challenged again: it may have
@@ -223,4 +230,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION note_spoken_confirmation(bigint, text, jsonb) IS
-    'keeps what a voice said on the telephone as evidence of a command. It settles nothing, because anybody can say it; it tells the person to whom the command is escalated (internal)';
+    'keeps what a voice said on the telephone as evidence of a command. It settles nothing, because anybody can say it; it tells the '
+    'person to whom the command is escalated (internal)';

@@ -7,7 +7,8 @@ CREATE OR REPLACE FUNCTION mulberry.command_generate(command text, mandate_id te
                                  OUT dtmf_sequence text, OUT payload text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'mulberry_command_generate';
 COMMENT ON FUNCTION mulberry.command_generate(text, text, text, timestamptz, boolean) IS
-    'the textual form of a command (REVOKE, SUSPEND, EXTEND, QUERY, PING) for a mandate of eight digits, and the payload that its tag signs; without a timestamp it can never be verified';
+    'the textual form of a command (REVOKE, SUSPEND, EXTEND, QUERY, PING) for a mandate of eight digits, and the payload that its tag '
+    'signs; without a timestamp it can never be verified';
 
 CREATE OR REPLACE FUNCTION mulberry.command_verify(sequence text, secret text, window_minutes integer DEFAULT 5,
                                at timestamptz DEFAULT clock_timestamp(),
@@ -15,7 +16,8 @@ CREATE OR REPLACE FUNCTION mulberry.command_verify(sequence text, secret text, w
                                OUT minute bigint, OUT error text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 500 AS 'MODULE_PATHNAME', 'mulberry_command_verify';
 COMMENT ON FUNCTION mulberry.command_verify(text, text, integer, timestamptz) IS
-    'what a command in the textual form says, when it was signed in the minute of "at" or up to window_minutes (0 to 1440) before it; "minute" is Unix time / 60, the earliest that fits. Otherwise "error" begins with E001 (malformed) or E002 (not verified)';
+    'what a command in the textual form says, when it was signed in the minute of "at" or up to window_minutes (0 to 1440) before it; '
+    '"minute" is Unix time / 60, the earliest that fits. Otherwise "error" begins with E001 (malformed) or E002 (not verified)';
 
 -- What is played, taken apart.  Without the key nothing is known about who made it.
 
@@ -25,7 +27,8 @@ CREATE OR REPLACE FUNCTION mulberry.command_frame_parse(frame text,
                                     OUT check_digits text, OUT error text)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'mulberry_command_frame_parse';
 COMMENT ON FUNCTION mulberry.command_frame_parse(text) IS
-    'the fields of a command frame of 32 symbols whose check digits fit (ISO 7064 MOD 97-10); "counter" is modulo 10,000, "command" null for a code without a meaning. The tag is not verified. Otherwise "error" begins with E007';
+    'the fields of a command frame of 32 symbols whose check digits fit (ISO 7064 MOD 97-10); "counter" is modulo 10,000, "command" null '
+    'for a code without a meaning. The tag is not verified. Otherwise "error" begins with E007';
 
 CREATE OR REPLACE FUNCTION mulberry.ack_frame_parse(frame text,
                                 OUT valid boolean, OUT key_id integer, OUT status text, OUT status_code text,

@@ -25,7 +25,8 @@ BEGIN
         RETURN c.id;
     END IF;
     INSERT INTO mulberry_internal.commands (id, tenant, agent, command, mandate, argument, reason, requester, force_voice)
-    VALUES (coalesce(id, nextval('mulberry_internal.command_id')), a.tenant, a.id, command, mandate, argument, reason, requester, force_voice)
+    VALUES (coalesce(id, nextval('mulberry_internal.command_id')), a.tenant, a.id, command, mandate, argument, reason, requester,
+        force_voice)
     RETURNING * INTO c;
     PERFORM mulberry_internal.note_command(c, 'initiated', 'command_queued',
         jsonb_build_object('reason', reason, 'requester', requester, 'argument', nullif(argument, 0),
@@ -34,7 +35,8 @@ BEGIN
     RETURN c.id;
 END
 $$;
-COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolean, bigint) IS 'queues a command for an agent whose lock is held, or folds it with the same one that waits, and says which (internal)';
+COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolean, bigint) IS
+    'queues a command for an agent whose lock is held, or folds it with the same one that waits, and says which (internal)';
 
 CREATE OR REPLACE FUNCTION refuse_command(tenant uuid, command text, mandate text, agent uuid, sqlstate text, code text, message text,
                                hint text) RETURNS void
@@ -49,7 +51,8 @@ BEGIN
     RAISE EXCEPTION USING MESSAGE = message, ERRCODE = sqlstate, HINT = hint, DETAIL = format('Protocol error %s.', code);
 END
 $$;
-COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS 'raises the error of a command that is not given, and has it written down (internal)';
+COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, text) IS
+    'raises the error of a command that is not given, and has it written down (internal)';
 
 CREATE OR REPLACE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -64,7 +67,8 @@ AS $$
                           WHERE x.tenant = a.tenant AND x.mandate = $3 AND x.command = $2
                           ORDER BY x.id DESC LIMIT 1) AS c ON true
 $$;
-COMMENT ON FUNCTION already_answer(agents, text, text, text) IS 'the answer to a command that the registry needs not, with the last one of its kind (internal)';
+COMMENT ON FUNCTION already_answer(agents, text, text, text) IS
+    'the answer to a command that the registry needs not, with the last one of its kind (internal)';
 
 CREATE OR REPLACE FUNCTION command_mandate(tenant uuid, command text, mandate_id text, argument integer, reason text, requester text,
                                 force_voice boolean) RETURNS jsonb
@@ -108,7 +112,8 @@ BEGIN
     END IF;
     IF outcome = 'already so' THEN
         answer := mulberry_internal.already_answer(a, command, mandate_id, wanted);
-        PERFORM mulberry_internal.record_audit(tenant, mulberry_internal.command_action(command, outcome), outcome, mandate_id, a.id, (answer->>'command_id')::bigint, NULL,
+        PERFORM mulberry_internal.record_audit(tenant, mulberry_internal.command_action(command, outcome), outcome, mandate_id, a.id,
+            (answer->>'command_id')::bigint, NULL,
             jsonb_strip_nulls(jsonb_build_object('reason', reason, 'requester', requester)));
         RETURN answer;
     ELSIF outcome = 'E004' THEN
@@ -127,61 +132,79 @@ BEGIN
     IF problem IS NOT NULL AND command <> 'REVOKE' THEN
         PERFORM mulberry_internal.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
             format('agent "%s" cannot be reached: %s', a.name, problem),
-            'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
+            'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an '
+                'endpoint for telephony.');
     END IF;
-    answer := mulberry_internal.answer_of_command(mulberry_internal.give_command(a, command, mandate_id, argument, reason, requester, force_voice, given));
+    answer := mulberry_internal.answer_of_command(mulberry_internal.give_command(a, command, mandate_id, argument, reason, requester,
+        force_voice, given));
     IF problem IS NOT NULL THEN
-        answer := answer || jsonb_build_object('hint', format('The registry is revoked. Tell the agent by other means, or mend this and say retry_command(%s).', answer->>'command_id'));
+        answer := answer || jsonb_build_object('hint',
+            format('The registry is revoked. Tell the agent by other means, or mend this and say retry_command(%s).',
+            answer->>'command_id'));
     END IF;
     RETURN answer;
 END
 $$;
-COMMENT ON FUNCTION command_mandate(uuid, text, text, integer, text, text, boolean) IS 'changes the registry and gives the agent of a mandate the command (internal)';
+COMMENT ON FUNCTION command_mandate(uuid, text, text, integer, text, text, boolean) IS
+    'changes the registry and gives the agent of a mandate the command (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.revoke_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason,
+        requester, force_voice)
 $$;
 COMMENT ON FUNCTION mulberry.revoke_mandate(text, text, text, boolean, text) IS
-    'revokes a mandate in the registry and commands its agent to do the same: online when it is there (unless force_voice), otherwise by telephone. Answers at once: status "pending" (await_command() waits for the outcome), "already_revoked", or "escalated" when there is no way to the agent, in which case the registry is revoked nevertheless. Needs operator access. Errors: 22023 not eight digits, 42704 (E003) unknown mandate';
+    'revokes a mandate in the registry and commands its agent to do the same: online when it is there (unless force_voice), otherwise by '
+    'telephone. Answers at once: status "pending" (await_command() waits for the outcome), "already_revoked", or "escalated" when there '
+    'is no way to the agent, in which case the registry is revoked nevertheless. Needs operator access. Errors: 22023 not eight digits, '
+    '42704 (E003) unknown mandate';
 
 CREATE OR REPLACE FUNCTION mulberry.suspend_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                 force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason,
+        requester, force_voice)
 $$;
 COMMENT ON FUNCTION mulberry.suspend_mandate(text, text, text, boolean, text) IS
-    'suspends a mandate in the registry and on its agent, see revoke_mandate(); "already_suspended". Needs operator access. Errors besides: 55000 (E004) it is revoked, it has expired, or there is no way to the agent; then nothing is changed';
+    'suspends a mandate in the registry and on its agent, see revoke_mandate(); "already_suspended". Needs operator access. Errors '
+    'besides: 55000 (E004) it is revoked, it has expired, or there is no way to the agent; then nothing is changed';
 
 CREATE OR REPLACE FUNCTION mulberry.resume_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason,
+        requester, force_voice)
 $$;
 COMMENT ON FUNCTION mulberry.resume_mandate(text, text, text, boolean, text) IS
-    'ends the suspension of a mandate in the registry and on its agent, see revoke_mandate() and suspend_mandate(); "already_active". Needs operator access';
+    'ends the suspension of a mandate in the registry and on its agent, see revoke_mandate() and suspend_mandate(); "already_active". '
+    'Needs operator access';
 
 CREATE OR REPLACE FUNCTION mulberry.extend_mandate(mandate_id text, days integer, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason,
+        requester, force_voice)
 $$;
 COMMENT ON FUNCTION mulberry.extend_mandate(text, integer, text, text, boolean, text) IS
-    'extends a mandate by 1 to 99 days, from its expiry or from now if that is past, in the registry and on its agent; see revoke_mandate(). Needs operator access. Errors besides: 22003 days, 55000 (E004) it is revoked, or there is no way to the agent; then nothing is changed';
+    'extends a mandate by 1 to 99 days, from its expiry or from now if that is past, in the registry and on its agent; see '
+    'revoke_mandate(). Needs operator access. Errors besides: 22003 days, 55000 (E004) it is revoked, or there is no way to the agent; '
+    'then nothing is changed';
 
 CREATE OR REPLACE FUNCTION mulberry.query_mandate(mandate_id text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
                               tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL, requester, force_voice)
+    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL,
+        requester, force_voice)
 $$;
 COMMENT ON FUNCTION mulberry.query_mandate(text, text, boolean, text) IS
-    'asks the agent of a mandate which state it has there; await_command() brings it as mandate_status, beside registry_status. Needs operator access. Errors: 22023, 42704 (E003), 55000 there is no way to the agent';
+    'asks the agent of a mandate which state it has there; await_command() brings it as mandate_status, beside registry_status. Needs '
+    'operator access. Errors: 22023, 42704 (E003), 55000 there is no way to the agent';
 
 CREATE OR REPLACE FUNCTION mulberry.ping_agent(agent text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
                            tenant text DEFAULT NULL) RETURNS jsonb
@@ -207,4 +230,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.ping_agent(text, text, boolean, text) IS
-    'commands an agent (name or uuid) to answer and do nothing else. Needs operator access. Errors: 42704 unknown agent, 55000 there is no way to it';
+    'commands an agent (name or uuid) to answer and do nothing else. Needs operator access. Errors: 42704 unknown agent, 55000 there is '
+    'no way to it';

@@ -54,8 +54,10 @@ BEGIN
     status := CASE WHEN number = 0 THEN 'ok' ELSE 'warning' END;
     detail := CASE WHEN number = 0 THEN 'every agent with a mandate can be phoned'
                    ELSE format('%s agents with mandates cannot be phoned', number) END;
-    hint := CASE WHEN number > 0 THEN 'They need a voice key that was exported, a telephone number, and an endpoint for telephony of their tenant.' END;
+    hint := CASE WHEN number > 0 THEN 'They need a voice key that was exported, a telephone number, and an endpoint for telephony of '
+        'their tenant.' END;
     RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION health_commands() IS 'health of commands to agents: those that wait for a person or for too long, and agents that could not be phoned';
+COMMENT ON FUNCTION health_commands() IS
+    'health of commands to agents: those that wait for a person or for too long, and agents that could not be phoned';

@@ -43,12 +43,15 @@ BEGIN
     data := jsonb_build_object('protocol', 'mulberry/sync/1', 'tenant', a.tenant, 'agent', a.id, 'key_id', key,
                                -- commands up to this one are in it: an agent that knows a later one wants no older news
                                'counter', mulberry_internal.present_counter(mulberry_internal.voice_key_row(a.tenant, a.id, key, 'sender')),
-                               'since', after, 'upto', upto, 'more', after = since AND jsonb_array_length(rows) = most, 'mandates', rows)::text;
+                               'since', after, 'upto', upto, 'more', after = since AND jsonb_array_length(rows) = most, 'mandates',
+                                   rows)::text;
     RETURN jsonb_build_object('key_id', key, 'data', data,
                               'mac', encode(mulberry_internal.sync_mac(a.tenant, 'sender', a.id, key, convert_to(data, 'UTF8')), 'hex'));
 END
 $$;
-COMMENT ON FUNCTION mandate_updates(agents, bigint) IS 'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them and none that a command is about to extend, and the code over it; null: nothing (internal)';
+COMMENT ON FUNCTION mandate_updates(agents, bigint) IS
+    'what has changed in the registry of an agent''s mandates after a number (mandates.agent_version), at most 500 of them and none that '
+    'a command is about to extend, and the code over it; null: nothing (internal)';
 
 -- The tag of an acknowledgement has eight digits, and whoever has the credentials of a gateway could try them all in
 -- hours.  With this many tries an hour it takes a century, and the telephone is there meanwhile.
@@ -88,7 +91,9 @@ BEGIN
     RETURN verdicts;
 END
 $$;
-COMMENT ON FUNCTION sync_acks(agents, jsonb) IS 'takes the acknowledgements that an agent has sent on the online path, and says what each was worth: not judged once 100 were forged within an hour (internal)';
+COMMENT ON FUNCTION sync_acks(agents, jsonb) IS
+    'takes the acknowledgements that an agent has sent on the online path, and says what each was worth: not judged once 100 were forged '
+    'within an hour (internal)';
 
 CREATE OR REPLACE FUNCTION revive_command(a agents) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -111,7 +116,8 @@ BEGIN
     PERFORM mulberry_internal.send_command(a, again, online_only => true);
 END
 $$;
-COMMENT ON FUNCTION revive_command(agents) IS 'an agent is back online and has nothing to do: sends it what was handed to a person, by this path alone (internal)';
+COMMENT ON FUNCTION revive_command(agents) IS
+    'an agent is back online and has nothing to do: sends it what was handed to a person, by this path alone (internal)';
 
 -- An extension that was overtaken may have been carried out before, and cannot be from the moment in which
 -- the agent has acknowledged a later counter.  From then on the mandate itself can be told, whose expiry is right either way.
@@ -140,9 +146,11 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION retell_extensions(agents, bigint) IS 'settles escalated extensions of an agent that is online by telling it the mandates, up to a number that it knows (internal)';
+COMMENT ON FUNCTION retell_extensions(agents, bigint) IS
+    'settles escalated extensions of an agent that is online by telling it the mandates, up to a number that it knows (internal)';
 
-CREATE OR REPLACE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL) RETURNS jsonb
+CREATE OR REPLACE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL)
+    RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -200,9 +208,14 @@ BEGIN
     PERFORM mulberry_internal.require_durable_commit();
     RETURN jsonb_build_object(
                'agent', a.id, 'online_until', a.online_until, 'acks', verdicts,
-               'commands', CASE WHEN c.id IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('command_id', c.id, 'frame', c.frame)) END)
+               'commands', CASE WHEN c.id IS NULL THEN '[]' ELSE jsonb_build_array(jsonb_build_object('command_id', c.id, 'frame',
+                   c.frame)) END)
            || CASE WHEN updates IS NULL THEN '{}' ELSE jsonb_build_object('updates', updates) END;
 END
 $$;
 COMMENT ON FUNCTION mulberry.agent_sync(text, jsonb, bigint, text) IS
-    'what an agent (name or uuid) calls, through the gateway, as long as it is online: hands over its acknowledgements, [{"ack": symbols, "challenge": digits}, ...], and says up to which number it knows the registry. The answer has the verdict on each acknowledgement, "commands" with the frame that is outstanding, and "updates": the changes of its mandates after "since", as text with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs gateway access. Errors: 42704 unknown agent, 22023 and 54000 acks, 22003 since';
+    'what an agent (name or uuid) calls, through the gateway, as long as it is online: hands over its acknowledgements, [{"ack": '
+    'symbols, "challenge": digits}, ...], and says up to which number it knows the registry. The answer has the verdict on each '
+    'acknowledgement, "commands" with the frame that is outstanding, and "updates": the changes of its mandates after "since", as text '
+    'with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs gateway access. Errors: 42704 unknown '
+    'agent, 22023 and 54000 acks, 22003 since';

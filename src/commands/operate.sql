@@ -15,7 +15,8 @@ BEGIN
     RETURN mulberry_internal.lock_command(command);
 END
 $$;
-COMMENT ON FUNCTION visible_command(bigint) IS 'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
+COMMENT ON FUNCTION visible_command(bigint) IS
+    'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -48,7 +49,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.cancel_command(bigint, text) IS
-    'takes a command out of the queue that was never sent, or QUERY and PING at any time, or closes an escalated one with the reason of the person who has dealt with it. The registry stays as it is. Needs operator access. Errors: 42704 no such command; 55000 it is settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
+    'takes a command out of the queue that was never sent, or QUERY and PING at any time, or closes an escalated one with the reason of '
+    'the person who has dealt with it. The registry stays as it is. Needs operator access. Errors: 42704 no such command; 55000 it is '
+    'settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
 
 CREATE OR REPLACE FUNCTION mulberry.retry_command(command_id bigint) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -87,13 +90,16 @@ BEGIN
     END IF;
     UPDATE mulberry_internal.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
      WHERE x.id = c.id RETURNING x.* INTO c;
-    PERFORM mulberry_internal.note_command(c, 'retried', 'command_queued', jsonb_build_object('role', mulberry_internal.outer_role()::text));
+    PERFORM mulberry_internal.note_command(c, 'retried', 'command_queued', jsonb_build_object('role',
+        mulberry_internal.outer_role()::text));
     PERFORM mulberry_internal.next_command(c.tenant, c.agent);
     RETURN mulberry_internal.answer_of_command(c.id);
 END
 $$;
 COMMENT ON FUNCTION mulberry.retry_command(bigint) IS
-    'gives an escalated command its turn again, signed anew and with all its attempts; an extension that the agent carried out without saying so is carried out twice. Needs operator access. Errors: 42704 no such command; 55000 it is not escalated, a later command has made it pointless, or there is no way to the agent';
+    'gives an escalated command its turn again, signed anew and with all its attempts; an extension that the agent carried out without '
+    'saying so is carried out twice. Needs operator access. Errors: 42704 no such command; 55000 it is not escalated, a later command '
+    'has made it pointless, or there is no way to the agent';
 
 -- SECURITY INVOKER and without SET, because it commits: it sees what its caller sees.
 CREATE OR REPLACE PROCEDURE mulberry.await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
@@ -136,4 +142,6 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE mulberry.await_command(bigint, interval, jsonb) IS
-    'waits until a command is settled or escalated, or for the timeout (at most 24 hours), and returns its answer: status success, failed, escalated, cancelled, or pending with "timed_out". Commits between looks; not inside a transaction block (25001). Needs operator access. Errors: 42704 no such command';
+    'waits until a command is settled or escalated, or for the timeout (at most 24 hours), and returns its answer: status success, '
+    'failed, escalated, cancelled, or pending with "timed_out". Commits between looks; not inside a transaction block (25001). Needs '
+    'operator access. Errors: 42704 no such command';

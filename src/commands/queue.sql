@@ -30,7 +30,8 @@ BEGIN
     RETURN c;
 END
 $$;
-COMMENT ON FUNCTION lock_command(bigint) IS 'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
+COMMENT ON FUNCTION lock_command(bigint) IS
+    'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
 
 CREATE OR REPLACE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -64,7 +65,8 @@ CREATE OR REPLACE FUNCTION note_command(c commands, outcome text, event text DEF
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
-    PERFORM mulberry_internal.record_audit(c.tenant, mulberry_internal.command_action(c.command, outcome), outcome, c.mandate, c.agent, c.id,
+    PERFORM mulberry_internal.record_audit(c.tenant, mulberry_internal.command_action(c.command, outcome), outcome, c.mandate, c.agent,
+        c.id,
                                   c.method, nullif(jsonb_strip_nulls(more), '{}'));
     IF event IS NOT NULL THEN
         PERFORM mulberry_internal.emit_event(c.tenant, event, NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
@@ -74,7 +76,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS 'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
+COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS
+    'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
 
 CREATE OR REPLACE FUNCTION path_problem(a agents, force_voice boolean) RETURNS text
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -91,7 +94,8 @@ BEGIN
     RETURN mulberry_internal.telephony_problem(a.tenant);
 END
 $$;
-COMMENT ON FUNCTION path_problem(agents, boolean) IS 'why no command can reach an agent now, neither online (unless force_voice) nor by telephone; null: one can (internal)';
+COMMENT ON FUNCTION path_problem(agents, boolean) IS
+    'why no command can reach an agent now, neither online (unless force_voice) nor by telephone; null: one can (internal)';
 
 -- What later commands have made pointless.
 CREATE OR REPLACE FUNCTION command_obsolete(c commands) RETURNS text
@@ -114,7 +118,8 @@ AS $$
         ON CONFLICT ON CONSTRAINT mandate_retellings_pkey DO UPDATE SET number = excluded.number
     RETURNING r.number
 $$;
-COMMENT ON FUNCTION retell_mandate(commands) IS 'has agent_sync() tell the mandate of a command once more, and returns under which number (internal)';
+COMMENT ON FUNCTION retell_mandate(commands) IS
+    'has agent_sync() tell the mandate of a command once more, and returns under which number (internal)';
 
 CREATE OR REPLACE FUNCTION finish_command(command bigint, state text, outcome text, event text, error text DEFAULT NULL,
                                more jsonb DEFAULT '{}') RETURNS commands
@@ -161,7 +166,8 @@ BEGIN
     PERFORM mulberry_internal.place_escalation(command);
 END
 $$;
-COMMENT ON FUNCTION escalate_command(bigint, text) IS 'hands a command that did not reach its agent to a person; who calls it gives the turn to the next one (internal)';
+COMMENT ON FUNCTION escalate_command(bigint, text) IS
+    'hands a command that did not reach its agent to a person; who calls it gives the turn to the next one (internal)';
 
 -- A frame has left when an answer of agent_sync() carried it or a call was asked for.
 CREATE OR REPLACE FUNCTION command_has_left(c commands) RETURNS boolean
@@ -230,7 +236,9 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS 'signs a command, so that it is outstanding, and puts it on its way: to the online path when the agent is there, and to the telephone at once or when the online path had its time (internal)';
+COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS
+    'signs a command, so that it is outstanding, and puts it on its way: to the online path when the agent is there, and to the '
+    'telephone at once or when the online path had its time (internal)';
 
 CREATE OR REPLACE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -257,7 +265,8 @@ BEGIN
            AND mulberry_internal.command_obsolete(x) IS NOT NULL
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
-        PERFORM mulberry_internal.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled', mulberry_internal.command_obsolete(c));
+        PERFORM mulberry_internal.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
+            mulberry_internal.command_obsolete(c));
     END LOOP;
     IF held.id IS NOT NULL THEN
         RETURN;
@@ -281,7 +290,8 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION next_command(uuid, uuid) IS 'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
+COMMENT ON FUNCTION next_command(uuid, uuid) IS
+    'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
 
 CREATE OR REPLACE FUNCTION phone_again(c commands, at timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -303,7 +313,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION phone_again(commands, timestamptz) IS 'plans another call for an outstanding command, or finds another way when there can be none (internal)';
+COMMENT ON FUNCTION phone_again(commands, timestamptz) IS
+    'plans another call for an outstanding command, or finds another way when there can be none (internal)';
 
 CREATE OR REPLACE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -348,7 +359,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
-    'a call for a command has ended without an acknowledgement: calls again after mulberry.command_retry_delay, or escalates after mulberry.command_max_attempts. With the outcome challenged, when accept_challenge() has signed the answer, at once. Said again, or about a call of an earlier turn, it does nothing (internal)';
+    'a call for a command has ended without an acknowledgement: calls again after mulberry.command_retry_delay, or escalates after '
+    'mulberry.command_max_attempts. With the outcome challenged, when accept_challenge() has signed the answer, at once. Said again, or '
+    'about a call of an earlier turn, it does nothing (internal)';
 
 -- The online path.
 
@@ -388,7 +401,8 @@ BEGIN
     PERFORM mulberry_internal.next_command(tenant, agent);
 END
 $$;
-COMMENT ON FUNCTION tend_queue(uuid, uuid) IS 'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
+COMMENT ON FUNCTION tend_queue(uuid, uuid) IS
+    'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
 
 CREATE OR REPLACE FUNCTION tend_queues() RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'

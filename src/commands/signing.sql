@@ -9,7 +9,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, p
      ORDER BY k.confirmed_at DESC NULLS LAST, k.exported_at, k.key_id
      LIMIT 1
 $$;
-COMMENT ON FUNCTION signing_key(uuid, uuid) IS 'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
+COMMENT ON FUNCTION signing_key(uuid, uuid) IS
+    'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
 
 CREATE OR REPLACE FUNCTION voice_key_problem(tenant uuid, agent uuid) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -33,7 +34,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal
     -- a counter 5,000 ahead of the last accepted one is taken for an old one
     SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
 $$;
-COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS 'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
+COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS
+    'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
 
 CREATE OR REPLACE FUNCTION present_counter(key voice_keys) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -53,7 +55,8 @@ BEGIN
     RETURN counter;
 END
 $$;
-COMMENT ON FUNCTION present_counter(voice_keys) IS 'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
+COMMENT ON FUNCTION present_counter(voice_keys) IS
+    'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
 
 CREATE OR REPLACE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -116,7 +119,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION sign_command(bigint, text) IS
-    'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that its frame was answered with. Without, the counter after its last frame is left out, which only such an answer has. False, and nothing is done, while this database is a copy that resume_outbound() has not let loose (internal)';
+    'gives a command the next counter of its agent''s key and the frame that carries it; nonce: the six digits of a challenge that its '
+    'frame was answered with. Without, the counter after its last frame is left out, which only such an answer has. False, and nothing '
+    'is done, while this database is a copy that resume_outbound() has not let loose (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.command_frame(command_id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -138,7 +143,8 @@ COMMENT ON FUNCTION mulberry.command_frame(bigint) IS
 CREATE OR REPLACE FUNCTION verify_ack_frame(tenant uuid, agent uuid, key_id integer, counter bigint, message_digest bytea, symbols text,
                                  OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_verify_ack_frame';
-COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS 'what an acknowledgement is worth, judged with a sender''s key (internal)';
+COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS
+    'what an acknowledgement is worth, judged with a sender''s key (internal)';
 
 CREATE OR REPLACE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -164,7 +170,8 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS 'the edge has acknowledged a counter of a key, and so has the key (internal)';
+COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS
+    'the edge has acknowledged a counter of a key, and so has the key (internal)';
 
 CREATE OR REPLACE FUNCTION ack_verify(command bigint, symbols text,
                            OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
@@ -192,7 +199,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ack_verify(bigint, text) IS
-    'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command (another key or counter; no tag was checked) or forgery (internal)';
+    'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command '
+    '(another key or counter; no tag was checked) or forgery (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -221,7 +229,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.advance_counters(integer, text) IS
-    'has the sender''s keys of a tenant that have signed something jump ahead, and returns their number. Restored dumps, promoted standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state somebody must. Needs admin access';
+    'has the sender''s keys of a tenant that have signed something jump ahead, and returns their number. Restored dumps, promoted '
+    'standbys and recovered servers do it by themselves when they sign; after the return of a file system or machine to an earlier state '
+    'somebody must. Needs admin access';
 
 CREATE OR REPLACE FUNCTION keep_signature() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp

@@ -50,7 +50,8 @@ CREATE INDEX commands_open ON commands (tenant, agent, id) WHERE state IN ('wait
 CREATE INDEX commands_mandate ON commands (tenant, mandate);
 COMMENT ON TABLE commands IS 'commands to agents and what became of them';
 COMMENT ON COLUMN commands.argument IS 'days for EXTEND, else 0';
-COMMENT ON COLUMN commands.state IS 'waiting for its turn; outstanding: signed and on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
+COMMENT ON COLUMN commands.state IS
+    'waiting for its turn; outstanding: signed and on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
 COMMENT ON COLUMN commands.method IS 'path of the confirmation, or the one that is being tried';
 COMMENT ON COLUMN commands.attempts IS 'calls placed for it';
 COMMENT ON COLUMN commands.signatures IS 'how often it was signed: again after it was displaced or a challenge came';
@@ -61,7 +62,8 @@ COMMENT ON COLUMN commands.attempts_before IS 'attempts of earlier turns, which 
 COMMENT ON COLUMN commands.offered_at IS 'when the online path carried its frame first';
 COMMENT ON COLUMN commands.challenged_at IS 'when the agent answered the frame by a challenge';
 COMMENT ON COLUMN commands.online_only IS 'outstanding, and nobody phones: there is no telephone, or it has failed before';
-COMMENT ON COLUMN commands.retold_as IS 'of an escalated EXTEND that can have no effect any more: the number under which the online path tells its mandate';
+COMMENT ON COLUMN commands.retold_as IS
+    'of an escalated EXTEND that can have no effect any more: the number under which the online path tells its mandate';
 COMMENT ON COLUMN commands.escalated_at IS 'when it was first handed to a person in this turn';
 SELECT pg_catalog.pg_extension_config_dump('commands', '');
 
@@ -95,6 +97,7 @@ CREATE TABLE mandate_retellings (
     PRIMARY KEY (tenant, mandate),
     FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id) ON DELETE CASCADE
 );
-COMMENT ON TABLE mandate_retellings IS 'mandates that agent_sync() tells an agent once more, now that the extension that kept them back is settled';
+COMMENT ON TABLE mandate_retellings IS
+    'mandates that agent_sync() tells an agent once more, now that the extension that kept them back is settled';
 COMMENT ON COLUMN mandate_retellings.number IS 'taken from agents.mandates_version, as mandates.agent_version is';
 SELECT pg_catalog.pg_extension_config_dump('mandate_retellings', '');

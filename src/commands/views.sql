@@ -24,7 +24,8 @@ CREATE OR REPLACE VIEW command_states WITH (security_barrier) AS
       JOIN agents a ON a.tenant = c.tenant AND a.id = c.agent
       LEFT JOIN mandates m ON m.tenant = c.tenant AND m.id = c.mandate
       LEFT JOIN LATERAL (SELECT x.sid, x.state FROM voice_calls x
-                          WHERE x.command = c.id AND x.purpose = 'command' AND x.sid IS NOT NULL ORDER BY x.attempt DESC LIMIT 1) AS v ON true
+                          WHERE x.command = c.id AND x.purpose = 'command' AND x.sid IS NOT NULL ORDER BY x.attempt DESC LIMIT 1) AS v
+                              ON true
      CROSS JOIN LATERAL ack_frame_parse(coalesce(c.ack_frame, '')) AS ack;
 COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status and functions that have asked for access (internal)';
 
@@ -45,7 +46,8 @@ CREATE OR REPLACE VIEW mulberry.command_status WITH (security_barrier) AS
       JOIN tenants t ON t.id = s.tenant
      WHERE s.tenant = ANY ((SELECT current_tenants('supervisor', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.command_status IS 'commands to agents of the tenants that one may see, and what became of them';
-COMMENT ON COLUMN mulberry.command_status.state IS 'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
+COMMENT ON COLUMN mulberry.command_status.state IS
+    'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
 COMMENT ON COLUMN mulberry.command_status.status IS 'the same as answers say it: pending, success, failed, escalated, cancelled';
 COMMENT ON COLUMN mulberry.command_status.method IS 'api or voice: path of the answer, or the one that is being tried; none';
 COMMENT ON COLUMN mulberry.command_status.call_sid IS 'Twilio''s name of the last call that was placed for it';

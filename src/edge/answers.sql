@@ -3,7 +3,8 @@ CREATE OR REPLACE FUNCTION spoken_result(command text, mandate text, argument in
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
-      FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command' ELSE 'Mandate' END AS what,
+      FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command'
+          ELSE 'Mandate' END AS what,
                    CASE
                        WHEN status = 4 THEN 'must be confirmed'
                        WHEN status = 3 AND state = 1 THEN 'is revoked and stays so'
@@ -20,7 +21,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal
                        ELSE 'done'
                    END AS becomes) AS s
 $$;
-COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS 'an acknowledgement in words, for logs and to be spoken (internal)';
+COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS
+    'an acknowledgement in words, for logs and to be spoken (internal)';
 
 CREATE OR REPLACE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$

@@ -2,7 +2,8 @@ CREATE OR REPLACE FUNCTION heard_frames(audio bytea, encoding text, sample_rate 
                              OUT frame text, OUT at_ms integer, OUT whole boolean) RETURNS SETOF record
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000 ROWS 3 AS 'MODULE_PATHNAME', 'mulberry_heard_frames';
 COMMENT ON FUNCTION heard_frames(bytea, text, integer) IS
-    'what was played from * to # (whole), or to a pause of 3 s or the end, in the order of the audio; at_ms is where the * began (internal)';
+    'what was played from * to # (whole), or to a pause of 3 s or the end, in the order of the audio; at_ms is where the * began '
+    '(internal)';
 
 CREATE OR REPLACE FUNCTION judge_frame(tenant uuid, symbols text, last_counter bigint, digests bytea[], challenge_all boolean,
                             challenge_extend boolean, challenge_command integer, challenge_mandate text,
@@ -12,17 +13,21 @@ CREATE OR REPLACE FUNCTION judge_frame(tenant uuid, symbols text, last_counter b
                             OUT challenge_wanted boolean, OUT challenge_answered boolean)
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_judge_frame';
 COMMENT ON FUNCTION judge_frame(uuid, text, bigint, bytea[], boolean, boolean, integer, text, integer, text, bigint, boolean) IS
-    'what a frame is worth to the receiver''s key that it names, given what is stored about it; one tag is computed, two in the place of a late answer (internal)';
+    'what a frame is worth to the receiver''s key that it names, given what is stored about it; one tag is computed, two in the place of '
+    'a late answer (internal)';
 
 CREATE OR REPLACE FUNCTION judge_legacy(tenant uuid, secret text, sequence text,
                              OUT verdict text, OUT error text, OUT problem text, OUT command text, OUT mandate text)
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_judge_legacy';
-COMMENT ON FUNCTION judge_legacy(uuid, text, text) IS 'what a command in the textual form is worth now, by a secret of the tenant (internal)';
+COMMENT ON FUNCTION judge_legacy(uuid, text, text) IS
+    'what a command in the textual form is worth now, by a secret of the tenant (internal)';
 
-CREATE OR REPLACE FUNCTION build_ack(tenant uuid, agent uuid, key_id integer, status integer, state integer, counter bigint, message_digest bytea)
+CREATE OR REPLACE FUNCTION build_ack(tenant uuid, agent uuid, key_id integer, status integer, state integer, counter bigint,
+    message_digest bytea)
 RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_build_ack';
-COMMENT ON FUNCTION build_ack(uuid, uuid, integer, integer, integer, bigint, bytea) IS 'the 22 symbols of an acknowledgement, signed with a receiver''s key (internal)';
+COMMENT ON FUNCTION build_ack(uuid, uuid, integer, integer, integer, bigint, bytea) IS
+    'the 22 symbols of an acknowledgement, signed with a receiver''s key (internal)';
 
 CREATE OR REPLACE FUNCTION ack_names(status integer, state integer, OUT status_name text, OUT state_name text)
 LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_ack_names';

@@ -69,7 +69,8 @@ BEGIN
     END IF;
     IF guard.in_row % 100 = 0 THEN
         what := jsonb_build_object('key_id', note_forgery.key_id, 'forgeries_in_row', guard.in_row);
-        PERFORM mulberry_internal.record_audit(note_forgery.tenant, 'VOICE_KEY_ALARM', 'raised', NULL, note_forgery.agent, NULL, NULL, what);
+        PERFORM mulberry_internal.record_audit(note_forgery.tenant, 'VOICE_KEY_ALARM', 'raised', NULL, note_forgery.agent, NULL, NULL,
+            what);
         PERFORM mulberry_internal.emit_event(note_forgery.tenant, 'voice_key_alarm', NULL, NULL,
                                     what || jsonb_build_object('agent', note_forgery.agent));
     END IF;
@@ -109,4 +110,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION note_call_fault(uuid, text, text) IS
-    'counts a forgery or decode error against a call and says whether to hang up: after 3 forgeries, or when ten repeats were asked for (internal)';
+    'counts a forgery or decode error against a call and says whether to hang up: after 3 forgeries, or when ten repeats were asked for '
+    '(internal)';

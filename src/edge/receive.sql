@@ -19,7 +19,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, p
       FROM mulberry_internal.agents a
      WHERE a.tenant = $1 AND (a.id = agent OR agent IS NULL)
 $$;
-COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS 'whether calls of that number are taken (allowed_callers); a filter, never a proof (internal)';
+COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS
+    'whether calls of that number are taken (allowed_callers); a filter, never a proof (internal)';
 
 -- One frame, from the symbols to the stored effect.  Locks: agent and key, then what the command changes,
 -- then the key's guard.
@@ -34,7 +35,8 @@ LANGUAGE sql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp 
      WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2)
      ORDER BY k.key_id FOR NO KEY UPDATE;
 $$;
-COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS 'locks agents and keys, so that frames of a key are judged one after another (internal)';
+COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS
+    'locks agents and keys, so that frames of a key are judged one after another (internal)';
 
 CREATE OR REPLACE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
@@ -77,7 +79,8 @@ BEGIN
         answer := mulberry_internal.refusal('decode error', 'E007', substr(parsed.error, 7));
         answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict);
         PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
-                                      evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem', substr(parsed.error, 7)));
+                                      evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem',
+                                          substr(parsed.error, 7)));
         RETURN answer;
     END IF;
 
@@ -90,7 +93,8 @@ BEGIN
     IF NOT mulberry_internal.agent_takes_call(receive_frame.tenant, key.agent, receive_frame.caller, receive_frame.path) THEN
         answer := mulberry_internal.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
         answer.hang_up := true;
-        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method,
+            evidence);
         RETURN answer;
     END IF;
 
@@ -117,7 +121,8 @@ BEGIN
           FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id FOR UPDATE;
         IF mulberry_internal.guard_defers(guard, at) THEN
             answer := mulberry_internal.refusal('not judged', 'E002', 'too many forgeries: one frame a minute is judged');
-            PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method, evidence);
+            PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method,
+                evidence);
             RETURN answer;
         END IF;
     END IF;
@@ -138,7 +143,8 @@ BEGIN
                 answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict);
             END IF;
         END IF;
-        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method, evidence);
+        PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method,
+            evidence);
         RETURN answer;
     END IF;
 
@@ -160,7 +166,8 @@ BEGIN
     END IF;
 
     -- accepted: counter, digest, effect, acknowledgement and audit row in this one transaction
-    answer := ROW(false, parsed.command, CASE WHEN parsed.command IS DISTINCT FROM 'PING' THEN parsed.mandate_id END, NULL, NULL, NULL, NULL,
+    answer := ROW(false, parsed.command, CASE WHEN parsed.command IS DISTINCT FROM 'PING' THEN parsed.mandate_id END, NULL, NULL, NULL,
+        NULL,
                   NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
     IF NOT judged.meaningful THEN
         status := 3;
@@ -196,9 +203,11 @@ BEGIN
     answer.speech := said.speech;
     answer.success := status <= 1;
     SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
-    answer.ack_digits := mulberry_internal.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter, judged.message_digest);
+    answer.ack_digits := mulberry_internal.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter,
+        judged.message_digest);
 
-    INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state, message, speech)
+    INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state,
+        message, speech)
     VALUES (key.tenant, key.key_id, judged.counter, judged.frame_digest, parsed.command, answer.mandate_id, answer.ack_digits,
             status, state, answer.message, answer.speech);
     DELETE FROM mulberry_internal.key_frames f
@@ -211,8 +220,10 @@ BEGIN
      WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.key_id = key.key_id;
     UPDATE mulberry_internal.key_guard g SET in_row = 0
      WHERE g.tenant = key.tenant AND g.key_id = key.key_id AND g.in_row > 0;
-    PERFORM mulberry_internal.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id, key.agent, NULL, method,
-                                  evidence || jsonb_strip_nulls(jsonb_build_object('counter', judged.counter, 'argument', nullif(parsed.argument, 0),
+    PERFORM mulberry_internal.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id,
+        key.agent, NULL, method,
+                                  evidence || jsonb_strip_nulls(jsonb_build_object('counter', judged.counter, 'argument',
+                                      nullif(parsed.argument, 0),
                                       'ack', answer.ack_digits, 'challenge_answered', nullif(judged.challenge_answered, false),
                                       'error', answer.error)));
     PERFORM mulberry_internal.emit_event(key.tenant, 'voice_command_received', NULL, NULL,
@@ -252,7 +263,8 @@ DECLARE
 BEGIN
     PERFORM mulberry_internal.require_durable_commit();
     IF allowed = 'off' THEN
-        answer := mulberry_internal.refusal('refused', 'E001', 'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
+        answer := mulberry_internal.refusal('refused', 'E001',
+            'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
     ELSIF EXISTS (SELECT FROM mulberry_internal.received_calls c
                    WHERE c.tenant = receive_legacy.tenant AND c.call_ref = receive_legacy.count_ref AND c.hang_up) THEN
         answer := mulberry_internal.refusal('call ended', 'E002', 'the call was to be hung up');
@@ -279,7 +291,8 @@ BEGIN
                 answer.hang_up := mulberry_internal.note_call_fault(receive_legacy.tenant, receive_legacy.count_ref, judged.verdict);
             END IF;
         ELSIF allowed <> 'all' AND judged.command NOT IN ('QUERY', 'PING') THEN
-            answer := mulberry_internal.refusal('refused', 'E001', format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
+            answer := mulberry_internal.refusal('refused', 'E001',
+                format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
         ELSE
             INSERT INTO mulberry_internal.legacy_sequences (tenant, digest)
             VALUES (receive_legacy.tenant, sha256(convert_to(receive_legacy.sequence, 'UTF8')))
@@ -309,13 +322,15 @@ BEGIN
         SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
         UPDATE mulberry_internal.key_guard g SET in_row = 0 WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1;
     END IF;
-    PERFORM mulberry_internal.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status, answer.verdict),
+    PERFORM mulberry_internal.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status,
+        answer.verdict),
                                   answer.mandate_id, NULL, NULL, method, evidence);
     RETURN answer;
 END
 $$;
 COMMENT ON FUNCTION receive_legacy(uuid, text, text, text, text, text) IS
-    'judges and applies a command in the textual form as far as mulberry.dtmf_legacy lets it, each sequence once, by the secret "dtmf-legacy" of the tenant (internal)';
+    'judges and applies a command in the textual form as far as mulberry.dtmf_legacy lets it, each sequence once, by the secret '
+    '"dtmf-legacy" of the tenant (internal)';
 
 CREATE OR REPLACE FUNCTION check_reception(path text, call_ref text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -355,7 +370,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text) IS
-    'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
+    'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where '
+    'mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. '
+    'ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
 
 CREATE OR REPLACE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
@@ -369,7 +386,8 @@ DECLARE
     symbols text;
     one    mulberry.command_answer;
     answer mulberry.command_answer;
-    ranks  CONSTANT text[] := ARRAY['accepted', 'duplicate', 'stale', 'forgery', 'not judged', 'decode error', 'call ended', 'caller not allowed'];
+    ranks  CONSTANT text[] := ARRAY['accepted', 'duplicate', 'stale', 'forgery', 'not judged', 'decode error', 'call ended',
+        'caller not allowed'];
     ends   boolean := false;
 BEGIN
     IF handle_call_audio.audio IS NULL OR handle_call_audio.encoding IS NULL OR handle_call_audio.sample_rate IS NULL THEN
@@ -407,4 +425,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_call_audio(bytea, text, integer, text, text, text) IS
-    'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, so that faults are counted in it. Needs gateway or operator access';
+    'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies '
+    'them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, '
+    'so that faults are counted in it. Needs gateway or operator access';

@@ -1,6 +1,7 @@
 CREATE OR REPLACE FUNCTION sync_mac_fits(tenant uuid, role text, agent uuid, key_id integer, data bytea, mac bytea) RETURNS boolean
 LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac_fits';
-COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS 'whether mac is sync_mac() of data, compared in constant time; false without such a key (internal)';
+COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS
+    'whether mac is sync_mac() of data, compared in constant time; false without such a key (internal)';
 
 CREATE OR REPLACE FUNCTION take_mandate(tenant uuid, agent uuid, told jsonb) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -40,7 +41,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION take_mandate(uuid, uuid, jsonb) IS
-    'makes an edge''s copy of a mandate what the registry says, as far as the state machine lets it; returns what hinders, null: nothing (internal)';
+    'makes an edge''s copy of a mandate what the registry says, as far as the state machine lets it; returns what hinders, null: nothing '
+    '(internal)';
 
 CREATE OR REPLACE FUNCTION take_mandates(tenant uuid, agent uuid, updates jsonb) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -72,7 +74,8 @@ BEGIN
     END IF;
     -- told before a command that has come since, which it would undo; what is asked for next knows that command
     IF coalesce((data->>'counter')::bigint < key.last_counter, true) THEN
-        PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'stale', NULL, agent, NULL, 'api', jsonb_build_object('counter', data->'counter'));
+        PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'stale', NULL, agent, NULL, 'api', jsonb_build_object('counter',
+            data->'counter'));
         RETURN jsonb_build_object('problems', '[]'::jsonb);
     END IF;
     INSERT INTO mulberry_internal.sync_states (tenant, agent, upto) VALUES (tenant, agent, 0) ON CONFLICT DO NOTHING;
@@ -89,13 +92,15 @@ BEGIN
             taken := taken + 1;
         END IF;
     END LOOP;
-    UPDATE mulberry_internal.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp() WHERE s.tenant = tenant AND s.agent = agent;
+    UPDATE mulberry_internal.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp() WHERE s.tenant = tenant
+        AND s.agent = agent;
     PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'applied', NULL, agent, NULL, 'api',
                                   jsonb_build_object('upto', data->'upto', 'mandates', taken, 'problems', problems));
     RETURN jsonb_build_object('problems', problems, 'more', data->'more');
 END
 $$;
-COMMENT ON FUNCTION take_mandates(uuid, uuid, jsonb) IS 'takes the "updates" of an answer of agent_sync(), if their code is right and they are news (internal)';
+COMMENT ON FUNCTION take_mandates(uuid, uuid, jsonb) IS
+    'takes the "updates" of an answer of agent_sync(), if their code is right and they are news (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.apply_agent_sync(answer jsonb, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -121,7 +126,8 @@ BEGIN
                 OR coalesce(answer->'updates'->>'key_id' !~ '^[0-9]{1,2}$', true))) THEN
         RAISE EXCEPTION 'this is no answer of agent_sync()'
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'It is an object with "agent", "commands", an array of objects with "frame", and perhaps "updates" with "key_id", "data" and "mac".';
+                  DETAIL = 'It is an object with "agent", "commands", an array of objects with "frame", and perhaps "updates" with '
+                      '"key_id", "data" and "mac".';
     ELSIF jsonb_array_length(answer->'commands') > 100 THEN
         RAISE EXCEPTION '% commands are too many', jsonb_array_length(answer->'commands')
             USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 100 are taken at once.';
@@ -144,10 +150,14 @@ BEGIN
     UPDATE mulberry_internal.agents x SET seen_at = clock_timestamp() WHERE x.tenant = a.tenant AND x.id = a.id;
     PERFORM mulberry_internal.require_durable_commit();
     RETURN jsonb_build_object('acks', acks,
-                              'since', coalesce((SELECT s.upto FROM mulberry_internal.sync_states s WHERE s.tenant = a.tenant AND s.agent = a.id), 0),
+                              'since', coalesce((SELECT s.upto FROM mulberry_internal.sync_states s WHERE s.tenant = a.tenant
+                                  AND s.agent = a.id), 0),
                               'more', coalesce((taken->>'more')::boolean, false) OR jsonb_array_length(acks) > 0,
                               'problems', coalesce(taken->'problems', '[]'));
 END
 $$;
 COMMENT ON FUNCTION mulberry.apply_agent_sync(jsonb, text) IS
-    'on the edge: takes an answer of the cloud''s agent_sync(). Frames are judged and applied as those from the telephone, mandates are taken over when the code over them is right. Returns "acks" and "since" for the next agent_sync(), "more" when that should be at once, and "problems". An answer may come twice. Needs gateway or operator access. Errors: 22023 no such answer, 42704 another agent''s, 54000';
+    'on the edge: takes an answer of the cloud''s agent_sync(). Frames are judged and applied as those from the telephone, mandates are '
+    'taken over when the code over them is right. Returns "acks" and "since" for the next agent_sync(), "more" when that should be at '
+    'once, and "problems". An answer may come twice. Needs gateway or operator access. Errors: 22023 no such answer, 42704 another '
+    'agent''s, 54000';

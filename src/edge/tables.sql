@@ -15,7 +15,9 @@ CREATE TABLE key_frames (
     accepted_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant, key_id, counter)
 );
-COMMENT ON TABLE key_frames IS 'the last 64 frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does nothing';
+COMMENT ON TABLE key_frames IS
+    'the last 64 frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does '
+    'nothing';
 COMMENT ON COLUMN key_frames.frame_digest IS 'SHA-256 of the 32 symbols';
 SELECT pg_catalog.pg_extension_config_dump('key_frames', '');
 
@@ -29,7 +31,8 @@ CREATE TABLE key_guard (
     challenge_period interval,
     PRIMARY KEY (tenant, key_id)
 );
-COMMENT ON TABLE key_guard IS 'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
+COMMENT ON TABLE key_guard IS
+    'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
 COMMENT ON COLUMN key_guard.key_id IS '-1: commands in the textual form';
 COMMENT ON COLUMN key_guard.forgeries IS 'times of the last 21, the newest first';
 COMMENT ON COLUMN key_guard.in_row IS 'forgeries since the last genuine frame';
@@ -73,7 +76,8 @@ CREATE TABLE legacy_sequences (
     accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant, digest)
 );
-COMMENT ON TABLE legacy_sequences IS 'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
+COMMENT ON TABLE legacy_sequences IS
+    'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
 SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
 
 -- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
@@ -95,7 +99,10 @@ CREATE TYPE mulberry.command_answer AS (
     frames        integer
 );
 COMMENT ON TYPE mulberry.command_answer IS
-    'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
+    'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge '
+    'wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits '
+    'that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, '
+    'call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
 
 -- The edge's side of the online path; agent_sync() is the cloud's.
 
@@ -107,5 +114,6 @@ CREATE TABLE sync_states (
     PRIMARY KEY (tenant, agent),
     FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id) ON DELETE CASCADE
 );
-COMMENT ON TABLE sync_states IS 'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
+COMMENT ON TABLE sync_states IS
+    'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
 SELECT pg_catalog.pg_extension_config_dump('sync_states', '');

@@ -25,7 +25,8 @@ COMMENT ON FUNCTION number_events(integer) IS
 CREATE OR REPLACE FUNCTION await_event_numbers() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_event_numbers';
 COMMENT ON FUNCTION await_event_numbers() IS
-    'returns when what was committed before has its number, or after a second: waits for the notifier, numbers itself when there is none, and does nothing where it cannot write (internal)';
+    'returns when what was committed before has its number, or after a second: waits for the notifier, numbers itself when there is '
+    'none, and does nothing where it cannot write (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
 RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
@@ -54,7 +55,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.events_since(bigint, integer, text) IS
-    'the stored events of a tenant after a number, at most max_rows (1 to 10000), as their messages. The prev of the first row is greater than "since" when older events have been purged. Needs supervisor or auditor access';
+    'the stored events of a tenant after a number, at most max_rows (1 to 10000), as their messages. The prev of the first row is '
+    'greater than "since" when older events have been purged. Needs supervisor or auditor access';
 
 CREATE OR REPLACE FUNCTION purge_events(max_rows integer DEFAULT 10000, dry_run boolean DEFAULT false) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -85,12 +87,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION purge_events(integer, boolean) IS
-    'deletes numbered events older than their tenant''s retention, at most max_rows, and returns how many; dry_run only counts. Numbers go on where they were (internal)';
+    'deletes numbered events older than their tenant''s retention, at most max_rows, and returns how many; dry_run only counts. Numbers '
+    'go on where they were (internal)';
 
 CREATE OR REPLACE FUNCTION packet_event_statistics(OUT taken bigint, OUT dropped bigint, OUT waiting integer, OUT room integer)
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_packet_event_statistics';
 COMMENT ON FUNCTION packet_event_statistics() IS
-    'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may wait; null without preloading (internal)';
+    'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may '
+    'wait; null without preloading (internal)';
 
 CREATE OR REPLACE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$

@@ -67,7 +67,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.subscribe(text) IS
-    'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call it again; on "resync" read the state anew. Needs supervisor access';
+    'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they '
+    'come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call '
+    'it again; on "resync" read the state anew. Needs supervisor access';
 
 CREATE OR REPLACE FUNCTION mulberry.unsubscribe() RETURNS void
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -122,7 +124,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, m
     SELECT count(*) FROM rotated
 $$;
 COMMENT ON FUNCTION rotate_lost_channels() IS
-    'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; the notifier calls it when roles have changed (internal)';
+    'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; '
+    'the notifier calls it when roles have changed (internal)';
 
 CREATE OR REPLACE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$

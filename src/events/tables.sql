@@ -34,5 +34,7 @@ CREATE TABLE event_channels (
     told       oid[] NOT NULL DEFAULT '{}'
 );
 COMMENT ON COLUMN event_channels.told IS 'roles to which subscribe() has said the name';
-COMMENT ON TABLE event_channels IS 'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to what it can name';
+COMMENT ON TABLE event_channels IS
+    'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to '
+    'what it can name';
 SELECT pg_catalog.pg_extension_config_dump('event_channels', '');

@@ -57,7 +57,8 @@ END
 $$;
 
 CREATE SCHEMA mulberry_internal;
-COMMENT ON SCHEMA mulberry_internal IS 'tables of mulberry and functions that no user calls; nothing in it is granted but through the access "worker"';
+COMMENT ON SCHEMA mulberry_internal IS
+    'tables of mulberry and functions that no user calls; nothing in it is granted but through the access "worker"';
 
 -- What is written without a schema is internal; what users see says "mulberry."
 SET LOCAL search_path = mulberry_internal, mulberry, pg_catalog, pg_temp;

@@ -5,7 +5,8 @@ CREATE OR REPLACE FUNCTION transcription_input(call bigint,
 LANGUAGE c VOLATILE STRICT SECURITY DEFINER
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_transcription_input';
-COMMENT ON FUNCTION transcription_input(bigint) IS 'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
+COMMENT ON FUNCTION transcription_input(bigint) IS
+    'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
 
 CREATE OR REPLACE FUNCTION read_transcription(kind text, answer jsonb,
     OUT transcription text, OUT sentiment text, OUT confidence double precision, OUT language text,
@@ -54,7 +55,9 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION read_transcription(text, jsonb) IS 'validates the answer of a transcription endpoint (08P01 when it is not of the endpoint''s form); segments that the model itself takes for silence are dropped and counted';
+COMMENT ON FUNCTION read_transcription(text, jsonb) IS
+    'validates the answer of a transcription endpoint (08P01 when it is not of the endpoint''s form); segments that the model itself '
+    'takes for silence are dropped and counted';
 
 CREATE OR REPLACE FUNCTION sentiment_request(model text, transcription text, options jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -112,7 +115,8 @@ BEGIN
     confidence := (verdict->>'confidence')::float8;
 END
 $$;
-COMMENT ON FUNCTION read_sentiment(jsonb) IS 'validates the answer of a chat endpoint to sentiment_request() (08P01 when it is not of that form, P0002 when the model refused)';
+COMMENT ON FUNCTION read_sentiment(jsonb) IS
+    'validates the answer of a chat endpoint to sentiment_request() (08P01 when it is not of that form, P0002 when the model refused)';
 
 CREATE OR REPLACE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
                                      confidence double precision, facts jsonb) RETURNS boolean
@@ -150,7 +154,9 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double precision, jsonb) IS 'stores a transcript and finishes its job; without a sentiment, asks the chat endpoint or else the lexicon; false when the token is no longer the job''s or the call is gone';
+COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double precision, jsonb) IS
+    'stores a transcript and finishes its job; without a sentiment, asks the chat endpoint or else the lexicon; false when the token is '
+    'no longer the job''s or the call is gone';
 
 CREATE OR REPLACE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
                                  model text, request_id text, request_ms integer) RETURNS boolean
@@ -167,10 +173,13 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM mulberry_internal.settle_job(job, 'done', NULL);
-    RETURN mulberry_internal.start_processing(j.call) AND mulberry_internal.finish_call(j.call, j.payload->>'transcription', sentiment, confidence,
+    RETURN mulberry_internal.start_processing(j.call) AND mulberry_internal.finish_call(j.call, j.payload->>'transcription', sentiment,
+        confidence,
         (j.payload->'facts') || jsonb_build_object('sentiment', jsonb_strip_nulls(jsonb_build_object(
             'engine', 'chat', 'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = j.route),
             'model', model, 'attempts', j.attempts, 'request_id', request_id, 'request_ms', request_ms))));
 END
 $$;
-COMMENT ON FUNCTION finish_sentiment(bigint, bigint, text, double precision, text, text, integer) IS 'stores a transcript with the sentiment that a chat endpoint found, and finishes the job; false when the token is no longer the job''s or the call is gone';
+COMMENT ON FUNCTION finish_sentiment(bigint, bigint, text, double precision, text, text, integer) IS
+    'stores a transcript with the sentiment that a chat endpoint found, and finishes the job; false when the token is no longer the '
+    'job''s or the call is gone';

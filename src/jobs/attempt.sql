@@ -7,7 +7,8 @@ AS $$
            attempts = q.attempts - 1, deferrals = q.deferrals + 1, last_error = coalesce(q.last_error, $3)
      WHERE q.id = $1 AND q.lease_token = $2 AND q.state = 'running'
 $$;
-COMMENT ON FUNCTION defer_job(bigint, bigint, text) IS 'puts a job back for some seconds, uncounted, because somebody has locked what it is about (internal)';
+COMMENT ON FUNCTION defer_job(bigint, bigint, text) IS
+    'puts a job back for some seconds, uncounted, because somebody has locked what it is about (internal)';
 
 CREATE OR REPLACE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
@@ -68,7 +69,9 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION prepare_job(bigint, bigint) IS 'begins work on a claimed job: moves its call to PROCESSING_AI and names the endpoint; ready is false when there is nothing to do for the one who holds this token, or the call is busy';
+COMMENT ON FUNCTION prepare_job(bigint, bigint) IS
+    'begins work on a claimed job: moves its call to PROCESSING_AI and names the endpoint; ready is false when there is nothing to do '
+    'for the one who holds this token, or the call is busy';
 
 CREATE OR REPLACE FUNCTION fail_attempt(job bigint, token bigint, failure text, error text,
                              retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
@@ -141,7 +144,9 @@ BEGIN
     RETURN CASE WHEN counts THEN 'retry' ELSE 'deferred' END;
 END
 $$;
-COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz) IS 'ends an attempt that failed (transient, permanent, unreachable, abandoned): retry, deferred (tried again without counting), dead, or stale when the token is no longer the job''s';
+COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz) IS
+    'ends an attempt that failed (transient, permanent, unreachable, abandoned): retry, deferred (tried again without counting), dead, '
+    'or stale when the token is no longer the job''s';
 
 CREATE OR REPLACE FUNCTION release_jobs(worker integer) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER
@@ -164,7 +169,8 @@ BEGIN
     RETURN coalesce(cardinality(routes), 0);
 END
 $$;
-COMMENT ON FUNCTION release_jobs(integer) IS 'puts back, uncounted, what the process with this pid has claimed and not finished; returns how many';
+COMMENT ON FUNCTION release_jobs(integer) IS
+    'puts back, uncounted, what the process with this pid has claimed and not finished; returns how many';
 
 CREATE OR REPLACE FUNCTION report_endpoint(endpoint bigint, available boolean, probe boolean, error text DEFAULT NULL,
                                 at timestamptz DEFAULT clock_timestamp()) RETURNS text
@@ -215,7 +221,9 @@ BEGIN
     RETURN changed;
 END
 $$;
-COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz) IS 'what a worker learnt of an endpoint: opens its breaker, keeps it open after a probe, or closes it after one; available null: a probe was not sent after all. Returns the event that this was, if any';
+COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz) IS
+    'what a worker learnt of an endpoint: opens its breaker, keeps it open after a probe, or closes it after one; available null: a '
+    'probe was not sent after all. Returns the event that this was, if any';
 
 CREATE OR REPLACE FUNCTION save_progress(job bigint, token bigint, progress jsonb) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -232,4 +240,5 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION save_progress(bigint, bigint, jsonb) IS 'keeps what a job that consists of several requests has reached, and its lease; 55000 when that is lost';
+COMMENT ON FUNCTION save_progress(bigint, bigint, jsonb) IS
+    'keeps what a job that consists of several requests has reached, and its lease; 55000 when that is lost';

@@ -51,7 +51,9 @@ BEGIN
                               ORDER BY q.run_at LIMIT 1) AS due;
 END
 $$;
-COMMENT ON FUNCTION job_lanes() IS 'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due (internal)';
+COMMENT ON FUNCTION job_lanes() IS
+    'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due '
+    '(internal)';
 
 CREATE OR REPLACE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
@@ -63,7 +65,8 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION lock_endpoint_soon(bigint) IS
-    'locks the row of an endpoint until the end of the transaction; false when another transaction keeps it for longer than one that commits (internal)';
+    'locks the row of an endpoint until the end of the transaction; false when another transaction keeps it for longer than one that '
+    'commits (internal)';
 
 CREATE OR REPLACE FUNCTION claim_jobs(worker integer, max_jobs integer, at timestamptz DEFAULT clock_timestamp(),
                            slots integer DEFAULT NULL, reserve integer DEFAULT 0,
@@ -228,7 +231,10 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, bigint[], uuid[]) IS 'takes jobs that are due under a lease of the endpoint''s timeout plus mulberry.lease_time, those whose lease has ended among them; the next is always of the tenant and the endpoint that have least under way. slots: transfers that the worker may run; reserve: further ones for tenants and endpoints that run few; held: endpoint and tenant of each that it runs';
+COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, bigint[], uuid[]) IS
+    'takes jobs that are due under a lease of the endpoint''s timeout plus mulberry.lease_time, those whose lease has ended among them; '
+    'the next is always of the tenant and the endpoint that have least under way. slots: transfers that the worker may run; reserve: '
+    'further ones for tenants and endpoints that run few; held: endpoint and tenant of each that it runs';
 
 CREATE OR REPLACE FUNCTION next_job_due() RETURNS timestamptz
 LANGUAGE sql VOLATILE SECURITY DEFINER

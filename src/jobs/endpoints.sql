@@ -10,7 +10,8 @@ BEGIN
     RETURN new;
 END
 $$;
-COMMENT ON FUNCTION replace_seeded_endpoint() IS 'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump as well';
+COMMENT ON FUNCTION replace_seeded_endpoint() IS
+    'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump as well';
 CREATE OR REPLACE TRIGGER replace_seeded BEFORE INSERT ON endpoints
     FOR EACH ROW EXECUTE FUNCTION replace_seeded_endpoint();
 
@@ -25,12 +26,15 @@ AS $$
           WHERE s.name = $2 AND (s.tenant = $3 OR t.name = 'default')
           ORDER BY s.tenant = $3 DESC LIMIT 1))
 $$;
-COMMENT ON FUNCTION secret_tenant(uuid, text, uuid) IS 'whose secret of this name an endpoint uses for a tenant: its owner''s, or of an endpoint of all tenants (owner null) the tenant''s own before that of tenant "default"; null: there is none (internal)';
+COMMENT ON FUNCTION secret_tenant(uuid, text, uuid) IS
+    'whose secret of this name an endpoint uses for a tenant: its owner''s, or of an endpoint of all tenants (owner null) the tenant''s '
+    'own before that of tenant "default"; null: there is none (internal)';
 
 CREATE OR REPLACE FUNCTION normalize_endpoint_url(url text, allow_http boolean, allow_private boolean) RETURNS text
 LANGUAGE c IMMUTABLE STRICT
 AS 'MODULE_PATHNAME', 'mulberry_normalize_endpoint_url';
-COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS 'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
+COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS
+    'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
     model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
@@ -164,7 +168,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
-    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as docs/endpoints.md describes them';
+    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private '
+    'needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), '
+    'max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the '
+    'auth token, options as docs/endpoints.md describes them';
 
 CREATE OR REPLACE FUNCTION mulberry.drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -194,7 +201,9 @@ BEGIN
     PERFORM mulberry_internal.reroute_jobs();
 END
 $$;
-COMMENT ON FUNCTION mulberry.drop_endpoint(text, text) IS 'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such endpoint, 55000 it comes with the extension';
+COMMENT ON FUNCTION mulberry.drop_endpoint(text, text) IS
+    'removes an endpoint; its jobs go to another one that serves their purpose, or wait. Needs admin access. Errors: 42704 no such '
+    'endpoint, 55000 it comes with the extension';
 
 CREATE OR REPLACE FUNCTION telephony_endpoint(tenant uuid) RETURNS endpoints
 LANGUAGE sql STABLE

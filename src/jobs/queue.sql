@@ -15,7 +15,8 @@ AS $$
      ORDER BY e.tenant NULLS LAST
      LIMIT 1
 $$;
-COMMENT ON FUNCTION endpoint_for(uuid, text, text) IS 'id of the endpoint that serves a tenant: by name, or by purpose; the tenant''s own before one of all tenants; null: there is none';
+COMMENT ON FUNCTION endpoint_for(uuid, text, text) IS
+    'id of the endpoint that serves a tenant: by name, or by purpose; the tenant''s own before one of all tenants; null: there is none';
 
 CREATE OR REPLACE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text) RETURNS bigint
 LANGUAGE plpgsql STABLE
@@ -38,21 +39,24 @@ BEGIN
     RETURN found_id;
 END
 $$;
-COMMENT ON FUNCTION job_route(text, uuid, bigint, text) IS 'job_queue.route of a job: id of the endpoint that serves it, 0 when it needs none, null when there is none';
+COMMENT ON FUNCTION job_route(text, uuid, bigint, text) IS
+    'job_queue.route of a job: id of the endpoint that serves it, 0 when it needs none, null when there is none';
 
 CREATE OR REPLACE FUNCTION enqueue_job(kind text, tenant uuid, call bigint DEFAULT NULL, endpoint text DEFAULT NULL,
                             payload jsonb DEFAULT NULL, run_at timestamptz DEFAULT NULL)
 RETURNS bigint
 LANGUAGE c VOLATILE
 AS 'MODULE_PATHNAME', 'mulberry_sql_enqueue_job';
-COMMENT ON FUNCTION enqueue_job(text, uuid, bigint, text, jsonb, timestamptz) IS 'puts a job into the queue and wakes the workers after commit; run_at null: now; returns its id (internal)';
+COMMENT ON FUNCTION enqueue_job(text, uuid, bigint, text, jsonb, timestamptz) IS
+    'puts a job into the queue and wakes the workers after commit; run_at null: now; returns its id (internal)';
 
 CREATE OR REPLACE FUNCTION retry_delay(attempts integer, first interval) RETURNS interval
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN CASE WHEN attempts BETWEEN 1 AND 30
              AND first * (2 ^ attempts - 1) <= interval '60 seconds'
             THEN first * 2 ^ (attempts - 1) END;
-COMMENT ON FUNCTION retry_delay(integer, interval) IS 'delay after the given number of failed attempts: first, doubled each time; null when all delays of the job together would pass 60 s';
+COMMENT ON FUNCTION retry_delay(integer, interval) IS
+    'delay after the given number of failed attempts: first, doubled each time; null when all delays of the job together would pass 60 s';
 
 -- Moves a job to the history in its last state.
 CREATE OR REPLACE FUNCTION settle_job(job bigint, final_state text, error text) RETURNS void
@@ -130,7 +134,9 @@ BEGIN
     PERFORM mulberry_internal.wake_workers();
 END
 $$;
-COMMENT ON FUNCTION mulberry.retry_job(bigint) IS 'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
+COMMENT ON FUNCTION mulberry.retry_job(bigint) IS
+    'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. '
+    'Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
 
 CREATE OR REPLACE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
@@ -158,7 +164,9 @@ BEGIN
         jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry_internal.outer_role()::text));
 END
 $$;
-COMMENT ON FUNCTION mulberry.cancel_job(bigint) IS 'takes a job out of the queue and fails its call; the result of a request under way is dropped. Needs operator access. Errors: 42704 no such job, 55000 it is finished';
+COMMENT ON FUNCTION mulberry.cancel_job(bigint) IS
+    'takes a job out of the queue and fails its call; the result of a request under way is dropped. Needs operator access. Errors: 42704 '
+    'no such job, 55000 it is finished';
 
 CREATE OR REPLACE FUNCTION wake_workers() RETURNS void
 LANGUAGE c VOLATILE
@@ -188,7 +196,9 @@ BEGIN
     RETURN changed;
 END
 $$;
-COMMENT ON FUNCTION reroute_jobs(boolean) IS 'looks again which endpoint serves each job, or only those whose endpoint is gone or was never there; part of every change of an endpoint, and of maintenance (internal)';
+COMMENT ON FUNCTION reroute_jobs(boolean) IS
+    'looks again which endpoint serves each job, or only those whose endpoint is gone or was never there; part of every change of an '
+    'endpoint, and of maintenance (internal)';
 
 CREATE OR REPLACE FUNCTION purge_jobs(at timestamptz DEFAULT clock_timestamp(), max_jobs integer DEFAULT 10000) RETURNS bigint
 LANGUAGE sql
@@ -204,9 +214,12 @@ AS $$
     )
     SELECT count(*) FROM gone
 $$;
-COMMENT ON FUNCTION purge_jobs(timestamptz, integer) IS 'removes finished jobs older than mulberry.job_retention, at most max_jobs; returns how many (part of maintenance)';
+COMMENT ON FUNCTION purge_jobs(timestamptz, integer) IS
+    'removes finished jobs older than mulberry.job_retention, at most max_jobs; returns how many (part of maintenance)';
 
 CREATE OR REPLACE PROCEDURE mulberry.run_jobs(max_seconds double precision DEFAULT 60)
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'mulberry_run_jobs';
-COMMENT ON PROCEDURE mulberry.run_jobs(double precision) IS 'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. Commits; not inside a transaction block. Needs worker access';
+COMMENT ON PROCEDURE mulberry.run_jobs(double precision) IS
+    'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. '
+    'Commits; not inside a transaction block. Needs worker access';

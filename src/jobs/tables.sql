@@ -28,9 +28,13 @@ CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT D
     WHERE purpose IS NOT NULL;
 COMMENT ON TABLE endpoints IS 'services that workers may talk to; jobs name one of these rows, never a URL';
 COMMENT ON COLUMN endpoints.tenant IS 'whose it is; null: serves every tenant that has none of its own for the purpose';
-COMMENT ON COLUMN endpoints.kind IS 'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer), twilio (REST API of 2010-04-01)';
+COMMENT ON COLUMN endpoints.kind IS
+    'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer), twilio '
+    '(REST API of 2010-04-01)';
 COMMENT ON COLUMN endpoints.purpose IS 'what it serves unless a job names another; null: only jobs that name it';
-COMMENT ON COLUMN endpoints.secret IS 'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all tenants the job''s tenant''s own or else that of tenant "default"';
+COMMENT ON COLUMN endpoints.secret IS
+    'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all '
+    'tenants the job''s tenant''s own or else that of tenant "default"';
 COMMENT ON COLUMN endpoints.timeout IS 'longest duration of one attempt; null: mulberry.http_timeout';
 COMMENT ON COLUMN endpoints.max_concurrency IS 'requests under way at once, all workers of the database together; null: no limit';
 COMMENT ON COLUMN endpoints.enabled IS 'false: its jobs wait';
@@ -77,10 +81,12 @@ CREATE INDEX job_queue_running ON job_queue (route) WHERE state = 'running';
 CREATE INDEX job_queue_call ON job_queue (call);
 COMMENT ON TABLE job_queue IS 'work that is not finished: queued, or running under a lease';
 COMMENT ON COLUMN job_queue.endpoint IS 'name of the endpoint that must serve it; null: the one of the tenant for the kind''s purpose';
-COMMENT ON COLUMN job_queue.route IS 'endpoints.id that endpoint, tenant and kind resolve to; 0: needs no endpoint; null: none is configured, the job waits';
+COMMENT ON COLUMN job_queue.route IS
+    'endpoints.id that endpoint, tenant and kind resolve to; 0: needs no endpoint; null: none is configured, the job waits';
 COMMENT ON COLUMN job_queue.run_at IS 'when a worker may claim it: its due time or, while it runs, the end of the lease';
 COMMENT ON COLUMN job_queue.attempts IS 'attempts begun that count against max_attempts';
-COMMENT ON COLUMN job_queue.deferrals IS 'attempts that did not count: the endpoint asked to come back later or could not be reached, or the worker was stopped';
+COMMENT ON COLUMN job_queue.deferrals IS
+    'attempts that did not count: the endpoint asked to come back later or could not be reached, or the worker was stopped';
 COMMENT ON COLUMN job_queue.lease_token IS 'fencing token: grows with each claim; a result is taken only with the token of the last claim';
 COMMENT ON COLUMN job_queue.worker IS 'pid of the process that holds the lease';
 SELECT pg_catalog.pg_extension_config_dump('job_queue', '');

@@ -66,9 +66,11 @@ CREATE OR REPLACE VIEW mulberry.endpoint_status WITH (security_barrier) AS
      WHERE CASE WHEN e.tenant IS NULL
                 THEN cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0
                 ELSE e.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) END;
-COMMENT ON VIEW mulberry.endpoint_status IS 'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
+COMMENT ON VIEW mulberry.endpoint_status IS
+    'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
 COMMENT ON COLUMN mulberry.endpoint_status.tenant IS 'null: serves all tenants';
-COMMENT ON COLUMN mulberry.endpoint_status.breaker IS 'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
+COMMENT ON COLUMN mulberry.endpoint_status.breaker IS
+    'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
 
 CREATE OR REPLACE VIEW mulberry.stat_workers WITH (security_barrier) AS
     SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity

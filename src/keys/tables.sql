@@ -32,7 +32,9 @@ COMMENT ON COLUMN voice_keys.last_counter IS 'sender: last used; receiver: last 
 COMMENT ON COLUMN voice_keys.exported_at IS 'when it was given to its edge, which happens once';
 COMMENT ON COLUMN voice_keys.disabled_at IS 'disabled keys have lost their bytes; the row remains, so that its line cannot enter again';
 COMMENT ON COLUMN voice_keys.fingerprint IS 'names the key without giving it away; the same in the cloud and on the edge';
-COMMENT ON COLUMN voice_keys.confirmed_at IS 'sender: since when it is known that the edge has it: by its first acknowledgement or confirm_voice_key()';
+COMMENT ON COLUMN voice_keys.confirmed_at IS
+    'sender: since when it is known that the edge has it: by its first acknowledgement or confirm_voice_key()';
 COMMENT ON COLUMN voice_keys.acked_counter IS 'sender: highest counter that was acknowledged';
-COMMENT ON COLUMN voice_keys.place IS 'signing_place() and the time of the installation that used the key last; another one means a restored or promoted copy';
+COMMENT ON COLUMN voice_keys.place IS
+    'signing_place() and the time of the installation that used the key last; another one means a restored or promoted copy';
 SELECT pg_catalog.pg_extension_config_dump('voice_keys', '');

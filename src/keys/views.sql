@@ -1,13 +1,15 @@
 -- What people are told about keys.
 
-CREATE OR REPLACE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean, mode text,
+CREATE OR REPLACE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean,
+    mode text,
                                                  challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT k.tenant, k.role, k.agent, k.key_id,
            CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
            CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
                 WHEN mulberry_internal.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
-                WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place() THEN 'challenge'
+                WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place()
+                    THEN 'challenge'
                 ELSE 'normal' END,
            CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
            CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
@@ -16,7 +18,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mul
       LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
      WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'))
 $$;
-COMMENT ON FUNCTION mulberry.voice_key_modes() IS 'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
+COMMENT ON FUNCTION mulberry.voice_key_modes() IS
+    'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
 
 CREATE OR REPLACE VIEW mulberry.voice_key_status WITH (security_barrier) AS
     SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend, m.signs,
@@ -31,7 +34,8 @@ COMMENT ON VIEW mulberry.voice_key_status IS 'the keys of voice commands, withou
 COMMENT ON COLUMN mulberry.voice_key_status.role IS 'sender in the cloud, receiver on the edge';
 COMMENT ON COLUMN mulberry.voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
 COMMENT ON COLUMN mulberry.voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
-COMMENT ON COLUMN mulberry.voice_key_status.mode IS 'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
+COMMENT ON COLUMN mulberry.voice_key_status.mode IS
+    'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
 COMMENT ON COLUMN mulberry.voice_key_status.forgeries_in_row IS 'since the last genuine frame';
 
 CREATE OR REPLACE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
@@ -65,10 +69,12 @@ BEGIN
       FROM mulberry_internal.key_guard g;
     status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
-                   ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 forgeries in a row',
+                   ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 '
+                       'forgeries in a row',
                                challenged, limited, alarmed) END;
     hint := CASE WHEN alarmed > 0 OR challenged > 0
-                 THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in mulberry.voice_key_status.' END;
+                 THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in '
+                     'mulberry.voice_key_status.' END;
     RETURN NEXT;
 END
 $$;

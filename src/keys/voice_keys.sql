@@ -22,15 +22,19 @@ COMMENT ON FUNCTION voice_key_secret(text, uuid, integer) IS 'name of the secret
 
 CREATE OR REPLACE FUNCTION make_voice_key(tenant uuid, secret text) RETURNS text
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_make_voice_key';
-COMMENT ON FUNCTION make_voice_key(uuid, text) IS 'draws 32 random bytes, stores them under that name and returns their fingerprint (internal)';
+COMMENT ON FUNCTION make_voice_key(uuid, text) IS
+    'draws 32 random bytes, stores them under that name and returns their fingerprint (internal)';
 
-CREATE OR REPLACE FUNCTION remember_exported_voice_key(tenant uuid, agent uuid, key_id integer, challenge_extend boolean, fingerprint text) RETURNS void
+CREATE OR REPLACE FUNCTION remember_exported_voice_key(tenant uuid, agent uuid, key_id integer, challenge_extend boolean,
+    fingerprint text) RETURNS void
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_remember_exported_voice_key';
-COMMENT ON FUNCTION remember_exported_voice_key(uuid, uuid, integer, boolean, text) IS 'lets this session take the line of a sender''s key once, when this transaction has been committed (internal)';
+COMMENT ON FUNCTION remember_exported_voice_key(uuid, uuid, integer, boolean, text) IS
+    'lets this session take the line of a sender''s key once, when this transaction has been committed (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.take_exported_voice_key() RETURNS text
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_take_exported_voice_key';
-COMMENT ON FUNCTION mulberry.take_exported_voice_key() IS 'second half of export_voice_key(): the line of the key that mark_voice_key_exported() has marked in this session, once';
+COMMENT ON FUNCTION mulberry.take_exported_voice_key() IS
+    'second half of export_voice_key(): the line of the key that mark_voice_key_exported() has marked in this session, once';
 
 CREATE OR REPLACE FUNCTION sync_mac(tenant uuid, role text, agent uuid, key_id integer, data bytea) RETURNS bytea
 LANGUAGE c STRICT STABLE AS 'MODULE_PATHNAME', 'mulberry_sync_mac';
@@ -94,7 +98,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.create_voice_key(text, integer, boolean, text) IS
-    'makes a key of an agent, of 32 random bytes that nobody sees, and returns its id (null: the next free of 0 to 99); challenge_extend: its edge wants a challenge answered before it extends a mandate. Export it, enter it on the edge. Needs admin access';
+    'makes a key of an agent, of 32 random bytes that nobody sees, and returns its id (null: the next free of 0 to 99); '
+    'challenge_extend: its edge wants a challenge answered before it extends a mandate. Export it, enter it on the edge. Needs admin '
+    'access';
 
 CREATE OR REPLACE FUNCTION mulberry.rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -117,7 +123,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.rotate_voice_key(text, text) IS
-    'makes the successor of an agent''s key and returns its id. The old key goes on signing until confirm_voice_key() says that the edge has the new one; the first acknowledgement by the new one disables it. Needs admin access';
+    'makes the successor of an agent''s key and returns its id. The old key goes on signing until confirm_voice_key() says that the edge '
+    'has the new one; the first acknowledgement by the new one disables it. Needs admin access';
 
 CREATE OR REPLACE FUNCTION voice_key_row(tenant uuid, agent uuid, key_id integer, role text) RETURNS voice_keys
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -142,7 +149,8 @@ BEGIN
     RETURN found;
 END
 $$;
-COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS 'the row of a key, locked after its agent; role null: either. 42704 when there is none (internal)';
+COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS
+    'the row of a key, locked after its agent; role null: either. 42704 when there is none (internal)';
 
 CREATE OR REPLACE FUNCTION disable_voice_key_row(key voice_keys, cause text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -157,7 +165,8 @@ END
 $$;
 COMMENT ON FUNCTION disable_voice_key_row(voice_keys, text) IS 'disables a key for good and destroys its bytes (internal)';
 
-CREATE OR REPLACE FUNCTION mulberry.disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+CREATE OR REPLACE FUNCTION mulberry.disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL)
+    RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
@@ -176,7 +185,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.disable_voice_key(text, integer, text, text) IS
-    'disables a key for good and destroys its bytes; what it has signed and is not acknowledged cannot be acknowledged any more. role: sender or receiver where a database has both. Needs admin access';
+    'disables a key for good and destroys its bytes; what it has signed and is not acknowledged cannot be acknowledged any more. role: '
+    'sender or receiver where a database has both. Needs admin access';
 
 -- A line that was seen cannot be taken back, so that it is given out is on disk before it is: by a procedure that
 -- commits in between.  Whatever the caller does then, the key counts as exported, and the audit log says so.
@@ -209,7 +219,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.mark_voice_key_exported(text, integer, text) IS
-    'first half of export_voice_key(): the key counts as exported, and its line can be taken by this session once this has been committed. Needs admin access';
+    'first half of export_voice_key(): the key counts as exported, and its line can be taken by this session once this has been '
+    'committed. Needs admin access';
 
 -- SECURITY INVOKER and without SET, because it commits.
 CREATE OR REPLACE PROCEDURE mulberry.export_voice_key(agent text, key_id integer, tenant text DEFAULT NULL, INOUT line text DEFAULT NULL)
@@ -226,9 +237,11 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE mulberry.export_voice_key(text, integer, text, text) IS
-    'CALL export_voice_key(agent, key_id): the line with which a key enters its edge through voice_key_entry, given out once; afterwards 55000. It commits, and so cannot run inside a transaction block (25001). Needs admin access';
+    'CALL export_voice_key(agent, key_id): the line with which a key enters its edge through voice_key_entry, given out once; afterwards '
+    '55000. It commits, and so cannot run inside a transaction block (25001). Needs admin access';
 
-CREATE OR REPLACE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+CREATE OR REPLACE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL,
+    tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -254,14 +267,16 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.confirm_voice_key(text, integer, text, text) IS
-    'says that the edge has entered a key: commands are signed with it from now on. With the fingerprint that the edge shows, a mistake is noticed. Needs admin access';
+    'says that the edge has entered a key: commands are signed with it from now on. With the fingerprint that the edge shows, a mistake '
+    'is noticed. Needs admin access';
 
 CREATE OR REPLACE VIEW mulberry.voice_key_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS agent, NULL::secret_value AS key WHERE false;
 COMMENT ON VIEW mulberry.voice_key_entry IS
     'where keys enter an edge: \copy mulberry.voice_key_entry (key) FROM ...; needs admin access to the tenant, and always looks empty';
 COMMENT ON COLUMN mulberry.voice_key_entry.tenant IS 'name of the tenant on the edge; null: the role''s only one, or "default"';
-COMMENT ON COLUMN mulberry.voice_key_entry.agent IS 'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';
+COMMENT ON COLUMN mulberry.voice_key_entry.agent IS
+    'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';
 COMMENT ON COLUMN mulberry.voice_key_entry.key IS 'the line that export_voice_key() gave';
 
 CREATE OR REPLACE FUNCTION enter_voice_key() RETURNS trigger
@@ -297,7 +312,8 @@ BEGIN
         RAISE EXCEPTION 'there is a voice key % already', known.key_id
             USING ERRCODE = 'duplicate_object',
                   DETAIL = format('Its fingerprint is %s, that of the line is %s.', known.fingerprint, import_voice_key.fingerprint),
-                  HINT = 'Disable that one first. A tenant of an edge is one agent: the key of another agent goes into another tenant or database.';
+                  HINT = 'Disable that one first. A tenant of an edge is one agent: the key of another agent goes into another tenant '
+                      'or database.';
     ELSIF known.fingerprint = import_voice_key.fingerprint
           -- the row makes way to another key of that id, and goes with its agent; the audit log remains
           OR EXISTS (SELECT FROM mulberry_internal.audit u

@@ -67,7 +67,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.create_agent(text, text, text[], uuid, text) IS
-    'makes an agent and returns its id, which is signed in its frames (null: a new one; on the edge, that of the cloud); phone is where commands are phoned to, allowed_callers from where the receiving side takes calls (empty: from anywhere), both E.164. Needs admin access';
+    'makes an agent and returns its id, which is signed in its frames (null: a new one; on the edge, that of the cloud); phone is where '
+    'commands are phoned to, allowed_callers from where the receiving side takes calls (empty: from anywhere), both E.164. Needs admin '
+    'access';
 
 CREATE OR REPLACE FUNCTION mulberry.alter_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT NULL,
                             new_name text DEFAULT NULL, remove_phone boolean DEFAULT false, tenant text DEFAULT NULL)
@@ -152,4 +154,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.drop_agent(text, text) IS
-    'drops an agent with its settled commands, disabled voice keys and REVOKED or EXPIRED mandates; refused while it has others. The audit log keeps what was. Needs admin access';
+    'drops an agent with its settled commands, disabled voice keys and REVOKED or EXPIRED mandates; refused while it has others. The '
+    'audit log keeps what was. Needs admin access';

@@ -1,24 +1,31 @@
 CREATE OR REPLACE FUNCTION guard_mandate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_mandate';
 COMMENT ON FUNCTION guard_mandate() IS
-    'lets the status of a mandate change as its state machine has it and fixed columns not at all, and has each change numbered and written down';
+    'lets the status of a mandate change as its state machine has it and fixed columns not at all, and has each change numbered and '
+    'written down';
 CREATE OR REPLACE TRIGGER guard_mandate BEFORE INSERT OR UPDATE OR DELETE ON mandates
     FOR EACH ROW EXECUTE FUNCTION guard_mandate();
 
-CREATE OR REPLACE FUNCTION record_mandate_change(tenant uuid, mandate text, agent uuid, status text, max_amount numeric, expires_at timestamptz,
+CREATE OR REPLACE FUNCTION record_mandate_change(tenant uuid, mandate text, agent uuid, status text, max_amount numeric,
+    expires_at timestamptz,
                                       sponsor text, version bigint, from_status text, cause text, command bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     facts jsonb := jsonb_build_object('mandate_id', mandate, 'from_status', from_status, 'to_status', status, 'version', version,
-                                      'max_amount', max_amount, 'expires_at', to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                      'max_amount', max_amount, 'expires_at', to_char(expires_at AT TIME ZONE 'UTC',
+                                          'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                                       'cause', cause);
 BEGIN
-    INSERT INTO mulberry_internal.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at, sponsor, cause, command)
-    VALUES (tenant, mandate, version, mulberry_internal.outer_role()::text, from_status, status, max_amount, expires_at, sponsor, cause, command);
-    PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts || jsonb_build_object('sponsor', sponsor));
+    INSERT INTO mulberry_internal.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at,
+        sponsor, cause, command)
+    VALUES (tenant, mandate, version, mulberry_internal.outer_role()::text, from_status, status, max_amount, expires_at, sponsor,
+        cause, command);
+    PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts
+        || jsonb_build_object('sponsor', sponsor));
     PERFORM mulberry_internal.emit_event(tenant, 'mandate_changed', NULL, NULL,
-                                facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
+                                facts || jsonb_build_object('agent', (SELECT a.name FROM mulberry_internal.agents a
+                                    WHERE a.tenant = record_mandate_change.tenant AND a.id = agent),
                                                             'command_id', command));
 END
 $$;
@@ -34,7 +41,8 @@ BEGIN
     PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_REMOVED', 'applied', mandate, agent);
 END
 $$;
-COMMENT ON FUNCTION forget_mandate(uuid, text, uuid) IS 'removes what hangs on a mandate that is being deleted; called by guard_mandate() (internal)';
+COMMENT ON FUNCTION forget_mandate(uuid, text, uuid) IS
+    'removes what hangs on a mandate that is being deleted; called by guard_mandate() (internal)';
 
 CREATE OR REPLACE FUNCTION change_mandate(tenant uuid, mandate text, status text, expires_at timestamptz, max_amount numeric, sponsor text,
                                cause text, command bigint) RETURNS boolean
@@ -102,7 +110,8 @@ END
 $$;
 COMMENT ON FUNCTION check_mandate_settings(text, text, timestamptz) IS 'raises an error that says which setting of a mandate is wrong';
 
-CREATE OR REPLACE FUNCTION mulberry.create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text, expires_at timestamptz,
+CREATE OR REPLACE FUNCTION mulberry.create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text,
+    expires_at timestamptz,
                                tenant text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
@@ -129,7 +138,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.create_mandate(text, text, text, numeric, text, timestamptz, text) IS
-    'lets an agent (by its name) spend max_amount of a sponsor''s money until expires_at; mandate_id has eight digits. Returns mandate_id. Needs operator access';
+    'lets an agent (by its name) spend max_amount of a sponsor''s money until expires_at; mandate_id has eight digits. Returns '
+    'mandate_id. Needs operator access';
 
 -- Both rows, in their order.  The agent of a mandate never changes.
 CREATE OR REPLACE FUNCTION lock_mandate(tenant uuid, mandate text) RETURNS mandates
@@ -186,9 +196,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION set_mandate_status(uuid, text, text, text, bigint) IS
-    'changes the status of a mandate: "changed", "already so", "E003" (no such mandate), "E004" (REVOKED, which is final) or "expired" (only an extension or REVOKED changes that). A suspension that is lifted after expires_at leaves an EXPIRED mandate (internal)';
+    'changes the status of a mandate: "changed", "already so", "E003" (no such mandate), "E004" (REVOKED, which is final) or "expired" '
+    '(only an extension or REVOKED changes that). A suspension that is lifted after expires_at leaves an EXPIRED mandate (internal)';
 
-CREATE OR REPLACE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL) RETURNS text
+CREATE OR REPLACE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL)
+    RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -213,7 +225,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
-    'extends a mandate by 1 to 99 days of 24 hours from expires_at, or from now when that is over: "changed", "E003" (no such mandate) or "E004" (REVOKED). EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
+    'extends a mandate by 1 to 99 days of 24 hours from expires_at, or from now when that is over: "changed", "E003" (no such mandate) '
+    'or "E004" (REVOKED). EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
 
 -- The numbers are SS and QQ of an acknowledgement, as core/command.h has them.
 CREATE OR REPLACE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
@@ -250,7 +263,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
-    'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the acknowledgement; what means nothing is refused (internal)';
+    'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the '
+    'acknowledgement; what means nothing is refused (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
                               sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
@@ -264,7 +278,8 @@ BEGIN
     IF max_amount IS NOT NULL THEN
         PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
     END IF;
-    PERFORM mulberry_internal.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at, clock_timestamp() + interval '1 day'));
+    PERFORM mulberry_internal.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at,
+        clock_timestamp() + interval '1 day'));
     target := mulberry_internal.lock_mandate(owner, mandate_id);
     IF target.id IS NULL THEN
         RAISE EXCEPTION 'mandate "%" does not exist', mandate_id
@@ -281,7 +296,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, text) IS
-    'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on the online path. Needs operator access';
+    'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on '
+    'the online path. Needs operator access';
 
 CREATE OR REPLACE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
 LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -289,4 +305,5 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, p
                                  WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
                        FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
 $$;
-COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS 'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';
+COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS
+    'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';

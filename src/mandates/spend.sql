@@ -27,7 +27,8 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON FUNCTION mandate_refusal(mandates, numeric, timestamptz) IS 'why a mandate does not allow an amount at a time; nulls: it does (internal)';
+COMMENT ON FUNCTION mandate_refusal(mandates, numeric, timestamptz) IS
+    'why a mandate does not allow an amount at a time; nulls: it does (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.check_mandate(mandate_id text, amount numeric DEFAULT 0, tenant text DEFAULT NULL,
                               OUT allowed boolean, OUT error text, OUT message text, OUT status text, OUT remaining numeric,
@@ -61,7 +62,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.check_mandate(text, numeric, text) IS
-    'whether a mandate allows to spend an amount (0 or more) now: not revoked, suspended or expired, and within the limit; otherwise reason is unknown (error E003), revoked (E004), suspended, expired or limit. A mandate whose time is over becomes EXPIRED, where something can be stored. Only spend() reserves anything. Needs operator or gateway access';
+    'whether a mandate allows to spend an amount (0 or more) now: not revoked, suspended or expired, and within the limit; otherwise '
+    'reason is unknown (error E003), revoked (E004), suspended, expired or limit. A mandate whose time is over becomes EXPIRED, where '
+    'something can be stored. Only spend() reserves anything. Needs operator or gateway access';
 
 CREATE OR REPLACE FUNCTION mulberry.spend(mandate_id text, amount numeric, reference text, tenant text DEFAULT NULL,
                       OUT accepted boolean, OUT duplicate boolean, OUT error text, OUT message text, OUT remaining numeric,
@@ -99,7 +102,8 @@ BEGIN
     IF earlier.amount <> amount THEN
         RAISE EXCEPTION 'reference "%" of mandate "%" has been used for another amount', reference, mandate_id
             USING ERRCODE = 'unique_violation',
-                  DETAIL = format('%s %s were spent at %s.', trim_scale(earlier.amount), target.currency, mulberry_internal.utc_text(earlier.at)),
+                  DETAIL = format('%s %s were spent at %s.', trim_scale(earlier.amount), target.currency,
+                      mulberry_internal.utc_text(earlier.at)),
                   HINT = 'Each payment needs a reference of its own.';
     END IF;
     refusal := mulberry_internal.mandate_refusal(target, amount, now);
@@ -133,4 +137,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.spend(text, numeric, text, text) IS
-    'spends an amount from a mandate, once for each reference: the same reference and amount again is answered as the first time and marked duplicate, with another amount it is an error (23505). Never exceeds max_amount; refused as check_mandate() says, and a refusal is not remembered. Needs operator or gateway access';
+    'spends an amount from a mandate, once for each reference: the same reference and amount again is answered as the first time and '
+    'marked duplicate, with another amount it is an error (23505). Never exceeds max_amount; refused as check_mandate() says, and a '
+    'refusal is not remembered. Needs operator or gateway access';

@@ -1,7 +1,8 @@
 CREATE OR REPLACE VIEW mulberry.secret_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS name, NULL::secret_value AS value WHERE false;
 COMMENT ON VIEW mulberry.secret_entry IS
-    'where secrets enter: \copy mulberry.secret_entry (tenant, name, value) FROM ...; it stores or replaces, needs admin access to the tenant, and always looks empty';
+    'where secrets enter: \copy mulberry.secret_entry (tenant, name, value) FROM ...; it stores or replaces, needs admin access to the '
+    'tenant, and always looks empty';
 COMMENT ON COLUMN mulberry.secret_entry.tenant IS 'name of the tenant; null: the role''s only one, or "default"';
 COMMENT ON COLUMN mulberry.secret_entry.value IS 'at most 65536 bytes of text';
 
@@ -14,7 +15,8 @@ CREATE OR REPLACE TRIGGER enter_secret INSTEAD OF INSERT ON mulberry.secret_entr
 CREATE OR REPLACE FUNCTION mulberry.load_secret(name text, server_file text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE c PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_load_secret';
 COMMENT ON FUNCTION mulberry.load_secret(text, text, text) IS
-    'stores the content of a file of the server (without the newline at its end) as a secret; needs admin access to all tenants and the rights of pg_read_server_files';
+    'stores the content of a file of the server (without the newline at its end) as a secret; needs admin access to all tenants and the '
+    'rights of pg_read_server_files';
 
 CREATE OR REPLACE FUNCTION mulberry.drop_secret(name text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -42,12 +44,14 @@ COMMENT ON FUNCTION check_secrets() IS
 CREATE OR REPLACE FUNCTION mulberry.rotate_secret_key() RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_rotate_secret_key';
 COMMENT ON FUNCTION mulberry.rotate_secret_key() IS
-    'makes a new key, seals all secrets of this database with it and returns their number; the replaced key stays in the file for other databases. Needs admin access to all tenants';
+    'makes a new key, seals all secrets of this database with it and returns their number; the replaced key stays in the file for other '
+    'databases. Needs admin access to all tenants';
 
 CREATE OR REPLACE FUNCTION mulberry.forget_secret_keys() RETURNS integer
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_forget_secret_keys';
 COMMENT ON FUNCTION mulberry.forget_secret_keys() IS
-    'removes replaced keys that no secret of this database needs from the key file, and returns their number; first rotate in all other databases of the server. Superusers only';
+    'removes replaced keys that no secret of this database needs from the key file, and returns their number; first rotate in all other '
+    'databases of the server. Superusers only';
 
 CREATE OR REPLACE VIEW mulberry.secret_names WITH (security_barrier) AS
     SELECT t.name AS tenant, s.name, octet_length(s.ciphertext) AS size, s.key_fingerprint, s.created_at, s.rotated_at

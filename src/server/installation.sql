@@ -22,4 +22,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.resume_outbound() IS
-    'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the original does as well. Needs admin access to all tenants';
+    'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the '
+    'original does as well. Needs admin access to all tenants';

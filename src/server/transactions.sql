@@ -7,11 +7,13 @@ RETURNS TABLE (place integer, type text, pid integer, started_at timestamptz, st
                done bigint, failed bigint, last_activity timestamptz)
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_process_statistics';
 COMMENT ON FUNCTION mulberry.process_statistics() IS
-    'the notifier (place 0) and the workers of this database, alive (pid) or not, with what they did since the server started: a notifier sends messages, a worker does jobs (internal)';
+    'the notifier (place 0) and the workers of this database, alive (pid) or not, with what they did since the server started: a '
+    'notifier sends messages, a worker does jobs (internal)';
 
 CREATE OR REPLACE FUNCTION require_durable_commit() RETURNS void
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_require_durable_commit_sql';
-COMMENT ON FUNCTION require_durable_commit() IS 'has this transaction on disk, and on synchronous standbys, when it has committed, whatever synchronous_commit says (internal)';
+COMMENT ON FUNCTION require_durable_commit() IS
+    'has this transaction on disk, and on synchronous standbys, when it has committed, whatever synchronous_commit says (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.in_transaction_block() RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_in_transaction_block';

@@ -34,7 +34,8 @@ RETURN CASE WHEN status = 0 THEN coalesce(error, 'no answer')
             ELSE format('HTTP %s, Twilio error %s: %s', status, coalesce(answer->>'code', '?'), left(answer->>'message', 200)) END;
 COMMENT ON FUNCTION twilio_error(integer, jsonb, text) IS 'what Twilio said is wrong, one line (internal)';
 
-CREATE OR REPLACE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea, error text)
+CREATE OR REPLACE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea,
+    error text)
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
@@ -131,7 +132,8 @@ BEGIN
         IF v.failures > 0 THEN
             rest := at + greatest(least(coalesce(nullif(retry_after, '0'), '0'), '1 minute'),
                                   least(interval '1 second' * 2 ^ least(v.failures - 1, 10), '15 seconds'));
-        ELSIF mulberry_internal.voice_call_rank(v.state) = 6 OR v.finished_at IS NOT NULL OR NOT (v.acknowledged OR mulberry_internal.voice_call_wanted(v)) THEN
+        ELSIF mulberry_internal.voice_call_rank(v.state) = 6 OR v.finished_at IS NOT NULL OR NOT (v.acknowledged
+            OR mulberry_internal.voice_call_wanted(v)) THEN
             rest := at;
         ELSE
             rest := at + (SELECT s.poll_interval
@@ -141,7 +143,9 @@ BEGIN
     PERFORM mulberry_internal.rest_voice_call(v.id, rest, CASE WHEN status NOT BETWEEN 200 AND 299 THEN problem END);
 END
 $$;
-COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, bytea, text) IS 'takes what became of the request of telephony_step(): outcome (answered, unreachable: never sent, broken: sent and no whole answer, too large), HTTP status, body; drops it when the token is no longer the job''s';
+COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, bytea, text) IS
+    'takes what became of the request of telephony_step(): outcome (answered, unreachable: never sent, broken: sent and no whole answer, '
+    'too large), HTTP status, body; drops it when the token is no longer the job''s';
 
 CREATE OR REPLACE FUNCTION answer_to_create(v voice_calls, outcome text, status integer, answer jsonb, retry_after interval, problem text)
 RETURNS timestamptz
@@ -175,11 +179,14 @@ BEGIN
          WHERE x.id = v.id RETURNING x.give_up_at INTO last_try;
         RETURN least(at + pause, last_try + interval '1 second');
     END IF;
-    UPDATE mulberry_internal.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL, failures = 0 WHERE x.id = v.id;
+    UPDATE mulberry_internal.voice_calls x SET state = 'uncertain', uncertain_since = at, looks = 0, page = NULL, failures = 0
+        WHERE x.id = v.id;
     RETURN at + interval '1 second';
 END
 $$;
-COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, jsonb, interval, text) IS 'what the answer to POST Calls means: placed, refused for good, not placed (429, never sent), or not known. Returns when to go on; null: by the state of the call (internal)';
+COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, jsonb, interval, text) IS
+    'what the answer to POST Calls means: placed, refused for good, not placed (429, never sent), or not known. Returns when to go on; '
+    'null: by the state of the call (internal)';
 
 CREATE OR REPLACE FUNCTION answer_to_look(v voice_calls, status integer, answer jsonb) RETURNS timestamptz
 LANGUAGE plpgsql
@@ -231,9 +238,12 @@ BEGIN
         RETURN NULL;
     END IF;
     -- Four looks over 14 s did not show it: it was not placed, and may be.
-    UPDATE mulberry_internal.voice_calls x SET state = 'planned', uncertain_since = NULL, give_up_at = greatest(x.give_up_at, at + interval '1 minute')
+    UPDATE mulberry_internal.voice_calls x SET state = 'planned', uncertain_since = NULL, give_up_at = greatest(x.give_up_at,
+        at + interval '1 minute')
      WHERE x.id = v.id;
     RETURN at;
 END
 $$;
-COMMENT ON FUNCTION answer_to_look(voice_calls, integer, jsonb) IS 'looks for a call that may have been placed in a page of the list of calls: adopts it, reads on, looks again later, or takes it for not placed. Returns when to go on; null: by the state of the call (internal)';
+COMMENT ON FUNCTION answer_to_look(voice_calls, integer, jsonb) IS
+    'looks for a call that may have been placed in a page of the list of calls: adopts it, reads on, looks again later, or takes it for '
+    'not placed. Returns when to go on; null: by the state of the call (internal)';

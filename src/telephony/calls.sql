@@ -26,7 +26,9 @@ BEGIN
        FROM mulberry_internal.job_queue q WHERE q.id = job AND q.kind IN ('call', 'listen');
 END
 $$;
-COMMENT ON FUNCTION lock_telephony_job(bigint) IS 'locks what a job of kind call or listen is about, before the job itself; of other kinds, and of a job that is gone, nothing (internal)';
+COMMENT ON FUNCTION lock_telephony_job(bigint) IS
+    'locks what a job of kind call or listen is about, before the job itself; of other kinds, and of a job that is gone, nothing '
+    '(internal)';
 
 CREATE OR REPLACE FUNCTION lock_telephony_job_soon(job bigint, patience interval) RETURNS boolean
 LANGUAGE plpgsql
@@ -40,7 +42,9 @@ EXCEPTION WHEN lock_not_available THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION lock_telephony_job_soon(bigint, interval) IS 'lock_telephony_job(); false when another transaction keeps it from that for longer, so that the worker can go on with other jobs (internal)';
+COMMENT ON FUNCTION lock_telephony_job_soon(bigint, interval) IS
+    'lock_telephony_job(); false when another transaction keeps it from that for longer, so that the worker can go on with other jobs '
+    '(internal)';
 
 CREATE OR REPLACE FUNCTION voice_call_wanted(v voice_calls) RETURNS boolean
 LANGUAGE sql STABLE
@@ -58,7 +62,9 @@ LANGUAGE sql IMMUTABLE
 RETURN CASE state WHEN 'planned' THEN 0 WHEN 'requested' THEN 1 WHEN 'uncertain' THEN 2 WHEN 'queued' THEN 3 WHEN 'initiated' THEN 3
                   WHEN 'ringing' THEN 4 WHEN 'in-progress' THEN 5 WHEN 'completed' THEN 6 WHEN 'busy' THEN 6 WHEN 'failed' THEN 6
                   WHEN 'no-answer' THEN 6 WHEN 'canceled' THEN 6 END;
-COMMENT ON FUNCTION voice_call_rank(text) IS 'how far a call has come: 0 planned to 6 ended; null for a status that is not known. States only go up, whatever order callbacks arrive in (internal)';
+COMMENT ON FUNCTION voice_call_rank(text) IS
+    'how far a call has come: 0 planned to 6 ended; null for a status that is not known. States only go up, whatever order callbacks '
+    'arrive in (internal)';
 
 CREATE OR REPLACE FUNCTION count_calls(command bigint) RETURNS void
 LANGUAGE sql
@@ -128,10 +134,13 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION place_call(bigint, timestamptz) IS 'plans a telephone call for a command that is outstanding, in the caller''s transaction; while another call for it is under way, the call comes after that one. The caller has locked agent and command (internal)';
+COMMENT ON FUNCTION place_call(bigint, timestamptz) IS
+    'plans a telephone call for a command that is outstanding, in the caller''s transaction; while another call for it is under way, the '
+    'call comes after that one. The caller has locked agent and command (internal)';
 
 -- What Twilio said of a call, by an answer or by a callback.
-CREATE OR REPLACE FUNCTION advance_voice_call(voice_call bigint, sid text, status text, answered_by text DEFAULT NULL, detail text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION advance_voice_call(voice_call bigint, sid text, status text, answered_by text DEFAULT NULL,
+    detail text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -160,12 +169,14 @@ BEGIN
         PERFORM mulberry_internal.voice_call_over(v.id);
     ELSE
         PERFORM mulberry_internal.wake_voice_call(v.id, CASE WHEN mulberry_internal.voice_call_wanted(v) OR v.acknowledged
-            THEN at + (SELECT s.poll_interval FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s)
+            THEN at + (SELECT s.poll_interval
+                         FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s)
             ELSE at END);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION advance_voice_call(bigint, text, text, text, text) IS 'moves a call on to what Twilio said of it; what is old, or not known, changes nothing. The caller has locked it (internal)';
+COMMENT ON FUNCTION advance_voice_call(bigint, text, text, text, text) IS
+    'moves a call on to what Twilio said of it; what is old, or not known, changes nothing. The caller has locked it (internal)';
 
 CREATE OR REPLACE FUNCTION voice_call_over(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
@@ -185,7 +196,8 @@ BEGIN
         PERFORM mulberry_internal.finish_voice_call(v.id, v.state, coalesce(v.detail, 'Twilio says ' || v.state));
     ELSIF v.purpose = 'escalation' THEN
         PERFORM mulberry_internal.finish_voice_call(v.id, coalesce(machine, 'delivered'), v.answered_by);
-    ELSIF (SELECT s.record FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s) IS NOT FALSE THEN
+    ELSIF (SELECT s.record
+             FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s) IS NOT FALSE THEN
         -- the recording is what is left to listen to
         PERFORM mulberry_internal.wake_voice_call(v.id);
     ELSE
@@ -193,7 +205,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION voice_call_over(bigint) IS 'what follows from the end of a call: its recording is fetched, or it is finished (internal)';
+COMMENT ON FUNCTION voice_call_over(bigint) IS
+    'what follows from the end of a call: its recording is fetched, or it is finished (internal)';
 
 CREATE OR REPLACE FUNCTION finish_voice_call(voice_call bigint, outcome text, detail text) RETURNS void
 LANGUAGE plpgsql
@@ -211,16 +224,19 @@ BEGIN
     END IF;
     wanted := mulberry_internal.voice_call_wanted(v);
     delete_it := (v.answered_at IS NOT NULL OR v.state = 'completed')
-        AND (SELECT s.delete_recordings AND s.record FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s);
+        AND (SELECT s.delete_recordings AND s.record
+            FROM mulberry_internal.telephony_settings((mulberry_internal.telephony_endpoint(v.tenant)).options) s);
     UPDATE mulberry_internal.voice_calls x
        SET finished_at = clock_timestamp(), outcome = finish_voice_call.outcome, detail = left(finish_voice_call.detail, 500),
            state = CASE WHEN x.state = 'planned' AND finish_voice_call.outcome <> 'superseded' THEN 'failed' ELSE x.state END,
            request = NULL, page = NULL, recording = NULL, failures = 0, delete_recording = coalesce(delete_it, false)
      WHERE x.id = v.id;
     PERFORM mulberry_internal.count_calls(v.command);
-    PERFORM mulberry_internal.record_audit(v.tenant, CASE v.purpose WHEN 'command' THEN 'VOICE_CALL' ELSE 'ESCALATION_CALL' END, finish_voice_call.outcome,
+    PERFORM mulberry_internal.record_audit(v.tenant, CASE v.purpose WHEN 'command' THEN 'VOICE_CALL' ELSE 'ESCALATION_CALL' END,
+        finish_voice_call.outcome,
         c.mandate, c.agent, c.id, 'voice', jsonb_strip_nulls(jsonb_build_object('attempt', v.attempt, 'call_sid', v.sid, 'state', v.state,
-            'answered_by', v.answered_by, 'detail', left(finish_voice_call.detail, 500), 'requested_at', v.requested_at, 'ended_at', v.ended_at)))
+            'answered_by', v.answered_by, 'detail', left(finish_voice_call.detail, 500), 'requested_at', v.requested_at, 'ended_at',
+                v.ended_at)))
        FROM mulberry_internal.commands c WHERE c.id = v.command AND outcome <> 'superseded';
     IF v.listen_job IS NOT NULL THEN
         PERFORM mulberry_internal.settle_job(v.listen_job, 'cancelled', 'the call is finished');
@@ -251,7 +267,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION finish_voice_call(bigint, text, text) IS 'ends our interest in a call, and says what follows for its command. The caller has locked it (internal)';
+COMMENT ON FUNCTION finish_voice_call(bigint, text, text) IS
+    'ends our interest in a call, and says what follows for its command. The caller has locked it (internal)';
 
 CREATE OR REPLACE FUNCTION commands_moved_on() RETURNS trigger
 LANGUAGE plpgsql
@@ -293,7 +310,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS 'what follows when a job of kind call, listen or escalate is given up (internal)';
+COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS
+    'what follows when a job of kind call, listen or escalate is given up (internal)';
 
 -- A call whose job cannot be claimed, because the endpoint is gone or disabled, must not be forgotten.
 CREATE OR REPLACE FUNCTION sweep_voice_calls(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
@@ -330,4 +348,5 @@ BEGIN
     RETURN n;
 END
 $$;
-COMMENT ON FUNCTION sweep_voice_calls(timestamptz) IS 'ends calls that nothing drives any more, and forgets answers to webhooks after a day; part of maintenance (internal)';
+COMMENT ON FUNCTION sweep_voice_calls(timestamptz) IS
+    'ends calls that nothing drives any more, and forgets answers to webhooks after a day; part of maintenance (internal)';

@@ -1,4 +1,5 @@
-CREATE OR REPLACE FUNCTION mulberry.set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+CREATE OR REPLACE FUNCTION mulberry.set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL,
+    tenant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -10,7 +11,8 @@ BEGIN
     END IF;
     IF endpoint IS NOT NULL
        AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
-                        WHERE e.id = mulberry_internal.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint) AND e.kind = 'json') THEN
+                        WHERE e.id = mulberry_internal.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint)
+                            AND e.kind = 'json') THEN
         RAISE EXCEPTION 'endpoint "%" of kind json does not exist', endpoint USING ERRCODE = 'undefined_object';
     END IF;
     IF phone IS NULL AND endpoint IS NULL THEN
@@ -21,12 +23,14 @@ BEGIN
         ON CONFLICT ON CONSTRAINT escalation_contacts_pkey DO UPDATE
            SET phone = excluded.phone, endpoint = excluded.endpoint, updated_at = clock_timestamp();
     END IF;
-    PERFORM mulberry_internal.record_audit(owner, 'ESCALATION_CONTACT', CASE WHEN phone IS NULL AND endpoint IS NULL THEN 'removed' ELSE 'set' END,
+    PERFORM mulberry_internal.record_audit(owner, 'ESCALATION_CONTACT', CASE WHEN phone IS NULL AND endpoint IS NULL THEN 'removed'
+        ELSE 'set' END,
         evidence => jsonb_strip_nulls(jsonb_build_object('phone', phone, 'endpoint', endpoint)));
 END
 $$;
 COMMENT ON FUNCTION mulberry.set_escalation_contact(text, text, text) IS
-    'who is told when a command was confirmed by nobody: a person by telephone (E.164), an endpoint of kind json by POST, or both; both null: nobody. Needs admin access. Errors: 22023 no such form of a number, 42704 no such endpoint';
+    'who is told when a command was confirmed by nobody: a person by telephone (E.164), an endpoint of kind json by POST, or both; both '
+    'null: nobody. Needs admin access. Errors: 22023 no such form of a number, 42704 no such endpoint';
 
 CREATE OR REPLACE VIEW mulberry.escalation_contact_status WITH (security_barrier) AS
     SELECT t.name AS tenant, x.phone, x.endpoint, x.updated_at
@@ -43,7 +47,8 @@ SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT format('This is Mulberry. %s by agent %s. Calls placed: %s. Please act.',
                CASE c.command WHEN 'PING' THEN 'A line test was not answered'
-                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command), coalesce(mulberry_internal.spaced(c.mandate), 'unknown')) END,
+                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command),
+                        coalesce(mulberry_internal.spaced(c.mandate), 'unknown')) END,
                left(regexp_replace(a.name, '[_.-]+', ' ', 'g'), 80), c.attempts)
       FROM mulberry_internal.commands c
       JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
@@ -59,7 +64,8 @@ AS $$
                'agent', a.name, 'tenant', t.name, 'reason', c.reason, 'requester', c.requester, 'created_at', c.created_at,
                'error', c.error, 'message', mulberry_internal.escalation_sentence(c.id),
                'calls', coalesce((SELECT jsonb_agg(jsonb_build_object('attempt', v.attempt, 'call_sid', v.sid, 'state', v.state,
-                                             'outcome', v.outcome, 'detail', v.detail, 'requested_at', v.requested_at, 'ended_at', v.ended_at)
+                                             'outcome', v.outcome, 'detail', v.detail, 'requested_at', v.requested_at, 'ended_at',
+                                                 v.ended_at)
                                          ORDER BY v.id)
                                     FROM mulberry_internal.voice_calls v WHERE v.command = c.id AND v.purpose = 'command'), '[]'))
       FROM mulberry_internal.commands c
@@ -90,7 +96,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION place_escalation_call(bigint, text, integer, timestamptz) IS 'plans a call to the person who must act on a command (internal)';
+COMMENT ON FUNCTION place_escalation_call(bigint, text, integer, timestamptz) IS
+    'plans a call to the person who must act on a command (internal)';
 
 CREATE OR REPLACE FUNCTION place_escalation(command bigint) RETURNS void
 LANGUAGE plpgsql
@@ -107,12 +114,14 @@ BEGIN
         PERFORM mulberry_internal.place_escalation_call(place_escalation.command, x.phone, 1, clock_timestamp());
     END IF;
     IF x.endpoint IS NOT NULL THEN
-        report := mulberry_internal.enqueue_job('escalate', x.tenant, NULL, x.endpoint, jsonb_build_object('command', place_escalation.command));
+        report := mulberry_internal.enqueue_job('escalate', x.tenant, NULL, x.endpoint, jsonb_build_object('command',
+            place_escalation.command));
         UPDATE mulberry_internal.job_queue q SET max_attempts = report_attempts WHERE q.id = report;
     END IF;
 END
 $$;
-COMMENT ON FUNCTION place_escalation(bigint) IS 'tells the tenant''s contact, if there is one, that nobody confirmed a command: by telephone, by POST, or both (internal)';
+COMMENT ON FUNCTION place_escalation(bigint) IS
+    'tells the tenant''s contact, if there is one, that nobody confirmed a command: by telephone, by POST, or both (internal)';
 
 CREATE OR REPLACE FUNCTION resume_escalation(c commands) RETURNS void
 LANGUAGE sql
@@ -126,7 +135,8 @@ AS $$
              WHERE v.command = c.id AND v.purpose = 'escalation' AND v.created_at >= c.escalated_at)
 $$;
 COMMENT ON FUNCTION resume_escalation(commands) IS
-    'a command is escalated again whose agent was back for a moment: calls the contact once more, if the call was broken off by that and nobody was reached (internal)';
+    'a command is escalated again whose agent was back for a moment: calls the contact once more, if the call was broken off by that and '
+    'nobody was reached (internal)';
 
 CREATE OR REPLACE FUNCTION escalation_call_ended(voice_call bigint, wanted boolean) RETURNS void
 LANGUAGE plpgsql
@@ -148,4 +158,5 @@ BEGIN
         jsonb_strip_nulls(jsonb_build_object('command_id', v.command, 'phone', v.to_number, 'outcome', v.outcome, 'error', v.detail)));
 END
 $$;
-COMMENT ON FUNCTION escalation_call_ended(bigint, boolean) IS 'what follows a call to the contact: another one a minute later, up to three, or an event (internal)';
+COMMENT ON FUNCTION escalation_call_ended(bigint, boolean) IS
+    'what follows a call to the contact: another one a minute later, up to three, or an event (internal)';

@@ -4,7 +4,8 @@ CREATE OR REPLACE FUNCTION unheard(v voice_calls, why text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine' ELSE 'no acknowledgement' END,
+    SELECT mulberry_internal.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine'
+        ELSE 'no acknowledgement' END,
                                       concat_ws('; ', $2, 'answered by ' || $1.answered_by))
 $$;
 COMMENT ON FUNCTION unheard(voice_calls, text) IS 'finishes a call that was answered and brought no acknowledgement (internal)';
@@ -43,7 +44,9 @@ BEGIN
     RETURN CASE WHEN listed IS NOT NULL THEN at + interval '2 seconds' END;
 END
 $$;
-COMMENT ON FUNCTION answer_to_recordings(voice_calls, integer, jsonb, text) IS 'looks for a recording that is ready, for a minute after the end of the call. Returns when to go on; null: by the state of the call (internal)';
+COMMENT ON FUNCTION answer_to_recordings(voice_calls, integer, jsonb, text) IS
+    'looks for a recording that is ready, for a minute after the end of the call. Returns when to go on; null: by the state of the call '
+    '(internal)';
 
 CREATE OR REPLACE FUNCTION answer_to_media(v voice_calls, status integer, body bytea, problem text) RETURNS timestamptz
 LANGUAGE plpgsql
@@ -63,9 +66,11 @@ BEGIN
     RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS 'takes the recording of a call. Returns when to go on; null: by the state of the call (internal)';
+COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS
+    'takes the recording of a call. Returns when to go on; null: by the state of the call (internal)';
 
-CREATE OR REPLACE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text, OUT ms_to_end integer)
+CREATE OR REPLACE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text,
+    OUT ms_to_end integer)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -83,7 +88,8 @@ AS $$
      LIMIT 1
 $$;
 COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
-    'the eight digits that follow an acknowledgement in audio, the last time that they were understood, and how long before the end of the audio it began; when their check digits never fit, what followed it last (internal)';
+    'the eight digits that follow an acknowledgement in audio, the last time that they were understood, and how long before the end of '
+    'the audio it began; when their check digits never fit, what followed it last (internal)';
 
 CREATE OR REPLACE FUNCTION judge_recording(v voice_calls, wav bytea) RETURNS timestamptz
 LANGUAGE plpgsql
@@ -149,7 +155,8 @@ BEGIN
          WHERE c.id = v.command AND asked.ms_to_end IS NOT NULL;
         verdict := mulberry_internal.accept_challenge(v.command, asked.digits);
         IF verdict = 'signed' THEN
-            PERFORM mulberry_internal.finish_voice_call(v.id, 'challenged', 'the agent wants a challenge answered, which the next call does');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'challenged',
+                'the agent wants a challenge answered, which the next call does');
         ELSIF verdict = 'too late' THEN
             PERFORM mulberry_internal.finish_voice_call(v.id, 'challenged', 'the agent''s challenge was heard too late to be answered');
         ELSE
@@ -171,7 +178,8 @@ BEGIN
         RETURN NULL;
     END IF;
     UPDATE mulberry_internal.voice_calls x
-       SET recording = mulberry.wav_encode(mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, 's16le', 8000), 's16le', 8000),
+       SET recording = mulberry.wav_encode(mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, 's16le', 8000), 's16le',
+           8000),
            give_up_at = at + time_for_listening
      WHERE x.id = v.id;
     id_of_job := mulberry_internal.enqueue_job('listen', v.tenant, NULL, NULL, jsonb_build_object('voice_call', v.id));
@@ -179,7 +187,9 @@ BEGIN
     RETURN at + time_for_listening;
 END
 $$;
-COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS 'looks for the acknowledgement in a recording, on each of its channels; without one, has it transcribed where an endpoint does that. Returns when to go on; null: by the state of the call (internal)';
+COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS
+    'looks for the acknowledgement in a recording, on each of its channels; without one, has it transcribed where an endpoint does that. '
+    'Returns when to go on; null: by the state of the call (internal)';
 
 CREATE OR REPLACE FUNCTION recording_input(voice_call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
@@ -188,7 +198,8 @@ SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb FROM mulberry_internal.voice_calls v WHERE v.id = $1
 $$;
-COMMENT ON FUNCTION recording_input(bigint) IS 'what is transcribed of the recording of a telephone call, in the form of transcription_input()';
+COMMENT ON FUNCTION recording_input(bigint) IS
+    'what is transcribed of the recording of a telephone call, in the form of transcription_input()';
 
 CREATE OR REPLACE FUNCTION finish_listening(job bigint, token bigint, transcription text) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER
@@ -209,7 +220,8 @@ BEGIN
     RETURN true;
 END
 $$;
-COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS 'stores what was said in a recording, and finishes its job; false when the token is no longer the job''s';
+COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS
+    'stores what was said in a recording, and finishes its job; false when the token is no longer the job''s';
 
 CREATE OR REPLACE FUNCTION confirms(command text, transcript text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
@@ -239,8 +251,10 @@ BEGIN
             jsonb_build_object('call_sid', v.sid, 'recording_sid', v.recording_sid, 'attempt', v.attempt));
         PERFORM mulberry_internal.finish_voice_call(v.id, 'spoken confirmation', left(v.transcript, 200));
     ELSE
-        PERFORM mulberry_internal.unheard(v, CASE WHEN v.transcript IS NULL THEN 'the recording was not transcribed in time' ELSE 'nothing said confirms it' END);
+        PERFORM mulberry_internal.unheard(v, CASE WHEN v.transcript IS NULL THEN 'the recording was not transcribed in time'
+            ELSE 'nothing said confirms it' END);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION judge_transcript(bigint) IS 'draws the conclusion from the transcript of a recording, once it is there or its time is over (internal)';
+COMMENT ON FUNCTION judge_transcript(bigint) IS
+    'draws the conclusion from the transcript of a recording, once it is there or its time is over (internal)';

@@ -35,7 +35,8 @@ BEGIN
     CASE mulberry_internal.voice_call_rank(v.state)
     WHEN 0 THEN
         IF NOT wanted THEN
-            PERFORM mulberry_internal.finish_voice_call(v.id, 'superseded', 'the command was settled or signed anew before the call was placed');
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'superseded',
+                'the command was settled or signed anew before the call was placed');
             RETURN NULL;
         END IF;
         reason := mulberry_internal.telephony_problem(v.tenant);
@@ -78,7 +79,8 @@ BEGIN
     WHEN 2 THEN
         IF at > v.uncertain_since + make_interval(secs => s.call_timeout + s.time_limit) + interval '1 minute' THEN
             -- Twilio does not even say what it has.  If there was a call, it is over.
-            PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', 'it is not known whether it was placed: ' || coalesce(v.detail, 'no answer'));
+            PERFORM mulberry_internal.finish_voice_call(v.id, 'failed', 'it is not known whether it was placed: ' || coalesce(v.detail,
+                'no answer'));
             RETURN NULL;
         END IF;
         RETURN 'look';
@@ -102,7 +104,10 @@ BEGIN
     END CASE;
 END
 $$;
-COMMENT ON FUNCTION next_voice_request(bigint) IS 'what Twilio is asked next about a call: create, look (is there such a call?), poll, end, end stray, recordings, media, delete recording; null: nothing, the call is finished or rests. What has to be known should the answer be lost is written first. The caller has locked it (internal)';
+COMMENT ON FUNCTION next_voice_request(bigint) IS
+    'what Twilio is asked next about a call: create, look (is there such a call?), poll, end, end stray, recordings, media, delete '
+    'recording; null: nothing, the call is finished or rests. What has to be known should the answer be lost is written first. The '
+    'caller has locked it (internal)';
 
 CREATE OR REPLACE FUNCTION rest_voice_call(voice_call bigint, until timestamptz, error text DEFAULT NULL) RETURNS void
 LANGUAGE sql
@@ -172,7 +177,8 @@ BEGIN
     user_name := coalesce(s.api_key_sid, s.account_sid);
     IF s.api_key_sid IS NOT NULL THEN
         secret := s.api_key_secret;
-        secret_tenant := mulberry_internal.secret_tenant((SELECT e.tenant FROM mulberry_internal.endpoints e WHERE e.id = j.route), secret, j.tenant);
+        secret_tenant := mulberry_internal.secret_tenant((SELECT e.tenant FROM mulberry_internal.endpoints e WHERE e.id = j.route),
+            secret, j.tenant);
     END IF;
     account := p.base_url || '/2010-04-01/Accounts/' || s.account_sid;
     ready := true;
@@ -182,7 +188,8 @@ BEGIN
         method := 'POST';
         url := account || '/Calls.json';
         names := ARRAY['To', 'From', 'Timeout', 'TimeLimit', 'Twiml'];
-        contents := ARRAY[v.to_number, v.from_number, s.call_timeout::text, s.time_limit::text, mulberry_internal.voice_document(v.id, p.options)];
+        contents := ARRAY[v.to_number, v.from_number, s.call_timeout::text, s.time_limit::text, mulberry_internal.voice_document(v.id,
+            p.options)];
         IF s.machine_detection IS NOT NULL THEN
             names := names || 'MachineDetection'::text;
             contents := contents || s.machine_detection;
@@ -238,4 +245,6 @@ BEGIN
     END CASE;
 END
 $$;
-COMMENT ON FUNCTION telephony_step(bigint, bigint) IS 'the next request of a job of kind call or escalate, for the one who holds its token; ready is false when there is none: the job is settled or waits. The commit must be on disk before the request is sent';
+COMMENT ON FUNCTION telephony_step(bigint, bigint) IS
+    'the next request of a job of kind call or escalate, for the one who holds its token; ready is false when there is none: the job is '
+    'settled or waits. The commit must be on disk before the request is sent';

@@ -54,7 +54,8 @@ COMMENT ON COLUMN voice_calls.purpose IS 'command: to the agent; escalation: to 
 COMMENT ON COLUMN voice_calls.token IS 'names the call in the URLs of its webhooks';
 COMMENT ON COLUMN voice_calls.frame IS 'what it plays; when the command has another one, or is settled, the call is of no use';
 COMMENT ON COLUMN voice_calls.job IS 'the job of kind "call" that drives it';
-COMMENT ON COLUMN voice_calls.state IS 'planned; requested: the request is under way; uncertain: it is not known whether there is a call; then as Twilio says';
+COMMENT ON COLUMN voice_calls.state IS
+    'planned; requested: the request is under way; uncertain: it is not known whether there is a call; then as Twilio says';
 COMMENT ON COLUMN voice_calls.sid IS 'Twilio''s name of it';
 COMMENT ON COLUMN voice_calls.stray_sids IS 'calls that were placed beside it, unknown to us at the time, and are to be ended';
 COMMENT ON COLUMN voice_calls.sequence IS 'SequenceNumber of the last status callback that counted';
@@ -67,9 +68,12 @@ COMMENT ON COLUMN voice_calls.turn IS 'number of the last gathering of digits in
 COMMENT ON COLUMN voice_calls.acknowledged IS 'its acknowledgement settled the command';
 COMMENT ON COLUMN voice_calls.recording IS 'WAV file that is being transcribed, then null';
 COMMENT ON COLUMN voice_calls.delete_recording IS 'the recording is to be deleted at Twilio';
-COMMENT ON COLUMN voice_calls.give_up_at IS 'when no more is tried to place it; later, until when the transcript of its recording is waited for';
+COMMENT ON COLUMN voice_calls.give_up_at IS
+    'when no more is tried to place it; later, until when the transcript of its recording is waited for';
 COMMENT ON COLUMN voice_calls.successor_at IS 'another call was asked for while this one was under way, and is placed after it';
-COMMENT ON COLUMN voice_calls.outcome IS 'what it brought, once it is finished: acknowledged, delivered, no acknowledgement, machine, spoken confirmation, challenged (the next call answers), refused, superseded, or as Twilio says';
+COMMENT ON COLUMN voice_calls.outcome IS
+    'what it brought, once it is finished: acknowledged, delivered, no acknowledgement, machine, spoken confirmation, challenged (the '
+    'next call answers), refused, superseded, or as Twilio says';
 COMMENT ON COLUMN voice_calls.finished_at IS 'when that was known: after the end of the call, because recordings come late';
 SELECT pg_catalog.pg_extension_config_dump('voice_calls', '');
 
@@ -87,7 +91,8 @@ CREATE TABLE webhook_answers (
 );
 CREATE INDEX webhook_answers_at ON webhook_answers (at);
 COMMENT ON TABLE webhook_answers IS 'what webhooks were answered, for a day, so that a replay gets the same';
-COMMENT ON COLUMN webhook_answers.key IS 'I-Twilio-Idempotency-Token, and what the webhook itself says that is not repeated: path with step, or event with SequenceNumber';
+COMMENT ON COLUMN webhook_answers.key IS
+    'I-Twilio-Idempotency-Token, and what the webhook itself says that is not repeated: path with step, or event with SequenceNumber';
 SELECT pg_catalog.pg_extension_config_dump('webhook_answers', '');
 
 CREATE TABLE escalation_contacts (

@@ -23,7 +23,8 @@ BEGIN
             ('account_sid', 'string', true, '^AC[0-9a-f]{32}$', 'AC and 32 lower-case hexadecimal digits', NULL::numeric, NULL::numeric),
             ('from', 'string', true, '^\+[1-9][0-9]{1,14}$', 'an E.164 number (+, country code, number, at most 15 digits)', NULL, NULL),
             ('api_key_sid', 'string', false, '^SK[0-9a-f]{32}$', 'SK and 32 lower-case hexadecimal digits', NULL, NULL),
-            ('api_key_secret', 'string', false, '^(?!voice-key-)[^[:cntrl:]]{1,63}$', 'the name of a secret that is no voice key', NULL, NULL),
+            ('api_key_secret', 'string', false, '^(?!voice-key-)[^[:cntrl:]]{1,63}$', 'the name of a secret that is no voice key',
+                NULL, NULL),
             ('public_url', 'string', false, '^https?://', 'an http or https URL', NULL, NULL),
             ('machine_detection', 'string', false, '^(Enable|DetectMessageEnd)$', 'Enable or DetectMessageEnd', NULL, NULL),
             ('announcement', 'string', false, '^[^[:cntrl:]]+$', '1 to 500 characters on one line', NULL, NULL),
@@ -81,7 +82,9 @@ BEGIN
     RETURN options;
 END
 $$;
-COMMENT ON FUNCTION check_twilio_options(jsonb, text, boolean, boolean) IS 'checks the options of an endpoint of kind twilio and returns them with public_url in its normal form; 22023 says what is wrong (internal)';
+COMMENT ON FUNCTION check_twilio_options(jsonb, text, boolean, boolean) IS
+    'checks the options of an endpoint of kind twilio and returns them with public_url in its normal form; 22023 says what is wrong '
+    '(internal)';
 
 CREATE OR REPLACE FUNCTION telephony_settings(options jsonb,
     OUT account_sid text, OUT api_key_sid text, OUT api_key_secret text, OUT from_number text, OUT public_url text,
@@ -100,7 +103,8 @@ AS $$
            make_interval(secs => coalesce((options->>'poll_interval')::double precision,
                                           CASE WHEN options ? 'public_url' THEN 10 ELSE 3 END))
 $$;
-COMMENT ON FUNCTION telephony_settings(jsonb) IS 'options of an endpoint of kind twilio, with the defaults of those that are not set (internal)';
+COMMENT ON FUNCTION telephony_settings(jsonb) IS
+    'options of an endpoint of kind twilio, with the defaults of those that are not set (internal)';
 
 CREATE OR REPLACE FUNCTION telephony_problem(tenant uuid) RETURNS text
 LANGUAGE plpgsql STABLE

@@ -2,13 +2,16 @@
 
 CREATE OR REPLACE FUNCTION twiml(verbs jsonb) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_sql_twiml';
-COMMENT ON FUNCTION twiml(jsonb) IS 'a TwiML document of less than 4,000 characters from a list of verbs (say, play, pause, gather, redirect, hangup) with their attributes; 22023 says which is wrong (internal)';
+COMMENT ON FUNCTION twiml(jsonb) IS
+    'a TwiML document of less than 4,000 characters from a list of verbs (say, play, pause, gather, redirect, hangup) with their '
+    'attributes; 22023 says which is wrong (internal)';
 
 CREATE OR REPLACE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language', options->'language'))
+    SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language',
+        options->'language'))
 $$;
 COMMENT ON FUNCTION say_verb(text, jsonb) IS 'the TwiML verb that says a sentence as the options of an endpoint want it said (internal)';
 
@@ -25,7 +28,9 @@ AS $$
                 WHEN 'key' THEN '{"timeout": 5, "num_digits": 1, "finish_on_key": ""}'
               END::jsonb
 $$;
-COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS 'the TwiML verb that waits for tones: an acknowledgement up to its #, the eight digits of a challenge, or one key. The step makes each request of a call another one (internal)';
+COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS
+    'the TwiML verb that waits for tones: an acknowledgement up to its #, the eight digits of a challenge, or one key. The step makes '
+    'each request of a call another one (internal)';
 
 CREATE OR REPLACE FUNCTION play_verb(frame text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
@@ -55,12 +60,14 @@ BEGIN
     SELECT x.* INTO STRICT v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     SELECT x.* INTO STRICT c FROM mulberry_internal.commands x WHERE x.id = v.command;
     IF v.purpose = 'escalation' THEN
-        verbs := jsonb_build_array(mulberry_internal.say_verb(mulberry_internal.escalation_sentence(c.id), options), '{"verb": "pause", "length": 1}'::jsonb);
+        verbs := jsonb_build_array(mulberry_internal.say_verb(mulberry_internal.escalation_sentence(c.id), options),
+            '{"verb": "pause", "length": 1}'::jsonb);
         FOR step IN 1 .. s.repetitions LOOP
             verbs := verbs || mulberry_internal.say_verb(mulberry_internal.escalation_sentence(c.id), options);
             IF s.public_url IS NOT NULL THEN
                 verbs := verbs || (mulberry_internal.gather_verb(s.public_url, v.token, step, 'key')
-                    || jsonb_build_object('verbs', jsonb_build_array(mulberry_internal.say_verb('Press any key to confirm that you have heard this.', options))));
+                    || jsonb_build_object('verbs', jsonb_build_array(mulberry_internal.say_verb('Press any key to confirm that you '
+                        'have heard this.', options))));
             ELSE
                 verbs := verbs || '{"verb": "pause", "length": 2}'::jsonb;
             END IF;
@@ -83,4 +90,6 @@ BEGIN
     RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
 END
 $$;
-COMMENT ON FUNCTION voice_document(bigint, jsonb) IS 'the TwiML that a call begins with: announcement and frame, with gatherings of the acknowledgement where webhooks reach us and pauses for the recording where they do not; for an escalation, what happened (internal)';
+COMMENT ON FUNCTION voice_document(bigint, jsonb) IS
+    'the TwiML that a call begins with: announcement and frame, with gatherings of the acknowledgement where webhooks reach us and '
+    'pauses for the recording where they do not; for an escalation, what happened (internal)';

@@ -7,7 +7,8 @@ CREATE OR REPLACE VIEW mulberry.voice_call_status WITH (security_barrier) AS
       JOIN mulberry_internal.commands c ON c.id = v.command
       JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
      WHERE v.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor'))::uuid[]);
-COMMENT ON VIEW mulberry.voice_call_status IS 'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
+COMMENT ON VIEW mulberry.voice_call_status IS
+    'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
 
 -- A column that a view takes over from a table means there what it means here.
 DO $$
@@ -16,9 +17,11 @@ DECLARE
 BEGIN
     FOR c IN
         SELECT v.attrelid::regclass AS view, v.attname, col_description(t.attrelid, t.attnum) AS meaning
-          FROM (VALUES ('mulberry.command_status', 'mulberry_internal.commands'), ('mulberry.voice_call_status', 'mulberry_internal.voice_calls'),
+          FROM (VALUES ('mulberry.command_status', 'mulberry_internal.commands'), ('mulberry.voice_call_status',
+              'mulberry_internal.voice_calls'),
                        ('mulberry.voice_key_status', 'mulberry_internal.voice_keys'), ('mulberry.agent_status', 'mulberry_internal.agents'),
-                       ('mulberry.mandate_status', 'mulberry_internal.mandates'), ('mulberry.mandate_history', 'mulberry_internal.mandate_versions'),
+                       ('mulberry.mandate_status', 'mulberry_internal.mandates'), ('mulberry.mandate_history',
+                           'mulberry_internal.mandate_versions'),
                        ('mulberry.escalation_contact_status', 'mulberry_internal.escalation_contacts')) AS pair (view, base)
           JOIN pg_attribute v ON v.attrelid = pair.view::regclass
           JOIN pg_attribute t ON t.attrelid = pair.base::regclass AND t.attname = v.attname AND t.atttypid = v.atttypid

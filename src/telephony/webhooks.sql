@@ -2,7 +2,9 @@
 
 CREATE OR REPLACE FUNCTION check_twilio_signature(tenant uuid, secret text, url text, params jsonb, signature text) RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_signature';
-COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS 'whether X-Twilio-Signature is that of URL and parameters, by the auth token that is stored under this name; false without one, after the same work. What the transaction does will be on disk when it is committed (internal)';
+COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS
+    'whether X-Twilio-Signature is that of URL and parameters, by the auth token that is stored under this name; false without one, '
+    'after the same work. What the transaction does will be on disk when it is committed (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
                                       OUT status integer, OUT content_type text, OUT body text)
@@ -34,7 +36,8 @@ BEGIN
     e := mulberry_internal.telephony_endpoint(v.tenant);
     -- the same work whether there is such a call or not
     genuine := mulberry_internal.check_twilio_signature(mulberry_internal.secret_tenant(e.tenant, e.secret, v.tenant), e.secret,
-        CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url ELSE url END,
+        CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
+            ELSE url END,
         params, signature);
     IF v.id IS NULL THEN
         status := 404;
@@ -78,7 +81,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_twilio_webhook(text, jsonb, text, text) IS
-    'answers a webhook of Twilio for a call that was placed: url as Twilio requested it (or path and query, which the endpoint''s public_url completes), params the decoded form {"name": "value" or ["value", ...]}, signature the header X-Twilio-Signature, idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/ack, /twilio/status, /twilio/recording. 403: not signed by the account of the call; 404: no such call; a replay gets the answer of the first time. What is answered is on disk. Needs gateway access. Errors: 22004, 22023 parameters that are no form';
+    'answers a webhook of Twilio for a call that was placed: url as Twilio requested it (or path and query, which the endpoint''s '
+    'public_url completes), params the decoded form {"name": "value" or ["value", ...]}, signature the header X-Twilio-Signature, '
+    'idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/ack, /twilio/status, /twilio/recording. 403: not signed by the account '
+    'of the call; 404: no such call; a replay gets the answer of the first time. What is answered is on disk. Needs gateway access. '
+    'Errors: 22004, 22023 parameters that are no form';
 
 -- A call that is not the one we know of: the one that was asked for without an answer, or a stray one.
 CREATE OR REPLACE FUNCTION meet_call(voice_call bigint, call_sid text) RETURNS boolean
@@ -111,7 +118,9 @@ BEGIN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION meet_call(bigint, text) IS 'whether a webhook is of the call that is known; it becomes known when its request had no answer, and is ended when there is another (internal)';
+COMMENT ON FUNCTION meet_call(bigint, text) IS
+    'whether a webhook is of the call that is known; it becomes known when its request had no answer, and is ended when there is another '
+    '(internal)';
 
 CREATE OR REPLACE FUNCTION take_call_status(voice_call bigint, params jsonb) RETURNS void
 LANGUAGE plpgsql
@@ -211,7 +220,8 @@ BEGIN
         END IF;
     END IF;
 
-    UPDATE mulberry_internal.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
+    UPDATE mulberry_internal.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id
+        AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
     IF NOT FOUND THEN
         RETURN mulberry_internal.twiml(jsonb_build_array(mulberry_internal.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
     END IF;
@@ -227,4 +237,6 @@ BEGIN
         '{"verb": "hangup"}'::jsonb));
 END
 $$;
-COMMENT ON FUNCTION take_digits(bigint, text, text, boolean, jsonb) IS 'takes the digits that were gathered and says, in TwiML, how the call goes on: thanks when the command is settled, the digits of a challenge when one is wanted, else the frame once more, five times at most (internal)';
+COMMENT ON FUNCTION take_digits(bigint, text, text, boolean, jsonb) IS
+    'takes the digits that were gathered and says, in TwiML, how the call goes on: thanks when the command is settled, the digits of a '
+    'challenge when one is wanted, else the frame once more, five times at most (internal)';
