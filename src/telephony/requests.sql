@@ -121,7 +121,7 @@ $$;
 COMMENT ON FUNCTION rest_voice_call(bigint, timestamptz, text) IS 'puts the job of a call back into the queue until a time (internal)';
 
 CREATE OR REPLACE FUNCTION telephony_step(job bigint, token bigint,
-    OUT ready boolean, OUT method text, OUT url text, OUT names text[], OUT contents text[], OUT json text,
+    OUT ready boolean, OUT method text, OUT url text, OUT names text[], OUT contents text[], OUT json_body text,
     OUT user_name text, OUT secret text, OUT secret_tenant uuid, OUT timeout_ms integer, OUT allow_http boolean,
     OUT allow_private boolean, OUT max_response integer, OUT accept text)
 LANGUAGE plpgsql SECURITY DEFINER
@@ -158,7 +158,7 @@ BEGIN
         ready := true;
         method := 'POST';
         url := p.base_url;
-        json := mulberry_internal.escalation_report((j.payload->>'command')::bigint)::text;
+        json_body := mulberry_internal.escalation_report((j.payload->>'command')::bigint)::text;
         RETURN;
     END IF;
 

@@ -24,7 +24,7 @@
 #define MAX_RETRY_AFTER (24 * 60 * 60) /* s */
 
 static mulberry_statement step_statement = {
-	"SELECT ready, method, url, names, contents, json, user_name, secret, secret_tenant,"
+	"SELECT ready, method, url, names, contents, json_body, user_name, secret, secret_tenant,"
 	" timeout_ms, allow_http, allow_private, max_response, accept"
 	" FROM mulberry_internal.telephony_step($1, $2)",
 	2,
