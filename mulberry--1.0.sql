@@ -805,7 +805,7 @@ SELECT pg_catalog.pg_extension_config_dump('key_frames', '');
 
 CREATE TABLE key_guard (
     tenant           uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    key_id           integer NOT NULL CHECK (key_id BETWEEN -1 AND 99),
+    key_id           integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
     forgeries        timestamptz[] NOT NULL DEFAULT '{}',
     in_row           bigint NOT NULL DEFAULT 0,
     challenge_from   timestamptz,
@@ -815,7 +815,6 @@ CREATE TABLE key_guard (
 );
 COMMENT ON TABLE key_guard IS
     'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
-COMMENT ON COLUMN key_guard.key_id IS '-1: commands in the textual form';
 COMMENT ON COLUMN key_guard.forgeries IS 'times of the last 21, the newest first';
 COMMENT ON COLUMN key_guard.in_row IS 'forgeries since the last genuine frame';
 COMMENT ON COLUMN key_guard.challenge_from IS 'when challenge mode was entered last; forgeries before it have done their part';
@@ -852,16 +851,6 @@ CREATE INDEX received_calls_age ON received_calls (tenant, began_at);
 COMMENT ON TABLE received_calls IS 'what was wrong in the calls of the last day; they hang up by it';
 SELECT pg_catalog.pg_extension_config_dump('received_calls', '');
 
-CREATE TABLE legacy_sequences (
-    tenant      uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    digest      bytea NOT NULL,
-    accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant, digest)
-);
-COMMENT ON TABLE legacy_sequences IS
-    'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
-SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
-
 -- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
 
 CREATE TYPE mulberry.command_answer AS (
@@ -884,7 +873,7 @@ COMMENT ON TYPE mulberry.command_answer IS
     'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge '
     'wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits '
     'that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, '
-    'call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
+    'call ended; hang_up after playing; mandate_state afterwards; frames that were heard';
 
 -- The edge's side of the online path; agent_sync() is the cloud's.
 
@@ -6637,12 +6626,6 @@ COMMENT ON FUNCTION judge_frame(uuid, text, bigint, bytea[], boolean, boolean, i
     'what a frame is worth to the receiver''s key that it names, given what is stored about it; one tag is computed, two in the place of '
     'a late answer (internal)';
 
-CREATE FUNCTION judge_legacy(tenant uuid, secret text, sequence text,
-                             OUT verdict text, OUT error text, OUT problem text, OUT command text, OUT mandate text)
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_judge_legacy';
-COMMENT ON FUNCTION judge_legacy(uuid, text, text) IS
-    'what a command in the textual form is worth now, by a secret of the tenant (internal)';
-
 CREATE FUNCTION build_ack(tenant uuid, agent uuid, key_id integer, status integer, state integer, counter bigint,
     message_digest bytea)
 RETURNS text
@@ -7062,94 +7045,6 @@ $$;
 COMMENT ON FUNCTION receive_frame(uuid, text, text, text, text, text) IS
     'judges and applies one frame; count_ref names the call whose faults are counted (internal)';
 
-CREATE FUNCTION receive_legacy(tenant uuid, sequence text, caller text, call_ref text, count_ref text, path text)
-RETURNS command_answer
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    method   CONSTANT text := CASE receive_legacy.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
-    allowed  CONSTANT text := current_setting('mulberry.dtmf_legacy');
-    at       timestamptz := clock_timestamp();
-    guard    mulberry_internal.key_guard;
-    judged   record;
-    status   integer;
-    state    integer;
-    said     record;
-    answer   mulberry.command_answer;
-    evidence jsonb := jsonb_strip_nulls(jsonb_build_object('form', 'textual', 'caller', receive_legacy.caller,
-                                                           'call_ref', receive_legacy.call_ref));
-BEGIN
-    PERFORM mulberry_internal.require_durable_commit();
-    IF allowed = 'off' THEN
-        answer := mulberry_internal.refusal('refused', 'E001',
-            'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
-    ELSIF EXISTS (SELECT FROM mulberry_internal.received_calls c
-                   WHERE c.tenant = receive_legacy.tenant AND c.call_ref = receive_legacy.count_ref AND c.hang_up) THEN
-        answer := mulberry_internal.refusal('call ended', 'E002', 'the call was to be hung up');
-        answer.hang_up := true;
-    ELSIF NOT mulberry_internal.agent_takes_call(receive_legacy.tenant, NULL, receive_legacy.caller, receive_legacy.path) THEN
-        answer := mulberry_internal.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
-        answer.hang_up := true;
-    ELSE
-        -- the form cannot answer a challenge, so challenge mode stops it
-        INSERT INTO mulberry_internal.key_guard (tenant, key_id) VALUES (receive_legacy.tenant, -1) ON CONFLICT DO NOTHING;
-        SELECT g.* INTO guard FROM mulberry_internal.key_guard g WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1 FOR UPDATE;
-        IF mulberry_internal.guard_challenges(guard, at) THEN
-            answer := mulberry_internal.refusal('not judged', 'E002', 'too many forgeries: commands in the textual form have to wait');
-        END IF;
-    END IF;
-    IF answer.verdict IS NULL THEN
-        judged := mulberry_internal.judge_legacy(receive_legacy.tenant, 'dtmf-legacy', receive_legacy.sequence);
-        IF judged.verdict <> 'accepted' THEN
-            answer := mulberry_internal.refusal(judged.verdict, judged.error, judged.problem);
-            IF judged.verdict = 'forgery' THEN
-                PERFORM mulberry_internal.note_forgery(receive_legacy.tenant, -1, NULL, at);
-            END IF;
-            IF judged.verdict IN ('forgery', 'decode error') THEN
-                answer.hang_up := mulberry_internal.note_call_fault(receive_legacy.tenant, receive_legacy.count_ref, judged.verdict);
-            END IF;
-        ELSIF allowed <> 'all' AND judged.command NOT IN ('QUERY', 'PING') THEN
-            answer := mulberry_internal.refusal('refused', 'E001',
-                format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
-        ELSE
-            INSERT INTO mulberry_internal.legacy_sequences (tenant, digest)
-            VALUES (receive_legacy.tenant, sha256(convert_to(receive_legacy.sequence, 'UTF8')))
-            ON CONFLICT DO NOTHING;
-            IF NOT FOUND THEN
-                answer := mulberry_internal.refusal('duplicate', 'E005', 'the command was executed before');
-            END IF;
-        END IF;
-    END IF;
-    IF answer.verdict IS NULL THEN
-        answer := ROW(false, judged.command, CASE WHEN judged.command <> 'PING' THEN judged.mandate END, NULL, NULL, NULL, NULL, NULL, NULL,
-                      NULL, 'accepted', false, NULL, 1)::mulberry.command_answer;
-        IF judged.command = 'EXTEND' THEN
-            -- the form says no number of days
-            status := 3;
-            state := 0;
-        ELSE
-            SELECT r.ack_status, r.ack_state INTO status, state
-              FROM mulberry_internal.apply_mandate_command(receive_legacy.tenant, judged.command, judged.mandate, 0,
-                                                  'command in the textual form', NULL) r;
-        END IF;
-        answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
-        said := mulberry_internal.spoken_result(judged.command, answer.mandate_id, 0, status, state);
-        answer.message := said.message;
-        answer.speech := said.speech;
-        answer.success := status <= 1;
-        SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
-        UPDATE mulberry_internal.key_guard g SET in_row = 0 WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1;
-    END IF;
-    PERFORM mulberry_internal.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status,
-        answer.verdict),
-                                  answer.mandate_id, NULL, NULL, method, evidence);
-    RETURN answer;
-END
-$$;
-COMMENT ON FUNCTION receive_legacy(uuid, text, text, text, text, text) IS
-    'judges and applies a command in the textual form as far as mulberry.dtmf_legacy lets it, each sequence once, by the secret '
-    '"dtmf-legacy" of the tenant (internal)';
-
 CREATE FUNCTION check_reception(path text, call_ref text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
@@ -7177,19 +7072,13 @@ BEGIN
         RAISE EXCEPTION 'symbols must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     PERFORM mulberry_internal.check_reception(handle_command_symbols.path, handle_command_symbols.call_ref);
-    IF handle_command_symbols.symbols ~ '^\*#.*-.*##$' THEN
-        RETURN mulberry_internal.receive_legacy(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
-                                       handle_command_symbols.call_ref, handle_command_symbols.call_ref,
-                                       handle_command_symbols.path);
-    END IF;
     RETURN mulberry_internal.receive_frame(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
                                   handle_command_symbols.call_ref, handle_command_symbols.call_ref,
                                   handle_command_symbols.path);
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text) IS
-    'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where '
-    'mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. '
+    'judges, applies and answers one command that an edge has received: a frame of 32 symbols. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. '
     'ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
 
 CREATE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,

@@ -308,13 +308,11 @@ SELECT pg_temp.heard(pg_temp.frame(99, '00000000', 10075)) AS old_key_repeated;
 -- its policy came with the line
 SELECT challenge_extend FROM voice_keys WHERE key_id = 8;
 
--- The textual form is not executed unless a setting says so (see t/095 for the rest).
-SHOW mulberry.dtmf_legacy;
+-- The textual form of the original protocol is no frame, whoever made it.
 SELECT pg_temp.heard(g.dtmf_sequence) FROM mulberry.command_generate('PING', '12345678', 'test_secret_key') g;
-\set VERBOSITY sqlstate
-SET mulberry.dtmf_legacy = 'all';
 
 -- Who may, and bad input.
+\set VERBOSITY sqlstate
 SELECT mulberry.handle_command_symbols(NULL);
 SELECT mulberry.handle_command_symbols('*#', path => 'post');
 SELECT mulberry.handle_command_symbols('*#', path => NULL);

@@ -100,7 +100,6 @@ SELECT id, 7, ARRAY[now()], 1, now() + '1 hour', '2 hours' FROM mulberry_interna
 INSERT INTO mulberry_internal.challenges (tenant, key_id, command, mandate, argument, nonce, counter)
 SELECT id, 7, 3, '12345678', 14, '493817', 43 FROM mulberry_internal.tenants;
 INSERT INTO mulberry_internal.received_calls (tenant, call_ref, forgeries) SELECT id, 'call', 2 FROM mulberry_internal.tenants;
-INSERT INTO mulberry_internal.legacy_sequences (tenant, digest) SELECT id, sha256('legacy') FROM mulberry_internal.tenants;
 SQL
 # what other parts keep, as far as a statement above has not filled it
 sql(<<'SQL');

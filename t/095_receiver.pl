@@ -1,6 +1,6 @@
 # The receiving side beyond one statement: keys are not seen in the server's log; an accepted frame is
-# on disk; a promoted standby signs with counters of its own and asks before it believes; the
-# textual form is executed as a setting lets it; and a judgement costs the same wherever a tag differs.
+# on disk; a promoted standby signs with counters of its own and asks before it believes;
+# and a judgement costs the same wherever a tag differs.
 use strict;
 use warnings;
 
@@ -157,46 +157,6 @@ $node->stop('immediate');
     $node->start;
 }
 is(sql('SELECT cardinality(forgeries) FROM mulberry_internal.key_guard WHERE key_id = 7'), '1', '... counts after a crash as well');
-
-# ---- the textual form ----
-
-sub legacy
-{
-    my ($command, $mandate, $ago) = @_;
-    $ago //= '0';
-    return sql(qq{SELECT dtmf_sequence FROM mulberry.command_generate('$command', '$mandate', 'test_secret_key', now() - interval '$ago min')});
-}
-sub set_legacy
-{
-    my ($value) = @_;
-    $node->append_conf('postgresql.conf', "mulberry.dtmf_legacy = $value\n");
-    $node->reload;
-    $node->poll_query_until('postgres', "SELECT current_setting('mulberry.dtmf_legacy') = '$value' FROM mulberry.outbound_allowed()") or die;
-    return;
-}
-sub hear_legacy { return sql("SELECT verdict, coalesce(status, ''), coalesce(error, '') FROM mulberry.handle_command_symbols('$_[0]')") }
-
-is(hear_legacy(legacy('PING', '00000000')), 'refused||E001', 'the textual form is not executed');
-set_legacy('harmless');
-is(hear_legacy(legacy('PING', '00000000')), 'refused||E002', '... nor without a secret');
-sql("COPY mulberry.secret_entry (name, value) FROM stdin;\ndtmf-legacy\ttest_secret_key\n\\.\n");
-my $query = legacy('QUERY', '87654321');
-is(hear_legacy($query), 'accepted|applied|', 'harmless: QUERY is');
-is(hear_legacy($query), 'duplicate||E005', '... once');
-is(hear_legacy(legacy('QUERY', '12345678', 4)), 'accepted|applied|', '... up to five minutes late');
-is(hear_legacy(legacy('QUERY', '11112222', 7)), 'forgery||E002', '... and no later');
-is(hear_legacy(legacy('REVOKE', '87654321')), 'refused||E001', '... REVOKE is not');
-set_legacy('all');
-is(hear_legacy(legacy('REVOKE', '87654321')), 'accepted|applied|', 'all: it is');
-is(sql(q{SELECT status FROM mulberry_internal.mandates WHERE id = '87654321'}), 'REVOKED', '... and acts');
-is(hear_legacy(legacy('SUSPEND', '87654321')), 'accepted|refused|E004', '... and is refused what cannot be');
-is(hear_legacy(legacy('EXTEND', '11112222')), 'accepted|refused|E001', 'EXTEND has no days in this form');
-is(hear_legacy('*#01-1234567-ABCD##'), 'decode error||E001', 'what is malformed');
-is(hear_legacy("*#04-11112222-000$_##"), 'forgery||E002', 'a guess') foreach 1 .. 4;
-is(hear_legacy(legacy('QUERY', '11112222')), 'not judged||E002', 'after five guesses in an hour nothing is judged');
-is(sql('SELECT challenge_period FROM mulberry_internal.key_guard WHERE key_id = -1'), '01:00:00', '... for an hour');
-like(hear(frame('QUERY', '11112222')), qr/^accepted\|applied/, '... while signed frames go on');
-set_legacy('off');
 
 # ---- what the log has ----
 

@@ -1,7 +1,7 @@
 /*
  * commands.c
  *	  Voice commands in SQL, as far as they are functions of their arguments alone: the textual
- *	  form of the original protocol, and frames taken apart for logs and tests.
+ *	  form of the original protocol, and frames and challenges taken apart.
  *
  * Keys, counters and mandates are not read here; the frames are the core's (core/command.h,
  * core/command_legacy.h).
@@ -22,6 +22,7 @@ PG_FUNCTION_INFO_V1(mulberry_command_generate);
 PG_FUNCTION_INFO_V1(mulberry_command_verify);
 PG_FUNCTION_INFO_V1(mulberry_command_frame_parse);
 PG_FUNCTION_INFO_V1(mulberry_ack_frame_parse);
+PG_FUNCTION_INFO_V1(mulberry_challenge_nonce);
 
 /* Shorter ones are found by trying; the original's own samples have 11 bytes and more. */
 #define MIN_SECRET_SIZE 8
@@ -245,4 +246,16 @@ mulberry_ack_frame_parse(PG_FUNCTION_ARGS)
 	mulberry_row_add_text(&r, frame.tag);
 	mulberry_row_add_two_digits(&r, frame.check);
 	return mulberry_row_end(&r);
+}
+
+/* challenge_nonce(digits) → the six digits before their check, null when they do not fit it */
+Datum
+mulberry_challenge_nonce(PG_FUNCTION_ARGS)
+{
+	text *digits = PG_GETARG_TEXT_PP(0);
+	char nonce[MB_NONCE_LENGTH + 1];
+
+	if (mb_challenge_parse(VARDATA_ANY(digits), VARSIZE_ANY_EXHDR(digits), nonce) != MB_FRAME_OK)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(nonce));
 }

@@ -16,12 +16,6 @@ COMMENT ON FUNCTION judge_frame(uuid, text, bigint, bytea[], boolean, boolean, i
     'what a frame is worth to the receiver''s key that it names, given what is stored about it; one tag is computed, two in the place of '
     'a late answer (internal)';
 
-CREATE OR REPLACE FUNCTION judge_legacy(tenant uuid, secret text, sequence text,
-                             OUT verdict text, OUT error text, OUT problem text, OUT command text, OUT mandate text)
-LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_judge_legacy';
-COMMENT ON FUNCTION judge_legacy(uuid, text, text) IS
-    'what a command in the textual form is worth now, by a secret of the tenant (internal)';
-
 CREATE OR REPLACE FUNCTION build_ack(tenant uuid, agent uuid, key_id integer, status integer, state integer, counter bigint,
     message_digest bytea)
 RETURNS text

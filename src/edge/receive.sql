@@ -244,94 +244,6 @@ $$;
 COMMENT ON FUNCTION receive_frame(uuid, text, text, text, text, text) IS
     'judges and applies one frame; count_ref names the call whose faults are counted (internal)';
 
-CREATE OR REPLACE FUNCTION receive_legacy(tenant uuid, sequence text, caller text, call_ref text, count_ref text, path text)
-RETURNS command_answer
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
-DECLARE
-    method   CONSTANT text := CASE receive_legacy.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
-    allowed  CONSTANT text := current_setting('mulberry.dtmf_legacy');
-    at       timestamptz := clock_timestamp();
-    guard    mulberry_internal.key_guard;
-    judged   record;
-    status   integer;
-    state    integer;
-    said     record;
-    answer   mulberry.command_answer;
-    evidence jsonb := jsonb_strip_nulls(jsonb_build_object('form', 'textual', 'caller', receive_legacy.caller,
-                                                           'call_ref', receive_legacy.call_ref));
-BEGIN
-    PERFORM mulberry_internal.require_durable_commit();
-    IF allowed = 'off' THEN
-        answer := mulberry_internal.refusal('refused', 'E001',
-            'commands in the textual form are not executed (mulberry.dtmf_legacy is off)');
-    ELSIF EXISTS (SELECT FROM mulberry_internal.received_calls c
-                   WHERE c.tenant = receive_legacy.tenant AND c.call_ref = receive_legacy.count_ref AND c.hang_up) THEN
-        answer := mulberry_internal.refusal('call ended', 'E002', 'the call was to be hung up');
-        answer.hang_up := true;
-    ELSIF NOT mulberry_internal.agent_takes_call(receive_legacy.tenant, NULL, receive_legacy.caller, receive_legacy.path) THEN
-        answer := mulberry_internal.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
-        answer.hang_up := true;
-    ELSE
-        -- the form cannot answer a challenge, so challenge mode stops it
-        INSERT INTO mulberry_internal.key_guard (tenant, key_id) VALUES (receive_legacy.tenant, -1) ON CONFLICT DO NOTHING;
-        SELECT g.* INTO guard FROM mulberry_internal.key_guard g WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1 FOR UPDATE;
-        IF mulberry_internal.guard_challenges(guard, at) THEN
-            answer := mulberry_internal.refusal('not judged', 'E002', 'too many forgeries: commands in the textual form have to wait');
-        END IF;
-    END IF;
-    IF answer.verdict IS NULL THEN
-        judged := mulberry_internal.judge_legacy(receive_legacy.tenant, 'dtmf-legacy', receive_legacy.sequence);
-        IF judged.verdict <> 'accepted' THEN
-            answer := mulberry_internal.refusal(judged.verdict, judged.error, judged.problem);
-            IF judged.verdict = 'forgery' THEN
-                PERFORM mulberry_internal.note_forgery(receive_legacy.tenant, -1, NULL, at);
-            END IF;
-            IF judged.verdict IN ('forgery', 'decode error') THEN
-                answer.hang_up := mulberry_internal.note_call_fault(receive_legacy.tenant, receive_legacy.count_ref, judged.verdict);
-            END IF;
-        ELSIF allowed <> 'all' AND judged.command NOT IN ('QUERY', 'PING') THEN
-            answer := mulberry_internal.refusal('refused', 'E001',
-                format('%s is not executed in the textual form (mulberry.dtmf_legacy is %s)', judged.command, allowed));
-        ELSE
-            INSERT INTO mulberry_internal.legacy_sequences (tenant, digest)
-            VALUES (receive_legacy.tenant, sha256(convert_to(receive_legacy.sequence, 'UTF8')))
-            ON CONFLICT DO NOTHING;
-            IF NOT FOUND THEN
-                answer := mulberry_internal.refusal('duplicate', 'E005', 'the command was executed before');
-            END IF;
-        END IF;
-    END IF;
-    IF answer.verdict IS NULL THEN
-        answer := ROW(false, judged.command, CASE WHEN judged.command <> 'PING' THEN judged.mandate END, NULL, NULL, NULL, NULL, NULL, NULL,
-                      NULL, 'accepted', false, NULL, 1)::mulberry.command_answer;
-        IF judged.command = 'EXTEND' THEN
-            -- the form says no number of days
-            status := 3;
-            state := 0;
-        ELSE
-            SELECT r.ack_status, r.ack_state INTO status, state
-              FROM mulberry_internal.apply_mandate_command(receive_legacy.tenant, judged.command, judged.mandate, 0,
-                                                  'command in the textual form', NULL) r;
-        END IF;
-        answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
-        said := mulberry_internal.spoken_result(judged.command, answer.mandate_id, 0, status, state);
-        answer.message := said.message;
-        answer.speech := said.speech;
-        answer.success := status <= 1;
-        SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
-        UPDATE mulberry_internal.key_guard g SET in_row = 0 WHERE g.tenant = receive_legacy.tenant AND g.key_id = -1;
-    END IF;
-    PERFORM mulberry_internal.record_audit(receive_legacy.tenant, coalesce(answer.command, 'VOICE_FRAME'), coalesce(answer.status,
-        answer.verdict),
-                                  answer.mandate_id, NULL, NULL, method, evidence);
-    RETURN answer;
-END
-$$;
-COMMENT ON FUNCTION receive_legacy(uuid, text, text, text, text, text) IS
-    'judges and applies a command in the textual form as far as mulberry.dtmf_legacy lets it, each sequence once, by the secret '
-    '"dtmf-legacy" of the tenant (internal)';
-
 CREATE OR REPLACE FUNCTION check_reception(path text, call_ref text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
@@ -359,19 +271,13 @@ BEGIN
         RAISE EXCEPTION 'symbols must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     PERFORM mulberry_internal.check_reception(handle_command_symbols.path, handle_command_symbols.call_ref);
-    IF handle_command_symbols.symbols ~ '^\*#.*-.*##$' THEN
-        RETURN mulberry_internal.receive_legacy(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
-                                       handle_command_symbols.call_ref, handle_command_symbols.call_ref,
-                                       handle_command_symbols.path);
-    END IF;
     RETURN mulberry_internal.receive_frame(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
                                   handle_command_symbols.call_ref, handle_command_symbols.call_ref,
                                   handle_command_symbols.path);
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text) IS
-    'judges, applies and answers one command that an edge has received: a frame of 32 symbols, or the textual form where '
-    'mulberry.dtmf_legacy lets it. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. '
+    'judges, applies and answers one command that an edge has received: a frame of 32 symbols. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. '
     'ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
 
 CREATE OR REPLACE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,

@@ -12,33 +12,19 @@
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "core/command/command_judge.h"
-#include "core/command/command_legacy.h"
 #include "core/crypto/digest.h"
-#include "events/events.h"
 #include "server/row.h"
 #include "secrets/secret_key.h"
-#include "secrets/secrets.h"
 #include "keys/voice_keys.h"
 
 PG_FUNCTION_INFO_V1(mulberry_judge_frame);
 PG_FUNCTION_INFO_V1(mulberry_build_ack);
 PG_FUNCTION_INFO_V1(mulberry_draw_challenge);
 PG_FUNCTION_INFO_V1(mulberry_challenge_digits);
-PG_FUNCTION_INFO_V1(mulberry_judge_legacy);
 PG_FUNCTION_INFO_V1(mulberry_ack_names);
-PG_FUNCTION_INFO_V1(mulberry_require_durable_commit_sql);
-
-/* require_durable_commit() */
-Datum
-mulberry_require_durable_commit_sql(PG_FUNCTION_ARGS)
-{
-	mulberry_require_durable_commit();
-	PG_RETURN_VOID();
-}
 
 /* ---------------------------------------------------------------------------
  * Judging
@@ -156,66 +142,6 @@ mulberry_judge_frame(PG_FUNCTION_ARGS)
 		mulberry_row_add_bytes(&r, judgement.message_digest, MB_SHA256_SIZE);
 		mulberry_row_add(&r, BoolGetDatum(judgement.challenge_wanted));
 		mulberry_row_add(&r, BoolGetDatum(judgement.challenge_answered));
-	}
-	return mulberry_row_end(&r);
-}
-
-/*
- * judge_legacy(tenant, secret, sequence) → (verdict, error, message, command, mandate): a command in the textual
- * form, in the minutes up to now, by the tenant's secret of that name.
- */
-Datum
-mulberry_judge_legacy(PG_FUNCTION_ARGS)
-{
-	mulberry_row r;
-	text *sequence = PG_GETARG_TEXT_PP(2);
-	mb_legacy_command command;
-	mb_legacy_status status;
-	const char *verdict;
-	const char *message;
-	Size length;
-	char *secret;
-	int64 minute = (GetCurrentTimestamp() / USECS_PER_SEC +
-					(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * INT64CONST(86400)) /
-				   60;
-
-	mulberry_row_begin(&r, fcinfo);
-	secret =
-		mulberry_secret_read(PG_GETARG_UUID_P(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), &length);
-	if (secret == NULL)
-	{
-		mulberry_row_add_text(&r, "refused");
-		mulberry_row_add_text(&r, "E002");
-		mulberry_row_add_text(&r, "there is no secret for commands in the textual form");
-		return mulberry_row_end(&r);
-	}
-	status = mb_legacy_verify(VARDATA_ANY(sequence), VARSIZE_ANY_EXHDR(sequence), secret, length,
-							  MB_LEGACY_DEFAULT_WINDOW, minute, &command);
-	explicit_bzero(secret, length);
-	message = mb_legacy_message(status);
-	switch (status)
-	{
-		case MB_LEGACY_VALID:
-			verdict = "accepted";
-			break;
-		case MB_LEGACY_MISMATCH:
-			verdict = "forgery";
-			break;
-		case MB_LEGACY_RANGE:
-		case MB_LEGACY_FAILURE:
-			verdict = "not judged";
-			break;
-		default:
-			verdict = "decode error";
-			break;
-	}
-	mulberry_row_add_text(&r, verdict);
-	mulberry_row_add_text(&r, mb_legacy_error_code(status));
-	mulberry_row_add_text(&r, message);
-	if (status == MB_LEGACY_VALID)
-	{
-		mulberry_row_add_text(&r, mb_command_name(command.code));
-		mulberry_row_add_text(&r, command.mandate);
 	}
 	return mulberry_row_end(&r);
 }

@@ -23,7 +23,7 @@ SELECT pg_catalog.pg_extension_config_dump('key_frames', '');
 
 CREATE TABLE key_guard (
     tenant           uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    key_id           integer NOT NULL CHECK (key_id BETWEEN -1 AND 99),
+    key_id           integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
     forgeries        timestamptz[] NOT NULL DEFAULT '{}',
     in_row           bigint NOT NULL DEFAULT 0,
     challenge_from   timestamptz,
@@ -33,7 +33,6 @@ CREATE TABLE key_guard (
 );
 COMMENT ON TABLE key_guard IS
     'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
-COMMENT ON COLUMN key_guard.key_id IS '-1: commands in the textual form';
 COMMENT ON COLUMN key_guard.forgeries IS 'times of the last 21, the newest first';
 COMMENT ON COLUMN key_guard.in_row IS 'forgeries since the last genuine frame';
 COMMENT ON COLUMN key_guard.challenge_from IS 'when challenge mode was entered last; forgeries before it have done their part';
@@ -70,16 +69,6 @@ CREATE INDEX received_calls_age ON received_calls (tenant, began_at);
 COMMENT ON TABLE received_calls IS 'what was wrong in the calls of the last day; they hang up by it';
 SELECT pg_catalog.pg_extension_config_dump('received_calls', '');
 
-CREATE TABLE legacy_sequences (
-    tenant      uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    digest      bytea NOT NULL,
-    accepted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (tenant, digest)
-);
-COMMENT ON TABLE legacy_sequences IS
-    'commands in the textual form that were executed: SHA-256 of each, kept for ever, because a clock may be set back';
-SELECT pg_catalog.pg_extension_config_dump('legacy_sequences', '');
-
 -- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
 
 CREATE TYPE mulberry.command_answer AS (
@@ -102,7 +91,7 @@ COMMENT ON TYPE mulberry.command_answer IS
     'what became of a voice command: success (done, or so before); status applied, already so, unknown mandate, refused, challenge '
     'wanted; error E001 to E010; message for logs; ack_digits and ack_audio to play; speech to say afterwards; challenge: eight digits '
     'that are in ack_audio as well; verdict accepted, duplicate, stale, forgery, decode error, no frame, caller not allowed, not judged, '
-    'call ended, refused; hang_up after playing; mandate_state afterwards; frames that were heard';
+    'call ended; hang_up after playing; mandate_state afterwards; frames that were heard';
 
 -- The edge's side of the online path; agent_sync() is the cloud's.
 

@@ -61,8 +61,9 @@ static const char *const role_names[] = { "sender", "receiver" };
  * ---------------------------------------------------------------------------
  */
 
-mulberry_voice_role
-mulberry_voice_role_from_name(const char *name)
+/* The role of that name; an internal error for any other. */
+static mulberry_voice_role
+role_from_name(const char *name)
 {
 	for (int i = 0; i < lengthof(role_names); i++)
 		if (strcmp(role_names[i], name) == 0)
@@ -151,10 +152,13 @@ mulberry_voice_key_load(const pg_uuid_t *tenant, mulberry_voice_role role, const
 	return true;
 }
 
-bool
-mulberry_voice_key_sync_mac(const pg_uuid_t *tenant, mulberry_voice_role role,
-							const pg_uuid_t *agent, int key_id, const void *data, Size n,
-							uint8 mac[MB_SHA256_SIZE])
+/*
+ * HMAC-SHA256 of data by the key HMAC-SHA256(K, "mulberry/sync/1"), which signs what goes between cloud and
+ * edge beside frames.  False when there is no such enabled key.
+ */
+static bool
+compute_sync_mac(const pg_uuid_t *tenant, mulberry_voice_role role, const pg_uuid_t *agent,
+				 int key_id, const void *data, Size n, uint8 mac[MB_SHA256_SIZE])
 {
 	mulberry_voice_key key = { 0 };
 	uint8 bytes[MB_COMMAND_KEY_SIZE];
@@ -431,11 +435,10 @@ mulberry_sync_mac(PG_FUNCTION_ARGS)
 	bytea *result = palloc(VARHDRSZ + MB_SHA256_SIZE);
 
 	SET_VARSIZE(result, VARHDRSZ + MB_SHA256_SIZE);
-	if (!mulberry_voice_key_sync_mac(
-			PG_GETARG_UUID_P(0),
-			mulberry_voice_role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1))),
-			PG_GETARG_UUID_P(2), PG_GETARG_INT32(3), VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data),
-			(uint8 *) VARDATA(result)))
+	if (!compute_sync_mac(PG_GETARG_UUID_P(0),
+						  role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1))),
+						  PG_GETARG_UUID_P(2), PG_GETARG_INT32(3), VARDATA_ANY(data),
+						  VARSIZE_ANY_EXHDR(data), (uint8 *) VARDATA(result)))
 		PG_RETURN_NULL();
 	PG_RETURN_BYTEA_P(result);
 }
@@ -449,11 +452,10 @@ mulberry_sync_mac_fits(PG_FUNCTION_ARGS)
 	uint8 expected[MB_SHA256_SIZE];
 	bool fits;
 
-	if (!mulberry_voice_key_sync_mac(
-			PG_GETARG_UUID_P(0),
-			mulberry_voice_role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1))),
-			PG_GETARG_UUID_P(2), PG_GETARG_INT32(3), VARDATA_ANY(data), VARSIZE_ANY_EXHDR(data),
-			expected))
+	if (!compute_sync_mac(PG_GETARG_UUID_P(0),
+						  role_from_name(text_to_cstring(PG_GETARG_TEXT_PP(1))),
+						  PG_GETARG_UUID_P(2), PG_GETARG_INT32(3), VARDATA_ANY(data),
+						  VARSIZE_ANY_EXHDR(data), expected))
 		PG_RETURN_BOOL(false);
 	fits = VARSIZE_ANY_EXHDR(mac) == MB_SHA256_SIZE &&
 		   mb_equal(expected, VARDATA_ANY(mac), MB_SHA256_SIZE);

@@ -46,18 +46,6 @@ typedef struct mulberry_voice_key
 extern bool mulberry_voice_key_load(const pg_uuid_t *tenant, mulberry_voice_role role,
 									const pg_uuid_t *agent, int key_id, mulberry_voice_key *key);
 
-/*
- * HMAC-SHA256 of data by the key HMAC-SHA256(K, "mulberry/sync/1"), which signs what goes between cloud and
- * edge beside frames.  False when there is no such enabled key.  Otherwise as
- * mulberry_voice_key_load().
- */
-extern bool mulberry_voice_key_sync_mac(const pg_uuid_t *tenant, mulberry_voice_role role,
-										const pg_uuid_t *agent, int key_id, const void *data,
-										Size n, uint8 mac[MB_SHA256_SIZE]);
-
-/* The role of that name; an internal error for any other. */
-extern mulberry_voice_role mulberry_voice_role_from_name(const char *name);
-
 /* Raises ERRCODE_RESERVED_NAME when a user names a secret of ours. */
 extern void mulberry_voice_key_check_name(const char *secret);
 

@@ -24,7 +24,6 @@ char *mulberry_retention;
 int mulberry_event_interval;
 int mulberry_event_ring_size;
 char *mulberry_databases;
-int mulberry_dtmf_legacy;
 int mulberry_max_databases;
 int mulberry_workers;
 char *mulberry_worker_role;
@@ -41,11 +40,6 @@ int mulberry_command_online_wait;
 int mulberry_command_max_attempts;
 int mulberry_command_retry_delay;
 char *mulberry_secret_key_file;
-
-/* Which commands in the textual form of the original protocol are executed. */
-static const struct config_enum_entry dtmf_legacy_options[] = {
-	{ "off", 0, false }, { "harmless", 1, false }, { "all", 2, false }, { NULL, 0, false }
-};
 
 /*
  * mulberry.retention is what check_tenant_settings() takes for a tenant's own: an interval longer
@@ -149,12 +143,6 @@ mulberry_define_gucs(void)
 		"mulberry.databases", "Comma-separated databases that get a notifier and workers.",
 		"The extension must exist there; a database that appears later is picked up.",
 		&mulberry_databases, "", PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
-
-	DefineCustomEnumVariable(
-		"mulberry.dtmf_legacy",
-		"Commands in the textual form of the original protocol that an edge executes.",
-		"harmless: QUERY and PING. The form is guessed in 10,923 tries and needs a right clock.",
-		&mulberry_dtmf_legacy, 0, dtmf_legacy_options, PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mulberry.event_interval", "How often the notifier sends what has happened.", NULL,

@@ -42,7 +42,6 @@ extern int mulberry_agent_online_time;	  /* ms that a heartbeat counts */
 extern int mulberry_command_online_wait;  /* ms before the telephone takes over */
 extern int mulberry_command_max_attempts; /* calls for a signature */
 extern int mulberry_command_retry_delay;  /* ms between calls */
-extern int mulberry_dtmf_legacy;		  /* read in SQL, by current_setting() */
 
 /* secrets */
 extern char *mulberry_secret_key_file;

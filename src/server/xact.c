@@ -11,6 +11,7 @@
 #include "server/compat.h"
 
 #include "access/xact.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
@@ -21,6 +22,9 @@
 #include "events/packet_notes.h"
 #include "server/shared_state.h"
 #include "server/xact.h"
+
+PG_FUNCTION_INFO_V1(mulberry_in_transaction_block);
+PG_FUNCTION_INFO_V1(mulberry_require_durable_commit_sql);
 
 #define MAX_END_CALLBACKS 8
 
@@ -216,4 +220,19 @@ subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId paren
 		current = level->parent;
 		pfree(level);
 	}
+}
+
+/* in_transaction_block(): a procedure that is called between BEGIN and COMMIT cannot commit. */
+Datum
+mulberry_in_transaction_block(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(IsTransactionBlock());
+}
+
+/* require_durable_commit() */
+Datum
+mulberry_require_durable_commit_sql(PG_FUNCTION_ARGS)
+{
+	mulberry_require_durable_commit();
+	PG_RETURN_VOID();
 }

@@ -13,7 +13,6 @@
 
 #define MB_LEGACY_SEQUENCE_LENGTH 20
 #define MB_LEGACY_PAYLOAD_MAX 31 /* code, mandate and a 64-bit minute with its sign, and a NUL */
-#define MB_LEGACY_DEFAULT_WINDOW 5
 
 /* Each minute of the window is one more guess at a 16-bit tag; a day of them is the most we try. */
 #define MB_LEGACY_MAX_WINDOW 1440
