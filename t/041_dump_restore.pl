@@ -123,7 +123,7 @@ SELECT c.relname FROM pg_class c
 SQL
 foreach my $table (@tables)
 {
-    cmp_ok(sql("SELECT count(*) FROM mulberry.$table"), '>', 0, "$table has rows to dump");
+    cmp_ok(sql("SELECT count(*) FROM mulberry_internal.$table"), '>', 0, "$table has rows to dump");
 }
 
 # ---- what is compared ----
@@ -143,7 +143,7 @@ sub content
     my %content;
     foreach my $table (@tables)
     {
-        my $rows = $rows_of{$table} // "SELECT t::text FROM mulberry.$table t";
+        my $rows = $rows_of{$table} // "SELECT t::text FROM mulberry_internal.$table t";
         $content{$table} = $server->safe_psql($database, "SELECT r FROM ($rows) AS t (r) ORDER BY r COLLATE \"C\"");
     }
     foreach my $sequence (split /\n/, $server->safe_psql($database,
@@ -207,16 +207,16 @@ my %restores = (
 # pg_restore -j does not know that tables of an extension refer to each other
 # (pg_dump does, and orders them).  So those that others refer to go first, one
 # after another; docs/operations.md names them.
-my @first = map { s/^mulberry\.//r } split /\n/, sql(q{SELECT DISTINCT confrelid::regclass::text FROM pg_constraint
+my @first = map { s/^mulberry_internal\.//r } split /\n/, sql(q{SELECT DISTINCT confrelid::regclass::text FROM pg_constraint
           WHERE contype = 'f' AND connamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
             AND conrelid <> 'mulberry_internal.endpoint_state'::regclass ORDER BY 1});
 my $referred = join '|', @first;
-like(slurp_file("$FindBin::RealBin/../docs/operations.md"), qr/TABLE DATA mulberry \(\Q$referred\E\) /, "the operations guide names them: @first");
+like(slurp_file("$FindBin::RealBin/../docs/operations.md"), qr/TABLE DATA mulberry_internal \(\Q$referred\E\) /, "the operations guide names them: @first");
 my ($toc) = run_command([ 'pg_restore', '-l', "$tmp/directory" ]);
 my ($first, $rest) = ('', '');
 foreach my $line (split /\n/, $toc)
 {
-    if ($line =~ /TABLE DATA mulberry (?:$referred) / || $line =~ / (?:SCHEMA|EXTENSION) /) { $first .= "$line\n" }
+    if ($line =~ /TABLE DATA mulberry_internal (?:$referred) / || $line =~ / (?:SCHEMA|EXTENSION) /) { $first .= "$line\n" }
     else { $rest .= "$line\n" }
 }
 append_to_file("$tmp/first.list", $first);
@@ -261,7 +261,7 @@ foreach my $form (sort keys %restores)
 
 # The row that holds outgoing work is loaded before any job can be: tenants come
 # first, also where tables are loaded in parallel.
-like(slurp_file("$tmp/plain.sql"), qr/^COPY mulberry\.tenants .*^COPY mulberry\.job_queue /ms, 'tenants are loaded before jobs');
+like(slurp_file("$tmp/plain.sql"), qr/^COPY mulberry_internal\.tenants .*^COPY mulberry_internal\.job_queue /ms, 'tenants are loaded before jobs');
 my $job_before_tenant = $source->safe_psql('telephony', q{
 SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND conrelid = 'mulberry_internal.job_queue'::regclass AND confrelid = 'mulberry_internal.tenants'::regclass});
 is($job_before_tenant, '1', '... because jobs refer to them');
@@ -293,7 +293,7 @@ copy('SELECT mulberry_internal.number_events()');
 is(copy('SELECT count(*) = count(DISTINCT (tenant, seq)) AND count(*) = count(seq) FROM mulberry_internal.events'), 't', 'events are numbered on');
 my ($out, $err);
 $target->psql('copy1', 'SELECT 1 FROM mulberry_internal.calls', stderr => \$err, extra_params => [ '-U', 'anna' ]);
-like($err, qr/permission denied for table calls/, 'tables are still for nobody');
+like($err, qr/permission denied for schema mulberry_internal/, 'tables are still for nobody');
 
 # ---- somebody says so ----
 
