@@ -1,6 +1,6 @@
 /*
  * dtmf.c
- *	  DTMF in SQL: dtmf_decode(), its aggregate, dtmf_detect(), call_dtmf(), dtmf_synthesize().
+ *	  DTMF in SQL: dtmf_decode(), its aggregate, dtmf_detect(), dtmf_synthesize().
  *
  * Receiver and generator are the core's (core/dtmf.h, core/tone.h).
  */
@@ -13,10 +13,9 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/snapmgr.h"
 
 #include "audio/audio_input.h"
-#include "calls/call_audio.h"
+#include "audio/dtmf.h"
 #include "core/audio/dtmf.h"
 #include "core/audio/g711.h"
 #include "core/audio/tone.h"
@@ -25,12 +24,11 @@ PG_FUNCTION_INFO_V1(mulberry_dtmf_decode);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_decode_transition);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_decode_final);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_detect);
-PG_FUNCTION_INFO_V1(mulberry_call_dtmf);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_synthesize);
 
-/* A receiver in the current memory context; a null floor is the receiver's own. */
-static mb_dtmf *
-new_receiver(int sample_rate, const NullableDatum *floor_dbm0, mb_dtmf_callback on_digit, void *arg)
+mb_dtmf *
+mulberry_dtmf_receiver(int sample_rate, const NullableDatum *floor_dbm0, mb_dtmf_callback on_digit,
+					   void *arg)
 {
 	mb_dtmf *receiver = mulberry_palloc_aligned(mb_dtmf_size(sample_rate));
 	mb_dtmf_options options = { .floor_dbm0 = MB_DTMF_DEFAULT_FLOOR_DBM0,
@@ -77,7 +75,7 @@ mulberry_dtmf_decode(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	mulberry_audio_open(&audio, PG_GETARG_DATUM(0), PG_GETARG_TEXT_PP(1), PG_GETARG_INT32(2));
 	initStringInfo(&digits);
-	receiver = new_receiver(audio.sample_rate, &fcinfo->args[3], append_digit, &digits);
+	receiver = mulberry_dtmf_receiver(audio.sample_rate, &fcinfo->args[3], append_digit, &digits);
 	feed_receiver(receiver, &audio);
 	mb_dtmf_flush(receiver);
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(digits.data, digits.len));
@@ -120,7 +118,8 @@ mulberry_dtmf_decode_transition(PG_FUNCTION_ARGS)
 		state = palloc(sizeof(*state));
 		state->sample_rate = PG_GETARG_INT32(3);
 		initStringInfo(&state->digits);
-		state->receiver = new_receiver(state->sample_rate, &no_floor, append_digit, &state->digits);
+		state->receiver =
+			mulberry_dtmf_receiver(state->sample_rate, &no_floor, append_digit, &state->digits);
 		MemoryContextSwitchTo(caller);
 	}
 	if (state->sample_rate != PG_GETARG_INT32(3))
@@ -147,26 +146,18 @@ mulberry_dtmf_decode_final(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(state->digits.data, state->digits.len));
 }
 
-/* Where digits go as rows. */
-typedef struct digit_sink
-{
-	ReturnSetInfo *result;
-	int sample_rate;
-	bool long_times; /* milliseconds are bigint: a call may be longer than any value */
-} digit_sink;
-
 static Datum
-milliseconds(const digit_sink *sink, uint64 samples)
+milliseconds(const mulberry_digit_sink *sink, uint64 samples)
 {
 	int64 ms = mulberry_samples_to_ms(samples, sink->sample_rate);
 
 	return sink->long_times ? Int64GetDatum(ms) : Int32GetDatum((int32) ms);
 }
 
-static void
-put_digit(void *arg, const mb_dtmf_event *event)
+void
+mulberry_put_digit(void *arg, const mb_dtmf_event *event)
 {
-	digit_sink *sink = arg;
+	mulberry_digit_sink *sink = arg;
 	Datum values[5];
 	bool nulls[5] = { false };
 
@@ -184,48 +175,19 @@ Datum
 mulberry_dtmf_detect(PG_FUNCTION_ARGS)
 {
 	mulberry_audio audio;
-	digit_sink sink;
+	mulberry_digit_sink sink;
 	mb_dtmf *receiver;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		return (Datum) 0;
 	mulberry_audio_open(&audio, PG_GETARG_DATUM(0), PG_GETARG_TEXT_PP(1), PG_GETARG_INT32(2));
-	sink = (digit_sink){ .result = (ReturnSetInfo *) fcinfo->resultinfo,
-						 .sample_rate = audio.sample_rate };
-	receiver = new_receiver(audio.sample_rate, &fcinfo->args[3], put_digit, &sink);
+	sink = (mulberry_digit_sink){ .result = (ReturnSetInfo *) fcinfo->resultinfo,
+								  .sample_rate = audio.sample_rate };
+	receiver =
+		mulberry_dtmf_receiver(audio.sample_rate, &fcinfo->args[3], mulberry_put_digit, &sink);
 	feed_receiver(receiver, &audio);
 	mb_dtmf_flush(receiver);
-	return (Datum) 0;
-}
-
-/*
- * call_dtmf(call_id, tenant, floor_dbm0): the audio is heard as it is read, and never in
- * memory as a whole.
- */
-Datum
-mulberry_call_dtmf(PG_FUNCTION_ARGS)
-{
-	int64 call = mulberry_call_argument(fcinfo);
-	mulberry_call_samples *audio;
-	digit_sink sink;
-	mb_dtmf *receiver;
-	int16 *samples;
-	size_t n;
-
-	InitMaterializedSRF(fcinfo, 0);
-	audio = mulberry_open_call_samples(call, GetActiveSnapshot());
-	if (audio == NULL)
-		elog(ERROR, "a call went away within a snapshot");
-	sink = (digit_sink){ .result = (ReturnSetInfo *) fcinfo->resultinfo,
-						 .sample_rate = mulberry_call_sample_rate(audio),
-						 .long_times = true };
-	receiver = new_receiver(sink.sample_rate, &fcinfo->args[2], put_digit, &sink);
-	samples = palloc(MULBERRY_AUDIO_SLICE * sizeof(int16));
-	while ((n = mulberry_next_call_samples(audio, samples)) > 0)
-		mb_dtmf_feed(receiver, samples, n);
-	mb_dtmf_flush(receiver);
-	mulberry_close_call_samples(audio);
 	return (Datum) 0;
 }
 
