@@ -33,9 +33,8 @@
 #include "utils/syscache.h"
 
 #include "access/access.h"
+#include "server/catalog.h"
 #include "server/columns.h"
-
-#define SCHEMA_NAME "mulberry_internal"
 
 const pg_uuid_t mulberry_default_tenant = { { 0x6d, 0x75, 0x6c, 0x62, 0x65, 0x72, 0x72, 0x79, 0x80,
 											  0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01 } };
@@ -91,8 +90,6 @@ static uint64 cache_generation = 1;
 static struct
 {
 	uint64 generation;
-	Oid schema;
-	Oid owner;
 	Oid members;
 	Oid tenants;
 	Oid tenants_by_id;
@@ -343,47 +340,13 @@ use_caches(void)
 	for (int tries = 0; places.generation != cache_generation && tries < 3; tries++)
 	{
 		uint64 generation = cache_generation;
-		HeapTuple tuple;
 
-		places.schema = get_namespace_oid(SCHEMA_NAME, false);
 		places.members = mulberry_relation_oid("members");
 		places.tenants = mulberry_relation_oid("tenants");
 		places.tenants_by_id = mulberry_relation_oid("tenants_pkey");
 		places.tenants_by_name = mulberry_relation_oid("tenants_name_key");
-
-		tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(places.members));
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for relation %u", places.members);
-		places.owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-		ReleaseSysCache(tuple);
 		places.generation = generation;
 	}
-}
-
-Oid
-mulberry_schema_oid(void)
-{
-	use_caches();
-	return places.schema;
-}
-
-Oid
-mulberry_owner_oid(void)
-{
-	use_caches();
-	return places.owner;
-}
-
-Oid
-mulberry_relation_oid(const char *name)
-{
-	Oid relation = get_relname_relid(name, get_namespace_oid(SCHEMA_NAME, false));
-
-	if (!OidIsValid(relation))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("relation \"%s.%s\" does not exist", SCHEMA_NAME, name),
-						errhint("Is the extension installed in this database?")));
-	return relation;
 }
 
 /*
@@ -407,7 +370,7 @@ read_members(role_access *held)
 	held->ntenants = 0;
 	held->tenants = NULL;
 
-	if (superuser_arg(held->role) || has_privs_of_role(held->role, places.owner))
+	if (superuser_arg(held->role) || has_privs_of_role(held->role, mulberry_owner_oid()))
 	{
 		held->everywhere = held->anywhere = MULBERRY_ACCESS_ANY;
 		held->complete = generation == cache_generation;

@@ -31,9 +31,6 @@ typedef enum mulberry_access
 	MULBERRY_ACCESS_ADMIN = 1 << 6
 } mulberry_access;
 
-/* For what runs with more rights than its caller: nothing here is anybody else's. */
-#define MULBERRY_SAFE_SEARCH_PATH "pg_catalog, mulberry, mulberry_internal, pg_temp"
-
 /* every access there is */
 #define MULBERRY_ACCESS_ANY 0x7f
 
@@ -106,15 +103,5 @@ extern const mulberry_tenant *mulberry_resolve_tenant(const char *name, int mask
  * above.
  */
 extern const mulberry_tenant *mulberry_tenant_by_id(const pg_uuid_t *id);
-
-/* Oid of the schema and of the extension's owner (of its tables), cached. */
-extern Oid mulberry_schema_oid(void);
-extern Oid mulberry_owner_oid(void);
-
-/*
- * Oid of a table, view, index or sequence of the extension; raises an error when
- * it does not exist.  Not cached.
- */
-extern Oid mulberry_relation_oid(const char *name);
 
 #endif /* MULBERRY_ACCESS_H */

@@ -25,9 +25,8 @@
 #include "utils/uuid.h"
 
 #include "audit/audit.h"
-#include "events/events.h"
+#include "server/locks.h"
 #include "server/plans.h"
-#include "server/relations.h"
 #include "server/shared_state.h"
 #include "server/xact.h"
 
@@ -184,11 +183,12 @@ link_batch(int max_rows)
 
 	initStringInfo(&buffer);
 	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"WITH fresh AS MATERIALIZED (SELECT * FROM mulberry_internal.audit u WHERE u.seq IS NULL "
-			"ORDER BY u.id LIMIT $1) "
-			"SELECT " MULBERRY_AUDIT_COLUMNS " FROM fresh a ORDER BY a.tenant, a.id",
-			1, (Oid[]){ INT4OID });
+		plan = mulberry_keep_plan("WITH fresh AS MATERIALIZED (SELECT * FROM "
+								  "mulberry_internal.audit u WHERE u.seq IS NULL "
+								  "ORDER BY u.id LIMIT $1) "
+								  "SELECT " MULBERRY_AUDIT_COLUMNS
+								  " FROM fresh a ORDER BY a.tenant, a.id",
+								  1, (Oid[]){ INT4OID });
 	/* not read-only: takes a snapshot of its own, after the lock */
 	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 0) !=
 		SPI_OK_SELECT)
@@ -284,11 +284,12 @@ write_head(const chain_head *head, Datum tenant)
 	Datum values[3];
 
 	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"INSERT INTO mulberry_internal.audit_heads AS h (tenant, last_seq, hash) VALUES ($1, $2, $3) "
-			"ON CONFLICT (tenant) DO UPDATE SET last_seq = excluded.last_seq, "
-			"hash = excluded.hash, linked_at = excluded.linked_at",
-			3, (Oid[]){ UUIDOID, INT8OID, BYTEAOID });
+		plan =
+			mulberry_keep_plan("INSERT INTO mulberry_internal.audit_heads AS h (tenant, last_seq, "
+							   "hash) VALUES ($1, $2, $3) "
+							   "ON CONFLICT (tenant) DO UPDATE SET last_seq = excluded.last_seq, "
+							   "hash = excluded.hash, linked_at = excluded.linked_at",
+							   3, (Oid[]){ UUIDOID, INT8OID, BYTEAOID });
 	values[0] = tenant;
 	values[1] = Int64GetDatum(head->seq);
 	values[2] = PointerGetDatum(hash_bytes(head->hash));
@@ -384,9 +385,9 @@ unlinked_since(int64 *last_id)
 	bool isnull;
 
 	if (plan == NULL)
-		plan =
-			mulberry_keep_plan("SELECT max(id) FROM mulberry_internal.audit WHERE seq IS NULL AND id <= $1",
-							   1, (Oid[]){ INT8OID });
+		plan = mulberry_keep_plan(
+			"SELECT max(id) FROM mulberry_internal.audit WHERE seq IS NULL AND id <= $1", 1,
+			(Oid[]){ INT8OID });
 	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not look for rows of the audit log that are not linked");

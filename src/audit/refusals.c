@@ -16,7 +16,6 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "access/access.h"
 #include "server/plans.h"
 #include "audit/refusals.h"
 #include "server/shared_state.h"
@@ -108,15 +107,15 @@ store(const mulberry_refusal *refusal)
 	Datum values[8];
 
 	if (plan == NULL)
-		plan =
-			mulberry_keep_plan("INSERT INTO mulberry_internal.audit (tenant, at, role, action, outcome, "
-							   "mandate, agent, evidence) "
-							   "SELECT t.id, $2, $3, $4, 'refused', $5, $6, "
-							   "jsonb_strip_nulls(jsonb_build_object('error', $7, 'message', $8)) "
-							   "FROM mulberry_internal.tenants t WHERE t.id = $1",
-							   8,
-							   (Oid[]){ UUIDOID, TIMESTAMPTZOID, NAMEOID, TEXTOID, TEXTOID, UUIDOID,
-										TEXTOID, TEXTOID });
+		plan = mulberry_keep_plan(
+			"INSERT INTO mulberry_internal.audit (tenant, at, role, action, outcome, "
+			"mandate, agent, evidence) "
+			"SELECT t.id, $2, $3, $4, 'refused', $5, $6, "
+			"jsonb_strip_nulls(jsonb_build_object('error', $7, 'message', $8)) "
+			"FROM mulberry_internal.tenants t WHERE t.id = $1",
+			8,
+			(Oid[]){ UUIDOID, TIMESTAMPTZOID, NAMEOID, TEXTOID, TEXTOID, UUIDOID, TEXTOID,
+					 TEXTOID });
 	values[0] = UUIDPGetDatum(&refusal->tenant);
 	values[1] = TimestampTzGetDatum(refusal->at);
 	values[2] = NameGetDatum(&refusal->role);

@@ -29,6 +29,7 @@
 #include "access/access.h"
 #include "audio/audio_input.h"
 #include "calls/call_audio.h"
+#include "calls/call_relations.h"
 #include "calls/calls.h"
 #include "core/audio/g711.h"
 #include "core/audio/wav.h"

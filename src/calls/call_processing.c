@@ -29,10 +29,11 @@
 #include "calls/call_state.h"
 #include "events/event_payload.h"
 #include "calls/gaps.h"
+#include "server/catalog.h"
 #include "server/guc.h"
+#include "server/xact.h"
 #include "jobs/jobs.h"
 #include "calls/packets.h"
-#include "server/relations.h"
 
 #define MAY_COMPLETE (MULBERRY_ACCESS_INGEST | MULBERRY_ACCESS_OPERATOR)
 #define MAY_PROCESS MULBERRY_ACCESS_WORKER
@@ -93,12 +94,12 @@ mulberry_end_grace(Relation calls, mulberry_call *call)
 	/* A function with a search_path of its own: the session's may hold anybody's operators. */
 	before = mulberry_become_owner();
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT mulberry_internal.advance_transcription($1)", 1, &type, &id, NULL,
-							  false, 1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args("SELECT mulberry_internal.advance_transcription($1)", 1, &type, &id,
+							  NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not advance the transcription of a call");
 	SPI_finish();
 	mulberry_leave_owner(before);
-	mulberry_wake_workers_at_commit();
+	mulberry_xact_at_commit(MULBERRY_COMMIT_WAKE_WORKERS);
 }
 
 /* Columns of the type completion_result. */

@@ -16,7 +16,9 @@
 #include "calls/calls.h"
 #include "calls/gaps.h"
 #include "calls/packets.h"
+#include "server/locks.h"
 #include "server/relations.h"
+#include "server/xact.h"
 
 void
 mulberry_delete_belongings(const mulberry_call *call, bool with_packets)

@@ -23,7 +23,10 @@
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
 
+#include "calls/call_relations.h"
 #include "calls/calls.h"
+#include "server/catalog.h"
+#include "server/locks.h"
 #include "server/relations.h"
 #include "server/xact.h"
 

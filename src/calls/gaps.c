@@ -16,6 +16,7 @@
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 
+#include "calls/call_relations.h"
 #include "calls/gaps.h"
 #include "server/relations.h"
 

@@ -25,8 +25,8 @@
 #include "calls/call_processing.h"
 #include "calls/gaps.h"
 #include "server/guc.h"
+#include "server/xact.h"
 #include "calls/ingest.h"
-#include "server/relations.h"
 
 static bool
 refuse(mulberry_fault *fault, int sqlstate, const char *message)

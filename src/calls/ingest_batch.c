@@ -24,8 +24,8 @@
 #include "access/access.h"
 #include "calls/gaps.h"
 #include "server/guc.h"
+#include "server/xact.h"
 #include "calls/ingest.h"
-#include "server/relations.h"
 
 /* One packet of a batch, and what became of it. */
 typedef struct batch_packet

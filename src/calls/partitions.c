@@ -9,6 +9,7 @@
  */
 #include "server/compat.h"
 
+#include "access/genam.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -26,10 +27,12 @@
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
 
-#include "access/access.h"
+#include "calls/call_relations.h"
 #include "calls/calls.h"
 #include "calls/partitions.h"
-#include "server/relations.h"
+#include "server/catalog.h"
+#include "server/locks.h"
+#include "server/xact.h"
 
 /* Days that one session remembers; a session rarely writes to more than two. */
 #define REMEMBERED_DAYS 8
@@ -120,17 +123,22 @@ find_partition(int32 day)
 		return false;
 	if (!table->rd_rel->relispartition ||
 		get_partition_parent(oid, true) != mulberry_get_relations()->packets)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table \"mulberry_internal.%s\" is not attached to \"mulberry_internal.packets\"", name),
-				 errhint("Attach it again or rename it.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg(
+				 "table \"mulberry_internal.%s\" is not attached to \"mulberry_internal.packets\"",
+				 name),
+			 errhint("Attach it again or rename it.")));
 	key = find_key(table, &nindexes);
 	if (!OidIsValid(key))
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("partition \"mulberry_internal.%s\" lacks its unique index on (call, sequence)", name),
-			 errhint("Create it: CREATE UNIQUE INDEX ON mulberry_internal.%s (call, sequence).", name)));
+			 errmsg("partition \"mulberry_internal.%s\" lacks its unique index on (call, sequence)",
+					name),
+			 errhint("Create it: CREATE UNIQUE INDEX ON mulberry_internal.%s (call, sequence).",
+					 name)));
 	table_close(table, AccessShareLock);
 
 	entry->day = day;
@@ -177,11 +185,12 @@ create_partition(int32 day)
 					 " (LIKE mulberry_internal.packets INCLUDING DEFAULTS INCLUDING CONSTRAINTS"
 					 " INCLUDING STORAGE INCLUDING COMPRESSION) USING heap",
 					 name));
-		run(psprintf("CREATE UNIQUE INDEX %s_key ON mulberry_internal.%s (call, sequence)", name, name));
+		run(psprintf("CREATE UNIQUE INDEX %s_key ON mulberry_internal.%s (call, sequence)", name,
+					 name));
 		run(psprintf("ALTER TABLE mulberry_internal.%s ENABLE ROW LEVEL SECURITY", name));
-		run(psprintf(
-			"COMMENT ON TABLE mulberry_internal.%s IS 'packets of the calls that began on that day (UTC)'",
-			name));
+		run(psprintf("COMMENT ON TABLE mulberry_internal.%s IS 'packets of the calls that began on "
+					 "that day (UTC)'",
+					 name));
 		run(psprintf("ALTER TABLE mulberry_internal.packets ATTACH PARTITION mulberry_internal.%s"
 					 " FOR VALUES FROM (" INT64_FORMAT ") TO (" INT64_FORMAT ")",
 					 name, mulberry_first_call_of_day(day), mulberry_first_call_of_day(day + 1)));

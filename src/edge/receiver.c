@@ -17,6 +17,7 @@
 #include "core/command/command_judge.h"
 #include "core/crypto/digest.h"
 #include "server/row.h"
+#include "server/xact.h"
 #include "secrets/secret_key.h"
 #include "keys/voice_keys.h"
 

@@ -27,9 +27,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "events/events.h"
+#include "server/locks.h"
 #include "server/plans.h"
-#include "server/relations.h"
 #include "server/shared_state.h"
 #include "server/xact.h"
 
@@ -42,7 +41,8 @@ PG_FUNCTION_INFO_V1(mulberry_await_event_numbers);
 
 static const char number_query[] =
 	"WITH fresh AS MATERIALIZED ("
-	"   SELECT e.id, e.tenant FROM mulberry_internal.events e WHERE e.seq IS NULL ORDER BY e.id LIMIT $1"
+	"   SELECT e.id, e.tenant FROM mulberry_internal.events e WHERE e.seq IS NULL ORDER BY e.id "
+	"LIMIT $1"
 	"), counted AS ("
 	"   INSERT INTO mulberry_internal.event_counters AS c (tenant, last_seq)"
 	"   SELECT f.tenant, count(*) FROM fresh f GROUP BY f.tenant"
@@ -191,9 +191,9 @@ unnumbered_since(int64 *last_id)
 	bool isnull;
 
 	if (plan == NULL)
-		plan =
-			mulberry_keep_plan("SELECT max(id) FROM mulberry_internal.events WHERE seq IS NULL AND id <= $1",
-							   1, (Oid[]){ INT8OID });
+		plan = mulberry_keep_plan(
+			"SELECT max(id) FROM mulberry_internal.events WHERE seq IS NULL AND id <= $1", 1,
+			(Oid[]){ INT8OID });
 	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not look for events without a number");

@@ -14,7 +14,7 @@
 #include "utils/uuid.h"
 
 #include "events/events.h"
-#include "server/relations.h"
+#include "server/catalog.h"
 #include "server/xact.h"
 
 PG_FUNCTION_INFO_V1(mulberry_emit_event);
@@ -36,10 +36,10 @@ mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call, con
 	if (plan == NULL)
 	{
 		Oid types[5] = { UUIDOID, TEXTOID, INT8OID, TEXTOID, JSONBOID };
-		SPIPlanPtr prepared =
-			SPI_prepare("INSERT INTO mulberry_internal.events (tenant, event, call, call_id, payload) "
-						"VALUES ($1, $2, $3, $4, $5)",
-						5, types);
+		SPIPlanPtr prepared = SPI_prepare(
+			"INSERT INTO mulberry_internal.events (tenant, event, call, call_id, payload) "
+			"VALUES ($1, $2, $3, $4, $5)",
+			5, types);
 
 		if (prepared == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
@@ -64,12 +64,6 @@ mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call, con
 	mulberry_leave_owner(caller);
 
 	mulberry_xact_at_commit(MULBERRY_COMMIT_WAKE_NOTIFIER);
-}
-
-void
-mulberry_wake_workers_at_commit(void)
-{
-	mulberry_xact_at_commit(MULBERRY_COMMIT_WAKE_WORKERS);
 }
 
 /*

@@ -1,6 +1,6 @@
 /*
  * events.h
- *	  What the other subjects tell supervisors, and how they wake workers.
+ *	  What the other subjects tell supervisors.
  *
  * Packet events are hints kept in memory: they are dropped with their
  * (sub)transaction, put into the shared ring after its commit, and may be lost.
@@ -61,15 +61,5 @@ extern void mulberry_report_packet(const mulberry_packet_report *report);
  */
 extern void mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call,
 								 const char *call_id, Jsonb *payload);
-
-/* After commit: wakes the workers of this database, because a job is due. */
-extern void mulberry_wake_workers_at_commit(void);
-
-/*
- * Declares that this transaction acknowledges something: its commit is flushed
- * whatever synchronous_commit says, waits for synchronous standbys where there
- * are some, and PREPARE TRANSACTION is refused.
- */
-extern void mulberry_require_durable_commit(void);
 
 #endif /* MULBERRY_EVENTS_H */

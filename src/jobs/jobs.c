@@ -12,9 +12,9 @@
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-#include "access/access.h"
-#include "events/events.h"
+#include "server/catalog.h"
 #include "server/guc.h"
+#include "server/xact.h"
 #include "jobs/jobs.h"
 
 PG_FUNCTION_INFO_V1(mulberry_sql_enqueue_job);
@@ -35,8 +35,7 @@ mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call, cons
 {
 	Datum values[7];
 	char nulls[8] = "       ";
-	Oid save_user;
-	int save_context;
+	mulberry_identity caller;
 	bool isnull;
 	int64 id;
 
@@ -54,20 +53,19 @@ mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call, cons
 	if (payload == NULL)
 		nulls[4] = 'n';
 
-	GetUserIdAndSecContext(&save_user, &save_context);
-	SetUserIdAndSecContext(mulberry_owner_oid(), save_context | SECURITY_LOCAL_USERID_CHANGE);
+	caller = mulberry_become_owner();
 	SPI_connect();
 	if (insert_plan == NULL)
 	{
 		Oid types[7] = { TEXTOID, UUIDOID, INT8OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT4OID };
 		SPIPlanPtr plan;
 
-		plan =
-			SPI_prepare("INSERT INTO mulberry_internal.job_queue"
-						" (kind, tenant, call, endpoint, route, payload, run_at, max_attempts)"
-						" VALUES ($1, $2, $3, $4, mulberry_internal.job_route($1, $2, $3, $4), $5, $6, $7)"
-						" RETURNING id",
-						7, types);
+		plan = SPI_prepare(
+			"INSERT INTO mulberry_internal.job_queue"
+			" (kind, tenant, call, endpoint, route, payload, run_at, max_attempts)"
+			" VALUES ($1, $2, $3, $4, mulberry_internal.job_route($1, $2, $3, $4), $5, $6, $7)"
+			" RETURNING id",
+			7, types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)
 			elog(ERROR, "could not prepare the insertion of a job: %s",
 				 SPI_result_code_string(SPI_result));
@@ -78,9 +76,9 @@ mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call, cons
 		elog(ERROR, "could not insert a job");
 	id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
-	SetUserIdAndSecContext(save_user, save_context);
+	mulberry_leave_owner(caller);
 
-	mulberry_wake_workers_at_commit();
+	mulberry_xact_at_commit(MULBERRY_COMMIT_WAKE_WORKERS);
 	return id;
 }
 
@@ -109,6 +107,6 @@ mulberry_sql_enqueue_job(PG_FUNCTION_ARGS)
 Datum
 mulberry_sql_wake_workers(PG_FUNCTION_ARGS)
 {
-	mulberry_wake_workers_at_commit();
+	mulberry_xact_at_commit(MULBERRY_COMMIT_WAKE_WORKERS);
 	PG_RETURN_VOID();
 }

@@ -21,6 +21,7 @@
 #include "core/crypto/digest.h"
 #include "secrets/secrets.h"
 #include "keys/voice_key_line.h"
+#include "server/catalog.h"
 
 PG_FUNCTION_INFO_V1(mulberry_enter_voice_key);
 
@@ -72,8 +73,7 @@ make_rows(const pg_uuid_t *tenant, char *agent_name, const mulberry_voice_key_li
 	MemoryContext caller = CurrentMemoryContext;
 	char *secret;
 	bool isnull;
-	Oid user;
-	int context;
+	mulberry_identity identity;
 
 	memset(nulls, ' ', lengthof(types));
 	nulls[lengthof(types)] = '\0';
@@ -87,18 +87,18 @@ make_rows(const pg_uuid_t *tenant, char *agent_name, const mulberry_voice_key_li
 	values[5] = BoolGetDatum(line->challenge_extend);
 	values[6] = CStringGetTextDatum(fingerprint);
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(mulberry_owner_oid(), context | SECURITY_LOCAL_USERID_CHANGE);
+	identity = mulberry_become_owner();
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT mulberry_internal.import_voice_key($1, $2, $3, $4, $5, $6, $7)",
-							  lengthof(types), types, values, nulls, false, 1) != SPI_OK_SELECT ||
+	if (SPI_execute_with_args(
+			"SELECT mulberry_internal.import_voice_key($1, $2, $3, $4, $5, $6, $7)",
+			lengthof(types), types, values, nulls, false, 1) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not store a voice key");
 	secret =
 		MemoryContextStrdup(caller, TextDatumGetCString(SPI_getbinval(
 										SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)));
 	SPI_finish();
-	SetUserIdAndSecContext(user, context);
+	mulberry_leave_owner(identity);
 	return secret;
 }
 

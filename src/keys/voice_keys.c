@@ -22,7 +22,7 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
-#include "access/access.h"
+#include "server/catalog.h"
 #include "server/columns.h"
 #include "core/crypto/digest.h"
 #include "server/row.h"
@@ -285,16 +285,6 @@ mulberry_take_exported_voice_key(PG_FUNCTION_ARGS)
 	explicit_bzero(written, strlen(written));
 	pfree(written);
 	PG_RETURN_TEXT_P(result);
-}
-
-void
-mulberry_voice_key_check_name(const char *secret)
-{
-	if (strncmp(secret, MULBERRY_VOICE_KEY_PREFIX, strlen(MULBERRY_VOICE_KEY_PREFIX)) == 0)
-		ereport(ERROR, errcode(ERRCODE_RESERVED_NAME),
-				errmsg("secret \"%s\" belongs to a voice key", secret),
-				errhint("Voice keys are made by create_voice_key() and enter an edge through "
-						"voice_key_entry."));
 }
 
 /* ---------------------------------------------------------------------------

@@ -15,9 +15,6 @@
 
 #include "core/command/command.h"
 
-/* Names of secrets that begin so belong to voice_keys and are nobody else's. */
-#define MULBERRY_VOICE_KEY_PREFIX "voice-key-"
-
 #define MULBERRY_VOICE_FINGERPRINT_SIZE 16 /* hexadecimal digits, without a NUL */
 
 /* The side of the telephone line that a key is for. */
@@ -45,8 +42,5 @@ typedef struct mulberry_voice_key
  */
 extern bool mulberry_voice_key_load(const pg_uuid_t *tenant, mulberry_voice_role role,
 									const pg_uuid_t *agent, int key_id, mulberry_voice_key *key);
-
-/* Raises ERRCODE_RESERVED_NAME when a user names a secret of ours. */
-extern void mulberry_voice_key_check_name(const char *secret);
 
 #endif /* MULBERRY_VOICE_KEYS_H */

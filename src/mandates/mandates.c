@@ -25,11 +25,11 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "server/catalog.h"
 #include "server/columns.h"
 #include "core/command/command.h"
 #include "core/text/e164.h"
 #include "server/plans.h"
-#include "server/relations.h"
 
 /* Columns of "mandates", by position. */
 enum
@@ -277,9 +277,10 @@ next_agent_version(HeapTuple tuple, TupleDesc desc, const char *id, bool may_wai
 
 	SPI_connect();
 	if (lock == NULL)
-		lock = mulberry_keep_plan("SELECT FROM mulberry_internal.agents a WHERE a.tenant = $1 AND a.id = $2 "
-								  "FOR NO KEY UPDATE SKIP LOCKED",
-								  2, (Oid[]){ UUIDOID, UUIDOID });
+		lock = mulberry_keep_plan(
+			"SELECT FROM mulberry_internal.agents a WHERE a.tenant = $1 AND a.id = $2 "
+			"FOR NO KEY UPDATE SKIP LOCKED",
+			2, (Oid[]){ UUIDOID, UUIDOID });
 	if (count == NULL)
 		count = mulberry_keep_plan("UPDATE mulberry_internal.agents a "
 								   "SET mandates_version = a.mandates_version + 1 "
@@ -342,11 +343,12 @@ record_change(HeapTuple tuple, TupleDesc desc, int64 version, Datum from_status,
 
 	SPI_connect();
 	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"SELECT mulberry_internal.record_mandate_change($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-			11,
-			(Oid[]){ UUIDOID, TEXTOID, UUIDOID, TEXTOID, NUMERICOID, TIMESTAMPTZOID, TEXTOID,
-					 INT8OID, TEXTOID, TEXTOID, INT8OID });
+		plan = mulberry_keep_plan("SELECT mulberry_internal.record_mandate_change($1, $2, $3, $4, "
+								  "$5, $6, $7, $8, $9, $10, $11)",
+								  11,
+								  (Oid[]){ UUIDOID, TEXTOID, UUIDOID, TEXTOID, NUMERICOID,
+										   TIMESTAMPTZOID, TEXTOID, INT8OID, TEXTOID, TEXTOID,
+										   INT8OID });
 	if (SPI_execute_plan(plan, values, nulls, /* read_only */ false, /* tcount */ 0) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not record the change of a mandate");

@@ -31,7 +31,9 @@
 
 #include "access/access.h"
 #include "secrets/secrets.h"
-#include "keys/voice_keys.h"
+
+/* Names that begin so are given by voice_keys alone, to secrets that nobody else may change. */
+#define VOICE_KEY_PREFIX "voice-key-"
 
 /* The views whose lines COPY must not show. */
 typedef struct entry_view
@@ -53,6 +55,7 @@ PG_FUNCTION_INFO_V1(mulberry_load_secret);
 static void hide_secrets(ErrorData *edata);
 static void hide_statement(ErrorData *edata);
 static bool inside_copy_into(Relation rel);
+static void refuse_reserved_name(const char *name);
 static void strip_newline(char *value, Size *length);
 
 void
@@ -212,7 +215,7 @@ mulberry_enter_secret(PG_FUNCTION_ARGS)
 	if (name == NULL || isnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("name and value of a secret must not be null")));
-	mulberry_voice_key_check_name(name);
+	refuse_reserved_name(name);
 	plain = DatumGetTextPCopy(value);
 	mulberry_secret_store(&mulberry_resolve_tenant(tenant, MULBERRY_ACCESS_ADMIN)->id, name,
 						  VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
@@ -250,7 +253,7 @@ mulberry_load_secret(PG_FUNCTION_ARGS)
 	tenant = mulberry_resolve_tenant(PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
 									 MULBERRY_ACCESS_ADMIN);
 
-	mulberry_voice_key_check_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	refuse_reserved_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	path = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	canonicalize_path(path);
@@ -290,6 +293,16 @@ mulberry_entry_text(HeapTuple tuple, TupleDesc desc, int column)
 	Datum value = heap_getattr(tuple, column, desc, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static void
+refuse_reserved_name(const char *name)
+{
+	if (strncmp(name, VOICE_KEY_PREFIX, strlen(VOICE_KEY_PREFIX)) == 0)
+		ereport(ERROR, errcode(ERRCODE_RESERVED_NAME),
+				errmsg("secret \"%s\" belongs to a voice key", name),
+				errhint("Voice keys are made by create_voice_key() and enter an edge through "
+						"voice_key_entry."));
 }
 
 /* Editors and echo end a file with a newline that is no part of the secret. */

@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 
 #include "access/access.h"
+#include "server/catalog.h"
 #include "server/columns.h"
 #include "secrets/secret_key.h"
 #include "secrets/secrets.h"
@@ -435,8 +436,7 @@ write_sealed(const sealed_secret *sealed)
 {
 	Oid types[] = { UUIDOID, TEXTOID, BYTEAOID, BYTEAOID, BYTEAOID, TEXTOID };
 	Datum values[lengthof(types)];
-	Oid user;
-	int context;
+	mulberry_identity caller;
 
 	values[0] = UUIDPGetDatum(&sealed->tenant);
 	values[1] = CStringGetTextDatum(sealed->name);
@@ -445,8 +445,7 @@ write_sealed(const sealed_secret *sealed)
 	values[4] = PointerGetDatum(sealed->tag);
 	values[5] = CStringGetTextDatum(sealed->fingerprint);
 
-	GetUserIdAndSecContext(&user, &context);
-	SetUserIdAndSecContext(mulberry_owner_oid(), context | SECURITY_LOCAL_USERID_CHANGE);
+	caller = mulberry_become_owner();
 	SPI_connect();
 	if (SPI_execute_with_args(
 			"INSERT INTO mulberry_internal.secrets AS s"
@@ -459,7 +458,7 @@ write_sealed(const sealed_secret *sealed)
 			lengthof(types), types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not store a secret");
 	SPI_finish();
-	SetUserIdAndSecContext(user, context);
+	mulberry_leave_owner(caller);
 }
 
 /* The same limit as the CHECK of the table, said clearly. */

@@ -14,7 +14,7 @@
 #include "miscadmin.h"
 #include "utils/rel.h"
 
-#include "access/access.h"
+#include "server/catalog.h"
 #include "server/columns.h"
 #include "server/installation.h"
 

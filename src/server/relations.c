@@ -1,7 +1,7 @@
 /*
  * relations.c
- *	  Direct access to the tables of calls and packets: their oids, scans of the
- *	  latest state, and writes through the access methods.
+ *	  Direct access to tables: scans of the latest state, and writes through the
+ *	  access methods.
  *
  * This file knows tables and rows.  What a row means, which locks make a step
  * sound, and who may take it is the business of its callers.
@@ -16,56 +16,9 @@
 #include "catalog/index.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "storage/lock.h"
-#include "tcop/utility.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 
-#include "access/access.h"
 #include "server/relations.h"
-
-static mulberry_relations relations;
-static bool relations_valid = false;
-
-/* Forgets the oids when one of the relations changes or goes. */
-static void
-relation_changed(Datum arg, Oid relation)
-{
-	if (relation == InvalidOid || relation == relations.calls ||
-		relation == relations.calls_id_key || relation == relations.calls_name_key ||
-		relation == relations.call_number || relation == relations.gaps ||
-		relation == relations.gaps_key || relation == relations.packets)
-		relations_valid = false;
-}
-
-const mulberry_relations *
-mulberry_get_relations(void)
-{
-	static bool registered = false;
-	mulberry_relations found;
-
-	if (relations_valid)
-		return &relations;
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-		registered = true;
-	}
-
-	/* Found first and stored then, because looking things up may invalidate. */
-	found.calls = mulberry_relation_oid("calls");
-	found.calls_id_key = mulberry_relation_oid("calls_pkey");
-	found.calls_name_key = mulberry_relation_oid("calls_tenant_call_id_key");
-	found.call_number = mulberry_relation_oid("call_number");
-	found.gaps = mulberry_relation_oid("gaps");
-	found.gaps_key = mulberry_relation_oid("gaps_pkey");
-	found.packets = mulberry_relation_oid("packets");
-	relations = found;
-	relations_valid = true;
-	return &relations;
-}
 
 void
 mulberry_begin_scan(mulberry_scan *scan, Relation table, Oid index, ScanKey keys, int nkeys)
@@ -208,38 +161,4 @@ mulberry_delete_rows(Relation table, Oid index, int64 call)
 	}
 	mulberry_end_scan(&scan);
 	CommandCounterIncrement();
-}
-
-bool
-mulberry_lock(mulberry_lock_class lock_class, uint64 key, LOCKMODE mode, bool wait)
-{
-	LOCKTAG tag;
-
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, lock_class);
-	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
-}
-
-mulberry_identity
-mulberry_become_owner(void)
-{
-	mulberry_identity before;
-
-	GetUserIdAndSecContext(&before.user, &before.security_context);
-	SetUserIdAndSecContext(mulberry_owner_oid(),
-						   before.security_context | SECURITY_LOCAL_USERID_CHANGE);
-	return before;
-}
-
-void
-mulberry_leave_owner(mulberry_identity identity)
-{
-	SetUserIdAndSecContext(identity.user, identity.security_context);
-}
-
-void
-mulberry_require_writable(const char *function)
-{
-	PreventCommandIfReadOnly(function);
-	PreventCommandIfParallelMode(function);
-	PreventCommandDuringRecovery(function);
 }

@@ -25,8 +25,6 @@
 #include "events/events.h"
 #include "server/guc.h"
 
-#define MULBERRY_EXTENSION "mulberry" /* its name, and that of its library */
-
 /* A packet event on its way to subscribers: fixed size, no pointers. */
 typedef struct mulberry_packet_note
 {

@@ -24,6 +24,7 @@
 #include "utils/guc.h"
 #include "utils/syscache.h"
 
+#include "server/catalog.h"
 #include "server/holds.h"
 #include "server/shared_state.h"
 #include "server/utility_hook.h"

@@ -15,10 +15,10 @@
 #include "miscadmin.h"
 #include "replication/syncrep.h"
 #include "replication/walsender.h"
+#include "tcop/utility.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#include "events/events.h"
 #include "events/packet_notes.h"
 #include "server/shared_state.h"
 #include "server/xact.h"
@@ -99,6 +99,14 @@ mulberry_require_durable_commit(void)
 {
 	ForceSyncCommit();
 	mulberry_xact_at_commit(MULBERRY_COMMIT_DURABLE);
+}
+
+void
+mulberry_require_writable(const char *function)
+{
+	PreventCommandIfReadOnly(function);
+	PreventCommandIfParallelMode(function);
+	PreventCommandDuringRecovery(function);
 }
 
 static void

@@ -57,6 +57,19 @@ extern void mulberry_xact_at_commit(int actions);
 extern bool mulberry_xact_will(int actions);
 
 /*
+ * Declares that this transaction acknowledges something: its commit is flushed
+ * whatever synchronous_commit says, waits for synchronous standbys where there
+ * are some, and PREPARE TRANSACTION is refused.
+ */
+extern void mulberry_require_durable_commit(void);
+
+/*
+ * Refuses to write where writing is not allowed: READ ONLY transactions,
+ * recovery, parallel workers.
+ */
+extern void mulberry_require_writable(const char *function);
+
+/*
  * Calls "callback" at the end of every top-level transaction of this backend.
  * From _PG_init only.  It must neither raise nor allocate.
  */

@@ -24,7 +24,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-#include "access/access.h"
+#include "server/catalog.h"
 #include "server/shared_state.h"
 #include "worker/process.h"
 

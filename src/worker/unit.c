@@ -13,7 +13,7 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
-#include "access/access.h"
+#include "server/catalog.h"
 #include "worker/process.h"
 #include "worker/unit.h"
 

@@ -1,0 +1,51 @@
+/*
+ * call_relations.c
+ *	  The oids of the tables that calls and packets are written to without SQL.
+ */
+#include "server/compat.h"
+
+#include "utils/inval.h"
+
+#include "calls/call_relations.h"
+#include "server/catalog.h"
+
+static mulberry_relations relations;
+static bool relations_valid = false;
+
+/* Forgets the oids when one of the relations changes or goes. */
+static void
+relation_changed(Datum arg, Oid relation)
+{
+	if (relation == InvalidOid || relation == relations.calls ||
+		relation == relations.calls_id_key || relation == relations.calls_name_key ||
+		relation == relations.call_number || relation == relations.gaps ||
+		relation == relations.gaps_key || relation == relations.packets)
+		relations_valid = false;
+}
+
+const mulberry_relations *
+mulberry_get_relations(void)
+{
+	static bool registered = false;
+	mulberry_relations found;
+
+	if (relations_valid)
+		return &relations;
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		registered = true;
+	}
+
+	/* Found first and stored then, because looking things up may invalidate. */
+	found.calls = mulberry_relation_oid("calls");
+	found.calls_id_key = mulberry_relation_oid("calls_pkey");
+	found.calls_name_key = mulberry_relation_oid("calls_tenant_call_id_key");
+	found.call_number = mulberry_relation_oid("call_number");
+	found.gaps = mulberry_relation_oid("gaps");
+	found.gaps_key = mulberry_relation_oid("gaps_pkey");
+	found.packets = mulberry_relation_oid("packets");
+	relations = found;
+	relations_valid = true;
+	return &relations;
+}
