@@ -1170,7 +1170,7 @@ COMMENT ON FUNCTION mulberry.refresh_grants() IS
     'access to all tenants';
 
 CREATE FUNCTION check_member(role regrole, access text) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF role IS NULL OR access IS NULL THEN
         RAISE EXCEPTION 'role and access must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -1260,7 +1260,7 @@ COMMENT ON FUNCTION mulberry.alter_tenant(text, text, integer, interval, boolean
 CREATE FUNCTION check_tenant_settings(
     name text, default_encoding text, default_sample_rate integer, retention interval
 ) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     broken text;
 BEGIN
@@ -1355,7 +1355,7 @@ CREATE TRIGGER restore_default_tenant BEFORE INSERT ON tenants
 -- src/access/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_access() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
     ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
@@ -1402,7 +1402,7 @@ COMMENT ON FUNCTION mulberry.resume_outbound() IS
 -- src/server/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_server() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('resume_outbound', 'EXECUTE', 'admin'),
     ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
@@ -1479,7 +1479,7 @@ COMMENT ON COLUMN mulberry.secret_names.size IS 'bytes';
 -- src/secrets/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_secrets() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('secret_entry', 'INSERT', 'admin'),
     ('secret_names', 'SELECT', 'admin'),
@@ -1734,7 +1734,7 @@ COMMENT ON FUNCTION packet_event_statistics() IS
     'wait; null without preloading (internal)';
 
 CREATE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     waiting bigint;
     oldest  interval;
@@ -1909,7 +1909,7 @@ COMMENT ON FUNCTION notifier_channels() IS 'where the notifier sends the events 
 -- src/events/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_events() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('subscribe', 'EXECUTE', 'supervisor'),
     ('unsubscribe', 'EXECUTE', 'supervisor'),
@@ -1981,7 +1981,7 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_sql_l
 COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call until the end of the transaction';
 
 CREATE FUNCTION lock_call_soon(call bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 BEGIN
     PERFORM mulberry_internal.lock_call(call);
     RETURN true;
@@ -2166,7 +2166,7 @@ COMMENT ON FUNCTION mulberry.erase_call(text, text) IS
 
 CREATE FUNCTION packet_partitions()
 RETURNS TABLE (partition regclass, relname name, day date, first_call bigint, end_call bigint)
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT c.oid::regclass, c.relname, d.day,
            (d.day - date '1970-01-01')::bigint << 40, (d.day - date '1970-01-01' + 1)::bigint << 40
       FROM pg_inherits i
@@ -2201,7 +2201,7 @@ COMMENT ON FUNCTION drop_partition(regclass) IS
     'internal: drops a partition of packets that no call needs; false when one does after all, or somebody is reading';
 
 CREATE FUNCTION retention_limits() RETURNS TABLE (tenant uuid, name text, kept_since timestamptz)
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT t.id, t.name,
            clock_timestamp() - coalesce(t.retention, nullif(current_setting('mulberry.retention'), '')::interval)
       FROM mulberry_internal.tenants t
@@ -2210,7 +2210,7 @@ COMMENT ON FUNCTION retention_limits() IS
     'internal: since when a call of each tenant must have finished to be kept still; null: calls are kept for ever';
 
 CREATE FUNCTION day_expired(partition_day date) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     -- a day on which a slow clock might still begin calls is not over
     SELECT p.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - 1
        AND NOT EXISTS (SELECT FROM mulberry_internal.calls c
@@ -2296,7 +2296,7 @@ COMMENT ON FUNCTION mulberry.retention(boolean, integer) IS
 -- src/calls/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_calls() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('ingest_packet', 'EXECUTE', 'ingest'),
     ('ingest_packets', 'EXECUTE', 'ingest'),
@@ -2337,7 +2337,6 @@ CREATE TRIGGER replace_seeded BEFORE INSERT ON endpoints
 -- A secret of the endpoint's tenant; of an endpoint of all tenants, the job's tenant's own or that of "default".
 CREATE FUNCTION secret_tenant(owner uuid, secret text, tenant uuid) RETURNS uuid
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT coalesce($1,
         (SELECT s.tenant FROM mulberry_internal.secrets s
@@ -2526,7 +2525,6 @@ COMMENT ON FUNCTION mulberry.drop_endpoint(text, text) IS
 
 CREATE FUNCTION telephony_endpoint(tenant uuid) RETURNS endpoints
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT e.* FROM mulberry_internal.endpoints e WHERE e.id = mulberry_internal.endpoint_for($1, 'telephony')
 $$;
@@ -2541,7 +2539,6 @@ COMMENT ON FUNCTION mulberry.job_purpose(text) IS 'purpose of the endpoints that
 
 CREATE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT e.id
       FROM mulberry_internal.endpoints e
@@ -2596,7 +2593,6 @@ COMMENT ON FUNCTION retry_delay(integer, interval) IS
 -- Moves a job to the history in its last state.
 CREATE FUNCTION settle_job(job bigint, final_state text, error text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH gone AS (DELETE FROM mulberry_internal.job_queue q WHERE q.id = $1 RETURNING *)
     INSERT INTO mulberry_internal.job_history (id, kind, tenant, call, endpoint, route, payload, state, attempts, deferrals,
@@ -2611,7 +2607,6 @@ COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queu
 -- a command has its own way to fail.
 CREATE FUNCTION give_up_job(job job_queue, final_state text, error text, reason text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     PERFORM mulberry_internal.settle_job(job.id, final_state, error);
@@ -2737,7 +2732,6 @@ COMMENT ON FUNCTION reroute_jobs(boolean) IS
 
 CREATE FUNCTION purge_jobs(at timestamptz DEFAULT clock_timestamp(), max_jobs integer DEFAULT 10000) RETURNS bigint
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH old AS (
         SELECT h.id FROM mulberry_internal.job_history h
@@ -2768,7 +2762,6 @@ CREATE FUNCTION job_lanes()
 RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, breaker text, not_before timestamptz, lease interval,
                run_at timestamptz)
 LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was short must not read all of a long one
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -2818,7 +2811,7 @@ COMMENT ON FUNCTION job_lanes() IS
     '(internal)';
 
 CREATE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 BEGIN
     PERFORM FROM mulberry_internal.endpoints e WHERE e.id = endpoint FOR NO KEY UPDATE;
     RETURN true;
@@ -3009,7 +3002,6 @@ COMMENT ON FUNCTION next_job_due() IS 'when a job may be claimed next, if nothin
 -- src/jobs/attempt.sql
 CREATE FUNCTION defer_job(job bigint, token bigint, reason text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = clock_timestamp() + interval '1 second' * least(q.deferrals + 1, 10), worker = NULL,
@@ -3527,7 +3519,6 @@ COMMENT ON COLUMN mulberry.stat_workers.failed IS 'attempts that failed since th
 
 CREATE FUNCTION health_jobs() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH unavailable AS (
         SELECT e.name, s.changed_at, s.retry_at, s.last_error,
@@ -3568,7 +3559,7 @@ COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';
 -- src/jobs/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_jobs() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('jobs', 'SELECT', 'operator auditor admin'),
     ('job_summary', 'SELECT', 'operator auditor admin'),
@@ -3720,7 +3711,7 @@ COMMENT ON FUNCTION mulberry.dtmf_synthesize(text, text, integer, integer, integ
 -- src/audio/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_audio() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('audio_convert', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
     ('wav_encode', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
@@ -3738,7 +3729,7 @@ COMMENT ON FUNCTION access_rules_audio() IS 'which access needs which object of 
 
 -- src/mandates/agents.sql
 CREATE FUNCTION check_agent_settings(name text, phone text, allowed_callers text[]) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     caller text;
 BEGIN
@@ -3768,7 +3759,7 @@ $$;
 COMMENT ON FUNCTION check_agent_settings(text, text, text[]) IS 'raises an error that says which setting of an agent is wrong';
 
 CREATE FUNCTION find_agent(tenant uuid, name text) RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     found uuid;
 BEGIN
@@ -3950,7 +3941,7 @@ COMMENT ON FUNCTION change_mandate(uuid, text, text, timestamptz, numeric, text,
     'changes what is not null of a mandate whose agent and which are locked; cause and command go to the history (internal)';
 
 CREATE FUNCTION check_amount(amount numeric, what text, zero boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     problem text;
 BEGIN
@@ -3976,7 +3967,7 @@ $$;
 COMMENT ON FUNCTION check_amount(numeric, text, boolean) IS 'raises an error that says what is wrong with an amount of money';
 
 CREATE FUNCTION check_mandate_id(mandate_id text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF mandate_id IS NULL THEN
         RAISE EXCEPTION 'mandate_id must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -3990,7 +3981,7 @@ $$;
 COMMENT ON FUNCTION check_mandate_id(text) IS 'raises an error unless it is eight digits, not all of them 0';
 
 CREATE FUNCTION check_mandate_settings(sponsor text, currency text, expires_at timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF sponsor IS NULL OR currency IS NULL OR expires_at IS NULL THEN
         RAISE EXCEPTION 'sponsor, currency and expires_at must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -4042,7 +4033,7 @@ COMMENT ON FUNCTION mulberry.create_mandate(text, text, text, numeric, text, tim
 
 -- Both rows, in their order.  The agent of a mandate never changes.
 CREATE FUNCTION lock_mandate(tenant uuid, mandate text) RETURNS mandates
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     holder uuid;
@@ -4065,7 +4056,7 @@ COMMENT ON FUNCTION lock_mandate(uuid, text) IS
     'locks a mandate after its agent, has it EXPIRED when its time is over, and returns it; null when there is none (internal)';
 
 CREATE FUNCTION set_mandate_status(tenant uuid, mandate text, status text, cause text, command bigint DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     target mulberry_internal.mandates;
@@ -4100,7 +4091,7 @@ COMMENT ON FUNCTION set_mandate_status(uuid, text, text, text, bigint) IS
 
 CREATE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL)
     RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     target   mulberry_internal.mandates;
@@ -4130,7 +4121,7 @@ COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
 -- The numbers are SS and QQ of an acknowledgement, as core/command.h has them.
 CREATE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
                                       OUT ack_status integer, OUT ack_state integer)
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     applied    CONSTANT integer := 0;
@@ -4199,7 +4190,7 @@ COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, tex
     'the online path. Needs operator access';
 
 CREATE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT coalesce((SELECT CASE WHEN m.status = 'REVOKED' THEN 1 WHEN m.status = 'EXPIRED' OR m.expires_at <= clock_timestamp() THEN 4
                                  WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
                        FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
@@ -4209,7 +4200,7 @@ COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS
 
 -- src/mandates/spend.sql
 CREATE FUNCTION utc_text(at timestamptz) RETURNS text
-LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
     SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 $$;
 COMMENT ON FUNCTION utc_text(timestamptz) IS 'a time for messages, to the second, whatever the session''s settings (ISO 8601)';
@@ -4217,7 +4208,7 @@ COMMENT ON FUNCTION utc_text(timestamptz) IS 'a time for messages, to the second
 -- Why a mandate does not allow an amount; null: it does.
 CREATE FUNCTION mandate_refusal(target mandates, amount numeric, at timestamptz,
                                 OUT reason text, OUT error text, OUT message text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     reason := CASE
         WHEN target.id IS NULL THEN 'unknown'
@@ -4396,7 +4387,7 @@ COMMENT ON COLUMN mulberry.mandate_spendings.remaining IS 'of the mandate, after
 -- src/mandates/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_mandates() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('create_agent', 'EXECUTE', 'admin'),
     ('alter_agent', 'EXECUTE', 'admin'),
@@ -4430,7 +4421,7 @@ COMMENT ON COLUMN mulberry.audit_log.hash IS 'SHA-256 of the row and the hash be
 -- src/audit/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_audit() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('audit_log', 'SELECT', 'auditor'),
     ('verify_audit', 'EXECUTE', 'auditor'),
@@ -4452,14 +4443,14 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_signing_pl
 COMMENT ON FUNCTION signing_place() IS 'server, database and timeline that this session runs on (internal)';
 
 CREATE FUNCTION voice_key_place() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT format('%s/%s', mulberry_internal.signing_place(),
                   (SELECT extract(epoch FROM max(i.since)) FROM mulberry_internal.installation i))
 $$;
 COMMENT ON FUNCTION voice_key_place() IS 'what voice_keys.place is compared with (internal)';
 
 CREATE FUNCTION voice_key_secret(role text, agent uuid, key_id integer) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     -- the prefix is voice_keys.h's
     SELECT format('voice-key-%s-%s-%s', left(role, 1), agent, lpad(key_id::text, 2, '0'))
 $$;
@@ -4487,7 +4478,7 @@ COMMENT ON FUNCTION sync_mac(uuid, text, uuid, integer, bytea) IS
     'HMAC-SHA256 by the key that is derived from an enabled voice key with the label mulberry/sync/1; null without such a key (internal)';
 
 CREATE FUNCTION check_key_id(key_id integer) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF key_id NOT BETWEEN 0 AND 99 THEN
         RAISE EXCEPTION 'key_id % is out of range', key_id
@@ -4572,7 +4563,7 @@ COMMENT ON FUNCTION mulberry.rotate_voice_key(text, text) IS
     'has the new one; the first acknowledgement by the new one disables it. Needs admin access';
 
 CREATE FUNCTION voice_key_row(tenant uuid, agent uuid, key_id integer, role text) RETURNS voice_keys
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     found mulberry_internal.voice_keys;
@@ -4598,7 +4589,7 @@ COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS
     'the row of a key, locked after its agent; role null: either. 42704 when there is none (internal)';
 
 CREATE FUNCTION disable_voice_key_row(key voice_keys, cause text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE mulberry_internal.voice_keys k
        SET enabled = false, disabled_at = clock_timestamp()
@@ -4830,7 +4821,7 @@ COMMENT ON FUNCTION mulberry.ack_frame_parse(text) IS
 -- one that was exported first.
 
 CREATE FUNCTION signing_key(tenant uuid, agent uuid) RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT k.key_id
       FROM mulberry_internal.voice_keys k
      WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled AND k.exported_at IS NOT NULL
@@ -4841,7 +4832,7 @@ COMMENT ON FUNCTION signing_key(uuid, uuid) IS
     'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
 
 CREATE FUNCTION voice_key_problem(tenant uuid, agent uuid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT CASE
                WHEN mulberry_internal.signing_key($1, $2) IS NOT NULL THEN NULL
                WHEN EXISTS (SELECT FROM mulberry_internal.voice_keys k
@@ -4858,7 +4849,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_sign_frame';
 COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint, text) IS 'signs a command with a sender''s key (internal)';
 
 CREATE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     -- a counter 5,000 ahead of the last accepted one is taken for an old one
     SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
 $$;
@@ -4866,7 +4857,7 @@ COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS
     'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
 
 CREATE FUNCTION present_counter(key voice_keys) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     here    CONSTANT text := mulberry_internal.voice_key_place();
     counter bigint := key.last_counter;
@@ -4887,7 +4878,7 @@ COMMENT ON FUNCTION present_counter(voice_keys) IS
     'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
 
 CREATE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     ordered mulberry_internal.commands;
@@ -4975,7 +4966,7 @@ COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) I
     'what an acknowledgement is worth, judged with a sender''s key (internal)';
 
 CREATE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -5003,7 +4994,7 @@ COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS
 
 CREATE FUNCTION ack_verify(command bigint, symbols text,
                            OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     ordered mulberry_internal.commands;
@@ -5085,7 +5076,7 @@ CREATE TRIGGER keep_signature AFTER UPDATE OF frame ON commands
 -- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
 
 CREATE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql VOLATILE
 AS $$
     -- A change and not only a lock: a transaction whose snapshot is older must fail with a
     -- serialization error, not judge a queue that it does not see.
@@ -5096,7 +5087,7 @@ $$;
 COMMENT ON FUNCTION lock_agent(uuid, uuid) IS 'takes the lock of an agent''s commands until the end of the transaction (internal)';
 
 CREATE FUNCTION lock_command(command bigint) RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5115,7 +5106,7 @@ COMMENT ON FUNCTION lock_command(bigint) IS
     'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
 
 CREATE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5136,14 +5127,14 @@ $$;
 COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by its name or its uuid; 42704: there is none (internal)';
 
 CREATE FUNCTION command_action(command text, outcome text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql IMMUTABLE
 AS $$
     SELECT command || '_' || upper(replace(outcome, ' ', '_'))
 $$;
 COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
 
 CREATE FUNCTION note_command(c commands, outcome text, event text DEFAULT NULL, more jsonb DEFAULT '{}') RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     PERFORM mulberry_internal.record_audit(c.tenant, mulberry_internal.command_action(c.command, outcome), outcome, c.mandate, c.agent,
@@ -5161,7 +5152,7 @@ COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS
     'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
 
 CREATE FUNCTION path_problem(a agents, force_voice boolean) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     problem CONSTANT text := mulberry_internal.voice_key_problem(a.tenant, a.id);
@@ -5180,7 +5171,7 @@ COMMENT ON FUNCTION path_problem(agents, boolean) IS
 
 -- What later commands have made pointless.
 CREATE FUNCTION command_obsolete(c commands) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql STABLE
 AS $$
     SELECT CASE WHEN c.command IN ('SUSPEND', 'RESUME', 'EXTEND')
                  AND (SELECT m.status FROM mulberry_internal.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
@@ -5189,7 +5180,7 @@ $$;
 COMMENT ON FUNCTION command_obsolete(commands) IS 'why a command need not reach its agent any more; null: it must (internal)';
 
 CREATE FUNCTION retell_mandate(c commands) RETURNS bigint
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql VOLATILE
 AS $$
     WITH numbered AS (
         UPDATE mulberry_internal.agents a SET mandates_version = a.mandates_version + 1
@@ -5204,7 +5195,7 @@ COMMENT ON FUNCTION retell_mandate(commands) IS
 
 CREATE FUNCTION finish_command(command bigint, state text, outcome text, event text, error text DEFAULT NULL,
                                more jsonb DEFAULT '{}') RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5223,7 +5214,7 @@ $$;
 COMMENT ON FUNCTION finish_command(bigint, text, text, text, text, jsonb) IS 'brings a command into its last state (internal)';
 
 CREATE FUNCTION escalate_command(command bigint, error text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5252,7 +5243,7 @@ COMMENT ON FUNCTION escalate_command(bigint, text) IS
 
 -- A frame has left when an answer of agent_sync() carried it or a call was asked for.
 CREATE FUNCTION command_has_left(c commands) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql STABLE
 AS $$
     SELECT c.offered_at IS NOT NULL
         OR EXISTS (SELECT FROM mulberry_internal.voice_calls v
@@ -5261,7 +5252,7 @@ $$;
 COMMENT ON FUNCTION command_has_left(commands) IS 'whether the agent may have received the frame of an outstanding command (internal)';
 
 CREATE FUNCTION displace_command(held commands) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     c        mulberry_internal.commands;
@@ -5285,7 +5276,7 @@ $$;
 COMMENT ON FUNCTION displace_command(commands) IS 'takes the turn from the outstanding command of an agent (internal)';
 
 CREATE FUNCTION send_command(a agents, command bigint, online_only boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5322,7 +5313,7 @@ COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS
     'telephone at once or when the online path had its time (internal)';
 
 CREATE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5375,7 +5366,7 @@ COMMENT ON FUNCTION next_command(uuid, uuid) IS
     'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
 
 CREATE FUNCTION phone_again(c commands, at timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     a       CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(c.tenant, c.agent);
@@ -5398,7 +5389,7 @@ COMMENT ON FUNCTION phone_again(commands, timestamptz) IS
     'plans another call for an outstanding command, or finds another way when there can be none (internal)';
 
 CREATE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5447,7 +5438,7 @@ COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
 -- The online path.
 
 CREATE FUNCTION tend_queue(tenant uuid, agent uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5486,7 +5477,7 @@ COMMENT ON FUNCTION tend_queue(uuid, uuid) IS
     'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
 
 CREATE FUNCTION tend_queues() RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+LANGUAGE plpgsql VOLATILE SET lock_timeout = '100ms'
 AS $$
 DECLARE
     queue record;
@@ -5519,7 +5510,7 @@ COMMENT ON FUNCTION tend_queues() IS 'tend_queue() for every agent with commands
 
 CREATE FUNCTION give_command(a agents, command text, mandate text, argument integer, reason text, requester text,
                              force_voice boolean, id bigint DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5557,7 +5548,7 @@ COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolea
 
 CREATE FUNCTION refuse_command(tenant uuid, command text, mandate text, agent uuid, sqlstate text, code text, message text,
                                hint text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     -- the error takes back what this transaction writes
@@ -5572,7 +5563,7 @@ COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, tex
     'raises the error of a command that is not given, and has it written down (internal)';
 
 CREATE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql STABLE
 AS $$
     SELECT jsonb_build_object('status', 'already_' || lower(status), 'method', 'none', 'mandate_id', mandate, 'agent', a.name,
                               'call_sid', NULL, 'confirmed', coalesce(c.state = 'confirmed', false))
@@ -5589,7 +5580,7 @@ COMMENT ON FUNCTION already_answer(agents, text, text, text) IS
 
 CREATE FUNCTION command_mandate(tenant uuid, command text, mandate_id text, argument integer, reason text, requester text,
                                 force_voice boolean) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5755,7 +5746,7 @@ COMMENT ON FUNCTION mulberry.ping_agent(text, text, boolean, text) IS
 
 CREATE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, method text, evidence jsonb, wanted bigint,
                            OUT verdict text, OUT command bigint)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5846,7 +5837,7 @@ COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS
 
 CREATE FUNCTION confirm_command(command bigint, symbols text, status integer, state integer, method text, evidence jsonb,
                                 more jsonb) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5884,7 +5875,7 @@ COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb,
     'settles a command as confirmed by its agent (internal)';
 
 CREATE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5906,7 +5897,7 @@ COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
 -- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
 -- have the next counter of the same key.
 CREATE FUNCTION challenge_is_open(c commands) RETURNS boolean
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql VOLATILE
 AS $$
     SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
        AND EXISTS (SELECT FROM mulberry_internal.voice_keys k
@@ -5921,7 +5912,7 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challe
 COMMENT ON FUNCTION challenge_nonce(text) IS 'the six digits of a challenge of eight whose check digits fit; null otherwise (internal)';
 
 CREATE FUNCTION accept_challenge(command bigint, digits text) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5954,7 +5945,7 @@ COMMENT ON FUNCTION accept_challenge(bigint, text) IS
 -- of which the agent knows no more.  Only an extension keeps the latter, unless it was challenged again: it may have
 -- been carried out, and two add up.
 CREATE FUNCTION refresh_signature(c commands) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
@@ -5968,7 +5959,7 @@ $$;
 COMMENT ON FUNCTION refresh_signature(commands) IS 'signs an outstanding command anew whose frame a challenge has used up (internal)';
 
 CREATE FUNCTION note_spoken_confirmation(command bigint, transcript text, evidence jsonb DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -5988,7 +5979,7 @@ COMMENT ON FUNCTION note_spoken_confirmation(bigint, text, jsonb) IS
 
 -- src/commands/online.sql
 CREATE FUNCTION mandate_updates(a agents, since bigint) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     most   CONSTANT integer := 500;
@@ -6045,7 +6036,7 @@ COMMENT ON FUNCTION mandate_updates(agents, bigint) IS
 -- The tag of an acknowledgement has eight digits, and whoever has the credentials of a gateway could try them all in
 -- hours.  With this many tries an hour it takes a century, and the telephone is there meanwhile.
 CREATE FUNCTION sync_acks(a agents, acks jsonb) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     most      CONSTANT integer := 100;
@@ -6085,7 +6076,7 @@ COMMENT ON FUNCTION sync_acks(agents, jsonb) IS
     'within an hour (internal)';
 
 CREATE FUNCTION revive_command(a agents) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     again bigint;
@@ -6111,7 +6102,7 @@ COMMENT ON FUNCTION revive_command(agents) IS
 -- An extension that was overtaken may have been carried out before, and cannot be from the moment in which
 -- the agent has acknowledged a later counter.  From then on the mandate itself can be told, whose expiry is right either way.
 CREATE FUNCTION retell_extensions(a agents, since bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     c mulberry_internal.commands;
@@ -6213,7 +6204,7 @@ COMMENT ON FUNCTION mulberry.agent_sync(text, jsonb, bigint, text) IS
 -- What a person may do about a command.
 
 CREATE FUNCTION visible_command(command bigint) RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 BEGIN
@@ -6392,7 +6383,7 @@ COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status a
 
 CREATE FUNCTION answer_of_command(command bigint) RETURNS jsonb
 -- not STABLE: it must see what the expression that calls it has done
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql VOLATILE
 AS $$
     SELECT s.answer FROM mulberry_internal.command_states s WHERE s.command_id = $1
 $$;
@@ -6418,7 +6409,7 @@ COMMENT ON COLUMN mulberry.command_status.voice_at IS 'when the agent is phoned,
 
 -- src/commands/health.sql
 CREATE FUNCTION health_commands() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     number   bigint;
     urgent   bigint;
@@ -6484,7 +6475,7 @@ COMMENT ON FUNCTION health_commands() IS
 -- src/commands/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_commands() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('command_generate', 'EXECUTE', 'operator gateway worker'),
     ('command_verify', 'EXECUTE', 'operator auditor gateway worker'),
@@ -6548,7 +6539,7 @@ COMMENT ON COLUMN mulberry.voice_key_status.mode IS
 COMMENT ON COLUMN mulberry.voice_key_status.forgeries_in_row IS 'since the last genuine frame';
 
 CREATE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     total      bigint;
     unexported bigint;
@@ -6592,7 +6583,7 @@ COMMENT ON FUNCTION health_voice_keys() IS 'health of the keys of voice commands
 -- src/keys/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_keys() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('create_voice_key', 'EXECUTE', 'admin'),
     ('rotate_voice_key', 'EXECUTE', 'admin'),
@@ -6648,7 +6639,7 @@ COMMENT ON FUNCTION challenge_digits(text) IS 'the eight digits that are played 
 -- src/edge/answers.sql
 CREATE FUNCTION spoken_result(command text, mandate text, argument integer, status integer, state integer,
                               OUT message text, OUT speech text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
       FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command'
@@ -6673,7 +6664,7 @@ COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS
     'an acknowledgement in words, for logs and to be spoken (internal)';
 
 CREATE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
     SELECT ROW(false, NULL, NULL, NULL, error, message,
                CASE WHEN verdict IN ('decode error', 'no frame') THEN 'A' ELSE 'D' END, NULL,
@@ -6687,20 +6678,20 @@ COMMENT ON FUNCTION refusal(text, text, text) IS 'the answer to what was not acc
 -- need be by answering a challenge or a minute later.
 
 CREATE FUNCTION guard_limited(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     -- past 20 in a day
     SELECT coalesce(guard.forgeries[21] > at - interval '1 day', false)
 $$;
 COMMENT ON FUNCTION guard_limited(key_guard, timestamptz) IS 'true while at most one frame a minute is judged (internal)';
 
 CREATE FUNCTION guard_challenges(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(guard.challenge_until > at, false) OR mulberry_internal.guard_limited(guard, at)
 $$;
 COMMENT ON FUNCTION guard_challenges(key_guard, timestamptz) IS 'true in challenge mode (internal)';
 
 CREATE FUNCTION guard_defers(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     -- only failures use up the minute, so that a challenge can be answered in it
     SELECT mulberry_internal.guard_limited(guard, at) AND guard.forgeries[1] > at - interval '1 minute'
 $$;
@@ -6714,13 +6705,13 @@ COMMENT ON FUNCTION guard_defers(key_guard, timestamptz) IS 'true when the frame
 -- the key that makes an answer of them.  Afterwards the answer is still understood, and
 -- challenged anew, for ten minutes.
 CREATE FUNCTION challenge_holds(c challenges, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     SELECT c.played_at > at - interval '60 seconds' AND c.drawn_at > at - interval '2 minutes'
 $$;
 COMMENT ON FUNCTION challenge_holds(challenges, timestamptz) IS 'whether a challenge can be answered (internal)';
 
 CREATE FUNCTION note_forgery(tenant uuid, key_id integer, agent uuid, at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     guard mulberry_internal.key_guard;
@@ -6769,7 +6760,7 @@ COMMENT ON FUNCTION note_forgery(uuid, integer, uuid, timestamptz) IS
     'counts a forgery against a key: 5 in an hour mean challenge mode for an hour, doubling to a day; 100 in a row an alarm (internal)';
 
 CREATE FUNCTION note_call_fault(tenant uuid, call_ref text, verdict text) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     ends boolean;
@@ -6813,7 +6804,7 @@ CREATE TRIGGER forget_receiver_key AFTER DELETE ON voice_keys
     FOR EACH ROW WHEN (OLD.role = 'receiver') EXECUTE FUNCTION forget_receiver_key();
 
 CREATE FUNCTION agent_takes_call(tenant uuid, agent uuid, caller text, path text) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     -- without a known agent, whether any takes it, so that an unknown key looks like a known one
     SELECT path = 'sync'
            OR coalesce(bool_or(cardinality(a.allowed_callers) = 0 OR coalesce(caller = ANY (a.allowed_callers), false)), true)
@@ -6827,7 +6818,7 @@ COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS
 -- then the key's guard.
 
 CREATE FUNCTION lock_receiver_keys(tenant uuid, key_ids integer[]) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql AS $$
     SELECT FROM mulberry_internal.agents a
      WHERE a.tenant = $1
        AND a.id IN (SELECT k.agent FROM mulberry_internal.voice_keys k WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2))
@@ -6841,7 +6832,7 @@ COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS
 
 CREATE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     method   CONSTANT text := CASE receive_frame.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
@@ -7046,7 +7037,7 @@ COMMENT ON FUNCTION receive_frame(uuid, text, text, text, text, text) IS
     'judges and applies one frame; count_ref names the call whose faults are counted (internal)';
 
 CREATE FUNCTION check_reception(path text, call_ref text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF path IS NULL THEN
         RAISE EXCEPTION 'path must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -7143,7 +7134,7 @@ COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS
     'whether mac is sync_mac() of data, compared in constant time; false without such a key (internal)';
 
 CREATE FUNCTION take_mandate(tenant uuid, agent uuid, told jsonb) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     m       mulberry_internal.mandates;
@@ -7184,7 +7175,7 @@ COMMENT ON FUNCTION take_mandate(uuid, uuid, jsonb) IS
     '(internal)';
 
 CREATE FUNCTION take_mandates(tenant uuid, agent uuid, updates jsonb) RETURNS jsonb
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     key      mulberry_internal.voice_keys;
@@ -7304,7 +7295,7 @@ COMMENT ON FUNCTION mulberry.apply_agent_sync(jsonb, text) IS
 -- src/edge/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_edge() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('handle_command_symbols', 'EXECUTE', 'operator gateway'),
     ('handle_call_audio', 'EXECUTE', 'operator gateway'),
@@ -7323,7 +7314,6 @@ COMMENT ON FUNCTION twilio_options() IS 'options that an endpoint of kind twilio
 
 CREATE FUNCTION check_twilio_options(options jsonb, secret text, allow_http boolean, allow_private boolean) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     rule  record;
@@ -7407,7 +7397,6 @@ CREATE FUNCTION telephony_settings(options jsonb,
     OUT announcement text, OUT language text, OUT voice text, OUT record boolean, OUT delete_recordings boolean,
     OUT poll_interval interval)
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
            options->>'public_url', options->>'machine_detection', coalesce((options->>'call_timeout')::integer, 60),
@@ -7423,7 +7412,6 @@ COMMENT ON FUNCTION telephony_settings(jsonb) IS
 
 CREATE FUNCTION telephony_problem(tenant uuid) RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     e      CONSTANT mulberry_internal.endpoints := mulberry_internal.telephony_endpoint(tenant);
@@ -7458,7 +7446,6 @@ COMMENT ON FUNCTION twiml(jsonb) IS
 
 CREATE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language',
         options->'language'))
@@ -7467,7 +7454,6 @@ COMMENT ON FUNCTION say_verb(text, jsonb) IS 'the TwiML verb that says a sentenc
 
 CREATE FUNCTION gather_verb(public_url text, token uuid, step integer, expected text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
                'action', format('%s/twilio/ack?token=%s&step=%s%s', public_url, token, step,
@@ -7484,7 +7470,6 @@ COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS
 
 CREATE FUNCTION play_verb(frame text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     -- half a second of silence before it, so that nothing said covers its first tone
     SELECT jsonb_build_object('verb', 'play', 'digits', 'w' || frame)
@@ -7498,7 +7483,6 @@ COMMENT ON FUNCTION spaced(text) IS 'digits apart from each other, so that a voi
 
 CREATE FUNCTION voice_document(voice_call bigint, options jsonb) RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     s     record;
@@ -7549,7 +7533,6 @@ COMMENT ON FUNCTION voice_document(bigint, jsonb) IS
 
 CREATE FUNCTION lock_voice_call(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     PERFORM FROM mulberry_internal.agents a
@@ -7566,7 +7549,6 @@ COMMENT ON FUNCTION lock_voice_call(bigint) IS 'locks the agent, the command and
 
 CREATE FUNCTION lock_telephony_job(job bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     PERFORM mulberry_internal.lock_voice_call((q.payload->>'voice_call')::bigint)
@@ -7578,8 +7560,7 @@ COMMENT ON FUNCTION lock_telephony_job(bigint) IS
     '(internal)';
 
 CREATE FUNCTION lock_telephony_job_soon(job bigint, patience interval) RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = 0
+LANGUAGE plpgsql SET lock_timeout = 0
 AS $$
 BEGIN
     PERFORM set_config('lock_timeout', (1000 * extract(epoch FROM patience))::integer::text, true);
@@ -7595,7 +7576,6 @@ COMMENT ON FUNCTION lock_telephony_job_soon(bigint, interval) IS
 
 CREATE FUNCTION voice_call_wanted(v voice_calls) RETURNS boolean
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT EXISTS (SELECT FROM mulberry_internal.commands c
                     WHERE c.id = v.command
@@ -7615,7 +7595,6 @@ COMMENT ON FUNCTION voice_call_rank(text) IS
 
 CREATE FUNCTION count_calls(command bigint) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     UPDATE mulberry_internal.commands c SET attempts = n.placed
       FROM (SELECT count(*) AS placed FROM mulberry_internal.voice_calls v
@@ -7626,7 +7605,6 @@ COMMENT ON FUNCTION count_calls(bigint) IS 'brings commands.attempts up to date:
 
 CREATE FUNCTION wake_voice_call(voice_call bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     UPDATE mulberry_internal.job_queue q SET run_at = at
@@ -7641,7 +7619,6 @@ COMMENT ON FUNCTION wake_voice_call(bigint, timestamptz) IS 'lets the job of a c
 
 CREATE FUNCTION place_call(command bigint, run_at timestamptz) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     c mulberry_internal.commands;
@@ -7690,7 +7667,6 @@ CREATE FUNCTION advance_voice_call(voice_call bigint, sid text, status text, ans
     detail text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     rank    CONSTANT integer := mulberry_internal.voice_call_rank(status);
@@ -7727,7 +7703,6 @@ COMMENT ON FUNCTION advance_voice_call(bigint, text, text, text, text) IS
 
 CREATE FUNCTION voice_call_over(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     v       mulberry_internal.voice_calls;
@@ -7757,7 +7732,6 @@ COMMENT ON FUNCTION voice_call_over(bigint) IS
 
 CREATE FUNCTION finish_voice_call(voice_call bigint, outcome text, detail text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     v         mulberry_internal.voice_calls;
@@ -7835,7 +7809,6 @@ CREATE TRIGGER commands_moved_on AFTER UPDATE OF state, frame ON commands FOR EA
 -- A job was given up: its worker died again and again, or somebody cancelled it.
 CREATE FUNCTION give_up_telephony(job job_queue, final_state text, error text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     c mulberry_internal.commands;
@@ -7862,8 +7835,7 @@ COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS
 
 -- A call whose job cannot be claimed, because the endpoint is gone or disabled, must not be forgotten.
 CREATE FUNCTION sweep_voice_calls(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
-LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+LANGUAGE plpgsql SET lock_timeout = '100ms'
 AS $$
 DECLARE
     patience CONSTANT interval := interval '2 minutes';
@@ -7903,7 +7875,6 @@ COMMENT ON FUNCTION sweep_voice_calls(timestamptz) IS
 
 CREATE FUNCTION next_voice_request(voice_call bigint) RETURNS text
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at     CONSTANT timestamptz := clock_timestamp();
@@ -8012,7 +7983,6 @@ COMMENT ON FUNCTION next_voice_request(bigint) IS
 
 CREATE FUNCTION rest_voice_call(voice_call bigint, until timestamptz, error text DEFAULT NULL) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     -- a step that came to its end leaves all attempts to the next one
     UPDATE mulberry_internal.job_queue q
@@ -8155,7 +8125,6 @@ COMMENT ON FUNCTION telephony_step(bigint, bigint) IS
 
 CREATE FUNCTION read_json(body bytea) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     answer jsonb;
@@ -8170,7 +8139,6 @@ COMMENT ON FUNCTION read_json(bytea) IS 'the JSON object in the body of an answe
 
 CREATE FUNCTION read_time(rfc_2822 text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     RETURN rfc_2822::timestamptz;
@@ -8303,7 +8271,6 @@ COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, by
 CREATE FUNCTION answer_to_create(v voice_calls, outcome text, status integer, answer jsonb, retry_after interval, problem text)
 RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at    CONSTANT timestamptz := clock_timestamp();
@@ -8343,7 +8310,6 @@ COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, jsonb, interval
 
 CREATE FUNCTION answer_to_look(v voice_calls, status integer, answer jsonb) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at           CONSTANT timestamptz := clock_timestamp();
@@ -8406,7 +8372,6 @@ COMMENT ON FUNCTION answer_to_look(voice_calls, integer, jsonb) IS
 
 CREATE FUNCTION unheard(v voice_calls, why text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT mulberry_internal.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine'
         ELSE 'no acknowledgement' END,
@@ -8416,7 +8381,6 @@ COMMENT ON FUNCTION unheard(voice_calls, text) IS 'finishes a call that was answ
 
 CREATE FUNCTION answer_to_recordings(v voice_calls, status integer, answer jsonb, problem text) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at       CONSTANT timestamptz := clock_timestamp();
@@ -8454,7 +8418,6 @@ COMMENT ON FUNCTION answer_to_recordings(voice_calls, integer, jsonb, text) IS
 
 CREATE FUNCTION answer_to_media(v voice_calls, status integer, body bytea, problem text) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at CONSTANT timestamptz := clock_timestamp();
@@ -8476,7 +8439,6 @@ COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS
 CREATE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text,
     OUT ms_to_end integer)
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH tones AS MATERIALIZED (
         SELECT t.digit, t.start_ms, row_number() OVER (ORDER BY t.start_ms) AS n
@@ -8497,7 +8459,6 @@ COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
 
 CREATE FUNCTION judge_recording(v voice_calls, wav bytea) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at        CONSTANT timestamptz := clock_timestamp();
@@ -8637,7 +8598,6 @@ COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like t
 
 CREATE FUNCTION judge_transcript(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     v mulberry_internal.voice_calls;
@@ -8709,7 +8669,6 @@ COMMENT ON VIEW mulberry.escalation_contact_status IS 'who is told when a comman
 
 CREATE FUNCTION escalation_sentence(command bigint) RETURNS text
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT format('This is Mulberry. %s by agent %s. Calls placed: %s. Please act.',
                CASE c.command WHEN 'PING' THEN 'A line test was not answered'
@@ -8724,7 +8683,6 @@ COMMENT ON FUNCTION escalation_sentence(bigint) IS 'what a person is told by tel
 
 CREATE FUNCTION escalation_report(command bigint) RETURNS jsonb
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_build_object('event', 'command_escalated', 'command_id', c.id, 'command', c.command, 'mandate_id', c.mandate,
                'agent', a.name, 'tenant', t.name, 'reason', c.reason, 'requester', c.requester, 'created_at', c.created_at,
@@ -8743,7 +8701,6 @@ COMMENT ON FUNCTION escalation_report(bigint) IS 'what an endpoint is sent of a 
 
 CREATE FUNCTION place_escalation_call(command bigint, phone text, attempt integer, run_at timestamptz) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     owner  uuid;
@@ -8767,7 +8724,6 @@ COMMENT ON FUNCTION place_escalation_call(bigint, text, integer, timestamptz) IS
 
 CREATE FUNCTION place_escalation(command bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     report_attempts CONSTANT integer := 12;    -- over half an hour
@@ -8791,7 +8747,6 @@ COMMENT ON FUNCTION place_escalation(bigint) IS
 
 CREATE FUNCTION resume_escalation(c commands) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT mulberry_internal.place_escalation_call(c.id, x.phone, 1, clock_timestamp())
       FROM mulberry_internal.escalation_contacts x
@@ -8806,7 +8761,6 @@ COMMENT ON FUNCTION resume_escalation(commands) IS
 
 CREATE FUNCTION escalation_call_ended(voice_call bigint, wanted boolean) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     attempts_max CONSTANT integer := 3;
@@ -8920,7 +8874,6 @@ COMMENT ON FUNCTION mulberry.handle_twilio_webhook(text, jsonb, text, text) IS
 -- A call that is not the one we know of: the one that was asked for without an answer, or a stray one.
 CREATE FUNCTION meet_call(voice_call bigint, call_sid text) RETURNS boolean
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     v mulberry_internal.voice_calls;
@@ -8954,7 +8907,6 @@ COMMENT ON FUNCTION meet_call(bigint, text) IS
 
 CREATE FUNCTION take_call_status(voice_call bigint, params jsonb) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     call_status CONSTANT text := params->>'CallStatus';
@@ -8984,7 +8936,6 @@ COMMENT ON FUNCTION take_call_status(bigint, jsonb) IS 'takes a status callback,
 
 CREATE FUNCTION take_recording_status(voice_call bigint, params jsonb) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     UPDATE mulberry_internal.voice_calls v SET recording_sid = params->>'RecordingSid'
@@ -9004,7 +8955,6 @@ COMMENT ON FUNCTION take_recording_status(bigint, jsonb) IS 'takes a recording c
 
 CREATE FUNCTION take_digits(voice_call bigint, call_sid text, digits text, answers_challenge boolean, options jsonb) RETURNS text
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     rounds   CONSTANT integer := 5;    -- answered beside the repetitions that the call began with
@@ -9110,7 +9060,7 @@ $$;
 -- src/telephony/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_telephony() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('telephony_step', 'EXECUTE', 'worker'),
     ('telephony_answer', 'EXECUTE', 'worker'),
@@ -9192,7 +9142,7 @@ COMMENT ON FUNCTION mulberry.maintenance(integer) IS
 -- objects; what is not named is for the owner alone.
 
 CREATE FUNCTION access_rules_admin() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('maintenance', 'EXECUTE', 'admin worker'),
     ('health', 'EXECUTE', 'operator auditor gateway worker'),
@@ -9201,7 +9151,7 @@ $$;
 COMMENT ON FUNCTION access_rules_admin() IS 'which access needs which object of admin';
 
 CREATE FUNCTION access_rules() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     part name;
 BEGIN
@@ -9248,7 +9198,7 @@ COMMENT ON FUNCTION mulberry.access_objects() IS
 -- of them, so that a part adds its facts by adding such a function.
 
 CREATE FUNCTION health_server() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
     listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ',
@@ -9304,7 +9254,7 @@ $$;
 COMMENT ON FUNCTION health_server() IS 'health of what the server gives us: preloading, processes, notifications';
 
 CREATE FUNCTION health_access() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     stored  bigint;
     broken  bigint;
@@ -9417,7 +9367,7 @@ $$;
 COMMENT ON FUNCTION health_access() IS 'health of secrets, outgoing work, the workers'' role and members';
 
 CREATE FUNCTION has_object_privilege(role name, privilege text, object text) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT CASE
                WHEN object ~ '^SCHEMA ' THEN has_schema_privilege(role, substr(object, 8), privilege)
                WHEN object ~ '^(FUNCTION|PROCEDURE) '
@@ -9433,7 +9383,7 @@ $$;
 COMMENT ON FUNCTION has_object_privilege(name, text, text) IS 'whether a role has a right that access_objects() lists';
 
 CREATE FUNCTION health_calls() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     today   bigint := floor(extract(epoch FROM clock_timestamp()) / 86400);
     ahead   integer := current_setting('mulberry.partitions_ahead')::integer;
@@ -9480,7 +9430,7 @@ $$;
 COMMENT ON FUNCTION health_calls() IS 'health of the storage of calls: partitions made ahead, retention';
 
 CREATE FUNCTION health_audit() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     late bigint;
 BEGIN

@@ -48,6 +48,20 @@ SELECT p.oid::regprocedure AS security_definer_without_search_path
    AND NOT coalesce('search_path=pg_catalog, mulberry, mulberry_internal, pg_temp' = ANY (p.proconfig), false)
  ORDER BY 1;
 
+-- Internal functions that can be reached by another way than through one that pins the path pin it
+-- themselves.  (The others do without: it costs more than most of their bodies.  make lint looks at what C calls.)
+SELECT p.oid::regprocedure AS reachable_without_search_path
+  FROM pg_proc p
+  JOIN pg_language l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql')
+ WHERE p.pronamespace = 'mulberry_internal'::regnamespace AND p.prosqlbody IS NULL
+   AND NOT coalesce('search_path=pg_catalog, mulberry, mulberry_internal, pg_temp' = ANY (p.proconfig), false)
+   AND (EXISTS (SELECT FROM mulberry.access_objects() o WHERE o.object ~ format('[.]%s[(]', p.proname))
+        OR EXISTS (SELECT FROM pg_trigger t WHERE t.tgfoid = p.oid)
+        OR EXISTS (SELECT FROM pg_depend d
+                    WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = p.oid
+                      AND d.classid IN ('pg_rewrite'::regclass, 'pg_constraint'::regclass, 'pg_attrdef'::regclass, 'pg_index'::regclass)))
+ ORDER BY 1;
+
 -- A parallel worker does not know what narrows the rights of the session.
 SELECT p.oid::regprocedure AS asks_for_access_in_parallel_workers
   FROM pg_proc p

@@ -137,7 +137,7 @@ COMMENT ON FUNCTION mulberry.refresh_grants() IS
     'access to all tenants';
 
 CREATE OR REPLACE FUNCTION check_member(role regrole, access text) RETURNS void
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     IF role IS NULL OR access IS NULL THEN
         RAISE EXCEPTION 'role and access must not be null' USING ERRCODE = 'null_value_not_allowed';

@@ -57,7 +57,7 @@ COMMENT ON FUNCTION mulberry.alter_tenant(text, text, integer, interval, boolean
 CREATE OR REPLACE FUNCTION check_tenant_settings(
     name text, default_encoding text, default_sample_rate integer, retention interval
 ) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     broken text;
 BEGIN

@@ -4,7 +4,7 @@
 -- objects; what is not named is for the owner alone.
 
 CREATE OR REPLACE FUNCTION access_rules_admin() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('maintenance', 'EXECUTE', 'admin worker'),
     ('health', 'EXECUTE', 'operator auditor gateway worker'),
@@ -13,7 +13,7 @@ $$;
 COMMENT ON FUNCTION access_rules_admin() IS 'which access needs which object of admin';
 
 CREATE OR REPLACE FUNCTION access_rules() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     part name;
 BEGIN

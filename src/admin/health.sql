@@ -2,7 +2,7 @@
 -- of them, so that a part adds its facts by adding such a function.
 
 CREATE OR REPLACE FUNCTION health_server() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
     listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ',
@@ -58,7 +58,7 @@ $$;
 COMMENT ON FUNCTION health_server() IS 'health of what the server gives us: preloading, processes, notifications';
 
 CREATE OR REPLACE FUNCTION health_access() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     stored  bigint;
     broken  bigint;
@@ -171,7 +171,7 @@ $$;
 COMMENT ON FUNCTION health_access() IS 'health of secrets, outgoing work, the workers'' role and members';
 
 CREATE OR REPLACE FUNCTION has_object_privilege(role name, privilege text, object text) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT CASE
                WHEN object ~ '^SCHEMA ' THEN has_schema_privilege(role, substr(object, 8), privilege)
                WHEN object ~ '^(FUNCTION|PROCEDURE) '
@@ -187,7 +187,7 @@ $$;
 COMMENT ON FUNCTION has_object_privilege(name, text, text) IS 'whether a role has a right that access_objects() lists';
 
 CREATE OR REPLACE FUNCTION health_calls() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     today   bigint := floor(extract(epoch FROM clock_timestamp()) / 86400);
     ahead   integer := current_setting('mulberry.partitions_ahead')::integer;
@@ -234,7 +234,7 @@ $$;
 COMMENT ON FUNCTION health_calls() IS 'health of the storage of calls: partitions made ahead, retention';
 
 CREATE OR REPLACE FUNCTION health_audit() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     late bigint;
 BEGIN

@@ -20,7 +20,7 @@ LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_sql_l
 COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call until the end of the transaction';
 
 CREATE OR REPLACE FUNCTION lock_call_soon(call bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 BEGIN
     PERFORM mulberry_internal.lock_call(call);
     RETURN true;

@@ -42,7 +42,7 @@ COMMENT ON FUNCTION mulberry.erase_call(text, text) IS
 
 CREATE OR REPLACE FUNCTION packet_partitions()
 RETURNS TABLE (partition regclass, relname name, day date, first_call bigint, end_call bigint)
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT c.oid::regclass, c.relname, d.day,
            (d.day - date '1970-01-01')::bigint << 40, (d.day - date '1970-01-01' + 1)::bigint << 40
       FROM pg_inherits i
@@ -77,7 +77,7 @@ COMMENT ON FUNCTION drop_partition(regclass) IS
     'internal: drops a partition of packets that no call needs; false when one does after all, or somebody is reading';
 
 CREATE OR REPLACE FUNCTION retention_limits() RETURNS TABLE (tenant uuid, name text, kept_since timestamptz)
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT t.id, t.name,
            clock_timestamp() - coalesce(t.retention, nullif(current_setting('mulberry.retention'), '')::interval)
       FROM mulberry_internal.tenants t
@@ -86,7 +86,7 @@ COMMENT ON FUNCTION retention_limits() IS
     'internal: since when a call of each tenant must have finished to be kept still; null: calls are kept for ever';
 
 CREATE OR REPLACE FUNCTION day_expired(partition_day date) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     -- a day on which a slow clock might still begin calls is not over
     SELECT p.day < (clock_timestamp() AT TIME ZONE 'UTC')::date - 1
        AND NOT EXISTS (SELECT FROM mulberry_internal.calls c

@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, method text, evidence jsonb, wanted bigint,
                            OUT verdict text, OUT command bigint)
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -93,7 +93,7 @@ COMMENT ON FUNCTION settle_ack(uuid, uuid, text, text, jsonb, bigint) IS
 
 CREATE OR REPLACE FUNCTION confirm_command(command bigint, symbols text, status integer, state integer, method text, evidence jsonb,
                                 more jsonb) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -131,7 +131,7 @@ COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb,
     'settles a command as confirmed by its agent (internal)';
 
 CREATE OR REPLACE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -153,7 +153,7 @@ COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
 -- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
 -- have the next counter of the same key.
 CREATE OR REPLACE FUNCTION challenge_is_open(c commands) RETURNS boolean
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql VOLATILE
 AS $$
     SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
        AND EXISTS (SELECT FROM mulberry_internal.voice_keys k
@@ -168,7 +168,7 @@ LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challe
 COMMENT ON FUNCTION challenge_nonce(text) IS 'the six digits of a challenge of eight whose check digits fit; null otherwise (internal)';
 
 CREATE OR REPLACE FUNCTION accept_challenge(command bigint, digits text) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -201,7 +201,7 @@ COMMENT ON FUNCTION accept_challenge(bigint, text) IS
 -- of which the agent knows no more.  Only an extension keeps the latter, unless it was challenged again: it may have
 -- been carried out, and two add up.
 CREATE OR REPLACE FUNCTION refresh_signature(c commands) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
@@ -215,7 +215,7 @@ $$;
 COMMENT ON FUNCTION refresh_signature(commands) IS 'signs an outstanding command anew whose frame a challenge has used up (internal)';
 
 CREATE OR REPLACE FUNCTION note_spoken_confirmation(command bigint, transcript text, evidence jsonb DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -2,7 +2,7 @@
 
 CREATE OR REPLACE FUNCTION give_command(a agents, command text, mandate text, argument integer, reason text, requester text,
                              force_voice boolean, id bigint DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -40,7 +40,7 @@ COMMENT ON FUNCTION give_command(agents, text, text, integer, text, text, boolea
 
 CREATE OR REPLACE FUNCTION refuse_command(tenant uuid, command text, mandate text, agent uuid, sqlstate text, code text, message text,
                                hint text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     -- the error takes back what this transaction writes
@@ -55,7 +55,7 @@ COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, tex
     'raises the error of a command that is not given, and has it written down (internal)';
 
 CREATE OR REPLACE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql STABLE
 AS $$
     SELECT jsonb_build_object('status', 'already_' || lower(status), 'method', 'none', 'mandate_id', mandate, 'agent', a.name,
                               'call_sid', NULL, 'confirmed', coalesce(c.state = 'confirmed', false))
@@ -72,7 +72,7 @@ COMMENT ON FUNCTION already_answer(agents, text, text, text) IS
 
 CREATE OR REPLACE FUNCTION command_mandate(tenant uuid, command text, mandate_id text, argument integer, reason text, requester text,
                                 force_voice boolean) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE

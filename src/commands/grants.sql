@@ -1,6 +1,6 @@
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE OR REPLACE FUNCTION access_rules_commands() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('command_generate', 'EXECUTE', 'operator gateway worker'),
     ('command_verify', 'EXECUTE', 'operator auditor gateway worker'),

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION health_commands() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     number   bigint;
     urgent   bigint;

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION mandate_updates(a agents, since bigint) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     most   CONSTANT integer := 500;
@@ -56,7 +56,7 @@ COMMENT ON FUNCTION mandate_updates(agents, bigint) IS
 -- The tag of an acknowledgement has eight digits, and whoever has the credentials of a gateway could try them all in
 -- hours.  With this many tries an hour it takes a century, and the telephone is there meanwhile.
 CREATE OR REPLACE FUNCTION sync_acks(a agents, acks jsonb) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     most      CONSTANT integer := 100;
@@ -96,7 +96,7 @@ COMMENT ON FUNCTION sync_acks(agents, jsonb) IS
     'within an hour (internal)';
 
 CREATE OR REPLACE FUNCTION revive_command(a agents) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     again bigint;
@@ -122,7 +122,7 @@ COMMENT ON FUNCTION revive_command(agents) IS
 -- An extension that was overtaken may have been carried out before, and cannot be from the moment in which
 -- the agent has acknowledged a later counter.  From then on the mandate itself can be told, whose expiry is right either way.
 CREATE OR REPLACE FUNCTION retell_extensions(a agents, since bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     c mulberry_internal.commands;

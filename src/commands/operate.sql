@@ -1,7 +1,7 @@
 -- What a person may do about a command.
 
 CREATE OR REPLACE FUNCTION visible_command(command bigint) RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 BEGIN

@@ -4,7 +4,7 @@
 -- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
 
 CREATE OR REPLACE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql VOLATILE
 AS $$
     -- A change and not only a lock: a transaction whose snapshot is older must fail with a
     -- serialization error, not judge a queue that it does not see.
@@ -15,7 +15,7 @@ $$;
 COMMENT ON FUNCTION lock_agent(uuid, uuid) IS 'takes the lock of an agent''s commands until the end of the transaction (internal)';
 
 CREATE OR REPLACE FUNCTION lock_command(command bigint) RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -34,7 +34,7 @@ COMMENT ON FUNCTION lock_command(bigint) IS
     'takes the locks of a command''s agent and of the command, and returns it; 42704: there is none (internal)';
 
 CREATE OR REPLACE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql STABLE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -55,14 +55,14 @@ $$;
 COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by its name or its uuid; 42704: there is none (internal)';
 
 CREATE OR REPLACE FUNCTION command_action(command text, outcome text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql IMMUTABLE
 AS $$
     SELECT command || '_' || upper(replace(outcome, ' ', '_'))
 $$;
 COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
 
 CREATE OR REPLACE FUNCTION note_command(c commands, outcome text, event text DEFAULT NULL, more jsonb DEFAULT '{}') RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
     PERFORM mulberry_internal.record_audit(c.tenant, mulberry_internal.command_action(c.command, outcome), outcome, c.mandate, c.agent,
@@ -80,7 +80,7 @@ COMMENT ON FUNCTION note_command(commands, text, text, jsonb) IS
     'writes what happened to a command into the audit log and, under the name given, as an event (internal)';
 
 CREATE OR REPLACE FUNCTION path_problem(a agents, force_voice boolean) RETURNS text
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     problem CONSTANT text := mulberry_internal.voice_key_problem(a.tenant, a.id);
@@ -99,7 +99,7 @@ COMMENT ON FUNCTION path_problem(agents, boolean) IS
 
 -- What later commands have made pointless.
 CREATE OR REPLACE FUNCTION command_obsolete(c commands) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql STABLE
 AS $$
     SELECT CASE WHEN c.command IN ('SUSPEND', 'RESUME', 'EXTEND')
                  AND (SELECT m.status FROM mulberry_internal.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
@@ -108,7 +108,7 @@ $$;
 COMMENT ON FUNCTION command_obsolete(commands) IS 'why a command need not reach its agent any more; null: it must (internal)';
 
 CREATE OR REPLACE FUNCTION retell_mandate(c commands) RETURNS bigint
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql VOLATILE
 AS $$
     WITH numbered AS (
         UPDATE mulberry_internal.agents a SET mandates_version = a.mandates_version + 1
@@ -123,7 +123,7 @@ COMMENT ON FUNCTION retell_mandate(commands) IS
 
 CREATE OR REPLACE FUNCTION finish_command(command bigint, state text, outcome text, event text, error text DEFAULT NULL,
                                more jsonb DEFAULT '{}') RETURNS commands
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -142,7 +142,7 @@ $$;
 COMMENT ON FUNCTION finish_command(bigint, text, text, text, text, jsonb) IS 'brings a command into its last state (internal)';
 
 CREATE OR REPLACE FUNCTION escalate_command(command bigint, error text) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -171,7 +171,7 @@ COMMENT ON FUNCTION escalate_command(bigint, text) IS
 
 -- A frame has left when an answer of agent_sync() carried it or a call was asked for.
 CREATE OR REPLACE FUNCTION command_has_left(c commands) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql STABLE
 AS $$
     SELECT c.offered_at IS NOT NULL
         OR EXISTS (SELECT FROM mulberry_internal.voice_calls v
@@ -180,7 +180,7 @@ $$;
 COMMENT ON FUNCTION command_has_left(commands) IS 'whether the agent may have received the frame of an outstanding command (internal)';
 
 CREATE OR REPLACE FUNCTION displace_command(held commands) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     c        mulberry_internal.commands;
@@ -204,7 +204,7 @@ $$;
 COMMENT ON FUNCTION displace_command(commands) IS 'takes the turn from the outstanding command of an agent (internal)';
 
 CREATE OR REPLACE FUNCTION send_command(a agents, command bigint, online_only boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -241,7 +241,7 @@ COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS
     'telephone at once or when the online path had its time (internal)';
 
 CREATE OR REPLACE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -294,7 +294,7 @@ COMMENT ON FUNCTION next_command(uuid, uuid) IS
     'gives the turn to the next waiting command of an agent, if nothing is outstanding that it has to wait for (internal)';
 
 CREATE OR REPLACE FUNCTION phone_again(c commands, at timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     a       CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(c.tenant, c.agent);
@@ -317,7 +317,7 @@ COMMENT ON FUNCTION phone_again(commands, timestamptz) IS
     'plans another call for an outstanding command, or finds another way when there can be none (internal)';
 
 CREATE OR REPLACE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -366,7 +366,7 @@ COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
 -- The online path.
 
 CREATE OR REPLACE FUNCTION tend_queue(tenant uuid, agent uuid) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -405,7 +405,7 @@ COMMENT ON FUNCTION tend_queue(uuid, uuid) IS
     'gives up what was only tried online and has had its time, sends what was lost, and gives the turn to whoever waits (internal)';
 
 CREATE OR REPLACE FUNCTION tend_queues() RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+LANGUAGE plpgsql VOLATILE SET lock_timeout = '100ms'
 AS $$
 DECLARE
     queue record;

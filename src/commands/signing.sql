@@ -2,7 +2,7 @@
 -- one that was exported first.
 
 CREATE OR REPLACE FUNCTION signing_key(tenant uuid, agent uuid) RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT k.key_id
       FROM mulberry_internal.voice_keys k
      WHERE k.tenant = $1 AND k.role = 'sender' AND k.agent = $2 AND k.enabled AND k.exported_at IS NOT NULL
@@ -13,7 +13,7 @@ COMMENT ON FUNCTION signing_key(uuid, uuid) IS
     'id of the key that an agent''s commands are signed with; null: none was exported (internal)';
 
 CREATE OR REPLACE FUNCTION voice_key_problem(tenant uuid, agent uuid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT CASE
                WHEN mulberry_internal.signing_key($1, $2) IS NOT NULL THEN NULL
                WHEN EXISTS (SELECT FROM mulberry_internal.voice_keys k
@@ -30,7 +30,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_sign_frame';
 COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint, text) IS 'signs a command with a sender''s key (internal)';
 
 CREATE OR REPLACE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     -- a counter 5,000 ahead of the last accepted one is taken for an old one
     SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
 $$;
@@ -38,7 +38,7 @@ COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS
     'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
 
 CREATE OR REPLACE FUNCTION present_counter(key voice_keys) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 DECLARE
     here    CONSTANT text := mulberry_internal.voice_key_place();
     counter bigint := key.last_counter;
@@ -59,7 +59,7 @@ COMMENT ON FUNCTION present_counter(voice_keys) IS
     'the last counter of a sender''s key, whose row is locked; it jumps ahead first when another server used the key last (internal)';
 
 CREATE OR REPLACE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     ordered mulberry_internal.commands;
@@ -147,7 +147,7 @@ COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) I
     'what an acknowledgement is worth, judged with a sender''s key (internal)';
 
 CREATE OR REPLACE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -175,7 +175,7 @@ COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS
 
 CREATE OR REPLACE FUNCTION ack_verify(command bigint, symbols text,
                            OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     ordered mulberry_internal.commands;

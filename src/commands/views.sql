@@ -31,7 +31,7 @@ COMMENT ON VIEW command_states IS 'commands of all tenants, for command_status a
 
 CREATE OR REPLACE FUNCTION answer_of_command(command bigint) RETURNS jsonb
 -- not STABLE: it must see what the expression that calls it has done
-LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE sql VOLATILE
 AS $$
     SELECT s.answer FROM mulberry_internal.command_states s WHERE s.command_id = $1
 $$;

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION spoken_result(command text, mandate text, argument integer, status integer, state integer,
                               OUT message text, OUT speech text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
       FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command'
@@ -25,7 +25,7 @@ COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS
     'an acknowledgement in words, for logs and to be spoken (internal)';
 
 CREATE OR REPLACE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
     SELECT ROW(false, NULL, NULL, NULL, error, message,
                CASE WHEN verdict IN ('decode error', 'no frame') THEN 'A' ELSE 'D' END, NULL,

@@ -2,20 +2,20 @@
 -- need be by answering a challenge or a minute later.
 
 CREATE OR REPLACE FUNCTION guard_limited(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     -- past 20 in a day
     SELECT coalesce(guard.forgeries[21] > at - interval '1 day', false)
 $$;
 COMMENT ON FUNCTION guard_limited(key_guard, timestamptz) IS 'true while at most one frame a minute is judged (internal)';
 
 CREATE OR REPLACE FUNCTION guard_challenges(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     SELECT coalesce(guard.challenge_until > at, false) OR mulberry_internal.guard_limited(guard, at)
 $$;
 COMMENT ON FUNCTION guard_challenges(key_guard, timestamptz) IS 'true in challenge mode (internal)';
 
 CREATE OR REPLACE FUNCTION guard_defers(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     -- only failures use up the minute, so that a challenge can be answered in it
     SELECT mulberry_internal.guard_limited(guard, at) AND guard.forgeries[1] > at - interval '1 minute'
 $$;
@@ -29,13 +29,13 @@ COMMENT ON FUNCTION guard_defers(key_guard, timestamptz) IS 'true when the frame
 -- the key that makes an answer of them.  Afterwards the answer is still understood, and
 -- challenged anew, for ten minutes.
 CREATE OR REPLACE FUNCTION challenge_holds(c challenges, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     SELECT c.played_at > at - interval '60 seconds' AND c.drawn_at > at - interval '2 minutes'
 $$;
 COMMENT ON FUNCTION challenge_holds(challenges, timestamptz) IS 'whether a challenge can be answered (internal)';
 
 CREATE OR REPLACE FUNCTION note_forgery(tenant uuid, key_id integer, agent uuid, at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     guard mulberry_internal.key_guard;
@@ -84,7 +84,7 @@ COMMENT ON FUNCTION note_forgery(uuid, integer, uuid, timestamptz) IS
     'counts a forgery against a key: 5 in an hour mean challenge mode for an hour, doubling to a day; 100 in a row an alarm (internal)';
 
 CREATE OR REPLACE FUNCTION note_call_fault(tenant uuid, call_ref text, verdict text) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     ends boolean;

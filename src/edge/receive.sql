@@ -12,7 +12,7 @@ CREATE OR REPLACE TRIGGER forget_receiver_key AFTER DELETE ON voice_keys
     FOR EACH ROW WHEN (OLD.role = 'receiver') EXECUTE FUNCTION forget_receiver_key();
 
 CREATE OR REPLACE FUNCTION agent_takes_call(tenant uuid, agent uuid, caller text, path text) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     -- without a known agent, whether any takes it, so that an unknown key looks like a known one
     SELECT path = 'sync'
            OR coalesce(bool_or(cardinality(a.allowed_callers) = 0 OR coalesce(caller = ANY (a.allowed_callers), false)), true)
@@ -26,7 +26,7 @@ COMMENT ON FUNCTION agent_takes_call(uuid, uuid, text, text) IS
 -- then the key's guard.
 
 CREATE OR REPLACE FUNCTION lock_receiver_keys(tenant uuid, key_ids integer[]) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql AS $$
     SELECT FROM mulberry_internal.agents a
      WHERE a.tenant = $1
        AND a.id IN (SELECT k.agent FROM mulberry_internal.voice_keys k WHERE k.tenant = $1 AND k.role = 'receiver' AND k.key_id = ANY ($2))
@@ -40,7 +40,7 @@ COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS
 
 CREATE OR REPLACE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     method   CONSTANT text := CASE receive_frame.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
@@ -245,7 +245,7 @@ COMMENT ON FUNCTION receive_frame(uuid, text, text, text, text, text) IS
     'judges and applies one frame; count_ref names the call whose faults are counted (internal)';
 
 CREATE OR REPLACE FUNCTION check_reception(path text, call_ref text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF path IS NULL THEN
         RAISE EXCEPTION 'path must not be null' USING ERRCODE = 'null_value_not_allowed';

@@ -4,7 +4,7 @@ COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS
     'whether mac is sync_mac() of data, compared in constant time; false without such a key (internal)';
 
 CREATE OR REPLACE FUNCTION take_mandate(tenant uuid, agent uuid, told jsonb) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     m       mulberry_internal.mandates;
@@ -45,7 +45,7 @@ COMMENT ON FUNCTION take_mandate(uuid, uuid, jsonb) IS
     '(internal)';
 
 CREATE OR REPLACE FUNCTION take_mandates(tenant uuid, agent uuid, updates jsonb) RETURNS jsonb
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     key      mulberry_internal.voice_keys;

@@ -97,7 +97,7 @@ COMMENT ON FUNCTION packet_event_statistics() IS
     'wait; null without preloading (internal)';
 
 CREATE OR REPLACE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     waiting bigint;
     oldest  interval;

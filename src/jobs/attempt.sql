@@ -1,6 +1,5 @@
 CREATE OR REPLACE FUNCTION defer_job(job bigint, token bigint, reason text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = clock_timestamp() + interval '1 second' * least(q.deferrals + 1, 10), worker = NULL,

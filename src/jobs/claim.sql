@@ -6,7 +6,6 @@ CREATE OR REPLACE FUNCTION job_lanes()
 RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, breaker text, not_before timestamptz, lease interval,
                run_at timestamptz)
 LANGUAGE plpgsql VOLATILE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was short must not read all of a long one
 SET enable_seqscan = off
 SET enable_bitmapscan = off
@@ -56,7 +55,7 @@ COMMENT ON FUNCTION job_lanes() IS
     '(internal)';
 
 CREATE OR REPLACE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
+LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 BEGIN
     PERFORM FROM mulberry_internal.endpoints e WHERE e.id = endpoint FOR NO KEY UPDATE;
     RETURN true;

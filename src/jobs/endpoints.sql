@@ -18,7 +18,6 @@ CREATE OR REPLACE TRIGGER replace_seeded BEFORE INSERT ON endpoints
 -- A secret of the endpoint's tenant; of an endpoint of all tenants, the job's tenant's own or that of "default".
 CREATE OR REPLACE FUNCTION secret_tenant(owner uuid, secret text, tenant uuid) RETURNS uuid
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT coalesce($1,
         (SELECT s.tenant FROM mulberry_internal.secrets s
@@ -207,7 +206,6 @@ COMMENT ON FUNCTION mulberry.drop_endpoint(text, text) IS
 
 CREATE OR REPLACE FUNCTION telephony_endpoint(tenant uuid) RETURNS endpoints
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT e.* FROM mulberry_internal.endpoints e WHERE e.id = mulberry_internal.endpoint_for($1, 'telephony')
 $$;

@@ -6,7 +6,6 @@ COMMENT ON FUNCTION mulberry.job_purpose(text) IS 'purpose of the endpoints that
 
 CREATE OR REPLACE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT e.id
       FROM mulberry_internal.endpoints e
@@ -61,7 +60,6 @@ COMMENT ON FUNCTION retry_delay(integer, interval) IS
 -- Moves a job to the history in its last state.
 CREATE OR REPLACE FUNCTION settle_job(job bigint, final_state text, error text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH gone AS (DELETE FROM mulberry_internal.job_queue q WHERE q.id = $1 RETURNING *)
     INSERT INTO mulberry_internal.job_history (id, kind, tenant, call, endpoint, route, payload, state, attempts, deferrals,
@@ -76,7 +74,6 @@ COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queu
 -- a command has its own way to fail.
 CREATE OR REPLACE FUNCTION give_up_job(job job_queue, final_state text, error text, reason text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     PERFORM mulberry_internal.settle_job(job.id, final_state, error);
@@ -202,7 +199,6 @@ COMMENT ON FUNCTION reroute_jobs(boolean) IS
 
 CREATE OR REPLACE FUNCTION purge_jobs(at timestamptz DEFAULT clock_timestamp(), max_jobs integer DEFAULT 10000) RETURNS bigint
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH old AS (
         SELECT h.id FROM mulberry_internal.job_history h

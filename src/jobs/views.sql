@@ -85,7 +85,6 @@ COMMENT ON COLUMN mulberry.stat_workers.failed IS 'attempts that failed since th
 
 CREATE OR REPLACE FUNCTION health_jobs() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH unavailable AS (
         SELECT e.name, s.changed_at, s.retry_at, s.last_error,

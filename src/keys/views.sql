@@ -39,7 +39,7 @@ COMMENT ON COLUMN mulberry.voice_key_status.mode IS
 COMMENT ON COLUMN mulberry.voice_key_status.forgeries_in_row IS 'since the last genuine frame';
 
 CREATE OR REPLACE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     total      bigint;
     unexported bigint;

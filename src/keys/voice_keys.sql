@@ -7,14 +7,14 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_signing_pl
 COMMENT ON FUNCTION signing_place() IS 'server, database and timeline that this session runs on (internal)';
 
 CREATE OR REPLACE FUNCTION voice_key_place() RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT format('%s/%s', mulberry_internal.signing_place(),
                   (SELECT extract(epoch FROM max(i.since)) FROM mulberry_internal.installation i))
 $$;
 COMMENT ON FUNCTION voice_key_place() IS 'what voice_keys.place is compared with (internal)';
 
 CREATE OR REPLACE FUNCTION voice_key_secret(role text, agent uuid, key_id integer) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     -- the prefix is voice_keys.h's
     SELECT format('voice-key-%s-%s-%s', left(role, 1), agent, lpad(key_id::text, 2, '0'))
 $$;
@@ -42,7 +42,7 @@ COMMENT ON FUNCTION sync_mac(uuid, text, uuid, integer, bytea) IS
     'HMAC-SHA256 by the key that is derived from an enabled voice key with the label mulberry/sync/1; null without such a key (internal)';
 
 CREATE OR REPLACE FUNCTION check_key_id(key_id integer) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF key_id NOT BETWEEN 0 AND 99 THEN
         RAISE EXCEPTION 'key_id % is out of range', key_id
@@ -127,7 +127,7 @@ COMMENT ON FUNCTION mulberry.rotate_voice_key(text, text) IS
     'has the new one; the first acknowledgement by the new one disables it. Needs admin access';
 
 CREATE OR REPLACE FUNCTION voice_key_row(tenant uuid, agent uuid, key_id integer, role text) RETURNS voice_keys
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     found mulberry_internal.voice_keys;
@@ -153,7 +153,7 @@ COMMENT ON FUNCTION voice_key_row(uuid, uuid, integer, text) IS
     'the row of a key, locked after its agent; role null: either. 42704 when there is none (internal)';
 
 CREATE OR REPLACE FUNCTION disable_voice_key_row(key voice_keys, cause text) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE mulberry_internal.voice_keys k
        SET enabled = false, disabled_at = clock_timestamp()

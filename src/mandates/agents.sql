@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION check_agent_settings(name text, phone text, allowed_callers text[]) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     caller text;
 BEGIN
@@ -29,7 +29,7 @@ $$;
 COMMENT ON FUNCTION check_agent_settings(text, text, text[]) IS 'raises an error that says which setting of an agent is wrong';
 
 CREATE OR REPLACE FUNCTION find_agent(tenant uuid, name text) RETURNS uuid
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     found uuid;
 BEGIN

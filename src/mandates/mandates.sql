@@ -51,7 +51,7 @@ COMMENT ON FUNCTION change_mandate(uuid, text, text, timestamptz, numeric, text,
     'changes what is not null of a mandate whose agent and which are locked; cause and command go to the history (internal)';
 
 CREATE OR REPLACE FUNCTION check_amount(amount numeric, what text, zero boolean DEFAULT false) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     problem text;
 BEGIN
@@ -77,7 +77,7 @@ $$;
 COMMENT ON FUNCTION check_amount(numeric, text, boolean) IS 'raises an error that says what is wrong with an amount of money';
 
 CREATE OR REPLACE FUNCTION check_mandate_id(mandate_id text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
     IF mandate_id IS NULL THEN
         RAISE EXCEPTION 'mandate_id must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -91,7 +91,7 @@ $$;
 COMMENT ON FUNCTION check_mandate_id(text) IS 'raises an error unless it is eight digits, not all of them 0';
 
 CREATE OR REPLACE FUNCTION check_mandate_settings(sponsor text, currency text, expires_at timestamptz) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF sponsor IS NULL OR currency IS NULL OR expires_at IS NULL THEN
         RAISE EXCEPTION 'sponsor, currency and expires_at must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -143,7 +143,7 @@ COMMENT ON FUNCTION mulberry.create_mandate(text, text, text, numeric, text, tim
 
 -- Both rows, in their order.  The agent of a mandate never changes.
 CREATE OR REPLACE FUNCTION lock_mandate(tenant uuid, mandate text) RETURNS mandates
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     holder uuid;
@@ -166,7 +166,7 @@ COMMENT ON FUNCTION lock_mandate(uuid, text) IS
     'locks a mandate after its agent, has it EXPIRED when its time is over, and returns it; null when there is none (internal)';
 
 CREATE OR REPLACE FUNCTION set_mandate_status(tenant uuid, mandate text, status text, cause text, command bigint DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     target mulberry_internal.mandates;
@@ -201,7 +201,7 @@ COMMENT ON FUNCTION set_mandate_status(uuid, text, text, text, bigint) IS
 
 CREATE OR REPLACE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL)
     RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     target   mulberry_internal.mandates;
@@ -231,7 +231,7 @@ COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
 -- The numbers are SS and QQ of an acknowledgement, as core/command.h has them.
 CREATE OR REPLACE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
                                       OUT ack_status integer, OUT ack_state integer)
-LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
     applied    CONSTANT integer := 0;
@@ -300,7 +300,7 @@ COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, tex
     'the online path. Needs operator access';
 
 CREATE OR REPLACE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
-LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
     SELECT coalesce((SELECT CASE WHEN m.status = 'REVOKED' THEN 1 WHEN m.status = 'EXPIRED' OR m.expires_at <= clock_timestamp() THEN 4
                                  WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
                        FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION utc_text(at timestamptz) RETURNS text
-LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
     SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 $$;
 COMMENT ON FUNCTION utc_text(timestamptz) IS 'a time for messages, to the second, whatever the session''s settings (ISO 8601)';
@@ -7,7 +7,7 @@ COMMENT ON FUNCTION utc_text(timestamptz) IS 'a time for messages, to the second
 -- Why a mandate does not allow an amount; null: it does.
 CREATE OR REPLACE FUNCTION mandate_refusal(target mandates, amount numeric, at timestamptz,
                                 OUT reason text, OUT error text, OUT message text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     reason := CASE
         WHEN target.id IS NULL THEN 'unknown'

@@ -2,7 +2,6 @@
 
 CREATE OR REPLACE FUNCTION read_json(body bytea) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE STRICT
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     answer jsonb;
@@ -17,7 +16,6 @@ COMMENT ON FUNCTION read_json(bytea) IS 'the JSON object in the body of an answe
 
 CREATE OR REPLACE FUNCTION read_time(rfc_2822 text) RETURNS timestamptz
 LANGUAGE plpgsql STABLE STRICT
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     RETURN rfc_2822::timestamptz;
@@ -150,7 +148,6 @@ COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, by
 CREATE OR REPLACE FUNCTION answer_to_create(v voice_calls, outcome text, status integer, answer jsonb, retry_after interval, problem text)
 RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at    CONSTANT timestamptz := clock_timestamp();
@@ -190,7 +187,6 @@ COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, jsonb, interval
 
 CREATE OR REPLACE FUNCTION answer_to_look(v voice_calls, status integer, answer jsonb) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at           CONSTANT timestamptz := clock_timestamp();

@@ -2,7 +2,6 @@
 
 CREATE OR REPLACE FUNCTION lock_voice_call(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     PERFORM FROM mulberry_internal.agents a
@@ -19,7 +18,6 @@ COMMENT ON FUNCTION lock_voice_call(bigint) IS 'locks the agent, the command and
 
 CREATE OR REPLACE FUNCTION lock_telephony_job(job bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     PERFORM mulberry_internal.lock_voice_call((q.payload->>'voice_call')::bigint)
@@ -31,8 +29,7 @@ COMMENT ON FUNCTION lock_telephony_job(bigint) IS
     '(internal)';
 
 CREATE OR REPLACE FUNCTION lock_telephony_job_soon(job bigint, patience interval) RETURNS boolean
-LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = 0
+LANGUAGE plpgsql SET lock_timeout = 0
 AS $$
 BEGIN
     PERFORM set_config('lock_timeout', (1000 * extract(epoch FROM patience))::integer::text, true);
@@ -48,7 +45,6 @@ COMMENT ON FUNCTION lock_telephony_job_soon(bigint, interval) IS
 
 CREATE OR REPLACE FUNCTION voice_call_wanted(v voice_calls) RETURNS boolean
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT EXISTS (SELECT FROM mulberry_internal.commands c
                     WHERE c.id = v.command
@@ -68,7 +64,6 @@ COMMENT ON FUNCTION voice_call_rank(text) IS
 
 CREATE OR REPLACE FUNCTION count_calls(command bigint) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     UPDATE mulberry_internal.commands c SET attempts = n.placed
       FROM (SELECT count(*) AS placed FROM mulberry_internal.voice_calls v
@@ -79,7 +74,6 @@ COMMENT ON FUNCTION count_calls(bigint) IS 'brings commands.attempts up to date:
 
 CREATE OR REPLACE FUNCTION wake_voice_call(voice_call bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     UPDATE mulberry_internal.job_queue q SET run_at = at
@@ -94,7 +88,6 @@ COMMENT ON FUNCTION wake_voice_call(bigint, timestamptz) IS 'lets the job of a c
 
 CREATE OR REPLACE FUNCTION place_call(command bigint, run_at timestamptz) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     c mulberry_internal.commands;
@@ -143,7 +136,6 @@ CREATE OR REPLACE FUNCTION advance_voice_call(voice_call bigint, sid text, statu
     detail text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     rank    CONSTANT integer := mulberry_internal.voice_call_rank(status);
@@ -180,7 +172,6 @@ COMMENT ON FUNCTION advance_voice_call(bigint, text, text, text, text) IS
 
 CREATE OR REPLACE FUNCTION voice_call_over(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     v       mulberry_internal.voice_calls;
@@ -210,7 +201,6 @@ COMMENT ON FUNCTION voice_call_over(bigint) IS
 
 CREATE OR REPLACE FUNCTION finish_voice_call(voice_call bigint, outcome text, detail text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     v         mulberry_internal.voice_calls;
@@ -288,7 +278,6 @@ CREATE OR REPLACE TRIGGER commands_moved_on AFTER UPDATE OF state, frame ON comm
 -- A job was given up: its worker died again and again, or somebody cancelled it.
 CREATE OR REPLACE FUNCTION give_up_telephony(job job_queue, final_state text, error text) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     c mulberry_internal.commands;
@@ -315,8 +304,7 @@ COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS
 
 -- A call whose job cannot be claimed, because the endpoint is gone or disabled, must not be forgotten.
 CREATE OR REPLACE FUNCTION sweep_voice_calls(at timestamptz DEFAULT clock_timestamp()) RETURNS integer
-LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+LANGUAGE plpgsql SET lock_timeout = '100ms'
 AS $$
 DECLARE
     patience CONSTANT interval := interval '2 minutes';

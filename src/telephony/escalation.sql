@@ -43,7 +43,6 @@ COMMENT ON VIEW mulberry.escalation_contact_status IS 'who is told when a comman
 
 CREATE OR REPLACE FUNCTION escalation_sentence(command bigint) RETURNS text
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT format('This is Mulberry. %s by agent %s. Calls placed: %s. Please act.',
                CASE c.command WHEN 'PING' THEN 'A line test was not answered'
@@ -58,7 +57,6 @@ COMMENT ON FUNCTION escalation_sentence(bigint) IS 'what a person is told by tel
 
 CREATE OR REPLACE FUNCTION escalation_report(command bigint) RETURNS jsonb
 LANGUAGE sql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_build_object('event', 'command_escalated', 'command_id', c.id, 'command', c.command, 'mandate_id', c.mandate,
                'agent', a.name, 'tenant', t.name, 'reason', c.reason, 'requester', c.requester, 'created_at', c.created_at,
@@ -77,7 +75,6 @@ COMMENT ON FUNCTION escalation_report(bigint) IS 'what an endpoint is sent of a 
 
 CREATE OR REPLACE FUNCTION place_escalation_call(command bigint, phone text, attempt integer, run_at timestamptz) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     owner  uuid;
@@ -101,7 +98,6 @@ COMMENT ON FUNCTION place_escalation_call(bigint, text, integer, timestamptz) IS
 
 CREATE OR REPLACE FUNCTION place_escalation(command bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     report_attempts CONSTANT integer := 12;    -- over half an hour
@@ -125,7 +121,6 @@ COMMENT ON FUNCTION place_escalation(bigint) IS
 
 CREATE OR REPLACE FUNCTION resume_escalation(c commands) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT mulberry_internal.place_escalation_call(c.id, x.phone, 1, clock_timestamp())
       FROM mulberry_internal.escalation_contacts x
@@ -140,7 +135,6 @@ COMMENT ON FUNCTION resume_escalation(commands) IS
 
 CREATE OR REPLACE FUNCTION escalation_call_ended(voice_call bigint, wanted boolean) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     attempts_max CONSTANT integer := 3;

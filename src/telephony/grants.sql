@@ -1,6 +1,6 @@
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE OR REPLACE FUNCTION access_rules_telephony() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('telephony_step', 'EXECUTE', 'worker'),
     ('telephony_answer', 'EXECUTE', 'worker'),

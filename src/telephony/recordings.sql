@@ -2,7 +2,6 @@
 
 CREATE OR REPLACE FUNCTION unheard(v voice_calls, why text) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT mulberry_internal.finish_voice_call($1.id, CASE WHEN $1.answered_by ~ '^(machine|fax)' THEN 'machine'
         ELSE 'no acknowledgement' END,
@@ -12,7 +11,6 @@ COMMENT ON FUNCTION unheard(voice_calls, text) IS 'finishes a call that was answ
 
 CREATE OR REPLACE FUNCTION answer_to_recordings(v voice_calls, status integer, answer jsonb, problem text) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at       CONSTANT timestamptz := clock_timestamp();
@@ -50,7 +48,6 @@ COMMENT ON FUNCTION answer_to_recordings(voice_calls, integer, jsonb, text) IS
 
 CREATE OR REPLACE FUNCTION answer_to_media(v voice_calls, status integer, body bytea, problem text) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at CONSTANT timestamptz := clock_timestamp();
@@ -72,7 +69,6 @@ COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS
 CREATE OR REPLACE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text,
     OUT ms_to_end integer)
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     WITH tones AS MATERIALIZED (
         SELECT t.digit, t.start_ms, row_number() OVER (ORDER BY t.start_ms) AS n
@@ -93,7 +89,6 @@ COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
 
 CREATE OR REPLACE FUNCTION judge_recording(v voice_calls, wav bytea) RETURNS timestamptz
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at        CONSTANT timestamptz := clock_timestamp();
@@ -233,7 +228,6 @@ COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like t
 
 CREATE OR REPLACE FUNCTION judge_transcript(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     v mulberry_internal.voice_calls;

@@ -2,7 +2,6 @@
 
 CREATE OR REPLACE FUNCTION next_voice_request(voice_call bigint) RETURNS text
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     at     CONSTANT timestamptz := clock_timestamp();
@@ -111,7 +110,6 @@ COMMENT ON FUNCTION next_voice_request(bigint) IS
 
 CREATE OR REPLACE FUNCTION rest_voice_call(voice_call bigint, until timestamptz, error text DEFAULT NULL) RETURNS void
 LANGUAGE sql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     -- a step that came to its end leaves all attempts to the next one
     UPDATE mulberry_internal.job_queue q

@@ -8,7 +8,6 @@ COMMENT ON FUNCTION twilio_options() IS 'options that an endpoint of kind twilio
 
 CREATE OR REPLACE FUNCTION check_twilio_options(options jsonb, secret text, allow_http boolean, allow_private boolean) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     rule  record;
@@ -92,7 +91,6 @@ CREATE OR REPLACE FUNCTION telephony_settings(options jsonb,
     OUT announcement text, OUT language text, OUT voice text, OUT record boolean, OUT delete_recordings boolean,
     OUT poll_interval interval)
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
            options->>'public_url', options->>'machine_detection', coalesce((options->>'call_timeout')::integer, 60),
@@ -108,7 +106,6 @@ COMMENT ON FUNCTION telephony_settings(jsonb) IS
 
 CREATE OR REPLACE FUNCTION telephony_problem(tenant uuid) RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     e      CONSTANT mulberry_internal.endpoints := mulberry_internal.telephony_endpoint(tenant);

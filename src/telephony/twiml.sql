@@ -8,7 +8,6 @@ COMMENT ON FUNCTION twiml(jsonb) IS
 
 CREATE OR REPLACE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language',
         options->'language'))
@@ -17,7 +16,6 @@ COMMENT ON FUNCTION say_verb(text, jsonb) IS 'the TwiML verb that says a sentenc
 
 CREATE OR REPLACE FUNCTION gather_verb(public_url text, token uuid, step integer, expected text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     SELECT jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
                'action', format('%s/twilio/ack?token=%s&step=%s%s', public_url, token, step,
@@ -34,7 +32,6 @@ COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS
 
 CREATE OR REPLACE FUNCTION play_verb(frame text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     -- half a second of silence before it, so that nothing said covers its first tone
     SELECT jsonb_build_object('verb', 'play', 'digits', 'w' || frame)
@@ -48,7 +45,6 @@ COMMENT ON FUNCTION spaced(text) IS 'digits apart from each other, so that a voi
 
 CREATE OR REPLACE FUNCTION voice_document(voice_call bigint, options jsonb) RETURNS text
 LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     s     record;

@@ -90,7 +90,6 @@ COMMENT ON FUNCTION mulberry.handle_twilio_webhook(text, jsonb, text, text) IS
 -- A call that is not the one we know of: the one that was asked for without an answer, or a stray one.
 CREATE OR REPLACE FUNCTION meet_call(voice_call bigint, call_sid text) RETURNS boolean
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     v mulberry_internal.voice_calls;
@@ -124,7 +123,6 @@ COMMENT ON FUNCTION meet_call(bigint, text) IS
 
 CREATE OR REPLACE FUNCTION take_call_status(voice_call bigint, params jsonb) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     call_status CONSTANT text := params->>'CallStatus';
@@ -154,7 +152,6 @@ COMMENT ON FUNCTION take_call_status(bigint, jsonb) IS 'takes a status callback,
 
 CREATE OR REPLACE FUNCTION take_recording_status(voice_call bigint, params jsonb) RETURNS void
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
     UPDATE mulberry_internal.voice_calls v SET recording_sid = params->>'RecordingSid'
@@ -174,7 +171,6 @@ COMMENT ON FUNCTION take_recording_status(bigint, jsonb) IS 'takes a recording c
 
 CREATE OR REPLACE FUNCTION take_digits(voice_call bigint, call_sid text, digits text, answers_challenge boolean, options jsonb) RETURNS text
 LANGUAGE plpgsql
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
     rounds   CONSTANT integer := 5;    -- answered beside the repetitions that the call began with
