@@ -18,7 +18,9 @@ MODULE_big = mulberry
 SRCS = $(sort $(wildcard src/*.c src/*/*.c src/core/*/*.c))
 OBJS = $(SRCS:.c=.o)
 
-PG_CPPFLAGS = -I$(srcdir)/src
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(srcdir)/mulberry.control)
+
+PG_CPPFLAGS = -I$(srcdir)/src -DMULBERRY_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-declaration-after-statement
 SHLIB_LINK = -lcurl -lcrypto -lm
@@ -40,7 +42,7 @@ all: sql programs
 include $(PGXS)
 $(OBJS): $(wildcard src/*/*.h src/core/*/*.h)
 else ifneq ($(filter-out $(own_targets),$(or $(MAKECMDGOALS),all)),)
-$(error no pg_config: install postgresql-server-dev-15, or name one with PG_CONFIG=; "make test" and "make demo" install it themselves)
+$(error no pg_config: install postgresql-server-dev-NN, or name one with PG_CONFIG=; "make test" and "make demo" install it themselves)
 endif
 
 # Assembled anew whenever one of its parts has changed.
@@ -66,8 +68,8 @@ bench-%:
 
 # One file after another, so that a failure names its file.
 format:
-	@clang-format-14 --version >/dev/null 2>&1 || scripts/install-packages lint
-	@for file in $$(git ls-files '*.c' '*.h' | grep -v '_tables\.c$$'); do clang-format-14 -i "$$file"; done
+	@$$(scripts/clang format) --version >/dev/null 2>&1 || scripts/install-packages lint
+	@for file in $$(git ls-files '*.c' '*.h' | grep -v '_tables\.c$$'); do $$(scripts/clang format) -i "$$file"; done
 
 lint:
 	@scripts/lint

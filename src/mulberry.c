@@ -17,7 +17,7 @@
 #include "worker/launcher.h"
 #include "server/xact.h"
 
-PG_MODULE_MAGIC;
+PG_MODULE_MAGIC_EXT(.name = MULBERRY_EXTENSION, .version = MULBERRY_VERSION);
 
 extern PGDLLEXPORT void _PG_init(void);
 

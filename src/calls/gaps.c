@@ -81,7 +81,7 @@ unsettle(const mulberry_call *call)
 
 	if (entry->call != call->id || !same_version(&entry->version, &call->version))
 		return NULL;
-	if (entry->unsettled && (entry->transaction != MyProc->lxid ||
+	if (entry->unsettled && (entry->transaction != my_local_transaction() ||
 							 entry->subtransaction != GetCurrentSubTransactionId()))
 	{
 		/* Left behind by a change that failed. */
@@ -89,7 +89,7 @@ unsettle(const mulberry_call *call)
 		return NULL;
 	}
 	entry->unsettled = true;
-	entry->transaction = MyProc->lxid;
+	entry->transaction = my_local_transaction();
 	entry->subtransaction = GetCurrentSubTransactionId();
 	return entry;
 }

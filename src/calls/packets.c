@@ -60,7 +60,7 @@ fetch_last(const mulberry_partition *partition, int64 call, int32 from, int colu
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call));
 	ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_INT4GE, Int32GetDatum(from));
-	scan = index_beginscan(partition->table, partition->key, SnapshotSelf, 2, 0);
+	scan = begin_index_scan(partition->table, partition->key, SnapshotSelf, 2);
 	index_rescan(scan, keys, 2, NULL, 0);
 	found = index_getnext_slot(scan, BackwardScanDirection, slot);
 	if (found)

@@ -27,6 +27,7 @@
 
 static Oid own_holds[MAX_OWN_HOLDS];
 static int nown_holds = 0;
+static uint32 wait_event = 0;
 
 static bool add_hold(Oid database);
 static void set_winner(Oid database);
@@ -53,6 +54,8 @@ mulberry_hold_database(Oid database, int timeout_ms)
 		return false;
 	mulberry_wake_launcher(false);
 
+	if (wait_event == 0)
+		wait_event = name_wait_event("MulberryDatabaseStop");
 	ConditionVariablePrepareToSleep(&mulberry_shared->stopped);
 	for (;;)
 	{
@@ -62,7 +65,7 @@ mulberry_hold_database(Oid database, int timeout_ms)
 		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
 		if (stopped || left <= 0)
 			break;
-		ConditionVariableTimedSleep(&mulberry_shared->stopped, left, PG_WAIT_EXTENSION);
+		ConditionVariableTimedSleep(&mulberry_shared->stopped, left, wait_event);
 	}
 	ConditionVariableCancelSleep();
 	return stopped;

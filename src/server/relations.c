@@ -33,7 +33,7 @@ mulberry_begin_scan_with(mulberry_scan *scan, Relation table, Oid index, ScanKey
 	scan->table = table;
 	scan->index = index_open(index, AccessShareLock);
 	scan->slot = table_slot_create(table, NULL);
-	scan->scan = index_beginscan(table, scan->index, snapshot, nkeys, 0);
+	scan->scan = begin_index_scan(table, scan->index, snapshot, nkeys);
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
 }
 
@@ -56,7 +56,7 @@ mulberry_end_scan(mulberry_scan *scan)
  * administrator may have added some, partial or on expressions.
  */
 static void
-insert_index_entries(Relation table, HeapTuple tuple)
+insert_index_entries(Relation table, HeapTuple tuple, bool only_summarizing)
 {
 	EState *estate = CreateExecutorState();
 	ResultRelInfo *result = makeNode(ResultRelInfo);
@@ -67,7 +67,7 @@ insert_index_entries(Relation table, HeapTuple tuple)
 	ExecStoreHeapTuple(tuple, slot, false);
 	slot->tts_tableOid = RelationGetRelid(table);
 	if (result->ri_NumIndices > 0)
-		ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL);
+		insert_index_tuples(result, slot, estate, only_summarizing);
 	ExecDropSingleTupleTableSlot(slot);
 	ExecCloseIndices(result);
 	FreeExecutorState(estate);
@@ -95,7 +95,7 @@ void
 mulberry_insert_row(Relation table, HeapTuple tuple)
 {
 	heap_insert(table, tuple, GetCurrentCommandId(true), 0, NULL);
-	insert_index_entries(table, tuple);
+	insert_index_entries(table, tuple, false);
 }
 
 /*
@@ -127,13 +127,13 @@ void
 mulberry_replace_row(Relation table, ItemPointer tid, HeapTuple tuple)
 {
 	TM_FailureData failure;
-	LockTupleMode mode;
+	TU_UpdateIndexes indexes;
 
-	require_changed(heap_update(table, tid, tuple, GetCurrentCommandId(true), crosscheck_snapshot(),
-								true, &failure, &mode),
+	require_changed(update_heap_tuple(table, tid, tuple, GetCurrentCommandId(true),
+									  crosscheck_snapshot(), &failure, &indexes),
 					table);
-	if (!HeapTupleIsHeapOnly(tuple))
-		insert_index_entries(table, tuple);
+	if (indexes != TU_None)
+		insert_index_entries(table, tuple, indexes == TU_Summarizing);
 }
 
 void

@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
@@ -161,7 +162,8 @@ hold_named_database(const char *name, bool copied)
 
 	if (!OidIsValid(database))
 		return;
-	if (copied ? !may_copy(database) : !pg_database_ownercheck(database, GetUserId()))
+	if (copied ? !may_copy(database)
+			   : !object_ownercheck(DatabaseRelationId, database, GetUserId()))
 		return;
 	(void) mulberry_hold_database(database, HOLD_TIMEOUT);
 }
@@ -179,7 +181,7 @@ may_copy(Oid database)
 	allowed = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcreatedb;
 	if (HeapTupleIsValid(tuple))
 		ReleaseSysCache(tuple);
-	if (!allowed || pg_database_ownercheck(database, GetUserId()))
+	if (!allowed || object_ownercheck(DatabaseRelationId, database, GetUserId()))
 		return allowed;
 	tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
 	allowed = HeapTupleIsValid(tuple) && ((Form_pg_database) GETSTRUCT(tuple))->datistemplate;
@@ -207,6 +209,6 @@ drops_us(const DropStmt *statement)
 		return false;
 	extension = get_extension_oid(MULBERRY_EXTENSION, /* missing_ok */ true);
 	return OidIsValid(extension) &&
-		   (superuser() || pg_extension_ownercheck(extension, GetUserId()) ||
-			pg_database_ownercheck(MyDatabaseId, GetUserId()));
+		   (superuser() || object_ownercheck(ExtensionRelationId, extension, GetUserId()) ||
+			object_ownercheck(DatabaseRelationId, MyDatabaseId, GetUserId()));
 }

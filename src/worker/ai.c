@@ -270,7 +270,7 @@ prepare_openai_audio(mulberry_job *job, transcription_input *input)
 	MemoryContext old = MemoryContextSwitchTo(job->context);
 	int max_seconds = option_int(job->options, "max_audio_seconds", 0);
 
-	job->audio = (bytea *) DatumGetPointer(PG_DETOAST_DATUM_COPY(PointerGetDatum(input->audio)));
+	job->audio = (bytea *) PG_DETOAST_DATUM_COPY(PointerGetDatum(input->audio));
 	mulberry_audio_divide(job->audio, max_seconds, &job->division);
 	job->parts = job->division.parts;
 	MemoryContextSwitchTo(old);
@@ -323,7 +323,8 @@ make_json_request(mulberry_job *job, transcription_input *input)
 
 		appendStringInfo(&body, ",\"sample_rate\":%d,\"audio\":\"", input->sample_rate);
 		enlargeStringInfo(&body, encoded + 3);
-		encoded = pg_b64_encode(VARDATA(input->audio), size, body.data + body.len, encoded);
+		encoded = pg_b64_encode((const void *) VARDATA(input->audio), size, body.data + body.len,
+								encoded);
 		if (encoded < 0)
 			elog(ERROR, "could not encode %d bytes of audio", size);
 		body.len += encoded;

@@ -25,6 +25,7 @@ typedef struct mulberry_worker
 	MemoryContext turn;	   /* reset in each turn */
 	mulberry_http *http;
 	WaitEventSet *events;
+	uint32 wait_event;		/* what its sleep is called */
 	size_t request_memory;	/* of the jobs under way */
 	TimestampTz next_claim; /* when to look into the queue without being woken */
 	TimestampTz next_maintenance;

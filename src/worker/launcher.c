@@ -85,6 +85,8 @@ typedef struct database
 	process processes[MULBERRY_PLACES];
 } database;
 
+static uint32 wait_event;
+
 static database *databases = NULL;	   /* mulberry_max_databases entries */
 static bool something_missing = false; /* look again after LOOK_INTERVAL */
 
@@ -136,7 +138,9 @@ mulberry_launcher_main(Datum arg)
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	mulberry_process_pin_settings();
 
+	wait_event = name_wait_event("MulberryLauncher");
 	databases = MemoryContextAllocZero(TopMemoryContext, sizeof(database) * mulberry_max_databases);
 	before_shmem_exit(stop_everything, (Datum) 0);
 	mulberry_launcher_attach();
@@ -165,7 +169,7 @@ mulberry_launcher_main(Datum arg)
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 						 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake_at),
-						 PG_WAIT_EXTENSION);
+						 wait_event);
 		ResetLatch(MyLatch);
 	}
 }

@@ -86,6 +86,7 @@ typedef struct message
 } message;
 
 static mulberry_slot *slot;
+static uint32 wait_event;
 static MemoryContext turn_context; /* reset before each turn */
 static MemoryContext channels_context;
 static HTAB *channels = NULL;
@@ -125,6 +126,7 @@ mulberry_notifier_main(Datum arg)
 	int failures = 0;
 
 	slot = mulberry_process_begin();
+	wait_event = name_wait_event("MulberryNotifier");
 	CacheRegisterSyscacheCallback(AUTHOID, on_role_change, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, (Datum) 0);
 	turn_context =
@@ -344,8 +346,8 @@ number_events(void)
 		Oid types[] = { INT4OID };
 
 		plan = SPI_prepare(
-			"SELECT tenant, seq, event, call_id, payload FROM mulberry_internal.number_events($1)", 1,
-			types);
+			"SELECT tenant, seq, event, call_id, payload FROM mulberry_internal.number_events($1)",
+			1, types);
 		if (plan == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 		SPI_keepplan(plan);
@@ -432,7 +434,8 @@ link_audit(void)
 	mulberry_process_begin_unit("linking the audit log");
 	SPI_connect();
 	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT mulberry_internal.link_audit_soon($1)", 1, (Oid[]){ INT4OID });
+		plan = mulberry_keep_plan("SELECT mulberry_internal.link_audit_soon($1)", 1,
+								  (Oid[]){ INT4OID });
 	if (SPI_execute_plan(plan, &argument, NULL, /* read_only */ false, /* tcount */ 0) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not link the audit log");
@@ -603,7 +606,7 @@ rest(TimestampTz until)
 		if (left <= 0)
 			break;
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, left,
-						 PG_WAIT_EXTENSION);
+						 wait_event);
 		ResetLatch(MyLatch);
 		mulberry_process_check_interrupts();
 	}
@@ -616,7 +619,7 @@ sleep_until_woken(void)
 	mulberry_notifier_fall_asleep(slot);
 	if (!mulberry_notifier_has_work(slot))
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_INTERVAL,
-						 PG_WAIT_EXTENSION);
+						 wait_event);
 	mulberry_notifier_woke_up(slot);
 	ResetLatch(MyLatch);
 }

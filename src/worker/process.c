@@ -34,7 +34,6 @@ static Oid my_extension = InvalidOid;
 static void leave(mulberry_exit_reason reason);
 static Oid owner_of_extension(Oid extension);
 static void become(Oid owner);
-static void pin_settings(void);
 
 mulberry_slot *
 mulberry_process_begin(void)
@@ -56,6 +55,7 @@ mulberry_process_begin(void)
 		proc_exit(0);
 
 	BackgroundWorkerInitializeConnectionByOid(my_start.database, my_start.role, 0);
+	mulberry_process_pin_settings();
 
 	StartTransactionCommand();
 	my_extension = get_extension_oid(MULBERRY_EXTENSION, /* missing_ok */ true);
@@ -65,7 +65,6 @@ mulberry_process_begin(void)
 	if (!OidIsValid(owner))
 		leave(MULBERRY_EXIT_NO_EXTENSION);
 
-	pin_settings();
 	if (!OidIsValid(my_start.role))
 		become(owner);
 	if (!mulberry_place_attach(slot, my_start.database, my_start.place))
@@ -127,9 +126,8 @@ become(Oid owner)
 	CommitTransactionCommand();
 }
 
-/* What a database's or a role's settings must not change under us. */
-static void
-pin_settings(void)
+void
+mulberry_process_pin_settings(void)
 {
 	static const char *const pins[][2] = {
 		{ "default_transaction_isolation", "read committed" },
@@ -138,7 +136,8 @@ pin_settings(void)
 		{ "statement_timeout", "0" },
 		{ "lock_timeout", "0" },
 		{ "idle_in_transaction_session_timeout", "0" },
-		{ "search_path", MULBERRY_SAFE_SEARCH_PATH },
+		{ "idle_session_timeout", "0" },
+		PIN_TRANSACTION_TIMEOUT{ "search_path", MULBERRY_SAFE_SEARCH_PATH },
 		{ "jit", "off" },
 	};
 

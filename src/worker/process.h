@@ -22,11 +22,14 @@ typedef struct mulberry_process_start
 /*
  * First call of an entry point.  Sets signal handlers (SIGTERM: die, SIGHUP:
  * reload), connects, checks that the extension exists, becomes the role to run
- * as, pins the settings that the process depends on, and attaches to its place.
+ * as, pins settings, and attaches to its place.
  * Returns the slot of its database; does not return when there is nothing to
  * serve.
  */
 extern mulberry_slot *mulberry_process_begin(void);
+
+/* What the settings of a database, a role or the server must not change under us, nor how long we may live. */
+extern void mulberry_process_pin_settings(void);
 
 /*
  * A unit of work.  begin starts a transaction, with the extension locked against

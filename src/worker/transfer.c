@@ -199,7 +199,7 @@ add_basic(mulberry_transfer *transfer, const char *user, const char *password)
 	{
 		snprintf(plain, plain_size, "%s:%s", user, password);
 		memcpy(line, prefix, sizeof prefix - 1);
-		length = pg_b64_encode(plain, (int) plain_size - 1, line + sizeof prefix - 1,
+		length = pg_b64_encode((const void *) plain, (int) plain_size - 1, line + sizeof prefix - 1,
 							   (int) (size - sizeof prefix));
 		if (length >= 0)
 		{

@@ -250,7 +250,7 @@ sleep_until_needed(mulberry_worker *worker, long timeout_ms)
 {
 	WaitEvent events[2];
 	int n =
-		WaitEventSetWait(worker->events, timeout_ms, events, lengthof(events), PG_WAIT_EXTENSION);
+		WaitEventSetWait(worker->events, timeout_ms, events, lengthof(events), worker->wait_event);
 	bool woken = false;
 
 	for (int i = 0; i < n; i++)
@@ -277,7 +277,8 @@ create_worker(MemoryContext parent)
 	created->http =
 		mulberry_http_create(mulberry_http_concurrency + RESERVE_OF(mulberry_http_concurrency));
 	dlist_init(&created->jobs);
-	created->events = CreateWaitEventSet(context, 3);
+	created->wait_event = name_wait_event("MulberryWorker");
+	created->events = create_wait_event_set(3);
 	AddWaitEventToSet(created->events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(created->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(created->events, WL_SOCKET_READABLE, mulberry_http_descriptor(created->http),
