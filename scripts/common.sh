@@ -13,12 +13,51 @@ die() {
     exit 1
 }
 
+# Runs a command as root.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || die "not root and no sudo for: $*"
+        sudo "$@"
+    fi
+}
+
+# Sets $pg_major and $clang_major: of the PostgreSQL that PG_CONFIG or the path names, or else of
+# the newest that the release has.
+choose_versions() {
+    pg_major=$("${PG_CONFIG:-pg_config}" --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
+    released=$(apt-cache search --names-only '^postgresql-server-dev-[0-9]+$' |
+        sed -n 's/^postgresql-server-dev-\([0-9]*\) .*/\1/p' | sort -n)
+    : "${pg_major:=$(echo "$released" | tail -n 1)}"
+    # one that was built by hand has no package
+    built_with=$pg_major
+    echo "$released" | grep -qx "$built_with" || built_with=$(echo "$released" | tail -n 1)
+    clang_major=$(apt-cache depends "postgresql-server-dev-$built_with" 2>/dev/null |
+        sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1)
+    [ -n "$pg_major" ] && [ -n "$clang_major" ]
+}
+
+# True when there is a PostgreSQL already that no package brought.
+is_built_by_hand() {
+    postgres=$("${PG_CONFIG:-pg_config}" --bindir 2>/dev/null)/postgres
+    [ -x "$postgres" ] && ! dpkg -S "$postgres" >/dev/null 2>&1
+}
+
 # Installs the packages of the given purposes (lines of scripts/packages).
 install_packages() {
+    choose_versions || {
+        as_root apt-get update -qq
+        choose_versions || die "apt has no package postgresql-server-dev-NN"
+    }
     packages=
     for purpose in "$@"; do
         packages="$packages $(sed -n "s/^$purpose: *//p" "$top/scripts/packages" | tr '\n' ' ')"
     done
+    if is_built_by_hand; then
+        packages=$(echo "$packages" | tr ' ' '\n' | grep -v '@PG@')
+    fi
+    packages=$(echo "$packages" | sed "s/@PG@/$pg_major/g; s/@CLANG@/$clang_major/g")
     missing=
     for package in $packages; do
         # shellcheck disable=SC2016 # dpkg's own variable
@@ -27,26 +66,22 @@ install_packages() {
     done
     [ -n "$missing" ] || return 0
     say "installing$missing"
-    as_root=
-    if [ "$(id -u)" -ne 0 ]; then
-        command -v sudo >/dev/null || die "not root and no sudo; install these packages first:$missing"
-        as_root=sudo
-    fi
+    [ "$(id -u)" -eq 0 ] || command -v sudo >/dev/null || die "not root and no sudo; install these packages first:$missing"
     # The packages' own servers must not start: everything here runs its own.
     policy=
     if [ ! -e /usr/sbin/policy-rc.d ]; then
         policy=/usr/sbin/policy-rc.d
-        printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
-        $as_root chmod +x "$policy"
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod +x "$policy"
     fi
     installed=yes
     # shellcheck disable=SC2086 # a list
     {
-        $as_root apt-get update -qq &&
-            $as_root env DEBIAN_FRONTEND=noninteractive \
+        as_root apt-get update -qq &&
+            as_root env DEBIAN_FRONTEND=noninteractive \
                 apt-get install -y -qq --no-install-recommends $missing
     } >/dev/null || installed=no
-    [ -z "$policy" ] || $as_root rm -f "$policy"
+    [ -z "$policy" ] || as_root rm -f "$policy"
     [ $installed = yes ] || die "apt-get could not install:$missing"
 }
 

@@ -132,7 +132,8 @@ RESET ROLE;
 SELECT mulberry.revoke_access('regress_team', 'supervisor');
 
 -- Parallel plans of views give the same.
-SET force_parallel_mode = on;
+SELECT name AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET :parallel = on;
 SET ROLE regress_bob;
 SELECT name FROM mulberry.tenant_access ORDER BY name;
 RESET ROLE;
@@ -140,7 +141,7 @@ RESET ROLE;
 CREATE FUNCTION wrongly_safe() RETURNS boolean LANGUAGE plpgsql PARALLEL SAFE AS
     $$ BEGIN RETURN cardinality(mulberry.current_tenants()) > 0; END $$;
 SELECT wrongly_safe();
-RESET force_parallel_mode;
+RESET :parallel;
 DROP FUNCTION wrongly_safe();
 
 -- Revoking takes back what nothing else needs.

@@ -17,9 +17,10 @@ SELECT (mulberry.sentiment(U&'I CAN\2019T STAND IT')).negative;
 
 -- callable in parallel workers and in indexes
 SELECT provolatile, proparallel FROM pg_proc WHERE oid = 'mulberry.sentiment(text)'::regprocedure;
-SET force_parallel_mode = on;
+SELECT name AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET :parallel = on;
 SELECT (mulberry.sentiment('a wonderful day')).sentiment;
-RESET force_parallel_mode;
+RESET :parallel;
 
 -- long texts
 SELECT (s).sentiment, (s).words, (s).hits
