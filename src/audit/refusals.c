@@ -15,14 +15,62 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "server/plans.h"
 #include "audit/refusals.h"
+#include "core/command/command.h"
 #include "server/shared_state.h"
-#include "server/shared_state_private.h"
 
 PG_FUNCTION_INFO_V1(mulberry_note_refusal);
 PG_FUNCTION_INFO_V1(mulberry_store_refusals);
+
+#define MAX_REFUSALS 64 /* of one database that wait for the notifier */
+
+/* One row of the audit log to be: fixed size, no pointers, "" for null. */
+typedef struct refusal
+{
+	pg_uuid_t tenant;
+	pg_uuid_t agent;
+	bool has_agent;
+	TimestampTz at;
+	NameData role;
+	NameData action;
+	char error[8]; /* E003 … */
+	char mandate[MB_MANDATE_ID_LENGTH + 1];
+	char message[160]; /* cut where it is longer */
+} refusal;
+
+/* In a slot, protected by its lock. */
+typedef struct refusals
+{
+	uint64 head; /* refusals ever put; position modulo MAX_REFUSALS */
+	uint64 tail; /* refusals ever taken */
+	refusal entries[MAX_REFUSALS];
+} refusals;
+
+static int section;
+
+static Size
+refusals_size(void)
+{
+	return sizeof(refusals);
+}
+
+static void
+reset_refusals(void *memory)
+{
+	refusals *waiting = memory;
+
+	waiting->head = waiting->tail = 0;
+}
+
+void
+mulberry_refusals_init(void)
+{
+	section = mulberry_register_section(
+		&(mulberry_section){ .size = refusals_size, .reset = reset_refusals });
+}
 
 /* Copies a text, cut to whole characters, into a buffer of fixed size. */
 static void
@@ -41,20 +89,20 @@ copy_text(char *to, Size size, FunctionCallInfo fcinfo, int arg)
 
 /* False when there is nobody who would store it, or no room. */
 static bool
-put(mulberry_slot *slot, const mulberry_refusal *refusal)
+put(mulberry_slot *slot, const refusal *refused)
 {
+	refusals *all = mulberry_slot_section(slot, section);
 	bool taken = false;
 
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	if (pg_atomic_read_u32(&slot->database) == MyDatabaseId &&
-		slot->places[MULBERRY_NOTIFIER_PLACE].pid != 0 &&
-		slot->refusals.head - slot->refusals.tail < MULBERRY_MAX_REFUSALS)
+	LWLockAcquire(mulberry_slot_lock(slot), LW_EXCLUSIVE);
+	if (mulberry_slot_database(slot) == MyDatabaseId && mulberry_slot_has_notifier(slot) &&
+		all->head - all->tail < MAX_REFUSALS)
 	{
-		slot->refusals.entries[slot->refusals.head % MULBERRY_MAX_REFUSALS] = *refusal;
-		slot->refusals.head++;
+		all->entries[all->head % MAX_REFUSALS] = *refused;
+		all->head++;
 		taken = true;
 	}
-	LWLockRelease(slot->lock);
+	LWLockRelease(mulberry_slot_lock(slot));
 	return taken;
 }
 
@@ -63,29 +111,29 @@ Datum
 mulberry_note_refusal(PG_FUNCTION_ARGS)
 {
 	mulberry_slot *slot = mulberry_my_slot();
-	mulberry_refusal refusal = { 0 };
+	refusal refused = { 0 };
 	char *role = GetUserNameFromId(GetOuterUserId(), /* noerr */ false);
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		elog(ERROR, "a refusal needs a tenant and an action");
-	refusal.tenant = *PG_GETARG_UUID_P(0);
-	refusal.at = GetCurrentTimestamp();
-	namestrcpy(&refusal.role, role);
-	copy_text(NameStr(refusal.action), NAMEDATALEN, fcinfo, 1);
-	copy_text(refusal.mandate, sizeof(refusal.mandate), fcinfo, 2);
-	refusal.has_agent = !PG_ARGISNULL(3);
-	if (refusal.has_agent)
-		refusal.agent = *PG_GETARG_UUID_P(3);
-	copy_text(refusal.error, sizeof(refusal.error), fcinfo, 4);
-	copy_text(refusal.message, sizeof(refusal.message), fcinfo, 5);
+	refused.tenant = *PG_GETARG_UUID_P(0);
+	refused.at = GetCurrentTimestamp();
+	namestrcpy(&refused.role, role);
+	copy_text(NameStr(refused.action), NAMEDATALEN, fcinfo, 1);
+	copy_text(refused.mandate, sizeof(refused.mandate), fcinfo, 2);
+	refused.has_agent = !PG_ARGISNULL(3);
+	if (refused.has_agent)
+		refused.agent = *PG_GETARG_UUID_P(3);
+	copy_text(refused.error, sizeof(refused.error), fcinfo, 4);
+	copy_text(refused.message, sizeof(refused.message), fcinfo, 5);
 
-	if (slot != NULL && put(slot, &refusal))
+	if (slot != NULL && put(slot, &refused))
 		mulberry_wake_notifier(slot, /* events_stored */ false, /* audit_recorded */ true,
 							   /* channels_changed */ false);
 	else
 		ereport(
 			LOG,
-			errmsg("refused %s by role \"%s\": %s", NameStr(refusal.action), role, refusal.message),
+			errmsg("refused %s by role \"%s\": %s", NameStr(refused.action), role, refused.message),
 			errdetail("It is not in the audit log, because no notifier could take it."),
 			errhidestmt(true));
 	PG_RETURN_VOID();
@@ -100,7 +148,7 @@ text_or_null(const char *value, char *null)
 
 /* The tenant may be gone by now. */
 static void
-store(const mulberry_refusal *refusal)
+store(const refusal *refused)
 {
 	static SPIPlanPtr plan = NULL;
 	char nulls[] = "        ";
@@ -116,15 +164,15 @@ store(const mulberry_refusal *refusal)
 			8,
 			(Oid[]){ UUIDOID, TIMESTAMPTZOID, NAMEOID, TEXTOID, TEXTOID, UUIDOID, TEXTOID,
 					 TEXTOID });
-	values[0] = UUIDPGetDatum(&refusal->tenant);
-	values[1] = TimestampTzGetDatum(refusal->at);
-	values[2] = NameGetDatum(&refusal->role);
-	values[3] = CStringGetTextDatum(NameStr(refusal->action));
-	values[4] = text_or_null(refusal->mandate, &nulls[4]);
-	values[5] = UUIDPGetDatum(&refusal->agent);
-	nulls[5] = refusal->has_agent ? ' ' : 'n';
-	values[6] = text_or_null(refusal->error, &nulls[6]);
-	values[7] = text_or_null(refusal->message, &nulls[7]);
+	values[0] = UUIDPGetDatum(&refused->tenant);
+	values[1] = TimestampTzGetDatum(refused->at);
+	values[2] = NameGetDatum(&refused->role);
+	values[3] = CStringGetTextDatum(NameStr(refused->action));
+	values[4] = text_or_null(refused->mandate, &nulls[4]);
+	values[5] = UUIDPGetDatum(&refused->agent);
+	nulls[5] = refused->has_agent ? ' ' : 'n';
+	values[6] = text_or_null(refused->error, &nulls[6]);
+	values[7] = text_or_null(refused->message, &nulls[7]);
 	if (SPI_execute_plan(plan, values, nulls, /* read_only */ false, /* tcount */ 0) !=
 		SPI_OK_INSERT)
 		elog(ERROR, "could not store a refusal");
@@ -138,20 +186,21 @@ Datum
 mulberry_store_refusals(PG_FUNCTION_ARGS)
 {
 	mulberry_slot *slot = mulberry_my_slot();
-	mulberry_refusal *waiting;
+	refusals *all;
+	refusal *waiting;
 	uint64 count = 0;
 
 	if (slot == NULL)
 		PG_RETURN_INT64(0);
-	waiting = palloc(sizeof(mulberry_refusal) * MULBERRY_MAX_REFUSALS);
-	LWLockAcquire(slot->lock, LW_SHARED);
-	while (slot->refusals.tail + count < slot->refusals.head)
+	all = mulberry_slot_section(slot, section);
+	waiting = palloc(sizeof(refusal) * MAX_REFUSALS);
+	LWLockAcquire(mulberry_slot_lock(slot), LW_SHARED);
+	while (all->tail + count < all->head)
 	{
-		waiting[count] =
-			slot->refusals.entries[(slot->refusals.tail + count) % MULBERRY_MAX_REFUSALS];
+		waiting[count] = all->entries[(all->tail + count) % MAX_REFUSALS];
 		count++;
 	}
-	LWLockRelease(slot->lock);
+	LWLockRelease(mulberry_slot_lock(slot));
 	if (count > 0)
 	{
 		SPI_connect();
@@ -159,9 +208,9 @@ mulberry_store_refusals(PG_FUNCTION_ARGS)
 			store(&waiting[i]);
 		SPI_finish();
 		/* only now: what fails is tried again */
-		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-		slot->refusals.tail += count;
-		LWLockRelease(slot->lock);
+		LWLockAcquire(mulberry_slot_lock(slot), LW_EXCLUSIVE);
+		all->tail += count;
+		LWLockRelease(mulberry_slot_lock(slot));
 	}
 	PG_RETURN_INT64((int64) count);
 }

@@ -10,33 +10,7 @@
 
 #include "postgres.h"
 
-#include "datatype/timestamp.h"
-#include "utils/uuid.h"
-
-#include "core/command/command.h"
-
-#define MULBERRY_MAX_REFUSALS 64 /* of one database that wait for the notifier */
-
-/* One row of the audit log to be: fixed size, no pointers, "" for null. */
-typedef struct mulberry_refusal
-{
-	pg_uuid_t tenant;
-	pg_uuid_t agent;
-	bool has_agent;
-	TimestampTz at;
-	NameData role;
-	NameData action;
-	char error[8]; /* E003 … */
-	char mandate[MB_MANDATE_ID_LENGTH + 1];
-	char message[160]; /* cut where it is longer */
-} mulberry_refusal;
-
-/* In a slot, protected by its lock. */
-typedef struct mulberry_refusals
-{
-	uint64 head; /* refusals ever put; position modulo MULBERRY_MAX_REFUSALS */
-	uint64 tail; /* refusals ever taken */
-	mulberry_refusal entries[MULBERRY_MAX_REFUSALS];
-} mulberry_refusals;
+/* From _PG_init. */
+extern void mulberry_refusals_init(void);
 
 #endif /* MULBERRY_REFUSALS_H */

@@ -10,7 +10,7 @@
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 
-#include "server/shared_state.h"
+#include "events/packet_notes.h"
 
 /* Longest payload of a NOTIFY, in bytes without NUL. */
 #define MULBERRY_MAX_MESSAGE 7999

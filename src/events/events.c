@@ -13,11 +13,20 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "events/event_ring.h"
 #include "events/events.h"
+#include "events/packet_notes.h"
 #include "server/catalog.h"
 #include "server/xact.h"
 
 PG_FUNCTION_INFO_V1(mulberry_emit_event);
+
+void
+mulberry_events_init(void)
+{
+	mulberry_event_ring_init();
+	mulberry_packet_notes_init();
+}
 
 /*
  * The insertion runs as the owner of the table, because whoever causes an event

@@ -46,6 +46,9 @@ typedef struct mulberry_packet_report
 	const mulberry_range *ranges;
 } mulberry_packet_report;
 
+/* From _PG_init. */
+extern void mulberry_events_init(void);
+
 /*
  * Remembers a packet event until the end of the (sub)transaction.  Coalesced per
  * call and kind: the last report wins, the number of packets is counted.  Cheap

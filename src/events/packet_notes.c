@@ -13,16 +13,43 @@
 #include "common/hashfn.h"
 #include "utils/memutils.h"
 
+#include "events/event_ring.h"
 #include "events/events.h"
 #include "events/packet_notes.h"
+#include "server/guc.h"
 #include "server/shared_state.h"
+#include "server/xact.h"
+
+#define BUCKETS 64
+
+/* Of one (sub)transaction. */
+typedef struct packet_notes
+{
+	int count;
+	uint64 lost; /* beyond what may be pending */
+	mulberry_pending_note *first;
+	mulberry_pending_note *last;
+	mulberry_pending_note *buckets[BUCKETS];
+} packet_notes;
+
+static int subject;
+
+static void put_notes(void *pending);
+static void merge_notes(void *parent_notes, void *child_notes);
+static void free_notes(void *pending);
+
+void
+mulberry_packet_notes_init(void)
+{
+	subject = mulberry_xact_register(
+		&(mulberry_xact_subject){ .commit = put_notes, .merge = merge_notes, .drop = free_notes });
+}
 
 /* The pending note about the same call and kind, or NULL. */
 static mulberry_pending_note *
-find_note(mulberry_xact_level *level, uint32 hash, int kind, const pg_uuid_t *tenant,
-		  const char *call_id)
+find_note(packet_notes *notes, uint32 hash, int kind, const pg_uuid_t *tenant, const char *call_id)
 {
-	mulberry_pending_note *pending = level->buckets[hash % MULBERRY_NOTE_BUCKETS];
+	mulberry_pending_note *pending = notes->buckets[hash % BUCKETS];
 
 	for (; pending != NULL; pending = pending->next_in_bucket)
 	{
@@ -35,26 +62,27 @@ find_note(mulberry_xact_level *level, uint32 hash, int kind, const pg_uuid_t *te
 }
 
 static void
-append_note(mulberry_xact_level *level, mulberry_pending_note *pending)
+append_note(packet_notes *notes, mulberry_pending_note *pending)
 {
-	mulberry_pending_note **bucket = &level->buckets[pending->hash % MULBERRY_NOTE_BUCKETS];
+	mulberry_pending_note **bucket = &notes->buckets[pending->hash % BUCKETS];
 
 	pending->next = NULL;
 	pending->next_in_bucket = *bucket;
 	*bucket = pending;
-	if (level->last == NULL)
-		level->first = pending;
+	if (notes->last == NULL)
+		notes->first = pending;
 	else
-		level->last->next = pending;
-	level->last = pending;
-	level->nnotes++;
+		notes->last->next = pending;
+	notes->last = pending;
+	notes->count++;
 }
 
 void
 mulberry_report_packet(const mulberry_packet_report *report)
 {
 	Size length = strlen(report->call_id);
-	mulberry_xact_level *level;
+	void **place;
+	packet_notes *notes;
 	mulberry_pending_note *pending;
 	mulberry_packet_note *note;
 	uint32 hash;
@@ -63,14 +91,17 @@ mulberry_report_packet(const mulberry_packet_report *report)
 	if (mulberry_my_slot() == NULL || length > MULBERRY_MAX_CALL_ID)
 		return;
 
-	level = mulberry_xact_current();
+	place = mulberry_xact_pending(subject);
+	if (*place == NULL)
+		*place = MemoryContextAllocZero(TopTransactionContext, sizeof(packet_notes));
+	notes = *place;
 	hash = hash_bytes((const unsigned char *) report->call_id, length) + report->kind;
-	pending = find_note(level, hash, report->kind, &report->tenant, report->call_id);
+	pending = find_note(notes, hash, report->kind, &report->tenant, report->call_id);
 	if (pending == NULL)
 	{
-		if (level->nnotes >= mulberry_event_ring_size)
+		if (notes->count >= mulberry_event_ring_size)
 		{
-			level->notes_lost++;
+			notes->lost++;
 			return;
 		}
 		pending = MemoryContextAlloc(TopTransactionContext, sizeof(mulberry_pending_note));
@@ -80,7 +111,7 @@ mulberry_report_packet(const mulberry_packet_report *report)
 		note->kind = report->kind;
 		note->packets = 0;
 		memcpy(note->call_id, report->call_id, length + 1);
-		append_note(level, pending);
+		append_note(notes, pending);
 	}
 
 	note = &pending->note;
@@ -95,12 +126,29 @@ mulberry_report_packet(const mulberry_packet_report *report)
 		memcpy(note->ranges, report->ranges, nranges * sizeof(mulberry_range));
 }
 
-void
-mulberry_notes_merge(mulberry_xact_level *parent, mulberry_xact_level *child)
+/* After the commit. */
+static void
+put_notes(void *pending)
 {
+	packet_notes *notes = pending;
+	mulberry_slot *slot = mulberry_my_slot();
+
+	if (slot == NULL)
+		return;
+	mulberry_ring_put(slot, notes->first, notes->lost);
+	mulberry_wake_notifier(slot, /* events_stored */ false, /* audit_recorded */ false,
+						   /* channels_changed */ false);
+}
+
+/* Gives the notes of a subtransaction to its parent. */
+static void
+merge_notes(void *parent_notes, void *child_notes)
+{
+	packet_notes *parent = parent_notes;
+	packet_notes *child = child_notes;
 	mulberry_pending_note *next;
 
-	parent->notes_lost += child->notes_lost;
+	parent->lost += child->lost;
 	for (mulberry_pending_note *pending = child->first; pending != NULL; pending = next)
 	{
 		const mulberry_packet_note *note = &pending->note;
@@ -116,26 +164,28 @@ mulberry_notes_merge(mulberry_xact_level *parent, mulberry_xact_level *child)
 			known->note.packets = packets;
 			pfree(pending);
 		}
-		else if (parent->nnotes >= mulberry_event_ring_size)
+		else if (parent->count >= mulberry_event_ring_size)
 		{
-			parent->notes_lost++;
+			parent->lost++;
 			pfree(pending);
 		}
 		else
 			append_note(parent, pending);
 	}
-	child->first = child->last = NULL;
+	pfree(child);
 }
 
-void
-mulberry_notes_free(mulberry_xact_level *level)
+/* A subtransaction was rolled back. */
+static void
+free_notes(void *all)
 {
+	packet_notes *notes = all;
 	mulberry_pending_note *next;
 
-	for (mulberry_pending_note *pending = level->first; pending != NULL; pending = next)
+	for (mulberry_pending_note *pending = notes->first; pending != NULL; pending = next)
 	{
 		next = pending->next;
 		pfree(pending);
 	}
-	level->first = level->last = NULL;
+	pfree(notes);
 }

@@ -62,12 +62,6 @@ leave_place(int code, Datum arg)
 	my_slot = NULL;
 }
 
-mulberry_place *
-mulberry_my_place(void)
-{
-	return my_place;
-}
-
 /* Also before attaching, so that a process can say why it did not. */
 void
 mulberry_place_report_exit(mulberry_slot *slot, Oid database, int place,
@@ -190,27 +184,4 @@ mulberry_place_statistics_get(mulberry_slot *slot, int place, mulberry_place_sta
 	result->done = pg_atomic_read_u64(&p->done);
 	result->failed = pg_atomic_read_u64(&p->failed);
 	result->last_activity = (TimestampTz) pg_atomic_read_u64(&p->last_activity);
-}
-
-bool
-mulberry_slot_statistics_get(int index, mulberry_slot_statistics *result)
-{
-	mulberry_slot *slot = mulberry_slot_by_index(index);
-
-	if (slot == NULL)
-		return false;
-	memset(result, 0, sizeof(*result));
-	LWLockAcquire(slot->lock, LW_SHARED);
-	result->database = pg_atomic_read_u32(&slot->database);
-	result->notifier_pid = slot->places[MULBERRY_NOTIFIER_PLACE].pid;
-	for (int i = MULBERRY_FIRST_WORKER_PLACE; i < MULBERRY_PLACES; i++)
-	{
-		if (slot->places[i].pid != 0)
-			result->workers++;
-	}
-	result->notes_taken = slot->notes_taken;
-	result->notes_dropped = slot->notes_dropped;
-	result->notes_waiting = (int) (slot->ring_head - slot->ring_tail);
-	LWLockRelease(slot->lock);
-	return OidIsValid(result->database);
 }

@@ -1,8 +1,8 @@
 /*
  * shared_state.c
  *	  The shared memory of Mulberry: setting it up, the slots of databases, and
- *	  waking who sleeps.  The ring of packet events is event_ring.c's, the
- *	  processes are places.c's, holds are holds.c's.
+ *	  waking who sleeps.  The processes are places.c's, holds are holds.c's, and
+ *	  what is in a section is its subject's.
  *
  * It must not allocate, touch catalogs or raise errors in what the commit
  * callback calls.
@@ -33,10 +33,14 @@ mulberry_shared_header *mulberry_shared = NULL;
 static shmem_request_hook_type previous_shmem_request_hook = NULL;
 static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 
+static mulberry_section sections[MULBERRY_MAX_SECTIONS];
+static int nsections = 0;
+
 /* Where this backend saw its database's slot last. */
 static mulberry_slot *seen_slot = NULL;
 static uint32 seen_generation = 0;
 
+static Size sections_size(void);
 static Size shared_size(void);
 static void request_shared_memory(void);
 static void start_shared_memory(void);
@@ -53,14 +57,33 @@ mulberry_shared_state_init(void)
 	shmem_startup_hook = start_shared_memory;
 }
 
+int
+mulberry_register_section(const mulberry_section *section)
+{
+	if (nsections >= MULBERRY_MAX_SECTIONS)
+		elog(ERROR, "too many sections of shared memory");
+	sections[nsections] = *section;
+	return nsections++;
+}
+
+/* In one slot. */
+static Size
+sections_size(void)
+{
+	Size size = 0;
+
+	for (int i = 0; i < nsections; i++)
+		size = add_size(size, MAXALIGN(sections[i].size()));
+	return size;
+}
+
 static Size
 shared_size(void)
 {
-	Size ring = mul_size(mulberry_event_ring_size, sizeof(mulberry_packet_note));
 	Size size = MAXALIGN(sizeof(mulberry_shared_header));
 
 	size = add_size(size, MAXALIGN(mul_size(mulberry_max_databases, sizeof(mulberry_slot))));
-	return add_size(size, mul_size(mulberry_max_databases, MAXALIGN(ring)));
+	return add_size(size, mul_size(mulberry_max_databases, sections_size()));
 }
 
 static void
@@ -86,7 +109,6 @@ start_shared_memory(void)
 	{
 		LWLockPadded *locks = GetNamedLWLockTranche(TRANCHE_NAME);
 		char *next = (char *) mulberry_shared + MAXALIGN(sizeof(mulberry_shared_header));
-		Size ring = mul_size(mulberry_event_ring_size, sizeof(mulberry_packet_note));
 
 		memset(mulberry_shared, 0, sizeof(mulberry_shared_header));
 		mulberry_shared->lock = &locks[0].lock;
@@ -108,9 +130,16 @@ start_shared_memory(void)
 			pg_atomic_init_u32(&slot->events_stored, 0);
 			pg_atomic_init_u32(&slot->audit_recorded, 0);
 			pg_atomic_init_u32(&slot->channels_changed, 0);
-			slot->ring_size = mulberry_event_ring_size;
-			slot->ring = (mulberry_packet_note *) next;
-			next += MAXALIGN(ring);
+			for (int section = 0; section < nsections; section++)
+			{
+				Size size = MAXALIGN(sections[section].size());
+
+				memset(next, 0, size);
+				if (sections[section].init != NULL)
+					sections[section].init(next);
+				slot->sections[section] = next;
+				next += size;
+			}
 			for (int place = 0; place < MULBERRY_PLACES; place++)
 			{
 				mulberry_place *p = &slot->places[place];
@@ -124,12 +153,6 @@ start_shared_memory(void)
 		}
 	}
 	LWLockRelease(AddinShmemInitLock);
-}
-
-bool
-mulberry_shared_state_available(void)
-{
-	return mulberry_shared != NULL;
 }
 
 mulberry_slot *
@@ -169,6 +192,24 @@ Oid
 mulberry_slot_database(mulberry_slot *slot)
 {
 	return pg_atomic_read_u32(&slot->database);
+}
+
+void *
+mulberry_slot_section(mulberry_slot *slot, int section)
+{
+	return slot->sections[section];
+}
+
+LWLock *
+mulberry_slot_lock(mulberry_slot *slot)
+{
+	return slot->lock;
+}
+
+bool
+mulberry_slot_has_notifier(mulberry_slot *slot)
+{
+	return slot->places[MULBERRY_NOTIFIER_PLACE].pid != 0;
 }
 
 int
@@ -272,7 +313,7 @@ mulberry_notifier_has_work(mulberry_slot *slot)
 {
 	return pg_atomic_read_u32(&slot->events_stored) != 0 ||
 		   pg_atomic_read_u32(&slot->audit_recorded) != 0 ||
-		   pg_atomic_read_u32(&slot->channels_changed) != 0 || !mulberry_ring_is_empty(slot);
+		   pg_atomic_read_u32(&slot->channels_changed) != 0;
 }
 
 /* Taken before the work is looked for, so that what comes meanwhile is seen next time. */
@@ -318,9 +359,8 @@ mulberry_slot_claim(Oid database)
 		if (pg_atomic_read_u32(&candidate->database) == InvalidOid)
 		{
 			slot = candidate;
-			slot->ring_head = slot->ring_tail = 0;
-			slot->refusals.head = slot->refusals.tail = 0;
-			slot->notes_lost = slot->notes_taken = slot->notes_dropped = 0;
+			for (int section = 0; section < nsections; section++)
+				sections[section].reset(slot->sections[section]);
 			pg_atomic_write_u32(&slot->events_stored, 1);
 			pg_atomic_write_u32(&slot->audit_recorded, 1);
 			pg_atomic_write_u32(&slot->channels_changed, 1);

@@ -1,8 +1,8 @@
 /*
  * shared_state.h
  *	  What the processes of Mulberry share in memory: one slot a database, with
- *	  the ring of packet events, the processes that serve the database, and the
- *	  counters they publish.
+ *	  the processes that serve the database, the counters they publish, and a
+ *	  section for each subject that has something to share.
  *
  * All of it exists only when the library is preloaded.  Without, functions that
  * look for a slot find none and everything else does nothing.
@@ -22,32 +22,7 @@
 #include "storage/latch.h"
 #include "storage/lwlock.h"
 
-#include "events/events.h"
 #include "server/guc.h"
-
-/* A packet event on its way to subscribers: fixed size, no pointers. */
-typedef struct mulberry_packet_note
-{
-	pg_uuid_t tenant;
-	int64 call; /* calls.id, 0 when the call does not exist */
-	int64 total_received;
-	int64 missing_count;
-	int32 sequence; /* of the last packet that this note stands for */
-	int32 packets;	/* how many packets it stands for, at least 1 */
-	int32 kind;		/* mulberry_packet_event */
-	int32 nranges;	/* used entries of "ranges" */
-	char call_id[MULBERRY_MAX_CALL_ID + 1];
-	mulberry_range ranges[MULBERRY_MAX_RANGES];
-} mulberry_packet_note;
-
-/* A note that waits for the end of its transaction, in a list in order of arrival. */
-typedef struct mulberry_pending_note
-{
-	struct mulberry_pending_note *next;
-	struct mulberry_pending_note *next_in_bucket;
-	uint32 hash;
-	mulberry_packet_note note;
-} mulberry_pending_note;
 
 /* Why a process left its place; tells the launcher what to do next. */
 typedef enum mulberry_exit_reason
@@ -82,22 +57,20 @@ typedef struct mulberry_place
 
 typedef struct mulberry_slot mulberry_slot;
 
-/* What happens in the shared memory of a database, for views and health(). */
-typedef struct mulberry_slot_statistics
+/*
+ * What a subject shares in each slot; protected by the slot's lock.  Only _PG_init registers
+ * sections, so that every process knows the same ones.
+ */
+typedef struct mulberry_section
 {
-	Oid database;
-	int notifier_pid;	  /* 0: none */
-	int workers;		  /* attached */
-	uint64 notes_taken;	  /* packet events put into the ring */
-	uint64 notes_dropped; /* packet events lost to a full ring or queue */
-	int notes_waiting;
-} mulberry_slot_statistics;
+	Size (*size)(void);			 /* bytes */
+	void (*init)(void *memory);	 /* when the memory is made, which is zeroed; may be NULL */
+	void (*reset)(void *memory); /* when a database is given the slot, under the slot's lock */
+} mulberry_section;
 
-/* setting up, from _PG_init only */
+/* setting up, from _PG_init only; the result is for mulberry_slot_section() */
+extern int mulberry_register_section(const mulberry_section *section);
 extern void mulberry_shared_state_init(void);
-
-/* True when this server has Mulberry's shared memory. */
-extern bool mulberry_shared_state_available(void);
 
 /*
  * The slot of the database, NULL when it has none.  Looking for MyDatabaseId's
@@ -108,18 +81,11 @@ extern mulberry_slot *mulberry_slot_find(Oid database);
 extern mulberry_slot *mulberry_my_slot(void);
 extern Oid mulberry_slot_database(mulberry_slot *slot);
 
-/*
- * Ring of packet events.  put: copies all or as many as fit; drops the rest and
- * remembers that.  Allocates nothing and never raises.  take: the oldest notes
- * in order, at most "room"; *lost tells how many were dropped since the last
- * time.
- */
-extern void mulberry_copy_note(mulberry_packet_note *to, const mulberry_packet_note *from);
-extern void mulberry_ring_put(mulberry_slot *slot, const mulberry_pending_note *first, uint64 lost);
-extern int
-mulberry_ring_take(mulberry_slot *slot, mulberry_packet_note *notes, int room, uint64 *lost);
-extern bool mulberry_ring_is_empty(mulberry_slot *slot);
-extern void mulberry_ring_count_dropped(mulberry_slot *slot, uint64 notes);
+/* What a subject has in a slot, the lock that protects it, and for who holds that, whether a
+ * notifier is attached. */
+extern void *mulberry_slot_section(mulberry_slot *slot, int section);
+extern LWLock *mulberry_slot_lock(mulberry_slot *slot);
+extern bool mulberry_slot_has_notifier(mulberry_slot *slot);
 
 /*
  * Waking.  Each does nothing when there is nobody to wake; none allocates or
@@ -147,7 +113,6 @@ extern bool mulberry_notifier_lives(void);
  * set last.
  */
 extern bool mulberry_place_attach(mulberry_slot *slot, Oid database, int place);
-extern mulberry_place *mulberry_my_place(void);
 extern void mulberry_place_report_exit(mulberry_slot *slot, Oid database, int place,
 									   mulberry_exit_reason reason);
 
@@ -167,6 +132,7 @@ extern mulberry_slot *mulberry_slot_by_index(int index);
 extern int mulberry_slot_place_pid(mulberry_slot *slot, int place);
 extern mulberry_exit_reason mulberry_slot_exit_reason(mulberry_slot *slot, int place);
 extern void mulberry_slot_reset_exit_reason(mulberry_slot *slot, int place);
+
 /* What one place has seen since its database was given the slot. */
 typedef struct mulberry_place_statistics
 {
@@ -181,8 +147,5 @@ typedef struct mulberry_place_statistics
 
 extern void
 mulberry_place_statistics_get(mulberry_slot *slot, int place, mulberry_place_statistics *result);
-
-/* Statistics of a slot; false when the index is out of range or unused. */
-extern bool mulberry_slot_statistics_get(int index, mulberry_slot_statistics *result);
 
 #endif /* MULBERRY_SHARED_STATE_H */

@@ -7,8 +7,9 @@
 #define MULBERRY_SHARED_STATE_PRIVATE_H
 
 #include "server/holds.h"
-#include "audit/refusals.h"
 #include "server/shared_state.h"
+
+#define MULBERRY_MAX_SECTIONS 4 /* subjects that share something */
 
 struct mulberry_slot
 {
@@ -22,14 +23,7 @@ struct mulberry_slot
 	pg_atomic_uint32 channels_changed; /* event_channels must be read again */
 
 	/* The rest is protected by the lock. */
-	uint64 ring_head;	  /* notes ever put; position modulo ring_size */
-	uint64 ring_tail;	  /* notes ever taken */
-	uint64 notes_lost;	  /* dropped since the notifier last asked */
-	uint64 notes_taken;	  /* statistics: put into the ring */
-	uint64 notes_dropped; /* statistics: lost */
-	int ring_size;
-	mulberry_packet_note *ring;
-	mulberry_refusals refusals;
+	void *sections[MULBERRY_MAX_SECTIONS];
 
 	mulberry_place places[MULBERRY_PLACES];
 };

@@ -1,6 +1,6 @@
 /*
  * statistics.c
- *	  Shows the shared memory of this database to SQL.  It only reads.
+ *	  Shows the processes of this database to SQL.  It only reads.
  */
 #include "server/compat.h"
 
@@ -13,7 +13,6 @@
 #include "server/shared_state.h"
 
 PG_FUNCTION_INFO_V1(mulberry_process_statistics);
-PG_FUNCTION_INFO_V1(mulberry_packet_event_statistics);
 
 /*
  * process_statistics(): a row for each process that has served this database
@@ -52,30 +51,4 @@ mulberry_process_statistics(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;
-}
-
-/*
- * packet_event_statistics(): one row about the ring of this database: taken, dropped,
- * waiting, room.  All null when it has none.
- */
-Datum
-mulberry_packet_event_statistics(PG_FUNCTION_ARGS)
-{
-	mulberry_slot *slot = mulberry_my_slot();
-	mulberry_slot_statistics statistics;
-	TupleDesc desc;
-	Datum values[4] = { 0 };
-	bool nulls[4] = { true, true, true, true };
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	if (slot != NULL && mulberry_slot_statistics_get(mulberry_slot_index(slot), &statistics))
-	{
-		values[0] = Int64GetDatum((int64) statistics.notes_taken);
-		values[1] = Int64GetDatum((int64) statistics.notes_dropped);
-		values[2] = Int32GetDatum(statistics.notes_waiting);
-		values[3] = Int32GetDatum(mulberry_event_ring_size);
-		memset(nulls, false, sizeof(nulls));
-	}
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

@@ -19,7 +19,6 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
-#include "events/packet_notes.h"
 #include "server/shared_state.h"
 #include "server/xact.h"
 
@@ -27,17 +26,33 @@ PG_FUNCTION_INFO_V1(mulberry_in_transaction_block);
 PG_FUNCTION_INFO_V1(mulberry_require_durable_commit_sql);
 
 #define MAX_END_CALLBACKS 8
+#define MAX_SUBJECTS 4
 
-static mulberry_xact_level *current = NULL;
+/*
+ * What one (sub)transaction has pending.  Dropped when it aborts, given to its
+ * parent when it commits.  Lives in TopTransactionContext.
+ */
+typedef struct xact_level
+{
+	int nest_level;
+	struct xact_level *parent;
+	int actions; /* mulberry_commit_action */
+	void *pending[MAX_SUBJECTS];
+} xact_level;
+
+static xact_level *current = NULL;
+static mulberry_xact_subject subjects[MAX_SUBJECTS];
+static int nsubjects = 0;
 static mulberry_xact_end_callback end_callbacks[MAX_END_CALLBACKS];
 static int nend_callbacks = 0;
 
 static void xact_callback(XactEvent event, void *arg);
 static void
 subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg);
+static xact_level *current_level(void);
 static void wait_for_standbys(void);
 static void refuse_prepare(bool acknowledged);
-static void act_on_commit(const mulberry_xact_level *level);
+static void act_on_commit(const xact_level *level);
 static void end_transaction(bool committed);
 
 void
@@ -55,15 +70,30 @@ mulberry_xact_on_end(mulberry_xact_end_callback callback)
 	end_callbacks[nend_callbacks++] = callback;
 }
 
-mulberry_xact_level *
-mulberry_xact_current(void)
+int
+mulberry_xact_register(const mulberry_xact_subject *subject)
+{
+	if (nsubjects >= MAX_SUBJECTS)
+		elog(ERROR, "too many subjects of transactions");
+	subjects[nsubjects] = *subject;
+	return nsubjects++;
+}
+
+void **
+mulberry_xact_pending(int subject)
+{
+	return &current_level()->pending[subject];
+}
+
+/* The level of the current (sub)transaction, made when it has none yet. */
+static xact_level *
+current_level(void)
 {
 	int nest_level = GetCurrentTransactionNestLevel();
 
 	if (current == NULL || current->nest_level < nest_level)
 	{
-		mulberry_xact_level *level =
-			MemoryContextAllocZero(TopTransactionContext, sizeof(mulberry_xact_level));
+		xact_level *level = MemoryContextAllocZero(TopTransactionContext, sizeof(xact_level));
 
 		level->nest_level = nest_level;
 		level->parent = current;
@@ -75,13 +105,13 @@ mulberry_xact_current(void)
 void
 mulberry_xact_at_commit(int actions)
 {
-	mulberry_xact_current()->actions |= actions;
+	current_level()->actions |= actions;
 }
 
 bool
 mulberry_xact_will(int actions)
 {
-	for (mulberry_xact_level *level = current; level != NULL; level = level->parent)
+	for (xact_level *level = current; level != NULL; level = level->parent)
 	{
 		if (level->actions & actions)
 			return true;
@@ -170,20 +200,19 @@ refuse_prepare(bool acknowledged)
 }
 
 static void
-act_on_commit(const mulberry_xact_level *level)
+act_on_commit(const xact_level *level)
 {
 	mulberry_slot *slot = mulberry_my_slot();
 	int actions = level->actions;
 
-	if (level->first != NULL || level->notes_lost > 0)
+	for (int i = 0; i < nsubjects; i++)
 	{
-		if (slot != NULL)
-			mulberry_ring_put(slot, level->first, level->notes_lost);
-		actions |= MULBERRY_COMMIT_WAKE_NOTIFIER;
+		if (level->pending[i] != NULL)
+			subjects[i].commit(level->pending[i]);
 	}
 	if (actions & (MULBERRY_COMMIT_WAKE_NOTIFIER | MULBERRY_COMMIT_LINK_AUDIT |
 				   MULBERRY_COMMIT_CHANNELS_CHANGED))
-		mulberry_wake_notifier(slot, (level->actions & MULBERRY_COMMIT_WAKE_NOTIFIER) != 0,
+		mulberry_wake_notifier(slot, (actions & MULBERRY_COMMIT_WAKE_NOTIFIER) != 0,
 							   (actions & MULBERRY_COMMIT_LINK_AUDIT) != 0,
 							   (actions & MULBERRY_COMMIT_CHANNELS_CHANGED) != 0);
 	if (actions & MULBERRY_COMMIT_WAKE_WORKERS)
@@ -204,7 +233,7 @@ static void
 subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
 {
 	int nest_level;
-	mulberry_xact_level *level = current;
+	xact_level *level = current;
 
 	if (level == NULL || (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB))
 		return;
@@ -216,7 +245,11 @@ subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId paren
 	if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
 		current = level->parent;
-		mulberry_notes_free(level);
+		for (int i = 0; i < nsubjects; i++)
+		{
+			if (level->pending[i] != NULL)
+				subjects[i].drop(level->pending[i]);
+		}
 		pfree(level);
 	}
 	else if (level->parent == NULL || level->parent->nest_level < nest_level - 1)
@@ -224,7 +257,15 @@ subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId paren
 	else
 	{
 		level->parent->actions |= level->actions;
-		mulberry_notes_merge(level->parent, level);
+		for (int i = 0; i < nsubjects; i++)
+		{
+			if (level->pending[i] == NULL)
+				continue;
+			if (level->parent->pending[i] == NULL)
+				level->parent->pending[i] = level->pending[i];
+			else
+				subjects[i].merge(level->parent->pending[i], level->pending[i]);
+		}
 		current = level->parent;
 		pfree(level);
 	}

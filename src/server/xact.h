@@ -9,10 +9,6 @@
 
 #include "postgres.h"
 
-#include "access/xact.h"
-
-#include "server/shared_state.h"
-
 /* What a commit does beyond committing; a set of these. */
 typedef enum mulberry_commit_action
 {
@@ -26,29 +22,25 @@ typedef enum mulberry_commit_action
 	MULBERRY_COMMIT_HOLDS_CALL = 1 << 7			/* the lock of a call goes with the session */
 } mulberry_commit_action;
 
-#define MULBERRY_NOTE_BUCKETS 64
-
 /*
- * What one (sub)transaction has pending.  Dropped when it aborts, given to its
- * parent when it commits.  Lives in TopTransactionContext.
+ * What a subject keeps until its (sub)transaction ends, allocated in TopTransactionContext.  None of
+ * these may allocate or raise.
  */
-typedef struct mulberry_xact_level
+typedef struct mulberry_xact_subject
 {
-	int nest_level;
-	struct mulberry_xact_level *parent;
-	int actions; /* mulberry_commit_action */
-	int nnotes;
-	uint64 notes_lost; /* packet events beyond what may be pending */
-	mulberry_pending_note *first;
-	mulberry_pending_note *last;
-	mulberry_pending_note *buckets[MULBERRY_NOTE_BUCKETS];
-} mulberry_xact_level;
+	void (*commit)(void *pending);			  /* the transaction has committed */
+	void (*merge)(void *parent, void *child); /* a subtransaction has: frees "child" */
+	void (*drop)(void *pending);			  /* a subtransaction was rolled back: frees it */
+} mulberry_xact_subject;
+
+/* From _PG_init only; the result is for mulberry_xact_pending(). */
+extern int mulberry_xact_register(const mulberry_xact_subject *subject);
+
+/* Where a subject keeps what is pending in the current (sub)transaction; NULL there: nothing yet. */
+extern void **mulberry_xact_pending(int subject);
 
 /* Registers the callbacks; from _PG_init, once. */
 extern void mulberry_xact_init(void);
-
-/* The level of the current (sub)transaction, made when it has none yet. */
-extern mulberry_xact_level *mulberry_xact_current(void);
 
 /* Has the commit of the current (sub)transaction do something more. */
 extern void mulberry_xact_at_commit(int actions);

@@ -35,6 +35,7 @@
 #include "utils/wait_event.h"
 
 #include "events/event_message.h"
+#include "events/event_ring.h"
 #include "server/guc.h"
 #include "server/plans.h"
 #include "server/shared_state.h"
@@ -617,7 +618,7 @@ static void
 sleep_until_woken(void)
 {
 	mulberry_notifier_fall_asleep(slot);
-	if (!mulberry_notifier_has_work(slot))
+	if (!mulberry_notifier_has_work(slot) && mulberry_ring_is_empty(slot))
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, LOOK_INTERVAL,
 						 wait_event);
 	mulberry_notifier_woke_up(slot);
