@@ -368,6 +368,50 @@ CREATE TYPE mulberry.completion_result AS (
 COMMENT ON TYPE mulberry.completion_result IS
     'answer to complete_call(): missing_count includes announced packets behind the last one received, extra_packets came beyond the total';
 
+-- src/jobs/kinds.sql
+-- The kinds of jobs and of endpoints: what src/jobs/kinds.c defines.
+
+CREATE FUNCTION mulberry.job_kinds()
+RETURNS TABLE (kind text, purpose text, subject text, text_is_result boolean, retriable boolean, persistent boolean, meaning text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 5
+AS 'MODULE_PATHNAME', 'mulberry_job_kinds';
+COMMENT ON FUNCTION mulberry.job_kinds() IS
+    'the kinds of jobs: purpose of the endpoints that serve them; subject (a call that is processed and fails with its job, a voice_call '
+    'that we placed, or a command); text_is_result: of a text call only an endpoint is asked that takes text; retriable: retry_job() takes '
+    'them; persistent: tried again every few minutes';
+
+CREATE FUNCTION job_kind(kind text,
+    OUT purpose text, OUT subject text, OUT text_is_result boolean, OUT retriable boolean, OUT persistent boolean)
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mulberry_sql_job_kind';
+COMMENT ON FUNCTION job_kind(text) IS 'properties of a kind of job, as job_kinds() has them; 22023: there is no such kind (internal)';
+
+CREATE FUNCTION mulberry.job_purpose(kind text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mulberry_job_purpose';
+COMMENT ON FUNCTION mulberry.job_purpose(text) IS 'purpose of the endpoints that serve a kind of job; null: there is no such kind';
+
+CREATE FUNCTION mulberry.endpoint_kinds()
+RETURNS TABLE (kind text, purpose text, default_url text, takes_text boolean, needs_model boolean, options text[], meaning text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 5
+AS 'MODULE_PATHNAME', 'mulberry_endpoint_kinds';
+COMMENT ON FUNCTION mulberry.endpoint_kinds() IS
+    'the kinds of endpoints with each purpose that they serve, and what set_endpoint() takes for it';
+
+CREATE FUNCTION endpoint_kind(kind text, purpose text,
+    OUT default_url text, OUT takes_text boolean, OUT needs_model boolean, OUT options text[])
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mulberry_sql_endpoint_kind';
+COMMENT ON FUNCTION endpoint_kind(text, text) IS
+    'properties of a kind of endpoint for a purpose, or for none (null), as endpoint_kinds() has them; 22023: there is no such kind or '
+    'purpose, or it cannot serve it (internal)';
+
+CREATE FUNCTION endpoint_serves(kind text, purpose text) RETURNS boolean
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mulberry_endpoint_serves';
+COMMENT ON FUNCTION endpoint_serves(text, text) IS
+    'whether endpoint_kind() takes these, for the table''s constraint (internal)';
+
 -- src/jobs/tables.sql
 CREATE SEQUENCE endpoint_id;
 COMMENT ON SEQUENCE endpoint_id IS 'endpoints.id';
@@ -377,9 +421,9 @@ CREATE TABLE endpoints (
     id              bigint PRIMARY KEY DEFAULT nextval('endpoint_id'),
     tenant          uuid REFERENCES tenants (id),
     name            text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
-    kind            text NOT NULL CHECK (kind IN ('openai', 'json', 'twilio')),
+    kind            text NOT NULL,
     base_url        text NOT NULL,
-    purpose         text CHECK (purpose IN ('transcription', 'chat', 'telephony')),
+    purpose         text,
     model           text,
     options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
     secret          text CONSTRAINT secret_of_no_voice_key CHECK (secret !~ '^voice-key-'),
@@ -391,8 +435,7 @@ CREATE TABLE endpoints (
     seeded          boolean NOT NULL DEFAULT false,
     updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE NULLS NOT DISTINCT (tenant, name),
-    CHECK (kind = 'openai' OR purpose IS DISTINCT FROM 'chat'),
-    CHECK (purpose IS NULL OR (kind = 'twilio') = (purpose = 'telephony')),
+    CONSTRAINT endpoints_kind CHECK (mulberry_internal.endpoint_serves(kind, purpose)),
     CONSTRAINT api_key_secret_of_no_voice_key CHECK (options->>'api_key_secret' !~ '^voice-key-')
 );
 CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT DISTINCT
@@ -400,8 +443,7 @@ CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT D
 COMMENT ON TABLE endpoints IS 'services that workers may talk to; jobs name one of these rows, never a URL';
 COMMENT ON COLUMN endpoints.tenant IS 'whose it is; null: serves every tenant that has none of its own for the purpose';
 COMMENT ON COLUMN endpoints.kind IS
-    'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer), twilio '
-    '(REST API of 2010-04-01)';
+    'form of the requests, see endpoint_kinds()';
 COMMENT ON COLUMN endpoints.purpose IS 'what it serves unless a job names another; null: only jobs that name it';
 COMMENT ON COLUMN endpoints.secret IS
     'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all '
@@ -429,7 +471,7 @@ SELECT pg_catalog.pg_extension_config_dump('job_id', '');
 
 CREATE TABLE job_queue (
     id           bigint PRIMARY KEY DEFAULT nextval('job_id'),
-    kind         text NOT NULL,
+    kind         text NOT NULL CONSTRAINT known_kind CHECK (mulberry.job_purpose(kind) IS NOT NULL),
     tenant       uuid NOT NULL REFERENCES tenants (id),
     call         bigint,
     endpoint     text,
@@ -2363,11 +2405,7 @@ SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    allowed CONSTANT text[] := CASE
-        WHEN set_endpoint.kind = 'openai' AND set_endpoint.purpose = 'chat' THEN ARRAY['prompt', 'temperature']
-        WHEN set_endpoint.kind = 'openai' THEN ARRAY['language', 'prompt', 'temperature', 'response_format', 'max_audio_seconds']
-        WHEN set_endpoint.kind = 'twilio' THEN mulberry_internal.twilio_options()
-        ELSE '{}' END;
+    service record;
     owner   uuid;
     other   text;
     wrong   text;
@@ -2377,9 +2415,8 @@ BEGIN
     ELSE
         owner := mulberry_internal.resolve_tenant(set_endpoint.tenant, 'admin');
     END IF;
-    IF set_endpoint.kind = 'twilio' THEN
-        set_endpoint.base_url := coalesce(set_endpoint.base_url, 'https://api.twilio.com');
-    END IF;
+    set_endpoint.base_url := coalesce(set_endpoint.base_url,
+        (SELECT max(k.default_url) FROM mulberry.endpoint_kinds() k WHERE k.kind = set_endpoint.kind));
     IF set_endpoint.name IS NULL OR set_endpoint.kind IS NULL OR set_endpoint.base_url IS NULL
        OR set_endpoint.options IS NULL OR set_endpoint.allow_http IS NULL OR set_endpoint.allow_private IS NULL
        OR set_endpoint.enabled IS NULL THEN
@@ -2391,25 +2428,9 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'A name has 1 to 63 lower-case letters, digits, underscores, dots or hyphens and begins with a letter or digit.';
     END IF;
-    IF set_endpoint.kind NOT IN ('openai', 'json', 'twilio') THEN
-        RAISE EXCEPTION 'unknown kind "%" of an endpoint', set_endpoint.kind
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Kinds are openai, json and twilio.';
-    END IF;
-    IF set_endpoint.purpose NOT IN ('transcription', 'chat', 'telephony') THEN
-        RAISE EXCEPTION 'unknown purpose "%" of an endpoint', set_endpoint.purpose
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'Purposes are transcription, chat and telephony; null for an endpoint that only jobs use that name it.';
-    END IF;
-    IF (set_endpoint.kind = 'twilio') <> (set_endpoint.purpose = 'telephony') THEN
-        RAISE EXCEPTION 'an endpoint of kind % cannot serve %', set_endpoint.kind, set_endpoint.purpose
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Telephony is served by endpoints of kind twilio, and by no others: purpose => ''telephony''.';
-    END IF;
-    IF set_endpoint.kind = 'json' AND set_endpoint.purpose = 'chat' THEN
-        RAISE EXCEPTION 'an endpoint of kind json cannot serve chat' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF set_endpoint.purpose = 'chat' AND set_endpoint.model IS NULL THEN
-        RAISE EXCEPTION 'an endpoint for chat needs a model' USING ERRCODE = 'invalid_parameter_value';
+    SELECT * INTO service FROM mulberry_internal.endpoint_kind(set_endpoint.kind, set_endpoint.purpose);
+    IF service.needs_model AND set_endpoint.model IS NULL THEN
+        RAISE EXCEPTION 'an endpoint for % needs a model', set_endpoint.purpose USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF extract(epoch FROM set_endpoint.timeout) NOT BETWEEN 0.1 AND 3600 THEN
         RAISE EXCEPTION 'timeout must be between 100 ms and 1 hour' USING ERRCODE = 'invalid_parameter_value';
@@ -2423,13 +2444,13 @@ BEGIN
         RAISE EXCEPTION 'options must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT string_agg(format('"%s"', k), ', ' ORDER BY k) INTO wrong
-      FROM jsonb_object_keys(set_endpoint.options) AS k WHERE k <> ALL (allowed);
+      FROM jsonb_object_keys(set_endpoint.options) AS k WHERE k <> ALL (service.options);
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'unknown options: %', wrong
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('An endpoint of kind %s for %s takes: %s.', set_endpoint.kind,
                                   coalesce(set_endpoint.purpose, 'nothing in particular'),
-                                  coalesce(nullif(array_to_string(allowed, ', '), ''), 'none'));
+                                  coalesce(nullif(array_to_string(service.options, ', '), ''), 'none'));
     END IF;
     IF set_endpoint.options->>'response_format' NOT IN ('json', 'verbose_json') THEN
         RAISE EXCEPTION 'option response_format must be json or verbose_json' USING ERRCODE = 'invalid_parameter_value';
@@ -2450,10 +2471,14 @@ BEGIN
     END IF;
     set_endpoint.base_url := mulberry_internal.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
                                                              set_endpoint.allow_private);
-    IF set_endpoint.kind = 'twilio' THEN
+    -- no ELSE: a kind whose options are checked nowhere is an error
+    CASE set_endpoint.kind
+    WHEN 'openai', 'json' THEN
+        NULL;    -- above
+    WHEN 'twilio' THEN
         set_endpoint.options := mulberry_internal.check_twilio_options(set_endpoint.options, set_endpoint.secret,
                                                               set_endpoint.allow_http, set_endpoint.allow_private);
-    END IF;
+    END CASE;
     SELECT e.name INTO other FROM mulberry_internal.endpoints e
      WHERE e.tenant IS NOT DISTINCT FROM owner AND e.purpose = set_endpoint.purpose
        AND e.name <> set_endpoint.name AND NOT e.seeded;
@@ -2531,12 +2556,6 @@ $$;
 COMMENT ON FUNCTION telephony_endpoint(uuid) IS 'the endpoint that places calls for a tenant (internal)';
 
 -- src/jobs/queue.sql
-CREATE FUNCTION mulberry.job_purpose(kind text) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE kind WHEN 'transcribe' THEN 'transcription' WHEN 'listen' THEN 'transcription' WHEN 'sentiment' THEN 'chat'
-                 WHEN 'call' THEN 'telephony' WHEN 'escalate' THEN 'escalation' END;
-COMMENT ON FUNCTION mulberry.job_purpose(text) IS 'purpose of the endpoints that serve a kind of job; null: there is no such kind';
-
 CREATE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql STABLE
 AS $$
@@ -2555,16 +2574,12 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    purpose  CONSTANT text := mulberry.job_purpose(kind);
-    found_id CONSTANT bigint := mulberry_internal.endpoint_for(tenant, purpose, endpoint);
+    found_id CONSTANT bigint := mulberry_internal.endpoint_for(tenant, (mulberry_internal.job_kind(kind)).purpose, endpoint);
 BEGIN
-    IF purpose IS NULL THEN
-        RAISE EXCEPTION 'unknown kind "%" of a job', kind USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- The transcript of a text call is its text: only a service of kind json wants to see it.
-    IF kind = 'transcribe'
+    IF (mulberry_internal.job_kind(kind)).text_is_result
        AND EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
-       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = found_id AND e.kind = 'json')
+       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
+                        WHERE e.id = found_id AND (mulberry_internal.endpoint_kind(e.kind, e.purpose)).takes_text)
     THEN
         RETURN 0;
     END IF;
@@ -2610,7 +2625,7 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     PERFORM mulberry_internal.settle_job(job.id, final_state, error);
-    IF job.kind IN ('call', 'listen', 'escalate') THEN
+    IF (mulberry_internal.job_kind(job.kind)).subject <> 'call' THEN
         PERFORM mulberry_internal.give_up_telephony(job, final_state, coalesce(error, reason));
     END IF;
     IF job.call IS NOT NULL AND mulberry_internal.start_processing(job.call) THEN
@@ -2644,7 +2659,7 @@ BEGIN
         RAISE EXCEPTION 'job % is done', retry_job.id
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only dead and cancelled jobs are tried again.';
     END IF;
-    IF h.kind IN ('call', 'listen') THEN
+    IF NOT (mulberry_internal.job_kind(h.kind)).retriable THEN
         RAISE EXCEPTION 'job % was part of a telephone call that is over', retry_job.id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'What became of its command is in command_status; give the command again.';
@@ -3123,7 +3138,8 @@ BEGIN
             IF counts THEN
                 delay := CASE WHEN j.attempts >= j.max_attempts THEN NULL
                               -- a person shall hear of it, if later
-                              WHEN j.kind = 'escalate' THEN least(first_delay * 2 ^ least(j.attempts, 16), '5 minutes')
+                              WHEN (mulberry_internal.job_kind(j.kind)).persistent
+                                  THEN least(first_delay * 2 ^ least(j.attempts, 16), '5 minutes')
                               ELSE mulberry_internal.retry_delay(j.attempts, first_delay) END;
             END IF;
         WHEN 'permanent' THEN
@@ -3566,6 +3582,8 @@ LANGUAGE sql IMMUTABLE AS $$
     ('endpoint_status', 'SELECT', 'operator auditor admin'),
     ('stat_workers', 'SELECT', 'operator auditor admin'),
     ('job_purpose', 'EXECUTE', 'operator auditor admin'),
+    ('job_kinds', 'EXECUTE', 'operator auditor admin'),
+    ('endpoint_kinds', 'EXECUTE', 'operator auditor admin'),
     ('retry_job', 'EXECUTE', 'operator'),
     ('cancel_job', 'EXECUTE', 'operator'),
     ('set_endpoint', 'EXECUTE', 'admin'),
@@ -7306,12 +7324,6 @@ COMMENT ON FUNCTION access_rules_edge() IS 'which access needs which object of e
 -- src/telephony/twilio_options.sql
 -- Endpoints of kind twilio: their options.
 
-CREATE FUNCTION twilio_options() RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ARRAY['account_sid', 'api_key_sid', 'api_key_secret', 'from', 'public_url', 'machine_detection', 'call_timeout',
-             'time_limit', 'repetitions', 'announcement', 'language', 'voice', 'record', 'delete_recordings', 'poll_interval'];
-COMMENT ON FUNCTION twilio_options() IS 'options that an endpoint of kind twilio takes (internal)';
-
 CREATE FUNCTION check_twilio_options(options jsonb, secret text, allow_http boolean, allow_private boolean) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -7324,7 +7336,7 @@ BEGIN
             DETAIL = 'It is the name under which the auth token of the account is stored.';
     END IF;
     FOR rule IN
-        SELECT * FROM (VALUES
+        SELECT o.name AS option, r.* FROM (VALUES
             ('account_sid', 'string', true, '^AC[0-9a-f]{32}$', 'AC and 32 lower-case hexadecimal digits', NULL::numeric, NULL::numeric),
             ('from', 'string', true, '^\+[1-9][0-9]{1,14}$', 'an E.164 number (+, country code, number, at most 15 digits)', NULL, NULL),
             ('api_key_sid', 'string', false, '^SK[0-9a-f]{32}$', 'SK and 32 lower-case hexadecimal digits', NULL, NULL),
@@ -7342,7 +7354,12 @@ BEGIN
             ('record', 'boolean', false, NULL, NULL, NULL, NULL),
             ('delete_recordings', 'boolean', false, NULL, NULL, NULL, NULL)
         ) AS r (name, type, needed, form, form_text, least, most)
+         RIGHT JOIN unnest((mulberry_internal.endpoint_kind('twilio', NULL)).options) WITH ORDINALITY AS o (name, place) USING (name)
+         ORDER BY o.place
     LOOP
+        IF rule.type IS NULL THEN
+            RAISE EXCEPTION 'option % of an endpoint of kind twilio has no rule', rule.option;
+        END IF;
         value := options->rule.name;
         IF value IS NULL THEN
             IF rule.needed THEN
@@ -7552,12 +7569,12 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     PERFORM mulberry_internal.lock_voice_call((q.payload->>'voice_call')::bigint)
-       FROM mulberry_internal.job_queue q WHERE q.id = job AND q.kind IN ('call', 'listen');
+       FROM mulberry_internal.job_queue q WHERE q.id = job AND (mulberry_internal.job_kind(q.kind)).subject = 'voice_call';
 END
 $$;
 COMMENT ON FUNCTION lock_telephony_job(bigint) IS
-    'locks what a job of kind call or listen is about, before the job itself; of other kinds, and of a job that is gone, nothing '
-    '(internal)';
+    'locks what a job is about that has a telephone call as its subject, before the job itself; of other kinds, and of a job that is '
+    'gone, nothing (internal)';
 
 CREATE FUNCTION lock_telephony_job_soon(job bigint, patience interval) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = 0
@@ -7813,21 +7830,21 @@ AS $$
 DECLARE
     c mulberry_internal.commands;
 BEGIN
-    IF job.kind = 'call' THEN
+    CASE job.kind
+    WHEN 'call' THEN
         PERFORM mulberry_internal.finish_voice_call((job.payload->>'voice_call')::bigint,
             CASE final_state WHEN 'cancelled' THEN 'canceled' ELSE 'failed' END, error);
-        RETURN;
-    ELSIF job.kind = 'listen' THEN
+    WHEN 'listen' THEN
         PERFORM mulberry_internal.wake_voice_call((job.payload->>'voice_call')::bigint);
-        RETURN;
-    END IF;
-    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = (job.payload->>'command')::bigint;
-    IF FOUND THEN
-        PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'failed', c.mandate, c.agent, c.id, NULL,
-            jsonb_build_object('endpoint', job.endpoint, 'error', error));
-        PERFORM mulberry_internal.emit_event(c.tenant, 'escalation_failed', NULL, NULL,
-            jsonb_build_object('command_id', c.id, 'endpoint', job.endpoint, 'error', error));
-    END IF;
+    WHEN 'escalate' THEN
+        SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = (job.payload->>'command')::bigint;
+        IF FOUND THEN
+            PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'failed', c.mandate, c.agent, c.id, NULL,
+                jsonb_build_object('endpoint', job.endpoint, 'error', error));
+            PERFORM mulberry_internal.emit_event(c.tenant, 'escalation_failed', NULL, NULL,
+                jsonb_build_object('command_id', c.id, 'endpoint', job.endpoint, 'error', error));
+        END IF;
+    END CASE;
 END
 $$;
 COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS
@@ -8638,7 +8655,7 @@ BEGIN
     IF endpoint IS NOT NULL
        AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
                         WHERE e.id = mulberry_internal.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint)
-                            AND e.kind = 'json') THEN
+                            AND (e.kind, 'escalation') IN (SELECT k.kind, k.purpose FROM mulberry.endpoint_kinds() k)) THEN
         RAISE EXCEPTION 'endpoint "%" of kind json does not exist', endpoint USING ERRCODE = 'undefined_object';
     END IF;
     IF phone IS NULL AND endpoint IS NULL THEN

@@ -121,7 +121,8 @@ BEGIN
             IF counts THEN
                 delay := CASE WHEN j.attempts >= j.max_attempts THEN NULL
                               -- a person shall hear of it, if later
-                              WHEN j.kind = 'escalate' THEN least(first_delay * 2 ^ least(j.attempts, 16), '5 minutes')
+                              WHEN (mulberry_internal.job_kind(j.kind)).persistent
+                                  THEN least(first_delay * 2 ^ least(j.attempts, 16), '5 minutes')
                               ELSE mulberry_internal.retry_delay(j.attempts, first_delay) END;
             END IF;
         WHEN 'permanent' THEN

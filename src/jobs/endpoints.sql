@@ -44,11 +44,7 @@ SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    allowed CONSTANT text[] := CASE
-        WHEN set_endpoint.kind = 'openai' AND set_endpoint.purpose = 'chat' THEN ARRAY['prompt', 'temperature']
-        WHEN set_endpoint.kind = 'openai' THEN ARRAY['language', 'prompt', 'temperature', 'response_format', 'max_audio_seconds']
-        WHEN set_endpoint.kind = 'twilio' THEN mulberry_internal.twilio_options()
-        ELSE '{}' END;
+    service record;
     owner   uuid;
     other   text;
     wrong   text;
@@ -58,9 +54,8 @@ BEGIN
     ELSE
         owner := mulberry_internal.resolve_tenant(set_endpoint.tenant, 'admin');
     END IF;
-    IF set_endpoint.kind = 'twilio' THEN
-        set_endpoint.base_url := coalesce(set_endpoint.base_url, 'https://api.twilio.com');
-    END IF;
+    set_endpoint.base_url := coalesce(set_endpoint.base_url,
+        (SELECT max(k.default_url) FROM mulberry.endpoint_kinds() k WHERE k.kind = set_endpoint.kind));
     IF set_endpoint.name IS NULL OR set_endpoint.kind IS NULL OR set_endpoint.base_url IS NULL
        OR set_endpoint.options IS NULL OR set_endpoint.allow_http IS NULL OR set_endpoint.allow_private IS NULL
        OR set_endpoint.enabled IS NULL THEN
@@ -72,25 +67,9 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'A name has 1 to 63 lower-case letters, digits, underscores, dots or hyphens and begins with a letter or digit.';
     END IF;
-    IF set_endpoint.kind NOT IN ('openai', 'json', 'twilio') THEN
-        RAISE EXCEPTION 'unknown kind "%" of an endpoint', set_endpoint.kind
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Kinds are openai, json and twilio.';
-    END IF;
-    IF set_endpoint.purpose NOT IN ('transcription', 'chat', 'telephony') THEN
-        RAISE EXCEPTION 'unknown purpose "%" of an endpoint', set_endpoint.purpose
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = 'Purposes are transcription, chat and telephony; null for an endpoint that only jobs use that name it.';
-    END IF;
-    IF (set_endpoint.kind = 'twilio') <> (set_endpoint.purpose = 'telephony') THEN
-        RAISE EXCEPTION 'an endpoint of kind % cannot serve %', set_endpoint.kind, set_endpoint.purpose
-            USING ERRCODE = 'invalid_parameter_value',
-                  HINT = 'Telephony is served by endpoints of kind twilio, and by no others: purpose => ''telephony''.';
-    END IF;
-    IF set_endpoint.kind = 'json' AND set_endpoint.purpose = 'chat' THEN
-        RAISE EXCEPTION 'an endpoint of kind json cannot serve chat' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF set_endpoint.purpose = 'chat' AND set_endpoint.model IS NULL THEN
-        RAISE EXCEPTION 'an endpoint for chat needs a model' USING ERRCODE = 'invalid_parameter_value';
+    SELECT * INTO service FROM mulberry_internal.endpoint_kind(set_endpoint.kind, set_endpoint.purpose);
+    IF service.needs_model AND set_endpoint.model IS NULL THEN
+        RAISE EXCEPTION 'an endpoint for % needs a model', set_endpoint.purpose USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF extract(epoch FROM set_endpoint.timeout) NOT BETWEEN 0.1 AND 3600 THEN
         RAISE EXCEPTION 'timeout must be between 100 ms and 1 hour' USING ERRCODE = 'invalid_parameter_value';
@@ -104,13 +83,13 @@ BEGIN
         RAISE EXCEPTION 'options must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT string_agg(format('"%s"', k), ', ' ORDER BY k) INTO wrong
-      FROM jsonb_object_keys(set_endpoint.options) AS k WHERE k <> ALL (allowed);
+      FROM jsonb_object_keys(set_endpoint.options) AS k WHERE k <> ALL (service.options);
     IF wrong IS NOT NULL THEN
         RAISE EXCEPTION 'unknown options: %', wrong
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = format('An endpoint of kind %s for %s takes: %s.', set_endpoint.kind,
                                   coalesce(set_endpoint.purpose, 'nothing in particular'),
-                                  coalesce(nullif(array_to_string(allowed, ', '), ''), 'none'));
+                                  coalesce(nullif(array_to_string(service.options, ', '), ''), 'none'));
     END IF;
     IF set_endpoint.options->>'response_format' NOT IN ('json', 'verbose_json') THEN
         RAISE EXCEPTION 'option response_format must be json or verbose_json' USING ERRCODE = 'invalid_parameter_value';
@@ -131,10 +110,14 @@ BEGIN
     END IF;
     set_endpoint.base_url := mulberry_internal.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
                                                              set_endpoint.allow_private);
-    IF set_endpoint.kind = 'twilio' THEN
+    -- no ELSE: a kind whose options are checked nowhere is an error
+    CASE set_endpoint.kind
+    WHEN 'openai', 'json' THEN
+        NULL;    -- above
+    WHEN 'twilio' THEN
         set_endpoint.options := mulberry_internal.check_twilio_options(set_endpoint.options, set_endpoint.secret,
                                                               set_endpoint.allow_http, set_endpoint.allow_private);
-    END IF;
+    END CASE;
     SELECT e.name INTO other FROM mulberry_internal.endpoints e
      WHERE e.tenant IS NOT DISTINCT FROM owner AND e.purpose = set_endpoint.purpose
        AND e.name <> set_endpoint.name AND NOT e.seeded;

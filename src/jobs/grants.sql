@@ -7,6 +7,8 @@ LANGUAGE sql IMMUTABLE AS $$
     ('endpoint_status', 'SELECT', 'operator auditor admin'),
     ('stat_workers', 'SELECT', 'operator auditor admin'),
     ('job_purpose', 'EXECUTE', 'operator auditor admin'),
+    ('job_kinds', 'EXECUTE', 'operator auditor admin'),
+    ('endpoint_kinds', 'EXECUTE', 'operator auditor admin'),
     ('retry_job', 'EXECUTE', 'operator'),
     ('cancel_job', 'EXECUTE', 'operator'),
     ('set_endpoint', 'EXECUTE', 'admin'),

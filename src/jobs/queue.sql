@@ -1,9 +1,3 @@
-CREATE OR REPLACE FUNCTION mulberry.job_purpose(kind text) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE kind WHEN 'transcribe' THEN 'transcription' WHEN 'listen' THEN 'transcription' WHEN 'sentiment' THEN 'chat'
-                 WHEN 'call' THEN 'telephony' WHEN 'escalate' THEN 'escalation' END;
-COMMENT ON FUNCTION mulberry.job_purpose(text) IS 'purpose of the endpoints that serve a kind of job; null: there is no such kind';
-
 CREATE OR REPLACE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql STABLE
 AS $$
@@ -22,16 +16,12 @@ LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    purpose  CONSTANT text := mulberry.job_purpose(kind);
-    found_id CONSTANT bigint := mulberry_internal.endpoint_for(tenant, purpose, endpoint);
+    found_id CONSTANT bigint := mulberry_internal.endpoint_for(tenant, (mulberry_internal.job_kind(kind)).purpose, endpoint);
 BEGIN
-    IF purpose IS NULL THEN
-        RAISE EXCEPTION 'unknown kind "%" of a job', kind USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- The transcript of a text call is its text: only a service of kind json wants to see it.
-    IF kind = 'transcribe'
+    IF (mulberry_internal.job_kind(kind)).text_is_result
        AND EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
-       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = found_id AND e.kind = 'json')
+       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
+                        WHERE e.id = found_id AND (mulberry_internal.endpoint_kind(e.kind, e.purpose)).takes_text)
     THEN
         RETURN 0;
     END IF;
@@ -77,7 +67,7 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     PERFORM mulberry_internal.settle_job(job.id, final_state, error);
-    IF job.kind IN ('call', 'listen', 'escalate') THEN
+    IF (mulberry_internal.job_kind(job.kind)).subject <> 'call' THEN
         PERFORM mulberry_internal.give_up_telephony(job, final_state, coalesce(error, reason));
     END IF;
     IF job.call IS NOT NULL AND mulberry_internal.start_processing(job.call) THEN
@@ -111,7 +101,7 @@ BEGIN
         RAISE EXCEPTION 'job % is done', retry_job.id
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only dead and cancelled jobs are tried again.';
     END IF;
-    IF h.kind IN ('call', 'listen') THEN
+    IF NOT (mulberry_internal.job_kind(h.kind)).retriable THEN
         RAISE EXCEPTION 'job % was part of a telephone call that is over', retry_job.id
             USING ERRCODE = 'object_not_in_prerequisite_state',
                   HINT = 'What became of its command is in command_status; give the command again.';

@@ -6,9 +6,9 @@ CREATE TABLE endpoints (
     id              bigint PRIMARY KEY DEFAULT nextval('endpoint_id'),
     tenant          uuid REFERENCES tenants (id),
     name            text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
-    kind            text NOT NULL CHECK (kind IN ('openai', 'json', 'twilio')),
+    kind            text NOT NULL,
     base_url        text NOT NULL,
-    purpose         text CHECK (purpose IN ('transcription', 'chat', 'telephony')),
+    purpose         text,
     model           text,
     options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
     secret          text CONSTRAINT secret_of_no_voice_key CHECK (secret !~ '^voice-key-'),
@@ -20,8 +20,7 @@ CREATE TABLE endpoints (
     seeded          boolean NOT NULL DEFAULT false,
     updated_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     UNIQUE NULLS NOT DISTINCT (tenant, name),
-    CHECK (kind = 'openai' OR purpose IS DISTINCT FROM 'chat'),
-    CHECK (purpose IS NULL OR (kind = 'twilio') = (purpose = 'telephony')),
+    CONSTRAINT endpoints_kind CHECK (mulberry_internal.endpoint_serves(kind, purpose)),
     CONSTRAINT api_key_secret_of_no_voice_key CHECK (options->>'api_key_secret' !~ '^voice-key-')
 );
 CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT DISTINCT
@@ -29,8 +28,7 @@ CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT D
 COMMENT ON TABLE endpoints IS 'services that workers may talk to; jobs name one of these rows, never a URL';
 COMMENT ON COLUMN endpoints.tenant IS 'whose it is; null: serves every tenant that has none of its own for the purpose';
 COMMENT ON COLUMN endpoints.kind IS
-    'form of the requests: openai (audio/transcriptions, chat/completions), json (one POST with the audio, one JSON answer), twilio '
-    '(REST API of 2010-04-01)';
+    'form of the requests, see endpoint_kinds()';
 COMMENT ON COLUMN endpoints.purpose IS 'what it serves unless a job names another; null: only jobs that name it';
 COMMENT ON COLUMN endpoints.secret IS
     'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all '
@@ -58,7 +56,7 @@ SELECT pg_catalog.pg_extension_config_dump('job_id', '');
 
 CREATE TABLE job_queue (
     id           bigint PRIMARY KEY DEFAULT nextval('job_id'),
-    kind         text NOT NULL,
+    kind         text NOT NULL CONSTRAINT known_kind CHECK (mulberry.job_purpose(kind) IS NOT NULL),
     tenant       uuid NOT NULL REFERENCES tenants (id),
     call         bigint,
     endpoint     text,

@@ -1,6 +1,6 @@
 /*
  * row.h
- *	  Building the one row that a function returns, column by column from the left.
+ *	  Building a row that a function returns, column by column from the left.
  *
  * For functions whose result is a composite type of at most MULBERRY_ROW_MAX columns.
  */
@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/tuplestore.h"
 
 #define MULBERRY_ROW_MAX 16
 
@@ -88,6 +89,15 @@ static inline Datum
 mulberry_row_end(mulberry_row *r)
 {
 	return HeapTupleGetDatum(heap_form_tuple(r->desc, r->values, r->nulls));
+}
+
+/* Puts the row into the set that InitMaterializedSRF() began. */
+static inline void
+mulberry_row_put(mulberry_row *r, FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	tuplestore_putvalues(result->setResult, result->setDesc, r->values, r->nulls);
 }
 
 #endif /* MULBERRY_ROW_H */

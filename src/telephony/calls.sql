@@ -21,12 +21,12 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     PERFORM mulberry_internal.lock_voice_call((q.payload->>'voice_call')::bigint)
-       FROM mulberry_internal.job_queue q WHERE q.id = job AND q.kind IN ('call', 'listen');
+       FROM mulberry_internal.job_queue q WHERE q.id = job AND (mulberry_internal.job_kind(q.kind)).subject = 'voice_call';
 END
 $$;
 COMMENT ON FUNCTION lock_telephony_job(bigint) IS
-    'locks what a job of kind call or listen is about, before the job itself; of other kinds, and of a job that is gone, nothing '
-    '(internal)';
+    'locks what a job is about that has a telephone call as its subject, before the job itself; of other kinds, and of a job that is '
+    'gone, nothing (internal)';
 
 CREATE OR REPLACE FUNCTION lock_telephony_job_soon(job bigint, patience interval) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = 0
@@ -282,21 +282,21 @@ AS $$
 DECLARE
     c mulberry_internal.commands;
 BEGIN
-    IF job.kind = 'call' THEN
+    CASE job.kind
+    WHEN 'call' THEN
         PERFORM mulberry_internal.finish_voice_call((job.payload->>'voice_call')::bigint,
             CASE final_state WHEN 'cancelled' THEN 'canceled' ELSE 'failed' END, error);
-        RETURN;
-    ELSIF job.kind = 'listen' THEN
+    WHEN 'listen' THEN
         PERFORM mulberry_internal.wake_voice_call((job.payload->>'voice_call')::bigint);
-        RETURN;
-    END IF;
-    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = (job.payload->>'command')::bigint;
-    IF FOUND THEN
-        PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'failed', c.mandate, c.agent, c.id, NULL,
-            jsonb_build_object('endpoint', job.endpoint, 'error', error));
-        PERFORM mulberry_internal.emit_event(c.tenant, 'escalation_failed', NULL, NULL,
-            jsonb_build_object('command_id', c.id, 'endpoint', job.endpoint, 'error', error));
-    END IF;
+    WHEN 'escalate' THEN
+        SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = (job.payload->>'command')::bigint;
+        IF FOUND THEN
+            PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'failed', c.mandate, c.agent, c.id, NULL,
+                jsonb_build_object('endpoint', job.endpoint, 'error', error));
+            PERFORM mulberry_internal.emit_event(c.tenant, 'escalation_failed', NULL, NULL,
+                jsonb_build_object('command_id', c.id, 'endpoint', job.endpoint, 'error', error));
+        END IF;
+    END CASE;
 END
 $$;
 COMMENT ON FUNCTION give_up_telephony(job_queue, text, text) IS

@@ -12,7 +12,7 @@ BEGIN
     IF endpoint IS NOT NULL
        AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
                         WHERE e.id = mulberry_internal.endpoint_for(owner, 'escalation', set_escalation_contact.endpoint)
-                            AND e.kind = 'json') THEN
+                            AND (e.kind, 'escalation') IN (SELECT k.kind, k.purpose FROM mulberry.endpoint_kinds() k)) THEN
         RAISE EXCEPTION 'endpoint "%" of kind json does not exist', endpoint USING ERRCODE = 'undefined_object';
     END IF;
     IF phone IS NULL AND endpoint IS NULL THEN

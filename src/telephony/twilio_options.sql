@@ -1,11 +1,5 @@
 -- Endpoints of kind twilio: their options.
 
-CREATE OR REPLACE FUNCTION twilio_options() RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ARRAY['account_sid', 'api_key_sid', 'api_key_secret', 'from', 'public_url', 'machine_detection', 'call_timeout',
-             'time_limit', 'repetitions', 'announcement', 'language', 'voice', 'record', 'delete_recordings', 'poll_interval'];
-COMMENT ON FUNCTION twilio_options() IS 'options that an endpoint of kind twilio takes (internal)';
-
 CREATE OR REPLACE FUNCTION check_twilio_options(options jsonb, secret text, allow_http boolean, allow_private boolean) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE
 AS $$
@@ -18,7 +12,7 @@ BEGIN
             DETAIL = 'It is the name under which the auth token of the account is stored.';
     END IF;
     FOR rule IN
-        SELECT * FROM (VALUES
+        SELECT o.name AS option, r.* FROM (VALUES
             ('account_sid', 'string', true, '^AC[0-9a-f]{32}$', 'AC and 32 lower-case hexadecimal digits', NULL::numeric, NULL::numeric),
             ('from', 'string', true, '^\+[1-9][0-9]{1,14}$', 'an E.164 number (+, country code, number, at most 15 digits)', NULL, NULL),
             ('api_key_sid', 'string', false, '^SK[0-9a-f]{32}$', 'SK and 32 lower-case hexadecimal digits', NULL, NULL),
@@ -36,7 +30,12 @@ BEGIN
             ('record', 'boolean', false, NULL, NULL, NULL, NULL),
             ('delete_recordings', 'boolean', false, NULL, NULL, NULL, NULL)
         ) AS r (name, type, needed, form, form_text, least, most)
+         RIGHT JOIN unnest((mulberry_internal.endpoint_kind('twilio', NULL)).options) WITH ORDINALITY AS o (name, place) USING (name)
+         ORDER BY o.place
     LOOP
+        IF rule.type IS NULL THEN
+            RAISE EXCEPTION 'option % of an endpoint of kind twilio has no rule', rule.option;
+        END IF;
         value := options->rule.name;
         IF value IS NULL THEN
             IF rule.needed THEN

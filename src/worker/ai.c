@@ -162,7 +162,7 @@ set_limits(mulberry_job *job)
 static bool
 is_recording(const mulberry_job *job)
 {
-	return strcmp(job->kind, "listen") == 0;
+	return job->kind->id == MULBERRY_JOB_LISTEN;
 }
 
 static void
@@ -380,17 +380,26 @@ prepare_transcription(mulberry_job *job)
 						  0);
 		return false;
 	}
-	if (input.content && (job->endpoint_kind == NULL || strcmp(job->endpoint_kind, "openai") == 0))
+	if (input.content && (job->endpoint_kind == NULL || !job->endpoint_kind->takes_text))
 	{
 		finish_transcription(job, input.content, NULL, false, 0, NULL, 0, NULL);
 		return false;
 	}
+	if (job->endpoint_kind == NULL)
+		elog(ERROR, "the kind of endpoint \"%s\" is not known", job->endpoint);
 	set_limits(job);
-	if (strcmp(job->endpoint_kind, "json") == 0)
-		make_json_request(job, &input);
-	else
-		prepare_openai_audio(job, &input);
-	return true;
+	switch (job->endpoint_kind->id)
+	{
+		case MULBERRY_ENDPOINT_OPENAI:
+			prepare_openai_audio(job, &input);
+			return true;
+		case MULBERRY_ENDPOINT_JSON:
+			make_json_request(job, &input);
+			return true;
+		case MULBERRY_ENDPOINT_TWILIO:
+			break;
+	}
+	elog(ERROR, "endpoints of kind \"%s\" transcribe nothing", job->endpoint_kind->name);
 }
 
 static bool
@@ -416,12 +425,18 @@ prepare_sentiment(mulberry_job *job)
 bool
 mulberry_ai_prepare(mulberry_job *job)
 {
-	if (strcmp(job->kind, "transcribe") == 0 || is_recording(job))
-		return prepare_transcription(job);
-	if (strcmp(job->kind, "sentiment") == 0)
-		return prepare_sentiment(job);
-	ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			errmsg("no worker knows how to do a job of kind \"%s\"", job->kind));
+	switch (job->kind->id)
+	{
+		case MULBERRY_JOB_TRANSCRIBE:
+		case MULBERRY_JOB_LISTEN:
+			return prepare_transcription(job);
+		case MULBERRY_JOB_SENTIMENT:
+			return prepare_sentiment(job);
+		case MULBERRY_JOB_CALL:
+		case MULBERRY_JOB_ESCALATE:
+			break;
+	}
+	elog(ERROR, "jobs of kind \"%s\" are prepared elsewhere", job->kind->name);
 }
 
 /* A part of long audio was transcribed: true when another follows. */
@@ -451,7 +466,7 @@ accept_part(mulberry_job *job, const char *transcription, int dropped_segments)
 static bool
 accept_transcription(mulberry_job *job, Datum body, const mulberry_http_answer *answer)
 {
-	Datum values[2] = { CStringGetTextDatum(job->endpoint_kind), body };
+	Datum values[2] = { CStringGetTextDatum(job->endpoint_kind->name), body };
 	char *transcription;
 	char *sentiment;
 	char *language;
@@ -508,8 +523,17 @@ mulberry_ai_accept(mulberry_job *job, const mulberry_http_answer *answer)
 	char *text = mulberry_body_to_text(answer->body, answer->body_size);
 	Datum body = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
 
-	if (strcmp(job->kind, "transcribe") == 0 || is_recording(job))
-		return accept_transcription(job, body, answer);
-	accept_sentiment(job, body, answer);
-	return false;
+	switch (job->kind->id)
+	{
+		case MULBERRY_JOB_TRANSCRIBE:
+		case MULBERRY_JOB_LISTEN:
+			return accept_transcription(job, body, answer);
+		case MULBERRY_JOB_SENTIMENT:
+			accept_sentiment(job, body, answer);
+			return false;
+		case MULBERRY_JOB_CALL:
+		case MULBERRY_JOB_ESCALATE:
+			break;
+	}
+	elog(ERROR, "answers to jobs of kind \"%s\" are taken elsewhere", job->kind->name);
 }

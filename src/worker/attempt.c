@@ -45,7 +45,10 @@ prepare_work(void *argument)
 {
 	prepare_unit *unit = argument;
 
-	if (mulberry_telephony_kind(unit->job))
+	if (unit->job->kind == NULL)
+		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("no worker knows how to do a job of kind \"%s\"", unit->job->kind_name));
+	if (unit->job->kind->decided_in_sql)
 		unit->has_request = mulberry_telephony_prepare(unit->job);
 	else
 		unit->has_request =
@@ -83,7 +86,7 @@ accept_work(void *argument)
 		job->text->len = unit->text_length;
 		job->text->data[unit->text_length] = '\0';
 	}
-	if (mulberry_telephony_kind(job))
+	if (job->kind->decided_in_sql)
 		mulberry_telephony_answer(job, unit->answer, unit->verdict.error);
 	else
 		unit->has_request = mulberry_ai_accept(job, unit->answer);
@@ -98,7 +101,7 @@ fail_work(void *argument)
 	settle_unit *unit = argument;
 	mulberry_job *job = unit->job;
 
-	if (job->route > 0 && !mulberry_telephony_judges(job))
+	if (job->route > 0 && job->kind && !job->kind->no_failures)
 	{
 		if (unit->verdict.failure == MULBERRY_FAILURE_UNREACHABLE || unit->tripped ||
 			(job->probe && unit->verdict.endpoint_failing))
@@ -208,7 +211,7 @@ fail_unsent(mulberry_worker *worker, mulberry_job *job, const char *message)
 {
 	settle_unit unit = { .job = job };
 
-	if (mulberry_telephony_judges(job))
+	if (job->kind->no_failures)
 	{
 		settle_by_sql(worker, job, NULL, message);
 		return;
@@ -284,10 +287,10 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 		if (!ok)
 			answer->body_size = 0;
 		unit.verdict = mulberry_judge_answer(answer, job->request.secret);
-		if (!mulberry_telephony_judges(job))
+		if (!job->kind->no_failures)
 			forget_secret(job);
 	}
-	if (mulberry_telephony_judges(job))
+	if (job->kind->no_failures)
 	{
 		settle_by_sql(worker, job, answer, NULL);
 		return;

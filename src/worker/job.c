@@ -42,16 +42,19 @@ static mulberry_statement release_statement = {
 };
 
 static mulberry_statement next_due_statement = {
-	"SELECT (extract(epoch FROM mulberry_internal.next_job_due() - clock_timestamp()) * 1000)::float8",
+	"SELECT (extract(epoch FROM mulberry_internal.next_job_due() - clock_timestamp()) * "
+	"1000)::float8",
 	0,
 	{ 0 },
 	NULL
 };
 
-static mulberry_statement report_statement = { "SELECT mulberry_internal.report_endpoint($1, $2, $3, $4)",
-											   4,
-											   { INT8OID, BOOLOID, BOOLOID, TEXTOID },
-											   NULL };
+static mulberry_statement report_statement = {
+	"SELECT mulberry_internal.report_endpoint($1, $2, $3, $4)",
+	4,
+	{ INT8OID, BOOLOID, BOOLOID, TEXTOID },
+	NULL
+};
 
 /* A jsonb column in the given context, NULL when it is null. */
 static Jsonb *
@@ -119,7 +122,8 @@ mulberry_jobs_claim(int limit, int slots, int reserve, dlist_head *held, MemoryC
 		job->context = context;
 		job->id = mulberry_result_int64(row, 1);
 		job->lease_token = mulberry_result_int64(row, 2);
-		job->kind = mulberry_result_text(row, 3, context);
+		job->kind_name = mulberry_result_text(row, 3, context);
+		job->kind = mulberry_job_kind_by_name(job->kind_name);
 		job->tenant = *DatumGetUUIDP(mulberry_result_datum(row, 4, &isnull));
 		job->call = mulberry_result_int64(row, 5);
 		job->payload = result_jsonb(row, 6, context);
@@ -140,13 +144,15 @@ mulberry_job_prepare(mulberry_job *job)
 	Datum values[2] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token) };
 	bool isnull;
 	Datum tenant;
+	char *kind;
 
 	if (mulberry_statement_run(&prepare_statement, values, NULL) != 1 ||
 		!mulberry_result_bool(0, 1))
 		return MULBERRY_JOB_SETTLED;
 
 	job->endpoint = mulberry_result_text(0, 2, job->context);
-	job->endpoint_kind = mulberry_result_text(0, 3, job->context);
+	kind = mulberry_result_text(0, 3, CurrentMemoryContext);
+	job->endpoint_kind = kind ? mulberry_endpoint_kind_by_name(kind) : NULL;
 	tenant = mulberry_result_datum(0, 4, &isnull);
 	job->no_secret = isnull;
 	if (!isnull)

@@ -17,6 +17,7 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "jobs/kinds.h"
 #include "worker/audio_parts.h"
 #include "worker/http.h"
 
@@ -26,7 +27,8 @@ typedef struct mulberry_job
 	dlist_node node;	   /* in the worker's list of jobs */
 	int64 id;
 	int64 lease_token;
-	char *kind;
+	char *kind_name;
+	const mulberry_job_kind *kind; /* NULL: none of that name is known here */
 	pg_uuid_t tenant;
 	int64 call;		/* 0: about none */
 	Jsonb *payload; /* NULL: none */
@@ -37,7 +39,7 @@ typedef struct mulberry_job
 
 	/* its endpoint, once prepared; NULL or 0 when it needs none */
 	char *endpoint;
-	char *endpoint_kind;
+	const mulberry_endpoint_kind *endpoint_kind;
 	char *base_url;
 	char *model;
 	char *secret;			 /* its name */

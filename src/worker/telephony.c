@@ -39,18 +39,6 @@ static mulberry_statement answer_statement = {
 	NULL
 };
 
-bool
-mulberry_telephony_kind(const mulberry_job *job)
-{
-	return strcmp(job->kind, "call") == 0 || strcmp(job->kind, "escalate") == 0;
-}
-
-bool
-mulberry_telephony_judges(const mulberry_job *job)
-{
-	return strcmp(job->kind, "call") == 0;
-}
-
 /* Appends a name or a value, in UTF-8, each byte but unreserved characters as %XX (RFC 3986). */
 static void
 append_encoded(StringInfo form, text *value)

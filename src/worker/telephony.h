@@ -1,7 +1,7 @@
 /*
  * telephony.h
- *	  The job kinds "call" (a telephone call for a command, through Twilio's REST API) and
- *	  "escalate" (a POST to the tenant's contact).
+ *	  The job kinds that are decided in SQL: "call" (a telephone call for a command, through
+ *	  Twilio's REST API) and "escalate" (a POST to the tenant's contact).
  *
  * What is asked next, and what an answer means, is decided in SQL by telephony_step() and
  * telephony_answer(); here requests are only put into HTTP form, and answers handed over.  The
@@ -13,15 +13,6 @@
 #include "postgres.h"
 
 #include "worker/job.h"
-
-/* True for the kinds that are prepared here. */
-extern bool mulberry_telephony_kind(const mulberry_job *job);
-
-/*
- * True for the kind whose answers, good and bad ones, are all taken by SQL: it has its own
- * schedule and no breaker, because a revocation is urgent and must end in a call or with a person.
- */
-extern bool mulberry_telephony_judges(const mulberry_job *job);
 
 /*
  * Makes job->request of the next step.  False when there is nothing to send: the job is settled or
