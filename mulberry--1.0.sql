@@ -12,7 +12,9 @@
 --  * Views and functions filter by current_tenants() themselves, because row
 --    level security does nothing for the usual owner, a superuser.  Row level
 --    security is the second barrier: every table that carries a tenant has it.
---  * SECURITY DEFINER functions pin search_path to pg_catalog, mulberry, mulberry_internal, pg_temp.
+--  * What users call and needs the owner's rights is LANGUAGE mulberry, which is PL/pgSQL as
+--    the owner that still knows who calls (access/callers.c); SECURITY DEFINER is for triggers.
+--    Both pin search_path to pg_catalog, mulberry, mulberry_internal, pg_temp.
 --  * mulberry holds what users see, mulberry_internal tables and everything else.
 --  * Every table and sequence is registered with pg_extension_config_dump.
 --  * Every object carries a COMMENT.
@@ -66,6 +68,17 @@ COMMENT ON SCHEMA mulberry_internal IS
 
 -- What is written without a schema is internal; what users see says "mulberry."
 SET LOCAL search_path = mulberry_internal, mulberry, pg_catalog, pg_temp;
+
+-- src/access/languages.sql
+-- The language of functions that run as the owner of the extension and know who called them
+-- (callers.c): what users call is in it.  Nobody but a superuser can write in it.
+
+CREATE FUNCTION call_as_owner() RETURNS language_handler
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_call_as_owner';
+COMMENT ON FUNCTION call_as_owner() IS 'handler of the language mulberry (internal)';
+
+CREATE LANGUAGE mulberry HANDLER mulberry_internal.call_as_owner VALIDATOR pg_catalog.plpgsql_validator;
+COMMENT ON LANGUAGE mulberry IS 'PL/pgSQL as the owner of the extension mulberry, on behalf of whoever calls';
 
 -- src/access/names.sql
 -- Functions of this section that ask who the user is are PARALLEL RESTRICTED:
@@ -1115,7 +1128,7 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role
 COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''s, or that of SET ROLE';
 
 CREATE FUNCTION mulberry.grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     object record;
@@ -1150,7 +1163,7 @@ COMMENT ON FUNCTION mulberry.grant_access(regrole, text, text) IS
     'tenants';
 
 CREATE FUNCTION mulberry.revoke_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     object record;
@@ -1191,7 +1204,7 @@ COMMENT ON FUNCTION mulberry.revoke_access(regrole, text, text) IS
     'takes back what grant_access() gave with the same arguments; open sessions lose it at once. Needs admin access to all tenants';
 
 CREATE FUNCTION mulberry.refresh_grants() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     wanted record;
 BEGIN
@@ -1249,7 +1262,7 @@ CREATE FUNCTION mulberry.create_tenant(
     default_sample_rate integer DEFAULT 16000,
     retention           interval DEFAULT NULL
 ) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     made uuid;
@@ -1276,7 +1289,7 @@ CREATE FUNCTION mulberry.alter_tenant(
     retention           interval DEFAULT NULL,
     reset_retention     boolean DEFAULT false
 ) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(name, 'admin');
@@ -1337,7 +1350,7 @@ COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval) IS
     'raises an error that says which setting of a tenant is out of range';
 
 CREATE FUNCTION mulberry.drop_tenant(name text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     member record;
@@ -1420,7 +1433,7 @@ COMMENT ON FUNCTION mulberry.outbound_allowed() IS
     'false in a copy of another database: its workers call nobody until resume_outbound()';
 
 CREATE FUNCTION mulberry.resume_outbound() RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     held boolean;
 BEGIN
@@ -1476,7 +1489,7 @@ COMMENT ON FUNCTION mulberry.load_secret(text, text, text) IS
     'rights of pg_read_server_files';
 
 CREATE FUNCTION mulberry.drop_secret(name text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
 BEGIN
@@ -1561,7 +1574,7 @@ COMMENT ON FUNCTION link_audit(integer) IS
     'until the transaction ends (internal)';
 
 CREATE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
     SET lock_timeout = '100ms' AS $$
 BEGIN
     RETURN mulberry_internal.link_audit(max_rows);
@@ -1590,7 +1603,7 @@ COMMENT ON FUNCTION erase_audit(uuid) IS 'removes a tenant''s audit log and retu
 
 CREATE FUNCTION mulberry.verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
 RETURNS TABLE (tenant text, rows bigint, first_broken bigint, problem text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[];
@@ -1625,7 +1638,7 @@ COMMENT ON FUNCTION mulberry.verify_audit(text, bigint, text) IS
     'said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
 
 CREATE FUNCTION mulberry.audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'auditor');
@@ -1641,7 +1654,7 @@ COMMENT ON FUNCTION mulberry.audit_head(text) IS
     'compares. Nulls: the log is empty. Needs auditor access';
 
 CREATE FUNCTION mulberry.erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     target uuid;
@@ -1709,7 +1722,7 @@ COMMENT ON FUNCTION await_event_numbers() IS
 
 CREATE FUNCTION mulberry.events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
 RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor', 'auditor');
@@ -1738,7 +1751,7 @@ COMMENT ON FUNCTION mulberry.events_since(bigint, integer, text) IS
     'greater than "since" when older events have been purged. Needs supervisor or auditor access';
 
 CREATE FUNCTION purge_events(max_rows integer DEFAULT 10000, dry_run boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     purged bigint;
 BEGIN
@@ -1827,7 +1840,7 @@ COMMENT ON FUNCTION mulberry.remembered_channels() IS 'what this session has sub
 
 CREATE FUNCTION mulberry.subscribe(only_tenant text DEFAULT NULL)
 RETURNS TABLE (tenant text, channel text, last_seq bigint)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[];
@@ -1897,7 +1910,7 @@ COMMENT ON FUNCTION mulberry.unsubscribe() IS 'takes back every subscribe() of t
 
 -- The channel is gone with its row; the next subscribe() makes another one.
 CREATE FUNCTION rotate_channels(tenant uuid) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     old record;
@@ -1917,34 +1930,42 @@ COMMENT ON FUNCTION rotate_channels(uuid) IS
 -- revoke_access() is not the only way to lose access: a role may be taken out of
 -- the group that has it, or dropped.
 CREATE FUNCTION rotate_lost_channels() RETURNS bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-    WITH hearing AS MATERIALIZED (
-        SELECT a AS access FROM unnest(mulberry_internal.access_names()) AS a
-         WHERE 'supervisor' = ANY (mulberry_internal.access_includes(a))
-    ), lost AS MATERIALIZED (
-        SELECT c.tenant FROM mulberry_internal.event_channels c
-         WHERE EXISTS (
-               SELECT FROM unnest(c.told) AS told
-                WHERE NOT EXISTS (SELECT FROM pg_roles r
-                                   WHERE r.oid = told
-                                     AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
-                                                              WHERE t.oid = 'mulberry_internal.members'::regclass), 'USAGE'))
-                  AND NOT EXISTS (SELECT FROM pg_roles r
-                                    JOIN mulberry_internal.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
-                                   WHERE r.oid = told AND m.access IN (SELECT access FROM hearing)
-                                     AND (m.tenant = c.tenant OR m.tenant IS NULL)))
-    ), rotated AS MATERIALIZED (
-        SELECT mulberry_internal.rotate_channels(l.tenant) FROM lost l
-    )
-    SELECT count(*) FROM rotated
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    RETURN (
+        WITH hearing AS MATERIALIZED (
+            SELECT a AS access FROM unnest(mulberry_internal.access_names()) AS a
+             WHERE 'supervisor' = ANY (mulberry_internal.access_includes(a))
+        ), lost AS MATERIALIZED (
+            SELECT c.tenant FROM mulberry_internal.event_channels c
+             WHERE EXISTS (
+                   SELECT FROM unnest(c.told) AS told
+                    WHERE NOT EXISTS (SELECT FROM pg_roles r
+                                       WHERE r.oid = told
+                                         AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
+                                                                  WHERE t.oid = 'mulberry_internal.members'::regclass), 'USAGE'))
+                      AND NOT EXISTS (SELECT FROM pg_roles r
+                                        JOIN mulberry_internal.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
+                                       WHERE r.oid = told AND m.access IN (SELECT access FROM hearing)
+                                         AND (m.tenant = c.tenant OR m.tenant IS NULL)))
+        ), rotated AS MATERIALIZED (
+            SELECT mulberry_internal.rotate_channels(l.tenant) FROM lost l
+        )
+        SELECT count(*) FROM rotated
+    );
+END
 $$;
 COMMENT ON FUNCTION rotate_lost_channels() IS
     'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; '
     'the notifier calls it when roles have changed (internal)';
 
 CREATE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-    SELECT t.id, t.name, c.channel FROM mulberry_internal.event_channels c JOIN mulberry_internal.tenants t ON t.id = c.tenant
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        SELECT t.id, t.name, c.channel FROM mulberry_internal.event_channels c JOIN mulberry_internal.tenants t ON t.id = c.tenant;
+END
 $$;
 COMMENT ON FUNCTION notifier_channels() IS 'where the notifier sends the events of each tenant (internal)';
 
@@ -2176,7 +2197,7 @@ COMMENT ON FUNCTION remove_finished_call(bigint, boolean) IS
     'partition is about to be dropped';
 
 CREATE FUNCTION mulberry.erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     erased bigint;
@@ -2220,7 +2241,7 @@ COMMENT ON FUNCTION packet_partitions() IS
     'internal: partitions of packets, their days (UTC), and the calls (from first_call to before end_call) they are for';
 
 CREATE FUNCTION drop_partition(partition regclass) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s' AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s' AS $$
 BEGIN
     -- waiting for long readers would keep new ones out: better the next time
     LOCK TABLE ONLY mulberry_internal.packets IN ACCESS EXCLUSIVE MODE;
@@ -2268,7 +2289,7 @@ COMMENT ON FUNCTION day_expired(date) IS
 
 CREATE FUNCTION mulberry.retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
 RETURNS TABLE (action text, object text, calls bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     limits  record;
@@ -2400,7 +2421,7 @@ CREATE FUNCTION mulberry.set_endpoint(name text, kind text, base_url text DEFAUL
     model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
     max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT false, allow_private boolean DEFAULT false,
     enabled boolean DEFAULT true, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
@@ -2517,7 +2538,7 @@ COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, js
     'auth token, options as docs/endpoints.md describes them';
 
 CREATE FUNCTION mulberry.drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
@@ -2638,7 +2659,7 @@ COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS 'ends a job with
 -- Jobs and endpoints for people.
 
 CREATE FUNCTION mulberry.retry_job(id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
@@ -2684,7 +2705,7 @@ COMMENT ON FUNCTION mulberry.retry_job(bigint) IS
     'Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
 
 CREATE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
@@ -2719,7 +2740,7 @@ AS 'MODULE_PATHNAME', 'mulberry_sql_wake_workers';
 COMMENT ON FUNCTION wake_workers() IS 'wakes the workers of this database after commit (internal)';
 
 CREATE FUNCTION reroute_jobs(orphans_only boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
@@ -2843,7 +2864,7 @@ CREATE FUNCTION claim_jobs(worker integer, max_jobs integer, at timestamptz DEFA
                            held_routes bigint[] DEFAULT '{}', held_tenants uuid[] DEFAULT '{}')
 RETURNS TABLE (id bigint, lease_token bigint, kind text, tenant uuid, call bigint, payload jsonb,
                attempts integer, max_attempts integer, route bigint, probe boolean)
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was empty must not read all of a long one
 SET enable_seqscan = off
@@ -3007,10 +3028,12 @@ COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, 
     'further ones for tenants and endpoints that run few; held: endpoint and tenant of each that it runs';
 
 CREATE FUNCTION next_job_due() RETURNS timestamptz
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE mulberry VOLATILE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT min(greatest(j.run_at, j.not_before)) FROM mulberry_internal.job_lanes() j WHERE mulberry.outbound_allowed()
+BEGIN
+    RETURN (SELECT min(greatest(j.run_at, j.not_before)) FROM mulberry_internal.job_lanes() j WHERE mulberry.outbound_allowed());
+END
 $$;
 COMMENT ON FUNCTION next_job_due() IS 'when a job may be claimed next, if nothing changes; null: there is none';
 
@@ -3030,7 +3053,7 @@ CREATE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
     OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
     OUT shared boolean)
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
@@ -3092,7 +3115,7 @@ COMMENT ON FUNCTION prepare_job(bigint, bigint) IS
 CREATE FUNCTION fail_attempt(job bigint, token bigint, failure text, error text,
                              retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
 RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -3166,7 +3189,7 @@ COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamp
     'or stale when the token is no longer the job''s';
 
 CREATE FUNCTION release_jobs(worker integer) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
@@ -3191,7 +3214,7 @@ COMMENT ON FUNCTION release_jobs(integer) IS
 
 CREATE FUNCTION report_endpoint(endpoint bigint, available boolean, probe boolean, error text DEFAULT NULL,
                                 at timestamptz DEFAULT clock_timestamp()) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
@@ -3243,7 +3266,7 @@ COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz)
     'probe was not sent after all. Returns the event that this was, if any';
 
 CREATE FUNCTION save_progress(job bigint, token bigint, progress jsonb) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN
@@ -3383,7 +3406,7 @@ COMMENT ON FUNCTION read_sentiment(jsonb) IS
 
 CREATE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
                                      confidence double precision, facts jsonb) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -3423,7 +3446,7 @@ COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double prec
 
 CREATE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
                                  model text, request_id text, request_ms integer) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -3795,7 +3818,7 @@ COMMENT ON FUNCTION find_agent(uuid, text) IS 'id of the agent with that name; a
 
 CREATE FUNCTION mulberry.create_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT '{}',
                              id uuid DEFAULT NULL, tenant text DEFAULT NULL) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
@@ -3822,7 +3845,7 @@ COMMENT ON FUNCTION mulberry.create_agent(text, text, text[], uuid, text) IS
 CREATE FUNCTION mulberry.alter_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT NULL,
                             new_name text DEFAULT NULL, remove_phone boolean DEFAULT false, tenant text DEFAULT NULL)
 RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     changed uuid := mulberry_internal.find_agent(target, name);
@@ -3849,7 +3872,7 @@ COMMENT ON FUNCTION mulberry.alter_agent(text, text, text[], text, boolean, text
     'changes what is not null of an agent; remove_phone: commands do not phone it any more. Needs admin access';
 
 CREATE FUNCTION mulberry.drop_agent(name text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     dropped uuid := mulberry_internal.find_agent(target, name);
@@ -4021,7 +4044,7 @@ COMMENT ON FUNCTION check_mandate_settings(text, text, timestamptz) IS 'raises a
 CREATE FUNCTION mulberry.create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text,
     expires_at timestamptz,
                                tenant text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
@@ -4176,7 +4199,7 @@ COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigin
 
 CREATE FUNCTION mulberry.alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
                               sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
@@ -4252,7 +4275,7 @@ COMMENT ON FUNCTION mandate_refusal(mandates, numeric, timestamptz) IS
 CREATE FUNCTION mulberry.check_mandate(mandate_id text, amount numeric DEFAULT 0, tenant text DEFAULT NULL,
                               OUT allowed boolean, OUT error text, OUT message text, OUT status text, OUT remaining numeric,
                               OUT expires_at timestamptz, OUT reason text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner   uuid := mulberry_internal.resolve_tenant(tenant, 'operator', 'gateway');
@@ -4288,7 +4311,7 @@ COMMENT ON FUNCTION mulberry.check_mandate(text, numeric, text) IS
 CREATE FUNCTION mulberry.spend(mandate_id text, amount numeric, reference text, tenant text DEFAULT NULL,
                       OUT accepted boolean, OUT duplicate boolean, OUT error text, OUT message text, OUT remaining numeric,
                       OUT status text, OUT reason text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner    uuid := mulberry_internal.resolve_tenant(tenant, 'operator', 'gateway');
@@ -4508,7 +4531,7 @@ COMMENT ON FUNCTION check_key_id(integer) IS 'an error (22003) unless it is 0 to
 
 CREATE FUNCTION mulberry.create_voice_key(agent text, key_id integer DEFAULT NULL, challenge_extend boolean DEFAULT false,
                                  tenant text DEFAULT NULL) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(create_voice_key.tenant, 'admin');
@@ -4557,7 +4580,7 @@ COMMENT ON FUNCTION mulberry.create_voice_key(text, integer, boolean, text) IS
     'access';
 
 CREATE FUNCTION mulberry.rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(rotate_voice_key.tenant, 'admin');
@@ -4621,7 +4644,7 @@ COMMENT ON FUNCTION disable_voice_key_row(voice_keys, text) IS 'disables a key f
 
 CREATE FUNCTION mulberry.disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL)
     RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     key   mulberry_internal.voice_keys;
@@ -4646,7 +4669,7 @@ COMMENT ON FUNCTION mulberry.disable_voice_key(text, integer, text, text) IS
 -- commits in between.  Whatever the caller does then, the key counts as exported, and the audit log says so.
 
 CREATE FUNCTION mulberry.mark_voice_key_exported(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
@@ -4696,7 +4719,7 @@ COMMENT ON PROCEDURE mulberry.export_voice_key(text, integer, text, text) IS
 
 CREATE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL,
     tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(confirm_voice_key.tenant, 'admin');
@@ -4961,7 +4984,7 @@ COMMENT ON FUNCTION sign_command(bigint, text) IS
     'is done, while this database is a copy that resume_outbound() has not let loose (internal)';
 
 CREATE FUNCTION mulberry.command_frame(command_id bigint) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     ordered mulberry_internal.commands;
 BEGIN
@@ -5040,7 +5063,7 @@ COMMENT ON FUNCTION ack_verify(bigint, text) IS
     '(another key or counter; no tag was checked) or forgery (internal)';
 
 CREATE FUNCTION mulberry.advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner    uuid := mulberry_internal.resolve_tenant(advance_counters.tenant, 'admin');
@@ -5676,10 +5699,12 @@ COMMENT ON FUNCTION command_mandate(uuid, text, text, integer, text, text, boole
 
 CREATE FUNCTION mulberry.revoke_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason,
-        requester, force_voice)
+BEGIN
+    RETURN mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason,
+        requester, force_voice);
+END
 $$;
 COMMENT ON FUNCTION mulberry.revoke_mandate(text, text, text, boolean, text) IS
     'revokes a mandate in the registry and commands its agent to do the same: online when it is there (unless force_voice), otherwise by '
@@ -5689,10 +5714,12 @@ COMMENT ON FUNCTION mulberry.revoke_mandate(text, text, text, boolean, text) IS
 
 CREATE FUNCTION mulberry.suspend_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                 force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason,
-        requester, force_voice)
+BEGIN
+    RETURN mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason,
+        requester, force_voice);
+END
 $$;
 COMMENT ON FUNCTION mulberry.suspend_mandate(text, text, text, boolean, text) IS
     'suspends a mandate in the registry and on its agent, see revoke_mandate(); "already_suspended". Needs operator access. Errors '
@@ -5700,10 +5727,12 @@ COMMENT ON FUNCTION mulberry.suspend_mandate(text, text, text, boolean, text) IS
 
 CREATE FUNCTION mulberry.resume_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason,
-        requester, force_voice)
+BEGIN
+    RETURN mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason,
+        requester, force_voice);
+END
 $$;
 COMMENT ON FUNCTION mulberry.resume_mandate(text, text, text, boolean, text) IS
     'ends the suspension of a mandate in the registry and on its agent, see revoke_mandate() and suspend_mandate(); "already_active". '
@@ -5711,10 +5740,12 @@ COMMENT ON FUNCTION mulberry.resume_mandate(text, text, text, boolean, text) IS
 
 CREATE FUNCTION mulberry.extend_mandate(mandate_id text, days integer, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason,
-        requester, force_voice)
+BEGIN
+    RETURN mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason,
+        requester, force_voice);
+END
 $$;
 COMMENT ON FUNCTION mulberry.extend_mandate(text, integer, text, text, boolean, text) IS
     'extends a mandate by 1 to 99 days, from its expiry or from now if that is past, in the registry and on its agent; see '
@@ -5723,10 +5754,12 @@ COMMENT ON FUNCTION mulberry.extend_mandate(text, integer, text, text, boolean, 
 
 CREATE FUNCTION mulberry.query_mandate(mandate_id text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
                               tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL,
-        requester, force_voice)
+BEGIN
+    RETURN mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL,
+        requester, force_voice);
+END
 $$;
 COMMENT ON FUNCTION mulberry.query_mandate(text, text, boolean, text) IS
     'asks the agent of a mandate which state it has there; await_command() brings it as mandate_status, beside registry_status. Needs '
@@ -5734,7 +5767,7 @@ COMMENT ON FUNCTION mulberry.query_mandate(text, text, boolean, text) IS
 
 CREATE FUNCTION mulberry.ping_agent(agent text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
                            tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -6149,7 +6182,7 @@ COMMENT ON FUNCTION retell_extensions(agents, bigint) IS
 
 CREATE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL)
     RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -6240,7 +6273,7 @@ COMMENT ON FUNCTION visible_command(bigint) IS
     'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
 
 CREATE FUNCTION mulberry.cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -6275,7 +6308,7 @@ COMMENT ON FUNCTION mulberry.cancel_command(bigint, text) IS
     'settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
 
 CREATE FUNCTION mulberry.retry_command(command_id bigint) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -6521,20 +6554,24 @@ COMMENT ON FUNCTION access_rules_commands() IS 'which access needs which object 
 CREATE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean,
     mode text,
                                                  challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-    SELECT k.tenant, k.role, k.agent, k.key_id,
-           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
-           CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
-                WHEN mulberry_internal.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
-                WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place()
-                    THEN 'challenge'
-                ELSE 'normal' END,
-           CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
-           CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
-           g.forgeries[1]
-      FROM mulberry_internal.voice_keys k
-      LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
-     WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'))
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        SELECT k.tenant, k.role, k.agent, k.key_id,
+               CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
+               CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
+                    WHEN mulberry_internal.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
+                    WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place()
+                        THEN 'challenge'
+                    ELSE 'normal' END,
+               CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
+               CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
+               g.forgeries[1]
+          FROM mulberry_internal.voice_keys k
+          LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+         WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'));
+END
 $$;
 COMMENT ON FUNCTION mulberry.voice_key_modes() IS
     'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
@@ -7072,7 +7109,7 @@ COMMENT ON FUNCTION check_reception(text, text) IS 'raises an error for a path o
 
 CREATE FUNCTION mulberry.handle_command_symbols(symbols text, caller text DEFAULT NULL, call_ref text DEFAULT NULL,
                                        path text DEFAULT 'voice', tenant text DEFAULT NULL) RETURNS command_answer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
@@ -7092,7 +7129,7 @@ COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text
 
 CREATE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
@@ -7251,7 +7288,7 @@ COMMENT ON FUNCTION take_mandates(uuid, uuid, jsonb) IS
     'takes the "updates" of an answer of agent_sync(), if their code is right and they are news (internal)';
 
 CREATE FUNCTION mulberry.apply_agent_sync(answer jsonb, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     owner  CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway', 'operator');
@@ -8012,7 +8049,7 @@ CREATE FUNCTION telephony_step(job bigint, token bigint,
     OUT ready boolean, OUT method text, OUT url text, OUT names text[], OUT contents text[], OUT json_body text,
     OUT user_name text, OUT secret text, OUT secret_tenant uuid, OUT timeout_ms integer, OUT allow_http boolean,
     OUT allow_private boolean, OUT max_response integer, OUT accept text)
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -8175,7 +8212,7 @@ COMMENT ON FUNCTION twilio_error(integer, jsonb, text) IS 'what Twilio said is w
 CREATE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea,
     error text)
 RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -8575,16 +8612,20 @@ COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS
 
 CREATE FUNCTION recording_input(voice_call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE mulberry STABLE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb FROM mulberry_internal.voice_calls v WHERE v.id = $1
+BEGIN
+    SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb
+      INTO call_id, encoding, sample_rate, audio, content, facts
+      FROM mulberry_internal.voice_calls v WHERE v.id = recording_input.voice_call;
+END
 $$;
 COMMENT ON FUNCTION recording_input(bigint) IS
     'what is transcribed of the recording of a telephone call, in the form of transcription_input()';
 
 CREATE FUNCTION finish_listening(job bigint, token bigint, transcription text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -8643,7 +8684,7 @@ COMMENT ON FUNCTION judge_transcript(bigint) IS
 -- src/telephony/escalation.sql
 CREATE FUNCTION mulberry.set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL,
     tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
@@ -8809,7 +8850,7 @@ COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS
 
 CREATE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
                                       OUT status integer, OUT content_type text, OUT body text)
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
@@ -9097,7 +9138,7 @@ COMMENT ON FUNCTION try_maintenance_lock() IS
     'internal: false when another session does maintenance or retention; held until the end of the transaction';
 
 CREATE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     today   date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
     silence interval;
@@ -9184,28 +9225,32 @@ $$;
 COMMENT ON FUNCTION access_rules() IS 'which access needs which object, of all folders, before included accesses are added';
 
 CREATE FUNCTION mulberry.access_objects() RETURNS TABLE (access text, privilege text, object text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-    WITH named AS (
-        SELECT p.proname AS name, 'EXECUTE' AS privilege,
-               format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                      p.pronamespace::regnamespace::text, p.proname, pg_get_function_identity_arguments(p.oid)) AS object
-          FROM pg_proc p
-         WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
-        UNION ALL
-        SELECT c.relname, w.privilege, format('%I.%I', 'mulberry', c.relname)
-          FROM pg_class c, (VALUES ('SELECT'), ('INSERT')) AS w (privilege)
-         WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind = 'v'
-    )
-    SELECT DISTINCT a.access, n.privilege, n.object
-      FROM mulberry_internal.access_rules() r
-      JOIN named n ON n.name = r.object AND n.privilege = r.privilege
-      JOIN unnest(mulberry_internal.access_names()) AS a (access)
-        ON string_to_array(r.accesses, ' ') && mulberry_internal.access_includes(a.access)
-     UNION ALL
-    SELECT a.access, 'USAGE', s.object
-      FROM unnest(mulberry_internal.access_names()) AS a (access)
-      JOIN (VALUES ('SCHEMA mulberry', NULL), ('SCHEMA mulberry_internal', 'worker')) AS s (object, access)
-        ON s.access IS NULL OR s.access = a.access
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        WITH named AS (
+            SELECT p.proname AS name, 'EXECUTE' AS privilege,
+                   format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                          p.pronamespace::regnamespace::text, p.proname, pg_get_function_identity_arguments(p.oid)) AS object
+              FROM pg_proc p
+             WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+            UNION ALL
+            SELECT c.relname, w.privilege, format('%I.%I', 'mulberry', c.relname)
+              FROM pg_class c, (VALUES ('SELECT'), ('INSERT')) AS w (privilege)
+             WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind = 'v'
+        )
+        SELECT DISTINCT a.access, n.privilege, n.object
+          FROM mulberry_internal.access_rules() r
+          JOIN named n ON n.name = r.object AND n.privilege = r.privilege
+          JOIN unnest(mulberry_internal.access_names()) AS a (access)
+            ON string_to_array(r.accesses, ' ') && mulberry_internal.access_includes(a.access)
+         UNION ALL
+        SELECT a.access, 'USAGE', s.object
+          FROM unnest(mulberry_internal.access_names()) AS a (access)
+          JOIN (VALUES ('SCHEMA mulberry', NULL), ('SCHEMA mulberry_internal', 'worker')) AS s (object, access)
+            ON s.access IS NULL OR s.access = a.access;
+END
 $$;
 COMMENT ON FUNCTION mulberry.access_objects() IS
     'what each access may do with which object, included accesses counted: "privilege" ON "object"';
@@ -9469,7 +9514,7 @@ $$;
 COMMENT ON FUNCTION health_audit() IS 'health of the audit log: whether it is linked';
 
 CREATE FUNCTION mulberry.health() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     subject name;
 BEGIN

@@ -44,7 +44,8 @@ SELECT n.nspname AS schema_for_public
 -- Functions that run with the owner's rights look only where the owner alone can put something.
 SELECT p.oid::regprocedure AS security_definer_without_search_path
   FROM pg_proc p
- WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND p.prosecdef
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+   AND (p.prosecdef OR p.prolang = (SELECT l.oid FROM pg_language l WHERE l.lanname = 'mulberry'))
    AND NOT coalesce('search_path=pg_catalog, mulberry, mulberry_internal, pg_temp' = ANY (p.proconfig), false)
  ORDER BY 1;
 
@@ -183,7 +184,8 @@ SELECT o.object AS rights_on_a_table, o.privilege
 -- functions with the owner's rights that a user may call ask who that is.
 SELECT p.oid::regprocedure AS never_asks_who_calls
   FROM pg_proc p
- WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND p.prosecdef
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+   AND (p.prosecdef OR p.prolang = (SELECT l.oid FROM pg_language l WHERE l.lanname = 'mulberry'))
    AND p.prosrc !~ '(current_tenants|has_access|require_access|resolve_tenant)'
    AND p.proname <> ALL ('{access_objects,health,unsubscribe}')     -- show nothing of a tenant, touch the session only
    AND EXISTS (SELECT FROM mulberry.access_objects() o

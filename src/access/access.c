@@ -1,7 +1,7 @@
 /*
  * access.c
- *	  Who may do what to which tenant: reads members and tenants, keeps what it
- *	  read in backend-local caches, and answers for the outer user.
+ *	  Who may do what to which tenant: answers for all callers at once, and keeps
+ *	  tenants in a backend-local cache.  Who holds what is held.c's subject.
  *
  * The caches are filled lazily and thrown away as a whole when something they
  * depend on changes: members and tenants (a statement trigger on them sends a
@@ -33,20 +33,14 @@
 #include "utils/syscache.h"
 
 #include "access/access.h"
+#include "access/held.h"
 #include "server/catalog.h"
 #include "server/columns.h"
 
 const pg_uuid_t mulberry_default_tenant = { { 0x6d, 0x75, 0x6c, 0x62, 0x65, 0x72, 0x72, 0x79, 0x80,
 											  0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01 } };
 
-/* Attribute numbers of the tables read here, in the order of their columns. */
-enum members_column
-{
-	MEMBERS_ROLE = 1,
-	MEMBERS_ACCESS,
-	MEMBERS_TENANT
-};
-
+/* Attribute numbers of tenants, in the order of its columns. */
 enum tenants_column
 {
 	TENANTS_ID = 1,
@@ -54,24 +48,6 @@ enum tenants_column
 	TENANTS_DEFAULT_ENCODING,
 	TENANTS_DEFAULT_SAMPLE_RATE
 };
-
-/* The accesses that one role has to one tenant. */
-typedef struct tenant_access
-{
-	pg_uuid_t tenant;
-	int mask;
-} tenant_access;
-
-/* What one role may do, all its inherited roles included. */
-typedef struct role_access
-{
-	Oid role;		/* hash key */
-	bool complete;	/* false while it is being read */
-	int everywhere; /* mask for all tenants */
-	int anywhere;	/* union of all masks */
-	int ntenants;
-	tenant_access *tenants;
-} role_access;
 
 /*
  * A tenant, never freed: callers keep pointers.  Stale when its generation is
@@ -96,10 +72,6 @@ static struct
 	Oid tenants_by_name;
 } places;
 
-static MemoryContext roles_context;
-static HTAB *roles;
-static uint64 roles_generation;
-
 static HTAB *tenants;
 
 /* Ids of all tenants, for those who may see all of them. */
@@ -111,9 +83,6 @@ static struct
 } all_tenants;
 
 static void use_caches(void);
-static const role_access *outer_access(void);
-static int mask_for_tenant(const role_access *held, const pg_uuid_t *tenant);
-static void read_members(role_access *held);
 static const mulberry_tenant *tenant_by_name(const char *name);
 static const tenant_entry *remember_tenant(Relation rel, HeapTuple tuple);
 static void read_all_tenants(void);
@@ -126,25 +95,25 @@ static void read_all_tenants(void);
 bool
 mulberry_has_access(const pg_uuid_t *tenant, int mask)
 {
-	return (mask_for_tenant(outer_access(), tenant) & mask) != 0;
+	return (mulberry_mask_for_tenant(mulberry_access_of_callers(), tenant) & mask) != 0;
 }
 
 bool
 mulberry_has_access_everywhere(int mask)
 {
-	return (outer_access()->everywhere & mask) != 0;
+	return (mulberry_access_of_callers()->everywhere & mask) != 0;
 }
 
 int
 mulberry_access_to(const pg_uuid_t *tenant)
 {
-	return mask_for_tenant(outer_access(), tenant);
+	return mulberry_mask_for_tenant(mulberry_access_of_callers(), tenant);
 }
 
 int
 mulberry_tenants_with_access(int mask, pg_uuid_t **ids)
 {
-	const role_access *held = outer_access();
+	const mulberry_role_access *held = mulberry_access_of_callers();
 	int count = 0;
 
 	if ((held->everywhere & mask) != 0)
@@ -162,13 +131,26 @@ mulberry_tenants_with_access(int mask, pg_uuid_t **ids)
 	return count;
 }
 
+/* Where users' code runs in a session of somebody who has not asked for it, there is nothing to refuse but all. */
+static void
+refuse_security_restricted(void)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("nobody has access within a security-restricted operation"),
+				 errdetail("That is what functions run in that an index, a statistics object or "
+						   "a materialized view calls.")));
+}
+
 void
 mulberry_require_access_everywhere(int mask)
 {
+	refuse_security_restricted();
 	if (!mulberry_has_access_everywhere(mask))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("role \"%s\" has no %s access to all tenants",
-							   GetUserNameFromId(GetOuterUserId(), false),
+							   GetUserNameFromId(mulberry_caller_without(mask, true), false),
 							   mulberry_access_list(mask, " or "))));
 }
 
@@ -180,14 +162,16 @@ mulberry_require_access_everywhere(int mask)
 const mulberry_tenant *
 mulberry_resolve_tenant(const char *name, int mask)
 {
-	const role_access *held = outer_access();
+	const mulberry_role_access *held = mulberry_access_of_callers();
 	const mulberry_tenant *found = NULL;
 	int candidates = 0;
 
+	refuse_security_restricted();
 	if ((held->anywhere & mask) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" has no %s access", GetUserNameFromId(GetOuterUserId(), false),
+				 errmsg("role \"%s\" has no %s access",
+						GetUserNameFromId(mulberry_caller_without(mask, false), false),
 						mulberry_access_list(mask, " or ")),
 				 errhint("An administrator can give it with mulberry.grant_access(role, access, "
 						 "tenant).")));
@@ -238,59 +222,6 @@ mulberry_resolve_tenant(const char *name, int mask)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("tenant \"%s\" does not exist", "default")));
 	return found;
-}
-
-/*
- * What the outer user holds.
- *
- * This is where rights are narrowed to those of an authenticated token, once a
- * session can have one: everything asks through this function.
- */
-static const role_access *
-outer_access(void)
-{
-	Oid role = GetOuterUserId();
-	role_access *held;
-	bool known;
-
-	if (IsParallelWorker())
-		elog(ERROR, "access to tenants cannot be checked in a parallel worker");
-
-	use_caches();
-	if (roles == NULL || roles_generation != cache_generation)
-	{
-		HASHCTL ctl = { 0 };
-
-		if (roles_context == NULL)
-			roles_context = AllocSetContextCreate(CacheMemoryContext, "mulberry access of roles",
-												  ALLOCSET_SMALL_SIZES);
-		roles = NULL;
-		MemoryContextReset(roles_context);
-		ctl.keysize = sizeof(Oid);
-		ctl.entrysize = sizeof(role_access);
-		ctl.hcxt = roles_context;
-		roles =
-			hash_create("mulberry access of roles", 8, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-		roles_generation = cache_generation;
-	}
-
-	held = hash_search(roles, &role, HASH_ENTER, &known);
-	if (!known)
-		held->complete = false;
-	if (!held->complete)
-		read_members(held);
-	return held;
-}
-
-static int
-mask_for_tenant(const role_access *held, const pg_uuid_t *tenant)
-{
-	int mask = held->everywhere;
-
-	for (int i = 0; i < held->ntenants; i++)
-		if (memcmp(&held->tenants[i].tenant, tenant, UUID_LEN) == 0)
-			return mask | held->tenants[i].mask;
-	return mask;
 }
 
 /* ---------------------------------------------------------------------------
@@ -349,87 +280,23 @@ use_caches(void)
 	}
 }
 
-/*
- * Fills an entry of the cache of roles.
- *
- * The scan takes a snapshot of its own, after invalidations have been accepted:
- * the statement's may be older than the change that made the cache stale, and
- * what it shows would then stay for good.
- */
-static void
-read_members(role_access *held)
+uint64
+mulberry_use_access_caches(void)
 {
-	uint64 generation = cache_generation;
-	int room = 0;
-	Relation rel;
-	SysScanDesc scan;
-	HeapTuple tuple;
+	use_caches();
+	return cache_generation;
+}
 
-	held->everywhere = 0;
-	held->anywhere = 0;
-	held->ntenants = 0;
-	held->tenants = NULL;
+uint64
+mulberry_access_generation(void)
+{
+	return cache_generation;
+}
 
-	if (superuser_arg(held->role) || has_privs_of_role(held->role, mulberry_owner_oid()))
-	{
-		held->everywhere = held->anywhere = MULBERRY_ACCESS_ANY;
-		held->complete = generation == cache_generation;
-		return;
-	}
-
-	rel = table_open(places.members, AccessShareLock);
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool isnull;
-		Oid member;
-		Datum value;
-		char *name;
-		int mask = 0;
-		int i;
-		pg_uuid_t *tenant;
-
-		member = DatumGetObjectId(mulberry_column(tuple, RelationGetDescr(rel), MEMBERS_ROLE));
-		if (!has_privs_of_role(held->role, member))
-			continue;
-
-		value = mulberry_column(tuple, RelationGetDescr(rel), MEMBERS_ACCESS);
-		name = TextDatumGetCString(value);
-		mask = mulberry_access_included(name);
-		pfree(name);
-		held->anywhere |= mask;
-
-		value = heap_getattr(tuple, MEMBERS_TENANT, RelationGetDescr(rel), &isnull);
-		if (isnull)
-		{
-			held->everywhere |= mask;
-			continue;
-		}
-		tenant = DatumGetUUIDP(value);
-		for (i = 0; i < held->ntenants; i++)
-			if (memcmp(&held->tenants[i].tenant, tenant, UUID_LEN) == 0)
-				break;
-		if (i == held->ntenants)
-		{
-			if (held->ntenants == room)
-			{
-				room = room == 0 ? 4 : room * 2;
-				held->tenants =
-					held->tenants == NULL
-						? MemoryContextAlloc(roles_context, room * sizeof(tenant_access))
-						: repalloc(held->tenants, room * sizeof(tenant_access));
-			}
-			held->tenants[i].tenant = *tenant;
-			held->tenants[i].mask = 0;
-			held->ntenants++;
-		}
-		held->tenants[i].mask |= mask;
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-
-	/* if something changed meanwhile, this call may use it and the next reads again */
-	held->complete = generation == cache_generation;
+Oid
+mulberry_members_oid(void)
+{
+	return places.members;
 }
 
 const mulberry_tenant *

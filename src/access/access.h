@@ -3,9 +3,11 @@
  *	  Who may do what to which tenant.  Everything that is called by a user
  *	  asks here before it reads or writes a tenant's rows.
  *
- * The question is always about the outer user: SET ROLE is followed, SECURITY
- * DEFINER is not.  A membership counts for every role that inherits the rights
- * of the member.  Superusers and the owner of the extension hold every access.
+ * The question is always about every caller at once (callers.h): the outer user,
+ * whose SET ROLE is followed, and, where a SECURITY DEFINER function of somebody
+ * calls, that somebody too.  Only what all of them hold counts.  A membership counts
+ * for every role that inherits the rights of the member.  Superusers and the owner of
+ * the extension hold every access; nobody holds any in a security-restricted operation.
  *
  * None of this works in a parallel worker, where the session's narrowing of
  * rights is not known: functions that ask are PARALLEL RESTRICTED or UNSAFE, and
@@ -44,7 +46,7 @@ typedef enum mulberry_access
 extern const pg_uuid_t mulberry_default_tenant;
 
 /*
- * True when the outer user holds one of the accesses in "mask" for the tenant.
+ * True when the callers hold one of the accesses in "mask" for the tenant.
  * Cached; no catalog access in the common case.
  */
 extern bool mulberry_has_access(const pg_uuid_t *tenant, int mask);
@@ -52,11 +54,11 @@ extern bool mulberry_has_access(const pg_uuid_t *tenant, int mask);
 /* The same for all tenants at once (a membership whose tenant is null). */
 extern bool mulberry_has_access_everywhere(int mask);
 
-/* The accesses (bits) that the outer user holds for the tenant. */
+/* The accesses (bits) that the callers hold for the tenant. */
 extern int mulberry_access_to(const pg_uuid_t *tenant);
 
 /*
- * The tenants for which the outer user holds one of the accesses in "mask", as
+ * The tenants for which the callers hold one of the accesses in "mask", as
  * a palloc'd array; returns their number.
  */
 extern int mulberry_tenants_with_access(int mask, pg_uuid_t **ids);

@@ -40,7 +40,7 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role
 COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''s, or that of SET ROLE';
 
 CREATE OR REPLACE FUNCTION mulberry.grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     object record;
@@ -75,7 +75,7 @@ COMMENT ON FUNCTION mulberry.grant_access(regrole, text, text) IS
     'tenants';
 
 CREATE OR REPLACE FUNCTION mulberry.revoke_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     object record;
@@ -116,7 +116,7 @@ COMMENT ON FUNCTION mulberry.revoke_access(regrole, text, text) IS
     'takes back what grant_access() gave with the same arguments; open sessions lose it at once. Needs admin access to all tenants';
 
 CREATE OR REPLACE FUNCTION mulberry.refresh_grants() RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     wanted record;
 BEGIN

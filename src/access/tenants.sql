@@ -4,7 +4,7 @@ CREATE OR REPLACE FUNCTION mulberry.create_tenant(
     default_sample_rate integer DEFAULT 16000,
     retention           interval DEFAULT NULL
 ) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     made uuid;
@@ -31,7 +31,7 @@ CREATE OR REPLACE FUNCTION mulberry.alter_tenant(
     retention           interval DEFAULT NULL,
     reset_retention     boolean DEFAULT false
 ) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(name, 'admin');
@@ -92,7 +92,7 @@ COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval) IS
     'raises an error that says which setting of a tenant is out of range';
 
 CREATE OR REPLACE FUNCTION mulberry.drop_tenant(name text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid;
     member record;

@@ -256,7 +256,7 @@ $$;
 COMMENT ON FUNCTION health_audit() IS 'health of the audit log: whether it is linked';
 
 CREATE OR REPLACE FUNCTION mulberry.health() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     subject name;
 BEGIN

@@ -4,7 +4,7 @@ COMMENT ON FUNCTION try_maintenance_lock() IS
     'internal: false when another session does maintenance or retention; held until the end of the transaction';
 
 CREATE OR REPLACE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     today   date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
     silence interval;

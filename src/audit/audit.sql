@@ -26,7 +26,7 @@ COMMENT ON FUNCTION link_audit(integer) IS
     'until the transaction ends (internal)';
 
 CREATE OR REPLACE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
     SET lock_timeout = '100ms' AS $$
 BEGIN
     RETURN mulberry_internal.link_audit(max_rows);
@@ -55,7 +55,7 @@ COMMENT ON FUNCTION erase_audit(uuid) IS 'removes a tenant''s audit log and retu
 
 CREATE OR REPLACE FUNCTION mulberry.verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
 RETURNS TABLE (tenant text, rows bigint, first_broken bigint, problem text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[];
@@ -90,7 +90,7 @@ COMMENT ON FUNCTION mulberry.verify_audit(text, bigint, text) IS
     'said and was kept elsewhere, which also finds a log that was written anew. Needs auditor access';
 
 CREATE OR REPLACE FUNCTION mulberry.audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'auditor');
@@ -106,7 +106,7 @@ COMMENT ON FUNCTION mulberry.audit_head(text) IS
     'compares. Nulls: the log is empty. Needs auditor access';
 
 CREATE OR REPLACE FUNCTION mulberry.erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     target uuid;

@@ -10,7 +10,7 @@ COMMENT ON FUNCTION remove_finished_call(bigint, boolean) IS
     'partition is about to be dropped';
 
 CREATE OR REPLACE FUNCTION mulberry.erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     erased bigint;
@@ -54,7 +54,7 @@ COMMENT ON FUNCTION packet_partitions() IS
     'internal: partitions of packets, their days (UTC), and the calls (from first_call to before end_call) they are for';
 
 CREATE OR REPLACE FUNCTION drop_partition(partition regclass) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s' AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s' AS $$
 BEGIN
     -- waiting for long readers would keep new ones out: better the next time
     LOCK TABLE ONLY mulberry_internal.packets IN ACCESS EXCLUSIVE MODE;
@@ -102,7 +102,7 @@ COMMENT ON FUNCTION day_expired(date) IS
 
 CREATE OR REPLACE FUNCTION mulberry.retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
 RETURNS TABLE (action text, object text, calls bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     limits  record;

@@ -150,10 +150,12 @@ COMMENT ON FUNCTION command_mandate(uuid, text, text, integer, text, text, boole
 
 CREATE OR REPLACE FUNCTION mulberry.revoke_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason,
-        requester, force_voice)
+BEGIN
+    RETURN mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'REVOKE', mandate_id, 0, reason,
+        requester, force_voice);
+END
 $$;
 COMMENT ON FUNCTION mulberry.revoke_mandate(text, text, text, boolean, text) IS
     'revokes a mandate in the registry and commands its agent to do the same: online when it is there (unless force_voice), otherwise by '
@@ -163,10 +165,12 @@ COMMENT ON FUNCTION mulberry.revoke_mandate(text, text, text, boolean, text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.suspend_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                 force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason,
-        requester, force_voice)
+BEGIN
+    RETURN mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'SUSPEND', mandate_id, 0, reason,
+        requester, force_voice);
+END
 $$;
 COMMENT ON FUNCTION mulberry.suspend_mandate(text, text, text, boolean, text) IS
     'suspends a mandate in the registry and on its agent, see revoke_mandate(); "already_suspended". Needs operator access. Errors '
@@ -174,10 +178,12 @@ COMMENT ON FUNCTION mulberry.suspend_mandate(text, text, text, boolean, text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.resume_mandate(mandate_id text, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason,
-        requester, force_voice)
+BEGIN
+    RETURN mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'RESUME', mandate_id, 0, reason,
+        requester, force_voice);
+END
 $$;
 COMMENT ON FUNCTION mulberry.resume_mandate(text, text, text, boolean, text) IS
     'ends the suspension of a mandate in the registry and on its agent, see revoke_mandate() and suspend_mandate(); "already_active". '
@@ -185,10 +191,12 @@ COMMENT ON FUNCTION mulberry.resume_mandate(text, text, text, boolean, text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.extend_mandate(mandate_id text, days integer, reason text DEFAULT NULL, requester text DEFAULT NULL,
                                force_voice boolean DEFAULT false, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason,
-        requester, force_voice)
+BEGIN
+    RETURN mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'EXTEND', mandate_id, days, reason,
+        requester, force_voice);
+END
 $$;
 COMMENT ON FUNCTION mulberry.extend_mandate(text, integer, text, text, boolean, text) IS
     'extends a mandate by 1 to 99 days, from its expiry or from now if that is past, in the registry and on its agent; see '
@@ -197,10 +205,12 @@ COMMENT ON FUNCTION mulberry.extend_mandate(text, integer, text, text, boolean, 
 
 CREATE OR REPLACE FUNCTION mulberry.query_mandate(mandate_id text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
                               tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL,
-        requester, force_voice)
+BEGIN
+    RETURN mulberry_internal.command_mandate(mulberry_internal.resolve_tenant(tenant, 'operator'), 'QUERY', mandate_id, 0, NULL,
+        requester, force_voice);
+END
 $$;
 COMMENT ON FUNCTION mulberry.query_mandate(text, text, boolean, text) IS
     'asks the agent of a mandate which state it has there; await_command() brings it as mandate_status, beside registry_status. Needs '
@@ -208,7 +218,7 @@ COMMENT ON FUNCTION mulberry.query_mandate(text, text, boolean, text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.ping_agent(agent text, requester text DEFAULT NULL, force_voice boolean DEFAULT false,
                            tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -151,7 +151,7 @@ COMMENT ON FUNCTION retell_extensions(agents, bigint) IS
 
 CREATE OR REPLACE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[]', since bigint DEFAULT 0, tenant text DEFAULT NULL)
     RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -19,7 +19,7 @@ COMMENT ON FUNCTION visible_command(bigint) IS
     'a command of a tenant that the outer user is operator of, locked; 42704: there is none (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -54,7 +54,7 @@ COMMENT ON FUNCTION mulberry.cancel_command(bigint, text) IS
     'settled, is a revocation that is not escalated, or has been sent, so that the agent may have carried it out; 22004 no reason';
 
 CREATE OR REPLACE FUNCTION mulberry.retry_command(command_id bigint) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -124,7 +124,7 @@ COMMENT ON FUNCTION sign_command(bigint, text) IS
     'is done, while this database is a copy that resume_outbound() has not let loose (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.command_frame(command_id bigint) RETURNS text
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     ordered mulberry_internal.commands;
 BEGIN
@@ -203,7 +203,7 @@ COMMENT ON FUNCTION ack_verify(bigint, text) IS
     '(another key or counter; no tag was checked) or forgery (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner    uuid := mulberry_internal.resolve_tenant(advance_counters.tenant, 'admin');

@@ -262,7 +262,7 @@ COMMENT ON FUNCTION check_reception(text, text) IS 'raises an error for a path o
 
 CREATE OR REPLACE FUNCTION mulberry.handle_command_symbols(symbols text, caller text DEFAULT NULL, call_ref text DEFAULT NULL,
                                        path text DEFAULT 'voice', tenant text DEFAULT NULL) RETURNS command_answer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
@@ -282,7 +282,7 @@ COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text
 
 CREATE OR REPLACE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');

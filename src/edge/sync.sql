@@ -103,7 +103,7 @@ COMMENT ON FUNCTION take_mandates(uuid, uuid, jsonb) IS
     'takes the "updates" of an answer of agent_sync(), if their code is right and they are news (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.apply_agent_sync(answer jsonb, tenant text DEFAULT NULL) RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     owner  CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway', 'operator');

@@ -30,7 +30,7 @@ COMMENT ON FUNCTION await_event_numbers() IS
 
 CREATE OR REPLACE FUNCTION mulberry.events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
 RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor', 'auditor');
@@ -59,7 +59,7 @@ COMMENT ON FUNCTION mulberry.events_since(bigint, integer, text) IS
     'greater than "since" when older events have been purged. Needs supervisor or auditor access';
 
 CREATE OR REPLACE FUNCTION purge_events(max_rows integer DEFAULT 10000, dry_run boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     purged bigint;
 BEGIN

@@ -12,7 +12,7 @@ COMMENT ON FUNCTION mulberry.remembered_channels() IS 'what this session has sub
 
 CREATE OR REPLACE FUNCTION mulberry.subscribe(only_tenant text DEFAULT NULL)
 RETURNS TABLE (tenant text, channel text, last_seq bigint)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     targets uuid[];
@@ -82,7 +82,7 @@ COMMENT ON FUNCTION mulberry.unsubscribe() IS 'takes back every subscribe() of t
 
 -- The channel is gone with its row; the next subscribe() makes another one.
 CREATE OR REPLACE FUNCTION rotate_channels(tenant uuid) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     old record;
@@ -102,33 +102,41 @@ COMMENT ON FUNCTION rotate_channels(uuid) IS
 -- revoke_access() is not the only way to lose access: a role may be taken out of
 -- the group that has it, or dropped.
 CREATE OR REPLACE FUNCTION rotate_lost_channels() RETURNS bigint
-LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-    WITH hearing AS MATERIALIZED (
-        SELECT a AS access FROM unnest(mulberry_internal.access_names()) AS a
-         WHERE 'supervisor' = ANY (mulberry_internal.access_includes(a))
-    ), lost AS MATERIALIZED (
-        SELECT c.tenant FROM mulberry_internal.event_channels c
-         WHERE EXISTS (
-               SELECT FROM unnest(c.told) AS told
-                WHERE NOT EXISTS (SELECT FROM pg_roles r
-                                   WHERE r.oid = told
-                                     AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
-                                                              WHERE t.oid = 'mulberry_internal.members'::regclass), 'USAGE'))
-                  AND NOT EXISTS (SELECT FROM pg_roles r
-                                    JOIN mulberry_internal.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
-                                   WHERE r.oid = told AND m.access IN (SELECT access FROM hearing)
-                                     AND (m.tenant = c.tenant OR m.tenant IS NULL)))
-    ), rotated AS MATERIALIZED (
-        SELECT mulberry_internal.rotate_channels(l.tenant) FROM lost l
-    )
-    SELECT count(*) FROM rotated
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    RETURN (
+        WITH hearing AS MATERIALIZED (
+            SELECT a AS access FROM unnest(mulberry_internal.access_names()) AS a
+             WHERE 'supervisor' = ANY (mulberry_internal.access_includes(a))
+        ), lost AS MATERIALIZED (
+            SELECT c.tenant FROM mulberry_internal.event_channels c
+             WHERE EXISTS (
+                   SELECT FROM unnest(c.told) AS told
+                    WHERE NOT EXISTS (SELECT FROM pg_roles r
+                                       WHERE r.oid = told
+                                         AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
+                                                                  WHERE t.oid = 'mulberry_internal.members'::regclass), 'USAGE'))
+                      AND NOT EXISTS (SELECT FROM pg_roles r
+                                        JOIN mulberry_internal.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
+                                       WHERE r.oid = told AND m.access IN (SELECT access FROM hearing)
+                                         AND (m.tenant = c.tenant OR m.tenant IS NULL)))
+        ), rotated AS MATERIALIZED (
+            SELECT mulberry_internal.rotate_channels(l.tenant) FROM lost l
+        )
+        SELECT count(*) FROM rotated
+    );
+END
 $$;
 COMMENT ON FUNCTION rotate_lost_channels() IS
     'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; '
     'the notifier calls it when roles have changed (internal)';
 
 CREATE OR REPLACE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-    SELECT t.id, t.name, c.channel FROM mulberry_internal.event_channels c JOIN mulberry_internal.tenants t ON t.id = c.tenant
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        SELECT t.id, t.name, c.channel FROM mulberry_internal.event_channels c JOIN mulberry_internal.tenants t ON t.id = c.tenant;
+END
 $$;
 COMMENT ON FUNCTION notifier_channels() IS 'where the notifier sends the events of each tenant (internal)';

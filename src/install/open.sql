@@ -8,7 +8,9 @@
 --  * Views and functions filter by current_tenants() themselves, because row
 --    level security does nothing for the usual owner, a superuser.  Row level
 --    security is the second barrier: every table that carries a tenant has it.
---  * SECURITY DEFINER functions pin search_path to pg_catalog, mulberry, mulberry_internal, pg_temp.
+--  * What users call and needs the owner's rights is LANGUAGE mulberry, which is PL/pgSQL as
+--    the owner that still knows who calls (access/callers.c); SECURITY DEFINER is for triggers.
+--    Both pin search_path to pg_catalog, mulberry, mulberry_internal, pg_temp.
 --  * mulberry holds what users see, mulberry_internal tables and everything else.
 --  * Every table and sequence is registered with pg_extension_config_dump.
 --  * Every object carries a COMMENT.

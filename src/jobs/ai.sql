@@ -120,7 +120,7 @@ COMMENT ON FUNCTION read_sentiment(jsonb) IS
 
 CREATE OR REPLACE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
                                      confidence double precision, facts jsonb) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -160,7 +160,7 @@ COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double prec
 
 CREATE OR REPLACE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
                                  model text, request_id text, request_ms integer) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE

@@ -13,7 +13,7 @@ CREATE OR REPLACE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
     OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
     OUT shared boolean)
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
@@ -75,7 +75,7 @@ COMMENT ON FUNCTION prepare_job(bigint, bigint) IS
 CREATE OR REPLACE FUNCTION fail_attempt(job bigint, token bigint, failure text, error text,
                              retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
 RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
@@ -149,7 +149,7 @@ COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamp
     'or stale when the token is no longer the job''s';
 
 CREATE OR REPLACE FUNCTION release_jobs(worker integer) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
@@ -174,7 +174,7 @@ COMMENT ON FUNCTION release_jobs(integer) IS
 
 CREATE OR REPLACE FUNCTION report_endpoint(endpoint bigint, available boolean, probe boolean, error text DEFAULT NULL,
                                 at timestamptz DEFAULT clock_timestamp()) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
@@ -226,7 +226,7 @@ COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz)
     'probe was not sent after all. Returns the event that this was, if any';
 
 CREATE OR REPLACE FUNCTION save_progress(job bigint, token bigint, progress jsonb) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 BEGIN

@@ -72,7 +72,7 @@ CREATE OR REPLACE FUNCTION claim_jobs(worker integer, max_jobs integer, at times
                            held_routes bigint[] DEFAULT '{}', held_tenants uuid[] DEFAULT '{}')
 RETURNS TABLE (id bigint, lease_token bigint, kind text, tenant uuid, call bigint, payload jsonb,
                attempts integer, max_attempts integer, route bigint, probe boolean)
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was empty must not read all of a long one
 SET enable_seqscan = off
@@ -236,9 +236,11 @@ COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, 
     'further ones for tenants and endpoints that run few; held: endpoint and tenant of each that it runs';
 
 CREATE OR REPLACE FUNCTION next_job_due() RETURNS timestamptz
-LANGUAGE sql VOLATILE SECURITY DEFINER
+LANGUAGE mulberry VOLATILE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT min(greatest(j.run_at, j.not_before)) FROM mulberry_internal.job_lanes() j WHERE mulberry.outbound_allowed()
+BEGIN
+    RETURN (SELECT min(greatest(j.run_at, j.not_before)) FROM mulberry_internal.job_lanes() j WHERE mulberry.outbound_allowed());
+END
 $$;
 COMMENT ON FUNCTION next_job_due() IS 'when a job may be claimed next, if nothing changes; null: there is none';

@@ -39,7 +39,7 @@ CREATE OR REPLACE FUNCTION mulberry.set_endpoint(name text, kind text, base_url 
     model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
     max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT false, allow_private boolean DEFAULT false,
     enabled boolean DEFAULT true, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
@@ -156,7 +156,7 @@ COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, js
     'auth token, options as docs/endpoints.md describes them';
 
 CREATE OR REPLACE FUNCTION mulberry.drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column

@@ -80,7 +80,7 @@ COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS 'ends a job with
 -- Jobs and endpoints for people.
 
 CREATE OR REPLACE FUNCTION mulberry.retry_job(id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
@@ -126,7 +126,7 @@ COMMENT ON FUNCTION mulberry.retry_job(bigint) IS
     'Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
 
 CREATE OR REPLACE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 #variable_conflict use_column
@@ -161,7 +161,7 @@ AS 'MODULE_PATHNAME', 'mulberry_sql_wake_workers';
 COMMENT ON FUNCTION wake_workers() IS 'wakes the workers of this database after commit (internal)';
 
 CREATE OR REPLACE FUNCTION reroute_jobs(orphans_only boolean DEFAULT false) RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE

@@ -3,20 +3,24 @@
 CREATE OR REPLACE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean,
     mode text,
                                                  challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-    SELECT k.tenant, k.role, k.agent, k.key_id,
-           CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
-           CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
-                WHEN mulberry_internal.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
-                WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place()
-                    THEN 'challenge'
-                ELSE 'normal' END,
-           CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
-           CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
-           g.forgeries[1]
-      FROM mulberry_internal.voice_keys k
-      LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
-     WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'))
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        SELECT k.tenant, k.role, k.agent, k.key_id,
+               CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
+               CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
+                    WHEN mulberry_internal.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
+                    WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place()
+                        THEN 'challenge'
+                    ELSE 'normal' END,
+               CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
+               CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
+               g.forgeries[1]
+          FROM mulberry_internal.voice_keys k
+          LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+         WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'));
+END
 $$;
 COMMENT ON FUNCTION mulberry.voice_key_modes() IS
     'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';

@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
+#include "access/access.h"
 #include "server/catalog.h"
 #include "server/columns.h"
 #include "core/crypto/digest.h"
@@ -259,7 +260,12 @@ mulberry_take_exported_voice_key(PG_FUNCTION_ARGS)
 	text *result;
 	char fingerprint[MULBERRY_VOICE_FINGERPRINT_SIZE + 1];
 
-	exported.xid = InvalidTransactionId;
+	/* through a function of somebody else: neither given nor forgotten */
+	if (TransactionIdIsValid(marked_by) &&
+		!mulberry_has_access(&exported.tenant, MULBERRY_ACCESS_ADMIN))
+		marked_by = InvalidTransactionId;
+	else
+		exported.xid = InvalidTransactionId;
 	if (!TransactionIdIsValid(marked_by) || exported.user != GetOuterUserId() ||
 		!TransactionIdDidCommit(marked_by))
 		ereport(ERROR, errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -54,7 +54,7 @@ COMMENT ON FUNCTION check_key_id(integer) IS 'an error (22003) unless it is 0 to
 
 CREATE OR REPLACE FUNCTION mulberry.create_voice_key(agent text, key_id integer DEFAULT NULL, challenge_extend boolean DEFAULT false,
                                  tenant text DEFAULT NULL) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(create_voice_key.tenant, 'admin');
@@ -103,7 +103,7 @@ COMMENT ON FUNCTION mulberry.create_voice_key(text, integer, boolean, text) IS
     'access';
 
 CREATE OR REPLACE FUNCTION mulberry.rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(rotate_voice_key.tenant, 'admin');
@@ -167,7 +167,7 @@ COMMENT ON FUNCTION disable_voice_key_row(voice_keys, text) IS 'disables a key f
 
 CREATE OR REPLACE FUNCTION mulberry.disable_voice_key(agent text, key_id integer, role text DEFAULT NULL, tenant text DEFAULT NULL)
     RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     key   mulberry_internal.voice_keys;
@@ -192,7 +192,7 @@ COMMENT ON FUNCTION mulberry.disable_voice_key(text, integer, text, text) IS
 -- commits in between.  Whatever the caller does then, the key counts as exported, and the audit log says so.
 
 CREATE OR REPLACE FUNCTION mulberry.mark_voice_key_exported(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
@@ -242,7 +242,7 @@ COMMENT ON PROCEDURE mulberry.export_voice_key(text, integer, text, text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL,
     tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(confirm_voice_key.tenant, 'admin');

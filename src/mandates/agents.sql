@@ -47,7 +47,7 @@ COMMENT ON FUNCTION find_agent(uuid, text) IS 'id of the agent with that name; a
 
 CREATE OR REPLACE FUNCTION mulberry.create_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT '{}',
                              id uuid DEFAULT NULL, tenant text DEFAULT NULL) RETURNS uuid
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
@@ -74,7 +74,7 @@ COMMENT ON FUNCTION mulberry.create_agent(text, text, text[], uuid, text) IS
 CREATE OR REPLACE FUNCTION mulberry.alter_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT NULL,
                             new_name text DEFAULT NULL, remove_phone boolean DEFAULT false, tenant text DEFAULT NULL)
 RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     changed uuid := mulberry_internal.find_agent(target, name);
@@ -101,7 +101,7 @@ COMMENT ON FUNCTION mulberry.alter_agent(text, text, text[], text, boolean, text
     'changes what is not null of an agent; remove_phone: commands do not phone it any more. Needs admin access';
 
 CREATE OR REPLACE FUNCTION mulberry.drop_agent(name text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     dropped uuid := mulberry_internal.find_agent(target, name);

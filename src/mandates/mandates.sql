@@ -113,7 +113,7 @@ COMMENT ON FUNCTION check_mandate_settings(text, text, timestamptz) IS 'raises a
 CREATE OR REPLACE FUNCTION mulberry.create_mandate(mandate_id text, agent text, sponsor text, max_amount numeric, currency text,
     expires_at timestamptz,
                                tenant text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
@@ -268,7 +268,7 @@ COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigin
 
 CREATE OR REPLACE FUNCTION mulberry.alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
                               sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'operator');

@@ -33,7 +33,7 @@ COMMENT ON FUNCTION mandate_refusal(mandates, numeric, timestamptz) IS
 CREATE OR REPLACE FUNCTION mulberry.check_mandate(mandate_id text, amount numeric DEFAULT 0, tenant text DEFAULT NULL,
                               OUT allowed boolean, OUT error text, OUT message text, OUT status text, OUT remaining numeric,
                               OUT expires_at timestamptz, OUT reason text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner   uuid := mulberry_internal.resolve_tenant(tenant, 'operator', 'gateway');
@@ -69,7 +69,7 @@ COMMENT ON FUNCTION mulberry.check_mandate(text, numeric, text) IS
 CREATE OR REPLACE FUNCTION mulberry.spend(mandate_id text, amount numeric, reference text, tenant text DEFAULT NULL,
                       OUT accepted boolean, OUT duplicate boolean, OUT error text, OUT message text, OUT remaining numeric,
                       OUT status text, OUT reason text)
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     owner    uuid := mulberry_internal.resolve_tenant(tenant, 'operator', 'gateway');

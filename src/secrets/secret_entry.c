@@ -30,6 +30,7 @@
 #include "utils/rel.h"
 
 #include "access/access.h"
+#include "access/callers.h"
 #include "secrets/secrets.h"
 
 /* Names that begin so are given by voice_keys alone, to secrets that nobody else may change. */
@@ -225,6 +226,12 @@ mulberry_enter_secret(PG_FUNCTION_ARGS)
 	return PointerGetDatum(trigger->tg_trigtuple);
 }
 
+static bool
+may_read_server_files(Oid role)
+{
+	return has_privs_of_role(role, ROLE_PG_READ_SERVER_FILES);
+}
+
 /*
  * load_secret(name text, server_file text, tenant text) → void
  *
@@ -242,7 +249,7 @@ mulberry_load_secret(PG_FUNCTION_ARGS)
 	int got;
 
 	mulberry_require_access_everywhere(MULBERRY_ACCESS_ADMIN);
-	if (!has_privs_of_role(GetOuterUserId(), ROLE_PG_READ_SERVER_FILES))
+	if (!mulberry_every_caller(may_read_server_files))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("only a member of pg_read_server_files may load a secret from a "
 							   "file of the server"),

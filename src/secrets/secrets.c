@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 
 #include "access/access.h"
+#include "access/callers.h"
 #include "server/catalog.h"
 #include "server/columns.h"
 #include "secrets/secret_key.h"
@@ -245,7 +246,7 @@ mulberry_forget_secret_keys(PG_FUNCTION_ARGS)
 	List *all;
 	ListCell *cell;
 
-	if (!superuser_arg(GetOuterUserId()))
+	if (!mulberry_every_caller(superuser_arg))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("only a superuser may remove keys"),
 						errdetail("All databases of the server share the key file.")));

@@ -19,7 +19,7 @@ COMMENT ON FUNCTION mulberry.load_secret(text, text, text) IS
     'rights of pg_read_server_files';
 
 CREATE OR REPLACE FUNCTION mulberry.drop_secret(name text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
 BEGIN

@@ -4,7 +4,7 @@ COMMENT ON FUNCTION mulberry.outbound_allowed() IS
     'false in a copy of another database: its workers call nobody until resume_outbound()';
 
 CREATE OR REPLACE FUNCTION mulberry.resume_outbound() RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     held boolean;
 BEGIN

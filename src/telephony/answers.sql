@@ -35,7 +35,7 @@ COMMENT ON FUNCTION twilio_error(integer, jsonb, text) IS 'what Twilio said is w
 CREATE OR REPLACE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea,
     error text)
 RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE

@@ -1,6 +1,6 @@
 CREATE OR REPLACE FUNCTION mulberry.set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL,
     tenant text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE

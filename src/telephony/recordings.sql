@@ -188,16 +188,20 @@ COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS
 
 CREATE OR REPLACE FUNCTION recording_input(voice_call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
-LANGUAGE sql STABLE SECURITY DEFINER
+LANGUAGE mulberry STABLE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb FROM mulberry_internal.voice_calls v WHERE v.id = $1
+BEGIN
+    SELECT v.sid, 's16le', 8000, v.recording, NULL::text, '{}'::jsonb
+      INTO call_id, encoding, sample_rate, audio, content, facts
+      FROM mulberry_internal.voice_calls v WHERE v.id = recording_input.voice_call;
+END
 $$;
 COMMENT ON FUNCTION recording_input(bigint) IS
     'what is transcribed of the recording of a telephone call, in the form of transcription_input()';
 
 CREATE OR REPLACE FUNCTION finish_listening(job bigint, token bigint, transcription text) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE

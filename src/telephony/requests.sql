@@ -122,7 +122,7 @@ CREATE OR REPLACE FUNCTION telephony_step(job bigint, token bigint,
     OUT ready boolean, OUT method text, OUT url text, OUT names text[], OUT contents text[], OUT json_body text,
     OUT user_name text, OUT secret text, OUT secret_tenant uuid, OUT timeout_ms integer, OUT allow_http boolean,
     OUT allow_private boolean, OUT max_response integer, OUT accept text)
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE

@@ -8,7 +8,7 @@ COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
                                       OUT status integer, OUT content_type text, OUT body text)
-LANGUAGE plpgsql SECURITY DEFINER
+LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE

@@ -1,0 +1,99 @@
+/*
+ * callers.c
+ *	  Functions that run as the owner of the extension and still know who called
+ *	  them.
+ *
+ * A SECURITY DEFINER function cannot know: PostgreSQL has switched the user before
+ * it begins, and the outer user may be anybody, a superuser among others, who only
+ * happened to run into code of the caller's.  So what users call is written in a
+ * language of our own, which is PL/pgSQL but for the switch: its handler notes the
+ * caller, becomes the owner, and hands over.  That needs no preloading, and for
+ * PostgreSQL such a function is one like any other, for which the caller needs EXECUTE.
+ */
+#include "server/compat.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_language.h"
+#include "commands/proclang.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/syscache.h"
+
+#include "access/access.h"
+#include "access/callers.h"
+#include "server/catalog.h"
+
+PG_FUNCTION_INFO_V1(mulberry_call_as_owner);
+
+static mulberry_caller *callers;
+
+const mulberry_caller *
+mulberry_callers(void)
+{
+	return callers;
+}
+
+bool
+mulberry_every_caller(bool (*test)(Oid role))
+{
+	if (InSecurityRestrictedOperation() || !test(GetOuterUserId()) || !test(GetUserId()))
+		return false;
+	for (const mulberry_caller *caller = callers; caller != NULL; caller = caller->below)
+		if (!test(caller->role))
+			return false;
+	return true;
+}
+
+bool
+mulberry_acts_as_owner(void)
+{
+	return GetUserId() == mulberry_owner_oid();
+}
+
+/* The handler of PL/pgSQL; its library stays loaded, so the address stays good. */
+static PGFunction
+plpgsql_handler(void)
+{
+	static PGFunction handler;
+
+	if (handler == NULL)
+	{
+		HeapTuple tuple =
+			SearchSysCache1(LANGOID, ObjectIdGetDatum(get_language_oid("plpgsql", false)));
+		FmgrInfo info;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for language plpgsql");
+		fmgr_info(((Form_pg_language) GETSTRUCT(tuple))->lanplcallfoid, &info);
+		ReleaseSysCache(tuple);
+		handler = info.fn_addr;
+	}
+	return handler;
+}
+
+/* Handler of the language mulberry. */
+Datum
+mulberry_call_as_owner(PG_FUNCTION_ARGS)
+{
+	PGFunction handler = plpgsql_handler();
+	mulberry_caller caller;
+	int context;
+	Datum result;
+
+	GetUserIdAndSecContext(&caller.role, &context);
+	caller.below = callers;
+	PG_TRY();
+	{
+		callers = &caller;
+		/* an error puts the user back with the transaction or subtransaction that it ends */
+		SetUserIdAndSecContext(mulberry_owner_oid(), context | SECURITY_LOCAL_USERID_CHANGE);
+		result = handler(fcinfo);
+	}
+	PG_FINALLY();
+	{
+		callers = caller.below;
+	}
+	PG_END_TRY();
+	SetUserIdAndSecContext(caller.role, context);
+	return result;
+}
