@@ -863,16 +863,16 @@ CREATE TABLE key_guard (
     key_id           integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
     forgeries        timestamptz[] NOT NULL DEFAULT '{}',
     in_row           bigint NOT NULL DEFAULT 0,
-    challenge_from   timestamptz,
+    since_entered    integer NOT NULL DEFAULT 0,
     challenge_until  timestamptz,
     challenge_period interval,
     PRIMARY KEY (tenant, key_id)
 );
 COMMENT ON TABLE key_guard IS
     'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
-COMMENT ON COLUMN key_guard.forgeries IS 'times of the last 21, the newest first';
+COMMENT ON COLUMN key_guard.forgeries IS 'times of the last ones, the newest first';
 COMMENT ON COLUMN key_guard.in_row IS 'forgeries since the last genuine frame';
-COMMENT ON COLUMN key_guard.challenge_from IS 'when challenge mode was entered last; forgeries before it have done their part';
+COMMENT ON COLUMN key_guard.since_entered IS 'forgeries since challenge mode was entered last; those before have done their part';
 SELECT pg_catalog.pg_extension_config_dump('key_guard', '');
 
 CREATE TABLE challenges (
@@ -6561,15 +6561,14 @@ BEGIN
         SELECT k.tenant, k.role, k.agent, k.key_id,
                CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
                CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
-                    WHEN mulberry_internal.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
-                    WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place()
-                        THEN 'challenge'
-                    ELSE 'normal' END,
+                    WHEN l.mode = 'normal' AND k.place <> mulberry_internal.voice_key_place() THEN 'challenge'
+                    ELSE l.mode END,
                CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
                CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
                g.forgeries[1]
           FROM mulberry_internal.voice_keys k
           LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+         CROSS JOIN LATERAL mulberry_internal.lockout_mode(g, clock_timestamp()) AS l (mode)
          WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'));
 END
 $$;
@@ -6590,7 +6589,7 @@ COMMENT ON COLUMN mulberry.voice_key_status.role IS 'sender in the cloud, receiv
 COMMENT ON COLUMN mulberry.voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
 COMMENT ON COLUMN mulberry.voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
 COMMENT ON COLUMN mulberry.voice_key_status.mode IS
-    'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
+    'receiver: normal; challenge: every command must answer one; strict: likewise, and a call is hung up after its first forgery';
 COMMENT ON COLUMN mulberry.voice_key_status.forgeries_in_row IS 'since the last genuine frame';
 
 CREATE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
@@ -6600,7 +6599,7 @@ DECLARE
     unexported bigint;
     far        bigint;
     alarmed    bigint;
-    limited    bigint;
+    severe     bigint;
     challenged bigint;
 BEGIN
     item := 'voice keys';
@@ -6618,15 +6617,14 @@ BEGIN
 
     item := 'voice key forgeries';
     SELECT count(*) FILTER (WHERE g.in_row >= 100),
-           count(*) FILTER (WHERE mulberry_internal.guard_limited(g, clock_timestamp())),
-           count(*) FILTER (WHERE mulberry_internal.guard_challenges(g, clock_timestamp()))
-      INTO alarmed, limited, challenged
-      FROM mulberry_internal.key_guard g;
+           count(*) FILTER (WHERE m.mode = 'strict'), count(*) FILTER (WHERE m.mode <> 'normal')
+      INTO alarmed, severe, challenged
+      FROM mulberry_internal.key_guard g CROSS JOIN LATERAL mulberry_internal.lockout_mode(g, clock_timestamp()) AS m (mode);
     status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
-                   ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 '
-                       'forgeries in a row',
-                               challenged, limited, alarmed) END;
+                   ELSE format('%s keys are in challenge mode, for %s of them a call is hung up after its first forgery, and %s have '
+                       'had 100 forgeries in a row',
+                               challenged, severe, alarmed) END;
     hint := CASE WHEN alarmed > 0 OR challenged > 0
                  THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in '
                      'mulberry.voice_key_status.' END;
@@ -6722,99 +6720,78 @@ CREATE FUNCTION refusal(verdict text, error text, message text) RETURNS command_
 LANGUAGE sql IMMUTABLE AS $$
     -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
     SELECT ROW(false, NULL, NULL, NULL, error, message,
-               CASE WHEN verdict IN ('decode error', 'no frame') THEN 'A' ELSE 'D' END, NULL,
-               CASE WHEN verdict IN ('decode error', 'no frame') THEN 'Please repeat the command.' ELSE 'Invalid command.' END,
+               CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'A' ELSE 'D' END, NULL,
+               CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'Please repeat the command.' ELSE 'Invalid command.' END,
                NULL, verdict, false, NULL, 1)::mulberry.command_answer
 $$;
 COMMENT ON FUNCTION refusal(text, text, text) IS 'the answer to what was not accepted: one tone pair without a signature (internal)';
 
 -- src/edge/lockout.sql
--- The lockout ladder.  It tightens and never deafens: a genuine frame gets through on every rung, if
--- need be by answering a challenge or a minute later.
+-- The lockout ladder.  It tightens and never deafens: whatever has been forged, every frame is judged, and a genuine
+-- command gets through, if need be by answering a challenge.  Its arithmetic is the core's (core/command/lockout.h);
+-- here is what is stored and who is told.
 
-CREATE FUNCTION guard_limited(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE AS $$
-    -- past 20 in a day
-    SELECT coalesce(guard.forgeries[21] > at - interval '1 day', false)
-$$;
-COMMENT ON FUNCTION guard_limited(key_guard, timestamptz) IS 'true while at most one frame a minute is judged (internal)';
+CREATE FUNCTION lockout_mode(guard key_guard, at timestamptz) RETURNS text
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_lockout_mode';
+COMMENT ON FUNCTION lockout_mode(key_guard, timestamptz) IS
+    'normal; challenge: a genuine command must answer one; strict: likewise, and a call ends with its first forgery (internal)';
 
-CREATE FUNCTION guard_challenges(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT coalesce(guard.challenge_until > at, false) OR mulberry_internal.guard_limited(guard, at)
-$$;
-COMMENT ON FUNCTION guard_challenges(key_guard, timestamptz) IS 'true in challenge mode (internal)';
+CREATE FUNCTION lockout_forgery(guard key_guard, at timestamptz, OUT forgeries timestamptz[], OUT in_row bigint,
+                                OUT since_entered integer, OUT challenge_until timestamptz, OUT challenge_period interval,
+                                OUT entered boolean, OUT alarm boolean)
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_lockout_forgery';
+COMMENT ON FUNCTION lockout_forgery(key_guard, timestamptz) IS
+    'the row after one more forgery, and whether challenge mode was entered or an alarm is due (internal)';
 
-CREATE FUNCTION guard_defers(guard key_guard, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE AS $$
-    -- only failures use up the minute, so that a challenge can be answered in it
-    SELECT mulberry_internal.guard_limited(guard, at) AND guard.forgeries[1] > at - interval '1 minute'
-$$;
-COMMENT ON FUNCTION guard_defers(key_guard, timestamptz) IS 'true when the frame of this minute was judged and found wrong (internal)';
+CREATE FUNCTION call_is_over(forgeries integer, decode_errors integer, strict boolean) RETURNS boolean
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_call_is_over';
+COMMENT ON FUNCTION call_is_over(integer, integer, boolean) IS
+    'whether a call with so many faults is to be hung up; strict: of a key in that mode (internal)';
 
--- A challenge holds for 60 s (MB_CHALLENGE_LIFETIME_S) from when it was played last, in whatever call, because where
--- no webhooks reach the sender it answers in another call.  A repetition of the frame plays it again: the same
--- digits, because others would let whoever has recorded the frame spoil the answer that is on its way.  It also
--- renews the time, but not beyond two minutes from when the digits were drawn, because he could else keep them good
--- for as long as it suits him and hold back the answer till then.  The digits tell him nothing: it is
--- the key that makes an answer of them.  Afterwards the answer is still understood, and
--- challenged anew, for ten minutes.
-CREATE FUNCTION challenge_holds(c challenges, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT c.played_at > at - interval '60 seconds' AND c.drawn_at > at - interval '2 minutes'
-$$;
-COMMENT ON FUNCTION challenge_holds(challenges, timestamptz) IS 'whether a challenge can be answered (internal)';
+CREATE FUNCTION challenge_holds(drawn_at timestamptz, played_at timestamptz, at timestamptz) RETURNS boolean
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challenge_holds';
+COMMENT ON FUNCTION challenge_holds(timestamptz, timestamptz, timestamptz) IS
+    'whether the answer to a challenge acts; false: it is understood and challenged anew; null: no more (internal)';
 
-CREATE FUNCTION note_forgery(tenant uuid, key_id integer, agent uuid, at timestamptz) RETURNS void
+CREATE FUNCTION note_forgery(tenant uuid, key_id integer, agent uuid, at timestamptz) RETURNS text
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     guard mulberry_internal.key_guard;
+    after record;
     what  jsonb;
-    recent bigint;
 BEGIN
     INSERT INTO mulberry_internal.key_guard (tenant, key_id) VALUES (note_forgery.tenant, note_forgery.key_id)
     ON CONFLICT DO NOTHING;
     SELECT g.* INTO guard
       FROM mulberry_internal.key_guard g
      WHERE g.tenant = note_forgery.tenant AND g.key_id = note_forgery.key_id FOR UPDATE;
-    -- after a quiet day the ladder begins at its foot
-    IF coalesce(guard.forgeries[1] < at - interval '1 day', true)
-       AND coalesce(guard.challenge_until < at - interval '1 day', true) THEN
-        guard.challenge_period := NULL;
-    END IF;
-    guard.forgeries := (at || guard.forgeries)[1:21];
-    guard.in_row := guard.in_row + 1;
-    SELECT count(*) INTO recent
-      FROM unnest(guard.forgeries) AS f
-     WHERE f > at - interval '1 hour' AND f > coalesce(guard.challenge_from, '-infinity');
-    IF recent >= 5 THEN
-        guard.challenge_period := least(interval '24 hours', coalesce(2 * guard.challenge_period, interval '1 hour'));
-        guard.challenge_from := at;
-        guard.challenge_until := at + guard.challenge_period;
+    after := mulberry_internal.lockout_forgery(guard, note_forgery.at);
+    UPDATE mulberry_internal.key_guard g
+       SET forgeries = after.forgeries, in_row = after.in_row, since_entered = after.since_entered,
+           challenge_until = after.challenge_until, challenge_period = after.challenge_period
+     WHERE g.tenant = note_forgery.tenant AND g.key_id = note_forgery.key_id RETURNING g.* INTO guard;
+    IF after.entered THEN
         what := jsonb_build_object('key_id', note_forgery.key_id, 'until', guard.challenge_until);
         PERFORM mulberry_internal.record_audit(note_forgery.tenant, 'VOICE_KEY_CHALLENGE_MODE', 'entered', NULL, note_forgery.agent,
                                       NULL, NULL, what);
         PERFORM mulberry_internal.emit_event(note_forgery.tenant, 'voice_key_challenge_mode', NULL, NULL,
                                     what || jsonb_build_object('agent', note_forgery.agent));
     END IF;
-    IF guard.in_row % 100 = 0 THEN
+    IF after.alarm THEN
         what := jsonb_build_object('key_id', note_forgery.key_id, 'forgeries_in_row', guard.in_row);
         PERFORM mulberry_internal.record_audit(note_forgery.tenant, 'VOICE_KEY_ALARM', 'raised', NULL, note_forgery.agent, NULL, NULL,
             what);
         PERFORM mulberry_internal.emit_event(note_forgery.tenant, 'voice_key_alarm', NULL, NULL,
                                     what || jsonb_build_object('agent', note_forgery.agent));
     END IF;
-    UPDATE mulberry_internal.key_guard g
-       SET forgeries = guard.forgeries, in_row = guard.in_row, challenge_from = guard.challenge_from,
-           challenge_until = guard.challenge_until, challenge_period = guard.challenge_period
-     WHERE g.tenant = note_forgery.tenant AND g.key_id = note_forgery.key_id;
+    RETURN mulberry_internal.lockout_mode(guard, note_forgery.at);
 END
 $$;
 COMMENT ON FUNCTION note_forgery(uuid, integer, uuid, timestamptz) IS
-    'counts a forgery against a key: 5 in an hour mean challenge mode for an hour, doubling to a day; 100 in a row an alarm (internal)';
+    'counts a forgery against a key, tells what follows from it, and returns the mode that the key is in now (internal)';
 
-CREATE FUNCTION note_call_fault(tenant uuid, call_ref text, verdict text) RETURNS boolean
+CREATE FUNCTION note_call_fault(tenant uuid, call_ref text, verdict text, mode text) RETURNS boolean
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -6832,7 +6809,7 @@ BEGIN
             (note_call_fault.verdict = 'forgery')::integer, (note_call_fault.verdict = 'decode error')::integer)
     ON CONFLICT (tenant, call_ref) DO UPDATE
        SET forgeries = c.forgeries + EXCLUDED.forgeries, decode_errors = c.decode_errors + EXCLUDED.decode_errors
-    RETURNING c.forgeries >= 3 OR c.decode_errors > 10 INTO ends;
+    RETURNING mulberry_internal.call_is_over(c.forgeries, c.decode_errors, coalesce(note_call_fault.mode = 'strict', false)) INTO ends;
     IF ends THEN
         UPDATE mulberry_internal.received_calls c SET hang_up = true
          WHERE c.tenant = note_call_fault.tenant AND c.call_ref = note_call_fault.call_ref;
@@ -6840,9 +6817,8 @@ BEGIN
     RETURN ends;
 END
 $$;
-COMMENT ON FUNCTION note_call_fault(uuid, text, text) IS
-    'counts a forgery or decode error against a call and says whether to hang up: after 3 forgeries, or when ten repeats were asked for '
-    '(internal)';
+COMMENT ON FUNCTION note_call_fault(uuid, text, text, text) IS
+    'counts a forgery, of a key in that mode, or a decode error against a call and says whether to hang up (internal)';
 
 -- src/edge/receive.sql
 CREATE FUNCTION forget_receiver_key() RETURNS trigger
@@ -6895,6 +6871,7 @@ DECLARE
     parsed   record;
     key      mulberry_internal.voice_keys;
     guard    mulberry_internal.key_guard;
+    mode     text;
     asked    mulberry_internal.challenges;
     open     boolean;
     former   mulberry_internal.key_frames;
@@ -6924,7 +6901,7 @@ BEGIN
     parsed := mulberry.command_frame_parse(receive_frame.symbols);
     IF NOT parsed.valid THEN
         answer := mulberry_internal.refusal('decode error', 'E007', substr(parsed.error, 7));
-        answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict);
+        answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict, NULL);
         PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
                                       evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem',
                                           substr(parsed.error, 7)));
@@ -6951,31 +6928,16 @@ BEGIN
       FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
     SELECT c.* INTO asked
       FROM mulberry_internal.challenges c
-     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id
-       AND c.counter = key.last_counter AND c.played_at > at - interval '10 minutes';
-    open := coalesce(mulberry_internal.challenge_holds(asked, at), false);
+     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id AND c.counter = key.last_counter
+       AND mulberry_internal.challenge_holds(c.drawn_at, c.played_at, at) IS NOT NULL;
+    open := coalesce(mulberry_internal.challenge_holds(asked.drawn_at, asked.played_at, at), false);
     digests := ARRAY(SELECT f.frame_digest FROM mulberry_internal.key_frames f
                       WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
                       ORDER BY f.counter DESC LIMIT 64);
     restored := key.enabled AND key.place <> here;
-    -- the answer to an open challenge is always judged: only a genuine frame could have called for it
-    -- Nor does the online path wait: whoever can dial could otherwise stop a revocation there.
-    IF receive_frame.path <> 'sync' AND mulberry_internal.guard_limited(guard, at)
-       AND NOT coalesce(open AND asked.mandate = parsed.mandate_id AND (asked.counter + 1) % 10000 = parsed.counter
-                        AND asked.command = parsed.command_code::integer AND asked.argument = parsed.argument, false)
-       AND sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')) <> ALL (digests) THEN
-        SELECT g.* INTO guard
-          FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id FOR UPDATE;
-        IF mulberry_internal.guard_defers(guard, at) THEN
-            answer := mulberry_internal.refusal('not judged', 'E002', 'too many forgeries: one frame a minute is judged');
-            PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method,
-                evidence);
-            RETURN answer;
-        END IF;
-    END IF;
 
     judged := mulberry_internal.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
-                                   mulberry_internal.guard_challenges(guard, at) OR coalesce(restored, false),
+                                   mulberry_internal.lockout_mode(guard, at) <> 'normal' OR coalesce(restored, false),
                                    coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce,
                                    asked.counter, NOT open);
 
@@ -6985,9 +6947,9 @@ BEGIN
                                                        WHEN 'forgery' THEN 'the tag is wrong'
                                                        ELSE coalesce(judged.problem, 'the frame could not be judged') END);
         IF judged.verdict = 'forgery' THEN
-            PERFORM mulberry_internal.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
+            mode := mulberry_internal.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
             IF receive_frame.path <> 'sync' THEN
-                answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict);
+                answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict, mode);
             END IF;
         END IF;
         PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method,

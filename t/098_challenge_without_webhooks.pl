@@ -1,9 +1,10 @@
 # Whoever dials an edge with forged frames puts its key into challenge mode.  A cloud that no webhook
 # reaches still revokes by telephone: it finds the challenge in the recording of one call and
-# answers it in the next.
+# answers it in the next, whatever is played to the edge on another line meanwhile.
 use strict;
 use warnings;
 
+use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -23,18 +24,42 @@ sub forged
     return sprintf '*%s%02d#', $digits, 98 - $rest;
 }
 
-# The edge of an agent hears five of them, each in a call of its own.
+sub key_of
+{
+    my ($agent) = @_;
+    return $pair->edge("SELECT k.key_id FROM mulberry_internal.voice_keys k JOIN mulberry_internal.tenants t ON t.id = k.tenant WHERE t.name = 'edge-$agent'");
+}
+
+# The edge of an agent hears some of them, each in a call of its own.
 sub attack
 {
-    my ($agent, $mandate) = @_;
-    my $key = $pair->edge("SELECT k.key_id FROM mulberry_internal.voice_keys k JOIN mulberry_internal.tenants t ON t.id = k.tenant WHERE t.name = 'edge-$agent'");
+    my ($agent, $mandate, $times) = @_;
+    $times //= 5;
+    my $key = key_of($agent);
     my @verdicts = map {
         my $symbols = forged($key, $mandate, $_);
         $pair->edge("SELECT verdict FROM mulberry.handle_command_symbols('$symbols', '+15559990000', 'CA-forger-$agent-$_', tenant => 'edge-$agent')");
-    } 1 .. 5;
-    is("@verdicts", 'forgery forgery forgery forgery forgery', 'five calls with forged frames');
-    is($pair->edge("SELECT mode FROM mulberry.voice_key_status WHERE tenant = 'edge-$agent'"), 'challenge', 'put the key into challenge mode');
+    } 1 .. $times;
+    is("@verdicts", join(' ', ('forgery') x $times), "$times calls with forged frames");
+    is($pair->edge("SELECT mode FROM mulberry.voice_key_status WHERE tenant = 'edge-$agent'"), $times > 20 ? 'strict' : 'challenge', 'put the key into challenge mode');
     return;
+}
+
+# A second line to the edge of an agent, which goes on till it is told to end: ten times a second a call with a forged frame.
+sub second_line
+{
+    my ($agent, $mandate) = @_;
+    my $symbols = forged(key_of($agent), $mandate, 0);
+    $pair->edge('CREATE TABLE IF NOT EXISTS going_on ()');
+    return IPC::Run::start([ 'psql', '-XAtq', '-d', $pair->{edge}->connstr('postgres'), '-c', <<SQL ], '<', \undef, '>', \my $out);
+DO \$\$ BEGIN
+    WHILE to_regclass('going_on') IS NOT NULL LOOP
+        PERFORM mulberry.handle_command_symbols('$symbols', '+15559990000', 'CA-forger-' || gen_random_uuid(), tenant => 'edge-$agent');
+        COMMIT;
+        PERFORM pg_sleep(0.1);
+    END LOOP;
+END \$\$
+SQL
 }
 
 # What the edge has taken for forged since.
@@ -79,10 +104,15 @@ $pair->wait_for("SELECT current_setting('mulberry.command_retry_delay')", '30min
 subtest 'a revocation' => sub {
     $pair->telephony('ok', webhooks => 0);
     my $mandate = $pair->mandate(1);
-    attack(1, $mandate);
+    attack(1, $mandate, 21);
+    my $line = second_line(1, $mandate);
+    ok($pair->{edge}->poll_query_until('postgres', q{SELECT count(*) > 30 FROM mulberry_internal.audit WHERE outcome = 'forgery' AND evidence->>'call_ref' ~ '^CA-forger'}), 'and it goes on');
     my $command = $pair->revoke($mandate);
     ok($pair->state($command, 'confirmed'), 'confirmed') or diag $pair->story($command);
     is(calls($command), '1 challenged, 2 acknowledged', 'by the second call');
+    $pair->edge('DROP TABLE going_on');
+    ok($line->finish, 'the second line has played all the time');
+    is($pair->edge(q{SELECT count(*) FROM mulberry_internal.audit WHERE outcome = 'not judged'}), '0', 'and every frame was judged');
     is($pair->edge("SELECT status FROM mulberry_internal.mandates WHERE id = '$mandate'"), 'REVOKED', 'revoked on the edge');
     is($pair->cloud("SELECT signatures || ' ' || (nonce IS NOT NULL) || ' ' || attempts || ' ' || (error IS NULL) FROM mulberry_internal.commands WHERE id = $command"),
         '2 true 2 true', 'signed with the digits of the challenge');

@@ -48,6 +48,7 @@ DECLARE
     parsed   record;
     key      mulberry_internal.voice_keys;
     guard    mulberry_internal.key_guard;
+    mode     text;
     asked    mulberry_internal.challenges;
     open     boolean;
     former   mulberry_internal.key_frames;
@@ -77,7 +78,7 @@ BEGIN
     parsed := mulberry.command_frame_parse(receive_frame.symbols);
     IF NOT parsed.valid THEN
         answer := mulberry_internal.refusal('decode error', 'E007', substr(parsed.error, 7));
-        answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict);
+        answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict, NULL);
         PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
                                       evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem',
                                           substr(parsed.error, 7)));
@@ -104,31 +105,16 @@ BEGIN
       FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
     SELECT c.* INTO asked
       FROM mulberry_internal.challenges c
-     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id
-       AND c.counter = key.last_counter AND c.played_at > at - interval '10 minutes';
-    open := coalesce(mulberry_internal.challenge_holds(asked, at), false);
+     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id AND c.counter = key.last_counter
+       AND mulberry_internal.challenge_holds(c.drawn_at, c.played_at, at) IS NOT NULL;
+    open := coalesce(mulberry_internal.challenge_holds(asked.drawn_at, asked.played_at, at), false);
     digests := ARRAY(SELECT f.frame_digest FROM mulberry_internal.key_frames f
                       WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
                       ORDER BY f.counter DESC LIMIT 64);
     restored := key.enabled AND key.place <> here;
-    -- the answer to an open challenge is always judged: only a genuine frame could have called for it
-    -- Nor does the online path wait: whoever can dial could otherwise stop a revocation there.
-    IF receive_frame.path <> 'sync' AND mulberry_internal.guard_limited(guard, at)
-       AND NOT coalesce(open AND asked.mandate = parsed.mandate_id AND (asked.counter + 1) % 10000 = parsed.counter
-                        AND asked.command = parsed.command_code::integer AND asked.argument = parsed.argument, false)
-       AND sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')) <> ALL (digests) THEN
-        SELECT g.* INTO guard
-          FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id FOR UPDATE;
-        IF mulberry_internal.guard_defers(guard, at) THEN
-            answer := mulberry_internal.refusal('not judged', 'E002', 'too many forgeries: one frame a minute is judged');
-            PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, key.agent, NULL, method,
-                evidence);
-            RETURN answer;
-        END IF;
-    END IF;
 
     judged := mulberry_internal.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
-                                   mulberry_internal.guard_challenges(guard, at) OR coalesce(restored, false),
+                                   mulberry_internal.lockout_mode(guard, at) <> 'normal' OR coalesce(restored, false),
                                    coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce,
                                    asked.counter, NOT open);
 
@@ -138,9 +124,9 @@ BEGIN
                                                        WHEN 'forgery' THEN 'the tag is wrong'
                                                        ELSE coalesce(judged.problem, 'the frame could not be judged') END);
         IF judged.verdict = 'forgery' THEN
-            PERFORM mulberry_internal.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
+            mode := mulberry_internal.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
             IF receive_frame.path <> 'sync' THEN
-                answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict);
+                answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict, mode);
             END IF;
         END IF;
         PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, NULL, key.agent, NULL, method,

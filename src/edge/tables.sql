@@ -26,16 +26,16 @@ CREATE TABLE key_guard (
     key_id           integer NOT NULL CHECK (key_id BETWEEN 0 AND 99),
     forgeries        timestamptz[] NOT NULL DEFAULT '{}',
     in_row           bigint NOT NULL DEFAULT 0,
-    challenge_from   timestamptz,
+    since_entered    integer NOT NULL DEFAULT 0,
     challenge_until  timestamptz,
     challenge_period interval,
     PRIMARY KEY (tenant, key_id)
 );
 COMMENT ON TABLE key_guard IS
     'what forgeries have done to a key, known or not. A row beside voice_keys, so that forgeries never rewrite what genuine frames need';
-COMMENT ON COLUMN key_guard.forgeries IS 'times of the last 21, the newest first';
+COMMENT ON COLUMN key_guard.forgeries IS 'times of the last ones, the newest first';
 COMMENT ON COLUMN key_guard.in_row IS 'forgeries since the last genuine frame';
-COMMENT ON COLUMN key_guard.challenge_from IS 'when challenge mode was entered last; forgeries before it have done their part';
+COMMENT ON COLUMN key_guard.since_entered IS 'forgeries since challenge mode was entered last; those before have done their part';
 SELECT pg_catalog.pg_extension_config_dump('key_guard', '');
 
 CREATE TABLE challenges (

@@ -10,15 +10,14 @@ BEGIN
         SELECT k.tenant, k.role, k.agent, k.key_id,
                CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
                CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
-                    WHEN mulberry_internal.guard_limited(g, clock_timestamp()) THEN 'one frame a minute'
-                    WHEN mulberry_internal.guard_challenges(g, clock_timestamp()) OR k.place <> mulberry_internal.voice_key_place()
-                        THEN 'challenge'
-                    ELSE 'normal' END,
+                    WHEN l.mode = 'normal' AND k.place <> mulberry_internal.voice_key_place() THEN 'challenge'
+                    ELSE l.mode END,
                CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
                CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
                g.forgeries[1]
           FROM mulberry_internal.voice_keys k
           LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+         CROSS JOIN LATERAL mulberry_internal.lockout_mode(g, clock_timestamp()) AS l (mode)
          WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'));
 END
 $$;
@@ -39,7 +38,7 @@ COMMENT ON COLUMN mulberry.voice_key_status.role IS 'sender in the cloud, receiv
 COMMENT ON COLUMN mulberry.voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
 COMMENT ON COLUMN mulberry.voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
 COMMENT ON COLUMN mulberry.voice_key_status.mode IS
-    'receiver: normal; challenge: every command must answer one; one frame a minute: and no more than that are judged';
+    'receiver: normal; challenge: every command must answer one; strict: likewise, and a call is hung up after its first forgery';
 COMMENT ON COLUMN mulberry.voice_key_status.forgeries_in_row IS 'since the last genuine frame';
 
 CREATE OR REPLACE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
@@ -49,7 +48,7 @@ DECLARE
     unexported bigint;
     far        bigint;
     alarmed    bigint;
-    limited    bigint;
+    severe     bigint;
     challenged bigint;
 BEGIN
     item := 'voice keys';
@@ -67,15 +66,14 @@ BEGIN
 
     item := 'voice key forgeries';
     SELECT count(*) FILTER (WHERE g.in_row >= 100),
-           count(*) FILTER (WHERE mulberry_internal.guard_limited(g, clock_timestamp())),
-           count(*) FILTER (WHERE mulberry_internal.guard_challenges(g, clock_timestamp()))
-      INTO alarmed, limited, challenged
-      FROM mulberry_internal.key_guard g;
+           count(*) FILTER (WHERE m.mode = 'strict'), count(*) FILTER (WHERE m.mode <> 'normal')
+      INTO alarmed, severe, challenged
+      FROM mulberry_internal.key_guard g CROSS JOIN LATERAL mulberry_internal.lockout_mode(g, clock_timestamp()) AS m (mode);
     status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
-                   ELSE format('%s keys are in challenge mode, for %s of them one frame a minute is judged, and %s have had 100 '
-                       'forgeries in a row',
-                               challenged, limited, alarmed) END;
+                   ELSE format('%s keys are in challenge mode, for %s of them a call is hung up after its first forgery, and %s have '
+                       'had 100 forgeries in a row',
+                               challenged, severe, alarmed) END;
     hint := CASE WHEN alarmed > 0 OR challenged > 0
                  THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in '
                      'mulberry.voice_key_status.' END;

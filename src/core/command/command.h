@@ -32,7 +32,6 @@
 /* A challenge: six random digits, played with two check digits. */
 #define MB_NONCE_LENGTH 6
 #define MB_CHALLENGE_LENGTH 8
-#define MB_CHALLENGE_LIFETIME_S 60
 
 /* CC of a command frame. */
 typedef enum mb_command_code
