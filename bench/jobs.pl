@@ -18,7 +18,7 @@ use Mulberry::StandIn;
 my ($experiment, $number) = @ARGV;
 my %experiments = (latency => \&latency, failures => \&failures, memory => \&memory);
 my $run = $experiments{$experiment} or die "no experiment \"$experiment\"\n";
-my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in.log");
+my $ai = Mulberry::StandIn->new;
 # memory is not a matter of the disk
 my $fsync = $experiment eq 'memory' ? 'off' : 'on';
 my $node = mulberry_cluster($experiment, conf => <<"CONF");

@@ -14,7 +14,7 @@ use Test::More;
 
 my $source = mulberry_cluster('source', preload => 0, extension => 0);
 $source->safe_psql('postgres', 'CREATE DATABASE telephony');
-my $tmp = $PostgreSQL::Test::Utils::tmp_check;
+my $tmp = PostgreSQL::Test::Utils::tempdir();
 
 sub sql { return $source->safe_psql('telephony', shift) }
 

@@ -28,6 +28,7 @@ CONF
 my $node = mulberry_cluster('secrets',
     preload => 0, conf => $talkative, init => [ allows_streaming => 1 ]);
 my $data = $node->data_dir;
+my $directory = PostgreSQL::Test::Utils::tempdir();
 my $key_file = "$data/mulberry.key";
 
 sub sql { return $node->safe_psql('postgres', shift) }
@@ -122,8 +123,8 @@ my @leaks = $log =~ /(leak-\S+)/g;
 is_deeply(\@leaks, [], 'the log quotes nothing that was entered');
 like($log, qr/its lines are not shown/, '... although it has the messages');
 is(system_log(qw(grep -rlaF leak-), $data), '', 'no file of the data directory has it');
-$node->command_ok([ 'pg_dump', '-f', "$PostgreSQL::Test::Utils::tmp_check/dump.sql", $node->connstr('postgres') ], 'a dump is made');
-unlike(slurp_file("$PostgreSQL::Test::Utils::tmp_check/dump.sql"), qr/leak-|[0-9a-f]{64}/, 'which has neither secrets nor key');
+$node->command_ok([ 'pg_dump', '-f', "$directory/dump.sql", $node->connstr('postgres') ], 'a dump is made');
+unlike(slurp_file("$directory/dump.sql"), qr/leak-|[0-9a-f]{64}/, 'which has neither secrets nor key');
 
 # Names of files that a command prints.
 sub system_log
@@ -143,7 +144,7 @@ like(errors_of("SELECT mulberry.outbound_allowed();\n"
 like(errors_of("SELECT mulberry.outbound_allowed();\nINSERT INTO mulberry.secret_entry (name, value) VALUES ('x', 'leak-syntax' 1);\n"),
     qr/syntax error/, 'so is one that is none');
 # the extended protocol logs parameters apart from the text
-my $extended = "$PostgreSQL::Test::Utils::tmp_check/insert.sql";
+my $extended = "$directory/insert.sql";
 append_to_file($extended, <<'SQL');
 \set secret '\'leak-parameter\''
 SELECT mulberry.outbound_allowed();

@@ -248,7 +248,7 @@ like(sql('SELECT dropped FROM mulberry_internal.packet_event_statistics()'), qr/
 # ---- numbers under load ----
 
 # Each client knows the order of its own events; whole transactions roll back.
-my $script = "$PostgreSQL::Test::Utils::tmp_check/events.sql";
+my $script = PostgreSQL::Test::Utils::tempdir() . '/events.sql';
 PostgreSQL::Test::Utils::append_to_file($script, <<'SQL');
 \set abort random(1, 4)
 BEGIN;

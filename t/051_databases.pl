@@ -55,13 +55,14 @@ SQL
 }
 
 # Ingest of several clients; the handle's results are whatever happens to them.
-my $ingest = "$PostgreSQL::Test::Utils::tmp_check/ingest.sql";
+my $directory = PostgreSQL::Test::Utils::tempdir();
+my $ingest = "$directory/ingest.sql";
 append_to_file($ingest, <<'SQL');
 SELECT mulberry.ingest_packet('load-' || :client_id, (random() * 1000000)::int % 1000, 'x', NULL, 'text');
 SQL
 
 # Calls that begin, end and are looked at: locks of many tables, in several orders.
-my $calls = "$PostgreSQL::Test::Utils::tmp_check/calls.sql";
+my $calls = "$directory/calls.sql";
 append_to_file($calls, <<'SQL');
 \set n random(1, 1000000)
 SELECT mulberry.ingest_packet('c' || :n, i, 'x', NULL, 'text') FROM generate_series(0, 1) i;
@@ -76,7 +77,7 @@ sub start_load
 {
     my ($database, $script) = @_;
     # to a file: nobody reads a pipe while the statement under test runs
-    my $log = "$PostgreSQL::Test::Utils::tmp_check/load.log";
+    my $log = "$directory/load.log";
     my $load = IPC::Run::start(
         [ $node->installed_command('pgbench'), '-n', '-c', '8', '-j', '2', '-T', '30', '-f', $script, '-d', $node->connstr($database) ],
         '>', $log, '2>', $log, IPC::Run::timeout(120));

@@ -33,7 +33,8 @@ sub wait_for_server
     die 'the server did not come back';
 }
 
-my $script = "$PostgreSQL::Test::Utils::tmp_check/events.sql";
+my $directory = PostgreSQL::Test::Utils::tempdir();
+my $script = "$directory/events.sql";
 append_to_file($script, <<'SQL');
 SELECT mulberry_internal.emit_event('6d756c62-6572-7279-8000-000000000001', 'load', NULL, NULL, '{}');
 SQL
@@ -42,7 +43,7 @@ my %told;    # what subscribers were told: event id by number
 for my $round (1 .. $rounds)
 {
     my $subscriber = Mulberry::Subscriber->new($node);
-    my $load_log = "$PostgreSQL::Test::Utils::tmp_check/load.log";
+    my $load_log = "$directory/load.log";
     my $load = IPC::Run::start([ $node->installed_command('pgbench'), '-n', '-c', '4', '-T', '20', '-f', $script, '-d', $node->connstr('postgres') ],
         '>', $load_log, '2>', $load_log, IPC::Run::timeout(120));
     my @heard = $subscriber->take_until_event('load');

@@ -11,7 +11,7 @@ use Time::HiRes qw(time sleep);
 use Mulberry::Cluster;
 use Mulberry::StandIn;
 
-my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in.log");
+my $ai = Mulberry::StandIn->new;
 my $node = mulberry_cluster('ai', conf => <<'CONF');
 mulberry.http_timeout = 120
 mulberry.grace_period = 500

@@ -14,7 +14,7 @@ use Mulberry::Cluster;
 use Mulberry::StandIn;
 
 my $rounds = $ENV{CRASH_ROUNDS} // 2;
-my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in.log");
+my $ai = Mulberry::StandIn->new;
 my $node = mulberry_cluster('crash', conf => <<'CONF');
 restart_after_crash = on
 mulberry.grace_period = 0

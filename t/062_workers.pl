@@ -11,7 +11,7 @@ use Time::HiRes qw(time sleep);
 use Mulberry::Cluster;
 use Mulberry::StandIn;
 
-my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in.log");
+my $ai = Mulberry::StandIn->new;
 my $node = mulberry_cluster('workers', conf => <<'CONF', extension => 0);
 mulberry.grace_period = 0
 mulberry.http_timeout = 600

@@ -10,7 +10,7 @@ use Test::More;
 use Mulberry::Cluster;
 use Mulberry::StandIn;
 
-my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in-busy.log");
+my $ai = Mulberry::StandIn->new;
 my $node = mulberry_cluster('busy', conf => <<'CONF');
 mulberry.workers = 1
 mulberry.grace_period = 10s

@@ -10,7 +10,7 @@ use Test::More;
 use Mulberry::Cluster;
 use Mulberry::StandIn;
 
-my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/hostile-stand-in.log");
+my $ai = Mulberry::StandIn->new;
 my $node = mulberry_cluster('hostile', conf => <<'CONF');
 mulberry.http_timeout = 120
 mulberry.grace_period = 0

@@ -13,7 +13,7 @@ use Mulberry::Cluster;
 use Mulberry::StandIn;
 
 my $slots = 16;
-my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/fair-stand-in.log");
+my $ai = Mulberry::StandIn->new;
 my $node = mulberry_cluster('fair', conf => <<"CONF");
 mulberry.workers = 1
 mulberry.http_concurrency = $slots

@@ -175,7 +175,7 @@ subtest 'a command that is displaced, confirmed or cancelled while its call ring
 };
 
 subtest 'a spoken confirmation' => sub {
-    my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in.log");
+    my $ai = Mulberry::StandIn->new;
     my $listen = sub { one("SELECT mulberry.set_endpoint('ears', 'openai', '@{[ $ai->url($_[0]) ]}/v1', allow_http => true, allow_private => true)") };
     $listen->('says-mandate-one-two-three-revoked');
     my $command = revoke('mute', 'escalated');

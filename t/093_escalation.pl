@@ -12,7 +12,7 @@ use Mulberry::VoicePair;
 
 my $pair = Mulberry::VoicePair->new('escalation');
 my $twilio = $pair->{twilio};
-my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in.log");
+my $ai = Mulberry::StandIn->new;
 my $contact = '+491701234567';
 
 sub one { return $pair->cloud($_[0]) }

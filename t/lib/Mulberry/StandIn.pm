@@ -33,16 +33,16 @@ use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use PostgreSQL::Test::Utils ();
 use Time::HiRes qw(time sleep);
 
-# Starts the service in a process of its own; "log" is the file in which it writes
-# one JSON object a line about each request.  What another test left there is gone.
+# Starts the service in a process of its own, which writes one JSON object a line about each
+# request into a file of its own: programs run beside each other.
 sub new
 {
-    my ($class, $log) = @_;
+    my ($class) = @_;
+    my $log = PostgreSQL::Test::Utils::tempdir() . '/requests';
     my $listener = IO::Socket::INET->new(
         LocalAddr => '127.0.0.1', LocalPort => 0, Listen => 512, ReuseAddr => 1, Blocking => 0)
         or die "could not listen: $!";
     my $self = bless { port => $listener->sockport, log => $log, owner => $$ }, $class;
-    unlink glob "$log.*";
     open(my $touch, '>', $log) or die "$log: $!";
     close $touch;
 

@@ -23,7 +23,7 @@ use constant TOKEN => 'fedcba98765432100123456789abcdef';
 sub new
 {
     my ($class, $name, %option) = @_;
-    my $tmp = $PostgreSQL::Test::Utils::tmp_check;
+    my $tmp = PostgreSQL::Test::Utils::tempdir();
     my $self = bless { agents => $option{agents} // 1, mandates => 0 }, $class;
     $self->{cloud} = mulberry_cluster("${name}_cloud", conf => "mulberry.command_retry_delay = 200\nmulberry.maintenance_interval = 1d\n" . ($option{conf} // ''));
     $self->{edge} = mulberry_cluster("${name}_edge", preload => 0);
