@@ -8,19 +8,22 @@
 #	make bench				ratios against the named peers, see bench/
 #	make bench-dtmf			one of them, here the DTMF receiver's
 #	make campaign			the long experiments, see docs/results.md
-#	make sql				mulberry--1.0.sql out of the subjects' files, see src/install/order
+#	make sql				install and update scripts out of the subjects' files, see src/install/order
 #	make format, make lint
 
+# The install script of this version, and one that updates to it from each version before.
+version := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" mulberry.control)
+scripts := mulberry--$(version).sql \
+	$(foreach from,$(wildcard updates/*--*.sql),mulberry--$(firstword $(subst --, ,$(notdir $(from))))--$(version).sql)
+
 EXTENSION = mulberry
-DATA = mulberry--1.0.sql
+DATA = $(scripts)
 MODULE_big = mulberry
 
 SRCS = $(sort $(wildcard src/*.c src/*/*.c src/core/*/*.c))
 OBJS = $(SRCS:.c=.o)
 
-EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" $(srcdir)/mulberry.control)
-
-PG_CPPFLAGS = -I$(srcdir)/src -DMULBERRY_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS = -I$(srcdir)/src -DMULBERRY_VERSION='"$(version)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-declaration-after-statement
 SHLIB_LINK = -lcurl -lcrypto -lm
@@ -41,14 +44,15 @@ ifneq ($(PGXS),)
 all: sql programs
 include $(PGXS)
 $(OBJS): $(wildcard src/*/*.h src/core/*/*.h)
+src/mulberry.o src/mulberry.bc src/server/extension.o src/server/extension.bc: mulberry.control
 else ifneq ($(filter-out $(own_targets),$(or $(MAKECMDGOALS),all)),)
 $(error no pg_config: install postgresql-server-dev-NN, or name one with PG_CONFIG=; "make test" and "make demo" install it themselves)
 endif
 
 # Assembled anew whenever one of its parts has changed.
-sql: mulberry--1.0.sql
-mulberry--1.0.sql: scripts/assemble-sql src/install/order $(wildcard src/*/*.sql)
-	scripts/assemble-sql >$@.new
+sql: $(scripts)
+$(scripts): scripts/assemble-sql mulberry.control src/install/order $(wildcard src/*/*.sql updates/*.sql)
+	scripts/assemble-sql $@ >$@.new
 	mv $@.new $@
 
 # Each program has a directory with a Makefile of its own.

@@ -1432,6 +1432,14 @@ LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outbound_a
 COMMENT ON FUNCTION mulberry.outbound_allowed() IS
     'false in a copy of another database: its workers call nobody until resume_outbound()';
 
+CREATE FUNCTION library_version() RETURNS text
+LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_library_version_sql';
+COMMENT ON FUNCTION library_version() IS 'the version of the library that runs; that of the SQL is in pg_extension';
+
+CREATE FUNCTION version_hint(version text) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_version_hint_sql';
+COMMENT ON FUNCTION version_hint(text) IS 'what to do about SQL of this version; null when it fits the library that runs';
+
 CREATE FUNCTION mulberry.resume_outbound() RETURNS boolean
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
@@ -9230,10 +9238,24 @@ DECLARE
                          OR current_database() = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','));
     wanted    integer := current_setting('mulberry.workers')::integer;
     usage     double precision := pg_notification_queue_usage();
+    version   text := (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'mulberry');
+    unfit     text := mulberry_internal.version_hint(version);
     workers   bigint;
     notifiers bigint;
 BEGIN
+    item := 'version';
+    IF unfit IS NULL THEN
+        status := 'ok';
+        detail := format('library and SQL are %s', version);
+    ELSE
+        status := 'error';
+        detail := format('the library is %s, the SQL of this database %s: workers wait', mulberry_internal.library_version(), version);
+        hint := unfit;
+    END IF;
+    RETURN NEXT;
+
     item := 'preloaded';
+    hint := NULL;
     IF preloaded THEN
         status := 'ok';
         detail := 'mulberry is in shared_preload_libraries';
@@ -9262,7 +9284,8 @@ BEGIN
         hint := format('Add %s to mulberry.databases and reload the server.', current_database());
     ELSIF workers < wanted OR notifiers < 1 THEN
         status := 'error';
-        hint := 'The server''s log says why; max_worker_processes may be too small.';
+        hint := CASE WHEN unfit IS NOT NULL THEN 'They wait until library and SQL are of one version.'
+                     ELSE 'The server''s log says why; max_worker_processes may be too small.' END;
     ELSE
         status := 'ok';
     END IF;
@@ -9507,7 +9530,8 @@ COMMENT ON FUNCTION mulberry.health() IS
 -- What ends every install and every update: the rules that hold for all objects, those that an
 -- update adds as well.  Only what lacks them is touched, because the rights that an object has after
 -- an ALTER inside a script count as the extension's own from then on, and pg_dump leaves them out:
--- members would lose theirs by a restore.
+-- members would lose theirs by a restore. Partitions of packets, which are no members of the extension,
+-- get their row security when they are made and have no rights of their own.
 
 -- The second barrier.  There are no policies: who is granted a table by mistake
 -- sees nothing of it, not even rows of the own tenant that the access does not
@@ -9521,7 +9545,7 @@ BEGIN
         SELECT c.oid::regclass AS name
           FROM pg_class c
          WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
-           AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
+           AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT c.relrowsecurity
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target.name);
     END LOOP;
@@ -9543,7 +9567,7 @@ BEGIN
             SELECT format('%s %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass),
                    c.relnamespace, c.relacl
               FROM pg_class c
-             WHERE c.relkind IN ('r', 'p', 'v', 'S')
+             WHERE c.relkind IN ('r', 'p', 'v', 'S') AND NOT c.relispartition
             UNION ALL
             SELECT format('TYPE %s', t.oid::regtype), t.typnamespace, t.typacl
               FROM pg_type t

@@ -39,7 +39,7 @@ sub start_server
     my $name = 'server' . (1 + keys %servers);
     my $server = { port_file => "$dir/$name.port", out => '', err => "$dir/$name.err" };
 
-    $server->{run} = start([ $program, '--port', '0', '--port-file', $server->{port_file}, @options ],
+    $server->{run} = start([ $program, '--port', '0', '--nice', '0', '--port-file', $server->{port_file}, @options ],
         '<', \undef, '>', \$server->{out}, '2>', $server->{err});
     $server->{pid} = $server->{run}{KIDS}[0]{PID};
     wait_until(sub { -s $server->{port_file} || !kill 0, $server->{pid} });

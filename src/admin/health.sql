@@ -10,10 +10,24 @@ DECLARE
                          OR current_database() = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','));
     wanted    integer := current_setting('mulberry.workers')::integer;
     usage     double precision := pg_notification_queue_usage();
+    version   text := (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'mulberry');
+    unfit     text := mulberry_internal.version_hint(version);
     workers   bigint;
     notifiers bigint;
 BEGIN
+    item := 'version';
+    IF unfit IS NULL THEN
+        status := 'ok';
+        detail := format('library and SQL are %s', version);
+    ELSE
+        status := 'error';
+        detail := format('the library is %s, the SQL of this database %s: workers wait', mulberry_internal.library_version(), version);
+        hint := unfit;
+    END IF;
+    RETURN NEXT;
+
     item := 'preloaded';
+    hint := NULL;
     IF preloaded THEN
         status := 'ok';
         detail := 'mulberry is in shared_preload_libraries';
@@ -42,7 +56,8 @@ BEGIN
         hint := format('Add %s to mulberry.databases and reload the server.', current_database());
     ELSIF workers < wanted OR notifiers < 1 THEN
         status := 'error';
-        hint := 'The server''s log says why; max_worker_processes may be too small.';
+        hint := CASE WHEN unfit IS NOT NULL THEN 'They wait until library and SQL are of one version.'
+                     ELSE 'The server''s log says why; max_worker_processes may be too small.' END;
     ELSE
         status := 'ok';
     END IF;

@@ -1,7 +1,8 @@
 -- What ends every install and every update: the rules that hold for all objects, those that an
 -- update adds as well.  Only what lacks them is touched, because the rights that an object has after
 -- an ALTER inside a script count as the extension's own from then on, and pg_dump leaves them out:
--- members would lose theirs by a restore.
+-- members would lose theirs by a restore. Partitions of packets, which are no members of the extension,
+-- get their row security when they are made and have no rights of their own.
 
 -- The second barrier.  There are no policies: who is granted a table by mistake
 -- sees nothing of it, not even rows of the own tenant that the access does not
@@ -15,7 +16,7 @@ BEGIN
         SELECT c.oid::regclass AS name
           FROM pg_class c
          WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
-           AND c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
+           AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT c.relrowsecurity
     LOOP
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', target.name);
     END LOOP;
@@ -37,7 +38,7 @@ BEGIN
             SELECT format('%s %s', CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.oid::regclass),
                    c.relnamespace, c.relacl
               FROM pg_class c
-             WHERE c.relkind IN ('r', 'p', 'v', 'S')
+             WHERE c.relkind IN ('r', 'p', 'v', 'S') AND NOT c.relispartition
             UNION ALL
             SELECT format('TYPE %s', t.oid::regtype), t.typnamespace, t.typacl
               FROM pg_type t

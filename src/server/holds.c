@@ -1,7 +1,7 @@
 /*
  * holds.c
  *	  Holds on databases.  A backend that is about to drop, rename, move or copy
- *	  a database, or to drop the extension in it, holds it until the end of its
+ *	  a database, or to drop or update the extension in it, holds it until the end of its
  *	  transaction; the launcher stops our processes there, answers, and starts
  *	  none before the last holder has let go.  So they come back by themselves
  *	  when the statement failed.

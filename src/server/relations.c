@@ -78,6 +78,11 @@ mulberry_require_known_columns(Relation table, int known)
 {
 	TupleDesc desc = RelationGetDescr(table);
 
+	if (desc->natts < known)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("table \"%s\" lacks columns that this version of mulberry writes",
+							   RelationGetRelationName(table)),
+						errhint("ALTER EXTENSION mulberry UPDATE.")));
 	for (int i = known; i < desc->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);

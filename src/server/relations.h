@@ -46,8 +46,9 @@ extern void mulberry_replace_row(Relation table, ItemPointer tid, HeapTuple tupl
 extern void mulberry_delete_row(Relation table, ItemPointer tid);
 
 /*
- * Refuses to write rows into a table that somebody has given further columns:
- * nothing here knows what belongs there.  What is left of columns that were dropped again does
+ * Refuses to write rows into a table that somebody (an update, before the library that belongs
+ * to it) has given further columns, or that has not got ours yet: nothing here knows what belongs
+ * there.  What is left of columns that were dropped again does
  * no harm; a row is null there.
  */
 extern void mulberry_require_known_columns(Relation table, int known);

@@ -45,6 +45,8 @@ static int actions_after(Node *statement);
 static void hold_named_database(const char *name, bool copied);
 static bool may_copy(Oid database);
 static bool drops_us(const DropStmt *statement);
+static bool updates_us(const AlterExtensionStmt *statement);
+static bool may_change_us(void);
 
 void
 mulberry_utility_hook_init(void)
@@ -124,6 +126,10 @@ before_statement(Node *statement, bool top_level)
 			if (drops_us((DropStmt *) statement))
 				(void) mulberry_hold_database_and_win(MyDatabaseId, HOLD_TIMEOUT);
 			break;
+		case T_AlterExtensionStmt:
+			if (updates_us((AlterExtensionStmt *) statement) && may_change_us())
+				(void) mulberry_hold_database_and_win(MyDatabaseId, HOLD_TIMEOUT);
+			break;
 		default:
 			break;
 	}
@@ -146,6 +152,9 @@ actions_after(Node *statement)
 			return strcmp(((CreateExtensionStmt *) statement)->extname, MULBERRY_EXTENSION) == 0
 					   ? MULBERRY_COMMIT_EXTENSION_CREATED
 					   : 0;
+		case T_AlterExtensionStmt:
+			return updates_us((AlterExtensionStmt *) statement) ? MULBERRY_COMMIT_EXTENSION_CREATED
+																: 0;
 		default:
 			return 0;
 	}
@@ -199,7 +208,6 @@ drops_us(const DropStmt *statement)
 {
 	ListCell *cell;
 	bool named = false;
-	Oid extension;
 
 	if (statement->removeType != OBJECT_EXTENSION)
 		return false;
@@ -207,7 +215,21 @@ drops_us(const DropStmt *statement)
 		named = named || strcmp(strVal(lfirst(cell)), MULBERRY_EXTENSION) == 0;
 	if (!named && statement->behavior != DROP_CASCADE)
 		return false;
-	extension = get_extension_oid(MULBERRY_EXTENSION, /* missing_ok */ true);
+	return may_change_us();
+}
+
+/* True for ALTER EXTENSION … UPDATE of ours. */
+static bool
+updates_us(const AlterExtensionStmt *statement)
+{
+	return strcmp(statement->extname, MULBERRY_EXTENSION) == 0;
+}
+
+static bool
+may_change_us(void)
+{
+	Oid extension = get_extension_oid(MULBERRY_EXTENSION, /* missing_ok */ true);
+
 	return OidIsValid(extension) &&
 		   (superuser() || object_ownercheck(ExtensionRelationId, extension, GetUserId()) ||
 			object_ownercheck(DatabaseRelationId, MyDatabaseId, GetUserId()));

@@ -12,6 +12,8 @@
  *	served		the notifier has attached: the extension exists; workers run
  *	absent		a process left because the extension is missing: nothing runs until
  *				the next look, LOOK_INTERVAL later or as soon as one is created
+ *	unfit		the same for an extension of another version than this library, until
+ *				it is updated, or else REST_INTERVAL later
  *	held		some backend wants the database without us: nothing runs
  *	leaving		no longer wanted (list changed, dropped, renamed, other role):
  *				everything stops, then the slot is given back
@@ -24,8 +26,10 @@
  *	CREATE DATABASE x TEMPLATE d										looks again at what exists
  *	DROP EXTENSION mulberry (or one			hold on this database,		the same; and cancels who is
  *	  with CASCADE)							before						in a deadlock with it
- *	CREATE EXTENSION mulberry				"extension created",		probes absent databases
- *											after commit				at once
+ *	ALTER EXTENSION mulberry UPDATE			as DROP EXTENSION, and as	the same
+ *											CREATE EXTENSION
+ *	CREATE EXTENSION mulberry				"extension created",		probes absent and unfit
+ *											after commit				databases at once
  *	CREATE DATABASE, ALTER DATABASE			wake-up, after commit		looks again at what exists
  *	pg_reload_conf()						SIGHUP						reads the settings, starts
  *																		and stops accordingly
@@ -81,6 +85,7 @@ typedef struct database
 	bool wanted;			/* in the list, and still the same database and role */
 	bool served;			/* the extension is known to exist */
 	TimestampTz look_again; /* not before, when it is not */
+	bool version_said;		/* the log knows that it is unfit */
 	mulberry_slot *slot;
 	process processes[MULBERRY_PLACES];
 } database;
@@ -197,6 +202,8 @@ reload(void)
 	for (int i = 0; i < mulberry_max_databases; i++)
 	{
 		/* somebody may just have repaired what made them fail */
+		databases[i].look_again = 0;
+		databases[i].version_said = false;
 		for (int place = 0; place < MULBERRY_PLACES; place++)
 		{
 			databases[i].processes[place].failures = 0;
@@ -368,7 +375,10 @@ tend(database *db, TimestampTz now, TimestampTz *wake_at)
 	}
 
 	if (mulberry_slot_place_pid(db->slot, MULBERRY_NOTIFIER_PLACE) != 0)
+	{
 		db->served = true;
+		db->version_said = false;
+	}
 	if (!db->served && now < db->look_again)
 	{
 		stop_processes(db);
@@ -413,6 +423,14 @@ reap(database *db, TimestampTz now)
 			case MULBERRY_EXIT_NO_EXTENSION:
 				db->served = false;
 				db->look_again = TimestampTzPlusMilliseconds(now, LOOK_INTERVAL);
+				break;
+			case MULBERRY_EXIT_OTHER_VERSION:
+				/* whoever notices while it works has not said so; a probe does, once */
+				db->look_again = db->served ? now : TimestampTzPlusMilliseconds(now, REST_INTERVAL);
+				db->version_said = !db->served;
+				db->served = false;
+				if (place != MULBERRY_NOTIFIER_PLACE)
+					p->not_before = TimestampTzPlusMilliseconds(now, LOOK_INTERVAL);
 				break;
 			case MULBERRY_EXIT_RESTART:
 				p->not_before = 0;
@@ -488,6 +506,7 @@ start_process(database *db, int place, TimestampTz now, TimestampTz *wake_at)
 	start.role = db->role;
 	start.slot = mulberry_slot_index(db->slot);
 	start.place = place;
+	start.version_said = db->version_said;
 	StaticAssertStmt(sizeof(start) <= BGW_EXTRALEN, "start message too large");
 
 	memset(&worker, 0, sizeof(worker));

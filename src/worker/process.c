@@ -5,13 +5,9 @@
  */
 #include "server/compat.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_extension.h"
 #include "commands/dbcommands.h"
-#include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -19,12 +15,12 @@
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
 #include "server/catalog.h"
+#include "server/extension.h"
 #include "server/shared_state.h"
 #include "worker/process.h"
 
@@ -32,7 +28,7 @@ static mulberry_process_start my_start;
 static Oid my_extension = InvalidOid;
 
 static void leave(mulberry_exit_reason reason);
-static Oid owner_of_extension(Oid extension);
+static void complain_about_version(const char *version);
 static void become(Oid owner);
 
 mulberry_slot *
@@ -40,6 +36,7 @@ mulberry_process_begin(void)
 {
 	mulberry_slot *slot;
 	Oid owner = InvalidOid;
+	char *version;
 
 	/*
 	 * die, not a flag: a process that waits for a lock or for the disk must
@@ -58,12 +55,14 @@ mulberry_process_begin(void)
 	mulberry_process_pin_settings();
 
 	StartTransactionCommand();
-	my_extension = get_extension_oid(MULBERRY_EXTENSION, /* missing_ok */ true);
-	if (OidIsValid(my_extension))
-		owner = owner_of_extension(my_extension);
-	CommitTransactionCommand();
-	if (!OidIsValid(owner))
+	if (!mulberry_find_extension(&my_extension, &owner, &version))
 		leave(MULBERRY_EXIT_NO_EXTENSION);
+	if (!mulberry_fits(version))
+	{
+		complain_about_version(version);
+		leave(MULBERRY_EXIT_OTHER_VERSION);
+	}
+	CommitTransactionCommand();
 
 	if (!OidIsValid(my_start.role))
 		become(owner);
@@ -84,24 +83,17 @@ leave(mulberry_exit_reason reason)
 	proc_exit(0);
 }
 
-static Oid
-owner_of_extension(Oid extension)
+/* Once, until they fit again. */
+static void
+complain_about_version(const char *version)
 {
-	Relation relation = table_open(ExtensionRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	Oid owner = InvalidOid;
-
-	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(extension));
-	scan = systable_beginscan(relation, ExtensionOidIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return owner;
+	if (my_start.version_said)
+		return;
+	ereport(WARNING,
+			errmsg("Mulberry's workers in database \"%s\" wait: the library is version "
+				   "%s, the extension there %s",
+				   get_database_name(MyDatabaseId), mulberry_library_version, version),
+			errhint("%s", mulberry_version_hint(version)));
 }
 
 /*
@@ -152,13 +144,22 @@ mulberry_process_pin_settings(void)
 void
 mulberry_process_begin_unit(const char *activity)
 {
+	Oid extension;
+	Oid owner;
+	char *version;
+
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	LockDatabaseObject(ExtensionRelationId, my_extension, 0, AccessShareLock);
-	if (get_extension_oid(MULBERRY_EXTENSION, /* missing_ok */ true) != my_extension)
+	if (!mulberry_find_extension(&extension, &owner, &version) || extension != my_extension)
 	{
 		AbortCurrentTransaction();
 		leave(MULBERRY_EXIT_NO_EXTENSION);
+	}
+	if (!mulberry_fits(version))
+	{
+		AbortCurrentTransaction();
+		leave(MULBERRY_EXIT_OTHER_VERSION);
 	}
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, activity);

@@ -17,12 +17,13 @@ typedef struct mulberry_process_start
 	Oid role; /* to run as; InvalidOid: the extension's owner */
 	int slot;
 	int place;
+	bool version_said; /* the log knows already that library and SQL differ */
 } mulberry_process_start;
 
 /*
  * First call of an entry point.  Sets signal handlers (SIGTERM: die, SIGHUP:
- * reload), connects, checks that the extension exists, becomes the role to run
- * as, pins settings, and attaches to its place.
+ * reload), connects, checks that the extension exists and is of the library's
+ * version, becomes the role to run as, pins settings, and attaches to its place.
  * Returns the slot of its database; does not return when there is nothing to
  * serve.
  */
@@ -33,7 +34,7 @@ extern void mulberry_process_pin_settings(void);
 
 /*
  * A unit of work.  begin starts a transaction, with the extension locked against
- * DROP EXTENSION; the process leaves when it is gone.  A snapshot is active until
+ * DROP EXTENSION; the process leaves when it is gone or of another version.  A snapshot is active until
  * the end.  Between units there is neither transaction nor snapshot.
  */
 extern void mulberry_process_begin_unit(const char *activity);

@@ -20,6 +20,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "server/extension.h"
 #include "server/guc.h"
 #include "server/shared_state.h"
 #include "worker/attempt.h"
@@ -361,6 +362,7 @@ mulberry_run_jobs(PG_FUNCTION_ARGS)
 		ereport(ERROR, errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
 				errmsg("run_jobs() cannot run inside a transaction block"),
 				errdetail("It commits after each step of each job."));
+	mulberry_require_version("run_jobs()");
 
 	end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) (max_seconds * 1000));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);

@@ -19,10 +19,11 @@ our @EXPORT = qw(mulberry_cluster wait_for_workers wait_for_true wait_for_settin
 #	conf		=> more lines for postgresql.conf
 #	extension	=> 0 does not create the extension (default 1)
 #	init		=> arguments of init(), e.g. [allows_streaming => 1]
+#	install_path	=> of another PostgreSQL than the one on PATH
 sub mulberry_cluster
 {
     my ($name, %option) = @_;
-    my $node = PostgreSQL::Test::Cluster->new($name);
+    my $node = PostgreSQL::Test::Cluster->new($name, $option{install_path} ? (install_path => $option{install_path}) : ());
     my $preload = $option{preload} // 1;
 
     $node->init(@{ $option{init} // [] });
