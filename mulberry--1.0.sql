@@ -396,7 +396,7 @@ COMMENT ON FUNCTION mulberry.job_kinds() IS
 CREATE FUNCTION job_kind(kind text,
     OUT purpose text, OUT subject text, OUT text_is_result boolean, OUT retriable boolean, OUT persistent boolean)
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'mulberry_sql_job_kind';
+AS 'MODULE_PATHNAME', 'mulberry_job_kind_sql';
 COMMENT ON FUNCTION job_kind(text) IS 'properties of a kind of job, as job_kinds() has them; 22023: there is no such kind (internal)';
 
 CREATE FUNCTION mulberry.job_purpose(kind text) RETURNS text
@@ -414,7 +414,7 @@ COMMENT ON FUNCTION mulberry.endpoint_kinds() IS
 CREATE FUNCTION endpoint_kind(kind text, purpose text,
     OUT default_url text, OUT takes_text boolean, OUT needs_model boolean, OUT options text[])
 LANGUAGE c IMMUTABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'mulberry_sql_endpoint_kind';
+AS 'MODULE_PATHNAME', 'mulberry_endpoint_kind_sql';
 COMMENT ON FUNCTION endpoint_kind(text, text) IS
     'properties of a kind of endpoint for a purpose, or for none (null), as endpoint_kinds() has them; 22023: there is no such kind or '
     'purpose, or it cannot serve it (internal)';
@@ -1105,10 +1105,6 @@ CREATE FUNCTION mulberry.held_access(tenant uuid) RETURNS text[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_held_access';
 COMMENT ON FUNCTION mulberry.held_access(uuid) IS 'the accesses that the current role has to a tenant, included ones as well';
 
-CREATE FUNCTION has_access(tenant uuid, VARIADIC access text[]) RETURNS boolean
-LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_sql';
-COMMENT ON FUNCTION has_access(uuid, text[]) IS 'true when the current role has one of these accesses to the tenant';
-
 CREATE FUNCTION mulberry.has_access_everywhere(VARIADIC access text[]) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_everywhere_sql';
 COMMENT ON FUNCTION mulberry.has_access_everywhere(text[]) IS 'true when the current role has one of these accesses to all tenants';
@@ -1428,7 +1424,7 @@ COMMENT ON FUNCTION access_rules_access() IS 'which access needs which object of
 
 -- src/server/installation.sql
 CREATE FUNCTION mulberry.outbound_allowed() RETURNS boolean
-LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outbound_allowed_sql';
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outbound_allowed';
 COMMENT ON FUNCTION mulberry.outbound_allowed() IS
     'false in a copy of another database: its workers call nobody until resume_outbound()';
 
@@ -2048,7 +2044,7 @@ COMMENT ON FUNCTION advance_transcription(bigint) IS
     'internal: makes the first transcription of a call due now, because nothing is missing any more';
 
 CREATE FUNCTION lock_call(call bigint) RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_sql_lock_call';
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_lock_call_sql';
 COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call until the end of the transaction';
 
 CREATE FUNCTION lock_call_soon(call bigint) RETURNS boolean
@@ -2194,7 +2190,7 @@ COMMENT ON FUNCTION mulberry.call_dtmf(text, text, real) IS
 
 -- src/calls/retention.sql
 CREATE FUNCTION remove_call(tenant uuid, call_id text) RETURNS bigint
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_call_by_name';
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_call';
 COMMENT ON FUNCTION remove_call(uuid, text) IS
     'internal: removes a call with its packets under its lock and returns its id; null when there is none';
 
@@ -2622,7 +2618,7 @@ CREATE FUNCTION enqueue_job(kind text, tenant uuid, call bigint DEFAULT NULL, en
                             payload jsonb DEFAULT NULL, run_at timestamptz DEFAULT NULL)
 RETURNS bigint
 LANGUAGE c VOLATILE
-AS 'MODULE_PATHNAME', 'mulberry_sql_enqueue_job';
+AS 'MODULE_PATHNAME', 'mulberry_enqueue_job_sql';
 COMMENT ON FUNCTION enqueue_job(text, uuid, bigint, text, jsonb, timestamptz) IS
     'puts a job into the queue and wakes the workers after commit; run_at null: now; returns its id (internal)';
 
@@ -2744,7 +2740,7 @@ COMMENT ON FUNCTION mulberry.cancel_job(bigint) IS
 
 CREATE FUNCTION wake_workers() RETURNS void
 LANGUAGE c VOLATILE
-AS 'MODULE_PATHNAME', 'mulberry_sql_wake_workers';
+AS 'MODULE_PATHNAME', 'mulberry_wake_workers_sql';
 COMMENT ON FUNCTION wake_workers() IS 'wakes the workers of this database after commit (internal)';
 
 CREATE FUNCTION reroute_jobs(orphans_only boolean DEFAULT false) RETURNS bigint
@@ -5040,35 +5036,6 @@ END
 $$;
 COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS
     'the edge has acknowledged a counter of a key, and so has the key (internal)';
-
-CREATE FUNCTION ack_verify(command bigint, symbols text,
-                           OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-    ordered mulberry_internal.commands;
-BEGIN
-    SELECT c.* INTO ordered FROM mulberry_internal.commands c WHERE c.id = ack_verify.command;
-    IF ordered.id IS NULL THEN
-        RAISE EXCEPTION 'command % does not exist', ack_verify.command USING ERRCODE = 'undefined_object';
-    END IF;
-    IF ordered.frame IS NULL OR ack_verify.symbols IS NULL THEN
-        verdict := CASE WHEN (SELECT p.valid FROM mulberry.ack_frame_parse(coalesce(ack_verify.symbols, '')) p)
-                        THEN 'other command' ELSE 'decode error' END;
-        RETURN;
-    END IF;
-    SELECT v.* INTO verdict, status, state, status_name, state_name
-      FROM mulberry_internal.verify_ack_frame(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter, ordered.message_digest,
-                                     ack_verify.symbols) v;
-    IF verdict <> 'genuine' THEN
-        RETURN;
-    END IF;
-    PERFORM mulberry_internal.note_acked_key(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter);
-END
-$$;
-COMMENT ON FUNCTION ack_verify(bigint, text) IS
-    'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command '
-    '(another key or counter; no tag was checked) or forgery (internal)';
 
 CREATE FUNCTION mulberry.advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -7463,7 +7430,7 @@ COMMENT ON FUNCTION telephony_problem(uuid) IS 'why no call can be placed for a 
 -- What calls say: TwiML.
 
 CREATE FUNCTION twiml(verbs jsonb) RETURNS text
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_sql_twiml';
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_twiml';
 COMMENT ON FUNCTION twiml(jsonb) IS
     'a TwiML document of less than 4,000 characters from a list of verbs (say, play, pause, gather, redirect, hangup) with their '
     'attributes; 22023 says which is wrong (internal)';

@@ -63,6 +63,14 @@ SELECT p.oid::regprocedure AS reachable_without_search_path
                       AND d.classid IN ('pg_rewrite'::regclass, 'pg_constraint'::regclass, 'pg_attrdef'::regclass, 'pg_index'::regclass)))
  ORDER BY 1;
 
+-- What C calls mulberry_x() is x() in SQL; mulberry_x_sql() is it where C has a function x of its own.
+SELECT p.oid::regprocedure AS called_otherwise_in_c, p.prosrc
+  FROM pg_proc p
+  JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'c'
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+   AND p.prosrc NOT IN ('mulberry_' || p.proname, 'mulberry_' || p.proname || '_sql')
+ ORDER BY 1;
+
 -- A parallel worker does not know what narrows the rights of the session.
 SELECT p.oid::regprocedure AS asks_for_access_in_parallel_workers
   FROM pg_proc p

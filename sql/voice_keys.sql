@@ -210,13 +210,17 @@ SELECT mulberry_internal.build_ack(:'edge', :'agent', 1, 0, 1, :counter, :'diges
        mulberry_internal.build_ack(:'edge', :'agent', 1, 0, 1, :counter + 1, :'digest') AS other_counter,
        mulberry_internal.build_ack(:'edge', :'agent', 1, 0, 1, :counter + 10000, :'digest') AS forged,
        mulberry_internal.build_ack(:'edge', :'agent', 1, 0, 1, :counter, sha256('x')) AS of_other_message \gset
-SELECT v.* FROM mulberry_internal.ack_verify(:command, :'other_counter') v;
-SELECT v.* FROM mulberry_internal.ack_verify(:command, :'forged') v;
-SELECT v.* FROM mulberry_internal.ack_verify(:command, :'of_other_message') v;
-SELECT v.* FROM mulberry_internal.ack_verify(:command, '*07000100426040297751#') v;
-SELECT v.* FROM mulberry_internal.ack_verify(:command, NULL) v;
+SELECT heard.kind, v.*
+  FROM commands c,
+       (VALUES (1, 'of another counter', :'other_counter'), (2, 'of a forger', :'forged'),
+               (3, 'of another message', :'of_other_message'), (4, 'garbled', '*07000100426040297751#')) AS heard(n, kind, symbols),
+       mulberry_internal.verify_ack_frame(c.tenant, c.agent, c.key_id, c.counter, c.message_digest, heard.symbols) v
+ WHERE c.id = :command ORDER BY heard.n;
 SELECT acked_counter, confirmed_at FROM voice_keys WHERE role = 'sender' AND key_id = 1;
-SELECT v.* FROM mulberry_internal.ack_verify(:command, :'ack') v;
+SELECT v.*
+  FROM commands c, mulberry_internal.verify_ack_frame(c.tenant, c.agent, c.key_id, c.counter, c.message_digest, :'ack') v
+ WHERE c.id = :command;
+SELECT mulberry_internal.note_acked_key(c.tenant, c.agent, c.key_id, c.counter) FROM commands c WHERE c.id = :command;
 SELECT acked_counter = :counter AS acked, confirmed_at IS NOT NULL AS confirmed FROM voice_keys WHERE role = 'sender' AND key_id = 1;
 
 -- Rotation: the old key signs until the new one is known to be there, and ends with its first acknowledgement.
@@ -239,7 +243,11 @@ RESET ROLE;
 SELECT mulberry_internal.sign_command(:command);
 SELECT c.key_id, c.counter, '\x' || encode(c.message_digest, 'hex') AS digest FROM commands c WHERE c.id = :command \gset
 SELECT :key_id AS signed_by, :counter AS counter;
-SELECT v.verdict FROM mulberry_internal.ack_verify(:command, mulberry_internal.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v;
+SELECT v.verdict FROM commands c,
+       mulberry_internal.verify_ack_frame(c.tenant, c.agent, c.key_id, c.counter, c.message_digest,
+                                          mulberry_internal.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v
+ WHERE c.id = :command;
+SELECT mulberry_internal.note_acked_key(c.tenant, c.agent, c.key_id, c.counter) FROM commands c WHERE c.id = :command;
 SELECT t.name AS tenant, k.role, k.key_id, k.enabled, k.disabled_at IS NOT NULL AS ended, s.name IS NOT NULL AS has_bytes
   FROM voice_keys k JOIN mulberry_internal.tenants t ON t.id = k.tenant
   LEFT JOIN secrets s ON s.tenant = k.tenant AND s.name = k.secret
@@ -257,7 +265,10 @@ SELECT mulberry.rotate_voice_key('pi');
 RESET ROLE;
 SELECT mulberry_internal.sign_command(:command);
 -- nobody can say any more what the destroyed key has signed
-SELECT v.verdict FROM mulberry_internal.ack_verify(:command, mulberry_internal.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v;
+SELECT v.verdict FROM commands c,
+       mulberry_internal.verify_ack_frame(c.tenant, c.agent, c.key_id, c.counter, c.message_digest,
+                                          mulberry_internal.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v
+ WHERE c.id = :command;
 
 -- Ids: those never used first, then those that ended longest ago; a hundred at a time.
 SET ROLE regress_admin;

@@ -37,8 +37,9 @@
 #include "server/catalog.h"
 #include "server/columns.h"
 
-const pg_uuid_t mulberry_default_tenant = { { 0x6d, 0x75, 0x6c, 0x62, 0x65, 0x72, 0x72, 0x79, 0x80,
-											  0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01 } };
+/* The tenant that exists from the start: 6d756c62-6572-7279-8000-000000000001 */
+static const pg_uuid_t default_tenant = { { 0x6d, 0x75, 0x6c, 0x62, 0x65, 0x72, 0x72, 0x79, 0x80,
+											0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01 } };
 
 /* Attribute numbers of tenants, in the order of its columns. */
 enum tenants_column
@@ -83,6 +84,7 @@ static struct
 } all_tenants;
 
 static void use_caches(void);
+static const mulberry_tenant *tenant_by_id(const pg_uuid_t *id);
 static const mulberry_tenant *tenant_by_name(const char *name);
 static const tenant_entry *remember_tenant(Relation rel, HeapTuple tuple);
 static void read_all_tenants(void);
@@ -178,8 +180,7 @@ mulberry_resolve_tenant(const char *name, int mask)
 
 	if ((held->everywhere & mask) != 0)
 	{
-		found =
-			name == NULL ? mulberry_tenant_by_id(&mulberry_default_tenant) : tenant_by_name(name);
+		found = name == NULL ? tenant_by_id(&default_tenant) : tenant_by_name(name);
 		if (found == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_OBJECT),
@@ -194,7 +195,7 @@ mulberry_resolve_tenant(const char *name, int mask)
 		if ((held->tenants[i].mask & mask) == 0)
 			continue;
 		/* an invalidation while the tenant is read leaves "held" in place */
-		tenant = mulberry_tenant_by_id(&held->tenants[i].tenant);
+		tenant = tenant_by_id(&held->tenants[i].tenant);
 		if (tenant == NULL)
 			continue;
 		if (name != NULL)
@@ -203,7 +204,7 @@ mulberry_resolve_tenant(const char *name, int mask)
 				return tenant;
 			continue;
 		}
-		if (memcmp(&tenant->id, &mulberry_default_tenant, UUID_LEN) == 0)
+		if (memcmp(&tenant->id, &default_tenant, UUID_LEN) == 0)
 			return tenant;
 		found = tenant;
 		candidates++;
@@ -299,8 +300,9 @@ mulberry_members_oid(void)
 	return places.members;
 }
 
-const mulberry_tenant *
-mulberry_tenant_by_id(const pg_uuid_t *id)
+/* The tenant with that id, whoever asks; NULL when there is none. */
+static const mulberry_tenant *
+tenant_by_id(const pg_uuid_t *id)
 {
 	const mulberry_tenant *found = NULL;
 	tenant_entry *entry = NULL;

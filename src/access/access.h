@@ -42,9 +42,6 @@ typedef enum mulberry_access
  * for MULBERRY_ACCESS_SUPERVISOR gets operators, gateways and admins as well.
  */
 
-/* The tenant that exists from the start: 6d756c62-6572-7279-8000-000000000001 */
-extern const pg_uuid_t mulberry_default_tenant;
-
 /*
  * True when the callers hold one of the accesses in "mask" for the tenant.
  * Cached; no catalog access in the common case.
@@ -99,11 +96,5 @@ typedef struct mulberry_tenant
  * next call of a function of this header.
  */
 extern const mulberry_tenant *mulberry_resolve_tenant(const char *name, int mask);
-
-/*
- * The tenant with that id, whoever asks; NULL when there is none.  Valid as
- * above.
- */
-extern const mulberry_tenant *mulberry_tenant_by_id(const pg_uuid_t *id);
 
 #endif /* MULBERRY_ACCESS_H */

@@ -17,10 +17,6 @@ CREATE OR REPLACE FUNCTION mulberry.held_access(tenant uuid) RETURNS text[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_held_access';
 COMMENT ON FUNCTION mulberry.held_access(uuid) IS 'the accesses that the current role has to a tenant, included ones as well';
 
-CREATE OR REPLACE FUNCTION has_access(tenant uuid, VARIADIC access text[]) RETURNS boolean
-LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_sql';
-COMMENT ON FUNCTION has_access(uuid, text[]) IS 'true when the current role has one of these accesses to the tenant';
-
 CREATE OR REPLACE FUNCTION mulberry.has_access_everywhere(VARIADIC access text[]) RETURNS boolean
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_has_access_everywhere_sql';
 COMMENT ON FUNCTION mulberry.has_access_everywhere(text[]) IS 'true when the current role has one of these accesses to all tenants';

@@ -20,7 +20,6 @@ PG_FUNCTION_INFO_V1(mulberry_access_includes);
 PG_FUNCTION_INFO_V1(mulberry_access_changed);
 PG_FUNCTION_INFO_V1(mulberry_current_tenants);
 PG_FUNCTION_INFO_V1(mulberry_held_access);
-PG_FUNCTION_INFO_V1(mulberry_has_access_sql);
 PG_FUNCTION_INFO_V1(mulberry_has_access_everywhere_sql);
 PG_FUNCTION_INFO_V1(mulberry_require_access_everywhere_sql);
 PG_FUNCTION_INFO_V1(mulberry_resolve_tenant_sql);
@@ -75,14 +74,6 @@ Datum
 mulberry_held_access(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_ARRAYTYPE_P(mulberry_access_array(mulberry_access_to(PG_GETARG_UUID_P(0))));
-}
-
-/* has_access(tenant uuid, VARIADIC access text[]) → boolean */
-Datum
-mulberry_has_access_sql(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(mulberry_has_access(PG_GETARG_UUID_P(0),
-									   mulberry_access_from_array(PG_GETARG_ARRAYTYPE_P(1))));
 }
 
 /* has_access_everywhere(VARIADIC access text[]) → boolean */

@@ -253,13 +253,13 @@ mulberry_complete_silent_call(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(done);
 }
 
-PG_FUNCTION_INFO_V1(mulberry_sql_lock_call);
+PG_FUNCTION_INFO_V1(mulberry_lock_call_sql);
 
 /*
  * lock_call(call bigint): takes the call lock; nothing to take when the call is gone.
  */
 Datum
-mulberry_sql_lock_call(PG_FUNCTION_ARGS)
+mulberry_lock_call_sql(PG_FUNCTION_ARGS)
 {
 	Relation calls = mulberry_open_calls();
 	mulberry_call call;

@@ -42,14 +42,14 @@ remove_call(Relation calls, mulberry_call *call, bool with_packets)
 	CommandCounterIncrement();
 }
 
-PG_FUNCTION_INFO_V1(mulberry_remove_call_by_name);
+PG_FUNCTION_INFO_V1(mulberry_remove_call);
 
 /*
  * remove_call(tenant uuid, call_id text) -> bigint: waits for the lock, removes
  * the call whatever its state is, and returns its id; null when there is none.
  */
 Datum
-mulberry_remove_call_by_name(PG_FUNCTION_ARGS)
+mulberry_remove_call(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t *tenant = PG_GETARG_UUID_P(0);
 	text *call_id = PG_GETARG_TEXT_PP(1);

@@ -40,8 +40,9 @@ transition_exists(mulberry_call_state from, mulberry_call_state to, bool reopeni
 	return false;
 }
 
-void
-mulberry_check_transition(const mulberry_call *call, mulberry_call_state to, bool reopening)
+/* Raises the error of mulberry_move_call() unless the state machine has the transition. */
+static void
+check_transition(const mulberry_call *call, mulberry_call_state to, bool reopening)
 {
 	if (!transition_exists(call->state, to, reopening))
 		ereport(ERROR,
@@ -55,8 +56,9 @@ mulberry_check_transition(const mulberry_call *call, mulberry_call_state to, boo
 					 : 0));
 }
 
-void
-mulberry_store_transition(const mulberry_call *call, mulberry_call_state to)
+/* Stores state_changed without changing the row. */
+static void
+store_transition(const mulberry_call *call, mulberry_call_state to)
 {
 	mulberry_payload payload;
 
@@ -73,11 +75,11 @@ mulberry_move_call(Relation calls, mulberry_call *call, mulberry_call_state to, 
 {
 	mulberry_call before = *call;
 
-	mulberry_check_transition(call, to, reopening);
+	check_transition(call, to, reopening);
 	mulberry_change_column(change, Anum_calls_state,
 						   CStringGetTextDatum(mulberry_call_state_name(to)));
 	mulberry_change_call(calls, call, change);
-	mulberry_store_transition(&before, to);
+	store_transition(&before, to);
 }
 
 /* A call as a trigger sees it; version and figures are left out. */
@@ -187,8 +189,8 @@ mulberry_guard_call(PG_FUNCTION_ARGS)
 	read_trigger_row(new, desc, &after);
 	if (before.state != after.state)
 	{
-		mulberry_check_transition(&before, after.state, false);
-		mulberry_store_transition(&before, after.state);
+		check_transition(&before, after.state, false);
+		store_transition(&before, after.state);
 	}
 	now = TimestampTzGetDatum(GetCurrentTimestamp());
 	return PointerGetDatum(heap_modify_tuple_by_cols(new, desc, 1, &updated_at, &now, &isnull));

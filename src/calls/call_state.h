@@ -10,21 +10,12 @@
 #include "calls/calls.h"
 
 /*
- * Raises ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, naming both states, unless
- * the state machine has the transition.  FAILED → PROCESSING_AI is one of
- * "reopening" only.
- */
-extern void
-mulberry_check_transition(const mulberry_call *call, mulberry_call_state to, bool reopening);
-
-/*
  * Moves a call, whose lock is held, to another state together with other
- * changes of its row, and stores the event.  Raises as above.
+ * changes of its row, and stores the event.  Raises
+ * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, naming both states, unless the state
+ * machine has the transition.  FAILED → PROCESSING_AI is one of "reopening" only.
  */
 extern void mulberry_move_call(Relation calls, mulberry_call *call, mulberry_call_state to,
 							   bool reopening, mulberry_call_change *change);
-
-/* Stores state_changed without changing the row, for a trigger that does. */
-extern void mulberry_store_transition(const mulberry_call *call, mulberry_call_state to);
 
 #endif /* MULBERRY_CALL_STATE_H */

@@ -35,8 +35,10 @@ refuse(mulberry_fault *fault, int sqlstate, const char *message)
 	return false;
 }
 
-void
-mulberry_raise_fault(const mulberry_fault *fault)
+pg_noreturn static void raise_fault(const mulberry_fault *fault);
+
+static void
+raise_fault(const mulberry_fault *fault)
 {
 	ereport(ERROR, (errcode(fault->sqlstate), errmsg("%s", fault->message),
 					fault->detail ? errdetail("%s", fault->detail) : 0,
@@ -385,7 +387,7 @@ mulberry_ingest_packet(PG_FUNCTION_ARGS)
 	if (!mulberry_check_call_id(call_id, &fault) ||
 		!mulberry_check_sequence(packet.sequence, &fault) ||
 		!mulberry_check_size(packet.data, &fault))
-		mulberry_raise_fault(&fault);
+		raise_fault(&fault);
 	mulberry_read_format(PG_ARGISNULL(4) ? NULL : PG_GETARG_TEXT_PP(4), !PG_ARGISNULL(5),
 						 PG_ARGISNULL(5) ? 0 : PG_GETARG_INT32(5), &format);
 
@@ -396,7 +398,7 @@ mulberry_ingest_packet(PG_FUNCTION_ARGS)
 						  &format, packet.received_at);
 	verdict = mulberry_admit_packet(&intake, calls, &format, packet.sequence, packet.data, &fault);
 	if (verdict == MULBERRY_FAULTY)
-		mulberry_raise_fault(&fault);
+		raise_fault(&fault);
 	if (verdict == MULBERRY_ACCEPTED)
 	{
 		packet.call = intake.call.id;

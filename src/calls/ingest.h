@@ -20,8 +20,6 @@ typedef struct mulberry_fault
 	const char *hint;	/* may be NULL */
 } mulberry_fault;
 
-pg_noreturn extern void mulberry_raise_fault(const mulberry_fault *fault);
-
 /* What the sender says about the audio of a packet, or of all packets of a batch. */
 typedef struct mulberry_format
 {

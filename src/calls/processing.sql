@@ -16,7 +16,7 @@ COMMENT ON FUNCTION advance_transcription(bigint) IS
     'internal: makes the first transcription of a call due now, because nothing is missing any more';
 
 CREATE OR REPLACE FUNCTION lock_call(call bigint) RETURNS void
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_sql_lock_call';
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_lock_call_sql';
 COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call until the end of the transaction';
 
 CREATE OR REPLACE FUNCTION lock_call_soon(call bigint) RETURNS boolean

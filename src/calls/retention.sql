@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION remove_call(tenant uuid, call_id text) RETURNS bigint
-LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_call_by_name';
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remove_call';
 COMMENT ON FUNCTION remove_call(uuid, text) IS
     'internal: removes a call with its packets under its lock and returns its id; null when there is none';
 

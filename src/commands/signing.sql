@@ -173,35 +173,6 @@ $$;
 COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS
     'the edge has acknowledged a counter of a key, and so has the key (internal)';
 
-CREATE OR REPLACE FUNCTION ack_verify(command bigint, symbols text,
-                           OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
-DECLARE
-    ordered mulberry_internal.commands;
-BEGIN
-    SELECT c.* INTO ordered FROM mulberry_internal.commands c WHERE c.id = ack_verify.command;
-    IF ordered.id IS NULL THEN
-        RAISE EXCEPTION 'command % does not exist', ack_verify.command USING ERRCODE = 'undefined_object';
-    END IF;
-    IF ordered.frame IS NULL OR ack_verify.symbols IS NULL THEN
-        verdict := CASE WHEN (SELECT p.valid FROM mulberry.ack_frame_parse(coalesce(ack_verify.symbols, '')) p)
-                        THEN 'other command' ELSE 'decode error' END;
-        RETURN;
-    END IF;
-    SELECT v.* INTO verdict, status, state, status_name, state_name
-      FROM mulberry_internal.verify_ack_frame(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter, ordered.message_digest,
-                                     ack_verify.symbols) v;
-    IF verdict <> 'genuine' THEN
-        RETURN;
-    END IF;
-    PERFORM mulberry_internal.note_acked_key(ordered.tenant, ordered.agent, ordered.key_id, ordered.counter);
-END
-$$;
-COMMENT ON FUNCTION ack_verify(bigint, text) IS
-    'what symbols are worth as the acknowledgement of a command: genuine (then with status and state), decode error, other command '
-    '(another key or counter; no tag was checked) or forgery (internal)';
-
 CREATE OR REPLACE FUNCTION mulberry.advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column

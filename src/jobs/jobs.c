@@ -17,8 +17,8 @@
 #include "server/xact.h"
 #include "jobs/jobs.h"
 
-PG_FUNCTION_INFO_V1(mulberry_sql_enqueue_job);
-PG_FUNCTION_INFO_V1(mulberry_sql_wake_workers);
+PG_FUNCTION_INFO_V1(mulberry_enqueue_job_sql);
+PG_FUNCTION_INFO_V1(mulberry_wake_workers_sql);
 
 /* Kept for the life of the backend: enqueuing is part of completing a call. */
 static SPIPlanPtr insert_plan = NULL;
@@ -87,7 +87,7 @@ mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call, cons
  *			   run_at timestamptz) returns bigint
  */
 Datum
-mulberry_sql_enqueue_job(PG_FUNCTION_ARGS)
+mulberry_enqueue_job_sql(PG_FUNCTION_ARGS)
 {
 	char *kind;
 
@@ -105,7 +105,7 @@ mulberry_sql_enqueue_job(PG_FUNCTION_ARGS)
 
 /* wake_workers() */
 Datum
-mulberry_sql_wake_workers(PG_FUNCTION_ARGS)
+mulberry_wake_workers_sql(PG_FUNCTION_ARGS)
 {
 	mulberry_xact_at_commit(MULBERRY_COMMIT_WAKE_WORKERS);
 	PG_RETURN_VOID();

@@ -13,10 +13,10 @@
 #include "server/row.h"
 
 PG_FUNCTION_INFO_V1(mulberry_job_kinds);
-PG_FUNCTION_INFO_V1(mulberry_sql_job_kind);
+PG_FUNCTION_INFO_V1(mulberry_job_kind_sql);
 PG_FUNCTION_INFO_V1(mulberry_job_purpose);
 PG_FUNCTION_INFO_V1(mulberry_endpoint_kinds);
-PG_FUNCTION_INFO_V1(mulberry_sql_endpoint_kind);
+PG_FUNCTION_INFO_V1(mulberry_endpoint_kind_sql);
 PG_FUNCTION_INFO_V1(mulberry_endpoint_serves);
 
 /* An endpoint may serve it for whoever asks for it; others must be named. */
@@ -269,7 +269,7 @@ mulberry_job_kinds(PG_FUNCTION_ARGS)
 
 /* job_kind(kind text) → (purpose, subject, text_is_result, retriable, persistent) */
 Datum
-mulberry_sql_job_kind(PG_FUNCTION_ARGS)
+mulberry_job_kind_sql(PG_FUNCTION_ARGS)
 {
 	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const mulberry_job_kind *kind = mulberry_job_kind_by_name(name);
@@ -321,7 +321,7 @@ mulberry_endpoint_kinds(PG_FUNCTION_ARGS)
 
 /* endpoint_kind(kind text, purpose text) → (default_url, takes_text, needs_model, options) */
 Datum
-mulberry_sql_endpoint_kind(PG_FUNCTION_ARGS)
+mulberry_endpoint_kind_sql(PG_FUNCTION_ARGS)
 {
 	char *name;
 	char *purpose = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));

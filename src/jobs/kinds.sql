@@ -12,7 +12,7 @@ COMMENT ON FUNCTION mulberry.job_kinds() IS
 CREATE OR REPLACE FUNCTION job_kind(kind text,
     OUT purpose text, OUT subject text, OUT text_is_result boolean, OUT retriable boolean, OUT persistent boolean)
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'mulberry_sql_job_kind';
+AS 'MODULE_PATHNAME', 'mulberry_job_kind_sql';
 COMMENT ON FUNCTION job_kind(text) IS 'properties of a kind of job, as job_kinds() has them; 22023: there is no such kind (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.job_purpose(kind text) RETURNS text
@@ -30,7 +30,7 @@ COMMENT ON FUNCTION mulberry.endpoint_kinds() IS
 CREATE OR REPLACE FUNCTION endpoint_kind(kind text, purpose text,
     OUT default_url text, OUT takes_text boolean, OUT needs_model boolean, OUT options text[])
 LANGUAGE c IMMUTABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'mulberry_sql_endpoint_kind';
+AS 'MODULE_PATHNAME', 'mulberry_endpoint_kind_sql';
 COMMENT ON FUNCTION endpoint_kind(text, text) IS
     'properties of a kind of endpoint for a purpose, or for none (null), as endpoint_kinds() has them; 22023: there is no such kind or '
     'purpose, or it cannot serve it (internal)';

@@ -35,7 +35,7 @@ CREATE OR REPLACE FUNCTION enqueue_job(kind text, tenant uuid, call bigint DEFAU
                             payload jsonb DEFAULT NULL, run_at timestamptz DEFAULT NULL)
 RETURNS bigint
 LANGUAGE c VOLATILE
-AS 'MODULE_PATHNAME', 'mulberry_sql_enqueue_job';
+AS 'MODULE_PATHNAME', 'mulberry_enqueue_job_sql';
 COMMENT ON FUNCTION enqueue_job(text, uuid, bigint, text, jsonb, timestamptz) IS
     'puts a job into the queue and wakes the workers after commit; run_at null: now; returns its id (internal)';
 
@@ -157,7 +157,7 @@ COMMENT ON FUNCTION mulberry.cancel_job(bigint) IS
 
 CREATE OR REPLACE FUNCTION wake_workers() RETURNS void
 LANGUAGE c VOLATILE
-AS 'MODULE_PATHNAME', 'mulberry_sql_wake_workers';
+AS 'MODULE_PATHNAME', 'mulberry_wake_workers_sql';
 COMMENT ON FUNCTION wake_workers() IS 'wakes the workers of this database after commit (internal)';
 
 CREATE OR REPLACE FUNCTION reroute_jobs(orphans_only boolean DEFAULT false) RETURNS bigint

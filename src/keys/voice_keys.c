@@ -360,7 +360,7 @@ mulberry_sign_frame(PG_FUNCTION_ARGS)
 	return mulberry_row_end(&r);
 }
 
-/* As ack_verify() answers; null for what could not be judged, which is an error. */
+/* As verify_ack_frame() answers; null for what could not be judged, which is an error. */
 static const char *
 ack_verdict_name(mb_ack_verdict verdict)
 {

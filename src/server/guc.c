@@ -18,9 +18,6 @@ int mulberry_max_gap;
 int mulberry_max_batch_calls;
 int mulberry_max_batch_packets;
 int mulberry_grace_period;
-int mulberry_idle_call_timeout;
-int mulberry_partitions_ahead;
-char *mulberry_retention;
 int mulberry_event_interval;
 int mulberry_event_ring_size;
 char *mulberry_databases;
@@ -28,18 +25,23 @@ int mulberry_max_databases;
 int mulberry_workers;
 char *mulberry_worker_role;
 int mulberry_http_concurrency;
-int mulberry_http_timeout;
 int mulberry_max_response_size;
-int mulberry_job_retention;
-int mulberry_lease_time;
 int mulberry_maintenance_interval;
 int mulberry_ai_max_attempts;
-int mulberry_ai_retry_delay;
-int mulberry_agent_online_time;
-int mulberry_command_online_wait;
-int mulberry_command_max_attempts;
-int mulberry_command_retry_delay;
 char *mulberry_secret_key_file;
+
+/* Read in SQL, by current_setting(). */
+static int agent_online_time;
+static int ai_retry_delay;
+static int command_max_attempts;
+static int command_online_wait;
+static int command_retry_delay;
+static int http_timeout;
+static int idle_call_timeout;
+static int job_retention;
+static int lease_time;
+static int partitions_ahead;
+static char *retention;
 
 /*
  * mulberry.retention is what check_tenant_settings() takes for a tenant's own: an interval longer
@@ -108,7 +110,7 @@ mulberry_define_gucs(void)
 	DefineCustomIntVariable("mulberry.agent_online_time",
 							"How long an agent counts as online after its last agent_sync().",
 							"It should be at least twice the interval at which agents ask.",
-							&mulberry_agent_online_time, 60 * 1000, 1, 24 * 3600 * 1000, PGC_SUSET,
+							&agent_online_time, 60 * 1000, 1, 24 * 3600 * 1000, PGC_SUSET,
 							GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mulberry.ai_max_attempts",
@@ -119,25 +121,22 @@ mulberry_define_gucs(void)
 	DefineCustomIntVariable(
 		"mulberry.ai_retry_delay",
 		"Delay before the second attempt of an AI job; doubles with each further one.",
-		"The sum of the delays of a job is at most 60 s.", &mulberry_ai_retry_delay, 1000, 1, 60000,
+		"The sum of the delays of a job is at most 60 s.", &ai_retry_delay, 1000, 1, 60000,
 		PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mulberry.command_max_attempts",
 							"How often an agent is phoned with a command before a person must act.",
-							NULL, &mulberry_command_max_attempts, 3, 1, 20, PGC_SUSET, 0, NULL,
-							NULL, NULL);
+							NULL, &command_max_attempts, 3, 1, 20, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mulberry.command_online_wait",
 		"How long a command waits for an agent that is online before the agent is phoned.", NULL,
-		&mulberry_command_online_wait, 10 * 1000, 0, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS, NULL,
-		NULL, NULL);
+		&command_online_wait, 10 * 1000, 0, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mulberry.command_retry_delay",
 		"Delay between a call that brought no acknowledgement and the next one.", NULL,
-		&mulberry_command_retry_delay, 30 * 1000, 0, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS, NULL,
-		NULL, NULL);
+		&command_retry_delay, 30 * 1000, 0, 3600 * 1000, PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomStringVariable(
 		"mulberry.databases", "Comma-separated databases that get a notifier and workers.",
@@ -165,21 +164,21 @@ mulberry_define_gucs(void)
 	DefineCustomIntVariable(
 		"mulberry.http_timeout",
 		"Longest duration of one HTTP transfer, unless its endpoint says otherwise.", NULL,
-		&mulberry_http_timeout, 120, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+		&http_timeout, 120, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mulberry.idle_call_timeout",
 		"A call that got no packet for this long is completed with what it has; 0 never.", NULL,
-		&mulberry_idle_call_timeout, 3600, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+		&idle_call_timeout, 3600, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable("mulberry.job_retention", "How long finished jobs are kept.", NULL,
-							&mulberry_job_retention, 30 * 24 * 60, 1, INT_MAX, PGC_SIGHUP,
-							GUC_UNIT_MIN, NULL, NULL, NULL);
+							&job_retention, 30 * 24 * 60, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
+							NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mulberry.lease_time",
 		"How long a claimed job belongs to its worker beyond the timeout of its transfer.", NULL,
-		&mulberry_lease_time, 30, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+		&lease_time, 30, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mulberry.maintenance_interval",
@@ -212,13 +211,13 @@ mulberry_define_gucs(void)
 
 	DefineCustomIntVariable("mulberry.partitions_ahead",
 							"Days for which partitions of packets are made in advance.", NULL,
-							&mulberry_partitions_ahead, 3, 0, 366, PGC_SIGHUP, 0, NULL, NULL, NULL);
+							&partitions_ahead, 3, 0, 366, PGC_SIGHUP, 0, NULL, NULL, NULL);
 
 	DefineCustomStringVariable(
 		"mulberry.retention",
 		"Interval for which finished calls and their packets are kept; empty keeps them for ever.",
-		"A tenant's own retention wins.", &mulberry_retention, "", PGC_SIGHUP, 0, check_retention,
-		NULL, NULL);
+		"A tenant's own retention wins.", &retention, "", PGC_SIGHUP, 0, check_retention, NULL,
+		NULL);
 
 	DefineCustomStringVariable(
 		"mulberry.secret_key_file", "File (mode 0600) that holds the key of the stored secrets.",

@@ -16,7 +16,6 @@
 
 #include "server/catalog.h"
 #include "server/columns.h"
-#include "server/installation.h"
 
 enum installation_column
 {
@@ -24,10 +23,16 @@ enum installation_column
 	INSTALLATION_DATABASE
 };
 
-PG_FUNCTION_INFO_V1(mulberry_outbound_allowed_sql);
+PG_FUNCTION_INFO_V1(mulberry_outbound_allowed);
 
-bool
-mulberry_outbound_allowed(void)
+/*
+ * outbound_allowed() → boolean: true while the table names this server and this database and
+ * nothing else.  False in a restored dump, a copied database and an upgraded server, until
+ * resume_outbound().  Needs no snapshot and no rights on the table.  To be asked in the
+ * transaction that claims outgoing work.
+ */
+Datum
+mulberry_outbound_allowed(PG_FUNCTION_ARGS)
 {
 	Relation rel = table_open(mulberry_relation_oid("installation"), AccessShareLock);
 	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
@@ -51,12 +56,5 @@ mulberry_outbound_allowed(void)
 	table_close(rel, AccessShareLock);
 
 	/* a second row has come with a dump, even when it says the same */
-	return rows == 1 && ours;
-}
-
-/* outbound_allowed() → boolean */
-Datum
-mulberry_outbound_allowed_sql(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(mulberry_outbound_allowed());
+	PG_RETURN_BOOL(rows == 1 && ours);
 }

@@ -1,5 +1,5 @@
 CREATE OR REPLACE FUNCTION mulberry.outbound_allowed() RETURNS boolean
-LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outbound_allowed_sql';
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outbound_allowed';
 COMMENT ON FUNCTION mulberry.outbound_allowed() IS
     'false in a copy of another database: its workers call nobody until resume_outbound()';
 

@@ -121,16 +121,6 @@ mulberry_slot_exit_reason(mulberry_slot *slot, int place)
 	return reason;
 }
 
-/* Before a start, so that a process that dies before it attaches counts as failed. */
-void
-mulberry_slot_reset_exit_reason(mulberry_slot *slot, int place)
-{
-	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
-	if (slot->places[place].pid == 0)
-		slot->places[place].exit_reason = MULBERRY_EXIT_FAILURE;
-	LWLockRelease(slot->lock);
-}
-
 void
 mulberry_launcher_attach(void)
 {

@@ -155,8 +155,8 @@ start_shared_memory(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-mulberry_slot *
-mulberry_slot_find(Oid database)
+static mulberry_slot *
+slot_of(Oid database)
 {
 	if (mulberry_shared == NULL || !OidIsValid(database))
 		return NULL;
@@ -170,7 +170,7 @@ mulberry_slot_find(Oid database)
 	return NULL;
 }
 
-/* As mulberry_slot_find(MyDatabaseId), searching only after a slot was given or taken. */
+/* Searches only after a slot was given or taken. */
 mulberry_slot *
 mulberry_my_slot(void)
 {
@@ -182,7 +182,7 @@ mulberry_my_slot(void)
 	if (generation != seen_generation)
 	{
 		pg_read_barrier();
-		seen_slot = mulberry_slot_find(MyDatabaseId);
+		seen_slot = slot_of(MyDatabaseId);
 		seen_generation = generation;
 	}
 	return seen_slot;
@@ -350,7 +350,7 @@ mulberry_slot_claim(Oid database)
 	mulberry_slot *slot;
 
 	LWLockAcquire(mulberry_shared->lock, LW_EXCLUSIVE);
-	slot = mulberry_slot_find(database);
+	slot = slot_of(database);
 	for (int i = 0; slot == NULL && i < mulberry_shared->nslots; i++)
 	{
 		mulberry_slot *candidate = &mulberry_shared->slots[i];

@@ -74,11 +74,10 @@ extern int mulberry_register_section(const mulberry_section *section);
 extern void mulberry_shared_state_init(void);
 
 /*
- * The slot of the database, NULL when it has none.  Looking for MyDatabaseId's
- * costs a comparison in the common case.  The slot may change its database at
- * any time while nobody is attached; functions below that matter look again.
+ * The slot of our database, NULL when it has none.  Looking for it costs a comparison in the
+ * common case.  The slot may change its database at any time while nobody is attached; functions
+ * below that matter look again.
  */
-extern mulberry_slot *mulberry_slot_find(Oid database);
 extern mulberry_slot *mulberry_my_slot(void);
 extern Oid mulberry_slot_database(mulberry_slot *slot);
 
@@ -132,7 +131,6 @@ extern int mulberry_slot_index(mulberry_slot *slot);
 extern mulberry_slot *mulberry_slot_by_index(int index);
 extern int mulberry_slot_place_pid(mulberry_slot *slot, int place);
 extern mulberry_exit_reason mulberry_slot_exit_reason(mulberry_slot *slot, int place);
-extern void mulberry_slot_reset_exit_reason(mulberry_slot *slot, int place);
 
 /* What one place has seen since its database was given the slot. */
 typedef struct mulberry_place_statistics

@@ -15,7 +15,7 @@
 
 #include "core/web/twiml.h"
 
-PG_FUNCTION_INFO_V1(mulberry_sql_twiml);
+PG_FUNCTION_INFO_V1(mulberry_twiml);
 
 /* A verb takes at most this many attributes. */
 #define MAX_ATTRIBUTES 8
@@ -232,7 +232,7 @@ write_verbs(mb_twiml *twiml, JsonbContainer *verbs)
  * verb that is wrong.
  */
 Datum
-mulberry_sql_twiml(PG_FUNCTION_ARGS)
+mulberry_twiml(PG_FUNCTION_ARGS)
 {
 	Jsonb *verbs = PG_GETARG_JSONB_P(0);
 	char *document = palloc(MB_TWIML_BUFFER_SIZE);

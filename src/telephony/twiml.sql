@@ -1,7 +1,7 @@
 -- What calls say: TwiML.
 
 CREATE OR REPLACE FUNCTION twiml(verbs jsonb) RETURNS text
-LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_sql_twiml';
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_twiml';
 COMMENT ON FUNCTION twiml(jsonb) IS
     'a TwiML document of less than 4,000 characters from a list of verbs (say, play, pause, gather, redirect, hangup) with their '
     'attributes; 22023 says which is wrong (internal)';
