@@ -264,17 +264,30 @@ CREATE TABLE event_counters (
 COMMENT ON TABLE event_counters IS 'the last number given to an event of a tenant; outlives the events';
 SELECT pg_catalog.pg_extension_config_dump('event_counters', '');
 
+-- Several for a tenant only when its first subscribers came at once: nobody waits for another's commit.
 CREATE TABLE event_channels (
-    tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
-    channel    text COLLATE "C" NOT NULL UNIQUE CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    told       oid[] NOT NULL DEFAULT '{}'
+    tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    channel    text COLLATE "C" PRIMARY KEY CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON COLUMN event_channels.told IS 'roles to which subscribe() has said the name';
+CREATE INDEX event_channels_tenant ON event_channels (tenant);
 COMMENT ON TABLE event_channels IS
     'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to '
     'what it can name';
 SELECT pg_catalog.pg_extension_config_dump('event_channels', '');
+
+-- Only inserted by subscribe(), and referring to nothing, so that an open subscribe() is in nobody's way.
+CREATE TABLE channel_listeners (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    channel text COLLATE "C" NOT NULL,
+    tenant  uuid NOT NULL,
+    role    oid NOT NULL
+);
+CREATE INDEX channel_listeners_channel ON channel_listeners (channel);
+COMMENT ON TABLE channel_listeners IS 'roles to which subscribe() has said the name of a channel; for a while also of one that is gone';
+-- elsewhere roles have other oids: there the channels get new names
+SELECT pg_catalog.pg_extension_config_dump('channel_listeners', '');
+SELECT pg_catalog.pg_extension_config_dump('channel_listeners_id_seq', '');
 
 -- src/calls/tables.sql
 -- The number in the low 40 bits of a call's id; see calls.id.
@@ -1123,6 +1136,10 @@ CREATE FUNCTION outer_role() RETURNS regrole
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role';
 COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''s, or that of SET ROLE';
 
+CREATE FUNCTION caller_roles() RETURNS SETOF oid
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_caller_roles';
+COMMENT ON FUNCTION caller_roles() IS 'every role with a hand in this call, whose accesses all count';
+
 CREATE FUNCTION mulberry.grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
@@ -1170,7 +1187,12 @@ BEGIN
         target := mulberry_internal.resolve_tenant(tenant, 'admin');
     END IF;
 
-    LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
+    BEGIN
+        LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
+        PERFORM mulberry_internal.end_open_grants(role);
+        LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
+    END;
     DELETE FROM mulberry_internal.members m
      WHERE m.role = revoke_access.role AND m.access = revoke_access.access
        AND m.tenant IS NOT DISTINCT FROM target;
@@ -1197,7 +1219,25 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.revoke_access(regrole, text, text) IS
-    'takes back what grant_access() gave with the same arguments; open sessions lose it at once. Needs admin access to all tenants';
+    'takes back what grant_access() gave with the same arguments; open sessions lose it at once. Waits for no transaction of the role '
+    'but ends one that has left a grant_access() of its own open. Needs admin access to all tenants';
+
+-- Who is revoked must not hold that up with a grant_access() of his own that he leaves open.
+CREATE FUNCTION end_open_grants(role regrole) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+    SELECT pg_terminate_backend(a.pid, 10000)
+      FROM pg_locks l
+      JOIN pg_stat_activity a ON a.pid = l.pid
+      JOIN pg_roles r ON r.oid = a.usesysid
+     WHERE l.locktype = 'relation' AND l.relation = 'mulberry_internal.members'::regclass AND l.granted
+       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+       AND l.mode = 'ShareRowExclusiveLock' AND a.state LIKE 'idle in transaction%' AND a.pid <> pg_backend_pid()
+       AND NOT r.rolsuper AND pg_has_role(r.oid, $1::oid, 'MEMBER')
+$$;
+COMMENT ON FUNCTION end_open_grants(regrole) IS
+    'ends sessions of a role that keep access from being changed by a transaction they leave open (internal)';
 
 CREATE FUNCTION mulberry.refresh_grants() RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -1696,8 +1736,10 @@ COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refus
 -- src/events/events.sql
 CREATE FUNCTION channels_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_channels_changed';
-COMMENT ON FUNCTION channels_changed() IS 'trigger: has the notifier read event_channels again after commit';
+COMMENT ON FUNCTION channels_changed() IS 'trigger: has the notifier look again after commit who listens where';
 CREATE TRIGGER channels_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON event_channels
+    FOR EACH STATEMENT EXECUTE FUNCTION channels_changed();
+CREATE TRIGGER channels_changed AFTER INSERT ON channel_listeners
     FOR EACH STATEMENT EXECUTE FUNCTION channels_changed();
 
 CREATE FUNCTION emit_event(tenant uuid, event text, call bigint, call_id text, payload jsonb) RETURNS void
@@ -1834,13 +1876,13 @@ CREATE FUNCTION listen_channel(channel text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_listen_channel';
 COMMENT ON FUNCTION listen_channel(text) IS 'LISTEN (internal)';
 
-CREATE FUNCTION mulberry.unlisten_channel(channel text) RETURNS void
+CREATE FUNCTION unlisten_channel(channel text) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_unlisten_channel';
-COMMENT ON FUNCTION mulberry.unlisten_channel(text) IS 'UNLISTEN (internal)';
+COMMENT ON FUNCTION unlisten_channel(text) IS 'UNLISTEN (internal)';
 
-CREATE FUNCTION mulberry.remembered_channels() RETURNS SETOF text
+CREATE FUNCTION remembered_channels() RETURNS SETOF text
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remembered_channels';
-COMMENT ON FUNCTION mulberry.remembered_channels() IS 'what this session has subscribed to, the current transaction included (internal)';
+COMMENT ON FUNCTION remembered_channels() IS 'what this session has subscribed to, the current transaction included (internal)';
 
 CREATE FUNCTION mulberry.subscribe(only_tenant text DEFAULT NULL)
 RETURNS TABLE (tenant text, channel text, last_seq bigint)
@@ -1848,15 +1890,15 @@ LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberr
 #variable_conflict use_column
 DECLARE
     targets uuid[];
-    held    bigint;
+    chosen  text[];
 BEGIN
     IF pg_is_in_recovery() THEN
         RAISE EXCEPTION 'cannot subscribe during recovery'
             USING ERRCODE = 'read_only_sql_transaction',
                   HINT = 'Subscribe on the primary, or poll events_since() here.';
     END IF;
-    -- Until no revoke_access() takes a channel away in between: who comes after this lock sends its
-    -- last word when we listen.
+    -- No row is locked: revoke_access() must not wait for whom it revokes.  Should it take a channel away before
+    -- we listen to it, the notifier finds our row of channel_listeners and sends the last word again.
     LOOP
         IF only_tenant IS NULL THEN
             targets := mulberry.current_tenants('supervisor');
@@ -1868,22 +1910,24 @@ BEGIN
         INSERT INTO mulberry_internal.event_channels (tenant, channel)
         SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', '')
           FROM unnest(targets) AS wanted
-         WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c WHERE c.tenant = wanted)
-         ORDER BY wanted
-            ON CONFLICT DO NOTHING;
-        PERFORM FROM mulberry_internal.event_channels c WHERE c.tenant = ANY (targets) ORDER BY c.tenant FOR KEY SHARE;
-        GET DIAGNOSTICS held = ROW_COUNT;
-        EXIT WHEN held = cardinality(targets);
+         WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c WHERE c.tenant = wanted);
+        -- one for each tenant, that on which the session listens already, if any
+        chosen := ARRAY(SELECT DISTINCT ON (c.tenant) c.channel
+                          FROM mulberry_internal.event_channels c
+                         WHERE c.tenant = ANY (targets)
+                         ORDER BY c.tenant, c.channel IN (SELECT r FROM mulberry_internal.remembered_channels() AS r) DESC,
+                                  c.created_at, c.channel);
+        EXIT WHEN cardinality(chosen) = cardinality(targets);
     END LOOP;
     -- names that a revoke_access() has taken out of use
-    PERFORM mulberry.unlisten_channel(old)
-       FROM mulberry.remembered_channels() AS old
+    PERFORM mulberry_internal.unlisten_channel(old)
+       FROM mulberry_internal.remembered_channels() AS old
       WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c WHERE c.channel = old);
-    UPDATE mulberry_internal.event_channels c SET told = c.told || mulberry_internal.outer_role()::oid
-     WHERE c.tenant = ANY (targets) AND mulberry_internal.outer_role()::oid <> ALL (c.told);
-    PERFORM mulberry_internal.listen_channel(c.channel)
-       FROM mulberry_internal.event_channels c
-      WHERE c.tenant = ANY (targets);
+    INSERT INTO mulberry_internal.channel_listeners (channel, tenant, role)
+    SELECT c.channel, c.tenant, r
+      FROM mulberry_internal.event_channels c, mulberry_internal.caller_roles() AS r
+     WHERE c.channel = ANY (chosen);
+    PERFORM mulberry_internal.listen_channel(c) FROM unnest(chosen) AS c;
     IF NOT mulberry.notifier_lives() THEN
         RAISE WARNING 'no notifier serves this database, so no events are sent'
             USING HINT = 'Add mulberry to shared_preload_libraries and the database to mulberry.databases, or poll events_since().';
@@ -1894,7 +1938,7 @@ BEGIN
           FROM mulberry_internal.event_channels c
           JOIN mulberry_internal.tenants t ON t.id = c.tenant
           LEFT JOIN mulberry_internal.event_counters n ON n.tenant = c.tenant
-         WHERE c.tenant = ANY (targets)
+         WHERE c.channel = ANY (chosen)
          ORDER BY t.name;
 END
 $$;
@@ -1904,71 +1948,120 @@ COMMENT ON FUNCTION mulberry.subscribe(text) IS
     'it again; on "resync" read the state anew. Needs supervisor access';
 
 CREATE FUNCTION mulberry.unsubscribe() RETURNS void
-LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-    SELECT mulberry.unlisten_channel(known.channel)
-      FROM (SELECT mulberry.remembered_channels() AS channel
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    PERFORM mulberry_internal.unlisten_channel(known.channel)
+      FROM (SELECT mulberry_internal.remembered_channels() AS channel
             UNION
-            SELECT l FROM pg_listening_channels() AS l WHERE l ~ '^mulberry_[0-9a-f]{32}$') AS known
+            SELECT l FROM pg_listening_channels() AS l WHERE l ~ '^mulberry_[0-9a-f]{32}$') AS known;
+END
 $$;
 COMMENT ON FUNCTION mulberry.unsubscribe() IS 'takes back every subscribe() of this session';
 
 -- The channel is gone with its row; the next subscribe() makes another one.
-CREATE FUNCTION rotate_channels(tenant uuid) RETURNS void
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
+CREATE FUNCTION retire_channels(channels text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     old record;
 BEGIN
+    IF channels = '{}' THEN
+        RETURN;     -- a statement without rows would have the notifier look again, too
+    END IF;
     FOR old IN
-        DELETE FROM mulberry_internal.event_channels c
-         WHERE tenant IS NULL OR c.tenant = tenant
-        RETURNING c.channel, (SELECT t.name FROM mulberry_internal.tenants t WHERE t.id = c.tenant) AS tenant_name
+        DELETE FROM mulberry_internal.event_channels c WHERE c.channel = ANY (channels) RETURNING c.channel, c.tenant
     LOOP
-        PERFORM pg_notify(old.channel, json_build_object('event', 'resubscribe', 'tenant', old.tenant_name)::text);
+        PERFORM mulberry_internal.say_resubscribe(old.channel, old.tenant);
     END LOOP;
+    DELETE FROM mulberry_internal.channel_listeners l WHERE l.channel = ANY (channels);
+END
+$$;
+COMMENT ON FUNCTION retire_channels(text[]) IS 'takes channels out of use; who may still hear their tenants is told to subscribe() again';
+
+CREATE FUNCTION say_resubscribe(channel text, tenant uuid) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+    SELECT pg_notify($1, json_build_object('event', 'resubscribe', 'tenant',
+                                           (SELECT t.name FROM mulberry_internal.tenants t WHERE t.id = $2))::text)
+$$;
+COMMENT ON FUNCTION say_resubscribe(text, uuid) IS 'the last word on a channel that is taken out of use';
+
+CREATE FUNCTION rotate_channels(tenant uuid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+#variable_conflict use_variable
+BEGIN
+    PERFORM mulberry_internal.retire_channels(ARRAY(
+        SELECT c.channel FROM mulberry_internal.event_channels c WHERE tenant IS NULL OR c.tenant = tenant));
 END
 $$;
 COMMENT ON FUNCTION rotate_channels(uuid) IS
     'gives a tenant (null: all) a new channel; who may still hear it is told to subscribe() again (internal)';
 
 -- revoke_access() is not the only way to lose access: a role may be taken out of
--- the group that has it, or dropped.
-CREATE FUNCTION rotate_lost_channels() RETURNS bigint
+-- the group that has it, or dropped.  And it does not see who is about to subscribe.
+CREATE FUNCTION lost_channels() RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    WITH hearing AS MATERIALIZED (
+        SELECT a AS access FROM unnest(mulberry_internal.access_names()) AS a
+         WHERE 'supervisor' = ANY (mulberry_internal.access_includes(a))
+    )
+    SELECT c.channel FROM mulberry_internal.event_channels c
+     WHERE EXISTS (
+           SELECT FROM (SELECT DISTINCT l.role FROM mulberry_internal.channel_listeners l WHERE l.channel = c.channel) AS told
+            WHERE NOT EXISTS (SELECT FROM pg_roles r
+                               WHERE r.oid = told.role
+                                 AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
+                                                          WHERE t.oid = 'mulberry_internal.members'::regclass), 'USAGE'))
+              AND NOT EXISTS (SELECT FROM pg_roles r
+                                JOIN mulberry_internal.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
+                               WHERE r.oid = told.role AND m.access IN (SELECT access FROM hearing)
+                                 AND (m.tenant = c.tenant OR m.tenant IS NULL)))
+$$;
+COMMENT ON FUNCTION lost_channels() IS 'channels that a role knows which may not hear them any more; nothing is sent on them (internal)';
+
+-- Waits for nobody: what somebody holds is looked at again when he has finished.
+CREATE FUNCTION rotate_lost_channels() RETURNS void
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    dead record;
 BEGIN
-    RETURN (
-        WITH hearing AS MATERIALIZED (
-            SELECT a AS access FROM unnest(mulberry_internal.access_names()) AS a
-             WHERE 'supervisor' = ANY (mulberry_internal.access_includes(a))
-        ), lost AS MATERIALIZED (
-            SELECT c.tenant FROM mulberry_internal.event_channels c
-             WHERE EXISTS (
-                   SELECT FROM unnest(c.told) AS told
-                    WHERE NOT EXISTS (SELECT FROM pg_roles r
-                                       WHERE r.oid = told
-                                         AND pg_has_role(r.oid, (SELECT t.relowner FROM pg_class t
-                                                                  WHERE t.oid = 'mulberry_internal.members'::regclass), 'USAGE'))
-                      AND NOT EXISTS (SELECT FROM pg_roles r
-                                        JOIN mulberry_internal.members m ON pg_has_role(r.oid, m.role::oid, 'USAGE')
-                                       WHERE r.oid = told AND m.access IN (SELECT access FROM hearing)
-                                         AND (m.tenant = c.tenant OR m.tenant IS NULL)))
-        ), rotated AS MATERIALIZED (
-            SELECT mulberry_internal.rotate_channels(l.tenant) FROM lost l
+    PERFORM mulberry_internal.retire_channels(ARRAY(
+        SELECT c.channel FROM mulberry_internal.event_channels c
+         WHERE c.channel IN (SELECT mulberry_internal.lost_channels())
+         ORDER BY c.channel FOR UPDATE SKIP LOCKED));
+    -- who listens to a channel that was gone before its commit, and what was said more than once
+    FOR dead IN
+        WITH over AS (
+            SELECT l.id, e.channel IS NULL AS dead
+              FROM mulberry_internal.channel_listeners l
+              LEFT JOIN mulberry_internal.event_channels e ON e.channel = l.channel
+             WHERE e.channel IS NULL
+                OR EXISTS (SELECT FROM mulberry_internal.channel_listeners o
+                            WHERE o.channel = l.channel AND o.role = l.role AND o.id < l.id)
+               FOR UPDATE OF l SKIP LOCKED
+        ), gone AS (
+            DELETE FROM mulberry_internal.channel_listeners l USING over o WHERE l.id = o.id
+            RETURNING l.channel, l.tenant, o.dead
         )
-        SELECT count(*) FROM rotated
-    );
+        SELECT DISTINCT g.channel, g.tenant FROM gone g WHERE g.dead
+    LOOP
+        PERFORM mulberry_internal.say_resubscribe(dead.channel, dead.tenant);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION rotate_lost_channels() IS
-    'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and says how many those are; '
-    'the notifier calls it when roles have changed (internal)';
+    'gives new channels to the tenants whose channel is known to a role that may not hear them any more; the notifier calls it when '
+    'somebody has subscribed, or rights have changed (internal)';
 
 CREATE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
 LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-        SELECT t.id, t.name, c.channel FROM mulberry_internal.event_channels c JOIN mulberry_internal.tenants t ON t.id = c.tenant;
+        SELECT t.id, t.name, c.channel
+          FROM mulberry_internal.event_channels c
+          JOIN mulberry_internal.tenants t ON t.id = c.tenant
+         WHERE c.channel NOT IN (SELECT mulberry_internal.lost_channels());
 END
 $$;
 COMMENT ON FUNCTION notifier_channels() IS 'where the notifier sends the events of each tenant (internal)';
@@ -1980,8 +2073,6 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('subscribe', 'EXECUTE', 'supervisor'),
     ('unsubscribe', 'EXECUTE', 'supervisor'),
-    ('unlisten_channel', 'EXECUTE', 'supervisor'),
-    ('remembered_channels', 'EXECUTE', 'supervisor'),
     ('events_since', 'EXECUTE', 'supervisor auditor'),
     ('number_events', 'EXECUTE', 'worker'),
     ('notifier_channels', 'EXECUTE', 'worker'),

@@ -105,6 +105,7 @@ SQL
 sql(<<'SQL');
 INSERT INTO mulberry_internal.event_channels (tenant, channel)
 SELECT id, 'mulberry_' || md5(name) FROM mulberry_internal.tenants ON CONFLICT DO NOTHING;
+INSERT INTO mulberry_internal.channel_listeners (channel, tenant, role) SELECT channel, tenant, 10 FROM mulberry_internal.event_channels;
 SQL
 
 # A table may be left out of dumps only because it says nothing beyond its server.

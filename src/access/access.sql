@@ -35,6 +35,10 @@ CREATE OR REPLACE FUNCTION outer_role() RETURNS regrole
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_outer_role';
 COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''s, or that of SET ROLE';
 
+CREATE OR REPLACE FUNCTION caller_roles() RETURNS SETOF oid
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_caller_roles';
+COMMENT ON FUNCTION caller_roles() IS 'every role with a hand in this call, whose accesses all count';
+
 CREATE OR REPLACE FUNCTION mulberry.grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
@@ -82,7 +86,12 @@ BEGIN
         target := mulberry_internal.resolve_tenant(tenant, 'admin');
     END IF;
 
-    LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
+    BEGIN
+        LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
+        PERFORM mulberry_internal.end_open_grants(role);
+        LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
+    END;
     DELETE FROM mulberry_internal.members m
      WHERE m.role = revoke_access.role AND m.access = revoke_access.access
        AND m.tenant IS NOT DISTINCT FROM target;
@@ -109,7 +118,25 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.revoke_access(regrole, text, text) IS
-    'takes back what grant_access() gave with the same arguments; open sessions lose it at once. Needs admin access to all tenants';
+    'takes back what grant_access() gave with the same arguments; open sessions lose it at once. Waits for no transaction of the role '
+    'but ends one that has left a grant_access() of its own open. Needs admin access to all tenants';
+
+-- Who is revoked must not hold that up with a grant_access() of his own that he leaves open.
+CREATE OR REPLACE FUNCTION end_open_grants(role regrole) RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+    SELECT pg_terminate_backend(a.pid, 10000)
+      FROM pg_locks l
+      JOIN pg_stat_activity a ON a.pid = l.pid
+      JOIN pg_roles r ON r.oid = a.usesysid
+     WHERE l.locktype = 'relation' AND l.relation = 'mulberry_internal.members'::regclass AND l.granted
+       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+       AND l.mode = 'ShareRowExclusiveLock' AND a.state LIKE 'idle in transaction%' AND a.pid <> pg_backend_pid()
+       AND NOT r.rolsuper AND pg_has_role(r.oid, $1::oid, 'MEMBER')
+$$;
+COMMENT ON FUNCTION end_open_grants(regrole) IS
+    'ends sessions of a role that keep access from being changed by a transaction they leave open (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.refresh_grants() RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$

@@ -8,12 +8,15 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 
 #include "access/access.h"
+#include "access/callers.h"
+#include "server/catalog.h"
 
 PG_FUNCTION_INFO_V1(mulberry_access_names);
 PG_FUNCTION_INFO_V1(mulberry_access_includes);
@@ -24,6 +27,7 @@ PG_FUNCTION_INFO_V1(mulberry_has_access_everywhere_sql);
 PG_FUNCTION_INFO_V1(mulberry_require_access_everywhere_sql);
 PG_FUNCTION_INFO_V1(mulberry_resolve_tenant_sql);
 PG_FUNCTION_INFO_V1(mulberry_outer_role);
+PG_FUNCTION_INFO_V1(mulberry_caller_roles);
 
 /* access_names() → text[] */
 Datum
@@ -114,4 +118,29 @@ Datum
 mulberry_outer_role(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_OID(GetOuterUserId());
+}
+
+/* caller_roles() → setof oid, each once; the owner only where nobody else calls */
+Datum
+mulberry_caller_roles(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	List *roles = list_make1_oid(GetOuterUserId());
+	ListCell *cell;
+
+	if (!mulberry_acts_as_owner())
+		roles = list_append_unique_oid(roles, GetUserId());
+	for (const mulberry_caller *caller = mulberry_callers(); caller != NULL; caller = caller->below)
+		if (caller->role != mulberry_owner_oid())
+			roles = list_append_unique_oid(roles, caller->role);
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	foreach (cell, roles)
+	{
+		Datum value = ObjectIdGetDatum(lfirst_oid(cell));
+		bool isnull = false;
+
+		tuplestore_putvalues(result->setResult, result->setDesc, &value, &isnull);
+	}
+	return (Datum) 0;
 }

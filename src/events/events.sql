@@ -1,7 +1,9 @@
 CREATE OR REPLACE FUNCTION channels_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_channels_changed';
-COMMENT ON FUNCTION channels_changed() IS 'trigger: has the notifier read event_channels again after commit';
+COMMENT ON FUNCTION channels_changed() IS 'trigger: has the notifier look again after commit who listens where';
 CREATE OR REPLACE TRIGGER channels_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON event_channels
+    FOR EACH STATEMENT EXECUTE FUNCTION channels_changed();
+CREATE OR REPLACE TRIGGER channels_changed AFTER INSERT ON channel_listeners
     FOR EACH STATEMENT EXECUTE FUNCTION channels_changed();
 
 CREATE OR REPLACE FUNCTION emit_event(tenant uuid, event text, call bigint, call_id text, payload jsonb) RETURNS void

@@ -4,8 +4,6 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('subscribe', 'EXECUTE', 'supervisor'),
     ('unsubscribe', 'EXECUTE', 'supervisor'),
-    ('unlisten_channel', 'EXECUTE', 'supervisor'),
-    ('remembered_channels', 'EXECUTE', 'supervisor'),
     ('events_since', 'EXECUTE', 'supervisor auditor'),
     ('number_events', 'EXECUTE', 'worker'),
     ('notifier_channels', 'EXECUTE', 'worker'),

@@ -27,14 +27,27 @@ CREATE TABLE event_counters (
 COMMENT ON TABLE event_counters IS 'the last number given to an event of a tenant; outlives the events';
 SELECT pg_catalog.pg_extension_config_dump('event_counters', '');
 
+-- Several for a tenant only when its first subscribers came at once: nobody waits for another's commit.
 CREATE TABLE event_channels (
-    tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
-    channel    text COLLATE "C" NOT NULL UNIQUE CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    told       oid[] NOT NULL DEFAULT '{}'
+    tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    channel    text COLLATE "C" PRIMARY KEY CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON COLUMN event_channels.told IS 'roles to which subscribe() has said the name';
+CREATE INDEX event_channels_tenant ON event_channels (tenant);
 COMMENT ON TABLE event_channels IS
     'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to '
     'what it can name';
 SELECT pg_catalog.pg_extension_config_dump('event_channels', '');
+
+-- Only inserted by subscribe(), and referring to nothing, so that an open subscribe() is in nobody's way.
+CREATE TABLE channel_listeners (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    channel text COLLATE "C" NOT NULL,
+    tenant  uuid NOT NULL,
+    role    oid NOT NULL
+);
+CREATE INDEX channel_listeners_channel ON channel_listeners (channel);
+COMMENT ON TABLE channel_listeners IS 'roles to which subscribe() has said the name of a channel; for a while also of one that is gone';
+-- elsewhere roles have other oids: there the channels get new names
+SELECT pg_catalog.pg_extension_config_dump('channel_listeners', '');
+SELECT pg_catalog.pg_extension_config_dump('channel_listeners_id_seq', '');

@@ -27,9 +27,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 #include "utils/wait_event.h"
@@ -39,6 +37,7 @@
 #include "server/guc.h"
 #include "server/plans.h"
 #include "server/shared_state.h"
+#include "worker/channels.h"
 #include "worker/process.h"
 
 #define LOOK_INTERVAL 5000		 /* ms between looks for events that nobody announced */
@@ -58,14 +57,6 @@
 #define QUEUE_LIMIT_PACKETS 0.5
 #define QUEUE_LIMIT_EVENTS 0.8
 
-/* Where the events of a tenant go; key is the tenant. */
-typedef struct tenant_channel
-{
-	pg_uuid_t tenant;
-	NameData tenant_name;
-	NameData channel;
-} tenant_channel;
-
 /* A note of this turn; key is what notes are coalesced by. */
 typedef struct note_key
 {
@@ -82,20 +73,17 @@ typedef struct turn_note
 
 typedef struct message
 {
-	const char *channel;
+	pg_uuid_t tenant;
 	char *text;
 } message;
 
 static mulberry_slot *slot;
 static uint32 wait_event;
 static MemoryContext turn_context; /* reset before each turn */
-static MemoryContext channels_context;
-static HTAB *channels = NULL;
-static List *messages = NIL;	 /* of this turn, in turn_context */
-static bool more_events = false; /* the last batch was full */
-static bool resync_due = true;	 /* subscribers may have missed something, as after our start */
+static List *messages = NIL;	   /* of this turn, in turn_context */
+static bool more_events = false;   /* the last batch was full */
+static bool resync_due = true;	   /* subscribers may have missed something, as after our start */
 static uint64 resync_lost = 0;
-static bool roles_changed = true; /* since channels were last compared with who may hear them */
 static TimestampTz last_look = 0;
 static TimestampTz last_complaint = 0;
 static bool more_links = false; /* the last batch was full */
@@ -113,10 +101,7 @@ static void store_refusals(void);
 static void link_audit(void);
 static int collect_notes(List **notes);
 static void send_messages(void);
-static void on_role_change(Datum arg, int cache, uint32 hash);
-static bool rotate_lost_channels(void);
-static const tenant_channel *channel_of(const pg_uuid_t *tenant);
-static void add_message(const char *channel, char *text);
+static void add_message(const pg_uuid_t *tenant, char *text);
 static void complain_about_queue(double usage);
 static void rest(TimestampTz until);
 static void sleep_until_woken(void);
@@ -128,12 +113,9 @@ mulberry_notifier_main(Datum arg)
 
 	slot = mulberry_process_begin();
 	wait_event = name_wait_event("MulberryNotifier");
-	CacheRegisterSyscacheCallback(AUTHOID, on_role_change, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, (Datum) 0);
+	mulberry_channels_init();
 	turn_context =
 		AllocSetContextCreate(TopMemoryContext, "mulberry notifier turn", ALLOCSET_DEFAULT_SIZES);
-	channels_context =
-		AllocSetContextCreate(TopMemoryContext, "mulberry notifier channels", ALLOCSET_SMALL_SIZES);
 	for (;;)
 	{
 		TimestampTz started = GetCurrentTimestamp();
@@ -180,14 +162,10 @@ turn(bool *worked)
 	bool stored;
 	double usage;
 
-	if (mulberry_notifier_take_channels_changed(slot) || channels == NULL)
+	if (mulberry_channels_are_stale() && !try_step(read_channels))
 	{
-		if (!try_step(read_channels))
-		{
-			mulberry_wake_notifier(slot, /* events_stored */ false, /* audit_recorded */ false,
-								   /* channels_changed */ true);
-			return false;
-		}
+		mulberry_channels_forget();
+		return false;
 	}
 
 	stored = mulberry_notifier_take_events_stored(slot) || more_events ||
@@ -235,32 +213,32 @@ turn(bool *worked)
 		messages = NIL;
 		if (resync_due && usage <= QUEUE_LIMIT_PACKETS)
 		{
-			HASH_SEQ_STATUS scan;
-			tenant_channel *channel;
+			foreach (cell, mulberry_audiences())
+			{
+				const mulberry_audience *audience = lfirst(cell);
 
-			hash_seq_init(&scan, channels);
-			while ((channel = hash_seq_search(&scan)) != NULL)
 				add_message(
-					NameStr(channel->channel),
+					&audience->tenant,
 					psprintf(
 						"{\"event\": \"resync\", \"tenant\": \"%s\", \"dropped\": " UINT64_FORMAT
 						"}",
-						NameStr(channel->tenant_name), resync_lost));
+						NameStr(audience->tenant_name), resync_lost));
+			}
 			resync_due = false;
 			resync_lost = 0;
 		}
 		foreach (cell, notes)
 		{
 			const mulberry_packet_note *note = lfirst(cell);
-			const tenant_channel *channel = channel_of(&note->tenant);
+			const mulberry_audience *audience = mulberry_audience_of(&note->tenant);
 
-			if (channel != NULL)
+			if (audience != NULL)
 			{
 				StringInfoData text;
 
 				initStringInfo(&text);
-				mulberry_packet_event_message(&text, note, NameStr(channel->tenant_name));
-				add_message(NameStr(channel->channel), text.data);
+				mulberry_packet_event_message(&text, note, NameStr(audience->tenant_name));
+				add_message(&note->tenant, text.data);
 			}
 		}
 		messages = list_concat(messages, events);
@@ -270,6 +248,7 @@ turn(bool *worked)
 
 	if (!try_step(send_messages))
 	{
+		mulberry_channels_forget();
 		mulberry_count_failed(list_length(messages));
 		return false;
 	}
@@ -297,38 +276,12 @@ try_step(void (*step)(void))
 	return done;
 }
 
-/* Reads where events go; a tenant that nobody ever subscribed to has no channel. */
+/* Where events go; to a tenant that nobody ever subscribed to, nowhere. */
 static void
 read_channels(void)
 {
-	HASHCTL control;
-
-	channels = NULL;
-	MemoryContextReset(channels_context);
-	memset(&control, 0, sizeof(control));
-	control.keysize = sizeof(pg_uuid_t);
-	control.entrysize = sizeof(tenant_channel);
-	control.hcxt = channels_context;
-
 	mulberry_process_begin_unit("reading channels");
-	SPI_connect();
-	if (SPI_execute("SELECT tenant, name, channel FROM mulberry_internal.notifier_channels()",
-					/* read_only */ true, /* tcount */ 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the channels of events");
-	channels =
-		hash_create("mulberry channels", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple tuple = SPI_tuptable->vals[i];
-		TupleDesc desc = SPI_tuptable->tupdesc;
-		bool isnull;
-		Datum tenant = SPI_getbinval(tuple, desc, 1, &isnull);
-		tenant_channel *channel = hash_search(channels, DatumGetUUIDP(tenant), HASH_ENTER, NULL);
-
-		namestrcpy(&channel->tenant_name, SPI_getvalue(tuple, desc, 2));
-		namestrcpy(&channel->channel, SPI_getvalue(tuple, desc, 3));
-	}
-	SPI_finish();
+	mulberry_channels_read();
 	mulberry_process_end_unit();
 }
 
@@ -362,23 +315,23 @@ number_events(void)
 		TupleDesc desc = SPI_tuptable->tupdesc;
 		bool isnull;
 		Datum tenant = SPI_getbinval(tuple, desc, 1, &isnull);
-		const tenant_channel *channel = channel_of(DatumGetUUIDP(tenant));
+		const mulberry_audience *audience = mulberry_audience_of(DatumGetUUIDP(tenant));
 		StringInfoData text;
 		MemoryContext spi_context;
 		message *m;
 
-		if (channel == NULL)
+		if (audience == NULL)
 			continue;
 		spi_context = MemoryContextSwitchTo(turn_context);
 		initStringInfo(&text);
 		MemoryContextSwitchTo(spi_context);
 		mulberry_stored_event_message(
 			&text, SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4),
-			NameStr(channel->tenant_name), DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)),
+			NameStr(audience->tenant_name), DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)),
 			DatumGetJsonbP(SPI_getbinval(tuple, desc, 5, &isnull)), MULBERRY_MAX_MESSAGE);
 		MemoryContextSwitchTo(turn_context);
 		m = palloc(sizeof(message));
-		m->channel = NameStr(channel->channel);
+		m->tenant = audience->tenant;
 		m->text = text.data;
 		numbered = lappend(numbered, m);
 		MemoryContextSwitchTo(spi_context);
@@ -511,72 +464,39 @@ collect_notes(List **notes)
 	return total;
 }
 
-/* Transaction 2: NOTIFY and nothing else. */
+/*
+ * Transaction 2: NOTIFY and nothing else; but who lost the right to hear before an event
+ * of this turn was committed is looked for now.
+ */
 static void
 send_messages(void)
 {
 	ListCell *cell;
 
 	mulberry_process_begin_unit("sending messages");
-	if (roles_changed && rotate_lost_channels())
-	{
-		mulberry_process_end_unit();
-		return;
-	}
+	if (mulberry_channels_are_stale())
+		mulberry_channels_read();
 	foreach (cell, messages)
 	{
 		const message *m = lfirst(cell);
+		const mulberry_audience *audience = mulberry_audience_of(&m->tenant);
+		ListCell *channel;
 
-		Async_Notify(m->channel, m->text);
+		if (audience == NULL)
+			continue;
+		foreach (channel, audience->channels)
+			Async_Notify(lfirst(channel), m->text);
 	}
 	mulberry_process_end_unit();
 }
 
-static void
-on_role_change(Datum arg, int cache, uint32 hash)
-{
-	roles_changed = true;
-}
-
-/*
- * Takes channels out of use that a role knows which may not hear them any more.
- * True when there were some: the messages at hand are dropped then, those of other
- * tenants too, and who subscribes is told to resync.
- */
-static bool
-rotate_lost_channels(void)
-{
-	bool isnull;
-	int64 rotated;
-
-	SPI_connect();
-	if (SPI_execute("SELECT mulberry_internal.rotate_lost_channels()", /* read_only */ false,
-					/* tcount */ 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for channels that must change");
-	rotated =
-		DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	roles_changed = false;
-	if (rotated == 0)
-		return false;
-	messages = NIL;
-	resync_due = true;
-	return true;
-}
-
-static const tenant_channel *
-channel_of(const pg_uuid_t *tenant)
-{
-	return hash_search(channels, tenant, HASH_FIND, NULL);
-}
-
 /* "text" lives in turn_context. */
 static void
-add_message(const char *channel, char *text)
+add_message(const pg_uuid_t *tenant, char *text)
 {
 	message *m = palloc(sizeof(message));
 
-	m->channel = channel;
+	m->tenant = *tenant;
 	m->text = text;
 	messages = lappend(messages, m);
 }
