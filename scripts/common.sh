@@ -134,6 +134,20 @@ clean_up() {
     exit $status
 }
 
+# Builds the extension, in a copy of $work/tree, for the server of another pg_config, and installs it
+# into a private one in $work/older; sets $older to its directory.
+build_for_older() { # pg_config
+    older=$($as_user "$work/tree/scripts/private-postgres" "$work/older" "$1")
+    (cd "$work" &&
+        $as_user cp -r tree older-tree &&
+        $as_user make -s -C older-tree -j"$(nproc)" with_llvm=no PG_CONFIG="$older" all &&
+        $as_user make -s -C older-tree with_llvm=no PG_CONFIG="$older" install) >"$work/older.log" 2>&1 || {
+        cat "$work/older.log"
+        die "the build for $1 failed"
+    }
+    older=${older%/bin/pg_config}
+}
+
 # Builds the extension and the programs in $work/tree and installs them into a
 # private PostgreSQL in $work/pg; sets $pg_config and $bindir.  Arguments are make's.
 build() {

@@ -1,7 +1,8 @@
 # Dump and restore bring everything back: every table and sequence has rows,
 # goes through pg_dump in both forms, and is compared; so are partitions, rights
 # and what functions do with the restored data.  And a restored copy does no
-# outgoing work until somebody says so.
+# outgoing work until somebody says so.  scripts/test with OLDER_PG_CONFIG has the
+# dumps made by an older server.
 use strict;
 use warnings;
 
@@ -12,7 +13,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $source = mulberry_cluster('source', preload => 0, extension => 0);
+my $source = mulberry_cluster('source', preload => 0, extension => 0, install_path => $ENV{MULBERRY_OLDER_SERVER});
 $source->safe_psql('postgres', 'CREATE DATABASE telephony');
 my $tmp = PostgreSQL::Test::Utils::tempdir();
 

@@ -10,7 +10,7 @@ use Test::More;
 use Mulberry::Cluster;
 use Mulberry::StandIn;
 
-my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/stand-in.log");
+my $ai = Mulberry::StandIn->new;
 my $node = mulberry_cluster('timeouts', conf => "mulberry.grace_period = 0\nmulberry.workers = 2");
 my $processes = "SELECT string_agg(pid || ' ' || backend_type, ', ' ORDER BY pid) FROM pg_stat_activity WHERE backend_type LIKE 'mulberry %'";
 
