@@ -45,6 +45,16 @@ for my $round (1 .. 3)
 is($node->safe_psql('postgres', $processes), $before, 'by the same processes');
 unlike(slurp_file($node->logfile, $log), qr/due to [a-z -]*timeout/, 'none of which was told to end');
 
+# Since 17 the server lets them say what they wait for.
+my %sleep = map { $_ => $node->safe_psql('postgres', "SELECT current_setting('server_version_num')::int >= 170000") eq 't' ? "Mulberry\u$_" : 'Extension' }
+  qw(launcher notifier worker);
+for my $process (sort keys %sleep)
+{
+    ok($node->poll_query_until('postgres',
+            "SELECT bool_and(wait_event_type = 'Extension' AND wait_event = '$sleep{$process}') FROM pg_stat_activity WHERE backend_type = 'mulberry $process'"),
+        "a $process sleeps in $sleep{$process}");
+}
+
 $node->stop;
 $ai->stop;
 done_testing();
