@@ -24,6 +24,7 @@
 #include "server/catalog.h"
 
 PG_FUNCTION_INFO_V1(mulberry_call_as_owner);
+PG_FUNCTION_INFO_V1(mulberry_validate_as_plpgsql);
 
 static mulberry_caller *callers;
 
@@ -50,32 +51,40 @@ mulberry_acts_as_owner(void)
 	return GetUserId() == mulberry_owner_oid();
 }
 
-/* The handler of PL/pgSQL; its library stays loaded, so the address stays good. */
-static PGFunction
-plpgsql_handler(void)
+/* The functions of PL/pgSQL; its library stays loaded, so the addresses stay good. */
+typedef struct plpgsql_functions
 {
-	static PGFunction handler;
+	PGFunction handler;
+	PGFunction validator;
+} plpgsql_functions;
 
-	if (handler == NULL)
+static plpgsql_functions
+plpgsql(void)
+{
+	static plpgsql_functions functions;
+
+	if (functions.handler == NULL)
 	{
 		HeapTuple tuple =
 			SearchSysCache1(LANGOID, ObjectIdGetDatum(get_language_oid("plpgsql", false)));
-		FmgrInfo info;
+		FmgrInfo handler;
+		FmgrInfo validator;
 
 		if (!HeapTupleIsValid(tuple))
 			elog(ERROR, "cache lookup failed for language plpgsql");
-		fmgr_info(((Form_pg_language) GETSTRUCT(tuple))->lanplcallfoid, &info);
+		fmgr_info(((Form_pg_language) GETSTRUCT(tuple))->lanplcallfoid, &handler);
+		fmgr_info(((Form_pg_language) GETSTRUCT(tuple))->lanvalidator, &validator);
 		ReleaseSysCache(tuple);
-		handler = info.fn_addr;
+		functions = (plpgsql_functions){ handler.fn_addr, validator.fn_addr };
 	}
-	return handler;
+	return functions;
 }
 
 /* Handler of the language mulberry. */
 Datum
 mulberry_call_as_owner(PG_FUNCTION_ARGS)
 {
-	PGFunction handler = plpgsql_handler();
+	PGFunction handler = plpgsql().handler;
 	mulberry_caller caller;
 	int context;
 	Datum result;
@@ -96,4 +105,14 @@ mulberry_call_as_owner(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	SetUserIdAndSecContext(caller.role, context);
 	return result;
+}
+
+/*
+ * Validator of the language mulberry.  It checks in our name: PostgreSQL compares
+ * who validates with what the language says.
+ */
+Datum
+mulberry_validate_as_plpgsql(PG_FUNCTION_ARGS)
+{
+	return plpgsql().validator(fcinfo);
 }
