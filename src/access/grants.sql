@@ -12,6 +12,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('drop_tenant', 'EXECUTE', 'admin'),
     ('grant_access', 'EXECUTE', 'admin'),
     ('revoke_access', 'EXECUTE', 'admin'),
-    ('refresh_grants', 'EXECUTE', 'admin')
+    ('refresh_grants', 'EXECUTE', 'admin'),
+    ('access_objects', 'EXECUTE', 'auditor admin')
 $$;
 COMMENT ON FUNCTION access_rules_access() IS 'which access needs which object of access';

@@ -9,8 +9,6 @@ LANGUAGE sql IMMUTABLE AS $$
     ('export_voice_key', 'EXECUTE', 'admin'),
     ('mark_voice_key_exported', 'EXECUTE', 'admin'),
     ('take_exported_voice_key', 'EXECUTE', 'admin'),
-    ('voice_key_entry', 'INSERT', 'admin'),
-    ('voice_key_status', 'SELECT', 'operator auditor'),
-    ('voice_key_modes', 'EXECUTE', 'operator auditor')
+    ('voice_key_entry', 'INSERT', 'admin')
 $$;
 COMMENT ON FUNCTION access_rules_keys() IS 'which access needs which object of keys';

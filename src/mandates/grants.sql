@@ -4,7 +4,6 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('create_agent', 'EXECUTE', 'admin'),
     ('alter_agent', 'EXECUTE', 'admin'),
-    ('drop_agent', 'EXECUTE', 'admin'),
     ('agent_status', 'SELECT', 'operator auditor gateway'),
     ('create_mandate', 'EXECUTE', 'operator'),
     ('alter_mandate', 'EXECUTE', 'operator'),

@@ -2,7 +2,6 @@
 CREATE OR REPLACE FUNCTION access_rules_server() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
-    ('resume_outbound', 'EXECUTE', 'admin'),
     ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
     ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
     ('process_statistics', 'EXECUTE', 'operator auditor admin'),
