@@ -1448,6 +1448,59 @@ CREATE TRIGGER restore_default_tenant BEFORE INSERT ON tenants
     FOR EACH ROW WHEN (NEW.id = '6d756c62-6572-7279-8000-000000000001')
     EXECUTE FUNCTION restore_default_tenant();
 
+-- src/access/rules.sql
+-- What each access may use: an object (all functions of that name, or the view)
+-- and the accesses that need it, without those that include them
+-- (access_includes).  Each folder says it in a function access_rules_...() beside the
+-- objects; what is not named is for the owner alone.
+
+CREATE FUNCTION access_rules() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    part name;
+BEGIN
+    FOR part IN
+        SELECT p.proname FROM pg_proc p
+         WHERE p.pronamespace = 'mulberry_internal'::regnamespace AND p.proname ~ '^access_rules_' AND p.pronargs = 0
+         ORDER BY p.proname
+    LOOP
+        RETURN QUERY EXECUTE format('SELECT object, privilege, accesses FROM mulberry_internal.%I()', part);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION access_rules() IS 'which access needs which object, of all folders, before included accesses are added';
+
+CREATE FUNCTION mulberry.access_objects() RETURNS TABLE (access text, privilege text, object text)
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        WITH named AS (
+            SELECT p.proname AS name, 'EXECUTE' AS privilege,
+                   format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                          p.pronamespace::regnamespace::text, p.proname, pg_get_function_identity_arguments(p.oid)) AS object
+              FROM pg_proc p
+             WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+            UNION ALL
+            SELECT c.relname, w.privilege, format('%I.%I', 'mulberry', c.relname)
+              FROM pg_class c, (VALUES ('SELECT'), ('INSERT')) AS w (privilege)
+             WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind = 'v'
+        )
+        SELECT DISTINCT a.access, n.privilege, n.object
+          FROM mulberry_internal.access_rules() r
+          JOIN named n ON n.name = r.object AND n.privilege = r.privilege
+          JOIN unnest(mulberry_internal.access_names()) AS a (access)
+            ON string_to_array(r.accesses, ' ') && mulberry_internal.access_includes(a.access)
+         UNION ALL
+        SELECT a.access, 'USAGE', s.object
+          FROM unnest(mulberry_internal.access_names()) AS a (access)
+          JOIN (VALUES ('SCHEMA mulberry', NULL), ('SCHEMA mulberry_internal', 'worker')) AS s (object, access)
+            ON s.access IS NULL OR s.access = a.access;
+END
+$$;
+COMMENT ON FUNCTION mulberry.access_objects() IS
+    'what each access may do with which object, included accesses counted: "privilege" ON "object"';
+
 -- src/access/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_access() RETURNS TABLE (object text, privilege text, accesses text)
@@ -1463,7 +1516,8 @@ LANGUAGE sql IMMUTABLE AS $$
     ('drop_tenant', 'EXECUTE', 'admin'),
     ('grant_access', 'EXECUTE', 'admin'),
     ('revoke_access', 'EXECUTE', 'admin'),
-    ('refresh_grants', 'EXECUTE', 'admin')
+    ('refresh_grants', 'EXECUTE', 'admin'),
+    ('access_objects', 'EXECUTE', 'auditor admin')
 $$;
 COMMENT ON FUNCTION access_rules_access() IS 'which access needs which object of access';
 
@@ -1481,34 +1535,11 @@ CREATE FUNCTION version_hint(version text) RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_version_hint_sql';
 COMMENT ON FUNCTION version_hint(text) IS 'what to do about SQL of this version; null when it fits the library that runs';
 
-CREATE FUNCTION mulberry.resume_outbound() RETURNS boolean
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-DECLARE
-    held boolean;
-BEGIN
-    PERFORM mulberry_internal.require_access_everywhere('admin');
-    LOCK TABLE mulberry_internal.installation IN SHARE ROW EXCLUSIVE MODE;
-    held := NOT mulberry.outbound_allowed();
-    IF held THEN
-        DELETE FROM mulberry_internal.installation;
-        INSERT INTO mulberry_internal.installation (system_identifier, database, approved_by)
-        SELECT c.system_identifier, d.oid, mulberry_internal.outer_role()::text
-          FROM pg_control_system() c, pg_database d
-         WHERE d.datname = current_database();
-    END IF;
-    RETURN held;
-END
-$$;
-COMMENT ON FUNCTION mulberry.resume_outbound() IS
-    'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the '
-    'original does as well. Needs admin access to all tenants';
-
 -- src/server/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_server() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
-    ('resume_outbound', 'EXECUTE', 'admin'),
     ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
     ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
     ('process_statistics', 'EXECUTE', 'operator auditor admin'),
@@ -3971,63 +4002,6 @@ $$;
 COMMENT ON FUNCTION mulberry.alter_agent(text, text, text[], text, boolean, text) IS
     'changes what is not null of an agent; remove_phone: commands do not phone it any more. Needs admin access';
 
-CREATE FUNCTION mulberry.drop_agent(name text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-DECLARE
-    target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
-    dropped uuid := mulberry_internal.find_agent(target, name);
-    problem text;
-    hint    text;
-BEGIN
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = dropped FOR UPDATE;
-    SELECT format('Mandate "%s" is %s.', m.id, m.status), 'Revoke its mandates first.'
-      INTO problem, hint
-      FROM mulberry_internal.mandates m
-     WHERE m.tenant = target AND m.agent = dropped AND m.status NOT IN ('REVOKED', 'EXPIRED')
-     ORDER BY m.id
-     LIMIT 1;
-    IF problem IS NULL THEN
-        SELECT format('Command %s is %s.', c.id, c.state), 'Wait for its commands, or cancel them, first.'
-          INTO problem, hint
-          FROM mulberry_internal.commands c
-         WHERE c.tenant = target AND c.agent = dropped AND c.state IN ('waiting', 'outstanding')
-         ORDER BY c.id
-         LIMIT 1;
-    END IF;
-    IF problem IS NULL THEN
-        SELECT format('Voice key %s is enabled.', k.key_id), 'Disable its voice keys first.'
-          INTO problem, hint
-          FROM mulberry_internal.voice_keys k
-         WHERE k.tenant = target AND k.agent = dropped AND k.enabled
-         ORDER BY k.key_id
-         LIMIT 1;
-    END IF;
-    IF problem IS NULL THEN
-        BEGIN
-            DELETE FROM mulberry_internal.voice_calls v USING mulberry_internal.commands c
-             WHERE v.command = c.id AND c.tenant = target AND c.agent = dropped;
-            DELETE FROM mulberry_internal.commands c WHERE c.tenant = target AND c.agent = dropped;
-            DELETE FROM mulberry_internal.secrets s USING mulberry_internal.voice_keys k
-             WHERE k.tenant = target AND k.agent = dropped AND s.tenant = target AND s.name = k.secret;
-            DELETE FROM mulberry_internal.voice_keys k WHERE k.tenant = target AND k.agent = dropped;
-            DELETE FROM mulberry_internal.mandates m WHERE m.tenant = target AND m.agent = dropped;
-            DELETE FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = dropped;
-        EXCEPTION WHEN foreign_key_violation THEN
-            problem := SQLERRM;
-            hint := 'Something was added to it meanwhile: try again.';
-        END;
-    END IF;
-    IF problem IS NOT NULL THEN
-        RAISE EXCEPTION 'agent "%" cannot be dropped because it is still in use', name
-            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = problem, HINT = hint;
-    END IF;
-    PERFORM mulberry_internal.record_audit(target, 'AGENT_DROPPED', 'applied', NULL, dropped, NULL, NULL, jsonb_build_object('name', name));
-END
-$$;
-COMMENT ON FUNCTION mulberry.drop_agent(text, text) IS
-    'drops an agent with its settled commands, disabled voice keys and REVOKED or EXPIRED mandates; refused while it has others. The '
-    'audit log keeps what was. Needs admin access';
-
 -- src/mandates/mandates.sql
 CREATE FUNCTION guard_mandate() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_mandate';
@@ -4532,7 +4506,6 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('create_agent', 'EXECUTE', 'admin'),
     ('alter_agent', 'EXECUTE', 'admin'),
-    ('drop_agent', 'EXECUTE', 'admin'),
     ('agent_status', 'SELECT', 'operator auditor gateway'),
     ('create_mandate', 'EXECUTE', 'operator'),
     ('alter_mandate', 'EXECUTE', 'operator'),
@@ -6619,91 +6592,6 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION access_rules_commands() IS 'which access needs which object of commands';
 
--- src/keys/views.sql
--- What people are told about keys.
-
-CREATE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean,
-    mode text,
-                                                 challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
-LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-        SELECT k.tenant, k.role, k.agent, k.key_id,
-               CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
-               CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
-                    WHEN l.mode = 'normal' AND k.place <> mulberry_internal.voice_key_place() THEN 'challenge'
-                    ELSE l.mode END,
-               CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
-               CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
-               g.forgeries[1]
-          FROM mulberry_internal.voice_keys k
-          LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
-         CROSS JOIN LATERAL mulberry_internal.lockout_mode(g, clock_timestamp()) AS l (mode)
-         WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'));
-END
-$$;
-COMMENT ON FUNCTION mulberry.voice_key_modes() IS
-    'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
-
-CREATE VIEW mulberry.voice_key_status WITH (security_barrier) AS
-    SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend, m.signs,
-           k.last_counter, CASE k.role WHEN 'sender' THEN k.acked_counter END AS acked_counter,
-           k.created_at, k.exported_at, k.confirmed_at, k.disabled_at, m.mode, m.challenge_until, m.forgeries_in_row, m.last_forgery_at
-      FROM voice_keys k
-      JOIN tenants t ON t.id = k.tenant
-      JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
-      JOIN voice_key_modes() m ON m.tenant = k.tenant AND m.role = k.role AND m.agent = k.agent AND m.key_id = k.key_id
-     WHERE k.tenant = ANY ((SELECT current_tenants('operator', 'auditor'))::uuid[]);
-COMMENT ON VIEW mulberry.voice_key_status IS 'the keys of voice commands, without their bytes';
-COMMENT ON COLUMN mulberry.voice_key_status.role IS 'sender in the cloud, receiver on the edge';
-COMMENT ON COLUMN mulberry.voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
-COMMENT ON COLUMN mulberry.voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
-COMMENT ON COLUMN mulberry.voice_key_status.mode IS
-    'receiver: normal; challenge: every command must answer one; strict: likewise, and a call is hung up after its first forgery';
-COMMENT ON COLUMN mulberry.voice_key_status.forgeries_in_row IS 'since the last genuine frame';
-
-CREATE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    total      bigint;
-    unexported bigint;
-    far        bigint;
-    alarmed    bigint;
-    severe     bigint;
-    challenged bigint;
-BEGIN
-    item := 'voice keys';
-    SELECT count(*), count(*) FILTER (WHERE k.role = 'sender' AND k.exported_at IS NULL),
-           count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > 4000)
-      INTO total, unexported, far
-      FROM mulberry_internal.voice_keys k WHERE k.enabled;
-    status := CASE WHEN far > 0 OR unexported > 0 THEN 'warning' ELSE 'ok' END;
-    detail := format('%s keys are in use', total)
-              || CASE WHEN unexported > 0 THEN format('; %s were not exported to their edge', unexported) ELSE '' END
-              || CASE WHEN far > 0 THEN format('; %s are more than 4000 commands ahead of what was acknowledged', far) ELSE '' END;
-    hint := CASE WHEN far > 0 THEN 'An edge takes a counter 5000 ahead for an old one: rotate_voice_key().'
-                 WHEN unexported > 0 THEN 'export_voice_key() gives the line for the edge; see mulberry.voice_key_status.' END;
-    RETURN NEXT;
-
-    item := 'voice key forgeries';
-    SELECT count(*) FILTER (WHERE g.in_row >= 100),
-           count(*) FILTER (WHERE m.mode = 'strict'), count(*) FILTER (WHERE m.mode <> 'normal')
-      INTO alarmed, severe, challenged
-      FROM mulberry_internal.key_guard g CROSS JOIN LATERAL mulberry_internal.lockout_mode(g, clock_timestamp()) AS m (mode);
-    status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
-    detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
-                   ELSE format('%s keys are in challenge mode, for %s of them a call is hung up after its first forgery, and %s have '
-                       'had 100 forgeries in a row',
-                               challenged, severe, alarmed) END;
-    hint := CASE WHEN alarmed > 0 OR challenged > 0
-                 THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in '
-                     'mulberry.voice_key_status.' END;
-    RETURN NEXT;
-END
-$$;
-COMMENT ON FUNCTION health_voice_keys() IS 'health of the keys of voice commands on both sides';
-
 -- src/keys/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_keys() RETURNS TABLE (object text, privilege text, accesses text)
@@ -6716,9 +6604,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('export_voice_key', 'EXECUTE', 'admin'),
     ('mark_voice_key_exported', 'EXECUTE', 'admin'),
     ('take_exported_voice_key', 'EXECUTE', 'admin'),
-    ('voice_key_entry', 'INSERT', 'admin'),
-    ('voice_key_status', 'SELECT', 'operator auditor'),
-    ('voice_key_modes', 'EXECUTE', 'operator auditor')
+    ('voice_key_entry', 'INSERT', 'admin')
 $$;
 COMMENT ON FUNCTION access_rules_keys() IS 'which access needs which object of keys';
 
@@ -9125,6 +9011,189 @@ CREATE VIEW mulberry.voice_call_status WITH (security_barrier) AS
 COMMENT ON VIEW mulberry.voice_call_status IS
     'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
 
+-- src/telephony/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_telephony() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE AS $$
+    VALUES
+    ('telephony_step', 'EXECUTE', 'worker'),
+    ('telephony_answer', 'EXECUTE', 'worker'),
+    ('recording_input', 'EXECUTE', 'worker'),
+    ('finish_listening', 'EXECUTE', 'worker'),
+    ('handle_twilio_webhook', 'EXECUTE', 'gateway'),
+    ('voice_call_status', 'SELECT', 'operator auditor'),
+    ('set_escalation_contact', 'EXECUTE', 'admin'),
+    ('escalation_contact_status', 'SELECT', 'operator auditor admin')
+$$;
+COMMENT ON FUNCTION access_rules_telephony() IS 'which access needs which object of telephony';
+
+-- src/admin/outbound.sql
+CREATE FUNCTION mulberry.resume_outbound() RETURNS boolean
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    held boolean;
+BEGIN
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    LOCK TABLE mulberry_internal.installation IN SHARE ROW EXCLUSIVE MODE;
+    held := NOT mulberry.outbound_allowed();
+    IF held THEN
+        DELETE FROM mulberry_internal.installation;
+        INSERT INTO mulberry_internal.installation (system_identifier, database, approved_by)
+        SELECT c.system_identifier, d.oid, mulberry_internal.outer_role()::text
+          FROM pg_control_system() c, pg_database d
+         WHERE d.datname = current_database();
+    END IF;
+    RETURN held;
+END
+$$;
+COMMENT ON FUNCTION mulberry.resume_outbound() IS
+    'lets the workers of this database do outgoing work although it is a copy; returns whether it was held. First cancel what the '
+    'original does as well. Needs admin access to all tenants';
+
+-- src/admin/agents.sql
+CREATE FUNCTION mulberry.drop_agent(name text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+    dropped uuid := mulberry_internal.find_agent(target, name);
+    problem text;
+    hint    text;
+BEGIN
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = dropped FOR UPDATE;
+    SELECT format('Mandate "%s" is %s.', m.id, m.status), 'Revoke its mandates first.'
+      INTO problem, hint
+      FROM mulberry_internal.mandates m
+     WHERE m.tenant = target AND m.agent = dropped AND m.status NOT IN ('REVOKED', 'EXPIRED')
+     ORDER BY m.id
+     LIMIT 1;
+    IF problem IS NULL THEN
+        SELECT format('Command %s is %s.', c.id, c.state), 'Wait for its commands, or cancel them, first.'
+          INTO problem, hint
+          FROM mulberry_internal.commands c
+         WHERE c.tenant = target AND c.agent = dropped AND c.state IN ('waiting', 'outstanding')
+         ORDER BY c.id
+         LIMIT 1;
+    END IF;
+    IF problem IS NULL THEN
+        SELECT format('Voice key %s is enabled.', k.key_id), 'Disable its voice keys first.'
+          INTO problem, hint
+          FROM mulberry_internal.voice_keys k
+         WHERE k.tenant = target AND k.agent = dropped AND k.enabled
+         ORDER BY k.key_id
+         LIMIT 1;
+    END IF;
+    IF problem IS NULL THEN
+        BEGIN
+            DELETE FROM mulberry_internal.voice_calls v USING mulberry_internal.commands c
+             WHERE v.command = c.id AND c.tenant = target AND c.agent = dropped;
+            DELETE FROM mulberry_internal.commands c WHERE c.tenant = target AND c.agent = dropped;
+            DELETE FROM mulberry_internal.secrets s USING mulberry_internal.voice_keys k
+             WHERE k.tenant = target AND k.agent = dropped AND s.tenant = target AND s.name = k.secret;
+            DELETE FROM mulberry_internal.voice_keys k WHERE k.tenant = target AND k.agent = dropped;
+            DELETE FROM mulberry_internal.mandates m WHERE m.tenant = target AND m.agent = dropped;
+            DELETE FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = dropped;
+        EXCEPTION WHEN foreign_key_violation THEN
+            problem := SQLERRM;
+            hint := 'Something was added to it meanwhile: try again.';
+        END;
+    END IF;
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'agent "%" cannot be dropped because it is still in use', name
+            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = problem, HINT = hint;
+    END IF;
+    PERFORM mulberry_internal.record_audit(target, 'AGENT_DROPPED', 'applied', NULL, dropped, NULL, NULL, jsonb_build_object('name', name));
+END
+$$;
+COMMENT ON FUNCTION mulberry.drop_agent(text, text) IS
+    'drops an agent with its settled commands, disabled voice keys and REVOKED or EXPIRED mandates; refused while it has others. The '
+    'audit log keeps what was. Needs admin access';
+
+-- src/admin/voice_key_status.sql
+-- What people are told about keys.
+
+CREATE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text, agent uuid, key_id integer, signs boolean,
+    mode text,
+                                                 challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+        SELECT k.tenant, k.role, k.agent, k.key_id,
+               CASE k.role WHEN 'sender' THEN k.key_id IS NOT DISTINCT FROM mulberry_internal.signing_key(k.tenant, k.agent) END,
+               CASE WHEN k.role = 'sender' OR NOT k.enabled THEN NULL
+                    WHEN l.mode = 'normal' AND k.place <> mulberry_internal.voice_key_place() THEN 'challenge'
+                    ELSE l.mode END,
+               CASE WHEN k.role = 'receiver' AND k.enabled AND g.challenge_until > clock_timestamp() THEN g.challenge_until END,
+               CASE k.role WHEN 'receiver' THEN coalesce(g.in_row, 0) END,
+               g.forgeries[1]
+          FROM mulberry_internal.voice_keys k
+          LEFT JOIN mulberry_internal.key_guard g ON g.tenant = k.tenant AND g.key_id = k.key_id AND k.role = 'receiver'
+         CROSS JOIN LATERAL mulberry_internal.lockout_mode(g, clock_timestamp()) AS l (mode)
+         WHERE k.tenant = ANY (mulberry.current_tenants('operator', 'auditor'));
+END
+$$;
+COMMENT ON FUNCTION mulberry.voice_key_modes() IS
+    'what voice_key_status says beyond the rows of voice_keys, for the tenants of the current role';
+
+CREATE VIEW mulberry.voice_key_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, a.name AS agent, k.key_id, k.role, k.enabled, k.fingerprint, k.challenge_extend, m.signs,
+           k.last_counter, CASE k.role WHEN 'sender' THEN k.acked_counter END AS acked_counter,
+           k.created_at, k.exported_at, k.confirmed_at, k.disabled_at, m.mode, m.challenge_until, m.forgeries_in_row, m.last_forgery_at
+      FROM voice_keys k
+      JOIN tenants t ON t.id = k.tenant
+      JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
+      JOIN voice_key_modes() m ON m.tenant = k.tenant AND m.role = k.role AND m.agent = k.agent AND m.key_id = k.key_id
+     WHERE k.tenant = ANY ((SELECT current_tenants('operator', 'auditor'))::uuid[]);
+COMMENT ON VIEW mulberry.voice_key_status IS 'the keys of voice commands, without their bytes';
+COMMENT ON COLUMN mulberry.voice_key_status.role IS 'sender in the cloud, receiver on the edge';
+COMMENT ON COLUMN mulberry.voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
+COMMENT ON COLUMN mulberry.voice_key_status.signs IS 'sender: whether the agent''s next command is signed with it';
+COMMENT ON COLUMN mulberry.voice_key_status.mode IS
+    'receiver: normal; challenge: every command must answer one; strict: likewise, and a call is hung up after its first forgery';
+COMMENT ON COLUMN mulberry.voice_key_status.forgeries_in_row IS 'since the last genuine frame';
+
+CREATE FUNCTION health_voice_keys() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    total      bigint;
+    unexported bigint;
+    far        bigint;
+    alarmed    bigint;
+    severe     bigint;
+    challenged bigint;
+BEGIN
+    item := 'voice keys';
+    SELECT count(*), count(*) FILTER (WHERE k.role = 'sender' AND k.exported_at IS NULL),
+           count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > 4000)
+      INTO total, unexported, far
+      FROM mulberry_internal.voice_keys k WHERE k.enabled;
+    status := CASE WHEN far > 0 OR unexported > 0 THEN 'warning' ELSE 'ok' END;
+    detail := format('%s keys are in use', total)
+              || CASE WHEN unexported > 0 THEN format('; %s were not exported to their edge', unexported) ELSE '' END
+              || CASE WHEN far > 0 THEN format('; %s are more than 4000 commands ahead of what was acknowledged', far) ELSE '' END;
+    hint := CASE WHEN far > 0 THEN 'An edge takes a counter 5000 ahead for an old one: rotate_voice_key().'
+                 WHEN unexported > 0 THEN 'export_voice_key() gives the line for the edge; see mulberry.voice_key_status.' END;
+    RETURN NEXT;
+
+    item := 'voice key forgeries';
+    SELECT count(*) FILTER (WHERE g.in_row >= 100),
+           count(*) FILTER (WHERE m.mode = 'strict'), count(*) FILTER (WHERE m.mode <> 'normal')
+      INTO alarmed, severe, challenged
+      FROM mulberry_internal.key_guard g CROSS JOIN LATERAL mulberry_internal.lockout_mode(g, clock_timestamp()) AS m (mode);
+    status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
+    detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
+                   ELSE format('%s keys are in challenge mode, for %s of them a call is hung up after its first forgery, and %s have '
+                       'had 100 forgeries in a row',
+                               challenged, severe, alarmed) END;
+    hint := CASE WHEN alarmed > 0 OR challenged > 0
+                 THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in '
+                     'mulberry.voice_key_status.' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_voice_keys() IS 'health of the keys of voice commands on both sides';
+
+-- src/admin/column_comments.sql
 -- A column that a view takes over from a table means there what it means here.
 DO $$
 DECLARE
@@ -9147,22 +9216,6 @@ BEGIN
     END LOOP;
 END
 $$;
-
--- src/telephony/grants.sql
--- What each access may use of this folder; see mulberry_internal.access_rules().
-CREATE FUNCTION access_rules_telephony() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE sql IMMUTABLE AS $$
-    VALUES
-    ('telephony_step', 'EXECUTE', 'worker'),
-    ('telephony_answer', 'EXECUTE', 'worker'),
-    ('recording_input', 'EXECUTE', 'worker'),
-    ('finish_listening', 'EXECUTE', 'worker'),
-    ('handle_twilio_webhook', 'EXECUTE', 'gateway'),
-    ('voice_call_status', 'SELECT', 'operator auditor'),
-    ('set_escalation_contact', 'EXECUTE', 'admin'),
-    ('escalation_contact_status', 'SELECT', 'operator auditor admin')
-$$;
-COMMENT ON FUNCTION access_rules_telephony() IS 'which access needs which object of telephony';
 
 -- src/admin/maintenance.sql
 CREATE FUNCTION try_maintenance_lock() RETURNS boolean
@@ -9227,66 +9280,18 @@ COMMENT ON FUNCTION mulberry.maintenance(integer) IS
     'retention. True: there is more to do, call it again. Needs admin access to all tenants';
 
 -- src/admin/grants.sql
--- What each access may use: an object (all functions of that name, or the view)
--- and the accesses that need it, without those that include them
--- (access_includes).  Each folder says it in a function access_rules_...() beside the
--- objects; what is not named is for the owner alone.
-
+-- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_admin() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('maintenance', 'EXECUTE', 'admin worker'),
     ('health', 'EXECUTE', 'operator auditor gateway worker'),
-    ('access_objects', 'EXECUTE', 'auditor admin')
+    ('resume_outbound', 'EXECUTE', 'admin'),
+    ('drop_agent', 'EXECUTE', 'admin'),
+    ('voice_key_status', 'SELECT', 'operator auditor'),
+    ('voice_key_modes', 'EXECUTE', 'operator auditor')
 $$;
 COMMENT ON FUNCTION access_rules_admin() IS 'which access needs which object of admin';
-
-CREATE FUNCTION access_rules() RETURNS TABLE (object text, privilege text, accesses text)
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    part name;
-BEGIN
-    FOR part IN
-        SELECT p.proname FROM pg_proc p
-         WHERE p.pronamespace = 'mulberry_internal'::regnamespace AND p.proname ~ '^access_rules_' AND p.pronargs = 0
-         ORDER BY p.proname
-    LOOP
-        RETURN QUERY EXECUTE format('SELECT object, privilege, accesses FROM mulberry_internal.%I()', part);
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION access_rules() IS 'which access needs which object, of all folders, before included accesses are added';
-
-CREATE FUNCTION mulberry.access_objects() RETURNS TABLE (access text, privilege text, object text)
-LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN QUERY
-        WITH named AS (
-            SELECT p.proname AS name, 'EXECUTE' AS privilege,
-                   format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                          p.pronamespace::regnamespace::text, p.proname, pg_get_function_identity_arguments(p.oid)) AS object
-              FROM pg_proc p
-             WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
-            UNION ALL
-            SELECT c.relname, w.privilege, format('%I.%I', 'mulberry', c.relname)
-              FROM pg_class c, (VALUES ('SELECT'), ('INSERT')) AS w (privilege)
-             WHERE c.relnamespace = 'mulberry'::regnamespace AND c.relkind = 'v'
-        )
-        SELECT DISTINCT a.access, n.privilege, n.object
-          FROM mulberry_internal.access_rules() r
-          JOIN named n ON n.name = r.object AND n.privilege = r.privilege
-          JOIN unnest(mulberry_internal.access_names()) AS a (access)
-            ON string_to_array(r.accesses, ' ') && mulberry_internal.access_includes(a.access)
-         UNION ALL
-        SELECT a.access, 'USAGE', s.object
-          FROM unnest(mulberry_internal.access_names()) AS a (access)
-          JOIN (VALUES ('SCHEMA mulberry', NULL), ('SCHEMA mulberry_internal', 'worker')) AS s (object, access)
-            ON s.access IS NULL OR s.access = a.access;
-END
-$$;
-COMMENT ON FUNCTION mulberry.access_objects() IS
-    'what each access may do with which object, included accesses counted: "privilege" ON "object"';
 
 -- src/admin/health.sql
 -- Health.  Each health_...() function answers for one subject; health() calls all
