@@ -6616,6 +6616,13 @@ COMMENT ON FUNCTION heard_frames(bytea, text, integer) IS
     'what was played from * to # (whole), or to a pause of 3 s or the end, in the order of the audio; at_ms is where the * began '
     '(internal)';
 
+CREATE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text,
+    OUT ms_to_end integer)
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'mulberry_heard_challenge';
+COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
+    'the eight digits that follow an acknowledgement in audio, the last time that they were understood, and how long before the end of '
+    'the audio it began; when their check digits never fit, what followed it last (internal)';
+
 CREATE FUNCTION judge_frame(tenant uuid, symbols text, last_counter bigint, digests bytea[], challenge_all boolean,
                             challenge_extend boolean, challenge_command integer, challenge_mandate text,
                             challenge_argument integer, challenge_nonce text, challenge_counter bigint, challenge_expired boolean,
@@ -6678,7 +6685,8 @@ LANGUAGE sql IMMUTABLE AS $$
     -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
     SELECT ROW(false, NULL, NULL, NULL, error, message,
                CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'A' ELSE 'D' END, NULL,
-               CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'Please repeat the command.' ELSE 'Invalid command.' END,
+               CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'Please repeat the command.'
+                    ELSE 'Invalid command.' END,
                NULL, verdict, false, NULL, 1)::mulberry.command_answer
 $$;
 COMMENT ON FUNCTION refusal(text, text, text) IS 'the answer to what was not accepted: one tone pair without a signature (internal)';
@@ -7043,8 +7051,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text) IS
-    'judges, applies and answers one command that an edge has received: a frame of 32 symbols. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. '
-    'ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
+    'judges, applies and answers one command that an edge has received: a frame of 32 symbols. path: voice, or sync for what came '
+    'online; call_ref names the call, so that faults are counted in it. ack_audio is null: dtmf_synthesize() makes it. Needs gateway or '
+    'operator access';
 
 CREATE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
@@ -7054,6 +7063,8 @@ DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
     -- without a name for the call, what is wrong in it is counted for this audio alone
     counts text := coalesce(handle_call_audio.call_ref, gen_random_uuid()::text);
+    -- Whoever calls can fill the audio with frames.  A sender plays a command a few times.
+    most   CONSTANT integer := 100;
     heard  text[];
     symbols text;
     one    mulberry.command_answer;
@@ -7067,10 +7078,11 @@ BEGIN
     END IF;
     PERFORM mulberry_internal.check_reception('voice', handle_call_audio.call_ref);
     heard := ARRAY(SELECT h.frame FROM mulberry_internal.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
-                                                             handle_call_audio.sample_rate) h LIMIT 100);
+                                                             handle_call_audio.sample_rate) h);
     -- keys are locked in one order, whatever order they are heard in
-    PERFORM mulberry_internal.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id FROM unnest(heard) AS h));
-    FOREACH symbols IN ARRAY heard LOOP
+    PERFORM mulberry_internal.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id
+                                                                FROM unnest(heard[:most]) AS h));
+    FOREACH symbols IN ARRAY heard[:most] LOOP
         one := mulberry_internal.receive_frame(owner, symbols, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
         -- the last of the best: a repeat that was understood, whatever came before it
         IF answer.verdict IS NULL
@@ -7086,6 +7098,11 @@ BEGIN
     IF answer.verdict IS NULL THEN
         answer := mulberry_internal.refusal('no frame', 'E007', 'no command was heard');
     END IF;
+    IF NOT ends AND cardinality(heard) > most THEN
+        PERFORM mulberry_internal.record_audit(owner, 'VOICE_FRAME', 'not judged', NULL, NULL, NULL, 'voice', jsonb_strip_nulls(
+            jsonb_build_object('caller', handle_call_audio.caller, 'call_ref', handle_call_audio.call_ref, 'judged', most,
+                               'not_judged', cardinality(heard) - most)));
+    END IF;
     answer.hang_up := ends;
     answer.frames := cardinality(heard);
     answer.ack_audio := mulberry.dtmf_synthesize(concat_ws('W', answer.ack_digits, answer.challenge),
@@ -7098,8 +7115,8 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.handle_call_audio(bytea, text, integer, text, text, text) IS
     'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies '
-    'them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, '
-    'so that faults are counted in it. Needs gateway or operator access';
+    'them, the first 100 at most, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. '
+    'call_ref names the call, so that faults are counted in it. Needs gateway or operator access';
 
 -- src/edge/sync.sql
 CREATE FUNCTION sync_mac_fits(tenant uuid, role text, agent uuid, key_id integer, data bytea, mac bytea) RETURNS boolean
@@ -8409,34 +8426,20 @@ $$;
 COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS
     'takes the recording of a call. Returns when to go on; null: by the state of the call (internal)';
 
-CREATE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text,
-    OUT ms_to_end integer)
-LANGUAGE sql IMMUTABLE
-AS $$
-    WITH tones AS MATERIALIZED (
-        SELECT t.digit, t.start_ms, row_number() OVER (ORDER BY t.start_ms) AS n
-          FROM mulberry.dtmf_detect(audio, encoding, sample_rate) AS t),
-    heard AS (
-        SELECT substr(h.line, p.n + length(ack), 8) AS digits, p.n
-          FROM (SELECT string_agg(t.digit, '' ORDER BY t.n) AS line FROM tones t) AS h,
-               generate_series(1, length(h.line)) AS p (n)
-         WHERE substr(h.line, p.n, length(ack)) = ack)
-    SELECT h.digits, (length(audio) / (CASE encoding WHEN 's16le' THEN 2 ELSE 1 END * sample_rate / 1000.0))::integer - t.start_ms
-      FROM heard h JOIN tones t ON t.n = h.n
-     ORDER BY mulberry_internal.challenge_nonce(h.digits) IS NOT NULL DESC, h.n DESC
-     LIMIT 1
-$$;
-COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
-    'the eight digits that follow an acknowledgement in audio, the last time that they were understood, and how long before the end of '
-    'the audio it began; when their check digits never fit, what followed it last (internal)';
-
 CREATE FUNCTION judge_recording(v voice_calls, wav bytea) RETURNS timestamptz
 LANGUAGE plpgsql
 AS $$
 DECLARE
     at        CONSTANT timestamptz := clock_timestamp();
     time_for_listening CONSTANT interval := interval '30 seconds';
-    digest    CONSTANT text := encode(sha256(wav), 'hex');
+    -- Whoever answers the telephone can fill a recording with acknowledgements.  An agent has one for each frame.
+    most      CONSTANT integer := 20;
+    judged    integer := 0;
+    unjudged  integer := 0;
+    answers   CONSTANT text[] := ARRAY(SELECT lpad(s.key_id::text, 2, '0') || lpad((s.counter % 10000)::text, 4, '0')
+                                         FROM mulberry_internal.command_signatures s WHERE s.command = v.command);
+    source    CONSTANT jsonb := jsonb_build_object('call_sid', v.sid, 'recording_sid', v.recording_sid,
+                                                   'sha256', encode(sha256(wav), 'hex'));
     part      record;
     heard     record;
     channel   integer := 1;
@@ -8456,20 +8459,27 @@ BEGIN
                 part.audio := mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, part.encoding, 8000);
                 part.sample_rate := 8000;
             END IF;
-        EXCEPTION WHEN data_exception OR feature_not_supported THEN
+        EXCEPTION WHEN data_exception OR feature_not_supported OR program_limit_exceeded THEN
             PERFORM mulberry_internal.unheard(v, 'the recording cannot be read: ' || SQLERRM);
             RETURN NULL;
         END;
         channels := least(part.channels, 2);
         FOR heard IN
-            SELECT f.frame, f.at_ms FROM mulberry_internal.heard_frames(part.audio, part.encoding, part.sample_rate) f
-             WHERE length(part.audio) > 0
+            -- each once, however often it is heard, and those first that answer this command
+            SELECT f.frame, min(f.at_ms) AS at_ms
+              FROM mulberry_internal.heard_frames(part.audio, part.encoding, part.sample_rate) f
+             WHERE length(part.audio) > 0 AND (f.frame = v.frame OR length(f.frame) = 22)
+             GROUP BY f.frame
+             ORDER BY substr(f.frame, 2, 2) || substr(f.frame, 8, 4) = ANY (answers) DESC, min(f.at_ms)
         LOOP
             IF heard.frame = v.frame THEN
                 ours := channel;
-            ELSIF length(heard.frame) = 22 THEN
-                verdict := mulberry_internal.accept_ack(v.command, heard.frame, 'voice', jsonb_build_object(
-                    'call_sid', v.sid, 'recording_sid', v.recording_sid, 'sha256', digest, 'channel', channel, 'at_ms', heard.at_ms));
+            ELSIF judged = most THEN
+                unjudged := unjudged + 1;
+            ELSE
+                judged := judged + 1;
+                verdict := mulberry_internal.accept_ack(v.command, heard.frame, 'voice',
+                    source || jsonb_build_object('channel', channel, 'at_ms', heard.at_ms));
                 IF NOT mulberry_internal.voice_call_wanted(v) THEN
                     UPDATE mulberry_internal.voice_calls x SET acknowledged = true WHERE x.id = v.id;
                     PERFORM mulberry_internal.finish_voice_call(v.id, 'acknowledged', NULL);
@@ -8485,6 +8495,11 @@ BEGIN
         END IF;
         channel := channel + 1;
     END LOOP;
+    IF unjudged > 0 THEN
+        PERFORM mulberry_internal.record_audit(v.tenant, 'ACKNOWLEDGEMENT_REJECTED', 'not judged', NULL,
+            (SELECT c.agent FROM mulberry_internal.commands c WHERE c.id = v.command), v.command, 'voice',
+            source || jsonb_build_object('judged', judged, 'not_judged', unjudged));
+    END IF;
 
     IF challenged THEN
         -- What was played in the call that is over is answered by the next one, if that is soon enough.
@@ -8526,8 +8541,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS
-    'looks for the acknowledgement in a recording, on each of its channels; without one, has it transcribed where an endpoint does that. '
-    'Returns when to go on; null: by the state of the call (internal)';
+    'looks for the acknowledgement in a recording, on each of its channels, and judges 20 different ones at most; without one, has it '
+    'transcribed where an endpoint does that. Returns when to go on; null: by the state of the call (internal)';
 
 CREATE FUNCTION recording_input(voice_call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)

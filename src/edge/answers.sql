@@ -29,7 +29,8 @@ LANGUAGE sql IMMUTABLE AS $$
     -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
     SELECT ROW(false, NULL, NULL, NULL, error, message,
                CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'A' ELSE 'D' END, NULL,
-               CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'Please repeat the command.' ELSE 'Invalid command.' END,
+               CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'Please repeat the command.'
+                    ELSE 'Invalid command.' END,
                NULL, verdict, false, NULL, 1)::mulberry.command_answer
 $$;
 COMMENT ON FUNCTION refusal(text, text, text) IS 'the answer to what was not accepted: one tone pair without a signature (internal)';

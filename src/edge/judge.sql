@@ -5,6 +5,13 @@ COMMENT ON FUNCTION heard_frames(bytea, text, integer) IS
     'what was played from * to # (whole), or to a pause of 3 s or the end, in the order of the audio; at_ms is where the * began '
     '(internal)';
 
+CREATE OR REPLACE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text,
+    OUT ms_to_end integer)
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE COST 10000 AS 'MODULE_PATHNAME', 'mulberry_heard_challenge';
+COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
+    'the eight digits that follow an acknowledgement in audio, the last time that they were understood, and how long before the end of '
+    'the audio it began; when their check digits never fit, what followed it last (internal)';
+
 CREATE OR REPLACE FUNCTION judge_frame(tenant uuid, symbols text, last_counter bigint, digests bytea[], challenge_all boolean,
                             challenge_extend boolean, challenge_command integer, challenge_mandate text,
                             challenge_argument integer, challenge_nonce text, challenge_counter bigint, challenge_expired boolean,

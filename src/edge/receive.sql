@@ -263,8 +263,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text) IS
-    'judges, applies and answers one command that an edge has received: a frame of 32 symbols. path: voice, or sync for what came online; call_ref names the call, so that faults are counted in it. '
-    'ack_audio is null: dtmf_synthesize() makes it. Needs gateway or operator access';
+    'judges, applies and answers one command that an edge has received: a frame of 32 symbols. path: voice, or sync for what came '
+    'online; call_ref names the call, so that faults are counted in it. ack_audio is null: dtmf_synthesize() makes it. Needs gateway or '
+    'operator access';
 
 CREATE OR REPLACE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
@@ -274,6 +275,8 @@ DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
     -- without a name for the call, what is wrong in it is counted for this audio alone
     counts text := coalesce(handle_call_audio.call_ref, gen_random_uuid()::text);
+    -- Whoever calls can fill the audio with frames.  A sender plays a command a few times.
+    most   CONSTANT integer := 100;
     heard  text[];
     symbols text;
     one    mulberry.command_answer;
@@ -287,10 +290,11 @@ BEGIN
     END IF;
     PERFORM mulberry_internal.check_reception('voice', handle_call_audio.call_ref);
     heard := ARRAY(SELECT h.frame FROM mulberry_internal.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
-                                                             handle_call_audio.sample_rate) h LIMIT 100);
+                                                             handle_call_audio.sample_rate) h);
     -- keys are locked in one order, whatever order they are heard in
-    PERFORM mulberry_internal.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id FROM unnest(heard) AS h));
-    FOREACH symbols IN ARRAY heard LOOP
+    PERFORM mulberry_internal.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id
+                                                                FROM unnest(heard[:most]) AS h));
+    FOREACH symbols IN ARRAY heard[:most] LOOP
         one := mulberry_internal.receive_frame(owner, symbols, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
         -- the last of the best: a repeat that was understood, whatever came before it
         IF answer.verdict IS NULL
@@ -306,6 +310,11 @@ BEGIN
     IF answer.verdict IS NULL THEN
         answer := mulberry_internal.refusal('no frame', 'E007', 'no command was heard');
     END IF;
+    IF NOT ends AND cardinality(heard) > most THEN
+        PERFORM mulberry_internal.record_audit(owner, 'VOICE_FRAME', 'not judged', NULL, NULL, NULL, 'voice', jsonb_strip_nulls(
+            jsonb_build_object('caller', handle_call_audio.caller, 'call_ref', handle_call_audio.call_ref, 'judged', most,
+                               'not_judged', cardinality(heard) - most)));
+    END IF;
     answer.hang_up := ends;
     answer.frames := cardinality(heard);
     answer.ack_audio := mulberry.dtmf_synthesize(concat_ws('W', answer.ack_digits, answer.challenge),
@@ -318,5 +327,5 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.handle_call_audio(bytea, text, integer, text, text, text) IS
     'hears the frames in the audio of a call (mulaw, alaw or s16le at 8, 16, 44.1 or 48 kHz; repeats do no harm), judges and applies '
-    'them, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. call_ref names the call, '
-    'so that faults are counted in it. Needs gateway or operator access';
+    'them, the first 100 at most, and answers with the tones and the sentence to play, in the encoding and at the rate of the audio. '
+    'call_ref names the call, so that faults are counted in it. Needs gateway or operator access';

@@ -66,34 +66,20 @@ $$;
 COMMENT ON FUNCTION answer_to_media(voice_calls, integer, bytea, text) IS
     'takes the recording of a call. Returns when to go on; null: by the state of the call (internal)';
 
-CREATE OR REPLACE FUNCTION heard_challenge(audio bytea, encoding text, sample_rate integer, ack text, OUT digits text,
-    OUT ms_to_end integer)
-LANGUAGE sql IMMUTABLE
-AS $$
-    WITH tones AS MATERIALIZED (
-        SELECT t.digit, t.start_ms, row_number() OVER (ORDER BY t.start_ms) AS n
-          FROM mulberry.dtmf_detect(audio, encoding, sample_rate) AS t),
-    heard AS (
-        SELECT substr(h.line, p.n + length(ack), 8) AS digits, p.n
-          FROM (SELECT string_agg(t.digit, '' ORDER BY t.n) AS line FROM tones t) AS h,
-               generate_series(1, length(h.line)) AS p (n)
-         WHERE substr(h.line, p.n, length(ack)) = ack)
-    SELECT h.digits, (length(audio) / (CASE encoding WHEN 's16le' THEN 2 ELSE 1 END * sample_rate / 1000.0))::integer - t.start_ms
-      FROM heard h JOIN tones t ON t.n = h.n
-     ORDER BY mulberry_internal.challenge_nonce(h.digits) IS NOT NULL DESC, h.n DESC
-     LIMIT 1
-$$;
-COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
-    'the eight digits that follow an acknowledgement in audio, the last time that they were understood, and how long before the end of '
-    'the audio it began; when their check digits never fit, what followed it last (internal)';
-
 CREATE OR REPLACE FUNCTION judge_recording(v voice_calls, wav bytea) RETURNS timestamptz
 LANGUAGE plpgsql
 AS $$
 DECLARE
     at        CONSTANT timestamptz := clock_timestamp();
     time_for_listening CONSTANT interval := interval '30 seconds';
-    digest    CONSTANT text := encode(sha256(wav), 'hex');
+    -- Whoever answers the telephone can fill a recording with acknowledgements.  An agent has one for each frame.
+    most      CONSTANT integer := 20;
+    judged    integer := 0;
+    unjudged  integer := 0;
+    answers   CONSTANT text[] := ARRAY(SELECT lpad(s.key_id::text, 2, '0') || lpad((s.counter % 10000)::text, 4, '0')
+                                         FROM mulberry_internal.command_signatures s WHERE s.command = v.command);
+    source    CONSTANT jsonb := jsonb_build_object('call_sid', v.sid, 'recording_sid', v.recording_sid,
+                                                   'sha256', encode(sha256(wav), 'hex'));
     part      record;
     heard     record;
     channel   integer := 1;
@@ -113,20 +99,27 @@ BEGIN
                 part.audio := mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, part.encoding, 8000);
                 part.sample_rate := 8000;
             END IF;
-        EXCEPTION WHEN data_exception OR feature_not_supported THEN
+        EXCEPTION WHEN data_exception OR feature_not_supported OR program_limit_exceeded THEN
             PERFORM mulberry_internal.unheard(v, 'the recording cannot be read: ' || SQLERRM);
             RETURN NULL;
         END;
         channels := least(part.channels, 2);
         FOR heard IN
-            SELECT f.frame, f.at_ms FROM mulberry_internal.heard_frames(part.audio, part.encoding, part.sample_rate) f
-             WHERE length(part.audio) > 0
+            -- each once, however often it is heard, and those first that answer this command
+            SELECT f.frame, min(f.at_ms) AS at_ms
+              FROM mulberry_internal.heard_frames(part.audio, part.encoding, part.sample_rate) f
+             WHERE length(part.audio) > 0 AND (f.frame = v.frame OR length(f.frame) = 22)
+             GROUP BY f.frame
+             ORDER BY substr(f.frame, 2, 2) || substr(f.frame, 8, 4) = ANY (answers) DESC, min(f.at_ms)
         LOOP
             IF heard.frame = v.frame THEN
                 ours := channel;
-            ELSIF length(heard.frame) = 22 THEN
-                verdict := mulberry_internal.accept_ack(v.command, heard.frame, 'voice', jsonb_build_object(
-                    'call_sid', v.sid, 'recording_sid', v.recording_sid, 'sha256', digest, 'channel', channel, 'at_ms', heard.at_ms));
+            ELSIF judged = most THEN
+                unjudged := unjudged + 1;
+            ELSE
+                judged := judged + 1;
+                verdict := mulberry_internal.accept_ack(v.command, heard.frame, 'voice',
+                    source || jsonb_build_object('channel', channel, 'at_ms', heard.at_ms));
                 IF NOT mulberry_internal.voice_call_wanted(v) THEN
                     UPDATE mulberry_internal.voice_calls x SET acknowledged = true WHERE x.id = v.id;
                     PERFORM mulberry_internal.finish_voice_call(v.id, 'acknowledged', NULL);
@@ -142,6 +135,11 @@ BEGIN
         END IF;
         channel := channel + 1;
     END LOOP;
+    IF unjudged > 0 THEN
+        PERFORM mulberry_internal.record_audit(v.tenant, 'ACKNOWLEDGEMENT_REJECTED', 'not judged', NULL,
+            (SELECT c.agent FROM mulberry_internal.commands c WHERE c.id = v.command), v.command, 'voice',
+            source || jsonb_build_object('judged', judged, 'not_judged', unjudged));
+    END IF;
 
     IF challenged THEN
         -- What was played in the call that is over is answered by the next one, if that is soon enough.
@@ -183,8 +181,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS
-    'looks for the acknowledgement in a recording, on each of its channels; without one, has it transcribed where an endpoint does that. '
-    'Returns when to go on; null: by the state of the call (internal)';
+    'looks for the acknowledgement in a recording, on each of its channels, and judges 20 different ones at most; without one, has it '
+    'transcribed where an endpoint does that. Returns when to go on; null: by the state of the call (internal)';
 
 CREATE OR REPLACE FUNCTION recording_input(voice_call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
