@@ -146,15 +146,14 @@ like(errors_of("SELECT mulberry.outbound_allowed();\nINSERT INTO mulberry.secret
 # the extended protocol logs parameters apart from the text
 my $extended = "$directory/insert.sql";
 append_to_file($extended, <<'SQL');
-\set secret '\'leak-parameter\''
 SELECT mulberry.outbound_allowed();
 INSERT INTO mulberry.secret_entry (name, value) VALUES ('x', :secret);
 SQL
-$node->command_fails([ 'pgbench', '-n', '-t', '1', '-M', 'extended', '-f', $extended, '-d', $node->connstr('postgres') ],
+$node->command_fails([ 'pgbench', '-n', '-t', '1', '-M', 'extended', '-D', 'secret=leak-parameter', '-f', $extended, '-d', $node->connstr('postgres') ],
     'and one with parameters');
 my $said = slurp_file($node->logfile, $offset);
 unlike($said, qr/leak-/, 'without repeating the statement, whatever is logged');
-like($said, qr/statement: INSERT INTO secret_entry \(not shown\)/, 'only that there was one');
+like($said, qr/statement: INSERT INTO mulberry.secret_entry \(name, value\) VALUES \('\*\*\*', '\*\*\*'\)/, 'but for its constants');
 
 # ---- the key file ----
 

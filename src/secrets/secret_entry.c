@@ -1,16 +1,12 @@
 /*
  * secret_entry.c
  *	  The two ways by which a secret enters: COPY into the view secret_entry,
- *	  and a file of the server.  It keeps values out of statement texts and out
- *	  of the server's log, and gives them to secrets.c.  What else enters by COPY into
- *	  a view (voice_key_entry.c) is kept quiet here as well.
+ *	  and a file of the server.  It keeps values out of statement texts and
+ *	  gives them to secrets.c.
  *
- * COPY prints the line at hand with every message that comes up while it runs.
- * So the context of messages about such a view is taken away by a log hook,
- * together with the few message texts that quote data.  The hook must be there
- * before COPY reads the first line, in a session that has not called us before as
- * well: that is why the view's column is of a type whose input function is ours.
- * COPY looks it up, and so loads this library, before it reads.
+ * The hooks of statement_log.c must be there before COPY reads the first line, in a
+ * session that has not called us before as well: that is why the view's column is of a
+ * type whose input function is ours.  COPY looks it up, and so loads this library, before it reads.
  */
 #include "server/compat.h"
 
@@ -23,38 +19,23 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
-#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "access/access.h"
 #include "access/callers.h"
 #include "secrets/secrets.h"
+#include "secrets/statement_log.h"
 
 /* Names that begin so are given by voice_keys alone, to secrets that nobody else may change. */
 #define VOICE_KEY_PREFIX "voice-key-"
-
-/* The views whose lines COPY must not show. */
-typedef struct entry_view
-{
-	const char *name;
-	const char *columns;
-} entry_view;
-
-static const entry_view entry_views[] = { { "secret_entry", "tenant, name, value" },
-										  { "voice_key_entry", "tenant, agent, key" } };
-
-static emit_log_hook_type previous_emit_log_hook;
 
 PG_FUNCTION_INFO_V1(mulberry_secret_value_in);
 PG_FUNCTION_INFO_V1(mulberry_secret_value_out);
 PG_FUNCTION_INFO_V1(mulberry_enter_secret);
 PG_FUNCTION_INFO_V1(mulberry_load_secret);
 
-static void hide_secrets(ErrorData *edata);
-static void hide_statement(ErrorData *edata);
 static bool inside_copy_into(Relation rel);
 static void refuse_reserved_name(const char *name);
 static void strip_newline(char *value, Size *length);
@@ -62,91 +43,7 @@ static void strip_newline(char *value, Size *length);
 void
 mulberry_secrets_init(void)
 {
-	previous_emit_log_hook = emit_log_hook;
-	emit_log_hook = hide_secrets;
-}
-
-/* ---------------------------------------------------------------------------
- * The log
- * ---------------------------------------------------------------------------
- */
-
-/* Replaces a palloc'd string of an error. */
-static void
-replace(ErrorData *edata, char **text, const char *by)
-{
-	if (*text != NULL)
-	{
-		explicit_bzero(*text, strlen(*text));
-		pfree(*text);
-	}
-	*text = by == NULL ? NULL : MemoryContextStrdup(edata->assoc_context, by);
-}
-
-/* The view that a text names; NULL for any other. */
-static const entry_view *
-view_in(const char *text)
-{
-	for (int i = 0; text != NULL && i < lengthof(entry_views); i++)
-		if (strstr(text, entry_views[i].name) != NULL)
-			return &entry_views[i];
-	return NULL;
-}
-
-/*
- * Takes what COPY quotes from the lines of such a view out of a message, before
- * it goes to the log or to the client.
- *
- * Messages with a parameter may quote data (a header that does not match, an
- * invalid byte sequence) and are replaced, but for the one that names a column.
- */
-static void
-hide_secrets(ErrorData *edata)
-{
-	const entry_view *view = view_in(edata->context);
-
-	if (view != NULL)
-	{
-		replace(edata, &edata->context, psprintf("COPY %s (its lines are not shown)", view->name));
-		if (edata->message_id == NULL ||
-			(strchr(edata->message_id, '%') != NULL &&
-			 strcmp(edata->message_id, "missing data for column \"%s\"") != 0))
-		{
-			replace(edata, &edata->message, psprintf("data for %s cannot be read", view->name));
-			replace(edata, &edata->detail, NULL);
-			replace(edata, &edata->detail_log, NULL);
-			replace(edata, &edata->hint, NULL);
-		}
-	}
-	else
-		hide_statement(edata);
-	if (previous_emit_log_hook != NULL)
-		previous_emit_log_hook(edata);
-}
-
-/*
- * A plain INSERT into such a view is refused, but log_statement, log_duration and kin log its text
- * before that, and its parameters.  What EXECUTE hands to a prepared one does not name the view
- * and cannot be known here.
- */
-static void
-hide_statement(ErrorData *edata)
-{
-	const entry_view *view = view_in(debug_query_string);
-
-	if (view == NULL || strcasestr(debug_query_string, "insert") == NULL)
-		return;
-	edata->hide_stmt = true;
-	if (edata->elevel == LOG && view_in(edata->message) != NULL)
-		replace(edata, &edata->message,
-				psprintf("statement: INSERT INTO %s (not shown)", view->name));
-	if (edata->elevel == LOG)
-	{
-		replace(edata, &edata->detail, NULL);
-		replace(edata, &edata->detail_log, NULL);
-	}
-	/* "unnamed portal with parameters: ..." */
-	replace(edata, &edata->context, NULL);
+	mulberry_statement_log_init();
 }
 
 /* secret_value: a text that is never shown.  Its input cannot fail. */
@@ -174,7 +71,7 @@ mulberry_secret_value_out(PG_FUNCTION_ARGS)
 void
 mulberry_require_copy(Relation view)
 {
-	const entry_view *known = view_in(RelationGetRelationName(view));
+	const mulberry_entry_view *known = mulberry_find_entry_view(RelationGetRelationName(view));
 
 	if (known == NULL)
 		elog(ERROR, "\"%s\" is no view that secrets enter by", RelationGetRelationName(view));

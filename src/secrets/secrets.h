@@ -39,7 +39,7 @@ mulberry_secret_store(const pg_uuid_t *tenant, const char *name, const char *val
 /*
  * For the triggers of views through which secrets enter.  The first raises an error unless COPY FROM
  * inserts into that view right now; the second gives a column of the row as a string, NULL for a null.
- * The view must be known to the log hook of secret_entry.c.
+ * The view must be known to statement_log.c.
  */
 extern void mulberry_require_copy(Relation view);
 extern char *mulberry_entry_text(HeapTuple tuple, TupleDesc desc, int column);

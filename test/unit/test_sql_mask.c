@@ -63,6 +63,8 @@ constants_are_masked(void)
 			"'***' > $1");
 	becomes("COPY mulberry.voice_key_entry FROM PROGRAM 'echo s'",
 			"COPY mulberry.voice_key_entry FROM PROGRAM '***'");
+	becomes("COPY mulberry.secret_entry (name, value) FROM stdin",
+			"COPY mulberry.secret_entry (name, value) FROM stdin");
 	becomes("MERGE INTO secret_entry USING (VALUES ('s')) v ON false",
 			"MERGE INTO secret_entry USING (VALUES ('***')) v ON false");
 	becomes("INSERT INTO secret_entry VALUES ('it never ends",

@@ -403,6 +403,7 @@ mask_body(const reader *in, char *out, size_t *written)
 				mask_from = t.start;
 			ours = ours || writes(in, &t) || executes(in, &t);
 		}
+		found = found || ours;
 		for (token t = next_token(in, done); t.kind != TOKEN_END && t.end <= end;
 			 t = next_token(in, done))
 		{
