@@ -35,6 +35,8 @@ CREATE TABLE members (
 COMMENT ON TABLE members IS 'which role has which access to which tenant; written by grant_access() and revoke_access() only';
 COMMENT ON COLUMN members.tenant IS 'null: all tenants, those to come as well';
 COMMENT ON COLUMN members.granted_by IS 'the role that called grant_access(), by its name then';
+-- without a key over columns that are never null, what publications need is all of the row
+ALTER TABLE members REPLICA IDENTITY FULL;
 -- a role that has been dropped has no name to restore it by
 SELECT pg_catalog.pg_extension_config_dump('members',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = role)');

@@ -148,3 +148,5 @@ COMMENT ON FUNCTION restore_default_tenant() IS
 CREATE OR REPLACE TRIGGER restore_default_tenant BEFORE INSERT ON tenants
     FOR EACH ROW WHEN (NEW.id = '6d756c62-6572-7279-8000-000000000001')
     EXECUTE FUNCTION restore_default_tenant();
+-- also for the initial copy of a subscription
+ALTER TABLE tenants ENABLE ALWAYS TRIGGER restore_default_tenant;

@@ -187,6 +187,9 @@ create_partition(int32 day)
 					 name));
 		run(psprintf("CREATE UNIQUE INDEX %s_key ON mulberry_internal.%s (call, sequence)", name,
 					 name));
+		/* so that a publication can tell which packets were erased */
+		run(psprintf("ALTER TABLE mulberry_internal.%s REPLICA IDENTITY USING INDEX %s_key", name,
+					 name));
 		run(psprintf("ALTER TABLE mulberry_internal.%s ENABLE ROW LEVEL SECURITY", name));
 		run(psprintf("COMMENT ON TABLE mulberry_internal.%s IS 'packets of the calls that began on "
 					 "that day (UTC)'",

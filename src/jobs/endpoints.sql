@@ -6,14 +6,20 @@ BEGIN
         DELETE FROM mulberry_internal.endpoints e
          WHERE e.seeded AND e.tenant IS NOT DISTINCT FROM new.tenant
            AND (e.name = new.name OR e.purpose = new.purpose);
+    ELSIF EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = new.id) THEN
+        -- a subscription copies what was seeded here as well
+        RETURN NULL;
     END IF;
     RETURN new;
 END
 $$;
 COMMENT ON FUNCTION replace_seeded_endpoint() IS
-    'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump as well';
+    'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump and a '
+    'subscription as well';
 CREATE OR REPLACE TRIGGER replace_seeded BEFORE INSERT ON endpoints
     FOR EACH ROW EXECUTE FUNCTION replace_seeded_endpoint();
+-- also for the initial copy of a subscription
+ALTER TABLE endpoints ENABLE ALWAYS TRIGGER replace_seeded;
 
 -- A secret of the endpoint's tenant; of an endpoint of all tenants, the job's tenant's own or that of "default".
 CREATE OR REPLACE FUNCTION secret_tenant(owner uuid, secret text, tenant uuid) RETURNS uuid

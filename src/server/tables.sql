@@ -17,4 +17,5 @@ INSERT INTO installation (system_identifier, database, approved_by)
 SELECT c.system_identifier, d.oid, SESSION_USER
   FROM pg_control_system() c, pg_database d
  WHERE d.datname = current_database();
+ALTER TABLE installation REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('installation', '');

@@ -18,8 +18,9 @@ CREATE OR REPLACE FUNCTION gather_verb(public_url text, token uuid, step integer
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
-               'action', format('%s/twilio/ack?token=%s&step=%s%s', public_url, token, step,
-                                 CASE expected WHEN 'challenge' THEN '&for=challenge' END))
+               -- in alphabetical order: what sorts the query of a URL on its way must not change what was signed
+               'action', format('%s/twilio/ack?%sstep=%s&token=%s', public_url,
+                                CASE expected WHEN 'challenge' THEN 'for=challenge&' END, step, token))
            || CASE expected
                 WHEN 'acknowledgement' THEN '{"timeout": 8, "finish_on_key": "#"}'
                 WHEN 'challenge' THEN '{"timeout": 15, "num_digits": 8, "finish_on_key": ""}'
