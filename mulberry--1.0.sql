@@ -135,6 +135,8 @@ CREATE TABLE members (
 COMMENT ON TABLE members IS 'which role has which access to which tenant; written by grant_access() and revoke_access() only';
 COMMENT ON COLUMN members.tenant IS 'null: all tenants, those to come as well';
 COMMENT ON COLUMN members.granted_by IS 'the role that called grant_access(), by its name then';
+-- without a key over columns that are never null, what publications need is all of the row
+ALTER TABLE members REPLICA IDENTITY FULL;
 -- a role that has been dropped has no name to restore it by
 SELECT pg_catalog.pg_extension_config_dump('members',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = role)');
@@ -159,6 +161,7 @@ INSERT INTO installation (system_identifier, database, approved_by)
 SELECT c.system_identifier, d.oid, SESSION_USER
   FROM pg_control_system() c, pg_database d
  WHERE d.datname = current_database();
+ALTER TABLE installation REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('installation', '');
 
 -- src/secrets/tables.sql
@@ -1447,6 +1450,8 @@ COMMENT ON FUNCTION restore_default_tenant() IS
 CREATE TRIGGER restore_default_tenant BEFORE INSERT ON tenants
     FOR EACH ROW WHEN (NEW.id = '6d756c62-6572-7279-8000-000000000001')
     EXECUTE FUNCTION restore_default_tenant();
+-- also for the initial copy of a subscription
+ALTER TABLE tenants ENABLE ALWAYS TRIGGER restore_default_tenant;
 
 -- src/access/rules.sql
 -- What each access may use: an object (all functions of that name, or the view)
@@ -2519,14 +2524,20 @@ BEGIN
         DELETE FROM mulberry_internal.endpoints e
          WHERE e.seeded AND e.tenant IS NOT DISTINCT FROM new.tenant
            AND (e.name = new.name OR e.purpose = new.purpose);
+    ELSIF EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = new.id) THEN
+        -- a subscription copies what was seeded here as well
+        RETURN NULL;
     END IF;
     RETURN new;
 END
 $$;
 COMMENT ON FUNCTION replace_seeded_endpoint() IS
-    'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump as well';
+    'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump and a '
+    'subscription as well';
 CREATE TRIGGER replace_seeded BEFORE INSERT ON endpoints
     FOR EACH ROW EXECUTE FUNCTION replace_seeded_endpoint();
+-- also for the initial copy of a subscription
+ALTER TABLE endpoints ENABLE ALWAYS TRIGGER replace_seeded;
 
 -- A secret of the endpoint's tenant; of an endpoint of all tenants, the job's tenant's own or that of "default".
 CREATE FUNCTION secret_tenant(owner uuid, secret text, tenant uuid) RETURNS uuid
@@ -2765,7 +2776,9 @@ AS $$
     INSERT INTO mulberry_internal.job_history (id, kind, tenant, call, endpoint, route, payload, state, attempts, deferrals,
                                       max_attempts, lease_token, last_error, created_at, started_at)
     SELECT id, kind, tenant, call, endpoint, route, CASE WHEN $2 <> 'done' THEN payload END, $2, attempts, deferrals,
-           max_attempts, lease_token, coalesce($3, last_error), created_at, started_at
+           max_attempts, lease_token,
+           -- what was got over is no news any more
+           CASE WHEN $2 <> 'done' THEN coalesce($3, last_error) END, created_at, started_at
       FROM gone
 $$;
 COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queue to the history (internal)';
@@ -7446,8 +7459,9 @@ CREATE FUNCTION gather_verb(public_url text, token uuid, step integer, expected 
 LANGUAGE sql IMMUTABLE
 AS $$
     SELECT jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
-               'action', format('%s/twilio/ack?token=%s&step=%s%s', public_url, token, step,
-                                 CASE expected WHEN 'challenge' THEN '&for=challenge' END))
+               -- in alphabetical order: what sorts the query of a URL on its way must not change what was signed
+               'action', format('%s/twilio/ack?%sstep=%s&token=%s', public_url,
+                                CASE expected WHEN 'challenge' THEN 'for=challenge&' END, step, token))
            || CASE expected
                 WHEN 'acknowledgement' THEN '{"timeout": 8, "finish_on_key": "#"}'
                 WHEN 'challenge' THEN '{"timeout": 15, "num_digits": 8, "finish_on_key": ""}'

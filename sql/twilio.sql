@@ -123,6 +123,8 @@ SELECT kind, endpoint, payload ? 'voice_call' AS call, max_attempts FROM mulberr
 SELECT mulberry_internal.place_escalation(:command);
 SELECT purpose, attempt, to_number, from_number, state FROM mulberry_internal.voice_calls WHERE command = :command;
 SELECT mulberry_internal.escalation_report(:command) - 'created_at' - 'command_id';
+-- a query in alphabetical order stays the same when it is sorted on its way
+SELECT mulberry_internal.gather_verb('https://h.example', '5085bb43-a09a-4100-b65e-6fa7516d57ae', 1, 'challenge')->>'action' AS sorted;
 SELECT regexp_replace(mulberry_internal.voice_document(v.id, e.options), 'token=[0-9a-f-]+', 'token=...', 'g')
   FROM mulberry_internal.voice_calls v, mulberry_internal.endpoints e WHERE v.command = :command AND e.name = 't';
 -- a job of that kind is not tried again by hand
