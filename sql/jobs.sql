@@ -159,6 +159,50 @@ SELECT mulberry_internal.fail_attempt(:id, :token, 'unknown', 'HTTP 400');
 SELECT state, last_error FROM mulberry.jobs;
 TRUNCATE mulberry_internal.job_history;
 
+-- a service that has had enough is given time, and that does not count, until patience ends
+SELECT mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') AS job \gset
+CREATE FUNCTION pg_temp.limited(job bigint, told interval, before integer DEFAULT NULL, attempt integer DEFAULT 1)
+RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    q    mulberry_internal.job_queue;
+    said text;
+BEGIN
+    UPDATE mulberry_internal.job_queue x
+       SET state = 'running', attempts = attempt, lease_token = 1, deferrals = coalesce(before, deferrals) WHERE x.id = job;
+    said := mulberry_internal.fail_attempt(job, 1, 'limited', 'HTTP 429', told, '2030-01-01 00:00');
+    SELECT x.* INTO q FROM mulberry_internal.job_queue x WHERE x.id = job;
+    RETURN concat_ws(' ', said, q.attempts, q.deferrals,
+        (SELECT max(d) FROM unnest(ARRAY[1, 2, 4, 8, 16, 32, 60, 3600]) AS d WHERE q.run_at >= '2030-01-01 00:00'::timestamptz + d * interval '1 s'));
+END
+$$;
+SELECT pg_temp.limited(:job, NULL) FROM generate_series(1, 8);
+SELECT pg_temp.limited(:job, '20 s'), pg_temp.limited(:job, '2 days'), pg_temp.limited(:job, '1 ms', 99),
+       pg_temp.limited(:job, '20 s', 100), pg_temp.limited(:job, '20 s', 100, 5);
+TRUNCATE mulberry_internal.job_history;
+
+-- what a service refuses is remembered, until it is set again
+SELECT id AS ai FROM mulberry_internal.endpoints WHERE name = 'ai' \gset
+SELECT mulberry_internal.note_objections(:ai, '{temperature}'), mulberry_internal.note_objections(:ai, '{json_schema,temperature}');
+SELECT mulberry_internal.note_objections(-1, '{temperature}');
+SELECT refused, state FROM mulberry_internal.endpoint_state;
+SELECT mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') AS job \gset
+SELECT id, lease_token AS token FROM mulberry_internal.claim_jobs(111, 1, '2030-01-01 00:00') \gset
+SELECT refused FROM mulberry_internal.prepare_job(:id, :token);
+TRUNCATE mulberry_internal.job_queue, mulberry_internal.endpoint_state;
+
+-- a transcript is not lost because nobody judges its sentiment, unless somebody cancels that
+SELECT status FROM mulberry.ingest_packet('jobs-chat', 0, 'x', NULL, 'text');
+SELECT status FROM mulberry.complete_call('jobs-chat', 1);
+DELETE FROM mulberry_internal.job_queue;
+SELECT id AS call FROM mulberry_internal.calls WHERE call_id = 'jobs-chat' \gset
+SELECT mulberry_internal.start_processing(:call);
+SELECT mulberry_internal.enqueue_job('sentiment', :default, :call, 'ai', '{"transcription": "that was wonderful", "facts": {"model": "m"}}', '2030-01-01 00:00') AS job \gset
+UPDATE mulberry_internal.job_queue SET state = 'running', lease_token = 1, attempts = 1;
+SELECT mulberry_internal.fail_attempt(:job, 1, 'permanent', 'the model refused');
+SELECT state, transcription, sentiment, ai_result - 'missing_ranges' AS result FROM mulberry_internal.calls WHERE id = :call;
+SELECT state, last_error, payload->>'transcription' AS kept FROM mulberry_internal.job_history WHERE id = :job;
+TRUNCATE mulberry_internal.job_history;
+
 -- fencing: a lease that has ended is anybody's, and its first holder's word counts no more
 SELECT mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') AS job \gset
 SELECT id, lease_token AS old_token FROM mulberry_internal.claim_jobs(111, 10, '2030-01-01 00:00') \gset
@@ -262,10 +306,23 @@ EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ': ' || SQLERRM;
 END
 $$;
-SELECT kind, answer, pg_temp.try_read(kind, answer) FROM (VALUES
+SELECT pg_temp.try_read('openai', '{"text": "hello world", "segments": [{"text": " hello world", "avg_logprob": -1e400, "no_speech_prob": 0.9}]}');
+SELECT kind, left(answer::text, 110) AS answer, pg_temp.try_read(kind, answer) FROM (VALUES
     ('openai', '{"text": " hello "}'::jsonb),
     ('openai', '{"text": ""}'),
     ('openai', '{"text": null}'),
+    ('openai', '{"text": null, "error": {"message": "overloaded"}}'),
+    ('openai', '{"error": {"message": "overloaded"}}'),
+    ('openai', '{"text": 1}'),
+    ('openai', '{"text": "x", "language": ""}'),
+    ('openai', '{"text": "x", "language": 7, "segments": "none"}'),
+    ('openai', '{"segments": [{"text": " only"}, 1, null, {"words": []}, {"text": "segments"}]}'),
+    ('openai', '{"text": "hello world", "segments": [{"text": " hello world", "avg_logprob": -0.1, "no_speech_prob": null}]}'),
+    ('openai', '{"text": "hello world", "segments": [{"text": " hello world", "avg_logprob": null, "no_speech_prob": 0.9}]}'),
+    ('openai', '{"text": "hello world", "segments": [{"text": " hello world", "avg_logprob": "-0.1", "no_speech_prob": "0.01"}]}'),
+    ('openai', '{"text": "hello world", "segments": [{"text": " hello world", "avg_logprob": "-1.5", "no_speech_prob": "0.9"}]}'),
+    ('openai', '{"text": "hello world", "segments": [{"text": " hello world", "avg_logprob": "NaN", "no_speech_prob": "a lot"}]}'),
+    ('openai', '{"text": "hello world", "segments": [{"text": " hello world", "avg_logprob": [], "no_speech_prob": true}]}'),
     ('openai', '["text"]'),
     ('openai', '{"text": "x", "language": "english", "segments": []}'),
     ('openai', '{"text": "hello Thanks for watching!", "segments": [{"text": " hello", "no_speech_prob": 0.1, "avg_logprob": -0.3}, {"text": " Thanks for watching!", "no_speech_prob": 0.9, "avg_logprob": -1.4}]}'),
@@ -277,6 +334,12 @@ SELECT kind, answer, pg_temp.try_read(kind, answer) FROM (VALUES
     ('json', '{"transcription": "hello", "sentiment": 1}'),
     ('json', '{"transcription": "hello", "sentiment": "neutral", "confidence": 1.5}'),
     ('json', '{"transcription": "hello", "sentiment": "neutral", "confidence": "high"}'),
+    ('json', '{"transcription": null, "sentiment": " NEUTRAL ", "confidence": "0.5"}'),
+    ('json', '{"transcription": null, "error": "overloaded"}'),
+    ('json', '{"transcription": "hello", "sentiment": {"label": "positive"}}'),
+    ('json', '{"transcription": "hello", "sentiment": "neutral", "confidence": 1e20}'),
+    ('json', '"hello"'),
+    ('twilio', '{}'),
     ('json', '{"text": "hello"}')) AS v (kind, answer);
 CREATE FUNCTION pg_temp.try_sentiment(message jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -285,6 +348,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ': ' || SQLERRM;
 END
 $$;
+SELECT pg_temp.try_read(NULL, '{}'), pg_temp.try_sentiment(NULL);
 SELECT message, pg_temp.try_sentiment(message) FROM (VALUES
     ('{"content": "{\"sentiment\": \"negative\", \"confidence\": 0.5}", "refusal": null}'::jsonb),
     ('{"content": "{\"sentiment\": \"bad\", \"confidence\": 0.5}"}'),
@@ -292,9 +356,13 @@ SELECT message, pg_temp.try_sentiment(message) FROM (VALUES
     ('{"content": "{\"sentiment\": \"negative\", \"confidence\": 2}"}'),
     ('{"content": "negative"}'),
     ('{"content": "[]"}'),
+    ('{"content": "Negative."}'),
+    ('{"content": "```json\n{\"sentiment\": \"Positive\", \"confidence\": \"0.9\"}\n```"}'),
+    ('{"content": "<think>{\"sentiment\": \"positive\"} no, {it}</think>So: {\"sentiment\": \"negative\", \"confidence\": null} I hope {this} helps."}'),
+    ('{"content": [{"type": "text", "text": "{\"sentiment\": "}, {"type": "text", "text": "\"neutral\"}"}]}'),
+    ('{"content": "I cannot say."}'),
     ('{"content": null, "refusal": "I would rather not"}'),
     ('{}')) AS v (message);
-SELECT mulberry_internal.sentiment_request('m', 'hi', '{}')::jsonb - 'response_format';
 
 -- run_jobs(): a text call from packets to transcript in this session
 SELECT mulberry.drop_endpoint('ai');
@@ -322,7 +390,7 @@ SELECT state, attempts, deferrals >= 1 AS deferred, held_because ~ '^endpoint "n
 SELECT mulberry.set_endpoint('nobody', 'json', 'http://localhost:1/', allow_http => true);
 UPDATE mulberry_internal.job_queue SET run_at = now();
 CALL mulberry.run_jobs();
-SELECT attempts, held_because ~ 'address (127.0.0.1|::1) is not public and the endpoint does not allow private addresses' AS why
+SELECT attempts, held_because LIKE '%: its address is not public and the endpoint does not allow private addresses' AND held_because !~ '127.0.0.1|::1' AS why
   FROM mulberry.jobs WHERE call_id = 'jobs-nobody';
 -- cancelled, its call fails and the result of a request under way would be stale
 SELECT id AS job FROM mulberry.jobs WHERE call_id = 'jobs-nobody' \gset

@@ -32,13 +32,13 @@ sub endpoint
     return;
 }
 
-# A call of 8 kHz PCM with packets of 20 ms, without those at the given places.
+# A call of 8 kHz PCM with packets of 20 ms of a loud tone, without those at the given places.
 sub audio_call
 {
     my ($call_id, $total, @lost) = @_;
     my $lost = join(',', -1, @lost);
     $node->safe_psql('postgres', <<"SQL");
-SELECT count(mulberry.ingest_packet('$call_id', n, decode(repeat('0102', 160), 'hex'), NULL, 's16le', 8000))
+SELECT count(mulberry.ingest_packet('$call_id', n, decode(repeat('002000e0', 80), 'hex'), NULL, 's16le', 8000))
   FROM generate_series(0, $total - 1) AS n WHERE n <> ALL (ARRAY[$lost]);
 SELECT mulberry.complete_call('$call_id', $total);
 SQL
@@ -166,13 +166,9 @@ subtest 'what a service refuses is not tried again' => sub {
     audio_call('redirect', 2);
     wait_for_state('redirect', 'FAILED', 'a redirect is not followed');
     is(scalar $ai->requests('redirect'), 1, 'after one request');
-    endpoint('nul');
-    audio_call('nul', 2);
-    wait_for_state('nul', 'FAILED', '\u0000 in the text is no transcript');
-    is(scalar $ai->requests('nul'), 1, 'after one request');
     endpoint('huge');
     audio_call('huge', 2);
-    wait_for_state('huge', 'FAILED', 'neither is more than max_response_size');
+    wait_for_state('huge', 'FAILED', 'an answer beyond max_response_size fails the call');
     is(scalar $ai->requests('huge'), 1, 'after one request');
     is(one("SELECT mulberry_internal.calls.failure_reason FROM mulberry_internal.calls WHERE call_id = 'huge'"),
         'AI service failed: the answer is larger than mulberry.max_response_size', 'and the reason says so');
@@ -181,7 +177,7 @@ subtest 'what a service refuses is not tried again' => sub {
 subtest 'answers that are cut or garbled are asked for again' => sub {
     one('ALTER SYSTEM SET mulberry.ai_retry_delay = 50');
     one('SELECT pg_reload_conf()');
-    for my $behaviour (qw(close truncated not-json wrong-form bad-utf8 status-408 status-409 status-425 status-429))
+    for my $behaviour (qw(close truncated not-json wrong-form status-408 status-409 status-425))
     {
         endpoint($behaviour);
         audio_call("bad-$behaviour", 2);
@@ -243,7 +239,7 @@ subtest 'a chat endpoint judges the sentiment' => sub {
     my $url = $ai->url('ok');
     one("SELECT mulberry.set_endpoint('chat', 'openai', '$url/v1', purpose => 'chat', model => 'gpt-4o-mini', $endpoint_options)");
     endpoint('ok');
-    audio_call('chat', 2);
+    audio_call('chat', 10);
     wait_for_state('chat', 'ARCHIVED', 'archived');
     is(one("SELECT sentiment || ' ' || confidence || ' ' || (ai_result->'sentiment'->>'endpoint')
               FROM mulberry_internal.calls WHERE call_id = 'chat'"), 'negative 0.75 chat', 'with the model\'s judgement');
@@ -255,16 +251,12 @@ subtest 'a chat endpoint judges the sentiment' => sub {
     {
         $url = $ai->url($behaviour);
         one("SELECT mulberry.set_endpoint('chat', 'openai', '$url/v1', purpose => 'chat', model => 'm', $endpoint_options)");
-        audio_call("chat-$behaviour", 2);
-        wait_for_state("chat-$behaviour", 'FAILED', "$behaviour fails the call");
+        audio_call("chat-$behaviour", 10);
+        wait_for_state("chat-$behaviour", 'ARCHIVED', "$behaviour: the call has its transcript all the same");
         is(scalar(grep { $_->{path} =~ /chat/ } $ai->requests($behaviour)), $behaviour eq 'refusal' ? 1 : 5, "$behaviour: attempts");
         is(one("SELECT count(*) FROM mulberry.jobs WHERE call_id = 'chat-$behaviour' AND kind = 'transcribe' AND state = 'done'"),
             '1', 'the transcription is not asked for again');
     }
-    $url = $ai->url('ok');
-    one("SELECT mulberry.set_endpoint('chat', 'openai', '$url/v1', purpose => 'chat', model => 'm', $endpoint_options)");
-    one("SELECT mulberry.retry_job(id) FROM mulberry.jobs WHERE call_id = 'chat-refusal' AND state = 'dead'");
-    wait_for_state('chat-refusal', 'ARCHIVED', 'retry_job asks for the sentiment again, with the transcript kept');
     one("SELECT mulberry.drop_endpoint('chat')");
 };
 
@@ -272,7 +264,7 @@ subtest 'long audio goes in parts' => sub {
     endpoint('ok', "options => '{\"max_audio_seconds\": 10}'");
     my $before = scalar $ai->requests('ok');
     $node->safe_psql('postgres', <<'SQL');
-SELECT count(mulberry.ingest_packet('long', n, decode(repeat('0102', 8000), 'hex'), NULL, 's16le', 8000))
+SELECT count(mulberry.ingest_packet('long', n, decode(repeat('002000e0', 4000), 'hex'), NULL, 's16le', 8000))
   FROM generate_series(0, 24) AS n;
 SELECT mulberry.complete_call('long', 25);
 SQL

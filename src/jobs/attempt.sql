@@ -12,7 +12,7 @@ COMMENT ON FUNCTION defer_job(bigint, bigint, text) IS
 CREATE OR REPLACE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
     OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
-    OUT shared boolean)
+    OUT shared boolean, OUT refused text[])
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -65,6 +65,7 @@ BEGIN
         allow_http := e.allow_http;
         allow_private := e.allow_private;
         shared := e.tenant IS NULL;
+        refused := (SELECT s.refused FROM mulberry_internal.endpoint_state s WHERE s.endpoint = e.id);
     END IF;
 END
 $$;
@@ -81,6 +82,7 @@ AS $$
 DECLARE
     -- An endpoint that asks to come back later for ever must not keep a job alive for ever.
     max_deferrals CONSTANT integer := 100;
+    longest_pause CONSTANT interval := '1 minute';
     first_delay   CONSTANT interval := current_setting('mulberry.ai_retry_delay')::interval;
     j             mulberry_internal.job_queue;
     breaker       timestamptz;
@@ -125,6 +127,12 @@ BEGIN
                                   THEN least(first_delay * 2 ^ least(j.attempts, 16), '5 minutes')
                               ELSE mulberry_internal.retry_delay(j.attempts, first_delay) END;
             END IF;
+        WHEN 'limited' THEN
+            -- A quota is a matter of waiting, a minute for one of requests a minute.  Not all come back at once.
+            counts := j.deferrals >= max_deferrals;
+            delay := CASE WHEN counts THEN CASE WHEN j.attempts < j.max_attempts THEN longest_pause END
+                          WHEN retry_after IS NOT NULL THEN greatest(least(retry_after, '1 hour'), first_delay)
+                          ELSE least(first_delay * 2 ^ least(j.deferrals, 16), longest_pause) * (1 + random() / 4) END;
         WHEN 'permanent' THEN
             NULL;
         ELSE
@@ -145,7 +153,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz) IS
-    'ends an attempt that failed (transient, permanent, unreachable, abandoned): retry, deferred (tried again without counting), dead, '
+    'ends an attempt that failed (transient, limited, permanent, unreachable, abandoned): retry, deferred (tried again without counting), dead, '
     'or stale when the token is no longer the job''s';
 
 CREATE OR REPLACE FUNCTION release_jobs(worker integer) RETURNS integer
@@ -224,6 +232,21 @@ $$;
 COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz) IS
     'what a worker learnt of an endpoint: opens its breaker, keeps it open after a probe, or closes it after one; available null: a '
     'probe was not sent after all. Returns the event that this was, if any';
+
+CREATE OR REPLACE FUNCTION note_objections(endpoint bigint, refused text[]) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    INSERT INTO mulberry_internal.endpoint_state AS s (endpoint, state, refused)
+    SELECT e.id, 'closed', note_objections.refused FROM mulberry_internal.endpoints e WHERE e.id = note_objections.endpoint
+    ON CONFLICT ON CONSTRAINT endpoint_state_pkey DO UPDATE
+       SET refused = ARRAY(SELECT r FROM unnest(s.refused || excluded.refused) WITH ORDINALITY AS x (r, n) GROUP BY r ORDER BY min(n));
+END
+$$;
+COMMENT ON FUNCTION note_objections(bigint, text[]) IS
+    'remembers what a service has refused of its requests and was satisfied without, so that nobody sends it again';
 
 CREATE OR REPLACE FUNCTION save_progress(job bigint, token bigint, progress jsonb) RETURNS void
 LANGUAGE mulberry

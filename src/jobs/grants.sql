@@ -20,11 +20,9 @@ LANGUAGE sql IMMUTABLE AS $$
     ('release_jobs', 'EXECUTE', 'worker'),
     ('report_endpoint', 'EXECUTE', 'worker'),
     ('transcription_input', 'EXECUTE', 'worker'),
-    ('read_transcription', 'EXECUTE', 'worker'),
-    ('sentiment_request', 'EXECUTE', 'worker'),
-    ('read_sentiment', 'EXECUTE', 'worker'),
     ('finish_transcription', 'EXECUTE', 'worker'),
     ('finish_sentiment', 'EXECUTE', 'worker'),
+    ('note_objections', 'EXECUTE', 'worker'),
     ('save_progress', 'EXECUTE', 'worker'),
     ('run_jobs', 'EXECUTE', 'worker')
 $$;

@@ -62,8 +62,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queue to the history (internal)';
 
--- A transcript and its sentiment are work on a call: it fails with its job.  A telephone call for
--- a command has its own way to fail.
+-- A transcript is work on a call: it fails with its job.  A telephone call for a command has its own way to fail.
 CREATE OR REPLACE FUNCTION give_up_job(job job_queue, final_state text, error text, reason text) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -73,11 +72,15 @@ BEGIN
         PERFORM mulberry_internal.give_up_telephony(job, final_state, coalesce(error, reason));
     END IF;
     IF job.call IS NOT NULL AND mulberry_internal.start_processing(job.call) THEN
-        PERFORM mulberry_internal.fail_call(job.call, reason);
+        IF job.kind = 'sentiment' AND final_state = 'dead' THEN
+            PERFORM mulberry_internal.finish_without_chat(job, coalesce(error, reason));
+        ELSE
+            PERFORM mulberry_internal.fail_call(job.call, reason);
+        END IF;
     END IF;
 END
 $$;
-COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS 'ends a job without a result, and fails its call (internal)';
+COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS 'ends a job without a result, and fails its call; one whose transcript is there has the lexicon''s sentiment instead (internal)';
 
 -- Jobs and endpoints for people.
 

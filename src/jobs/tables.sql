@@ -124,8 +124,12 @@ CREATE TABLE endpoint_state (
     openings   integer NOT NULL DEFAULT 0,
     retry_at   timestamptz,
     last_error text,
-    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    refused    text[] NOT NULL DEFAULT '{}'
 );
-COMMENT ON TABLE endpoint_state IS 'breaker of each endpoint that has ever failed';
+COMMENT ON TABLE endpoint_state IS 'breaker of each endpoint that has ever failed, and what its service does not take';
+COMMENT ON COLUMN endpoint_state.refused IS
+    'parameters that are always sent and that the service has refused, so that they are left out, and limits that it has named '
+    '(max_audio_seconds=...); forgotten when the endpoint is set again';
 COMMENT ON COLUMN endpoint_state.openings IS 'times in a row that it opened; each doubles the time to the next probe, from 1 s to 60 s';
 SELECT pg_catalog.pg_extension_config_dump('endpoint_state', 'WHERE false');

@@ -1,28 +1,22 @@
 /*
  * ai.c
- *	  What AI jobs ask of a service, and what they make of its answer; see ai.h.
- *
- * Requests follow the OpenAI API (POST /audio/transcriptions as
- * multipart/form-data, POST /chat/completions as JSON), or the kind "json" as
- * docs/endpoints.md describes it.  Answers are validated in SQL by
- * read_transcription() and read_sentiment().
+ *	  What AI jobs ask of a service, and what follows from its answer; see ai.h.
  */
 #include "server/compat.h"
 
 #include "catalog/pg_type.h"
-#include "common/base64.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
-#include "utils/numeric.h"
 
-#include "core/audio/wav.h"
-#include "server/guc.h"
 #include "worker/ai.h"
 #include "worker/audio_parts.h"
+#include "worker/json_value.h"
+#include "worker/kinds.h"
 #include "worker/statement.h"
-#include "worker/verdict.h"
+
+#define SECONDS "max_audio_seconds=" /* so a limit of an upload stands among what is refused */
+#define LONGEST_INVENTION 1000		 /* bytes of what was "heard" in silence */
 
 static mulberry_statement input_statement = {
 	"SELECT call_id, encoding, sample_rate, audio, content, facts"
@@ -44,118 +38,65 @@ static mulberry_statement finish_listening_statement = {
 	"SELECT mulberry_internal.finish_listening($1, $2, $3)", 3, { INT8OID, INT8OID, TEXTOID }, NULL
 };
 
-static mulberry_statement read_transcription_statement = {
-	"SELECT transcription, sentiment, confidence, language, dropped_segments"
-	" FROM mulberry_internal.read_transcription($1, $2)",
-	2,
-	{ TEXTOID, JSONBOID },
-	NULL
-};
-
 static mulberry_statement finish_transcription_statement = {
 	"SELECT mulberry_internal.finish_transcription($1, $2, $3, $4, $5, $6 || jsonb_strip_nulls("
 	"jsonb_build_object('model', $7, 'language', $8, 'dropped_segments', nullif($9, 0),"
-	" 'request_id', $10, 'request_ms', $11, 'parts', $12)))",
-	12,
+	" 'request_id', $10, 'request_ms', $11, 'parts', $12, 'ignored', $13, 'heard_in_silence', "
+	"$14)))",
+	14,
 	{ INT8OID, INT8OID, TEXTOID, TEXTOID, FLOAT8OID, JSONBOID, TEXTOID, TEXTOID, INT4OID, TEXTOID,
-	  INT4OID, INT4OID },
-	NULL
-};
-
-static mulberry_statement progress_statement = {
-	"SELECT mulberry_internal.save_progress($1, $2, jsonb_build_object("
-	"'parts_done', $3, 'part_bytes', $4, 'text', $5, 'dropped_segments', $6))",
-	6,
-	{ INT8OID, INT8OID, INT4OID, INT8OID, TEXTOID, INT4OID },
-	NULL
-};
-
-static mulberry_statement sentiment_request_statement = {
-	"SELECT mulberry_internal.sentiment_request($1, $2->>'transcription', $3)",
-	3,
-	{ TEXTOID, JSONBOID, JSONBOID },
+	  INT4OID, INT4OID, TEXTOID, TEXTOID },
 	NULL
 };
 
 static mulberry_statement finish_sentiment_statement = {
-	"SELECT mulberry_internal.finish_sentiment($1, $2, s.sentiment, s.confidence, $4, $5, $6)"
-	" FROM mulberry_internal.read_sentiment($3) AS s",
-	6,
-	{ INT8OID, INT8OID, JSONBOID, TEXTOID, TEXTOID, INT4OID },
+	"SELECT mulberry_internal.finish_sentiment($1, $2, $3, $4, $5, $6, $7)",
+	7,
+	{ INT8OID, INT8OID, TEXTOID, FLOAT8OID, TEXTOID, TEXTOID, INT4OID },
 	NULL
 };
 
-/* Whether a call that is "json" shows it as text or as sound. */
-typedef struct transcription_input
+static mulberry_statement progress_statement = {
+	"SELECT mulberry_internal.save_progress($1, $2, jsonb_strip_nulls(jsonb_build_object("
+	"'parts_done', $3, 'part_bytes', $4, 'text', $5, 'dropped_segments', $6, 'heard_in_silence', "
+	"$7)))",
+	7,
+	{ INT8OID, INT8OID, INT4OID, INT8OID, TEXTOID, INT4OID, TEXTOID },
+	NULL
+};
+
+static mulberry_statement keep_statement = {
+	"SELECT mulberry_internal.save_progress($1, $2, jsonb_build_object('answer', jsonb_strip_nulls("
+	"jsonb_build_object('text', $3, 'sentiment', $4, 'confidence', $5, 'language', $6,"
+	" 'dropped_segments', $7, 'ignored', $8, 'heard_in_silence', $9, 'request_id', $10, "
+	"'request_ms', $11,"
+	" 'parts', $12))))",
+	12,
+	{ INT8OID, INT8OID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
+	  INT4OID, INT4OID },
+	NULL
+};
+
+static mulberry_statement objections_statement = {
+	"SELECT mulberry_internal.note_objections($1, $2)", 2, { INT8OID, TEXTARRAYOID }, NULL
+};
+
+/* All that an answer said, with what is known about the request. */
+typedef struct result
 {
-	char *call_id;
-	char *encoding;
-	int sample_rate;
-	bytea *audio;  /* WAV, PCM16, one channel, with a long header; NULL for text or nothing */
-	char *content; /* of a text call; NULL otherwise */
-} transcription_input;
+	mulberry_transcript said;
+	char *heard_in_silence; /* words for audio in which nobody speaks; NULL: none */
+	const char *request_id; /* NULL: not known */
+	bool asked;				/* a service was */
+	int request_ms;
+	int parts;
+} result;
 
-/* Copies text to UTF-8 in the given context. */
-static char *
-to_utf8(const char *text, MemoryContext context)
+static Datum
+text_datum(const char *text, char *null)
 {
-	char *converted = pg_server_to_any(text, (int) strlen(text), PG_UTF8);
-
-	return MemoryContextStrdup(context, converted);
-}
-
-/* A string, number or boolean of an object as text; NULL when absent or null. */
-static char *
-option_text(Jsonb *options, const char *key)
-{
-	JsonbValue buffer;
-	JsonbValue *value;
-
-	if (options == NULL)
-		return NULL;
-	value = getKeyJsonValueFromContainer(&options->root, key, (int) strlen(key), &buffer);
-	if (value == NULL)
-		return NULL;
-	switch (value->type)
-	{
-		case jbvString:
-			return pnstrdup(value->val.string.val, value->val.string.len);
-		case jbvNumeric:
-			return DatumGetCString(
-				DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
-		case jbvBool:
-			return pstrdup(value->val.boolean ? "true" : "false");
-		default:
-			return NULL;
-	}
-}
-
-static int
-option_int(Jsonb *options, const char *key, int otherwise)
-{
-	char *text = option_text(options, key);
-
-	return text ? (int) strtol(text, NULL, 10) : otherwise;
-}
-
-static void
-set_url(mulberry_job *job, const char *path)
-{
-	MemoryContext old = MemoryContextSwitchTo(job->context);
-
-	job->request.url = psprintf("%s%s", job->base_url, path);
-	MemoryContextSwitchTo(old);
-}
-
-/* The parts of the request that do not depend on what is asked. */
-static void
-set_limits(mulberry_job *job)
-{
-	job->request.timeout_ms = job->timeout_ms;
-	job->request.allow_http = job->allow_http;
-	job->request.allow_private = job->allow_private;
-	job->request.max_response = (size_t) mulberry_max_response_size;
-	job->request.owner = job;
+	*null = text ? ' ' : 'n';
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
 /* True for the recording of a telephone call that we placed: its words are all that is wanted. */
@@ -165,260 +106,278 @@ is_recording(const mulberry_job *job)
 	return job->kind->id == MULBERRY_JOB_LISTEN;
 }
 
+static bool
+is_transcription(const mulberry_job *job)
+{
+	return job->kind->id == MULBERRY_JOB_TRANSCRIBE || is_recording(job);
+}
+
 static void
-finish_listening(mulberry_job *job, const char *transcription)
+finish_listening(mulberry_job *job, const result *r)
 {
 	Datum values[3] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token),
-						CStringGetTextDatum(transcription) };
+						CStringGetTextDatum(r->said.text) };
 
 	mulberry_statement_run(&finish_listening_statement, values, NULL);
 }
 
-/* Finishes a transcription; sentiment NULL leaves it to sentiment()'s side. */
+/* Finishes a transcription; without a sentiment that is left to sentiment()'s side. */
 static void
-finish_transcription(mulberry_job *job, const char *transcription, const char *sentiment,
-					 bool has_confidence, double confidence, const char *language,
-					 int dropped_segments, const mulberry_http_answer *answer)
+finish_transcription(mulberry_job *job, const result *r)
 {
-	char nulls[13] = "            ";
-	Datum values[12] = { Int64GetDatum(job->id),
-						 Int64GetDatum(job->lease_token),
-						 CStringGetTextDatum(transcription),
-						 sentiment ? CStringGetTextDatum(sentiment) : (Datum) 0,
-						 Float8GetDatum(confidence),
-						 JsonbPGetDatum(job->facts),
-						 job->model ? CStringGetTextDatum(job->model) : (Datum) 0,
-						 language ? CStringGetTextDatum(language) : (Datum) 0,
-						 Int32GetDatum(dropped_segments),
-						 answer && answer->request_id[0] ? CStringGetTextDatum(answer->request_id)
-														 : (Datum) 0,
-						 Int32GetDatum(answer ? answer->duration_ms : 0),
-						 Int32GetDatum(job->parts) };
+	char nulls[15] = "              ";
+	Datum values[14] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token),
+						 CStringGetTextDatum(r->said.text) };
 
-	nulls[3] = sentiment ? ' ' : 'n';
-	nulls[4] = has_confidence ? ' ' : 'n';
-	nulls[6] = job->model && answer ? ' ' : 'n';
-	nulls[7] = language ? ' ' : 'n';
-	nulls[9] = answer && answer->request_id[0] ? ' ' : 'n';
-	nulls[10] = answer ? ' ' : 'n';
-	nulls[11] = job->parts > 1 ? ' ' : 'n';
+	values[3] = text_datum(r->said.sentiment, &nulls[3]);
+	values[4] = Float8GetDatum(r->said.confidence);
+	nulls[4] = r->said.has_confidence ? ' ' : 'n';
+	values[5] = JsonbPGetDatum(job->facts);
+	values[6] = text_datum(r->asked ? job->model : NULL, &nulls[6]);
+	values[7] = text_datum(r->said.language, &nulls[7]);
+	values[8] = Int32GetDatum(r->said.dropped_segments);
+	values[9] = text_datum(r->request_id, &nulls[9]);
+	values[10] = Int32GetDatum(r->request_ms);
+	nulls[10] = r->asked ? ' ' : 'n';
+	values[11] = Int32GetDatum(r->parts);
+	nulls[11] = r->parts > 1 ? ' ' : 'n';
+	values[12] = text_datum(r->said.ignored, &nulls[12]);
+	values[13] = text_datum(r->heard_in_silence, &nulls[13]);
 	mulberry_statement_run(&finish_transcription_statement, values, nulls);
 }
 
-/*
- * POST {base}/audio/transcriptions with the whole WAV, or with the part of it
- * whose turn it is.
- */
 static void
-make_openai_request(mulberry_job *job, const char *wav, size_t size)
+finish_sentiment(mulberry_job *job, const result *r)
 {
-	static const char *const optional[] = { "language", "prompt", "temperature" };
-	MemoryContext old = MemoryContextSwitchTo(job->context);
-	mulberry_http_part *parts = palloc0(sizeof(mulberry_http_part) * (3 + lengthof(optional)));
-	char *format = option_text(job->options, "response_format");
-	int n = 0;
+	char nulls[8] = "       ";
+	Datum values[7] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token) };
 
-	/* gpt-4o-transcribe and its kin know no verbose_json */
-	if (format == NULL)
-		format = job->model && strncmp(job->model, "gpt-4o", 6) == 0 ? "json" : "verbose_json";
-
-	parts[n++] = (mulberry_http_part){ "file", "call.wav", "audio/wav", wav, size };
-	if (job->model)
-		parts[n++] = (mulberry_http_part){ "model", NULL, NULL, job->model, strlen(job->model) };
-	parts[n++] = (mulberry_http_part){ "response_format", NULL, NULL, format, strlen(format) };
-	for (int i = 0; i < lengthof(optional); i++)
-	{
-		char *value = option_text(job->options, optional[i]);
-
-		if (value == NULL)
-			continue;
-		value = to_utf8(value, job->context);
-		parts[n++] = (mulberry_http_part){ optional[i], NULL, NULL, value, strlen(value) };
-	}
-	job->request.parts = parts;
-	job->request.nparts = n;
-	job->request_memory = size;
-	if (job->request.url == NULL)
-		set_url(job, "/audio/transcriptions");
-	MemoryContextSwitchTo(old);
+	values[2] = text_datum(r->said.sentiment, &nulls[2]);
+	values[3] = Float8GetDatum(r->said.confidence);
+	nulls[3] = r->said.has_confidence ? ' ' : 'n';
+	values[4] = text_datum(job->model, &nulls[4]);
+	values[5] = text_datum(r->request_id, &nulls[5]);
+	values[6] = Int32GetDatum(r->request_ms);
+	mulberry_statement_run(&finish_sentiment_statement, values, nulls);
 }
 
-/* Makes the request for part job->part of long audio. */
 static void
-make_part_request(mulberry_job *job)
+finish(mulberry_job *job, const result *r)
 {
-	MemoryContext old = MemoryContextSwitchTo(job->context);
-	size_t size;
-	char *wav;
+	if (is_recording(job))
+		finish_listening(job, r);
+	else if (is_transcription(job))
+		finish_transcription(job, r);
+	else
+		finish_sentiment(job, r);
+}
+
+/* The answer of an earlier attempt, which could not store it.  True when there is one. */
+static bool
+kept_answer(mulberry_job *job, result *r)
+{
+	JsonbValue value;
+	JsonbContainer *kept;
+	double number;
+
+	if (job->payload == NULL || !mulberry_json_member(&job->payload->root, "answer", &value) ||
+		(kept = mulberry_json_container(&value)) == NULL)
+		return false;
+	memset(r, 0, sizeof *r);
+	r->asked = true;
+	r->said.text = mulberry_json_string(kept, "text");
+	r->said.sentiment = mulberry_json_string(kept, "sentiment");
+	r->said.has_confidence = mulberry_json_number(kept, "confidence", &r->said.confidence);
+	r->said.language = mulberry_json_string(kept, "language");
+	r->said.ignored = mulberry_json_string(kept, "ignored");
+	r->heard_in_silence = mulberry_json_string(kept, "heard_in_silence");
+	r->request_id = mulberry_json_string(kept, "request_id");
+	if (mulberry_json_number(kept, "dropped_segments", &number))
+		r->said.dropped_segments = (int) number;
+	if (mulberry_json_number(kept, "request_ms", &number))
+		r->request_ms = (int) number;
+	if (mulberry_json_number(kept, "parts", &number))
+		r->parts = (int) number;
+	return true;
+}
+
+static int
+payload_int(const mulberry_job *job, const char *name)
+{
+	double number;
+
+	return job->payload && mulberry_json_number(&job->payload->root, name, &number) ? (int) number
+																					: 0;
+}
+
+/* The longest piece of audio that the service takes, in s; 0: any. */
+static int
+longest_piece(const mulberry_job *job)
+{
+	int limit = job->protocol->max_audio_seconds ? job->protocol->max_audio_seconds(job) : 0;
+	ListCell *cell;
+
+	foreach (cell, job->refused)
+	{
+		const char *refused = lfirst(cell);
+
+		if (strncmp(refused, SECONDS, strlen(SECONDS)) == 0)
+		{
+			int seconds = (int) strtol(refused + strlen(SECONDS), NULL, 10);
+
+			limit = limit > 0 ? Min(limit, seconds) : seconds;
+		}
+	}
+	return limit;
+}
+
+/* Asks for the piece of audio whose turn it is; audio that is one piece goes as it is. */
+static void
+ask_for_part(mulberry_job *job)
+{
+	mulberry_utterance utterance = { .call_id = "", .encoding = "s16le" };
+	MemoryContext old;
 
 	if (job->part_wav)
 		pfree(job->part_wav);
-	wav = mulberry_audio_part(&job->division, job->part, &size);
-	job->part_wav = wav;
-	MemoryContextSwitchTo(old);
-	make_openai_request(job, wav, size);
-	job->request_memory = VARSIZE(job->audio) + size;
+	job->part_wav = NULL;
+	utterance.sample_rate = job->division.sample_rate;
+	utterance.wav = VARDATA(job->audio);
+	utterance.wav_size = VARSIZE(job->audio) - VARHDRSZ;
+	if (!mulberry_audio_is_whole(&job->division))
+	{
+		old = MemoryContextSwitchTo(job->context);
+		job->part_wav = mulberry_audio_part(&job->division, job->part, &utterance.wav_size);
+		utterance.wav = job->part_wav;
+		MemoryContextSwitchTo(old);
+	}
+	job->sent_seconds = mulberry_audio_seconds(&job->division, job->part);
+	job->protocol->ask_transcript(job, &utterance);
+	job->request_memory = VARSIZE(job->audio) + (job->part_wav ? utterance.wav_size : 0);
 }
 
-/*
- * Divides audio that is too long for one request, and goes on where an earlier
- * attempt got to.
- */
+/* Divides audio that is too long for one request. */
 static void
-prepare_openai_audio(mulberry_job *job, transcription_input *input)
+divide(mulberry_job *job)
 {
 	MemoryContext old = MemoryContextSwitchTo(job->context);
-	int max_seconds = option_int(job->options, "max_audio_seconds", 0);
 
-	job->audio = (bytea *) PG_DETOAST_DATUM_COPY(PointerGetDatum(input->audio));
-	mulberry_audio_divide(job->audio, max_seconds, &job->division);
+	mulberry_audio_divide(job->audio, longest_piece(job), &job->division);
 	job->parts = job->division.parts;
-	MemoryContextSwitchTo(old);
-
-	if (job->parts <= 1)
-	{
-		make_openai_request(job, VARDATA(job->audio), VARSIZE(job->audio) - VARHDRSZ);
-		return;
-	}
-	old = MemoryContextSwitchTo(job->context);
+	job->part = 0;
+	job->dropped_segments = 0;
 	job->text = makeStringInfo();
 	MemoryContextSwitchTo(old);
-	if (option_int(job->payload, "part_bytes", 0) == job->division.part_bytes)
-	{
-		char *text = option_text(job->payload, "text");
-
-		job->part = Min(option_int(job->payload, "parts_done", 0), job->parts - 1);
-		job->dropped_segments = option_int(job->payload, "dropped_segments", 0);
-		if (text)
-			appendStringInfoString(job->text, text);
-	}
-	make_part_request(job);
 }
 
-/*
- * POST {base} with {"call_id", "encoding", "sample_rate", "audio"}, where
- * audio is a WAV file in base64; for a text call {"call_id", "encoding", "text"}.
- */
+/* Asks for the audio, piece by piece where it is long; goes on where an earlier attempt got to. */
 static void
-make_json_request(mulberry_job *job, transcription_input *input)
+ask_in_parts(mulberry_job *job, Datum audio)
 {
-	StringInfoData body;
-	MemoryContext old;
-	char *utf8;
+	MemoryContext old = MemoryContextSwitchTo(job->context);
 
-	initStringInfo(&body);
-	appendStringInfoString(&body, "{\"call_id\":");
-	escape_json(&body, input->call_id);
-	appendStringInfoString(&body, ",\"encoding\":");
-	escape_json(&body, input->encoding);
-	if (input->content)
-	{
-		appendStringInfoString(&body, ",\"text\":");
-		escape_json(&body, input->content);
-	}
-	else
-	{
-		int size = VARSIZE(input->audio) - VARHDRSZ;
-		int encoded = pg_b64_enc_len(size);
-
-		appendStringInfo(&body, ",\"sample_rate\":%d,\"audio\":\"", input->sample_rate);
-		enlargeStringInfo(&body, encoded + 3);
-		encoded = pg_b64_encode((const void *) VARDATA(input->audio), size, body.data + body.len,
-								encoded);
-		if (encoded < 0)
-			elog(ERROR, "could not encode %d bytes of audio", size);
-		body.len += encoded;
-		body.data[body.len] = '\0';
-		appendStringInfoChar(&body, '"');
-	}
-	if (job->model)
-	{
-		appendStringInfoString(&body, ",\"model\":");
-		escape_json(&body, job->model);
-	}
-	appendStringInfoChar(&body, '}');
-
-	utf8 = pg_server_to_any(body.data, body.len, PG_UTF8);
-	old = MemoryContextSwitchTo(job->context);
-	job->request.body = utf8 == body.data ? pnstrdup(body.data, body.len) : pstrdup(utf8);
+	job->audio = (bytea *) DatumGetPointer(PG_DETOAST_DATUM_COPY(audio));
 	MemoryContextSwitchTo(old);
-	job->request.body_size = utf8 == body.data ? (size_t) body.len : strlen(utf8);
-	job->request.content_type = "application/json";
-	job->request_memory = job->request.body_size;
-	set_url(job, "");
+	divide(job);
+	if (job->parts > 1 && payload_int(job, "part_bytes") == job->division.part_bytes)
+	{
+		char *text = mulberry_json_string(&job->payload->root, "text");
+
+		job->part = Min(payload_int(job, "parts_done"), job->parts - 1);
+		job->dropped_segments = payload_int(job, "dropped_segments");
+		if (text)
+			appendStringInfoString(job->text, text);
+		text = mulberry_json_string(&job->payload->root, "heard_in_silence");
+		if (text)
+			job->heard_in_silence = MemoryContextStrdup(job->context, text);
+	}
+	ask_for_part(job);
+}
+
+static void
+require(const mulberry_job *job, bool able, const char *what_not)
+{
+	if (!able)
+		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("endpoints of kind \"%s\" %s",
+					   job->endpoint_kind ? job->endpoint_kind->name : "", what_not));
 }
 
 static bool
 prepare_transcription(mulberry_job *job)
 {
 	Datum values[1];
-	transcription_input input = { 0 };
+	mulberry_utterance utterance = { 0 };
+	result r = { 0 };
+	bool no_audio;
 	bool isnull;
-	Datum datum;
+	Datum audio;
+	Datum facts;
 	MemoryContext old;
 
 	values[0] = is_recording(job) ? JsonbPGetDatum(job->payload) : Int64GetDatum(job->call);
 	if (mulberry_statement_run(is_recording(job) ? &recording_statement : &input_statement, values,
 							   NULL) != 1)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the recording does not exist"));
-	input.call_id = mulberry_result_text(0, 1, CurrentMemoryContext);
-	input.encoding = mulberry_result_text(0, 2, CurrentMemoryContext);
-	input.sample_rate = mulberry_result_int32(0, 3);
-	datum = mulberry_result_datum(0, 4, &isnull);
-	/* a few samples come with a short header, which VARSIZE() must not meet */
-	input.audio = isnull ? NULL : DatumGetByteaP(datum);
-	input.content = mulberry_result_text(0, 5, CurrentMemoryContext);
-	datum = mulberry_result_datum(0, 6, &isnull);
+	utterance.call_id = mulberry_result_text(0, 1, CurrentMemoryContext);
+	utterance.encoding = mulberry_result_text(0, 2, CurrentMemoryContext);
+	utterance.sample_rate = mulberry_result_int32(0, 3);
+	audio = mulberry_result_datum(0, 4, &no_audio);
+	utterance.text = mulberry_result_text(0, 5, CurrentMemoryContext);
+	facts = mulberry_result_datum(0, 6, &isnull);
 	old = MemoryContextSwitchTo(job->context);
-	job->facts = DatumGetJsonbPCopy(datum);
+	job->facts = DatumGetJsonbPCopy(facts);
 	MemoryContextSwitchTo(old);
 
-	if (input.audio == NULL && input.content == NULL)
+	if (kept_answer(job, &r) && r.said.text)
+	{
+		finish(job, &r);
+		return false;
+	}
+	if (no_audio && utterance.text == NULL)
 	{
 		mulberry_job_fail(job, MULBERRY_FAILURE_PERMANENT,
 						  is_recording(job) ? "the recording is gone" : "the call has no packets",
 						  0);
 		return false;
 	}
-	if (input.content && (job->endpoint_kind == NULL || !job->endpoint_kind->takes_text))
+	if (utterance.text && (job->endpoint_kind == NULL || !job->endpoint_kind->takes_text))
 	{
-		finish_transcription(job, input.content, NULL, false, 0, NULL, 0, NULL);
+		r.said.text = unconstify(char *, utterance.text);
+		finish(job, &r);
 		return false;
 	}
-	if (job->endpoint_kind == NULL)
-		elog(ERROR, "the kind of endpoint \"%s\" is not known", job->endpoint);
-	set_limits(job);
-	switch (job->endpoint_kind->id)
+	require(job, job->protocol && job->protocol->ask_transcript, "transcribe nothing");
+	if (utterance.text == NULL && job->protocol->takes_parts)
 	{
-		case MULBERRY_ENDPOINT_OPENAI:
-			prepare_openai_audio(job, &input);
-			return true;
-		case MULBERRY_ENDPOINT_JSON:
-			make_json_request(job, &input);
-			return true;
-		case MULBERRY_ENDPOINT_TWILIO:
-			break;
+		ask_in_parts(job, audio);
+		return true;
 	}
-	elog(ERROR, "endpoints of kind \"%s\" transcribe nothing", job->endpoint_kind->name);
+	if (utterance.text == NULL)
+	{
+		/* a few samples come with a short header, which VARSIZE() must not meet */
+		bytea *wav = DatumGetByteaP(audio);
+
+		utterance.wav = VARDATA(wav);
+		utterance.wav_size = VARSIZE(wav) - VARHDRSZ;
+	}
+	job->protocol->ask_transcript(job, &utterance);
+	return true;
 }
 
 static bool
 prepare_sentiment(mulberry_job *job)
 {
-	char nulls[4] = "   ";
-	Datum values[3] = { job->model ? CStringGetTextDatum(job->model) : (Datum) 0,
-						JsonbPGetDatum(job->payload), JsonbPGetDatum(job->options) };
-	char *body;
+	char *transcription = mulberry_json_string(&job->payload->root, "transcription");
+	result r;
 
-	nulls[0] = job->model ? ' ' : 'n';
-	mulberry_statement_run(&sentiment_request_statement, values, nulls);
-	body = mulberry_result_text(0, 1, CurrentMemoryContext);
-	set_limits(job);
-	job->request.body = to_utf8(body, job->context);
-	job->request.body_size = strlen(job->request.body);
-	job->request.content_type = "application/json";
-	job->request_memory = job->request.body_size;
-	set_url(job, "/chat/completions");
+	if (kept_answer(job, &r) && r.said.sentiment)
+	{
+		finish(job, &r);
+		return false;
+	}
+	require(job, job->protocol && job->protocol->ask_sentiment, "judge no sentiment");
+	job->protocol->ask_sentiment(job, transcription ? transcription : "");
 	return true;
 }
 
@@ -439,101 +398,148 @@ mulberry_ai_prepare(mulberry_job *job)
 	elog(ERROR, "jobs of kind \"%s\" are prepared elsewhere", job->kind->name);
 }
 
-/* A part of long audio was transcribed: true when another follows. */
-static bool
-accept_part(mulberry_job *job, const char *transcription, int dropped_segments)
-{
-	Datum values[6];
-
-	if (job->text->len > 0 && transcription[0])
-		appendStringInfoChar(job->text, ' ');
-	appendStringInfoString(job->text, transcription);
-	job->dropped_segments += dropped_segments;
-	if (job->part + 1 >= job->parts)
-		return false;
-
-	values[0] = Int64GetDatum(job->id);
-	values[1] = Int64GetDatum(job->lease_token);
-	values[2] = Int32GetDatum(job->part + 1);
-	values[3] = Int64GetDatum(job->division.part_bytes);
-	values[4] = CStringGetTextDatum(job->text->data);
-	values[5] = Int32GetDatum(job->dropped_segments);
-	mulberry_statement_run(&progress_statement, values, NULL);
-	job->part++;
-	return true;
-}
-
-static bool
-accept_transcription(mulberry_job *job, Datum body, const mulberry_http_answer *answer)
-{
-	Datum values[2] = { CStringGetTextDatum(job->endpoint_kind->name), body };
-	char *transcription;
-	char *sentiment;
-	char *language;
-	double confidence;
-	bool no_confidence;
-	Datum datum;
-	int dropped_segments;
-
-	mulberry_statement_run(&read_transcription_statement, values, NULL);
-	transcription = mulberry_result_text(0, 1, CurrentMemoryContext);
-	sentiment = mulberry_result_text(0, 2, CurrentMemoryContext);
-	datum = mulberry_result_datum(0, 3, &no_confidence);
-	confidence = no_confidence ? 0 : DatumGetFloat8(datum);
-	language = mulberry_result_text(0, 4, CurrentMemoryContext);
-	dropped_segments = mulberry_result_int32(0, 5);
-
-	if (job->parts > 1)
-	{
-		if (accept_part(job, transcription, dropped_segments))
-		{
-			make_part_request(job);
-			return true;
-		}
-		transcription = job->text->data;
-		dropped_segments = job->dropped_segments;
-	}
-	if (is_recording(job))
-		finish_listening(job, transcription);
-	else
-		finish_transcription(job, transcription, sentiment, !no_confidence, confidence, language,
-							 dropped_segments, answer);
-	return false;
-}
-
+/* Words for audio in which nobody speaks are the engine's invention; they are kept aside. */
 static void
-accept_sentiment(mulberry_job *job, Datum body, const mulberry_http_answer *answer)
+take_back_inventions(mulberry_job *job, result *r)
 {
-	char nulls[7] = "      ";
-	Datum values[6] = { Int64GetDatum(job->id),
-						Int64GetDatum(job->lease_token),
-						body,
-						job->model ? CStringGetTextDatum(job->model) : (Datum) 0,
-						CStringGetTextDatum(answer->request_id),
-						Int32GetDatum(answer->duration_ms) };
+	char *words = r->said.text;
 
-	nulls[3] = job->model ? ' ' : 'n';
-	nulls[4] = answer->request_id[0] ? ' ' : 'n';
-	mulberry_statement_run(&finish_sentiment_statement, values, nulls);
+	if (job->audio == NULL || words[0] == '\0' ||
+		mulberry_audio_has_speech(&job->division, job->part))
+		return;
+	words[pg_mbcliplen(words, (int) strlen(words), LONGEST_INVENTION)] = '\0';
+	job->heard_in_silence = MemoryContextStrdup(job->context, words);
+	r->said.text = pstrdup("");
+}
+
+/* What the answer says, with what the answers to earlier parts said. */
+static void
+read_answer(mulberry_job *job, const mulberry_http_answer *answer, result *r)
+{
+	Jsonb *json = mulberry_json_read(answer->body, answer->body_size);
+
+	memset(r, 0, sizeof *r);
+	r->asked = true;
+	r->request_id = answer->request_id[0] ? answer->request_id : NULL;
+	r->request_ms = answer->duration_ms;
+	r->parts = job->parts;
+	if (!is_transcription(job))
+	{
+		job->protocol->read_sentiment(json, &r->said);
+		return;
+	}
+	job->protocol->read_transcript(json, &r->said);
+	take_back_inventions(job, r);
+	r->heard_in_silence = job->heard_in_silence;
+	if (job->parts <= 1)
+		return;
+	r->said.text = job->text->len > 0 && r->said.text[0]
+					   ? psprintf("%s %s", job->text->data, r->said.text)
+					   : psprintf("%s%s", job->text->data, r->said.text);
+	r->said.dropped_segments += job->dropped_segments;
+}
+
+/* Asks for the next part, with what there is so far kept. */
+static void
+next_part(mulberry_job *job, const result *r)
+{
+	char nulls[8] = "       ";
+	Datum values[7] = { Int64GetDatum(job->id),
+						Int64GetDatum(job->lease_token),
+						Int32GetDatum(job->part + 1),
+						Int64GetDatum(job->division.part_bytes),
+						CStringGetTextDatum(r->said.text),
+						Int32GetDatum(r->said.dropped_segments) };
+
+	values[6] = text_datum(r->heard_in_silence, &nulls[6]);
+	mulberry_statement_run(&progress_statement, values, nulls);
+	resetStringInfo(job->text);
+	appendStringInfoString(job->text, r->said.text);
+	job->dropped_segments = r->said.dropped_segments;
+	job->part++;
+	ask_for_part(job);
+}
+
+/* What the service was found not to take is kept for all who ask it. */
+static void
+note_objections(mulberry_job *job)
+{
+	Datum *refused = palloc(sizeof(Datum) * (list_length(job->refused) + 1));
+	Datum values[2] = { Int64GetDatum(job->route) };
+	ListCell *cell;
+	int n = 0;
+
+	foreach (cell, job->refused)
+		refused[n++] = CStringGetTextDatum(lfirst(cell));
+	values[1] = PointerGetDatum(construct_array(refused, n, TEXTOID, -1, false, TYPALIGN_INT));
+	mulberry_statement_run(&objections_statement, values, NULL);
 }
 
 bool
 mulberry_ai_accept(mulberry_job *job, const mulberry_http_answer *answer)
 {
-	char *text = mulberry_body_to_text(answer->body, answer->body_size);
-	Datum body = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	result r;
 
-	switch (job->kind->id)
+	job->unstored = false;
+	read_answer(job, answer, &r);
+	if (job->parts > 1 && job->part + 1 < job->parts)
 	{
-		case MULBERRY_JOB_TRANSCRIBE:
-		case MULBERRY_JOB_LISTEN:
-			return accept_transcription(job, body, answer);
-		case MULBERRY_JOB_SENTIMENT:
-			accept_sentiment(job, body, answer);
-			return false;
-		case MULBERRY_JOB_CALL:
-		case MULBERRY_JOB_ESCALATE:
-			break;
+		if (job->objected)
+			note_objections(job);
+		next_part(job, &r);
+		job->objected = false;
+		return true;
 	}
-	elog(ERROR, "answers to jobs of kind \"%s\" are taken elsewhere", job->kind->name);
+	job->unstored = true;
+	if (job->objected)
+		note_objections(job);
+	finish(job, &r);
+	return false;
+}
+
+bool
+mulberry_ai_object(mulberry_job *job, const mulberry_http_answer *answer)
+{
+	mulberry_objection objection = { 0 };
+	MemoryContext old;
+
+	if (job->protocol && job->protocol->read_objection)
+		objection = job->protocol->read_objection(job, answer);
+	if (objection.parameter == NULL && (objection.max_seconds == 0 || job->part > 0))
+		return false;
+	old = MemoryContextSwitchTo(job->context);
+	job->refused =
+		lappend(job->refused, objection.parameter ? pstrdup(objection.parameter)
+												  : psprintf(SECONDS "%d", objection.max_seconds));
+	MemoryContextSwitchTo(old);
+	job->objected = true;
+	if (!is_transcription(job))
+		return prepare_sentiment(job);
+	if (objection.parameter == NULL)
+		divide(job);
+	ask_for_part(job);
+	return true;
+}
+
+void
+mulberry_ai_keep(mulberry_job *job, const mulberry_http_answer *answer)
+{
+	char nulls[13] = "            ";
+	Datum values[12] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token) };
+	result r;
+
+	read_answer(job, answer, &r);
+	values[2] = text_datum(r.said.text, &nulls[2]);
+	values[3] = text_datum(r.said.sentiment, &nulls[3]);
+	values[4] = Float8GetDatum(r.said.confidence);
+	nulls[4] = r.said.has_confidence ? ' ' : 'n';
+	values[5] = text_datum(r.said.language, &nulls[5]);
+	values[6] = Int32GetDatum(r.said.dropped_segments);
+	values[7] = text_datum(r.said.ignored, &nulls[7]);
+	values[8] = text_datum(r.heard_in_silence, &nulls[8]);
+	values[9] = text_datum(r.request_id, &nulls[9]);
+	values[10] = Int32GetDatum(r.request_ms);
+	values[11] = Int32GetDatum(r.parts);
+	nulls[11] = r.parts > 1 ? ' ' : 'n';
+	mulberry_statement_run(&keep_statement, values, nulls);
 }

@@ -94,6 +94,22 @@ accept_work(void *argument)
 		mulberry_endpoint_report(job->route, true, true, NULL);
 }
 
+static void
+object_work(void *argument)
+{
+	settle_unit *unit = argument;
+
+	unit->has_request = mulberry_ai_object(unit->job, unit->answer);
+}
+
+static void
+keep_work(void *argument)
+{
+	settle_unit *unit = argument;
+
+	mulberry_ai_keep(unit->job, unit->answer);
+}
+
 /* Records how an attempt failed, and what that says about the endpoint. */
 static void
 fail_work(void *argument)
@@ -187,7 +203,6 @@ settle_by_sql(mulberry_worker *worker, mulberry_job *job, const mulberry_http_an
 	if (problem)
 		unit.verdict.error = pstrdup(problem);
 	ok = mulberry_unit_insist("taking an answer", accept_work, &unit, true, &error);
-	forget_secret(job);
 	if (answer)
 		mulberry_http_release(worker->http, answer->transfer);
 	account(worker, job);
@@ -267,6 +282,52 @@ mulberry_attempt_put_back(mulberry_worker *worker, mulberry_job *job)
 	fail_with(worker, job, MULBERRY_FAILURE_ABANDONED, "no memory for another request");
 }
 
+/*
+ * A refusal that may be about something that need not be sent: asks again without it, within the
+ * same attempt.  True when it does.
+ */
+static bool
+ask_differently(mulberry_worker *worker, settle_unit *unit)
+{
+	mulberry_job *job = unit->job;
+	mulberry_unit_error error;
+
+	if (unit->answer->outcome != MULBERRY_HTTP_ANSWERED || job->kind->decided_in_sql ||
+		!mulberry_unit_insist("reading a refusal", object_work, unit, true, &error) ||
+		!unit->has_request)
+		return false;
+	mulberry_http_release(worker->http, unit->answer->transfer);
+	account(worker, job);
+	start(worker, job);
+	return true;
+}
+
+/* Takes a successful answer; what is wrong with it becomes the verdict. */
+static void
+accept(settle_unit *unit)
+{
+	mulberry_verdict *verdict = &unit->verdict;
+	mulberry_unit_error error;
+	mulberry_unit_error second;
+
+	if (mulberry_unit_insist("storing a result", accept_work, unit, true, &error))
+		return;
+	verdict->ok = false;
+	verdict->failure = mulberry_answer_error_failure(error.sqlerrcode);
+	if (unit->job->unstored)
+	{
+		/* What was made is not made again because it could not be stored. */
+		verdict->error = psprintf("the result could not be stored: %s", error.message);
+		verdict->brief = pstrdup("the result could not be stored");
+		mulberry_unit_insist("keeping a result", keep_work, unit, true, &second);
+		return;
+	}
+	verdict->endpoint_failing = verdict->failure != MULBERRY_FAILURE_ABANDONED;
+	verdict->error = mulberry_quote_answer(psprintf("the answer cannot be used: %s", error.message),
+										   unit->answer);
+	verdict->brief = pstrdup("the answer cannot be used");
+}
+
 void
 mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 {
@@ -276,34 +337,17 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 						 .part = job->part,
 						 .text_length = job->text ? job->text->len : 0,
 						 .dropped_segments = job->dropped_segments };
-	mulberry_unit_error error;
 
-	unit.verdict = mulberry_judge_answer(answer, NULL);
-	if (!unit.verdict.ok && answer->body_size > 0 && job->secret)
-	{
-		/* Once more, without the secret in what is quoted of the answer. */
-		bool ok = mulberry_unit_insist("reading a secret", secret_work, job, false, &error);
-
-		if (!ok)
-			answer->body_size = 0;
-		unit.verdict = mulberry_judge_answer(answer, job->request.secret);
-		if (!job->kind->no_failures)
-			forget_secret(job);
-	}
 	if (job->kind->no_failures)
 	{
 		settle_by_sql(worker, job, answer, NULL);
 		return;
 	}
-	if (unit.verdict.ok &&
-		!mulberry_unit_insist("storing a result", accept_work, &unit, true, &error))
-	{
-		unit.verdict.ok = false;
-		unit.verdict.failure = mulberry_answer_error_failure(error.sqlerrcode);
-		unit.verdict.endpoint_failing = unit.verdict.failure != MULBERRY_FAILURE_ABANDONED;
-		unit.verdict.error = psprintf("the answer cannot be used: %s", error.message);
-		unit.verdict.brief = pstrdup("the answer cannot be used");
-	}
+	unit.verdict = mulberry_judge_answer(answer);
+	if (!unit.verdict.ok && ask_differently(worker, &unit))
+		return;
+	if (unit.verdict.ok)
+		accept(&unit);
 	mulberry_http_release(worker->http, answer->transfer);
 	if (job->route > 0)
 		unit.tripped = mulberry_breaker_record(job->route, unit.verdict.endpoint_failing);

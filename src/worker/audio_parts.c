@@ -6,12 +6,15 @@
 
 #include "utils/memutils.h"
 
+#include "core/audio/vad.h"
 #include "core/audio/wav.h"
 #include "worker/audio_parts.h"
 
 #define SAMPLE_SIZE 2
-#define FRAME_MS 20 /* what is judged for loudness */
-#define SEARCH_S 5	/* how far from the even division a cut may be */
+#define FRAME_MS 20	 /* what is judged for loudness */
+#define SEARCH_S 5	 /* how far from the even division a cut may be */
+#define LEAST_MS 200 /* the OpenAI API refuses less than 0.1 s */
+#define VAD_SLICE 1024
 
 void
 mulberry_audio_divide(bytea *wav, int max_seconds, mulberry_audio_division *division)
@@ -83,18 +86,77 @@ beginning(const mulberry_audio_division *division, int part)
 	return quietest;
 }
 
+/* Samples of at least the least duration, in bytes. */
+static size_t
+least_bytes(const mulberry_audio_division *division)
+{
+	return (size_t) division->sample_rate * LEAST_MS / 1000 * SAMPLE_SIZE;
+}
+
+bool
+mulberry_audio_is_whole(const mulberry_audio_division *division)
+{
+	return division->parts == 1 && division->bytes >= least_bytes(division);
+}
+
+int
+mulberry_audio_seconds(const mulberry_audio_division *division, int part)
+{
+	size_t bytes = beginning(division, part + 1) - beginning(division, part);
+	size_t second = (size_t) division->sample_rate * SAMPLE_SIZE;
+
+	return (int) ((bytes + second - 1) / second);
+}
+
+static void
+note_speech(void *arg, const mb_vad_event *event)
+{
+	*(bool *) arg = true;
+}
+
+bool
+mulberry_audio_has_speech(const mulberry_audio_division *division, int part)
+{
+	size_t at = beginning(division, part);
+	size_t end = beginning(division, part + 1);
+	mb_vad_options options = mb_vad_default_options;
+	int16 samples[VAD_SLICE];
+	bool speech = false;
+	mb_vad vad;
+
+	options.on_event = note_speech;
+	options.arg = &speech;
+	if (mb_vad_init(&vad, division->sample_rate, &options) != MB_OK)
+		return true; /* of such a rate it cannot tell */
+	while (at < end && !speech)
+	{
+		size_t n = Min((end - at) / SAMPLE_SIZE, VAD_SLICE);
+
+		for (size_t i = 0; i < n; i++)
+			samples[i] = (int16) ((uint8) division->samples[at + 2 * i] |
+								  (uint8) division->samples[at + 2 * i + 1] << 8);
+		mb_vad_feed(&vad, samples, n);
+		at += n * SAMPLE_SIZE;
+	}
+	if (!speech)
+		mb_vad_flush(&vad);
+	return speech;
+}
+
 char *
 mulberry_audio_part(const mulberry_audio_division *division, int part, size_t *size)
 {
 	size_t from = beginning(division, part);
 	size_t bytes = beginning(division, part + 1) - from;
+	size_t padded = Max(bytes, least_bytes(division));
 	size_t header = mb_wav_header_size(MB_S16LE);
-	char *wav = palloc_extended(header + bytes, MCXT_ALLOC_HUGE);
+	char *wav = palloc_extended(header + padded, MCXT_ALLOC_HUGE);
 
 	if (mb_wav_write_header((uint8_t *) wav, header, MB_S16LE, 1, division->sample_rate,
-							bytes / SAMPLE_SIZE) != MB_OK)
+							padded / SAMPLE_SIZE) != MB_OK)
 		elog(ERROR, "could not write the header of a part");
 	memcpy(wav + header, division->samples + from, bytes);
-	*size = header + bytes;
+	memset(wav + header + bytes, 0, padded - bytes);
+	*size = header + padded;
 	return wav;
 }

@@ -30,9 +30,19 @@ typedef struct mulberry_audio_division
  */
 extern void mulberry_audio_divide(bytea *wav, int max_seconds, mulberry_audio_division *division);
 
+/* True when the audio goes as it is: it is one part, and not too short. */
+extern bool mulberry_audio_is_whole(const mulberry_audio_division *division);
+
+/* Length of a part in s, rounded up. */
+extern int mulberry_audio_seconds(const mulberry_audio_division *division, int part);
+
+/* Whether somebody speaks in a part, as speech_segments() would tell. */
+extern bool mulberry_audio_has_speech(const mulberry_audio_division *division, int part);
+
 /*
  * Part number "part" as a WAV file of its own, palloc'd.  Parts are cut where it
- * is quietest near the even division, rather than within a word.
+ * is quietest near the even division, rather than within a word.  What is shorter than services
+ * take (0.1 s) has silence behind it.
  */
 extern char *mulberry_audio_part(const mulberry_audio_division *division, int part, size_t *size);
 

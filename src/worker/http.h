@@ -51,6 +51,7 @@ typedef struct mulberry_http_request
 	bool once; /* must not arrive twice: curl would send it again when a kept connection is dead */
 	bool allow_http;
 	bool allow_private;
+	bool bytes;			 /* the body of a success is sound, say, and no text */
 	size_t max_response; /* bytes of the answer's body */
 	void *owner;		 /* comes back with the answer */
 } mulberry_http_request;
@@ -63,7 +64,11 @@ typedef enum mulberry_http_outcome
 	MULBERRY_HTTP_TOO_LARGE /* the answer is longer than max_response */
 } mulberry_http_outcome;
 
-/* What became of a transfer; valid until mulberry_http_release(). */
+/*
+ * What became of a transfer; valid until mulberry_http_release().  Whatever a service says passes
+ * here: the secret that it was sent is blotted out of it, in each form (core/web/blot.h), and errors
+ * name no address that the URL does not.
+ */
 typedef struct mulberry_http_answer
 {
 	mulberry_transfer *transfer;
@@ -73,7 +78,8 @@ typedef struct mulberry_http_answer
 	const char *error; /* one sentence, unless answered */
 	const char *body;  /* bytes, not NUL-terminated; NULL when empty */
 	size_t body_size;
-	int64 retry_after; /* s, as the answer asked; 0: it did not */
+	int64
+		retry_after; /* s, as the answer asked; of a 429 also until its quota begins anew; 0: not said */
 	int duration_ms;
 	char request_id[128]; /* header x-request-id, printable ASCII; '' when absent */
 } mulberry_http_answer;

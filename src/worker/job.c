@@ -11,6 +11,7 @@
 #include "utils/memutils.h"
 
 #include "worker/job.h"
+#include "worker/kinds.h"
 #include "worker/statement.h"
 
 static mulberry_statement claim_statement = {
@@ -23,7 +24,7 @@ static mulberry_statement claim_statement = {
 
 static mulberry_statement prepare_statement = {
 	"SELECT ready, endpoint, kind, secret_tenant, base_url, model, secret, options,"
-	" timeout_ms, allow_http, allow_private, shared"
+	" timeout_ms, allow_http, allow_private, shared, refused"
 	" FROM mulberry_internal.prepare_job($1, $2)",
 	2,
 	{ INT8OID, INT8OID },
@@ -71,6 +72,28 @@ result_jsonb(uint64 row, int column, MemoryContext context)
 	copy = DatumGetJsonbPCopy(value);
 	MemoryContextSwitchTo(old);
 	return copy;
+}
+
+/* A column of type text[] as strings in the given context. */
+static List *
+result_list(uint64 row, int column, MemoryContext context)
+{
+	bool isnull;
+	Datum value = mulberry_result_datum(row, column, &isnull);
+	List *list = NIL;
+	MemoryContext old;
+	Datum *elements;
+	int n;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
+					  &n);
+	old = MemoryContextSwitchTo(context);
+	for (int i = 0; i < n; i++)
+		list = lappend(list, TextDatumGetCString(elements[i]));
+	MemoryContextSwitchTo(old);
+	return list;
 }
 
 /* Endpoints and tenants of jobs that have an endpoint, as two arrays. */
@@ -165,6 +188,8 @@ mulberry_job_prepare(mulberry_job *job)
 	job->allow_http = mulberry_result_bool(0, 10);
 	job->allow_private = mulberry_result_bool(0, 11);
 	job->shared = mulberry_result_bool(0, 12);
+	job->refused = result_list(0, 13, job->context);
+	job->protocol = job->endpoint_kind ? mulberry_protocol_of(job->endpoint_kind) : NULL;
 	return MULBERRY_JOB_READY;
 }
 
@@ -175,6 +200,8 @@ failure_name(mulberry_failure failure)
 	{
 		case MULBERRY_FAILURE_TRANSIENT:
 			return "transient";
+		case MULBERRY_FAILURE_LIMITED:
+			return "limited";
 		case MULBERRY_FAILURE_PERMANENT:
 			return "permanent";
 		case MULBERRY_FAILURE_UNREACHABLE:

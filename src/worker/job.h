@@ -42,11 +42,13 @@ typedef struct mulberry_job
 	const mulberry_endpoint_kind *endpoint_kind;
 	char *base_url;
 	char *model;
-	char *secret;			 /* its name */
-	pg_uuid_t secret_tenant; /* whose it is */
-	bool no_secret;			 /* there is none by that name */
-	bool shared;			 /* the endpoint serves all tenants */
+	char *secret;							  /* its name */
+	pg_uuid_t secret_tenant;				  /* whose it is */
+	bool no_secret;							  /* there is none by that name */
+	bool shared;							  /* the endpoint serves all tenants */
+	const struct mulberry_protocol *protocol; /* of its kind */
 	Jsonb *options;
+	List *refused; /* parameters that the service is known not to take, as strings */
 	int timeout_ms;
 	bool allow_http;
 	bool allow_private;
@@ -60,17 +62,24 @@ typedef struct mulberry_job
 	/* long audio, which goes in parts one after another */
 	bytea *audio; /* the whole WAV; NULL when it goes as JSON */
 	mulberry_audio_division division;
-	int parts; /* 0 or 1: in one request */
-	int part;  /* from 0 */
-	char *part_wav;
-	StringInfo text; /* of the parts before */
+	int parts;				/* 0 or 1: in one request */
+	int part;				/* from 0 */
+	char *part_wav;			/* NULL: the whole goes as it is */
+	int sent_seconds;		/* of audio in the request, rounded up */
+	char *heard_in_silence; /* words for audio in which nobody speaks; NULL: none */
+	StringInfo text;		/* of the parts before */
 	int dropped_segments;
+
+	/* what this attempt has learnt about the service; kept when its answer is taken */
+	bool objected; /* "refused" has grown */
+	bool unstored; /* an answer was read, and could not be stored so far */
 } mulberry_job;
 
 /* How an attempt ended that did not succeed. */
 typedef enum mulberry_failure
 {
 	MULBERRY_FAILURE_TRANSIENT,	  /* counts; tried again by the schedule */
+	MULBERRY_FAILURE_LIMITED,	  /* too many requests; does not count */
 	MULBERRY_FAILURE_PERMANENT,	  /* trying again would not help */
 	MULBERRY_FAILURE_UNREACHABLE, /* nothing was sent; does not count */
 	MULBERRY_FAILURE_ABANDONED	  /* the worker stops; does not count */

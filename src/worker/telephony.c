@@ -188,8 +188,6 @@ mulberry_telephony_answer(mulberry_job *job, const mulberry_http_answer *answer,
 		body = palloc_extended(VARHDRSZ + answer->body_size, MCXT_ALLOC_HUGE);
 		SET_VARSIZE(body, VARHDRSZ + answer->body_size);
 		memcpy(VARDATA(body), answer->body, answer->body_size);
-		if (job->request.secret)
-			mulberry_blot_out(VARDATA(body), answer->body_size, job->request.secret);
 	}
 	values[0] = Int64GetDatum(job->id);
 	values[1] = Int64GetDatum(job->lease_token);
@@ -200,7 +198,7 @@ mulberry_telephony_answer(mulberry_job *job, const mulberry_http_answer *answer,
 	values[5] = PointerGetDatum(body);
 	nulls[5] = body ? ' ' : 'n';
 	if (!answered && error == NULL && answer)
-		error = mulberry_judge_answer(answer, NULL).error;
+		error = mulberry_judge_answer(answer).error;
 	values[6] = error ? CStringGetTextDatum(error) : (Datum) 0;
 	nulls[6] = error ? ' ' : 'n';
 	mulberry_statement_run(&answer_statement, values, nulls);

@@ -10,10 +10,13 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "common/base64.h"
 
 #include "core/web/address.h"
+#include "core/web/blot.h"
+#include "core/web/header_time.h"
 #include "worker/transfer.h"
 
 /* PREREQFUNCTION, which looks at the peer of a reused connection. */
@@ -63,22 +66,49 @@ on_body(char *data, size_t one, size_t size, void *arg)
 	return size;
 }
 
-/* Keeps the one header that curl does not keep for us. */
+/* The value of a header, with its length, when the line is one of this name; otherwise NULL. */
+static const char *
+header_value(const char *line, size_t size, const char *name, size_t *length)
+{
+	size_t name_length = strlen(name);
+
+	if (size <= name_length || line[name_length] != ':' ||
+		pg_strncasecmp(line, name, name_length) != 0)
+		return NULL;
+	*length = size - name_length - 1;
+	return line + name_length + 1;
+}
+
+/* Keeps the headers that curl does not keep for us. */
 static size_t
 on_header(char *data, size_t one, size_t size, void *arg)
 {
-	static const char name[] = "x-request-id:";
+	static const char *const resets[] = { "x-ratelimit-reset-requests", "x-ratelimit-reset-tokens",
+										  "x-ratelimit-reset", "ratelimit-reset" };
 	mulberry_transfer *transfer = arg;
-	size_t length = 0;
+	size_t length;
+	size_t kept = 0;
+	const char *value = header_value(data, size, "x-request-id", &length);
 
-	if (size <= sizeof name - 1 || pg_strncasecmp(data, name, sizeof name - 1) != 0)
-		return size;
-	for (size_t i = sizeof name - 1; i < size && length < sizeof transfer->request_id - 1; i++)
+	if (value)
 	{
-		if (data[i] > ' ' && data[i] < 0x7f)
-			transfer->request_id[length++] = data[i];
+		for (size_t i = 0; i < length && kept < sizeof transfer->request_id - 1; i++)
+		{
+			if (value[i] > ' ' && value[i] < 0x7f)
+				transfer->request_id[kept++] = value[i];
+		}
+		transfer->request_id[kept] = '\0';
 	}
-	transfer->request_id[length] = '\0';
+	for (int i = 0; i < lengthof(resets); i++)
+	{
+		value = header_value(data, size, resets[i], &length);
+		if (value)
+		{
+			int64 delay = mb_reset_delay(value, length, (int64) time(NULL));
+
+			transfer->reset_delay = Max(transfer->reset_delay, delay);
+		}
+	}
 	return size;
 }
 
@@ -128,9 +158,6 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 	if (!is_public && !transfer->allow_private)
 	{
 		transfer->address_refused = true;
-		if (bytes)
-			inet_ntop(address->family, bytes, transfer->refused_address,
-					  sizeof transfer->refused_address);
 		return CURL_SOCKET_BAD;
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -148,7 +175,6 @@ on_before_request(void *arg, char *peer, char *local, int peer_port, int local_p
 	if (!transfer->allow_private && mb_address_is_literal_private(peer))
 	{
 		transfer->address_refused = true;
-		strlcpy(transfer->refused_address, peer, sizeof transfer->refused_address);
 		return CURL_PREREQFUNC_ABORT;
 	}
 	return CURL_PREREQFUNC_OK;
@@ -252,6 +278,12 @@ mulberry_transfer_set_up(mulberry_transfer *transfer, const mulberry_http_reques
 	transfer->owner = request->owner;
 	transfer->max_response = request->max_response;
 	transfer->allow_private = request->allow_private;
+	transfer->bytes = request->bytes;
+	if (request->secret)
+	{
+		transfer->secret = strdup(request->secret);
+		ok = transfer->secret != NULL;
+	}
 
 #define SET(option, value) (ok = ok && curl_easy_setopt(easy, option, value) == CURLE_OK)
 	SET(CURLOPT_PRIVATE, transfer);
@@ -281,6 +313,7 @@ mulberry_transfer_set_up(mulberry_transfer *transfer, const mulberry_http_reques
 	SET(CURLOPT_WRITEDATA, transfer);
 	SET(CURLOPT_HEADERFUNCTION, on_header);
 	SET(CURLOPT_HEADERDATA, transfer);
+	SET(CURLOPT_ACCEPT_ENCODING, ""); /* any that curl can undo, asked for or not */
 
 	/* Waiting for "100 Continue" costs a second with servers that never send it. */
 	ok = ok && add_header(transfer, "Expect:");
@@ -331,6 +364,10 @@ mulberry_transfer_clear(mulberry_transfer *transfer)
 		explicit_bzero(header->data, strlen(header->data));
 	curl_slist_free_all(transfer->headers);
 	free(transfer->body);
+	if (transfer->secret)
+		explicit_bzero(transfer->secret, strlen(transfer->secret));
+	free(transfer->secret);
+	transfer->secret = NULL;
 	transfer->mime = NULL;
 	transfer->headers = NULL;
 	transfer->body = NULL;
@@ -366,6 +403,30 @@ classify(const mulberry_transfer *transfer, CURLcode code)
 	}
 }
 
+/* Takes the secret out of all that a service has said. */
+static void
+blot_answer(mulberry_transfer *transfer, bool is_text)
+{
+	size_t length = transfer->secret ? strlen(transfer->secret) : 0;
+
+	if (length == 0)
+		return;
+	if (is_text && transfer->body_size > 0)
+		mb_blot_out(transfer->body, transfer->body_size, transfer->secret, length);
+	mb_blot_out(transfer->error, strlen(transfer->error), transfer->secret, length);
+	mb_blot_out(transfer->request_id, strlen(transfer->request_id), transfer->secret, length);
+}
+
+/* Takes the addresses out of curl's sentence that are not in the URL. */
+static void
+hide_addresses(mulberry_transfer *transfer)
+{
+	char *url = NULL;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_EFFECTIVE_URL, &url);
+	mb_hide_addresses(transfer->error, url ? url : "");
+}
+
 void
 mulberry_transfer_answer(mulberry_transfer *transfer, CURLcode code, mulberry_http_answer *answer)
 {
@@ -380,22 +441,24 @@ mulberry_transfer_answer(mulberry_transfer *transfer, CURLcode code, mulberry_ht
 	if (answer->outcome == MULBERRY_HTTP_ANSWERED)
 	{
 		curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &answer->status);
+		blot_answer(transfer, !transfer->bytes || answer->status < 200 || answer->status > 299);
 		value = 0;
 		curl_easy_getinfo(transfer->easy, CURLINFO_RETRY_AFTER, &value);
 		answer->retry_after = value;
+		if (value == 0 && answer->status == 429)
+			answer->retry_after = transfer->reset_delay;
 		answer->body = transfer->body;
 		answer->body_size = transfer->body_size;
 		strlcpy(answer->request_id, transfer->request_id, sizeof answer->request_id);
+		return;
 	}
-	else if (transfer->too_large)
+	blot_answer(transfer, true);
+	hide_addresses(transfer);
+	if (transfer->too_large)
 		answer->error = "the answer is larger than mulberry.max_response_size";
 	else if (transfer->address_refused)
-	{
-		snprintf(transfer->error, sizeof transfer->error,
-				 "address %s is not public and the endpoint does not allow private addresses",
-				 transfer->refused_address);
-		answer->error = transfer->error;
-	}
+		answer->error =
+			"its address is not public and the endpoint does not allow private addresses";
 	else if (transfer->out_of_memory)
 		answer->error = "out of memory while reading the answer";
 	else

@@ -8,7 +8,6 @@
 
 #include "postgres.h"
 
-#include <arpa/inet.h>
 #include <curl/curl.h>
 
 #include "worker/http.h"
@@ -29,7 +28,9 @@ struct mulberry_transfer
 	size_t body_size;
 	size_t body_capacity;
 	char request_id[128];
-	char refused_address[INET6_ADDRSTRLEN];
+	int64 reset_delay; /* s until the quota begins anew, as a header says; 0: none does */
+	char *secret;	   /* which was sent and is blotted out of the answer; NULL: none */
+	bool bytes;		   /* a successful answer is no text */
 	char error[CURL_ERROR_SIZE];
 	mulberry_transfer *next; /* in the list of all, or of unused ones */
 	mulberry_transfer *previous;

@@ -7,48 +7,17 @@
 #include "server/compat.h"
 
 #include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
-#include "utils/memutils.h"
 
 #include "worker/verdict.h"
 
 #define QUOTED_BYTES 300 /* of a body, in an error */
-
-char *
-mulberry_body_to_text(const char *body, size_t size)
-{
-	char *copy;
-
-	if (size >= MaxAllocSize)
-		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("the answer is too large"));
-	copy = palloc(size + 1);
-	if (size > 0)
-		memcpy(copy, body, size);
-	copy[size] = '\0';
-	pg_verify_mbstr(PG_UTF8, copy, (int) size, false);
-	return pg_any_to_server(copy, (int) size, PG_UTF8);
-}
-
-void
-mulberry_blot_out(char *text, size_t size, const char *secret)
-{
-	size_t length = secret ? strlen(secret) : 0;
-
-	if (length == 0)
-		return;
-	for (size_t i = 0; i + length <= size; i++)
-	{
-		if (memcmp(text + i, secret, length) == 0)
-			memset(text + i, '*', length);
-	}
-}
 
 /*
  * Appends the beginning of a body as far as it is printable ASCII, on one line.
  * For reading by people; a service's JSON is not taken apart for it.
  */
 static void
-append_quote(StringInfo error, const mulberry_http_answer *answer, const char *secret)
+append_quote(StringInfo error, const mulberry_http_answer *answer)
 {
 	static const char dots[] = "...";
 	size_t size = Min(answer->body_size, 8 * QUOTED_BYTES);
@@ -70,15 +39,25 @@ append_quote(StringInfo error, const mulberry_http_answer *answer, const char *s
 		space = length == 0 || text[length - 1] == ' ';
 	}
 	text[length] = '\0';
-	mulberry_blot_out(text, length, secret);
 	if (length > QUOTED_BYTES)
 		memcpy(text + QUOTED_BYTES, dots, sizeof dots);
 	if (length > 0)
 		appendStringInfo(error, ": %s", text);
 }
 
+char *
+mulberry_quote_answer(const char *sentence, const mulberry_http_answer *answer)
+{
+	StringInfoData error;
+
+	initStringInfo(&error);
+	appendStringInfoString(&error, sentence);
+	append_quote(&error, answer);
+	return error.data;
+}
+
 mulberry_verdict
-mulberry_judge_answer(const mulberry_http_answer *answer, const char *secret)
+mulberry_judge_answer(const mulberry_http_answer *answer)
 {
 	mulberry_verdict verdict = { 0 };
 	StringInfoData error;
@@ -108,7 +87,7 @@ mulberry_judge_answer(const mulberry_http_answer *answer, const char *secret)
 			if (answer->status >= 300 && answer->status < 400)
 				appendStringInfoString(&error, " (redirects are not followed)");
 			verdict.brief = pstrdup(error.data);
-			append_quote(&error, answer, secret);
+			append_quote(&error, answer);
 			verdict.failure = MULBERRY_FAILURE_PERMANENT;
 			if (answer->status == 408 || answer->status == 409 || answer->status == 425 ||
 				answer->status == 429 || answer->status >= 500)
@@ -116,6 +95,8 @@ mulberry_judge_answer(const mulberry_http_answer *answer, const char *secret)
 				verdict.failure = MULBERRY_FAILURE_TRANSIENT;
 				verdict.retry_after = answer->retry_after;
 			}
+			if (answer->status == 429)
+				verdict.failure = MULBERRY_FAILURE_LIMITED;
 			verdict.endpoint_failing = answer->status >= 500 || answer->status == 408;
 			break;
 	}
@@ -140,8 +121,6 @@ mulberry_answer_error_failure(int sqlerrcode)
 {
 	switch (sqlerrcode)
 	{
-		case ERRCODE_UNTRANSLATABLE_CHARACTER: /* \u0000, or not in the server's encoding */
-		case ERRCODE_STATEMENT_TOO_COMPLEX:	   /* nested beyond what jsonb takes */
 		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
 		case ERRCODE_NO_DATA_FOUND: /* the service declined to answer */
 			return MULBERRY_FAILURE_PERMANENT;

@@ -118,6 +118,36 @@ names_are_no_addresses(void)
 		check(!mb_address_is_literal_private(names[i]));
 }
 
+static void
+check_hidden(const char *text, const char *known, const char *expected)
+{
+	char copy[300];
+
+	snprintf(copy, sizeof copy, "%s", text);
+	mb_hide_addresses(copy, known);
+	check_string(copy, expected);
+}
+
+static void
+addresses_in_sentences_are_hidden(void)
+{
+	check_hidden("connect to 10.1.2.3 port 80 failed", "https://inside.example",
+				 "connect to ******** port 80 failed");
+	check_hidden("connect to 10.1.2.3 port 80 failed", "http://10.1.2.3/v1",
+				 "connect to 10.1.2.3 port 80 failed");
+	check_hidden("[fd00::1]:443, 192.168.0.1:80.", "https://x", "[*******]:443, ***********:80.");
+	check_hidden("peer 10.0.0.1.", "https://x", "peer ********.");
+	check_hidden("host=10.0.0.1;fe80::1%eth0", "https://x", "host=********;*******%eth0");
+	check_hidden("::1", "", "***");
+	check_hidden("10.0.0.1", "", "********");
+	check_hidden("after 10.5 ms, libcurl/7.88.1, error 7: dead beef: fed", "x",
+				 "after 10.5 ms, libcurl/7.88.1, error 7: dead beef: fed");
+	check_hidden("Failed to connect to db.inside.example port 5432 after 0 ms: Couldn't connect",
+				 "x",
+				 "Failed to connect to db.inside.example port 5432 after 0 ms: Couldn't connect");
+	check_hidden("", "x", "");
+}
+
 int
 main(void)
 {
@@ -127,5 +157,6 @@ main(void)
 	check_run("global IPv6 addresses are", global_ipv6_is_public);
 	check_run("an embedded IPv4 address counts as itself", embedded_ipv4_counts_as_itself);
 	check_run("names are no addresses", names_are_no_addresses);
+	check_run("addresses in sentences are hidden", addresses_in_sentences_are_hidden);
 	return check_done();
 }

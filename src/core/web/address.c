@@ -95,3 +95,75 @@ mb_address_is_literal_private(const char *text)
 		return !mb_ipv6_is_public(bytes);
 	return false;
 }
+
+static bool
+in_address(char c)
+{
+	return c != '\0' && strchr("0123456789abcdefABCDEF.:%", c) != NULL;
+}
+
+static bool
+is_address(const char *text)
+{
+	uint8_t bytes[16];
+
+	return inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1;
+}
+
+/*
+ * Length of the longest address that the n characters at text begin with; 0: they begin with none.
+ * A port or the end of a sentence may follow.
+ */
+static size_t
+address_length(const char *text, size_t n)
+{
+	char copy[INET6_ADDRSTRLEN];
+
+	for (size_t length = n < sizeof copy ? n : sizeof copy - 1; length >= 2; length--)
+	{
+		if (length < n && strchr(".:%", text[length]) == NULL)
+			continue;
+		memcpy(copy, text, length);
+		copy[length] = '\0';
+		if (is_address(copy))
+			return length;
+	}
+	return 0;
+}
+
+void
+mb_hide_addresses(char *text, const char *known)
+{
+	for (char *at = text; *at;)
+	{
+		size_t n = 0;
+		size_t length;
+		char copy[INET6_ADDRSTRLEN];
+
+		while (in_address(at[n]))
+			n++;
+		if (n == 0)
+		{
+			/* words are passed over as a whole */
+			while (*at && !in_address(*at) && strchr(" ([<'\"=,;/@", *at) == NULL)
+				at++;
+			if (in_address(*at))
+			{
+				while (*at && strchr(" ([<'\"=,;/@", *at) == NULL)
+					at++;
+			}
+			else if (*at)
+				at++;
+			continue;
+		}
+		length = address_length(at, n);
+		if (length > 0)
+		{
+			memcpy(copy, at, length);
+			copy[length] = '\0';
+			if (strstr(known, copy) == NULL)
+				memset(at, '*', length);
+		}
+		at += n;
+	}
+}

@@ -27,4 +27,10 @@ extern bool mb_ipv6_is_public(const uint8_t address[16]);
  */
 extern bool mb_address_is_literal_private(const char *text);
 
+/*
+ * Overwrites the addresses in a sentence with asterisks, except those that stand in "known" (the
+ * URL that was asked for, say): what a name resolves to is not for everybody who reads errors.
+ */
+extern void mb_hide_addresses(char *text, const char *known);
+
 #endif /* MB_ADDRESS_H */

@@ -18,7 +18,12 @@
 #	close			closes in the middle of the body
 #	truncated		chunked, without the last chunk
 #	says-WORDS		transcribes everything as these words, with spaces for hyphens
-#	not-json, wrong-form, nul, bad-utf8, huge, drip, redirect, refusal
+#	say-NAME		answers what say('NAME', …) was told
+#	refuses-WORD	400 to a request whose text contains the word, with an error that names it
+#	quota-N-S		N requests every S seconds; more get 429, without Retry-After
+#	longest-S		400 to audio of more than S seconds, and to less than 0.1 s
+#	echo-CODE		CODE, and repeats the Authorization header in whatever form
+#	not-json, wrong-form, huge, drip, redirect, refusal
 package Mulberry::StandIn;
 
 use strict;
@@ -88,6 +93,18 @@ sub wait_for_requests
         return $there if $there >= $number || time > $deadline;
         sleep 0.05;
     }
+}
+
+# What "say-NAME" answers from now on: body, status (200), headers (a list of lines), chunked (in pieces of
+# this size).
+sub say
+{
+    my ($self, $name, $body, %how) = @_;
+    open(my $file, '>', "$self->{log}.say-$name.new") or die "$self->{log}.say-$name: $!";
+    print $file encode_json({ body => encode_base64($body), %how });
+    close $file;
+    rename "$self->{log}.say-$name.new", "$self->{log}.say-$name" or die $!;
+    return;
 }
 
 # Answers what waits at a gate, and from now on at once.
@@ -167,7 +184,7 @@ sub serve
                 next;
             }
             my $request = take_request($c) or next;
-            answer($c, $request, \%seen);
+            answer($c, $request, \%seen, $log_name);
             my $in_flight = grep { $_->{busy} } values %client;
             print $log encode_json({
                 time => time, behaviour => $request->{behaviour}, path => $request->{path}, status => $c->{status},
@@ -216,7 +233,7 @@ sub take_request
     substr($c->{in}, 0, $end + 4 + $length) = '';
 
     my ($behaviour, $path) = $head =~ m{^POST /([^/ ]+)(/?\S*) HTTP};
-    my ($key) = $head =~ /^authorization:\s*Bearer (\S+)/im;
+    my ($key) = $head =~ /^authorization:\s*Bearer ([^\r\n]+)/im;
     my %request = (behaviour => $behaviour // 'ok', path => $path // '', body => $body, key => $key, fields => {});
     if ($head =~ /^content-type:\s*multipart\/form-data;\s*boundary=(\S+)/im)
     {
@@ -251,7 +268,7 @@ sub listen_to
 # Decides the answer and when it goes out.
 sub answer
 {
-    my ($c, $request, $seen) = @_;
+    my ($c, $request, $seen, $log_name) = @_;
     my $behaviour = $request->{behaviour};
     my $count = ++$seen->{$behaviour};
     my $heard = $request->{heard};
@@ -300,10 +317,40 @@ sub answer
         push @headers, 'Retry-After: ' . ($1 eq 'after' ? $2
             : strftime('%a, %d %b %Y %H:%M:%S GMT', gmtime(time + $2 + 1)));
     }
+    elsif ($behaviour =~ /^say-(\S+)/)
+    {
+        my $said = decode_json(PostgreSQL::Test::Utils::slurp_file("$log_name.say-$1"));
+        $body = decode_base64($said->{body});
+        $status = $said->{status} // 200;
+        @headers = @{ $said->{headers} // [] };
+        $c->{chunked} = $said->{chunked};
+    }
+    elsif ($behaviour =~ /^refuses-(\S+)/ && index($request->{body}, $1) >= 0)
+    {
+        ($status, $body) = (400, encode_json({ error => { message => "Unsupported value: '$1' is not supported with this model.", code => 'unsupported_value' } }));
+    }
+    elsif ($behaviour =~ /^quota-(\d+)-(\d+)/)
+    {
+        my $window = \@{ $seen->{"$behaviour window"} };
+        @$window = grep { $_ > time - $2 } @$window;
+        if (@$window < $1) { push @$window, time }
+        else { $fail->(429) }
+    }
+    elsif ($behaviour =~ /^longest-(\d+)/)
+    {
+        my $seconds = $heard->{samples} / $heard->{rate};
+        ($status, $body) = (400, encode_json({ error => { message => $seconds < 0.1 ? 'Audio file is too short. Minimum audio length is 0.1 seconds.'
+            : "audio duration $seconds seconds is longer than $1 seconds which is the maximum for this model" } })) if $seconds < 0.1 || $seconds > $1;
+    }
+    elsif ($behaviour =~ /^echo-(\d+)/)
+    {
+        my $key = $request->{key};
+        my $percent = join '', map { sprintf '%%%02X', ord } split //, $key;
+        ($status, $body) = ($1, encode_json({ error => { message => "Bearer $key, " . encode_base64("Bearer $key", '') . ", $percent, $key" } }));
+        push @headers, "X-Request-Id: $key";
+    }
     elsif ($behaviour eq 'not-json') { $body = '<html>Bad Gateway</html>' }
     elsif ($behaviour eq 'wrong-form' && $request->{path} !~ /chat/) { $body = '{"words": []}' }
-    elsif ($behaviour eq 'nul') { $body = '{"text": "before\u0000after", "transcription": "before\u0000after"}' }
-    elsif ($behaviour eq 'bad-utf8') { $body = "{\"text\": \"\xff\xfe\", \"transcription\": \"\xff\xfe\"}" }
     elsif ($behaviour eq 'huge') { $body = '{"text": "' . ('x' x 3_000_000) . '"}' }
     elsif ($behaviour eq 'redirect') { $status = 302; push @headers, 'Location: /ok/v1' }
 
@@ -311,6 +358,15 @@ sub answer
     $c->{drip} = $behaviour eq 'drip';
     return if $behaviour eq 'hang';
     push @headers, 'Content-Type: application/json', 'X-Request-Id: req_' . $count;
+    if ($c->{chunked})
+    {
+        my @pieces = unpack "(a$c->{chunked})*", $body;
+        $c->{out} = join("\r\n", "HTTP/1.1 $status Whatever", @headers, 'Transfer-Encoding: chunked', '', '')
+            . join('', map { sprintf "%x\r\n%s\r\n", length, $_ } @pieces) . "0\r\n\r\n";
+        delete $c->{chunked};
+        $c->{due} = time + $delay;
+        return;
+    }
     if ($behaviour eq 'truncated')
     {
         $c->{out} = join("\r\n", "HTTP/1.1 200 OK", @headers, 'Transfer-Encoding: chunked', '', '')
