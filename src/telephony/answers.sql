@@ -1,50 +1,17 @@
 -- What the answer means.
 
-CREATE OR REPLACE FUNCTION read_json(body bytea) RETURNS jsonb
-LANGUAGE plpgsql IMMUTABLE STRICT
-AS $$
-DECLARE
-    answer jsonb;
-BEGIN
-    answer := convert_from(body, 'UTF8')::jsonb;
-    RETURN CASE WHEN jsonb_typeof(answer) = 'object' THEN answer END;
-EXCEPTION WHEN data_exception OR program_limit_exceeded OR statement_too_complex THEN
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION read_json(bytea) IS 'the JSON object in the body of an answer; null: it is none (internal)';
-
-CREATE OR REPLACE FUNCTION read_time(rfc_2822 text) RETURNS timestamptz
-LANGUAGE plpgsql STABLE STRICT
-AS $$
-BEGIN
-    RETURN rfc_2822::timestamptz;
-EXCEPTION WHEN data_exception THEN
-    RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION read_time(text) IS 'a time as Twilio writes it (RFC 2822); null: it is none (internal)';
-
-CREATE OR REPLACE FUNCTION twilio_error(status integer, answer jsonb, error text) RETURNS text
-LANGUAGE sql IMMUTABLE
-RETURN CASE WHEN status = 0 THEN coalesce(error, 'no answer')
-            WHEN answer->>'message' IS NULL THEN format('HTTP %s', status)
-            ELSE format('HTTP %s, Twilio error %s: %s', status, coalesce(answer->>'code', '?'), left(answer->>'message', 200)) END;
-COMMENT ON FUNCTION twilio_error(integer, jsonb, text) IS 'what Twilio said is wrong, one line (internal)';
-
-CREATE OR REPLACE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, body bytea,
-    error text)
+CREATE OR REPLACE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status integer, retry_after interval, problem text,
+    sids text[], to_numbers text[], from_numbers text[], inbound boolean[], created timestamptz[], states text[], answered_by text[],
+    next_page text, recording bytea)
 RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
     at      CONSTANT timestamptz := clock_timestamp();
-    answer  jsonb;
     j       mulberry_internal.job_queue;
     v       mulberry_internal.voice_calls;
     request text;
-    problem text;
     rest    timestamptz;
 BEGIN
     IF NOT mulberry_internal.lock_telephony_job_soon(job, '1 second') THEN
@@ -70,29 +37,26 @@ BEGIN
     END IF;
     request := v.request;
     status := coalesce(status, 0);
-    IF request <> 'media' OR status NOT BETWEEN 200 AND 299 THEN
-        answer := mulberry_internal.read_json(body);
-    END IF;
-    problem := mulberry_internal.twilio_error(status, answer, error);
+    problem := coalesce(problem, CASE WHEN status = 0 THEN 'no answer' ELSE format('HTTP %s', status) END);
     UPDATE mulberry_internal.voice_calls x SET request = NULL,
            failures = CASE WHEN telephony_answer.status BETWEEN 200 AND 299 THEN 0 ELSE x.failures + 1 END,
-           detail = CASE WHEN telephony_answer.status BETWEEN 200 AND 299 THEN x.detail ELSE problem END
+           detail = CASE WHEN telephony_answer.status BETWEEN 200 AND 299 THEN x.detail ELSE telephony_answer.problem END
      WHERE x.id = v.id RETURNING x.* INTO v;
 
     CASE request
     WHEN 'create' THEN
-        rest := mulberry_internal.answer_to_create(v, outcome, status, answer, retry_after, problem);
+        rest := mulberry_internal.answer_to_create(v, outcome, status, sids[1], states[1], retry_after, problem);
     WHEN 'look' THEN
-        rest := mulberry_internal.answer_to_look(v, status, answer);
+        rest := mulberry_internal.answer_to_look(v, status, sids, to_numbers, from_numbers, inbound, created, states, answered_by, next_page);
     WHEN 'poll' THEN
         IF status BETWEEN 200 AND 299 THEN
-            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, states[1], answered_by[1]);
         ELSIF status = 404 AND v.failures >= 3 THEN
             PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'failed', NULL, problem);
         END IF;
     WHEN 'end' THEN
         IF status BETWEEN 200 AND 299 THEN
-            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, answer->>'status', answer->>'answered_by');
+            PERFORM mulberry_internal.advance_voice_call(v.id, NULL, states[1], answered_by[1]);
         ELSIF status = 404 THEN
             PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'canceled', NULL, problem);
         ELSIF status = 400 AND v.state = 'queued' THEN
@@ -112,9 +76,9 @@ BEGIN
             rest := at;
         END IF;
     WHEN 'recordings' THEN
-        rest := mulberry_internal.answer_to_recordings(v, status, answer, problem);
+        rest := mulberry_internal.answer_to_recordings(v, sids, states, problem);
     WHEN 'media' THEN
-        rest := mulberry_internal.answer_to_media(v, status, body, problem);
+        rest := mulberry_internal.answer_to_media(v, status, recording, problem);
     WHEN 'delete recording' THEN
         IF status BETWEEN 200 AND 299 OR status = 404 THEN
             UPDATE mulberry_internal.voice_calls x SET delete_recording = false WHERE x.id = v.id;
@@ -141,12 +105,14 @@ BEGIN
     PERFORM mulberry_internal.rest_voice_call(v.id, rest, CASE WHEN status NOT BETWEEN 200 AND 299 THEN problem END);
 END
 $$;
-COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, bytea, text) IS
+COMMENT ON FUNCTION telephony_answer(bigint, bigint, text, integer, interval, text, text[], text[], text[], boolean[], timestamptz[],
+    text[], text[], text, bytea) IS
     'takes what became of the request of telephony_step(): outcome (answered, unreachable: never sent, broken: sent and no whole answer, '
-    'too large), HTTP status, body; drops it when the token is no longer the job''s';
+    'too large), HTTP status, what the service says is wrong; calls or recordings, a column each and null when there was no list; '
+    'where the list goes on; sound. Drops it when the token is no longer the job''s';
 
-CREATE OR REPLACE FUNCTION answer_to_create(v voice_calls, outcome text, status integer, answer jsonb, retry_after interval, problem text)
-RETURNS timestamptz
+CREATE OR REPLACE FUNCTION answer_to_create(v voice_calls, outcome text, status integer, sid text, state text, retry_after interval,
+    problem text) RETURNS timestamptz
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -157,9 +123,9 @@ BEGIN
     IF v.state <> 'requested' THEN
         RETURN NULL;    -- a callback was faster than the answer
     END IF;
-    IF status BETWEEN 200 AND 299 AND answer->>'sid' ~ '^CA[0-9a-f]{32}$' THEN
-        PERFORM mulberry_internal.advance_voice_call(v.id, answer->>'sid', 'queued');
-        PERFORM mulberry_internal.advance_voice_call(v.id, answer->>'sid', answer->>'status');
+    IF status BETWEEN 200 AND 299 AND sid IS NOT NULL THEN
+        PERFORM mulberry_internal.advance_voice_call(v.id, sid, 'queued');
+        PERFORM mulberry_internal.advance_voice_call(v.id, sid, state);
         RETURN NULL;
     END IF;
     IF status BETWEEN 400 AND 499 AND status NOT IN (408, 429) THEN
@@ -181,11 +147,12 @@ BEGIN
     RETURN at + interval '1 second';
 END
 $$;
-COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, jsonb, interval, text) IS
+COMMENT ON FUNCTION answer_to_create(voice_calls, text, integer, text, text, interval, text) IS
     'what the answer to POST Calls means: placed, refused for good, not placed (429, never sent), or not known. Returns when to go on; '
     'null: by the state of the call (internal)';
 
-CREATE OR REPLACE FUNCTION answer_to_look(v voice_calls, status integer, answer jsonb) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION answer_to_look(v voice_calls, status integer, sids text[], to_numbers text[], from_numbers text[],
+    inbound boolean[], created timestamptz[], states text[], answered_by text[], next_page text) RETURNS timestamptz
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -193,34 +160,26 @@ DECLARE
     clock_skew   CONSTANT interval := interval '30 seconds';    -- between Twilio's clock and ours
     looks_needed CONSTANT integer := 4;
     placings_max CONSTANT integer := 5;
-    found_call   jsonb;
-    calls        jsonb;
-    next_page    text;
+    since        CONSTANT timestamptz := v.requested_at - clock_skew;
+    adopted      record;
 BEGIN
-    IF v.state <> 'uncertain' OR status NOT BETWEEN 200 AND 299 OR jsonb_typeof(answer->'calls') IS DISTINCT FROM 'array' THEN
+    IF v.state <> 'uncertain' OR status NOT BETWEEN 200 AND 299 OR sids IS NULL THEN
         UPDATE mulberry_internal.voice_calls x SET failures = greatest(x.failures, 1) WHERE x.id = v.id AND x.state = 'uncertain';
         RETURN NULL;
     END IF;
-    calls := answer->'calls';
-    SELECT x.call INTO found_call
-      FROM jsonb_array_elements(calls) AS x (call)
-     WHERE x.call->>'to' = v.to_number AND x.call->>'from' = v.from_number
-       AND x.call->>'direction' IS DISTINCT FROM 'inbound'
-       AND mulberry_internal.read_time(x.call->>'date_created') >= v.requested_at - clock_skew
-       AND x.call->>'sid' ~ '^CA[0-9a-f]{32}$'
-       AND NOT EXISTS (SELECT FROM mulberry_internal.voice_calls k
-                        WHERE k.sid = x.call->>'sid' OR x.call->>'sid' = ANY (k.stray_sids))
-     ORDER BY mulberry_internal.read_time(x.call->>'date_created') LIMIT 1;
+    SELECT c.* INTO adopted
+      FROM unnest(sids, to_numbers, from_numbers, inbound, created, states, answered_by)
+           AS c (sid, to_number, from_number, inbound, created, state, answered_by)
+     WHERE c.to_number = v.to_number AND c.from_number = v.from_number AND NOT c.inbound AND c.created >= since
+       AND NOT EXISTS (SELECT FROM mulberry_internal.voice_calls k WHERE k.sid = c.sid OR c.sid = ANY (k.stray_sids))
+     ORDER BY c.created LIMIT 1;
     IF FOUND THEN
-        PERFORM mulberry_internal.advance_voice_call(v.id, found_call->>'sid', 'queued');
-        PERFORM mulberry_internal.advance_voice_call(v.id, found_call->>'sid', found_call->>'status', found_call->>'answered_by');
+        PERFORM mulberry_internal.advance_voice_call(v.id, adopted.sid, 'queued');
+        PERFORM mulberry_internal.advance_voice_call(v.id, adopted.sid, adopted.state, adopted.answered_by);
         RETURN NULL;
     END IF;
-    next_page := answer->>'next_page_uri';
-    IF next_page ~ '^/2010-04-01/Accounts/AC[0-9a-f]{32}/Calls\.json\?[^[:space:][:cntrl:]]*$'
-       -- older ones follow newer ones
-       AND EXISTS (SELECT FROM jsonb_array_elements(calls) AS x (call)
-                    WHERE mulberry_internal.read_time(x.call->>'date_created') >= v.requested_at - clock_skew) THEN
+    -- older ones follow newer ones
+    IF next_page IS NOT NULL AND EXISTS (SELECT FROM unnest(created) AS c (at) WHERE c.at >= since) THEN
         UPDATE mulberry_internal.voice_calls x SET page = next_page WHERE x.id = v.id;
         RETURN at;
     END IF;
@@ -240,6 +199,6 @@ BEGIN
     RETURN at;
 END
 $$;
-COMMENT ON FUNCTION answer_to_look(voice_calls, integer, jsonb) IS
+COMMENT ON FUNCTION answer_to_look(voice_calls, integer, text[], text[], text[], boolean[], timestamptz[], text[], text[], text) IS
     'looks for a call that may have been placed in a page of the list of calls: adopts it, reads on, looks again later, or takes it for '
     'not placed. Returns when to go on; null: by the state of the call (internal)';

@@ -9,40 +9,39 @@ AS $$
 $$;
 COMMENT ON FUNCTION unheard(voice_calls, text) IS 'finishes a call that was answered and brought no acknowledgement (internal)';
 
-CREATE OR REPLACE FUNCTION answer_to_recordings(v voice_calls, status integer, answer jsonb, problem text) RETURNS timestamptz
+CREATE OR REPLACE FUNCTION answer_to_recordings(v voice_calls, sids text[], states text[], problem text) RETURNS timestamptz
 LANGUAGE plpgsql
 AS $$
 DECLARE
     at       CONSTANT timestamptz := clock_timestamp();
     patience CONSTANT interval := interval '1 minute';    -- in which a recording gets ready
-    listed   CONSTANT jsonb := CASE WHEN jsonb_typeof(answer->'recordings') = 'array' THEN answer->'recordings' END;
+    listed   CONSTANT boolean := sids IS NOT NULL;
     ready    text;
 BEGIN
-    SELECT x.r->>'sid' INTO ready FROM jsonb_array_elements(listed) AS x (r)
-     WHERE x.r->>'sid' ~ '^RE[0-9a-f]{32}$' AND x.r->>'status' = 'completed' LIMIT 1;
+    SELECT r.sid INTO ready FROM unnest(sids, states) AS r (sid, state) WHERE r.state = 'completed' LIMIT 1;
     IF ready IS NOT NULL THEN
         UPDATE mulberry_internal.voice_calls x SET recording_sid = ready WHERE x.id = v.id;
         RETURN at;
     END IF;
     IF v.finished_at IS NOT NULL THEN
         UPDATE mulberry_internal.voice_calls x SET delete_recording = false
-         WHERE x.id = v.id AND listed IS NOT NULL AND at > v.finished_at + patience;
-        RETURN CASE WHEN listed IS NOT NULL THEN at + interval '5 seconds' END;
+         WHERE x.id = v.id AND listed AND at > v.finished_at + patience;
+        RETURN CASE WHEN listed THEN at + interval '5 seconds' END;
     END IF;
     IF mulberry_internal.voice_call_rank(v.state) <> 6 THEN
         RETURN NULL;
     END IF;
     IF at > v.ended_at + patience
-       OR (listed IS NOT NULL AND listed <> '[]'
-           AND NOT EXISTS (SELECT FROM jsonb_array_elements(listed) AS x (r)
-                            WHERE x.r->>'status' IN ('in-progress', 'paused', 'stopped', 'processing'))) THEN
-        PERFORM mulberry_internal.unheard(v, CASE WHEN listed IS NULL THEN problem ELSE 'there is no recording' END);
+       OR (cardinality(sids) > 0
+           AND NOT EXISTS (SELECT FROM unnest(states) AS r (state)
+                            WHERE r.state IN ('in-progress', 'paused', 'stopped', 'processing'))) THEN
+        PERFORM mulberry_internal.unheard(v, CASE WHEN NOT listed THEN problem ELSE 'there is no recording' END);
         RETURN NULL;
     END IF;
-    RETURN CASE WHEN listed IS NOT NULL THEN at + interval '2 seconds' END;
+    RETURN CASE WHEN listed THEN at + interval '2 seconds' END;
 END
 $$;
-COMMENT ON FUNCTION answer_to_recordings(voice_calls, integer, jsonb, text) IS
+COMMENT ON FUNCTION answer_to_recordings(voice_calls, text[], text[], text) IS
     'looks for a recording that is ready, for a minute after the end of the call. Returns when to go on; null: by the state of the call '
     '(internal)';
 

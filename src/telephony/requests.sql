@@ -119,20 +119,19 @@ $$;
 COMMENT ON FUNCTION rest_voice_call(bigint, timestamptz, text) IS 'puts the job of a call back into the queue until a time (internal)';
 
 CREATE OR REPLACE FUNCTION telephony_step(job bigint, token bigint,
-    OUT ready boolean, OUT method text, OUT url text, OUT names text[], OUT contents text[], OUT json_body text,
-    OUT user_name text, OUT secret text, OUT secret_tenant uuid, OUT timeout_ms integer, OUT allow_http boolean,
-    OUT allow_private boolean, OUT max_response integer, OUT accept text)
+    OUT ready boolean, OUT kind text, OUT base_url text, OUT secret text, OUT secret_tenant uuid, OUT timeout_ms integer,
+    OUT allow_http boolean, OUT allow_private boolean, OUT report jsonb,
+    OUT request text, OUT account text, OUT user_name text, OUT sid text, OUT to_number text, OUT from_number text, OUT document text,
+    OUT call_timeout integer, OUT time_limit integer, OUT machine_detection text, OUT recorded boolean, OUT status_callback text,
+    OUT recording_callback text, OUT end_status text, OUT page text)
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
 AS $$
 DECLARE
-    largest_recording CONSTANT integer := 32 * 1024 * 1024;    -- bytes
-    p       record;
-    j       mulberry_internal.job_queue;
-    v       mulberry_internal.voice_calls;
-    s       record;
-    account text;
-    asked   text;
+    p record;
+    j mulberry_internal.job_queue;
+    v mulberry_internal.voice_calls;
+    s record;
 BEGIN
     ready := false;
     -- a client that takes its time to commit must not keep the worker from the jobs of others
@@ -146,17 +145,16 @@ BEGIN
         RETURN;
     END IF;
     SELECT q.* INTO STRICT j FROM mulberry_internal.job_queue q WHERE q.id = job;
+    kind := p.kind;
+    base_url := p.base_url;
     secret := p.secret;
     secret_tenant := p.secret_tenant;
     timeout_ms := p.timeout_ms;
     allow_http := p.allow_http;
     allow_private := p.allow_private;
-    accept := 'application/json';
     IF j.kind = 'escalate' THEN
         ready := true;
-        method := 'POST';
-        url := p.base_url;
-        json_body := mulberry_internal.escalation_report((j.payload->>'command')::bigint)::text;
+        report := mulberry_internal.escalation_report((j.payload->>'command')::bigint);
         RETURN;
     END IF;
 
@@ -165,84 +163,52 @@ BEGIN
         PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone');
         RETURN;
     END IF;
-    asked := mulberry_internal.next_voice_request(v.id);
-    IF asked IS NULL THEN
+    request := mulberry_internal.next_voice_request(v.id);
+    IF request IS NULL THEN
         RETURN;
     END IF;
-    UPDATE mulberry_internal.voice_calls x SET request = asked WHERE x.id = v.id RETURNING x.* INTO v;
+    UPDATE mulberry_internal.voice_calls x SET request = telephony_step.request WHERE x.id = v.id RETURNING x.* INTO v;
 
     SELECT * INTO s FROM mulberry_internal.telephony_settings(p.options);
+    ready := true;
+    account := s.account_sid;
     user_name := coalesce(s.api_key_sid, s.account_sid);
     IF s.api_key_sid IS NOT NULL THEN
         secret := s.api_key_secret;
         secret_tenant := mulberry_internal.secret_tenant((SELECT e.tenant FROM mulberry_internal.endpoints e WHERE e.id = j.route),
             secret, j.tenant);
     END IF;
-    account := p.base_url || '/2010-04-01/Accounts/' || s.account_sid;
-    ready := true;
-    method := 'GET';
-    CASE asked
+    sid := v.sid;
+    to_number := v.to_number;
+    from_number := v.from_number;
+    CASE request
     WHEN 'create' THEN
-        method := 'POST';
-        url := account || '/Calls.json';
-        names := ARRAY['To', 'From', 'Timeout', 'TimeLimit', 'Twiml'];
-        contents := ARRAY[v.to_number, v.from_number, s.call_timeout::text, s.time_limit::text, mulberry_internal.voice_document(v.id,
-            p.options)];
-        IF s.machine_detection IS NOT NULL THEN
-            names := names || 'MachineDetection'::text;
-            contents := contents || s.machine_detection;
-        END IF;
-        IF s.record AND v.purpose = 'command' THEN
-            -- on channels of their own, tones are not covered by what the other side says
-            names := names || ARRAY['Record', 'RecordingChannels'];
-            contents := contents || ARRAY['true', 'dual'];
-        END IF;
+        call_timeout := s.call_timeout;
+        time_limit := s.time_limit;
+        machine_detection := s.machine_detection;
+        document := mulberry_internal.voice_document(v.id, p.options);
+        recorded := s.record AND v.purpose = 'command';
         IF s.public_url IS NOT NULL THEN
-            names := names || ARRAY['StatusCallback', 'StatusCallbackMethod', 'StatusCallbackEvent', 'StatusCallbackEvent',
-                                    'StatusCallbackEvent', 'StatusCallbackEvent'];
-            contents := contents || ARRAY[format('%s/twilio/status?token=%s', s.public_url, v.token), 'POST',
-                                          'initiated', 'ringing', 'answered', 'completed'];
-            IF s.record AND v.purpose = 'command' THEN
-                names := names || ARRAY['RecordingStatusCallback', 'RecordingStatusCallbackMethod', 'RecordingStatusCallbackEvent',
-                                        'RecordingStatusCallbackEvent'];
-                contents := contents || ARRAY[format('%s/twilio/recording?token=%s', s.public_url, v.token), 'POST', 'completed', 'absent'];
-            END IF;
+            status_callback := format('%s/twilio/status?token=%s', s.public_url, v.token);
+            recording_callback := CASE WHEN recorded THEN format('%s/twilio/recording?token=%s', s.public_url, v.token) END;
         END IF;
     WHEN 'look' THEN
-        -- Not by StartTime: a call that has not begun has none.
-        IF v.page IS NOT NULL THEN
-            url := p.base_url || v.page;
-        ELSE
-            url := account || '/Calls.json';
-            names := ARRAY['To', 'From', 'PageSize'];
-            contents := ARRAY[v.to_number, v.from_number, '50'];
-        END IF;
-    WHEN 'poll' THEN
-        url := format('%s/Calls/%s.json', account, v.sid);
+        page := v.page;
     WHEN 'end' THEN
-        method := 'POST';
-        url := format('%s/Calls/%s.json', account, v.sid);
-        names := ARRAY['Status'];
-        contents := ARRAY[CASE WHEN v.state = 'in-progress' THEN 'completed' ELSE 'canceled' END];
+        end_status := CASE WHEN v.state = 'in-progress' THEN 'completed' ELSE 'canceled' END;
     WHEN 'end stray' THEN
-        method := 'POST';
-        url := format('%s/Calls/%s.json', account, v.stray_sids[1]);
-        names := ARRAY['Status'];
-        contents := ARRAY['completed'];
-    WHEN 'recordings' THEN
-        url := format('%s/Calls/%s/Recordings.json', account, v.sid);
-    WHEN 'media' THEN
-        url := format('%s/Recordings/%s.wav', account, v.recording_sid);
-        names := ARRAY['RequestedChannels'];
-        contents := ARRAY['2'];
-        accept := 'audio/*';
-        max_response := largest_recording;
-    WHEN 'delete recording' THEN
-        method := 'DELETE';
-        url := format('%s/Recordings/%s.json', account, v.recording_sid);
+        request := 'end';
+        sid := v.stray_sids[1];
+        end_status := 'completed';
+    WHEN 'media', 'delete recording' THEN
+        sid := v.recording_sid;
+    WHEN 'poll', 'recordings' THEN
+        NULL;
     END CASE;
 END
 $$;
 COMMENT ON FUNCTION telephony_step(bigint, bigint) IS
-    'the next request of a job of kind call or escalate, for the one who holds its token; ready is false when there is none: the job is '
-    'settled or waits. The commit must be on disk before the request is sent';
+    'what a service is asked next for a job of kind call or escalate, in plain parameters, for the one who holds its token; ready is '
+    'false when there is nothing: the job is settled or waits. report: it is sent that; otherwise request names what is wanted of a call: '
+    'create, look (for calls between these numbers, or at a further page), poll, end, recordings, media, delete recording. The commit '
+    'must be on disk before the request is sent';

@@ -70,6 +70,8 @@ typedef struct mulberry_job
 	StringInfo text;		/* of the parts before */
 	int dropped_segments;
 
+	struct mulberry_call_order *order; /* what a telephone service is asked; NULL: nothing */
+
 	/* what this attempt has learnt about the service; kept when its answer is taken */
 	bool objected; /* "refused" has grown */
 	bool unstored; /* an answer was read, and could not be stored so far */

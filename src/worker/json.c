@@ -79,7 +79,17 @@ read_transcript(Jsonb *answer, mulberry_transcript *transcript)
 	mulberry_read_sentiment(&answer->root, transcript);
 }
 
+/* A report is sent as it is, once: whoever hears of it twice may act twice. */
+static void
+ask_report(mulberry_job *job, const char *json)
+{
+	mulberry_request_json(job, "", json);
+	job->request.once = true;
+	job->request.accept = "application/json";
+}
+
 const mulberry_protocol mulberry_json = {
 	.ask_transcript = ask_transcript,
 	.read_transcript = read_transcript,
+	.ask_report = ask_report,
 };

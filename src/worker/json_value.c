@@ -116,21 +116,28 @@ mulberry_json_try(const char *text, size_t size)
 }
 
 Jsonb *
-mulberry_json_read(const char *body, size_t size)
+mulberry_json_find(const char *body, size_t size)
 {
 	char *mended;
 	Jsonb *json;
 
-	if (size >= MaxAllocSize / 8)
-		ereport(ERROR, errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("the answer is too large"));
+	if (size == 0 || size >= MaxAllocSize / 8)
+		return NULL;
 	mended = palloc_extended(MB_JSON_REPAIR_SIZE(size), MCXT_ALLOC_HUGE);
-	size = mb_json_repair(body ? body : "", size, mended);
-	if (size == 0)
-		ereport(ERROR, errcode(ERRCODE_PROTOCOL_VIOLATION), errmsg("it is empty"));
+	size = mb_json_repair(body, size, mended);
 	json = try_jsonb(mulberry_from_utf8(mended, size));
 	pfree(mended);
+	return json;
+}
+
+Jsonb *
+mulberry_json_read(const char *body, size_t size)
+{
+	Jsonb *json = mulberry_json_find(body, size);
+
 	if (json == NULL)
-		ereport(ERROR, errcode(ERRCODE_PROTOCOL_VIOLATION), errmsg("it is not JSON"));
+		ereport(ERROR, errcode(ERRCODE_PROTOCOL_VIOLATION),
+				errmsg(size == 0 ? "it is empty" : "it is not JSON"));
 	return json;
 }
 

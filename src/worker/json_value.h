@@ -18,6 +18,9 @@
  */
 extern Jsonb *mulberry_json_read(const char *body, size_t size);
 
+/* The same; NULL when there is none. */
+extern Jsonb *mulberry_json_find(const char *body, size_t size);
+
 /* JSON in text of the server's encoding; NULL when it is none. */
 extern Jsonb *mulberry_json_try(const char *text, size_t size);
 

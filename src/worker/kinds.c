@@ -9,7 +9,7 @@
 static const mulberry_protocol *const protocols[] = {
 	[MULBERRY_ENDPOINT_OPENAI] = &mulberry_openai,
 	[MULBERRY_ENDPOINT_JSON] = &mulberry_json,
-	[MULBERRY_ENDPOINT_TWILIO] = NULL, /* telephony.c, for now */
+	[MULBERRY_ENDPOINT_TWILIO] = &mulberry_twilio,
 };
 StaticAssertDecl(lengthof(protocols) == MULBERRY_ENDPOINT_KINDS,
 				 "every kind of endpoint has a protocol");

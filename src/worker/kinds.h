@@ -52,6 +52,62 @@ typedef struct mulberry_objection
 	int max_seconds; /* of audio in one request; 0: it did not object to that */
 } mulberry_objection;
 
+/* What is wanted of a telephone service. */
+typedef enum mulberry_call_request
+{
+	MULBERRY_CALL_CREATE,
+	MULBERRY_CALL_LIST, /* calls between two numbers, or a further page of them */
+	MULBERRY_CALL_LOOK_AT,
+	MULBERRY_CALL_END,
+	MULBERRY_CALL_RECORDINGS, /* which there are of a call */
+	MULBERRY_CALL_MEDIA,	  /* the sound of a recording */
+	MULBERRY_CALL_DELETE_RECORDING
+} mulberry_call_request;
+
+/* What it needs to know for that; the others are NULL.  All is in the job's memory. */
+typedef struct mulberry_call_order
+{
+	mulberry_call_request request;
+	char *account;
+	char *user; /* for authentication */
+	char *sid;	/* the call, or the recording */
+	char *to;
+	char *from;
+	char *document; /* what the call says and plays */
+	int ring_seconds;
+	int most_seconds; /* of the whole call */
+	char *machine_detection;
+	bool record;
+	char *status_callback;
+	char *recording_callback;
+	char *status; /* how to end the call */
+	char *page;
+} mulberry_call_order;
+
+/* A call, or a recording. */
+typedef struct mulberry_call_entry
+{
+	char *sid; /* NULL: it has none that is one */
+	char *to;
+	char *from;
+	bool inbound;
+	bool has_created;
+	int64 created; /* s since 1970 */
+	char *status;
+	char *answered_by;
+} mulberry_call_entry;
+
+typedef struct mulberry_call_answer
+{
+	char *problem; /* what the service says is wrong; NULL: nothing */
+	bool listed;   /* "entries" are what was asked for */
+	mulberry_call_entry *entries;
+	int n;
+	char *next_page;
+	const char *body; /* sound; belongs to the transfer */
+	size_t body_size;
+} mulberry_call_answer;
+
 /* How the endpoints of a kind are spoken to.  What it does not do is NULL. */
 typedef struct mulberry_protocol
 {
@@ -64,6 +120,13 @@ typedef struct mulberry_protocol
 	int (*max_audio_seconds)(const mulberry_job *job); /* 0: no limit that is known */
 	mulberry_objection (*read_objection)(const mulberry_job *job,
 										 const mulberry_http_answer *answer);
+
+	void (*ask_report)(mulberry_job *job, const char *json);
+
+	/* a whole answer of any status; it never raises an error over it */
+	void (*ask_call)(mulberry_job *job, const mulberry_call_order *order);
+	void (*read_call)(const mulberry_call_order *order, const mulberry_http_answer *answer,
+					  mulberry_call_answer *result);
 } mulberry_protocol;
 
 /*
@@ -75,6 +138,7 @@ extern void mulberry_find_sentiment(char *content, mulberry_transcript *transcri
 
 extern const mulberry_protocol mulberry_openai;
 extern const mulberry_protocol mulberry_json;
+extern const mulberry_protocol mulberry_twilio;
 
 extern const mulberry_protocol *mulberry_protocol_of(const mulberry_endpoint_kind *kind);
 

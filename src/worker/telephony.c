@@ -1,22 +1,17 @@
 /*
  * telephony.c
- *	  HTTP for calls and escalations; see telephony.h.
- *
- * Requests are forms in UTF-8 (application/x-www-form-urlencoded, repeated names for lists) or
- * JSON; the fields of a GET go into the query.  Answers are bytes here: JSON, recordings and
- * error pages alike go to SQL as bytea.
+ *	  Calls and escalations; see telephony.h.
  */
 #include "server/compat.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
-#include "server/guc.h"
+#include "worker/kinds.h"
 #include "worker/statement.h"
 #include "worker/telephony.h"
 #include "worker/verdict.h"
@@ -24,135 +19,116 @@
 #define MAX_RETRY_AFTER (24 * 60 * 60) /* s */
 
 static mulberry_statement step_statement = {
-	"SELECT ready, method, url, names, contents, json_body, user_name, secret, secret_tenant,"
-	" timeout_ms, allow_http, allow_private, max_response, accept"
+	"SELECT ready, kind, base_url, secret, secret_tenant, timeout_ms, allow_http, allow_private, "
+	"report,"
+	" request, account, user_name, sid, to_number, from_number, document, call_timeout, time_limit,"
+	" machine_detection, recorded, status_callback, recording_callback, end_status, page"
 	" FROM mulberry_internal.telephony_step($1, $2)",
 	2,
 	{ INT8OID, INT8OID },
 	NULL
 };
 
-static mulberry_statement answer_statement = {
-	"SELECT mulberry_internal.telephony_answer($1, $2, $3, $4, make_interval(secs => $5), $6, $7)",
-	7,
-	{ INT8OID, INT8OID, TEXTOID, INT4OID, FLOAT8OID, BYTEAOID, TEXTOID },
-	NULL
+static mulberry_statement answer_statement = { "SELECT mulberry_internal.telephony_answer($1, $2, "
+											   "$3, $4, make_interval(secs => $5), $6, $7, $8, $9,"
+											   " $10, $11, $12, $13, $14, $15)",
+											   15,
+											   { INT8OID, INT8OID, TEXTOID, INT4OID, FLOAT8OID,
+												 TEXTOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+												 BOOLARRAYOID, TIMESTAMPTZARRAYOID, TEXTARRAYOID,
+												 TEXTARRAYOID, TEXTOID, BYTEAOID },
+											   NULL };
+
+/* The names that telephony_step() has for what is asked. */
+static const char *const request_names[] = {
+	[MULBERRY_CALL_CREATE] = "create",
+	[MULBERRY_CALL_LIST] = "look",
+	[MULBERRY_CALL_LOOK_AT] = "poll",
+	[MULBERRY_CALL_END] = "end",
+	[MULBERRY_CALL_RECORDINGS] = "recordings",
+	[MULBERRY_CALL_MEDIA] = "media",
+	[MULBERRY_CALL_DELETE_RECORDING] = "delete recording",
 };
 
-/* Appends a name or a value, in UTF-8, each byte but unreserved characters as %XX (RFC 3986). */
-static void
-append_encoded(StringInfo form, text *value)
+static mulberry_call_request
+request_by_name(const char *name)
 {
-	char *given = text_to_cstring(value);
-	const char *utf8 = pg_server_to_any(given, (int) strlen(given), PG_UTF8);
-
-	for (const unsigned char *c = (const unsigned char *) utf8; *c; c++)
+	for (int i = 0; i < lengthof(request_names); i++)
 	{
-		if ((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
-			strchr("-._~", *c) != NULL)
-			appendStringInfoChar(form, (char) *c);
-		else
-			appendStringInfo(form, "%%%02X", *c);
+		if (strcmp(request_names[i], name) == 0)
+			return (mulberry_call_request) i;
 	}
+	elog(ERROR, "unknown request \"%s\" about a call", name);
 }
 
-/* The fields in columns "names" and "contents" of the step, as one form. */
-static void
-append_form(StringInfo form, int names_column, int contents_column)
+/* The order of the step in the result. */
+static mulberry_call_order *
+read_order(mulberry_job *job)
 {
-	Datum *names;
-	Datum *contents;
-	int n;
-	int m;
+	MemoryContext context = job->context;
+	mulberry_call_order *order = MemoryContextAllocZero(context, sizeof(mulberry_call_order));
+
+	order->request = request_by_name(mulberry_result_text(0, 10, CurrentMemoryContext));
+	order->account = mulberry_result_text(0, 11, context);
+	order->user = mulberry_result_text(0, 12, context);
+	order->sid = mulberry_result_text(0, 13, context);
+	order->to = mulberry_result_text(0, 14, context);
+	order->from = mulberry_result_text(0, 15, context);
+	order->document = mulberry_result_text(0, 16, context);
+	order->ring_seconds = mulberry_result_int32(0, 17);
+	order->most_seconds = mulberry_result_int32(0, 18);
+	order->machine_detection = mulberry_result_text(0, 19, context);
+	order->record = mulberry_result_bool(0, 20);
+	order->status_callback = mulberry_result_text(0, 21, context);
+	order->recording_callback = mulberry_result_text(0, 22, context);
+	order->status = mulberry_result_text(0, 23, context);
+	order->page = mulberry_result_text(0, 24, context);
+	return order;
+}
+
+/* The endpoint of the step in the result. */
+static void
+read_endpoint(mulberry_job *job)
+{
 	bool isnull;
-	Datum array = mulberry_result_datum(0, names_column, &isnull);
+	Datum tenant;
 
-	if (isnull)
-		return;
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &names, NULL,
-					  &n);
-	array = mulberry_result_datum(0, contents_column, &isnull);
-	if (isnull)
-		elog(ERROR, "a request has names without contents");
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &contents, NULL,
-					  &m);
-	if (n != m)
-		elog(ERROR, "a request has %d names and %d contents", n, m);
-	for (int i = 0; i < n; i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(form, '&');
-		append_encoded(form, DatumGetTextPP(names[i]));
-		appendStringInfoChar(form, '=');
-		append_encoded(form, DatumGetTextPP(contents[i]));
-	}
-}
-
-/* Method, URL and body of the step in the result. */
-static void
-make_request(mulberry_job *job)
-{
-	mulberry_http_request *request = &job->request;
-	char *method = mulberry_result_text(0, 2, CurrentMemoryContext);
-	char *url = mulberry_result_text(0, 3, CurrentMemoryContext);
-	char *json = mulberry_result_text(0, 6, CurrentMemoryContext);
-	StringInfoData form;
-	MemoryContext old;
-
-	initStringInfo(&form);
-	append_form(&form, 4, 5);
-	request->method = strcmp(method, "GET") == 0	  ? MULBERRY_HTTP_GET
-					  : strcmp(method, "DELETE") == 0 ? MULBERRY_HTTP_DELETE
-													  : MULBERRY_HTTP_POST;
-	if (request->method != MULBERRY_HTTP_POST && form.len > 0)
-		url = psprintf("%s%c%s", url, strchr(url, '?') ? '&' : '?', form.data);
-
-	old = MemoryContextSwitchTo(job->context);
-	request->url = pstrdup(url);
-	if (request->method == MULBERRY_HTTP_POST)
-	{
-		const char *body = form.data;
-
-		request->once = true;
-		if (json)
-			body = pg_server_to_any(json, (int) strlen(json), PG_UTF8);
-		request->body = pstrdup(body);
-		request->body_size = strlen(request->body);
-		request->content_type = json ? "application/json" : "application/x-www-form-urlencoded";
-	}
-	MemoryContextSwitchTo(old);
-	job->request_memory = request->body_size;
+	job->endpoint_kind =
+		mulberry_endpoint_kind_by_name(mulberry_result_text(0, 2, CurrentMemoryContext));
+	if (job->endpoint_kind == NULL)
+		elog(ERROR, "the kind of the endpoint is not known");
+	job->protocol = mulberry_protocol_of(job->endpoint_kind);
+	job->base_url = mulberry_result_text(0, 3, job->context);
+	job->secret = mulberry_result_text(0, 4, job->context);
+	tenant = mulberry_result_datum(0, 5, &isnull);
+	job->no_secret = isnull;
+	if (!isnull)
+		job->secret_tenant = *DatumGetUUIDP(tenant);
+	job->timeout_ms = mulberry_result_int32(0, 6);
+	job->allow_http = mulberry_result_bool(0, 7);
+	job->allow_private = mulberry_result_bool(0, 8);
 }
 
 bool
 mulberry_telephony_prepare(mulberry_job *job)
 {
 	Datum values[2] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token) };
-	mulberry_http_request *request = &job->request;
-	bool isnull;
-	Datum tenant;
-	int max_response;
+	char *report;
 
 	ForceSyncCommit();
-	memset(request, 0, sizeof *request);
 	if (mulberry_statement_run(&step_statement, values, NULL) != 1 || !mulberry_result_bool(0, 1))
 		return false;
-
-	make_request(job);
-	request->user = mulberry_result_text(0, 7, job->context);
-	job->secret = mulberry_result_text(0, 8, job->context);
-	tenant = mulberry_result_datum(0, 9, &isnull);
-	job->no_secret = isnull;
-	if (!isnull)
-		job->secret_tenant = *DatumGetUUIDP(tenant);
-	request->timeout_ms = mulberry_result_int32(0, 10);
-	request->allow_http = mulberry_result_bool(0, 11);
-	request->allow_private = mulberry_result_bool(0, 12);
-	max_response = mulberry_result_int32(0, 13);
-	request->max_response =
-		max_response > 0 ? (size_t) max_response : (size_t) mulberry_max_response_size;
-	request->accept = mulberry_result_text(0, 14, job->context);
-	request->owner = job;
+	read_endpoint(job);
+	report = mulberry_result_text(0, 9, CurrentMemoryContext);
+	job->order = report ? NULL : read_order(job);
+	if (report ? job->protocol->ask_report == NULL : job->protocol->ask_call == NULL)
+		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("endpoints of kind \"%s\" do no jobs of kind \"%s\"",
+					   job->endpoint_kind->name, job->kind->name));
+	if (report)
+		job->protocol->ask_report(job, report);
+	else
+		job->protocol->ask_call(job, job->order);
 	return true;
 }
 
@@ -175,19 +151,92 @@ outcome_name(const mulberry_http_answer *answer)
 	return NULL;
 }
 
+/* The entries of an answer as arrays, a column each: what does not change of them is in "values". */
+static void
+entries_to_arrays(const mulberry_call_answer *said, Datum *values, char *nulls)
+{
+	enum
+	{
+		SID,
+		TO,
+		FROM,
+		INBOUND,
+		CREATED,
+		STATUS,
+		ANSWERED_BY,
+		COLUMNS
+	};
+	static const struct
+	{
+		Oid type;
+		int length;
+		bool by_value;
+		char align;
+	} columns[COLUMNS] = {
+		[SID] = { TEXTOID, -1, false, TYPALIGN_INT },
+		[TO] = { TEXTOID, -1, false, TYPALIGN_INT },
+		[FROM] = { TEXTOID, -1, false, TYPALIGN_INT },
+		[INBOUND] = { BOOLOID, 1, true, TYPALIGN_CHAR },
+		[CREATED] = { TIMESTAMPTZOID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE },
+		[STATUS] = { TEXTOID, -1, false, TYPALIGN_INT },
+		[ANSWERED_BY] = { TEXTOID, -1, false, TYPALIGN_INT },
+	};
+
+	for (int c = 0; c < COLUMNS; c++)
+	{
+		Datum *elements = palloc0(sizeof(Datum) * (said->n + 1));
+		bool *missing = palloc0(sizeof(bool) * (said->n + 1));
+		int lower = 1;
+
+		nulls[c] = said->listed ? ' ' : 'n';
+		for (int i = 0; i < said->n; i++)
+		{
+			const mulberry_call_entry *entry = &said->entries[i];
+			const char *texts[COLUMNS] = { [SID] = entry->sid,
+										   [TO] = entry->to,
+										   [FROM] = entry->from,
+										   [STATUS] = entry->status,
+										   [ANSWERED_BY] = entry->answered_by };
+
+			if (c == INBOUND)
+				elements[i] = BoolGetDatum(entry->inbound);
+			else if (c == CREATED)
+			{
+				elements[i] =
+					TimestampTzGetDatum(time_t_to_timestamptz((pg_time_t) entry->created));
+				missing[i] = !entry->has_created;
+			}
+			else if (texts[c])
+				elements[i] = CStringGetTextDatum(texts[c]);
+			else
+				missing[i] = true;
+		}
+		values[c] = PointerGetDatum(construct_md_array(elements, missing, 1, (int[]){ said->n },
+													   &lower, columns[c].type, columns[c].length,
+													   columns[c].by_value, columns[c].align));
+	}
+}
+
 void
 mulberry_telephony_answer(mulberry_job *job, const mulberry_http_answer *answer, const char *error)
 {
-	char nulls[8] = "       ";
-	Datum values[7];
+	char nulls[16] = "               ";
+	Datum values[15];
 	bool answered = answer && answer->outcome == MULBERRY_HTTP_ANSWERED;
-	bytea *body = NULL;
+	mulberry_call_answer said = { 0 };
+	bytea *sound = NULL;
 
-	if (answered && answer->body_size > 0)
+	if (answered && job->order)
+		job->protocol->read_call(job->order, answer, &said);
+	if (!answered && error == NULL && answer)
+		error = mulberry_judge_answer(answer).error;
+	if (answered && said.problem)
+		error = said.problem;
+	if (said.body_size > 0)
 	{
-		body = palloc_extended(VARHDRSZ + answer->body_size, MCXT_ALLOC_HUGE);
-		SET_VARSIZE(body, VARHDRSZ + answer->body_size);
-		memcpy(VARDATA(body), answer->body, answer->body_size);
+		sound = palloc_extended(VARHDRSZ + said.body_size, MCXT_ALLOC_HUGE);
+		SET_VARSIZE(sound, VARHDRSZ + said.body_size);
+		memcpy(VARDATA(sound), said.body, said.body_size);
 	}
 	values[0] = Int64GetDatum(job->id);
 	values[1] = Int64GetDatum(job->lease_token);
@@ -195,11 +244,12 @@ mulberry_telephony_answer(mulberry_job *job, const mulberry_http_answer *answer,
 	values[3] = Int32GetDatum(answered ? (int32) answer->status : 0);
 	/* bounded, because a time so much later must exist */
 	values[4] = Float8GetDatum(answered ? (double) Min(answer->retry_after, MAX_RETRY_AFTER) : 0);
-	values[5] = PointerGetDatum(body);
-	nulls[5] = body ? ' ' : 'n';
-	if (!answered && error == NULL && answer)
-		error = mulberry_judge_answer(answer).error;
-	values[6] = error ? CStringGetTextDatum(error) : (Datum) 0;
-	nulls[6] = error ? ' ' : 'n';
+	values[5] = error ? CStringGetTextDatum(error) : (Datum) 0;
+	nulls[5] = error ? ' ' : 'n';
+	entries_to_arrays(&said, &values[6], &nulls[6]);
+	values[13] = said.next_page ? CStringGetTextDatum(said.next_page) : (Datum) 0;
+	nulls[13] = said.next_page ? ' ' : 'n';
+	values[14] = PointerGetDatum(sound);
+	nulls[14] = sound ? ' ' : 'n';
 	mulberry_statement_run(&answer_statement, values, nulls);
 }

@@ -3,9 +3,9 @@
  *	  The job kinds that are decided in SQL: "call" (a telephone call for a command, through
  *	  Twilio's REST API) and "escalate" (a POST to the tenant's contact).
  *
- * What is asked next, and what an answer means, is decided in SQL by telephony_step() and
- * telephony_answer(); here requests are only put into HTTP form, and answers handed over.  The
- * functions belong inside a unit of work.
+ * What is asked next, and what follows from an answer, is decided in SQL by telephony_step() and
+ * telephony_answer(), in plain parameters and plain results; how that is put into requests and read
+ * out of answers is the service's affair (kinds.h).  The functions belong inside a unit of work.
  */
 #ifndef MULBERRY_WORKER_TELEPHONY_H
 #define MULBERRY_WORKER_TELEPHONY_H
@@ -23,7 +23,6 @@ extern bool mulberry_telephony_prepare(mulberry_job *job);
 
 /*
  * Hands over what became of the request; answer NULL: it was never sent, for the reason in "error".
- * job->request.secret, if it is set, is blotted out of what a refusal says.
  */
 extern void
 mulberry_telephony_answer(mulberry_job *job, const mulberry_http_answer *answer, const char *error);
