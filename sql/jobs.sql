@@ -159,6 +159,11 @@ SELECT mulberry_internal.fail_attempt(:id, :token, 'unknown', 'HTTP 400');
 SELECT state, last_error FROM mulberry.jobs;
 TRUNCATE mulberry_internal.job_history;
 
+-- what is left empty is not set
+SELECT mulberry.set_endpoint('empty', 'openai', 'https://empty.example.com', purpose => '', model => '', secret => '');
+SELECT purpose, model, secret FROM mulberry_internal.endpoints WHERE name = 'empty';
+SELECT mulberry.drop_endpoint('empty');
+
 -- a service that has had enough is given time, and that does not count, until patience ends
 SELECT mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') AS job \gset
 CREATE FUNCTION pg_temp.limited(job bigint, told interval, before integer DEFAULT NULL, attempt integer DEFAULT 1)

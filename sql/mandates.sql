@@ -204,6 +204,16 @@ SELECT pg_temp.error_of(format('SELECT mulberry_internal.set_mandate_status(%L, 
        mulberry_internal.extend_mandate_expiry(:'bank', '40000001', 1, NULL) AS revoked,
        mulberry_internal.extend_mandate_expiry(:'bank', '99999999', 1, NULL) AS none;
 
+-- No mandate outlives the year 9999, by whatever way.
+SELECT pg_temp.error_of(format('SELECT mulberry.create_mandate(%L, %L, %L, 10, %L, %L, %L)', '40000002', 'pi', 'Acme', 'EUR', '9999-12-31 23:59:59.5Z', 'bank')) AS created;
+SELECT mulberry.create_mandate('40000002', 'pi', 'Acme', 10, 'EUR', '9999-12-01 00:00:00Z', 'bank');
+SELECT pg_temp.error_of(format('SELECT mulberry.alter_mandate(%L, expires_at => %L, tenant => %L)', '40000002', '10000-01-01 00:00:00Z', 'bank')) AS altered;
+SELECT mulberry_internal.extend_mandate_expiry(:'bank', '40000002', 10, NULL), mulberry_internal.extend_mandate_expiry(:'bank', '40000002', 99, NULL),
+       mulberry_internal.extend_mandate_expiry(:'bank', '40000002', 99, NULL);
+SELECT mulberry_internal.take_mandate(:'bank', agent, to_jsonb(m) || '{"mandate_id": "40000002", "expires_at": "infinity"}')
+  FROM mulberry_internal.mandates m WHERE id = '40000002';
+SELECT version, expires_at AT TIME ZONE 'UTC' AS expires_at FROM mulberry.mandate_history WHERE mandate_id = '40000002' ORDER BY version;
+
 -- Commands, in terms of their acknowledgement: SS 0 applied, 1 already so, 2 unknown mandate, 3 refused;
 -- QQ 0 none, 1 REVOKED, 2 SUSPENDED, 3 ACTIVE, 4 EXPIRED.
 SELECT mulberry.create_mandate('50000001', 'pi', 'Acme', 10, 'EUR', '2100-01-01', 'bank');

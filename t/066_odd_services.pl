@@ -32,7 +32,8 @@ sub endpoint
     my ($behaviour, $more, $purpose) = @_;
     $more = defined $more ? ", $more" : '';
     $purpose //= 'transcription';
-    one("SELECT mulberry.set_endpoint('$purpose', 'openai', '@{[ $ai->url($behaviour) ]}/v1', purpose => '$purpose', $endpoint_options$more)");
+    one("SELECT mulberry.set_endpoint('$purpose', 'openai', '@{[ $ai->url($behaviour) ]}/v1', purpose => '$purpose',
+        $endpoint_options$more)");
     return;
 }
 
@@ -45,7 +46,8 @@ sub call
     my $sample = $how{sample} // '002000e0';
     my $data = sprintf "decode(repeat('%s', %d), 'hex')", $sample, $bytes / (length($sample) / 2);
     one(<<"SQL");
-SELECT count(*) FROM mulberry.ingest_packets(array_fill('$call_id'::text, ARRAY[$packets]), ARRAY(SELECT generate_series(0, $packets - 1)),
+SELECT count(*) FROM mulberry.ingest_packets(array_fill('$call_id'::text, ARRAY[$packets]),
+    ARRAY(SELECT generate_series(0, $packets - 1)),
     array_fill($data, ARRAY[$packets]), encoding => 's16le', sample_rate => 8000);
 SELECT mulberry.complete_call('$call_id', $packets);
 SQL
@@ -56,7 +58,8 @@ SQL
 sub outcome
 {
     my ($call_id) = @_;
-    wait_for_true($node, "SELECT state IN ('ARCHIVED', 'FAILED') FROM mulberry_internal.calls WHERE call_id = '$call_id'", "$call_id is over");
+    wait_for_true($node, "SELECT state IN ('ARCHIVED', 'FAILED') FROM mulberry_internal.calls WHERE call_id = '$call_id'",
+        "$call_id is over");
     return one("SELECT state || ': ' || coalesce(transcription, failure_reason) FROM mulberry_internal.calls WHERE call_id = '$call_id'");
 }
 
@@ -127,7 +130,8 @@ subtest 'what a model does not take is left out, and that is remembered' => sub 
     endpoint('refuses-response_format');
     call('formless');
     like(outcome('formless'), qr/^ARCHIVED: thank you/, 'a model that takes no form at all');
-    is(join(' ', map { $_->{fields}{response_format} // 'none' } $ai->requests('refuses-response_format')), 'verbose_json json none', 'is asked for none');
+    is(join(' ', map { $_->{fields}{response_format} // 'none' } $ai->requests('refuses-response_format')),
+        'verbose_json json none', 'is asked for none');
     endpoint('refuses-verbose_json', "options => '{\"response_format\": \"verbose_json\"}'");
     call('wanted');
     like(outcome('wanted'), qr/^FAILED: .*verbose_json/, 'what an admin has set is not left out');
@@ -138,7 +142,8 @@ subtest 'what a model does not take is left out, and that is remembered' => sub 
         endpoint("refuses-$word", "model => 'm'", 'chat');
         call("chat-$word");
         outcome("chat-$word");
-        is(one("SELECT sentiment FROM mulberry_internal.calls WHERE call_id = 'chat-$word'") . ' ' . result("chat-$word", 'sentiment') =~ s/.*"engine": "(\w+)".*/$1/r,
+        is(one("SELECT sentiment FROM mulberry_internal.calls WHERE call_id = 'chat-$word'") . ' ' . result("chat-$word",
+            'sentiment') =~ s/.*"engine": "(\w+)".*/$1/r,
             'negative chat', "$word: the sentiment is judged");
         unlike(encode_json((reverse $ai->requests("refuses-$word"))[0]{fields}), qr/$word/, "$word: without it");
     }
@@ -153,14 +158,18 @@ subtest 'a transcript is not lost because its sentiment cannot be judged' => sub
         endpoint($behaviour, "model => 'm'", 'chat');
         call("judged-$behaviour");
         like(outcome("judged-$behaviour"), qr/^ARCHIVED: thank you/, "$behaviour: archived");
-        like(result("judged-$behaviour", 'sentiment'), qr/"error": .*"engine": "lexicon"/, "$behaviour: the lexicon judged, and the error is kept");
-        is(one("SELECT state FROM mulberry.jobs WHERE call_id = 'judged-$behaviour' AND kind = 'sentiment'"), 'dead', "$behaviour: the job is dead");
+        like(result("judged-$behaviour", 'sentiment'), qr/"error": .*"engine": "lexicon"/,
+            "$behaviour: the lexicon judged, and the error is kept");
+        is(one("SELECT state FROM mulberry.jobs WHERE call_id = 'judged-$behaviour' AND kind = 'sentiment'"), 'dead',
+            "$behaviour: the job is dead");
     }
-    $ai->say('fenced', encode_json({ choices => [ { message => { content => "Sure!\n```json\n{\"sentiment\": \"neutral\", \"confidence\": 0.4}\n```" } } ] }));
+    $ai->say('fenced', encode_json({ choices => [ { message => { content => "Sure!\n```json\n{\"sentiment\": \"neutral\",
+        \"confidence\": 0.4}\n```" } } ] }));
     endpoint('say-fenced', "model => 'm'", 'chat');
     call('fenced');
     outcome('fenced');
-    is(one("SELECT sentiment || ' ' || confidence FROM mulberry_internal.calls WHERE call_id = 'fenced'"), 'neutral 0.4', 'JSON in a fence is read');
+    is(one("SELECT sentiment || ' ' || confidence FROM mulberry_internal.calls WHERE call_id = 'fenced'"), 'neutral 0.4',
+        'JSON in a fence is read');
     one("SELECT mulberry.drop_endpoint('chat')");
 };
 
@@ -171,7 +180,8 @@ subtest 'a transcript is not asked for again because it could not be stored' => 
     my $locker = $node->background_psql('postgres', on_error_stop => 1);
     $locker->query_safe("BEGIN; SELECT mulberry_internal.lock_call(id) FROM mulberry_internal.calls WHERE call_id = 'store'");
     $ai->open_gate('store');
-    wait_for_true($node, "SELECT count(*) = 1 FROM mulberry_internal.job_queue WHERE payload->'answer'->>'text' LIKE 'thank you%'", 'the answer is kept while the call is locked');
+    wait_for_true($node, "SELECT count(*) = 1 FROM mulberry_internal.job_queue WHERE payload->'answer'->>'text' LIKE 'thank you%'",
+        'the answer is kept while the call is locked');
     $locker->query_safe('COMMIT');
     $locker->quit;
     like(outcome('store'), qr/^ARCHIVED: thank you/, 'and is stored afterwards');
@@ -184,11 +194,13 @@ subtest 'a quota is waited for' => sub {
     for my $n (1 .. 15) { like(outcome("quota-$n"), qr/^ARCHIVED/, "call $n") }
     is(one("SELECT max(attempts) FROM mulberry.jobs WHERE call_id LIKE 'quota-%'"), '1', 'no attempt was counted');
 
-    $ai->say('limit', '{"error": "slow down"}', status => 429, headers => [ 'x-ratelimit-reset-requests: 40s', 'X-RateLimit-Reset-Tokens: 1m1.5s' ]);
+    $ai->say('limit', '{"error": "slow down"}', status => 429, headers => [ 'x-ratelimit-reset-requests: 40s',
+        'X-RateLimit-Reset-Tokens: 1m1.5s' ]);
     endpoint('say-limit');
     call('reset');
     wait_for_true($node, "SELECT run_at > clock_timestamp() + interval '30 s' FROM mulberry_internal.job_queue WHERE deferrals = 1", 'a header says when');
-    cmp_ok(one('SELECT extract(epoch FROM run_at - clock_timestamp()) FROM mulberry_internal.job_queue'), '<', 62.1, 'and the later one counts');
+    cmp_ok(one('SELECT extract(epoch FROM run_at - clock_timestamp()) FROM mulberry_internal.job_queue'), '<', 62.1,
+        'and the later one counts');
     one("SELECT mulberry.cancel_job(id) FROM mulberry.jobs WHERE call_id = 'reset'");
 };
 
@@ -219,7 +231,8 @@ subtest 'nobody spoke' => sub {
 
 subtest 'nobody reads a secret, or where a name leads' => sub {
     my $secret = 'sk-"ve\\ry/s+cret=%41é';
-    $node->safe_psql('postgres', "COPY mulberry.secret_entry (name, value) FROM stdin;\nodd-key\t" . ($secret =~ s/\\/\\\\/gr) . "\n\\.\n");
+    $node->safe_psql('postgres',
+        "COPY mulberry.secret_entry (name, value) FROM stdin;\nodd-key\t" . ($secret =~ s/\\/\\\\/gr) . "\n\\.\n");
     for my $status (403, 200)
     {
         endpoint("echo-$status", "secret => 'odd-key'");
@@ -229,8 +242,10 @@ subtest 'nobody reads a secret, or where a name leads' => sub {
     is(($ai->requests('echo-403'))[0]{key}, $secret, 'the service got it');
     my $base64 = encode_base64("Bearer $secret", '');
     my @forms = ('ve\\\\\\\\ry', 've\\\\ry', '%76%65', substr($base64, 12, 16), 's+cret', 's%2Bcret');
-    my $all = one("SELECT string_agg(x::text, ' ') FROM (SELECT row_to_json(j)::text FROM mulberry.jobs j UNION ALL SELECT row_to_json(c)::text FROM mulberry_internal.calls c
-        UNION ALL SELECT row_to_json(e)::text FROM mulberry_internal.events e UNION ALL SELECT row_to_json(s)::text FROM mulberry_internal.endpoint_state s) AS t (x)");
+    my $all = one("SELECT string_agg(x::text, ' ') FROM (SELECT row_to_json(j)::text FROM mulberry.jobs j
+        UNION ALL SELECT row_to_json(c)::text FROM mulberry_internal.calls c
+        UNION ALL SELECT row_to_json(e)::text FROM mulberry_internal.events e
+            UNION ALL SELECT row_to_json(s)::text FROM mulberry_internal.endpoint_state s) AS t (x)");
     my $log = slurp_file($node->logfile);
     for my $form (@forms)
     {
@@ -240,7 +255,8 @@ subtest 'nobody reads a secret, or where a name leads' => sub {
 
     one("SELECT mulberry.set_endpoint('transcription', 'openai', 'http://localhost:1/v1', allow_http => true)");
     call('inside');
-    wait_for_true($node, "SELECT held_because LIKE '%not public%' FROM mulberry.jobs WHERE call_id = 'inside'", 'a private address is refused');
+    wait_for_true($node, "SELECT held_because LIKE '%not public%' FROM mulberry.jobs WHERE call_id = 'inside'",
+        'a private address is refused');
     unlike(one("SELECT held_because || last_error FROM mulberry.jobs WHERE call_id = 'inside'"), qr/127\.0\.0\.1|::1/, 'and not named');
     one("SELECT mulberry.set_endpoint('transcription', 'openai', 'http://localhost:1/v1', $endpoint_options)");
     wait_for_true($node, "SELECT held_because LIKE '%localhost%' FROM mulberry.jobs WHERE call_id = 'inside'", 'nobody listens there');

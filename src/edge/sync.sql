@@ -10,7 +10,7 @@ DECLARE
     m       mulberry_internal.mandates;
     id      CONSTANT text := told->>'mandate_id';
     wanted  CONSTANT text := told->>'status';
-    until   CONSTANT timestamptz := (told->>'expires_at')::timestamptz;
+    until   CONSTANT timestamptz := least((told->>'expires_at')::timestamptz, mulberry_internal.latest_expiry());
     most    CONSTANT numeric := (told->>'max_amount')::numeric;
     cause   CONSTANT text := 'told by the registry';
 BEGIN

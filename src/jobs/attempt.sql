@@ -153,8 +153,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz) IS
-    'ends an attempt that failed (transient, limited, permanent, unreachable, abandoned): retry, deferred (tried again without counting), dead, '
-    'or stale when the token is no longer the job''s';
+    'ends an attempt that failed (transient, limited, permanent, unreachable, abandoned): retry, deferred (tried again without '
+    'counting), dead, or stale when the token is no longer the job''s';
 
 CREATE OR REPLACE FUNCTION release_jobs(worker integer) RETURNS integer
 LANGUAGE mulberry

@@ -60,7 +60,11 @@ BEGIN
     ELSE
         owner := mulberry_internal.resolve_tenant(set_endpoint.tenant, 'admin');
     END IF;
-    set_endpoint.base_url := coalesce(set_endpoint.base_url,
+    -- who fills in a form leaves fields empty
+    set_endpoint.purpose := nullif(set_endpoint.purpose, '');
+    set_endpoint.model := nullif(set_endpoint.model, '');
+    set_endpoint.secret := nullif(set_endpoint.secret, '');
+    set_endpoint.base_url := coalesce(nullif(set_endpoint.base_url, ''),
         (SELECT max(k.default_url) FROM mulberry.endpoint_kinds() k WHERE k.kind = set_endpoint.kind));
     IF set_endpoint.name IS NULL OR set_endpoint.kind IS NULL OR set_endpoint.base_url IS NULL
        OR set_endpoint.options IS NULL OR set_endpoint.allow_http IS NULL OR set_endpoint.allow_private IS NULL

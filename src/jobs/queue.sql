@@ -80,7 +80,8 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS 'ends a job without a result, and fails its call; one whose transcript is there has the lexicon''s sentiment instead (internal)';
+COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS
+    'ends a job without a result, and fails its call; one whose transcript is there has the lexicon''s sentiment instead (internal)';
 
 -- Jobs and endpoints for people.
 

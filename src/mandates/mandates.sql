@@ -90,6 +90,12 @@ END
 $$;
 COMMENT ON FUNCTION check_mandate_id(text) IS 'raises an error unless it is eight digits, not all of them 0';
 
+CREATE OR REPLACE FUNCTION latest_expiry() RETURNS timestamptz
+LANGUAGE sql IMMUTABLE
+RETURN timestamptz '9999-12-31 23:59:59Z';
+COMMENT ON FUNCTION latest_expiry() IS
+    'where the time of a mandate ends at the latest: years have four digits in all that is told of it (internal)';
+
 CREATE OR REPLACE FUNCTION check_mandate_settings(sponsor text, currency text, expires_at timestamptz) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -103,7 +109,7 @@ BEGIN
         RAISE EXCEPTION 'invalid currency "%"', left(currency, 40)
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It is a code of ISO 4217: three capital letters.';
     END IF;
-    IF NOT isfinite(expires_at) OR expires_at <= clock_timestamp() OR expires_at >= timestamptz '10000-01-01 00:00:00Z' THEN
+    IF NOT isfinite(expires_at) OR expires_at <= clock_timestamp() OR expires_at > mulberry_internal.latest_expiry() THEN
         RAISE EXCEPTION 'expires_at must be in the future and before the year 10000' USING ERRCODE = 'invalid_parameter_value';
     END IF;
 END
@@ -217,7 +223,8 @@ BEGIN
         RETURN 'E004';
     END IF;
     -- days of 24 hours, whatever the session's time zone does meanwhile
-    extended := greatest(target.expires_at, clock_timestamp()) + make_interval(hours => 24 * days);
+    extended := least(greatest(target.expires_at, clock_timestamp()) + make_interval(hours => 24 * days),
+                      mulberry_internal.latest_expiry());
     PERFORM mulberry_internal.change_mandate(tenant, mandate, CASE WHEN target.status = 'EXPIRED' THEN 'ACTIVE' END,
                                     extended, NULL, NULL, cause, command);
     PERFORM mulberry_internal.require_durable_commit();
@@ -226,7 +233,7 @@ END
 $$;
 COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
     'extends a mandate by 1 to 99 days of 24 hours from expires_at, or from now when that is over: "changed", "E003" (no such mandate) '
-    'or "E004" (REVOKED). EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
+    'or "E004" (REVOKED); to the end of the year 9999 at most. EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
 
 -- The numbers are SS and QQ of an acknowledgement, as core/command.h has them.
 CREATE OR REPLACE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,

@@ -47,7 +47,8 @@ BEGIN
     WHEN 'create' THEN
         rest := mulberry_internal.answer_to_create(v, outcome, status, sids[1], states[1], retry_after, problem);
     WHEN 'look' THEN
-        rest := mulberry_internal.answer_to_look(v, status, sids, to_numbers, from_numbers, inbound, created, states, answered_by, next_page);
+        rest := mulberry_internal.answer_to_look(v, status, sids, to_numbers, from_numbers, inbound, created, states, answered_by,
+            next_page);
     WHEN 'poll' THEN
         IF status BETWEEN 200 AND 299 THEN
             PERFORM mulberry_internal.advance_voice_call(v.id, NULL, states[1], answered_by[1]);

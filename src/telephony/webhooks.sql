@@ -49,7 +49,7 @@ BEGIN
     END IF;
 
     PERFORM mulberry_internal.lock_voice_call(v.id);
-    keys := array_remove(ARRAY['token ' || idempotency_token, concat_ws(' ', kind, params->>'CallSid', CASE kind
+    keys := array_remove(ARRAY['token ' || nullif(idempotency_token, ''), concat_ws(' ', kind, params->>'CallSid', CASE kind
         WHEN 'ack' THEN substring(query FROM '&step=([0-9]+)')
         WHEN 'status' THEN coalesce(params->>'SequenceNumber', params->>'CallStatus')
         WHEN 'recording' THEN concat_ws(' ', params->>'RecordingSid', params->>'RecordingStatus') END)], NULL);
