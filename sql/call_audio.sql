@@ -37,6 +37,25 @@ SELECT status FROM complete_call('jump', 2000000000);
 SELECT (length(call_audio('jump')) - 44) / 2 / 8000.0 AS seconds;
 SELECT * FROM call_gaps('jump');
 
+-- A call that is nearly all gaps: silence is bounded in proportion to what is there. 300 packets of 20 ms, each after one of a minute.
+SELECT count(*) FROM generate_series(1, 300) AS n, ingest_packet('holes', 3001 * n, decode(repeat('80', 160), 'hex'), encoding => 'mulaw', sample_rate => 8000);
+SELECT (length(call_audio('holes')) - 44) / 2 / 8000.0 AS seconds, 300 * 0.02 AS of_audio;
+-- each gap is as long as every other, and no sample is lost
+SELECT count(*), min(duration_ms), max(duration_ms), sum(duration_ms) FROM call_gaps('holes');
+SELECT length(replace(pg_temp.samples(call_audio('holes')), '0000', '')) / 4 AS samples_of_packets;
+-- what workers get is the same
+SELECT length(i.audio) = length(call_audio('holes')) AS same, i.facts->>'audio_seconds' AS seconds
+  FROM calls c, mulberry_internal.transcription_input(c.id) AS i WHERE c.call_id = 'holes';
+-- Short gaps beside long ones keep their times: one of a packet, then ten of a minute.
+SELECT count(*) FROM generate_series(0, 19) AS n, ingest_packet('some-holes', CASE WHEN n < 10 THEN 2 * n ELSE 3000 * n END, decode(repeat('80', 160), 'hex'), encoding => 'mulaw', sample_rate => 8000);
+SELECT count(*), min(packets), min(duration_ms), max(duration_ms), sum(duration_ms) FROM call_gaps('some-holes') GROUP BY packets > 1 ORDER BY 2;
+-- what never came at the end is cut first
+SELECT status FROM complete_call('some-holes', 200000);
+SELECT count(*), sum(duration_ms), min(duration_ms) FROM call_gaps('some-holes');
+SELECT count(*) FROM generate_series(0, 1) AS n, ingest_packet('tail', 2000 * n, decode(repeat('80', 160), 'hex'), encoding => 'mulaw', sample_rate => 8000);
+SELECT status FROM complete_call('tail', 9000);
+SELECT packets, start_ms, duration_ms FROM call_gaps('tail');
+
 -- nothing missing
 SELECT status FROM ingest_packet('no-gap', 0, '\x0102');
 SELECT count(*) FROM call_gaps('no-gap');

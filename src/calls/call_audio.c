@@ -115,11 +115,12 @@ typedef struct audio_plan
 	int64 packets;
 	int usual_length;
 	int nsilences;
+	bool has_tail; /* the last silence stands for what was announced and never came */
 	int room;
 	mulberry_silence *silences;
 } audio_plan;
 
-/* Until place_silences() its start leaves other silences out. */
+/* Until plan_audio() its start leaves other silences out. */
 static void
 add_silence(audio_plan *plan, int32 first, int32 last)
 {
@@ -133,27 +134,6 @@ add_silence(audio_plan *plan, int32 first, int32 last)
 	}
 	plan->silences[plan->nsilences++] =
 		(mulberry_silence){ .first = first, .last = last, .start = plan->samples };
-}
-
-/*
- * Gives each silence its place and length, at most "longest" samples; returns
- * the samples of the whole audio.
- */
-static int64
-place_silences(audio_plan *plan, int64 longest)
-{
-	int64 silent = 0;
-
-	for (int i = 0; i < plan->nsilences; i++)
-	{
-		mulberry_silence *silence = &plan->silences[i];
-		int64 packets = (int64) silence->last - silence->first + 1;
-
-		silence->start += silent;
-		silence->length = Min(packets * plan->usual_length, longest);
-		silent += silence->length;
-	}
-	return plan->samples + silent;
 }
 
 /* Reads the lengths of all packets and finds what is missing. */
@@ -199,7 +179,10 @@ read_lengths(packet_reader *reader, audio_plan *plan)
 	}
 	mulberry_end_scan(&reader->scan);
 	if (reader->call.expected_total > next)
+	{
 		add_silence(plan, next, reader->call.expected_total - 1);
+		plan->has_tail = true;
+	}
 
 	for (int i = 0; i < nlengths; i++)
 		if (lengths[i].count > best)
@@ -217,21 +200,78 @@ fits(int64 samples, uint64 *size)
 		   *size + VARHDRSZ <= MaxAllocSize;
 }
 
-/* Plans the audio of a call; returns its samples. */
+/* How long one silence is when none may be longer than so many samples. */
+static int64
+silence_length(const audio_plan *plan, const mulberry_silence *silence, int64 longest)
+{
+	int64 packets = (int64) silence->last - silence->first + 1;
+
+	return Min(packets * plan->usual_length, longest);
+}
+
+/* All silence but the tail's, likewise. */
+static int64
+inner_silence(const audio_plan *plan, int64 longest)
+{
+	int64 samples = 0;
+
+	CHECK_FOR_INTERRUPTS();
+	for (int i = 0; i < plan->nsilences - plan->has_tail; i++)
+		samples += silence_length(plan, &plan->silences[i], longest);
+	return samples;
+}
+
+/* How many samples all silences together may have; 0 when the packets alone fill a WAV. */
+static int64
+silence_budget(const audio_plan *plan, int sample_rate)
+{
+	int64 room = (MaxAllocSize - VARHDRSZ - mb_wav_header_size(MB_S16LE)) / sizeof(int16);
+
+	return Max(
+		0, Min((int64) MULBERRY_MAX_SILENCE * sample_rate + MULBERRY_SILENCE_RATIO * plan->samples,
+			   room - plan->samples));
+}
+
+/*
+ * Plans the audio of a call; returns its samples.  Anybody can send a few packets with sequences far
+ * apart, so silence is bounded in proportion to what is there.  What is too much is taken from the tail,
+ * behind which nothing has a time; then from the longest runs, all of which are cut to the same length,
+ * so that those that are shorter keep theirs.
+ */
 static int64
 plan_audio(packet_reader *reader, audio_plan *plan)
 {
-	int64 samples;
-	uint64 size;
+	int64 longest = (int64) MULBERRY_MAX_SILENCE * reader->call.sample_rate;
+	int64 silent = 0;
+	int64 budget;
 
 	read_lengths(reader, plan);
-	samples = place_silences(plan, (int64) MULBERRY_MAX_SILENCE * reader->call.sample_rate);
-	if (fits(samples, &size))
-		return samples;
+	budget = silence_budget(plan, reader->call.sample_rate);
+	if (inner_silence(plan, longest) > budget)
+	{
+		int64 fitting = 0;
 
-	/* What is there matters more than how long it is silent in between. */
-	read_lengths(reader, plan);
-	return place_silences(plan, 0);
+		while (longest - fitting > 1)
+		{
+			int64 middle = fitting + (longest - fitting) / 2;
+
+			if (inner_silence(plan, middle) <= budget)
+				fitting = middle;
+			else
+				longest = middle;
+		}
+		longest = fitting;
+	}
+	for (int i = 0; i < plan->nsilences; i++)
+	{
+		mulberry_silence *silence = &plan->silences[i];
+
+		silence->start += silent;
+		/* which only the tail can exceed */
+		silence->length = Min(silence_length(plan, silence, longest), budget - silent);
+		silent += silence->length;
+	}
+	return plan->samples + silent;
 }
 
 /* The audio of a call in its order: what lies between two calls of mulberry_next_call_samples(). */

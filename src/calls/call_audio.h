@@ -13,13 +13,16 @@
 /* Longest silence, in seconds, that stands for one run of missing packets. */
 #define MULBERRY_MAX_SILENCE 60
 
+/* All silence of a call together is at most MULBERRY_MAX_SILENCE and so many times its audio. */
+#define MULBERRY_SILENCE_RATIO 4
+
 /* A run of missing packets, and where its silence lies in the audio. */
 typedef struct mulberry_silence
 {
 	int32 first; /* sequences, both included */
 	int32 last;
 	int64 start;  /* samples from the beginning */
-	int64 length; /* samples; 0 when the audio would not fit otherwise */
+	int64 length; /* samples */
 } mulberry_silence;
 
 /* What mulberry_call_wav() put together. */
@@ -66,7 +69,8 @@ extern void mulberry_close_call_samples(mulberry_call_samples *audio);
 /*
  * The audio of a call as a WAV file, PCM of 16 bits, in the current context; NULL
  * when the call is gone.  Each missing packet is silence of the usual length, a run of
- * them MULBERRY_MAX_SILENCE at most; "report" (may be NULL) lists them.
+ * them MULBERRY_MAX_SILENCE at most, and less where there are so many of them that all silence would be
+ * more than MULBERRY_SILENCE_RATIO allows; "report" (may be NULL) lists them.
  *
  * Reads what "snapshot" shows; NULL takes the latest committed state, for workers that
  * have moved the call to PROCESSING_AI.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE for a

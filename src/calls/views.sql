@@ -72,7 +72,8 @@ CREATE OR REPLACE FUNCTION mulberry.call_audio(call_id text, tenant text DEFAULT
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio';
 COMMENT ON FUNCTION mulberry.call_audio(text, text) IS
     'a call as a WAV file (16-bit PCM at the call''s rate); each missing packet is silence of the call''s usual packet length, at most '
-    '60 s for a run of them; call_gaps() lists where';
+    '60 s for a run of them. All silence together is at most a minute and four times the audio: where there are more gaps, the end that '
+    'never came is cut, then the longest of them. call_gaps() lists where they lie';
 
 CREATE OR REPLACE FUNCTION mulberry.call_gaps(call_id text, tenant text DEFAULT NULL)
 RETURNS TABLE (first integer, last integer, packets bigint, start_ms bigint, duration_ms bigint)
