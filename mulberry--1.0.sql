@@ -3195,13 +3195,29 @@ $$;
 COMMENT ON FUNCTION next_job_due() IS 'when a job may be claimed next, if nothing changes; null: there is none';
 
 -- src/jobs/attempt.sql
+-- The fence of a lease: whoever has lost his has no say in the job any more.
+CREATE FUNCTION leased_job(job bigint, token bigint) RETURNS mulberry_internal.job_queue
+LANGUAGE plpgsql AS $$
+DECLARE
+    found_job mulberry_internal.job_queue;
+BEGIN
+    SELECT q.* INTO found_job
+      FROM mulberry_internal.job_queue q
+     WHERE q.id = leased_job.job AND q.lease_token = leased_job.token AND q.state = 'running'
+       FOR UPDATE;
+    RETURN found_job;
+END
+$$;
+COMMENT ON FUNCTION leased_job(bigint, bigint) IS
+    'the row of a job, locked, for who holds its lease; null for anybody else (internal)';
+
 CREATE FUNCTION defer_job(job bigint, token bigint, reason text) RETURNS void
 LANGUAGE sql
 AS $$
     UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = clock_timestamp() + interval '1 second' * least(q.deferrals + 1, 10), worker = NULL,
            attempts = q.attempts - 1, deferrals = q.deferrals + 1, last_error = coalesce(q.last_error, $3)
-     WHERE q.id = $1 AND q.lease_token = $2 AND q.state = 'running'
+     WHERE q.id = (SELECT j.id FROM mulberry_internal.leased_job($1, $2) j)
 $$;
 COMMENT ON FUNCTION defer_job(bigint, bigint, text) IS
     'puts a job back for some seconds, uncounted, because somebody has locked what it is about (internal)';
@@ -3219,10 +3235,8 @@ DECLARE
     new_route bigint;
 BEGIN
     ready := false;
-    SELECT q.* INTO j FROM mulberry_internal.job_queue q
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
-       FOR UPDATE;
-    IF NOT FOUND THEN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
         RETURN;
     END IF;
     -- A sender that takes its time to commit must not keep the worker from the jobs of others.
@@ -3288,10 +3302,8 @@ DECLARE
 BEGIN
     error := left(error, 1000);
     PERFORM mulberry_internal.lock_telephony_job(job);
-    SELECT q.* INTO j FROM mulberry_internal.job_queue q
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
-       FOR UPDATE;
-    IF NOT FOUND THEN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
         RETURN 'stale';
     END IF;
     SELECT s.retry_at INTO breaker FROM mulberry_internal.endpoint_state s
@@ -3454,7 +3466,7 @@ BEGIN
     UPDATE mulberry_internal.job_queue q
        SET payload = coalesce(q.payload, '{}') || progress, attempts = 1,
            run_at = clock_timestamp() + (q.run_at - q.started_at), started_at = clock_timestamp()
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running';
+     WHERE q.id = (SELECT j.id FROM mulberry_internal.leased_job(job, token) j);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the lease of job % is lost', job USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
@@ -3497,10 +3509,8 @@ AS $$
 DECLARE
     j mulberry_internal.job_queue;
 BEGIN
-    SELECT q.* INTO j FROM mulberry_internal.job_queue q
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
-       FOR UPDATE;
-    IF NOT FOUND THEN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
         RETURN false;
     END IF;
     facts := facts || jsonb_strip_nulls(jsonb_build_object(
@@ -3537,10 +3547,8 @@ AS $$
 DECLARE
     j mulberry_internal.job_queue;
 BEGIN
-    SELECT q.* INTO j FROM mulberry_internal.job_queue q
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
-       FOR UPDATE;
-    IF NOT FOUND THEN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
         RETURN false;
     END IF;
     PERFORM mulberry_internal.settle_job(job, 'done', NULL);
@@ -8072,8 +8080,8 @@ BEGIN
         PERFORM mulberry_internal.defer_job(job, token, 'the agent is locked by another transaction');
         RETURN;
     END IF;
-    SELECT q.* INTO j FROM mulberry_internal.job_queue q WHERE q.id = job FOR UPDATE;
-    IF NOT FOUND OR j.lease_token <> token OR j.state <> 'running' THEN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
         RETURN;
     END IF;
     IF j.kind = 'escalate' THEN
@@ -8465,9 +8473,8 @@ DECLARE
     j mulberry_internal.job_queue;
 BEGIN
     PERFORM mulberry_internal.lock_telephony_job(job);
-    SELECT q.* INTO j FROM mulberry_internal.job_queue q
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running' FOR UPDATE;
-    IF NOT FOUND THEN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
         RETURN false;
     END IF;
     PERFORM mulberry_internal.settle_job(job, 'done', NULL);

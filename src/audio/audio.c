@@ -17,6 +17,7 @@
 #include "core/audio/g711.h"
 #include "core/audio/resample.h"
 #include "core/audio/wav.h"
+#include "server/row.h"
 
 PG_FUNCTION_INFO_V1(mulberry_audio_convert);
 PG_FUNCTION_INFO_V1(mulberry_wav_encode);
@@ -225,9 +226,7 @@ mulberry_wav_decode(PG_FUNCTION_ARGS)
 	int channel = MB_WAV_MIX;
 	mb_encoding encoding;
 	bytea *result;
-	TupleDesc row_type;
-	Datum values[6];
-	bool nulls[6] = { false };
+	mulberry_row row;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -271,13 +270,12 @@ mulberry_wav_decode(PG_FUNCTION_ARGS)
 		}
 	}
 
-	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	values[0] = PointerGetDatum(result);
-	values[1] = CStringGetTextDatum(mb_encoding_name(encoding));
-	values[2] = Int32GetDatum(info.sample_rate);
-	values[3] = Int32GetDatum(info.channels);
-	values[4] = Int64GetDatum((int64) ((uint64) info.frames * 1000 / info.sample_rate));
-	values[5] = BoolGetDatum(truncated);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(row_type, values, nulls)));
+	mulberry_row_begin(&row, fcinfo);
+	mulberry_row_add(&row, PointerGetDatum(result));
+	mulberry_row_add_text(&row, mb_encoding_name(encoding));
+	mulberry_row_add(&row, Int32GetDatum(info.sample_rate));
+	mulberry_row_add(&row, Int32GetDatum(info.channels));
+	mulberry_row_add(&row, Int64GetDatum((int64) ((uint64) info.frames * 1000 / info.sample_rate)));
+	mulberry_row_add(&row, BoolGetDatum(truncated));
+	return mulberry_row_end(&row);
 }

@@ -16,6 +16,7 @@
 #include "audio/audio_input.h"
 #include "core/audio/level.h"
 #include "core/audio/vad.h"
+#include "server/row.h"
 
 PG_FUNCTION_INFO_V1(mulberry_audio_level);
 PG_FUNCTION_INFO_V1(mulberry_audio_level_transition);
@@ -29,19 +30,16 @@ PG_FUNCTION_INFO_V1(mulberry_speech_segments);
 static Datum
 level_row(FunctionCallInfo fcinfo, const mb_level *level)
 {
-	TupleDesc row_type;
-	Datum values[6];
-	bool nulls[6] = { false };
+	mulberry_row row;
 
-	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	values[0] = Int64GetDatum((int64) level->n);
-	values[1] = Float8GetDatum(mb_level_rms_dbfs(level));
-	values[2] = Float8GetDatum(mb_level_peak_dbfs(level));
-	values[3] = Float8GetDatum(mb_level_rms_dbm0(level));
-	values[4] = Float8GetDatum(mb_level_dc(level));
-	values[5] = Int64GetDatum((int64) level->clipped);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row_type), values, nulls));
+	mulberry_row_begin_named(&row, fcinfo);
+	mulberry_row_add(&row, Int64GetDatum((int64) level->n));
+	mulberry_row_add(&row, Float8GetDatum(mb_level_rms_dbfs(level)));
+	mulberry_row_add(&row, Float8GetDatum(mb_level_peak_dbfs(level)));
+	mulberry_row_add(&row, Float8GetDatum(mb_level_rms_dbm0(level)));
+	mulberry_row_add(&row, Float8GetDatum(mb_level_dc(level)));
+	mulberry_row_add(&row, Int64GetDatum((int64) level->clipped));
+	return mulberry_row_end(&row);
 }
 
 static void

@@ -32,6 +32,7 @@
 #include "calls/gaps.h"
 #include "server/catalog.h"
 #include "server/guc.h"
+#include "server/row.h"
 #include "server/xact.h"
 #include "jobs/jobs.h"
 #include "calls/packets.h"
@@ -103,39 +104,21 @@ mulberry_end_grace(Relation calls, mulberry_call *call)
 	mulberry_xact_at_commit(MULBERRY_COMMIT_WAKE_WORKERS);
 }
 
-/* Columns of the type completion_result. */
-enum completion_result_column
-{
-	Anum_completion_status,
-	Anum_completion_message,
-	Anum_completion_call_id,
-	Anum_completion_expected_total,
-	Anum_completion_total_received,
-	Anum_completion_missing_count,
-	Anum_completion_extra_packets,
-	Natts_completion
-};
-
+/* The answer to the end of a call, a completion_result. */
 static Datum
 form_completion(FunctionCallInfo fcinfo, const mulberry_call *call, int32 next)
 {
-	TupleDesc desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
-	Datum values[Natts_completion];
-	bool nulls[Natts_completion] = { 0 };
-	HeapTuple tuple;
+	mulberry_row row;
 
-	values[Anum_completion_status] = CStringGetTextDatum("accepted");
-	values[Anum_completion_message] = CStringGetTextDatum("Call completion signal received");
-	values[Anum_completion_call_id] = CStringGetTextDatum(call->call_id);
-	values[Anum_completion_expected_total] = Int32GetDatum(call->expected_total);
-	values[Anum_completion_total_received] = Int64GetDatum((int64) next - call->missing_count);
-	values[Anum_completion_missing_count] =
-		Int64GetDatum(call->missing_count + missing_tail(call, next));
-	values[Anum_completion_extra_packets] =
-		Int64GetDatum(Max(0, (int64) next - call->expected_total));
-	tuple = heap_form_tuple(desc, values, nulls);
-	ReleaseTupleDesc(desc);
-	return HeapTupleGetDatum(tuple);
+	mulberry_row_begin_named(&row, fcinfo);
+	mulberry_row_add_text(&row, "accepted");
+	mulberry_row_add_text(&row, "Call completion signal received");
+	mulberry_row_add_text(&row, call->call_id);
+	mulberry_row_add(&row, Int32GetDatum(call->expected_total));
+	mulberry_row_add(&row, Int64GetDatum((int64) next - call->missing_count));
+	mulberry_row_add(&row, Int64GetDatum(call->missing_count + missing_tail(call, next)));
+	mulberry_row_add(&row, Int64GetDatum(Max(0, (int64) next - call->expected_total)));
+	return mulberry_row_end(&row);
 }
 
 PG_FUNCTION_INFO_V1(mulberry_complete_call);

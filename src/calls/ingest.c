@@ -25,6 +25,7 @@
 #include "calls/call_processing.h"
 #include "calls/gaps.h"
 #include "server/guc.h"
+#include "server/row.h"
 #include "server/xact.h"
 #include "calls/ingest.h"
 
@@ -206,7 +207,7 @@ takes_packets(const mulberry_call *call)
 	return call->state == MULBERRY_IN_PROGRESS || call->state == MULBERRY_COMPLETED;
 }
 
-mulberry_verdict
+mulberry_packet_verdict
 mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_format *format,
 					  int32 sequence, Datum data, mulberry_fault *fault)
 {
@@ -270,7 +271,7 @@ mulberry_end_intake(mulberry_intake *intake, Relation calls)
 }
 
 const char *
-mulberry_verdict_status(mulberry_verdict verdict)
+mulberry_packet_verdict_status(mulberry_packet_verdict verdict)
 {
 	static const char *const names[] = { "accepted", "duplicate", "rejected", "error" };
 
@@ -278,7 +279,7 @@ mulberry_verdict_status(mulberry_verdict verdict)
 }
 
 const char *
-mulberry_verdict_message(mulberry_verdict verdict, const mulberry_call *call)
+mulberry_packet_verdict_message(mulberry_packet_verdict verdict, const mulberry_call *call)
 {
 	switch (verdict)
 	{
@@ -293,7 +294,8 @@ mulberry_verdict_message(mulberry_verdict verdict, const mulberry_call *call)
 }
 
 void
-mulberry_report_intake(const mulberry_intake *intake, mulberry_verdict verdict, int32 sequence)
+mulberry_report_intake(const mulberry_intake *intake, mulberry_packet_verdict verdict,
+					   int32 sequence)
 {
 	mulberry_packet_report report = {
 		.kind = verdict == MULBERRY_ACCEPTED	? MULBERRY_PACKET_RECEIVED
@@ -311,41 +313,23 @@ mulberry_report_intake(const mulberry_intake *intake, mulberry_verdict verdict, 
 	mulberry_report_packet(&report);
 }
 
-/* Columns of the type packet_result. */
-enum packet_result_column
-{
-	Anum_result_status,
-	Anum_result_message,
-	Anum_result_call_id,
-	Anum_result_sequence,
-	Anum_result_total_received,
-	Anum_result_missing_count,
-	Anum_result_missing_sequences,
-	Anum_result_duplicate,
-	Natts_result
-};
-
+/* The answer about a packet, a packet_result. */
 static Datum
-form_result(FunctionCallInfo fcinfo, const mulberry_intake *intake, mulberry_verdict verdict,
+form_result(FunctionCallInfo fcinfo, const mulberry_intake *intake, mulberry_packet_verdict verdict,
 			int32 sequence)
 {
-	TupleDesc desc = lookup_rowtype_tupdesc(get_func_rettype(fcinfo->flinfo->fn_oid), -1);
-	Datum values[Natts_result];
-	bool nulls[Natts_result] = { 0 };
-	HeapTuple tuple;
+	mulberry_row row;
 
-	values[Anum_result_status] = CStringGetTextDatum(mulberry_verdict_status(verdict));
-	values[Anum_result_message] =
-		CStringGetTextDatum(mulberry_verdict_message(verdict, &intake->call));
-	values[Anum_result_call_id] = CStringGetTextDatum(intake->call.call_id);
-	values[Anum_result_sequence] = Int32GetDatum(sequence);
-	values[Anum_result_total_received] = Int64GetDatum(mulberry_total_received(intake));
-	values[Anum_result_missing_count] = Int64GetDatum(intake->missing);
-	values[Anum_result_missing_sequences] = mulberry_first_gaps_text(&intake->call);
-	values[Anum_result_duplicate] = BoolGetDatum(verdict == MULBERRY_DUPLICATE);
-	tuple = heap_form_tuple(desc, values, nulls);
-	ReleaseTupleDesc(desc);
-	return HeapTupleGetDatum(tuple);
+	mulberry_row_begin_named(&row, fcinfo);
+	mulberry_row_add_text(&row, mulberry_packet_verdict_status(verdict));
+	mulberry_row_add_text(&row, mulberry_packet_verdict_message(verdict, &intake->call));
+	mulberry_row_add_text(&row, intake->call.call_id);
+	mulberry_row_add(&row, Int32GetDatum(sequence));
+	mulberry_row_add(&row, Int64GetDatum(mulberry_total_received(intake)));
+	mulberry_row_add(&row, Int64GetDatum(intake->missing));
+	mulberry_row_add(&row, mulberry_first_gaps_text(&intake->call));
+	mulberry_row_add(&row, BoolGetDatum(verdict == MULBERRY_DUPLICATE));
+	return mulberry_row_end(&row);
 }
 
 static void
@@ -370,7 +354,7 @@ mulberry_ingest_packet(PG_FUNCTION_ARGS)
 	mulberry_format format;
 	mulberry_fault fault;
 	mulberry_intake intake;
-	mulberry_verdict verdict;
+	mulberry_packet_verdict verdict;
 	Relation calls;
 	mulberry_packet packet = { 0 };
 

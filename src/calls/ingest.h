@@ -56,13 +56,13 @@ typedef struct mulberry_intake
 } mulberry_intake;
 
 /* What becomes of a packet. */
-typedef enum mulberry_verdict
+typedef enum mulberry_packet_verdict
 {
 	MULBERRY_ACCEPTED,
 	MULBERRY_DUPLICATE,
 	MULBERRY_REJECTED, /* the call no longer takes packets */
 	MULBERRY_FAULTY
-} mulberry_verdict;
+} mulberry_packet_verdict;
 
 /*
  * Finds a call whose lock is held, and where it stands.  The day of "arrived" has
@@ -77,7 +77,7 @@ extern void mulberry_begin_intake(mulberry_intake *intake, Relation calls,
  * figures, and created the call if it was its first; the caller must store it,
  * and finish with mulberry_end_intake().
  */
-extern mulberry_verdict
+extern mulberry_packet_verdict
 mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_format *format,
 					  int32 sequence, Datum data, mulberry_fault *fault);
 extern void mulberry_end_intake(mulberry_intake *intake, Relation calls);
@@ -89,11 +89,12 @@ mulberry_total_received(const mulberry_intake *intake)
 }
 
 /* The words for a verdict: "accepted" …, and a sentence. */
-extern const char *mulberry_verdict_status(mulberry_verdict verdict);
-extern const char *mulberry_verdict_message(mulberry_verdict verdict, const mulberry_call *call);
+extern const char *mulberry_packet_verdict_status(mulberry_packet_verdict verdict);
+extern const char *
+mulberry_packet_verdict_message(mulberry_packet_verdict verdict, const mulberry_call *call);
 
 /* Hands what happened to a packet to the supervisors' feed. */
-extern void
-mulberry_report_intake(const mulberry_intake *intake, mulberry_verdict verdict, int32 sequence);
+extern void mulberry_report_intake(const mulberry_intake *intake, mulberry_packet_verdict verdict,
+								   int32 sequence);
 
 #endif /* MULBERRY_INGEST_H */

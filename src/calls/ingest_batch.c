@@ -37,7 +37,7 @@ typedef struct batch_packet
 	Datum data;
 	bool has_sent_at;
 	TimestampTz sent_at;
-	mulberry_verdict verdict;
+	mulberry_packet_verdict verdict;
 	mulberry_fault fault;	 /* of a faulty one */
 	struct batch_call *call; /* NULL for a faulty one that reached no call */
 } batch_packet;
@@ -250,7 +250,7 @@ take_call(batch_packet **packets, int n, Relation calls, const mulberry_tenant *
 													   .received_at = arrived,
 													   .data = packet->data };
 		else if (packet->verdict == MULBERRY_REJECTED && call->rejection == NULL)
-			call->rejection = mulberry_verdict_message(packet->verdict, &intake.call);
+			call->rejection = mulberry_packet_verdict_message(packet->verdict, &intake.call);
 	}
 	if (naccepted > 0)
 	{
@@ -290,14 +290,15 @@ put_result(ReturnSetInfo *result, const batch_packet *packet)
 	bool nulls[Natts_batch] = { 0 };
 	bool faulty = packet->verdict == MULBERRY_FAULTY;
 
-	values[Anum_batch_status] = CStringGetTextDatum(mulberry_verdict_status(packet->verdict));
+	values[Anum_batch_status] =
+		CStringGetTextDatum(mulberry_packet_verdict_status(packet->verdict));
 	if (faulty)
 		values[Anum_batch_message] = CStringGetTextDatum(packet->fault.message);
 	else if (packet->verdict == MULBERRY_REJECTED)
 		values[Anum_batch_message] = CStringGetTextDatum(packet->call->rejection);
 	else
 		values[Anum_batch_message] =
-			CStringGetTextDatum(mulberry_verdict_message(packet->verdict, NULL));
+			CStringGetTextDatum(mulberry_packet_verdict_message(packet->verdict, NULL));
 	values[Anum_batch_call_id] = PointerGetDatum(packet->call_id);
 	values[Anum_batch_sequence] = Int32GetDatum(packet->sequence);
 	if (packet->call != NULL)

@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 
 #include "core/text/sentiment.h"
+#include "server/row.h"
 
 PG_FUNCTION_INFO_V1(mulberry_sentiment);
 
@@ -26,21 +27,17 @@ mulberry_sentiment(PG_FUNCTION_ARGS)
 	int length = VARSIZE_ANY_EXHDR(argument);
 	char *utf8 = pg_server_to_any(server, length, PG_UTF8);
 	mb_sentiment_result result;
-	TupleDesc desc;
-	Datum values[7];
-	bool nulls[7] = { false };
-
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
+	mulberry_row row;
 
 	/* only a converted string ends in a NUL */
 	mb_sentiment_judge(utf8, utf8 == server ? length : strlen(utf8), &result);
-	values[0] = CStringGetTextDatum(mb_sentiment_name(result.sentiment));
-	values[1] = Float8GetDatum(result.confidence);
-	values[2] = Float8GetDatum(result.score);
-	values[3] = Float8GetDatum(result.positive);
-	values[4] = Float8GetDatum(result.negative);
-	values[5] = Int32GetDatum((int32) result.words);
-	values[6] = Int32GetDatum((int32) result.hits);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+	mulberry_row_begin(&row, fcinfo);
+	mulberry_row_add_text(&row, mb_sentiment_name(result.sentiment));
+	mulberry_row_add(&row, Float8GetDatum(result.confidence));
+	mulberry_row_add(&row, Float8GetDatum(result.score));
+	mulberry_row_add(&row, Float8GetDatum(result.positive));
+	mulberry_row_add(&row, Float8GetDatum(result.negative));
+	mulberry_row_add(&row, Int32GetDatum((int32) result.words));
+	mulberry_row_add(&row, Int32GetDatum((int32) result.hits));
+	return mulberry_row_end(&row);
 }

@@ -16,6 +16,7 @@
 #include "utils/jsonb.h"
 
 #include "calls/call_audio.h"
+#include "server/row.h"
 
 PG_FUNCTION_INFO_V1(mulberry_transcription_input);
 
@@ -43,18 +44,15 @@ mulberry_transcription_input(PG_FUNCTION_ARGS)
 	Oid types[1] = { INT8OID };
 	Datum arguments[1] = { Int64GetDatum(call) };
 	MemoryContext context = CurrentMemoryContext;
-	Datum values[6] = { 0 };
-	bool nulls[6] = { false, false, false, true, true, false };
-	TupleDesc descriptor;
-	char *encoding;
+	mulberry_row row;
+	Jsonb *facts = NULL;
+	char *encoding = NULL;
 
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-
+	mulberry_row_begin(&row, fcinfo);
 	SPI_connect();
 	if (SPI_execute_with_args(
-			"SELECT call_id, encoding, sample_rate FROM mulberry_internal.calls WHERE id = $1", 1, types,
-			arguments, NULL, false, 1) != SPI_OK_SELECT ||
+			"SELECT call_id, encoding, sample_rate FROM mulberry_internal.calls WHERE id = $1", 1,
+			types, arguments, NULL, false, 1) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the call does not exist"));
 	for (int i = 0; i < 3; i++)
@@ -63,32 +61,42 @@ mulberry_transcription_input(PG_FUNCTION_ARGS)
 		Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull);
 		MemoryContext old = MemoryContextSwitchTo(context);
 
-		values[i] = i < 2 ? PointerGetDatum(cstring_to_text(TextDatumGetCString(value))) : value;
+		if (i == 1)
+			encoding = TextDatumGetCString(value);
+		if (i < 2)
+			mulberry_row_add_text(&row, TextDatumGetCString(value));
+		else
+			mulberry_row_add(&row, value);
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
 
-	encoding = TextDatumGetCString(values[1]);
 	if (strcmp(encoding, "text") == 0)
 	{
 		text *content = mulberry_call_text(call, NULL);
 
+		mulberry_row_skip(&row);
 		/* A packet is never empty, so an empty text has none. */
-		nulls[4] = content == NULL || VARSIZE_ANY_EXHDR(content) == 0;
-		values[4] = PointerGetDatum(content);
-		values[5] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		if (content == NULL || VARSIZE_ANY_EXHDR(content) == 0)
+			mulberry_row_skip(&row);
+		else
+			mulberry_row_add(&row, PointerGetDatum(content));
 	}
 	else
 	{
 		mulberry_audio_report report = { 0 };
 		bytea *audio = mulberry_call_wav(call, NULL, &report);
 
-		nulls[3] = audio == NULL || report.packets == 0;
-		values[3] = PointerGetDatum(audio);
-		if (nulls[3])
-			values[5] = DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+		if (audio == NULL || report.packets == 0)
+			mulberry_row_skip(&row);
 		else
-			values[5] = JsonbPGetDatum(audio_facts(&report));
+		{
+			mulberry_row_add(&row, PointerGetDatum(audio));
+			facts = audio_facts(&report);
+		}
+		mulberry_row_skip(&row);
 	}
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls)));
+	mulberry_row_add(&row, facts != NULL ? JsonbPGetDatum(facts)
+										 : DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+	return mulberry_row_end(&row);
 }

@@ -1,10 +1,26 @@
+-- The fence of a lease: whoever has lost his has no say in the job any more.
+CREATE OR REPLACE FUNCTION leased_job(job bigint, token bigint) RETURNS mulberry_internal.job_queue
+LANGUAGE plpgsql AS $$
+DECLARE
+    found_job mulberry_internal.job_queue;
+BEGIN
+    SELECT q.* INTO found_job
+      FROM mulberry_internal.job_queue q
+     WHERE q.id = leased_job.job AND q.lease_token = leased_job.token AND q.state = 'running'
+       FOR UPDATE;
+    RETURN found_job;
+END
+$$;
+COMMENT ON FUNCTION leased_job(bigint, bigint) IS
+    'the row of a job, locked, for who holds its lease; null for anybody else (internal)';
+
 CREATE OR REPLACE FUNCTION defer_job(job bigint, token bigint, reason text) RETURNS void
 LANGUAGE sql
 AS $$
     UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = clock_timestamp() + interval '1 second' * least(q.deferrals + 1, 10), worker = NULL,
            attempts = q.attempts - 1, deferrals = q.deferrals + 1, last_error = coalesce(q.last_error, $3)
-     WHERE q.id = $1 AND q.lease_token = $2 AND q.state = 'running'
+     WHERE q.id = (SELECT j.id FROM mulberry_internal.leased_job($1, $2) j)
 $$;
 COMMENT ON FUNCTION defer_job(bigint, bigint, text) IS
     'puts a job back for some seconds, uncounted, because somebody has locked what it is about (internal)';
@@ -22,10 +38,8 @@ DECLARE
     new_route bigint;
 BEGIN
     ready := false;
-    SELECT q.* INTO j FROM mulberry_internal.job_queue q
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
-       FOR UPDATE;
-    IF NOT FOUND THEN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
         RETURN;
     END IF;
     -- A sender that takes its time to commit must not keep the worker from the jobs of others.
@@ -91,10 +105,8 @@ DECLARE
 BEGIN
     error := left(error, 1000);
     PERFORM mulberry_internal.lock_telephony_job(job);
-    SELECT q.* INTO j FROM mulberry_internal.job_queue q
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running'
-       FOR UPDATE;
-    IF NOT FOUND THEN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
         RETURN 'stale';
     END IF;
     SELECT s.retry_at INTO breaker FROM mulberry_internal.endpoint_state s
@@ -257,7 +269,7 @@ BEGIN
     UPDATE mulberry_internal.job_queue q
        SET payload = coalesce(q.payload, '{}') || progress, attempts = 1,
            run_at = clock_timestamp() + (q.run_at - q.started_at), started_at = clock_timestamp()
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running';
+     WHERE q.id = (SELECT j.id FROM mulberry_internal.leased_job(job, token) j);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the lease of job % is lost', job USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;

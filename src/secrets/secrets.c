@@ -27,6 +27,7 @@
 #include "access/callers.h"
 #include "server/catalog.h"
 #include "server/columns.h"
+#include "server/xact.h"
 #include "secrets/secret_key.h"
 #include "secrets/secrets.h"
 
@@ -115,7 +116,7 @@ mulberry_secret_store(const pg_uuid_t *tenant, const char *name, const char *val
 	mulberry_secret_keys keys;
 	sealed_secret *sealed;
 
-	PreventCommandIfReadOnly("storing a secret");
+	mulberry_require_writable("storing a secret");
 	check_name(name);
 	if (length == 0)
 		ereport(ERROR,
@@ -188,7 +189,7 @@ mulberry_rotate_secret_key(PG_FUNCTION_ARGS)
 	ListCell *cell;
 
 	mulberry_require_access_everywhere(MULBERRY_ACCESS_ADMIN);
-	PreventCommandIfReadOnly("rotate_secret_key()");
+	mulberry_require_writable("rotate_secret_key()");
 	mulberry_lock_secret_keys();
 	LockRelationOid(mulberry_relation_oid("secrets"), ShareRowExclusiveLock);
 	(void) mulberry_read_secret_keys(&keys, false);
@@ -250,7 +251,7 @@ mulberry_forget_secret_keys(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("only a superuser may remove keys"),
 						errdetail("All databases of the server share the key file.")));
-	PreventCommandIfReadOnly("forget_secret_keys()");
+	mulberry_require_writable("forget_secret_keys()");
 	/* what this transaction has sealed anew or dropped may roll back; the file does not */
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
 		ereport(

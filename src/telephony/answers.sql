@@ -19,8 +19,8 @@ BEGIN
         PERFORM mulberry_internal.defer_job(job, token, 'the agent is locked by another transaction');
         RETURN;
     END IF;
-    SELECT q.* INTO j FROM mulberry_internal.job_queue q WHERE q.id = job FOR UPDATE;
-    IF NOT FOUND OR j.lease_token <> token OR j.state <> 'running' THEN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
         RETURN;
     END IF;
     IF j.kind = 'escalate' THEN

@@ -205,9 +205,8 @@ DECLARE
     j mulberry_internal.job_queue;
 BEGIN
     PERFORM mulberry_internal.lock_telephony_job(job);
-    SELECT q.* INTO j FROM mulberry_internal.job_queue q
-     WHERE q.id = job AND q.lease_token = token AND q.state = 'running' FOR UPDATE;
-    IF NOT FOUND THEN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
         RETURN false;
     END IF;
     PERFORM mulberry_internal.settle_job(job, 'done', NULL);
