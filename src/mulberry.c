@@ -12,6 +12,7 @@
 #include "audit/refusals.h"
 #include "events/events.h"
 #include "secrets/secrets.h"
+#include "server/catalog.h"
 #include "server/guc.h"
 #include "server/holds.h"
 #include "server/shared_state.h"
