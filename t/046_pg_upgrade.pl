@@ -8,6 +8,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use Mulberry::Catalog;
 use Mulberry::Cluster;
 use Mulberry::StandIn;
 
@@ -39,6 +40,14 @@ $old->restart;
 new_call($old, 'waits', 'hello');
 $old->safe_psql('postgres', 'SELECT mulberry_internal.number_events(); SELECT mulberry_internal.link_audit()');
 
+# The members of the extension, what is said of them, and who else than the owner has which rights on them.
+sub members
+{
+    my ($node) = @_;
+    my $owner = $node->safe_psql('postgres', 'SELECT session_user');
+    return join "\n", map { s/(?<=[ ,])\Q$owner\E=\w+,?//gr =~ s/,$//r } grep { /^(member|dumped) / } split /\n/, catalog_of($node, 'postgres');
+}
+
 # All rows of all tables, the same on both sides.
 sub content
 {
@@ -49,6 +58,7 @@ SQL
     return { map { $_ => $node->safe_psql('postgres', "SELECT t::text FROM $_ t ORDER BY t::text COLLATE \"C\"") } @tables };
 }
 my $before = content($old);
+my $members = members($old);
 is($old->safe_psql('postgres', q{SELECT count(*) FROM mulberry.jobs WHERE call_id = 'waits'}), '1', 'a job waits');
 $old->stop;
 
@@ -70,6 +80,7 @@ wait_for_workers($new);
 note($new->safe_psql('postgres', 'SELECT version()'));
 
 my $after = content($new);
+is_deeply(differences($members, members($new)), [], 'the same members of the extension, with the same rights');
 is_deeply([ sort keys %$after ], [ sort keys %$before ], 'the same tables');
 # what says which database this is was written by a server with another identity
 for my $table (grep { $_ ne 'mulberry_internal.installation' } sort keys %$before)

@@ -25,12 +25,12 @@ for my $half (0, 1)
         my $mandates = "SELECT mulberry.create_mandate(($first + n)::text, 'agent-' || 1 + n % $agents, 'sponsor', 100, 'EUR', now() + interval '1 day'";
         $pair->cloud("$mandates) FROM generate_series(1, $n) AS n");
         $pair->edge("$mandates, 'edge-' || 1 + n % $agents) FROM generate_series(1, $n) AS n");
-        $pair->telephony('fail=20', webhooks => !$half, timeout => '5 s', options => { poll_interval => 1 });
+        $pair->telephony('fail=20', webhooks => !$half, timeout => '20 s', options => { poll_interval => 1 });
         my $began = time;
         $pair->cloud("SELECT mulberry.revoke_mandate(($first + n)::text, force_voice => true) FROM generate_series(1, $n) AS n");
         my $mine = "mandate > '$first' AND mandate < '@{[ $first + 1_000_000 ]}'";
         my ($left, $moved) = ($n, time);
-        while ($left && time - $moved < 180)
+        while ($left && time - $moved < 3 * $PostgreSQL::Test::Utils::timeout_default)
         {
             my $now = $pair->cloud("SELECT count(*) FROM mulberry_internal.commands WHERE $mine AND state IN ('waiting', 'outstanding')");
             ($left, $moved) = ($now, time) if $now != $left;

@@ -69,7 +69,8 @@ sub telephony
         ($option{webhooks} // 1) ? (public_url => 'https://hooks.example') : (), %{ $option{options} // {} });
     my $json = JSON::PP->new->canonical->encode(\%options);
     my $url = $self->{twilio}->url($behaviour);
-    my $timeout = $option{timeout} // '5 s';
+    # who does not hang may take its time on a busy machine
+    my $timeout = $option{timeout} // '30 s';
     $self->cloud("SELECT mulberry.set_endpoint('twilio', 'twilio', '$url', 'telephony', secret => 'twilio', options => '$json', timeout => '$timeout', allow_http => true, allow_private => true)");
     return;
 }
