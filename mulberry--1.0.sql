@@ -839,8 +839,11 @@ CREATE TABLE command_signatures (
     signed_at      timestamptz NOT NULL,
     PRIMARY KEY (command, signature)
 );
+CREATE FUNCTION frame_counter(counter bigint) RETURNS integer
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_frame_counter';
+COMMENT ON FUNCTION frame_counter(bigint) IS 'the last digits of a counter, as a frame carries it (internal)';
 -- what an acknowledgement says about the signature that it answers
-CREATE INDEX command_signatures_counter ON command_signatures (tenant, agent, key_id, (counter % 10000), counter);
+CREATE INDEX command_signatures_counter ON command_signatures (tenant, agent, key_id, frame_counter(counter), counter);
 COMMENT ON TABLE command_signatures IS 'every frame that was made for a command: an acknowledgement of an older one counts too';
 COMMENT ON COLUMN command_signatures.signature IS '1 for the first';
 SELECT pg_catalog.pg_extension_config_dump('command_signatures', '');
@@ -878,7 +881,7 @@ CREATE TABLE key_frames (
     PRIMARY KEY (tenant, key_id, counter)
 );
 COMMENT ON TABLE key_frames IS
-    'the last 64 frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does '
+    'the last frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does '
     'nothing';
 COMMENT ON COLUMN key_frames.frame_digest IS 'SHA-256 of the 32 symbols';
 SELECT pg_catalog.pg_extension_config_dump('key_frames', '');
@@ -4214,22 +4217,17 @@ COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
     'extends a mandate by 1 to 99 days of 24 hours from expires_at, or from now when that is over: "changed", "E003" (no such mandate) '
     'or "E004" (REVOKED); to the end of the year 9999 at most. EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
 
--- The numbers are SS and QQ of an acknowledgement, as core/command.h has them.
 CREATE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
                                       OUT ack_status integer, OUT ack_state integer)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    applied    CONSTANT integer := 0;
-    already_so CONSTANT integer := 1;
-    unknown    CONSTANT integer := 2;
-    refused    CONSTANT integer := 3;
     answer     text;
     result     text;
 BEGIN
-    ack_state := 0;
     IF command = 'PING' THEN
-        ack_status := CASE WHEN mandate = '00000000' AND argument = 0 THEN applied ELSE refused END;
+        ack_state := mulberry_internal.mandate_state_code('NONE');
+        ack_status := mulberry_internal.ack_status_code(CASE WHEN mandate = '00000000' AND argument = 0 THEN 'applied' ELSE 'refused' END);
         RETURN;
     END IF;
     IF command = 'EXTEND' AND argument BETWEEN 1 AND 99 THEN
@@ -4244,8 +4242,9 @@ BEGIN
         answer := 'meaningless';
     END IF;
     SELECT m.status INTO result FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
-    ack_state := CASE result WHEN 'REVOKED' THEN 1 WHEN 'SUSPENDED' THEN 2 WHEN 'ACTIVE' THEN 3 WHEN 'EXPIRED' THEN 4 ELSE 0 END;
-    ack_status := CASE answer WHEN 'changed' THEN applied WHEN 'already so' THEN already_so WHEN 'E003' THEN unknown ELSE refused END;
+    ack_state := mulberry_internal.mandate_state_code(coalesce(result, 'NONE'));
+    ack_status := mulberry_internal.ack_status_code(CASE answer WHEN 'changed' THEN 'applied' WHEN 'already so' THEN 'already so'
+                                                                WHEN 'E003' THEN 'unknown mandate' ELSE 'refused' END);
 END
 $$;
 COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
@@ -4285,14 +4284,13 @@ COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, tex
     'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on '
     'the online path. Needs operator access';
 
-CREATE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
+CREATE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS text
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce((SELECT CASE WHEN m.status = 'REVOKED' THEN 1 WHEN m.status = 'EXPIRED' OR m.expires_at <= clock_timestamp() THEN 4
-                                 WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
-                       FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
+    SELECT coalesce((SELECT CASE WHEN m.status <> 'REVOKED' AND m.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE m.status END
+                       FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 'NONE')
 $$;
 COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS
-    'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';
+    'state of an agent''s mandate as an acknowledgement names it; NONE: it has no such mandate (internal)';
 
 -- src/mandates/spend.sql
 CREATE FUNCTION utc_text(at timestamptz) RETURNS text
@@ -4870,6 +4868,34 @@ $$;
 COMMENT ON FUNCTION import_voice_key(uuid, text, uuid, uuid, integer, boolean, text) IS
     'makes the rows of a key that enters an edge, and returns the name for its bytes (internal)';
 
+-- src/commands/protocol.sql
+-- The numbers of the protocol, which stand in the core alone.
+
+CREATE FUNCTION ack_status_code(name text) RETURNS integer
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_ack_status_code';
+COMMENT ON FUNCTION ack_status_code(text) IS
+    'SS of an acknowledgement: applied, already so, unknown mandate, refused, challenge wanted (internal)';
+
+CREATE FUNCTION mandate_state_code(name text) RETURNS integer
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_mandate_state_code';
+COMMENT ON FUNCTION mandate_state_code(text) IS 'QQ of an acknowledgement: NONE, REVOKED, SUSPENDED, ACTIVE, EXPIRED (internal)';
+
+CREATE FUNCTION counter_window() RETURNS integer
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_counter_window';
+COMMENT ON FUNCTION counter_window() IS 'a counter further ahead of the last accepted one is taken for an old one (internal)';
+
+CREATE FUNCTION frames_remembered() RETURNS integer
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_frames_remembered';
+COMMENT ON FUNCTION frames_remembered() IS 'accepted frames of a key that are kept, to tell a repeated one from a new one (internal)';
+
+CREATE FUNCTION challenge_lifetime() RETURNS interval
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challenge_lifetime';
+COMMENT ON FUNCTION challenge_lifetime() IS 'for how long an edge waits for the answer to a challenge (internal)';
+
+CREATE FUNCTION alarm_forgeries() RETURNS integer
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_alarm_forgeries';
+COMMENT ON FUNCTION alarm_forgeries() IS 'so many forgeries in a row raise an alarm (internal)';
+
 -- src/commands/frames.sql
 -- The textual form of the original protocol, *#CC-MMMMMMMM-HHHH##, for its callers and for
 -- logs: functions of their arguments alone.  It is not fit for the air.  The secret stands in the
@@ -4945,8 +4971,8 @@ COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint,
 
 CREATE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
 LANGUAGE sql IMMUTABLE AS $$
-    -- a counter 5,000 ahead of the last accepted one is taken for an old one
-    SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
+    -- with room for what is signed next
+    SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + mulberry_internal.counter_window() - 100))
 $$;
 COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS
     'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
@@ -5010,7 +5036,8 @@ BEGIN
        AND EXISTS (SELECT FROM mulberry_internal.command_signatures s
                      JOIN mulberry_internal.commands c ON c.id = s.command
                     WHERE s.tenant = key.tenant AND s.agent = key.agent AND s.key_id = key.key_id
-                      AND s.counter % 10000 = key.last_counter % 10000 AND s.counter = key.last_counter AND s.nonce IS NULL
+                      AND mulberry_internal.frame_counter(s.counter) = mulberry_internal.frame_counter(key.last_counter)
+                      AND s.counter = key.last_counter AND s.nonce IS NULL
                       AND c.state NOT IN ('confirmed', 'refused')
                       AND c.command = ordered.command AND c.argument = ordered.argument
                       AND c.mandate IS NOT DISTINCT FROM ordered.mandate) THEN
@@ -5097,10 +5124,11 @@ BEGIN
     IF by IS NULL THEN
         RAISE EXCEPTION 'by must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF by NOT BETWEEN 1 AND 4000 THEN
+    IF by NOT BETWEEN 1 AND mulberry_internal.counter_window() - 1000 THEN
         RAISE EXCEPTION 'by % is out of range', by
             USING ERRCODE = 'numeric_value_out_of_range',
-                  DETAIL = 'It can be 1 to 4000: a receiver takes a counter 5000 ahead for an old one.';
+                  DETAIL = format('It can be 1 to %s: a receiver takes a counter %s ahead for an old one.',
+                                  mulberry_internal.counter_window() - 1000, mulberry_internal.counter_window());
     END IF;
     PERFORM FROM mulberry_internal.agents a WHERE a.tenant = owner ORDER BY a.id FOR NO KEY UPDATE;
     UPDATE mulberry_internal.voice_keys k
@@ -5837,9 +5865,10 @@ BEGIN
     verdict := 'decode error';
     IF said.valid THEN
         verdict := 'other command';
-        -- Key and counter name one signature; an older one with the same digits is 10,000 commands back.
+        -- Key and counter name one signature; an older one with the same digits is thousands of commands back.
         SELECT x.* INTO s FROM mulberry_internal.command_signatures x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id AND x.counter % 10000 = said.counter
+         WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id
+           AND mulberry_internal.frame_counter(x.counter) = said.counter
            -- ids are given again: what a former key of that id signed is none of this one's
            AND x.signed_at >= (SELECT k.created_at FROM mulberry_internal.voice_keys k
                                 WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = said.key_id)
@@ -5882,26 +5911,27 @@ BEGIN
                  WHERE x.id = c.id;
             END IF;
         END IF;
-    ELSIF judged.status IN (0, 1) THEN
+    ELSIF judged.status_name IN ('applied', 'already so') THEN
         -- Of whatever signature: the agent has carried it out.
         PERFORM mulberry_internal.confirm_command(c.id, symbols, judged.status, judged.state, method, proof,
             jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name,
                                'after', nullif(c.state, 'outstanding')));
-    ELSIF judged.status IN (2, 3) AND (current OR c.state <> 'outstanding') THEN
+    ELSIF judged.status_name IN ('unknown mandate', 'refused') AND (current OR c.state <> 'outstanding') THEN
         UPDATE mulberry_internal.commands x
            SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
          WHERE x.id = c.id;
         PERFORM mulberry_internal.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
-            CASE judged.status WHEN 2 THEN 'E003: the agent does not know the mandate' ELSE 'the agent has refused it' END,
+            CASE judged.status_name WHEN 'unknown mandate' THEN 'E003: the agent does not know the mandate'
+                                    ELSE 'the agent has refused it' END,
             proof || jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name));
-    ELSIF judged.status = 4 AND current AND c.state = 'outstanding' THEN
+    ELSIF judged.status_name = 'challenge wanted' AND current AND c.state = 'outstanding' THEN
         verdict := 'challenge wanted';
         IF c.ack_frame IS DISTINCT FROM symbols THEN
             UPDATE mulberry_internal.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
             PERFORM mulberry_internal.note_command(c, 'challenge wanted', 'command_challenged', proof);
         END IF;
     ELSE
-        PERFORM mulberry_internal.note_command(c, CASE WHEN judged.status BETWEEN 2 AND 4 THEN 'superseded acknowledgement'
+        PERFORM mulberry_internal.note_command(c, CASE WHEN judged.status_name IS NOT NULL THEN 'superseded acknowledgement'
                                               ELSE 'acknowledgement without a meaning' END,
                                       NULL, proof || jsonb_build_object('status', said.status_code));
     END IF;
@@ -5970,12 +6000,12 @@ COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
     'follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), '
     'forgery, decode error (internal)';
 
--- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
+-- An edge knows its challenge for so long from when it was played, which is before we hear of it.  The answer must
 -- have the next counter of the same key.
 CREATE FUNCTION challenge_is_open(c commands) RETURNS boolean
 LANGUAGE sql VOLATILE
 AS $$
-    SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
+    SELECT coalesce(c.challenged_at > clock_timestamp() - (mulberry_internal.challenge_lifetime() - interval '5 seconds'), false)
        AND EXISTS (SELECT FROM mulberry_internal.voice_keys k
                     WHERE k.tenant = c.tenant AND k.role = 'sender' AND k.agent = c.agent AND k.key_id = c.key_id
                       AND k.last_counter = c.counter AND k.place = mulberry_internal.voice_key_place()
@@ -6635,22 +6665,21 @@ LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_challe
 COMMENT ON FUNCTION challenge_digits(text) IS 'the eight digits that are played for a challenge of six (internal)';
 
 -- src/edge/answers.sql
-CREATE FUNCTION spoken_result(command text, mandate text, argument integer, status integer, state integer,
+CREATE FUNCTION spoken_result(command text, mandate text, argument integer, status text, state text,
                               OUT message text, OUT speech text)
 LANGUAGE sql IMMUTABLE AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
-      FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command'
+      FROM (SELECT CASE WHEN command = 'PING' AND status <> 'refused' THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command'
           ELSE 'Mandate' END AS what,
                    CASE
-                       WHEN status = 4 THEN 'must be confirmed'
-                       WHEN status = 3 AND state = 1 THEN 'is revoked and stays so'
-                       WHEN status = 3 THEN 'refused'
-                       WHEN status = 2 THEN 'is not known'
+                       WHEN status = 'challenge wanted' THEN 'must be confirmed'
+                       WHEN status = 'refused' AND state = 'REVOKED' THEN 'is revoked and stays so'
+                       WHEN status = 'refused' THEN 'refused'
+                       WHEN status = 'unknown mandate' THEN 'is not known'
                        WHEN command = 'PING' THEN 'is ready'
-                       WHEN command = 'QUERY' OR status = 1
-                           THEN CASE state WHEN 1 THEN 'is revoked' WHEN 2 THEN 'is suspended' WHEN 3 THEN 'is active'
-                                           WHEN 4 THEN 'is expired' ELSE 'is not known' END
+                       WHEN command = 'QUERY' OR status = 'already so'
+                           THEN CASE state WHEN 'NONE' THEN 'is not known' ELSE 'is ' || lower(state) END
                        WHEN command = 'REVOKE' THEN 'revoked'
                        WHEN command = 'SUSPEND' THEN 'suspended'
                        WHEN command = 'RESUME' THEN 'resumed'
@@ -6658,7 +6687,7 @@ LANGUAGE sql IMMUTABLE AS $$
                        ELSE 'done'
                    END AS becomes) AS s
 $$;
-COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS
+COMMENT ON FUNCTION spoken_result(text, text, integer, text, text) IS
     'an acknowledgement in words, for logs and to be spoken (internal)';
 
 CREATE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
@@ -6826,8 +6855,8 @@ DECLARE
     judged   record;
     at       timestamptz;
     restored boolean;
-    status   integer;
-    state    integer;
+    status   text;
+    state    text;
     nonce    text;
     said     record;
     evidence jsonb;
@@ -6879,7 +6908,7 @@ BEGIN
     open := coalesce(mulberry_internal.challenge_holds(asked.drawn_at, asked.played_at, at), false);
     digests := ARRAY(SELECT f.frame_digest FROM mulberry_internal.key_frames f
                       WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
-                      ORDER BY f.counter DESC LIMIT 64);
+                      ORDER BY f.counter DESC LIMIT mulberry_internal.frames_remembered());
     restored := key.enabled AND key.place <> here;
 
     judged := mulberry_internal.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
@@ -6913,8 +6942,8 @@ BEGIN
         IF open AND asked.counter = former.counter THEN
             UPDATE mulberry_internal.challenges c SET played_at = at WHERE c.tenant = key.tenant AND c.key_id = key.key_id;
         END IF;
-        RETURN ROW(former.ack_status <= 1, former.command, former.mandate, said.status_name, NULL, former.message, former.ack,
-                   NULL, former.speech,
+        RETURN ROW(said.status_name IN ('applied', 'already so'), former.command, former.mandate, said.status_name, NULL, former.message,
+                   former.ack, NULL, former.speech,
                    CASE WHEN open AND asked.counter = former.counter
                         THEN mulberry_internal.challenge_digits(asked.nonce) END,
                    judged.verdict, false, said.state_name, 1)::mulberry.command_answer;
@@ -6925,11 +6954,11 @@ BEGIN
         NULL,
                   NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
     IF NOT judged.meaningful THEN
-        status := 3;
-        state := 0;
+        status := 'refused';
+        state := 'NONE';
         answer.error := 'E001';
     ELSIF judged.challenge_wanted THEN
-        status := 4;
+        status := 'challenge wanted';
         nonce := mulberry_internal.draw_challenge();
         answer.challenge := mulberry_internal.challenge_digits(nonce);
         INSERT INTO mulberry_internal.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
@@ -6938,16 +6967,18 @@ BEGIN
            SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
                counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
         state := mulberry_internal.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
-    ELSIF parsed.command <> 'PING' AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 0 THEN
+    ELSIF parsed.command <> 'PING' AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 'NONE' THEN
         -- another agent's mandate is none
-        status := 2;
-        state := 0;
+        status := 'unknown mandate';
+        state := 'NONE';
         answer.error := 'E003';
     ELSE
-        SELECT r.ack_status, r.ack_state INTO status, state
+        SELECT n.status_name, n.state_name INTO status, state
           FROM mulberry_internal.apply_mandate_command(key.tenant, parsed.command, parsed.mandate_id, parsed.argument,
-                                              format('voice command by key %s', lpad(key.key_id::text, 2, '0')), NULL) r;
-        answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
+                                              format('voice command by key %s', lpad(key.key_id::text, 2, '0')), NULL) r,
+               mulberry_internal.ack_names(r.ack_status, r.ack_state) n;
+        answer.error := CASE WHEN status = 'unknown mandate' THEN 'E003' WHEN status = 'refused' AND state = 'REVOKED' THEN 'E004'
+                             WHEN status = 'refused' THEN 'E001' END;
     END IF;
     -- answered, or overtaken: its answer would have a counter that is used up
     DELETE FROM mulberry_internal.challenges c
@@ -6956,19 +6987,21 @@ BEGIN
     said := mulberry_internal.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
     answer.message := said.message;
     answer.speech := said.speech;
-    answer.success := status <= 1;
-    SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
-    answer.ack_digits := mulberry_internal.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter,
-        judged.message_digest);
+    answer.success := status IN ('applied', 'already so');
+    answer.status := status;
+    answer.mandate_state := state;
+    answer.ack_digits := mulberry_internal.build_ack(key.tenant, key.agent, key.key_id, mulberry_internal.ack_status_code(status),
+        mulberry_internal.mandate_state_code(state), judged.counter, judged.message_digest);
 
     INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state,
         message, speech)
     VALUES (key.tenant, key.key_id, judged.counter, judged.frame_digest, parsed.command, answer.mandate_id, answer.ack_digits,
-            status, state, answer.message, answer.speech);
+            mulberry_internal.ack_status_code(status), mulberry_internal.mandate_state_code(state), answer.message, answer.speech);
     DELETE FROM mulberry_internal.key_frames f
      WHERE f.tenant = key.tenant AND f.key_id = key.key_id
        AND f.counter <= (SELECT o.counter FROM mulberry_internal.key_frames o
-                          WHERE o.tenant = key.tenant AND o.key_id = key.key_id ORDER BY o.counter DESC OFFSET 64 LIMIT 1);
+                          WHERE o.tenant = key.tenant AND o.key_id = key.key_id ORDER BY o.counter DESC
+                         OFFSET mulberry_internal.frames_remembered() LIMIT 1);
     UPDATE mulberry_internal.voice_keys k
        SET last_counter = judged.counter,
            place = CASE WHEN judged.challenge_answered OR NOT restored THEN here ELSE k.place END
@@ -8343,7 +8376,7 @@ DECLARE
     most      CONSTANT integer := 20;
     judged    integer := 0;
     unjudged  integer := 0;
-    answers   CONSTANT text[] := ARRAY(SELECT lpad(s.key_id::text, 2, '0') || lpad((s.counter % 10000)::text, 4, '0')
+    answers   CONSTANT text[] := ARRAY(SELECT lpad(s.key_id::text, 2, '0') || lpad(mulberry_internal.frame_counter(s.counter)::text, 4, '0')
                                          FROM mulberry_internal.command_signatures s WHERE s.command = v.command);
     source    CONSTANT jsonb := jsonb_build_object('call_sid', v.sid, 'recording_sid', v.recording_sid,
                                                    'sha256', encode(sha256(wav), 'hex'));
@@ -9085,27 +9118,29 @@ DECLARE
 BEGIN
     item := 'voice keys';
     SELECT count(*), count(*) FILTER (WHERE k.role = 'sender' AND k.exported_at IS NULL),
-           count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > 4000)
+           count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > mulberry_internal.counter_window() - 1000)
       INTO total, unexported, far
       FROM mulberry_internal.voice_keys k WHERE k.enabled;
     status := CASE WHEN far > 0 OR unexported > 0 THEN 'warning' ELSE 'ok' END;
     detail := format('%s keys are in use', total)
               || CASE WHEN unexported > 0 THEN format('; %s were not exported to their edge', unexported) ELSE '' END
-              || CASE WHEN far > 0 THEN format('; %s are more than 4000 commands ahead of what was acknowledged', far) ELSE '' END;
-    hint := CASE WHEN far > 0 THEN 'An edge takes a counter 5000 ahead for an old one: rotate_voice_key().'
+              || CASE WHEN far > 0 THEN format('; %s are more than %s commands ahead of what was acknowledged', far,
+                                                  mulberry_internal.counter_window() - 1000) ELSE '' END;
+    hint := CASE WHEN far > 0 THEN format('An edge takes a counter %s ahead for an old one: rotate_voice_key().',
+                                         mulberry_internal.counter_window())
                  WHEN unexported > 0 THEN 'export_voice_key() gives the line for the edge; see mulberry.voice_key_status.' END;
     RETURN NEXT;
 
     item := 'voice key forgeries';
-    SELECT count(*) FILTER (WHERE g.in_row >= 100),
+    SELECT count(*) FILTER (WHERE g.in_row >= mulberry_internal.alarm_forgeries()),
            count(*) FILTER (WHERE m.mode = 'strict'), count(*) FILTER (WHERE m.mode <> 'normal')
       INTO alarmed, severe, challenged
       FROM mulberry_internal.key_guard g CROSS JOIN LATERAL mulberry_internal.lockout_mode(g, clock_timestamp()) AS m (mode);
     status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
                    ELSE format('%s keys are in challenge mode, for %s of them a call is hung up after its first forgery, and %s have '
-                       'had 100 forgeries in a row',
-                               challenged, severe, alarmed) END;
+                       'had %s forgeries in a row',
+                               challenged, severe, alarmed, mulberry_internal.alarm_forgeries()) END;
     hint := CASE WHEN alarmed > 0 OR challenged > 0
                  THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in '
                      'mulberry.voice_key_status.' END;

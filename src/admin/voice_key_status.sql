@@ -53,27 +53,29 @@ DECLARE
 BEGIN
     item := 'voice keys';
     SELECT count(*), count(*) FILTER (WHERE k.role = 'sender' AND k.exported_at IS NULL),
-           count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > 4000)
+           count(*) FILTER (WHERE k.role = 'sender' AND k.last_counter - k.acked_counter > mulberry_internal.counter_window() - 1000)
       INTO total, unexported, far
       FROM mulberry_internal.voice_keys k WHERE k.enabled;
     status := CASE WHEN far > 0 OR unexported > 0 THEN 'warning' ELSE 'ok' END;
     detail := format('%s keys are in use', total)
               || CASE WHEN unexported > 0 THEN format('; %s were not exported to their edge', unexported) ELSE '' END
-              || CASE WHEN far > 0 THEN format('; %s are more than 4000 commands ahead of what was acknowledged', far) ELSE '' END;
-    hint := CASE WHEN far > 0 THEN 'An edge takes a counter 5000 ahead for an old one: rotate_voice_key().'
+              || CASE WHEN far > 0 THEN format('; %s are more than %s commands ahead of what was acknowledged', far,
+                                                  mulberry_internal.counter_window() - 1000) ELSE '' END;
+    hint := CASE WHEN far > 0 THEN format('An edge takes a counter %s ahead for an old one: rotate_voice_key().',
+                                         mulberry_internal.counter_window())
                  WHEN unexported > 0 THEN 'export_voice_key() gives the line for the edge; see mulberry.voice_key_status.' END;
     RETURN NEXT;
 
     item := 'voice key forgeries';
-    SELECT count(*) FILTER (WHERE g.in_row >= 100),
+    SELECT count(*) FILTER (WHERE g.in_row >= mulberry_internal.alarm_forgeries()),
            count(*) FILTER (WHERE m.mode = 'strict'), count(*) FILTER (WHERE m.mode <> 'normal')
       INTO alarmed, severe, challenged
       FROM mulberry_internal.key_guard g CROSS JOIN LATERAL mulberry_internal.lockout_mode(g, clock_timestamp()) AS m (mode);
     status := CASE WHEN alarmed > 0 THEN 'error' WHEN challenged > 0 THEN 'warning' ELSE 'ok' END;
     detail := CASE WHEN challenged = 0 AND alarmed = 0 THEN 'no key is in challenge mode'
                    ELSE format('%s keys are in challenge mode, for %s of them a call is hung up after its first forgery, and %s have '
-                       'had 100 forgeries in a row',
-                               challenged, severe, alarmed) END;
+                       'had %s forgeries in a row',
+                               challenged, severe, alarmed, mulberry_internal.alarm_forgeries()) END;
     hint := CASE WHEN alarmed > 0 OR challenged > 0
                  THEN 'Somebody tries to forge commands, or the sender signs with another key: compare fingerprints in '
                      'mulberry.voice_key_status.' END;

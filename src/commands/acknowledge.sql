@@ -17,9 +17,10 @@ BEGIN
     verdict := 'decode error';
     IF said.valid THEN
         verdict := 'other command';
-        -- Key and counter name one signature; an older one with the same digits is 10,000 commands back.
+        -- Key and counter name one signature; an older one with the same digits is thousands of commands back.
         SELECT x.* INTO s FROM mulberry_internal.command_signatures x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id AND x.counter % 10000 = said.counter
+         WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id
+           AND mulberry_internal.frame_counter(x.counter) = said.counter
            -- ids are given again: what a former key of that id signed is none of this one's
            AND x.signed_at >= (SELECT k.created_at FROM mulberry_internal.voice_keys k
                                 WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = said.key_id)
@@ -62,26 +63,27 @@ BEGIN
                  WHERE x.id = c.id;
             END IF;
         END IF;
-    ELSIF judged.status IN (0, 1) THEN
+    ELSIF judged.status_name IN ('applied', 'already so') THEN
         -- Of whatever signature: the agent has carried it out.
         PERFORM mulberry_internal.confirm_command(c.id, symbols, judged.status, judged.state, method, proof,
             jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name,
                                'after', nullif(c.state, 'outstanding')));
-    ELSIF judged.status IN (2, 3) AND (current OR c.state <> 'outstanding') THEN
+    ELSIF judged.status_name IN ('unknown mandate', 'refused') AND (current OR c.state <> 'outstanding') THEN
         UPDATE mulberry_internal.commands x
            SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
          WHERE x.id = c.id;
         PERFORM mulberry_internal.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
-            CASE judged.status WHEN 2 THEN 'E003: the agent does not know the mandate' ELSE 'the agent has refused it' END,
+            CASE judged.status_name WHEN 'unknown mandate' THEN 'E003: the agent does not know the mandate'
+                                    ELSE 'the agent has refused it' END,
             proof || jsonb_build_object('status', judged.status_name, 'mandate_state', judged.state_name));
-    ELSIF judged.status = 4 AND current AND c.state = 'outstanding' THEN
+    ELSIF judged.status_name = 'challenge wanted' AND current AND c.state = 'outstanding' THEN
         verdict := 'challenge wanted';
         IF c.ack_frame IS DISTINCT FROM symbols THEN
             UPDATE mulberry_internal.commands x SET challenged_at = clock_timestamp(), ack_frame = symbols WHERE x.id = c.id;
             PERFORM mulberry_internal.note_command(c, 'challenge wanted', 'command_challenged', proof);
         END IF;
     ELSE
-        PERFORM mulberry_internal.note_command(c, CASE WHEN judged.status BETWEEN 2 AND 4 THEN 'superseded acknowledgement'
+        PERFORM mulberry_internal.note_command(c, CASE WHEN judged.status_name IS NOT NULL THEN 'superseded acknowledgement'
                                               ELSE 'acknowledgement without a meaning' END,
                                       NULL, proof || jsonb_build_object('status', said.status_code));
     END IF;
@@ -150,12 +152,12 @@ COMMENT ON FUNCTION accept_ack(bigint, text, text, jsonb) IS
     'follows), challenge wanted (accept_challenge() takes its digits), other command (which is settled, if it is genuine for that one), '
     'forgery, decode error (internal)';
 
--- An edge knows its challenge for 60 s from when it was played, which is before we hear of it.  The answer must
+-- An edge knows its challenge for so long from when it was played, which is before we hear of it.  The answer must
 -- have the next counter of the same key.
 CREATE OR REPLACE FUNCTION challenge_is_open(c commands) RETURNS boolean
 LANGUAGE sql VOLATILE
 AS $$
-    SELECT coalesce(c.challenged_at > clock_timestamp() - interval '55 seconds', false)
+    SELECT coalesce(c.challenged_at > clock_timestamp() - (mulberry_internal.challenge_lifetime() - interval '5 seconds'), false)
        AND EXISTS (SELECT FROM mulberry_internal.voice_keys k
                     WHERE k.tenant = c.tenant AND k.role = 'sender' AND k.agent = c.agent AND k.key_id = c.key_id
                       AND k.last_counter = c.counter AND k.place = mulberry_internal.voice_key_place()

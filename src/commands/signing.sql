@@ -31,8 +31,8 @@ COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint,
 
 CREATE OR REPLACE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
 LANGUAGE sql IMMUTABLE AS $$
-    -- a counter 5,000 ahead of the last accepted one is taken for an old one
-    SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + 4900))
+    -- with room for what is signed next
+    SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + mulberry_internal.counter_window() - 100))
 $$;
 COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS
     'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
@@ -96,7 +96,8 @@ BEGIN
        AND EXISTS (SELECT FROM mulberry_internal.command_signatures s
                      JOIN mulberry_internal.commands c ON c.id = s.command
                     WHERE s.tenant = key.tenant AND s.agent = key.agent AND s.key_id = key.key_id
-                      AND s.counter % 10000 = key.last_counter % 10000 AND s.counter = key.last_counter AND s.nonce IS NULL
+                      AND mulberry_internal.frame_counter(s.counter) = mulberry_internal.frame_counter(key.last_counter)
+                      AND s.counter = key.last_counter AND s.nonce IS NULL
                       AND c.state NOT IN ('confirmed', 'refused')
                       AND c.command = ordered.command AND c.argument = ordered.argument
                       AND c.mandate IS NOT DISTINCT FROM ordered.mandate) THEN
@@ -183,10 +184,11 @@ BEGIN
     IF by IS NULL THEN
         RAISE EXCEPTION 'by must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF by NOT BETWEEN 1 AND 4000 THEN
+    IF by NOT BETWEEN 1 AND mulberry_internal.counter_window() - 1000 THEN
         RAISE EXCEPTION 'by % is out of range', by
             USING ERRCODE = 'numeric_value_out_of_range',
-                  DETAIL = 'It can be 1 to 4000: a receiver takes a counter 5000 ahead for an old one.';
+                  DETAIL = format('It can be 1 to %s: a receiver takes a counter %s ahead for an old one.',
+                                  mulberry_internal.counter_window() - 1000, mulberry_internal.counter_window());
     END IF;
     PERFORM FROM mulberry_internal.agents a WHERE a.tenant = owner ORDER BY a.id FOR NO KEY UPDATE;
     UPDATE mulberry_internal.voice_keys k

@@ -82,8 +82,11 @@ CREATE TABLE command_signatures (
     signed_at      timestamptz NOT NULL,
     PRIMARY KEY (command, signature)
 );
+CREATE FUNCTION frame_counter(counter bigint) RETURNS integer
+LANGUAGE c STRICT IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_frame_counter';
+COMMENT ON FUNCTION frame_counter(bigint) IS 'the last digits of a counter, as a frame carries it (internal)';
 -- what an acknowledgement says about the signature that it answers
-CREATE INDEX command_signatures_counter ON command_signatures (tenant, agent, key_id, (counter % 10000), counter);
+CREATE INDEX command_signatures_counter ON command_signatures (tenant, agent, key_id, frame_counter(counter), counter);
 COMMENT ON TABLE command_signatures IS 'every frame that was made for a command: an acknowledgement of an older one counts too';
 COMMENT ON COLUMN command_signatures.signature IS '1 for the first';
 SELECT pg_catalog.pg_extension_config_dump('command_signatures', '');

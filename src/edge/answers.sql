@@ -1,19 +1,18 @@
-CREATE OR REPLACE FUNCTION spoken_result(command text, mandate text, argument integer, status integer, state integer,
+CREATE OR REPLACE FUNCTION spoken_result(command text, mandate text, argument integer, status text, state text,
                               OUT message text, OUT speech text)
 LANGUAGE sql IMMUTABLE AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
-      FROM (SELECT CASE WHEN command = 'PING' AND status <> 3 THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command'
+      FROM (SELECT CASE WHEN command = 'PING' AND status <> 'refused' THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command'
           ELSE 'Mandate' END AS what,
                    CASE
-                       WHEN status = 4 THEN 'must be confirmed'
-                       WHEN status = 3 AND state = 1 THEN 'is revoked and stays so'
-                       WHEN status = 3 THEN 'refused'
-                       WHEN status = 2 THEN 'is not known'
+                       WHEN status = 'challenge wanted' THEN 'must be confirmed'
+                       WHEN status = 'refused' AND state = 'REVOKED' THEN 'is revoked and stays so'
+                       WHEN status = 'refused' THEN 'refused'
+                       WHEN status = 'unknown mandate' THEN 'is not known'
                        WHEN command = 'PING' THEN 'is ready'
-                       WHEN command = 'QUERY' OR status = 1
-                           THEN CASE state WHEN 1 THEN 'is revoked' WHEN 2 THEN 'is suspended' WHEN 3 THEN 'is active'
-                                           WHEN 4 THEN 'is expired' ELSE 'is not known' END
+                       WHEN command = 'QUERY' OR status = 'already so'
+                           THEN CASE state WHEN 'NONE' THEN 'is not known' ELSE 'is ' || lower(state) END
                        WHEN command = 'REVOKE' THEN 'revoked'
                        WHEN command = 'SUSPEND' THEN 'suspended'
                        WHEN command = 'RESUME' THEN 'resumed'
@@ -21,7 +20,7 @@ LANGUAGE sql IMMUTABLE AS $$
                        ELSE 'done'
                    END AS becomes) AS s
 $$;
-COMMENT ON FUNCTION spoken_result(text, text, integer, integer, integer) IS
+COMMENT ON FUNCTION spoken_result(text, text, integer, text, text) IS
     'an acknowledgement in words, for logs and to be spoken (internal)';
 
 CREATE OR REPLACE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer

@@ -57,8 +57,8 @@ DECLARE
     judged   record;
     at       timestamptz;
     restored boolean;
-    status   integer;
-    state    integer;
+    status   text;
+    state    text;
     nonce    text;
     said     record;
     evidence jsonb;
@@ -110,7 +110,7 @@ BEGIN
     open := coalesce(mulberry_internal.challenge_holds(asked.drawn_at, asked.played_at, at), false);
     digests := ARRAY(SELECT f.frame_digest FROM mulberry_internal.key_frames f
                       WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
-                      ORDER BY f.counter DESC LIMIT 64);
+                      ORDER BY f.counter DESC LIMIT mulberry_internal.frames_remembered());
     restored := key.enabled AND key.place <> here;
 
     judged := mulberry_internal.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
@@ -144,8 +144,8 @@ BEGIN
         IF open AND asked.counter = former.counter THEN
             UPDATE mulberry_internal.challenges c SET played_at = at WHERE c.tenant = key.tenant AND c.key_id = key.key_id;
         END IF;
-        RETURN ROW(former.ack_status <= 1, former.command, former.mandate, said.status_name, NULL, former.message, former.ack,
-                   NULL, former.speech,
+        RETURN ROW(said.status_name IN ('applied', 'already so'), former.command, former.mandate, said.status_name, NULL, former.message,
+                   former.ack, NULL, former.speech,
                    CASE WHEN open AND asked.counter = former.counter
                         THEN mulberry_internal.challenge_digits(asked.nonce) END,
                    judged.verdict, false, said.state_name, 1)::mulberry.command_answer;
@@ -156,11 +156,11 @@ BEGIN
         NULL,
                   NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
     IF NOT judged.meaningful THEN
-        status := 3;
-        state := 0;
+        status := 'refused';
+        state := 'NONE';
         answer.error := 'E001';
     ELSIF judged.challenge_wanted THEN
-        status := 4;
+        status := 'challenge wanted';
         nonce := mulberry_internal.draw_challenge();
         answer.challenge := mulberry_internal.challenge_digits(nonce);
         INSERT INTO mulberry_internal.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
@@ -169,16 +169,18 @@ BEGIN
            SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
                counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
         state := mulberry_internal.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
-    ELSIF parsed.command <> 'PING' AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 0 THEN
+    ELSIF parsed.command <> 'PING' AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 'NONE' THEN
         -- another agent's mandate is none
-        status := 2;
-        state := 0;
+        status := 'unknown mandate';
+        state := 'NONE';
         answer.error := 'E003';
     ELSE
-        SELECT r.ack_status, r.ack_state INTO status, state
+        SELECT n.status_name, n.state_name INTO status, state
           FROM mulberry_internal.apply_mandate_command(key.tenant, parsed.command, parsed.mandate_id, parsed.argument,
-                                              format('voice command by key %s', lpad(key.key_id::text, 2, '0')), NULL) r;
-        answer.error := CASE WHEN status = 2 THEN 'E003' WHEN status = 3 AND state = 1 THEN 'E004' WHEN status = 3 THEN 'E001' END;
+                                              format('voice command by key %s', lpad(key.key_id::text, 2, '0')), NULL) r,
+               mulberry_internal.ack_names(r.ack_status, r.ack_state) n;
+        answer.error := CASE WHEN status = 'unknown mandate' THEN 'E003' WHEN status = 'refused' AND state = 'REVOKED' THEN 'E004'
+                             WHEN status = 'refused' THEN 'E001' END;
     END IF;
     -- answered, or overtaken: its answer would have a counter that is used up
     DELETE FROM mulberry_internal.challenges c
@@ -187,19 +189,21 @@ BEGIN
     said := mulberry_internal.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
     answer.message := said.message;
     answer.speech := said.speech;
-    answer.success := status <= 1;
-    SELECT n.status_name, n.state_name INTO answer.status, answer.mandate_state FROM mulberry_internal.ack_names(status, state) n;
-    answer.ack_digits := mulberry_internal.build_ack(key.tenant, key.agent, key.key_id, status, state, judged.counter,
-        judged.message_digest);
+    answer.success := status IN ('applied', 'already so');
+    answer.status := status;
+    answer.mandate_state := state;
+    answer.ack_digits := mulberry_internal.build_ack(key.tenant, key.agent, key.key_id, mulberry_internal.ack_status_code(status),
+        mulberry_internal.mandate_state_code(state), judged.counter, judged.message_digest);
 
     INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state,
         message, speech)
     VALUES (key.tenant, key.key_id, judged.counter, judged.frame_digest, parsed.command, answer.mandate_id, answer.ack_digits,
-            status, state, answer.message, answer.speech);
+            mulberry_internal.ack_status_code(status), mulberry_internal.mandate_state_code(state), answer.message, answer.speech);
     DELETE FROM mulberry_internal.key_frames f
      WHERE f.tenant = key.tenant AND f.key_id = key.key_id
        AND f.counter <= (SELECT o.counter FROM mulberry_internal.key_frames o
-                          WHERE o.tenant = key.tenant AND o.key_id = key.key_id ORDER BY o.counter DESC OFFSET 64 LIMIT 1);
+                          WHERE o.tenant = key.tenant AND o.key_id = key.key_id ORDER BY o.counter DESC
+                         OFFSET mulberry_internal.frames_remembered() LIMIT 1);
     UPDATE mulberry_internal.voice_keys k
        SET last_counter = judged.counter,
            place = CASE WHEN judged.challenge_answered OR NOT restored THEN here ELSE k.place END

@@ -16,7 +16,7 @@ CREATE TABLE key_frames (
     PRIMARY KEY (tenant, key_id, counter)
 );
 COMMENT ON TABLE key_frames IS
-    'the last 64 frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does '
+    'the last frames that each receiver''s key accepted, and the answers to them: what is played again is answered again and does '
     'nothing';
 COMMENT ON COLUMN key_frames.frame_digest IS 'SHA-256 of the 32 symbols';
 SELECT pg_catalog.pg_extension_config_dump('key_frames', '');

@@ -235,22 +235,17 @@ COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
     'extends a mandate by 1 to 99 days of 24 hours from expires_at, or from now when that is over: "changed", "E003" (no such mandate) '
     'or "E004" (REVOKED); to the end of the year 9999 at most. EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
 
--- The numbers are SS and QQ of an acknowledgement, as core/command.h has them.
 CREATE OR REPLACE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
                                       OUT ack_status integer, OUT ack_state integer)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-    applied    CONSTANT integer := 0;
-    already_so CONSTANT integer := 1;
-    unknown    CONSTANT integer := 2;
-    refused    CONSTANT integer := 3;
     answer     text;
     result     text;
 BEGIN
-    ack_state := 0;
     IF command = 'PING' THEN
-        ack_status := CASE WHEN mandate = '00000000' AND argument = 0 THEN applied ELSE refused END;
+        ack_state := mulberry_internal.mandate_state_code('NONE');
+        ack_status := mulberry_internal.ack_status_code(CASE WHEN mandate = '00000000' AND argument = 0 THEN 'applied' ELSE 'refused' END);
         RETURN;
     END IF;
     IF command = 'EXTEND' AND argument BETWEEN 1 AND 99 THEN
@@ -265,8 +260,9 @@ BEGIN
         answer := 'meaningless';
     END IF;
     SELECT m.status INTO result FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
-    ack_state := CASE result WHEN 'REVOKED' THEN 1 WHEN 'SUSPENDED' THEN 2 WHEN 'ACTIVE' THEN 3 WHEN 'EXPIRED' THEN 4 ELSE 0 END;
-    ack_status := CASE answer WHEN 'changed' THEN applied WHEN 'already so' THEN already_so WHEN 'E003' THEN unknown ELSE refused END;
+    ack_state := mulberry_internal.mandate_state_code(coalesce(result, 'NONE'));
+    ack_status := mulberry_internal.ack_status_code(CASE answer WHEN 'changed' THEN 'applied' WHEN 'already so' THEN 'already so'
+                                                                WHEN 'E003' THEN 'unknown mandate' ELSE 'refused' END);
 END
 $$;
 COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
@@ -306,11 +302,10 @@ COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, tex
     'changes what is not null of a mandate that is not REVOKED; a later expires_at makes an EXPIRED one ACTIVE. Agents learn of it on '
     'the online path. Needs operator access';
 
-CREATE OR REPLACE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS integer
+CREATE OR REPLACE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS text
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce((SELECT CASE WHEN m.status = 'REVOKED' THEN 1 WHEN m.status = 'EXPIRED' OR m.expires_at <= clock_timestamp() THEN 4
-                                 WHEN m.status = 'SUSPENDED' THEN 2 ELSE 3 END
-                       FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 0)
+    SELECT coalesce((SELECT CASE WHEN m.status <> 'REVOKED' AND m.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE m.status END
+                       FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 'NONE')
 $$;
 COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS
-    'state of an agent''s mandate as the number of an acknowledgement (core/command.h); 0: it has no such mandate (internal)';
+    'state of an agent''s mandate as an acknowledgement names it; NONE: it has no such mandate (internal)';

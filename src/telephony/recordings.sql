@@ -75,7 +75,7 @@ DECLARE
     most      CONSTANT integer := 20;
     judged    integer := 0;
     unjudged  integer := 0;
-    answers   CONSTANT text[] := ARRAY(SELECT lpad(s.key_id::text, 2, '0') || lpad((s.counter % 10000)::text, 4, '0')
+    answers   CONSTANT text[] := ARRAY(SELECT lpad(s.key_id::text, 2, '0') || lpad(mulberry_internal.frame_counter(s.counter)::text, 4, '0')
                                          FROM mulberry_internal.command_signatures s WHERE s.command = v.command);
     source    CONSTANT jsonb := jsonb_build_object('call_sid', v.sid, 'recording_sid', v.recording_sid,
                                                    'sha256', encode(sha256(wav), 'hex'));
