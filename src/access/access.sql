@@ -39,6 +39,12 @@ CREATE OR REPLACE FUNCTION caller_roles() RETURNS SETOF oid
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_caller_roles';
 COMMENT ON FUNCTION caller_roles() IS 'every role with a hand in this call, whose accesses all count';
 
+CREATE OR REPLACE FUNCTION outer_role_name() RETURNS text
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+RETURN pg_catalog.pg_get_userbyid(mulberry_internal.outer_role()::oid)::text;
+COMMENT ON FUNCTION outer_role_name() IS
+    'its name, as it is stored: what regrole shows depends on quote_all_identifiers';
+
 CREATE OR REPLACE FUNCTION mulberry.grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
@@ -60,7 +66,7 @@ BEGIN
     LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM mulberry_internal.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
     INSERT INTO mulberry_internal.members (role, access, tenant, granted_by)
-    VALUES (grant_access.role, grant_access.access, target, mulberry_internal.outer_role()::text)
+    VALUES (grant_access.role, grant_access.access, target, mulberry_internal.outer_role_name())
     ON CONFLICT DO NOTHING;
 
     FOR object IN

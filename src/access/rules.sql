@@ -27,9 +27,9 @@ BEGIN
         WITH named AS (
             SELECT p.proname AS name, 'EXECUTE' AS privilege,
                    format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                          p.pronamespace::regnamespace::text, p.proname, pg_get_function_identity_arguments(p.oid)) AS object
+                          s.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS object
               FROM pg_proc p
-             WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+              JOIN pg_namespace s ON s.oid = p.pronamespace AND s.nspname IN ('mulberry', 'mulberry_internal')
             UNION ALL
             SELECT c.relname, w.privilege, format('%I.%I', 'mulberry', c.relname)
               FROM pg_class c, (VALUES ('SELECT'), ('INSERT')) AS w (privilege)

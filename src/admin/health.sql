@@ -192,10 +192,9 @@ LANGUAGE sql STABLE AS $$
                WHEN object ~ '^(FUNCTION|PROCEDURE) '
                    THEN (SELECT bool_or(has_function_privilege(role, p.oid, privilege))
                            FROM pg_proc p
-                          WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
-                            AND object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                                                p.pronamespace::regnamespace::text, p.proname,
-                                                pg_get_function_identity_arguments(p.oid)))
+                           JOIN pg_namespace s ON s.oid = p.pronamespace AND s.nspname IN ('mulberry', 'mulberry_internal')
+                          WHERE object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                                                s.nspname, p.proname, pg_get_function_identity_arguments(p.oid)))
                ELSE has_table_privilege(role, object, privilege)
            END
 $$;
@@ -216,7 +215,7 @@ BEGIN
      WHERE NOT EXISTS (
                SELECT FROM pg_inherits i
                  JOIN pg_class c ON c.oid = i.inhrelid,
-                      regexp_match(pg_get_expr(c.relpartbound, c.oid), '\(''?(\d+)''?\) TO \(''?(\d+)''?\)') AS bound
+                      regexp_match(pg_get_expr(c.relpartbound, c.oid), E'\\(''?(\\d+)''?\\) TO \\(''?(\\d+)''?\\)') AS bound
                 WHERE i.inhparent = 'mulberry_internal.packets'::regclass
                   AND bound[1]::bigint <= day << 40 AND bound[2]::bigint > day << 40);
     detail := format('%s of the partitions for today and the next %s days are missing', missing, ahead);

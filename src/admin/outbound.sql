@@ -9,7 +9,7 @@ BEGIN
     IF held THEN
         DELETE FROM mulberry_internal.installation;
         INSERT INTO mulberry_internal.installation (system_identifier, database, approved_by)
-        SELECT c.system_identifier, d.oid, mulberry_internal.outer_role()::text
+        SELECT c.system_identifier, d.oid, mulberry_internal.outer_role_name()
           FROM pg_control_system() c, pg_database d
          WHERE d.datname = current_database();
     END IF;

@@ -71,6 +71,7 @@ static void write_link(int64 id, const chain_head *link);
 static bool is_linking(HeapTuple old, HeapTuple new, TupleDesc desc);
 static bool lock_chain(bool wait);
 static bool unlinked_since(int64 *last_id);
+static void complain_of_unlinked(void);
 
 /*
  * Trigger on "audit": before INSERT, UPDATE and DELETE of each row, and before
@@ -338,8 +339,8 @@ lock_chain(bool wait)
 /*
  * await_audit_links(): what readers of the chain call first, so that everything committed
  * before is in it.  Without a notifier it links itself; with one it waits until the
- * notifier has been there.  Does nothing where that is impossible: in recovery and in read-only
- * transactions, and in transactions that would not see it.  Gives up after AWAIT_TIMEOUT.
+ * notifier has been there.  Does nothing where that is impossible, in recovery; read-only
+ * transactions and those that would not see it say so when rows are not linked.  Gives up after AWAIT_TIMEOUT.
  */
 Datum
 mulberry_await_audit_links(PG_FUNCTION_ARGS)
@@ -347,8 +348,13 @@ mulberry_await_audit_links(PG_FUNCTION_ARGS)
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), AWAIT_TIMEOUT);
 	int64 last_id = PG_INT64_MAX;
 
-	if (RecoveryInProgress() || XactReadOnly || IsolationUsesXactSnapshot() || IsInParallelMode())
+	if (RecoveryInProgress() || IsInParallelMode())
 		PG_RETURN_VOID();
+	if (XactReadOnly || IsolationUsesXactSnapshot())
+	{
+		complain_of_unlinked();
+		PG_RETURN_VOID();
+	}
 	/* the notifier cannot link what this transaction has not committed */
 	if (mulberry_notifier_lives() && mulberry_xact_will(MULBERRY_COMMIT_LINK_AUDIT))
 		PG_RETURN_VOID();
@@ -371,6 +377,34 @@ mulberry_await_audit_links(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/*
+ * For a transaction that can neither link nor see what others link: without a notifier nobody
+ * would, and the log would look shorter than it is.
+ */
+static void
+complain_of_unlinked(void)
+{
+	int64 last_id = PG_INT64_MAX;
+	bool some;
+
+	if (mulberry_notifier_lives())
+		return;
+	SPI_connect();
+	some = unlinked_since(&last_id);
+	SPI_finish();
+	if (some)
+		ereport(
+			IsolationUsesXactSnapshot() ? ERROR : WARNING,
+			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+			 errmsg("there are rows of the audit log that are not linked, which a %s transaction "
+					"cannot link",
+					IsolationUsesXactSnapshot() ? "REPEATABLE READ or SERIALIZABLE" : "READ ONLY"),
+			 errdetail("No notifier serves this database."),
+			 errhint(
+				 "Read the log in a READ WRITE transaction at READ COMMITTED, or have a notifier: "
+				 "mulberry.databases.")));
 }
 
 /*

@@ -13,7 +13,7 @@ LANGUAGE sql
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     INSERT INTO mulberry_internal.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
-    VALUES ($1, mulberry_internal.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
+    VALUES ($1, mulberry_internal.outer_role_name(), $2, $3, $7, $4, $5, $6, $8)
 $$;
 COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS
     'writes a row of the audit log in the current transaction (internal)';
@@ -123,7 +123,7 @@ BEGIN
     SELECT h.last_seq, encode(h.hash, 'hex') INTO last_seq, hash FROM mulberry_internal.audit_heads h WHERE h.tenant = target;
     rows := mulberry_internal.erase_audit(target);
     RAISE LOG 'audit log of tenant "%" erased by role "%": % rows, the last was % with hash %',
-        tenant, mulberry_internal.outer_role(), rows, last_seq, hash;
+        tenant, mulberry_internal.outer_role_name(), rows, last_seq, hash;
 END
 $$;
 COMMENT ON FUNCTION mulberry.erase_audit_log(text) IS

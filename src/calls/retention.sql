@@ -33,7 +33,7 @@ BEGIN
     -- the events keep their numbers, which have no gaps
     UPDATE mulberry_internal.events e SET payload = '{"erased": true}' WHERE e.call = erased;
     PERFORM mulberry_internal.emit_event(owner, 'call_erased', NULL, call_id,
-                                jsonb_build_object('role', mulberry_internal.outer_role()::text));
+                                jsonb_build_object('role', mulberry_internal.outer_role_name()));
 END
 $$;
 COMMENT ON FUNCTION mulberry.erase_call(text, text) IS
@@ -48,7 +48,7 @@ LANGUAGE sql STABLE AS $$
       FROM pg_inherits i
       JOIN pg_class c ON c.oid = i.inhrelid
            CROSS JOIN LATERAL (SELECT to_date(substr(c.relname, 9), 'YYYYMMDD') AS day) AS d
-     WHERE i.inhparent = 'mulberry_internal.packets'::regclass AND c.relname ~ '^packets_\d{8}$'
+     WHERE i.inhparent = 'mulberry_internal.packets'::regclass AND c.relname ~ E'^packets_\\d{8}$'
 $$;
 COMMENT ON FUNCTION packet_partitions() IS
     'internal: partitions of packets, their days (UTC), and the calls (from first_call to before end_call) they are for';

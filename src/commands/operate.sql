@@ -41,7 +41,7 @@ BEGIN
             HINT = 'Give the opposite command; it goes out when this one is settled.';
     END IF;
     PERFORM mulberry_internal.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
-        concat_ws(': ', format('cancelled by %s', mulberry_internal.outer_role()), nullif(btrim(reason), '')),
+        concat_ws(': ', format('cancelled by %s', mulberry_internal.outer_role_name()), nullif(btrim(reason), '')),
         jsonb_build_object('from_state', c.state));
     PERFORM mulberry_internal.next_command(c.tenant, c.agent);
     PERFORM mulberry_internal.require_durable_commit();
@@ -91,7 +91,7 @@ BEGIN
     UPDATE mulberry_internal.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
      WHERE x.id = c.id RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, 'retried', 'command_queued', jsonb_build_object('role',
-        mulberry_internal.outer_role()::text));
+        mulberry_internal.outer_role_name()));
     PERFORM mulberry_internal.next_command(c.tenant, c.agent);
     RETURN mulberry_internal.answer_of_command(c.id);
 END

@@ -60,6 +60,7 @@ static const char number_query[] =
 static void number_batch(int max_rows);
 static bool lock_numbers(bool wait);
 static bool unnumbered_since(int64 *last_id);
+static void complain_of_unnumbered(void);
 
 /*
  * number_events(max_rows integer): numbers what is committed and has no number
@@ -143,8 +144,8 @@ lock_numbers(bool wait)
  * await_event_numbers(): what events_since() calls first, so that everything
  * committed before it has a number.  Without a notifier it numbers itself; with
  * one it waits until the notifier has been there.  Does nothing where that is
- * impossible: in recovery and in read-only transactions, and in transactions
- * that would not see the numbers.  Gives up after AWAIT_TIMEOUT.
+ * impossible, in recovery; read-only transactions and those that would not see the
+ * numbers say so when events lack theirs.  Gives up after AWAIT_TIMEOUT.
  */
 Datum
 mulberry_await_event_numbers(PG_FUNCTION_ARGS)
@@ -152,8 +153,13 @@ mulberry_await_event_numbers(PG_FUNCTION_ARGS)
 	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), AWAIT_TIMEOUT);
 	int64 last_id = PG_INT64_MAX;
 
-	if (RecoveryInProgress() || XactReadOnly || IsolationUsesXactSnapshot() || IsInParallelMode())
+	if (RecoveryInProgress() || IsInParallelMode())
 		PG_RETURN_VOID();
+	if (XactReadOnly || IsolationUsesXactSnapshot())
+	{
+		complain_of_unnumbered();
+		PG_RETURN_VOID();
+	}
 	/* the notifier cannot number what this transaction has not committed */
 	if (mulberry_notifier_lives() && mulberry_xact_will(MULBERRY_COMMIT_WAKE_NOTIFIER))
 		PG_RETURN_VOID();
@@ -177,6 +183,32 @@ mulberry_await_event_numbers(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/*
+ * For a transaction that can neither number nor see the numbers that others give: without a
+ * notifier nobody would, and what it reads would look complete.
+ */
+static void
+complain_of_unnumbered(void)
+{
+	int64 last_id = PG_INT64_MAX;
+	bool some;
+
+	if (mulberry_notifier_lives())
+		return;
+	SPI_connect();
+	some = unnumbered_since(&last_id);
+	SPI_finish();
+	if (some)
+		ereport(
+			IsolationUsesXactSnapshot() ? ERROR : WARNING,
+			(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+			 errmsg("there are events without a number, which a %s transaction cannot give them",
+					IsolationUsesXactSnapshot() ? "REPEATABLE READ or SERIALIZABLE" : "READ ONLY"),
+			 errdetail("No notifier serves this database."),
+			 errhint("Read them in a READ WRITE transaction at READ COMMITTED, or have a "
+					 "notifier: mulberry.databases.")));
 }
 
 /*

@@ -123,7 +123,7 @@ BEGIN
             h.payload, clock_timestamp(), current_setting('mulberry.ai_max_attempts')::integer, h.lease_token,
             h.last_error, h.created_at);
     PERFORM mulberry_internal.emit_event(h.tenant, 'job_retried', h.call, NULL,
-        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry_internal.outer_role()::text));
+        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry_internal.outer_role_name()));
     PERFORM mulberry_internal.wake_workers();
 END
 $$;
@@ -151,10 +151,10 @@ BEGIN
         END IF;
         RAISE EXCEPTION 'job % does not exist', cancel_job.id USING ERRCODE = 'undefined_object';
     END IF;
-    reason := format('cancelled by %s', mulberry_internal.outer_role());
+    reason := format('cancelled by %s', mulberry_internal.outer_role_name());
     PERFORM mulberry_internal.give_up_job(j, 'cancelled', reason, reason);
     PERFORM mulberry_internal.emit_event(j.tenant, 'job_cancelled', j.call, NULL,
-        jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry_internal.outer_role()::text));
+        jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry_internal.outer_role_name()));
 END
 $$;
 COMMENT ON FUNCTION mulberry.cancel_job(bigint) IS

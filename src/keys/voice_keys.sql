@@ -273,7 +273,7 @@ COMMENT ON FUNCTION mulberry.confirm_voice_key(text, integer, text, text) IS
 CREATE OR REPLACE VIEW mulberry.voice_key_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS agent, NULL::secret_value AS key WHERE false;
 COMMENT ON VIEW mulberry.voice_key_entry IS
-    'where keys enter an edge: \copy mulberry.voice_key_entry (key) FROM ...; needs admin access to the tenant, and always looks empty';
+    E'where keys enter an edge: \\copy mulberry.voice_key_entry (key) FROM ...; needs admin access to the tenant, and always looks empty';
 COMMENT ON COLUMN mulberry.voice_key_entry.tenant IS 'name of the tenant on the edge; null: the role''s only one, or "default"';
 COMMENT ON COLUMN mulberry.voice_key_entry.agent IS
     'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';

@@ -19,7 +19,7 @@ DECLARE
 BEGIN
     INSERT INTO mulberry_internal.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at,
         sponsor, cause, command)
-    VALUES (tenant, mandate, version, mulberry_internal.outer_role()::text, from_status, status, max_amount, expires_at, sponsor,
+    VALUES (tenant, mandate, version, mulberry_internal.outer_role_name(), from_status, status, max_amount, expires_at, sponsor,
         cause, command);
     PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts
         || jsonb_build_object('sponsor', sponsor));

@@ -129,7 +129,7 @@ BEGIN
     remaining := (remaining - amount)::numeric(20, 4);
     message := 'accepted';
     INSERT INTO mulberry_internal.spendings (tenant, mandate, reference, amount, remaining, role)
-    VALUES (owner, mandate_id, reference, amount, remaining, mulberry_internal.outer_role()::text);
+    VALUES (owner, mandate_id, reference, amount, remaining, mulberry_internal.outer_role_name());
     UPDATE mulberry_internal.mandates m SET spent = m.spent + amount WHERE m.tenant = owner AND m.id = mandate_id;
     PERFORM mulberry_internal.record_audit(owner, 'SPEND', 'accepted', mandate_id, target.agent, NULL, NULL,
                                   evidence || jsonb_build_object('remaining', remaining));

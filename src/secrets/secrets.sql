@@ -1,7 +1,7 @@
 CREATE OR REPLACE VIEW mulberry.secret_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS name, NULL::secret_value AS value WHERE false;
 COMMENT ON VIEW mulberry.secret_entry IS
-    'where secrets enter: \copy mulberry.secret_entry (tenant, name, value) FROM ...; it stores or replaces, needs admin access to the '
+    E'where secrets enter: \\copy mulberry.secret_entry (tenant, name, value) FROM ...; it stores or replaces, needs admin access to the '
     'tenant, and always looks empty';
 COMMENT ON COLUMN mulberry.secret_entry.tenant IS 'name of the tenant; null: the role''s only one, or "default"';
 COMMENT ON COLUMN mulberry.secret_entry.value IS 'at most 65536 bytes of text';

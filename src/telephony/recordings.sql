@@ -220,10 +220,10 @@ COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS
 
 CREATE OR REPLACE FUNCTION confirms(command text, transcript text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN transcript ~* CASE command WHEN 'REVOKE' THEN '\mrevoked\M' WHEN 'SUSPEND' THEN '\msuspended\M'
-                                  WHEN 'RESUME' THEN '\m(resumed|active)\M' WHEN 'EXTEND' THEN '\mextended\M'
-                                  WHEN 'QUERY' THEN '\m(active|suspended|revoked|expired)\M' ELSE '\m(pong|alive|ready)\M' END
-   AND transcript !~* '\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\M';
+RETURN transcript ~* CASE command WHEN 'REVOKE' THEN E'\\mrevoked\\M' WHEN 'SUSPEND' THEN E'\\msuspended\\M'
+                                  WHEN 'RESUME' THEN E'\\m(resumed|active)\\M' WHEN 'EXTEND' THEN E'\\mextended\\M'
+                                  WHEN 'QUERY' THEN E'\\m(active|suspended|revoked|expired)\\M' ELSE E'\\m(pong|alive|ready)\\M' END
+   AND transcript !~* E'\\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\\M';
 COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like the confirmation of a command (internal)';
 
 CREATE OR REPLACE FUNCTION judge_transcript(voice_call bigint) RETURNS void

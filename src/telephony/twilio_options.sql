@@ -14,7 +14,7 @@ BEGIN
     FOR rule IN
         SELECT o.name AS option, r.* FROM (VALUES
             ('account_sid', 'string', true, '^AC[0-9a-f]{32}$', 'AC and 32 lower-case hexadecimal digits', NULL::numeric, NULL::numeric),
-            ('from', 'string', true, '^\+[1-9][0-9]{1,14}$', 'an E.164 number (+, country code, number, at most 15 digits)', NULL, NULL),
+            ('from', 'string', true, E'^\\+[1-9][0-9]{1,14}$', 'an E.164 number (+, country code, number, at most 15 digits)', NULL, NULL),
             ('api_key_sid', 'string', false, '^SK[0-9a-f]{32}$', 'SK and 32 lower-case hexadecimal digits', NULL, NULL),
             ('api_key_secret', 'string', false, '^(?!voice-key-)[^[:cntrl:]]{1,63}$', 'the name of a secret that is no voice key',
                 NULL, NULL),

@@ -41,7 +41,7 @@ COMMENT ON FUNCTION play_verb(text) IS 'the TwiML verb that plays a frame (inter
 
 CREATE OR REPLACE FUNCTION spaced(digits text) RETURNS text
 LANGUAGE sql IMMUTABLE
-RETURN trim(regexp_replace(digits, '(.)', '\1 ', 'g'));
+RETURN trim(regexp_replace(digits, '(.)', E'\\1 ', 'g'));
 COMMENT ON FUNCTION spaced(text) IS 'digits apart from each other, so that a voice reads them one by one (internal)';
 
 CREATE OR REPLACE FUNCTION voice_document(voice_call bigint, options jsonb) RETURNS text

@@ -24,7 +24,7 @@ BEGIN
     IF url IS NULL OR params IS NULL THEN
         RAISE EXCEPTION 'url and params must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    parts := regexp_match(url, '/twilio/(ack|status|recording)\?([^#]*)(?:#.*)?$');
+    parts := regexp_match(url, E'/twilio/(ack|status|recording)\\?([^#]*)(?:#.*)?$');
     kind := parts[1];
     query := '&' || parts[2];
     content_type := CASE WHEN url ~ '/twilio/ack' THEN 'text/xml' ELSE 'text/plain' END;
@@ -201,7 +201,7 @@ BEGIN
         verdict := mulberry_internal.accept_challenge(v.command, digits);
     ELSE
         -- Twilio keeps the key that ended it to itself.
-        symbols := coalesce((regexp_match(digits || '#', '\*[0-9]{20}#'))[1], CASE WHEN digits ~ '#$' THEN digits ELSE digits || '#' END);
+        symbols := coalesce((regexp_match(digits || '#', E'\\*[0-9]{20}#'))[1], CASE WHEN digits ~ '#$' THEN digits ELSE digits || '#' END);
         verdict := mulberry_internal.accept_ack(v.command, symbols, 'voice', evidence);
     END IF;
     IF NOT mulberry_internal.voice_call_wanted(v) THEN
