@@ -1155,6 +1155,12 @@ CREATE FUNCTION caller_roles() RETURNS SETOF oid
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_caller_roles';
 COMMENT ON FUNCTION caller_roles() IS 'every role with a hand in this call, whose accesses all count';
 
+CREATE FUNCTION outer_role_name() RETURNS text
+LANGUAGE sql STABLE PARALLEL RESTRICTED
+RETURN pg_catalog.pg_get_userbyid(mulberry_internal.outer_role()::oid)::text;
+COMMENT ON FUNCTION outer_role_name() IS
+    'its name, as it is stored: what regrole shows depends on quote_all_identifiers';
+
 CREATE FUNCTION mulberry.grant_access(role regrole, access text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
@@ -1176,7 +1182,7 @@ BEGIN
     LOCK TABLE mulberry_internal.members IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM mulberry_internal.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
     INSERT INTO mulberry_internal.members (role, access, tenant, granted_by)
-    VALUES (grant_access.role, grant_access.access, target, mulberry_internal.outer_role()::text)
+    VALUES (grant_access.role, grant_access.access, target, mulberry_internal.outer_role_name())
     ON CONFLICT DO NOTHING;
 
     FOR object IN
@@ -1490,9 +1496,9 @@ BEGIN
         WITH named AS (
             SELECT p.proname AS name, 'EXECUTE' AS privilege,
                    format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                          p.pronamespace::regnamespace::text, p.proname, pg_get_function_identity_arguments(p.oid)) AS object
+                          s.nspname, p.proname, pg_get_function_identity_arguments(p.oid)) AS object
               FROM pg_proc p
-             WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+              JOIN pg_namespace s ON s.oid = p.pronamespace AND s.nspname IN ('mulberry', 'mulberry_internal')
             UNION ALL
             SELECT c.relname, w.privilege, format('%I.%I', 'mulberry', c.relname)
               FROM pg_class c, (VALUES ('SELECT'), ('INSERT')) AS w (privilege)
@@ -1563,7 +1569,7 @@ COMMENT ON FUNCTION access_rules_server() IS 'which access needs which object of
 CREATE VIEW mulberry.secret_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS name, NULL::secret_value AS value WHERE false;
 COMMENT ON VIEW mulberry.secret_entry IS
-    'where secrets enter: \copy mulberry.secret_entry (tenant, name, value) FROM ...; it stores or replaces, needs admin access to the '
+    E'where secrets enter: \\copy mulberry.secret_entry (tenant, name, value) FROM ...; it stores or replaces, needs admin access to the '
     'tenant, and always looks empty';
 COMMENT ON COLUMN mulberry.secret_entry.tenant IS 'name of the tenant; null: the role''s only one, or "default"';
 COMMENT ON COLUMN mulberry.secret_entry.value IS 'at most 65536 bytes of text';
@@ -1653,7 +1659,7 @@ LANGUAGE sql
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     INSERT INTO mulberry_internal.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
-    VALUES ($1, mulberry_internal.outer_role()::text, $2, $3, $7, $4, $5, $6, $8)
+    VALUES ($1, mulberry_internal.outer_role_name(), $2, $3, $7, $4, $5, $6, $8)
 $$;
 COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS
     'writes a row of the audit log in the current transaction (internal)';
@@ -1763,7 +1769,7 @@ BEGIN
     SELECT h.last_seq, encode(h.hash, 'hex') INTO last_seq, hash FROM mulberry_internal.audit_heads h WHERE h.tenant = target;
     rows := mulberry_internal.erase_audit(target);
     RAISE LOG 'audit log of tenant "%" erased by role "%": % rows, the last was % with hash %',
-        tenant, mulberry_internal.outer_role(), rows, last_seq, hash;
+        tenant, mulberry_internal.outer_role_name(), rows, last_seq, hash;
 END
 $$;
 COMMENT ON FUNCTION mulberry.erase_audit_log(text) IS
@@ -2364,7 +2370,7 @@ BEGIN
     -- the events keep their numbers, which have no gaps
     UPDATE mulberry_internal.events e SET payload = '{"erased": true}' WHERE e.call = erased;
     PERFORM mulberry_internal.emit_event(owner, 'call_erased', NULL, call_id,
-                                jsonb_build_object('role', mulberry_internal.outer_role()::text));
+                                jsonb_build_object('role', mulberry_internal.outer_role_name()));
 END
 $$;
 COMMENT ON FUNCTION mulberry.erase_call(text, text) IS
@@ -2379,7 +2385,7 @@ LANGUAGE sql STABLE AS $$
       FROM pg_inherits i
       JOIN pg_class c ON c.oid = i.inhrelid
            CROSS JOIN LATERAL (SELECT to_date(substr(c.relname, 9), 'YYYYMMDD') AS day) AS d
-     WHERE i.inhparent = 'mulberry_internal.packets'::regclass AND c.relname ~ '^packets_\d{8}$'
+     WHERE i.inhparent = 'mulberry_internal.packets'::regclass AND c.relname ~ E'^packets_\\d{8}$'
 $$;
 COMMENT ON FUNCTION packet_partitions() IS
     'internal: partitions of packets, their days (UTC), and the calls (from first_call to before end_call) they are for';
@@ -2856,7 +2862,7 @@ BEGIN
             h.payload, clock_timestamp(), current_setting('mulberry.ai_max_attempts')::integer, h.lease_token,
             h.last_error, h.created_at);
     PERFORM mulberry_internal.emit_event(h.tenant, 'job_retried', h.call, NULL,
-        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry_internal.outer_role()::text));
+        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry_internal.outer_role_name()));
     PERFORM mulberry_internal.wake_workers();
 END
 $$;
@@ -2884,10 +2890,10 @@ BEGIN
         END IF;
         RAISE EXCEPTION 'job % does not exist', cancel_job.id USING ERRCODE = 'undefined_object';
     END IF;
-    reason := format('cancelled by %s', mulberry_internal.outer_role());
+    reason := format('cancelled by %s', mulberry_internal.outer_role_name());
     PERFORM mulberry_internal.give_up_job(j, 'cancelled', reason, reason);
     PERFORM mulberry_internal.emit_event(j.tenant, 'job_cancelled', j.call, NULL,
-        jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry_internal.outer_role()::text));
+        jsonb_build_object('job', j.id, 'kind', j.kind, 'role', mulberry_internal.outer_role_name()));
 END
 $$;
 COMMENT ON FUNCTION mulberry.cancel_job(bigint) IS
@@ -3885,7 +3891,7 @@ BEGIN
     IF name IS NULL THEN
         RAISE EXCEPTION 'an agent''s name must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF name = '' OR length(name) > 100 OR name ~ '[[:cntrl:]]' OR name ~ '^\s|\s$' THEN
+    IF name = '' OR length(name) > 100 OR name ~ '[[:cntrl:]]' OR name ~ E'^\\s|\\s$' THEN
         RAISE EXCEPTION 'an agent''s name is 1 to 100 characters, none of them a control character, without space at its ends'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -4001,7 +4007,7 @@ DECLARE
 BEGIN
     INSERT INTO mulberry_internal.mandate_versions (tenant, mandate, version, role, from_status, status, max_amount, expires_at,
         sponsor, cause, command)
-    VALUES (tenant, mandate, version, mulberry_internal.outer_role()::text, from_status, status, max_amount, expires_at, sponsor,
+    VALUES (tenant, mandate, version, mulberry_internal.outer_role_name(), from_status, status, max_amount, expires_at, sponsor,
         cause, command);
     PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_CHANGED', status, mandate, agent, command, NULL, facts
         || jsonb_build_object('sponsor', sponsor));
@@ -4424,7 +4430,7 @@ BEGIN
     remaining := (remaining - amount)::numeric(20, 4);
     message := 'accepted';
     INSERT INTO mulberry_internal.spendings (tenant, mandate, reference, amount, remaining, role)
-    VALUES (owner, mandate_id, reference, amount, remaining, mulberry_internal.outer_role()::text);
+    VALUES (owner, mandate_id, reference, amount, remaining, mulberry_internal.outer_role_name());
     UPDATE mulberry_internal.mandates m SET spent = m.spent + amount WHERE m.tenant = owner AND m.id = mandate_id;
     PERFORM mulberry_internal.record_audit(owner, 'SPEND', 'accepted', mandate_id, target.agent, NULL, NULL,
                                   evidence || jsonb_build_object('remaining', remaining));
@@ -4802,7 +4808,7 @@ COMMENT ON FUNCTION mulberry.confirm_voice_key(text, integer, text, text) IS
 CREATE VIEW mulberry.voice_key_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS agent, NULL::secret_value AS key WHERE false;
 COMMENT ON VIEW mulberry.voice_key_entry IS
-    'where keys enter an edge: \copy mulberry.voice_key_entry (key) FROM ...; needs admin access to the tenant, and always looks empty';
+    E'where keys enter an edge: \\copy mulberry.voice_key_entry (key) FROM ...; needs admin access to the tenant, and always looks empty';
 COMMENT ON COLUMN mulberry.voice_key_entry.tenant IS 'name of the tenant on the edge; null: the role''s only one, or "default"';
 COMMENT ON COLUMN mulberry.voice_key_entry.agent IS
     'name for the agent where there is none yet; null: edge- and the first 8 digits of its uuid';
@@ -6350,7 +6356,7 @@ BEGIN
             HINT = 'Give the opposite command; it goes out when this one is settled.';
     END IF;
     PERFORM mulberry_internal.finish_command(c.id, 'cancelled', 'cancelled', 'command_cancelled',
-        concat_ws(': ', format('cancelled by %s', mulberry_internal.outer_role()), nullif(btrim(reason), '')),
+        concat_ws(': ', format('cancelled by %s', mulberry_internal.outer_role_name()), nullif(btrim(reason), '')),
         jsonb_build_object('from_state', c.state));
     PERFORM mulberry_internal.next_command(c.tenant, c.agent);
     PERFORM mulberry_internal.require_durable_commit();
@@ -6400,7 +6406,7 @@ BEGIN
     UPDATE mulberry_internal.commands x SET state = 'waiting', method = NULL, error = NULL, escalated_at = NULL
      WHERE x.id = c.id RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, 'retried', 'command_queued', jsonb_build_object('role',
-        mulberry_internal.outer_role()::text));
+        mulberry_internal.outer_role_name()));
     PERFORM mulberry_internal.next_command(c.tenant, c.agent);
     RETURN mulberry_internal.answer_of_command(c.id);
 END
@@ -7325,7 +7331,7 @@ BEGIN
     FOR rule IN
         SELECT o.name AS option, r.* FROM (VALUES
             ('account_sid', 'string', true, '^AC[0-9a-f]{32}$', 'AC and 32 lower-case hexadecimal digits', NULL::numeric, NULL::numeric),
-            ('from', 'string', true, '^\+[1-9][0-9]{1,14}$', 'an E.164 number (+, country code, number, at most 15 digits)', NULL, NULL),
+            ('from', 'string', true, E'^\\+[1-9][0-9]{1,14}$', 'an E.164 number (+, country code, number, at most 15 digits)', NULL, NULL),
             ('api_key_sid', 'string', false, '^SK[0-9a-f]{32}$', 'SK and 32 lower-case hexadecimal digits', NULL, NULL),
             ('api_key_secret', 'string', false, '^(?!voice-key-)[^[:cntrl:]]{1,63}$', 'the name of a secret that is no voice key',
                 NULL, NULL),
@@ -7483,7 +7489,7 @@ COMMENT ON FUNCTION play_verb(text) IS 'the TwiML verb that plays a frame (inter
 
 CREATE FUNCTION spaced(digits text) RETURNS text
 LANGUAGE sql IMMUTABLE
-RETURN trim(regexp_replace(digits, '(.)', '\1 ', 'g'));
+RETURN trim(regexp_replace(digits, '(.)', E'\\1 ', 'g'));
 COMMENT ON FUNCTION spaced(text) IS 'digits apart from each other, so that a voice reads them one by one (internal)';
 
 CREATE FUNCTION voice_document(voice_call bigint, options jsonb) RETURNS text
@@ -8521,10 +8527,10 @@ COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS
 
 CREATE FUNCTION confirms(command text, transcript text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN transcript ~* CASE command WHEN 'REVOKE' THEN '\mrevoked\M' WHEN 'SUSPEND' THEN '\msuspended\M'
-                                  WHEN 'RESUME' THEN '\m(resumed|active)\M' WHEN 'EXTEND' THEN '\mextended\M'
-                                  WHEN 'QUERY' THEN '\m(active|suspended|revoked|expired)\M' ELSE '\m(pong|alive|ready)\M' END
-   AND transcript !~* '\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\M';
+RETURN transcript ~* CASE command WHEN 'REVOKE' THEN E'\\mrevoked\\M' WHEN 'SUSPEND' THEN E'\\msuspended\\M'
+                                  WHEN 'RESUME' THEN E'\\m(resumed|active)\\M' WHEN 'EXTEND' THEN E'\\mextended\\M'
+                                  WHEN 'QUERY' THEN E'\\m(active|suspended|revoked|expired)\\M' ELSE E'\\m(pong|alive|ready)\\M' END
+   AND transcript !~* E'\\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\\M';
 COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like the confirmation of a command (internal)';
 
 CREATE FUNCTION judge_transcript(voice_call bigint) RETURNS void
@@ -8739,7 +8745,7 @@ BEGIN
     IF url IS NULL OR params IS NULL THEN
         RAISE EXCEPTION 'url and params must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    parts := regexp_match(url, '/twilio/(ack|status|recording)\?([^#]*)(?:#.*)?$');
+    parts := regexp_match(url, E'/twilio/(ack|status|recording)\\?([^#]*)(?:#.*)?$');
     kind := parts[1];
     query := '&' || parts[2];
     content_type := CASE WHEN url ~ '/twilio/ack' THEN 'text/xml' ELSE 'text/plain' END;
@@ -8916,7 +8922,7 @@ BEGIN
         verdict := mulberry_internal.accept_challenge(v.command, digits);
     ELSE
         -- Twilio keeps the key that ended it to itself.
-        symbols := coalesce((regexp_match(digits || '#', '\*[0-9]{20}#'))[1], CASE WHEN digits ~ '#$' THEN digits ELSE digits || '#' END);
+        symbols := coalesce((regexp_match(digits || '#', E'\\*[0-9]{20}#'))[1], CASE WHEN digits ~ '#$' THEN digits ELSE digits || '#' END);
         verdict := mulberry_internal.accept_ack(v.command, symbols, 'voice', evidence);
     END IF;
     IF NOT mulberry_internal.voice_call_wanted(v) THEN
@@ -8993,7 +8999,7 @@ BEGIN
     IF held THEN
         DELETE FROM mulberry_internal.installation;
         INSERT INTO mulberry_internal.installation (system_identifier, database, approved_by)
-        SELECT c.system_identifier, d.oid, mulberry_internal.outer_role()::text
+        SELECT c.system_identifier, d.oid, mulberry_internal.outer_role_name()
           FROM pg_control_system() c, pg_database d
          WHERE d.datname = current_database();
     END IF;
@@ -9444,10 +9450,9 @@ LANGUAGE sql STABLE AS $$
                WHEN object ~ '^(FUNCTION|PROCEDURE) '
                    THEN (SELECT bool_or(has_function_privilege(role, p.oid, privilege))
                            FROM pg_proc p
-                          WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
-                            AND object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                                                p.pronamespace::regnamespace::text, p.proname,
-                                                pg_get_function_identity_arguments(p.oid)))
+                           JOIN pg_namespace s ON s.oid = p.pronamespace AND s.nspname IN ('mulberry', 'mulberry_internal')
+                          WHERE object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                                                s.nspname, p.proname, pg_get_function_identity_arguments(p.oid)))
                ELSE has_table_privilege(role, object, privilege)
            END
 $$;
@@ -9468,7 +9473,7 @@ BEGIN
      WHERE NOT EXISTS (
                SELECT FROM pg_inherits i
                  JOIN pg_class c ON c.oid = i.inhrelid,
-                      regexp_match(pg_get_expr(c.relpartbound, c.oid), '\(''?(\d+)''?\) TO \(''?(\d+)''?\)') AS bound
+                      regexp_match(pg_get_expr(c.relpartbound, c.oid), E'\\(''?(\\d+)''?\\) TO \\(''?(\\d+)''?\\)') AS bound
                 WHERE i.inhparent = 'mulberry_internal.packets'::regclass
                   AND bound[1]::bigint <= day << 40 AND bound[2]::bigint > day << 40);
     detail := format('%s of the partitions for today and the next %s days are missing', missing, ahead);

@@ -53,6 +53,8 @@ SELECT seq, event FROM mulberry_internal.number_events(1);
 SELECT mulberry_internal.emit_event(:'tenant', 'unnumbered', NULL, NULL, NULL);
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT seq, event FROM mulberry.events_since(6);
+ROLLBACK;
+BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT * FROM mulberry_internal.number_events();
 ROLLBACK;
 BEGIN READ ONLY;
