@@ -20,7 +20,7 @@
 
 static mulberry_statement step_statement = {
 	"SELECT ready, kind, base_url, secret, secret_tenant, timeout_ms, allow_http, allow_private, "
-	"report,"
+	"report::text,"
 	" request, account, user_name, sid, to_number, from_number, document, call_timeout, time_limit,"
 	" machine_detection, recorded, status_callback, recording_callback, end_status, page"
 	" FROM mulberry_internal.telephony_step($1, $2)",
