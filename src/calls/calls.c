@@ -27,6 +27,7 @@
 #include "calls/calls.h"
 #include "server/catalog.h"
 #include "server/locks.h"
+#include "server/plans.h"
 #include "server/relations.h"
 #include "server/xact.h"
 
@@ -320,7 +321,12 @@ mulberry_create_call(Relation calls, const pg_uuid_t *tenant, const char *call_i
 					 mulberry_call_encoding encoding, int32 sample_rate, TimestampTz began,
 					 mulberry_call *call)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement insert_statement = {
+		"INSERT INTO mulberry_internal.calls (id, tenant, call_id, encoding, sample_rate)"
+		" VALUES ($1, $2, $3, $4, $5)",
+		5,
+		{ INT8OID, UUIDOID, TEXTOID, TEXTOID, INT4OID }
+	};
 	mulberry_identity before;
 	Datum values[5];
 	int64 number;
@@ -334,21 +340,7 @@ mulberry_create_call(Relation calls, const pg_uuid_t *tenant, const char *call_i
 
 	before = mulberry_become_owner();
 	SPI_connect();
-	if (plan == NULL)
-	{
-		Oid types[5] = { INT8OID, UUIDOID, TEXTOID, TEXTOID, INT4OID };
-		SPIPlanPtr made = SPI_prepare("INSERT INTO mulberry_internal.calls"
-									  " (id, tenant, call_id, encoding, sample_rate)"
-									  " VALUES ($1, $2, $3, $4, $5)",
-									  5, types);
-
-		if (made == NULL || SPI_keepplan(made) != 0)
-			elog(ERROR, "could not prepare the creation of a call: %s",
-				 SPI_result_code_string(SPI_result));
-		plan = made;
-	}
-	if (SPI_execute_plan(plan, values, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not create a call");
+	(void) mulberry_statement_run(&insert_statement, values, NULL);
 	SPI_finish();
 	mulberry_leave_owner(before);
 	CommandCounterIncrement();

@@ -17,6 +17,7 @@
 #include "events/events.h"
 #include "events/packet_notes.h"
 #include "server/catalog.h"
+#include "server/plans.h"
 #include "server/xact.h"
 
 PG_FUNCTION_INFO_V1(mulberry_emit_event);
@@ -36,25 +37,17 @@ void
 mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call, const char *call_id,
 					 Jsonb *payload)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement insert_statement = {
+		"INSERT INTO mulberry_internal.events (tenant, event, call, call_id, payload) "
+		"VALUES ($1, $2, $3, $4, $5)",
+		5,
+		{ UUIDOID, TEXTOID, INT8OID, TEXTOID, JSONBOID }
+	};
 	Datum values[5];
 	char nulls[5] = { ' ', ' ', ' ', ' ', ' ' };
 	mulberry_identity caller = mulberry_become_owner();
 
 	SPI_connect();
-	if (plan == NULL)
-	{
-		Oid types[5] = { UUIDOID, TEXTOID, INT8OID, TEXTOID, JSONBOID };
-		SPIPlanPtr prepared = SPI_prepare(
-			"INSERT INTO mulberry_internal.events (tenant, event, call, call_id, payload) "
-			"VALUES ($1, $2, $3, $4, $5)",
-			5, types);
-
-		if (prepared == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(prepared);
-		plan = prepared;
-	}
 	values[0] = UUIDPGetDatum(tenant);
 	values[1] = CStringGetTextDatum(event);
 	values[2] = Int64GetDatum(call);
@@ -66,9 +59,7 @@ mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call, con
 	else
 		values[3] = CStringGetTextDatum(call_id);
 	values[4] = JsonbPGetDatum(payload);
-	if (SPI_execute_plan(plan, values, nulls, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_INSERT)
-		elog(ERROR, "could not store event \"%s\"", event);
+	(void) mulberry_statement_run(&insert_statement, values, nulls);
 	SPI_finish();
 	mulberry_leave_owner(caller);
 

@@ -6,7 +6,6 @@
 #include "server/compat.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -14,6 +13,7 @@
 
 #include "server/catalog.h"
 #include "server/guc.h"
+#include "server/plans.h"
 #include "server/xact.h"
 #include "jobs/jobs.h"
 
@@ -21,7 +21,14 @@ PG_FUNCTION_INFO_V1(mulberry_enqueue_job_sql);
 PG_FUNCTION_INFO_V1(mulberry_wake_workers_sql);
 
 /* Kept for the life of the backend: enqueuing is part of completing a call. */
-static SPIPlanPtr insert_plan = NULL;
+static mulberry_statement insert_statement = {
+	"INSERT INTO mulberry_internal.job_queue"
+	" (kind, tenant, call, endpoint, route, payload, run_at, max_attempts)"
+	" VALUES ($1, $2, $3, $4, mulberry_internal.job_route($1, $2, $3, $4), $5, $6, $7)"
+	" RETURNING id",
+	7,
+	{ TEXTOID, UUIDOID, INT8OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT4OID }
+};
 
 /*
  * Inserts the row with the rights of the extension's owner, because the
@@ -36,7 +43,6 @@ mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call, cons
 	Datum values[7];
 	char nulls[8] = "       ";
 	mulberry_identity caller;
-	bool isnull;
 	int64 id;
 
 	values[0] = CStringGetTextDatum(kind);
@@ -55,26 +61,9 @@ mulberry_enqueue_job(const char *kind, const pg_uuid_t *tenant, int64 call, cons
 
 	caller = mulberry_become_owner();
 	SPI_connect();
-	if (insert_plan == NULL)
-	{
-		Oid types[7] = { TEXTOID, UUIDOID, INT8OID, TEXTOID, JSONBOID, TIMESTAMPTZOID, INT4OID };
-		SPIPlanPtr plan;
-
-		plan = SPI_prepare(
-			"INSERT INTO mulberry_internal.job_queue"
-			" (kind, tenant, call, endpoint, route, payload, run_at, max_attempts)"
-			" VALUES ($1, $2, $3, $4, mulberry_internal.job_route($1, $2, $3, $4), $5, $6, $7)"
-			" RETURNING id",
-			7, types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare the insertion of a job: %s",
-				 SPI_result_code_string(SPI_result));
-		insert_plan = plan;
-	}
-	if (SPI_execute_plan(insert_plan, values, nulls, false, 1) != SPI_OK_INSERT_RETURNING ||
-		SPI_processed != 1)
+	if (mulberry_statement_run(&insert_statement, values, nulls) != 1)
 		elog(ERROR, "could not insert a job");
-	id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	id = mulberry_result_int64(0, 1);
 	SPI_finish();
 	mulberry_leave_owner(caller);
 

@@ -9,11 +9,11 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "server/plans.h"
 #include "worker/ai.h"
 #include "worker/audio_parts.h"
 #include "worker/json_value.h"
 #include "worker/kinds.h"
-#include "worker/statement.h"
 
 #define SECONDS "max_audio_seconds=" /* so a limit of an upload stands among what is refused */
 #define LONGEST_INVENTION 1000		 /* bytes of what was "heard" in silence */

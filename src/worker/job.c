@@ -10,9 +10,9 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "server/plans.h"
 #include "worker/job.h"
 #include "worker/kinds.h"
-#include "worker/statement.h"
 
 static mulberry_statement claim_statement = {
 	"SELECT id, lease_token, kind, tenant, call, payload, attempts, max_attempts, route, probe"

@@ -289,26 +289,17 @@ read_channels(void)
 static void
 number_events(void)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"SELECT tenant, seq, event, call_id, payload FROM mulberry_internal.number_events($1)",
+		1,
+		{ INT4OID }
+	};
 	List *numbered = NIL;
 	Datum argument = Int32GetDatum(EVENTS_AT_ONCE);
 
 	mulberry_process_begin_unit("numbering events");
 	SPI_connect();
-	if (plan == NULL)
-	{
-		Oid types[] = { INT4OID };
-
-		plan = SPI_prepare(
-			"SELECT tenant, seq, event, call_id, payload FROM mulberry_internal.number_events($1)",
-			1, types);
-		if (plan == NULL)
-			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		SPI_keepplan(plan);
-	}
-	if (SPI_execute_plan(plan, &argument, NULL, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not number events");
+	(void) mulberry_statement_run(&statement, &argument, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple tuple = SPI_tuptable->vals[i];

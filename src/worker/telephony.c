@@ -11,8 +11,8 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "server/plans.h"
 #include "worker/kinds.h"
-#include "worker/statement.h"
 #include "worker/telephony.h"
 #include "worker/verdict.h"
 

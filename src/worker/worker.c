@@ -22,12 +22,12 @@
 
 #include "server/extension.h"
 #include "server/guc.h"
+#include "server/plans.h"
 #include "server/shared_state.h"
 #include "worker/attempt.h"
 #include "worker/http.h"
 #include "worker/job.h"
 #include "worker/process.h"
-#include "worker/statement.h"
 #include "worker/unit.h"
 #include "worker/worker.h"
 
