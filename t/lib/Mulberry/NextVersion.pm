@@ -42,13 +42,21 @@ sub write
     return;
 }
 
+# The file of a subject that has something, wherever that has been moved.
+sub file_with
+{
+    my ($self, $pattern) = @_;
+    my ($file) = grep { $self->read($_) =~ $pattern } map { s{^\Q$self->{tree}\E/}{}r } glob "$self->{tree}/src/*/*.sql";
+    return $file // die "no file has $pattern";
+}
+
 sub append { my ($self, $file, $text) = @_; $self->write($file, $self->read($file) . $text); return }
 
 sub change
 {
     my ($self, $file, $pattern, $replacement) = @_;
     my $text = $self->read($file);
-    $text =~ s/$pattern/$replacement->()/e or die "nothing to change in $file";
+    $text =~ s/$pattern/$replacement->()/e or die "nothing to change in $file: $pattern";
     $self->write($file, $text);
     return;
 }
@@ -69,8 +77,9 @@ COMMENT ON TABLE notes IS 'what somebody notes';
 SELECT pg_extension_config_dump('notes', '');
 SQL
     # DDL as people write it: no word of rights or row security
-    $self->append('src/server/tables.sql', $table);
-    $self->append('src/edge/tables.sql', "\nALTER TABLE sync_states ADD COLUMN checked boolean NOT NULL DEFAULT false;\n");
+    my $tables = $self->file_with(qr/^CREATE TABLE sync_states /m);
+    $self->append($tables, $table);
+    $self->append($tables, "\nALTER TABLE sync_states ADD COLUMN checked boolean NOT NULL DEFAULT false;\n");
     mkdir "$self->{tree}/updates";
     $self->write("updates/$self->{version}--$self->{next}.sql", $table . "ALTER TABLE sync_states ADD COLUMN checked boolean NOT NULL DEFAULT false;\n");
 
@@ -105,8 +114,10 @@ SQL
     $self->change('src/install/order', qr{^install/close\.sql$}m, sub { "notes/notes.sql\ninstall/close.sql" });
 
     # a body, and a column behind the others of a view
-    $self->change('src/server/installation.sql', qr/(FUNCTION mulberry\.resume_outbound.*?\$\$\n)/s, sub { "$1-- of the next version\n" });
-    $self->change('src/access/access.sql', qr/(VIEW mulberry\.tenant_access .*?)(\n\s+FROM )/s, sub { "$1, true AS of_next_version$2" });
+    my $body = qr/(FUNCTION mulberry\.resume_outbound.*?\$\$\n)/s;
+    $self->change($self->file_with($body), $body, sub { "$1-- of the next version\n" });
+    my $view = qr/(VIEW mulberry\.tenant_access .*?)(\n\s+FROM )/s;
+    $self->change($self->file_with($view), $view, sub { "$1, true AS of_next_version$2" });
 
     $self->change('mulberry.control', qr/^default_version = '.*'$/m, sub { "default_version = '$self->{next}'" });
     $self->install;
