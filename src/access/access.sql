@@ -10,8 +10,19 @@ CREATE OR REPLACE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRU
 CREATE OR REPLACE FUNCTION mulberry.current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_current_tenants';
 COMMENT ON FUNCTION mulberry.current_tenants(text[]) IS
-    'the tenants to which the current role has one of these accesses, or any access when none is named; SET ROLE is followed, SECURITY '
-    'DEFINER is not';
+    'the tenants to which the current role has one of these accesses, or any access when none is named; within a SECURITY DEFINER function '
+    'of somebody, those to which both have it; none in a security-restricted operation';
+
+-- Set-returning, because only so a function learns which query calls it.
+CREATE OR REPLACE FUNCTION mulberry.current_tenants(through_views boolean, VARIADIC access text[] DEFAULT '{}') RETURNS SETOF uuid[]
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'mulberry_current_tenants_sql';
+COMMENT ON FUNCTION mulberry.current_tenants(boolean, text[]) IS
+    'for views of mulberry: current_tenants() as far as the owners of views and rules that lie between have the access as well (internal)';
+
+CREATE OR REPLACE FUNCTION mulberry.everywhere_through_views(VARIADIC access text[]) RETURNS SETOF boolean
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'mulberry_everywhere_through_views';
+COMMENT ON FUNCTION mulberry.everywhere_through_views(text[]) IS
+    'for views of mulberry: has_access_everywhere() of the current role and of the owners of views that lie between (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.held_access(tenant uuid) RETURNS text[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_held_access';
@@ -184,14 +195,14 @@ COMMENT ON FUNCTION check_member(regrole, text) IS 'raises an error unless role 
 CREATE OR REPLACE VIEW mulberry.tenant_access WITH (security_barrier) AS
     SELECT t.name, held_access(t.id) AS access, t.default_encoding, t.default_sample_rate, t.retention, t.created_at
       FROM tenants t
-     WHERE t.id = ANY ((SELECT current_tenants())::uuid[]);
+     WHERE t.id = ANY ((SELECT current_tenants(true))::uuid[]);
 COMMENT ON VIEW mulberry.tenant_access IS 'the tenants to which the current role has access, and which';
 
 CREATE OR REPLACE VIEW mulberry.memberships WITH (security_barrier) AS
     SELECT m.role, m.access, t.name AS tenant, m.granted_by, m.granted_at
       FROM members m
       LEFT JOIN tenants t ON t.id = m.tenant
-     WHERE m.tenant = ANY ((SELECT current_tenants('admin', 'auditor'))::uuid[])
-        OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
+     WHERE m.tenant = ANY ((SELECT current_tenants(true, 'admin', 'auditor'))::uuid[])
+        OR (m.tenant IS NULL AND (SELECT everywhere_through_views('admin', 'auditor')));
 COMMENT ON VIEW mulberry.memberships IS
     'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';

@@ -28,6 +28,8 @@ PG_FUNCTION_INFO_V1(mulberry_require_access_everywhere_sql);
 PG_FUNCTION_INFO_V1(mulberry_resolve_tenant_sql);
 PG_FUNCTION_INFO_V1(mulberry_outer_role);
 PG_FUNCTION_INFO_V1(mulberry_caller_roles);
+PG_FUNCTION_INFO_V1(mulberry_current_tenants_sql);
+PG_FUNCTION_INFO_V1(mulberry_everywhere_through_views);
 
 /* access_names() → text[] */
 Datum
@@ -57,20 +59,65 @@ mulberry_access_changed(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* current_tenants(VARIADIC access text[]) → uuid[] */
-Datum
-mulberry_current_tenants(PG_FUNCTION_ARGS)
+static Datum
+tenants_with_access(ArrayType *access)
 {
 	pg_uuid_t *tenants;
 	int count;
 	Datum *ids;
 
-	count = mulberry_tenants_with_access(mulberry_access_from_array(PG_GETARG_ARRAYTYPE_P(0)),
-										 &tenants);
+	count = mulberry_tenants_with_access(mulberry_access_from_array(access), &tenants);
 	ids = palloc(Max(count, 1) * sizeof(Datum));
 	for (int i = 0; i < count; i++)
 		ids[i] = UUIDPGetDatum(&tenants[i]);
-	PG_RETURN_ARRAYTYPE_P(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+	return PointerGetDatum(construct_array(ids, count, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
+}
+
+/* current_tenants(VARIADIC access text[]) → uuid[] */
+Datum
+mulberry_current_tenants(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_DATUM(tenants_with_access(PG_GETARG_ARRAYTYPE_P(0)));
+}
+
+/* A set of the one value that "ask" answers. */
+static Datum
+set_of_answer(FunctionCallInfo fcinfo, PGFunction ask)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum value = mulberry_ask_through_views(fcinfo, ask);
+	bool isnull = false;
+
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
+	tuplestore_putvalues(result->setResult, result->setDesc, &value, &isnull);
+	return (Datum) 0;
+}
+
+static Datum
+ask_tenants(PG_FUNCTION_ARGS)
+{
+	return tenants_with_access(PG_GETARG_ARRAYTYPE_P(1));
+}
+
+static Datum
+ask_everywhere(PG_FUNCTION_ARGS)
+{
+	return BoolGetDatum(
+		mulberry_has_access_everywhere(mulberry_access_from_array(PG_GETARG_ARRAYTYPE_P(0))));
+}
+
+/* current_tenants(through_views boolean, VARIADIC access text[]) → setof uuid[] */
+Datum
+mulberry_current_tenants_sql(PG_FUNCTION_ARGS)
+{
+	return set_of_answer(fcinfo, ask_tenants);
+}
+
+/* everywhere_through_views(VARIADIC access text[]) → setof boolean */
+Datum
+mulberry_everywhere_through_views(PG_FUNCTION_ARGS)
+{
+	return set_of_answer(fcinfo, ask_everywhere);
 }
 
 /* held_access(tenant uuid) → text[] */

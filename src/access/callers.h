@@ -17,6 +17,8 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
+
 /* Somebody who called a function that runs as the owner. */
 typedef struct mulberry_caller
 {
@@ -26,6 +28,12 @@ typedef struct mulberry_caller
 
 /* Who calls now; NULL outside of such functions. */
 extern const mulberry_caller *mulberry_callers(void);
+
+/*
+ * For a set-returning function in one of our views: what "ask" answers, with the owners of views and rules
+ * through which the view is read among the callers.
+ */
+extern Datum mulberry_ask_through_views(FunctionCallInfo fcinfo, PGFunction ask);
 
 /* False in a security-restricted operation, and unless the test holds for every role with a hand in this. */
 extern bool mulberry_every_caller(bool (*test)(Oid role));

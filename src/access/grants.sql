@@ -5,6 +5,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
     ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
     ('has_access_everywhere', 'EXECUTE', 'auditor admin'),
+    ('everywhere_through_views', 'EXECUTE', 'auditor admin'),
     ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker'),
     ('memberships', 'SELECT', 'auditor admin'),
     ('create_tenant', 'EXECUTE', 'admin'),

@@ -32,7 +32,7 @@ CREATE OR REPLACE VIEW mulberry.voice_key_status WITH (security_barrier) AS
       JOIN tenants t ON t.id = k.tenant
       JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
       JOIN voice_key_modes() m ON m.tenant = k.tenant AND m.role = k.role AND m.agent = k.agent AND m.key_id = k.key_id
-     WHERE k.tenant = ANY ((SELECT current_tenants('operator', 'auditor'))::uuid[]);
+     WHERE k.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.voice_key_status IS 'the keys of voice commands, without their bytes';
 COMMENT ON COLUMN mulberry.voice_key_status.role IS 'sender in the cloud, receiver on the edge';
 COMMENT ON COLUMN mulberry.voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';

@@ -4,7 +4,7 @@ CREATE OR REPLACE VIEW mulberry.audit_log WITH (security_barrier) AS
       FROM audit a
       JOIN tenants t ON t.id = a.tenant
       LEFT JOIN agents g ON g.tenant = a.tenant AND g.id = a.agent
-     WHERE a.tenant = ANY ((SELECT current_tenants('auditor'))::uuid[]);
+     WHERE a.tenant = ANY ((SELECT current_tenants(true, 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.audit_log IS 'who did what, when, with which outcome, by which way, and on which evidence';
 COMMENT ON COLUMN mulberry.audit_log.seq IS 'number in the tenant''s log, without gaps; null for a moment after commit';
 COMMENT ON COLUMN mulberry.audit_log.role IS 'the database role that asked';

@@ -48,7 +48,7 @@ CREATE OR REPLACE VIEW mulberry.call_status WITH (security_barrier) AS
                         LIMIT 1) AS l) AS next
            CROSS JOIN LATERAL (
                SELECT greatest(c.expected_total_packets - next.sequence, 0) AS missing) AS tail
-     WHERE c.tenant = ANY ((SELECT current_tenants('ingest', 'supervisor', 'auditor'))::uuid[]);
+     WHERE c.tenant = ANY ((SELECT current_tenants(true, 'ingest', 'supervisor', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.call_status IS 'the calls of the current role''s tenants, and what each has received';
 COMMENT ON COLUMN mulberry.call_status.total_packets_received IS 'packets stored; doubled ones count once';
 COMMENT ON COLUMN mulberry.call_status.expected_next_sequence IS 'one more than the largest sequence received';
@@ -64,7 +64,7 @@ CREATE OR REPLACE VIEW mulberry.call_packets WITH (security_barrier) AS
       FROM calls c
       JOIN tenants t ON t.id = c.tenant
       JOIN packets p ON p.call = c.id
-     WHERE c.tenant = ANY ((SELECT current_tenants('supervisor'))::uuid[]);
+     WHERE c.tenant = ANY ((SELECT current_tenants(true, 'supervisor'))::uuid[]);
 COMMENT ON VIEW mulberry.call_packets IS 'the packets of the calls of the current role''s tenants, as they arrived';
 COMMENT ON COLUMN mulberry.call_packets.size IS 'bytes of data';
 

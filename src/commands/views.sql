@@ -44,7 +44,7 @@ CREATE OR REPLACE VIEW mulberry.command_status WITH (security_barrier) AS
            s.signed_at, s.voice_at, s.challenged_at, s.escalated_at, s.finished_at, s.answer
       FROM command_states s
       JOIN tenants t ON t.id = s.tenant
-     WHERE s.tenant = ANY ((SELECT current_tenants('supervisor', 'auditor'))::uuid[]);
+     WHERE s.tenant = ANY ((SELECT current_tenants(true, 'supervisor', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.command_status IS 'commands to agents of the tenants that one may see, and what became of them';
 COMMENT ON COLUMN mulberry.command_status.state IS
     'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';

@@ -1,5 +1,5 @@
 CREATE OR REPLACE VIEW mulberry.jobs WITH (security_barrier) AS
-    WITH visible AS (SELECT mulberry.current_tenants('operator', 'auditor', 'admin') AS tenants)
+    WITH visible AS (SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin') AS tenants)
     SELECT q.id, q.kind, t.name AS tenant, c.call_id, coalesce(e.name, q.endpoint) AS endpoint,
            CASE WHEN q.state = 'running' AND q.run_at > now() THEN 'running'
                 WHEN w.reason IS NOT NULL THEN 'held'
@@ -40,13 +40,13 @@ CREATE OR REPLACE VIEW mulberry.job_summary WITH (security_barrier) AS
            count(*) FILTER (WHERE state IN ('queued', 'held') AND run_at < now()) AS overdue
       FROM mulberry.jobs
      -- decided once, before any job is looked at
-     WHERE (SELECT cardinality(mulberry.current_tenants('operator', 'auditor', 'admin')) > 0)
+     WHERE (SELECT cardinality(mulberry.current_tenants(true, 'operator', 'auditor', 'admin')) > 0)
        AND finished_at IS NULL
      GROUP BY kind, state
      UNION ALL
     SELECT kind, state, count(*), min(created_at), 0
       FROM mulberry_internal.job_history
-     WHERE tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])
+     WHERE tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[])
      GROUP BY kind, state;
 COMMENT ON VIEW mulberry.job_summary IS 'jobs by kind and state: how many, since when, and how many should have begun by now';
 
@@ -62,10 +62,10 @@ CREATE OR REPLACE VIEW mulberry.endpoint_status WITH (security_barrier) AS
                                 count(*) FILTER (WHERE x.state = 'running' AND x.run_at > now()) AS running
                            FROM mulberry_internal.job_queue x
                           WHERE x.route = e.id
-                            AND x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])) AS q
+                            AND x.tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[])) AS q
      WHERE CASE WHEN e.tenant IS NULL
-                THEN cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0
-                ELSE e.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) END;
+                THEN cardinality((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[]) > 0
+                ELSE e.tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[]) END;
 COMMENT ON VIEW mulberry.endpoint_status IS
     'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
 COMMENT ON COLUMN mulberry.endpoint_status.tenant IS 'null: serves all tenants';
@@ -76,7 +76,7 @@ CREATE OR REPLACE VIEW mulberry.stat_workers WITH (security_barrier) AS
     SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity
       FROM mulberry.process_statistics() p
      WHERE p.type = 'worker'
-       AND cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0;
+       AND cardinality((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[]) > 0;
 COMMENT ON VIEW mulberry.stat_workers IS 'the workers of this database, alive (pid) or not; empty without preloading';
 COMMENT ON COLUMN mulberry.stat_workers.starts IS 'how often a process has taken this place since the server started';
 COMMENT ON COLUMN mulberry.stat_workers.in_flight IS 'requests under way';

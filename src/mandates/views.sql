@@ -5,7 +5,7 @@ CREATE OR REPLACE VIEW mulberry.agent_status WITH (security_barrier) AS
            a.mandates_version, a.created_at
       FROM agents a
       JOIN tenants t ON t.id = a.tenant
-     WHERE a.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+     WHERE a.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor', 'gateway'))::uuid[]);
 COMMENT ON VIEW mulberry.agent_status IS 'the agents, and whether they are on the online path now';
 COMMENT ON COLUMN mulberry.agent_status.mandates_version IS 'grows with each change of one of its mandates';
 
@@ -17,7 +17,7 @@ CREATE OR REPLACE VIEW mulberry.mandate_status WITH (security_barrier) AS
       FROM mandates m
       JOIN agents a ON a.tenant = m.tenant AND a.id = m.agent
       JOIN tenants t ON t.id = m.tenant
-     WHERE m.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+     WHERE m.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor', 'gateway'))::uuid[]);
 COMMENT ON VIEW mulberry.mandate_status IS 'the mandates as they are now';
 COMMENT ON COLUMN mulberry.mandate_status.status IS 'EXPIRED as soon as expires_at is over';
 COMMENT ON COLUMN mulberry.mandate_status.version IS 'grows with each change but spending';
@@ -27,14 +27,14 @@ CREATE OR REPLACE VIEW mulberry.mandate_history WITH (security_barrier) AS
            v.expires_at, v.sponsor, v.cause, v.command AS command_id
       FROM mandate_versions v
       JOIN tenants t ON t.id = v.tenant
-     WHERE v.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+     WHERE v.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor', 'gateway'))::uuid[]);
 COMMENT ON VIEW mulberry.mandate_history IS 'what each mandate was after each of its changes but spending, and why';
 
 CREATE OR REPLACE VIEW mulberry.mandate_spendings WITH (security_barrier) AS
     SELECT t.name AS tenant, s.mandate AS mandate_id, s.reference, s.amount, s.remaining, s.role, s.at
       FROM spendings s
       JOIN tenants t ON t.id = s.tenant
-     WHERE s.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+     WHERE s.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor', 'gateway'))::uuid[]);
 COMMENT ON VIEW mulberry.mandate_spendings IS 'what spend() has accepted';
 COMMENT ON COLUMN mulberry.mandate_spendings.reference IS 'the payment: the same reference counts once';
 COMMENT ON COLUMN mulberry.mandate_spendings.remaining IS 'of the mandate, after it';

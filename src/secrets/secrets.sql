@@ -57,6 +57,6 @@ CREATE OR REPLACE VIEW mulberry.secret_names WITH (security_barrier) AS
     SELECT t.name AS tenant, s.name, octet_length(s.ciphertext) AS size, s.key_fingerprint, s.created_at, s.rotated_at
       FROM secrets s
       JOIN tenants t ON t.id = s.tenant
-     WHERE s.tenant = ANY ((SELECT current_tenants('admin'))::uuid[]);
+     WHERE s.tenant = ANY ((SELECT current_tenants(true, 'admin'))::uuid[]);
 COMMENT ON VIEW mulberry.secret_names IS 'the secrets of the tenants that the current role is admin of, without their values';
 COMMENT ON COLUMN mulberry.secret_names.size IS 'bytes';

@@ -14,6 +14,7 @@
 #endif
 
 #include "access/heapam.h"
+#include "nodes/parsenodes.h"
 
 /* 16 moved the macros of variable-length values out of postgres.h. */
 #if PG_VERSION_NUM >= 160000
@@ -108,5 +109,26 @@ update_heap_tuple(Relation table, ItemPointer tid, HeapTuple tuple, CommandId co
 #ifndef PG_MODULE_MAGIC_EXT
 #define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
 #endif
+
+/* 16 keeps apart from the range table as whom a query may use which relation. */
+#if PG_VERSION_NUM >= 160000
+#define relations_as_users(estate) ((estate)->es_rteperminfos)
+#else
+#define relations_as_users(estate) ((estate)->es_range_table)
+#endif
+
+/* As whom it does (invalid: as its user) by an element of that list. */
+static inline Oid
+relation_as_user(const void *element, Oid *relation)
+{
+#if PG_VERSION_NUM >= 160000
+	const RTEPermissionInfo *used = element;
+#else
+	const RangeTblEntry *used = element;
+#endif
+
+	*relation = used->relid;
+	return used->checkAsUser;
+}
 
 #endif /* MULBERRY_COMPAT_H */

@@ -36,7 +36,7 @@ CREATE OR REPLACE VIEW mulberry.escalation_contact_status WITH (security_barrier
     SELECT t.name AS tenant, x.phone, x.endpoint, x.updated_at
       FROM mulberry_internal.escalation_contacts x
       JOIN mulberry_internal.tenants t ON t.id = x.tenant
-     WHERE x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]);
+     WHERE x.tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[]);
 COMMENT ON VIEW mulberry.escalation_contact_status IS 'who is told when a command was confirmed by nobody';
 
 -- Escalation: a person must act.

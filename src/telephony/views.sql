@@ -6,6 +6,6 @@ CREATE OR REPLACE VIEW mulberry.voice_call_status WITH (security_barrier) AS
       JOIN mulberry_internal.tenants t ON t.id = v.tenant
       JOIN mulberry_internal.commands c ON c.id = v.command
       JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
-     WHERE v.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor'))::uuid[]);
+     WHERE v.tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.voice_call_status IS
     'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
