@@ -1126,8 +1126,19 @@ CREATE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON me
 CREATE FUNCTION mulberry.current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_current_tenants';
 COMMENT ON FUNCTION mulberry.current_tenants(text[]) IS
-    'the tenants to which the current role has one of these accesses, or any access when none is named; SET ROLE is followed, SECURITY '
-    'DEFINER is not';
+    'the tenants to which the current role has one of these accesses, or any access when none is named; within a SECURITY DEFINER function '
+    'of somebody, those to which both have it; none in a security-restricted operation';
+
+-- Set-returning, because only so a function learns which query calls it.
+CREATE FUNCTION mulberry.current_tenants(through_views boolean, VARIADIC access text[] DEFAULT '{}') RETURNS SETOF uuid[]
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'mulberry_current_tenants_sql';
+COMMENT ON FUNCTION mulberry.current_tenants(boolean, text[]) IS
+    'for views of mulberry: current_tenants() as far as the owners of views and rules that lie between have the access as well (internal)';
+
+CREATE FUNCTION mulberry.everywhere_through_views(VARIADIC access text[]) RETURNS SETOF boolean
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 1 AS 'MODULE_PATHNAME', 'mulberry_everywhere_through_views';
+COMMENT ON FUNCTION mulberry.everywhere_through_views(text[]) IS
+    'for views of mulberry: has_access_everywhere() of the current role and of the owners of views that lie between (internal)';
 
 CREATE FUNCTION mulberry.held_access(tenant uuid) RETURNS text[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_held_access';
@@ -1300,15 +1311,15 @@ COMMENT ON FUNCTION check_member(regrole, text) IS 'raises an error unless role 
 CREATE VIEW mulberry.tenant_access WITH (security_barrier) AS
     SELECT t.name, held_access(t.id) AS access, t.default_encoding, t.default_sample_rate, t.retention, t.created_at
       FROM tenants t
-     WHERE t.id = ANY ((SELECT current_tenants())::uuid[]);
+     WHERE t.id = ANY ((SELECT current_tenants(true))::uuid[]);
 COMMENT ON VIEW mulberry.tenant_access IS 'the tenants to which the current role has access, and which';
 
 CREATE VIEW mulberry.memberships WITH (security_barrier) AS
     SELECT m.role, m.access, t.name AS tenant, m.granted_by, m.granted_at
       FROM members m
       LEFT JOIN tenants t ON t.id = m.tenant
-     WHERE m.tenant = ANY ((SELECT current_tenants('admin', 'auditor'))::uuid[])
-        OR (m.tenant IS NULL AND (SELECT has_access_everywhere('admin', 'auditor')));
+     WHERE m.tenant = ANY ((SELECT current_tenants(true, 'admin', 'auditor'))::uuid[])
+        OR (m.tenant IS NULL AND (SELECT everywhere_through_views('admin', 'auditor')));
 COMMENT ON VIEW mulberry.memberships IS
     'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
 
@@ -1527,6 +1538,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
     ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
     ('has_access_everywhere', 'EXECUTE', 'auditor admin'),
+    ('everywhere_through_views', 'EXECUTE', 'auditor admin'),
     ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker'),
     ('memberships', 'SELECT', 'auditor admin'),
     ('create_tenant', 'EXECUTE', 'admin'),
@@ -1625,7 +1637,7 @@ CREATE VIEW mulberry.secret_names WITH (security_barrier) AS
     SELECT t.name AS tenant, s.name, octet_length(s.ciphertext) AS size, s.key_fingerprint, s.created_at, s.rotated_at
       FROM secrets s
       JOIN tenants t ON t.id = s.tenant
-     WHERE s.tenant = ANY ((SELECT current_tenants('admin'))::uuid[]);
+     WHERE s.tenant = ANY ((SELECT current_tenants(true, 'admin'))::uuid[]);
 COMMENT ON VIEW mulberry.secret_names IS 'the secrets of the tenants that the current role is admin of, without their values';
 COMMENT ON COLUMN mulberry.secret_names.size IS 'bytes';
 
@@ -2294,7 +2306,7 @@ CREATE VIEW mulberry.call_status WITH (security_barrier) AS
                         LIMIT 1) AS l) AS next
            CROSS JOIN LATERAL (
                SELECT greatest(c.expected_total_packets - next.sequence, 0) AS missing) AS tail
-     WHERE c.tenant = ANY ((SELECT current_tenants('ingest', 'supervisor', 'auditor'))::uuid[]);
+     WHERE c.tenant = ANY ((SELECT current_tenants(true, 'ingest', 'supervisor', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.call_status IS 'the calls of the current role''s tenants, and what each has received';
 COMMENT ON COLUMN mulberry.call_status.total_packets_received IS 'packets stored; doubled ones count once';
 COMMENT ON COLUMN mulberry.call_status.expected_next_sequence IS 'one more than the largest sequence received';
@@ -2310,7 +2322,7 @@ CREATE VIEW mulberry.call_packets WITH (security_barrier) AS
       FROM calls c
       JOIN tenants t ON t.id = c.tenant
       JOIN packets p ON p.call = c.id
-     WHERE c.tenant = ANY ((SELECT current_tenants('supervisor'))::uuid[]);
+     WHERE c.tenant = ANY ((SELECT current_tenants(true, 'supervisor'))::uuid[]);
 COMMENT ON VIEW mulberry.call_packets IS 'the packets of the calls of the current role''s tenants, as they arrived';
 COMMENT ON COLUMN mulberry.call_packets.size IS 'bytes of data';
 
@@ -3588,7 +3600,7 @@ COMMENT ON FUNCTION finish_without_chat(job_queue, text) IS
 
 -- src/jobs/views.sql
 CREATE VIEW mulberry.jobs WITH (security_barrier) AS
-    WITH visible AS (SELECT mulberry.current_tenants('operator', 'auditor', 'admin') AS tenants)
+    WITH visible AS (SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin') AS tenants)
     SELECT q.id, q.kind, t.name AS tenant, c.call_id, coalesce(e.name, q.endpoint) AS endpoint,
            CASE WHEN q.state = 'running' AND q.run_at > now() THEN 'running'
                 WHEN w.reason IS NOT NULL THEN 'held'
@@ -3629,13 +3641,13 @@ CREATE VIEW mulberry.job_summary WITH (security_barrier) AS
            count(*) FILTER (WHERE state IN ('queued', 'held') AND run_at < now()) AS overdue
       FROM mulberry.jobs
      -- decided once, before any job is looked at
-     WHERE (SELECT cardinality(mulberry.current_tenants('operator', 'auditor', 'admin')) > 0)
+     WHERE (SELECT cardinality(mulberry.current_tenants(true, 'operator', 'auditor', 'admin')) > 0)
        AND finished_at IS NULL
      GROUP BY kind, state
      UNION ALL
     SELECT kind, state, count(*), min(created_at), 0
       FROM mulberry_internal.job_history
-     WHERE tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])
+     WHERE tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[])
      GROUP BY kind, state;
 COMMENT ON VIEW mulberry.job_summary IS 'jobs by kind and state: how many, since when, and how many should have begun by now';
 
@@ -3651,10 +3663,10 @@ CREATE VIEW mulberry.endpoint_status WITH (security_barrier) AS
                                 count(*) FILTER (WHERE x.state = 'running' AND x.run_at > now()) AS running
                            FROM mulberry_internal.job_queue x
                           WHERE x.route = e.id
-                            AND x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[])) AS q
+                            AND x.tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[])) AS q
      WHERE CASE WHEN e.tenant IS NULL
-                THEN cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0
-                ELSE e.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) END;
+                THEN cardinality((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[]) > 0
+                ELSE e.tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[]) END;
 COMMENT ON VIEW mulberry.endpoint_status IS
     'endpoints as configured, whether they can be reached, and the jobs of one''s tenants that they serve';
 COMMENT ON COLUMN mulberry.endpoint_status.tenant IS 'null: serves all tenants';
@@ -3665,7 +3677,7 @@ CREATE VIEW mulberry.stat_workers WITH (security_barrier) AS
     SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity
       FROM mulberry.process_statistics() p
      WHERE p.type = 'worker'
-       AND cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]) > 0;
+       AND cardinality((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[]) > 0;
 COMMENT ON VIEW mulberry.stat_workers IS 'the workers of this database, alive (pid) or not; empty without preloading';
 COMMENT ON COLUMN mulberry.stat_workers.starts IS 'how often a process has taken this place since the server started';
 COMMENT ON COLUMN mulberry.stat_workers.in_flight IS 'requests under way';
@@ -4450,7 +4462,7 @@ CREATE VIEW mulberry.agent_status WITH (security_barrier) AS
            a.mandates_version, a.created_at
       FROM agents a
       JOIN tenants t ON t.id = a.tenant
-     WHERE a.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+     WHERE a.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor', 'gateway'))::uuid[]);
 COMMENT ON VIEW mulberry.agent_status IS 'the agents, and whether they are on the online path now';
 COMMENT ON COLUMN mulberry.agent_status.mandates_version IS 'grows with each change of one of its mandates';
 
@@ -4462,7 +4474,7 @@ CREATE VIEW mulberry.mandate_status WITH (security_barrier) AS
       FROM mandates m
       JOIN agents a ON a.tenant = m.tenant AND a.id = m.agent
       JOIN tenants t ON t.id = m.tenant
-     WHERE m.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+     WHERE m.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor', 'gateway'))::uuid[]);
 COMMENT ON VIEW mulberry.mandate_status IS 'the mandates as they are now';
 COMMENT ON COLUMN mulberry.mandate_status.status IS 'EXPIRED as soon as expires_at is over';
 COMMENT ON COLUMN mulberry.mandate_status.version IS 'grows with each change but spending';
@@ -4472,14 +4484,14 @@ CREATE VIEW mulberry.mandate_history WITH (security_barrier) AS
            v.expires_at, v.sponsor, v.cause, v.command AS command_id
       FROM mandate_versions v
       JOIN tenants t ON t.id = v.tenant
-     WHERE v.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+     WHERE v.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor', 'gateway'))::uuid[]);
 COMMENT ON VIEW mulberry.mandate_history IS 'what each mandate was after each of its changes but spending, and why';
 
 CREATE VIEW mulberry.mandate_spendings WITH (security_barrier) AS
     SELECT t.name AS tenant, s.mandate AS mandate_id, s.reference, s.amount, s.remaining, s.role, s.at
       FROM spendings s
       JOIN tenants t ON t.id = s.tenant
-     WHERE s.tenant = ANY ((SELECT current_tenants('operator', 'auditor', 'gateway'))::uuid[]);
+     WHERE s.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor', 'gateway'))::uuid[]);
 COMMENT ON VIEW mulberry.mandate_spendings IS 'what spend() has accepted';
 COMMENT ON COLUMN mulberry.mandate_spendings.reference IS 'the payment: the same reference counts once';
 COMMENT ON COLUMN mulberry.mandate_spendings.remaining IS 'of the mandate, after it';
@@ -4509,7 +4521,7 @@ CREATE VIEW mulberry.audit_log WITH (security_barrier) AS
       FROM audit a
       JOIN tenants t ON t.id = a.tenant
       LEFT JOIN agents g ON g.tenant = a.tenant AND g.id = a.agent
-     WHERE a.tenant = ANY ((SELECT current_tenants('auditor'))::uuid[]);
+     WHERE a.tenant = ANY ((SELECT current_tenants(true, 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.audit_log IS 'who did what, when, with which outcome, by which way, and on which evidence';
 COMMENT ON COLUMN mulberry.audit_log.seq IS 'number in the tenant''s log, without gaps; null for a moment after commit';
 COMMENT ON COLUMN mulberry.audit_log.role IS 'the database role that asked';
@@ -6508,7 +6520,7 @@ CREATE VIEW mulberry.command_status WITH (security_barrier) AS
            s.signed_at, s.voice_at, s.challenged_at, s.escalated_at, s.finished_at, s.answer
       FROM command_states s
       JOIN tenants t ON t.id = s.tenant
-     WHERE s.tenant = ANY ((SELECT current_tenants('supervisor', 'auditor'))::uuid[]);
+     WHERE s.tenant = ANY ((SELECT current_tenants(true, 'supervisor', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.command_status IS 'commands to agents of the tenants that one may see, and what became of them';
 COMMENT ON COLUMN mulberry.command_status.state IS
     'waiting for its turn; outstanding: on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
@@ -8599,7 +8611,7 @@ CREATE VIEW mulberry.escalation_contact_status WITH (security_barrier) AS
     SELECT t.name AS tenant, x.phone, x.endpoint, x.updated_at
       FROM mulberry_internal.escalation_contacts x
       JOIN mulberry_internal.tenants t ON t.id = x.tenant
-     WHERE x.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor', 'admin'))::uuid[]);
+     WHERE x.tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[]);
 COMMENT ON VIEW mulberry.escalation_contact_status IS 'who is told when a command was confirmed by nobody';
 
 -- Escalation: a person must act.
@@ -8967,7 +8979,7 @@ CREATE VIEW mulberry.voice_call_status WITH (security_barrier) AS
       JOIN mulberry_internal.tenants t ON t.id = v.tenant
       JOIN mulberry_internal.commands c ON c.id = v.command
       JOIN mulberry_internal.agents a ON a.tenant = c.tenant AND a.id = c.agent
-     WHERE v.tenant = ANY ((SELECT mulberry.current_tenants('operator', 'auditor'))::uuid[]);
+     WHERE v.tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.voice_call_status IS
     'telephone calls for commands, and to the contacts of escalations: where each stands and what it brought';
 
@@ -9103,7 +9115,7 @@ CREATE VIEW mulberry.voice_key_status WITH (security_barrier) AS
       JOIN tenants t ON t.id = k.tenant
       JOIN agents a ON a.tenant = k.tenant AND a.id = k.agent
       JOIN voice_key_modes() m ON m.tenant = k.tenant AND m.role = k.role AND m.agent = k.agent AND m.key_id = k.key_id
-     WHERE k.tenant = ANY ((SELECT current_tenants('operator', 'auditor'))::uuid[]);
+     WHERE k.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.voice_key_status IS 'the keys of voice commands, without their bytes';
 COMMENT ON COLUMN mulberry.voice_key_status.role IS 'sender in the cloud, receiver on the edge';
 COMMENT ON COLUMN mulberry.voice_key_status.fingerprint IS 'the same on both sides; for confirm_voice_key()';
