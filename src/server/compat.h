@@ -16,6 +16,16 @@
 #include "access/heapam.h"
 #include "nodes/parsenodes.h"
 
+/* 16 made a function of it, which takes no pointer for a Datum; so mistakes are seen on 15 as well. */
+#if PG_VERSION_NUM < 160000
+#undef DatumGetPointer
+static inline Pointer
+DatumGetPointer(Datum value)
+{
+	return (Pointer) value;
+}
+#endif
+
 /* 16 moved the macros of variable-length values out of postgres.h. */
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"

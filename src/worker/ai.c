@@ -276,7 +276,7 @@ ask_in_parts(mulberry_job *job, Datum audio)
 {
 	MemoryContext old = MemoryContextSwitchTo(job->context);
 
-	job->audio = (bytea *) DatumGetPointer(PG_DETOAST_DATUM_COPY(audio));
+	job->audio = (bytea *) PG_DETOAST_DATUM_COPY(audio);
 	MemoryContextSwitchTo(old);
 	divide(job);
 	if (job->parts > 1 && payload_int(job, "part_bytes") == job->division.part_bytes)
