@@ -62,11 +62,25 @@ sub kill_worker
     return $node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'mulberry worker' AND pid <> $pid");
 }
 
-# True when the worker has claimed a job and waits for a lock.
+# Stops (SIGSTOP) the worker when it has claimed a job and waits for a lock, which it does not do for long.
 sub blocked
 {
-    return one("SELECT count(*) > 0 FROM pg_stat_activity a, mulberry_internal.job_queue q
-                 WHERE a.backend_type = 'mulberry worker' AND a.wait_event_type = 'Lock' AND q.state = 'running'") eq 't';
+    my $watch = $node->background_psql('postgres');
+    my $pid = backend_pid($node, 'mulberry worker');
+    my $query = "SELECT count(*) > 0 FROM pg_stat_activity a, mulberry_internal.job_queue q
+                  WHERE a.pid = $pid AND a.wait_event_type = 'Lock' AND q.state = 'running'";
+    my $deadline = time + $PostgreSQL::Test::Utils::timeout_default;
+    my $caught = 0;
+    while (!$caught && time < $deadline)
+    {
+        next unless $watch->query_safe($query) eq 't';
+        kill 'STOP', $pid;
+        while (slurp_file("/proc/$pid/stat") !~ /\) T /) { sleep 0.01 }
+        $caught = $watch->query_safe($query) eq 't';
+        kill 'CONT', $pid unless $caught;
+    }
+    $watch->quit;
+    return $caught;
 }
 
 # Each phase stops the worker at one point of the job's way, by a lock that

@@ -82,6 +82,34 @@ wait_for_state('audio', 'ARCHIVED', 'it is processed in the end');
 is($node->safe_psql('postgres', "SELECT attempts FROM mulberry.jobs WHERE call_id = 'audio'"),
     1, 'without using up an attempt');
 
+# Many at once: what each costs must not add up for the others.
+my $many = 80;
+$url = $ai->url('gate-many') . '/v1';
+$node->safe_psql('postgres', "SELECT mulberry.create_tenant('other');
+    SELECT mulberry.set_endpoint('ai', 'openai', '$url', allow_http => true, allow_private => true)");
+$node->safe_psql('postgres', <<"SQL");
+SELECT mulberry.ingest_packet('many ' || n, 0, decode(repeat('0102', 160), 'hex'), NULL, 's16le', 8000),
+       mulberry.complete_call('many ' || n, 1) FROM generate_series(1, $many) n;
+SQL
+my $waiting = $node->safe_psql('postgres', "SELECT least($many, current_setting('mulberry.http_concurrency')::integer)");
+ok($node->poll_query_until('postgres', "SELECT count(*) >= $waiting FROM mulberry_internal.calls WHERE call_id ~ '^many' AND state = 'PROCESSING_AI'"),
+    'a service is asked about many calls');
+$client->query_safe('BEGIN');
+$client->query_safe("SELECT count(mulberry.ingest_packet('many ' || n, 1, '\\x0102')) FROM generate_series(1, $many) n");
+$ai->open_gate('many');
+my $begun = time;
+for my $round (1 .. 5)
+{
+    $node->safe_psql('postgres', "SELECT mulberry.ingest_packet('of other $round', 0, 'hello', NULL, 'text', NULL, 'other'), mulberry.complete_call('of other $round', 1, 'other')");
+    wait_for_state("of other $round", 'ARCHIVED', 'a call of another tenant is processed');
+}
+cmp_ok(time - $begun, '<', 30, 'without waiting for each of the many');
+is($node->safe_psql('postgres', "SELECT count(*) FROM mulberry_internal.calls WHERE call_id ~ '^many' AND state = 'ARCHIVED'"), '0', 'which wait');
+$client->query_safe('COMMIT');
+ok($node->poll_query_until('postgres', "SELECT count(*) = $many FROM mulberry_internal.calls WHERE call_id ~ '^many' AND state = 'ARCHIVED'"),
+    'and are processed in the end');
+is($node->safe_psql('postgres', "SELECT max(attempts) FROM mulberry.jobs WHERE call_id ~ '^many'"), 1, 'without using up an attempt');
+
 $client->quit;
 $node->stop;
 done_testing();

@@ -3,15 +3,88 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintena
 COMMENT ON FUNCTION try_maintenance_lock() IS
     'internal: false when another session does maintenance or retention; held until the end of the transaction';
 
-CREATE OR REPLACE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+CREATE OR REPLACE FUNCTION complete_silent_calls(max_calls integer) RETURNS integer
+LANGUAGE plpgsql AS $$
 DECLARE
-    today   date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
-    silence interval;
-    silent  bigint;
+    silence CONSTANT interval := current_setting('mulberry.idle_call_timeout')::interval;
+    silent  record;
     done    integer := 0;
-    erased  bigint;
-    purged  bigint;
+BEGIN
+    IF silence <= '0' THEN
+        RETURN 0;
+    END IF;
+    FOR silent IN
+        SELECT c.id, c.tenant
+          FROM mulberry_internal.calls c
+               CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry_internal.packets p
+                                    WHERE p.call = c.id ORDER BY p.sequence DESC LIMIT 1) AS last
+         WHERE c.state = 'IN_PROGRESS'
+           AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
+           AND NOT mulberry_internal.is_set_aside('silent calls', c.id::text)
+         LIMIT max_calls
+    LOOP
+        BEGIN
+            IF mulberry_internal.complete_silent_call(silent.id, clock_timestamp() - silence) THEN
+                done := done + 1;
+            END IF;
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('silent calls', silent.id::text, silent.tenant, SQLSTATE, SQLERRM);
+        END;
+    END LOOP;
+    RETURN done;
+END
+$$;
+COMMENT ON FUNCTION complete_silent_calls(integer) IS
+    'completes calls whose sender fell silent, at most max_calls, and returns how many; part of maintenance (internal)';
+
+-- Steps in their order; the last ones take the locks of agents, and that of the audit log.
+CREATE OR REPLACE FUNCTION maintenance_step(step text, max_calls integer, drop_partitions boolean) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    many CONSTANT integer := 10 * max_calls;
+BEGIN
+    CASE step
+    WHEN 'partitions' THEN
+        FOR ahead IN 0 .. current_setting('mulberry.partitions_ahead')::integer LOOP
+            PERFORM mulberry_internal.make_partition((clock_timestamp() AT TIME ZONE 'UTC')::date + ahead);
+        END LOOP;
+    WHEN 'silent calls' THEN
+        RETURN mulberry_internal.complete_silent_calls(max_calls) >= max_calls;
+    WHEN 'retention' THEN
+        RETURN (SELECT coalesce(sum(r.calls), 0) FROM mulberry_internal.apply_retention(false, max_calls, drop_partitions) r) >= max_calls;
+    WHEN 'routes of jobs' THEN
+        PERFORM mulberry_internal.reroute_jobs(true);
+    WHEN 'old events' THEN
+        RETURN mulberry_internal.purge_events(many) >= many;
+    WHEN 'old jobs' THEN
+        RETURN mulberry_internal.purge_jobs(clock_timestamp(), many) >= many;
+    WHEN 'what was set aside' THEN
+        PERFORM mulberry_internal.forget_set_aside();
+    WHEN 'voice calls' THEN
+        PERFORM mulberry_internal.sweep_voice_calls();
+    WHEN 'commands' THEN
+        PERFORM mulberry_internal.tend_queues();
+    WHEN 'audit log' THEN
+        -- nobody else can link until the end, so the notifier does where there is one
+        IF current_setting('transaction_isolation') LIKE 'read %committed' AND NOT mulberry.notifier_lives() THEN
+            PERFORM mulberry_internal.link_audit_soon(singly => true);
+        END IF;
+    END CASE;
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION maintenance_step(text, integer, boolean) IS 'a step of maintenance(); true: there is more to do (internal)';
+
+CREATE OR REPLACE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+    SET lock_timeout = '100ms' AS $$
+DECLARE
+    alone CONSTANT boolean := NOT mulberry.in_transaction_block();
+    step  text;
+    more  boolean := false;
 BEGIN
     PERFORM mulberry_internal.require_access_everywhere('admin', 'worker');
     IF max_calls IS NULL OR max_calls < 1 THEN
@@ -20,41 +93,25 @@ BEGIN
     IF NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN false;
     END IF;
-    silence := current_setting('mulberry.idle_call_timeout')::interval;
-
-    FOR ahead IN 0 .. current_setting('mulberry.partitions_ahead')::integer LOOP
-        PERFORM mulberry_internal.make_partition(today + ahead);
+    FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'old events', 'old jobs',
+                                'what was set aside', 'voice calls', 'commands', 'audit log']
+    LOOP
+        CONTINUE WHEN mulberry_internal.is_set_aside('maintenance', step);
+        BEGIN
+            PERFORM mulberry_internal.limit_waits();
+            more := mulberry_internal.maintenance_step(step, max_calls, alone) OR more;
+        EXCEPTION
+            -- a step that fails is not the end of the others
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('maintenance', step, NULL, SQLSTATE, SQLERRM);
+        END;
     END LOOP;
-
-    IF silence > '0' THEN
-        FOR silent IN
-            SELECT c.id
-              FROM mulberry_internal.calls c
-                   CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry_internal.packets p
-                                        WHERE p.call = c.id ORDER BY p.sequence DESC LIMIT 1) AS last
-             WHERE c.state = 'IN_PROGRESS'
-               AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
-             LIMIT max_calls
-        LOOP
-            IF mulberry_internal.complete_silent_call(silent, clock_timestamp() - silence) THEN
-                done := done + 1;
-            END IF;
-        END LOOP;
-    END IF;
-
-    SELECT coalesce(sum(r.calls), 0) INTO erased FROM mulberry.retention(false, max_calls) r;
-    PERFORM mulberry_internal.reroute_jobs(true);
-    purged := greatest(mulberry_internal.purge_events(10 * max_calls), mulberry_internal.purge_jobs(clock_timestamp(), 10 * max_calls));
-    -- late, because they take the locks of agents
-    PERFORM mulberry_internal.sweep_voice_calls();
-    PERFORM mulberry_internal.tend_queues();
-    -- last, because nobody else can link until the end
-    IF current_setting('transaction_isolation') LIKE 'read %committed' THEN
-        PERFORM mulberry_internal.link_audit_soon();
-    END IF;
-    RETURN greatest(done, erased) >= max_calls OR purged >= 10 * max_calls;
+    RETURN more;
 END
 $$;
 COMMENT ON FUNCTION mulberry.maintenance(integer) IS
     'what workers do from time to time, and without workers a scheduler should: partitions ahead, calls whose sender fell silent, '
-    'retention. True: there is more to do, call it again. Needs admin access to all tenants';
+    'retention. It waits for nobody, and what fails is set aside and reported by health(). True: there is more to do, call it again. '
+    'Needs admin access to all tenants';

@@ -15,12 +15,14 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -64,7 +66,12 @@ typedef struct chain_head
 	uint8 hash[MB_SHA256_SIZE];
 } chain_head;
 
-static int64 link_batch(int max_rows);
+static int64 link_batch(int max_rows, const pg_uuid_t *tenant, bool careful);
+static int64 link_singly(void);
+static bool hash_row(HeapTuple tuple, TupleDesc desc, int64 id, Datum tenant, chain_head *head,
+					 StringInfo buffer, bool careful);
+static void set_row_aside(int64 id, Datum tenant, const ErrorData *error);
+static bool lock_tenant(const pg_uuid_t *tenant);
 static void read_head(chain_head *head, Datum tenant);
 static void write_head(const chain_head *head, Datum tenant);
 static void write_link(int64 id, const chain_head *link);
@@ -131,8 +138,10 @@ is_linking(HeapTuple old, HeapTuple new, TupleDesc desc)
 }
 
 /*
- * link_audit(max_rows integer): links what is committed and is not yet, the oldest first, and
- * returns how many rows that were.  Until the end of the transaction nobody else can link; so
+ * link_audit(max_rows integer, only_tenant uuid, careful boolean): links what is committed and is not
+ * yet, of one tenant or (null) of all, the oldest first, and
+ * returns how many rows that were.  When careful, a row that cannot be hashed is set aside, and the
+ * next one takes its place in the chain; otherwise it is an error.  Until the end of the transaction nobody else can link; so
  * whoever calls this should commit soon.
  */
 Datum
@@ -159,7 +168,8 @@ mulberry_link_audit(PG_FUNCTION_ARGS)
 	if (unlinked_since(&last_id))
 	{
 		(void) lock_chain(/* wait */ true);
-		linked = link_batch(max_rows);
+		linked = link_batch(max_rows, PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1),
+							!PG_ARGISNULL(2) && PG_GETARG_BOOL(2));
 	}
 	SPI_finish();
 	PG_RETURN_INT64(linked);
@@ -170,29 +180,31 @@ mulberry_link_audit(PG_FUNCTION_ARGS)
  * keep the hash of a head that he was shown.
  */
 static int64
-link_batch(int max_rows)
+link_batch(int max_rows, const pg_uuid_t *only_tenant, bool careful)
 {
 	static SPIPlanPtr plan = NULL;
 	MemoryContext row_context = AllocSetContextCreate(
 		CurrentMemoryContext, "mulberry row of the audit log", ALLOCSET_DEFAULT_SIZES);
-	Datum value = Int32GetDatum(max_rows);
+	Datum values[2] = { Int32GetDatum(max_rows), UUIDPGetDatum(only_tenant) };
 	SPITupleTable *rows;
 	StringInfoData buffer;
 	chain_head head = { 0 };
 	Datum tenant = (Datum) 0;
 	uint64 count;
+	int64 linked = 0;
 
 	initStringInfo(&buffer);
 	if (plan == NULL)
 		plan = mulberry_keep_plan("WITH fresh AS MATERIALIZED (SELECT * FROM "
 								  "mulberry_internal.audit u WHERE u.seq IS NULL "
-								  "ORDER BY u.id LIMIT $1) "
+								  "AND NOT mulberry_internal.is_set_aside('linking', u.id::text) "
+								  "AND ($2 IS NULL OR u.tenant = $2) ORDER BY u.id LIMIT $1) "
 								  "SELECT " MULBERRY_AUDIT_COLUMNS
 								  " FROM fresh a ORDER BY a.tenant, a.id",
-								  1, (Oid[]){ INT4OID });
+								  2, (Oid[]){ INT4OID, UUIDOID });
 	/* not read-only: takes a snapshot of its own, after the lock */
-	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_SELECT)
+	if (SPI_execute_plan(plan, values, only_tenant ? NULL : " n", /* read_only */ false,
+						 /* tcount */ 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the audit log");
 	rows = SPI_tuptable;
 	count = SPI_processed;
@@ -201,32 +213,124 @@ link_batch(int max_rows)
 		HeapTuple tuple = rows->vals[i];
 		bool isnull;
 		Datum of = SPI_getbinval(tuple, rows->tupdesc, MULBERRY_AUDIT_TENANT, &isnull);
+		int64 id = DatumGetInt64(SPI_getbinval(tuple, rows->tupdesc, MULBERRY_AUDIT_ID, &isnull));
 		MemoryContext before;
+		bool hashed;
 
 		CHECK_FOR_INTERRUPTS();
 		if (i == 0 || memcmp(DatumGetUUIDP(of), DatumGetUUIDP(tenant), UUID_LEN) != 0)
 		{
-			if (i > 0)
+			if (head.seq > 0)
 				write_head(&head, tenant);
 			tenant = of;
+			(void) lock_tenant(DatumGetUUIDP(tenant));
 			read_head(&head, tenant);
 		}
 		before = MemoryContextSwitchTo(row_context);
-		mulberry_audit_hash(tuple, rows->tupdesc, head.seq + 1, head.hash, &buffer, head.hash);
+		hashed = hash_row(tuple, rows->tupdesc, id, tenant, &head, &buffer, careful);
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(row_context);
-		head.seq++;
-		write_link(DatumGetInt64(SPI_getbinval(tuple, rows->tupdesc, MULBERRY_AUDIT_ID, &isnull)),
-				   &head);
+		if (!hashed)
+			continue;
+		write_link(id, &head);
+		linked++;
 	}
-	if (count > 0)
+	if (linked > 0)
 	{
-		write_head(&head, tenant);
+		if (head.seq > 0)
+			write_head(&head, tenant);
 		mulberry_require_durable_commit();
 	}
 	SPI_freetuptable(rows);
 	MemoryContextDelete(row_context);
-	return (int64) count;
+	return linked;
+}
+
+/*
+ * Puts the hash of a row into the head, under the next number.  False when that is not possible and
+ * the row is set aside: it stays outside the chain.
+ */
+static bool
+hash_row(HeapTuple tuple, TupleDesc desc, int64 id, Datum tenant, chain_head *head,
+		 StringInfo buffer, bool careful)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	uint8 hash[MB_SHA256_SIZE];
+	ErrorData *volatile error = NULL;
+
+	if (!careful)
+		mulberry_audit_hash(tuple, desc, head->seq + 1, head->hash, buffer, hash);
+	else
+	{
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(context);
+		PG_TRY();
+		{
+			mulberry_audit_hash(tuple, desc, head->seq + 1, head->hash, buffer, hash);
+			ReleaseCurrentSubTransaction();
+		}
+		PG_CATCH();
+		{
+			MemoryContextSwitchTo(context);
+			error = CopyErrorData();
+			FlushErrorState();
+			RollbackAndReleaseCurrentSubTransaction();
+		}
+		PG_END_TRY();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	if (error != NULL)
+	{
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			ReThrowError(error);
+		set_row_aside(id, tenant, error);
+		return false;
+	}
+	head->seq++;
+	memcpy(head->hash, hash, MB_SHA256_SIZE);
+	return true;
+}
+
+static void
+set_row_aside(int64 id, Datum tenant, const ErrorData *error)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum values[4];
+
+	if (plan == NULL)
+		plan = mulberry_keep_plan(
+			"SELECT mulberry_internal.set_aside('linking', $1::text, $2, $3, $4)", 4,
+			(Oid[]){ INT8OID, UUIDOID, TEXTOID, TEXTOID });
+	values[0] = Int64GetDatum(id);
+	values[1] = tenant;
+	values[2] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
+	values[3] = CStringGetTextDatum(error->message ? error->message : "unknown error");
+	if (SPI_execute_plan(plan, values, NULL, /* read_only */ false, /* tcount */ 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not set a row of the audit log aside");
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* For a session that reads the log: each tenant by itself. */
+static int64
+link_singly(void)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum value = Int32GetDatum(MAX_BATCH);
+	int64 linked;
+	bool isnull;
+
+	if (plan == NULL)
+		plan = mulberry_keep_plan("SELECT mulberry_internal.link_audit_soon($1, true)", 1,
+								  (Oid[]){ INT4OID });
+	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not link the audit log");
+	linked = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return linked;
 }
 
 /*
@@ -269,7 +373,7 @@ read_head(chain_head *head, Datum tenant)
 }
 
 static bytea *
-hash_bytes(const uint8 hash[MB_SHA256_SIZE])
+bytea_of_hash(const uint8 hash[MB_SHA256_SIZE])
 {
 	bytea *bytes = palloc(VARHDRSZ + MB_SHA256_SIZE);
 
@@ -293,7 +397,7 @@ write_head(const chain_head *head, Datum tenant)
 							   3, (Oid[]){ UUIDOID, INT8OID, BYTEAOID });
 	values[0] = tenant;
 	values[1] = Int64GetDatum(head->seq);
-	values[2] = PointerGetDatum(hash_bytes(head->hash));
+	values[2] = PointerGetDatum(bytea_of_hash(head->hash));
 	if (SPI_execute_plan(plan, values, NULL, /* read_only */ false, /* tcount */ 0) !=
 		SPI_OK_INSERT)
 		elog(ERROR, "could not store the head of the audit log");
@@ -304,7 +408,7 @@ write_link(int64 id, const chain_head *link)
 {
 	static SPIPlanPtr plan = NULL;
 	Datum values[3];
-	bytea *hash = hash_bytes(link->hash);
+	bytea *hash = bytea_of_hash(link->hash);
 
 	if (plan == NULL)
 		plan = mulberry_keep_plan("UPDATE mulberry_internal.audit a SET seq = $2, hash = $3 "
@@ -334,6 +438,15 @@ static bool
 lock_chain(bool wait)
 {
 	return mulberry_lock(MULBERRY_LOCK_AUDIT_CHAIN, 0, ExclusiveLock, wait);
+}
+
+/* The lock of a tenant's chain, so that erasing one does not keep the others from being linked. */
+static bool
+lock_tenant(const pg_uuid_t *tenant)
+{
+	uint64 key = hash_bytes_extended(tenant->data, UUID_LEN, 0) | 1; /* 0 is the lock of all */
+
+	return mulberry_lock(MULBERRY_LOCK_AUDIT_CHAIN, key, ExclusiveLock, /* wait */ true);
 }
 
 /*
@@ -368,7 +481,7 @@ mulberry_await_audit_links(PG_FUNCTION_ARGS)
 								   /* audit_recorded */ true, /* channels_changed */ false);
 		else if (lock_chain(/* wait */ false))
 		{
-			if (link_batch(MAX_BATCH) > 0)
+			if (link_singly() > 0)
 				continue;
 		}
 		if (GetCurrentTimestamp() >= until)
@@ -420,8 +533,10 @@ unlinked_since(int64 *last_id)
 
 	if (plan == NULL)
 		plan = mulberry_keep_plan(
-			"SELECT max(id) FROM mulberry_internal.audit WHERE seq IS NULL AND id <= $1", 1,
-			(Oid[]){ INT8OID });
+			"SELECT max(a.id) FROM mulberry_internal.audit a WHERE a.seq IS NULL AND a.id <= $1 "
+			"AND NOT mulberry_internal.is_set_aside('linking', a.id::text) "
+			"AND NOT mulberry_internal.is_set_aside('linking', a.tenant::text)",
+			1, (Oid[]){ INT8OID });
 	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not look for rows of the audit log that are not linked");
@@ -444,7 +559,7 @@ mulberry_erase_audit(PG_FUNCTION_ARGS)
 	int64 erased = 0;
 
 	mulberry_require_writable("erase_audit_log()");
-	(void) lock_chain(/* wait */ true);
+	(void) lock_tenant(PG_GETARG_UUID_P(0));
 	SPI_connect();
 	if (plan == NULL)
 		plan = mulberry_keep_plan(

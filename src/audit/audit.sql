@@ -18,24 +18,46 @@ $$;
 COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS
     'writes a row of the audit log in the current transaction (internal)';
 
-CREATE OR REPLACE FUNCTION link_audit(max_rows integer DEFAULT 10000) RETURNS bigint
+CREATE OR REPLACE FUNCTION link_audit(max_rows integer DEFAULT 10000, only_tenant uuid DEFAULT NULL, careful boolean DEFAULT false)
+RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_link_audit';
-COMMENT ON FUNCTION link_audit(integer) IS
-    'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can '
-    'until the transaction ends (internal)';
+COMMENT ON FUNCTION link_audit(integer, uuid, boolean) IS
+    'gives committed rows of the audit log, of one tenant or (null) of all, their number and hash, the oldest first, and returns how many '
+    'those were; nobody else can until the transaction ends. careful: what cannot be hashed is set aside (internal)';
 
-CREATE OR REPLACE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
+CREATE OR REPLACE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000, singly boolean DEFAULT false) RETURNS bigint
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
     SET lock_timeout = '100ms' AS $$
+DECLARE
+    waiting uuid;
+    linked  bigint := 0;
 BEGIN
-    RETURN mulberry_internal.link_audit(max_rows);
-EXCEPTION WHEN lock_not_available THEN
-    RETURN NULL;
+    PERFORM mulberry_internal.limit_waits();
+    IF NOT singly THEN
+        RETURN mulberry_internal.link_audit(max_rows);
+    END IF;
+    FOR waiting IN
+        SELECT u.tenant FROM (SELECT DISTINCT a.tenant FROM mulberry_internal.audit a WHERE a.seq IS NULL) AS u
+         WHERE NOT mulberry_internal.is_set_aside('linking', u.tenant::text)
+         ORDER BY random()
+    LOOP
+        BEGIN
+            linked := linked + mulberry_internal.link_audit(max_rows - linked::integer, waiting, true);
+            EXIT WHEN linked >= max_rows;
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('linking', waiting::text, waiting, SQLSTATE, SQLERRM);
+        END;
+    END LOOP;
+    RETURN linked;
 END
 $$;
-COMMENT ON FUNCTION link_audit_soon(integer) IS
-    'link_audit() for those who have other things to do: null when another transaction keeps them from it (internal)';
+COMMENT ON FUNCTION link_audit_soon(integer, boolean) IS
+    'link_audit() for those who have other things to do: waits for nobody. singly: each tenant by itself, so that who has one locked, or '
+    'what cannot be linked, does not keep the others from it (internal)';
 
 CREATE OR REPLACE FUNCTION await_audit_links() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_audit_links';
@@ -135,8 +157,9 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_note_refusal
 COMMENT ON FUNCTION note_refusal(uuid, text, text, uuid, text, text) IS
     'has the notifier write a row of the audit log about what is about to fail; without a notifier the server''s log has it (internal)';
 
-CREATE OR REPLACE FUNCTION store_refusals() RETURNS bigint
+CREATE OR REPLACE FUNCTION store_refusals(singly boolean DEFAULT false) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
     SET lock_timeout = '100ms'
 AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
-COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';
+COMMENT ON FUNCTION store_refusals(boolean) IS
+    'what the notifier does about note_refusal(); singly: what cannot be stored goes to the server''s log, and the rest is (internal)';

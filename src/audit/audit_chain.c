@@ -189,9 +189,10 @@ walk(chain_walk *chain, Datum tenant)
 
 	initStringInfo(&buffer);
 	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT " MULBERRY_AUDIT_COLUMNS " FROM mulberry_internal.audit a "
-								  "WHERE a.tenant = $1 AND a.seq IS NOT NULL ORDER BY a.seq",
-								  1, (Oid[]){ UUIDOID });
+		plan =
+			mulberry_keep_plan("SELECT " MULBERRY_AUDIT_COLUMNS " FROM mulberry_internal.audit a "
+							   "WHERE a.tenant = $1 AND a.seq IS NOT NULL ORDER BY a.seq",
+							   1, (Oid[]){ UUIDOID });
 	rows = SPI_cursor_open(NULL, plan, &tenant, NULL, /* read_only */ true);
 	while (chain->problem == NULL)
 	{

@@ -7,6 +7,7 @@
  */
 #include "server/compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -14,6 +15,8 @@
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -146,7 +149,7 @@ text_or_null(const char *value, char *null)
 	return value[0] == '\0' ? (Datum) 0 : CStringGetTextDatum(value);
 }
 
-/* The tenant may be gone by now. */
+/* The tenant may be gone by now, or about to go. */
 static void
 store(const refusal *refused)
 {
@@ -160,7 +163,7 @@ store(const refusal *refused)
 			"mandate, agent, evidence) "
 			"SELECT t.id, $2, $3, $4, 'refused', $5, $6, "
 			"jsonb_strip_nulls(jsonb_build_object('error', $7, 'message', $8)) "
-			"FROM mulberry_internal.tenants t WHERE t.id = $1",
+			"FROM mulberry_internal.tenants t WHERE t.id = $1 FOR KEY SHARE SKIP LOCKED",
 			8,
 			(Oid[]){ UUIDOID, TIMESTAMPTZOID, NAMEOID, TEXTOID, TEXTOID, UUIDOID, TEXTOID,
 					 TEXTOID });
@@ -178,8 +181,46 @@ store(const refusal *refused)
 		elog(ERROR, "could not store a refusal");
 }
 
+/* The same in a subtransaction; what cannot be stored is told to the server's log. */
+static void
+store_or_log(const refusal *refused)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		store(refused);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		/* a table that is locked will be free again, and all are kept until then */
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+			ReThrowError(error);
+		ereport(LOG,
+				errmsg("refused %s by role \"%s\": %s", NameStr(refused->action),
+					   NameStr(refused->role), refused->message),
+				errdetail("It is not in the audit log: %s", error->message), errhidestmt(true));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
 /*
- * store_refusals() → bigint: writes what waits into the audit log, and returns how many
+ * store_refusals(singly boolean) → bigint: writes what waits into the audit log, and returns how many
  * those were.  The notifier alone calls it: nobody else takes refusals out.
  */
 Datum
@@ -188,6 +229,7 @@ mulberry_store_refusals(PG_FUNCTION_ARGS)
 	mulberry_slot *slot = mulberry_my_slot();
 	refusals *all;
 	refusal *waiting;
+	bool singly = !PG_ARGISNULL(0) && PG_GETARG_BOOL(0);
 	uint64 count = 0;
 
 	if (slot == NULL)
@@ -205,7 +247,12 @@ mulberry_store_refusals(PG_FUNCTION_ARGS)
 	{
 		SPI_connect();
 		for (uint64 i = 0; i < count; i++)
-			store(&waiting[i]);
+		{
+			if (singly)
+				store_or_log(&waiting[i]);
+			else
+				store(&waiting[i]);
+		}
 		SPI_finish();
 		/* only now: what fails is tried again */
 		LWLockAcquire(mulberry_slot_lock(slot), LW_EXCLUSIVE);

@@ -22,9 +22,11 @@ COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call unt
 CREATE OR REPLACE FUNCTION lock_call_soon(call bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     PERFORM mulberry_internal.lock_call(call);
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
+    PERFORM mulberry_internal.blocked();
     RETURN false;
 END
 $$;

@@ -54,8 +54,9 @@ COMMENT ON FUNCTION packet_partitions() IS
     'internal: partitions of packets, their days (UTC), and the calls (from first_call to before end_call) they are for';
 
 CREATE OR REPLACE FUNCTION drop_partition(partition regclass) RETURNS boolean
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s' AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     -- waiting for long readers would keep new ones out: better the next time
     LOCK TABLE ONLY mulberry_internal.packets IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition);
@@ -70,6 +71,7 @@ BEGIN
     EXECUTE format('DROP TABLE %s', partition);
     RETURN true;
 EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    PERFORM mulberry_internal.blocked();
     RETURN false;
 END
 $$;
@@ -100,9 +102,10 @@ COMMENT ON FUNCTION day_expired(date) IS
     'internal: true when no call that began on that day is kept any longer, so that its partition can go as a whole; null: there is no '
     'such partition';
 
-CREATE OR REPLACE FUNCTION mulberry.retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
+CREATE OR REPLACE FUNCTION apply_retention(dry_run boolean, max_calls integer, drop_partitions boolean)
 RETURNS TABLE (action text, object text, calls bigint)
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql
+    SET lock_timeout = '100ms' AS $$
 #variable_conflict use_column
 DECLARE
     limits  record;
@@ -112,14 +115,10 @@ DECLARE
     left_to_do integer := max_calls;
     erased  bigint;
 BEGIN
-    PERFORM mulberry_internal.require_access_everywhere('admin', 'worker');
-    IF dry_run IS NULL OR max_calls IS NULL OR max_calls < 1 THEN
-        RAISE EXCEPTION 'dry_run must not be null and max_calls must be at least 1'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
     IF NOT dry_run AND NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN;
     END IF;
+    PERFORM mulberry_internal.limit_waits();
 
     FOR limits IN
         SELECT r.tenant, r.name, r.kept_since FROM mulberry_internal.retention_limits() r WHERE r.kept_since IS NOT NULL ORDER BY r.name
@@ -129,6 +128,7 @@ BEGIN
             SELECT c.id, date '1970-01-01' + (c.id >> 40)::integer AS day
               FROM mulberry_internal.calls c
              WHERE c.tenant = limits.tenant AND c.finished_at < limits.kept_since
+               AND (dry_run OR NOT mulberry_internal.is_set_aside('retention', c.id::text))
              ORDER BY c.finished_at
              LIMIT CASE WHEN NOT dry_run THEN left_to_do END
         LOOP
@@ -136,7 +136,17 @@ BEGIN
                 IF NOT whole ? expired.day::text THEN
                     whole := whole || jsonb_build_object(expired.day::text, mulberry_internal.day_expired(expired.day));
                 END IF;
-                CONTINUE WHEN NOT mulberry_internal.remove_finished_call(expired.id, (whole ->> expired.day::text)::boolean IS NOT TRUE);
+                BEGIN
+                    CONTINUE WHEN NOT mulberry_internal.remove_finished_call(expired.id,
+                        (whole ->> expired.day::text)::boolean IS NOT TRUE);
+                EXCEPTION
+                    WHEN lock_not_available OR transaction_rollback THEN
+                        PERFORM mulberry_internal.blocked();
+                        CONTINUE;
+                    WHEN OTHERS THEN
+                        PERFORM mulberry_internal.set_aside('retention', expired.id::text, limits.tenant, SQLSTATE, SQLERRM);
+                        CONTINUE;
+                END;
                 left_to_do := left_to_do - 1;
             END IF;
             erased := erased + 1;
@@ -157,12 +167,31 @@ BEGIN
                END
          ORDER BY p.day
     LOOP
-        CONTINUE WHEN NOT dry_run AND NOT mulberry_internal.drop_partition(day.partition);
+        -- the lock of all packets, which nobody may keep
+        CONTINUE WHEN NOT dry_run AND (NOT drop_partitions OR NOT mulberry_internal.drop_partition(day.partition));
         action := 'drop partition';
         object := day.relname;
         calls := NULL;
         RETURN NEXT;
     END LOOP;
+END
+$$;
+COMMENT ON FUNCTION apply_retention(boolean, integer, boolean) IS
+    'retention(), which says what it is; drop_partitions is false in a transaction block, which might keep the lock of all packets '
+    '(internal)';
+
+CREATE OR REPLACE FUNCTION mulberry.retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
+RETURNS TABLE (action text, object text, calls bigint)
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    PERFORM mulberry_internal.require_access_everywhere('admin', 'worker');
+    IF dry_run IS NULL OR max_calls IS NULL OR max_calls < 1 THEN
+        RAISE EXCEPTION 'dry_run must not be null and max_calls must be at least 1'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN QUERY
+        SELECT r.action, r.object, r.calls
+          FROM mulberry_internal.apply_retention(dry_run, max_calls, NOT mulberry.in_transaction_block()) r;
 END
 $$;
 COMMENT ON FUNCTION mulberry.retention(boolean, integer) IS

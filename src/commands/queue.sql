@@ -6,6 +6,7 @@
 CREATE OR REPLACE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
 LANGUAGE sql VOLATILE
 AS $$
+    SELECT mulberry_internal.hold_agent($1, $2);
     -- A change and not only a lock: a transaction whose snapshot is older must fail with a
     -- serialization error, not judge a queue that it does not see.
     UPDATE mulberry_internal.agents a SET queue_changes = a.queue_changes + 1
@@ -410,13 +411,14 @@ AS $$
 DECLARE
     queue record;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     -- A copy has nobody to wait for: the agents talk to the original.
     IF NOT mulberry.outbound_allowed() THEN
         RETURN;
     END IF;
     FOR queue IN
         SELECT DISTINCT c.tenant, c.agent FROM mulberry_internal.commands c
-         WHERE c.state IN ('waiting', 'outstanding') ORDER BY 1, 2
+         WHERE c.state IN ('waiting', 'outstanding') AND NOT mulberry_internal.is_set_aside('commands', c.agent::text) ORDER BY 1, 2
     LOOP
         BEGIN
             -- Whoever has it locked is at work on it, or does not end: the next time.
@@ -424,9 +426,12 @@ BEGIN
               WHERE a.tenant = queue.tenant AND a.id = queue.agent FOR NO KEY UPDATE SKIP LOCKED;
             CONTINUE WHEN NOT FOUND;
             PERFORM mulberry_internal.tend_queue(queue.tenant, queue.agent);
-        EXCEPTION WHEN OTHERS THEN
-            -- one agent's trouble must not be that of all
-            RAISE WARNING 'the commands of an agent cannot be tended: %', SQLERRM;
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+            WHEN OTHERS THEN
+                -- one agent's trouble must not be that of all
+                PERFORM mulberry_internal.set_aside('commands', queue.agent::text, queue.tenant, SQLSTATE, SQLERRM);
         END;
     END LOOP;
 END

@@ -72,7 +72,7 @@ BEGIN
     IF ordered.id IS NULL THEN
         RAISE EXCEPTION 'command % does not exist', sign_command.command_id USING ERRCODE = 'undefined_object';
     END IF;
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(ordered.tenant, ordered.agent);
     SELECT c.* INTO ordered FROM mulberry_internal.commands c WHERE c.id = sign_command.command_id FOR NO KEY UPDATE;
     IF ordered.state NOT IN ('waiting', 'outstanding') THEN
         RAISE EXCEPTION 'command % is %', ordered.id, ordered.state USING ERRCODE = 'object_not_in_prerequisite_state';

@@ -136,7 +136,7 @@ BEGIN
     IF a.id IS NULL THEN
         RAISE EXCEPTION 'agent "%" does not exist', left(answer->>'agent', 80) USING ERRCODE = 'undefined_object';
     END IF;
-    PERFORM FROM mulberry_internal.agents x WHERE x.tenant = a.tenant AND x.id = a.id FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(a.tenant, a.id);
     -- the registry first: a command is about what it knows
     IF answer ? 'updates' THEN
         taken := mulberry_internal.take_mandates(a.tenant, a.id, answer->'updates');

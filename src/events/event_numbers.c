@@ -12,6 +12,9 @@
  * subscribers are told afterwards.  Who reads events_since() in a transaction that is
  * rolled back later has read numbers that do not exist.
  *
+ * Who has an event locked, or a tenant whose events cannot be numbered, must not keep the others from their
+ * numbers: then number_events_singly() (events.sql) numbers each tenant by itself.
+ *
  * It must not send anything.
  */
 #include "server/compat.h"
@@ -26,6 +29,7 @@
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "server/locks.h"
 #include "server/plans.h"
@@ -41,8 +45,8 @@ PG_FUNCTION_INFO_V1(mulberry_await_event_numbers);
 
 static const char number_query[] =
 	"WITH fresh AS MATERIALIZED ("
-	"   SELECT e.id, e.tenant FROM mulberry_internal.events e WHERE e.seq IS NULL ORDER BY e.id "
-	"LIMIT $1"
+	"   SELECT e.id, e.tenant FROM mulberry_internal.events e "
+	"    WHERE e.seq IS NULL AND ($2 IS NULL OR e.tenant = $2) ORDER BY e.id LIMIT $1"
 	"), counted AS ("
 	"   INSERT INTO mulberry_internal.event_counters AS c (tenant, last_seq)"
 	"   SELECT f.tenant, count(*) FROM fresh f GROUP BY f.tenant"
@@ -57,14 +61,15 @@ static const char number_query[] =
 	"   RETURNING e.tenant, e.seq, e.event, e.call_id, e.payload, e.created_at"
 	") SELECT tenant, seq, event, call_id, payload, created_at FROM numbered ORDER BY tenant, seq";
 
-static void number_batch(int max_rows);
+static void number_batch(int max_rows, const pg_uuid_t *tenant);
+static bool number_singly(void);
 static bool lock_numbers(bool wait);
 static bool unnumbered_since(int64 *last_id);
 static void complain_of_unnumbered(void);
 
 /*
- * number_events(max_rows integer): numbers what is committed and has no number
- * yet, the oldest first, and returns it.  Until the end of the transaction nobody else can
+ * number_events(max_rows integer, only_tenant uuid): numbers what is committed and has no number
+ * yet, the oldest first, and returns it; of one tenant or, null, of all.  Until the end of the transaction nobody else can
  * number; so whoever calls this should commit soon.
  */
 Datum
@@ -100,7 +105,7 @@ mulberry_number_events(PG_FUNCTION_ARGS)
 		return (Datum) 0;
 	}
 	(void) lock_numbers(/* wait */ true);
-	number_batch(max_rows);
+	number_batch(max_rows, PG_ARGISNULL(1) ? NULL : PG_GETARG_UUID_P(1));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Datum values[6];
@@ -118,19 +123,43 @@ mulberry_number_events(PG_FUNCTION_ARGS)
  * seen must not be given again, so the commit is durable.
  */
 static void
-number_batch(int max_rows)
+number_batch(int max_rows, const pg_uuid_t *tenant)
 {
 	static SPIPlanPtr plan = NULL;
-	Datum value = Int32GetDatum(max_rows);
+	Datum values[2] = { Int32GetDatum(max_rows), UUIDPGetDatum(tenant) };
 
 	if (plan == NULL)
-		plan = mulberry_keep_plan(number_query, 1, (Oid[]){ INT4OID });
+		plan = mulberry_keep_plan(number_query, 2, (Oid[]){ INT4OID, UUIDOID });
 	/* not read-only: takes a snapshot of its own, after the lock */
-	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_SELECT)
+	if (SPI_execute_plan(plan, values, tenant ? NULL : " n", /* read_only */ false,
+						 /* tcount */ 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not number events");
 	if (SPI_processed > 0)
 		mulberry_require_durable_commit();
+}
+
+/*
+ * For a session that reads events: each tenant by itself, so that it neither waits for nor fails by
+ * what is another's.  False when nothing could be numbered.
+ */
+static bool
+number_singly(void)
+{
+	static SPIPlanPtr plan = NULL;
+	Datum value = Int32GetDatum(MAX_BATCH);
+	bool isnull;
+	bool any;
+
+	if (plan == NULL)
+		plan = mulberry_keep_plan(
+			"SELECT count(*) > 0 FROM mulberry_internal.number_events_singly($1)", 1,
+			(Oid[]){ INT4OID });
+	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "could not number events");
+	any = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return any;
 }
 
 /* The lock of those who number, until the end of the transaction. */
@@ -171,12 +200,8 @@ mulberry_await_event_numbers(PG_FUNCTION_ARGS)
 		if (mulberry_notifier_lives())
 			mulberry_wake_notifier(mulberry_my_slot(), /* events_stored */ true,
 								   /* audit_recorded */ false, /* channels_changed */ false);
-		else if (lock_numbers(/* wait */ false))
-		{
-			number_batch(MAX_BATCH);
-			SPI_freetuptable(SPI_tuptable);
+		else if (lock_numbers(/* wait */ false) && number_singly())
 			continue;
-		}
 		if (GetCurrentTimestamp() >= until)
 			break;
 		pg_usleep(AWAIT_STEP * 1000L);
@@ -224,8 +249,9 @@ unnumbered_since(int64 *last_id)
 
 	if (plan == NULL)
 		plan = mulberry_keep_plan(
-			"SELECT max(id) FROM mulberry_internal.events WHERE seq IS NULL AND id <= $1", 1,
-			(Oid[]){ INT8OID });
+			"SELECT max(e.id) FROM mulberry_internal.events e WHERE e.seq IS NULL AND e.id <= $1 "
+			"AND NOT mulberry_internal.is_set_aside('numbering', e.tenant::text)",
+			1, (Oid[]){ INT8OID });
 	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not look for events without a number");

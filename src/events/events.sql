@@ -17,12 +17,50 @@ LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_event_message';
 COMMENT ON FUNCTION event_message(text, text, text, bigint, jsonb, integer) IS
     'the message of a stored event as subscribers get it, cut to max_bytes with "truncated": true; null: whole (internal)';
 
-CREATE OR REPLACE FUNCTION number_events(max_rows integer DEFAULT 10000)
+CREATE OR REPLACE FUNCTION number_events(max_rows integer DEFAULT 10000, only_tenant uuid DEFAULT NULL)
 RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb, created_at timestamptz)
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_number_events';
-COMMENT ON FUNCTION number_events(integer) IS
-    'gives committed events their numbers, the oldest first, and returns them; nobody else can until the transaction ends (internal)';
+COMMENT ON FUNCTION number_events(integer, uuid) IS
+    'gives committed events, of one tenant or (null) of all, their numbers, the oldest first, and returns them; nobody else can until '
+    'the transaction ends (internal)';
+
+CREATE OR REPLACE FUNCTION number_events_singly(max_rows integer)
+RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb, created_at timestamptz)
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+    SET lock_timeout = '100ms'
+AS $$
+#variable_conflict use_column
+DECLARE
+    waiting  uuid;
+    more     integer := max_rows;
+    numbered integer;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    FOR waiting IN
+        SELECT u.tenant FROM (SELECT DISTINCT e.tenant FROM mulberry_internal.events e WHERE e.seq IS NULL) AS u
+         WHERE NOT mulberry_internal.is_set_aside('numbering', u.tenant::text)
+         ORDER BY random()
+    LOOP
+        BEGIN
+            RETURN QUERY
+                SELECT n.tenant, n.seq, n.event, n.call_id, n.payload, n.created_at
+                  FROM mulberry_internal.number_events(more, waiting) n;
+            GET DIAGNOSTICS numbered = ROW_COUNT;
+            more := more - numbered;
+            EXIT WHEN more <= 0;
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('numbering', waiting::text, waiting, SQLSTATE, SQLERRM);
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION number_events_singly(integer) IS
+    'number_events() when that does not work for all at once: tenants whose events somebody has locked wait, those whose events cannot be '
+    'numbered are set aside (internal)';
 
 CREATE OR REPLACE FUNCTION await_event_numbers() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_event_numbers';
@@ -80,6 +118,7 @@ BEGIN
            AND e.created_at < k.since
            AND e.seq IS NOT NULL
          LIMIT max_rows
+           FOR UPDATE OF e SKIP LOCKED
     ), gone AS (
         DELETE FROM mulberry_internal.events e USING old WHERE e.id = old.id AND NOT dry_run RETURNING 1
     )

@@ -6,6 +6,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('unsubscribe', 'EXECUTE', 'supervisor'),
     ('events_since', 'EXECUTE', 'supervisor auditor'),
     ('number_events', 'EXECUTE', 'worker'),
+    ('number_events_singly', 'EXECUTE', 'worker'),
     ('notifier_channels', 'EXECUTE', 'worker'),
     ('rotate_lost_channels', 'EXECUTE', 'worker'),
     ('purge_events', 'EXECUTE', 'worker')

@@ -103,8 +103,9 @@ Datum
 mulberry_channels_changed(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("mulberry_internal.channels_changed() must be called as a trigger")));
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("mulberry_internal.channels_changed() must be called as a trigger")));
 	mulberry_xact_at_commit(MULBERRY_COMMIT_CHANNELS_CHANGED);
 	PG_RETURN_POINTER(NULL);
 }

@@ -26,11 +26,12 @@ COMMENT ON FUNCTION read_sentiment(jsonb) IS
 CREATE OR REPLACE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
                                      confidence double precision, facts jsonb) RETURNS boolean
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     j mulberry_internal.job_queue;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     j := mulberry_internal.leased_job(job, token);
     IF j.id IS NULL THEN
         RETURN false;
@@ -64,11 +65,12 @@ COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double prec
 CREATE OR REPLACE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
                                  model text, request_id text, request_ms integer) RETURNS boolean
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     j mulberry_internal.job_queue;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     j := mulberry_internal.leased_job(job, token);
     IF j.id IS NULL THEN
         RETURN false;

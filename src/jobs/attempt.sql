@@ -91,7 +91,7 @@ CREATE OR REPLACE FUNCTION fail_attempt(job bigint, token bigint, failure text, 
                              retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
 RETURNS text
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     -- An endpoint that asks to come back later for ever must not keep a job alive for ever.
@@ -103,6 +103,7 @@ DECLARE
     delay         interval;
     counts        boolean := true;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     error := left(error, 1000);
     PERFORM mulberry_internal.lock_telephony_job(job);
     j := mulberry_internal.leased_job(job, token);
@@ -117,6 +118,11 @@ BEGIN
             counts := false;
             delay := '0';
             error := j.last_error;
+        WHEN 'blocked' THEN
+            -- somebody has locked what it is about: as defer_job() does
+            counts := false;
+            delay := interval '1 second' * least(j.deferrals + 1, 10);
+            error := coalesce(j.last_error, error);
         WHEN 'unreachable' THEN
             counts := false;
             delay := first_delay;
@@ -165,8 +171,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz) IS
-    'ends an attempt that failed (transient, limited, permanent, unreachable, abandoned): retry, deferred (tried again without '
-    'counting), dead, or stale when the token is no longer the job''s';
+    'ends an attempt that failed (transient, limited, permanent, unreachable, blocked, abandoned): retry, deferred (tried again '
+    'without counting), dead, or stale when the token is no longer the job''s';
 
 CREATE OR REPLACE FUNCTION release_jobs(worker integer) RETURNS integer
 LANGUAGE mulberry

@@ -57,9 +57,11 @@ COMMENT ON FUNCTION job_lanes() IS
 CREATE OR REPLACE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     PERFORM FROM mulberry_internal.endpoints e WHERE e.id = endpoint FOR NO KEY UPDATE;
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
+    PERFORM mulberry_internal.blocked();
     RETURN false;
 END
 $$;
@@ -190,9 +192,12 @@ BEGIN
         CONTINUE WHEN room = 0 OR lanes.rooms[lane] IS NULL;
         is_probe := false;
         IF lanes.breakers[lane] <> 'closed' THEN
-            -- One worker gets to ask.
+            -- One worker gets to ask; while an admin changes the endpoint nobody does.
             UPDATE mulberry_internal.endpoint_state s SET state = 'half_open', retry_at = at + lanes.leases[lane]
-             WHERE s.endpoint = lanes.routes[lane] AND s.state <> 'closed' AND s.retry_at <= at;
+              FROM (SELECT x.endpoint FROM mulberry_internal.endpoint_state x
+                     WHERE x.endpoint = lanes.routes[lane] AND x.state <> 'closed' AND x.retry_at <= at
+                       FOR NO KEY UPDATE SKIP LOCKED) AS free
+             WHERE s.endpoint = free.endpoint;
             CONTINUE WHEN NOT FOUND;
             is_probe := true;
         END IF;

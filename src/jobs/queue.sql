@@ -176,11 +176,14 @@ BEGIN
     -- Jobs that run as well: should their lease end, they must be found.
     UPDATE mulberry_internal.job_queue q
        SET route = r.route
+      -- One that somebody has locked is looked at again when it starts, and by maintenance when its endpoint
+      -- is gone.
       FROM (SELECT x.id, mulberry_internal.job_route(x.kind, x.tenant, x.call, x.endpoint) AS route
               FROM mulberry_internal.job_queue x
-             WHERE NOT orphans_only OR x.route IS NULL
-                OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = x.route))
-            OFFSET 0) AS r
+             WHERE (NOT orphans_only OR x.route IS NULL
+                OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = x.route)))
+               AND mulberry.job_purpose(x.kind) IS NOT NULL
+               FOR UPDATE OF x SKIP LOCKED) AS r
      WHERE q.id = r.id AND q.route IS DISTINCT FROM r.route;
     GET DIAGNOSTICS changed = ROW_COUNT;
     IF changed > 0 OR NOT orphans_only THEN

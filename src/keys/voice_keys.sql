@@ -66,7 +66,7 @@ BEGIN
     IF create_voice_key.challenge_extend IS NULL THEN
         RAISE EXCEPTION 'challenge_extend must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = owner AND a.id = target FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(owner, target);
     IF chosen IS NULL THEN
         -- one that was never used, then the one that has been disabled for longest
         SELECT n INTO chosen
@@ -136,7 +136,7 @@ BEGIN
         RAISE EXCEPTION 'key_id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     -- those who sign have the agent before they look for a key
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = voice_key_row.tenant AND a.id = voice_key_row.agent FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(voice_key_row.tenant, voice_key_row.agent);
     SELECT k.* INTO found
       FROM mulberry_internal.voice_keys k
      WHERE k.tenant = voice_key_row.tenant AND k.agent = voice_key_row.agent AND k.key_id = voice_key_row.key_id
@@ -302,8 +302,7 @@ BEGIN
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'there is another agent "%"', called USING ERRCODE = 'duplicate_object';
     END;
-    PERFORM FROM mulberry_internal.agents a
-      WHERE a.tenant = import_voice_key.tenant AND a.id = import_voice_key.agent FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(import_voice_key.tenant, import_voice_key.agent);
     SELECT k.* INTO known
       FROM mulberry_internal.voice_keys k
      WHERE k.tenant = import_voice_key.tenant AND k.role = 'receiver' AND k.key_id = import_voice_key.key_id

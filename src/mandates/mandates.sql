@@ -129,7 +129,7 @@ BEGIN
     PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
     PERFORM mulberry_internal.check_mandate_settings(sponsor, currency, expires_at);
     holder := mulberry_internal.find_agent(target, agent);
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = holder FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(target, holder);
     IF EXISTS (SELECT FROM mulberry_internal.mandates m WHERE m.tenant = target AND m.id = mandate_id) THEN
         RAISE EXCEPTION 'mandate "%" already exists', mandate_id USING ERRCODE = 'unique_violation';
     END IF;
@@ -159,8 +159,8 @@ BEGIN
     IF holder IS NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = holder FOR NO KEY UPDATE;
-    SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(tenant, holder);
+    locked := mulberry_internal.hold_mandate(tenant, mandate);
     IF locked.status = 'ACTIVE' AND locked.expires_at <= clock_timestamp() THEN
         PERFORM mulberry_internal.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
         SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;

@@ -93,7 +93,10 @@ BEGIN
     IF target.status = 'ACTIVE' AND target.expires_at <= clock_timestamp() THEN
         target := mulberry_internal.lock_mandate(owner, mandate_id);
     ELSE
-        SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id FOR NO KEY UPDATE;
+        SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            target := mulberry_internal.hold_mandate(owner, mandate_id);
+        END IF;
     END IF;
     now := clock_timestamp();   -- after what had to be waited for
 

@@ -19,3 +19,19 @@ SELECT c.system_identifier, d.oid, SESSION_USER
  WHERE d.datname = current_database();
 ALTER TABLE installation REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('installation', '');
+
+CREATE TABLE set_aside (
+    unit     text COLLATE "C",
+    item     text COLLATE "C",
+    tenant   uuid,
+    sqlstate text NOT NULL,
+    error    text NOT NULL,
+    times    integer NOT NULL DEFAULT 1,
+    since    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    retry_at timestamptz NOT NULL,
+    PRIMARY KEY (unit, item)
+);
+COMMENT ON TABLE set_aside IS 'what shared work could not do, so that the rest goes on: tried again at retry_at';
+COMMENT ON COLUMN set_aside.unit IS 'which work: linking, numbering, maintenance, ...';
+COMMENT ON COLUMN set_aside.item IS 'a row by its key, a tenant, or a step';
+SELECT pg_catalog.pg_extension_config_dump('set_aside', 'WHERE false');

@@ -18,3 +18,15 @@ COMMENT ON FUNCTION require_durable_commit() IS
 CREATE OR REPLACE FUNCTION mulberry.in_transaction_block() RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_in_transaction_block';
 COMMENT ON FUNCTION mulberry.in_transaction_block() IS 'whether the session is between BEGIN and COMMIT (internal)';
+
+-- Shared work waits for nobody.  A function of it says SET lock_timeout, so that its limit ends with it,
+-- calls limit_waits() first, and blocked() where it has caught lock_not_available.
+CREATE OR REPLACE FUNCTION limit_waits() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_limit_waits_sql';
+COMMENT ON FUNCTION limit_waits() IS
+    'sets lock_timeout to what shared work may still wait, at most 100 ms and a tenth of the time in all, until the function ends '
+    '(internal)';
+
+CREATE OR REPLACE FUNCTION blocked() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_blocked';
+COMMENT ON FUNCTION blocked() IS 'counts a wait that was in vain, and limits the next ones (internal)';

@@ -43,6 +43,7 @@ typedef struct xact_level
 static xact_level *current = NULL;
 static mulberry_xact_subject subjects[MAX_SUBJECTS];
 static int nsubjects = 0;
+static bool own_transactions = false; /* see mulberry_xact_is_own() */
 static mulberry_xact_end_callback end_callbacks[MAX_END_CALLBACKS];
 static int nend_callbacks = 0;
 
@@ -271,11 +272,17 @@ subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId paren
 	}
 }
 
+void
+mulberry_xact_is_own(bool own)
+{
+	own_transactions = own;
+}
+
 /* in_transaction_block(): a procedure that is called between BEGIN and COMMIT cannot commit. */
 Datum
 mulberry_in_transaction_block(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(IsTransactionBlock());
+	PG_RETURN_BOOL(IsTransactionBlock() && !own_transactions);
 }
 
 /* require_durable_commit() */

@@ -39,6 +39,12 @@ extern int mulberry_xact_register(const mulberry_xact_subject *subject);
 /* Where a subject keeps what is pending in the current (sub)transaction; NULL there: nothing yet. */
 extern void **mulberry_xact_pending(int subject);
 
+/*
+ * A procedure that commits each step by itself works in subtransactions, which look like somebody's
+ * transaction block and are none.
+ */
+extern void mulberry_xact_is_own(bool own);
+
 /* Registers the callbacks; from _PG_init, once. */
 extern void mulberry_xact_init(void);
 

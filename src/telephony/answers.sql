@@ -5,7 +5,7 @@ CREATE OR REPLACE FUNCTION telephony_answer(job bigint, token bigint, outcome te
     next_page text, recording bytea)
 RETURNS void
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     at      CONSTANT timestamptz := clock_timestamp();
@@ -14,7 +14,8 @@ DECLARE
     request text;
     rest    timestamptz;
 BEGIN
-    IF NOT mulberry_internal.lock_telephony_job_soon(job, '1 second') THEN
+    PERFORM mulberry_internal.limit_waits();
+    IF NOT mulberry_internal.lock_telephony_job_soon(job) THEN
         -- what has become of the request is found out by the next step
         PERFORM mulberry_internal.defer_job(job, token, 'the agent is locked by another transaction');
         RETURN;

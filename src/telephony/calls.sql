@@ -28,19 +28,21 @@ COMMENT ON FUNCTION lock_telephony_job(bigint) IS
     'locks what a job is about that has a telephone call as its subject, before the job itself; of other kinds, and of a job that is '
     'gone, nothing (internal)';
 
-CREATE OR REPLACE FUNCTION lock_telephony_job_soon(job bigint, patience interval) RETURNS boolean
-LANGUAGE plpgsql SET lock_timeout = 0
+CREATE OR REPLACE FUNCTION lock_telephony_job_soon(job bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 BEGIN
-    PERFORM set_config('lock_timeout', (1000 * extract(epoch FROM patience))::integer::text, true);
+    PERFORM mulberry_internal.limit_waits();
     PERFORM mulberry_internal.lock_telephony_job(job);
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
+    PERFORM mulberry_internal.blocked();
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION lock_telephony_job_soon(bigint, interval) IS
-    'lock_telephony_job(); false when another transaction keeps it from that for longer, so that the worker can go on with other jobs '
+COMMENT ON FUNCTION lock_telephony_job_soon(bigint) IS
+    'lock_telephony_job(); false when another transaction keeps it from that, so that the worker can go on with other jobs '
     '(internal)';
 
 CREATE OR REPLACE FUNCTION voice_call_wanted(v voice_calls) RETURNS boolean
@@ -311,26 +313,33 @@ DECLARE
     stuck    record;
     n        integer := 0;
 BEGIN
-    DELETE FROM mulberry_internal.webhook_answers w WHERE w.at < sweep_voice_calls.at - interval '1 day';
+    PERFORM mulberry_internal.limit_waits();
+    DELETE FROM mulberry_internal.webhook_answers w
+     WHERE w.ctid = ANY (ARRAY(SELECT x.ctid FROM mulberry_internal.webhook_answers x
+                                WHERE x.at < sweep_voice_calls.at - interval '1 day' FOR UPDATE SKIP LOCKED));
     IF NOT mulberry.outbound_allowed() THEN
         RETURN 0;
     END IF;
     FOR stuck IN
-        SELECT v.id, coalesce(mulberry_internal.telephony_problem(v.tenant), 'its job is gone') AS problem
+        SELECT v.id, v.tenant, coalesce(mulberry_internal.telephony_problem(v.tenant), 'its job is gone') AS problem
           FROM mulberry_internal.voice_calls v
           LEFT JOIN mulberry_internal.job_queue q ON q.id = v.job
           LEFT JOIN mulberry_internal.endpoints e ON e.id = q.route
          WHERE v.finished_at IS NULL
            AND greatest(v.due_at, v.requested_at, v.ended_at) < sweep_voice_calls.at - patience
            AND (q.id IS NULL OR ((e.id IS NULL OR NOT e.enabled) AND q.run_at < sweep_voice_calls.at - patience))
+           AND NOT mulberry_internal.is_set_aside('voice calls', v.id::text)
          ORDER BY v.id
     LOOP
         BEGIN
             PERFORM mulberry_internal.lock_voice_call(stuck.id);
             PERFORM mulberry_internal.finish_voice_call(stuck.id, 'failed', stuck.problem);
             n := n + 1;
-        EXCEPTION WHEN lock_not_available THEN
-            NULL;    -- the next time
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();    -- the next time
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('voice calls', stuck.id::text, stuck.tenant, SQLSTATE, SQLERRM);
         END;
     END LOOP;
     RETURN n;

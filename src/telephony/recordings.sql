@@ -199,11 +199,12 @@ COMMENT ON FUNCTION recording_input(bigint) IS
 
 CREATE OR REPLACE FUNCTION finish_listening(job bigint, token bigint, transcription text) RETURNS boolean
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     j mulberry_internal.job_queue;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     PERFORM mulberry_internal.lock_telephony_job(job);
     j := mulberry_internal.leased_job(job, token);
     IF j.id IS NULL THEN

@@ -125,7 +125,7 @@ CREATE OR REPLACE FUNCTION telephony_step(job bigint, token bigint,
     OUT call_timeout integer, OUT time_limit integer, OUT machine_detection text, OUT recorded boolean, OUT status_callback text,
     OUT recording_callback text, OUT end_status text, OUT page text)
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     p record;
@@ -133,9 +133,10 @@ DECLARE
     v mulberry_internal.voice_calls;
     s record;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     ready := false;
     -- a client that takes its time to commit must not keep the worker from the jobs of others
-    IF NOT mulberry_internal.lock_telephony_job_soon(job, '100 milliseconds') THEN
+    IF NOT mulberry_internal.lock_telephony_job_soon(job) THEN
         PERFORM mulberry_internal.defer_job(job, token, 'the agent is locked by another transaction');
         RETURN;
     END IF;

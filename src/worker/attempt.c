@@ -4,6 +4,7 @@
  */
 #include "server/compat.h"
 
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -16,7 +17,18 @@
 #include "worker/unit.h"
 #include "worker/verdict.h"
 
-#define UNSENT_DELAY 60 /* s until a request that could not be made is tried again */
+#define UNSENT_DELAY 60	  /* s until a request that could not be made is tried again */
+#define PENDING_DELAY 250 /* ms until what was locked is tried again */
+
+/*
+ * An answer was paid for, so it is kept for a moment while somebody has locked what it is about.  Then,
+ * or when there are too many, its job goes back into the queue, to be asked for again when the lock is gone: it
+ * would keep a place at its endpoint.
+ */
+#define KEEP_ANSWER 1000   /* ms */
+#define KEEP_FAILURE 30000 /* ms; then the lease brings the job back */
+#define MAX_PENDING 32
+#define MAX_PENDING_MEMORY ((size_t) 32 * 1024 * 1024)
 
 /* Arguments of the units. */
 
@@ -39,6 +51,19 @@ typedef struct settle_unit
 	int text_length;
 	int dropped_segments;
 } settle_unit;
+
+/*
+ * The end of an attempt that could not be stored: the answer, with all it points to in the job's
+ * context, or a failure.
+ */
+typedef struct mulberry_pending
+{
+	bool failed;
+	TimestampTz since;
+	settle_unit unit;
+	mulberry_http_answer answer;
+	size_t memory;
+} mulberry_pending;
 
 static void
 prepare_work(void *argument)
@@ -73,10 +98,10 @@ secret_work(void *argument)
 				errmsg("secret \"%s\" does not exist", job->secret));
 }
 
+/* Puts the job where it was before its answer was looked at. */
 static void
-accept_work(void *argument)
+restore_progress(const settle_unit *unit)
 {
-	settle_unit *unit = argument;
 	mulberry_job *job = unit->job;
 
 	job->part = unit->part;
@@ -86,6 +111,15 @@ accept_work(void *argument)
 		job->text->len = unit->text_length;
 		job->text->data[unit->text_length] = '\0';
 	}
+}
+
+static void
+accept_work(void *argument)
+{
+	settle_unit *unit = argument;
+	mulberry_job *job = unit->job;
+
+	restore_progress(unit);
 	if (job->kind->decided_in_sql)
 		mulberry_telephony_answer(job, unit->answer, unit->verdict.error);
 	else
@@ -152,6 +186,11 @@ static void
 forget(mulberry_worker *worker, mulberry_job *job)
 {
 	worker->request_memory -= job->accounted_memory;
+	if (job->pending)
+	{
+		worker->pending--;
+		worker->pending_memory -= job->pending->memory;
+	}
 	worker->held--;
 	worker->settled++;
 	dlist_delete(&job->node);
@@ -159,19 +198,78 @@ forget(mulberry_worker *worker, mulberry_job *job)
 }
 
 /*
+ * Keeps the end of an attempt for mulberry_attempt_settle_pending(): "answer" is NULL when "unit" is a
+ * failure.  False when there is no room; what is kept already stays.
+ */
+static bool
+keep_pending(mulberry_worker *worker, const settle_unit *unit, const mulberry_http_answer *answer)
+{
+	mulberry_job *job = unit->job;
+	mulberry_pending *pending = job->pending;
+	size_t memory = sizeof(mulberry_pending) + (answer ? answer->body_size : 0);
+	MemoryContext old;
+
+	if (worker->next_pending == 0)
+		worker->next_pending = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PENDING_DELAY);
+	if (pending != NULL && pending->failed == (answer == NULL))
+		return !TimestampDifferenceExceeds(pending->since, GetCurrentTimestamp(),
+										   answer ? KEEP_ANSWER : KEEP_FAILURE);
+	if (pending == NULL &&
+		(worker->pending >= MAX_PENDING || worker->pending_memory + memory > MAX_PENDING_MEMORY))
+		return false;
+
+	old = MemoryContextSwitchTo(job->context);
+	if (pending == NULL)
+	{
+		pending = job->pending = palloc0(sizeof(mulberry_pending));
+		pending->memory = memory;
+		worker->pending++;
+		worker->pending_memory += memory;
+	}
+	pending->failed = answer == NULL;
+	pending->since = GetCurrentTimestamp();
+	pending->unit = *unit;
+	pending->unit.answer = NULL;
+	if (unit->verdict.error)
+		pending->unit.verdict.error = pstrdup(unit->verdict.error);
+	if (unit->verdict.brief)
+		pending->unit.verdict.brief = pstrdup(unit->verdict.brief);
+	if (answer)
+	{
+		pending->answer = *answer;
+		pending->answer.transfer = NULL;
+		pending->answer.error = answer->error ? pstrdup(answer->error) : NULL;
+		if (answer->body)
+		{
+			char *body = MemoryContextAllocHuge(job->context, answer->body_size);
+
+			memcpy(body, answer->body, answer->body_size);
+			pending->answer.body = body;
+		}
+		pending->unit.answer = &pending->answer;
+		restore_progress(unit);
+	}
+	MemoryContextSwitchTo(old);
+	return true;
+}
+
+/*
  * Ends an attempt that failed for a reason of its own.  When that cannot be
- * recorded either, the lease brings the job back.
+ * recorded either, it is tried again, or the lease brings the job back.
  */
 static void
 fail(mulberry_worker *worker, settle_unit *unit)
 {
 	mulberry_unit_error error;
+	bool first = unit->job->pending == NULL || !unit->job->pending->failed;
 
-	if (unit->verdict.failure != MULBERRY_FAILURE_ABANDONED)
+	if (first && unit->verdict.failure != MULBERRY_FAILURE_ABANDONED)
 		mulberry_count_failed(1);
 	ereport(DEBUG1,
 			errmsg_internal("job " INT64_FORMAT " failed: %s", unit->job->id, unit->verdict.error));
-	mulberry_unit_insist("recording a failure", fail_work, unit, false, &error);
+	if (!mulberry_unit_insist("recording a failure", fail_work, unit, false, &error) &&
+		error.sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && keep_pending(worker, unit, NULL))
+		return;
 	forget(worker, unit->job);
 
 	/* It may be due before anything that was known of. */
@@ -186,6 +284,16 @@ fail_with(mulberry_worker *worker, mulberry_job *job, mulberry_failure failure, 
 	unit.verdict.failure = failure;
 	unit.verdict.error = unit.verdict.brief = pstrdup(message);
 	fail(worker, &unit);
+}
+
+/* Ends an attempt in which a unit failed: when it was for a lock, nothing is wrong with the job. */
+static void
+fail_by_error(mulberry_worker *worker, mulberry_job *job, const mulberry_unit_error *error)
+{
+	fail_with(worker, job,
+			  error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? MULBERRY_FAILURE_BLOCKED
+															  : MULBERRY_FAILURE_TRANSIENT,
+			  error->message);
 }
 
 /*
@@ -208,7 +316,7 @@ settle_by_sql(mulberry_worker *worker, mulberry_job *job, const mulberry_http_an
 	account(worker, job);
 	if (!ok)
 	{
-		fail_with(worker, job, MULBERRY_FAILURE_TRANSIENT, error.message);
+		fail_by_error(worker, job, &error);
 		return;
 	}
 	mulberry_count_done(1);
@@ -263,7 +371,7 @@ mulberry_attempt_begin(mulberry_worker *worker, mulberry_job *job)
 
 	if (!mulberry_unit_insist("preparing a job", prepare_work, &unit, false, &error))
 	{
-		fail_with(worker, job, MULBERRY_FAILURE_TRANSIENT, error.message);
+		fail_by_error(worker, job, &error);
 		return;
 	}
 	account(worker, job);
@@ -282,6 +390,14 @@ mulberry_attempt_put_back(mulberry_worker *worker, mulberry_job *job)
 	fail_with(worker, job, MULBERRY_FAILURE_ABANDONED, "no memory for another request");
 }
 
+/* An answer that was kept has no transfer any more. */
+static void
+release_transfer(mulberry_worker *worker, const mulberry_http_answer *answer)
+{
+	if (answer->transfer)
+		mulberry_http_release(worker->http, answer->transfer);
+}
+
 /*
  * A refusal that may be about something that need not be sent: asks again without it, within the
  * same attempt.  True when it does.
@@ -296,22 +412,27 @@ ask_differently(mulberry_worker *worker, settle_unit *unit)
 		!mulberry_unit_insist("reading a refusal", object_work, unit, true, &error) ||
 		!unit->has_request)
 		return false;
-	mulberry_http_release(worker->http, unit->answer->transfer);
+	release_transfer(worker, unit->answer);
 	account(worker, job);
 	start(worker, job);
 	return true;
 }
 
-/* Takes a successful answer; what is wrong with it becomes the verdict. */
-static void
-accept(settle_unit *unit)
+/*
+ * Takes a successful answer; what is wrong with it becomes the verdict.  False when somebody has locked what
+ * it is about, and it is kept for later.
+ */
+static bool
+accept(mulberry_worker *worker, settle_unit *unit)
 {
 	mulberry_verdict *verdict = &unit->verdict;
 	mulberry_unit_error error;
 	mulberry_unit_error second;
 
 	if (mulberry_unit_insist("storing a result", accept_work, unit, true, &error))
-		return;
+		return true;
+	if (error.sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && keep_pending(worker, unit, unit->answer))
+		return false;
 	verdict->ok = false;
 	verdict->failure = mulberry_answer_error_failure(error.sqlerrcode);
 	if (unit->job->unstored)
@@ -320,12 +441,26 @@ accept(settle_unit *unit)
 		verdict->error = psprintf("the result could not be stored: %s", error.message);
 		verdict->brief = pstrdup("the result could not be stored");
 		mulberry_unit_insist("keeping a result", keep_work, unit, true, &second);
-		return;
+		return true;
 	}
-	verdict->endpoint_failing = verdict->failure != MULBERRY_FAILURE_ABANDONED;
+	verdict->endpoint_failing = verdict->failure != MULBERRY_FAILURE_BLOCKED;
 	verdict->error = mulberry_quote_answer(psprintf("the answer cannot be used: %s", error.message),
 										   unit->answer);
 	verdict->brief = pstrdup("the answer cannot be used");
+	return true;
+}
+
+static void
+forget_pending(mulberry_worker *worker, mulberry_job *job)
+{
+	if (job->pending == NULL)
+		return;
+	worker->pending--;
+	worker->pending_memory -= job->pending->memory;
+	if (job->pending->answer.body)
+		pfree(unconstify(char *, job->pending->answer.body));
+	pfree(job->pending);
+	job->pending = NULL;
 }
 
 void
@@ -346,9 +481,12 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 	unit.verdict = mulberry_judge_answer(answer);
 	if (!unit.verdict.ok && ask_differently(worker, &unit))
 		return;
-	if (unit.verdict.ok)
-		accept(&unit);
-	mulberry_http_release(worker->http, answer->transfer);
+	if (unit.verdict.ok && !accept(worker, &unit))
+	{
+		release_transfer(worker, answer);
+		return;
+	}
+	release_transfer(worker, answer);
 	if (job->route > 0)
 		unit.tripped = mulberry_breaker_record(job->route, unit.verdict.endpoint_failing);
 
@@ -358,11 +496,34 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 	else if (unit.has_request)
 	{
 		job->probe = false; /* it was one, and was answered */
+		forget_pending(worker, job);
 		start(worker, job);
 	}
 	else
 	{
 		mulberry_count_done(1);
 		forget(worker, job);
+	}
+}
+
+void
+mulberry_attempt_settle_pending(mulberry_worker *worker)
+{
+	dlist_mutable_iter iter;
+
+	if (worker->next_pending == 0 || GetCurrentTimestamp() < worker->next_pending)
+		return;
+	worker->next_pending = 0;
+	dlist_foreach_modify(iter, &worker->jobs)
+	{
+		mulberry_job *job = dlist_container(mulberry_job, node, iter.cur);
+
+		if (job->pending == NULL)
+			continue;
+		if (job->pending->failed)
+			fail(worker, &job->pending->unit);
+		else
+			mulberry_attempt_settle(worker, &job->pending->answer);
+		CHECK_FOR_INTERRUPTS();
 	}
 }

@@ -34,7 +34,10 @@ typedef struct mulberry_worker
 	int claimed;		 /* by the last claim */
 	int held;			 /* jobs under this worker's lease */
 	dlist_head jobs;	 /* these */
-	uint64 settled;		 /* jobs that this worker has dealt with */
+	int pending;		 /* those of them whose end could not be stored yet */
+	size_t pending_memory;
+	TimestampTz next_pending; /* when to try that again */
+	uint64 settled;			  /* jobs that this worker has dealt with */
 } mulberry_worker;
 
 /* Prepares a claimed job and starts its request, if there is to be one. */
@@ -45,5 +48,11 @@ extern void mulberry_attempt_put_back(mulberry_worker *worker, mulberry_job *job
 
 /* Takes what became of a request. */
 extern void mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer);
+
+/*
+ * Tries again to store how attempts ended for which that was not possible because somebody had
+ * locked what they are about; when the time for that has come.
+ */
+extern void mulberry_attempt_settle_pending(mulberry_worker *worker);
 
 #endif /* MULBERRY_WORKER_ATTEMPT_H */

@@ -96,7 +96,7 @@ result_list(uint64 row, int column, MemoryContext context)
 	return list;
 }
 
-/* Endpoints and tenants of jobs that have an endpoint, as two arrays. */
+/* Endpoints and tenants of jobs that have a transfer, as two arrays. */
 static void
 describe_held(dlist_head *held, Datum *routes, Datum *tenants)
 {
@@ -113,7 +113,8 @@ describe_held(dlist_head *held, Datum *routes, Datum *tenants)
 	{
 		mulberry_job *job = dlist_container(mulberry_job, node, iter.cur);
 
-		if (job->route == 0)
+		/* what is answered has no transfer any more */
+		if (job->route == 0 || job->pending != NULL)
 			continue;
 		route[n] = Int64GetDatum(job->route);
 		tenant[n++] = UUIDPGetDatum(&job->tenant);
@@ -206,6 +207,8 @@ failure_name(mulberry_failure failure)
 			return "permanent";
 		case MULBERRY_FAILURE_UNREACHABLE:
 			return "unreachable";
+		case MULBERRY_FAILURE_BLOCKED:
+			return "blocked";
 		case MULBERRY_FAILURE_ABANDONED:
 			return "abandoned";
 	}

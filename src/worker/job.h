@@ -75,6 +75,8 @@ typedef struct mulberry_job
 	/* what this attempt has learnt about the service; kept when its answer is taken */
 	bool objected; /* "refused" has grown */
 	bool unstored; /* an answer was read, and could not be stored so far */
+
+	struct mulberry_pending *pending; /* what could not be stored yet, see attempt.c */
 } mulberry_job;
 
 /* How an attempt ended that did not succeed. */
@@ -84,6 +86,7 @@ typedef enum mulberry_failure
 	MULBERRY_FAILURE_LIMITED,	  /* too many requests; does not count */
 	MULBERRY_FAILURE_PERMANENT,	  /* trying again would not help */
 	MULBERRY_FAILURE_UNREACHABLE, /* nothing was sent; does not count */
+	MULBERRY_FAILURE_BLOCKED,	  /* somebody has locked what it is about; does not count */
 	MULBERRY_FAILURE_ABANDONED	  /* the worker stops; does not count */
 } mulberry_failure;
 

@@ -5,8 +5,8 @@
  *	  packet events of the ring in a second one, which writes nothing and so
  *	  flushes nothing while it has the server-wide lock of NOTIFY.
  *
- * It also links the audit log (audit.c), after the messages are out, so that they
- * do not wait for it, and stores refused commands in it (refusals.c).
+ * It also keeps the audit log (audit_keeper.c), after the messages are out, so that they
+ * do not wait for it.
  *
  * It works in ticks of mulberry.event_interval; the first event after a pause
  * goes out at once.  Between ticks it holds neither a transaction nor a snapshot.
@@ -37,6 +37,7 @@
 #include "server/guc.h"
 #include "server/plans.h"
 #include "server/shared_state.h"
+#include "worker/audit_keeper.h"
 #include "worker/channels.h"
 #include "worker/process.h"
 
@@ -45,9 +46,7 @@
 #define NOTES_AT_ONCE 64		 /* notes copied out of the ring at a time */
 #define MAX_FAILURE_DELAY 60000	 /* ms */
 #define COMPLAINT_INTERVAL 60000 /* ms between warnings about the queue */
-#define LINKS_AT_ONCE 1000		 /* rows of the audit log in a transaction */
-#define LINK_RETRY_DELAY 60000	 /* ms, after linking has failed */
-#define LINK_BUSY_DELAY 1000	 /* ms, after somebody else kept us from linking */
+#define SINGLY_FOR 5000			 /* ms, after numbering all tenants at once has failed */
 
 /*
  * How full the queue of NOTIFY may be before packet events, and before all events, are no
@@ -86,19 +85,16 @@ static bool resync_due = true;	   /* subscribers may have missed something, as a
 static uint64 resync_lost = 0;
 static TimestampTz last_look = 0;
 static TimestampTz last_complaint = 0;
-static bool more_links = false; /* the last batch was full */
-static TimestampTz last_link_look = 0;
-static TimestampTz no_links_before = 0; /* after a failure */
+static TimestampTz singly_until = 0; /* each tenant's events by themselves */
 
 extern PGDLLEXPORT void mulberry_notifier_main(Datum arg);
 
 static bool turn(bool *worked);
-static bool try_step(void (*step)(void));
 static void read_channels(void);
 static void number_events(void);
-static void look_after_audit(void);
-static void store_refusals(void);
-static void link_audit(void);
+static void number_events_singly(void);
+static void number(mulberry_statement *statement);
+static char *message_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience);
 static int collect_notes(List **notes);
 static void send_messages(void);
 static void add_message(const pg_uuid_t *tenant, char *text);
@@ -120,6 +116,7 @@ mulberry_notifier_main(Datum arg)
 	{
 		TimestampTz started = GetCurrentTimestamp();
 		bool worked = false;
+		bool more_links;
 
 		mulberry_process_check_interrupts();
 		MemoryContextReset(turn_context);
@@ -129,7 +126,7 @@ mulberry_notifier_main(Datum arg)
 		if (turn(&worked))
 		{
 			failures = 0;
-			look_after_audit();
+			more_links = mulberry_keep_audit(slot);
 			if (more_events)
 				continue;
 			if (worked || more_links)
@@ -162,7 +159,7 @@ turn(bool *worked)
 	bool stored;
 	double usage;
 
-	if (mulberry_channels_are_stale() && !try_step(read_channels))
+	if (mulberry_channels_are_stale() && !mulberry_process_try(read_channels, false))
 	{
 		mulberry_channels_forget();
 		return false;
@@ -173,7 +170,18 @@ turn(bool *worked)
 	more_events = false;
 	if (stored)
 	{
-		if (!try_step(number_events))
+		bool done = GetCurrentTimestamp() >= singly_until &&
+					mulberry_process_try(number_events, /* quiet */ true);
+
+		if (!done)
+		{
+			/* somebody is in the way, or some tenant's events fail: the others go on */
+			if (GetCurrentTimestamp() >= singly_until)
+				singly_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SINGLY_FOR);
+			MemoryContextSwitchTo(turn_context);
+			done = mulberry_process_try(number_events_singly, /* quiet */ false);
+		}
+		if (!done)
 		{
 			mulberry_wake_notifier(slot, /* events_stored */ true, /* audit_recorded */ false,
 								   /* channels_changed */ false);
@@ -246,7 +254,7 @@ turn(bool *worked)
 	if (messages == NIL)
 		return true;
 
-	if (!try_step(send_messages))
+	if (!mulberry_process_try(send_messages, false))
 	{
 		mulberry_channels_forget();
 		mulberry_count_failed(list_length(messages));
@@ -254,26 +262,6 @@ turn(bool *worked)
 	}
 	mulberry_count_done(list_length(messages));
 	return true;
-}
-
-/* Runs a step; false when it raised an error, which is reported and over then. */
-static bool
-try_step(void (*step)(void))
-{
-	volatile bool done = true;
-
-	PG_TRY();
-	{
-		step();
-	}
-	PG_CATCH();
-	{
-		mulberry_process_abort_unit();
-		done = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(turn_context);
-	return done;
 }
 
 /* Where events go; to a tenant that nobody ever subscribed to, nowhere. */
@@ -294,12 +282,32 @@ number_events(void)
 		1,
 		{ INT4OID }
 	};
-	List *numbered = NIL;
-	Datum argument = Int32GetDatum(EVENTS_AT_ONCE);
 
 	mulberry_process_begin_unit("numbering events");
+	number(&statement);
+}
+
+/* The same, each tenant by itself. */
+static void
+number_events_singly(void)
+{
+	static mulberry_statement statement = { "SELECT tenant, seq, event, call_id, payload "
+											"FROM mulberry_internal.number_events_singly($1)",
+											1,
+											{ INT4OID } };
+
+	mulberry_process_begin_unit("numbering events");
+	number(&statement);
+}
+
+static void
+number(mulberry_statement *statement)
+{
+	Datum argument = Int32GetDatum(EVENTS_AT_ONCE);
+	List *numbered = NIL;
+
 	SPI_connect();
-	(void) mulberry_statement_run(&statement, &argument, NULL);
+	(void) mulberry_statement_run(statement, &argument, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple tuple = SPI_tuptable->vals[i];
@@ -307,90 +315,44 @@ number_events(void)
 		bool isnull;
 		Datum tenant = SPI_getbinval(tuple, desc, 1, &isnull);
 		const mulberry_audience *audience = mulberry_audience_of(DatumGetUUIDP(tenant));
-		StringInfoData text;
 		MemoryContext spi_context;
 		message *m;
 
 		if (audience == NULL)
 			continue;
 		spi_context = MemoryContextSwitchTo(turn_context);
-		initStringInfo(&text);
-		MemoryContextSwitchTo(spi_context);
-		mulberry_stored_event_message(
-			&text, SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4),
-			NameStr(audience->tenant_name), DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)),
-			DatumGetJsonbP(SPI_getbinval(tuple, desc, 5, &isnull)), MULBERRY_MAX_MESSAGE);
-		MemoryContextSwitchTo(turn_context);
 		m = palloc(sizeof(message));
 		m->tenant = audience->tenant;
-		m->text = text.data;
+		m->text = message_of(tuple, desc, audience);
 		numbered = lappend(numbered, m);
 		MemoryContextSwitchTo(spi_context);
 	}
-	more_events = SPI_processed == EVENTS_AT_ONCE;
+	more_events = SPI_processed >= EVENTS_AT_ONCE;
 	SPI_finish();
 	mulberry_process_end_unit();
 	messages = numbered;
 }
 
-/*
- * Links the audit log when rows were committed, and from time to time in case nobody said so.
- * When that fails the log is behind, which health() reports; events go on.
- */
-static void
-look_after_audit(void)
+/* What is long is taken out of its table in a memory context of its own. */
+static char *
+message_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience)
 {
-	TimestampTz now = GetCurrentTimestamp();
-	bool due = mulberry_notifier_take_audit_recorded(slot) || more_links ||
-			   TimestampDifferenceExceeds(last_link_look, now, LOOK_INTERVAL);
-
-	if (!due || now < no_links_before)
-		return;
-	more_links = false;
-	last_link_look = now;
-	if (!try_step(store_refusals) || !try_step(link_audit))
-		no_links_before = TimestampTzPlusMilliseconds(now, LINK_RETRY_DELAY);
-}
-
-/* Commands that were refused with an error, see refusals.h. */
-static void
-store_refusals(void)
-{
-	static SPIPlanPtr plan = NULL;
-
-	mulberry_process_begin_unit("storing refusals");
-	SPI_connect();
-	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT mulberry_internal.store_refusals()", 0, NULL);
-	if (SPI_execute_plan(plan, NULL, NULL, /* read_only */ false, /* tcount */ 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not store refusals");
-	SPI_finish();
-	mulberry_process_end_unit();
-}
-
-static void
-link_audit(void)
-{
-	static SPIPlanPtr plan = NULL;
-	Datum argument = Int32GetDatum(LINKS_AT_ONCE);
-	Datum linked;
+	MemoryContext before = CurrentMemoryContext;
+	MemoryContext row = AllocSetContextCreate(before, "mulberry event", ALLOCSET_DEFAULT_SIZES);
+	StringInfoData text;
 	bool isnull;
+	char *copy;
 
-	mulberry_process_begin_unit("linking the audit log");
-	SPI_connect();
-	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT mulberry_internal.link_audit_soon($1)", 1,
-								  (Oid[]){ INT4OID });
-	if (SPI_execute_plan(plan, &argument, NULL, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not link the audit log");
-	linked = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (isnull)
-		no_links_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LINK_BUSY_DELAY);
-	else
-		more_links = DatumGetInt64(linked) == LINKS_AT_ONCE;
-	SPI_finish();
-	mulberry_process_end_unit();
+	MemoryContextSwitchTo(row);
+	initStringInfo(&text);
+	mulberry_stored_event_message(
+		&text, SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4),
+		NameStr(audience->tenant_name), DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)),
+		DatumGetJsonbP(SPI_getbinval(tuple, desc, 5, &isnull)), MULBERRY_MAX_MESSAGE);
+	MemoryContextSwitchTo(before);
+	copy = pnstrdup(text.data, text.len);
+	MemoryContextDelete(row);
+	return copy;
 }
 
 /*

@@ -18,11 +18,15 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "server/catalog.h"
 #include "server/extension.h"
+#include "server/patience.h"
 #include "server/shared_state.h"
 #include "worker/process.h"
+
+#define COMPLAINT_INTERVAL 60000 /* ms between complaints that something is locked */
 
 static mulberry_process_start my_start;
 static Oid my_extension = InvalidOid;
@@ -30,6 +34,7 @@ static Oid my_extension = InvalidOid;
 static void leave(mulberry_exit_reason reason);
 static void complain_about_version(const char *version);
 static void become(Oid owner);
+static void set_lock_timeout(int ms);
 
 mulberry_slot *
 mulberry_process_begin(void)
@@ -137,9 +142,19 @@ mulberry_process_pin_settings(void)
 		SetConfigOption(pins[i][0], pins[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+static void
+set_lock_timeout(int ms)
+{
+	char value[12];
+
+	snprintf(value, sizeof(value), "%d", ms);
+	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 /*
  * The lock makes DROP EXTENSION wait for this unit and the next unit wait for
- * DROP EXTENSION, so that no unit finds half of its tables.
+ * DROP EXTENSION, so that no unit finds half of its tables.  For anybody else's locks
+ * a unit does not wait.
  */
 void
 mulberry_process_begin_unit(const char *activity)
@@ -149,6 +164,7 @@ mulberry_process_begin_unit(const char *activity)
 	char *version;
 
 	SetCurrentStatementStartTimestamp();
+	set_lock_timeout(0);
 	StartTransactionCommand();
 	LockDatabaseObject(ExtensionRelationId, my_extension, 0, AccessShareLock);
 	if (!mulberry_find_extension(&extension, &owner, &version) || extension != my_extension)
@@ -161,6 +177,7 @@ mulberry_process_begin_unit(const char *activity)
 		AbortCurrentTransaction();
 		leave(MULBERRY_EXIT_OTHER_VERSION);
 	}
+	set_lock_timeout(mulberry_patience());
 	PushActiveSnapshot(GetTransactionSnapshot());
 	pgstat_report_activity(STATE_RUNNING, activity);
 }
@@ -174,15 +191,59 @@ mulberry_process_end_unit(void)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
+/* True once in COMPLAINT_INTERVAL. */
+static bool
+may_complain(void)
+{
+	static TimestampTz last = 0;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (last != 0 && !TimestampDifferenceExceeds(last, now, COMPLAINT_INTERVAL))
+		return false;
+	last = now;
+	return true;
+}
+
 void
-mulberry_process_abort_unit(void)
+mulberry_process_abort_unit(bool quiet)
 {
 	HOLD_INTERRUPTS();
-	EmitErrorReport();
+	if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		if (!quiet)
+			EmitErrorReport();
+	}
+	else
+	{
+		/* Who keeps a lock for long would fill the log otherwise; health() says who that is. */
+		mulberry_patience_spent();
+		if (!quiet && may_complain())
+			EmitErrorReport();
+	}
 	AbortCurrentTransaction();
 	FlushErrorState();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	RESUME_INTERRUPTS();
+}
+
+bool
+mulberry_process_try(void (*step)(void), bool quiet)
+{
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool done = true;
+
+	PG_TRY();
+	{
+		step();
+	}
+	PG_CATCH();
+	{
+		mulberry_process_abort_unit(quiet);
+		done = false;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	return done;
 }
 
 void

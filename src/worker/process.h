@@ -40,8 +40,17 @@ extern void mulberry_process_pin_settings(void);
 extern void mulberry_process_begin_unit(const char *activity);
 extern void mulberry_process_end_unit(void);
 
-/* After an error in a unit, from PG_CATCH: reports it and aborts. */
-extern void mulberry_process_abort_unit(void);
+/*
+ * After an error in a unit, from PG_CATCH: reports it unless "quiet", and aborts.  That a lock was
+ * not to be had is reported once a minute.
+ */
+extern void mulberry_process_abort_unit(bool quiet);
+
+/*
+ * Runs a step that is one unit; false when it raised an error, which is reported unless "quiet" and over
+ * then.  The memory context stays the caller's.
+ */
+extern bool mulberry_process_try(void (*step)(void), bool quiet);
 
 /*
  * Once a turn, after the latch was reset: handles interrupts (SIGTERM, barriers)

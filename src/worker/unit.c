@@ -14,6 +14,8 @@
 #include "utils/snapmgr.h"
 
 #include "server/catalog.h"
+#include "server/patience.h"
+#include "server/xact.h"
 #include "worker/process.h"
 #include "worker/unit.h"
 
@@ -25,6 +27,7 @@ void
 mulberry_units_in_session(bool session)
 {
 	in_session = session;
+	mulberry_xact_is_own(session);
 }
 
 /* What a unit must not swallow. */
@@ -67,16 +70,7 @@ run_in_worker(const char *activity, void (*work)(void *), void *argument, bool p
 	{
 		ok = false;
 		take_error(context, error);
-		if (private)
-		{
-			HOLD_INTERRUPTS();
-			AbortCurrentTransaction();
-			FlushErrorState();
-			pgstat_report_activity(STATE_IDLE, NULL);
-			RESUME_INTERRUPTS();
-		}
-		else
-			mulberry_process_abort_unit();
+		mulberry_process_abort_unit(private);
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);
@@ -105,6 +99,7 @@ run_in_session(void (*work)(void *), void *argument, bool private, mulberry_unit
 		 */
 		(void) set_config_option("search_path", MULBERRY_SAFE_SEARCH_PATH, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		mulberry_limit_waits();
 		SPI_connect();
 		work(argument);
 		SPI_finish();
@@ -115,13 +110,15 @@ run_in_session(void (*work)(void *), void *argument, bool private, mulberry_unit
 		ErrorData *data = take_error(context, error);
 
 		ok = false;
+		if (data->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+			mulberry_patience_spent();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 		if (ends_everything(data->sqlerrcode))
 			ReThrowError(data);
-		if (!private)
+		if (!private && data->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 			ereport(WARNING, errcode(data->sqlerrcode), errmsg("%s", error->message));
 	}
 	PG_END_TRY();

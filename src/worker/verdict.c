@@ -125,7 +125,7 @@ mulberry_answer_error_failure(int sqlerrcode)
 		case ERRCODE_NO_DATA_FOUND: /* the service declined to answer */
 			return MULBERRY_FAILURE_PERMANENT;
 		case ERRCODE_LOCK_NOT_AVAILABLE: /* a transaction has the call and does not end */
-			return MULBERRY_FAILURE_ABANDONED;
+			return MULBERRY_FAILURE_BLOCKED;
 		default:
 			return MULBERRY_FAILURE_TRANSIENT;
 	}

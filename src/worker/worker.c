@@ -223,6 +223,7 @@ turn(mulberry_worker *worker)
 		CHECK_FOR_INTERRUPTS();
 	}
 
+	mulberry_attempt_settle_pending(worker);
 	if (room(worker) > 0 && (was_full || GetCurrentTimestamp() >= worker->next_claim))
 		claim(worker);
 	if (worker->maintains && GetCurrentTimestamp() >= worker->next_maintenance)
@@ -236,6 +237,9 @@ turn(mulberry_worker *worker)
 	if (worker->maintains)
 		wait = Min(
 			wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), worker->next_maintenance));
+	if (worker->next_pending != 0)
+		wait =
+			Min(wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), worker->next_pending));
 	deadline = mulberry_http_deadline(worker->http);
 	if (deadline >= 0)
 		wait = Min(wait, deadline);

@@ -1,0 +1,121 @@
+# One call of each function that users see, which works on the data of a tenant "a" that fixtures()
+# makes: for tests that want to have called them all.  A function that is missing here is found by
+# missing_calls().
+package Mulberry::TenantCalls;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+our @EXPORT = qw(working_fixtures working_calls missing_calls);
+
+# Statements that make tenant "a"; $url is a service that answers, $gate one that does not.
+sub working_fixtures
+{
+    my ($url, $gate, $refusing) = @_;
+    return <<"SQL";
+CREATE ROLE member_of_a LOGIN;
+SELECT mulberry.create_tenant(t) FROM unnest(ARRAY['a', 'empty', 'unaudited']) AS t;
+SELECT mulberry.grant_access('member_of_a', 'supervisor', 'a');
+SELECT mulberry.set_endpoint('all', 'json', '$url', allow_http => true, allow_private => true, tenant => NULL);
+SELECT mulberry.set_endpoint('own', 'json', '$refusing', allow_http => true, allow_private => true, tenant => 'a');
+SELECT mulberry.set_endpoint('spare', 'json', '$url', purpose => NULL, allow_http => true, allow_private => true, tenant => 'a');
+SELECT mulberry.create_agent('pi', '+4915112345678', ARRAY['+4930123456'], '00000000-0000-4000-8000-00000000000a', tenant => 'a');
+SELECT mulberry.create_agent('idle', tenant => 'a');
+SELECT mulberry.create_voice_key('pi', tenant => 'a');
+CALL mulberry.export_voice_key('pi', 1, 'a');
+SELECT mulberry.agent_sync('pi', tenant => 'a');
+SELECT mulberry.create_mandate(m, 'pi', 'sponsor', 1000, 'EUR', '2999-01-01', 'a')
+  FROM unnest(ARRAY['10000001', '10000002', '10000003', '10000004']) AS m;
+SELECT mulberry.suspend_mandate('10000002', tenant => 'a');
+SELECT mulberry.suspend_mandate('10000004', tenant => 'a');
+SELECT mulberry.ingest_packet('going on', 0, 'hello', NULL, 'text', NULL, 'a');
+SELECT mulberry.ingest_packet('failed', 0, '\\x0102', NULL, 's16le', 8000, 'a'), mulberry.complete_call('failed', 1, 'a');
+SQL
+}
+
+# By name; the state of the server that one leaves behind when it is committed is nobody's concern,
+# because each is rolled back.
+sub working_calls
+{
+    my ($gate) = @_;
+    my $audio = "decode(repeat('0102', 800), 'hex')";
+    my $of_a = "WHERE tenant = (SELECT id FROM mulberry_internal.tenants WHERE name = 'a')";
+    return (
+        advance_counters => "mulberry.advance_counters(1, 'a')",
+        agent_sync => "mulberry.agent_sync('pi', tenant => 'a')",
+        alter_agent => "mulberry.alter_agent('pi', phone => '+4915112345679', tenant => 'a')",
+        alter_mandate => "mulberry.alter_mandate('10000001', max_amount => 2000, tenant => 'a')",
+        alter_tenant => "mulberry.alter_tenant('a', retention => '1 year')",
+        apply_agent_sync => "mulberry.apply_agent_sync('{\"agent\": \"00000000-0000-4000-8000-00000000000a\", \"commands\": []}', 'a')",
+        audit_head => "mulberry.audit_head('a')",
+        cancel_command => "mulberry.cancel_command((SELECT max(id) FROM mulberry_internal.commands $of_a AND state = 'waiting'))",
+        cancel_job => "mulberry.cancel_job((SELECT min(id) FROM mulberry_internal.job_queue $of_a AND call IS NOT NULL))",
+        check_mandate => "mulberry.check_mandate('10000001', 1, 'a')",
+        command_frame => "mulberry.command_frame((SELECT min(id) FROM mulberry_internal.commands $of_a))",
+        complete_call => "mulberry.complete_call('going on', 1, 'a')",
+        confirm_voice_key => undef,
+        create_agent => "mulberry.create_agent('new', tenant => 'a')",
+        create_mandate => "mulberry.create_mandate('10000009', 'pi', 'sponsor', 1, 'EUR', '2999-01-01', 'a')",
+        create_tenant => "mulberry.create_tenant('new')",
+        create_voice_key => "mulberry.create_voice_key('idle', tenant => 'a')",
+        disable_voice_key => "mulberry.disable_voice_key('pi', 1, tenant => 'a')",
+        drop_agent => "mulberry.drop_agent('idle', 'a')",
+        drop_endpoint => "mulberry.drop_endpoint('own', 'a')",
+        drop_secret => "mulberry.drop_secret('token', 'a')",
+        drop_tenant => "mulberry.drop_tenant('empty')",
+        erase_audit_log => "mulberry.erase_audit_log('unaudited')",
+        erase_call => "mulberry.erase_call('failed', 'a')",
+        events_since => "mulberry.events_since(0, tenant => 'a')",
+        extend_mandate => "mulberry.extend_mandate('10000001', 1, tenant => 'a')",
+        forget_secret_keys => 'mulberry.forget_secret_keys()',
+        grant_access => "mulberry.grant_access('member_of_a', 'operator', 'a')",
+        handle_call_audio => "mulberry.handle_call_audio($audio, 's16le', 8000, '+4930123456', tenant => 'a')",
+        handle_command_symbols => "mulberry.handle_command_symbols('*123#', '+4930123456', tenant => 'a')",
+        handle_twilio_webhook => "mulberry.handle_twilio_webhook('https://example.com/twilio/status', '{}', 'none')",
+        has_access_everywhere => "mulberry.has_access_everywhere('admin')",
+        health => 'mulberry.health()',
+        ingest_packet => "mulberry.ingest_packet('going on', 1, 'world', tenant => 'a')",
+        ingest_packets => "mulberry.ingest_packets(ARRAY['going on', 'other'], ARRAY[2, 0], ARRAY['x', 'y']::bytea[], NULL, 'text', NULL, 'a')",
+        load_secret => undef,
+        maintenance => 'mulberry.maintenance()',
+        mark_voice_key_exported => undef,
+        ping_agent => "mulberry.ping_agent('pi', tenant => 'a')",
+        query_mandate => "mulberry.query_mandate('10000001', tenant => 'a')",
+        refresh_grants => 'mulberry.refresh_grants()',
+        resume_mandate => "mulberry.resume_mandate('10000002', tenant => 'a')",
+        resume_outbound => 'mulberry.resume_outbound()',
+        retention => 'mulberry.retention()',
+        retry_command => undef,
+        retry_job => "mulberry.retry_job((SELECT min(id) FROM mulberry_internal.job_history $of_a AND state = 'dead'))",
+        revoke_access => "mulberry.revoke_access('member_of_a', 'supervisor', 'a')",
+        revoke_mandate => "mulberry.revoke_mandate('10000003', tenant => 'a')",
+        rotate_secret_key => 'mulberry.rotate_secret_key()',
+        rotate_voice_key => "mulberry.rotate_voice_key('pi', 'a')",
+        set_endpoint => "mulberry.set_endpoint('own', 'json', '$gate', allow_http => true, allow_private => true, tenant => 'a')",
+        'set_endpoint of all' => "mulberry.set_endpoint('all', 'json', 'https://example.com', tenant => NULL)",
+        'set_endpoint for the calls of a' => "mulberry.set_endpoint('spare', 'json', '$gate', allow_http => true, allow_private => true, tenant => 'empty')",
+        set_escalation_contact => "mulberry.set_escalation_contact('+4915112345670', tenant => 'a')",
+        spend => "mulberry.spend('10000001', 1, 'a payment', 'a')",
+        subscribe => "mulberry.subscribe('a')",
+        suspend_mandate => "mulberry.suspend_mandate('10000003', tenant => 'a')",
+        take_exported_voice_key => undef,
+        unsubscribe => 'mulberry.unsubscribe()',
+        verify_audit => "mulberry.verify_audit('a')");
+}
+
+# Functions that may write and are not in the list.  What only computes holds nothing; procedures
+# commit by themselves.
+sub missing_calls
+{
+    my ($node, %call) = @_;
+    return grep { !exists $call{$_} } split /\n/, $node->safe_psql('postgres', <<'SQL');
+SELECT DISTINCT p.proname FROM pg_proc p
+ WHERE p.pronamespace = 'mulberry'::regnamespace AND p.provolatile = 'v' AND p.prokind = 'f'
+   AND obj_description(p.oid, 'pg_proc') !~ '\(internal\)$'
+   AND p.proname NOT IN ('notifier_lives', 'outbound_allowed', 'voice_key_modes', 'access_objects')
+ ORDER BY 1
+SQL
+}
+
+1;
