@@ -164,6 +164,22 @@ SELECT c.system_identifier, d.oid, SESSION_USER
 ALTER TABLE installation REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('installation', '');
 
+CREATE TABLE set_aside (
+    unit     text COLLATE "C",
+    item     text COLLATE "C",
+    tenant   uuid,
+    sqlstate text NOT NULL,
+    error    text NOT NULL,
+    times    integer NOT NULL DEFAULT 1,
+    since    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    retry_at timestamptz NOT NULL,
+    PRIMARY KEY (unit, item)
+);
+COMMENT ON TABLE set_aside IS 'what shared work could not do, so that the rest goes on: tried again at retry_at';
+COMMENT ON COLUMN set_aside.unit IS 'which work: linking, numbering, maintenance, ...';
+COMMENT ON COLUMN set_aside.item IS 'a row by its key, a tenant, or a step';
+SELECT pg_catalog.pg_extension_config_dump('set_aside', 'WHERE false');
+
 -- src/secrets/tables.sql
 -- Secrets: what Mulberry needs to know at other services.  Values go in by COPY
 -- into secret_entry or by load_secret(), and come out in C only.
@@ -1132,6 +1148,214 @@ CREATE FUNCTION mulberry.in_transaction_block() RETURNS boolean
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_in_transaction_block';
 COMMENT ON FUNCTION mulberry.in_transaction_block() IS 'whether the session is between BEGIN and COMMIT (internal)';
 
+-- Shared work waits for nobody.  A function of it says SET lock_timeout, so that its limit ends with it,
+-- calls limit_waits() first, and blocked() where it has caught lock_not_available.
+CREATE FUNCTION limit_waits() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_limit_waits_sql';
+COMMENT ON FUNCTION limit_waits() IS
+    'sets lock_timeout to what shared work may still wait, at most 100 ms and a tenth of the time in all, until the function ends '
+    '(internal)';
+
+CREATE FUNCTION blocked() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_blocked';
+COMMENT ON FUNCTION blocked() IS 'counts a wait that was in vain, and limits the next ones (internal)';
+
+-- src/server/texts.sql
+-- Texts that enter are bounded and can be said in UTF-8; texts.c says how long each may be, by the name of the
+-- argument.
+
+CREATE FUNCTION check_texts(VARIADIC pairs text[]) RETURNS void
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'mulberry_check_texts';
+COMMENT ON FUNCTION check_texts(text[]) IS
+    'name and value of each argument: raises 22001 when one is longer than text_limits() says, 22P05 when one cannot be said in UTF-8; '
+    'nulls are fine (internal)';
+
+CREATE FUNCTION check_json(argument text, value jsonb) RETURNS void
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mulberry_check_json';
+COMMENT ON FUNCTION check_json(text, jsonb) IS 'check_texts() for JSON (internal)';
+
+CREATE FUNCTION text_limits() RETURNS TABLE (argument text, max_bytes integer)
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mulberry_text_limits';
+COMMENT ON FUNCTION text_limits() IS 'how many bytes the text or JSON in an argument of that name may have (internal)';
+
+-- src/server/set_aside.sql
+-- Shared work cannot be failed by one row: what fails is set aside, reported once in the server's log and
+-- by health(), tried again later and later, and the rest goes on.
+
+CREATE FUNCTION set_aside(unit text, item text, tenant uuid, state text, error text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+AS $$
+#variable_conflict use_variable
+DECLARE
+    entry mulberry_internal.set_aside;
+BEGIN
+    INSERT INTO mulberry_internal.set_aside AS s (unit, item, tenant, sqlstate, error, retry_at)
+    VALUES (unit, item, tenant, state, left(error, 1000), clock_timestamp() + interval '1 minute')
+        ON CONFLICT ON CONSTRAINT set_aside_pkey DO UPDATE
+       SET sqlstate = excluded.sqlstate, error = excluded.error, times = s.times + 1,
+           retry_at = clock_timestamp() + least(interval '1 minute' * 2 ^ least(s.times, 10), interval '1 hour')
+    RETURNING * INTO entry;
+    IF entry.times = 1 THEN
+        RAISE LOG 'mulberry: % "%" is set aside: %', unit, item, entry.error
+            USING DETAIL = 'The rest goes on. It is tried again later; health() lists what is set aside.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION set_aside(text, text, uuid, text, text) IS
+    'has shared work go on without one item, which failed with an error, and try it again later (internal)';
+
+CREATE FUNCTION is_set_aside(unit text, item text) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM mulberry_internal.set_aside s WHERE s.unit = $1 AND s.item = $2 AND s.retry_at > clock_timestamp())
+$$;
+COMMENT ON FUNCTION is_set_aside(text, text) IS 'whether an item failed and is not to be tried again yet (internal)';
+
+CREATE FUNCTION forget_set_aside() RETURNS void
+LANGUAGE sql VOLATILE
+AS $$
+    -- it was to be tried again long ago, and has not failed since
+    DELETE FROM mulberry_internal.set_aside s WHERE s.retry_at < clock_timestamp() - interval '1 hour'
+$$;
+COMMENT ON FUNCTION forget_set_aside() IS 'forgets what was set aside and is well again or gone; part of maintenance (internal)';
+
+CREATE FUNCTION health_set_aside() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    entry record;
+    more  bigint;
+BEGIN
+    SELECT count(*) INTO more FROM mulberry_internal.set_aside s WHERE s.retry_at > clock_timestamp() - interval '10 minutes';
+    item := 'shared work';
+    status := CASE WHEN more = 0 THEN 'ok' ELSE 'error' END;
+    detail := CASE WHEN more = 0 THEN 'nothing is set aside' ELSE format('%s items are set aside', more) END;
+    hint := CASE WHEN more > 0 THEN 'Mend or remove what is named; it is tried again by itself, at least once an hour.' END;
+    RETURN NEXT;
+    FOR entry IN
+        SELECT s.*, t.name FROM mulberry_internal.set_aside s LEFT JOIN mulberry_internal.tenants t ON t.id = s.tenant
+         WHERE s.retry_at > clock_timestamp() - interval '10 minutes' ORDER BY s.since, s.unit, s.item LIMIT 10
+    LOOP
+        item := format('set aside by %s', entry.unit);
+        status := 'error';
+        -- what an error quotes may be another tenant's
+        detail := format('"%s"%s since %s, %s times', entry.item, coalesce(format(' of tenant "%s"', entry.name), ''), entry.since,
+            entry.times)
+            || CASE WHEN entry.tenant = ANY (mulberry.current_tenants()) OR mulberry.has_access_everywhere('admin')
+                    THEN ': ' || entry.error ELSE format(' (SQLSTATE %s)', entry.sqlstate) END;
+        hint := NULL;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION health_set_aside() IS 'health of shared work: what it had to set aside, so that the rest could go on';
+
+-- src/server/blockers.sql
+-- Who is in the way.
+
+CREATE FUNCTION transaction_of(locker xid) RETURNS TABLE (pid integer, role name, since timestamptz)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    lockers xid[] := ARRAY[locker];
+BEGIN
+    FOR attempt IN 1 .. 2 LOOP
+        RETURN QUERY
+            SELECT a.pid, a.usename, a.xact_start
+              FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+             WHERE l.locktype = 'transactionid' AND l.granted AND l.transactionid = ANY (lockers) AND l.pid <> pg_backend_pid()
+             ORDER BY a.xact_start LIMIT 1;
+        EXIT WHEN FOUND OR attempt = 2;
+        -- several have the row locked: the number is that of a list
+        BEGIN
+            lockers := ARRAY(SELECT m.xid FROM pg_get_multixact_members(locker) m);
+        EXCEPTION WHEN OTHERS THEN
+            EXIT;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION transaction_of(xid) IS
+    'the process, role and beginning of the transaction that has a row locked, by the row''s xmax; no row when it is over (internal)';
+
+CREATE FUNCTION refuse_to_wait(what text, locker xid) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    other record;
+BEGIN
+    SELECT * INTO other FROM mulberry_internal.transaction_of(locker);
+    RAISE EXCEPTION '% is locked by another transaction', what
+        USING ERRCODE = 'lock_not_available',
+              DETAIL = coalesce(format('Process %s of role "%s" has been in it since %s.', other.pid, other.role, other.since),
+                                'It is over by now, or prepared.'),
+              HINT = 'Nothing was changed; try again. A client that leaves a transaction open is ended by '
+                     'idle_in_transaction_session_timeout.';
+END
+$$;
+COMMENT ON FUNCTION refuse_to_wait(text, xid) IS 'raises 55P03 and names the transaction that has a row locked (internal)';
+
+CREATE FUNCTION limit_wait_for_row() RETURNS text
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    longest CONSTANT interval := '3 seconds';
+    before  CONSTANT text := current_setting('lock_timeout');
+BEGIN
+    IF before::interval = '0' OR before::interval > longest THEN
+        PERFORM set_config('lock_timeout', (1000 * extract(epoch FROM longest))::integer::text, true);
+    END IF;
+    RETURN before;
+END
+$$;
+COMMENT ON FUNCTION limit_wait_for_row() IS
+    'sets lock_timeout to what who is called by a person waits for another transaction of the same tenant, and returns what it was '
+    '(internal)';
+
+CREATE FUNCTION health_open_transactions() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    -- a transaction that only does its work is over by then
+    patience CONSTANT interval := '5 seconds';
+    other    record;
+    any_open boolean := false;
+BEGIN
+    FOR other IN
+        SELECT coalesce(format('open transaction of process %s', l.pid), format('prepared transaction "%s"', p.gid)) AS name,
+               l.pid, coalesce(a.usename, p.owner) AS role, coalesce(a.state, 'prepared') AS state,
+               coalesce(a.xact_start, p.prepared) AS since,
+               string_agg(DISTINCT CASE WHEN l.locktype = 'relation' THEN c.relname::text
+                                        WHEN l.objsubid = 27757 THEN 'calls' WHEN l.objsubid = 27758 THEN 'packets'
+                                        WHEN l.objsubid = 27759 THEN 'the numbers of events'
+                                        WHEN l.objsubid = 27760 THEN 'maintenance' ELSE 'the links of the audit log' END, ', ') AS held
+          FROM pg_locks l
+          LEFT JOIN pg_class c ON l.locktype = 'relation' AND c.oid = l.relation
+                              AND c.relnamespace = 'mulberry_internal'::regnamespace AND c.relkind IN ('r', 'p')
+          LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+          LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction
+         WHERE l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+           AND l.granted AND l.mode <> 'AccessShareLock' AND l.pid IS DISTINCT FROM pg_backend_pid()
+           AND (c.oid IS NOT NULL OR (l.locktype = 'advisory' AND l.objsubid BETWEEN 27757 AND 27761))
+           AND a.backend_type IS DISTINCT FROM 'mulberry worker' AND a.backend_type IS DISTINCT FROM 'mulberry notifier'
+           AND coalesce(a.xact_start, p.prepared) < clock_timestamp() - patience
+         GROUP BY l.pid, p.gid, a.usename, p.owner, a.state, a.xact_start, p.prepared
+         ORDER BY since LIMIT 20
+    LOOP
+        any_open := true;
+        item := other.name;
+        status := 'warning';
+        detail := format('role "%s" (%s) since %s holds rows or locks of %s', other.role, other.state, other.since, other.held);
+        hint := CASE WHEN other.pid IS NULL THEN 'COMMIT PREPARED or ROLLBACK PREPARED ends it.'
+            ELSE format('What it holds waits for its end. SELECT pg_terminate_backend(%s) ends it; idle_in_transaction_session_timeout '
+                        'ends such transactions by itself.', other.pid) END;
+        RETURN NEXT;
+    END LOOP;
+    IF NOT any_open THEN
+        item := 'transactions';
+        status := 'ok';
+        detail := format('none that is older than %s holds anything', patience);
+        hint := NULL;
+        RETURN NEXT;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION health_open_transactions() IS 'health of locks: transactions that were left open and are in the way';
+
 -- src/calls/state.sql
 CREATE FUNCTION guard_call() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_call';
@@ -1206,6 +1430,7 @@ DECLARE
     target uuid;
     object record;
 BEGIN
+    PERFORM mulberry_internal.check_texts('access', grant_access.access);
     PERFORM mulberry_internal.require_access_everywhere('admin');
     PERFORM mulberry_internal.check_member(role, access);
     IF tenant IS NOT NULL THEN
@@ -1241,6 +1466,7 @@ DECLARE
     target uuid;
     object record;
 BEGIN
+    PERFORM mulberry_internal.check_texts('access', revoke_access.access);
     PERFORM mulberry_internal.require_access_everywhere('admin');
     PERFORM mulberry_internal.check_member(role, access);
     IF tenant IS NOT NULL THEN
@@ -1363,6 +1589,7 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     made uuid;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', create_tenant.name, 'default_encoding', create_tenant.default_encoding);
     PERFORM mulberry_internal.require_access_everywhere('admin');
     PERFORM mulberry_internal.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
     INSERT INTO mulberry_internal.tenants (name, default_encoding, default_sample_rate, retention)
@@ -1390,6 +1617,7 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(name, 'admin');
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', alter_tenant.name, 'default_encoding', alter_tenant.default_encoding);
     IF retention IS NOT NULL AND reset_retention THEN
         RAISE EXCEPTION 'retention cannot be set and reset at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -1451,6 +1679,7 @@ DECLARE
     target uuid;
     member record;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', drop_tenant.name);
     PERFORM mulberry_internal.require_access_everywhere('admin');
     IF name IS NULL THEN
         RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';
@@ -1631,6 +1860,7 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', drop_secret.name);
     -- the prefix is voice_keys.h's
     IF name ~ '^voice-key-' THEN
         RAISE EXCEPTION 'secret "%" belongs to a voice key', name
@@ -1704,24 +1934,46 @@ $$;
 COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS
     'writes a row of the audit log in the current transaction (internal)';
 
-CREATE FUNCTION link_audit(max_rows integer DEFAULT 10000) RETURNS bigint
+CREATE FUNCTION link_audit(max_rows integer DEFAULT 10000, only_tenant uuid DEFAULT NULL, careful boolean DEFAULT false)
+RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_link_audit';
-COMMENT ON FUNCTION link_audit(integer) IS
-    'gives committed rows of the audit log their number and hash, the oldest first, and returns how many those were; nobody else can '
-    'until the transaction ends (internal)';
+COMMENT ON FUNCTION link_audit(integer, uuid, boolean) IS
+    'gives committed rows of the audit log, of one tenant or (null) of all, their number and hash, the oldest first, and returns how many '
+    'those were; nobody else can until the transaction ends. careful: what cannot be hashed is set aside (internal)';
 
-CREATE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000) RETURNS bigint
+CREATE FUNCTION link_audit_soon(max_rows integer DEFAULT 10000, singly boolean DEFAULT false) RETURNS bigint
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
     SET lock_timeout = '100ms' AS $$
+DECLARE
+    waiting uuid;
+    linked  bigint := 0;
 BEGIN
-    RETURN mulberry_internal.link_audit(max_rows);
-EXCEPTION WHEN lock_not_available THEN
-    RETURN NULL;
+    PERFORM mulberry_internal.limit_waits();
+    IF NOT singly THEN
+        RETURN mulberry_internal.link_audit(max_rows);
+    END IF;
+    FOR waiting IN
+        SELECT u.tenant FROM (SELECT DISTINCT a.tenant FROM mulberry_internal.audit a WHERE a.seq IS NULL) AS u
+         WHERE NOT mulberry_internal.is_set_aside('linking', u.tenant::text)
+         ORDER BY random()
+    LOOP
+        BEGIN
+            linked := linked + mulberry_internal.link_audit(max_rows - linked::integer, waiting, true);
+            EXIT WHEN linked >= max_rows;
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('linking', waiting::text, waiting, SQLSTATE, SQLERRM);
+        END;
+    END LOOP;
+    RETURN linked;
 END
 $$;
-COMMENT ON FUNCTION link_audit_soon(integer) IS
-    'link_audit() for those who have other things to do: null when another transaction keeps them from it (internal)';
+COMMENT ON FUNCTION link_audit_soon(integer, boolean) IS
+    'link_audit() for those who have other things to do: waits for nobody. singly: each tenant by itself, so that who has one locked, or '
+    'what cannot be linked, does not keep the others from it (internal)';
 
 CREATE FUNCTION await_audit_links() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_audit_links';
@@ -1747,6 +1999,7 @@ DECLARE
     targets uuid[];
     kept    bytea;
 BEGIN
+    PERFORM mulberry_internal.check_texts('kept_hash', verify_audit.kept_hash);
     IF (kept_seq IS NULL) <> (kept_hash IS NULL) THEN
         RAISE EXCEPTION 'kept_seq and kept_hash belong together' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -1821,11 +2074,12 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_note_refusal
 COMMENT ON FUNCTION note_refusal(uuid, text, text, uuid, text, text) IS
     'has the notifier write a row of the audit log about what is about to fail; without a notifier the server''s log has it (internal)';
 
-CREATE FUNCTION store_refusals() RETURNS bigint
+CREATE FUNCTION store_refusals(singly boolean DEFAULT false) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
     SET lock_timeout = '100ms'
 AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
-COMMENT ON FUNCTION store_refusals() IS 'what the notifier does about note_refusal() (internal)';
+COMMENT ON FUNCTION store_refusals(boolean) IS
+    'what the notifier does about note_refusal(); singly: what cannot be stored goes to the server''s log, and the rest is (internal)';
 
 -- src/events/events.sql
 CREATE FUNCTION channels_changed() RETURNS trigger
@@ -1847,12 +2101,50 @@ LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_event_message';
 COMMENT ON FUNCTION event_message(text, text, text, bigint, jsonb, integer) IS
     'the message of a stored event as subscribers get it, cut to max_bytes with "truncated": true; null: whole (internal)';
 
-CREATE FUNCTION number_events(max_rows integer DEFAULT 10000)
+CREATE FUNCTION number_events(max_rows integer DEFAULT 10000, only_tenant uuid DEFAULT NULL)
 RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb, created_at timestamptz)
 LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_number_events';
-COMMENT ON FUNCTION number_events(integer) IS
-    'gives committed events their numbers, the oldest first, and returns them; nobody else can until the transaction ends (internal)';
+COMMENT ON FUNCTION number_events(integer, uuid) IS
+    'gives committed events, of one tenant or (null) of all, their numbers, the oldest first, and returns them; nobody else can until '
+    'the transaction ends (internal)';
+
+CREATE FUNCTION number_events_singly(max_rows integer)
+RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb, created_at timestamptz)
+LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+    SET lock_timeout = '100ms'
+AS $$
+#variable_conflict use_column
+DECLARE
+    waiting  uuid;
+    more     integer := max_rows;
+    numbered integer;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    FOR waiting IN
+        SELECT u.tenant FROM (SELECT DISTINCT e.tenant FROM mulberry_internal.events e WHERE e.seq IS NULL) AS u
+         WHERE NOT mulberry_internal.is_set_aside('numbering', u.tenant::text)
+         ORDER BY random()
+    LOOP
+        BEGIN
+            RETURN QUERY
+                SELECT n.tenant, n.seq, n.event, n.call_id, n.payload, n.created_at
+                  FROM mulberry_internal.number_events(more, waiting) n;
+            GET DIAGNOSTICS numbered = ROW_COUNT;
+            more := more - numbered;
+            EXIT WHEN more <= 0;
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('numbering', waiting::text, waiting, SQLSTATE, SQLERRM);
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION number_events_singly(integer) IS
+    'number_events() when that does not work for all at once: tenants whose events somebody has locked wait, those whose events cannot be '
+    'numbered are set aside (internal)';
 
 CREATE FUNCTION await_event_numbers() RETURNS void
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_await_event_numbers';
@@ -1910,6 +2202,7 @@ BEGIN
            AND e.created_at < k.since
            AND e.seq IS NOT NULL
          LIMIT max_rows
+           FOR UPDATE OF e SKIP LOCKED
     ), gone AS (
         DELETE FROM mulberry_internal.events e USING old WHERE e.id = old.id AND NOT dry_run RETURNING 1
     )
@@ -2169,6 +2462,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('unsubscribe', 'EXECUTE', 'supervisor'),
     ('events_since', 'EXECUTE', 'supervisor auditor'),
     ('number_events', 'EXECUTE', 'worker'),
+    ('number_events_singly', 'EXECUTE', 'worker'),
     ('notifier_channels', 'EXECUTE', 'worker'),
     ('rotate_lost_channels', 'EXECUTE', 'worker'),
     ('purge_events', 'EXECUTE', 'worker')
@@ -2235,9 +2529,11 @@ COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call unt
 CREATE FUNCTION lock_call_soon(call bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     PERFORM mulberry_internal.lock_call(call);
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
+    PERFORM mulberry_internal.blocked();
     RETURN false;
 END
 $$;
@@ -2392,6 +2688,7 @@ DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     erased bigint;
 BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', erase_call.call_id);
     IF call_id IS NULL THEN
         RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -2431,8 +2728,9 @@ COMMENT ON FUNCTION packet_partitions() IS
     'internal: partitions of packets, their days (UTC), and the calls (from first_call to before end_call) they are for';
 
 CREATE FUNCTION drop_partition(partition regclass) RETURNS boolean
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s' AS $$
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     -- waiting for long readers would keep new ones out: better the next time
     LOCK TABLE ONLY mulberry_internal.packets IN ACCESS EXCLUSIVE MODE;
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', partition);
@@ -2447,6 +2745,7 @@ BEGIN
     EXECUTE format('DROP TABLE %s', partition);
     RETURN true;
 EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    PERFORM mulberry_internal.blocked();
     RETURN false;
 END
 $$;
@@ -2477,9 +2776,10 @@ COMMENT ON FUNCTION day_expired(date) IS
     'internal: true when no call that began on that day is kept any longer, so that its partition can go as a whole; null: there is no '
     'such partition';
 
-CREATE FUNCTION mulberry.retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
+CREATE FUNCTION apply_retention(dry_run boolean, max_calls integer, drop_partitions boolean)
 RETURNS TABLE (action text, object text, calls bigint)
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+LANGUAGE plpgsql
+    SET lock_timeout = '100ms' AS $$
 #variable_conflict use_column
 DECLARE
     limits  record;
@@ -2489,14 +2789,10 @@ DECLARE
     left_to_do integer := max_calls;
     erased  bigint;
 BEGIN
-    PERFORM mulberry_internal.require_access_everywhere('admin', 'worker');
-    IF dry_run IS NULL OR max_calls IS NULL OR max_calls < 1 THEN
-        RAISE EXCEPTION 'dry_run must not be null and max_calls must be at least 1'
-            USING ERRCODE = 'invalid_parameter_value';
-    END IF;
     IF NOT dry_run AND NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN;
     END IF;
+    PERFORM mulberry_internal.limit_waits();
 
     FOR limits IN
         SELECT r.tenant, r.name, r.kept_since FROM mulberry_internal.retention_limits() r WHERE r.kept_since IS NOT NULL ORDER BY r.name
@@ -2506,6 +2802,7 @@ BEGIN
             SELECT c.id, date '1970-01-01' + (c.id >> 40)::integer AS day
               FROM mulberry_internal.calls c
              WHERE c.tenant = limits.tenant AND c.finished_at < limits.kept_since
+               AND (dry_run OR NOT mulberry_internal.is_set_aside('retention', c.id::text))
              ORDER BY c.finished_at
              LIMIT CASE WHEN NOT dry_run THEN left_to_do END
         LOOP
@@ -2513,7 +2810,17 @@ BEGIN
                 IF NOT whole ? expired.day::text THEN
                     whole := whole || jsonb_build_object(expired.day::text, mulberry_internal.day_expired(expired.day));
                 END IF;
-                CONTINUE WHEN NOT mulberry_internal.remove_finished_call(expired.id, (whole ->> expired.day::text)::boolean IS NOT TRUE);
+                BEGIN
+                    CONTINUE WHEN NOT mulberry_internal.remove_finished_call(expired.id,
+                        (whole ->> expired.day::text)::boolean IS NOT TRUE);
+                EXCEPTION
+                    WHEN lock_not_available OR transaction_rollback THEN
+                        PERFORM mulberry_internal.blocked();
+                        CONTINUE;
+                    WHEN OTHERS THEN
+                        PERFORM mulberry_internal.set_aside('retention', expired.id::text, limits.tenant, SQLSTATE, SQLERRM);
+                        CONTINUE;
+                END;
                 left_to_do := left_to_do - 1;
             END IF;
             erased := erased + 1;
@@ -2534,12 +2841,31 @@ BEGIN
                END
          ORDER BY p.day
     LOOP
-        CONTINUE WHEN NOT dry_run AND NOT mulberry_internal.drop_partition(day.partition);
+        -- the lock of all packets, which nobody may keep
+        CONTINUE WHEN NOT dry_run AND (NOT drop_partitions OR NOT mulberry_internal.drop_partition(day.partition));
         action := 'drop partition';
         object := day.relname;
         calls := NULL;
         RETURN NEXT;
     END LOOP;
+END
+$$;
+COMMENT ON FUNCTION apply_retention(boolean, integer, boolean) IS
+    'retention(), which says what it is; drop_partitions is false in a transaction block, which might keep the lock of all packets '
+    '(internal)';
+
+CREATE FUNCTION mulberry.retention(dry_run boolean DEFAULT false, max_calls integer DEFAULT 500)
+RETURNS TABLE (action text, object text, calls bigint)
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    PERFORM mulberry_internal.require_access_everywhere('admin', 'worker');
+    IF dry_run IS NULL OR max_calls IS NULL OR max_calls < 1 THEN
+        RAISE EXCEPTION 'dry_run must not be null and max_calls must be at least 1'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    RETURN QUERY
+        SELECT r.action, r.object, r.calls
+          FROM mulberry_internal.apply_retention(dry_run, max_calls, NOT mulberry.in_transaction_block()) r;
 END
 $$;
 COMMENT ON FUNCTION mulberry.retention(boolean, integer) IS
@@ -2627,6 +2953,9 @@ DECLARE
     other   text;
     wrong   text;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', set_endpoint.name, 'kind', set_endpoint.kind, 'base_url', set_endpoint.base_url,
+        'purpose', set_endpoint.purpose, 'model', set_endpoint.model, 'secret', set_endpoint.secret);
+    PERFORM mulberry_internal.check_json('options', set_endpoint.options);
     IF set_endpoint.tenant IS NULL THEN
         PERFORM mulberry_internal.require_access_everywhere('admin');
     ELSE
@@ -2746,6 +3075,7 @@ DECLARE
     owner uuid;
     e     mulberry_internal.endpoints;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', drop_endpoint.name);
     IF drop_endpoint.tenant IS NULL THEN
         PERFORM mulberry_internal.require_access_everywhere('admin');
     ELSE
@@ -2955,11 +3285,14 @@ BEGIN
     -- Jobs that run as well: should their lease end, they must be found.
     UPDATE mulberry_internal.job_queue q
        SET route = r.route
+      -- One that somebody has locked is looked at again when it starts, and by maintenance when its endpoint
+      -- is gone.
       FROM (SELECT x.id, mulberry_internal.job_route(x.kind, x.tenant, x.call, x.endpoint) AS route
               FROM mulberry_internal.job_queue x
-             WHERE NOT orphans_only OR x.route IS NULL
-                OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = x.route))
-            OFFSET 0) AS r
+             WHERE (NOT orphans_only OR x.route IS NULL
+                OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = x.route)))
+               AND mulberry.job_purpose(x.kind) IS NOT NULL
+               FOR UPDATE OF x SKIP LOCKED) AS r
      WHERE q.id = r.id AND q.route IS DISTINCT FROM r.route;
     GET DIAGNOSTICS changed = ROW_COUNT;
     IF changed > 0 OR NOT orphans_only THEN
@@ -3055,9 +3388,11 @@ COMMENT ON FUNCTION job_lanes() IS
 CREATE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     PERFORM FROM mulberry_internal.endpoints e WHERE e.id = endpoint FOR NO KEY UPDATE;
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
+    PERFORM mulberry_internal.blocked();
     RETURN false;
 END
 $$;
@@ -3188,9 +3523,12 @@ BEGIN
         CONTINUE WHEN room = 0 OR lanes.rooms[lane] IS NULL;
         is_probe := false;
         IF lanes.breakers[lane] <> 'closed' THEN
-            -- One worker gets to ask.
+            -- One worker gets to ask; while an admin changes the endpoint nobody does.
             UPDATE mulberry_internal.endpoint_state s SET state = 'half_open', retry_at = at + lanes.leases[lane]
-             WHERE s.endpoint = lanes.routes[lane] AND s.state <> 'closed' AND s.retry_at <= at;
+              FROM (SELECT x.endpoint FROM mulberry_internal.endpoint_state x
+                     WHERE x.endpoint = lanes.routes[lane] AND x.state <> 'closed' AND x.retry_at <= at
+                       FOR NO KEY UPDATE SKIP LOCKED) AS free
+             WHERE s.endpoint = free.endpoint;
             CONTINUE WHEN NOT FOUND;
             is_probe := true;
         END IF;
@@ -3232,6 +3570,37 @@ COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, 
     'takes jobs that are due under a lease of the endpoint''s timeout plus mulberry.lease_time, those whose lease has ended among them; '
     'the next is always of the tenant and the endpoint that have least under way. slots: transfers that the worker may run; reserve: '
     'further ones for tenants and endpoints that run few; held: endpoint and tenant of each that it runs';
+
+CREATE FUNCTION sift_jobs() RETURNS integer
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    due  record;
+    bad  integer := 0;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    FOR due IN
+        SELECT q.id, q.tenant FROM mulberry_internal.job_queue q
+         WHERE q.run_at <= clock_timestamp() ORDER BY random() LIMIT 1000 FOR UPDATE SKIP LOCKED
+    LOOP
+        BEGIN
+            UPDATE mulberry_internal.job_queue q SET attempts = q.attempts + 1, lease_token = q.lease_token + 1 WHERE q.id = due.id;
+            RAISE SQLSTATE 'MB000';    -- it can be claimed, and is not claimed here
+        EXCEPTION
+            WHEN SQLSTATE 'MB000' THEN
+                NULL;
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('claiming', due.id::text, due.tenant, SQLSTATE, SQLERRM);
+                UPDATE mulberry_internal.job_queue q SET run_at = 'infinity', last_error = SQLERRM WHERE q.id = due.id;
+                bad := bad + 1;
+        END;
+    END LOOP;
+    RETURN bad;
+END
+$$;
+COMMENT ON FUNCTION sift_jobs() IS
+    'sets aside due jobs that cannot be claimed, because claiming has failed, and returns how many; for workers (internal)';
 
 CREATE FUNCTION next_job_due() RETURNS timestamptz
 LANGUAGE mulberry VOLATILE
@@ -3337,7 +3706,7 @@ CREATE FUNCTION fail_attempt(job bigint, token bigint, failure text, error text,
                              retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
 RETURNS text
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     -- An endpoint that asks to come back later for ever must not keep a job alive for ever.
@@ -3349,6 +3718,7 @@ DECLARE
     delay         interval;
     counts        boolean := true;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     error := left(error, 1000);
     PERFORM mulberry_internal.lock_telephony_job(job);
     j := mulberry_internal.leased_job(job, token);
@@ -3363,6 +3733,11 @@ BEGIN
             counts := false;
             delay := '0';
             error := j.last_error;
+        WHEN 'blocked' THEN
+            -- somebody has locked what it is about: as defer_job() does
+            counts := false;
+            delay := interval '1 second' * least(j.deferrals + 1, 10);
+            error := coalesce(j.last_error, error);
         WHEN 'unreachable' THEN
             counts := false;
             delay := first_delay;
@@ -3411,8 +3786,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz) IS
-    'ends an attempt that failed (transient, limited, permanent, unreachable, abandoned): retry, deferred (tried again without '
-    'counting), dead, or stale when the token is no longer the job''s';
+    'ends an attempt that failed (transient, limited, permanent, unreachable, blocked, abandoned): retry, deferred (tried again '
+    'without counting), dead, or stale when the token is no longer the job''s';
 
 CREATE FUNCTION release_jobs(worker integer) RETURNS integer
 LANGUAGE mulberry
@@ -3553,11 +3928,12 @@ COMMENT ON FUNCTION read_sentiment(jsonb) IS
 CREATE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
                                      confidence double precision, facts jsonb) RETURNS boolean
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     j mulberry_internal.job_queue;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     j := mulberry_internal.leased_job(job, token);
     IF j.id IS NULL THEN
         RETURN false;
@@ -3591,11 +3967,12 @@ COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double prec
 CREATE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
                                  model text, request_id text, request_ms integer) RETURNS boolean
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     j mulberry_internal.job_queue;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     j := mulberry_internal.leased_job(job, token);
     IF j.id IS NULL THEN
         RETURN false;
@@ -3768,6 +4145,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('set_endpoint', 'EXECUTE', 'admin'),
     ('drop_endpoint', 'EXECUTE', 'admin'),
     ('claim_jobs', 'EXECUTE', 'worker'),
+    ('sift_jobs', 'EXECUTE', 'worker'),
     ('next_job_due', 'EXECUTE', 'worker'),
     ('prepare_job', 'EXECUTE', 'worker'),
     ('fail_attempt', 'EXECUTE', 'worker'),
@@ -3922,6 +4300,61 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION access_rules_audio() IS 'which access needs which object of audio';
 
+-- src/mandates/locks.sql
+-- The rows of an agent and of a mandate are what commands and payments queue for.  Who must wait long for one
+-- hears who has it.
+
+CREATE FUNCTION hold_agent(tenant uuid, agent uuid) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_variable
+DECLARE
+    before text;
+BEGIN
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND OR NOT EXISTS (SELECT FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent) THEN
+        RETURN;
+    END IF;
+    before := mulberry_internal.limit_wait_for_row();
+    BEGIN
+        PERFORM FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent FOR NO KEY UPDATE;
+    EXCEPTION WHEN lock_not_available THEN
+        PERFORM mulberry_internal.refuse_to_wait(format('agent "%s"', a.name), a.xmax)
+           FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent;
+        RAISE;
+    END;
+    PERFORM set_config('lock_timeout', before, true);
+END
+$$;
+COMMENT ON FUNCTION hold_agent(uuid, uuid) IS
+    'locks the row of an agent until the end of the transaction; 55P03 when another transaction keeps it, which is named (internal)';
+
+CREATE FUNCTION hold_mandate(tenant uuid, mandate text) RETURNS mandates
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_variable
+DECLARE
+    before text;
+    held   mulberry_internal.mandates;
+BEGIN
+    SELECT * INTO held FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND OR NOT EXISTS (SELECT FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate) THEN
+        RETURN held;
+    END IF;
+    before := mulberry_internal.limit_wait_for_row();
+    BEGIN
+        SELECT * INTO held FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE;
+    EXCEPTION WHEN lock_not_available THEN
+        PERFORM mulberry_internal.refuse_to_wait(format('mandate "%s"', mandate), m.xmax)
+           FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+        RAISE;
+    END;
+    PERFORM set_config('lock_timeout', before, true);
+    RETURN held;
+END
+$$;
+COMMENT ON FUNCTION hold_mandate(uuid, text) IS
+    'locks the row of a mandate until the end of the transaction and returns it, null when there is none; 55P03 when another transaction '
+    'keeps it, which is named (internal)';
+
 -- src/mandates/agents.sql
 CREATE FUNCTION check_agent_settings(name text, phone text, allowed_callers text[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -3978,6 +4411,8 @@ DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     made   uuid;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', create_agent.name,
+        'phone', create_agent.phone, 'allowed_callers', array_to_string(create_agent.allowed_callers, ' '));
     PERFORM mulberry_internal.check_agent_settings(name, phone, allowed_callers);
     INSERT INTO mulberry_internal.agents (tenant, id, name, phone, allowed_callers)
     VALUES (target, coalesce(id, gen_random_uuid()), name, phone, coalesce(allowed_callers, '{}'))
@@ -4004,6 +4439,8 @@ DECLARE
     target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     changed uuid := mulberry_internal.find_agent(target, name);
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', alter_agent.name, 'phone', alter_agent.phone,
+        'new_name', alter_agent.new_name, 'allowed_callers', array_to_string(alter_agent.allowed_callers, ' '));
     IF phone IS NOT NULL AND remove_phone THEN
         RAISE EXCEPTION 'phone cannot be set and removed at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -4153,11 +4590,13 @@ DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     holder uuid;
 BEGIN
+    PERFORM mulberry_internal.check_texts('mandate_id', create_mandate.mandate_id, 'agent', create_mandate.agent,
+        'sponsor', create_mandate.sponsor, 'currency', create_mandate.currency);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
     PERFORM mulberry_internal.check_mandate_settings(sponsor, currency, expires_at);
     holder := mulberry_internal.find_agent(target, agent);
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = holder FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(target, holder);
     IF EXISTS (SELECT FROM mulberry_internal.mandates m WHERE m.tenant = target AND m.id = mandate_id) THEN
         RAISE EXCEPTION 'mandate "%" already exists', mandate_id USING ERRCODE = 'unique_violation';
     END IF;
@@ -4187,8 +4626,8 @@ BEGIN
     IF holder IS NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = holder FOR NO KEY UPDATE;
-    SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(tenant, holder);
+    locked := mulberry_internal.hold_mandate(tenant, mandate);
     IF locked.status = 'ACTIVE' AND locked.expires_at <= clock_timestamp() THEN
         PERFORM mulberry_internal.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
         SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
@@ -4305,6 +4744,7 @@ DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     target mulberry_internal.mandates;
 BEGIN
+    PERFORM mulberry_internal.check_texts('mandate_id', alter_mandate.mandate_id, 'sponsor', alter_mandate.sponsor);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     IF max_amount IS NOT NULL THEN
         PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
@@ -4382,6 +4822,7 @@ DECLARE
     now     timestamptz;
     refusal record;
 BEGIN
+    PERFORM mulberry_internal.check_texts('mandate_id', check_mandate.mandate_id);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     PERFORM mulberry_internal.check_amount(amount, 'amount', true);
     SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
@@ -4420,6 +4861,7 @@ DECLARE
     refusal  record;
     evidence jsonb;
 BEGIN
+    PERFORM mulberry_internal.check_texts('mandate_id', spend.mandate_id, 'reference', spend.reference);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     PERFORM mulberry_internal.check_amount(amount, 'amount');
     IF reference IS NULL THEN
@@ -4434,7 +4876,10 @@ BEGIN
     IF target.status = 'ACTIVE' AND target.expires_at <= clock_timestamp() THEN
         target := mulberry_internal.lock_mandate(owner, mandate_id);
     ELSE
-        SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id FOR NO KEY UPDATE;
+        SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id FOR NO KEY UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN
+            target := mulberry_internal.hold_mandate(owner, mandate_id);
+        END IF;
     END IF;
     now := clock_timestamp();   -- after what had to be waited for
 
@@ -4637,11 +5082,12 @@ DECLARE
     chosen integer := create_voice_key.key_id;
     name   text;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', create_voice_key.agent);
     PERFORM mulberry_internal.check_key_id(chosen);
     IF create_voice_key.challenge_extend IS NULL THEN
         RAISE EXCEPTION 'challenge_extend must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = owner AND a.id = target FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(owner, target);
     IF chosen IS NULL THEN
         -- one that was never used, then the one that has been disabled for longest
         SELECT n INTO chosen
@@ -4685,6 +5131,7 @@ DECLARE
     target uuid := mulberry_internal.find_agent(owner, rotate_voice_key.agent);
     policy boolean;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', rotate_voice_key.agent);
     SELECT k.challenge_extend INTO policy
       FROM mulberry_internal.voice_keys k
      WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.enabled
@@ -4711,7 +5158,7 @@ BEGIN
         RAISE EXCEPTION 'key_id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     -- those who sign have the agent before they look for a key
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = voice_key_row.tenant AND a.id = voice_key_row.agent FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(voice_key_row.tenant, voice_key_row.agent);
     SELECT k.* INTO found
       FROM mulberry_internal.voice_keys k
      WHERE k.tenant = voice_key_row.tenant AND k.agent = voice_key_row.agent AND k.key_id = voice_key_row.key_id
@@ -4747,6 +5194,7 @@ DECLARE
     owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     key   mulberry_internal.voice_keys;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', disable_voice_key.agent, 'role', disable_voice_key.role);
     IF role NOT IN ('sender', 'receiver') THEN
         RAISE EXCEPTION 'unknown role "%" of a voice key', role
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Roles are sender and receiver.';
@@ -4773,6 +5221,7 @@ DECLARE
     owner uuid := mulberry_internal.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
     key   mulberry_internal.voice_keys;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', mark_voice_key_exported.agent);
     key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, mark_voice_key_exported.agent),
                                   mark_voice_key_exported.key_id, 'sender');
     IF NOT key.enabled THEN
@@ -4823,6 +5272,7 @@ DECLARE
     owner uuid := mulberry_internal.resolve_tenant(confirm_voice_key.tenant, 'admin');
     key   mulberry_internal.voice_keys;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', confirm_voice_key.agent, 'fingerprint', confirm_voice_key.fingerprint);
     key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, confirm_voice_key.agent),
                                   confirm_voice_key.key_id, 'sender');
     IF NOT key.enabled OR key.exported_at IS NULL THEN
@@ -4877,8 +5327,7 @@ BEGIN
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'there is another agent "%"', called USING ERRCODE = 'duplicate_object';
     END;
-    PERFORM FROM mulberry_internal.agents a
-      WHERE a.tenant = import_voice_key.tenant AND a.id = import_voice_key.agent FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(import_voice_key.tenant, import_voice_key.agent);
     SELECT k.* INTO known
       FROM mulberry_internal.voice_keys k
      WHERE k.tenant = import_voice_key.tenant AND k.role = 'receiver' AND k.key_id = import_voice_key.key_id
@@ -5030,7 +5479,7 @@ BEGIN
     IF ordered.id IS NULL THEN
         RAISE EXCEPTION 'command % does not exist', sign_command.command_id USING ERRCODE = 'undefined_object';
     END IF;
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = ordered.tenant AND a.id = ordered.agent FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(ordered.tenant, ordered.agent);
     SELECT c.* INTO ordered FROM mulberry_internal.commands c WHERE c.id = sign_command.command_id FOR NO KEY UPDATE;
     IF ordered.state NOT IN ('waiting', 'outstanding') THEN
         RAISE EXCEPTION 'command % is %', ordered.id, ordered.state USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -5190,6 +5639,7 @@ CREATE TRIGGER keep_signature AFTER UPDATE OF frame ON commands
 CREATE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
 LANGUAGE sql VOLATILE
 AS $$
+    SELECT mulberry_internal.hold_agent($1, $2);
     -- A change and not only a lock: a transaction whose snapshot is older must fail with a
     -- serialization error, not judge a queue that it does not see.
     UPDATE mulberry_internal.agents a SET queue_changes = a.queue_changes + 1
@@ -5594,13 +6044,14 @@ AS $$
 DECLARE
     queue record;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     -- A copy has nobody to wait for: the agents talk to the original.
     IF NOT mulberry.outbound_allowed() THEN
         RETURN;
     END IF;
     FOR queue IN
         SELECT DISTINCT c.tenant, c.agent FROM mulberry_internal.commands c
-         WHERE c.state IN ('waiting', 'outstanding') ORDER BY 1, 2
+         WHERE c.state IN ('waiting', 'outstanding') AND NOT mulberry_internal.is_set_aside('commands', c.agent::text) ORDER BY 1, 2
     LOOP
         BEGIN
             -- Whoever has it locked is at work on it, or does not end: the next time.
@@ -5608,9 +6059,12 @@ BEGIN
               WHERE a.tenant = queue.tenant AND a.id = queue.agent FOR NO KEY UPDATE SKIP LOCKED;
             CONTINUE WHEN NOT FOUND;
             PERFORM mulberry_internal.tend_queue(queue.tenant, queue.agent);
-        EXCEPTION WHEN OTHERS THEN
-            -- one agent's trouble must not be that of all
-            RAISE WARNING 'the commands of an agent cannot be tended: %', SQLERRM;
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+            WHEN OTHERS THEN
+                -- one agent's trouble must not be that of all
+                PERFORM mulberry_internal.set_aside('commands', queue.agent::text, queue.tenant, SQLSTATE, SQLERRM);
         END;
     END LOOP;
 END
@@ -5706,6 +6160,8 @@ DECLARE
     problem text;
     answer  jsonb;
 BEGIN
+    PERFORM mulberry_internal.check_texts('mandate_id', command_mandate.mandate_id,
+        'reason', command_mandate.reason, 'requester', command_mandate.requester);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     IF force_voice IS NULL OR argument IS NULL THEN
         RAISE EXCEPTION '% must not be null', CASE WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
@@ -5846,6 +6302,7 @@ DECLARE
     a       mulberry_internal.agents;
     problem text;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', ping_agent.agent, 'requester', ping_agent.requester);
     IF force_voice IS NULL THEN
         RAISE EXCEPTION 'force_voice must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -6267,6 +6724,8 @@ DECLARE
     verdicts jsonb;
     updates  jsonb;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', agent_sync.agent);
+    PERFORM mulberry_internal.check_json('acks', agent_sync.acks);
     IF acks IS NULL OR since IS NULL THEN
         RAISE EXCEPTION '% must not be null', CASE WHEN acks IS NULL THEN 'acks' ELSE 'since' END
             USING ERRCODE = 'null_value_not_allowed';
@@ -6354,6 +6813,7 @@ DECLARE
     c        CONSTANT mulberry_internal.commands := mulberry_internal.visible_command(command_id);
     harmless CONSTANT boolean := c.command IN ('QUERY', 'PING');
 BEGIN
+    PERFORM mulberry_internal.check_texts('reason', cancel_command.reason);
     IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
         RAISE EXCEPTION 'command % is %', c.id, c.state USING ERRCODE = 'object_not_in_prerequisite_state';
     ELSIF c.state = 'escalated' AND nullif(btrim(reason), '') IS NULL THEN
@@ -7073,6 +7533,8 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
 BEGIN
+    PERFORM mulberry_internal.check_texts('symbols', handle_command_symbols.symbols, 'caller', handle_command_symbols.caller,
+        'call_ref', handle_command_symbols.call_ref, 'path', handle_command_symbols.path);
     IF handle_command_symbols.symbols IS NULL THEN
         RAISE EXCEPTION 'symbols must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -7105,6 +7567,8 @@ DECLARE
         'caller not allowed'];
     ends   boolean := false;
 BEGIN
+    PERFORM mulberry_internal.check_texts('encoding', handle_call_audio.encoding,
+        'caller', handle_call_audio.caller, 'call_ref', handle_call_audio.call_ref);
     IF handle_call_audio.audio IS NULL OR handle_call_audio.encoding IS NULL OR handle_call_audio.sample_rate IS NULL THEN
         RAISE EXCEPTION 'audio, encoding and sample_rate must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -7266,6 +7730,7 @@ DECLARE
     acks   jsonb := jsonb '[]';
     taken  jsonb := jsonb '{}';
 BEGIN
+    PERFORM mulberry_internal.check_json('answer', apply_agent_sync.answer);
     IF answer IS NULL THEN
         RAISE EXCEPTION 'answer must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -7289,7 +7754,7 @@ BEGIN
     IF a.id IS NULL THEN
         RAISE EXCEPTION 'agent "%" does not exist', left(answer->>'agent', 80) USING ERRCODE = 'undefined_object';
     END IF;
-    PERFORM FROM mulberry_internal.agents x WHERE x.tenant = a.tenant AND x.id = a.id FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.hold_agent(a.tenant, a.id);
     -- the registry first: a command is about what it knows
     IF answer ? 'updates' THEN
         taken := mulberry_internal.take_mandates(a.tenant, a.id, answer->'updates');
@@ -7582,19 +8047,21 @@ COMMENT ON FUNCTION lock_telephony_job(bigint) IS
     'locks what a job is about that has a telephone call as its subject, before the job itself; of other kinds, and of a job that is '
     'gone, nothing (internal)';
 
-CREATE FUNCTION lock_telephony_job_soon(job bigint, patience interval) RETURNS boolean
-LANGUAGE plpgsql SET lock_timeout = 0
+CREATE FUNCTION lock_telephony_job_soon(job bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 BEGIN
-    PERFORM set_config('lock_timeout', (1000 * extract(epoch FROM patience))::integer::text, true);
+    PERFORM mulberry_internal.limit_waits();
     PERFORM mulberry_internal.lock_telephony_job(job);
     RETURN true;
 EXCEPTION WHEN lock_not_available THEN
+    PERFORM mulberry_internal.blocked();
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION lock_telephony_job_soon(bigint, interval) IS
-    'lock_telephony_job(); false when another transaction keeps it from that for longer, so that the worker can go on with other jobs '
+COMMENT ON FUNCTION lock_telephony_job_soon(bigint) IS
+    'lock_telephony_job(); false when another transaction keeps it from that, so that the worker can go on with other jobs '
     '(internal)';
 
 CREATE FUNCTION voice_call_wanted(v voice_calls) RETURNS boolean
@@ -7865,26 +8332,33 @@ DECLARE
     stuck    record;
     n        integer := 0;
 BEGIN
-    DELETE FROM mulberry_internal.webhook_answers w WHERE w.at < sweep_voice_calls.at - interval '1 day';
+    PERFORM mulberry_internal.limit_waits();
+    DELETE FROM mulberry_internal.webhook_answers w
+     WHERE w.ctid = ANY (ARRAY(SELECT x.ctid FROM mulberry_internal.webhook_answers x
+                                WHERE x.at < sweep_voice_calls.at - interval '1 day' FOR UPDATE SKIP LOCKED));
     IF NOT mulberry.outbound_allowed() THEN
         RETURN 0;
     END IF;
     FOR stuck IN
-        SELECT v.id, coalesce(mulberry_internal.telephony_problem(v.tenant), 'its job is gone') AS problem
+        SELECT v.id, v.tenant, coalesce(mulberry_internal.telephony_problem(v.tenant), 'its job is gone') AS problem
           FROM mulberry_internal.voice_calls v
           LEFT JOIN mulberry_internal.job_queue q ON q.id = v.job
           LEFT JOIN mulberry_internal.endpoints e ON e.id = q.route
          WHERE v.finished_at IS NULL
            AND greatest(v.due_at, v.requested_at, v.ended_at) < sweep_voice_calls.at - patience
            AND (q.id IS NULL OR ((e.id IS NULL OR NOT e.enabled) AND q.run_at < sweep_voice_calls.at - patience))
+           AND NOT mulberry_internal.is_set_aside('voice calls', v.id::text)
          ORDER BY v.id
     LOOP
         BEGIN
             PERFORM mulberry_internal.lock_voice_call(stuck.id);
             PERFORM mulberry_internal.finish_voice_call(stuck.id, 'failed', stuck.problem);
             n := n + 1;
-        EXCEPTION WHEN lock_not_available THEN
-            NULL;    -- the next time
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();    -- the next time
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('voice calls', stuck.id::text, stuck.tenant, SQLSTATE, SQLERRM);
         END;
     END LOOP;
     RETURN n;
@@ -8021,7 +8495,7 @@ CREATE FUNCTION telephony_step(job bigint, token bigint,
     OUT call_timeout integer, OUT time_limit integer, OUT machine_detection text, OUT recorded boolean, OUT status_callback text,
     OUT recording_callback text, OUT end_status text, OUT page text)
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     p record;
@@ -8029,9 +8503,10 @@ DECLARE
     v mulberry_internal.voice_calls;
     s record;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     ready := false;
     -- a client that takes its time to commit must not keep the worker from the jobs of others
-    IF NOT mulberry_internal.lock_telephony_job_soon(job, '100 milliseconds') THEN
+    IF NOT mulberry_internal.lock_telephony_job_soon(job) THEN
         PERFORM mulberry_internal.defer_job(job, token, 'the agent is locked by another transaction');
         RETURN;
     END IF;
@@ -8117,7 +8592,7 @@ CREATE FUNCTION telephony_answer(job bigint, token bigint, outcome text, status 
     next_page text, recording bytea)
 RETURNS void
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     at      CONSTANT timestamptz := clock_timestamp();
@@ -8126,7 +8601,8 @@ DECLARE
     request text;
     rest    timestamptz;
 BEGIN
-    IF NOT mulberry_internal.lock_telephony_job_soon(job, '1 second') THEN
+    PERFORM mulberry_internal.limit_waits();
+    IF NOT mulberry_internal.lock_telephony_job_soon(job) THEN
         -- what has become of the request is found out by the next step
         PERFORM mulberry_internal.defer_job(job, token, 'the agent is locked by another transaction');
         RETURN;
@@ -8518,11 +8994,12 @@ COMMENT ON FUNCTION recording_input(bigint) IS
 
 CREATE FUNCTION finish_listening(job bigint, token bigint, transcription text) RETURNS boolean
 LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '1s'
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
     j mulberry_internal.job_queue;
 BEGIN
+    PERFORM mulberry_internal.limit_waits();
     PERFORM mulberry_internal.lock_telephony_job(job);
     j := mulberry_internal.leased_job(job, token);
     IF j.id IS NULL THEN
@@ -8581,6 +9058,7 @@ AS $$
 DECLARE
     owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
 BEGIN
+    PERFORM mulberry_internal.check_texts('phone', set_escalation_contact.phone, 'endpoint', set_escalation_contact.endpoint);
     IF NOT mulberry_internal.phone_valid(phone) THEN
         PERFORM mulberry_internal.refuse_phone(phone);
     END IF;
@@ -8754,6 +9232,9 @@ DECLARE
     keys    text[];
     genuine boolean;
 BEGIN
+    PERFORM mulberry_internal.check_texts('url', handle_twilio_webhook.url,
+        'signature', handle_twilio_webhook.signature, 'idempotency_token', handle_twilio_webhook.idempotency_token);
+    PERFORM mulberry_internal.check_json('params', handle_twilio_webhook.params);
     IF url IS NULL OR params IS NULL THEN
         RAISE EXCEPTION 'url and params must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -9031,6 +9512,7 @@ DECLARE
     problem text;
     hint    text;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', drop_agent.name);
     PERFORM FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = dropped FOR UPDATE;
     SELECT format('Mandate "%s" is %s.', m.id, m.status), 'Revoke its mandates first.'
       INTO problem, hint
@@ -9197,15 +9679,88 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintena
 COMMENT ON FUNCTION try_maintenance_lock() IS
     'internal: false when another session does maintenance or retention; held until the end of the transaction';
 
-CREATE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+CREATE FUNCTION complete_silent_calls(max_calls integer) RETURNS integer
+LANGUAGE plpgsql AS $$
 DECLARE
-    today   date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
-    silence interval;
-    silent  bigint;
+    silence CONSTANT interval := current_setting('mulberry.idle_call_timeout')::interval;
+    silent  record;
     done    integer := 0;
-    erased  bigint;
-    purged  bigint;
+BEGIN
+    IF silence <= '0' THEN
+        RETURN 0;
+    END IF;
+    FOR silent IN
+        SELECT c.id, c.tenant
+          FROM mulberry_internal.calls c
+               CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry_internal.packets p
+                                    WHERE p.call = c.id ORDER BY p.sequence DESC LIMIT 1) AS last
+         WHERE c.state = 'IN_PROGRESS'
+           AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
+           AND NOT mulberry_internal.is_set_aside('silent calls', c.id::text)
+         LIMIT max_calls
+    LOOP
+        BEGIN
+            IF mulberry_internal.complete_silent_call(silent.id, clock_timestamp() - silence) THEN
+                done := done + 1;
+            END IF;
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('silent calls', silent.id::text, silent.tenant, SQLSTATE, SQLERRM);
+        END;
+    END LOOP;
+    RETURN done;
+END
+$$;
+COMMENT ON FUNCTION complete_silent_calls(integer) IS
+    'completes calls whose sender fell silent, at most max_calls, and returns how many; part of maintenance (internal)';
+
+-- Steps in their order; the last ones take the locks of agents, and that of the audit log.
+CREATE FUNCTION maintenance_step(step text, max_calls integer, drop_partitions boolean) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    many CONSTANT integer := 10 * max_calls;
+BEGIN
+    CASE step
+    WHEN 'partitions' THEN
+        FOR ahead IN 0 .. current_setting('mulberry.partitions_ahead')::integer LOOP
+            PERFORM mulberry_internal.make_partition((clock_timestamp() AT TIME ZONE 'UTC')::date + ahead);
+        END LOOP;
+    WHEN 'silent calls' THEN
+        RETURN mulberry_internal.complete_silent_calls(max_calls) >= max_calls;
+    WHEN 'retention' THEN
+        RETURN (SELECT coalesce(sum(r.calls), 0) FROM mulberry_internal.apply_retention(false, max_calls, drop_partitions) r) >= max_calls;
+    WHEN 'routes of jobs' THEN
+        PERFORM mulberry_internal.reroute_jobs(true);
+    WHEN 'old events' THEN
+        RETURN mulberry_internal.purge_events(many) >= many;
+    WHEN 'old jobs' THEN
+        RETURN mulberry_internal.purge_jobs(clock_timestamp(), many) >= many;
+    WHEN 'what was set aside' THEN
+        PERFORM mulberry_internal.forget_set_aside();
+    WHEN 'voice calls' THEN
+        PERFORM mulberry_internal.sweep_voice_calls();
+    WHEN 'commands' THEN
+        PERFORM mulberry_internal.tend_queues();
+    WHEN 'audit log' THEN
+        -- nobody else can link until the end, so the notifier does where there is one
+        IF current_setting('transaction_isolation') LIKE 'read %committed' AND NOT mulberry.notifier_lives() THEN
+            PERFORM mulberry_internal.link_audit_soon(singly => true);
+        END IF;
+    END CASE;
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION maintenance_step(text, integer, boolean) IS 'a step of maintenance(); true: there is more to do (internal)';
+
+CREATE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+    SET lock_timeout = '100ms' AS $$
+DECLARE
+    alone CONSTANT boolean := NOT mulberry.in_transaction_block();
+    step  text;
+    more  boolean := false;
 BEGIN
     PERFORM mulberry_internal.require_access_everywhere('admin', 'worker');
     IF max_calls IS NULL OR max_calls < 1 THEN
@@ -9214,44 +9769,28 @@ BEGIN
     IF NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN false;
     END IF;
-    silence := current_setting('mulberry.idle_call_timeout')::interval;
-
-    FOR ahead IN 0 .. current_setting('mulberry.partitions_ahead')::integer LOOP
-        PERFORM mulberry_internal.make_partition(today + ahead);
+    FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'old events', 'old jobs',
+                                'what was set aside', 'voice calls', 'commands', 'audit log']
+    LOOP
+        CONTINUE WHEN mulberry_internal.is_set_aside('maintenance', step);
+        BEGIN
+            PERFORM mulberry_internal.limit_waits();
+            more := mulberry_internal.maintenance_step(step, max_calls, alone) OR more;
+        EXCEPTION
+            -- a step that fails is not the end of the others
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('maintenance', step, NULL, SQLSTATE, SQLERRM);
+        END;
     END LOOP;
-
-    IF silence > '0' THEN
-        FOR silent IN
-            SELECT c.id
-              FROM mulberry_internal.calls c
-                   CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry_internal.packets p
-                                        WHERE p.call = c.id ORDER BY p.sequence DESC LIMIT 1) AS last
-             WHERE c.state = 'IN_PROGRESS'
-               AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
-             LIMIT max_calls
-        LOOP
-            IF mulberry_internal.complete_silent_call(silent, clock_timestamp() - silence) THEN
-                done := done + 1;
-            END IF;
-        END LOOP;
-    END IF;
-
-    SELECT coalesce(sum(r.calls), 0) INTO erased FROM mulberry.retention(false, max_calls) r;
-    PERFORM mulberry_internal.reroute_jobs(true);
-    purged := greatest(mulberry_internal.purge_events(10 * max_calls), mulberry_internal.purge_jobs(clock_timestamp(), 10 * max_calls));
-    -- late, because they take the locks of agents
-    PERFORM mulberry_internal.sweep_voice_calls();
-    PERFORM mulberry_internal.tend_queues();
-    -- last, because nobody else can link until the end
-    IF current_setting('transaction_isolation') LIKE 'read %committed' THEN
-        PERFORM mulberry_internal.link_audit_soon();
-    END IF;
-    RETURN greatest(done, erased) >= max_calls OR purged >= 10 * max_calls;
+    RETURN more;
 END
 $$;
 COMMENT ON FUNCTION mulberry.maintenance(integer) IS
     'what workers do from time to time, and without workers a scheduler should: partitions ahead, calls whose sender fell silent, '
-    'retention. True: there is more to do, call it again. Needs admin access to all tenants';
+    'retention. It waits for nobody, and what fails is set aside and reported by health(). True: there is more to do, call it again. '
+    'Needs admin access to all tenants';
 
 -- src/admin/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().

@@ -62,6 +62,7 @@ DECLARE
     target uuid;
     object record;
 BEGIN
+    PERFORM mulberry_internal.check_texts('access', grant_access.access);
     PERFORM mulberry_internal.require_access_everywhere('admin');
     PERFORM mulberry_internal.check_member(role, access);
     IF tenant IS NOT NULL THEN
@@ -97,6 +98,7 @@ DECLARE
     target uuid;
     object record;
 BEGIN
+    PERFORM mulberry_internal.check_texts('access', revoke_access.access);
     PERFORM mulberry_internal.require_access_everywhere('admin');
     PERFORM mulberry_internal.check_member(role, access);
     IF tenant IS NOT NULL THEN

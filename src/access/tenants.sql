@@ -9,6 +9,7 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     made uuid;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', create_tenant.name, 'default_encoding', create_tenant.default_encoding);
     PERFORM mulberry_internal.require_access_everywhere('admin');
     PERFORM mulberry_internal.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
     INSERT INTO mulberry_internal.tenants (name, default_encoding, default_sample_rate, retention)
@@ -36,6 +37,7 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(name, 'admin');
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', alter_tenant.name, 'default_encoding', alter_tenant.default_encoding);
     IF retention IS NOT NULL AND reset_retention THEN
         RAISE EXCEPTION 'retention cannot be set and reset at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -97,6 +99,7 @@ DECLARE
     target uuid;
     member record;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', drop_tenant.name);
     PERFORM mulberry_internal.require_access_everywhere('admin');
     IF name IS NULL THEN
         RAISE EXCEPTION 'a tenant must be named' USING ERRCODE = 'null_value_not_allowed';

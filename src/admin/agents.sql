@@ -6,6 +6,7 @@ DECLARE
     problem text;
     hint    text;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', drop_agent.name);
     PERFORM FROM mulberry_internal.agents a WHERE a.tenant = target AND a.id = dropped FOR UPDATE;
     SELECT format('Mandate "%s" is %s.', m.id, m.status), 'Revoke its mandates first.'
       INTO problem, hint

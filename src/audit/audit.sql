@@ -83,6 +83,7 @@ DECLARE
     targets uuid[];
     kept    bytea;
 BEGIN
+    PERFORM mulberry_internal.check_texts('kept_hash', verify_audit.kept_hash);
     IF (kept_seq IS NULL) <> (kept_hash IS NULL) THEN
         RAISE EXCEPTION 'kept_seq and kept_hash belong together' USING ERRCODE = 'null_value_not_allowed';
     END IF;

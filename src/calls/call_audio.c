@@ -39,6 +39,9 @@
 /* Lengths that are counted to find the usual one; packets of further lengths do not vote. */
 #define COUNTED_LENGTHS 32
 
+/* A day of talking is 2 MB; what is made of it, in events and requests, must stay renderable. */
+#define MAX_CALL_TEXT (16 * 1024 * 1024)
+
 /* A call whose packets are read one after another. */
 typedef struct packet_reader
 {
@@ -460,6 +463,10 @@ mulberry_call_text(int64 call, Snapshot snapshot)
 		MemoryContextSwitchTo(before);
 		if (joined.len > 0)
 			appendStringInfoChar(&joined, ' ');
+		if (joined.len + VARSIZE_ANY_EXHDR(bytes) > MAX_CALL_TEXT)
+			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+							errmsg("the text of call \"%s\" is longer than %d bytes",
+								   reader.call.call_id, MAX_CALL_TEXT)));
 		appendBinaryStringInfo(&joined, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 		MemoryContextReset(reader.packet_context);
 	}

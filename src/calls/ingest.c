@@ -27,6 +27,7 @@
 #include "server/guc.h"
 #include "server/row.h"
 #include "server/xact.h"
+#include "server/texts.h"
 #include "calls/ingest.h"
 
 static bool
@@ -74,7 +75,13 @@ mulberry_check_call_id(const text *call_id, mulberry_fault *fault)
 	int length = VARSIZE_ANY_EXHDR(call_id);
 
 	if (length >= 1 && length <= MULBERRY_MAX_CALL_ID)
-		return true;
+	{
+		if (mulberry_text_fits_utf8(VARDATA_ANY(call_id), length))
+			return true;
+		refuse(fault, ERRCODE_UNTRANSLATABLE_CHARACTER,
+			   "call id has a character that UTF-8 does not have");
+		return false;
+	}
 	refuse(fault, ERRCODE_INVALID_PARAMETER_VALUE,
 		   length == 0 ? "call id is empty" : "call id is too long");
 	fault->detail =
@@ -143,10 +150,18 @@ check_content(const mulberry_call *call, Datum data, mulberry_fault *fault)
 		bool valid =
 			memchr(start, '\0', length) == NULL && pg_verify_mbstr(PG_UTF8, start, length, true);
 
+		bool fits = valid && mulberry_utf8_fits_database(start, length);
+
 		if ((Pointer) bytes != DatumGetPointer(data))
 			pfree(bytes);
-		if (valid)
+		if (fits)
 			return true;
+		if (valid)
+		{
+			refuse(fault, ERRCODE_UNTRANSLATABLE_CHARACTER,
+				   "text packet has a character that the database's encoding does not have");
+			return false;
+		}
 		refuse(fault, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, "text packet is not valid UTF-8");
 		fault->detail = "Packets of encoding text hold UTF-8 without NUL.";
 		return false;

@@ -15,6 +15,7 @@ DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     erased bigint;
 BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', erase_call.call_id);
     IF call_id IS NULL THEN
         RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;

@@ -86,6 +86,8 @@ DECLARE
     problem text;
     answer  jsonb;
 BEGIN
+    PERFORM mulberry_internal.check_texts('mandate_id', command_mandate.mandate_id,
+        'reason', command_mandate.reason, 'requester', command_mandate.requester);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     IF force_voice IS NULL OR argument IS NULL THEN
         RAISE EXCEPTION '% must not be null', CASE WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
@@ -226,6 +228,7 @@ DECLARE
     a       mulberry_internal.agents;
     problem text;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', ping_agent.agent, 'requester', ping_agent.requester);
     IF force_voice IS NULL THEN
         RAISE EXCEPTION 'force_voice must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;

@@ -163,6 +163,8 @@ DECLARE
     verdicts jsonb;
     updates  jsonb;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', agent_sync.agent);
+    PERFORM mulberry_internal.check_json('acks', agent_sync.acks);
     IF acks IS NULL OR since IS NULL THEN
         RAISE EXCEPTION '% must not be null', CASE WHEN acks IS NULL THEN 'acks' ELSE 'since' END
             USING ERRCODE = 'null_value_not_allowed';

@@ -27,6 +27,7 @@ DECLARE
     c        CONSTANT mulberry_internal.commands := mulberry_internal.visible_command(command_id);
     harmless CONSTANT boolean := c.command IN ('QUERY', 'PING');
 BEGIN
+    PERFORM mulberry_internal.check_texts('reason', cancel_command.reason);
     IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
         RAISE EXCEPTION 'command % is %', c.id, c.state USING ERRCODE = 'object_not_in_prerequisite_state';
     ELSIF c.state = 'escalated' AND nullif(btrim(reason), '') IS NULL THEN

@@ -257,6 +257,8 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
 BEGIN
+    PERFORM mulberry_internal.check_texts('symbols', handle_command_symbols.symbols, 'caller', handle_command_symbols.caller,
+        'call_ref', handle_command_symbols.call_ref, 'path', handle_command_symbols.path);
     IF handle_command_symbols.symbols IS NULL THEN
         RAISE EXCEPTION 'symbols must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -289,6 +291,8 @@ DECLARE
         'caller not allowed'];
     ends   boolean := false;
 BEGIN
+    PERFORM mulberry_internal.check_texts('encoding', handle_call_audio.encoding,
+        'caller', handle_call_audio.caller, 'call_ref', handle_call_audio.call_ref);
     IF handle_call_audio.audio IS NULL OR handle_call_audio.encoding IS NULL OR handle_call_audio.sample_rate IS NULL THEN
         RAISE EXCEPTION 'audio, encoding and sample_rate must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;

@@ -113,6 +113,7 @@ DECLARE
     acks   jsonb := jsonb '[]';
     taken  jsonb := jsonb '{}';
 BEGIN
+    PERFORM mulberry_internal.check_json('answer', apply_agent_sync.answer);
     IF answer IS NULL THEN
         RAISE EXCEPTION 'answer must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;

@@ -155,7 +155,13 @@ append_payload(StringInfo message, Jsonb *payload, int limit)
 			if (is_own_field(&key))
 				continue;
 			initStringInfo(&field);
-			append_value(&field, &value);
+			/* what is too long in any case need not be written to know it */
+			if (limit > 0 && value.type == jbvString && value.val.string.len > limit)
+				field.len = value.val.string.len;
+			else if (limit > 0 && value.type == jbvBinary && value.val.binary.len > 16 * limit)
+				field.len = value.val.binary.len;
+			else
+				append_value(&field, &value);
 			is_small = limit == 0 || field.len <= small;
 			if (is_small != (pass == 0))
 			{

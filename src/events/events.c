@@ -22,6 +22,9 @@
 
 PG_FUNCTION_INFO_V1(mulberry_emit_event);
 
+/* Whatever is in it, its message is shorter than the 1 GB that a text may have. */
+#define MAX_PAYLOAD (64 * 1024 * 1024)
+
 void
 mulberry_events_init(void)
 {
@@ -45,7 +48,12 @@ mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call, con
 	};
 	Datum values[5];
 	char nulls[5] = { ' ', ' ', ' ', ' ', ' ' };
-	mulberry_identity caller = mulberry_become_owner();
+	mulberry_identity caller;
+
+	if (VARSIZE(payload) > MAX_PAYLOAD)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("an event is larger than %d bytes", MAX_PAYLOAD)));
+	caller = mulberry_become_owner();
 
 	SPI_connect();
 	values[0] = UUIDPGetDatum(tenant);

@@ -240,6 +240,37 @@ COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, 
     'the next is always of the tenant and the endpoint that have least under way. slots: transfers that the worker may run; reserve: '
     'further ones for tenants and endpoints that run few; held: endpoint and tenant of each that it runs';
 
+CREATE OR REPLACE FUNCTION sift_jobs() RETURNS integer
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    due  record;
+    bad  integer := 0;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    FOR due IN
+        SELECT q.id, q.tenant FROM mulberry_internal.job_queue q
+         WHERE q.run_at <= clock_timestamp() ORDER BY random() LIMIT 1000 FOR UPDATE SKIP LOCKED
+    LOOP
+        BEGIN
+            UPDATE mulberry_internal.job_queue q SET attempts = q.attempts + 1, lease_token = q.lease_token + 1 WHERE q.id = due.id;
+            RAISE SQLSTATE 'MB000';    -- it can be claimed, and is not claimed here
+        EXCEPTION
+            WHEN SQLSTATE 'MB000' THEN
+                NULL;
+            WHEN OTHERS THEN
+                PERFORM mulberry_internal.set_aside('claiming', due.id::text, due.tenant, SQLSTATE, SQLERRM);
+                UPDATE mulberry_internal.job_queue q SET run_at = 'infinity', last_error = SQLERRM WHERE q.id = due.id;
+                bad := bad + 1;
+        END;
+    END LOOP;
+    RETURN bad;
+END
+$$;
+COMMENT ON FUNCTION sift_jobs() IS
+    'sets aside due jobs that cannot be claimed, because claiming has failed, and returns how many; for workers (internal)';
+
 CREATE OR REPLACE FUNCTION next_job_due() RETURNS timestamptz
 LANGUAGE mulberry VOLATILE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp

@@ -55,6 +55,9 @@ DECLARE
     other   text;
     wrong   text;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', set_endpoint.name, 'kind', set_endpoint.kind, 'base_url', set_endpoint.base_url,
+        'purpose', set_endpoint.purpose, 'model', set_endpoint.model, 'secret', set_endpoint.secret);
+    PERFORM mulberry_internal.check_json('options', set_endpoint.options);
     IF set_endpoint.tenant IS NULL THEN
         PERFORM mulberry_internal.require_access_everywhere('admin');
     ELSE
@@ -174,6 +177,7 @@ DECLARE
     owner uuid;
     e     mulberry_internal.endpoints;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', drop_endpoint.name);
     IF drop_endpoint.tenant IS NULL THEN
         PERFORM mulberry_internal.require_access_everywhere('admin');
     ELSE

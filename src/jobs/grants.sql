@@ -14,6 +14,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('set_endpoint', 'EXECUTE', 'admin'),
     ('drop_endpoint', 'EXECUTE', 'admin'),
     ('claim_jobs', 'EXECUTE', 'worker'),
+    ('sift_jobs', 'EXECUTE', 'worker'),
     ('next_job_due', 'EXECUTE', 'worker'),
     ('prepare_job', 'EXECUTE', 'worker'),
     ('fail_attempt', 'EXECUTE', 'worker'),

@@ -62,6 +62,7 @@ DECLARE
     chosen integer := create_voice_key.key_id;
     name   text;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', create_voice_key.agent);
     PERFORM mulberry_internal.check_key_id(chosen);
     IF create_voice_key.challenge_extend IS NULL THEN
         RAISE EXCEPTION 'challenge_extend must not be null' USING ERRCODE = 'null_value_not_allowed';
@@ -110,6 +111,7 @@ DECLARE
     target uuid := mulberry_internal.find_agent(owner, rotate_voice_key.agent);
     policy boolean;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', rotate_voice_key.agent);
     SELECT k.challenge_extend INTO policy
       FROM mulberry_internal.voice_keys k
      WHERE k.tenant = owner AND k.role = 'sender' AND k.agent = target AND k.enabled
@@ -172,6 +174,7 @@ DECLARE
     owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     key   mulberry_internal.voice_keys;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', disable_voice_key.agent, 'role', disable_voice_key.role);
     IF role NOT IN ('sender', 'receiver') THEN
         RAISE EXCEPTION 'unknown role "%" of a voice key', role
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Roles are sender and receiver.';
@@ -198,6 +201,7 @@ DECLARE
     owner uuid := mulberry_internal.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
     key   mulberry_internal.voice_keys;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', mark_voice_key_exported.agent);
     key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, mark_voice_key_exported.agent),
                                   mark_voice_key_exported.key_id, 'sender');
     IF NOT key.enabled THEN
@@ -248,6 +252,7 @@ DECLARE
     owner uuid := mulberry_internal.resolve_tenant(confirm_voice_key.tenant, 'admin');
     key   mulberry_internal.voice_keys;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', confirm_voice_key.agent, 'fingerprint', confirm_voice_key.fingerprint);
     key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, confirm_voice_key.agent),
                                   confirm_voice_key.key_id, 'sender');
     IF NOT key.enabled OR key.exported_at IS NULL THEN

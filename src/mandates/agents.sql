@@ -53,6 +53,8 @@ DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     made   uuid;
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', create_agent.name,
+        'phone', create_agent.phone, 'allowed_callers', array_to_string(create_agent.allowed_callers, ' '));
     PERFORM mulberry_internal.check_agent_settings(name, phone, allowed_callers);
     INSERT INTO mulberry_internal.agents (tenant, id, name, phone, allowed_callers)
     VALUES (target, coalesce(id, gen_random_uuid()), name, phone, coalesce(allowed_callers, '{}'))
@@ -79,6 +81,8 @@ DECLARE
     target  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     changed uuid := mulberry_internal.find_agent(target, name);
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', alter_agent.name, 'phone', alter_agent.phone,
+        'new_name', alter_agent.new_name, 'allowed_callers', array_to_string(alter_agent.allowed_callers, ' '));
     IF phone IS NOT NULL AND remove_phone THEN
         RAISE EXCEPTION 'phone cannot be set and removed at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;

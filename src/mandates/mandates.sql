@@ -125,6 +125,8 @@ DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     holder uuid;
 BEGIN
+    PERFORM mulberry_internal.check_texts('mandate_id', create_mandate.mandate_id, 'agent', create_mandate.agent,
+        'sponsor', create_mandate.sponsor, 'currency', create_mandate.currency);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
     PERFORM mulberry_internal.check_mandate_settings(sponsor, currency, expires_at);
@@ -277,6 +279,7 @@ DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     target mulberry_internal.mandates;
 BEGIN
+    PERFORM mulberry_internal.check_texts('mandate_id', alter_mandate.mandate_id, 'sponsor', alter_mandate.sponsor);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     IF max_amount IS NOT NULL THEN
         PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');

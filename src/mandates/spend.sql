@@ -41,6 +41,7 @@ DECLARE
     now     timestamptz;
     refusal record;
 BEGIN
+    PERFORM mulberry_internal.check_texts('mandate_id', check_mandate.mandate_id);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     PERFORM mulberry_internal.check_amount(amount, 'amount', true);
     SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
@@ -79,6 +80,7 @@ DECLARE
     refusal  record;
     evidence jsonb;
 BEGIN
+    PERFORM mulberry_internal.check_texts('mandate_id', spend.mandate_id, 'reference', spend.reference);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     PERFORM mulberry_internal.check_amount(amount, 'amount');
     IF reference IS NULL THEN

@@ -23,6 +23,7 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
 BEGIN
+    PERFORM mulberry_internal.check_texts('name', drop_secret.name);
     -- the prefix is voice_keys.h's
     IF name ~ '^voice-key-' THEN
         RAISE EXCEPTION 'secret "%" belongs to a voice key', name

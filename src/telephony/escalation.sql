@@ -6,6 +6,7 @@ AS $$
 DECLARE
     owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
 BEGIN
+    PERFORM mulberry_internal.check_texts('phone', set_escalation_contact.phone, 'endpoint', set_escalation_contact.endpoint);
     IF NOT mulberry_internal.phone_valid(phone) THEN
         PERFORM mulberry_internal.refuse_phone(phone);
     END IF;

@@ -21,6 +21,9 @@ DECLARE
     keys    text[];
     genuine boolean;
 BEGIN
+    PERFORM mulberry_internal.check_texts('url', handle_twilio_webhook.url,
+        'signature', handle_twilio_webhook.signature, 'idempotency_token', handle_twilio_webhook.idempotency_token);
+    PERFORM mulberry_internal.check_json('params', handle_twilio_webhook.params);
     IF url IS NULL OR params IS NULL THEN
         RAISE EXCEPTION 'url and params must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;

@@ -290,10 +290,14 @@ fail_with(mulberry_worker *worker, mulberry_job *job, mulberry_failure failure, 
 static void
 fail_by_error(mulberry_worker *worker, mulberry_job *job, const mulberry_unit_error *error)
 {
-	fail_with(worker, job,
-			  error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ? MULBERRY_FAILURE_BLOCKED
-															  : MULBERRY_FAILURE_TRANSIENT,
-			  error->message);
+	mulberry_failure failure = MULBERRY_FAILURE_TRANSIENT;
+
+	if (error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		failure = MULBERRY_FAILURE_BLOCKED;
+	else if (error->sqlerrcode == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
+			 error->sqlerrcode == ERRCODE_UNTRANSLATABLE_CHARACTER)
+		failure = MULBERRY_FAILURE_PERMANENT;
+	fail_with(worker, job, failure, error->message);
 }
 
 /*

@@ -82,6 +82,14 @@ claim_work(void *argument)
 }
 
 static void
+sift_work(void *argument)
+{
+	static mulberry_statement statement = { "SELECT mulberry_internal.sift_jobs()", 0, { 0 }, NULL };
+
+	mulberry_statement_run(&statement, NULL, NULL);
+}
+
+static void
 release_work(void *argument)
 {
 	mulberry_jobs_release();
@@ -141,6 +149,10 @@ claim(mulberry_worker *worker)
 	worker->waits_for_room = false;
 	if (!mulberry_unit_insist("claiming jobs", claim_work, &unit, false, &error))
 	{
+		/* one job that cannot be claimed must not stop the others */
+		if (error.sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+			mulberry_unit_run("sifting jobs", sift_work, NULL, false, &error))
+			return;
 		worker->next_claim = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_SLEEP_MS);
 		return;
 	}

@@ -1,0 +1,201 @@
+/*
+ * texts.c
+ *	  How long a text may be that enters, and in which encoding: the one place that says it.
+ *
+ * What is shared (the audit log, events, messages, requests to services) renders texts in UTF-8 and as JSON.  A
+ * text that is too long for that, or that is not text in the database's encoding, fails whoever
+ * gives it, and not those who come across it later.
+ */
+#include "server/compat.h"
+
+#include "access/detoast.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "server/texts.h"
+
+PG_FUNCTION_INFO_V1(mulberry_check_texts);
+PG_FUNCTION_INFO_V1(mulberry_check_json);
+PG_FUNCTION_INFO_V1(mulberry_text_limits);
+
+#define NAME 255		 /* of somebody or something */
+#define REFERENCE 1000	 /* what others call something */
+#define REMARK 4000		 /* what people say */
+#define ADDRESS 4000	 /* URLs, files */
+#define LIST 16000		 /* several of them */
+#define DOCUMENT 1048576 /* JSON */
+
+/* By the name of the argument, which it has in every function. */
+static const struct
+{
+	const char *argument;
+	int limit; /* bytes, in the database's encoding */
+} limits[] = {
+	{ "access", NAME },			{ "acks", DOCUMENT },
+	{ "agent", NAME },			{ "allowed_callers", LIST },
+	{ "answer", DOCUMENT },		{ "base_url", ADDRESS },
+	{ "call_id", NAME },		{ "call_ids", DOCUMENT }, /* each is a call_id */
+	{ "call_ref", REFERENCE },	{ "caller", REFERENCE },
+	{ "currency", NAME },		{ "default_encoding", NAME },
+	{ "encoding", NAME },		{ "endpoint", NAME },
+	{ "fingerprint", NAME },	{ "idempotency_token", REFERENCE },
+	{ "kept_hash", NAME },		{ "kind", NAME },
+	{ "mandate_id", NAME },		{ "model", NAME },
+	{ "name", NAME },			{ "new_name", NAME },
+	{ "only_tenant", NAME },	{ "options", DOCUMENT },
+	{ "params", DOCUMENT },		{ "path", NAME },
+	{ "phone", NAME },			{ "purpose", NAME },
+	{ "reason", REMARK },		{ "reference", REFERENCE },
+	{ "requester", REMARK },	{ "role", NAME },
+	{ "secret", NAME },			{ "server_file", ADDRESS },
+	{ "signature", REFERENCE }, { "sponsor", REFERENCE },
+	{ "symbols", DOCUMENT },		{ "tenant", NAME },
+	{ "url", ADDRESS },
+};
+
+static int
+limit_of(const char *argument)
+{
+	for (int i = 0; i < lengthof(limits); i++)
+	{
+		if (strcmp(limits[i].argument, argument) == 0)
+			return limits[i].limit;
+	}
+	elog(ERROR, "texts called \"%s\" have no limit", argument);
+}
+
+/* Whether all of a text can be said in another encoding. */
+static bool
+convertible(const char *bytes, int length, int from, int to)
+{
+	Oid conversion;
+	unsigned char *converted;
+	bool fits;
+	bool ascii = true;
+
+	/* SQL_ASCII has no encoding that anything could be converted from */
+	if (from == to || from == PG_SQL_ASCII || to == PG_SQL_ASCII)
+		return true;
+	for (int i = 0; i < length && ascii; i++)
+		ascii = !IS_HIGHBIT_SET(bytes[i]);
+	if (ascii)
+		return true;
+	conversion = FindDefaultConversionProc(from, to);
+	if (!OidIsValid(conversion))
+		return false;
+	converted =
+		MemoryContextAllocHuge(CurrentMemoryContext, (Size) length * MAX_CONVERSION_GROWTH + 1);
+	fits = pg_do_encoding_conversion_buf(conversion, from, to,
+										 (unsigned char *) unconstify(char *, bytes), length,
+										 converted, length * MAX_CONVERSION_GROWTH + 1,
+										 /* noError */ true) == length;
+	pfree(converted);
+	return fits;
+}
+
+bool
+mulberry_text_fits_utf8(const char *bytes, int length)
+{
+	return convertible(bytes, length, GetDatabaseEncoding(), PG_UTF8);
+}
+
+bool
+mulberry_utf8_fits_database(const char *utf8, int length)
+{
+	return convertible(utf8, length, PG_UTF8, GetDatabaseEncoding());
+}
+
+void
+mulberry_require_encodable(const char *what, const char *bytes, int length)
+{
+	if (!mulberry_text_fits_utf8(bytes, length))
+		ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+						errmsg("%s has a character that UTF-8 does not have", what)));
+}
+
+void
+mulberry_check_text(const char *argument, const char *bytes, int length)
+{
+	int limit = limit_of(argument);
+
+	if (length > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION), errmsg("%s is too long", argument),
+				 errdetail("It may have at most %d bytes and has %d.", limit, length)));
+	mulberry_require_encodable(argument, bytes, length);
+}
+
+/* check_texts(VARIADIC pairs text[]): name and value of each argument; nulls are fine */
+Datum
+mulberry_check_texts(PG_FUNCTION_ARGS)
+{
+	Datum *pairs;
+	bool *nulls;
+	int n;
+
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &pairs, &nulls,
+					  &n);
+	for (int i = 0; i + 1 < n; i += 2)
+	{
+		text *value;
+
+		if (nulls[i + 1])
+			continue;
+		value = DatumGetTextPP(pairs[i + 1]);
+		mulberry_check_text(TextDatumGetCString(pairs[i]), VARDATA_ANY(value),
+							VARSIZE_ANY_EXHDR(value));
+	}
+	PG_RETURN_VOID();
+}
+
+/* check_json(argument text, value jsonb) */
+Datum
+mulberry_check_json(PG_FUNCTION_ARGS)
+{
+	char *argument;
+	int limit;
+	Size size;
+
+	if (PG_ARGISNULL(1))
+		PG_RETURN_VOID();
+	argument = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	limit = limit_of(argument);
+	size = toast_raw_datum_size(PG_GETARG_DATUM(1)) - VARHDRSZ;
+	if (size > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION), errmsg("%s is too long", argument),
+				 errdetail("It may have at most %d bytes and has %zu.", limit, size)));
+	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
+	{
+		Jsonb *value = PG_GETARG_JSONB_P(1);
+		char *string = JsonbToCString(NULL, &value->root, VARSIZE(value));
+
+		mulberry_require_encodable(argument, string, (int) strlen(string));
+	}
+	PG_RETURN_VOID();
+}
+
+/* text_limits() → (argument, max_bytes) */
+Datum
+mulberry_text_limits(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < lengthof(limits); i++)
+	{
+		Datum values[2] = { CStringGetTextDatum(limits[i].argument),
+							Int32GetDatum(limits[i].limit) };
+		bool nulls[2] = { false, false };
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

@@ -1,0 +1,16 @@
+-- Texts that enter are bounded and can be said in UTF-8; texts.c says how long each may be, by the name of the
+-- argument.
+
+CREATE OR REPLACE FUNCTION check_texts(VARIADIC pairs text[]) RETURNS void
+LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'mulberry_check_texts';
+COMMENT ON FUNCTION check_texts(text[]) IS
+    'name and value of each argument: raises 22001 when one is longer than text_limits() says, 22P05 when one cannot be said in UTF-8; '
+    'nulls are fine (internal)';
+
+CREATE OR REPLACE FUNCTION check_json(argument text, value jsonb) RETURNS void
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mulberry_check_json';
+COMMENT ON FUNCTION check_json(text, jsonb) IS 'check_texts() for JSON (internal)';
+
+CREATE OR REPLACE FUNCTION text_limits() RETURNS TABLE (argument text, max_bytes integer)
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mulberry_text_limits';
+COMMENT ON FUNCTION text_limits() IS 'how many bytes the text or JSON in an argument of that name may have (internal)';
