@@ -11,7 +11,6 @@
  */
 #include "server/compat.h"
 
-#include "access/detoast.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
@@ -19,11 +18,9 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
-#include "utils/jsonb.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/timestamp.h"
@@ -33,7 +30,6 @@
 #include "server/locks.h"
 #include "server/plans.h"
 #include "server/shared_state.h"
-#include "server/texts.h"
 #include "server/xact.h"
 
 PG_FUNCTION_INFO_V1(mulberry_guard_audit);
@@ -42,7 +38,6 @@ PG_FUNCTION_INFO_V1(mulberry_await_audit_links);
 PG_FUNCTION_INFO_V1(mulberry_erase_audit);
 
 #define MAX_BATCH 10000	   /* rows that link_audit() takes at once */
-#define MAX_ROW 4194304	   /* bytes of texts and evidence */
 #define AWAIT_TIMEOUT 1000 /* ms that readers wait for somebody else's linking */
 #define AWAIT_STEP 5	   /* ms between looks */
 
@@ -80,7 +75,6 @@ static bool lock_tenant(const pg_uuid_t *tenant);
 static void read_head(chain_head *head, Datum tenant);
 static void write_head(const chain_head *head, Datum tenant);
 static void write_link(int64 id, const chain_head *link);
-static void require_renderable(HeapTuple tuple, TupleDesc desc);
 static bool is_linking(HeapTuple old, HeapTuple new, TupleDesc desc);
 static bool lock_chain(bool wait);
 static bool unlinked_since(int64 *last_id);
@@ -106,7 +100,7 @@ mulberry_guard_audit(PG_FUNCTION_ARGS)
 
 	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 	{
-		require_renderable(trigger->tg_trigtuple, desc);
+		mulberry_audit_require_renderable(trigger->tg_trigtuple, desc);
 		if (heap_attisnull(trigger->tg_trigtuple, Anum_audit_seq, desc))
 			mulberry_xact_at_commit(MULBERRY_COMMIT_LINK_AUDIT);
 		return PointerGetDatum(trigger->tg_trigtuple);
@@ -118,49 +112,6 @@ mulberry_guard_audit(PG_FUNCTION_ARGS)
 		return PointerGetDatum(trigger->tg_trigtuple);
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					errmsg("rows of the audit log cannot be changed or removed")));
-}
-
-/*
- * What cannot be linked, because it is too large or cannot be said in UTF-8, fails whoever writes it, and
- * not the linking of everybody's rows.
- */
-static void
-require_renderable(HeapTuple tuple, TupleDesc desc)
-{
-	Size size = 0;
-
-	for (int column = 1; column <= desc->natts; column++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
-		bool isnull;
-		Datum value;
-
-		if (attribute->attisdropped || attribute->attlen != -1)
-			continue;
-		value = heap_getattr(tuple, column, desc, &isnull);
-		if (isnull)
-			continue;
-		size += toast_raw_datum_size(value);
-		if (size > MAX_ROW)
-			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-							errmsg("a row of the audit log is larger than %d bytes", MAX_ROW)));
-		if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
-			continue;
-		if (attribute->atttypid == TEXTOID)
-		{
-			text *string = DatumGetTextPP(value);
-
-			mulberry_require_encodable(NameStr(attribute->attname), VARDATA_ANY(string),
-									   VARSIZE_ANY_EXHDR(string));
-		}
-		else if (attribute->atttypid == JSONBOID)
-		{
-			Jsonb *json = DatumGetJsonbP(value);
-			char *string = JsonbToCString(NULL, &json->root, VARSIZE(json));
-
-			mulberry_require_encodable(NameStr(attribute->attname), string, (int) strlen(string));
-		}
-	}
 }
 
 /* Whether nothing but number and hash is set, where there was none. */

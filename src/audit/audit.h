@@ -39,4 +39,10 @@ extern void mulberry_audit_hash(HeapTuple tuple, TupleDesc desc, int64 seq,
 /* A stored hash; raises ERRCODE_DATA_CORRUPTED unless it has the right length. */
 extern const uint8 *mulberry_audit_stored_hash(Datum hash);
 
+/*
+ * Raises 54000 or 22P05 for a new row of the table that is too large to be hashed, or cannot be said in UTF-8:
+ * it fails whoever writes it, and not the linking of everybody's rows.
+ */
+extern void mulberry_audit_require_renderable(HeapTuple tuple, TupleDesc desc);
+
 #endif /* MULBERRY_AUDIT_H */

@@ -10,6 +10,7 @@
  */
 #include "server/compat.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -24,8 +25,10 @@
 
 #include "audit/audit.h"
 #include "server/plans.h"
+#include "server/texts.h"
 
 #define ROWS_AT_ONCE 1000
+#define MAX_ROW 4194304 /* bytes of texts and evidence */
 #define UNIX_EPOCH_DISTANCE                                                                        \
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
 
@@ -98,6 +101,49 @@ mulberry_audit_hash(HeapTuple tuple, TupleDesc desc, int64 seq,
 	if (mb_audit_hash(&record, previous, (uint8 *) buffer->data, buffer->maxlen, hash) != MB_OK)
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not hash a row of the audit log")));
+}
+
+/*
+ * What cannot be linked, because it is too large or cannot be said in UTF-8, fails whoever writes it, and
+ * not the linking of everybody's rows.
+ */
+void
+mulberry_audit_require_renderable(HeapTuple tuple, TupleDesc desc)
+{
+	Size size = 0;
+
+	for (int column = 1; column <= desc->natts; column++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, column - 1);
+		bool isnull;
+		Datum value;
+
+		if (attribute->attisdropped || attribute->attlen != -1)
+			continue;
+		value = heap_getattr(tuple, column, desc, &isnull);
+		if (isnull)
+			continue;
+		size += toast_raw_datum_size(value);
+		if (size > MAX_ROW)
+			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+							errmsg("a row of the audit log is larger than %d bytes", MAX_ROW)));
+		if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+			continue;
+		if (attribute->atttypid == TEXTOID)
+		{
+			text *string = DatumGetTextPP(value);
+
+			mulberry_require_encodable(NameStr(attribute->attname), VARDATA_ANY(string),
+									   VARSIZE_ANY_EXHDR(string));
+		}
+		else if (attribute->atttypid == JSONBOID)
+		{
+			Jsonb *json = DatumGetJsonbP(value);
+			char *string = JsonbToCString(NULL, &json->root, VARSIZE(json));
+
+			mulberry_require_encodable(NameStr(attribute->attname), string, (int) strlen(string));
+		}
+	}
 }
 
 const uint8 *
