@@ -1356,6 +1356,22 @@ END
 $$;
 COMMENT ON FUNCTION health_open_transactions() IS 'health of locks: transactions that were left open and are in the way';
 
+-- src/server/states.sql
+-- The state machines, which src/core/state/machine.c defines.
+
+CREATE FUNCTION mulberry.state_machines()
+RETURNS TABLE (table_name text, machine text, from_state text, to_state text, conditional boolean, description text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 70
+AS 'MODULE_PATHNAME', 'mulberry_state_machines';
+COMMENT ON FUNCTION mulberry.state_machines() IS
+    'every change of a state that there is, of calls, mandates, commands, voice calls and the breakers of endpoints; from_state null: where '
+    'it begins; conditional: only under the condition that the description names';
+
+CREATE FUNCTION guard_state() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_state';
+COMMENT ON FUNCTION guard_state() IS
+    'trigger: keeps every statement to the state machine of its table, see state_machines(); 55000 names both states';
+
 -- src/calls/state.sql
 CREATE FUNCTION guard_call() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_call';
@@ -1828,6 +1844,7 @@ CREATE FUNCTION access_rules_server() RETURNS TABLE (object text, privilege text
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
+    ('state_machines', 'EXECUTE', 'ingest supervisor auditor'),
     ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
     ('process_statistics', 'EXECUTE', 'operator auditor admin'),
     ('in_transaction_block', 'EXECUTE', 'operator admin')
@@ -3613,6 +3630,9 @@ $$;
 COMMENT ON FUNCTION next_job_due() IS 'when a job may be claimed next, if nothing changes; null: there is none';
 
 -- src/jobs/attempt.sql
+CREATE TRIGGER guard_state AFTER UPDATE ON endpoint_state
+    FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION guard_state();
+
 -- The fence of a lease: whoever has lost his has no say in the job any more.
 CREATE FUNCTION leased_job(job bigint, token bigint) RETURNS mulberry_internal.job_queue
 LANGUAGE plpgsql AS $$
@@ -5635,6 +5655,9 @@ CREATE TRIGGER keep_signature AFTER UPDATE OF frame ON commands
 --
 -- The lock of a queue is its agent's row: whoever changes a command holds it.  Each agent has at
 -- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
+
+CREATE TRIGGER guard_state AFTER UPDATE ON commands
+    FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION guard_state();
 
 CREATE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
 LANGUAGE sql VOLATILE
@@ -8019,6 +8042,9 @@ COMMENT ON FUNCTION voice_document(bigint, jsonb) IS
 -- src/telephony/calls.sql
 -- A call's way.  Locks are taken in the order agent, command, call, job.
 
+CREATE TRIGGER guard_state AFTER UPDATE ON voice_calls
+    FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION guard_state();
+
 CREATE FUNCTION lock_voice_call(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -8653,7 +8679,7 @@ BEGIN
             PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'in-progress');
         ELSIF status = 400 AND v.failures >= 3 THEN
             PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'completed', NULL, problem);
-        ELSIF status = 400 THEN
+        ELSIF status = 400 AND v.state = 'ringing' THEN
             UPDATE mulberry_internal.voice_calls x SET state = 'in-progress' WHERE x.id = v.id;
         END IF;
     WHEN 'end stray' THEN

@@ -144,7 +144,9 @@ UPDATE mulberry_internal.voice_calls SET state = 'requested', sid = 'CA' || repe
 SELECT pg_temp.status_callback('ringing', 1), pg_temp.status_callback('in-progress', 2);
 SELECT state, sequence FROM mulberry_internal.voice_calls WHERE command = :command;
 SELECT count(*) FROM mulberry_internal.webhook_answers WHERE key LIKE 'token%';
+ALTER TABLE mulberry_internal.voice_calls DISABLE TRIGGER guard_state;     -- back to the beginning
 UPDATE mulberry_internal.voice_calls SET state = 'planned', sid = NULL WHERE command = :command;
+ALTER TABLE mulberry_internal.voice_calls ENABLE TRIGGER guard_state;
 DELETE FROM mulberry_internal.webhook_answers;
 -- a job of that kind is not tried again by hand
 SELECT mulberry.cancel_job(job) FROM mulberry_internal.voice_calls WHERE command = :command;

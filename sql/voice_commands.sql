@@ -210,8 +210,10 @@ DECLARE
     call bigint;
 BEGIN
     -- what the worker does about a call that has ended
-    UPDATE mulberry_internal.voice_calls v SET state = outcome, placings = 1, sid = 'CA' || v.id, requested_at = now(), ended_at = now()
+    UPDATE mulberry_internal.voice_calls v SET state = 'requested', placings = 1, requested_at = now()
      WHERE v.command = $1 AND v.purpose = 'command' AND v.finished_at IS NULL RETURNING v.id INTO STRICT call;
+    UPDATE mulberry_internal.voice_calls v SET state = 'queued', sid = 'CA' || v.id WHERE v.id = call;
+    UPDATE mulberry_internal.voice_calls v SET state = outcome, ended_at = now() WHERE v.id = call;
     PERFORM mulberry_internal.finish_voice_call(call, outcome, 'nobody there');
     -- said twice is said once
     PERFORM mulberry_internal.voice_attempt_ended(call, outcome, 'nobody there');

@@ -1,8 +1,7 @@
 /*
  * call_state.c
- *	  The state machine of calls, IN_PROGRESS → COMPLETED → PROCESSING_AI → ARCHIVED or
- *	  FAILED, and the trigger that guards it (and what else must not change) against
- *	  statements written by hand.
+ *	  The state machine of calls in the database (core/state/machine.c has the table), and the trigger
+ *	  that guards it, and what else must not change, against statements written by hand.
  *
  * The product's own functions change states by mulberry_move_call(), which fires no
  * trigger; both ways go through the same table of transitions.
@@ -20,40 +19,18 @@
 
 #include "calls/call_state.h"
 #include "events/event_payload.h"
-
-static bool
-transition_exists(mulberry_call_state from, mulberry_call_state to, bool reopening)
-{
-	switch (from)
-	{
-		case MULBERRY_IN_PROGRESS:
-			return to == MULBERRY_COMPLETED;
-		case MULBERRY_COMPLETED:
-			return to == MULBERRY_PROCESSING_AI;
-		case MULBERRY_PROCESSING_AI:
-			return to == MULBERRY_ARCHIVED || to == MULBERRY_FAILED;
-		case MULBERRY_FAILED:
-			return to == MULBERRY_PROCESSING_AI && reopening;
-		case MULBERRY_ARCHIVED:
-			break;
-	}
-	return false;
-}
+#include "server/state_guard.h"
 
 /* Raises the error of mulberry_move_call() unless the state machine has the transition. */
 static void
 check_transition(const mulberry_call *call, mulberry_call_state to, bool reopening)
 {
-	if (!transition_exists(call->state, to, reopening))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("call \"%s\" cannot change from state %s to %s", call->call_id,
-						mulberry_call_state_name(call->state), mulberry_call_state_name(to)),
-				 errdetail("Calls go from IN_PROGRESS to COMPLETED to PROCESSING_AI to ARCHIVED or "
-						   "FAILED."),
-				 call->state == MULBERRY_FAILED && to == MULBERRY_PROCESSING_AI
-					 ? errhint("Use retry_job() to process a failed call again.")
-					 : 0));
+	mulberry_require_transition(&mb_call_machine, psprintf("\"%s\"", call->call_id),
+								mulberry_call_state_name(call->state), mulberry_call_state_name(to),
+								reopening,
+								call->state == MULBERRY_FAILED && to == MULBERRY_PROCESSING_AI
+									? "Use retry_job() to process a failed call again."
+									: NULL);
 }
 
 /* Stores state_changed without changing the row. */

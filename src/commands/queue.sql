@@ -3,6 +3,9 @@
 -- The lock of a queue is its agent's row: whoever changes a command holds it.  Each agent has at
 -- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
 
+CREATE OR REPLACE TRIGGER guard_state AFTER UPDATE ON commands
+    FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION guard_state();
+
 CREATE OR REPLACE FUNCTION lock_agent(tenant uuid, agent uuid) RETURNS agents
 LANGUAGE sql VOLATILE
 AS $$

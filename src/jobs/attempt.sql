@@ -1,3 +1,6 @@
+CREATE OR REPLACE TRIGGER guard_state AFTER UPDATE ON endpoint_state
+    FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION guard_state();
+
 -- The fence of a lease: whoever has lost his has no say in the job any more.
 CREATE OR REPLACE FUNCTION leased_job(job bigint, token bigint) RETURNS mulberry_internal.job_queue
 LANGUAGE plpgsql AS $$

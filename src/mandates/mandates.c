@@ -1,13 +1,8 @@
 /*
  * mandates.c
- *	  The state machine of mandates and the trigger that guards it: every change of a
+ *	  The trigger that guards the state machine of mandates (core/state/machine.c): every change of a
  *	  mandate, whoever makes it, is checked here, counted in its version and in its agent's, and
  *	  written down (history, event, audit log) by record_mandate_change().
- *
- *		ACTIVE    -> SUSPENDED, REVOKED, EXPIRED
- *		SUSPENDED -> ACTIVE, REVOKED, EXPIRED
- *		EXPIRED   -> REVOKED, and ACTIVE together with an extension
- *		REVOKED   -> nothing: the row does not change any more
  *
  * What a command or a clock makes of a mandate is decided by the SQL functions.
  */
@@ -27,6 +22,7 @@
 
 #include "server/catalog.h"
 #include "server/columns.h"
+#include "server/state_guard.h"
 #include "core/command/command.h"
 #include "core/text/e164.h"
 #include "server/plans.h"
@@ -67,10 +63,10 @@ PG_FUNCTION_INFO_V1(mulberry_change_mandate);
 PG_FUNCTION_INFO_V1(mulberry_phone_valid);
 
 static mb_mandate_state status_of(HeapTuple tuple, TupleDesc desc);
-static bool transition_exists(mb_mandate_state from, mb_mandate_state to, HeapTuple old,
-							  HeapTuple new, TupleDesc desc);
 static void check_update(HeapTuple old, HeapTuple new, TupleDesc desc, const char *id);
-static void refuse_transition(const char *id, mb_mandate_state from, mb_mandate_state to);
+static bool is_extended(HeapTuple old, HeapTuple new, TupleDesc desc);
+static void
+require_transition(const char *id, mb_mandate_state from, mb_mandate_state to, bool extended);
 static bool differs(HeapTuple old, HeapTuple new, TupleDesc desc, int column);
 static int64 next_agent_version(HeapTuple tuple, TupleDesc desc, const char *id, bool may_wait);
 static void
@@ -170,8 +166,8 @@ check_update(HeapTuple old, HeapTuple new, TupleDesc desc, const char *id)
 	to = status_of(new, desc);
 	if (to == MB_MANDATE_NONE)
 		return; /* likewise */
-	if (from != to && !transition_exists(from, to, old, new, desc))
-		refuse_transition(id, from, to);
+	if (from != to)
+		require_transition(id, from, to, is_extended(old, new, desc));
 	for (int i = 0; i < lengthof(fixed); i++)
 		if (differs(old, new, desc, fixed[i]))
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -191,46 +187,28 @@ check_update(HeapTuple old, HeapTuple new, TupleDesc desc, const char *id)
 						errmsg("what was spent from mandate \"%s\" cannot become less", id)));
 }
 
+/* The condition of the one transition that has one. */
 static bool
-transition_exists(mb_mandate_state from, mb_mandate_state to, HeapTuple old, HeapTuple new,
-				  TupleDesc desc)
+is_extended(HeapTuple old, HeapTuple new, TupleDesc desc)
 {
-	TimestampTz expired;
-	TimestampTz extended;
+	TimestampTz expired = DatumGetTimestampTz(mulberry_column(old, desc, Anum_mandates_expires_at));
+	TimestampTz extended =
+		DatumGetTimestampTz(mulberry_column(new, desc, Anum_mandates_expires_at));
 
-	switch (from)
-	{
-		case MB_MANDATE_ACTIVE:
-			return to == MB_MANDATE_SUSPENDED || to == MB_MANDATE_REVOKED ||
-				   to == MB_MANDATE_EXPIRED;
-		case MB_MANDATE_SUSPENDED:
-			return to == MB_MANDATE_ACTIVE || to == MB_MANDATE_REVOKED || to == MB_MANDATE_EXPIRED;
-		case MB_MANDATE_EXPIRED:
-			if (to != MB_MANDATE_ACTIVE)
-				return to == MB_MANDATE_REVOKED;
-			expired = DatumGetTimestampTz(mulberry_column(old, desc, Anum_mandates_expires_at));
-			extended = DatumGetTimestampTz(mulberry_column(new, desc, Anum_mandates_expires_at));
-			return extended > expired && extended > GetCurrentTimestamp();
-		case MB_MANDATE_REVOKED:
-		case MB_MANDATE_NONE:
-			break;
-	}
-	return false;
+	return extended > expired && extended > GetCurrentTimestamp();
 }
 
 static void
-refuse_transition(const char *id, mb_mandate_state from, mb_mandate_state to)
+require_transition(const char *id, mb_mandate_state from, mb_mandate_state to, bool extended)
 {
-	const char *detail =
-		from == MB_MANDATE_REVOKED
-			? "Protocol error E004."
-			: "An EXPIRED mandate becomes ACTIVE by an extension into the future, or "
-			  "REVOKED.";
-
-	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					errmsg("mandate \"%s\" cannot change from status %s to %s", id,
-						   mb_mandate_state_name(from), mb_mandate_state_name(to)),
-					errdetail_internal("%s", detail)));
+	if (from == MB_MANDATE_REVOKED)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("mandate \"%s\" cannot change from status %s to %s", id,
+							   mb_mandate_state_name(from), mb_mandate_state_name(to)),
+						errdetail("Protocol error E004.")));
+	mulberry_require_transition(&mb_mandate_machine, psprintf("\"%s\"", id),
+								mb_mandate_state_name(from), mb_mandate_state_name(to), extended,
+								NULL);
 }
 
 /* MB_MANDATE_NONE for a word that is no status. */

@@ -3,6 +3,7 @@ CREATE OR REPLACE FUNCTION access_rules_server() RETURNS TABLE (object text, pri
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
+    ('state_machines', 'EXECUTE', 'ingest supervisor auditor'),
     ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
     ('process_statistics', 'EXECUTE', 'operator auditor admin'),
     ('in_transaction_block', 'EXECUTE', 'operator admin')

@@ -66,7 +66,7 @@ BEGIN
             PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'in-progress');
         ELSIF status = 400 AND v.failures >= 3 THEN
             PERFORM mulberry_internal.advance_voice_call(v.id, NULL, 'completed', NULL, problem);
-        ELSIF status = 400 THEN
+        ELSIF status = 400 AND v.state = 'ringing' THEN
             UPDATE mulberry_internal.voice_calls x SET state = 'in-progress' WHERE x.id = v.id;
         END IF;
     WHEN 'end stray' THEN

@@ -1,5 +1,8 @@
 -- A call's way.  Locks are taken in the order agent, command, call, job.
 
+CREATE OR REPLACE TRIGGER guard_state AFTER UPDATE ON voice_calls
+    FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION guard_state();
+
 CREATE OR REPLACE FUNCTION lock_voice_call(voice_call bigint) RETURNS void
 LANGUAGE plpgsql
 AS $$

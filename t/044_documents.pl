@@ -1,0 +1,24 @@
+# What the documentation says of the catalogues is what they have; scripts/documents writes it.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use Mulberry::Cluster;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $top = "$FindBin::RealBin/..";
+my $node = mulberry_cluster('documents');
+
+sub written { return $node->safe_psql('postgres', slurp_file("$top/scripts/$_[0].sql")) }
+
+my ($states) = slurp_file("$top/docs/architecture.md") =~
+  /^<!-- written by scripts\/documents from state_machines\(\) -->\n(.*?)^<!-- end of what scripts\/documents writes -->\n/ms;
+my $drawn = written('states');
+like($drawn, qr/^    outstanding --> waiting : /m, 'the state machines are drawn');
+is($states, "$drawn\n", 'docs/architecture.md draws them as they are');
+
+$node->stop;
+done_testing();
