@@ -2098,6 +2098,24 @@ AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
 COMMENT ON FUNCTION store_refusals(boolean) IS
     'what the notifier does about note_refusal(); singly: what cannot be stored goes to the server''s log, and the rest is (internal)';
 
+-- src/events/kinds.sql
+-- The kinds of events: what src/events/event_kinds.c defines.
+
+CREATE FUNCTION mulberry.event_kinds()
+RETURNS TABLE (event text, subject text, delivery text, evidence boolean, meaning text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 35
+AS 'MODULE_PATHNAME', 'mulberry_event_kinds';
+COMMENT ON FUNCTION mulberry.event_kinds() IS
+    'the events that subscribers hear: what each is about; delivery: stored (a row with a number, in events_since() as well), packet (from '
+    'memory, may be lost) or control (about the subscription); evidence: has more fields than event_fields() names';
+
+CREATE FUNCTION mulberry.event_fields()
+RETURNS TABLE (event text, field text, type text, optional boolean, meaning text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 200
+AS 'MODULE_PATHNAME', 'mulberry_event_fields';
+COMMENT ON FUNCTION mulberry.event_fields() IS
+    'the fields of each event beside event, call_id, tenant, seq and prev: type in JSON, and whether it may be absent or null';
+
 -- src/events/events.sql
 CREATE FUNCTION channels_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_channels_changed';
@@ -2478,6 +2496,8 @@ LANGUAGE sql IMMUTABLE AS $$
     ('subscribe', 'EXECUTE', 'supervisor'),
     ('unsubscribe', 'EXECUTE', 'supervisor'),
     ('events_since', 'EXECUTE', 'supervisor auditor'),
+    ('event_kinds', 'EXECUTE', 'supervisor auditor'),
+    ('event_fields', 'EXECUTE', 'supervisor auditor'),
     ('number_events', 'EXECUTE', 'worker'),
     ('number_events_singly', 'EXECUTE', 'worker'),
     ('notifier_channels', 'EXECUTE', 'worker'),

@@ -11,57 +11,57 @@ DELETE FROM mulberry_internal.event_counters;
 DELETE FROM mulberry_internal.event_channels;
 
 -- Numbers are given in the order of ids, beginning with 1.
-SELECT mulberry_internal.emit_event(:'tenant', 'first', NULL, 'call-1', '{"a": 1}');
-SELECT mulberry_internal.emit_event(:'tenant', 'second', 7, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, 'first', '{"role": "tester"}');
+SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', 7, 'second', '{"role": "tester"}');
 SELECT seq, event, call, call_id, payload FROM mulberry_internal.events ORDER BY id;
 SELECT seq, prev, event, call_id, message FROM mulberry.events_since(0);
 SELECT seq, event, call, call_id, payload FROM mulberry_internal.events ORDER BY id;
-SELECT seq, prev, event FROM mulberry.events_since(1);
-SELECT seq, prev, event FROM mulberry.events_since(2);
-SELECT seq, prev, event FROM mulberry.events_since(0, 1);
+SELECT seq, prev, call_id AS event FROM mulberry.events_since(1);
+SELECT seq, prev, call_id AS event FROM mulberry.events_since(2);
+SELECT seq, prev, call_id AS event FROM mulberry.events_since(0, 1);
 SELECT last_seq FROM mulberry_internal.event_counters;
 
 -- What is rolled back leaves no hole in the numbers.
 BEGIN;
-SELECT mulberry_internal.emit_event(:'tenant', 'rolled back', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, 'rolled back', '{"role": "tester"}');
 ROLLBACK;
 BEGIN;
 SAVEPOINT s;
-SELECT mulberry_internal.emit_event(:'tenant', 'rolled back to savepoint', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, 'rolled back to savepoint', '{"role": "tester"}');
 ROLLBACK TO s;
-SELECT mulberry_internal.emit_event(:'tenant', 'after savepoint', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, 'after savepoint', '{"role": "tester"}');
 COMMIT;
-SELECT seq, prev, event FROM mulberry.events_since(2);
+SELECT seq, prev, call_id AS event FROM mulberry.events_since(2);
 
 -- Each tenant has numbers of its own.
 SELECT mulberry.create_tenant('events-clinic') AS clinic \gset
-SELECT mulberry_internal.emit_event(:'clinic', 'elsewhere', NULL, NULL, '{}');
-SELECT mulberry_internal.emit_event(:'tenant', 'here', NULL, NULL, '{}');
-SELECT seq, prev, event FROM mulberry.events_since(0, tenant => 'events-clinic');
-SELECT seq, prev, event FROM mulberry.events_since(3);
+SELECT mulberry_internal.emit_event(:'clinic', 'call_erased', NULL, 'elsewhere', '{"role": "tester"}');
+SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, 'here', '{"role": "tester"}');
+SELECT seq, prev, call_id AS event FROM mulberry.events_since(0, tenant => 'events-clinic');
+SELECT seq, prev, call_id AS event FROM mulberry.events_since(3);
 
 -- number_events() returns what it numbered, and only that.
-SELECT mulberry_internal.emit_event(:'tenant', 'numbered', NULL, NULL, '{"b": [1, 2]}');
-SELECT mulberry_internal.emit_event(:'clinic', 'numbered', NULL, NULL, '{}');
-SELECT t.name, n.seq, n.event, n.payload FROM mulberry_internal.number_events() n JOIN mulberry_internal.tenants t ON t.id = n.tenant ORDER BY 1;
+SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, 'numbered', '{"role": "tester"}');
+SELECT mulberry_internal.emit_event(:'clinic', 'call_erased', NULL, 'numbered', '{"role": "tester"}');
+SELECT t.name, n.seq, n.call_id AS event, n.payload FROM mulberry_internal.number_events() n JOIN mulberry_internal.tenants t ON t.id = n.tenant ORDER BY 1;
 SELECT * FROM mulberry_internal.number_events();
-SELECT mulberry_internal.emit_event(:'tenant', 'a', NULL, NULL, NULL), mulberry_internal.emit_event(:'tenant', 'b', NULL, NULL, NULL);
-SELECT seq, event FROM mulberry_internal.number_events(1);
-SELECT seq, event FROM mulberry_internal.number_events(1);
+SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, 'a', '{"role": "tester"}'), mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, 'b', '{"role": "tester"}');
+SELECT seq, call_id AS event FROM mulberry_internal.number_events(1);
+SELECT seq, call_id AS event FROM mulberry_internal.number_events(1);
 
 -- Where it cannot write, or would not see what it wrote, events_since() only reads.
-SELECT mulberry_internal.emit_event(:'tenant', 'unnumbered', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, 'unnumbered', '{"role": "tester"}');
 BEGIN ISOLATION LEVEL REPEATABLE READ;
-SELECT seq, event FROM mulberry.events_since(6);
+SELECT seq, call_id AS event FROM mulberry.events_since(6);
 ROLLBACK;
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT * FROM mulberry_internal.number_events();
 ROLLBACK;
 BEGIN READ ONLY;
-SELECT seq, event FROM mulberry.events_since(6);
+SELECT seq, call_id AS event FROM mulberry.events_since(6);
 SELECT * FROM mulberry_internal.number_events();
 ROLLBACK;
-SELECT seq, event FROM mulberry.events_since(6);
+SELECT seq, call_id AS event FROM mulberry.events_since(6);
 
 -- A message has VoiceStream's fields, the tenant, and its numbers; a payload cannot replace them.
 SELECT mulberry_internal.event_message('state_changed', 'call_001', 'default', 7, '{"from_state": "IN_PROGRESS", "to_state": "COMPLETED"}');
@@ -81,11 +81,11 @@ SELECT m->>'truncated' AS truncated
 SELECT octet_length(mulberry_internal.event_message('e', repeat('x', 128), 'default', 9223372036854775807, jsonb_build_object(repeat('k', 5000), repeat('x', 9000)), 7999)::text) <= 7999 AS fits;
 
 -- Bad input.
-SELECT mulberry_internal.emit_event(NULL, 'x', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(NULL, 'call_erased', NULL, NULL, NULL);
 SELECT mulberry_internal.emit_event(:'tenant', '', NULL, NULL, NULL);
-SELECT mulberry_internal.emit_event(:'tenant', repeat('x', 64), NULL, NULL, NULL);
-SELECT mulberry_internal.emit_event(:'tenant', 'x', NULL, NULL, '[1]');
-SELECT mulberry_internal.emit_event('00000000-0000-0000-0000-000000000000', 'x', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'tenant', 'packet_received', NULL, NULL, NULL);     -- is never stored
+SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, NULL, '[1]');
+SELECT mulberry_internal.emit_event('00000000-0000-0000-0000-000000000000', 'call_erased', NULL, 'x', '{"role": "tester"}');
 SELECT * FROM mulberry.events_since(NULL);
 SELECT * FROM mulberry.events_since(-1);
 SELECT * FROM mulberry.events_since(0, 0);
@@ -141,13 +141,13 @@ SELECT mulberry.grant_access('regress_supervisor', 'supervisor', 'events-clinic'
 SELECT mulberry.grant_access('regress_auditor', 'auditor');
 SELECT mulberry.grant_access('regress_ingest', 'ingest');
 SET ROLE regress_supervisor;
-SELECT seq, event FROM mulberry.events_since(0);
+SELECT seq, call_id AS event FROM mulberry.events_since(0);
 SELECT tenant FROM mulberry.subscribe();
 SELECT mulberry.subscribe('default');
 SELECT mulberry.events_since(0, tenant => 'default');
 SELECT * FROM mulberry_internal.events;
 SELECT * FROM mulberry_internal.event_channels;
-SELECT mulberry_internal.emit_event(:'clinic', 'forged', NULL, NULL, NULL);
+SELECT mulberry_internal.emit_event(:'clinic', 'call_erased', NULL, 'forged', '{"role": "tester"}');
 SELECT mulberry_internal.number_events();
 SELECT mulberry_internal.listen_channel('x');
 SELECT mulberry_internal.rotate_channels(NULL);
@@ -178,8 +178,8 @@ SELECT mulberry.alter_tenant('events-clinic', retention => '7 days');
 SELECT mulberry_internal.purge_events(dry_run => true), count(*) FROM mulberry_internal.events WHERE tenant = :'clinic';
 SELECT mulberry_internal.purge_events(1);
 SELECT mulberry_internal.purge_events();
-SELECT mulberry_internal.emit_event(:'clinic', 'after purge', NULL, NULL, NULL);
-SELECT seq, prev, event FROM mulberry.events_since(0, tenant => 'events-clinic');
+SELECT mulberry_internal.emit_event(:'clinic', 'call_erased', NULL, 'after purge', '{"role": "tester"}');
+SELECT seq, prev, call_id AS event FROM mulberry.events_since(0, tenant => 'events-clinic');
 
 TRUNCATE mulberry_internal.events RESTART IDENTITY;
 SELECT mulberry.drop_tenant('events-clinic');

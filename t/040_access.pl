@@ -43,7 +43,7 @@ SELECT mulberry.ingest_packet('${tenant}mark-call', s, '${tenant}mark', NULL, 't
   FROM unnest('{0,1,2,5}'::int[]) s;
 SELECT mulberry.complete_call('${tenant}mark-call', 7, '$tenant');
 SELECT mulberry.ingest_packet('${tenant}mark-open', 0, '${tenant}mark', NULL, 'text', NULL, '$tenant');
-SELECT mulberry_internal.emit_event(t.id, 'noted', NULL, NULL, '{"what": "${tenant}mark"}')
+SELECT mulberry_internal.emit_event(t.id, 'call_erased', NULL, NULL, '{"role": "${tenant}mark"}')
   FROM mulberry_internal.tenants t WHERE name = '$tenant';
 SELECT mulberry_internal.number_events();
 SQL

@@ -19,21 +19,29 @@ my $node = mulberry_cluster('events',
 
 sub sql { return $node->safe_psql('postgres', shift) }
 
+# An event that is known by the id of its call.
+sub emit
+{
+    my ($tenant, $name) = @_;
+    sql("SELECT mulberry_internal.emit_event('$tenant', 'call_erased', NULL, '$name', '{\"role\": \"tester\"}')");
+    return;
+}
+
 # Ends what was sent: everything that came before it has come.
 my $markers = 0;
 
 sub marker
 {
     my $name = 'marker_' . ++$markers;
-    sql("SELECT mulberry_internal.emit_event('$default', '$name', NULL, NULL, NULL)");
+    emit($default, $name);
     return $name;
 }
 
-sub without_markers { return grep { $_->{event} !~ /^marker_/ } @_ }
+sub without_markers { return grep { ($_->{call_id} // '') !~ /^marker_/ } @_ }
 
 my $subscriber = Mulberry::Subscriber->new($node);
 sql("SELECT mulberry.ingest_packet('warm-up', 0, 'x', NULL, 'text')");
-$subscriber->take_until_event(marker());
+$subscriber->take_until_call(marker());
 
 # ---- messages of packets ----
 
@@ -74,12 +82,12 @@ SELECT mulberry.ingest_packet('call-2', i, 'x', NULL, 'text') FROM generate_seri
 SELECT mulberry.ingest_packet('call-3', 0, 'x', NULL, 'text');
 COMMIT
 SQL
-my @received = without_markers($subscriber->take_until_event(marker()));
+my @received = without_markers($subscriber->take_until_call(marker()));
 is_deeply([ map { [ @{$_}{qw(call_id sequence total_received packets)} ] } @received ],
     [ [ 'call-2', 9, 10, 10 ], [ 'call-3', 0, 1, 1 ] ], 'a transaction sends one message a call, the last state');
 
 sql("BEGIN; SELECT mulberry.ingest_packet('call-4', 0, 'x', NULL, 'text'); ROLLBACK");
-is(scalar without_markers($subscriber->take_until_event(marker())), 0, 'what is rolled back is not announced');
+is(scalar without_markers($subscriber->take_until_call(marker())), 0, 'what is rolled back is not announced');
 
 sql(<<"SQL");
 BEGIN;
@@ -96,7 +104,7 @@ RELEASE c;
 RELEASE b;
 COMMIT
 SQL
-@received = without_markers($subscriber->take_until_event(marker()));
+@received = without_markers($subscriber->take_until_call(marker()));
 is_deeply([ map { [ @{$_}{qw(call_id sequence total_received packets)} ] } @received ],
     [ [ 'call-5', 0, 1, 1 ], [ 'call-7', 1, 2, 2 ] ], 'a savepoint takes its packets along, a released one hands them on');
 
@@ -113,7 +121,7 @@ BEGIN
 END
 \$\$
 SQL
-@received = without_markers($subscriber->take_until_event(marker()));
+@received = without_markers($subscriber->take_until_call(marker()));
 is_deeply([ map { [ @{$_}{qw(call_id sequence packets)} ] } @received ], [ [ 'call-8', 20, 11 ] ],
     'blocks with exceptions count what stayed');
 
@@ -125,7 +133,7 @@ sql("SELECT mulberry.ingest_packet('ticks', 0, 'x', NULL, 'text')");
 $subscriber->take_until(sub { ($_->{call_id} // '') eq 'ticks' });
 # one session, five transactions
 sql(join ";\n", map { "SELECT mulberry.ingest_packet('ticks', $_, 'x')" } 1 .. 5);
-@received = grep { ($_->{call_id} // '') eq 'ticks' } $subscriber->take_until_event(marker());
+@received = grep { ($_->{call_id} // '') eq 'ticks' } $subscriber->take_until_call(marker());
 is_deeply([ map { [ @{$_}{qw(sequence packets)} ] } @received ], [ [ 5, 5 ] ], 'transactions of one tick are put together');
 $node->append_conf('postgresql.conf', "mulberry.event_interval = '20ms'");
 $node->reload;
@@ -144,8 +152,11 @@ sql("SELECT mulberry.ingest_packet('stored', 1, 'x')");
 ok((grep { $_->{event} eq 'packet_rejected' && $_->{call_id} eq 'stored' } $subscriber->take_until_event('packet_rejected')),
     'a rejected packet is announced');
 
-sql("SELECT mulberry_internal.emit_event('$default', 'long', NULL, 'c', jsonb_build_object('transcription', repeat('h\x{c3}\x{a4}llo ', 3000), 'sentiment', 'positive'))");
-($message) = ($subscriber->take_until_event('long'))[-1];
+sql(<<"SQL");
+SELECT mulberry_internal.emit_event('$default', 'ai_completed', NULL, 'long', jsonb_build_object('transcription',
+           repeat('h\x{c3}\x{a4}llo ', 3000), 'sentiment', 'positive', 'missing_packets', 0, 'missing_ranges', '[]'::jsonb))
+SQL
+($message) = ($subscriber->take_until_call('long'))[-1];
 cmp_ok($message->{_bytes}, '<', 8000, 'a long message is cut to what NOTIFY takes');
 cmp_ok($message->{_bytes}, '>', 7500, 'and not more than needed');
 ok($message->{truncated}, 'it says so');
@@ -161,8 +172,8 @@ for my $try (1 .. 3)
 {
     last if $mine eq 't';
     $mine = sql(<<"SQL");
-SELECT mulberry_internal.emit_event('$default', 'mine_$try', NULL, NULL, NULL) \\g /dev/null
-SELECT bool_or(event = 'mine_$try') FROM mulberry.events_since(0, 10000)
+SELECT mulberry_internal.emit_event('$default', 'call_erased', NULL, 'mine_$try', '{"role": "tester"}') \\g /dev/null
+SELECT bool_or(call_id = 'mine_$try') FROM mulberry.events_since(0, 10000)
 SQL
 }
 is($mine, 't', 'events_since() waits for the numbers of what was committed before');
@@ -183,15 +194,15 @@ is_deeply([ keys %$answer ], ['clinic'], 'subscribe() takes the tenants of the r
 $other->subscribe;
 $subscriber->subscribe;    # the owner hears the new tenant as well from now on
 $subscriber->take;
-$subscriber->take_until_event(marker());
+$subscriber->take_until_call(marker());
 sql("SELECT mulberry.ingest_packet('theirs', 0, 'x', NULL, 'text', tenant => 'clinic')");
 sql("SELECT mulberry.ingest_packet('ours', 0, 'x', NULL, 'text', tenant => 'default')");
-sql("SELECT mulberry_internal.emit_event('$clinic', 'end', NULL, NULL, NULL)");
-@received = $listener->take_until_event('end');
+emit($clinic, 'end');
+@received = $listener->take_until_call('end');
 is_deeply([ map { $_->{call_id} // $_->{event} } @received ], [ 'theirs', 'end' ], 'a role hears its tenants only');
 is($received[-1]{seq}, 1, 'whose events have numbers of their own');
-@received = $subscriber->take_until_event('end');
-is_deeply([ sort map { $_->{call_id} // () } @received ], [ 'ours', 'theirs' ], 'the owner hears all');
+@received = $subscriber->take_until_call('end');
+is_deeply([ sort map { $_->{call_id} // () } @received ], [ 'end', 'ours', 'theirs' ], 'the owner hears all');
 
 # revoke_access(): a last word on the old channel, silence for who was revoked, and a way back for the rest
 my $old_channel = $answer->{clinic}{channel};
@@ -200,11 +211,11 @@ sql("SELECT mulberry.revoke_access('other_listener', 'supervisor', 'clinic')");
 is($message->{_channel}, $old_channel, 'the last word comes on the old channel');
 my $new_channel = $listener->subscribe->{clinic}{channel};
 isnt($new_channel, $old_channel, 'the tenant has another channel');
-sql("SELECT mulberry_internal.emit_event('$clinic', 'after revocation', NULL, NULL, NULL)");
-($message) = ($listener->take_until_event('after revocation'))[-1];
+emit($clinic, 'after revocation');
+($message) = ($listener->take_until_call('after revocation'))[-1];
 is($message->{_channel}, $new_channel, 'who may hear it goes on hearing');
 $other->query('SELECT pg_sleep(0.1);');
-is_deeply([ map { $_->{event} } grep { $_->{event} ne 'packet_received' } $other->take ], [ 'end', 'resubscribe' ],
+is_deeply([ map { $_->{call_id} // $_->{event} } grep { $_->{event} ne 'packet_received' } $other->take ], [ 'end', 'resubscribe' ],
     'who was revoked hears nothing more');
 is($listener->query('SELECT count(*) FROM pg_listening_channels();'), 1, 'the old channel is given up');
 
@@ -212,23 +223,23 @@ is($listener->query('SELECT count(*) FROM pg_listening_channels();'), 1, 'the ol
 
 $listener->query('SELECT mulberry.unsubscribe();');
 my $last = sql("SELECT last_seq FROM mulberry_internal.event_counters WHERE tenant = '$clinic'");
-sql("SELECT mulberry_internal.emit_event('$clinic', 'missed_' || i, NULL, NULL, NULL) FROM generate_series(1, 3) i");
+emit($clinic, "missed_$_") for 1 .. 3;
 $subscriber->subscribe;
-$subscriber->take_until_event(marker());    # whatever the notifier had to send before is sent now
+$subscriber->take_until_call(marker());    # whatever the notifier had to send before is sent now
 $listener->take;
 $answer = $listener->subscribe;
-sql("SELECT mulberry_internal.emit_event('$clinic', 'heard', NULL, NULL, NULL)");
-($message) = ($listener->take_until_event('heard'))[-1];
+emit($clinic, 'heard');
+($message) = ($listener->take_until_call('heard'))[-1];
 cmp_ok($message->{prev}, '>', $last, 'who was away sees it by the number before');
-is($listener->query("SELECT string_agg(event, ' ' ORDER BY seq) FROM mulberry.events_since($last) WHERE seq <= $message->{prev};"),
+is($listener->query("SELECT string_agg(call_id, ' ' ORDER BY seq) FROM mulberry.events_since($last) WHERE seq <= $message->{prev};"),
     'missed_1 missed_2 missed_3', 'and finds what it missed');
 
 # ---- overflow ----
 
 # More calls in a transaction than the ring has room for.
-$subscriber->take_until_event(marker());
+$subscriber->take_until_call(marker());
 sql("BEGIN; SELECT mulberry.ingest_packet('many-' || i, 0, 'x', NULL, 'text') FROM generate_series(1, 100) i; COMMIT");
-@received = $subscriber->take_until_event(marker());
+@received = $subscriber->take_until_call(marker());
 my ($resync) = grep { $_->{event} eq 'resync' && $_->{tenant} eq 'default' } @received;
 is($resync && $resync->{dropped}, 36, 'who cannot be told everything is told so');
 is(scalar(grep { $_->{event} eq 'packet_received' } @received), 64, 'what there was room for is sent');
@@ -240,7 +251,7 @@ sql("SELECT mulberry.ingest_packet('each-$_', 0, 'x', NULL, 'text')") for 1 .. 6
 my $stored = marker();
 is(sql('SELECT waiting FROM mulberry_internal.packet_event_statistics()'), 64, 'the ring fills and no further');
 kill 'CONT', $notifier;
-@received = $subscriber->take_until_event($stored);
+@received = $subscriber->take_until_call($stored);
 ($resync) = grep { $_->{event} eq 'resync' && $_->{tenant} eq 'default' } @received;
 is($resync && $resync->{dropped}, 2, 'a notifier that was late says what was lost');
 like(sql('SELECT dropped FROM mulberry_internal.packet_event_statistics()'), qr/^38$/, 'the statistics say so, too');
@@ -252,8 +263,8 @@ my $script = PostgreSQL::Test::Utils::tempdir() . '/events.sql';
 PostgreSQL::Test::Utils::append_to_file($script, <<'SQL');
 \set abort random(1, 4)
 BEGIN;
-SELECT mulberry_internal.emit_event('6d756c62-6572-7279-8000-000000000001', 'load', NULL, NULL,
-                           jsonb_build_object('client', :client_id, 'at', clock_timestamp()));
+SELECT mulberry_internal.emit_event('6d756c62-6572-7279-8000-000000000001', 'call_erased', NULL, 'load',
+                           jsonb_build_object('role', 'client ' || :client_id));
 \if :abort = 1
 ROLLBACK;
 \else
@@ -266,8 +277,8 @@ is( sql("SELECT count(*) = max(seq) AND count(*) = count(DISTINCT seq) AND min(s
     't', 'numbers have no gaps');
 is( sql(<<"SQL"), 0, 'who comes after a commit gets a larger number');
 SELECT count(*)
-  FROM (SELECT seq, lag(seq) OVER (PARTITION BY payload->'client' ORDER BY (payload->>'at')::timestamptz) AS before
-          FROM mulberry_internal.events WHERE event = 'load') e
+  FROM (SELECT seq, lag(seq) OVER (PARTITION BY payload->'role' ORDER BY created_at) AS before
+          FROM mulberry_internal.events WHERE call_id = 'load') e
  WHERE before > seq
 SQL
 my $top = sql("SELECT max(seq) FROM mulberry_internal.events WHERE tenant = '$default'");

@@ -224,8 +224,8 @@ ok($node->wait_for_log(qr/WARNING:  Mulberry's workers in database "postgres" ru
 # what was sent before, a resync of the last start among it, is not the subject
 my $default = '6d756c62-6572-7279-8000-000000000001';
 wait_for_true($node, 'SELECT mulberry.notifier_lives()', 'the notifier lives');
-sql("SELECT mulberry_internal.emit_event('$default', 'marker', NULL, NULL, NULL)");
-$subscriber->take_until_event('marker');
+sql("SELECT mulberry_internal.emit_event('$default', 'call_erased', NULL, 'marker', '{\"role\": \"tester\"}')");
+$subscriber->take_until_call('marker');
 my $pid = backend_pid($node, 'mulberry notifier');
 sql("SELECT pg_terminate_backend($pid)");
 wait_for_another($pid, 'mulberry notifier', 'postgres');

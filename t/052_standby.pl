@@ -21,7 +21,7 @@ $standby->start;
 
 my $processes = "SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'mulberry%'";
 
-$primary->safe_psql('postgres', "SELECT mulberry_internal.emit_event('$default', 'before', NULL, NULL, NULL) FROM generate_series(1, 3)");
+$primary->safe_psql('postgres', "SELECT mulberry_internal.emit_event('$default', 'call_erased', NULL, 'before', '{\"role\": \"tester\"}') FROM generate_series(1, 3)");
 wait_for_true($primary, 'SELECT last_seq = 3 FROM mulberry_internal.event_counters', 'three events are numbered');
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
 sleep 1;
@@ -37,7 +37,7 @@ is($standby->safe_psql('postgres', 'SELECT mulberry.notifier_lives()'), 'f', 'no
 # An event that the primary has not numbered when it dies.
 my $notifier = backend_pid($primary, 'mulberry notifier');
 stop_process($primary, $notifier);
-$primary->safe_psql('postgres', "SELECT mulberry_internal.emit_event('$default', 'unnumbered', NULL, NULL, NULL)");
+$primary->safe_psql('postgres', "SELECT mulberry_internal.emit_event('$default', 'call_erased', NULL, 'unnumbered', '{\"role\": \"tester\"}')");
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('flush'));
 is($standby->safe_psql('postgres', 'SELECT max(seq) FROM mulberry.events_since(0)'), 3, 'what has no number yet is not read there');
 kill 'CONT', $notifier;
@@ -47,10 +47,10 @@ $standby->promote;
 wait_for_workers($standby);
 pass('the promoted server starts its processes');
 my $subscriber = Mulberry::Subscriber->new($standby);
-$standby->safe_psql('postgres', "SELECT mulberry_internal.emit_event('$default', 'after', NULL, NULL, NULL)");
-my ($message) = ($subscriber->take_until_event('after'))[-1];
+$standby->safe_psql('postgres', "SELECT mulberry_internal.emit_event('$default', 'call_erased', NULL, 'after', '{\"role\": \"tester\"}')");
+my ($message) = ($subscriber->take_until_call('after'))[-1];
 is_deeply([ @{$message}{qw(seq prev)} ], [ 5, 4 ], 'an event of the new primary arrives, numbered on');
-is($standby->safe_psql('postgres', "SELECT event FROM mulberry.events_since(3, 1)"), 'unnumbered', 'the one from before was not lost');
+is($standby->safe_psql('postgres', "SELECT call_id FROM mulberry.events_since(3, 1)"), 'unnumbered', 'the one from before was not lost');
 
 $subscriber->quit;
 $standby->stop;

@@ -36,7 +36,7 @@ sub wait_for_server
 my $directory = PostgreSQL::Test::Utils::tempdir();
 my $script = "$directory/events.sql";
 append_to_file($script, <<'SQL');
-SELECT mulberry_internal.emit_event('6d756c62-6572-7279-8000-000000000001', 'load', NULL, NULL, '{}');
+SELECT mulberry_internal.emit_event('6d756c62-6572-7279-8000-000000000001', 'call_erased', NULL, 'load', '{"role": "tester"}');
 SQL
 
 my %told;    # what subscribers were told: event id by number
@@ -46,7 +46,7 @@ for my $round (1 .. $rounds)
     my $load_log = "$directory/load.log";
     my $load = IPC::Run::start([ $node->installed_command('pgbench'), '-n', '-c', '4', '-T', '20', '-f', $script, '-d', $node->connstr('postgres') ],
         '>', $load_log, '2>', $load_log, IPC::Run::timeout(120));
-    my @heard = $subscriber->take_until_event('load');
+    my @heard = $subscriber->take_until_call('load');
     sleep 0.5 + rand 1;
     $subscriber->query('SELECT;');
     my $top = 0;
@@ -75,8 +75,8 @@ cmp_ok(scalar(keys %told), '>', 0, 'subscribers were told something before the c
 
 my $subscriber = Mulberry::Subscriber->new($node);
 my $last = sql('SELECT max(seq) FROM mulberry_internal.events');
-sql("SELECT mulberry_internal.emit_event('$default', 'after', NULL, NULL, NULL)");
-is(($subscriber->take_until_event('after'))[-1]{prev}, $last, 'events go out again, numbered on');
+sql("SELECT mulberry_internal.emit_event('$default', 'call_erased', NULL, 'after', '{\"role\": \"tester\"}')");
+is(($subscriber->take_until_call('after'))[-1]{prev}, $last, 'events go out again, numbered on');
 $subscriber->quit;
 
 # What has nothing to do with the table of events goes on while that is locked.
@@ -93,14 +93,14 @@ $locker->query('COMMIT;');
 # One that fails again and again stays alive, backs off, and says why.
 my $log = -s $node->logfile;
 sql('ALTER TABLE mulberry_internal.event_counters ADD CONSTRAINT broken CHECK (last_seq < 0) NOT VALID');
-sql("SELECT mulberry_internal.emit_event('$default', 'unlucky', NULL, NULL, NULL)");
+sql("SELECT mulberry_internal.emit_event('$default', 'call_erased', NULL, 'unlucky', '{\"role\": \"tester\"}')");
 ok($node->wait_for_log(qr/violates check constraint "broken"/, $log), 'an error while numbering is reported');
 sleep 4;
 my $said = () = slurp_file($node->logfile, $log) =~ /violates check constraint "broken"/g;
 cmp_ok($said, '<=', 4, 'but not in a tight loop');
 is(backend_pid($node, 'mulberry notifier'), $notifier, 'and does not end the notifier');
 sql('ALTER TABLE mulberry_internal.event_counters DROP CONSTRAINT broken');
-$subscriber->take_until_event('unlucky');
+$subscriber->take_until_call('unlucky');
 pass('the event goes out when the reason is gone');
 
 $_->quit for $subscriber, $locker;

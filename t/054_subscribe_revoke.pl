@@ -31,16 +31,27 @@ SQL
     return $tenant;
 }
 
+# An event that is known by the id of its call.
+sub emit
+{
+    my ($tenant, $name) = @_;
+    sql(<<"SQL");
+SELECT mulberry_internal.emit_event(id, 'call_erased', NULL, '$name', '{"role": "tester"}')
+  FROM mulberry_internal.tenants WHERE name = '$tenant'
+SQL
+    return;
+}
+
 sub happens
 {
     my ($tenant, $event) = @_;
-    sql("SELECT mulberry_internal.emit_event(id, '$event', NULL, NULL, NULL) FROM mulberry_internal.tenants WHERE name = '$tenant'");
+    emit($tenant, $event);
     # NOTIFY comes in the order in which it was sent: when this has come, so has the event, if it was sent
     my $all = Mulberry::Subscriber->new($node, subscribe => 0);
     $all->subscribe($tenant);
     my $marker = 'marker' . ++$secrets;
-    sql("SELECT mulberry_internal.emit_event(id, '$marker', NULL, NULL, NULL) FROM mulberry_internal.tenants WHERE name = '$tenant'");
-    $all->take_until_event($marker);
+    emit($tenant, $marker);
+    $all->take_until_call($marker);
     $all->quit;
 }
 
@@ -60,7 +71,7 @@ sub heard
 {
     my ($session) = @_;
     $session->query('SELECT;');
-    return grep { !/^(?:marker|resync)/ } map { $_->{event} } $session->take;
+    return grep { !/^(?:marker|resync)/ } map { $_->{call_id} // $_->{event} } $session->take;
 }
 
 # How far subscribe() has come when access is revoked: the channel exists already or is made here.
@@ -87,7 +98,7 @@ foreach my $known (1, 0)
         $stays->take_until_event('resubscribe') if $known;
         $stays->query('SELECT;');
         # with a channel of its own making it hears on
-        $stays->take_until(sub { $_->{event} =~ /^(?:resubscribe|later)$/ }) if !$known;
+        $stays->take_until(sub { ($_->{call_id} // $_->{event}) =~ /^(?:resubscribe|later)$/ }) if !$known;
         $stays->subscribe;
         happens($tenant, 'again');
         ok((grep { $_ eq 'again' } heard($stays)), "$what: who has kept it is told to subscribe again, and hears on");

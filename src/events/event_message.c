@@ -14,18 +14,13 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 
+#include "events/event_kinds.h"
 #include "events/event_message.h"
 
 PG_FUNCTION_INFO_V1(mulberry_event_message);
 
 /* Room that is kept for "truncated", seq, prev and the end of the message. */
 #define TAIL_ROOM 128
-
-static const char *const packet_event_names[] = {
-	[MULBERRY_PACKET_RECEIVED] = "packet_received",
-	[MULBERRY_PACKET_DUPLICATE] = "packet_duplicate",
-	[MULBERRY_PACKET_REJECTED] = "packet_rejected",
-};
 
 static void append_field(StringInfo message, const char *name, int length);
 static void append_text_field(StringInfo message, const char *name, const char *value);
@@ -84,7 +79,7 @@ mulberry_packet_event_message(StringInfo message, const mulberry_packet_note *no
 	int listed = 0;
 
 	appendStringInfoChar(message, '{');
-	append_text_field(message, "event", packet_event_names[note->kind]);
+	append_text_field(message, "event", mulberry_event_kind_at(note->kind)->name);
 	append_text_field(message, "call_id", note->call_id);
 	append_text_field(message, "tenant", tenant);
 	appendStringInfo(message,

@@ -13,6 +13,7 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "events/event_kinds.h"
 #include "events/event_ring.h"
 #include "events/events.h"
 #include "events/packet_notes.h"
@@ -53,8 +54,8 @@ mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call, con
 	if (VARSIZE(payload) > MAX_PAYLOAD)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("an event is larger than %d bytes", MAX_PAYLOAD)));
+	mulberry_check_event(event, payload);
 	caller = mulberry_become_owner();
-
 	SPI_connect();
 	values[0] = UUIDPGetDatum(tenant);
 	values[1] = CStringGetTextDatum(event);
@@ -89,10 +90,6 @@ mulberry_emit_event(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("tenant and name of an event must not be null")));
 	event = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	if (event[0] == '\0' || strlen(event) > MULBERRY_MAX_EVENT_NAME)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("name of an event must have 1 to %d bytes", MULBERRY_MAX_EVENT_NAME)));
 	payload = PG_ARGISNULL(4) ? DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")))
 							  : PG_GETARG_JSONB_P(4);
 	if (!JB_ROOT_IS_OBJECT(payload))

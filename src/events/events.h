@@ -14,9 +14,8 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
-#define MULBERRY_MAX_CALL_ID 128   /* bytes, without NUL */
-#define MULBERRY_MAX_EVENT_NAME 63 /* bytes, without NUL */
-#define MULBERRY_MAX_RANGES 100	   /* missing ranges that an answer or event carries */
+#define MULBERRY_MAX_CALL_ID 128 /* bytes, without NUL */
+#define MULBERRY_MAX_RANGES 100	 /* missing ranges that an answer or event carries */
 
 typedef enum mulberry_packet_event
 {
@@ -60,7 +59,8 @@ extern void mulberry_report_packet(const mulberry_packet_report *report);
  * Stores an event in the current transaction (a row of "events") and wakes the
  * notifier after commit.  "payload" holds the fields beside event and call_id.
  * call 0 and call_id NULL for an event that is about no call.  The caller needs
- * no rights on the table.
+ * no rights on the table.  Raises an error unless the event and its fields are those that event_kinds.c
+ * defines.
  */
 extern void mulberry_store_event(const pg_uuid_t *tenant, const char *event, int64 call,
 								 const char *call_id, Jsonb *payload);

@@ -5,6 +5,8 @@ LANGUAGE sql IMMUTABLE AS $$
     ('subscribe', 'EXECUTE', 'supervisor'),
     ('unsubscribe', 'EXECUTE', 'supervisor'),
     ('events_since', 'EXECUTE', 'supervisor auditor'),
+    ('event_kinds', 'EXECUTE', 'supervisor auditor'),
+    ('event_fields', 'EXECUTE', 'supervisor auditor'),
     ('number_events', 'EXECUTE', 'worker'),
     ('number_events_singly', 'EXECUTE', 'worker'),
     ('notifier_channels', 'EXECUTE', 'worker'),

@@ -308,7 +308,8 @@ record_change(HeapTuple tuple, TupleDesc desc, int64 version, Datum from_status,
 		bool isnull;
 
 		values[n] = heap_getattr(tuple, from_row[n], desc, &isnull);
-		if (isnull)
+		if (isnull || (from_row[n] == Anum_mandates_expires_at &&
+					   TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(values[n]))))
 			goto refused; /* by the table */
 	}
 	values[n++] = Int64GetDatum(version);

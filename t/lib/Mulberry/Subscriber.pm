@@ -108,6 +108,13 @@ sub take_until_event
     return $self->take_until(sub { $_->{event} eq $event });
 }
 
+# The same for a message about this call.
+sub take_until_call
+{
+    my ($self, $call_id) = @_;
+    return $self->take_until(sub { ($_->{call_id} // '') eq $call_id });
+}
+
 sub quit
 {
     my $self = shift;

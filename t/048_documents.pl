@@ -20,5 +20,9 @@ my $drawn = written('states');
 like($drawn, qr/^    outstanding --> waiting : /m, 'the state machines are drawn');
 is($states, "$drawn\n", 'docs/architecture.md draws them as they are');
 
+my $events = written('events');
+like($events, qr/^### ai_completed$/m, 'the events are described');
+is(slurp_file("$top/docs/events.md"), "$events\n", 'docs/events.md describes them as they are');
+
 $node->stop;
 done_testing();

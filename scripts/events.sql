@@ -1,0 +1,23 @@
+-- docs/events.md, out of the catalogue of events; see scripts/documents.
+SELECT $$# Events
+
+Written by `scripts/documents` from `event_kinds()` and `event_fields()`, that is from `src/events/event_kinds.c`; change that.
+
+A message is a JSON object. Beside the fields below it has `event`, the name; `tenant`; `call_id`, where it is about a call; and, when it is
+stored, `seq`, its number within the tenant, and `prev`, the number before. A message that is too long for NOTIFY is cut and says
+`"truncated": true`; `events_since()` has it whole. What is *optional* is absent or null where there is nothing to say. An event *with evidence*
+has further fields: what the acknowledgement or the recording proves.
+
+- *stored* events are rows of the transaction that causes them: none is lost, and who misses one sees it by `prev`.
+- *packet* events come from memory and may be lost; then `resync` says so.
+- *control* messages are about the subscription itself.
+$$;
+SELECT format(E'## About a%s %s\n', CASE WHEN subject ~ '^[aeiou]' THEN 'n' END, subject)
+       || E'\n' || string_agg(format(E'### %s\n\n%s. %s.%s', k.event, upper(left(k.meaning, 1)) || substr(k.meaning, 2),
+                                     upper(left(k.delivery, 1)) || substr(k.delivery, 2) || CASE WHEN k.evidence THEN ', with evidence' ELSE '' END,
+                                     f.list), E'\n' ORDER BY k.place)
+  FROM (SELECT x.*, row_number() OVER () AS place FROM mulberry.event_kinds() x) AS k
+ CROSS JOIN LATERAL (SELECT coalesce(E'\n\n| field | type | |\n| --- | --- | --- |\n' || string_agg(format('| `%s` | %s%s | %s |', f.field, f.type,
+                                   CASE WHEN f.optional THEN ', optional' END, f.meaning), E'\n' ORDER BY f.place) || E'\n', E'\n') AS list
+                       FROM (SELECT x.*, row_number() OVER () AS place FROM mulberry.event_fields() x) AS f WHERE f.event = k.event) AS f
+ GROUP BY subject ORDER BY min(k.place);
