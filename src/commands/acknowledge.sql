@@ -113,14 +113,14 @@ BEGIN
     FOR moot IN
         SELECT x.id FROM mulberry_internal.commands x
          WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.state = 'escalated' AND x.id < c.id
-           AND (c.command = 'REVOKE' AND x.command <> 'REVOKE'
-                OR c.command IN ('SUSPEND', 'RESUME') AND x.command IN ('SUSPEND', 'RESUME'))
+           AND ((mulberry_internal.command_kind(c.command)).final AND NOT (mulberry_internal.command_kind(x.command)).final
+                OR mulberry_internal.command_reversible(c.command) AND mulberry_internal.command_reversible(x.command))
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
         PERFORM mulberry_internal.finish_command(moot, 'cancelled', 'cancelled', 'command_cancelled',
                                         format('command %s came after it and was confirmed', command));
     END LOOP;
-    IF c.command = 'QUERY' THEN
+    IF (mulberry_internal.command_kind(c.command)).asks THEN
         SELECT m.status INTO registry FROM mulberry_internal.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate;
         IF registry <> more->>'mandate_state' THEN
             PERFORM mulberry_internal.note_command(c, 'mandate differs', 'mandate_differs',
@@ -206,7 +206,8 @@ CREATE OR REPLACE FUNCTION refresh_signature(c commands) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
+    IF c.challenged_at IS NULL
+       OR ((mulberry_internal.command_kind(c.command)).adds_up AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
         RETURN;
     END IF;
     UPDATE mulberry_internal.commands x SET challenged_at = NULL WHERE x.id = c.id;

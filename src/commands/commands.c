@@ -9,11 +9,13 @@
 #include "server/compat.h"
 
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "core/command/command.h"
+#include "core/command/command_kinds.h"
 #include "core/command/command_legacy.h"
 #include "core/crypto/digest.h"
 #include "server/row.h"
@@ -82,13 +84,29 @@ static int
 legacy_code(const char *name)
 {
 	mb_command_code code;
+	StringInfoData known;
+	const mb_command_kind *kind;
+	int n = 0;
+	int seen = 0;
 
-	if (!mb_command_from_name(name, &code) || !mb_legacy_knows(code))
-		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("unknown command \"%s\"", name),
-				errdetail("Commands with a textual form are REVOKE, SUSPEND, EXTEND, QUERY and "
-						  "PING."));
-	return code;
+	if (mb_command_from_name(name, &code) && mb_legacy_knows(code))
+		return code;
+	for (size_t i = 0; (kind = mb_command_kind_at(i)) != NULL; i++)
+		n += kind->textual;
+	initStringInfo(&known);
+	for (size_t i = 0; (kind = mb_command_kind_at(i)) != NULL; i++)
+		if (kind->textual)
+		{
+			appendStringInfo(&known, "%s%s",
+							 seen == 0		? ""
+							 : seen < n - 1 ? ", "
+											: " and ",
+							 kind->name);
+			seen++;
+		}
+
+	ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown command \"%s\"", name),
+			errdetail("Commands with a textual form are %s.", known.data));
 }
 
 static char *

@@ -14,7 +14,7 @@ BEGIN
       FROM mulberry_internal.commands x
      WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'waiting'
        AND x.command = command AND x.mandate IS NOT DISTINCT FROM mandate AND x.argument = argument
-       AND command <> 'EXTEND'
+       AND NOT (mulberry_internal.command_kind(command)).adds_up
        AND NOT EXISTS (SELECT FROM mulberry_internal.commands y
                         WHERE y.tenant = x.tenant AND y.agent = x.agent AND y.state IN ('waiting', 'outstanding')
                           AND y.mandate IS NOT DISTINCT FROM x.mandate AND y.id > x.id)
@@ -78,8 +78,7 @@ AS $$
 DECLARE
     given   CONSTANT bigint := nextval('mulberry_internal.command_id');
     cause   CONSTANT text := concat_ws(': ', lower(command), reason);
-    wanted  CONSTANT text := CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED'
-                                          WHEN 'RESUME' THEN 'ACTIVE' END;
+    kind    record;
     owner   uuid;
     a       mulberry_internal.agents;
     outcome text := 'changed';
@@ -93,9 +92,11 @@ BEGIN
         RAISE EXCEPTION '% must not be null', CASE WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF command = 'EXTEND' AND argument NOT BETWEEN 1 AND 99 THEN
+    SELECT * INTO kind FROM mulberry_internal.command_kind(command);
+    IF argument NOT BETWEEN kind.least_argument AND kind.most_argument THEN
         RAISE EXCEPTION 'a mandate cannot be extended by % days', argument
-            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It can be extended by 1 to 99 days at a time.';
+            USING ERRCODE = 'numeric_value_out_of_range',
+                  DETAIL = format('It can be extended by %s to %s days at a time.', kind.least_argument, kind.most_argument);
     END IF;
 
     SELECT m.agent INTO owner FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate_id;
@@ -107,13 +108,16 @@ BEGIN
     a := mulberry_internal.lock_agent(tenant, owner);
 
     -- The registry first: payments are stopped here even if the agent is never reached.
-    IF wanted IS NOT NULL THEN
-        outcome := mulberry_internal.set_mandate_status(tenant, mandate_id, wanted, cause, given);
-    ELSIF command = 'EXTEND' THEN
+    CASE
+    WHEN NOT kind.changes_registry THEN
+        NULL;
+    WHEN kind.sets_status IS NOT NULL THEN
+        outcome := mulberry_internal.set_mandate_status(tenant, mandate_id, kind.sets_status, cause, given);
+    WHEN command = 'EXTEND' THEN
         outcome := mulberry_internal.extend_mandate_expiry(tenant, mandate_id, argument, cause, given);
-    END IF;
+    END CASE;
     IF outcome = 'already so' THEN
-        answer := mulberry_internal.already_answer(a, command, mandate_id, wanted);
+        answer := mulberry_internal.already_answer(a, command, mandate_id, kind.sets_status);
         PERFORM mulberry_internal.record_audit(tenant, mulberry_internal.command_action(command, outcome), outcome, mandate_id, a.id,
             (answer->>'command_id')::bigint, NULL,
             jsonb_strip_nulls(jsonb_build_object('reason', reason, 'requester', requester)));
@@ -131,7 +135,7 @@ BEGIN
     -- A revocation stands whether or not there is a way to the agent; next_command() hands it to a
     -- person then.  Anything else is refused whole.
     problem := mulberry_internal.path_problem(a, force_voice);
-    IF problem IS NOT NULL AND command <> 'REVOKE' THEN
+    IF problem IS NOT NULL AND NOT kind.final THEN
         PERFORM mulberry_internal.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
             format('agent "%s" cannot be reached: %s', a.name, problem),
             'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an '

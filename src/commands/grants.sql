@@ -4,6 +4,7 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('command_generate', 'EXECUTE', 'operator gateway worker'),
     ('command_verify', 'EXECUTE', 'operator auditor gateway worker'),
+    ('command_kinds', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('command_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('ack_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('command_frame', 'EXECUTE', 'operator gateway'),

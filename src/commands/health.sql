@@ -10,7 +10,7 @@ DECLARE
 BEGIN
     -- no names: who may see health may not see every tenant
     item := 'escalated commands';
-    SELECT count(*), count(*) FILTER (WHERE c.command = 'REVOKE'), min(c.escalated_at)
+    SELECT count(*), count(*) FILTER (WHERE (mulberry_internal.command_kind(c.command)).urgent), min(c.escalated_at)
       INTO number, urgent, oldest
       FROM mulberry_internal.commands c WHERE c.state = 'escalated';
     status := CASE WHEN number = 0 THEN 'ok' WHEN urgent = 0 THEN 'warning' ELSE 'error' END;

@@ -30,7 +30,7 @@ BEGIN
              WHERE m.tenant = a.tenant AND m.agent = a.id AND t.number > after
                -- see mandate_retellings
                AND NOT EXISTS (SELECT FROM mulberry_internal.commands c
-                                WHERE c.tenant = m.tenant AND c.mandate = m.id AND c.command = 'EXTEND'
+                                WHERE c.tenant = m.tenant AND c.mandate = m.id AND (mulberry_internal.command_kind(c.command)).adds_up
                                   AND (c.state IN ('waiting', 'outstanding') OR c.state = 'escalated' AND c.retold_as IS NULL))
              ORDER BY t.number LIMIT CASE WHEN after = since THEN most END) AS x;
     IF rows IS NULL THEN
@@ -104,11 +104,13 @@ BEGIN
     -- not what an agent may have carried out already and would do twice
     SELECT x.id INTO again FROM mulberry_internal.commands x
      WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND NOT x.force_voice
-       AND (x.command <> 'EXTEND' OR NOT mulberry_internal.command_has_left(x)) AND mulberry_internal.command_obsolete(x) IS NULL
+       AND (NOT (mulberry_internal.command_kind(x.command)).adds_up OR NOT mulberry_internal.command_has_left(x))
+       AND mulberry_internal.command_obsolete(x) IS NULL
        AND NOT EXISTS (SELECT FROM mulberry_internal.commands y
                         WHERE y.tenant = x.tenant AND y.mandate = x.mandate AND y.id > x.id AND y.state <> 'cancelled'
-                          AND x.command IN ('SUSPEND', 'RESUME') AND y.command IN ('SUSPEND', 'RESUME', 'REVOKE'))
-     ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
+                          AND mulberry_internal.command_reversible(x.command)
+                          AND (mulberry_internal.command_kind(y.command)).sets_status IS NOT NULL)
+     ORDER BY (mulberry_internal.command_kind(x.command)).urgent DESC, x.id LIMIT 1 FOR NO KEY UPDATE;
     IF NOT FOUND OR mulberry_internal.voice_key_problem(a.tenant, a.id) IS NOT NULL THEN
         RETURN;
     END IF;
@@ -129,7 +131,7 @@ DECLARE
 BEGIN
     FOR c IN
         SELECT x.* FROM mulberry_internal.commands x
-         WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND x.command = 'EXTEND'
+         WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND (mulberry_internal.command_kind(x.command)).adds_up
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
         IF c.retold_as <= since THEN

@@ -25,7 +25,7 @@ AS $$
 DECLARE
     -- operators only: visible_command() asks current_tenants()
     c        CONSTANT mulberry_internal.commands := mulberry_internal.visible_command(command_id);
-    harmless CONSTANT boolean := c.command IN ('QUERY', 'PING');
+    harmless CONSTANT boolean := NOT (mulberry_internal.command_kind(c.command)).changes_registry;
 BEGIN
     PERFORM mulberry_internal.check_texts('reason', cancel_command.reason);
     IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
@@ -33,7 +33,7 @@ BEGIN
     ELSIF c.state = 'escalated' AND nullif(btrim(reason), '') IS NULL THEN
         RAISE EXCEPTION 'command % waits for a person and is closed with a reason only', c.id
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Say what was found out about the agent.';
-    ELSIF c.state <> 'escalated' AND c.command = 'REVOKE' THEN
+    ELSIF c.state <> 'escalated' AND (mulberry_internal.command_kind(c.command)).final THEN
         RAISE EXCEPTION 'a revocation cannot be cancelled' USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = 'The registry is revoked, and the agent must learn of it.';
     ELSIF c.state <> 'escalated' AND c.signatures > 0 AND NOT harmless THEN
@@ -72,10 +72,10 @@ BEGIN
     problem := mulberry_internal.command_obsolete(c);
     IF c.retold_as IS NOT NULL THEN
         problem := 'the online path tells the new expiry';
-    ELSIF problem IS NULL AND c.command IN ('SUSPEND', 'RESUME') THEN
+    ELSIF problem IS NULL AND mulberry_internal.command_reversible(c.command) THEN
         SELECT max(x.id) INTO later FROM mulberry_internal.commands x
          WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.id > c.id AND x.state <> 'cancelled'
-           AND x.command IN ('SUSPEND', 'RESUME');
+           AND mulberry_internal.command_reversible(x.command);
         IF later IS NOT NULL THEN
             problem := format('command %s about the same mandate came after it', later);
         END IF;

@@ -1,7 +1,7 @@
 -- Commands: how they are given, queued, sent and settled.
 --
 -- The lock of a queue is its agent's row: whoever changes a command holds it.  Each agent has at
--- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
+-- most one command outstanding; urgent ones go first, all others in the order in which they were given.
 
 CREATE OR REPLACE TRIGGER guard_state AFTER UPDATE ON commands
     FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION guard_state();
@@ -105,7 +105,7 @@ COMMENT ON FUNCTION path_problem(agents, boolean) IS
 CREATE OR REPLACE FUNCTION command_obsolete(c commands) RETURNS text
 LANGUAGE sql STABLE
 AS $$
-    SELECT CASE WHEN c.command IN ('SUSPEND', 'RESUME', 'EXTEND')
+    SELECT CASE WHEN (mulberry_internal.command_kind(c.command)).changes_registry AND NOT (mulberry_internal.command_kind(c.command)).final
                  AND (SELECT m.status FROM mulberry_internal.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
                 THEN 'the mandate was revoked meanwhile' END
 $$;
@@ -137,7 +137,7 @@ BEGIN
        SET state = state, error = error, finished_at = clock_timestamp(), voice_at = NULL
      WHERE x.id = command RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
-    IF c.command = 'EXTEND' THEN
+    IF (mulberry_internal.command_kind(c.command)).adds_up THEN
         PERFORM mulberry_internal.retell_mandate(c);
     END IF;
     RETURN c;
@@ -199,7 +199,7 @@ BEGIN
      WHERE x.id = held.id RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, 'displaced', 'command_displaced');
     -- The others set a state, so saying them twice does no harm; two extensions add up.
-    IF c.command = 'EXTEND' AND has_left AND mulberry_internal.command_obsolete(c) IS NULL THEN
+    IF (mulberry_internal.command_kind(c.command)).adds_up AND has_left AND mulberry_internal.command_obsolete(c) IS NULL THEN
         PERFORM mulberry_internal.escalate_command(c.id,
             'a revocation took its turn after it was sent, so the agent may have carried it out; retry_command() extends again');
     END IF;
@@ -259,7 +259,9 @@ BEGIN
     -- A revocation waits for nobody but another one; what was given up already makes way to all.
     IF FOUND AND EXISTS (SELECT FROM mulberry_internal.commands x
                           WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
-                            AND (held.escalated_at IS NOT NULL OR x.command = 'REVOKE' AND held.command <> 'REVOKE')) THEN
+                            AND (held.escalated_at IS NOT NULL
+                                 OR (mulberry_internal.command_kind(x.command)).urgent
+                                    AND NOT (mulberry_internal.command_kind(held.command)).urgent)) THEN
         PERFORM mulberry_internal.displace_command(held);
         held := NULL;
     END IF;
@@ -278,7 +280,7 @@ BEGIN
     LOOP
         SELECT x.* INTO c FROM mulberry_internal.commands x
          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
-         ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
+         ORDER BY (mulberry_internal.command_kind(x.command)).urgent DESC, x.id LIMIT 1 FOR NO KEY UPDATE;
         EXIT WHEN NOT FOUND;
         problem := mulberry_internal.path_problem(a, c.force_voice);
         IF problem IS NULL THEN

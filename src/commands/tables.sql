@@ -9,10 +9,9 @@ CREATE TABLE commands (
     id             bigint PRIMARY KEY DEFAULT nextval('command_id'),
     tenant         uuid NOT NULL REFERENCES tenants (id),
     agent          uuid NOT NULL,
-    command        text COLLATE "C" NOT NULL
-                   CHECK (command IN ('REVOKE', 'SUSPEND', 'RESUME', 'EXTEND', 'QUERY', 'PING')),
+    command        text COLLATE "C" NOT NULL,
     mandate        text COLLATE "C",
-    argument       integer NOT NULL DEFAULT 0 CHECK (argument BETWEEN 0 AND 99),
+    argument       integer NOT NULL DEFAULT 0,
     reason         text,
     requester      text,
     force_voice    boolean NOT NULL DEFAULT false,
@@ -43,13 +42,14 @@ CREATE TABLE commands (
     retold_as      bigint,
     FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
     FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id),
+    CONSTRAINT commands_kind CHECK (mulberry_internal.command_means_something(command, mandate, argument)),
     CHECK ((state = 'outstanding') <= (frame IS NOT NULL AND counter IS NOT NULL AND key_id IS NOT NULL))
 );
 CREATE UNIQUE INDEX commands_outstanding ON commands (tenant, agent) WHERE state = 'outstanding';
 CREATE INDEX commands_open ON commands (tenant, agent, id) WHERE state IN ('waiting', 'outstanding', 'escalated');
 CREATE INDEX commands_mandate ON commands (tenant, mandate);
 COMMENT ON TABLE commands IS 'commands to agents and what became of them';
-COMMENT ON COLUMN commands.argument IS 'days for EXTEND, else 0';
+COMMENT ON COLUMN commands.argument IS 'what command_kinds() says';
 COMMENT ON COLUMN commands.state IS
     'waiting for its turn; outstanding: signed and on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
 COMMENT ON COLUMN commands.method IS 'path of the confirmation, or the one that is being tried';

@@ -3,22 +3,21 @@ CREATE OR REPLACE FUNCTION spoken_result(command text, mandate text, argument in
 LANGUAGE sql IMMUTABLE AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
-      FROM (SELECT CASE WHEN command = 'PING' AND status <> 'refused' THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command'
-          ELSE 'Mandate' END AS what,
+      FROM (SELECT CASE WHEN k.has_mandate THEN 'Mandate' WHEN command IS NULL OR status = 'refused' THEN 'Command' ELSE 'Agent' END AS what,
                    CASE
                        WHEN status = 'challenge wanted' THEN 'must be confirmed'
                        WHEN status = 'refused' AND state = 'REVOKED' THEN 'is revoked and stays so'
                        WHEN status = 'refused' THEN 'refused'
                        WHEN status = 'unknown mandate' THEN 'is not known'
-                       WHEN command = 'PING' THEN 'is ready'
-                       WHEN command = 'QUERY' OR status = 'already so'
+                       WHEN NOT k.has_mandate THEN k.done
+                       WHEN k.asks OR status = 'already so'
                            THEN CASE state WHEN 'NONE' THEN 'is not known' ELSE 'is ' || lower(state) END
-                       WHEN command = 'REVOKE' THEN 'revoked'
-                       WHEN command = 'SUSPEND' THEN 'suspended'
-                       WHEN command = 'RESUME' THEN 'resumed'
-                       WHEN command = 'EXTEND' THEN format('extended by %s %s', argument, CASE argument WHEN 1 THEN 'day' ELSE 'days' END)
-                       ELSE 'done'
-                   END AS becomes) AS s
+                       WHEN k.most_argument > 0
+                           THEN format('%s by %s %s', k.done, argument, CASE argument WHEN 1 THEN 'day' ELSE 'days' END)
+                       ELSE coalesce(k.done, 'done')
+                   END AS becomes
+              FROM (SELECT) AS one
+              LEFT JOIN LATERAL mulberry_internal.command_kind(command) AS k ON true) AS s
 $$;
 COMMENT ON FUNCTION spoken_result(text, text, integer, text, text) IS
     'an acknowledgement in words, for logs and to be spoken (internal)';

@@ -152,9 +152,9 @@ BEGIN
     END IF;
 
     -- accepted: counter, digest, effect, acknowledgement and audit row in this one transaction
-    answer := ROW(false, parsed.command, CASE WHEN parsed.command IS DISTINCT FROM 'PING' THEN parsed.mandate_id END, NULL, NULL, NULL,
-        NULL,
-                  NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
+    answer := ROW(false, parsed.command,
+                  CASE WHEN (mulberry_internal.command_kind(parsed.command)).has_mandate IS NOT FALSE THEN parsed.mandate_id END,
+                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
     IF NOT judged.meaningful THEN
         status := 'refused';
         state := 'NONE';
@@ -169,7 +169,8 @@ BEGIN
            SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
                counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
         state := mulberry_internal.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
-    ELSIF parsed.command <> 'PING' AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 'NONE' THEN
+    ELSIF (mulberry_internal.command_kind(parsed.command)).has_mandate
+          AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 'NONE' THEN
         -- another agent's mandate is none
         status := 'unknown mandate';
         state := 'NONE';

@@ -25,6 +25,7 @@
 #include "access/access.h"
 #include "server/catalog.h"
 #include "server/columns.h"
+#include "core/command/command_kinds.h"
 #include "core/crypto/digest.h"
 #include "server/row.h"
 #include "secrets/secrets.h"
@@ -351,8 +352,9 @@ mulberry_sign_frame(PG_FUNCTION_ARGS)
 	if (status == MB_ERR_RANGE)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("a command's argument, counter or nonce is out of range"),
-				errdetail("EXTEND takes 1 to 99 days and all others 0; a nonce has %d digits.",
-						  MB_NONCE_LENGTH));
+				errdetail("%s takes an argument from %d to %d; a nonce has %d digits.",
+						  mb_command_name(code), mb_command_kind_by_code(code)->least_argument,
+						  mb_command_kind_by_code(code)->most_argument, MB_NONCE_LENGTH));
 	if (status != MB_OK)
 		elog(ERROR, "could not sign a command: %s", mb_status_message(status));
 	mulberry_row_add_text(&r, frame);

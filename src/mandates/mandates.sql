@@ -237,40 +237,6 @@ COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
     'extends a mandate by 1 to 99 days of 24 hours from expires_at, or from now when that is over: "changed", "E003" (no such mandate) '
     'or "E004" (REVOKED); to the end of the year 9999 at most. EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
 
-CREATE OR REPLACE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
-                                      OUT ack_status integer, OUT ack_state integer)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    answer     text;
-    result     text;
-BEGIN
-    IF command = 'PING' THEN
-        ack_state := mulberry_internal.mandate_state_code('NONE');
-        ack_status := mulberry_internal.ack_status_code(CASE WHEN mandate = '00000000' AND argument = 0 THEN 'applied' ELSE 'refused' END);
-        RETURN;
-    END IF;
-    IF command = 'EXTEND' AND argument BETWEEN 1 AND 99 THEN
-        answer := mulberry_internal.extend_mandate_expiry(tenant, mandate, argument, cause, command_id);
-    ELSIF command = 'QUERY' AND argument = 0 THEN
-        answer := CASE WHEN (mulberry_internal.lock_mandate(tenant, mandate)).id IS NULL THEN 'E003' ELSE 'changed' END;
-    ELSIF command IN ('REVOKE', 'SUSPEND', 'RESUME') AND argument = 0 THEN
-        answer := mulberry_internal.set_mandate_status(tenant, mandate,
-                                              CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED' ELSE 'ACTIVE' END,
-                                              cause, command_id);
-    ELSE
-        answer := 'meaningless';
-    END IF;
-    SELECT m.status INTO result FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
-    ack_state := mulberry_internal.mandate_state_code(coalesce(result, 'NONE'));
-    ack_status := mulberry_internal.ack_status_code(CASE answer WHEN 'changed' THEN 'applied' WHEN 'already so' THEN 'already so'
-                                                                WHEN 'E003' THEN 'unknown mandate' ELSE 'refused' END);
-END
-$$;
-COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
-    'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the '
-    'acknowledgement; what means nothing is refused (internal)';
-
 CREATE OR REPLACE FUNCTION mulberry.alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
                               sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$

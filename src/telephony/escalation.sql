@@ -46,7 +46,7 @@ CREATE OR REPLACE FUNCTION escalation_sentence(command bigint) RETURNS text
 LANGUAGE sql STABLE
 AS $$
     SELECT format('This is Mulberry. %s by agent %s. Calls placed: %s. Please act.',
-               CASE c.command WHEN 'PING' THEN 'A line test was not answered'
+               CASE WHEN NOT (mulberry_internal.command_kind(c.command)).has_mandate THEN 'A line test was not answered'
                     ELSE format('The command %s for mandate %s was not confirmed', lower(c.command),
                         coalesce(mulberry_internal.spaced(c.mandate), 'unknown')) END,
                left(regexp_replace(a.name, '[_.-]+', ' ', 'g'), 80), c.attempts)

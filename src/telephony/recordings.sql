@@ -221,9 +221,7 @@ COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS
 
 CREATE OR REPLACE FUNCTION confirms(command text, transcript text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN transcript ~* CASE command WHEN 'REVOKE' THEN E'\\mrevoked\\M' WHEN 'SUSPEND' THEN E'\\msuspended\\M'
-                                  WHEN 'RESUME' THEN E'\\m(resumed|active)\\M' WHEN 'EXTEND' THEN E'\\mextended\\M'
-                                  WHEN 'QUERY' THEN E'\\m(active|suspended|revoked|expired)\\M' ELSE E'\\m(pong|alive|ready)\\M' END
+RETURN transcript ~* (mulberry_internal.command_kind(command)).confirmation
    AND transcript !~* E'\\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\\M';
 COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like the confirmation of a command (internal)';
 

@@ -72,9 +72,8 @@ BEGIN
         RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
     END IF;
     -- Words that would confirm (see confirming_words) are not among ours: recordings hold both sides.
-    verbs := jsonb_build_array(mulberry_internal.say_verb(coalesce(s.announcement, CASE c.command
-        WHEN 'REVOKE' THEN 'Mandate revocation' WHEN 'SUSPEND' THEN 'Mandate suspension' WHEN 'RESUME' THEN 'Mandate resumption'
-        WHEN 'EXTEND' THEN 'Mandate extension' WHEN 'QUERY' THEN 'Mandate query' ELSE 'Line test' END), options));
+    verbs := jsonb_build_array(mulberry_internal.say_verb(coalesce(s.announcement,
+        (mulberry_internal.command_kind(c.command)).announcement), options));
     FOR step IN 1 .. s.repetitions LOOP
         verbs := verbs || mulberry_internal.play_verb(v.frame)
             || CASE WHEN s.public_url IS NOT NULL THEN mulberry_internal.gather_verb(s.public_url, v.token, step, 'acknowledgement')

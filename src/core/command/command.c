@@ -7,6 +7,8 @@
  */
 #include "core/command/command.h"
 
+#include "core/command/command_kinds.h"
+
 #include <string.h>
 
 /* Lengths of the digits between * and #. */
@@ -27,18 +29,6 @@
 	(4 + 1 + 2 * MB_PARTY_ID_SIZE + 1 + 1 + MB_MANDATE_ID_LENGTH + 1 + 8 + 1 + MB_NONCE_LENGTH)
 /* magic, kind, tenant, edge, key id, status, state, counter, SHA256(M) */
 #define ACK_MESSAGE_SIZE (4 + 1 + 2 * MB_PARTY_ID_SIZE + 1 + 1 + 1 + 8 + MB_SHA256_SIZE)
-
-static const struct
-{
-	int code;
-	const char *name;
-} command_names[] = {
-	{ MB_COMMAND_REVOKE, "REVOKE" }, { MB_COMMAND_SUSPEND, "SUSPEND" },
-	{ MB_COMMAND_EXTEND, "EXTEND" }, { MB_COMMAND_QUERY, "QUERY" },
-	{ MB_COMMAND_RESUME, "RESUME" }, { MB_COMMAND_PING, "PING" },
-};
-
-#define N_COMMANDS (sizeof(command_names) / sizeof(command_names[0]))
 
 static bool
 is_digit(char c)
@@ -78,31 +68,6 @@ static bool
 counter_valid(uint64_t counter)
 {
 	return counter >= 1 && counter <= MB_COUNTER_MAX;
-}
-
-const char *
-mb_command_name(int code)
-{
-	for (size_t i = 0; i < N_COMMANDS; i++)
-	{
-		if (command_names[i].code == code)
-			return command_names[i].name;
-	}
-	return NULL;
-}
-
-bool
-mb_command_from_name(const char *name, mb_command_code *code)
-{
-	for (size_t i = 0; i < N_COMMANDS; i++)
-	{
-		if (strcmp(command_names[i].name, name) == 0)
-		{
-			*code = (mb_command_code) command_names[i].code;
-			return true;
-		}
-	}
-	return false;
 }
 
 const char *
@@ -188,11 +153,11 @@ command_fits(const mb_command *command)
 bool
 mb_command_meaningful(const mb_command *command)
 {
-	if (!command_fits(command) || mb_command_name(command->code) == NULL)
-		return false;
-	if ((command->code == MB_COMMAND_EXTEND) != (command->argument != 0))
-		return false;
-	return command->code != MB_COMMAND_PING || strcmp(command->mandate, "00000000") == 0;
+	const mb_command_kind *kind = mb_command_kind_by_code(command->code);
+
+	return kind && command_fits(command) && command->argument >= kind->least_argument &&
+		   command->argument <= kind->most_argument &&
+		   (kind->has_mandate || strcmp(command->mandate, "00000000") == 0);
 }
 
 mb_status

@@ -33,15 +33,15 @@
 #define MB_NONCE_LENGTH 6
 #define MB_CHALLENGE_LENGTH 8
 
-/* CC of a command frame. */
+/* CC of a command frame; command_kinds.h says what each is. */
 typedef enum mb_command_code
 {
 	MB_COMMAND_REVOKE = 1,
 	MB_COMMAND_SUSPEND = 2,
-	MB_COMMAND_EXTEND = 3, /* the argument is a number of days, 1 to 99 */
+	MB_COMMAND_EXTEND = 3,
 	MB_COMMAND_QUERY = 4,
 	MB_COMMAND_RESUME = 5,
-	MB_COMMAND_PING = 99 /* mandate 00000000 */
+	MB_COMMAND_PING = 99
 } mb_command_code;
 
 /* SS of an acknowledgement. */
@@ -152,8 +152,8 @@ extern int mb_check_digits(const char *digits, size_t n);
 extern bool mb_mandate_id_valid(const char *mandate);
 
 /*
- * Whether a command means something: a known code; 1 to 99 days for EXTEND and argument 0 for all
- * others; mandate 00000000 for PING.  A genuine command that does not is refused by whoever would apply
+ * Whether a command means something: a known code, an argument in its range, mandate 00000000 for what is
+ * about none.  A genuine command that does not is refused by whoever would apply
  * it (MB_ACK_REFUSED), so that a newer sender can be told so.
  */
 extern bool mb_command_meaningful(const mb_command *command);

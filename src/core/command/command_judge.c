@@ -4,6 +4,8 @@
  */
 #include "core/command/command_judge.h"
 
+#include "core/command/command_kinds.h"
+
 #include <string.h>
 
 /*
@@ -87,6 +89,7 @@ void
 mb_command_judge(const char *symbols, size_t n, const mb_key_state *state, mb_judgement *judgement)
 {
 	const mb_command *command = &judgement->frame.command;
+	const mb_command_kind *kind;
 	bool is_answer;
 	uint64_t counter;
 
@@ -127,9 +130,10 @@ mb_command_judge(const char *symbols, size_t n, const mb_key_state *state, mb_ju
 	if (judgement->verdict != MB_VERDICT_ACCEPTED)
 		return;
 	judgement->challenge_answered = is_answer && !state->challenge->expired;
+	kind = mb_command_kind_by_code(command->code);
 	judgement->challenge_wanted =
 		!judgement->challenge_answered &&
-		(state->challenge_all || (state->challenge_extend && command->code == MB_COMMAND_EXTEND));
+		(state->challenge_all || (state->challenge_extend && kind && kind->challenged));
 }
 
 const char *

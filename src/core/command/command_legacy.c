@@ -4,6 +4,8 @@
  */
 #include "core/command/command_legacy.h"
 
+#include "core/command/command_kinds.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +20,9 @@
 bool
 mb_legacy_knows(int code)
 {
-	return mb_command_name(code) != NULL && code != MB_COMMAND_RESUME;
+	const mb_command_kind *kind = mb_command_kind_by_code(code);
+
+	return kind && kind->textual;
 }
 
 const char *
