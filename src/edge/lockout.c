@@ -68,8 +68,8 @@ get_lockout(FunctionCallInfo fcinfo, int arg, mb_lockout *lockout)
 	value = GetAttributeByName(row, "challenge_period", &isnull);
 	if (isnull)
 		return;
-	lockout->challenge_period = DatumGetIntervalP(value)->time +
-		DatumGetIntervalP(value)->day * USECS_PER_DAY;
+	lockout->challenge_period =
+		DatumGetIntervalP(value)->time + DatumGetIntervalP(value)->day * USECS_PER_DAY;
 	lockout->challenge_period =
 		Max(Min(lockout->challenge_period, MB_LOCKOUT_LONGEST_PERIOD_US), 0);
 }
