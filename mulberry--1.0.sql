@@ -798,6 +798,42 @@ COMMENT ON COLUMN voice_keys.place IS
     'signing_place() and the time of the installation that used the key last; another one means a restored or promoted copy';
 SELECT pg_catalog.pg_extension_config_dump('voice_keys', '');
 
+-- src/commands/kinds.sql
+-- The kinds of commands: what src/core/command/command_kinds.c defines.
+
+CREATE FUNCTION mulberry.command_kinds()
+RETURNS TABLE (command text, code text, has_mandate boolean, least_argument integer, most_argument integer, changes_registry boolean,
+               sets_status text, urgent boolean, final boolean, adds_up boolean, challenged boolean, asks boolean, announcement text,
+               done text, confirmation text, meaning text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 6
+AS 'MODULE_PATHNAME', 'mulberry_command_kinds';
+COMMENT ON FUNCTION mulberry.command_kinds() IS
+    'the commands that agents know: whether it is about a mandate, the range of its argument, the status that it gives the mandate; '
+    'urgent: goes before others; final: cannot be taken back; adds_up: twice is not once; challenged: by keys made with '
+    'challenge_extend; asks: the answer is compared with the registry; and the words that are spoken about it';
+
+CREATE FUNCTION command_kind(command text,
+    OUT has_mandate boolean, OUT least_argument integer, OUT most_argument integer, OUT changes_registry boolean, OUT sets_status text,
+    OUT urgent boolean, OUT final boolean, OUT adds_up boolean, OUT challenged boolean, OUT asks boolean, OUT announcement text,
+    OUT done text, OUT confirmation text)
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mulberry_command_kind';
+COMMENT ON FUNCTION command_kind(text) IS
+    'properties of a command, as command_kinds() has them; 22023: there is no such command (internal)';
+
+CREATE FUNCTION command_reversible(command text) RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (mulberry_internal.command_kind(command)).sets_status IS NOT NULL AND NOT (mulberry_internal.command_kind(command)).final;
+COMMENT ON FUNCTION command_reversible(text) IS
+    'whether a command gives its mandate a status that another one may take away, so that the later one of two counts (internal)';
+
+CREATE FUNCTION command_means_something(command text, mandate text, argument integer) RETURNS boolean
+LANGUAGE c IMMUTABLE PARALLEL SAFE
+AS 'MODULE_PATHNAME', 'mulberry_command_means_something';
+COMMENT ON FUNCTION command_means_something(text, text, integer) IS
+    'whether there is such a command, it has a mandate if it must, and the argument is in its range; for the table''s constraint '
+    '(internal)';
+
 -- src/commands/tables.sql
 -- Commands to agents.  A command waits until its key has no other outstanding; then it gets
 -- counter and frame, which every path and repetition carries.
@@ -810,10 +846,9 @@ CREATE TABLE commands (
     id             bigint PRIMARY KEY DEFAULT nextval('command_id'),
     tenant         uuid NOT NULL REFERENCES tenants (id),
     agent          uuid NOT NULL,
-    command        text COLLATE "C" NOT NULL
-                   CHECK (command IN ('REVOKE', 'SUSPEND', 'RESUME', 'EXTEND', 'QUERY', 'PING')),
+    command        text COLLATE "C" NOT NULL,
     mandate        text COLLATE "C",
-    argument       integer NOT NULL DEFAULT 0 CHECK (argument BETWEEN 0 AND 99),
+    argument       integer NOT NULL DEFAULT 0,
     reason         text,
     requester      text,
     force_voice    boolean NOT NULL DEFAULT false,
@@ -844,13 +879,14 @@ CREATE TABLE commands (
     retold_as      bigint,
     FOREIGN KEY (tenant, agent) REFERENCES agents (tenant, id),
     FOREIGN KEY (tenant, mandate) REFERENCES mandates (tenant, id),
+    CONSTRAINT commands_kind CHECK (mulberry_internal.command_means_something(command, mandate, argument)),
     CHECK ((state = 'outstanding') <= (frame IS NOT NULL AND counter IS NOT NULL AND key_id IS NOT NULL))
 );
 CREATE UNIQUE INDEX commands_outstanding ON commands (tenant, agent) WHERE state = 'outstanding';
 CREATE INDEX commands_open ON commands (tenant, agent, id) WHERE state IN ('waiting', 'outstanding', 'escalated');
 CREATE INDEX commands_mandate ON commands (tenant, mandate);
 COMMENT ON TABLE commands IS 'commands to agents and what became of them';
-COMMENT ON COLUMN commands.argument IS 'days for EXTEND, else 0';
+COMMENT ON COLUMN commands.argument IS 'what command_kinds() says';
 COMMENT ON COLUMN commands.state IS
     'waiting for its turn; outstanding: signed and on its way; confirmed or refused by the agent; escalated: a person must act; cancelled';
 COMMENT ON COLUMN commands.method IS 'path of the confirmation, or the one that is being tried';
@@ -1218,36 +1254,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION forget_set_aside() IS 'forgets what was set aside and is well again or gone; part of maintenance (internal)';
 
-CREATE FUNCTION health_set_aside() RETURNS TABLE (item text, status text, detail text, hint text)
-LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    entry record;
-    more  bigint;
-BEGIN
-    SELECT count(*) INTO more FROM mulberry_internal.set_aside s WHERE s.retry_at > clock_timestamp() - interval '10 minutes';
-    item := 'shared work';
-    status := CASE WHEN more = 0 THEN 'ok' ELSE 'error' END;
-    detail := CASE WHEN more = 0 THEN 'nothing is set aside' ELSE format('%s items are set aside', more) END;
-    hint := CASE WHEN more > 0 THEN 'Mend or remove what is named; it is tried again by itself, at least once an hour.' END;
-    RETURN NEXT;
-    FOR entry IN
-        SELECT s.*, t.name FROM mulberry_internal.set_aside s LEFT JOIN mulberry_internal.tenants t ON t.id = s.tenant
-         WHERE s.retry_at > clock_timestamp() - interval '10 minutes' ORDER BY s.since, s.unit, s.item LIMIT 10
-    LOOP
-        item := format('set aside by %s', entry.unit);
-        status := 'error';
-        -- what an error quotes may be another tenant's
-        detail := format('"%s"%s since %s, %s times', entry.item, coalesce(format(' of tenant "%s"', entry.name), ''), entry.since,
-            entry.times)
-            || CASE WHEN entry.tenant = ANY (mulberry.current_tenants()) OR mulberry.has_access_everywhere('admin')
-                    THEN ': ' || entry.error ELSE format(' (SQLSTATE %s)', entry.sqlstate) END;
-        hint := NULL;
-        RETURN NEXT;
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION health_set_aside() IS 'health of shared work: what it had to set aside, so that the rest could go on';
-
 -- src/server/blockers.sql
 -- Who is in the way.
 
@@ -1364,8 +1370,8 @@ RETURNS TABLE (table_name text, machine text, from_state text, to_state text, co
 LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 70
 AS 'MODULE_PATHNAME', 'mulberry_state_machines';
 COMMENT ON FUNCTION mulberry.state_machines() IS
-    'every change of a state that there is, of calls, mandates, commands, voice calls and the breakers of endpoints; from_state null: where '
-    'it begins; conditional: only under the condition that the description names';
+    'every change of a state that there is, of calls, mandates, commands, voice calls and the breakers of endpoints; from_state null:'
+    ' where it begins; conditional: only under the condition that the description names';
 
 CREATE FUNCTION guard_state() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_guard_state';
@@ -4742,40 +4748,6 @@ COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
     'extends a mandate by 1 to 99 days of 24 hours from expires_at, or from now when that is over: "changed", "E003" (no such mandate) '
     'or "E004" (REVOKED); to the end of the year 9999 at most. EXPIRED becomes ACTIVE, SUSPENDED stays (internal)';
 
-CREATE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
-                                      OUT ack_status integer, OUT ack_state integer)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
-DECLARE
-    answer     text;
-    result     text;
-BEGIN
-    IF command = 'PING' THEN
-        ack_state := mulberry_internal.mandate_state_code('NONE');
-        ack_status := mulberry_internal.ack_status_code(CASE WHEN mandate = '00000000' AND argument = 0 THEN 'applied' ELSE 'refused' END);
-        RETURN;
-    END IF;
-    IF command = 'EXTEND' AND argument BETWEEN 1 AND 99 THEN
-        answer := mulberry_internal.extend_mandate_expiry(tenant, mandate, argument, cause, command_id);
-    ELSIF command = 'QUERY' AND argument = 0 THEN
-        answer := CASE WHEN (mulberry_internal.lock_mandate(tenant, mandate)).id IS NULL THEN 'E003' ELSE 'changed' END;
-    ELSIF command IN ('REVOKE', 'SUSPEND', 'RESUME') AND argument = 0 THEN
-        answer := mulberry_internal.set_mandate_status(tenant, mandate,
-                                              CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED' ELSE 'ACTIVE' END,
-                                              cause, command_id);
-    ELSE
-        answer := 'meaningless';
-    END IF;
-    SELECT m.status INTO result FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
-    ack_state := mulberry_internal.mandate_state_code(coalesce(result, 'NONE'));
-    ack_status := mulberry_internal.ack_status_code(CASE answer WHEN 'changed' THEN 'applied' WHEN 'already so' THEN 'already so'
-                                                                WHEN 'E003' THEN 'unknown mandate' ELSE 'refused' END);
-END
-$$;
-COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
-    'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the '
-    'acknowledgement; what means nothing is refused (internal)';
-
 CREATE FUNCTION mulberry.alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
                               sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -5674,7 +5646,7 @@ CREATE TRIGGER keep_signature AFTER UPDATE OF frame ON commands
 -- Commands: how they are given, queued, sent and settled.
 --
 -- The lock of a queue is its agent's row: whoever changes a command holds it.  Each agent has at
--- most one command outstanding; REVOKE goes first, all others in the order in which they were given.
+-- most one command outstanding; urgent ones go first, all others in the order in which they were given.
 
 CREATE TRIGGER guard_state AFTER UPDATE ON commands
     FOR EACH ROW WHEN (old.state <> new.state) EXECUTE FUNCTION guard_state();
@@ -5778,7 +5750,7 @@ COMMENT ON FUNCTION path_problem(agents, boolean) IS
 CREATE FUNCTION command_obsolete(c commands) RETURNS text
 LANGUAGE sql STABLE
 AS $$
-    SELECT CASE WHEN c.command IN ('SUSPEND', 'RESUME', 'EXTEND')
+    SELECT CASE WHEN (mulberry_internal.command_kind(c.command)).changes_registry AND NOT (mulberry_internal.command_kind(c.command)).final
                  AND (SELECT m.status FROM mulberry_internal.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate) = 'REVOKED'
                 THEN 'the mandate was revoked meanwhile' END
 $$;
@@ -5810,7 +5782,7 @@ BEGIN
        SET state = state, error = error, finished_at = clock_timestamp(), voice_at = NULL
      WHERE x.id = command RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
-    IF c.command = 'EXTEND' THEN
+    IF (mulberry_internal.command_kind(c.command)).adds_up THEN
         PERFORM mulberry_internal.retell_mandate(c);
     END IF;
     RETURN c;
@@ -5872,7 +5844,7 @@ BEGIN
      WHERE x.id = held.id RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, 'displaced', 'command_displaced');
     -- The others set a state, so saying them twice does no harm; two extensions add up.
-    IF c.command = 'EXTEND' AND has_left AND mulberry_internal.command_obsolete(c) IS NULL THEN
+    IF (mulberry_internal.command_kind(c.command)).adds_up AND has_left AND mulberry_internal.command_obsolete(c) IS NULL THEN
         PERFORM mulberry_internal.escalate_command(c.id,
             'a revocation took its turn after it was sent, so the agent may have carried it out; retry_command() extends again');
     END IF;
@@ -5932,7 +5904,9 @@ BEGIN
     -- A revocation waits for nobody but another one; what was given up already makes way to all.
     IF FOUND AND EXISTS (SELECT FROM mulberry_internal.commands x
                           WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
-                            AND (held.escalated_at IS NOT NULL OR x.command = 'REVOKE' AND held.command <> 'REVOKE')) THEN
+                            AND (held.escalated_at IS NOT NULL
+                                 OR (mulberry_internal.command_kind(x.command)).urgent
+                                    AND NOT (mulberry_internal.command_kind(held.command)).urgent)) THEN
         PERFORM mulberry_internal.displace_command(held);
         held := NULL;
     END IF;
@@ -5951,7 +5925,7 @@ BEGIN
     LOOP
         SELECT x.* INTO c FROM mulberry_internal.commands x
          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
-         ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
+         ORDER BY (mulberry_internal.command_kind(x.command)).urgent DESC, x.id LIMIT 1 FOR NO KEY UPDATE;
         EXIT WHEN NOT FOUND;
         problem := mulberry_internal.path_problem(a, c.force_voice);
         IF problem IS NULL THEN
@@ -6131,7 +6105,7 @@ BEGIN
       FROM mulberry_internal.commands x
      WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'waiting'
        AND x.command = command AND x.mandate IS NOT DISTINCT FROM mandate AND x.argument = argument
-       AND command <> 'EXTEND'
+       AND NOT (mulberry_internal.command_kind(command)).adds_up
        AND NOT EXISTS (SELECT FROM mulberry_internal.commands y
                         WHERE y.tenant = x.tenant AND y.agent = x.agent AND y.state IN ('waiting', 'outstanding')
                           AND y.mandate IS NOT DISTINCT FROM x.mandate AND y.id > x.id)
@@ -6195,8 +6169,7 @@ AS $$
 DECLARE
     given   CONSTANT bigint := nextval('mulberry_internal.command_id');
     cause   CONSTANT text := concat_ws(': ', lower(command), reason);
-    wanted  CONSTANT text := CASE command WHEN 'REVOKE' THEN 'REVOKED' WHEN 'SUSPEND' THEN 'SUSPENDED'
-                                          WHEN 'RESUME' THEN 'ACTIVE' END;
+    kind    record;
     owner   uuid;
     a       mulberry_internal.agents;
     outcome text := 'changed';
@@ -6210,9 +6183,11 @@ BEGIN
         RAISE EXCEPTION '% must not be null', CASE WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF command = 'EXTEND' AND argument NOT BETWEEN 1 AND 99 THEN
+    SELECT * INTO kind FROM mulberry_internal.command_kind(command);
+    IF argument NOT BETWEEN kind.least_argument AND kind.most_argument THEN
         RAISE EXCEPTION 'a mandate cannot be extended by % days', argument
-            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It can be extended by 1 to 99 days at a time.';
+            USING ERRCODE = 'numeric_value_out_of_range',
+                  DETAIL = format('It can be extended by %s to %s days at a time.', kind.least_argument, kind.most_argument);
     END IF;
 
     SELECT m.agent INTO owner FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate_id;
@@ -6224,13 +6199,16 @@ BEGIN
     a := mulberry_internal.lock_agent(tenant, owner);
 
     -- The registry first: payments are stopped here even if the agent is never reached.
-    IF wanted IS NOT NULL THEN
-        outcome := mulberry_internal.set_mandate_status(tenant, mandate_id, wanted, cause, given);
-    ELSIF command = 'EXTEND' THEN
+    CASE
+    WHEN NOT kind.changes_registry THEN
+        NULL;
+    WHEN kind.sets_status IS NOT NULL THEN
+        outcome := mulberry_internal.set_mandate_status(tenant, mandate_id, kind.sets_status, cause, given);
+    WHEN command = 'EXTEND' THEN
         outcome := mulberry_internal.extend_mandate_expiry(tenant, mandate_id, argument, cause, given);
-    END IF;
+    END CASE;
     IF outcome = 'already so' THEN
-        answer := mulberry_internal.already_answer(a, command, mandate_id, wanted);
+        answer := mulberry_internal.already_answer(a, command, mandate_id, kind.sets_status);
         PERFORM mulberry_internal.record_audit(tenant, mulberry_internal.command_action(command, outcome), outcome, mandate_id, a.id,
             (answer->>'command_id')::bigint, NULL,
             jsonb_strip_nulls(jsonb_build_object('reason', reason, 'requester', requester)));
@@ -6248,7 +6226,7 @@ BEGIN
     -- A revocation stands whether or not there is a way to the agent; next_command() hands it to a
     -- person then.  Anything else is refused whole.
     problem := mulberry_internal.path_problem(a, force_voice);
-    IF problem IS NOT NULL AND command <> 'REVOKE' THEN
+    IF problem IS NOT NULL AND NOT kind.final THEN
         PERFORM mulberry_internal.refuse_command(tenant, command, mandate_id, a.id, 'object_not_in_prerequisite_state', NULL,
             format('agent "%s" cannot be reached: %s', a.name, problem),
             'Nothing was changed. Commands need an exported voice key and, unless the agent is online, its telephone number and an '
@@ -6479,14 +6457,14 @@ BEGIN
     FOR moot IN
         SELECT x.id FROM mulberry_internal.commands x
          WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.state = 'escalated' AND x.id < c.id
-           AND (c.command = 'REVOKE' AND x.command <> 'REVOKE'
-                OR c.command IN ('SUSPEND', 'RESUME') AND x.command IN ('SUSPEND', 'RESUME'))
+           AND ((mulberry_internal.command_kind(c.command)).final AND NOT (mulberry_internal.command_kind(x.command)).final
+                OR mulberry_internal.command_reversible(c.command) AND mulberry_internal.command_reversible(x.command))
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
         PERFORM mulberry_internal.finish_command(moot, 'cancelled', 'cancelled', 'command_cancelled',
                                         format('command %s came after it and was confirmed', command));
     END LOOP;
-    IF c.command = 'QUERY' THEN
+    IF (mulberry_internal.command_kind(c.command)).asks THEN
         SELECT m.status INTO registry FROM mulberry_internal.mandates m WHERE m.tenant = c.tenant AND m.id = c.mandate;
         IF registry <> more->>'mandate_state' THEN
             PERFORM mulberry_internal.note_command(c, 'mandate differs', 'mandate_differs',
@@ -6572,7 +6550,8 @@ CREATE FUNCTION refresh_signature(c commands) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
-    IF c.challenged_at IS NULL OR (c.command = 'EXTEND' AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
+    IF c.challenged_at IS NULL
+       OR ((mulberry_internal.command_kind(c.command)).adds_up AND c.nonce IS NOT NULL AND c.challenged_at < c.signed_at) THEN
         RETURN;
     END IF;
     UPDATE mulberry_internal.commands x SET challenged_at = NULL WHERE x.id = c.id;
@@ -6634,7 +6613,7 @@ BEGIN
              WHERE m.tenant = a.tenant AND m.agent = a.id AND t.number > after
                -- see mandate_retellings
                AND NOT EXISTS (SELECT FROM mulberry_internal.commands c
-                                WHERE c.tenant = m.tenant AND c.mandate = m.id AND c.command = 'EXTEND'
+                                WHERE c.tenant = m.tenant AND c.mandate = m.id AND (mulberry_internal.command_kind(c.command)).adds_up
                                   AND (c.state IN ('waiting', 'outstanding') OR c.state = 'escalated' AND c.retold_as IS NULL))
              ORDER BY t.number LIMIT CASE WHEN after = since THEN most END) AS x;
     IF rows IS NULL THEN
@@ -6708,11 +6687,13 @@ BEGIN
     -- not what an agent may have carried out already and would do twice
     SELECT x.id INTO again FROM mulberry_internal.commands x
      WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND NOT x.force_voice
-       AND (x.command <> 'EXTEND' OR NOT mulberry_internal.command_has_left(x)) AND mulberry_internal.command_obsolete(x) IS NULL
+       AND (NOT (mulberry_internal.command_kind(x.command)).adds_up OR NOT mulberry_internal.command_has_left(x))
+       AND mulberry_internal.command_obsolete(x) IS NULL
        AND NOT EXISTS (SELECT FROM mulberry_internal.commands y
                         WHERE y.tenant = x.tenant AND y.mandate = x.mandate AND y.id > x.id AND y.state <> 'cancelled'
-                          AND x.command IN ('SUSPEND', 'RESUME') AND y.command IN ('SUSPEND', 'RESUME', 'REVOKE'))
-     ORDER BY x.command <> 'REVOKE', x.id LIMIT 1 FOR NO KEY UPDATE;
+                          AND mulberry_internal.command_reversible(x.command)
+                          AND (mulberry_internal.command_kind(y.command)).sets_status IS NOT NULL)
+     ORDER BY (mulberry_internal.command_kind(x.command)).urgent DESC, x.id LIMIT 1 FOR NO KEY UPDATE;
     IF NOT FOUND OR mulberry_internal.voice_key_problem(a.tenant, a.id) IS NOT NULL THEN
         RETURN;
     END IF;
@@ -6733,7 +6714,7 @@ DECLARE
 BEGIN
     FOR c IN
         SELECT x.* FROM mulberry_internal.commands x
-         WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND x.command = 'EXTEND'
+         WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'escalated' AND (mulberry_internal.command_kind(x.command)).adds_up
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
         IF c.retold_as <= since THEN
@@ -6854,7 +6835,7 @@ AS $$
 DECLARE
     -- operators only: visible_command() asks current_tenants()
     c        CONSTANT mulberry_internal.commands := mulberry_internal.visible_command(command_id);
-    harmless CONSTANT boolean := c.command IN ('QUERY', 'PING');
+    harmless CONSTANT boolean := NOT (mulberry_internal.command_kind(c.command)).changes_registry;
 BEGIN
     PERFORM mulberry_internal.check_texts('reason', cancel_command.reason);
     IF c.state IN ('confirmed', 'refused', 'cancelled') THEN
@@ -6862,7 +6843,7 @@ BEGIN
     ELSIF c.state = 'escalated' AND nullif(btrim(reason), '') IS NULL THEN
         RAISE EXCEPTION 'command % waits for a person and is closed with a reason only', c.id
             USING ERRCODE = 'null_value_not_allowed', HINT = 'Say what was found out about the agent.';
-    ELSIF c.state <> 'escalated' AND c.command = 'REVOKE' THEN
+    ELSIF c.state <> 'escalated' AND (mulberry_internal.command_kind(c.command)).final THEN
         RAISE EXCEPTION 'a revocation cannot be cancelled' USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = 'The registry is revoked, and the agent must learn of it.';
     ELSIF c.state <> 'escalated' AND c.signatures > 0 AND NOT harmless THEN
@@ -6901,10 +6882,10 @@ BEGIN
     problem := mulberry_internal.command_obsolete(c);
     IF c.retold_as IS NOT NULL THEN
         problem := 'the online path tells the new expiry';
-    ELSIF problem IS NULL AND c.command IN ('SUSPEND', 'RESUME') THEN
+    ELSIF problem IS NULL AND mulberry_internal.command_reversible(c.command) THEN
         SELECT max(x.id) INTO later FROM mulberry_internal.commands x
          WHERE x.tenant = c.tenant AND x.mandate = c.mandate AND x.id > c.id AND x.state <> 'cancelled'
-           AND x.command IN ('SUSPEND', 'RESUME');
+           AND mulberry_internal.command_reversible(x.command);
         IF later IS NOT NULL THEN
             problem := format('command %s about the same mandate came after it', later);
         END IF;
@@ -7047,7 +7028,7 @@ DECLARE
 BEGIN
     -- no names: who may see health may not see every tenant
     item := 'escalated commands';
-    SELECT count(*), count(*) FILTER (WHERE c.command = 'REVOKE'), min(c.escalated_at)
+    SELECT count(*), count(*) FILTER (WHERE (mulberry_internal.command_kind(c.command)).urgent), min(c.escalated_at)
       INTO number, urgent, oldest
       FROM mulberry_internal.commands c WHERE c.state = 'escalated';
     status := CASE WHEN number = 0 THEN 'ok' WHEN urgent = 0 THEN 'warning' ELSE 'error' END;
@@ -7106,6 +7087,7 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('command_generate', 'EXECUTE', 'operator gateway worker'),
     ('command_verify', 'EXECUTE', 'operator auditor gateway worker'),
+    ('command_kinds', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('command_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('ack_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('command_frame', 'EXECUTE', 'operator gateway'),
@@ -7139,6 +7121,45 @@ LANGUAGE sql IMMUTABLE AS $$
     ('voice_key_entry', 'INSERT', 'admin')
 $$;
 COMMENT ON FUNCTION access_rules_keys() IS 'which access needs which object of keys';
+
+-- src/edge/apply.sql
+-- What a command does to a mandate.
+
+CREATE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
+                                      OUT ack_status integer, OUT ack_state integer)
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    kind   record;
+    answer text;
+    result text;
+BEGIN
+    ack_state := mulberry_internal.mandate_state_code('NONE');
+    SELECT k.* INTO kind FROM mulberry.command_kinds() k WHERE k.command = command;
+    IF NOT kind.has_mandate THEN
+        ack_status := mulberry_internal.ack_status_code(
+            CASE WHEN mandate = '00000000' AND argument BETWEEN kind.least_argument AND kind.most_argument THEN 'applied' ELSE 'refused' END);
+        RETURN;
+    END IF;
+    CASE
+    WHEN kind.command IS NULL OR (argument BETWEEN kind.least_argument AND kind.most_argument) IS NOT TRUE THEN
+        answer := 'meaningless';
+    WHEN kind.sets_status IS NOT NULL THEN
+        answer := mulberry_internal.set_mandate_status(tenant, mandate, kind.sets_status, cause, command_id);
+    WHEN command = 'EXTEND' THEN
+        answer := mulberry_internal.extend_mandate_expiry(tenant, mandate, argument, cause, command_id);
+    WHEN kind.asks THEN
+        answer := CASE WHEN (mulberry_internal.lock_mandate(tenant, mandate)).id IS NULL THEN 'E003' ELSE 'changed' END;
+    END CASE;
+    SELECT m.status INTO result FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    ack_state := mulberry_internal.mandate_state_code(coalesce(result, 'NONE'));
+    ack_status := mulberry_internal.ack_status_code(CASE answer WHEN 'changed' THEN 'applied' WHEN 'already so' THEN 'already so'
+                                                                WHEN 'E003' THEN 'unknown mandate' ELSE 'refused' END);
+END
+$$;
+COMMENT ON FUNCTION apply_mandate_command(uuid, text, text, integer, text, bigint) IS
+    'does to a mandate what REVOKE, SUSPEND, RESUME, EXTEND (argument: days), QUERY or PING say, and returns status and state of the '
+    'acknowledgement; what means nothing is refused (internal)';
 
 -- src/edge/judge.sql
 CREATE FUNCTION heard_frames(audio bytea, encoding text, sample_rate integer,
@@ -7191,22 +7212,21 @@ CREATE FUNCTION spoken_result(command text, mandate text, argument integer, stat
 LANGUAGE sql IMMUTABLE AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
-      FROM (SELECT CASE WHEN command = 'PING' AND status <> 'refused' THEN 'Agent' WHEN command IS NULL OR command = 'PING' THEN 'Command'
-          ELSE 'Mandate' END AS what,
+      FROM (SELECT CASE WHEN k.has_mandate THEN 'Mandate' WHEN command IS NULL OR status = 'refused' THEN 'Command' ELSE 'Agent' END AS what,
                    CASE
                        WHEN status = 'challenge wanted' THEN 'must be confirmed'
                        WHEN status = 'refused' AND state = 'REVOKED' THEN 'is revoked and stays so'
                        WHEN status = 'refused' THEN 'refused'
                        WHEN status = 'unknown mandate' THEN 'is not known'
-                       WHEN command = 'PING' THEN 'is ready'
-                       WHEN command = 'QUERY' OR status = 'already so'
+                       WHEN NOT k.has_mandate THEN k.done
+                       WHEN k.asks OR status = 'already so'
                            THEN CASE state WHEN 'NONE' THEN 'is not known' ELSE 'is ' || lower(state) END
-                       WHEN command = 'REVOKE' THEN 'revoked'
-                       WHEN command = 'SUSPEND' THEN 'suspended'
-                       WHEN command = 'RESUME' THEN 'resumed'
-                       WHEN command = 'EXTEND' THEN format('extended by %s %s', argument, CASE argument WHEN 1 THEN 'day' ELSE 'days' END)
-                       ELSE 'done'
-                   END AS becomes) AS s
+                       WHEN k.most_argument > 0
+                           THEN format('%s by %s %s', k.done, argument, CASE argument WHEN 1 THEN 'day' ELSE 'days' END)
+                       ELSE coalesce(k.done, 'done')
+                   END AS becomes
+              FROM (SELECT) AS one
+              LEFT JOIN LATERAL mulberry_internal.command_kind(command) AS k ON true) AS s
 $$;
 COMMENT ON FUNCTION spoken_result(text, text, integer, text, text) IS
     'an acknowledgement in words, for logs and to be spoken (internal)';
@@ -7471,9 +7491,9 @@ BEGIN
     END IF;
 
     -- accepted: counter, digest, effect, acknowledgement and audit row in this one transaction
-    answer := ROW(false, parsed.command, CASE WHEN parsed.command IS DISTINCT FROM 'PING' THEN parsed.mandate_id END, NULL, NULL, NULL,
-        NULL,
-                  NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
+    answer := ROW(false, parsed.command,
+                  CASE WHEN (mulberry_internal.command_kind(parsed.command)).has_mandate IS NOT FALSE THEN parsed.mandate_id END,
+                  NULL, NULL, NULL, NULL, NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
     IF NOT judged.meaningful THEN
         status := 'refused';
         state := 'NONE';
@@ -7488,7 +7508,8 @@ BEGIN
            SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
                counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
         state := mulberry_internal.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
-    ELSIF parsed.command <> 'PING' AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 'NONE' THEN
+    ELSIF (mulberry_internal.command_kind(parsed.command)).has_mandate
+          AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 'NONE' THEN
         -- another agent's mandate is none
         status := 'unknown mandate';
         state := 'NONE';
@@ -8040,9 +8061,8 @@ BEGIN
         RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
     END IF;
     -- Words that would confirm (see confirming_words) are not among ours: recordings hold both sides.
-    verbs := jsonb_build_array(mulberry_internal.say_verb(coalesce(s.announcement, CASE c.command
-        WHEN 'REVOKE' THEN 'Mandate revocation' WHEN 'SUSPEND' THEN 'Mandate suspension' WHEN 'RESUME' THEN 'Mandate resumption'
-        WHEN 'EXTEND' THEN 'Mandate extension' WHEN 'QUERY' THEN 'Mandate query' ELSE 'Line test' END), options));
+    verbs := jsonb_build_array(mulberry_internal.say_verb(coalesce(s.announcement,
+        (mulberry_internal.command_kind(c.command)).announcement), options));
     FOR step IN 1 .. s.repetitions LOOP
         verbs := verbs || mulberry_internal.play_verb(v.frame)
             || CASE WHEN s.public_url IS NOT NULL THEN mulberry_internal.gather_verb(s.public_url, v.token, step, 'acknowledgement')
@@ -9062,9 +9082,7 @@ COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS
 
 CREATE FUNCTION confirms(command text, transcript text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN transcript ~* CASE command WHEN 'REVOKE' THEN E'\\mrevoked\\M' WHEN 'SUSPEND' THEN E'\\msuspended\\M'
-                                  WHEN 'RESUME' THEN E'\\m(resumed|active)\\M' WHEN 'EXTEND' THEN E'\\mextended\\M'
-                                  WHEN 'QUERY' THEN E'\\m(active|suspended|revoked|expired)\\M' ELSE E'\\m(pong|alive|ready)\\M' END
+RETURN transcript ~* (mulberry_internal.command_kind(command)).confirmation
    AND transcript !~* E'\\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\\M';
 COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like the confirmation of a command (internal)';
 
@@ -9144,7 +9162,7 @@ CREATE FUNCTION escalation_sentence(command bigint) RETURNS text
 LANGUAGE sql STABLE
 AS $$
     SELECT format('This is Mulberry. %s by agent %s. Calls placed: %s. Please act.',
-               CASE c.command WHEN 'PING' THEN 'A line test was not answered'
+               CASE WHEN NOT (mulberry_internal.command_kind(c.command)).has_mandate THEN 'A line test was not answered'
                     ELSE format('The command %s for mandate %s was not confirmed', lower(c.command),
                         coalesce(mulberry_internal.spaced(c.mandate), 'unknown')) END,
                left(regexp_replace(a.name, '[_.-]+', ' ', 'g'), 80), c.attempts)
@@ -9851,6 +9869,39 @@ LANGUAGE sql IMMUTABLE AS $$
     ('voice_key_modes', 'EXECUTE', 'operator auditor')
 $$;
 COMMENT ON FUNCTION access_rules_admin() IS 'which access needs which object of admin';
+
+-- src/admin/shared_work.sql
+-- What shared work had to leave.
+
+CREATE FUNCTION health_set_aside() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    entry record;
+    more  bigint;
+BEGIN
+    SELECT count(*) INTO more FROM mulberry_internal.set_aside s WHERE s.retry_at > clock_timestamp() - interval '10 minutes';
+    item := 'shared work';
+    status := CASE WHEN more = 0 THEN 'ok' ELSE 'error' END;
+    detail := CASE WHEN more = 0 THEN 'nothing is set aside' ELSE format('%s items are set aside', more) END;
+    hint := CASE WHEN more > 0 THEN 'Mend or remove what is named; it is tried again by itself, at least once an hour.' END;
+    RETURN NEXT;
+    FOR entry IN
+        SELECT s.*, t.name FROM mulberry_internal.set_aside s LEFT JOIN mulberry_internal.tenants t ON t.id = s.tenant
+         WHERE s.retry_at > clock_timestamp() - interval '10 minutes' ORDER BY s.since, s.unit, s.item LIMIT 10
+    LOOP
+        item := format('set aside by %s', entry.unit);
+        status := 'error';
+        -- what an error quotes may be another tenant's
+        detail := format('"%s"%s since %s, %s times', entry.item, coalesce(format(' of tenant "%s"', entry.name), ''), entry.since,
+            entry.times)
+            || CASE WHEN entry.tenant = ANY (mulberry.current_tenants()) OR mulberry.has_access_everywhere('admin')
+                    THEN ': ' || entry.error ELSE format(' (SQLSTATE %s)', entry.sqlstate) END;
+        hint := NULL;
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION health_set_aside() IS 'health of shared work: what it had to set aside, so that the rest could go on';
 
 -- src/admin/health.sql
 -- Health.  Each health_...() function answers for one subject; health() calls all
