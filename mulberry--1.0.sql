@@ -3214,6 +3214,34 @@ AS $$
 $$;
 COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queue to the history (internal)';
 
+-- Jobs were made and begun in the past: one that was not tells that the clock has been set back since, and that what it
+-- is due by lies ahead by as much.  The same for leases, and for endpoints that are asked again later.  'infinity'
+-- is what was set aside.
+CREATE FUNCTION mend_due_times() RETURNS bigint
+LANGUAGE sql VOLATILE AS $$
+    WITH ahead AS (
+        SELECT q.id FROM mulberry_internal.job_queue q
+         WHERE greatest(q.created_at, q.started_at) > clock_timestamp() + interval '1 minute'
+           AND isfinite(q.run_at) AND q.run_at > clock_timestamp()
+           FOR UPDATE SKIP LOCKED
+    ), mended AS (
+        UPDATE mulberry_internal.job_queue q
+           SET run_at = CASE q.state WHEN 'running'
+                             THEN least(q.run_at, clock_timestamp() + current_setting('mulberry.lease_time')::interval)
+                             ELSE clock_timestamp() END,
+               created_at = least(q.created_at, clock_timestamp()), started_at = least(q.started_at, clock_timestamp())
+          FROM ahead a WHERE q.id = a.id
+        RETURNING 1
+    ), asked AS (
+        UPDATE mulberry_internal.endpoint_state s SET retry_at = clock_timestamp(), changed_at = clock_timestamp()
+         WHERE s.changed_at > clock_timestamp() + interval '1 minute' AND s.retry_at > clock_timestamp()
+        RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM mended) + (SELECT count(*) FROM asked)
+$$;
+COMMENT ON FUNCTION mend_due_times() IS
+    'makes jobs due, and endpoints asked again, whose times lie ahead because the clock was set back, and returns how many (internal)';
+
 -- A transcript is work on a call: it fails with its job.  A telephone call for a command has its own way to fail.
 CREATE FUNCTION give_up_job(job job_queue, final_state text, error text, reason text) RETURNS void
 LANGUAGE plpgsql
@@ -4166,6 +4194,11 @@ AS $$
            CASE WHEN count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes') > 0
                 THEN 'The view jobs says what each waits for. Without workers, call run_jobs().' END
       FROM mulberry_internal.job_queue q
+     UNION ALL
+    SELECT 'clock', 'warning', format('%s jobs were made or begun later than now', count(*)),
+           'The clock was set back. maintenance() makes them due; workers call it.'
+      FROM mulberry_internal.job_queue q
+     WHERE greatest(q.created_at, q.started_at) > clock_timestamp() + interval '1 minute' HAVING count(*) > 0
      UNION ALL
     SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            format('%s were given up in the last 24 hours', count(*)),
@@ -7138,7 +7171,8 @@ BEGIN
     SELECT k.* INTO kind FROM mulberry.command_kinds() k WHERE k.command = command;
     IF NOT kind.has_mandate THEN
         ack_status := mulberry_internal.ack_status_code(
-            CASE WHEN mandate = '00000000' AND argument BETWEEN kind.least_argument AND kind.most_argument THEN 'applied' ELSE 'refused' END);
+            CASE WHEN mandate = '00000000' AND argument BETWEEN kind.least_argument AND kind.most_argument THEN 'applied'
+                 ELSE 'refused' END);
         RETURN;
     END IF;
     CASE
@@ -7212,7 +7246,8 @@ CREATE FUNCTION spoken_result(command text, mandate text, argument integer, stat
 LANGUAGE sql IMMUTABLE AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
-      FROM (SELECT CASE WHEN k.has_mandate THEN 'Mandate' WHEN command IS NULL OR status = 'refused' THEN 'Command' ELSE 'Agent' END AS what,
+      FROM (SELECT CASE WHEN k.has_mandate THEN 'Mandate' WHEN command IS NULL OR status = 'refused' THEN 'Command'
+                        ELSE 'Agent' END AS what,
                    CASE
                        WHEN status = 'challenge wanted' THEN 'must be confirmed'
                        WHEN status = 'refused' AND state = 'REVOKED' THEN 'is revoked and stays so'
@@ -9797,6 +9832,8 @@ BEGIN
         RETURN (SELECT coalesce(sum(r.calls), 0) FROM mulberry_internal.apply_retention(false, max_calls, drop_partitions) r) >= max_calls;
     WHEN 'routes of jobs' THEN
         PERFORM mulberry_internal.reroute_jobs(true);
+    WHEN 'clock' THEN
+        PERFORM mulberry_internal.mend_due_times();
     WHEN 'old events' THEN
         RETURN mulberry_internal.purge_events(many) >= many;
     WHEN 'old jobs' THEN
@@ -9833,7 +9870,7 @@ BEGIN
     IF NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN false;
     END IF;
-    FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'old events', 'old jobs',
+    FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'clock', 'old events', 'old jobs',
                                 'what was set aside', 'voice calls', 'commands', 'audit log']
     LOOP
         CONTINUE WHEN mulberry_internal.is_set_aside('maintenance', step);
@@ -10114,6 +10151,9 @@ DECLARE
     missing bigint;
     kept    interval;
     oldest  timestamptz;
+    slots   CONSTANT integer := current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer;
+    room    CONSTANT integer := slots * current_setting('max_locks_per_transaction')::integer;
+    batch   CONSTANT integer := current_setting('mulberry.max_batch_calls')::integer;
 BEGIN
     item := 'partitions';
     SELECT count(*) INTO missing
@@ -10130,6 +10170,19 @@ BEGIN
     ELSE
         status := CASE WHEN pg_is_in_recovery() THEN 'ok' ELSE 'warning' END;
         hint := 'Workers make them; without workers, call mulberry.maintenance() daily. A call''s first packet makes its day''s.';
+    END IF;
+    RETURN NEXT;
+
+    -- a batch takes a lock for each of its calls
+    item := 'lock table';
+    hint := NULL;
+    detail := format('room for %s locks; a batch may take %s (mulberry.max_batch_calls)', room, batch);
+    IF room >= 16 * batch THEN
+        status := 'ok';
+    ELSE
+        status := 'warning';
+        hint := format('For 16 such batches at once set max_locks_per_transaction = %s and restart, or lower mulberry.max_batch_calls.',
+                       ceil(16.0 * batch / slots));
     END IF;
     RETURN NEXT;
 

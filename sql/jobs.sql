@@ -472,3 +472,20 @@ SELECT mulberry.revoke_access('regress_jobs_other', 'admin', 'jobs-other');
 SELECT mulberry.revoke_access('regress_jobs_ingest', 'ingest');
 SELECT mulberry.drop_tenant('jobs-other');
 DROP ROLE regress_jobs_operator, regress_jobs_admin, regress_jobs_other, regress_jobs_ingest;
+
+-- A clock that was set back: what was made or begun later than now is noticed and made due; what is set aside stays so.
+BEGIN;
+UPDATE mulberry_internal.job_queue SET run_at = 'infinity';
+INSERT INTO mulberry_internal.job_queue (kind, tenant, endpoint, payload, state, run_at, max_attempts, created_at, started_at)
+SELECT 'escalate', t.id, 'none', '{"command": 0}', s.state, clock_timestamp() + s.due, 5, clock_timestamp() + s.made, clock_timestamp() + s.begun
+  FROM mulberry_internal.tenants t,
+       (VALUES ('queued', interval '1 day', interval '1 day', NULL::interval), ('queued', '1 day', '-2 days', '1 day'),
+               ('queued', '1 hour', '-2 days', '-1 hour'), ('running', '1 day', '1 day', '1 day')) AS s (state, due, made, begun)
+ WHERE t.name = 'default';
+SELECT status, detail, hint FROM mulberry.health() WHERE item = 'clock';
+SELECT mulberry_internal.mend_due_times() AS mended;
+SELECT state, run_at <= clock_timestamp() AS due, run_at <= clock_timestamp() + interval '31 seconds' AS soon, isfinite(run_at) AS finite
+  FROM mulberry_internal.job_queue WHERE payload = '{"command": 0}' ORDER BY id;
+SELECT count(*) AS mended_set_aside FROM mulberry_internal.job_queue WHERE payload <> '{"command": 0}' AND isfinite(run_at);
+SELECT count(*) AS complaints FROM mulberry.health() WHERE item = 'clock';
+ROLLBACK;

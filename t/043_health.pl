@@ -10,7 +10,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = mulberry_cluster('health');
+# as many connections as a server has by default
+my $node = mulberry_cluster('health', conf => 'max_connections = 100');
 
 sub sql { return $node->safe_psql('postgres', shift) }
 
@@ -84,6 +85,15 @@ like(health('retention'), qr/^ok: finished calls are kept for 90 days/, '... and
 like(health('partitions', 'other'), qr/^warning: 4 of the partitions/, 'partitions that nobody has made');
 $node->safe_psql('other', 'SELECT mulberry.maintenance()');
 like(health('partitions', 'other'), qr/^ok: 0 of the partitions/, '... until somebody does');
+
+# ---- the lock table holds what batches may take ----
+
+like(health('lock table'), qr/^ok: room for 6400 locks; a batch may take 250 /, 'batches fit into the lock table');
+set('mulberry.max_batch_calls', 1000);
+is( sql("SELECT status || ': ' || hint FROM mulberry.health() WHERE item = 'lock table'"),
+    'warning: For 16 such batches at once set max_locks_per_transaction = 160 and restart, or lower mulberry.max_batch_calls.',
+    '... until they may be larger');
+set('mulberry.max_batch_calls', 250);
 
 # ---- one broken check does not hide the others ----
 

@@ -208,6 +208,9 @@ DECLARE
     missing bigint;
     kept    interval;
     oldest  timestamptz;
+    slots   CONSTANT integer := current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer;
+    room    CONSTANT integer := slots * current_setting('max_locks_per_transaction')::integer;
+    batch   CONSTANT integer := current_setting('mulberry.max_batch_calls')::integer;
 BEGIN
     item := 'partitions';
     SELECT count(*) INTO missing
@@ -224,6 +227,19 @@ BEGIN
     ELSE
         status := CASE WHEN pg_is_in_recovery() THEN 'ok' ELSE 'warning' END;
         hint := 'Workers make them; without workers, call mulberry.maintenance() daily. A call''s first packet makes its day''s.';
+    END IF;
+    RETURN NEXT;
+
+    -- a batch takes a lock for each of its calls
+    item := 'lock table';
+    hint := NULL;
+    detail := format('room for %s locks; a batch may take %s (mulberry.max_batch_calls)', room, batch);
+    IF room >= 16 * batch THEN
+        status := 'ok';
+    ELSE
+        status := 'warning';
+        hint := format('For 16 such batches at once set max_locks_per_transaction = %s and restart, or lower mulberry.max_batch_calls.',
+                       ceil(16.0 * batch / slots));
     END IF;
     RETURN NEXT;
 

@@ -3,7 +3,8 @@ CREATE OR REPLACE FUNCTION spoken_result(command text, mandate text, argument in
 LANGUAGE sql IMMUTABLE AS $$
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
-      FROM (SELECT CASE WHEN k.has_mandate THEN 'Mandate' WHEN command IS NULL OR status = 'refused' THEN 'Command' ELSE 'Agent' END AS what,
+      FROM (SELECT CASE WHEN k.has_mandate THEN 'Mandate' WHEN command IS NULL OR status = 'refused' THEN 'Command'
+                        ELSE 'Agent' END AS what,
                    CASE
                        WHEN status = 'challenge wanted' THEN 'must be confirmed'
                        WHEN status = 'refused' AND state = 'REVOKED' THEN 'is revoked and stays so'

@@ -13,7 +13,8 @@ BEGIN
     SELECT k.* INTO kind FROM mulberry.command_kinds() k WHERE k.command = command;
     IF NOT kind.has_mandate THEN
         ack_status := mulberry_internal.ack_status_code(
-            CASE WHEN mandate = '00000000' AND argument BETWEEN kind.least_argument AND kind.most_argument THEN 'applied' ELSE 'refused' END);
+            CASE WHEN mandate = '00000000' AND argument BETWEEN kind.least_argument AND kind.most_argument THEN 'applied'
+                 ELSE 'refused' END);
         RETURN;
     END IF;
     CASE

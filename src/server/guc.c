@@ -187,7 +187,7 @@ mulberry_define_gucs(void)
 
 	DefineCustomIntVariable(
 		"mulberry.max_batch_calls", "Different calls that one ingest_packets() may name.", NULL,
-		&mulberry_max_batch_calls, 1000, 1, 10000, PGC_SUSET, 0, NULL, NULL, NULL);
+		&mulberry_max_batch_calls, 250, 1, 10000, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mulberry.max_batch_packets", "Packets that one ingest_packets() may carry.", NULL,

@@ -492,7 +492,8 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 	}
 	release_transfer(worker, answer);
 	if (job->route > 0)
-		unit.tripped = mulberry_breaker_record(job->route, unit.verdict.endpoint_failing);
+		unit.tripped =
+			mulberry_breaker_record(job->route, &job->tenant, unit.verdict.endpoint_failing);
 
 	account(worker, job);
 	if (!unit.verdict.ok)

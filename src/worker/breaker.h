@@ -10,13 +10,16 @@
 
 #include "postgres.h"
 
+#include "utils/uuid.h"
+
 #define MULBERRY_BREAKER_WINDOW 50	 /* outcomes */
 #define MULBERRY_BREAKER_FAILURES 45 /* of them failures: 90 % */
 
 /*
- * Remembers an outcome; true when the endpoint now counts as failing.  Then its
- * window is empty again.
+ * Remembers the outcome of a tenant's job; true when the endpoint now counts as failing.  Then
+ * its window is empty again.  It does not while it serves somebody: what fails for one tenant alone
+ * must not close an endpoint for the others.
  */
-extern bool mulberry_breaker_record(int64 endpoint, bool failed);
+extern bool mulberry_breaker_record(int64 endpoint, const pg_uuid_t *tenant, bool failed);
 
 #endif /* MULBERRY_WORKER_BREAKER_H */
