@@ -55,9 +55,7 @@ AS $$
     INSERT INTO mulberry_internal.job_history (id, kind, tenant, call, endpoint, route, payload, state, attempts, deferrals,
                                       max_attempts, lease_token, last_error, created_at, started_at)
     SELECT id, kind, tenant, call, endpoint, route, CASE WHEN $2 <> 'done' THEN payload END, $2, attempts, deferrals,
-           max_attempts, lease_token,
-           -- what was got over is no news any more
-           CASE WHEN $2 <> 'done' THEN coalesce($3, last_error) END, created_at, started_at
+           max_attempts, lease_token, coalesce($3, last_error), created_at, started_at
       FROM gone
 $$;
 COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queue to the history (internal)';
