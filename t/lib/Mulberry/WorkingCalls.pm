@@ -153,6 +153,7 @@ my %calls = (
     'mulberry_internal.next_job_due' => [q{SELECT mulberry_internal.next_job_due()}],
     'mulberry_internal.note_objections' => [q{SELECT mulberry_internal.note_objections(:endpoint, '{temperature}')}, q{SELECT id AS endpoint FROM mulberry_internal.endpoints LIMIT 1 \gset}],
     'mulberry_internal.notifier_channels' => [q{SELECT * FROM mulberry_internal.notifier_channels()}],
+    'mulberry_internal.sift_jobs' => [q{SELECT mulberry_internal.sift_jobs()}],
     'mulberry_internal.number_events_singly' => [q{SELECT count(*) FROM mulberry_internal.number_events_singly(10)}],
     'mulberry_internal.number_events' => [q{SELECT count(*) FROM mulberry_internal.number_events()}],
     'mulberry_internal.prepare_job' => [q{SELECT * FROM mulberry_internal.prepare_job(:job, :token)}, $running],
