@@ -35,7 +35,9 @@ my $escalated = q{INSERT INTO mulberry_internal.commands (tenant, agent, command
 my $talk = q{SELECT id AS call FROM mulberry_internal.calls WHERE call_id = 'talk' \gset};
 my $open = q{SELECT id AS call FROM mulberry_internal.calls WHERE call_id = 'open' \gset};
 my $queued = q{SELECT id AS job FROM mulberry_internal.job_queue LIMIT 1 \gset};
-my $running = q{SELECT id AS job, lease_token AS token FROM mulberry_internal.claim_jobs(1, 1) \gset};
+# run_jobs() may have tried it, and then it is due again in a while
+my $running = q{UPDATE mulberry_internal.job_queue SET run_at = now() WHERE state = 'queued';
+SELECT id AS job, lease_token AS token FROM mulberry_internal.claim_jobs(1, 1) \gset};
 my $tone = q{decode(repeat('ff7f', 800), 'hex'), 'mulaw'};
 
 # The statement; what a superuser does before it in the same transaction; "everywhere": needs the access
