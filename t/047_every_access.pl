@@ -38,7 +38,8 @@ foreach my $access (@accesses)
     foreach my $where ('north', 'everywhere')
     {
         my (@expected, @answers);
-        my $script = "\\set VERBOSITY verbose\n\\set ON_ERROR_STOP 0\n";
+        # who may not call is refused whether there is something to call about or not
+        my $script = "\\set VERBOSITY verbose\n\\set ON_ERROR_STOP 0\n\\set job 0\n\\set token 0\n";
         foreach my $object (sort keys %objects)
         {
             my $work = working_call($object) or next;
