@@ -27,10 +27,10 @@
 /* Why a process left its place; tells the launcher what to do next. */
 typedef enum mulberry_exit_reason
 {
-	MULBERRY_EXIT_FAILURE,		/* an error, or somebody terminated it: try again, backing off */
-	MULBERRY_EXIT_NO_EXTENSION, /* the database has no extension (any more): look again later */
+	MULBERRY_EXIT_FAILURE,		 /* an error, or somebody terminated it: try again, backing off */
+	MULBERRY_EXIT_NO_EXTENSION,	 /* the database has no extension (any more): look again later */
 	MULBERRY_EXIT_OTHER_VERSION, /* library and SQL do not fit: look again later */
-	MULBERRY_EXIT_RESTART		/* wants to be started again at once */
+	MULBERRY_EXIT_RESTART		 /* wants to be started again at once */
 } mulberry_exit_reason;
 
 /* Places in a slot: the notifier's, then one for each worker. */

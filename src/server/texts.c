@@ -56,7 +56,7 @@ static const struct
 	{ "requester", REMARK },	{ "role", NAME },
 	{ "secret", NAME },			{ "server_file", ADDRESS },
 	{ "signature", REFERENCE }, { "sponsor", REFERENCE },
-	{ "symbols", DOCUMENT },		{ "tenant", NAME },
+	{ "symbols", DOCUMENT },	{ "tenant", NAME },
 	{ "url", ADDRESS },
 };
 

@@ -84,7 +84,9 @@ claim_work(void *argument)
 static void
 sift_work(void *argument)
 {
-	static mulberry_statement statement = { "SELECT mulberry_internal.sift_jobs()", 0, { 0 }, NULL };
+	static mulberry_statement statement = {
+		"SELECT mulberry_internal.sift_jobs()", 0, { 0 }, NULL
+	};
 
 	mulberry_statement_run(&statement, NULL, NULL);
 }
