@@ -88,17 +88,14 @@ Datum
 mulberry_call_as_owner(PG_FUNCTION_ARGS)
 {
 	PGFunction handler = plpgsql().handler;
-	mulberry_caller caller;
-	int context;
+	/* an error puts the user back with the transaction or subtransaction that it ends */
+	mulberry_identity before = mulberry_become_owner();
+	mulberry_caller caller = { before.user, callers };
 	Datum result;
 
-	GetUserIdAndSecContext(&caller.role, &context);
-	caller.below = callers;
 	PG_TRY();
 	{
 		callers = &caller;
-		/* an error puts the user back with the transaction or subtransaction that it ends */
-		SetUserIdAndSecContext(mulberry_owner_oid(), context | SECURITY_LOCAL_USERID_CHANGE);
 		result = handler(fcinfo);
 	}
 	PG_FINALLY();
@@ -106,7 +103,7 @@ mulberry_call_as_owner(PG_FUNCTION_ARGS)
 		callers = caller.below;
 	}
 	PG_END_TRY();
-	SetUserIdAndSecContext(caller.role, context);
+	mulberry_leave_owner(before);
 	return result;
 }
 

@@ -183,7 +183,15 @@ mulberry_link_audit(PG_FUNCTION_ARGS)
 static int64
 link_batch(int max_rows, const pg_uuid_t *only_tenant, bool careful)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"WITH fresh AS MATERIALIZED (SELECT * FROM "
+		"mulberry_internal.audit u WHERE u.seq IS NULL "
+		"AND NOT mulberry_internal.is_set_aside('linking', u.id::text) "
+		"AND ($2 IS NULL OR u.tenant = $2) ORDER BY u.id LIMIT $1) "
+		"SELECT " MULBERRY_AUDIT_COLUMNS " FROM fresh a ORDER BY a.tenant, a.id",
+		2,
+		{ INT4OID, UUIDOID }
+	};
 	MemoryContext row_context = AllocSetContextCreate(
 		CurrentMemoryContext, "mulberry row of the audit log", ALLOCSET_DEFAULT_SIZES);
 	Datum values[2] = { Int32GetDatum(max_rows), UUIDPGetDatum(only_tenant) };
@@ -195,18 +203,8 @@ link_batch(int max_rows, const pg_uuid_t *only_tenant, bool careful)
 	int64 linked = 0;
 
 	initStringInfo(&buffer);
-	if (plan == NULL)
-		plan = mulberry_keep_plan("WITH fresh AS MATERIALIZED (SELECT * FROM "
-								  "mulberry_internal.audit u WHERE u.seq IS NULL "
-								  "AND NOT mulberry_internal.is_set_aside('linking', u.id::text) "
-								  "AND ($2 IS NULL OR u.tenant = $2) ORDER BY u.id LIMIT $1) "
-								  "SELECT " MULBERRY_AUDIT_COLUMNS
-								  " FROM fresh a ORDER BY a.tenant, a.id",
-								  2, (Oid[]){ INT4OID, UUIDOID });
 	/* not read-only: takes a snapshot of its own, after the lock */
-	if (SPI_execute_plan(plan, values, only_tenant ? NULL : " n", /* read_only */ false,
-						 /* tcount */ 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the audit log");
+	mulberry_statement_run(&statement, values, only_tenant ? NULL : " n");
 	rows = SPI_tuptable;
 	count = SPI_processed;
 	for (uint64 i = 0; i < count; i++)
@@ -297,20 +295,18 @@ hash_row(HeapTuple tuple, TupleDesc desc, int64 id, Datum tenant, chain_head *he
 static void
 set_row_aside(int64 id, Datum tenant, const ErrorData *error)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"SELECT mulberry_internal.set_aside('linking', $1::text, $2, $3, $4)",
+		4,
+		{ INT8OID, UUIDOID, TEXTOID, TEXTOID }
+	};
 	Datum values[4];
 
-	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"SELECT mulberry_internal.set_aside('linking', $1::text, $2, $3, $4)", 4,
-			(Oid[]){ INT8OID, UUIDOID, TEXTOID, TEXTOID });
 	values[0] = Int64GetDatum(id);
 	values[1] = tenant;
 	values[2] = CStringGetTextDatum(unpack_sql_state(error->sqlerrcode));
 	values[3] = CStringGetTextDatum(error->message ? error->message : "unknown error");
-	if (SPI_execute_plan(plan, values, NULL, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not set a row of the audit log aside");
+	mulberry_statement_run(&statement, values, NULL);
 	SPI_freetuptable(SPI_tuptable);
 }
 
@@ -318,18 +314,14 @@ set_row_aside(int64 id, Datum tenant, const ErrorData *error)
 static int64
 link_singly(void)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = { "SELECT mulberry_internal.link_audit_soon($1, true)",
+											1,
+											{ INT4OID } };
 	Datum value = Int32GetDatum(MAX_BATCH);
 	int64 linked;
-	bool isnull;
 
-	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT mulberry_internal.link_audit_soon($1, true)", 1,
-								  (Oid[]){ INT4OID });
-	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not link the audit log");
-	linked = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	mulberry_statement_run(&statement, &value, NULL);
+	linked = mulberry_result_int64(0, 1);
 	SPI_freetuptable(SPI_tuptable);
 	return linked;
 }
@@ -341,20 +333,18 @@ link_singly(void)
 static void
 read_head(chain_head *head, Datum tenant)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"SELECT h.last_seq, h.hash, EXISTS (SELECT FROM mulberry_internal.audit a "
+		"WHERE a.tenant = t.id AND a.seq IS NOT NULL) "
+		"FROM (SELECT $1) t (id) LEFT JOIN mulberry_internal.audit_heads h ON h.tenant = t.id",
+		1,
+		{ UUIDOID }
+	};
 	HeapTuple tuple;
 	Datum value;
 	bool isnull;
 
-	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"SELECT h.last_seq, h.hash, EXISTS (SELECT FROM mulberry_internal.audit a "
-			"WHERE a.tenant = t.id AND a.seq IS NOT NULL) "
-			"FROM (SELECT $1) t (id) LEFT JOIN mulberry_internal.audit_heads h ON h.tenant = t.id",
-			1, (Oid[]){ UUIDOID });
-	if (SPI_execute_plan(plan, &tenant, NULL, /* read_only */ false, /* tcount */ 1) !=
-			SPI_OK_SELECT ||
-		SPI_processed != 1)
+	if (mulberry_statement_run(&statement, &tenant, NULL) != 1)
 		elog(ERROR, "could not read the head of the audit log");
 	tuple = SPI_tuptable->vals[0];
 	memset(head, 0, sizeof(*head));
@@ -386,44 +376,41 @@ bytea_of_hash(const uint8 hash[MB_SHA256_SIZE])
 static void
 write_head(const chain_head *head, Datum tenant)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"INSERT INTO mulberry_internal.audit_heads AS h (tenant, last_seq, "
+		"hash) VALUES ($1, $2, $3) "
+		"ON CONFLICT (tenant) DO UPDATE SET last_seq = excluded.last_seq, "
+		"hash = excluded.hash, linked_at = excluded.linked_at",
+		3,
+		{ UUIDOID, INT8OID, BYTEAOID }
+	};
 	Datum values[3];
 
-	if (plan == NULL)
-		plan =
-			mulberry_keep_plan("INSERT INTO mulberry_internal.audit_heads AS h (tenant, last_seq, "
-							   "hash) VALUES ($1, $2, $3) "
-							   "ON CONFLICT (tenant) DO UPDATE SET last_seq = excluded.last_seq, "
-							   "hash = excluded.hash, linked_at = excluded.linked_at",
-							   3, (Oid[]){ UUIDOID, INT8OID, BYTEAOID });
 	values[0] = tenant;
 	values[1] = Int64GetDatum(head->seq);
 	values[2] = PointerGetDatum(bytea_of_hash(head->hash));
-	if (SPI_execute_plan(plan, values, NULL, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_INSERT)
-		elog(ERROR, "could not store the head of the audit log");
+	mulberry_statement_run(&statement, values, NULL);
 }
 
 static void
 write_link(int64 id, const chain_head *link)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"UPDATE mulberry_internal.audit a SET seq = $2, hash = $3 "
+		"WHERE a.id = $1 AND a.seq IS NULL",
+		3,
+		{ INT8OID, INT8OID, BYTEAOID }
+	};
 	Datum values[3];
 	bytea *hash = bytea_of_hash(link->hash);
 
-	if (plan == NULL)
-		plan = mulberry_keep_plan("UPDATE mulberry_internal.audit a SET seq = $2, hash = $3 "
-								  "WHERE a.id = $1 AND a.seq IS NULL",
-								  3, (Oid[]){ INT8OID, INT8OID, BYTEAOID });
 	values[0] = Int64GetDatum(id);
 	values[1] = Int64GetDatum(link->seq);
 	values[2] = PointerGetDatum(hash);
 	PG_TRY();
 	{
 		permitted = LINKING;
-		if (SPI_execute_plan(plan, values, NULL, /* read_only */ false, /* tcount */ 0) !=
-				SPI_OK_UPDATE ||
-			SPI_processed != 1)
+		if (mulberry_statement_run(&statement, values, NULL) != 1)
 			elog(ERROR, "could not link row " INT64_FORMAT " of the audit log", id);
 	}
 	PG_FINALLY();
@@ -528,20 +515,18 @@ complain_of_unlinked(void)
 static bool
 unlinked_since(int64 *last_id)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"SELECT max(a.id) FROM mulberry_internal.audit a WHERE a.seq IS NULL AND a.id <= $1 "
+		"AND NOT mulberry_internal.is_set_aside('linking', a.id::text) "
+		"AND NOT mulberry_internal.is_set_aside('linking', a.tenant::text)",
+		1,
+		{ INT8OID }
+	};
 	Datum value = Int64GetDatum(*last_id);
 	bool isnull;
 
-	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"SELECT max(a.id) FROM mulberry_internal.audit a WHERE a.seq IS NULL AND a.id <= $1 "
-			"AND NOT mulberry_internal.is_set_aside('linking', a.id::text) "
-			"AND NOT mulberry_internal.is_set_aside('linking', a.tenant::text)",
-			1, (Oid[]){ INT8OID });
-	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not look for rows of the audit log that are not linked");
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	mulberry_statement_run(&statement, &value, NULL);
+	value = mulberry_result_datum(0, 1, &isnull);
 	if (!isnull && *last_id == PG_INT64_MAX)
 		*last_id = DatumGetInt64(value);
 	SPI_freetuptable(SPI_tuptable);
@@ -555,24 +540,22 @@ unlinked_since(int64 *last_id)
 Datum
 mulberry_erase_audit(PG_FUNCTION_ARGS)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"WITH head AS (DELETE FROM mulberry_internal.audit_heads h WHERE h.tenant = $1) "
+		"DELETE FROM mulberry_internal.audit a WHERE a.tenant = $1",
+		1,
+		{ UUIDOID }
+	};
 	Datum tenant = PG_GETARG_DATUM(0);
 	int64 erased = 0;
 
 	mulberry_require_writable("erase_audit_log()");
 	(void) lock_tenant(PG_GETARG_UUID_P(0));
 	SPI_connect();
-	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"WITH head AS (DELETE FROM mulberry_internal.audit_heads h WHERE h.tenant = $1) "
-			"DELETE FROM mulberry_internal.audit a WHERE a.tenant = $1",
-			1, (Oid[]){ UUIDOID });
 	PG_TRY();
 	{
 		permitted = ERASING;
-		if (SPI_execute_plan(plan, &tenant, NULL, /* read_only */ false, /* tcount */ 0) !=
-			SPI_OK_DELETE)
-			elog(ERROR, "could not erase an audit log");
+		mulberry_statement_run(&statement, &tenant, NULL);
 		erased = (int64) SPI_processed;
 	}
 	PG_FINALLY();

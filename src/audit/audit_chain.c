@@ -25,6 +25,7 @@
 
 #include "audit/audit.h"
 #include "server/plans.h"
+#include "server/row.h"
 #include "server/texts.h"
 
 #define ROWS_AT_ONCE 1000
@@ -187,13 +188,9 @@ mulberry_check_audit_chain(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	chain_walk chain = { 0 };
-	TupleDesc desc;
-	Datum values[3];
-	bool nulls[3] = { false, false, false };
+	mulberry_row result;
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	desc = BlessTupleDesc(desc);
+	mulberry_row_begin(&result, fcinfo);
 	if (PG_ARGISNULL(0))
 		elog(ERROR, "check_audit_chain() needs a tenant");
 	if (!PG_ARGISNULL(1) && !PG_ARGISNULL(2))
@@ -213,11 +210,13 @@ mulberry_check_audit_chain(PG_FUNCTION_ARGS)
 		chain.problem = MemoryContextStrdup(caller, chain.problem);
 	SPI_finish();
 
-	values[0] = Int64GetDatum(chain.last);
-	values[1] = Int64GetDatum(chain.broken);
-	nulls[1] = nulls[2] = chain.problem == NULL;
-	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(chain.problem);
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+	mulberry_row_add(&result, Int64GetDatum(chain.last));
+	if (chain.problem == NULL)
+		mulberry_row_skip(&result);
+	else
+		mulberry_row_add(&result, Int64GetDatum(chain.broken));
+	mulberry_row_add_text(&result, chain.problem);
+	return mulberry_row_end(&result);
 }
 
 /*
@@ -227,19 +226,19 @@ mulberry_check_audit_chain(PG_FUNCTION_ARGS)
 static void
 walk(chain_walk *chain, Datum tenant)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"SELECT " MULBERRY_AUDIT_COLUMNS " FROM mulberry_internal.audit a "
+		"WHERE a.tenant = $1 AND a.seq IS NOT NULL ORDER BY a.seq",
+		1,
+		{ UUIDOID }
+	};
 	MemoryContext row_context = AllocSetContextCreate(
 		CurrentMemoryContext, "mulberry row of the audit log", ALLOCSET_DEFAULT_SIZES);
 	StringInfoData buffer;
 	Portal rows;
 
 	initStringInfo(&buffer);
-	if (plan == NULL)
-		plan =
-			mulberry_keep_plan("SELECT " MULBERRY_AUDIT_COLUMNS " FROM mulberry_internal.audit a "
-							   "WHERE a.tenant = $1 AND a.seq IS NOT NULL ORDER BY a.seq",
-							   1, (Oid[]){ UUIDOID });
-	rows = SPI_cursor_open(NULL, plan, &tenant, NULL, /* read_only */ true);
+	rows = mulberry_statement_open(&statement, &tenant, NULL);
 	while (chain->problem == NULL)
 	{
 		SPI_cursor_fetch(rows, /* forward */ true, ROWS_AT_ONCE);
@@ -307,26 +306,23 @@ look_at_row(chain_walk *chain, HeapTuple tuple, TupleDesc desc, StringInfo buffe
 static void
 look_at_head(chain_walk *chain, Datum tenant)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"SELECT h.last_seq, h.hash FROM mulberry_internal.audit_heads h WHERE h.tenant = $1",
+		1,
+		{ UUIDOID }
+	};
 	bool isnull;
 	int64 last;
 	bytea *hash;
 
-	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"SELECT h.last_seq, h.hash FROM mulberry_internal.audit_heads h WHERE h.tenant = $1", 1,
-			(Oid[]){ UUIDOID });
-	if (SPI_execute_plan(plan, &tenant, NULL, /* read_only */ true, /* tcount */ 1) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not read the head of the audit log");
-	if (SPI_processed == 0)
+	if (mulberry_statement_look(&statement, &tenant, NULL) == 0)
 	{
 		if (chain->last > 0)
 			break_at(chain, chain->last + 1, "the head of the log is missing");
 		return;
 	}
-	last = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	hash = DatumGetByteaPP(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	last = mulberry_result_int64(0, 1);
+	hash = DatumGetByteaPP(mulberry_result_datum(0, 2, &isnull));
 	if (last > chain->last)
 		break_at(chain, chain->last + 1, "%s at the end",
 				 row_range(chain->last + 1, last, "is missing", "are missing"));

@@ -153,20 +153,18 @@ text_or_null(const char *value, char *null)
 static void
 store(const refusal *refused)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"INSERT INTO mulberry_internal.audit (tenant, at, role, action, outcome, "
+		"mandate, agent, evidence) "
+		"SELECT t.id, $2, $3, $4, 'refused', $5, $6, "
+		"jsonb_strip_nulls(jsonb_build_object('error', $7, 'message', $8)) "
+		"FROM mulberry_internal.tenants t WHERE t.id = $1 FOR KEY SHARE SKIP LOCKED",
+		8,
+		{ UUIDOID, TIMESTAMPTZOID, NAMEOID, TEXTOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID }
+	};
 	char nulls[] = "        ";
 	Datum values[8];
 
-	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"INSERT INTO mulberry_internal.audit (tenant, at, role, action, outcome, "
-			"mandate, agent, evidence) "
-			"SELECT t.id, $2, $3, $4, 'refused', $5, $6, "
-			"jsonb_strip_nulls(jsonb_build_object('error', $7, 'message', $8)) "
-			"FROM mulberry_internal.tenants t WHERE t.id = $1 FOR KEY SHARE SKIP LOCKED",
-			8,
-			(Oid[]){ UUIDOID, TIMESTAMPTZOID, NAMEOID, TEXTOID, TEXTOID, UUIDOID, TEXTOID,
-					 TEXTOID });
 	values[0] = UUIDPGetDatum(&refused->tenant);
 	values[1] = TimestampTzGetDatum(refused->at);
 	values[2] = NameGetDatum(&refused->role);
@@ -176,9 +174,7 @@ store(const refusal *refused)
 	nulls[5] = refused->has_agent ? ' ' : 'n';
 	values[6] = text_or_null(refused->error, &nulls[6]);
 	values[7] = text_or_null(refused->message, &nulls[7]);
-	if (SPI_execute_plan(plan, values, nulls, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_INSERT)
-		elog(ERROR, "could not store a refusal");
+	mulberry_statement_run(&statement, values, nulls);
 }
 
 /* The same in a subtransaction; what cannot be stored is told to the server's log. */

@@ -79,9 +79,7 @@ mulberry_number_events(PG_FUNCTION_ARGS)
 	int64 last_id = PG_INT64_MAX;
 	int max_rows;
 
-	PreventCommandIfReadOnly("number_events()");
-	PreventCommandIfParallelMode("number_events()");
-	PreventCommandDuringRecovery("number_events()");
+	mulberry_require_writable("number_events()");
 	if (IsolationUsesXactSnapshot())
 		ereport(
 			ERROR,
@@ -125,15 +123,11 @@ mulberry_number_events(PG_FUNCTION_ARGS)
 static void
 number_batch(int max_rows, const pg_uuid_t *tenant)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = { number_query, 2, { INT4OID, UUIDOID } };
 	Datum values[2] = { Int32GetDatum(max_rows), UUIDPGetDatum(tenant) };
 
-	if (plan == NULL)
-		plan = mulberry_keep_plan(number_query, 2, (Oid[]){ INT4OID, UUIDOID });
 	/* not read-only: takes a snapshot of its own, after the lock */
-	if (SPI_execute_plan(plan, values, tenant ? NULL : " n", /* read_only */ false,
-						 /* tcount */ 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not number events");
+	mulberry_statement_run(&statement, values, tenant ? NULL : " n");
 	if (SPI_processed > 0)
 		mulberry_require_durable_commit();
 }
@@ -145,19 +139,14 @@ number_batch(int max_rows, const pg_uuid_t *tenant)
 static bool
 number_singly(void)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"SELECT count(*) > 0 FROM mulberry_internal.number_events_singly($1)", 1, { INT4OID }
+	};
 	Datum value = Int32GetDatum(MAX_BATCH);
-	bool isnull;
 	bool any;
 
-	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"SELECT count(*) > 0 FROM mulberry_internal.number_events_singly($1)", 1,
-			(Oid[]){ INT4OID });
-	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not number events");
-	any = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	mulberry_statement_run(&statement, &value, NULL);
+	any = mulberry_result_bool(0, 1);
 	SPI_freetuptable(SPI_tuptable);
 	return any;
 }
@@ -243,19 +232,17 @@ complain_of_unnumbered(void)
 static bool
 unnumbered_since(int64 *last_id)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"SELECT max(e.id) FROM mulberry_internal.events e WHERE e.seq IS NULL AND e.id <= $1 "
+		"AND NOT mulberry_internal.is_set_aside('numbering', e.tenant::text)",
+		1,
+		{ INT8OID }
+	};
 	Datum value = Int64GetDatum(*last_id);
 	bool isnull;
 
-	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"SELECT max(e.id) FROM mulberry_internal.events e WHERE e.seq IS NULL AND e.id <= $1 "
-			"AND NOT mulberry_internal.is_set_aside('numbering', e.tenant::text)",
-			1, (Oid[]){ INT8OID });
-	if (SPI_execute_plan(plan, &value, NULL, /* read_only */ false, /* tcount */ 1) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not look for events without a number");
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	mulberry_statement_run(&statement, &value, NULL);
+	value = mulberry_result_datum(0, 1, &isnull);
 	if (!isnull && *last_id == PG_INT64_MAX)
 		*last_id = DatumGetInt64(value);
 	SPI_freetuptable(SPI_tuptable);

@@ -246,43 +246,38 @@ differs(HeapTuple old, HeapTuple new, TupleDesc desc, int column)
 static int64
 next_agent_version(HeapTuple tuple, TupleDesc desc, const char *id, bool may_wait)
 {
-	static SPIPlanPtr lock = NULL;
-	static SPIPlanPtr count = NULL;
+	static mulberry_statement lock = {
+		"SELECT FROM mulberry_internal.agents a WHERE a.tenant = $1 AND a.id = $2 "
+		"FOR NO KEY UPDATE SKIP LOCKED",
+		2,
+		{ UUIDOID, UUIDOID }
+	};
+	static mulberry_statement count = {
+		"UPDATE mulberry_internal.agents a "
+		"SET mandates_version = a.mandates_version + 1 "
+		"WHERE a.tenant = $1 AND a.id = $2 RETURNING mandates_version",
+		2,
+		{ UUIDOID, UUIDOID }
+	};
 	Datum values[2];
-	bool isnull;
 	int64 version = 1; /* of no agent: the foreign key refuses the row */
 	mulberry_identity caller = mulberry_become_owner();
 
 	SPI_connect();
-	if (lock == NULL)
-		lock = mulberry_keep_plan(
-			"SELECT FROM mulberry_internal.agents a WHERE a.tenant = $1 AND a.id = $2 "
-			"FOR NO KEY UPDATE SKIP LOCKED",
-			2, (Oid[]){ UUIDOID, UUIDOID });
-	if (count == NULL)
-		count = mulberry_keep_plan("UPDATE mulberry_internal.agents a "
-								   "SET mandates_version = a.mandates_version + 1 "
-								   "WHERE a.tenant = $1 AND a.id = $2 RETURNING mandates_version",
-								   2, (Oid[]){ UUIDOID, UUIDOID });
 	values[0] = mulberry_column(tuple, desc, Anum_mandates_tenant);
 	values[1] = mulberry_column(tuple, desc, Anum_mandates_agent);
 	if (!may_wait)
 	{
-		if (SPI_execute_plan(lock, values, NULL, /* read_only */ false, /* tcount */ 1) !=
-			SPI_OK_SELECT)
-			elog(ERROR, "could not lock the agent of mandate \"%s\"", id);
+		mulberry_statement_run(&lock, values, NULL);
 		if (SPI_processed == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("the agent of mandate \"%s\" is being changed by another session", id),
 					 errhint("Lock the agent's row first.")));
 	}
-	if (SPI_execute_plan(count, values, NULL, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_UPDATE_RETURNING)
-		elog(ERROR, "could not count the change of mandate \"%s\"", id);
+	mulberry_statement_run(&count, values, NULL);
 	if (SPI_processed > 0)
-		version =
-			DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+		version = mulberry_result_int64(0, 1);
 	SPI_finish();
 	mulberry_leave_owner(caller);
 	return version;
@@ -296,7 +291,13 @@ record_change(HeapTuple tuple, TupleDesc desc, int64 version, Datum from_status,
 									Anum_mandates_agent,	  Anum_mandates_status,
 									Anum_mandates_max_amount, Anum_mandates_expires_at,
 									Anum_mandates_sponsor };
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"SELECT mulberry_internal.record_mandate_change($1, $2, $3, $4, "
+		"$5, $6, $7, $8, $9, $10, $11)",
+		11,
+		{ UUIDOID, TEXTOID, UUIDOID, TEXTOID, NUMERICOID, TIMESTAMPTZOID, TEXTOID, INT8OID, TEXTOID,
+		  TEXTOID, INT8OID }
+	};
 	Datum values[11];
 	char nulls[11];
 	int n = 0;
@@ -321,16 +322,7 @@ record_change(HeapTuple tuple, TupleDesc desc, int64 version, Datum from_status,
 	values[n++] = current_cause->command;
 
 	SPI_connect();
-	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT mulberry_internal.record_mandate_change($1, $2, $3, $4, "
-								  "$5, $6, $7, $8, $9, $10, $11)",
-								  11,
-								  (Oid[]){ UUIDOID, TEXTOID, UUIDOID, TEXTOID, NUMERICOID,
-										   TIMESTAMPTZOID, TEXTOID, INT8OID, TEXTOID, TEXTOID,
-										   INT8OID });
-	if (SPI_execute_plan(plan, values, nulls, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not record the change of a mandate");
+	mulberry_statement_run(&statement, values, nulls);
 	SPI_finish();
 refused:
 	mulberry_leave_owner(caller);
@@ -340,20 +332,17 @@ refused:
 static void
 delete_belongings(HeapTuple tuple, TupleDesc desc)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = { "SELECT mulberry_internal.forget_mandate($1, $2, $3)",
+											3,
+											{ UUIDOID, TEXTOID, UUIDOID } };
 	Datum values[3];
 	mulberry_identity caller = mulberry_become_owner();
 
 	SPI_connect();
-	if (plan == NULL)
-		plan = mulberry_keep_plan("SELECT mulberry_internal.forget_mandate($1, $2, $3)", 3,
-								  (Oid[]){ UUIDOID, TEXTOID, UUIDOID });
 	values[0] = mulberry_column(tuple, desc, Anum_mandates_tenant);
 	values[1] = mulberry_column(tuple, desc, Anum_mandates_id);
 	values[2] = mulberry_column(tuple, desc, Anum_mandates_agent);
-	if (SPI_execute_plan(plan, values, NULL, /* read_only */ false, /* tcount */ 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "could not forget a mandate");
+	mulberry_statement_run(&statement, values, NULL);
 	SPI_finish();
 	mulberry_leave_owner(caller);
 }
@@ -366,7 +355,13 @@ delete_belongings(HeapTuple tuple, TupleDesc desc)
 Datum
 mulberry_change_mandate(PG_FUNCTION_ARGS)
 {
-	static SPIPlanPtr plan = NULL;
+	static mulberry_statement statement = {
+		"UPDATE mulberry_internal.mandates m SET status = coalesce($3, m.status), "
+		"expires_at = coalesce($4, m.expires_at), max_amount = coalesce($5, m.max_amount), "
+		"sponsor = coalesce($6, m.sponsor) WHERE m.tenant = $1 AND m.id = $2",
+		6,
+		{ UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, NUMERICOID, TEXTOID }
+	};
 	const int ncolumns = 6; /* that the statement has */
 	const change_cause *outer = current_cause;
 	change_cause cause = { 0 };
@@ -387,18 +382,10 @@ mulberry_change_mandate(PG_FUNCTION_ARGS)
 	cause.command = PG_GETARG_DATUM(7);
 
 	SPI_connect();
-	if (plan == NULL)
-		plan = mulberry_keep_plan(
-			"UPDATE mulberry_internal.mandates m SET status = coalesce($3, m.status), "
-			"expires_at = coalesce($4, m.expires_at), max_amount = coalesce($5, m.max_amount), "
-			"sponsor = coalesce($6, m.sponsor) WHERE m.tenant = $1 AND m.id = $2",
-			6, (Oid[]){ UUIDOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, NUMERICOID, TEXTOID });
 	PG_TRY();
 	{
 		current_cause = &cause;
-		if (SPI_execute_plan(plan, values, nulls, /* read_only */ false, /* tcount */ 0) !=
-			SPI_OK_UPDATE)
-			elog(ERROR, "could not change a mandate");
+		mulberry_statement_run(&statement, values, nulls);
 		changed = SPI_processed;
 	}
 	PG_FINALLY();

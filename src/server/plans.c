@@ -9,27 +9,49 @@
 
 #include "server/plans.h"
 
-SPIPlanPtr
-mulberry_keep_plan(const char *query, int nargs, Oid *types)
+static void
+prepare(mulberry_statement *statement)
 {
-	SPIPlanPtr plan = SPI_prepare(query, nargs, types);
+	SPIPlanPtr plan;
 
+	if (statement->plan != NULL)
+		return;
+	plan = SPI_prepare(statement->sql, statement->nargs, statement->types);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
-		elog(ERROR, "could not prepare \"%s\": %s", query, SPI_result_code_string(SPI_result));
-	return plan;
+		elog(ERROR, "could not prepare \"%s\": %s", statement->sql,
+			 SPI_result_code_string(SPI_result));
+	statement->plan = plan;
+}
+
+static uint64
+run(mulberry_statement *statement, Datum *values, const char *nulls, bool read_only)
+{
+	int result;
+
+	prepare(statement);
+	result = SPI_execute_plan(statement->plan, values, nulls, read_only, 0);
+	if (result < 0)
+		elog(ERROR, "could not run \"%s\": %s", statement->sql, SPI_result_code_string(result));
+	return SPI_processed;
 }
 
 uint64
 mulberry_statement_run(mulberry_statement *statement, Datum *values, const char *nulls)
 {
-	int result;
+	return run(statement, values, nulls, /* read_only */ false);
+}
 
-	if (statement->plan == NULL)
-		statement->plan = mulberry_keep_plan(statement->sql, statement->nargs, statement->types);
-	result = SPI_execute_plan(statement->plan, values, nulls, false, 0);
-	if (result < 0)
-		elog(ERROR, "could not run \"%s\": %s", statement->sql, SPI_result_code_string(result));
-	return SPI_processed;
+uint64
+mulberry_statement_look(mulberry_statement *statement, Datum *values, const char *nulls)
+{
+	return run(statement, values, nulls, /* read_only */ true);
+}
+
+Portal
+mulberry_statement_open(mulberry_statement *statement, Datum *values, const char *nulls)
+{
+	prepare(statement);
+	return SPI_cursor_open(NULL, statement->plan, values, nulls, /* read_only */ true);
 }
 
 Datum

@@ -12,9 +12,6 @@
 
 #include "executor/spi.h"
 
-/* Prepares a statement for the life of the backend. */
-extern SPIPlanPtr mulberry_keep_plan(const char *query, int nargs, Oid *types);
-
 #define MULBERRY_STATEMENT_ARGUMENTS 16
 
 typedef struct mulberry_statement
@@ -31,6 +28,14 @@ typedef struct mulberry_statement
  */
 extern uint64
 mulberry_statement_run(mulberry_statement *statement, Datum *values, const char *nulls);
+
+/* The same by the snapshot of the statement that asks, whatever was committed since; for SELECT. */
+extern uint64
+mulberry_statement_look(mulberry_statement *statement, Datum *values, const char *nulls);
+
+/* A cursor on what mulberry_statement_look() would see. */
+extern Portal
+mulberry_statement_open(mulberry_statement *statement, Datum *values, const char *nulls);
 
 /*
  * A column of a row of the last result, by its number from 1; text is copied

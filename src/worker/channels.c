@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "server/plans.h"
 #include "server/shared_state.h"
 #include "worker/channels.h"
 
@@ -53,6 +54,10 @@ mulberry_channels_are_stale(void)
 void
 mulberry_channels_read(void)
 {
+	static mulberry_statement rotate = { "SELECT mulberry_internal.rotate_lost_channels()", 0 };
+	static mulberry_statement read = {
+		"SELECT tenant, name, channel FROM mulberry_internal.notifier_channels()", 0
+	};
 	HASHCTL control;
 
 	audiences = NULL;
@@ -64,12 +69,8 @@ mulberry_channels_read(void)
 	control.hcxt = channels_context;
 
 	SPI_connect();
-	if (SPI_execute("SELECT mulberry_internal.rotate_lost_channels()", /* read_only */ false,
-					/* tcount */ 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not look for channels that must change");
-	if (SPI_execute("SELECT tenant, name, channel FROM mulberry_internal.notifier_channels()",
-					/* read_only */ false, /* tcount */ 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read the channels of events");
+	mulberry_statement_run(&rotate, NULL, NULL);
+	mulberry_statement_run(&read, NULL, NULL);
 	audiences =
 		hash_create("mulberry channels", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	for (uint64 i = 0; i < SPI_processed; i++)

@@ -4,32 +4,23 @@
  */
 #include "server/compat.h"
 
-#include "access/htup_details.h"
 #include "fmgr.h"
-#include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
+#include "server/row.h"
 #include "worker/kinds.h"
 
 PG_FUNCTION_INFO_V1(mulberry_read_transcription);
 PG_FUNCTION_INFO_V1(mulberry_read_sentiment_sql);
 
-static Datum
-result_row(FunctionCallInfo fcinfo, Datum *values, bool *nulls)
+static void
+add_confidence(mulberry_row *row, const mulberry_transcript *said)
 {
-	TupleDesc descriptor;
-
-	if (get_call_result_type(fcinfo, NULL, &descriptor) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(descriptor), values, nulls));
-}
-
-static Datum
-text_or_null(const char *text, bool *isnull)
-{
-	*isnull = text == NULL;
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
+	if (said->has_confidence)
+		mulberry_row_add(row, Float8GetDatum(said->confidence));
+	else
+		mulberry_row_skip(row);
 }
 
 /*
@@ -44,21 +35,20 @@ mulberry_read_transcription(PG_FUNCTION_ARGS)
 	const mulberry_endpoint_kind *kind = mulberry_endpoint_kind_by_name(name);
 	const mulberry_protocol *protocol = kind ? mulberry_protocol_of(kind) : NULL;
 	mulberry_transcript said = { 0 };
-	Datum values[6];
-	bool nulls[6] = { false };
+	mulberry_row result;
 
 	if (protocol == NULL || protocol->read_transcript == NULL)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("endpoints of kind \"%s\" transcribe nothing", name));
 	protocol->read_transcript(PG_GETARG_JSONB_P(1), &said);
-	values[0] = text_or_null(said.text, &nulls[0]);
-	values[1] = text_or_null(said.sentiment, &nulls[1]);
-	values[2] = Float8GetDatum(said.confidence);
-	nulls[2] = !said.has_confidence;
-	values[3] = text_or_null(said.language, &nulls[3]);
-	values[4] = Int32GetDatum(said.dropped_segments);
-	values[5] = text_or_null(said.ignored, &nulls[5]);
-	PG_RETURN_DATUM(result_row(fcinfo, values, nulls));
+	mulberry_row_begin(&result, fcinfo);
+	mulberry_row_add_text(&result, said.text);
+	mulberry_row_add_text(&result, said.sentiment);
+	add_confidence(&result, &said);
+	mulberry_row_add_text(&result, said.language);
+	mulberry_row_add(&result, Int32GetDatum(said.dropped_segments));
+	mulberry_row_add_text(&result, said.ignored);
+	return mulberry_row_end(&result);
 }
 
 /* read_sentiment(answer jsonb, OUT sentiment text, OUT confidence double precision) */
@@ -66,12 +56,11 @@ Datum
 mulberry_read_sentiment_sql(PG_FUNCTION_ARGS)
 {
 	mulberry_transcript said = { 0 };
-	Datum values[2];
-	bool nulls[2] = { false };
+	mulberry_row result;
 
 	mulberry_openai.read_sentiment(PG_GETARG_JSONB_P(0), &said);
-	values[0] = text_or_null(said.sentiment, &nulls[0]);
-	values[1] = Float8GetDatum(said.confidence);
-	nulls[1] = !said.has_confidence;
-	PG_RETURN_DATUM(result_row(fcinfo, values, nulls));
+	mulberry_row_begin(&result, fcinfo);
+	mulberry_row_add_text(&result, said.sentiment);
+	add_confidence(&result, &said);
+	return mulberry_row_end(&result);
 }
