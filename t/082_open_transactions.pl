@@ -50,15 +50,15 @@ my $shared = Mulberry::SharedWork->new($node);
 is($shared->stopped, '', 'nothing is open') or BAIL_OUT('the test itself does not work');
 for my $name (sort keys %call)
 {
-    next unless defined $call{$name};
     next if $ENV{ONLY} && $name !~ /$ENV{ONLY}/;
+    my ($before, $call) = ref $call{$name} ? @{ $call{$name} } : ('SELECT', $call{$name});
     my $client = $node->background_psql('postgres', on_error_stop => 0);
     # what has no number yet, or is due, is what may be in the way
     my $a = "(SELECT id FROM mulberry_internal.tenants WHERE name = 'a')";
     $client->query("UPDATE mulberry_internal.events SET seq = NULL WHERE tenant = $a;
         UPDATE mulberry_internal.job_queue SET run_at = now() WHERE tenant = $a AND state = 'queued';
         UPDATE mulberry_internal.endpoint_state SET state = 'open', retry_at = now();");
-    my ($rows, $failed) = $client->query("BEGIN; SELECT count(*) FROM (SELECT $call{$name} OFFSET 0) AS called");
+    my ($rows, $failed) = $client->query("$before; BEGIN; SELECT count(*) FROM (SELECT $call OFFSET 0) AS called");
     is($failed ? $client->{stderr} : '', '', "$name() is called");
     is($shared->stopped, '', "$name() open: nothing that is shared stops");
     $client->query('ROLLBACK');
@@ -80,6 +80,20 @@ subtest 'health() names who is in the way' => sub {
     $client->query_safe('ROLLBACK');
     $client->quit;
     is(one("SELECT count(*) FROM mulberry.health() WHERE item ~ '^open transaction'"), '0', 'when it is over nothing is left of it');
+};
+
+# What waits for the row of a tenant: something of it stored for the first time, as its first subscriber does.
+subtest 'dropping a tenant does not wait for what its people leave open' => sub {
+    one("SELECT mulberry.create_tenant('new')");
+    my $client = $node->background_psql('postgres');
+    my $pid = $client->query_safe('SELECT pg_backend_pid()');
+    $client->query_safe("BEGIN; SELECT count(*) FROM mulberry.subscribe('new')");
+    my ($status, $answer, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\nSET statement_timeout = '60s'; SELECT mulberry.drop_tenant('new')");
+    like($error, qr/55P03: tenant "new" is locked by another transaction.*Process $pid of role "\w+" has been in it since 20/s, 'it hears of whom');
+    $client->query_safe('ROLLBACK');
+    $client->quit;
+    one("SELECT mulberry.drop_tenant('new')");
+    is(one("SELECT count(*) FROM mulberry_internal.tenants WHERE name = 'new'"), '0', 'and drops it when that is over');
 };
 
 $shared->finish;

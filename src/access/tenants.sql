@@ -98,6 +98,7 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     target uuid;
     member record;
+    before text;
 BEGIN
     PERFORM mulberry_internal.check_texts('name', drop_tenant.name);
     PERFORM mulberry_internal.require_access_everywhere('admin');
@@ -113,17 +114,26 @@ BEGIN
     LOOP
         PERFORM mulberry.revoke_access(member.role, member.access, name);
     END LOOP;
+    -- whoever stores the first of anything for this tenant keeps its row
+    before := mulberry_internal.limit_wait_for_row();
     BEGIN
         DELETE FROM mulberry_internal.tenants t WHERE t.id = target;
-    EXCEPTION WHEN foreign_key_violation THEN
-        RAISE EXCEPTION 'tenant "%" cannot be dropped because it still has something', name
-            USING ERRCODE = 'dependent_objects_still_exist', DETAIL = SQLERRM,
-                  HINT = 'Calls and events go by retention; secrets, endpoints and agents must be dropped, the audit log erased.';
+    EXCEPTION
+        WHEN foreign_key_violation THEN
+            RAISE EXCEPTION 'tenant "%" cannot be dropped because it still has something', name
+                USING ERRCODE = 'dependent_objects_still_exist', DETAIL = SQLERRM,
+                      HINT = 'Calls and events go by retention; secrets, endpoints and agents must be dropped, the audit log erased.';
+        WHEN lock_not_available THEN
+            PERFORM mulberry_internal.refuse_to_wait(format('tenant "%s"', drop_tenant.name), t.xmax)
+               FROM mulberry_internal.tenants t WHERE t.id = target;
+            RAISE;
     END;
+    PERFORM set_config('lock_timeout', before, true);
 END
 $$;
 COMMENT ON FUNCTION mulberry.drop_tenant(text) IS
-    'drops a tenant that has nothing left, and revokes access to it. Needs admin access to all tenants';
+    'drops a tenant that has nothing left, and revokes access to it; 55P03 when another transaction keeps it, which is named. Needs admin '
+    'access to all tenants';
 
 -- A dump brings the default tenant's row, which is there already: its settings
 -- are taken from the dump.  That row comes before everything that refers to a

@@ -22,6 +22,7 @@ SELECT mulberry.set_endpoint('own', 'json', '$refusing', allow_http => true, all
 SELECT mulberry.set_endpoint('spare', 'json', '$url', purpose => NULL, allow_http => true, allow_private => true, tenant => 'a');
 SELECT mulberry.create_agent('pi', '+4915112345678', ARRAY['+4930123456'], '00000000-0000-4000-8000-00000000000a', tenant => 'a');
 SELECT mulberry.create_agent('idle', tenant => 'a');
+SELECT mulberry.create_agent(k, tenant => 'a'), mulberry.create_voice_key(k, tenant => 'a') FROM unnest(ARRAY['keyed', 'taken']) AS k;
 SELECT mulberry.create_voice_key('pi', tenant => 'a');
 CALL mulberry.export_voice_key('pi', 1, 'a');
 SELECT mulberry.agent_sync('pi', tenant => 'a');
@@ -29,13 +30,15 @@ SELECT mulberry.create_mandate(m, 'pi', 'sponsor', 1000, 'EUR', '2999-01-01', 'a
   FROM unnest(ARRAY['10000001', '10000002', '10000003', '10000004']) AS m;
 SELECT mulberry.suspend_mandate('10000002', tenant => 'a');
 SELECT mulberry.suspend_mandate('10000004', tenant => 'a');
+INSERT INTO mulberry_internal.commands (tenant, agent, command, mandate, reason, state, escalated_at)
+  SELECT m.tenant, m.agent, 'QUERY', m.id, 'was out of reach', 'escalated', now() FROM mulberry_internal.mandates m WHERE m.id = '10000001';
 SELECT mulberry.ingest_packet('going on', 0, 'hello', NULL, 'text', NULL, 'a');
 SELECT mulberry.ingest_packet('failed', 0, '\\x0102', NULL, 's16le', 8000, 'a'), mulberry.complete_call('failed', 1, 'a');
 SQL
 }
 
 # By name; the state of the server that one leaves behind when it is committed is nobody's concern,
-# because each is rolled back.
+# because each is rolled back.  Two: what the session does before, and commits.
 sub working_calls
 {
     my ($gate) = @_;
@@ -54,7 +57,7 @@ sub working_calls
         check_mandate => "mulberry.check_mandate('10000001', 1, 'a')",
         command_frame => "mulberry.command_frame((SELECT min(id) FROM mulberry_internal.commands $of_a))",
         complete_call => "mulberry.complete_call('going on', 1, 'a')",
-        confirm_voice_key => undef,
+        confirm_voice_key => "mulberry.confirm_voice_key('pi', 1, (SELECT fingerprint FROM mulberry_internal.voice_keys $of_a AND exported_at IS NOT NULL), 'a')",
         create_agent => "mulberry.create_agent('new', tenant => 'a')",
         create_mandate => "mulberry.create_mandate('10000009', 'pi', 'sponsor', 1, 'EUR', '2999-01-01', 'a')",
         create_tenant => "mulberry.create_tenant('new')",
@@ -77,16 +80,16 @@ sub working_calls
         health => 'mulberry.health()',
         ingest_packet => "mulberry.ingest_packet('going on', 1, 'world', tenant => 'a')",
         ingest_packets => "mulberry.ingest_packets(ARRAY['going on', 'other'], ARRAY[2, 0], ARRAY['x', 'y']::bytea[], NULL, 'text', NULL, 'a')",
-        load_secret => undef,
+        load_secret => "mulberry.load_secret('loaded', current_setting('data_directory') || '/PG_VERSION', 'a')",
         maintenance => 'mulberry.maintenance()',
-        mark_voice_key_exported => undef,
+        mark_voice_key_exported => "mulberry.mark_voice_key_exported('keyed', 1, 'a')",
         ping_agent => "mulberry.ping_agent('pi', tenant => 'a')",
         query_mandate => "mulberry.query_mandate('10000001', tenant => 'a')",
         refresh_grants => 'mulberry.refresh_grants()',
         resume_mandate => "mulberry.resume_mandate('10000002', tenant => 'a')",
         resume_outbound => 'mulberry.resume_outbound()',
         retention => 'mulberry.retention()',
-        retry_command => undef,
+        retry_command => "mulberry.retry_command((SELECT max(id) FROM mulberry_internal.commands $of_a AND state = 'escalated'))",
         retry_job => "mulberry.retry_job((SELECT min(id) FROM mulberry_internal.job_history $of_a AND state = 'dead'))",
         revoke_access => "mulberry.revoke_access('member_of_a', 'supervisor', 'a')",
         revoke_mandate => "mulberry.revoke_mandate('10000003', tenant => 'a')",
@@ -99,7 +102,7 @@ sub working_calls
         spend => "mulberry.spend('10000001', 1, 'a payment', 'a')",
         subscribe => "mulberry.subscribe('a')",
         suspend_mandate => "mulberry.suspend_mandate('10000003', tenant => 'a')",
-        take_exported_voice_key => undef,
+        take_exported_voice_key => [ "SELECT mulberry.mark_voice_key_exported('taken', 1, 'a')", 'mulberry.take_exported_voice_key()' ],
         unsubscribe => 'mulberry.unsubscribe()',
         verify_audit => "mulberry.verify_audit('a')");
 }
