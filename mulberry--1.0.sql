@@ -4478,6 +4478,7 @@ LANGUAGE plpgsql STABLE AS $$
 DECLARE
     found uuid;
 BEGIN
+    PERFORM mulberry_internal.check_texts('agent', find_agent.name);
     IF name IS NULL THEN
         RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;

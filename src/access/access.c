@@ -36,6 +36,7 @@
 #include "access/held.h"
 #include "server/catalog.h"
 #include "server/columns.h"
+#include "server/texts.h"
 
 /* The tenant that exists from the start: 6d756c62-6572-7279-8000-000000000001 */
 static const pg_uuid_t default_tenant = { { 0x6d, 0x75, 0x6c, 0x62, 0x65, 0x72, 0x72, 0x79, 0x80,
@@ -88,6 +89,7 @@ static const mulberry_tenant *tenant_by_id(const pg_uuid_t *id);
 static const mulberry_tenant *tenant_by_name(const char *name);
 static const tenant_entry *remember_tenant(Relation rel, HeapTuple tuple);
 static void read_all_tenants(void);
+static void refuse_tenant(const char *name) pg_attribute_noreturn();
 
 /* ---------------------------------------------------------------------------
  * Asking
@@ -161,6 +163,14 @@ mulberry_require_access_everywhere(int mask)
  * (unless it may see all): so a foreign tenant takes the very path of one that
  * does not exist.
  */
+static void
+refuse_tenant(const char *name)
+{
+	mulberry_check_text("tenant", name, (int) strlen(name));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("tenant \"%s\" does not exist", name)));
+}
+
 const mulberry_tenant *
 mulberry_resolve_tenant(const char *name, int mask)
 {
@@ -182,9 +192,7 @@ mulberry_resolve_tenant(const char *name, int mask)
 	{
 		found = name == NULL ? tenant_by_id(&default_tenant) : tenant_by_name(name);
 		if (found == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("tenant \"%s\" does not exist", name == NULL ? "default" : name)));
+			refuse_tenant(name == NULL ? "default" : name);
 		return found;
 	}
 
@@ -211,8 +219,7 @@ mulberry_resolve_tenant(const char *name, int mask)
 	}
 
 	if (name != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("tenant \"%s\" does not exist", name)));
+		refuse_tenant(name);
 	if (candidates > 1)
 		ereport(ERROR, (errcode(ERRCODE_AMBIGUOUS_PARAMETER), errmsg("a tenant must be named"),
 						errdetail("Role \"%s\" has %s access to %d tenants.",
@@ -220,8 +227,7 @@ mulberry_resolve_tenant(const char *name, int mask)
 								  mulberry_access_list(mask, " or "), candidates),
 						errhint("The view mulberry.tenant_access lists them.")));
 	if (found == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("tenant \"%s\" does not exist", "default")));
+		refuse_tenant("default");
 	return found;
 }
 

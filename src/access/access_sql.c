@@ -17,7 +17,6 @@
 #include "access/access.h"
 #include "access/callers.h"
 #include "server/catalog.h"
-#include "server/texts.h"
 
 PG_FUNCTION_INFO_V1(mulberry_access_names);
 PG_FUNCTION_INFO_V1(mulberry_access_includes);
@@ -155,8 +154,6 @@ mulberry_resolve_tenant_sql(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("access must not be null")));
-	if (name != NULL)
-		mulberry_check_text("tenant", name, (int) strlen(name));
 	tenant = mulberry_resolve_tenant(name, mulberry_access_from_array(PG_GETARG_ARRAYTYPE_P(1)));
 	id = palloc(sizeof(pg_uuid_t));
 	*id = tenant->id;

@@ -14,6 +14,7 @@
 
 #include "audio/audio_input.h"
 #include "core/audio/g711.h"
+#include "server/texts.h"
 
 /* What the core's vector code may rely on. */
 #define STATE_ALIGNMENT 64
@@ -27,6 +28,7 @@ mulberry_encoding(text *name)
 	char *spelled = text_to_cstring(name);
 	mb_encoding encoding;
 
+	mulberry_check_argument("encoding", name);
 	if (mb_encoding_from_name(spelled, &encoding) != MB_OK)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("unknown audio encoding \"%s\"", spelled),

@@ -35,6 +35,7 @@
 #include "core/audio/wav.h"
 #include "calls/packets.h"
 #include "server/relations.h"
+#include "server/texts.h"
 
 /* Lengths that are counted to find the usual one; packets of further lengths do not vote. */
 #define COUNTED_LENGTHS 32
@@ -500,8 +501,11 @@ mulberry_call_argument(FunctionCallInfo fcinfo)
 									 VARSIZE_ANY_EXHDR(call_id), GetActiveSnapshot(), &call);
 	table_close(calls, NoLock);
 	if (!found)
+	{
+		mulberry_check_argument("call_id", call_id);
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("call \"%s\" does not exist", text_to_cstring(call_id))));
+	}
 	return call.id;
 }
 

@@ -33,6 +33,7 @@
 #include "server/catalog.h"
 #include "server/guc.h"
 #include "server/row.h"
+#include "server/texts.h"
 #include "server/xact.h"
 #include "jobs/jobs.h"
 #include "calls/packets.h"
@@ -149,6 +150,7 @@ mulberry_complete_call(PG_FUNCTION_ARGS)
 						errmsg("total_packets %d is out of range", total),
 						errdetail("It must lie between 1 and %d.", MULBERRY_MAX_SEQUENCE + 1)));
 
+	mulberry_check_argument("call_id", call_id);
 	calls = mulberry_open_calls();
 	if (VARSIZE_ANY_EXHDR(call_id) <= MULBERRY_MAX_CALL_ID)
 		mulberry_lock_call(&tenant.id, VARDATA_ANY(call_id), VARSIZE_ANY_EXHDR(call_id));

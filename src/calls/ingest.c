@@ -56,9 +56,12 @@ mulberry_read_format(const text *encoding, bool has_rate, int32 rate, mulberry_f
 	format->sample_rate = 0;
 	if (encoding && !mulberry_call_encoding_from_name(
 						VARDATA_ANY(encoding), VARSIZE_ANY_EXHDR(encoding), &format->encoding))
+	{
+		mulberry_check_argument("encoding", encoding);
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("unknown encoding \"%s\"", text_to_cstring(encoding)),
 						errdetail("Encodings are mulaw, alaw, s16le and text.")));
+	}
 	if (has_rate)
 	{
 		if (!mb_rate_supported(rate))

@@ -19,6 +19,7 @@
 #include "core/command/command_legacy.h"
 #include "core/crypto/digest.h"
 #include "server/row.h"
+#include "server/texts.h"
 
 PG_FUNCTION_INFO_V1(mulberry_command_generate);
 PG_FUNCTION_INFO_V1(mulberry_command_verify);
@@ -105,6 +106,7 @@ legacy_code(const char *name)
 			seen++;
 		}
 
+	mulberry_check_text("command", name, (int) strlen(name));
 	ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown command \"%s\"", name),
 			errdetail("Commands with a textual form are %s.", known.data));
 }
@@ -114,6 +116,7 @@ get_mandate_id(FunctionCallInfo fcinfo, int arg)
 {
 	char *mandate = text_to_cstring(PG_GETARG_TEXT_PP(arg));
 
+	mulberry_check_text("mandate_id", mandate, (int) strlen(mandate));
 	if (!mb_mandate_id_valid(mandate))
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("invalid mandate id \"%s\"", mandate),

@@ -27,6 +27,7 @@
 #include "access/callers.h"
 #include "secrets/secrets.h"
 #include "secrets/statement_log.h"
+#include "server/texts.h"
 
 /* Names that begin so are given by voice_keys alone, to secrets that nobody else may change. */
 #define VOICE_KEY_PREFIX "voice-key-"
@@ -37,7 +38,7 @@ PG_FUNCTION_INFO_V1(mulberry_enter_secret);
 PG_FUNCTION_INFO_V1(mulberry_load_secret);
 
 static bool inside_copy_into(Relation rel);
-static void refuse_reserved_name(const char *name);
+static void check_secret_name(const char *name);
 static void strip_newline(char *value, Size *length);
 
 void
@@ -113,7 +114,7 @@ mulberry_enter_secret(PG_FUNCTION_ARGS)
 	if (name == NULL || isnull)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 						errmsg("name and value of a secret must not be null")));
-	refuse_reserved_name(name);
+	check_secret_name(name);
 	plain = DatumGetTextPCopy(value);
 	mulberry_secret_store(&mulberry_resolve_tenant(tenant, MULBERRY_ACCESS_ADMIN)->id, name,
 						  VARDATA_ANY(plain), VARSIZE_ANY_EXHDR(plain));
@@ -157,7 +158,8 @@ mulberry_load_secret(PG_FUNCTION_ARGS)
 	tenant = mulberry_resolve_tenant(PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)),
 									 MULBERRY_ACCESS_ADMIN);
 
-	refuse_reserved_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	mulberry_check_argument("server_file", PG_GETARG_TEXT_PP(1));
+	check_secret_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	path = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	canonicalize_path(path);
@@ -200,8 +202,9 @@ mulberry_entry_text(HeapTuple tuple, TupleDesc desc, int column)
 }
 
 static void
-refuse_reserved_name(const char *name)
+check_secret_name(const char *name)
 {
+	mulberry_check_text("name", name, (int) strlen(name));
 	if (strncmp(name, VOICE_KEY_PREFIX, strlen(VOICE_KEY_PREFIX)) == 0)
 		ereport(ERROR, errcode(ERRCODE_RESERVED_NAME),
 				errmsg("secret \"%s\" belongs to a voice key", name),

@@ -38,25 +38,45 @@ static const struct
 	const char *argument;
 	int limit; /* bytes, in the database's encoding */
 } limits[] = {
-	{ "access", NAME },			{ "acks", DOCUMENT },
-	{ "agent", NAME },			{ "allowed_callers", LIST },
-	{ "answer", DOCUMENT },		{ "base_url", ADDRESS },
-	{ "call_id", NAME },		{ "call_ids", DOCUMENT }, /* each is a call_id */
-	{ "call_ref", REFERENCE },	{ "caller", REFERENCE },
-	{ "currency", NAME },		{ "default_encoding", NAME },
-	{ "encoding", NAME },		{ "endpoint", NAME },
-	{ "fingerprint", NAME },	{ "idempotency_token", REFERENCE },
-	{ "kept_hash", NAME },		{ "kind", NAME },
-	{ "mandate_id", NAME },		{ "model", NAME },
-	{ "name", NAME },			{ "new_name", NAME },
-	{ "only_tenant", NAME },	{ "options", DOCUMENT },
-	{ "params", DOCUMENT },		{ "path", NAME },
-	{ "phone", NAME },			{ "purpose", NAME },
-	{ "reason", REMARK },		{ "reference", REFERENCE },
-	{ "requester", REMARK },	{ "role", NAME },
-	{ "secret", NAME },			{ "server_file", ADDRESS },
-	{ "signature", REFERENCE }, { "sponsor", REFERENCE },
-	{ "symbols", DOCUMENT },	{ "tenant", NAME },
+	{ "access", NAME },
+	{ "acks", DOCUMENT },
+	{ "agent", NAME },
+	{ "allowed_callers", LIST },
+	{ "answer", DOCUMENT },
+	{ "base_url", ADDRESS },
+	{ "call_id", NAME },
+	{ "call_ids", DOCUMENT }, /* each is a call_id */
+	{ "call_ref", REFERENCE },
+	{ "caller", REFERENCE },
+	{ "command", NAME },
+	{ "currency", NAME },
+	{ "default_encoding", NAME },
+	{ "encoding", NAME },
+	{ "endpoint", NAME },
+	{ "fingerprint", NAME },
+	{ "idempotency_token", REFERENCE },
+	{ "kept_hash", NAME },
+	{ "kind", NAME },
+	{ "mandate_id", NAME },
+	{ "model", NAME },
+	{ "name", NAME },
+	{ "new_name", NAME },
+	{ "only_tenant", NAME },
+	{ "options", DOCUMENT },
+	{ "params", DOCUMENT },
+	{ "path", NAME },
+	{ "phone", NAME },
+	{ "purpose", NAME },
+	{ "reason", REMARK },
+	{ "reference", REFERENCE },
+	{ "requester", REMARK },
+	{ "role", NAME },
+	{ "secret", NAME },
+	{ "server_file", ADDRESS },
+	{ "signature", REFERENCE },
+	{ "sponsor", REFERENCE },
+	{ "symbols", DOCUMENT },
+	{ "tenant", NAME },
 	{ "url", ADDRESS },
 };
 
@@ -132,6 +152,12 @@ mulberry_check_text(const char *argument, const char *bytes, int length)
 	mulberry_require_encodable(argument, bytes, length);
 }
 
+void
+mulberry_check_argument(const char *argument, const text *value)
+{
+	mulberry_check_text(argument, VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
 /* check_texts(VARIADIC pairs text[]): name and value of each argument; nulls are fine */
 Datum
 mulberry_check_texts(PG_FUNCTION_ARGS)
@@ -144,13 +170,8 @@ mulberry_check_texts(PG_FUNCTION_ARGS)
 					  &n);
 	for (int i = 0; i + 1 < n; i += 2)
 	{
-		text *value;
-
-		if (nulls[i + 1])
-			continue;
-		value = DatumGetTextPP(pairs[i + 1]);
-		mulberry_check_text(TextDatumGetCString(pairs[i]), VARDATA_ANY(value),
-							VARSIZE_ANY_EXHDR(value));
+		if (!nulls[i + 1])
+			mulberry_check_argument(TextDatumGetCString(pairs[i]), DatumGetTextPP(pairs[i + 1]));
 	}
 	PG_RETURN_VOID();
 }
