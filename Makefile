@@ -2,7 +2,9 @@
 # missing, build, and work in a temporary directory.  The rest is PGXS.
 #
 #	make					the extension and its programs
-#	make install			into the PostgreSQL of PG_CONFIG
+#	make extension			the extension alone, which needs none of the programs' libraries
+#	make install			the extension, into the PostgreSQL of PG_CONFIG
+#	make install-programs	the programs, into $(programs_bindir), /usr/local/bin by default
 #	make installcheck		pg_regress and isolation tests in a running server
 #	make demo, make test	see README.md; SUITES="regress tap" for some of the tests
 #	make bench				ratios against the named peers, see bench/
@@ -38,11 +40,15 @@ EXTRA_CLEAN = $(SRCS:.c=.bc) build
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
+programs_bindir = /usr/local/bin
+
 # A bare machine has no pg_config yet; these install it.
-own_targets = demo test bench bench-% campaign format lint sql
+own_targets = demo try test bench bench-% campaign format lint sql
 ifneq ($(PGXS),)
-all: sql programs
+# To install the extension, and to build it alone, takes none of the programs' libraries.
+all: sql $(if $(filter extension install installcheck,$(MAKECMDGOALS)),,programs)
 include $(PGXS)
+extension: all
 $(OBJS): $(wildcard src/*/*.h src/core/*/*.h)
 src/mulberry.o src/mulberry.bc src/server/extension.o src/server/extension.bc: mulberry.control
 else ifneq ($(filter-out $(own_targets),$(or $(MAKECMDGOALS),all)),)
@@ -59,8 +65,15 @@ $(scripts): scripts/assemble-sql mulberry.control src/install/order $(wildcard s
 programs:
 	@set -e; for program in $(dir $(wildcard speech/Makefile)); do $(MAKE) -C $$program; done
 
+install-programs uninstall-programs:
+	@set -e; for program in $(dir $(wildcard speech/Makefile)); do $(MAKE) -C $$program $(@:-programs=) bindir=$(programs_bindir); done
+
 demo test campaign:
 	@scripts/$@ $(SUITES)
+
+# The same as the demo, and stays up until it is stopped.
+try:
+	@TRY=yes scripts/demo
 
 bench:
 	@scripts/install-packages build programs demo test bench
@@ -84,4 +97,4 @@ print-regress:
 print-isolation:
 	@echo $(ISOLATION)
 
-.PHONY: sql programs demo test campaign bench format lint print-regress print-isolation
+.PHONY: extension sql programs install-programs uninstall-programs demo try test campaign bench format lint print-regress print-isolation

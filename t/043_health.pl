@@ -51,7 +51,7 @@ like(health('worker role'), qr/^ok: role "workers" has what workers need/, 'thei
 # ---- the workers' role ----
 
 sql(q{SELECT mulberry.revoke_access('workers', 'worker', NULL)});
-like(health('worker role'), qr/^error: role "workers" lacks worker access, EXECUTE on FUNCTION mulberry\./, 'missing rights are named');
+like(health('worker role'), qr/^error: role "workers" lacks worker access in database "postgres": workers wait$/, 'missing rights are named');
 sql(q{SELECT mulberry.grant_access('workers', 'worker', NULL); REVOKE USAGE ON SCHEMA mulberry FROM workers});
 like(health('worker role'), qr/^error: role "workers" lacks USAGE on SCHEMA mulberry/, '... the one on the schema as well');
 sql('SELECT mulberry.refresh_grants(); ALTER ROLE workers NOLOGIN');
@@ -68,6 +68,27 @@ like(health('worker role'), qr/^warning: workers run as the owner/, 'none at all
 
 sql('CREATE DATABASE other');
 $node->safe_psql('other', 'CREATE EXTENSION mulberry CASCADE');
+# ---- a database in which the workers' role has no access: one line, here and in the log ----
+
+sql('ALTER ROLE workers LOGIN; CREATE DATABASE second');
+$node->safe_psql('second', 'CREATE EXTENSION mulberry CASCADE');
+set('mulberry.databases', 'postgres,second');
+set('log_min_messages', 'debug1');
+my $log_start = -s $node->logfile;
+set('mulberry.worker_role', 'workers');
+my $waits = qr/WARNING:  Mulberry's workers in database "second" wait: role "workers" has no worker access there/;
+$node->wait_for_log($waits, $log_start);
+is(health('worker role', 'second'), 'error: role "workers" lacks worker access in database "second": workers wait', 'health() says it in a line');
+# it is tried again
+$node->wait_for_log(qr/(starting background worker process "mulberry notifier \(second\)".*){3}/s, $log_start);
+my $log = slurp_file($node->logfile, $log_start);
+is(scalar(() = $log =~ /$waits/g), 1, '... and the log once');
+unlike($log, qr/permission denied/, '... and nothing is tried without access');
+$node->safe_psql('second', q{SELECT mulberry.grant_access('workers', 'worker', NULL)});
+wait_for_true($node, q{SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = 'second' AND backend_type ~ '^mulberry (notifier|worker)$'},
+    'with access they work');
+set('log_min_messages', 'warning');
+
 like(health('workers', 'other'), qr/^warning: 0 of 1 workers/, 'a database that is not in mulberry.databases');
 is($node->safe_psql('other', q{SELECT hint FROM mulberry.health() WHERE item = 'workers'}),
     'Add other to mulberry.databases and reload the server.', '... with what to do');
@@ -85,6 +106,19 @@ like(health('retention'), qr/^ok: finished calls are kept for 90 days/, '... and
 like(health('partitions', 'other'), qr/^warning: 4 of the partitions/, 'partitions that nobody has made');
 $node->safe_psql('other', 'SELECT mulberry.maintenance()');
 like(health('partitions', 'other'), qr/^ok: 0 of the partitions/, '... until somebody does');
+
+# ---- what a restore may lose ----
+
+$node->safe_psql('other', q{SELECT mulberry.ingest_packet('a call', 0, 'hello', encoding => 'text')});
+like(health('members', 'other'), qr/^warning: there are calls, and nobody has access/, 'calls without a member');
+sql('CREATE ROLE somebody');
+$node->safe_psql('other', q{SELECT mulberry.grant_access('somebody', 'ingest')});
+like(health('members', 'other'), qr/^ok/, '... and with one');
+$node->safe_psql('other', q{SELECT mulberry.create_agent('till', phone => '+15005550006'); SELECT mulberry.create_voice_key('till');
+    SELECT mulberry.set_endpoint('paid', kind => 'openai', purpose => 'chat', base_url => 'https://api.example.com/v1', model => 'm', secret => 'paid')});
+like(health('secrets', 'other'), qr/^error: 1 secrets can be read; 1 are missing, as that of an endpoint$/, 'an endpoint without its secret');
+$node->safe_psql('other', 'DELETE FROM mulberry_internal.secrets');
+like(health('secrets', 'other'), qr/^error: 0 secrets can be read; 2 are missing, as that of a voice key$/, '... and a voice key');
 
 # ---- the lock table holds what batches may take ----
 

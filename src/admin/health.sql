@@ -1,13 +1,24 @@
 -- Health.  Each health_...() function answers for one subject; health() calls all
 -- of them, so that a part adds its facts by adding such a function.
 
+CREATE OR REPLACE FUNCTION is_preloaded() RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])'
+$$;
+COMMENT ON FUNCTION is_preloaded() IS 'whether shared_preload_libraries names mulberry (internal)';
+
+CREATE OR REPLACE FUNCTION is_listed() RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT quote_ident(current_database()) = ANY (d.names) OR current_database() = ANY (d.names)
+      FROM string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ',') AS d (names)
+$$;
+COMMENT ON FUNCTION is_listed() IS 'whether mulberry.databases names this database (internal)';
+
 CREATE OR REPLACE FUNCTION health_server() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
-    listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ',
-        ''), ','))
-                         OR current_database() = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','));
+    preloaded boolean := mulberry_internal.is_preloaded();
+    listed    boolean := mulberry_internal.is_listed();
     wanted    integer := current_setting('mulberry.workers')::integer;
     usage     double precision := pg_notification_queue_usage();
     version   text := (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'mulberry');
@@ -93,8 +104,20 @@ BEGIN
             detail := format('%s of %s secrets cannot be read; of one of them, %s', broken, stored, example);
             hint := 'Put the key file that they were stored with where mulberry.secret_key_file says.';
         ELSE
-            status := 'ok';
-            detail := format('%s secrets can be read', stored);
+            SELECT count(*), min(w.what)
+              INTO broken, example
+              FROM (SELECT k.tenant, k.secret AS name, 'a voice key' AS what
+                      FROM mulberry_internal.voice_keys k WHERE k.enabled
+                    UNION ALL
+                    SELECT e.tenant, needed.name, 'an endpoint'
+                      FROM mulberry_internal.endpoints e, unnest(ARRAY[e.secret, e.options->>'api_key_secret']) AS needed (name)
+                     WHERE needed.name IS NOT NULL) AS w
+             WHERE NOT EXISTS (SELECT FROM mulberry_internal.secrets s
+                                WHERE s.name = w.name AND (s.tenant = w.tenant OR w.tenant IS NULL));
+            status := CASE WHEN broken = 0 THEN 'ok' ELSE 'error' END;
+            detail := format('%s secrets can be read', stored)
+                      || CASE WHEN broken > 0 THEN format('; %s are missing, as that of %s', broken, example) ELSE '' END;
+            hint := CASE WHEN broken > 0 THEN 'Enter them through mulberry.secret_entry; a voice key cannot be entered again: rotate it.' END;
         END IF;
     EXCEPTION WHEN OTHERS THEN
         status := 'error';
@@ -130,17 +153,17 @@ BEGIN
         status := 'error';
         detail := format('role "%s" may not log in', worker);
     ELSE
-        SELECT string_agg(m.what, ', ')
-          INTO missing
-          FROM (SELECT 'worker access' AS what
-                 WHERE NOT EXISTS (SELECT FROM mulberry_internal.members m
-                                    WHERE m.access = 'worker' AND pg_has_role(role.oid, m.role, 'USAGE'))
-                UNION ALL
-                SELECT format('%s on %s', o.privilege, o.object)
-                  FROM mulberry.access_objects() o
-                 WHERE o.access = 'worker'
-                   AND NOT mulberry_internal.has_object_privilege(role.rolname, o.privilege, o.object)
-               ) AS m;
+        SELECT CASE WHEN NOT EXISTS (SELECT FROM mulberry_internal.members m
+                                      WHERE m.access = 'worker' AND pg_has_role(role.oid, m.role, 'USAGE'))
+                    THEN format('worker access in database "%s": workers wait', current_database())
+                    ELSE (SELECT CASE WHEN count(*) = 1 THEN min(lack.what)
+                                      ELSE format('%s rights that workers need, among them %s', count(*), min(lack.what)) END
+                            FROM (SELECT format('%s on %s', o.privilege, o.object) AS what
+                                    FROM mulberry.access_objects() o
+                                   WHERE o.access = 'worker'
+                                     AND NOT mulberry_internal.has_object_privilege(role.rolname, o.privilege, o.object)) AS lack
+                          HAVING count(*) > 0) END
+          INTO missing;
         IF missing IS NOT NULL THEN
             status := 'error';
             detail := format('role "%s" lacks %s', worker, missing);
@@ -158,6 +181,13 @@ BEGIN
 
     item := 'members';
     hint := NULL;
+    IF NOT EXISTS (SELECT FROM mulberry_internal.members) AND EXISTS (SELECT FROM mulberry_internal.calls) THEN
+        status := 'warning';
+        detail := 'there are calls, and nobody has access to anything: if this is a restored dump, the rows of members were lost';
+        hint := 'Restore mulberry_internal.members again, where the roles exist, or give access anew: SELECT mulberry.grant_access(…).';
+        RETURN NEXT;
+        hint := NULL;
+    END IF;
     SELECT string_agg(m.role::text, ', ') INTO missing
       FROM mulberry_internal.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
     IF missing IS NOT NULL THEN
@@ -208,6 +238,7 @@ DECLARE
     missing bigint;
     kept    interval;
     oldest  timestamptz;
+    young   CONSTANT interval := '10 minutes';
     slots   CONSTANT integer := current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer;
     room    CONSTANT integer := slots * current_setting('max_locks_per_transaction')::integer;
     batch   CONSTANT integer := current_setting('mulberry.max_batch_calls')::integer;
@@ -224,6 +255,10 @@ BEGIN
     detail := format('%s of the partitions for today and the next %s days are missing', missing, ahead);
     IF missing = 0 THEN
         status := 'ok';
+    ELSIF mulberry_internal.is_preloaded() AND mulberry_internal.is_listed()
+          AND EXISTS (SELECT FROM mulberry_internal.installation i WHERE i.since > clock_timestamp() - young) THEN
+        status := 'ok';
+        detail := detail || ': this installation is new, and its workers are about to make them';
     ELSE
         status := CASE WHEN pg_is_in_recovery() THEN 'ok' ELSE 'warning' END;
         hint := 'Workers make them; without workers, call mulberry.maintenance() daily. A call''s first packet makes its day''s.';

@@ -30,6 +30,7 @@ typedef enum mulberry_exit_reason
 	MULBERRY_EXIT_FAILURE,		 /* an error, or somebody terminated it: try again, backing off */
 	MULBERRY_EXIT_NO_EXTENSION,	 /* the database has no extension (any more): look again later */
 	MULBERRY_EXIT_OTHER_VERSION, /* library and SQL do not fit: look again later */
+	MULBERRY_EXIT_NO_ACCESS,	 /* the workers' role has no worker access: look again later */
 	MULBERRY_EXIT_RESTART		 /* wants to be started again at once */
 } mulberry_exit_reason;
 

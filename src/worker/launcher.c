@@ -14,6 +14,7 @@
  *				the next look, LOOK_INTERVAL later or as soon as one is created
  *	unfit		the same for an extension of another version than this library, until
  *				it is updated, or else REST_INTERVAL later
+ *	closed		the same where the workers' role has no worker access, until the next look
  *	held		some backend wants the database without us: nothing runs
  *	leaving		no longer wanted (list changed, dropped, renamed, other role):
  *				everything stops, then the slot is given back
@@ -85,7 +86,7 @@ typedef struct database
 	bool wanted;			/* in the list, and still the same database and role */
 	bool served;			/* the extension is known to exist */
 	TimestampTz look_again; /* not before, when it is not */
-	bool version_said;		/* the log knows that it is unfit */
+	mulberry_exit_reason said; /* why nothing runs, as the log knows; a failure: nothing */
 	mulberry_slot *slot;
 	process processes[MULBERRY_PLACES];
 } database;
@@ -203,7 +204,7 @@ reload(void)
 	{
 		/* somebody may just have repaired what made them fail */
 		databases[i].look_again = 0;
-		databases[i].version_said = false;
+		databases[i].said = MULBERRY_EXIT_FAILURE;
 		for (int place = 0; place < MULBERRY_PLACES; place++)
 		{
 			databases[i].processes[place].failures = 0;
@@ -377,7 +378,7 @@ tend(database *db, TimestampTz now, TimestampTz *wake_at)
 	if (mulberry_slot_place_pid(db->slot, MULBERRY_NOTIFIER_PLACE) != 0)
 	{
 		db->served = true;
-		db->version_said = false;
+		db->said = MULBERRY_EXIT_FAILURE;
 	}
 	if (!db->served && now < db->look_again)
 	{
@@ -424,10 +425,15 @@ reap(database *db, TimestampTz now)
 				db->served = false;
 				db->look_again = TimestampTzPlusMilliseconds(now, LOOK_INTERVAL);
 				break;
+			case MULBERRY_EXIT_NO_ACCESS:
+				db->look_again = TimestampTzPlusMilliseconds(now, LOOK_INTERVAL);
+				db->said = MULBERRY_EXIT_NO_ACCESS;
+				db->served = false;
+				break;
 			case MULBERRY_EXIT_OTHER_VERSION:
 				/* whoever notices while it works has not said so; a probe does, once */
 				db->look_again = db->served ? now : TimestampTzPlusMilliseconds(now, REST_INTERVAL);
-				db->version_said = !db->served;
+				db->said = db->served ? MULBERRY_EXIT_FAILURE : MULBERRY_EXIT_OTHER_VERSION;
 				db->served = false;
 				if (place != MULBERRY_NOTIFIER_PLACE)
 					p->not_before = TimestampTzPlusMilliseconds(now, LOOK_INTERVAL);
@@ -506,7 +512,7 @@ start_process(database *db, int place, TimestampTz now, TimestampTz *wake_at)
 	start.role = db->role;
 	start.slot = mulberry_slot_index(db->slot);
 	start.place = place;
-	start.version_said = db->version_said;
+	start.said = db->said;
 	StaticAssertStmt(sizeof(start) <= BGW_EXTRALEN, "start message too large");
 
 	memset(&worker, 0, sizeof(worker));

@@ -15,11 +15,13 @@
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
 #include "tcop/tcopprot.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "access/access.h"
 #include "server/catalog.h"
 #include "server/extension.h"
 #include "server/patience.h"
@@ -33,6 +35,7 @@ static Oid my_extension = InvalidOid;
 
 static void leave(mulberry_exit_reason reason);
 static void complain_about_version(const char *version);
+static void complain_about_access(void);
 static void become(Oid owner);
 static void set_lock_timeout(int ms);
 
@@ -67,6 +70,11 @@ mulberry_process_begin(void)
 		complain_about_version(version);
 		leave(MULBERRY_EXIT_OTHER_VERSION);
 	}
+	if (OidIsValid(my_start.role) && !mulberry_has_access_everywhere(MULBERRY_ACCESS_WORKER))
+	{
+		complain_about_access();
+		leave(MULBERRY_EXIT_NO_ACCESS);
+	}
 	CommitTransactionCommand();
 
 	if (!OidIsValid(my_start.role))
@@ -92,13 +100,30 @@ leave(mulberry_exit_reason reason)
 static void
 complain_about_version(const char *version)
 {
-	if (my_start.version_said)
+	if (my_start.said == MULBERRY_EXIT_OTHER_VERSION)
 		return;
 	ereport(WARNING,
 			errmsg("Mulberry's workers in database \"%s\" wait: the library is version "
 				   "%s, the extension there %s",
 				   get_database_name(MyDatabaseId), mulberry_library_version, version),
 			errhint("%s", mulberry_version_hint(version)));
+}
+
+/* Once, until they have it. */
+static void
+complain_about_access(void)
+{
+	const char *role;
+
+	if (my_start.said == MULBERRY_EXIT_NO_ACCESS)
+		return;
+	role = GetUserNameFromId(my_start.role, false);
+	ereport(WARNING,
+			errmsg("Mulberry's workers in database \"%s\" wait: role \"%s\" has no worker "
+				   "access there",
+				   get_database_name(MyDatabaseId), role),
+			errhint("SELECT mulberry.grant_access(%s, 'worker', NULL);",
+					quote_literal_cstr(role)));
 }
 
 /*
@@ -208,7 +233,13 @@ void
 mulberry_process_abort_unit(bool quiet)
 {
 	HOLD_INTERRUPTS();
-	if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+	{
+		/* An update brought functions that the role may not call yet, with every step. */
+		if (!quiet && may_complain())
+			EmitErrorReport();
+	}
+	else if (geterrcode() != ERRCODE_LOCK_NOT_AVAILABLE)
 	{
 		if (!quiet)
 			EmitErrorReport();

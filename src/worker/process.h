@@ -17,13 +17,13 @@ typedef struct mulberry_process_start
 	Oid role; /* to run as; InvalidOid: the extension's owner */
 	int slot;
 	int place;
-	bool version_said; /* the log knows already that library and SQL differ */
+	mulberry_exit_reason said; /* what the log knows already; a failure: nothing */
 } mulberry_process_start;
 
 /*
  * First call of an entry point.  Sets signal handlers (SIGTERM: die, SIGHUP:
  * reload), connects, checks that the extension exists and is of the library's
- * version, becomes the role to run as, pins settings, and attaches to its place.
+ * version and that the role may work, becomes the role to run as, pins settings, and attaches to its place.
  * Returns the slot of its database; does not return when there is nothing to
  * serve.
  */
