@@ -5285,7 +5285,9 @@ BEGIN
     IF key.exported_at IS NOT NULL THEN
         RAISE EXCEPTION 'voice key % was exported at %', key.key_id, key.exported_at
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'A key is exported once.',
-                  HINT = 'When the line was lost, make a new key with rotate_voice_key() and disable this one.';
+                  HINT = CASE WHEN key.confirmed_at IS NULL
+                                  THEN 'When the line did not arrive: allow_voice_key_export(agent, key_id, reason).'
+                                  ELSE 'The edge has it. For another one there is rotate_voice_key().' END;
     END IF;
     UPDATE mulberry_internal.voice_keys k
        SET exported_at = clock_timestamp()
@@ -5317,6 +5319,39 @@ $$;
 COMMENT ON PROCEDURE mulberry.export_voice_key(text, integer, text, text) IS
     'CALL export_voice_key(agent, key_id): the line with which a key enters its edge through voice_key_entry, given out once; afterwards '
     '55000. It commits, and so cannot run inside a transaction block (25001). Needs admin access';
+
+CREATE FUNCTION mulberry.allow_voice_key_export(agent text, key_id integer, reason text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner uuid := mulberry_internal.resolve_tenant(allow_voice_key_export.tenant, 'admin');
+    key   mulberry_internal.voice_keys;
+BEGIN
+    PERFORM mulberry_internal.check_texts('agent', allow_voice_key_export.agent, 'reason', allow_voice_key_export.reason);
+    IF coalesce(allow_voice_key_export.reason, '') = '' THEN
+        RAISE EXCEPTION 'a reason is needed' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'The audit log keeps why a key was given out twice.';
+    END IF;
+    key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, allow_voice_key_export.agent),
+                                  allow_voice_key_export.key_id, 'sender');
+    IF NOT key.enabled OR key.exported_at IS NULL OR key.confirmed_at IS NOT NULL THEN
+        RAISE EXCEPTION 'voice key % %', key.key_id,
+            CASE WHEN NOT key.enabled THEN 'is disabled' WHEN key.exported_at IS NULL THEN 'was not exported'
+                 ELSE 'is in use by the edge' END
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Only a key that was exported and has not arrived can be exported again.';
+    END IF;
+    UPDATE mulberry_internal.voice_keys k
+       SET exported_at = NULL
+     WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
+    PERFORM mulberry_internal.record_audit(owner, 'VOICE_KEY_EXPORTED', 'allowed again', NULL, key.agent, NULL, NULL,
+                                  jsonb_build_object('key_id', key.key_id, 'reason', allow_voice_key_export.reason,
+                                                     'exported_at', key.exported_at));
+END
+$$;
+COMMENT ON FUNCTION mulberry.allow_voice_key_export(text, integer, text, text) IS
+    'lets export_voice_key() give out a key once more whose line did not arrive, with the reason in the audit log. Needs admin access. '
+    'Errors: 55000 the key was not exported, or the edge has confirmed or used it, or it is disabled';
 
 CREATE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL,
     tenant text DEFAULT NULL) RETURNS void
@@ -7158,6 +7193,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('confirm_voice_key', 'EXECUTE', 'admin'),
     ('disable_voice_key', 'EXECUTE', 'admin'),
     ('export_voice_key', 'EXECUTE', 'admin'),
+    ('allow_voice_key_export', 'EXECUTE', 'admin'),
     ('mark_voice_key_exported', 'EXECUTE', 'admin'),
     ('take_exported_voice_key', 'EXECUTE', 'admin'),
     ('voice_key_entry', 'INSERT', 'admin')
@@ -9953,13 +9989,24 @@ COMMENT ON FUNCTION health_set_aside() IS 'health of shared work: what it had to
 -- Health.  Each health_...() function answers for one subject; health() calls all
 -- of them, so that a part adds its facts by adding such a function.
 
+CREATE FUNCTION is_preloaded() RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])'
+$$;
+COMMENT ON FUNCTION is_preloaded() IS 'whether shared_preload_libraries names mulberry (internal)';
+
+CREATE FUNCTION is_listed() RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT quote_ident(current_database()) = ANY (d.names) OR current_database() = ANY (d.names)
+      FROM string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ',') AS d (names)
+$$;
+COMMENT ON FUNCTION is_listed() IS 'whether mulberry.databases names this database (internal)';
+
 CREATE FUNCTION health_server() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    preloaded boolean := current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
-    listed    boolean := quote_ident(current_database()) = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ',
-        ''), ','))
-                         OR current_database() = ANY (string_to_array(replace(current_setting('mulberry.databases'), ' ', ''), ','));
+    preloaded boolean := mulberry_internal.is_preloaded();
+    listed    boolean := mulberry_internal.is_listed();
     wanted    integer := current_setting('mulberry.workers')::integer;
     usage     double precision := pg_notification_queue_usage();
     version   text := (SELECT e.extversion FROM pg_extension e WHERE e.extname = 'mulberry');
@@ -10045,8 +10092,20 @@ BEGIN
             detail := format('%s of %s secrets cannot be read; of one of them, %s', broken, stored, example);
             hint := 'Put the key file that they were stored with where mulberry.secret_key_file says.';
         ELSE
-            status := 'ok';
-            detail := format('%s secrets can be read', stored);
+            SELECT count(*), min(w.what)
+              INTO broken, example
+              FROM (SELECT k.tenant, k.secret AS name, 'a voice key' AS what
+                      FROM mulberry_internal.voice_keys k WHERE k.enabled
+                    UNION ALL
+                    SELECT e.tenant, needed.name, 'an endpoint'
+                      FROM mulberry_internal.endpoints e, unnest(ARRAY[e.secret, e.options->>'api_key_secret']) AS needed (name)
+                     WHERE needed.name IS NOT NULL) AS w
+             WHERE NOT EXISTS (SELECT FROM mulberry_internal.secrets s
+                                WHERE s.name = w.name AND (s.tenant = w.tenant OR w.tenant IS NULL));
+            status := CASE WHEN broken = 0 THEN 'ok' ELSE 'error' END;
+            detail := format('%s secrets can be read', stored)
+                      || CASE WHEN broken > 0 THEN format('; %s are missing, as that of %s', broken, example) ELSE '' END;
+            hint := CASE WHEN broken > 0 THEN 'Enter them through mulberry.secret_entry; a voice key cannot be entered again: rotate it.' END;
         END IF;
     EXCEPTION WHEN OTHERS THEN
         status := 'error';
@@ -10082,17 +10141,17 @@ BEGIN
         status := 'error';
         detail := format('role "%s" may not log in', worker);
     ELSE
-        SELECT string_agg(m.what, ', ')
-          INTO missing
-          FROM (SELECT 'worker access' AS what
-                 WHERE NOT EXISTS (SELECT FROM mulberry_internal.members m
-                                    WHERE m.access = 'worker' AND pg_has_role(role.oid, m.role, 'USAGE'))
-                UNION ALL
-                SELECT format('%s on %s', o.privilege, o.object)
-                  FROM mulberry.access_objects() o
-                 WHERE o.access = 'worker'
-                   AND NOT mulberry_internal.has_object_privilege(role.rolname, o.privilege, o.object)
-               ) AS m;
+        SELECT CASE WHEN NOT EXISTS (SELECT FROM mulberry_internal.members m
+                                      WHERE m.access = 'worker' AND pg_has_role(role.oid, m.role, 'USAGE'))
+                    THEN format('worker access in database "%s": workers wait', current_database())
+                    ELSE (SELECT CASE WHEN count(*) = 1 THEN min(lack.what)
+                                      ELSE format('%s rights that workers need, among them %s', count(*), min(lack.what)) END
+                            FROM (SELECT format('%s on %s', o.privilege, o.object) AS what
+                                    FROM mulberry.access_objects() o
+                                   WHERE o.access = 'worker'
+                                     AND NOT mulberry_internal.has_object_privilege(role.rolname, o.privilege, o.object)) AS lack
+                          HAVING count(*) > 0) END
+          INTO missing;
         IF missing IS NOT NULL THEN
             status := 'error';
             detail := format('role "%s" lacks %s', worker, missing);
@@ -10110,6 +10169,13 @@ BEGIN
 
     item := 'members';
     hint := NULL;
+    IF NOT EXISTS (SELECT FROM mulberry_internal.members) AND EXISTS (SELECT FROM mulberry_internal.calls) THEN
+        status := 'warning';
+        detail := 'there are calls, and nobody has access to anything: if this is a restored dump, the rows of members were lost';
+        hint := 'Restore mulberry_internal.members again, where the roles exist, or give access anew: SELECT mulberry.grant_access(…).';
+        RETURN NEXT;
+        hint := NULL;
+    END IF;
     SELECT string_agg(m.role::text, ', ') INTO missing
       FROM mulberry_internal.members m WHERE NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = m.role);
     IF missing IS NOT NULL THEN
@@ -10160,6 +10226,7 @@ DECLARE
     missing bigint;
     kept    interval;
     oldest  timestamptz;
+    young   CONSTANT interval := '10 minutes';
     slots   CONSTANT integer := current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer;
     room    CONSTANT integer := slots * current_setting('max_locks_per_transaction')::integer;
     batch   CONSTANT integer := current_setting('mulberry.max_batch_calls')::integer;
@@ -10176,6 +10243,10 @@ BEGIN
     detail := format('%s of the partitions for today and the next %s days are missing', missing, ahead);
     IF missing = 0 THEN
         status := 'ok';
+    ELSIF mulberry_internal.is_preloaded() AND mulberry_internal.is_listed()
+          AND EXISTS (SELECT FROM mulberry_internal.installation i WHERE i.since > clock_timestamp() - young) THEN
+        status := 'ok';
+        detail := detail || ': this installation is new, and its workers are about to make them';
     ELSE
         status := CASE WHEN pg_is_in_recovery() THEN 'ok' ELSE 'warning' END;
         hint := 'Workers make them; without workers, call mulberry.maintenance() daily. A call''s first packet makes its day''s.';

@@ -54,6 +54,17 @@ CALL mulberry.export_voice_key('pi', 2);
 CALL mulberry.export_voice_key('nobody', 1);
 CALL mulberry.export_voice_key('pi', NULL);
 \set VERBOSITY terse
+-- The line did not arrive: once more, for a reason that the audit log keeps.
+SELECT mulberry.allow_voice_key_export('other', 0, 'too early');
+SELECT mulberry.allow_voice_key_export('pi', 1, '');
+SELECT mulberry.allow_voice_key_export('pi', 1, 'the courier lost it');
+\set first :line
+CALL mulberry.export_voice_key('pi', 1) \gset
+SELECT :'first' = :'line' AS the_same_line;
+\set VERBOSITY sqlstate
+CALL mulberry.export_voice_key('pi', 1);
+\set VERBOSITY terse
+SELECT action, outcome, evidence->>'reason' AS reason FROM mulberry.audit_log WHERE action = 'VOICE_KEY_EXPORTED' ORDER BY id;
 RESET ROLE;
 
 -- Signing: the next counter, a frame that says the command, and nothing that was signed before.

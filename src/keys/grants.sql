@@ -7,6 +7,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('confirm_voice_key', 'EXECUTE', 'admin'),
     ('disable_voice_key', 'EXECUTE', 'admin'),
     ('export_voice_key', 'EXECUTE', 'admin'),
+    ('allow_voice_key_export', 'EXECUTE', 'admin'),
     ('mark_voice_key_exported', 'EXECUTE', 'admin'),
     ('take_exported_voice_key', 'EXECUTE', 'admin'),
     ('voice_key_entry', 'INSERT', 'admin')

@@ -211,7 +211,9 @@ BEGIN
     IF key.exported_at IS NOT NULL THEN
         RAISE EXCEPTION 'voice key % was exported at %', key.key_id, key.exported_at
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'A key is exported once.',
-                  HINT = 'When the line was lost, make a new key with rotate_voice_key() and disable this one.';
+                  HINT = CASE WHEN key.confirmed_at IS NULL
+                                  THEN 'When the line did not arrive: allow_voice_key_export(agent, key_id, reason).'
+                                  ELSE 'The edge has it. For another one there is rotate_voice_key().' END;
     END IF;
     UPDATE mulberry_internal.voice_keys k
        SET exported_at = clock_timestamp()
@@ -243,6 +245,39 @@ $$;
 COMMENT ON PROCEDURE mulberry.export_voice_key(text, integer, text, text) IS
     'CALL export_voice_key(agent, key_id): the line with which a key enters its edge through voice_key_entry, given out once; afterwards '
     '55000. It commits, and so cannot run inside a transaction block (25001). Needs admin access';
+
+CREATE OR REPLACE FUNCTION mulberry.allow_voice_key_export(agent text, key_id integer, reason text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+#variable_conflict use_column
+DECLARE
+    owner uuid := mulberry_internal.resolve_tenant(allow_voice_key_export.tenant, 'admin');
+    key   mulberry_internal.voice_keys;
+BEGIN
+    PERFORM mulberry_internal.check_texts('agent', allow_voice_key_export.agent, 'reason', allow_voice_key_export.reason);
+    IF coalesce(allow_voice_key_export.reason, '') = '' THEN
+        RAISE EXCEPTION 'a reason is needed' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'The audit log keeps why a key was given out twice.';
+    END IF;
+    key := mulberry_internal.voice_key_row(owner, mulberry_internal.find_agent(owner, allow_voice_key_export.agent),
+                                  allow_voice_key_export.key_id, 'sender');
+    IF NOT key.enabled OR key.exported_at IS NULL OR key.confirmed_at IS NOT NULL THEN
+        RAISE EXCEPTION 'voice key % %', key.key_id,
+            CASE WHEN NOT key.enabled THEN 'is disabled' WHEN key.exported_at IS NULL THEN 'was not exported'
+                 ELSE 'is in use by the edge' END
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  DETAIL = 'Only a key that was exported and has not arrived can be exported again.';
+    END IF;
+    UPDATE mulberry_internal.voice_keys k
+       SET exported_at = NULL
+     WHERE k.tenant = key.tenant AND k.role = key.role AND k.agent = key.agent AND k.key_id = key.key_id;
+    PERFORM mulberry_internal.record_audit(owner, 'VOICE_KEY_EXPORTED', 'allowed again', NULL, key.agent, NULL, NULL,
+                                  jsonb_build_object('key_id', key.key_id, 'reason', allow_voice_key_export.reason,
+                                                     'exported_at', key.exported_at));
+END
+$$;
+COMMENT ON FUNCTION mulberry.allow_voice_key_export(text, integer, text, text) IS
+    'lets export_voice_key() give out a key once more whose line did not arrive, with the reason in the audit log. Needs admin access. '
+    'Errors: 55000 the key was not exported, or the edge has confirmed or used it, or it is disabled';
 
 CREATE OR REPLACE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL,
     tenant text DEFAULT NULL) RETURNS void

@@ -60,6 +60,7 @@ sub working_calls
         confirm_voice_key => "mulberry.confirm_voice_key('pi', 1, (SELECT fingerprint FROM mulberry_internal.voice_keys $of_a AND exported_at IS NOT NULL), 'a')",
         create_agent => "mulberry.create_agent('new', tenant => 'a')",
         create_mandate => "mulberry.create_mandate('10000009', 'pi', 'sponsor', 1, 'EUR', '2999-01-01', 'a')",
+        allow_voice_key_export => "mulberry.allow_voice_key_export('pi', 1, 'it did not arrive', 'a')",
         create_tenant => "mulberry.create_tenant('new')",
         create_voice_key => "mulberry.create_voice_key('idle', tenant => 'a')",
         disable_voice_key => "mulberry.disable_voice_key('pi', 1, tenant => 'a')",

@@ -47,6 +47,7 @@ my %calls = (
     'mulberry.ack_frame_parse' => [q{SELECT * FROM mulberry.ack_frame_parse('*0100010001123456789012#')}],
     'mulberry.advance_counters' => [q{SELECT mulberry.advance_counters(10, 'north')}],
     'mulberry.agent_sync' => [q{SELECT mulberry.agent_sync('pi', tenant => 'north')}],
+    'mulberry.allow_voice_key_export' => [q{SELECT mulberry.allow_voice_key_export('pi', 1, 'it did not arrive', 'north')}],
     'mulberry.alter_agent' => [q{SELECT mulberry.alter_agent('pi', '+821012345672', tenant => 'north')}],
     'mulberry.alter_mandate' => [q{SELECT mulberry.alter_mandate('10000000', 200, tenant => 'north')}],
     'mulberry.alter_tenant' => [q{SELECT mulberry.alter_tenant('north', 'mulaw')}],
