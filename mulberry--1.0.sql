@@ -6093,18 +6093,32 @@ COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
 
 -- The online path.
 
+CREATE FUNCTION online_patience() RETURNS interval
+LANGUAGE sql STABLE
+AS $$
+    SELECT current_setting('mulberry.command_online_wait')::interval
+           + current_setting('mulberry.command_max_attempts')::integer * current_setting('mulberry.command_retry_delay')::interval
+$$;
+COMMENT ON FUNCTION online_patience() IS
+    'how long a command is tried on the online path alone before a person is told: as long as the calls would take (internal)';
+
+CREATE FUNCTION next_command_due() RETURNS timestamptz
+LANGUAGE sql STABLE
+AS $$
+    SELECT min(c.signed_at) + mulberry_internal.online_patience()
+      FROM mulberry_internal.commands c WHERE c.state = 'outstanding' AND c.online_only
+$$;
+COMMENT ON FUNCTION next_command_due() IS
+    'when tend_queues() has to give up a command that no call is placed for; null: there is none (internal)';
+
 CREATE FUNCTION tend_queue(tenant uuid, agent uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
 #variable_conflict use_variable
 DECLARE
-    a        CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(tenant, agent);
-    c        mulberry_internal.commands;
-    patience interval;
+    a CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(tenant, agent);
+    c mulberry_internal.commands;
 BEGIN
-    patience := current_setting('mulberry.command_online_wait')::interval
-                + current_setting('mulberry.command_max_attempts')::integer
-                  * current_setting('mulberry.command_retry_delay')::interval;
     SELECT x.* INTO c FROM mulberry_internal.commands x
      WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
     IF FOUND THEN
@@ -6112,7 +6126,7 @@ BEGIN
                         WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = c.key_id AND k.enabled) THEN
             -- nobody can acknowledge what a disabled key has signed
             PERFORM mulberry_internal.displace_command(c);
-        ELSIF c.online_only AND c.signed_at < clock_timestamp() - patience THEN
+        ELSIF c.online_only AND c.signed_at < clock_timestamp() - mulberry_internal.online_patience() THEN
             PERFORM mulberry_internal.escalate_command(c.id, CASE WHEN a.online_until > clock_timestamp()
                 THEN 'the agent is online and does not answer' ELSE 'the agent went offline without an answer' END
                 || coalesce('; ' || mulberry_internal.path_problem(a, true), ''));
@@ -9900,6 +9914,16 @@ END
 $$;
 COMMENT ON FUNCTION maintenance_step(text, integer, boolean) IS 'a step of maintenance(); true: there is more to do (internal)';
 
+CREATE FUNCTION maintenance_due() RETURNS timestamptz
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    PERFORM mulberry_internal.require_access_everywhere('worker');
+    RETURN (SELECT mulberry_internal.next_command_due() WHERE mulberry.outbound_allowed());
+END
+$$;
+COMMENT ON FUNCTION maintenance_due() IS
+    'when maintenance() has something to do that must not wait for mulberry.maintenance_interval; null: nothing';
+
 CREATE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
     SET lock_timeout = '100ms' AS $$
@@ -9944,6 +9968,7 @@ CREATE FUNCTION access_rules_admin() RETURNS TABLE (object text, privilege text,
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('maintenance', 'EXECUTE', 'admin worker'),
+    ('maintenance_due', 'EXECUTE', 'worker'),
     ('health', 'EXECUTE', 'operator auditor gateway worker'),
     ('resume_outbound', 'EXECUTE', 'admin'),
     ('drop_agent', 'EXECUTE', 'admin'),

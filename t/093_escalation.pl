@@ -106,6 +106,22 @@ SQL
         or diag $pair->story($command);
 };
 
+subtest 'an agent that never answers online: told in time, not with the next maintenance' => sub {
+    my %set = (maintenance_interval => 86400, command_online_wait => "'2s'", command_max_attempts => 1, command_retry_delay => "'1s'");
+    one("ALTER SYSTEM SET mulberry.$_ = $set{$_}") for sort keys %set;
+    $pair->{cloud}->reload;
+    # a worker begins with maintenance, and the next is a day away then
+    my $began = one('SELECT clock_timestamp()');
+    one(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'mulberry worker'});
+    ok($pair->wait_for("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'mulberry worker' AND backend_start > '$began'", '1'), 'a new worker');
+    one(q{SELECT mulberry.agent_sync('agent-1')});
+    my $command = one(q{SELECT mulberry.ping_agent('agent-1')->>'command_id'});
+    is(one("SELECT state || ' ' || online_only FROM mulberry_internal.commands WHERE id = $command"), 'outstanding true', 'there is no telephone');
+    ok($pair->state($command, 'escalated'), 'escalated') or diag $pair->story($command);
+    one("ALTER SYSTEM RESET mulberry.$_") for sort keys %set;
+    $pair->{cloud}->reload;
+};
+
 $pair->stop;
 $ai->stop;
 done_testing();

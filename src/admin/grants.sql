@@ -3,6 +3,7 @@ CREATE OR REPLACE FUNCTION access_rules_admin() RETURNS TABLE (object text, priv
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('maintenance', 'EXECUTE', 'admin worker'),
+    ('maintenance_due', 'EXECUTE', 'worker'),
     ('health', 'EXECUTE', 'operator auditor gateway worker'),
     ('resume_outbound', 'EXECUTE', 'admin'),
     ('drop_agent', 'EXECUTE', 'admin'),

@@ -80,6 +80,16 @@ END
 $$;
 COMMENT ON FUNCTION maintenance_step(text, integer, boolean) IS 'a step of maintenance(); true: there is more to do (internal)';
 
+CREATE OR REPLACE FUNCTION maintenance_due() RETURNS timestamptz
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    PERFORM mulberry_internal.require_access_everywhere('worker');
+    RETURN (SELECT mulberry_internal.next_command_due() WHERE mulberry.outbound_allowed());
+END
+$$;
+COMMENT ON FUNCTION maintenance_due() IS
+    'when maintenance() has something to do that must not wait for mulberry.maintenance_interval; null: nothing';
+
 CREATE OR REPLACE FUNCTION mulberry.maintenance(max_calls integer DEFAULT 500) RETURNS boolean
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
     SET lock_timeout = '100ms' AS $$

@@ -82,10 +82,10 @@ typedef struct database
 {
 	Oid oid; /* InvalidOid: this entry is free */
 	NameData name;
-	Oid role;				/* that its processes run as; InvalidOid: the owner */
-	bool wanted;			/* in the list, and still the same database and role */
-	bool served;			/* the extension is known to exist */
-	TimestampTz look_again; /* not before, when it is not */
+	Oid role;				   /* that its processes run as; InvalidOid: the owner */
+	bool wanted;			   /* in the list, and still the same database and role */
+	bool served;			   /* the extension is known to exist */
+	TimestampTz look_again;	   /* not before, when it is not */
 	mulberry_exit_reason said; /* why nothing runs, as the log knows; a failure: nothing */
 	mulberry_slot *slot;
 	process processes[MULBERRY_PLACES];

@@ -122,8 +122,7 @@ complain_about_access(void)
 			errmsg("Mulberry's workers in database \"%s\" wait: role \"%s\" has no worker "
 				   "access there",
 				   get_database_name(MyDatabaseId), role),
-			errhint("SELECT mulberry.grant_access(%s, 'worker', NULL);",
-					quote_literal_cstr(role)));
+			errhint("SELECT mulberry.grant_access(%s, 'worker', NULL);", quote_literal_cstr(role)));
 }
 
 /*

@@ -38,6 +38,7 @@ PG_FUNCTION_INFO_V1(mulberry_run_jobs);
  * dead worker left is taken over no later than this after its end.
  */
 #define LONGEST_SLEEP_MS 4000
+#define MAINTENANCE_REST_MS 1000 /* between two tries at what is due and cannot be done */
 
 #define CLAIM_AT_ONCE 16
 
@@ -101,6 +102,27 @@ static void
 next_due_work(void *argument)
 {
 	*(long *) argument = mulberry_jobs_next_due(LONGEST_SLEEP_MS);
+}
+
+/* Into how many ms maintenance is due, at most those that it was given. */
+static void
+maintenance_due_work(void *argument)
+{
+	static mulberry_statement statement = {
+		"SELECT (extract(epoch FROM mulberry_internal.maintenance_due() - clock_timestamp()) * "
+		"1000)::float8",
+		0,
+		{ 0 },
+		NULL
+	};
+	long *due = argument;
+	bool isnull;
+	Datum value;
+
+	mulberry_statement_run(&statement, NULL, NULL);
+	value = mulberry_result_datum(0, 1, &isnull);
+	if (!isnull && DatumGetFloat8(value) < *due)
+		*due = Max(MAINTENANCE_REST_MS, (long) DatumGetFloat8(value) + 1);
 }
 
 static void
@@ -216,6 +238,20 @@ maintain(mulberry_worker *worker)
 		GetCurrentTimestamp(), more ? 0 : (int64) mulberry_maintenance_interval * 1000);
 }
 
+/* Something may have come that must not wait for the next maintenance as it was planned. */
+static void
+look_at_maintenance(mulberry_worker *worker)
+{
+	mulberry_unit_error error;
+	TimestampTz now = GetCurrentTimestamp();
+	long planned = TimestampDifferenceMilliseconds(now, worker->next_maintenance);
+	long due = planned;
+
+	mulberry_unit_insist("looking for due maintenance", maintenance_due_work, &due, false, &error);
+	if (due < planned)
+		worker->next_maintenance = TimestampTzPlusMilliseconds(now, due);
+}
+
 /* Everything that can be done without waiting; returns how long to wait, in ms. */
 static long
 turn(mulberry_worker *worker)
@@ -224,6 +260,7 @@ turn(mulberry_worker *worker)
 	long wait;
 	long deadline;
 	bool was_full = room(worker) == 0;
+	bool looked;
 
 	MemoryContextReset(worker->turn);
 	MemoryContextSwitchTo(worker->turn);
@@ -238,10 +275,16 @@ turn(mulberry_worker *worker)
 	}
 
 	mulberry_attempt_settle_pending(worker);
-	if (room(worker) > 0 && (was_full || GetCurrentTimestamp() >= worker->next_claim))
+	looked = room(worker) > 0 && (was_full || GetCurrentTimestamp() >= worker->next_claim);
+	if (looked)
 		claim(worker);
-	if (worker->maintains && GetCurrentTimestamp() >= worker->next_maintenance)
-		maintain(worker);
+	if (worker->maintains)
+	{
+		if (looked)
+			look_at_maintenance(worker);
+		if (GetCurrentTimestamp() >= worker->next_maintenance)
+			maintain(worker);
+	}
 	mulberry_set_in_flight((uint32) mulberry_http_in_flight(worker->http));
 
 	wait = LONGEST_SLEEP_MS;

@@ -153,6 +153,7 @@ my %calls = (
     'mulberry_internal.finish_transcription' => [q{SELECT mulberry_internal.finish_transcription(:job, :token, 'x', 'positive', 1, '{}')}, $running],
     'mulberry_internal.link_audit' => [q{SELECT mulberry_internal.link_audit()}],
     'mulberry_internal.link_audit_soon' => [q{SELECT mulberry_internal.link_audit_soon()}],
+    'mulberry_internal.maintenance_due' => [q{SELECT mulberry_internal.maintenance_due()}, '', 'everywhere'],
     'mulberry_internal.next_job_due' => [q{SELECT mulberry_internal.next_job_due()}],
     'mulberry_internal.note_objections' => [q{SELECT mulberry_internal.note_objections(:endpoint, '{temperature}')}, q{SELECT id AS endpoint FROM mulberry_internal.endpoints LIMIT 1 \gset}],
     'mulberry_internal.notifier_channels' => [q{SELECT * FROM mulberry_internal.notifier_channels()}],
