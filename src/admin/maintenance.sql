@@ -1,8 +1,3 @@
-CREATE OR REPLACE FUNCTION try_maintenance_lock() RETURNS boolean
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintenance_lock';
-COMMENT ON FUNCTION try_maintenance_lock() IS
-    'internal: false when another session does maintenance or retention; held until the end of the transaction';
-
 CREATE OR REPLACE FUNCTION complete_silent_calls(max_calls integer) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -16,7 +16,6 @@
 #include "calls/calls.h"
 #include "calls/gaps.h"
 #include "calls/packets.h"
-#include "server/locks.h"
 #include "server/relations.h"
 #include "server/xact.h"
 
@@ -95,15 +94,4 @@ mulberry_remove_finished_call(PG_FUNCTION_ARGS)
 	}
 	table_close(calls, NoLock);
 	PG_RETURN_BOOL(removed);
-}
-
-PG_FUNCTION_INFO_V1(mulberry_try_maintenance_lock);
-
-/*
- * try_maintenance_lock() -> boolean: false when another session is at it.
- */
-Datum
-mulberry_try_maintenance_lock(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(mulberry_lock(MULBERRY_LOCK_MAINTENANCE, 0, ExclusiveLock, false));
 }

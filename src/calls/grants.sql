@@ -15,6 +15,9 @@ LANGUAGE sql IMMUTABLE AS $$
     ('complete_silent_call', 'EXECUTE', 'worker'),
     ('start_processing', 'EXECUTE', 'worker'),
     ('finish_call', 'EXECUTE', 'worker'),
+    ('transcription_input', 'EXECUTE', 'worker'),
+    ('finish_transcription', 'EXECUTE', 'worker'),
+    ('finish_sentiment', 'EXECUTE', 'worker'),
     ('fail_call', 'EXECUTE', 'worker'),
     ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker')
 $$;

@@ -99,7 +99,7 @@ AS $$
 DECLARE
     -- An endpoint that asks to come back later for ever must not keep a job alive for ever.
     max_deferrals CONSTANT integer := 100;
-    longest_pause CONSTANT interval := '1 minute';
+    longest_pause CONSTANT interval := interval '1 minute';
     first_delay   CONSTANT interval := current_setting('mulberry.ai_retry_delay')::interval;
     j             mulberry_internal.job_queue;
     breaker       timestamptz;

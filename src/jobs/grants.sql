@@ -20,9 +20,6 @@ LANGUAGE sql IMMUTABLE AS $$
     ('fail_attempt', 'EXECUTE', 'worker'),
     ('release_jobs', 'EXECUTE', 'worker'),
     ('report_endpoint', 'EXECUTE', 'worker'),
-    ('transcription_input', 'EXECUTE', 'worker'),
-    ('finish_transcription', 'EXECUTE', 'worker'),
-    ('finish_sentiment', 'EXECUTE', 'worker'),
     ('note_objections', 'EXECUTE', 'worker'),
     ('save_progress', 'EXECUTE', 'worker'),
     ('run_jobs', 'EXECUTE', 'worker')

@@ -43,7 +43,7 @@ COMMENT ON FUNCTION refuse_to_wait(text, xid) IS 'raises 55P03 and names the tra
 CREATE OR REPLACE FUNCTION limit_wait_for_row() RETURNS text
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    longest CONSTANT interval := '3 seconds';
+    longest CONSTANT interval := interval '3 seconds';
     before  CONSTANT text := current_setting('lock_timeout');
 BEGIN
     IF before::interval = '0' OR before::interval > longest THEN
@@ -60,7 +60,7 @@ CREATE OR REPLACE FUNCTION health_open_transactions() RETURNS TABLE (item text, 
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     -- a transaction that only does its work is over by then
-    patience CONSTANT interval := '5 seconds';
+    patience CONSTANT interval := interval '5 seconds';
     other    record;
     any_open boolean := false;
 BEGIN

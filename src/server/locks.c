@@ -4,10 +4,13 @@
  */
 #include "server/compat.h"
 
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 
 #include "server/locks.h"
+
+PG_FUNCTION_INFO_V1(mulberry_try_maintenance_lock);
 
 bool
 mulberry_lock(mulberry_lock_class lock_class, uint64 key, LOCKMODE mode, bool wait)
@@ -16,4 +19,11 @@ mulberry_lock(mulberry_lock_class lock_class, uint64 key, LOCKMODE mode, bool wa
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, lock_class);
 	return LockAcquire(&tag, mode, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/* try_maintenance_lock() -> boolean: false when another session is at it. */
+Datum
+mulberry_try_maintenance_lock(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(mulberry_lock(MULBERRY_LOCK_MAINTENANCE, 0, ExclusiveLock, /* wait */ false));
 }

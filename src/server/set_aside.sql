@@ -3,13 +3,13 @@
 
 CREATE OR REPLACE FUNCTION set_aside(unit text, item text, tenant uuid, state text, error text) RETURNS void
 LANGUAGE plpgsql VOLATILE
-AS $$
-#variable_conflict use_variable
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     entry mulberry_internal.set_aside;
 BEGIN
     INSERT INTO mulberry_internal.set_aside AS s (unit, item, tenant, sqlstate, error, retry_at)
-    VALUES (unit, item, tenant, state, left(error, 1000), clock_timestamp() + interval '1 minute')
+    VALUES (set_aside.unit, set_aside.item, set_aside.tenant, state, left(set_aside.error, 1000),
+            clock_timestamp() + interval '1 minute')
         ON CONFLICT ON CONSTRAINT set_aside_pkey DO UPDATE
        SET sqlstate = excluded.sqlstate, error = excluded.error, times = s.times + 1,
            retry_at = clock_timestamp() + least(interval '1 minute' * 2 ^ least(s.times, 10), interval '1 hour')
@@ -24,9 +24,8 @@ COMMENT ON FUNCTION set_aside(text, text, uuid, text, text) IS
     'has shared work go on without one item, which failed with an error, and try it again later (internal)';
 
 CREATE OR REPLACE FUNCTION is_set_aside(unit text, item text) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (SELECT FROM mulberry_internal.set_aside s WHERE s.unit = $1 AND s.item = $2 AND s.retry_at > clock_timestamp())
-$$;
+LANGUAGE sql STABLE
+RETURN EXISTS (SELECT FROM mulberry_internal.set_aside s WHERE s.unit = $1 AND s.item = $2 AND s.retry_at > clock_timestamp());
 COMMENT ON FUNCTION is_set_aside(text, text) IS 'whether an item failed and is not to be tried again yet (internal)';
 
 CREATE OR REPLACE FUNCTION forget_set_aside() RETURNS void

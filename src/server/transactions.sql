@@ -30,3 +30,8 @@ COMMENT ON FUNCTION limit_waits() IS
 CREATE OR REPLACE FUNCTION blocked() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_blocked';
 COMMENT ON FUNCTION blocked() IS 'counts a wait that was in vain, and limits the next ones (internal)';
+
+CREATE OR REPLACE FUNCTION try_maintenance_lock() RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintenance_lock';
+COMMENT ON FUNCTION try_maintenance_lock() IS
+    'internal: false when another session does maintenance or retention; held until the end of the transaction';
