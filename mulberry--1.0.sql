@@ -1196,6 +1196,11 @@ CREATE FUNCTION blocked() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_blocked';
 COMMENT ON FUNCTION blocked() IS 'counts a wait that was in vain, and limits the next ones (internal)';
 
+CREATE FUNCTION try_maintenance_lock() RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintenance_lock';
+COMMENT ON FUNCTION try_maintenance_lock() IS
+    'internal: false when another session does maintenance or retention; held until the end of the transaction';
+
 -- src/server/texts.sql
 -- Texts that enter are bounded and can be said in UTF-8; texts.c says how long each may be, by the name of the
 -- argument.
@@ -1220,13 +1225,13 @@ COMMENT ON FUNCTION text_limits() IS 'how many bytes the text or JSON in an argu
 
 CREATE FUNCTION set_aside(unit text, item text, tenant uuid, state text, error text) RETURNS void
 LANGUAGE plpgsql VOLATILE
-AS $$
-#variable_conflict use_variable
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     entry mulberry_internal.set_aside;
 BEGIN
     INSERT INTO mulberry_internal.set_aside AS s (unit, item, tenant, sqlstate, error, retry_at)
-    VALUES (unit, item, tenant, state, left(error, 1000), clock_timestamp() + interval '1 minute')
+    VALUES (set_aside.unit, set_aside.item, set_aside.tenant, state, left(set_aside.error, 1000),
+            clock_timestamp() + interval '1 minute')
         ON CONFLICT ON CONSTRAINT set_aside_pkey DO UPDATE
        SET sqlstate = excluded.sqlstate, error = excluded.error, times = s.times + 1,
            retry_at = clock_timestamp() + least(interval '1 minute' * 2 ^ least(s.times, 10), interval '1 hour')
@@ -1241,9 +1246,8 @@ COMMENT ON FUNCTION set_aside(text, text, uuid, text, text) IS
     'has shared work go on without one item, which failed with an error, and try it again later (internal)';
 
 CREATE FUNCTION is_set_aside(unit text, item text) RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (SELECT FROM mulberry_internal.set_aside s WHERE s.unit = $1 AND s.item = $2 AND s.retry_at > clock_timestamp())
-$$;
+LANGUAGE sql STABLE
+RETURN EXISTS (SELECT FROM mulberry_internal.set_aside s WHERE s.unit = $1 AND s.item = $2 AND s.retry_at > clock_timestamp());
 COMMENT ON FUNCTION is_set_aside(text, text) IS 'whether an item failed and is not to be tried again yet (internal)';
 
 CREATE FUNCTION forget_set_aside() RETURNS void
@@ -1300,7 +1304,7 @@ COMMENT ON FUNCTION refuse_to_wait(text, xid) IS 'raises 55P03 and names the tra
 CREATE FUNCTION limit_wait_for_row() RETURNS text
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    longest CONSTANT interval := '3 seconds';
+    longest CONSTANT interval := interval '3 seconds';
     before  CONSTANT text := current_setting('lock_timeout');
 BEGIN
     IF before::interval = '0' OR before::interval > longest THEN
@@ -1317,7 +1321,7 @@ CREATE FUNCTION health_open_transactions() RETURNS TABLE (item text, status text
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
     -- a transaction that only does its work is over by then
-    patience CONSTANT interval := '5 seconds';
+    patience CONSTANT interval := interval '5 seconds';
     other    record;
     any_open boolean := false;
 BEGIN
@@ -1607,7 +1611,6 @@ CREATE FUNCTION mulberry.create_tenant(
     retention           interval DEFAULT NULL
 ) RETURNS uuid
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     made uuid;
 BEGIN
@@ -1635,7 +1638,6 @@ CREATE FUNCTION mulberry.alter_tenant(
     reset_retention     boolean DEFAULT false
 ) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(name, 'admin');
 BEGIN
@@ -1790,7 +1792,6 @@ COMMENT ON FUNCTION access_rules() IS 'which access needs which object, of all f
 
 CREATE FUNCTION mulberry.access_objects() RETURNS TABLE (access text, privilege text, object text)
 LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 BEGIN
     RETURN QUERY
         WITH named AS (
@@ -2027,7 +2028,6 @@ COMMENT ON FUNCTION erase_audit(uuid) IS 'removes a tenant''s audit log and retu
 CREATE FUNCTION mulberry.verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
 RETURNS TABLE (tenant text, rows bigint, first_broken bigint, problem text)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     targets uuid[];
     kept    bytea;
@@ -2063,7 +2063,6 @@ COMMENT ON FUNCTION mulberry.verify_audit(text, bigint, text) IS
 
 CREATE FUNCTION mulberry.audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'auditor');
 BEGIN
@@ -2079,7 +2078,6 @@ COMMENT ON FUNCTION mulberry.audit_head(text) IS
 
 CREATE FUNCTION mulberry.erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     target uuid;
 BEGIN
@@ -2165,7 +2163,6 @@ RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb,
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
     SET lock_timeout = '100ms'
 AS $$
-#variable_conflict use_column
 DECLARE
     waiting  uuid;
     more     integer := max_rows;
@@ -2206,7 +2203,6 @@ COMMENT ON FUNCTION await_event_numbers() IS
 CREATE FUNCTION mulberry.events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
 RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor', 'auditor');
 BEGIN
@@ -2325,7 +2321,6 @@ COMMENT ON FUNCTION remembered_channels() IS 'what this session has subscribed t
 CREATE FUNCTION mulberry.subscribe(only_tenant text DEFAULT NULL)
 RETURNS TABLE (tenant text, channel text, last_seq bigint)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     targets uuid[];
     chosen  text[];
@@ -2426,10 +2421,10 @@ COMMENT ON FUNCTION say_resubscribe(text, uuid) IS 'the last word on a channel t
 
 CREATE FUNCTION rotate_channels(tenant uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 BEGIN
     PERFORM mulberry_internal.retire_channels(ARRAY(
-        SELECT c.channel FROM mulberry_internal.event_channels c WHERE tenant IS NULL OR c.tenant = tenant));
+        SELECT c.channel FROM mulberry_internal.event_channels c
+         WHERE rotate_channels.tenant IS NULL OR c.tenant = rotate_channels.tenant));
 END
 $$;
 COMMENT ON FUNCTION rotate_channels(uuid) IS
@@ -2493,7 +2488,6 @@ COMMENT ON FUNCTION rotate_lost_channels() IS
 
 CREATE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
 LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 BEGIN
     RETURN QUERY
         SELECT t.id, t.name, c.channel
@@ -2631,6 +2625,110 @@ COMMENT ON FUNCTION mulberry.sentiment(text) IS
     'sentiment of an English text by AFINN-165 and the words of telephone calls: positive, neutral or negative; score from -1 to 1, '
     'neutral between -0.25 and 0.25; confidence from 0.5 to 1 by distance from the threshold and number of words, 0 for a text without '
     'words; positive and negative are the sums behind the score, hits the words that carried them';
+
+-- src/calls/ai.sql
+-- Input and results of the AI kinds; requests and answers are in src/worker, a file a kind of service.
+
+CREATE FUNCTION transcription_input(call bigint,
+    OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
+LANGUAGE c VOLATILE STRICT SECURITY DEFINER
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS 'MODULE_PATHNAME', 'mulberry_transcription_input';
+COMMENT ON FUNCTION transcription_input(bigint) IS
+    'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
+
+CREATE FUNCTION read_transcription(kind text, answer jsonb,
+    OUT transcription text, OUT sentiment text, OUT confidence double precision, OUT language text,
+    OUT dropped_segments integer, OUT ignored text)
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'mulberry_read_transcription';
+COMMENT ON FUNCTION read_transcription(text, jsonb) IS
+    'what a worker makes of an answer of a transcription endpoint of this kind: segments that the model itself takes for silence are '
+    'dropped and counted, what cannot be used is named; 08P01 when it is not of the endpoint''s form. For whoever sets up a service '
+    '(internal)';
+
+CREATE FUNCTION read_sentiment(answer jsonb, OUT sentiment text, OUT confidence double precision)
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'mulberry_read_sentiment_sql';
+COMMENT ON FUNCTION read_sentiment(jsonb) IS
+    'what a worker makes of the answer of a chat endpoint, in which JSON may be wrapped in prose or fences (08P01 when it is not of that '
+    'form, P0002 when the model refused). For whoever sets up a service (internal)';
+
+CREATE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
+                                     confidence double precision, facts jsonb) RETURNS boolean
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    j mulberry_internal.job_queue;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
+        RETURN false;
+    END IF;
+    facts := facts || jsonb_strip_nulls(jsonb_build_object(
+        'attempts', j.attempts,
+        'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = j.route)));
+    PERFORM mulberry_internal.settle_job(job, 'done', NULL);
+    IF NOT mulberry_internal.start_processing(j.call) THEN
+        RETURN false;
+    END IF;
+    IF sentiment IS NULL AND transcription <> ''
+       AND mulberry_internal.endpoint_for(j.tenant, mulberry.job_purpose('sentiment')) IS NOT NULL THEN
+        PERFORM mulberry_internal.enqueue_job('sentiment', j.tenant, j.call, NULL,
+            jsonb_build_object('transcription', transcription, 'facts', facts));
+        RETURN true;
+    END IF;
+    IF sentiment IS NULL THEN
+        SELECT s.sentiment, s.confidence INTO sentiment, confidence
+          FROM mulberry.sentiment(transcription) AS s;
+        facts := facts || jsonb_build_object('sentiment', jsonb_build_object('engine', 'lexicon'));
+    END IF;
+    PERFORM mulberry_internal.finish_call(j.call, transcription, sentiment, confidence, facts);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double precision, jsonb) IS
+    'stores a transcript and finishes its job; without a sentiment, asks the chat endpoint or else the lexicon; false when the token is '
+    'no longer the job''s or the call is gone';
+
+CREATE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
+                                 model text, request_id text, request_ms integer) RETURNS boolean
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    j mulberry_internal.job_queue;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM mulberry_internal.settle_job(job, 'done', NULL);
+    RETURN mulberry_internal.start_processing(j.call) AND mulberry_internal.finish_call(j.call, j.payload->>'transcription', sentiment,
+        confidence,
+        (j.payload->'facts') || jsonb_build_object('sentiment', jsonb_strip_nulls(jsonb_build_object(
+            'engine', 'chat', 'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = j.route),
+            'model', model, 'attempts', j.attempts, 'request_id', request_id, 'request_ms', request_ms))));
+END
+$$;
+COMMENT ON FUNCTION finish_sentiment(bigint, bigint, text, double precision, text, text, integer) IS
+    'stores a transcript with the sentiment that a chat endpoint found, and finishes the job; false when the token is no longer the '
+    'job''s or the call is gone';
+
+-- A transcript that is there is worth more than a sentiment that is not.
+CREATE FUNCTION finish_without_chat(job job_queue, error text) RETURNS void
+LANGUAGE sql
+AS $$
+    SELECT mulberry_internal.finish_call((job).call, (job).payload->>'transcription', s.sentiment, s.confidence,
+               ((job).payload->'facts') || jsonb_build_object('sentiment', jsonb_strip_nulls(jsonb_build_object(
+                   'engine', 'lexicon', 'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = (job).route),
+                   'error', error))))
+      FROM mulberry.sentiment((job).payload->>'transcription') AS s
+$$;
+COMMENT ON FUNCTION finish_without_chat(job_queue, text) IS
+    'stores the transcript of a call whose sentiment no chat endpoint would judge, with the lexicon''s sentiment and the error; the call '
+    'is in PROCESSING_AI (internal)';
 
 -- src/calls/views.sql
 CREATE VIEW mulberry.call_status WITH (security_barrier) AS
@@ -2833,7 +2931,6 @@ CREATE FUNCTION apply_retention(dry_run boolean, max_calls integer, drop_partiti
 RETURNS TABLE (action text, object text, calls bigint)
 LANGUAGE plpgsql
     SET lock_timeout = '100ms' AS $$
-#variable_conflict use_column
 DECLARE
     limits  record;
     expired record;
@@ -2943,6 +3040,9 @@ LANGUAGE sql IMMUTABLE AS $$
     ('complete_silent_call', 'EXECUTE', 'worker'),
     ('start_processing', 'EXECUTE', 'worker'),
     ('finish_call', 'EXECUTE', 'worker'),
+    ('transcription_input', 'EXECUTE', 'worker'),
+    ('finish_transcription', 'EXECUTE', 'worker'),
+    ('finish_sentiment', 'EXECUTE', 'worker'),
     ('fail_call', 'EXECUTE', 'worker'),
     ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker')
 $$;
@@ -2999,7 +3099,6 @@ CREATE FUNCTION mulberry.set_endpoint(name text, kind text, base_url text DEFAUL
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     service record;
     owner   uuid;
@@ -3123,7 +3222,6 @@ CREATE FUNCTION mulberry.drop_endpoint(name text, tenant text DEFAULT 'default')
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     owner uuid;
     e     mulberry_internal.endpoints;
@@ -3277,7 +3375,6 @@ CREATE FUNCTION mulberry.retry_job(id bigint) RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     h mulberry_internal.job_history;
 BEGIN
@@ -3323,7 +3420,6 @@ CREATE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     j      mulberry_internal.job_queue;
     reason text;
@@ -3421,7 +3517,6 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
-#variable_conflict use_column
 BEGIN
     RETURN QUERY
         WITH RECURSIVE routes AS (
@@ -3491,7 +3586,6 @@ SET enable_seqscan = off
 SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
-#variable_conflict use_column
 DECLARE
     candidate  record;
     lanes      record;
@@ -3793,7 +3887,7 @@ AS $$
 DECLARE
     -- An endpoint that asks to come back later for ever must not keep a job alive for ever.
     max_deferrals CONSTANT integer := 100;
-    longest_pause CONSTANT interval := '1 minute';
+    longest_pause CONSTANT interval := interval '1 minute';
     first_delay   CONSTANT interval := current_setting('mulberry.ai_retry_delay')::interval;
     j             mulberry_internal.job_queue;
     breaker       timestamptz;
@@ -3900,7 +3994,6 @@ CREATE FUNCTION report_endpoint(endpoint bigint, available boolean, probe boolea
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     e       mulberry_internal.endpoints;
     s       mulberry_internal.endpoint_state;
@@ -3952,7 +4045,6 @@ CREATE FUNCTION note_objections(endpoint bigint, refused text[]) RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 BEGIN
     INSERT INTO mulberry_internal.endpoint_state AS s (endpoint, state, refused)
     SELECT e.id, 'closed', note_objections.refused FROM mulberry_internal.endpoints e WHERE e.id = note_objections.endpoint
@@ -3980,110 +4072,6 @@ END
 $$;
 COMMENT ON FUNCTION save_progress(bigint, bigint, jsonb) IS
     'keeps what a job that consists of several requests has reached, and its lease; 55000 when that is lost';
-
--- src/jobs/ai.sql
--- Input and results of the AI kinds; requests and answers are in src/worker, a file a kind of service.
-
-CREATE FUNCTION transcription_input(call bigint,
-    OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
-LANGUAGE c VOLATILE STRICT SECURITY DEFINER
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
-AS 'MODULE_PATHNAME', 'mulberry_transcription_input';
-COMMENT ON FUNCTION transcription_input(bigint) IS
-    'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
-
-CREATE FUNCTION read_transcription(kind text, answer jsonb,
-    OUT transcription text, OUT sentiment text, OUT confidence double precision, OUT language text,
-    OUT dropped_segments integer, OUT ignored text)
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'mulberry_read_transcription';
-COMMENT ON FUNCTION read_transcription(text, jsonb) IS
-    'what a worker makes of an answer of a transcription endpoint of this kind: segments that the model itself takes for silence are '
-    'dropped and counted, what cannot be used is named; 08P01 when it is not of the endpoint''s form. For whoever sets up a service '
-    '(internal)';
-
-CREATE FUNCTION read_sentiment(answer jsonb, OUT sentiment text, OUT confidence double precision)
-LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'mulberry_read_sentiment_sql';
-COMMENT ON FUNCTION read_sentiment(jsonb) IS
-    'what a worker makes of the answer of a chat endpoint, in which JSON may be wrapped in prose or fences (08P01 when it is not of that '
-    'form, P0002 when the model refused). For whoever sets up a service (internal)';
-
-CREATE FUNCTION finish_transcription(job bigint, token bigint, transcription text, sentiment text,
-                                     confidence double precision, facts jsonb) RETURNS boolean
-LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
-AS $$
-DECLARE
-    j mulberry_internal.job_queue;
-BEGIN
-    PERFORM mulberry_internal.limit_waits();
-    j := mulberry_internal.leased_job(job, token);
-    IF j.id IS NULL THEN
-        RETURN false;
-    END IF;
-    facts := facts || jsonb_strip_nulls(jsonb_build_object(
-        'attempts', j.attempts,
-        'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = j.route)));
-    PERFORM mulberry_internal.settle_job(job, 'done', NULL);
-    IF NOT mulberry_internal.start_processing(j.call) THEN
-        RETURN false;
-    END IF;
-    IF sentiment IS NULL AND transcription <> ''
-       AND mulberry_internal.endpoint_for(j.tenant, mulberry.job_purpose('sentiment')) IS NOT NULL THEN
-        PERFORM mulberry_internal.enqueue_job('sentiment', j.tenant, j.call, NULL,
-            jsonb_build_object('transcription', transcription, 'facts', facts));
-        RETURN true;
-    END IF;
-    IF sentiment IS NULL THEN
-        SELECT s.sentiment, s.confidence INTO sentiment, confidence
-          FROM mulberry.sentiment(transcription) AS s;
-        facts := facts || jsonb_build_object('sentiment', jsonb_build_object('engine', 'lexicon'));
-    END IF;
-    PERFORM mulberry_internal.finish_call(j.call, transcription, sentiment, confidence, facts);
-    RETURN true;
-END
-$$;
-COMMENT ON FUNCTION finish_transcription(bigint, bigint, text, text, double precision, jsonb) IS
-    'stores a transcript and finishes its job; without a sentiment, asks the chat endpoint or else the lexicon; false when the token is '
-    'no longer the job''s or the call is gone';
-
-CREATE FUNCTION finish_sentiment(job bigint, token bigint, sentiment text, confidence double precision,
-                                 model text, request_id text, request_ms integer) RETURNS boolean
-LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
-AS $$
-DECLARE
-    j mulberry_internal.job_queue;
-BEGIN
-    PERFORM mulberry_internal.limit_waits();
-    j := mulberry_internal.leased_job(job, token);
-    IF j.id IS NULL THEN
-        RETURN false;
-    END IF;
-    PERFORM mulberry_internal.settle_job(job, 'done', NULL);
-    RETURN mulberry_internal.start_processing(j.call) AND mulberry_internal.finish_call(j.call, j.payload->>'transcription', sentiment,
-        confidence,
-        (j.payload->'facts') || jsonb_build_object('sentiment', jsonb_strip_nulls(jsonb_build_object(
-            'engine', 'chat', 'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = j.route),
-            'model', model, 'attempts', j.attempts, 'request_id', request_id, 'request_ms', request_ms))));
-END
-$$;
-COMMENT ON FUNCTION finish_sentiment(bigint, bigint, text, double precision, text, text, integer) IS
-    'stores a transcript with the sentiment that a chat endpoint found, and finishes the job; false when the token is no longer the '
-    'job''s or the call is gone';
-
--- A transcript that is there is worth more than a sentiment that is not.
-CREATE FUNCTION finish_without_chat(job job_queue, error text) RETURNS void
-LANGUAGE sql
-AS $$
-    SELECT mulberry_internal.finish_call((job).call, (job).payload->>'transcription', s.sentiment, s.confidence,
-               ((job).payload->'facts') || jsonb_build_object('sentiment', jsonb_strip_nulls(jsonb_build_object(
-                   'engine', 'lexicon', 'endpoint', (SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = (job).route),
-                   'error', error))))
-      FROM mulberry.sentiment((job).payload->>'transcription') AS s
-$$;
-COMMENT ON FUNCTION finish_without_chat(job_queue, text) IS
-    'stores the transcript of a call whose sentiment no chat endpoint would judge, with the lexicon''s sentiment and the error; the call '
-    'is in PROCESSING_AI (internal)';
 
 -- src/jobs/views.sql
 CREATE VIEW mulberry.jobs WITH (security_barrier) AS
@@ -4238,9 +4226,6 @@ LANGUAGE sql IMMUTABLE AS $$
     ('fail_attempt', 'EXECUTE', 'worker'),
     ('release_jobs', 'EXECUTE', 'worker'),
     ('report_endpoint', 'EXECUTE', 'worker'),
-    ('transcription_input', 'EXECUTE', 'worker'),
-    ('finish_transcription', 'EXECUTE', 'worker'),
-    ('finish_sentiment', 'EXECUTE', 'worker'),
     ('note_objections', 'EXECUTE', 'worker'),
     ('save_progress', 'EXECUTE', 'worker'),
     ('run_jobs', 'EXECUTE', 'worker')
@@ -4393,20 +4378,19 @@ COMMENT ON FUNCTION access_rules_audio() IS 'which access needs which object of 
 
 CREATE FUNCTION hold_agent(tenant uuid, agent uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_variable
 DECLARE
     before text;
 BEGIN
-    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent FOR NO KEY UPDATE SKIP LOCKED;
-    IF FOUND OR NOT EXISTS (SELECT FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent) THEN
+    PERFORM FROM mulberry_internal.agents a WHERE a.tenant = hold_agent.tenant AND a.id = hold_agent.agent FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND OR NOT EXISTS (SELECT FROM mulberry_internal.agents a WHERE a.tenant = hold_agent.tenant AND a.id = hold_agent.agent) THEN
         RETURN;
     END IF;
     before := mulberry_internal.limit_wait_for_row();
     BEGIN
-        PERFORM FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent FOR NO KEY UPDATE;
+        PERFORM FROM mulberry_internal.agents a WHERE a.tenant = hold_agent.tenant AND a.id = hold_agent.agent FOR NO KEY UPDATE;
     EXCEPTION WHEN lock_not_available THEN
         PERFORM mulberry_internal.refuse_to_wait(format('agent "%s"', a.name), a.xmax)
-           FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent;
+           FROM mulberry_internal.agents a WHERE a.tenant = hold_agent.tenant AND a.id = hold_agent.agent;
         RAISE;
     END;
     PERFORM set_config('lock_timeout', before, true);
@@ -4417,21 +4401,21 @@ COMMENT ON FUNCTION hold_agent(uuid, uuid) IS
 
 CREATE FUNCTION hold_mandate(tenant uuid, mandate text) RETURNS mandates
 LANGUAGE plpgsql VOLATILE AS $$
-#variable_conflict use_variable
 DECLARE
     before text;
     held   mulberry_internal.mandates;
 BEGIN
-    SELECT * INTO held FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE SKIP LOCKED;
-    IF FOUND OR NOT EXISTS (SELECT FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate) THEN
+    SELECT * INTO held FROM mulberry_internal.mandates m WHERE m.tenant = hold_mandate.tenant AND m.id = mandate
+       FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND OR NOT EXISTS (SELECT FROM mulberry_internal.mandates m WHERE m.tenant = hold_mandate.tenant AND m.id = mandate) THEN
         RETURN held;
     END IF;
     before := mulberry_internal.limit_wait_for_row();
     BEGIN
-        SELECT * INTO held FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate FOR NO KEY UPDATE;
+        SELECT * INTO held FROM mulberry_internal.mandates m WHERE m.tenant = hold_mandate.tenant AND m.id = mandate FOR NO KEY UPDATE;
     EXCEPTION WHEN lock_not_available THEN
         PERFORM mulberry_internal.refuse_to_wait(format('mandate "%s"', mandate), m.xmax)
-           FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+           FROM mulberry_internal.mandates m WHERE m.tenant = hold_mandate.tenant AND m.id = mandate;
         RAISE;
     END;
     PERFORM set_config('lock_timeout', before, true);
@@ -4494,7 +4478,6 @@ COMMENT ON FUNCTION find_agent(uuid, text) IS 'id of the agent with that name; a
 CREATE FUNCTION mulberry.create_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT '{}',
                              id uuid DEFAULT NULL, tenant text DEFAULT NULL) RETURNS uuid
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     made   uuid;
@@ -4563,7 +4546,6 @@ CREATE FUNCTION record_mandate_change(tenant uuid, mandate text, agent uuid, sta
     expires_at timestamptz,
                                       sponsor text, version bigint, from_status text, cause text, command bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     facts jsonb := jsonb_build_object('mandate_id', mandate, 'from_status', from_status, 'to_status', status, 'version', version,
                                       'max_amount', max_amount, 'expires_at', to_char(expires_at AT TIME ZONE 'UTC',
@@ -4587,10 +4569,9 @@ COMMENT ON FUNCTION record_mandate_change(uuid, text, uuid, text, numeric, times
 
 CREATE FUNCTION forget_mandate(tenant uuid, mandate text, agent uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 BEGIN
-    DELETE FROM mulberry_internal.spendings s WHERE s.tenant = tenant AND s.mandate = mandate;
-    DELETE FROM mulberry_internal.mandate_versions v WHERE v.tenant = tenant AND v.mandate = mandate;
+    DELETE FROM mulberry_internal.spendings s WHERE s.tenant = forget_mandate.tenant AND s.mandate = forget_mandate.mandate;
+    DELETE FROM mulberry_internal.mandate_versions v WHERE v.tenant = forget_mandate.tenant AND v.mandate = forget_mandate.mandate;
     PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_REMOVED', 'applied', mandate, agent);
 END
 $$;
@@ -4673,7 +4654,6 @@ CREATE FUNCTION mulberry.create_mandate(mandate_id text, agent text, sponsor tex
     expires_at timestamptz,
                                tenant text DEFAULT NULL) RETURNS text
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     holder uuid;
@@ -4705,12 +4685,11 @@ COMMENT ON FUNCTION mulberry.create_mandate(text, text, text, numeric, text, tim
 -- Both rows, in their order.  The agent of a mandate never changes.
 CREATE FUNCTION lock_mandate(tenant uuid, mandate text) RETURNS mandates
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     holder uuid;
     locked mulberry_internal.mandates;
 BEGIN
-    SELECT m.agent INTO holder FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    SELECT m.agent INTO holder FROM mulberry_internal.mandates m WHERE m.tenant = lock_mandate.tenant AND m.id = mandate;
     IF holder IS NULL THEN
         RETURN NULL;
     END IF;
@@ -4718,7 +4697,7 @@ BEGIN
     locked := mulberry_internal.hold_mandate(tenant, mandate);
     IF locked.status = 'ACTIVE' AND locked.expires_at <= clock_timestamp() THEN
         PERFORM mulberry_internal.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
-        SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+        SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = lock_mandate.tenant AND m.id = mandate;
     END IF;
     RETURN locked;
 END
@@ -4728,7 +4707,6 @@ COMMENT ON FUNCTION lock_mandate(uuid, text) IS
 
 CREATE FUNCTION set_mandate_status(tenant uuid, mandate text, status text, cause text, command bigint DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     target mulberry_internal.mandates;
 BEGIN
@@ -4763,7 +4741,6 @@ COMMENT ON FUNCTION set_mandate_status(uuid, text, text, text, bigint) IS
 CREATE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL)
     RETURNS text
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     target   mulberry_internal.mandates;
     extended timestamptz;
@@ -4793,7 +4770,6 @@ COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
 CREATE FUNCTION mulberry.alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
                               sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     target mulberry_internal.mandates;
@@ -4869,7 +4845,6 @@ CREATE FUNCTION mulberry.check_mandate(mandate_id text, amount numeric DEFAULT 0
                               OUT allowed boolean, OUT error text, OUT message text, OUT status text, OUT remaining numeric,
                               OUT expires_at timestamptz, OUT reason text)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner   uuid := mulberry_internal.resolve_tenant(tenant, 'operator', 'gateway');
     target  mulberry_internal.mandates;
@@ -4906,7 +4881,6 @@ CREATE FUNCTION mulberry.spend(mandate_id text, amount numeric, reference text, 
                       OUT accepted boolean, OUT duplicate boolean, OUT error text, OUT message text, OUT remaining numeric,
                       OUT status text, OUT reason text)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner    uuid := mulberry_internal.resolve_tenant(tenant, 'operator', 'gateway');
     target   mulberry_internal.mandates;
@@ -5129,7 +5103,6 @@ COMMENT ON FUNCTION check_key_id(integer) IS 'an error (22003) unless it is 0 to
 CREATE FUNCTION mulberry.create_voice_key(agent text, key_id integer DEFAULT NULL, challenge_extend boolean DEFAULT false,
                                  tenant text DEFAULT NULL) RETURNS integer
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(create_voice_key.tenant, 'admin');
     target uuid := mulberry_internal.find_agent(owner, create_voice_key.agent);
@@ -5179,7 +5152,6 @@ COMMENT ON FUNCTION mulberry.create_voice_key(text, integer, boolean, text) IS
 
 CREATE FUNCTION mulberry.rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(rotate_voice_key.tenant, 'admin');
     target uuid := mulberry_internal.find_agent(owner, rotate_voice_key.agent);
@@ -5204,7 +5176,6 @@ COMMENT ON FUNCTION mulberry.rotate_voice_key(text, text) IS
 
 CREATE FUNCTION voice_key_row(tenant uuid, agent uuid, key_id integer, role text) RETURNS voice_keys
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     found mulberry_internal.voice_keys;
 BEGIN
@@ -5270,7 +5241,6 @@ COMMENT ON FUNCTION mulberry.disable_voice_key(text, integer, text, text) IS
 
 CREATE FUNCTION mulberry.mark_voice_key_exported(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
     key   mulberry_internal.voice_keys;
@@ -5322,7 +5292,6 @@ COMMENT ON PROCEDURE mulberry.export_voice_key(text, integer, text, text) IS
 
 CREATE FUNCTION mulberry.allow_voice_key_export(agent text, key_id integer, reason text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(allow_voice_key_export.tenant, 'admin');
     key   mulberry_internal.voice_keys;
@@ -5356,7 +5325,6 @@ COMMENT ON FUNCTION mulberry.allow_voice_key_export(text, integer, text, text) I
 CREATE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL,
     tenant text DEFAULT NULL) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(confirm_voice_key.tenant, 'admin');
     key   mulberry_internal.voice_keys;
@@ -5402,7 +5370,6 @@ CREATE TRIGGER enter_voice_key INSTEAD OF INSERT ON mulberry.voice_key_entry
 CREATE FUNCTION import_voice_key(tenant uuid, agent_name text, party_tenant uuid, agent uuid, key_id integer,
                                  challenge_extend boolean, fingerprint text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     known mulberry_internal.voice_keys;
     name  text := mulberry_internal.voice_key_secret('receiver', import_voice_key.agent, import_voice_key.key_id);
@@ -5412,7 +5379,7 @@ BEGIN
     BEGIN
         INSERT INTO mulberry_internal.agents (tenant, id, name)
         VALUES (import_voice_key.tenant, import_voice_key.agent, called)
-        ON CONFLICT (tenant, id) DO NOTHING;
+        ON CONFLICT ON CONSTRAINT agents_pkey DO NOTHING;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'there is another agent "%"', called USING ERRCODE = 'duplicate_object';
     END;
@@ -5556,7 +5523,6 @@ COMMENT ON FUNCTION present_counter(voice_keys) IS
 
 CREATE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     ordered mulberry_internal.commands;
     key     mulberry_internal.voice_keys;
@@ -5646,7 +5612,6 @@ COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) I
 CREATE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_column
 DECLARE
     key   mulberry_internal.voice_keys;
     older mulberry_internal.voice_keys;
@@ -5672,7 +5637,6 @@ COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS
 
 CREATE FUNCTION mulberry.advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner    uuid := mulberry_internal.resolve_tenant(advance_counters.tenant, 'admin');
     advanced bigint;
@@ -5743,16 +5707,15 @@ COMMENT ON FUNCTION lock_agent(uuid, uuid) IS 'takes the lock of an agent''s com
 CREATE FUNCTION lock_command(command bigint) RETURNS commands
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c mulberry_internal.commands;
 BEGIN
-    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = lock_command.command;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
     END IF;
     PERFORM mulberry_internal.lock_agent(c.tenant, c.agent);
-    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command FOR NO KEY UPDATE;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = lock_command.command FOR NO KEY UPDATE;
     RETURN c;
 END
 $$;
@@ -5762,7 +5725,6 @@ COMMENT ON FUNCTION lock_command(bigint) IS
 CREATE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
 LANGUAGE plpgsql STABLE
 AS $$
-#variable_conflict use_variable
 DECLARE
     found_id uuid;
 BEGIN
@@ -5770,8 +5732,8 @@ BEGIN
         RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     SELECT a.id INTO found_id FROM mulberry_internal.agents a
-     WHERE a.tenant = tenant AND (a.name = agent OR a.id::text = lower(agent))
-     ORDER BY a.name = agent DESC LIMIT 1;
+     WHERE a.tenant = name_or_id_of_agent.tenant AND (a.name = name_or_id_of_agent.agent OR a.id::text = lower(name_or_id_of_agent.agent))
+     ORDER BY a.name = name_or_id_of_agent.agent DESC LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'agent "%" does not exist', left(agent, 80) USING ERRCODE = 'undefined_object';
     END IF;
@@ -5851,13 +5813,12 @@ CREATE FUNCTION finish_command(command bigint, state text, outcome text, event t
                                more jsonb DEFAULT '{}') RETURNS commands
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c mulberry_internal.commands;
 BEGIN
     UPDATE mulberry_internal.commands x
-       SET state = state, error = error, finished_at = clock_timestamp(), voice_at = NULL
-     WHERE x.id = command RETURNING x.* INTO c;
+       SET state = finish_command.state, error = finish_command.error, finished_at = clock_timestamp(), voice_at = NULL
+     WHERE x.id = finish_command.command RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
     IF (mulberry_internal.command_kind(c.command)).adds_up THEN
         PERFORM mulberry_internal.retell_mandate(c);
@@ -5870,16 +5831,15 @@ COMMENT ON FUNCTION finish_command(bigint, text, text, text, text, jsonb) IS 'br
 CREATE FUNCTION escalate_command(command bigint, error text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c     mulberry_internal.commands;
     again boolean;
 BEGIN
-    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry_internal.commands x WHERE x.id = command;
+    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry_internal.commands x WHERE x.id = escalate_command.command;
     UPDATE mulberry_internal.commands x
-       SET state = 'escalated', error = error, voice_at = NULL,
+       SET state = 'escalated', error = escalate_command.error, voice_at = NULL,
            escalated_at = coalesce(x.escalated_at, clock_timestamp())
-     WHERE x.id = command RETURNING x.* INTO c;
+     WHERE x.id = escalate_command.command RETURNING x.* INTO c;
     IF again THEN
         -- the person knows of it; that the agent was back for a moment has not helped
         PERFORM mulberry_internal.note_command(c, 'escalated', NULL, jsonb_build_object('error', error, 'again', true));
@@ -5932,7 +5892,6 @@ COMMENT ON FUNCTION displace_command(commands) IS 'takes the turn from the outst
 CREATE FUNCTION send_command(a agents, command bigint, online_only boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c        mulberry_internal.commands;
     online   boolean;
@@ -5943,7 +5902,7 @@ BEGIN
        SET attempts_before = greatest(x.attempts, (SELECT max(v.attempt) FROM mulberry_internal.voice_calls v
                                                     WHERE v.command = x.id AND v.purpose = 'command' AND v.state <> 'planned')),
            offered_at = NULL, challenged_at = NULL
-     WHERE x.id = command RETURNING x.* INTO c;
+     WHERE x.id = send_command.command RETURNING x.* INTO c;
     IF NOT mulberry_internal.sign_command(command) THEN
         RETURN;     -- a copy that may do no outgoing work: the command waits until it may
     END IF;
@@ -5954,7 +5913,7 @@ BEGIN
            voice_at = CASE WHEN NOT by_voice THEN NULL
                            WHEN online THEN clock_timestamp() + current_setting('mulberry.command_online_wait')::interval
                            ELSE clock_timestamp() END
-     WHERE x.id = command RETURNING x.* INTO c;
+     WHERE x.id = send_command.command RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, 'sent', 'command_sent',
         jsonb_build_object('key_id', c.key_id, 'counter', c.counter, 'voice_at', c.voice_at));
     IF by_voice THEN
@@ -5969,7 +5928,6 @@ COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS
 CREATE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     a       CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(tenant, agent);
     c       mulberry_internal.commands;
@@ -5977,10 +5935,10 @@ DECLARE
     problem text;
 BEGIN
     SELECT x.* INTO held FROM mulberry_internal.commands x
-     WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
+     WHERE x.tenant = next_command.tenant AND x.agent = next_command.agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
     -- A revocation waits for nobody but another one; what was given up already makes way to all.
     IF FOUND AND EXISTS (SELECT FROM mulberry_internal.commands x
-                          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+                          WHERE x.tenant = next_command.tenant AND x.agent = next_command.agent AND x.state = 'waiting'
                             AND (held.escalated_at IS NOT NULL
                                  OR (mulberry_internal.command_kind(x.command)).urgent
                                     AND NOT (mulberry_internal.command_kind(held.command)).urgent)) THEN
@@ -5989,7 +5947,7 @@ BEGIN
     END IF;
     FOR c IN
         SELECT x.* FROM mulberry_internal.commands x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+         WHERE x.tenant = next_command.tenant AND x.agent = next_command.agent AND x.state = 'waiting'
            AND mulberry_internal.command_obsolete(x) IS NOT NULL
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
@@ -6001,7 +5959,7 @@ BEGIN
     END IF;
     LOOP
         SELECT x.* INTO c FROM mulberry_internal.commands x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+         WHERE x.tenant = next_command.tenant AND x.agent = next_command.agent AND x.state = 'waiting'
          ORDER BY (mulberry_internal.command_kind(x.command)).urgent DESC, x.id LIMIT 1 FOR NO KEY UPDATE;
         EXIT WHEN NOT FOUND;
         problem := mulberry_internal.path_problem(a, c.force_voice);
@@ -6047,13 +6005,12 @@ COMMENT ON FUNCTION phone_again(commands, timestamptz) IS
 CREATE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
-    c     mulberry_internal.commands;
-    v     mulberry_internal.voice_calls;
-    made  integer;
+    c       mulberry_internal.commands;
+    v       mulberry_internal.voice_calls;
+    made    integer;
     answers boolean;
-    error CONSTANT text := concat_ws(': ', outcome, detail);
+    problem CONSTANT text := concat_ws(': ', outcome, detail);
 BEGIN
     SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     IF NOT FOUND THEN
@@ -6068,12 +6025,12 @@ BEGIN
     made := v.attempt - c.attempts_before;
     answers := outcome = 'challenged' AND c.nonce IS NOT NULL;
     IF NOT answers THEN
-        UPDATE mulberry_internal.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
+        UPDATE mulberry_internal.commands x SET error = problem WHERE x.id = c.id RETURNING x.* INTO c;
         PERFORM mulberry_internal.note_command(c, 'attempt failed', 'command_attempt_failed',
             jsonb_build_object('attempt', made, 'outcome', outcome, 'error', detail, 'call_sid', v.sid));
     END IF;
     IF made >= current_setting('mulberry.command_max_attempts')::integer THEN
-        PERFORM mulberry_internal.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, error));
+        PERFORM mulberry_internal.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, problem));
         PERFORM mulberry_internal.next_command(c.tenant, c.agent);
         RETURN;
     END IF;
@@ -6114,16 +6071,16 @@ COMMENT ON FUNCTION next_command_due() IS
 CREATE FUNCTION tend_queue(tenant uuid, agent uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     a CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(tenant, agent);
     c mulberry_internal.commands;
 BEGIN
     SELECT x.* INTO c FROM mulberry_internal.commands x
-     WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
+     WHERE x.tenant = tend_queue.tenant AND x.agent = tend_queue.agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
     IF FOUND THEN
         IF NOT EXISTS (SELECT FROM mulberry_internal.voice_keys k
-                        WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = c.key_id AND k.enabled) THEN
+                        WHERE k.tenant = c.tenant AND k.role = 'sender' AND k.agent = c.agent AND k.key_id = c.key_id
+                          AND k.enabled) THEN
             -- nobody can acknowledge what a disabled key has signed
             PERFORM mulberry_internal.displace_command(c);
         ELSIF c.online_only AND c.signed_at < clock_timestamp() - mulberry_internal.online_patience() THEN
@@ -6186,7 +6143,6 @@ CREATE FUNCTION give_command(a agents, command text, mandate text, argument inte
                              force_voice boolean, id bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c mulberry_internal.commands;
 BEGIN
@@ -6195,14 +6151,14 @@ BEGIN
     SELECT x.* INTO c
       FROM mulberry_internal.commands x
      WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'waiting'
-       AND x.command = command AND x.mandate IS NOT DISTINCT FROM mandate AND x.argument = argument
-       AND NOT (mulberry_internal.command_kind(command)).adds_up
+       AND x.command = give_command.command AND x.mandate IS NOT DISTINCT FROM give_command.mandate
+       AND x.argument = give_command.argument AND NOT (mulberry_internal.command_kind(give_command.command)).adds_up
        AND NOT EXISTS (SELECT FROM mulberry_internal.commands y
                         WHERE y.tenant = x.tenant AND y.agent = x.agent AND y.state IN ('waiting', 'outstanding')
                           AND y.mandate IS NOT DISTINCT FROM x.mandate AND y.id > x.id)
        FOR NO KEY UPDATE;
     IF FOUND THEN
-        UPDATE mulberry_internal.commands x SET force_voice = x.force_voice OR force_voice WHERE x.id = c.id;
+        UPDATE mulberry_internal.commands x SET force_voice = x.force_voice OR give_command.force_voice WHERE x.id = c.id;
         PERFORM mulberry_internal.note_command(c, 'folded', NULL, jsonb_build_object('reason', reason, 'requester', requester));
         RETURN c.id;
     END IF;
@@ -6256,7 +6212,6 @@ CREATE FUNCTION command_mandate(tenant uuid, command text, mandate_id text, argu
                                 force_voice boolean) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     given   CONSTANT bigint := nextval('mulberry_internal.command_id');
     cause   CONSTANT text := concat_ws(': ', lower(command), reason);
@@ -6281,7 +6236,7 @@ BEGIN
                   DETAIL = format('It can be extended by %s to %s days at a time.', kind.least_argument, kind.most_argument);
     END IF;
 
-    SELECT m.agent INTO owner FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate_id;
+    SELECT m.agent INTO owner FROM mulberry_internal.mandates m WHERE m.tenant = command_mandate.tenant AND m.id = mandate_id;
     IF NOT FOUND THEN
         PERFORM mulberry_internal.refuse_command(tenant, command, mandate_id, NULL, 'undefined_object', 'E003',
                                         format('mandate "%s" does not exist', mandate_id),
@@ -6408,7 +6363,6 @@ CREATE FUNCTION mulberry.ping_agent(agent text, requester text DEFAULT NULL, for
                            tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
     owner   CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     a       mulberry_internal.agents;
@@ -6439,7 +6393,6 @@ CREATE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, method text, e
                            OUT verdict text, OUT command bigint)
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     said    record;
     judged  record;
@@ -6454,11 +6407,12 @@ BEGIN
         verdict := 'other command';
         -- Key and counter name one signature; an older one with the same digits is thousands of commands back.
         SELECT x.* INTO s FROM mulberry_internal.command_signatures x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id
+         WHERE x.tenant = settle_ack.tenant AND x.agent = settle_ack.agent AND x.key_id = said.key_id
            AND mulberry_internal.frame_counter(x.counter) = said.counter
            -- ids are given again: what a former key of that id signed is none of this one's
            AND x.signed_at >= (SELECT k.created_at FROM mulberry_internal.voice_keys k
-                                WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = said.key_id)
+                                WHERE k.tenant = settle_ack.tenant AND k.role = 'sender' AND k.agent = settle_ack.agent
+                                  AND k.key_id = said.key_id)
          ORDER BY x.counter DESC LIMIT 1;
         IF FOUND THEN
             SELECT v.* INTO judged
@@ -6471,7 +6425,8 @@ BEGIN
             coalesce(evidence, '{}') || jsonb_build_object('symbols', left(symbols, 100)));
         IF verdict = 'forgery' THEN
             PERFORM mulberry_internal.emit_event(tenant, 'acknowledgement_forged', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
-                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent),
+                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry_internal.agents a
+                                                   WHERE a.tenant = settle_ack.tenant AND a.id = settle_ack.agent),
                 'method', method)));
         END IF;
         RETURN;
@@ -6505,7 +6460,8 @@ BEGIN
                                'after', nullif(c.state, 'outstanding')));
     ELSIF judged.status_name IN ('unknown mandate', 'refused') AND (current OR c.state <> 'outstanding') THEN
         UPDATE mulberry_internal.commands x
-           SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
+           SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof,
+               method = settle_ack.method
          WHERE x.id = c.id;
         PERFORM mulberry_internal.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
             CASE judged.status_name WHEN 'unknown mandate' THEN 'E003: the agent does not know the mandate'
@@ -6532,15 +6488,15 @@ CREATE FUNCTION confirm_command(command bigint, symbols text, status integer, st
                                 more jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c        mulberry_internal.commands;
     moot     bigint;
     registry text;
 BEGIN
     UPDATE mulberry_internal.commands x
-       SET ack_frame = symbols, ack_status = status, ack_state = state, evidence = evidence, method = method
-     WHERE x.id = command RETURNING x.* INTO c;
+       SET ack_frame = symbols, ack_status = status, ack_state = confirm_command.state, evidence = confirm_command.evidence,
+           method = confirm_command.method
+     WHERE x.id = confirm_command.command RETURNING x.* INTO c;
     PERFORM mulberry_internal.finish_command(command, 'confirmed', 'confirmed', 'command_confirmed', NULL,
         evidence || more || jsonb_build_object(
             'latency', round(extract(epoch FROM clock_timestamp() - c.created_at)::numeric, 3)));
@@ -6570,7 +6526,6 @@ COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb,
 CREATE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c       CONSTANT mulberry_internal.commands := mulberry_internal.lock_command(command);
     settled record;
@@ -6607,7 +6562,6 @@ COMMENT ON FUNCTION challenge_nonce(text) IS 'the six digits of a challenge of e
 CREATE FUNCTION accept_challenge(command bigint, digits text) RETURNS text
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c     mulberry_internal.commands := mulberry_internal.lock_command(command);
     nonce CONSTANT text := mulberry_internal.challenge_nonce(digits);
@@ -6624,7 +6578,7 @@ BEGIN
         RETURN 'too late';
     END IF;
     PERFORM mulberry_internal.sign_command(command, nonce);
-    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = accept_challenge.command;
     PERFORM mulberry_internal.note_command(c, 'challenge answered', NULL, jsonb_build_object('counter', c.counter));
     RETURN 'signed';
 END
@@ -6655,14 +6609,14 @@ COMMENT ON FUNCTION refresh_signature(commands) IS 'signs an outstanding command
 CREATE FUNCTION note_spoken_confirmation(command bigint, transcript text, evidence jsonb DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c mulberry_internal.commands := mulberry_internal.lock_command(command);
 BEGIN
     UPDATE mulberry_internal.commands x
        SET evidence = coalesce(x.evidence, '{}') || jsonb_build_object('spoken',
-               coalesce(evidence, '{}') || jsonb_build_object('transcript', left(transcript, 1000), 'at', clock_timestamp()))
-     WHERE x.id = command RETURNING x.* INTO c;
+               coalesce(note_spoken_confirmation.evidence, '{}')
+               || jsonb_build_object('transcript', left(transcript, 1000), 'at', clock_timestamp()))
+     WHERE x.id = note_spoken_confirmation.command RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, 'spoken confirmation', 'command_spoken', coalesce(evidence, '{}')
         || jsonb_build_object('transcript', left(transcript, 1000)));
 END
@@ -6829,7 +6783,6 @@ CREATE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[]', since b
     RETURNS jsonb
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
     owner    CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
     most     CONSTANT integer := 100;
@@ -6904,12 +6857,12 @@ COMMENT ON FUNCTION mulberry.agent_sync(text, jsonb, bigint, text) IS
 CREATE FUNCTION visible_command(command bigint) RETURNS commands
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 BEGIN
     IF command IS NULL THEN
         RAISE EXCEPTION 'command_id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM FROM mulberry_internal.commands x WHERE x.id = command AND x.tenant = ANY (mulberry.current_tenants('operator'));
+    PERFORM FROM mulberry_internal.commands x
+      WHERE x.id = visible_command.command AND x.tenant = ANY (mulberry.current_tenants('operator'));
     IF NOT FOUND THEN
         RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
     END IF;
@@ -6922,7 +6875,6 @@ COMMENT ON FUNCTION visible_command(bigint) IS
 CREATE FUNCTION mulberry.cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
     -- operators only: visible_command() asks current_tenants()
     c        CONSTANT mulberry_internal.commands := mulberry_internal.visible_command(command_id);
@@ -6958,7 +6910,6 @@ COMMENT ON FUNCTION mulberry.cancel_command(bigint, text) IS
 CREATE FUNCTION mulberry.retry_command(command_id bigint) RETURNS jsonb
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
     -- operators only: visible_command() asks current_tenants()
     c       mulberry_internal.commands := mulberry_internal.visible_command(command_id);
@@ -7007,7 +6958,6 @@ COMMENT ON FUNCTION mulberry.retry_command(bigint) IS
 CREATE PROCEDURE mulberry.await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
-#variable_conflict use_variable
 DECLARE
     began    CONSTANT timestamptz := pg_catalog.clock_timestamp();
     seconds  double precision;
@@ -7220,14 +7170,13 @@ COMMENT ON FUNCTION access_rules_keys() IS 'which access needs which object of k
 CREATE FUNCTION apply_mandate_command(tenant uuid, command text, mandate text, argument integer, cause text, command_id bigint,
                                       OUT ack_status integer, OUT ack_state integer)
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     kind   record;
     answer text;
     result text;
 BEGIN
     ack_state := mulberry_internal.mandate_state_code('NONE');
-    SELECT k.* INTO kind FROM mulberry.command_kinds() k WHERE k.command = command;
+    SELECT k.* INTO kind FROM mulberry.command_kinds() k WHERE k.command = apply_mandate_command.command;
     IF NOT kind.has_mandate THEN
         ack_status := mulberry_internal.ack_status_code(
             CASE WHEN mandate = '00000000' AND argument BETWEEN kind.least_argument AND kind.most_argument THEN 'applied'
@@ -7244,7 +7193,8 @@ BEGIN
     WHEN kind.asks THEN
         answer := CASE WHEN (mulberry_internal.lock_mandate(tenant, mandate)).id IS NULL THEN 'E003' ELSE 'changed' END;
     END CASE;
-    SELECT m.status INTO result FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    SELECT m.status INTO result FROM mulberry_internal.mandates m
+     WHERE m.tenant = apply_mandate_command.tenant AND m.id = mandate;
     ack_state := mulberry_internal.mandate_state_code(coalesce(result, 'NONE'));
     ack_status := mulberry_internal.ack_status_code(CASE answer WHEN 'changed' THEN 'applied' WHEN 'already so' THEN 'already so'
                                                                 WHEN 'E003' THEN 'unknown mandate' ELSE 'refused' END);
@@ -7365,7 +7315,6 @@ COMMENT ON FUNCTION challenge_holds(timestamptz, timestamptz, timestamptz) IS
 
 CREATE FUNCTION note_forgery(tenant uuid, key_id integer, agent uuid, at timestamptz) RETURNS text
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     guard mulberry_internal.key_guard;
     after record;
@@ -7403,7 +7352,6 @@ COMMENT ON FUNCTION note_forgery(uuid, integer, uuid, timestamptz) IS
 
 CREATE FUNCTION note_call_fault(tenant uuid, call_ref text, verdict text, mode text) RETURNS boolean
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     ends boolean;
 BEGIN
@@ -7417,7 +7365,7 @@ BEGIN
     INSERT INTO mulberry_internal.received_calls AS c (tenant, call_ref, forgeries, decode_errors)
     VALUES (note_call_fault.tenant, note_call_fault.call_ref,
             (note_call_fault.verdict = 'forgery')::integer, (note_call_fault.verdict = 'decode error')::integer)
-    ON CONFLICT (tenant, call_ref) DO UPDATE
+    ON CONFLICT ON CONSTRAINT received_calls_pkey DO UPDATE
        SET forgeries = c.forgeries + EXCLUDED.forgeries, decode_errors = c.decode_errors + EXCLUDED.decode_errors
     RETURNING mulberry_internal.call_is_over(c.forgeries, c.decode_errors, coalesce(note_call_fault.mode = 'strict', false)) INTO ends;
     IF ends THEN
@@ -7474,7 +7422,6 @@ COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS
 CREATE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     method   CONSTANT text := CASE receive_frame.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
     here     CONSTANT text := mulberry_internal.voice_key_place();
@@ -7598,7 +7545,7 @@ BEGIN
         answer.challenge := mulberry_internal.challenge_digits(nonce);
         INSERT INTO mulberry_internal.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
         VALUES (key.tenant, key.key_id, parsed.command_code::integer, parsed.mandate_id, parsed.argument, nonce, judged.counter)
-        ON CONFLICT (tenant, key_id) DO UPDATE
+        ON CONFLICT ON CONSTRAINT challenges_pkey DO UPDATE
            SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
                counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
         state := mulberry_internal.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
@@ -7687,7 +7634,6 @@ COMMENT ON FUNCTION check_reception(text, text) IS 'raises an error for a path o
 CREATE FUNCTION mulberry.handle_command_symbols(symbols text, caller text DEFAULT NULL, call_ref text DEFAULT NULL,
                                        path text DEFAULT 'voice', tenant text DEFAULT NULL) RETURNS command_answer
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
 BEGIN
@@ -7710,7 +7656,6 @@ COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text
 CREATE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
     -- without a name for the call, what is wrong in it is counted for this audio alone
@@ -7780,7 +7725,6 @@ COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS
 
 CREATE FUNCTION take_mandate(tenant uuid, agent uuid, told jsonb) RETURNS text
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     m       mulberry_internal.mandates;
     id      CONSTANT text := told->>'mandate_id';
@@ -7821,7 +7765,6 @@ COMMENT ON FUNCTION take_mandate(uuid, uuid, jsonb) IS
 
 CREATE FUNCTION take_mandates(tenant uuid, agent uuid, updates jsonb) RETURNS jsonb
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     key      mulberry_internal.voice_keys;
     data     jsonb;
@@ -7833,7 +7776,7 @@ DECLARE
 BEGIN
     SELECT k.* INTO key
       FROM mulberry_internal.voice_keys k
-     WHERE k.tenant = tenant AND k.role = 'receiver' AND k.agent = agent AND k.enabled
+     WHERE k.tenant = take_mandates.tenant AND k.role = 'receiver' AND k.agent = take_mandates.agent AND k.enabled
        AND k.key_id = (updates->>'key_id')::integer;
     IF NOT coalesce(mulberry_internal.sync_mac_fits(tenant, 'receiver', agent, key.key_id, convert_to(updates->>'data', 'UTF8'),
                                            decode(updates->>'mac', 'hex')), false) THEN
@@ -7854,7 +7797,8 @@ BEGIN
         RETURN jsonb_build_object('problems', '[]'::jsonb);
     END IF;
     INSERT INTO mulberry_internal.sync_states (tenant, agent, upto) VALUES (tenant, agent, 0) ON CONFLICT DO NOTHING;
-    SELECT s.upto INTO known FROM mulberry_internal.sync_states s WHERE s.tenant = tenant AND s.agent = agent FOR UPDATE;
+    SELECT s.upto INTO known FROM mulberry_internal.sync_states s
+     WHERE s.tenant = take_mandates.tenant AND s.agent = take_mandates.agent FOR UPDATE;
     -- an answer that came twice, or one that was recorded long ago; and one that leaves something out
     IF (data->>'upto')::bigint <= known OR (data->>'since')::bigint > known THEN
         RETURN jsonb_build_object('problems', '[]'::jsonb);
@@ -7867,8 +7811,8 @@ BEGIN
             taken := taken + 1;
         END IF;
     END LOOP;
-    UPDATE mulberry_internal.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp() WHERE s.tenant = tenant
-        AND s.agent = agent;
+    UPDATE mulberry_internal.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp()
+     WHERE s.tenant = take_mandates.tenant AND s.agent = take_mandates.agent;
     PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'applied', NULL, agent, NULL, 'api',
                                   jsonb_build_object('upto', data->'upto', 'mandates', taken, 'problems', problems));
     RETURN jsonb_build_object('problems', problems, 'more', data->'more');
@@ -7879,7 +7823,6 @@ COMMENT ON FUNCTION take_mandates(uuid, uuid, jsonb) IS
 
 CREATE FUNCTION mulberry.apply_agent_sync(answer jsonb, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     owner  CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway', 'operator');
     a      mulberry_internal.agents;
@@ -9727,7 +9670,6 @@ CREATE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid, role text
     mode text,
                                                  challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
 LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 BEGIN
     RETURN QUERY
         SELECT k.tenant, k.role, k.agent, k.key_id,
@@ -9832,11 +9774,6 @@ END
 $$;
 
 -- src/admin/maintenance.sql
-CREATE FUNCTION try_maintenance_lock() RETURNS boolean
-LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_try_maintenance_lock';
-COMMENT ON FUNCTION try_maintenance_lock() IS
-    'internal: false when another session does maintenance or retention; held until the end of the transaction';
-
 CREATE FUNCTION complete_silent_calls(max_calls integer) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -10251,7 +10188,7 @@ DECLARE
     missing bigint;
     kept    interval;
     oldest  timestamptz;
-    young   CONSTANT interval := '10 minutes';
+    young   CONSTANT interval := interval '10 minutes';
     slots   CONSTANT integer := current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer;
     room    CONSTANT integer := slots * current_setting('max_locks_per_transaction')::integer;
     batch   CONSTANT integer := current_setting('mulberry.max_batch_calls')::integer;

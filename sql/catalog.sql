@@ -71,6 +71,13 @@ SELECT p.oid::regprocedure AS called_otherwise_in_c, p.prosrc
    AND p.prosrc NOT IN ('mulberry_' || p.proname, 'mulberry_' || p.proname || '_sql')
  ORDER BY 1;
 
+-- A name means a variable or a column, never both: nothing decides between them. (plpgsql_check, in make lint, finds what is ambiguous.)
+SELECT p.oid::regprocedure AS decides_between_variables_and_columns
+  FROM pg_proc p
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+   AND (p.prosrc ~ '#\s*variable_conflict' OR p.proconfig::text ~ 'variable_conflict')
+ ORDER BY 1;
+
 -- A parallel worker does not know what narrows the rights of the session.
 SELECT p.oid::regprocedure AS asks_for_access_in_parallel_workers
   FROM pg_proc p

@@ -21,7 +21,6 @@ COMMENT ON FUNCTION access_rules() IS 'which access needs which object, of all f
 
 CREATE OR REPLACE FUNCTION mulberry.access_objects() RETURNS TABLE (access text, privilege text, object text)
 LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 BEGIN
     RETURN QUERY
         WITH named AS (

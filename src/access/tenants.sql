@@ -5,7 +5,6 @@ CREATE OR REPLACE FUNCTION mulberry.create_tenant(
     retention           interval DEFAULT NULL
 ) RETURNS uuid
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     made uuid;
 BEGIN
@@ -33,7 +32,6 @@ CREATE OR REPLACE FUNCTION mulberry.alter_tenant(
     reset_retention     boolean DEFAULT false
 ) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(name, 'admin');
 BEGIN

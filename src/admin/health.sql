@@ -238,7 +238,7 @@ DECLARE
     missing bigint;
     kept    interval;
     oldest  timestamptz;
-    young   CONSTANT interval := '10 minutes';
+    young   CONSTANT interval := interval '10 minutes';
     slots   CONSTANT integer := current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer;
     room    CONSTANT integer := slots * current_setting('max_locks_per_transaction')::integer;
     batch   CONSTANT integer := current_setting('mulberry.max_batch_calls')::integer;

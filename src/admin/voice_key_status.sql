@@ -4,7 +4,6 @@ CREATE OR REPLACE FUNCTION mulberry.voice_key_modes() RETURNS TABLE (tenant uuid
     mode text,
                                                  challenge_until timestamptz, forgeries_in_row bigint, last_forgery_at timestamptz)
 LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 BEGIN
     RETURN QUERY
         SELECT k.tenant, k.role, k.agent, k.key_id,

@@ -78,7 +78,6 @@ COMMENT ON FUNCTION erase_audit(uuid) IS 'removes a tenant''s audit log and retu
 CREATE OR REPLACE FUNCTION mulberry.verify_audit(only_tenant text DEFAULT NULL, kept_seq bigint DEFAULT NULL, kept_hash text DEFAULT NULL)
 RETURNS TABLE (tenant text, rows bigint, first_broken bigint, problem text)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     targets uuid[];
     kept    bytea;
@@ -114,7 +113,6 @@ COMMENT ON FUNCTION mulberry.verify_audit(text, bigint, text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.audit_head(tenant text DEFAULT NULL, OUT seq bigint, OUT hash text, OUT linked_at timestamptz)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'auditor');
 BEGIN
@@ -130,7 +128,6 @@ COMMENT ON FUNCTION mulberry.audit_head(text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.erase_audit_log(tenant text, OUT rows bigint, OUT last_seq bigint, OUT hash text)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     target uuid;
 BEGIN

@@ -107,7 +107,6 @@ CREATE OR REPLACE FUNCTION apply_retention(dry_run boolean, max_calls integer, d
 RETURNS TABLE (action text, object text, calls bigint)
 LANGUAGE plpgsql
     SET lock_timeout = '100ms' AS $$
-#variable_conflict use_column
 DECLARE
     limits  record;
     expired record;

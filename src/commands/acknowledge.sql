@@ -4,7 +4,6 @@ CREATE OR REPLACE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, met
                            OUT verdict text, OUT command bigint)
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     said    record;
     judged  record;
@@ -19,11 +18,12 @@ BEGIN
         verdict := 'other command';
         -- Key and counter name one signature; an older one with the same digits is thousands of commands back.
         SELECT x.* INTO s FROM mulberry_internal.command_signatures x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.key_id = said.key_id
+         WHERE x.tenant = settle_ack.tenant AND x.agent = settle_ack.agent AND x.key_id = said.key_id
            AND mulberry_internal.frame_counter(x.counter) = said.counter
            -- ids are given again: what a former key of that id signed is none of this one's
            AND x.signed_at >= (SELECT k.created_at FROM mulberry_internal.voice_keys k
-                                WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = said.key_id)
+                                WHERE k.tenant = settle_ack.tenant AND k.role = 'sender' AND k.agent = settle_ack.agent
+                                  AND k.key_id = said.key_id)
          ORDER BY x.counter DESC LIMIT 1;
         IF FOUND THEN
             SELECT v.* INTO judged
@@ -36,7 +36,8 @@ BEGIN
             coalesce(evidence, '{}') || jsonb_build_object('symbols', left(symbols, 100)));
         IF verdict = 'forgery' THEN
             PERFORM mulberry_internal.emit_event(tenant, 'acknowledgement_forged', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
-                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry_internal.agents a WHERE a.tenant = tenant AND a.id = agent),
+                'command_id', wanted, 'agent', (SELECT a.name FROM mulberry_internal.agents a
+                                                   WHERE a.tenant = settle_ack.tenant AND a.id = settle_ack.agent),
                 'method', method)));
         END IF;
         RETURN;
@@ -70,7 +71,8 @@ BEGIN
                                'after', nullif(c.state, 'outstanding')));
     ELSIF judged.status_name IN ('unknown mandate', 'refused') AND (current OR c.state <> 'outstanding') THEN
         UPDATE mulberry_internal.commands x
-           SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof, method = method
+           SET ack_frame = symbols, ack_status = judged.status, ack_state = judged.state, evidence = proof,
+               method = settle_ack.method
          WHERE x.id = c.id;
         PERFORM mulberry_internal.finish_command(c.id, 'refused', 'refused by agent', 'command_refused',
             CASE judged.status_name WHEN 'unknown mandate' THEN 'E003: the agent does not know the mandate'
@@ -97,15 +99,15 @@ CREATE OR REPLACE FUNCTION confirm_command(command bigint, symbols text, status 
                                 more jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c        mulberry_internal.commands;
     moot     bigint;
     registry text;
 BEGIN
     UPDATE mulberry_internal.commands x
-       SET ack_frame = symbols, ack_status = status, ack_state = state, evidence = evidence, method = method
-     WHERE x.id = command RETURNING x.* INTO c;
+       SET ack_frame = symbols, ack_status = status, ack_state = confirm_command.state, evidence = confirm_command.evidence,
+           method = confirm_command.method
+     WHERE x.id = confirm_command.command RETURNING x.* INTO c;
     PERFORM mulberry_internal.finish_command(command, 'confirmed', 'confirmed', 'command_confirmed', NULL,
         evidence || more || jsonb_build_object(
             'latency', round(extract(epoch FROM clock_timestamp() - c.created_at)::numeric, 3)));
@@ -135,7 +137,6 @@ COMMENT ON FUNCTION confirm_command(bigint, text, integer, integer, text, jsonb,
 CREATE OR REPLACE FUNCTION accept_ack(command bigint, symbols text, method text, evidence jsonb DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c       CONSTANT mulberry_internal.commands := mulberry_internal.lock_command(command);
     settled record;
@@ -172,7 +173,6 @@ COMMENT ON FUNCTION challenge_nonce(text) IS 'the six digits of a challenge of e
 CREATE OR REPLACE FUNCTION accept_challenge(command bigint, digits text) RETURNS text
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c     mulberry_internal.commands := mulberry_internal.lock_command(command);
     nonce CONSTANT text := mulberry_internal.challenge_nonce(digits);
@@ -189,7 +189,7 @@ BEGIN
         RETURN 'too late';
     END IF;
     PERFORM mulberry_internal.sign_command(command, nonce);
-    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = accept_challenge.command;
     PERFORM mulberry_internal.note_command(c, 'challenge answered', NULL, jsonb_build_object('counter', c.counter));
     RETURN 'signed';
 END
@@ -220,14 +220,14 @@ COMMENT ON FUNCTION refresh_signature(commands) IS 'signs an outstanding command
 CREATE OR REPLACE FUNCTION note_spoken_confirmation(command bigint, transcript text, evidence jsonb DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c mulberry_internal.commands := mulberry_internal.lock_command(command);
 BEGIN
     UPDATE mulberry_internal.commands x
        SET evidence = coalesce(x.evidence, '{}') || jsonb_build_object('spoken',
-               coalesce(evidence, '{}') || jsonb_build_object('transcript', left(transcript, 1000), 'at', clock_timestamp()))
-     WHERE x.id = command RETURNING x.* INTO c;
+               coalesce(note_spoken_confirmation.evidence, '{}')
+               || jsonb_build_object('transcript', left(transcript, 1000), 'at', clock_timestamp()))
+     WHERE x.id = note_spoken_confirmation.command RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, 'spoken confirmation', 'command_spoken', coalesce(evidence, '{}')
         || jsonb_build_object('transcript', left(transcript, 1000)));
 END

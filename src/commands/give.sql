@@ -4,7 +4,6 @@ CREATE OR REPLACE FUNCTION give_command(a agents, command text, mandate text, ar
                              force_voice boolean, id bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c mulberry_internal.commands;
 BEGIN
@@ -13,14 +12,14 @@ BEGIN
     SELECT x.* INTO c
       FROM mulberry_internal.commands x
      WHERE x.tenant = a.tenant AND x.agent = a.id AND x.state = 'waiting'
-       AND x.command = command AND x.mandate IS NOT DISTINCT FROM mandate AND x.argument = argument
-       AND NOT (mulberry_internal.command_kind(command)).adds_up
+       AND x.command = give_command.command AND x.mandate IS NOT DISTINCT FROM give_command.mandate
+       AND x.argument = give_command.argument AND NOT (mulberry_internal.command_kind(give_command.command)).adds_up
        AND NOT EXISTS (SELECT FROM mulberry_internal.commands y
                         WHERE y.tenant = x.tenant AND y.agent = x.agent AND y.state IN ('waiting', 'outstanding')
                           AND y.mandate IS NOT DISTINCT FROM x.mandate AND y.id > x.id)
        FOR NO KEY UPDATE;
     IF FOUND THEN
-        UPDATE mulberry_internal.commands x SET force_voice = x.force_voice OR force_voice WHERE x.id = c.id;
+        UPDATE mulberry_internal.commands x SET force_voice = x.force_voice OR give_command.force_voice WHERE x.id = c.id;
         PERFORM mulberry_internal.note_command(c, 'folded', NULL, jsonb_build_object('reason', reason, 'requester', requester));
         RETURN c.id;
     END IF;
@@ -74,7 +73,6 @@ CREATE OR REPLACE FUNCTION command_mandate(tenant uuid, command text, mandate_id
                                 force_voice boolean) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     given   CONSTANT bigint := nextval('mulberry_internal.command_id');
     cause   CONSTANT text := concat_ws(': ', lower(command), reason);
@@ -99,7 +97,7 @@ BEGIN
                   DETAIL = format('It can be extended by %s to %s days at a time.', kind.least_argument, kind.most_argument);
     END IF;
 
-    SELECT m.agent INTO owner FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate_id;
+    SELECT m.agent INTO owner FROM mulberry_internal.mandates m WHERE m.tenant = command_mandate.tenant AND m.id = mandate_id;
     IF NOT FOUND THEN
         PERFORM mulberry_internal.refuse_command(tenant, command, mandate_id, NULL, 'undefined_object', 'E003',
                                         format('mandate "%s" does not exist', mandate_id),
@@ -226,7 +224,6 @@ CREATE OR REPLACE FUNCTION mulberry.ping_agent(agent text, requester text DEFAUL
                            tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
     owner   CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     a       mulberry_internal.agents;

@@ -155,7 +155,6 @@ CREATE OR REPLACE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[
     RETURNS jsonb
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
     owner    CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
     most     CONSTANT integer := 100;

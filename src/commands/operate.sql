@@ -3,12 +3,12 @@
 CREATE OR REPLACE FUNCTION visible_command(command bigint) RETURNS commands
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 BEGIN
     IF command IS NULL THEN
         RAISE EXCEPTION 'command_id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    PERFORM FROM mulberry_internal.commands x WHERE x.id = command AND x.tenant = ANY (mulberry.current_tenants('operator'));
+    PERFORM FROM mulberry_internal.commands x
+      WHERE x.id = visible_command.command AND x.tenant = ANY (mulberry.current_tenants('operator'));
     IF NOT FOUND THEN
         RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
     END IF;
@@ -21,7 +21,6 @@ COMMENT ON FUNCTION visible_command(bigint) IS
 CREATE OR REPLACE FUNCTION mulberry.cancel_command(command_id bigint, reason text DEFAULT NULL) RETURNS jsonb
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
     -- operators only: visible_command() asks current_tenants()
     c        CONSTANT mulberry_internal.commands := mulberry_internal.visible_command(command_id);
@@ -57,7 +56,6 @@ COMMENT ON FUNCTION mulberry.cancel_command(bigint, text) IS
 CREATE OR REPLACE FUNCTION mulberry.retry_command(command_id bigint) RETURNS jsonb
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
     -- operators only: visible_command() asks current_tenants()
     c       mulberry_internal.commands := mulberry_internal.visible_command(command_id);
@@ -106,7 +104,6 @@ COMMENT ON FUNCTION mulberry.retry_command(bigint) IS
 CREATE OR REPLACE PROCEDURE mulberry.await_command(command_id bigint, timeout interval DEFAULT '3 minutes', INOUT result jsonb DEFAULT NULL)
 LANGUAGE plpgsql
 AS $$
-#variable_conflict use_variable
 DECLARE
     began    CONSTANT timestamptz := pg_catalog.clock_timestamp();
     seconds  double precision;

@@ -21,16 +21,15 @@ COMMENT ON FUNCTION lock_agent(uuid, uuid) IS 'takes the lock of an agent''s com
 CREATE OR REPLACE FUNCTION lock_command(command bigint) RETURNS commands
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c mulberry_internal.commands;
 BEGIN
-    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = lock_command.command;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'command % does not exist', command USING ERRCODE = 'undefined_object';
     END IF;
     PERFORM mulberry_internal.lock_agent(c.tenant, c.agent);
-    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = command FOR NO KEY UPDATE;
+    SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = lock_command.command FOR NO KEY UPDATE;
     RETURN c;
 END
 $$;
@@ -40,7 +39,6 @@ COMMENT ON FUNCTION lock_command(bigint) IS
 CREATE OR REPLACE FUNCTION name_or_id_of_agent(tenant uuid, agent text) RETURNS uuid
 LANGUAGE plpgsql STABLE
 AS $$
-#variable_conflict use_variable
 DECLARE
     found_id uuid;
 BEGIN
@@ -48,8 +46,8 @@ BEGIN
         RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     SELECT a.id INTO found_id FROM mulberry_internal.agents a
-     WHERE a.tenant = tenant AND (a.name = agent OR a.id::text = lower(agent))
-     ORDER BY a.name = agent DESC LIMIT 1;
+     WHERE a.tenant = name_or_id_of_agent.tenant AND (a.name = name_or_id_of_agent.agent OR a.id::text = lower(name_or_id_of_agent.agent))
+     ORDER BY a.name = name_or_id_of_agent.agent DESC LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'agent "%" does not exist', left(agent, 80) USING ERRCODE = 'undefined_object';
     END IF;
@@ -129,13 +127,12 @@ CREATE OR REPLACE FUNCTION finish_command(command bigint, state text, outcome te
                                more jsonb DEFAULT '{}') RETURNS commands
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c mulberry_internal.commands;
 BEGIN
     UPDATE mulberry_internal.commands x
-       SET state = state, error = error, finished_at = clock_timestamp(), voice_at = NULL
-     WHERE x.id = command RETURNING x.* INTO c;
+       SET state = finish_command.state, error = finish_command.error, finished_at = clock_timestamp(), voice_at = NULL
+     WHERE x.id = finish_command.command RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, outcome, event, jsonb_build_object('error', error) || more);
     IF (mulberry_internal.command_kind(c.command)).adds_up THEN
         PERFORM mulberry_internal.retell_mandate(c);
@@ -148,16 +145,15 @@ COMMENT ON FUNCTION finish_command(bigint, text, text, text, text, jsonb) IS 'br
 CREATE OR REPLACE FUNCTION escalate_command(command bigint, error text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c     mulberry_internal.commands;
     again boolean;
 BEGIN
-    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry_internal.commands x WHERE x.id = command;
+    SELECT x.escalated_at IS NOT NULL INTO again FROM mulberry_internal.commands x WHERE x.id = escalate_command.command;
     UPDATE mulberry_internal.commands x
-       SET state = 'escalated', error = error, voice_at = NULL,
+       SET state = 'escalated', error = escalate_command.error, voice_at = NULL,
            escalated_at = coalesce(x.escalated_at, clock_timestamp())
-     WHERE x.id = command RETURNING x.* INTO c;
+     WHERE x.id = escalate_command.command RETURNING x.* INTO c;
     IF again THEN
         -- the person knows of it; that the agent was back for a moment has not helped
         PERFORM mulberry_internal.note_command(c, 'escalated', NULL, jsonb_build_object('error', error, 'again', true));
@@ -210,7 +206,6 @@ COMMENT ON FUNCTION displace_command(commands) IS 'takes the turn from the outst
 CREATE OR REPLACE FUNCTION send_command(a agents, command bigint, online_only boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     c        mulberry_internal.commands;
     online   boolean;
@@ -221,7 +216,7 @@ BEGIN
        SET attempts_before = greatest(x.attempts, (SELECT max(v.attempt) FROM mulberry_internal.voice_calls v
                                                     WHERE v.command = x.id AND v.purpose = 'command' AND v.state <> 'planned')),
            offered_at = NULL, challenged_at = NULL
-     WHERE x.id = command RETURNING x.* INTO c;
+     WHERE x.id = send_command.command RETURNING x.* INTO c;
     IF NOT mulberry_internal.sign_command(command) THEN
         RETURN;     -- a copy that may do no outgoing work: the command waits until it may
     END IF;
@@ -232,7 +227,7 @@ BEGIN
            voice_at = CASE WHEN NOT by_voice THEN NULL
                            WHEN online THEN clock_timestamp() + current_setting('mulberry.command_online_wait')::interval
                            ELSE clock_timestamp() END
-     WHERE x.id = command RETURNING x.* INTO c;
+     WHERE x.id = send_command.command RETURNING x.* INTO c;
     PERFORM mulberry_internal.note_command(c, 'sent', 'command_sent',
         jsonb_build_object('key_id', c.key_id, 'counter', c.counter, 'voice_at', c.voice_at));
     IF by_voice THEN
@@ -247,7 +242,6 @@ COMMENT ON FUNCTION send_command(agents, bigint, boolean) IS
 CREATE OR REPLACE FUNCTION next_command(tenant uuid, agent uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     a       CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(tenant, agent);
     c       mulberry_internal.commands;
@@ -255,10 +249,10 @@ DECLARE
     problem text;
 BEGIN
     SELECT x.* INTO held FROM mulberry_internal.commands x
-     WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
+     WHERE x.tenant = next_command.tenant AND x.agent = next_command.agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
     -- A revocation waits for nobody but another one; what was given up already makes way to all.
     IF FOUND AND EXISTS (SELECT FROM mulberry_internal.commands x
-                          WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+                          WHERE x.tenant = next_command.tenant AND x.agent = next_command.agent AND x.state = 'waiting'
                             AND (held.escalated_at IS NOT NULL
                                  OR (mulberry_internal.command_kind(x.command)).urgent
                                     AND NOT (mulberry_internal.command_kind(held.command)).urgent)) THEN
@@ -267,7 +261,7 @@ BEGIN
     END IF;
     FOR c IN
         SELECT x.* FROM mulberry_internal.commands x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+         WHERE x.tenant = next_command.tenant AND x.agent = next_command.agent AND x.state = 'waiting'
            AND mulberry_internal.command_obsolete(x) IS NOT NULL
          ORDER BY x.id FOR NO KEY UPDATE
     LOOP
@@ -279,7 +273,7 @@ BEGIN
     END IF;
     LOOP
         SELECT x.* INTO c FROM mulberry_internal.commands x
-         WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'waiting'
+         WHERE x.tenant = next_command.tenant AND x.agent = next_command.agent AND x.state = 'waiting'
          ORDER BY (mulberry_internal.command_kind(x.command)).urgent DESC, x.id LIMIT 1 FOR NO KEY UPDATE;
         EXIT WHEN NOT FOUND;
         problem := mulberry_internal.path_problem(a, c.force_voice);
@@ -325,13 +319,12 @@ COMMENT ON FUNCTION phone_again(commands, timestamptz) IS
 CREATE OR REPLACE FUNCTION voice_attempt_ended(voice_call bigint, outcome text, detail text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
-    c     mulberry_internal.commands;
-    v     mulberry_internal.voice_calls;
-    made  integer;
+    c       mulberry_internal.commands;
+    v       mulberry_internal.voice_calls;
+    made    integer;
     answers boolean;
-    error CONSTANT text := concat_ws(': ', outcome, detail);
+    problem CONSTANT text := concat_ws(': ', outcome, detail);
 BEGIN
     SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = voice_call;
     IF NOT FOUND THEN
@@ -346,12 +339,12 @@ BEGIN
     made := v.attempt - c.attempts_before;
     answers := outcome = 'challenged' AND c.nonce IS NOT NULL;
     IF NOT answers THEN
-        UPDATE mulberry_internal.commands x SET error = error WHERE x.id = c.id RETURNING x.* INTO c;
+        UPDATE mulberry_internal.commands x SET error = problem WHERE x.id = c.id RETURNING x.* INTO c;
         PERFORM mulberry_internal.note_command(c, 'attempt failed', 'command_attempt_failed',
             jsonb_build_object('attempt', made, 'outcome', outcome, 'error', detail, 'call_sid', v.sid));
     END IF;
     IF made >= current_setting('mulberry.command_max_attempts')::integer THEN
-        PERFORM mulberry_internal.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, error));
+        PERFORM mulberry_internal.escalate_command(c.id, format('%s calls brought no acknowledgement, the last: %s', made, problem));
         PERFORM mulberry_internal.next_command(c.tenant, c.agent);
         RETURN;
     END IF;
@@ -392,16 +385,16 @@ COMMENT ON FUNCTION next_command_due() IS
 CREATE OR REPLACE FUNCTION tend_queue(tenant uuid, agent uuid) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_variable
 DECLARE
     a CONSTANT mulberry_internal.agents := mulberry_internal.lock_agent(tenant, agent);
     c mulberry_internal.commands;
 BEGIN
     SELECT x.* INTO c FROM mulberry_internal.commands x
-     WHERE x.tenant = tenant AND x.agent = agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
+     WHERE x.tenant = tend_queue.tenant AND x.agent = tend_queue.agent AND x.state = 'outstanding' FOR NO KEY UPDATE;
     IF FOUND THEN
         IF NOT EXISTS (SELECT FROM mulberry_internal.voice_keys k
-                        WHERE k.tenant = tenant AND k.role = 'sender' AND k.agent = agent AND k.key_id = c.key_id AND k.enabled) THEN
+                        WHERE k.tenant = c.tenant AND k.role = 'sender' AND k.agent = c.agent AND k.key_id = c.key_id
+                          AND k.enabled) THEN
             -- nobody can acknowledge what a disabled key has signed
             PERFORM mulberry_internal.displace_command(c);
         ELSIF c.online_only AND c.signed_at < clock_timestamp() - mulberry_internal.online_patience() THEN

@@ -60,7 +60,6 @@ COMMENT ON FUNCTION present_counter(voice_keys) IS
 
 CREATE OR REPLACE FUNCTION sign_command(command_id bigint, nonce text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     ordered mulberry_internal.commands;
     key     mulberry_internal.voice_keys;
@@ -150,7 +149,6 @@ COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) I
 CREATE OR REPLACE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void
 LANGUAGE plpgsql VOLATILE
 AS $$
-#variable_conflict use_column
 DECLARE
     key   mulberry_internal.voice_keys;
     older mulberry_internal.voice_keys;
@@ -176,7 +174,6 @@ COMMENT ON FUNCTION note_acked_key(uuid, uuid, integer, bigint) IS
 
 CREATE OR REPLACE FUNCTION mulberry.advance_counters(by integer DEFAULT 1000, tenant text DEFAULT NULL) RETURNS bigint
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner    uuid := mulberry_internal.resolve_tenant(advance_counters.tenant, 'admin');
     advanced bigint;

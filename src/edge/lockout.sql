@@ -26,7 +26,6 @@ COMMENT ON FUNCTION challenge_holds(timestamptz, timestamptz, timestamptz) IS
 
 CREATE OR REPLACE FUNCTION note_forgery(tenant uuid, key_id integer, agent uuid, at timestamptz) RETURNS text
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     guard mulberry_internal.key_guard;
     after record;
@@ -64,7 +63,6 @@ COMMENT ON FUNCTION note_forgery(uuid, integer, uuid, timestamptz) IS
 
 CREATE OR REPLACE FUNCTION note_call_fault(tenant uuid, call_ref text, verdict text, mode text) RETURNS boolean
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     ends boolean;
 BEGIN
@@ -78,7 +76,7 @@ BEGIN
     INSERT INTO mulberry_internal.received_calls AS c (tenant, call_ref, forgeries, decode_errors)
     VALUES (note_call_fault.tenant, note_call_fault.call_ref,
             (note_call_fault.verdict = 'forgery')::integer, (note_call_fault.verdict = 'decode error')::integer)
-    ON CONFLICT (tenant, call_ref) DO UPDATE
+    ON CONFLICT ON CONSTRAINT received_calls_pkey DO UPDATE
        SET forgeries = c.forgeries + EXCLUDED.forgeries, decode_errors = c.decode_errors + EXCLUDED.decode_errors
     RETURNING mulberry_internal.call_is_over(c.forgeries, c.decode_errors, coalesce(note_call_fault.mode = 'strict', false)) INTO ends;
     IF ends THEN

@@ -41,7 +41,6 @@ COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS
 CREATE OR REPLACE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     method   CONSTANT text := CASE receive_frame.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
     here     CONSTANT text := mulberry_internal.voice_key_place();
@@ -165,7 +164,7 @@ BEGIN
         answer.challenge := mulberry_internal.challenge_digits(nonce);
         INSERT INTO mulberry_internal.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
         VALUES (key.tenant, key.key_id, parsed.command_code::integer, parsed.mandate_id, parsed.argument, nonce, judged.counter)
-        ON CONFLICT (tenant, key_id) DO UPDATE
+        ON CONFLICT ON CONSTRAINT challenges_pkey DO UPDATE
            SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
                counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
         state := mulberry_internal.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
@@ -254,7 +253,6 @@ COMMENT ON FUNCTION check_reception(text, text) IS 'raises an error for a path o
 CREATE OR REPLACE FUNCTION mulberry.handle_command_symbols(symbols text, caller text DEFAULT NULL, call_ref text DEFAULT NULL,
                                        path text DEFAULT 'voice', tenant text DEFAULT NULL) RETURNS command_answer
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(handle_command_symbols.tenant, 'gateway', 'operator');
 BEGIN
@@ -277,7 +275,6 @@ COMMENT ON FUNCTION mulberry.handle_command_symbols(text, text, text, text, text
 CREATE OR REPLACE FUNCTION mulberry.handle_call_audio(audio bytea, encoding text, sample_rate integer, caller text DEFAULT NULL,
                                   call_ref text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS command_answer
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(handle_call_audio.tenant, 'gateway', 'operator');
     -- without a name for the call, what is wrong in it is counted for this audio alone

@@ -5,7 +5,6 @@ COMMENT ON FUNCTION sync_mac_fits(uuid, text, uuid, integer, bytea, bytea) IS
 
 CREATE OR REPLACE FUNCTION take_mandate(tenant uuid, agent uuid, told jsonb) RETURNS text
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     m       mulberry_internal.mandates;
     id      CONSTANT text := told->>'mandate_id';
@@ -46,7 +45,6 @@ COMMENT ON FUNCTION take_mandate(uuid, uuid, jsonb) IS
 
 CREATE OR REPLACE FUNCTION take_mandates(tenant uuid, agent uuid, updates jsonb) RETURNS jsonb
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     key      mulberry_internal.voice_keys;
     data     jsonb;
@@ -58,7 +56,7 @@ DECLARE
 BEGIN
     SELECT k.* INTO key
       FROM mulberry_internal.voice_keys k
-     WHERE k.tenant = tenant AND k.role = 'receiver' AND k.agent = agent AND k.enabled
+     WHERE k.tenant = take_mandates.tenant AND k.role = 'receiver' AND k.agent = take_mandates.agent AND k.enabled
        AND k.key_id = (updates->>'key_id')::integer;
     IF NOT coalesce(mulberry_internal.sync_mac_fits(tenant, 'receiver', agent, key.key_id, convert_to(updates->>'data', 'UTF8'),
                                            decode(updates->>'mac', 'hex')), false) THEN
@@ -79,7 +77,8 @@ BEGIN
         RETURN jsonb_build_object('problems', '[]'::jsonb);
     END IF;
     INSERT INTO mulberry_internal.sync_states (tenant, agent, upto) VALUES (tenant, agent, 0) ON CONFLICT DO NOTHING;
-    SELECT s.upto INTO known FROM mulberry_internal.sync_states s WHERE s.tenant = tenant AND s.agent = agent FOR UPDATE;
+    SELECT s.upto INTO known FROM mulberry_internal.sync_states s
+     WHERE s.tenant = take_mandates.tenant AND s.agent = take_mandates.agent FOR UPDATE;
     -- an answer that came twice, or one that was recorded long ago; and one that leaves something out
     IF (data->>'upto')::bigint <= known OR (data->>'since')::bigint > known THEN
         RETURN jsonb_build_object('problems', '[]'::jsonb);
@@ -92,8 +91,8 @@ BEGIN
             taken := taken + 1;
         END IF;
     END LOOP;
-    UPDATE mulberry_internal.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp() WHERE s.tenant = tenant
-        AND s.agent = agent;
+    UPDATE mulberry_internal.sync_states s SET upto = (data->>'upto')::bigint, at = clock_timestamp()
+     WHERE s.tenant = take_mandates.tenant AND s.agent = take_mandates.agent;
     PERFORM mulberry_internal.record_audit(tenant, 'SYNC_UPDATE', 'applied', NULL, agent, NULL, 'api',
                                   jsonb_build_object('upto', data->'upto', 'mandates', taken, 'problems', problems));
     RETURN jsonb_build_object('problems', problems, 'more', data->'more');
@@ -104,7 +103,6 @@ COMMENT ON FUNCTION take_mandates(uuid, uuid, jsonb) IS
 
 CREATE OR REPLACE FUNCTION mulberry.apply_agent_sync(answer jsonb, tenant text DEFAULT NULL) RETURNS jsonb
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     owner  CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway', 'operator');
     a      mulberry_internal.agents;

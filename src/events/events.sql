@@ -30,7 +30,6 @@ RETURNS TABLE (tenant uuid, seq bigint, event text, call_id text, payload jsonb,
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
     SET lock_timeout = '100ms'
 AS $$
-#variable_conflict use_column
 DECLARE
     waiting  uuid;
     more     integer := max_rows;
@@ -71,7 +70,6 @@ COMMENT ON FUNCTION await_event_numbers() IS
 CREATE OR REPLACE FUNCTION mulberry.events_since(since bigint, max_rows integer DEFAULT 1000, tenant text DEFAULT NULL)
 RETURNS TABLE (seq bigint, prev bigint, event text, call_id text, message json, created_at timestamptz)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor', 'auditor');
 BEGIN

@@ -13,7 +13,6 @@ COMMENT ON FUNCTION remembered_channels() IS 'what this session has subscribed t
 CREATE OR REPLACE FUNCTION mulberry.subscribe(only_tenant text DEFAULT NULL)
 RETURNS TABLE (tenant text, channel text, last_seq bigint)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     targets uuid[];
     chosen  text[];
@@ -114,10 +113,10 @@ COMMENT ON FUNCTION say_resubscribe(text, uuid) IS 'the last word on a channel t
 
 CREATE OR REPLACE FUNCTION rotate_channels(tenant uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 BEGIN
     PERFORM mulberry_internal.retire_channels(ARRAY(
-        SELECT c.channel FROM mulberry_internal.event_channels c WHERE tenant IS NULL OR c.tenant = tenant));
+        SELECT c.channel FROM mulberry_internal.event_channels c
+         WHERE rotate_channels.tenant IS NULL OR c.tenant = rotate_channels.tenant));
 END
 $$;
 COMMENT ON FUNCTION rotate_channels(uuid) IS
@@ -181,7 +180,6 @@ COMMENT ON FUNCTION rotate_lost_channels() IS
 
 CREATE OR REPLACE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
 LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 BEGIN
     RETURN QUERY
         SELECT t.id, t.name, c.channel

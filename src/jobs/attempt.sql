@@ -206,7 +206,6 @@ CREATE OR REPLACE FUNCTION report_endpoint(endpoint bigint, available boolean, p
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     e       mulberry_internal.endpoints;
     s       mulberry_internal.endpoint_state;
@@ -258,7 +257,6 @@ CREATE OR REPLACE FUNCTION note_objections(endpoint bigint, refused text[]) RETU
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 BEGIN
     INSERT INTO mulberry_internal.endpoint_state AS s (endpoint, state, refused)
     SELECT e.id, 'closed', note_objections.refused FROM mulberry_internal.endpoints e WHERE e.id = note_objections.endpoint

@@ -48,7 +48,6 @@ CREATE OR REPLACE FUNCTION mulberry.set_endpoint(name text, kind text, base_url 
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     service record;
     owner   uuid;
@@ -172,7 +171,6 @@ CREATE OR REPLACE FUNCTION mulberry.drop_endpoint(name text, tenant text DEFAULT
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     owner uuid;
     e     mulberry_internal.endpoints;

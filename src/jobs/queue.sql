@@ -115,7 +115,6 @@ CREATE OR REPLACE FUNCTION mulberry.retry_job(id bigint) RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     h mulberry_internal.job_history;
 BEGIN
@@ -161,7 +160,6 @@ CREATE OR REPLACE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     j      mulberry_internal.job_queue;
     reason text;

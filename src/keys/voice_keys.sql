@@ -55,7 +55,6 @@ COMMENT ON FUNCTION check_key_id(integer) IS 'an error (22003) unless it is 0 to
 CREATE OR REPLACE FUNCTION mulberry.create_voice_key(agent text, key_id integer DEFAULT NULL, challenge_extend boolean DEFAULT false,
                                  tenant text DEFAULT NULL) RETURNS integer
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(create_voice_key.tenant, 'admin');
     target uuid := mulberry_internal.find_agent(owner, create_voice_key.agent);
@@ -105,7 +104,6 @@ COMMENT ON FUNCTION mulberry.create_voice_key(text, integer, boolean, text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.rotate_voice_key(agent text, tenant text DEFAULT NULL) RETURNS integer
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(rotate_voice_key.tenant, 'admin');
     target uuid := mulberry_internal.find_agent(owner, rotate_voice_key.agent);
@@ -130,7 +128,6 @@ COMMENT ON FUNCTION mulberry.rotate_voice_key(text, text) IS
 
 CREATE OR REPLACE FUNCTION voice_key_row(tenant uuid, agent uuid, key_id integer, role text) RETURNS voice_keys
 LANGUAGE plpgsql AS $$
-#variable_conflict use_column
 DECLARE
     found mulberry_internal.voice_keys;
 BEGIN
@@ -196,7 +193,6 @@ COMMENT ON FUNCTION mulberry.disable_voice_key(text, integer, text, text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.mark_voice_key_exported(agent text, key_id integer, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(mark_voice_key_exported.tenant, 'admin');
     key   mulberry_internal.voice_keys;
@@ -248,7 +244,6 @@ COMMENT ON PROCEDURE mulberry.export_voice_key(text, integer, text, text) IS
 
 CREATE OR REPLACE FUNCTION mulberry.allow_voice_key_export(agent text, key_id integer, reason text, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(allow_voice_key_export.tenant, 'admin');
     key   mulberry_internal.voice_keys;
@@ -282,7 +277,6 @@ COMMENT ON FUNCTION mulberry.allow_voice_key_export(text, integer, text, text) I
 CREATE OR REPLACE FUNCTION mulberry.confirm_voice_key(agent text, key_id integer, fingerprint text DEFAULT NULL,
     tenant text DEFAULT NULL) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner uuid := mulberry_internal.resolve_tenant(confirm_voice_key.tenant, 'admin');
     key   mulberry_internal.voice_keys;
@@ -328,7 +322,6 @@ CREATE OR REPLACE TRIGGER enter_voice_key INSTEAD OF INSERT ON mulberry.voice_ke
 CREATE OR REPLACE FUNCTION import_voice_key(tenant uuid, agent_name text, party_tenant uuid, agent uuid, key_id integer,
                                  challenge_extend boolean, fingerprint text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     known mulberry_internal.voice_keys;
     name  text := mulberry_internal.voice_key_secret('receiver', import_voice_key.agent, import_voice_key.key_id);
@@ -338,7 +331,7 @@ BEGIN
     BEGIN
         INSERT INTO mulberry_internal.agents (tenant, id, name)
         VALUES (import_voice_key.tenant, import_voice_key.agent, called)
-        ON CONFLICT (tenant, id) DO NOTHING;
+        ON CONFLICT ON CONSTRAINT agents_pkey DO NOTHING;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION 'there is another agent "%"', called USING ERRCODE = 'duplicate_object';
     END;

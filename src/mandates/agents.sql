@@ -49,7 +49,6 @@ COMMENT ON FUNCTION find_agent(uuid, text) IS 'id of the agent with that name; a
 CREATE OR REPLACE FUNCTION mulberry.create_agent(name text, phone text DEFAULT NULL, allowed_callers text[] DEFAULT '{}',
                              id uuid DEFAULT NULL, tenant text DEFAULT NULL) RETURNS uuid
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     made   uuid;

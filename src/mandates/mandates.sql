@@ -10,7 +10,6 @@ CREATE OR REPLACE FUNCTION record_mandate_change(tenant uuid, mandate text, agen
     expires_at timestamptz,
                                       sponsor text, version bigint, from_status text, cause text, command bigint) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     facts jsonb := jsonb_build_object('mandate_id', mandate, 'from_status', from_status, 'to_status', status, 'version', version,
                                       'max_amount', max_amount, 'expires_at', to_char(expires_at AT TIME ZONE 'UTC',
@@ -34,10 +33,9 @@ COMMENT ON FUNCTION record_mandate_change(uuid, text, uuid, text, numeric, times
 
 CREATE OR REPLACE FUNCTION forget_mandate(tenant uuid, mandate text, agent uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 BEGIN
-    DELETE FROM mulberry_internal.spendings s WHERE s.tenant = tenant AND s.mandate = mandate;
-    DELETE FROM mulberry_internal.mandate_versions v WHERE v.tenant = tenant AND v.mandate = mandate;
+    DELETE FROM mulberry_internal.spendings s WHERE s.tenant = forget_mandate.tenant AND s.mandate = forget_mandate.mandate;
+    DELETE FROM mulberry_internal.mandate_versions v WHERE v.tenant = forget_mandate.tenant AND v.mandate = forget_mandate.mandate;
     PERFORM mulberry_internal.record_audit(tenant, 'MANDATE_REMOVED', 'applied', mandate, agent);
 END
 $$;
@@ -120,7 +118,6 @@ CREATE OR REPLACE FUNCTION mulberry.create_mandate(mandate_id text, agent text, 
     expires_at timestamptz,
                                tenant text DEFAULT NULL) RETURNS text
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     holder uuid;
@@ -152,12 +149,11 @@ COMMENT ON FUNCTION mulberry.create_mandate(text, text, text, numeric, text, tim
 -- Both rows, in their order.  The agent of a mandate never changes.
 CREATE OR REPLACE FUNCTION lock_mandate(tenant uuid, mandate text) RETURNS mandates
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     holder uuid;
     locked mulberry_internal.mandates;
 BEGIN
-    SELECT m.agent INTO holder FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+    SELECT m.agent INTO holder FROM mulberry_internal.mandates m WHERE m.tenant = lock_mandate.tenant AND m.id = mandate;
     IF holder IS NULL THEN
         RETURN NULL;
     END IF;
@@ -165,7 +161,7 @@ BEGIN
     locked := mulberry_internal.hold_mandate(tenant, mandate);
     IF locked.status = 'ACTIVE' AND locked.expires_at <= clock_timestamp() THEN
         PERFORM mulberry_internal.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
-        SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = tenant AND m.id = mandate;
+        SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = lock_mandate.tenant AND m.id = mandate;
     END IF;
     RETURN locked;
 END
@@ -175,7 +171,6 @@ COMMENT ON FUNCTION lock_mandate(uuid, text) IS
 
 CREATE OR REPLACE FUNCTION set_mandate_status(tenant uuid, mandate text, status text, cause text, command bigint DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     target mulberry_internal.mandates;
 BEGIN
@@ -210,7 +205,6 @@ COMMENT ON FUNCTION set_mandate_status(uuid, text, text, text, bigint) IS
 CREATE OR REPLACE FUNCTION extend_mandate_expiry(tenant uuid, mandate text, days integer, cause text, command bigint DEFAULT NULL)
     RETURNS text
 LANGUAGE plpgsql AS $$
-#variable_conflict use_variable
 DECLARE
     target   mulberry_internal.mandates;
     extended timestamptz;
@@ -240,7 +234,6 @@ COMMENT ON FUNCTION extend_mandate_expiry(uuid, text, integer, text, bigint) IS
 CREATE OR REPLACE FUNCTION mulberry.alter_mandate(mandate_id text, max_amount numeric DEFAULT NULL, expires_at timestamptz DEFAULT NULL,
                               sponsor text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_variable
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'operator');
     target mulberry_internal.mandates;

@@ -34,7 +34,6 @@ CREATE OR REPLACE FUNCTION mulberry.check_mandate(mandate_id text, amount numeri
                               OUT allowed boolean, OUT error text, OUT message text, OUT status text, OUT remaining numeric,
                               OUT expires_at timestamptz, OUT reason text)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner   uuid := mulberry_internal.resolve_tenant(tenant, 'operator', 'gateway');
     target  mulberry_internal.mandates;
@@ -71,7 +70,6 @@ CREATE OR REPLACE FUNCTION mulberry.spend(mandate_id text, amount numeric, refer
                       OUT accepted boolean, OUT duplicate boolean, OUT error text, OUT message text, OUT remaining numeric,
                       OUT status text, OUT reason text)
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-#variable_conflict use_column
 DECLARE
     owner    uuid := mulberry_internal.resolve_tenant(tenant, 'operator', 'gateway');
     target   mulberry_internal.mandates;
