@@ -327,8 +327,12 @@ CREATE TABLE calls (
                            CHECK (state IN ('IN_PROGRESS', 'COMPLETED', 'PROCESSING_AI', 'ARCHIVED', 'FAILED')),
     encoding               text COLLATE "C" NOT NULL CHECK (encoding IN ('mulaw', 'alaw', 's16le', 'text')),
     sample_rate            integer NOT NULL CHECK (sample_rate IN (8000, 16000, 44100, 48000)),
-    expected_total_packets integer CHECK (expected_total_packets > 0),
+    expected_total_packets integer CHECK (expected_total_packets >= 0),
     missing_count          bigint NOT NULL DEFAULT 0 CHECK (missing_count >= 0),
+    first_sequence         bigint DEFAULT 0 CHECK (first_sequence BETWEEN 0 AND 4294967295),
+    counter_bits           smallint CHECK (counter_bits IN (16, 32)),
+    tracks_named           boolean NOT NULL DEFAULT false,
+    track                  text COLLATE "C" NOT NULL DEFAULT 'main' CHECK (octet_length(track) BETWEEN 1 AND 64),
     created_at             timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at             timestamptz NOT NULL DEFAULT clock_timestamp(),
     completed_at           timestamptz,
@@ -339,20 +343,73 @@ CREATE TABLE calls (
     confidence             double precision CHECK (confidence BETWEEN 0 AND 1),
     ai_result              jsonb,
     failure_reason         text,
-    UNIQUE (tenant, call_id)
+    started_at             timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE (tenant, call_id),
+    CHECK (first_sequence IS NOT NULL OR counter_bits IS NOT NULL)
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE calls IS 'one row a call; a packet in order does not touch it';
 COMMENT ON COLUMN calls.id IS
     'UTC day the call began (days since 1970-01-01) << 40 | call_number: names the partition of its packets; never leaves the server';
 COMMENT ON COLUMN calls.missing_count IS 'how many sequences lie in the gaps of this call; changes with them, under the call lock';
+COMMENT ON COLUMN calls.first_sequence IS
+    'the sender''s number for packets.sequence 0 of the first track; null: a counter whose first packet says it';
+COMMENT ON COLUMN calls.counter_bits IS 'the sender counts in so many bits and begins at 0 again; null: its numbers do not wrap';
+COMMENT ON COLUMN calls.tracks_named IS 'begin_call() said which tracks there are';
+COMMENT ON COLUMN calls.track IS
+    'name of the first track, whose encoding, sample_rate, total, missing_count and sequences are in this row; the others are in tracks';
+COMMENT ON COLUMN calls.started_at IS 'when it began as begin_call() says, else when its first packet came';
 COMMENT ON COLUMN calls.ai_result IS
     'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", '
     '"endpoint", "model", "attempts", ...}';
 SELECT pg_catalog.pg_extension_config_dump('calls', '');
 
+-- "The calls of last Tuesday": every call has an entry, which a packet does not touch.
+CREATE INDEX calls_started ON calls (tenant, started_at);
 -- Calls that silence may complete, and those that retention may take.
 CREATE INDEX calls_in_progress ON calls (id) WHERE state = 'IN_PROGRESS';
 CREATE INDEX calls_finished ON calls (tenant, finished_at) WHERE finished_at IS NOT NULL;
+
+-- What the first track of a call has in the row of the call, so that a call with one track is one row.
+CREATE TABLE tracks (
+    call                   bigint NOT NULL,
+    number                 smallint NOT NULL CHECK (number BETWEEN 1 AND 15),
+    id                     bigint NOT NULL UNIQUE,
+    name                   text COLLATE "C" NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 64),
+    encoding               text COLLATE "C" NOT NULL CHECK (encoding IN ('mulaw', 'alaw', 's16le', 'text')),
+    sample_rate            integer NOT NULL CHECK (sample_rate IN (8000, 16000, 44100, 48000)),
+    expected_total_packets integer CHECK (expected_total_packets >= 0),
+    missing_count          bigint NOT NULL DEFAULT 0 CHECK (missing_count >= 0),
+    first_sequence         bigint DEFAULT 0 CHECK (first_sequence BETWEEN 0 AND 4294967295),
+    counter_bits           smallint CHECK (counter_bits IN (16, 32)),
+    updated_at             timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (call, number),
+    UNIQUE (call, name),
+    CHECK (first_sequence IS NOT NULL OR counter_bits IS NOT NULL)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE tracks IS 'tracks of calls beside the first, each with sequences of its own; changes under the lock of the call';
+COMMENT ON COLUMN tracks.call IS 'calls.id';
+COMMENT ON COLUMN tracks.number IS 'the first track, 0, is the row of the call';
+COMMENT ON COLUMN tracks.id IS
+    'names its packets and gaps as calls.id does those of the first track: of the same day as the call, with a call_number of its own';
+SELECT pg_catalog.pg_extension_config_dump('tracks', '');
+
+-- Beside calls, whose rows change with every state: metadata comes once or twice.
+CREATE TABLE call_details (
+    call        bigint PRIMARY KEY,
+    tenant      uuid NOT NULL,
+    direction   text COLLATE "C" CHECK (direction IN ('inbound', 'outbound', 'internal')),
+    from_number text COLLATE "C" CHECK (octet_length(from_number) BETWEEN 1 AND 255),
+    to_number   text COLLATE "C" CHECK (octet_length(to_number) BETWEEN 1 AND 255),
+    attributes  jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object')
+);
+COMMENT ON TABLE call_details IS 'what begin_call() and describe_call() say of a call; no row: nothing';
+COMMENT ON COLUMN call_details.from_number IS 'E.164, a SIP URI, or text as it came';
+COMMENT ON COLUMN call_details.attributes IS 'whatever the sender wants to find calls by: {"queue": "sales"}';
+SELECT pg_catalog.pg_extension_config_dump('call_details', '');
+
+CREATE INDEX call_details_from ON call_details (tenant, from_number) WHERE from_number IS NOT NULL;
+CREATE INDEX call_details_to ON call_details (tenant, to_number) WHERE to_number IS NOT NULL;
+CREATE INDEX call_details_attributes ON call_details USING gin (attributes jsonb_path_ops) WHERE attributes <> '{}';
 
 CREATE TABLE gaps (
     call  bigint NOT NULL,
@@ -360,7 +417,7 @@ CREATE TABLE gaps (
     last  integer NOT NULL CHECK (last >= first),
     PRIMARY KEY (call, first)
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE gaps IS 'sequences first..last (both included) of a call that have not arrived although a later one has';
+COMMENT ON TABLE gaps IS 'sequences first..last (both included) of a track (call is calls.id or tracks.id) that have not arrived although a later one has';
 SELECT pg_catalog.pg_extension_config_dump('gaps', '');
 
 -- No key on the parent: each partition carries its own unique (call, sequence).
@@ -375,13 +432,15 @@ CREATE TABLE packets (
 ) PARTITION BY RANGE (call);
 ALTER TABLE packets ALTER COLUMN data SET STORAGE EXTERNAL;
 COMMENT ON TABLE packets IS 'the audio as it arrived; one partition a UTC day of calls';
+COMMENT ON COLUMN packets.call IS 'calls.id or tracks.id';
+COMMENT ON COLUMN packets.sequence IS 'counted from 0 whatever number the sender begins at: first_sequence is taken off, and counters are unwrapped';
 SELECT pg_catalog.pg_extension_config_dump('packets', '');
 
 CREATE TYPE mulberry.packet_result AS (
     status            text,
     message           text,
     call_id           text,
-    sequence          integer,
+    sequence          bigint,
     total_received    bigint,
     missing_count     bigint,
     missing_sequences text,
@@ -389,13 +448,13 @@ CREATE TYPE mulberry.packet_result AS (
 );
 COMMENT ON TYPE mulberry.packet_result IS 'answer to a packet: status is accepted, duplicate or rejected';
 COMMENT ON COLUMN mulberry.packet_result.missing_count IS 'sequences below the largest one received that have not arrived';
-COMMENT ON COLUMN mulberry.packet_result.missing_sequences IS 'the first 100 ranges of them, in the form of an int4multirange';
+COMMENT ON COLUMN mulberry.packet_result.missing_sequences IS 'the first 100 ranges of them, in the form of an int8multirange';
 
 CREATE TYPE mulberry.batch_result AS (
     status            text,
     message           text,
     call_id           text,
-    sequence          integer,
+    sequence          bigint,
     total_received    bigint,
     missing_count     bigint,
     missing_sequences text,
@@ -2518,38 +2577,53 @@ COMMENT ON FUNCTION access_rules_events() IS 'which access needs which object of
 
 -- src/calls/ingest.sql
 CREATE FUNCTION mulberry.ingest_packet(
-    call_id     text,
-    sequence    integer,
-    data        bytea,
-    sent_at     timestamptz DEFAULT NULL,
-    encoding    text DEFAULT NULL,
-    sample_rate integer DEFAULT NULL,
-    tenant      text DEFAULT NULL
+    call_id        text,
+    sequence       bigint,
+    data           bytea,
+    sent_at        timestamptz DEFAULT NULL,
+    encoding       text DEFAULT NULL,
+    sample_rate    integer DEFAULT NULL,
+    tenant         text DEFAULT NULL,
+    track          text DEFAULT NULL,
+    counter_bits   integer DEFAULT NULL,
+    first_sequence bigint DEFAULT NULL
 ) RETURNS packet_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_ingest_packet';
-COMMENT ON FUNCTION mulberry.ingest_packet(text, integer, bytea, timestamptz, text, integer, text) IS
-    'takes one packet of a call, which begins with its first packet; encoding and sample rate null: the call''s, for a new call its '
-    'tenant''s default';
+COMMENT ON FUNCTION mulberry.ingest_packet(text, bigint, bytea, timestamptz, text, integer, text, text, integer, bigint) IS
+    'takes one packet of a track of a call; both begin with their first packet. track null: the call''s first. Encoding and sample rate '
+    'null: the track''s, for a new track the call''s, for a new call its tenant''s default. first_sequence is what the sender begins to '
+    'count at (null: 0). A counter of 16 or 32 counter_bits begins anywhere and wraps: each number is taken for the one nearest to the '
+    'expected one, and answers and views tell it unwrapped';
 
 CREATE FUNCTION mulberry.ingest_packets(
-    call_ids    text[],
-    sequences   integer[],
-    data        bytea[],
-    sent_at     timestamptz[] DEFAULT NULL,
-    encoding    text DEFAULT NULL,
-    sample_rate integer DEFAULT NULL,
-    tenant      text DEFAULT NULL
+    call_ids       text[],
+    sequences      bigint[],
+    data           bytea[],
+    sent_at        timestamptz[] DEFAULT NULL,
+    encoding       text DEFAULT NULL,
+    sample_rate    integer DEFAULT NULL,
+    tenant         text DEFAULT NULL,
+    tracks         text[] DEFAULT NULL,
+    counter_bits   integer DEFAULT NULL
 ) RETURNS SETOF batch_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50 AS 'MODULE_PATHNAME', 'mulberry_ingest_packets';
-COMMENT ON FUNCTION mulberry.ingest_packets(text[], integer[], bytea[], timestamptz[], text, integer, text) IS
-    'takes packets of several calls; one row each, in the order of the arrays. A call''s packets are taken by sequence. A bad packet is '
-    'a row with status error, a malformed array fails the batch';
+COMMENT ON FUNCTION mulberry.ingest_packets(text[], bigint[], bytea[], timestamptz[], text, integer, text, text[], integer) IS
+    'takes packets of several calls; one row each, in the order of the arrays. tracks has one element for each, or one for all. A track''s '
+    'packets are taken by sequence, those of a counter in the order of the arrays. A bad packet is a row with status error, a malformed '
+    'array fails the batch';
 
-CREATE FUNCTION mulberry.complete_call(call_id text, total_packets integer, tenant text DEFAULT NULL) RETURNS completion_result
+CREATE FUNCTION mulberry.complete_call(
+    call_id        text,
+    total_packets  integer DEFAULT NULL,
+    tenant         text DEFAULT NULL,
+    track          text DEFAULT NULL,
+    totals         jsonb DEFAULT NULL
+) RETURNS completion_result
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_complete_call';
-COMMENT ON FUNCTION mulberry.complete_call(text, integer, text) IS
-    'the sender has sent everything: the call is COMPLETED and transcribed after mulberry.grace_period, at once when nothing is missing. '
-    'Said again with the same total it answers the same';
+COMMENT ON FUNCTION mulberry.complete_call(text, integer, text, text, jsonb) IS
+    'the sender has sent everything in a track (null: the first), or in those that totals names with their numbers, {"caller": 1200, '
+    '"agent": 0}. When all tracks are complete the call is COMPLETED and transcribed after mulberry.grace_period, at once when nothing is '
+    'missing. Said again with the same total it answers the same';
 
 -- src/calls/processing.sql
 CREATE FUNCTION complete_silent_call(call bigint, silent_since timestamptz) RETURNS boolean
@@ -2731,23 +2805,35 @@ COMMENT ON FUNCTION finish_without_chat(job_queue, text) IS
     'is in PROCESSING_AI (internal)';
 
 -- src/calls/views.sql
+-- Every track in the form of "tracks".
+CREATE VIEW all_tracks AS
+    SELECT c.id AS call, 0::smallint AS number, c.id, c.track AS name, c.encoding, c.sample_rate, c.expected_total_packets,
+           c.missing_count, coalesce(c.first_sequence, 0) AS first_sequence, c.counter_bits
+      FROM calls c
+    UNION ALL
+    SELECT t.call, t.number, t.id, t.name, t.encoding, t.sample_rate, t.expected_total_packets,
+           t.missing_count, coalesce(t.first_sequence, 0), t.counter_bits
+      FROM tracks t;
+COMMENT ON VIEW all_tracks IS 'every track of every call: the first, which is in calls, and those in tracks (internal)';
+
 CREATE VIEW mulberry.call_status WITH (security_barrier) AS
     SELECT t.name AS tenant,
            c.call_id,
            c.state,
            c.encoding,
            c.sample_rate,
-           next.sequence - c.missing_count AS total_packets_received,
-           next.sequence AS expected_next_sequence,
+           next.sequence - c.missing_count + others.received AS total_packets_received,
+           next.sequence + coalesce(c.first_sequence, 0) AS expected_next_sequence,
            c.expected_total_packets,
-           c.missing_count + tail.missing AS missing_count,
-           (SELECT coalesce(range_agg(int4range(g.first, g.last, '[]')), '{}')
+           c.missing_count + tail.missing + others.missing AS missing_count,
+           (SELECT coalesce(range_agg(int8range(c.first_sequence + g.first, c.first_sequence + g.last, '[]')), '{}')
               FROM gaps g
              WHERE g.call = c.id)
            + CASE WHEN tail.missing > 0
-                  THEN int4multirange(int4range(next.sequence::integer, c.expected_total_packets))
+                  THEN int8multirange(int8range(coalesce(c.first_sequence, 0) + next.sequence,
+                                                coalesce(c.first_sequence, 0) + c.expected_total_packets))
                   ELSE '{}' END AS missing_sequences,
-           ARRAY(SELECT s.sequence
+           ARRAY(SELECT coalesce(c.first_sequence, 0) + s.sequence
                    FROM ((SELECT generate_series(g.first, g.last) AS sequence
                             FROM gaps g
                            WHERE g.call = c.id
@@ -2758,8 +2844,8 @@ CREATE VIEW mulberry.call_status WITH (security_barrier) AS
                                                 + least(tail.missing, 100)::integer - 1)) AS s
                   ORDER BY s.sequence
                   LIMIT 100) AS first_missing_sequences,
-           greatest(next.sequence - c.expected_total_packets, 0) AS extra_packets,
-           next.received_at AS last_packet_at,
+           greatest(next.sequence - c.expected_total_packets, 0) + others.extra AS extra_packets,
+           greatest(next.received_at, others.received_at) AS last_packet_at,
            c.created_at,
            c.updated_at,
            c.completed_at,
@@ -2769,9 +2855,16 @@ CREATE VIEW mulberry.call_status WITH (security_barrier) AS
            c.sentiment,
            c.confidence,
            c.ai_result,
-           c.failure_reason
+           c.failure_reason,
+           c.started_at,
+           d.direction,
+           CASE WHEN seen.numbers THEN d.from_number END AS from_number,
+           CASE WHEN seen.numbers THEN d.to_number END AS to_number,
+           CASE WHEN seen.numbers THEN d.attributes END AS attributes,
+           c.track || others.names AS tracks
       FROM calls c
       JOIN tenants t ON t.id = c.tenant
+      LEFT JOIN call_details d ON d.call = c.id
            CROSS JOIN LATERAL (
                SELECT coalesce(max(l.sequence) + 1, 0)::bigint AS sequence, max(l.received_at) AS received_at
                  FROM (SELECT p.sequence, p.received_at
@@ -2781,8 +2874,27 @@ CREATE VIEW mulberry.call_status WITH (security_barrier) AS
                         LIMIT 1) AS l) AS next
            CROSS JOIN LATERAL (
                SELECT greatest(c.expected_total_packets - next.sequence, 0) AS missing) AS tail
+           CROSS JOIN LATERAL (
+               SELECT coalesce(array_agg(o.name ORDER BY o.number), '{}') AS names,
+                      coalesce(sum(n.sequence - o.missing_count), 0)::bigint AS received,
+                      coalesce(sum(o.missing_count + greatest(o.expected_total_packets - n.sequence, 0)), 0)::bigint AS missing,
+                      coalesce(sum(greatest(n.sequence - o.expected_total_packets, 0)), 0)::bigint AS extra,
+                      max(n.received_at) AS received_at
+                 FROM tracks o
+                      CROSS JOIN LATERAL (
+                          SELECT coalesce(max(l.sequence) + 1, 0)::bigint AS sequence, max(l.received_at) AS received_at
+                            FROM (SELECT p.sequence, p.received_at
+                                    FROM packets p
+                                   WHERE p.call = o.id
+                                   ORDER BY p.sequence DESC
+                                   LIMIT 1) AS l) AS n
+                WHERE o.call = c.id) AS others
+           CROSS JOIN LATERAL (
+               SELECT c.tenant = ANY ((SELECT current_tenants(true, 'supervisor', 'operator', 'admin'))::uuid[]) AS numbers) AS seen
      WHERE c.tenant = ANY ((SELECT current_tenants(true, 'ingest', 'supervisor', 'auditor'))::uuid[]);
-COMMENT ON VIEW mulberry.call_status IS 'the calls of the current role''s tenants, and what each has received';
+COMMENT ON VIEW mulberry.call_status IS
+    'the calls of the current role''s tenants, and what each has received: counts over all its tracks, encoding, total and sequences of '
+    'its first; those of each are in call_tracks';
 COMMENT ON COLUMN mulberry.call_status.total_packets_received IS 'packets stored; doubled ones count once';
 COMMENT ON COLUMN mulberry.call_status.expected_next_sequence IS 'one more than the largest sequence received';
 COMMENT ON COLUMN mulberry.call_status.missing_count IS
@@ -2791,35 +2903,79 @@ COMMENT ON COLUMN mulberry.call_status.missing_sequences IS 'all of them';
 COMMENT ON COLUMN mulberry.call_status.first_missing_sequences IS 'the first 100 of them, one by one';
 COMMENT ON COLUMN mulberry.call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
 COMMENT ON COLUMN mulberry.call_status.last_packet_at IS 'when the packet with the largest sequence arrived';
+COMMENT ON COLUMN mulberry.call_status.from_number IS 'shown to who has supervisor, operator or admin access, as are to_number and attributes';
 
-CREATE VIEW mulberry.call_packets WITH (security_barrier) AS
-    SELECT t.name AS tenant, c.call_id, p.sequence, p.sent_at, p.received_at, length(p.data) AS size, p.data
+CREATE VIEW mulberry.call_tracks WITH (security_barrier) AS
+    SELECT t.name AS tenant,
+           c.call_id,
+           k.name AS track,
+           k.number,
+           k.encoding,
+           k.sample_rate,
+           next.sequence - k.missing_count AS total_packets_received,
+           k.first_sequence,
+           k.counter_bits,
+           k.first_sequence + next.sequence AS expected_next_sequence,
+           k.expected_total_packets,
+           k.missing_count + greatest(k.expected_total_packets - next.sequence, 0) AS missing_count,
+           (SELECT coalesce(range_agg(int8range(k.first_sequence + g.first, k.first_sequence + g.last, '[]')), '{}')
+              FROM gaps g
+             WHERE g.call = k.id)
+           + CASE WHEN k.expected_total_packets > next.sequence
+                  THEN int8multirange(int8range(k.first_sequence + next.sequence, k.first_sequence + k.expected_total_packets))
+                  ELSE '{}' END AS missing_sequences,
+           greatest(next.sequence - k.expected_total_packets, 0) AS extra_packets,
+           next.received_at AS last_packet_at
       FROM calls c
       JOIN tenants t ON t.id = c.tenant
-      JOIN packets p ON p.call = c.id
+      JOIN all_tracks k ON k.call = c.id
+           CROSS JOIN LATERAL (
+               SELECT coalesce(max(l.sequence) + 1, 0)::bigint AS sequence, max(l.received_at) AS received_at
+                 FROM (SELECT p.sequence, p.received_at
+                         FROM packets p
+                        WHERE p.call = k.id
+                        ORDER BY p.sequence DESC
+                        LIMIT 1) AS l) AS next
+     WHERE c.tenant = ANY ((SELECT current_tenants(true, 'ingest', 'supervisor', 'auditor'))::uuid[]);
+COMMENT ON VIEW mulberry.call_tracks IS
+    'the tracks of the calls of the current role''s tenants, each with sequences of its own; columns as in call_status';
+COMMENT ON COLUMN mulberry.call_tracks.number IS '0: the first track, which is meant where none is named';
+COMMENT ON COLUMN mulberry.call_tracks.first_sequence IS 'the number of its first packet';
+COMMENT ON COLUMN mulberry.call_tracks.counter_bits IS
+    'the sender counts in so many bits and begins at 0 again, which is unwrapped here; null: its numbers do not wrap';
+
+CREATE VIEW mulberry.call_packets WITH (security_barrier) AS
+    SELECT t.name AS tenant, c.call_id, k.first_sequence + p.sequence AS sequence, p.sent_at, p.received_at, length(p.data) AS size,
+           p.data, k.name AS track
+      FROM calls c
+      JOIN tenants t ON t.id = c.tenant
+      JOIN all_tracks k ON k.call = c.id
+      JOIN packets p ON p.call = k.id
      WHERE c.tenant = ANY ((SELECT current_tenants(true, 'supervisor'))::uuid[]);
 COMMENT ON VIEW mulberry.call_packets IS 'the packets of the calls of the current role''s tenants, as they arrived';
 COMMENT ON COLUMN mulberry.call_packets.size IS 'bytes of data';
 
-CREATE FUNCTION mulberry.call_audio(call_id text, tenant text DEFAULT NULL) RETURNS bytea
+CREATE FUNCTION mulberry.call_audio(call_id text, tenant text DEFAULT NULL, track text DEFAULT NULL) RETURNS bytea
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio';
-COMMENT ON FUNCTION mulberry.call_audio(text, text) IS
-    'a call as a WAV file (16-bit PCM at the call''s rate); each missing packet is silence of the call''s usual packet length, at most '
-    '60 s for a run of them. All silence together is at most a minute and four times the audio: where there are more gaps, the end that '
+COMMENT ON FUNCTION mulberry.call_audio(text, text, text) IS
+    'a track of a call (null: the first) as a WAV file (16-bit PCM at its rate); each missing packet is silence of its usual packet '
+    'length, at most 60 s for a run of them. All silence together is at most a minute and four times the audio: where there are more gaps, the end that '
     'never came is cut, then the longest of them. call_gaps() lists where they lie';
 
-CREATE FUNCTION mulberry.call_gaps(call_id text, tenant text DEFAULT NULL)
-RETURNS TABLE (first integer, last integer, packets bigint, start_ms bigint, duration_ms bigint)
+CREATE FUNCTION mulberry.call_gaps(call_id text, tenant text DEFAULT NULL, track text DEFAULT NULL)
+RETURNS TABLE (first bigint, last bigint, packets bigint, start_ms bigint, duration_ms bigint)
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_gaps';
-COMMENT ON FUNCTION mulberry.call_gaps(text, text) IS
-    'runs of missing sequences of a call (both ends included), and where call_audio() has silence for them; times are null for a call of '
-    'encoding text';
+COMMENT ON FUNCTION mulberry.call_gaps(text, text, text) IS
+    'runs of missing sequences of a track of a call (null: the first; both ends included), and where call_audio() has silence for them; '
+    'times are null for a track of encoding text';
 
-CREATE FUNCTION mulberry.call_dtmf(call_id text, tenant text DEFAULT NULL, floor_dbm0 real DEFAULT NULL)
+CREATE FUNCTION mulberry.call_dtmf(call_id text, tenant text DEFAULT NULL, floor_dbm0 real DEFAULT NULL,
+    track text DEFAULT NULL)
 RETURNS TABLE (digit text, start_ms bigint, duration_ms bigint, level_dbm0 real, twist_db real)
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 20 AS 'MODULE_PATHNAME', 'mulberry_call_dtmf';
-COMMENT ON FUNCTION mulberry.call_dtmf(text, text, real) IS
-    'the DTMF digits in a call, as dtmf_detect() tells them; times are those of call_audio(), so a missing packet is silence';
+COMMENT ON FUNCTION mulberry.call_dtmf(text, text, real, text) IS
+    'the DTMF digits in a track of a call (null: the first), as dtmf_detect() tells them; times are those of call_audio(), so a '
+    'missing packet is silence';
 
 -- src/calls/retention.sql
 CREATE FUNCTION remove_call(tenant uuid, call_id text) RETURNS bigint
@@ -3031,6 +3187,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('ingest_packets', 'EXECUTE', 'ingest'),
     ('complete_call', 'EXECUTE', 'ingest operator'),
     ('call_status', 'SELECT', 'ingest supervisor auditor'),
+    ('call_tracks', 'SELECT', 'ingest supervisor auditor'),
     ('call_packets', 'SELECT', 'supervisor'),
     ('call_audio', 'EXECUTE', 'supervisor'),
     ('call_gaps', 'EXECUTE', 'supervisor'),
@@ -9787,8 +9944,10 @@ BEGIN
     FOR silent IN
         SELECT c.id, c.tenant
           FROM mulberry_internal.calls c
-               CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry_internal.packets p
-                                    WHERE p.call = c.id ORDER BY p.sequence DESC LIMIT 1) AS last
+               CROSS JOIN LATERAL (SELECT max((SELECT p.received_at FROM mulberry_internal.packets p
+                                                WHERE p.call = k.id ORDER BY p.sequence DESC LIMIT 1)) AS received_at
+                                     FROM mulberry_internal.all_tracks k
+                                    WHERE k.call = c.id) AS last
          WHERE c.state = 'IN_PROGRESS'
            AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
            AND NOT mulberry_internal.is_set_aside('silent calls', c.id::text)

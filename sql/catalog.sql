@@ -90,6 +90,9 @@ SELECT c.oid::regclass AS view_without_security_barrier
   FROM pg_class c
  WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind = 'v'
    AND NOT coalesce('security_barrier=true' = ANY (c.reloptions) OR 'security_barrier=on' = ANY (c.reloptions), false)
+   -- what is in views of ours only, and given to nobody
+   AND (c.relnamespace = 'mulberry'::regnamespace
+        OR EXISTS (SELECT FROM mulberry.access_objects() o WHERE o.object = format('mulberry_internal.%I', c.relname)))
  ORDER BY 1;
 SELECT c.oid::regclass AS view_without_current_tenants
   FROM pg_class c

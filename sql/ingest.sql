@@ -13,7 +13,7 @@ LANGUAGE sql AS $$
 $$;
 -- What is stored, against what the call says about itself.
 CREATE FUNCTION pg_temp.stored(call_id text)
-RETURNS TABLE (sequences text, total bigint, next bigint, missing int4multirange, list integer[])
+RETURNS TABLE (sequences text, total bigint, next bigint, missing int8multirange, list integer[])
 LANGUAGE sql AS $$
     SELECT (SELECT string_agg(p.sequence::text, ' ' ORDER BY p.sequence) FROM mulberry.call_packets p WHERE p.call_id = $1),
            s.total_packets_received, s.expected_next_sequence, s.missing_sequences, s.first_missing_sequences
@@ -57,16 +57,16 @@ RESET mulberry.max_gap;
 
 -- answers carry the first hundred ranges, whatever happens beyond them
 SELECT count(*) FROM generate_series(0, 600, 2) s, LATERAL ingest_packet('ranges', s, '\x0102');
-SELECT missing_count, (SELECT count(*) FROM unnest(missing_sequences::int4multirange)), upper(missing_sequences::int4multirange)
+SELECT missing_count, (SELECT count(*) FROM unnest(missing_sequences::int8multirange)), upper(missing_sequences::int8multirange)
   FROM ingest_packet('ranges', 602, '\x0102');
-SELECT missing_count, (SELECT count(*) FROM unnest(missing_sequences::int4multirange)), lower(missing_sequences::int4multirange), upper(missing_sequences::int4multirange)
+SELECT missing_count, (SELECT count(*) FROM unnest(missing_sequences::int8multirange)), lower(missing_sequences::int8multirange), upper(missing_sequences::int8multirange)
   FROM ingest_packet('ranges', 1, '\x0102');
 -- the memory of ranges against the table, after each of many changes
 DO $$
 DECLARE
     sent    integer;
-    answer  int4multirange;
-    truth   int4multirange;
+    answer  int8multirange;
+    truth   int8multirange;
 BEGIN
     PERFORM setseed(0.25);
     FOR i IN 1 .. 700 LOOP
@@ -90,8 +90,8 @@ END
 $$;
 SELECT s.missing_count = (SELECT sum(last - first + 1) FROM gaps g WHERE g.call = c.id) AS count_is_right,
        s.total_packets_received = (SELECT count(*) FROM packets p WHERE p.call = c.id) AS total_is_right,
-       s.missing_sequences = (SELECT int4multirange(int4range(0, s.expected_next_sequence::integer))
-                                     - range_agg(int4range(p.sequence, p.sequence, '[]'))
+       s.missing_sequences = (SELECT int8multirange(int8range(0, s.expected_next_sequence))
+                                     - range_agg(int8range(p.sequence, p.sequence, '[]'))
                                 FROM packets p WHERE p.call = c.id) AS gaps_are_right
   FROM call_status s JOIN calls c USING (call_id) WHERE call_id = 'ranges';
 

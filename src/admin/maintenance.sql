@@ -11,8 +11,10 @@ BEGIN
     FOR silent IN
         SELECT c.id, c.tenant
           FROM mulberry_internal.calls c
-               CROSS JOIN LATERAL (SELECT p.received_at FROM mulberry_internal.packets p
-                                    WHERE p.call = c.id ORDER BY p.sequence DESC LIMIT 1) AS last
+               CROSS JOIN LATERAL (SELECT max((SELECT p.received_at FROM mulberry_internal.packets p
+                                                WHERE p.call = k.id ORDER BY p.sequence DESC LIMIT 1)) AS received_at
+                                     FROM mulberry_internal.all_tracks k
+                                    WHERE k.call = c.id) AS last
          WHERE c.state = 'IN_PROGRESS'
            AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
            AND NOT mulberry_internal.is_set_aside('silent calls', c.id::text)

@@ -34,6 +34,7 @@
 #include "core/audio/g711.h"
 #include "core/audio/wav.h"
 #include "calls/packets.h"
+#include "calls/tracks.h"
 #include "server/relations.h"
 #include "server/texts.h"
 
@@ -43,10 +44,11 @@
 /* A day of talking is 2 MB; what is made of it, in events and requests, must stay renderable. */
 #define MAX_CALL_TEXT (16 * 1024 * 1024)
 
-/* A call whose packets are read one after another. */
+/* A track of a call whose packets are read one after another. */
 typedef struct packet_reader
 {
 	mulberry_call call;
+	mulberry_track track;
 	Relation table;
 	Oid key;
 	Snapshot snapshot;
@@ -54,23 +56,19 @@ typedef struct packet_reader
 	MemoryContext packet_context;
 } packet_reader;
 
-/* Opens a call; false when it is gone. */
+/* Opens a track; false when it is gone. */
 static bool
-open_call(packet_reader *reader, int64 call, Snapshot snapshot)
+open_track(packet_reader *reader, int64 track, Snapshot snapshot)
 {
-	Relation calls = table_open(mulberry_get_relations()->calls, AccessShareLock);
 	mulberry_partition partition;
-	bool found;
 
 	reader->snapshot = RegisterSnapshot(snapshot ? snapshot : GetLatestSnapshot());
-	found = mulberry_read_call(calls, call, reader->snapshot, &reader->call);
-	table_close(calls, NoLock);
-	if (!found)
+	if (!mulberry_read_track(track, reader->snapshot, &reader->call, &reader->track))
 	{
 		UnregisterSnapshot(reader->snapshot);
 		return false;
 	}
-	mulberry_open_partition(mulberry_call_day(call), AccessShareLock, &partition);
+	mulberry_open_partition(mulberry_call_day(track), AccessShareLock, &partition);
 	reader->table = partition.table;
 	reader->key = RelationGetRelid(partition.key);
 	index_close(partition.key, NoLock);
@@ -80,7 +78,7 @@ open_call(packet_reader *reader, int64 call, Snapshot snapshot)
 }
 
 static void
-close_call(packet_reader *reader)
+close_track(packet_reader *reader)
 {
 	MemoryContextDelete(reader->packet_context);
 	table_close(reader->table, NoLock);
@@ -92,7 +90,7 @@ begin_packets(packet_reader *reader)
 {
 	ScanKeyData key;
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(reader->call.id));
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(reader->track.id));
 	mulberry_begin_scan_with(&reader->scan, reader->table, reader->key, &key, 1, reader->snapshot);
 }
 
@@ -157,9 +155,9 @@ read_lengths(packet_reader *reader, audio_plan *plan)
 	Datum data;
 
 	memset(plan, 0, sizeof(*plan));
-	sample_size = reader->call.encoding == MULBERRY_ENCODING_TEXT
+	sample_size = reader->track.encoding == MULBERRY_ENCODING_TEXT
 					  ? 1
-					  : mb_encoding_sample_size((mb_encoding) reader->call.encoding);
+					  : mb_encoding_sample_size((mb_encoding) reader->track.encoding);
 	begin_packets(reader);
 	while (next_packet(reader, &sequence, &data))
 	{
@@ -182,9 +180,9 @@ read_lengths(packet_reader *reader, audio_plan *plan)
 			lengths[i].count++;
 	}
 	mulberry_end_scan(&reader->scan);
-	if (reader->call.expected_total > next)
+	if (reader->track.expected_total > next)
 	{
-		add_silence(plan, next, reader->call.expected_total - 1);
+		add_silence(plan, next, reader->track.expected_total - 1);
 		plan->has_tail = true;
 	}
 
@@ -245,12 +243,12 @@ silence_budget(const audio_plan *plan, int sample_rate)
 static int64
 plan_audio(packet_reader *reader, audio_plan *plan)
 {
-	int64 longest = (int64) MULBERRY_MAX_SILENCE * reader->call.sample_rate;
+	int64 longest = (int64) MULBERRY_MAX_SILENCE * reader->track.sample_rate;
 	int64 silent = 0;
 	int64 budget;
 
 	read_lengths(reader, plan);
-	budget = silence_budget(plan, reader->call.sample_rate);
+	budget = silence_budget(plan, reader->track.sample_rate);
 	if (inner_silence(plan, longest) > budget)
 	{
 		int64 fitting = 0;
@@ -294,19 +292,19 @@ struct mulberry_call_samples
 };
 
 mulberry_call_samples *
-mulberry_open_call_samples(int64 call, Snapshot snapshot)
+mulberry_open_call_samples(int64 track, Snapshot snapshot)
 {
 	mulberry_call_samples *audio = palloc0(sizeof(*audio));
 
-	if (!open_call(&audio->reader, call, snapshot))
+	if (!open_track(&audio->reader, track, snapshot))
 	{
 		pfree(audio);
 		return NULL;
 	}
-	if (audio->reader.call.encoding == MULBERRY_ENCODING_TEXT)
+	if (audio->reader.track.encoding == MULBERRY_ENCODING_TEXT)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("call \"%s\" has text and no audio", audio->reader.call.call_id)));
-	audio->encoding = (mb_encoding) audio->reader.call.encoding;
+	audio->encoding = (mb_encoding) audio->reader.track.encoding;
 	audio->total = plan_audio(&audio->reader, &audio->plan);
 	begin_packets(&audio->reader);
 	return audio;
@@ -315,7 +313,7 @@ mulberry_open_call_samples(int64 call, Snapshot snapshot)
 int
 mulberry_call_sample_rate(const mulberry_call_samples *audio)
 {
-	return audio->reader.call.sample_rate;
+	return audio->reader.track.sample_rate;
 }
 
 /*
@@ -380,14 +378,14 @@ void
 mulberry_close_call_samples(mulberry_call_samples *audio)
 {
 	mulberry_end_scan(&audio->reader.scan);
-	close_call(&audio->reader);
+	close_track(&audio->reader);
 	pfree(audio);
 }
 
 bytea *
-mulberry_call_wav(int64 call, Snapshot snapshot, mulberry_audio_report *report)
+mulberry_call_wav(int64 track, Snapshot snapshot, mulberry_audio_report *report)
 {
-	mulberry_call_samples *audio = mulberry_open_call_samples(call, snapshot);
+	mulberry_call_samples *audio = mulberry_open_call_samples(track, snapshot);
 	const audio_plan *plan;
 	int sample_rate;
 	uint64 size;
@@ -440,7 +438,7 @@ mulberry_call_wav(int64 call, Snapshot snapshot, mulberry_audio_report *report)
 }
 
 text *
-mulberry_call_text(int64 call, Snapshot snapshot)
+mulberry_call_text(int64 track, Snapshot snapshot)
 {
 	packet_reader reader;
 	StringInfoData joined;
@@ -449,9 +447,9 @@ mulberry_call_text(int64 call, Snapshot snapshot)
 	char *converted;
 	text *result;
 
-	if (!open_call(&reader, call, snapshot))
+	if (!open_track(&reader, track, snapshot))
 		return NULL;
-	if (reader.call.encoding != MULBERRY_ENCODING_TEXT)
+	if (reader.track.encoding != MULBERRY_ENCODING_TEXT)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("call \"%s\" has audio and no text", reader.call.call_id)));
 	initStringInfo(&joined);
@@ -472,7 +470,7 @@ mulberry_call_text(int64 call, Snapshot snapshot)
 		MemoryContextReset(reader.packet_context);
 	}
 	mulberry_end_scan(&reader.scan);
-	close_call(&reader);
+	close_track(&reader);
 
 	/* Packets hold UTF-8 whatever the database's encoding is. */
 	converted = pg_any_to_server(joined.data, joined.len, PG_UTF8);
@@ -481,13 +479,12 @@ mulberry_call_text(int64 call, Snapshot snapshot)
 	return result;
 }
 
-int64
-mulberry_call_argument(FunctionCallInfo fcinfo)
+void
+mulberry_call_argument(FunctionCallInfo fcinfo, mulberry_call *call)
 {
 	mulberry_tenant tenant = *mulberry_resolve_tenant(
 		PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)), MULBERRY_ACCESS_SUPERVISOR);
 	Relation calls;
-	mulberry_call call;
 	text *call_id;
 	bool found;
 
@@ -498,7 +495,7 @@ mulberry_call_argument(FunctionCallInfo fcinfo)
 	calls = table_open(mulberry_get_relations()->calls, AccessShareLock);
 	found = VARSIZE_ANY_EXHDR(call_id) <= MULBERRY_MAX_CALL_ID &&
 			mulberry_read_named_call(calls, &tenant.id, VARDATA_ANY(call_id),
-									 VARSIZE_ANY_EXHDR(call_id), GetActiveSnapshot(), &call);
+									 VARSIZE_ANY_EXHDR(call_id), GetActiveSnapshot(), call);
 	table_close(calls, NoLock);
 	if (!found)
 	{
@@ -506,18 +503,30 @@ mulberry_call_argument(FunctionCallInfo fcinfo)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("call \"%s\" does not exist", text_to_cstring(call_id))));
 	}
-	return call.id;
+}
+
+int64
+mulberry_track_argument(FunctionCallInfo fcinfo, int argument, mulberry_track *track)
+{
+	mulberry_call call;
+
+	mulberry_call_argument(fcinfo, &call);
+	mulberry_require_track(&call, PG_ARGISNULL(argument) ? NULL : PG_GETARG_TEXT_PP(argument),
+						   GetActiveSnapshot(), track);
+	return track->id;
 }
 
 PG_FUNCTION_INFO_V1(mulberry_call_audio);
 
 /*
- * call_audio(call_id text, tenant text) -> bytea
+ * call_audio(call_id text, tenant text, track text) -> bytea
  */
 Datum
 mulberry_call_audio(PG_FUNCTION_ARGS)
 {
-	bytea *wav = mulberry_call_wav(mulberry_call_argument(fcinfo), GetActiveSnapshot(), NULL);
+	mulberry_track track;
+	bytea *wav =
+		mulberry_call_wav(mulberry_track_argument(fcinfo, 2, &track), GetActiveSnapshot(), NULL);
 
 	if (wav == NULL)
 		elog(ERROR, "a call went away within a snapshot");
@@ -527,30 +536,32 @@ mulberry_call_audio(PG_FUNCTION_ARGS)
 PG_FUNCTION_INFO_V1(mulberry_call_gaps);
 
 /*
- * call_gaps(call_id text, tenant text) -> setof (first, last, packets, start_ms, duration_ms)
+ * call_gaps(call_id text, tenant text, track text) -> setof (first, last, packets, start_ms, duration_ms)
  */
 Datum
 mulberry_call_gaps(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	int64 call = mulberry_call_argument(fcinfo);
+	mulberry_track track;
 	packet_reader reader;
 	audio_plan plan;
 	double rate;
 	bool is_text;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (!open_call(&reader, call, GetActiveSnapshot()))
+	(void) mulberry_track_argument(fcinfo, 2, &track);
+	if (!open_track(&reader, track.id, GetActiveSnapshot()))
 		elog(ERROR, "a call went away within a snapshot");
-	rate = reader.call.sample_rate / 1000.0;
-	is_text = reader.call.encoding == MULBERRY_ENCODING_TEXT;
+	rate = reader.track.sample_rate / 1000.0;
+	is_text = reader.track.encoding == MULBERRY_ENCODING_TEXT;
 	plan_audio(&reader, &plan);
-	close_call(&reader);
+	close_track(&reader);
 
 	for (int i = 0; i < plan.nsilences; i++)
 	{
 		const mulberry_silence *silence = &plan.silences[i];
-		Datum values[] = { Int32GetDatum(silence->first), Int32GetDatum(silence->last),
+		Datum values[] = { Int64GetDatum(mulberry_sender_number(&track, silence->first)),
+						   Int64GetDatum(mulberry_sender_number(&track, silence->last)),
 						   Int64GetDatum((int64) silence->last - silence->first + 1),
 						   Int64GetDatum(rint(silence->start / rate)),
 						   Int64GetDatum(rint(silence->length / rate)) };

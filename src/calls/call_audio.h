@@ -1,6 +1,6 @@
 /*
  * call_audio.h
- *	  A call's packets put together: samples one after another, one WAV, or one text.
+ *	  The packets of a track of a call put together: samples one after another, one WAV, or one text.
  */
 #ifndef MULBERRY_CALL_AUDIO_H
 #define MULBERRY_CALL_AUDIO_H
@@ -9,6 +9,8 @@
 
 #include "fmgr.h"
 #include "utils/snapshot.h"
+
+#include "calls/calls.h"
 
 /* Longest silence, in seconds, that stands for one run of missing packets. */
 #define MULBERRY_MAX_SILENCE 60
@@ -42,18 +44,22 @@ typedef struct mulberry_audio_report
  * function, as the query's snapshot shows it.  Raises ERRCODE_UNDEFINED_OBJECT when there is
  * none, and what mulberry_resolve_tenant() raises for who may not read the tenant's calls.
  */
-extern int64 mulberry_call_argument(FunctionCallInfo fcinfo);
+extern void mulberry_call_argument(FunctionCallInfo fcinfo, mulberry_call *call);
+
+/* A track of it, its name in a further argument (null: the first); returns the track's id. */
+extern int64 mulberry_track_argument(FunctionCallInfo fcinfo, int argument, mulberry_track *track);
 
 /* The audio of a call that is being read, silence for missing packets included. */
 typedef struct mulberry_call_samples mulberry_call_samples;
 
 /*
- * Starts reading the audio of a call, in the current context; NULL when the call is gone.
+ * Starts reading the audio of a track (by its id; that of a call is that of its first track), in the
+ * current context; NULL when it is gone.
  * The samples are those of mulberry_call_wav(), whose snapshots it takes; audio that is too
  * long for a WAV can be read, without silence.  ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
  * for a call of encoding text.
  */
-extern mulberry_call_samples *mulberry_open_call_samples(int64 call, Snapshot snapshot);
+extern mulberry_call_samples *mulberry_open_call_samples(int64 track, Snapshot snapshot);
 
 /* In Hz. */
 extern int mulberry_call_sample_rate(const mulberry_call_samples *audio);
@@ -67,8 +73,8 @@ extern size_t mulberry_next_call_samples(mulberry_call_samples *audio, int16 *sa
 extern void mulberry_close_call_samples(mulberry_call_samples *audio);
 
 /*
- * The audio of a call as a WAV file, PCM of 16 bits, in the current context; NULL
- * when the call is gone.  Each missing packet is silence of the usual length, a run of
+ * The audio of a track as a WAV file, PCM of 16 bits, in the current context; NULL
+ * when it is gone.  Each missing packet is silence of the usual length, a run of
  * them MULBERRY_MAX_SILENCE at most, and less where there are so many of them that all silence would be
  * more than MULBERRY_SILENCE_RATIO allows; "report" (may be NULL) lists them.
  *
@@ -77,12 +83,12 @@ extern void mulberry_close_call_samples(mulberry_call_samples *audio);
  * call of encoding text, ERRCODE_PROGRAM_LIMIT_EXCEEDED when the audio alone does not fit
  * a bytea.
  */
-extern bytea *mulberry_call_wav(int64 call, Snapshot snapshot, mulberry_audio_report *report);
+extern bytea *mulberry_call_wav(int64 track, Snapshot snapshot, mulberry_audio_report *report);
 
 /*
- * The packets of a call of encoding text, in order and joined by spaces; NULL
- * when the call is gone.  Snapshot and errors as above.
+ * The packets of a track of encoding text, in order and joined by spaces; NULL
+ * when it is gone.  Snapshot and errors as above.
  */
-extern text *mulberry_call_text(int64 call, Snapshot snapshot);
+extern text *mulberry_call_text(int64 track, Snapshot snapshot);
 
 #endif /* MULBERRY_CALL_AUDIO_H */

@@ -15,13 +15,13 @@
 PG_FUNCTION_INFO_V1(mulberry_call_dtmf);
 
 /*
- * call_dtmf(call_id, tenant, floor_dbm0): the audio is heard as it is read, and never in
+ * call_dtmf(call_id, tenant, floor_dbm0, track): the audio is heard as it is read, and never in
  * memory as a whole.
  */
 Datum
 mulberry_call_dtmf(PG_FUNCTION_ARGS)
 {
-	int64 call = mulberry_call_argument(fcinfo);
+	mulberry_track track;
 	mulberry_call_samples *audio;
 	mulberry_digit_sink sink;
 	mb_dtmf *receiver;
@@ -29,7 +29,8 @@ mulberry_call_dtmf(PG_FUNCTION_ARGS)
 	size_t n;
 
 	InitMaterializedSRF(fcinfo, 0);
-	audio = mulberry_open_call_samples(call, GetActiveSnapshot());
+	audio =
+		mulberry_open_call_samples(mulberry_track_argument(fcinfo, 3, &track), GetActiveSnapshot());
 	if (audio == NULL)
 		elog(ERROR, "a call went away within a snapshot");
 	sink = (mulberry_digit_sink){ .result = (ReturnSetInfo *) fcinfo->resultinfo,

@@ -37,29 +37,59 @@
 #include "server/xact.h"
 #include "jobs/jobs.h"
 #include "calls/packets.h"
+#include "calls/tracks.h"
+#include "utils/numeric.h"
 
 #define MAY_COMPLETE (MULBERRY_ACCESS_INGEST | MULBERRY_ACCESS_OPERATOR)
 #define MAY_PROCESS MULBERRY_ACCESS_WORKER
 #define MAY_REOPEN MULBERRY_ACCESS_OPERATOR
 
-/* The next expected sequence of a call whose lock is held. */
-static int32
-next_sequence(const mulberry_call *call)
+/* Where tracks of a call stand. */
+typedef struct track_figures
 {
-	mulberry_partition partition;
-	int32 next;
+	int64 received;
+	int64 missing;	/* in gaps, and announced behind the last one that arrived */
+	int64 extra;	/* beyond what was announced */
+	int64 expected; /* as far as it was announced */
+	bool all_announced;
+} track_figures;
 
-	mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &partition);
-	next = mulberry_next_sequence(&partition, call->id);
-	mulberry_close_partition(&partition);
-	return next;
+static void
+add_track(track_figures *figures, const mulberry_partition *partition, const mulberry_track *track)
+{
+	int64 next = mulberry_next_sequence(partition, track->id);
+
+	figures->received += next - track->missing_count;
+	figures->missing += track->missing_count;
+	if (track->expected_total == MULBERRY_NO_TOTAL)
+	{
+		figures->all_announced = false;
+		return;
+	}
+	figures->expected += track->expected_total;
+	figures->missing += Max(0, track->expected_total - next);
+	figures->extra += Max(0, next - track->expected_total);
 }
 
-/* Announced packets behind the last one that arrived. */
-static int64
-missing_tail(const mulberry_call *call, int32 next)
+/* Of one track of a call whose lock is held, or of all (NULL). */
+static track_figures
+read_figures(const mulberry_call *call, const mulberry_track *only)
 {
-	return Max(0, (int64) call->expected_total - next);
+	track_figures figures = { .all_announced = true };
+	mulberry_partition partition;
+
+	mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &partition);
+	if (only != NULL)
+		add_track(&figures, &partition, only);
+	else
+	{
+		ListCell *cell;
+
+		foreach (cell, mulberry_list_tracks(call, SnapshotSelf))
+			add_track(&figures, &partition, lfirst(cell));
+	}
+	mulberry_close_partition(&partition);
+	return figures;
 }
 
 /*
@@ -73,7 +103,7 @@ complete(Relation calls, mulberry_call *call, int32 total, bool wait)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz due = wait ? TimestampTzPlusMilliseconds(now, mulberry_grace_period) : now;
 
-	if (total > 0)
+	if (total != MULBERRY_NO_TOTAL)
 		mulberry_change_column(&change, Anum_calls_expected_total_packets, Int32GetDatum(total));
 	mulberry_change_column(&change, Anum_calls_completed_at, TimestampTzGetDatum(now));
 	mulberry_change_column(&change, Anum_calls_grace_until, TimestampTzGetDatum(due));
@@ -105,27 +135,135 @@ mulberry_end_grace(Relation calls, mulberry_call *call)
 	mulberry_xact_at_commit(MULBERRY_COMMIT_WAKE_WORKERS);
 }
 
-/* The answer to the end of a call, a completion_result. */
+/* The answer to the end of a call or of some tracks, a completion_result. */
 static Datum
-form_completion(FunctionCallInfo fcinfo, const mulberry_call *call, int32 next)
+form_completion(FunctionCallInfo fcinfo, const mulberry_call *call, const track_figures *figures)
 {
 	mulberry_row row;
 
 	mulberry_row_begin_named(&row, fcinfo);
 	mulberry_row_add_text(&row, "accepted");
-	mulberry_row_add_text(&row, "Call completion signal received");
+	mulberry_row_add_text(&row, call->state == MULBERRY_IN_PROGRESS
+									? "Track completion signal received; other tracks are open"
+									: "Call completion signal received");
 	mulberry_row_add_text(&row, call->call_id);
-	mulberry_row_add(&row, Int32GetDatum(call->expected_total));
-	mulberry_row_add(&row, Int64GetDatum((int64) next - call->missing_count));
-	mulberry_row_add(&row, Int64GetDatum(call->missing_count + missing_tail(call, next)));
-	mulberry_row_add(&row, Int64GetDatum(Max(0, (int64) next - call->expected_total)));
+	mulberry_row_add(&row, Int32GetDatum((int32) Min(figures->expected, PG_INT32_MAX)));
+	mulberry_row_add(&row, Int64GetDatum(figures->received));
+	mulberry_row_add(&row, Int64GetDatum(figures->missing));
+	mulberry_row_add(&row, Int64GetDatum(figures->extra));
 	return mulberry_row_end(&row);
+}
+
+/* What the sender says that it sent in a track. */
+typedef struct announcement
+{
+	const text *track; /* NULL: the first */
+	int32 total;
+} announcement;
+
+/* Nothing may have been sent in one of several tracks, but not in a call as a whole. */
+static int32
+check_total(int64 total, int least)
+{
+	if (total < least || total > MULBERRY_MAX_SEQUENCE + 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("total_packets %lld is out of range", (long long) total),
+				 errdetail("It must lie between %d and %d.", least, MULBERRY_MAX_SEQUENCE + 1)));
+	return (int32) total;
+}
+
+/* Reads totals, {"caller": 1200, "agent": 1180}. */
+static List *
+read_totals(Jsonb *totals)
+{
+	List *list = NIL;
+	JsonbIterator *iterator;
+	JsonbValue key;
+	JsonbValue value;
+	JsonbIteratorToken token;
+
+	if (!JB_ROOT_IS_OBJECT(totals) || JB_ROOT_COUNT(totals) == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("totals must be an object with a number for each track")));
+	iterator = JsonbIteratorInit(&totals->root);
+	(void) JsonbIteratorNext(&iterator, &key, false); /* WJB_BEGIN_OBJECT */
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) == WJB_KEY)
+	{
+		announcement *said = palloc(sizeof(announcement));
+		Datum number;
+
+		(void) JsonbIteratorNext(&iterator, &value, true);
+		said->track = cstring_to_text_with_len(key.val.string.val, key.val.string.len);
+		number = value.type == jbvNumeric ? NumericGetDatum(value.val.numeric) : (Datum) 0;
+		if (number == (Datum) 0 ||
+			!DatumGetBool(DirectFunctionCall2(numeric_eq, number,
+											  DirectFunctionCall1(numeric_floor, number))))
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("total of track \"%s\" must be a whole number",
+								   text_to_cstring(said->track))));
+		said->total = check_total(DatumGetInt64(DirectFunctionCall1(numeric_int8, number)), 0);
+		list = lappend(list, said);
+	}
+	return list;
+}
+
+/* What the arguments of complete_call() announce. */
+static List *
+read_announcements(FunctionCallInfo fcinfo)
+{
+	announcement *said;
+
+	if (!PG_ARGISNULL(4))
+	{
+		if (!PG_ARGISNULL(1) || !PG_ARGISNULL(3))
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("totals says it for all tracks; total_packets and track must be null")));
+		return read_totals(PG_GETARG_JSONB_P(4));
+	}
+	if (PG_ARGISNULL(1))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("total_packets must not be null")));
+	said = palloc(sizeof(announcement));
+	said->track = PG_ARGISNULL(3) ? NULL : PG_GETARG_TEXT_PP(3);
+	said->total = check_total(PG_GETARG_INT32(1), PG_ARGISNULL(3) ? 1 : 0);
+	return list_make1(said);
+}
+
+/*
+ * Notes what was announced of a track; true when that is news.  What is said of the first track is
+ * not written, because it goes into the row of the call together with its state.
+ */
+static bool
+announce(Relation calls, mulberry_call *call, mulberry_track *track, int32 total)
+{
+	if (track->expected_total == total)
+		return false;
+	if (track->expected_total != MULBERRY_NO_TOTAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 track->number == 0
+					 ? errmsg("call \"%s\" was already completed with another number of packets",
+							  call->call_id)
+					 : errmsg("track \"%s\" of call \"%s\" was already completed with another "
+							  "number of packets",
+							  track->name, call->call_id),
+				 errdetail("It was completed with %d packets; this says %d.", track->expected_total,
+						   total)));
+	if (track->number == 0)
+		call->track.expected_total = total;
+	else
+		mulberry_change_track(calls, call, track, MULBERRY_TRACK_EXPECTED_TOTAL,
+							  Int32GetDatum(total));
+	return true;
 }
 
 PG_FUNCTION_INFO_V1(mulberry_complete_call);
 
 /*
- * complete_call(call_id text, total_packets integer, tenant text)
+ * complete_call(call_id text, total_packets integer, tenant text, track text, totals jsonb)
  */
 Datum
 mulberry_complete_call(PG_FUNCTION_ARGS)
@@ -133,22 +271,22 @@ mulberry_complete_call(PG_FUNCTION_ARGS)
 	mulberry_tenant tenant = *mulberry_resolve_tenant(
 		PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)), MAY_COMPLETE);
 	text *call_id;
-	int32 total;
-	int32 next;
+	List *announcements;
+	ListCell *cell;
 	Relation calls;
 	mulberry_call call;
+	mulberry_track track;
+	track_figures all;
+	track_figures answered;
+	int32 first_total = MULBERRY_NO_TOTAL; /* that has to be written */
+	bool news = false;
 
 	mulberry_require_writable("complete_call()");
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	if (PG_ARGISNULL(0))
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", PG_ARGISNULL(0) ? "call id" : "total_packets")));
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("call id must not be null")));
 	call_id = PG_GETARG_TEXT_PP(0);
-	total = PG_GETARG_INT32(1);
-	if (total <= 0 || total > MULBERRY_MAX_SEQUENCE + 1)
-		ereport(ERROR, (errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-						errmsg("total_packets %d is out of range", total),
-						errdetail("It must lie between 1 and %d.", MULBERRY_MAX_SEQUENCE + 1)));
+	announcements = read_announcements(fcinfo);
 
 	mulberry_check_argument("call_id", call_id);
 	calls = mulberry_open_calls();
@@ -160,26 +298,31 @@ mulberry_complete_call(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("call \"%s\" does not exist", text_to_cstring(call_id))));
 
-	next = next_sequence(&call);
-	if (call.state == MULBERRY_IN_PROGRESS)
-		complete(calls, &call, total, call.missing_count > 0 || next < total);
-	else if (call.expected_total == 0)
+	foreach (cell, announcements)
 	{
-		/* Completed by silence; the sender only says now how much it had sent. */
-		mulberry_call_change change = { 0 };
+		const announcement *said = lfirst(cell);
 
-		mulberry_change_column(&change, Anum_calls_expected_total_packets, Int32GetDatum(total));
-		mulberry_change_call(calls, &call, &change);
-		mulberry_require_durable_commit();
+		mulberry_require_track(&call, said->track, SnapshotSelf, &track);
+		if (!announce(calls, &call, &track, said->total))
+			continue;
+		news = true;
+		if (track.number == 0)
+			first_total = said->total;
 	}
-	else if (call.expected_total != total)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("call \"%s\" was already completed with another number of packets",
-							   call.call_id),
-						errdetail("It was completed with %d packets; this says %d.",
-								  call.expected_total, total)));
+	all = read_figures(&call, NULL);
+	if (all.expected == 0 && all.all_announced)
+		check_total(0, 1);
+	if (call.state == MULBERRY_IN_PROGRESS && all.all_announced)
+		complete(calls, &call, first_total, all.missing > 0);
+	else if (first_total != MULBERRY_NO_TOTAL)
+		mulberry_change_track(calls, &call, &call.track, MULBERRY_TRACK_EXPECTED_TOTAL,
+							  Int32GetDatum(first_total));
+	if (news)
+		mulberry_require_durable_commit();
+	answered =
+		PG_ARGISNULL(4) ? read_figures(&call, track.number == 0 ? &call.track : &track) : all;
 	table_close(calls, NoLock);
-	return form_completion(fcinfo, &call, next);
+	return form_completion(fcinfo, &call, &answered);
 }
 
 /*
@@ -225,14 +368,21 @@ mulberry_complete_silent_call(PG_FUNCTION_ARGS)
 	{
 		mulberry_partition partition;
 		TimestampTz silent_since = PG_GETARG_TIMESTAMPTZ(1);
+		ListCell *cell;
 
 		/* The row's own time tells of late arrivals, the last packet's of those in order. */
 		mulberry_open_partition(mulberry_call_day(call.id), RowExclusiveLock, &partition);
-		done = call.updated_at < silent_since &&
-			   mulberry_last_arrival(&partition, call.id) < silent_since;
+		done = true;
+		foreach (cell, mulberry_list_tracks(&call, SnapshotSelf))
+		{
+			const mulberry_track *track = lfirst(cell);
+
+			done = done && track->updated_at < silent_since &&
+				   mulberry_last_arrival(&partition, track->id) < silent_since;
+		}
 		mulberry_close_partition(&partition);
 		if (done)
-			complete(calls, &call, 0, false);
+			complete(calls, &call, MULBERRY_NO_TOTAL, false);
 	}
 	table_close(calls, NoLock);
 	PG_RETURN_BOOL(done);
@@ -274,26 +424,46 @@ mulberry_start_processing(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(call.state == MULBERRY_PROCESSING_AI);
 }
 
-/*
- * What was missing when the call was processed: the gaps, and the announced packets
- * behind the last one as a last range.
- */
+/* The gaps of a track, and the announced packets behind the last one as a last range. */
 static void
-add_missing(mulberry_payload *payload, const mulberry_call *call)
+add_missing_ranges(mulberry_payload *payload, const char *key, const mulberry_partition *partition,
+				   const mulberry_track *track)
 {
-	int32 next = next_sequence(call);
+	int32 next = mulberry_next_sequence(partition, track->id);
 	mulberry_range ranges[MULBERRY_MAX_RANGES];
 	const mulberry_range *gaps;
 	int n;
 
-	gaps = mulberry_first_gaps(call, &n);
+	gaps = mulberry_first_gaps(track, &n);
 	if (n > 0)
 		memcpy(ranges, gaps, n * sizeof(mulberry_range));
-	if (n < MULBERRY_MAX_RANGES && missing_tail(call, next) > 0)
-		ranges[n++] = (mulberry_range){ next, call->expected_total - 1 };
-	mulberry_payload_integer(payload, "missing_packets",
-							 call->missing_count + missing_tail(call, next));
-	mulberry_payload_ranges(payload, "missing_ranges", ranges, n);
+	if (n < MULBERRY_MAX_RANGES && track->expected_total > next)
+		ranges[n++] = (mulberry_range){ next, track->expected_total - 1 };
+	mulberry_payload_ranges(payload, key, mulberry_sender_number(track, 0), ranges, n);
+}
+
+/* What was missing when the call was processed. */
+static void
+add_missing(mulberry_payload *payload, const mulberry_call *call)
+{
+	List *tracks = mulberry_list_tracks(call, SnapshotSelf);
+	mulberry_partition partition;
+
+	mulberry_payload_integer(payload, "missing_packets", read_figures(call, NULL).missing);
+	mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &partition);
+	add_missing_ranges(payload, "missing_ranges", &partition, linitial(tracks));
+	if (list_length(tracks) > 1)
+	{
+		mulberry_payload_begin_object(payload, "missing_tracks");
+		for (int i = 1; i < list_length(tracks); i++)
+		{
+			const mulberry_track *track = list_nth(tracks, i);
+
+			add_missing_ranges(payload, track->name, &partition, track);
+		}
+		mulberry_payload_end_object(payload);
+	}
+	mulberry_close_partition(&partition);
 }
 
 static void

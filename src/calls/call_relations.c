@@ -18,7 +18,10 @@ relation_changed(Datum arg, Oid relation)
 {
 	if (relation == InvalidOid || relation == relations.calls ||
 		relation == relations.calls_id_key || relation == relations.calls_name_key ||
-		relation == relations.call_number || relation == relations.gaps ||
+		relation == relations.call_number || relation == relations.tracks ||
+		relation == relations.tracks_key || relation == relations.tracks_id_key ||
+		relation == relations.tracks_name_key || relation == relations.call_details ||
+		relation == relations.call_details_key || relation == relations.gaps ||
 		relation == relations.gaps_key || relation == relations.packets)
 		relations_valid = false;
 }
@@ -42,6 +45,12 @@ mulberry_get_relations(void)
 	found.calls_id_key = mulberry_relation_oid("calls_pkey");
 	found.calls_name_key = mulberry_relation_oid("calls_tenant_call_id_key");
 	found.call_number = mulberry_relation_oid("call_number");
+	found.tracks = mulberry_relation_oid("tracks");
+	found.tracks_key = mulberry_relation_oid("tracks_pkey");
+	found.tracks_id_key = mulberry_relation_oid("tracks_id_key");
+	found.tracks_name_key = mulberry_relation_oid("tracks_call_name_key");
+	found.call_details = mulberry_relation_oid("call_details");
+	found.call_details_key = mulberry_relation_oid("call_details_pkey");
 	found.gaps = mulberry_relation_oid("gaps");
 	found.gaps_key = mulberry_relation_oid("gaps_pkey");
 	found.packets = mulberry_relation_oid("packets");

@@ -14,6 +14,12 @@ typedef struct mulberry_relations
 	Oid calls_id_key;	/* (id) */
 	Oid calls_name_key; /* (tenant, call_id) */
 	Oid call_number;
+	Oid tracks;
+	Oid tracks_key;		 /* (call, number) */
+	Oid tracks_id_key;	 /* (id) */
+	Oid tracks_name_key; /* (call, name) */
+	Oid call_details;
+	Oid call_details_key; /* (call) */
 	Oid gaps;
 	Oid gaps_key; /* (call, first) */
 	Oid packets;

@@ -13,22 +13,40 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
+#include "calls/call_relations.h"
 #include "calls/calls.h"
 #include "calls/gaps.h"
 #include "calls/packets.h"
+#include "calls/tracks.h"
 #include "server/relations.h"
 #include "server/xact.h"
+
+static void
+delete_rows(Oid table, Oid key, int64 call)
+{
+	Relation relation = table_open(table, RowExclusiveLock);
+
+	mulberry_delete_rows(relation, key, call);
+	table_close(relation, NoLock);
+}
 
 void
 mulberry_delete_belongings(const mulberry_call *call, bool with_packets)
 {
+	const mulberry_relations *relations = mulberry_get_relations();
+	List *tracks = mulberry_list_tracks(call, SnapshotSelf);
 	mulberry_partition partition;
+	ListCell *cell;
 
-	mulberry_delete_gaps(call->id);
+	foreach (cell, tracks)
+		mulberry_delete_gaps(((mulberry_track *) lfirst(cell))->id);
+	delete_rows(relations->tracks, relations->tracks_key, call->id);
+	delete_rows(relations->call_details, relations->call_details_key, call->id);
 	if (!with_packets || !mulberry_partition_exists(mulberry_call_day(call->id)))
 		return;
 	mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &partition);
-	mulberry_delete_packets(&partition, call->id);
+	foreach (cell, tracks)
+		mulberry_delete_packets(&partition, ((mulberry_track *) lfirst(cell))->id);
 	mulberry_close_partition(&partition);
 }
 
@@ -37,7 +55,7 @@ static void
 remove_call(Relation calls, mulberry_call *call, bool with_packets)
 {
 	mulberry_delete_belongings(call, with_packets);
-	mulberry_delete_row(calls, &call->version.tid);
+	mulberry_delete_row(calls, &call->track.version.tid);
 	CommandCounterIncrement();
 }
 

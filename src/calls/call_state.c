@@ -59,7 +59,7 @@ mulberry_move_call(Relation calls, mulberry_call *call, mulberry_call_state to, 
 	store_transition(&before, to);
 }
 
-/* A call as a trigger sees it; version and figures are left out. */
+/* A call as a trigger sees it; what its first track is and has is left out. */
 static void
 read_trigger_row(HeapTuple tuple, TupleDesc desc, mulberry_call *call)
 {
@@ -69,6 +69,7 @@ read_trigger_row(HeapTuple tuple, TupleDesc desc, mulberry_call *call)
 
 	memset(call, 0, sizeof(*call));
 	call->id = DatumGetInt64(heap_getattr(tuple, Anum_calls_id, desc, &isnull));
+	call->track.id = call->id;
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the column is NOT NULL */
 	call->tenant = *DatumGetUUIDP(heap_getattr(tuple, Anum_calls_tenant, desc, &isnull));
 	name = DatumGetTextPP(heap_getattr(tuple, Anum_calls_call_id, desc, &isnull));
@@ -110,9 +111,16 @@ column_changes(HeapTuple old, HeapTuple new, TupleDesc desc, int column)
 static void
 require_fixed_columns(const mulberry_call *call, HeapTuple old, HeapTuple new, TupleDesc desc)
 {
-	static const int fixed[] = { Anum_calls_id,			 Anum_calls_tenant,
-								 Anum_calls_call_id,	 Anum_calls_encoding,
-								 Anum_calls_sample_rate, Anum_calls_missing_count,
+	static const int fixed[] = { Anum_calls_id,
+								 Anum_calls_tenant,
+								 Anum_calls_call_id,
+								 Anum_calls_encoding,
+								 Anum_calls_sample_rate,
+								 Anum_calls_missing_count,
+								 Anum_calls_first_sequence,
+								 Anum_calls_counter_bits,
+								 Anum_calls_tracks_named,
+								 Anum_calls_track,
 								 Anum_calls_created_at };
 
 	for (int i = 0; i < lengthof(fixed); i++)

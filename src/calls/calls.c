@@ -25,6 +25,7 @@
 
 #include "calls/call_relations.h"
 #include "calls/calls.h"
+#include "calls/tracks.h"
 #include "server/catalog.h"
 #include "server/locks.h"
 #include "server/plans.h"
@@ -147,8 +148,8 @@ mulberry_open_calls(void)
 	return table_open(mulberry_get_relations()->calls, RowExclusiveLock);
 }
 
-static void
-read_version(HeapTuple tuple, mulberry_version *version)
+void
+mulberry_read_version(HeapTuple tuple, mulberry_version *version)
 {
 	version->tid = tuple->t_self;
 	version->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
@@ -159,9 +160,19 @@ read_version(HeapTuple tuple, mulberry_version *version)
 static void
 read_call(TupleTableSlot *slot, mulberry_call *call)
 {
+	static const mulberry_track_columns columns = {
+		.name = Anum_calls_track,
+		.encoding = Anum_calls_encoding,
+		.sample_rate = Anum_calls_sample_rate,
+		.expected_total = Anum_calls_expected_total_packets,
+		.missing_count = Anum_calls_missing_count,
+		.first_sequence = Anum_calls_first_sequence,
+		.counter_bits = Anum_calls_counter_bits,
+		.updated_at = Anum_calls_updated_at,
+	};
+	mulberry_track *track = &call->track;
 	text *name;
 	text *state;
-	text *encoding;
 
 	slot_getsomeattrs(slot, Anum_calls_updated_at);
 	call->id = DatumGetInt64(slot->tts_values[Anum_calls_id - 1]);
@@ -175,19 +186,10 @@ read_call(TupleTableSlot *slot, mulberry_call *call)
 	call->call_id[call->call_id_length] = '\0';
 	state = DatumGetTextPP(slot->tts_values[Anum_calls_state - 1]);
 	call->state = mulberry_call_state_from_name(VARDATA_ANY(state), VARSIZE_ANY_EXHDR(state));
-	encoding = DatumGetTextPP(slot->tts_values[Anum_calls_encoding - 1]);
-	if (!mulberry_call_encoding_from_name(VARDATA_ANY(encoding), VARSIZE_ANY_EXHDR(encoding),
-										  &call->encoding))
-		elog(ERROR, "call %lld has an unknown encoding", (long long) call->id);
-
-	call->sample_rate = DatumGetInt32(slot->tts_values[Anum_calls_sample_rate - 1]);
-	call->expected_total =
-		slot->tts_isnull[Anum_calls_expected_total_packets - 1]
-			? 0
-			: DatumGetInt32(slot->tts_values[Anum_calls_expected_total_packets - 1]);
-	call->missing_count = DatumGetInt64(slot->tts_values[Anum_calls_missing_count - 1]);
-	call->updated_at = DatumGetTimestampTz(slot->tts_values[Anum_calls_updated_at - 1]);
-	read_version(ExecFetchSlotHeapTuple(slot, false, NULL), &call->version);
+	call->tracks_named = DatumGetBool(slot->tts_values[Anum_calls_tracks_named - 1]);
+	track->id = call->id;
+	track->number = 0;
+	mulberry_read_track_columns(slot, &columns, track);
 }
 
 /*
@@ -240,7 +242,7 @@ mulberry_find_call(Relation calls, const pg_uuid_t *tenant, const char *call_id,
 	if (!mulberry_read_named_call(calls, tenant, call_id, length, SnapshotSelf, call))
 		return false;
 	place->key = key;
-	place->tid = call->version.tid;
+	place->tid = call->track.version.tid;
 	return true;
 }
 
@@ -312,31 +314,42 @@ mulberry_lock_call_by_id(Relation calls, int64 id, bool wait, mulberry_call *cal
 	return mulberry_read_call(calls, id, SnapshotSelf, call);
 }
 
+int64
+mulberry_new_call_number(int32 day)
+{
+	return mulberry_first_call_of_day(day) |
+		   nextval_internal(mulberry_get_relations()->call_number, false);
+}
+
 /*
  * Creation goes through the executor, unlike everything after it, for the
  * table's constraints: it happens once a call.
  */
 void
-mulberry_create_call(Relation calls, const pg_uuid_t *tenant, const char *call_id, int length,
-					 mulberry_call_encoding encoding, int32 sample_rate, TimestampTz began,
-					 mulberry_call *call)
+mulberry_create_call(Relation calls, mulberry_call *call, TimestampTz began, TimestampTz started)
 {
 	static mulberry_statement insert_statement = {
-		"INSERT INTO mulberry_internal.calls (id, tenant, call_id, encoding, sample_rate)"
-		" VALUES ($1, $2, $3, $4, $5)",
-		5,
-		{ INT8OID, UUIDOID, TEXTOID, TEXTOID, INT4OID }
+		"INSERT INTO mulberry_internal.calls (id, tenant, call_id, encoding, sample_rate, track,"
+		" tracks_named, first_sequence, counter_bits, started_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, nullif($8, -1), nullif($9, 0), $10)",
+		10,
+		{ INT8OID, UUIDOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, INT8OID, INT2OID,
+		  TIMESTAMPTZOID }
 	};
+	const mulberry_track *track = &call->track;
 	mulberry_identity before;
-	Datum values[5];
-	int64 number;
+	Datum values[10];
 
-	number = nextval_internal(mulberry_get_relations()->call_number, false);
-	values[0] = Int64GetDatum(mulberry_first_call_of_day(mulberry_day_of(began)) | number);
-	values[1] = UUIDPGetDatum(tenant);
-	values[2] = PointerGetDatum(cstring_to_text_with_len(call_id, length));
-	values[3] = CStringGetTextDatum(encoding_names[encoding]);
-	values[4] = Int32GetDatum(sample_rate);
+	values[0] = Int64GetDatum(mulberry_new_call_number(mulberry_day_of(began)));
+	values[1] = UUIDPGetDatum(&call->tenant);
+	values[2] = PointerGetDatum(cstring_to_text_with_len(call->call_id, call->call_id_length));
+	values[3] = CStringGetTextDatum(encoding_names[track->encoding]);
+	values[4] = Int32GetDatum(track->sample_rate);
+	values[5] = PointerGetDatum(cstring_to_text_with_len(track->name, track->name_length));
+	values[6] = BoolGetDatum(call->tracks_named);
+	values[7] = Int64GetDatum(track->first_sequence);
+	values[8] = Int16GetDatum(track->counter_bits);
+	values[9] = TimestampTzGetDatum(started);
 
 	before = mulberry_become_owner();
 	SPI_connect();
@@ -345,7 +358,7 @@ mulberry_create_call(Relation calls, const pg_uuid_t *tenant, const char *call_i
 	mulberry_leave_owner(before);
 	CommandCounterIncrement();
 
-	if (!mulberry_find_call(calls, tenant, call_id, length, call))
+	if (!mulberry_find_call(calls, &call->tenant, call->call_id, call->call_id_length, call))
 		elog(ERROR, "a call just created is not there");
 }
 
@@ -361,7 +374,7 @@ mulberry_change_call(Relation calls, mulberry_call *call, mulberry_call_change *
 
 	mulberry_change_column(change, Anum_calls_updated_at,
 						   TimestampTzGetDatum(GetCurrentTimestamp()));
-	if (!table_tuple_fetch_row_version(calls, &call->version.tid, SnapshotSelf, slot))
+	if (!table_tuple_fetch_row_version(calls, &call->track.version.tid, SnapshotSelf, slot))
 		elog(ERROR, "row of call \"%s\" went away under its lock", call->call_id);
 	/* By columns, because somebody may have added some; those stay as they are. */
 	for (int i = 0; i < Natts_calls; i++)
@@ -374,7 +387,7 @@ mulberry_change_call(Relation calls, mulberry_call *call, mulberry_call_change *
 	}
 	tuple = heap_modify_tuple_by_cols(ExecFetchSlotHeapTuple(slot, false, NULL),
 									  RelationGetDescr(calls), ncolumns, columns, values, nulls);
-	mulberry_replace_row(calls, &call->version.tid, tuple);
+	mulberry_replace_row(calls, &call->track.version.tid, tuple);
 	CommandCounterIncrement();
 
 	ExecForceStoreHeapTuple(tuple, slot, false);

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "access/htup.h"
 #include "datatype/timestamp.h"
 #include "storage/itemptr.h"
 #include "utils/rel.h"
@@ -46,6 +47,10 @@ enum mulberry_calls_column
 	Anum_calls_sample_rate,
 	Anum_calls_expected_total_packets,
 	Anum_calls_missing_count,
+	Anum_calls_first_sequence,
+	Anum_calls_counter_bits,
+	Anum_calls_tracks_named,
+	Anum_calls_track,
 	Anum_calls_created_at,
 	Anum_calls_updated_at,
 	Anum_calls_completed_at,
@@ -56,7 +61,8 @@ enum mulberry_calls_column
 	Anum_calls_confidence,
 	Anum_calls_ai_result,
 	Anum_calls_failure_reason,
-	Natts_calls = Anum_calls_failure_reason
+	Anum_calls_started_at,
+	Natts_calls = Anum_calls_started_at
 };
 
 /*
@@ -71,6 +77,35 @@ typedef struct mulberry_version
 	CommandId command;
 } mulberry_version;
 
+/*
+ * A track of a call: what has sequences of its own.  The first is in the row of the call, the
+ * others are in rows of "tracks" (tracks.h).
+ */
+typedef struct mulberry_track
+{
+	int64 id; /* that packets and gaps name; the first track's is the call's */
+	int number;
+	char name[MULBERRY_MAX_TRACK + 1];
+	int name_length;
+	mulberry_call_encoding encoding;
+	int32 sample_rate;
+	int32 expected_total; /* MULBERRY_NO_TOTAL: not announced */
+	int64 missing_count;
+	int64 first_sequence; /* what the sender calls packet 0; MULBERRY_NO_FIRST: not known yet */
+	int counter_bits;	  /* the sender's numbers wrap after 2^16 or 2^32; 0: they do not */
+	TimestampTz updated_at;
+	mulberry_version version; /* of the row that it is in */
+} mulberry_track;
+
+/* What the first track is called unless somebody says otherwise. */
+#define MULBERRY_FIRST_TRACK "main"
+
+#define MULBERRY_NO_TOTAL (-1)
+#define MULBERRY_NO_FIRST (-1)
+
+/* Tracks of a call, the first included. */
+#define MULBERRY_MAX_TRACKS 16
+
 /* A call as its row says; only true while the call lock is held. */
 typedef struct mulberry_call
 {
@@ -79,13 +114,11 @@ typedef struct mulberry_call
 	char call_id[MULBERRY_MAX_CALL_ID + 1];
 	int call_id_length;
 	mulberry_call_state state;
-	mulberry_call_encoding encoding;
-	int32 sample_rate;
-	int32 expected_total; /* 0: not announced */
-	int64 missing_count;
-	TimestampTz updated_at;
-	mulberry_version version;
+	bool tracks_named;	  /* it has no tracks but those that begin_call() named */
+	mulberry_track track; /* the first; its version is that of the call's row */
 } mulberry_call;
+
+extern void mulberry_read_version(HeapTuple tuple, mulberry_version *version);
 
 /* New values for columns of a call's row; see mulberry_change_call(). */
 typedef struct mulberry_call_change
@@ -132,12 +165,11 @@ extern bool mulberry_read_named_call(Relation calls, const pg_uuid_t *tenant, co
 extern bool mulberry_lock_call_by_id(Relation calls, int64 id, bool wait, mulberry_call *call);
 
 /*
- * Adds a call that begins at "began", whose day has a partition.  The lock is held
- * and mulberry_find_call() found nothing.
+ * Adds a call with what is in "call", but id, state and times, and brings it up to date.  It begins at
+ * "began", whose day has a partition.  The lock is held and mulberry_find_call() found nothing.
  */
-extern void mulberry_create_call(Relation calls, const pg_uuid_t *tenant, const char *call_id,
-								 int length, mulberry_call_encoding encoding, int32 sample_rate,
-								 TimestampTz began, mulberry_call *call);
+extern void
+mulberry_create_call(Relation calls, mulberry_call *call, TimestampTz began, TimestampTz started);
 
 /*
  * Writes new values into the row, sets updated_at, and brings "call" up to
@@ -145,7 +177,7 @@ extern void mulberry_create_call(Relation calls, const pg_uuid_t *tenant, const 
  */
 extern void mulberry_change_call(Relation calls, mulberry_call *call, mulberry_call_change *change);
 
-/* Removes gaps and packets of a call that goes and whose lock is held; its row stays. */
+/* Removes what hangs on a call that goes and whose lock is held; its row stays. */
 extern void mulberry_delete_belongings(const mulberry_call *call, bool with_packets);
 
 static inline void
@@ -173,5 +205,8 @@ mulberry_call_encoding_from_name(const char *name, int length, mulberry_call_enc
 extern int32 mulberry_call_day(int64 call);
 extern int32 mulberry_day_of(TimestampTz time);
 extern int64 mulberry_first_call_of_day(int32 day);
+
+/* A new id, of a call or a track, on that day. */
+extern int64 mulberry_new_call_number(int32 day);
 
 #endif /* MULBERRY_CALLS_H */

@@ -18,6 +18,7 @@
 
 #include "calls/call_relations.h"
 #include "calls/gaps.h"
+#include "calls/tracks.h"
 #include "server/relations.h"
 
 enum gaps_column
@@ -29,8 +30,8 @@ enum gaps_column
 };
 
 /*
- * The first gaps of a call as this session last saw them.  Every change of gaps
- * rewrites the call's row (mulberry_settle_gaps), so an entry is right as long as
+ * The first gaps of a track as this session last saw them.  Every change of gaps
+ * rewrites the row of the track, for the first one the call's (mulberry_settle_gaps), so an entry is right as long as
  * the row has the version it was made for: after a change by another
  * session, or a rollback of our own, the row has another one.  While gaps are changed
  * and the row is not yet rewritten the entry is "unsettled" and not believed, so
@@ -75,11 +76,11 @@ entry_of(int64 call)
 
 /* The entry for a change that begins or goes on, or NULL when the gaps are not remembered. */
 static known_gaps *
-unsettle(const mulberry_call *call)
+unsettle(const mulberry_track *track)
 {
-	known_gaps *entry = entry_of(call->id);
+	known_gaps *entry = entry_of(track->id);
 
-	if (entry->call != call->id || !same_version(&entry->version, &call->version))
+	if (entry->call != track->id || !same_version(&entry->version, &track->version))
 		return NULL;
 	if (entry->unsettled && (entry->transaction != my_local_transaction() ||
 							 entry->subtransaction != GetCurrentSubTransactionId()))
@@ -195,14 +196,14 @@ read_range(TupleTableSlot *slot)
 }
 
 bool
-mulberry_find_gap(const mulberry_call *call, int32 sequence, mulberry_gap *gap)
+mulberry_find_gap(const mulberry_track *track, int32 sequence, mulberry_gap *gap)
 {
 	Relation gaps = open_gaps(AccessShareLock);
 	ScanKeyData keys[2];
 	mulberry_scan scan;
 	bool found;
 
-	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call->id));
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(track->id));
 	ScanKeyInit(&keys[1], 2, BTLessEqualStrategyNumber, F_INT4LE, Int32GetDatum(sequence));
 	mulberry_begin_scan(&scan, gaps, mulberry_get_relations()->gaps_key, keys, 2);
 	found = mulberry_next_row(&scan, BackwardScanDirection);
@@ -218,22 +219,22 @@ mulberry_find_gap(const mulberry_call *call, int32 sequence, mulberry_gap *gap)
 }
 
 void
-mulberry_open_gap(const mulberry_call *call, int32 first, int32 last)
+mulberry_open_gap(const mulberry_track *track, int32 first, int32 last)
 {
-	known_gaps *entry = unsettle(call);
+	known_gaps *entry = unsettle(track);
 	Relation gaps = open_gaps(RowExclusiveLock);
 
 	Assert(0 <= first && first <= last);
-	mulberry_insert_row(gaps, form_gap(gaps, call->id, first, last));
+	mulberry_insert_row(gaps, form_gap(gaps, track->id, first, last));
 	table_close(gaps, NoLock);
 	if (entry)
 		remember_opened(entry, first, last);
 }
 
 void
-mulberry_fill_gap(const mulberry_call *call, const mulberry_gap *gap, int32 sequence)
+mulberry_fill_gap(const mulberry_track *track, const mulberry_gap *gap, int32 sequence)
 {
-	known_gaps *entry = unsettle(call);
+	known_gaps *entry = unsettle(track);
 	Relation gaps = open_gaps(RowExclusiveLock);
 	ItemPointerData tid = gap->tid;
 	mulberry_range left[2];
@@ -248,9 +249,9 @@ mulberry_fill_gap(const mulberry_call *call, const mulberry_gap *gap, int32 sequ
 	if (nleft == 0)
 		mulberry_delete_row(gaps, &tid);
 	else
-		mulberry_replace_row(gaps, &tid, form_gap(gaps, call->id, left[0].first, left[0].last));
+		mulberry_replace_row(gaps, &tid, form_gap(gaps, track->id, left[0].first, left[0].last));
 	if (nleft == 2)
-		mulberry_insert_row(gaps, form_gap(gaps, call->id, left[1].first, left[1].last));
+		mulberry_insert_row(gaps, form_gap(gaps, track->id, left[1].first, left[1].last));
 	table_close(gaps, NoLock);
 	if (entry)
 		remember_filled(entry, &gap->range, left, nleft);
@@ -260,16 +261,16 @@ mulberry_fill_gap(const mulberry_call *call, const mulberry_gap *gap, int32 sequ
 }
 
 void
-mulberry_settle_gaps(Relation calls, mulberry_call *call, int64 missing_count)
+mulberry_settle_gaps(Relation calls, mulberry_call *call, mulberry_track *track,
+					 int64 missing_count)
 {
-	known_gaps *entry = unsettle(call);
-	mulberry_call_change change = { 0 };
+	known_gaps *entry = unsettle(track);
 
-	mulberry_change_column(&change, Anum_calls_missing_count, Int64GetDatum(missing_count));
-	mulberry_change_call(calls, call, &change);
+	mulberry_change_track(calls, call, track, MULBERRY_TRACK_MISSING_COUNT,
+						  Int64GetDatum(missing_count));
 	if (entry)
 	{
-		entry->version = call->version;
+		entry->version = track->version;
 		entry->unsettled = false;
 	}
 }
@@ -285,7 +286,7 @@ mulberry_delete_gaps(int64 call)
 }
 
 static void
-read_gaps(const mulberry_call *call, known_gaps *entry)
+read_gaps(const mulberry_track *track, known_gaps *entry)
 {
 	Relation gaps = open_gaps(AccessShareLock);
 	ScanKeyData key;
@@ -295,7 +296,7 @@ read_gaps(const mulberry_call *call, known_gaps *entry)
 	forget_shown(entry);
 	entry->n = 0;
 	entry->all = true;
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call->id));
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(track->id));
 	mulberry_begin_scan(&scan, gaps, mulberry_get_relations()->gaps_key, &key, 1);
 	while (mulberry_next_row(&scan, ForwardScanDirection))
 	{
@@ -308,33 +309,36 @@ read_gaps(const mulberry_call *call, known_gaps *entry)
 	}
 	mulberry_end_scan(&scan);
 	table_close(gaps, NoLock);
-	entry->call = call->id;
-	entry->version = call->version;
+	entry->call = track->id;
+	entry->version = track->version;
 	entry->unsettled = false;
 }
 
 const mulberry_range *
-mulberry_first_gaps(const mulberry_call *call, int *n)
+mulberry_first_gaps(const mulberry_track *track, int *n)
 {
 	known_gaps *entry;
 
 	*n = 0;
-	if (call->missing_count == 0)
+	if (track->missing_count == 0)
 		return NULL;
-	entry = entry_of(call->id);
-	if (entry->call != call->id || entry->unsettled ||
-		!same_version(&entry->version, &call->version) ||
+	entry = entry_of(track->id);
+	if (entry->call != track->id || entry->unsettled ||
+		!same_version(&entry->version, &track->version) ||
 		(!entry->all && entry->n < MULBERRY_MAX_RANGES))
-		read_gaps(call, entry);
+		read_gaps(track, entry);
 	*n = Min(entry->n, MULBERRY_MAX_RANGES);
 	return entry->ranges;
 }
 
-/* Writes ranges as the text form of an int4multirange, which has its upper bounds excluded. */
+/*
+ * Writes ranges as the text form of an int8multirange, which has its upper bounds excluded, in the
+ * numbers of a sender whose first one is "first_sequence".
+ */
 static text *
-write_ranges(const mulberry_range *ranges, int n)
+write_ranges(const mulberry_range *ranges, int n, int64 first_sequence)
 {
-	/* brackets, a comma between bounds and one between ranges, two integers */
+	/* brackets, a comma between bounds and one between ranges, two integers of ten digits */
 	text *written = MemoryContextAlloc(TopMemoryContext, VARHDRSZ + 2 + n * (4 + 2 * 11));
 	char *to = VARDATA(written);
 
@@ -344,9 +348,9 @@ write_ranges(const mulberry_range *ranges, int n)
 		if (i > 0)
 			*to++ = ',';
 		*to++ = '[';
-		to += pg_ltoa(ranges[i].first, to);
+		to += pg_lltoa(first_sequence + ranges[i].first, to);
 		*to++ = ',';
-		to += pg_ltoa(ranges[i].last + 1, to);
+		to += pg_lltoa(first_sequence + ranges[i].last + 1, to);
 		*to++ = ')';
 	}
 	*to++ = '}';
@@ -355,22 +359,22 @@ write_ranges(const mulberry_range *ranges, int n)
 }
 
 Datum
-mulberry_first_gaps_text(const mulberry_call *call)
+mulberry_first_gaps_text(const mulberry_track *track)
 {
 	static text *none = NULL;
 	const mulberry_range *ranges;
 	known_gaps *entry;
 	int n;
 
-	if (call->missing_count == 0)
+	if (track->missing_count == 0)
 	{
 		if (none == NULL)
-			none = write_ranges(NULL, 0);
+			none = write_ranges(NULL, 0, 0);
 		return PointerGetDatum(none);
 	}
-	ranges = mulberry_first_gaps(call, &n);
-	entry = entry_of(call->id);
+	ranges = mulberry_first_gaps(track, &n);
+	entry = entry_of(track->id);
 	if (entry->shown == NULL)
-		entry->shown = write_ranges(ranges, n);
+		entry->shown = write_ranges(ranges, n, Max(0, track->first_sequence));
 	return PointerGetDatum(entry->shown);
 }

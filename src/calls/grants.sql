@@ -6,6 +6,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('ingest_packets', 'EXECUTE', 'ingest'),
     ('complete_call', 'EXECUTE', 'ingest operator'),
     ('call_status', 'SELECT', 'ingest supervisor auditor'),
+    ('call_tracks', 'SELECT', 'ingest supervisor auditor'),
     ('call_packets', 'SELECT', 'supervisor'),
     ('call_audio', 'EXECUTE', 'supervisor'),
     ('call_gaps', 'EXECUTE', 'supervisor'),

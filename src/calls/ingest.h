@@ -7,6 +7,8 @@
 
 #include "postgres.h"
 
+#include "fmgr.h"
+
 #include "calls/calls.h"
 #include "events/events.h"
 #include "calls/packets.h"
@@ -20,34 +22,44 @@ typedef struct mulberry_fault
 	const char *hint;	/* may be NULL */
 } mulberry_fault;
 
-/* What the sender says about the audio of a packet, or of all packets of a batch. */
+/* What the sender says about the track of a packet, or of all packets of a batch. */
 typedef struct mulberry_format
 {
 	bool has_encoding;
 	mulberry_call_encoding encoding;
-	int32 sample_rate; /* 0: not said */
+	int32 sample_rate;	  /* 0: not said */
+	int counter_bits;	  /* 0: not said */
+	int64 first_sequence; /* MULBERRY_NO_FIRST: not said */
 } mulberry_format;
 
-/* Reads encoding and rate as given by the caller; raises what is unknown. */
-extern void
-mulberry_read_format(const text *encoding, bool has_rate, int32 rate, mulberry_format *format);
+/*
+ * Reads what the caller says from four arguments: encoding, sample_rate, counter_bits and
+ * first_sequence (none: -1).  Raises what is unknown.
+ */
+extern void mulberry_read_format(FunctionCallInfo fcinfo, int encoding, int sample_rate,
+								 int counter_bits, int first_sequence, mulberry_format *format);
 
 /*
  * Checks that need no call; each returns false and says why in "fault".
  */
 extern bool mulberry_check_call_id(const text *call_id, mulberry_fault *fault);
-extern bool mulberry_check_sequence(int32 sequence, mulberry_fault *fault);
+extern bool mulberry_check_track_name(const text *track, mulberry_fault *fault);
+extern bool mulberry_check_sequence(int64 sequence, mulberry_fault *fault);
 extern bool mulberry_check_size(Datum data, mulberry_fault *fault);
 
 /*
- * A call while packets are added to it: its row (if it exists yet), and where
- * it stands.
+ * A track of a call while packets are added to it: the rows (if they exist yet), and where
+ * it stands.  Points into itself, so it cannot be copied.
  */
 typedef struct mulberry_intake
 {
-	bool exists;
+	bool exists;		 /* the call does */
+	bool track_exists;	 /* then its track does too, or is to be created like the call */
 	TimestampTz arrived; /* now, as all decisions take it */
-	mulberry_call call;	 /* encoding and rate also of a call to be created */
+	mulberry_call call;
+	mulberry_track
+		*track; /* the call's first, or other_track; as it will be if it is to be created */
+	mulberry_track other_track;
 	mulberry_partition partition;
 	bool partition_open;
 	int32 next;		/* next expected sequence */
@@ -65,22 +77,31 @@ typedef enum mulberry_packet_verdict
 } mulberry_packet_verdict;
 
 /*
- * Finds a call whose lock is held, and where it stands.  The day of "arrived" has
- * a partition.
+ * Finds a call whose lock is held and its track ("track" NULL: the first), and where that
+ * stands.  The day of "arrived" has a partition.
  */
-extern void mulberry_begin_intake(mulberry_intake *intake, Relation calls,
-								  const mulberry_tenant *tenant, const char *call_id, int length,
-								  const mulberry_format *format, TimestampTz arrived);
+extern void
+mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_tenant *tenant,
+					  const text *call_id, const text *track, const mulberry_format *format,
+					  TimestampTz arrived);
 
 /*
- * Decides about a packet.  An accepted one has changed the gaps and intake's
- * figures, and created the call if it was its first; the caller must store it,
- * and finish with mulberry_end_intake().
+ * Decides about a packet with the sender's "number"; "sequence" is where it belongs in the track.
+ * An accepted one has changed the gaps and intake's figures, and created call and track if it was
+ * their first; the caller must store it, and finish with mulberry_end_intake().
  */
 extern mulberry_packet_verdict
 mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_format *format,
-					  int32 sequence, Datum data, mulberry_fault *fault);
+					  int64 number, Datum data, int32 *sequence, mulberry_fault *fault);
 extern void mulberry_end_intake(mulberry_intake *intake, Relation calls);
+
+/*
+ * Whether a duplicate is what it says.  A counter that began anew in mid-call looks like
+ * duplicates of what it counted before, so for a track with counter_bits the bytes are compared
+ * with those stored; false, and why in "fault", when they are others.  All accepted packets are stored.
+ */
+extern bool mulberry_check_duplicate(const mulberry_intake *intake, int32 sequence, Datum data,
+									 mulberry_fault *fault);
 
 static inline int64
 mulberry_total_received(const mulberry_intake *intake)

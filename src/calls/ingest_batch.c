@@ -3,13 +3,14 @@
  *	  ingest_packets(): many packets of several calls in one statement, each with a
  *	  result of its own.
  *
- * The batch is sorted by call lock and sequence, so that calls are locked in the one
- * order that cannot deadlock, each call is looked up once, and rows are
+ * The batch is sorted by call lock, track and sequence, so that calls are locked in the one
+ * order that cannot deadlock, each track is looked up once, and rows are
  * written many at a time.  What becomes of a packet is decided in ingest.c.
  */
 #include "server/compat.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -26,6 +27,7 @@
 #include "server/guc.h"
 #include "server/xact.h"
 #include "calls/ingest.h"
+#include "calls/tracks.h"
 
 /* One packet of a batch, and what became of it. */
 typedef struct batch_packet
@@ -33,7 +35,9 @@ typedef struct batch_packet
 	int position; /* in the arrays */
 	uint64 lock_key;
 	text *call_id;
-	int32 sequence;
+	text *track; /* NULL: the first */
+	int64 number;
+	int32 sequence; /* its place in the track, where it has one */
 	Datum data;
 	bool has_sent_at;
 	TimestampTz sent_at;
@@ -42,10 +46,10 @@ typedef struct batch_packet
 	struct batch_call *call; /* NULL for a faulty one that reached no call */
 } batch_packet;
 
-/* A call after the batch, for the results of its packets. */
+/* A track of a call after the batch, for the results of its packets. */
 typedef struct batch_call
 {
-	text *call_id;
+	int64 first_sequence; /* what the sender calls packet 0 */
 	int64 total_received;
 	int64 missing_count;
 	Datum missing_sequences;
@@ -56,7 +60,7 @@ typedef struct batch
 {
 	int npackets;
 	batch_packet *packets; /* in the order of the arrays */
-	batch_packet **sorted; /* the good ones, by call and sequence */
+	batch_packet **sorted; /* the good ones, by call, track and sequence */
 	int nsorted;
 } batch;
 
@@ -69,7 +73,9 @@ enum batch_argument
 	Arg_sent_at,
 	Arg_encoding,
 	Arg_sample_rate,
-	Arg_tenant
+	Arg_tenant,
+	Arg_tracks,
+	Arg_counter_bits
 };
 
 /* Takes an array apart; raises what makes it malformed. */
@@ -96,11 +102,8 @@ read_array(FunctionCallInfo fcinfo, int argument, const char *name, Oid type, Da
 		case BYTEAOID:
 			deconstruct_array(array, type, -1, false, TYPALIGN_INT, values, nulls, &n);
 			break;
-		case INT4OID:
-			deconstruct_array(array, type, sizeof(int32), true, TYPALIGN_INT, values, nulls, &n);
-			break;
 		default:
-			Assert(type == TIMESTAMPTZOID);
+			Assert(type == INT8OID || type == TIMESTAMPTZOID);
 			deconstruct_array(array, type, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, values,
 							  nulls, &n);
 	}
@@ -116,6 +119,31 @@ require_length(const char *name, int n, int expected)
 						errdetail("call_ids has %d elements and %s has %d.", expected, name, n)));
 }
 
+/* The tracks of n packets, or one of all of them; none are NULL. */
+static Datum *
+read_tracks(FunctionCallInfo fcinfo, int n, bool **nulls)
+{
+	Datum *tracks;
+	int ntracks;
+
+	if (PG_ARGISNULL(Arg_tracks))
+		return NULL;
+	ntracks = read_array(fcinfo, Arg_tracks, "tracks", TEXTOID, &tracks, nulls);
+	if (ntracks == 1 && n != 1)
+	{
+		tracks = repalloc(tracks, Max(n, 1) * sizeof(Datum));
+		*nulls = repalloc(*nulls, Max(n, 1) * sizeof(bool));
+		for (int i = 1; i < n; i++)
+		{
+			tracks[i] = tracks[0];
+			(*nulls)[i] = (*nulls)[0];
+		}
+		ntracks = n;
+	}
+	require_length("tracks", ntracks, n);
+	return tracks;
+}
+
 /* Reads the arrays into packets and checks what can be checked without their calls. */
 static void
 read_batch(FunctionCallInfo fcinfo, batch *batch)
@@ -125,16 +153,19 @@ read_batch(FunctionCallInfo fcinfo, batch *batch)
 	Datum *data;
 	Datum *sent_at = NULL;
 	bool *sent_at_nulls = NULL;
+	Datum *tracks;
+	bool *track_nulls = NULL;
 	int n = read_array(fcinfo, Arg_call_ids, "call_ids", TEXTOID, &call_ids, NULL);
 
 	require_length("sequences",
-				   read_array(fcinfo, Arg_sequences, "sequences", INT4OID, &sequences, NULL), n);
+				   read_array(fcinfo, Arg_sequences, "sequences", INT8OID, &sequences, NULL), n);
 	require_length("data", read_array(fcinfo, Arg_data, "data", BYTEAOID, &data, NULL), n);
 	if (!PG_ARGISNULL(Arg_sent_at))
 		require_length(
 			"sent_at",
 			read_array(fcinfo, Arg_sent_at, "sent_at", TIMESTAMPTZOID, &sent_at, &sent_at_nulls),
 			n);
+	tracks = read_tracks(fcinfo, n, &track_nulls);
 	if (n > mulberry_max_batch_packets)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -151,12 +182,14 @@ read_batch(FunctionCallInfo fcinfo, batch *batch)
 
 		packet->position = i;
 		packet->call_id = DatumGetTextPP(call_ids[i]);
-		packet->sequence = DatumGetInt32(sequences[i]);
+		packet->track = tracks && !track_nulls[i] ? DatumGetTextPP(tracks[i]) : NULL;
+		packet->number = DatumGetInt64(sequences[i]);
 		packet->data = data[i];
 		packet->has_sent_at = sent_at != NULL && !sent_at_nulls[i];
 		packet->sent_at = packet->has_sent_at ? DatumGetTimestampTz(sent_at[i]) : 0;
 		if (mulberry_check_call_id(packet->call_id, &packet->fault) &&
-			mulberry_check_sequence(packet->sequence, &packet->fault) &&
+			mulberry_check_track_name(packet->track, &packet->fault) &&
+			mulberry_check_sequence(packet->number, &packet->fault) &&
 			mulberry_check_size(packet->data, &packet->fault))
 			batch->sorted[batch->nsorted++] = packet;
 		else
@@ -164,16 +197,31 @@ read_batch(FunctionCallInfo fcinfo, batch *batch)
 	}
 }
 
+static int
+compare_texts(const text *a, const text *b)
+{
+	int difference =
+		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), Min(VARSIZE_ANY_EXHDR(a), VARSIZE_ANY_EXHDR(b)));
+
+	return difference != 0 ? difference : (int) VARSIZE_ANY_EXHDR(a) - (int) VARSIZE_ANY_EXHDR(b);
+}
+
+/* The first track, which is NULL, in front. */
+static int
+compare_tracks(const batch_packet *a, const batch_packet *b)
+{
+	if (a->track == NULL || b->track == NULL)
+		return (a->track != NULL) - (b->track != NULL);
+	return compare_texts(a->track, b->track);
+}
+
 static bool
 same_call(const batch_packet *a, const batch_packet *b)
 {
-	return a->lock_key == b->lock_key &&
-		   VARSIZE_ANY_EXHDR(a->call_id) == VARSIZE_ANY_EXHDR(b->call_id) &&
-		   memcmp(VARDATA_ANY(a->call_id), VARDATA_ANY(b->call_id),
-				  VARSIZE_ANY_EXHDR(a->call_id)) == 0;
+	return a->lock_key == b->lock_key && compare_texts(a->call_id, b->call_id) == 0;
 }
 
-/* By lock key, call, sequence and position: of two equal packets the first counts. */
+/* By lock key, call, track, sequence and position: of two equal packets the first counts. */
 static int
 compare_packets(const void *left, const void *right)
 {
@@ -183,15 +231,20 @@ compare_packets(const void *left, const void *right)
 
 	if (a->lock_key != b->lock_key)
 		return a->lock_key < b->lock_key ? -1 : 1;
-	difference = memcmp(VARDATA_ANY(a->call_id), VARDATA_ANY(b->call_id),
-						Min(VARSIZE_ANY_EXHDR(a->call_id), VARSIZE_ANY_EXHDR(b->call_id)));
+	difference = compare_texts(a->call_id, b->call_id);
 	if (difference == 0)
-		difference = (int) VARSIZE_ANY_EXHDR(a->call_id) - (int) VARSIZE_ANY_EXHDR(b->call_id);
+		difference = compare_tracks(a, b);
 	if (difference != 0)
 		return difference;
-	if (a->sequence != b->sequence)
-		return a->sequence < b->sequence ? -1 : 1;
+	if (a->number != b->number)
+		return a->number < b->number ? -1 : 1;
 	return a->position - b->position;
+}
+
+static int
+compare_positions(const void *left, const void *right)
+{
+	return (*(batch_packet *const *) left)->position - (*(batch_packet *const *) right)->position;
 }
 
 /* Sorts the good packets and takes the locks of their calls, in the order of the keys. */
@@ -223,27 +276,43 @@ lock_calls(batch *batch, const mulberry_tenant *tenant)
 			mulberry_lock_call_key(batch->sorted[i]->lock_key);
 }
 
-/* Takes the packets of one call. */
+/* Stores what was accepted so far. */
 static void
-take_call(batch_packet **packets, int n, Relation calls, const mulberry_tenant *tenant,
-		  const mulberry_format *format, TimestampTz arrived, mulberry_packet *accepted)
+store_accepted(const mulberry_intake *intake, const mulberry_packet *accepted, int *n)
 {
-	text *call_id = packets[0]->call_id;
+	if (*n == 0)
+		return;
+	mulberry_store_packets(&intake->partition, accepted, *n);
+	mulberry_require_durable_commit();
+	*n = 0;
+}
+
+/* Takes the packets of one track of a call. */
+static void
+take_track(batch_packet **packets, int n, Relation calls, const mulberry_tenant *tenant,
+		   const mulberry_format *format, TimestampTz arrived, mulberry_packet *accepted)
+{
 	mulberry_intake intake;
 	batch_call *call = palloc0(sizeof(batch_call));
 	int naccepted = 0;
 
-	mulberry_begin_intake(&intake, calls, tenant, VARDATA_ANY(call_id), VARSIZE_ANY_EXHDR(call_id),
-						  format, arrived);
+	mulberry_begin_intake(&intake, calls, tenant, packets[0]->call_id, packets[0]->track, format,
+						  arrived);
+	/* The numbers of a counter have no order of their own. */
+	if (intake.track->counter_bits != 0)
+		qsort(packets, n, sizeof(batch_packet *), compare_positions);
 	for (int i = 0; i < n; i++)
 	{
 		batch_packet *packet = packets[i];
 
-		packet->verdict = mulberry_admit_packet(&intake, calls, format, packet->sequence,
-												packet->data, &packet->fault);
+		packet->verdict = mulberry_admit_packet(&intake, calls, format, packet->number,
+												packet->data, &packet->sequence, &packet->fault);
 		packet->call = call;
+		/* what lies before it may have opened the gap that the next one fills */
+		if (packet->verdict == MULBERRY_ACCEPTED && intake.track->counter_bits != 0)
+			CommandCounterIncrement();
 		if (packet->verdict == MULBERRY_ACCEPTED)
-			accepted[naccepted++] = (mulberry_packet){ .call = intake.call.id,
+			accepted[naccepted++] = (mulberry_packet){ .call = intake.track->id,
 													   .sequence = packet->sequence,
 													   .has_sent_at = packet->has_sent_at,
 													   .sent_at = packet->sent_at,
@@ -251,18 +320,20 @@ take_call(batch_packet **packets, int n, Relation calls, const mulberry_tenant *
 													   .data = packet->data };
 		else if (packet->verdict == MULBERRY_REJECTED && call->rejection == NULL)
 			call->rejection = mulberry_packet_verdict_message(packet->verdict, &intake.call);
+		else if (packet->verdict == MULBERRY_DUPLICATE && intake.track->counter_bits != 0)
+		{
+			store_accepted(&intake, accepted, &naccepted);
+			if (!mulberry_check_duplicate(&intake, packet->sequence, packet->data, &packet->fault))
+				packet->verdict = MULBERRY_FAULTY;
+		}
 	}
-	if (naccepted > 0)
-	{
-		mulberry_store_packets(&intake.partition, accepted, naccepted);
-		mulberry_require_durable_commit();
-	}
+	store_accepted(&intake, accepted, &naccepted);
 	mulberry_end_intake(&intake, calls);
 
-	call->call_id = call_id;
+	call->first_sequence = mulberry_sender_number(intake.track, 0);
 	call->total_received = mulberry_total_received(&intake);
 	call->missing_count = intake.missing;
-	call->missing_sequences = mulberry_first_gaps_text(&intake.call);
+	call->missing_sequences = mulberry_first_gaps_text(intake.track);
 	for (int i = 0; i < n; i++)
 		if (packets[i]->verdict != MULBERRY_FAULTY)
 			mulberry_report_intake(&intake, packets[i]->verdict, packets[i]->sequence);
@@ -300,7 +371,9 @@ put_result(ReturnSetInfo *result, const batch_packet *packet)
 		values[Anum_batch_message] =
 			CStringGetTextDatum(mulberry_packet_verdict_message(packet->verdict, NULL));
 	values[Anum_batch_call_id] = PointerGetDatum(packet->call_id);
-	values[Anum_batch_sequence] = Int32GetDatum(packet->sequence);
+	/* as the answer to a single packet; one that is refused has no other number than that it came with */
+	values[Anum_batch_sequence] =
+		Int64GetDatum(faulty ? packet->number : packet->call->first_sequence + packet->sequence);
 	if (packet->call != NULL)
 	{
 		values[Anum_batch_total_received] = Int64GetDatum(packet->call->total_received);
@@ -320,7 +393,7 @@ put_result(ReturnSetInfo *result, const batch_packet *packet)
 PG_FUNCTION_INFO_V1(mulberry_ingest_packets);
 
 /*
- * ingest_packets(call_ids, sequences, data, sent_at, encoding, sample_rate, tenant)
+ * ingest_packets(call_ids, sequences, data, sent_at, encoding, sample_rate, tenant, tracks, counter_bits)
  */
 Datum
 mulberry_ingest_packets(PG_FUNCTION_ARGS)
@@ -336,10 +409,7 @@ mulberry_ingest_packets(PG_FUNCTION_ARGS)
 	MemoryContext rows;
 
 	mulberry_require_writable("ingest_packets()");
-	mulberry_read_format(PG_ARGISNULL(Arg_encoding) ? NULL : PG_GETARG_TEXT_PP(Arg_encoding),
-						 !PG_ARGISNULL(Arg_sample_rate),
-						 PG_ARGISNULL(Arg_sample_rate) ? 0 : PG_GETARG_INT32(Arg_sample_rate),
-						 &format);
+	mulberry_read_format(fcinfo, Arg_encoding, Arg_sample_rate, Arg_counter_bits, -1, &format);
 	read_batch(fcinfo, &batch);
 	InitMaterializedSRF(fcinfo, 0);
 
@@ -349,11 +419,12 @@ mulberry_ingest_packets(PG_FUNCTION_ARGS)
 	accepted = palloc(Max(batch.nsorted, 1) * sizeof(mulberry_packet));
 	for (int first = 0, end; first < batch.nsorted; first = end)
 	{
-		for (end = first + 1;
-			 end < batch.nsorted && same_call(batch.sorted[first], batch.sorted[end]);)
+		for (end = first + 1; end < batch.nsorted &&
+							  same_call(batch.sorted[first], batch.sorted[end]) &&
+							  compare_tracks(batch.sorted[first], batch.sorted[end]) == 0;)
 			end++;
 		CHECK_FOR_INTERRUPTS();
-		take_call(&batch.sorted[first], end - first, calls, &tenant, &format, arrived, accepted);
+		take_track(&batch.sorted[first], end - first, calls, &tenant, &format, arrived, accepted);
 	}
 	table_close(calls, NoLock);
 

@@ -16,6 +16,7 @@
 #include "catalog/index.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -96,6 +97,30 @@ mulberry_last_arrival(const mulberry_partition *partition, int64 call)
 	if (!fetch_last(partition, call, 0, Anum_packets_received_at, &last))
 		return DT_NOBEGIN;
 	return DatumGetTimestampTz(last);
+}
+
+bool
+mulberry_has_data(const mulberry_partition *partition, int64 call, int32 sequence, Datum data)
+{
+	ScanKeyData keys[2];
+	IndexScanDesc scan;
+	TupleTableSlot *slot = table_slot_create(partition->table, NULL);
+	bool same;
+
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call));
+	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(sequence));
+	scan = begin_index_scan(partition->table, partition->key, SnapshotSelf, 2);
+	index_rescan(scan, keys, 2, NULL, 0);
+	same = index_getnext_slot(scan, ForwardScanDirection, slot);
+	if (same)
+	{
+		slot_getsomeattrs(slot, Anum_packets_data);
+		same = DatumGetBool(
+			DirectFunctionCall2(byteaeq, slot->tts_values[Anum_packets_data - 1], data));
+	}
+	index_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	return same;
 }
 
 /* Values for all "natts" columns of the partition; those behind ours are null. */

@@ -25,7 +25,7 @@ enum packets_column
 /* A packet as it is stored. */
 typedef struct mulberry_packet
 {
-	int64 call;
+	int64 call; /* id of its track */
 	int32 sequence;
 	bool has_sent_at;
 	TimestampTz sent_at;
@@ -37,7 +37,7 @@ typedef struct mulberry_packet
 #define MULBERRY_MAX_SEQUENCE (PG_INT32_MAX - 2)
 
 /*
- * One more than the largest sequence of the call, 0 when it has no packets.
+ * One more than the largest sequence of the track, 0 when it has no packets.
  * Under the call lock.
  */
 extern int32 mulberry_next_sequence(const mulberry_partition *partition, int64 call);
@@ -45,13 +45,17 @@ extern int32 mulberry_next_sequence(const mulberry_partition *partition, int64 c
 /* When the packet with the largest sequence arrived; DT_NOBEGIN without packets. */
 extern TimestampTz mulberry_last_arrival(const mulberry_partition *partition, int64 call);
 
+/* Whether that packet is stored and has exactly these bytes. */
+extern bool
+mulberry_has_data(const mulberry_partition *partition, int64 call, int32 sequence, Datum data);
+
 /* Writes one packet, or several at once; the caller knows that they are new. */
 extern void
 mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet *packet);
 extern void
 mulberry_store_packets(const mulberry_partition *partition, const mulberry_packet *packets, int n);
 
-/* Removes all packets of a call that goes. */
+/* Removes all packets of a track that goes. */
 extern void mulberry_delete_packets(const mulberry_partition *partition, int64 call);
 
 #endif /* MULBERRY_PACKETS_H */

@@ -9,6 +9,8 @@
 /* Fields, by the kind that has them; one without a name ends them. */
 
 static const mulberry_event_field packet_fields[] = {
+	{ "track", MULBERRY_FIELD_STRING, true,
+	  "of a call with several tracks or a named one: which, and the numbers are its own" },
 	{ "sequence", MULBERRY_FIELD_NUMBER, false, "of the last packet that the message stands for" },
 	{ "total_received", MULBERRY_FIELD_NUMBER, false, "packets of the call so far" },
 	{ "missing_count", MULBERRY_FIELD_NUMBER, false,
@@ -36,9 +38,11 @@ static const mulberry_event_field ai_completed_fields[] = {
 	{ "transcription", MULBERRY_FIELD_STRING, false, "what was said" },
 	{ "sentiment", MULBERRY_FIELD_STRING, true, "positive, neutral or negative" },
 	{ "confidence", MULBERRY_FIELD_NUMBER, true, "how sure that is, from 0 to 1" },
-	{ "missing_packets", MULBERRY_FIELD_NUMBER, false, "packets that never came" },
+	{ "missing_packets", MULBERRY_FIELD_NUMBER, false, "packets that never came, of all tracks" },
 	{ "missing_ranges", MULBERRY_FIELD_ARRAY, false,
-	  "the first 100 ranges of them, as [first, last]" },
+	  "the first 100 ranges of those of the first track, as [first, last]" },
+	{ "missing_tracks", MULBERRY_FIELD_OBJECT, true,
+	  "of a call with several tracks: the ranges of each of the others, by its name" },
 	{ NULL },
 };
 

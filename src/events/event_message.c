@@ -82,22 +82,29 @@ mulberry_packet_event_message(StringInfo message, const mulberry_packet_note *no
 	append_text_field(message, "event", mulberry_event_kind_at(note->kind)->name);
 	append_text_field(message, "call_id", note->call_id);
 	append_text_field(message, "tenant", tenant);
+	if (note->track[0] != '\0')
+		append_text_field(message, "track", note->track);
 	appendStringInfo(message,
-					 ", \"sequence\": %d, \"total_received\": " INT64_FORMAT
+					 ", \"sequence\": " INT64_FORMAT ", \"total_received\": " INT64_FORMAT
 					 ", \"missing_count\": " INT64_FORMAT ", \"missing_sequences\": [",
-					 note->sequence, note->total_received, note->missing_count);
+					 note->first_sequence + note->sequence, note->total_received,
+					 note->missing_count);
 	for (int i = 0; i < note->nranges; i++)
 	{
 		/* 64 bits: a range may end at the last int */
 		for (int64 sequence = note->ranges[i].first;
 			 sequence <= note->ranges[i].last && listed < MULBERRY_MAX_MISSING_SEQUENCES;
 			 sequence++)
-			appendStringInfo(message, listed++ > 0 ? ", " INT64_FORMAT : INT64_FORMAT, sequence);
+			appendStringInfo(message, listed++ > 0 ? ", " INT64_FORMAT : INT64_FORMAT,
+							 note->first_sequence + sequence);
 	}
 	appendStringInfoString(message, "], \"missing_ranges\": [");
 	for (int i = 0; i < note->nranges; i++)
-		appendStringInfo(message, i > 0 ? ", [%d, %d]" : "[%d, %d]", note->ranges[i].first,
-						 note->ranges[i].last);
+		appendStringInfo(message,
+						 i > 0 ? ", [" INT64_FORMAT ", " INT64_FORMAT "]"
+							   : "[" INT64_FORMAT ", " INT64_FORMAT "]",
+						 note->first_sequence + note->ranges[i].first,
+						 note->first_sequence + note->ranges[i].last);
 	appendStringInfo(message, "], \"packets\": %d}", note->packets);
 }
 

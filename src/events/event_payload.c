@@ -63,21 +63,36 @@ mulberry_payload_float(mulberry_payload *payload, const char *key, double value)
 }
 
 void
-mulberry_payload_ranges(mulberry_payload *payload, const char *key, const mulberry_range *ranges,
-						int n)
+mulberry_payload_ranges(mulberry_payload *payload, const char *key, int64 first_sequence,
+						const mulberry_range *ranges, int n)
 {
 	push_key(payload, key);
 	pushJsonbValue(&payload->state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < n; i++)
 	{
 		pushJsonbValue(&payload->state, WJB_BEGIN_ARRAY, NULL);
-		push_number(payload, WJB_ELEM,
-					DirectFunctionCall1(int4_numeric, Int32GetDatum(ranges[i].first)));
-		push_number(payload, WJB_ELEM,
-					DirectFunctionCall1(int4_numeric, Int32GetDatum(ranges[i].last)));
+		push_number(
+			payload, WJB_ELEM,
+			DirectFunctionCall1(int8_numeric, Int64GetDatum(first_sequence + ranges[i].first)));
+		push_number(
+			payload, WJB_ELEM,
+			DirectFunctionCall1(int8_numeric, Int64GetDatum(first_sequence + ranges[i].last)));
 		pushJsonbValue(&payload->state, WJB_END_ARRAY, NULL);
 	}
 	pushJsonbValue(&payload->state, WJB_END_ARRAY, NULL);
+}
+
+void
+mulberry_payload_begin_object(mulberry_payload *payload, const char *key)
+{
+	push_key(payload, key);
+	pushJsonbValue(&payload->state, WJB_BEGIN_OBJECT, NULL);
+}
+
+void
+mulberry_payload_end_object(mulberry_payload *payload)
+{
+	pushJsonbValue(&payload->state, WJB_END_OBJECT, NULL);
 }
 
 Jsonb *

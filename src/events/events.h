@@ -15,6 +15,7 @@
 #include "utils/uuid.h"
 
 #define MULBERRY_MAX_CALL_ID 128 /* bytes, without NUL */
+#define MULBERRY_MAX_TRACK 64	 /* bytes of a track's name, without NUL */
 #define MULBERRY_MAX_RANGES 100	 /* missing ranges that an answer or event carries */
 
 typedef enum mulberry_packet_event
@@ -38,6 +39,9 @@ typedef struct mulberry_packet_report
 	pg_uuid_t tenant;
 	int64 call;			 /* calls.id, 0 when the call does not exist */
 	const char *call_id; /* NUL-terminated, at most MULBERRY_MAX_CALL_ID */
+	const char *
+		track; /* likewise, at most MULBERRY_MAX_TRACK; empty: the call has no names for its tracks */
+	int64 first_sequence; /* to be added to sequence and ranges */
 	int32 sequence;
 	int64 total_received;
 	int64 missing_count;

@@ -45,9 +45,10 @@ mulberry_packet_notes_init(void)
 		&(mulberry_xact_subject){ .commit = put_notes, .merge = merge_notes, .drop = free_notes });
 }
 
-/* The pending note about the same call and kind, or NULL. */
+/* The pending note about the same track of a call and kind, or NULL. */
 static mulberry_pending_note *
-find_note(packet_notes *notes, uint32 hash, int kind, const pg_uuid_t *tenant, const char *call_id)
+find_note(packet_notes *notes, uint32 hash, int kind, const pg_uuid_t *tenant, const char *call_id,
+		  const char *track)
 {
 	mulberry_pending_note *pending = notes->buckets[hash % BUCKETS];
 
@@ -55,7 +56,7 @@ find_note(packet_notes *notes, uint32 hash, int kind, const pg_uuid_t *tenant, c
 	{
 		if (pending->hash == hash && pending->note.kind == kind &&
 			memcmp(&pending->note.tenant, tenant, sizeof(pg_uuid_t)) == 0 &&
-			strcmp(pending->note.call_id, call_id) == 0)
+			strcmp(pending->note.call_id, call_id) == 0 && strcmp(pending->note.track, track) == 0)
 			return pending;
 	}
 	return NULL;
@@ -96,7 +97,7 @@ mulberry_report_packet(const mulberry_packet_report *report)
 		*place = MemoryContextAllocZero(TopTransactionContext, sizeof(packet_notes));
 	notes = *place;
 	hash = hash_bytes((const unsigned char *) report->call_id, length) + report->kind;
-	pending = find_note(notes, hash, report->kind, &report->tenant, report->call_id);
+	pending = find_note(notes, hash, report->kind, &report->tenant, report->call_id, report->track);
 	if (pending == NULL)
 	{
 		if (notes->count >= mulberry_event_ring_size)
@@ -111,6 +112,7 @@ mulberry_report_packet(const mulberry_packet_report *report)
 		note->kind = report->kind;
 		note->packets = 0;
 		memcpy(note->call_id, report->call_id, length + 1);
+		strlcpy(note->track, report->track, sizeof(note->track));
 		append_note(notes, pending);
 	}
 
@@ -119,6 +121,7 @@ mulberry_report_packet(const mulberry_packet_report *report)
 	note->call = report->call;
 	note->total_received = report->total_received;
 	note->missing_count = report->missing_count;
+	note->first_sequence = report->first_sequence;
 	note->sequence = report->sequence;
 	note->packets++;
 	note->nranges = nranges;
@@ -153,7 +156,7 @@ merge_notes(void *parent_notes, void *child_notes)
 	{
 		const mulberry_packet_note *note = &pending->note;
 		mulberry_pending_note *known =
-			find_note(parent, pending->hash, note->kind, &note->tenant, note->call_id);
+			find_note(parent, pending->hash, note->kind, &note->tenant, note->call_id, note->track);
 
 		next = pending->next;
 		if (known != NULL)

@@ -18,11 +18,13 @@ typedef struct mulberry_packet_note
 	int64 call; /* calls.id, 0 when the call does not exist */
 	int64 total_received;
 	int64 missing_count;
-	int32 sequence; /* of the last packet that this note stands for */
-	int32 packets;	/* how many packets it stands for, at least 1 */
-	int32 kind;		/* mulberry_packet_event */
-	int32 nranges;	/* used entries of "ranges" */
+	int64 first_sequence; /* to be added to sequence and ranges */
+	int32 sequence;		  /* of the last packet that this note stands for */
+	int32 packets;		  /* how many packets it stands for, at least 1 */
+	int32 kind;			  /* mulberry_packet_event */
+	int32 nranges;		  /* used entries of "ranges" */
 	char call_id[MULBERRY_MAX_CALL_ID + 1];
+	char track[MULBERRY_MAX_TRACK + 1]; /* empty: not named */
 	mulberry_range ranges[MULBERRY_MAX_RANGES];
 } mulberry_packet_note;
 

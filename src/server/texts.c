@@ -77,6 +77,9 @@ static const struct
 	{ "sponsor", REFERENCE },
 	{ "symbols", DOCUMENT },
 	{ "tenant", NAME },
+	{ "totals", DOCUMENT },
+	{ "track", NAME },
+	{ "tracks", DOCUMENT }, /* each is a track */
 	{ "url", ADDRESS },
 };
 
