@@ -199,4 +199,7 @@ sub working_call
     return { name => $identity, call => $call->[0], before => $call->[1] // '', kind => $call->[2] // '', refusal => $call->[3] };
 }
 
+# What there are calls for, for scripts/reference, which shows them as examples.
+sub working_names { my @names = sort keys %calls; return @names }
+
 1;
