@@ -5,7 +5,11 @@
 # shellcheck disable=SC2154 # $top
 
 say() {
-    printf '\033[1m==> %s\033[0m\n' "$*"
+    if [ -t 1 ]; then
+        printf '\033[1m==> %s\033[0m\n' "$*"
+    else
+        printf '==> %s\n' "$*"
+    fi
 }
 
 die() {
@@ -155,7 +159,7 @@ build() {
     bindir=${pg_config%/pg_config}
     (cd "$work/tree" &&
         $as_user make -s -j"$(nproc)" PG_CONFIG="$pg_config" "$@" all programs &&
-        $as_user make -s PG_CONFIG="$pg_config" install) >"$work/build.log" 2>&1 || {
+        $as_user make -s PG_CONFIG="$pg_config" "$@" install) >"$work/build.log" 2>&1 || {
         cat "$work/build.log"
         die "the build failed"
     }
