@@ -147,3 +147,13 @@ SELECT status, sequence, missing_sequences FROM ingest_packet('wide', 4294967295
 SELECT * FROM pg_temp.tracks('wide');
 SELECT first, last FROM call_gaps('wide');
 SELECT pg_temp.refused($$SELECT ingest_packet('wide', 4294967290, 'before first')$$);
+
+-- The first packet of a track may not be the beginning of a file; later ones, and words, may be what they want.
+SELECT pg_temp.refused(format('SELECT ingest_packet(%L, 0, %L, encoding => %L)', 'file', start, encoding))
+  FROM (VALUES ('\x524946462400000057415645666d7420'::bytea, 'mulaw'), ('\x494433040000000000000000', 's16le'), ('OggS....', 'alaw'),
+               ('fLaC', 'mulaw'), ('.snd', 'mulaw'),
+               (decode('fffb9064' || repeat('00', 413) || 'fffb9264', 'hex'), 'mulaw')) AS t (start, encoding);
+SELECT status FROM ingest_packet('file', 0, 'words', encoding => 'mulaw');
+SELECT status FROM ingest_packet('file', 1, 'fLaC');
+SELECT status FROM ingest_packet('letter', 0, 'RIFF', encoding => 'text');
+SELECT status, sqlstate, message FROM ingest_packets('{file}', '{0}', '{OggS}', tracks => '{other}');

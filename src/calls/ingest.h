@@ -33,21 +33,6 @@ typedef struct mulberry_format
 } mulberry_format;
 
 /*
- * Reads what the caller says from four arguments: encoding, sample_rate, counter_bits and
- * first_sequence (none: -1).  Raises what is unknown.
- */
-extern void mulberry_read_format(FunctionCallInfo fcinfo, int encoding, int sample_rate,
-								 int counter_bits, int first_sequence, mulberry_format *format);
-
-/*
- * Checks that need no call; each returns false and says why in "fault".
- */
-extern bool mulberry_check_call_id(const text *call_id, mulberry_fault *fault);
-extern bool mulberry_check_track_name(const text *track, mulberry_fault *fault);
-extern bool mulberry_check_sequence(int64 sequence, mulberry_fault *fault);
-extern bool mulberry_check_size(Datum data, mulberry_fault *fault);
-
-/*
  * A track of a call while packets are added to it: the rows (if they exist yet), and where
  * it stands.  Points into itself, so it cannot be copied.
  */
@@ -94,14 +79,6 @@ extern mulberry_packet_verdict
 mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_format *format,
 					  int64 number, Datum data, int32 *sequence, mulberry_fault *fault);
 extern void mulberry_end_intake(mulberry_intake *intake, Relation calls);
-
-/*
- * Whether a duplicate is what it says.  A counter that began anew in mid-call looks like
- * duplicates of what it counted before, so for a track with counter_bits the bytes are compared
- * with those stored; false, and why in "fault", when they are others.  All accepted packets are stored.
- */
-extern bool mulberry_check_duplicate(const mulberry_intake *intake, int32 sequence, Datum data,
-									 mulberry_fault *fault);
 
 static inline int64
 mulberry_total_received(const mulberry_intake *intake)

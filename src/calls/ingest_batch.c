@@ -27,6 +27,7 @@
 #include "server/guc.h"
 #include "server/xact.h"
 #include "calls/ingest.h"
+#include "calls/intake_checks.h"
 #include "calls/tracks.h"
 
 /* One packet of a batch, and what became of it. */
