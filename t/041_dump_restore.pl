@@ -40,8 +40,7 @@ SELECT mulberry.ingest_packet('first', s, convert_to('packet ' || s, 'UTF8'), '2
   FROM unnest('{0,1,2,7,4}'::int[]) s;
 SELECT mulberry.ingest_packet('open', s, '\x0001', tenant => 'north') FROM generate_series(0, 9) s;
 SELECT mulberry.ingest_packet('open', s, '\x00', encoding => 'alaw', tenant => 'north', track => 'agent') FROM unnest('{0,3}'::int[]) s;
-INSERT INTO mulberry_internal.call_details (call, tenant, direction, from_number, attributes)
-SELECT id, tenant, 'inbound', '+12025550123', '{"queue": "sales"}' FROM mulberry_internal.calls WHERE call_id = 'open';
+SELECT mulberry.begin_call('open', 'inbound', '+12025550123', attributes => '{"queue": "sales"}', tenant => 'north');
 SELECT mulberry.ingest_packet('elsewhere', 0, '\x0001', NULL, 's16le', 16000);
 SELECT mulberry.complete_call('first', 9, 'north');
 SELECT mulberry_internal.number_events();

@@ -331,7 +331,8 @@ mulberry_create_call(Relation calls, mulberry_call *call, TimestampTz began, Tim
 	static mulberry_statement insert_statement = {
 		"INSERT INTO mulberry_internal.calls (id, tenant, call_id, encoding, sample_rate, track,"
 		" tracks_named, first_sequence, counter_bits, started_at)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, nullif($8, -1), nullif($9, 0), $10)",
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, nullif($8, -1), nullif($9, 0),"
+		" nullif($10, '-infinity'))",
 		10,
 		{ INT8OID, UUIDOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, INT8OID, INT2OID,
 		  TIMESTAMPTZOID }

@@ -2,6 +2,9 @@
 CREATE OR REPLACE FUNCTION access_rules_calls() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
+    ('begin_call', 'EXECUTE', 'ingest'),
+    ('describe_call', 'EXECUTE', 'ingest operator'),
+    ('calls', 'EXECUTE', 'supervisor'),
     ('ingest_packet', 'EXECUTE', 'ingest'),
     ('ingest_packets', 'EXECUTE', 'ingest'),
     ('complete_call', 'EXECUTE', 'ingest operator'),

@@ -150,7 +150,7 @@ begin_counting(mulberry_intake *intake, Relation calls, int64 number)
 	if (intake->exists)
 		mulberry_create_track(call, intake->track);
 	else
-		mulberry_create_call(calls, call, intake->arrived, intake->arrived);
+		mulberry_create_call(calls, call, intake->arrived, DT_NOBEGIN);
 	intake->exists = true;
 	intake->track_exists = true;
 	if (!intake->partition_open)

@@ -27,7 +27,7 @@ CREATE TABLE calls (
     confidence             double precision CHECK (confidence BETWEEN 0 AND 1),
     ai_result              jsonb,
     failure_reason         text,
-    started_at             timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at             timestamptz,
     UNIQUE (tenant, call_id),
     CHECK (first_sequence IS NOT NULL OR counter_bits IS NOT NULL)
 ) WITH (fillfactor = 70);
@@ -41,14 +41,15 @@ COMMENT ON COLUMN calls.counter_bits IS 'the sender counts in so many bits and b
 COMMENT ON COLUMN calls.tracks_named IS 'begin_call() said which tracks there are';
 COMMENT ON COLUMN calls.track IS
     'name of the first track, whose encoding, sample_rate, total, missing_count and sequences are in this row; the others are in tracks';
-COMMENT ON COLUMN calls.started_at IS 'when it began as begin_call() says, else when its first packet came';
+COMMENT ON COLUMN calls.started_at IS 'when it began as begin_call() says; null: nobody said it, so when its first packet came';
 COMMENT ON COLUMN calls.ai_result IS
     'what the engines said beyond text and sentiment, and what was missing when they were asked: {"missing_packets", "missing_ranges", '
     '"endpoint", "model", "attempts", ...}';
 SELECT pg_catalog.pg_extension_config_dump('calls', '');
 
 -- "The calls of last Tuesday": every call has an entry, which a packet does not touch.
-CREATE INDEX calls_started ON calls (tenant, started_at);
+CREATE INDEX calls_started ON calls (tenant, coalesce(started_at, created_at));
+
 -- Calls that silence may complete, and those that retention may take.
 CREATE INDEX calls_in_progress ON calls (id) WHERE state = 'IN_PROGRESS';
 CREATE INDEX calls_finished ON calls (tenant, finished_at) WHERE finished_at IS NOT NULL;
@@ -93,7 +94,7 @@ SELECT pg_catalog.pg_extension_config_dump('call_details', '');
 
 CREATE INDEX call_details_from ON call_details (tenant, from_number) WHERE from_number IS NOT NULL;
 CREATE INDEX call_details_to ON call_details (tenant, to_number) WHERE to_number IS NOT NULL;
-CREATE INDEX call_details_attributes ON call_details USING gin (attributes jsonb_path_ops) WHERE attributes <> '{}';
+CREATE INDEX call_details_attributes ON call_details USING gin (attributes jsonb_path_ops);
 
 CREATE TABLE gaps (
     call  bigint NOT NULL,
@@ -101,7 +102,8 @@ CREATE TABLE gaps (
     last  integer NOT NULL CHECK (last >= first),
     PRIMARY KEY (call, first)
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE gaps IS 'sequences first..last (both included) of a track (call is calls.id or tracks.id) that have not arrived although a later one has';
+COMMENT ON TABLE gaps IS
+    'sequences first..last (both included) of a track (call is calls.id or tracks.id) that have not arrived although a later one has';
 SELECT pg_catalog.pg_extension_config_dump('gaps', '');
 
 -- No key on the parent: each partition carries its own unique (call, sequence).
@@ -117,7 +119,8 @@ CREATE TABLE packets (
 ALTER TABLE packets ALTER COLUMN data SET STORAGE EXTERNAL;
 COMMENT ON TABLE packets IS 'the audio as it arrived; one partition a UTC day of calls';
 COMMENT ON COLUMN packets.call IS 'calls.id or tracks.id';
-COMMENT ON COLUMN packets.sequence IS 'counted from 0 whatever number the sender begins at: first_sequence is taken off, and counters are unwrapped';
+COMMENT ON COLUMN packets.sequence IS
+    'counted from 0 whatever number the sender begins at: first_sequence is taken off, and counters are unwrapped';
 SELECT pg_catalog.pg_extension_config_dump('packets', '');
 
 CREATE TYPE mulberry.packet_result AS (
@@ -160,3 +163,19 @@ CREATE TYPE mulberry.completion_result AS (
 );
 COMMENT ON TYPE mulberry.completion_result IS
     'answer to complete_call(): missing_count includes announced packets behind the last one received, extra_packets came beyond the total';
+
+CREATE TYPE mulberry.call_summary AS (
+    tenant       text,
+    call_id      text,
+    state        text,
+    direction    text,
+    from_number  text,
+    to_number    text,
+    attributes   jsonb,
+    tracks       text[],
+    started_at   timestamptz,
+    completed_at timestamptz,
+    finished_at  timestamptz,
+    sentiment    text
+);
+COMMENT ON TYPE mulberry.call_summary IS 'a call that calls() found; more of it is in call_status';

@@ -49,7 +49,7 @@ CREATE OR REPLACE VIEW mulberry.call_status WITH (security_barrier) AS
            c.confidence,
            c.ai_result,
            c.failure_reason,
-           c.started_at,
+           coalesce(c.started_at, c.created_at) AS started_at,
            d.direction,
            CASE WHEN seen.numbers THEN d.from_number END AS from_number,
            CASE WHEN seen.numbers THEN d.to_number END AS to_number,
@@ -83,7 +83,7 @@ CREATE OR REPLACE VIEW mulberry.call_status WITH (security_barrier) AS
                                    LIMIT 1) AS l) AS n
                 WHERE o.call = c.id) AS others
            CROSS JOIN LATERAL (
-               SELECT c.tenant = ANY ((SELECT current_tenants(true, 'supervisor', 'operator', 'admin'))::uuid[]) AS numbers) AS seen
+               SELECT c.tenant = ANY ((SELECT current_tenants(true, 'supervisor'))::uuid[]) AS numbers) AS seen
      WHERE c.tenant = ANY ((SELECT current_tenants(true, 'ingest', 'supervisor', 'auditor'))::uuid[]);
 COMMENT ON VIEW mulberry.call_status IS
     'the calls of the current role''s tenants, and what each has received: counts over all its tracks, encoding, total and sequences of '
@@ -96,7 +96,9 @@ COMMENT ON COLUMN mulberry.call_status.missing_sequences IS 'all of them';
 COMMENT ON COLUMN mulberry.call_status.first_missing_sequences IS 'the first 100 of them, one by one';
 COMMENT ON COLUMN mulberry.call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
 COMMENT ON COLUMN mulberry.call_status.last_packet_at IS 'when the packet with the largest sequence arrived';
-COMMENT ON COLUMN mulberry.call_status.from_number IS 'shown to who has supervisor, operator or admin access, as are to_number and attributes';
+COMMENT ON COLUMN mulberry.call_status.started_at IS 'as begin_call() says, else when its first packet came';
+COMMENT ON COLUMN mulberry.call_status.from_number IS
+    'shown to who has supervisor access, which operators and admins have, as are to_number and attributes';
 
 CREATE OR REPLACE VIEW mulberry.call_tracks WITH (security_barrier) AS
     SELECT t.name AS tenant,

@@ -28,6 +28,16 @@ static const mulberry_event_field resync_fields[] = {
 	{ NULL },
 };
 
+static const mulberry_event_field details_fields[] = {
+	{ "direction", MULBERRY_FIELD_STRING, true, "inbound, outbound or internal" },
+	{ "from_number", MULBERRY_FIELD_STRING, true, "who calls: E.164, a SIP URI, or text as it came" },
+	{ "to_number", MULBERRY_FIELD_STRING, true, "who is called" },
+	{ "attributes", MULBERRY_FIELD_OBJECT, true, "whatever the sender wants to find the call by" },
+	{ "tracks", MULBERRY_FIELD_ARRAY, true, "names of the tracks, when they were named" },
+	{ "started_at", MULBERRY_FIELD_STRING, true, "when it began, UTC" },
+	{ NULL },
+};
+
 static const mulberry_event_field state_changed_fields[] = {
 	{ "from_state", MULBERRY_FIELD_STRING, false, "the state before" },
 	{ "to_state", MULBERRY_FIELD_STRING, false, "the state now, see state_machines()" },
@@ -252,6 +262,20 @@ static const mulberry_event_kind event_kinds[] = {
 		.subject = "subscription",
 		.delivery = MULBERRY_EVENT_CONTROL,
 		.meaning = "the channel is given up: call subscribe() again",
+	},
+	{
+		.name = "call_began",
+		.subject = "call",
+		.delivery = MULBERRY_EVENT_STORED,
+		.fields = details_fields,
+		.meaning = "begin_call() told of a call; one that begins with its first packet has no event",
+	},
+	{
+		.name = "call_described",
+		.subject = "call",
+		.delivery = MULBERRY_EVENT_STORED,
+		.fields = details_fields,
+		.meaning = "more is known of a call; all that is known now",
 	},
 	{
 		.name = "state_changed",

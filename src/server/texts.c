@@ -30,6 +30,7 @@ PG_FUNCTION_INFO_V1(mulberry_text_limits);
 #define REMARK 4000		 /* what people say */
 #define ADDRESS 4000	 /* URLs, files */
 #define LIST 16000		 /* several of them */
+#define DETAILS 8192	 /* JSON that is searched */
 #define DOCUMENT 1048576 /* JSON */
 
 /* By the name of the argument, which it has in every function. */
@@ -43,6 +44,7 @@ static const struct
 	{ "agent", NAME },
 	{ "allowed_callers", LIST },
 	{ "answer", DOCUMENT },
+	{ "attributes", DETAILS },
 	{ "base_url", ADDRESS },
 	{ "call_id", NAME },
 	{ "call_ids", DOCUMENT }, /* each is a call_id */
@@ -51,9 +53,11 @@ static const struct
 	{ "command", NAME },
 	{ "currency", NAME },
 	{ "default_encoding", NAME },
+	{ "direction", NAME },
 	{ "encoding", NAME },
 	{ "endpoint", NAME },
 	{ "fingerprint", NAME },
+	{ "from_number", NAME },
 	{ "idempotency_token", REFERENCE },
 	{ "kept_hash", NAME },
 	{ "kind", NAME },
@@ -61,6 +65,7 @@ static const struct
 	{ "model", NAME },
 	{ "name", NAME },
 	{ "new_name", NAME },
+	{ "number", NAME },
 	{ "only_tenant", NAME },
 	{ "options", DOCUMENT },
 	{ "params", DOCUMENT },
@@ -75,8 +80,10 @@ static const struct
 	{ "server_file", ADDRESS },
 	{ "signature", REFERENCE },
 	{ "sponsor", REFERENCE },
+	{ "state", NAME },
 	{ "symbols", DOCUMENT },
 	{ "tenant", NAME },
+	{ "to_number", NAME },
 	{ "totals", DOCUMENT },
 	{ "track", NAME },
 	{ "tracks", DOCUMENT }, /* each is a track */
