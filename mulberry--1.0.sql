@@ -2980,7 +2980,8 @@ CREATE FUNCTION mulberry.call_audio(call_id text, tenant text DEFAULT NULL, trac
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio';
 COMMENT ON FUNCTION mulberry.call_audio(text, text, text) IS
     'a track of a call (null: the first) as a WAV file (16-bit PCM at its rate); each missing packet is silence of its usual packet '
-    'length, at most 60 s for a run of them. All silence together is at most a minute and four times the audio: where there are more gaps, the end that '
+    'length, at most 60 s for a run of them. All silence together is at most a minute and four times the audio: where there are more '
+    'gaps, the end that '
     'never came is cut, then the longest of them. call_gaps() lists where they lie';
 
 CREATE FUNCTION mulberry.call_gaps(call_id text, tenant text DEFAULT NULL, track text DEFAULT NULL)
@@ -3125,10 +3126,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.begin_call(text, text, text, text, jsonb, text, integer, text[], timestamptz, text, bigint, integer) IS
-    'tells of a call before its first packet, which needs no such thing: direction inbound, outbound or internal; numbers as E.164, SIP URI '
-    'or as they came; attributes, an object of at most 8 kB. It has the tracks that are named and no others, all of one encoding, rate and '
-    'way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True when it '
-    'has begun now. Needs ingest access';
+    'tells of a call before its first packet, which needs no such thing: direction inbound, outbound or internal; numbers as E.164, SIP '
+    'URI or as they came; attributes, an object of at most 8 kB. It has the tracks that are named and no others, all of one encoding, rate and '
+    'way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True when '
+    'it has begun now. Needs ingest access';
 
 CREATE FUNCTION mulberry.describe_call(
     call_id        text,
@@ -3175,8 +3176,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.describe_call(text, text, text, text, jsonb, text) IS
-    'tells more of a call, whatever its state: what is not null takes the place of what was known, attributes are added to those that it has, '
-    'and go where their value is null. Needs ingest or operator access';
+    'tells more of a call, whatever its state: what is not null takes the place of what was known, attributes are added to those that it '
+    'has, and go where their value is null. Needs ingest or operator access';
 
 -- Filters that are not given are not in the query, so that each finds its index.
 CREATE FUNCTION calls_query(number text, since timestamptz, until timestamptz, attributes jsonb, direction text, state text)
@@ -3233,7 +3234,8 @@ BEGIN
     END IF;
     RETURN QUERY
     EXECUTE format('SELECT t.name, c.call_id, c.state, d.direction, d.from_number, d.to_number, coalesce(d.attributes, ''{}''),'
-                   ' c.track || coalesce((SELECT array_agg(k.name ORDER BY k.number) FROM mulberry_internal.tracks k WHERE k.call = c.id), ''{}''),'
+                   ' c.track || coalesce((SELECT array_agg(k.name ORDER BY k.number) FROM mulberry_internal.tracks k'
+                   ' WHERE k.call = c.id), ''{}''),'
                    ' coalesce(c.started_at, c.created_at), c.completed_at, c.finished_at, c.sentiment'
                    ' FROM (%s) AS found (id)'
                    ' JOIN mulberry_internal.calls c ON c.id = found.id'
@@ -3245,8 +3247,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.calls(text, timestamptz, timestamptz, jsonb, text, text, text, integer) IS
-    'calls, the newest first: of a number (either side), that began since and before until, with these attributes ({"queue": "sales"}), of a '
-    'direction, in a state; null: any. For the next ones say until => the started_at of the last. Needs supervisor access';
+    'calls, the newest first: of a number (either side), that began since and before until, with these attributes ({"queue": "sales"}), '
+    'of a direction, in a state; null: any. For the next ones say until => the started_at of the last. Needs supervisor access';
 
 -- src/calls/retention.sql
 CREATE FUNCTION remove_call(tenant uuid, call_id text) RETURNS bigint

@@ -166,7 +166,8 @@ extern bool mulberry_lock_call_by_id(Relation calls, int64 id, bool wait, mulber
 
 /*
  * Adds a call with what is in "call", but id, state and times, and brings it up to date.  It begins at
- * "began", whose day has a partition, or earlier as somebody says ("started", else DT_NOBEGIN).  The lock is held and mulberry_find_call() found nothing.
+ * "began", whose day has a partition; "started" is what somebody says of that, else DT_NOBEGIN.  The
+ * lock is held and mulberry_find_call() found nothing.
  */
 extern void
 mulberry_create_call(Relation calls, mulberry_call *call, TimestampTz began, TimestampTz started);

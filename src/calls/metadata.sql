@@ -124,10 +124,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.begin_call(text, text, text, text, jsonb, text, integer, text[], timestamptz, text, bigint, integer) IS
-    'tells of a call before its first packet, which needs no such thing: direction inbound, outbound or internal; numbers as E.164, SIP URI '
-    'or as they came; attributes, an object of at most 8 kB. It has the tracks that are named and no others, all of one encoding, rate and '
-    'way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True when it '
-    'has begun now. Needs ingest access';
+    'tells of a call before its first packet, which needs no such thing: direction inbound, outbound or internal; numbers as E.164, SIP '
+    'URI or as they came; attributes, an object of at most 8 kB. It has the tracks that are named and no others, all of one encoding, rate and '
+    'way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True when '
+    'it has begun now. Needs ingest access';
 
 CREATE OR REPLACE FUNCTION mulberry.describe_call(
     call_id        text,
@@ -174,8 +174,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.describe_call(text, text, text, text, jsonb, text) IS
-    'tells more of a call, whatever its state: what is not null takes the place of what was known, attributes are added to those that it has, '
-    'and go where their value is null. Needs ingest or operator access';
+    'tells more of a call, whatever its state: what is not null takes the place of what was known, attributes are added to those that it '
+    'has, and go where their value is null. Needs ingest or operator access';
 
 -- Filters that are not given are not in the query, so that each finds its index.
 CREATE OR REPLACE FUNCTION calls_query(number text, since timestamptz, until timestamptz, attributes jsonb, direction text, state text)
@@ -232,7 +232,8 @@ BEGIN
     END IF;
     RETURN QUERY
     EXECUTE format('SELECT t.name, c.call_id, c.state, d.direction, d.from_number, d.to_number, coalesce(d.attributes, ''{}''),'
-                   ' c.track || coalesce((SELECT array_agg(k.name ORDER BY k.number) FROM mulberry_internal.tracks k WHERE k.call = c.id), ''{}''),'
+                   ' c.track || coalesce((SELECT array_agg(k.name ORDER BY k.number) FROM mulberry_internal.tracks k'
+                   ' WHERE k.call = c.id), ''{}''),'
                    ' coalesce(c.started_at, c.created_at), c.completed_at, c.finished_at, c.sentiment'
                    ' FROM (%s) AS found (id)'
                    ' JOIN mulberry_internal.calls c ON c.id = found.id'
@@ -244,5 +245,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.calls(text, timestamptz, timestamptz, jsonb, text, text, text, integer) IS
-    'calls, the newest first: of a number (either side), that began since and before until, with these attributes ({"queue": "sales"}), of a '
-    'direction, in a state; null: any. For the next ones say until => the started_at of the last. Needs supervisor access';
+    'calls, the newest first: of a number (either side), that began since and before until, with these attributes ({"queue": "sales"}), '
+    'of a direction, in a state; null: any. For the next ones say until => the started_at of the last. Needs supervisor access';

@@ -154,7 +154,8 @@ CREATE OR REPLACE FUNCTION mulberry.call_audio(call_id text, tenant text DEFAULT
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio';
 COMMENT ON FUNCTION mulberry.call_audio(text, text, text) IS
     'a track of a call (null: the first) as a WAV file (16-bit PCM at its rate); each missing packet is silence of its usual packet '
-    'length, at most 60 s for a run of them. All silence together is at most a minute and four times the audio: where there are more gaps, the end that '
+    'length, at most 60 s for a run of them. All silence together is at most a minute and four times the audio: where there are more '
+    'gaps, the end that '
     'never came is cut, then the longest of them. call_gaps() lists where they lie';
 
 CREATE OR REPLACE FUNCTION mulberry.call_gaps(call_id text, tenant text DEFAULT NULL, track text DEFAULT NULL)
