@@ -496,6 +496,15 @@ CREATE TYPE mulberry.call_summary AS (
 );
 COMMENT ON TYPE mulberry.call_summary IS 'a call that calls() found; more of it is in call_status';
 
+CREATE TYPE mulberry.recording_track AS (
+    track       text,
+    encoding    text,
+    sample_rate integer,
+    packets     integer,
+    duration_ms bigint
+);
+COMMENT ON TYPE mulberry.recording_track IS 'what ingest_recording() made of a channel';
+
 -- src/jobs/kinds.sql
 -- The kinds of jobs and of endpoints: what src/jobs/kinds.c defines.
 
@@ -3127,8 +3136,8 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.begin_call(text, text, text, text, jsonb, text, integer, text[], timestamptz, text, bigint, integer) IS
     'tells of a call before its first packet, which needs no such thing: direction inbound, outbound or internal; numbers as E.164, SIP '
-    'URI or as they came; attributes, an object of at most 8 kB. It has the tracks that are named and no others, all of one encoding, rate and '
-    'way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True when '
+    'URI or as they came; attributes, an object of at most 8 kB. It has the tracks that are named and no others, all of one encoding, rate '
+    'and way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True when '
     'it has begun now. Needs ingest access';
 
 CREATE FUNCTION mulberry.describe_call(
@@ -3249,6 +3258,142 @@ $$;
 COMMENT ON FUNCTION mulberry.calls(text, timestamptz, timestamptz, jsonb, text, text, text, integer) IS
     'calls, the newest first: of a number (either side), that began since and before until, with these attributes ({"queue": "sales"}), '
     'of a direction, in a state; null: any. For the next ones say until => the started_at of the last. Needs supervisor access';
+
+-- src/calls/recordings.sql
+-- Whole recordings: a WAV file that becomes the packets of a call.
+
+CREATE FUNCTION recording_rate(rate integer) RETURNS integer
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN rate <= 8000 THEN 8000 WHEN rate <= 16000 THEN 16000 WHEN rate IN (22050, 44100) THEN 44100 ELSE 48000 END
+$$;
+COMMENT ON FUNCTION recording_rate(integer) IS
+    'at which rate a recording of another is kept: a higher one, as far as there is one (internal)';
+
+CREATE FUNCTION ingest_channel(call_id text, track all_tracks, audio bytea, packet_ms integer, first_sent_at timestamptz,
+    tenant text) RETURNS integer
+LANGUAGE plpgsql AS $$
+DECLARE
+    samples CONSTANT integer := track.sample_rate * packet_ms / 1000;
+    size    CONSTANT integer := samples * CASE track.encoding WHEN 's16le' THEN 2 ELSE 1 END;
+    total   CONSTANT integer := (length(audio) + size - 1) / size;
+    many    CONSTANT integer := least(200, current_setting('mulberry.max_batch_packets')::integer);
+    refused record;
+BEGIN
+    FOR start IN 0 .. total - 1 BY many LOOP
+        SELECT r.status, r.message, r.sqlstate INTO refused
+          FROM (SELECT array_agg(CASE WHEN track.counter_bits IS NULL THEN track.first_sequence + s
+                                      ELSE (track.first_sequence + s) % (1::bigint << track.counter_bits) END ORDER BY s) AS sequences,
+                       array_agg(substr(audio, s * size + 1, size) ORDER BY s) AS data,
+                       array_agg(first_sent_at + s * (samples::double precision / track.sample_rate) * interval '1 s' ORDER BY s) AS sent_at
+                  FROM generate_series(start, least(start + many, total) - 1) AS s) AS b
+               CROSS JOIN LATERAL mulberry.ingest_packets(array_fill(ingest_channel.call_id, ARRAY[cardinality(b.sequences)]), b.sequences,
+                   b.data, b.sent_at, track.encoding, track.sample_rate, ingest_channel.tenant, tracks => ARRAY[track.name]) AS r
+         WHERE r.status <> 'accepted'
+         LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION '%', CASE refused.status
+                    WHEN 'duplicate' THEN format('track "%s" of call "%s" has packets already', track.name, ingest_channel.call_id)
+                    ELSE refused.message END
+                USING ERRCODE = coalesce(refused.sqlstate, '55000');
+        END IF;
+    END LOOP;
+    RETURN total;
+END
+$$;
+COMMENT ON FUNCTION ingest_channel(text, all_tracks, bytea, integer, timestamptz, text) IS
+    'cuts audio into the packets of a track that has none, and returns how many (internal)';
+
+CREATE FUNCTION mulberry.ingest_recording(
+    call_id         text,
+    wav             bytea,
+    tracks          text[] DEFAULT NULL,
+    encoding        text DEFAULT NULL,
+    sample_rate     integer DEFAULT NULL,
+    started_at      timestamptz DEFAULT NULL,
+    complete        boolean DEFAULT false,
+    packet_ms       integer DEFAULT 100,
+    tenant          text DEFAULT NULL,
+    allow_truncated boolean DEFAULT false
+) RETURNS SETOF mulberry.recording_track
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    owner  uuid := mulberry_internal.resolve_tenant(ingest_recording.tenant, 'ingest');
+    names  text[] := ingest_recording.tracks;
+    file   record;
+    known  record;
+    track  mulberry_internal.all_tracks;
+    part   record;
+    made   mulberry.recording_track;
+    totals jsonb := '{}';
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', ingest_recording.call_id, 'encoding', ingest_recording.encoding);
+    IF ingest_recording.call_id IS NULL OR ingest_recording.wav IS NULL THEN
+        RAISE EXCEPTION '% must not be null', CASE WHEN ingest_recording.call_id IS NULL THEN 'call id' ELSE 'wav' END
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF ingest_recording.packet_ms IS NULL OR ingest_recording.packet_ms NOT BETWEEN 10 AND 1000 THEN
+        RAISE EXCEPTION 'packet_ms must lie between 10 and 1000' USING ERRCODE = 'numeric_value_out_of_range';
+    END IF;
+    IF NOT isfinite(ingest_recording.started_at) THEN
+        RAISE EXCEPTION 'started_at must be finite' USING ERRCODE = 'datetime_field_overflow';
+    END IF;
+    IF ingest_recording.encoding NOT IN ('mulaw', 'alaw', 's16le') THEN
+        RAISE EXCEPTION 'a recording cannot be kept in encoding "%"', ingest_recording.encoding
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It can be kept as mulaw, alaw or s16le.';
+    END IF;
+    SELECT d.encoding, d.sample_rate, d.channels INTO file FROM mulberry.wav_decode(ingest_recording.wav, 1, ingest_recording.allow_truncated) AS d;
+    IF names IS NULL THEN
+        names := CASE file.channels WHEN 1 THEN ARRAY[NULL] WHEN 2 THEN ARRAY['left', 'right']
+                                    ELSE ARRAY(SELECT 'channel ' || c FROM generate_series(1, file.channels) AS c) END;
+    END IF;
+    IF cardinality(names) NOT IN (1, file.channels) OR array_ndims(names) <> 1 THEN
+        RAISE EXCEPTION 'the recording has % channels, and % tracks are named', file.channels, cardinality(names)
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'One name is for all channels together, else each needs one.';
+    END IF;
+    IF cardinality(names) > 1 AND (array_position(names, NULL) IS NOT NULL
+                                   OR (SELECT count(DISTINCT n) FROM unnest(names) AS n) < cardinality(names)) THEN
+        RAISE EXCEPTION 'each channel needs a track of its own' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT c.id, coalesce(c.started_at, c.created_at) AS began INTO known
+      FROM mulberry_internal.calls c WHERE c.tenant = owner AND c.call_id = ingest_recording.call_id;
+    FOR channel IN 1 .. cardinality(names) LOOP
+        track := NULL;
+        SELECT t.* INTO track
+          FROM mulberry_internal.all_tracks t
+          JOIN mulberry_internal.calls c ON c.id = t.call
+         WHERE c.tenant = owner AND c.call_id = ingest_recording.call_id
+           AND CASE WHEN names[channel] IS NULL THEN t.number = 0 ELSE t.name = names[channel] END;
+        track.name := coalesce(names[channel], track.name, 'main');
+        track.first_sequence := coalesce(track.first_sequence, 0);
+        track.encoding := coalesce(ingest_recording.encoding, track.encoding,
+            CASE WHEN file.encoding IN ('mulaw', 'alaw') THEN file.encoding ELSE 's16le' END);
+        track.sample_rate := coalesce(ingest_recording.sample_rate, track.sample_rate,
+            mulberry_internal.recording_rate(file.sample_rate));
+        SELECT mulberry.audio_convert(d.audio, d.encoding, d.sample_rate, track.encoding, track.sample_rate) AS audio, d.duration_ms
+          INTO part
+          FROM mulberry.wav_decode(ingest_recording.wav, CASE WHEN cardinality(names) > 1 THEN channel END,
+                   ingest_recording.allow_truncated) AS d;
+        made := (track.name, track.encoding, track.sample_rate,
+                 mulberry_internal.ingest_channel(ingest_recording.call_id, track, part.audio, ingest_recording.packet_ms,
+                     coalesce(ingest_recording.started_at, known.began, statement_timestamp()), ingest_recording.tenant),
+                 part.duration_ms);
+        totals := totals || jsonb_build_object(made.track, made.packets);
+        RETURN NEXT made;
+    END LOOP;
+    IF known.id IS NULL THEN
+        UPDATE mulberry_internal.calls c SET started_at = ingest_recording.started_at
+         WHERE c.tenant = owner AND c.call_id = ingest_recording.call_id AND ingest_recording.started_at IS NOT NULL;
+    END IF;
+    IF ingest_recording.complete THEN
+        PERFORM mulberry.complete_call(ingest_recording.call_id, tenant => ingest_recording.tenant, totals => totals);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION mulberry.ingest_recording(text, bytea, text[], text, integer, timestamptz, boolean, integer, text, boolean) IS
+    'takes a whole WAV file: cuts it into packets of packet_ms, which become a track for each channel (tracks null: the first track of a '
+    'mono file, left and right of a stereo one), or one of the mean of all channels where tracks has one name. Encoding and rate null: '
+    'those of the track, for a new one the file''s as far as calls can have them. started_at is when it begins (null: when the call '
+    'began). complete: the tracks have nothing further. allow_truncated as in wav_decode(). Needs ingest access';
 
 -- src/calls/retention.sql
 CREATE FUNCTION remove_call(tenant uuid, call_id text) RETURNS bigint
@@ -3461,6 +3606,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('calls', 'EXECUTE', 'supervisor'),
     ('ingest_packet', 'EXECUTE', 'ingest'),
     ('ingest_packets', 'EXECUTE', 'ingest'),
+    ('ingest_recording', 'EXECUTE', 'ingest'),
     ('complete_call', 'EXECUTE', 'ingest operator'),
     ('call_status', 'SELECT', 'ingest supervisor auditor'),
     ('call_tracks', 'SELECT', 'ingest supervisor auditor'),

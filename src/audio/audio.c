@@ -15,6 +15,7 @@
 
 #include "audio/audio_input.h"
 #include "core/audio/g711.h"
+#include "core/audio/container.h"
 #include "core/audio/resample.h"
 #include "core/audio/wav.h"
 #include "server/row.h"
@@ -150,6 +151,42 @@ mulberry_wav_encode(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(result);
 }
 
+pg_noreturn static void refuse_codec(int codec);
+pg_noreturn static void refuse_malformed(const uint8 *head, size_t n);
+
+/* What to do with a file of another kind. */
+#define CONVERSION_HINT                                                                            \
+	"Convert it: ffmpeg -i INPUT -c:a pcm_s16le OUTPUT.wav, or sox INPUT -e signed-integer -b 16 " \
+	"OUTPUT.wav."
+
+static void
+refuse_codec(int codec)
+{
+	const char *name = mb_wav_codec_name(codec);
+
+	ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			name != NULL ? errmsg("format of the WAV file is not supported: %s", name)
+						 : errmsg("format of the WAV file is not supported"),
+			errdetail("Supported are PCM of 8, 16, 24 and 32 bits, IEEE float of 32 and 64 "
+					  "bits, mu-law and A-law, with up to %d channels and %d Hz.",
+					  MB_WAV_MAX_CHANNELS, MB_WAV_MAX_RATE),
+			errhint(CONVERSION_HINT));
+	pg_unreachable();
+}
+
+static void
+refuse_malformed(const uint8 *head, size_t n)
+{
+	const char *kind = mb_container_name(head, Min(n, MB_CONTAINER_LOOK));
+
+	if (kind != NULL && strcmp(kind, "WAV") != 0)
+		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("file is no WAV file: %s", kind), errhint(CONVERSION_HINT));
+	ereport(ERROR, errcode(ERRCODE_INVALID_BINARY_REPRESENTATION), errmsg("malformed WAV file"),
+			errdetail("It is no RIFF WAVE, or its chunks contradict each other."));
+	pg_unreachable();
+}
+
 /*
  * Finds the audio in a WAV file, with an error for everything that is wrong with it.
  * Tells at which byte it begins, and returns whether it is cut short, which is an error unless
@@ -191,16 +228,9 @@ read_wav(mulberry_bytes *wav, bool allow_truncated, mb_wav_info *info, size_t *b
 						errhint("Use allow_truncated => true to take what is there."));
 			break;
 		case MB_ERR_UNSUPPORTED:
-			ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					errmsg("format of the WAV file is not supported"),
-					errdetail("Supported are PCM of 8, 16, 24 and 32 bits, IEEE float of 32 and 64 "
-							  "bits, mu-law and A-law, with up to %d channels and %d Hz.",
-							  MB_WAV_MAX_CHANNELS, MB_WAV_MAX_RATE));
-			break;
+			refuse_codec(info->codec);
 		default:
-			ereport(ERROR, errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
-					errmsg("malformed WAV file"),
-					errdetail("It is no RIFF WAVE, or its chunks contradict each other."));
+			refuse_malformed(head, n_head);
 	}
 	if (info->frames == 0)
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("audio is empty"),

@@ -7,6 +7,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('calls', 'EXECUTE', 'supervisor'),
     ('ingest_packet', 'EXECUTE', 'ingest'),
     ('ingest_packets', 'EXECUTE', 'ingest'),
+    ('ingest_recording', 'EXECUTE', 'ingest'),
     ('complete_call', 'EXECUTE', 'ingest operator'),
     ('call_status', 'SELECT', 'ingest supervisor auditor'),
     ('call_tracks', 'SELECT', 'ingest supervisor auditor'),

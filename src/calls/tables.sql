@@ -179,3 +179,12 @@ CREATE TYPE mulberry.call_summary AS (
     sentiment    text
 );
 COMMENT ON TYPE mulberry.call_summary IS 'a call that calls() found; more of it is in call_status';
+
+CREATE TYPE mulberry.recording_track AS (
+    track       text,
+    encoding    text,
+    sample_rate integer,
+    packets     integer,
+    duration_ms bigint
+);
+COMMENT ON TYPE mulberry.recording_track IS 'what ingest_recording() made of a channel';

@@ -90,6 +90,45 @@ find_format(int tag, int bits, mb_wav_format *format)
 	return false;
 }
 
+const char *
+mb_wav_codec_name(int codec)
+{
+	/* mmreg.h */
+	static const struct
+	{
+		int tag;
+		const char *name;
+	} codecs[] = {
+		{ TAG_PCM, "PCM" },
+		{ 0x0002, "MS ADPCM" },
+		{ TAG_IEEE_FLOAT, "IEEE float" },
+		{ TAG_ALAW, "A-law" },
+		{ TAG_MULAW, "mu-law" },
+		{ 0x0010, "OKI ADPCM" },
+		{ 0x0011, "IMA ADPCM" },
+		{ 0x0017, "Dialogic ADPCM" },
+		{ 0x0022, "TrueSpeech" },
+		{ 0x0031, "GSM 06.10" },
+		{ 0x0040, "G.721 ADPCM" },
+		{ 0x0042, "G.723.1" },
+		{ 0x0045, "G.726 ADPCM" },
+		{ 0x0050, "MPEG" },
+		{ 0x0055, "MP3" },
+		{ 0x0064, "G.726 ADPCM" },
+		{ 0x0065, "G.722 ADPCM" },
+		{ 0x0083, "G.729 A" },
+		{ 0x00FF, "AAC" },
+		{ 0x0161, "WMA" },
+		{ 0xA109, "Speex" },
+		{ 0x704F, "Opus" },
+	};
+
+	for (size_t i = 0; i < sizeof(codecs) / sizeof(codecs[0]); i++)
+		if (codecs[i].tag == codec)
+			return codecs[i].name;
+	return NULL;
+}
+
 /* Reads the "fmt " chunk of size bytes at p into *info. */
 static mb_status
 read_fmt(const uint8_t *p, uint64_t size, mb_wav_info *info)
@@ -122,6 +161,7 @@ read_fmt(const uint8_t *p, uint64_t size, mb_wav_info *info)
 		/* fewer valid bits than bits are left-justified: nothing to do */
 		tag = get_u16(p + 24);
 	}
+	info->codec = tag;
 	if (channels == 0 || rate == 0)
 		return MB_ERR_FORMAT;
 	if (!find_format(tag, bits, &info->format))

@@ -42,6 +42,7 @@ typedef enum mb_wav_format
 
 typedef struct mb_wav_info
 {
+	int codec; /* format tag of the file; 0 until it is known */
 	mb_wav_format format;
 	int channels;
 	int sample_rate;
@@ -61,7 +62,8 @@ typedef struct mb_wav_info
  *						and frames counts what is there.  When the buffer ends before
  *						any data chunk begins, info->data is NULL
  *	MB_ERR_FORMAT		no RIFF WAVE, a chunk that runs past the end, fields that contradict each other
- *	MB_ERR_UNSUPPORTED	well formed, but another codec, width, byte order, or too many channels
+ *	MB_ERR_UNSUPPORTED	well formed, but another codec, width, byte order, or too many channels;
+ *						info->codec is the codec's tag, where there is one
  *
  * Sizes that a writer to a pipe puts there mark a streamed file, of which everything
  * to the end is data, without an error: a data size of 0x7FFF0000 or more that the
@@ -71,8 +73,11 @@ typedef struct mb_wav_info
  */
 extern mb_status mb_wav_read(const uint8_t *bytes, size_t n, mb_wav_info *info);
 
+/* What a codec is called that WAV files have in use, read here or not; NULL for one that is not known. */
+extern const char *mb_wav_codec_name(int codec);
+
 /*
- * The same for a file of "total" bytes of which only the first n are at hand; info->data lies
+ * The same as mb_wav_read() for a file of "total" bytes of which only the first n are at hand; info->data lies
  * behind them or at their end, and mb_wav_read_samples() may be used only after
  * it was pointed to where the frames are.  MB_ERR_SPACE when more than n bytes are
  * needed to find the data, which cannot be when n is total.

@@ -107,6 +107,7 @@ my %calls = (
     'mulberry.health' => [q{SELECT count(*) FROM mulberry.health()}],
     'mulberry.held_access' => [q{SELECT 1 / cardinality(mulberry.held_access(:'tenant'))}, q{SELECT id AS tenant FROM mulberry_internal.tenants WHERE name = 'north' \gset}],
     'mulberry.in_transaction_block' => [q{SELECT mulberry.in_transaction_block()}],
+    'mulberry.ingest_recording' => [q{SELECT mulberry.ingest_recording('recorded', mulberry.wav_encode('\x7f7f7f7f', 'mulaw', 8000, 2), complete => true, tenant => 'north')}],
     'mulberry.ingest_packet' => [q{SELECT mulberry.ingest_packet('more', 0, 'x', NULL, 'text', NULL, 'north')}],
     'mulberry.ingest_packets' => [q{SELECT * FROM mulberry.ingest_packets('{more}', '{0}', '{x}', encoding => 'text', tenant => 'north')}],
     'mulberry.job_kinds' => [q{SELECT * FROM mulberry.job_kinds()}],
