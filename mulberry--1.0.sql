@@ -3137,8 +3137,8 @@ $$;
 COMMENT ON FUNCTION mulberry.begin_call(text, text, text, text, jsonb, text, integer, text[], timestamptz, text, bigint, integer) IS
     'tells of a call before its first packet, which needs no such thing: direction inbound, outbound or internal; numbers as E.164, SIP '
     'URI or as they came; attributes, an object of at most 8 kB. It has the tracks that are named and no others, all of one encoding, rate '
-    'and way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True when '
-    'it has begun now. Needs ingest access';
+    'and way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True '
+    'when it has begun now. Needs ingest access';
 
 CREATE FUNCTION mulberry.describe_call(
     call_id        text,
@@ -3341,7 +3341,8 @@ BEGIN
         RAISE EXCEPTION 'a recording cannot be kept in encoding "%"', ingest_recording.encoding
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It can be kept as mulaw, alaw or s16le.';
     END IF;
-    SELECT d.encoding, d.sample_rate, d.channels INTO file FROM mulberry.wav_decode(ingest_recording.wav, 1, ingest_recording.allow_truncated) AS d;
+    SELECT d.encoding, d.sample_rate, d.channels INTO file
+      FROM mulberry.wav_decode(ingest_recording.wav, 1, ingest_recording.allow_truncated) AS d;
     IF names IS NULL THEN
         names := CASE file.channels WHEN 1 THEN ARRAY[NULL] WHEN 2 THEN ARRAY['left', 'right']
                                     ELSE ARRAY(SELECT 'channel ' || c FROM generate_series(1, file.channels) AS c) END;

@@ -126,8 +126,8 @@ $$;
 COMMENT ON FUNCTION mulberry.begin_call(text, text, text, text, jsonb, text, integer, text[], timestamptz, text, bigint, integer) IS
     'tells of a call before its first packet, which needs no such thing: direction inbound, outbound or internal; numbers as E.164, SIP '
     'URI or as they came; attributes, an object of at most 8 kB. It has the tracks that are named and no others, all of one encoding, rate '
-    'and way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True when '
-    'it has begun now. Needs ingest access';
+    'and way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True '
+    'when it has begun now. Needs ingest access';
 
 CREATE OR REPLACE FUNCTION mulberry.describe_call(
     call_id        text,

@@ -79,7 +79,8 @@ BEGIN
         RAISE EXCEPTION 'a recording cannot be kept in encoding "%"', ingest_recording.encoding
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It can be kept as mulaw, alaw or s16le.';
     END IF;
-    SELECT d.encoding, d.sample_rate, d.channels INTO file FROM mulberry.wav_decode(ingest_recording.wav, 1, ingest_recording.allow_truncated) AS d;
+    SELECT d.encoding, d.sample_rate, d.channels INTO file
+      FROM mulberry.wav_decode(ingest_recording.wav, 1, ingest_recording.allow_truncated) AS d;
     IF names IS NULL THEN
         names := CASE file.channels WHEN 1 THEN ARRAY[NULL] WHEN 2 THEN ARRAY['left', 'right']
                                     ELSE ARRAY(SELECT 'channel ' || c FROM generate_series(1, file.channels) AS c) END;
