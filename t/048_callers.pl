@@ -179,5 +179,69 @@ is(sql(q{SELECT string_agg(way || ': ' || answer, ', ') FROM m.tries WHERE answe
 is(sql(q{SELECT string_agg(access || ' ' || coalesce(tenant::text, 'everywhere'), ', ') FROM mulberry_internal.members
     WHERE role = 'mallory'::regrole AND tenant IS NULL}), '', 'nobody has become administrator of all tenants');
 
+# ---- dblink to the own server: a session of whoever it says, where that is allowed, with what he has himself ----
+
+# this server trusts everybody on its socket but mallory, who has a password
+sql(q{CREATE EXTENSION dblink SCHEMA public; ALTER ROLE mallory PASSWORD 'hers'});
+my $hba = $node->data_dir . '/pg_hba.conf';
+my $trusting = slurp_file($hba);
+unlink $hba;
+append_to_file($hba, "local all mallory scram-sha-256\n$trusting");
+$node->reload;
+my $superuser = sql('SELECT current_user');
+my $server = sprintf "host=%s port=%s dbname=postgres", $node->host, $node->port;
+my $refused = 0;
+for (1 .. 1800)
+{
+    last if $refused = $node->psql('postgres', 'SELECT', connstr => $node->connstr('postgres') . ' user=mallory', extra_params => ['-w']) != 0;
+    select undef, undef, undef, 0.1;
+}
+ok($refused, 'mallory needs a password now');
+sql(<<"SQL");
+SET ROLE mallory;
+CREATE TABLE m.calls_back (way text, connection text, answer text, saw text);
+CREATE FUNCTION m.note(way text, connection text, answer text, saw text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS \$\$
+BEGIN EXECUTE 'INSERT INTO m.calls_back VALUES (\$1, \$2, \$3, \$4)' USING way, connection, answer, saw; END \$\$;
+CREATE FUNCTION m.ask(connection text, query text) RETURNS text LANGUAGE plpgsql AS \$\$
+BEGIN RETURN (SELECT x FROM public.dblink(connection, query) AS d (x text)); EXCEPTION WHEN OTHERS THEN RETURN SQLSTATE; END \$\$;
+CREATE FUNCTION m.call_back(way text) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS \$\$
+DECLARE connection text;
+BEGIN
+    FOREACH connection IN ARRAY ARRAY['', ' user=$superuser', ' user=chief', ' user=mallory', ' user=$superuser password=guessed', ' user=mallory password=hers'] LOOP
+        PERFORM m.note(way, connection, m.ask('$server' || connection, 'SELECT mulberry.grant_access(''mallory'', ''admin'', NULL)::text'),
+            m.ask('$server' || connection, 'SELECT string_agg(DISTINCT tenant, '' '') FROM mulberry.call_status'));
+        BEGIN
+            PERFORM public.dblink_exec('$server' || connection, 'ALTER ROLE mallory SUPERUSER');
+            PERFORM m.note(way, connection, 'became a superuser', NULL);
+        EXCEPTION WHEN OTHERS THEN NULL;
+        END;
+    END LOOP;
+    RETURN 1;
+END \$\$;
+CREATE FUNCTION m.back_trigger() RETURNS trigger LANGUAGE plpgsql AS \$\$ BEGIN PERFORM m.call_back('trigger'); RETURN NEW; END \$\$;
+CREATE TABLE m.remote_triggered (x integer);
+CREATE TRIGGER t BEFORE INSERT ON m.remote_triggered FOR EACH ROW EXECUTE FUNCTION m.back_trigger();
+GRANT INSERT ON m.remote_triggered TO chief;
+CREATE TABLE m.remote_indexed (x integer); INSERT INTO m.remote_indexed VALUES (1);
+CREATE FUNCTION m.back_expression(x integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS \$\$ BEGIN RETURN m.call_back('index expression'); END \$\$;
+CREATE MATERIALIZED VIEW m.remote_kept AS SELECT m.call_back('materialized view') WITH NO DATA;
+SELECT m.call_back('herself');
+SQL
+sql('SET ROLE chief; INSERT INTO m.remote_triggered VALUES (1)');
+sql('REFRESH MATERIALIZED VIEW m.remote_kept; CREATE INDEX ON m.remote_indexed (m.back_expression(x)); ANALYZE m.remote_indexed; REINDEX TABLE m.remote_indexed');
+sql('DELETE FROM m.calls_back WHERE way = \'index expression\'; ALTER TABLE m.remote_indexed SET (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0); SET ROLE mallory; INSERT INTO m.remote_indexed VALUES (2), (3), (4);');
+wait_for_true($node, q{SELECT autoanalyze_count > 0 FROM pg_stat_user_tables WHERE relid = 'm.remote_indexed'::regclass}, 'autovacuum has analyzed what calls back');
+is(sql(q{SELECT string_agg(DISTINCT way, ', ' ORDER BY way) FROM m.calls_back}), 'herself, index expression, materialized view, trigger', 'what calls back ran in all of these ways');
+is(sql(q{SELECT string_agg(DISTINCT format('%s: %s %s', way, connection, answer), E'\n') FROM m.calls_back
+    WHERE connection <> ' user=mallory password=hers' AND (answer, saw) IS DISTINCT FROM ('2F003', '2F003') AND (answer, saw) IS DISTINCT FROM ('08001', '08001')}),
+    '', 'dblink lets nobody but a superuser use what the server trusts, wherever his code runs');
+is(sql(q{SELECT string_agg(DISTINCT format('%s %s', answer, saw), E'\n') FROM m.calls_back WHERE connection = ' user=mallory password=hers'}), '42501 north',
+    '... and a session of his own has what he has himself, whoever runs the code');
+is(sql("SELECT string_agg(x, ' ') FROM public.dblink('$server user=mallory password=hers', 'SELECT DISTINCT tenant FROM mulberry.call_status') AS d (x text)"), 'north',
+    'a superuser who connects as somebody sees what that one may see');
+is(sql("SELECT x FROM public.dblink('$server user=chief', 'SELECT count(DISTINCT tenant) FROM mulberry.call_status') AS d (x integer)"), '2', '... or this one');
+is(sql(q{SELECT count(*) FROM pg_roles WHERE rolname = 'mallory' AND rolsuper}) . sql(q{SELECT count(*) FROM mulberry_internal.members
+    WHERE role = 'mallory'::regrole AND tenant IS NULL}), '00', 'she has got nothing');
+
 $node->stop;
 done_testing();
