@@ -91,6 +91,26 @@ SELECT counter FROM mulberry_internal.commands WHERE id = :command \gset
 SELECT pg_temp.recorded(:command, pg_temp.played(string_agg(pg_temp.forged_ack(7000 + n, n), '') || pg_temp.genuine_ack(:'edge', :command, 4) || '49381731')) FROM generate_series(1, 100) AS n;
 SELECT nonce, counter - :counter AS further FROM mulberry_internal.commands WHERE id = :command;
 
+-- It is looked for in one passage however many there are: blocks of a stored recording that are read, counted.
+CREATE TEMP TABLE stored (acks integer, audio bytea);
+ALTER TABLE stored ALTER audio SET STORAGE EXTERNAL;
+INSERT INTO stored SELECT acks, pg_temp.played(repeat(:'ack' || '49381731', acks)) FROM unnest(ARRAY[50, 200]) AS acks;
+CREATE FUNCTION pg_temp.blocks_read(acks integer, call text) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE format('EXPLAIN (ANALYZE, BUFFERS, TIMING off, FORMAT json) SELECT h.* FROM stored s, LATERAL %s h WHERE s.acks = %s', call, acks) INTO plan;
+    RETURN (plan->0->'Plan'->>'Local Hit Blocks')::integer + (plan->0->'Plan'->>'Local Read Blocks')::integer;
+END $$;
+SELECT pg_temp.blocks_read(200, call) < 5 * pg_temp.blocks_read(50, call) AS linear, pg_temp.blocks_read(50, call) > 40 AS "all of it",
+       pg_temp.blocks_read(200, call) = pg_temp.blocks_read(200, $$mulberry_internal.heard_frames(s.audio, 'mulaw', 8000)$$) AS once
+  FROM format('mulberry_internal.heard_challenge(s.audio, ''mulaw'', 8000, %L)', :'ack') AS call;
+-- of one that is longer five minutes are stored and sent to be transcribed
+SELECT pg_temp.ordered() AS command \gset
+SELECT counter FROM mulberry_internal.commands WHERE id = :command \gset
+SELECT pg_temp.recorded(:command, pg_temp.played(repeat(pg_temp.forged_ack(:counter, 1), 200)));
+SELECT length(recording) FROM mulberry_internal.voice_calls WHERE command = :command;
+
 -- An edge judges a hundred frames of one audio, in whatever order its keys come, and says how many more there were.
 SELECT max(id) AS before FROM mulberry_internal.audit \gset
 SELECT pg_temp.played(string_agg(pg_temp.checked(format('070400000001%s%s%s', '00', lpad((5001 + n)::text, 4, '0'), lpad(n::text, 10, '0'))), '')) AS stale

@@ -71,6 +71,8 @@ AS $$
 DECLARE
     at        CONSTANT timestamptz := clock_timestamp();
     time_for_listening CONSTANT interval := interval '30 seconds';
+    -- what is said after our frame is said soon, and a recording may have any length
+    seconds_listened_to CONSTANT integer := 300;
     -- Whoever answers the telephone can fill a recording with acknowledgements.  An agent has one for each frame.
     most      CONSTANT integer := 20;
     judged    integer := 0;
@@ -169,6 +171,7 @@ BEGIN
         PERFORM mulberry_internal.unheard(v, 'the recording is empty');
         RETURN NULL;
     END IF;
+    part.audio := substr(part.audio, 1, seconds_listened_to * part.sample_rate * CASE part.encoding WHEN 's16le' THEN 2 ELSE 1 END);
     UPDATE mulberry_internal.voice_calls x
        SET recording = mulberry.wav_encode(mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, 's16le', 8000), 's16le',
            8000),
@@ -180,8 +183,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS
-    'looks for the acknowledgement in a recording, on each of its channels, and judges 20 different ones at most; without one, has it '
-    'transcribed where an endpoint does that. Returns when to go on; null: by the state of the call (internal)';
+    'looks for the acknowledgement in a recording, on each of its channels, and judges 20 different ones at most; without one, has its '
+    'first five minutes transcribed where an endpoint does that. Returns when to go on; null: by the state of the call (internal)';
 
 CREATE OR REPLACE FUNCTION recording_input(voice_call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)

@@ -23,6 +23,7 @@
 #						their answers are and they come again
 #	hooks=X				none, twice (each twice, and once more without its idempotency token), reversed
 #	recording=X			absent, none (not made), S seconds late
+#	wav=NAME			recordings are the file NAME.wav beside the log
 #	mono				recordings have one channel, whatever was asked for
 #	noise=DB, twist=DB, loss=P	the line
 #	page=N				calls on a page of the list
@@ -32,12 +33,14 @@ use strict;
 use warnings;
 
 use Digest::SHA qw(hmac_sha1_base64);
+use File::Basename;
 use IO::Select;
 use IO::Socket::INET;
 use IPC::Open3;
 use JSON::PP;
 use MIME::Base64;
 use POSIX qw(strftime);
+use PostgreSQL::Test::Utils;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time sleep);
 
@@ -299,6 +302,10 @@ sub answer
             {
                 $recording->{status} = 'deleted';
                 return (204, '');
+            }
+            if (my $file = $request->{behaviour}{wav})
+            {
+                return (200, PostgreSQL::Test::Utils::slurp_file(dirname($self->{log}) . "/$file.wav"), 'Content-Type: audio/x-wav');
             }
             my @channels = @{ $recording->{channels} };
             @channels = (Mulberry::Line::mix(@channels)) if $request->{behaviour}{mono} || ($request->{query}{RequestedChannels} // 1) != @channels;
