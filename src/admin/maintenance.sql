@@ -62,6 +62,7 @@ BEGIN
         RETURN mulberry_internal.purge_jobs(clock_timestamp(), many) >= many;
     WHEN 'what was set aside' THEN
         PERFORM mulberry_internal.forget_set_aside();
+        RETURN mulberry_internal.retry_jobs_set_aside(many) >= many;
     WHEN 'voice calls' THEN
         PERFORM mulberry_internal.sweep_voice_calls();
     WHEN 'commands' THEN

@@ -23,7 +23,8 @@ BEGIN
             entry.times)
             || CASE WHEN entry.tenant = ANY (mulberry.current_tenants()) OR mulberry.has_access_everywhere('admin')
                     THEN ': ' || entry.error ELSE format(' (SQLSTATE %s)', entry.sqlstate) END;
-        hint := NULL;
+        hint := CASE entry.unit WHEN 'claiming' THEN format('When it is mended: maintenance tries it again after %s, and '
+            'retry_job(%s) at once.', entry.retry_at, entry.item) END;
         RETURN NEXT;
     END LOOP;
 END

@@ -238,6 +238,55 @@ COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, 
     'the next is always of the tenant and the endpoint that have least under way. slots: transfers that the worker may run; reserve: '
     'further ones for tenants and endpoints that run few; held: endpoint and tenant of each that it runs';
 
+-- A job that cannot be claimed is out of the way for good (run_at), until somebody has mended what it fails for.
+CREATE OR REPLACE FUNCTION sift_job(job bigint, tenant uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    UPDATE mulberry_internal.job_queue q SET attempts = q.attempts + 1, lease_token = q.lease_token + 1 WHERE q.id = job;
+    RAISE SQLSTATE 'MB000';    -- it can be claimed, and is not claimed here
+EXCEPTION
+    WHEN SQLSTATE 'MB000' THEN
+        RETURN true;
+    WHEN OTHERS THEN
+        PERFORM mulberry_internal.set_aside('claiming', job::text, tenant, SQLSTATE, SQLERRM);
+        BEGIN
+            UPDATE mulberry_internal.job_queue q SET state = 'queued', worker = NULL, run_at = 'infinity', last_error = SQLERRM
+             WHERE q.id = job;
+        EXCEPTION WHEN OTHERS THEN
+            -- nothing of it can be changed
+            PERFORM mulberry_internal.settle_job(job, 'dead', SQLERRM);
+        END;
+        RETURN false;
+END
+$$;
+COMMENT ON FUNCTION sift_job(bigint, uuid) IS 'whether a locked job can be claimed; one that cannot is set aside (internal)';
+
+CREATE OR REPLACE FUNCTION retry_jobs_set_aside(max_jobs integer) RETURNS integer
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    waiting record;
+    well    integer := 0;
+BEGIN
+    FOR waiting IN
+        SELECT q.id, q.tenant FROM mulberry_internal.job_queue q
+         WHERE q.run_at = 'infinity' AND NOT mulberry_internal.is_set_aside('claiming', q.id::text)
+         LIMIT max_jobs FOR UPDATE SKIP LOCKED
+    LOOP
+        IF mulberry_internal.sift_job(waiting.id, waiting.tenant) THEN
+            UPDATE mulberry_internal.job_queue q SET run_at = clock_timestamp() WHERE q.id = waiting.id;
+            well := well + 1;
+        END IF;
+    END LOOP;
+    IF well > 0 THEN
+        PERFORM mulberry_internal.wake_workers();
+    END IF;
+    RETURN well;
+END
+$$;
+COMMENT ON FUNCTION retry_jobs_set_aside(integer) IS
+    'makes jobs due again that were set aside because they could not be claimed and now can, and returns how many; part of maintenance '
+    '(internal)';
+
 CREATE OR REPLACE FUNCTION sift_jobs() RETURNS integer
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
@@ -251,17 +300,9 @@ BEGIN
         SELECT q.id, q.tenant FROM mulberry_internal.job_queue q
          WHERE q.run_at <= clock_timestamp() ORDER BY random() LIMIT 1000 FOR UPDATE SKIP LOCKED
     LOOP
-        BEGIN
-            UPDATE mulberry_internal.job_queue q SET attempts = q.attempts + 1, lease_token = q.lease_token + 1 WHERE q.id = due.id;
-            RAISE SQLSTATE 'MB000';    -- it can be claimed, and is not claimed here
-        EXCEPTION
-            WHEN SQLSTATE 'MB000' THEN
-                NULL;
-            WHEN OTHERS THEN
-                PERFORM mulberry_internal.set_aside('claiming', due.id::text, due.tenant, SQLSTATE, SQLERRM);
-                UPDATE mulberry_internal.job_queue q SET run_at = 'infinity', last_error = SQLERRM WHERE q.id = due.id;
-                bad := bad + 1;
-        END;
+        IF NOT mulberry_internal.sift_job(due.id, due.tenant) THEN
+            bad := bad + 1;
+        END IF;
     END LOOP;
     RETURN bad;
 END

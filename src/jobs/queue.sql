@@ -116,14 +116,19 @@ LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    h mulberry_internal.job_history;
+    h   mulberry_internal.job_history;
+    due timestamptz;
 BEGIN
     SELECT x.* INTO h FROM mulberry_internal.job_history x
      WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM FROM mulberry_internal.job_queue q
-          WHERE q.id = retry_job.id AND q.tenant = ANY (mulberry.current_tenants('operator'));
-        IF FOUND THEN
+        SELECT x.run_at INTO due FROM mulberry_internal.job_queue x
+         WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator'));
+        IF due = 'infinity' THEN
+            UPDATE mulberry_internal.job_queue x SET run_at = clock_timestamp() WHERE x.id = retry_job.id AND x.run_at = 'infinity';
+            PERFORM mulberry_internal.wake_workers();
+            RETURN;
+        ELSIF FOUND THEN
             RAISE EXCEPTION 'job % is not finished', retry_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
         END IF;
         RAISE EXCEPTION 'job % does not exist', retry_job.id USING ERRCODE = 'undefined_object';
@@ -153,7 +158,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.retry_job(bigint) IS
-    'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. '
+    'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. One that was set aside '
+    'because it could not be claimed is due at once. Needs operator access. '
     'Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
 
 CREATE OR REPLACE FUNCTION mulberry.cancel_job(id bigint) RETURNS void

@@ -11,7 +11,7 @@ BEGIN
     VALUES (set_aside.unit, set_aside.item, set_aside.tenant, state, left(set_aside.error, 1000),
             clock_timestamp() + interval '1 minute')
         ON CONFLICT ON CONSTRAINT set_aside_pkey DO UPDATE
-       SET sqlstate = excluded.sqlstate, error = excluded.error, times = s.times + 1,
+       SET sqlstate = excluded.sqlstate, error = excluded.error, times = least(s.times, 2147483646) + 1,
            retry_at = clock_timestamp() + least(interval '1 minute' * 2 ^ least(s.times, 10), interval '1 hour')
     RETURNING * INTO entry;
     IF entry.times = 1 THEN
