@@ -1320,7 +1320,7 @@ BEGIN
     VALUES (set_aside.unit, set_aside.item, set_aside.tenant, state, left(set_aside.error, 1000),
             clock_timestamp() + interval '1 minute')
         ON CONFLICT ON CONSTRAINT set_aside_pkey DO UPDATE
-       SET sqlstate = excluded.sqlstate, error = excluded.error, times = s.times + 1,
+       SET sqlstate = excluded.sqlstate, error = excluded.error, times = least(s.times, 2147483646) + 1,
            retry_at = clock_timestamp() + least(interval '1 minute' * 2 ^ least(s.times, 10), interval '1 hour')
     RETURNING * INTO entry;
     IF entry.times = 1 THEN
@@ -3956,14 +3956,19 @@ LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    h mulberry_internal.job_history;
+    h   mulberry_internal.job_history;
+    due timestamptz;
 BEGIN
     SELECT x.* INTO h FROM mulberry_internal.job_history x
      WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM FROM mulberry_internal.job_queue q
-          WHERE q.id = retry_job.id AND q.tenant = ANY (mulberry.current_tenants('operator'));
-        IF FOUND THEN
+        SELECT x.run_at INTO due FROM mulberry_internal.job_queue x
+         WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator'));
+        IF due = 'infinity' THEN
+            UPDATE mulberry_internal.job_queue x SET run_at = clock_timestamp() WHERE x.id = retry_job.id AND x.run_at = 'infinity';
+            PERFORM mulberry_internal.wake_workers();
+            RETURN;
+        ELSIF FOUND THEN
             RAISE EXCEPTION 'job % is not finished', retry_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
         END IF;
         RAISE EXCEPTION 'job % does not exist', retry_job.id USING ERRCODE = 'undefined_object';
@@ -3993,7 +3998,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.retry_job(bigint) IS
-    'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. Needs operator access. '
+    'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. One that was set aside '
+    'because it could not be claimed is due at once. Needs operator access. '
     'Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
 
 CREATE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
@@ -4324,6 +4330,55 @@ COMMENT ON FUNCTION claim_jobs(integer, integer, timestamptz, integer, integer, 
     'the next is always of the tenant and the endpoint that have least under way. slots: transfers that the worker may run; reserve: '
     'further ones for tenants and endpoints that run few; held: endpoint and tenant of each that it runs';
 
+-- A job that cannot be claimed is out of the way for good (run_at), until somebody has mended what it fails for.
+CREATE FUNCTION sift_job(job bigint, tenant uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    UPDATE mulberry_internal.job_queue q SET attempts = q.attempts + 1, lease_token = q.lease_token + 1 WHERE q.id = job;
+    RAISE SQLSTATE 'MB000';    -- it can be claimed, and is not claimed here
+EXCEPTION
+    WHEN SQLSTATE 'MB000' THEN
+        RETURN true;
+    WHEN OTHERS THEN
+        PERFORM mulberry_internal.set_aside('claiming', job::text, tenant, SQLSTATE, SQLERRM);
+        BEGIN
+            UPDATE mulberry_internal.job_queue q SET state = 'queued', worker = NULL, run_at = 'infinity', last_error = SQLERRM
+             WHERE q.id = job;
+        EXCEPTION WHEN OTHERS THEN
+            -- nothing of it can be changed
+            PERFORM mulberry_internal.settle_job(job, 'dead', SQLERRM);
+        END;
+        RETURN false;
+END
+$$;
+COMMENT ON FUNCTION sift_job(bigint, uuid) IS 'whether a locked job can be claimed; one that cannot is set aside (internal)';
+
+CREATE FUNCTION retry_jobs_set_aside(max_jobs integer) RETURNS integer
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    waiting record;
+    well    integer := 0;
+BEGIN
+    FOR waiting IN
+        SELECT q.id, q.tenant FROM mulberry_internal.job_queue q
+         WHERE q.run_at = 'infinity' AND NOT mulberry_internal.is_set_aside('claiming', q.id::text)
+         LIMIT max_jobs FOR UPDATE SKIP LOCKED
+    LOOP
+        IF mulberry_internal.sift_job(waiting.id, waiting.tenant) THEN
+            UPDATE mulberry_internal.job_queue q SET run_at = clock_timestamp() WHERE q.id = waiting.id;
+            well := well + 1;
+        END IF;
+    END LOOP;
+    IF well > 0 THEN
+        PERFORM mulberry_internal.wake_workers();
+    END IF;
+    RETURN well;
+END
+$$;
+COMMENT ON FUNCTION retry_jobs_set_aside(integer) IS
+    'makes jobs due again that were set aside because they could not be claimed and now can, and returns how many; part of maintenance '
+    '(internal)';
+
 CREATE FUNCTION sift_jobs() RETURNS integer
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
@@ -4337,17 +4392,9 @@ BEGIN
         SELECT q.id, q.tenant FROM mulberry_internal.job_queue q
          WHERE q.run_at <= clock_timestamp() ORDER BY random() LIMIT 1000 FOR UPDATE SKIP LOCKED
     LOOP
-        BEGIN
-            UPDATE mulberry_internal.job_queue q SET attempts = q.attempts + 1, lease_token = q.lease_token + 1 WHERE q.id = due.id;
-            RAISE SQLSTATE 'MB000';    -- it can be claimed, and is not claimed here
-        EXCEPTION
-            WHEN SQLSTATE 'MB000' THEN
-                NULL;
-            WHEN OTHERS THEN
-                PERFORM mulberry_internal.set_aside('claiming', due.id::text, due.tenant, SQLSTATE, SQLERRM);
-                UPDATE mulberry_internal.job_queue q SET run_at = 'infinity', last_error = SQLERRM WHERE q.id = due.id;
-                bad := bad + 1;
-        END;
+        IF NOT mulberry_internal.sift_job(due.id, due.tenant) THEN
+            bad := bad + 1;
+        END IF;
     END LOOP;
     RETURN bad;
 END
@@ -9549,6 +9596,8 @@ AS $$
 DECLARE
     at        CONSTANT timestamptz := clock_timestamp();
     time_for_listening CONSTANT interval := interval '30 seconds';
+    -- what is said after our frame is said soon, and a recording may have any length
+    seconds_listened_to CONSTANT integer := 300;
     -- Whoever answers the telephone can fill a recording with acknowledgements.  An agent has one for each frame.
     most      CONSTANT integer := 20;
     judged    integer := 0;
@@ -9647,6 +9696,7 @@ BEGIN
         PERFORM mulberry_internal.unheard(v, 'the recording is empty');
         RETURN NULL;
     END IF;
+    part.audio := substr(part.audio, 1, seconds_listened_to * part.sample_rate * CASE part.encoding WHEN 's16le' THEN 2 ELSE 1 END);
     UPDATE mulberry_internal.voice_calls x
        SET recording = mulberry.wav_encode(mulberry.audio_convert(part.audio, part.encoding, part.sample_rate, 's16le', 8000), 's16le',
            8000),
@@ -9658,8 +9708,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION judge_recording(voice_calls, bytea) IS
-    'looks for the acknowledgement in a recording, on each of its channels, and judges 20 different ones at most; without one, has it '
-    'transcribed where an endpoint does that. Returns when to go on; null: by the state of the call (internal)';
+    'looks for the acknowledgement in a recording, on each of its channels, and judges 20 different ones at most; without one, has its '
+    'first five minutes transcribed where an endpoint does that. Returns when to go on; null: by the state of the call (internal)';
 
 CREATE FUNCTION recording_input(voice_call bigint,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
@@ -10418,6 +10468,7 @@ BEGIN
         RETURN mulberry_internal.purge_jobs(clock_timestamp(), many) >= many;
     WHEN 'what was set aside' THEN
         PERFORM mulberry_internal.forget_set_aside();
+        RETURN mulberry_internal.retry_jobs_set_aside(many) >= many;
     WHEN 'voice calls' THEN
         PERFORM mulberry_internal.sweep_voice_calls();
     WHEN 'commands' THEN
@@ -10522,7 +10573,8 @@ BEGIN
             entry.times)
             || CASE WHEN entry.tenant = ANY (mulberry.current_tenants()) OR mulberry.has_access_everywhere('admin')
                     THEN ': ' || entry.error ELSE format(' (SQLSTATE %s)', entry.sqlstate) END;
-        hint := NULL;
+        hint := CASE entry.unit WHEN 'claiming' THEN format('When it is mended: maintenance tries it again after %s, and '
+            'retry_job(%s) at once.', entry.retry_at, entry.item) END;
         RETURN NEXT;
     END LOOP;
 END

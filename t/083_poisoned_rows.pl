@@ -79,6 +79,15 @@ my @poison = (
     [ '', 'packets, sequence at the end of numbers' => silent(1) . "; UPDATE mulberry_internal.packets SET sequence = 2147483647 WHERE call = $today | 1000001" ],
     [ '', 'packets, received at no time' => silent(2) . "; UPDATE mulberry_internal.packets SET received_at = '-infinity' WHERE call = $today | 1000002" ],
     [ '', 'gaps, up to the end of numbers' => silent(3) . "; INSERT INTO mulberry_internal.gaps (call, first, last) VALUES ($today | 1000003, 0, 2147483647), ($today | 1000003, 2147483647, 2147483647)" ],
+    [ '', 'tracks, at the end of numbers and of a day that has no partition' => silent(4) . "; INSERT INTO mulberry_internal.tracks (call, number, id, name, encoding, sample_rate,
+            missing_count, expected_total_packets, first_sequence, updated_at)
+        VALUES ($today | 1000004, 15, $today | 1000104, $byte, 'mulaw', 48000, $ends, 2147483647, 4294967295, '-infinity'),
+               ($today | 1000004, 1, (18000::bigint << 40) | 3, 'old', 'text', 8000, 0, NULL, 0, 'infinity');
+        INSERT INTO mulberry_internal.packets (call, sequence, received_at, data) VALUES ($today | 1000104, 2147483647, '-infinity', 'x')" ],
+    [ '', 'call_details, of a call whose time is over' => "INSERT INTO mulberry_internal.calls (id, tenant, call_id, state, encoding, sample_rate, finished_at)
+        VALUES ($today | 1000006, $a, 'described', 'ARCHIVED', 'text', 8000, now() - interval '1 year');
+        INSERT INTO mulberry_internal.tracks (call, number, id, name, encoding, sample_rate) VALUES ($today | 1000006, 1, $today | 1000106, 'x', 'text', 8000);
+        INSERT INTO mulberry_internal.call_details (call, tenant, from_number, attributes) VALUES ($today | 1000006, $nobody, $byte, jsonb_build_object($byte, $byte))" ],
     [ '', 'agents, counters at the end of numbers' => waiting(number(1), [ ', queue_changes, mandates_version, forged_acks, online_until, seen_at', ", $ends, $ends, 2147483647, 'infinity', '-infinity'" ]) ],
     [ '', 'agents, a name that is no text' => waiting(number(2), [ '', '' ], "UPDATE mulberry_internal.agents SET name = $byte WHERE id = '${\ number(2)}'") ],
     [ '', 'voice_keys, without bytes and at the end of numbers' => waiting(number(3), [ ', online_until', ", 'infinity'" ],
