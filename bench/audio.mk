@@ -6,21 +6,17 @@
 
 BENCHES += audio
 
-audio_build := $(top)/build/bench
-audio_core := $(wildcard $(top)/src/core/audio/dtmf*.c) $(addprefix $(top)/src/core/,mb.c audio/g711.c audio/resample.c)
-audio_headers := $(wildcard $(top)/src/core/*.h $(top)/src/core/audio/*.h)
+PROGRAMS += $(BUILD)/audio_decode $(BUILD)/audio_resample
 
-$(audio_build)/audio_%: $(here)/audio_%.c $(audio_core) $(audio_headers)
-	@mkdir -p $(@D)
-	$(CC) -O2 -std=gnu11 -Wall -Wextra -Wno-sign-compare -I$(top)/src -o $@ $< $(audio_core) \
-		$(if $(filter audio_resample,$(@F)),-lspeexdsp) -lm
+$(BUILD)/audio_%: $(here)/audio_%.c $(core)
+	$(CC) -O2 -std=gnu11 -Wall -Wextra -Wno-sign-compare -I$(top)/src -o $@ $^ $(if $(filter audio_resample,$(@F)),-lspeexdsp) -lm
 
 audio: audio-resample audio-sql
 
-audio-sql: $(audio_build)/audio_decode
+audio-sql: $(BUILD)/audio_decode
 	@$(here)/audio_sql.sh $<
 
-audio-resample: $(audio_build)/audio_resample
+audio-resample: $(BUILD)/audio_resample
 	@$<
 
 .PHONY: audio-sql audio-resample

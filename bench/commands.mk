@@ -5,6 +5,11 @@
 BENCHES += commands
 CAMPAIGNS += line-quality
 
+PROGRAMS += $(BUILD)/commands_core
+
+$(BUILD)/commands_core: $(here)/commands_core.c $(core)
+	$(CC) -O2 -std=gnu11 -Wall -Wextra -Wno-sign-compare -I$(top)/src -o $@ $^ -lcrypto -lm
+
 commands:
 	@$(here)/commands
 
