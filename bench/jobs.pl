@@ -15,6 +15,9 @@ use Test::More;
 use Mulberry::Cluster;
 use Mulberry::StandIn;
 
+# what background_psql() notes of each statement
+Test::More->builder->output('/dev/null');
+
 my ($experiment, $number) = @ARGV;
 my %experiments = (latency => \&latency, failures => \&failures, memory => \&memory);
 my $run = $experiments{$experiment} or die "no experiment \"$experiment\"\n";
