@@ -4930,8 +4930,9 @@ RETURNS TABLE (start_ms integer, duration_ms integer, level_dbfs double precisio
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000 ROWS 100 AS 'MODULE_PATHNAME', 'mulberry_speech_segments';
 COMMENT ON FUNCTION mulberry.speech_segments(bytea, text, integer, double precision, double precision, double precision, integer,
     integer) IS
-    'where somebody speaks, by energy above an adaptive noise floor: on_db above it (null: 9) starts, off_db (6) goes on, below min_dbfs '
-    '(-50) nothing is speech; segments have at least min_speech_ms (100) and are joined over pauses up to hangover_ms (250)';
+    'where somebody speaks: of what is above 250 Hz, energy over an adaptive noise floor (on_db above it, null: 9, starts, off_db, 6, '
+    'goes on) or pitch; below min_dbfs (-50) nothing is speech; segments have at least min_speech_ms (100) and are joined over pauses up '
+    'to hangover_ms (250)';
 
 CREATE FUNCTION mulberry.waveform_svg(audio bytea, encoding text, sample_rate integer,
                              width integer DEFAULT 1000, height integer DEFAULT 260, title text DEFAULT NULL)

@@ -436,6 +436,122 @@ state_can_be_asked_at_any_time(void)
 	drop(&s);
 }
 
+/* Noise of a car: white noise through four poles at 100 Hz. */
+static void
+add_car(signal *s, double dbfs, double ms)
+{
+	double k = 1 - exp(-2 * PI * 100 / s->rate);
+	double low[4] = { 0 };
+	/* the filter lets through about this much of its power */
+	double gain = sqrt(mb_power_from_dbfs(dbfs) * s->rate / 8000) * 8.5;
+	size_t n = (size_t) (ms * s->rate / 1000);
+
+	for (size_t i = 0; i < n; i++)
+	{
+		/* gusts: its level swings by 12 dB */
+		double swing = pow(10, 0.3 * sin(2 * PI * (double) i / s->rate / 1.3));
+
+		low[0] += k * (check_random_normal(&s->random) - low[0]);
+		for (int j = 1; j < 4; j++)
+			low[j] += k * (low[j - 1] - low[j]);
+		add_sample(s, swing * gain * low[3]);
+	}
+}
+
+/* A vowel, harmonics of this pitch up to 1200 Hz with the same level together, in white noise of that one. */
+static void
+add_vowel(signal *s, double pitch, double dbfs, double noise_dbfs, double ms)
+{
+	int harmonics = (int) (1200 / pitch);
+	double peak = sqrt(2 * mb_power_from_dbfs(dbfs) / harmonics);
+	double noise = sqrt(mb_power_from_dbfs(noise_dbfs));
+	size_t n = (size_t) (ms * s->rate / 1000);
+
+	for (size_t i = 0; i < n; i++)
+	{
+		double value = noise * check_random_normal(&s->random);
+
+		for (int h = 1; h <= harmonics; h++)
+			value += peak * sin(2 * PI * h * pitch * (double) i / s->rate + h * h);
+		add_sample(s, value);
+	}
+}
+
+static void
+cars_are_no_speech(void)
+{
+	static const int rates[] = { 8000, 16000, 44100, 48000 };
+
+	for (int r = 0; r < 4; r++)
+	{
+		signal s;
+		heard h;
+
+		begin(&s, rates[r], 14);
+		add_car(&s, -35, 10000);
+		detect(&s, NULL, &h);
+		check_int(h.n, 0);
+		add_tone(&s, -30, -90, 800);
+		add_car(&s, -35, 2000);
+		detect(&s, NULL, &h);
+		REQUIRE(h.n == 2);
+		check_range(ms_of(h.events[1].onset, s.rate), 9980, 10020);
+		check_range(ms_of(h.events[1].end, s.rate), 10780, 10820);
+		drop(&s);
+	}
+}
+
+typedef struct reasons
+{
+	int of[MB_VAD_VOICED + 1];
+	uint64_t frames;
+	uint64_t last;
+} reasons;
+
+static void
+note_frame(void *arg, const mb_vad_frame *frame)
+{
+	reasons *r = arg;
+
+	r->of[frame->reason]++;
+	r->frames++;
+	r->last = frame->position;
+	check(frame->voicing == -1 || (frame->voicing >= 0 && frame->voicing <= 1));
+	check_int(frame->voicing == -1 && frame->reason == MB_VAD_VOICED, 0);
+}
+
+/* A talker as loud as the noise raises the power by 3 dB only: the pitch tells. */
+static void
+talkers_are_heard_in_noise_by_their_pitch(void)
+{
+	for (double pitch = 80; pitch <= 320; pitch *= 1.26)
+	{
+		signal s;
+		mb_vad vad;
+		reasons noise = { 0 };
+		reasons voice = { 0 };
+		mb_vad_options options = mb_vad_default_options;
+
+		begin(&s, 8000, (uint64_t) pitch);
+		add_noise(&s, -40, 5000);
+		add_vowel(&s, pitch, -40, -40, 1000);
+		options.on_frame = note_frame;
+		options.arg = &noise;
+		REQUIRE(mb_vad_init(&vad, 8000, &options) == MB_OK);
+		mb_vad_feed(&vad, s.samples, 40000);
+		check(!mb_vad_speaking(&vad));
+		check(noise.of[MB_VAD_QUIET] >= 249);
+		check_int(noise.frames, 250);
+		check_int(noise.last, 40000);
+		vad.options.arg = &voice;
+		mb_vad_feed(&vad, s.samples + 40000, 8000);
+		check(mb_vad_speaking(&vad));
+		check(voice.of[MB_VAD_QUIET] <= 5);
+		check(voice.of[MB_VAD_VOICED] > voice.of[MB_VAD_ENERGY]);
+		drop(&s);
+	}
+}
+
 static void
 bad_arguments_are_refused(void)
 {
@@ -568,6 +684,9 @@ main(void)
 	check_run("direct current is no sound", direct_current_is_no_sound);
 	check_run("the result does not depend on chunking", result_does_not_depend_on_chunking);
 	check_run("the state can be asked at any time", state_can_be_asked_at_any_time);
+	check_run("cars are no speech", cars_are_no_speech);
+	check_run("talkers are heard in noise by their pitch",
+			  talkers_are_heard_in_noise_by_their_pitch);
 	check_run("bad arguments are refused", bad_arguments_are_refused);
 	check_run("speech in noise is found, pauses are not", speech_in_noise_is_found);
 	return check_done();

@@ -1,23 +1,27 @@
 /*
  * vad.h
- *	  Voice activity: an energy detector over frames of 20 ms with a noise floor that
- *	  adapts and a hangover, as a streaming object of fixed size.
+ *	  Voice activity over frames of 20 ms: energy above a noise floor that adapts, and
+ *	  voicing, with a hangover, as a streaming object of fixed size.
  *
- * A frame is active when its power, DC removed, exceeds the noise floor by on_db, and
- * once speech is suspected by off_db, and in any case min_dbfs (dBFS as in
- * level.h).  Speech has started when frames of start_ms were active with no pause over
- * 40 ms; it has ended when none was for hangover_ms.  Reported times are those of the
- * signal: a segment reaches from the first sample of its first active frame to the
- * last sample of its last one, whatever the detector needed to be sure.
+ * What is measured has passed a high-pass at 250 Hz (24 dB an octave), so that a car or a hum
+ * below is no speech.  A frame is active, and says why (mb_vad_reason), when
+ *	- its power exceeds the noise floor by on_db, and once speech is suspected by off_db
+ *	- or that of the band in which voices are strongest (250 to 1400 Hz) exceeds its floor so
+ *	- or it is voiced: the band repeats itself with a period of 60 to 400 Hz,
+ * and in any case its power reaches min_dbfs (dBFS as in level.h).  Voicing hears a
+ * talker whose power is that of the noise.  Speech has started when frames of start_ms were
+ * active with no pause over 40 ms; it has ended when none was for hangover_ms.  Reported
+ * times are those of the signal: a segment reaches from the first sample of its first active
+ * frame to the last sample of its last one, whatever the detector needed to be sure.
  *
- * The floor is the lowest power of a frame in the last two seconds, so that it falls
+ * A floor is the lowest power of a frame in the last two seconds, so that it falls
  * at once, survives speech, which has a pause of a syllable at least that often,
  * and follows a noise that begins.  Digital silence says nothing about the noise: up to half a
  * second of it, as lost packets leave, does not move the floor; after that the line
  * is taken to be silent.  The first frame sets the floor to its level, but at most
  * to -45 dBFS, so that a call that begins with speech is heard.
  *
- * What is not speech but changes its level quickly (music, tones, clicks of 100 ms) is active, too.
+ * What is not speech but changes its level quickly or has a pitch (music, tones, clicks of 100 ms) is active, too.
  * The result does not depend on how the signal is cut into pieces.
  */
 #ifndef MB_VAD_H
@@ -30,6 +34,13 @@
 /* Window of the noise floor: MB_VAD_FLOOR_BUCKETS parts of MB_VAD_BUCKET_FRAMES frames. */
 #define MB_VAD_FLOOR_BUCKETS 8
 #define MB_VAD_BUCKET_FRAMES 13
+
+/* The band of voices is looked at MB_VAD_BAND_RATE times a second, 40 ms and the longest period at once. */
+#define MB_VAD_BAND_RATE 4000
+#define MB_VAD_BAND_WINDOW 160
+#define MB_VAD_SHORTEST_PERIOD 10
+#define MB_VAD_LONGEST_PERIOD 67
+#define MB_VAD_BAND_SAMPLES (MB_VAD_BAND_WINDOW + MB_VAD_LONGEST_PERIOD)
 
 /* Digital silence of this many frames (500 ms) leaves the floor alone. */
 #define MB_VAD_SILENCE_FRAMES 25
@@ -50,22 +61,64 @@ typedef struct mb_vad_event
 	double level_dbfs; /* mean power of its active frames */
 } mb_vad_event;
 
+/* Why a frame is active; the first that holds. */
+typedef enum mb_vad_reason
+{
+	MB_VAD_QUIET,  /* it is not */
+	MB_VAD_ENERGY, /* above the floor */
+	MB_VAD_BAND,   /* above the floor in the band of voices */
+	MB_VAD_VOICED  /* it has a pitch */
+} mb_vad_reason;
+
+/* What was measured of a frame, for who wants to know why. */
+typedef struct mb_vad_frame
+{
+	uint64_t position; /* first sample behind it */
+	mb_vad_reason reason;
+	double level_dbfs;		/* of all above 250 Hz */
+	double floor_dbfs;		/* under it */
+	double band_dbfs;		/* of the band of voices */
+	double band_floor_dbfs; /* under it */
+	double voicing;			/* 0 … 1; -1 where nobody asked, because energy decided */
+} mb_vad_frame;
+
+typedef void (*mb_vad_frame_callback)(void *arg, const mb_vad_frame *frame);
+
 /* Called within mb_vad_feed() and mb_vad_flush(); may leave by longjmp, and then the state is lost. */
 typedef void (*mb_vad_callback)(void *arg, const mb_vad_event *event);
 
 typedef struct mb_vad_options
 {
-	double on_db;			  /* above the floor; 3 … 40 */
-	double off_db;			  /* above the floor; 1 … on_db */
-	double min_dbfs;		  /* quieter is never speech; -90 … 0 */
-	int start_ms;			  /* activity until speech has started; 20 … 1000 */
-	int hangover_ms;		  /* silence until it has ended; 20 … 10000 */
-	mb_vad_callback on_event; /* may be NULL, for who only asks for the state */
+	double on_db;					/* above the floor; 3 … 40 */
+	double off_db;					/* above the floor; 1 … on_db */
+	double min_dbfs;				/* quieter is never speech; -90 … 0 */
+	int start_ms;					/* activity until speech has started; 20 … 1000 */
+	int hangover_ms;				/* silence until it has ended; 20 … 10000 */
+	mb_vad_callback on_event;		/* may be NULL, for who only asks for the state */
+	mb_vad_frame_callback on_frame; /* may be NULL; before on_event */
 	void *arg;
 } mb_vad_options;
 
 /* 9 dB, 6 dB, -50 dBFS, 100 ms, 250 ms, no callback. */
 extern const mb_vad_options mb_vad_default_options;
+
+/* A noise floor. */
+typedef struct mb_vad_floor
+{
+	double buckets[MB_VAD_FLOOR_BUCKETS]; /* lowest power in each part of the window */
+	int bucket;							  /* being filled */
+	int bucket_frames;					  /* frames in it */
+	bool heard;							  /* a frame has entered it */
+	double pending;						  /* the last frame, not yet entered; -1 when none */
+	double power;
+} mb_vad_floor;
+
+/* A biquad: coefficients, and what it remembers. */
+typedef struct mb_vad_filter
+{
+	float b0, b1, b2, a1, a2;
+	float z1, z2;
+} mb_vad_filter;
 
 /* Caller-owned; no field is for the caller, the functions below tell what is known. */
 typedef struct mb_vad
@@ -80,19 +133,25 @@ typedef struct mb_vad
 	double min_power;
 	double silence_power; /* quieter frames do not enter the floor */
 
+	/* what the frame being filled has passed */
+	mb_vad_filter high_pass[2];
+	mb_vad_filter low_pass[2];
+	bool begun;
+	float first; /* the first sample, so that direct current does not ring */
+	int phase;	 /* of taking every so manyth sample of the band */
+	float band[MB_VAD_BAND_SAMPLES];
+	int band_new; /* of them, in this frame */
+
 	/* the frame being filled */
 	int n;
-	int64_t sum;
-	uint64_t sum_of_squares;
+	double power; /* sums over it */
+	double band_power;
+	double full_power; /* before the filters, for the level that is told */
+	double sum;
 
-	/* the floor */
-	double buckets[MB_VAD_FLOOR_BUCKETS]; /* lowest power in each part of the window */
-	int bucket;							  /* being filled */
-	int bucket_frames;					  /* frames in it */
-	bool heard_floor;					  /* a frame has entered it */
-	int silent_frames;					  /* of digital silence up to now */
-	double pending_power;				  /* the last frame, not yet in the floor; -1 when none */
-	double floor;
+	int silent_frames; /* of digital silence up to now */
+	mb_vad_floor floor;
+	mb_vad_floor band_floor;
 
 	/* the segment */
 	bool suspected;	   /* a first frame was active */

@@ -1,0 +1,291 @@
+/*
+ * vad_compare.c
+ *	  Voice activity beside another detector: mixes recorded speech with a noise at a
+ *	  ratio, says which frames are speech, and counts what a detector missed and made up.
+ *
+ *	vad_compare mix NOISE SNR SECONDS WAV ... >PCM			16-bit at 8 kHz, and "PCM.labels" to descriptor 3
+ *	vad_compare ours PCM LABELS								our decisions, then the counts
+ *	vad_compare count PCM LABELS <DECISIONS					the counts of decisions, one digit a frame
+ *
+ * NOISE is none, white, car (below 200 Hz), pink or babble (the speech itself, eight times over itself).  SNR is
+ * that of the speech while it is active.  The reference is the clean recording: a frame of 20 ms is
+ * speech when its power is within 25 dB of the loud frames' (95 %) of its file, and not speech when none within
+ * 300 ms is; what lies between is not counted.
+ */
+#include "core/audio/level.h"
+#include "core/audio/vad.h"
+#include "core/audio/wav.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RATE 8000
+#define FRAME 160
+#define GUARD 15 /* frames */
+
+typedef struct signal
+{
+	float *samples;
+	size_t n;
+	size_t capacity;
+} signal;
+
+static uint64_t random_state = 88172645463325252;
+
+static double
+uniform(void)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (double) (random_state >> 11) / 9007199254740992.0;
+}
+
+static double
+normal(void)
+{
+	return sqrt(-2 * log(uniform() + 1e-300)) * cos(2 * M_PI * uniform());
+}
+
+static void
+append(signal *s, float sample)
+{
+	if (s->n == s->capacity)
+	{
+		s->capacity = s->capacity * 2 + RATE;
+		s->samples = realloc(s->samples, s->capacity * sizeof(float));
+		if (s->samples == NULL)
+			abort();
+	}
+	s->samples[s->n++] = sample;
+}
+
+/* A file's bytes; exits where there is none. */
+static uint8_t *
+read_file(const char *path, size_t *n)
+{
+	FILE *file = fopen(path, "rb");
+	uint8_t *bytes;
+
+	if (file == NULL || fseek(file, 0, SEEK_END) != 0)
+	{
+		perror(path);
+		exit(1);
+	}
+	*n = (size_t) ftell(file);
+	rewind(file);
+	bytes = malloc(*n + 1);
+	if (bytes == NULL || fread(bytes, 1, *n, file) != *n)
+		exit(1);
+	fclose(file);
+	return bytes;
+}
+
+static int
+by_value(const void *a, const void *b)
+{
+	double x = *(const double *) a;
+	double y = *(const double *) b;
+
+	return (x > y) - (x < y);
+}
+
+/* A recording behind a pause, at -26 dBFS while it is active; its frames' labels are added to "speech". */
+static void
+append_recording(signal *s, signal *speech, const char *path)
+{
+	size_t n;
+	uint8_t *bytes = read_file(path, &n);
+	mb_wav_info wav;
+	int16_t *samples;
+	size_t count;
+	size_t frames;
+	double *powers;
+	double *sorted;
+	double loud;
+	double active = 0;
+	size_t n_active = 0;
+	float gain;
+
+	if (mb_wav_read(bytes, n, &wav) != MB_OK || wav.sample_rate != RATE || wav.frames < 10 * FRAME)
+	{
+		free(bytes);
+		return;
+	}
+	count = wav.frames;
+	samples = malloc(count * sizeof(int16_t));
+	if (samples == NULL || mb_wav_read_samples(&wav, 0, 0, count, samples) != MB_OK)
+		abort();
+	frames = count / FRAME;
+	powers = calloc(2 * frames, sizeof(double));
+	sorted = powers + frames;
+	for (size_t f = 0; f < frames; f++)
+	{
+		for (int i = 0; i < FRAME; i++)
+			powers[f] += (double) samples[f * FRAME + i] * samples[f * FRAME + i] / FRAME;
+		sorted[f] = powers[f];
+	}
+	qsort(sorted, frames, sizeof(double), by_value);
+	loud = sorted[frames * 95 / 100];
+	for (size_t f = 0; f < frames; f++)
+	{
+		if (powers[f] > loud * pow(10, -2.5))
+		{
+			active += powers[f];
+			n_active++;
+		}
+	}
+	gain = (float) (sqrt(mb_power_from_dbfs(-26)) / sqrt(active / (double) n_active));
+
+	for (int pause = 40 + (int) (uniform() * 80); pause > 0; pause--)
+	{
+		for (int i = 0; i < FRAME; i++)
+			append(s, 0);
+		append(speech, 0);
+	}
+	for (size_t f = 0; f < frames; f++)
+	{
+		for (int i = 0; i < FRAME; i++)
+			append(s, gain * samples[f * FRAME + i]);
+		append(speech, powers[f] > loud * pow(10, -2.5));
+	}
+	free(powers);
+	free(samples);
+	free(bytes);
+}
+
+/* The next sample of a noise of power 1, about. */
+static double
+noise(const char *kind, const signal *s, size_t at)
+{
+	static double low[4];
+	static double pink[3];
+	double white = normal();
+
+	if (strcmp(kind, "white") == 0)
+		return white;
+	if (strcmp(kind, "car") == 0)
+	{
+		/* four poles at 100 Hz */
+		double k = 1 - exp(-2 * M_PI * 100 / RATE);
+
+		low[0] += k * (white - low[0]);
+		for (int i = 1; i < 4; i++)
+			low[i] += k * (low[i - 1] - low[i]);
+		return low[3] * 8.5;
+	}
+	if (strcmp(kind, "pink") == 0)
+	{
+		pink[0] = 0.99765 * pink[0] + white * 0.0990460;
+		pink[1] = 0.96300 * pink[1] + white * 0.2965164;
+		pink[2] = 0.57000 * pink[2] + white * 1.0526913;
+		return (pink[0] + pink[1] + pink[2] + white * 0.1848) / 2.0;
+	}
+	if (strcmp(kind, "babble") == 0)
+	{
+		double sum = 0;
+
+		for (size_t voice = 1; voice <= 8; voice++)
+			sum += s->samples[(at + voice * s->n / 9) % s->n];
+		return sum / sqrt(8 * mb_power_from_dbfs(-29));
+	}
+	return 0;
+}
+
+static int
+mix(int argc, char **argv)
+{
+	const char *kind = argv[0];
+	double level = sqrt(mb_power_from_dbfs(-26 - atof(argv[1])));
+	size_t wanted = (size_t) atoi(argv[2]) * RATE;
+	signal s = { 0 };
+	signal speech = { 0 };
+	FILE *labels = fdopen(3, "w");
+
+	for (int i = 3; i < argc && s.n < wanted; i++)
+		append_recording(&s, &speech, argv[i]);
+	if (labels == NULL || s.n == 0)
+		return 1;
+	for (size_t i = 0; i < s.n; i++)
+	{
+		double value =
+			s.samples[i] + (strcmp(kind, "none") == 0 ? 2 * normal() : level * noise(kind, &s, i));
+		int16_t sample = (int16_t) lrint(fmax(-32768, fmin(32767, value)));
+
+		fwrite(&sample, 2, 1, stdout);
+	}
+	for (size_t f = 0; f < speech.n; f++)
+	{
+		bool near = false;
+
+		for (size_t g = f > GUARD ? f - GUARD : 0; g < speech.n && g <= f + GUARD; g++)
+			near = near || speech.samples[g] > 0;
+		fputc(speech.samples[f] > 0 ? '1' : near ? '-' : '0', labels);
+	}
+	return fclose(labels);
+}
+
+static void
+count(const char *labels, const char *decisions, size_t n)
+{
+	size_t speech = 0;
+	size_t missed = 0;
+	size_t quiet = 0;
+	size_t made_up = 0;
+
+	/* two seconds to learn the line */
+	for (size_t f = 100; f < n; f++)
+	{
+		speech += labels[f] == '1';
+		missed += labels[f] == '1' && decisions[f] == '0';
+		quiet += labels[f] == '0';
+		made_up += labels[f] == '0' && decisions[f] == '1';
+	}
+	printf("%5.1f %5.1f", 100.0 * (double) missed / (double) speech,
+		   100.0 * (double) made_up / (double) quiet);
+}
+
+static void
+mark(void *arg, const mb_vad_event *event)
+{
+	char *decisions = arg;
+
+	if (event->kind == MB_VAD_SPEECH_ENDED)
+		memset(decisions + event->onset / FRAME, '1', (event->end - event->onset) / FRAME);
+}
+
+int
+main(int argc, char **argv)
+{
+	size_t n;
+	size_t bytes;
+	char *labels;
+	char *decisions;
+
+	if (argc > 5 && strcmp(argv[1], "mix") == 0)
+		return mix(argc - 2, argv + 2);
+	if (argc != 4)
+		return 2;
+	labels = (char *) read_file(argv[3], &n);
+	decisions = malloc(n + 2);
+	memset(decisions, '0', n + 2);
+	if (strcmp(argv[1], "ours") == 0)
+	{
+		mb_vad_options options = mb_vad_default_options;
+		mb_vad vad;
+		int16_t *samples = (int16_t *) (void *) read_file(argv[2], &bytes);
+
+		options.on_event = mark;
+		options.arg = decisions;
+		if (mb_vad_init(&vad, RATE, &options) != MB_OK)
+			return 1;
+		mb_vad_feed(&vad, samples, bytes / 2);
+		mb_vad_flush(&vad);
+	}
+	else if (fread(decisions, 1, n, stdin) != n)
+		return 1;
+	count(labels, decisions, n);
+	return 0;
+}
