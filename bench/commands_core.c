@@ -1,6 +1,6 @@
 /*
  * commands_core.c
- *	  Times mb_command_judge() over genuine frames, with the key at hand: what an edge pays for a
+ *	  Times mb_command_parse() and mb_command_judge() over genuine frames, with the key at hand: what an edge pays for a
  *	  frame besides looking the key up.  For bench/commands.
  *
  * usage: commands_core calls		prints the microseconds that one call took
@@ -21,6 +21,7 @@ main(int argc, char **argv)
 	uint8_t key[MB_COMMAND_KEY_SIZE] = { 1, 2, 3 };
 	mb_key_state state = { .known = true };
 	mb_command command = { .key_id = 7, .code = MB_COMMAND_REVOKE, .mandate = "12345678" };
+	mb_command_frame frame;
 	mb_judgement judgement;
 	struct timespec began, ended;
 	long calls = argc > 1 ? atol(argv[1]) : 0;
@@ -36,7 +37,9 @@ main(int argc, char **argv)
 	clock_gettime(CLOCK_MONOTONIC, &began);
 	for (long i = 0; i < calls; i++)
 	{
-		mb_command_judge(frames[i % FRAMES], MB_COMMAND_FRAME_LENGTH, &state, &judgement);
+		if (mb_command_parse(frames[i % FRAMES], MB_COMMAND_FRAME_LENGTH, &frame) != MB_FRAME_OK)
+			return 1;
+		mb_command_judge(&frame, frames[i % FRAMES], &state, &judgement);
 		if (judgement.verdict != MB_VERDICT_ACCEPTED)
 			return 1;
 	}

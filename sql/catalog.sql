@@ -78,6 +78,16 @@ SELECT p.oid::regprocedure AS decides_between_variables_and_columns
    AND (p.prosrc ~ '#\s*variable_conflict' OR p.proconfig::text ~ 'variable_conflict')
  ORDER BY 1;
 
+-- A frame is taken apart once on its way: where it enters, and what follows gets the fields.
+SELECT p.oid::regprocedure AS takes_frames_apart_again
+  FROM pg_proc p
+  JOIN pg_language l ON l.oid = p.prolang AND l.lanname <> 'c'
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+   AND (p.prosrc ~ '(command|ack)_frame_parse\(' OR regexp_count(p.prosrc, 'take_(frame|ack)\(') > 1
+        OR p.prosrc ~ 'take_(frame|ack)\('
+           AND p.proname NOT IN ('handle_command_symbols', 'handle_call_audio', 'apply_agent_sync', 'settle_ack'))
+ ORDER BY 1;
+
 -- A parallel worker does not know what narrows the rights of the session.
 SELECT p.oid::regprocedure AS asks_for_access_in_parallel_workers
   FROM pg_proc p

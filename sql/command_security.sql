@@ -82,8 +82,8 @@ RESET ROLE;
 
 -- Internal functions in the hands of an owner who tries them out.
 SELECT mulberry_internal.judge_frame(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
-SELECT mulberry_internal.judge_frame(:'tenant', '*070112345678000042608379340855#', 0, '{}', false, false, NULL, NULL, NULL, '123456', 41, false);
-SELECT verdict FROM mulberry_internal.judge_frame(:'tenant', '*070112345678000042608379340855#', 0, '{}', false, false, 1, '12345678', 0, '123456', 41, false);
+SELECT mulberry_internal.judge_frame(:'tenant', mulberry_internal.take_frame('*070112345678000042608379340855#'), 0, '{}', false, false, NULL, NULL, NULL, '123456', 41, false);
+SELECT verdict FROM mulberry_internal.judge_frame(:'tenant', mulberry_internal.take_frame('*070112345678000042608379340855#'), 0, '{}', false, false, 1, '12345678', 0, '123456', 41, false);
 
 -- A key id that is given again: what the former key has signed stands in nobody's way.
 SET ROLE regress_secure_admin;

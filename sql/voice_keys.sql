@@ -225,11 +225,11 @@ SELECT heard.kind, v.*
   FROM commands c,
        (VALUES (1, 'of another counter', :'other_counter'), (2, 'of a forger', :'forged'),
                (3, 'of another message', :'of_other_message'), (4, 'garbled', '*07000100426040297751#')) AS heard(n, kind, symbols),
-       mulberry_internal.verify_ack_frame(c.tenant, c.agent, c.key_id, c.counter, c.message_digest, heard.symbols) v
+       mulberry_internal.verify_ack_frame(c.tenant, c.agent, c.key_id, c.counter, c.message_digest, mulberry_internal.take_ack(heard.symbols)) v
  WHERE c.id = :command ORDER BY heard.n;
 SELECT acked_counter, confirmed_at FROM voice_keys WHERE role = 'sender' AND key_id = 1;
 SELECT v.*
-  FROM commands c, mulberry_internal.verify_ack_frame(c.tenant, c.agent, c.key_id, c.counter, c.message_digest, :'ack') v
+  FROM commands c, mulberry_internal.verify_ack_frame(c.tenant, c.agent, c.key_id, c.counter, c.message_digest, mulberry_internal.take_ack(:'ack')) v
  WHERE c.id = :command;
 SELECT mulberry_internal.note_acked_key(c.tenant, c.agent, c.key_id, c.counter) FROM commands c WHERE c.id = :command;
 SELECT acked_counter = :counter AS acked, confirmed_at IS NOT NULL AS confirmed FROM voice_keys WHERE role = 'sender' AND key_id = 1;
@@ -256,7 +256,7 @@ SELECT c.key_id, c.counter, '\x' || encode(c.message_digest, 'hex') AS digest FR
 SELECT :key_id AS signed_by, :counter AS counter;
 SELECT v.verdict FROM commands c,
        mulberry_internal.verify_ack_frame(c.tenant, c.agent, c.key_id, c.counter, c.message_digest,
-                                          mulberry_internal.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v
+                                          mulberry_internal.take_ack(mulberry_internal.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest'))) v
  WHERE c.id = :command;
 SELECT mulberry_internal.note_acked_key(c.tenant, c.agent, c.key_id, c.counter) FROM commands c WHERE c.id = :command;
 SELECT t.name AS tenant, k.role, k.key_id, k.enabled, k.disabled_at IS NOT NULL AS ended, s.name IS NOT NULL AS has_bytes
@@ -278,7 +278,7 @@ SELECT mulberry_internal.sign_command(:command);
 -- nobody can say any more what the destroyed key has signed
 SELECT v.verdict FROM commands c,
        mulberry_internal.verify_ack_frame(c.tenant, c.agent, c.key_id, c.counter, c.message_digest,
-                                          mulberry_internal.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest')) v
+                                          mulberry_internal.take_ack(mulberry_internal.build_ack(:'edge', :'agent', 2, 1, 1, :counter, :'digest'))) v
  WHERE c.id = :command;
 
 -- Ids: those never used first, then those that ended longest ago; a hundred at a time.

@@ -5,16 +5,15 @@ CREATE OR REPLACE FUNCTION settle_ack(tenant uuid, agent uuid, symbols text, met
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    said    record;
+    said    CONSTANT mulberry_internal.received_ack := mulberry_internal.take_ack(coalesce(symbols, ''));
     judged  record;
     s       mulberry_internal.command_signatures;
     c       mulberry_internal.commands;
     current boolean;
     proof   jsonb;
 BEGIN
-    SELECT p.* INTO said FROM mulberry.ack_frame_parse(coalesce(symbols, '')) AS p;
     verdict := 'decode error';
-    IF said.valid THEN
+    IF said.problem IS NULL THEN
         verdict := 'other command';
         -- Key and counter name one signature; an older one with the same digits is thousands of commands back.
         SELECT x.* INTO s FROM mulberry_internal.command_signatures x
@@ -27,7 +26,7 @@ BEGIN
          ORDER BY x.counter DESC LIMIT 1;
         IF FOUND THEN
             SELECT v.* INTO judged
-              FROM mulberry_internal.verify_ack_frame(tenant, agent, s.key_id, s.counter, s.message_digest, symbols) AS v;
+              FROM mulberry_internal.verify_ack_frame(tenant, agent, s.key_id, s.counter, s.message_digest, said) AS v;
             verdict := judged.verdict;
         END IF;
     END IF;
@@ -87,7 +86,7 @@ BEGIN
     ELSE
         PERFORM mulberry_internal.note_command(c, CASE WHEN judged.status_name IS NOT NULL THEN 'superseded acknowledgement'
                                               ELSE 'acknowledgement without a meaning' END,
-                                      NULL, proof || jsonb_build_object('status', said.status_code));
+                                      NULL, proof || jsonb_build_object('status', lpad(said.status::text, 2, '0')));
     END IF;
 END
 $$;

@@ -140,10 +140,15 @@ $$;
 COMMENT ON FUNCTION mulberry.command_frame(bigint) IS
     'the 32 symbols to play for a command that is outstanding; null before its turn and after its end. Needs operator or gateway access';
 
-CREATE OR REPLACE FUNCTION verify_ack_frame(tenant uuid, agent uuid, key_id integer, counter bigint, message_digest bytea, symbols text,
+CREATE OR REPLACE FUNCTION take_ack(symbols text) RETURNS received_ack
+LANGUAGE c STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'mulberry_take_ack';
+COMMENT ON FUNCTION take_ack(text) IS 'takes the 22 symbols of an acknowledgement apart (internal)';
+
+CREATE OR REPLACE FUNCTION verify_ack_frame(tenant uuid, agent uuid, key_id integer, counter bigint, message_digest bytea,
+                                 ack received_ack,
                                  OUT verdict text, OUT status integer, OUT state integer, OUT status_name text, OUT state_name text)
 LANGUAGE c STRICT AS 'MODULE_PATHNAME', 'mulberry_verify_ack_frame';
-COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, text) IS
+COMMENT ON FUNCTION verify_ack_frame(uuid, uuid, integer, bigint, bytea, received_ack) IS
     'what an acknowledgement is worth, judged with a sender''s key (internal)';
 
 CREATE OR REPLACE FUNCTION note_acked_key(tenant uuid, agent uuid, key_id integer, counter bigint) RETURNS void

@@ -104,3 +104,14 @@ COMMENT ON TABLE mandate_retellings IS
     'mandates that agent_sync() tells an agent once more, now that the extension that kept them back is settled';
 COMMENT ON COLUMN mandate_retellings.number IS 'taken from agents.mandates_version, as mandates.agent_version is';
 SELECT pg_catalog.pg_extension_config_dump('mandate_retellings', '');
+
+CREATE TYPE received_ack AS (
+    problem text,
+    key_id  integer,
+    status  integer,
+    state   integer,
+    counter integer,
+    tag     text
+);
+COMMENT ON TYPE received_ack IS
+    'what an acknowledgement is taken apart into, once: "problem" says why it is none. The tag is not verified';

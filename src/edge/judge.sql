@@ -12,14 +12,18 @@ COMMENT ON FUNCTION heard_challenge(bytea, text, integer, text) IS
     'the eight digits that follow an acknowledgement in audio, the last time that they were understood, and how long before the end of '
     'the audio it began; when their check digits never fit, what followed it last (internal)';
 
-CREATE OR REPLACE FUNCTION judge_frame(tenant uuid, symbols text, last_counter bigint, digests bytea[], challenge_all boolean,
+CREATE OR REPLACE FUNCTION take_frame(symbols text) RETURNS received_frame
+LANGUAGE c STRICT IMMUTABLE AS 'MODULE_PATHNAME', 'mulberry_take_frame';
+COMMENT ON FUNCTION take_frame(text) IS 'takes the 32 symbols of a command frame apart (internal)';
+
+CREATE OR REPLACE FUNCTION judge_frame(tenant uuid, frame received_frame, last_counter bigint, digests bytea[], challenge_all boolean,
                             challenge_extend boolean, challenge_command integer, challenge_mandate text,
                             challenge_argument integer, challenge_nonce text, challenge_counter bigint, challenge_expired boolean,
-                            OUT verdict text, OUT error text, OUT problem text, OUT meaningful boolean, OUT frame_digest bytea,
+                            OUT verdict text, OUT error text, OUT meaningful boolean, OUT frame_digest bytea,
                             OUT duplicate_of integer, OUT counter bigint, OUT message_digest bytea,
                             OUT challenge_wanted boolean, OUT challenge_answered boolean)
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_judge_frame';
-COMMENT ON FUNCTION judge_frame(uuid, text, bigint, bytea[], boolean, boolean, integer, text, integer, text, bigint, boolean) IS
+COMMENT ON FUNCTION judge_frame(uuid, received_frame, bigint, bytea[], boolean, boolean, integer, text, integer, text, bigint, boolean) IS
     'what a frame is worth to the receiver''s key that it names, given what is stored about it; one tag is computed, two in the place of '
     'a late answer (internal)';
 

@@ -38,13 +38,12 @@ $$;
 COMMENT ON FUNCTION lock_receiver_keys(uuid, integer[]) IS
     'locks agents and keys, so that frames of a key are judged one after another (internal)';
 
-CREATE OR REPLACE FUNCTION receive_frame(tenant uuid, symbols text, caller text, call_ref text, count_ref text, path text)
+CREATE OR REPLACE FUNCTION receive_frame(tenant uuid, frame received_frame, caller text, call_ref text, count_ref text, path text)
 RETURNS command_answer
 LANGUAGE plpgsql AS $$
 DECLARE
     method   CONSTANT text := CASE receive_frame.path WHEN 'sync' THEN 'api' ELSE 'voice' END;
     here     CONSTANT text := mulberry_internal.voice_key_place();
-    parsed   record;
     key      mulberry_internal.voice_keys;
     guard    mulberry_internal.key_guard;
     mode     text;
@@ -74,22 +73,20 @@ BEGIN
     END IF;
 
     -- what is no frame costs nothing but a repeat
-    parsed := mulberry.command_frame_parse(receive_frame.symbols);
-    IF NOT parsed.valid THEN
-        answer := mulberry_internal.refusal('decode error', 'E007', substr(parsed.error, 7));
+    IF frame.problem IS NOT NULL THEN
+        answer := mulberry_internal.refusal('decode error', 'E007', frame.problem);
         answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, answer.verdict, NULL);
         PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', answer.verdict, NULL, NULL, NULL, method,
-                                      evidence || jsonb_build_object('symbols', left(receive_frame.symbols, 40), 'problem',
-                                          substr(parsed.error, 7)));
+                                      evidence || jsonb_build_object('symbols', left(frame.symbols, 40), 'problem', frame.problem));
         RETURN answer;
     END IF;
 
-    PERFORM mulberry_internal.lock_receiver_keys(receive_frame.tenant, ARRAY[parsed.key_id]);
+    PERFORM mulberry_internal.lock_receiver_keys(receive_frame.tenant, ARRAY[frame.key_id]);
     SELECT k.* INTO key
       FROM mulberry_internal.voice_keys k
-     WHERE k.tenant = receive_frame.tenant AND k.role = 'receiver' AND k.key_id = parsed.key_id;
-    evidence := evidence || jsonb_build_object('key_id', parsed.key_id, 'counter', parsed.counter,
-                                               'frame_sha256', encode(sha256(convert_to(receive_frame.symbols, 'SQL_ASCII')), 'hex'));
+     WHERE k.tenant = receive_frame.tenant AND k.role = 'receiver' AND k.key_id = frame.key_id;
+    evidence := evidence || jsonb_build_object('key_id', frame.key_id, 'counter', frame.counter,
+                                               'frame_sha256', encode(sha256(convert_to(frame.symbols, 'SQL_ASCII')), 'hex'));
     IF NOT mulberry_internal.agent_takes_call(receive_frame.tenant, key.agent, receive_frame.caller, receive_frame.path) THEN
         answer := mulberry_internal.refusal('caller not allowed', 'E006', 'calls of this number are not taken');
         answer.hang_up := true;
@@ -101,29 +98,29 @@ BEGIN
     -- what is stored about the key, as committed now that it is locked
     at := clock_timestamp();
     SELECT g.* INTO guard
-      FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = parsed.key_id;
+      FROM mulberry_internal.key_guard g WHERE g.tenant = receive_frame.tenant AND g.key_id = frame.key_id;
     SELECT c.* INTO asked
       FROM mulberry_internal.challenges c
-     WHERE c.tenant = receive_frame.tenant AND c.key_id = parsed.key_id AND c.counter = key.last_counter
+     WHERE c.tenant = receive_frame.tenant AND c.key_id = frame.key_id AND c.counter = key.last_counter
        AND mulberry_internal.challenge_holds(c.drawn_at, c.played_at, at) IS NOT NULL;
     open := coalesce(mulberry_internal.challenge_holds(asked.drawn_at, asked.played_at, at), false);
     digests := ARRAY(SELECT f.frame_digest FROM mulberry_internal.key_frames f
-                      WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id
+                      WHERE f.tenant = receive_frame.tenant AND f.key_id = frame.key_id
                       ORDER BY f.counter DESC LIMIT mulberry_internal.frames_remembered());
     restored := key.enabled AND key.place <> here;
 
-    judged := mulberry_internal.judge_frame(receive_frame.tenant, receive_frame.symbols, coalesce(key.last_counter, 0), digests,
+    judged := mulberry_internal.judge_frame(receive_frame.tenant, frame, coalesce(key.last_counter, 0), digests,
                                    mulberry_internal.lockout_mode(guard, at) <> 'normal' OR coalesce(restored, false),
                                    coalesce(key.challenge_extend, false), asked.command, asked.mandate, asked.argument, asked.nonce,
                                    asked.counter, NOT open);
 
-    IF judged.verdict IN ('forgery', 'stale', 'not judged', 'decode error') THEN
+    IF judged.verdict IN ('forgery', 'stale', 'not judged') THEN
         answer := mulberry_internal.refusal(judged.verdict, judged.error,
                                    CASE judged.verdict WHEN 'stale' THEN 'the counter is behind'
                                                        WHEN 'forgery' THEN 'the tag is wrong'
-                                                       ELSE coalesce(judged.problem, 'the frame could not be judged') END);
+                                                       ELSE 'the frame could not be judged' END);
         IF judged.verdict = 'forgery' THEN
-            mode := mulberry_internal.note_forgery(receive_frame.tenant, parsed.key_id, key.agent, at);
+            mode := mulberry_internal.note_forgery(receive_frame.tenant, frame.key_id, key.agent, at);
             IF receive_frame.path <> 'sync' THEN
                 answer.hang_up := mulberry_internal.note_call_fault(receive_frame.tenant, receive_frame.count_ref, judged.verdict, mode);
             END IF;
@@ -136,7 +133,7 @@ BEGIN
     IF judged.verdict = 'duplicate' THEN
         SELECT f.* INTO former
           FROM mulberry_internal.key_frames f
-         WHERE f.tenant = receive_frame.tenant AND f.key_id = parsed.key_id AND f.frame_digest = judged.frame_digest;
+         WHERE f.tenant = receive_frame.tenant AND f.key_id = frame.key_id AND f.frame_digest = judged.frame_digest;
         PERFORM mulberry_internal.record_audit(receive_frame.tenant, 'VOICE_FRAME', judged.verdict, former.mandate, key.agent, NULL, method,
                                       evidence || jsonb_build_object('ack', former.ack));
         said := mulberry_internal.ack_names(former.ack_status, former.ack_state);
@@ -151,8 +148,8 @@ BEGIN
     END IF;
 
     -- accepted: counter, digest, effect, acknowledgement and audit row in this one transaction
-    answer := ROW(false, parsed.command,
-                  CASE WHEN (mulberry_internal.command_kind(parsed.command)).has_mandate IS NOT FALSE THEN parsed.mandate_id END,
+    answer := ROW(false, frame.command,
+                  CASE WHEN (mulberry_internal.command_kind(frame.command)).has_mandate IS NOT FALSE THEN frame.mandate_id END,
                   NULL, NULL, NULL, NULL, NULL, NULL, NULL, judged.verdict, false, NULL, 1)::mulberry.command_answer;
     IF NOT judged.meaningful THEN
         status := 'refused';
@@ -163,20 +160,20 @@ BEGIN
         nonce := mulberry_internal.draw_challenge();
         answer.challenge := mulberry_internal.challenge_digits(nonce);
         INSERT INTO mulberry_internal.challenges AS c (tenant, key_id, command, mandate, argument, nonce, counter)
-        VALUES (key.tenant, key.key_id, parsed.command_code::integer, parsed.mandate_id, parsed.argument, nonce, judged.counter)
+        VALUES (key.tenant, key.key_id, frame.code, frame.mandate_id, frame.argument, nonce, judged.counter)
         ON CONFLICT ON CONSTRAINT challenges_pkey DO UPDATE
            SET command = EXCLUDED.command, mandate = EXCLUDED.mandate, argument = EXCLUDED.argument, nonce = EXCLUDED.nonce,
                counter = EXCLUDED.counter, drawn_at = EXCLUDED.drawn_at, played_at = EXCLUDED.played_at;
         state := mulberry_internal.mandate_ack_state(key.tenant, key.agent, answer.mandate_id);
-    ELSIF (mulberry_internal.command_kind(parsed.command)).has_mandate
-          AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, parsed.mandate_id) = 'NONE' THEN
+    ELSIF (mulberry_internal.command_kind(frame.command)).has_mandate
+          AND mulberry_internal.mandate_ack_state(key.tenant, key.agent, frame.mandate_id) = 'NONE' THEN
         -- another agent's mandate is none
         status := 'unknown mandate';
         state := 'NONE';
         answer.error := 'E003';
     ELSE
         SELECT n.status_name, n.state_name INTO status, state
-          FROM mulberry_internal.apply_mandate_command(key.tenant, parsed.command, parsed.mandate_id, parsed.argument,
+          FROM mulberry_internal.apply_mandate_command(key.tenant, frame.command, frame.mandate_id, frame.argument,
                                               format('voice command by key %s', lpad(key.key_id::text, 2, '0')), NULL) r,
                mulberry_internal.ack_names(r.ack_status, r.ack_state) n;
         answer.error := CASE WHEN status = 'unknown mandate' THEN 'E003' WHEN status = 'refused' AND state = 'REVOKED' THEN 'E004'
@@ -186,7 +183,7 @@ BEGIN
     DELETE FROM mulberry_internal.challenges c
      WHERE c.tenant = key.tenant AND c.key_id = key.key_id AND c.counter < judged.counter;
 
-    said := mulberry_internal.spoken_result(parsed.command, answer.mandate_id, parsed.argument, status, state);
+    said := mulberry_internal.spoken_result(frame.command, answer.mandate_id, frame.argument, status, state);
     answer.message := said.message;
     answer.speech := said.speech;
     answer.success := status IN ('applied', 'already so');
@@ -197,7 +194,7 @@ BEGIN
 
     INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, command, mandate, ack, ack_status, ack_state,
         message, speech)
-    VALUES (key.tenant, key.key_id, judged.counter, judged.frame_digest, parsed.command, answer.mandate_id, answer.ack_digits,
+    VALUES (key.tenant, key.key_id, judged.counter, judged.frame_digest, frame.command, answer.mandate_id, answer.ack_digits,
             mulberry_internal.ack_status_code(status), mulberry_internal.mandate_state_code(state), answer.message, answer.speech);
     DELETE FROM mulberry_internal.key_frames f
      WHERE f.tenant = key.tenant AND f.key_id = key.key_id
@@ -210,14 +207,14 @@ BEGIN
      WHERE k.tenant = key.tenant AND k.role = 'receiver' AND k.key_id = key.key_id;
     UPDATE mulberry_internal.key_guard g SET in_row = 0
      WHERE g.tenant = key.tenant AND g.key_id = key.key_id AND g.in_row > 0;
-    PERFORM mulberry_internal.record_audit(key.tenant, coalesce(parsed.command, 'VOICE_FRAME'), answer.status, answer.mandate_id,
+    PERFORM mulberry_internal.record_audit(key.tenant, coalesce(frame.command, 'VOICE_FRAME'), answer.status, answer.mandate_id,
         key.agent, NULL, method,
                                   evidence || jsonb_strip_nulls(jsonb_build_object('counter', judged.counter, 'argument',
-                                      nullif(parsed.argument, 0),
+                                      nullif(frame.argument, 0),
                                       'ack', answer.ack_digits, 'challenge_answered', nullif(judged.challenge_answered, false),
                                       'error', answer.error)));
     PERFORM mulberry_internal.emit_event(key.tenant, 'voice_command_received', NULL, NULL,
-                                jsonb_build_object('agent', key.agent, 'command', parsed.command, 'mandate_id', answer.mandate_id,
+                                jsonb_build_object('agent', key.agent, 'command', frame.command, 'mandate_id', answer.mandate_id,
                                                    'status', answer.status, 'mandate_state', answer.mandate_state, 'method', method));
     -- the cloud signs with this key now: those before it are not needed any more
     FOR older IN
@@ -231,7 +228,7 @@ BEGIN
     RETURN answer;
 END
 $$;
-COMMENT ON FUNCTION receive_frame(uuid, text, text, text, text, text) IS
+COMMENT ON FUNCTION receive_frame(uuid, received_frame, text, text, text, text) IS
     'judges and applies one frame; count_ref names the call whose faults are counted (internal)';
 
 CREATE OR REPLACE FUNCTION check_reception(path text, call_ref text) RETURNS void
@@ -262,8 +259,8 @@ BEGIN
         RAISE EXCEPTION 'symbols must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     PERFORM mulberry_internal.check_reception(handle_command_symbols.path, handle_command_symbols.call_ref);
-    RETURN mulberry_internal.receive_frame(owner, handle_command_symbols.symbols, handle_command_symbols.caller,
-                                  handle_command_symbols.call_ref, handle_command_symbols.call_ref,
+    RETURN mulberry_internal.receive_frame(owner, mulberry_internal.take_frame(handle_command_symbols.symbols),
+                                  handle_command_symbols.caller, handle_command_symbols.call_ref, handle_command_symbols.call_ref,
                                   handle_command_symbols.path);
 END
 $$;
@@ -281,8 +278,8 @@ DECLARE
     counts text := coalesce(handle_call_audio.call_ref, gen_random_uuid()::text);
     -- Whoever calls can fill the audio with frames.  A sender plays a command a few times.
     most   CONSTANT integer := 100;
-    heard  text[];
-    symbols text;
+    heard  mulberry_internal.received_frame[];
+    frame  mulberry_internal.received_frame;
     one    mulberry.command_answer;
     answer mulberry.command_answer;
     ranks  CONSTANT text[] := ARRAY['accepted', 'duplicate', 'stale', 'forgery', 'not judged', 'decode error', 'call ended',
@@ -295,13 +292,13 @@ BEGIN
         RAISE EXCEPTION 'audio, encoding and sample_rate must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     PERFORM mulberry_internal.check_reception('voice', handle_call_audio.call_ref);
-    heard := ARRAY(SELECT h.frame FROM mulberry_internal.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
-                                                             handle_call_audio.sample_rate) h);
+    heard := ARRAY(SELECT mulberry_internal.take_frame(h.frame)
+                     FROM mulberry_internal.heard_frames(handle_call_audio.audio, handle_call_audio.encoding,
+                                                         handle_call_audio.sample_rate) h);
     -- keys are locked in one order, whatever order they are heard in
-    PERFORM mulberry_internal.lock_receiver_keys(owner, ARRAY(SELECT (mulberry.command_frame_parse(h)).key_id
-                                                                FROM unnest(heard[:most]) AS h));
-    FOREACH symbols IN ARRAY heard[:most] LOOP
-        one := mulberry_internal.receive_frame(owner, symbols, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
+    PERFORM mulberry_internal.lock_receiver_keys(owner, ARRAY(SELECT h.key_id FROM unnest(heard[:most]) AS h));
+    FOREACH frame IN ARRAY heard[:most] LOOP
+        one := mulberry_internal.receive_frame(owner, frame, handle_call_audio.caller, handle_call_audio.call_ref, counts, 'voice');
         -- the last of the best: a repeat that was understood, whatever came before it
         IF answer.verdict IS NULL
            OR array_position(ranks, one.verdict) <= array_position(ranks, answer.verdict) THEN

@@ -21,6 +21,7 @@
 #include "secrets/secret_key.h"
 #include "keys/voice_keys.h"
 
+PG_FUNCTION_INFO_V1(mulberry_take_frame);
 PG_FUNCTION_INFO_V1(mulberry_judge_frame);
 PG_FUNCTION_INFO_V1(mulberry_build_ack);
 PG_FUNCTION_INFO_V1(mulberry_draw_challenge);
@@ -69,8 +70,75 @@ derive_dummy(mulberry_voice_key *key)
 		elog(ERROR, "could not derive a key");
 }
 
+/* The type received_frame, in the order of its columns. */
+enum
+{
+	FRAME_SYMBOLS,
+	FRAME_PROBLEM,
+	FRAME_KEY_ID,
+	FRAME_COMMAND,
+	FRAME_CODE,
+	FRAME_MANDATE,
+	FRAME_ARGUMENT,
+	FRAME_COUNTER,
+	FRAME_TAG,
+	FRAME_COLUMNS
+};
+
+/* take_frame(symbols) → received_frame, with what is wrong in "problem", or else the fields */
+Datum
+mulberry_take_frame(PG_FUNCTION_ARGS)
+{
+	text *symbols = PG_GETARG_TEXT_PP(0);
+	mulberry_row r;
+	mb_command_frame frame;
+	mb_frame_status status =
+		mb_command_parse(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &frame);
+
+	mulberry_row_begin_named(&r, fcinfo);
+	mulberry_row_add(&r, PointerGetDatum(symbols));
+	if (status != MB_FRAME_OK)
+	{
+		mulberry_row_add_text(&r, mb_frame_status_message(status));
+		return mulberry_row_end(&r);
+	}
+	mulberry_row_skip(&r);
+	mulberry_row_add(&r, Int32GetDatum(frame.command.key_id));
+	mulberry_row_add_text(&r, mb_command_name(frame.command.code));
+	mulberry_row_add(&r, Int32GetDatum(frame.command.code));
+	mulberry_row_add_text(&r, frame.command.mandate);
+	mulberry_row_add(&r, Int32GetDatum(frame.command.argument));
+	mulberry_row_add(&r, Int32GetDatum(frame.counter));
+	mulberry_row_add_text(&r, frame.tag);
+	return mulberry_row_end(&r);
+}
+
+/* What take_frame() has made of symbols that are a frame. */
+static mb_command_frame
+taken_frame(HeapTupleHeader row, char symbols[MB_COMMAND_FRAME_LENGTH + 1])
+{
+	mb_command_frame frame = { 0 };
+	Datum values[FRAME_COLUMNS];
+	bool nulls[FRAME_COLUMNS];
+
+	mulberry_row_columns(row, FRAME_COLUMNS, values, nulls);
+	if (nulls[FRAME_SYMBOLS] || !nulls[FRAME_PROBLEM] || nulls[FRAME_KEY_ID] || nulls[FRAME_CODE] ||
+		nulls[FRAME_MANDATE] || nulls[FRAME_ARGUMENT] || nulls[FRAME_COUNTER] || nulls[FRAME_TAG])
+		elog(ERROR, "only a frame can be judged");
+	text_to_cstring_buffer(DatumGetTextPP(values[FRAME_SYMBOLS]), symbols,
+						   MB_COMMAND_FRAME_LENGTH + 1);
+	frame.command.key_id = DatumGetInt32(values[FRAME_KEY_ID]);
+	frame.command.code = DatumGetInt32(values[FRAME_CODE]);
+	text_to_cstring_buffer(DatumGetTextPP(values[FRAME_MANDATE]), frame.command.mandate,
+						   sizeof(frame.command.mandate));
+	frame.command.argument = DatumGetInt32(values[FRAME_ARGUMENT]);
+	frame.counter = DatumGetInt32(values[FRAME_COUNTER]);
+	text_to_cstring_buffer(DatumGetTextPP(values[FRAME_TAG]), frame.tag, sizeof(frame.tag));
+	return frame;
+}
+
 /*
- * judge_frame(tenant, symbols, last_counter, digests, challenge_all, challenge_extend,
+ * judge_frame(tenant, frame, last_counter, digests, challenge_all, challenge_extend,
  * challenge_command, challenge_mandate, challenge_argument, challenge_nonce, challenge_counter,
  * challenge_expired): mb_command_judge() with the receiver's key that the frame names.
  *
@@ -80,61 +148,50 @@ Datum
 mulberry_judge_frame(PG_FUNCTION_ARGS)
 {
 	mulberry_row r;
-	text *symbols;
+	char symbols[MB_COMMAND_FRAME_LENGTH + 1];
 	uint8 digests[MB_COMMAND_HISTORY][MB_SHA256_SIZE];
 	mulberry_voice_key key = { 0 };
 	mb_key_state state = { 0 };
 	mb_command_challenge challenge = { 0 };
-	mb_command_frame fields;
+	mb_command_frame frame;
 	mb_judgement judgement;
-	bool decoded;
 
 	for (int i = 0; i < 12; i++)
 		if (PG_ARGISNULL(i) && (i < 6 || !PG_ARGISNULL(9)))
 			elog(ERROR, "argument %d of judge_frame() must not be null", i + 1);
 	mulberry_row_begin(&r, fcinfo);
-	symbols = PG_GETARG_TEXT_PP(1);
-	decoded =
-		mb_command_parse(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &fields) == MB_FRAME_OK;
-	if (decoded)
+	frame = taken_frame(PG_GETARG_HEAPTUPLEHEADER(1), symbols);
+	state.known = mulberry_voice_key_load(PG_GETARG_UUID_P(0), MULBERRY_VOICE_RECEIVER, NULL,
+										  frame.command.key_id, &key) &&
+				  key.enabled;
+	if (!state.known)
+		derive_dummy(&key);
+	state.keys = key.keys;
+	state.party = key.party;
+	state.last_counter = PG_GETARG_INT64(2);
+	state.n_digests = get_digests(PG_GETARG_ARRAYTYPE_P(3), digests);
+	state.digests = digests;
+	state.challenge_all = PG_GETARG_BOOL(4);
+	state.challenge_extend = PG_GETARG_BOOL(5);
+	if (!PG_ARGISNULL(9))
 	{
-		state.known = mulberry_voice_key_load(PG_GETARG_UUID_P(0), MULBERRY_VOICE_RECEIVER, NULL,
-											  fields.command.key_id, &key) &&
-					  key.enabled;
-		if (!state.known)
-			derive_dummy(&key);
-		state.keys = key.keys;
-		state.party = key.party;
-		state.last_counter = PG_GETARG_INT64(2);
-		state.n_digests = get_digests(PG_GETARG_ARRAYTYPE_P(3), digests);
-		state.digests = digests;
-		state.challenge_all = PG_GETARG_BOOL(4);
-		state.challenge_extend = PG_GETARG_BOOL(5);
-		if (!PG_ARGISNULL(9))
-		{
-			challenge.command.key_id = fields.command.key_id;
-			challenge.command.code = PG_GETARG_INT32(6);
-			text_to_cstring_buffer(PG_GETARG_TEXT_PP(7), challenge.command.mandate,
-								   sizeof(challenge.command.mandate));
-			challenge.command.argument = PG_GETARG_INT32(8);
-			text_to_cstring_buffer(PG_GETARG_TEXT_PP(9), challenge.nonce, sizeof(challenge.nonce));
-			challenge.counter = PG_GETARG_INT64(10);
-			challenge.expired = PG_GETARG_BOOL(11);
-			state.challenge = &challenge;
-		}
+		challenge.command.key_id = frame.command.key_id;
+		challenge.command.code = PG_GETARG_INT32(6);
+		text_to_cstring_buffer(PG_GETARG_TEXT_PP(7), challenge.command.mandate,
+							   sizeof(challenge.command.mandate));
+		challenge.command.argument = PG_GETARG_INT32(8);
+		text_to_cstring_buffer(PG_GETARG_TEXT_PP(9), challenge.nonce, sizeof(challenge.nonce));
+		challenge.counter = PG_GETARG_INT64(10);
+		challenge.expired = PG_GETARG_BOOL(11);
+		state.challenge = &challenge;
 	}
-	mb_command_judge(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &state, &judgement);
+	mb_command_judge(&frame, symbols, &state, &judgement);
 	mb_forget(&key, sizeof(key));
 	mb_forget(&state, sizeof(state));
 
 	mulberry_row_add_text(&r, mb_verdict_name(judgement.verdict));
 	mulberry_row_add_text(&r, mb_verdict_error_code(judgement.verdict));
-	mulberry_row_add_text(&r, judgement.verdict == MB_VERDICT_DECODE_ERROR
-								  ? mb_frame_status_message(judgement.frame_status)
-								  : NULL);
-	if (judgement.verdict == MB_VERDICT_DECODE_ERROR)
-		return mulberry_row_end(&r);
-	mulberry_row_add(&r, BoolGetDatum(mb_command_meaningful(&judgement.frame.command)));
+	mulberry_row_add(&r, BoolGetDatum(mb_command_meaningful(&frame.command)));
 	mulberry_row_add_bytes(&r, judgement.frame_digest, MB_SHA256_SIZE);
 	mulberry_row_add(&r, Int32GetDatum(judgement.duplicate_of));
 	if (judgement.verdict == MB_VERDICT_ACCEPTED)

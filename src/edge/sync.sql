@@ -141,7 +141,7 @@ BEGIN
         taken := mulberry_internal.take_mandates(a.tenant, a.id, answer->'updates');
     END IF;
     FOR item IN SELECT x.value FROM jsonb_array_elements(answer->'commands') WITH ORDINALITY AS x ORDER BY x.ordinality LOOP
-        one := mulberry_internal.receive_frame(a.tenant, item->>'frame', NULL, NULL, NULL, 'sync');
+        one := mulberry_internal.receive_frame(a.tenant, mulberry_internal.take_frame(item->>'frame'), NULL, NULL, NULL, 'sync');
         IF one.verdict IN ('accepted', 'duplicate') THEN
             acks := acks || jsonb_build_array(jsonb_strip_nulls(jsonb_build_object('ack', one.ack_digits, 'challenge', one.challenge)));
         END IF;

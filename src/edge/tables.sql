@@ -71,6 +71,21 @@ SELECT pg_catalog.pg_extension_config_dump('received_calls', '');
 
 -- What a caller is told.  Whatever is wrong with a frame that could be read, the caller hears the same.
 
+CREATE TYPE received_frame AS (
+    symbols    text,
+    problem    text,
+    key_id     integer,
+    command    text,
+    code       integer,
+    mandate_id text,
+    argument   integer,
+    counter    integer,
+    tag        text
+);
+COMMENT ON TYPE received_frame IS
+    'symbols that an edge has received, and what they are taken apart into, once: "problem" says why they are no frame. The tag is not '
+    'verified';
+
 CREATE TYPE mulberry.command_answer AS (
     success       boolean,
     command       text,

@@ -36,6 +36,7 @@ PG_FUNCTION_INFO_V1(mulberry_make_voice_key);
 PG_FUNCTION_INFO_V1(mulberry_remember_exported_voice_key);
 PG_FUNCTION_INFO_V1(mulberry_take_exported_voice_key);
 PG_FUNCTION_INFO_V1(mulberry_sign_frame);
+PG_FUNCTION_INFO_V1(mulberry_take_ack);
 PG_FUNCTION_INFO_V1(mulberry_verify_ack_frame);
 PG_FUNCTION_INFO_V1(mulberry_sync_mac);
 PG_FUNCTION_INFO_V1(mulberry_sync_mac_fits);
@@ -362,6 +363,63 @@ mulberry_sign_frame(PG_FUNCTION_ARGS)
 	return mulberry_row_end(&r);
 }
 
+/* The type received_ack, in the order of its columns. */
+enum
+{
+	ACK_PROBLEM,
+	ACK_KEY_ID,
+	ACK_STATUS,
+	ACK_STATE,
+	ACK_COUNTER,
+	ACK_TAG,
+	ACK_COLUMNS
+};
+
+/* take_ack(symbols) → received_ack, with what is wrong in "problem", or else the fields */
+Datum
+mulberry_take_ack(PG_FUNCTION_ARGS)
+{
+	text *symbols = PG_GETARG_TEXT_PP(0);
+	mulberry_row r;
+	mb_ack_frame fields;
+	mb_frame_status status =
+		mb_ack_parse(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &fields);
+
+	mulberry_row_begin_named(&r, fcinfo);
+	if (status != MB_FRAME_OK)
+	{
+		mulberry_row_add_text(&r, mb_frame_status_message(status));
+		return mulberry_row_end(&r);
+	}
+	mulberry_row_skip(&r);
+	mulberry_row_add(&r, Int32GetDatum(fields.key_id));
+	mulberry_row_add(&r, Int32GetDatum(fields.status));
+	mulberry_row_add(&r, Int32GetDatum(fields.state));
+	mulberry_row_add(&r, Int32GetDatum(fields.counter));
+	mulberry_row_add_text(&r, fields.tag);
+	return mulberry_row_end(&r);
+}
+
+/* What take_ack() has made of symbols; false when they are no acknowledgement. */
+static bool
+taken_ack(HeapTupleHeader row, mb_ack_frame *fields)
+{
+	Datum values[ACK_COLUMNS];
+	bool nulls[ACK_COLUMNS];
+
+	mulberry_row_columns(row, ACK_COLUMNS, values, nulls);
+	for (int column = ACK_KEY_ID; column < ACK_COLUMNS; column++)
+		if (nulls[column])
+			return false;
+	memset(fields, 0, sizeof(*fields));
+	fields->key_id = DatumGetInt32(values[ACK_KEY_ID]);
+	fields->status = DatumGetInt32(values[ACK_STATUS]);
+	fields->state = DatumGetInt32(values[ACK_STATE]);
+	fields->counter = DatumGetInt32(values[ACK_COUNTER]);
+	text_to_cstring_buffer(DatumGetTextPP(values[ACK_TAG]), fields->tag, sizeof(fields->tag));
+	return nulls[ACK_PROBLEM];
+}
+
 /* As verify_ack_frame() answers; null for what could not be judged, which is an error. */
 static const char *
 ack_verdict_name(mb_ack_verdict verdict)
@@ -370,8 +428,6 @@ ack_verdict_name(mb_ack_verdict verdict)
 	{
 		case MB_ACK_GENUINE:
 			return "genuine";
-		case MB_ACK_DECODE_ERROR:
-			return "decode error";
 		case MB_ACK_OTHER_COMMAND:
 			return "other command";
 		case MB_ACK_FORGERY:
@@ -383,7 +439,7 @@ ack_verdict_name(mb_ack_verdict verdict)
 }
 
 /*
- * verify_ack_frame(tenant, agent, key_id, counter, message_digest, symbols) → (verdict, status,
+ * verify_ack_frame(tenant, agent, key_id, counter, message_digest, ack) → (verdict, status,
  * state, status_name, state_name): with a sender's key; the fields are null unless genuine.  What a
  * key that is disabled by now once signed can no longer be checked and is "other command".
  */
@@ -393,24 +449,22 @@ mulberry_verify_ack_frame(PG_FUNCTION_ARGS)
 	mulberry_row r;
 	mulberry_voice_key key;
 	mb_ack_frame fields;
-	mb_ack_verdict verdict;
+	mb_ack_verdict verdict = MB_ACK_OTHER_COMMAND;
 	bytea *digest = PG_GETARG_BYTEA_PP(4);
-	text *symbols = PG_GETARG_TEXT_PP(5);
 
 	mulberry_row_begin(&r, fcinfo);
 	if (VARSIZE_ANY_EXHDR(digest) != MB_SHA256_SIZE)
 		elog(ERROR, "a message digest has %d bytes", MB_SHA256_SIZE);
-	if (!mulberry_voice_key_load(PG_GETARG_UUID_P(0), MULBERRY_VOICE_SENDER, PG_GETARG_UUID_P(1),
-								 PG_GETARG_INT32(2), &key) ||
-		!key.enabled)
-		verdict =
-			mb_ack_parse(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &fields) == MB_FRAME_OK
-				? MB_ACK_OTHER_COMMAND
-				: MB_ACK_DECODE_ERROR;
-	else
-		verdict =
-			mb_ack_verify(VARDATA_ANY(symbols), VARSIZE_ANY_EXHDR(symbols), &key.keys, &key.party,
-						  key.key_id, PG_GETARG_INT64(3), (uint8 *) VARDATA_ANY(digest), &fields);
+	if (!taken_ack(PG_GETARG_HEAPTUPLEHEADER(5), &fields))
+	{
+		mulberry_row_add_text(&r, "decode error");
+		return mulberry_row_end(&r);
+	}
+	if (mulberry_voice_key_load(PG_GETARG_UUID_P(0), MULBERRY_VOICE_SENDER, PG_GETARG_UUID_P(1),
+								PG_GETARG_INT32(2), &key) &&
+		key.enabled)
+		verdict = mb_ack_verify(&fields, &key.keys, &key.party, key.key_id, PG_GETARG_INT64(3),
+								(uint8 *) VARDATA_ANY(digest));
 	mb_forget(&key, sizeof(key));
 	if (verdict == MB_ACK_NOT_JUDGED)
 		elog(ERROR, "could not verify an acknowledgement");

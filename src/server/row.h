@@ -107,6 +107,20 @@ mulberry_row_end(mulberry_row *r)
 	return HeapTupleGetDatum(tuple);
 }
 
+/* The columns of a row that is an argument, of a type with so many of them. */
+static inline void
+mulberry_row_columns(HeapTupleHeader row, int n, Datum *values, bool *nulls)
+{
+	TupleDesc desc =
+		lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(row), HeapTupleHeaderGetTypMod(row));
+	HeapTupleData tuple = { .t_len = HeapTupleHeaderGetDatumLength(row), .t_data = row };
+
+	if (desc->natts != n)
+		elog(ERROR, "a row of %d columns in the place of one of %d", desc->natts, n);
+	heap_deform_tuple(&tuple, desc, values, nulls);
+	ReleaseTupleDesc(desc);
+}
+
 /* Puts the row into the set that InitMaterializedSRF() began. */
 static inline void
 mulberry_row_put(mulberry_row *r, FunctionCallInfo fcinfo)

@@ -47,31 +47,31 @@ judge(const char *symbols, size_t n)
 	mb_key_state state = key_state();
 	mb_key_state unknown = { .known = false };
 	mb_judgement judgement;
+	mb_command_frame fields;
 	char frame[MB_COMMAND_FRAME_LENGTH + 1];
 	char signed_again[MB_COMMAND_FRAME_LENGTH + 1];
 
-	mb_command_judge(symbols, n, &unknown, &judgement);
-	MUST(judgement.verdict == MB_VERDICT_DECODE_ERROR || judgement.verdict == MB_VERDICT_FORGERY);
-
-	mb_command_judge(symbols, n, &state, &judgement);
-	if (judgement.verdict == MB_VERDICT_DECODE_ERROR)
-	{
-		MUST(judgement.frame_status != MB_FRAME_OK);
+	if (mb_command_parse(symbols, n, &fields) != MB_FRAME_OK)
 		return;
-	}
-	if (judgement.verdict == MB_VERDICT_ACCEPTED && mb_command_meaningful(&judgement.frame.command))
+	MUST(n == MB_COMMAND_FRAME_LENGTH);
+	mb_command_judge(&fields, symbols, &unknown, &judgement);
+	MUST(judgement.verdict == MB_VERDICT_FORGERY);
+
+	mb_command_judge(&fields, symbols, &state, &judgement);
+	if (judgement.verdict == MB_VERDICT_ACCEPTED && mb_command_meaningful(&fields.command))
 	{
-		MUST(mb_command_build(&state.keys, &state.party, &judgement.frame.command,
-							  judgement.counter, NULL, frame, NULL) == MB_OK);
+		MUST(mb_command_build(&state.keys, &state.party, &fields.command, judgement.counter, NULL,
+							  frame, NULL) == MB_OK);
 		MUST(memcmp(frame, symbols, n) == 0);
 	}
 
 	/* the same fields, signed: accepted once, then a duplicate */
-	if (!mb_command_meaningful(&judgement.frame.command))
+	if (!mb_command_meaningful(&fields.command))
 		return;
-	MUST(mb_command_build(&state.keys, &state.party, &judgement.frame.command, 42, NULL,
-						  signed_again, NULL) == MB_OK);
-	mb_command_judge(signed_again, MB_COMMAND_FRAME_LENGTH, &state, &judgement);
+	MUST(mb_command_build(&state.keys, &state.party, &fields.command, 42, NULL, signed_again,
+						  NULL) == MB_OK);
+	MUST(mb_command_parse(signed_again, MB_COMMAND_FRAME_LENGTH, &fields) == MB_FRAME_OK);
+	mb_command_judge(&fields, signed_again, &state, &judgement);
 	MUST(judgement.verdict == MB_VERDICT_ACCEPTED && judgement.counter == 42);
 	state.digests = (const uint8_t(*)[MB_SHA256_SIZE]) judgement.frame_digest;
 	state.n_digests = 1;
@@ -79,7 +79,7 @@ judge(const char *symbols, size_t n)
 	{
 		mb_judgement repeated;
 
-		mb_command_judge(signed_again, MB_COMMAND_FRAME_LENGTH, &state, &repeated);
+		mb_command_judge(&fields, signed_again, &state, &repeated);
 		MUST(repeated.verdict == MB_VERDICT_DUPLICATE && repeated.duplicate_of == 0);
 	}
 }
@@ -96,14 +96,15 @@ acknowledge(const char *symbols, size_t n)
 
 	if (mb_ack_parse(symbols, n, &fields) == MB_FRAME_OK)
 	{
-		mb_ack_verdict verdict = mb_ack_verify(symbols, n, &state.keys, &state.party, fields.key_id,
-											   fields.counter + 1, digest, &fields);
+		mb_ack_verdict verdict = mb_ack_verify(&fields, &state.keys, &state.party, fields.key_id,
+											   fields.counter + 1, digest);
 
 		MUST(verdict == MB_ACK_OTHER_COMMAND);
 		MUST(mb_ack_build(&state.keys, &state.party, fields.key_id, fields.status, fields.state,
 						  fields.counter + MB_COUNTER_MODULUS, digest, frame) == MB_OK);
-		MUST(mb_ack_verify(frame, MB_ACK_FRAME_LENGTH, &state.keys, &state.party, fields.key_id,
-						   fields.counter + MB_COUNTER_MODULUS, digest, &fields) == MB_ACK_GENUINE);
+		MUST(mb_ack_parse(frame, MB_ACK_FRAME_LENGTH, &fields) == MB_FRAME_OK);
+		MUST(mb_ack_verify(&fields, &state.keys, &state.party, fields.key_id,
+						   fields.counter + MB_COUNTER_MODULUS, digest) == MB_ACK_GENUINE);
 	}
 	if (mb_challenge_parse(symbols, n, nonce) == MB_FRAME_OK)
 	{

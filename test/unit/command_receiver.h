@@ -9,11 +9,14 @@
 #include "core/command/command_judge.h"
 #include "command_setup.h"
 
+#define NO_FRAME (MB_VERDICT_NOT_JUDGED + 1) /* of receive(), where nothing could be judged */
+
 typedef struct receiver
 {
 	mb_key_state state;
 	uint8_t digests[MB_COMMAND_HISTORY][MB_SHA256_SIZE];
 	unsigned long accepted;
+	mb_command_frame frame; /* the last that was received */
 } receiver;
 
 CHECK_UNUSED static void
@@ -26,11 +29,13 @@ receiver_init(receiver *r, uint64_t last_counter)
 	vector_keys(&r->state.keys, &r->state.party);
 }
 
-/* Judges and stores as an accepted frame asks for. */
-CHECK_UNUSED static mb_verdict
+/* Judges and stores as an accepted frame asks for; what is no frame is NO_FRAME. */
+CHECK_UNUSED static int
 receive(receiver *r, const char *symbols, size_t n, mb_judgement *judgement)
 {
-	mb_command_judge(symbols, n, &r->state, judgement);
+	if (mb_command_parse(symbols, n, &r->frame) != MB_FRAME_OK)
+		return NO_FRAME;
+	mb_command_judge(&r->frame, symbols, &r->state, judgement);
 	if (judgement->verdict == MB_VERDICT_ACCEPTED)
 	{
 		memmove(r->digests[1], r->digests[0], sizeof(r->digests) - sizeof(r->digests[0]));
@@ -43,12 +48,24 @@ receive(receiver *r, const char *symbols, size_t n, mb_judgement *judgement)
 	return judgement->verdict;
 }
 
-CHECK_UNUSED static mb_verdict
+CHECK_UNUSED static int
 receive_string(receiver *r, const char *symbols)
 {
 	mb_judgement judgement;
 
 	return receive(r, symbols, strlen(symbols), &judgement);
+}
+
+/* Judges what is a frame, and stores nothing. */
+CHECK_UNUSED static mb_verdict
+judge_frame(const char *frame, const mb_key_state *state, mb_judgement *judgement)
+{
+	mb_command_frame fields;
+
+	if (mb_command_parse(frame, strlen(frame), &fields) != MB_FRAME_OK)
+		abort();
+	mb_command_judge(&fields, frame, state, judgement);
+	return judgement->verdict;
 }
 
 /* A frame with the receiver's own keys. */

@@ -39,7 +39,7 @@ typedef struct campaign
 	mb_command next;						   /* the command whose turn it is */
 	char genuine[MB_COMMAND_FRAME_LENGTH + 1]; /* its frame, the only one to accept */
 	char remembered[REMEMBERED][MB_COMMAND_FRAME_LENGTH + 1];
-	unsigned long verdicts[MB_VERDICT_NOT_JUDGED + 1];
+	unsigned long verdicts[NO_FRAME + 1];
 	unsigned long wrong_accepts;
 	unsigned long lost_commands;
 } campaign;
@@ -177,7 +177,7 @@ no_frame_is_wrongly_accepted(void)
 		size_t n = MB_COMMAND_FRAME_LENGTH;
 		bool genuine;
 		mb_judgement judgement;
-		mb_verdict verdict;
+		int verdict;
 
 		if (due)
 			memcpy(frame, c.genuine, n + 1);
@@ -205,11 +205,11 @@ no_frame_is_wrongly_accepted(void)
 	/* each kind of judgement was put to the test */
 	for (int verdict = 0; verdict < MB_VERDICT_NOT_JUDGED; verdict++)
 		check(c.verdicts[verdict] > frames / 200);
+	check(c.verdicts[NO_FRAME] > frames / 200);
 	check_note(
 		"%lu frames: %lu accepted, %lu forgeries, %lu stale, %lu duplicates, %lu decode errors",
 		frames, c.verdicts[MB_VERDICT_ACCEPTED], c.verdicts[MB_VERDICT_FORGERY],
-		c.verdicts[MB_VERDICT_STALE], c.verdicts[MB_VERDICT_DUPLICATE],
-		c.verdicts[MB_VERDICT_DECODE_ERROR]);
+		c.verdicts[MB_VERDICT_STALE], c.verdicts[MB_VERDICT_DUPLICATE], c.verdicts[NO_FRAME]);
 }
 
 int

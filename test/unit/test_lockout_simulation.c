@@ -41,7 +41,7 @@ typedef struct edge
 /* What the edge says to a frame. */
 typedef struct answer
 {
-	mb_verdict verdict;
+	int verdict; /* an mb_verdict, or NO_FRAME */
 	bool judged;
 	char nonce[MB_NONCE_LENGTH + 1]; /* empty: no challenge is played */
 } answer;
@@ -49,7 +49,7 @@ typedef struct answer
 static void
 draw_challenge(edge *e, const mb_judgement *judgement, int64_t now)
 {
-	e->challenge.command = judgement->frame.command;
+	e->challenge.command = e->key.frame.command;
 	e->challenge.counter = judgement->counter;
 	snprintf(e->challenge.nonce, sizeof(e->challenge.nonce), "%06u",
 			 (unsigned) check_random_below(e->random, 1000000));
@@ -85,7 +85,7 @@ hear(edge *e, call *c, const char *symbols, int64_t now)
 			mb_lockout_forgery(&e->lockout, now);
 			c->forgeries++;
 			break;
-		case MB_VERDICT_DECODE_ERROR:
+		case NO_FRAME:
 			c->decode_errors++;
 			break;
 		case MB_VERDICT_DUPLICATE:
@@ -104,8 +104,8 @@ hear(edge *e, call *c, const char *symbols, int64_t now)
 				draw_challenge(e, &judgement, now);
 				memcpy(a.nonce, e->challenge.nonce, sizeof(a.nonce));
 			}
-			else if (judgement.frame.command.code == MB_COMMAND_REVOKE &&
-					 strcmp(judgement.frame.command.mandate, MANDATE) == 0)
+			else if (e->key.frame.command.code == MB_COMMAND_REVOKE &&
+					 strcmp(e->key.frame.command.mandate, MANDATE) == 0)
 				e->revoked = true;
 			break;
 		case MB_VERDICT_STALE:

@@ -413,14 +413,12 @@ mb_ack_parse(const char *symbols, size_t n, mb_ack_frame *fields)
 }
 
 mb_ack_verdict
-mb_ack_verify(const char *symbols, size_t n, const mb_command_keys *keys,
+mb_ack_verify(const mb_ack_frame *fields, const mb_command_keys *keys,
 			  const mb_command_party *party, int key_id, uint64_t counter,
-			  const uint8_t message_digest[MB_SHA256_SIZE], mb_ack_frame *fields)
+			  const uint8_t message_digest[MB_SHA256_SIZE])
 {
 	char expected[MB_ACK_TAG_LENGTH + 1];
 
-	if (mb_ack_parse(symbols, n, fields) != MB_FRAME_OK)
-		return MB_ACK_DECODE_ERROR;
 	if (fields->key_id != key_id || (uint64_t) fields->counter != counter % MB_COUNTER_MODULUS)
 		return MB_ACK_OTHER_COMMAND;
 	if (ack_sign(keys, party, key_id, fields->status, fields->state, counter, message_digest,

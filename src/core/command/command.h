@@ -120,7 +120,6 @@ typedef struct mb_ack_frame
 typedef enum mb_ack_verdict
 {
 	MB_ACK_GENUINE = 0,
-	MB_ACK_DECODE_ERROR,  /* no frame */
 	MB_ACK_OTHER_COMMAND, /* of another key or counter than the one waited for; no tag was checked */
 	MB_ACK_FORGERY,		  /* the tag is wrong */
 	MB_ACK_NOT_JUDGED	  /* libcrypto failed, or counter or key id were out of range */
@@ -200,13 +199,12 @@ mb_ack_build(const mb_command_keys *keys, const mb_command_party *party, int key
 extern mb_frame_status mb_ack_parse(const char *symbols, size_t n, mb_ack_frame *fields);
 
 /*
- * Whether n symbols acknowledge the one command that is waited for.  *fields is written unless
- * the verdict is MB_ACK_DECODE_ERROR.  The tag is compared in constant time.
+ * Whether an acknowledgement is of the one command that is waited for.  The tag is compared in
+ * constant time.
  */
-extern mb_ack_verdict
-mb_ack_verify(const char *symbols, size_t n, const mb_command_keys *keys,
-			  const mb_command_party *party, int key_id, uint64_t counter,
-			  const uint8_t message_digest[MB_SHA256_SIZE], mb_ack_frame *fields);
+extern mb_ack_verdict mb_ack_verify(const mb_ack_frame *fields, const mb_command_keys *keys,
+									const mb_command_party *party, int key_id, uint64_t counter,
+									const uint8_t message_digest[MB_SHA256_SIZE]);
 
 /*
  * The eight digits to play for a challenge of six.  MB_ERR_RANGE when nonce is not six digits.

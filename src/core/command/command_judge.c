@@ -65,9 +65,9 @@ answers(const mb_command *command, uint64_t counter, const mb_command_challenge 
 
 /* Computes and compares the one tag. */
 static mb_verdict
-judge_tag(const mb_key_state *state, mb_judgement *judgement, uint64_t counter, const char *nonce)
+judge_tag(const mb_command_frame *frame, const mb_key_state *state, uint64_t counter,
+		  const char *nonce, mb_judgement *judgement)
 {
-	const mb_command_frame *frame = &judgement->frame;
 	uint8_t message_digest[MB_SHA256_SIZE];
 	char expected[MB_COMMAND_TAG_LENGTH + 1];
 	bool equal;
@@ -86,20 +86,16 @@ judge_tag(const mb_key_state *state, mb_judgement *judgement, uint64_t counter, 
 }
 
 void
-mb_command_judge(const char *symbols, size_t n, const mb_key_state *state, mb_judgement *judgement)
+mb_command_judge(const mb_command_frame *frame, const char symbols[MB_COMMAND_FRAME_LENGTH],
+				 const mb_key_state *state, mb_judgement *judgement)
 {
-	const mb_command *command = &judgement->frame.command;
+	const mb_command *command = &frame->command;
 	const mb_command_kind *kind;
 	bool is_answer;
 	uint64_t counter;
 
 	memset(judgement, 0, sizeof(*judgement));
-	judgement->verdict = MB_VERDICT_DECODE_ERROR;
-	judgement->frame_status = mb_command_parse(symbols, n, &judgement->frame);
-	if (judgement->frame_status != MB_FRAME_OK)
-		return;
-
-	if (mb_sha256(symbols, n, judgement->frame_digest) != MB_OK)
+	if (mb_sha256(symbols, MB_COMMAND_FRAME_LENGTH, judgement->frame_digest) != MB_OK)
 	{
 		judgement->verdict = MB_VERDICT_NOT_JUDGED;
 		return;
@@ -107,7 +103,7 @@ mb_command_judge(const char *symbols, size_t n, const mb_key_state *state, mb_ju
 	if (!state->known)
 	{
 		judgement->verdict =
-			judge_tag(state, judgement, dummy_counter(judgement->frame.counter), NULL);
+			judge_tag(frame, state, dummy_counter(frame->counter), NULL, judgement);
 		return;
 	}
 	if (find_duplicate(state, judgement->frame_digest, &judgement->duplicate_of))
@@ -115,7 +111,7 @@ mb_command_judge(const char *symbols, size_t n, const mb_key_state *state, mb_ju
 		judgement->verdict = MB_VERDICT_DUPLICATE;
 		return;
 	}
-	if (!mb_counter_reconstruct(state->last_counter, judgement->frame.counter, &counter))
+	if (!mb_counter_reconstruct(state->last_counter, frame->counter, &counter))
 	{
 		judgement->verdict = MB_VERDICT_STALE;
 		return;
@@ -123,10 +119,10 @@ mb_command_judge(const char *symbols, size_t n, const mb_key_state *state, mb_ju
 
 	is_answer = answers(command, counter, state->challenge);
 	judgement->verdict =
-		judge_tag(state, judgement, counter, is_answer ? state->challenge->nonce : NULL);
+		judge_tag(frame, state, counter, is_answer ? state->challenge->nonce : NULL, judgement);
 	/* who has given the challenge up may have signed without it */
 	if (judgement->verdict == MB_VERDICT_FORGERY && is_answer && state->challenge->expired)
-		judgement->verdict = judge_tag(state, judgement, counter, NULL);
+		judgement->verdict = judge_tag(frame, state, counter, NULL, judgement);
 	if (judgement->verdict != MB_VERDICT_ACCEPTED)
 		return;
 	judgement->challenge_answered = is_answer && !state->challenge->expired;
@@ -141,8 +137,6 @@ mb_verdict_name(mb_verdict verdict)
 {
 	switch (verdict)
 	{
-		case MB_VERDICT_DECODE_ERROR:
-			return "decode error";
 		case MB_VERDICT_DUPLICATE:
 			return "duplicate";
 		case MB_VERDICT_STALE:
@@ -162,7 +156,6 @@ mb_verdict_error_code(mb_verdict verdict)
 {
 	switch (verdict)
 	{
-		case MB_VERDICT_DECODE_ERROR:
 		case MB_VERDICT_NOT_JUDGED:
 			return "E007";
 		case MB_VERDICT_STALE:

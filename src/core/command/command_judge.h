@@ -19,12 +19,11 @@
 
 typedef enum mb_verdict
 {
-	MB_VERDICT_DECODE_ERROR = 0, /* no frame: ask for a repeat, count nothing */
-	MB_VERDICT_DUPLICATE,		 /* accepted before: send its acknowledgement again, do nothing */
-	MB_VERDICT_STALE,			 /* the counter is behind: no tag was checked, count nothing */
-	MB_VERDICT_FORGERY,			 /* the tag is wrong, or there is no such key: count it */
-	MB_VERDICT_ACCEPTED,		 /* store counter and digest; apply unless a challenge is wanted */
-	MB_VERDICT_NOT_JUDGED		 /* libcrypto failed: count and store nothing, ask for a repeat */
+	MB_VERDICT_DUPLICATE = 0, /* accepted before: send its acknowledgement again, do nothing */
+	MB_VERDICT_STALE,		  /* the counter is behind: no tag was checked, count nothing */
+	MB_VERDICT_FORGERY,		  /* the tag is wrong, or there is no such key: count it */
+	MB_VERDICT_ACCEPTED,	  /* store counter and digest; apply unless a challenge is wanted */
+	MB_VERDICT_NOT_JUDGED	  /* libcrypto failed: count and store nothing, ask for a repeat */
 } mb_verdict;
 
 /*
@@ -59,9 +58,7 @@ typedef struct mb_key_state
 typedef struct mb_judgement
 {
 	mb_verdict verdict;
-	mb_frame_status frame_status;		  /* what is wrong, for MB_VERDICT_DECODE_ERROR */
-	mb_command_frame frame;				  /* unless MB_VERDICT_DECODE_ERROR */
-	uint8_t frame_digest[MB_SHA256_SIZE]; /* SHA-256 of the symbols; likewise */
+	uint8_t frame_digest[MB_SHA256_SIZE]; /* SHA-256 of the symbols */
 	size_t duplicate_of;				  /* index into the digests, for MB_VERDICT_DUPLICATE */
 
 	/* for MB_VERDICT_ACCEPTED */
@@ -79,7 +76,8 @@ typedef struct mb_judgement
 extern bool mb_counter_reconstruct(uint64_t last, int digits, uint64_t *counter);
 
 /*
- * Judges n symbols.  At most one tag is computed and compared, in constant time; for an unknown
+ * Judges a frame: its symbols and what mb_command_parse() has made of them, so that nobody takes them
+ * apart again.  At most one tag is computed and compared, in constant time; for an unknown
  * key the same work is done with a key of no use.  Only what comes in the place of a late answer is compared with two,
  * the answer's and one without a nonce, because a call may take its time.
  *
@@ -89,7 +87,8 @@ extern bool mb_counter_reconstruct(uint64_t last, int digits, uint64_t *counter)
  * challenged command anew without a nonce, while the challenge holds, therefore leaves out that counter.
  */
 extern void
-mb_command_judge(const char *symbols, size_t n, const mb_key_state *state, mb_judgement *judgement);
+mb_command_judge(const mb_command_frame *frame, const char symbols[MB_COMMAND_FRAME_LENGTH],
+				 const mb_key_state *state, mb_judgement *judgement);
 
 /* Lower case, as audit rows have it: "decode error", "duplicate" …. */
 extern const char *mb_verdict_name(mb_verdict verdict);
