@@ -59,11 +59,11 @@ mulberry_access_from_name(const char *name)
 {
 	int i = find_access(name);
 
-	if (i < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown access \"%s\"", name),
-				 errdetail("Allowed are %s.", mulberry_access_list(MULBERRY_ACCESS_ANY, " and "))));
-	return 1 << i;
+	if (i >= 0)
+		return 1 << i;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown access \"%s\"", name),
+			 errdetail("Allowed are %s.", mulberry_access_list(MULBERRY_ACCESS_ANY, " and "))));
 }
 
 int

@@ -294,13 +294,11 @@ ask_in_parts(mulberry_job *job, Datum audio)
 	ask_for_part(job);
 }
 
-static void
-require(const mulberry_job *job, bool able, const char *what_not)
+pg_attribute_noreturn() static void refuse(const mulberry_job *job, const char *what_not)
 {
-	if (!able)
-		ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("endpoints of kind \"%s\" %s",
-					   job->endpoint_kind ? job->endpoint_kind->name : "", what_not));
+	ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			errmsg("endpoints of kind \"%s\" %s",
+				   job->endpoint_kind ? job->endpoint_kind->name : "", what_not));
 }
 
 static bool
@@ -347,7 +345,8 @@ prepare_transcription(mulberry_job *job)
 		finish(job, &r);
 		return false;
 	}
-	require(job, job->protocol && job->protocol->ask_transcript, "transcribe nothing");
+	if (job->protocol == NULL || job->protocol->ask_transcript == NULL)
+		refuse(job, "transcribe nothing");
 	if (utterance.text == NULL && job->protocol->takes_parts)
 	{
 		ask_in_parts(job, audio);
@@ -376,7 +375,8 @@ prepare_sentiment(mulberry_job *job)
 		finish(job, &r);
 		return false;
 	}
-	require(job, job->protocol && job->protocol->ask_sentiment, "judge no sentiment");
+	if (job->protocol == NULL || job->protocol->ask_sentiment == NULL)
+		refuse(job, "judge no sentiment");
 	job->protocol->ask_sentiment(job, transcription ? transcription : "");
 	return true;
 }

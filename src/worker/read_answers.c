@@ -37,10 +37,11 @@ mulberry_read_transcription(PG_FUNCTION_ARGS)
 	mulberry_transcript said = { 0 };
 	mulberry_row result;
 
-	if (protocol == NULL || protocol->read_transcript == NULL)
+	if (protocol != NULL && protocol->read_transcript != NULL)
+		protocol->read_transcript(PG_GETARG_JSONB_P(1), &said);
+	else
 		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("endpoints of kind \"%s\" transcribe nothing", name));
-	protocol->read_transcript(PG_GETARG_JSONB_P(1), &said);
 	mulberry_row_begin(&result, fcinfo);
 	mulberry_row_add_text(&result, said.text);
 	mulberry_row_add_text(&result, said.sentiment);

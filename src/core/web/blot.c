@@ -157,15 +157,18 @@ character_at(const pattern *p, size_t i, size_t *length)
 static size_t
 match_unicode(const char *at, const char *end, uint32_t code)
 {
+	long high, last; /* the surrogates */
+
 	if (code < 0x10000)
 		return hex_number(at + 1, end, 4) == (long) code ? 5 : 0;
 	code -= 0x10000;
-	if (hex_number(at + 1, end, 4) != (long) (0xd800 + (code >> 10)))
+	high = 0xd800 + (long) (code >> 10);
+	last = 0xdc00 + (long) (code & 0x3ff);
+	if (hex_number(at + 1, end, 4) != high)
 		return 0;
 	for (const char *low = at + 5; low < end && *low == '\\'; low++)
 	{
-		if (end - low > 1 && low[1] == 'u' &&
-			hex_number(low + 2, end, 4) == (long) (0xdc00 + (code & 0x3ff)))
+		if (end - low > 1 && low[1] == 'u' && hex_number(low + 2, end, 4) == last)
 			return (size_t) (low + 6 - at);
 	}
 	return 0;
