@@ -26,25 +26,46 @@ PG_FUNCTION_INFO_V1(mulberry_dtmf_decode_final);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_detect);
 PG_FUNCTION_INFO_V1(mulberry_dtmf_synthesize);
 
+static mb_dtmf_options
+receiver_options(const NullableDatum *floor_dbm0, mb_dtmf_callback on_digit, void *arg)
+{
+	return (mb_dtmf_options){ .floor_dbm0 = floor_dbm0->isnull ? MB_DTMF_DEFAULT_FLOOR_DBM0
+															   : DatumGetFloat4(floor_dbm0->value),
+							  .on_digit = on_digit,
+							  .arg = arg };
+}
+
+static void
+expect_receiver(mb_status status, const mb_dtmf_options *options)
+{
+	if (status == MB_ERR_RANGE)
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("floor_dbm0 %g is out of range", options->floor_dbm0),
+				errdetail("It can be -70 to -10 dBm0."));
+	mulberry_expect_ok(status);
+}
+
 mb_dtmf *
 mulberry_dtmf_receiver(int sample_rate, const NullableDatum *floor_dbm0, mb_dtmf_callback on_digit,
 					   void *arg)
 {
 	mb_dtmf *receiver = mulberry_palloc_aligned(mb_dtmf_size(sample_rate));
-	mb_dtmf_options options = { .floor_dbm0 = MB_DTMF_DEFAULT_FLOOR_DBM0,
-								.on_digit = on_digit,
-								.arg = arg };
-	mb_status status;
+	mb_dtmf_options options = receiver_options(floor_dbm0, on_digit, arg);
 
-	if (!floor_dbm0->isnull)
-		options.floor_dbm0 = DatumGetFloat4(floor_dbm0->value);
-	status = mb_dtmf_init(receiver, sample_rate, &options);
-	if (status == MB_ERR_RANGE)
-		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("floor_dbm0 %g is out of range", options.floor_dbm0),
-				errdetail("It can be -70 to -10 dBm0."));
-	mulberry_expect_ok(status);
+	expect_receiver(mb_dtmf_init(receiver, sample_rate, &options), &options);
 	return receiver;
+}
+
+mb_dtmf_holes *
+mulberry_dtmf_holes_receiver(int sample_rate, const NullableDatum *floor_dbm0,
+							 mb_dtmf_callback on_digit, void *arg)
+{
+	mb_dtmf *receiver = mulberry_palloc_aligned(mb_dtmf_size(sample_rate));
+	mb_dtmf_holes *holes = palloc(sizeof(*holes));
+	mb_dtmf_options options = receiver_options(floor_dbm0, on_digit, arg);
+
+	expect_receiver(mb_dtmf_holes_init(holes, receiver, sample_rate, &options), &options);
+	return holes;
 }
 
 static void

@@ -351,26 +351,40 @@ take_packet(mulberry_call_samples *audio)
 }
 
 size_t
-mulberry_next_call_samples(mulberry_call_samples *audio, int16 *samples)
+mulberry_next_heard_samples(mulberry_call_samples *audio, int16 *samples, int64 *lost)
 {
 	size_t size = mb_encoding_sample_size(audio->encoding);
 	size_t n;
 
 	CHECK_FOR_INTERRUPTS();
+	*lost = 0;
 	while (audio->silent == 0 && audio->n_bytes < size)
 		if (!take_packet(audio))
 			return 0;
 	if (audio->silent > 0)
 	{
-		n = Min(audio->silent, MULBERRY_AUDIO_SLICE);
-		memset(samples, 0, n * sizeof(int16));
-		audio->silent -= n;
-		return n;
+		*lost = audio->silent;
+		audio->silent = 0;
+		return 0;
 	}
 	n = Min(audio->n_bytes / size, MULBERRY_AUDIO_SLICE);
 	mulberry_expect_ok(mb_audio_decode(audio->encoding, audio->at, n * size, samples));
 	audio->at += n * size;
 	audio->n_bytes -= n * size;
+	return n;
+}
+
+size_t
+mulberry_next_call_samples(mulberry_call_samples *audio, int16 *samples)
+{
+	int64 lost;
+	size_t n = mulberry_next_heard_samples(audio, samples, &lost);
+
+	if (lost == 0)
+		return n;
+	n = Min(lost, MULBERRY_AUDIO_SLICE);
+	memset(samples, 0, n * sizeof(int16));
+	audio->silent = lost - n;
 	return n;
 }
 

@@ -70,6 +70,13 @@ extern int mulberry_call_sample_rate(const mulberry_call_samples *audio);
  */
 extern size_t mulberry_next_call_samples(mulberry_call_samples *audio, int16 *samples);
 
+/*
+ * The same for who treats what is missing in its own way: returns 0 with *lost > 0 where so many samples are
+ * missing, and 0 with *lost 0 at the end.
+ */
+extern size_t
+mulberry_next_heard_samples(mulberry_call_samples *audio, int16 *samples, int64 *lost);
+
 extern void mulberry_close_call_samples(mulberry_call_samples *audio);
 
 /*

@@ -16,7 +16,7 @@ PG_FUNCTION_INFO_V1(mulberry_call_dtmf);
 
 /*
  * call_dtmf(call_id, tenant, floor_dbm0, track): the audio is heard as it is read, and never in
- * memory as a whole.
+ * memory as a whole.  The receiver knows which packets are missing.
  */
 Datum
 mulberry_call_dtmf(PG_FUNCTION_ARGS)
@@ -24,8 +24,9 @@ mulberry_call_dtmf(PG_FUNCTION_ARGS)
 	mulberry_track track;
 	mulberry_call_samples *audio;
 	mulberry_digit_sink sink;
-	mb_dtmf *receiver;
+	mb_dtmf_holes *holes;
 	int16 *samples;
+	int64 lost;
 	size_t n;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -36,12 +37,15 @@ mulberry_call_dtmf(PG_FUNCTION_ARGS)
 	sink = (mulberry_digit_sink){ .result = (ReturnSetInfo *) fcinfo->resultinfo,
 								  .sample_rate = mulberry_call_sample_rate(audio),
 								  .long_times = true };
-	receiver =
-		mulberry_dtmf_receiver(sink.sample_rate, &fcinfo->args[2], mulberry_put_digit, &sink);
+	holes =
+		mulberry_dtmf_holes_receiver(sink.sample_rate, &fcinfo->args[2], mulberry_put_digit, &sink);
 	samples = palloc(MULBERRY_AUDIO_SLICE * sizeof(int16));
-	while ((n = mulberry_next_call_samples(audio, samples)) > 0)
-		mb_dtmf_feed(receiver, samples, n);
-	mb_dtmf_flush(receiver);
+	while ((n = mulberry_next_heard_samples(audio, samples, &lost)) > 0 || lost > 0)
+	{
+		mb_dtmf_holes_lost(holes, lost);
+		mb_dtmf_holes_feed(holes, samples, n);
+	}
+	mb_dtmf_holes_flush(holes);
 	mulberry_close_call_samples(audio);
 	return (Datum) 0;
 }
