@@ -316,6 +316,19 @@ mulberry_call_sample_rate(const mulberry_call_samples *audio)
 	return audio->reader.track.sample_rate;
 }
 
+int64
+mulberry_call_sample_count(const mulberry_call_samples *audio)
+{
+	return audio->total;
+}
+
+const mulberry_silence *
+mulberry_call_silences(const mulberry_call_samples *audio, int *n)
+{
+	*n = audio->plan.nsilences;
+	return audio->plan.silences;
+}
+
 /*
  * Takes the next packet and the silence in front of it in hand, or the silence at the
  * end; false when there is nothing more.

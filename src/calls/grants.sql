@@ -13,6 +13,8 @@ LANGUAGE sql IMMUTABLE AS $$
     ('call_tracks', 'SELECT', 'ingest supervisor auditor'),
     ('call_packets', 'SELECT', 'supervisor'),
     ('call_audio', 'EXECUTE', 'supervisor'),
+    ('call_audio_stereo', 'EXECUTE', 'supervisor'),
+    ('call_audio_mixed', 'EXECUTE', 'supervisor'),
     ('call_gaps', 'EXECUTE', 'supervisor'),
     ('call_dtmf', 'EXECUTE', 'supervisor'),
     ('erase_call', 'EXECUTE', 'admin'),

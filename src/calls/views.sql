@@ -158,6 +158,25 @@ COMMENT ON FUNCTION mulberry.call_audio(text, text, text) IS
     'gaps, the end that '
     'never came is cut, then the longest of them. call_gaps() lists where they lie';
 
+CREATE OR REPLACE FUNCTION mulberry.call_audio_stereo(call_id text, tenant text DEFAULT NULL, left_track text DEFAULT NULL,
+    right_track text DEFAULT NULL) RETURNS bytea
+LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 AS 'MODULE_PATHNAME', 'mulberry_call_audio_stereo';
+COMMENT ON FUNCTION mulberry.call_audio_stereo(text, text, text, text) IS
+    'two tracks of a call (null: its first and its second) as a stereo WAV file at the higher of their rates, in time: by sent_at where '
+    'the first packet of each has it, else by arrival. A packet that is late moves nothing; where nothing was sent for more than 100 ms '
+    'there is silence';
+
+CREATE OR REPLACE FUNCTION mulberry.call_audio_mixed(call_id text, tenant text DEFAULT NULL, tracks text[] DEFAULT NULL) RETURNS bytea
+LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 AS 'MODULE_PATHNAME', 'mulberry_call_audio_mixed';
+COMMENT ON FUNCTION mulberry.call_audio_mixed(text, text, text[]) IS
+    'tracks of a call (null: all) in one channel of a WAV file, their sum, in time as in call_audio_stereo()';
+
+CREATE OR REPLACE FUNCTION track_times(call bigint) RETURNS TABLE (track bigint, place_ms bigint, time_ms bigint)
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED COST 10000 ROWS 10 AS 'MODULE_PATHNAME', 'mulberry_track_times';
+COMMENT ON FUNCTION track_times(bigint) IS
+    'where the audio of each track (tracks.id) lies in the time of its call, as call_audio_stereo() has it: from place_ms of call_audio() '
+    'on it is time_ms and what follows, until the next row (internal)';
+
 CREATE OR REPLACE FUNCTION mulberry.call_gaps(call_id text, tenant text DEFAULT NULL, track text DEFAULT NULL)
 RETURNS TABLE (first bigint, last bigint, packets bigint, start_ms bigint, duration_ms bigint)
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_gaps';

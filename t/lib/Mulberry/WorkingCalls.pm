@@ -61,6 +61,8 @@ my %calls = (
     'mulberry.calls' => [q{SELECT * FROM mulberry.calls(tenant => 'north')}],
     'mulberry.describe_call' => [q{SELECT mulberry.describe_call('open', 'inbound', tenant => 'north')}],
     'mulberry.call_audio' => [q{SELECT mulberry.call_audio('tones', 'north')}],
+    'mulberry.call_audio_mixed' => [q{SELECT mulberry.call_audio_mixed('tones', 'north')}],
+    'mulberry.call_audio_stereo' => [q{SELECT mulberry.call_audio_stereo('tones', 'north', 'main', 'main')}],
     'mulberry.call_dtmf' => [q{SELECT * FROM mulberry.call_dtmf('tones', 'north')}],
     'mulberry.call_gaps' => [q{SELECT * FROM mulberry.call_gaps('tones', 'north')}],
     'mulberry.cancel_command' => [q{SELECT mulberry.cancel_command(:command)}, $command],
