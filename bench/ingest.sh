@@ -3,7 +3,7 @@
 # run.  Each figure is the median of the ratios of interleaved pairs, because the
 # peer alone varies by a third within a minute.
 #
-# usage: bench/ingest.sh [single] [slow-flush] [batch] [growth] [gaps]	(default: all)
+# usage: bench/ingest.sh [single] [tracks] [slow-flush] [batch] [growth] [gaps]	(default: all)
 #	PAIRS=5 SECONDS_EACH=3	pairs of runs a figure, and how long each run takes
 #	ROWS=10000000			rows that "growth" fills the tables with
 #	KEEP=1					keep the temporary directory
@@ -13,7 +13,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/scripts/common.sh"
 # shellcheck disable=SC2154 # $work, $as_user, $bindir, $pg_config come from there
 
-experiments=${*:-single slow-flush batch growth gaps}
+experiments=${*:-single tracks slow-flush batch growth gaps}
 pairs=${PAIRS:-5}
 seconds=${SECONDS_EACH:-3}
 rows=${ROWS:-10000000}
@@ -87,6 +87,15 @@ SQL
 \\set seq :seq + 1
 \\set call :run + :client_id
 SELECT mulberry.ingest_packet('run-' || :call, :seq, $data);
+SQL
+    # packets of the second track of a call
+    cat >"$work/second_track.sql" <<SQL
+\\set seq :seq + 1
+\\set call :run + :client_id
+\\if :seq = 0
+SELECT mulberry.begin_call('run-' || :call, tracks => ARRAY['caller', 'agent']);
+\\endif
+SELECT mulberry.ingest_packet('run-' || :call, :seq, $data, track => 'agent');
 SQL
     # the same answer in columns, for which the executor sets up a function scan
     sed 's/^SELECT /SELECT * FROM /' "$work/ingest.sql" >"$work/ingest_columns.sql"
@@ -182,6 +191,11 @@ single() {
     compare "ingest_packet / INSERT, 16 clients (at least 0.9)" 16 ingest insert
     compare "the same, SELECT * FROM ingest_packet" 16 ingest_columns insert
     compare "a PL/pgSQL function / INSERT, 16 clients" 16 plpgsql insert
+}
+
+tracks() {
+    compare "packet of a second track / of the only one, 1 client (at least 0.91)" 1 second_track ingest
+    compare "packet of a second track / of the only one, 16 clients (at least 0.91)" 16 second_track ingest
 }
 
 slow_flush() {

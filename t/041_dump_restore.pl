@@ -293,6 +293,10 @@ is(copy_as('anna', q{SELECT string_agg(name || access::text, ' ') FROM mulberry.
     'members have their access');
 is(copy_as('anna', q{SELECT r.status, r.total_received FROM mulberry.ingest_packet('open', 10, '\x02') r}), 'accepted|11', 'calls go on');
 is(copy_as('anna', q{SELECT status FROM mulberry.ingest_packet('open', 3, '\x02')}), 'duplicate', '... knowing what they have');
+is(copy_as('anna', q{SELECT r.status, r.total_received, r.missing_sequences FROM mulberry.ingest_packet('open', 2, '\x02', track => 'agent') r}),
+    'accepted|3|{[1,2)}', 'their tracks as well');
+is(copy_as('anna', q{SELECT call_id, from_number, attributes, tracks FROM mulberry.calls('+12025550123')}),
+    'open|+12025550123|{"queue": "sales"}|{main,agent}', 'and are found by their numbers');
 is(copy_as('anna', q{SELECT status FROM mulberry.ingest_packet('new', 0, '\x02')}), 'accepted', 'new ones begin');
 is(copy(q{SELECT encoding, sample_rate FROM mulberry_internal.calls WHERE call_id = 'new'}), 'mulaw|8000', '... with the settings of their tenant');
 is(copy(q{SELECT default_encoding, default_sample_rate, retention FROM mulberry_internal.tenants WHERE name = 'default'}), 'alaw|8000|1 year',

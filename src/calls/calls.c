@@ -331,8 +331,7 @@ mulberry_create_call(Relation calls, mulberry_call *call, TimestampTz began, Tim
 	static mulberry_statement insert_statement = {
 		"INSERT INTO mulberry_internal.calls (id, tenant, call_id, encoding, sample_rate, track,"
 		" tracks_named, first_sequence, counter_bits, started_at)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, nullif($8, -1), nullif($9, 0),"
-		" nullif($10, '-infinity'))",
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
 		10,
 		{ INT8OID, UUIDOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, BOOLOID, INT8OID, INT2OID,
 		  TIMESTAMPTZOID }
@@ -340,6 +339,7 @@ mulberry_create_call(Relation calls, mulberry_call *call, TimestampTz began, Tim
 	const mulberry_track *track = &call->track;
 	mulberry_identity before;
 	Datum values[10];
+	char nulls[] = "          ";
 
 	values[0] = Int64GetDatum(mulberry_new_call_number(mulberry_day_of(began)));
 	values[1] = UUIDPGetDatum(&call->tenant);
@@ -351,10 +351,17 @@ mulberry_create_call(Relation calls, mulberry_call *call, TimestampTz began, Tim
 	values[7] = Int64GetDatum(track->first_sequence);
 	values[8] = Int16GetDatum(track->counter_bits);
 	values[9] = TimestampTzGetDatum(started);
+	/* here and not by NULLIF, whose operator would be looked for in the session's search_path */
+	if (track->first_sequence == MULBERRY_NO_FIRST)
+		nulls[7] = 'n';
+	if (track->counter_bits == 0)
+		nulls[8] = 'n';
+	if (started == DT_NOBEGIN)
+		nulls[9] = 'n';
 
 	before = mulberry_become_owner();
 	SPI_connect();
-	(void) mulberry_statement_run(&insert_statement, values, NULL);
+	(void) mulberry_statement_run(&insert_statement, values, nulls);
 	SPI_finish();
 	mulberry_leave_owner(before);
 	CommandCounterIncrement();

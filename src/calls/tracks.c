@@ -287,13 +287,14 @@ mulberry_create_track(const mulberry_call *call, mulberry_track *track)
 	static mulberry_statement insert_statement = {
 		"INSERT INTO mulberry_internal.tracks (call, number, id, name, encoding, sample_rate,"
 		" first_sequence, counter_bits)"
-		" VALUES ($1, $2, $3, $4, $5, $6, nullif($7, -1), nullif($8, 0))",
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 		8,
 		{ INT8OID, INT2OID, INT8OID, TEXTOID, TEXTOID, INT4OID, INT8OID, INT2OID }
 	};
 	int number = list_length(mulberry_list_tracks(call, SnapshotSelf));
 	mulberry_identity before;
 	Datum values[8];
+	char nulls[] = "        ";
 
 	values[0] = Int64GetDatum(call->id);
 	values[1] = Int16GetDatum(number);
@@ -304,10 +305,14 @@ mulberry_create_track(const mulberry_call *call, mulberry_track *track)
 	values[5] = Int32GetDatum(track->sample_rate);
 	values[6] = Int64GetDatum(track->first_sequence);
 	values[7] = Int16GetDatum(track->counter_bits);
+	if (track->first_sequence == MULBERRY_NO_FIRST)
+		nulls[6] = 'n';
+	if (track->counter_bits == 0)
+		nulls[7] = 'n';
 
 	before = mulberry_become_owner();
 	SPI_connect();
-	(void) mulberry_statement_run(&insert_statement, values, NULL);
+	(void) mulberry_statement_run(&insert_statement, values, nulls);
 	SPI_finish();
 	mulberry_leave_owner(before);
 	CommandCounterIncrement();
