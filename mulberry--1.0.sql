@@ -5729,6 +5729,23 @@ CREATE FUNCTION signing_place() RETURNS text
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_signing_place';
 COMMENT ON FUNCTION signing_place() IS 'server, database and timeline that this session runs on (internal)';
 
+CREATE FUNCTION keys_have_changed() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_keys_have_changed';
+COMMENT ON FUNCTION keys_have_changed() IS 'has every process forget the keys that it keeps unsealed (internal)';
+
+-- Counters change with each frame, and are not kept. For each row and always, because a subscription fires nothing else.
+CREATE TRIGGER keys_have_changed
+    AFTER INSERT OR DELETE OR UPDATE OF tenant, role, agent, key_id, party_tenant, secret, enabled ON voice_keys
+    FOR EACH ROW EXECUTE FUNCTION keys_have_changed();
+COMMENT ON TRIGGER keys_have_changed ON voice_keys IS 'no process keeps a key that was disabled';
+ALTER TABLE voice_keys ENABLE ALWAYS TRIGGER keys_have_changed;
+CREATE TRIGGER keys_have_changed AFTER INSERT OR DELETE OR UPDATE ON secrets FOR EACH ROW EXECUTE FUNCTION keys_have_changed();
+COMMENT ON TRIGGER keys_have_changed ON secrets IS 'no process keeps a key whose bytes were replaced or destroyed';
+ALTER TABLE secrets ENABLE ALWAYS TRIGGER keys_have_changed;
+CREATE TRIGGER keys_have_gone AFTER TRUNCATE ON secrets FOR EACH STATEMENT EXECUTE FUNCTION keys_have_changed();
+COMMENT ON TRIGGER keys_have_gone ON secrets IS 'the same when all are removed at once';
+ALTER TABLE secrets ENABLE ALWAYS TRIGGER keys_have_gone;
+
 CREATE FUNCTION voice_key_place() RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT format('%s/%s', mulberry_internal.signing_place(),

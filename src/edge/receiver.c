@@ -19,6 +19,7 @@
 #include "server/row.h"
 #include "server/xact.h"
 #include "secrets/secret_key.h"
+#include "keys/key_cache.h"
 #include "keys/voice_keys.h"
 
 PG_FUNCTION_INFO_V1(mulberry_take_frame);
@@ -63,11 +64,20 @@ derive_dummy(mulberry_voice_key *key)
 {
 	static const uint8 no_key[MB_COMMAND_KEY_SIZE];
 	mulberry_secret_keys file;
+	mulberry_key_name name;
+	uint64 generation;
+	bool found;
 
+	memset(&name, 0, sizeof(name));
+	name.role = MULBERRY_KEY_DUMMY;
+	if (mulberry_key_cache_get(&name, key, &found))
+		return;
+	generation = mulberry_key_cache_generation();
 	(void) mulberry_read_secret_keys(&file, /* missing_ok */ true);
 	explicit_bzero(&file, sizeof(file));
 	if (mb_command_derive_keys(no_key, &key->keys) != MB_OK)
 		elog(ERROR, "could not derive a key");
+	mulberry_key_cache_put(&name, key, false, generation);
 }
 
 /* The type received_frame, in the order of its columns. */

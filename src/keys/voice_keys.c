@@ -29,6 +29,7 @@
 #include "core/crypto/digest.h"
 #include "server/row.h"
 #include "secrets/secrets.h"
+#include "keys/key_cache.h"
 #include "keys/voice_key_line.h"
 #include "keys/voice_keys.h"
 
@@ -134,25 +135,49 @@ read_bytes(const pg_uuid_t *tenant, const char *secret, uint8 bytes[MB_COMMAND_K
 	pfree(value);
 }
 
-bool
-mulberry_voice_key_load(const pg_uuid_t *tenant, mulberry_voice_role role, const pg_uuid_t *agent,
-						int key_id, mulberry_voice_key *key)
+/* A key by its row; false when there is none. */
+static bool
+load_key(const mulberry_key_name *name, mulberry_voice_key *key)
 {
 	uint8 bytes[MB_COMMAND_KEY_SIZE];
 	char *secret;
 	mb_status status;
 
-	memset(key, 0, sizeof(*key));
-	if (!find_row(tenant, role, agent, key_id, key, &secret))
+	if (!find_row(&name->tenant, (mulberry_voice_role) name->role,
+				  name->any_agent ? NULL : &name->agent, name->key_id, key, &secret))
 		return false;
 	if (!key->enabled)
 		return true;
-	read_bytes(tenant, secret, bytes);
+	read_bytes(&name->tenant, secret, bytes);
 	status = mb_command_derive_keys(bytes, &key->keys);
 	mb_forget(bytes, sizeof(bytes));
 	if (status != MB_OK)
 		elog(ERROR, "could not derive a key: %s", mb_status_message(status));
 	return true;
+}
+
+bool
+mulberry_voice_key_load(const pg_uuid_t *tenant, mulberry_voice_role role, const pg_uuid_t *agent,
+						int key_id, mulberry_voice_key *key)
+{
+	mulberry_key_name name;
+	uint64 generation;
+	bool found;
+
+	memset(&name, 0, sizeof(name));
+	name.tenant = *tenant;
+	name.role = role;
+	name.key_id = key_id;
+	name.any_agent = agent == NULL;
+	if (agent != NULL)
+		name.agent = *agent;
+	if (mulberry_key_cache_get(&name, key, &found))
+		return found;
+	generation = mulberry_key_cache_generation();
+	memset(key, 0, sizeof(*key));
+	found = load_key(&name, key);
+	mulberry_key_cache_put(&name, key, found, generation);
+	return found;
 }
 
 /*

@@ -95,6 +95,23 @@ parse_keys(const char *text, int size, mulberry_secret_keys *keys)
 	return keys->count > 0;
 }
 
+void
+mulberry_stamp_key_file(mulberry_key_file_stamp *stamp)
+{
+	struct stat status;
+
+	memset(stamp, 0, sizeof(*stamp));
+	if (stat(key_file_path(), &status) != 0)
+		return;
+	stamp->device = status.st_dev;
+	stamp->inode = status.st_ino;
+	stamp->size = status.st_size;
+	stamp->mode = status.st_mode;
+	stamp->owner = status.st_uid;
+	stamp->changed_s = status.st_ctim.tv_sec;
+	stamp->changed_ns = status.st_ctim.tv_nsec;
+}
+
 bool
 mulberry_read_secret_keys(mulberry_secret_keys *keys, bool missing_ok)
 {

@@ -34,6 +34,20 @@ typedef struct mulberry_secret_keys
  */
 extern bool mulberry_read_secret_keys(mulberry_secret_keys *keys, bool missing_ok);
 
+/* What tells one key file from another without reading it: all zero where there is none. */
+typedef struct mulberry_key_file_stamp
+{
+	uint64 device;
+	uint64 inode;
+	uint64 size;
+	uint64 mode;
+	uint64 owner;
+	int64 changed_s;
+	int64 changed_ns;
+} mulberry_key_file_stamp;
+
+extern void mulberry_stamp_key_file(mulberry_key_file_stamp *stamp);
+
 /* The key with that fingerprint, or NULL. */
 extern const uint8 *
 mulberry_find_secret_key(const mulberry_secret_keys *keys, const char *fingerprint);

@@ -27,13 +27,23 @@ typedef struct mulberry_row
 	bool nulls[MULBERRY_ROW_MAX];
 } mulberry_row;
 
+/* What the columns are is found out once for each place of a statement that calls the function. */
 static inline void
 mulberry_row_begin(mulberry_row *r, FunctionCallInfo fcinfo)
 {
-	if (get_call_result_type(fcinfo, NULL, &r->desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	Assert(r->desc->natts <= lengthof(r->values));
-	r->desc = BlessTupleDesc(r->desc);
+	if (fcinfo->flinfo->fn_extra == NULL)
+	{
+		MemoryContext caller;
+		TupleDesc desc;
+
+		if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		Assert(desc->natts <= lengthof(r->values));
+		caller = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+		fcinfo->flinfo->fn_extra = BlessTupleDesc(CreateTupleDescCopy(desc));
+		MemoryContextSwitchTo(caller);
+	}
+	r->desc = (TupleDesc) fcinfo->flinfo->fn_extra;
 	r->n = 0;
 	memset(r->values, 0, sizeof(r->values));
 	memset(r->nulls, true, sizeof(r->nulls));
