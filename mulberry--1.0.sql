@@ -561,6 +561,7 @@ CREATE TABLE endpoints (
     kind            text NOT NULL,
     base_url        text NOT NULL,
     purpose         text,
+    priority        integer NOT NULL DEFAULT 1 CHECK (priority >= 0),
     model           text,
     options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
     secret          text CONSTRAINT secret_of_no_voice_key CHECK (secret !~ '^voice-key-'),
@@ -575,13 +576,14 @@ CREATE TABLE endpoints (
     CONSTRAINT endpoints_kind CHECK (mulberry_internal.endpoint_serves(kind, purpose)),
     CONSTRAINT api_key_secret_of_no_voice_key CHECK (options->>'api_key_secret' !~ '^voice-key-')
 );
-CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT DISTINCT
-    WHERE purpose IS NOT NULL;
+CREATE INDEX endpoints_purpose ON endpoints (tenant, purpose);
 COMMENT ON TABLE endpoints IS 'services that workers may talk to; jobs name one of these rows, never a URL';
 COMMENT ON COLUMN endpoints.tenant IS 'whose it is; null: serves every tenant that has none of its own for the purpose';
 COMMENT ON COLUMN endpoints.kind IS
     'form of the requests, see endpoint_kinds()';
 COMMENT ON COLUMN endpoints.purpose IS 'what it serves unless a job names another; null: only jobs that name it';
+COMMENT ON COLUMN endpoints.priority IS
+    'of those that serve a purpose for one owner the lowest comes first; the next is taken while it is out, or disabled';
 COMMENT ON COLUMN endpoints.secret IS
     'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all '
     'tenants the job''s tenant''s own or else that of tenant "default"';
@@ -623,12 +625,16 @@ CREATE TABLE job_queue (
     worker       integer,
     last_error   text,
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    started_at   timestamptz
+    started_at   timestamptz,
+    waits_since  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    failed_at    timestamptz,
+    passed       bigint
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 200,
         autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX job_queue_claim ON job_queue (route, tenant, run_at);
 CREATE INDEX job_queue_running ON job_queue (route) WHERE state = 'running';
 CREATE INDEX job_queue_call ON job_queue (call);
+CREATE INDEX job_queue_failed ON job_queue (route, failed_at) WHERE failed_at IS NOT NULL;
 COMMENT ON TABLE job_queue IS 'work that is not finished: queued, or running under a lease';
 COMMENT ON COLUMN job_queue.endpoint IS 'name of the endpoint that must serve it; null: the one of the tenant for the kind''s purpose';
 COMMENT ON COLUMN job_queue.route IS
@@ -638,6 +644,10 @@ COMMENT ON COLUMN job_queue.attempts IS 'attempts begun that count against max_a
 COMMENT ON COLUMN job_queue.deferrals IS
     'attempts that did not count: the endpoint asked to come back later or could not be reached, or the worker was stopped';
 COMMENT ON COLUMN job_queue.lease_token IS 'fencing token: grows with each claim; a result is taken only with the token of the last claim';
+COMMENT ON COLUMN job_queue.waits_since IS
+    'when it was queued, or queued again by retry_job(); from then mulberry.endpoint_patience counts';
+COMMENT ON COLUMN job_queue.failed_at IS 'when an attempt failed last through its endpoint; null: never';
+COMMENT ON COLUMN job_queue.passed IS 'endpoint whose time was up, so that the next one is taken; null: none';
 COMMENT ON COLUMN job_queue.worker IS 'pid of the process that holds the lease';
 SELECT pg_catalog.pg_extension_config_dump('job_queue', '');
 
@@ -667,23 +677,32 @@ COMMENT ON COLUMN job_history.payload IS 'kept for dead jobs, which may be tried
 SELECT pg_catalog.pg_extension_config_dump('job_history', '');
 
 -- What the workers of a database have learnt about an endpoint.  A row is
--- written when the state changes only: the outcomes of single requests stay in the
--- worker that saw them.  Closed: requests flow.  Open: none until retry_at.
+-- written when the state changes only: the outcomes of single requests are in memory.
+-- Closed: requests flow.  Open: none until retry_at.
 -- Half open: one job asks whether it is back, and has until retry_at.
 CREATE TABLE endpoint_state (
-    endpoint   bigint PRIMARY KEY REFERENCES endpoints (id) ON DELETE CASCADE,
+    endpoint   bigint NOT NULL REFERENCES endpoints (id) ON DELETE CASCADE,
+    tenant     uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     state      text NOT NULL CHECK (state IN ('closed', 'open', 'half_open')),
     openings   integer NOT NULL DEFAULT 0,
     retry_at   timestamptz,
     last_error text,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    refused    text[] NOT NULL DEFAULT '{}'
+    out_since  timestamptz,
+    probe      bigint,
+    refused    text[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (endpoint, tenant)
 );
-COMMENT ON TABLE endpoint_state IS 'breaker of each endpoint that has ever failed, and what its service does not take';
+COMMENT ON TABLE endpoint_state IS
+    'breaker of each endpoint that has ever failed, or of what one tenant has at an endpoint of all tenants, and what a service does '
+    'not take';
+COMMENT ON COLUMN endpoint_state.tenant IS 'whose jobs are held; 00000000-0000-0000-0000-000000000000: all that the endpoint serves';
 COMMENT ON COLUMN endpoint_state.refused IS
     'parameters that are always sent and that the service has refused, so that they are left out, and limits that it has named '
     '(max_audio_seconds=...); forgotten when the endpoint is set again';
-COMMENT ON COLUMN endpoint_state.openings IS 'times in a row that it opened; each doubles the time to the next probe, from 1 s to 60 s';
+COMMENT ON COLUMN endpoint_state.openings IS 'times in a row that it opened; each doubles the time to the next probe, from 1 s to 30 s';
+COMMENT ON COLUMN endpoint_state.out_since IS 'when it opened; null while it is closed';
+COMMENT ON COLUMN endpoint_state.probe IS 'job that asks whether it is back';
 SELECT pg_catalog.pg_extension_config_dump('endpoint_state', 'WHERE false');
 
 -- src/audio/tables.sql
@@ -3885,39 +3904,6 @@ $$;
 COMMENT ON FUNCTION telephony_endpoint(uuid) IS 'the endpoint that places calls for a tenant (internal)';
 
 -- src/jobs/queue.sql
-CREATE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql STABLE
-AS $$
-    SELECT e.id
-      FROM mulberry_internal.endpoints e
-     WHERE (e.tenant = $1 OR e.tenant IS NULL)
-       AND CASE WHEN $3 IS NULL THEN e.purpose = $2 ELSE e.name = $3 END
-     ORDER BY e.tenant NULLS LAST
-     LIMIT 1
-$$;
-COMMENT ON FUNCTION endpoint_for(uuid, text, text) IS
-    'id of the endpoint that serves a tenant: by name, or by purpose; the tenant''s own before one of all tenants; null: there is none';
-
-CREATE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text) RETURNS bigint
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
-AS $$
-DECLARE
-    found_id CONSTANT bigint := mulberry_internal.endpoint_for(tenant, (mulberry_internal.job_kind(kind)).purpose, endpoint);
-BEGIN
-    IF (mulberry_internal.job_kind(kind)).text_is_result
-       AND EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
-       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
-                        WHERE e.id = found_id AND (mulberry_internal.endpoint_kind(e.kind, e.purpose)).takes_text)
-    THEN
-        RETURN 0;
-    END IF;
-    RETURN found_id;
-END
-$$;
-COMMENT ON FUNCTION job_route(text, uuid, bigint, text) IS
-    'job_queue.route of a job: id of the endpoint that serves it, 0 when it needs none, null when there is none';
-
 CREATE FUNCTION enqueue_job(kind text, tenant uuid, call bigint DEFAULT NULL, endpoint text DEFAULT NULL,
                             payload jsonb DEFAULT NULL, run_at timestamptz DEFAULT NULL)
 RETURNS bigint
@@ -4095,7 +4081,7 @@ BEGIN
        SET route = r.route
       -- One that somebody has locked is looked at again when it starts, and by maintenance when its endpoint
       -- is gone.
-      FROM (SELECT x.id, mulberry_internal.job_route(x.kind, x.tenant, x.call, x.endpoint) AS route
+      FROM (SELECT x.id, mulberry_internal.job_route(x.kind, x.tenant, x.call, x.endpoint, x.passed) AS route
               FROM mulberry_internal.job_queue x
              WHERE (NOT orphans_only OR x.route IS NULL
                 OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = x.route)))
@@ -4136,13 +4122,264 @@ COMMENT ON PROCEDURE mulberry.run_jobs(double precision) IS
     'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. '
     'Commits; not inside a transaction block. Needs worker access';
 
+-- src/jobs/outage.sql
+-- Endpoints that are out: which, since when, who asks whether they are back, and what their jobs do meanwhile.
+
+CREATE FUNCTION every_tenant() RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '00000000-0000-0000-0000-000000000000'::uuid;
+COMMENT ON FUNCTION every_tenant() IS 'endpoint_state.tenant of an endpoint as such (internal)';
+
+CREATE FUNCTION open_breaker(endpoint bigint, tenant uuid) RETURNS mulberry_internal.endpoint_state
+LANGUAGE sql STABLE
+AS $$
+    SELECT s.* FROM mulberry_internal.endpoint_state s
+     WHERE s.endpoint = $1 AND s.tenant IN (mulberry_internal.every_tenant(), $2) AND s.state <> 'closed'
+     ORDER BY s.tenant LIMIT 1
+$$;
+COMMENT ON FUNCTION open_breaker(bigint, uuid) IS
+    'what holds a tenant''s jobs for an endpoint: the state of the endpoint as such, or that of the tenant there; null: nothing (internal)';
+
+CREATE FUNCTION is_probe(job job_queue) RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT EXISTS (SELECT FROM mulberry_internal.endpoint_state s
+                    WHERE s.endpoint = (job).route AND s.state = 'half_open' AND s.probe = (job).id)
+$$;
+COMMENT ON FUNCTION is_probe(job_queue) IS 'whether a job asks an endpoint that is out whether it is back (internal)';
+
+CREATE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL, passed bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE sql STABLE
+AS $$
+    SELECT e.id
+      FROM mulberry_internal.endpoints e
+     WHERE (e.tenant = $1 OR e.tenant IS NULL)
+       AND CASE WHEN $3 IS NULL THEN e.purpose = $2 ELSE e.name = $3 END
+     ORDER BY e.tenant NULLS LAST, NOT e.enabled, e.id IS NOT DISTINCT FROM $4
+              OR EXISTS (SELECT FROM mulberry_internal.endpoint_state s
+                          WHERE s.endpoint = e.id AND s.tenant IN (mulberry_internal.every_tenant(), $1) AND s.state <> 'closed'),
+              e.priority, e.id
+     LIMIT 1
+$$;
+COMMENT ON FUNCTION endpoint_for(uuid, text, text, bigint) IS
+    'id of the endpoint that serves a tenant: by name, or by purpose the first in the order of priority that is enabled, not out and not '
+    '"passed"; where none is the first; the tenant''s own before those of all tenants; null: there is none (internal)';
+
+CREATE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text, passed bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    found_id CONSTANT bigint := mulberry_internal.endpoint_for(tenant, (mulberry_internal.job_kind(kind)).purpose, endpoint, passed);
+BEGIN
+    IF (mulberry_internal.job_kind(kind)).text_is_result
+       AND EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
+       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
+                        WHERE e.id = found_id AND (mulberry_internal.endpoint_kind(e.kind, e.purpose)).takes_text)
+    THEN
+        RETURN 0;
+    END IF;
+    RETURN found_id;
+END
+$$;
+COMMENT ON FUNCTION job_route(text, uuid, bigint, text, bigint) IS
+    'job_queue.route of a job: id of the endpoint that serves it, 0 when it needs none, null when there is none';
+
+-- The attempts that made an endpoint count as out were its own failures: those that were a job's first are given back.  Later ones
+-- are counted only where others were served in between.
+CREATE FUNCTION give_attempts_back(endpoint bigint, tenant uuid, since timestamptz) RETURNS void
+LANGUAGE sql
+AS $$
+    UPDATE mulberry_internal.job_queue q
+       SET attempts = 0, deferrals = q.deferrals + 1
+     WHERE q.id IN (SELECT x.id FROM mulberry_internal.job_queue x
+                     WHERE x.route = $1 AND ($2 = mulberry_internal.every_tenant() OR x.tenant = $2) AND x.failed_at >= $3
+                       AND x.state = 'queued' AND x.attempts = 1
+                       FOR UPDATE SKIP LOCKED)
+$$;
+COMMENT ON FUNCTION give_attempts_back(bigint, uuid, timestamptz) IS
+    'takes back the first attempts of jobs that failed through an endpoint since a time (internal)';
+
+CREATE FUNCTION announce_endpoint(endpoint bigint, tenant uuid, available boolean, error text) RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    e     mulberry_internal.endpoints;
+    event CONSTANT text := CASE WHEN available THEN 'endpoint_available' ELSE 'endpoint_unavailable' END;
+BEGIN
+    SELECT x.* INTO STRICT e FROM mulberry_internal.endpoints x WHERE x.id = endpoint;
+    PERFORM mulberry_internal.emit_event(
+        coalesce(e.tenant, nullif(tenant, mulberry_internal.every_tenant()),
+                 (SELECT t.id FROM mulberry_internal.tenants t WHERE t.name = 'default')),
+        event, NULL, NULL, jsonb_strip_nulls(jsonb_build_object('endpoint', e.name, 'error', CASE WHEN NOT available THEN error END)));
+    RAISE LOG 'mulberry: endpoint "%" is %', e.name,
+        CASE WHEN available THEN 'available again' ELSE 'unavailable: ' || coalesce(error, '') END;
+    RETURN event;
+END
+$$;
+COMMENT ON FUNCTION announce_endpoint(bigint, uuid, boolean, text) IS
+    'event and log that an endpoint, or a tenant''s use of it, has failed or is back (internal)';
+
+CREATE FUNCTION report_probe(endpoint bigint, available boolean, probe bigint, error text DEFAULT NULL,
+                             at timestamptz DEFAULT clock_timestamp(), key_of uuid DEFAULT NULL) RETURNS text
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    s mulberry_internal.endpoint_state;
+BEGIN
+    SELECT x.* INTO s FROM mulberry_internal.endpoint_state x
+     WHERE x.endpoint = report_probe.endpoint AND x.probe = report_probe.probe AND x.state = 'half_open' FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    -- a service that refuses a tenant's key is there for the others
+    IF NOT available AND key_of <> s.tenant THEN
+        available := true;
+    END IF;
+    IF available THEN
+        UPDATE mulberry_internal.endpoint_state x
+           SET state = 'closed', openings = 0, retry_at = NULL, out_since = NULL, probe = NULL, changed_at = at
+         WHERE x.endpoint = s.endpoint AND x.tenant = s.tenant;
+        RETURN mulberry_internal.announce_endpoint(s.endpoint, s.tenant, true, NULL);
+    END IF;
+    UPDATE mulberry_internal.endpoint_state x
+       SET state = 'open', probe = NULL, changed_at = at,
+           openings = x.openings + (available IS NOT NULL)::integer,
+           last_error = CASE WHEN available IS NULL THEN x.last_error ELSE left(report_probe.error, 1000) END,
+           retry_at = at + CASE WHEN available IS NOT NULL
+                                THEN least(interval '1 second' * 2 ^ least(x.openings, 10), interval '30 seconds')
+                                ELSE '0' END
+     WHERE x.endpoint = s.endpoint AND x.tenant = s.tenant;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION report_probe(bigint, boolean, bigint, text, timestamptz, uuid) IS
+    'what a job learnt that asked an endpoint that is out: it is back, it is not, or (null) the request was not sent after all. key_of: '
+    'tenant whose own key was refused. Returns the event that this was, if any';
+
+CREATE FUNCTION report_endpoint(endpoint bigint, error text, at timestamptz DEFAULT clock_timestamp(),
+                                tenant uuid DEFAULT '00000000-0000-0000-0000-000000000000', since timestamptz DEFAULT NULL) RETURNS text
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner uuid;
+BEGIN
+    SELECT e.tenant INTO owner FROM mulberry_internal.endpoints e WHERE e.id = report_endpoint.endpoint;
+    IF NOT FOUND OR (mulberry_internal.open_breaker(endpoint, tenant)).endpoint IS NOT NULL THEN
+        RETURN NULL;
+    END IF;
+    error := left(error, 1000);
+    INSERT INTO mulberry_internal.endpoint_state (endpoint, tenant, state, changed_at)
+    VALUES (report_endpoint.endpoint, report_endpoint.tenant, 'closed', at) ON CONFLICT DO NOTHING;
+    UPDATE mulberry_internal.endpoint_state x
+       SET state = 'open', openings = 1, last_error = error, changed_at = at, out_since = at, retry_at = at + interval '1 second'
+     WHERE x.endpoint = report_endpoint.endpoint AND x.tenant = report_endpoint.tenant AND x.state = 'closed';
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    PERFORM mulberry_internal.give_attempts_back(endpoint, tenant, since);
+    RETURN mulberry_internal.announce_endpoint(endpoint, tenant, false, error);
+END
+$$;
+COMMENT ON FUNCTION report_endpoint(bigint, text, timestamptz, uuid, timestamptz) IS
+    'what a worker learnt of an endpoint: it fails, or what one tenant asks of it does; holds its jobs and gives back the attempts that '
+    'have failed since a time. Returns the event that this was, if any';
+
+-- Jobs whose endpoint is out go to the next one, some with each claim; one of them remains, or comes back, to ask.
+CREATE FUNCTION divert_jobs(at timestamptz, many integer) RETURNS void
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    gone  record;
+    stays integer;
+BEGIN
+    FOR gone IN
+        SELECT s.endpoint, s.tenant, s.state = 'open' AND s.retry_at <= at AS due, e.tenant AS owner, e.purpose
+          FROM mulberry_internal.endpoint_state s
+          JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
+         WHERE s.state <> 'closed' AND e.enabled
+           AND EXISTS (SELECT FROM mulberry_internal.endpoints other
+                        WHERE other.purpose = e.purpose AND other.tenant IS NOT DISTINCT FROM e.tenant AND other.enabled
+                          AND other.id <> e.id)
+         ORDER BY s.endpoint, s.tenant
+    LOOP
+        stays := gone.due::integer;
+        UPDATE mulberry_internal.job_queue q SET route = r.route
+          FROM (SELECT x.id, mulberry_internal.job_route(x.kind, x.tenant, x.call, x.endpoint, x.passed) AS route
+                  FROM mulberry_internal.job_queue x
+                 WHERE x.id IN (SELECT y.id FROM mulberry_internal.job_queue y
+                                 WHERE y.route = gone.endpoint AND gone.tenant IN (mulberry_internal.every_tenant(), y.tenant)
+                                   AND y.endpoint IS NULL AND y.state = 'queued' AND y.run_at <= at
+                                OFFSET stays LIMIT many FOR UPDATE SKIP LOCKED)) AS r
+         WHERE q.id = r.id AND q.route <> r.route;
+        IF gone.due AND NOT EXISTS (SELECT FROM mulberry_internal.job_queue q
+                                     WHERE q.route = gone.endpoint AND gone.tenant IN (mulberry_internal.every_tenant(), q.tenant)
+                                       AND q.run_at <= at) THEN
+            UPDATE mulberry_internal.job_queue q SET route = gone.endpoint
+             WHERE q.id = (SELECT x.id
+                             FROM mulberry_internal.endpoints other
+                             JOIN mulberry_internal.job_queue x ON x.route = other.id
+                            WHERE other.purpose = gone.purpose AND other.tenant IS NOT DISTINCT FROM gone.owner
+                              AND other.id <> gone.endpoint
+                              AND gone.tenant IN (mulberry_internal.every_tenant(), x.tenant)
+                              AND x.endpoint IS NULL AND x.state = 'queued' AND x.run_at <= at
+                            LIMIT 1 FOR UPDATE OF x SKIP LOCKED);
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION divert_jobs(timestamptz, integer) IS
+    'sends due jobs of endpoints that are out to the next one of their purpose, and sees to it that one is there to ask when it is time '
+    '(internal)';
+
+CREATE FUNCTION give_up_waiting(max_jobs integer, at timestamptz DEFAULT clock_timestamp()) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    patience CONSTANT interval := current_setting('mulberry.endpoint_patience')::interval;
+    tired    record;
+    done     integer := 0;
+BEGIN
+    FOR tired IN
+        SELECT q AS job, s.last_error AS why
+          FROM mulberry_internal.endpoint_state s
+          JOIN mulberry_internal.job_queue q ON q.route = s.endpoint
+         WHERE s.state <> 'closed' AND s.out_since < at - patience AND s.tenant IN (mulberry_internal.every_tenant(), q.tenant)
+           AND q.state = 'queued' AND q.waits_since < at - patience AND isfinite(q.run_at)
+         LIMIT max_jobs
+           FOR UPDATE OF q SKIP LOCKED
+    LOOP
+        CONTINUE WHEN (tired.job).call IS NOT NULL AND NOT mulberry_internal.lock_call_soon((tired.job).call);
+        BEGIN
+            PERFORM mulberry_internal.give_up_job(tired.job, 'dead', tired.why,
+                format('AI service was unavailable for %s: %s', current_setting('mulberry.endpoint_patience'), tired.why));
+            done := done + 1;
+        EXCEPTION
+            WHEN lock_not_available OR transaction_rollback THEN
+                PERFORM mulberry_internal.blocked();
+        END;
+    END LOOP;
+    -- a tenant that was dropped
+    DELETE FROM mulberry_internal.endpoint_state s
+     WHERE s.tenant <> mulberry_internal.every_tenant()
+       AND NOT EXISTS (SELECT FROM mulberry_internal.tenants t WHERE t.id = s.tenant);
+    RETURN done;
+END
+$$;
+COMMENT ON FUNCTION give_up_waiting(integer, timestamptz) IS
+    'fails jobs whose endpoint has been out for mulberry.endpoint_patience, as long as they have waited, at most max_jobs, and returns how '
+    'many; part of maintenance (internal)';
+
 -- src/jobs/claim.sql
 -- A lane is what one tenant has in the queue for one endpoint; endpoint 0 stands for none.
 --
 -- The tenants of what several share are found by a loose index scan, which costs a probe for each of
 -- them however long their queues are.  Of very many it sees some, others each time.
 CREATE FUNCTION job_lanes()
-RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, breaker text, not_before timestamptz, lease interval,
+RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, held_for uuid, not_before timestamptz, lease interval,
                run_at timestamptz)
 LANGUAGE plpgsql VOLATILE
 -- a plan made while the queue was short must not read all of a long one
@@ -4153,15 +4390,13 @@ AS $$
 BEGIN
     RETURN QUERY
         WITH RECURSIVE routes AS (
-            SELECT e.id, e.tenant, e.max_concurrency, coalesce(s.state, 'closed') AS breaker,
-                   CASE WHEN s.state <> 'closed' THEN s.retry_at END AS not_before,
+            SELECT e.id, e.tenant, e.max_concurrency,
                    coalesce(e.timeout, current_setting('mulberry.http_timeout')::interval)
                    + current_setting('mulberry.lease_time')::interval AS lease
               FROM mulberry_internal.endpoints e
-              LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
              WHERE e.enabled
              UNION ALL
-            SELECT 0, NULL, NULL, 'closed', NULL, current_setting('mulberry.lease_time')::interval
+            SELECT 0, NULL, NULL, current_setting('mulberry.lease_time')::interval
         ), walk AS (
             SELECT r.id AS route, first.tenant, 1 AS step
               FROM routes r
@@ -4180,17 +4415,21 @@ BEGIN
              UNION
             SELECT w.route, w.tenant FROM walk w
         )
-        SELECT r.id, l.tenant, r.max_concurrency, r.breaker, r.not_before, r.lease, due.run_at
+        SELECT r.id, l.tenant, r.max_concurrency, held.tenant, held.retry_at, r.lease, due.run_at
           FROM lanes l
           JOIN routes r ON r.id = l.route
+          LEFT JOIN LATERAL (SELECT s.tenant, s.retry_at FROM mulberry_internal.endpoint_state s
+                              WHERE s.endpoint = r.id AND s.tenant IN (mulberry_internal.every_tenant(), l.tenant)
+                                AND s.state <> 'closed'
+                              ORDER BY s.tenant LIMIT 1) AS held ON true
          CROSS JOIN LATERAL (SELECT q.run_at FROM mulberry_internal.job_queue q
                               WHERE q.route = l.route AND q.tenant = l.tenant
                               ORDER BY q.run_at LIMIT 1) AS due;
 END
 $$;
 COMMENT ON FUNCTION job_lanes() IS
-    'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due '
-    '(internal)';
+    'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due; '
+    'held_for, not_before: endpoint_state.tenant of the breaker that holds them, and until when (internal)';
 
 CREATE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
@@ -4211,7 +4450,7 @@ CREATE FUNCTION claim_jobs(worker integer, max_jobs integer, at timestamptz DEFA
                            slots integer DEFAULT NULL, reserve integer DEFAULT 0,
                            held_routes bigint[] DEFAULT '{}', held_tenants uuid[] DEFAULT '{}')
 RETURNS TABLE (id bigint, lease_token bigint, kind text, tenant uuid, call bigint, payload jsonb,
-               attempts integer, max_attempts integer, route bigint, probe boolean)
+               attempts integer, max_attempts integer, route bigint, probe boolean, failed_at timestamptz)
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was empty must not read all of a long one
@@ -4231,14 +4470,17 @@ DECLARE
     -- how far to look into one lane when there are many
     deep       integer;
     room       integer;
-    claimed    integer;
     is_probe   boolean;
+    ids        bigint[];
 BEGIN
     IF NOT mulberry.outbound_allowed() THEN
         RETURN;
     END IF;
+    IF EXISTS (SELECT FROM mulberry_internal.endpoint_state s WHERE s.state <> 'closed') THEN
+        PERFORM mulberry_internal.divert_jobs(at, 4 * max_jobs);
+    END IF;
     SELECT array_agg(l.route) AS routes, array_agg(l.tenant) AS tenants, array_agg(l.room) AS rooms,
-           array_agg(l.breaker) AS breakers, array_agg(l.lease) AS leases,
+           array_agg(l.held_for) AS held_for, array_agg(l.lease) AS leases,
            array_agg(l.route_number) AS route_numbers, array_agg(l.tenant_number) AS tenant_numbers,
            count(*) AS number
       INTO lanes
@@ -4246,7 +4488,7 @@ BEGIN
                    dense_rank() OVER (ORDER BY j.tenant)::integer AS tenant_number, r.room
               FROM mulberry_internal.job_lanes() j
              -- how many more the endpoint may have; null: any number
-             CROSS JOIN LATERAL (SELECT CASE WHEN j.breaker <> 'closed' THEN 1
+             CROSS JOIN LATERAL (SELECT CASE WHEN j.held_for IS NOT NULL THEN 1
                                              WHEN j.max_concurrency IS NOT NULL THEN j.max_concurrency -
                                                  (SELECT count(*)::integer FROM mulberry_internal.job_queue q
                                                    WHERE q.route = j.route AND q.state = 'running' AND q.run_at > at)
@@ -4285,7 +4527,9 @@ BEGIN
                                           ORDER BY q.run_at LIMIT deep) AS due) AS due
              ORDER BY greatest(l.by_route, l.by_tenant) + due.before, l.by_tenant + due.before, random()
         LOOP
-            CONTINUE WHEN coalesce(of_route[candidate.route_number], 0) >= candidate.room;
+            -- of what is held for one tenant one job asks, whatever the endpoint does for others
+            CONTINUE WHEN CASE WHEN lanes.held_for[candidate.lane] <> mulberry_internal.every_tenant() THEN granted[candidate.lane]
+                               ELSE coalesce(of_route[candidate.route_number], 0) END >= candidate.room;
             IF candidate.route <> 0 THEN
                 -- What is kept in reserve is for those who have less than half of what is left of it.
                 CONTINUE WHEN free <= 0
@@ -4321,20 +4565,21 @@ BEGIN
                    ELSE q.last_error END
           FROM due
          WHERE q.id = due.id
-     RETURNING q.id, q.lease_token, q.kind, q.tenant, q.call, q.payload, q.attempts, q.max_attempts, q.route, false;
+     RETURNING q.id, q.lease_token, q.kind, q.tenant, q.call, q.payload, q.attempts, q.max_attempts, q.route, false, q.failed_at;
 
     -- The others one by one, under a lock of their endpoint.
     FOR lane IN 1 .. lanes.number LOOP
         room := granted[lane];
         CONTINUE WHEN room = 0 OR lanes.rooms[lane] IS NULL;
         is_probe := false;
-        IF lanes.breakers[lane] <> 'closed' THEN
+        IF lanes.held_for[lane] IS NOT NULL THEN
             -- One worker gets to ask; while an admin changes the endpoint nobody does.
             UPDATE mulberry_internal.endpoint_state s SET state = 'half_open', retry_at = at + lanes.leases[lane]
-              FROM (SELECT x.endpoint FROM mulberry_internal.endpoint_state x
-                     WHERE x.endpoint = lanes.routes[lane] AND x.state <> 'closed' AND x.retry_at <= at
+              FROM (SELECT x.endpoint, x.tenant FROM mulberry_internal.endpoint_state x
+                     WHERE x.endpoint = lanes.routes[lane] AND x.tenant = lanes.held_for[lane]
+                       AND x.state <> 'closed' AND x.retry_at <= at
                        FOR NO KEY UPDATE SKIP LOCKED) AS free
-             WHERE s.endpoint = free.endpoint;
+             WHERE s.endpoint = free.endpoint AND s.tenant = free.tenant;
             CONTINUE WHEN NOT FOUND;
             is_probe := true;
         END IF;
@@ -4344,30 +4589,29 @@ BEGIN
             (SELECT count(*)::integer FROM mulberry_internal.job_queue q
               WHERE q.route = lanes.routes[lane] AND q.state = 'running' AND q.run_at > at));
 
-        claimed := 0;
+        ids := '{}';
         IF room > 0 THEN
+            ids := ARRAY(SELECT q.id FROM mulberry_internal.job_queue q
+                          WHERE q.route = lanes.routes[lane] AND q.tenant = lanes.tenants[lane] AND q.run_at <= at
+                          ORDER BY q.run_at
+                          LIMIT room
+                            FOR UPDATE SKIP LOCKED);
             RETURN QUERY
-                WITH due AS (
-                    SELECT q.id FROM mulberry_internal.job_queue q
-                     WHERE q.route = lanes.routes[lane] AND q.tenant = lanes.tenants[lane] AND q.run_at <= at
-                     ORDER BY q.run_at
-                     LIMIT room
-                       FOR UPDATE SKIP LOCKED
-                )
                 UPDATE mulberry_internal.job_queue q
                    SET state = 'running', run_at = at + lanes.leases[lane], attempts = q.attempts + 1,
                        lease_token = q.lease_token + 1, worker = claim_jobs.worker, started_at = at,
                        last_error = CASE q.state
                            WHEN 'running' THEN format('worker %s did not finish it within its lease', q.worker)
                            ELSE q.last_error END
-                  FROM due
-                 WHERE q.id = due.id
+                 WHERE q.id = ANY (ids)
              RETURNING q.id, q.lease_token, q.kind, q.tenant, q.call, q.payload, q.attempts, q.max_attempts,
-                       q.route, is_probe;
-            GET DIAGNOSTICS claimed = ROW_COUNT;
+                       q.route, is_probe, q.failed_at;
         END IF;
-        IF is_probe AND claimed = 0 THEN
-            UPDATE mulberry_internal.endpoint_state s SET state = 'open', retry_at = at WHERE s.endpoint = lanes.routes[lane];
+        IF is_probe THEN
+            UPDATE mulberry_internal.endpoint_state s
+               SET probe = ids[1], state = CASE WHEN ids = '{}' THEN 'open' ELSE s.state END,
+                   retry_at = CASE WHEN ids = '{}' THEN at ELSE s.retry_at END
+             WHERE s.endpoint = lanes.routes[lane] AND s.tenant = lanes.held_for[lane];
         END IF;
     END LOOP;
 END
@@ -4493,7 +4737,8 @@ COMMENT ON FUNCTION defer_job(bigint, bigint, text) IS
 CREATE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
     OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
-    OUT shared boolean, OUT refused text[])
+    OUT shared boolean, OUT refused text[], OUT configuration bigint,
+    OUT own_key boolean)
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -4518,8 +4763,8 @@ BEGIN
         RETURN;
     END IF;
     -- The configuration may have changed since the job was routed.
-    new_route := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint);
-    IF new_route IS DISTINCT FROM j.route THEN
+    new_route := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint, j.passed);
+    IF new_route IS DISTINCT FROM j.route AND NOT mulberry_internal.is_probe(j) THEN
         UPDATE mulberry_internal.job_queue q
            SET route = new_route, state = 'queued', run_at = clock_timestamp(), attempts = q.attempts - 1
          WHERE q.id = job;
@@ -4544,7 +4789,14 @@ BEGIN
         allow_http := e.allow_http;
         allow_private := e.allow_private;
         shared := e.tenant IS NULL;
-        refused := (SELECT s.refused FROM mulberry_internal.endpoint_state s WHERE s.endpoint = e.id);
+        refused := (SELECT s.refused FROM mulberry_internal.endpoint_state s
+                     WHERE s.endpoint = e.id AND s.tenant = mulberry_internal.every_tenant());
+        -- that of tenant "default" serves all that have none
+        own_key := e.tenant IS NULL AND e.secret IS NOT NULL
+            AND (secret_tenant IS NULL
+                 OR (secret_tenant = j.tenant
+                     AND secret_tenant <> (SELECT t.id FROM mulberry_internal.tenants t WHERE t.name = 'default')));
+        configuration := extract(epoch FROM e.updated_at) * 1000000;
     END IF;
 END
 $$;
@@ -4552,8 +4804,18 @@ COMMENT ON FUNCTION prepare_job(bigint, bigint) IS
     'begins work on a claimed job: moves its call to PROCESSING_AI and names the endpoint; ready is false when there is nothing to do '
     'for the one who holds this token, or the call is busy';
 
+CREATE FUNCTION attempts_needed(max_attempts integer, others_failing double precision) RETURNS integer
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE WHEN others_failing <= 0 THEN max_attempts
+            WHEN others_failing >= 0.5 THEN greatest(max_attempts, 20)
+            ELSE greatest(max_attempts, ceil(ln(1e-6) / ln(others_failing))::integer) END;
+COMMENT ON FUNCTION attempts_needed(integer, double precision) IS
+    'how often a job is tried: max_attempts, or where a share of the other jobs'' requests fails as well so often that chance fails one '
+    'job in a million, at most 20 times (internal)';
+
 CREATE FUNCTION fail_attempt(job bigint, token bigint, failure text, error text,
-                             retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
+                             retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp(),
+                             serves_others boolean DEFAULT true, others_failing double precision DEFAULT 0)
 RETURNS text
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
@@ -4563,10 +4825,13 @@ DECLARE
     max_deferrals CONSTANT integer := 100;
     longest_pause CONSTANT interval := interval '1 minute';
     first_delay   CONSTANT interval := current_setting('mulberry.ai_retry_delay')::interval;
+    by_endpoint   CONSTANT boolean := failure IN ('unreachable', 'endpoint', 'timeout');
     j             mulberry_internal.job_queue;
-    breaker       timestamptz;
+    breaker       mulberry_internal.endpoint_state;
+    next_route    bigint;
     delay         interval;
     counts        boolean := true;
+    needed        integer;
 BEGIN
     PERFORM mulberry_internal.limit_waits();
     error := left(error, 1000);
@@ -4575,8 +4840,8 @@ BEGIN
     IF j.id IS NULL THEN
         RETURN 'stale';
     END IF;
-    SELECT s.retry_at INTO breaker FROM mulberry_internal.endpoint_state s
-     WHERE s.endpoint = j.route AND s.state <> 'closed';
+    breaker := mulberry_internal.open_breaker(j.route, j.tenant);
+    needed := mulberry_internal.attempts_needed(j.max_attempts, others_failing);
 
     CASE failure
         WHEN 'abandoned' THEN
@@ -4588,28 +4853,35 @@ BEGIN
             counts := false;
             delay := interval '1 second' * least(j.deferrals + 1, 10);
             error := coalesce(j.last_error, error);
-        WHEN 'unreachable' THEN
-            counts := false;
-            delay := first_delay;
-        WHEN 'transient' THEN
-            IF j.deferrals < max_deferrals THEN
-                IF retry_after IS NOT NULL THEN
-                    counts := false;
-                    delay := greatest(least(retry_after, '1 hour'), first_delay);
-                ELSIF breaker IS NOT NULL THEN
-                    -- An outage does not use up attempts.  The job goes behind the
-                    -- others, so that it is not the next probe again.
-                    counts := false;
-                    delay := greatest(breaker - at, '0') + first_delay;
-                END IF;
+        WHEN 'unreachable', 'endpoint', 'timeout', 'transient' THEN
+            IF retry_after IS NOT NULL AND j.deferrals < max_deferrals THEN
+                counts := false;
+                delay := greatest(least(retry_after, '1 hour'), first_delay);
+            ELSIF failure = 'transient' THEN
+                counts := breaker.endpoint IS NULL;
+            ELSIF failure = 'unreachable' THEN
+                counts := false;
+            ELSIF j.failed_at IS NULL THEN
+                -- taken back should more fail, see report_endpoint()
+                counts := breaker.endpoint IS NULL;
+            ELSE
+                counts := serves_others;
             END IF;
             IF counts THEN
-                delay := CASE WHEN j.attempts >= j.max_attempts THEN NULL
+                delay := CASE WHEN j.attempts >= needed THEN NULL
                               -- a person shall hear of it, if later
                               WHEN (mulberry_internal.job_kind(j.kind)).persistent
                                   THEN least(first_delay * 2 ^ least(j.attempts, 16), '5 minutes')
-                              ELSE mulberry_internal.retry_delay(j.attempts, first_delay) END;
+                              WHEN j.attempts < j.max_attempts THEN mulberry_internal.retry_delay(j.attempts, first_delay)
+                              ELSE least(first_delay * 8, longest_pause) END;
+            ELSIF delay IS NULL AND breaker.endpoint IS NULL THEN
+                delay := least(first_delay * 2 ^ least(j.deferrals, 16), '30 seconds');
+            ELSIF delay IS NULL AND at - greatest(j.waits_since, breaker.out_since)
+                                    <= current_setting('mulberry.endpoint_patience')::interval THEN
+                delay := first_delay;
             END IF;
+            -- It goes behind the others, so that it is not the next probe again.
+            delay := delay + coalesce(greatest(breaker.retry_at - at, '0'), '0');
         WHEN 'limited' THEN
             -- A quota is a matter of waiting, a minute for one of requests a minute.  Not all come back at once.
             counts := j.deferrals >= max_deferrals;
@@ -4624,96 +4896,57 @@ BEGIN
 
     IF delay IS NULL THEN
         PERFORM mulberry_internal.give_up_job(j, 'dead', error,
-            CASE failure WHEN 'permanent' THEN 'AI service failed: ' ELSE 'AI service failed after maximum retries: ' END
-            || error);
+            CASE WHEN failure = 'permanent' THEN 'AI service failed: '
+                 WHEN counts THEN 'AI service failed after maximum retries: '
+                 ELSE format('AI service was unavailable for %s: ', current_setting('mulberry.endpoint_patience')) END || error);
         RETURN 'dead';
+    END IF;
+    IF by_endpoint THEN
+        -- While it is out, or when its time was up, the next one is asked, and at once.
+        j.passed := CASE WHEN failure = 'timeout' THEN j.route ELSE j.passed END;
+        next_route := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint, j.passed);
+        IF next_route <> j.route AND (mulberry_internal.open_breaker(next_route, j.tenant)).endpoint IS NULL THEN
+            delay := '0';
+        END IF;
     END IF;
     UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = at + delay, last_error = error, worker = NULL,
-           attempts = q.attempts - (NOT counts)::integer, deferrals = q.deferrals + (NOT counts)::integer
+           attempts = q.attempts - (NOT counts)::integer, deferrals = q.deferrals + (NOT counts)::integer,
+           max_attempts = CASE WHEN counts THEN greatest(q.max_attempts, q.attempts + 1) ELSE q.max_attempts END,
+           failed_at = CASE WHEN by_endpoint THEN at ELSE q.failed_at END,
+           passed = j.passed, route = CASE WHEN by_endpoint THEN next_route ELSE q.route END
      WHERE q.id = job;
     RETURN CASE WHEN counts THEN 'retry' ELSE 'deferred' END;
 END
 $$;
-COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz) IS
-    'ends an attempt that failed (transient, limited, permanent, unreachable, blocked, abandoned): retry, deferred (tried again '
-    'without counting), dead, or stale when the token is no longer the job''s';
+COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz, boolean, double precision) IS
+    'ends an attempt that failed (transient, limited, permanent, unreachable, endpoint, timeout, blocked, abandoned): retry, deferred '
+    '(tried again without counting), dead, or stale when the token is no longer the job''s. A failure of the endpoint counts when it '
+    'serves others; others_failing: the share of their requests that fails';
 
 CREATE FUNCTION release_jobs(worker integer) RETURNS integer
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    routes bigint[];
+    jobs bigint[];
 BEGIN
     WITH released AS (
         UPDATE mulberry_internal.job_queue q
            SET state = 'queued', run_at = clock_timestamp(), attempts = q.attempts - 1, deferrals = q.deferrals + 1,
                worker = NULL
          WHERE q.state = 'running' AND q.worker = release_jobs.worker
-     RETURNING q.route
+     RETURNING q.id
     )
-    SELECT array_agg(r.route) INTO routes FROM released r;
-    -- A probe that will not be answered.
-    UPDATE mulberry_internal.endpoint_state s SET state = 'open', retry_at = clock_timestamp()
-     WHERE s.state = 'half_open' AND s.endpoint = ANY (routes);
-    RETURN coalesce(cardinality(routes), 0);
+    SELECT array_agg(r.id) INTO jobs FROM released r;
+    -- A probe that will not be answered; it may have been sent, so not at once.
+    UPDATE mulberry_internal.endpoint_state s SET state = 'open', retry_at = clock_timestamp() + interval '1 second'
+     WHERE s.state = 'half_open' AND s.probe = ANY (jobs);
+    RETURN coalesce(cardinality(jobs), 0);
 END
 $$;
 COMMENT ON FUNCTION release_jobs(integer) IS
     'puts back, uncounted, what the process with this pid has claimed and not finished; returns how many';
-
-CREATE FUNCTION report_endpoint(endpoint bigint, available boolean, probe boolean, error text DEFAULT NULL,
-                                at timestamptz DEFAULT clock_timestamp()) RETURNS text
-LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
-AS $$
-DECLARE
-    e       mulberry_internal.endpoints;
-    s       mulberry_internal.endpoint_state;
-    changed text;
-BEGIN
-    SELECT x.* INTO e FROM mulberry_internal.endpoints x WHERE x.id = report_endpoint.endpoint;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-    error := left(error, 1000);
-    IF NOT available THEN
-        INSERT INTO mulberry_internal.endpoint_state (endpoint, state, changed_at)
-        VALUES (e.id, 'closed', at) ON CONFLICT DO NOTHING;
-    END IF;
-    SELECT x.* INTO s FROM mulberry_internal.endpoint_state x WHERE x.endpoint = e.id FOR UPDATE;
-    IF available AND s.state <> 'closed' AND probe THEN
-        UPDATE mulberry_internal.endpoint_state x
-           SET state = 'closed', openings = 0, retry_at = NULL, changed_at = at
-         WHERE x.endpoint = e.id;
-        changed := 'endpoint_available';
-    ELSIF available IS NULL THEN
-        UPDATE mulberry_internal.endpoint_state x SET state = 'open', retry_at = at
-         WHERE x.endpoint = e.id AND x.state = 'half_open' AND probe;
-    ELSIF NOT available AND (s.state = 'closed' OR (s.state = 'half_open' AND probe)) THEN
-        UPDATE mulberry_internal.endpoint_state x
-           SET state = 'open', openings = x.openings + 1, last_error = error, changed_at = at,
-               retry_at = at + least(interval '1 second' * 2 ^ least(x.openings, 10), interval '60 seconds')
-         WHERE x.endpoint = e.id;
-        IF s.state = 'closed' THEN
-            changed := 'endpoint_unavailable';
-        END IF;
-    END IF;
-    IF changed IS NOT NULL THEN
-        PERFORM mulberry_internal.emit_event(
-            coalesce(e.tenant, (SELECT t.id FROM mulberry_internal.tenants t WHERE t.name = 'default')),
-            changed, NULL, NULL,
-            jsonb_strip_nulls(jsonb_build_object('endpoint', e.name, 'error', CASE WHEN NOT available THEN error END)));
-        RAISE LOG 'mulberry: endpoint "%" is %', e.name,
-            CASE WHEN available THEN 'available again' ELSE 'unavailable: ' || coalesce(error, '') END;
-    END IF;
-    RETURN changed;
-END
-$$;
-COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz) IS
-    'what a worker learnt of an endpoint: opens its breaker, keeps it open after a probe, or closes it after one; available null: a '
-    'probe was not sent after all. Returns the event that this was, if any';
 
 CREATE FUNCTION note_objections(endpoint bigint, refused text[]) RETURNS void
 LANGUAGE mulberry
@@ -4763,14 +4996,17 @@ CREATE VIEW mulberry.jobs WITH (security_barrier) AS
       JOIN mulberry_internal.tenants t ON t.id = q.tenant
       LEFT JOIN mulberry_internal.calls c ON c.id = q.call
       LEFT JOIN mulberry_internal.endpoints e ON e.id = q.route
-      LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
+      LEFT JOIN LATERAL (SELECT b.endpoint, b.last_error FROM mulberry_internal.endpoint_state b
+                          WHERE b.endpoint = q.route AND b.tenant IN ('00000000-0000-0000-0000-000000000000', q.tenant)
+                            AND b.state <> 'closed'
+                          ORDER BY b.tenant LIMIT 1) AS s ON true
      CROSS JOIN LATERAL (SELECT CASE
                 WHEN NOT (SELECT mulberry.outbound_allowed())
                     THEN 'outgoing work of this copy of the database is held: resume_outbound()'
                 WHEN q.route IS NULL AND q.endpoint IS NOT NULL THEN format('there is no endpoint "%s"', q.endpoint)
                 WHEN q.route IS NULL THEN format('no endpoint serves %s', mulberry.job_purpose(q.kind))
                 WHEN NOT e.enabled THEN format('endpoint "%s" is disabled', e.name)
-                WHEN s.state <> 'closed' THEN format('endpoint "%s" is unavailable: %s', e.name, s.last_error)
+                WHEN s.endpoint IS NOT NULL THEN format('endpoint "%s" is unavailable: %s', e.name, s.last_error)
             END AS reason) AS w
      WHERE q.tenant = ANY ((SELECT tenants FROM visible)::uuid[])
      UNION ALL
@@ -4801,13 +5037,18 @@ CREATE VIEW mulberry.job_summary WITH (security_barrier) AS
 COMMENT ON VIEW mulberry.job_summary IS 'jobs by kind and state: how many, since when, and how many should have begun by now';
 
 CREATE VIEW mulberry.endpoint_status WITH (security_barrier) AS
-    SELECT e.name, t.name AS tenant, e.kind, e.purpose, e.base_url, e.model, e.options, e.secret, e.timeout,
+    SELECT e.name, t.name AS tenant, e.kind, e.purpose, e.priority, e.base_url, e.model, e.options, e.secret, e.timeout,
            e.max_concurrency, e.allow_http, e.allow_private, e.enabled, e.seeded,
-           coalesce(s.state, 'closed') AS breaker, s.retry_at, s.last_error, s.changed_at,
+           coalesce(s.state, 'closed') AS breaker, s.retry_at, s.last_error, s.out_since, held.tenants AS held_tenants,
            q.queued, q.running
       FROM mulberry_internal.endpoints e
       LEFT JOIN mulberry_internal.tenants t ON t.id = e.tenant
-      LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
+      LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id AND s.tenant = '00000000-0000-0000-0000-000000000000'
+     CROSS JOIN LATERAL (SELECT coalesce(array_agg(u.name::text ORDER BY u.name), '{}') AS tenants
+                           FROM mulberry_internal.endpoint_state h
+                           JOIN mulberry_internal.tenants u ON u.id = h.tenant
+                          WHERE h.endpoint = e.id AND h.state <> 'closed'
+                            AND h.tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[])) AS held
      CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE x.state = 'queued') AS queued,
                                 count(*) FILTER (WHERE x.state = 'running' AND x.run_at > now()) AS running
                            FROM mulberry_internal.job_queue x
@@ -4821,6 +5062,9 @@ COMMENT ON VIEW mulberry.endpoint_status IS
 COMMENT ON COLUMN mulberry.endpoint_status.tenant IS 'null: serves all tenants';
 COMMENT ON COLUMN mulberry.endpoint_status.breaker IS
     'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
+COMMENT ON COLUMN mulberry.endpoint_status.out_since IS 'when it began to fail; null: it does not';
+COMMENT ON COLUMN mulberry.endpoint_status.held_tenants IS
+    'of an endpoint of all tenants, those of one''s tenants whose own key is refused, or for whom alone it fails: their jobs wait';
 
 CREATE VIEW mulberry.stat_workers WITH (security_barrier) AS
     SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity
@@ -4837,15 +5081,21 @@ CREATE FUNCTION health_jobs() RETURNS TABLE (item text, status text, detail text
 LANGUAGE sql STABLE
 AS $$
     WITH unavailable AS (
-        SELECT e.name, s.changed_at, s.retry_at, s.last_error,
-               e.tenant IS NULL OR e.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
+        SELECT e.id, e.name, s.tenant, t.name AS of_tenant, s.out_since, s.retry_at, s.last_error,
+               coalesce(e.tenant, nullif(s.tenant, mulberry_internal.every_tenant())) IS NULL
+               OR coalesce(e.tenant, s.tenant) = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
           FROM mulberry_internal.endpoint_state s
           JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
+          LEFT JOIN mulberry_internal.tenants t ON t.id = s.tenant
          WHERE s.state <> 'closed'
     )
     SELECT 'endpoint ' || u.name, 'error',
-           format('unavailable since %s, asked again at %s: %s', u.changed_at, u.retry_at, u.last_error),
-           'Its jobs wait and go on by themselves. See endpoint_status and set_endpoint().'
+           format('unavailable%s since %s, %s jobs wait, asked again at %s: %s', ' for tenant "' || u.of_tenant || '"', u.out_since,
+                  (SELECT count(*) FROM mulberry_internal.job_queue q
+                    WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
+                      AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
+                  u.retry_at, u.last_error),
+           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status, test_endpoint() and alter_endpoint().'
       FROM unavailable u WHERE u.known
      UNION ALL
     -- no names: who may see health may not see every tenant
@@ -4862,7 +5112,7 @@ AS $$
            format('%s jobs, %s of them more than 5 minutes overdue', count(*),
                   count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes')),
            CASE WHEN count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes') > 0
-                THEN 'The view jobs says what each waits for. Without workers, call run_jobs().' END
+                THEN 'The view jobs says what each waits for. Without workers, a role with access worker calls run_jobs().' END
       FROM mulberry_internal.job_queue q
      UNION ALL
     SELECT 'clock', 'warning', format('%s jobs were made or begun later than now', count(*)),
@@ -4872,7 +5122,7 @@ AS $$
      UNION ALL
     SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            format('%s were given up in the last 24 hours', count(*)),
-           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries again.' END
+           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_jobs() tries again.' END
       FROM mulberry_internal.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
 $$;
 COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';
@@ -4900,6 +5150,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('fail_attempt', 'EXECUTE', 'worker'),
     ('release_jobs', 'EXECUTE', 'worker'),
     ('report_endpoint', 'EXECUTE', 'worker'),
+    ('report_probe', 'EXECUTE', 'worker'),
     ('note_objections', 'EXECUTE', 'worker'),
     ('save_progress', 'EXECUTE', 'worker'),
     ('run_jobs', 'EXECUTE', 'worker')
@@ -9757,7 +10008,7 @@ BEGIN
     -- Nothing that is signed.  What was said is weaker, but better than nothing: without our own channel.
     SELECT x.* INTO e FROM mulberry_internal.endpoints x WHERE x.id = mulberry_internal.endpoint_for(v.tenant, 'transcription');
     IF e.id IS NULL OR NOT e.enabled
-       OR EXISTS (SELECT FROM mulberry_internal.endpoint_state s WHERE s.endpoint = e.id AND s.state <> 'closed') THEN
+       OR (mulberry_internal.open_breaker(e.id, v.tenant)).endpoint IS NOT NULL THEN
         PERFORM mulberry_internal.unheard(v, coalesce('last frame heard: ' || verdict, 'no frame in the recording'));
         RETURN NULL;
     END IF;
@@ -10530,6 +10781,8 @@ BEGIN
         RETURN (SELECT coalesce(sum(r.calls), 0) FROM mulberry_internal.apply_retention(false, max_calls, drop_partitions) r) >= max_calls;
     WHEN 'routes of jobs' THEN
         PERFORM mulberry_internal.reroute_jobs(true);
+    WHEN 'patience' THEN
+        RETURN mulberry_internal.give_up_waiting(many) >= many;
     WHEN 'clock' THEN
         PERFORM mulberry_internal.mend_due_times();
     WHEN 'old events' THEN
@@ -10579,7 +10832,7 @@ BEGIN
     IF NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN false;
     END IF;
-    FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'clock', 'old events', 'old jobs',
+    FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'patience', 'clock', 'old events', 'old jobs',
                                 'what was set aside', 'voice calls', 'commands', 'audit log']
     LOOP
         CONTINUE WHEN mulberry_internal.is_set_aside('maintenance', step);

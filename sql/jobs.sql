@@ -268,41 +268,6 @@ TRUNCATE mulberry_internal.job_queue;
 SELECT mulberry.drop_endpoint('shared', NULL);
 SELECT mulberry.drop_tenant('jobs-small');
 
--- the breaker: opens, asks with one job, doubles its patience to a minute, closes
-TRUNCATE mulberry_internal.job_queue;
-SELECT id AS ai FROM mulberry_internal.endpoints WHERE name = 'ai' \gset
-SELECT count(mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00')) FROM generate_series(1, 5);
-SELECT count(*) FROM mulberry_internal.claim_jobs(1, 1, '2030-01-01 00:00');
-SELECT mulberry_internal.report_endpoint(:ai, false, false, 'refused', '2030-01-01 00:00');
-SELECT mulberry_internal.report_endpoint(:ai, false, false, 'refused again', '2030-01-01 00:00');
-SELECT state, openings, retry_at, last_error FROM mulberry_internal.endpoint_state;
-SELECT mulberry_internal.fail_attempt(id, lease_token, 'transient', 'HTTP 503', NULL, '2030-01-01 00:00') AS outage FROM mulberry_internal.job_queue WHERE state = 'running';
-SELECT attempts, deferrals, run_at FROM mulberry_internal.job_queue WHERE deferrals > 0;
-SELECT count(*) AS while_open FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:00.9');
-SELECT DISTINCT state, held_because FROM mulberry.jobs WHERE finished_at IS NULL;
-SELECT item, status, detail LIKE '%refused%' AS says_why FROM mulberry_internal.health_jobs() WHERE item LIKE 'endpoint%';
-SELECT count(*), bool_and(probe) AS probe FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:01');
-SELECT count(*) AS while_half_open FROM mulberry_internal.claim_jobs(2, 10, '2030-01-01 00:00:02');
-SELECT mulberry_internal.report_endpoint(:ai, true, false, NULL, '2030-01-01 00:00:02') AS only_the_probe_counts;
-SELECT mulberry_internal.report_endpoint(:ai, false, true, 'still refused', '2030-01-01 00:00:02');
-SELECT state, openings, retry_at, last_error FROM mulberry_internal.endpoint_state;
--- a probe that nobody answers for is lost with its lease
-UPDATE mulberry_internal.endpoint_state SET openings = 9;
-SELECT probe FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:10');
-SELECT probe FROM mulberry_internal.claim_jobs(2, 10, '2030-01-01 00:00:49');
-SELECT probe FROM mulberry_internal.claim_jobs(2, 10, '2030-01-01 00:00:50');
-SELECT mulberry_internal.report_endpoint(:ai, false, true, 'still refused', '2030-01-01 00:01');
-SELECT state, openings, retry_at FROM mulberry_internal.endpoint_state;
-SELECT probe FROM mulberry_internal.claim_jobs(3, 10, '2030-01-01 00:02');
--- a probe that was not sent leaves it to the next job
-SELECT mulberry_internal.report_endpoint(:ai, NULL, true, NULL, '2030-01-01 00:02');
-SELECT probe FROM mulberry_internal.claim_jobs(3, 10, '2030-01-01 00:02');
-SELECT mulberry_internal.report_endpoint(:ai, true, true, NULL, '2030-01-01 00:02');
-SELECT state, openings, retry_at FROM mulberry_internal.endpoint_state;
-SELECT count(*) AS flows_again FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:02');
-SELECT event, payload FROM mulberry_internal.events WHERE event LIKE 'endpoint%' ORDER BY id;
-TRUNCATE mulberry_internal.job_queue;
-
 -- answers of services
 CREATE FUNCTION pg_temp.try_read(kind text, answer jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN

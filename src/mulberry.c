@@ -18,6 +18,7 @@
 #include "server/shared_state.h"
 #include "server/utility_hook.h"
 #include "server/xact.h"
+#include "worker/breaker.h"
 #include "worker/launcher.h"
 
 PG_MODULE_MAGIC_EXT(.name = MULBERRY_EXTENSION, .version = MULBERRY_VERSION);
@@ -32,6 +33,7 @@ _PG_init(void)
 	mulberry_xact_init();
 	mulberry_events_init();
 	mulberry_refusals_init();
+	mulberry_breaker_init();
 	mulberry_shared_state_init();
 	mulberry_holds_init();
 	mulberry_utility_hook_init();

@@ -96,20 +96,31 @@ subtest 'what is usable of an answer is used' => sub {
 
 subtest 'an error with 200 is quoted' => sub {
     my %answers = (
-        html => [ '<html>Bad Gateway</html>', 'it is not JSON: <html>Bad Gateway</html>' ],
+        html => [ '<html>Bad Gateway</html>', 'it is not JSON (text/html; charset=utf-8): <html>Bad Gateway</html>', 'text/html; charset=utf-8' ],
         error => [ '{"error": {"message": "model is loading"}}',
-            'it is not a JSON object with the string "text": {"error": {"message": "model is loading"}}' ],
-        empty => [ '', 'it is empty' ],
+            'it is not a JSON object with the string "text": {"error": {"message": "model is loading"}}', 'application/json' ],
+        empty => [ '', 'it is empty', 'application/json' ],
     );
     for my $name (sort keys %answers)
     {
-        $ai->say($name, $answers{$name}[0]);
+        $ai->say($name, $answers{$name}[0], type => $answers{$name}[2]);
         endpoint("say-$name");
         call("bad-$name");
-        is(outcome("bad-$name"), "FAILED: AI service failed after maximum retries: the answer cannot be used: $answers{$name}[1]", $name);
-        is(scalar $ai->requests("say-$name"), 5, "$name: after five attempts");
+        wait_for_true($node, "SELECT state = 'held' AND attempts = 0 FROM mulberry.jobs WHERE call_id = 'bad-$name'", "$name: the call waits");
+        is(one("SELECT last_error FROM mulberry.jobs WHERE call_id = 'bad-$name'"), "the answer cannot be used: $answers{$name}[1]", $name);
+        endpoint('ok');
+        like(outcome("bad-$name"), qr/^ARCHIVED/, "$name: and is transcribed later");
     }
-    unlike(slurp_file($node->logfile), qr/model is loading|Bad Gateway/, 'the log has none of it');
+    for my $code (qw(insufficient_quota model_not_found))
+    {
+        $ai->say($code, encode_json({ error => { code => $code } }), status => $code eq 'model_not_found' ? 400 : 429);
+        endpoint("say-$code");
+        call("code-$code");
+        wait_for_true($node, "SELECT state = 'held' AND attempts = 0 FROM mulberry.jobs WHERE call_id = 'code-$code'", "$code: the call waits");
+        endpoint('ok');
+        like(outcome("code-$code"), qr/^ARCHIVED/, "$code: and is transcribed later");
+    }
+    unlike(slurp_file($node->logfile), qr/model is loading<|Bad Gateway<\/html>.*STATEMENT/, 'no statement in the log has it');
 };
 
 subtest 'what a model does not take is left out, and that is remembered' => sub {
@@ -237,7 +248,9 @@ subtest 'nobody reads a secret, or where a name leads' => sub {
     {
         endpoint("echo-$status", "secret => 'odd-key'");
         call("echo-$status");
-        like(outcome("echo-$status"), qr/^FAILED: .*Bearer \*+/, "HTTP $status: the service repeated it");
+        wait_for_true($node, "SELECT last_error ~ 'Bearer [*]+' FROM mulberry.jobs WHERE call_id = 'echo-$status'",
+            "HTTP $status: the service repeated it");
+        one("SELECT mulberry.cancel_job(id) FROM mulberry.jobs WHERE call_id = 'echo-$status'");
     }
     is(($ai->requests('echo-403'))[0]{key}, $secret, 'the service got it');
     my $base64 = encode_base64("Bearer $secret", '');

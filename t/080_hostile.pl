@@ -97,7 +97,7 @@ subtest 'a secret of one tenant does not stop the endpoint of all' => sub {
 subtest 'what a service says about one tenant\'s call is not told to the others' => sub {
     my $url = $ai->url('status-500') . '/v1';
     one("SELECT mulberry.set_endpoint('mulberry-speech', 'openai', '$url', allow_http => true, allow_private => true, tenant => NULL)");
-    one("SELECT mulberry_internal.report_endpoint((SELECT id FROM mulberry_internal.endpoints WHERE name = 'mulberry-speech'), false, false, 'down')");
+    one("SELECT mulberry_internal.report_endpoint((SELECT id FROM mulberry_internal.endpoints WHERE name = 'mulberry-speech'), 'down')");
     says('ingest_b', "SELECT mulberry.ingest_packet('told', 0, '\\x0102', NULL, 's16le', 8000); SELECT mulberry.complete_call('told', 1)");
     ok($node->poll_query_until('postgres', "SELECT last_error LIKE 'HTTP 500%' FROM mulberry_internal.endpoint_state"), 'a probe fails');
     ok($node->poll_query_until('postgres', "SELECT last_error LIKE 'HTTP 500: {%' FROM mulberry.jobs WHERE call_id = 'told'"),
@@ -106,7 +106,7 @@ subtest 'what a service says about one tenant\'s call is not told to the others'
     one("SELECT mulberry.cancel_job(id) FROM mulberry.jobs WHERE finished_at IS NULL");
 
     one("SELECT mulberry.set_endpoint('of-b', 'json', 'https://127.0.0.1:1', allow_private => true, tenant => 'b')");
-    one("SELECT mulberry_internal.report_endpoint((SELECT id FROM mulberry_internal.endpoints WHERE name = 'of-b'), false, false, 'sentence of b')");
+    one("SELECT mulberry_internal.report_endpoint((SELECT id FROM mulberry_internal.endpoints WHERE name = 'of-b'), 'sentence of b')");
     my $seen = $node->safe_psql('postgres', 'SELECT * FROM mulberry.health()', extra_params => [ '-U', 'operator_a' ]);
     unlike($seen, qr/of-b|sentence of b/, 'health() names no endpoint of another tenant');
     like($seen, qr/endpoints of other tenants\|error\|1 are unavailable/, 'but says that there is one');

@@ -54,6 +54,8 @@ BEGIN
         RETURN (SELECT coalesce(sum(r.calls), 0) FROM mulberry_internal.apply_retention(false, max_calls, drop_partitions) r) >= max_calls;
     WHEN 'routes of jobs' THEN
         PERFORM mulberry_internal.reroute_jobs(true);
+    WHEN 'patience' THEN
+        RETURN mulberry_internal.give_up_waiting(many) >= many;
     WHEN 'clock' THEN
         PERFORM mulberry_internal.mend_due_times();
     WHEN 'old events' THEN
@@ -103,7 +105,7 @@ BEGIN
     IF NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN false;
     END IF;
-    FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'clock', 'old events', 'old jobs',
+    FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'patience', 'clock', 'old events', 'old jobs',
                                 'what was set aside', 'voice calls', 'commands', 'audit log']
     LOOP
         CONTINUE WHEN mulberry_internal.is_set_aside('maintenance', step);

@@ -31,7 +31,8 @@ COMMENT ON FUNCTION defer_job(bigint, bigint, text) IS
 CREATE OR REPLACE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
     OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
-    OUT shared boolean, OUT refused text[])
+    OUT shared boolean, OUT refused text[], OUT configuration bigint,
+    OUT own_key boolean)
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -56,8 +57,8 @@ BEGIN
         RETURN;
     END IF;
     -- The configuration may have changed since the job was routed.
-    new_route := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint);
-    IF new_route IS DISTINCT FROM j.route THEN
+    new_route := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint, j.passed);
+    IF new_route IS DISTINCT FROM j.route AND NOT mulberry_internal.is_probe(j) THEN
         UPDATE mulberry_internal.job_queue q
            SET route = new_route, state = 'queued', run_at = clock_timestamp(), attempts = q.attempts - 1
          WHERE q.id = job;
@@ -82,7 +83,14 @@ BEGIN
         allow_http := e.allow_http;
         allow_private := e.allow_private;
         shared := e.tenant IS NULL;
-        refused := (SELECT s.refused FROM mulberry_internal.endpoint_state s WHERE s.endpoint = e.id);
+        refused := (SELECT s.refused FROM mulberry_internal.endpoint_state s
+                     WHERE s.endpoint = e.id AND s.tenant = mulberry_internal.every_tenant());
+        -- that of tenant "default" serves all that have none
+        own_key := e.tenant IS NULL AND e.secret IS NOT NULL
+            AND (secret_tenant IS NULL
+                 OR (secret_tenant = j.tenant
+                     AND secret_tenant <> (SELECT t.id FROM mulberry_internal.tenants t WHERE t.name = 'default')));
+        configuration := extract(epoch FROM e.updated_at) * 1000000;
     END IF;
 END
 $$;
@@ -90,8 +98,18 @@ COMMENT ON FUNCTION prepare_job(bigint, bigint) IS
     'begins work on a claimed job: moves its call to PROCESSING_AI and names the endpoint; ready is false when there is nothing to do '
     'for the one who holds this token, or the call is busy';
 
+CREATE OR REPLACE FUNCTION attempts_needed(max_attempts integer, others_failing double precision) RETURNS integer
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE WHEN others_failing <= 0 THEN max_attempts
+            WHEN others_failing >= 0.5 THEN greatest(max_attempts, 20)
+            ELSE greatest(max_attempts, ceil(ln(1e-6) / ln(others_failing))::integer) END;
+COMMENT ON FUNCTION attempts_needed(integer, double precision) IS
+    'how often a job is tried: max_attempts, or where a share of the other jobs'' requests fails as well so often that chance fails one '
+    'job in a million, at most 20 times (internal)';
+
 CREATE OR REPLACE FUNCTION fail_attempt(job bigint, token bigint, failure text, error text,
-                             retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp())
+                             retry_after interval DEFAULT NULL, at timestamptz DEFAULT clock_timestamp(),
+                             serves_others boolean DEFAULT true, others_failing double precision DEFAULT 0)
 RETURNS text
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
@@ -101,10 +119,13 @@ DECLARE
     max_deferrals CONSTANT integer := 100;
     longest_pause CONSTANT interval := interval '1 minute';
     first_delay   CONSTANT interval := current_setting('mulberry.ai_retry_delay')::interval;
+    by_endpoint   CONSTANT boolean := failure IN ('unreachable', 'endpoint', 'timeout');
     j             mulberry_internal.job_queue;
-    breaker       timestamptz;
+    breaker       mulberry_internal.endpoint_state;
+    next_route    bigint;
     delay         interval;
     counts        boolean := true;
+    needed        integer;
 BEGIN
     PERFORM mulberry_internal.limit_waits();
     error := left(error, 1000);
@@ -113,8 +134,8 @@ BEGIN
     IF j.id IS NULL THEN
         RETURN 'stale';
     END IF;
-    SELECT s.retry_at INTO breaker FROM mulberry_internal.endpoint_state s
-     WHERE s.endpoint = j.route AND s.state <> 'closed';
+    breaker := mulberry_internal.open_breaker(j.route, j.tenant);
+    needed := mulberry_internal.attempts_needed(j.max_attempts, others_failing);
 
     CASE failure
         WHEN 'abandoned' THEN
@@ -126,28 +147,35 @@ BEGIN
             counts := false;
             delay := interval '1 second' * least(j.deferrals + 1, 10);
             error := coalesce(j.last_error, error);
-        WHEN 'unreachable' THEN
-            counts := false;
-            delay := first_delay;
-        WHEN 'transient' THEN
-            IF j.deferrals < max_deferrals THEN
-                IF retry_after IS NOT NULL THEN
-                    counts := false;
-                    delay := greatest(least(retry_after, '1 hour'), first_delay);
-                ELSIF breaker IS NOT NULL THEN
-                    -- An outage does not use up attempts.  The job goes behind the
-                    -- others, so that it is not the next probe again.
-                    counts := false;
-                    delay := greatest(breaker - at, '0') + first_delay;
-                END IF;
+        WHEN 'unreachable', 'endpoint', 'timeout', 'transient' THEN
+            IF retry_after IS NOT NULL AND j.deferrals < max_deferrals THEN
+                counts := false;
+                delay := greatest(least(retry_after, '1 hour'), first_delay);
+            ELSIF failure = 'transient' THEN
+                counts := breaker.endpoint IS NULL;
+            ELSIF failure = 'unreachable' THEN
+                counts := false;
+            ELSIF j.failed_at IS NULL THEN
+                -- taken back should more fail, see report_endpoint()
+                counts := breaker.endpoint IS NULL;
+            ELSE
+                counts := serves_others;
             END IF;
             IF counts THEN
-                delay := CASE WHEN j.attempts >= j.max_attempts THEN NULL
+                delay := CASE WHEN j.attempts >= needed THEN NULL
                               -- a person shall hear of it, if later
                               WHEN (mulberry_internal.job_kind(j.kind)).persistent
                                   THEN least(first_delay * 2 ^ least(j.attempts, 16), '5 minutes')
-                              ELSE mulberry_internal.retry_delay(j.attempts, first_delay) END;
+                              WHEN j.attempts < j.max_attempts THEN mulberry_internal.retry_delay(j.attempts, first_delay)
+                              ELSE least(first_delay * 8, longest_pause) END;
+            ELSIF delay IS NULL AND breaker.endpoint IS NULL THEN
+                delay := least(first_delay * 2 ^ least(j.deferrals, 16), '30 seconds');
+            ELSIF delay IS NULL AND at - greatest(j.waits_since, breaker.out_since)
+                                    <= current_setting('mulberry.endpoint_patience')::interval THEN
+                delay := first_delay;
             END IF;
+            -- It goes behind the others, so that it is not the next probe again.
+            delay := delay + coalesce(greatest(breaker.retry_at - at, '0'), '0');
         WHEN 'limited' THEN
             -- A quota is a matter of waiting, a minute for one of requests a minute.  Not all come back at once.
             counts := j.deferrals >= max_deferrals;
@@ -162,96 +190,57 @@ BEGIN
 
     IF delay IS NULL THEN
         PERFORM mulberry_internal.give_up_job(j, 'dead', error,
-            CASE failure WHEN 'permanent' THEN 'AI service failed: ' ELSE 'AI service failed after maximum retries: ' END
-            || error);
+            CASE WHEN failure = 'permanent' THEN 'AI service failed: '
+                 WHEN counts THEN 'AI service failed after maximum retries: '
+                 ELSE format('AI service was unavailable for %s: ', current_setting('mulberry.endpoint_patience')) END || error);
         RETURN 'dead';
+    END IF;
+    IF by_endpoint THEN
+        -- While it is out, or when its time was up, the next one is asked, and at once.
+        j.passed := CASE WHEN failure = 'timeout' THEN j.route ELSE j.passed END;
+        next_route := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint, j.passed);
+        IF next_route <> j.route AND (mulberry_internal.open_breaker(next_route, j.tenant)).endpoint IS NULL THEN
+            delay := '0';
+        END IF;
     END IF;
     UPDATE mulberry_internal.job_queue q
        SET state = 'queued', run_at = at + delay, last_error = error, worker = NULL,
-           attempts = q.attempts - (NOT counts)::integer, deferrals = q.deferrals + (NOT counts)::integer
+           attempts = q.attempts - (NOT counts)::integer, deferrals = q.deferrals + (NOT counts)::integer,
+           max_attempts = CASE WHEN counts THEN greatest(q.max_attempts, q.attempts + 1) ELSE q.max_attempts END,
+           failed_at = CASE WHEN by_endpoint THEN at ELSE q.failed_at END,
+           passed = j.passed, route = CASE WHEN by_endpoint THEN next_route ELSE q.route END
      WHERE q.id = job;
     RETURN CASE WHEN counts THEN 'retry' ELSE 'deferred' END;
 END
 $$;
-COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz) IS
-    'ends an attempt that failed (transient, limited, permanent, unreachable, blocked, abandoned): retry, deferred (tried again '
-    'without counting), dead, or stale when the token is no longer the job''s';
+COMMENT ON FUNCTION fail_attempt(bigint, bigint, text, text, interval, timestamptz, boolean, double precision) IS
+    'ends an attempt that failed (transient, limited, permanent, unreachable, endpoint, timeout, blocked, abandoned): retry, deferred '
+    '(tried again without counting), dead, or stale when the token is no longer the job''s. A failure of the endpoint counts when it '
+    'serves others; others_failing: the share of their requests that fails';
 
 CREATE OR REPLACE FUNCTION release_jobs(worker integer) RETURNS integer
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    routes bigint[];
+    jobs bigint[];
 BEGIN
     WITH released AS (
         UPDATE mulberry_internal.job_queue q
            SET state = 'queued', run_at = clock_timestamp(), attempts = q.attempts - 1, deferrals = q.deferrals + 1,
                worker = NULL
          WHERE q.state = 'running' AND q.worker = release_jobs.worker
-     RETURNING q.route
+     RETURNING q.id
     )
-    SELECT array_agg(r.route) INTO routes FROM released r;
-    -- A probe that will not be answered.
-    UPDATE mulberry_internal.endpoint_state s SET state = 'open', retry_at = clock_timestamp()
-     WHERE s.state = 'half_open' AND s.endpoint = ANY (routes);
-    RETURN coalesce(cardinality(routes), 0);
+    SELECT array_agg(r.id) INTO jobs FROM released r;
+    -- A probe that will not be answered; it may have been sent, so not at once.
+    UPDATE mulberry_internal.endpoint_state s SET state = 'open', retry_at = clock_timestamp() + interval '1 second'
+     WHERE s.state = 'half_open' AND s.probe = ANY (jobs);
+    RETURN coalesce(cardinality(jobs), 0);
 END
 $$;
 COMMENT ON FUNCTION release_jobs(integer) IS
     'puts back, uncounted, what the process with this pid has claimed and not finished; returns how many';
-
-CREATE OR REPLACE FUNCTION report_endpoint(endpoint bigint, available boolean, probe boolean, error text DEFAULT NULL,
-                                at timestamptz DEFAULT clock_timestamp()) RETURNS text
-LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
-AS $$
-DECLARE
-    e       mulberry_internal.endpoints;
-    s       mulberry_internal.endpoint_state;
-    changed text;
-BEGIN
-    SELECT x.* INTO e FROM mulberry_internal.endpoints x WHERE x.id = report_endpoint.endpoint;
-    IF NOT FOUND THEN
-        RETURN NULL;
-    END IF;
-    error := left(error, 1000);
-    IF NOT available THEN
-        INSERT INTO mulberry_internal.endpoint_state (endpoint, state, changed_at)
-        VALUES (e.id, 'closed', at) ON CONFLICT DO NOTHING;
-    END IF;
-    SELECT x.* INTO s FROM mulberry_internal.endpoint_state x WHERE x.endpoint = e.id FOR UPDATE;
-    IF available AND s.state <> 'closed' AND probe THEN
-        UPDATE mulberry_internal.endpoint_state x
-           SET state = 'closed', openings = 0, retry_at = NULL, changed_at = at
-         WHERE x.endpoint = e.id;
-        changed := 'endpoint_available';
-    ELSIF available IS NULL THEN
-        UPDATE mulberry_internal.endpoint_state x SET state = 'open', retry_at = at
-         WHERE x.endpoint = e.id AND x.state = 'half_open' AND probe;
-    ELSIF NOT available AND (s.state = 'closed' OR (s.state = 'half_open' AND probe)) THEN
-        UPDATE mulberry_internal.endpoint_state x
-           SET state = 'open', openings = x.openings + 1, last_error = error, changed_at = at,
-               retry_at = at + least(interval '1 second' * 2 ^ least(x.openings, 10), interval '60 seconds')
-         WHERE x.endpoint = e.id;
-        IF s.state = 'closed' THEN
-            changed := 'endpoint_unavailable';
-        END IF;
-    END IF;
-    IF changed IS NOT NULL THEN
-        PERFORM mulberry_internal.emit_event(
-            coalesce(e.tenant, (SELECT t.id FROM mulberry_internal.tenants t WHERE t.name = 'default')),
-            changed, NULL, NULL,
-            jsonb_strip_nulls(jsonb_build_object('endpoint', e.name, 'error', CASE WHEN NOT available THEN error END)));
-        RAISE LOG 'mulberry: endpoint "%" is %', e.name,
-            CASE WHEN available THEN 'available again' ELSE 'unavailable: ' || coalesce(error, '') END;
-    END IF;
-    RETURN changed;
-END
-$$;
-COMMENT ON FUNCTION report_endpoint(bigint, boolean, boolean, text, timestamptz) IS
-    'what a worker learnt of an endpoint: opens its breaker, keeps it open after a probe, or closes it after one; available null: a '
-    'probe was not sent after all. Returns the event that this was, if any';
 
 CREATE OR REPLACE FUNCTION note_objections(endpoint bigint, refused text[]) RETURNS void
 LANGUAGE mulberry

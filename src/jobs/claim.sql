@@ -3,7 +3,7 @@
 -- The tenants of what several share are found by a loose index scan, which costs a probe for each of
 -- them however long their queues are.  Of very many it sees some, others each time.
 CREATE OR REPLACE FUNCTION job_lanes()
-RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, breaker text, not_before timestamptz, lease interval,
+RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, held_for uuid, not_before timestamptz, lease interval,
                run_at timestamptz)
 LANGUAGE plpgsql VOLATILE
 -- a plan made while the queue was short must not read all of a long one
@@ -14,15 +14,13 @@ AS $$
 BEGIN
     RETURN QUERY
         WITH RECURSIVE routes AS (
-            SELECT e.id, e.tenant, e.max_concurrency, coalesce(s.state, 'closed') AS breaker,
-                   CASE WHEN s.state <> 'closed' THEN s.retry_at END AS not_before,
+            SELECT e.id, e.tenant, e.max_concurrency,
                    coalesce(e.timeout, current_setting('mulberry.http_timeout')::interval)
                    + current_setting('mulberry.lease_time')::interval AS lease
               FROM mulberry_internal.endpoints e
-              LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
              WHERE e.enabled
              UNION ALL
-            SELECT 0, NULL, NULL, 'closed', NULL, current_setting('mulberry.lease_time')::interval
+            SELECT 0, NULL, NULL, current_setting('mulberry.lease_time')::interval
         ), walk AS (
             SELECT r.id AS route, first.tenant, 1 AS step
               FROM routes r
@@ -41,17 +39,21 @@ BEGIN
              UNION
             SELECT w.route, w.tenant FROM walk w
         )
-        SELECT r.id, l.tenant, r.max_concurrency, r.breaker, r.not_before, r.lease, due.run_at
+        SELECT r.id, l.tenant, r.max_concurrency, held.tenant, held.retry_at, r.lease, due.run_at
           FROM lanes l
           JOIN routes r ON r.id = l.route
+          LEFT JOIN LATERAL (SELECT s.tenant, s.retry_at FROM mulberry_internal.endpoint_state s
+                              WHERE s.endpoint = r.id AND s.tenant IN (mulberry_internal.every_tenant(), l.tenant)
+                                AND s.state <> 'closed'
+                              ORDER BY s.tenant LIMIT 1) AS held ON true
          CROSS JOIN LATERAL (SELECT q.run_at FROM mulberry_internal.job_queue q
                               WHERE q.route = l.route AND q.tenant = l.tenant
                               ORDER BY q.run_at LIMIT 1) AS due;
 END
 $$;
 COMMENT ON FUNCTION job_lanes() IS
-    'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due '
-    '(internal)';
+    'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due; '
+    'held_for, not_before: endpoint_state.tenant of the breaker that holds them, and until when (internal)';
 
 CREATE OR REPLACE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
@@ -72,7 +74,7 @@ CREATE OR REPLACE FUNCTION claim_jobs(worker integer, max_jobs integer, at times
                            slots integer DEFAULT NULL, reserve integer DEFAULT 0,
                            held_routes bigint[] DEFAULT '{}', held_tenants uuid[] DEFAULT '{}')
 RETURNS TABLE (id bigint, lease_token bigint, kind text, tenant uuid, call bigint, payload jsonb,
-               attempts integer, max_attempts integer, route bigint, probe boolean)
+               attempts integer, max_attempts integer, route bigint, probe boolean, failed_at timestamptz)
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was empty must not read all of a long one
@@ -92,14 +94,17 @@ DECLARE
     -- how far to look into one lane when there are many
     deep       integer;
     room       integer;
-    claimed    integer;
     is_probe   boolean;
+    ids        bigint[];
 BEGIN
     IF NOT mulberry.outbound_allowed() THEN
         RETURN;
     END IF;
+    IF EXISTS (SELECT FROM mulberry_internal.endpoint_state s WHERE s.state <> 'closed') THEN
+        PERFORM mulberry_internal.divert_jobs(at, 4 * max_jobs);
+    END IF;
     SELECT array_agg(l.route) AS routes, array_agg(l.tenant) AS tenants, array_agg(l.room) AS rooms,
-           array_agg(l.breaker) AS breakers, array_agg(l.lease) AS leases,
+           array_agg(l.held_for) AS held_for, array_agg(l.lease) AS leases,
            array_agg(l.route_number) AS route_numbers, array_agg(l.tenant_number) AS tenant_numbers,
            count(*) AS number
       INTO lanes
@@ -107,7 +112,7 @@ BEGIN
                    dense_rank() OVER (ORDER BY j.tenant)::integer AS tenant_number, r.room
               FROM mulberry_internal.job_lanes() j
              -- how many more the endpoint may have; null: any number
-             CROSS JOIN LATERAL (SELECT CASE WHEN j.breaker <> 'closed' THEN 1
+             CROSS JOIN LATERAL (SELECT CASE WHEN j.held_for IS NOT NULL THEN 1
                                              WHEN j.max_concurrency IS NOT NULL THEN j.max_concurrency -
                                                  (SELECT count(*)::integer FROM mulberry_internal.job_queue q
                                                    WHERE q.route = j.route AND q.state = 'running' AND q.run_at > at)
@@ -146,7 +151,9 @@ BEGIN
                                           ORDER BY q.run_at LIMIT deep) AS due) AS due
              ORDER BY greatest(l.by_route, l.by_tenant) + due.before, l.by_tenant + due.before, random()
         LOOP
-            CONTINUE WHEN coalesce(of_route[candidate.route_number], 0) >= candidate.room;
+            -- of what is held for one tenant one job asks, whatever the endpoint does for others
+            CONTINUE WHEN CASE WHEN lanes.held_for[candidate.lane] <> mulberry_internal.every_tenant() THEN granted[candidate.lane]
+                               ELSE coalesce(of_route[candidate.route_number], 0) END >= candidate.room;
             IF candidate.route <> 0 THEN
                 -- What is kept in reserve is for those who have less than half of what is left of it.
                 CONTINUE WHEN free <= 0
@@ -182,20 +189,21 @@ BEGIN
                    ELSE q.last_error END
           FROM due
          WHERE q.id = due.id
-     RETURNING q.id, q.lease_token, q.kind, q.tenant, q.call, q.payload, q.attempts, q.max_attempts, q.route, false;
+     RETURNING q.id, q.lease_token, q.kind, q.tenant, q.call, q.payload, q.attempts, q.max_attempts, q.route, false, q.failed_at;
 
     -- The others one by one, under a lock of their endpoint.
     FOR lane IN 1 .. lanes.number LOOP
         room := granted[lane];
         CONTINUE WHEN room = 0 OR lanes.rooms[lane] IS NULL;
         is_probe := false;
-        IF lanes.breakers[lane] <> 'closed' THEN
+        IF lanes.held_for[lane] IS NOT NULL THEN
             -- One worker gets to ask; while an admin changes the endpoint nobody does.
             UPDATE mulberry_internal.endpoint_state s SET state = 'half_open', retry_at = at + lanes.leases[lane]
-              FROM (SELECT x.endpoint FROM mulberry_internal.endpoint_state x
-                     WHERE x.endpoint = lanes.routes[lane] AND x.state <> 'closed' AND x.retry_at <= at
+              FROM (SELECT x.endpoint, x.tenant FROM mulberry_internal.endpoint_state x
+                     WHERE x.endpoint = lanes.routes[lane] AND x.tenant = lanes.held_for[lane]
+                       AND x.state <> 'closed' AND x.retry_at <= at
                        FOR NO KEY UPDATE SKIP LOCKED) AS free
-             WHERE s.endpoint = free.endpoint;
+             WHERE s.endpoint = free.endpoint AND s.tenant = free.tenant;
             CONTINUE WHEN NOT FOUND;
             is_probe := true;
         END IF;
@@ -205,30 +213,29 @@ BEGIN
             (SELECT count(*)::integer FROM mulberry_internal.job_queue q
               WHERE q.route = lanes.routes[lane] AND q.state = 'running' AND q.run_at > at));
 
-        claimed := 0;
+        ids := '{}';
         IF room > 0 THEN
+            ids := ARRAY(SELECT q.id FROM mulberry_internal.job_queue q
+                          WHERE q.route = lanes.routes[lane] AND q.tenant = lanes.tenants[lane] AND q.run_at <= at
+                          ORDER BY q.run_at
+                          LIMIT room
+                            FOR UPDATE SKIP LOCKED);
             RETURN QUERY
-                WITH due AS (
-                    SELECT q.id FROM mulberry_internal.job_queue q
-                     WHERE q.route = lanes.routes[lane] AND q.tenant = lanes.tenants[lane] AND q.run_at <= at
-                     ORDER BY q.run_at
-                     LIMIT room
-                       FOR UPDATE SKIP LOCKED
-                )
                 UPDATE mulberry_internal.job_queue q
                    SET state = 'running', run_at = at + lanes.leases[lane], attempts = q.attempts + 1,
                        lease_token = q.lease_token + 1, worker = claim_jobs.worker, started_at = at,
                        last_error = CASE q.state
                            WHEN 'running' THEN format('worker %s did not finish it within its lease', q.worker)
                            ELSE q.last_error END
-                  FROM due
-                 WHERE q.id = due.id
+                 WHERE q.id = ANY (ids)
              RETURNING q.id, q.lease_token, q.kind, q.tenant, q.call, q.payload, q.attempts, q.max_attempts,
-                       q.route, is_probe;
-            GET DIAGNOSTICS claimed = ROW_COUNT;
+                       q.route, is_probe, q.failed_at;
         END IF;
-        IF is_probe AND claimed = 0 THEN
-            UPDATE mulberry_internal.endpoint_state s SET state = 'open', retry_at = at WHERE s.endpoint = lanes.routes[lane];
+        IF is_probe THEN
+            UPDATE mulberry_internal.endpoint_state s
+               SET probe = ids[1], state = CASE WHEN ids = '{}' THEN 'open' ELSE s.state END,
+                   retry_at = CASE WHEN ids = '{}' THEN at ELSE s.retry_at END
+             WHERE s.endpoint = lanes.routes[lane] AND s.tenant = lanes.held_for[lane];
         END IF;
     END LOOP;
 END

@@ -20,6 +20,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('fail_attempt', 'EXECUTE', 'worker'),
     ('release_jobs', 'EXECUTE', 'worker'),
     ('report_endpoint', 'EXECUTE', 'worker'),
+    ('report_probe', 'EXECUTE', 'worker'),
     ('note_objections', 'EXECUTE', 'worker'),
     ('save_progress', 'EXECUTE', 'worker'),
     ('run_jobs', 'EXECUTE', 'worker')

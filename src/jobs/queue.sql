@@ -1,36 +1,3 @@
-CREATE OR REPLACE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql STABLE
-AS $$
-    SELECT e.id
-      FROM mulberry_internal.endpoints e
-     WHERE (e.tenant = $1 OR e.tenant IS NULL)
-       AND CASE WHEN $3 IS NULL THEN e.purpose = $2 ELSE e.name = $3 END
-     ORDER BY e.tenant NULLS LAST
-     LIMIT 1
-$$;
-COMMENT ON FUNCTION endpoint_for(uuid, text, text) IS
-    'id of the endpoint that serves a tenant: by name, or by purpose; the tenant''s own before one of all tenants; null: there is none';
-
-CREATE OR REPLACE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text) RETURNS bigint
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
-AS $$
-DECLARE
-    found_id CONSTANT bigint := mulberry_internal.endpoint_for(tenant, (mulberry_internal.job_kind(kind)).purpose, endpoint);
-BEGIN
-    IF (mulberry_internal.job_kind(kind)).text_is_result
-       AND EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
-       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
-                        WHERE e.id = found_id AND (mulberry_internal.endpoint_kind(e.kind, e.purpose)).takes_text)
-    THEN
-        RETURN 0;
-    END IF;
-    RETURN found_id;
-END
-$$;
-COMMENT ON FUNCTION job_route(text, uuid, bigint, text) IS
-    'job_queue.route of a job: id of the endpoint that serves it, 0 when it needs none, null when there is none';
-
 CREATE OR REPLACE FUNCTION enqueue_job(kind text, tenant uuid, call bigint DEFAULT NULL, endpoint text DEFAULT NULL,
                             payload jsonb DEFAULT NULL, run_at timestamptz DEFAULT NULL)
 RETURNS bigint
@@ -208,7 +175,7 @@ BEGIN
        SET route = r.route
       -- One that somebody has locked is looked at again when it starts, and by maintenance when its endpoint
       -- is gone.
-      FROM (SELECT x.id, mulberry_internal.job_route(x.kind, x.tenant, x.call, x.endpoint) AS route
+      FROM (SELECT x.id, mulberry_internal.job_route(x.kind, x.tenant, x.call, x.endpoint, x.passed) AS route
               FROM mulberry_internal.job_queue x
              WHERE (NOT orphans_only OR x.route IS NULL
                 OR (x.route <> 0 AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = x.route)))

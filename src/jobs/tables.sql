@@ -9,6 +9,7 @@ CREATE TABLE endpoints (
     kind            text NOT NULL,
     base_url        text NOT NULL,
     purpose         text,
+    priority        integer NOT NULL DEFAULT 1 CHECK (priority >= 0),
     model           text,
     options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
     secret          text CONSTRAINT secret_of_no_voice_key CHECK (secret !~ '^voice-key-'),
@@ -23,13 +24,14 @@ CREATE TABLE endpoints (
     CONSTRAINT endpoints_kind CHECK (mulberry_internal.endpoint_serves(kind, purpose)),
     CONSTRAINT api_key_secret_of_no_voice_key CHECK (options->>'api_key_secret' !~ '^voice-key-')
 );
-CREATE UNIQUE INDEX endpoints_purpose ON endpoints (tenant, purpose) NULLS NOT DISTINCT
-    WHERE purpose IS NOT NULL;
+CREATE INDEX endpoints_purpose ON endpoints (tenant, purpose);
 COMMENT ON TABLE endpoints IS 'services that workers may talk to; jobs name one of these rows, never a URL';
 COMMENT ON COLUMN endpoints.tenant IS 'whose it is; null: serves every tenant that has none of its own for the purpose';
 COMMENT ON COLUMN endpoints.kind IS
     'form of the requests, see endpoint_kinds()';
 COMMENT ON COLUMN endpoints.purpose IS 'what it serves unless a job names another; null: only jobs that name it';
+COMMENT ON COLUMN endpoints.priority IS
+    'of those that serve a purpose for one owner the lowest comes first; the next is taken while it is out, or disabled';
 COMMENT ON COLUMN endpoints.secret IS
     'name of the secret that is sent as bearer token, of kind twilio the auth token; of the endpoint''s tenant, for an endpoint of all '
     'tenants the job''s tenant''s own or else that of tenant "default"';
@@ -71,12 +73,16 @@ CREATE TABLE job_queue (
     worker       integer,
     last_error   text,
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    started_at   timestamptz
+    started_at   timestamptz,
+    waits_since  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    failed_at    timestamptz,
+    passed       bigint
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 200,
         autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX job_queue_claim ON job_queue (route, tenant, run_at);
 CREATE INDEX job_queue_running ON job_queue (route) WHERE state = 'running';
 CREATE INDEX job_queue_call ON job_queue (call);
+CREATE INDEX job_queue_failed ON job_queue (route, failed_at) WHERE failed_at IS NOT NULL;
 COMMENT ON TABLE job_queue IS 'work that is not finished: queued, or running under a lease';
 COMMENT ON COLUMN job_queue.endpoint IS 'name of the endpoint that must serve it; null: the one of the tenant for the kind''s purpose';
 COMMENT ON COLUMN job_queue.route IS
@@ -86,6 +92,10 @@ COMMENT ON COLUMN job_queue.attempts IS 'attempts begun that count against max_a
 COMMENT ON COLUMN job_queue.deferrals IS
     'attempts that did not count: the endpoint asked to come back later or could not be reached, or the worker was stopped';
 COMMENT ON COLUMN job_queue.lease_token IS 'fencing token: grows with each claim; a result is taken only with the token of the last claim';
+COMMENT ON COLUMN job_queue.waits_since IS
+    'when it was queued, or queued again by retry_job(); from then mulberry.endpoint_patience counts';
+COMMENT ON COLUMN job_queue.failed_at IS 'when an attempt failed last through its endpoint; null: never';
+COMMENT ON COLUMN job_queue.passed IS 'endpoint whose time was up, so that the next one is taken; null: none';
 COMMENT ON COLUMN job_queue.worker IS 'pid of the process that holds the lease';
 SELECT pg_catalog.pg_extension_config_dump('job_queue', '');
 
@@ -115,21 +125,30 @@ COMMENT ON COLUMN job_history.payload IS 'kept for dead jobs, which may be tried
 SELECT pg_catalog.pg_extension_config_dump('job_history', '');
 
 -- What the workers of a database have learnt about an endpoint.  A row is
--- written when the state changes only: the outcomes of single requests stay in the
--- worker that saw them.  Closed: requests flow.  Open: none until retry_at.
+-- written when the state changes only: the outcomes of single requests are in memory.
+-- Closed: requests flow.  Open: none until retry_at.
 -- Half open: one job asks whether it is back, and has until retry_at.
 CREATE TABLE endpoint_state (
-    endpoint   bigint PRIMARY KEY REFERENCES endpoints (id) ON DELETE CASCADE,
+    endpoint   bigint NOT NULL REFERENCES endpoints (id) ON DELETE CASCADE,
+    tenant     uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
     state      text NOT NULL CHECK (state IN ('closed', 'open', 'half_open')),
     openings   integer NOT NULL DEFAULT 0,
     retry_at   timestamptz,
     last_error text,
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    refused    text[] NOT NULL DEFAULT '{}'
+    out_since  timestamptz,
+    probe      bigint,
+    refused    text[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (endpoint, tenant)
 );
-COMMENT ON TABLE endpoint_state IS 'breaker of each endpoint that has ever failed, and what its service does not take';
+COMMENT ON TABLE endpoint_state IS
+    'breaker of each endpoint that has ever failed, or of what one tenant has at an endpoint of all tenants, and what a service does '
+    'not take';
+COMMENT ON COLUMN endpoint_state.tenant IS 'whose jobs are held; 00000000-0000-0000-0000-000000000000: all that the endpoint serves';
 COMMENT ON COLUMN endpoint_state.refused IS
     'parameters that are always sent and that the service has refused, so that they are left out, and limits that it has named '
     '(max_audio_seconds=...); forgotten when the endpoint is set again';
-COMMENT ON COLUMN endpoint_state.openings IS 'times in a row that it opened; each doubles the time to the next probe, from 1 s to 60 s';
+COMMENT ON COLUMN endpoint_state.openings IS 'times in a row that it opened; each doubles the time to the next probe, from 1 s to 30 s';
+COMMENT ON COLUMN endpoint_state.out_since IS 'when it opened; null while it is closed';
+COMMENT ON COLUMN endpoint_state.probe IS 'job that asks whether it is back';
 SELECT pg_catalog.pg_extension_config_dump('endpoint_state', 'WHERE false');

@@ -13,14 +13,17 @@ CREATE OR REPLACE VIEW mulberry.jobs WITH (security_barrier) AS
       JOIN mulberry_internal.tenants t ON t.id = q.tenant
       LEFT JOIN mulberry_internal.calls c ON c.id = q.call
       LEFT JOIN mulberry_internal.endpoints e ON e.id = q.route
-      LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
+      LEFT JOIN LATERAL (SELECT b.endpoint, b.last_error FROM mulberry_internal.endpoint_state b
+                          WHERE b.endpoint = q.route AND b.tenant IN ('00000000-0000-0000-0000-000000000000', q.tenant)
+                            AND b.state <> 'closed'
+                          ORDER BY b.tenant LIMIT 1) AS s ON true
      CROSS JOIN LATERAL (SELECT CASE
                 WHEN NOT (SELECT mulberry.outbound_allowed())
                     THEN 'outgoing work of this copy of the database is held: resume_outbound()'
                 WHEN q.route IS NULL AND q.endpoint IS NOT NULL THEN format('there is no endpoint "%s"', q.endpoint)
                 WHEN q.route IS NULL THEN format('no endpoint serves %s', mulberry.job_purpose(q.kind))
                 WHEN NOT e.enabled THEN format('endpoint "%s" is disabled', e.name)
-                WHEN s.state <> 'closed' THEN format('endpoint "%s" is unavailable: %s', e.name, s.last_error)
+                WHEN s.endpoint IS NOT NULL THEN format('endpoint "%s" is unavailable: %s', e.name, s.last_error)
             END AS reason) AS w
      WHERE q.tenant = ANY ((SELECT tenants FROM visible)::uuid[])
      UNION ALL
@@ -51,13 +54,18 @@ CREATE OR REPLACE VIEW mulberry.job_summary WITH (security_barrier) AS
 COMMENT ON VIEW mulberry.job_summary IS 'jobs by kind and state: how many, since when, and how many should have begun by now';
 
 CREATE OR REPLACE VIEW mulberry.endpoint_status WITH (security_barrier) AS
-    SELECT e.name, t.name AS tenant, e.kind, e.purpose, e.base_url, e.model, e.options, e.secret, e.timeout,
+    SELECT e.name, t.name AS tenant, e.kind, e.purpose, e.priority, e.base_url, e.model, e.options, e.secret, e.timeout,
            e.max_concurrency, e.allow_http, e.allow_private, e.enabled, e.seeded,
-           coalesce(s.state, 'closed') AS breaker, s.retry_at, s.last_error, s.changed_at,
+           coalesce(s.state, 'closed') AS breaker, s.retry_at, s.last_error, s.out_since, held.tenants AS held_tenants,
            q.queued, q.running
       FROM mulberry_internal.endpoints e
       LEFT JOIN mulberry_internal.tenants t ON t.id = e.tenant
-      LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id
+      LEFT JOIN mulberry_internal.endpoint_state s ON s.endpoint = e.id AND s.tenant = '00000000-0000-0000-0000-000000000000'
+     CROSS JOIN LATERAL (SELECT coalesce(array_agg(u.name::text ORDER BY u.name), '{}') AS tenants
+                           FROM mulberry_internal.endpoint_state h
+                           JOIN mulberry_internal.tenants u ON u.id = h.tenant
+                          WHERE h.endpoint = e.id AND h.state <> 'closed'
+                            AND h.tenant = ANY ((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[])) AS held
      CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE x.state = 'queued') AS queued,
                                 count(*) FILTER (WHERE x.state = 'running' AND x.run_at > now()) AS running
                            FROM mulberry_internal.job_queue x
@@ -71,6 +79,9 @@ COMMENT ON VIEW mulberry.endpoint_status IS
 COMMENT ON COLUMN mulberry.endpoint_status.tenant IS 'null: serves all tenants';
 COMMENT ON COLUMN mulberry.endpoint_status.breaker IS
     'closed: requests flow; open: none until retry_at; half_open: one request asks whether it is back';
+COMMENT ON COLUMN mulberry.endpoint_status.out_since IS 'when it began to fail; null: it does not';
+COMMENT ON COLUMN mulberry.endpoint_status.held_tenants IS
+    'of an endpoint of all tenants, those of one''s tenants whose own key is refused, or for whom alone it fails: their jobs wait';
 
 CREATE OR REPLACE VIEW mulberry.stat_workers WITH (security_barrier) AS
     SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity
@@ -87,15 +98,21 @@ CREATE OR REPLACE FUNCTION health_jobs() RETURNS TABLE (item text, status text, 
 LANGUAGE sql STABLE
 AS $$
     WITH unavailable AS (
-        SELECT e.name, s.changed_at, s.retry_at, s.last_error,
-               e.tenant IS NULL OR e.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
+        SELECT e.id, e.name, s.tenant, t.name AS of_tenant, s.out_since, s.retry_at, s.last_error,
+               coalesce(e.tenant, nullif(s.tenant, mulberry_internal.every_tenant())) IS NULL
+               OR coalesce(e.tenant, s.tenant) = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
           FROM mulberry_internal.endpoint_state s
           JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
+          LEFT JOIN mulberry_internal.tenants t ON t.id = s.tenant
          WHERE s.state <> 'closed'
     )
     SELECT 'endpoint ' || u.name, 'error',
-           format('unavailable since %s, asked again at %s: %s', u.changed_at, u.retry_at, u.last_error),
-           'Its jobs wait and go on by themselves. See endpoint_status and set_endpoint().'
+           format('unavailable%s since %s, %s jobs wait, asked again at %s: %s', ' for tenant "' || u.of_tenant || '"', u.out_since,
+                  (SELECT count(*) FROM mulberry_internal.job_queue q
+                    WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
+                      AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
+                  u.retry_at, u.last_error),
+           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status, test_endpoint() and alter_endpoint().'
       FROM unavailable u WHERE u.known
      UNION ALL
     -- no names: who may see health may not see every tenant
@@ -112,7 +129,7 @@ AS $$
            format('%s jobs, %s of them more than 5 minutes overdue', count(*),
                   count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes')),
            CASE WHEN count(*) FILTER (WHERE q.run_at < now() - interval '5 minutes') > 0
-                THEN 'The view jobs says what each waits for. Without workers, call run_jobs().' END
+                THEN 'The view jobs says what each waits for. Without workers, a role with access worker calls run_jobs().' END
       FROM mulberry_internal.job_queue q
      UNION ALL
     SELECT 'clock', 'warning', format('%s jobs were made or begun later than now', count(*)),
@@ -122,7 +139,7 @@ AS $$
      UNION ALL
     SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            format('%s were given up in the last 24 hours', count(*)),
-           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries again.' END
+           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_jobs() tries again.' END
       FROM mulberry_internal.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
 $$;
 COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';

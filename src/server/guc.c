@@ -36,6 +36,7 @@ static int ai_retry_delay;
 static int command_max_attempts;
 static int command_online_wait;
 static int command_retry_delay;
+static int endpoint_patience;
 static int http_timeout;
 static int idle_call_timeout;
 static int job_retention;
@@ -142,6 +143,11 @@ mulberry_define_gucs(void)
 		"mulberry.databases", "Comma-separated databases that get a notifier and workers.",
 		"The extension must exist there; a database that appears later is picked up.",
 		&mulberry_databases, "", PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL, NULL);
+
+	DefineCustomIntVariable(
+		"mulberry.endpoint_patience", "How long jobs wait for an endpoint that is out.",
+		"Meanwhile they use up no attempts; afterwards they are dead.", &endpoint_patience,
+		24 * 3600, 1, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mulberry.event_interval", "How often the notifier sends what has happened.", NULL,

@@ -162,7 +162,7 @@ BEGIN
     -- Nothing that is signed.  What was said is weaker, but better than nothing: without our own channel.
     SELECT x.* INTO e FROM mulberry_internal.endpoints x WHERE x.id = mulberry_internal.endpoint_for(v.tenant, 'transcription');
     IF e.id IS NULL OR NOT e.enabled
-       OR EXISTS (SELECT FROM mulberry_internal.endpoint_state s WHERE s.endpoint = e.id AND s.state <> 'closed') THEN
+       OR (mulberry_internal.open_breaker(e.id, v.tenant)).endpoint IS NOT NULL THEN
         PERFORM mulberry_internal.unheard(v, coalesce('last frame heard: ' || verdict, 'no frame in the recording'));
         RETURN NULL;
     END IF;

@@ -336,7 +336,7 @@ prepare_transcription(mulberry_job *job)
 	{
 		mulberry_job_fail(job, MULBERRY_FAILURE_PERMANENT,
 						  is_recording(job) ? "the recording is gone" : "the call has no packets",
-						  0);
+						  0, &(mb_judgement){ .serves_others = true });
 		return false;
 	}
 	if (utterance.text && (job->endpoint_kind == NULL || !job->endpoint_kind->takes_text))

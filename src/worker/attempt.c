@@ -17,7 +17,6 @@
 #include "worker/unit.h"
 #include "worker/verdict.h"
 
-#define UNSENT_DELAY 60	  /* s until a request that could not be made is tried again */
 #define PENDING_DELAY 250 /* ms until what was locked is tried again */
 
 /*
@@ -44,7 +43,7 @@ typedef struct settle_unit
 	const mulberry_http_answer *answer;
 	mulberry_verdict verdict;
 	bool has_request;
-	bool tripped; /* the endpoint's breaker */
+	mb_judgement evidence; /* of a failure: whose it is */
 
 	/* where the job was, should the unit be run again */
 	int part;
@@ -79,7 +78,7 @@ prepare_work(void *argument)
 		unit->has_request =
 			mulberry_job_prepare(unit->job) == MULBERRY_JOB_READY && mulberry_ai_prepare(unit->job);
 	if (unit->job->probe && !unit->has_request)
-		mulberry_endpoint_withdraw_probe(unit->job->route);
+		mulberry_probe_withdraw(unit->job);
 }
 
 /* Puts the secret of the job's endpoint into its request; raises when there is none. */
@@ -125,7 +124,7 @@ accept_work(void *argument)
 	else
 		unit->has_request = mulberry_ai_accept(job, unit->answer);
 	if (job->probe)
-		mulberry_endpoint_report(job->route, true, true, NULL);
+		mulberry_probe_report(job, true, false, NULL);
 }
 
 static void
@@ -144,25 +143,64 @@ keep_work(void *argument)
 	mulberry_ai_keep(unit->job, unit->answer);
 }
 
+/* A key that is wrong for one tenant of an endpoint that others use with theirs. */
+static bool
+is_about_own_key(const mulberry_job *job, const mulberry_verdict *verdict)
+{
+	return job->own_key && (job->no_secret || verdict->key_failed);
+}
+
 /* Records how an attempt failed, and what that says about the endpoint. */
 static void
 fail_work(void *argument)
 {
 	settle_unit *unit = argument;
 	mulberry_job *job = unit->job;
+	const mulberry_verdict *verdict = &unit->verdict;
 
 	if (job->route > 0 && job->kind && !job->kind->no_failures)
 	{
-		if (unit->verdict.failure == MULBERRY_FAILURE_UNREACHABLE || unit->tripped ||
-			(job->probe && unit->verdict.endpoint_failing))
-			mulberry_endpoint_report(job->route, false, job->probe,
-									 job->shared ? unit->verdict.brief : unit->verdict.error);
+		/* whose jobs it is about is not said to all tenants, nor is what it says about one's call */
+		const char *error = job->shared ? verdict->brief : verdict->error;
+
+		if (mulberry_failure_of_endpoint(verdict->failure))
+		{
+			if (job->probe)
+				mulberry_probe_report(job, false, is_about_own_key(job, verdict), error);
+			if (unit->evidence.blame != MB_BLAME_NOBODY)
+				mulberry_endpoint_report(job, &unit->evidence, error);
+		}
 		else if (job->probe && unit->answer)
-			mulberry_endpoint_report(job->route, true, true, NULL);
+			mulberry_probe_report(job, true, false, NULL);
 		else if (job->probe)
-			mulberry_endpoint_withdraw_probe(job->route);
+			mulberry_probe_withdraw(job);
 	}
-	mulberry_job_fail(job, unit->verdict.failure, unit->verdict.error, unit->verdict.retry_after);
+	mulberry_job_fail(job, verdict->failure, verdict->error, verdict->retry_after, &unit->evidence);
+}
+
+/*
+ * What the end of a request says about its endpoint.  Nothing was sent to one that cannot be
+ * reached: then it is out, without further evidence.
+ */
+static void
+judge(settle_unit *unit)
+{
+	mulberry_job *job = unit->job;
+	mulberry_verdict *verdict = &unit->verdict;
+
+	unit->evidence = (mb_judgement){ .serves_others = true };
+	if (job->route <= 0 || job->kind->no_failures)
+		return;
+	if (verdict->ok)
+		mulberry_breaker_record(job, MB_SERVED);
+	else if (mulberry_failure_of_endpoint(verdict->failure))
+	{
+		bool own_key = is_about_own_key(job, verdict);
+
+		unit->evidence = mulberry_breaker_record(job, own_key ? MB_KEY_FAILED : MB_FAILED);
+		if (verdict->failure == MULBERRY_FAILURE_UNREACHABLE)
+			unit->evidence.blame = own_key ? MB_BLAME_TENANT : MB_BLAME_SERVICE;
+	}
 }
 
 static void
@@ -279,7 +317,7 @@ fail(mulberry_worker *worker, settle_unit *unit)
 static void
 fail_with(mulberry_worker *worker, mulberry_job *job, mulberry_failure failure, const char *message)
 {
-	settle_unit unit = { .job = job };
+	settle_unit unit = { .job = job, .evidence.serves_others = true };
 
 	unit.verdict.failure = failure;
 	unit.verdict.error = unit.verdict.brief = pstrdup(message);
@@ -330,8 +368,8 @@ settle_by_sql(mulberry_worker *worker, mulberry_job *job, const mulberry_http_an
 
 /*
  * Ends an attempt whose request could not be made, mostly because of its secret.
- * An endpoint of all tenants is not to blame for the secret of one of them: the job
- * waits, and the others go on.
+ * An endpoint of all tenants is not to blame for the secret of one of them: its jobs
+ * wait, and the others go on.
  */
 static void
 fail_unsent(mulberry_worker *worker, mulberry_job *job, const char *message)
@@ -343,9 +381,9 @@ fail_unsent(mulberry_worker *worker, mulberry_job *job, const char *message)
 		settle_by_sql(worker, job, NULL, message);
 		return;
 	}
-	unit.verdict.failure = job->shared ? MULBERRY_FAILURE_TRANSIENT : MULBERRY_FAILURE_UNREACHABLE;
-	unit.verdict.retry_after = UNSENT_DELAY;
+	unit.verdict.failure = MULBERRY_FAILURE_UNREACHABLE;
 	unit.verdict.error = unit.verdict.brief = pstrdup(message);
+	judge(&unit);
 	fail(worker, &unit);
 }
 
@@ -422,6 +460,23 @@ ask_differently(mulberry_worker *worker, settle_unit *unit)
 	return true;
 }
 
+/* Whether an answer has the form that chat has, whatever the model wrote. */
+static bool
+is_of_chat(const settle_unit *unit)
+{
+	static const char choices[] = "\"choices\"";
+	const mulberry_http_answer *answer = unit->answer;
+
+	if (unit->job->kind->purpose != MULBERRY_CHAT)
+		return false;
+	for (size_t at = 0; at + strlen(choices) <= answer->body_size; at++)
+	{
+		if (memcmp(answer->body + at, choices, strlen(choices)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /*
  * Takes a successful answer; what is wrong with it becomes the verdict.  False when somebody has locked what
  * it is about, and it is kept for later.
@@ -447,7 +502,9 @@ accept(mulberry_worker *worker, settle_unit *unit)
 		mulberry_unit_insist("keeping a result", keep_work, unit, true, &second);
 		return true;
 	}
-	verdict->endpoint_failing = verdict->failure != MULBERRY_FAILURE_BLOCKED;
+	/* what a model writes about a call is no matter of the endpoint */
+	if (verdict->failure == MULBERRY_FAILURE_ENDPOINT && is_of_chat(unit))
+		verdict->failure = MULBERRY_FAILURE_TRANSIENT;
 	verdict->error = mulberry_quote_answer(psprintf("the answer cannot be used: %s", error.message),
 										   unit->answer);
 	verdict->brief = pstrdup("the answer cannot be used");
@@ -483,6 +540,10 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 		return;
 	}
 	unit.verdict = mulberry_judge_answer(answer);
+	/* a report that is refused must not wait in silence for somebody to mend its endpoint */
+	if (job->kind->persistent && unit.verdict.failure == MULBERRY_FAILURE_ENDPOINT &&
+		answer->status >= 300 && answer->status < 500 && answer->status != 408)
+		unit.verdict.failure = MULBERRY_FAILURE_PERMANENT;
 	if (!unit.verdict.ok && ask_differently(worker, &unit))
 		return;
 	if (unit.verdict.ok && !accept(worker, &unit))
@@ -491,10 +552,7 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 		return;
 	}
 	release_transfer(worker, answer);
-	if (job->route > 0)
-		unit.tripped =
-			mulberry_breaker_record(job->route, &job->tenant, unit.verdict.endpoint_failing);
-
+	judge(&unit);
 	account(worker, job);
 	if (!unit.verdict.ok)
 		fail(worker, &unit);

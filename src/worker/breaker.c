@@ -1,85 +1,72 @@
 /*
  * breaker.c
- *	  When an endpoint counts as failing; see breaker.h.
+ *	  Where the outcomes of requests are kept; see breaker.h.
  */
 #include "server/compat.h"
 
-#include "port/pg_bitutils.h"
-#include "utils/hsearch.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
 
+#include "server/shared_state.h"
 #include "worker/breaker.h"
 
-typedef struct window
+#define ENDPOINTS 64 /* whose outcomes are remembered */
+
+/* In a slot, protected by its lock. */
+typedef struct memory
 {
-	int64 endpoint;	 /* key */
-	uint64 failures; /* bit i: outcome i of the ring failed */
-	pg_uuid_t tenants[MULBERRY_BREAKER_WINDOW];
-	int used;
-	int next;
-} window;
+	mb_outcomes endpoints[ENDPOINTS];
+} memory;
 
-StaticAssertDecl(MULBERRY_BREAKER_WINDOW <= 64, "the window is one word");
+static int section;
 
-/*
- * Whether a tenant is served although others are not: its latest outcome in the
- * full window was no failure.  Then it is not the endpoint that fails.
- */
-static bool
-serves_somebody(const window *entry)
+static Size
+memory_size(void)
 {
-	for (int i = 1; i <= MULBERRY_BREAKER_WINDOW; i++)
-	{
-		int at = (entry->next - i + MULBERRY_BREAKER_WINDOW) % MULBERRY_BREAKER_WINDOW;
-		bool later = false;
-
-		if (entry->failures & (UINT64CONST(1) << at))
-			continue;
-		for (int j = 1; j < i && !later; j++)
-		{
-			int other = (entry->next - j + MULBERRY_BREAKER_WINDOW) % MULBERRY_BREAKER_WINDOW;
-
-			later = memcmp(&entry->tenants[other], &entry->tenants[at], sizeof(pg_uuid_t)) == 0;
-		}
-		if (!later)
-			return true;
-	}
-	return false;
+	return sizeof(memory);
 }
 
-bool
-mulberry_breaker_record(int64 endpoint, const pg_uuid_t *tenant, bool failed)
+static void
+reset_memory(void *area)
 {
-	static HTAB *windows = NULL;
-	window *entry;
-	bool found;
+	memset(area, 0, sizeof(memory));
+}
 
-	if (windows == NULL)
+void
+mulberry_breaker_init(void)
+{
+	section = mulberry_register_section(
+		&(mulberry_section){ .size = memory_size, .reset = reset_memory });
+}
+
+static mb_judgement
+record(memory *area, const mulberry_job *job, mb_outcome outcome)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	mb_outcomes *outcomes =
+		mb_outcomes_find(area->endpoints, ENDPOINTS, job->route, job->configuration, now);
+
+	return mb_outcomes_add(outcomes, job->tenant.data, job->shared, job->id, outcome,
+						   job->failed_at, now);
+}
+
+mb_judgement
+mulberry_breaker_record(const mulberry_job *job, mb_outcome outcome)
+{
+	static memory own;
+	mulberry_slot *slot = mulberry_my_slot();
+	mb_judgement judgement;
+	bool shared = false;
+
+	if (slot != NULL)
 	{
-		HASHCTL control = { .keysize = sizeof(int64), .entrysize = sizeof(window) };
-
-		windows = hash_create("mulberry endpoint outcomes", 16, &control, HASH_ELEM | HASH_BLOBS);
+		LWLockAcquire(mulberry_slot_lock(slot), LW_EXCLUSIVE);
+		shared = mulberry_slot_database(slot) == MyDatabaseId;
+		if (shared)
+			judgement = record(mulberry_slot_section(slot, section), job, outcome);
+		LWLockRelease(mulberry_slot_lock(slot));
 	}
-	entry = hash_search(windows, &endpoint, HASH_ENTER, &found);
-	if (!found)
-	{
-		entry->failures = 0;
-		entry->used = 0;
-		entry->next = 0;
-	}
-
-	if (failed)
-		entry->failures |= UINT64CONST(1) << entry->next;
-	else
-		entry->failures &= ~(UINT64CONST(1) << entry->next);
-	entry->tenants[entry->next] = *tenant;
-	entry->next = (entry->next + 1) % MULBERRY_BREAKER_WINDOW;
-	entry->used = Min(entry->used + 1, MULBERRY_BREAKER_WINDOW);
-
-	if (entry->used == MULBERRY_BREAKER_WINDOW &&
-		pg_popcount64(entry->failures) >= MULBERRY_BREAKER_FAILURES && !serves_somebody(entry))
-	{
-		hash_search(windows, &endpoint, HASH_REMOVE, NULL);
-		return true;
-	}
-	return false;
+	if (!shared)
+		judgement = record(&own, job, outcome);
+	return judgement;
 }

@@ -1,25 +1,23 @@
 /*
  * breaker.h
- *	  When an endpoint counts as failing: the last outcomes that this process saw
- *	  of each.  What follows from it is in the table endpoint_state, which all
- *	  workers share and which is written only when something changes; a window in
- *	  a table would be one row that every finished transfer fights for.
+ *	  What the last requests to each endpoint say about the next one that fails; the judgement is
+ *	  core/state/outcomes.h's.  The workers of a database share what they saw, in memory; without
+ *	  preloading a session that runs jobs knows its own.  What follows is in the table
+ *	  endpoint_state, which is written only when something changes: a row that every finished
+ *	  transfer writes would be one that all fight for.
  */
 #ifndef MULBERRY_WORKER_BREAKER_H
 #define MULBERRY_WORKER_BREAKER_H
 
 #include "postgres.h"
 
-#include "utils/uuid.h"
+#include "core/state/outcomes.h"
+#include "worker/job.h"
 
-#define MULBERRY_BREAKER_WINDOW 50	 /* outcomes */
-#define MULBERRY_BREAKER_FAILURES 45 /* of them failures: 90 % */
+/* From _PG_init. */
+extern void mulberry_breaker_init(void);
 
-/*
- * Remembers the outcome of a tenant's job; true when the endpoint now counts as failing.  Then
- * its window is empty again.  It does not while it serves somebody: what fails for one tenant alone
- * must not close an endpoint for the others.
- */
-extern bool mulberry_breaker_record(int64 endpoint, const pg_uuid_t *tenant, bool failed);
+/* Remembers what became of a job's request. */
+extern mb_judgement mulberry_breaker_record(const mulberry_job *job, mb_outcome outcome);
 
 #endif /* MULBERRY_WORKER_BREAKER_H */

@@ -75,13 +75,15 @@ typedef struct mulberry_http_answer
 	void *owner;
 	mulberry_http_outcome outcome;
 	long status;	   /* 0 unless answered */
+	bool timed_out;	   /* broken because the time was over */
 	const char *error; /* one sentence, unless answered */
 	const char *body;  /* bytes, not NUL-terminated; NULL when empty */
 	size_t body_size;
 	int64
 		retry_after; /* s, as the answer asked; of a 429 also until its quota begins anew; 0: not said */
 	int duration_ms;
-	char request_id[128]; /* header x-request-id, printable ASCII; '' when absent */
+	char content_type[100]; /* of the body, printable ASCII; '' when absent */
+	char request_id[128];	/* header x-request-id, printable ASCII; '' when absent */
 } mulberry_http_answer;
 
 extern mulberry_http *mulberry_http_create(int concurrency);

@@ -9,13 +9,15 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "server/plans.h"
 #include "worker/job.h"
 #include "worker/kinds.h"
 
 static mulberry_statement claim_statement = {
-	"SELECT id, lease_token, kind, tenant, call, payload, attempts, max_attempts, route, probe"
+	"SELECT id, lease_token, kind, tenant, call, payload, attempts, max_attempts, route, probe, "
+	"failed_at"
 	" FROM mulberry_internal.claim_jobs($1, $2, clock_timestamp(), $3, $4, $5, $6)",
 	6,
 	{ INT4OID, INT4OID, INT4OID, INT4OID, INT8ARRAYOID, UUIDARRAYOID },
@@ -24,7 +26,7 @@ static mulberry_statement claim_statement = {
 
 static mulberry_statement prepare_statement = {
 	"SELECT ready, endpoint, kind, secret_tenant, base_url, model, secret, options,"
-	" timeout_ms, allow_http, allow_private, shared, refused"
+	" timeout_ms, allow_http, allow_private, shared, refused, configuration, own_key"
 	" FROM mulberry_internal.prepare_job($1, $2)",
 	2,
 	{ INT8OID, INT8OID },
@@ -32,9 +34,10 @@ static mulberry_statement prepare_statement = {
 };
 
 static mulberry_statement fail_statement = {
-	"SELECT mulberry_internal.fail_attempt($1, $2, $3, $4, make_interval(secs => $5))",
-	5,
-	{ INT8OID, INT8OID, TEXTOID, TEXTOID, FLOAT8OID },
+	"SELECT mulberry_internal.fail_attempt($1, $2, $3, $4, make_interval(secs => $5),"
+	" serves_others => $6, others_failing => $7)",
+	7,
+	{ INT8OID, INT8OID, TEXTOID, TEXTOID, FLOAT8OID, BOOLOID, FLOAT8OID },
 	NULL
 };
 
@@ -51,9 +54,16 @@ static mulberry_statement next_due_statement = {
 };
 
 static mulberry_statement report_statement = {
-	"SELECT mulberry_internal.report_endpoint($1, $2, $3, $4)",
+	"SELECT mulberry_internal.report_endpoint($1, $2, tenant => $3, since => $4)",
 	4,
-	{ INT8OID, BOOLOID, BOOLOID, TEXTOID },
+	{ INT8OID, TEXTOID, UUIDOID, TIMESTAMPTZOID },
+	NULL
+};
+
+static mulberry_statement probe_statement = {
+	"SELECT mulberry_internal.report_probe($1, $2, $3, $4, key_of => $5)",
+	5,
+	{ INT8OID, BOOLOID, INT8OID, TEXTOID, UUIDOID },
 	NULL
 };
 
@@ -141,6 +151,7 @@ mulberry_jobs_claim(int limit, int slots, int reserve, dlist_head *held, MemoryC
 		MemoryContext context = AllocSetContextCreate(parent, "mulberry job", ALLOCSET_SMALL_SIZES);
 		mulberry_job *job = MemoryContextAllocZero(context, sizeof(mulberry_job));
 		bool isnull;
+		Datum failed_at;
 		MemoryContext old;
 
 		job->context = context;
@@ -155,6 +166,8 @@ mulberry_jobs_claim(int limit, int slots, int reserve, dlist_head *held, MemoryC
 		job->max_attempts = mulberry_result_int32(row, 8);
 		job->route = mulberry_result_int64(row, 9);
 		job->probe = mulberry_result_bool(row, 10);
+		failed_at = mulberry_result_datum(row, 11, &isnull);
+		job->failed_at = isnull ? 0 : DatumGetTimestampTz(failed_at);
 		old = MemoryContextSwitchTo(parent);
 		jobs = lappend(jobs, job);
 		MemoryContextSwitchTo(old);
@@ -190,6 +203,8 @@ mulberry_job_prepare(mulberry_job *job)
 	job->allow_private = mulberry_result_bool(0, 11);
 	job->shared = mulberry_result_bool(0, 12);
 	job->refused = result_list(0, 13, job->context);
+	job->configuration = mulberry_result_int64(0, 14);
+	job->own_key = mulberry_result_bool(0, 15);
 	job->protocol = job->endpoint_kind ? mulberry_protocol_of(job->endpoint_kind) : NULL;
 	return MULBERRY_JOB_READY;
 }
@@ -201,6 +216,10 @@ failure_name(mulberry_failure failure)
 	{
 		case MULBERRY_FAILURE_TRANSIENT:
 			return "transient";
+		case MULBERRY_FAILURE_ENDPOINT:
+			return "endpoint";
+		case MULBERRY_FAILURE_TIMEOUT:
+			return "timeout";
 		case MULBERRY_FAILURE_LIMITED:
 			return "limited";
 		case MULBERRY_FAILURE_PERMANENT:
@@ -216,13 +235,18 @@ failure_name(mulberry_failure failure)
 }
 
 void
-mulberry_job_fail(mulberry_job *job, mulberry_failure failure, const char *error, int64 retry_after)
+mulberry_job_fail(mulberry_job *job, mulberry_failure failure, const char *error, int64 retry_after,
+				  const mb_judgement *evidence)
 {
-	Datum values[5] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token),
-						CStringGetTextDatum(failure_name(failure)), CStringGetTextDatum(error),
-						Float8GetDatum((double) retry_after) };
+	Datum values[7] = { Int64GetDatum(job->id),
+						Int64GetDatum(job->lease_token),
+						CStringGetTextDatum(failure_name(failure)),
+						CStringGetTextDatum(error),
+						Float8GetDatum((double) retry_after),
+						BoolGetDatum(evidence->serves_others),
+						Float8GetDatum(evidence->others_failing) };
 
-	mulberry_statement_run(&fail_statement, values, retry_after > 0 ? NULL : "    n");
+	mulberry_statement_run(&fail_statement, values, retry_after > 0 ? NULL : "    n  ");
 }
 
 void
@@ -247,18 +271,34 @@ mulberry_jobs_next_due(long limit)
 }
 
 void
-mulberry_endpoint_report(int64 endpoint, bool available, bool probe, const char *error)
+mulberry_endpoint_report(const mulberry_job *job, const mb_judgement *evidence, const char *error)
 {
-	Datum values[4] = { Int64GetDatum(endpoint), BoolGetDatum(available), BoolGetDatum(probe),
-						error ? CStringGetTextDatum(error) : (Datum) 0 };
+	pg_uuid_t every_tenant = { { 0 } };
+	bool tenant_only = evidence->blame == MB_BLAME_TENANT;
+	Datum values[4] = { Int64GetDatum(job->route), CStringGetTextDatum(error),
+						UUIDPGetDatum(tenant_only ? &job->tenant : &every_tenant),
+						TimestampTzGetDatum(evidence->since) };
 
-	mulberry_statement_run(&report_statement, values, error ? NULL : "   n");
+	mulberry_statement_run(&report_statement, values, NULL);
 }
 
 void
-mulberry_endpoint_withdraw_probe(int64 endpoint)
+mulberry_probe_report(const mulberry_job *job, bool available, bool key_failed, const char *error)
 {
-	Datum values[4] = { Int64GetDatum(endpoint), (Datum) 0, BoolGetDatum(true), (Datum) 0 };
+	Datum values[5] = { Int64GetDatum(job->route), BoolGetDatum(available), Int64GetDatum(job->id),
+						error ? CStringGetTextDatum(error) : (Datum) 0,
+						UUIDPGetDatum(&job->tenant) };
+	char nulls[6] = "     ";
 
-	mulberry_statement_run(&report_statement, values, " n n");
+	nulls[3] = error ? ' ' : 'n';
+	nulls[4] = key_failed ? ' ' : 'n';
+	mulberry_statement_run(&probe_statement, values, nulls);
+}
+
+void
+mulberry_probe_withdraw(const mulberry_job *job)
+{
+	Datum values[5] = { Int64GetDatum(job->route), (Datum) 0, Int64GetDatum(job->id) };
+
+	mulberry_statement_run(&probe_statement, values, " n nn");
 }

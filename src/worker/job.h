@@ -11,12 +11,14 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "core/state/outcomes.h"
 #include "jobs/kinds.h"
 #include "worker/audio_parts.h"
 #include "worker/http.h"
@@ -34,8 +36,9 @@ typedef struct mulberry_job
 	Jsonb *payload; /* NULL: none */
 	int attempts;	/* this one included */
 	int max_attempts;
-	int64 route; /* endpoints.id; 0: needs none */
-	bool probe;	 /* asks a failing endpoint whether it is back */
+	int64 route;		   /* endpoints.id; 0: needs none */
+	bool probe;			   /* asks a failing endpoint whether it is back */
+	TimestampTz failed_at; /* when it failed last through its endpoint; 0: never */
 
 	/* its endpoint, once prepared; NULL or 0 when it needs none */
 	char *endpoint;
@@ -46,9 +49,11 @@ typedef struct mulberry_job
 	pg_uuid_t secret_tenant;				  /* whose it is */
 	bool no_secret;							  /* there is none by that name */
 	bool shared;							  /* the endpoint serves all tenants */
+	bool own_key;							  /* and the tenant has a key of its own there */
 	const struct mulberry_protocol *protocol; /* of its kind */
 	Jsonb *options;
-	List *refused; /* parameters that the service is known not to take, as strings */
+	List *refused;		 /* parameters that the service is known not to take, as strings */
+	int64 configuration; /* of the endpoint: another number when it was set anew */
 	int timeout_ms;
 	bool allow_http;
 	bool allow_private;
@@ -83,6 +88,8 @@ typedef struct mulberry_job
 typedef enum mulberry_failure
 {
 	MULBERRY_FAILURE_TRANSIENT,	  /* counts; tried again by the schedule */
+	MULBERRY_FAILURE_ENDPOINT,	  /* may be the endpoint's; counts when that serves others */
+	MULBERRY_FAILURE_TIMEOUT,	  /* the same, because the time was over */
 	MULBERRY_FAILURE_LIMITED,	  /* too many requests; does not count */
 	MULBERRY_FAILURE_PERMANENT,	  /* trying again would not help */
 	MULBERRY_FAILURE_UNREACHABLE, /* nothing was sent; does not count */
@@ -110,10 +117,10 @@ extern mulberry_job_status mulberry_job_prepare(mulberry_job *job);
 
 /*
  * Ends an attempt that failed: tried again later, or dead.  retry_after in
- * seconds, 0 when the endpoint said nothing.
+ * seconds, 0 when the endpoint said nothing; evidence: what is known of others there.
  */
 extern void mulberry_job_fail(mulberry_job *job, mulberry_failure failure, const char *error,
-							  int64 retry_after);
+							  int64 retry_after, const mb_judgement *evidence);
 
 /* Puts back all jobs of this process that it has not finished, uncounted. */
 extern void mulberry_jobs_release(void);
@@ -121,10 +128,17 @@ extern void mulberry_jobs_release(void);
 /* ms until some job may be due, at most "limit". */
 extern long mulberry_jobs_next_due(long limit);
 
-/* What a process learnt about an endpoint; see endpoint_state. */
-extern void mulberry_endpoint_report(int64 endpoint, bool available, bool probe, const char *error);
+/*
+ * An endpoint fails, as "evidence" has it: for all tenants, or for the job's.
+ */
+extern void
+mulberry_endpoint_report(const mulberry_job *job, const mb_judgement *evidence, const char *error);
+
+/* What a probe found; key_failed: the endpoint is there, and refuses the tenant's own key. */
+extern void
+mulberry_probe_report(const mulberry_job *job, bool available, bool key_failed, const char *error);
 
 /* A probe was not sent after all: the next job may be one. */
-extern void mulberry_endpoint_withdraw_probe(int64 endpoint);
+extern void mulberry_probe_withdraw(const mulberry_job *job);
 
 #endif /* MULBERRY_WORKER_JOB_H */

@@ -427,6 +427,25 @@ hide_addresses(mulberry_transfer *transfer)
 	mb_hide_addresses(transfer->error, url ? url : "");
 }
 
+/* What the service calls the body, as far as it is printable; a secret would be blotted out. */
+static void
+copy_content_type(mulberry_transfer *transfer, mulberry_http_answer *answer)
+{
+	char *type = NULL;
+	size_t length;
+
+	curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_TYPE, &type);
+	strlcpy(answer->content_type, type ? type : "", sizeof answer->content_type);
+	length = strlen(answer->content_type);
+	if (transfer->secret && transfer->secret[0])
+		mb_blot_out(answer->content_type, length, transfer->secret, strlen(transfer->secret));
+	for (char *c = answer->content_type; *c; c++)
+	{
+		if ((unsigned char) *c >= 0x7f || (unsigned char) *c < ' ')
+			*c = '?';
+	}
+}
+
 void
 mulberry_transfer_answer(mulberry_transfer *transfer, CURLcode code, mulberry_http_answer *answer)
 {
@@ -436,6 +455,7 @@ mulberry_transfer_answer(mulberry_transfer *transfer, CURLcode code, mulberry_ht
 	answer->transfer = transfer;
 	answer->owner = transfer->owner;
 	answer->outcome = classify(transfer, code);
+	answer->timed_out = code == CURLE_OPERATION_TIMEDOUT && answer->outcome == MULBERRY_HTTP_BROKEN;
 	curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &value);
 	answer->duration_ms = (int) (value / 1000);
 	if (answer->outcome == MULBERRY_HTTP_ANSWERED)
@@ -450,6 +470,7 @@ mulberry_transfer_answer(mulberry_transfer *transfer, CURLcode code, mulberry_ht
 		answer->body = transfer->body;
 		answer->body_size = transfer->body_size;
 		strlcpy(answer->request_id, transfer->request_id, sizeof answer->request_id);
+		copy_content_type(transfer, answer);
 		return;
 	}
 	blot_answer(transfer, true);

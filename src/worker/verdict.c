@@ -39,6 +39,8 @@ append_quote(StringInfo error, const mulberry_http_answer *answer)
 		space = length == 0 || text[length - 1] == ' ';
 	}
 	text[length] = '\0';
+	if (answer->content_type[0] && strncmp(answer->content_type, "application/json", 16) != 0)
+		appendStringInfo(error, " (%s)", answer->content_type);
 	if (length > QUOTED_BYTES)
 		memcpy(text + QUOTED_BYTES, dots, sizeof dots);
 	if (length > 0)
@@ -54,6 +56,71 @@ mulberry_quote_answer(const char *sentence, const mulberry_http_answer *answer)
 	appendStringInfoString(&error, sentence);
 	append_quote(&error, answer);
 	return error.data;
+}
+
+bool
+mulberry_failure_of_endpoint(mulberry_failure failure)
+{
+	return failure == MULBERRY_FAILURE_UNREACHABLE || failure == MULBERRY_FAILURE_ENDPOINT ||
+		   failure == MULBERRY_FAILURE_TIMEOUT;
+}
+
+/* Whether the body has one of the words, which are codes of errors. */
+static bool
+names_one_of(const mulberry_http_answer *answer, const char *const *words)
+{
+	size_t size = Min(answer->body_size, 8 * QUOTED_BYTES);
+
+	for (; *words; words++)
+	{
+		size_t length = strlen(*words);
+
+		for (size_t at = 0; at + length <= size; at++)
+		{
+			if (memcmp(answer->body + at, *words, length) == 0)
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * What a status means that is no success.  Only what is said of the request itself is final; all
+ * else would be said of any other request as well, until it is shown that it is not.
+ */
+static void
+judge_status(const mulberry_http_answer *answer, mulberry_verdict *verdict)
+{
+	static const char *const about_account[] = { "insufficient_quota", "billing_hard_limit_reached",
+												 "billing_not_active", "account_deactivated",
+												 "invalid_api_key",	   NULL };
+	static const char *const about_model[] = { "model_not_found", NULL };
+
+	verdict->failure = MULBERRY_FAILURE_ENDPOINT;
+	verdict->key_failed = answer->status == 401 || answer->status == 402 || answer->status == 403 ||
+						  names_one_of(answer, about_account);
+	if (verdict->key_failed || names_one_of(answer, about_model))
+		return;
+	switch (answer->status)
+	{
+		case 400:
+		case 413:
+		case 415:
+		case 422:
+			verdict->failure = MULBERRY_FAILURE_PERMANENT;
+			break;
+		case 409:
+		case 425:
+			verdict->failure = MULBERRY_FAILURE_TRANSIENT;
+			break;
+		case 429:
+			verdict->failure = MULBERRY_FAILURE_LIMITED;
+			break;
+		default:
+			break;
+	}
+	if (verdict->failure != MULBERRY_FAILURE_PERMANENT)
+		verdict->retry_after = answer->retry_after;
 }
 
 mulberry_verdict
@@ -73,11 +140,10 @@ mulberry_judge_answer(const mulberry_http_answer *answer)
 	{
 		case MULBERRY_HTTP_UNREACHABLE:
 			verdict.failure = MULBERRY_FAILURE_UNREACHABLE;
-			verdict.endpoint_failing = true;
 			break;
 		case MULBERRY_HTTP_BROKEN:
-			verdict.failure = MULBERRY_FAILURE_TRANSIENT;
-			verdict.endpoint_failing = true;
+			verdict.failure =
+				answer->timed_out ? MULBERRY_FAILURE_TIMEOUT : MULBERRY_FAILURE_ENDPOINT;
 			break;
 		case MULBERRY_HTTP_TOO_LARGE:
 			verdict.failure = MULBERRY_FAILURE_PERMANENT;
@@ -88,16 +154,7 @@ mulberry_judge_answer(const mulberry_http_answer *answer)
 				appendStringInfoString(&error, " (redirects are not followed)");
 			verdict.brief = pstrdup(error.data);
 			append_quote(&error, answer);
-			verdict.failure = MULBERRY_FAILURE_PERMANENT;
-			if (answer->status == 408 || answer->status == 409 || answer->status == 425 ||
-				answer->status == 429 || answer->status >= 500)
-			{
-				verdict.failure = MULBERRY_FAILURE_TRANSIENT;
-				verdict.retry_after = answer->retry_after;
-			}
-			if (answer->status == 429)
-				verdict.failure = MULBERRY_FAILURE_LIMITED;
-			verdict.endpoint_failing = answer->status >= 500 || answer->status == 408;
+			judge_status(answer, &verdict);
 			break;
 	}
 	if (answer->outcome != MULBERRY_HTTP_ANSWERED)
@@ -126,6 +183,8 @@ mulberry_answer_error_failure(int sqlerrcode)
 			return MULBERRY_FAILURE_PERMANENT;
 		case ERRCODE_LOCK_NOT_AVAILABLE: /* a transaction has the call and does not end */
 			return MULBERRY_FAILURE_BLOCKED;
+		case ERRCODE_PROTOCOL_VIOLATION: /* it is not what the service should say */
+			return MULBERRY_FAILURE_ENDPOINT;
 		default:
 			return MULBERRY_FAILURE_TRANSIENT;
 	}

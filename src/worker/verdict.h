@@ -14,11 +14,14 @@ typedef struct mulberry_verdict
 {
 	bool ok; /* an answer with status 2xx: look at its body */
 	mulberry_failure failure;
-	bool endpoint_failing; /* counts towards the endpoint's breaker */
-	int64 retry_after;	   /* s; 0: the service said nothing */
-	char *error;		   /* palloc'd sentence, valid in the server's encoding */
-	char *brief;		   /* the same without what the service said, which may be about the call */
+	bool key_failed;   /* it is about the key, or the account behind it */
+	int64 retry_after; /* s; 0: the service said nothing */
+	char *error;	   /* palloc'd sentence, valid in the server's encoding */
+	char *brief;	   /* the same without what the service said, which may be about the call */
 } mulberry_verdict;
+
+/* Whether a failure may be the endpoint's, and so says something about the jobs of others. */
+extern bool mulberry_failure_of_endpoint(mulberry_failure failure);
 
 /* Judges an answer. */
 extern mulberry_verdict mulberry_judge_answer(const mulberry_http_answer *answer);

@@ -7,6 +7,7 @@
 #	slow			answers after 1 to 3 s
 #	fail25			a quarter of the requests get 503
 #	fail25-slow		both
+#	fails-N-CODE	CODE to audio of N samples
 #	first-N			the first N requests get 503
 #	wait-S			answers after S seconds
 #	gate-NAME		answers when open_gate('NAME') was called
@@ -95,7 +96,7 @@ sub wait_for_requests
     }
 }
 
-# What "say-NAME" answers from now on: body, status (200), headers (a list of lines), chunked (in pieces of
+# What "say-NAME" answers from now on: body, status (200), headers (a list of lines), type (of the body), chunked (in pieces of
 # this size).
 sub say
 {
@@ -272,7 +273,7 @@ sub answer
     my $behaviour = $request->{behaviour};
     my $count = ++$seen->{$behaviour};
     my $heard = $request->{heard};
-    my ($status, $delay, $body, @headers) = (200, 0);
+    my ($status, $delay, $body, $type, @headers) = (200, 0);
 
     $c->{busy} = 1;
     if ($request->{path} =~ /chat/)
@@ -302,6 +303,7 @@ sub answer
     my $fail = sub { ($status, $body) = ($_[0], encode_json({ error => { message => "stand-in says $_[0]" } })) };
     $delay = 1 + rand 2 if $behaviour =~ /slow/;
     if ($behaviour =~ /^fail25/) { $fail->(503) if rand() < 0.25 }
+    elsif ($behaviour =~ /^fails-(\d+)-(\d+)/) { $fail->($2) if ($heard->{samples} // 0) == $1 }
     elsif ($behaviour =~ /^first-(\d+)/) { $fail->(503) if $count <= $1 }
     elsif ($behaviour =~ /^wait-([\d.]+)/) { $delay = $1 }
     elsif ($behaviour =~ /^gate-(\w+)/) { $c->{gate} = $1 }
@@ -322,6 +324,7 @@ sub answer
         my $said = decode_json(PostgreSQL::Test::Utils::slurp_file("$log_name.say-$1"));
         $body = decode_base64($said->{body});
         $status = $said->{status} // 200;
+        $type = $said->{type};
         @headers = @{ $said->{headers} // [] };
         $c->{chunked} = $said->{chunked};
     }
@@ -349,7 +352,7 @@ sub answer
         ($status, $body) = ($1, encode_json({ error => { message => "Bearer $key, " . encode_base64("Bearer $key", '') . ", $percent, $key" } }));
         push @headers, "X-Request-Id: $key";
     }
-    elsif ($behaviour eq 'not-json') { $body = '<html>Bad Gateway</html>' }
+    elsif ($behaviour eq 'not-json') { $type = 'text/html'; $body = '<html>Bad Gateway</html>' }
     elsif ($behaviour eq 'wrong-form' && $request->{path} !~ /chat/) { $body = '{"words": []}' }
     elsif ($behaviour eq 'huge') { $body = '{"text": "' . ('x' x 3_000_000) . '"}' }
     elsif ($behaviour eq 'redirect') { $status = 302; push @headers, 'Location: /ok/v1' }
@@ -357,7 +360,7 @@ sub answer
     $c->{status} = $status;
     $c->{drip} = $behaviour eq 'drip';
     return if $behaviour eq 'hang';
-    push @headers, 'Content-Type: application/json', 'X-Request-Id: req_' . $count;
+    push @headers, 'Content-Type: ' . ($type // 'application/json'), 'X-Request-Id: req_' . $count;
     if ($c->{chunked})
     {
         my @pieces = unpack "(a$c->{chunked})*", $body;

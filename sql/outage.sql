@@ -1,0 +1,135 @@
+-- Endpoints that are out: their jobs wait without using up attempts, one asks, the next endpoint is taken.
+-- The clock is an argument wherever it matters, so that nothing here waits.
+SET client_min_messages = warning;
+SET timezone = 'UTC';
+\set default '''6d756c62-6572-7279-8000-000000000001'''
+\set everybody '''00000000-0000-0000-0000-000000000000'''
+TRUNCATE mulberry_internal.job_queue, mulberry_internal.job_history;
+DELETE FROM mulberry_internal.events WHERE event LIKE 'endpoint%';
+SELECT mulberry.set_endpoint('ai', 'json', 'https://ai.example.com', timeout => '10 s');
+SELECT id AS ai FROM mulberry_internal.endpoints WHERE name = 'ai' \gset
+
+-- how often a job is tried where others fail as well
+SELECT share, mulberry_internal.attempts_needed(5, share), mulberry_internal.attempts_needed(20, share) AS of_20
+  FROM unnest(ARRAY[0, 1e-9, 0.05, 0.1, 0.25, 0.49, 0.5, 1, 'NaN']::float8[]) AS share;
+
+-- the breaker: opens, asks with one job, doubles its patience to half a minute, closes
+SELECT count(mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00')) FROM generate_series(1, 5);
+SELECT count(*) FROM mulberry_internal.claim_jobs(1, 1, '2030-01-01 00:00');
+SELECT mulberry_internal.report_endpoint(:ai, 'refused', '2030-01-01 00:00');
+SELECT mulberry_internal.report_endpoint(:ai, 'refused again', '2030-01-01 00:00');
+SELECT mulberry_internal.report_endpoint(-1, 'no such endpoint');
+SELECT tenant = :everybody AS all_tenants, state, openings, retry_at, out_since, last_error FROM mulberry_internal.endpoint_state;
+SELECT mulberry_internal.fail_attempt(id, lease_token, 'endpoint', 'HTTP 503', NULL, '2030-01-01 00:00') AS outage
+  FROM mulberry_internal.job_queue WHERE state = 'running';
+SELECT attempts, deferrals, run_at FROM mulberry_internal.job_queue WHERE deferrals > 0;
+SELECT count(*) AS while_open FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:00.9');
+SELECT DISTINCT state, held_because FROM mulberry.jobs WHERE finished_at IS NULL;
+SELECT item, status, detail FROM mulberry_internal.health_jobs() WHERE item LIKE 'endpoint%';
+SELECT name, breaker, retry_at, last_error, out_since, held_tenants, queued FROM mulberry.endpoint_status WHERE name = 'ai';
+SELECT id AS job, probe FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:01') \gset
+\echo :probe
+SELECT count(*) AS while_half_open FROM mulberry_internal.claim_jobs(2, 10, '2030-01-01 00:00:02');
+SELECT mulberry_internal.report_probe(:ai, true, :job + 1, NULL, '2030-01-01 00:00:02') AS only_the_probe_counts;
+SELECT mulberry_internal.report_probe(:ai, false, :job, 'still refused', '2030-01-01 00:00:02');
+SELECT state, openings, retry_at, out_since, last_error FROM mulberry_internal.endpoint_state;
+-- a probe that nobody answers for is lost with its lease
+UPDATE mulberry_internal.endpoint_state SET openings = 9;
+SELECT probe FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:10');
+SELECT probe FROM mulberry_internal.claim_jobs(2, 10, '2030-01-01 00:00:49');
+SELECT id AS job, probe FROM mulberry_internal.claim_jobs(2, 10, '2030-01-01 00:00:50') \gset
+SELECT mulberry_internal.report_probe(:ai, false, :job, 'still refused', '2030-01-01 00:01');
+SELECT state, openings, retry_at FROM mulberry_internal.endpoint_state;
+SELECT id AS job, probe FROM mulberry_internal.claim_jobs(3, 10, '2030-01-01 00:02') \gset
+-- a probe that was not sent leaves it to the next job
+SELECT mulberry_internal.report_probe(:ai, NULL, :job, NULL, '2030-01-01 00:02');
+SELECT id AS job, probe FROM mulberry_internal.claim_jobs(3, 10, '2030-01-01 00:02') \gset
+SELECT mulberry_internal.report_probe(:ai, true, :job, NULL, '2030-01-01 00:02');
+SELECT state, openings, retry_at, out_since, probe FROM mulberry_internal.endpoint_state;
+SELECT count(*) AS flows_again FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:02');
+SELECT event, payload FROM mulberry_internal.events WHERE event LIKE 'endpoint%' ORDER BY id;
+TRUNCATE mulberry_internal.job_queue, mulberry_internal.endpoint_state;
+
+-- what counts: a job fails, and others are served or not
+CREATE FUNCTION pg_temp.fails(failure text, served boolean, share float8 DEFAULT 0) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    claimed record;
+    outcome text;
+    q       mulberry_internal.job_queue;
+    due     timestamptz := (SELECT x.run_at FROM mulberry_internal.job_queue x);
+BEGIN
+    SELECT * INTO claimed FROM mulberry_internal.claim_jobs(1, 1, due);
+    outcome := mulberry_internal.fail_attempt(claimed.id, claimed.lease_token, failure, 'HTTP 502', NULL, due, served, share);
+    SELECT * INTO q FROM mulberry_internal.job_queue;
+    RETURN concat_ws(' ', outcome, q.attempts || ' of ' || q.max_attempts, q.deferrals, q.run_at - due);
+END
+$$;
+CREATE FUNCTION pg_temp.one_job() RETURNS void LANGUAGE sql AS $$
+    TRUNCATE mulberry_internal.job_queue, mulberry_internal.job_history, mulberry_internal.endpoint_state;
+    SELECT mulberry_internal.enqueue_job('transcribe', '6d756c62-6572-7279-8000-000000000001', NULL, NULL, NULL, '2030-01-01 00:00');
+$$;
+SELECT pg_temp.one_job();
+SELECT pg_temp.fails('endpoint', true) FROM generate_series(1, 5);
+SELECT state, last_error FROM mulberry.jobs;
+SELECT pg_temp.one_job();
+SELECT pg_temp.fails('timeout', n = 1) FROM generate_series(1, 7) AS n;
+SELECT pg_temp.one_job();
+SELECT pg_temp.fails('endpoint', true, 0.25) FROM generate_series(1, 10);
+SELECT pg_temp.one_job();
+SELECT pg_temp.fails('unreachable', true) FROM generate_series(1, 6);
+-- the first failures of those that made it count as out are taken back
+SELECT pg_temp.one_job();
+SELECT pg_temp.fails('endpoint', false);
+SELECT mulberry_internal.report_endpoint(:ai, 'HTTP 502', '2030-01-01 00:00', since => '2029-12-31 23:59:59');
+SELECT attempts, deferrals FROM mulberry_internal.job_queue;
+-- while it is out
+SELECT pg_temp.fails('endpoint', false);
+SELECT pg_temp.fails('endpoint', true);
+
+-- patience
+SELECT pg_temp.one_job();
+UPDATE mulberry_internal.job_queue SET waits_since = '2030-01-01 00:00';
+SELECT mulberry_internal.report_endpoint(:ai, 'HTTP 401', '2030-01-01 00:00');
+SELECT mulberry_internal.give_up_waiting(10, '2030-01-02 00:00');
+SELECT mulberry_internal.give_up_waiting(10, '2030-01-02 00:00:01');
+SELECT state, last_error FROM mulberry.jobs;
+SELECT pg_temp.one_job();
+SELECT mulberry_internal.report_endpoint(:ai, 'HTTP 401', '2030-01-01 00:00');
+UPDATE mulberry_internal.job_queue SET run_at = '2030-01-02 00:00:02', waits_since = '2030-01-01 00:00';
+SELECT pg_temp.fails('endpoint', false);
+SELECT state, attempts, last_error FROM mulberry.jobs;
+TRUNCATE mulberry_internal.job_queue, mulberry_internal.job_history, mulberry_internal.endpoint_state;
+
+-- an endpoint of all tenants: what is one tenant's holds its jobs alone
+SELECT mulberry.drop_endpoint('ai');
+BEGIN;    -- it takes the place of the one that comes with the extension
+SELECT mulberry.set_endpoint('shared', 'json', 'https://all.example.com', tenant => NULL);
+SELECT id AS shared FROM mulberry_internal.endpoints WHERE name = 'shared' \gset
+SELECT mulberry.create_tenant('outage-a') IS NOT NULL AS created;
+SELECT id AS a FROM mulberry_internal.tenants WHERE name = 'outage-a' \gset
+SELECT count(mulberry_internal.enqueue_job('transcribe', t, NULL, NULL, NULL, '2030-01-01 00:00'))
+  FROM unnest(ARRAY[:default, :'a']::uuid[]) AS t, generate_series(1, 3);
+SELECT mulberry_internal.report_endpoint(:shared, 'HTTP 401', '2030-01-01 00:00', :'a', '2030-01-01 00:00');
+SELECT name, breaker, held_tenants FROM mulberry.endpoint_status WHERE name = 'shared';
+SELECT tenant, state, count(*) FROM mulberry.jobs GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT item, detail FROM mulberry_internal.health_jobs() WHERE item LIKE 'endpoint%';
+SELECT tenant = :'a' AS a, probe, count(*) FROM mulberry_internal.claim_jobs(1, 2, '2030-01-01 00:00:00.5') GROUP BY 1, 2;
+SELECT id AS job, tenant = :'a' AS of_a, probe FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:00:01') WHERE probe \gset
+\echo :of_a :probe
+SELECT mulberry_internal.report_probe(:shared, false, :job, 'HTTP 401', '2030-01-01 00:00:02', :'a');
+SELECT tenant = :'a' AS a, state, openings, retry_at FROM mulberry_internal.endpoint_state;
+-- a service that refuses the key of the one who asks is back for the others
+SELECT mulberry_internal.report_endpoint(:shared, 'refused', '2030-01-01 00:01');
+SELECT name, breaker, held_tenants FROM mulberry.endpoint_status WHERE name = 'shared';
+UPDATE mulberry_internal.job_queue SET state = 'queued', run_at = '2030-01-01 00:00';
+DELETE FROM mulberry_internal.job_queue WHERE tenant = :default;
+SELECT id AS job, probe FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:01:01') \gset
+SELECT mulberry_internal.report_probe(:shared, false, :job, 'HTTP 401', '2030-01-01 00:01:02', :'a');
+SELECT tenant = :'a' AS a, state FROM mulberry_internal.endpoint_state ORDER BY 1;
+-- a tenant that is dropped takes its state along
+TRUNCATE mulberry_internal.job_queue;
+DELETE FROM mulberry_internal.events WHERE tenant = :'a';
+SELECT mulberry.drop_tenant('outage-a');
+SELECT mulberry_internal.give_up_waiting(10);
+SELECT count(*) FROM mulberry_internal.endpoint_state WHERE tenant <> :everybody;
+ROLLBACK;
