@@ -39,6 +39,13 @@ BEGIN
       FROM mulberry_internal.tenants t WHERE t.name = past.tenant;
     INSERT INTO mulberry_internal.gaps VALUES (made, 1, 1);
     INSERT INTO mulberry_internal.packets SELECT made, s, NULL, day, '\x0102' FROM unnest('{0,2}'::integer[]) s;
+    -- a second track, with as much of its own
+    INSERT INTO mulberry_internal.tracks (call, number, id, name, encoding, sample_rate, missing_count)
+    VALUES (made, 1, made + 1000, 'agent', 'alaw', 8000, 1);
+    INSERT INTO mulberry_internal.gaps VALUES (made + 1000, 1, 1);
+    INSERT INTO mulberry_internal.packets SELECT made + 1000, s, NULL, day, '\x0304' FROM unnest('{0,2}'::integer[]) s;
+    INSERT INTO mulberry_internal.call_details (call, tenant, from_number)
+    SELECT made, t.id, '+1' || past.number FROM mulberry_internal.tenants t WHERE t.name = past.tenant;
 END
 $$;
 SELECT pg_temp.past('old1', 'default', '2021-06-01', 9000001, 'ARCHIVED', '400 days'),
@@ -63,8 +70,11 @@ SELECT * FROM retention(max_calls => 1);
 SELECT * FROM retention();
 SELECT * FROM retention();
 SELECT call_id FROM calls WHERE call_id IN ('old1', 'old2', 'old3', 'recent', 'open', 'kept') ORDER BY 1;
-SELECT c.call_id, p.sequence FROM packets p LEFT JOIN calls c ON c.id = p.call WHERE p.call < (date '2022-01-01' - date '1970-01-01')::bigint << 40 ORDER BY 1, 2;
-SELECT c.call_id FROM gaps g LEFT JOIN calls c ON c.id = g.call WHERE g.call < (date '2022-01-01' - date '1970-01-01')::bigint << 40 ORDER BY 1;
+SELECT c.call_id, t.number AS track, p.sequence FROM packets p LEFT JOIN all_tracks t ON t.id = p.call LEFT JOIN calls c ON c.id = t.call WHERE p.call < (date '2022-01-01' - date '1970-01-01')::bigint << 40 ORDER BY 1, 2, 3;
+SELECT c.call_id, t.number AS track FROM gaps g LEFT JOIN all_tracks t ON t.id = g.call LEFT JOIN calls c ON c.id = t.call
+ WHERE g.call < (date '2022-01-01' - date '1970-01-01')::bigint << 40 ORDER BY 1, 2;
+SELECT c.call_id, t.name, d.from_number FROM tracks t FULL JOIN call_details d ON d.call = t.call LEFT JOIN calls c ON c.id = coalesce(t.call, d.call)
+ WHERE coalesce(t.call, d.call) < (date '2022-01-01' - date '1970-01-01')::bigint << 40 ORDER BY 1;
 SELECT partition FROM packet_partitions() WHERE day < '2022-01-01' ORDER BY day;
 SELECT retention(max_calls => 0);
 SELECT retention(dry_run => NULL);

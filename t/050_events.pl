@@ -74,6 +74,21 @@ sql("BEGIN; SELECT mulberry.ingest_packet('ranges', 2 * i, 'x', NULL, 'text') FR
 is(scalar @{ $message->{missing_ranges} }, 100, 'at most 100 ranges are listed');
 is($message->{missing_count}, 200, 'the count is right all the same');
 
+# a track has numbers of its own, as the sender counts, and messages of its own
+sql("SELECT mulberry.ingest_packet('tracks', 0, 'x', NULL, 'text')");
+($message) = $subscriber->take_until_event('packet_received');
+ok(!exists $message->{track}, 'the only track of a call has no name');
+sql("SELECT mulberry.ingest_packets('{tracks,tracks,tracks}', '{65535,2,1}', '{a,b,c}', tracks => '{agent,agent,NULL}', counter_bits => NULL)");
+my @both = map { ($subscriber->take_until_event('packet_received'))[0] } 1 .. 2;
+my ($agent) = grep { ($_->{track} // '') eq 'agent' } @both;
+my ($first) = grep { !exists $_->{track} } @both;
+is_deeply([ @{$agent}{qw(call_id sequence total_received packets)} ], [ 'tracks', 65535, 2, 2 ], 'a track is told apart');
+is_deeply([ @{$first}{qw(call_id sequence total_received packets)} ], [ 'tracks', 1, 2, 1 ], '... from the first one');
+sql("SELECT mulberry.ingest_packets('{tracks,tracks}', '{65535,1}', '{a,b}', tracks => '{rtp}', counter_bits => 16)");
+($message) = $subscriber->take_until_event('packet_received');
+is_deeply([ @{$message}{qw(track sequence missing_sequences missing_ranges)} ], [ 'rtp', 65537, [65536], [ [ 65536, 65536 ] ] ],
+    'a counter is told unwrapped');
+
 # ---- a transaction's messages ----
 
 sql(<<"SQL");

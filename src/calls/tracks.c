@@ -367,5 +367,6 @@ mulberry_change_track(Relation calls, mulberry_call *call, mulberry_track *track
 	}
 	mulberry_change_column(&change, columns[field].in_calls, value);
 	mulberry_change_call(calls, call, &change);
-	*track = call->track;
+	if (track != &call->track)
+		*track = call->track;
 }

@@ -6,6 +6,7 @@
  * Fuzz with: -max_len=2048
  */
 #include "core/audio/g711.h"
+#include "core/audio/container.h"
 #include "core/audio/wav.h"
 
 #include <stdlib.h>
@@ -29,6 +30,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int16_t *pieces;
 	mb_encoding encoding;
 
+	/* what it is told to be when it is none, and its codec */
+	(void) mb_container_name(data, size);
+	(void) mb_wav_codec_name(info.codec);
 	require(status == MB_OK || status == MB_ERR_TRUNCATED || status == MB_ERR_FORMAT ||
 			status == MB_ERR_UNSUPPORTED);
 	if (status == MB_OK)
