@@ -111,11 +111,14 @@ CREATE TABLE tenants (
                                         AND least(extract(year FROM retention), extract(month FROM retention),
                                                   extract(day FROM retention), extract(hour FROM retention),
                                                   extract(minute FROM retention), extract(second FROM retention)) >= 0),
-    created_at          timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    language            text COLLATE "C" NOT NULL DEFAULT 'english' CHECK (language ~ '^[a-z_]{1,63}$')
 );
 -- access.c reads columns by position: add new ones at the end
 COMMENT ON TABLE tenants IS 'who owns calls, endpoints and secrets; "default" exists from the start';
 COMMENT ON COLUMN tenants.id IS 'never shown to users, who name tenants';
+COMMENT ON COLUMN tenants.language IS
+    'text search configuration of PostgreSQL by which transcripts are indexed; those that are there keep theirs';
 COMMENT ON COLUMN tenants.retention IS 'how long finished calls are kept; null: mulberry.retention';
 
 -- The default tenant's id is a constant, so that dumps restore onto it.
@@ -438,6 +441,45 @@ COMMENT ON COLUMN packets.call IS 'calls.id or tracks.id';
 COMMENT ON COLUMN packets.sequence IS
     'counted from 0 whatever number the sender begins at: first_sequence is taken off, and counters are unwrapped';
 SELECT pg_catalog.pg_extension_config_dump('packets', '');
+
+CREATE TABLE segments (
+    call                 bigint NOT NULL,
+    track                smallint NOT NULL CHECK (track >= 0),
+    number               integer NOT NULL CHECK (number >= 0),
+    speaker              text,
+    start_ms             integer CHECK (start_ms >= 0),
+    end_ms               integer CHECK (end_ms >= start_ms),
+    text                 text NOT NULL,
+    confidence           double precision CHECK (confidence BETWEEN 0 AND 1),
+    sentiment            text CHECK (sentiment IN ('positive', 'neutral', 'negative')),
+    sentiment_confidence double precision CHECK (sentiment_confidence BETWEEN 0 AND 1),
+    words                jsonb CHECK (jsonb_typeof(words) = 'array'),
+    PRIMARY KEY (call, track, number),
+    CHECK ((start_ms IS NULL) = (end_ms IS NULL))
+);
+COMMENT ON TABLE segments IS 'what was said in a call, piece by piece, and when';
+COMMENT ON COLUMN segments.track IS 'whose packets it was heard in: 0 is the first track';
+COMMENT ON COLUMN segments.number IS 'from 0, in the order of what was said in the track';
+COMMENT ON COLUMN segments.speaker IS 'as the engine tells speakers of one track apart; null: it does not';
+COMMENT ON COLUMN segments.start_ms IS 'in the audio of the call; null: it is a text';
+COMMENT ON COLUMN segments.words IS '[{"word", "start_ms", "end_ms", "confidence"}, ...]; null: the engine told none';
+SELECT pg_catalog.pg_extension_config_dump('segments', '');
+
+-- Apart from calls, whose rows stay small.
+CREATE TABLE transcripts (
+    call     bigint PRIMARY KEY,
+    tenant   uuid NOT NULL,
+    language text COLLATE "C" NOT NULL,
+    search   tsvector NOT NULL
+);
+-- At once: what is searched is seconds old, and nobody waits for a list of pending entries.
+CREATE INDEX transcripts_search ON transcripts USING gin (search) WITH (fastupdate = off);
+CREATE INDEX transcripts_newest ON transcripts (tenant, language, call);
+COMMENT ON TABLE transcripts IS 'what search_calls() looks in';
+COMMENT ON COLUMN transcripts.language IS 'text search configuration that made search: the tenant''s, when the call was finished';
+COMMENT ON COLUMN transcripts.search IS
+    'the words of the transcript, and one that stands for tenant and language, so that the index finds what one tenant''s calls say';
+SELECT pg_catalog.pg_extension_config_dump('transcripts', '');
 
 CREATE TYPE mulberry.packet_result AS (
     status            text,
@@ -1740,17 +1782,19 @@ CREATE FUNCTION mulberry.create_tenant(
     name                text,
     default_encoding    text DEFAULT 's16le',
     default_sample_rate integer DEFAULT 16000,
-    retention           interval DEFAULT NULL
+    retention           interval DEFAULT NULL,
+    language            text DEFAULT 'english'
 ) RETURNS uuid
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     made uuid;
 BEGIN
-    PERFORM mulberry_internal.check_texts('name', create_tenant.name, 'default_encoding', create_tenant.default_encoding);
+    PERFORM mulberry_internal.check_texts('name', create_tenant.name, 'default_encoding', create_tenant.default_encoding,
+                                          'language', create_tenant.language);
     PERFORM mulberry_internal.require_access_everywhere('admin');
-    PERFORM mulberry_internal.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
-    INSERT INTO mulberry_internal.tenants (name, default_encoding, default_sample_rate, retention)
-    VALUES (name, default_encoding, default_sample_rate, retention)
+    PERFORM mulberry_internal.check_tenant_settings(name, default_encoding, default_sample_rate, retention, language);
+    INSERT INTO mulberry_internal.tenants (name, default_encoding, default_sample_rate, retention, language)
+    VALUES (name, default_encoding, default_sample_rate, retention, language)
     ON CONFLICT DO NOTHING
     RETURNING id INTO made;
     IF made IS NULL THEN
@@ -1759,48 +1803,53 @@ BEGIN
     RETURN made;
 END
 $$;
-COMMENT ON FUNCTION mulberry.create_tenant(text, text, integer, interval) IS
-    'makes a tenant; retention null: mulberry.retention. Needs admin access to all tenants';
+COMMENT ON FUNCTION mulberry.create_tenant(text, text, integer, interval, text) IS
+    'makes a tenant; retention null: mulberry.retention; language: the text search configuration for its transcripts. Needs admin access to all tenants';
 
 CREATE FUNCTION mulberry.alter_tenant(
     name                text,
     default_encoding    text DEFAULT NULL,
     default_sample_rate integer DEFAULT NULL,
     retention           interval DEFAULT NULL,
-    reset_retention     boolean DEFAULT false
+    reset_retention     boolean DEFAULT false,
+    language            text DEFAULT NULL
 ) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(name, 'admin');
 BEGIN
-    PERFORM mulberry_internal.check_texts('name', alter_tenant.name, 'default_encoding', alter_tenant.default_encoding);
+    PERFORM mulberry_internal.check_texts('name', alter_tenant.name, 'default_encoding', alter_tenant.default_encoding,
+                                          'language', alter_tenant.language);
     IF retention IS NOT NULL AND reset_retention THEN
         RAISE EXCEPTION 'retention cannot be set and reset at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM mulberry_internal.check_tenant_settings(coalesce(name, 'default'), coalesce(default_encoding, 's16le'),
-                                           coalesce(default_sample_rate, 16000), retention);
+                                           coalesce(default_sample_rate, 16000), retention,
+                                           coalesce(language, 'english'));
     UPDATE mulberry_internal.tenants t
        SET default_encoding    = coalesce(alter_tenant.default_encoding, t.default_encoding),
            default_sample_rate = coalesce(alter_tenant.default_sample_rate, t.default_sample_rate),
            retention           = CASE WHEN reset_retention THEN NULL
-                                      ELSE coalesce(alter_tenant.retention, t.retention) END
+                                      ELSE coalesce(alter_tenant.retention, t.retention) END,
+           language            = coalesce(alter_tenant.language, t.language)
      WHERE t.id = target;
 END
 $$;
-COMMENT ON FUNCTION mulberry.alter_tenant(text, text, integer, interval, boolean) IS
-    'changes what is not null of a tenant; reset_retention goes back to mulberry.retention. Needs admin access to it';
+COMMENT ON FUNCTION mulberry.alter_tenant(text, text, integer, interval, boolean, text) IS
+    'changes what is not null of a tenant; reset_retention goes back to mulberry.retention; calls that are transcribed from then on '
+    'are indexed in the new language. Needs admin access to it';
 
 -- The limits are the CHECK constraints of tenants; this only says more clearly
 -- what is wrong, and with which SQLSTATE.
 CREATE FUNCTION check_tenant_settings(
-    name text, default_encoding text, default_sample_rate integer, retention interval
+    name text, default_encoding text, default_sample_rate integer, retention interval, language text
 ) RETURNS void
-LANGUAGE plpgsql IMMUTABLE AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     broken text;
 BEGIN
-    IF name IS NULL OR default_encoding IS NULL OR default_sample_rate IS NULL THEN
-        RAISE EXCEPTION 'name, default_encoding and default_sample_rate of a tenant must not be null'
+    IF name IS NULL OR default_encoding IS NULL OR default_sample_rate IS NULL OR language IS NULL THEN
+        RAISE EXCEPTION 'name, default_encoding, default_sample_rate and language of a tenant must not be null'
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
     FOR broken IN
@@ -1818,7 +1867,9 @@ BEGIN
                      AND least(extract(year FROM retention), extract(month FROM retention),
                                extract(day FROM retention), extract(hour FROM retention),
                                extract(minute FROM retention), extract(second FROM retention)) >= 0),
-                 'retention is at most 1000 years, and no part of it is negative')
+                 'retention is at most 1000 years, and no part of it is negative'),
+                (EXISTS (SELECT FROM pg_ts_config g WHERE g.cfgname = language AND g.cfgnamespace = 'pg_catalog'::regnamespace),
+                 'language is a text search configuration of PostgreSQL, such as english, german or simple')
                ) AS m (holds, message)
          WHERE NOT m.holds
     LOOP
@@ -1826,7 +1877,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval) IS
+COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval, text) IS
     'raises an error that says which setting of a tenant is out of range';
 
 CREATE FUNCTION mulberry.drop_tenant(name text) RETURNS void
@@ -1882,6 +1933,7 @@ BEGIN
        SET default_encoding = NEW.default_encoding,
            default_sample_rate = NEW.default_sample_rate,
            retention = NEW.retention,
+           language = NEW.language,
            created_at = NEW.created_at
      WHERE t.id = NEW.id;
     IF NOT FOUND THEN
@@ -2784,14 +2836,14 @@ AS 'MODULE_PATHNAME', 'mulberry_transcription_input';
 COMMENT ON FUNCTION transcription_input(bigint) IS
     'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
 
-CREATE FUNCTION read_transcription(kind text, answer jsonb,
+CREATE FUNCTION read_transcription(kind text, answer jsonb, seconds double precision DEFAULT 60,
     OUT transcription text, OUT sentiment text, OUT confidence double precision, OUT language text,
-    OUT dropped_segments integer, OUT ignored text)
+    OUT dropped_segments integer, OUT ignored text, OUT segments jsonb)
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'mulberry_read_transcription';
-COMMENT ON FUNCTION read_transcription(text, jsonb) IS
-    'what a worker makes of an answer of a transcription endpoint of this kind: segments that the model itself takes for silence are '
-    'dropped and counted, what cannot be used is named; 08P01 when it is not of the endpoint''s form. For whoever sets up a service '
-    '(internal)';
+COMMENT ON FUNCTION read_transcription(text, jsonb, double precision) IS
+    'what a worker makes of an answer of a transcription endpoint of this kind to so many seconds of audio: segments that the model '
+    'itself takes for silence are dropped and counted, what cannot be used is named, times that cannot be right are mended; 08P01 when it '
+    'is not of the endpoint''s form. For whoever sets up a service (internal)';
 
 CREATE FUNCTION read_sentiment(answer jsonb, OUT sentiment text, OUT confidence double precision)
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'mulberry_read_sentiment_sql';
@@ -2819,6 +2871,7 @@ BEGIN
     IF NOT mulberry_internal.start_processing(j.call) THEN
         RETURN false;
     END IF;
+    PERFORM mulberry_internal.require_segments(j.call, transcription);
     IF sentiment IS NULL AND transcription <> ''
        AND mulberry_internal.endpoint_for(j.tenant, mulberry.job_purpose('sentiment')) IS NOT NULL THEN
         PERFORM mulberry_internal.enqueue_job('sentiment', j.tenant, j.call, NULL,
@@ -2876,6 +2929,328 @@ $$;
 COMMENT ON FUNCTION finish_without_chat(job_queue, text) IS
     'stores the transcript of a call whose sentiment no chat endpoint would judge, with the lexicon''s sentiment and the error; the call '
     'is in PROCESSING_AI (internal)';
+
+-- src/calls/segments.sql
+-- What was said when: segments of an engine's answers, as workers store and users read them.
+
+CREATE FUNCTION put_segments(call bigint, track integer, part integer, segments jsonb) RETURNS void
+LANGUAGE sql AS $$
+    -- the first part begins the track anew: there may be what an earlier job left
+    DELETE FROM mulberry_internal.segments s WHERE s.call = $1 AND s.track = $2 AND $3 = 0;
+    INSERT INTO mulberry_internal.segments (call, track, number, speaker, start_ms, end_ms, text, confidence, sentiment,
+                                            sentiment_confidence, words)
+    SELECT $1, $2, before.n + e.place - 1, e.segment->>'speaker', (e.segment->>'start_ms')::integer, (e.segment->>'end_ms')::integer,
+           e.segment->>'text', (e.segment->>'confidence')::double precision, f.sentiment, f.confidence, e.segment->'words'
+      FROM (SELECT coalesce(max(s.number) + 1, 0) AS n FROM mulberry_internal.segments s WHERE s.call = $1 AND s.track = $2) AS before
+           CROSS JOIN jsonb_array_elements($4) WITH ORDINALITY AS e (segment, place)
+           CROSS JOIN LATERAL mulberry.sentiment(e.segment->>'text') AS f
+$$;
+COMMENT ON FUNCTION put_segments(bigint, integer, integer, jsonb) IS
+    'stores the segments of a part of a track behind those of the parts before it, each with its sentiment by the lexicon (internal)';
+
+CREATE FUNCTION keep_segments(job bigint, token bigint, part integer, segments jsonb) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    j mulberry_internal.job_queue;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    j := mulberry_internal.leased_job(job, token);
+    IF j.call IS NOT NULL THEN
+        PERFORM mulberry_internal.put_segments(j.call, 0, part, segments);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION keep_segments(bigint, bigint, integer, jsonb) IS
+    'stores when it was said what an engine heard in a part of a call; nothing when the token is no longer the job''s';
+
+CREATE FUNCTION require_segments(call bigint, transcription text) RETURNS void
+LANGUAGE sql AS $$
+    SELECT mulberry_internal.put_segments($1, 0, 0, jsonb_build_array(jsonb_build_object('text', $2)))
+     WHERE $2 <> '' AND NOT EXISTS (SELECT FROM mulberry_internal.segments s WHERE s.call = $1)
+$$;
+COMMENT ON FUNCTION require_segments(bigint, text) IS 'makes a transcript without segments one segment, without times (internal)';
+
+CREATE FUNCTION find_call(owner uuid, call_id text) RETURNS mulberry_internal.calls
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    found_call mulberry_internal.calls;
+BEGIN
+    IF call_id IS NULL THEN
+        RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT c.* INTO found_call FROM mulberry_internal.calls c WHERE c.tenant = owner AND c.call_id = find_call.call_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN found_call;
+END
+$$;
+COMMENT ON FUNCTION find_call(uuid, text) IS 'a call of a tenant by its name; 42704 when there is none (internal)';
+
+CREATE FUNCTION segments_in_time(call bigint)
+RETURNS TABLE (track text, speaker text, start_ms integer, end_ms integer, text text, confidence double precision,
+               sentiment text, sentiment_confidence double precision, words jsonb)
+LANGUAGE sql STABLE ROWS 100 AS $$
+    SELECT NULL::text, s.speaker, s.start_ms, s.end_ms, s.text, s.confidence, s.sentiment, s.sentiment_confidence, s.words
+      FROM mulberry_internal.segments s
+     WHERE s.call = $1
+     ORDER BY s.start_ms, s.track, s.number
+$$;
+COMMENT ON FUNCTION segments_in_time(bigint) IS 'the segments of a call, by their begin (internal)';
+
+CREATE FUNCTION mulberry.call_segments(call_id text, tenant text DEFAULT NULL)
+RETURNS TABLE (track text, speaker text, start_ms integer, end_ms integer, text text, confidence double precision,
+               sentiment text, sentiment_confidence double precision, words jsonb)
+LANGUAGE mulberry STABLE ROWS 100 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', call_segments.call_id);
+    RETURN QUERY SELECT s.*
+                   FROM mulberry_internal.segments_in_time(
+                       (mulberry_internal.find_call(mulberry_internal.resolve_tenant(call_segments.tenant, 'supervisor', 'auditor'),
+                                                    call_segments.call_id)).id) AS s;
+END
+$$;
+COMMENT ON FUNCTION mulberry.call_segments(text, text) IS
+    'what was said in a call, piece by piece in order of time; times are those of call_audio(), null for a call of encoding text. '
+    'words: [{"word", "start_ms", "end_ms", "confidence"}, ...]; confidence is the engine''s, 0 to 1';
+
+CREATE FUNCTION subtitle_time(ms integer, separator text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN format('%s:%s:%s%s%s', lpad((ms / 3600000)::text, 2, '0'), lpad((ms / 60000 % 60)::text, 2, '0'),
+              lpad((ms / 1000 % 60)::text, 2, '0'), separator, lpad((ms % 1000)::text, 3, '0'));
+COMMENT ON FUNCTION subtitle_time(integer, text) IS 'a time as subtitles write it, 00:00:00,000 or 00:00:00.000 (internal)';
+
+CREATE FUNCTION subtitles(call bigint, vtt boolean) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN $2 THEN E'WEBVTT\n\n' ELSE '' END || coalesce(string_agg(
+               CASE WHEN $2 THEN '' ELSE q.n || E'\n' END
+               || mulberry_internal.subtitle_time(q.start_ms, q.separator) || ' --> '
+               || mulberry_internal.subtitle_time(q.end_ms, q.separator) || E'\n'
+               || CASE WHEN q.speaker IS NULL THEN '' WHEN $2 THEN format('<v %s>', q.speaker) ELSE q.speaker || ': ' END
+               || q.text || E'\n\n', '' ORDER BY q.n), '')
+      FROM (SELECT s.n, s.start_ms, s.end_ms, CASE WHEN $2 THEN '.' ELSE ',' END AS separator,
+                   -- a line of its own ends a subtitle, and WebVTT reads < and & as markup
+                   CASE WHEN $2 THEN replace(replace(replace(l.text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;') ELSE l.text END AS text,
+                   CASE WHEN $2 THEN translate(l.speaker, '<>&', '') ELSE l.speaker END AS speaker
+              FROM mulberry_internal.segments_in_time($1) WITH ORDINALITY
+                   AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, n)
+                   CROSS JOIN LATERAL (SELECT regexp_replace(s.text, E'\\s+', ' ', 'g') AS text,
+                                              regexp_replace(coalesce(s.speaker, s.track), E'\\s+', ' ', 'g') AS speaker) AS l) AS q
+$$;
+COMMENT ON FUNCTION subtitles(bigint, boolean) IS 'the segments of a call as SubRip or WebVTT (internal)';
+
+CREATE FUNCTION turns(call bigint) RETURNS TABLE (speaker text, text text, start_ms integer)
+LANGUAGE sql STABLE AS $$
+    SELECT t.speaker, string_agg(t.text, ' ' ORDER BY t.n), min(t.start_ms)
+      FROM (SELECT c.*, count(*) FILTER (WHERE c.changes) OVER (ORDER BY c.n) AS turn
+              FROM (SELECT s.n, coalesce(s.speaker, s.track) AS speaker, s.text, s.start_ms,
+                           coalesce(s.speaker, s.track) IS DISTINCT FROM lag(coalesce(s.speaker, s.track)) OVER (ORDER BY s.n) AS changes
+                      FROM mulberry_internal.segments_in_time($1) WITH ORDINALITY
+                           AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, n)) AS c) AS t
+     GROUP BY t.turn, t.speaker
+     ORDER BY t.turn
+$$;
+COMMENT ON FUNCTION turns(bigint) IS 'the segments of a call, those of one speaker that follow each other together (internal)';
+
+CREATE FUNCTION mulberry.call_transcript(call_id text, format text DEFAULT 'text', tenant text DEFAULT NULL) RETURNS text
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    c mulberry_internal.calls;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', call_transcript.call_id, 'format', call_transcript.format);
+    IF format IS NULL OR format NOT IN ('text', 'srt', 'vtt', 'json') THEN
+        RAISE EXCEPTION 'unknown format "%" of a transcript', format
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Formats are text, srt, vtt and json.';
+    END IF;
+    c := mulberry_internal.find_call(mulberry_internal.resolve_tenant(call_transcript.tenant, 'supervisor', 'auditor'),
+                                     call_transcript.call_id);
+    IF c.transcription IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF format IN ('srt', 'vtt') AND c.encoding = 'text' THEN
+        RAISE EXCEPTION 'call "%" has text and no audio', c.call_id
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Its transcript has no times: ask for text or json.';
+    END IF;
+    CASE format
+        WHEN 'text' THEN
+            RETURN coalesce((SELECT string_agg(concat_ws(': ', t.speaker, t.text), E'\n') FROM mulberry_internal.turns(c.id) AS t),
+                            c.transcription);
+        WHEN 'json' THEN
+            RETURN jsonb_build_object('call_id', c.call_id, 'text', c.transcription, 'language', c.ai_result->'language',
+                'sentiment', c.sentiment, 'confidence', c.confidence,
+                'segments', coalesce((SELECT jsonb_agg(jsonb_strip_nulls(to_jsonb(s)))
+                                        FROM mulberry_internal.segments_in_time(c.id) AS s), '[]'));
+        ELSE
+            RETURN mulberry_internal.subtitles(c.id, format = 'vtt');
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION mulberry.call_transcript(text, text, text) IS
+    'the transcript of a call in order of time: as text, a line a turn with its speaker; as subtitles srt (SubRip) or vtt (WebVTT); or as '
+    'json with its segments and words. null: there is none yet';
+
+-- src/calls/search.sql
+-- Full-text search over transcripts.  The index holds the calls of all tenants; a word of its own in each entry stands
+-- for tenant and language, so that a search reads what is its tenant's and no more.
+
+CREATE FUNCTION search_scope(tenant uuid, language text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN 'mulberry/' || tenant || '/' || language;
+COMMENT ON FUNCTION search_scope(uuid, text) IS 'the word that stands for a tenant''s calls of a language in transcripts.search (internal)';
+
+CREATE FUNCTION index_transcript(call bigint, tenant uuid, transcription text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    config text;
+    length integer := length(transcription);
+BEGIN
+    SELECT t.language INTO config
+      FROM mulberry_internal.tenants t
+      JOIN pg_ts_config g ON g.cfgname = t.language AND g.cfgnamespace = 'pg_catalog'::regnamespace
+     WHERE t.id = index_transcript.tenant;
+    config := coalesce(config, 'simple');
+    LOOP
+        BEGIN
+            INSERT INTO mulberry_internal.transcripts AS x (call, tenant, language, search)
+            VALUES (index_transcript.call, index_transcript.tenant, config,
+                    to_tsvector(('pg_catalog.' || config)::regconfig, left(transcription, length))
+                    || array_to_tsvector(ARRAY[mulberry_internal.search_scope(index_transcript.tenant, config)]))
+            ON CONFLICT ON CONSTRAINT transcripts_pkey
+            DO UPDATE SET language = excluded.language, search = excluded.search;
+            RETURN;
+        EXCEPTION WHEN program_limit_exceeded THEN
+            -- more words than a tsvector can hold
+            IF length = 0 THEN
+                RAISE;
+            END IF;
+            length := length / 2;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION index_transcript(bigint, uuid, text) IS
+    'makes a transcript one that search_calls() finds; of one that is too long for that, its beginning (internal)';
+
+CREATE FUNCTION languages_in_use(tenants uuid[]) RETURNS TABLE (tenant uuid, language text)
+LANGUAGE sql STABLE ROWS 10 AS $$
+    -- from one to the next by the index, however many transcripts there are
+    WITH RECURSIVE used (tenant, language) AS (
+        (SELECT x.tenant, x.language
+           FROM unnest($1) AS t (id)
+                CROSS JOIN LATERAL (SELECT y.tenant, y.language FROM mulberry_internal.transcripts y
+                                     WHERE y.tenant = t.id ORDER BY y.tenant, y.language LIMIT 1) AS x)
+        UNION ALL
+        SELECT u.tenant, (SELECT y.language FROM mulberry_internal.transcripts y
+                           WHERE y.tenant = u.tenant AND y.language > u.language ORDER BY y.language LIMIT 1)
+          FROM used u
+         WHERE u.language IS NOT NULL
+    )
+    SELECT u.tenant, u.language FROM used u WHERE u.language IS NOT NULL
+$$;
+COMMENT ON FUNCTION languages_in_use(uuid[]) IS 'the languages in which transcripts of these tenants are indexed (internal)';
+
+CREATE FUNCTION matching_calls(tenants uuid[], query text, since timestamptz, before timestamptz, max_calls integer)
+RETURNS TABLE (call bigint, language regconfig, words tsquery)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    -- A word that many calls have is found in the newest of them; the index would tell all that have it.
+    looked_through CONSTANT integer := 2000;
+    -- calls.id begins with the day on which the call began; a null is no limit
+    first_day CONSTANT bigint := extract(epoch FROM least(greatest(since, '1970-01-02'), '3000-01-01'))::bigint / 86400 - 1;
+    last_day  CONSTANT bigint := extract(epoch FROM least(greatest(coalesce(before, 'infinity'), '1970-01-02'),
+                                                          '3000-01-01'))::bigint / 86400 + 1;
+    first_call CONSTANT bigint := first_day << 40;
+    end_call   CONSTANT bigint := (last_day + 1) << 40;
+    used  record;
+    found bigint[];
+BEGIN
+    FOR used IN SELECT u.tenant, u.language FROM mulberry_internal.languages_in_use(tenants) u LOOP
+        language := ('pg_catalog.' || used.language)::regconfig;
+        words := websearch_to_tsquery(language, query);
+        CONTINUE WHEN numnode(words) = 0;
+        found := ARRAY(
+            SELECT x.call
+              FROM (SELECT y.call, y.search FROM mulberry_internal.transcripts y
+                     WHERE y.tenant = used.tenant AND y.language = used.language AND y.call >= first_call AND y.call < end_call
+                     ORDER BY y.call DESC LIMIT looked_through) AS x
+              JOIN mulberry_internal.calls c ON c.id = x.call
+             WHERE x.search @@ words AND (c.created_at >= since) IS NOT FALSE AND (c.created_at < before) IS NOT FALSE
+             ORDER BY x.call DESC LIMIT max_calls);
+        IF cardinality(found) < max_calls THEN
+            found := ARRAY(
+                WITH hits AS MATERIALIZED (
+                    SELECT y.call FROM mulberry_internal.transcripts y
+                     WHERE y.search @@ (quote_literal(mulberry_internal.search_scope(used.tenant, used.language))::tsquery && words)
+                       AND y.tenant = used.tenant AND y.call >= first_call AND y.call < end_call
+                )
+                SELECT h.call
+                  FROM hits h
+                  JOIN mulberry_internal.calls c ON c.id = h.call
+                 WHERE (c.created_at >= since) IS NOT FALSE AND (c.created_at < before) IS NOT FALSE
+                 ORDER BY h.call DESC LIMIT max_calls);
+        END IF;
+        RETURN QUERY SELECT f.call, language, words FROM unnest(found) AS f (call);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION matching_calls(uuid[], text, timestamptz, timestamptz, integer) IS
+    'the newest calls of each of these tenants and languages whose transcripts match, and by which words (internal)';
+
+CREATE FUNCTION mulberry.search_calls(
+    query     text,
+    since     timestamptz DEFAULT NULL,
+    before    timestamptz DEFAULT NULL,
+    max_calls integer DEFAULT 20,
+    tenant    text DEFAULT NULL
+)
+RETURNS TABLE (tenant_name text, call_id text, created_at timestamptz, headline text, rank real,
+               track text, speaker text, start_ms integer)
+LANGUAGE mulberry STABLE ROWS 20 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    -- of a transcript that is longer, headline and place come from its beginning
+    looked_at CONSTANT integer := 100000;
+    tenants uuid[];
+BEGIN
+    PERFORM mulberry_internal.check_texts('query', search_calls.query, 'tenant', search_calls.tenant);
+    IF query IS NULL THEN
+        RAISE EXCEPTION 'query must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF max_calls IS NULL OR max_calls NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'max_calls % is out of range', coalesce(max_calls::text, 'null')
+            USING ERRCODE = 'numeric_value_out_of_range', DETAIL = 'It must lie between 1 and 1000.';
+    END IF;
+    IF search_calls.tenant IS NULL THEN
+        tenants := mulberry.current_tenants('supervisor', 'auditor');
+    ELSE
+        tenants := ARRAY[mulberry_internal.resolve_tenant(search_calls.tenant, 'supervisor', 'auditor')];
+    END IF;
+    RETURN QUERY
+        SELECT t.name, c.call_id, c.created_at,
+               ts_headline(m.language, left(c.transcription, looked_at), m.words,
+                           'StartSel=**, StopSel=**, MaxFragments=2, MaxWords=20, MinWords=8, FragmentDelimiter=" ... "'),
+               ts_rank(x.search, m.words), p.track, p.speaker, p.start_ms
+          FROM (SELECT h.* FROM mulberry_internal.matching_calls(tenants, query, since, before, max_calls) AS h
+                 ORDER BY h.call DESC LIMIT max_calls) AS m
+          JOIN mulberry_internal.calls c ON c.id = m.call
+          JOIN mulberry_internal.tenants t ON t.id = c.tenant
+          JOIN mulberry_internal.transcripts x ON x.call = m.call
+               -- where it is said: the segment that has most of the words
+               LEFT JOIN LATERAL (
+                   SELECT s.track, s.speaker, s.start_ms
+                     FROM mulberry_internal.segments_in_time(m.call) WITH ORDINALITY
+                          AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, n)
+                    WHERE s.n <= 2000
+                    ORDER BY ts_rank(to_tsvector(m.language, s.text), replace(m.words::text, '&', '|')::tsquery) DESC, s.n
+                    LIMIT 1) AS p ON true
+         ORDER BY m.call DESC;
+END
+$$;
+COMMENT ON FUNCTION mulberry.search_calls(text, timestamptz, timestamptz, integer, text) IS
+    'calls whose transcripts match a query as web search has it (words that all must be there, "a phrase", or, -without), newest '
+    'first: of one tenant or, for null, of all to which the role has supervisor or auditor access. The words found stand between ** in '
+    'the headline, which is text as it was said and no HTML; track, speaker and start_ms tell where most of them are said together';
 
 -- src/calls/views.sql
 -- Every track in the form of "tracks".
@@ -3681,6 +4056,9 @@ LANGUAGE sql IMMUTABLE AS $$
     ('call_audio_mixed', 'EXECUTE', 'supervisor'),
     ('call_gaps', 'EXECUTE', 'supervisor'),
     ('call_dtmf', 'EXECUTE', 'supervisor'),
+    ('call_segments', 'EXECUTE', 'supervisor auditor'),
+    ('call_transcript', 'EXECUTE', 'supervisor auditor'),
+    ('search_calls', 'EXECUTE', 'supervisor auditor'),
     ('erase_call', 'EXECUTE', 'admin'),
     ('retention', 'EXECUTE', 'admin worker'),
     ('complete_silent_call', 'EXECUTE', 'worker'),
@@ -3690,6 +4068,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('finish_transcription', 'EXECUTE', 'worker'),
     ('finish_sentiment', 'EXECUTE', 'worker'),
     ('fail_call', 'EXECUTE', 'worker'),
+    ('keep_segments', 'EXECUTE', 'worker'),
     ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker')
 $$;
 COMMENT ON FUNCTION access_rules_calls() IS 'which access needs which object of calls';

@@ -271,7 +271,9 @@ SELECT mulberry.drop_tenant('jobs-small');
 -- answers of services
 CREATE FUNCTION pg_temp.try_read(kind text, answer jsonb) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN mulberry_internal.read_transcription(kind, answer)::text;
+    -- (segments are the subject of transcripts.sql)
+    RETURN (SELECT (r.transcription, r.sentiment, r.confidence, r.language, r.dropped_segments, r.ignored)::text
+              FROM mulberry_internal.read_transcription(kind, answer) AS r WHERE kind IS NOT NULL);
 EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ': ' || SQLERRM;
 END

@@ -85,7 +85,8 @@ subtest 'a call with missing packets is transcribed all the same' => sub {
     my ($request) = $ai->requests('ok');
     is($request->{path}, '/v1/audio/transcriptions', 'path of the request');
     is_deeply($request->{fields},
-        { model => 'whisper-1', response_format => 'verbose_json', language => 'en', prompt => 'telephone' },
+        { model => 'whisper-1', response_format => 'verbose_json', 'timestamp_granularities[]' => 'segment,word', language => 'en',
+          prompt => 'telephone' },
         'fields of the form');
     is($request->{heard}{rate}, 8000, 'sample rate of the WAV');
     is(one("SELECT string_agg(payload->>'from_state' || '>' || (payload->>'to_state'), ' ' ORDER BY id)
@@ -107,6 +108,14 @@ subtest 'a service of kind json' => sub {
     wait_for_state('json-text', 'ARCHIVED', 'text is sent as text');
     is(one("SELECT transcription FROM mulberry_internal.calls WHERE call_id = 'json-text'"), 'read: packet_0 packet_2',
         'packets in order, joined by spaces');
+    is(one("SELECT start_ms || ' ' || end_ms || ' ' || text FROM mulberry.call_segments('json')"), '0 100 800 samples, 160 silent',
+        'without segments it was all said from the beginning to the end');
+    is(one("SELECT start_ms IS NULL AND text = 'read: packet_0 packet_2' FROM mulberry.call_segments('json-text')"), 't', 'a text has no times');
+    $ai->say('when', '{"transcription": "good day", "segments": [{"start": 0.02, "end": "0.08", "text": "good day", "speaker": "anna"}]}');
+    endpoint('say-when', undef, 'json');
+    audio_call('json-when', 5);
+    wait_for_state('json-when', 'ARCHIVED', 'an answer with segments');
+    is(one("SELECT start_ms || ' ' || end_ms || ' ' || speaker FROM mulberry.call_segments('json-when')"), '20 80 anna', 'has its times');
     my ($audio, $text) = (grep { $_->{path} eq '' } $ai->requests('ok'))[ 0, 1 ];
     is_deeply($audio->{fields}, { call_id => 'json', encoding => 's16le', sample_rate => 8000 }, 'fields of the audio request');
     is_deeply($text->{fields}, { call_id => 'json-text', encoding => 'text', text => 'packet_0 packet_2' },
@@ -306,6 +315,14 @@ SQL
     is($sum, 200000, 'together they are the whole call');
     is(one("SELECT (ai_result->>'parts') || ' ' || (length(transcription) - length(replace(transcription, 'thank you', ''))) / 9
               FROM mulberry_internal.calls WHERE call_id = 'long'"), '4 4', 'and so is the transcript');
+
+    # each part was spoken evenly from its beginning to its end
+    my $at = 0;
+    my @segments = map { my @s = ($at / 8, ($at += $_->{heard}{samples}) / 8); sprintf '%d %d 9', map { int($_ + 0.5) } @s } @parts;
+    is(one("SELECT string_agg(start_ms || ' ' || end_ms || ' ' || jsonb_array_length(words), E'\n') FROM mulberry.call_segments('long')"),
+        join("\n", @segments), 'times of a part are later by where it begins');
+    is(one("SELECT bool_and(abs((w->>'start_ms')::int - (s.start_ms + (s.end_ms - s.start_ms) * (n - 1) / 9.0)) <= 1)
+              FROM mulberry.call_segments('long') s, jsonb_array_elements(s.words) WITH ORDINALITY AS w (w, n)"), 't', 'those of words too');
 };
 
 subtest 'jobs of several tenants and endpoints do not wait for each other' => sub {

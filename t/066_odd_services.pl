@@ -230,6 +230,28 @@ subtest 'audio that is too short or too long for a model' => sub {
     ok(!(grep { $_->{status} != 200 } @again[ $before .. $#again ]), 'the limit is remembered');
 };
 
+subtest 'a service that knows no times' => sub {
+    endpoint('refuses-timestamp_granularities');
+    call('timeless');
+    like(outcome('timeless'), qr/^ARCHIVED: thank you/, 'is not asked for them a second time');
+    is(join(' ', map { $_->{fields}{'timestamp_granularities[]'} // 'none' } $ai->requests('refuses-timestamp_granularities')), 'segment,word none',
+        'within one attempt');
+    call('timeless-too');
+    outcome('timeless-too');
+    is(scalar $ai->requests('refuses-timestamp_granularities'), 3, 'that is remembered');
+};
+
+subtest 'times that cannot be are never a reason to lose the words' => sub {
+    $ai->say('mad', '{"text": "a b c", "segments": [{"start": 9e99, "end": NaN, "text": "a", "avg_logprob": 5, "speaker": {}},'
+        . ' {"start": -5, "end": -9, "text": "b", "words": [{"word": "b", "start": 1e308, "end": -1e308, "probability": Infinity}]}, {"text": "c", "start": "x"}],'
+        . ' "words": {"start": 0}}');
+    endpoint('say-mad');
+    call('mad');
+    is(outcome('mad'), 'ARCHIVED: a b c', 'the call has its transcript');
+    is(one("SELECT bool_and(start_ms BETWEEN 0 AND end_ms) AND count(*) = 3 AND bool_and(ordered) FROM (SELECT *, start_ms >= lag(start_ms, 1, 0) OVER () AS ordered
+              FROM mulberry.call_segments('mad')) s"), 't', 'with times in order');
+};
+
 subtest 'nobody spoke' => sub {
     $ai->say('thanks', '{"text": "Thanks for watching!"}');
     endpoint('say-thanks');

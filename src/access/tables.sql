@@ -11,11 +11,14 @@ CREATE TABLE tenants (
                                         AND least(extract(year FROM retention), extract(month FROM retention),
                                                   extract(day FROM retention), extract(hour FROM retention),
                                                   extract(minute FROM retention), extract(second FROM retention)) >= 0),
-    created_at          timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    language            text COLLATE "C" NOT NULL DEFAULT 'english' CHECK (language ~ '^[a-z_]{1,63}$')
 );
 -- access.c reads columns by position: add new ones at the end
 COMMENT ON TABLE tenants IS 'who owns calls, endpoints and secrets; "default" exists from the start';
 COMMENT ON COLUMN tenants.id IS 'never shown to users, who name tenants';
+COMMENT ON COLUMN tenants.language IS
+    'text search configuration of PostgreSQL by which transcripts are indexed; those that are there keep theirs';
 COMMENT ON COLUMN tenants.retention IS 'how long finished calls are kept; null: mulberry.retention';
 
 -- The default tenant's id is a constant, so that dumps restore onto it.

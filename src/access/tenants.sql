@@ -2,17 +2,19 @@ CREATE OR REPLACE FUNCTION mulberry.create_tenant(
     name                text,
     default_encoding    text DEFAULT 's16le',
     default_sample_rate integer DEFAULT 16000,
-    retention           interval DEFAULT NULL
+    retention           interval DEFAULT NULL,
+    language            text DEFAULT 'english'
 ) RETURNS uuid
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     made uuid;
 BEGIN
-    PERFORM mulberry_internal.check_texts('name', create_tenant.name, 'default_encoding', create_tenant.default_encoding);
+    PERFORM mulberry_internal.check_texts('name', create_tenant.name, 'default_encoding', create_tenant.default_encoding,
+                                          'language', create_tenant.language);
     PERFORM mulberry_internal.require_access_everywhere('admin');
-    PERFORM mulberry_internal.check_tenant_settings(name, default_encoding, default_sample_rate, retention);
-    INSERT INTO mulberry_internal.tenants (name, default_encoding, default_sample_rate, retention)
-    VALUES (name, default_encoding, default_sample_rate, retention)
+    PERFORM mulberry_internal.check_tenant_settings(name, default_encoding, default_sample_rate, retention, language);
+    INSERT INTO mulberry_internal.tenants (name, default_encoding, default_sample_rate, retention, language)
+    VALUES (name, default_encoding, default_sample_rate, retention, language)
     ON CONFLICT DO NOTHING
     RETURNING id INTO made;
     IF made IS NULL THEN
@@ -21,48 +23,53 @@ BEGIN
     RETURN made;
 END
 $$;
-COMMENT ON FUNCTION mulberry.create_tenant(text, text, integer, interval) IS
-    'makes a tenant; retention null: mulberry.retention. Needs admin access to all tenants';
+COMMENT ON FUNCTION mulberry.create_tenant(text, text, integer, interval, text) IS
+    'makes a tenant; retention null: mulberry.retention; language: the text search configuration for its transcripts. Needs admin access to all tenants';
 
 CREATE OR REPLACE FUNCTION mulberry.alter_tenant(
     name                text,
     default_encoding    text DEFAULT NULL,
     default_sample_rate integer DEFAULT NULL,
     retention           interval DEFAULT NULL,
-    reset_retention     boolean DEFAULT false
+    reset_retention     boolean DEFAULT false,
+    language            text DEFAULT NULL
 ) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     target uuid := mulberry_internal.resolve_tenant(name, 'admin');
 BEGIN
-    PERFORM mulberry_internal.check_texts('name', alter_tenant.name, 'default_encoding', alter_tenant.default_encoding);
+    PERFORM mulberry_internal.check_texts('name', alter_tenant.name, 'default_encoding', alter_tenant.default_encoding,
+                                          'language', alter_tenant.language);
     IF retention IS NOT NULL AND reset_retention THEN
         RAISE EXCEPTION 'retention cannot be set and reset at once' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     PERFORM mulberry_internal.check_tenant_settings(coalesce(name, 'default'), coalesce(default_encoding, 's16le'),
-                                           coalesce(default_sample_rate, 16000), retention);
+                                           coalesce(default_sample_rate, 16000), retention,
+                                           coalesce(language, 'english'));
     UPDATE mulberry_internal.tenants t
        SET default_encoding    = coalesce(alter_tenant.default_encoding, t.default_encoding),
            default_sample_rate = coalesce(alter_tenant.default_sample_rate, t.default_sample_rate),
            retention           = CASE WHEN reset_retention THEN NULL
-                                      ELSE coalesce(alter_tenant.retention, t.retention) END
+                                      ELSE coalesce(alter_tenant.retention, t.retention) END,
+           language            = coalesce(alter_tenant.language, t.language)
      WHERE t.id = target;
 END
 $$;
-COMMENT ON FUNCTION mulberry.alter_tenant(text, text, integer, interval, boolean) IS
-    'changes what is not null of a tenant; reset_retention goes back to mulberry.retention. Needs admin access to it';
+COMMENT ON FUNCTION mulberry.alter_tenant(text, text, integer, interval, boolean, text) IS
+    'changes what is not null of a tenant; reset_retention goes back to mulberry.retention; calls that are transcribed from then on '
+    'are indexed in the new language. Needs admin access to it';
 
 -- The limits are the CHECK constraints of tenants; this only says more clearly
 -- what is wrong, and with which SQLSTATE.
 CREATE OR REPLACE FUNCTION check_tenant_settings(
-    name text, default_encoding text, default_sample_rate integer, retention interval
+    name text, default_encoding text, default_sample_rate integer, retention interval, language text
 ) RETURNS void
-LANGUAGE plpgsql IMMUTABLE AS $$
+LANGUAGE plpgsql STABLE AS $$
 DECLARE
     broken text;
 BEGIN
-    IF name IS NULL OR default_encoding IS NULL OR default_sample_rate IS NULL THEN
-        RAISE EXCEPTION 'name, default_encoding and default_sample_rate of a tenant must not be null'
+    IF name IS NULL OR default_encoding IS NULL OR default_sample_rate IS NULL OR language IS NULL THEN
+        RAISE EXCEPTION 'name, default_encoding, default_sample_rate and language of a tenant must not be null'
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
     FOR broken IN
@@ -80,7 +87,9 @@ BEGIN
                      AND least(extract(year FROM retention), extract(month FROM retention),
                                extract(day FROM retention), extract(hour FROM retention),
                                extract(minute FROM retention), extract(second FROM retention)) >= 0),
-                 'retention is at most 1000 years, and no part of it is negative')
+                 'retention is at most 1000 years, and no part of it is negative'),
+                (EXISTS (SELECT FROM pg_ts_config g WHERE g.cfgname = language AND g.cfgnamespace = 'pg_catalog'::regnamespace),
+                 'language is a text search configuration of PostgreSQL, such as english, german or simple')
                ) AS m (holds, message)
          WHERE NOT m.holds
     LOOP
@@ -88,7 +97,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval) IS
+COMMENT ON FUNCTION check_tenant_settings(text, text, integer, interval, text) IS
     'raises an error that says which setting of a tenant is out of range';
 
 CREATE OR REPLACE FUNCTION mulberry.drop_tenant(name text) RETURNS void
@@ -144,6 +153,7 @@ BEGIN
        SET default_encoding = NEW.default_encoding,
            default_sample_rate = NEW.default_sample_rate,
            retention = NEW.retention,
+           language = NEW.language,
            created_at = NEW.created_at
      WHERE t.id = NEW.id;
     IF NOT FOUND THEN

@@ -8,14 +8,14 @@ AS 'MODULE_PATHNAME', 'mulberry_transcription_input';
 COMMENT ON FUNCTION transcription_input(bigint) IS
     'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
 
-CREATE OR REPLACE FUNCTION read_transcription(kind text, answer jsonb,
+CREATE OR REPLACE FUNCTION read_transcription(kind text, answer jsonb, seconds double precision DEFAULT 60,
     OUT transcription text, OUT sentiment text, OUT confidence double precision, OUT language text,
-    OUT dropped_segments integer, OUT ignored text)
+    OUT dropped_segments integer, OUT ignored text, OUT segments jsonb)
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'mulberry_read_transcription';
-COMMENT ON FUNCTION read_transcription(text, jsonb) IS
-    'what a worker makes of an answer of a transcription endpoint of this kind: segments that the model itself takes for silence are '
-    'dropped and counted, what cannot be used is named; 08P01 when it is not of the endpoint''s form. For whoever sets up a service '
-    '(internal)';
+COMMENT ON FUNCTION read_transcription(text, jsonb, double precision) IS
+    'what a worker makes of an answer of a transcription endpoint of this kind to so many seconds of audio: segments that the model '
+    'itself takes for silence are dropped and counted, what cannot be used is named, times that cannot be right are mended; 08P01 when it '
+    'is not of the endpoint''s form. For whoever sets up a service (internal)';
 
 CREATE OR REPLACE FUNCTION read_sentiment(answer jsonb, OUT sentiment text, OUT confidence double precision)
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'mulberry_read_sentiment_sql';
@@ -43,6 +43,7 @@ BEGIN
     IF NOT mulberry_internal.start_processing(j.call) THEN
         RETURN false;
     END IF;
+    PERFORM mulberry_internal.require_segments(j.call, transcription);
     IF sentiment IS NULL AND transcription <> ''
        AND mulberry_internal.endpoint_for(j.tenant, mulberry.job_purpose('sentiment')) IS NOT NULL THEN
         PERFORM mulberry_internal.enqueue_job('sentiment', j.tenant, j.call, NULL,

@@ -32,6 +32,7 @@
 #include "calls/gaps.h"
 #include "server/catalog.h"
 #include "server/guc.h"
+#include "server/plans.h"
 #include "server/row.h"
 #include "server/texts.h"
 #include "server/xact.h"
@@ -476,6 +477,23 @@ check_sentiment(const char *sentiment)
 						errdetail("Sentiments are positive, neutral and negative.")));
 }
 
+/* What is finished can be searched. */
+static void
+index_transcript(const mulberry_call *call, Datum transcription)
+{
+	static mulberry_statement statement = { "SELECT mulberry_internal.index_transcript($1, $2, $3)",
+											3,
+											{ INT8OID, UUIDOID, TEXTOID },
+											NULL };
+	Datum values[3] = { Int64GetDatum(call->id), UUIDPGetDatum(&call->tenant), transcription };
+	mulberry_identity before = mulberry_become_owner();
+
+	SPI_connect();
+	mulberry_statement_run(&statement, values, NULL);
+	SPI_finish();
+	mulberry_leave_owner(before);
+}
+
 PG_FUNCTION_INFO_V1(mulberry_finish_call);
 
 /*
@@ -534,6 +552,7 @@ mulberry_finish_call(PG_FUNCTION_ARGS)
 	mulberry_move_call(calls, &call, MULBERRY_ARCHIVED, false, &change);
 	mulberry_store_event(&call.tenant, "ai_completed", call.id, call.call_id,
 						 mulberry_end_payload(&payload));
+	index_transcript(&call, PG_GETARG_DATUM(1));
 	mulberry_require_durable_commit();
 	table_close(calls, NoLock);
 	PG_RETURN_BOOL(true);

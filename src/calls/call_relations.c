@@ -22,7 +22,9 @@ relation_changed(Datum arg, Oid relation)
 		relation == relations.tracks_key || relation == relations.tracks_id_key ||
 		relation == relations.tracks_name_key || relation == relations.call_details ||
 		relation == relations.call_details_key || relation == relations.gaps ||
-		relation == relations.gaps_key || relation == relations.packets)
+		relation == relations.gaps_key || relation == relations.packets ||
+		relation == relations.segments || relation == relations.segments_key ||
+		relation == relations.transcripts || relation == relations.transcripts_key)
 		relations_valid = false;
 }
 
@@ -54,6 +56,10 @@ mulberry_get_relations(void)
 	found.gaps = mulberry_relation_oid("gaps");
 	found.gaps_key = mulberry_relation_oid("gaps_pkey");
 	found.packets = mulberry_relation_oid("packets");
+	found.segments = mulberry_relation_oid("segments");
+	found.segments_key = mulberry_relation_oid("segments_pkey");
+	found.transcripts = mulberry_relation_oid("transcripts");
+	found.transcripts_key = mulberry_relation_oid("transcripts_pkey");
 	relations = found;
 	relations_valid = true;
 	return &relations;

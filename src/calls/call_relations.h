@@ -23,6 +23,10 @@ typedef struct mulberry_relations
 	Oid gaps;
 	Oid gaps_key; /* (call, first) */
 	Oid packets;
+	Oid segments;
+	Oid segments_key; /* (call, track, number) */
+	Oid transcripts;
+	Oid transcripts_key; /* (call) */
 } mulberry_relations;
 
 /* The oids, from a cache that follows DROP and CREATE EXTENSION. */

@@ -42,6 +42,8 @@ mulberry_delete_belongings(const mulberry_call *call, bool with_packets)
 		mulberry_delete_gaps(((mulberry_track *) lfirst(cell))->id);
 	delete_rows(relations->tracks, relations->tracks_key, call->id);
 	delete_rows(relations->call_details, relations->call_details_key, call->id);
+	delete_rows(relations->segments, relations->segments_key, call->id);
+	delete_rows(relations->transcripts, relations->transcripts_key, call->id);
 	if (!with_packets || !mulberry_partition_exists(mulberry_call_day(call->id)))
 		return;
 	mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &partition);

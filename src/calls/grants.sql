@@ -17,6 +17,9 @@ LANGUAGE sql IMMUTABLE AS $$
     ('call_audio_mixed', 'EXECUTE', 'supervisor'),
     ('call_gaps', 'EXECUTE', 'supervisor'),
     ('call_dtmf', 'EXECUTE', 'supervisor'),
+    ('call_segments', 'EXECUTE', 'supervisor auditor'),
+    ('call_transcript', 'EXECUTE', 'supervisor auditor'),
+    ('search_calls', 'EXECUTE', 'supervisor auditor'),
     ('erase_call', 'EXECUTE', 'admin'),
     ('retention', 'EXECUTE', 'admin worker'),
     ('complete_silent_call', 'EXECUTE', 'worker'),
@@ -26,6 +29,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('finish_transcription', 'EXECUTE', 'worker'),
     ('finish_sentiment', 'EXECUTE', 'worker'),
     ('fail_call', 'EXECUTE', 'worker'),
+    ('keep_segments', 'EXECUTE', 'worker'),
     ('sentiment', 'EXECUTE', 'supervisor auditor gateway worker')
 $$;
 COMMENT ON FUNCTION access_rules_calls() IS 'which access needs which object of calls';

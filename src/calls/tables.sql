@@ -123,6 +123,45 @@ COMMENT ON COLUMN packets.sequence IS
     'counted from 0 whatever number the sender begins at: first_sequence is taken off, and counters are unwrapped';
 SELECT pg_catalog.pg_extension_config_dump('packets', '');
 
+CREATE TABLE segments (
+    call                 bigint NOT NULL,
+    track                smallint NOT NULL CHECK (track >= 0),
+    number               integer NOT NULL CHECK (number >= 0),
+    speaker              text,
+    start_ms             integer CHECK (start_ms >= 0),
+    end_ms               integer CHECK (end_ms >= start_ms),
+    text                 text NOT NULL,
+    confidence           double precision CHECK (confidence BETWEEN 0 AND 1),
+    sentiment            text CHECK (sentiment IN ('positive', 'neutral', 'negative')),
+    sentiment_confidence double precision CHECK (sentiment_confidence BETWEEN 0 AND 1),
+    words                jsonb CHECK (jsonb_typeof(words) = 'array'),
+    PRIMARY KEY (call, track, number),
+    CHECK ((start_ms IS NULL) = (end_ms IS NULL))
+);
+COMMENT ON TABLE segments IS 'what was said in a call, piece by piece, and when';
+COMMENT ON COLUMN segments.track IS 'whose packets it was heard in: 0 is the first track';
+COMMENT ON COLUMN segments.number IS 'from 0, in the order of what was said in the track';
+COMMENT ON COLUMN segments.speaker IS 'as the engine tells speakers of one track apart; null: it does not';
+COMMENT ON COLUMN segments.start_ms IS 'in the audio of the call; null: it is a text';
+COMMENT ON COLUMN segments.words IS '[{"word", "start_ms", "end_ms", "confidence"}, ...]; null: the engine told none';
+SELECT pg_catalog.pg_extension_config_dump('segments', '');
+
+-- Apart from calls, whose rows stay small.
+CREATE TABLE transcripts (
+    call     bigint PRIMARY KEY,
+    tenant   uuid NOT NULL,
+    language text COLLATE "C" NOT NULL,
+    search   tsvector NOT NULL
+);
+-- At once: what is searched is seconds old, and nobody waits for a list of pending entries.
+CREATE INDEX transcripts_search ON transcripts USING gin (search) WITH (fastupdate = off);
+CREATE INDEX transcripts_newest ON transcripts (tenant, language, call);
+COMMENT ON TABLE transcripts IS 'what search_calls() looks in';
+COMMENT ON COLUMN transcripts.language IS 'text search configuration that made search: the tenant''s, when the call was finished';
+COMMENT ON COLUMN transcripts.search IS
+    'the words of the transcript, and one that stands for tenant and language, so that the index finds what one tenant''s calls say';
+SELECT pg_catalog.pg_extension_config_dump('transcripts', '');
+
 CREATE TYPE mulberry.packet_result AS (
     status            text,
     message           text,

@@ -4,6 +4,8 @@
  */
 #include "server/compat.h"
 
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -11,6 +13,7 @@
 
 #include "server/plans.h"
 #include "worker/ai.h"
+#include "worker/ai_result.h"
 #include "worker/audio_parts.h"
 #include "worker/json_value.h"
 #include "worker/kinds.h"
@@ -34,172 +37,9 @@ static mulberry_statement recording_statement = {
 	NULL
 };
 
-static mulberry_statement finish_listening_statement = {
-	"SELECT mulberry_internal.finish_listening($1, $2, $3)", 3, { INT8OID, INT8OID, TEXTOID }, NULL
-};
-
-static mulberry_statement finish_transcription_statement = {
-	"SELECT mulberry_internal.finish_transcription($1, $2, $3, $4, $5, $6 || jsonb_strip_nulls("
-	"jsonb_build_object('model', $7, 'language', $8, 'dropped_segments', nullif($9, 0),"
-	" 'request_id', $10, 'request_ms', $11, 'parts', $12, 'ignored', $13, 'heard_in_silence', "
-	"$14)))",
-	14,
-	{ INT8OID, INT8OID, TEXTOID, TEXTOID, FLOAT8OID, JSONBOID, TEXTOID, TEXTOID, INT4OID, TEXTOID,
-	  INT4OID, INT4OID, TEXTOID, TEXTOID },
-	NULL
-};
-
-static mulberry_statement finish_sentiment_statement = {
-	"SELECT mulberry_internal.finish_sentiment($1, $2, $3, $4, $5, $6, $7)",
-	7,
-	{ INT8OID, INT8OID, TEXTOID, FLOAT8OID, TEXTOID, TEXTOID, INT4OID },
-	NULL
-};
-
-static mulberry_statement progress_statement = {
-	"SELECT mulberry_internal.save_progress($1, $2, jsonb_strip_nulls(jsonb_build_object("
-	"'parts_done', $3, 'part_bytes', $4, 'text', $5, 'dropped_segments', $6, 'heard_in_silence', "
-	"$7)))",
-	7,
-	{ INT8OID, INT8OID, INT4OID, INT8OID, TEXTOID, INT4OID, TEXTOID },
-	NULL
-};
-
-static mulberry_statement keep_statement = {
-	"SELECT mulberry_internal.save_progress($1, $2, jsonb_build_object('answer', jsonb_strip_nulls("
-	"jsonb_build_object('text', $3, 'sentiment', $4, 'confidence', $5, 'language', $6,"
-	" 'dropped_segments', $7, 'ignored', $8, 'heard_in_silence', $9, 'request_id', $10, "
-	"'request_ms', $11,"
-	" 'parts', $12))))",
-	12,
-	{ INT8OID, INT8OID, TEXTOID, TEXTOID, FLOAT8OID, TEXTOID, INT4OID, TEXTOID, TEXTOID, TEXTOID,
-	  INT4OID, INT4OID },
-	NULL
-};
-
 static mulberry_statement objections_statement = {
 	"SELECT mulberry_internal.note_objections($1, $2)", 2, { INT8OID, TEXTARRAYOID }, NULL
 };
-
-/* All that an answer said, with what is known about the request. */
-typedef struct result
-{
-	mulberry_transcript said;
-	char *heard_in_silence; /* words for audio in which nobody speaks; NULL: none */
-	const char *request_id; /* NULL: not known */
-	bool asked;				/* a service was */
-	int request_ms;
-	int parts;
-} result;
-
-static Datum
-text_datum(const char *text, char *null)
-{
-	*null = text ? ' ' : 'n';
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
-/* True for the recording of a telephone call that we placed: its words are all that is wanted. */
-static bool
-is_recording(const mulberry_job *job)
-{
-	return job->kind->id == MULBERRY_JOB_LISTEN;
-}
-
-static bool
-is_transcription(const mulberry_job *job)
-{
-	return job->kind->id == MULBERRY_JOB_TRANSCRIBE || is_recording(job);
-}
-
-static void
-finish_listening(mulberry_job *job, const result *r)
-{
-	Datum values[3] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token),
-						CStringGetTextDatum(r->said.text) };
-
-	mulberry_statement_run(&finish_listening_statement, values, NULL);
-}
-
-/* Finishes a transcription; without a sentiment that is left to sentiment()'s side. */
-static void
-finish_transcription(mulberry_job *job, const result *r)
-{
-	char nulls[15] = "              ";
-	Datum values[14] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token),
-						 CStringGetTextDatum(r->said.text) };
-
-	values[3] = text_datum(r->said.sentiment, &nulls[3]);
-	values[4] = Float8GetDatum(r->said.confidence);
-	nulls[4] = r->said.has_confidence ? ' ' : 'n';
-	values[5] = JsonbPGetDatum(job->facts);
-	values[6] = text_datum(r->asked ? job->model : NULL, &nulls[6]);
-	values[7] = text_datum(r->said.language, &nulls[7]);
-	values[8] = Int32GetDatum(r->said.dropped_segments);
-	values[9] = text_datum(r->request_id, &nulls[9]);
-	values[10] = Int32GetDatum(r->request_ms);
-	nulls[10] = r->asked ? ' ' : 'n';
-	values[11] = Int32GetDatum(r->parts);
-	nulls[11] = r->parts > 1 ? ' ' : 'n';
-	values[12] = text_datum(r->said.ignored, &nulls[12]);
-	values[13] = text_datum(r->heard_in_silence, &nulls[13]);
-	mulberry_statement_run(&finish_transcription_statement, values, nulls);
-}
-
-static void
-finish_sentiment(mulberry_job *job, const result *r)
-{
-	char nulls[8] = "       ";
-	Datum values[7] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token) };
-
-	values[2] = text_datum(r->said.sentiment, &nulls[2]);
-	values[3] = Float8GetDatum(r->said.confidence);
-	nulls[3] = r->said.has_confidence ? ' ' : 'n';
-	values[4] = text_datum(job->model, &nulls[4]);
-	values[5] = text_datum(r->request_id, &nulls[5]);
-	values[6] = Int32GetDatum(r->request_ms);
-	mulberry_statement_run(&finish_sentiment_statement, values, nulls);
-}
-
-static void
-finish(mulberry_job *job, const result *r)
-{
-	if (is_recording(job))
-		finish_listening(job, r);
-	else if (is_transcription(job))
-		finish_transcription(job, r);
-	else
-		finish_sentiment(job, r);
-}
-
-/* The answer of an earlier attempt, which could not store it.  True when there is one. */
-static bool
-kept_answer(mulberry_job *job, result *r)
-{
-	JsonbValue value;
-	JsonbContainer *kept;
-	double number;
-
-	if (job->payload == NULL || !mulberry_json_member(&job->payload->root, "answer", &value) ||
-		(kept = mulberry_json_container(&value)) == NULL)
-		return false;
-	memset(r, 0, sizeof *r);
-	r->asked = true;
-	r->said.text = mulberry_json_string(kept, "text");
-	r->said.sentiment = mulberry_json_string(kept, "sentiment");
-	r->said.has_confidence = mulberry_json_number(kept, "confidence", &r->said.confidence);
-	r->said.language = mulberry_json_string(kept, "language");
-	r->said.ignored = mulberry_json_string(kept, "ignored");
-	r->heard_in_silence = mulberry_json_string(kept, "heard_in_silence");
-	r->request_id = mulberry_json_string(kept, "request_id");
-	if (mulberry_json_number(kept, "dropped_segments", &number))
-		r->said.dropped_segments = (int) number;
-	if (mulberry_json_number(kept, "request_ms", &number))
-		r->request_ms = (int) number;
-	if (mulberry_json_number(kept, "parts", &number))
-		r->parts = (int) number;
-	return true;
-}
 
 static int
 payload_int(const mulberry_job *job, const char *name)
@@ -231,6 +71,14 @@ longest_piece(const mulberry_job *job)
 	return limit;
 }
 
+/* Where the piece of audio in hand lies in the whole. */
+static void
+locate_part(mulberry_job *job)
+{
+	job->part_start = mulberry_audio_part_start(&job->division, job->part);
+	job->part_seconds = mulberry_audio_part_start(&job->division, job->part + 1) - job->part_start;
+}
+
 /* Asks for the piece of audio whose turn it is; audio that is one piece goes as it is. */
 static void
 ask_for_part(mulberry_job *job)
@@ -252,6 +100,7 @@ ask_for_part(mulberry_job *job)
 		MemoryContextSwitchTo(old);
 	}
 	job->sent_seconds = mulberry_audio_seconds(&job->division, job->part);
+	locate_part(job);
 	job->protocol->ask_transcript(job, &utterance);
 	job->request_memory = VARSIZE(job->audio) + (job->part_wav ? utterance.wav_size : 0);
 }
@@ -306,16 +155,17 @@ prepare_transcription(mulberry_job *job)
 {
 	Datum values[1];
 	mulberry_utterance utterance = { 0 };
-	result r = { 0 };
+	mulberry_ai_result r = { 0 };
 	bool no_audio;
 	bool isnull;
 	Datum audio;
 	Datum facts;
 	MemoryContext old;
 
-	values[0] = is_recording(job) ? JsonbPGetDatum(job->payload) : Int64GetDatum(job->call);
-	if (mulberry_statement_run(is_recording(job) ? &recording_statement : &input_statement, values,
-							   NULL) != 1)
+	values[0] =
+		mulberry_is_recording(job) ? JsonbPGetDatum(job->payload) : Int64GetDatum(job->call);
+	if (mulberry_statement_run(mulberry_is_recording(job) ? &recording_statement : &input_statement,
+							   values, NULL) != 1)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the recording does not exist"));
 	utterance.call_id = mulberry_result_text(0, 1, CurrentMemoryContext);
 	utterance.encoding = mulberry_result_text(0, 2, CurrentMemoryContext);
@@ -327,26 +177,30 @@ prepare_transcription(mulberry_job *job)
 	job->facts = DatumGetJsonbPCopy(facts);
 	MemoryContextSwitchTo(old);
 
-	if (kept_answer(job, &r) && r.said.text)
+	if (mulberry_ai_kept(job, &r) && r.said.text)
 	{
-		finish(job, &r);
+		mulberry_ai_store(job, &r);
 		return false;
 	}
 	if (no_audio && utterance.text == NULL)
 	{
 		mulberry_job_fail(job, MULBERRY_FAILURE_PERMANENT,
-						  is_recording(job) ? "the recording is gone" : "the call has no packets",
+						  mulberry_is_recording(job) ? "the recording is gone"
+													 : "the call has no packets",
 						  0, &(mb_judgement){ .serves_others = true });
 		return false;
 	}
 	if (utterance.text && (job->endpoint_kind == NULL || !job->endpoint_kind->takes_text))
 	{
 		r.said.text = unconstify(char *, utterance.text);
-		finish(job, &r);
+		mulberry_place_segments(&r.said.segments, r.said.text, NAN);
+		r.segments = mulberry_segments_json(&r.said.segments, 0);
+		mulberry_ai_store(job, &r);
 		return false;
 	}
 	if (job->protocol == NULL || job->protocol->ask_transcript == NULL)
 		refuse(job, "transcribe nothing");
+	job->part_seconds = NAN;
 	if (utterance.text == NULL && job->protocol->takes_parts)
 	{
 		ask_in_parts(job, audio);
@@ -359,6 +213,9 @@ prepare_transcription(mulberry_job *job)
 
 		utterance.wav = VARDATA(wav);
 		utterance.wav_size = VARSIZE(wav) - VARHDRSZ;
+		mulberry_audio_divide(wav, 0, &job->division);
+		job->division.parts = 1; /* it goes as a whole, however long it is */
+		locate_part(job);
 	}
 	job->protocol->ask_transcript(job, &utterance);
 	return true;
@@ -368,11 +225,11 @@ static bool
 prepare_sentiment(mulberry_job *job)
 {
 	char *transcription = mulberry_json_string(&job->payload->root, "transcription");
-	result r;
+	mulberry_ai_result r;
 
-	if (kept_answer(job, &r) && r.said.sentiment)
+	if (mulberry_ai_kept(job, &r) && r.said.sentiment)
 	{
-		finish(job, &r);
+		mulberry_ai_store(job, &r);
 		return false;
 	}
 	if (job->protocol == NULL || job->protocol->ask_sentiment == NULL)
@@ -400,7 +257,7 @@ mulberry_ai_prepare(mulberry_job *job)
 
 /* Words for audio in which nobody speaks are the engine's invention; they are kept aside. */
 static void
-take_back_inventions(mulberry_job *job, result *r)
+take_back_inventions(mulberry_job *job, mulberry_ai_result *r)
 {
 	char *words = r->said.text;
 
@@ -414,7 +271,7 @@ take_back_inventions(mulberry_job *job, result *r)
 
 /* What the answer says, with what the answers to earlier parts said. */
 static void
-read_answer(mulberry_job *job, const mulberry_http_answer *answer, result *r)
+read_answer(mulberry_job *job, const mulberry_http_answer *answer, mulberry_ai_result *r)
 {
 	Jsonb *json = mulberry_json_read(answer->body, answer->body_size);
 
@@ -423,13 +280,16 @@ read_answer(mulberry_job *job, const mulberry_http_answer *answer, result *r)
 	r->request_id = answer->request_id[0] ? answer->request_id : NULL;
 	r->request_ms = answer->duration_ms;
 	r->parts = job->parts;
-	if (!is_transcription(job))
+	if (!mulberry_is_transcription(job))
 	{
 		job->protocol->read_sentiment(json, &r->said);
 		return;
 	}
 	job->protocol->read_transcript(json, &r->said);
 	take_back_inventions(job, r);
+	mulberry_place_segments(&r->said.segments, r->said.text, job->part_seconds);
+	r->segments = mulberry_segments_json(&r->said.segments, job->part_start);
+	r->part = job->part;
 	r->heard_in_silence = job->heard_in_silence;
 	if (job->parts <= 1)
 		return;
@@ -441,18 +301,9 @@ read_answer(mulberry_job *job, const mulberry_http_answer *answer, result *r)
 
 /* Asks for the next part, with what there is so far kept. */
 static void
-next_part(mulberry_job *job, const result *r)
+next_part(mulberry_job *job, const mulberry_ai_result *r)
 {
-	char nulls[8] = "       ";
-	Datum values[7] = { Int64GetDatum(job->id),
-						Int64GetDatum(job->lease_token),
-						Int32GetDatum(job->part + 1),
-						Int64GetDatum(job->division.part_bytes),
-						CStringGetTextDatum(r->said.text),
-						Int32GetDatum(r->said.dropped_segments) };
-
-	values[6] = text_datum(r->heard_in_silence, &nulls[6]);
-	mulberry_statement_run(&progress_statement, values, nulls);
+	mulberry_ai_store_part(job, r, job->part + 1);
 	resetStringInfo(job->text);
 	appendStringInfoString(job->text, r->said.text);
 	job->dropped_segments = r->said.dropped_segments;
@@ -478,7 +329,7 @@ note_objections(mulberry_job *job)
 bool
 mulberry_ai_accept(mulberry_job *job, const mulberry_http_answer *answer)
 {
-	result r;
+	mulberry_ai_result r;
 
 	job->unstored = false;
 	read_answer(job, answer, &r);
@@ -493,7 +344,7 @@ mulberry_ai_accept(mulberry_job *job, const mulberry_http_answer *answer)
 	job->unstored = true;
 	if (job->objected)
 		note_objections(job);
-	finish(job, &r);
+	mulberry_ai_store(job, &r);
 	return false;
 }
 
@@ -513,7 +364,7 @@ mulberry_ai_object(mulberry_job *job, const mulberry_http_answer *answer)
 												  : psprintf(SECONDS "%d", objection.max_seconds));
 	MemoryContextSwitchTo(old);
 	job->objected = true;
-	if (!is_transcription(job))
+	if (!mulberry_is_transcription(job))
 		return prepare_sentiment(job);
 	if (objection.parameter == NULL)
 		divide(job);
@@ -524,22 +375,8 @@ mulberry_ai_object(mulberry_job *job, const mulberry_http_answer *answer)
 void
 mulberry_ai_keep(mulberry_job *job, const mulberry_http_answer *answer)
 {
-	char nulls[13] = "            ";
-	Datum values[12] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token) };
-	result r;
+	mulberry_ai_result r;
 
 	read_answer(job, answer, &r);
-	values[2] = text_datum(r.said.text, &nulls[2]);
-	values[3] = text_datum(r.said.sentiment, &nulls[3]);
-	values[4] = Float8GetDatum(r.said.confidence);
-	nulls[4] = r.said.has_confidence ? ' ' : 'n';
-	values[5] = text_datum(r.said.language, &nulls[5]);
-	values[6] = Int32GetDatum(r.said.dropped_segments);
-	values[7] = text_datum(r.said.ignored, &nulls[7]);
-	values[8] = text_datum(r.heard_in_silence, &nulls[8]);
-	values[9] = text_datum(r.request_id, &nulls[9]);
-	values[10] = Int32GetDatum(r.request_ms);
-	values[11] = Int32GetDatum(r.parts);
-	nulls[11] = r.parts > 1 ? ' ' : 'n';
-	mulberry_statement_run(&keep_statement, values, nulls);
+	mulberry_ai_keep_result(job, &r);
 }

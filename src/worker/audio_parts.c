@@ -108,6 +108,12 @@ mulberry_audio_seconds(const mulberry_audio_division *division, int part)
 	return (int) ((bytes + second - 1) / second);
 }
 
+double
+mulberry_audio_part_start(const mulberry_audio_division *division, int part)
+{
+	return (double) beginning(division, part) / SAMPLE_SIZE / division->sample_rate;
+}
+
 static void
 note_speech(void *arg, const mb_vad_event *event)
 {

@@ -36,6 +36,9 @@ extern bool mulberry_audio_is_whole(const mulberry_audio_division *division);
 /* Length of a part in s, rounded up. */
 extern int mulberry_audio_seconds(const mulberry_audio_division *division, int part);
 
+/* Where a part begins, in s; of the part behind the last one, where the audio ends. */
+extern double mulberry_audio_part_start(const mulberry_audio_division *division, int part);
+
 /* Whether somebody speaks in a part, as speech_segments() would tell. */
 extern bool mulberry_audio_has_speech(const mulberry_audio_division *division, int part);
 

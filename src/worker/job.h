@@ -69,6 +69,8 @@ typedef struct mulberry_job
 	mulberry_audio_division division;
 	int parts;				/* 0 or 1: in one request */
 	int part;				/* from 0 */
+	double part_start;		/* of what is in the request, in s from the beginning of the call */
+	double part_seconds;	/* its duration in s; NaN: it is text */
 	char *part_wav;			/* NULL: the whole goes as it is */
 	int sent_seconds;		/* of audio in the request, rounded up */
 	char *heard_in_silence; /* words for audio in which nobody speaks; NULL: none */

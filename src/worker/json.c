@@ -1,7 +1,7 @@
 /*
  * json.c
  *	  Services of kind "json": one POST with the audio or the text of a call, one JSON answer
- *	  {"transcription", "sentiment", "confidence"}; see docs/endpoints.md.
+ *	  {"transcription", "sentiment", "confidence", "segments"}; see docs/endpoints.md.
  */
 #include "server/compat.h"
 
@@ -76,6 +76,7 @@ read_transcript(Jsonb *answer, mulberry_transcript *transcript)
 				errmsg("it is not a JSON object with the string \"transcription\""));
 	transcript->text = mulberry_json_string(&answer->root, "transcription");
 	transcript->text = transcript->text ? mulberry_trim(transcript->text) : pstrdup("");
+	mulberry_read_segments(&answer->root, NULL, &transcript->segments);
 	mulberry_read_sentiment(&answer->root, transcript);
 }
 

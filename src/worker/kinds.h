@@ -19,6 +19,7 @@
 #include "utils/jsonb.h"
 
 #include "worker/job.h"
+#include "worker/segments.h"
 
 /* What is to be transcribed: sound or, for a call that is text, that. */
 typedef struct mulberry_utterance
@@ -39,7 +40,8 @@ typedef struct mulberry_transcript
 	char *language;
 	char *sentiment; /* positive, neutral or negative; NULL: not known */
 	bool has_confidence;
-	double confidence;	  /* 0 to 1 */
+	double confidence; /* 0 to 1 */
+	mulberry_segments segments;
 	int dropped_segments; /* which the model itself took for silence */
 	char *ignored;		  /* what of the answer was not usable, one sentence; NULL: all was */
 } mulberry_transcript;

@@ -4,7 +4,8 @@
  *	  POST /chat/completions as JSON; see docs/endpoints.md.
  *
  * What is always sent and not every model takes is left out once a model has refused it: the form of
- * the answer becomes a simpler one and then none, and chat goes without a temperature.
+ * the answer becomes a simpler one and then none, times are not asked for, and chat goes without a
+ * temperature.
  */
 #include "server/compat.h"
 
@@ -25,9 +26,11 @@
 #define SHORTEST_LIMIT 10	   /* s; what is said of less is about something else */
 
 #define TEMPERATURE "temperature"
+#define GRANULARITIES "timestamp_granularities"
 
 /* Forms of the answer, from the one that says most to none. */
 static const char *const transcript_forms[] = { "verbose_json", "json", NULL };
+static const char *const granularities[] = { "segment", "word" };
 static const char *const chat_forms[] = { "json_schema", "json_object", NULL };
 
 static bool
@@ -54,6 +57,14 @@ transcript_form(const mulberry_job *job)
 	return form ? form : possible_form(job, transcript_forms + (is_gpt_4o(job) ? 1 : 0));
 }
 
+/* Only with verbose_json there are times. */
+static bool
+asks_for_times(const mulberry_job *job, const char *form)
+{
+	return form && strcmp(form, "verbose_json") == 0 &&
+		   !mulberry_request_refused(job, GRANULARITIES);
+}
+
 static void
 ask_transcript(mulberry_job *job, const mulberry_utterance *utterance)
 {
@@ -65,7 +76,8 @@ ask_transcript(mulberry_job *job, const mulberry_utterance *utterance)
 
 	mulberry_request_begin(job, "/audio/transcriptions");
 	old = MemoryContextSwitchTo(job->context);
-	parts = palloc0(sizeof(mulberry_http_part) * (3 + lengthof(optional)));
+	parts =
+		palloc0(sizeof(mulberry_http_part) * (3 + lengthof(granularities) + lengthof(optional)));
 	parts[n++] = (mulberry_http_part){ "file", "call.wav", "audio/wav", utterance->wav,
 									   utterance->wav_size };
 	if (job->model)
@@ -73,6 +85,12 @@ ask_transcript(mulberry_job *job, const mulberry_utterance *utterance)
 	if (form)
 		parts[n++] =
 			(mulberry_http_part){ "response_format", NULL, NULL, pstrdup(form), strlen(form) };
+	if (asks_for_times(job, form))
+	{
+		for (int i = 0; i < lengthof(granularities); i++)
+			parts[n++] = (mulberry_http_part){ GRANULARITIES "[]", NULL, NULL, granularities[i],
+											   strlen(granularities[i]) };
+	}
 	for (int i = 0; i < lengthof(optional); i++)
 	{
 		char *value = mulberry_request_option(job, optional[i]);
@@ -100,48 +118,17 @@ segment_is_silent(JsonbContainer *segment)
 		   logprob < AVG_LOGPROB;
 }
 
-/* The words of all segments that are not silent; counts the others.  NULL when there are no segments. */
-static char *
-words_of_segments(Jsonb *answer, int *dropped)
-{
-	JsonbValue value;
-	JsonbContainer *segments;
-	StringInfoData words;
-
-	if (!mulberry_json_member(&answer->root, "segments", &value) ||
-		(segments = mulberry_json_container(&value)) == NULL || !JsonContainerIsArray(segments) ||
-		JsonContainerSize(segments) == 0)
-		return NULL;
-	initStringInfo(&words);
-	for (uint32 i = 0; i < JsonContainerSize(segments); i++)
-	{
-		JsonbContainer *segment =
-			mulberry_json_container(getIthJsonbValueFromContainer(segments, i));
-		char *said = segment ? mulberry_json_string(segment, "text") : NULL;
-
-		if (said == NULL)
-			continue;
-		if (segment_is_silent(segment))
-		{
-			(*dropped)++;
-			continue;
-		}
-		if (words.len > 0 && strchr(" \t\r\n", said[0]) == NULL)
-			appendStringInfoChar(&words, ' ');
-		appendStringInfoString(&words, said);
-	}
-	return words.data;
-}
-
 static void
 read_transcript(Jsonb *answer, mulberry_transcript *transcript)
 {
 	JsonbValue value;
-	char *words = words_of_segments(answer, &transcript->dropped_segments);
 	bool said = mulberry_json_member(&answer->root, "text", &value);
+	char *words;
 
+	mulberry_read_segments(&answer->root, segment_is_silent, &transcript->segments);
+	words = mulberry_segments_text(&transcript->segments, &transcript->dropped_segments);
 	transcript->text = mulberry_json_string(&answer->root, "text");
-	if (transcript->dropped_segments > 0 || (transcript->text == NULL && words != NULL && words[0]))
+	if (transcript->dropped_segments > 0 || (transcript->text == NULL && words[0]))
 		transcript->text = words;
 	/* null is how some servers say that nothing was said, unless they say that something went wrong */
 	if (transcript->text == NULL && said && value.type == jbvNull &&
@@ -345,6 +332,8 @@ read_objection(const mulberry_job *job, const mulberry_http_answer *answer)
 	if (chat && !mulberry_request_refused(job, TEMPERATURE) &&
 		mulberry_request_option(job, TEMPERATURE) == NULL && mentions(text, TEMPERATURE))
 		objection.parameter = TEMPERATURE;
+	else if (!chat && asks_for_times(job, form) && mentions(text, GRANULARITIES))
+		objection.parameter = GRANULARITIES;
 	else if (form && form_is_ours &&
 			 (mentions(text, "response_format") || mentions(text, "response format") ||
 			  mentions(text, form) || (chat && mentions(text, "structured output"))))

@@ -24,9 +24,9 @@ add_confidence(mulberry_row *row, const mulberry_transcript *said)
 }
 
 /*
- * read_transcription(kind text, answer jsonb, OUT transcription text, OUT sentiment text,
+ * read_transcription(kind text, answer jsonb, seconds double precision, OUT transcription text, OUT sentiment text,
  *		OUT confidence double precision, OUT language text, OUT dropped_segments integer,
- *		OUT ignored text)
+ *		OUT ignored text, OUT segments jsonb)
  */
 Datum
 mulberry_read_transcription(PG_FUNCTION_ARGS)
@@ -34,9 +34,13 @@ mulberry_read_transcription(PG_FUNCTION_ARGS)
 	char *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	const mulberry_endpoint_kind *kind = mulberry_endpoint_kind_by_name(name);
 	const mulberry_protocol *protocol = kind ? mulberry_protocol_of(kind) : NULL;
+	double seconds = PG_GETARG_FLOAT8(2);
 	mulberry_transcript said = { 0 };
 	mulberry_row result;
 
+	if (!(seconds >= 0 && seconds <= 1e6))
+		ereport(ERROR, errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				errmsg("%g seconds of audio are out of range", seconds));
 	if (protocol != NULL && protocol->read_transcript != NULL)
 		protocol->read_transcript(PG_GETARG_JSONB_P(1), &said);
 	else
@@ -49,6 +53,8 @@ mulberry_read_transcription(PG_FUNCTION_ARGS)
 	mulberry_row_add_text(&result, said.language);
 	mulberry_row_add(&result, Int32GetDatum(said.dropped_segments));
 	mulberry_row_add_text(&result, said.ignored);
+	mulberry_place_segments(&said.segments, said.text, seconds);
+	mulberry_row_add(&result, JsonbPGetDatum(mulberry_segments_json(&said.segments, 0)));
 	return mulberry_row_end(&result);
 }
 

@@ -243,7 +243,7 @@ sub take_request
             my ($name) = $part =~ /name="([^"]+)"/ or next;
             my $value = substr($part, index($part, "\r\n\r\n") + 4);
             if ($name eq 'file') { $request{heard} = listen_to($value) }
-            else { $request{fields}{$name} = $value }
+            else { $request{fields}{$name} = join ',', $request{fields}{$name} // (), $value }
         }
     }
     elsif ($head =~ /^content-type:\s*application\/json/im)
@@ -289,9 +289,16 @@ sub answer
         my $text = "thank you, that was wonderful: $heard->{samples} samples, $heard->{silent} silent";
         $text = $1 =~ tr/-/ /r if $behaviour =~ /^says-(.*)/;
         my %answer = (text => $text);
-        %answer = (%answer, task => 'transcribe', language => 'english', duration => 1, segments => [
-            { id => 0, text => " $text", no_speech_prob => 0.1, avg_logprob => -0.2 } ])
-            if ($request->{fields}{response_format} // '') eq 'verbose_json';
+        if (($request->{fields}{response_format} // '') eq 'verbose_json')
+        {
+            # as if it was spoken evenly from the beginning to the end
+            my $seconds = $heard->{samples} / $heard->{rate};
+            my @words = split ' ', $text;
+            %answer = (%answer, task => 'transcribe', language => 'english', duration => $seconds, segments => [
+                { id => 0, start => 0, end => $seconds, text => " $text", no_speech_prob => 0.1, avg_logprob => -0.2 } ]);
+            $answer{words} = [ map { { word => $words[$_], start => $seconds * $_ / @words, end => $seconds * ($_ + 1) / @words } } 0 .. $#words ]
+              if ($request->{fields}{'timestamp_granularities[]'} // '') =~ /word/;
+        }
         $body = encode_json(\%answer);
     }
     else

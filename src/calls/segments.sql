@@ -1,0 +1,159 @@
+-- What was said when: segments of an engine's answers, as workers store and users read them.
+
+CREATE OR REPLACE FUNCTION put_segments(call bigint, track integer, part integer, segments jsonb) RETURNS void
+LANGUAGE sql AS $$
+    -- the first part begins the track anew: there may be what an earlier job left
+    DELETE FROM mulberry_internal.segments s WHERE s.call = $1 AND s.track = $2 AND $3 = 0;
+    INSERT INTO mulberry_internal.segments (call, track, number, speaker, start_ms, end_ms, text, confidence, sentiment,
+                                            sentiment_confidence, words)
+    SELECT $1, $2, before.n + e.place - 1, e.segment->>'speaker', (e.segment->>'start_ms')::integer, (e.segment->>'end_ms')::integer,
+           e.segment->>'text', (e.segment->>'confidence')::double precision, f.sentiment, f.confidence, e.segment->'words'
+      FROM (SELECT coalesce(max(s.number) + 1, 0) AS n FROM mulberry_internal.segments s WHERE s.call = $1 AND s.track = $2) AS before
+           CROSS JOIN jsonb_array_elements($4) WITH ORDINALITY AS e (segment, place)
+           CROSS JOIN LATERAL mulberry.sentiment(e.segment->>'text') AS f
+$$;
+COMMENT ON FUNCTION put_segments(bigint, integer, integer, jsonb) IS
+    'stores the segments of a part of a track behind those of the parts before it, each with its sentiment by the lexicon (internal)';
+
+CREATE OR REPLACE FUNCTION keep_segments(job bigint, token bigint, part integer, segments jsonb) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    j mulberry_internal.job_queue;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    j := mulberry_internal.leased_job(job, token);
+    IF j.call IS NOT NULL THEN
+        PERFORM mulberry_internal.put_segments(j.call, 0, part, segments);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION keep_segments(bigint, bigint, integer, jsonb) IS
+    'stores when it was said what an engine heard in a part of a call; nothing when the token is no longer the job''s';
+
+CREATE OR REPLACE FUNCTION require_segments(call bigint, transcription text) RETURNS void
+LANGUAGE sql AS $$
+    SELECT mulberry_internal.put_segments($1, 0, 0, jsonb_build_array(jsonb_build_object('text', $2)))
+     WHERE $2 <> '' AND NOT EXISTS (SELECT FROM mulberry_internal.segments s WHERE s.call = $1)
+$$;
+COMMENT ON FUNCTION require_segments(bigint, text) IS 'makes a transcript without segments one segment, without times (internal)';
+
+CREATE OR REPLACE FUNCTION find_call(owner uuid, call_id text) RETURNS mulberry_internal.calls
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    found_call mulberry_internal.calls;
+BEGIN
+    IF call_id IS NULL THEN
+        RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT c.* INTO found_call FROM mulberry_internal.calls c WHERE c.tenant = owner AND c.call_id = find_call.call_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN found_call;
+END
+$$;
+COMMENT ON FUNCTION find_call(uuid, text) IS 'a call of a tenant by its name; 42704 when there is none (internal)';
+
+CREATE OR REPLACE FUNCTION segments_in_time(call bigint)
+RETURNS TABLE (track text, speaker text, start_ms integer, end_ms integer, text text, confidence double precision,
+               sentiment text, sentiment_confidence double precision, words jsonb)
+LANGUAGE sql STABLE ROWS 100 AS $$
+    SELECT NULL::text, s.speaker, s.start_ms, s.end_ms, s.text, s.confidence, s.sentiment, s.sentiment_confidence, s.words
+      FROM mulberry_internal.segments s
+     WHERE s.call = $1
+     ORDER BY s.start_ms, s.track, s.number
+$$;
+COMMENT ON FUNCTION segments_in_time(bigint) IS 'the segments of a call, by their begin (internal)';
+
+CREATE OR REPLACE FUNCTION mulberry.call_segments(call_id text, tenant text DEFAULT NULL)
+RETURNS TABLE (track text, speaker text, start_ms integer, end_ms integer, text text, confidence double precision,
+               sentiment text, sentiment_confidence double precision, words jsonb)
+LANGUAGE mulberry STABLE ROWS 100 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', call_segments.call_id);
+    RETURN QUERY SELECT s.*
+                   FROM mulberry_internal.segments_in_time(
+                       (mulberry_internal.find_call(mulberry_internal.resolve_tenant(call_segments.tenant, 'supervisor', 'auditor'),
+                                                    call_segments.call_id)).id) AS s;
+END
+$$;
+COMMENT ON FUNCTION mulberry.call_segments(text, text) IS
+    'what was said in a call, piece by piece in order of time; times are those of call_audio(), null for a call of encoding text. '
+    'words: [{"word", "start_ms", "end_ms", "confidence"}, ...]; confidence is the engine''s, 0 to 1';
+
+CREATE OR REPLACE FUNCTION subtitle_time(ms integer, separator text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN format('%s:%s:%s%s%s', lpad((ms / 3600000)::text, 2, '0'), lpad((ms / 60000 % 60)::text, 2, '0'),
+              lpad((ms / 1000 % 60)::text, 2, '0'), separator, lpad((ms % 1000)::text, 3, '0'));
+COMMENT ON FUNCTION subtitle_time(integer, text) IS 'a time as subtitles write it, 00:00:00,000 or 00:00:00.000 (internal)';
+
+CREATE OR REPLACE FUNCTION subtitles(call bigint, vtt boolean) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN $2 THEN E'WEBVTT\n\n' ELSE '' END || coalesce(string_agg(
+               CASE WHEN $2 THEN '' ELSE q.n || E'\n' END
+               || mulberry_internal.subtitle_time(q.start_ms, q.separator) || ' --> '
+               || mulberry_internal.subtitle_time(q.end_ms, q.separator) || E'\n'
+               || CASE WHEN q.speaker IS NULL THEN '' WHEN $2 THEN format('<v %s>', q.speaker) ELSE q.speaker || ': ' END
+               || q.text || E'\n\n', '' ORDER BY q.n), '')
+      FROM (SELECT s.n, s.start_ms, s.end_ms, CASE WHEN $2 THEN '.' ELSE ',' END AS separator,
+                   -- a line of its own ends a subtitle, and WebVTT reads < and & as markup
+                   CASE WHEN $2 THEN replace(replace(replace(l.text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;') ELSE l.text END AS text,
+                   CASE WHEN $2 THEN translate(l.speaker, '<>&', '') ELSE l.speaker END AS speaker
+              FROM mulberry_internal.segments_in_time($1) WITH ORDINALITY
+                   AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, n)
+                   CROSS JOIN LATERAL (SELECT regexp_replace(s.text, E'\\s+', ' ', 'g') AS text,
+                                              regexp_replace(coalesce(s.speaker, s.track), E'\\s+', ' ', 'g') AS speaker) AS l) AS q
+$$;
+COMMENT ON FUNCTION subtitles(bigint, boolean) IS 'the segments of a call as SubRip or WebVTT (internal)';
+
+CREATE OR REPLACE FUNCTION turns(call bigint) RETURNS TABLE (speaker text, text text, start_ms integer)
+LANGUAGE sql STABLE AS $$
+    SELECT t.speaker, string_agg(t.text, ' ' ORDER BY t.n), min(t.start_ms)
+      FROM (SELECT c.*, count(*) FILTER (WHERE c.changes) OVER (ORDER BY c.n) AS turn
+              FROM (SELECT s.n, coalesce(s.speaker, s.track) AS speaker, s.text, s.start_ms,
+                           coalesce(s.speaker, s.track) IS DISTINCT FROM lag(coalesce(s.speaker, s.track)) OVER (ORDER BY s.n) AS changes
+                      FROM mulberry_internal.segments_in_time($1) WITH ORDINALITY
+                           AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, n)) AS c) AS t
+     GROUP BY t.turn, t.speaker
+     ORDER BY t.turn
+$$;
+COMMENT ON FUNCTION turns(bigint) IS 'the segments of a call, those of one speaker that follow each other together (internal)';
+
+CREATE OR REPLACE FUNCTION mulberry.call_transcript(call_id text, format text DEFAULT 'text', tenant text DEFAULT NULL) RETURNS text
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    c mulberry_internal.calls;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', call_transcript.call_id, 'format', call_transcript.format);
+    IF format IS NULL OR format NOT IN ('text', 'srt', 'vtt', 'json') THEN
+        RAISE EXCEPTION 'unknown format "%" of a transcript', format
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Formats are text, srt, vtt and json.';
+    END IF;
+    c := mulberry_internal.find_call(mulberry_internal.resolve_tenant(call_transcript.tenant, 'supervisor', 'auditor'),
+                                     call_transcript.call_id);
+    IF c.transcription IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF format IN ('srt', 'vtt') AND c.encoding = 'text' THEN
+        RAISE EXCEPTION 'call "%" has text and no audio', c.call_id
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Its transcript has no times: ask for text or json.';
+    END IF;
+    CASE format
+        WHEN 'text' THEN
+            RETURN coalesce((SELECT string_agg(concat_ws(': ', t.speaker, t.text), E'\n') FROM mulberry_internal.turns(c.id) AS t),
+                            c.transcription);
+        WHEN 'json' THEN
+            RETURN jsonb_build_object('call_id', c.call_id, 'text', c.transcription, 'language', c.ai_result->'language',
+                'sentiment', c.sentiment, 'confidence', c.confidence,
+                'segments', coalesce((SELECT jsonb_agg(jsonb_strip_nulls(to_jsonb(s)))
+                                        FROM mulberry_internal.segments_in_time(c.id) AS s), '[]'));
+        ELSE
+            RETURN mulberry_internal.subtitles(c.id, format = 'vtt');
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION mulberry.call_transcript(text, text, text) IS
+    'the transcript of a call in order of time: as text, a line a turn with its speaker; as subtitles srt (SubRip) or vtt (WebVTT); or as '
+    'json with its segments and words. null: there is none yet';
