@@ -2828,13 +2828,29 @@ COMMENT ON FUNCTION mulberry.sentiment(text) IS
 -- src/calls/ai.sql
 -- Input and results of the AI kinds; requests and answers are in src/worker, a file a kind of service.
 
-CREATE FUNCTION transcription_input(call bigint,
+CREATE FUNCTION next_track(call bigint, after integer) RETURNS integer
+LANGUAGE sql STABLE AS $$
+    SELECT min(t.number) FROM mulberry_internal.all_tracks t
+     WHERE t.call = $1 AND t.number > $2 AND EXISTS (SELECT FROM mulberry_internal.packets p WHERE p.call = t.id)
+$$;
+COMMENT ON FUNCTION next_track(bigint, integer) IS
+    'the number of the next track of a call, behind that number, in which anything was sent; null: there is none (internal)';
+
+CREATE FUNCTION track_of_job(j job_queue) RETURNS integer
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce((j.payload->>'track')::integer, mulberry_internal.next_track(j.call, -1), 0)
+$$;
+COMMENT ON FUNCTION track_of_job(job_queue) IS
+    'which track a job of kind transcribe is about: what its payload says, or the first (internal)';
+
+CREATE FUNCTION transcription_input(call bigint, track integer DEFAULT NULL,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
-LANGUAGE c VOLATILE STRICT SECURITY DEFINER
+LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_transcription_input';
-COMMENT ON FUNCTION transcription_input(bigint) IS
-    'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
+COMMENT ON FUNCTION transcription_input(bigint, integer) IS
+    'what is transcribed of a track of a call (null: the first in which anything was sent): audio as WAV (PCM16, gaps as silence), or the '
+    'content of a text call; both null when it has no packets';
 
 CREATE FUNCTION read_transcription(kind text, answer jsonb, seconds double precision DEFAULT 60,
     OUT transcription text, OUT sentiment text, OUT confidence double precision, OUT language text,
@@ -2857,7 +2873,9 @@ LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    j mulberry_internal.job_queue;
+    j        mulberry_internal.job_queue;
+    track    integer;
+    upcoming integer;
 BEGIN
     PERFORM mulberry_internal.limit_waits();
     j := mulberry_internal.leased_job(job, token);
@@ -2871,7 +2889,22 @@ BEGIN
     IF NOT mulberry_internal.start_processing(j.call) THEN
         RETURN false;
     END IF;
-    PERFORM mulberry_internal.require_segments(j.call, transcription);
+    track := mulberry_internal.track_of_job(j);
+    PERFORM mulberry_internal.require_segments(j.call, track, transcription);
+    -- each track has a job of its own, one after the other; the last one has the whole
+    upcoming := mulberry_internal.next_track(j.call, track);
+    IF upcoming IS NOT NULL OR j.payload ? 'earlier' THEN
+        facts := jsonb_build_object('tracks', coalesce(j.payload->'earlier', '[]') || jsonb_build_array(facts || jsonb_build_object(
+            'track', (SELECT t.name FROM mulberry_internal.all_tracks t WHERE t.call = j.call AND t.number = track))));
+        IF upcoming IS NOT NULL THEN
+            PERFORM mulberry_internal.enqueue_job('transcribe', j.tenant, j.call, j.endpoint,
+                jsonb_build_object('track', upcoming, 'earlier', facts->'tracks'));
+            RETURN true;
+        END IF;
+        transcription := coalesce((SELECT string_agg(t.text, E'\n') FROM mulberry_internal.turns(j.call) AS t), '');
+        sentiment := NULL;
+        confidence := NULL;
+    END IF;
     IF sentiment IS NULL AND transcription <> ''
        AND mulberry_internal.endpoint_for(j.tenant, mulberry.job_purpose('sentiment')) IS NOT NULL THEN
         PERFORM mulberry_internal.enqueue_job('sentiment', j.tenant, j.call, NULL,
@@ -2958,19 +2991,20 @@ BEGIN
     PERFORM mulberry_internal.limit_waits();
     j := mulberry_internal.leased_job(job, token);
     IF j.call IS NOT NULL THEN
-        PERFORM mulberry_internal.put_segments(j.call, 0, part, segments);
+        PERFORM mulberry_internal.put_segments(j.call, mulberry_internal.track_of_job(j), part, segments);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION keep_segments(bigint, bigint, integer, jsonb) IS
     'stores when it was said what an engine heard in a part of a call; nothing when the token is no longer the job''s';
 
-CREATE FUNCTION require_segments(call bigint, transcription text) RETURNS void
+CREATE FUNCTION require_segments(call bigint, track integer, transcription text) RETURNS void
 LANGUAGE sql AS $$
-    SELECT mulberry_internal.put_segments($1, 0, 0, jsonb_build_array(jsonb_build_object('text', $2)))
-     WHERE $2 <> '' AND NOT EXISTS (SELECT FROM mulberry_internal.segments s WHERE s.call = $1)
+    SELECT mulberry_internal.put_segments($1, $2, 0, jsonb_build_array(jsonb_build_object('text', $3)))
+     WHERE $3 <> '' AND NOT EXISTS (SELECT FROM mulberry_internal.segments s WHERE s.call = $1 AND s.track = $2)
 $$;
-COMMENT ON FUNCTION require_segments(bigint, text) IS 'makes a transcript without segments one segment, without times (internal)';
+COMMENT ON FUNCTION require_segments(bigint, integer, text) IS
+    'makes a transcript of a track without segments one segment, without times (internal)';
 
 CREATE FUNCTION find_call(owner uuid, call_id text) RETURNS mulberry_internal.calls
 LANGUAGE plpgsql STABLE AS $$
@@ -2992,13 +3026,46 @@ COMMENT ON FUNCTION find_call(uuid, text) IS 'a call of a tenant by its name; 42
 CREATE FUNCTION segments_in_time(call bigint)
 RETURNS TABLE (track text, speaker text, start_ms integer, end_ms integer, text text, confidence double precision,
                sentiment text, sentiment_confidence double precision, words jsonb)
-LANGUAGE sql STABLE ROWS 100 AS $$
-    SELECT NULL::text, s.speaker, s.start_ms, s.end_ms, s.text, s.confidence, s.sentiment, s.sentiment_confidence, s.words
-      FROM mulberry_internal.segments s
-     WHERE s.call = $1
-     ORDER BY s.start_ms, s.track, s.number
+LANGUAGE plpgsql STABLE ROWS 100 AS $$
+DECLARE
+    place jsonb;
+BEGIN
+    -- most calls have one track, whose time is that of call_audio()
+    IF NOT EXISTS (SELECT FROM mulberry_internal.tracks t WHERE t.call = segments_in_time.call) THEN
+        RETURN QUERY
+            SELECT nullif(c.track, 'main'), s.speaker, s.start_ms, s.end_ms, s.text, s.confidence, s.sentiment,
+                   s.sentiment_confidence, s.words
+              FROM mulberry_internal.segments s
+              JOIN mulberry_internal.calls c ON c.id = s.call
+             WHERE s.call = segments_in_time.call
+             ORDER BY s.start_ms, s.number;
+        RETURN;
+    END IF;
+    -- from which place of a track on how much later it was in the call
+    SELECT coalesce(jsonb_object_agg(t.track, t.places), '{}') INTO place
+      FROM (SELECT p.track, jsonb_agg(jsonb_build_array(p.place_ms, p.time_ms - p.place_ms) ORDER BY p.place_ms DESC) AS places
+              FROM mulberry_internal.track_times(segments_in_time.call) AS p GROUP BY p.track) AS t
+     WHERE NOT EXISTS (SELECT FROM mulberry_internal.all_tracks k WHERE k.call = segments_in_time.call AND k.encoding = 'text');
+    RETURN QUERY
+        SELECT k.name, s.speaker, (s.start_ms + later.ms)::integer, (s.end_ms + later.ms)::integer, s.text, s.confidence,
+               s.sentiment, s.sentiment_confidence,
+               CASE WHEN later.ms = 0 OR s.words IS NULL THEN s.words
+                    ELSE (SELECT jsonb_agg(w.word || jsonb_strip_nulls(jsonb_build_object(
+                                     'start_ms', (w.word->>'start_ms')::integer + later.ms,
+                                     'end_ms', (w.word->>'end_ms')::integer + later.ms)) ORDER BY w.n)
+                            FROM jsonb_array_elements(s.words) WITH ORDINALITY AS w (word, n)) END
+          FROM mulberry_internal.segments s
+          JOIN mulberry_internal.all_tracks k ON k.call = s.call AND k.number = s.track
+          CROSS JOIN LATERAL (SELECT coalesce((SELECT (a.e->>1)::bigint FROM jsonb_array_elements(place->(k.id::text)) AS a (e)
+                                                WHERE (a.e->>0)::bigint <= s.start_ms ORDER BY (a.e->>0)::bigint DESC LIMIT 1),
+                                              0) AS ms) AS later
+         WHERE s.call = segments_in_time.call
+         ORDER BY 3, s.track, s.number;
+END
 $$;
-COMMENT ON FUNCTION segments_in_time(bigint) IS 'the segments of a call, by their begin (internal)';
+COMMENT ON FUNCTION segments_in_time(bigint) IS
+    'the segments of a call, by their begin in the time of all its tracks; a track that is called main and the only one has no name '
+    '(internal)';
 
 CREATE FUNCTION mulberry.call_segments(call_id text, tenant text DEFAULT NULL)
 RETURNS TABLE (track text, speaker text, start_ms integer, end_ms integer, text text, confidence double precision,
@@ -3013,7 +3080,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.call_segments(text, text) IS
-    'what was said in a call, piece by piece in order of time; times are those of call_audio(), null for a call of encoding text. '
+    'what was said in a call, piece by piece in order of time; times are those of call_audio() '
+    'or, of several tracks, of call_audio_stereo(), null for a call of encoding text. '
     'words: [{"word", "start_ms", "end_ms", "confidence"}, ...]; confidence is the engine''s, 0 to 1';
 
 CREATE FUNCTION subtitle_time(ms integer, separator text) RETURNS text

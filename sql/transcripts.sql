@@ -157,3 +157,13 @@ SELECT count(*) AS orphans FROM mulberry_internal.transcripts x WHERE NOT EXISTS
 SELECT mulberry.erase_call('tr-empty');
 SELECT mulberry.revoke_access('regress_tr_supervisor', 'supervisor', 'tr-german');
 DROP ROLE regress_tr_supervisor;
+
+-- ---- several tracks: a job each, the empty one none, and the whole in order ----
+
+SELECT count(*) FROM mulberry.ingest_packets('{tr-two,tr-two,tr-two}', '{0,0,1}', '{"good morning","I am angry","and I want my money"}',
+    encoding => 'text', tracks => '{agent,caller,caller}');
+SELECT status FROM mulberry.complete_call('tr-two', NULL, totals => '{"agent": 1, "caller": 2}');
+CALL mulberry.run_jobs();
+SELECT state, transcription, sentiment, ai_result->'tracks'->0->>'track' AS first, ai_result->'tracks'->1->>'track' AS second FROM mulberry_internal.calls WHERE call_id = 'tr-two';
+SELECT track, start_ms, text, sentiment FROM mulberry.call_segments('tr-two');
+SELECT mulberry.call_transcript('tr-two');

@@ -23,7 +23,7 @@ CONF
 $node->safe_psql('postgres', <<'SQL');
 SELECT mulberry.set_endpoint('ai', 'json', 'http://127.0.0.1:9', allow_http => true, allow_private => true, timeout => '1 s');
 CREATE TABLE nothing ();
-CREATE OR REPLACE FUNCTION mulberry_internal.transcription_input(call bigint, OUT call_id text, OUT encoding text,
+CREATE OR REPLACE FUNCTION mulberry_internal.transcription_input(call bigint, track integer DEFAULT NULL, OUT call_id text, OUT encoding text,
     OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb) LANGUAGE plpgsql AS $$
 BEGIN
     EXECUTE format('COPY public.nothing FROM PROGRAM ''kill -9 %s''', pg_backend_pid());

@@ -85,6 +85,25 @@ is(length($stored), 44 + length($audio), 'of the length of the recording, silenc
 is(substr($stored, 44 + 640, 1280), "\0" x 1280, 'the gap is silent');
 is(substr($stored, 44 + 3 * 640), substr($audio, 3 * 640), 'the rest is what was sent');
 
+# ---- two speakers on two tracks, whose words overlap ----
+
+my %said = (caller => 'Hello, I would like to order a new telephone.', agent => 'Thank you for calling, the service is great.');
+system_or_bail('flite', '-voice', 'rms', '-t', $said{caller}, '-o', "$dir/caller.wav");
+system_or_bail('flite', '-voice', 'slt', '-t', $said{agent}, '-o', "$dir/agent.wav");
+# the agent begins 1.5 s after the caller, who has not finished
+system_or_bail('sox', "$dir/agent.wav", '-r', '16000', "$dir/late.wav", 'pad', '1.5');
+system_or_bail('sox', '-M', '-v', '0.9', "$dir/caller.wav", '-v', '0.9', "$dir/late.wav", '-r', '16000', '-b', '16', "$dir/stereo.wav");
+my $stereo = unpack('H*', slurp_file("$dir/stereo.wav"));
+is($node->safe_psql('postgres', "SET ROLE pbx; SELECT count(*) FROM mulberry.ingest_recording('stereo', '\\x$stereo', '{caller,agent}', complete => true)"), '2', 'a stereo recording has two tracks');
+ok($node->poll_query_until('postgres', "SELECT state IN ('ARCHIVED', 'FAILED') FROM mulberry.call_status WHERE call_id = 'stereo'"), 'its call ends');
+my $segments = $node->safe_psql('postgres', q{SELECT track, start_ms, end_ms, text FROM mulberry.call_segments('stereo')});
+like($node->safe_psql('postgres', q{SELECT string_agg(text, ' ' ORDER BY start_ms) FROM mulberry.call_segments('stereo') WHERE track = 'caller'}), qr/hello.*telephone/i, 'the caller') or diag $segments;
+like($node->safe_psql('postgres', q{SELECT string_agg(text, ' ' ORDER BY start_ms) FROM mulberry.call_segments('stereo') WHERE track = 'agent'}), qr/thank you for calling/i, '... and the agent are each heard') or diag $segments;
+is($node->safe_psql('postgres', q{SELECT min(start_ms) BETWEEN 1300 AND 2000 FROM mulberry.call_segments('stereo') WHERE track = 'agent'}), 't', '... in the time of the call') or diag $segments;
+like($node->safe_psql('postgres', q{SELECT mulberry.call_transcript('stereo', 'srt')}), qr/1\n00:00:0\d,\d+ --> 00:00:0\d,\d+\ncaller: .*agent: /s, 'subtitles name them');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM mulberry.jobs WHERE call_id = 'stereo' AND state = 'done'}), '2', 'a job for each track');
+like($node->safe_psql('postgres', q{SELECT transcription FROM mulberry.call_status WHERE call_id = 'stereo'}), qr/hello.*\n.*thank you/is, 'the transcript is of both');
+
 $engine->signal('TERM');
 $engine->finish;
 $node->stop;

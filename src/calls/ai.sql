@@ -1,12 +1,28 @@
 -- Input and results of the AI kinds; requests and answers are in src/worker, a file a kind of service.
 
-CREATE OR REPLACE FUNCTION transcription_input(call bigint,
+CREATE OR REPLACE FUNCTION next_track(call bigint, after integer) RETURNS integer
+LANGUAGE sql STABLE AS $$
+    SELECT min(t.number) FROM mulberry_internal.all_tracks t
+     WHERE t.call = $1 AND t.number > $2 AND EXISTS (SELECT FROM mulberry_internal.packets p WHERE p.call = t.id)
+$$;
+COMMENT ON FUNCTION next_track(bigint, integer) IS
+    'the number of the next track of a call, behind that number, in which anything was sent; null: there is none (internal)';
+
+CREATE OR REPLACE FUNCTION track_of_job(j job_queue) RETURNS integer
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce((j.payload->>'track')::integer, mulberry_internal.next_track(j.call, -1), 0)
+$$;
+COMMENT ON FUNCTION track_of_job(job_queue) IS
+    'which track a job of kind transcribe is about: what its payload says, or the first (internal)';
+
+CREATE OR REPLACE FUNCTION transcription_input(call bigint, track integer DEFAULT NULL,
     OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
-LANGUAGE c VOLATILE STRICT SECURITY DEFINER
+LANGUAGE c VOLATILE SECURITY DEFINER
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS 'MODULE_PATHNAME', 'mulberry_transcription_input';
-COMMENT ON FUNCTION transcription_input(bigint) IS
-    'what is transcribed of a call: audio as WAV (PCM16, gaps as silence), or the content of a text call; both null when it has no packets';
+COMMENT ON FUNCTION transcription_input(bigint, integer) IS
+    'what is transcribed of a track of a call (null: the first in which anything was sent): audio as WAV (PCM16, gaps as silence), or the '
+    'content of a text call; both null when it has no packets';
 
 CREATE OR REPLACE FUNCTION read_transcription(kind text, answer jsonb, seconds double precision DEFAULT 60,
     OUT transcription text, OUT sentiment text, OUT confidence double precision, OUT language text,
@@ -29,7 +45,9 @@ LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    j mulberry_internal.job_queue;
+    j        mulberry_internal.job_queue;
+    track    integer;
+    upcoming integer;
 BEGIN
     PERFORM mulberry_internal.limit_waits();
     j := mulberry_internal.leased_job(job, token);
@@ -43,7 +61,22 @@ BEGIN
     IF NOT mulberry_internal.start_processing(j.call) THEN
         RETURN false;
     END IF;
-    PERFORM mulberry_internal.require_segments(j.call, transcription);
+    track := mulberry_internal.track_of_job(j);
+    PERFORM mulberry_internal.require_segments(j.call, track, transcription);
+    -- each track has a job of its own, one after the other; the last one has the whole
+    upcoming := mulberry_internal.next_track(j.call, track);
+    IF upcoming IS NOT NULL OR j.payload ? 'earlier' THEN
+        facts := jsonb_build_object('tracks', coalesce(j.payload->'earlier', '[]') || jsonb_build_array(facts || jsonb_build_object(
+            'track', (SELECT t.name FROM mulberry_internal.all_tracks t WHERE t.call = j.call AND t.number = track))));
+        IF upcoming IS NOT NULL THEN
+            PERFORM mulberry_internal.enqueue_job('transcribe', j.tenant, j.call, j.endpoint,
+                jsonb_build_object('track', upcoming, 'earlier', facts->'tracks'));
+            RETURN true;
+        END IF;
+        transcription := coalesce((SELECT string_agg(t.text, E'\n') FROM mulberry_internal.turns(j.call) AS t), '');
+        sentiment := NULL;
+        confidence := NULL;
+    END IF;
     IF sentiment IS NULL AND transcription <> ''
        AND mulberry_internal.endpoint_for(j.tenant, mulberry.job_purpose('sentiment')) IS NOT NULL THEN
         PERFORM mulberry_internal.enqueue_job('sentiment', j.tenant, j.call, NULL,

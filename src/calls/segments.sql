@@ -25,19 +25,20 @@ BEGIN
     PERFORM mulberry_internal.limit_waits();
     j := mulberry_internal.leased_job(job, token);
     IF j.call IS NOT NULL THEN
-        PERFORM mulberry_internal.put_segments(j.call, 0, part, segments);
+        PERFORM mulberry_internal.put_segments(j.call, mulberry_internal.track_of_job(j), part, segments);
     END IF;
 END
 $$;
 COMMENT ON FUNCTION keep_segments(bigint, bigint, integer, jsonb) IS
     'stores when it was said what an engine heard in a part of a call; nothing when the token is no longer the job''s';
 
-CREATE OR REPLACE FUNCTION require_segments(call bigint, transcription text) RETURNS void
+CREATE OR REPLACE FUNCTION require_segments(call bigint, track integer, transcription text) RETURNS void
 LANGUAGE sql AS $$
-    SELECT mulberry_internal.put_segments($1, 0, 0, jsonb_build_array(jsonb_build_object('text', $2)))
-     WHERE $2 <> '' AND NOT EXISTS (SELECT FROM mulberry_internal.segments s WHERE s.call = $1)
+    SELECT mulberry_internal.put_segments($1, $2, 0, jsonb_build_array(jsonb_build_object('text', $3)))
+     WHERE $3 <> '' AND NOT EXISTS (SELECT FROM mulberry_internal.segments s WHERE s.call = $1 AND s.track = $2)
 $$;
-COMMENT ON FUNCTION require_segments(bigint, text) IS 'makes a transcript without segments one segment, without times (internal)';
+COMMENT ON FUNCTION require_segments(bigint, integer, text) IS
+    'makes a transcript of a track without segments one segment, without times (internal)';
 
 CREATE OR REPLACE FUNCTION find_call(owner uuid, call_id text) RETURNS mulberry_internal.calls
 LANGUAGE plpgsql STABLE AS $$
@@ -59,13 +60,46 @@ COMMENT ON FUNCTION find_call(uuid, text) IS 'a call of a tenant by its name; 42
 CREATE OR REPLACE FUNCTION segments_in_time(call bigint)
 RETURNS TABLE (track text, speaker text, start_ms integer, end_ms integer, text text, confidence double precision,
                sentiment text, sentiment_confidence double precision, words jsonb)
-LANGUAGE sql STABLE ROWS 100 AS $$
-    SELECT NULL::text, s.speaker, s.start_ms, s.end_ms, s.text, s.confidence, s.sentiment, s.sentiment_confidence, s.words
-      FROM mulberry_internal.segments s
-     WHERE s.call = $1
-     ORDER BY s.start_ms, s.track, s.number
+LANGUAGE plpgsql STABLE ROWS 100 AS $$
+DECLARE
+    place jsonb;
+BEGIN
+    -- most calls have one track, whose time is that of call_audio()
+    IF NOT EXISTS (SELECT FROM mulberry_internal.tracks t WHERE t.call = segments_in_time.call) THEN
+        RETURN QUERY
+            SELECT nullif(c.track, 'main'), s.speaker, s.start_ms, s.end_ms, s.text, s.confidence, s.sentiment,
+                   s.sentiment_confidence, s.words
+              FROM mulberry_internal.segments s
+              JOIN mulberry_internal.calls c ON c.id = s.call
+             WHERE s.call = segments_in_time.call
+             ORDER BY s.start_ms, s.number;
+        RETURN;
+    END IF;
+    -- from which place of a track on how much later it was in the call
+    SELECT coalesce(jsonb_object_agg(t.track, t.places), '{}') INTO place
+      FROM (SELECT p.track, jsonb_agg(jsonb_build_array(p.place_ms, p.time_ms - p.place_ms) ORDER BY p.place_ms DESC) AS places
+              FROM mulberry_internal.track_times(segments_in_time.call) AS p GROUP BY p.track) AS t
+     WHERE NOT EXISTS (SELECT FROM mulberry_internal.all_tracks k WHERE k.call = segments_in_time.call AND k.encoding = 'text');
+    RETURN QUERY
+        SELECT k.name, s.speaker, (s.start_ms + later.ms)::integer, (s.end_ms + later.ms)::integer, s.text, s.confidence,
+               s.sentiment, s.sentiment_confidence,
+               CASE WHEN later.ms = 0 OR s.words IS NULL THEN s.words
+                    ELSE (SELECT jsonb_agg(w.word || jsonb_strip_nulls(jsonb_build_object(
+                                     'start_ms', (w.word->>'start_ms')::integer + later.ms,
+                                     'end_ms', (w.word->>'end_ms')::integer + later.ms)) ORDER BY w.n)
+                            FROM jsonb_array_elements(s.words) WITH ORDINALITY AS w (word, n)) END
+          FROM mulberry_internal.segments s
+          JOIN mulberry_internal.all_tracks k ON k.call = s.call AND k.number = s.track
+          CROSS JOIN LATERAL (SELECT coalesce((SELECT (a.e->>1)::bigint FROM jsonb_array_elements(place->(k.id::text)) AS a (e)
+                                                WHERE (a.e->>0)::bigint <= s.start_ms ORDER BY (a.e->>0)::bigint DESC LIMIT 1),
+                                              0) AS ms) AS later
+         WHERE s.call = segments_in_time.call
+         ORDER BY 3, s.track, s.number;
+END
 $$;
-COMMENT ON FUNCTION segments_in_time(bigint) IS 'the segments of a call, by their begin (internal)';
+COMMENT ON FUNCTION segments_in_time(bigint) IS
+    'the segments of a call, by their begin in the time of all its tracks; a track that is called main and the only one has no name '
+    '(internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.call_segments(call_id text, tenant text DEFAULT NULL)
 RETURNS TABLE (track text, speaker text, start_ms integer, end_ms integer, text text, confidence double precision,
@@ -80,7 +114,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.call_segments(text, text) IS
-    'what was said in a call, piece by piece in order of time; times are those of call_audio(), null for a call of encoding text. '
+    'what was said in a call, piece by piece in order of time; times are those of call_audio() '
+    'or, of several tracks, of call_audio_stereo(), null for a call of encoding text. '
     'words: [{"word", "start_ms", "end_ms", "confidence"}, ...]; confidence is the engine''s, 0 to 1';
 
 CREATE OR REPLACE FUNCTION subtitle_time(ms integer, separator text) RETURNS text

@@ -31,7 +31,7 @@ audio_facts(const mulberry_audio_report *report)
 }
 
 /*
- * transcription_input(call bigint, OUT call_id text, OUT encoding text,
+ * transcription_input(call bigint, track integer, OUT call_id text, OUT encoding text,
  *		OUT sample_rate integer, OUT audio bytea, OUT content text, OUT facts jsonb)
  *
  * Reads the latest committed state: the worker has moved the call to
@@ -41,8 +41,9 @@ Datum
 mulberry_transcription_input(PG_FUNCTION_ARGS)
 {
 	int64 call = PG_GETARG_INT64(0);
-	Oid types[1] = { INT8OID };
-	Datum arguments[1] = { Int64GetDatum(call) };
+	Oid types[2] = { INT8OID, INT4OID };
+	Datum arguments[2] = { Int64GetDatum(call), PG_ARGISNULL(1) ? (Datum) 0 : PG_GETARG_DATUM(1) };
+	int64 track = 0;
 	MemoryContext context = CurrentMemoryContext;
 	mulberry_row row;
 	Jsonb *facts = NULL;
@@ -51,11 +52,14 @@ mulberry_transcription_input(PG_FUNCTION_ARGS)
 	mulberry_row_begin(&row, fcinfo);
 	SPI_connect();
 	if (SPI_execute_with_args(
-			"SELECT call_id, encoding, sample_rate FROM mulberry_internal.calls WHERE id = $1", 1,
-			types, arguments, NULL, false, 1) != SPI_OK_SELECT ||
+			"SELECT c.call_id, t.encoding, t.sample_rate, t.id FROM mulberry_internal.calls c"
+			" JOIN mulberry_internal.all_tracks t ON t.call OPERATOR(pg_catalog.=) c.id"
+			" WHERE c.id OPERATOR(pg_catalog.=) $1 AND t.number OPERATOR(pg_catalog.=)"
+			" coalesce($2, mulberry_internal.next_track($1, -1), 0)",
+			2, types, arguments, PG_ARGISNULL(1) ? " n" : NULL, false, 1) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the call does not exist"));
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < 4; i++)
 	{
 		bool isnull;
 		Datum value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, i + 1, &isnull);
@@ -65,15 +69,17 @@ mulberry_transcription_input(PG_FUNCTION_ARGS)
 			encoding = TextDatumGetCString(value);
 		if (i < 2)
 			mulberry_row_add_text(&row, TextDatumGetCString(value));
-		else
+		else if (i == 2)
 			mulberry_row_add(&row, value);
+		else
+			track = DatumGetInt64(value);
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
 
 	if (strcmp(encoding, "text") == 0)
 	{
-		text *content = mulberry_call_text(call, NULL);
+		text *content = mulberry_call_text(track, NULL);
 
 		mulberry_row_skip(&row);
 		/* A packet is never empty, so an empty text has none. */
@@ -85,7 +91,7 @@ mulberry_transcription_input(PG_FUNCTION_ARGS)
 	else
 	{
 		mulberry_audio_report report = { 0 };
-		bytea *audio = mulberry_call_wav(call, NULL, &report);
+		bytea *audio = mulberry_call_wav(track, NULL, &report);
 
 		if (audio == NULL || report.packets == 0)
 			mulberry_row_skip(&row);

@@ -23,9 +23,9 @@
 
 static mulberry_statement input_statement = {
 	"SELECT call_id, encoding, sample_rate, audio, content, facts"
-	" FROM mulberry_internal.transcription_input($1)",
-	1,
-	{ INT8OID },
+	" FROM mulberry_internal.transcription_input($1, ($2->>'track')::integer)",
+	2,
+	{ INT8OID, JSONBOID },
 	NULL
 };
 
@@ -153,7 +153,7 @@ pg_attribute_noreturn() static void refuse(const mulberry_job *job, const char *
 static bool
 prepare_transcription(mulberry_job *job)
 {
-	Datum values[1];
+	Datum values[2];
 	mulberry_utterance utterance = { 0 };
 	mulberry_ai_result r = { 0 };
 	bool no_audio;
@@ -162,10 +162,16 @@ prepare_transcription(mulberry_job *job)
 	Datum facts;
 	MemoryContext old;
 
-	values[0] =
-		mulberry_is_recording(job) ? JsonbPGetDatum(job->payload) : Int64GetDatum(job->call);
+	if (mulberry_is_recording(job))
+		values[0] = JsonbPGetDatum(job->payload);
+	else
+	{
+		values[0] = Int64GetDatum(job->call);
+		values[1] = job->payload ? JsonbPGetDatum(job->payload) : (Datum) 0;
+	}
 	if (mulberry_statement_run(mulberry_is_recording(job) ? &recording_statement : &input_statement,
-							   values, NULL) != 1)
+							   values,
+							   mulberry_is_recording(job) || job->payload ? NULL : " n") != 1)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the recording does not exist"));
 	utterance.call_id = mulberry_result_text(0, 1, CurrentMemoryContext);
 	utterance.encoding = mulberry_result_text(0, 2, CurrentMemoryContext);
