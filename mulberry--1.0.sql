@@ -3831,7 +3831,7 @@ DECLARE
     track  mulberry_internal.all_tracks;
     part   record;
     made   mulberry.recording_track;
-    totals jsonb := '{}';
+    totals jsonb := jsonb '{}';
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', ingest_recording.call_id, 'encoding', ingest_recording.encoding);
     IF ingest_recording.call_id IS NULL OR ingest_recording.wav IS NULL THEN
@@ -4280,7 +4280,8 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'endpoint "%" already serves %', other, set_endpoint.purpose
             USING ERRCODE = 'unique_violation',
-                  HINT = 'Change or drop that one, or give this one the purpose null: then only jobs use it that name it.';
+                  HINT = format('set_endpoint(%L, ...) changes that one, drop_endpoint(%L) makes room; with purpose => NULL only jobs use this '
+                              'one that name it.', other, other);
     END IF;
 
     -- One statement changes the row, so that two admins at once do not meet half way.
@@ -5542,7 +5543,7 @@ AS $$
                     WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
                       AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
                   u.retry_at, u.last_error),
-           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status, test_endpoint() and alter_endpoint().'
+           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; set_endpoint() changes it.'
       FROM unavailable u WHERE u.known
      UNION ALL
     -- no names: who may see health may not see every tenant
@@ -5569,7 +5570,7 @@ AS $$
      UNION ALL
     SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            format('%s were given up in the last 24 hours', count(*)),
-           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_jobs() tries again.' END
+           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries one again.' END
       FROM mulberry_internal.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
 $$;
 COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';

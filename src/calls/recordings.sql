@@ -62,7 +62,7 @@ DECLARE
     track  mulberry_internal.all_tracks;
     part   record;
     made   mulberry.recording_track;
-    totals jsonb := '{}';
+    totals jsonb := jsonb '{}';
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', ingest_recording.call_id, 'encoding', ingest_recording.encoding);
     IF ingest_recording.call_id IS NULL OR ingest_recording.wav IS NULL THEN

@@ -112,7 +112,7 @@ AS $$
                     WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
                       AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
                   u.retry_at, u.last_error),
-           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status, test_endpoint() and alter_endpoint().'
+           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; set_endpoint() changes it.'
       FROM unavailable u WHERE u.known
      UNION ALL
     -- no names: who may see health may not see every tenant
@@ -139,7 +139,7 @@ AS $$
      UNION ALL
     SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            format('%s were given up in the last 24 hours', count(*)),
-           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_jobs() tries again.' END
+           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries one again.' END
       FROM mulberry_internal.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
 $$;
 COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';
