@@ -4738,7 +4738,7 @@ COMMENT ON FUNCTION report_endpoint(bigint, text, timestamptz, uuid, timestamptz
 -- Jobs whose endpoint is out go to the next one, some with each claim; one of them remains, or comes back, to ask.
 CREATE FUNCTION divert_jobs(at timestamptz, many integer) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     gone  record;
@@ -4832,6 +4832,8 @@ RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, held_for uuid
 LANGUAGE plpgsql VOLATILE
 -- a plan made while the queue was short must not read all of a long one
 SET enable_seqscan = off
+-- the price of what is switched off would have it compiled each time
+SET jit = off
 SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -4903,6 +4905,8 @@ LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was empty must not read all of a long one
 SET enable_seqscan = off
+-- the price of what is switched off would have it compiled each time
+SET jit = off
 SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$

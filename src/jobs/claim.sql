@@ -8,6 +8,8 @@ RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, held_for uuid
 LANGUAGE plpgsql VOLATILE
 -- a plan made while the queue was short must not read all of a long one
 SET enable_seqscan = off
+-- the price of what is switched off would have it compiled each time
+SET jit = off
 SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$
@@ -79,6 +81,8 @@ LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 -- a plan made while the queue was empty must not read all of a long one
 SET enable_seqscan = off
+-- the price of what is switched off would have it compiled each time
+SET jit = off
 SET enable_bitmapscan = off
 SET plan_cache_mode = force_generic_plan
 AS $$

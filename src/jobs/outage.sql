@@ -165,7 +165,7 @@ COMMENT ON FUNCTION report_endpoint(bigint, text, timestamptz, uuid, timestamptz
 -- Jobs whose endpoint is out go to the next one, some with each claim; one of them remains, or comes back, to ask.
 CREATE OR REPLACE FUNCTION divert_jobs(at timestamptz, many integer) RETURNS void
 LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     gone  record;
