@@ -7145,7 +7145,7 @@ COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by 
 CREATE FUNCTION command_action(command text, outcome text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT command || '_' || upper(replace(outcome, ' ', '_'))
+    SELECT command || '_' || upper(replace(outcome, ' ', '_') COLLATE "C")
 $$;
 COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
 
@@ -7595,7 +7595,7 @@ COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, tex
 CREATE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
-    SELECT jsonb_build_object('status', 'already_' || lower(status), 'method', 'none', 'mandate_id', mandate, 'agent', a.name,
+    SELECT jsonb_build_object('status', 'already_' || lower(status COLLATE "C"), 'method', 'none', 'mandate_id', mandate, 'agent', a.name,
                               'call_sid', NULL, 'confirmed', coalesce(c.state = 'confirmed', false))
            || jsonb_strip_nulls(jsonb_build_object('command_id', c.id, 'command_state', c.state,
                   'hint', CASE WHEN c.state = 'escalated'
@@ -7614,7 +7614,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     given   CONSTANT bigint := nextval('mulberry_internal.command_id');
-    cause   CONSTANT text := concat_ws(': ', lower(command), reason);
+    cause   CONSTANT text := concat_ws(': ', lower(command COLLATE "C"), reason);
     kind    record;
     owner   uuid;
     a       mulberry_internal.agents;
@@ -8667,7 +8667,7 @@ LANGUAGE sql IMMUTABLE AS $$
                        WHEN status = 'unknown mandate' THEN 'is not known'
                        WHEN NOT k.has_mandate THEN k.done
                        WHEN k.asks OR status = 'already so'
-                           THEN CASE state WHEN 'NONE' THEN 'is not known' ELSE 'is ' || lower(state) END
+                           THEN CASE state WHEN 'NONE' THEN 'is not known' ELSE 'is ' || lower(state COLLATE "C") END
                        WHEN k.most_argument > 0
                            THEN format('%s by %s %s', k.done, argument, CASE argument WHEN 1 THEN 'day' ELSE 'days' END)
                        ELSE coalesce(k.done, 'done')
@@ -10522,8 +10522,8 @@ COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS
 
 CREATE FUNCTION confirms(command text, transcript text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN transcript ~* (mulberry_internal.command_kind(command)).confirmation
-   AND transcript !~* E'\\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\\M';
+RETURN transcript COLLATE "C" ~* (mulberry_internal.command_kind(command)).confirmation
+   AND transcript COLLATE "C" !~* E'\\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\\M';
 COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like the confirmation of a command (internal)';
 
 CREATE FUNCTION judge_transcript(voice_call bigint) RETURNS void
@@ -10603,7 +10603,7 @@ LANGUAGE sql STABLE
 AS $$
     SELECT format('This is Mulberry. %s by agent %s. Calls placed: %s. Please act.',
                CASE WHEN NOT (mulberry_internal.command_kind(c.command)).has_mandate THEN 'A line test was not answered'
-                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command),
+                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command COLLATE "C"),
                         coalesce(mulberry_internal.spaced(c.mandate), 'unknown')) END,
                left(regexp_replace(a.name, '[_.-]+', ' ', 'g'), 80), c.attempts)
       FROM mulberry_internal.commands c

@@ -56,7 +56,7 @@ COMMENT ON FUNCTION refuse_command(uuid, text, text, uuid, text, text, text, tex
 CREATE OR REPLACE FUNCTION already_answer(a agents, command text, mandate text, status text) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
-    SELECT jsonb_build_object('status', 'already_' || lower(status), 'method', 'none', 'mandate_id', mandate, 'agent', a.name,
+    SELECT jsonb_build_object('status', 'already_' || lower(status COLLATE "C"), 'method', 'none', 'mandate_id', mandate, 'agent', a.name,
                               'call_sid', NULL, 'confirmed', coalesce(c.state = 'confirmed', false))
            || jsonb_strip_nulls(jsonb_build_object('command_id', c.id, 'command_state', c.state,
                   'hint', CASE WHEN c.state = 'escalated'
@@ -75,7 +75,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     given   CONSTANT bigint := nextval('mulberry_internal.command_id');
-    cause   CONSTANT text := concat_ws(': ', lower(command), reason);
+    cause   CONSTANT text := concat_ws(': ', lower(command COLLATE "C"), reason);
     kind    record;
     owner   uuid;
     a       mulberry_internal.agents;

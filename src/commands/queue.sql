@@ -59,7 +59,7 @@ COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by 
 CREATE OR REPLACE FUNCTION command_action(command text, outcome text) RETURNS text
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT command || '_' || upper(replace(outcome, ' ', '_'))
+    SELECT command || '_' || upper(replace(outcome, ' ', '_') COLLATE "C")
 $$;
 COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
 

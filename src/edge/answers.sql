@@ -12,7 +12,7 @@ LANGUAGE sql IMMUTABLE AS $$
                        WHEN status = 'unknown mandate' THEN 'is not known'
                        WHEN NOT k.has_mandate THEN k.done
                        WHEN k.asks OR status = 'already so'
-                           THEN CASE state WHEN 'NONE' THEN 'is not known' ELSE 'is ' || lower(state) END
+                           THEN CASE state WHEN 'NONE' THEN 'is not known' ELSE 'is ' || lower(state COLLATE "C") END
                        WHEN k.most_argument > 0
                            THEN format('%s by %s %s', k.done, argument, CASE argument WHEN 1 THEN 'day' ELSE 'days' END)
                        ELSE coalesce(k.done, 'done')

@@ -47,7 +47,7 @@ LANGUAGE sql STABLE
 AS $$
     SELECT format('This is Mulberry. %s by agent %s. Calls placed: %s. Please act.',
                CASE WHEN NOT (mulberry_internal.command_kind(c.command)).has_mandate THEN 'A line test was not answered'
-                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command),
+                    ELSE format('The command %s for mandate %s was not confirmed', lower(c.command COLLATE "C"),
                         coalesce(mulberry_internal.spaced(c.mandate), 'unknown')) END,
                left(regexp_replace(a.name, '[_.-]+', ' ', 'g'), 80), c.attempts)
       FROM mulberry_internal.commands c

@@ -224,8 +224,8 @@ COMMENT ON FUNCTION finish_listening(bigint, bigint, text) IS
 
 CREATE OR REPLACE FUNCTION confirms(command text, transcript text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
-RETURN transcript ~* (mulberry_internal.command_kind(command)).confirmation
-   AND transcript !~* E'\\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\\M';
+RETURN transcript COLLATE "C" ~* (mulberry_internal.command_kind(command)).confirmation
+   AND transcript COLLATE "C" !~* E'\\m(not|cannot|can''t|couldn''t|refused|failed|failure|error|unknown|invalid)\\M';
 COMMENT ON FUNCTION confirms(text, text) IS 'whether what was said sounds like the confirmation of a command (internal)';
 
 CREATE OR REPLACE FUNCTION judge_transcript(voice_call bigint) RETURNS void
