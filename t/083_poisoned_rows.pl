@@ -88,6 +88,13 @@ my @poison = (
         VALUES ($today | 1000006, $a, 'described', 'ARCHIVED', 'text', 8000, now() - interval '1 year');
         INSERT INTO mulberry_internal.tracks (call, number, id, name, encoding, sample_rate) VALUES ($today | 1000006, 1, $today | 1000106, 'x', 'text', 8000);
         INSERT INTO mulberry_internal.call_details (call, tenant, from_number, attributes) VALUES ($today | 1000006, $nobody, $byte, jsonb_build_object($byte, $byte))" ],
+    [ '', 'segments, of a call whose time is over' => "INSERT INTO mulberry_internal.calls (id, tenant, call_id, state, encoding, sample_rate, finished_at)
+        VALUES ($today | 1000007, $a, 'said', 'ARCHIVED', 'text', 8000, now() - interval '1 year');
+        INSERT INTO mulberry_internal.segments (call, track, number, speaker, text, start_ms, end_ms, words)
+        VALUES ($today | 1000007, 32767, 2147483647, $byte, $byte, 2147483647, 2147483647, jsonb_build_array($byte, NULL, '{}'))" ],
+    [ '', 'transcripts, of no tenant and no language' => "INSERT INTO mulberry_internal.calls (id, tenant, call_id, state, encoding, sample_rate, finished_at)
+        VALUES ($today | 1000008, $a, 'found', 'ARCHIVED', 'text', 8000, now() - interval '1 year');
+        INSERT INTO mulberry_internal.transcripts (call, tenant, language, search) VALUES ($today | 1000008, $nobody, $byte, 'x')" ],
     [ '', 'agents, counters at the end of numbers' => waiting(number(1), [ ', queue_changes, mandates_version, forged_acks, online_until, seen_at', ", $ends, $ends, 2147483647, 'infinity', '-infinity'" ]) ],
     [ '', 'agents, a name that is no text' => waiting(number(2), [ '', '' ], "UPDATE mulberry_internal.agents SET name = $byte WHERE id = '${\ number(2)}'") ],
     [ '', 'voice_keys, without bytes and at the end of numbers' => waiting(number(3), [ ', online_until', ", 'infinity'" ],

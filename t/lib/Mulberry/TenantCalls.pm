@@ -83,6 +83,7 @@ sub working_calls
         health => 'mulberry.health()',
         ingest_packet => "mulberry.ingest_packet('going on', 1, 'world', tenant => 'a')",
         ingest_packets => "mulberry.ingest_packets(ARRAY['going on', 'other'], ARRAY[2, 0], ARRAY['x', 'y']::bytea[], NULL, 'text', NULL, 'a')",
+        ingest_recording => "mulberry.ingest_recording('recorded', mulberry.wav_encode($audio, 's16le', 8000), tenant => 'a')",
         load_secret => "mulberry.load_secret('loaded', current_setting('data_directory') || '/PG_VERSION', 'a')",
         maintenance => 'mulberry.maintenance()',
         mark_voice_key_exported => "mulberry.mark_voice_key_exported('keyed', 1, 'a')",
