@@ -68,7 +68,7 @@ subtest 'answers that never come, calls that do' => sub {
         for my $webhooks (1, 0)
         {
             my $before = $pair->placed;
-            my $command = revoke("$behaviour,times=1,hold=0.3" . ($webhooks ? '' : ',w'), 'confirmed', timeout => '1 s', webhooks => $webhooks);
+            my $command = revoke("$behaviour,times=1,hold=0.3" . ($webhooks ? '' : ',w'), 'confirmed', timeout => '4 s', webhooks => $webhooks);
             is($pair->placed - $before, 1, "$behaviour: one call" . ($webhooks ? '' : ', found in the list'));
             is(one("SELECT attempts FROM mulberry_internal.commands WHERE id = $command"), '1', "$behaviour: one attempt");
         }

@@ -76,7 +76,7 @@ for my $step (@steps)
     subtest $name => sub {
         for my $round (1 .. $rounds)
         {
-            $pair->telephony(($how->{behaviour} // 'ok') . ",r$round", webhooks => $how->{webhooks}, timeout => '2 s');
+            $pair->telephony(($how->{behaviour} // 'ok') . ",r$round", webhooks => $how->{webhooks}, timeout => '6 s');
             my $mandate = $pair->mandate;
             my $since = time;
             my $blocker;

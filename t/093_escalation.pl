@@ -107,7 +107,7 @@ SQL
 };
 
 subtest 'an agent that never answers online: told in time, not with the next maintenance' => sub {
-    my %set = (maintenance_interval => 86400, command_online_wait => "'2s'", command_max_attempts => 1, command_retry_delay => "'1s'");
+    my %set = (command_online_wait => "'2s'", command_max_attempts => 1, command_retry_delay => "'1s'");
     one("ALTER SYSTEM SET mulberry.$_ = $set{$_}") for sort keys %set;
     $pair->{cloud}->reload;
     # a worker begins with maintenance, and the next is a day away then

@@ -18,7 +18,6 @@
 #include "common/hashfn.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
@@ -211,20 +210,14 @@ static bool
 read_known_place(Relation calls, known_place *place, const pg_uuid_t *tenant, const char *call_id,
 				 int length, mulberry_call *call)
 {
-	TupleTableSlot *slot;
+	TupleTableSlot *slot = mulberry_row_at(calls, &place->tid);
 	bool found;
 
-	/* The table may have been truncated since. */
-	if (ItemPointerGetBlockNumber(&place->tid) >= RelationGetNumberOfBlocks(calls))
+	if (slot == NULL)
 		return false;
-	slot = table_slot_create(calls, NULL);
-	found = table_tuple_fetch_row_version(calls, &place->tid, SnapshotSelf, slot);
-	if (found)
-	{
-		read_call(slot, call);
-		found = call->call_id_length == length && memcmp(call->call_id, call_id, length) == 0 &&
-				memcmp(&call->tenant, tenant, sizeof(*tenant)) == 0;
-	}
+	read_call(slot, call);
+	found = call->call_id_length == length && memcmp(call->call_id, call_id, length) == 0 &&
+			memcmp(&call->tenant, tenant, sizeof(*tenant)) == 0;
 	ExecDropSingleTupleTableSlot(slot);
 	return found;
 }

@@ -16,7 +16,6 @@
 #include "executor/spi.h"
 #include "common/hashfn.h"
 #include "lib/stringinfo.h"
-#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/timestamp.h"
@@ -110,20 +109,14 @@ static bool
 read_known_place(Relation tracks, const known_place *place, int64 call, const char *name,
 				 int length, mulberry_track *track)
 {
-	TupleTableSlot *slot;
+	TupleTableSlot *slot = mulberry_row_at(tracks, &place->tid);
 	bool found;
 
-	/* The table may have been truncated since. */
-	if (ItemPointerGetBlockNumber(&place->tid) >= RelationGetNumberOfBlocks(tracks))
+	if (slot == NULL)
 		return false;
-	slot = table_slot_create(tracks, NULL);
-	found = table_tuple_fetch_row_version(tracks, (ItemPointer) &place->tid, SnapshotSelf, slot);
-	if (found)
-	{
-		read_row(slot, track);
-		found = DatumGetInt64(slot->tts_values[Anum_tracks_call - 1]) == call &&
-				is_named(track, name, length);
-	}
+	read_row(slot, track);
+	found = DatumGetInt64(slot->tts_values[Anum_tracks_call - 1]) == call &&
+			is_named(track, name, length);
 	ExecDropSingleTupleTableSlot(slot);
 	return found;
 }

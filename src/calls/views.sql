@@ -189,5 +189,5 @@ CREATE OR REPLACE FUNCTION mulberry.call_dtmf(call_id text, tenant text DEFAULT 
 RETURNS TABLE (digit text, start_ms bigint, duration_ms bigint, level_dbm0 real, twist_db real)
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 20 AS 'MODULE_PATHNAME', 'mulberry_call_dtmf';
 COMMENT ON FUNCTION mulberry.call_dtmf(text, text, real, text) IS
-    'the DTMF digits in a track of a call (null: the first), as dtmf_detect() tells them; times are those of call_audio(), so a '
-    'missing packet is silence';
+    'the DTMF digits in a track of a call (null: the first), as dtmf_detect() tells them; times are those of call_audio(); '
+    'a digit goes on across missing packets of up to 40 ms together, what is longer is silence';

@@ -135,7 +135,12 @@ mulberry_key_cache_get(const mulberry_key_name *name, mulberry_voice_key *key, b
 	look_at_file();
 	entry = find(name);
 	if (entry == NULL)
+	{
+		/* whoever reads the key now must hear of what changes meanwhile */
+		voice_keys_oid = mulberry_relation_oid("voice_keys");
+		secrets_oid = mulberry_relation_oid("secrets");
 		return false;
+	}
 	entry->used = ++uses;
 	*key = entry->key;
 	*found = entry->found;
@@ -154,12 +159,7 @@ mulberry_key_cache_put(const mulberry_key_name *name, const mulberry_voice_key *
 {
 	cache_entry *place;
 
-	if (entries == NULL)
-		return;
-	voice_keys_oid = mulberry_relation_oid("voice_keys");
-	secrets_oid = mulberry_relation_oid("secrets");
-	look_at_file();
-	if (generation != began)
+	if (entries == NULL || generation != began)
 		return;
 	place = find(name);
 	for (int i = 0; place == NULL && i < ENTRIES; i++)

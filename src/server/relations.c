@@ -16,6 +16,7 @@
 #include "catalog/index.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 
 #include "server/relations.h"
@@ -49,6 +50,22 @@ mulberry_end_scan(mulberry_scan *scan)
 	index_endscan(scan->scan);
 	ExecDropSingleTupleTableSlot(scan->slot);
 	index_close(scan->index, NoLock);
+}
+
+TupleTableSlot *
+mulberry_row_at(Relation table, const ItemPointerData *place)
+{
+	ItemPointerData tid = *place;
+	TupleTableSlot *slot;
+
+	/* The table may have been truncated since. */
+	if (ItemPointerGetBlockNumber(&tid) >= RelationGetNumberOfBlocks(table))
+		return NULL;
+	slot = table_slot_create(table, NULL);
+	if (table_tuple_fetch_row_version(table, &tid, SnapshotSelf, slot))
+		return slot;
+	ExecDropSingleTupleTableSlot(slot);
+	return NULL;
 }
 
 /*

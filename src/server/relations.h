@@ -35,6 +35,12 @@ extern bool mulberry_next_row(mulberry_scan *scan, ScanDirection direction);
 extern void mulberry_end_scan(mulberry_scan *scan);
 
 /*
+ * The row at a place, if the latest state has one there, in a new slot that the caller drops; else NULL.  A place
+ * that is remembered proves nothing: which row it is has to be looked at.  Sound as a scan is.
+ */
+extern TupleTableSlot *mulberry_row_at(Relation table, const ItemPointerData *place);
+
+/*
  * Insert, replace and delete rows in a table opened with RowExclusiveLock, index
  * entries included.  Triggers do not fire and constraints other than unique
  * keys are not checked: the caller knows what it writes.  Replacing or deleting a row that the

@@ -467,14 +467,8 @@ is_of_chat(const settle_unit *unit)
 	static const char choices[] = "\"choices\"";
 	const mulberry_http_answer *answer = unit->answer;
 
-	if (unit->job->kind->purpose != MULBERRY_CHAT)
-		return false;
-	for (size_t at = 0; at + strlen(choices) <= answer->body_size; at++)
-	{
-		if (memcmp(answer->body + at, choices, strlen(choices)) == 0)
-			return true;
-	}
-	return false;
+	return unit->job->kind->purpose == MULBERRY_CHAT &&
+		   memmem(answer->body, answer->body_size, choices, strlen(choices)) != NULL;
 }
 
 /*

@@ -234,7 +234,7 @@ mulberry_process_abort_unit(bool quiet)
 	HOLD_INTERRUPTS();
 	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
 	{
-		/* An update brought functions that the role may not call yet, with every step. */
+		/* What an update brought is granted by refresh_grants(); until then each step fails alike. */
 		if (!quiet && may_complain())
 			EmitErrorReport();
 	}
