@@ -26,8 +26,8 @@
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
 
-#include "access/access.h"
 #include "audio/audio_input.h"
+#include "calls/call_arguments.h"
 #include "calls/call_audio.h"
 #include "calls/call_relations.h"
 #include "calls/calls.h"
@@ -36,7 +36,6 @@
 #include "calls/packets.h"
 #include "calls/tracks.h"
 #include "server/relations.h"
-#include "server/texts.h"
 
 /* Lengths that are counted to find the usual one; packets of further lengths do not vote. */
 #define COUNTED_LENGTHS 32
@@ -504,43 +503,6 @@ mulberry_call_text(int64 track, Snapshot snapshot)
 	result = converted == joined.data ? cstring_to_text_with_len(joined.data, joined.len)
 									  : cstring_to_text(converted);
 	return result;
-}
-
-void
-mulberry_call_argument(FunctionCallInfo fcinfo, mulberry_call *call)
-{
-	mulberry_tenant tenant = *mulberry_resolve_tenant(
-		PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)), MULBERRY_ACCESS_SUPERVISOR);
-	Relation calls;
-	text *call_id;
-	bool found;
-
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("call id must not be null")));
-	call_id = PG_GETARG_TEXT_PP(0);
-	calls = table_open(mulberry_get_relations()->calls, AccessShareLock);
-	found = VARSIZE_ANY_EXHDR(call_id) <= MULBERRY_MAX_CALL_ID &&
-			mulberry_read_named_call(calls, &tenant.id, VARDATA_ANY(call_id),
-									 VARSIZE_ANY_EXHDR(call_id), GetActiveSnapshot(), call);
-	table_close(calls, NoLock);
-	if (!found)
-	{
-		mulberry_check_argument("call_id", call_id);
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("call \"%s\" does not exist", text_to_cstring(call_id))));
-	}
-}
-
-int64
-mulberry_track_argument(FunctionCallInfo fcinfo, int argument, mulberry_track *track)
-{
-	mulberry_call call;
-
-	mulberry_call_argument(fcinfo, &call);
-	mulberry_require_track(&call, PG_ARGISNULL(argument) ? NULL : PG_GETARG_TEXT_PP(argument),
-						   GetActiveSnapshot(), track);
-	return track->id;
 }
 
 PG_FUNCTION_INFO_V1(mulberry_call_audio);

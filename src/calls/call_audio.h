@@ -39,16 +39,6 @@ typedef struct mulberry_audio_report
 	mulberry_silence *silences; /* all of them, in order */
 } mulberry_audio_report;
 
-/*
- * The call that a user names as (call_id text, tenant text), the first two arguments of an SQL
- * function, as the query's snapshot shows it.  Raises ERRCODE_UNDEFINED_OBJECT when there is
- * none, and what mulberry_resolve_tenant() raises for who may not read the tenant's calls.
- */
-extern void mulberry_call_argument(FunctionCallInfo fcinfo, mulberry_call *call);
-
-/* A track of it, its name in a further argument (null: the first); returns the track's id. */
-extern int64 mulberry_track_argument(FunctionCallInfo fcinfo, int argument, mulberry_track *track);
-
 /* The audio of a call that is being read, silence for missing packets included. */
 typedef struct mulberry_call_samples mulberry_call_samples;
 

@@ -10,6 +10,7 @@
 
 #include "audio/audio_input.h"
 #include "audio/dtmf.h"
+#include "calls/call_arguments.h"
 #include "calls/call_audio.h"
 
 PG_FUNCTION_INFO_V1(mulberry_call_dtmf);

@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 
 #include "audio/audio_input.h"
+#include "calls/call_arguments.h"
 #include "calls/call_audio.h"
 #include "calls/call_timeline.h"
 #include "calls/tracks.h"

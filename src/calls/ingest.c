@@ -22,7 +22,7 @@
 #include "utils/typcache.h"
 
 #include "access/access.h"
-#include "calls/call_processing.h"
+#include "calls/call_completion.h"
 #include "calls/gaps.h"
 #include "calls/tracks.h"
 #include "server/guc.h"
