@@ -1,7 +1,7 @@
 -- Input and results of the AI kinds; requests and answers are in src/worker, a file a kind of service.
 
 CREATE OR REPLACE FUNCTION next_track(call bigint, after integer) RETURNS integer
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT min(t.number) FROM mulberry_internal.all_tracks t
      WHERE t.call = $1 AND t.number > $2 AND EXISTS (SELECT FROM mulberry_internal.packets p WHERE p.call = t.id)
 $$;
