@@ -44,6 +44,28 @@ sub wait_for_no_processes
         "SELECT count(*) = 0 FROM pg_stat_activity WHERE datname = '$database' AND backend_type LIKE 'mulberry %'");
 }
 
+# What the database "postgres" has counted: starts and work of its processes, packet events.
+sub counters
+{
+    return sql(<<'SQL');
+SELECT p.starts, p.done, p.failed, e.taken, e.dropped
+  FROM mulberry_internal.packet_event_statistics() e,
+       (SELECT sum(starts) AS starts, sum(done) AS done, sum(failed) AS failed FROM mulberry.process_statistics()) p
+SQL
+}
+
+# None is less than before; with a number, so many more starts.
+sub counters_stayed
+{
+    my ($before, $what, $starts) = @_;
+    my $now = counters();
+    my @before = split /\|/, $before;
+    my @now = split /\|/, $now;
+    ok(@now == 5 && !(grep { ($now[$_] || 0) < $before[$_] } 0 .. 4), "no counter has shrunk: $what") or diag("$before, then $now");
+    cmp_ok($now[0] || 0, '>=', $before[0] + $starts, 'and starts are counted on') if $starts;
+    return;
+}
+
 # Waits until another process has taken the place of one.
 sub wait_for_another
 {
@@ -199,6 +221,7 @@ wait_for_workers($node, 'postgres', 1);
 pass('the list and the number of workers follow the configuration');
 
 sql(q(SELECT mulberry.grant_access('owner', 'worker', NULL)));
+my $counters = counters();
 $node->append_conf('postgresql.conf', "mulberry.worker_role = 'owner'\nmulberry.databases = 'postgres'");
 $node->reload;
 ok($node->poll_query_until('postgres', <<'SQL'), 'the processes run as mulberry.worker_role');
@@ -208,16 +231,36 @@ my $subscriber = Mulberry::Subscriber->new($node);
 sql("SELECT mulberry.ingest_packet('by role', 0, 'x', NULL, 'text')");
 sql("SELECT mulberry.complete_call('by role', 1)");
 is(($subscriber->take_until_event('state_changed'))[-1]{call_id}, 'by role', 'which can do what they do');
+counters_stayed($counters, 'the processes have another role', 2);
+
 my $log = -s $node->logfile;
+$counters = counters();
 $node->append_conf('postgresql.conf', "mulberry.worker_role = 'gone'");
 $node->reload;
 ok(wait_for_no_processes('postgres'), 'with a role that does not exist none runs');
 ok($node->wait_for_log(qr/role "gone" of mulberry.worker_role does not exist/, $log), 'and the log says why');
+counters_stayed($counters, 'nobody serves the database');
 $node->append_conf('postgresql.conf', "mulberry.worker_role = ''");
 $node->reload;
 wait_for_workers($node, 'postgres', 1);
 ok($node->wait_for_log(qr/WARNING:  Mulberry's workers in database "postgres" run as role .*, a superuser/, $log),
     'running as a superuser is worth a warning');
+counters_stayed($counters, 'it is served again', 2);
+
+# others take the slots that are free; one's own is given to another last
+$counters = counters();
+$node->append_conf('postgresql.conf', "mulberry.databases = 'first'");
+$node->reload;
+ok(wait_for_no_processes('postgres'), 'a database that is taken out of the list');
+wait_for_workers($node, 'first', 1);
+counters_stayed($counters, 'it is served no more');
+$node->append_conf('postgresql.conf', "mulberry.databases = 'postgres, first'");
+$node->reload;
+wait_for_workers($node, 'postgres', 1);
+counters_stayed($counters, 'it is in the list again', 2);
+$node->append_conf('postgresql.conf', "mulberry.databases = 'postgres'");
+$node->reload;
+ok(wait_for_no_processes('first'), 'the other one is taken out');
 
 # ---- processes that end ----
 

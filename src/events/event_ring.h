@@ -25,7 +25,7 @@ mulberry_ring_take(mulberry_slot *slot, mulberry_packet_note *notes, int room, u
 extern bool mulberry_ring_is_empty(mulberry_slot *slot);
 extern void mulberry_ring_count_dropped(mulberry_slot *slot, uint64 notes);
 
-/* What has gone through the ring since the database was given its slot. */
+/* What has gone through the ring since the database was first given its slot. */
 typedef struct mulberry_ring_statistics
 {
 	uint64 taken;	/* packet events put into the ring */

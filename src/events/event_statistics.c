@@ -18,12 +18,12 @@ PG_FUNCTION_INFO_V1(mulberry_packet_event_statistics);
 Datum
 mulberry_packet_event_statistics(PG_FUNCTION_ARGS)
 {
-	mulberry_slot *slot = mulberry_my_slot();
+	mulberry_slot *slot = mulberry_my_counters();
 	mulberry_ring_statistics statistics;
 	mulberry_row row;
 
 	mulberry_row_begin(&row, fcinfo);
-	if (slot != NULL && OidIsValid(mulberry_slot_database(slot)))
+	if (slot != NULL)
 	{
 		mulberry_ring_statistics_get(slot, &statistics);
 		mulberry_row_add(&row, Int64GetDatum((int64) statistics.taken));

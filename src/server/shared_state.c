@@ -36,8 +36,9 @@ static shmem_startup_hook_type previous_shmem_startup_hook = NULL;
 static mulberry_section sections[MULBERRY_MAX_SECTIONS];
 static int nsections = 0;
 
-/* Where this backend saw its database's slot last. */
+/* Where this backend saw its database's slot, and its counters, last. */
 static mulberry_slot *seen_slot = NULL;
+static mulberry_slot *seen_counters = NULL;
 static uint32 seen_generation = 0;
 
 static Size sections_size(void);
@@ -126,6 +127,7 @@ start_shared_memory(void)
 			memset(slot, 0, sizeof(mulberry_slot));
 			slot->lock = &locks[1 + i].lock;
 			pg_atomic_init_u32(&slot->database, InvalidOid);
+			pg_atomic_init_u32(&slot->owner, InvalidOid);
 			pg_atomic_init_u32(&slot->notifier_asleep, 0);
 			pg_atomic_init_u32(&slot->events_stored, 0);
 			pg_atomic_init_u32(&slot->audit_recorded, 0);
@@ -170,22 +172,50 @@ slot_of(Oid database)
 	return NULL;
 }
 
-/* Searches only after a slot was given or taken. */
-mulberry_slot *
-mulberry_my_slot(void)
+static mulberry_slot *
+counters_of(Oid database)
 {
-	uint32 generation;
+	for (int i = 0; OidIsValid(database) && i < mulberry_shared->nslots; i++)
+	{
+		mulberry_slot *slot = &mulberry_shared->slots[i];
 
-	if (mulberry_shared == NULL)
-		return NULL;
-	generation = pg_atomic_read_u32(&mulberry_shared->generation);
+		if (pg_atomic_read_u32(&slot->owner) == database)
+			return slot;
+	}
+	return NULL;
+}
+
+/* Searches only after a slot was given or taken. */
+static void
+look_for_slot(void)
+{
+	uint32 generation = pg_atomic_read_u32(&mulberry_shared->generation);
+
 	if (generation != seen_generation)
 	{
 		pg_read_barrier();
 		seen_slot = slot_of(MyDatabaseId);
+		seen_counters = counters_of(MyDatabaseId);
 		seen_generation = generation;
 	}
+}
+
+mulberry_slot *
+mulberry_my_slot(void)
+{
+	if (mulberry_shared == NULL)
+		return NULL;
+	look_for_slot();
 	return seen_slot;
+}
+
+mulberry_slot *
+mulberry_my_counters(void)
+{
+	if (mulberry_shared == NULL)
+		return NULL;
+	look_for_slot();
+	return seen_counters;
 }
 
 Oid
@@ -343,6 +373,47 @@ mulberry_notifier_lives(void)
 	return slot != NULL && mulberry_slot_place_pid(slot, MULBERRY_NOTIFIER_PLACE) != 0;
 }
 
+/*
+ * The free slot for a database: the one that it had before, with its counters; else that which was
+ * free for longest.  NULL when there is none.
+ */
+static mulberry_slot *
+free_slot_for(Oid database)
+{
+	mulberry_slot *found = NULL;
+
+	for (int i = 0; i < mulberry_shared->nslots; i++)
+	{
+		mulberry_slot *slot = &mulberry_shared->slots[i];
+
+		if (pg_atomic_read_u32(&slot->database) != InvalidOid)
+			continue;
+		if (pg_atomic_read_u32(&slot->owner) == database)
+			return slot;
+		if (found == NULL || slot->released < found->released)
+			found = slot;
+	}
+	return found;
+}
+
+/* Nothing of what the database before counted and kept belongs to the next one. */
+static void
+give_to_another(mulberry_slot *slot, Oid database)
+{
+	for (int section = 0; section < nsections; section++)
+		sections[section].reset(slot->sections[section]);
+	for (int place = 0; place < MULBERRY_PLACES; place++)
+	{
+		mulberry_place *p = &slot->places[place];
+
+		pg_atomic_write_u32(&p->starts, 0);
+		pg_atomic_write_u64(&p->done, 0);
+		pg_atomic_write_u64(&p->failed, 0);
+		pg_atomic_write_u64(&p->last_activity, 0);
+	}
+	pg_atomic_write_u32(&slot->owner, database);
+}
+
 /* The database's slot, or a free one made its own; NULL when all are taken. */
 mulberry_slot *
 mulberry_slot_claim(Oid database)
@@ -351,45 +422,34 @@ mulberry_slot_claim(Oid database)
 
 	LWLockAcquire(mulberry_shared->lock, LW_EXCLUSIVE);
 	slot = slot_of(database);
-	for (int i = 0; slot == NULL && i < mulberry_shared->nslots; i++)
+	if (slot == NULL && (slot = free_slot_for(database)) != NULL)
 	{
-		mulberry_slot *candidate = &mulberry_shared->slots[i];
-
-		LWLockAcquire(candidate->lock, LW_EXCLUSIVE);
-		if (pg_atomic_read_u32(&candidate->database) == InvalidOid)
-		{
-			slot = candidate;
-			for (int section = 0; section < nsections; section++)
-				sections[section].reset(slot->sections[section]);
-			pg_atomic_write_u32(&slot->events_stored, 1);
-			pg_atomic_write_u32(&slot->audit_recorded, 1);
-			pg_atomic_write_u32(&slot->channels_changed, 1);
-			pg_atomic_write_u32(&slot->notifier_asleep, 0);
-			for (int place = 0; place < MULBERRY_PLACES; place++)
-			{
-				mulberry_place *p = &slot->places[place];
-
-				pg_atomic_write_u32(&p->starts, 0);
-				pg_atomic_write_u64(&p->done, 0);
-				pg_atomic_write_u64(&p->failed, 0);
-				pg_atomic_write_u64(&p->last_activity, 0);
-			}
-			pg_atomic_write_u32(&slot->database, database);
-			pg_atomic_fetch_add_u32(&mulberry_shared->generation, 1);
-		}
-		LWLockRelease(candidate->lock);
+		LWLockAcquire(slot->lock, LW_EXCLUSIVE);
+		if (pg_atomic_read_u32(&slot->owner) != database)
+			give_to_another(slot, database);
+		pg_atomic_write_u32(&slot->events_stored, 1);
+		pg_atomic_write_u32(&slot->audit_recorded, 1);
+		pg_atomic_write_u32(&slot->channels_changed, 1);
+		pg_atomic_write_u32(&slot->notifier_asleep, 0);
+		pg_atomic_write_u32(&slot->database, database);
+		pg_atomic_fetch_add_u32(&mulberry_shared->generation, 1);
+		LWLockRelease(slot->lock);
 	}
 	LWLockRelease(mulberry_shared->lock);
 	return slot;
 }
 
-/* Nobody must be attached; the launcher has seen its processes end. */
+/*
+ * Nobody must be attached; the launcher has seen its processes end.  What was counted stays, until
+ * another database needs the room.
+ */
 void
 mulberry_slot_release(mulberry_slot *slot)
 {
 	LWLockAcquire(mulberry_shared->lock, LW_EXCLUSIVE);
 	LWLockAcquire(slot->lock, LW_EXCLUSIVE);
 	pg_atomic_write_u32(&slot->database, InvalidOid);
+	slot->released = ++mulberry_shared->releases;
 	pg_atomic_fetch_add_u32(&mulberry_shared->generation, 1);
 	LWLockRelease(slot->lock);
 	LWLockRelease(mulberry_shared->lock);

@@ -67,7 +67,7 @@ typedef struct mulberry_section
 {
 	Size (*size)(void);			 /* bytes */
 	void (*init)(void *memory);	 /* when the memory is made, which is zeroed; may be NULL */
-	void (*reset)(void *memory); /* when a database is given the slot, under the slot's lock */
+	void (*reset)(void *memory); /* when another database is given the slot, under its lock */
 } mulberry_section;
 
 /* setting up, from _PG_init only; the result is for mulberry_slot_section() */
@@ -81,6 +81,12 @@ extern void mulberry_shared_state_init(void);
  */
 extern mulberry_slot *mulberry_my_slot(void);
 extern Oid mulberry_slot_database(mulberry_slot *slot);
+
+/*
+ * The slot with what our database has counted since the server started, also while nobody serves
+ * it; NULL when it never had one, or when others needed the room since.
+ */
+extern mulberry_slot *mulberry_my_counters(void);
 
 /* What a subject has in a slot, the lock that protects it, and for who holds that, whether a
  * notifier is attached. */
@@ -133,7 +139,7 @@ extern mulberry_slot *mulberry_slot_by_index(int index);
 extern int mulberry_slot_place_pid(mulberry_slot *slot, int place);
 extern mulberry_exit_reason mulberry_slot_exit_reason(mulberry_slot *slot, int place);
 
-/* What one place has seen since its database was given the slot. */
+/* What one place has seen since its database was first given the slot. */
 typedef struct mulberry_place_statistics
 {
 	int pid; /* 0: nobody */

@@ -15,6 +15,9 @@ struct mulberry_slot
 {
 	LWLock *lock;
 	pg_atomic_uint32 database; /* Oid, InvalidOid: free; written under both locks */
+	pg_atomic_uint32
+		owner;		 /* whose counters these are: the database that has or last had it; likewise */
+	uint64 released; /* when it became free, in releases; under the header's lock */
 
 	/* Set by whoever commits, taken by the notifier. */
 	pg_atomic_uint32 notifier_asleep;  /* wants its latch set */
@@ -43,6 +46,7 @@ typedef struct mulberry_shared_header
 	int launcher_pid; /* 0: none */
 	Latch *launcher_latch;
 	pg_atomic_uint32 generation;			 /* changes when a slot is given or taken */
+	uint64 releases;						 /* of slots so far; protected by the lock */
 	pg_atomic_uint32 extension_created;		 /* look at once where it was missing */
 	mulberry_hold holds[MULBERRY_MAX_HOLDS]; /* protected by the lock */
 	ConditionVariable stopped;				 /* a hold was answered */

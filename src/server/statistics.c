@@ -24,7 +24,7 @@ Datum
 mulberry_process_statistics(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	mulberry_slot *slot = mulberry_my_slot();
+	mulberry_slot *slot = mulberry_my_counters();
 
 	InitMaterializedSRF(fcinfo, 0);
 	for (int place = 0; slot != NULL && place < MULBERRY_PLACES; place++)
