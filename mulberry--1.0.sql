@@ -1804,7 +1804,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.create_tenant(text, text, integer, interval, text) IS
-    'makes a tenant; retention null: mulberry.retention; language: the text search configuration for its transcripts. Needs admin access to all tenants';
+    'makes a tenant; retention null: mulberry.retention; '
+    'language: the text search configuration for its transcripts. Needs admin access to all tenants';
 
 CREATE FUNCTION mulberry.alter_tenant(
     name                text,
@@ -4280,7 +4281,8 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'endpoint "%" already serves %', other, set_endpoint.purpose
             USING ERRCODE = 'unique_violation',
-                  HINT = format('set_endpoint(%L, ...) changes that one, drop_endpoint(%L) makes room; with purpose => NULL only jobs use this '
+                  HINT = format('set_endpoint(%L, ...) changes that one, drop_endpoint(%L) makes room; '
+                              'with purpose => NULL only jobs use this '
                               'one that name it.', other, other);
     END IF;
 
@@ -11476,7 +11478,8 @@ BEGIN
             status := CASE WHEN broken = 0 THEN 'ok' ELSE 'error' END;
             detail := format('%s secrets can be read', stored)
                       || CASE WHEN broken > 0 THEN format('; %s are missing, as that of %s', broken, example) ELSE '' END;
-            hint := CASE WHEN broken > 0 THEN 'Enter them through mulberry.secret_entry; a voice key cannot be entered again: rotate it.' END;
+            hint := CASE WHEN broken > 0
+                THEN 'Enter them through mulberry.secret_entry; a voice key cannot be entered again: rotate it.' END;
         END IF;
     EXCEPTION WHEN OTHERS THEN
         status := 'error';

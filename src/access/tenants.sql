@@ -24,7 +24,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION mulberry.create_tenant(text, text, integer, interval, text) IS
-    'makes a tenant; retention null: mulberry.retention; language: the text search configuration for its transcripts. Needs admin access to all tenants';
+    'makes a tenant; retention null: mulberry.retention; '
+    'language: the text search configuration for its transcripts. Needs admin access to all tenants';
 
 CREATE OR REPLACE FUNCTION mulberry.alter_tenant(
     name                text,

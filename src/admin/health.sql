@@ -117,7 +117,8 @@ BEGIN
             status := CASE WHEN broken = 0 THEN 'ok' ELSE 'error' END;
             detail := format('%s secrets can be read', stored)
                       || CASE WHEN broken > 0 THEN format('; %s are missing, as that of %s', broken, example) ELSE '' END;
-            hint := CASE WHEN broken > 0 THEN 'Enter them through mulberry.secret_entry; a voice key cannot be entered again: rotate it.' END;
+            hint := CASE WHEN broken > 0
+                THEN 'Enter them through mulberry.secret_entry; a voice key cannot be entered again: rotate it.' END;
         END IF;
     EXCEPTION WHEN OTHERS THEN
         status := 'error';

@@ -176,14 +176,13 @@ read_totals(Jsonb *totals)
 	JsonbIterator *iterator;
 	JsonbValue key;
 	JsonbValue value;
-	JsonbIteratorToken token;
 
 	if (!JB_ROOT_IS_OBJECT(totals) || JB_ROOT_COUNT(totals) == 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("totals must be an object with a number for each track")));
 	iterator = JsonbIteratorInit(&totals->root);
 	(void) JsonbIteratorNext(&iterator, &key, false); /* WJB_BEGIN_OBJECT */
-	while ((token = JsonbIteratorNext(&iterator, &key, true)) == WJB_KEY)
+	while (JsonbIteratorNext(&iterator, &key, true) == WJB_KEY)
 	{
 		announcement *said = palloc(sizeof(announcement));
 		Datum number;
@@ -293,6 +292,7 @@ mulberry_complete_call(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("call \"%s\" does not exist", text_to_cstring(call_id))));
 
+	track = call.track;
 	foreach (cell, announcements)
 	{
 		const announcement *said = lfirst(cell);

@@ -30,7 +30,8 @@ static const mulberry_event_field resync_fields[] = {
 
 static const mulberry_event_field details_fields[] = {
 	{ "direction", MULBERRY_FIELD_STRING, true, "inbound, outbound or internal" },
-	{ "from_number", MULBERRY_FIELD_STRING, true, "who calls: E.164, a SIP URI, or text as it came" },
+	{ "from_number", MULBERRY_FIELD_STRING, true,
+	  "who calls: E.164, a SIP URI, or text as it came" },
 	{ "to_number", MULBERRY_FIELD_STRING, true, "who is called" },
 	{ "attributes", MULBERRY_FIELD_OBJECT, true, "whatever the sender wants to find the call by" },
 	{ "tracks", MULBERRY_FIELD_ARRAY, true, "names of the tracks, when they were named" },

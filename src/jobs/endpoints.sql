@@ -136,7 +136,8 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'endpoint "%" already serves %', other, set_endpoint.purpose
             USING ERRCODE = 'unique_violation',
-                  HINT = format('set_endpoint(%L, ...) changes that one, drop_endpoint(%L) makes room; with purpose => NULL only jobs use this '
+                  HINT = format('set_endpoint(%L, ...) changes that one, drop_endpoint(%L) makes room; '
+                              'with purpose => NULL only jobs use this '
                               'one that name it.', other, other);
     END IF;
 
