@@ -670,7 +670,7 @@ CREATE TABLE job_queue (
     started_at   timestamptz,
     waits_since  timestamptz NOT NULL DEFAULT clock_timestamp(),
     failed_at    timestamptz,
-    passed       bigint
+    passed       bigint[]
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 200,
         autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX job_queue_claim ON job_queue (route, tenant, run_at);
@@ -689,7 +689,7 @@ COMMENT ON COLUMN job_queue.lease_token IS 'fencing token: grows with each claim
 COMMENT ON COLUMN job_queue.waits_since IS
     'when it was queued, or queued again by retry_job(); from then mulberry.endpoint_patience counts';
 COMMENT ON COLUMN job_queue.failed_at IS 'when an attempt failed last through its endpoint; null: never';
-COMMENT ON COLUMN job_queue.passed IS 'endpoint whose time was up, so that the next one is taken; null: none';
+COMMENT ON COLUMN job_queue.passed IS 'endpoints whose time was up, so that the next one is taken; null: none';
 COMMENT ON COLUMN job_queue.worker IS 'pid of the process that holds the lease';
 SELECT pg_catalog.pg_extension_config_dump('job_queue', '');
 
@@ -4149,9 +4149,9 @@ AS $$
 BEGIN
     IF NOT new.seeded THEN
         DELETE FROM mulberry_internal.endpoints e
-         WHERE e.seeded AND e.tenant IS NOT DISTINCT FROM new.tenant
+         WHERE e.seeded AND e.tenant IS NOT DISTINCT FROM new.tenant AND e.id <> new.id
            AND (e.name = new.name OR e.purpose = new.purpose);
-    ELSIF EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = new.id) THEN
+    ELSIF TG_OP = 'INSERT' AND EXISTS (SELECT FROM mulberry_internal.endpoints e WHERE e.id = new.id) THEN
         -- a subscription copies what was seeded here as well
         RETURN NULL;
     END IF;
@@ -4161,7 +4161,7 @@ $$;
 COMMENT ON FUNCTION replace_seeded_endpoint() IS
     'trigger: an endpoint of the same name or purpose takes the place of the one that the install script made, in a restored dump and a '
     'subscription as well';
-CREATE TRIGGER replace_seeded BEFORE INSERT ON endpoints
+CREATE TRIGGER replace_seeded BEFORE INSERT OR UPDATE ON endpoints
     FOR EACH ROW EXECUTE FUNCTION replace_seeded_endpoint();
 -- also for the initial copy of a subscription
 ALTER TABLE endpoints ENABLE ALWAYS TRIGGER replace_seeded;
@@ -4180,24 +4180,133 @@ COMMENT ON FUNCTION secret_tenant(uuid, text, uuid) IS
     'whose secret of this name an endpoint uses for a tenant: its owner''s, or of an endpoint of all tenants (owner null) the tenant''s '
     'own before that of tenant "default"; null: there is none (internal)';
 
-CREATE FUNCTION normalize_endpoint_url(url text, allow_http boolean, allow_private boolean) RETURNS text
+CREATE FUNCTION normalize_endpoint_url(url text, allow_http boolean, allow_private boolean, kind text DEFAULT '') RETURNS text
 LANGUAGE c IMMUTABLE STRICT
 AS 'MODULE_PATHNAME', 'mulberry_normalize_endpoint_url';
-COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean) IS
-    'checks the base URL of an endpoint and returns it without a slash at its end (internal)';
+COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean, text) IS
+    'checks the base URL of an endpoint, of a kind as well what its path must not end in, and returns it without a slash at its end '
+    '(internal)';
+
+-- What set_endpoint() and alter_endpoint() are about to write; "before" is what is there, null when nothing counts of it.
+CREATE FUNCTION check_endpoint(INOUT e endpoints, before endpoints)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    service record;
+    wrong   text;
+BEGIN
+    SELECT * INTO service FROM mulberry_internal.endpoint_kind(e.kind, e.purpose);
+    e.base_url := coalesce(e.base_url, (SELECT max(k.default_url) FROM mulberry.endpoint_kinds() k WHERE k.kind = e.kind));
+    IF e.base_url IS NULL THEN
+        RAISE EXCEPTION 'an endpoint of kind % needs a base_url', e.kind USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF service.needs_model AND e.model IS NULL THEN
+        RAISE EXCEPTION 'an endpoint for % needs a model', e.purpose USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF extract(epoch FROM e.timeout) NOT BETWEEN 0.1 AND 3600 THEN
+        RAISE EXCEPTION 'timeout must be between 100 ms and 1 hour' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- years less as many days are an hour, too; added to a time they would lead out of its range
+    e.timeout := make_interval(secs => extract(epoch FROM e.timeout));
+    IF e.max_concurrency < 1 THEN
+        RAISE EXCEPTION 'max_concurrency must be at least 1' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF e.priority < 0 THEN
+        RAISE EXCEPTION 'priority must not be negative' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(e.options) <> 'object' THEN
+        RAISE EXCEPTION 'options must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT string_agg(format('"%s"', k), ', ' ORDER BY k) INTO wrong
+      FROM jsonb_object_keys(e.options) AS k WHERE k <> ALL (service.options);
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'unknown options: %', wrong
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('An endpoint of kind %s for %s takes: %s.', e.kind, coalesce(e.purpose, 'nothing in particular'),
+                                  coalesce(nullif(array_to_string(service.options, ', '), ''), 'none'));
+    END IF;
+    IF e.options->>'response_format' NOT IN ('json', 'verbose_json') THEN
+        RAISE EXCEPTION 'option response_format must be json or verbose_json' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF e.options ? 'max_audio_seconds'
+       AND (jsonb_typeof(e.options->'max_audio_seconds') <> 'number'
+            OR (e.options->>'max_audio_seconds')::numeric NOT BETWEEN 10 AND 14400) THEN
+        RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF e.options ? 'temperature'
+       AND (jsonb_typeof(e.options->'temperature') <> 'number'
+            OR (e.options->>'temperature')::numeric NOT BETWEEN 0 AND 2) THEN
+        RAISE EXCEPTION 'option temperature must be a number from 0 to 2' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    e.base_url := mulberry_internal.normalize_endpoint_url(e.base_url, e.allow_http, e.allow_private, e.kind);
+    -- Somebody who administers one tenant must not reach into the server's own network, nor to another place there.
+    IF e.allow_private AND NOT mulberry.has_access_everywhere('admin')
+       AND (e.kind, e.base_url, e.allow_http, e.allow_private)
+           IS DISTINCT FROM (before.kind, before.base_url, before.allow_http, before.allow_private) THEN
+        RAISE EXCEPTION 'only an admin of all tenants may allow private addresses' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    -- no ELSE: a kind whose options are checked nowhere is an error
+    CASE e.kind
+    WHEN 'openai', 'json' THEN
+        NULL;    -- above
+    WHEN 'twilio' THEN
+        e.options := mulberry_internal.check_twilio_options(e.options, e.secret, e.allow_http, e.allow_private);
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION check_endpoint(endpoints, endpoints) IS
+    'an endpoint as it is written, with its defaults, after what is not allowed in it was refused with an error (internal)';
+
+CREATE FUNCTION write_endpoint(e endpoints, before endpoints) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    written bigint;
+    other   text;
+BEGIN
+    -- One statement changes the row, so that two admins at once do not meet half way.
+    UPDATE mulberry_internal.endpoints x
+       SET kind = e.kind, base_url = e.base_url, purpose = e.purpose, priority = e.priority, model = e.model, secret = e.secret,
+           options = e.options, timeout = e.timeout, max_concurrency = e.max_concurrency, allow_http = e.allow_http,
+           allow_private = e.allow_private, enabled = e.enabled, seeded = false, updated_at = clock_timestamp()
+     WHERE x.tenant IS NOT DISTINCT FROM e.tenant AND x.name = e.name
+    RETURNING x.id INTO written;
+    IF NOT FOUND THEN
+        INSERT INTO mulberry_internal.endpoints (tenant, name, kind, base_url, purpose, priority, model, secret, options, timeout,
+                                        max_concurrency, allow_http, allow_private, enabled)
+        VALUES (e.tenant, e.name, e.kind, e.base_url, e.purpose, e.priority, e.model, e.secret, e.options, e.timeout,
+                e.max_concurrency, e.allow_http, e.allow_private, e.enabled)
+        RETURNING id INTO written;
+    END IF;
+    -- What was learnt of it is of what it was.
+    IF (e.kind, e.base_url, e.purpose, e.model, e.secret, e.options, e.timeout, e.allow_http, e.allow_private)
+       IS DISTINCT FROM (before.kind, before.base_url, before.purpose, before.model, before.secret, before.options, before.timeout,
+                         before.allow_http, before.allow_private) THEN
+        DELETE FROM mulberry_internal.endpoint_state s WHERE s.endpoint = written;
+    END IF;
+    PERFORM mulberry_internal.reroute_jobs();
+    SELECT x.name INTO other FROM mulberry_internal.endpoints x
+     WHERE x.tenant IS NOT DISTINCT FROM e.tenant AND x.purpose = e.purpose AND x.enabled ORDER BY x.priority, x.id LIMIT 1;
+    IF other <> e.name AND e.enabled THEN
+        RAISE NOTICE 'endpoint "%" comes first for %', other, e.purpose
+            USING HINT = format('"%s" is asked while that one is out or disabled; a lower priority comes first, '
+                                'with purpose null only jobs use it that name it.', e.name);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION write_endpoint(endpoints, endpoints) IS
+    'adds an endpoint or replaces it, and finds its jobs; what is known of the service is forgotten unless it is asked as before '
+    '(internal)';
 
 CREATE FUNCTION mulberry.set_endpoint(name text, kind text, base_url text DEFAULT NULL, purpose text DEFAULT 'transcription',
     model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT '{}', timeout interval DEFAULT NULL,
     max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT false, allow_private boolean DEFAULT false,
-    enabled boolean DEFAULT true, tenant text DEFAULT 'default') RETURNS void
+    enabled boolean DEFAULT true, priority integer DEFAULT 1, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    service record;
-    owner   uuid;
-    other   text;
-    wrong   text;
+    e mulberry_internal.endpoints;
 BEGIN
     PERFORM mulberry_internal.check_texts('name', set_endpoint.name, 'kind', set_endpoint.kind, 'base_url', set_endpoint.base_url,
         'purpose', set_endpoint.purpose, 'model', set_endpoint.model, 'secret', set_endpoint.secret);
@@ -4205,18 +4314,11 @@ BEGIN
     IF set_endpoint.tenant IS NULL THEN
         PERFORM mulberry_internal.require_access_everywhere('admin');
     ELSE
-        owner := mulberry_internal.resolve_tenant(set_endpoint.tenant, 'admin');
+        e.tenant := mulberry_internal.resolve_tenant(set_endpoint.tenant, 'admin');
     END IF;
-    -- who fills in a form leaves fields empty
-    set_endpoint.purpose := nullif(set_endpoint.purpose, '');
-    set_endpoint.model := nullif(set_endpoint.model, '');
-    set_endpoint.secret := nullif(set_endpoint.secret, '');
-    set_endpoint.base_url := coalesce(nullif(set_endpoint.base_url, ''),
-        (SELECT max(k.default_url) FROM mulberry.endpoint_kinds() k WHERE k.kind = set_endpoint.kind));
-    IF set_endpoint.name IS NULL OR set_endpoint.kind IS NULL OR set_endpoint.base_url IS NULL
-       OR set_endpoint.options IS NULL OR set_endpoint.allow_http IS NULL OR set_endpoint.allow_private IS NULL
-       OR set_endpoint.enabled IS NULL THEN
-        RAISE EXCEPTION 'name, kind, base_url, options, allow_http, allow_private and enabled must not be null'
+    IF set_endpoint.name IS NULL OR set_endpoint.kind IS NULL OR set_endpoint.options IS NULL OR set_endpoint.allow_http IS NULL
+       OR set_endpoint.allow_private IS NULL OR set_endpoint.enabled IS NULL OR set_endpoint.priority IS NULL THEN
+        RAISE EXCEPTION 'name, kind, options, allow_http, allow_private, enabled and priority must not be null'
             USING ERRCODE = 'null_value_not_allowed';
     END IF;
     IF set_endpoint.name !~ '^[a-z0-9][a-z0-9_.-]{0,62}$' THEN
@@ -4224,95 +4326,110 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value',
                   DETAIL = 'A name has 1 to 63 lower-case letters, digits, underscores, dots or hyphens and begins with a letter or digit.';
     END IF;
-    SELECT * INTO service FROM mulberry_internal.endpoint_kind(set_endpoint.kind, set_endpoint.purpose);
-    IF service.needs_model AND set_endpoint.model IS NULL THEN
-        RAISE EXCEPTION 'an endpoint for % needs a model', set_endpoint.purpose USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF extract(epoch FROM set_endpoint.timeout) NOT BETWEEN 0.1 AND 3600 THEN
-        RAISE EXCEPTION 'timeout must be between 100 ms and 1 hour' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- years less as many days are an hour, too; added to a time they would lead out of its range
-    set_endpoint.timeout := make_interval(secs => extract(epoch FROM set_endpoint.timeout));
-    IF set_endpoint.max_concurrency < 1 THEN
-        RAISE EXCEPTION 'max_concurrency must be at least 1' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF jsonb_typeof(set_endpoint.options) <> 'object' THEN
-        RAISE EXCEPTION 'options must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    SELECT string_agg(format('"%s"', k), ', ' ORDER BY k) INTO wrong
-      FROM jsonb_object_keys(set_endpoint.options) AS k WHERE k <> ALL (service.options);
-    IF wrong IS NOT NULL THEN
-        RAISE EXCEPTION 'unknown options: %', wrong
-            USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('An endpoint of kind %s for %s takes: %s.', set_endpoint.kind,
-                                  coalesce(set_endpoint.purpose, 'nothing in particular'),
-                                  coalesce(nullif(array_to_string(service.options, ', '), ''), 'none'));
-    END IF;
-    IF set_endpoint.options->>'response_format' NOT IN ('json', 'verbose_json') THEN
-        RAISE EXCEPTION 'option response_format must be json or verbose_json' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF set_endpoint.options ? 'max_audio_seconds'
-       AND (jsonb_typeof(set_endpoint.options->'max_audio_seconds') <> 'number'
-            OR (set_endpoint.options->>'max_audio_seconds')::numeric NOT BETWEEN 10 AND 14400) THEN
-        RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    IF set_endpoint.options ? 'temperature'
-       AND (jsonb_typeof(set_endpoint.options->'temperature') <> 'number'
-            OR (set_endpoint.options->>'temperature')::numeric NOT BETWEEN 0 AND 2) THEN
-        RAISE EXCEPTION 'option temperature must be a number from 0 to 2' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    -- Somebody who administers one tenant must not reach into the server's own network.
-    IF set_endpoint.allow_private AND NOT mulberry.has_access_everywhere('admin') THEN
-        RAISE EXCEPTION 'only an admin of all tenants may allow private addresses' USING ERRCODE = 'insufficient_privilege';
-    END IF;
-    set_endpoint.base_url := mulberry_internal.normalize_endpoint_url(set_endpoint.base_url, set_endpoint.allow_http,
-                                                             set_endpoint.allow_private);
-    -- no ELSE: a kind whose options are checked nowhere is an error
-    CASE set_endpoint.kind
-    WHEN 'openai', 'json' THEN
-        NULL;    -- above
-    WHEN 'twilio' THEN
-        set_endpoint.options := mulberry_internal.check_twilio_options(set_endpoint.options, set_endpoint.secret,
-                                                              set_endpoint.allow_http, set_endpoint.allow_private);
-    END CASE;
-    SELECT e.name INTO other FROM mulberry_internal.endpoints e
-     WHERE e.tenant IS NOT DISTINCT FROM owner AND e.purpose = set_endpoint.purpose
-       AND e.name <> set_endpoint.name AND NOT e.seeded;
-    IF FOUND THEN
-        RAISE EXCEPTION 'endpoint "%" already serves %', other, set_endpoint.purpose
-            USING ERRCODE = 'unique_violation',
-                  HINT = format('set_endpoint(%L, ...) changes that one, drop_endpoint(%L) makes room; '
-                              'with purpose => NULL only jobs use this '
-                              'one that name it.', other, other);
-    END IF;
-
-    -- One statement changes the row, so that two admins at once do not meet half way.
-    UPDATE mulberry_internal.endpoints e
-       SET kind = set_endpoint.kind, base_url = set_endpoint.base_url, purpose = set_endpoint.purpose,
-           model = set_endpoint.model, secret = set_endpoint.secret, options = set_endpoint.options,
-           timeout = set_endpoint.timeout, max_concurrency = set_endpoint.max_concurrency,
-           allow_http = set_endpoint.allow_http, allow_private = set_endpoint.allow_private,
-           enabled = set_endpoint.enabled, seeded = false, updated_at = clock_timestamp()
-     WHERE e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
-    IF NOT FOUND THEN
-        INSERT INTO mulberry_internal.endpoints (tenant, name, kind, base_url, purpose, model, secret, options, timeout,
-                                        max_concurrency, allow_http, allow_private, enabled)
-        VALUES (owner, set_endpoint.name, set_endpoint.kind, set_endpoint.base_url, set_endpoint.purpose,
-                set_endpoint.model, set_endpoint.secret, set_endpoint.options, set_endpoint.timeout,
-                set_endpoint.max_concurrency, set_endpoint.allow_http, set_endpoint.allow_private,
-                set_endpoint.enabled);
-    END IF;
-    -- It has a fresh start.
-    DELETE FROM mulberry_internal.endpoint_state s USING mulberry_internal.endpoints e
-     WHERE s.endpoint = e.id AND e.tenant IS NOT DISTINCT FROM owner AND e.name = set_endpoint.name;
-    PERFORM mulberry_internal.reroute_jobs();
+    e.name := set_endpoint.name;
+    e.kind := set_endpoint.kind;
+    -- who fills in a form leaves fields empty
+    e.base_url := nullif(set_endpoint.base_url, '');
+    e.purpose := nullif(set_endpoint.purpose, '');
+    e.model := nullif(set_endpoint.model, '');
+    e.secret := nullif(set_endpoint.secret, '');
+    e.options := set_endpoint.options;
+    e.timeout := set_endpoint.timeout;
+    e.max_concurrency := set_endpoint.max_concurrency;
+    e.allow_http := set_endpoint.allow_http;
+    e.allow_private := set_endpoint.allow_private;
+    e.enabled := set_endpoint.enabled;
+    e.priority := set_endpoint.priority;
+    PERFORM mulberry_internal.write_endpoint(mulberry_internal.check_endpoint(e, NULL), NULL);
 END
 $$;
-COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, text) IS
-    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Needs admin access; allow_private '
-    'needs it for all tenants. Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), '
-    'max_audio_seconds (longer calls go in parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the '
-    'auth token, options as docs/endpoints.md describes them';
+COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean, integer,
+                                          text) IS
+    'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Of several for a purpose that with '
+    'the lowest priority comes first, the next while it is out or disabled. Needs admin access; allow_private needs it for all tenants. '
+    'Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in '
+    'parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as '
+    'docs/endpoints.md describes them';
+
+CREATE FUNCTION mulberry.alter_endpoint(name text, kind text DEFAULT NULL, base_url text DEFAULT NULL,
+    purpose text DEFAULT NULL, model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT NULL,
+    timeout interval DEFAULT NULL, max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT NULL,
+    allow_private boolean DEFAULT NULL, enabled boolean DEFAULT NULL, priority integer DEFAULT NULL, tenant text DEFAULT 'default',
+    clear text[] DEFAULT '{}') RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    clearable CONSTANT text[] := '{base_url,purpose,model,secret,options,timeout,max_concurrency}';
+    owner     uuid;
+    given     text[];
+    wrong     text;
+    before    mulberry_internal.endpoints;
+    e         mulberry_internal.endpoints;
+BEGIN
+    PERFORM mulberry_internal.check_texts('name', alter_endpoint.name, 'kind', alter_endpoint.kind, 'base_url', alter_endpoint.base_url,
+        'purpose', alter_endpoint.purpose, 'model', alter_endpoint.model, 'secret', alter_endpoint.secret,
+        'clear', array_to_string(alter_endpoint.clear, ' '));
+    PERFORM mulberry_internal.check_json('options', alter_endpoint.options);
+    IF alter_endpoint.tenant IS NULL THEN
+        PERFORM mulberry_internal.require_access_everywhere('admin');
+    ELSE
+        owner := mulberry_internal.resolve_tenant(alter_endpoint.tenant, 'admin');
+    END IF;
+    -- who fills in a form leaves fields empty
+    alter_endpoint.clear := coalesce(alter_endpoint.clear, '{}');
+    alter_endpoint.kind := nullif(alter_endpoint.kind, '');
+    alter_endpoint.base_url := nullif(alter_endpoint.base_url, '');
+    alter_endpoint.purpose := nullif(alter_endpoint.purpose, '');
+    alter_endpoint.model := nullif(alter_endpoint.model, '');
+    alter_endpoint.secret := nullif(alter_endpoint.secret, '');
+    SELECT string_agg(coalesce('"' || c || '"', 'null'), ', ' ORDER BY c) INTO wrong
+      FROM unnest(alter_endpoint.clear) AS c WHERE c IS NULL OR c <> ALL (clearable);
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION 'cannot clear %', wrong
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('What can be cleared: %s.', array_to_string(clearable, ', '));
+    END IF;
+    SELECT array_agg(g.key) INTO given
+      FROM jsonb_each(jsonb_strip_nulls(jsonb_build_object('base_url', alter_endpoint.base_url, 'purpose', alter_endpoint.purpose,
+               'model', alter_endpoint.model, 'secret', alter_endpoint.secret, 'options', alter_endpoint.options,
+               'timeout', alter_endpoint.timeout, 'max_concurrency', alter_endpoint.max_concurrency))) AS g;
+    IF given && alter_endpoint.clear THEN
+        RAISE EXCEPTION 'a setting cannot be set and cleared at once' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF jsonb_typeof(alter_endpoint.options) <> 'object' THEN
+        RAISE EXCEPTION 'options must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT x.* INTO before FROM mulberry_internal.endpoints x
+     WHERE x.tenant IS NOT DISTINCT FROM owner AND x.name = alter_endpoint.name FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', alter_endpoint.name USING ERRCODE = 'undefined_object';
+    END IF;
+    e := before;
+    e.kind := coalesce(alter_endpoint.kind, e.kind);
+    e.base_url := CASE WHEN 'base_url' <> ALL (alter_endpoint.clear) THEN coalesce(alter_endpoint.base_url, e.base_url) END;
+    e.purpose := CASE WHEN 'purpose' <> ALL (alter_endpoint.clear) THEN coalesce(alter_endpoint.purpose, e.purpose) END;
+    e.model := CASE WHEN 'model' <> ALL (alter_endpoint.clear) THEN coalesce(alter_endpoint.model, e.model) END;
+    e.secret := CASE WHEN 'secret' <> ALL (alter_endpoint.clear) THEN coalesce(alter_endpoint.secret, e.secret) END;
+    -- what is null in them goes
+    e.options := CASE WHEN 'options' = ANY (alter_endpoint.clear) THEN '{}'
+                      ELSE jsonb_strip_nulls(e.options || coalesce(alter_endpoint.options, '{}')) END;
+    e.timeout := CASE WHEN 'timeout' <> ALL (alter_endpoint.clear) THEN coalesce(alter_endpoint.timeout, e.timeout) END;
+    e.max_concurrency := CASE WHEN 'max_concurrency' <> ALL (alter_endpoint.clear)
+                              THEN coalesce(alter_endpoint.max_concurrency, e.max_concurrency) END;
+    e.allow_http := coalesce(alter_endpoint.allow_http, e.allow_http);
+    e.allow_private := coalesce(alter_endpoint.allow_private, e.allow_private);
+    e.enabled := coalesce(alter_endpoint.enabled, e.enabled);
+    e.priority := coalesce(alter_endpoint.priority, e.priority);
+    PERFORM mulberry_internal.write_endpoint(mulberry_internal.check_endpoint(e, before), before);
+END
+$$;
+COMMENT ON FUNCTION mulberry.alter_endpoint(text, text, text, text, text, text, jsonb, interval, integer, boolean, boolean, boolean,
+                                            integer, text, text[]) IS
+    'changes what is not null of an endpoint, and leaves the rest; options are added to those that it has, and go where their value is '
+    'null. clear: names of settings that shall have no value (base_url, purpose, model, secret, options, timeout, max_concurrency). Needs '
+    'admin access to the tenant, for allow_private or another address there to all tenants. Errors: 42704 no such endpoint, 22023 a value '
+    'or a name in clear that there is not';
 
 CREATE FUNCTION mulberry.drop_endpoint(name text, tenant text DEFAULT 'default') RETURNS void
 LANGUAGE mulberry
@@ -4598,24 +4715,24 @@ AS $$
 $$;
 COMMENT ON FUNCTION is_probe(job_queue) IS 'whether a job asks an endpoint that is out whether it is back (internal)';
 
-CREATE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL, passed bigint DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL, passed bigint[] DEFAULT NULL) RETURNS bigint
 LANGUAGE sql STABLE
 AS $$
     SELECT e.id
       FROM mulberry_internal.endpoints e
      WHERE (e.tenant = $1 OR e.tenant IS NULL)
        AND CASE WHEN $3 IS NULL THEN e.purpose = $2 ELSE e.name = $3 END
-     ORDER BY e.tenant NULLS LAST, NOT e.enabled, e.id IS NOT DISTINCT FROM $4
+     ORDER BY e.tenant NULLS LAST, NOT e.enabled, e.id = ANY (coalesce($4, '{}'))
               OR EXISTS (SELECT FROM mulberry_internal.endpoint_state s
                           WHERE s.endpoint = e.id AND s.tenant IN (mulberry_internal.every_tenant(), $1) AND s.state <> 'closed'),
               e.priority, e.id
      LIMIT 1
 $$;
-COMMENT ON FUNCTION endpoint_for(uuid, text, text, bigint) IS
+COMMENT ON FUNCTION endpoint_for(uuid, text, text, bigint[]) IS
     'id of the endpoint that serves a tenant: by name, or by purpose the first in the order of priority that is enabled, not out and not '
     '"passed"; where none is the first; the tenant''s own before those of all tenants; null: there is none (internal)';
 
-CREATE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text, passed bigint DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text, passed bigint[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -4632,7 +4749,7 @@ BEGIN
     RETURN found_id;
 END
 $$;
-COMMENT ON FUNCTION job_route(text, uuid, bigint, text, bigint) IS
+COMMENT ON FUNCTION job_route(text, uuid, bigint, text, bigint[]) IS
     'job_queue.route of a job: id of the endpoint that serves it, 0 when it needs none, null when there is none';
 
 -- The attempts that made an endpoint count as out were its own failures: those that were a job's first are given back.  Later ones
@@ -5283,6 +5400,7 @@ DECLARE
     j             mulberry_internal.job_queue;
     breaker       mulberry_internal.endpoint_state;
     next_route    bigint;
+    next_one      boolean;
     delay         interval;
     counts        boolean := true;
     needed        integer;
@@ -5356,10 +5474,15 @@ BEGIN
         RETURN 'dead';
     END IF;
     IF by_endpoint THEN
-        -- While it is out, or when its time was up, the next one is asked, and at once.
-        j.passed := CASE WHEN failure = 'timeout' THEN j.route ELSE j.passed END;
+        -- While it is out, or when its time was up, the next one is asked, and at once; after the last one it begins anew.
+        next_one := true;
+        IF failure = 'timeout' THEN
+            j.passed := j.passed || j.route;
+            next_one := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint, j.passed) <> ALL (j.passed);
+            j.passed := CASE WHEN next_one THEN j.passed END;
+        END IF;
         next_route := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint, j.passed);
-        IF next_route <> j.route AND (mulberry_internal.open_breaker(next_route, j.tenant)).endpoint IS NULL THEN
+        IF next_one AND next_route <> j.route AND (mulberry_internal.open_breaker(next_route, j.tenant)).endpoint IS NULL THEN
             delay := '0';
         END IF;
     END IF;
@@ -5535,21 +5658,29 @@ CREATE FUNCTION health_jobs() RETURNS TABLE (item text, status text, detail text
 LANGUAGE sql STABLE
 AS $$
     WITH unavailable AS (
-        SELECT e.id, e.name, s.tenant, t.name AS of_tenant, s.out_since, s.retry_at, s.last_error,
+        SELECT e.id, e.name, s.tenant, t.name AS of_tenant, s.out_since, s.retry_at, s.last_error, other.name AS instead,
                coalesce(e.tenant, nullif(s.tenant, mulberry_internal.every_tenant())) IS NULL
                OR coalesce(e.tenant, s.tenant) = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
           FROM mulberry_internal.endpoint_state s
           JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
           LEFT JOIN mulberry_internal.tenants t ON t.id = s.tenant
+          LEFT JOIN LATERAL (SELECT o.name FROM mulberry_internal.endpoints o
+                              WHERE o.tenant IS NOT DISTINCT FROM e.tenant AND o.purpose = e.purpose AND o.enabled AND o.id <> e.id
+                                AND NOT EXISTS (SELECT FROM mulberry_internal.endpoint_state x
+                                                 WHERE x.endpoint = o.id AND x.tenant IN (mulberry_internal.every_tenant(), s.tenant)
+                                                   AND x.state <> 'closed')
+                              ORDER BY o.priority, o.id LIMIT 1) AS other ON true
          WHERE s.state <> 'closed'
     )
-    SELECT 'endpoint ' || u.name, 'error',
-           format('unavailable%s since %s, %s jobs wait, asked again at %s: %s', ' for tenant "' || u.of_tenant || '"', u.out_since,
-                  (SELECT count(*) FROM mulberry_internal.job_queue q
-                    WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
-                      AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
-                  u.retry_at, u.last_error),
-           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; set_endpoint() changes it.'
+    SELECT 'endpoint ' || u.name, CASE WHEN u.instead IS NULL THEN 'error' ELSE 'warning' END,
+           concat(format('unavailable%s since %s, ', ' for tenant "' || u.of_tenant || '"', u.out_since),
+                  'endpoint "' || u.instead || '" takes its place, ',
+                  format('%s jobs wait, asked again at %s: %s',
+                         (SELECT count(*) FROM mulberry_internal.job_queue q
+                           WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
+                             AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
+                         u.retry_at, u.last_error)),
+           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; alter_endpoint() changes it.'
       FROM unavailable u WHERE u.known
      UNION ALL
     -- no names: who may see health may not see every tenant
@@ -5596,6 +5727,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('retry_job', 'EXECUTE', 'operator'),
     ('cancel_job', 'EXECUTE', 'operator'),
     ('set_endpoint', 'EXECUTE', 'admin'),
+    ('alter_endpoint', 'EXECUTE', 'admin'),
     ('drop_endpoint', 'EXECUTE', 'admin'),
     ('claim_jobs', 'EXECUTE', 'worker'),
     ('sift_jobs', 'EXECUTE', 'worker'),

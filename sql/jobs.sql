@@ -36,6 +36,17 @@ SELECT mulberry.set_endpoint('a', 'openai', 'http://api.example.com/v1');
 SELECT mulberry.set_endpoint('a', 'openai', 'https://user:password@api.example.com/v1');
 SELECT mulberry.set_endpoint('a', 'openai', 'https://api.example.com/v1?key=1');
 SELECT mulberry.set_endpoint('a', 'openai', 'https://api.example.com/v1#top');
+-- a URL of requests is none of the service; the hint has that
+SELECT mulberry.set_endpoint('a', 'openai', 'https://api.example.com/v1/audio/transcriptions');
+SELECT mulberry.set_endpoint('a', 'openai', 'https://api.example.com/v1/chat/completions/', purpose => 'chat', model => 'm');
+\set VERBOSITY default
+SELECT mulberry.set_endpoint('a', 'openai', 'http://10.0.0.1/Audio/Transcriptions', allow_http => true, allow_private => true);
+SELECT mulberry_internal.normalize_endpoint_url(url, false, false, 'twilio')
+  FROM unnest(ARRAY['https://api.twilio.com', 'https://api.twilio.com/2010-04-01/Accounts']) AS url;
+\set VERBOSITY terse
+SELECT kind, mulberry_internal.normalize_endpoint_url(url, false, false, kind)
+  FROM (VALUES ('json', 'https://a.example/v1/audio/transcriptions'), ('openai', 'https://a.example/transcriptions'),
+               ('openai', 'https://a.example/myaudio/transcriptions')) AS v (kind, url);
 SELECT url, mulberry_internal.normalize_endpoint_url(url, true, true) FROM unnest(ARRAY[
     'https://api.example.com/v1/', 'HTTPS://API.example.com:8443//', 'http://[::1]:8771/v1']) AS url;
 
@@ -68,7 +79,14 @@ SELECT name, tenant, kind, purpose, base_url, seeded, breaker FROM mulberry.endp
 SELECT mulberry.drop_endpoint('mulberry-speech', NULL);
 SELECT mulberry.drop_endpoint('nothing');
 SELECT mulberry.set_endpoint('first', 'openai', 'https://api.example.com/v1', model => 'whisper-1');
+-- another one for the same purpose comes behind it
+SET client_min_messages = notice;
 SELECT mulberry.set_endpoint('second', 'json', 'https://ai.example.com');
+SELECT mulberry.set_endpoint('second', 'json', 'https://ai.example.com', priority => 0);
+SELECT mulberry.set_endpoint('second', 'json', 'https://ai.example.com', priority => 2, enabled => false);
+SET client_min_messages = warning;
+SELECT mulberry.set_endpoint('second', 'json', 'https://ai.example.com', priority => -1);
+SELECT mulberry.set_endpoint('second', 'json', 'https://ai.example.com', priority => NULL);
 SELECT mulberry.set_endpoint('second', 'json', 'https://ai.example.com', purpose => NULL);
 CREATE FUNCTION pg_temp.route_name(route bigint) RETURNS text LANGUAGE sql
     RETURN (SELECT name FROM mulberry_internal.endpoints WHERE id = route);

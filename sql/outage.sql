@@ -133,3 +133,72 @@ SELECT mulberry.drop_tenant('outage-a');
 SELECT mulberry_internal.give_up_waiting(10);
 SELECT count(*) FROM mulberry_internal.endpoint_state WHERE tenant <> :everybody;
 ROLLBACK;
+
+-- several for one purpose: the jobs of one that is out go to the next one, and one of them asks when it is time
+SELECT mulberry.set_endpoint('one', 'json', 'https://one.example.com');
+SELECT mulberry.set_endpoint('two', 'json', 'https://two.example.com', priority => 2);
+SELECT mulberry.set_endpoint('off', 'json', 'https://off.example.com', priority => 0, enabled => false);
+SELECT mulberry.set_endpoint('named', 'json', 'https://named.example.com', purpose => NULL);
+SELECT id AS one FROM mulberry_internal.endpoints WHERE name = 'one' \gset
+SELECT id AS two FROM mulberry_internal.endpoints WHERE name = 'two' \gset
+CREATE FUNCTION pg_temp.claimed(at timestamptz) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(format('%s %s%s', n, e.name, CASE WHEN c.probe THEN ' asks' END), ', ' ORDER BY e.name, c.probe)
+      FROM (SELECT count(*) AS n, route, probe FROM mulberry_internal.claim_jobs(1, 10, at) GROUP BY 2, 3) AS c
+      JOIN mulberry_internal.endpoints e ON e.id = c.route
+$$;
+CREATE FUNCTION pg_temp.again() RETURNS void LANGUAGE sql AS $$
+    UPDATE mulberry_internal.job_queue SET state = 'queued', run_at = '2030-01-01 00:00'
+$$;
+SELECT count(mulberry_internal.enqueue_job('transcribe', :default, NULL, CASE WHEN n = 1 THEN 'one' END, NULL, '2030-01-01 00:00'))
+  FROM generate_series(1, 5) AS n;
+SELECT endpoint, count(*) FROM mulberry.jobs GROUP BY 1;
+SELECT mulberry_internal.report_endpoint(:one, 'HTTP 502', '2030-01-01 00:00');
+SELECT item, status, detail FROM mulberry_internal.health_jobs() WHERE item LIKE 'endpoint%';
+-- the one that names it waits for it
+SELECT pg_temp.claimed('2030-01-01 00:00:00.5');
+SELECT endpoint, state, count(*) FROM mulberry.jobs GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT pg_temp.again();
+SELECT pg_temp.claimed('2030-01-01 00:00:01');
+SELECT mulberry_internal.report_probe(:one, false, probe, 'HTTP 502', '2030-01-01 00:00:01')
+  FROM mulberry_internal.endpoint_state WHERE endpoint = :one;
+DELETE FROM mulberry_internal.job_queue WHERE endpoint = 'one';
+SELECT pg_temp.again();
+-- while it is no time to ask nobody waits for it; when it is, one comes back
+SELECT pg_temp.claimed('2030-01-01 00:00:02');
+SELECT pg_temp.again();
+SELECT pg_temp.claimed('2030-01-01 00:00:03');
+SELECT mulberry_internal.report_probe(:one, true, probe, NULL, '2030-01-01 00:00:03')
+  FROM mulberry_internal.endpoint_state WHERE endpoint = :one;
+-- back: they are sent there when they begin
+SELECT DISTINCT mulberry_internal.job_route(q.kind, q.tenant, q.call, q.endpoint, q.passed) = :one AS at_the_first
+  FROM mulberry_internal.job_queue q;
+TRUNCATE mulberry_internal.job_queue, mulberry_internal.endpoint_state;
+-- time is up: the next one at once, and then the first again in its time
+SELECT mulberry.set_endpoint('three', 'json', 'https://three.example.com', priority => 3);
+SELECT mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00') IS NOT NULL AS queued;
+DO $$
+DECLARE
+    at      timestamptz := '2030-01-01 00:00';
+    claimed record;
+    outcome text;
+BEGIN
+    FOR n IN 1 .. 6 LOOP
+        SELECT c.*, e.name INTO claimed
+          FROM mulberry_internal.claim_jobs(1, 10, at) c JOIN mulberry_internal.endpoints e ON e.id = c.route;
+        EXIT WHEN NOT FOUND;
+        outcome := mulberry_internal.fail_attempt(claimed.id, claimed.lease_token, 'timeout', 'time was over', NULL, at, n > 1);
+        RAISE WARNING 'attempt % at %: %, again after %', claimed.attempts, claimed.name, outcome,
+            (SELECT run_at - at FROM mulberry_internal.job_queue);
+        at := (SELECT run_at FROM mulberry_internal.job_queue);
+    END LOOP;
+END
+$$;
+SELECT state, endpoint FROM mulberry.jobs;
+TRUNCATE mulberry_internal.job_queue, mulberry_internal.job_history, mulberry_internal.endpoint_state;
+-- one that serves all tenants is for those that have none of their own, out or not
+BEGIN;
+SELECT mulberry.set_endpoint('shared', 'json', 'https://all.example.com', tenant => NULL);
+SELECT mulberry_internal.report_endpoint(e, 'HTTP 502', '2030-01-01 00:00') FROM unnest(ARRAY[:one, :two]) AS e;
+SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = mulberry_internal.endpoint_for(:default, 'transcription');
+ROLLBACK;
+SELECT mulberry.drop_endpoint(e) FROM unnest(ARRAY['one', 'two', 'three', 'off', 'named']) AS e;

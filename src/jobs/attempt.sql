@@ -123,6 +123,7 @@ DECLARE
     j             mulberry_internal.job_queue;
     breaker       mulberry_internal.endpoint_state;
     next_route    bigint;
+    next_one      boolean;
     delay         interval;
     counts        boolean := true;
     needed        integer;
@@ -196,10 +197,15 @@ BEGIN
         RETURN 'dead';
     END IF;
     IF by_endpoint THEN
-        -- While it is out, or when its time was up, the next one is asked, and at once.
-        j.passed := CASE WHEN failure = 'timeout' THEN j.route ELSE j.passed END;
+        -- While it is out, or when its time was up, the next one is asked, and at once; after the last one it begins anew.
+        next_one := true;
+        IF failure = 'timeout' THEN
+            j.passed := j.passed || j.route;
+            next_one := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint, j.passed) <> ALL (j.passed);
+            j.passed := CASE WHEN next_one THEN j.passed END;
+        END IF;
         next_route := mulberry_internal.job_route(j.kind, j.tenant, j.call, j.endpoint, j.passed);
-        IF next_route <> j.route AND (mulberry_internal.open_breaker(next_route, j.tenant)).endpoint IS NULL THEN
+        IF next_one AND next_route <> j.route AND (mulberry_internal.open_breaker(next_route, j.tenant)).endpoint IS NULL THEN
             delay := '0';
         END IF;
     END IF;

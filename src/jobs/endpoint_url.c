@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "core/web/address.h"
+#include "jobs/kinds.h"
 
 PG_FUNCTION_INFO_V1(mulberry_normalize_endpoint_url);
 
@@ -86,14 +87,41 @@ check_url(CURLU *handle, const char *url, bool allow_http, bool allow_private)
 	return url_part(handle, CURLUPART_URL);
 }
 
+/* Refuses a URL that somebody has copied from an example of a request, and names the right one. */
+static void
+refuse_known_path(const mulberry_endpoint_kind *kind, char *url)
+{
+	size_t size = strlen(url);
+	const char *path = kind->paths;
+
+	while (path && *path)
+	{
+		size_t length = strcspn(path, " ");
+
+		if (size > length && url[size - length - 1] == '/' &&
+			pg_strncasecmp(url + size - length, path, length) == 0)
+		{
+			url[size - length - 1] = '\0';
+			ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("the base_url of an endpoint of kind %s must not end in /%.*s",
+						   kind->name, (int) length, path),
+					errdetail("Requests go to paths below it."),
+					errhint("Here it is base_url => '%s'.", url));
+		}
+		path += length + strspn(path + length, " ");
+	}
+}
+
 /*
- * normalize_endpoint_url(url text, allow_http boolean, allow_private boolean)
+ * normalize_endpoint_url(url text, allow_http boolean, allow_private boolean, kind text)
  * returns text
  */
 Datum
 mulberry_normalize_endpoint_url(PG_FUNCTION_ARGS)
 {
 	char *url = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const mulberry_endpoint_kind *kind =
+		mulberry_endpoint_kind_by_name(text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	CURLU *handle;
 	char *normalized = NULL;
 	size_t length;
@@ -117,5 +145,7 @@ mulberry_normalize_endpoint_url(PG_FUNCTION_ARGS)
 	length = strlen(normalized);
 	while (length > 0 && normalized[length - 1] == '/')
 		normalized[--length] = '\0';
+	if (kind)
+		refuse_known_path(kind, normalized);
 	PG_RETURN_TEXT_P(cstring_to_text(normalized));
 }

@@ -12,6 +12,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('retry_job', 'EXECUTE', 'operator'),
     ('cancel_job', 'EXECUTE', 'operator'),
     ('set_endpoint', 'EXECUTE', 'admin'),
+    ('alter_endpoint', 'EXECUTE', 'admin'),
     ('drop_endpoint', 'EXECUTE', 'admin'),
     ('claim_jobs', 'EXECUTE', 'worker'),
     ('sift_jobs', 'EXECUTE', 'worker'),

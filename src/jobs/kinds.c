@@ -90,6 +90,8 @@ static const mulberry_endpoint_kind endpoint_kinds[] = {
 	{
 		.id = MULBERRY_ENDPOINT_OPENAI,
 		.name = "openai",
+		.paths = "audio/transcriptions audio/translations audio/speech chat/completions completions"
+				 " responses embeddings",
 		.nservices = 2,
 		.services = { { .purpose = MULBERRY_TRANSCRIPTION,
 						.options =
@@ -112,6 +114,7 @@ static const mulberry_endpoint_kind endpoint_kinds[] = {
 		.id = MULBERRY_ENDPOINT_TWILIO,
 		.name = "twilio",
 		.default_url = "https://api.twilio.com",
+		.paths = "2010-04-01/Accounts 2010-04-01",
 		.nservices = 1,
 		.services = { { .purpose = MULBERRY_TELEPHONY,
 						.options =

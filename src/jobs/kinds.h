@@ -81,7 +81,8 @@ typedef struct mulberry_endpoint_kind
 	mulberry_endpoint_kind_id id;
 	const char *name;
 	const char *default_url; /* NULL: it must be said */
-	bool takes_text;		 /* sees the text of a text call; others hear audio only */
+	const char *paths; /* below base_url, which must not end in them; the longer before its end */
+	bool takes_text;   /* sees the text of a text call; others hear audio only */
 	int nservices;
 	mulberry_service services[2]; /* the first says what one without a purpose takes */
 	const char *meaning;

@@ -23,24 +23,24 @@ AS $$
 $$;
 COMMENT ON FUNCTION is_probe(job_queue) IS 'whether a job asks an endpoint that is out whether it is back (internal)';
 
-CREATE OR REPLACE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL, passed bigint DEFAULT NULL) RETURNS bigint
+CREATE OR REPLACE FUNCTION endpoint_for(tenant uuid, purpose text, name text DEFAULT NULL, passed bigint[] DEFAULT NULL) RETURNS bigint
 LANGUAGE sql STABLE
 AS $$
     SELECT e.id
       FROM mulberry_internal.endpoints e
      WHERE (e.tenant = $1 OR e.tenant IS NULL)
        AND CASE WHEN $3 IS NULL THEN e.purpose = $2 ELSE e.name = $3 END
-     ORDER BY e.tenant NULLS LAST, NOT e.enabled, e.id IS NOT DISTINCT FROM $4
+     ORDER BY e.tenant NULLS LAST, NOT e.enabled, e.id = ANY (coalesce($4, '{}'))
               OR EXISTS (SELECT FROM mulberry_internal.endpoint_state s
                           WHERE s.endpoint = e.id AND s.tenant IN (mulberry_internal.every_tenant(), $1) AND s.state <> 'closed'),
               e.priority, e.id
      LIMIT 1
 $$;
-COMMENT ON FUNCTION endpoint_for(uuid, text, text, bigint) IS
+COMMENT ON FUNCTION endpoint_for(uuid, text, text, bigint[]) IS
     'id of the endpoint that serves a tenant: by name, or by purpose the first in the order of priority that is enabled, not out and not '
     '"passed"; where none is the first; the tenant''s own before those of all tenants; null: there is none (internal)';
 
-CREATE OR REPLACE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text, passed bigint DEFAULT NULL) RETURNS bigint
+CREATE OR REPLACE FUNCTION job_route(kind text, tenant uuid, call bigint, endpoint text, passed bigint[] DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -57,7 +57,7 @@ BEGIN
     RETURN found_id;
 END
 $$;
-COMMENT ON FUNCTION job_route(text, uuid, bigint, text, bigint) IS
+COMMENT ON FUNCTION job_route(text, uuid, bigint, text, bigint[]) IS
     'job_queue.route of a job: id of the endpoint that serves it, 0 when it needs none, null when there is none';
 
 -- The attempts that made an endpoint count as out were its own failures: those that were a job's first are given back.  Later ones

@@ -76,7 +76,7 @@ CREATE TABLE job_queue (
     started_at   timestamptz,
     waits_since  timestamptz NOT NULL DEFAULT clock_timestamp(),
     failed_at    timestamptz,
-    passed       bigint
+    passed       bigint[]
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 200,
         autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX job_queue_claim ON job_queue (route, tenant, run_at);
@@ -95,7 +95,7 @@ COMMENT ON COLUMN job_queue.lease_token IS 'fencing token: grows with each claim
 COMMENT ON COLUMN job_queue.waits_since IS
     'when it was queued, or queued again by retry_job(); from then mulberry.endpoint_patience counts';
 COMMENT ON COLUMN job_queue.failed_at IS 'when an attempt failed last through its endpoint; null: never';
-COMMENT ON COLUMN job_queue.passed IS 'endpoint whose time was up, so that the next one is taken; null: none';
+COMMENT ON COLUMN job_queue.passed IS 'endpoints whose time was up, so that the next one is taken; null: none';
 COMMENT ON COLUMN job_queue.worker IS 'pid of the process that holds the lease';
 SELECT pg_catalog.pg_extension_config_dump('job_queue', '');
 

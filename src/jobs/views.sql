@@ -98,21 +98,29 @@ CREATE OR REPLACE FUNCTION health_jobs() RETURNS TABLE (item text, status text, 
 LANGUAGE sql STABLE
 AS $$
     WITH unavailable AS (
-        SELECT e.id, e.name, s.tenant, t.name AS of_tenant, s.out_since, s.retry_at, s.last_error,
+        SELECT e.id, e.name, s.tenant, t.name AS of_tenant, s.out_since, s.retry_at, s.last_error, other.name AS instead,
                coalesce(e.tenant, nullif(s.tenant, mulberry_internal.every_tenant())) IS NULL
                OR coalesce(e.tenant, s.tenant) = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
           FROM mulberry_internal.endpoint_state s
           JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
           LEFT JOIN mulberry_internal.tenants t ON t.id = s.tenant
+          LEFT JOIN LATERAL (SELECT o.name FROM mulberry_internal.endpoints o
+                              WHERE o.tenant IS NOT DISTINCT FROM e.tenant AND o.purpose = e.purpose AND o.enabled AND o.id <> e.id
+                                AND NOT EXISTS (SELECT FROM mulberry_internal.endpoint_state x
+                                                 WHERE x.endpoint = o.id AND x.tenant IN (mulberry_internal.every_tenant(), s.tenant)
+                                                   AND x.state <> 'closed')
+                              ORDER BY o.priority, o.id LIMIT 1) AS other ON true
          WHERE s.state <> 'closed'
     )
-    SELECT 'endpoint ' || u.name, 'error',
-           format('unavailable%s since %s, %s jobs wait, asked again at %s: %s', ' for tenant "' || u.of_tenant || '"', u.out_since,
-                  (SELECT count(*) FROM mulberry_internal.job_queue q
-                    WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
-                      AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
-                  u.retry_at, u.last_error),
-           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; set_endpoint() changes it.'
+    SELECT 'endpoint ' || u.name, CASE WHEN u.instead IS NULL THEN 'error' ELSE 'warning' END,
+           concat(format('unavailable%s since %s, ', ' for tenant "' || u.of_tenant || '"', u.out_since),
+                  'endpoint "' || u.instead || '" takes its place, ',
+                  format('%s jobs wait, asked again at %s: %s',
+                         (SELECT count(*) FROM mulberry_internal.job_queue q
+                           WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
+                             AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
+                         u.retry_at, u.last_error)),
+           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; alter_endpoint() changes it.'
       FROM unavailable u WHERE u.known
      UNION ALL
     -- no names: who may see health may not see every tenant

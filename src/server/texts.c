@@ -50,6 +50,7 @@ static const struct
 	{ "call_ids", DOCUMENT }, /* each is a call_id */
 	{ "call_ref", REFERENCE },
 	{ "caller", REFERENCE },
+	{ "clear", NAME },
 	{ "command", NAME },
 	{ "currency", NAME },
 	{ "default_encoding", NAME },

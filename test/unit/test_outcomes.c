@@ -201,6 +201,37 @@ share_of_failures(void)
 	check_int(judgement.others_failing == 0, true);
 }
 
+/* An outage is seen as soon as the one before, however many requests that cost. */
+static void
+outages(void)
+{
+	begin();
+	for (int i = 0; i < 12; i++)
+		own(i, MB_SERVED);
+	for (int outage = 0; outage < 4; outage++)
+	{
+		check_int(own(100, MB_FAILED), MB_BLAME_NOBODY);
+		check_int(own(101, MB_FAILED), MB_BLAME_NOBODY);
+		check_int(own(102, MB_FAILED), MB_BLAME_SERVICE);
+		for (int probe = 0; probe < 20; probe++)
+		{
+			now += MB_OUTAGE_LASTS;
+			check_int(own(103 + probe, MB_FAILED), MB_BLAME_SERVICE);
+		}
+		own(200, MB_SERVED);
+	}
+
+	/* what is over at once counts as a failure like any other */
+	begin();
+	for (int i = 0; i < 12; i++)
+		own(i, MB_SERVED);
+	for (int i = 0; i < 3; i++)
+		own(100 + i, MB_FAILED);
+	own(200, MB_SERVED);
+	for (int i = 0; i < 3; i++)
+		check_int(own(100 + i, MB_FAILED), MB_BLAME_NOBODY);
+}
+
 static void
 places(void)
 {
@@ -225,6 +256,7 @@ main(void)
 	check_run("keys", keys);
 	check_run("evidence", evidence);
 	check_run("share of failures", share_of_failures);
+	check_run("outages", outages);
 	check_run("places", places);
 	return check_done();
 }

@@ -81,7 +81,17 @@ run_of_key(const mb_outcomes *outcomes)
 	return r;
 }
 
-/* The share of failures from an outcome on, backwards, without those of one job; 0 while there are few. */
+static void
+mark_outage(mb_outcomes *outcomes, const run *r)
+{
+	for (int i = 0; i < r->end; i++)
+		outcomes->ring[(outcomes->next - 1 - i + 2 * MB_OUTCOMES) % MB_OUTCOMES].outage = true;
+}
+
+/*
+ * The share of failures from an outcome on, backwards, without outages and those of one job; 0 while
+ * there are few.
+ */
 static double
 failing(const mb_outcomes *outcomes, int from, const int64_t *without)
 {
@@ -92,7 +102,7 @@ failing(const mb_outcomes *outcomes, int from, const int64_t *without)
 	{
 		const mb_outcome_entry *entry = from_end(outcomes, i);
 
-		if (entry->outcome == MB_KEY_FAILED || (without && entry->job == *without))
+		if (entry->outcome == MB_KEY_FAILED || entry->outage || (without && entry->job == *without))
 			continue;
 		n++;
 		failures += entry->outcome == MB_FAILED;
@@ -137,6 +147,7 @@ mb_outcomes_add(mb_outcomes *outcomes, const uint8_t tenant[16], bool shared, in
 	entry->job = job;
 	entry->at = at;
 	entry->outcome = outcome;
+	entry->outage = false;
 	outcomes->next = (outcomes->next + 1) % MB_OUTCOMES;
 	if (outcomes->used < MB_OUTCOMES)
 		outcomes->used++;
@@ -163,6 +174,8 @@ mb_outcomes_add(mb_outcomes *outcomes, const uint8_t tenant[16], bool shared, in
 		/* one tenant's failures are no reason to keep the others waiting, who have not been refused */
 		if (outcomes->served_at == 0 || is_long(&r, failing(outcomes, r.end, NULL)))
 			judgement.blame = shared && !r.several_tenants ? MB_BLAME_TENANT : MB_BLAME_SERVICE;
+		if (judgement.blame != MB_BLAME_NOBODY && at - r.since >= MB_OUTAGE_LASTS)
+			mark_outage(outcomes, &r);
 	}
 	judgement.since = r.since;
 	return judgement;

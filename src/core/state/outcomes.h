@@ -21,6 +21,13 @@
 /* Nor is it, where every so many requests fail anyway, while chance makes such a run this often. */
 #define MB_RUN_BY_CHANCE 1e-4
 
+/*
+ * A run that is the service's and lasts so long is an outage, which says nothing about how often it
+ * fails while it is there: the next one would be seen later by as much.  In microseconds; whoever
+ * asks again after a pause finds it out.
+ */
+#define MB_OUTAGE_LASTS INT64_C(1000000)
+
 typedef enum mb_outcome
 {
 	MB_SERVED,
@@ -34,6 +41,7 @@ typedef struct mb_outcome_entry
 	int64_t job;
 	int64_t at; /* microseconds, of whatever epoch */
 	mb_outcome outcome;
+	bool outage; /* part of one */
 } mb_outcome_entry;
 
 /* Of one service.  All zero: nothing is known. */

@@ -24,6 +24,7 @@
 #	quota-N-S		N requests every S seconds; more get 429, without Retry-After
 #	longest-S		400 to audio of more than S seconds, and to less than 0.1 s
 #	echo-CODE		CODE, and repeats the Authorization header in whatever form
+#	phase			whatever the last behave() said, for all URLs of it from then on
 #	not-json, wrong-form, huge, drip, redirect, refusal
 package Mulberry::StandIn;
 
@@ -71,8 +72,8 @@ sub url
     return "http://127.0.0.1:$self->{port}/$behaviour";
 }
 
-# Every request so far, of one behaviour or of all: time, behaviour, path, status,
-# bytes, in_flight (answers owed, this one included), key, fields, heard.
+# Every request so far, of one behaviour or of all: time, behaviour, phase (how it was answered), path,
+# status, bytes, in_flight (answers owed, this one included), key, fields, heard.
 sub requests
 {
     my ($self, $behaviour) = @_;
@@ -105,6 +106,20 @@ sub say
     print $file encode_json({ body => encode_base64($body), %how });
     close $file;
     rename "$self->{log}.say-$name.new", "$self->{log}.say-$name" or die $!;
+    return;
+}
+
+# How "phase" behaves from now on; "refuse": nobody listens, for any behaviour.
+sub behave
+{
+    my ($self, $behaviour) = @_;
+    open(my $file, '>', "$self->{log}.phase.new") or die "$self->{log}.phase: $!";
+    print $file $behaviour;
+    close $file;
+    rename "$self->{log}.phase.new", "$self->{log}.phase" or die $!;
+    # it looks at least twice a second
+    my $refused = sub { !IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}) };
+    sleep 0.05 until !$refused->() == ($behaviour ne 'refuse');
     return;
 }
 
@@ -143,10 +158,25 @@ sub serve
     open(my $log, '>>', $log_name) or die "$log_name: $!";
     $log->autoflush(1);
 
+    my $port = $listener->sockport;
     while (kill 0, $parent)
     {
         my $now = time;
         my $wait = 0.5;
+        my $refuses = phase_of($log_name) eq 'refuse';
+        if ($refuses && $listener)
+        {
+            $select->remove($listener);
+            close $listener;
+            undef $listener;
+            drop(\%client, $select, $_) for values %client;
+        }
+        elsif (!$refuses && !$listener)
+        {
+            $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $port, Listen => 512, ReuseAddr => 1, Blocking => 0)
+                or die "could not listen again: $!";
+            $select->add($listener);
+        }
         my @writers;
         for my $c (values %client)
         {
@@ -166,7 +196,7 @@ sub serve
 
         for my $socket (@{ $readable // [] })
         {
-            if ($socket == $listener)
+            if ($listener && $socket == $listener)
             {
                 while (my $new = $listener->accept)
                 {
@@ -188,7 +218,7 @@ sub serve
             answer($c, $request, \%seen, $log_name);
             my $in_flight = grep { $_->{busy} } values %client;
             print $log encode_json({
-                time => time, behaviour => $request->{behaviour}, path => $request->{path}, status => $c->{status},
+                time => time, behaviour => $request->{behaviour}, phase => $c->{phase}, path => $request->{path}, status => $c->{status},
                 bytes => length $request->{body}, in_flight => $in_flight, key => $request->{key},
                 fields => $request->{fields}, heard => $request->{heard} }) . "\n";
         }
@@ -218,6 +248,12 @@ sub drop
     delete $clients->{ fileno $c->{socket} };
     close $c->{socket};
     return;
+}
+
+sub phase_of
+{
+    my ($log_name) = @_;
+    return -e "$log_name.phase" ? PostgreSQL::Test::Utils::slurp_file("$log_name.phase") : 'ok';
 }
 
 # One whole request out of what a client has sent, or nothing yet.
@@ -270,12 +306,13 @@ sub listen_to
 sub answer
 {
     my ($c, $request, $seen, $log_name) = @_;
-    my $behaviour = $request->{behaviour};
+    my $behaviour = $request->{behaviour} eq 'phase' ? phase_of($log_name) : $request->{behaviour};
     my $count = ++$seen->{$behaviour};
     my $heard = $request->{heard};
     my ($status, $delay, $body, $type, @headers) = (200, 0);
 
     $c->{busy} = 1;
+    $c->{phase} = $behaviour;
     if ($request->{path} =~ /chat/)
     {
         my $verdict = $behaviour eq 'wrong-form' ? { sentiment => 'cheerful', confidence => 1 }

@@ -48,6 +48,7 @@ sub working_calls
         advance_counters => "mulberry.advance_counters(1, 'a')",
         agent_sync => "mulberry.agent_sync('pi', tenant => 'a')",
         alter_agent => "mulberry.alter_agent('pi', phone => '+4915112345679', tenant => 'a')",
+        alter_endpoint => "mulberry.alter_endpoint('own', timeout => '20 s', tenant => 'a')",
         alter_mandate => "mulberry.alter_mandate('10000001', max_amount => 2000, tenant => 'a')",
         alter_tenant => "mulberry.alter_tenant('a', retention => '1 year')",
         apply_agent_sync => "mulberry.apply_agent_sync('{\"agent\": \"00000000-0000-4000-8000-00000000000a\", \"commands\": []}', 'a')",

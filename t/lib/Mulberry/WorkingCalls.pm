@@ -49,6 +49,7 @@ my %calls = (
     'mulberry.agent_sync' => [q{SELECT mulberry.agent_sync('pi', tenant => 'north')}],
     'mulberry.allow_voice_key_export' => [q{SELECT mulberry.allow_voice_key_export('pi', 1, 'it did not arrive', 'north')}],
     'mulberry.alter_agent' => [q{SELECT mulberry.alter_agent('pi', '+821012345672', tenant => 'north')}],
+    'mulberry.alter_endpoint' => [q{SELECT mulberry.alter_endpoint('phone', timeout => '20 s', tenant => 'north')}],
     'mulberry.alter_mandate' => [q{SELECT mulberry.alter_mandate('10000000', 200, tenant => 'north')}],
     'mulberry.alter_tenant' => [q{SELECT mulberry.alter_tenant('north', 'mulaw')}],
     'mulberry.apply_agent_sync' => [q{SELECT mulberry.apply_agent_sync(jsonb_build_object('agent', :'agent', 'commands', '[]'::jsonb), 'north')},
