@@ -2329,10 +2329,10 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_emit_event';
 COMMENT ON FUNCTION emit_event(uuid, text, bigint, text, jsonb) IS
     'stores an event in the current transaction; call, call_id and payload may be null (internal)';
 
-CREATE FUNCTION event_message(event text, call_id text, tenant text, seq bigint, payload jsonb,
+CREATE FUNCTION event_message(event text, call_id text, tenant text, seq bigint, created_at timestamptz, payload jsonb,
                               max_bytes integer DEFAULT NULL) RETURNS json
 LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_event_message';
-COMMENT ON FUNCTION event_message(text, text, text, bigint, jsonb, integer) IS
+COMMENT ON FUNCTION event_message(text, text, text, bigint, timestamptz, jsonb, integer) IS
     'the message of a stored event as subscribers get it, cut to max_bytes with "truncated": true; null: whole (internal)';
 
 CREATE FUNCTION number_events(max_rows integer DEFAULT 10000, only_tenant uuid DEFAULT NULL)
@@ -2402,7 +2402,7 @@ BEGIN
     PERFORM mulberry_internal.await_event_numbers();
     RETURN QUERY
         SELECT e.seq, e.seq - 1, e.event, e.call_id,
-               mulberry_internal.event_message(e.event, e.call_id, t.name, e.seq, e.payload), e.created_at
+               mulberry_internal.event_message(e.event, e.call_id, t.name, e.seq, e.created_at, e.payload), e.created_at
           FROM mulberry_internal.events e
           JOIN mulberry_internal.tenants t ON t.id = e.tenant
          WHERE e.tenant = target AND e.seq > since
@@ -2599,8 +2599,9 @@ CREATE FUNCTION say_resubscribe(channel text, tenant uuid) RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT pg_notify($1, json_build_object('event', 'resubscribe', 'tenant',
-                                           (SELECT t.name FROM mulberry_internal.tenants t WHERE t.id = $2))::text)
+    SELECT pg_notify($1, json_build_object('event', 'resubscribe',
+                                           'time', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                           'tenant', (SELECT t.name FROM mulberry_internal.tenants t WHERE t.id = $2))::text)
 $$;
 COMMENT ON FUNCTION say_resubscribe(text, uuid) IS 'the last word on a channel that is taken out of use';
 

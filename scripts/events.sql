@@ -3,14 +3,15 @@ SELECT $$# Events
 
 Written by `scripts/documents` from `event_kinds()` and `event_fields()`, that is from `src/events/event_kinds.c`; change that.
 
-A message is a JSON object. Beside the fields below it has `event`, the name; `tenant`; `call_id`, where it is about a call; and, when it is
-stored, `seq`, its number within the tenant, and `prev`, the number before. A message that is too long for NOTIFY is cut and says
+A message is a JSON object. Beside the fields below it has `event`, the name; `time`, in ISO 8601, UTC, with microseconds (`2026-07-14T09:30:05.123456Z`);
+`tenant`; `call_id`, where it is about a call; and, when it is stored, `seq`, its number within the tenant, and `prev`, the number before. A message that is too long for NOTIFY is cut and says
 `"truncated": true`; `events_since()` has it whole. What is *optional* is absent or null where there is nothing to say. An event *with evidence*
 has further fields: what the acknowledgement or the recording proves.
 
-- *stored* events are rows of the transaction that causes them: none is lost, and who misses one sees it by `prev`.
-- *packet* events come from memory and may be lost; then `resync` says so.
-- *control* messages are about the subscription itself.
+- *stored* events are rows of the transaction that causes them: none is lost, and who misses one sees it by `prev`. `time` is when it happened in that
+  transaction (`created_at` of `events_since()`), which is before its commit: order them by `seq`.
+- *packet* events come from memory and may be lost; then `resync` says so. `time` is when the last packet that the message stands for came to the server.
+- *control* messages are about the subscription itself. `time` is when they were sent.
 $$;
 SELECT format(E'## About a%s %s\n', CASE WHEN subject ~ '^[aeiou]' THEN 'n' END, subject)
        || E'\n' || string_agg(format(E'### %s\n\n%s. %s.%s', k.event, upper(left(k.meaning, 1)) || substr(k.meaning, 2),

@@ -14,7 +14,9 @@ DELETE FROM mulberry_internal.event_channels;
 SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', NULL, 'first', '{"role": "tester"}');
 SELECT mulberry_internal.emit_event(:'tenant', 'call_erased', 7, 'second', '{"role": "tester"}');
 SELECT seq, event, call, call_id, payload FROM mulberry_internal.events ORDER BY id;
-SELECT seq, prev, event, call_id, message FROM mulberry.events_since(0);
+SELECT seq, prev, event, call_id, message::jsonb - 'time' AS message, (message ->> 'time')::timestamptz = created_at AS at,
+       message ->> 'time' ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$' AS iso
+  FROM mulberry.events_since(0);
 SELECT seq, event, call, call_id, payload FROM mulberry_internal.events ORDER BY id;
 SELECT seq, prev, call_id AS event FROM mulberry.events_since(1);
 SELECT seq, prev, call_id AS event FROM mulberry.events_since(2);
@@ -63,22 +65,23 @@ SELECT * FROM mulberry_internal.number_events();
 ROLLBACK;
 SELECT seq, call_id AS event FROM mulberry.events_since(6);
 
--- A message has VoiceStream's fields, the tenant, and its numbers; a payload cannot replace them.
-SELECT mulberry_internal.event_message('state_changed', 'call_001', 'default', 7, '{"from_state": "IN_PROGRESS", "to_state": "COMPLETED"}');
-SELECT mulberry_internal.event_message('x', NULL, 'default', 1, '{"seq": 99, "event": "forged", "tenant": "other", "prev": 5, "kept": null, "list": [true, {"a": 1.50}]}');
-SELECT mulberry_internal.event_message('x', E'quote " and \\ backslash', 'default', 1, jsonb_build_object(E'k"ey\n', E'line\nbreak'));
+-- A message has VoiceStream's fields, its time, the tenant, and its numbers; a payload cannot replace them.
+\set at '2026-07-14 11:30:05.5+02'
+SELECT mulberry_internal.event_message('state_changed', 'call_001', 'default', 7, :'at', '{"from_state": "IN_PROGRESS", "to_state": "COMPLETED"}');
+SELECT mulberry_internal.event_message('x', NULL, 'default', 1, :'at', '{"seq": 99, "event": "forged", "time": "forged", "tenant": "other", "prev": 5, "kept": null, "list": [true, {"a": 1.50}]}');
+SELECT mulberry_internal.event_message('x', E'quote " and \\ backslash', 'default', 1, :'at', jsonb_build_object(E'k"ey\n', E'line\nbreak'));
 -- Cut: strings between characters, the small fields stay, other large values go.
 SELECT length(m::text) < 2049 AS fits, m->>'truncated' AS truncated, m->>'sentiment' AS sentiment, m->>'seq' AS seq,
        length(m->>'transcription') > 1700 AS has_text, (m->'transcription') IS NOT NULL AND m->'list' IS NULL AS list_left_out,
        repeat('word ', 1000) LIKE (m->>'transcription') || '%' AS is_prefix
-  FROM mulberry_internal.event_message('ai_completed', 'c', 'default', 3,
+  FROM mulberry_internal.event_message('ai_completed', 'c', 'default', 3, :'at',
            jsonb_build_object('transcription', repeat('word ', 1000), 'sentiment', 'positive',
                               'list', (SELECT jsonb_agg(i) FROM generate_series(1, 5000) i)), 2048) m;
 SELECT octet_length(m::text) <= 2048 AS fits, length(m->>'t') > 200 AS has_text, rtrim(m->>'t', E'\x01') = '' AS escapes_whole
-  FROM mulberry_internal.event_message('e', NULL, 'default', 1, jsonb_build_object('t', repeat(E'\x01', 4000)), 2048) m;
+  FROM mulberry_internal.event_message('e', NULL, 'default', 1, :'at', jsonb_build_object('t', repeat(E'\x01', 4000)), 2048) m;
 SELECT m->>'truncated' AS truncated
-  FROM mulberry_internal.event_message('e', NULL, 'default', 1, jsonb_build_object('t', repeat('x', 1000)), 2048) m;
-SELECT octet_length(mulberry_internal.event_message('e', repeat('x', 128), 'default', 9223372036854775807, jsonb_build_object(repeat('k', 5000), repeat('x', 9000)), 7999)::text) <= 7999 AS fits;
+  FROM mulberry_internal.event_message('e', NULL, 'default', 1, :'at', jsonb_build_object('t', repeat('x', 1000)), 2048) m;
+SELECT octet_length(mulberry_internal.event_message('e', repeat('x', 128), 'default', 9223372036854775807, :'at', jsonb_build_object(repeat('k', 5000), repeat('x', 9000)), 7999)::text) <= 7999 AS fits;
 
 -- Bad input.
 SELECT mulberry_internal.emit_event(NULL, 'call_erased', NULL, NULL, NULL);
@@ -93,7 +96,7 @@ SELECT * FROM mulberry.events_since(0, NULL);
 SELECT * FROM mulberry.events_since(0, 10001);
 SELECT * FROM mulberry.events_since(0, tenant => 'nobody');
 SELECT * FROM mulberry_internal.number_events(0);
-SELECT mulberry_internal.event_message('e', NULL, 'default', 1, '{}', 10);
+SELECT mulberry_internal.event_message('e', NULL, 'default', 1, :'at', '{}', 10);
 SELECT mulberry_internal.purge_events(0);
 
 -- subscribe() works without a notifier, and says that nothing will come.

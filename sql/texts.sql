@@ -48,4 +48,4 @@ SELECT function, argument, outcome FROM outcomes WHERE outcome <> '22001' ORDER 
 SELECT record_audit('6d756c62-6572-7279-8000-000000000001', 'TEST', 'large', NULL, NULL, NULL, NULL, jsonb_build_object('x', repeat(E'\x01', 5000000)));
 SELECT emit_event('6d756c62-6572-7279-8000-000000000001', 'large', NULL, NULL, jsonb_build_object('x', repeat('x', 70000000)));
 -- what is long is cut, without being written out first
-SELECT length(event_message('e', NULL, 't', 1, jsonb_build_object('small', 1, 'long', repeat(E'\x01', 20000000)), 8000)::text) <= 8000 AS cut;
+SELECT length(event_message('e', NULL, 't', 1, 'epoch', jsonb_build_object('small', 1, 'long', repeat(E'\x01', 20000000)), 8000)::text) <= 8000 AS cut;

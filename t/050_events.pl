@@ -39,6 +39,22 @@ sub marker
 
 sub without_markers { return grep { ($_->{call_id} // '') !~ /^marker_/ } @_ }
 
+# A message says when it happened, in the one form that all have.
+sub is_time
+{
+    my ($said, $query, $what) = @_;
+    is($said->{time}, sql(qq(SELECT to_char(($query) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))), $what);
+    return;
+}
+
+sub is_recent
+{
+    my ($said, $what) = @_;
+    like($said->{time}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/, "$what carries its time");
+    is(sql("SELECT '$said->{time}'::timestamptz BETWEEN now() - interval '10 minutes' AND now()"), 't', '... which is that of sending');
+    return;
+}
+
 my $subscriber = Mulberry::Subscriber->new($node);
 sql("SELECT mulberry.ingest_packet('warm-up', 0, 'x', NULL, 'text')");
 $subscriber->take_until_call(marker());
@@ -47,6 +63,8 @@ $subscriber->take_until_call(marker());
 
 sql("SELECT mulberry.ingest_packet('call-1', 0, 'x', NULL, 'text')");
 my ($message) = $subscriber->take_until_event('packet_received');
+is_time($message, q(SELECT max(received_at) FROM mulberry_internal.packets), 'a packet carries the time at which it came');
+delete $message->{time};
 is_deeply(
     { map { $_ => $message->{$_} } grep { !/^_/ } keys %$message },
     {
@@ -89,6 +107,16 @@ sql("SELECT mulberry.ingest_packets('{tracks,tracks}', '{65535,1}', '{a,b}', tra
 ($message) = $subscriber->take_until_event('packet_received');
 is_deeply([ @{$message}{qw(track sequence missing_sequences missing_ranges)} ], [ 'rtp', 65537, [65536], [ [ 65536, 65536 ] ] ],
     'a counter is told unwrapped');
+
+# tracks whose packets come in one tick are not put together
+$subscriber->take_until_call(marker());
+my $sleeping = backend_pid($node, 'mulberry notifier');
+stop_process($node, $sleeping);
+sql("SELECT mulberry.ingest_packet('tracks', 2, 'x')");
+sql("SELECT mulberry.ingest_packet('tracks', 8, 'x', track => 'agent')");
+kill 'CONT', $sleeping;
+is_deeply([ map { [ @{$_}{qw(track sequence packets)} ] } without_markers($subscriber->take_until_call(marker())) ],
+    [ [ undef, 2, 1 ], [ 'agent', 8, 1 ] ], 'two tracks of a call have two messages, also in one tick');
 
 # ---- a transaction's messages ----
 
@@ -163,6 +191,8 @@ sql("SELECT mulberry.complete_call('stored', 1)");
 @received = $subscriber->take_until_event('state_changed');
 is_deeply([ @{ $received[-1] }{qw(call_id from_state to_state seq prev)} ],
     [ 'stored', 'IN_PROGRESS', 'COMPLETED', $before + 1, $before ], 'a change of state carries its number and the one before');
+is_time($received[-1], "SELECT created_at FROM mulberry_internal.events WHERE seq = $before + 1 AND tenant = '$default'",
+    '... and the time at which it happened');
 sql("SELECT mulberry_internal.start_processing(id) FROM mulberry_internal.calls WHERE call_id = 'stored'");
 sql("SELECT mulberry.ingest_packet('stored', 1, 'x')");
 ok((grep { $_->{event} eq 'packet_rejected' && $_->{call_id} eq 'stored' } $subscriber->take_until_event('packet_rejected')),
@@ -225,6 +255,7 @@ my $old_channel = $answer->{clinic}{channel};
 sql("SELECT mulberry.revoke_access('other_listener', 'supervisor', 'clinic')");
 ($message) = ($listener->take_until_event('resubscribe'))[-1];
 is($message->{_channel}, $old_channel, 'the last word comes on the old channel');
+is_recent($message, 'resubscribe');
 my $new_channel = $listener->subscribe->{clinic}{channel};
 isnt($new_channel, $old_channel, 'the tenant has another channel');
 emit($clinic, 'after revocation');
@@ -258,6 +289,7 @@ sql("BEGIN; SELECT mulberry.ingest_packet('many-' || i, 0, 'x', NULL, 'text') FR
 @received = $subscriber->take_until_call(marker());
 my ($resync) = grep { $_->{event} eq 'resync' && $_->{tenant} eq 'default' } @received;
 is($resync && $resync->{dropped}, 36, 'who cannot be told everything is told so');
+is_recent($resync, 'resync');
 is(scalar(grep { $_->{event} eq 'packet_received' } @received), 64, 'what there was room for is sent');
 
 # More transactions than it has room for, while the notifier stands still.

@@ -37,7 +37,7 @@ BEGIN
     LOOP
         EXECUTE format('SELECT sum(length(convert_to(to_jsonb(s)::text, ''UTF8''))) FROM %s s', shown) INTO bytes;
     END LOOP;
-    PERFORM count(length(convert_to(mulberry_internal.event_message(e.event, c.call_id, t.name, e.seq, e.payload, 7999)::text, 'UTF8')))
+    PERFORM count(length(convert_to(mulberry_internal.event_message(e.event, c.call_id, t.name, e.seq, e.created_at, e.payload, 7999)::text, 'UTF8')))
        FROM mulberry_internal.events e JOIN mulberry_internal.tenants t ON t.id = e.tenant LEFT JOIN mulberry_internal.calls c ON c.id = e.call;
     PERFORM count(length(convert_to(to_jsonb(e)::text, 'UTF8'))) FROM mulberry.events_since(0, 1000, 'north') e;
     PERFORM count(length(convert_to(to_jsonb(h)::text, 'UTF8'))) FROM mulberry.health() h;

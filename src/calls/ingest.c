@@ -269,6 +269,7 @@ mulberry_report_intake(const mulberry_intake *intake, mulberry_packet_verdict ve
 				: verdict == MULBERRY_DUPLICATE ? MULBERRY_PACKET_DUPLICATE
 												: MULBERRY_PACKET_REJECTED,
 		.tenant = intake->call.tenant,
+		.at = intake->arrived,
 		.call = intake->call.id,
 		.call_id = intake->call.call_id,
 		.track = mulberry_shown_track_name(intake->track),

@@ -2,7 +2,7 @@
  * event_message.c
  *	  Builds the JSON messages of events.  It neither reads tables nor sends.
  *
- * Beside VoiceStream's fields a message carries the tenant; that of a stored
+ * Beside VoiceStream's fields a message carries its time and the tenant; that of a stored
  * event its number and the one before (seq, prev), that of packets how many it
  * stands for (packets) and the missing ranges.
  */
@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 #include "events/event_kinds.h"
 #include "events/event_message.h"
@@ -22,6 +23,7 @@ PG_FUNCTION_INFO_V1(mulberry_event_message);
 /* Room that is kept for "truncated", seq, prev and the end of the message. */
 #define TAIL_ROOM 128
 
+static void append_time(StringInfo message, TimestampTz at);
 static void append_field(StringInfo message, const char *name, int length);
 static void append_text_field(StringInfo message, const char *name, const char *value);
 static bool append_payload(StringInfo message, Jsonb *payload, int limit);
@@ -31,13 +33,15 @@ static bool is_own_field(const JsonbValue *key);
 
 void
 mulberry_stored_event_message(StringInfo message, const char *event, const char *call_id,
-							  const char *tenant, int64 seq, Jsonb *payload, int limit)
+							  const char *tenant, int64 seq, TimestampTz created_at, Jsonb *payload,
+							  int limit)
 {
 	bool whole;
 
 	Assert(limit == 0 || limit >= MULBERRY_MIN_LIMIT);
 	appendStringInfoChar(message, '{');
 	append_text_field(message, "event", event);
+	append_time(message, created_at);
 	if (call_id != NULL)
 		append_text_field(message, "call_id", call_id);
 	append_text_field(message, "tenant", tenant);
@@ -50,7 +54,7 @@ mulberry_stored_event_message(StringInfo message, const char *event, const char 
 }
 
 /*
- * event_message(event text, call_id text, tenant text, seq bigint, payload
+ * event_message(event text, call_id text, tenant text, seq bigint, created_at timestamptz, payload
  * jsonb, max_bytes integer) returns json: the message of a stored event; whole when
  * max_bytes is null.
  */
@@ -59,16 +63,17 @@ mulberry_event_message(PG_FUNCTION_ARGS)
 {
 	StringInfoData message;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(4))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(2) || PG_ARGISNULL(3) || PG_ARGISNULL(4) || PG_ARGISNULL(5))
 		PG_RETURN_NULL();
-	if (!PG_ARGISNULL(5) && PG_GETARG_INT32(5) < MULBERRY_MIN_LIMIT)
+	if (!PG_ARGISNULL(6) && PG_GETARG_INT32(6) < MULBERRY_MIN_LIMIT)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("max_bytes of a message must be at least %d", MULBERRY_MIN_LIMIT)));
 	initStringInfo(&message);
 	mulberry_stored_event_message(&message, text_to_cstring(PG_GETARG_TEXT_PP(0)),
 								  PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)),
 								  text_to_cstring(PG_GETARG_TEXT_PP(2)), PG_GETARG_INT64(3),
-								  PG_GETARG_JSONB_P(4), PG_ARGISNULL(5) ? 0 : PG_GETARG_INT32(5));
+								  PG_GETARG_TIMESTAMPTZ(4), PG_GETARG_JSONB_P(5),
+								  PG_ARGISNULL(6) ? 0 : PG_GETARG_INT32(6));
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(message.data, message.len));
 }
 
@@ -80,6 +85,7 @@ mulberry_packet_event_message(StringInfo message, const mulberry_packet_note *no
 
 	appendStringInfoChar(message, '{');
 	append_text_field(message, "event", mulberry_event_kind_at(note->kind)->name);
+	append_time(message, note->at);
 	append_text_field(message, "call_id", note->call_id);
 	append_text_field(message, "tenant", tenant);
 	if (note->track[0] != '\0')
@@ -106,6 +112,30 @@ mulberry_packet_event_message(StringInfo message, const mulberry_packet_note *no
 						 note->first_sequence + note->ranges[i].first,
 						 note->first_sequence + note->ranges[i].last);
 	appendStringInfo(message, "], \"packets\": %d}", note->packets);
+}
+
+void
+mulberry_resync_message(StringInfo message, const char *tenant, uint64 dropped)
+{
+	appendStringInfoChar(message, '{');
+	append_text_field(message, "event", "resync");
+	append_time(message, GetCurrentTimestamp());
+	append_text_field(message, "tenant", tenant);
+	appendStringInfo(message, ", \"dropped\": " UINT64_FORMAT "}", dropped);
+}
+
+/* When it happened: ISO 8601, UTC, microseconds.  Rows that somebody wrote by hand may lack a day. */
+static void
+append_time(StringInfo message, TimestampTz at)
+{
+	struct pg_tm tm;
+	fsec_t microseconds;
+
+	if (TIMESTAMP_NOT_FINITE(at) || timestamp2tm(at, NULL, &tm, &microseconds, NULL, NULL) != 0)
+		return;
+	append_field(message, "time", strlen("time"));
+	appendStringInfo(message, "\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"", tm.tm_year, tm.tm_mon,
+					 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, microseconds);
 }
 
 /* Name and colon of a field, with a comma unless it is the first. */
@@ -265,7 +295,8 @@ append_cut_string(StringInfo message, const char *value, int length, int room)
 static bool
 is_own_field(const JsonbValue *key)
 {
-	static const char *const own[] = { "event", "call_id", "tenant", "seq", "prev", "truncated" };
+	static const char *const own[] = { "event", "time", "call_id",	"tenant",
+									   "seq",	"prev", "truncated" };
 
 	for (int i = 0; i < lengthof(own); i++)
 	{

@@ -7,6 +7,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
 #include "utils/jsonb.h"
 
@@ -16,19 +17,22 @@
 #define MULBERRY_MAX_MESSAGE 7999
 
 /*
- * Message of a stored event: event, call_id (unless NULL), tenant, the fields of
+ * Message of a stored event: event, time, call_id (unless NULL), tenant, the fields of
  * the payload, seq and prev.  With limit > 0 it has at most that many bytes (at
  * least MULBERRY_MIN_LIMIT): strings that do not fit are cut between characters,
  * other values left out, and "truncated": true added.
  */
 #define MULBERRY_MIN_LIMIT 2048
-extern void
-mulberry_stored_event_message(StringInfo message, const char *event, const char *call_id,
-							  const char *tenant, int64 seq, Jsonb *payload, int limit);
+extern void mulberry_stored_event_message(StringInfo message, const char *event,
+										  const char *call_id, const char *tenant, int64 seq,
+										  TimestampTz created_at, Jsonb *payload, int limit);
 
 /* Message of a packet event; always below MULBERRY_MAX_MESSAGE. */
 extern void mulberry_packet_event_message(StringInfo message, const mulberry_packet_note *note,
 										  const char *tenant);
+
+/* Tells the subscribers of a tenant that they have missed packet events, "dropped" of them. */
+extern void mulberry_resync_message(StringInfo message, const char *tenant, uint64 dropped);
 
 /* The most single sequences that "missing_sequences" of a message lists. */
 #define MULBERRY_MAX_MISSING_SEQUENCES 100

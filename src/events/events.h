@@ -11,6 +11,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
@@ -37,6 +38,7 @@ typedef struct mulberry_packet_report
 {
 	mulberry_packet_event kind;
 	pg_uuid_t tenant;
+	TimestampTz at;		 /* when it arrived */
 	int64 call;			 /* calls.id, 0 when the call does not exist */
 	const char *call_id; /* NUL-terminated, at most MULBERRY_MAX_CALL_ID */
 	const char *

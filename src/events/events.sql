@@ -11,10 +11,10 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_emit_event';
 COMMENT ON FUNCTION emit_event(uuid, text, bigint, text, jsonb) IS
     'stores an event in the current transaction; call, call_id and payload may be null (internal)';
 
-CREATE OR REPLACE FUNCTION event_message(event text, call_id text, tenant text, seq bigint, payload jsonb,
+CREATE OR REPLACE FUNCTION event_message(event text, call_id text, tenant text, seq bigint, created_at timestamptz, payload jsonb,
                               max_bytes integer DEFAULT NULL) RETURNS json
 LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_event_message';
-COMMENT ON FUNCTION event_message(text, text, text, bigint, jsonb, integer) IS
+COMMENT ON FUNCTION event_message(text, text, text, bigint, timestamptz, jsonb, integer) IS
     'the message of a stored event as subscribers get it, cut to max_bytes with "truncated": true; null: whole (internal)';
 
 CREATE OR REPLACE FUNCTION number_events(max_rows integer DEFAULT 10000, only_tenant uuid DEFAULT NULL)
@@ -84,7 +84,7 @@ BEGIN
     PERFORM mulberry_internal.await_event_numbers();
     RETURN QUERY
         SELECT e.seq, e.seq - 1, e.event, e.call_id,
-               mulberry_internal.event_message(e.event, e.call_id, t.name, e.seq, e.payload), e.created_at
+               mulberry_internal.event_message(e.event, e.call_id, t.name, e.seq, e.created_at, e.payload), e.created_at
           FROM mulberry_internal.events e
           JOIN mulberry_internal.tenants t ON t.id = e.tenant
          WHERE e.tenant = target AND e.seq > since

@@ -118,6 +118,7 @@ mulberry_report_packet(const mulberry_packet_report *report)
 
 	note = &pending->note;
 	nranges = Min(report->nranges, MULBERRY_MAX_RANGES);
+	note->at = report->at;
 	note->call = report->call;
 	note->total_received = report->total_received;
 	note->missing_count = report->missing_count;

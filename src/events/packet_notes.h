@@ -15,11 +15,12 @@
 typedef struct mulberry_packet_note
 {
 	pg_uuid_t tenant;
-	int64 call; /* calls.id, 0 when the call does not exist */
+	TimestampTz at; /* of the last packet that this note stands for */
+	int64 call;		/* calls.id, 0 when the call does not exist */
 	int64 total_received;
 	int64 missing_count;
 	int64 first_sequence; /* to be added to sequence and ranges */
-	int32 sequence;		  /* of the last packet that this note stands for */
+	int32 sequence;		  /* of that packet */
 	int32 packets;		  /* how many packets it stands for, at least 1 */
 	int32 kind;			  /* mulberry_packet_event */
 	int32 nranges;		  /* used entries of "ranges" */

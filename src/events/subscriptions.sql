@@ -106,8 +106,9 @@ CREATE OR REPLACE FUNCTION say_resubscribe(channel text, tenant uuid) RETURNS vo
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
-    SELECT pg_notify($1, json_build_object('event', 'resubscribe', 'tenant',
-                                           (SELECT t.name FROM mulberry_internal.tenants t WHERE t.id = $2))::text)
+    SELECT pg_notify($1, json_build_object('event', 'resubscribe',
+                                           'time', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                                           'tenant', (SELECT t.name FROM mulberry_internal.tenants t WHERE t.id = $2))::text)
 $$;
 COMMENT ON FUNCTION say_resubscribe(text, uuid) IS 'the last word on a channel that is taken out of use';
 

@@ -62,6 +62,7 @@ typedef struct note_key
 	pg_uuid_t tenant;
 	int32 kind;
 	char call_id[MULBERRY_MAX_CALL_ID + 1];
+	char track[MULBERRY_MAX_TRACK + 1];
 } note_key;
 
 typedef struct turn_note
@@ -224,13 +225,11 @@ turn(bool *worked)
 			foreach (cell, mulberry_audiences())
 			{
 				const mulberry_audience *audience = lfirst(cell);
+				StringInfoData text;
 
-				add_message(
-					&audience->tenant,
-					psprintf(
-						"{\"event\": \"resync\", \"tenant\": \"%s\", \"dropped\": " UINT64_FORMAT
-						"}",
-						NameStr(audience->tenant_name), resync_lost));
+				initStringInfo(&text);
+				mulberry_resync_message(&text, NameStr(audience->tenant_name), resync_lost);
+				add_message(&audience->tenant, text.data);
 			}
 			resync_due = false;
 			resync_lost = 0;
@@ -278,7 +277,8 @@ static void
 number_events(void)
 {
 	static mulberry_statement statement = {
-		"SELECT tenant, seq, event, call_id, payload FROM mulberry_internal.number_events($1)",
+		"SELECT tenant, seq, event, call_id, payload, created_at "
+		"FROM mulberry_internal.number_events($1)",
 		1,
 		{ INT4OID }
 	};
@@ -291,10 +291,12 @@ number_events(void)
 static void
 number_events_singly(void)
 {
-	static mulberry_statement statement = { "SELECT tenant, seq, event, call_id, payload "
-											"FROM mulberry_internal.number_events_singly($1)",
-											1,
-											{ INT4OID } };
+	static mulberry_statement statement = {
+		"SELECT tenant, seq, event, call_id, payload, created_at "
+		"FROM mulberry_internal.number_events_singly($1)",
+		1,
+		{ INT4OID }
+	};
 
 	mulberry_process_begin_unit("numbering events");
 	number(&statement);
@@ -348,6 +350,7 @@ message_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience)
 	mulberry_stored_event_message(
 		&text, SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4),
 		NameStr(audience->tenant_name), DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)),
+		DatumGetTimestampTz(SPI_getbinval(tuple, desc, 6, &isnull)),
 		DatumGetJsonbP(SPI_getbinval(tuple, desc, 5, &isnull)), MULBERRY_MAX_MESSAGE);
 	MemoryContextSwitchTo(before);
 	copy = pnstrdup(text.data, text.len);
@@ -356,7 +359,7 @@ message_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience)
 }
 
 /*
- * Empties the ring into "notes", one for a call and kind, in the order in which
+ * Empties the ring into "notes", one for a track of a call and kind, in the order in which
  * they first came.  Returns how many packet events that were.
  */
 static int
@@ -398,6 +401,7 @@ collect_notes(List **notes)
 			key.tenant = taken[i].tenant;
 			key.kind = taken[i].kind;
 			strlcpy(key.call_id, taken[i].call_id, sizeof(key.call_id));
+			strlcpy(key.track, taken[i].track, sizeof(key.track));
 			entry = hash_search(known, &key, HASH_ENTER, &found);
 			if (found)
 			{
