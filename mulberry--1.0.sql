@@ -171,8 +171,8 @@ CREATE TABLE set_aside (
     unit     text COLLATE "C",
     item     text COLLATE "C",
     tenant   uuid,
-    sqlstate text NOT NULL,
-    error    text NOT NULL,
+    sqlstate text COLLATE "C" NOT NULL,
+    error    text COLLATE "C" NOT NULL,
     times    integer NOT NULL DEFAULT 1,
     since    timestamptz NOT NULL DEFAULT clock_timestamp(),
     retry_at timestamptz NOT NULL,
@@ -341,11 +341,11 @@ CREATE TABLE calls (
     completed_at           timestamptz,
     grace_until            timestamptz,
     finished_at            timestamptz,
-    transcription          text,
-    sentiment              text CHECK (sentiment IN ('positive', 'neutral', 'negative')),
+    transcription          text COLLATE "C",
+    sentiment              text COLLATE "C" CHECK (sentiment IN ('positive', 'neutral', 'negative')),
     confidence             double precision CHECK (confidence BETWEEN 0 AND 1),
     ai_result              jsonb,
-    failure_reason         text,
+    failure_reason         text COLLATE "C",
     started_at             timestamptz,
     UNIQUE (tenant, call_id),
     CHECK (first_sequence IS NOT NULL OR counter_bits IS NOT NULL)
@@ -446,12 +446,12 @@ CREATE TABLE segments (
     call                 bigint NOT NULL,
     track                smallint NOT NULL CHECK (track >= 0),
     number               integer NOT NULL CHECK (number >= 0),
-    speaker              text,
+    speaker              text COLLATE "C",
     start_ms             integer CHECK (start_ms >= 0),
     end_ms               integer CHECK (end_ms >= start_ms),
-    text                 text NOT NULL,
+    text                 text COLLATE "C" NOT NULL,
     confidence           double precision CHECK (confidence BETWEEN 0 AND 1),
-    sentiment            text CHECK (sentiment IN ('positive', 'neutral', 'negative')),
+    sentiment            text COLLATE "C" CHECK (sentiment IN ('positive', 'neutral', 'negative')),
     sentiment_confidence double precision CHECK (sentiment_confidence BETWEEN 0 AND 1),
     words                jsonb CHECK (jsonb_typeof(words) = 'array'),
     PRIMARY KEY (call, track, number),
@@ -599,14 +599,14 @@ SELECT pg_catalog.pg_extension_config_dump('endpoint_id', '');
 CREATE TABLE endpoints (
     id              bigint PRIMARY KEY DEFAULT nextval('endpoint_id'),
     tenant          uuid REFERENCES tenants (id),
-    name            text NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
-    kind            text NOT NULL,
-    base_url        text NOT NULL,
-    purpose         text,
+    name            text COLLATE "C" NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
+    kind            text COLLATE "C" NOT NULL,
+    base_url        text COLLATE "C" NOT NULL,
+    purpose         text COLLATE "C",
     priority        integer NOT NULL DEFAULT 1 CHECK (priority >= 0),
-    model           text,
+    model           text COLLATE "C",
     options         jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(options) = 'object'),
-    secret          text CONSTRAINT secret_of_no_voice_key CHECK (secret !~ '^voice-key-'),
+    secret          text COLLATE "C" CONSTRAINT secret_of_no_voice_key CHECK (secret !~ '^voice-key-'),
     timeout         interval CHECK (extract(epoch FROM timeout) BETWEEN 0.1 AND 3600),
     max_concurrency integer CHECK (max_concurrency > 0),
     allow_http      boolean NOT NULL DEFAULT false,
@@ -652,20 +652,20 @@ SELECT pg_catalog.pg_extension_config_dump('job_id', '');
 
 CREATE TABLE job_queue (
     id           bigint PRIMARY KEY DEFAULT nextval('job_id'),
-    kind         text NOT NULL CONSTRAINT known_kind CHECK (mulberry.job_purpose(kind) IS NOT NULL),
+    kind         text COLLATE "C" NOT NULL CONSTRAINT known_kind CHECK (mulberry.job_purpose(kind) IS NOT NULL),
     tenant       uuid NOT NULL REFERENCES tenants (id),
     call         bigint,
-    endpoint     text,
+    endpoint     text COLLATE "C",
     route        bigint,
     payload      jsonb,
-    state        text NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running')),
+    state        text COLLATE "C" NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'running')),
     run_at       timestamptz NOT NULL,
     attempts     integer NOT NULL DEFAULT 0,
     deferrals    integer NOT NULL DEFAULT 0,
     max_attempts integer NOT NULL CHECK (max_attempts > 0),
     lease_token  bigint NOT NULL DEFAULT 0,
     worker       integer,
-    last_error   text,
+    last_error   text COLLATE "C",
     created_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
     started_at   timestamptz,
     waits_since  timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -695,18 +695,18 @@ SELECT pg_catalog.pg_extension_config_dump('job_queue', '');
 
 CREATE TABLE job_history (
     id           bigint PRIMARY KEY,
-    kind         text NOT NULL,
+    kind         text COLLATE "C" NOT NULL,
     tenant       uuid NOT NULL REFERENCES tenants (id),
     call         bigint,
-    endpoint     text,
+    endpoint     text COLLATE "C",
     route        bigint,
     payload      jsonb,
-    state        text NOT NULL CHECK (state IN ('done', 'dead', 'cancelled')),
+    state        text COLLATE "C" NOT NULL CHECK (state IN ('done', 'dead', 'cancelled')),
     attempts     integer NOT NULL,
     deferrals    integer NOT NULL,
     max_attempts integer NOT NULL,
     lease_token  bigint NOT NULL,
-    last_error   text,
+    last_error   text COLLATE "C",
     created_at   timestamptz NOT NULL,
     started_at   timestamptz,
     finished_at  timestamptz NOT NULL DEFAULT clock_timestamp()
@@ -725,14 +725,14 @@ SELECT pg_catalog.pg_extension_config_dump('job_history', '');
 CREATE TABLE endpoint_state (
     endpoint   bigint NOT NULL REFERENCES endpoints (id) ON DELETE CASCADE,
     tenant     uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',
-    state      text NOT NULL CHECK (state IN ('closed', 'open', 'half_open')),
+    state      text COLLATE "C" NOT NULL CHECK (state IN ('closed', 'open', 'half_open')),
     openings   integer NOT NULL DEFAULT 0,
     retry_at   timestamptz,
-    last_error text,
+    last_error text COLLATE "C",
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     out_since  timestamptz,
     probe      bigint,
-    refused    text[] NOT NULL DEFAULT '{}',
+    refused    text[] COLLATE "C" NOT NULL DEFAULT '{}',
     PRIMARY KEY (endpoint, tenant)
 );
 COMMENT ON TABLE endpoint_state IS
@@ -809,9 +809,9 @@ COMMENT ON FUNCTION alarm_forgeries() IS 'so many forgeries in a row raise an al
 CREATE TABLE agents (
     tenant           uuid NOT NULL REFERENCES tenants (id),
     id               uuid NOT NULL DEFAULT gen_random_uuid(),
-    name             text NOT NULL CHECK (name <> '' AND length(name) <= 100),
-    phone            text CHECK (mulberry_internal.phone_valid(phone)),
-    allowed_callers  text[] NOT NULL DEFAULT '{}',
+    name             text COLLATE "C" NOT NULL CHECK (name <> '' AND length(name) <= 100),
+    phone            text COLLATE "C" CHECK (mulberry_internal.phone_valid(phone)),
+    allowed_callers  text[] COLLATE "C" NOT NULL DEFAULT '{}',
     seen_at          timestamptz,
     online_until     timestamptz,
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -841,7 +841,7 @@ CREATE TABLE mandates (
     tenant        uuid NOT NULL REFERENCES tenants (id),
     id            text COLLATE "C" NOT NULL CHECK (id ~ '^[0-9]{8}$' AND id <> '00000000'),
     agent         uuid NOT NULL,
-    sponsor       text NOT NULL,
+    sponsor       text COLLATE "C" NOT NULL,
     status        text COLLATE "C" NOT NULL DEFAULT 'ACTIVE'
                   CHECK (status IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED')),
     max_amount    numeric(20, 4) NOT NULL CHECK (max_amount > 0 AND max_amount <> 'NaN'),
@@ -876,8 +876,8 @@ CREATE TABLE mandate_versions (
     status      text COLLATE "C" NOT NULL,
     max_amount  numeric(20, 4) NOT NULL,
     expires_at  timestamptz NOT NULL,
-    sponsor     text NOT NULL,
-    cause       text,
+    sponsor     text COLLATE "C" NOT NULL,
+    cause       text COLLATE "C",
     command     bigint,
     PRIMARY KEY (tenant, mandate, version)
 );
@@ -997,8 +997,8 @@ CREATE TABLE commands (
     command        text COLLATE "C" NOT NULL,
     mandate        text COLLATE "C",
     argument       integer NOT NULL DEFAULT 0,
-    reason         text,
-    requester      text,
+    reason         text COLLATE "C",
+    requester      text COLLATE "C",
     force_voice    boolean NOT NULL DEFAULT false,
     state          text COLLATE "C" NOT NULL DEFAULT 'waiting'
                    CHECK (state IN ('waiting', 'outstanding', 'confirmed', 'refused', 'escalated', 'cancelled')),
@@ -1016,7 +1016,7 @@ CREATE TABLE commands (
     ack_status     integer,
     ack_state      integer,
     evidence       jsonb,
-    error          text,
+    error          text COLLATE "C",
     created_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at    timestamptz,
     attempts_before integer NOT NULL DEFAULT 0,
@@ -1114,8 +1114,8 @@ CREATE TABLE key_frames (
     ack          text COLLATE "C" NOT NULL,
     ack_status   integer NOT NULL,
     ack_state    integer NOT NULL,
-    message      text NOT NULL,
-    speech       text NOT NULL,
+    message      text COLLATE "C" NOT NULL,
+    speech       text COLLATE "C" NOT NULL,
     accepted_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant, key_id, counter)
 );
@@ -1162,7 +1162,7 @@ SELECT pg_catalog.pg_extension_config_dump('challenges', '');
 
 CREATE TABLE received_calls (
     tenant        uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    call_ref      text NOT NULL CHECK (length(call_ref) BETWEEN 1 AND 200),
+    call_ref      text COLLATE "C" NOT NULL CHECK (length(call_ref) BETWEEN 1 AND 200),
     forgeries     integer NOT NULL DEFAULT 0,
     decode_errors integer NOT NULL DEFAULT 0,
     hang_up       boolean NOT NULL DEFAULT false,
@@ -1239,8 +1239,8 @@ CREATE TABLE voice_calls (
     command          bigint NOT NULL REFERENCES commands (id),
     purpose          text COLLATE "C" NOT NULL DEFAULT 'command' CHECK (purpose IN ('command', 'escalation')),
     attempt          integer NOT NULL,
-    to_number        text NOT NULL,
-    from_number      text NOT NULL,
+    to_number        text COLLATE "C" NOT NULL,
+    from_number      text COLLATE "C" NOT NULL,
     token            uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
     frame            text COLLATE "C",
     job              bigint,
@@ -1248,11 +1248,11 @@ CREATE TABLE voice_calls (
                      CHECK (state IN ('planned', 'requested', 'uncertain', 'queued', 'ringing', 'in-progress',
                                       'completed', 'busy', 'failed', 'no-answer', 'canceled')),
     sid              text COLLATE "C" UNIQUE,
-    stray_sids       text[] NOT NULL DEFAULT '{}',
-    answered_by      text,
+    stray_sids       text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    answered_by      text COLLATE "C",
     sequence         integer,
     request          text COLLATE "C",
-    page             text,
+    page             text COLLATE "C",
     placings         integer NOT NULL DEFAULT 0,
     looks            integer NOT NULL DEFAULT 0,
     failures         integer NOT NULL DEFAULT 0,
@@ -1261,7 +1261,7 @@ CREATE TABLE voice_calls (
     recording_sid    text COLLATE "C",
     recording        bytea,
     listen_job       bigint,
-    transcript       text,
+    transcript       text COLLATE "C",
     delete_recording boolean NOT NULL DEFAULT false,
     due_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     give_up_at       timestamptz,
@@ -1270,8 +1270,8 @@ CREATE TABLE voice_calls (
     answered_at      timestamptz,
     ended_at         timestamptz,
     successor_at     timestamptz,
-    outcome          text,
-    detail           text,
+    outcome          text COLLATE "C",
+    detail           text COLLATE "C",
     finished_at      timestamptz,
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -1314,8 +1314,8 @@ CREATE TABLE webhook_answers (
     key          text COLLATE "C" NOT NULL,
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     status       integer NOT NULL,
-    content_type text NOT NULL,
-    body         text NOT NULL,
+    content_type text COLLATE "C" NOT NULL,
+    body         text COLLATE "C" NOT NULL,
     PRIMARY KEY (voice_call, key)
 );
 CREATE INDEX webhook_answers_at ON webhook_answers (at);
@@ -1326,8 +1326,8 @@ SELECT pg_catalog.pg_extension_config_dump('webhook_answers', '');
 
 CREATE TABLE escalation_contacts (
     tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
-    phone      text,
-    endpoint   text,
+    phone      text COLLATE "C",
+    endpoint   text COLLATE "C",
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CHECK (phone IS NOT NULL OR endpoint IS NOT NULL)
 );
@@ -3106,8 +3106,9 @@ LANGUAGE sql STABLE AS $$
                    CASE WHEN $2 THEN translate(l.speaker, '<>&', '') ELSE l.speaker END AS speaker
               FROM mulberry_internal.segments_in_time($1) WITH ORDINALITY
                    AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, n)
-                   CROSS JOIN LATERAL (SELECT regexp_replace(s.text, E'\\s+', ' ', 'g') AS text,
-                                              regexp_replace(coalesce(s.speaker, s.track), E'\\s+', ' ', 'g') AS speaker) AS l) AS q
+                   CROSS JOIN LATERAL (SELECT regexp_replace(s.text COLLATE "C", E'\\s+', ' ', 'g') AS text,
+                                              regexp_replace(coalesce(s.speaker, s.track) COLLATE "C", E'\\s+', ' ', 'g') AS speaker
+                                      ) AS l) AS q
 $$;
 COMMENT ON FUNCTION subtitles(bigint, boolean) IS 'the segments of a call as SubRip or WebVTT (internal)';
 
@@ -3957,7 +3958,7 @@ LANGUAGE sql STABLE AS $$
       FROM pg_inherits i
       JOIN pg_class c ON c.oid = i.inhrelid
            CROSS JOIN LATERAL (SELECT to_date(substr(c.relname, 9), 'YYYYMMDD') AS day) AS d
-     WHERE i.inhparent = 'mulberry_internal.packets'::regclass AND c.relname ~ E'^packets_\\d{8}$'
+     WHERE i.inhparent = 'mulberry_internal.packets'::regclass AND c.relname ~ '^packets_[0-9]{8}$'
 $$;
 COMMENT ON FUNCTION packet_partitions() IS
     'internal: partitions of packets, their days (UTC), and the calls (from first_call to before end_call) they are for';
@@ -5948,11 +5949,11 @@ BEGIN
     IF name IS NULL THEN
         RAISE EXCEPTION 'an agent''s name must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF name = '' OR length(name) > 100 OR name ~ '[[:cntrl:]]' OR name ~ E'^\\s|\\s$' THEN
+    IF name = '' OR length(name) > 100 OR name COLLATE "C" ~ E'[[:cntrl:]]|^\\s|\\s$' THEN
         RAISE EXCEPTION 'an agent''s name is 1 to 100 characters, none of them a control character, without space at its ends'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF name ~* '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN
+    IF name COLLATE "C" ~* '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN
         RAISE EXCEPTION 'an agent''s name must not look like an id' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF NOT mulberry_internal.phone_valid(phone) THEN
@@ -6149,7 +6150,7 @@ BEGIN
     IF sponsor IS NULL OR currency IS NULL OR expires_at IS NULL THEN
         RAISE EXCEPTION 'sponsor, currency and expires_at must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF sponsor = '' OR length(sponsor) > 200 OR sponsor ~ '[[:cntrl:]]' THEN
+    IF sponsor = '' OR length(sponsor) > 200 OR sponsor COLLATE "C" ~ '[[:cntrl:]]' THEN
         RAISE EXCEPTION 'sponsor is 1 to 200 characters, none of them a control character' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF currency !~ '^[A-Z]{3}$' THEN
@@ -7267,7 +7268,8 @@ BEGIN
         RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     SELECT a.id INTO found_id FROM mulberry_internal.agents a
-     WHERE a.tenant = name_or_id_of_agent.tenant AND (a.name = name_or_id_of_agent.agent OR a.id::text = lower(name_or_id_of_agent.agent))
+     WHERE a.tenant = name_or_id_of_agent.tenant
+       AND (a.name = name_or_id_of_agent.agent OR a.id::text = lower(name_or_id_of_agent.agent COLLATE "C"))
      ORDER BY a.name = name_or_id_of_agent.agent DESC LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'agent "%" does not exist', left(agent, 80) USING ERRCODE = 'undefined_object';
@@ -7749,7 +7751,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     given   CONSTANT bigint := nextval('mulberry_internal.command_id');
-    cause   CONSTANT text := concat_ws(': ', lower(command COLLATE "C"), reason);
+    cause   CONSTANT text := concat_ws(': ', lower(command COLLATE "C"), nullif(reason, ''));
     kind    record;
     owner   uuid;
     a       mulberry_internal.agents;
@@ -7760,6 +7762,9 @@ BEGIN
     PERFORM mulberry_internal.check_texts('mandate_id', command_mandate.mandate_id,
         'reason', command_mandate.reason, 'requester', command_mandate.requester);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
+    -- who fills in a form leaves fields empty
+    reason := nullif(reason, '');
+    requester := nullif(requester, '');
     IF force_voice IS NULL OR argument IS NULL THEN
         RAISE EXCEPTION '% must not be null', CASE WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
             USING ERRCODE = 'null_value_not_allowed';
@@ -7914,7 +7919,8 @@ BEGIN
             format('agent "%s" cannot be reached: %s', a.name, problem),
             'Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
     END IF;
-    RETURN mulberry_internal.answer_of_command(mulberry_internal.give_command(a, 'PING', NULL, 0, NULL, requester, force_voice));
+    RETURN mulberry_internal.answer_of_command(mulberry_internal.give_command(a, 'PING', NULL, 0, NULL, nullif(requester, ''),
+        force_voice));
 END
 $$;
 COMMENT ON FUNCTION mulberry.ping_agent(text, text, boolean, text) IS
@@ -9386,7 +9392,7 @@ BEGIN
         RAISE EXCEPTION '% commands are too many', jsonb_array_length(answer->'commands')
             USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 100 are taken at once.';
     END IF;
-    SELECT x.* INTO a FROM mulberry_internal.agents x WHERE x.tenant = owner AND x.id::text = lower(answer->>'agent');
+    SELECT x.* INTO a FROM mulberry_internal.agents x WHERE x.tenant = owner AND x.id::text = lower(answer->>'agent' COLLATE "C");
     IF a.id IS NULL THEN
         RAISE EXCEPTION 'agent "%" does not exist', left(answer->>'agent', 80) USING ERRCODE = 'undefined_object';
     END IF;
@@ -11744,7 +11750,7 @@ BEGIN
      WHERE NOT EXISTS (
                SELECT FROM pg_inherits i
                  JOIN pg_class c ON c.oid = i.inhrelid,
-                      regexp_match(pg_get_expr(c.relpartbound, c.oid), E'\\(''?(\\d+)''?\\) TO \\(''?(\\d+)''?\\)') AS bound
+                      regexp_match(pg_get_expr(c.relpartbound, c.oid), E'\\(''?([0-9]+)''?\\) TO \\(''?([0-9]+)''?\\)') AS bound
                 WHERE i.inhparent = 'mulberry_internal.packets'::regclass
                   AND bound[1]::bigint <= day << 40 AND bound[2]::bigint > day << 40);
     detail := format('%s of the partitions for today and the next %s days are missing', missing, ahead);

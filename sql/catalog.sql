@@ -78,6 +78,31 @@ SELECT p.oid::regprocedure AS decides_between_variables_and_columns
    AND (p.prosrc ~ '#\s*variable_conflict' OR p.proconfig::text ~ 'variable_conflict')
  ORDER BY 1;
 
+-- What a letter, a digit or a space is, and what sorts where, does not depend on the language of the database: texts
+-- of tables have the collation "C", and what is in the language mulberry has it whatever its arguments have
+-- (callers.c).  The rest says so where it matters.  (Ranges such as [a-z] go by the code in every language.)
+SELECT format('%s.%s', a.attrelid::regclass, a.attname) AS of_the_databases_language
+  FROM pg_attribute a
+  JOIN pg_class c ON c.oid = a.attrelid
+ WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind IN ('r', 'p')
+   AND a.attcollation NOT IN (0, (SELECT l.oid FROM pg_collation l WHERE l.collname = 'C' AND l.collnamespace = 'pg_catalog'::regnamespace))
+ ORDER BY 1;
+SELECT p.oid::regprocedure AS spells_by_the_databases_language, trim(line) AS line
+  FROM pg_proc p
+  JOIN pg_language l ON l.oid = p.prolang AND l.lanname IN ('sql', 'plpgsql')
+ CROSS JOIN string_to_table(p.prosrc || coalesce(pg_get_function_sqlbody(p.oid), ''), E'\n') AS line
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace)
+   AND line ~* '\m(lower|upper|initcap)\(|~\*|\milike\M|\msimilar to\M|\[\[:|\\[dws]'
+   AND line !~ 'COLLATE "C"'
+ ORDER BY 1, 2;
+SELECT c.oid::regclass AS view_by_the_databases_language, trim(line) AS line
+  FROM pg_class c
+ CROSS JOIN string_to_table(pg_get_viewdef(c.oid), E'\n') AS line
+ WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind = 'v'
+   AND line ~* '\m(lower|upper|initcap)\(|~\*|\milike\M|\msimilar to\M|\[\[:|\\[dws]'
+   AND line !~ 'COLLATE "C"'
+ ORDER BY 1, 2;
+
 -- A frame is taken apart once on its way: where it enters, and what follows gets the fields.
 SELECT p.oid::regprocedure AS takes_frames_apart_again
   FROM pg_proc p

@@ -7,6 +7,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/lib";
+use Mulberry::Arguments;
 use Mulberry::Cluster;
 use Mulberry::WorkingCalls;
 use PostgreSQL::Test::Cluster;
@@ -53,65 +54,10 @@ END
 $$;
 SQL
 
-# ---- working calls, taken apart ----
-
-# The arguments between the parentheses that open at a place of a text: [ begin, length, name or nothing ] each.
-sub arguments
-{
-    my ($text, $from) = @_;
-    my ($depth, $begin, $at, @found) = (1, $from, $from);
-    while ($depth > 0)
-    {
-        my $c = substr $text, $at, 1;
-        die "no end of arguments: $text" if $c eq '';
-        $at = index $text, "'", $at + 1 if $c eq "'";
-        $depth++ if $c =~ /[(\[]/;
-        $depth-- if $c =~ /[)\]]/;
-        if ($depth == 0 || ($depth == 1 && $c eq ','))
-        {
-            my $argument = substr $text, $begin, $at - $begin;
-            push @found, [ $begin, $at - $begin, $argument =~ /^\s*(\w+)\s*=>/ ? $1 : undef ] if $argument =~ /\S/;
-            $begin = $at + 1;
-        }
-        $at++;
-    }
-    return @found;
-}
-
-# The call with another value of one argument, by its name and its place.
-sub with_argument
-{
-    my ($call, $function, $name, $place, $value) = @_;
-    $call =~ /\Q$function\E\(/g or return;
-    my @given = arguments($call, pos $call);
-    my $end = @given ? $given[-1][0] + $given[-1][1] : pos $call;
-    foreach my $i (0 .. $#given)
-    {
-        my ($begin, $length, $given) = @{ $given[$i] };
-        if (defined $given ? $given eq $name : $i == $place)
-        {
-            substr $call, $begin, $length, defined $given ? "$name => $value" : $value;
-            return $call;
-        }
-    }
-    substr $call, $end, 0, (@given ? ', ' : '') . "$name => $value";
-    return $call;
-}
-
 # ---- every argument ----
 
 my %limit = map { split /\|/ } split /\n/, sql('SELECT argument, max_bytes FROM mulberry_internal.text_limits()');
-my @arguments = map { [ split /\|/, $_, -1 ] } split /\n/, sql(<<'SQL');
-SELECT 'mulberry.' || p.proname, p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')', a.name, a.type, a.place - 1, p.provolatile
-  FROM pg_proc p
- CROSS JOIN LATERAL (SELECT coalesce(p.proargnames[n], '') AS name, t::regtype AS type,
-                            row_number() OVER (ORDER BY n) AS place, coalesce(p.proargmodes[n], 'i') AS mode
-                       FROM unnest(coalesce(p.proallargtypes, p.proargtypes::oid[])) WITH ORDINALITY AS u (t, n)
-                      WHERE coalesce(p.proargmodes[n], 'i') IN ('i', 'v')) AS a
- WHERE p.pronamespace = 'mulberry'::regnamespace AND a.type::text ~ '^(text|jsonb|bytea)(\[\])?$' AND a.mode = 'i'
-   AND EXISTS (SELECT FROM mulberry.access_objects() o WHERE o.object ~ ('^(FUNCTION |PROCEDURE )?mulberry[.]' || p.proname || '\M'))
- ORDER BY 1, 2, 5
-SQL
+my @arguments = text_arguments($node);
 my %bad = (
     long => 'repeat(\'x\', %d)',
     unencodable => q{convert_from('\x61816b', 'WIN1252')},

@@ -14,6 +14,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_language.h"
 #include "commands/proclang.h"
 #include "fmgr.h"
@@ -83,7 +84,10 @@ plpgsql(void)
 	return functions;
 }
 
-/* Handler of the language mulberry. */
+/*
+ * Handler of the language mulberry.  Texts in its functions have the collation "C", whatever that of an
+ * argument is: neither a column of the caller's nor the database's language changes what they do.
+ */
 Datum
 mulberry_call_as_owner(PG_FUNCTION_ARGS)
 {
@@ -93,6 +97,7 @@ mulberry_call_as_owner(PG_FUNCTION_ARGS)
 	mulberry_caller caller = { before.user, callers };
 	Datum result;
 
+	fcinfo->fncollation = C_COLLATION_OID;
 	PG_TRY();
 	{
 		callers = &caller;

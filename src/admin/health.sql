@@ -250,7 +250,7 @@ BEGIN
      WHERE NOT EXISTS (
                SELECT FROM pg_inherits i
                  JOIN pg_class c ON c.oid = i.inhrelid,
-                      regexp_match(pg_get_expr(c.relpartbound, c.oid), E'\\(''?(\\d+)''?\\) TO \\(''?(\\d+)''?\\)') AS bound
+                      regexp_match(pg_get_expr(c.relpartbound, c.oid), E'\\(''?([0-9]+)''?\\) TO \\(''?([0-9]+)''?\\)') AS bound
                 WHERE i.inhparent = 'mulberry_internal.packets'::regclass
                   AND bound[1]::bigint <= day << 40 AND bound[2]::bigint > day << 40);
     detail := format('%s of the partitions for today and the next %s days are missing', missing, ahead);

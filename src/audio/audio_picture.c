@@ -155,7 +155,7 @@ mulberry_waveform_svg(PG_FUNCTION_ARGS)
 	picture.width = PG_GETARG_INT32(3);
 	picture.height = PG_GETARG_INT32(4);
 	picture.sample_rate = audio.sample_rate;
-	if (!PG_ARGISNULL(5))
+	if (!PG_ARGISNULL(5) && VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(5)) > 0)
 		picture.title = text_to_cstring(PG_GETARG_TEXT_PP(5));
 	if (picture.width < MB_WAVEFORM_MIN_WIDTH || picture.width > MB_WAVEFORM_MAX_WIDTH ||
 		picture.height < MB_WAVEFORM_MIN_HEIGHT || picture.height > MB_WAVEFORM_MAX_HEIGHT)

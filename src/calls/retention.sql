@@ -49,7 +49,7 @@ LANGUAGE sql STABLE AS $$
       FROM pg_inherits i
       JOIN pg_class c ON c.oid = i.inhrelid
            CROSS JOIN LATERAL (SELECT to_date(substr(c.relname, 9), 'YYYYMMDD') AS day) AS d
-     WHERE i.inhparent = 'mulberry_internal.packets'::regclass AND c.relname ~ E'^packets_\\d{8}$'
+     WHERE i.inhparent = 'mulberry_internal.packets'::regclass AND c.relname ~ '^packets_[0-9]{8}$'
 $$;
 COMMENT ON FUNCTION packet_partitions() IS
     'internal: partitions of packets, their days (UTC), and the calls (from first_call to before end_call) they are for';

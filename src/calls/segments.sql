@@ -138,8 +138,9 @@ LANGUAGE sql STABLE AS $$
                    CASE WHEN $2 THEN translate(l.speaker, '<>&', '') ELSE l.speaker END AS speaker
               FROM mulberry_internal.segments_in_time($1) WITH ORDINALITY
                    AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, n)
-                   CROSS JOIN LATERAL (SELECT regexp_replace(s.text, E'\\s+', ' ', 'g') AS text,
-                                              regexp_replace(coalesce(s.speaker, s.track), E'\\s+', ' ', 'g') AS speaker) AS l) AS q
+                   CROSS JOIN LATERAL (SELECT regexp_replace(s.text COLLATE "C", E'\\s+', ' ', 'g') AS text,
+                                              regexp_replace(coalesce(s.speaker, s.track) COLLATE "C", E'\\s+', ' ', 'g') AS speaker
+                                      ) AS l) AS q
 $$;
 COMMENT ON FUNCTION subtitles(bigint, boolean) IS 'the segments of a call as SubRip or WebVTT (internal)';
 

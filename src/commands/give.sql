@@ -75,7 +75,7 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
     given   CONSTANT bigint := nextval('mulberry_internal.command_id');
-    cause   CONSTANT text := concat_ws(': ', lower(command COLLATE "C"), reason);
+    cause   CONSTANT text := concat_ws(': ', lower(command COLLATE "C"), nullif(reason, ''));
     kind    record;
     owner   uuid;
     a       mulberry_internal.agents;
@@ -86,6 +86,9 @@ BEGIN
     PERFORM mulberry_internal.check_texts('mandate_id', command_mandate.mandate_id,
         'reason', command_mandate.reason, 'requester', command_mandate.requester);
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
+    -- who fills in a form leaves fields empty
+    reason := nullif(reason, '');
+    requester := nullif(requester, '');
     IF force_voice IS NULL OR argument IS NULL THEN
         RAISE EXCEPTION '% must not be null', CASE WHEN argument IS NULL THEN 'days' ELSE 'force_voice' END
             USING ERRCODE = 'null_value_not_allowed';
@@ -240,7 +243,8 @@ BEGIN
             format('agent "%s" cannot be reached: %s', a.name, problem),
             'Commands need an exported voice key and, unless the agent is online, its telephone number and an endpoint for telephony.');
     END IF;
-    RETURN mulberry_internal.answer_of_command(mulberry_internal.give_command(a, 'PING', NULL, 0, NULL, requester, force_voice));
+    RETURN mulberry_internal.answer_of_command(mulberry_internal.give_command(a, 'PING', NULL, 0, NULL, nullif(requester, ''),
+        force_voice));
 END
 $$;
 COMMENT ON FUNCTION mulberry.ping_agent(text, text, boolean, text) IS

@@ -46,7 +46,8 @@ BEGIN
         RAISE EXCEPTION 'an agent must be named' USING ERRCODE = 'null_value_not_allowed';
     END IF;
     SELECT a.id INTO found_id FROM mulberry_internal.agents a
-     WHERE a.tenant = name_or_id_of_agent.tenant AND (a.name = name_or_id_of_agent.agent OR a.id::text = lower(name_or_id_of_agent.agent))
+     WHERE a.tenant = name_or_id_of_agent.tenant
+       AND (a.name = name_or_id_of_agent.agent OR a.id::text = lower(name_or_id_of_agent.agent COLLATE "C"))
      ORDER BY a.name = name_or_id_of_agent.agent DESC LIMIT 1;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'agent "%" does not exist', left(agent, 80) USING ERRCODE = 'undefined_object';

@@ -131,7 +131,7 @@ BEGIN
         RAISE EXCEPTION '% commands are too many', jsonb_array_length(answer->'commands')
             USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 100 are taken at once.';
     END IF;
-    SELECT x.* INTO a FROM mulberry_internal.agents x WHERE x.tenant = owner AND x.id::text = lower(answer->>'agent');
+    SELECT x.* INTO a FROM mulberry_internal.agents x WHERE x.tenant = owner AND x.id::text = lower(answer->>'agent' COLLATE "C");
     IF a.id IS NULL THEN
         RAISE EXCEPTION 'agent "%" does not exist', left(answer->>'agent', 80) USING ERRCODE = 'undefined_object';
     END IF;

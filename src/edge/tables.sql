@@ -10,8 +10,8 @@ CREATE TABLE key_frames (
     ack          text COLLATE "C" NOT NULL,
     ack_status   integer NOT NULL,
     ack_state    integer NOT NULL,
-    message      text NOT NULL,
-    speech       text NOT NULL,
+    message      text COLLATE "C" NOT NULL,
+    speech       text COLLATE "C" NOT NULL,
     accepted_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant, key_id, counter)
 );
@@ -58,7 +58,7 @@ SELECT pg_catalog.pg_extension_config_dump('challenges', '');
 
 CREATE TABLE received_calls (
     tenant        uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    call_ref      text NOT NULL CHECK (length(call_ref) BETWEEN 1 AND 200),
+    call_ref      text COLLATE "C" NOT NULL CHECK (length(call_ref) BETWEEN 1 AND 200),
     forgeries     integer NOT NULL DEFAULT 0,
     decode_errors integer NOT NULL DEFAULT 0,
     hang_up       boolean NOT NULL DEFAULT false,

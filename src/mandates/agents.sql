@@ -6,11 +6,11 @@ BEGIN
     IF name IS NULL THEN
         RAISE EXCEPTION 'an agent''s name must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF name = '' OR length(name) > 100 OR name ~ '[[:cntrl:]]' OR name ~ E'^\\s|\\s$' THEN
+    IF name = '' OR length(name) > 100 OR name COLLATE "C" ~ E'[[:cntrl:]]|^\\s|\\s$' THEN
         RAISE EXCEPTION 'an agent''s name is 1 to 100 characters, none of them a control character, without space at its ends'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    IF name ~* '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN
+    IF name COLLATE "C" ~* '^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$' THEN
         RAISE EXCEPTION 'an agent''s name must not look like an id' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF NOT mulberry_internal.phone_valid(phone) THEN

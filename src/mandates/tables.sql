@@ -1,9 +1,9 @@
 CREATE TABLE agents (
     tenant           uuid NOT NULL REFERENCES tenants (id),
     id               uuid NOT NULL DEFAULT gen_random_uuid(),
-    name             text NOT NULL CHECK (name <> '' AND length(name) <= 100),
-    phone            text CHECK (mulberry_internal.phone_valid(phone)),
-    allowed_callers  text[] NOT NULL DEFAULT '{}',
+    name             text COLLATE "C" NOT NULL CHECK (name <> '' AND length(name) <= 100),
+    phone            text COLLATE "C" CHECK (mulberry_internal.phone_valid(phone)),
+    allowed_callers  text[] COLLATE "C" NOT NULL DEFAULT '{}',
     seen_at          timestamptz,
     online_until     timestamptz,
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -33,7 +33,7 @@ CREATE TABLE mandates (
     tenant        uuid NOT NULL REFERENCES tenants (id),
     id            text COLLATE "C" NOT NULL CHECK (id ~ '^[0-9]{8}$' AND id <> '00000000'),
     agent         uuid NOT NULL,
-    sponsor       text NOT NULL,
+    sponsor       text COLLATE "C" NOT NULL,
     status        text COLLATE "C" NOT NULL DEFAULT 'ACTIVE'
                   CHECK (status IN ('ACTIVE', 'SUSPENDED', 'REVOKED', 'EXPIRED')),
     max_amount    numeric(20, 4) NOT NULL CHECK (max_amount > 0 AND max_amount <> 'NaN'),
@@ -68,8 +68,8 @@ CREATE TABLE mandate_versions (
     status      text COLLATE "C" NOT NULL,
     max_amount  numeric(20, 4) NOT NULL,
     expires_at  timestamptz NOT NULL,
-    sponsor     text NOT NULL,
-    cause       text,
+    sponsor     text COLLATE "C" NOT NULL,
+    cause       text COLLATE "C",
     command     bigint,
     PRIMARY KEY (tenant, mandate, version)
 );

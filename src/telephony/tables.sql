@@ -10,8 +10,8 @@ CREATE TABLE voice_calls (
     command          bigint NOT NULL REFERENCES commands (id),
     purpose          text COLLATE "C" NOT NULL DEFAULT 'command' CHECK (purpose IN ('command', 'escalation')),
     attempt          integer NOT NULL,
-    to_number        text NOT NULL,
-    from_number      text NOT NULL,
+    to_number        text COLLATE "C" NOT NULL,
+    from_number      text COLLATE "C" NOT NULL,
     token            uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
     frame            text COLLATE "C",
     job              bigint,
@@ -19,11 +19,11 @@ CREATE TABLE voice_calls (
                      CHECK (state IN ('planned', 'requested', 'uncertain', 'queued', 'ringing', 'in-progress',
                                       'completed', 'busy', 'failed', 'no-answer', 'canceled')),
     sid              text COLLATE "C" UNIQUE,
-    stray_sids       text[] NOT NULL DEFAULT '{}',
-    answered_by      text,
+    stray_sids       text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    answered_by      text COLLATE "C",
     sequence         integer,
     request          text COLLATE "C",
-    page             text,
+    page             text COLLATE "C",
     placings         integer NOT NULL DEFAULT 0,
     looks            integer NOT NULL DEFAULT 0,
     failures         integer NOT NULL DEFAULT 0,
@@ -32,7 +32,7 @@ CREATE TABLE voice_calls (
     recording_sid    text COLLATE "C",
     recording        bytea,
     listen_job       bigint,
-    transcript       text,
+    transcript       text COLLATE "C",
     delete_recording boolean NOT NULL DEFAULT false,
     due_at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     give_up_at       timestamptz,
@@ -41,8 +41,8 @@ CREATE TABLE voice_calls (
     answered_at      timestamptz,
     ended_at         timestamptz,
     successor_at     timestamptz,
-    outcome          text,
-    detail           text,
+    outcome          text COLLATE "C",
+    detail           text COLLATE "C",
     finished_at      timestamptz,
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -85,8 +85,8 @@ CREATE TABLE webhook_answers (
     key          text COLLATE "C" NOT NULL,
     at           timestamptz NOT NULL DEFAULT clock_timestamp(),
     status       integer NOT NULL,
-    content_type text NOT NULL,
-    body         text NOT NULL,
+    content_type text COLLATE "C" NOT NULL,
+    body         text COLLATE "C" NOT NULL,
     PRIMARY KEY (voice_call, key)
 );
 CREATE INDEX webhook_answers_at ON webhook_answers (at);
@@ -97,8 +97,8 @@ SELECT pg_catalog.pg_extension_config_dump('webhook_answers', '');
 
 CREATE TABLE escalation_contacts (
     tenant     uuid PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
-    phone      text,
-    endpoint   text,
+    phone      text COLLATE "C",
+    endpoint   text COLLATE "C",
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CHECK (phone IS NOT NULL OR endpoint IS NOT NULL)
 );
