@@ -57,47 +57,28 @@ LANGUAGE sql STABLE ROWS 10 AS $$
 $$;
 COMMENT ON FUNCTION languages_in_use(uuid[]) IS 'the languages in which transcripts of these tenants are indexed (internal)';
 
+CREATE OR REPLACE FUNCTION newest_matches(tenant uuid, language text, words tsquery, scoped tsquery, since timestamptz,
+                                          before timestamptz, max_calls integer) RETURNS bigint[]
+LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_newest_matches';
+COMMENT ON FUNCTION newest_matches(uuid, text, tsquery, tsquery, timestamptz, timestamptz, integer) IS
+    'the newest calls of a tenant and language whose transcripts match, newest first; scoped: words, and search_scope() (internal)';
+
 CREATE OR REPLACE FUNCTION matching_calls(tenants uuid[], query text, since timestamptz, before timestamptz, max_calls integer)
 RETURNS TABLE (call bigint, language regconfig, words tsquery)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    -- A word that many calls have is found in the newest of them; the index would tell all that have it.
-    looked_through CONSTANT integer := 2000;
-    -- calls.id begins with the day on which the call began; a null is no limit
-    first_day CONSTANT bigint := extract(epoch FROM least(greatest(since, '1970-01-02'), '3000-01-01'))::bigint / 86400 - 1;
-    last_day  CONSTANT bigint := extract(epoch FROM least(greatest(coalesce(before, 'infinity'), '1970-01-02'),
-                                                          '3000-01-01'))::bigint / 86400 + 1;
-    first_call CONSTANT bigint := first_day << 40;
-    end_call   CONSTANT bigint := (last_day + 1) << 40;
-    used  record;
-    found bigint[];
+    used record;
 BEGIN
     FOR used IN SELECT u.tenant, u.language FROM mulberry_internal.languages_in_use(tenants) u LOOP
         language := ('pg_catalog.' || used.language)::regconfig;
         words := websearch_to_tsquery(language, query);
         CONTINUE WHEN numnode(words) = 0;
-        found := ARRAY(
-            SELECT x.call
-              FROM (SELECT y.call, y.search FROM mulberry_internal.transcripts y
-                     WHERE y.tenant = used.tenant AND y.language = used.language AND y.call >= first_call AND y.call < end_call
-                     ORDER BY y.call DESC LIMIT looked_through) AS x
-              JOIN mulberry_internal.calls c ON c.id = x.call
-             WHERE x.search @@ words AND (c.created_at >= since) IS NOT FALSE AND (c.created_at < before) IS NOT FALSE
-             ORDER BY x.call DESC LIMIT max_calls);
-        IF cardinality(found) < max_calls THEN
-            found := ARRAY(
-                WITH hits AS MATERIALIZED (
-                    SELECT y.call FROM mulberry_internal.transcripts y
-                     WHERE y.search @@ (quote_literal(mulberry_internal.search_scope(used.tenant, used.language))::tsquery && words)
-                       AND y.tenant = used.tenant AND y.call >= first_call AND y.call < end_call
-                )
-                SELECT h.call
-                  FROM hits h
-                  JOIN mulberry_internal.calls c ON c.id = h.call
-                 WHERE (c.created_at >= since) IS NOT FALSE AND (c.created_at < before) IS NOT FALSE
-                 ORDER BY h.call DESC LIMIT max_calls);
-        END IF;
-        RETURN QUERY SELECT f.call, language, words FROM unnest(found) AS f (call);
+        RETURN QUERY
+            SELECT f.call, language, words
+              FROM unnest(mulberry_internal.newest_matches(
+                       used.tenant, used.language, words,
+                       quote_literal(mulberry_internal.search_scope(used.tenant, used.language))::tsquery && words,
+                       coalesce(since, '-infinity'), coalesce(before, 'infinity'), max_calls)) AS f (call);
     END LOOP;
 END
 $$;

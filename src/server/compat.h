@@ -15,6 +15,7 @@
 
 #include "access/heapam.h"
 #include "nodes/parsenodes.h"
+#include "nodes/tidbitmap.h"
 
 /* 16 made a function of it, which takes no pointer for a Datum; so mistakes are seen on 15 as well. */
 #if PG_VERSION_NUM < 160000
@@ -109,6 +110,77 @@ update_heap_tuple(Relation table, ItemPointer tid, HeapTuple tuple, CommandId co
 #define begin_index_scan(table, index, snapshot, nkeys)                                            \
 	index_beginscan(table, index, snapshot, nkeys, 0)
 #endif
+
+#if PG_VERSION_NUM >= 180000
+#define begin_bitmap_scan(index, snapshot, nkeys)                                                  \
+	index_beginscan_bitmap(index, snapshot, NULL, nkeys)
+#else
+#define begin_bitmap_scan(index, snapshot, nkeys) index_beginscan_bitmap(index, snapshot, nkeys)
+#endif
+
+/* 18 reads a bitmap by other functions. */
+typedef struct mulberry_bitmap_pages
+{
+#if PG_VERSION_NUM >= 180000
+	TBMPrivateIterator *iterator;
+	OffsetNumber offsets[MaxHeapTuplesPerPage];
+#else
+	TBMIterator *iterator;
+	const OffsetNumber *offsets;
+#endif
+	BlockNumber block;
+	int noffsets; /* places on it that are in the bitmap */
+	bool lossy;	  /* not known which: any may be */
+	bool recheck;
+} mulberry_bitmap_pages;
+
+static inline void
+begin_bitmap_pages(mulberry_bitmap_pages *pages, TIDBitmap *bitmap)
+{
+#if PG_VERSION_NUM >= 180000
+	pages->iterator = tbm_begin_private_iterate(bitmap);
+#else
+	pages->iterator = tbm_begin_iterate(bitmap);
+#endif
+}
+
+/* The next page in the order of blocks; false: there is none. */
+static inline bool
+next_bitmap_page(mulberry_bitmap_pages *pages)
+{
+#if PG_VERSION_NUM >= 180000
+	TBMIterateResult page;
+
+	if (!tbm_private_iterate(pages->iterator, &page))
+		return false;
+	pages->lossy = page.lossy;
+	pages->noffsets =
+		page.lossy ? 0 : tbm_extract_page_tuple(&page, pages->offsets, lengthof(pages->offsets));
+	pages->block = page.blockno;
+	pages->recheck = page.recheck;
+#else
+	const TBMIterateResult *page = tbm_iterate(pages->iterator);
+
+	if (page == NULL)
+		return false;
+	pages->lossy = page->ntuples < 0;
+	pages->noffsets = Max(page->ntuples, 0);
+	pages->offsets = page->offsets;
+	pages->block = page->blockno;
+	pages->recheck = page->recheck;
+#endif
+	return true;
+}
+
+static inline void
+end_bitmap_pages(mulberry_bitmap_pages *pages)
+{
+#if PG_VERSION_NUM >= 180000
+	tbm_end_private_iterate(pages->iterator);
+#else
+	tbm_end_iterate(pages->iterator);
+#endif
+}
 
 /* 18 has it before the function. */
 #ifndef pg_noreturn
