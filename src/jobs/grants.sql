@@ -10,6 +10,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('job_kinds', 'EXECUTE', 'operator auditor admin'),
     ('endpoint_kinds', 'EXECUTE', 'operator auditor admin'),
     ('retry_job', 'EXECUTE', 'operator'),
+    ('retry_jobs', 'EXECUTE', 'operator'),
     ('cancel_job', 'EXECUTE', 'operator'),
     ('set_endpoint', 'EXECUTE', 'admin'),
     ('alter_endpoint', 'EXECUTE', 'admin'),

@@ -78,57 +78,6 @@ COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS
 
 -- Jobs and endpoints for people.
 
-CREATE OR REPLACE FUNCTION mulberry.retry_job(id bigint) RETURNS void
-LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
-AS $$
-DECLARE
-    h   mulberry_internal.job_history;
-    due timestamptz;
-BEGIN
-    SELECT x.* INTO h FROM mulberry_internal.job_history x
-     WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
-    IF NOT FOUND THEN
-        SELECT x.run_at INTO due FROM mulberry_internal.job_queue x
-         WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator'));
-        IF due = 'infinity' THEN
-            UPDATE mulberry_internal.job_queue x SET run_at = clock_timestamp() WHERE x.id = retry_job.id AND x.run_at = 'infinity';
-            PERFORM mulberry_internal.wake_workers();
-            RETURN;
-        ELSIF FOUND THEN
-            RAISE EXCEPTION 'job % is not finished', retry_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
-        END IF;
-        RAISE EXCEPTION 'job % does not exist', retry_job.id USING ERRCODE = 'undefined_object';
-    END IF;
-    IF h.state = 'done' THEN
-        RAISE EXCEPTION 'job % is done', retry_job.id
-            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only dead and cancelled jobs are tried again.';
-    END IF;
-    IF NOT (mulberry_internal.job_kind(h.kind)).retriable THEN
-        RAISE EXCEPTION 'job % was part of a telephone call that is over', retry_job.id
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'What became of its command is in command_status; give the command again.';
-    END IF;
-    IF h.call IS NOT NULL AND NOT mulberry_internal.reopen_call(h.call) THEN
-        RAISE EXCEPTION 'the call of job % does not exist any more', retry_job.id
-            USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-    DELETE FROM mulberry_internal.job_history x WHERE x.id = h.id;
-    INSERT INTO mulberry_internal.job_queue (id, kind, tenant, call, endpoint, route, payload, run_at, max_attempts, lease_token,
-                                    last_error, created_at)
-    VALUES (h.id, h.kind, h.tenant, h.call, h.endpoint, mulberry_internal.job_route(h.kind, h.tenant, h.call, h.endpoint),
-            h.payload, clock_timestamp(), current_setting('mulberry.ai_max_attempts')::integer, h.lease_token,
-            h.last_error, h.created_at);
-    PERFORM mulberry_internal.emit_event(h.tenant, 'job_retried', h.call, NULL,
-        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry_internal.outer_role_name()));
-    PERFORM mulberry_internal.wake_workers();
-END
-$$;
-COMMENT ON FUNCTION mulberry.retry_job(bigint) IS
-    'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. One that was set aside '
-    'because it could not be claimed is due at once. Needs operator access. '
-    'Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
-
 CREATE OR REPLACE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp

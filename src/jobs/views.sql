@@ -147,7 +147,7 @@ AS $$
      UNION ALL
     SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            format('%s were given up in the last 24 hours', count(*)),
-           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries one again.' END
+           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries one again, retry_jobs() many.' END
       FROM mulberry_internal.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
 $$;
 COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';

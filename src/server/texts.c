@@ -57,6 +57,7 @@ static const struct
 	{ "direction", NAME },
 	{ "encoding", NAME },
 	{ "endpoint", NAME },
+	{ "error", REMARK },
 	{ "fingerprint", NAME },
 	{ "format", NAME },
 	{ "from_number", NAME },

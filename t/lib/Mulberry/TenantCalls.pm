@@ -96,6 +96,7 @@ sub working_calls
         retention => 'mulberry.retention()',
         retry_command => "mulberry.retry_command((SELECT max(id) FROM mulberry_internal.commands $of_a AND state = 'escalated'))",
         retry_job => "mulberry.retry_job((SELECT min(id) FROM mulberry_internal.job_history $of_a AND state = 'dead'))",
+        retry_jobs => "mulberry.retry_jobs(since => '-infinity', tenant => 'a')",
         revoke_access => "mulberry.revoke_access('member_of_a', 'supervisor', 'a')",
         revoke_mandate => "mulberry.revoke_mandate('10000003', tenant => 'a')",
         rotate_secret_key => 'mulberry.rotate_secret_key()',

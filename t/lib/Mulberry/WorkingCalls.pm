@@ -133,6 +133,8 @@ my %calls = (
     'mulberry.retention' => [q{SELECT * FROM mulberry.retention()}, '', 'everywhere'],
     'mulberry.retry_command' => [q{SELECT mulberry.retry_command(:command)}, "$online $escalated"],
     'mulberry.retry_job' => [q{SELECT mulberry.retry_job(:job)}, "$queued\nSELECT mulberry.cancel_job(:job);"],
+    'mulberry.retry_jobs' => [q{SELECT 1 / mulberry.retry_jobs(since => '-infinity', tenant => 'north')},
+        "$queued\nUPDATE mulberry_internal.job_queue SET attempts = 1 WHERE id = :job;\nSELECT mulberry_internal.give_up_job(q, 'dead', 'x', 'x') FROM mulberry_internal.job_queue q WHERE q.id = :job;"],
     'mulberry.revoke_access' => [q{SELECT mulberry.revoke_access('nobody_yet', 'ingest', 'north')},
         q{CREATE ROLE nobody_yet; SELECT mulberry.grant_access('nobody_yet', 'ingest', 'north');}, 'everywhere'],
     'mulberry.revoke_mandate' => [q{SELECT mulberry.revoke_mandate('10000000', tenant => 'north')}],
