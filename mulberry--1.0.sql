@@ -404,11 +404,13 @@ CREATE TABLE call_details (
     direction   text COLLATE "C" CHECK (direction IN ('inbound', 'outbound', 'internal')),
     from_number text COLLATE "C" CHECK (octet_length(from_number) BETWEEN 1 AND 255),
     to_number   text COLLATE "C" CHECK (octet_length(to_number) BETWEEN 1 AND 255),
-    attributes  jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object')
+    attributes  jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
+    endpoint    text COLLATE "C" CHECK (octet_length(endpoint) BETWEEN 1 AND 255)
 );
 COMMENT ON TABLE call_details IS 'what begin_call() and describe_call() say of a call; no row: nothing';
 COMMENT ON COLUMN call_details.from_number IS 'E.164, a SIP URI, or text as it came';
 COMMENT ON COLUMN call_details.attributes IS 'whatever the sender wants to find calls by: {"queue": "sales"}';
+COMMENT ON COLUMN call_details.endpoint IS 'which transcribes it; null: the first for the purpose that is there';
 SELECT pg_catalog.pg_extension_config_dump('call_details', '');
 
 CREATE INDEX call_details_from ON call_details (tenant, from_number) WHERE from_number IS NOT NULL;
@@ -3361,7 +3363,8 @@ CREATE VIEW mulberry.call_status WITH (security_barrier) AS
            CASE WHEN seen.numbers THEN d.from_number END AS from_number,
            CASE WHEN seen.numbers THEN d.to_number END AS to_number,
            CASE WHEN seen.numbers THEN d.attributes END AS attributes,
-           c.track || others.names AS tracks
+           c.track || others.names AS tracks,
+           d.endpoint
       FROM calls c
       JOIN tenants t ON t.id = c.tenant
       LEFT JOIN call_details d ON d.call = c.id
@@ -3403,6 +3406,7 @@ COMMENT ON COLUMN mulberry.call_status.missing_sequences IS 'all of them';
 COMMENT ON COLUMN mulberry.call_status.first_missing_sequences IS 'the first 100 of them, one by one';
 COMMENT ON COLUMN mulberry.call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
 COMMENT ON COLUMN mulberry.call_status.last_packet_at IS 'when the packet with the largest sequence arrived';
+COMMENT ON COLUMN mulberry.call_status.endpoint IS 'which must transcribe it; null: none was named';
 COMMENT ON COLUMN mulberry.call_status.started_at IS 'as begin_call() says, else when its first packet came';
 COMMENT ON COLUMN mulberry.call_status.from_number IS
     'shown to who has supervisor access, which operators and admins have, as are to_number and attributes';
@@ -3527,6 +3531,52 @@ END
 $$;
 COMMENT ON FUNCTION check_details(text, text, text, jsonb) IS 'raises 22023 for what cannot be said of a call; nulls are fine (internal)';
 
+CREATE FUNCTION check_call_endpoint(tenant uuid, endpoint text) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    wanted CONSTANT text := mulberry.job_purpose('transcribe');
+    named  mulberry_internal.endpoints;
+BEGIN
+    IF endpoint IS NULL OR endpoint = '' THEN
+        RETURN;
+    END IF;
+    SELECT e.* INTO named FROM mulberry_internal.endpoints e
+     WHERE e.id = mulberry_internal.endpoint_for(check_call_endpoint.tenant, wanted, check_call_endpoint.endpoint);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', endpoint USING ERRCODE = 'undefined_object';
+    END IF;
+    IF coalesce(named.purpose, wanted) <> wanted OR NOT mulberry_internal.endpoint_serves(named.kind, wanted) THEN
+        RAISE EXCEPTION 'endpoint "%" does not serve %', endpoint, wanted
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('It is of kind %s for %s.', named.kind, coalesce(named.purpose, 'nothing in particular'));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_call_endpoint(uuid, text) IS
+    'raises 42704 or 22023 for an endpoint that cannot transcribe a call; null and empty are fine (internal)';
+
+CREATE FUNCTION call_endpoint(call bigint) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+    SELECT d.endpoint FROM mulberry_internal.call_details d WHERE d.call = $1
+$$;
+COMMENT ON FUNCTION call_endpoint(bigint) IS 'the endpoint that must transcribe a call; null: none was named (internal)';
+
+CREATE FUNCTION move_transcription(call bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE mulberry_internal.job_queue q
+       SET endpoint = mulberry_internal.call_endpoint(q.call),
+           route = mulberry_internal.job_route(q.kind, q.tenant, q.call, mulberry_internal.call_endpoint(q.call), q.passed)
+     WHERE q.call = move_transcription.call AND q.kind = 'transcribe' AND q.state = 'queued'
+       AND q.endpoint IS DISTINCT FROM mulberry_internal.call_endpoint(q.call);
+    IF FOUND THEN
+        PERFORM mulberry_internal.wake_workers();
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION move_transcription(bigint) IS
+    'sends the transcription of a call that waits to the endpoint that the call names now; its lock is held (internal)';
+
 CREATE FUNCTION lock_named_call(tenant uuid, call_id text) RETURNS bigint
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_lock_named_call';
 COMMENT ON FUNCTION lock_named_call(uuid, text) IS
@@ -3536,7 +3586,7 @@ CREATE FUNCTION tell_details(event text, call bigint) RETURNS void
 LANGUAGE sql AS $$
     SELECT mulberry_internal.emit_event(c.tenant, $1, c.id, c.call_id, jsonb_strip_nulls(jsonb_build_object(
                'direction', d.direction, 'from_number', d.from_number, 'to_number', d.to_number,
-               'attributes', nullif(d.attributes, '{}'),
+               'attributes', nullif(d.attributes, '{}'), 'endpoint', d.endpoint,
                'tracks', CASE WHEN c.tracks_named THEN (SELECT jsonb_agg(t.name ORDER BY t.number)
                                                           FROM mulberry_internal.all_tracks t WHERE t.call = c.id) END,
                'started_at', to_char(c.started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))))
@@ -3558,7 +3608,8 @@ CREATE FUNCTION mulberry.begin_call(
     started_at     timestamptz DEFAULT NULL,
     tenant         text DEFAULT NULL,
     first_sequence bigint DEFAULT NULL,
-    counter_bits   integer DEFAULT NULL
+    counter_bits   integer DEFAULT NULL,
+    endpoint       text DEFAULT NULL
 ) RETURNS boolean
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
@@ -3568,9 +3619,11 @@ DECLARE
     other text;
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', begin_call.call_id, 'direction', begin_call.direction,
-        'from_number', begin_call.from_number, 'to_number', begin_call.to_number, 'encoding', begin_call.encoding);
+        'from_number', begin_call.from_number, 'to_number', begin_call.to_number, 'encoding', begin_call.encoding,
+        'endpoint', begin_call.endpoint);
     PERFORM mulberry_internal.check_json('attributes', begin_call.attributes);
     PERFORM mulberry_internal.check_details(begin_call.direction, begin_call.from_number, begin_call.to_number, begin_call.attributes);
+    begin_call.endpoint := nullif(begin_call.endpoint, '');
     IF NOT isfinite(begin_call.started_at) THEN
         RAISE EXCEPTION 'started_at must be finite' USING ERRCODE = 'datetime_field_overflow';
     END IF;
@@ -3578,7 +3631,7 @@ BEGIN
       FROM mulberry_internal.begin_tracks(begin_call.call_id, begin_call.tenant, begin_call.encoding, begin_call.sample_rate,
                begin_call.tracks, begin_call.started_at, begin_call.first_sequence, begin_call.counter_bits) AS b;
     SELECT c.started_at, d.call IS NOT NULL AS described, d.direction, d.from_number, d.to_number,
-           nullif(d.attributes, '{}') AS attributes
+           nullif(d.attributes, '{}') AS attributes, d.endpoint
       INTO known
       FROM mulberry_internal.calls c
       LEFT JOIN mulberry_internal.call_details d ON d.call = c.id
@@ -3587,49 +3640,60 @@ BEGIN
                   WHEN known.from_number <> begin_call.from_number THEN 'It comes from another number.'
                   WHEN known.to_number <> begin_call.to_number THEN 'It goes to another number.'
                   WHEN known.attributes <> begin_call.attributes THEN 'It has other attributes.'
+                  WHEN known.endpoint <> begin_call.endpoint THEN format('Its endpoint is "%s".', known.endpoint)
                   WHEN known.started_at <> begin_call.started_at THEN 'It began at another time.' END;
     IF other IS NOT NULL THEN
         RAISE EXCEPTION 'call "%" has begun with other values', begin_call.call_id
             USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = other, HINT = 'describe_call() changes what is known of it.';
     END IF;
+    IF begin_call.endpoint IS DISTINCT FROM known.endpoint THEN
+        PERFORM mulberry_internal.check_call_endpoint(owner, begin_call.endpoint);
+    END IF;
     IF begin_call.direction IS NULL AND begin_call.from_number IS NULL AND begin_call.to_number IS NULL
-       AND begin_call.attributes IS NULL THEN
+       AND begin_call.attributes IS NULL AND begin_call.endpoint IS NULL THEN
         NULL;
     ELSIF NOT known.described THEN
-        INSERT INTO mulberry_internal.call_details (call, tenant, direction, from_number, to_number, attributes)
+        INSERT INTO mulberry_internal.call_details (call, tenant, direction, from_number, to_number, attributes, endpoint)
         VALUES (began.call, owner, begin_call.direction, begin_call.from_number, begin_call.to_number,
-                coalesce(begin_call.attributes, '{}'));
+                coalesce(begin_call.attributes, '{}'), begin_call.endpoint);
     ELSE
         UPDATE mulberry_internal.call_details d
            SET direction = coalesce(d.direction, begin_call.direction), from_number = coalesce(d.from_number, begin_call.from_number),
                to_number = coalesce(d.to_number, begin_call.to_number),
-               attributes = coalesce(nullif(d.attributes, '{}'), begin_call.attributes, '{}')
+               attributes = coalesce(nullif(d.attributes, '{}'), begin_call.attributes, '{}'),
+               endpoint = coalesce(d.endpoint, begin_call.endpoint)
          WHERE d.call = began.call
-           AND (d.direction, d.from_number, d.to_number, nullif(d.attributes, '{}'))
+           AND (d.direction, d.from_number, d.to_number, nullif(d.attributes, '{}'), d.endpoint)
                IS DISTINCT FROM (coalesce(d.direction, begin_call.direction), coalesce(d.from_number, begin_call.from_number),
                                  coalesce(d.to_number, begin_call.to_number),
-                                 coalesce(nullif(d.attributes, '{}'), nullif(begin_call.attributes, '{}')));
+                                 coalesce(nullif(d.attributes, '{}'), nullif(begin_call.attributes, '{}')),
+                                 coalesce(d.endpoint, begin_call.endpoint));
+    END IF;
+    IF NOT began.begun AND known.endpoint IS NULL AND begin_call.endpoint IS NOT NULL THEN
+        PERFORM mulberry_internal.move_transcription(began.call);
     END IF;
     IF NOT began.begun AND known.started_at IS NULL AND begin_call.started_at IS NOT NULL THEN
         UPDATE mulberry_internal.calls c SET started_at = begin_call.started_at WHERE c.id = began.call;
     END IF;
     IF began.begun THEN
         PERFORM mulberry_internal.tell_details('call_began', began.call);
-    ELSIF (known.direction, known.from_number, known.to_number, known.attributes, known.started_at)
+    ELSIF (known.direction, known.from_number, known.to_number, known.attributes, known.endpoint, known.started_at)
           IS DISTINCT FROM (coalesce(known.direction, begin_call.direction), coalesce(known.from_number, begin_call.from_number),
                             coalesce(known.to_number, begin_call.to_number),
                             coalesce(known.attributes, nullif(begin_call.attributes, '{}')),
+                            coalesce(known.endpoint, begin_call.endpoint),
                             coalesce(known.started_at, begin_call.started_at)) THEN
         PERFORM mulberry_internal.tell_details('call_described', began.call);
     END IF;
     RETURN began.begun;
 END
 $$;
-COMMENT ON FUNCTION mulberry.begin_call(text, text, text, text, jsonb, text, integer, text[], timestamptz, text, bigint, integer) IS
+COMMENT ON FUNCTION mulberry.begin_call(text, text, text, text, jsonb, text, integer, text[], timestamptz, text, bigint, integer, text) IS
     'tells of a call before its first packet, which needs no such thing: direction inbound, outbound or internal; numbers as E.164, SIP '
     'URI or as they came; attributes, an object of at most 8 kB. It has the tracks that are named and no others, all of one encoding, rate '
-    'and way of counting; see ingest_packet(). Said again it changes nothing, and 55000 when the call has begun with other values. True '
-    'when it has begun now. Needs ingest access';
+    'and way of counting; see ingest_packet(). endpoint: the one that must transcribe it, also while it is out. Said again it changes '
+    'nothing, and 55000 when the call has begun with other values. True when it has begun now. Needs ingest access. Errors: 42704 no such '
+    'endpoint, 22023 it serves something else';
 
 CREATE FUNCTION mulberry.describe_call(
     call_id        text,
@@ -3637,7 +3701,8 @@ CREATE FUNCTION mulberry.describe_call(
     from_number    text DEFAULT NULL,
     to_number      text DEFAULT NULL,
     attributes     jsonb DEFAULT NULL,
-    tenant         text DEFAULT NULL
+    tenant         text DEFAULT NULL,
+    endpoint       text DEFAULT NULL
 ) RETURNS void
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
@@ -3647,10 +3712,11 @@ DECLARE
     merged   jsonb;
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', describe_call.call_id, 'direction', describe_call.direction,
-        'from_number', describe_call.from_number, 'to_number', describe_call.to_number);
+        'from_number', describe_call.from_number, 'to_number', describe_call.to_number, 'endpoint', describe_call.endpoint);
     PERFORM mulberry_internal.check_json('attributes', describe_call.attributes);
     PERFORM mulberry_internal.check_details(describe_call.direction, describe_call.from_number, describe_call.to_number,
         describe_call.attributes);
+    PERFORM mulberry_internal.check_call_endpoint(owner, describe_call.endpoint);
     IF describe_call.call_id IS NULL THEN
         RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -3663,21 +3729,27 @@ BEGIN
     merged := jsonb_strip_nulls(coalesce(known.attributes, '{}') || coalesce(describe_call.attributes, '{}'));
     PERFORM mulberry_internal.check_json('attributes', merged);
     IF known.call IS NULL THEN
-        INSERT INTO mulberry_internal.call_details (call, tenant, direction, from_number, to_number, attributes)
-        VALUES (described, owner, describe_call.direction, describe_call.from_number, describe_call.to_number, merged);
+        INSERT INTO mulberry_internal.call_details (call, tenant, direction, from_number, to_number, attributes, endpoint)
+        VALUES (described, owner, describe_call.direction, describe_call.from_number, describe_call.to_number, merged,
+                nullif(describe_call.endpoint, ''));
     ELSE
         UPDATE mulberry_internal.call_details d
            SET direction = coalesce(describe_call.direction, d.direction),
                from_number = coalesce(describe_call.from_number, d.from_number),
-               to_number = coalesce(describe_call.to_number, d.to_number), attributes = merged
+               to_number = coalesce(describe_call.to_number, d.to_number), attributes = merged,
+               endpoint = nullif(coalesce(describe_call.endpoint, d.endpoint), '')
          WHERE d.call = described;
+    END IF;
+    IF describe_call.endpoint IS NOT NULL THEN
+        PERFORM mulberry_internal.move_transcription(described);
     END IF;
     PERFORM mulberry_internal.tell_details('call_described', described);
 END
 $$;
-COMMENT ON FUNCTION mulberry.describe_call(text, text, text, text, jsonb, text) IS
+COMMENT ON FUNCTION mulberry.describe_call(text, text, text, text, jsonb, text, text) IS
     'tells more of a call, whatever its state: what is not null takes the place of what was known, attributes are added to those that it '
-    'has, and go where their value is null. Needs ingest or operator access';
+    'has, and go where their value is null. endpoint: the one that must transcribe it, if that has not begun yet; empty: any. Needs ingest '
+    'or operator access. Errors: 42704 no such call or endpoint, 22023 the endpoint serves something else';
 
 -- Filters that are not given are not in the query, so that each finds its index.
 CREATE FUNCTION calls_query(number text, since timestamptz, until timestamptz, attributes jsonb, direction text, state text)
@@ -4534,57 +4606,6 @@ COMMENT ON FUNCTION give_up_job(job_queue, text, text, text) IS
 
 -- Jobs and endpoints for people.
 
-CREATE FUNCTION mulberry.retry_job(id bigint) RETURNS void
-LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
-AS $$
-DECLARE
-    h   mulberry_internal.job_history;
-    due timestamptz;
-BEGIN
-    SELECT x.* INTO h FROM mulberry_internal.job_history x
-     WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
-    IF NOT FOUND THEN
-        SELECT x.run_at INTO due FROM mulberry_internal.job_queue x
-         WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator'));
-        IF due = 'infinity' THEN
-            UPDATE mulberry_internal.job_queue x SET run_at = clock_timestamp() WHERE x.id = retry_job.id AND x.run_at = 'infinity';
-            PERFORM mulberry_internal.wake_workers();
-            RETURN;
-        ELSIF FOUND THEN
-            RAISE EXCEPTION 'job % is not finished', retry_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
-        END IF;
-        RAISE EXCEPTION 'job % does not exist', retry_job.id USING ERRCODE = 'undefined_object';
-    END IF;
-    IF h.state = 'done' THEN
-        RAISE EXCEPTION 'job % is done', retry_job.id
-            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only dead and cancelled jobs are tried again.';
-    END IF;
-    IF NOT (mulberry_internal.job_kind(h.kind)).retriable THEN
-        RAISE EXCEPTION 'job % was part of a telephone call that is over', retry_job.id
-            USING ERRCODE = 'object_not_in_prerequisite_state',
-                  HINT = 'What became of its command is in command_status; give the command again.';
-    END IF;
-    IF h.call IS NOT NULL AND NOT mulberry_internal.reopen_call(h.call) THEN
-        RAISE EXCEPTION 'the call of job % does not exist any more', retry_job.id
-            USING ERRCODE = 'object_not_in_prerequisite_state';
-    END IF;
-    DELETE FROM mulberry_internal.job_history x WHERE x.id = h.id;
-    INSERT INTO mulberry_internal.job_queue (id, kind, tenant, call, endpoint, route, payload, run_at, max_attempts, lease_token,
-                                    last_error, created_at)
-    VALUES (h.id, h.kind, h.tenant, h.call, h.endpoint, mulberry_internal.job_route(h.kind, h.tenant, h.call, h.endpoint),
-            h.payload, clock_timestamp(), current_setting('mulberry.ai_max_attempts')::integer, h.lease_token,
-            h.last_error, h.created_at);
-    PERFORM mulberry_internal.emit_event(h.tenant, 'job_retried', h.call, NULL,
-        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry_internal.outer_role_name()));
-    PERFORM mulberry_internal.wake_workers();
-END
-$$;
-COMMENT ON FUNCTION mulberry.retry_job(bigint) IS
-    'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. One that was set aside '
-    'because it could not be claimed is due at once. Needs operator access. '
-    'Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
-
 CREATE FUNCTION mulberry.cancel_job(id bigint) RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
@@ -4671,6 +4692,141 @@ AS 'MODULE_PATHNAME', 'mulberry_run_jobs';
 COMMENT ON PROCEDURE mulberry.run_jobs(double precision) IS
     'does what a worker does, in this session, until no job is due or the time is over; for databases without preloaded workers. '
     'Commits; not inside a transaction block. Needs worker access';
+
+-- src/jobs/retry.sql
+-- Jobs that were given up, once more.
+
+CREATE FUNCTION queue_again(h job_history) RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF h.call IS NOT NULL AND NOT mulberry_internal.reopen_call(h.call) THEN
+        RETURN false;
+    END IF;
+    -- it may name another one since
+    IF h.call IS NOT NULL AND h.kind = 'transcribe' THEN
+        h.endpoint := mulberry_internal.call_endpoint(h.call);
+    END IF;
+    DELETE FROM mulberry_internal.job_history x WHERE x.id = h.id;
+    INSERT INTO mulberry_internal.job_queue (id, kind, tenant, call, endpoint, route, payload, run_at, max_attempts, lease_token,
+                                    last_error, created_at)
+    VALUES (h.id, h.kind, h.tenant, h.call, h.endpoint, mulberry_internal.job_route(h.kind, h.tenant, h.call, h.endpoint),
+            h.payload, clock_timestamp(), current_setting('mulberry.ai_max_attempts')::integer, h.lease_token,
+            h.last_error, h.created_at);
+    PERFORM mulberry_internal.emit_event(h.tenant, 'job_retried', h.call, NULL,
+        jsonb_build_object('job', h.id, 'kind', h.kind, 'role', mulberry_internal.outer_role_name()));
+    PERFORM mulberry_internal.wake_workers();
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION queue_again(job_history) IS
+    'queues a finished job, which is locked, with all its attempts, and its call goes back to PROCESSING_AI; false when that is gone '
+    '(internal)';
+
+CREATE FUNCTION mulberry.retry_job(id bigint) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    h   mulberry_internal.job_history;
+    due timestamptz;
+BEGIN
+    SELECT x.* INTO h FROM mulberry_internal.job_history x
+     WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator')) FOR UPDATE;
+    IF NOT FOUND THEN
+        SELECT x.run_at INTO due FROM mulberry_internal.job_queue x
+         WHERE x.id = retry_job.id AND x.tenant = ANY (mulberry.current_tenants('operator'));
+        IF due = 'infinity' THEN
+            UPDATE mulberry_internal.job_queue x SET run_at = clock_timestamp() WHERE x.id = retry_job.id AND x.run_at = 'infinity';
+            PERFORM mulberry_internal.wake_workers();
+            RETURN;
+        ELSIF FOUND THEN
+            RAISE EXCEPTION 'job % is not finished', retry_job.id USING ERRCODE = 'object_not_in_prerequisite_state';
+        END IF;
+        RAISE EXCEPTION 'job % does not exist', retry_job.id USING ERRCODE = 'undefined_object';
+    END IF;
+    IF h.state = 'done' THEN
+        RAISE EXCEPTION 'job % is done', retry_job.id
+            USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = 'Only dead and cancelled jobs are tried again.';
+    END IF;
+    IF NOT (mulberry_internal.job_kind(h.kind)).retriable THEN
+        RAISE EXCEPTION 'job % was part of a telephone call that is over', retry_job.id
+            USING ERRCODE = 'object_not_in_prerequisite_state',
+                  HINT = 'What became of its command is in command_status; give the command again.';
+    END IF;
+    IF NOT mulberry_internal.queue_again(h) THEN
+        RAISE EXCEPTION 'the call of job % does not exist any more', retry_job.id
+            USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION mulberry.retry_job(bigint) IS
+    'queues a dead or cancelled job again with all its attempts; its call goes from FAILED back to PROCESSING_AI. One that was set aside '
+    'because it could not be claimed is due at once. Needs operator access. '
+    'Errors: 42704 no such job, 55000 it is not finished, is done, or its call is not FAILED';
+
+CREATE FUNCTION mulberry.retry_jobs(endpoint text DEFAULT NULL, since timestamptz DEFAULT NULL, error text DEFAULT NULL,
+    tenant text DEFAULT NULL, max_jobs integer DEFAULT NULL) RETURNS integer
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    -- each takes a lock of the lock table, as a packet of a batch does
+    most    CONSTANT integer := current_setting('mulberry.max_batch_calls')::integer;
+    targets uuid[] := mulberry.current_tenants('operator');
+    dead    mulberry_internal.job_history;
+    done    integer := 0;
+BEGIN
+    PERFORM mulberry_internal.check_texts('endpoint', retry_jobs.endpoint, 'error', retry_jobs.error);
+    IF retry_jobs.tenant IS NOT NULL OR targets = '{}' THEN
+        targets := ARRAY[mulberry_internal.resolve_tenant(retry_jobs.tenant, 'operator')];
+    END IF;
+    IF num_nonnulls(retry_jobs.endpoint, retry_jobs.since, retry_jobs.error) = 0 THEN
+        RAISE EXCEPTION 'it must be said which jobs to try again'
+            USING ERRCODE = 'invalid_parameter_value',
+                  HINT = 'By endpoint, since when they were given up, or what their last error contains; since => ''-infinity'' for all.';
+    END IF;
+    IF retry_jobs.error = '' THEN
+        RAISE EXCEPTION 'error names nothing' USING ERRCODE = 'invalid_parameter_value', HINT = 'Null is for jobs with any.';
+    END IF;
+    IF coalesce(max_jobs, 1) NOT BETWEEN 1 AND most THEN
+        RAISE EXCEPTION 'max_jobs must lie between 1 and %', most
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'That is mulberry.max_batch_calls; repeat the call until it returns 0.';
+    END IF;
+    IF retry_jobs.endpoint IS NOT NULL
+       AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
+                        WHERE e.name = retry_jobs.endpoint AND (e.tenant IS NULL OR e.tenant = ANY (targets)))
+       AND NOT EXISTS (SELECT FROM mulberry_internal.job_history h
+                        WHERE h.endpoint = retry_jobs.endpoint AND h.state = 'dead' AND h.tenant = ANY (targets)) THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', retry_jobs.endpoint USING ERRCODE = 'undefined_object';
+    END IF;
+    FOR dead IN
+        SELECT h.*
+          FROM mulberry_internal.job_history h
+         WHERE h.state = 'dead' AND h.tenant = ANY (targets) AND (mulberry_internal.job_kind(h.kind)).retriable
+           AND (retry_jobs.since IS NULL OR h.finished_at >= retry_jobs.since)
+           AND (retry_jobs.error IS NULL OR strpos(lower(h.last_error), lower(retry_jobs.error)) > 0)
+           AND (retry_jobs.endpoint IS NULL OR h.endpoint = retry_jobs.endpoint
+                OR h.route IN (SELECT e.id FROM mulberry_internal.endpoints e WHERE e.name = retry_jobs.endpoint))
+           AND (h.call IS NULL OR EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = h.call AND c.state = 'FAILED'))
+         ORDER BY h.finished_at
+           FOR UPDATE SKIP LOCKED
+    LOOP
+        -- somebody else has the call, or has changed it: with the next batch
+        CONTINUE WHEN dead.call IS NOT NULL
+            AND (NOT mulberry_internal.lock_call_soon(dead.call)
+                 OR NOT EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = dead.call AND c.state = 'FAILED'));
+        done := done + mulberry_internal.queue_again(dead)::integer;
+        EXIT WHEN done >= coalesce(max_jobs, most);
+    END LOOP;
+    RETURN done;
+END
+$$;
+COMMENT ON FUNCTION mulberry.retry_jobs(text, timestamptz, text, text, integer) IS
+    'queues dead jobs again with all their attempts, as retry_job() does: those that an endpoint served, that were given up since a time, '
+    'whose last error contains a text (in upper or lower case), or what is said of these together; the oldest first, at most max_jobs '
+    '(null: mulberry.max_batch_calls), and returns how many. Repeat it until that is 0. tenant null: all that the caller operates. Needs '
+    'operator access. Errors: 22023 nothing is said, 42704 no such endpoint';
 
 -- src/jobs/outage.sql
 -- Endpoints that are out: which, since when, who asks whether they are back, and what their jobs do meanwhile.
@@ -5690,7 +5846,7 @@ AS $$
      UNION ALL
     SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            format('%s were given up in the last 24 hours', count(*)),
-           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries one again.' END
+           CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries one again, retry_jobs() many.' END
       FROM mulberry_internal.job_history h WHERE h.state = 'dead' AND h.finished_at > now() - interval '1 day'
 $$;
 COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';
@@ -5708,6 +5864,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('job_kinds', 'EXECUTE', 'operator auditor admin'),
     ('endpoint_kinds', 'EXECUTE', 'operator auditor admin'),
     ('retry_job', 'EXECUTE', 'operator'),
+    ('retry_jobs', 'EXECUTE', 'operator'),
     ('cancel_job', 'EXECUTE', 'operator'),
     ('set_endpoint', 'EXECUTE', 'admin'),
     ('alter_endpoint', 'EXECUTE', 'admin'),

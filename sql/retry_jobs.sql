@@ -66,7 +66,8 @@ SELECT mulberry.retry_jobs(since => '-infinity', tenant => 'retry-a');
 SELECT mulberry.retry_jobs('spare');
 SELECT mulberry.retry_jobs(since => '-infinity');
 RESET ROLE;
-SELECT c.call_id, q.attempts, q.max_attempts, q.last_error FROM mulberry_internal.job_queue q JOIN mulberry_internal.calls c ON c.id = q.call;
+SELECT c.call_id, q.attempts, q.max_attempts, q.last_error
+  FROM mulberry_internal.job_queue q JOIN mulberry_internal.calls c ON c.id = q.call;
 -- all, in two batches
 SELECT mulberry.retry_jobs(since => '-infinity', max_jobs => 1) FROM generate_series(1, 3);
 SELECT c.call_id, c.state, j.state AS job FROM mulberry_internal.calls c

@@ -27,6 +27,7 @@
 #include "jobs/jobs.h"
 #include "server/catalog.h"
 #include "server/guc.h"
+#include "server/plans.h"
 #include "server/row.h"
 #include "server/texts.h"
 #include "server/xact.h"
@@ -87,6 +88,26 @@ mulberry_missing_packets(const mulberry_call *call)
 	return read_figures(call, NULL).missing;
 }
 
+/* The endpoint that begin_call() or describe_call() has named for it; NULL: none. */
+static char *
+named_endpoint(const mulberry_call *call)
+{
+	static mulberry_statement statement = {
+		"SELECT mulberry_internal.call_endpoint($1)", 1, { INT8OID }, NULL
+	};
+	MemoryContext context = CurrentMemoryContext;
+	Datum id = Int64GetDatum(call->id);
+	mulberry_identity before = mulberry_become_owner();
+	char *name;
+
+	SPI_connect();
+	mulberry_statement_run(&statement, &id, NULL);
+	name = mulberry_result_text(0, 1, context);
+	SPI_finish();
+	mulberry_leave_owner(before);
+	return name;
+}
+
 /*
  * IN_PROGRESS → COMPLETED.  Its transcription is due when late packets have had
  * their time, at once when there is nothing to wait for.
@@ -103,7 +124,7 @@ complete(Relation calls, mulberry_call *call, int32 total, bool wait)
 	mulberry_change_column(&change, Anum_calls_completed_at, TimestampTzGetDatum(now));
 	mulberry_change_column(&change, Anum_calls_grace_until, TimestampTzGetDatum(due));
 	mulberry_move_call(calls, call, MULBERRY_COMPLETED, false, &change);
-	mulberry_enqueue_job("transcribe", &call->tenant, call->id, NULL, NULL, due);
+	mulberry_enqueue_job("transcribe", &call->tenant, call->id, named_endpoint(call), NULL, due);
 	mulberry_require_durable_commit();
 }
 

@@ -85,11 +85,13 @@ CREATE TABLE call_details (
     direction   text COLLATE "C" CHECK (direction IN ('inbound', 'outbound', 'internal')),
     from_number text COLLATE "C" CHECK (octet_length(from_number) BETWEEN 1 AND 255),
     to_number   text COLLATE "C" CHECK (octet_length(to_number) BETWEEN 1 AND 255),
-    attributes  jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object')
+    attributes  jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(attributes) = 'object'),
+    endpoint    text COLLATE "C" CHECK (octet_length(endpoint) BETWEEN 1 AND 255)
 );
 COMMENT ON TABLE call_details IS 'what begin_call() and describe_call() say of a call; no row: nothing';
 COMMENT ON COLUMN call_details.from_number IS 'E.164, a SIP URI, or text as it came';
 COMMENT ON COLUMN call_details.attributes IS 'whatever the sender wants to find calls by: {"queue": "sales"}';
+COMMENT ON COLUMN call_details.endpoint IS 'which transcribes it; null: the first for the purpose that is there';
 SELECT pg_catalog.pg_extension_config_dump('call_details', '');
 
 CREATE INDEX call_details_from ON call_details (tenant, from_number) WHERE from_number IS NOT NULL;

@@ -54,7 +54,8 @@ CREATE OR REPLACE VIEW mulberry.call_status WITH (security_barrier) AS
            CASE WHEN seen.numbers THEN d.from_number END AS from_number,
            CASE WHEN seen.numbers THEN d.to_number END AS to_number,
            CASE WHEN seen.numbers THEN d.attributes END AS attributes,
-           c.track || others.names AS tracks
+           c.track || others.names AS tracks,
+           d.endpoint
       FROM calls c
       JOIN tenants t ON t.id = c.tenant
       LEFT JOIN call_details d ON d.call = c.id
@@ -96,6 +97,7 @@ COMMENT ON COLUMN mulberry.call_status.missing_sequences IS 'all of them';
 COMMENT ON COLUMN mulberry.call_status.first_missing_sequences IS 'the first 100 of them, one by one';
 COMMENT ON COLUMN mulberry.call_status.extra_packets IS 'how far the call went beyond expected_total_packets; null: no total was announced';
 COMMENT ON COLUMN mulberry.call_status.last_packet_at IS 'when the packet with the largest sequence arrived';
+COMMENT ON COLUMN mulberry.call_status.endpoint IS 'which must transcribe it; null: none was named';
 COMMENT ON COLUMN mulberry.call_status.started_at IS 'as begin_call() says, else when its first packet came';
 COMMENT ON COLUMN mulberry.call_status.from_number IS
     'shown to who has supervisor access, which operators and admins have, as are to_number and attributes';

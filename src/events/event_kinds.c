@@ -34,6 +34,7 @@ static const mulberry_event_field details_fields[] = {
 	  "who calls: E.164, a SIP URI, or text as it came" },
 	{ "to_number", MULBERRY_FIELD_STRING, true, "who is called" },
 	{ "attributes", MULBERRY_FIELD_OBJECT, true, "whatever the sender wants to find the call by" },
+	{ "endpoint", MULBERRY_FIELD_STRING, true, "which must transcribe it, when one was named" },
 	{ "tracks", MULBERRY_FIELD_ARRAY, true, "names of the tracks, when they were named" },
 	{ "started_at", MULBERRY_FIELD_STRING, true, "when it began, UTC" },
 	{ NULL },

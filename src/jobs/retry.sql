@@ -7,6 +7,10 @@ BEGIN
     IF h.call IS NOT NULL AND NOT mulberry_internal.reopen_call(h.call) THEN
         RETURN false;
     END IF;
+    -- it may name another one since
+    IF h.call IS NOT NULL AND h.kind = 'transcribe' THEN
+        h.endpoint := mulberry_internal.call_endpoint(h.call);
+    END IF;
     DELETE FROM mulberry_internal.job_history x WHERE x.id = h.id;
     INSERT INTO mulberry_internal.job_queue (id, kind, tenant, call, endpoint, route, payload, run_at, max_attempts, lease_token,
                                     last_error, created_at)
