@@ -549,6 +549,14 @@ CREATE TYPE mulberry.recording_track AS (
 );
 COMMENT ON TYPE mulberry.recording_track IS 'what ingest_recording() made of a channel';
 
+CREATE TYPE mulberry.speech_segment AS (
+    track      text,
+    start_ms   bigint,
+    end_ms     bigint,
+    level_dbfs double precision
+);
+COMMENT ON TYPE mulberry.speech_segment IS 'where somebody speaks, as call_speech() tells it; track is null for the only one that nobody named';
+
 -- src/jobs/kinds.sql
 -- The kinds of jobs and of endpoints: what src/jobs/kinds.c defines.
 
@@ -3048,8 +3056,7 @@ BEGIN
     -- from which place of a track on how much later it was in the call
     SELECT coalesce(jsonb_object_agg(t.track, t.places), '{}') INTO place
       FROM (SELECT p.track, jsonb_agg(jsonb_build_array(p.place_ms, p.time_ms - p.place_ms) ORDER BY p.place_ms DESC) AS places
-              FROM mulberry_internal.track_times(segments_in_time.call) AS p GROUP BY p.track) AS t
-     WHERE NOT EXISTS (SELECT FROM mulberry_internal.all_tracks k WHERE k.call = segments_in_time.call AND k.encoding = 'text');
+              FROM mulberry_internal.track_times(segments_in_time.call) AS p GROUP BY p.track) AS t;
     RETURN QUERY
         SELECT k.name, s.speaker, (s.start_ms + later.ms)::integer, (s.end_ms + later.ms)::integer, s.text, s.confidence,
                s.sentiment, s.sentiment_confidence,
@@ -3502,6 +3509,13 @@ LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 20 AS 'MODULE_PATHNAME', '
 COMMENT ON FUNCTION mulberry.call_dtmf(text, text, real, text) IS
     'the DTMF digits in a track of a call (null: the first), as dtmf_detect() tells them; times are those of call_audio(); '
     'a digit goes on across missing packets of up to 40 ms together, what is longer is silence';
+
+CREATE FUNCTION mulberry.call_speech(call_id text, tenant text DEFAULT NULL, track text DEFAULT NULL)
+RETURNS SETOF speech_segment
+LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 100 AS 'MODULE_PATHNAME', 'mulberry_call_speech';
+COMMENT ON FUNCTION mulberry.call_speech(text, text, text) IS
+    'where somebody speaks in a call, track by track (or only in the one named), as speech_segments() tells it with its own settings; what '
+    'is missing is silence. Times are those of call_segments(): of call_audio() or, in a call of several tracks, of call_audio_stereo()';
 
 -- src/calls/metadata.sql
 -- What is known of a call beside its audio: who calls whom, which way, and whatever the sender wants to find it by.
@@ -4180,6 +4194,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('call_audio_mixed', 'EXECUTE', 'supervisor'),
     ('call_gaps', 'EXECUTE', 'supervisor'),
     ('call_dtmf', 'EXECUTE', 'supervisor'),
+    ('call_speech', 'EXECUTE', 'supervisor'),
     ('call_segments', 'EXECUTE', 'supervisor auditor'),
     ('call_transcript', 'EXECUTE', 'supervisor auditor'),
     ('search_calls', 'EXECUTE', 'supervisor auditor'),

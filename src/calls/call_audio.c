@@ -362,6 +362,18 @@ take_packet(mulberry_call_samples *audio)
 	return true;
 }
 
+void
+mulberry_rewind_call_samples(mulberry_call_samples *audio)
+{
+	mulberry_end_scan(&audio->reader.scan);
+	MemoryContextReset(audio->reader.packet_context);
+	audio->ended = false;
+	audio->next_silence = 0;
+	audio->silent = 0;
+	audio->n_bytes = 0;
+	begin_packets(&audio->reader);
+}
+
 size_t
 mulberry_next_heard_samples(mulberry_call_samples *audio, int16 *samples, int64 *lost)
 {

@@ -71,6 +71,9 @@ extern size_t mulberry_next_call_samples(mulberry_call_samples *audio, int16 *sa
 extern size_t
 mulberry_next_heard_samples(mulberry_call_samples *audio, int16 *samples, int64 *lost);
 
+/* Back to the first sample. */
+extern void mulberry_rewind_call_samples(mulberry_call_samples *audio);
+
 extern void mulberry_close_call_samples(mulberry_call_samples *audio);
 
 /*

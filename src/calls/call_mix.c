@@ -8,8 +8,6 @@
  */
 #include "server/compat.h"
 
-#include <math.h>
-
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -22,6 +20,7 @@
 #include "calls/call_arguments.h"
 #include "calls/call_audio.h"
 #include "calls/call_timeline.h"
+#include "calls/timed_audio.h"
 #include "calls/tracks.h"
 #include "core/audio/g711.h"
 #include "core/audio/resample.h"
@@ -32,14 +31,7 @@
 /* A track while it is read. */
 typedef struct track_reader
 {
-	mulberry_timed_track *timed;
-	size_t piece;	/* the next one */
-	int64 place;	/* samples of audio read so far */
-	int64 moment;	/* and with pauses */
-	int64 silent;	/* samples of silence that come now */
-	int16 *samples; /* then what is left of a slice of the audio */
-	size_t at;
-	size_t n;
+	mulberry_timed_audio audio;
 	mb_resampler *resampler; /* NULL: the rate is right */
 	int16 *resampled;		 /* what it has made */
 	size_t resampled_at;
@@ -47,32 +39,13 @@ typedef struct track_reader
 	bool flushed;
 } track_reader;
 
-static int64
-to_samples(int64 microseconds, int sample_rate)
-{
-	return (int64) rint((double) microseconds * sample_rate / USECS_PER_SEC);
-}
-
-/* All samples of a track, pauses included, at its own rate. */
-static int64
-timed_length(const mulberry_timed_track *timed)
-{
-	const mulberry_time_piece *last;
-
-	if (timed->npieces == 0)
-		return mulberry_call_sample_count(timed->audio);
-	last = &timed->pieces[timed->npieces - 1];
-	return mulberry_call_sample_count(timed->audio) +
-		   to_samples(last->time, timed->track.sample_rate) -
-		   to_samples(last->place, timed->track.sample_rate);
-}
-
 static void
 begin_reading(track_reader *reader, mulberry_timed_track *timed, int sample_rate)
 {
 	int own_rate = timed->track.sample_rate;
 
-	*reader = (track_reader){ .timed = timed, .samples = palloc(SLICE * sizeof(int16)) };
+	*reader = (track_reader){ 0 };
+	mulberry_begin_timed_audio(&reader->audio, timed);
 	if (own_rate != sample_rate)
 	{
 		size_t size = mb_resampler_size(own_rate, sample_rate);
@@ -82,47 +55,6 @@ begin_reading(track_reader *reader, mulberry_timed_track *timed, int sample_rate
 		reader->resampled =
 			palloc(mb_resampler_output_bound(reader->resampler, SLICE) * sizeof(int16));
 	}
-}
-
-/* The next samples in time at the track's own rate, at most n; 0 at the end. */
-static size_t
-read_timed(track_reader *reader, int16 *to, size_t n)
-{
-	const mulberry_timed_track *timed = reader->timed;
-	int rate = timed->track.sample_rate;
-	int64 until = PG_INT64_MAX;
-
-	while (reader->silent == 0 && reader->piece < timed->npieces)
-	{
-		const mulberry_time_piece *piece = &timed->pieces[reader->piece];
-
-		until = to_samples(piece->place, rate);
-		if (reader->place < until)
-			break;
-		reader->silent = Max(0, to_samples(piece->time, rate) - reader->moment);
-		reader->piece++;
-		until = PG_INT64_MAX;
-	}
-	if (reader->silent > 0)
-	{
-		n = Min(n, reader->silent);
-		memset(to, 0, n * sizeof(int16));
-		reader->silent -= n;
-	}
-	else
-	{
-		if (reader->at == reader->n)
-		{
-			reader->at = 0;
-			reader->n = mulberry_next_call_samples(timed->audio, reader->samples);
-		}
-		n = Min(Min(n, reader->n - reader->at), until - reader->place);
-		memcpy(to, reader->samples + reader->at, n * sizeof(int16));
-		reader->at += n;
-		reader->place += n;
-	}
-	reader->moment += n;
-	return n;
 }
 
 /* Fills n samples at the rate of the result, with silence behind the end of the track. */
@@ -136,14 +68,14 @@ read_resampled(track_reader *reader, int16 *to, size_t n)
 		size_t got;
 
 		if (reader->resampler == NULL)
-			got = read_timed(reader, to + filled, n - filled);
+			got = mulberry_next_timed_samples(&reader->audio, to + filled, n - filled);
 		else
 		{
 			if (reader->resampled_at == reader->resampled_n && !reader->flushed)
 			{
 				int16 slice[SLICE];
 
-				got = read_timed(reader, slice, SLICE);
+				got = mulberry_next_timed_samples(&reader->audio, slice, SLICE);
 				reader->resampled_at = 0;
 				reader->flushed = got == 0;
 				reader->resampled_n =
@@ -183,8 +115,8 @@ make_wav(const mulberry_call *call, List *tracks, bool mixed)
 		sample_rate = Max(sample_rate, timed[i].track.sample_rate);
 	for (int i = 0; i < n; i++)
 	{
-		length = Max(length, mb_resample_length(timed_length(&timed[i]), timed[i].track.sample_rate,
-												sample_rate));
+		length = Max(length, mb_resample_length(mulberry_timed_length(&timed[i]),
+												timed[i].track.sample_rate, sample_rate));
 		begin_reading(&readers[i], &timed[i], sample_rate);
 	}
 	if (mb_wav_file_size(MB_S16LE, channels, length, &size) != MB_OK ||

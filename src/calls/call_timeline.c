@@ -164,6 +164,39 @@ mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot sna
 	return timed;
 }
 
+/* Those of a call that are no text (mulberry_track *). */
+static List *
+audio_tracks(const mulberry_call *call, Snapshot snapshot)
+{
+	List *tracks = NIL;
+	ListCell *cell;
+
+	foreach (cell, mulberry_list_tracks(call, snapshot))
+		if (((mulberry_track *) lfirst(cell))->encoding != MULBERRY_ENCODING_TEXT)
+			tracks = lappend(tracks, lfirst(cell));
+	return tracks;
+}
+
+mulberry_timed_track *
+mulberry_open_call_tracks(const mulberry_call *call, Snapshot snapshot, int *n)
+{
+	List *tracks = audio_tracks(call, snapshot);
+	mulberry_timed_track *timed;
+
+	*n = list_length(tracks);
+	if (*n == 0)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("call \"%s\" has text and no audio", call->call_id)));
+	if (list_length(mulberry_list_tracks(call, snapshot)) > 1)
+		return mulberry_open_timed_tracks(call, tracks, snapshot);
+	timed = palloc0(sizeof(mulberry_timed_track));
+	timed->track = *(mulberry_track *) linitial(tracks);
+	timed->audio = mulberry_open_call_samples(timed->track.id, snapshot);
+	if (timed->audio == NULL)
+		elog(ERROR, "a call went away within a snapshot");
+	return timed;
+}
+
 PG_FUNCTION_INFO_V1(mulberry_track_times);
 
 /*
@@ -177,15 +210,12 @@ mulberry_track_times(PG_FUNCTION_ARGS)
 	mulberry_call call;
 	mulberry_track first;
 	mulberry_timed_track *timed;
-	List *tracks = NIL;
-	ListCell *cell;
+	List *tracks;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!mulberry_read_track(PG_GETARG_INT64(0), snapshot, &call, &first))
 		return (Datum) 0;
-	foreach (cell, mulberry_list_tracks(&call, snapshot))
-		if (((mulberry_track *) lfirst(cell))->encoding != MULBERRY_ENCODING_TEXT)
-			tracks = lappend(tracks, lfirst(cell));
+	tracks = audio_tracks(&call, snapshot);
 	timed = mulberry_open_timed_tracks(&call, tracks, snapshot);
 	for (int i = 0; i < list_length(tracks); i++)
 	{

@@ -40,4 +40,12 @@ typedef struct mulberry_timed_track
 extern mulberry_timed_track *
 mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot snapshot);
 
+/*
+ * All tracks of a call that have audio, and how many, in the time of mulberry.call_segments(): of the only track
+ * of a call that of call_audio(), without pauses, and of several that of call_audio_stereo().
+ * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE when all are text, and errors as above.
+ */
+extern mulberry_timed_track *
+mulberry_open_call_tracks(const mulberry_call *call, Snapshot snapshot, int *n);
+
 #endif /* MULBERRY_CALL_TIMELINE_H */

@@ -78,8 +78,7 @@ BEGIN
     -- from which place of a track on how much later it was in the call
     SELECT coalesce(jsonb_object_agg(t.track, t.places), '{}') INTO place
       FROM (SELECT p.track, jsonb_agg(jsonb_build_array(p.place_ms, p.time_ms - p.place_ms) ORDER BY p.place_ms DESC) AS places
-              FROM mulberry_internal.track_times(segments_in_time.call) AS p GROUP BY p.track) AS t
-     WHERE NOT EXISTS (SELECT FROM mulberry_internal.all_tracks k WHERE k.call = segments_in_time.call AND k.encoding = 'text');
+              FROM mulberry_internal.track_times(segments_in_time.call) AS p GROUP BY p.track) AS t;
     RETURN QUERY
         SELECT k.name, s.speaker, (s.start_ms + later.ms)::integer, (s.end_ms + later.ms)::integer, s.text, s.confidence,
                s.sentiment, s.sentiment_confidence,

@@ -229,3 +229,11 @@ CREATE TYPE mulberry.recording_track AS (
     duration_ms bigint
 );
 COMMENT ON TYPE mulberry.recording_track IS 'what ingest_recording() made of a channel';
+
+CREATE TYPE mulberry.speech_segment AS (
+    track      text,
+    start_ms   bigint,
+    end_ms     bigint,
+    level_dbfs double precision
+);
+COMMENT ON TYPE mulberry.speech_segment IS 'where somebody speaks, as call_speech() tells it; track is null for the only one that nobody named';

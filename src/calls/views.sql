@@ -193,3 +193,10 @@ LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 20 AS 'MODULE_PATHNAME', '
 COMMENT ON FUNCTION mulberry.call_dtmf(text, text, real, text) IS
     'the DTMF digits in a track of a call (null: the first), as dtmf_detect() tells them; times are those of call_audio(); '
     'a digit goes on across missing packets of up to 40 ms together, what is longer is silence';
+
+CREATE OR REPLACE FUNCTION mulberry.call_speech(call_id text, tenant text DEFAULT NULL, track text DEFAULT NULL)
+RETURNS SETOF speech_segment
+LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 ROWS 100 AS 'MODULE_PATHNAME', 'mulberry_call_speech';
+COMMENT ON FUNCTION mulberry.call_speech(text, text, text) IS
+    'where somebody speaks in a call, track by track (or only in the one named), as speech_segments() tells it with its own settings; what '
+    'is missing is silence. Times are those of call_segments(): of call_audio() or, in a call of several tracks, of call_audio_stereo()';

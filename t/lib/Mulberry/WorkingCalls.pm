@@ -67,6 +67,7 @@ my %calls = (
     'mulberry.call_dtmf' => [q{SELECT * FROM mulberry.call_dtmf('tones', 'north')}],
     'mulberry.call_gaps' => [q{SELECT * FROM mulberry.call_gaps('tones', 'north')}],
     'mulberry.call_segments' => [q{SELECT * FROM mulberry.call_segments('talk', 'north')}],
+    'mulberry.call_speech' => [q{SELECT * FROM mulberry.call_speech('tones', 'north')}],
     'mulberry.call_transcript' => [q{SELECT mulberry.call_transcript('talk', 'json', 'north')}],
     'mulberry.cancel_command' => [q{SELECT mulberry.cancel_command(:command)}, $command],
     'mulberry.cancel_job' => [q{SELECT mulberry.cancel_job(:job)}, $queued],
