@@ -1392,8 +1392,8 @@ COMMENT ON FUNCTION try_maintenance_lock() IS
 CREATE FUNCTION check_texts(VARIADIC pairs text[]) RETURNS void
 LANGUAGE c STABLE STRICT AS 'MODULE_PATHNAME', 'mulberry_check_texts';
 COMMENT ON FUNCTION check_texts(text[]) IS
-    'name and value of each argument: raises 22001 when one is longer than text_limits() says, 22P05 when one cannot be said in UTF-8; '
-    'nulls are fine (internal)';
+    'name and value of each argument: raises 22001 when one is longer than text_limits() says, 22P05 when one cannot be said in UTF-8, '
+    'or in a database in SQL_ASCII is none; nulls are fine (internal)';
 
 CREATE FUNCTION check_json(argument text, value jsonb) RETURNS void
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mulberry_check_json';
@@ -1402,6 +1402,10 @@ COMMENT ON FUNCTION check_json(text, jsonb) IS 'check_texts() for JSON (internal
 CREATE FUNCTION text_limits() RETURNS TABLE (argument text, max_bytes integer)
 LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'mulberry_text_limits';
 COMMENT ON FUNCTION text_limits() IS 'how many bytes the text or JSON in an argument of that name may have (internal)';
+
+CREATE FUNCTION has_controls(value text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'mulberry_has_controls';
+COMMENT ON FUNCTION has_controls(text) IS 'whether a text has a control character, in whatever encoding (internal)';
 
 -- src/server/set_aside.sql
 -- Shared work cannot be failed by one row: what fails is set aside, reported once in the server's log and
@@ -6102,7 +6106,7 @@ BEGIN
     IF name IS NULL THEN
         RAISE EXCEPTION 'an agent''s name must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF name = '' OR length(name) > 100 OR name COLLATE "C" ~ E'[[:cntrl:]]|^\\s|\\s$' THEN
+    IF name = '' OR length(name) > 100 OR mulberry_internal.has_controls(name) OR name COLLATE "C" ~ E'^\\s|\\s$' THEN
         RAISE EXCEPTION 'an agent''s name is 1 to 100 characters, none of them a control character, without space at its ends'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -6303,7 +6307,7 @@ BEGIN
     IF sponsor IS NULL OR currency IS NULL OR expires_at IS NULL THEN
         RAISE EXCEPTION 'sponsor, currency and expires_at must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF sponsor = '' OR length(sponsor) > 200 OR sponsor COLLATE "C" ~ '[[:cntrl:]]' THEN
+    IF sponsor = '' OR length(sponsor) > 200 OR mulberry_internal.has_controls(sponsor) THEN
         RAISE EXCEPTION 'sponsor is 1 to 200 characters, none of them a control character' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF currency !~ '^[A-Z]{3}$' THEN
@@ -6562,7 +6566,7 @@ BEGIN
     IF reference IS NULL THEN
         RAISE EXCEPTION 'reference must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF reference = '' OR length(reference) > 200 OR reference ~ '[[:cntrl:]]' THEN
+    IF reference = '' OR length(reference) > 200 OR mulberry_internal.has_controls(reference) THEN
         RAISE EXCEPTION 'a reference is 1 to 200 characters, none of them a control character' USING ERRCODE = 'invalid_parameter_value';
     END IF;
 
@@ -11838,7 +11842,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM mulberry_internal.members) AND EXISTS (SELECT FROM mulberry_internal.calls) THEN
         status := 'warning';
         detail := 'there are calls, and nobody has access to anything: if this is a restored dump, the rows of members were lost';
-        hint := 'Restore mulberry_internal.members again, where the roles exist, or give access anew: SELECT mulberry.grant_access(…).';
+        hint := 'Restore mulberry_internal.members again, where the roles exist, or give access anew: SELECT mulberry.grant_access(...).';
         RETURN NEXT;
         hint := NULL;
     END IF;

@@ -184,6 +184,11 @@ SELECT pg_describe_object(d.classoid, d.objoid, d.objsubid) AS not_ascii
  WHERE d.description ~ '[^\x01-\x7f]'
  ORDER BY 1;
 
+SELECT p.oid::regprocedure AS source_not_ascii
+  FROM pg_proc p
+ WHERE p.pronamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND p.prosrc ~ '[^\x01-\x7f]'
+ ORDER BY 1;
+
 -- What access_rules() names exists, has known accesses, and is named once.
 SELECT r.object, r.privilege AS rule_without_object
   FROM mulberry_internal.access_rules() r

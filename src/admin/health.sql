@@ -185,7 +185,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM mulberry_internal.members) AND EXISTS (SELECT FROM mulberry_internal.calls) THEN
         status := 'warning';
         detail := 'there are calls, and nobody has access to anything: if this is a restored dump, the rows of members were lost';
-        hint := 'Restore mulberry_internal.members again, where the roles exist, or give access anew: SELECT mulberry.grant_access(…).';
+        hint := 'Restore mulberry_internal.members again, where the roles exist, or give access anew: SELECT mulberry.grant_access(...).';
         RETURN NEXT;
         hint := NULL;
     END IF;

@@ -128,7 +128,7 @@ mulberry_audit_require_renderable(HeapTuple tuple, TupleDesc desc)
 		if (size > MAX_ROW)
 			ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 							errmsg("a row of the audit log is larger than %d bytes", MAX_ROW)));
-		if (GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII)
+		if (GetDatabaseEncoding() == PG_UTF8)
 			continue;
 		if (attribute->atttypid == TEXTOID)
 		{

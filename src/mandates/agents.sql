@@ -6,7 +6,7 @@ BEGIN
     IF name IS NULL THEN
         RAISE EXCEPTION 'an agent''s name must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF name = '' OR length(name) > 100 OR name COLLATE "C" ~ E'[[:cntrl:]]|^\\s|\\s$' THEN
+    IF name = '' OR length(name) > 100 OR mulberry_internal.has_controls(name) OR name COLLATE "C" ~ E'^\\s|\\s$' THEN
         RAISE EXCEPTION 'an agent''s name is 1 to 100 characters, none of them a control character, without space at its ends'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;

@@ -100,7 +100,7 @@ BEGIN
     IF sponsor IS NULL OR currency IS NULL OR expires_at IS NULL THEN
         RAISE EXCEPTION 'sponsor, currency and expires_at must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF sponsor = '' OR length(sponsor) > 200 OR sponsor COLLATE "C" ~ '[[:cntrl:]]' THEN
+    IF sponsor = '' OR length(sponsor) > 200 OR mulberry_internal.has_controls(sponsor) THEN
         RAISE EXCEPTION 'sponsor is 1 to 200 characters, none of them a control character' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF currency !~ '^[A-Z]{3}$' THEN

@@ -84,7 +84,7 @@ BEGIN
     IF reference IS NULL THEN
         RAISE EXCEPTION 'reference must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
-    IF reference = '' OR length(reference) > 200 OR reference ~ '[[:cntrl:]]' THEN
+    IF reference = '' OR length(reference) > 200 OR mulberry_internal.has_controls(reference) THEN
         RAISE EXCEPTION 'a reference is 1 to 200 characters, none of them a control character' USING ERRCODE = 'invalid_parameter_value';
     END IF;
 

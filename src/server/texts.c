@@ -24,6 +24,7 @@
 PG_FUNCTION_INFO_V1(mulberry_check_texts);
 PG_FUNCTION_INFO_V1(mulberry_check_json);
 PG_FUNCTION_INFO_V1(mulberry_text_limits);
+PG_FUNCTION_INFO_V1(mulberry_has_controls);
 
 #define NAME 255		 /* of somebody or something */
 #define REFERENCE 1000	 /* what others call something */
@@ -115,9 +116,11 @@ convertible(const char *bytes, int length, int from, int to)
 	bool fits;
 	bool ascii = true;
 
-	/* SQL_ASCII has no encoding that anything could be converted from */
-	if (from == to || from == PG_SQL_ASCII || to == PG_SQL_ASCII)
+	if (from == to)
 		return true;
+	/* nothing can be converted from or to SQL_ASCII: there texts are UTF-8, as what is told elsewhere must be */
+	if (from == PG_SQL_ASCII || to == PG_SQL_ASCII)
+		return pg_verify_mbstr(PG_UTF8, bytes, length, true);
 	for (int i = 0; i < length && ascii; i++)
 		ascii = !IS_HIGHBIT_SET(bytes[i]);
 	if (ascii)
@@ -152,7 +155,10 @@ mulberry_require_encodable(const char *what, const char *bytes, int length)
 {
 	if (!mulberry_text_fits_utf8(bytes, length))
 		ereport(ERROR, (errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-						errmsg("%s has a character that UTF-8 does not have", what)));
+						errmsg(GetDatabaseEncoding() == PG_SQL_ASCII
+								   ? "%s is not UTF-8"
+								   : "%s has a character that UTF-8 does not have",
+							   what)));
 }
 
 void
@@ -208,7 +214,7 @@ mulberry_check_json(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION), errmsg("%s is too long", argument),
 				 errdetail("It may have at most %d bytes and has %zu.", limit, size)));
-	if (GetDatabaseEncoding() != PG_UTF8 && GetDatabaseEncoding() != PG_SQL_ASCII)
+	if (GetDatabaseEncoding() != PG_UTF8)
 	{
 		Jsonb *value = PG_GETARG_JSONB_P(1);
 		char *string = JsonbToCString(NULL, &value->root, VARSIZE(value));
@@ -216,6 +222,29 @@ mulberry_check_json(PG_FUNCTION_ARGS)
 		mulberry_require_encodable(argument, string, (int) strlen(string));
 	}
 	PG_RETURN_VOID();
+}
+
+/*
+ * has_controls(text) → boolean.  [[:cntrl:]] has the euro sign of WIN1252 and parts of characters in SQL_ASCII
+ * for controls.
+ */
+Datum
+mulberry_has_controls(PG_FUNCTION_ARGS)
+{
+	text *value = PG_GETARG_TEXT_PP(0);
+	const unsigned char *bytes = (const unsigned char *) VARDATA_ANY(value);
+	int length = VARSIZE_ANY_EXHDR(value);
+	bool utf8 = GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII;
+
+	for (int i = 0; i < length; i++)
+	{
+		if (bytes[i] < ' ' || bytes[i] == 0x7f)
+			PG_RETURN_BOOL(true);
+		/* U+0080 to U+009F */
+		if (utf8 && bytes[i] == 0xc2 && i + 1 < length && bytes[i + 1] < 0xa0)
+			PG_RETURN_BOOL(true);
+	}
+	PG_RETURN_BOOL(false);
 }
 
 /* text_limits() → (argument, max_bytes) */

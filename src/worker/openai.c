@@ -81,7 +81,11 @@ ask_transcript(mulberry_job *job, const mulberry_utterance *utterance)
 	parts[n++] = (mulberry_http_part){ "file", "call.wav", "audio/wav", utterance->wav,
 									   utterance->wav_size };
 	if (job->model)
-		parts[n++] = (mulberry_http_part){ "model", NULL, NULL, job->model, strlen(job->model) };
+	{
+		char *model = mulberry_to_utf8(job->model, job->context);
+
+		parts[n++] = (mulberry_http_part){ "model", NULL, NULL, model, strlen(model) };
+	}
 	if (form)
 		parts[n++] =
 			(mulberry_http_part){ "response_format", NULL, NULL, pstrdup(form), strlen(form) };

@@ -34,8 +34,14 @@ append_quote(StringInfo error, const mulberry_http_answer *answer)
 
 		if (c > ' ' && c < 0x7f)
 			text[length++] = (char) c;
+		else if (c >= 0x7f)
+		{
+			/* one for a character of several bytes */
+			if ((c & 0xc0) != 0x80)
+				text[length++] = '?';
+		}
 		else if (!space)
-			text[length++] = c >= 0x7f ? '?' : ' ';
+			text[length++] = ' ';
 		space = length == 0 || text[length - 1] == ' ';
 	}
 	text[length] = '\0';
