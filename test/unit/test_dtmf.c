@@ -173,6 +173,44 @@ repeated_digits_are_told_apart(void)
 	signal_free(&b);
 }
 
+/* A key pressed again is one, a few dB weaker too; what comes back 8 dB weaker is its echo, unless it is too late for one. */
+static void
+echoes_are_told_from_repeats(void)
+{
+	static const struct
+	{
+		double loss, pause_ms, second_ms;
+		size_t digits;
+	} cases[] = {
+		{ 0, 60, 60, 2 },	{ 6, 60, 60, 2 },	{ 10, 60, 60, 1 },	{ 10, 400, 60, 1 },
+		{ 10, 700, 60, 2 }, { 10, 60, 120, 2 }, { 20, 250, 60, 1 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		check_random random = { 40 + i };
+		signal_condition c = { .level = -12 };
+		signal_buffer b = { 0 };
+		int16_t *samples;
+		received r;
+
+		signal_extend(&b, 800);
+		signal_add_symbol(&b, &c, 5, 60, &random);
+		signal_extend(&b, signal_samples(cases[i].pause_ms));
+		c.level -= cases[i].loss;
+		signal_add_symbol(&b, &c, 5, cases[i].second_ms, &random);
+		signal_extend(&b, 800);
+		samples = malloc(b.n * sizeof(*samples));
+		for (size_t k = 0; k < b.n; k++)
+			samples[k] = (int16_t) lrint(b.x[k]);
+		r = receive(samples, b.n, 8000, 0, -1);
+		check_int(r.n, cases[i].digits);
+		received_free(&r);
+		free(samples);
+		signal_free(&b);
+	}
+}
+
 int
 main(void)
 {
@@ -191,5 +229,6 @@ main(void)
 	check_run("levels are those of G.711", levels_are_those_of_g711);
 	check_run("the floor is an argument", the_floor_is_an_argument);
 	check_run("repeated digits are told apart", repeated_digits_are_told_apart);
+	check_run("echoes are told from repeats", echoes_are_told_from_repeats);
 	return check_done();
 }

@@ -54,7 +54,8 @@ start(mb_dtmf *dtmf)
 	memset(&dtmf->block, 0, sizeof(dtmf->block));
 	dtmf->track.symbol = -1;
 	dtmf->last_digit = '\0';
-	dtmf->last_end = 0;
+	dtmf->last_end = dtmf->last_onset = dtmf->last_duration = 0;
+	dtmf->last_level = 0;
 	dtmf->n_input = 0;
 	dtmf->n_done = 0;
 	dtmf->hop = 0;

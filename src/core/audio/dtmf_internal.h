@@ -1,7 +1,7 @@
 /*
  * dtmf_internal.h
  *	  Between the files of the DTMF receiver: filters (dtmf_kernel.c, dtmf_tables.c), the
- *	  stream (dtmf.c) and the judgement (dtmf_track.c, dtmf_judge.c).  Nobody else includes it.
+ *	  stream (dtmf.c) and the judgement (dtmf_track.c, dtmf_measure.c, dtmf_judge.c).  Nobody else includes it.
  */
 #ifndef MB_DTMF_INTERNAL_H
 #define MB_DTMF_INTERNAL_H
@@ -86,6 +86,54 @@ extern bool mb_dtmf_use_path(mb_dtmf *dtmf, dtmf_path path);
 extern void mb_dtmf_track(mb_dtmf *dtmf, int first, int n);
 /* Ends a burst that is still open. */
 extern void mb_dtmf_track_end(mb_dtmf *dtmf);
+
+/*
+ * What tells speech from a digit, larger the less it is one.  "More" is the worse one of the two tones, "less" the
+ * other; frequencies are relative to the tone's, energies to the burst's.  What noise makes larger is taken less what the
+ * noise explains that is there before and after the burst, inside the band and outside.
+ */
+enum
+{
+	DTMF_SPREAD_MORE, /* of the frequency from one window to another */
+	DTMF_SPREAD_LESS,
+	DTMF_DRIFT_MORE, /* of the frequency from the first half to the second */
+	DTMF_DRIFT_LESS,
+	DTMF_UNEVENNESS_MORE, /* of the level */
+	DTMF_UNEVENNESS_LESS,
+	DTMF_ERROR_MORE, /* of the frequency against nominal */
+	DTMF_ERROR_LESS,
+	DTMF_IMPURITY,		/* share of the band's energy that is in neither tone */
+	DTMF_NEIGHBOURS,	/* energy of the band before or after */
+	DTMF_OUTSIDE,		/* energy outside the band that comes and goes with the burst */
+	DTMF_INVALID,		/* share of the windows that did not look like the digit */
+	DTMF_EXTREME_TWIST, /* dB beyond +6 and -3 */
+	DTMF_SHORTNESS,		/* ms below 45 */
+	DTMF_QUIET, /* how little of what makes a digit look like speech is noise: minus the noise */
+	DTMF_TWISTED_ERROR, /* product of extreme twist and error */
+	DTMF_VALUES
+};
+
+typedef struct dtmf_measures
+{
+	float onset; /* hops from the track's begin; fractions count */
+	float duration;
+	float level; /* dBm0 */
+	float twist; /* dB */
+	float value[DTMF_VALUES];
+} dtmf_measures;
+
+/*
+ * The decision (dtmf_model.c): a burst is a digit where the bias and each value's excess over each of its
+ * knots, times the weight, add up to no more than 0.  The weights of a value are such that the sum never falls when the
+ * value grows.
+ */
+#define DTMF_KNOTS 4
+extern const float mb_dtmf_bias;
+extern const float mb_dtmf_knots[DTMF_KNOTS][DTMF_VALUES];
+extern const float mb_dtmf_weights[DTMF_KNOTS][DTMF_VALUES];
+
+/* Measures a finished burst; false when it cannot be a digit. */
+extern bool mb_dtmf_measure(const mb_dtmf *dtmf, dtmf_measures *m);
 
 /* Judges a finished burst; fills *event except for the input's sample rate (8 kHz here). */
 extern bool mb_dtmf_judge(const mb_dtmf *dtmf, mb_dtmf_event *event);

@@ -78,13 +78,15 @@ typedef struct mb_dtmf
 {
 	dtmf_block block;
 	dtmf_track track;
-	char last_digit;   /* the one told last, ... */
-	uint64_t last_end; /* ... and the sample after it, at 8 kHz */
-	int n_input;	   /* samples in block.input behind the history */
-	int n_done;		   /* hops in the block that are done */
-	bool was_loud;	   /* the last hop done had a sample above the gate */
-	int64_t hop;	   /* hops done before the block */
-	int path;		   /* which kernel; see dtmf_internal.h */
+	char last_digit;					/* the one told last, ... */
+	uint64_t last_end;					/* ... the sample after it, at 8 kHz, ... */
+	uint64_t last_onset, last_duration; /* ... and the rest, as at first told */
+	float last_level;
+	int n_input;   /* samples in block.input behind the history */
+	int n_done;	   /* hops in the block that are done */
+	bool was_loud; /* the last hop done had a sample above the gate */
+	int64_t hop;   /* hops done before the block */
+	int path;	   /* which kernel; see dtmf_internal.h */
 	int sample_rate;
 	int input_gate;		   /* samples below this power of two are silence */
 	uint32_t energy_floor; /* of the band over a window */

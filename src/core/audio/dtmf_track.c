@@ -9,7 +9,7 @@
 #include "core/audio/dtmf_internal.h"
 
 /* Twist of a window that looks like a digit, as ratios of power: low over high and the reverse. */
-#define VALID_TWIST 16.0f
+#define VALID_TWIST 20.0f
 #define VALID_REVERSE_TWIST 10.0f
 /* Power against the burst's peak below which it is interrupted. */
 #define ON_SHARE 0.2f
@@ -23,6 +23,11 @@
 #define OTHER_HOPS 3
 /* Its tone's power over that of the tone it replaces. */
 #define OTHER_POWER 1.1f
+/* An echo comes within that many samples of the digit's onset (600 ms), at least that many dB weaker ... */
+#define ECHO_DELAY 4800
+#define ECHO_LOSS 7.5f
+/* ... and of the same length within that many samples (10 ms) and an eighth. */
+#define ECHO_LENGTH 80
 
 /*
  * The digit that the window ending at hop i looks like, -1 for none.
@@ -123,6 +128,27 @@ begin(mb_dtmf *dtmf, int i, int symbol)
 	add_hop(dtmf, i, true);
 }
 
+static inline uint64_t
+larger_of(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/*
+ * Whether the digit told last comes back as an echo: soon, much weaker and as long.  Who presses a key twice
+ * presses it alike.
+ */
+static bool
+is_echo(const mb_dtmf *dtmf, const mb_dtmf_event *event)
+{
+	uint64_t longer = larger_of(event->duration, dtmf->last_duration);
+	uint64_t shorter = event->duration + dtmf->last_duration - longer;
+
+	return event->digit == dtmf->last_digit && event->onset < dtmf->last_onset + ECHO_DELAY &&
+		   event->level_dbm0 < dtmf->last_level - ECHO_LOSS &&
+		   longer - shorter <= ECHO_LENGTH + longer / 8;
+}
+
 /*
  * Whether a digit goes on that has been told already: a codec can distort a tone so much that
  * another digit seems to take over for a while.  Remembers the event in any case.
@@ -143,6 +169,14 @@ continues(mb_dtmf *dtmf, mb_dtmf_event *event)
 			return true;
 		event->onset = dtmf->last_end;
 		event->duration = end - event->onset;
+	}
+	if (!same)
+	{
+		if (is_echo(dtmf, event))
+			return true;
+		dtmf->last_onset = event->onset;
+		dtmf->last_duration = event->duration;
+		dtmf->last_level = event->level_dbm0;
 	}
 	dtmf->last_digit = event->digit;
 	dtmf->last_end = same && dtmf->last_end > end ? dtmf->last_end : end;

@@ -1,0 +1,410 @@
+/*
+ * dtmf_measure.c
+ *	  Measures a burst that the DTMF receiver followed: onset, duration, level, twist, and what
+ *	  else tells a digit from speech.
+ *
+ * The burst is measured as a whole, by medians over up to SAMPLES of its windows, so that a
+ * slip or a lost packet inside it does not matter.  Nothing but the track is looked at.
+ */
+#include "core/audio/dtmf_internal.h"
+
+#include <math.h>
+
+#define MS_OF_HOP ((float) DTMF_HOP / 8)
+
+/* Duration: between the 26 ms that are no digit and the 35 that are one. */
+#define MIN_DURATION (30.5f / MS_OF_HOP)
+/* Windows that looked like the digit, at least; and of those inside the burst. */
+#define MIN_VALID 2
+#define MIN_VALID_SHARE 0.5f
+/* Either tone's error: between the 1.8 % that are accepted and the 3.5 that are not. */
+#define MAX_FREQUENCY_ERROR 0.0255f
+/* Twist in dB: between +8 and +10, between -4 and -8. */
+#define MAX_TWIST 9.7f
+#define MIN_TWIST (-6.5f)
+/* So much more where the first half window is within -4.5 and +8.5, as ratios of power. */
+#define ECHO_TWIST 2.5f
+#define MIN_FIRST_TWIST 0.3548f
+#define MAX_FIRST_TWIST 7.08f
+/* From that much after the onset on, in hops, a half window sees nothing of the edge. */
+#define FIRST_WHOLE 1.25f
+/* A bin loses that much power at a tone off by f Hz: 6.3e-4 dB * f^2, here as exponent of e. */
+#define OFFSET_LOSS (6.3e-4f * 0.2302585f)
+
+/* Half windows nearer than that to an edge are not looked at, in hops. */
+#define EDGE 0.6f
+/* The band filter sees an edge from that much after it on, back to that much before it, in hops. */
+#define EDGE_BEFORE 0.46f
+#define EDGE_AFTER 1.21f
+/* Windows that the medians are taken of, at least and at most. */
+#define MIN_SAMPLES 3
+#define SAMPLES 8
+/* What is sorted: columns of the sample. */
+enum
+{
+	TURN_LOW,
+	TURN_HIGH,
+	POWER_LOW,
+	POWER_HIGH,
+	PURITY,
+	DEVIATIONS = 4, /* of the columns before purity */
+	COLUMNS = 8		/* what the sort takes; three are idle */
+};
+
+typedef float sample[SAMPLES][COLUMNS];
+
+/* What the measures are taken from. */
+typedef struct burst
+{
+	float onset; /* hops from the track's begin; fractions count */
+	float end;
+	float level;						 /* power at which begin and end were measured */
+	float power[2];						 /* low and high tone, medians */
+	float error[2];						 /* frequency, relative, median */
+	float spread[2];					 /* of it, median deviation */
+	float drift[2];						 /* of it, between the halves of the burst */
+	float unevenness[2];				 /* of the amplitude: deviation that a third exceeds */
+	float gain;							 /* what the band filter left of both tones' power */
+	float purity;						 /* share of the tones in the band's power, median */
+	float valid;						 /* share of its windows that looked like the digit */
+	float before, after;				 /* energy of the band beside the burst, against inside */
+	float outside;						 /* energy outside the band, against that inside it, ... */
+	float outside_before, outside_after; /* ... beside the burst likewise */
+} burst;
+
+static const float row_hz[4] = MB_DTMF_ROW_HZ;
+static const float column_hz[4] = MB_DTMF_COLUMN_HZ;
+
+static inline float
+larger(float a, float b)
+{
+	return a > b ? a : b;
+}
+
+static inline float
+smaller(float a, float b)
+{
+	return a < b ? a : b;
+}
+
+/* Where between two hops, in units of a hop, the amplitude passes that of a level. */
+static float
+crossing(float from, float to, float level)
+{
+	float a = sqrtf(from);
+
+	return (sqrtf(level) - a) / (sqrtf(to) - a);
+}
+
+/*
+ * An angle as a number that grows with it, from -2 to 2 over the circle, without
+ * calling atan2: the position on the diamond |x| + |y| = 1.
+ */
+static inline float
+diamond(float x, float y)
+{
+	float ax = fabsf(x);
+	float ay = fabsf(y);
+	float d = ay / (ax + ay + 1e-30f);
+
+	d = x < 0 ? 2 - d : d;
+	/* not a branch, as no processor could predict it */
+	return copysignf(d, y);
+}
+
+/* The angle, in radians, that diamond() gave d for; and what a step of d is worth there. */
+static inline float
+angle_of(float d, float *slope)
+{
+	float a = fabsf(d);
+	float y = a <= 1 ? a : 2 - a;
+	float x = a <= 1 ? 1 - a : y - 1;
+	float angle = atan2f(y, x);
+
+	*slope = 1 / (x * x + y * y);
+	return copysignf(angle, d);
+}
+
+/*
+ * Finds the burst's begin and end: where its amplitude passes half of what it is inside.
+ * False when there is too little of it.
+ */
+static bool
+find_ends(const dtmf_track *track, burst *m, int *first, int *last)
+{
+	const float *power = track->power;
+	float level, sum = 0;
+	int n = 0;
+	int i;
+
+	if (track->n_valid < MIN_VALID)
+		return false;
+	/* mean over what looked like a digit, and over what of that is no transition */
+	level = track->valid_power / (float) (2 * track->n_valid);
+	for (i = DTMF_BIN_HISTORY; i < track->n && i <= track->last_valid; i++)
+	{
+		bool inside = track->valid[i] && power[i] >= level;
+
+		sum += inside ? power[i] : 0;
+		n += inside;
+	}
+	level = m->level = sum / (float) n / 4;
+
+	/*
+	 * From a hop inside the burst back to where it is silent for longer than an interruption:
+	 * what is loud before that may be one of the tones, but of another digit.
+	 */
+	for (i = DTMF_BIN_HISTORY; i < track->n - 1; i++)
+		if (track->valid[i] && power[i] >= level)
+			break;
+	*first = i;
+	for (; i >= 0 && i >= *first - DTMF_BRIDGE - 1; i--)
+		if (power[i] >= level)
+			*first = i;
+	i = *first;
+	m->onset = (float) i;
+	if (i > 0)
+		m->onset += crossing(power[i - 1], power[i], level) - 1;
+
+	for (i = track->n - 1; i > *first; i--)
+		if (power[i] >= level)
+			break;
+	*last = i;
+	if (track->length > track->n)
+		m->end = (float) track->last_on + 0.5f;
+	else
+	{
+		m->end = (float) i;
+		if (i < track->n - 1)
+			m->end += crossing(power[i], power[i + 1], level);
+	}
+	return true;
+}
+
+/*
+ * Mean energies of the band and of the input over hops from to end - 1, as far as they were kept;
+ * 0 if there are none.
+ */
+static inline void
+mean_energies(const dtmf_track *track, int from, int end, float *band, float *input)
+{
+	*band = *input = 0;
+	end = end < track->n ? end : track->n;
+	if (end <= from)
+		return;
+	*band = (float) (int64_t) (track->energy_before[end] - track->energy_before[from]) /
+			(float) (end - from);
+	*input = (float) (int64_t) (track->total_before[end] - track->total_before[from]) /
+			 (float) (end - from);
+}
+
+/*
+ * Compares energies inside and beside the burst, over hops of which the band filter does
+ * not see an edge of the burst.
+ */
+static void
+measure_surroundings(const dtmf_track *track, burst *m)
+{
+	float band, input, tones;
+
+	mean_energies(track, (int) (m->onset + EDGE_BEFORE) + 1, (int) (m->end - EDGE_AFTER) + 1, &band,
+				  &input);
+	tones = band / m->gain + 1e-3f;
+	m->outside = (input - tones) / tones;
+
+	mean_energies(track, 0, (int) (m->onset - EDGE_AFTER + 1), &band, &input);
+	m->before = band / tones;
+	m->outside_before = (input - band) / tones;
+
+	mean_energies(track, (int) (m->end + EDGE_BEFORE) + 1, track->n, &band, &input);
+	m->after = band / tones;
+	m->outside_after = (input - band) / tones;
+}
+
+/*
+ * Fills the sample with windows that lie inside the burst, evenly spread; both their halves
+ * are loud.  Returns their number.
+ */
+static int
+take_sample(const dtmf_track *track, const burst *m, sample v)
+{
+	int index[DTMF_TRACK_HOPS];
+	float x[2][SAMPLES] = { { 0 } };
+	float y[2][SAMPLES] = { { 0 } };
+	int end = (int) (m->end - EDGE) + 1;
+	int n = 0;
+	int taken;
+
+	for (int i = (int) (m->onset + EDGE) + 1 + DTMF_DISTANCE; i < end && i < track->n; i++)
+	{
+		index[n] = i;
+		n += track->power[i] >= m->level && track->power[i - DTMF_DISTANCE] >= m->level;
+	}
+	taken = n < SAMPLES ? n : SAMPLES;
+	for (int s = 0; s < taken; s++)
+	{
+		int i = n > SAMPLES ? index[(2 * s + 1) * n / (2 * SAMPLES)] : index[s];
+		const dtmf_track_hop *now = &track->hop[i];
+		const dtmf_track_hop *then = &track->hop[i - DTMF_DISTANCE];
+
+		for (int k = 0; k < 2; k++)
+		{
+			x[k][s] = now->re[k] * then->re[k] + now->im[k] * then->im[k];
+			y[k][s] = now->im[k] * then->re[k] - now->re[k] * then->im[k];
+			v[s][POWER_LOW + k] = now->power[k];
+		}
+		v[s][PURITY] = (track->power[i] + track->power[i - DTMF_DISTANCE]) /
+					   (DTMF_POWER_OVER_ENERGY * now->window + 1);
+	}
+	/* the turns, all at once: a loop that compilers make vectors of */
+	for (int k = 0; k < 2; k++)
+	{
+		int bin = k == 0 ? track->symbol / 4 : 4 + track->symbol % 4;
+		float re = mb_dtmf_turn_re[bin];
+		float im = mb_dtmf_turn_im[bin];
+
+		for (int s = 0; s < SAMPLES; s++)
+			x[k][s] = diamond(x[k][s] * re - y[k][s] * im, x[k][s] * im + y[k][s] * re);
+	}
+	for (int s = 0; s < taken; s++)
+		for (int k = 0; k < 2; k++)
+			v[s][TURN_LOW + k] = x[k][s];
+	/* what is missing sorts behind everything */
+	for (int s = taken; s < SAMPLES; s++)
+		for (int k = 0; k < COLUMNS; k++)
+			v[s][k] = INFINITY;
+	return taken;
+}
+
+/* Medians of the sample, and of the deviations from them.  False when there is too little. */
+static bool
+measure_tones(const dtmf_track *track, burst *m)
+{
+	sample v = { 0 };
+	float middle[COLUMNS];
+	float slope[2];
+	int n = take_sample(track, m, v);
+
+	if (n < MIN_SAMPLES)
+		return false;
+	for (int k = 0; k < 2; k++)
+	{
+		float half[2] = { 0 };
+
+		for (int s = 0; s < n / 2; s++)
+		{
+			half[0] += v[s][TURN_LOW + k];
+			half[1] += v[n - 1 - s][TURN_LOW + k];
+		}
+		m->drift[k] = fabsf(half[0] - half[1]) / (float) (n / 2);
+	}
+	mb_dtmf_sort_columns(v, COLUMNS);
+	for (int k = 0; k < COLUMNS; k++)
+		middle[k] = (v[(n - 1) / 2][k] + v[n / 2][k]) / 2;
+	for (int s = 0; s < n; s++)
+		for (int k = 0; k < DEVIATIONS; k++)
+			v[s][k] = fabsf(v[s][k] - middle[k]);
+	mb_dtmf_sort_columns(v, DEVIATIONS);
+
+	for (int k = 0; k < 2; k++)
+	{
+		float hz = k == 0 ? row_hz[track->symbol / 4] : column_hz[track->symbol % 4];
+		float scale = 8000 / (6.2831853f * DTMF_DISTANCE * DTMF_HOP);
+		float off = angle_of(middle[TURN_LOW + k], &slope[k]) * scale;
+
+		m->error[k] = off / hz;
+		m->spread[k] = v[(n - 1) / 2][TURN_LOW + k] * slope[k] * scale / hz;
+		m->drift[k] *= slope[k] * scale / hz;
+		m->unevenness[k] = v[(n - 1) * 2 / 3][POWER_LOW + k] / (2 * middle[POWER_LOW + k] + 1);
+		/* what the bin lost, as exp() of a small number */
+		off *= off * OFFSET_LOSS;
+		m->power[k] = middle[POWER_LOW + k] * (1 + off * (1 + off / 2 * (1 + off / 3)));
+	}
+	m->gain = (m->power[0] * mb_dtmf_band_gain[track->symbol / 4] +
+			   m->power[1] * mb_dtmf_band_gain[4 + track->symbol % 4]) /
+			  (m->power[0] + m->power[1] + 1);
+	m->purity = middle[PURITY] * m->gain * (m->power[0] + m->power[1]) /
+				(middle[POWER_LOW] + middle[POWER_HIGH] + 1);
+	return true;
+}
+
+/*
+ * Whether the twist is that of a digit.  An echo shifts it by up to ECHO_TWIST, but not in the first half window, before
+ * the echo has come.
+ */
+static bool
+twist_is_allowed(const dtmf_track *track, const burst *b, float twist)
+{
+	int first = (int) (b->onset + FIRST_WHOLE) + 1;
+	const float *power = track->hop[first].power;
+
+	if (twist <= MAX_TWIST && twist >= MIN_TWIST)
+		return true;
+	return twist <= MAX_TWIST + ECHO_TWIST && twist >= MIN_TWIST - ECHO_TWIST && first < track->n &&
+		   power[0] <= MAX_FIRST_TWIST * power[1] && power[0] >= MIN_FIRST_TWIST * power[1];
+}
+
+/*
+ * The values that the decision weighs; see dtmf_internal.h.  White noise at N of the burst's energy makes them as large as is
+ * subtracted, roughly, in those that are larger for it.
+ */
+static void
+fill_values(const burst *b, float twist, float *v)
+{
+	float noise =
+		smaller(smaller(b->before, b->after), smaller(b->outside_before, b->outside_after));
+	float extreme = larger(0, larger(twist - 6, -3 - twist));
+	float error[2] = { fabsf(b->error[0]), fabsf(b->error[1]) };
+	float root;
+
+	noise = smaller(larger(noise, 0), 0.5f);
+	root = sqrtf(noise);
+	v[DTMF_SPREAD_MORE] = larger(b->spread[0], b->spread[1]) - 0.008f * root;
+	v[DTMF_SPREAD_LESS] = smaller(b->spread[0], b->spread[1]) - 0.004f * root;
+	v[DTMF_DRIFT_MORE] = larger(b->drift[0], b->drift[1]) - 0.012f * root;
+	v[DTMF_DRIFT_LESS] = smaller(b->drift[0], b->drift[1]) - 0.006f * root;
+	v[DTMF_UNEVENNESS_MORE] = larger(b->unevenness[0], b->unevenness[1]) - 0.3f * root;
+	v[DTMF_UNEVENNESS_LESS] = smaller(b->unevenness[0], b->unevenness[1]) - 0.2f * root;
+	v[DTMF_ERROR_MORE] = larger(error[0], error[1]);
+	v[DTMF_ERROR_LESS] = smaller(error[0], error[1]);
+	v[DTMF_IMPURITY] = 1 - b->purity - 0.6f * noise;
+	v[DTMF_NEIGHBOURS] = larger(b->before, b->after) - 1.3f * noise;
+	v[DTMF_OUTSIDE] = b->outside - 1.3f * larger(b->outside_before, b->outside_after);
+	v[DTMF_INVALID] = 1 - b->valid;
+	v[DTMF_EXTREME_TWIST] = extreme;
+	v[DTMF_SHORTNESS] = larger(0, 45 - (b->end - b->onset) * MS_OF_HOP);
+	v[DTMF_QUIET] = -noise;
+	v[DTMF_TWISTED_ERROR] = extreme * v[DTMF_ERROR_MORE];
+}
+
+bool
+mb_dtmf_measure(const mb_dtmf *dtmf, dtmf_measures *m)
+{
+	const dtmf_track *track = &dtmf->track;
+	burst b;
+	int first, last, valid = 0;
+
+	if (!find_ends(track, &b, &first, &last) || b.end - b.onset < MIN_DURATION)
+		return false;
+	for (int i = first + DTMF_DISTANCE + 1; i < last; i++)
+		valid += track->valid[i];
+	b.valid = smaller(1, (float) valid / (float) (last - first - 1 - DTMF_DISTANCE));
+	if (b.valid < MIN_VALID_SHARE)
+		return false;
+	if (!measure_tones(track, &b))
+		return false;
+	if (fabsf(b.error[0]) > MAX_FREQUENCY_ERROR || fabsf(b.error[1]) > MAX_FREQUENCY_ERROR)
+		return false;
+	m->twist = 10 * log10f(b.power[0] / b.power[1]);
+	if (!twist_is_allowed(track, &b, m->twist))
+		return false;
+	m->level = 10 * log10f((b.power[0] + b.power[1]) / (DTMF_BIN_SCALE * DTMF_BIN_SCALE) /
+						   (float) (MB_DBM0_PEAK * MB_DBM0_PEAK));
+	if (m->level < dtmf->floor_dbm0)
+		return false;
+	measure_surroundings(track, &b);
+	m->onset = b.onset;
+	m->duration = b.end - b.onset;
+	fill_values(&b, m->twist, m->value);
+	return true;
+}
