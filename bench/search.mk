@@ -1,0 +1,6 @@
+# Search over transcripts, see search.sh.
+
+BENCHES += search
+
+search:
+	$(here)/search.sh
