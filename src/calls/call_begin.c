@@ -198,7 +198,7 @@ mulberry_begin_tracks(PG_FUNCTION_ARGS)
 	mulberry_make_partition(mulberry_day_of(now));
 	mulberry_lock_call(&tenant.id, VARDATA_ANY(call_id), VARSIZE_ANY_EXHDR(call_id));
 	calls = mulberry_open_calls();
-	mulberry_begin_intake(&intake, calls, &tenant, call_id, NULL, &format, now);
+	mulberry_begin_intake(&intake, calls, &tenant, call_id, NULL, &format, now, false);
 	begun = !intake.exists;
 	if (begun)
 	{

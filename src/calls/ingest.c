@@ -80,10 +80,30 @@ begin_track(mulberry_intake *intake, const text *name, const mulberry_format *fo
 		plan_track(intake->track, name, format, first->encoding, first->sample_rate);
 }
 
+/* Where the track stands, by the index. */
+static void
+find_end(mulberry_intake *intake)
+{
+	intake->next = mulberry_next_sequence(&intake->partition, intake->track->id);
+	intake->supposed = false;
+	intake->was_whole = is_whole(intake);
+}
+
+/*
+ * A track without gaps has all packets below its end.  If the one behind this session's last is not there
+ * then none is, and storing it finds that out as well as looking for the end would.
+ */
+static bool
+suppose_end(mulberry_intake *intake)
+{
+	return intake->call.state == MULBERRY_IN_PROGRESS && intake->missing == 0 &&
+		   mulberry_supposed_next(&intake->partition, intake->track->id, &intake->next);
+}
+
 void
 mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_tenant *tenant,
 					  const text *call_id, const text *track, const mulberry_format *format,
-					  TimestampTz arrived)
+					  TimestampTz arrived, bool suppose)
 {
 	mulberry_call *call = &intake->call;
 	mulberry_call_encoding encoding;
@@ -93,6 +113,7 @@ mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_te
 										VARSIZE_ANY_EXHDR(call_id), call);
 	intake->partition_open = intake->exists;
 	intake->next = 0;
+	intake->supposed = false;
 	intake->missing = 0;
 	intake->was_whole = true;
 	if (intake->exists)
@@ -101,9 +122,10 @@ mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_te
 		mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &intake->partition);
 		if (!intake->track_exists)
 			return;
-		intake->next = mulberry_next_sequence(&intake->partition, intake->track->id);
 		intake->missing = intake->track->missing_count;
-		intake->was_whole = is_whole(intake);
+		intake->supposed = suppose && suppose_end(intake);
+		if (!intake->supposed)
+			find_end(intake);
 		return;
 	}
 
@@ -166,6 +188,9 @@ mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_fo
 	mulberry_gap gap;
 	int32 sequence;
 
+	if (intake->supposed &&
+		(!mulberry_place_packet(intake, number, place, fault) || *place != intake->next))
+		find_end(intake);
 	if (!mulberry_check_format(&intake->call, intake->track, format, fault) ||
 		!mulberry_check_content(intake, data, fault) || !mulberry_check_new_track(intake, fault) ||
 		!mulberry_place_packet(intake, number, place, fault))
@@ -310,6 +335,32 @@ require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name)));
 }
 
+/* Decides about a packet and stores it if it is accepted. */
+static mulberry_packet_verdict
+take_packet(mulberry_intake *intake, Relation calls, const mulberry_format *format, int64 number,
+			mulberry_packet *packet, mulberry_fault *fault)
+{
+	for (;;)
+	{
+		mulberry_packet_verdict verdict = mulberry_admit_packet(
+			intake, calls, format, number, packet->data, &packet->sequence, fault);
+
+		if (verdict != MULBERRY_ACCEPTED)
+			return verdict;
+		packet->call = intake->track->id;
+		if (!intake->supposed)
+			mulberry_store_packet(&intake->partition, packet);
+		else if (!mulberry_store_unless_there(&intake->partition, packet))
+		{
+			/* another session has */
+			find_end(intake);
+			continue;
+		}
+		mulberry_require_durable_commit();
+		return verdict;
+	}
+}
+
 PG_FUNCTION_INFO_V1(mulberry_ingest_packet);
 
 /*
@@ -350,19 +401,13 @@ mulberry_ingest_packet(PG_FUNCTION_ARGS)
 	mulberry_make_partition(mulberry_day_of(packet.received_at));
 	mulberry_lock_call(&tenant.id, VARDATA_ANY(call_id), VARSIZE_ANY_EXHDR(call_id));
 	calls = mulberry_open_calls();
-	mulberry_begin_intake(&intake, calls, &tenant, call_id, track, &format, packet.received_at);
-	verdict = mulberry_admit_packet(&intake, calls, &format, number, packet.data, &packet.sequence,
-									&fault);
+	mulberry_begin_intake(&intake, calls, &tenant, call_id, track, &format, packet.received_at,
+						  true);
+	verdict = take_packet(&intake, calls, &format, number, &packet, &fault);
 	if (verdict == MULBERRY_FAULTY ||
 		(verdict == MULBERRY_DUPLICATE &&
 		 !mulberry_check_duplicate(&intake, packet.sequence, packet.data, &fault)))
 		mulberry_raise_fault(&fault);
-	if (verdict == MULBERRY_ACCEPTED)
-	{
-		packet.call = intake.track->id;
-		mulberry_store_packet(&intake.partition, &packet);
-		mulberry_require_durable_commit();
-	}
 	mulberry_end_intake(&intake, calls);
 	mulberry_report_intake(&intake, verdict, packet.sequence);
 	table_close(calls, NoLock);

@@ -48,6 +48,7 @@ typedef struct mulberry_intake
 	mulberry_partition partition;
 	bool partition_open;
 	int32 next;		/* next expected sequence */
+	bool supposed;	/* it is, unless another session has written since and left no gap */
 	bool was_whole; /* nothing announced was missing when it began */
 	int64 missing;	/* sequences in gaps */
 } mulberry_intake;
@@ -63,12 +64,13 @@ typedef enum mulberry_packet_verdict
 
 /*
  * Finds a call whose lock is held and its track ("track" NULL: the first), and where that
- * stands.  The day of "arrived" has a partition.
+ * stands.  The day of "arrived" has a partition.  Who may "suppose" where that is has to store what
+ * is admitted with mulberry_store_unless_there() as long as it is supposed.
  */
 extern void
 mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_tenant *tenant,
 					  const text *call_id, const text *track, const mulberry_format *format,
-					  TimestampTz arrived);
+					  TimestampTz arrived, bool suppose);
 
 /*
  * Decides about a packet with the sender's "number"; "sequence" is where it belongs in the track.

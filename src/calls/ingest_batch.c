@@ -298,7 +298,7 @@ take_track(batch_packet **packets, int n, Relation calls, const mulberry_tenant 
 	int naccepted = 0;
 
 	mulberry_begin_intake(&intake, calls, tenant, packets[0]->call_id, packets[0]->track, format,
-						  arrived);
+						  arrived, false);
 	/* The numbers of a counter have no order of their own. */
 	if (intake.track->counter_bits != 0)
 		qsort(packets, n, sizeof(batch_packet *), compare_positions);

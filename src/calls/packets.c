@@ -27,7 +27,7 @@
 #define ROWS_AT_ONCE 64
 
 /*
- * The largest sequence of calls as this session last knew it.  Only where to begin
+ * The largest sequence of calls as this session last knew it, and where that packet is.  Only where to begin
  * to look: a scan reads all of a page that its keys match, which for a long call is
  * hundreds of entries when it may begin anywhere.
  */
@@ -37,14 +37,22 @@ typedef struct known_end
 {
 	int64 call;
 	int32 sequence;
+	ItemPointerData tid; /* invalid: it was not this session that wrote it */
 } known_end;
 
 static known_end known_ends[KNOWN_ENDS];
 
 static void
-remember_end(int64 call, int32 sequence)
+remember_end(int64 call, int32 sequence, const ItemPointerData *tid)
 {
-	known_ends[call % KNOWN_ENDS] = (known_end){ call, sequence };
+	known_end *known = &known_ends[call % KNOWN_ENDS];
+
+	known->call = call;
+	known->sequence = sequence;
+	if (tid != NULL)
+		known->tid = *tid;
+	else
+		ItemPointerSetInvalid(&known->tid);
 }
 
 /*
@@ -85,8 +93,28 @@ mulberry_next_sequence(const mulberry_partition *partition, int64 call)
 		  fetch_last(partition, call, known->sequence, Anum_packets_sequence, &last)) &&
 		!fetch_last(partition, call, 0, Anum_packets_sequence, &last))
 		return 0;
-	remember_end(call, DatumGetInt32(last));
+	if (known->call != call || known->sequence != DatumGetInt32(last))
+		remember_end(call, DatumGetInt32(last), NULL);
 	return DatumGetInt32(last) + 1;
+}
+
+/* What was known may have been rolled back or erased since, and its place used by another. */
+bool
+mulberry_supposed_next(const mulberry_partition *partition, int64 call, int32 *sequence)
+{
+	const known_end *known = &known_ends[call % KNOWN_ENDS];
+	TupleTableSlot *slot;
+	bool there;
+
+	if (known->call != call || !ItemPointerIsValid(&known->tid) || !partition->only_key ||
+		(slot = mulberry_row_at(partition->table, &known->tid)) == NULL)
+		return false;
+	slot_getsomeattrs(slot, Anum_packets_sequence);
+	there = DatumGetInt64(slot->tts_values[Anum_packets_call - 1]) == call &&
+			DatumGetInt32(slot->tts_values[Anum_packets_sequence - 1]) == known->sequence;
+	ExecDropSingleTupleTableSlot(slot);
+	*sequence = known->sequence + 1;
+	return there;
 }
 
 TimestampTz
@@ -141,13 +169,19 @@ fill_values(const mulberry_packet *packet, int natts, Datum *values, bool *nulls
 	values[Anum_packets_data - 1] = packet->data;
 }
 
-void
-mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet *packet)
+/*
+ * Writes a packet and all its index entries.  False with UNIQUE_CHECK_PARTIAL when the key is there already: then
+ * there are two rows with it.
+ */
+static bool
+write_packet(const mulberry_partition *partition, const mulberry_packet *packet,
+			 IndexUniqueCheck check, ItemPointer tid)
 {
 	TupleDesc desc = RelationGetDescr(partition->table);
 	Datum values[MaxHeapAttributeNumber];
 	bool nulls[MaxHeapAttributeNumber];
 	HeapTuple tuple;
+	bool only_one = true;
 
 	mulberry_require_known_columns(partition->table, Natts_packets);
 	fill_values(packet, desc->natts, values, nulls);
@@ -155,14 +189,41 @@ mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet
 	if (partition->only_key)
 	{
 		heap_insert(partition->table, tuple, GetCurrentCommandId(true), 0, NULL);
-		index_insert(partition->key, values, nulls, &tuple->t_self, partition->table,
-					 UNIQUE_CHECK_YES, false, BuildIndexInfo(partition->key));
+		only_one = index_insert(partition->key, values, nulls, &tuple->t_self, partition->table,
+								check, false, BuildIndexInfo(partition->key)) ||
+				   check == UNIQUE_CHECK_YES;
 	}
 	else
 		mulberry_insert_row(partition->table, tuple);
+	*tid = tuple->t_self;
 	heap_freetuple(tuple);
-	remember_end(packet->call, packet->sequence);
 	CommandCounterIncrement();
+	return only_one;
+}
+
+void
+mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet *packet)
+{
+	ItemPointerData tid;
+
+	(void) write_packet(partition, packet, UNIQUE_CHECK_YES, &tid);
+	remember_end(packet->call, packet->sequence, &tid);
+}
+
+bool
+mulberry_store_unless_there(const mulberry_partition *partition, const mulberry_packet *packet)
+{
+	ItemPointerData tid;
+
+	Assert(partition->only_key);
+	if (!write_packet(partition, packet, UNIQUE_CHECK_PARTIAL, &tid))
+	{
+		simple_heap_delete(partition->table, &tid);
+		CommandCounterIncrement();
+		return false;
+	}
+	remember_end(packet->call, packet->sequence, &tid);
+	return true;
 }
 
 void

@@ -42,6 +42,13 @@ typedef struct mulberry_packet
  */
 extern int32 mulberry_next_sequence(const mulberry_partition *partition, int64 call);
 
+/*
+ * The same without asking the index, while this session's last packet of the track is still there: right
+ * unless another session has written since.  False when there is nothing to go by.
+ */
+extern bool
+mulberry_supposed_next(const mulberry_partition *partition, int64 call, int32 *sequence);
+
 /* When the packet with the largest sequence arrived; DT_NOBEGIN without packets. */
 extern TimestampTz mulberry_last_arrival(const mulberry_partition *partition, int64 call);
 
@@ -54,6 +61,10 @@ extern void
 mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet *packet);
 extern void
 mulberry_store_packets(const mulberry_partition *partition, const mulberry_packet *packets, int n);
+
+/* Writes one packet unless its sequence is there already; then it returns false. */
+extern bool
+mulberry_store_unless_there(const mulberry_partition *partition, const mulberry_packet *packet);
 
 /* Removes all packets of a track that goes. */
 extern void mulberry_delete_packets(const mulberry_partition *partition, int64 call);
