@@ -179,9 +179,9 @@ $subscriber->take_until(sub { ($_->{call_id} // '') eq 'ticks' });
 sql(join ";\n", map { "SELECT mulberry.ingest_packet('ticks', $_, 'x')" } 1 .. 5);
 @received = grep { ($_->{call_id} // '') eq 'ticks' } $subscriber->take_until_call(marker());
 is_deeply([ map { [ @{$_}{qw(sequence packets)} ] } @received ], [ [ 5, 5 ] ], 'transactions of one tick are put together');
-$node->append_conf('postgresql.conf', "mulberry.event_interval = '20ms'");
+$node->append_conf('postgresql.conf', "mulberry.event_interval = '5ms'");
 $node->reload;
-wait_for_setting($node, 'mulberry.event_interval', '20ms');
+wait_for_setting($node, 'mulberry.event_interval', '5ms');
 
 # ---- stored events ----
 

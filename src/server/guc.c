@@ -150,8 +150,10 @@ mulberry_define_gucs(void)
 		24 * 3600, 1, INT_MAX / 1000, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
-		"mulberry.event_interval", "How often the notifier sends what has happened.", NULL,
-		&mulberry_event_interval, 20, 1, 10000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+		"mulberry.event_interval", "How often the notifier sends what has happened.",
+		"A longer time puts more packets of a call into one message, and wakes subscribers less "
+		"often.",
+		&mulberry_event_interval, 5, 1, 10000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
 		"mulberry.event_ring_size", "Packet events that wait for the notifier, a database.", NULL,
