@@ -35,12 +35,14 @@ static bool
 digest_keyed(const uint8_t key[SHA256_CBLOCK], uint8_t mask, const void *data, size_t n,
 			 uint8_t digest[MB_SHA256_SIZE])
 {
-	uint8_t block[SHA256_CBLOCK];
+	uint64_t masks = mask * UINT64_C(0x0101010101010101);
+	uint64_t block[SHA256_CBLOCK / sizeof(uint64_t)];
 	SHA256_CTX context;
 	bool done;
 
-	for (size_t i = 0; i < sizeof(block); i++)
-		block[i] = key[i] ^ mask;
+	memcpy(block, key, sizeof(block));
+	for (size_t i = 0; i < SHA256_CBLOCK / sizeof(uint64_t); i++)
+		block[i] ^= masks;
 	done = SHA256_Init(&context) == 1 && SHA256_Update(&context, block, sizeof(block)) == 1 &&
 		   SHA256_Update(&context, data, n) == 1 && SHA256_Final(digest, &context) == 1;
 	mb_forget(block, sizeof(block));
