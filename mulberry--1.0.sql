@@ -291,17 +291,39 @@ CREATE TABLE event_counters (
 COMMENT ON TABLE event_counters IS 'the last number given to an event of a tenant; outlives the events';
 SELECT pg_catalog.pg_extension_config_dump('event_counters', '');
 
--- Several for a tenant only when its first subscribers came at once: nobody waits for another's commit.
+-- One for all who want all of a tenant's events, several only when its first subscribers came at once: nobody waits for
+-- another's commit.  Who wants some of them has one of his own, which goes with his session.
 CREATE TABLE event_channels (
     tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     channel    text COLLATE "C" PRIMARY KEY CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    listener   integer,
+    calls      text[] COLLATE "C",
+    kinds      text[] COLLATE "C",
+    CHECK (listener IS NOT NULL OR (calls IS NULL AND kinds IS NULL))
 );
 CREATE INDEX event_channels_tenant ON event_channels (tenant);
+CREATE INDEX event_channels_listener ON event_channels (listener) WHERE listener IS NOT NULL;
 COMMENT ON TABLE event_channels IS
     'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to '
     'what it can name';
-SELECT pg_catalog.pg_extension_config_dump('event_channels', '');
+COMMENT ON COLUMN event_channels.listener IS 'process of the only session that listens there; null: all who want everything';
+COMMENT ON COLUMN event_channels.calls IS 'call ids that it wants to hear of, sorted; null: all';
+COMMENT ON COLUMN event_channels.kinds IS 'events that it wants to hear, sorted; null: all';
+-- elsewhere these sessions do not exist
+SELECT pg_catalog.pg_extension_config_dump('event_channels', 'WHERE listener IS NULL');
+
+CREATE TYPE mulberry.subscription AS (
+    tenant      text,
+    channel     text,
+    last_seq    bigint,
+    backend_pid integer
+);
+COMMENT ON TYPE mulberry.subscription IS 'answer of subscribe(): where the events of a tenant come';
+COMMENT ON COLUMN mulberry.subscription.channel IS 'that the session listens to';
+COMMENT ON COLUMN mulberry.subscription.last_seq IS 'number of the last event so far: what comes later is sent, what came before is in events_since()';
+COMMENT ON COLUMN mulberry.subscription.backend_pid IS
+    'process of the server that listens. A client whose library knows another one (PQbackendPID()) is connected through a pooler';
 
 -- Only inserted by subscribe(), and referring to nothing, so that an open subscribe() is in nobody's way.
 CREATE TABLE channel_listeners (
@@ -2517,39 +2539,149 @@ CREATE FUNCTION remembered_channels() RETURNS SETOF text
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_remembered_channels';
 COMMENT ON FUNCTION remembered_channels() IS 'what this session has subscribed to, the current transaction included (internal)';
 
-CREATE FUNCTION mulberry.subscribe(only_tenant text DEFAULT NULL)
-RETURNS TABLE (tenant text, channel text, last_seq bigint)
+CREATE FUNCTION session_lives(pid integer) RETURNS boolean
+LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_session_lives';
+COMMENT ON FUNCTION session_lives(integer) IS 'whether a process of this number serves this database (internal)';
+
+CREATE FUNCTION looks_pooled() RETURNS boolean
+LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_looks_pooled';
+COMMENT ON FUNCTION looks_pooled() IS 'whether a pooler seems to have opened this session (internal)';
+
+-- Sorted, each once; null stays null, and an empty one is refused: it would mean to hear nothing.
+CREATE FUNCTION subscription_filter(what text, wanted text[]) RETURNS text[]
+LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF wanted IS NULL THEN
+        RETURN NULL;
+    END IF;
+    IF array_position(wanted, NULL) IS NOT NULL THEN
+        RAISE EXCEPTION '% to subscribe to must not be null', what USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF cardinality(wanted) NOT BETWEEN 1 AND 1000 THEN
+        RAISE EXCEPTION 'a subscription names 1 to 1000 %, not %', what, cardinality(wanted)
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave them out to hear of all.';
+    END IF;
+    RETURN ARRAY(SELECT DISTINCT w COLLATE "C" FROM unnest(wanted) AS w ORDER BY 1);
+END
+$$;
+COMMENT ON FUNCTION subscription_filter(text, text[]) IS 'calls or kinds of a subscription as they are stored';
+
+CREATE FUNCTION check_event_kinds(kinds text[]) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    unknown text;
+BEGIN
+    SELECT u INTO unknown
+      FROM unnest(check_event_kinds.kinds) AS u
+     WHERE NOT EXISTS (SELECT FROM mulberry.event_kinds() k WHERE k.event = u AND k.delivery <> 'control')
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'cannot subscribe to events of the kind "%"', unknown
+            USING ERRCODE = 'invalid_parameter_value',
+                  DETAIL = format('Allowed are %s.', (SELECT string_agg(k.event, ', ') FROM mulberry.event_kinds() k WHERE k.delivery <> 'control')),
+                  HINT = format('What is about the subscription itself comes always: %s.',
+                                (SELECT string_agg(k.event, ', ') FROM mulberry.event_kinds() k WHERE k.delivery = 'control'));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_event_kinds(text[]) IS 'an error (22023) unless each is an event that subscribers may ask for';
+
+-- Nobody waits for it, nor does it wait: what somebody holds goes with the session.
+CREATE FUNCTION drop_own_channels(channels text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    gone text[] := ARRAY(SELECT c.channel FROM mulberry_internal.event_channels c
+                          WHERE c.channel = ANY (drop_own_channels.channels) AND c.listener IS NOT NULL
+                          ORDER BY c.channel FOR UPDATE SKIP LOCKED);
+BEGIN
+    IF gone <> '{}' THEN
+        DELETE FROM mulberry_internal.event_channels c WHERE c.channel = ANY (gone);
+        DELETE FROM mulberry_internal.channel_listeners l WHERE l.channel = ANY (gone);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION drop_own_channels(text[]) IS 'takes channels out of use whose only listener has left';
+
+-- The channels of the session for some of the events of these tenants, made where they are missing; null when one was taken
+-- away meanwhile.
+CREATE FUNCTION own_channels(targets uuid[], calls text[], kinds text[]) RETURNS text[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    chosen text[];
+BEGIN
+    -- of an earlier transaction, and given up since: by UNLISTEN, or DISCARD ALL of a pooler between two clients
+    PERFORM mulberry_internal.drop_own_channels(ARRAY(
+        SELECT c.channel FROM mulberry_internal.event_channels c
+         WHERE c.listener = pg_backend_pid() AND c.created_at < now()
+           AND c.channel NOT IN (SELECT pg_listening_channels())));
+    INSERT INTO mulberry_internal.event_channels (tenant, channel, listener, calls, kinds)
+    SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', ''), pg_backend_pid(), own_channels.calls, own_channels.kinds
+      FROM unnest(targets) AS wanted
+     WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c
+                        WHERE c.tenant = wanted AND c.listener = pg_backend_pid()
+                          AND c.calls IS NOT DISTINCT FROM own_channels.calls AND c.kinds IS NOT DISTINCT FROM own_channels.kinds);
+    IF (SELECT count(*) FROM mulberry_internal.event_channels c WHERE c.listener = pg_backend_pid()) > 1000 THEN
+        RAISE EXCEPTION 'a session may have at most 1000 subscriptions with a filter, one a tenant'
+            USING ERRCODE = 'program_limit_exceeded',
+                  HINT = 'Name the tenant, several calls in one subscription, or call unsubscribe() first.';
+    END IF;
+    chosen := ARRAY(SELECT c.channel FROM mulberry_internal.event_channels c
+                     WHERE c.tenant = ANY (targets) AND c.listener = pg_backend_pid()
+                       AND c.calls IS NOT DISTINCT FROM own_channels.calls AND c.kinds IS NOT DISTINCT FROM own_channels.kinds);
+    RETURN CASE WHEN cardinality(chosen) = cardinality(targets) THEN chosen END;
+END
+$$;
+COMMENT ON FUNCTION own_channels(uuid[], text[], text[]) IS 'channels of this session alone, for what it wants to hear of each tenant';
+
+-- The channels for all events of these tenants, made where they are missing; null likewise.
+CREATE FUNCTION shared_channels(targets uuid[]) RETURNS text[]
+LANGUAGE plpgsql AS $$
+DECLARE
+    chosen text[];
+BEGIN
+    INSERT INTO mulberry_internal.event_channels (tenant, channel)
+    SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', '')
+      FROM unnest(targets) AS wanted
+     WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c WHERE c.tenant = wanted AND c.listener IS NULL);
+    -- one for each tenant, that on which the session listens already, if any
+    chosen := ARRAY(SELECT DISTINCT ON (c.tenant) c.channel
+                      FROM mulberry_internal.event_channels c
+                     WHERE c.tenant = ANY (targets) AND c.listener IS NULL
+                     ORDER BY c.tenant, c.channel IN (SELECT r FROM mulberry_internal.remembered_channels() AS r) DESC,
+                              c.created_at, c.channel);
+    RETURN CASE WHEN cardinality(chosen) = cardinality(targets) THEN chosen END;
+END
+$$;
+COMMENT ON FUNCTION shared_channels(uuid[]) IS 'channels on which all events of each tenant are sent';
+
+CREATE FUNCTION mulberry.subscribe(calls text[] DEFAULT NULL, kinds text[] DEFAULT NULL, tenant text DEFAULT NULL)
+RETURNS SETOF mulberry.subscription
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
     targets uuid[];
     chosen  text[];
 BEGIN
+    PERFORM mulberry_internal.check_texts('tenant', subscribe.tenant, 'calls', subscribe.calls::text, 'kinds', subscribe.kinds::text);
     IF pg_is_in_recovery() THEN
         RAISE EXCEPTION 'cannot subscribe during recovery'
             USING ERRCODE = 'read_only_sql_transaction',
                   HINT = 'Subscribe on the primary, or poll events_since() here.';
     END IF;
+    subscribe.calls := mulberry_internal.subscription_filter('calls', subscribe.calls);
+    subscribe.kinds := mulberry_internal.subscription_filter('kinds', subscribe.kinds);
+    PERFORM mulberry_internal.check_event_kinds(subscribe.kinds);
     -- No row is locked: revoke_access() must not wait for whom it revokes.  Should it take a channel away before
     -- we listen to it, the notifier finds our row of channel_listeners and sends the last word again.
     LOOP
-        IF only_tenant IS NULL THEN
+        IF subscribe.tenant IS NULL THEN
             targets := mulberry.current_tenants('supervisor');
         END IF;
-        IF only_tenant IS NOT NULL OR targets = '{}' THEN
-            targets := ARRAY[mulberry_internal.resolve_tenant(only_tenant, 'supervisor')];
+        IF subscribe.tenant IS NOT NULL OR targets = '{}' THEN
+            targets := ARRAY[mulberry_internal.resolve_tenant(subscribe.tenant, 'supervisor')];
         END IF;
-
-        INSERT INTO mulberry_internal.event_channels (tenant, channel)
-        SELECT wanted, 'mulberry_' || replace(gen_random_uuid()::text, '-', '')
-          FROM unnest(targets) AS wanted
-         WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c WHERE c.tenant = wanted);
-        -- one for each tenant, that on which the session listens already, if any
-        chosen := ARRAY(SELECT DISTINCT ON (c.tenant) c.channel
-                          FROM mulberry_internal.event_channels c
-                         WHERE c.tenant = ANY (targets)
-                         ORDER BY c.tenant, c.channel IN (SELECT r FROM mulberry_internal.remembered_channels() AS r) DESC,
-                                  c.created_at, c.channel);
-        EXIT WHEN cardinality(chosen) = cardinality(targets);
+        chosen := CASE WHEN subscribe.calls IS NULL AND subscribe.kinds IS NULL THEN mulberry_internal.shared_channels(targets)
+                       ELSE mulberry_internal.own_channels(targets, subscribe.calls, subscribe.kinds) END;
+        EXIT WHEN chosen IS NOT NULL;
     END LOOP;
     -- names that a revoke_access() has taken out of use
     PERFORM mulberry_internal.unlisten_channel(old)
@@ -2564,9 +2696,15 @@ BEGIN
         RAISE WARNING 'no notifier serves this database, so no events are sent'
             USING HINT = 'Add mulberry to shared_preload_libraries and the database to mulberry.databases, or poll events_since().';
     END IF;
+    IF mulberry_internal.looks_pooled() THEN
+        RAISE WARNING 'this session seems to belong to a connection pooler, which may keep its events from who subscribes'
+            USING DETAIL = 'Its application_name was set after it began. Events come to a session; a pooler of transactions drops what comes '
+                           'while no client uses that session, and may give it to another.',
+                  HINT = 'Subscribe by a connection of its own, or one whose pool_mode is session; or poll events_since().';
+    END IF;
 
     RETURN QUERY
-        SELECT t.name, c.channel, coalesce(n.last_seq, 0)
+        SELECT t.name, c.channel, coalesce(n.last_seq, 0), pg_backend_pid()
           FROM mulberry_internal.event_channels c
           JOIN mulberry_internal.tenants t ON t.id = c.tenant
           LEFT JOIN mulberry_internal.event_counters n ON n.tenant = c.tenant
@@ -2574,10 +2712,12 @@ BEGIN
          ORDER BY t.name;
 END
 $$;
-COMMENT ON FUNCTION mulberry.subscribe(text) IS
+COMMENT ON FUNCTION mulberry.subscribe(text[], text[], text) IS
     'puts the session on LISTEN for the events of a tenant (null: all that the role may hear) from its commit on, and says where they '
-    'come and what their last number is: what came before, and whatever is missed, is in events_since(). On a message "resubscribe" call '
-    'it again; on "resync" read the state anew. Needs supervisor access';
+    'come and what their last number is: what came before, and whatever is missed, is in events_since(). calls: only events about these '
+    'calls, which need not have begun; kinds: only these events, see event_kinds(). Subscriptions of a session add up. On a message '
+    '"resubscribe" call it again; on "resync" read the state anew. Needs a session of its own, which a pooler of transactions does not '
+    'give, and supervisor access';
 
 CREATE FUNCTION mulberry.unsubscribe() RETURNS void
 LANGUAGE mulberry VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -2586,6 +2726,10 @@ BEGIN
       FROM (SELECT mulberry_internal.remembered_channels() AS channel
             UNION
             SELECT l FROM pg_listening_channels() AS l WHERE l ~ '^mulberry_[0-9a-f]{32}$') AS known;
+    IF NOT current_setting('transaction_read_only')::boolean THEN
+        PERFORM mulberry_internal.drop_own_channels(ARRAY(
+            SELECT c.channel FROM mulberry_internal.event_channels c WHERE c.listener = pg_backend_pid()));
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION mulberry.unsubscribe() IS 'takes back every subscribe() of this session';
@@ -2624,7 +2768,12 @@ LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_t
 BEGIN
     PERFORM mulberry_internal.retire_channels(ARRAY(
         SELECT c.channel FROM mulberry_internal.event_channels c
-         WHERE rotate_channels.tenant IS NULL OR c.tenant = rotate_channels.tenant));
+         WHERE c.listener IS NULL AND (rotate_channels.tenant IS NULL OR c.tenant = rotate_channels.tenant)));
+    -- one that its only listener is giving up is not waited for: should he keep it after all, the notifier knows who he is
+    PERFORM mulberry_internal.retire_channels(ARRAY(
+        SELECT c.channel FROM mulberry_internal.event_channels c
+         WHERE c.listener IS NOT NULL AND (rotate_channels.tenant IS NULL OR c.tenant = rotate_channels.tenant)
+         ORDER BY c.channel FOR UPDATE SKIP LOCKED));
 END
 $$;
 COMMENT ON FUNCTION rotate_channels(uuid) IS
@@ -2662,6 +2811,9 @@ BEGIN
         SELECT c.channel FROM mulberry_internal.event_channels c
          WHERE c.channel IN (SELECT mulberry_internal.lost_channels())
          ORDER BY c.channel FOR UPDATE SKIP LOCKED));
+    PERFORM mulberry_internal.drop_own_channels(ARRAY(
+        SELECT c.channel FROM mulberry_internal.event_channels c
+         WHERE c.listener IS NOT NULL AND NOT mulberry_internal.session_lives(c.listener)));
     -- who listens to a channel that was gone before its commit, and what was said more than once
     FOR dead IN
         WITH over AS (
@@ -2683,20 +2835,23 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION rotate_lost_channels() IS
-    'gives new channels to the tenants whose channel is known to a role that may not hear them any more; the notifier calls it when '
-    'somebody has subscribed, or rights have changed (internal)';
+    'gives new channels to the tenants whose channel is known to a role that may not hear them any more, and takes those out of use whose '
+    'session has ended; the notifier calls it when somebody has subscribed, or rights have changed (internal)';
 
-CREATE FUNCTION notifier_channels() RETURNS TABLE (tenant uuid, name text, channel text)
+CREATE FUNCTION notifier_channels()
+RETURNS TABLE (tenant uuid, name text, channel text, listener integer, calls text[], kinds text[], last_seq bigint)
 LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     RETURN QUERY
-        SELECT t.id, t.name, c.channel
+        SELECT t.id, t.name, c.channel, coalesce(c.listener, 0), c.calls, c.kinds, coalesce(n.last_seq, 0)
           FROM mulberry_internal.event_channels c
           JOIN mulberry_internal.tenants t ON t.id = c.tenant
+          LEFT JOIN mulberry_internal.event_counters n ON n.tenant = c.tenant
          WHERE c.channel NOT IN (SELECT mulberry_internal.lost_channels());
 END
 $$;
-COMMENT ON FUNCTION notifier_channels() IS 'where the notifier sends the events of each tenant (internal)';
+COMMENT ON FUNCTION notifier_channels() IS
+    'where the notifier sends the events of each tenant, who alone listens there (0: all), what he wants, and the last number (internal)';
 
 -- src/events/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().

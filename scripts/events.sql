@@ -12,6 +12,22 @@ has further fields: what the acknowledgement or the recording proves.
   transaction (`created_at` of `events_since()`), which is before its commit: order them by `seq`.
 - *packet* events come from memory and may be lost; then `resync` says so. `time` is when the last packet that the message stands for came to the server.
 - *control* messages are about the subscription itself. `time` is when they were sent.
+
+## Subscribing
+
+`subscribe()` puts the session on LISTEN for every event of the tenants that its role may hear. A filter is applied by the server, which sends nothing else:
+`subscribe(calls => '{call-17}')` events about these calls, which need not have begun (so an id that is nobody's is no error); `subscribe(kinds =>
+'{state_changed,ai_completed}')` these events, of which an unknown one is an error (22023); `subscribe(tenant => 'north')` one tenant. What is
+combined must all hold. Subscriptions of a session add up, and an event that several of them want comes to each of their channels; `unsubscribe()`
+ends all. Who has a filter has a channel of his own, until his session ends.
+
+There `prev` is the number of the event before *among those that are sent to him*. So one rule holds with and without a filter: keep the largest number you know,
+beginning with `last_seq` of `subscribe()`; when a message has a `prev` beyond it, read `events_since()` from there.
+
+Messages come to the session that subscribed. **A pooler of transactions** (pgbouncer's `pool_mode = transaction`) breaks that: it drops what
+comes while no client uses the session, or gives it to another one. Subscribe by a connection of its own, or by a pool of sessions. `subscribe()` warns when the
+session looks like a pooler's, which it does as soon as the client names itself (`application_name`); a client can make sure by comparing the column
+`backend_pid` with what its library knows (`PQbackendPID()`), which differs behind any pooler. `events_since()` works through all of them.
 $$;
 SELECT format(E'## About a%s %s\n', CASE WHEN subject ~ '^[aeiou]' THEN 'n' END, subject)
        || E'\n' || string_agg(format(E'### %s\n\n%s. %s.%s', k.event, upper(left(k.meaning, 1)) || substr(k.meaning, 2),

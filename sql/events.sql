@@ -102,26 +102,67 @@ SELECT mulberry_internal.purge_events(0);
 -- subscribe() works without a notifier, and says that nothing will come.
 SELECT tenant, channel ~ '^mulberry_[0-9a-f]{32}$' AS random_name, last_seq FROM mulberry.subscribe();
 SELECT count(*) AS listening FROM pg_listening_channels();
-SELECT tenant, last_seq FROM mulberry.subscribe('events-clinic');
+SELECT tenant, last_seq FROM mulberry.subscribe(tenant => 'events-clinic');
 SELECT count(*) AS listening FROM pg_listening_channels();
 SELECT mulberry.unsubscribe();
 SELECT count(*) AS listening FROM pg_listening_channels();
 -- subscribed and unsubscribed in one transaction
 BEGIN;
-SELECT tenant FROM mulberry.subscribe('default');
+SELECT tenant FROM mulberry.subscribe(tenant => 'default');
 SELECT mulberry.unsubscribe();
 COMMIT;
 SELECT count(*) AS listening FROM pg_listening_channels();
 -- a failed transaction subscribes to nothing
 BEGIN;
-SELECT tenant FROM mulberry.subscribe('default');
+SELECT tenant FROM mulberry.subscribe(tenant => 'default');
 ROLLBACK;
 SELECT count(*) AS listening FROM pg_listening_channels();
-SELECT mulberry.subscribe('nobody');
+SELECT mulberry.subscribe(tenant => 'nobody');
+
+-- A filter gives the session a channel of its own: the same one for the same filter, whatever its order.
+SELECT channel AS own, backend_pid = pg_backend_pid() AS mine
+  FROM mulberry.subscribe(calls => '{b,a,b}', kinds => '{state_changed,ai_completed}', tenant => 'default') \gset
+SELECT :'mine'::boolean AS mine, channel = :'own' AS same
+  FROM mulberry.subscribe(calls => '{a,b}', kinds => '{ai_completed,state_changed}', tenant => 'default');
+SELECT tenant, calls, kinds, listener = pg_backend_pid() AS mine, channel = :'own' AS own
+  FROM mulberry_internal.notifier_channels() n WHERE listener <> 0;
+SELECT tenant, channel = :'own' AS own FROM mulberry.subscribe(calls => '{a}');
+SELECT tenant, channel = :'own' AS own FROM mulberry.subscribe(tenant => 'default');
+SELECT count(*) AS listening FROM pg_listening_channels();
+-- given up by hand, as by DISCARD ALL of a pooler
+UNLISTEN *;
+SELECT tenant FROM mulberry.subscribe(kinds => '{packet_received}', tenant => 'default');
+SELECT calls, kinds FROM mulberry_internal.event_channels WHERE listener = pg_backend_pid();
+BEGIN;
+SELECT mulberry.unsubscribe();
+SELECT count(*) AS own FROM mulberry_internal.event_channels WHERE listener = pg_backend_pid();
+ROLLBACK;
+SELECT count(*) AS own FROM mulberry_internal.event_channels WHERE listener = pg_backend_pid();
+BEGIN READ ONLY;
+SELECT mulberry.unsubscribe();
+COMMIT;
+SELECT count(*) AS listening FROM pg_listening_channels();
+-- what a session that is gone has left
+UPDATE mulberry_internal.event_channels SET listener = 0 WHERE listener IS NOT NULL;
+SELECT mulberry_internal.rotate_lost_channels();
+SELECT count(*) AS own FROM mulberry_internal.event_channels WHERE listener IS NOT NULL;
+-- filters that say nothing, or what is not there
+SELECT mulberry.subscribe(calls => '{}');
+SELECT mulberry.subscribe(kinds => '{}');
+SELECT mulberry.subscribe(calls => '{a,NULL}');
+SELECT mulberry.subscribe(kinds => '{state_changed,no_such_event}');
+SELECT mulberry.subscribe(kinds => '{resync}');
+SELECT mulberry.subscribe(calls => ARRAY(SELECT i::text FROM generate_series(1, 1001) i));
+SELECT mulberry.subscribe(calls => '{a}', tenant => 'nobody');
+SET client_min_messages = error;
+SELECT count(*) FROM generate_series(1, 1001) AS i, mulberry.subscribe(calls => ARRAY[i::text], tenant => 'default');
+RESET client_min_messages;
+SELECT count(*) AS own FROM mulberry_internal.event_channels WHERE listener IS NOT NULL;
+SELECT mulberry.unsubscribe();
 
 -- rotate_channels() takes the channel out of use, the next subscribe() makes a new one and drops the old.
-SELECT channel AS old FROM mulberry.subscribe('default') \gset
-SELECT channel AS same FROM mulberry.subscribe('default') \gset
+SELECT channel AS old FROM mulberry.subscribe(tenant => 'default') \gset
+SELECT channel AS same FROM mulberry.subscribe(tenant => 'default') \gset
 SELECT :'old' = :'same' AS stays;
 SELECT channel AS of_clinic FROM mulberry_internal.event_channels WHERE tenant = :'clinic' \gset
 BEGIN;
@@ -131,7 +172,7 @@ SELECT channel = :'old' AS stays FROM mulberry_internal.event_channels WHERE ten
 SELECT channel = :'of_clinic' AS stays FROM mulberry_internal.event_channels WHERE tenant = :'clinic';
 SELECT mulberry.unsubscribe();
 SELECT mulberry_internal.rotate_channels(:'tenant');
-SELECT channel <> :'old' AS changed FROM mulberry.subscribe('default');
+SELECT channel <> :'old' AS changed FROM mulberry.subscribe(tenant => 'default');
 SELECT bool_and(c <> :'old') AS old_is_gone, count(*) FROM pg_listening_channels() c;
 SELECT mulberry.unsubscribe();
 
@@ -146,7 +187,7 @@ SELECT mulberry.grant_access('regress_ingest', 'ingest');
 SET ROLE regress_supervisor;
 SELECT seq, call_id AS event FROM mulberry.events_since(0);
 SELECT tenant FROM mulberry.subscribe();
-SELECT mulberry.subscribe('default');
+SELECT mulberry.subscribe(tenant => 'default');
 SELECT mulberry.events_since(0, tenant => 'default');
 SELECT * FROM mulberry_internal.events;
 SELECT * FROM mulberry_internal.event_channels;

@@ -87,7 +87,7 @@ subtest 'dropping a tenant does not wait for what its people leave open' => sub 
     one("SELECT mulberry.create_tenant('new')");
     my $client = $node->background_psql('postgres');
     my $pid = $client->query_safe('SELECT pg_backend_pid()');
-    $client->query_safe("BEGIN; SELECT count(*) FROM mulberry.subscribe('new')");
+    $client->query_safe("BEGIN; SELECT count(*) FROM mulberry.subscribe(tenant => 'new')");
     my ($status, $answer, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\nSET statement_timeout = '60s'; SELECT mulberry.drop_tenant('new')");
     like($error, qr/55P03: tenant "new" is locked by another transaction.*Process $pid of role "\w+" has been in it since 20/s, 'it hears of whom');
     $client->query_safe('ROLLBACK');

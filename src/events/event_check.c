@@ -30,12 +30,9 @@ static const char *const type_names[] = {
 static const mulberry_event_kind *
 find_stored(const char *name)
 {
-	const mulberry_event_kind *kind;
+	const mulberry_event_kind *kind = mulberry_event_kind_at(mulberry_event_kind_number(name));
 
-	for (int i = 0; (kind = mulberry_event_kind_at(i)) != NULL; i++)
-		if (kind->delivery == MULBERRY_EVENT_STORED && strcmp(kind->name, name) == 0)
-			return kind;
-	return NULL;
+	return kind != NULL && kind->delivery == MULBERRY_EVENT_STORED ? kind : NULL;
 }
 
 /* Position of a field among those of an ended list, -1 when it is not there. */

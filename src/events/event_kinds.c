@@ -497,8 +497,19 @@ static const mulberry_event_kind event_kinds[] = {
 	},
 };
 
+StaticAssertDecl(lengthof(event_kinds) <= MULBERRY_MAX_EVENT_KINDS, "too many kinds of events");
+
 const mulberry_event_kind *
 mulberry_event_kind_at(int i)
 {
 	return i >= 0 && i < lengthof(event_kinds) ? &event_kinds[i] : NULL;
+}
+
+int
+mulberry_event_kind_number(const char *name)
+{
+	for (int i = 0; i < lengthof(event_kinds); i++)
+		if (strcmp(event_kinds[i].name, name) == 0)
+			return i;
+	return -1;
 }

@@ -54,6 +54,10 @@ typedef struct mulberry_event_kind
 /* The i-th of them, NULL past the last; those of packets have the numbers of mulberry_packet_event. */
 extern const mulberry_event_kind *mulberry_event_kind_at(int i);
 
+/* The number of the kind of that name, -1 when there is none; all are less than MULBERRY_MAX_EVENT_KINDS. */
+#define MULBERRY_MAX_EVENT_KINDS 64
+extern int mulberry_event_kind_number(const char *name);
+
 /*
  * Raises ERRCODE_INVALID_PARAMETER_VALUE unless there is such an event among the stored ones and its
  * payload, an object, has the fields that it must have, of their types, and no others.

@@ -8,6 +8,8 @@
  */
 #include "server/compat.h"
 
+#include <ctype.h>
+
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -51,6 +53,18 @@ mulberry_stored_event_message(StringInfo message, const char *event, const char 
 		appendStringInfoString(message, ", \"truncated\": true");
 	appendStringInfo(message, ", \"seq\": " INT64_FORMAT ", \"prev\": " INT64_FORMAT "}", seq,
 					 seq - 1);
+}
+
+void
+mulberry_replace_prev(StringInfo message, const char *text, int64 prev)
+{
+	/* it is the last number, and the last thing */
+	int length = (int) strlen(text) - 1;
+
+	while (length > 0 && isdigit((unsigned char) text[length - 1]))
+		length--;
+	appendBinaryStringInfo(message, text, length);
+	appendStringInfo(message, INT64_FORMAT "}", prev);
 }
 
 /*

@@ -27,6 +27,9 @@ extern void mulberry_stored_event_message(StringInfo message, const char *event,
 										  const char *call_id, const char *tenant, int64 seq,
 										  TimestampTz created_at, Jsonb *payload, int limit);
 
+/* The same message with another number before; one that is not larger. */
+extern void mulberry_replace_prev(StringInfo message, const char *text, int64 prev);
+
 /* Message of a packet event; always below MULBERRY_MAX_MESSAGE. */
 extern void mulberry_packet_event_message(StringInfo message, const mulberry_packet_note *note,
 										  const char *tenant);

@@ -11,9 +11,13 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "events/subscriptions.h"
 #include "server/shared_state.h"
 #include "server/xact.h"
 
@@ -22,6 +26,8 @@ PG_FUNCTION_INFO_V1(mulberry_unlisten_channel);
 PG_FUNCTION_INFO_V1(mulberry_remembered_channels);
 PG_FUNCTION_INFO_V1(mulberry_channels_changed);
 PG_FUNCTION_INFO_V1(mulberry_notifier_lives_sql);
+PG_FUNCTION_INFO_V1(mulberry_session_lives);
+PG_FUNCTION_INFO_V1(mulberry_looks_pooled);
 
 /*
  * Names this session has ever subscribed to and not given up.  LISTEN becomes
@@ -108,6 +114,33 @@ mulberry_channels_changed(PG_FUNCTION_ARGS)
 				 errmsg("mulberry_internal.channels_changed() must be called as a trigger")));
 	mulberry_xact_at_commit(MULBERRY_COMMIT_CHANNELS_CHANGED);
 	PG_RETURN_POINTER(NULL);
+}
+
+bool
+mulberry_session_is_there(int pid)
+{
+	PGPROC *process = BackendPidGetProc(pid);
+
+	return process != NULL && process->databaseId == MyDatabaseId;
+}
+
+/* session_lives(pid integer) returns boolean. */
+Datum
+mulberry_session_lives(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(mulberry_session_is_there(PG_GETARG_INT32(0)));
+}
+
+/*
+ * looks_pooled(): whether somebody else seems to have opened this session than who uses it.  A client says
+ * its application_name when it connects, and RESET goes back to that; a pooler sets the name of each client
+ * to whom it gives the session.
+ */
+Datum
+mulberry_looks_pooled(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(application_name[0] != '\0' &&
+				   GetConfigOptionResetString("application_name")[0] == '\0');
 }
 
 /* notifier_lives() returns boolean. */

@@ -27,17 +27,39 @@ CREATE TABLE event_counters (
 COMMENT ON TABLE event_counters IS 'the last number given to an event of a tenant; outlives the events';
 SELECT pg_catalog.pg_extension_config_dump('event_counters', '');
 
--- Several for a tenant only when its first subscribers came at once: nobody waits for another's commit.
+-- One for all who want all of a tenant's events, several only when its first subscribers came at once: nobody waits for
+-- another's commit.  Who wants some of them has one of his own, which goes with his session.
 CREATE TABLE event_channels (
     tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     channel    text COLLATE "C" PRIMARY KEY CHECK (channel ~ '^mulberry_[0-9a-f]{32}$'),
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    listener   integer,
+    calls      text[] COLLATE "C",
+    kinds      text[] COLLATE "C",
+    CHECK (listener IS NOT NULL OR (calls IS NULL AND kinds IS NULL))
 );
 CREATE INDEX event_channels_tenant ON event_channels (tenant);
+CREATE INDEX event_channels_listener ON event_channels (listener) WHERE listener IS NOT NULL;
 COMMENT ON TABLE event_channels IS
     'NOTIFY channel of a tenant, made by the first subscribe() and dropped by revoke_access(); a secret, because any role may LISTEN to '
     'what it can name';
-SELECT pg_catalog.pg_extension_config_dump('event_channels', '');
+COMMENT ON COLUMN event_channels.listener IS 'process of the only session that listens there; null: all who want everything';
+COMMENT ON COLUMN event_channels.calls IS 'call ids that it wants to hear of, sorted; null: all';
+COMMENT ON COLUMN event_channels.kinds IS 'events that it wants to hear, sorted; null: all';
+-- elsewhere these sessions do not exist
+SELECT pg_catalog.pg_extension_config_dump('event_channels', 'WHERE listener IS NULL');
+
+CREATE TYPE mulberry.subscription AS (
+    tenant      text,
+    channel     text,
+    last_seq    bigint,
+    backend_pid integer
+);
+COMMENT ON TYPE mulberry.subscription IS 'answer of subscribe(): where the events of a tenant come';
+COMMENT ON COLUMN mulberry.subscription.channel IS 'that the session listens to';
+COMMENT ON COLUMN mulberry.subscription.last_seq IS 'number of the last event so far: what comes later is sent, what came before is in events_since()';
+COMMENT ON COLUMN mulberry.subscription.backend_pid IS
+    'process of the server that listens. A client whose library knows another one (PQbackendPID()) is connected through a pooler';
 
 -- Only inserted by subscribe(), and referring to nothing, so that an open subscribe() is in nobody's way.
 CREATE TABLE channel_listeners (

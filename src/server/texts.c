@@ -51,6 +51,7 @@ static const struct
 	{ "call_ids", DOCUMENT }, /* each is a call_id */
 	{ "call_ref", REFERENCE },
 	{ "caller", REFERENCE },
+	{ "calls", DOCUMENT }, /* each is a call_id */
 	{ "clear", NAME },
 	{ "command", NAME },
 	{ "currency", NAME },
@@ -65,6 +66,7 @@ static const struct
 	{ "idempotency_token", REFERENCE },
 	{ "kept_hash", NAME },
 	{ "kind", NAME },
+	{ "kinds", LIST },
 	{ "language", NAME },
 	{ "mandate_id", NAME },
 	{ "model", NAME },

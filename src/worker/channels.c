@@ -10,13 +10,17 @@
  */
 #include "server/compat.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
 
+#include "events/event_kinds.h"
+#include "events/subscriptions.h"
 #include "server/plans.h"
 #include "server/shared_state.h"
 #include "worker/channels.h"
@@ -51,14 +55,109 @@ mulberry_channels_are_stale(void)
 	return roles_changed || audiences == NULL;
 }
 
+/* The elements of a text[], in the current context. */
+static char **
+read_texts(HeapTuple tuple, TupleDesc desc, int column, int *count)
+{
+	bool isnull;
+	Datum array = SPI_getbinval(tuple, desc, column, &isnull);
+	Datum *elements;
+	char **texts;
+
+	*count = 0;
+	if (isnull)
+		return NULL;
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
+					  count);
+	texts = palloc(sizeof(char *) * *count);
+	for (int i = 0; i < *count; i++)
+		texts[i] = TextDatumGetCString(elements[i]);
+	pfree(elements);
+	return texts;
+}
+
+static int
+compare_texts(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* A row of notifier_channels(). */
+static mulberry_channel *
+read_channel(HeapTuple tuple, TupleDesc desc)
+{
+	mulberry_channel *channel = palloc0(sizeof(mulberry_channel));
+	char **kinds;
+	int nkinds;
+	bool isnull;
+
+	channel->name = SPI_getvalue(tuple, desc, 3);
+	channel->listener = DatumGetInt32(SPI_getbinval(tuple, desc, 4, &isnull));
+	channel->calls = read_texts(tuple, desc, 5, &channel->ncalls);
+	if (channel->ncalls > 1)
+		qsort(channel->calls, channel->ncalls, sizeof(char *), compare_texts);
+	kinds = read_texts(tuple, desc, 6, &nkinds);
+	if (kinds == NULL)
+		channel->kinds = PG_UINT64_MAX;
+	for (int i = 0; i < nkinds; i++)
+	{
+		int kind = mulberry_event_kind_number(kinds[i]);
+
+		if (kind >= 0)
+			channel->kinds |= UINT64CONST(1) << kind;
+	}
+	channel->told = DatumGetInt64(SPI_getbinval(tuple, desc, 7, &isnull));
+	return channel;
+}
+
+/* How far the channels of one session each have been told, by their names. */
+typedef struct told_channel
+{
+	NameData name; /* hash key */
+	int64 told;
+} told_channel;
+
+static HTAB *
+remember_told(void)
+{
+	HASHCTL control;
+	HTAB *remembered;
+	ListCell *cell;
+
+	memset(&control, 0, sizeof(control));
+	control.keysize = NAMEDATALEN;
+	control.entrysize = sizeof(told_channel);
+	control.hcxt = CurrentMemoryContext;
+	remembered =
+		hash_create("mulberry told", 16, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	foreach (cell, audiences != NULL ? mulberry_audiences() : NIL)
+	{
+		const mulberry_audience *audience = lfirst(cell);
+		ListCell *place;
+
+		foreach (place, audience->channels)
+		{
+			const mulberry_channel *channel = lfirst(place);
+
+			if (channel->listener != 0)
+				((told_channel *) hash_search(remembered, channel->name, HASH_ENTER, NULL))->told =
+					channel->told;
+		}
+	}
+	return remembered;
+}
+
 void
 mulberry_channels_read(void)
 {
 	static mulberry_statement rotate = { "SELECT mulberry_internal.rotate_lost_channels()", 0 };
 	static mulberry_statement read = {
-		"SELECT tenant, name, channel FROM mulberry_internal.notifier_channels()", 0
+		"SELECT tenant, name, channel, listener, calls, kinds, last_seq "
+		"FROM mulberry_internal.notifier_channels()",
+		0
 	};
 	HASHCTL control;
+	HTAB *remembered = remember_told();
 
 	audiences = NULL;
 	roles_changed = false;
@@ -83,16 +182,21 @@ mulberry_channels_read(void)
 		mulberry_audience *audience =
 			hash_search(audiences, DatumGetUUIDP(tenant), HASH_ENTER, &known);
 		MemoryContext spi_context = MemoryContextSwitchTo(channels_context);
+		mulberry_channel *channel = read_channel(tuple, desc);
+		const told_channel *before = hash_search(remembered, channel->name, HASH_FIND, NULL);
 
 		if (!known)
 		{
 			namestrcpy(&audience->tenant_name, SPI_getvalue(tuple, desc, 2));
 			audience->channels = NIL;
 		}
-		audience->channels = lappend(audience->channels, SPI_getvalue(tuple, desc, 3));
+		if (before != NULL)
+			channel->told = before->told;
+		audience->channels = lappend(audience->channels, channel);
 		MemoryContextSwitchTo(spi_context);
 	}
 	SPI_finish();
+	hash_destroy(remembered);
 }
 
 void
@@ -118,4 +222,29 @@ mulberry_audiences(void)
 	while ((audience = hash_seq_search(&scan)) != NULL)
 		all = lappend(all, audience);
 	return all;
+}
+
+bool
+mulberry_channel_wants(const mulberry_channel *channel, int kind, const char *call_id)
+{
+	/* whoever wants everything wants what he does not know */
+	if (kind < 0 ? channel->kinds != PG_UINT64_MAX
+				 : (channel->kinds & (UINT64CONST(1) << kind)) == 0)
+		return false;
+	if (channel->ncalls > 0 &&
+		(call_id == NULL ||
+		 bsearch(&call_id, channel->calls, channel->ncalls, sizeof(char *), compare_texts) == NULL))
+		return false;
+	return channel->listener == 0 || mulberry_session_is_there(channel->listener);
+}
+
+bool
+mulberry_audience_wants(const mulberry_audience *audience, int kind, const char *call_id)
+{
+	ListCell *cell;
+
+	foreach (cell, audience->channels)
+		if (mulberry_channel_wants(lfirst(cell), kind, call_id))
+			return true;
+	return false;
 }

@@ -32,6 +32,7 @@
 #include "utils/uuid.h"
 #include "utils/wait_event.h"
 
+#include "events/event_kinds.h"
 #include "events/event_message.h"
 #include "events/event_ring.h"
 #include "server/guc.h"
@@ -75,6 +76,10 @@ typedef struct message
 {
 	pg_uuid_t tenant;
 	char *text;
+	bool for_all;		 /* about the subscription itself */
+	int kind;			 /* mulberry_event_kind_number() */
+	const char *call_id; /* NULL: about no call */
+	int64 seq;			 /* 0: has no number */
 } message;
 
 static mulberry_slot *slot;
@@ -95,10 +100,11 @@ static void read_channels(void);
 static void number_events(void);
 static void number_events_singly(void);
 static void number(mulberry_statement *statement);
-static char *message_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience);
+static char *text_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience);
 static int collect_notes(List **notes);
 static void send_messages(void);
-static void add_message(const pg_uuid_t *tenant, char *text);
+static void send_message(const message *m, mulberry_channel *channel);
+static message *add_message(const pg_uuid_t *tenant, char *text);
 static void complain_about_queue(double usage);
 static void rest(TimestampTz until);
 static void sleep_until_woken(void);
@@ -158,6 +164,7 @@ turn(bool *worked)
 	ListCell *cell;
 	int nnotes;
 	bool stored;
+	bool left_out = false;
 	double usage;
 
 	if (mulberry_channels_are_stale() && !mulberry_process_try(read_channels, false))
@@ -212,6 +219,7 @@ turn(bool *worked)
 	{
 		mulberry_count_failed(list_length(messages));
 		resync_due = resync_due || messages != NIL;
+		left_out = messages != NIL;
 		messages = NIL;
 	}
 
@@ -229,7 +237,7 @@ turn(bool *worked)
 
 				initStringInfo(&text);
 				mulberry_resync_message(&text, NameStr(audience->tenant_name), resync_lost);
-				add_message(&audience->tenant, text.data);
+				add_message(&audience->tenant, text.data)->for_all = true;
 			}
 			resync_due = false;
 			resync_lost = 0;
@@ -239,17 +247,22 @@ turn(bool *worked)
 			const mulberry_packet_note *note = lfirst(cell);
 			const mulberry_audience *audience = mulberry_audience_of(&note->tenant);
 
-			if (audience != NULL)
+			if (audience != NULL && mulberry_audience_wants(audience, note->kind, note->call_id))
 			{
 				StringInfoData text;
+				message *m;
 
 				initStringInfo(&text);
 				mulberry_packet_event_message(&text, note, NameStr(audience->tenant_name));
-				add_message(&note->tenant, text.data);
+				m = add_message(&note->tenant, text.data);
+				m->kind = note->kind;
+				m->call_id = note->call_id;
 			}
 		}
 		messages = list_concat(messages, events);
 	}
+	if (left_out)
+		mulberry_channels_forget(); /* what they want has not all been sent */
 	if (messages == NIL)
 		return true;
 
@@ -306,7 +319,8 @@ static void
 number(mulberry_statement *statement)
 {
 	Datum argument = Int32GetDatum(EVENTS_AT_ONCE);
-	List *numbered = NIL;
+
+	messages = NIL;
 
 	SPI_connect();
 	(void) mulberry_statement_run(statement, &argument, NULL);
@@ -318,26 +332,32 @@ number(mulberry_statement *statement)
 		Datum tenant = SPI_getbinval(tuple, desc, 1, &isnull);
 		const mulberry_audience *audience = mulberry_audience_of(DatumGetUUIDP(tenant));
 		MemoryContext spi_context;
-		message *m;
+		int kind;
+		char *call_id;
 
 		if (audience == NULL)
 			continue;
 		spi_context = MemoryContextSwitchTo(turn_context);
-		m = palloc(sizeof(message));
-		m->tenant = audience->tenant;
-		m->text = message_of(tuple, desc, audience);
-		numbered = lappend(numbered, m);
+		kind = mulberry_event_kind_number(SPI_getvalue(tuple, desc, 3));
+		call_id = SPI_getvalue(tuple, desc, 4);
+		if (mulberry_audience_wants(audience, kind, call_id))
+		{
+			message *m = add_message(&audience->tenant, text_of(tuple, desc, audience));
+
+			m->kind = kind;
+			m->call_id = call_id;
+			m->seq = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
+		}
 		MemoryContextSwitchTo(spi_context);
 	}
 	more_events = SPI_processed >= EVENTS_AT_ONCE;
 	SPI_finish();
 	mulberry_process_end_unit();
-	messages = numbered;
 }
 
 /* What is long is taken out of its table in a memory context of its own. */
 static char *
-message_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience)
+text_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience)
 {
 	MemoryContext before = CurrentMemoryContext;
 	MemoryContext row = AllocSetContextCreate(before, "mulberry event", ALLOCSET_DEFAULT_SIZES);
@@ -442,20 +462,43 @@ send_messages(void)
 		if (audience == NULL)
 			continue;
 		foreach (channel, audience->channels)
-			Async_Notify(lfirst(channel), m->text);
+			if (m->for_all || mulberry_channel_wants(lfirst(channel), m->kind, m->call_id))
+				send_message(m, lfirst(channel));
 	}
 	mulberry_process_end_unit();
 }
 
-/* "text" lives in turn_context. */
+/*
+ * To who hears only some of a tenant's events "prev" is the one before among these, or else he would
+ * miss something each time.
+ */
 static void
+send_message(const message *m, mulberry_channel *channel)
+{
+	StringInfoData text;
+
+	if (channel->listener == 0 || m->seq == 0)
+	{
+		Async_Notify(channel->name, m->text);
+		return;
+	}
+	initStringInfo(&text);
+	mulberry_replace_prev(&text, m->text, Min(channel->told, m->seq - 1));
+	Async_Notify(channel->name, text.data);
+	pfree(text.data);
+	channel->told = Max(channel->told, m->seq);
+}
+
+/* "text" lives in turn_context. */
+static message *
 add_message(const pg_uuid_t *tenant, char *text)
 {
-	message *m = palloc(sizeof(message));
+	message *m = palloc0(sizeof(message));
 
 	m->tenant = *tenant;
 	m->text = text;
 	messages = lappend(messages, m);
+	return m;
 }
 
 static void

@@ -19,7 +19,7 @@ sub new
         "SELECT mulberry.create_agent('pi', tenant => 'b'), mulberry.create_mandate('10000001', 'pi', 'sponsor', 100000, 'EUR', '2999-01-01', 'b')");
     $self->{listener} = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-f', '-' ],
         '<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err}, IPC::Run::timeout(1800));
-    $self->{in} .= "SELECT last_seq FROM mulberry.subscribe('b');\n\\echo subscribed\n";
+    $self->{in} .= "SELECT last_seq FROM mulberry.subscribe(tenant => 'b');\n\\echo subscribed\n";
     $self->{listener}->pump until $self->{out} =~ /subscribed/;
     return $self;
 }

@@ -10,7 +10,7 @@ use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time);
 
-# A session of a role, subscribed unless subscribe => 0.
+# A session of a role, subscribed unless subscribe => 0; connection => another one than to the server itself.
 sub new
 {
     my ($class, $node, %option) = @_;
@@ -20,7 +20,7 @@ sub new
     $self->{psql} = IPC::Run::start(
         [
             $node->installed_command('psql'), '-XqAt', '-v', 'VERBOSITY=terse', '-d',
-            $node->connstr($option{database} // 'postgres') . ($option{role} ? " user=$option{role}" : ''),
+            $option{connection} // $node->connstr($option{database} // 'postgres') . ($option{role} ? " user=$option{role}" : ''),
             '-f', '-'
         ],
         '<', \$self->{stdin}, '>', \$self->{stdout}, '2>', \$self->{stderr}, $self->{timeout});
@@ -56,12 +56,13 @@ sub query
     return join "\n", @rest;
 }
 
-# Subscribes and returns { tenant => { channel, last_seq } }.
+# Subscribes, with a filter (calls => '...') if need be, and returns { tenant => { channel, last_seq } }.
 sub subscribe
 {
-    my ($self, $tenant) = @_;
+    my ($self, $tenant, %filter) = @_;
     my %answer;
-    my $argument = defined $tenant ? "'$tenant'" : '';
+    $filter{tenant} = $tenant if defined $tenant;
+    my $argument = join ', ', map { "$_ => '$filter{$_}'" } sort keys %filter;
 
     for my $row (split /\n/, $self->query("SELECT * FROM mulberry.subscribe($argument);"))
     {

@@ -106,7 +106,7 @@ sub working_calls
         'set_endpoint for the calls of a' => "mulberry.set_endpoint('spare', 'json', '$gate', allow_http => true, allow_private => true, tenant => 'empty')",
         set_escalation_contact => "mulberry.set_escalation_contact('+4915112345670', tenant => 'a')",
         spend => "mulberry.spend('10000001', 1, 'a payment', 'a')",
-        subscribe => "mulberry.subscribe('a')",
+        subscribe => "mulberry.subscribe(tenant => 'a')",
         suspend_mandate => "mulberry.suspend_mandate('10000003', tenant => 'a')",
         take_exported_voice_key => [ "SELECT mulberry.mark_voice_key_exported('taken', 1, 'a')", 'mulberry.take_exported_voice_key()' ],
         unsubscribe => 'mulberry.unsubscribe()',

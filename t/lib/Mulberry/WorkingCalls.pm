@@ -147,7 +147,7 @@ my %calls = (
     'mulberry.set_escalation_contact' => [q{SELECT mulberry.set_escalation_contact(endpoint => 'phone', tenant => 'north')}],
     'mulberry.speech_segments' => [qq{SELECT * FROM mulberry.speech_segments($tone, 8000)}],
     'mulberry.spend' => [q{SELECT * FROM mulberry.spend('10000000', 1, 'r', 'north')}],
-    'mulberry.subscribe' => [q{SELECT * FROM mulberry.subscribe('north')}],
+    'mulberry.subscribe' => [q{SELECT * FROM mulberry.subscribe(tenant => 'north')}],
     'mulberry.suspend_mandate' => [q{SELECT mulberry.suspend_mandate('10000000', tenant => 'north')}, $online],
     'mulberry.unsubscribe' => [q{SELECT mulberry.unsubscribe()}],
     'mulberry.verify_audit' => [q{SELECT * FROM mulberry.verify_audit('north')}],
