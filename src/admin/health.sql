@@ -2,9 +2,8 @@
 -- of them, so that a part adds its facts by adding such a function.
 
 CREATE OR REPLACE FUNCTION is_preloaded() RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])'
-$$;
+LANGUAGE sql STABLE
+RETURN current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
 COMMENT ON FUNCTION is_preloaded() IS 'whether shared_preload_libraries names mulberry (internal)';
 
 CREATE OR REPLACE FUNCTION is_listed() RETURNS boolean

@@ -1,9 +1,8 @@
 -- Whole recordings: a WAV file that becomes the packets of a call.
 
 CREATE OR REPLACE FUNCTION recording_rate(rate integer) RETURNS integer
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN rate <= 8000 THEN 8000 WHEN rate <= 16000 THEN 16000 WHEN rate IN (22050, 44100) THEN 44100 ELSE 48000 END
-$$;
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN rate <= 8000 THEN 8000 WHEN rate <= 16000 THEN 16000 WHEN rate IN (22050, 44100) THEN 44100 ELSE 48000 END;
 COMMENT ON FUNCTION recording_rate(integer) IS
     'at which rate a recording of another is kept: a higher one, as far as there is one (internal)';
 

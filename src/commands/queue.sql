@@ -59,9 +59,7 @@ COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by 
 
 CREATE OR REPLACE FUNCTION command_action(command text, outcome text) RETURNS text
 LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT command || '_' || upper(replace(outcome, ' ', '_') COLLATE "C")
-$$;
+RETURN command || '_' || upper(replace(outcome, ' ', '_') COLLATE "C");
 COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
 
 CREATE OR REPLACE FUNCTION note_command(c commands, outcome text, event text DEFAULT NULL, more jsonb DEFAULT '{}') RETURNS void
@@ -367,10 +365,8 @@ COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
 
 CREATE OR REPLACE FUNCTION online_patience() RETURNS interval
 LANGUAGE sql STABLE
-AS $$
-    SELECT current_setting('mulberry.command_online_wait')::interval
-           + current_setting('mulberry.command_max_attempts')::integer * current_setting('mulberry.command_retry_delay')::interval
-$$;
+RETURN current_setting('mulberry.command_online_wait')::interval
+        + current_setting('mulberry.command_max_attempts')::integer * current_setting('mulberry.command_retry_delay')::interval;
 COMMENT ON FUNCTION online_patience() IS
     'how long a command is tried on the online path alone before a person is told: as long as the calls would take (internal)';
 

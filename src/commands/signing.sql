@@ -30,10 +30,9 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_sign_frame';
 COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint, text) IS 'signs a command with a sender''s key (internal)';
 
 CREATE OR REPLACE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
-LANGUAGE sql IMMUTABLE AS $$
-    -- with room for what is signed next
-    SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + mulberry_internal.counter_window() - 100))
-$$;
+LANGUAGE sql IMMUTABLE
+-- with room for what is signed next
+RETURN least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + mulberry_internal.counter_window() - 100));
 COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS
     'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
 

@@ -171,7 +171,7 @@ append_word(StringInfo words, const char *word, int i, int n)
 	appendStringInfo(words, "%s%s", i == 0 ? "" : i < n - 1 ? ", " : " and ", word);
 }
 
-static void
+pg_noreturn static void
 refuse_endpoint_kind(const char *name)
 {
 	StringInfoData words;
@@ -184,7 +184,7 @@ refuse_endpoint_kind(const char *name)
 					errdetail("Kinds are %s.", words.data)));
 }
 
-static void
+pg_noreturn static void
 refuse_purpose(const char *name)
 {
 	StringInfoData words;
@@ -205,7 +205,7 @@ refuse_purpose(const char *name)
 }
 
 /* Names the kinds that do serve it. */
-static void
+pg_noreturn static void
 refuse_service(const mulberry_endpoint_kind *kind, const char *purpose)
 {
 	StringInfoData words;

@@ -31,10 +31,9 @@ $$;
 COMMENT ON FUNCTION voice_key_place() IS 'what voice_keys.place is compared with (internal)';
 
 CREATE OR REPLACE FUNCTION voice_key_secret(role text, agent uuid, key_id integer) RETURNS text
-LANGUAGE sql IMMUTABLE AS $$
-    -- the prefix is voice_keys.h's
-    SELECT format('voice-key-%s-%s-%s', left(role, 1), agent, lpad(key_id::text, 2, '0'))
-$$;
+LANGUAGE sql IMMUTABLE
+-- the prefix is voice_keys.h's
+RETURN format('voice-key-%s-%s-%s', left(role, 1), agent, lpad(key_id::text, 2, '0'));
 COMMENT ON FUNCTION voice_key_secret(text, uuid, integer) IS 'name of the secret with a key''s bytes (internal)';
 
 CREATE OR REPLACE FUNCTION make_voice_key(tenant uuid, secret text) RETURNS text

@@ -1,7 +1,6 @@
 CREATE OR REPLACE FUNCTION utc_text(at timestamptz) RETURNS text
-LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
-    SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-$$;
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
 COMMENT ON FUNCTION utc_text(timestamptz) IS 'a time for messages, to the second, whatever the session''s settings (ISO 8601)';
 
 -- Why a mandate does not allow an amount; null: it does.

@@ -90,7 +90,7 @@ CREATE OR REPLACE FUNCTION telephony_settings(options jsonb,
     OUT announcement text, OUT language text, OUT voice text, OUT record boolean, OUT delete_recordings boolean,
     OUT poll_interval interval)
 LANGUAGE sql IMMUTABLE
-AS $$
+BEGIN ATOMIC
     SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
            options->>'public_url', options->>'machine_detection', coalesce((options->>'call_timeout')::integer, 60),
            coalesce((options->>'time_limit')::integer, 180), coalesce((options->>'repetitions')::integer, 3),
@@ -98,8 +98,8 @@ AS $$
            coalesce((options->>'record')::boolean, true), coalesce((options->>'delete_recordings')::boolean, false),
            -- callbacks tell what happens; polling is then for those that get lost
            make_interval(secs => coalesce((options->>'poll_interval')::double precision,
-                                          CASE WHEN options ? 'public_url' THEN 10 ELSE 3 END))
-$$;
+                                          CASE WHEN options ? 'public_url' THEN 10 ELSE 3 END));
+END;
 COMMENT ON FUNCTION telephony_settings(jsonb) IS
     'options of an endpoint of kind twilio, with the defaults of those that are not set (internal)';
 

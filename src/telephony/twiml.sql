@@ -8,35 +8,29 @@ COMMENT ON FUNCTION twiml(jsonb) IS
 
 CREATE OR REPLACE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language',
-        options->'language'))
-$$;
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language',
+     options->'language'));
 COMMENT ON FUNCTION say_verb(text, jsonb) IS 'the TwiML verb that says a sentence as the options of an endpoint want it said (internal)';
 
 CREATE OR REPLACE FUNCTION gather_verb(public_url text, token uuid, step integer, expected text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
-               -- in alphabetical order: what sorts the query of a URL on its way must not change what was signed
-               'action', format('%s/twilio/ack?%sstep=%s&token=%s', public_url,
-                                CASE expected WHEN 'challenge' THEN 'for=challenge&' END, step, token))
-           || CASE expected
-                WHEN 'acknowledgement' THEN '{"timeout": 8, "finish_on_key": "#"}'
-                WHEN 'challenge' THEN '{"timeout": 15, "num_digits": 8, "finish_on_key": ""}'
-                WHEN 'key' THEN '{"timeout": 5, "num_digits": 1, "finish_on_key": ""}'
-              END::jsonb
-$$;
+RETURN jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
+            -- in alphabetical order: what sorts the query of a URL on its way must not change what was signed
+            'action', format('%s/twilio/ack?%sstep=%s&token=%s', public_url,
+                             CASE expected WHEN 'challenge' THEN 'for=challenge&' END, step, token))
+        || CASE expected
+             WHEN 'acknowledgement' THEN '{"timeout": 8, "finish_on_key": "#"}'
+             WHEN 'challenge' THEN '{"timeout": 15, "num_digits": 8, "finish_on_key": ""}'
+             WHEN 'key' THEN '{"timeout": 5, "num_digits": 1, "finish_on_key": ""}'
+           END::jsonb;
 COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS
     'the TwiML verb that waits for tones: an acknowledgement up to its #, the eight digits of a challenge, or one key. The step makes '
     'each request of a call another one (internal)';
 
 CREATE OR REPLACE FUNCTION play_verb(frame text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-AS $$
-    -- half a second of silence before it, so that nothing said covers its first tone
-    SELECT jsonb_build_object('verb', 'play', 'digits', 'w' || frame)
-$$;
+-- half a second of silence before it, so that nothing said covers its first tone
+RETURN jsonb_build_object('verb', 'play', 'digits', 'w' || frame);
 COMMENT ON FUNCTION play_verb(text) IS 'the TwiML verb that plays a frame (internal)';
 
 CREATE OR REPLACE FUNCTION spaced(digits text) RETURNS text

@@ -143,7 +143,8 @@ ask_in_parts(mulberry_job *job, Datum audio)
 	ask_for_part(job);
 }
 
-pg_attribute_noreturn() static void refuse(const mulberry_job *job, const char *what_not)
+pg_noreturn static void
+refuse(const mulberry_job *job, const char *what_not)
 {
 	ereport(ERROR, errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 			errmsg("endpoints of kind \"%s\" %s",
@@ -286,10 +287,17 @@ read_answer(mulberry_job *job, const mulberry_http_answer *answer, mulberry_ai_r
 	r->request_id = answer->request_id[0] ? answer->request_id : NULL;
 	r->request_ms = answer->duration_ms;
 	r->parts = job->parts;
-	if (!mulberry_is_transcription(job))
+	switch (job->kind->id)
 	{
-		job->protocol->read_sentiment(json, &r->said);
-		return;
+		case MULBERRY_JOB_SENTIMENT:
+			job->protocol->read_sentiment(json, &r->said);
+			return;
+		case MULBERRY_JOB_TRANSCRIBE:
+		case MULBERRY_JOB_LISTEN:
+			break;
+		case MULBERRY_JOB_CALL:
+		case MULBERRY_JOB_ESCALATE:
+			elog(ERROR, "answers to jobs of kind \"%s\" are read elsewhere", job->kind->name);
 	}
 	job->protocol->read_transcript(json, &r->said);
 	take_back_inventions(job, r);
@@ -370,12 +378,21 @@ mulberry_ai_object(mulberry_job *job, const mulberry_http_answer *answer)
 												  : psprintf(SECONDS "%d", objection.max_seconds));
 	MemoryContextSwitchTo(old);
 	job->objected = true;
-	if (!mulberry_is_transcription(job))
-		return prepare_sentiment(job);
-	if (objection.parameter == NULL)
-		divide(job);
-	ask_for_part(job);
-	return true;
+	switch (job->kind->id)
+	{
+		case MULBERRY_JOB_SENTIMENT:
+			return prepare_sentiment(job);
+		case MULBERRY_JOB_TRANSCRIBE:
+		case MULBERRY_JOB_LISTEN:
+			if (objection.parameter == NULL)
+				divide(job);
+			ask_for_part(job);
+			return true;
+		case MULBERRY_JOB_CALL:
+		case MULBERRY_JOB_ESCALATE:
+			break;
+	}
+	elog(ERROR, "objections to jobs of kind \"%s\" are met elsewhere", job->kind->name);
 }
 
 void

@@ -74,12 +74,6 @@ mulberry_is_recording(const mulberry_job *job)
 	return job->kind->id == MULBERRY_JOB_LISTEN;
 }
 
-bool
-mulberry_is_transcription(const mulberry_job *job)
-{
-	return job->kind->id == MULBERRY_JOB_TRANSCRIBE || mulberry_is_recording(job);
-}
-
 static void
 finish_listening(mulberry_job *job, const mulberry_ai_result *r)
 {
@@ -142,15 +136,23 @@ finish_sentiment(mulberry_job *job, const mulberry_ai_result *r)
 void
 mulberry_ai_store(mulberry_job *job, const mulberry_ai_result *r)
 {
-	if (mulberry_is_recording(job))
-		finish_listening(job, r);
-	else if (mulberry_is_transcription(job))
+	switch (job->kind->id)
 	{
-		store_segments(job, r);
-		finish_transcription(job, r);
+		case MULBERRY_JOB_LISTEN:
+			finish_listening(job, r);
+			return;
+		case MULBERRY_JOB_TRANSCRIBE:
+			store_segments(job, r);
+			finish_transcription(job, r);
+			return;
+		case MULBERRY_JOB_SENTIMENT:
+			finish_sentiment(job, r);
+			return;
+		case MULBERRY_JOB_CALL:
+		case MULBERRY_JOB_ESCALATE:
+			break;
 	}
-	else
-		finish_sentiment(job, r);
+	elog(ERROR, "results of jobs of kind \"%s\" are stored elsewhere", job->kind->name);
 }
 
 bool

@@ -29,9 +29,6 @@ typedef struct mulberry_ai_result
 /* True for the recording of a telephone call that we placed: its words are all that is wanted. */
 extern bool mulberry_is_recording(const mulberry_job *job);
 
-/* True for that and for a call. */
-extern bool mulberry_is_transcription(const mulberry_job *job);
-
 /* Stores the result and finishes the job; a transcript without a sentiment has it found in SQL. */
 extern void mulberry_ai_store(mulberry_job *job, const mulberry_ai_result *r);
 
