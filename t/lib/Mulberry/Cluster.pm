@@ -107,10 +107,20 @@ sub kill_server
     $node->{_pid} = undef;
     for (1 .. 1800)
     {
-        last unless grep { kill 0, $_ } $postmaster, @children;
+        last unless grep { state_of($_) =~ /[^Z]/ } $postmaster, @children;
         sleep 0.1;
     }
+    # a zombie has its lock files for valid, and stays one where the first process reaps nobody
+    unlink $node->data_dir . '/postmaster.pid', $node->host . '/.s.PGSQL.' . $node->port . '.lock';
     return scalar @children;
+}
+
+# How the kernel calls the state of a process, in one letter; nothing when there is none.
+sub state_of
+{
+    my ($pid) = @_;
+    my $stat = eval { slurp_file("/proc/$pid/stat") } // '';
+    return $stat =~ /^\d+ \(.*\) (\S)/ ? $1 : '';
 }
 
 # Pid of one background process by its type, e.g. 'mulberry worker'.
