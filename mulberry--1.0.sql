@@ -3999,9 +3999,8 @@ COMMENT ON FUNCTION mulberry.calls(text, timestamptz, timestamptz, jsonb, text, 
 -- Whole recordings: a WAV file that becomes the packets of a call.
 
 CREATE FUNCTION recording_rate(rate integer) RETURNS integer
-LANGUAGE sql IMMUTABLE AS $$
-    SELECT CASE WHEN rate <= 8000 THEN 8000 WHEN rate <= 16000 THEN 16000 WHEN rate IN (22050, 44100) THEN 44100 ELSE 48000 END
-$$;
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN rate <= 8000 THEN 8000 WHEN rate <= 16000 THEN 16000 WHEN rate IN (22050, 44100) THEN 44100 ELSE 48000 END;
 COMMENT ON FUNCTION recording_rate(integer) IS
     'at which rate a recording of another is kept: a higher one, as far as there is one (internal)';
 
@@ -6636,9 +6635,8 @@ COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS
 
 -- src/mandates/spend.sql
 CREATE FUNCTION utc_text(at timestamptz) RETURNS text
-LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
-    SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
-$$;
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+RETURN to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
 COMMENT ON FUNCTION utc_text(timestamptz) IS 'a time for messages, to the second, whatever the session''s settings (ISO 8601)';
 
 -- Why a mandate does not allow an amount; null: it does.
@@ -6905,10 +6903,9 @@ $$;
 COMMENT ON FUNCTION voice_key_place() IS 'what voice_keys.place is compared with (internal)';
 
 CREATE FUNCTION voice_key_secret(role text, agent uuid, key_id integer) RETURNS text
-LANGUAGE sql IMMUTABLE AS $$
-    -- the prefix is voice_keys.h's
-    SELECT format('voice-key-%s-%s-%s', left(role, 1), agent, lpad(key_id::text, 2, '0'))
-$$;
+LANGUAGE sql IMMUTABLE
+-- the prefix is voice_keys.h's
+RETURN format('voice-key-%s-%s-%s', left(role, 1), agent, lpad(key_id::text, 2, '0'));
 COMMENT ON FUNCTION voice_key_secret(text, uuid, integer) IS 'name of the secret with a key''s bytes (internal)';
 
 CREATE FUNCTION make_voice_key(tenant uuid, secret text) RETURNS text
@@ -7336,10 +7333,9 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_sign_frame';
 COMMENT ON FUNCTION sign_frame(uuid, uuid, integer, text, text, integer, bigint, text) IS 'signs a command with a sender''s key (internal)';
 
 CREATE FUNCTION advanced_counter(key voice_keys, by integer) RETURNS bigint
-LANGUAGE sql IMMUTABLE AS $$
-    -- with room for what is signed next
-    SELECT least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + mulberry_internal.counter_window() - 100))
-$$;
+LANGUAGE sql IMMUTABLE
+-- with room for what is signed next
+RETURN least(key.last_counter + by, greatest(key.last_counter, key.acked_counter + mulberry_internal.counter_window() - 100));
 COMMENT ON FUNCTION advanced_counter(voice_keys, integer) IS
     'a sender''s counter after a jump, which stays inside the receiver''s window as far as is known (internal)';
 
@@ -7593,9 +7589,7 @@ COMMENT ON FUNCTION name_or_id_of_agent(uuid, text) IS 'an agent of a tenant by 
 
 CREATE FUNCTION command_action(command text, outcome text) RETURNS text
 LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT command || '_' || upper(replace(outcome, ' ', '_') COLLATE "C")
-$$;
+RETURN command || '_' || upper(replace(outcome, ' ', '_') COLLATE "C");
 COMMENT ON FUNCTION command_action(text, text) IS 'what the audit log calls a step of a command, as REVOKE_INITIATED (internal)';
 
 CREATE FUNCTION note_command(c commands, outcome text, event text DEFAULT NULL, more jsonb DEFAULT '{}') RETURNS void
@@ -7901,10 +7895,8 @@ COMMENT ON FUNCTION voice_attempt_ended(bigint, text, text) IS
 
 CREATE FUNCTION online_patience() RETURNS interval
 LANGUAGE sql STABLE
-AS $$
-    SELECT current_setting('mulberry.command_online_wait')::interval
-           + current_setting('mulberry.command_max_attempts')::integer * current_setting('mulberry.command_retry_delay')::interval
-$$;
+RETURN current_setting('mulberry.command_online_wait')::interval
+        + current_setting('mulberry.command_max_attempts')::integer * current_setting('mulberry.command_retry_delay')::interval;
 COMMENT ON FUNCTION online_patience() IS
     'how long a command is tried on the online path alone before a person is told: as long as the calls would take (internal)';
 
@@ -9108,7 +9100,8 @@ COMMENT ON FUNCTION challenge_digits(text) IS 'the eight digits that are played 
 -- src/edge/answers.sql
 CREATE FUNCTION spoken_result(command text, mandate text, argument integer, status text, state text,
                               OUT message text, OUT speech text)
-LANGUAGE sql IMMUTABLE AS $$
+LANGUAGE sql IMMUTABLE
+BEGIN ATOMIC
     SELECT format('%s: %s', coalesce(s.what || ' ' || mandate, s.what), s.becomes),
            format('%s %s.', coalesce(s.what || ' ' || array_to_string(string_to_array(mandate, NULL), ' '), s.what), s.becomes)
       FROM (SELECT CASE WHEN k.has_mandate THEN 'Mandate' WHEN command IS NULL OR status = 'refused' THEN 'Command'
@@ -9126,20 +9119,19 @@ LANGUAGE sql IMMUTABLE AS $$
                        ELSE coalesce(k.done, 'done')
                    END AS becomes
               FROM (SELECT) AS one
-              LEFT JOIN LATERAL mulberry_internal.command_kind(command) AS k ON true) AS s
-$$;
+              LEFT JOIN LATERAL mulberry_internal.command_kind(command) AS k ON true) AS s;
+END;
 COMMENT ON FUNCTION spoken_result(text, text, integer, text, text) IS
     'an acknowledgement in words, for logs and to be spoken (internal)';
 
 CREATE FUNCTION refusal(verdict text, error text, message text) RETURNS command_answer
-LANGUAGE sql IMMUTABLE AS $$
-    -- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
-    SELECT ROW(false, NULL, NULL, NULL, error, message,
-               CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'A' ELSE 'D' END, NULL,
-               CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'Please repeat the command.'
-                    ELSE 'Invalid command.' END,
-               NULL, verdict, false, NULL, 1)::mulberry.command_answer
-$$;
+LANGUAGE sql IMMUTABLE
+-- A: play it again; D: no, whatever the reason.  Neither is ever part of a frame.
+RETURN ROW(false, NULL, NULL, NULL, error, message,
+            CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'A' ELSE 'D' END, NULL,
+            CASE WHEN verdict IN ('decode error', 'no frame', 'not judged') THEN 'Please repeat the command.'
+                 ELSE 'Invalid command.' END,
+            NULL, verdict, false, NULL, 1)::mulberry.command_answer;
 COMMENT ON FUNCTION refusal(text, text, text) IS 'the answer to what was not accepted: one tone pair without a signature (internal)';
 
 -- src/edge/lockout.sql
@@ -9838,7 +9830,7 @@ CREATE FUNCTION telephony_settings(options jsonb,
     OUT announcement text, OUT language text, OUT voice text, OUT record boolean, OUT delete_recordings boolean,
     OUT poll_interval interval)
 LANGUAGE sql IMMUTABLE
-AS $$
+BEGIN ATOMIC
     SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
            options->>'public_url', options->>'machine_detection', coalesce((options->>'call_timeout')::integer, 60),
            coalesce((options->>'time_limit')::integer, 180), coalesce((options->>'repetitions')::integer, 3),
@@ -9846,8 +9838,8 @@ AS $$
            coalesce((options->>'record')::boolean, true), coalesce((options->>'delete_recordings')::boolean, false),
            -- callbacks tell what happens; polling is then for those that get lost
            make_interval(secs => coalesce((options->>'poll_interval')::double precision,
-                                          CASE WHEN options ? 'public_url' THEN 10 ELSE 3 END))
-$$;
+                                          CASE WHEN options ? 'public_url' THEN 10 ELSE 3 END));
+END;
 COMMENT ON FUNCTION telephony_settings(jsonb) IS
     'options of an endpoint of kind twilio, with the defaults of those that are not set (internal)';
 
@@ -9887,35 +9879,29 @@ COMMENT ON FUNCTION twiml(jsonb) IS
 
 CREATE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language',
-        options->'language'))
-$$;
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', sentence, 'voice', options->'voice', 'language',
+     options->'language'));
 COMMENT ON FUNCTION say_verb(text, jsonb) IS 'the TwiML verb that says a sentence as the options of an endpoint want it said (internal)';
 
 CREATE FUNCTION gather_verb(public_url text, token uuid, step integer, expected text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-AS $$
-    SELECT jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
-               -- in alphabetical order: what sorts the query of a URL on its way must not change what was signed
-               'action', format('%s/twilio/ack?%sstep=%s&token=%s', public_url,
-                                CASE expected WHEN 'challenge' THEN 'for=challenge&' END, step, token))
-           || CASE expected
-                WHEN 'acknowledgement' THEN '{"timeout": 8, "finish_on_key": "#"}'
-                WHEN 'challenge' THEN '{"timeout": 15, "num_digits": 8, "finish_on_key": ""}'
-                WHEN 'key' THEN '{"timeout": 5, "num_digits": 1, "finish_on_key": ""}'
-              END::jsonb
-$$;
+RETURN jsonb_build_object('verb', 'gather', 'input', 'dtmf', 'method', 'POST',
+            -- in alphabetical order: what sorts the query of a URL on its way must not change what was signed
+            'action', format('%s/twilio/ack?%sstep=%s&token=%s', public_url,
+                             CASE expected WHEN 'challenge' THEN 'for=challenge&' END, step, token))
+        || CASE expected
+             WHEN 'acknowledgement' THEN '{"timeout": 8, "finish_on_key": "#"}'
+             WHEN 'challenge' THEN '{"timeout": 15, "num_digits": 8, "finish_on_key": ""}'
+             WHEN 'key' THEN '{"timeout": 5, "num_digits": 1, "finish_on_key": ""}'
+           END::jsonb;
 COMMENT ON FUNCTION gather_verb(text, uuid, integer, text) IS
     'the TwiML verb that waits for tones: an acknowledgement up to its #, the eight digits of a challenge, or one key. The step makes '
     'each request of a call another one (internal)';
 
 CREATE FUNCTION play_verb(frame text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
-AS $$
-    -- half a second of silence before it, so that nothing said covers its first tone
-    SELECT jsonb_build_object('verb', 'play', 'digits', 'w' || frame)
-$$;
+-- half a second of silence before it, so that nothing said covers its first tone
+RETURN jsonb_build_object('verb', 'play', 'digits', 'w' || frame);
 COMMENT ON FUNCTION play_verb(text) IS 'the TwiML verb that plays a frame (internal)';
 
 CREATE FUNCTION spaced(digits text) RETURNS text
@@ -11814,9 +11800,8 @@ COMMENT ON FUNCTION health_set_aside() IS 'health of shared work: what it had to
 -- of them, so that a part adds its facts by adding such a function.
 
 CREATE FUNCTION is_preloaded() RETURNS boolean
-LANGUAGE sql STABLE AS $$
-    SELECT current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])'
-$$;
+LANGUAGE sql STABLE
+RETURN current_setting('shared_preload_libraries') ~ '(^|[,/"[:space:]])mulberry($|[,"[:space:]])';
 COMMENT ON FUNCTION is_preloaded() IS 'whether shared_preload_libraries names mulberry (internal)';
 
 CREATE FUNCTION is_listed() RETURNS boolean
