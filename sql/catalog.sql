@@ -103,6 +103,22 @@ SELECT c.oid::regclass AS view_by_the_databases_language, trim(line) AS line
    AND line !~ 'COLLATE "C"'
  ORDER BY 1, 2;
 
+-- Somebody has thought of what becomes of each time when the clock is set back.
+SELECT format('%s.%s', c.relname, a.attname) AS time_without_meaning
+  FROM pg_attribute a
+  JOIN pg_class c ON c.oid = a.attrelid
+ WHERE c.relnamespace = 'mulberry_internal'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+   AND a.attnum > 0 AND a.atttypid IN ('timestamptz'::regtype, 'timestamptz[]'::regtype, 'timestamp'::regtype)
+   AND NOT EXISTS (SELECT FROM mulberry_internal.time_columns() t WHERE t.relation = c.relname AND t.name = a.attname)
+ ORDER BY 1;
+SELECT t.relation, t.name AS meaning_without_time
+  FROM mulberry_internal.time_columns() t
+ WHERE NOT EXISTS (SELECT FROM pg_attribute a
+                    WHERE a.attrelid = to_regclass('mulberry_internal.' || t.relation) AND a.attname = t.name)
+    OR (t.meaning = 'record') <> (t.remark IS NOT NULL)
+ ORDER BY 1, 2;
+SELECT t.relation, t.name AS twice FROM mulberry_internal.time_columns() t GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY 1, 2;
+
 -- A frame is taken apart once on its way: where it enters, and what follows gets the fields.
 SELECT p.oid::regprocedure AS takes_frames_apart_again
   FROM pg_proc p

@@ -472,5 +472,5 @@ SELECT mulberry_internal.mend_due_times() AS mended;
 SELECT state, run_at <= clock_timestamp() AS due, run_at <= clock_timestamp() + interval '31 seconds' AS soon, isfinite(run_at) AS finite
   FROM mulberry_internal.job_queue WHERE payload = '{"command": 0}' ORDER BY id;
 SELECT count(*) AS mended_set_aside FROM mulberry_internal.job_queue WHERE payload <> '{"command": 0}' AND isfinite(run_at);
-SELECT count(*) AS complaints FROM mulberry.health() WHERE item = 'clock';
+SELECT count(*) AS complaints FROM mulberry.health() WHERE item = 'clock' AND status <> 'ok';
 ROLLBACK;

@@ -16,7 +16,9 @@ BEGIN
                                      FROM mulberry_internal.all_tracks k
                                     WHERE k.call = c.id) AS last
          WHERE c.state = 'IN_PROGRESS'
-           AND greatest(c.updated_at, last.received_at) < clock_timestamp() - silence
+           -- a packet that came later than now came before the clock was set back
+           AND greatest(c.updated_at, CASE WHEN last.received_at < clock_timestamp() + interval '1 minute' THEN last.received_at END)
+               < clock_timestamp() - silence
            AND NOT mulberry_internal.is_set_aside('silent calls', c.id::text)
          LIMIT max_calls
     LOOP

@@ -28,6 +28,7 @@
 
 #include "audit/audit.h"
 #include "server/locks.h"
+#include "server/monotonic.h"
 #include "server/plans.h"
 #include "server/shared_state.h"
 #include "server/xact.h"
@@ -446,7 +447,7 @@ lock_tenant(const pg_uuid_t *tenant)
 Datum
 mulberry_await_audit_links(PG_FUNCTION_ARGS)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), AWAIT_TIMEOUT);
+	TimestampTz until = TimestampTzPlusMilliseconds(mulberry_monotonic(), AWAIT_TIMEOUT);
 	int64 last_id = PG_INT64_MAX;
 
 	if (RecoveryInProgress() || IsInParallelMode())
@@ -472,7 +473,7 @@ mulberry_await_audit_links(PG_FUNCTION_ARGS)
 			if (link_singly() > 0)
 				continue;
 		}
-		if (GetCurrentTimestamp() >= until)
+		if (mulberry_monotonic() >= until)
 			break;
 		pg_usleep(AWAIT_STEP * 1000L);
 	}

@@ -32,6 +32,7 @@
 #include "server/texts.h"
 #include "server/xact.h"
 
+#define MS_PER_MINUTE 60000
 #define MAY_COMPLETE (MULBERRY_ACCESS_INGEST | MULBERRY_ACCESS_OPERATOR)
 
 /* Where tracks of a call stand. */
@@ -369,9 +370,12 @@ mulberry_complete_silent_call(PG_FUNCTION_ARGS)
 		foreach (cell, mulberry_list_tracks(&call, SnapshotSelf))
 		{
 			const mulberry_track *track = lfirst(cell);
+			TimestampTz arrived = mulberry_last_arrival(&partition, track->id);
 
+			/* one that came later than now came before the clock was set back: the row's time, which is mended, counts */
 			done = done && track->updated_at < silent_since &&
-				   mulberry_last_arrival(&partition, track->id) < silent_since;
+				   (arrived < silent_since ||
+					arrived > TimestampTzPlusMilliseconds(GetCurrentTimestamp(), MS_PER_MINUTE));
 		}
 		mulberry_close_partition(&partition);
 		if (done)

@@ -32,6 +32,7 @@
 #include "utils/uuid.h"
 
 #include "server/locks.h"
+#include "server/monotonic.h"
 #include "server/plans.h"
 #include "server/shared_state.h"
 #include "server/xact.h"
@@ -168,7 +169,7 @@ lock_numbers(bool wait)
 Datum
 mulberry_await_event_numbers(PG_FUNCTION_ARGS)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), AWAIT_TIMEOUT);
+	TimestampTz until = TimestampTzPlusMilliseconds(mulberry_monotonic(), AWAIT_TIMEOUT);
 	int64 last_id = PG_INT64_MAX;
 
 	if (RecoveryInProgress() || IsInParallelMode())
@@ -191,7 +192,7 @@ mulberry_await_event_numbers(PG_FUNCTION_ARGS)
 								   /* audit_recorded */ false, /* channels_changed */ false);
 		else if (lock_numbers(/* wait */ false) && number_singly())
 			continue;
-		if (GetCurrentTimestamp() >= until)
+		if (mulberry_monotonic() >= until)
 			break;
 		pg_usleep(AWAIT_STEP * 1000L);
 	}

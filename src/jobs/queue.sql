@@ -27,34 +27,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queue to the history (internal)';
 
--- Jobs were made and begun in the past: one that was not tells that the clock has been set back since, and that what it
--- is due by lies ahead by as much.  The same for leases, and for endpoints that are asked again later.  'infinity'
--- is what was set aside.
-CREATE OR REPLACE FUNCTION mend_due_times() RETURNS bigint
-LANGUAGE sql VOLATILE AS $$
-    WITH ahead AS (
-        SELECT q.id FROM mulberry_internal.job_queue q
-         WHERE greatest(q.created_at, q.started_at) > clock_timestamp() + interval '1 minute'
-           AND isfinite(q.run_at) AND q.run_at > clock_timestamp()
-           FOR UPDATE SKIP LOCKED
-    ), mended AS (
-        UPDATE mulberry_internal.job_queue q
-           SET run_at = CASE q.state WHEN 'running'
-                             THEN least(q.run_at, clock_timestamp() + current_setting('mulberry.lease_time')::interval)
-                             ELSE clock_timestamp() END,
-               created_at = least(q.created_at, clock_timestamp()), started_at = least(q.started_at, clock_timestamp())
-          FROM ahead a WHERE q.id = a.id
-        RETURNING 1
-    ), asked AS (
-        UPDATE mulberry_internal.endpoint_state s SET retry_at = clock_timestamp(), changed_at = clock_timestamp()
-         WHERE s.changed_at > clock_timestamp() + interval '1 minute' AND s.retry_at > clock_timestamp()
-        RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM mended) + (SELECT count(*) FROM asked)
-$$;
-COMMENT ON FUNCTION mend_due_times() IS
-    'makes jobs due, and endpoints asked again, whose times lie ahead because the clock was set back, and returns how many (internal)';
-
 -- A transcript is work on a call: it fails with its job.  A telephone call for a command has its own way to fail.
 CREATE OR REPLACE FUNCTION give_up_job(job job_queue, final_state text, error text, reason text) RETURNS void
 LANGUAGE plpgsql

@@ -140,11 +140,6 @@ AS $$
                 THEN 'The view jobs says what each waits for. Without workers, a role with access worker calls run_jobs().' END
       FROM mulberry_internal.job_queue q
      UNION ALL
-    SELECT 'clock', 'warning', format('%s jobs were made or begun later than now', count(*)),
-           'The clock was set back. maintenance() makes them due; workers call it.'
-      FROM mulberry_internal.job_queue q
-     WHERE greatest(q.created_at, q.started_at) > clock_timestamp() + interval '1 minute' HAVING count(*) > 0
-     UNION ALL
     SELECT 'dead jobs', CASE WHEN count(*) > 0 THEN 'warning' ELSE 'ok' END,
            format('%s were given up in the last 24 hours', count(*)),
            CASE WHEN count(*) > 0 THEN 'The view jobs has their last errors; retry_job() tries one again, retry_jobs() many.' END

@@ -18,6 +18,7 @@
 #include "utils/wait_event.h"
 
 #include "server/holds.h"
+#include "server/monotonic.h"
 #include "server/shared_state.h"
 #include "server/shared_state_private.h"
 #include "server/xact.h"
@@ -45,7 +46,7 @@ mulberry_holds_init(void)
 bool
 mulberry_hold_database(Oid database, int timeout_ms)
 {
-	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout_ms);
+	TimestampTz until = TimestampTzPlusMilliseconds(mulberry_monotonic(), timeout_ms);
 	bool stopped;
 
 	if (mulberry_shared == NULL)
@@ -62,7 +63,7 @@ mulberry_hold_database(Oid database, int timeout_ms)
 		long left;
 
 		stopped = is_stopped(database) || mulberry_launcher_pid() == 0;
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		left = TimestampDifferenceMilliseconds(mulberry_monotonic(), until);
 		if (stopped || left <= 0)
 			break;
 		ConditionVariableTimedSleep(&mulberry_shared->stopped, left, wait_event);

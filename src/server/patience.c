@@ -9,6 +9,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "server/monotonic.h"
 #include "server/patience.h"
 
 PG_FUNCTION_INFO_V1(mulberry_limit_waits_sql);
@@ -23,11 +24,9 @@ static TimestampTz counted = 0;	  /* until when "left" has grown */
 int
 mulberry_patience(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = mulberry_monotonic();
 
-	/* a clock that was set back gives nothing */
-	if (now > counted)
-		left = Min(LONGEST_WAIT, left + (now - counted) / SHARE_OF_TIME);
+	left = Min(LONGEST_WAIT, left + (now - counted) / SHARE_OF_TIME);
 	counted = now;
 	return (int) Max(left / 1000, 1);
 }

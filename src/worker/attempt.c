@@ -9,6 +9,7 @@
 #include "utils/timestamp.h"
 
 #include "secrets/secrets.h"
+#include "server/monotonic.h"
 #include "server/shared_state.h"
 #include "worker/ai.h"
 #include "worker/attempt.h"
@@ -248,9 +249,9 @@ keep_pending(mulberry_worker *worker, const settle_unit *unit, const mulberry_ht
 	MemoryContext old;
 
 	if (worker->next_pending == 0)
-		worker->next_pending = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PENDING_DELAY);
+		worker->next_pending = TimestampTzPlusMilliseconds(mulberry_monotonic(), PENDING_DELAY);
 	if (pending != NULL && pending->failed == (answer == NULL))
-		return !TimestampDifferenceExceeds(pending->since, GetCurrentTimestamp(),
+		return !TimestampDifferenceExceeds(pending->since, mulberry_monotonic(),
 										   answer ? KEEP_ANSWER : KEEP_FAILURE);
 	if (pending == NULL &&
 		(worker->pending >= MAX_PENDING || worker->pending_memory + memory > MAX_PENDING_MEMORY))
@@ -265,7 +266,7 @@ keep_pending(mulberry_worker *worker, const settle_unit *unit, const mulberry_ht
 		worker->pending_memory += memory;
 	}
 	pending->failed = answer == NULL;
-	pending->since = GetCurrentTimestamp();
+	pending->since = mulberry_monotonic();
 	pending->unit = *unit;
 	pending->unit.answer = NULL;
 	if (unit->verdict.error)
@@ -311,7 +312,7 @@ fail(mulberry_worker *worker, settle_unit *unit)
 	forget(worker, unit->job);
 
 	/* It may be due before anything that was known of. */
-	worker->next_claim = GetCurrentTimestamp();
+	worker->next_claim = mulberry_monotonic();
 }
 
 static void
@@ -363,7 +364,7 @@ settle_by_sql(mulberry_worker *worker, mulberry_job *job, const mulberry_http_an
 	}
 	mulberry_count_done(1);
 	forget(worker, job);
-	worker->next_claim = GetCurrentTimestamp();
+	worker->next_claim = mulberry_monotonic();
 }
 
 /*
@@ -568,7 +569,7 @@ mulberry_attempt_settle_pending(mulberry_worker *worker)
 {
 	dlist_mutable_iter iter;
 
-	if (worker->next_pending == 0 || GetCurrentTimestamp() < worker->next_pending)
+	if (worker->next_pending == 0 || mulberry_monotonic() < worker->next_pending)
 		return;
 	worker->next_pending = 0;
 	dlist_foreach_modify(iter, &worker->jobs)

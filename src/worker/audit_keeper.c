@@ -8,6 +8,7 @@
 #include "executor/spi.h"
 #include "utils/timestamp.h"
 
+#include "server/monotonic.h"
 #include "server/plans.h"
 #include "worker/audit_keeper.h"
 #include "worker/process.h"
@@ -35,7 +36,7 @@ store_refusals(void)
 	bool isnull;
 
 	mulberry_process_begin_unit("storing refusals");
-	(void) run(&statement, GetCurrentTimestamp() < careful_until, &isnull);
+	(void) run(&statement, mulberry_monotonic() < careful_until, &isnull);
 	mulberry_process_end_unit();
 }
 
@@ -49,10 +50,10 @@ link_audit(void)
 	bool isnull;
 
 	mulberry_process_begin_unit("linking the audit log");
-	linked = run(&statement, GetCurrentTimestamp() < careful_until, &isnull);
+	linked = run(&statement, mulberry_monotonic() < careful_until, &isnull);
 	mulberry_process_end_unit();
 	if (isnull)
-		no_links_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BUSY_DELAY);
+		no_links_before = TimestampTzPlusMilliseconds(mulberry_monotonic(), BUSY_DELAY);
 	else
 		more_links = linked == LINKS_AT_ONCE;
 }
@@ -75,7 +76,7 @@ run(mulberry_statement *statement, bool careful, bool *isnull)
 static bool
 insist(void (*step)(void))
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = mulberry_monotonic();
 
 	if (now >= careful_until)
 	{
@@ -89,7 +90,7 @@ insist(void (*step)(void))
 bool
 mulberry_keep_audit(mulberry_slot *slot)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = mulberry_monotonic();
 	bool due = mulberry_notifier_take_audit_recorded(slot) || more_links ||
 			   TimestampDifferenceExceeds(last_look, now, LOOK_INTERVAL);
 

@@ -56,6 +56,7 @@
 
 #include "server/guc.h"
 #include "server/holds.h"
+#include "server/monotonic.h"
 #include "server/shared_state.h"
 #include "worker/deadlock.h"
 #include "worker/launcher.h"
@@ -161,7 +162,7 @@ mulberry_launcher_main(Datum arg)
 			reload();
 
 		look_at_databases();
-		now = GetCurrentTimestamp();
+		now = mulberry_monotonic();
 		wake_at =
 			TimestampTzPlusMilliseconds(now, something_missing ? LOOK_INTERVAL : REST_INTERVAL);
 		for (int i = 0; i < mulberry_max_databases; i++)
@@ -174,7 +175,7 @@ mulberry_launcher_main(Datum arg)
 			wake_at = Min(wake_at, TimestampTzPlusMilliseconds(now, DEADLOCK_INTERVAL));
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 TimestampDifferenceMilliseconds(GetCurrentTimestamp(), wake_at),
+						 TimestampDifferenceMilliseconds(mulberry_monotonic(), wake_at),
 						 wait_event);
 		ResetLatch(MyLatch);
 	}

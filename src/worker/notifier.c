@@ -36,6 +36,7 @@
 #include "events/event_message.h"
 #include "events/event_ring.h"
 #include "server/guc.h"
+#include "server/monotonic.h"
 #include "server/plans.h"
 #include "server/shared_state.h"
 #include "worker/audit_keeper.h"
@@ -121,7 +122,7 @@ mulberry_notifier_main(Datum arg)
 		AllocSetContextCreate(TopMemoryContext, "mulberry notifier turn", ALLOCSET_DEFAULT_SIZES);
 	for (;;)
 	{
-		TimestampTz started = GetCurrentTimestamp();
+		TimestampTz started = mulberry_monotonic();
 		bool worked = false;
 		bool more_links;
 
@@ -147,7 +148,7 @@ mulberry_notifier_main(Datum arg)
 
 			failures++;
 			resync_due = true;
-			rest(TimestampTzPlusMilliseconds(GetCurrentTimestamp(), delay));
+			rest(TimestampTzPlusMilliseconds(mulberry_monotonic(), delay));
 		}
 	}
 }
@@ -174,18 +175,18 @@ turn(bool *worked)
 	}
 
 	stored = mulberry_notifier_take_events_stored(slot) || more_events ||
-			 TimestampDifferenceExceeds(last_look, GetCurrentTimestamp(), LOOK_INTERVAL);
+			 TimestampDifferenceExceeds(last_look, mulberry_monotonic(), LOOK_INTERVAL);
 	more_events = false;
 	if (stored)
 	{
-		bool done = GetCurrentTimestamp() >= singly_until &&
+		bool done = mulberry_monotonic() >= singly_until &&
 					mulberry_process_try(number_events, /* quiet */ true);
 
 		if (!done)
 		{
 			/* somebody is in the way, or some tenant's events fail: the others go on */
-			if (GetCurrentTimestamp() >= singly_until)
-				singly_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SINGLY_FOR);
+			if (mulberry_monotonic() >= singly_until)
+				singly_until = TimestampTzPlusMilliseconds(mulberry_monotonic(), SINGLY_FOR);
 			MemoryContextSwitchTo(turn_context);
 			done = mulberry_process_try(number_events_singly, /* quiet */ false);
 		}
@@ -195,7 +196,7 @@ turn(bool *worked)
 								   /* channels_changed */ false);
 			return false;
 		}
-		last_look = GetCurrentTimestamp();
+		last_look = mulberry_monotonic();
 	}
 
 	nnotes = collect_notes(&notes);
@@ -504,7 +505,7 @@ add_message(const pg_uuid_t *tenant, char *text)
 static void
 complain_about_queue(double usage)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = mulberry_monotonic();
 
 	if (!TimestampDifferenceExceeds(last_complaint, now, COMPLAINT_INTERVAL))
 		return;
@@ -522,7 +523,7 @@ rest(TimestampTz until)
 {
 	for (;;)
 	{
-		long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+		long left = TimestampDifferenceMilliseconds(mulberry_monotonic(), until);
 
 		if (left <= 0)
 			break;

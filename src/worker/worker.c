@@ -22,6 +22,7 @@
 
 #include "server/extension.h"
 #include "server/guc.h"
+#include "server/monotonic.h"
 #include "server/plans.h"
 #include "server/shared_state.h"
 #include "worker/attempt.h"
@@ -177,7 +178,7 @@ claim(mulberry_worker *worker)
 		if (error.sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
 			mulberry_unit_run("sifting jobs", sift_work, NULL, false, &error))
 			return;
-		worker->next_claim = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_SLEEP_MS);
+		worker->next_claim = TimestampTzPlusMilliseconds(mulberry_monotonic(), LONGEST_SLEEP_MS);
 		return;
 	}
 	worker->claimed = list_length(unit.jobs);
@@ -205,7 +206,7 @@ claim(mulberry_worker *worker)
 	 * What was asked for came: there may be more.  With the ordinary slots taken there may be,
 	 * too, but not for us.  Otherwise ask when.
 	 */
-	worker->next_claim = GetCurrentTimestamp();
+	worker->next_claim = mulberry_monotonic();
 	if (worker->claimed < unit.limit)
 	{
 		long due = LONGEST_SLEEP_MS;
@@ -235,7 +236,7 @@ maintain(mulberry_worker *worker)
 
 	mulberry_unit_insist("maintenance", maintenance_work, &more, false, &error);
 	worker->next_maintenance = TimestampTzPlusMilliseconds(
-		GetCurrentTimestamp(), more ? 0 : (int64) mulberry_maintenance_interval * 1000);
+		mulberry_monotonic(), more ? 0 : (int64) mulberry_maintenance_interval * 1000);
 }
 
 /* Something may have come that must not wait for the next maintenance as it was planned. */
@@ -243,7 +244,7 @@ static void
 look_at_maintenance(mulberry_worker *worker)
 {
 	mulberry_unit_error error;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = mulberry_monotonic();
 	long planned = TimestampDifferenceMilliseconds(now, worker->next_maintenance);
 	long due = planned;
 
@@ -270,33 +271,32 @@ turn(mulberry_worker *worker)
 	{
 		mulberry_attempt_settle(worker, &answer);
 		if (worker->waits_for_room)
-			worker->next_claim = GetCurrentTimestamp();
+			worker->next_claim = mulberry_monotonic();
 		CHECK_FOR_INTERRUPTS();
 	}
 
 	mulberry_attempt_settle_pending(worker);
-	looked = room(worker) > 0 && (was_full || GetCurrentTimestamp() >= worker->next_claim);
+	looked = room(worker) > 0 && (was_full || mulberry_monotonic() >= worker->next_claim);
 	if (looked)
 		claim(worker);
 	if (worker->maintains)
 	{
 		if (looked)
 			look_at_maintenance(worker);
-		if (GetCurrentTimestamp() >= worker->next_maintenance)
+		if (mulberry_monotonic() >= worker->next_maintenance)
 			maintain(worker);
 	}
 	mulberry_set_in_flight((uint32) mulberry_http_in_flight(worker->http));
 
 	wait = LONGEST_SLEEP_MS;
 	if (room(worker) > 0)
-		wait =
-			Min(wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), worker->next_claim));
+		wait = Min(wait, TimestampDifferenceMilliseconds(mulberry_monotonic(), worker->next_claim));
 	if (worker->maintains)
-		wait = Min(
-			wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), worker->next_maintenance));
+		wait = Min(wait,
+				   TimestampDifferenceMilliseconds(mulberry_monotonic(), worker->next_maintenance));
 	if (worker->next_pending != 0)
 		wait =
-			Min(wait, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), worker->next_pending));
+			Min(wait, TimestampDifferenceMilliseconds(mulberry_monotonic(), worker->next_pending));
 	deadline = mulberry_http_deadline(worker->http);
 	if (deadline >= 0)
 		wait = Min(wait, deadline);
@@ -345,7 +345,7 @@ create_worker(MemoryContext parent)
 	AddWaitEventToSet(created->events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(created->events, WL_SOCKET_READABLE, mulberry_http_descriptor(created->http),
 					  NULL, NULL);
-	created->next_claim = GetCurrentTimestamp();
+	created->next_claim = mulberry_monotonic();
 	created->next_maintenance = created->next_claim;
 	MemoryContextSwitchTo(old);
 	return created;
@@ -398,7 +398,7 @@ mulberry_worker_main(Datum argument)
 		mulberry_process_check_interrupts();
 		wait = turn(worker);
 		if (sleep_until_needed(worker, wait))
-			worker->next_claim = GetCurrentTimestamp();
+			worker->next_claim = mulberry_monotonic();
 	}
 }
 
@@ -425,7 +425,7 @@ mulberry_run_jobs(PG_FUNCTION_ARGS)
 				errdetail("It commits after each step of each job."));
 	mulberry_require_version("run_jobs()");
 
-	end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), (int64) (max_seconds * 1000));
+	end = TimestampTzPlusMilliseconds(mulberry_monotonic(), (int64) (max_seconds * 1000));
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
 	mulberry_units_in_session(true);
 	worker = create_worker(TopMemoryContext);
@@ -435,7 +435,7 @@ mulberry_run_jobs(PG_FUNCTION_ARGS)
 		for (;;)
 		{
 			long wait = turn(worker);
-			TimestampTz now = GetCurrentTimestamp();
+			TimestampTz now = mulberry_monotonic();
 
 			CHECK_FOR_INTERRUPTS();
 			if (now >= end)
@@ -444,7 +444,7 @@ mulberry_run_jobs(PG_FUNCTION_ARGS)
 				break;
 			wait = Min(wait, TimestampDifferenceMilliseconds(now, end));
 			if (sleep_until_needed(worker, wait))
-				worker->next_claim = GetCurrentTimestamp();
+				worker->next_claim = mulberry_monotonic();
 		}
 		if (worker->held > 0)
 		{
