@@ -577,7 +577,8 @@ CREATE TYPE mulberry.speech_segment AS (
     end_ms     bigint,
     level_dbfs double precision
 );
-COMMENT ON TYPE mulberry.speech_segment IS 'where somebody speaks, as call_speech() tells it; track is null for the only one that nobody named';
+COMMENT ON TYPE mulberry.speech_segment IS
+    'where somebody speaks, as call_speech() tells it; track is null for the only one that nobody named';
 
 -- src/jobs/kinds.sql
 -- The kinds of jobs and of endpoints: what src/jobs/kinds.c defines.
@@ -3330,6 +3331,54 @@ COMMENT ON FUNCTION mulberry.call_transcript(text, text, text) IS
     'the transcript of a call in order of time: as text, a line a turn with its speaker; as subtitles srt (SubRip) or vtt (WebVTT); or as '
     'json with its segments and words. null: there is none yet';
 
+-- src/calls/waveform.sql
+-- A call as a picture.
+
+CREATE FUNCTION draw_call(call bigint, title text, width integer, height integer, tracks text[], words text[], starts bigint[],
+    ends bigint[], firsts boolean[]) RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED COST 20000 AS 'MODULE_PATHNAME', 'mulberry_draw_call';
+COMMENT ON FUNCTION draw_call(bigint, text, integer, integer, text[], text[], bigint[], bigint[], boolean[]) IS
+    'draws a call; of each word, in order of time, its track (null: the only one), its text, its times in ms, and whether it begins a '
+    'segment (internal)';
+
+CREATE FUNCTION words_in_time(call bigint)
+RETURNS TABLE (track text, word text, start_ms bigint, end_ms bigint, first boolean)
+LANGUAGE sql STABLE ROWS 1000 AS $$
+    SELECT s.track, w.word, w.start_ms, w.end_ms, w.n = 1
+      FROM mulberry_internal.segments_in_time($1) WITH ORDINALITY
+           AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, place)
+           CROSS JOIN LATERAL (
+               SELECT e.word->>'word', coalesce((e.word->>'start_ms')::bigint, s.start_ms),
+                      coalesce((e.word->>'end_ms')::bigint, s.end_ms), e.n
+                 FROM jsonb_array_elements(s.words) WITH ORDINALITY AS e (word, n)
+                WHERE e.word->>'word' IS NOT NULL
+               UNION ALL
+               SELECT s.text, s.start_ms, s.end_ms, 1 WHERE s.words IS NULL OR s.words = '[]') AS w (word, start_ms, end_ms, n)
+     WHERE s.start_ms IS NOT NULL
+     ORDER BY w.start_ms, s.place, w.n
+$$;
+COMMENT ON FUNCTION words_in_time(bigint) IS
+    'the words of a call in order of time; of a segment whose words have none, all of it (internal)';
+
+CREATE FUNCTION mulberry.call_waveform(call_id text, tenant text DEFAULT NULL, width integer DEFAULT 1000,
+    height integer DEFAULT NULL, title text DEFAULT NULL) RETURNS text
+LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    c mulberry_internal.calls;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', call_waveform.call_id, 'title', call_waveform.title);
+    c := mulberry_internal.find_call(mulberry_internal.resolve_tenant(call_waveform.tenant, 'supervisor'), call_waveform.call_id);
+    RETURN (SELECT mulberry_internal.draw_call(c.id, coalesce(call_waveform.title, c.call_id), coalesce(call_waveform.width, 1000),
+                       call_waveform.height, array_agg(w.track), array_agg(w.word), array_agg(w.start_ms), array_agg(w.end_ms),
+                       array_agg(w.first))
+              FROM mulberry_internal.words_in_time(c.id) AS w);
+END
+$$;
+COMMENT ON FUNCTION mulberry.call_waveform(text, text, integer, integer, text) IS
+    'a call as an SVG picture: its tracks one below the other in one time, each with its wave, what is missing of it, the digits, where '
+    'somebody speaks, and below it the words of the transcript, as many as have room. A height of null fits what there is to see; the '
+    'title is the call''s id unless one is given';
+
 -- src/calls/search.sql
 -- Full-text search over transcripts.  The index holds the calls of all tenants; a word of its own in each entry stands
 -- for tenant and language, so that a search reads what is its tenant's and no more.
@@ -4353,6 +4402,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('call_gaps', 'EXECUTE', 'supervisor'),
     ('call_dtmf', 'EXECUTE', 'supervisor'),
     ('call_speech', 'EXECUTE', 'supervisor'),
+    ('call_waveform', 'EXECUTE', 'supervisor'),
     ('call_segments', 'EXECUTE', 'supervisor auditor'),
     ('call_transcript', 'EXECUTE', 'supervisor auditor'),
     ('search_calls', 'EXECUTE', 'supervisor auditor'),

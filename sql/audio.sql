@@ -134,7 +134,7 @@ SELECT count(*) FROM call, speech_segments(audio, 's16le', 8000, hangover_ms => 
 CREATE TEMP TABLE picture AS
 SELECT xmlparse(DOCUMENT waveform_svg(audio, 's16le', 8000, title => 'a < b & "c"')) AS svg FROM call;
 SELECT xpath('string(/s:svg/s:text[@class="title"])', svg, n) AS title,
-       xpath_exists('/s:svg/s:text[contains(., "3.40 s") and contains(., "8000 Hz") and contains(., "0 digits") and contains(., "2 speech segments")]', svg, n) AS figures,
+       xpath_exists('//s:text[contains(., "3.40 s") and contains(., "8000 Hz") and contains(., "0 digits") and contains(., "2 speech segments")]', svg, n) AS figures,
        xpath('/s:svg/@width', svg, n) AS width,
        array_length(xpath('//s:rect[@class="bar"]', svg, n), 1) AS segments,
        xpath_exists('//s:rect[@class="label"]', svg, n) AS digits

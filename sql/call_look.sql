@@ -58,3 +58,77 @@ SELECT * FROM call_speech('look-one', track => 'nobody');
 SELECT * FROM call_speech('unknown');
 SELECT * FROM call_speech(NULL);
 SELECT * FROM call_speech('look-one', 'unknown');
+
+-- ---- its picture ----
+
+\set SHOW_CONTEXT never
+
+CREATE FUNCTION pg_temp.n(svg text, path text) RETURNS integer LANGUAGE sql AS $$
+    SELECT coalesce(array_length(xpath(path, svg::xml, '{{s,http://www.w3.org/2000/svg}}'), 1), 0)
+$$;
+CREATE FUNCTION pg_temp.texts(svg text, path text) RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(btrim(t::text), ' | ' ORDER BY n) FROM unnest(xpath(path, svg::xml, '{{s,http://www.w3.org/2000/svg}}')) WITH ORDINALITY AS u (t, n)
+$$;
+-- where a word stands, in seconds, in a picture of a plot of 932 pixels
+CREATE FUNCTION pg_temp.second_of(svg text, word text, seconds numeric) RETURNS numeric LANGUAGE sql AS $$
+    SELECT round(((xpath(format('//s:text[@class="word"][.="%s"]/@x', word), svg::xml, '{{s,http://www.w3.org/2000/svg}}'))[1]::text::numeric - 52) / 932 * seconds, 1)
+$$;
+
+-- the call of two tracks, with a transcript: what stood in call_audio() of the agent at 2.1 s was said 2 s later, and a second later that he began
+SELECT put_segments(c.id, 0, 0, '[{"text": "hello <b>you</b>", "start_ms": 200, "end_ms": 1600, "words": [{"word": "hello", "start_ms": 200, "end_ms": 600}, {"word": "<b>you</b>", "start_ms": 1200, "end_ms": 1600}]},
+                                  {"text": "& me", "start_ms": 2200, "end_ms": 2600}]'),
+       put_segments(c.id, 1, 0, '[{"text": "good evening", "start_ms": 200, "end_ms": 2600, "words": [{"word": "good", "start_ms": 200, "end_ms": 600}, {"word": "evening", "start_ms": 2200, "end_ms": 2600}]}]')
+  FROM calls c WHERE c.call_id = 'look-two';
+SELECT call_waveform('look-two') AS svg \gset two_
+SELECT xml_is_well_formed_document(:'two_svg') AS well_formed, pg_temp.texts(:'two_svg', '/s:svg/@width') AS width, pg_temp.texts(:'two_svg', '/s:svg/s:text[@class="title"]/text()') AS title,
+       pg_temp.texts(:'two_svg', '//s:tspan[@class="name"]/text()') AS tracks, pg_temp.texts(:'two_svg', '//s:tspan[@class="speech"]/text()') AS speech;
+SELECT pg_temp.texts(:'two_svg', '//s:text[@class="word"]/text()') AS words;
+SELECT word, pg_temp.second_of(:'two_svg', word, 7.1) AS at FROM unnest('{hello,& me,good,evening}'::text[]) AS word;
+-- the picture shows the segments that call_speech() tells
+SELECT pg_temp.n(:'two_svg', '//s:rect[@class="bar"]') AS bars, (SELECT count(*) FROM call_speech('look-two')) AS segments;
+
+-- a track alone has no name; gaps are marked in the wave and in the row of speech
+SELECT call_waveform('look-one', title => 'a < b & "c"') AS svg \gset one_
+SELECT pg_temp.texts(:'one_svg', '/s:svg/s:text[@class="title"]/text()') AS title, pg_temp.n(:'one_svg', '//s:tspan[@class="name"]') AS names, pg_temp.n(:'one_svg', '//s:text[@class="word"]') AS words;
+-- and is the picture of its audio
+SELECT :'one_svg' = waveform_svg(w.audio, w.encoding, w.sample_rate, 1000, h.height, 'a < b & "c"') AS same
+  FROM wav_decode(call_audio('look-one')) AS w, (SELECT pg_temp.texts(:'one_svg', '/s:svg/@height')::integer AS height) AS h;
+SELECT call_waveform('look-lossy') AS svg \gset lossy_
+SELECT pg_temp.texts(:'lossy_svg', '//s:tspan[@class="gaps"]/text()') AS gaps, pg_temp.n(:'lossy_svg', '//s:rect[@class="lost"]') AS lost, pg_temp.n(:'lossy_svg', '//s:rect[@class="gap"]') AS in_the_row;
+
+-- digits are marked, and are no speech
+SELECT count(ingest_packet('look-digits', n, substr(d, 1 + n * 160, 160), encoding => 'mulaw', sample_rate => 8000)) FROM dtmf_synthesize('w12#w', on_ms => 200, off_ms => 200) AS d, generate_series(0, (length(d) - 1) / 160) AS n WHERE n <> 36;
+SELECT call_waveform('look-digits') AS svg \gset digits_
+SELECT pg_temp.texts(:'digits_svg', '//s:text[@class="digit"]/text()') AS digits, pg_temp.n(:'digits_svg', '//s:rect[@class="tone"]') AS tones, pg_temp.n(:'digits_svg', '//s:rect[@class="bar"]') AS speech;
+
+-- no audio at all, of tracks without packets; and a size
+SELECT call_waveform('look-silent', width => 300, height => 240) AS svg \gset silent_
+SELECT xml_is_well_formed_document(:'silent_svg') AS well_formed, pg_temp.n(:'silent_svg', '//s:text[.="no audio"]') AS silent, pg_temp.texts(:'silent_svg', '/s:svg/@width | /s:svg/@height') AS size;
+SELECT pg_temp.texts(call_waveform('look-words'), '//s:tspan[@class="name"]/text()') AS audio_only;
+SELECT call_waveform('look-text');
+SELECT call_waveform('look-two', width => 10);
+SELECT call_waveform('look-two', height => 150);
+SELECT call_waveform('look-two', height => 100000);
+SELECT call_waveform('unknown');
+SELECT call_waveform(NULL);
+SELECT call_waveform('look-one', title => repeat('x', 100000));
+
+-- However much there is, the picture stays small and whole: 16 tracks of an hour, 1,000 words and 1,000 gaps each
+SELECT count(ingest_packet('look-large', n * 30, convert_to(repeat(chr(33 + n % 90), 8000), 'UTF8'), encoding => 'mulaw', sample_rate => 8000, track => 'track ' || t))
+  FROM generate_series(1, 16) AS t, generate_series(0, 119) AS n WHERE t = 1 OR n % 20 = 0;
+SELECT count(*) FROM (SELECT put_segments(c.id, t, 0, (SELECT jsonb_agg(jsonb_build_object('text', 'word' || n, 'start_ms', n * 3600, 'end_ms', n * 3600 + 500)) FROM generate_series(0, 999) AS n))
+                        FROM calls c, generate_series(0, 2) AS t WHERE c.call_id = 'look-large') AS put;
+SELECT call_waveform('look-large') AS svg \gset large_
+SELECT xml_is_well_formed_document(:'large_svg') AS well_formed, length(:'large_svg') < 2000000 AS small, pg_temp.n(:'large_svg', '//s:tspan[@class="name"]') AS tracks,
+       pg_temp.n(:'large_svg', '//s:text[@class="word"]') < 150 AS few_words, pg_temp.n(:'large_svg', '//s:rect') < 2000 AS few_marks;
+
+-- only who may hear a call sees it
+CREATE ROLE regress_look_auditor;
+SELECT grant_access('regress_look_auditor', 'auditor', 'default');
+SET ROLE regress_look_auditor;
+SELECT call_waveform('look-one');
+SELECT call_speech('look-one');
+RESET ROLE;
+SELECT revoke_access('regress_look_auditor', 'auditor', 'default');
+DROP ROLE regress_look_auditor;
+SELECT count(erase_call(call_id)) FROM call_status WHERE call_id LIKE 'look-%';

@@ -18,6 +18,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('call_gaps', 'EXECUTE', 'supervisor'),
     ('call_dtmf', 'EXECUTE', 'supervisor'),
     ('call_speech', 'EXECUTE', 'supervisor'),
+    ('call_waveform', 'EXECUTE', 'supervisor'),
     ('call_segments', 'EXECUTE', 'supervisor auditor'),
     ('call_transcript', 'EXECUTE', 'supervisor auditor'),
     ('search_calls', 'EXECUTE', 'supervisor auditor'),

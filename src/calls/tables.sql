@@ -236,4 +236,5 @@ CREATE TYPE mulberry.speech_segment AS (
     end_ms     bigint,
     level_dbfs double precision
 );
-COMMENT ON TYPE mulberry.speech_segment IS 'where somebody speaks, as call_speech() tells it; track is null for the only one that nobody named';
+COMMENT ON TYPE mulberry.speech_segment IS
+    'where somebody speaks, as call_speech() tells it; track is null for the only one that nobody named';

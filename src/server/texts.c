@@ -92,6 +92,7 @@ static const struct
 	{ "symbols", DOCUMENT },
 	{ "tenant", NAME },
 	{ "to_number", NAME },
+	{ "title", REMARK },
 	{ "totals", DOCUMENT },
 	{ "track", NAME },
 	{ "tracks", DOCUMENT }, /* each is a track */

@@ -32,12 +32,27 @@ collect(void *arg, const char *text, size_t n)
 	svg[svg_size] = '\0';
 }
 
+/* A picture of one lane. */
+typedef struct drawn
+{
+	int width;
+	int height;
+	const char *title;
+	mb_waveform_lane lane;
+} drawn;
+
 /* Draws n samples; the picture is in svg. */
 static mb_status
-draw(const int16_t *samples, size_t n, const mb_waveform_picture *picture)
+draw(const int16_t *samples, size_t n, const drawn *drawn)
 {
+	mb_waveform_lane lane = drawn->lane;
+	mb_waveform_picture picture = { .width = drawn->width,
+									.height = drawn->height,
+									.title = drawn->title,
+									.lanes = &lane,
+									.n_lanes = 1 };
 	mb_waveform waveform;
-	size_t n_columns = mb_waveform_columns(picture->width, n);
+	size_t n_columns = mb_waveform_columns(picture.width, n);
 	mb_waveform_column *columns = malloc(sizeof(*columns) * (n_columns + 1));
 	mb_status status;
 
@@ -45,19 +60,20 @@ draw(const int16_t *samples, size_t n, const mb_waveform_picture *picture)
 	svg_capacity = 0;
 	free(svg);
 	svg = NULL;
+	lane.waveform = &waveform;
 	status = mb_waveform_init(&waveform, columns, n_columns, n);
 	if (status == MB_OK)
 		status = mb_waveform_feed(&waveform, samples, n);
 	if (status == MB_OK)
-		status = mb_waveform_write(&waveform, picture, collect, NULL);
+		status = mb_waveform_write(&picture, collect, NULL);
 	free(columns);
 	return status;
 }
 
-static mb_waveform_picture
+static drawn
 plain_picture(void)
 {
-	return (mb_waveform_picture){ .width = WIDTH, .height = HEIGHT, .sample_rate = 8000 };
+	return (drawn){ .width = WIDTH, .height = HEIGHT, .lane.sample_rate = 8000 };
 }
 
 /* How often a piece of text occurs in the picture. */
@@ -121,16 +137,16 @@ marks_lie_where_they_are_in_time(void)
 	static const mb_waveform_span speech[] = { { 3.0, 4.5 }, { 5.0, 8.0 } };
 	static const mb_waveform_span lost[] = { { 0.0, 0.5 } };
 	static int16_t samples[64000];
-	mb_waveform_picture picture = plain_picture();
+	drawn picture = plain_picture();
 	double x;
 	double width;
 
-	picture.digits = digits;
-	picture.n_digits = 3;
-	picture.speech = speech;
-	picture.n_speech = 2;
-	picture.lost = lost;
-	picture.n_lost = 1;
+	picture.lane.digits = digits;
+	picture.lane.n_digits = 3;
+	picture.lane.speech = speech;
+	picture.lane.n_speech = 2;
+	picture.lane.lost = lost;
+	picture.lane.n_lost = 1;
 	for (int i = 0; i < 64000; i++)
 		samples[i] = (int16_t) (i % 100 * 100);
 	check_int(draw(samples, 64000, &picture), MB_OK);
@@ -171,18 +187,18 @@ crowded_digits_share_a_label(void)
 {
 	static int16_t samples[64000];
 	mb_waveform_digit digits[60];
-	mb_waveform_picture picture = plain_picture();
+	drawn picture = plain_picture();
 
 	for (int i = 0; i < 60; i++)
 		digits[i] = (mb_waveform_digit){ "0123456789"[i % 10], 0.1 * i, 0.1 * i + 0.05 };
-	picture.digits = digits;
-	picture.n_digits = 5;
+	picture.lane.digits = digits;
+	picture.lane.n_digits = 5;
 	check_int(draw(samples, 64000, &picture), MB_OK);
 	check_int(count(">01234</text>"), 1);
 	check_int(count("class=\"label\""), 1);
 	check_int(count("class=\"tone\""), 5);
 	/* a label names 48 digits at most and says that it was cut */
-	picture.n_digits = 60;
+	picture.lane.n_digits = 60;
 	check_int(draw(samples, 64000, &picture), MB_OK);
 	check_int(count("01234567&#8230;</text>"), 1);
 	check_int(count("class=\"tone\""), 60);
@@ -263,13 +279,13 @@ static void
 titles_are_escaped(void)
 {
 	int16_t samples[10] = { 1, 2, 3 };
-	mb_waveform_picture picture = plain_picture();
+	drawn picture = plain_picture();
 
 	picture.title = "<script>alert(\"1 & 2\")</script>\n\x01 fin";
 	check_int(draw(samples, 10, &picture), MB_OK);
 	check_int(count("<script"), 0);
 	/* once as the document's title, once on paper */
-	check_int(count("&lt;script&gt;alert(&quot;1 &amp; 2&quot;)&lt;/script&gt; fin<"), 2);
+	check_int(count("&lt;script&gt;alert(&quot;1 &amp; 2&quot;)&lt;/script&gt;  fin<"), 2);
 	check(well_formed());
 }
 
@@ -278,7 +294,7 @@ static void
 extremes_are_drawn(void)
 {
 	static int16_t samples[20000];
-	mb_waveform_picture picture = plain_picture();
+	drawn picture = plain_picture();
 
 	check_int(draw(samples, 1, &picture), MB_OK);
 	check(well_formed());
@@ -289,7 +305,7 @@ extremes_are_drawn(void)
 	check_int(count("inf"), 0);
 	for (int i = 0; i < 20000; i++)
 		samples[i] = i % 2 ? 32767 : -32768;
-	picture.sample_rate = 1; /* 20,000 s */
+	picture.lane.sample_rate = 1; /* 20,000 s */
 	picture.width = MB_WAVEFORM_MIN_WIDTH;
 	picture.height = MB_WAVEFORM_MIN_HEIGHT;
 	check_int(draw(samples, 20000, &picture), MB_OK);
@@ -297,7 +313,7 @@ extremes_are_drawn(void)
 	check_int(count("5:33:20"), 1);
 	picture.width = MB_WAVEFORM_MAX_WIDTH;
 	picture.height = MB_WAVEFORM_MAX_HEIGHT;
-	picture.sample_rate = 48000;
+	picture.lane.sample_rate = 48000;
 	check_int(draw(samples, 20000, &picture), MB_OK);
 	check(well_formed());
 	/* few samples: a line through each of them */
@@ -312,7 +328,7 @@ static void
 ids_differ_between_pictures(void)
 {
 	int16_t samples[1000] = { 0 };
-	mb_waveform_picture picture = plain_picture();
+	drawn picture = plain_picture();
 	char first[32];
 	char second[32];
 	char third[32];
@@ -332,7 +348,7 @@ static void
 bad_pictures_are_refused(void)
 {
 	int16_t samples[8000] = { 0 };
-	mb_waveform_picture picture;
+	drawn picture;
 	mb_waveform_digit digits[2] = { { '1', 0.1, 0.2 }, { '2', 0.3, 0.4 } };
 	mb_waveform_span span = { 0.2, 0.4 };
 	mb_waveform waveform;
@@ -346,10 +362,10 @@ bad_pictures_are_refused(void)
 	} while (0)
 
 	picture = plain_picture();
-	picture.digits = digits;
-	picture.n_digits = 2;
-	picture.speech = &span;
-	picture.n_speech = 1;
+	picture.lane.digits = digits;
+	picture.lane.n_digits = 2;
+	picture.lane.speech = &span;
+	picture.lane.n_speech = 1;
 	EXPECT(MB_OK);
 	digits[1].symbol = 'x';
 	EXPECT(MB_ERR_SYMBOL);
@@ -369,16 +385,16 @@ bad_pictures_are_refused(void)
 	span.start = 0.5;
 	EXPECT(MB_ERR_RANGE);
 	span.start = 0.2;
-	picture.lost = &span;
-	picture.n_lost = 1;
+	picture.lane.lost = &span;
+	picture.lane.n_lost = 1;
 	span.end = 1.0005;
 	EXPECT(MB_OK);
 	span.end = 1.1;
 	EXPECT(MB_ERR_RANGE);
 	span.end = 0.4;
-	picture.sample_rate = 0;
+	picture.lane.sample_rate = 0;
 	EXPECT(MB_ERR_RATE);
-	picture.sample_rate = 8000;
+	picture.lane.sample_rate = 8000;
 	picture.height = MB_WAVEFORM_MIN_HEIGHT - 1;
 	EXPECT(MB_ERR_RANGE);
 	picture.height = MB_WAVEFORM_MAX_HEIGHT + 1;

@@ -2,10 +2,11 @@
  * waveform.c
  *	  Gathers the envelope of a recording, column by column: see waveform.h.
  *
- * Also says whether a picture can be drawn; waveform_svg.c draws it.
+ * Also says whether what a picture shows is in order; waveform_svg.c draws it.
  */
 #include "core/audio/waveform.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Symbols as in ITU-T Q.23; dtmf.h has their order, which does not matter here. */
@@ -91,6 +92,15 @@ mb_waveform_feed(mb_waveform *waveform, const int16_t *samples, size_t n)
 	return MB_OK;
 }
 
+mb_status
+mb_waveform_skip(mb_waveform *waveform, uint64_t n)
+{
+	if (n > waveform->total - waveform->position)
+		return MB_ERR_RANGE;
+	waveform->position += n;
+	return MB_OK;
+}
+
 /* One ms is forgiven, because detectors round. */
 static bool
 span_is_valid(double start, double end, double seconds)
@@ -98,36 +108,70 @@ span_is_valid(double start, double end, double seconds)
 	return start >= 0 && start <= end && end <= seconds + 0.001;
 }
 
-mb_status
-mb_waveform_check(const mb_waveform *waveform, const mb_waveform_picture *picture)
+static bool
+spans_are_valid(const mb_waveform_span *spans, size_t n, double seconds)
 {
-	double seconds;
+	for (size_t i = 0; i < n; i++)
+	{
+		if (!span_is_valid(spans[i].start, spans[i].end, seconds) ||
+			(i > 0 && spans[i].start < spans[i - 1].start))
+			return false;
+	}
+	return true;
+}
 
-	if (picture->width < MB_WAVEFORM_MIN_WIDTH || picture->width > MB_WAVEFORM_MAX_WIDTH ||
-		picture->height < MB_WAVEFORM_MIN_HEIGHT || picture->height > MB_WAVEFORM_MAX_HEIGHT)
+static mb_status
+check_lane(const mb_waveform_lane *lane)
+{
+	double seconds = (double) lane->waveform->total / lane->sample_rate;
+
+	if (!spans_are_valid(lane->speech, lane->n_speech, seconds) ||
+		!spans_are_valid(lane->lost, lane->n_lost, seconds))
 		return MB_ERR_RANGE;
-	if (picture->sample_rate < 1)
-		return MB_ERR_RATE;
-	seconds = (double) waveform->total / picture->sample_rate;
-	for (size_t i = 0; i < picture->n_speech; i++)
+	for (size_t i = 0; i < lane->n_digits; i++)
 	{
-		if (!span_is_valid(picture->speech[i].start, picture->speech[i].end, seconds))
-			return MB_ERR_RANGE;
-	}
-	for (size_t i = 0; i < picture->n_lost; i++)
-	{
-		if (!span_is_valid(picture->lost[i].start, picture->lost[i].end, seconds))
-			return MB_ERR_RANGE;
-	}
-	for (size_t i = 0; i < picture->n_digits; i++)
-	{
-		char symbol = picture->digits[i].symbol;
+		const mb_waveform_digit *digit = &lane->digits[i];
 
-		if (!span_is_valid(picture->digits[i].start, picture->digits[i].end, seconds) ||
-			(i > 0 && picture->digits[i].start < picture->digits[i - 1].start))
+		if (!span_is_valid(digit->start, digit->end, seconds) ||
+			(i > 0 && digit->start < digit[-1].start))
 			return MB_ERR_RANGE;
-		if (symbol == '\0' || strchr(SYMBOLS, symbol) == NULL)
+		if (digit->symbol == '\0' || strchr(SYMBOLS, digit->symbol) == NULL)
 			return MB_ERR_SYMBOL;
 	}
+	for (size_t i = 0; i < lane->n_words; i++)
+	{
+		const mb_waveform_word *word = &lane->words[i];
+
+		if (!span_is_valid(word->start, word->end, seconds) ||
+			(i > 0 && word->start < word[-1].start))
+			return MB_ERR_RANGE;
+	}
 	return MB_OK;
+}
+
+mb_status
+mb_waveform_check(const mb_waveform_picture *picture)
+{
+	double seconds = 0;
+
+	if (picture->width < MB_WAVEFORM_MIN_WIDTH || picture->width > MB_WAVEFORM_MAX_WIDTH ||
+		picture->height < MB_WAVEFORM_MIN_HEIGHT || picture->height > MB_WAVEFORM_MAX_HEIGHT ||
+		picture->n_lanes < 1 || picture->n_lanes > MB_WAVEFORM_MAX_LANES)
+		return MB_ERR_RANGE;
+	for (size_t i = 0; i < picture->n_lanes; i++)
+	{
+		const mb_waveform_lane *lane = &picture->lanes[i];
+		mb_status status;
+
+		if (lane->sample_rate < 1)
+			return MB_ERR_RATE;
+		if (i == 0)
+			seconds = (double) lane->waveform->total / lane->sample_rate;
+		if (fabs((double) lane->waveform->total / lane->sample_rate - seconds) > 0.001)
+			return MB_ERR_RANGE;
+		status = check_lane(lane);
+		if (status != MB_OK)
+			return status;
+	}
+	return picture->height < mb_waveform_least_height(picture) ? MB_ERR_RANGE : MB_OK;
 }

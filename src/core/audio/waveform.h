@@ -1,26 +1,31 @@
 /*
  * waveform.h
- *	  A picture of a recording as SVG 1.1: the envelope over time, with the parts that are
- *	  speech, the digits that were dialled and the stretches that were lost.
+ *	  A picture of a recording, or of the tracks of a call one below the other, as SVG 1.1: the
+ *	  envelope over time, with the parts that are speech, the digits that were dialled, the
+ *	  stretches that were lost, and the words that were said.
  *
  * The envelope is gathered first, from samples in any pieces, into columns that
  * the caller owns; then the picture is written to a function of the caller.
  * What is speech or a digit is the caller's to find out (vad.h, dtmf.h).
  *
- * The SVG is plain ASCII but for the title, has no scripts and refers to nothing outside
- * itself; its ids contain a digest, so that several pictures fit one page.
+ * The SVG is UTF-8 and plain ASCII but for the caller's texts, has no scripts and refers to nothing
+ * outside itself; its ids contain a digest, so that several pictures fit one page.  Its size
+ * is bounded by that of the picture and the number of its lanes, not by what there is to
+ * mark: marks that would fall into one pixel are one, and of texts there is what fits.
  */
 #ifndef MB_WAVEFORM_H
 #define MB_WAVEFORM_H
 
 #include "core/audio/level.h"
+#include "core/audio/svg.h"
 #include "core/mb.h"
 
 /* Size of a picture, in pixels. */
 #define MB_WAVEFORM_MIN_WIDTH 240
 #define MB_WAVEFORM_MAX_WIDTH 8000
 #define MB_WAVEFORM_MIN_HEIGHT 140
-#define MB_WAVEFORM_MAX_HEIGHT 2000
+#define MB_WAVEFORM_MAX_HEIGHT 4000
+#define MB_WAVEFORM_MAX_LANES 16
 
 /* What a picture has left and right of the signal. */
 #define MB_WAVEFORM_LEFT_MARGIN 52
@@ -58,23 +63,40 @@ typedef struct mb_waveform_digit
 	double end;
 } mb_waveform_digit;
 
-/* What the picture shows; arrays are ordered by time, and may be NULL when empty. */
-typedef struct mb_waveform_picture
+/* What was said; a word, or all of a phrase whose words have no times. */
+typedef struct mb_waveform_word
 {
-	int width;
-	int height;
+	const char *text; /* any, escaped here */
+	double start;	  /* seconds */
+	double end;
+	bool first; /* of a phrase */
+} mb_waveform_word;
+
+/* A recording, or a track of a call; arrays are ordered by their starts, and may be NULL when empty. */
+typedef struct mb_waveform_lane
+{
+	const char *name; /* any text, escaped here; NULL for none */
+	const mb_waveform *waveform;
 	int sample_rate;
-	const char *title; /* any text, escaped here; NULL for none */
 	const mb_waveform_digit *digits;
 	size_t n_digits;
 	const mb_waveform_span *speech;
 	size_t n_speech;
 	const mb_waveform_span *lost;
 	size_t n_lost;
-} mb_waveform_picture;
+	const mb_waveform_word *words;
+	size_t n_words;
+} mb_waveform_lane;
 
-/* Takes the next n bytes of the picture; may leave by longjmp. */
-typedef void (*mb_waveform_writer)(void *arg, const char *text, size_t n);
+/* What the picture shows. */
+typedef struct mb_waveform_picture
+{
+	int width;
+	int height;
+	const char *title;			   /* any text, escaped here; NULL for none */
+	const mb_waveform_lane *lanes; /* of the same length, from the top */
+	size_t n_lanes;
+} mb_waveform_picture;
 
 /*
  * Columns that a picture of this width needs for total samples: one a pixel, or
@@ -89,16 +111,24 @@ extern mb_status mb_waveform_init(mb_waveform *waveform, mb_waveform_column *col
 /* Takes n samples; MB_ERR_RANGE, and nothing taken, when they would be more than total. */
 extern mb_status mb_waveform_feed(mb_waveform *waveform, const int16_t *samples, size_t n);
 
+/* Goes on n samples without any: silence that counts for no level. */
+extern mb_status mb_waveform_skip(mb_waveform *waveform, uint64_t n);
+
 /*
- * MB_OK when the picture can be drawn.  MB_ERR_RANGE when its size is out of range, or
- * a span or digit is not in order inside the signal (0 <= start <= end, one ms beyond the
+ * MB_OK when the picture can be drawn.  MB_ERR_RANGE when its size or the number of its lanes is out of
+ * range, when it is too low for them, when lanes differ in length by more than one ms, or when
+ * something is not in order inside the signal (0 <= start <= end, one ms beyond the
  * signal's end forgiven); MB_ERR_RATE for a rate below 1; MB_ERR_SYMBOL for a digit that is
  * no DTMF symbol.
  */
-extern mb_status mb_waveform_check(const mb_waveform *waveform, const mb_waveform_picture *picture);
+extern mb_status mb_waveform_check(const mb_waveform_picture *picture);
+
+/* The height that a picture of its width needs at least, and one that shows its lanes well. */
+extern int mb_waveform_least_height(const mb_waveform_picture *picture);
+extern int mb_waveform_good_height(const mb_waveform_picture *picture);
 
 /* Writes the picture, or nothing when mb_waveform_check() has an error, which is returned. */
-extern mb_status mb_waveform_write(const mb_waveform *waveform, const mb_waveform_picture *picture,
-								   mb_waveform_writer write, void *arg);
+extern mb_status
+mb_waveform_write(const mb_waveform_picture *picture, mb_svg_writer write, void *arg);
 
 #endif /* MB_WAVEFORM_H */

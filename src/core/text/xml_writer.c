@@ -4,68 +4,10 @@
  */
 #include "core/text/xml_writer.h"
 
+#include "core/text/utf8.h"
+
 #include <stdio.h>
 #include <string.h>
-
-/* Decoded from no UTF-8. */
-#define NOT_UTF8 0xFFFFFFFFu
-
-/*
- * Takes one character off a NUL-terminated text; its bytes are counted in *n.  Surrogates encoded
- * one by one are let through here, because they are to be taken out and not to be an error.
- */
-static uint32_t
-next_character(const char *text, size_t *n)
-{
-	const unsigned char *bytes = (const unsigned char *) text;
-	uint32_t c = bytes[0];
-	uint32_t least;
-	size_t more;
-
-	*n = 1;
-	if (c < 0x80)
-		return c;
-	if (c >= 0xC2 && c <= 0xDF)
-	{
-		more = 1;
-		least = 0x80;
-		c &= 0x1F;
-	}
-	else if ((c & 0xF0) == 0xE0)
-	{
-		more = 2;
-		least = 0x800;
-		c &= 0x0F;
-	}
-	else if (c >= 0xF0 && c <= 0xF4)
-	{
-		more = 3;
-		least = 0x10000;
-		c &= 0x07;
-	}
-	else
-		return NOT_UTF8;
-
-	/* a NUL is no continuation, so this does not run past the end */
-	for (size_t i = 1; i <= more; i++)
-	{
-		if ((bytes[i] & 0xC0) != 0x80)
-			return NOT_UTF8;
-		c = c << 6 | (bytes[i] & 0x3F);
-	}
-	if (c < least || c > 0x10FFFF)
-		return NOT_UTF8;
-	*n = more + 1;
-	return c;
-}
-
-/* XML 1.0, production 2 [Char]. */
-static bool
-xml_character(uint32_t c)
-{
-	return c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c <= 0xD7FF) ||
-		   (c >= 0xE000 && c <= 0xFFFD) || (c >= 0x10000 && c <= 0x10FFFF);
-}
 
 bool
 mb_xml_clean(const char *text)
@@ -74,7 +16,7 @@ mb_xml_clean(const char *text)
 
 	for (; *text != '\0'; text += n)
 	{
-		if (!xml_character(next_character(text, &n)))
+		if (!mb_xml_character(mb_utf8_next(text, &n)))
 			return false;
 	}
 	return true;
@@ -87,9 +29,9 @@ mb_xml_blank(const char *text)
 
 	for (; *text != '\0'; text += n)
 	{
-		uint32_t c = next_character(text, &n);
+		uint32_t c = mb_utf8_next(text, &n);
 
-		if (c == NOT_UTF8 || (xml_character(c) && c > ' '))
+		if (c == MB_NOT_UTF8 || (mb_xml_character(c) && c > ' '))
 			return false;
 	}
 	return true;
@@ -161,14 +103,14 @@ append_escaped(mb_xml_writer *xml, const char *text, bool attribute)
 
 	for (; *text != '\0' && xml->status == MB_XML_OK; text += n)
 	{
-		uint32_t c = next_character(text, &n);
+		uint32_t c = mb_utf8_next(text, &n);
 		const char *escaped = entity(c, attribute);
 
-		if (c == NOT_UTF8)
+		if (c == MB_NOT_UTF8)
 			fail(xml, MB_XML_ENCODING);
 		else if (escaped != NULL)
 			append_ascii(xml, escaped);
-		else if (xml_character(c))
+		else if (mb_xml_character(c))
 			append(xml, text, n, c > 0xFFFF ? 2 : 1);
 	}
 }

@@ -69,6 +69,7 @@ my %calls = (
     'mulberry.call_segments' => [q{SELECT * FROM mulberry.call_segments('talk', 'north')}],
     'mulberry.call_speech' => [q{SELECT * FROM mulberry.call_speech('tones', 'north')}],
     'mulberry.call_transcript' => [q{SELECT mulberry.call_transcript('talk', 'json', 'north')}],
+    'mulberry.call_waveform' => [q{SELECT mulberry.call_waveform('tones', 'north')}],
     'mulberry.cancel_command' => [q{SELECT mulberry.cancel_command(:command)}, $command],
     'mulberry.cancel_job' => [q{SELECT mulberry.cancel_job(:job)}, $queued],
     'mulberry.check_mandate' => [q{SELECT * FROM mulberry.check_mandate('10000000', 1, 'north')}],
