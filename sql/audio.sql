@@ -74,6 +74,11 @@ SELECT truncated, array(SELECT pg_temp.samples(audio)) AS samples
   FROM eight_bit, wav_decode(overlay(wav PLACING '\xffffffff' FROM length(wav) - 6));
 SELECT wav_decode(NULL);
 SELECT wav_decode('RIFX\000\000\000\000WAVE');
+-- the other byte order, and sizes of 64 bits
+SELECT * FROM wav_decode('RIFX\000\000\000\050WAVEfmt \000\000\000\020\000\001\000\001\000\000\037\100\000\000\076\200\000\002\000\020data\000\000\000\004\0224Vx');
+SELECT name, w.* FROM unnest('{RF64,BW64}'::text[]) AS name,
+       wav_decode(convert_to(name, 'UTF8') || '\377\377\377\377WAVEds64\034\000\000\000' || decode('4c000000000000000400000000000000020000000000000000000000', 'hex')
+                  || substr(wav_encode('\x01020304', 's16le', 8000), 13, 28) || decode('ffffffff01020304', 'hex')) AS w;
 SELECT wav_decode('OggS\000\000\000\000\000\000\000\000');
 SELECT wav_decode('');
 -- IMA ADPCM

@@ -57,7 +57,12 @@ SELECT i / 24 AS part, dtmf_decode_agg(audio, 'mulaw', 8000 ORDER BY i) FROM pie
 SELECT dtmf_decode_agg(audio, 'mulaw', 8000) IS NULL AS none FROM pieces WHERE false;
 SELECT dtmf_decode_agg('', 'mulaw', 8000) = '' AS empty;
 SELECT dtmf_decode_agg(audio, 'mulaw', CASE WHEN i < 5 THEN 8000 ELSE 16000 END ORDER BY i) FROM pieces;
-SELECT dtmf_decode_agg(audio, 'mulaw', 11025) FROM pieces;
+SELECT dtmf_decode_agg(audio, 'mulaw', 11024) FROM pieces;
+-- Digits are heard at every rate that audio can be converted from.
+SELECT r AS rate, dtmf_decode(audio, 's16le', r), dtmf_decode_agg(audio, 's16le', r), start_ms, duration_ms
+  FROM unnest(ARRAY[11025, 12000, 22050, 24000, 32000]) AS r, audio_convert(dtmf_synthesize('159D*0##', 's16le', 48000), 's16le', 48000, 's16le', r) AS audio,
+       dtmf_detect(audio, 's16le', r) WHERE digit = 'D'
+ GROUP BY r, audio, start_ms, duration_ms ORDER BY r;
 SELECT dtmf_decode_agg(audio, 's16le', 8000) FROM (VALUES ('\x000000'::bytea)) AS v (audio);
 SELECT i, dtmf_decode_agg(audio, 'mulaw', 8000) OVER (ORDER BY i) FROM pieces LIMIT 1;
 
@@ -86,7 +91,7 @@ SELECT dtmf_synthesize(repeat('1', 10000), 's16le', 48000, on_ms => 60000);
 SELECT dtmf_decode('\x010203', 's16le', 8000);
 SELECT dtmf_decode('', 'mulaw', 8000);
 SELECT dtmf_decode('\xff', 'gsm', 8000);
-SELECT dtmf_decode('\xff', 'mulaw', 11025);
+SELECT dtmf_decode('\xff', 'mulaw', 11024);
 SELECT dtmf_decode('\xff', 'mulaw', 8000, -71);
 SELECT dtmf_decode('\xff', 'mulaw', 8000, 'NaN');
 \set VERBOSITY sqlstate
@@ -95,7 +100,7 @@ SELECT dtmf_synthesize('1', on_ms => 9);
 SELECT dtmf_synthesize(repeat('1', 10000), 's16le', 48000, on_ms => 60000);
 SELECT * FROM dtmf_detect('\x010203', 's16le', 8000);
 SELECT * FROM dtmf_detect('', 'mulaw', 8000);
-SELECT * FROM dtmf_detect('\xff', 'mulaw', 11025);
+SELECT * FROM dtmf_detect('\xff', 'mulaw', 11024);
 \set VERBOSITY default
 -- a long string can be cancelled (the limit goes with the failed statement)
 SET statement_timeout = '4ms' \; SELECT length(dtmf_synthesize(repeat('12', 1000), 's16le', 48000, on_ms => 1000));

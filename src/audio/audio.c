@@ -27,29 +27,6 @@ PG_FUNCTION_INFO_V1(mulberry_wav_decode);
 /* Bytes of a WAV file in which its audio usually begins. */
 #define USUAL_HEAD 4096
 
-/* Error unless the resampler knows the rate. */
-static void
-check_convertible_rate(int rate)
-{
-	StringInfoData rates;
-
-	for (int i = 0; i < MB_RESAMPLE_N_RATES; i++)
-	{
-		if (mb_resample_rates[i] == rate)
-			return;
-	}
-	initStringInfo(&rates);
-	for (int i = 0; i < MB_RESAMPLE_N_RATES; i++)
-		appendStringInfo(&rates, "%s%d",
-						 i == 0						   ? ""
-						 : i < MB_RESAMPLE_N_RATES - 1 ? ", "
-													   : " and ",
-						 mb_resample_rates[i]);
-	ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			errmsg("sample rate %d is not supported", rate),
-			errdetail("Audio can be converted between %s Hz.", rates.data));
-}
-
 /*
  * audio_convert(audio, from_encoding, from_rate, to_encoding, to_rate)
  *
@@ -75,8 +52,8 @@ mulberry_audio_convert(PG_FUNCTION_ARGS)
 
 	mulberry_audio_open_any_rate(&audio, PG_GETARG_DATUM(0), PG_GETARG_TEXT_PP(1));
 	to_encoding = mulberry_encoding(PG_GETARG_TEXT_PP(3));
-	check_convertible_rate(from_rate);
-	check_convertible_rate(to_rate);
+	mulberry_check_convertible_rate(from_rate);
+	mulberry_check_convertible_rate(to_rate);
 
 	sample_size = mb_encoding_sample_size(to_encoding);
 	n_result = mb_resample_length(audio.n_samples, from_rate, to_rate);

@@ -8,12 +8,14 @@
 #include "server/compat.h"
 
 #include "access/detoast.h"
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "audio/audio_input.h"
 #include "core/audio/g711.h"
+#include "core/audio/resample.h"
 #include "server/texts.h"
 
 /* What the core's vector code may rely on. */
@@ -45,6 +47,25 @@ mulberry_check_rate(int sample_rate)
 				errmsg("sample rate %d is not supported", sample_rate),
 				errdetail("Supported are 8000, 16000, 44100 and 48000 Hz."),
 				errhint("Use audio_convert() first for audio of another rate."));
+}
+
+void
+mulberry_check_convertible_rate(int rate)
+{
+	StringInfoData rates;
+
+	if (mb_resample_rate_known(rate))
+		return;
+	initStringInfo(&rates);
+	for (int i = 0; i < MB_RESAMPLE_N_RATES; i++)
+		appendStringInfo(&rates, "%s%d",
+						 i == 0						   ? ""
+						 : i < MB_RESAMPLE_N_RATES - 1 ? ", "
+													   : " and ",
+						 mb_resample_rates[i]);
+	ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("sample rate %d is not supported", rate),
+			errdetail("Audio can be converted between %s Hz.", rates.data));
 }
 
 size_t

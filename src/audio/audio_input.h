@@ -41,8 +41,9 @@ typedef struct mulberry_audio
 /* The encoding of that name; an error says which there are. */
 extern mb_encoding mulberry_encoding(text *name);
 
-/* Error unless calls can have this rate (mb_rate_supported). */
+/* Error unless calls can have this rate (mb_rate_supported), or audio can be converted from and to it. */
 extern void mulberry_check_rate(int sample_rate);
+extern void mulberry_check_convertible_rate(int rate);
 
 /* Bytes of a bytea argument, which need not be fetched for that. */
 extern size_t mulberry_bytea_size(Datum bytes);

@@ -84,6 +84,15 @@ append_digit(void *arg, const mb_dtmf_event *event)
 	appendStringInfoChar((StringInfo) arg, event->digit);
 }
 
+/* Opens audio at any rate that the receiver brings to its own. */
+static void
+open_audio(mulberry_audio *audio, Datum bytes, text *encoding, int sample_rate)
+{
+	mulberry_check_convertible_rate(sample_rate);
+	mulberry_audio_open_any_rate(audio, bytes, encoding);
+	audio->sample_rate = sample_rate;
+}
+
 /* dtmf_decode(audio, encoding, sample_rate, floor_dbm0) */
 Datum
 mulberry_dtmf_decode(PG_FUNCTION_ARGS)
@@ -94,7 +103,7 @@ mulberry_dtmf_decode(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
-	mulberry_audio_open(&audio, PG_GETARG_DATUM(0), PG_GETARG_TEXT_PP(1), PG_GETARG_INT32(2));
+	open_audio(&audio, PG_GETARG_DATUM(0), PG_GETARG_TEXT_PP(1), PG_GETARG_INT32(2));
 	initStringInfo(&digits);
 	receiver = mulberry_dtmf_receiver(audio.sample_rate, &fcinfo->args[3], append_digit, &digits);
 	feed_receiver(receiver, &audio);
@@ -135,7 +144,7 @@ mulberry_dtmf_decode_transition(PG_FUNCTION_ARGS)
 		NullableDatum no_floor = { .isnull = true };
 		MemoryContext caller = MemoryContextSwitchTo(context);
 
-		mulberry_check_rate(PG_GETARG_INT32(3));
+		mulberry_check_convertible_rate(PG_GETARG_INT32(3));
 		state = palloc(sizeof(*state));
 		state->sample_rate = PG_GETARG_INT32(3);
 		initStringInfo(&state->digits);
@@ -150,7 +159,7 @@ mulberry_dtmf_decode_transition(PG_FUNCTION_ARGS)
 				errhint("Use audio_convert() to bring all pieces to one rate."));
 	if (mulberry_bytea_size(PG_GETARG_DATUM(1)) > 0)
 	{
-		mulberry_audio_open(&audio, PG_GETARG_DATUM(1), PG_GETARG_TEXT_PP(2), state->sample_rate);
+		open_audio(&audio, PG_GETARG_DATUM(1), PG_GETARG_TEXT_PP(2), state->sample_rate);
 		feed_receiver(state->receiver, &audio);
 	}
 	PG_RETURN_POINTER(state);
@@ -202,7 +211,7 @@ mulberry_dtmf_detect(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		return (Datum) 0;
-	mulberry_audio_open(&audio, PG_GETARG_DATUM(0), PG_GETARG_TEXT_PP(1), PG_GETARG_INT32(2));
+	open_audio(&audio, PG_GETARG_DATUM(0), PG_GETARG_TEXT_PP(1), PG_GETARG_INT32(2));
 	sink = (mulberry_digit_sink){ .result = (ReturnSetInfo *) fcinfo->resultinfo,
 								  .sample_rate = audio.sample_rate };
 	receiver =

@@ -24,7 +24,7 @@ mulberry_audio_divide(bytea *wav, int max_seconds, mulberry_audio_division *divi
 		mb_wav_read((const uint8_t *) VARDATA_ANY(wav), VARSIZE_ANY_EXHDR(wav), &info);
 	size_t limit = MULBERRY_MAX_UPLOAD - MB_WAV_HEADER_MAX;
 
-	if (status != MB_OK || info.format != MB_WAV_S16 || info.channels != 1)
+	if (status != MB_OK || info.format != MB_WAV_S16 || info.channels != 1 || info.big_endian)
 		ereport(ERROR, errcode(ERRCODE_DATA_EXCEPTION),
 				errmsg("the audio of the call is not a WAV file of 16-bit samples"));
 	division->samples = (const char *) info.data;

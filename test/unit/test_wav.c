@@ -246,6 +246,133 @@ streamed_files_have_all_the_rest(void)
 	}
 }
 
+/* A chunk of sizes, as RF64 and BW64 have it. */
+static void
+add_sizes(file *f, uint64_t riff, uint64_t data)
+{
+	add(f, "ds64", 4);
+	add_number(f, 28, 4);
+	add_number(f, (uint32_t) riff, 4);
+	add_number(f, (uint32_t) (riff >> 32), 4);
+	add_number(f, (uint32_t) data, 4);
+	add_number(f, (uint32_t) (data >> 32), 4);
+	add_number(f, 0, 4);
+	add_number(f, 0, 4);
+	add_number(f, 0, 4);
+}
+
+static void
+files_with_sizes_of_64_bits_are_read(void)
+{
+	static const char *const names[] = { "RF64", "BW64" };
+	static const struct
+	{
+		uint64_t sizes; /* what the chunk of sizes says of 6 bytes of data */
+		uint32_t size;	/* and the data chunk itself */
+		mb_status status;
+		size_t frames;
+		bool streamed;
+	} cases[] = {
+		{ 6, 0xFFFFFFFF, MB_OK, 3, false },
+		{ 4, 0xFFFFFFFF, MB_OK, 2, false },
+		/* its own size counts where it has one */
+		{ 100, 6, MB_OK, 3, false },
+		{ 8, 0xFFFFFFFF, MB_ERR_TRUNCATED, 3, false },
+		{ 0x100000000, 0xFFFFFFFF, MB_OK, 3, true },
+		{ UINT64_MAX, 0xFFFFFFFF, MB_OK, 3, true },
+	};
+
+	for (size_t k = 0; k < 2; k++)
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		{
+			mb_wav_info info;
+			int16_t samples[3];
+			file f;
+
+			begin(&f);
+			memcpy(f.bytes, names[k], 4);
+			memset(f.bytes + 4, 0xFF, 4);
+			add_sizes(&f, 100, cases[i].sizes);
+			add_fmt(&f, 1, 1, 8000, 16);
+			add(&f, "data", 4);
+			add_number(&f, cases[i].size, 4);
+			add(&f, "\1\0\2\0\3\0", 6);
+			if (!check_int(read_file(&f, &info), cases[i].status))
+				check_note("case %zu", i);
+			check_int(info.frames, cases[i].frames);
+			check_int(info.streamed, cases[i].streamed);
+			check_int(mb_wav_read_samples(&info, 0, 0, info.frames, samples), MB_OK);
+			check_int(samples[1], 2);
+		}
+	for (int i = 0; i < 3; i++)
+	{
+		mb_wav_info info;
+		file f;
+
+		/* without its sizes, with them twice, too few of them */
+		begin(&f);
+		memcpy(f.bytes, "RF64", 4);
+		for (int k = 0; k < (i == 1 ? 2 : i / 2); k++)
+			add_sizes(&f, 100, 6);
+		if (i == 2)
+			f.bytes[16] = 26;
+		add_fmt(&f, 1, 1, 8000, 16);
+		add_chunk(&f, "data", "abcdef", 6);
+		check_int(read_file(&f, &info), MB_ERR_FORMAT);
+	}
+}
+
+/* Numbers and samples of a RIFX have their highest byte first. */
+static void
+files_of_the_other_byte_order_are_read(void)
+{
+	static const struct
+	{
+		const char *bytes;
+		int tag, bits, channels, size;
+		int16_t sample;
+		bool raw;
+	} cases[] = {
+		{ "\x12\x34", 1, 16, 1, 2, 0x1234, false },
+		{ "\x12\x34\x12\x36", 1, 16, 2, 4, 0x1235, false },
+		{ "\x12\x34\x56", 1, 24, 1, 3, 0x1234, false },
+		{ "\x12\x34\x56\x78", 1, 32, 1, 4, 0x1234, false },
+		{ "\x3F\0\0\0", 3, 32, 1, 4, 0x4000, false },
+		{ "\x3F\xE0\0\0\0\0\0\0", 3, 64, 1, 8, 0x4000, false },
+		{ "\x90", 1, 8, 1, 1, 0x1000, false },
+		{ "\xFF", 7, 8, 1, 1, 0, true },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		int block_align = cases[i].channels * cases[i].bits / 8;
+		uint8_t fmt[16] = {
+			0, (uint8_t) cases[i].tag, 0, (uint8_t) cases[i].channels, 0, 0, 0x1F, 0x40, 0, 0, 0, 0,
+			0, (uint8_t) block_align,  0, (uint8_t) cases[i].bits
+		};
+		mb_encoding encoding;
+		mb_wav_info info;
+		int16_t sample;
+		file f;
+
+		memset(&f, 0, sizeof(f));
+		add(&f, "RIFX\0\0\0\0WAVEfmt \0\0\0\20", 20);
+		add(&f, fmt, sizeof(fmt));
+		add(&f, "data\0\0\0", 7);
+		add_number(&f, (uint32_t) cases[i].size, 1);
+		add(&f, cases[i].bytes, (size_t) cases[i].size);
+		if (!check_int(read_file(&f, &info), MB_OK))
+			check_note("case %zu", i);
+		check(info.big_endian);
+		check_int(info.sample_rate, 8000);
+		check_int(info.channels, cases[i].channels);
+		check_int(info.frames, 1);
+		check_int(mb_wav_read_samples(&info, MB_WAV_MIX, 0, 1, &sample), MB_OK);
+		check_int(sample, cases[i].sample);
+		check_int(mb_wav_raw_encoding(&info, &encoding), cases[i].raw);
+	}
+}
+
 static void
 malformed_and_foreign_files_are_told_apart(void)
 {
@@ -255,8 +382,10 @@ malformed_and_foreign_files_are_told_apart(void)
 	check_int(read_exactly((const uint8_t *) "", 0, &info), MB_ERR_FORMAT);
 	check_int(read_exactly((const uint8_t *) "OggS00000000000", 15, &info), MB_ERR_FORMAT);
 	check_int(read_exactly((const uint8_t *) "RIFF\4\0\0\0AVI ", 12, &info), MB_ERR_FORMAT);
-	check_int(read_exactly((const uint8_t *) "RIFX\4\0\0\0WAVE", 12, &info), MB_ERR_UNSUPPORTED);
-	check_int(read_exactly((const uint8_t *) "RF64\4\0\0\0WAVE", 12, &info), MB_ERR_UNSUPPORTED);
+	check_int(read_exactly((const uint8_t *) "RIFX\0\0\0\4WAVE", 12, &info), MB_ERR_TRUNCATED);
+	check_int(read_exactly((const uint8_t *) "RF64\4\0\0\0WAVE", 12, &info), MB_ERR_TRUNCATED);
+	check_int(read_exactly((const uint8_t *) "BW64\4\0\0\0WAV", 11, &info), MB_ERR_TRUNCATED);
+	check_int(read_exactly((const uint8_t *) "RIFY\4\0\0\0WAVE", 12, &info), MB_ERR_FORMAT);
 	check_int(read_exactly((const uint8_t *) "RIFF\4\0\0\0WAVE", 12, &info), MB_ERR_TRUNCATED);
 	check(info.data == NULL);
 
@@ -352,6 +481,8 @@ main(void)
 	check_run("other chunks are skipped", other_chunks_are_skipped);
 	check_run("every truncation is reported", every_truncation_is_reported);
 	check_run("streamed files have all the rest", streamed_files_have_all_the_rest);
+	check_run("files with sizes of 64 bits are read", files_with_sizes_of_64_bits_are_read);
+	check_run("files of the other byte order are read", files_of_the_other_byte_order_are_read);
 	check_run("malformed and foreign files are told apart",
 			  malformed_and_foreign_files_are_told_apart);
 	free(block);

@@ -54,11 +54,12 @@ mb_container_name(const uint8_t *bytes, size_t n)
 		const char *then; /* four more there, if the file goes so far; may be NULL */
 		const char *name;
 	} kinds[] = {
-		{ "RIFF", 8, "WAVE", "WAV" },	   { "RIFX", 8, "WAVE", "WAV" },
-		{ "RF64", 8, "WAVE", "WAV" },	   { "FORM", 8, "AIFF", "AIFF" },
-		{ "FORM", 8, "AIFC", "AIFF" },	   { "OggS", 0, NULL, "Ogg" },
-		{ "fLaC", 0, NULL, "FLAC" },	   { ".snd", 0, NULL, "Sun audio" },
-		{ "caff", 0, NULL, "Core Audio" }, { "#!AM", 4, "R", "AMR" },
+		{ "RIFF", 8, "WAVE", "WAV" },	  { "RIFX", 8, "WAVE", "WAV" },
+		{ "RF64", 8, "WAVE", "WAV" },	  { "BW64", 8, "WAVE", "WAV" },
+		{ "FORM", 8, "AIFF", "AIFF" },	  { "FORM", 8, "AIFC", "AIFF" },
+		{ "OggS", 0, NULL, "Ogg" },		  { "fLaC", 0, NULL, "FLAC" },
+		{ ".snd", 0, NULL, "Sun audio" }, { "caff", 0, NULL, "Core Audio" },
+		{ "#!AM", 4, "R", "AMR" },
 	};
 
 	for (size_t i = 0; n >= 4 && i < sizeof(kinds) / sizeof(*kinds); i++)

@@ -42,9 +42,10 @@ mb_dtmf_tones(char symbol, int *row, int *column)
 size_t
 mb_dtmf_size(int sample_rate)
 {
-	if (!mb_rate_supported(sample_rate))
+	if (!mb_resample_rate_known(sample_rate))
 		return 0;
-	return sample_rate == 8000 ? offsetof(mb_dtmf, resampler_memory) : sizeof(mb_dtmf);
+	return offsetof(mb_dtmf, resampler_memory) +
+		   (sample_rate == 8000 ? 0 : mb_resampler_size(sample_rate, 8000));
 }
 
 /* Forgets the signal. */
@@ -68,7 +69,7 @@ mb_dtmf_init(mb_dtmf *dtmf, int sample_rate, const mb_dtmf_options *options)
 	double sum_of_squares;
 	mb_status status;
 
-	if (!mb_rate_supported(sample_rate))
+	if (!mb_resample_rate_known(sample_rate))
 		return MB_ERR_RATE;
 	/* written so that a NaN fails */
 	if (!(options->floor_dbm0 >= -70 && options->floor_dbm0 <= -10) || options->on_digit == NULL)
@@ -97,7 +98,7 @@ mb_dtmf_init(mb_dtmf *dtmf, int sample_rate, const mb_dtmf_options *options)
 	if (sample_rate != 8000)
 	{
 		status = mb_resampler_init(&dtmf->resampler, &dtmf->resampler_memory,
-								   sizeof(dtmf->resampler_memory), sample_rate, 8000);
+								   mb_resampler_size(sample_rate, 8000), sample_rate, 8000);
 		if (status != MB_OK)
 			return status;
 		if (mb_resampler_output_bound(dtmf->resampler, RESAMPLE_PORTION) > RESAMPLE_SPACE ||

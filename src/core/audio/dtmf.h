@@ -72,9 +72,9 @@ typedef struct mb_dtmf_options
 #include "core/audio/dtmf_state.h"
 
 /*
- * Bytes of mb_dtmf that a receiver at this rate uses: all of it where the signal
- * has to be resampled, much less at 8 kHz.  A caller with many receivers
- * allocates just that.  0 when the rate is not supported.
+ * Bytes of mb_dtmf that a receiver at this rate uses, which depends on how the signal has
+ * to be resampled: least at 8 kHz, all of it at 11,025.  A caller with many receivers
+ * allocates just that.  The rates are those of mb_resample_rates; 0 for another.
  */
 extern size_t mb_dtmf_size(int sample_rate);
 

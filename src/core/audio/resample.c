@@ -71,8 +71,8 @@ struct mb_resampler
 const int mb_resample_rates[MB_RESAMPLE_N_RATES] = { 8000,	11025, 12000, 16000, 22050,
 													 24000, 32000, 44100, 48000 };
 
-static bool
-rate_known(int rate)
+bool
+mb_resample_rate_known(int rate)
 {
 	for (int i = 0; i < MB_RESAMPLE_N_RATES; i++)
 	{
@@ -140,7 +140,7 @@ plan(mb_resampler *r, int from_rate, int to_rate)
 	double pass_edge = PASS_EDGE * low;
 	double stop_edge = STOP_EDGE * low;
 
-	if (!rate_known(from_rate) || !rate_known(to_rate))
+	if (!mb_resample_rate_known(from_rate) || !mb_resample_rate_known(to_rate))
 		return 0;
 	memset(r, 0, sizeof(*r));
 	r->from_rate = from_rate;

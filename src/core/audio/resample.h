@@ -34,11 +34,14 @@ typedef struct mb_resampler mb_resampler;
 #define MB_RESAMPLE_N_RATES 9
 extern const int mb_resample_rates[MB_RESAMPLE_N_RATES];
 
-/* Bytes that suffice for every pair, and for what goes from a rate of calls to 8 kHz. */
-#define MB_RESAMPLER_MAX_SIZE (448 * 1024)
-#define MB_RESAMPLER_TO_8K_SIZE (56 * 1024)
+/* True for one of them. */
+extern bool mb_resample_rate_known(int rate);
 
-/* Memory to embed in another state: from any rate of calls to 8 kHz. */
+/* Bytes that suffice for every pair, and for what goes to 8 kHz. */
+#define MB_RESAMPLER_MAX_SIZE (448 * 1024)
+#define MB_RESAMPLER_TO_8K_SIZE (144 * 1024)
+
+/* Memory to embed in another state: from any rate to 8 kHz. */
 typedef union mb_resampler_to_8k
 {
 	_Alignas(16) unsigned char memory[MB_RESAMPLER_TO_8K_SIZE];

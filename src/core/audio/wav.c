@@ -30,6 +30,10 @@
 #define FMT_SIZE_EXTENSIBLE 40
 #define FACT_SIZE 4
 
+/* Of RF64 and BW64: the sizes that a 32-bit field cannot hold, and what that field then holds. */
+#define DS64_SIZE 28
+#define WIDE_SIZE 0xFFFFFFFFu
+
 /* From this size on, a data chunk that the buffer does not hold was streamed. */
 #define STREAMED_SIZE 0x7FFF0000u
 
@@ -43,6 +47,25 @@ static uint32_t
 get_u32(const uint8_t *p)
 {
 	return (uint32_t) p[0] | (uint32_t) p[1] << 8 | (uint32_t) p[2] << 16 | (uint32_t) p[3] << 24;
+}
+
+/* The same where a RIFX has them the other way round. */
+static uint16_t
+read_u16(bool big_endian, const uint8_t *p)
+{
+	return big_endian ? (uint16_t) (p[0] << 8 | p[1]) : get_u16(p);
+}
+
+static uint32_t
+read_u32(bool big_endian, const uint8_t *p)
+{
+	return big_endian ? (uint32_t) read_u16(true, p) << 16 | read_u16(true, p + 2) : get_u32(p);
+}
+
+static uint64_t
+get_u64(const uint8_t *p)
+{
+	return (uint64_t) get_u32(p) | (uint64_t) get_u32(p + 4) << 32;
 }
 
 static void
@@ -136,6 +159,7 @@ read_fmt(const uint8_t *p, uint64_t size, mb_wav_info *info)
 	/* what follows the tag in the GUID of an extensible file's codec */
 	static const uint8_t guid_tail[14] = { 0x00, 0x00, 0x00, 0x00, 0x10, 0x00, 0x80,
 										   0x00, 0x00, 0xAA, 0x00, 0x38, 0x9B, 0x71 };
+	bool swapped = info->big_endian;
 	int tag;
 	int channels;
 	uint32_t rate;
@@ -144,16 +168,18 @@ read_fmt(const uint8_t *p, uint64_t size, mb_wav_info *info)
 
 	if (size < FMT_SIZE)
 		return MB_ERR_FORMAT;
-	tag = get_u16(p);
-	channels = get_u16(p + 2);
-	rate = get_u32(p + 4);
-	block_align = get_u16(p + 12);
-	bits = get_u16(p + 14);
+	tag = read_u16(swapped, p);
+	channels = read_u16(swapped, p + 2);
+	rate = read_u32(swapped, p + 4);
+	block_align = read_u16(swapped, p + 12);
+	bits = read_u16(swapped, p + 14);
 
 	if (tag == TAG_EXTENSIBLE)
 	{
 		if (size < FMT_SIZE_EXTENSIBLE)
 			return MB_ERR_FORMAT;
+		if (swapped)
+			return MB_ERR_UNSUPPORTED;
 		if (get_u16(p + 18) > bits)
 			return MB_ERR_FORMAT;
 		if (memcmp(p + 26, guid_tail, sizeof(guid_tail)) != 0)
@@ -219,7 +245,10 @@ mb_wav_read_head(const uint8_t *bytes, size_t n, uint64_t total, mb_wav_info *in
 {
 	uint64_t position = RIFF_HEADER_SIZE;
 	uint64_t riff_end;
+	uint64_t data_size = 0; /* that an RF64 states in its chunk of sizes */
+	bool have_sizes = false;
 	bool have_fmt = false;
+	bool wide;
 
 	memset(info, 0, sizeof(*info));
 	if (n < RIFF_HEADER_SIZE && n < total)
@@ -227,18 +256,18 @@ mb_wav_read_head(const uint8_t *bytes, size_t n, uint64_t total, mb_wav_info *in
 	if (n < RIFF_HEADER_SIZE)
 	{
 		/* the begin of a WAV file, or something else? */
-		if (n >= 4 && memcmp(bytes, "RIFF", 4) == 0)
+		if (n >= 4 && (memcmp(bytes, "RIFF", 4) == 0 || memcmp(bytes, "RIFX", 4) == 0 ||
+					   memcmp(bytes, "RF64", 4) == 0 || memcmp(bytes, "BW64", 4) == 0))
 			return MB_ERR_TRUNCATED;
 		return MB_ERR_FORMAT;
 	}
 	if (memcmp(bytes + 8, "WAVE", 4) != 0)
 		return MB_ERR_FORMAT;
-	if (memcmp(bytes, "RIFX", 4) == 0 || memcmp(bytes, "RF64", 4) == 0 ||
-		memcmp(bytes, "BW64", 4) == 0)
-		return MB_ERR_UNSUPPORTED;
-	if (memcmp(bytes, "RIFF", 4) != 0)
+	info->big_endian = memcmp(bytes, "RIFX", 4) == 0;
+	wide = memcmp(bytes, "RF64", 4) == 0 || memcmp(bytes, "BW64", 4) == 0;
+	if (!info->big_endian && !wide && memcmp(bytes, "RIFF", 4) != 0)
 		return MB_ERR_FORMAT;
-	riff_end = (uint64_t) get_u32(bytes + 4) + CHUNK_HEADER_SIZE;
+	riff_end = (uint64_t) read_u32(info->big_endian, bytes + 4) + CHUNK_HEADER_SIZE;
 
 	/* each turn advances by a chunk header at least */
 	while (position + CHUNK_HEADER_SIZE <= total)
@@ -249,16 +278,28 @@ mb_wav_read_head(const uint8_t *bytes, size_t n, uint64_t total, mb_wav_info *in
 
 		if (begin > n)
 			return MB_ERR_SPACE;
-		size = get_u32(id + 4);
+		size = read_u32(info->big_endian, id + 4);
 		if (memcmp(id, "data", 4) == 0)
 		{
-			if (!have_fmt)
+			if (!have_fmt || (wide && !have_sizes))
 				return MB_ERR_FORMAT;
+			if (wide && size == WIDE_SIZE)
+				size = data_size;
 			return read_data(bytes, total, begin, size, riff_end, info);
 		}
 		/* a chunk before the data that runs past the end: nothing can be found behind it */
 		if (size > total - begin)
 			return MB_ERR_FORMAT;
+		if (wide && memcmp(id, "ds64", 4) == 0)
+		{
+			if (have_sizes || size < DS64_SIZE)
+				return MB_ERR_FORMAT;
+			if (begin + DS64_SIZE > n)
+				return MB_ERR_SPACE;
+			riff_end = get_u64(bytes + begin) + CHUNK_HEADER_SIZE;
+			data_size = get_u64(bytes + begin + 8);
+			have_sizes = true;
+		}
 		if (memcmp(id, "fmt ", 4) == 0)
 		{
 			mb_status status;
@@ -294,9 +335,18 @@ round_to_32_bits(double value)
 
 /* The sample at p, left-justified in 32 bits. */
 static int32_t
-sample_at(mb_wav_format format, const uint8_t *p)
+sample_at(const mb_wav_info *info, const uint8_t *bytes)
 {
-	switch (format)
+	uint8_t turned[8];
+	const uint8_t *p = bytes;
+
+	if (info->big_endian)
+	{
+		for (int i = 0; i < info->sample_size; i++)
+			turned[i] = bytes[info->sample_size - 1 - i];
+		p = turned;
+	}
+	switch (info->format)
 	{
 		case MB_WAV_U8:
 			return (int32_t) ((uint32_t) (p[0] ^ 0x80) << 24);
@@ -316,7 +366,7 @@ sample_at(mb_wav_format format, const uint8_t *p)
 		}
 		case MB_WAV_FLOAT64:
 		{
-			uint64_t bits = (uint64_t) get_u32(p) | (uint64_t) get_u32(p + 4) << 32;
+			uint64_t bits = get_u64(p);
 			double value;
 
 			memcpy(&value, &bits, sizeof(value));
@@ -361,7 +411,7 @@ mb_wav_read_samples(const mb_wav_info *info, int channel, size_t first_frame, si
 	{
 		p += (size_t) channel * sample_size;
 		for (size_t i = 0; i < n; i++, p += frame_size)
-			out[i] = round_to_16_bits(sample_at(info->format, p));
+			out[i] = round_to_16_bits(sample_at(info, p));
 		return MB_OK;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -369,7 +419,7 @@ mb_wav_read_samples(const mb_wav_info *info, int channel, size_t first_frame, si
 		int64_t sum = 0;
 
 		for (int c = 0; c < info->channels; c++, p += sample_size)
-			sum += sample_at(info->format, p);
+			sum += sample_at(info, p);
 		out[i] = round_to_16_bits(sum / info->channels);
 	}
 	return MB_OK;
@@ -378,7 +428,7 @@ mb_wav_read_samples(const mb_wav_info *info, int channel, size_t first_frame, si
 bool
 mb_wav_raw_encoding(const mb_wav_info *info, mb_encoding *encoding)
 {
-	if (info->channels != 1)
+	if (info->channels != 1 || (info->big_endian && info->sample_size > 1))
 		return false;
 	switch (info->format)
 	{

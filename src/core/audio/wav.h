@@ -5,7 +5,8 @@
  *
  * Read: PCM of 8, 16, 24 and 32 bits, IEEE float of 32 and 64 bits, G.711 mu-law
  * and A-law, each plain or as WAVE_FORMAT_EXTENSIBLE, up to MB_WAV_MAX_CHANNELS
- * channels, any rate up to MB_WAV_MAX_RATE.  Chunks may stand in any order as long as "fmt " precedes
+ * channels, any rate up to MB_WAV_MAX_RATE; in a RIFF, in one with sizes of 64 bits (RF64, EBU Tech 3306, and
+ * BW64, ITU-R BS.2088), or one with its bytes the other way round (RIFX, no WAVE_FORMAT_EXTENSIBLE).  Chunks may stand in any order as long as "fmt " precedes
  * "data"; what is not needed is skipped, a missing pad byte at the end is forgiven.
  * Written: PCM 16, mu-law and A-law, the latter two with the "fact" chunk that
  * the format asks for.  (Multimedia Programming Interface and Data Specifications 1.0;
@@ -50,6 +51,7 @@ typedef struct mb_wav_info
 	size_t frames;		   /* whole frames (a sample of each channel) present */
 	const uint8_t *data;   /* first frame, inside the caller's buffer */
 	uint64_t stated_bytes; /* size the data chunk claims */
+	bool big_endian;	   /* numbers and samples are the other way round: a RIFX */
 	bool streamed;		   /* size not known when it was written; all the rest is data */
 	bool partial_frame;	   /* the data end within a frame, which is left out */
 } mb_wav_info;
@@ -62,7 +64,7 @@ typedef struct mb_wav_info
  *						and frames counts what is there.  When the buffer ends before
  *						any data chunk begins, info->data is NULL
  *	MB_ERR_FORMAT		no RIFF WAVE, a chunk that runs past the end, fields that contradict each other
- *	MB_ERR_UNSUPPORTED	well formed, but another codec, width, byte order, or too many channels;
+ *	MB_ERR_UNSUPPORTED	well formed, but another codec, width, or too many channels;
  *						info->codec is the codec's tag, where there is one
  *
  * Sizes that a writer to a pipe puts there mark a streamed file, of which everything
