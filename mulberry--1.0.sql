@@ -2047,11 +2047,11 @@ COMMENT ON FUNCTION mulberry.access_objects() IS
 CREATE FUNCTION access_rules_access() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
-    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor'),
+    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor'),
     ('has_access_everywhere', 'EXECUTE', 'auditor admin'),
     ('everywhere_through_views', 'EXECUTE', 'auditor admin'),
-    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker'),
+    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker monitor'),
     ('memberships', 'SELECT', 'auditor admin'),
     ('create_tenant', 'EXECUTE', 'admin'),
     ('alter_tenant', 'EXECUTE', 'admin'),
@@ -2085,7 +2085,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
     ('state_machines', 'EXECUTE', 'ingest supervisor auditor'),
     ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
-    ('process_statistics', 'EXECUTE', 'operator auditor admin'),
+    ('process_statistics', 'EXECUTE', 'operator auditor admin monitor'),
     ('in_transaction_block', 'EXECUTE', 'operator admin')
 $$;
 COMMENT ON FUNCTION access_rules_server() IS 'which access needs which object of server';
@@ -5981,7 +5981,7 @@ CREATE VIEW mulberry.stat_workers WITH (security_barrier) AS
     SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity
       FROM mulberry.process_statistics() p
      WHERE p.type = 'worker'
-       AND cardinality((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[]) > 0;
+       AND cardinality((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin', 'monitor'))::uuid[]) > 0;
 COMMENT ON VIEW mulberry.stat_workers IS 'the workers of this database, alive (pid) or not; empty without preloading';
 COMMENT ON COLUMN mulberry.stat_workers.starts IS 'how often a process has taken this place since the server started';
 COMMENT ON COLUMN mulberry.stat_workers.in_flight IS 'requests under way';
@@ -5994,7 +5994,9 @@ AS $$
     WITH unavailable AS (
         SELECT e.id, e.name, s.tenant, t.name AS of_tenant, s.out_since, s.retry_at, s.last_error, other.name AS instead,
                coalesce(e.tenant, nullif(s.tenant, mulberry_internal.every_tenant())) IS NULL
-               OR coalesce(e.tenant, s.tenant) = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
+               OR coalesce(e.tenant, s.tenant) = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known,
+               -- what a service answers may repeat what it was sent
+               cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'gateway', 'worker'))::uuid[]) > 0 AS tells
           FROM mulberry_internal.endpoint_state s
           JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
           LEFT JOIN mulberry_internal.tenants t ON t.id = s.tenant
@@ -6009,11 +6011,11 @@ AS $$
     SELECT 'endpoint ' || u.name, CASE WHEN u.instead IS NULL THEN 'error' ELSE 'warning' END,
            concat(format('unavailable%s since %s, ', ' for tenant "' || u.of_tenant || '"', u.out_since),
                   'endpoint "' || u.instead || '" takes its place, ',
-                  format('%s jobs wait, asked again at %s: %s',
+                  format('%s jobs wait, asked again at %s%s',
                          (SELECT count(*) FROM mulberry_internal.job_queue q
                            WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
                              AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
-                         u.retry_at, u.last_error)),
+                         u.retry_at, CASE WHEN u.tells THEN ': ' || u.last_error END)),
            'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; alter_endpoint() changes it.'
       FROM unavailable u WHERE u.known
      UNION ALL
@@ -6049,7 +6051,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('jobs', 'SELECT', 'operator auditor admin'),
     ('job_summary', 'SELECT', 'operator auditor admin'),
     ('endpoint_status', 'SELECT', 'operator auditor admin'),
-    ('stat_workers', 'SELECT', 'operator auditor admin'),
+    ('stat_workers', 'SELECT', 'operator auditor admin monitor'),
     ('job_purpose', 'EXECUTE', 'operator auditor admin'),
     ('job_kinds', 'EXECUTE', 'operator auditor admin'),
     ('endpoint_kinds', 'EXECUTE', 'operator auditor admin'),
@@ -11908,7 +11910,7 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('maintenance', 'EXECUTE', 'admin worker'),
     ('maintenance_due', 'EXECUTE', 'worker'),
-    ('health', 'EXECUTE', 'operator auditor gateway worker'),
+    ('health', 'EXECUTE', 'operator auditor gateway worker monitor'),
     ('resume_outbound', 'EXECUTE', 'admin'),
     ('drop_agent', 'EXECUTE', 'admin'),
     ('voice_key_status', 'SELECT', 'operator auditor'),
@@ -11937,10 +11939,10 @@ BEGIN
     LOOP
         item := format('set aside by %s', entry.unit);
         status := 'error';
-        -- what an error quotes may be another tenant's
+        -- what an error quotes may be another tenant's, or what a monitor is not to see
         detail := format('"%s"%s since %s, %s times', entry.item, coalesce(format(' of tenant "%s"', entry.name), ''), entry.since,
             entry.times)
-            || CASE WHEN entry.tenant = ANY (mulberry.current_tenants()) OR mulberry.has_access_everywhere('admin')
+            || CASE WHEN entry.tenant = ANY (mulberry.current_tenants('operator', 'auditor', 'gateway', 'worker')) OR mulberry.has_access_everywhere('admin')
                     THEN ': ' || entry.error ELSE format(' (SQLSTATE %s)', entry.sqlstate) END;
         hint := CASE entry.unit WHEN 'claiming' THEN format('When it is mended: maintenance tries it again after %s, and '
             'retry_job(%s) at once.', entry.retry_at, entry.item) END;

@@ -202,6 +202,30 @@ foreach my $view (grep { $_->[1] eq 'v' } @relations)
     ok($shown{ $view->[0] }, "$view->[0] shows the own tenant to somebody");
 }
 
+# ---- who monitors sees numbers, and no content ----
+
+# what a service answers may repeat what it was sent
+sql(<<'SQL');
+INSERT INTO mulberry_internal.endpoint_state (endpoint, state, openings, retry_at, last_error, out_since)
+SELECT e.id, 'open', 3, now() + interval '1 hour', 'it said "northmark"', now() FROM mulberry_internal.endpoints e WHERE e.name = 'northmark-endpoint';
+INSERT INTO mulberry_internal.set_aside (unit, item, tenant, sqlstate, error, since, retry_at)
+SELECT 'claiming', '0', t.id, '22000', 'the text "northmark" was odd', now(), now() + interval '1 hour' FROM mulberry_internal.tenants t WHERE t.name = 'north';
+SQL
+my @of_monitor = map { /^(?:FUNCTION|PROCEDURE) (mulberry\.\w+)\((.*)\)/ ? ($2 eq '' ? "$1()" : ()) : /^(mulberry\.\w+)$/ ? $1 : () }
+  map { s/^monitor \w+ ON //r } grep { /^monitor / } sort keys %allowed;
+cmp_ok(scalar(@of_monitor), '>=', 4, 'there is something that monitors see');
+foreach my $object (@of_monitor)
+{
+    my ($state, undef, $rows) = try_as('north_monitor', "SELECT o::text FROM $object o");
+    is($state, '', "a monitor may read $object");
+    unlike($rows, qr/northmark(?!-endpoint)|southmark/, "... and sees no content there");
+}
+my (undef, undef, $health) = try_as('north_monitor', 'SELECT h::text FROM mulberry.health() h');
+like($health, qr/northmark-endpoint.*unavailable/, 'it sees which endpoint is out');
+(undef, undef, $health) = try_as('north_operator', 'SELECT h::text FROM mulberry.health() h');
+like($health, qr/it said ""northmark""/, 'what that answers is for operators');
+like($health, qr/the text ""northmark"" was odd/, '... as is what an error quotes');
+
 # A function in WHERE that costs nothing is not called before the filter.
 sql(<<'SQL');
 CREATE FUNCTION public.peek(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000000001 AS

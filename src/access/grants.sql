@@ -2,11 +2,11 @@
 CREATE OR REPLACE FUNCTION access_rules_access() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
-    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
-    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker'),
+    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor'),
+    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor'),
     ('has_access_everywhere', 'EXECUTE', 'auditor admin'),
     ('everywhere_through_views', 'EXECUTE', 'auditor admin'),
-    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker'),
+    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker monitor'),
     ('memberships', 'SELECT', 'auditor admin'),
     ('create_tenant', 'EXECUTE', 'admin'),
     ('alter_tenant', 'EXECUTE', 'admin'),

@@ -4,7 +4,7 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('maintenance', 'EXECUTE', 'admin worker'),
     ('maintenance_due', 'EXECUTE', 'worker'),
-    ('health', 'EXECUTE', 'operator auditor gateway worker'),
+    ('health', 'EXECUTE', 'operator auditor gateway worker monitor'),
     ('resume_outbound', 'EXECUTE', 'admin'),
     ('drop_agent', 'EXECUTE', 'admin'),
     ('voice_key_status', 'SELECT', 'operator auditor'),

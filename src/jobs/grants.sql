@@ -5,7 +5,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('jobs', 'SELECT', 'operator auditor admin'),
     ('job_summary', 'SELECT', 'operator auditor admin'),
     ('endpoint_status', 'SELECT', 'operator auditor admin'),
-    ('stat_workers', 'SELECT', 'operator auditor admin'),
+    ('stat_workers', 'SELECT', 'operator auditor admin monitor'),
     ('job_purpose', 'EXECUTE', 'operator auditor admin'),
     ('job_kinds', 'EXECUTE', 'operator auditor admin'),
     ('endpoint_kinds', 'EXECUTE', 'operator auditor admin'),

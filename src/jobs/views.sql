@@ -87,7 +87,7 @@ CREATE OR REPLACE VIEW mulberry.stat_workers WITH (security_barrier) AS
     SELECT p.place AS worker, p.pid, p.started_at, p.starts, p.in_flight, p.done, p.failed, p.last_activity
       FROM mulberry.process_statistics() p
      WHERE p.type = 'worker'
-       AND cardinality((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin'))::uuid[]) > 0;
+       AND cardinality((SELECT mulberry.current_tenants(true, 'operator', 'auditor', 'admin', 'monitor'))::uuid[]) > 0;
 COMMENT ON VIEW mulberry.stat_workers IS 'the workers of this database, alive (pid) or not; empty without preloading';
 COMMENT ON COLUMN mulberry.stat_workers.starts IS 'how often a process has taken this place since the server started';
 COMMENT ON COLUMN mulberry.stat_workers.in_flight IS 'requests under way';
@@ -100,7 +100,9 @@ AS $$
     WITH unavailable AS (
         SELECT e.id, e.name, s.tenant, t.name AS of_tenant, s.out_since, s.retry_at, s.last_error, other.name AS instead,
                coalesce(e.tenant, nullif(s.tenant, mulberry_internal.every_tenant())) IS NULL
-               OR coalesce(e.tenant, s.tenant) = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known
+               OR coalesce(e.tenant, s.tenant) = ANY ((SELECT mulberry.current_tenants())::uuid[]) AS known,
+               -- what a service answers may repeat what it was sent
+               cardinality((SELECT mulberry.current_tenants('operator', 'auditor', 'gateway', 'worker'))::uuid[]) > 0 AS tells
           FROM mulberry_internal.endpoint_state s
           JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
           LEFT JOIN mulberry_internal.tenants t ON t.id = s.tenant
@@ -115,11 +117,11 @@ AS $$
     SELECT 'endpoint ' || u.name, CASE WHEN u.instead IS NULL THEN 'error' ELSE 'warning' END,
            concat(format('unavailable%s since %s, ', ' for tenant "' || u.of_tenant || '"', u.out_since),
                   'endpoint "' || u.instead || '" takes its place, ',
-                  format('%s jobs wait, asked again at %s: %s',
+                  format('%s jobs wait, asked again at %s%s',
                          (SELECT count(*) FROM mulberry_internal.job_queue q
                            WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
                              AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
-                         u.retry_at, u.last_error)),
+                         u.retry_at, CASE WHEN u.tells THEN ': ' || u.last_error END)),
            'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; alter_endpoint() changes it.'
       FROM unavailable u WHERE u.known
      UNION ALL

@@ -5,7 +5,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('outbound_allowed', 'EXECUTE', 'operator auditor worker'),
     ('state_machines', 'EXECUTE', 'ingest supervisor auditor'),
     ('notifier_lives', 'EXECUTE', 'supervisor auditor'),
-    ('process_statistics', 'EXECUTE', 'operator auditor admin'),
+    ('process_statistics', 'EXECUTE', 'operator auditor admin monitor'),
     ('in_transaction_block', 'EXECUTE', 'operator admin')
 $$;
 COMMENT ON FUNCTION access_rules_server() IS 'which access needs which object of server';
