@@ -75,6 +75,8 @@ SOUND_FONTS = {
     "training": "/usr/share/sounds/sf2/TimGM6mb.sf2",
     "judging": "/usr/share/sounds/sf2/FluidR3_GM.sf2",
 }
+# Between the notes of a scale too, for training: a piece takes longer to play than to shift.
+MUSIC_SPEEDS = {"training": (1, 0.93, 1.09, 1.19), "judging": (1,)}
 MUSIC_ON_HOLD = "/usr/share/asterisk/moh/*.wav"     # asterisk-moh-opsound-wav, for judging
 
 # Formants of vowels, Hz: men's for training (Peterson and Barney, 1952), women's of another language (Swedish long
@@ -288,7 +290,8 @@ def music(chosen):
                 f.write(piece)
             run(["fluidsynth", "-niq", "-g", "0.5", "-r", "22050", "-F", path + ".wav", SOUND_FONTS[chosen],
                  path + ".mid"])
-            yield name, at_level(sox([path + ".wav"], 1), rng_of(chosen, number))
+            for speed in MUSIC_SPEEDS[chosen]:
+                yield "%s x%.2f" % (name, speed), at_level(sox([path + ".wav"], speed), rng_of(chosen, number, speed))
 
 
 KINDS = {"people": people, "speech": speech, "vowels": vowels, "music": music}

@@ -6,7 +6,8 @@
  * Read: PCM of 8, 16, 24 and 32 bits, IEEE float of 32 and 64 bits, G.711 mu-law
  * and A-law, each plain or as WAVE_FORMAT_EXTENSIBLE, up to MB_WAV_MAX_CHANNELS
  * channels, any rate up to MB_WAV_MAX_RATE; in a RIFF, in one with sizes of 64 bits (RF64, EBU Tech 3306, and
- * BW64, ITU-R BS.2088), or one with its bytes the other way round (RIFX, no WAVE_FORMAT_EXTENSIBLE).  Chunks may stand in any order as long as "fmt " precedes
+ * BW64, ITU-R BS.2088), or one with its bytes the other way round (RIFX, no WAVE_FORMAT_EXTENSIBLE).
+ * Chunks may stand in any order as long as "fmt " precedes
  * "data"; what is not needed is skipped, a missing pad byte at the end is forgiven.
  * Written: PCM 16, mu-law and A-law, the latter two with the "fact" chunk that
  * the format asks for.  (Multimedia Programming Interface and Data Specifications 1.0;
