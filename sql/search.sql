@@ -17,7 +17,7 @@ SELECT s.id, t.id, 'se-' || s.n, 'ARCHIVED', 'text', 8000,
 -- rows as wide as those of real calls, written in another order than that of the calls
 INSERT INTO mulberry_internal.transcripts (call, tenant, language, search)
 SELECT c.id, c.tenant, 'english',
-       to_tsvector('english', c.transcription) || array_to_tsvector(ARRAY[mulberry_internal.search_scope(c.tenant, 'english')])
+       mulberry_internal.search_entry(c.tenant, 'english', c.transcription)
        || (SELECT array_to_tsvector(array_agg('filler' || f || repeat('x', 30))) FROM generate_series(1, 40) f)
   FROM mulberry_internal.calls c JOIN said s ON s.id = c.id ORDER BY s.n % 7, s.n;
 -- rows that nobody sees any more
@@ -45,7 +45,7 @@ CREATE TEMP TABLE asked AS
     SELECT q.query, d.since, d.before, m.max_calls, t.tenants, pg_temp.wanted(q.query, d.since, d.before, m.max_calls, t.tenants) AS wanted
       FROM (VALUES ('hello'), ('walrus'), ('hello walrus'), ('early walrus'), ('first'), ('hello first'), ('early late'), ('even odd'), ('-late'),
                    ('-hello'), ('-early -late'), ('even -triple -late'), ('"cancel my contract"'), ('"contract cancel"'), ('"cancel contract"'), ('-"cancel my contract" early'),
-                   ('"even triple" first'), ('"early even"'), ('walrus or first'), ('nobody or early'), ('nobody'), ('nobody hello'), ('triple* -wal')) q (query)
+                   ('"even triple" first'), ('"early even"'), ('"cancel my contract" "hello even"'), ('-"early goodbye" "hello odd"'), ('"my contract" or walrus'), ('"contract-to cancel"'), ('walrus or first'), ('nobody or early'), ('nobody'), ('nobody hello'), ('triple* -wal')) q (query)
            CROSS JOIN (VALUES (NULL::timestamptz, NULL::timestamptz), ('2024-03-05 10:03+00', '2024-03-14 15:17:11+00'), ('2024-03-19 12:00+00', NULL),
                               (NULL, '2024-03-02 11:00+00'), ('2024-03-07 00:00+00', '2024-03-07 00:00+00'), ('-infinity', 'infinity'), ('infinity', '-infinity')) d (since, before)
            CROSS JOIN (VALUES (1), (20), (700)) m (max_calls)
@@ -62,6 +62,10 @@ RESET work_mem;
 UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'mulberry_internal.transcripts_search'::regclass;
 SELECT * FROM asked WHERE since IS NULL AND pg_temp.found(query, since, before, max_calls, tenants) IS DISTINCT FROM wanted;
 UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'mulberry_internal.transcripts_search'::regclass;
+-- what is asked of the index for phrases
+SELECT q, mulberry_internal.search_query(websearch_to_tsquery('english', q)) FROM (VALUES ('"cancel my contract"'), ('cancel contract'), ('"one two three" four'),
+    ('-"one two" three'), ('"one two" -"two three"'), ('"one two" or three'), ('"it''s o''clock"'), ('"c:\\dir file"'), ('')) v (q);
+SELECT mulberry_internal.search_query('!a <-> b'::tsquery), mulberry_internal.search_query('(a & b) <-> c'::tsquery), mulberry_internal.search_query('a <-> (b <-> c)'::tsquery);
 -- a search sees what was there when its query began
 SELECT call_id FROM mulberry.search_calls('walrus', max_calls => 2);
 BEGIN ISOLATION LEVEL SERIALIZABLE;

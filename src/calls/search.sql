@@ -6,6 +6,59 @@ LANGUAGE sql IMMUTABLE
 RETURN 'mulberry/' || tenant || '/' || language;
 COMMENT ON FUNCTION search_scope(uuid, text) IS 'the word that stands for a tenant''s calls of a language in transcripts.search (internal)';
 
+-- The index knows no positions: of a phrase it says which calls have its words, and each of those has to be read. So words
+-- that stand next to each other are in an entry as pairs, too. What is indexed and what is asked for make them alike; two
+-- pairs may have one hash, because what the index tells of phrases is looked at in any case.
+CREATE OR REPLACE FUNCTION search_pair(word text, next_word text, distance integer) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN ' ' || substr(encode(sha256(convert_to(word || ' ' || distance || ' ' || next_word, 'UTF8')), 'base64'), 1, 3);
+COMMENT ON FUNCTION search_pair(text, text, integer) IS
+    'what stands in transcripts.search for two words 1 or 2 places apart; begins with a blank, as no word does (internal)';
+
+CREATE OR REPLACE FUNCTION search_pairs(search tsvector) RETURNS tsvector
+LANGUAGE sql IMMUTABLE AS $$
+    WITH places AS MATERIALIZED (SELECT u.lexeme, p.place FROM unnest($1) AS u CROSS JOIN LATERAL unnest(u.positions) AS p (place))
+    SELECT coalesce(array_to_tsvector(array_agg(DISTINCT mulberry_internal.search_pair(a.lexeme, b.lexeme, d.distance))), '')
+      FROM places a CROSS JOIN (VALUES (1), (2)) AS d (distance) JOIN places b ON b.place = a.place + d.distance
+$$;
+COMMENT ON FUNCTION search_pairs(tsvector) IS 'the pairs of a transcript (internal)';
+
+CREATE OR REPLACE FUNCTION search_query(words tsquery) RETURNS tsquery
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    word   CONSTANT text := $re$'(?:[^'\\]|''|\\.)*'$re$;
+    tokens CONSTANT text[] := ARRAY(SELECT m[1] FROM regexp_matches(words::text, '(' || word || '|<-|<[0-9]+|[&|!()])', 'g') AS m);
+    asked  tsquery := words;
+    denied integer := 0;
+BEGIN
+    -- one alternative may do without the other's phrase
+    IF '|' = ANY (tokens) THEN
+        RETURN asked;
+    END IF;
+    FOR n IN 1 .. cardinality(tokens) LOOP
+        -- within !( ... ) nothing is asked for
+        denied := CASE WHEN tokens[n] = '(' AND (denied > 0 OR tokens[n - 1] = '!') THEN denied + 1
+                       WHEN tokens[n] = ')' AND denied > 0 THEN denied - 1
+                       ELSE denied END;
+        IF denied = 0 AND tokens[n] IN ('<-', '<1', '<2') AND tokens[n - 1] ^@ '''' AND tokens[n + 1] ^@ ''''
+           AND tokens[n - 2] IS DISTINCT FROM '!' THEN
+            asked := asked && quote_literal(mulberry_internal.search_pair(
+                         (tsvector_to_array(tokens[n - 1]::tsvector))[1], (tsvector_to_array(tokens[n + 1]::tsvector))[1],
+                         CASE tokens[n] WHEN '<2' THEN 2 ELSE 1 END))::tsquery;
+        END IF;
+    END LOOP;
+    RETURN asked;
+END
+$$;
+COMMENT ON FUNCTION search_query(tsquery) IS 'the same with the pairs that a transcript has if it matches (internal)';
+
+CREATE OR REPLACE FUNCTION search_entry(tenant uuid, language text, transcription text) RETURNS tsvector
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT v.words || mulberry_internal.search_pairs(v.words) || array_to_tsvector(ARRAY[mulberry_internal.search_scope($1, $2)])
+      FROM to_tsvector(('pg_catalog.' || $2)::regconfig, $3) AS v (words)
+$$;
+COMMENT ON FUNCTION search_entry(uuid, text, text) IS 'what transcripts.search has of a transcript (internal)';
+
 CREATE OR REPLACE FUNCTION index_transcript(call bigint, tenant uuid, transcription text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
@@ -21,8 +74,7 @@ BEGIN
         BEGIN
             INSERT INTO mulberry_internal.transcripts AS x (call, tenant, language, search)
             VALUES (index_transcript.call, index_transcript.tenant, config,
-                    to_tsvector(('pg_catalog.' || config)::regconfig, left(transcription, length))
-                    || array_to_tsvector(ARRAY[mulberry_internal.search_scope(index_transcript.tenant, config)]))
+                    mulberry_internal.search_entry(index_transcript.tenant, config, left(transcription, length)))
             ON CONFLICT ON CONSTRAINT transcripts_pkey
             DO UPDATE SET language = excluded.language, search = excluded.search;
             RETURN;
@@ -77,7 +129,8 @@ BEGIN
             SELECT f.call, language, words
               FROM unnest(mulberry_internal.newest_matches(
                        used.tenant, used.language, words,
-                       quote_literal(mulberry_internal.search_scope(used.tenant, used.language))::tsquery && words,
+                       quote_literal(mulberry_internal.search_scope(used.tenant, used.language))::tsquery
+                       && mulberry_internal.search_query(words),
                        coalesce(since, '-infinity'), coalesce(before, 'infinity'), max_calls)) AS f (call);
     END LOOP;
 END

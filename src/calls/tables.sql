@@ -161,7 +161,8 @@ CREATE INDEX transcripts_newest ON transcripts (tenant, language, call);
 COMMENT ON TABLE transcripts IS 'what search_calls() looks in';
 COMMENT ON COLUMN transcripts.language IS 'text search configuration that made search: the tenant''s, when the call was finished';
 COMMENT ON COLUMN transcripts.search IS
-    'the words of the transcript, and one that stands for tenant and language, so that the index finds what one tenant''s calls say';
+    'the words of the transcript, what stands for pairs of them (search_pair()), and one that stands for tenant and language, so that the '
+    'index finds what one tenant''s calls say';
 SELECT pg_catalog.pg_extension_config_dump('transcripts', '');
 
 CREATE TYPE mulberry.packet_result AS (
