@@ -590,7 +590,7 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 5
 AS 'MODULE_PATHNAME', 'mulberry_job_kinds';
 COMMENT ON FUNCTION mulberry.job_kinds() IS
     'the kinds of jobs: purpose of the endpoints that serve them; subject (a call that is processed and fails with its job, a voice_call '
-    'that we placed, or a command); text_is_result: of a text call only an endpoint is asked that takes text; retriable: retry_job() takes '
+    'that we placed, a command, or an endpoint); text_is_result: of a text call only an endpoint is asked that takes text; retriable: retry_job() takes '
     'them; persistent: tried again every few minutes';
 
 CREATE FUNCTION job_kind(kind text,
@@ -4838,7 +4838,7 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     PERFORM mulberry_internal.settle_job(job.id, final_state, error);
-    IF (mulberry_internal.job_kind(job.kind)).subject <> 'call' THEN
+    IF (mulberry_internal.job_kind(job.kind)).subject IN ('voice_call', 'command') THEN
         PERFORM mulberry_internal.give_up_telephony(job, final_state, coalesce(error, reason));
     END IF;
     IF job.call IS NOT NULL AND mulberry_internal.start_processing(job.call) THEN
@@ -5127,6 +5127,10 @@ AS $$
 DECLARE
     found_id CONSTANT bigint := mulberry_internal.endpoint_for(tenant, (mulberry_internal.job_kind(kind)).purpose, endpoint, passed);
 BEGIN
+    -- it asks whatever the state of its endpoint, which it therefore does not wait for
+    IF (mulberry_internal.job_kind(kind)).subject = 'endpoint' THEN
+        RETURN 0;
+    END IF;
     IF (mulberry_internal.job_kind(kind)).text_is_result
        AND EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.id = job_route.call AND c.encoding = 'text')
        AND NOT EXISTS (SELECT FROM mulberry_internal.endpoints e
@@ -5733,9 +5737,17 @@ BEGIN
         PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone, or has been processed');
         RETURN;
     END IF;
-    ready := true;
-    IF j.route > 0 THEN
+    IF (mulberry_internal.job_kind(j.kind)).subject = 'endpoint' THEN
+        SELECT * INTO e FROM mulberry_internal.endpoints x WHERE x.id = (j.payload->>'endpoint')::bigint;
+        IF NOT FOUND THEN
+            PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the endpoint is gone');
+            RETURN;
+        END IF;
+    ELSIF j.route > 0 THEN
         SELECT * INTO STRICT e FROM mulberry_internal.endpoints x WHERE x.id = j.route;
+    END IF;
+    ready := true;
+    IF e.id IS NOT NULL THEN
         endpoint := e.name;
         kind := e.kind;
         base_url := e.base_url;
@@ -6070,7 +6082,8 @@ AS $$
                            WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
                              AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
                          u.retry_at, CASE WHEN u.tells THEN ': ' || u.last_error END)),
-           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; alter_endpoint() changes it.'
+           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; test_endpoint() shows what it answers, '
+           'alter_endpoint() changes it.'
       FROM unavailable u WHERE u.known
      UNION ALL
     -- no names: who may see health may not see every tenant
@@ -11957,6 +11970,323 @@ COMMENT ON FUNCTION mulberry.maintenance(integer) IS
     'retention. It waits for nobody, and what fails is set aside and reported by health(). True: there is more to do, call it again. '
     'Needs admin access to all tenants';
 
+-- src/admin/test_speech.sql
+-- Made by scripts/make-test-speech; not to be edited.
+
+CREATE FUNCTION test_speech() RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN decode(
+    '///////////////////+//7+//7+/v7+/v///v///v/+//////////9+fv//fv/+fv7///7//v7+/v7+/v3+/v3+/v7+//7/fn1+fn19fXx8fHx8fHx9fn5+/37+/v/+/v3+'
+    '/f7+/f39/f39/f39/Pz8+/z7/Pz8/P39/f3+/v9+fn19fHt7fHp8e3t8e3x9fX3/fn79/v7+/f79/P39/Pz8/Pz7/Pz8/P79/v7+fn59fX18e3x7ent5eXp6enp7e3x8fH5+'
+    'fv7+/v39/Pz8/Pv8/fv9/Pz9/f79/v/+fn5+fv99fn59fn5+fX19fX18fX19fn5+//5+/v3+/f38/fz8/fv8/fz8/f38/f39/f39/f79/f3+/v39/fz9/fz9/f39/v7///9+'
+    'fn59fH18fH18fHx9fH19fX19/37//v7+/vz9/P39/Pz8/fz8/fz8/f39/f7+//9+fX59fHx7fHt7e3p6ent7e3x8fHx9fX1+fv/+/v39/Pz8/Pz8/Pv7/Pz8/Pz9/P3+/f39'
+    '/f7+//7/fn5+fn5+fX19fn1+fX1+fX5+fn5+fn5+fn5+/////35+fn59fn59fX59fn59fn5+fv///v79/fz8/Pv7+/r6+/r6+vr7+vv6+/v7/Pz9/v7+/v9+fX19fX17fHt7'
+    'enp6eXl6eXl6eXp6e3t7fHx9fX5+///+/v7+/f39/f39/v39/v7+/v5+//9+fn59fX59fX19fX1+fn7/fn7///7+/f39/f39/f39/f39/P39/f79/v7+//7+//////////9+'
+    '/35+fn5+fn59fn19fX1+fH18fX19fX19fn7///7+/f38/Pz8+/r7+/r7+/r6+/v7/Pz8/Pz9/v7//359fX18fHt7e3p7enp6enp6ent7e3x7fHx9fH1+fX5+///+/v7+/f7+'
+    '/v3+/v3+/v7+/v7+/v/+//////7/fv/+fv/+/////////v7+/v7+/v7+/f3+/f39/f39/f39/f7+/v//fn5+fX19fX18fHx8fHx8fH19fX59/////v79/fz8/Pz8+/z8/Pv8'
+    '+/z8/Pz9/f3+/v7+fn5+fn19fX19fXx9fXx8fX19fX19fX59fn5+fv////7+/v7+/f39/f39/P39/f3+/f3+/v7+/v7+//9+fn5+fX19fX19fHx8fH18fH18fH19fX5+fv/+'
+    '/v38/Pv6+vr5+fj4+Pj4+Pj5+fr6+/z8/v5+fn18fHx7enp6eXp6eXp6enp7e3x8fX1+fv/+/v79/fz8/fz8/Pz7/Pz8/Pz8/P39/f7+/n5+fn5+fn19fX19fH18fX19fX19'
+    'fn19fn5+fv//fv///v/+/v7+/v7+/v7///5+////fn7/fv9+fn5+fv//fv7+/f79/fz8/Pv8+/v7+/v7+/z8/Pz8/f39/f7+//9+/359fn19fX18fHx8fHx8fHx8fX19fX5+'
+    'fv9+//7+/v7+/v3+/v7+/v7+/v7+//7+/v/+/v/+/v3+/v39/P38/Pz8/Pz8/Pz8/P39/f39/f7+/v7+///////////+/v7+/v3+/f79/f39/f3+/f7+/f7+/v7//v9+fn59'
+    'fX19fHx9fHx8fHx8e3x7fHx8fH19fX19fn5+fn7///7//v7//v7+/f79/f39/f39/f39/f39/f7+/f7+/f7+/f7+/f7+/v7+/v7+/v/+/////////n7///9+fv9+fv9+////'
+    'fv9+/37/fn5+fn5+fn5+fn5+fn5+fn5+fv9+fn7////////////+///+/v////9+fv9+fn5+fn59fX59fX1+fX59fn5+fn7+fv7+//7//v////9+fn5+fX18fHx8e3t7e3t7'
+    'e3t8e3x8fHx9fX1+fv////7+/v7+/f3+/f39/f3+/v///359fX18fHx8fHt7e3t7e3t7fHx8fX19fn7//v7+/f39/P39/P39/f39/f7+/v7//v9+fn5+fn5+fn5+fn5+fn5+'
+    '/37/fv////7//v7+//7+/v7+/v7+/v39/f38/Pz8/Pv7+/z7/Pz8/fz+/f7//n5+fX19fHx8fHx8fHx8fH19fX5+//7+/v39/fz8/Pz8+/z8+/z8/Pz8/Pz9/f39/f3+/f39'
+    '/f39/f39/f38/Pz8/Pz8/Pz7/Pz8/Pz9/f39/v7+fv9+fn19fXx9fH18fH19fX1+fn5+fv///v7//v7+/v7//////35+fn5+fn19fn19fX1+fX1+fX1+fX19fX1+fX1+fX19'
+    'fX19fHx8fHx7e3t7e3t7fHx9fX1+//79/v38/Pv8+/v8/Pz+/v5+fX18fHt7e3t8fH19fn7//v39/Pz7+vr6+vr7+/z8/f5+fn19fH18fX1+fv79/Pv7+vr4+fn5+vr7+vz8'
+    '/P7+fXt6eHZ1c3Bwb29vcXFzdXl+/fn28/Du7Ojl39fRzMjFwsHCw8fL0t33YlVNSERCQD8/Pz9AQkRHSk1TW2n75NrTzsvIxcO/vbu5t7a3uLu+xtL1V0g/Ozg2NDQ0NTY4'
+    'Oz1ARktSXv/e0crFwL68u7q5ubm2s6+ura2vtb7PX0M3LywqKSkqKy0vMzc7P0RKU2Pq0se+uraysK+urq6vsK6tqqelpqmvvfQ+LyghHhwcHB0fIygsMTk/SVZv3My/ubGt'
+    'qqempaSlpaeoqKajoqKnrsVJLyYfHBoZGhseISYrLzQ6PkdPY97LvrWuqaakoqOjpaaoqqqppaKhpa3FPyofHBkYGBkbHSIoLTM4PD9HU3jPv7WtqKShn5+go6aprK+xr6ul'
+    'oaGpvjwkGhYUFRcaHSMrMjw/Pz08P0z6x7iuqaWhn5+hpKirrrCyt7KtpZ+fpb80HRYSExUZHSAnLTU5OjQwLzVG2LquqaWin56dn6Gmqaytr6+sp5+eobE/HxYSEhYaHiEm'
+    'Ki4xLy0qKzBC17mvrKmnpKGgoqWoqqurq66uqaKbm6C/KhgRERYcICUmKSsuLSkjIiYzaruwr6+tqaOfn5+kpqemp6iuqqWcmZ2tMBoREhgfJigmJScpKCIfHiY4zLSxusO+'
+    'saegn6Clpqakpaetr6adlZejPhoQERgkLi0mISMlJyEdHCAv4beyvdTTu6qhnp+hpKOioqOqrKKak5ioLxcRFSAuNSoiHyIiHxsZHCpXu7nQTEbfs6ehn6GioqGipqirqJuV'
+    'kJm4IxUVHCw5MiUgHh8cGRcYHzLjyNZLQlDHr6agn56fnp+gpKWopZqTj5rDHxUXHzA3KyIfHh0YFBQaJ0vQ0k08Pli/rqSfnZ2en6KipKKlm5OPk60rFxggMjstIx4eHBYS'
+    'ERcjOmhSPjg6T82wpp6bnJ6fn56fn6OflY+PoDgbGCEuMyokIiAaEg4PGixESTg5O0NPe7imnJmanaOkoZ6fn6OflZCSrC0aGiIpKyYlIh0WDw8SGiU1RU1LQj1K1K6hm5ma'
+    'nJ6foJ+gnaCYkZCbQx8aISsnIyQoIhYODRIdKC8zPk5LOzlcsqGcmpydn5+gn6Cen56SkJS2KR8gKCEfJSwmGQ8ODxYcIi9Cb0o9OE6/qp+bmZqcnp6enp+doZePkJxGKSEk'
+    'HxwhKioeEw8OERYcJjhSXUc9Pnm4p52amJmcn5+fnp+dn5ePkZ1NLiUiHBogJyQaExAPDxIZIzJAUldUVNm3p56amJeZnJyenp+doJePkp1xNykhGxkgJiEZExEPDhAXISw5'
+    'VFxsWNS3qJ+bl5aYmZqbnZ6dn5aPkpu47S8eGRcdHRoXFBIODQ4SGB4rRF7s176zqqGblpSUlJOWmJqanJaRk5emr0YpHRkZFxYTEQ8ODQ0PExgfLDta2L6zq6OdmJaUlJSU'
+    'lpmZm5uTlJWdqrswJBoZGBQUEhIPDg0ODxIYHyw7X8u5r6mgnJiVk5GRkZOUlpeSk5OXnKK7TiwiGxYSDw4NDAwMDA0PExkeJzRLyrOon5uXlJGPj46Pj5CRj5GSlZmcp7Zw'
+    'NCQbFhAODAsKCgoKCw0PExkeJzd9uKifmpWRj42MjIyMjIyNjo+Sl5yltV0uIBgSDgwKCQkJCQoMDhIXHSY1YrmqoJuXlJGPjo6Ojo6Oj4+RlJeboavBQSodFhANCgkHBgcH'
+    'CAoMDxQaIi9bt6adl5KOjIuKiYmJiouLjY+RlpujsN02JRwVEA4MCwoKCgsNDhEWGyEsPt24q6OdmpeVk5KRkZCQkJGSlJaZnKKrvVcyJRwXEg4MCwoKCgsMDQ8UGR8pO9iz'
+    'pp2ZlZGPjo2NjY2Njo+RlZmdpbHQPywiHBcUEQ8ODg4PEBMWGR0iKzdPyrWrpJ+cmpiWlZSUlJSVlpianaGosMRYNyoiHBgVEhAPDw8QEhQXGh4kLDlXyLWrpaCdnJuampqb'
+    'nJ6fo6its73M9U5BOjUxLy4tLS4vMDM2OT1CSVJed+Pa0s7My8rLy8zP0NXa3OTr8f54cG5sbGxrbnBveHl5+/vx7Ozo5uPg397d3t7f4OHm6e75e3JpZWFdW1lYWFdWWFlZ'
+    'XF9iZ21yevfy7urq6ejo6ujr7ezv8u/z9fPz8fLv7ezr6eno5+jo6uzt7/T4/nl2c29wbm1ubG9vcHV2eHt+fP79/v1+fv17fn59fHp9fHt8fXt+fHx9fH18fHl8fHl+enx+'
+    'fHr8fnz6fvz5+ff49vn2+/n4fvj6fX7+ePx4fH16fXX7ef38dPJ3/X169XP5d3t9eXr+dvd6fPl87nXmdfHtduv79Xrvbu5+e/Fq8Wp9Y/p1de5p72r4b/RtaOlsb/R8a+pi'
+    '7+9n6F3jdnLvcOJ27W3s73vffeLw6uTt5nbxYf5fYWtcbG9pb+x26evkfuv39u7v/Xjxbulr5vpy33Hz9nDvb/z6bfx8b/Z8avJjffxp5nDp7nLhbO76betq6v738Xzvcfxx'
+    'aHZxZf1p9m/1+nX0++1143f3+3hu8mX59Wbg+vfcc+bnZt1e/ndmem1ybnP9/m7o/vTrfet4beZf+XNg51/h93becfLvd/56eHt7/nX0aOxne+9e6m9v7mrn/XTcYufvbehm'
+    '8XNu62rseuz+cuVt9/bwaOv+e+tx7Wj1+Gfy9mHmZ23nXOZm9vNy5n797uxk32H38F7aXuPqYNdk9edo7XH5au9k6ntg1lbn7FfYWezuWdhc9f9tevRp9Oxc113g7mvcaen4'
+    '9Ox4et9a5u5Z1Vnk+lvWWfHhW+Rs9m158GnrcOxv7uZi3HFl11fkeWLcVeDsWtv//fN56Wfr/XbvYeJket9W02Fm1FDaZWTVUdf+X9Zc5/Rg5XBr5HVz3FrbcVrSUu7oWuFr'
+    '++1h2mly217m72vrbXzwaHTxb2rfbPfpY99g9/db4Vx+4Vza+G7TYOLoYt5j9vpk5XV28/tz/3hv/3X7b/h+/Hn2+Wjta/52aORg6PRm1Vnr21TYbHHjWtZgcN5d317p7Vnb'
+    'Ye96X9dadttY6fVg4F/z617oeHT7de5tfu5t/O379eFu0+Hrze3X1/XV7W7ZX275WfxaWXxRXGFSXldZXFZfY1tr7WXv0HfMx9K9yL68zL3E3czvXVRKRz4/Pjw+PkFFRE9V'
+    'Tep8+87PzsS/w7i1t6+usK+xtr3OZ0k3LispJSYoKSwyOz9l4MrAvrm4ubi1ubW0sqytqaaqqKyyu11ELyQgHRobGxwgJyw8UuK8t7SurbGtra6tqaymnqWem6Gho7XMPyke'
+    'FxQRDxATFhwlNFy8raaioJ+ho6Snqaqpq6Ghp5ydqKWr7z4pHBUPDgwMDhEVHitHuqqgnJuampudnqCipKOnnp+mnZ+sqrREMSMZEw8NDQwOEhYeLUu9qqGdnJuanZ2eoaOi'
+    'p6WdpaOcpK2qxjorHhYPDgwMDA8TGiU7za2hnJqYmJqbnJ+goqSmpJ6mpJ2nsK7UMicdFQ8ODAwNDxQaJTzNr6Kdm5mZmpucn6CjpKamn6amnqizseAyJxwVDw4NDA0QFBso'
+    'PseroZyamJmZm5yeoKOjp6afp6eeqLSw3TInHRUPDg0MDQ8UGiU60a6jnZqZmZmbnJ6goaKnpZ6mp5+ntLLZMicdFRAODQ0NDxUbJTvOrqOdmpmZmZucnp+io6aln6Wmn6ax'
+    'sdI1KB0WEA4NDA0PExkjNeuypZ6bmZmam5yen6GjpKiioamloq23vkgtIRoUDw4NDQ8SGB4sSL+rop2bmpqbnJ2foKKkpqagpKiipbC3yjspHxgSDw0NDg8TGSAuWLqqoZ2b'
+    'mpqbnJ2foKKjp6OgpqahqLO7+DQlHBYSDg4ODxEWHSc51rGnn52bm5ucnZ+ho6SmqaWip6ejqbO88jcmHRcSDw4ODhEWHCY42LGnn5ybm5ucnZ+ho6Wmqqajp6ikqLK97Tgn'
+    'HRcTDw4ODxIXHSg707GnoJ2cnJydnqCipaanqqejp6ikp6+72jwpHhgTDw4ODxEVGyQ087WooJ2bm5ucnZ+ipKeoqqulpqmmpay2xFUwIxsWEg8ODxAUGR8sRcSupZ+dnJyd'
+    'nqCipaepqauopKamo6attclFLB8ZFRAODg8QFBohLlG9rKSenZycnZ+go6WnqamrqKSnp6OmrbbLRC0gGhURDw8PERYbJDFbvKykn56dnp+goqWnqaqqq6ejpqWhpKuxwU8v'
+    'IRsWEQ8ODxAUGR8rQsivp6GenZ6en6GjpaeoqKmloqSjoKOqr79QLyEbFhEPDw8RFRohLknEr6ejn56foKKkpqipqqmqqaOjpKGgpau1zEIqHhoUDw4ODxAVGiEtRsawqaSg'
+    'n5+goaKkpaWlpaain6Ggn6Gnrbt8NiYdGBMQDw8QExcdJDBMyrSrp6SioqOjpKSlpaSkpaGfoaCfoqesttI+KyEbFhMRDxASFRkeJzNKzriuqqelpKOjo6OioqGin56fn5+g'
+    'pauzx0ouJR0YFRMSEhQWGh4mL0HvwbavrKmop6alpKOioaCenp2dnZ6gpaq00kIuJB0YFRMRERIUFxoeJSw2S+rEuLGsqKajoJ6dnJuampqampyeoaauvOFCLyghHRsZGBcY'
+    'GRobHR8jKC01P1TawbauqqWhn52bm5qZmZqcnaCmrbjOSzYtJiAeHBsbGxscHB4fIiYqLjY/WdrBt6+rp6Ogn56dnZ2enp+jpqqutr/XXUU5Mi0qKCUkIyIjIyQmJyosLzQ7'
+    'Qk5u1sa+ubOwrq2sq6urrK2usLO3u8DI0ellUkpDPjw6OTc3Nzc4OTs9P0RJT1pt7trPzMfEwcC/v7/Aw8XIzM/X3+15ZV1ZU1JPTk5OT09TVFhbXmFpc3r17ujj4N7d3Nzc'
+    '3d7e4uTo7fH6e3JtamZkYF9eX15fYGBjZGhsb3N98fDs5OXf3t3c3Nvd3N7e4ebl7PD1fXxwbWtnZmFiYF9gX19iYmVoamxyfP7z7+vq5+Xl5eXk5ubq6uzy8vl9eXNxbWxs'
+    'aWpqamtrbW5wdXZ7/Pr17u3s6+rp6Onp6urs7e708v37e3x3cnhvcnFucnJydHR4dnx8fP7//vv49PP28/Dx8vP18vX79vt+/3h5dXJzbm5vbW5sb25sc290cHp7eHz//v33'
+    '/fT59/Lz8e/x9PDy8vT59fr7/vx+e315e3V5dnh3dnZ5dXx5ef15+379/H74+v/0/vz1/vj6+Pr8+f71/vr5fvZ++f789/76+/37/Pn7/fz8/Hr+/3n/eXt8enh9enj7d/7+'
+    '//59/f19/P9+/v39e/h9+3r8/nn7d/x6fnt8+3r8/nz7/vx9fv19e3z9enn+/31++n7//P5+/X59/Xf5en59/f56+Xr6/378ffp9/fz8/Xz2fPt+/v18fn1+/3x6/nr+ev57'
+    'fH59/n78e/77fv38/f3++337fH5+fn56/H5+evl6/n59/3r+eX58fP15/vt5+338fX38/H1++nz6fvz8/H35/v39fPd3+3t9fnd+eXt7enl+eXl9e3l+en5+fft++X37+3z3'
+    '/f77+/l++/v++379/X76ffz8e/h3+X56+HX6fP7/efd3/v55/Xt9fnj/fXj+eH58ev95/n3/fnx+/319/v9+/v19//t9//7+///9//16+3x9/nn+fHt+fHn/ef56e/96fP19'
+    'fPx9//77ffx9/n5++X3++v/6/v33fvx8+Hv7/H32dfZ9/f19/n38evt7/X5++3z6efv7ff3//Pz/ffh8fPt9/f56/v16fn18fHv+fXn7dfv/dPJz/P17+Xj6eP97fn18/Hp9'
+    '/Xx69Xb6+3f2dnr6enn9/nx9//p69/5983z/+nV99XX+fvt49fd88Xjsefv+dfxu+m5wcnJ8cX3x93Tr+3x8be5o/XZz+XHob/7ucPH0dujv/O7ne+/ufOpofnb/endxbndo'
+    '8m9neGJqbWJ5Y/p7ffB+6vDu9PB07e937Ozs+fbx/vtxdG7+dmfyfGzveXLybHj+bnftcn7gdt3b69nn4eXq7u3obvbzb/x8am9rYmpiY2VeYWJfaWRib21vcf719urp5t/a'
+    '2tvY1Nna1dzf3+fv9nlvamViXl1bV1dZVlVYWFpcXWNrb3Tz5+Xe2dfOysnGxMPDxcfL0NvyZVZNSURAPz8+P0BDRUlNUFhhc+ve2dLNycjGxcLCv7u5ubi4ubzBy+RZRz03'
+    'MjAvLzAyNjo9QkdOWGj03NDKw7+8u7m4t7i4ubi1tLW1tbe7w9BtSTsyLCooJycoKi0wNjxFU3He0Me/u7m2s7GwsLCwsbS0sa+ws7S1u8r3TTkuKSYiICEjJiktNT5JXeLR'
+    'ysO/vLm2s7Kwrq2ur6+xsq2pqq6urbPGYT4vJyAdHBscHiAlLDQ9THTYzcW9uraxrqupqKenp6mrrbCvq6qvtbO53z0vKB8bGRgZGh0hJy4+ZdHFvLazsrGurKupqKemp6ir'
+    'rrO6vbWvtL24tss+LigfGRUUFRYZHiYyTca0rqupqaytrKytraqnqKmoqKyytby6sLC8v7jBQiwmHxkTEhMVFxwjMljBsaqlpaepqauur6yqq6upp6qusrXA1Lyutcy9sdAv'
+    'JyQbExARExUZIC5LxrCppqWmqautr6+urKqpp6eoqq21u8bUu62yxret1SwkIRgPDg8RExcfLkvGrqajo6SmqausrKqopaOioqKlqa+3xuK/sb3curFcKiciGA8PEBETGCAu'
+    'QtGzqqioqKmsrq6tq6mmpKKjo6WorrO7xbarsr+vrOguLCQXDw8PDw8VHCUxUr2uqqmoqaqtrqypqKShn5+foaWqsLrQxLK5z7aszTY4LhoTExEODxUaHixKxbKrp6anqqur'
+    'rKyppqOhoKGgo6qwtsRQ3bjOZ7KtZ0LwLxoZGA8NEBITGiYvVLasqKKgpKWkpqmopKOkoZ+hpaess8LPur95w7HUQFQ4HxoZEg4PEREXHyY2zLKspaChoqKjpaalo6GioaCi'
+    'pqmuu8dy4dNT3LnSYspMKicgFhITDw8UGBsmOGS8q6ajoKCioaKjo6KioqGjpKirsbnN2MDc6Lq93MvpNyskGxUTEA8QFRgdKjtjuKqopJ+hop+hoqGgoaChoqWorLK8zb/K'
+    '6by71cHHPzYsHhkWEA8QEBMZHSY7ebyrp6Ofn6Cen6Cenp+en6GjpqyxutrE0F3Bxe/J3D01Kh4ZFhEPEBETGR4nPOG4qqWgnp6enp+fn5+foKGjpqmttL3Xx+ZfxNbxyG09'
+    'OikeGhUQDw4PERUaIS9YvKqhnpyampqam5ycnZ+foKWoq7i91lf9QU/5RGJnOTguIB0ZExEQDxEVGR8rRMGtoZ2bmJiYmJqbm52en6Gjpaqtub90T1M0RD4ySDcuMyYfHRYS'
+    'EA4NDg8TGiEzy66fmJWSj5CRkZSWmJudnqKmqq65wmVSQy88Lyw0KigpHx0bFRMRDw8PERYbJDbQrp+alZKQj5CRk5aYmp2foqarrrrEbVFBMTkuLC4oJyUfHBoWExIPDxES'
+    'FxwkONSvoZuWk5KRkZOUlpmanZ+jp6uwuMh7SEIxMTIpLysoKyQgHhoYFRMSEhMWGiAtS72pnpqVlJKRk5SXmZudn6WnrLC2xNdVPT4tMS8pMywsLigmIx4bGRYVFBUXGh8p'
+    'PNexpZ2al5WVlZaYmZudn6Kmqa2zus7tRkQ0MzUsNC8tLyooJB8cGRcVFRUXGh4nNmm3qp+cmZeXlpeYmpudnqCjpautssPGX01COj01PDs3PTQvLSUfHRgXFRMVFhccIis/'
+    '0repop6cmpqamZqbmpydnZ+hpKqttb3W5ltBSzo5OS4uKiIgHBkYFRUWFRgbHSQtOmjAtKumo5+enZycm5ubnJyen6Gmq662wMXcaGZJRj43MiwoJB8dHBkZGRkbHR8mLDNC'
+    'aNG8tK+qqaajo5+fn56fn6CjpKeqrK+yt7u/yNd0TkA2LyolIh8dHBwcHB0eHyMmKi81PlH8ybu1rqqnpKGgn5+fn5+goaSlp6qsrrS6xNdiRDo0LConIyMgICAfISEjJScq'
+    'LC82PUhf3sa+t7GurKqpqKempqanp6ipq62vsri+xtT1VUc+OjUwLy0sKyoqKiorLC0vMzU5PkROXfDWy8S/u7m3tbS0s7W1tri6vL7Ex8zW3vlnYVNPTEpJR0ZHRkdJSU1N'
+    'UVJZXWRrdfj36uvd6OLc59vm5tv55Oj/8HPyaW1yZWxoZGxnaW5p/Wl6fP718vjz6vbp+ef07+zu8fTrcvfy/W9x+3J3c/1zevR0+/r09Xvs82/jbu/1c+Zp6+5r8fV7+Hn6'
+    '/f5yem78bX75ZfB2dW7x+G188fN5ePrxdvbz+fBz8+1z+fjx/XX5/PD8b/Z48m1t72vua3ToZ3Xv+3N16nD9ev/3Z+dtev906Wd66215eHfv92x79Pr7cPXw7nj5+uxye/N9'
+    '7WHq/XPpdXb9fXp3bf51+XZ3+W/tcnnqb+9tfXv97W3vaPT8dvN3+Hp8+33wa+/9dOpo83Vz7/x7+2/+/vL2d/V7d3tv7/9t9G3refD8+/l+8nf1d/D+eHR89vx5dXh17vdx'
+    '/Xn1c235+G5463d6fPv+e+tsfO/7cnXnbW7+fvV4eehu8e9x7WPpaP70ZOxl9Hxv8+569v3z7WLr+Gn69/FrdOl4fOz5dnTvdm/qeP17cfFvcu90eP708P546/d8+3Xyb3v7'
+    'dm7qfG/y+352/vn+af51c/d2/3v7+m19e/h1e/3+9nn8e/D89/Rt63n292/lb/v7/vf87vx7+Xdtevlrd+1o/Xd9+W/0/3h2fHpq93R3/Gf5avF5euxv7v3uenZ9+29y8G1x'
+    '7G/u82fna/fobOj4ee9q5nx263Tjee/1feht7fr09/Lza+xyeWt7fl/5aXl7c+pt7X3wfXLqd/t+5nd39ff2d+d9aPTtaf18du9493jg3enl69nq8ODx6u5+6Hj983T8aXxr'
+    'YmtkXmNdXmFcZ2Vma25wef715eHg2NjLxcPBw8XL0+LuX1ROR0VGRkdJSkxNTlVbXWdv9OLX0s/MysvO0tLV0s/NzcO1ramoq7XKSzUrJyQkJSgtMz1KWl9qXVlUWmjf0cW9'
+    'uLOvrq6vsrS5u8PEzr+0rKmrtNk+KyQfHh4fIyguOUZPWllcXG3s2czEvbiyrq2tra+xtbi6vL2/vrOrpaWrvUEnHRkXGBoeJi9D4cfAxtpdSkRHUfvLvLGsqKalqKuyu8fP'
+    '2NXYzLOon56jtzwgGBQUFxshKjlZxbu6yG5DOzk/T+bGua+qpqSjpquxucDEycjNuaqgnZ+raikaFRMVGBwiLD7twr/MXT84OT5P3cO4r6qlo6OmqrC5v8PGxcjCr6SenqfQ'
+    'LBwVExUZHSMsPv3Gxt5INzM3QF/RwLivqqakpKWprrS5vr/GxcrAq5+bnqnsKxwXFBQWGR4qPF/eakY5NjhBVtzCtq6oo6Kio6WorbO5vsLJxsi/q56coa9cKhwXExIVGR4n'
+    'MT9FPjg0NDdAVN7BtKumoZ+en5+jqK2xt7vDw8bBrZ+ep7b6Lx0WExIUGB0lMD5IPzo3OT1CWM24rqijn56enp+jp6yzu8DEy8vPu6ukqLC/WCwdGRYWFhkcICYrLS4vMjU9'
+    'THrItq2po5+enZ2dnqKmqa2zur3Ew7GpqrG2xjwlHRoWFRYZHB4hJScpKi84QVDSurCspqGenZybnJyeoqaprra7vsK2sLO7vts7KyIdGhkYGRocHR4gJCcrMDlGaMq7r6qm'
+    'oJ6dnJucnZ+hpaisrrS3r66xuLjDUjMrJR8cGhsaGhscHR4gJCgsNT5U1LuxrKahnp6dnJydn6ChpqqsrKqsrrCwvOtDNywlHx0cGxoaGxscHR4gJSgsNkVfzbitqKSfnZ2c'
+    'm5ydnZ+goqSkpaisrrXIXz80KiMfHhwaGhoaGxscHiEkKS44SvnFta2opJ+enZ2cnJ2en6CkpKOnrK2vvNhbQjMrJyMfHhwcGxsbHB0fICMoLTI9X9C+squoo5+fnp2dnZ6f'
+    'n6Kio6eprK+5x+xLOzErJyMgHh0cHBwcHR4fISUpLTRBWNC+tK2opaOgnp6enp6fn56hpKWnrLK5xutMPDMsKCQhHx4dHR0dHR8gIiYqLzhCX8u8ta6ppqWin5+fn5+fn6Kj'
+    'pKerrrS7yvNWPzUvKyckIh8fHh4eHh8gIiYpLDM5RmvZwbexramnpqShoqGgoaKjpaeqrbG4wM90T0E4NC4sKygnJiYmJigpKi0vMzo9SF361Me/urezsa+uraytra2tr7Gy'
+    'tri9wcjR5mxXTEQ/Ozk3NTQyMzIyMzQ3Nzs8P0ZKUFn979zRzMnFxMG/wr6/v8LBwsnGy83P1dXd5u7vb2ZmXlxVW1dQVlFTVlFUVlZYWF5iXWpuc3F97fPs7t/k5uLf3e3f'
+    '4eni7ert6fN763P9fnBybnVqbXhra35ofG9s92d9+nlz7/587Hzn9Orqfuro/fPw7e9z+nnwfHVx925seGv7b290eHttcPBs8nf89G7lbezyfvRs7XRwfW//dHx49/T78HL7'
+    'd/T6bvRvev5zfe/+fn767HHy+Pr2b/Vt//tr/PFt+vT2+nfxffFr+/12em94+nH+9v3s/+t67vh3+n39cW7xcHnudHT9+3b9bvFx+Px18nz3/Pfvdfzzevv7/3t8/X1x7Xn3'
+    'dfj4e3t59G///Plt7276fW3tdXr6+2/ycv7vb357/n18+n33b+19b+pw/vx7//Nv7/N4fvz0be53+Pxt7f5x7Xb5/WrybnvzbHx1/H1++3Tsbff7/O5y++79/n368G/tbutv'
+    '/O5s7mvvb/ZwdvNs9P14cnnuavn4bu5r73H99m/0fXrxcnvrcvF8+fV17Hb0fnbtdfr2cX3wcvt6cPD+c/d3//X+env193DwfWzobXf2fnT7+Hb4/nV7/Hp78W/67Wnq+G/s'
+    'e3f6efZ1fO94fO58+/z7/HP5b/34cfv9b/t98n5383N++PlzeO1v+/38/Xv0bvVx7H78+Hnvde95/Xr0cf73cO1u+/tv/e9ycPJ1cfX7ce5veP74c/l9cOlu73fvfvz1ce1o'
+    '5XVt5WrzeHnscfn7fO91e/F2fPp7//x8cO94buhte/n7fHb+fHr7/Wv5/XN79nz8e/j+ef1+e/r0bvrvenP8/vV9efN3eO93cOtseO1u9H1z93Zz/nH8/n7+/PB+8f947Hpx'
+    '8nzv+m7t8ndzeuxseXb+92rsa+5udO5n+v18b//3bnbxae/+dP7/9W/0cfB8d/J07nR9/HJ9dHV6c31+c+dk7fR49G3tdP9v7nhr8P/5+331ePN8/XLu9Wz3fvz5bPnpZvR0'
+    '9H559nT88v13+/v9e3d9fGTmZm91bm516mHz7PVs4vX86X5x2uRt33Dtfm72525z6vFsffv+8mjsdnd+7f9v7HDpdGfme3Zr83tv+Gd8eXD4afDc+3nt4/b1cenxafrsevJv'
+    '7+1n5mfwdXb6cHBu72Zu9319e330+H399nTte/vq4Njp3ODc2+bo5+P7+/z+b2RlZmdiYWNfZGZodH5z+fB7d/7r4u196uHk5+Tg39O+t7a2u7/F12ZSTUg/Pz06OTU0ODk8'
+    'P0FFT1Zv1dbHxsXAu7i6v8a/vMHAxMTBvKumqa6/410/NzQyMzAuLSopKCgrMTlGUFTz1MnDv7murq6usK+yv8C6trjCw8Krnp6pYywnKSksLi8uKiUiIB8jKTA5TOXM1NPO'
+    'wravqqakpaerrrK2tbK0ub/A3LCgo687JycmKCksNzMrIx8iJSkuOF/Pzs/YzMi+ta2pp6mrrbG4vsO6tLW+yNnIn5yjaB8dIykvMD5MMSUeHyUnKjZO0MjW5frmxritqKel'
+    'qKuvs7m8vri1tsPL8OWgnKdHHh4fISYuP0EtJB8gIyYrO/zFvL/DxcO6sqqkoaOmqq20vsG9tbjC1NRFsZyn1CMdHx0hLT9LMCUhICQoLjtnzLy7wMHDvLCspqOipaqts7zA'
+    'xr+6vsl93z64nqfZJB0eHR8tQk8zJyUjIycsPfvFuLe3wce+s62noqGkqq21usLKzb7Cy/h+Tkqjorw3IB8eHCQ7Tz4tKickIyk0Tc+7tra6xMS6r6qmo6KmrK+4wcXav7rG'
+    '2uNkWqOhvj8nIBwZIjg9OjIuJh8fIyw86Lu0s7a/w72yq6Wgn6CmrK29ysXCv8fB0+07tJ+71EMrHRYcJygxPTwvJB8gISQ1772xra+yuLquqaWfnp+hqKu5wMDIwsLSylJq'
+    'p6/AyzwoGxgcHiIqMDApJSEfICYxW8a0r6uus62ppqOenJ6hoqmyur6/wMzUxUm4psS+8S8hGBocGyQsLiwqJSAfICgwTr+zrqutq66qoqKenJ2fo6etvLq9xc3B4eaosMG8'
+    'USwdGhsZHCMnKiooIyAfIiczU8ezraytrKyqp6Kfnp6eoqmutrrFxMnD5M+ltLqwXjAfHBsXGyIiKi0tKSQkIyQuQO67r6urrKqrqaWin5+foaastbzDzsvMx2OuqL6su0Yt'
+    'Hx0ZFx4hIywvLigmJSEkL0Bwva2rrKuqq6ymo6Kgn6Ooq7S6wszIxtusp6+msu81HxsXExcbHikvMzcwKyknKzZFzbiuqaqnp6impKGioqGnrLC3yM3P0/TFqrCuqLtSLiIb'
+    'FRYYGR0mLTA3NzQvMDY9UM+6sayop6Wlo6Kjo6Onqq+2vczT3dVrsqyyp63ASSsgGBMVFBccIiw1PD8+Ojs8QVThwbWtqKSgn56enp+ipquxusTV3GrxW72zu6uvwO0zJh0X'
+    'FRQVGR0jLDdBTFVcUFz858y7tK2no5+enZ2en6OorrW/zuZdXE7MwsGytb3LSTEmHRoWFRYYGx4lLDM+R1lvb9vOx7yzraejn52cnJydoKWpr7e/0Nxj2cvKvry+xOZLOCsk'
+    'HhwaGRobHR8kKCwxNz1GTmXayL2zraikoZ+enZ2en6Kmqq2zuby+wsPFyMzaa0w9MywoIyAeHh4eHyAiJScqLTI4P014zr62rqqnpKKgn5+foKKkpqmsra+zt7q+xNPzVkQ6'
+    'Mi0qJyQiIB8fHx8gIiMlKCotMTg/TvnMvravrKmmpKKhoaChoaKjpaaoqqyvs7i/yt5eSj85My4sKignJSUkJCQlJicpKy4xNjxDUH7ayL+6trKvrq2sq6urq6ysra6ws7e6'
+    'vsTM2f5fTkdBPDs4NjQzMjEyMjQ1Njk7PUJGTFZi9uLVzcnFwr+8vLu6urm6ury8vb/AxMjL0Njf8HhdW1NOTEhIRUZDRERDREZHSEtMT09WWl9navHu597d1tbU0dHP0M/R'
+    '0NPU19rZ3+Hi7fb0endsYm1gX2ZeZF5mZ2RrbWx2ff78//n773zv73nvfXzwdvZ4fXZv/nJ4enpueXp3cn15dnpz/H368/bv7fP36+308vb09P3z7Xb58fz4b+74de988/7+'
+    '8Pf28PX08Hnz+3v+dn11d/pwenFtfXH8dG7+dXR69H1v9P70fffvffL28P588Xr19337c+18dvX59HNx9Xdsfm55eW7sdvnvd/D68/93/ft7eP36fPX/7/N47HL3/G3veHb+'
+    'eflxfH7/dXD6c3P9ev11cftu+PZv/nxz/Hr7dHj5/Xn77nru9On29ev6+3nvcXv7e/dv7vRv/P38av14ef5t83r+fHntdnL4bvf+be14+/x69nd5d3Rufntte/l2dnz9dXX0'
+    '+nT29vztdez5d+937nv19n7xfPT+93Z5+3z+eHp+b3n+/XFy/Hb6fv5+/v7wfv/1e/r6fPp5/Xl6/Hn2dPn4fXr++Hp28/l++Pv9ffx6efx4+Xp97m/xeHN8bPt1fnp47/3t'
+    '+f3ze/V8fff3evz1+/xx+n1veH52dnl79m76fnvxevD3+3t6fHX5cnd+cP7+fPxz9nx+83zudfl9d/1x+f5+/n7+evz3fP79d335/ft4/Hl6+v34+vz19/vv/PD6ePr7/nx7'
+    '/nZ2/n59fXr//nvzcf54c/53+/7//fZ5/Hr8/Hv9evz+9vf1/nf1e/z3ffZ+/PJ79f559HD3dXf+cv1x+Xl2eHR3dXx8fPj5+/T78n34/H32/fD9/vt7+/x8fXb6ennzePt8'
+    'evt6eHx+dXl8fXp3/Hd6fHn9dPp+ffV69H37+3vz/Pv8+P/2+/j+/fR6fn75enx4dnh4fnlyfH54/nf9eHv1/Pn7/P59+f16fvz9+nv4/X33e/p5/H11+Hl9fHZ+eP34ffn7'
+    'fvh59f5893r6ff78fv/+fnx9e33+fH7+fH57d/53+/v8+Xr2e/n5dfV+fvx38nb993X4eHr5e335ffh3fvx4+3r7ef30//f3+fp9/nv/e3T2dv35ef15+fd8ffl2e3l7c3r/'
+    'dvt673j29X71/vF4+f91+3b++nx+e/19/f7+fX31efr+efxyeXN2dHR2c/17fHj8dH3+dP9w93r+/Hn7//x5/n17e33w//f0e/J78Xz/9nf5fPz8+v39en39+vz7eHx7e/x4'
+    'fP99+Pjy9Xbz+vx3+n10eX34b/F2fe9v7nX9+231aX16b/5yd3t0ePd+/fn8+nV2+W78/v34eOn+9/L383Pu9Xz49+399+r3/fTy/vt793507X727vju9u3y/u528vx893ru'
+    'd9/n79zn3+vh4/zn/Ph0bvlpc31ydG52cWdzbGNkZWReZ2hia2tucHP2fn3u8PPt4ujf09TOysjHx8bHy87S3/lrV1BMRkVEQENCQ0dGTU9RXGp36tzYz87MysvMzc3V09Tc'
+    '1djHw8C4ube5vsLbV0Q5MS4sKywtLjM3PkhN9eTYxsTBvbm4ubW1tbW4t7zCxMrc6eNve8a+uLCvrbHD1kYtJx8cGxocHyQsOUrXxLy1trO2t7W6s7Kxrq2sr7G2vczZ/15S'
+    'Yl/OrK2moaWnu1s1HxkVEhIUGR8qO+7CuLW3ucPMzt3SxryxrKejoqCgpaquusxrTUJCPWexs6qho6i+US8cFRAODg8TGiEuVsm3r66us7a3vbu1s6ynpJ+fn56hp621xWpO'
+    'RT87yLO3qKWpt0s3IhYSEA4PExkgKj3XxLm0tLW4ubm5ta+rp6Kfnp2dnqKorrjWZUZBOkO/xrerrrPsPCwcFhQRERQYHiYxSeTJvLq5uLazs66rqaWloaGho6Wpr7nB01lJ'
+    'S0o/v7C1p6muvT4uHxcVEhMWGR8pL0Bcb9XSy8XDuraxrKqmpKKhoaKlqKy2v8d8VktZRlqts6+mrLhGLicZFRYVFhsgKTE6S1JUW3vd08a5sa6qpKOioKChpaaqs73H1GNL'
+    'WllDuKu5p6m61C8nHRUWFRUaHiYvOklVWFfr4ebBu7muq6iko6Ggo6Omqq66v8pkY1NlRuOota6ir8A/KiIWFBYUFx4kKzZBSkhMWl9kyr67sKqppqOioaSipaqssr7E2uhY'
+    'W1vaqrKuo6/EQCshFxUWFRkdJSw0RUZMUkvv9t69vbGuraalqKOipaeoqrK5v9luTUNKO8Cww6amvLxEKiEZGBkXHSQpNT1gUkb5Skz1Yc6+v6+srKSlpaCkqKituL7KaFlN'
+    'TEJ6tsS1qLK7yEIyJB4dGhoeHyIrNDlBUVhlcOrZz8e+ubGvq6enpaWmqK2xs8nX1WNL+bzKva62v8hfNywkHx0bHB4fJSsvOkBS82/SyM7Du7i1rquqpqSjpKWmq6yyu77Q'
+    '9NrS2sa+wMHOeEk0LCYfHh0dHh8kKS03Qkr90c7Cvbu3s6+uraqpqqqqrK+yuL/Hz9xsz8zRu7u8ucHOd0A0LCYhHx4dHiEiJywuNzxDVV7kzMS6tK2qp6ShoKCho6arr7nH'
+    '3mpKQ0Q9Pj47PDo2NjQyNDQ2OzxCTE5eb3zt5unh3+LY19XLzcnEycXEyMXIysnLzc/Mz9HP09jd4vtnX1ZOTUtISElHSEhISklMTk5TWl1r9/Xh2trV0M/Qz9HR1NnY2NzZ'
+    '0c/NyMXFxMXHytLZ52tdUkxIREE/Pj09PT5AREhOWWjt3dPMy8jGx8fHycrMztHV2tvb5eTj6evu7vR8emxkXVlVUE5MTEtLTU9SV15qd+3i29rW0tTT0tPW19nb4OXp9Hn+'
+    'dm14cnt8/vv2/X79cm9saWZjYmJgYmJkZWdsbXB3fPf07+jm5N/f39/i4+bv9Plwenlx+/jw6ufi4eHh5Ofr7vT8eXJta2hiYWBdXF1bW1xcXl5iZmhudXv67+3q5OHf3dnX'
+    '1dHPzs3MzMzNzs/S19zg6/1uZFxXVE9OTEtLSktLTE5PU1dcYGl0+Ozl4N3b2tnZ2dna3N3f4uXq7fL6/np1cm9ubW1tbW1ub29xc3V3eXt8fv38+vr59/j39/f4+fr9/n18'
+    'enh2dHRzc3N0dXZ4enx+/vz7+vj49/f39/j5+fr7/Pz9/f7+/f7+/v7+/v7//35+fn5+fn5+fn5+fn5+fv7+/fz8+/r6+vr6+vn6+/r6+/v8/v39fX58fnx8fv7/ffr7/f3+'
+    '/f3/fv57ev17eX57fHd6fHt7eH55fP38fX3+fv97+/16fP39/vr8/fr69/f59/b3+/r9+v96+Xx3d/36/X79+nt++XX8+HX3/PX19fv2/f3tfnP66P5v9+/6dn3+eGx0+W/+'
+    '9/14efN9cmz+9njt8vP6fO3z/WpwdnR2eHd47vB0e/Zt/un3aWz97/1q/2546OjvfeLp+u9+cX1wae7xbfzk3mr55Pl3ZONtY//t72nz/fn9a2lx/WFtffXzaPnrc2356vxt'
+    '8urz83v89vn6ZPf9cf5s+ud4au/t8HRz7ulrd/nqfl7m7Gtz8Ot3dv3u92x37/5ubnj+cm7/+Wr0ef/rc+3pa/zm/W766H54fOn7/H7u72Xw63R5/PH0cW5y+G5ib3x0b+/t'
+    'fe/t72nt/WxzcP9r/nzu9/z05O117OZ3fWn87V1xc/l8d3ny4fRzcOH3XWvr8GFk4+JmbuHoc2ns5WB78XJ3+P9x7/V+du7ucn59+Hhu+P18ae7xbnL/8mzxcXPob3xw/u1i'
+    'd+16fnX47237/O94celt9PFs9/H7fG/q8m3+8e9ne+53enX1+3p7/Pp6dnZ8eHh49vpyfPb+c/f9fnt78Xb5937xev70fvV39/R4fXzyeHf/+nl4+fp+e37yeP3/evd4/3T6'
+    '+/14e/3+fv37/vl8evp+e/50/Hr8fnr3fPh6/Pp7+n7+fHv5fH3+/X3+fv78e/z//X3+eX19ePx7fn19/Xt5fvx2fn59+Xb5efn+fv54+3b/d//4/Xz3+/V8/fp7+Hv8fP7+'
+    'e37+ffl+//59+3x+fn75ev19/fl5/Xj/e35+fvz7ffz//v57/Hn7d/x7//78+3r8/fV8/vp+/v58+Hr8ev3+fPx89Xr+fv/7fXr6ev15/3t9e336evl493v+enl7e3l+/vf/'
+    '//d5+XX+fP38ffh9+H7++nn7ef18efl4/nv//n1++v7/+/7+ff99e3h7fv79/vn+//v+/X59/Xt7fXv8+/3+fP18fn59fH1++n1++3v9ePp1/Pp8+Xf+/f3+env+fv98fn1+'
+    'fn5+fP5+/f97fnv9eP5+//x5/338//9+fvv6e/l6/Pl+/Xr6+fr5/X37/Pr8fX7/+vp7+/78/nl7eHt5fXh+evz+/n58/X7+fnv5ff19eO/7/v/8/vt9/P98/H79/f/3//v6'
+    'ffZ++/t+/3x6/np++/3++336fvl9fPx5/Hn8dvv3fvx+/PV9+/5++3r+fv59+v/8+f59/n18fHv+d379fP3+//t7fvl++vv8/Pf7+Pr69v32/vr8/P36fXv+ef55e353fHt6'
+    'fXn+fnz/ev39fPp++fn79/v3/Pj8/ft9/H78/339/Pz9/f75fPz9fH56/Hx7/n79e3x7dn13d3dyfHl9fP/+/f1++Pz7/Pb6/f38/Pv9/fl9ff5+fHl9fHt8eP99fXp4eXl6'
+    'eXp7fHt9/X59/Pr5/fn1+fX29fX7+fj69fz5+v74e/v/ff56enh8eHt8eXd2dXh6dHt8eXp6/f7++/v6+/v5+Pr7+vj5/fv7/vx+/v3+fnx+fXx5eXl6d3Z5eXl6e3p8fX59'
+    '/v36+Pn4+PX4+Pf49vj5+Pn6/Pz7+/z+/P3+/379/v9+fH59fX58fn18fXt7e3l7e3p7eXp7fH19/37+/Pv6+fr4+Pj4+ff4+fj6+/z//359fHt7e3l3eHh4eHh6enx7e3x9'
+    'fX7//v39/f7+/v7/fv5+fn5+/35+fn5+fv7+/vz9/Pv7+/v5+vn5+fr5+vr6+/z9/P3//359fHt6eXl5eXl6eXp5e3t7fHx9fn7+/fz7/Pr6+vn5+fr5+vv6+/v7/fz9/f7+'
+    '/n7/fn5+fn59fXx8fHx9fX18fX19fX1+fX5+fn5+fn19fX19fH19fHx8fHx8fH19fX18fX59fn7///7+/v39/f39/fz9/f3+/f7//n5+fn59fX18e3x8e3t8fHx8fH19fX5+'
+    'fn5+//////9+fn5+fn5+fv9+fn5+/35+/35+/37//35+/////v7+/v7//v/+/v/+////////fn5+fn59fX19fH18fHx8fHx8fXx9fX1+fv///v39/fz8/Pv7+/v7/Pz8/Pz9'
+    '/f7+/v//fn5+fn7/fv7//v7+/f39/f39/f39/f39/v7+fn5+fX19fHx8fHx8fHx8fX19fX5+fv////7+/f39/fz9/P39/f39/f7+//9+fn59fXx9fHx9fH19fX19fX1+fn7/'
+    '//7//v7+/v39/v39/v7+/v7+//9+fn5+fn1+fX5+fn5+fn1+fn5+fg==', 'base64');
+COMMENT ON FUNCTION test_speech() IS
+    'two seconds of speech, mu-law of 8 kHz: "one two three four five six", said by flite''s voice slt (internal)';
+
+-- src/admin/endpoint_test.sql
+-- Whether an endpoint works: two seconds of speech, sent by a worker as it would send a call, and what came back.
+
+CREATE FUNCTION test_input(OUT call_id text, OUT encoding text, OUT sample_rate integer, OUT audio bytea, OUT content text,
+    OUT facts jsonb)
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    call_id := 'test';
+    encoding := 's16le';
+    sample_rate := 8000;
+    audio := mulberry.wav_encode(mulberry.audio_convert(mulberry_internal.test_speech(), 'mulaw', 8000, 's16le', 8000), 's16le', 8000);
+    facts := '{}';
+END
+$$;
+COMMENT ON FUNCTION test_input() IS 'what a job of kind test transcribes, as transcription_input() has it';
+
+CREATE FUNCTION finish_test(job bigint, token bigint, status integer, duration_ms integer, answer text, error text)
+RETURNS boolean
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    j mulberry_internal.job_queue;
+BEGIN
+    j := mulberry_internal.leased_job(job, token);
+    IF j.id IS NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM mulberry_internal.settle_job(job, 'done', left(error, 1000));
+    UPDATE mulberry_internal.job_history h
+       SET payload = jsonb_build_object('status', nullif(finish_test.status, 0), 'duration_ms', finish_test.duration_ms,
+                                        'answer', left(finish_test.answer, 1000), 'error', left(finish_test.error, 1000))
+     WHERE h.id = job;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION finish_test(bigint, bigint, integer, integer, text, text) IS
+    'ends a job of kind test with what came back; false when the token is no longer the job''s';
+
+CREATE FUNCTION mulberry.start_endpoint_test(name text, tenant text DEFAULT 'default',
+    OUT job bigint, OUT seconds double precision)
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    owner uuid;
+    e     mulberry_internal.endpoints;
+BEGIN
+    PERFORM mulberry_internal.check_texts('name', start_endpoint_test.name);
+    IF start_endpoint_test.tenant IS NULL THEN
+        PERFORM mulberry_internal.require_access_everywhere('admin');
+    ELSE
+        owner := mulberry_internal.resolve_tenant(start_endpoint_test.tenant, 'admin');
+    END IF;
+    SELECT x.* INTO e FROM mulberry_internal.endpoints x
+     WHERE x.tenant IS NOT DISTINCT FROM owner AND x.name = start_endpoint_test.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'endpoint "%" does not exist', start_endpoint_test.name
+            USING ERRCODE = 'undefined_object', HINT = 'For an endpoint of all tenants say tenant => NULL.';
+    END IF;
+    IF NOT mulberry_internal.endpoint_serves(e.kind, mulberry.job_purpose('test')) THEN
+        RAISE EXCEPTION 'an endpoint of kind % takes no speech', e.kind USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT mulberry.outbound_allowed() THEN
+        RAISE EXCEPTION 'outgoing work of this copy of the database is held'
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'resume_outbound() lets it go on.';
+    END IF;
+    -- the text is for an endpoint that judges one
+    job := mulberry_internal.enqueue_job('test',
+        coalesce(owner, (SELECT t.id FROM mulberry_internal.tenants t WHERE t.name = 'default')), NULL, e.name,
+        jsonb_strip_nulls(jsonb_build_object('endpoint', e.id, 'transcription',
+            CASE WHEN e.purpose = mulberry.job_purpose('sentiment') THEN 'Thank you, that was wonderful.' END)));
+    seconds := extract(epoch FROM coalesce(e.timeout, current_setting('mulberry.http_timeout')::interval)) + 10;
+END
+$$;
+COMMENT ON FUNCTION mulberry.start_endpoint_test(text, text) IS
+    'has a worker send two seconds of speech to an endpoint, whether it is enabled and available or not; returns the job, for '
+    'endpoint_test(), and within how many seconds it is over: what test_endpoint() does in one. Needs admin access. Errors: 42704 no such '
+    'endpoint, 22023 it is for something else, 55000 outgoing work is held';
+
+CREATE FUNCTION mulberry.endpoint_test(job bigint, cancel boolean DEFAULT false)
+RETURNS TABLE (status integer, duration_ms integer, answer text, error text)
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    targets CONSTANT uuid[] := mulberry.current_tenants('admin');
+    ended   mulberry_internal.job_history;
+BEGIN
+    -- Without a lock, which workers would pass by; from here it goes there, and not back.
+    PERFORM FROM mulberry_internal.job_queue q WHERE q.id = endpoint_test.job AND q.kind = 'test' AND q.tenant = ANY (targets);
+    IF FOUND THEN
+        IF cancel THEN
+            PERFORM mulberry_internal.settle_job(job, 'cancelled', 'nobody waits for it any more');
+        END IF;
+        RETURN;
+    END IF;
+    SELECT h.* INTO ended FROM mulberry_internal.job_history h
+     WHERE h.id = endpoint_test.job AND h.kind = 'test' AND h.tenant = ANY (targets);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'test % does not exist', job USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN QUERY SELECT (ended.payload->>'status')::integer, (ended.payload->>'duration_ms')::integer, ended.payload->>'answer',
+                        CASE WHEN ended.state = 'done' THEN ended.payload->>'error' ELSE coalesce(ended.last_error, ended.state) END;
+END
+$$;
+COMMENT ON FUNCTION mulberry.endpoint_test(bigint, boolean) IS
+    'what came back of a start_endpoint_test(): status of HTTP (null: none came), how long it took, what was answered, or the error as '
+    'it was; no row: nothing yet. cancel: then it is given up. Needs admin access. Errors: 42704 there is no such test';
+
+CREATE PROCEDURE mulberry.test_endpoint(name text, tenant text DEFAULT 'default', patience interval DEFAULT NULL,
+    INOUT status integer DEFAULT NULL, INOUT duration_ms integer DEFAULT NULL, INOUT answer text DEFAULT NULL,
+    INOUT error text DEFAULT NULL)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    began CONSTANT timestamptz := pg_catalog.clock_timestamp();
+    test  record;
+    ended boolean;
+    most  double precision;
+BEGIN
+    IF mulberry.in_transaction_block() THEN
+        RAISE EXCEPTION 'test_endpoint() cannot run inside a transaction block' USING ERRCODE = 'active_sql_transaction',
+            DETAIL = 'A worker sends it, and would never see it.';
+    END IF;
+    SELECT s.job, s.seconds INTO test FROM mulberry.start_endpoint_test(name, tenant) AS s;
+    most := COALESCE(EXTRACT(epoch FROM patience), test.seconds);
+    COMMIT;
+    LOOP
+        SELECT t.status, t.duration_ms, t.answer, t.error INTO status, duration_ms, answer, error
+          FROM mulberry.endpoint_test(test.job) AS t;
+        ended := FOUND;
+        EXIT WHEN ended OR EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) began) OPERATOR(pg_catalog.>) most;
+        COMMIT;
+        PERFORM pg_catalog.pg_sleep(0.05);
+    END LOOP;
+    IF NOT ended THEN
+        SELECT t.status, t.duration_ms, t.answer, t.error INTO status, duration_ms, answer, error
+          FROM mulberry.endpoint_test(test.job, true) AS t;
+        ended := FOUND;
+    END IF;
+    IF NOT ended THEN
+        error := pg_catalog.format('no worker has done it within %s s', most);
+        RAISE NOTICE '%', error USING HINT = 'stat_workers shows the workers of this database; without them it takes run_jobs() elsewhere.';
+    END IF;
+END
+$$;
+COMMENT ON PROCEDURE mulberry.test_endpoint(text, text, interval, integer, integer, text, text) IS
+    'sends two seconds of speech ("one two three four five six") to an endpoint, or to one for chat a sentence, through a worker, and '
+    'shows what came back: status of HTTP, milliseconds, the answer, or the error as it was. It touches no call, counts for nothing, and '
+    'asks an endpoint that is disabled or out as well. Waits for the endpoint''s timeout and ten seconds, or for patience. Not inside a '
+    'transaction block (25001). Needs admin access. Errors: as start_endpoint_test()';
+
 -- src/admin/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_admin() RETURNS TABLE (object text, privilege text, accesses text)
@@ -11964,6 +12294,11 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('maintenance', 'EXECUTE', 'admin worker'),
     ('maintenance_due', 'EXECUTE', 'worker'),
+    ('test_endpoint', 'EXECUTE', 'admin'),
+    ('start_endpoint_test', 'EXECUTE', 'admin'),
+    ('endpoint_test', 'EXECUTE', 'admin'),
+    ('test_input', 'EXECUTE', 'worker'),
+    ('finish_test', 'EXECUTE', 'worker'),
     ('health', 'EXECUTE', 'operator auditor gateway worker monitor'),
     ('resume_outbound', 'EXECUTE', 'admin'),
     ('drop_agent', 'EXECUTE', 'admin'),

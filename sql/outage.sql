@@ -202,3 +202,10 @@ SELECT mulberry_internal.report_endpoint(e, 'HTTP 502', '2030-01-01 00:00') FROM
 SELECT e.name FROM mulberry_internal.endpoints e WHERE e.id = mulberry_internal.endpoint_for(:default, 'transcription');
 ROLLBACK;
 SELECT mulberry.drop_endpoint(e) FROM unnest(ARRAY['one', 'two', 'three', 'off', 'named']) AS e;
+
+-- a test of an endpoint that is gone, or that says of none, is over
+SELECT count(mulberry_internal.enqueue_job('test', :default, NULL, 'ai', p)) FROM unnest(ARRAY['{"endpoint": -1}', '{}', NULL]::jsonb[]) AS p;
+SELECT DISTINCT route FROM mulberry_internal.job_queue;
+SELECT p.ready FROM mulberry_internal.claim_jobs(1, 10) AS c, mulberry_internal.prepare_job(c.id, c.lease_token) AS p;
+SELECT state, last_error, count(*) FROM mulberry.jobs GROUP BY 1, 2;
+TRUNCATE mulberry_internal.job_history;

@@ -70,6 +70,8 @@ like($words, qr/thank you for calling/i, 'the transcript has the beginning');
 like($words, qr/service is great/i, 'and the end');
 is($sentiment, 'positive', 'the customer is pleased');
 is($missing, '{[1,3)}', 'the gaps are reported');
+like($node->safe_psql('postgres', "CALL mulberry.test_endpoint('speech')"), qr/^200\|\d+\|one two three four five \w+\|$/,
+    'what a test of the endpoint sends is speech');
 
 # (events_since() waits a second for the numbers, which a busy machine may need)
 $node->poll_query_until('postgres', "SELECT count(*) = 1 FROM mulberry.events_since(0) WHERE event = 'ai_completed'");

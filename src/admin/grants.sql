@@ -4,6 +4,11 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('maintenance', 'EXECUTE', 'admin worker'),
     ('maintenance_due', 'EXECUTE', 'worker'),
+    ('test_endpoint', 'EXECUTE', 'admin'),
+    ('start_endpoint_test', 'EXECUTE', 'admin'),
+    ('endpoint_test', 'EXECUTE', 'admin'),
+    ('test_input', 'EXECUTE', 'worker'),
+    ('finish_test', 'EXECUTE', 'worker'),
     ('health', 'EXECUTE', 'operator auditor gateway worker monitor'),
     ('resume_outbound', 'EXECUTE', 'admin'),
     ('drop_agent', 'EXECUTE', 'admin'),

@@ -68,9 +68,17 @@ BEGIN
         PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone, or has been processed');
         RETURN;
     END IF;
-    ready := true;
-    IF j.route > 0 THEN
+    IF (mulberry_internal.job_kind(j.kind)).subject = 'endpoint' THEN
+        SELECT * INTO e FROM mulberry_internal.endpoints x WHERE x.id = (j.payload->>'endpoint')::bigint;
+        IF NOT FOUND THEN
+            PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the endpoint is gone');
+            RETURN;
+        END IF;
+    ELSIF j.route > 0 THEN
         SELECT * INTO STRICT e FROM mulberry_internal.endpoints x WHERE x.id = j.route;
+    END IF;
+    ready := true;
+    IF e.id IS NOT NULL THEN
         endpoint := e.name;
         kind := e.kind;
         base_url := e.base_url;

@@ -36,6 +36,7 @@ static const char *const subjects[] = {
 	[MULBERRY_ABOUT_CALL] = "call",
 	[MULBERRY_ABOUT_VOICE_CALL] = "voice_call",
 	[MULBERRY_ABOUT_COMMAND] = "command",
+	[MULBERRY_ABOUT_ENDPOINT] = "endpoint",
 };
 StaticAssertDecl(lengthof(subjects) == MULBERRY_JOB_SUBJECTS, "every subject has a name");
 
@@ -82,6 +83,13 @@ static const mulberry_job_kind job_kinds[] = {
 		.persistent = true,
 		.decided_in_sql = true,
 		.meaning = "tells an endpoint that nobody confirmed a command",
+	},
+	{
+		.id = MULBERRY_JOB_TEST,
+		.name = "test",
+		.purpose = MULBERRY_TRANSCRIPTION,
+		.subject = MULBERRY_ABOUT_ENDPOINT,
+		.meaning = "sends two seconds of speech to an endpoint, for test_endpoint()",
 	},
 };
 StaticAssertDecl(lengthof(job_kinds) == MULBERRY_JOB_KINDS, "every kind of job has a definition");

@@ -27,10 +27,11 @@ typedef enum mulberry_job_subject
 {
 	MULBERRY_ABOUT_CALL,	   /* job_queue.call; it is processed, and fails, with its job */
 	MULBERRY_ABOUT_VOICE_CALL, /* "voice_call" of the payload */
-	MULBERRY_ABOUT_COMMAND	   /* "command" of the payload */
+	MULBERRY_ABOUT_COMMAND,	   /* "command" of the payload */
+	MULBERRY_ABOUT_ENDPOINT /* "endpoint" of the payload, whatever its state; nothing else waits for it */
 } mulberry_job_subject;
 
-#define MULBERRY_JOB_SUBJECTS (MULBERRY_ABOUT_COMMAND + 1)
+#define MULBERRY_JOB_SUBJECTS (MULBERRY_ABOUT_ENDPOINT + 1)
 
 typedef enum mulberry_job_kind_id
 {
@@ -38,10 +39,11 @@ typedef enum mulberry_job_kind_id
 	MULBERRY_JOB_SENTIMENT,
 	MULBERRY_JOB_CALL,
 	MULBERRY_JOB_LISTEN,
-	MULBERRY_JOB_ESCALATE
+	MULBERRY_JOB_ESCALATE,
+	MULBERRY_JOB_TEST
 } mulberry_job_kind_id;
 
-#define MULBERRY_JOB_KINDS (MULBERRY_JOB_ESCALATE + 1)
+#define MULBERRY_JOB_KINDS (MULBERRY_JOB_TEST + 1)
 
 typedef struct mulberry_job_kind
 {

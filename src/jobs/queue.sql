@@ -33,7 +33,7 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
     PERFORM mulberry_internal.settle_job(job.id, final_state, error);
-    IF (mulberry_internal.job_kind(job.kind)).subject <> 'call' THEN
+    IF (mulberry_internal.job_kind(job.kind)).subject IN ('voice_call', 'command') THEN
         PERFORM mulberry_internal.give_up_telephony(job, final_state, coalesce(error, reason));
     END IF;
     IF job.call IS NOT NULL AND mulberry_internal.start_processing(job.call) THEN

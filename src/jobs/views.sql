@@ -122,7 +122,8 @@ AS $$
                            WHERE q.route = u.id AND u.tenant IN (mulberry_internal.every_tenant(), q.tenant)
                              AND q.tenant = ANY ((SELECT mulberry.current_tenants())::uuid[])),
                          u.retry_at, CASE WHEN u.tells THEN ': ' || u.last_error END)),
-           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; alter_endpoint() changes it.'
+           'Its jobs wait, use up no attempts, and go on by themselves. See endpoint_status; test_endpoint() shows what it answers, '
+           'alter_endpoint() changes it.'
       FROM unavailable u WHERE u.known
      UNION ALL
     -- no names: who may see health may not see every tenant

@@ -35,6 +35,7 @@ PG_FUNCTION_INFO_V1(mulberry_has_controls);
 #define DOCUMENT 1048576 /* JSON */
 
 /* By the name of the argument, which it has in every function. */
+/* clang-format off */
 static const struct
 {
 	const char *argument;
@@ -98,6 +99,7 @@ static const struct
 	{ "tracks", DOCUMENT }, /* each is a track */
 	{ "url", ADDRESS },
 };
+/* clang-format on */
 
 static int
 limit_of(const char *argument)

@@ -37,6 +37,14 @@ static mulberry_statement recording_statement = {
 	NULL
 };
 
+static mulberry_statement test_statement = {
+	"SELECT call_id, encoding, sample_rate, audio, content, facts"
+	" FROM mulberry_internal.test_input()",
+	0,
+	{ 0 },
+	NULL
+};
+
 static mulberry_statement objections_statement = {
 	"SELECT mulberry_internal.note_objections($1, $2)", 2, { INT8OID, TEXTARRAYOID }, NULL
 };
@@ -151,10 +159,23 @@ refuse(const mulberry_job *job, const char *what_not)
 				   job->endpoint_kind ? job->endpoint_kind->name : "", what_not));
 }
 
+/* What is to be transcribed, as one row. */
+static uint64
+read_input(mulberry_job *job)
+{
+	Datum payload = job->payload ? JsonbPGetDatum(job->payload) : (Datum) 0;
+	Datum values[2] = { Int64GetDatum(job->call), payload };
+
+	if (job->kind->id == MULBERRY_JOB_TEST)
+		return mulberry_statement_run(&test_statement, NULL, NULL);
+	if (mulberry_is_recording(job))
+		return mulberry_statement_run(&recording_statement, &payload, NULL);
+	return mulberry_statement_run(&input_statement, values, job->payload ? NULL : " n");
+}
+
 static bool
 prepare_transcription(mulberry_job *job)
 {
-	Datum values[2];
 	mulberry_utterance utterance = { 0 };
 	mulberry_ai_result r = { 0 };
 	bool no_audio;
@@ -163,16 +184,7 @@ prepare_transcription(mulberry_job *job)
 	Datum facts;
 	MemoryContext old;
 
-	if (mulberry_is_recording(job))
-		values[0] = JsonbPGetDatum(job->payload);
-	else
-	{
-		values[0] = Int64GetDatum(job->call);
-		values[1] = job->payload ? JsonbPGetDatum(job->payload) : (Datum) 0;
-	}
-	if (mulberry_statement_run(mulberry_is_recording(job) ? &recording_statement : &input_statement,
-							   values,
-							   mulberry_is_recording(job) || job->payload ? NULL : " n") != 1)
+	if (read_input(job) != 1)
 		ereport(ERROR, errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the recording does not exist"));
 	utterance.call_id = mulberry_result_text(0, 1, CurrentMemoryContext);
 	utterance.encoding = mulberry_result_text(0, 2, CurrentMemoryContext);
@@ -253,6 +265,8 @@ mulberry_ai_prepare(mulberry_job *job)
 		case MULBERRY_JOB_TRANSCRIBE:
 		case MULBERRY_JOB_LISTEN:
 			return prepare_transcription(job);
+		case MULBERRY_JOB_TEST:
+			return mulberry_tests_speech(job) ? prepare_transcription(job) : prepare_sentiment(job);
 		case MULBERRY_JOB_SENTIMENT:
 			return prepare_sentiment(job);
 		case MULBERRY_JOB_CALL:
@@ -285,10 +299,15 @@ read_answer(mulberry_job *job, const mulberry_http_answer *answer, mulberry_ai_r
 	memset(r, 0, sizeof *r);
 	r->asked = true;
 	r->request_id = answer->request_id[0] ? answer->request_id : NULL;
+	r->status = (int) answer->status;
 	r->request_ms = answer->duration_ms;
 	r->parts = job->parts;
 	switch (job->kind->id)
 	{
+		case MULBERRY_JOB_TEST:
+			if (mulberry_tests_speech(job))
+				break;
+			/* FALLTHROUGH */
 		case MULBERRY_JOB_SENTIMENT:
 			job->protocol->read_sentiment(json, &r->said);
 			return;
@@ -382,6 +401,10 @@ mulberry_ai_object(mulberry_job *job, const mulberry_http_answer *answer)
 	{
 		case MULBERRY_JOB_SENTIMENT:
 			return prepare_sentiment(job);
+		case MULBERRY_JOB_TEST:
+			if (!mulberry_tests_speech(job))
+				return prepare_sentiment(job);
+			/* FALLTHROUGH */
 		case MULBERRY_JOB_TRANSCRIBE:
 		case MULBERRY_JOB_LISTEN:
 			if (objection.parameter == NULL)

@@ -1,8 +1,8 @@
 /*
  * ai.h
- *	  The job kinds "transcribe", "listen" (a recording) and "sentiment": what is asked of a service,
- *	  and what follows from its answer.  How that is put into requests and read out of answers is the
- *	  service's affair (kinds.h).
+ *	  The job kinds "transcribe", "listen" (a recording), "sentiment" and "test": what is asked of a
+ *	  service, and what follows from its answer.  How that is put into requests and read out of answers
+ *	  is the service's affair (kinds.h).
  *
  * Neither queue nor transfers are handled here.  The functions belong inside a unit of work and raise
  * errors; see mulberry_answer_error_failure() for what the error of a bad answer means.

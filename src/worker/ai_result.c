@@ -61,6 +61,13 @@ static mulberry_statement keep_statement = {
 	NULL
 };
 
+static mulberry_statement finish_test_statement = {
+	"SELECT mulberry_internal.finish_test($1, $2, $3, $4, $5, $6)",
+	6,
+	{ INT8OID, INT8OID, INT4OID, INT4OID, TEXTOID, TEXTOID },
+	NULL
+};
+
 static Datum
 text_datum(const char *text, char *null)
 {
@@ -72,6 +79,16 @@ bool
 mulberry_is_recording(const mulberry_job *job)
 {
 	return job->kind->id == MULBERRY_JOB_LISTEN;
+}
+
+bool
+mulberry_tests_speech(const mulberry_job *job)
+{
+	JsonbValue text;
+
+	return job->kind->id == MULBERRY_JOB_TEST &&
+		   (job->payload == NULL ||
+			!mulberry_json_member(&job->payload->root, "transcription", &text));
 }
 
 static void
@@ -134,6 +151,20 @@ finish_sentiment(mulberry_job *job, const mulberry_ai_result *r)
 }
 
 void
+mulberry_ai_report_test(mulberry_job *job, int status, int duration_ms, const char *answer,
+						const char *error)
+{
+	char nulls[7] = "      ";
+	Datum values[6] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token),
+						Int32GetDatum(status), Int32GetDatum(duration_ms) };
+
+	nulls[3] = duration_ms < 0 ? 'n' : ' ';
+	values[4] = text_datum(answer, &nulls[4]);
+	values[5] = text_datum(error, &nulls[5]);
+	mulberry_statement_run(&finish_test_statement, values, nulls);
+}
+
+void
 mulberry_ai_store(mulberry_job *job, const mulberry_ai_result *r)
 {
 	switch (job->kind->id)
@@ -147,6 +178,11 @@ mulberry_ai_store(mulberry_job *job, const mulberry_ai_result *r)
 			return;
 		case MULBERRY_JOB_SENTIMENT:
 			finish_sentiment(job, r);
+			return;
+		case MULBERRY_JOB_TEST:
+			mulberry_ai_report_test(job, r->status, r->request_ms,
+									mulberry_tests_speech(job) ? r->said.text : r->said.sentiment,
+									NULL);
 			return;
 		case MULBERRY_JOB_CALL:
 		case MULBERRY_JOB_ESCALATE:

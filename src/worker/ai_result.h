@@ -20,6 +20,7 @@ typedef struct mulberry_ai_result
 	char *heard_in_silence; /* words for audio in which nobody speaks; NULL: none */
 	const char *request_id; /* NULL: not known */
 	bool asked;				/* a service was */
+	int status;				/* of HTTP */
 	int request_ms;
 	int parts;
 	int part;		 /* whose segments these are */
@@ -28,6 +29,13 @@ typedef struct mulberry_ai_result
 
 /* True for the recording of a telephone call that we placed: its words are all that is wanted. */
 extern bool mulberry_is_recording(const mulberry_job *job);
+
+/* True where an endpoint is tested with speech, false where it is with a sentence. */
+extern bool mulberry_tests_speech(const mulberry_job *job);
+
+/* Ends a test of an endpoint; status 0: there was none, duration_ms -1: nothing was sent. */
+extern void mulberry_ai_report_test(mulberry_job *job, int status, int duration_ms,
+									const char *answer, const char *error);
 
 /* Stores the result and finishes the job; a transcript without a sentiment has it found in SQL. */
 extern void mulberry_ai_store(mulberry_job *job, const mulberry_ai_result *r);

@@ -12,6 +12,7 @@
 #include "server/monotonic.h"
 #include "server/shared_state.h"
 #include "worker/ai.h"
+#include "worker/ai_result.h"
 #include "worker/attempt.h"
 #include "worker/breaker.h"
 #include "worker/telephony.h"
@@ -176,7 +177,16 @@ fail_work(void *argument)
 		else if (job->probe)
 			mulberry_probe_withdraw(job);
 	}
-	mulberry_job_fail(job, verdict->failure, verdict->error, verdict->retry_after, &unit->evidence);
+	/* somebody waits for what came back, be it an error */
+	if (job->kind && job->kind->id == MULBERRY_JOB_TEST &&
+		verdict->failure != MULBERRY_FAILURE_BLOCKED &&
+		verdict->failure != MULBERRY_FAILURE_ABANDONED)
+		mulberry_ai_report_test(job, unit->answer ? (int) unit->answer->status : 0,
+								unit->answer ? unit->answer->duration_ms : -1, NULL,
+								verdict->error);
+	else
+		mulberry_job_fail(job, verdict->failure, verdict->error, verdict->retry_after,
+						  &unit->evidence);
 }
 
 /*

@@ -101,6 +101,8 @@ sub working_calls
         revoke_mandate => "mulberry.revoke_mandate('10000003', tenant => 'a')",
         rotate_secret_key => 'mulberry.rotate_secret_key()',
         rotate_voice_key => "mulberry.rotate_voice_key('pi', 'a')",
+        start_endpoint_test => "mulberry.start_endpoint_test('own', 'a')",
+        endpoint_test => [ "SELECT mulberry.start_endpoint_test('own', 'a')", "mulberry.endpoint_test((SELECT max(id) FROM mulberry_internal.job_queue WHERE kind = 'test'))" ],
         set_endpoint => "mulberry.set_endpoint('own', 'json', '$gate', allow_http => true, allow_private => true, tenant => 'a')",
         'set_endpoint of all' => "mulberry.set_endpoint('all', 'json', 'https://example.com', tenant => NULL)",
         'set_endpoint for the calls of a' => "mulberry.set_endpoint('spare', 'json', '$gate', allow_http => true, allow_private => true, tenant => 'empty')",

@@ -113,6 +113,9 @@ my %calls = (
     'mulberry.has_access_everywhere' => [q{SELECT mulberry.has_access_everywhere('admin')}],
     'mulberry.health' => [q{SELECT count(*) FROM mulberry.health()}],
     'mulberry.held_access' => [q{SELECT 1 / cardinality(mulberry.held_access(:'tenant'))}, q{SELECT id AS tenant FROM mulberry_internal.tenants WHERE name = 'north' \gset}],
+    'mulberry.start_endpoint_test' => [q{SELECT * FROM mulberry.start_endpoint_test('phone', 'north')}],
+    'mulberry.endpoint_test' => [q{SELECT count(*) FROM mulberry.endpoint_test(:test)},
+        q{SELECT job AS test FROM mulberry.start_endpoint_test('phone', 'north') \gset}],
     'mulberry.in_transaction_block' => [q{SELECT mulberry.in_transaction_block()}],
     'mulberry.ingest_recording' => [q{SELECT mulberry.ingest_recording('recorded', mulberry.wav_encode('\x7f7f7f7f', 'mulaw', 8000, 2), complete => true, tenant => 'north')}],
     'mulberry.ingest_packet' => [q{SELECT mulberry.ingest_packet('more', 0, 'x', NULL, 'text', NULL, 'north')}],
@@ -164,6 +167,7 @@ my %calls = (
     'mulberry_internal.finish_call' => [q{SELECT mulberry_internal.finish_call(:call, 'x', NULL, NULL, NULL)}, "$talk\nSELECT mulberry_internal.start_processing(:call);"],
     'mulberry_internal.finish_listening' => [q{SELECT mulberry_internal.finish_listening(:job, :token, 'x')}, $running],
     'mulberry_internal.finish_sentiment' => [q{SELECT mulberry_internal.finish_sentiment(:job, 0, 'positive', 1, 'm', 'r', 1)}, $running],
+    'mulberry_internal.finish_test' => [q{SELECT mulberry_internal.finish_test(:job, :token, 200, 1, 'x', NULL)}, $running],
     'mulberry_internal.finish_transcription' => [q{SELECT mulberry_internal.finish_transcription(:job, :token, 'x', 'positive', 1, '{}')}, $running],
     'mulberry_internal.keep_segments' => [q{SELECT mulberry_internal.keep_segments(:job, :token, 0, '[{"text": "x"}]')}, $running],
     'mulberry_internal.link_audit' => [q{SELECT mulberry_internal.link_audit()}],
@@ -190,6 +194,7 @@ my %calls = (
     'mulberry_internal.store_refusals' => [q{SELECT mulberry_internal.store_refusals()}],
     'mulberry_internal.telephony_answer' => [q{SELECT mulberry_internal.telephony_answer(:job, 0, 'answered', 200, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)}, $running],
     'mulberry_internal.telephony_step' => [q{SELECT * FROM mulberry_internal.telephony_step(:job, 0)}, $running],
+    'mulberry_internal.test_input' => [q{SELECT * FROM mulberry_internal.test_input()}],
     'mulberry_internal.transcription_input' => [q{SELECT * FROM mulberry_internal.transcription_input(:call)}, $talk],
 
     'mulberry.secret_entry' => ["COPY mulberry.secret_entry FROM stdin;\nnorth\tnew\tx\n\\.\n"],
@@ -200,6 +205,7 @@ my %calls = (
     'mulberry.export_voice_key' => [q{CALL mulberry.export_voice_key('%s', 1, 'north', NULL)},
         q{SELECT mulberry.create_agent('%s', tenant => 'north'); SELECT mulberry.create_voice_key('%s', tenant => 'north');}, 'alone'],
     'mulberry.await_command' => [q{CALL mulberry.await_command(:command, '0.1 s', NULL)}, $command, 'alone'],
+    'mulberry.test_endpoint' => [q{CALL mulberry.test_endpoint('phone', 'north', '0.1 s')}, '', 'alone'],
     'mulberry.run_jobs' => [q{CALL mulberry.run_jobs(1)}, '', 'alone'],
 );
 
