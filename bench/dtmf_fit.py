@@ -24,8 +24,8 @@ HOURS = {"people": 9, "speech": 4, "vowels": 1, "music": 8}
 VALUES = 16
 KNOTS = 4       # DTMF_KNOTS: of a value, each with the slope up to the next one
 # What an error costs: a burst that is none, and a digit
-COST_NONE = {"people": 4.0, "speech": 4.0, "vowels": 4.0, "music": 1.0}
-COST = {"must": 1.0, "target": 0.5, "mixture": 0.1}
+COST_NONE = {"people": 4.0, "speech": 4.0, "vowels": 4.0, "music": 2.0}
+COST = {"must": 3.0, "target": 2.0, "mixture": 0.1}
 RIDGE = 0.5
 # The figure at which a burst is a digit: between the worst digit that must be received and speech
 MARGIN = 0.0
