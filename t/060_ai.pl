@@ -68,6 +68,23 @@ sub one
     return $node->safe_psql('postgres', $sql);
 }
 
+subtest 'a call that never had a packet' => sub {
+    endpoint('ok');
+    my $asked = $ai->requests;
+    one("SELECT mulberry.begin_call('never', 'inbound', '+12025550123', tracks => '{caller,agent}', encoding => 'mulaw', sample_rate => 8000)");
+    # neither its begin nor a track that is silent in good time completes it
+    one('SELECT mulberry.maintenance()');
+    is(one("SELECT state FROM mulberry.call_status WHERE call_id = 'never'"), 'IN_PROGRESS', 'is in progress, as long as it is not silent for too long');
+    one("SET session_replication_role = replica; UPDATE mulberry_internal.calls SET updated_at = updated_at - interval '1 day' WHERE call_id = 'never'");
+    one("UPDATE mulberry_internal.tracks t SET updated_at = t.updated_at - interval '1 day' FROM mulberry_internal.calls c WHERE c.id = t.call AND c.call_id = 'never'");
+    one('SELECT mulberry.maintenance()');
+    wait_for_state('never', 'FAILED', 'is completed by its silence, and fails');
+    is(one("SELECT failure_reason FROM mulberry.call_status WHERE call_id = 'never'"), 'AI service failed: the call has no packets', '... which says why');
+    is(job_of('never'), 'dead|1|0|the call has no packets|', '... at the first attempt');
+    is(scalar($ai->requests), $asked, '... and nobody was asked');
+    is(one("SELECT coalesce(mulberry.call_transcript('never'), 'null') || ' ' || (SELECT count(*) FROM mulberry.call_speech('never'))"), 'null 0', '... it has no transcript and no speech');
+};
+
 subtest 'a call with missing packets is transcribed all the same' => sub {
     endpoint('ok', "model => 'whisper-1', options => '{\"language\": \"en\", \"prompt\": \"telephone\"}'");
     audio_call('gaps', 10, 3, 4, 9);
