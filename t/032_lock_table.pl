@@ -69,7 +69,7 @@ is( $node->safe_psql('postgres', q{SET mulberry.max_batch_calls = 1000; SELECT s
     'warning: For 16 such batches at once set max_locks_per_transaction = 160 and restart, or lower mulberry.max_batch_calls.', 'health() says what it takes');
 ($status, $out, $error) = $node->psql('postgres', q{SELECT count(*) FROM mulberry.ingest_packets(ARRAY(SELECT 'x' || n FROM generate_series(1, 251) n),
     ARRAY(SELECT 0 FROM generate_series(1, 251)), ARRAY(SELECT 'w'::bytea FROM generate_series(1, 251)), encoding => 'text')});
-like($error, qr/251 calls.*250/s, 'more calls than a batch may have are refused before anything is locked');
+like($error, qr/251 calls.*250.*HINT:.*transaction of its own/s, 'more calls than a batch may have are refused before anything is locked');
 
 $node->stop;
 done_testing();

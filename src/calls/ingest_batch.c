@@ -171,7 +171,8 @@ read_batch(FunctionCallInfo fcinfo, batch *batch)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("batch of %d packets is larger than mulberry.max_batch_packets", n),
-				 errdetail("A batch may have at most %d packets.", mulberry_max_batch_packets)));
+				 errdetail("A batch may have at most %d packets.", mulberry_max_batch_packets),
+				 errhint("Send several batches.")));
 
 	batch->npackets = n;
 	batch->packets = palloc0(Max(n, 1) * sizeof(batch_packet));
@@ -271,7 +272,9 @@ lock_calls(batch *batch, const mulberry_tenant *tenant)
 			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 			 errmsg("batch with packets of %d calls is larger than mulberry.max_batch_calls",
 					ncalls),
-			 errdetail("A batch may have packets of at most %d calls.", mulberry_max_batch_calls)));
+			 errdetail("A batch may have packets of at most %d calls.", mulberry_max_batch_calls),
+			 errhint(
+				 "Send several, each in a transaction of its own: locks are held until it ends.")));
 	for (int i = 0; i < batch->nsorted; i++)
 		if (i == 0 || batch->sorted[i - 1]->lock_key != batch->sorted[i]->lock_key)
 			mulberry_lock_call_key(batch->sorted[i]->lock_key);
