@@ -64,6 +64,8 @@ install_packages() {
     packages=$(echo "$packages" | sed "s/@PG@/$pg_major/g; s/@CLANG@/$clang_major/g")
     missing=
     for package in $packages; do
+        # other makers' nodejs has npm in it, and conflicts with Debian's
+        case $package in nodejs | npm) ! command -v npm >/dev/null || continue ;; esac
         # shellcheck disable=SC2016 # dpkg's own variable
         status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=
         [ "$status" = installed ] || missing="$missing $package"

@@ -50,10 +50,16 @@ local $ENV{HOME} = $dir;
 my ($python) = grep { system("$_ -c 'import psycopg2' 2>/dev/null") == 0 } qw(python3 /usr/bin/python3);
 ok($python, "Python has $python_package") or BAIL_OUT("install $python_package");
 mkdir "$dir/$_" for keys %recipes;
-is(system("cd $dir/js && npm install --silent --no-fund --no-audit $node_package >npm.log 2>&1"), 0, "npm installs $node_package")
-  or diag slurp_file("$dir/js/npm.log");
+# A machine may reach Debian's packages and no registry of npm.
+my $registry = system("npm view --fetch-retries=1 $node_package version >$dir/js/npm.log 2>&1") == 0;
+SKIP:
+{
+    skip 'no registry of npm answers', 1 unless $registry;
+    is(system("cd $dir/js && npm install --silent --no-fund --no-audit $node_package >npm.log 2>&1"), 0, "npm installs $node_package")
+      or diag slurp_file("$dir/js/npm.log");
+}
 my %programs = (sh => 'sh -e', python => $python, js => 'node');
-for my $language (sort keys %programs)
+for my $language (grep { $_ ne 'js' || $registry } sort keys %programs)
 {
     my $in = "$dir/$language";
     append_to_file("$in/recipe", $recipes{$language});
