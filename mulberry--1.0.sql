@@ -321,7 +321,8 @@ CREATE TYPE mulberry.subscription AS (
 );
 COMMENT ON TYPE mulberry.subscription IS 'answer of subscribe(): where the events of a tenant come';
 COMMENT ON COLUMN mulberry.subscription.channel IS 'that the session listens to';
-COMMENT ON COLUMN mulberry.subscription.last_seq IS 'number of the last event so far: what comes later is sent, what came before is in events_since()';
+COMMENT ON COLUMN mulberry.subscription.last_seq IS
+    'number of the last event so far: what comes later is sent, what came before is in events_since()';
 COMMENT ON COLUMN mulberry.subscription.backend_pid IS
     'process of the server that listens. A client whose library knows another one (PQbackendPID()) is connected through a pooler';
 
@@ -590,8 +591,8 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 5
 AS 'MODULE_PATHNAME', 'mulberry_job_kinds';
 COMMENT ON FUNCTION mulberry.job_kinds() IS
     'the kinds of jobs: purpose of the endpoints that serve them; subject (a call that is processed and fails with its job, a voice_call '
-    'that we placed, a command, or an endpoint); text_is_result: of a text call only an endpoint is asked that takes text; retriable: retry_job() takes '
-    'them; persistent: tried again every few minutes';
+    'that we placed, a command, or an endpoint); text_is_result: of a text call only an endpoint is asked that takes text; retriable: '
+    'retry_job() takes them; persistent: tried again every few minutes';
 
 CREATE FUNCTION job_kind(kind text,
     OUT purpose text, OUT subject text, OUT text_is_result boolean, OUT retriable boolean, OUT persistent boolean)
@@ -2559,6 +2560,9 @@ BEGIN
     IF array_position(wanted, NULL) IS NOT NULL THEN
         RAISE EXCEPTION '% to subscribe to must not be null', what USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    IF '' = ANY (wanted) THEN
+        RAISE EXCEPTION '% to subscribe to must not be empty', what USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF cardinality(wanted) NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'a subscription names 1 to 1000 %, not %', what, cardinality(wanted)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave them out to hear of all.';
@@ -2580,7 +2584,8 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'cannot subscribe to events of the kind "%"', unknown
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('Allowed are %s.', (SELECT string_agg(k.event, ', ') FROM mulberry.event_kinds() k WHERE k.delivery <> 'control')),
+                  DETAIL = format('Allowed are %s.',
+                                  (SELECT string_agg(k.event, ', ') FROM mulberry.event_kinds() k WHERE k.delivery <> 'control')),
                   HINT = format('What is about the subscription itself comes always: %s.',
                                 (SELECT string_agg(k.event, ', ') FROM mulberry.event_kinds() k WHERE k.delivery = 'control'));
     END IF;
@@ -2700,8 +2705,8 @@ BEGIN
     END IF;
     IF mulberry_internal.looks_pooled() THEN
         RAISE WARNING 'this session seems to belong to a connection pooler, which may keep its events from who subscribes'
-            USING DETAIL = 'Its application_name was set after it began. Events come to a session; a pooler of transactions drops what comes '
-                           'while no client uses that session, and may give it to another.',
+            USING DETAIL = 'Its application_name was set after it began. Events come to a session; a pooler of transactions drops what '
+                           'comes while no client uses that session, and may give it to another.',
                   HINT = 'Subscribe by a connection of its own, or one whose pool_mode is session; or poll events_since().';
     END IF;
 
@@ -3369,8 +3374,8 @@ DECLARE
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', call_waveform.call_id, 'title', call_waveform.title);
     c := mulberry_internal.find_call(mulberry_internal.resolve_tenant(call_waveform.tenant, 'supervisor'), call_waveform.call_id);
-    RETURN (SELECT mulberry_internal.draw_call(c.id, coalesce(call_waveform.title, c.call_id), coalesce(call_waveform.width, 1000),
-                       call_waveform.height, array_agg(w.track), array_agg(w.word), array_agg(w.start_ms), array_agg(w.end_ms),
+    RETURN (SELECT mulberry_internal.draw_call(c.id, coalesce(nullif(call_waveform.title, ''), c.call_id),
+                       coalesce(call_waveform.width, 1000), call_waveform.height, array_agg(w.track), array_agg(w.word), array_agg(w.start_ms), array_agg(w.end_ms),
                        array_agg(w.first))
               FROM mulberry_internal.words_in_time(c.id) AS w);
 END
@@ -4692,7 +4697,7 @@ LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    clearable CONSTANT text[] := '{base_url,purpose,model,secret,options,timeout,max_concurrency}';
+    clearable CONSTANT text[] := ARRAY['base_url', 'purpose', 'model', 'secret', 'options', 'timeout', 'max_concurrency'];
     owner     uuid;
     given     text[];
     wrong     text;
@@ -12331,7 +12336,8 @@ BEGIN
         -- what an error quotes may be another tenant's, or what a monitor is not to see
         detail := format('"%s"%s since %s, %s times', entry.item, coalesce(format(' of tenant "%s"', entry.name), ''), entry.since,
             entry.times)
-            || CASE WHEN entry.tenant = ANY (mulberry.current_tenants('operator', 'auditor', 'gateway', 'worker')) OR mulberry.has_access_everywhere('admin')
+            || CASE WHEN entry.tenant = ANY (mulberry.current_tenants('operator', 'auditor', 'gateway', 'worker'))
+                      OR mulberry.has_access_everywhere('admin')
                     THEN ': ' || entry.error ELSE format(' (SQLSTATE %s)', entry.sqlstate) END;
         hint := CASE entry.unit WHEN 'claiming' THEN format('When it is mended: maintenance tries it again after %s, and '
             'retry_job(%s) at once.', entry.retry_at, entry.item) END;

@@ -21,7 +21,8 @@ BEGIN
         -- what an error quotes may be another tenant's, or what a monitor is not to see
         detail := format('"%s"%s since %s, %s times', entry.item, coalesce(format(' of tenant "%s"', entry.name), ''), entry.since,
             entry.times)
-            || CASE WHEN entry.tenant = ANY (mulberry.current_tenants('operator', 'auditor', 'gateway', 'worker')) OR mulberry.has_access_everywhere('admin')
+            || CASE WHEN entry.tenant = ANY (mulberry.current_tenants('operator', 'auditor', 'gateway', 'worker'))
+                      OR mulberry.has_access_everywhere('admin')
                     THEN ': ' || entry.error ELSE format(' (SQLSTATE %s)', entry.sqlstate) END;
         hint := CASE entry.unit WHEN 'claiming' THEN format('When it is mended: maintenance tries it again after %s, and '
             'retry_job(%s) at once.', entry.retry_at, entry.item) END;

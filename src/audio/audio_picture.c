@@ -43,7 +43,7 @@ mulberry_waveform_svg(PG_FUNCTION_ARGS)
 	picture.width = PG_GETARG_INT32(3);
 	picture.height = PG_GETARG_INT32(4);
 	mulberry_check_picture_size(picture.width, picture.height);
-	if (!PG_ARGISNULL(5))
+	if (!PG_ARGISNULL(5) && VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(5)) > 0)
 		picture.title = mulberry_picture_text(PG_GETARG_TEXT_PP(5));
 	source.sample_rate = audio.sample_rate;
 	source.total = audio.n_samples;

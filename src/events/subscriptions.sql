@@ -28,6 +28,9 @@ BEGIN
     IF array_position(wanted, NULL) IS NOT NULL THEN
         RAISE EXCEPTION '% to subscribe to must not be null', what USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    IF '' = ANY (wanted) THEN
+        RAISE EXCEPTION '% to subscribe to must not be empty', what USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF cardinality(wanted) NOT BETWEEN 1 AND 1000 THEN
         RAISE EXCEPTION 'a subscription names 1 to 1000 %, not %', what, cardinality(wanted)
             USING ERRCODE = 'invalid_parameter_value', HINT = 'Leave them out to hear of all.';
@@ -49,7 +52,8 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'cannot subscribe to events of the kind "%"', unknown
             USING ERRCODE = 'invalid_parameter_value',
-                  DETAIL = format('Allowed are %s.', (SELECT string_agg(k.event, ', ') FROM mulberry.event_kinds() k WHERE k.delivery <> 'control')),
+                  DETAIL = format('Allowed are %s.',
+                                  (SELECT string_agg(k.event, ', ') FROM mulberry.event_kinds() k WHERE k.delivery <> 'control')),
                   HINT = format('What is about the subscription itself comes always: %s.',
                                 (SELECT string_agg(k.event, ', ') FROM mulberry.event_kinds() k WHERE k.delivery = 'control'));
     END IF;
@@ -169,8 +173,8 @@ BEGIN
     END IF;
     IF mulberry_internal.looks_pooled() THEN
         RAISE WARNING 'this session seems to belong to a connection pooler, which may keep its events from who subscribes'
-            USING DETAIL = 'Its application_name was set after it began. Events come to a session; a pooler of transactions drops what comes '
-                           'while no client uses that session, and may give it to another.',
+            USING DETAIL = 'Its application_name was set after it began. Events come to a session; a pooler of transactions drops what '
+                           'comes while no client uses that session, and may give it to another.',
                   HINT = 'Subscribe by a connection of its own, or one whose pool_mode is session; or poll events_since().';
     END IF;
 

@@ -57,7 +57,8 @@ CREATE TYPE mulberry.subscription AS (
 );
 COMMENT ON TYPE mulberry.subscription IS 'answer of subscribe(): where the events of a tenant come';
 COMMENT ON COLUMN mulberry.subscription.channel IS 'that the session listens to';
-COMMENT ON COLUMN mulberry.subscription.last_seq IS 'number of the last event so far: what comes later is sent, what came before is in events_since()';
+COMMENT ON COLUMN mulberry.subscription.last_seq IS
+    'number of the last event so far: what comes later is sent, what came before is in events_since()';
 COMMENT ON COLUMN mulberry.subscription.backend_pid IS
     'process of the server that listens. A client whose library knows another one (PQbackendPID()) is connected through a pooler';
 

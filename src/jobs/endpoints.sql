@@ -215,7 +215,7 @@ LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    clearable CONSTANT text[] := '{base_url,purpose,model,secret,options,timeout,max_concurrency}';
+    clearable CONSTANT text[] := ARRAY['base_url', 'purpose', 'model', 'secret', 'options', 'timeout', 'max_concurrency'];
     owner     uuid;
     given     text[];
     wrong     text;

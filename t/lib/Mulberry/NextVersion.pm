@@ -70,7 +70,7 @@ sub build
 CREATE TABLE notes (
     tenant uuid NOT NULL REFERENCES tenants,
     number integer NOT NULL,
-    note   text NOT NULL CHECK (note <> ''),
+    note   text COLLATE "C" NOT NULL CHECK (note <> ''),
     PRIMARY KEY (tenant, number)
 );
 COMMENT ON TABLE notes IS 'what somebody notes';
