@@ -15,14 +15,14 @@
 /* In the place of a role: what stands in for a key that is not there. */
 #define MULBERRY_KEY_DUMMY (-1)
 
-/* What a key was asked for by; unused bytes must be zero. */
+/* What a key was asked for by; compared as bytes, of which none is padding. */
 typedef struct mulberry_key_name
 {
 	pg_uuid_t tenant;
 	pg_uuid_t agent;
 	int role;
 	int key_id;
-	bool any_agent;
+	int any_agent; /* 1: whoever the agent is */
 } mulberry_key_name;
 
 /*
