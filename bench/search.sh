@@ -66,8 +66,8 @@ SQL
 say "search_calls() over $transcripts transcripts, milliseconds, wanted: below 50"
 printf '%-28s %6s %8s %8s\n' query found cpu clock
 while IFS= read -r query; do
-    # shellcheck disable=SC2046 # three numbers
-    printf '%-28s %6s %8s %8s\n' "$query" $("$bindir/psql" -XqAt -F ' ' -v query="$query" <<<"SELECT * FROM measure(:'query')")
+    read -r found cpu clock < <("$bindir/psql" -XqAt -F ' ' -v query="$query" <<<"SELECT * FROM measure(:'query')")
+    printf '%-28s %6s %8s %8s\n' "$query" "$found" "$cpu" "$clock"
 done <<'QUERIES'
 word1 word2
 word17 word300

@@ -337,7 +337,7 @@ round_to_32_bits(double value)
 static int32_t
 sample_at(const mb_wav_info *info, const uint8_t *bytes)
 {
-	uint8_t turned[8];
+	uint8_t turned[8] = { 0 };
 	const uint8_t *p = bytes;
 
 	if (info->big_endian)
