@@ -3375,7 +3375,8 @@ BEGIN
     PERFORM mulberry_internal.check_texts('call_id', call_waveform.call_id, 'title', call_waveform.title);
     c := mulberry_internal.find_call(mulberry_internal.resolve_tenant(call_waveform.tenant, 'supervisor'), call_waveform.call_id);
     RETURN (SELECT mulberry_internal.draw_call(c.id, coalesce(nullif(call_waveform.title, ''), c.call_id),
-                       coalesce(call_waveform.width, 1000), call_waveform.height, array_agg(w.track), array_agg(w.word), array_agg(w.start_ms), array_agg(w.end_ms),
+                       coalesce(call_waveform.width, 1000), call_waveform.height, array_agg(w.track),
+                       array_agg(w.word), array_agg(w.start_ms), array_agg(w.end_ms),
                        array_agg(w.first))
               FROM mulberry_internal.words_in_time(c.id) AS w);
 END
