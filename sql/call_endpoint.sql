@@ -1,20 +1,12 @@
 -- A call may name the endpoint that transcribes it.
 SET client_min_messages = warning;
+\getenv srcdir PG_ABS_SRCDIR
+\set errors :srcdir '/sql/include/errors.sql'
+\i :errors
 TRUNCATE mulberry_internal.job_queue, mulberry_internal.job_history;
 SELECT mulberry.create_tenant('choosy', 'mulaw', 8000) IS NOT NULL AS created;
 SELECT mulberry.set_endpoint(e, k, 'https://ai.example.com', purpose => p, model => 'm', tenant => 'choosy')
   FROM (VALUES ('first', 'openai', 'transcription'), ('strict', 'json', NULL), ('judge', 'openai', 'chat')) AS v (e, k, p);
-CREATE FUNCTION pg_temp.refused(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'not refused';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-    RETURN concat_ws(' | ', SQLSTATE, SQLERRM, nullif(detail, ''));
-END
-$$;
 CREATE FUNCTION pg_temp.jobs() RETURNS TABLE (call_id text, named text, endpoint text, job text, because text) LANGUAGE sql AS $$
     SELECT s.call_id, s.endpoint, j.endpoint, j.state, j.held_because FROM mulberry.call_status s
       LEFT JOIN mulberry.jobs j ON j.call_id = s.call_id AND j.tenant = s.tenant WHERE s.tenant = 'choosy' ORDER BY s.call_id
@@ -40,7 +32,7 @@ SELECT e.event, e.call_id, e.payload->>'endpoint' AS endpoint FROM mulberry_inte
  ORDER BY e.id;
 
 -- what cannot transcribe it
-SELECT s AS statement, pg_temp.refused(format('SELECT mulberry.%s', s)) FROM unnest(ARRAY[
+SELECT s AS statement, pg_temp.error_of(format('SELECT mulberry.%s', s)) FROM unnest(ARRAY[
     'begin_call(''new'', endpoint => ''nobody'', tenant => ''choosy'')', 'begin_call(''new'', endpoint => ''judge'', tenant => ''choosy'')',
     'begin_call(''new'', endpoint => ''strict'')', 'begin_call(''before'', endpoint => ''first'', tenant => ''choosy'')',
     'describe_call(''before'', endpoint => ''nobody'', tenant => ''choosy'')',

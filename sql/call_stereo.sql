@@ -1,15 +1,10 @@
 -- Tracks of a call in one file and one time: by sent_at where every track has it, else by arrival.
 SET search_path = mulberry, mulberry_internal;
 SET client_min_messages = warning;
+\getenv srcdir PG_ABS_SRCDIR
+\set errors :srcdir '/sql/include/errors.sql'
+\i :errors
 
-CREATE FUNCTION pg_temp.refused(statement text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN 'not refused';
-EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE || ' ' || SQLERRM;
-END
-$$;
 -- What is heard in a channel of a WAV (from 1; null: all), and when.
 CREATE FUNCTION pg_temp.heard(wav bytea, channel integer) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(format('%s at %s', d.digit, round(d.start_ms, -1)), ', ' ORDER BY d.start_ms)
@@ -66,14 +61,14 @@ SELECT (wav_decode(call_audio_stereo('copied'))).audio = (wav_decode(call_audio_
 
 -- What is refused.
 SELECT pg_temp.send('only one', 'only', '1', 0, '0 ms');
-SELECT pg_temp.refused($$SELECT call_audio_stereo('only one')$$);
-SELECT pg_temp.refused($$SELECT call_audio_stereo('talked', left_track => 'nobody')$$);
-SELECT pg_temp.refused($$SELECT call_audio_mixed('talked', tracks => '{}')$$);
-SELECT pg_temp.refused($$SELECT call_audio_mixed('talked', tracks => '{caller,nobody}')$$);
-SELECT pg_temp.refused($$SELECT call_audio_stereo('nowhere')$$);
+SELECT pg_temp.error_of($$SELECT call_audio_stereo('only one')$$);
+SELECT pg_temp.error_of($$SELECT call_audio_stereo('talked', left_track => 'nobody')$$);
+SELECT pg_temp.error_of($$SELECT call_audio_mixed('talked', tracks => '{}')$$);
+SELECT pg_temp.error_of($$SELECT call_audio_mixed('talked', tracks => '{caller,nobody}')$$);
+SELECT pg_temp.error_of($$SELECT call_audio_stereo('nowhere')$$);
 SELECT status FROM ingest_packet('two texts', 0, 'hello', encoding => 'text', track => 'a');
 SELECT status FROM ingest_packet('two texts', 0, 'hello', encoding => 'text', track => 'b');
-SELECT pg_temp.refused($$SELECT call_audio_stereo('two texts')$$);
+SELECT pg_temp.error_of($$SELECT call_audio_stereo('two texts')$$);
 SELECT pg_temp.send('apart', 'caller', '1', 0, '0 ms');
 SELECT pg_temp.send('apart', 'agent', '7', 0, '2 h');
-SELECT pg_temp.refused($$SELECT call_audio_stereo('apart')$$);
+SELECT pg_temp.error_of($$SELECT call_audio_stereo('apart')$$);

@@ -2,18 +2,10 @@
 SET search_path = mulberry, mulberry_internal;
 SET client_min_messages = warning;
 SET TimeZone = 'UTC';
+\getenv srcdir PG_ABS_SRCDIR
+\set errors :srcdir '/sql/include/errors.sql'
+\i :errors
 
-CREATE FUNCTION pg_temp.refused(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'not refused';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
-    RETURN concat_ws(' | ', SQLSTATE, SQLERRM, nullif(detail, ''));
-END
-$$;
 CREATE FUNCTION pg_temp.told(name text) RETURNS TABLE (event text, payload jsonb) LANGUAGE sql AS $$
     SELECT e.event, e.payload FROM mulberry_internal.events e WHERE e.call_id = name ORDER BY e.id
 $$;
@@ -28,11 +20,11 @@ SELECT state, encoding, sample_rate, tracks, direction, from_number, to_number, 
   FROM call_status WHERE call_id = 'told';
 SELECT track, number, encoding, expected_next_sequence FROM call_tracks WHERE call_id = 'told' ORDER BY number;
 SELECT status, total_received FROM ingest_packet('told', 0, 'hello', track => 'agent');
-SELECT pg_temp.refused($$SELECT ingest_packet('told', 0, 'hello', track => 'supervisor')$$);
+SELECT pg_temp.error_of($$SELECT ingest_packet('told', 0, 'hello', track => 'supervisor')$$);
 SELECT status, sqlstate FROM ingest_packets('{told,told}', '{0,0}', '{a,b}', tracks => '{caller,nobody}');
 SELECT * FROM pg_temp.told('told');
 -- otherwise it is an error that changes nothing
-SELECT pg_temp.refused('SELECT begin_call(''told'', ' || arguments || ')')
+SELECT pg_temp.error_of('SELECT begin_call(''told'', ' || arguments || ')')
   FROM (VALUES ($$'outbound'$$), ($$from_number => '+1'$$), ($$to_number => 'x'$$), ($$attributes => '{"queue": "support"}'$$), ($$encoding => 'alaw'$$),
                ($$sample_rate => 16000$$), ($$tracks => '{caller}'$$), ($$tracks => '{caller,agent,third}'$$), ($$started_at => '2024-02-06 09:31+00'$$),
                ($$first_sequence => 7$$), ($$counter_bits => 16$$)) AS t (arguments);
@@ -44,9 +36,9 @@ SELECT begin_call('late', attributes => '{"queue": "sales"}');
 SELECT begin_call('late', 'outbound', from_number => '+4930', attributes => '{"queue": "sales"}');
 SELECT tracks, direction, from_number, to_number, attributes, started_at FROM call_status WHERE call_id = 'late';
 SELECT * FROM pg_temp.told('late');
-SELECT pg_temp.refused($$SELECT begin_call('late', encoding => 'alaw')$$);
+SELECT pg_temp.error_of($$SELECT begin_call('late', encoding => 'alaw')$$);
 SELECT status FROM ingest_packet('unnamed', 0, 'hello!');
-SELECT pg_temp.refused($$SELECT begin_call('unnamed', tracks => '{caller,agent}')$$);
+SELECT pg_temp.error_of($$SELECT begin_call('unnamed', tracks => '{caller,agent}')$$);
 
 -- How tracks count can be said as well.
 SELECT begin_call('counted', tracks => '{a,b}', first_sequence => 5);
@@ -66,13 +58,13 @@ SELECT call_id, direction, from_number, to_number, attributes FROM call_status W
 SELECT * FROM pg_temp.told('unnamed');
 
 -- What cannot be said.
-SELECT pg_temp.refused('SELECT begin_call(' || arguments || ')')
+SELECT pg_temp.error_of('SELECT begin_call(' || arguments || ')')
   FROM (VALUES ('NULL'), ($$''$$), ($$'x', 'sideways'$$), ($$'x', from_number => ''$$), ($$'x', from_number => repeat('1', 256)$$), ($$'x', attributes => '[]'$$),
                ($$'x', attributes => '"queue"'$$), ($$'x', attributes => jsonb_build_object('x', repeat('x', 8192))$$), ($$'x', encoding => 'mp3'$$),
                ($$'x', sample_rate => 11025$$), ($$'x', tracks => '{}'$$), ($$'x', tracks => '{a,a}'$$), ($$'x', tracks => '{a,NULL}'$$), ($$'x', tracks => '{{a},{b}}'$$),
                ($$'x', tracks => ARRAY['']$$), ($$'x', tracks => ARRAY(SELECT 't' || i FROM generate_series(1, 17) i)$$), ($$'x', started_at => 'infinity'$$),
                ($$'x', counter_bits => 8$$), ($$'x', tenant => 'nowhere'$$)) AS t (arguments);
-SELECT pg_temp.refused('SELECT describe_call(' || arguments || ')')
+SELECT pg_temp.error_of('SELECT describe_call(' || arguments || ')')
   FROM (VALUES ('NULL'), ($$'nothing'$$), ($$'told', 'sideways'$$), ($$'told', attributes => '7'$$),
                ($$'told', attributes => jsonb_build_object('x', repeat('x', 8150))$$)) AS t (arguments);
 SELECT count(*) FROM calls WHERE call_id = 'x';
@@ -88,7 +80,7 @@ SELECT pg_temp.found(attributes => '{"queue": "sales"}', until => '2024-03-01') 
 SELECT pg_temp.found(direction => 'outbound') AS outbound, pg_temp.found(state => 'COMPLETED', attributes => '{"queue": "sales"}') AS completed;
 SELECT call_id, state, direction, from_number, to_number, attributes, tracks, started_at FROM calls(until => '2024-03-01');
 SELECT call_id FROM calls(until => '2024-03-01', max_rows => 1);
-SELECT pg_temp.refused('SELECT * FROM mulberry.calls(' || arguments || ')')
+SELECT pg_temp.error_of('SELECT * FROM mulberry.calls(' || arguments || ')')
   FROM (VALUES ($$''$$), ($$attributes => '{}'$$), ($$attributes => '[]'$$), ($$direction => 'sideways'$$), ($$state => 'GONE'$$),
                ($$since => '2024-01-02', until => '2024-01-02'$$), ('max_rows => 0'), ('max_rows => 10001'), ('max_rows => NULL'),
                ($$tenant => 'nowhere'$$)) AS t (arguments);
@@ -131,7 +123,7 @@ SELECT grant_access('mulberry_metadata_supervisor', 'supervisor');
 SET ROLE mulberry_metadata_ingest;
 SELECT mulberry.begin_call('own', 'inbound', '+1999', attributes => '{"queue": "x"}');
 SELECT direction, from_number, attributes, tracks FROM mulberry.call_status WHERE call_id = 'own';
-SELECT pg_temp.refused('SELECT * FROM mulberry.calls()');
+SELECT pg_temp.error_of('SELECT * FROM mulberry.calls()');
 RESET ROLE;
 SET ROLE mulberry_metadata_supervisor;
 SELECT direction, from_number, attributes, tracks FROM mulberry.call_status WHERE call_id = 'own';

@@ -1,19 +1,10 @@
 -- ingest_recording(): a WAV file becomes the packets of a call.
 SET search_path = mulberry, mulberry_internal;
 SET client_min_messages = warning;
+\getenv srcdir PG_ABS_SRCDIR
+\set errors :srcdir '/sql/include/errors.sql'
+\i :errors
 
-CREATE FUNCTION pg_temp.refused(statement text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-    hint   text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'not refused';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(' | ', SQLSTATE, SQLERRM, nullif(detail, ''), nullif(hint, ''));
-END
-$$;
 CREATE FUNCTION pg_temp.little(value integer, bytes integer) RETURNS bytea LANGUAGE sql AS $$
     SELECT decode(string_agg(lpad(to_hex((value >> (8 * i)) & 255), 2, '0'), '' ORDER BY i), 'hex') FROM generate_series(0, bytes - 1) AS i
 $$;
@@ -57,12 +48,12 @@ SELECT packets FROM digits, ingest_recording('wrapping recording', wav_encode(mu
 SELECT min(sequence), max(sequence) - min(sequence) + 1 = count(*) AS all FROM call_packets WHERE call_id = 'wrapping recording';
 
 -- What is refused, with nothing stored.
-SELECT pg_temp.refused(format('SELECT ingest_recording(%L, %L)', 'refused', wav))
+SELECT pg_temp.error_of(format('SELECT ingest_recording(%L, %L)', 'refused', wav))
   FROM (VALUES (NULL::bytea), (''), ('RIFF'), ('no WAV file at all'), ('\x49443304000000000000'), ('OggS....................'), ('fLaC....................'),
                (pg_temp.wav(49, 1, 8000, 0, '\x00')), (pg_temp.wav(17, 1, 8000, 4, '\x00')), (pg_temp.wav(2, 2, 8000, 4, '\x00')),
                (pg_temp.wav(85, 1, 8000, 0, '\x00')), (pg_temp.wav(4711, 1, 8000, 8, '\x00')), (pg_temp.wav(1, 1, 8000, 16, '')),
                (substr(pg_temp.wav(1, 1, 8000, 16, '\x0102030405060708'), 1, 48)), (pg_temp.wav(1, 1, 96000, 16, '\x0102'))) AS t (wav);
-SELECT pg_temp.refused(format('SELECT ingest_recording(%s)', arguments))
+SELECT pg_temp.error_of(format('SELECT ingest_recording(%s)', arguments))
   FROM (SELECT quote_literal(pg_temp.wav(1, 2, 8000, 16, '\x01020304')) AS two) AS w
        CROSS JOIN LATERAL (VALUES (format('NULL, %s', two)), (format('%L, %s', 'refused', two) || ', packet_ms => 9'), (format('%L, %s', 'refused', two) || ', packet_ms => NULL'),
                (format('%L, %s', 'refused', two) || $$, '{a,b,c}'$$), (format('%L, %s', 'refused', two) || $$, '{a,a}'$$), (format('%L, %s', 'refused', two) || $$, '{a,NULL}'$$),

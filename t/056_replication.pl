@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use FindBin;
+use IPC::Run qw(finish pump);
 use lib "$FindBin::RealBin/lib";
 use Mulberry::Cluster;
 use PostgreSQL::Test::Cluster;
@@ -73,6 +74,25 @@ is($there->safe_psql('postgres', "SELECT count(*) FROM mulberry_internal.calls W
 
 is($there->safe_psql('postgres', 'SELECT mulberry.outbound_allowed()'), 'f', 'the copy calls nobody');
 like($there->safe_psql('postgres', "SELECT detail FROM mulberry.health() WHERE item = 'outgoing work'"), qr/held/, '... and says so');
+
+# A session that sent the packet before takes its own for the next one, which another session has sent since.
+my $send = q{SELECT status FROM mulberry.ingest_packet('doubled', %d, 'words %1$d', encoding => 'text')};
+my ($in, $out) = ('', '');
+my $sender = IPC::Run::start([ 'psql', '-XqAt', '-d', $here->connstr('postgres') ], '<', \$in, '>', \$out);
+my $say = sub {
+    $out = '';
+    $in .= sprintf("$send;\n", $_[0]);
+    pump $sender until $out =~ /\n/;
+    return $out =~ s/\s+//gr;
+};
+is($say->(0), 'accepted', 'a packet of one session');
+is($here->safe_psql('postgres', sprintf($send, 1)), 'accepted', 'the next one of another');
+is($say->(1), 'duplicate', 'which the first sends as well');
+is($say->(2), 'accepted', 'and goes on');
+$in .= "\\q\n";
+finish $sender;
+caught_up();
+is(content($there), content($here), 'a packet that came twice stands there once, and what follows arrives');
 
 $there->safe_psql('postgres', 'DROP SUBSCRIPTION copied');
 $here->stop;

@@ -67,6 +67,8 @@ foreach my $name (sort keys %encoding)
         is($one->("SELECT mulberry.call_transcript('$word')"), $says, 'its transcript');
         ok((grep { $_->{event} eq 'ai_completed' } $listener->take_until(sub { $_->{event} eq 'ai_completed' && $_->{call_id} eq decode('UTF-8', $word) })), 'a subscriber hears of it by its name');
 
+        isnt($node->psql($database, "SELECT mulberry.create_agent('a\xc2\x85b')"), 0, 'U+0085, a control character, is in no name');
+
         # ---- what an engine says, raw and escaped ----
         my $model = "whisper-$word";
         foreach my $form ('raw', 'escaped')

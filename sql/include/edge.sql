@@ -39,16 +39,5 @@ LANGUAGE sql AS $$
       FROM (SELECT left(substr(genuine, 2), 10) || lpad(((substr(genuine, 12, 8)::bigint + 1) % 100000000)::text, 8, '0')) AS f (digits)
 $$;
 
--- What an error says, without its place in the source.
-CREATE FUNCTION pg_temp.error_of(statement text) RETURNS text
-LANGUAGE plpgsql AS $$
-DECLARE
-    state text; message text; detail text; hint text;
-BEGIN
-    EXECUTE statement;
-    RETURN 'no error';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws(' / ', state, message, nullif(detail, ''), nullif(hint, ''));
-END
-$$;
+\set errors :srcdir '/sql/include/errors.sql'
+\i :errors

@@ -50,8 +50,7 @@ BEGIN
     SELECT x.* INTO e FROM mulberry_internal.endpoints x
      WHERE x.tenant IS NOT DISTINCT FROM owner AND x.name = start_endpoint_test.name;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'endpoint "%" does not exist', start_endpoint_test.name
-            USING ERRCODE = 'undefined_object', HINT = 'For an endpoint of all tenants say tenant => NULL.';
+        PERFORM mulberry_internal.refuse_unknown_endpoint(owner, start_endpoint_test.name);
     END IF;
     IF NOT mulberry_internal.endpoint_serves(e.kind, mulberry.job_purpose('test')) THEN
         RAISE EXCEPTION 'an endpoint of kind % takes no speech', e.kind USING ERRCODE = 'invalid_parameter_value';

@@ -3,8 +3,9 @@
  *	  Reading the end of a call and writing packets, by direct access to one
  *	  partition.
  *
- * Under the call lock a sequence is looked up before it is written, so no
- * insertion here meets a conflict; the unique index is the last line of defence.
+ * Under the call lock a sequence is looked up before it is written, so no insertion meets a conflict and
+ * the unique index is the last line of defence; but for mulberry_store_unless_there(), to which the index
+ * says whether what was supposed is true.  When it is not, a row is written and taken away again.
  */
 #include "server/compat.h"
 
@@ -13,6 +14,7 @@
 #include "access/relscan.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/catalog.h"
 #include "catalog/index.h"
 #include "miscadmin.h"
 #include "utils/fmgroids.h"
@@ -98,7 +100,10 @@ mulberry_next_sequence(const mulberry_partition *partition, int64 call)
 	return DatumGetInt32(last) + 1;
 }
 
-/* What was known may have been rolled back or erased since, and its place used by another. */
+/*
+ * What was known may have been rolled back or erased since, and its place used by another.  Nothing is
+ * supposed where changes are decoded: subscribers would get the second row with a key, and then its deletion.
+ */
 bool
 mulberry_supposed_next(const mulberry_partition *partition, int64 call, int32 *sequence)
 {
@@ -107,6 +112,7 @@ mulberry_supposed_next(const mulberry_partition *partition, int64 call, int32 *s
 	bool there;
 
 	if (known->call != call || !ItemPointerIsValid(&known->tid) || !partition->only_key ||
+		RelationIsLogicallyLogged(partition->table) ||
 		(slot = mulberry_row_at(partition->table, &known->tid)) == NULL)
 		return false;
 	slot_getsomeattrs(slot, Anum_packets_sequence);

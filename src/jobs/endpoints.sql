@@ -206,6 +206,18 @@ COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, js
     'parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as '
     'docs/endpoints.md describes them';
 
+CREATE OR REPLACE FUNCTION refuse_unknown_endpoint(owner uuid, name text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION 'endpoint "%" does not exist', name
+        USING ERRCODE = 'undefined_object',
+              HINT = CASE WHEN owner IS NULL THEN 'Of all tenants, that is: for an endpoint of one of them say its name.'
+                          ELSE 'Of this tenant, that is: for an endpoint of all of them say tenant => NULL.' END;
+END
+$$;
+COMMENT ON FUNCTION refuse_unknown_endpoint(uuid, text) IS 'raises 42704, with where else to look (internal)';
+
 CREATE OR REPLACE FUNCTION mulberry.alter_endpoint(name text, kind text DEFAULT NULL, base_url text DEFAULT NULL,
     purpose text DEFAULT NULL, model text DEFAULT NULL, secret text DEFAULT NULL, options jsonb DEFAULT NULL,
     timeout interval DEFAULT NULL, max_concurrency integer DEFAULT NULL, allow_http boolean DEFAULT NULL,
@@ -258,7 +270,7 @@ BEGIN
     SELECT x.* INTO before FROM mulberry_internal.endpoints x
      WHERE x.tenant IS NOT DISTINCT FROM owner AND x.name = alter_endpoint.name FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'endpoint "%" does not exist', alter_endpoint.name USING ERRCODE = 'undefined_object';
+        PERFORM mulberry_internal.refuse_unknown_endpoint(owner, alter_endpoint.name);
     END IF;
     e := before;
     e.kind := coalesce(alter_endpoint.kind, e.kind);
@@ -303,7 +315,7 @@ BEGIN
     SELECT x.* INTO e FROM mulberry_internal.endpoints x
      WHERE x.tenant IS NOT DISTINCT FROM owner AND x.name = drop_endpoint.name FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'endpoint "%" does not exist', drop_endpoint.name USING ERRCODE = 'undefined_object';
+        PERFORM mulberry_internal.refuse_unknown_endpoint(owner, drop_endpoint.name);
     END IF;
     IF e.seeded THEN
         RAISE EXCEPTION 'endpoint "%" comes with the extension and cannot be dropped', e.name

@@ -229,6 +229,14 @@ mulberry_check_json(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Encodings that have U+0080 to U+009F in one byte; those of Windows and Russia have letters and signs there. */
+static bool
+has_high_controls(int encoding)
+{
+	return (encoding >= PG_LATIN1 && encoding <= PG_LATIN10) ||
+		   (encoding >= PG_ISO_8859_5 && encoding <= PG_ISO_8859_8);
+}
+
 /*
  * has_controls(text) → boolean.  [[:cntrl:]] has the euro sign of WIN1252 and parts of characters in SQL_ASCII
  * for controls.
@@ -240,10 +248,11 @@ mulberry_has_controls(PG_FUNCTION_ARGS)
 	const unsigned char *bytes = (const unsigned char *) VARDATA_ANY(value);
 	int length = VARSIZE_ANY_EXHDR(value);
 	bool utf8 = GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII;
+	bool high = has_high_controls(GetDatabaseEncoding());
 
 	for (int i = 0; i < length; i++)
 	{
-		if (bytes[i] < ' ' || bytes[i] == 0x7f)
+		if (bytes[i] < ' ' || bytes[i] == 0x7f || (high && bytes[i] >= 0x80 && bytes[i] < 0xa0))
 			PG_RETURN_BOOL(true);
 		/* U+0080 to U+009F */
 		if (utf8 && bytes[i] == 0xc2 && i + 1 < length && bytes[i + 1] < 0xa0)

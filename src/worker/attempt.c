@@ -478,7 +478,7 @@ is_of_chat(const settle_unit *unit)
 	static const char choices[] = "\"choices\"";
 	const mulberry_http_answer *answer = unit->answer;
 
-	return unit->job->kind->purpose == MULBERRY_CHAT &&
+	return unit->job->kind->purpose == MULBERRY_CHAT && answer->body_size > 0 &&
 		   memmem(answer->body, answer->body_size, choices, strlen(choices)) != NULL;
 }
 

@@ -76,12 +76,6 @@ read_texts(HeapTuple tuple, TupleDesc desc, int column, int *count)
 	return texts;
 }
 
-static int
-compare_texts(const void *a, const void *b)
-{
-	return strcmp(*(char *const *) a, *(char *const *) b);
-}
-
 /* A row of notifier_channels(). */
 static mulberry_channel *
 read_channel(HeapTuple tuple, TupleDesc desc)
@@ -95,11 +89,11 @@ read_channel(HeapTuple tuple, TupleDesc desc)
 	channel->listener = DatumGetInt32(SPI_getbinval(tuple, desc, 4, &isnull));
 	channel->calls = read_texts(tuple, desc, 5, &channel->ncalls);
 	if (channel->ncalls > 1)
-		qsort(channel->calls, channel->ncalls, sizeof(char *), compare_texts);
+		qsort(channel->calls, channel->ncalls, sizeof(char *), pg_qsort_strcmp);
 	kinds = read_texts(tuple, desc, 6, &nkinds);
 	if (kinds == NULL)
 		channel->kinds = PG_UINT64_MAX;
-	for (int i = 0; i < nkinds; i++)
+	for (int i = 0; kinds != NULL && i < nkinds; i++)
 	{
 		int kind = mulberry_event_kind_number(kinds[i]);
 
@@ -232,8 +226,8 @@ mulberry_channel_wants(const mulberry_channel *channel, int kind, const char *ca
 				 : (channel->kinds & (UINT64CONST(1) << kind)) == 0)
 		return false;
 	if (channel->ncalls > 0 &&
-		(call_id == NULL ||
-		 bsearch(&call_id, channel->calls, channel->ncalls, sizeof(char *), compare_texts) == NULL))
+		(call_id == NULL || bsearch(&call_id, channel->calls, channel->ncalls, sizeof(char *),
+									pg_qsort_strcmp) == NULL))
 		return false;
 	return channel->listener == 0 || mulberry_session_is_there(channel->listener);
 }

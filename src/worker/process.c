@@ -24,6 +24,7 @@
 #include "access/access.h"
 #include "server/catalog.h"
 #include "server/extension.h"
+#include "server/monotonic.h"
 #include "server/patience.h"
 #include "server/shared_state.h"
 #include "worker/process.h"
@@ -220,7 +221,7 @@ static bool
 may_complain(void)
 {
 	static TimestampTz last = 0;
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = mulberry_monotonic();
 
 	if (last != 0 && !TimestampDifferenceExceeds(last, now, COMPLAINT_INTERVAL))
 		return false;

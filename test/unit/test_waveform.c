@@ -3,8 +3,8 @@
  *	  The picture is well-formed XML that shows what is in the signal, at the
  *	  place where it is.
  */
-#include "check.h"
 #include "core/audio/waveform.h"
+#include "svg_setup.h"
 
 #include <unistd.h>
 
@@ -13,24 +13,6 @@
 
 /* Width of the plot: chosen so that one second of a picture of 8 s has 100 pixels. */
 #define PLOT_WIDTH (WIDTH - MB_WAVEFORM_LEFT_MARGIN - MB_WAVEFORM_RIGHT_MARGIN)
-
-static char *svg;
-static size_t svg_size;
-static size_t svg_capacity;
-
-static void
-collect(void *arg, const char *text, size_t n)
-{
-	(void) arg;
-	if (svg_size + n + 1 > svg_capacity)
-	{
-		svg_capacity = 2 * (svg_size + n + 1);
-		svg = realloc(svg, svg_capacity);
-	}
-	memcpy(svg + svg_size, text, n);
-	svg_size += n;
-	svg[svg_size] = '\0';
-}
 
 /* A picture of one lane. */
 typedef struct drawn
@@ -74,17 +56,6 @@ static drawn
 plain_picture(void)
 {
 	return (drawn){ .width = WIDTH, .height = HEIGHT, .lane.sample_rate = 8000 };
-}
-
-/* How often a piece of text occurs in the picture. */
-static int
-count(const char *text)
-{
-	int n = 0;
-
-	for (const char *p = svg; p != NULL && (p = strstr(p, text)) != NULL; p += strlen(text))
-		n++;
-	return n;
 }
 
 /*

@@ -3,40 +3,12 @@
  *	  Several lanes in one picture, the words below them, and that however much there is to show, the picture
  *	  stays readable and small.
  */
-#include "check.h"
 #include "core/audio/waveform.h"
+#include "svg_setup.h"
 
 #define WIDTH 1068 /* 1,000 of them are the plot */
 #define LEFT MB_WAVEFORM_LEFT_MARGIN
 #define RATE 8000
-
-static char *svg;
-static size_t svg_size;
-static size_t svg_capacity;
-
-static void
-collect(void *arg, const char *text, size_t n)
-{
-	(void) arg;
-	if (svg_size + n + 1 > svg_capacity)
-	{
-		svg_capacity = 2 * (svg_size + n + 1);
-		svg = realloc(svg, svg_capacity);
-	}
-	memcpy(svg + svg_size, text, n);
-	svg_size += n;
-	svg[svg_size] = '\0';
-}
-
-static int
-count(const char *text)
-{
-	int n = 0;
-
-	for (const char *p = svg; (p = strstr(p, text)) != NULL; p += strlen(text))
-		n++;
-	return n;
-}
 
 /* Lanes of so many seconds, all of them a quiet saw. */
 static mb_waveform_lane *
