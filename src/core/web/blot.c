@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#include "core/text/hex.h"
+
 #define ALIGNMENTS 3
 
 /*
@@ -52,18 +54,6 @@ pattern_at(const pattern *p, size_t i)
 	return (unsigned char) base64_digits[two >> (10 - bit % 8) & 63];
 }
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* The number in "digits" hexadecimal digits, or -1. */
 static long
 hex_number(const char *at, const char *end, int digits)
@@ -74,7 +64,7 @@ hex_number(const char *at, const char *end, int digits)
 		return -1;
 	for (int i = 0; i < digits; i++)
 	{
-		int value = hex_digit(at[i]);
+		int value = mb_hex_value(at[i]);
 
 		if (value < 0)
 			return -1;
@@ -124,7 +114,7 @@ match_entity(const char *at, const char *end, uint32_t code)
 		digits++;
 	while (digits < end && number <= 0x10ffff)
 	{
-		int value = hex_digit(*digits);
+		int value = mb_hex_value(*digits);
 
 		if (value < 0 || (!hex && value > 9))
 			break;

@@ -6,18 +6,7 @@
 
 #include <string.h>
 
-/* The value of a hex digit, or -1. */
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
+#include "core/text/hex.h"
 
 /* Decodes n bytes to "to"; returns how many came out. */
 static size_t
@@ -33,8 +22,8 @@ decode(const char *text, size_t n, char *to)
 			c = ' ';
 		else if (c == '%' && n - i > 2)
 		{
-			int high = hex_value(text[i + 1]);
-			int low = hex_value(text[i + 2]);
+			int high = mb_hex_value(text[i + 1]);
+			int low = mb_hex_value(text[i + 2]);
 
 			if (high >= 0 && low >= 0)
 			{
