@@ -2950,6 +2950,17 @@ CREATE FUNCTION lock_call(call bigint) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_lock_call_sql';
 COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call until the end of the transaction';
 
+CREATE FUNCTION call_locks_left() RETURNS integer
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_call_locks_left_sql';
+COMMENT ON FUNCTION call_locks_left() IS
+    'internal: how many more calls this transaction may lock (mulberry.max_batch_calls); what locks one after the other ends before the '
+    'next when it is 0';
+
+CREATE FUNCTION require_call_locks() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_require_call_locks_sql';
+COMMENT ON FUNCTION require_call_locks() IS
+    'internal: 54000 when this transaction may lock no further call, so that nobody takes it for being done';
+
 CREATE FUNCTION lock_call_soon(call bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 BEGIN
@@ -4375,6 +4386,7 @@ BEGIN
              ORDER BY c.finished_at
              LIMIT CASE WHEN NOT dry_run THEN left_to_do END
         LOOP
+            EXIT WHEN NOT dry_run AND mulberry_internal.call_locks_left() = 0;
             IF NOT dry_run THEN
                 IF NOT whole ? expired.day::text THEN
                     whole := whole || jsonb_build_object(expired.day::text, mulberry_internal.day_expired(expired.day));
@@ -4431,6 +4443,9 @@ BEGIN
     IF dry_run IS NULL OR max_calls IS NULL OR max_calls < 1 THEN
         RAISE EXCEPTION 'dry_run must not be null and max_calls must be at least 1'
             USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT dry_run THEN
+        PERFORM mulberry_internal.require_call_locks();
     END IF;
     RETURN QUERY
         SELECT r.action, r.object, r.calls
@@ -5067,6 +5082,7 @@ BEGIN
                         WHERE h.endpoint = retry_jobs.endpoint AND h.state = 'dead' AND h.tenant = ANY (targets)) THEN
         RAISE EXCEPTION 'endpoint "%" does not exist', retry_jobs.endpoint USING ERRCODE = 'undefined_object';
     END IF;
+    PERFORM mulberry_internal.require_call_locks();
     FOR dead IN
         SELECT h.*
           FROM mulberry_internal.job_history h
@@ -5079,6 +5095,7 @@ BEGIN
          ORDER BY h.finished_at
            FOR UPDATE SKIP LOCKED
     LOOP
+        EXIT WHEN mulberry_internal.call_locks_left() = 0;
         -- somebody else has the call, or has changed it: with the next batch
         CONTINUE WHEN dead.call IS NOT NULL
             AND (NOT mulberry_internal.lock_call_soon(dead.call)
@@ -5329,6 +5346,7 @@ BEGIN
          LIMIT max_jobs
            FOR UPDATE OF q SKIP LOCKED
     LOOP
+        EXIT WHEN mulberry_internal.call_locks_left() = 0;
         CONTINUE WHEN (tired.job).call IS NOT NULL AND NOT mulberry_internal.lock_call_soon((tired.job).call);
         BEGIN
             PERFORM mulberry_internal.give_up_job(tired.job, 'dead', tired.why,
@@ -11880,6 +11898,7 @@ BEGIN
            AND NOT mulberry_internal.is_set_aside('silent calls', c.id::text)
          LIMIT max_calls
     LOOP
+        EXIT WHEN mulberry_internal.call_locks_left() = 0;
         BEGIN
             IF mulberry_internal.complete_silent_call(silent.id, clock_timestamp() - silence) THEN
                 done := done + 1;
@@ -11962,6 +11981,7 @@ BEGIN
     IF max_calls IS NULL OR max_calls < 1 THEN
         RAISE EXCEPTION 'max_calls must be at least 1' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM mulberry_internal.require_call_locks();
     IF NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN false;
     END IF;
@@ -11980,7 +12000,8 @@ BEGIN
                 PERFORM mulberry_internal.set_aside('maintenance', step, NULL, SQLSTATE, SQLERRM);
         END;
     END LOOP;
-    RETURN more;
+    -- what ended because this transaction may lock no more calls goes on in the next
+    RETURN more OR mulberry_internal.call_locks_left() = 0;
 END
 $$;
 COMMENT ON FUNCTION mulberry.maintenance(integer) IS
@@ -12627,10 +12648,10 @@ BEGIN
     END IF;
     RETURN NEXT;
 
-    -- a batch takes a lock for each of its calls
+    -- a transaction takes a lock for each call that it changes, and no more than the largest batch
     item := 'lock table';
     hint := NULL;
-    detail := format('room for %s locks; a batch may take %s (mulberry.max_batch_calls)', room, batch);
+    detail := format('room for %s locks; a batch may take %s (mulberry.max_batch_calls), and a transaction no more', room, batch);
     IF room >= 16 * batch THEN
         status := 'ok';
     ELSE

@@ -45,21 +45,44 @@ $node->safe_psql('postgres', 'CREATE TABLE passed ()');
 }
 is($node->safe_psql('postgres', "SELECT count(*) FROM mulberry_internal.calls WHERE call_id LIKE 'fit-%'"), 16 * 250, '... are stored');
 
-# More than there is room for, also by several batches of one transaction.
-my ($status, $out, $error) = $node->psql('postgres', <<'SQL');
-\set VERBOSITY sqlstate
-SET mulberry.max_batch_calls = 10000;
-BEGIN;
+# Several batches of one transaction get no more than one.
+my $batches = <<'SQL';
 DO $$
 BEGIN
     FOR batch IN 1..4 LOOP
-        PERFORM FROM mulberry.ingest_packets(ARRAY(SELECT 'large-' || batch || '-' || n FROM generate_series(1, 10000) n),
-                                             ARRAY(SELECT 0 FROM generate_series(1, 10000)),
-                                             ARRAY(SELECT 'a word'::bytea FROM generate_series(1, 10000)), encoding => 'text');
+        PERFORM FROM mulberry.ingest_packets(ARRAY(SELECT 'several-' || batch || '-' || n FROM generate_series(1, 250) n),
+                                             ARRAY(SELECT 0 FROM generate_series(1, 250)),
+                                             ARRAY(SELECT 'a word'::bytea FROM generate_series(1, 250)), encoding => 'text');
+        /* COMMIT */
     END LOOP;
 END
 $$;
-COMMIT;
+SQL
+my (undef, undef, $refused) = $node->psql('postgres', "\\set VERBOSITY verbose\n$batches");
+like($refused, qr/ERROR:  54000: .*mulberry\.max_batch_calls.*at most 250 calls.*HINT:  Commit before the next/s, 'several batches of a transaction are refused what one is');
+$node->safe_psql('postgres', $batches =~ s{/\* (COMMIT) \*/}{$1;}r);
+is($node->safe_psql('postgres', "SELECT count(*) FROM mulberry_internal.calls WHERE call_id LIKE 'several-%'"), 4 * 250, '... and taken where each is committed');
+
+# More than there is room for, because of what others hold.
+my ($status, $out, $error) = $node->psql('postgres', <<'SQL');
+\set VERBOSITY sqlstate
+DO $$
+DECLARE
+    taken integer := 0;
+BEGIN
+    LOOP
+        BEGIN
+            PERFORM pg_advisory_xact_lock(taken, k) FROM generate_series(1, 100) AS k;
+        EXCEPTION WHEN out_of_memory THEN
+            EXIT;
+        END;
+        taken := taken + 1;
+    END LOOP;
+    PERFORM FROM mulberry.ingest_packets(ARRAY(SELECT 'large-' || n FROM generate_series(1, 250) n),
+                                         ARRAY(SELECT 0 FROM generate_series(1, 250)),
+                                         ARRAY(SELECT 'a word'::bytea FROM generate_series(1, 250)), encoding => 'text');
+END
+$$;
 SQL
 like($error, qr/ERROR: +53200/, 'for more there is no room');
 is($node->safe_psql('postgres', "SELECT count(*) FROM mulberry_internal.calls WHERE call_id LIKE 'large-%'"), '0', '... and nothing is half taken');

@@ -265,10 +265,10 @@ BEGIN
     END IF;
     RETURN NEXT;
 
-    -- a batch takes a lock for each of its calls
+    -- a transaction takes a lock for each call that it changes, and no more than the largest batch
     item := 'lock table';
     hint := NULL;
-    detail := format('room for %s locks; a batch may take %s (mulberry.max_batch_calls)', room, batch);
+    detail := format('room for %s locks; a batch may take %s (mulberry.max_batch_calls), and a transaction no more', room, batch);
     IF room >= 16 * batch THEN
         status := 'ok';
     ELSE

@@ -22,6 +22,7 @@ BEGIN
            AND NOT mulberry_internal.is_set_aside('silent calls', c.id::text)
          LIMIT max_calls
     LOOP
+        EXIT WHEN mulberry_internal.call_locks_left() = 0;
         BEGIN
             IF mulberry_internal.complete_silent_call(silent.id, clock_timestamp() - silence) THEN
                 done := done + 1;
@@ -104,6 +105,7 @@ BEGIN
     IF max_calls IS NULL OR max_calls < 1 THEN
         RAISE EXCEPTION 'max_calls must be at least 1' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    PERFORM mulberry_internal.require_call_locks();
     IF NOT mulberry_internal.try_maintenance_lock() THEN
         RETURN false;
     END IF;
@@ -122,7 +124,8 @@ BEGIN
                 PERFORM mulberry_internal.set_aside('maintenance', step, NULL, SQLSTATE, SQLERRM);
         END;
     END LOOP;
-    RETURN more;
+    -- what ended because this transaction may lock no more calls goes on in the next
+    RETURN more OR mulberry_internal.call_locks_left() = 0;
 END
 $$;
 COMMENT ON FUNCTION mulberry.maintenance(integer) IS

@@ -49,6 +49,24 @@ mulberry_lock_call_sql(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+PG_FUNCTION_INFO_V1(mulberry_call_locks_left_sql);
+PG_FUNCTION_INFO_V1(mulberry_require_call_locks_sql);
+
+/* call_locks_left() -> integer */
+Datum
+mulberry_call_locks_left_sql(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(mulberry_call_locks_left());
+}
+
+/* require_call_locks() */
+Datum
+mulberry_require_call_locks_sql(PG_FUNCTION_ARGS)
+{
+	mulberry_require_call_locks();
+	PG_RETURN_VOID();
+}
+
 PG_FUNCTION_INFO_V1(mulberry_start_processing);
 
 /*

@@ -26,6 +26,7 @@
 #include "calls/calls.h"
 #include "calls/tracks.h"
 #include "server/catalog.h"
+#include "server/guc.h"
 #include "server/locks.h"
 #include "server/plans.h"
 #include "server/relations.h"
@@ -120,11 +121,54 @@ mulberry_call_lock_key(const pg_uuid_t *tenant, const char *call_id, int length)
 	return hash_bytes_extended((const unsigned char *) call_id, length, seed);
 }
 
+static void
+refuse_more_call_locks(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("transaction changes more calls than mulberry.max_batch_calls"),
+			 errdetail("A transaction may change at most %d calls.", mulberry_max_batch_calls),
+			 errhint("Commit before the next: the server's lock table has room for so many of each "
+					 "client.")));
+}
+
+/*
+ * Takes the lock of a call, unless the transaction has it.  Locks are held until it ends, in a table
+ * that all share, so one transaction does not get more of them than one batch, call by call neither.
+ * Who does not wait is shared work, which ends before that (see mulberry_call_locks_left()), or an
+ * UPDATE of somebody who owns the table.
+ */
+static bool
+lock_call(uint64 key, bool wait)
+{
+	bool full = wait && mulberry_xact_call_locks() >= mulberry_max_batch_calls;
+	LockAcquireResult result =
+		mulberry_take_lock(MULBERRY_LOCK_CALL, key, ExclusiveLock, wait && !full);
+
+	if (full && result != LOCKACQUIRE_ALREADY_HELD)
+		refuse_more_call_locks();
+	if (result == LOCKACQUIRE_OK)
+		mulberry_xact_took_call_lock();
+	return result != LOCKACQUIRE_NOT_AVAIL;
+}
+
+int
+mulberry_call_locks_left(void)
+{
+	return Max(mulberry_max_batch_calls - mulberry_xact_call_locks(), 0);
+}
+
+void
+mulberry_require_call_locks(void)
+{
+	if (mulberry_call_locks_left() == 0)
+		refuse_more_call_locks();
+}
+
 void
 mulberry_lock_call_key(uint64 key)
 {
-	mulberry_xact_at_commit(MULBERRY_COMMIT_HOLDS_CALL);
-	mulberry_lock(MULBERRY_LOCK_CALL, key, ExclusiveLock, true);
+	(void) lock_call(key, true);
 }
 
 void
@@ -136,9 +180,7 @@ mulberry_lock_call(const pg_uuid_t *tenant, const char *call_id, int length)
 bool
 mulberry_try_lock_call(const pg_uuid_t *tenant, const char *call_id, int length)
 {
-	mulberry_xact_at_commit(MULBERRY_COMMIT_HOLDS_CALL);
-	return mulberry_lock(MULBERRY_LOCK_CALL, mulberry_call_lock_key(tenant, call_id, length),
-						 ExclusiveLock, false);
+	return lock_call(mulberry_call_lock_key(tenant, call_id, length), false);
 }
 
 Relation

@@ -143,6 +143,13 @@ extern void mulberry_lock_call(const pg_uuid_t *tenant, const char *call_id, int
 extern void mulberry_lock_call_key(uint64 key);
 extern bool mulberry_try_lock_call(const pg_uuid_t *tenant, const char *call_id, int length);
 
+/*
+ * How many more calls this transaction may lock; mulberry_require_call_locks() raises 54000 when it is
+ * none, as taking one would.
+ */
+extern int mulberry_call_locks_left(void);
+extern void mulberry_require_call_locks(void);
+
 /* "calls", opened for what follows; the lock stays until the end of the transaction. */
 extern Relation mulberry_open_calls(void);
 

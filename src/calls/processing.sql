@@ -19,6 +19,17 @@ CREATE OR REPLACE FUNCTION lock_call(call bigint) RETURNS void
 LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_lock_call_sql';
 COMMENT ON FUNCTION lock_call(bigint) IS 'internal: takes the lock of a call until the end of the transaction';
 
+CREATE OR REPLACE FUNCTION call_locks_left() RETURNS integer
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_call_locks_left_sql';
+COMMENT ON FUNCTION call_locks_left() IS
+    'internal: how many more calls this transaction may lock (mulberry.max_batch_calls); what locks one after the other ends before the '
+    'next when it is 0';
+
+CREATE OR REPLACE FUNCTION require_call_locks() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_require_call_locks_sql';
+COMMENT ON FUNCTION require_call_locks() IS
+    'internal: 54000 when this transaction may lock no further call, so that nobody takes it for being done';
+
 CREATE OR REPLACE FUNCTION lock_call_soon(call bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
 BEGIN

@@ -132,6 +132,7 @@ BEGIN
              ORDER BY c.finished_at
              LIMIT CASE WHEN NOT dry_run THEN left_to_do END
         LOOP
+            EXIT WHEN NOT dry_run AND mulberry_internal.call_locks_left() = 0;
             IF NOT dry_run THEN
                 IF NOT whole ? expired.day::text THEN
                     whole := whole || jsonb_build_object(expired.day::text, mulberry_internal.day_expired(expired.day));
@@ -188,6 +189,9 @@ BEGIN
     IF dry_run IS NULL OR max_calls IS NULL OR max_calls < 1 THEN
         RAISE EXCEPTION 'dry_run must not be null and max_calls must be at least 1'
             USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT dry_run THEN
+        PERFORM mulberry_internal.require_call_locks();
     END IF;
     RETURN QUERY
         SELECT r.action, r.object, r.calls

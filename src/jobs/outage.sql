@@ -231,6 +231,7 @@ BEGIN
          LIMIT max_jobs
            FOR UPDATE OF q SKIP LOCKED
     LOOP
+        EXIT WHEN mulberry_internal.call_locks_left() = 0;
         CONTINUE WHEN (tired.job).call IS NOT NULL AND NOT mulberry_internal.lock_call_soon((tired.job).call);
         BEGIN
             PERFORM mulberry_internal.give_up_job(tired.job, 'dead', tired.why,

@@ -104,6 +104,7 @@ BEGIN
                         WHERE h.endpoint = retry_jobs.endpoint AND h.state = 'dead' AND h.tenant = ANY (targets)) THEN
         RAISE EXCEPTION 'endpoint "%" does not exist', retry_jobs.endpoint USING ERRCODE = 'undefined_object';
     END IF;
+    PERFORM mulberry_internal.require_call_locks();
     FOR dead IN
         SELECT h.*
           FROM mulberry_internal.job_history h
@@ -116,6 +117,7 @@ BEGIN
          ORDER BY h.finished_at
            FOR UPDATE SKIP LOCKED
     LOOP
+        EXIT WHEN mulberry_internal.call_locks_left() = 0;
         -- somebody else has the call, or has changed it: with the next batch
         CONTINUE WHEN dead.call IS NOT NULL
             AND (NOT mulberry_internal.lock_call_soon(dead.call)

@@ -194,7 +194,8 @@ mulberry_define_gucs(void)
 		&mulberry_maintenance_interval, 60, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(
-		"mulberry.max_batch_calls", "Different calls that one ingest_packets() may name.", NULL,
+		"mulberry.max_batch_calls",
+		"Different calls that one ingest_packets() may name and one transaction may change.", NULL,
 		&mulberry_max_batch_calls, 250, 1, 10000, PGC_SUSET, 0, NULL, NULL, NULL);
 
 	DefineCustomIntVariable(

@@ -7,7 +7,7 @@
 
 #include "postgres.h"
 
-#include "storage/lockdefs.h"
+#include "storage/lock.h"
 
 /*
  * Our classes of advisory locks, the fourth field of their tag; 1 and 2 belong
@@ -23,6 +23,10 @@ typedef enum mulberry_lock_class
 } mulberry_lock_class;
 
 /* Takes a lock of our own until the end of the (sub)transaction. */
+extern LockAcquireResult
+mulberry_take_lock(mulberry_lock_class lock_class, uint64 key, LOCKMODE mode, bool wait);
+
+/* The same; false when another has it and it is not to be waited for. */
 extern bool mulberry_lock(mulberry_lock_class lock_class, uint64 key, LOCKMODE mode, bool wait);
 
 #endif /* MULBERRY_LOCKS_H */

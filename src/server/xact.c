@@ -36,7 +36,9 @@ typedef struct xact_level
 {
 	int nest_level;
 	struct xact_level *parent;
-	int actions; /* mulberry_commit_action */
+	int actions;			/* mulberry_commit_action */
+	int call_locks;			/* taken by this one */
+	int parents_call_locks; /* taken by those around it, which take no more before it ends */
 	void *pending[MAX_SUBJECTS];
 } xact_level;
 
@@ -98,6 +100,7 @@ current_level(void)
 
 		level->nest_level = nest_level;
 		level->parent = current;
+		level->parents_call_locks = mulberry_xact_call_locks();
 		current = level;
 	}
 	return current;
@@ -118,6 +121,18 @@ mulberry_xact_will(int actions)
 			return true;
 	}
 	return false;
+}
+
+void
+mulberry_xact_took_call_lock(void)
+{
+	current_level()->call_locks++;
+}
+
+int
+mulberry_xact_call_locks(void)
+{
+	return current == NULL ? 0 : current->parents_call_locks + current->call_locks;
 }
 
 /*
@@ -150,7 +165,7 @@ xact_callback(XactEvent event, void *arg)
 				wait_for_standbys();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			if (mulberry_xact_will(MULBERRY_COMMIT_DURABLE | MULBERRY_COMMIT_HOLDS_CALL))
+			if (mulberry_xact_will(MULBERRY_COMMIT_DURABLE) || mulberry_xact_call_locks() > 0)
 				refuse_prepare(mulberry_xact_will(MULBERRY_COMMIT_DURABLE));
 			break;
 		case XACT_EVENT_COMMIT:
@@ -258,6 +273,7 @@ subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId paren
 	else
 	{
 		level->parent->actions |= level->actions;
+		level->parent->call_locks += level->call_locks;
 		for (int i = 0; i < nsubjects; i++)
 		{
 			if (level->pending[i] == NULL)

@@ -18,8 +18,7 @@ typedef enum mulberry_commit_action
 	MULBERRY_COMMIT_EXTENSION_CREATED = 1 << 3, /* an extension came */
 	MULBERRY_COMMIT_CHANNELS_CHANGED = 1 << 4,	/* event_channels changed */
 	MULBERRY_COMMIT_DURABLE = 1 << 5,			/* see mulberry_require_durable_commit() */
-	MULBERRY_COMMIT_LINK_AUDIT = 1 << 6,		/* a row of the audit log waits for its link */
-	MULBERRY_COMMIT_HOLDS_CALL = 1 << 7			/* the lock of a call goes with the session */
+	MULBERRY_COMMIT_LINK_AUDIT = 1 << 6			/* a row of the audit log waits for its link */
 } mulberry_commit_action;
 
 /*
@@ -53,6 +52,15 @@ extern void mulberry_xact_at_commit(int actions);
 
 /* True when some (sub)transaction that is still open has asked for one of them. */
 extern bool mulberry_xact_will(int actions);
+
+/*
+ * The current (sub)transaction has taken the lock of a call, which it did not have: counts it, and
+ * has PREPARE TRANSACTION refused.  A subtransaction that is rolled back gives back what it took.
+ */
+extern void mulberry_xact_took_call_lock(void);
+
+/* The locks of calls that this transaction has. */
+extern int mulberry_xact_call_locks(void);
 
 /*
  * Declares that this transaction acknowledges something: its commit is flushed
