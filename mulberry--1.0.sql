@@ -9990,14 +9990,107 @@ END
 $$;
 COMMENT ON FUNCTION telephony_problem(uuid) IS 'why no call can be placed for a tenant, one sentence; null: one can (internal)';
 
+-- src/telephony/verbs.sql
+-- The verbs of TwiML, one function each: what twiml() takes.  Null leaves an attribute to Twilio's default.
+
+CREATE FUNCTION mulberry.twiml_say(text text, voice text DEFAULT NULL, language text DEFAULT NULL, loop integer DEFAULT NULL)
+RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'say', 'text', nullif(text, ''), 'voice', nullif(voice, ''),
+                                            'language', nullif(language, ''), 'loop', loop));
+COMMENT ON FUNCTION mulberry.twiml_say(text, text, text, integer) IS
+    'the TwiML verb Say, for twiml(): a sentence, the voice that says it, its language as in en-US, how often (0: until the call ends)';
+
+CREATE FUNCTION mulberry.twiml_play(url text DEFAULT NULL, digits text DEFAULT NULL, loop integer DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'play', 'url', nullif(url, ''), 'digits', nullif(digits, ''), 'loop', loop));
+COMMENT ON FUNCTION mulberry.twiml_play(text, text, integer) IS
+    'the TwiML verb Play, for twiml(): a sound file, or tones of 0-9 A-D * # with w for half a second of silence and W for a whole one';
+
+CREATE FUNCTION mulberry.twiml_pause(seconds integer DEFAULT 1) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_build_object('verb', 'pause', 'length', coalesce(seconds, 1));
+COMMENT ON FUNCTION mulberry.twiml_pause(integer) IS 'the TwiML verb Pause, for twiml()';
+
+CREATE FUNCTION mulberry.twiml_gather(action text DEFAULT NULL, verbs jsonb DEFAULT NULL, num_digits integer DEFAULT NULL,
+    timeout integer DEFAULT NULL, finish_on_key text DEFAULT NULL, input text DEFAULT NULL, action_on_empty_result boolean DEFAULT NULL,
+    method text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'gather', 'action', nullif(action, ''), 'verbs', verbs, 'num_digits', num_digits,
+    'timeout', timeout, 'finish_on_key', CASE finish_on_key COLLATE "C" WHEN '' THEN NULL WHEN 'none' THEN '' ELSE finish_on_key END,
+    'input', nullif(input, ''), 'action_on_empty_result', action_on_empty_result, 'method', nullif(method, '')));
+COMMENT ON FUNCTION mulberry.twiml_gather(text, jsonb, integer, integer, text, text, boolean, text) IS
+    'the TwiML verb Gather, for twiml(): waits for keys and has them sent to action; verbs (say, play, pause) are heard meanwhile; '
+    'finish_on_key is a key, or none, with which # is gathered like the others; input is dtmf, speech or both';
+
+CREATE FUNCTION mulberry.twiml_record(action text DEFAULT NULL, max_length integer DEFAULT NULL, timeout integer DEFAULT NULL,
+    finish_on_key text DEFAULT NULL, play_beep boolean DEFAULT NULL, trim_silence boolean DEFAULT NULL,
+    recording_status_callback text DEFAULT NULL, transcribe_callback text DEFAULT NULL, method text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'record', 'action', nullif(action, ''), 'max_length', max_length,
+    'timeout', timeout,
+    'finish_on_key', CASE finish_on_key COLLATE "C" WHEN '' THEN NULL WHEN 'none' THEN '' ELSE finish_on_key END,
+    'play_beep', play_beep, 'trim', CASE trim_silence WHEN true THEN 'trim-silence' WHEN false THEN 'do-not-trim' END,
+    'recording_status_callback', nullif(recording_status_callback, ''),
+    'transcribe_callback', nullif(transcribe_callback, ''), 'method', nullif(method, '')));
+COMMENT ON FUNCTION mulberry.twiml_record(text, integer, integer, text, boolean, boolean, text, text, text) IS
+    'the TwiML verb Record, for twiml(): records what is said until a key or a silence, and then asks action how the call goes on';
+
+CREATE FUNCTION mulberry.twiml_dial(numbers text[], action text DEFAULT NULL, timeout integer DEFAULT NULL,
+    time_limit integer DEFAULT NULL, caller_id text DEFAULT NULL, record text DEFAULT NULL, recording_status_callback text DEFAULT NULL,
+    send_digits text DEFAULT NULL, answer_on_bridge boolean DEFAULT NULL, method text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'dial', 'number', array_replace(numbers, '', NULL), 'action', nullif(action, ''),
+    'timeout', timeout, 'time_limit', time_limit, 'caller_id', nullif(caller_id, ''), 'record', nullif(record, ''),
+    'recording_status_callback', nullif(recording_status_callback, ''), 'send_digits', nullif(send_digits, ''),
+    'answer_on_bridge', answer_on_bridge, 'method', nullif(method, '')));
+COMMENT ON FUNCTION mulberry.twiml_dial(text[], text, integer, integer, text, text, text, text, boolean, text) IS
+    'the TwiML verb Dial, for twiml(): joins the call to whichever of these E.164 numbers answers first';
+
+CREATE FUNCTION mulberry.twiml_connect(url text, parameters jsonb DEFAULT NULL, name text DEFAULT NULL,
+    status_callback text DEFAULT NULL, action text DEFAULT NULL, method text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'connect', 'url', nullif(url, ''), 'parameters', parameters, 'name', nullif(name, ''),
+    'status_callback', nullif(status_callback, ''), 'action', nullif(action, ''), 'method', nullif(method, '')));
+COMMENT ON FUNCTION mulberry.twiml_connect(text, jsonb, text, text, text, text) IS
+    'the TwiML verb Connect with a media stream in both directions, for twiml(): url is wss:// and has no query; what the other side is to '
+    'know goes into parameters, {"name": "value"} of less than 500 characters each';
+
+CREATE FUNCTION mulberry.twiml_start_recording(recording_status_callback text DEFAULT NULL, channels text DEFAULT NULL,
+    track text DEFAULT NULL, trim_silence boolean DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'start_recording',
+    'recording_status_callback', nullif(recording_status_callback, ''),
+    'channels', nullif(channels, ''), 'track', nullif(track, ''),
+    'trim', CASE trim_silence WHEN true THEN 'trim-silence' WHEN false THEN 'do-not-trim' END));
+COMMENT ON FUNCTION mulberry.twiml_start_recording(text, text, text, boolean) IS
+    'the TwiML verb Start with a recording of the whole call, for twiml(): mono, or dual with caller and the other side apart';
+
+CREATE FUNCTION mulberry.twiml_redirect(url text, method text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'redirect', 'url', nullif(url, ''), 'method', nullif(method, '')));
+COMMENT ON FUNCTION mulberry.twiml_redirect(text, text) IS 'the TwiML verb Redirect, for twiml(): the call goes on with the TwiML of a URL';
+
+CREATE FUNCTION mulberry.twiml_reject(reason text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_strip_nulls(jsonb_build_object('verb', 'reject', 'reason', nullif(reason, '')));
+COMMENT ON FUNCTION mulberry.twiml_reject(text) IS
+    'the TwiML verb Reject, for twiml(), as the only verb: a call is not answered; reason is rejected or busy';
+
+CREATE FUNCTION mulberry.twiml_hangup() RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_build_object('verb', 'hangup');
+COMMENT ON FUNCTION mulberry.twiml_hangup() IS 'the TwiML verb Hangup, for twiml()';
+
 -- src/telephony/twiml.sql
 -- What calls say: TwiML.
 
-CREATE FUNCTION twiml(verbs jsonb) RETURNS text
+CREATE FUNCTION mulberry.twiml(verbs jsonb) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_twiml';
-COMMENT ON FUNCTION twiml(jsonb) IS
-    'a TwiML document of less than 4,000 characters from a list of verbs (say, play, pause, gather, redirect, hangup) with their '
-    'attributes; 22023 says which is wrong (internal)';
+COMMENT ON FUNCTION mulberry.twiml(jsonb) IS
+    'a TwiML document of less than 4,000 characters from a list of verbs as twiml_say() and its like make them: say, play, pause, gather, '
+    'record, dial, connect, start_recording, redirect, reject, hangup. Texts are escaped and lose what XML does not allow; 22023 says '
+    'which verb is wrong';
 
 CREATE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
@@ -10056,7 +10149,7 @@ BEGIN
                 verbs := verbs || '{"verb": "pause", "length": 2}'::jsonb;
             END IF;
         END LOOP;
-        RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
+        RETURN mulberry.twiml(verbs || '{"verb": "hangup"}'::jsonb);
     END IF;
     -- Words that would confirm (see confirming_words) are not among ours: recordings hold both sides.
     verbs := jsonb_build_array(mulberry_internal.say_verb(coalesce(s.announcement,
@@ -10070,12 +10163,44 @@ BEGIN
     IF s.public_url IS NOT NULL THEN
         verbs := verbs || mulberry_internal.say_verb('Goodbye', options);
     END IF;
-    RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
+    RETURN mulberry.twiml(verbs || '{"verb": "hangup"}'::jsonb);
 END
 $$;
 COMMENT ON FUNCTION voice_document(bigint, jsonb) IS
     'the TwiML that a call begins with: announcement and frame, with gatherings of the acknowledgement where webhooks reach us and '
     'pauses for the recording where they do not; for an escalation, what happened (internal)';
+
+-- src/telephony/signatures.sql
+-- Who sent a webhook: Twilio's signature.
+
+CREATE FUNCTION mulberry.twilio_signature(url text, params jsonb, token text) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_twilio_signature';
+COMMENT ON FUNCTION mulberry.twilio_signature(text, jsonb, text) IS
+    'the X-Twilio-Signature of exactly this URL with these parameters, {"name": "value" or ["value", ...]}, by an auth token';
+
+CREATE FUNCTION mulberry.twilio_signature_valid(url text, params jsonb, signature text, token text, body bytea DEFAULT NULL,
+    websocket boolean DEFAULT false) RETURNS boolean
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_twilio_signature_valid';
+COMMENT ON FUNCTION mulberry.twilio_signature_valid(text, jsonb, text, text, bytea, boolean) IS
+    'whether X-Twilio-Signature is that of a request, by an auth token, with or without the port in the URL: of a form with these '
+    'parameters; of a body that is none, whose SHA-256 the URL must have as bodySHA256; or of the upgrade to a WebSocket';
+
+CREATE FUNCTION check_twilio_signature(tenant uuid, secret text, url text, params jsonb, signature text) RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_signature';
+COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS
+    'whether X-Twilio-Signature is that of URL and parameters, by the auth token that is stored under this name; false without one, '
+    'after the same work. What the transaction does will be on disk when it is committed (internal)';
+
+CREATE FUNCTION check_twilio_body(tenant uuid, secret text, url text, content_type text, body bytea, signature text)
+RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_body';
+COMMENT ON FUNCTION check_twilio_body(uuid, text, text, text, bytea, text) IS
+    'check_twilio_signature() for a body as it came: a form, or anything else, whose SHA-256 the URL must have (internal)';
+
+CREATE FUNCTION twilio_parameters(content_type text, body bytea) RETURNS jsonb
+LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'mulberry_twilio_parameters';
+COMMENT ON FUNCTION twilio_parameters(text, bytea) IS
+    'the fields of a form, {"name": "value" or ["value", ...]}; what is no text here has question marks; null: the body is none (internal)';
 
 -- src/telephony/calls.sql
 -- A call's way.  Locks are taken in the order agent, command, call, job.
@@ -11276,12 +11401,6 @@ COMMENT ON FUNCTION escalation_call_ended(bigint, boolean) IS
 -- src/telephony/webhooks.sql
 -- Webhooks.
 
-CREATE FUNCTION check_twilio_signature(tenant uuid, secret text, url text, params jsonb, signature text) RETURNS boolean
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_signature';
-COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS
-    'whether X-Twilio-Signature is that of URL and parameters, by the auth token that is stored under this name; false without one, '
-    'after the same work. What the transaction does will be on disk when it is committed (internal)';
-
 CREATE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
                                       OUT status integer, OUT content_type text, OUT body text)
 LANGUAGE mulberry
@@ -11470,10 +11589,10 @@ BEGIN
             PERFORM mulberry_internal.emit_event(v.tenant, 'escalation_acknowledged', NULL, NULL,
                 jsonb_build_object('command_id', v.command, 'phone', v.to_number, 'call_sid', call_sid));
         END IF;
-        RETURN mulberry_internal.twiml(thanks);
+        RETURN mulberry.twiml(thanks);
     END IF;
     IF NOT mulberry_internal.voice_call_wanted(v) THEN
-        RETURN mulberry_internal.twiml(thanks);
+        RETURN mulberry.twiml(thanks);
     END IF;
 
     IF answers_challenge THEN
@@ -11491,22 +11610,22 @@ BEGIN
      RETURNING x.frame INTO v.frame;
         IF NOT FOUND THEN
             UPDATE mulberry_internal.voice_calls x SET acknowledged = true WHERE x.id = v.id;
-            RETURN mulberry_internal.twiml(thanks);
+            RETURN mulberry.twiml(thanks);
         END IF;
     END IF;
 
     UPDATE mulberry_internal.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id
         AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
     IF NOT FOUND THEN
-        RETURN mulberry_internal.twiml(jsonb_build_array(mulberry_internal.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
+        RETURN mulberry.twiml(jsonb_build_array(mulberry_internal.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
     END IF;
     IF verdict = 'challenge wanted' THEN
-        RETURN mulberry_internal.twiml(jsonb_build_array(
+        RETURN mulberry.twiml(jsonb_build_array(
             mulberry_internal.gather_verb(s.public_url, v.token, v.turn - 1, 'challenge'),
             mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
             '{"verb": "hangup"}'::jsonb));
     END IF;
-    RETURN mulberry_internal.twiml(jsonb_build_array(
+    RETURN mulberry.twiml(jsonb_build_array(
         mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn - 1, 'acknowledgement'),
         mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
         '{"verb": "hangup"}'::jsonb));
@@ -11538,6 +11657,20 @@ LANGUAGE sql IMMUTABLE AS $$
     ('telephony_answer', 'EXECUTE', 'worker'),
     ('recording_input', 'EXECUTE', 'worker'),
     ('finish_listening', 'EXECUTE', 'worker'),
+    ('twiml', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_say', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_play', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_pause', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_gather', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_record', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_dial', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_connect', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_start_recording', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_redirect', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_reject', 'EXECUTE', 'operator gateway worker admin'),
+    ('twiml_hangup', 'EXECUTE', 'operator gateway worker admin'),
+    ('twilio_signature', 'EXECUTE', 'operator gateway worker admin'),
+    ('twilio_signature_valid', 'EXECUTE', 'operator gateway worker admin'),
     ('handle_twilio_webhook', 'EXECUTE', 'gateway'),
     ('voice_call_status', 'SELECT', 'operator auditor'),
     ('set_escalation_contact', 'EXECUTE', 'admin'),

@@ -50,24 +50,24 @@ UPDATE mulberry_internal.endpoints SET enabled = true WHERE name = 't';
 SELECT mulberry_internal.telephony_problem(:default);
 
 -- TwiML
-SELECT mulberry_internal.twiml('[{"verb": "say", "text": "1 < 2 & \"so\" on", "voice": "alice", "language": "en-US"}, {"verb": "play", "digits": "w*07#"},
+SELECT mulberry.twiml('[{"verb": "say", "text": "1 < 2 & \"so\" on", "voice": "alice", "language": "en-US"}, {"verb": "play", "digits": "w*07#"},
     {"verb": "gather", "action": "https://h.example/a?b=1&c=2", "timeout": 8, "finish_on_key": "#", "verbs": [{"verb": "say", "text": "now"}]},
     {"verb": "gather", "num_digits": 8, "finish_on_key": ""}, {"verb": "pause", "length": 2}, {"verb": "redirect", "url": "/x"}, {"verb": "hangup"}]');
-SELECT mulberry_internal.twiml('[]');
-SELECT mulberry_internal.twiml('{}');
-SELECT mulberry_internal.twiml('[1]');
-SELECT mulberry_internal.twiml('[{"verb": "dance"}]');
-SELECT mulberry_internal.twiml('[{"text": "no verb"}]');
-SELECT mulberry_internal.twiml('[{"verb": "say", "txt": "x"}]');
-SELECT mulberry_internal.twiml('[{"verb": "say", "text": 1}]');
-SELECT mulberry_internal.twiml('[{"verb": "pause", "length": "1"}]');
-SELECT mulberry_internal.twiml('[{"verb": "pause", "length": 0.4}]');
-SELECT mulberry_internal.twiml('[{"verb": "play", "digits": "12E"}]');
-SELECT mulberry_internal.twiml('[{"verb": "play"}]');
-SELECT mulberry_internal.twiml('[{"verb": "say"}]');
-SELECT mulberry_internal.twiml('[{"verb": "gather", "verbs": {"verb": "say", "text": "x"}}]');
-SELECT mulberry_internal.twiml('[{"verb": "gather", "verbs": [{"verb": "hangup"}]}]');
-SELECT mulberry_internal.twiml(jsonb_build_array(jsonb_build_object('verb', 'say', 'text', repeat('x', 4000))));
+SELECT mulberry.twiml('[]');
+SELECT mulberry.twiml('{}');
+SELECT mulberry.twiml('[1]');
+SELECT mulberry.twiml('[{"verb": "dance"}]');
+SELECT mulberry.twiml('[{"text": "no verb"}]');
+SELECT mulberry.twiml('[{"verb": "say", "txt": "x"}]');
+SELECT mulberry.twiml('[{"verb": "say", "text": 1}]');
+SELECT mulberry.twiml('[{"verb": "pause", "length": "1"}]');
+SELECT mulberry.twiml('[{"verb": "pause", "length": 0.4}]');
+SELECT mulberry.twiml('[{"verb": "play", "digits": "12E"}]');
+SELECT mulberry.twiml('[{"verb": "play"}]');
+SELECT mulberry.twiml('[{"verb": "say"}]');
+SELECT mulberry.twiml('[{"verb": "gather", "verbs": {"verb": "say", "text": "x"}}]');
+SELECT mulberry.twiml('[{"verb": "gather", "verbs": [{"verb": "hangup"}]}]');
+SELECT mulberry.twiml(jsonb_build_array(jsonb_build_object('verb', 'say', 'text', repeat('x', 4000))));
 
 -- signatures: the vectors of Twilio's own libraries (token 12345)
 \set p '{"CallSid": "CA1234567890ABCDE", "Caller": "+14158675309", "Digits": "1234", "From": "+14158675309", "To": "+18005551212"}'

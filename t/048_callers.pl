@@ -23,7 +23,9 @@ my %of_no_tenant = map { ("mulberry.$_" => 1) } qw(access_objects ack_frame_pars
     command_frame_parse command_generate command_kinds command_verify dtmf_decode dtmf_decode_agg dtmf_detect dtmf_synthesize
     endpoint_kinds event_fields event_kinds state_machines
     everywhere_through_views handle_twilio_webhook has_access_everywhere health in_transaction_block job_kinds job_purpose
-    notifier_lives outbound_allowed process_statistics sentiment speech_segments unsubscribe voice_key_modes wav_decode
+    notifier_lives outbound_allowed process_statistics sentiment speech_segments
+    twilio_signature twilio_signature_valid twiml twiml_connect twiml_dial twiml_gather twiml_hangup twiml_pause twiml_play twiml_record
+    twiml_redirect twiml_reject twiml_say twiml_start_recording unsubscribe voice_key_modes wav_decode
     wav_encode waveform_svg);
 
 # All rights that GRANT can give, and no access.

@@ -18,7 +18,7 @@
 PG_FUNCTION_INFO_V1(mulberry_twiml);
 
 /* A verb takes at most this many attributes. */
-#define MAX_ATTRIBUTES 8
+#define MAX_ATTRIBUTES 12
 
 typedef void (*verb_writer)(mb_twiml *twiml, JsonbContainer *verb);
 
@@ -55,18 +55,23 @@ text_attribute(JsonbContainer *verb, const char *key)
 	return pg_server_to_any(text, (int) strlen(text), PG_UTF8);
 }
 
-/* A whole number; 0 when absent. */
+/* A whole number; 0 when absent, MB_TWIML_ZERO for 0. */
 static int
 int_attribute(JsonbContainer *verb, const char *key)
 {
 	JsonbValue buffer;
 	JsonbValue *value = attribute(verb, key, &buffer);
+	int number;
 
 	if (value == NULL)
 		return 0;
 	if (value->type != jbvNumeric)
 		wrong_type(key, "number");
-	return DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric)));
+	number = DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(value->val.numeric)));
+	if (number < 0)
+		ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("attribute \"%s\" of a TwiML verb must not be negative", key));
+	return number == 0 ? MB_TWIML_ZERO : number;
 }
 
 static mb_twiml_flag
@@ -137,6 +142,136 @@ write_gather(mb_twiml *twiml, JsonbContainer *verb)
 }
 
 static void
+write_record(mb_twiml *twiml, JsonbContainer *verb)
+{
+	mb_twiml_record_options options = {
+		.action = text_attribute(verb, "action"),
+		.method = text_attribute(verb, "method"),
+		.timeout = int_attribute(verb, "timeout"),
+		.finish_on_key = text_attribute(verb, "finish_on_key"),
+		.max_length = int_attribute(verb, "max_length"),
+		.play_beep = flag_attribute(verb, "play_beep"),
+		.trim = text_attribute(verb, "trim"),
+		.recording_status_callback = text_attribute(verb, "recording_status_callback"),
+		.recording_status_callback_event = text_attribute(verb, "recording_status_callback_event"),
+		.transcribe = flag_attribute(verb, "transcribe"),
+		.transcribe_callback = text_attribute(verb, "transcribe_callback")
+	};
+
+	mb_twiml_record(twiml, &options);
+}
+
+/* A string of a list of them, in UTF-8. */
+static const char *
+text_element(const char *key, JsonbValue *value)
+{
+	char *text;
+
+	if (value->type != jbvString)
+		wrong_type(key, "string or a list of strings");
+	text = pnstrdup(value->val.string.val, value->val.string.len);
+	return pg_server_to_any(text, (int) strlen(text), PG_UTF8);
+}
+
+static void
+write_dial(mb_twiml *twiml, JsonbContainer *verb)
+{
+	mb_twiml_dial_options options = { .action = text_attribute(verb, "action"),
+									  .method = text_attribute(verb, "method"),
+									  .timeout = int_attribute(verb, "timeout"),
+									  .time_limit = int_attribute(verb, "time_limit"),
+									  .caller_id = text_attribute(verb, "caller_id"),
+									  .record = text_attribute(verb, "record"),
+									  .recording_status_callback =
+										  text_attribute(verb, "recording_status_callback"),
+									  .answer_on_bridge = flag_attribute(verb, "answer_on_bridge"),
+									  .hangup_on_star = flag_attribute(verb, "hangup_on_star") };
+	mb_twiml_number_options number_options = { .send_digits = text_attribute(verb, "send_digits") };
+	JsonbValue buffer;
+	JsonbValue *numbers = attribute(verb, "number", &buffer);
+
+	mb_twiml_dial_begin(twiml, &options);
+	if (numbers && numbers->type == jbvBinary && JsonContainerIsArray(numbers->val.binary.data))
+	{
+		JsonbContainer *list = numbers->val.binary.data;
+
+		for (uint32 i = 0; i < JsonContainerSize(list); i++)
+			mb_twiml_number(twiml, text_element("number", getIthJsonbValueFromContainer(list, i)),
+							&number_options);
+	}
+	else if (numbers)
+		mb_twiml_number(twiml, text_element("number", numbers), &number_options);
+	mb_twiml_dial_end(twiml);
+}
+
+/* Parameters of a stream, {"name": "value"}. */
+static void
+write_parameters(mb_twiml *twiml, JsonbContainer *parameters)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(parameters);
+	JsonbIteratorToken token;
+	JsonbValue value;
+	const char *name = "";
+
+	if (!JsonContainerIsObject(parameters))
+		wrong_type("parameters", "JSON object of strings");
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			name = text_element("parameters", &value);
+		else if (token == WJB_VALUE)
+		{
+			if (value.type != jbvString)
+				wrong_type("parameters", "JSON object of strings");
+			mb_twiml_parameter(twiml, name, text_element("parameters", &value));
+		}
+	}
+}
+
+static void
+write_connect(mb_twiml *twiml, JsonbContainer *verb)
+{
+	const char *url = text_attribute(verb, "url");
+	mb_twiml_stream_options options = { .name = text_attribute(verb, "name"),
+										.status_callback = text_attribute(verb, "status_callback"),
+										.status_callback_method =
+											text_attribute(verb, "status_callback_method") };
+	JsonbValue buffer;
+	JsonbValue *parameters = attribute(verb, "parameters", &buffer);
+
+	mb_twiml_connect_begin(twiml, text_attribute(verb, "action"), text_attribute(verb, "method"));
+	mb_twiml_stream_begin(twiml, url ? url : "", &options);
+	if (parameters)
+	{
+		if (parameters->type != jbvBinary)
+			wrong_type("parameters", "JSON object of strings");
+		write_parameters(twiml, parameters->val.binary.data);
+	}
+	mb_twiml_stream_end(twiml);
+	mb_twiml_connect_end(twiml);
+}
+
+static void
+write_start_recording(mb_twiml *twiml, JsonbContainer *verb)
+{
+	mb_twiml_recording_options options = { .channels = text_attribute(verb, "channels"),
+										   .track = text_attribute(verb, "track"),
+										   .trim = text_attribute(verb, "trim"),
+										   .recording_status_callback =
+											   text_attribute(verb, "recording_status_callback"),
+										   .recording_status_callback_event = text_attribute(
+											   verb, "recording_status_callback_event") };
+
+	mb_twiml_start_recording(twiml, &options);
+}
+
+static void
+write_reject(mb_twiml *twiml, JsonbContainer *verb)
+{
+	mb_twiml_reject(twiml, text_attribute(verb, "reason"));
+}
+
+static void
 write_redirect(mb_twiml *twiml, JsonbContainer *verb)
 {
 	const char *url = text_attribute(verb, "url");
@@ -164,7 +299,25 @@ static const struct
 	  write_gather,
 	  { "input", "action", "method", "timeout", "finish_on_key", "num_digits",
 		"action_on_empty_result", "verbs" } },
+	{ "record",
+	  write_record,
+	  { "action", "method", "timeout", "finish_on_key", "max_length", "play_beep", "trim",
+		"recording_status_callback", "recording_status_callback_event", "transcribe",
+		"transcribe_callback" } },
+	{ "dial",
+	  write_dial,
+	  { "number", "action", "method", "timeout", "time_limit", "caller_id", "record",
+		"recording_status_callback", "answer_on_bridge", "hangup_on_star", "send_digits" } },
+	{ "connect",
+	  write_connect,
+	  { "url", "parameters", "name", "status_callback", "status_callback_method", "action",
+		"method" } },
+	{ "start_recording",
+	  write_start_recording,
+	  { "channels", "track", "trim", "recording_status_callback",
+		"recording_status_callback_event" } },
 	{ "redirect", write_redirect, { "url", "method" } },
+	{ "reject", write_reject, { "reason" } },
 	{ "hangup", write_hangup, { NULL } },
 };
 
@@ -217,9 +370,12 @@ write_verbs(mb_twiml *twiml, JsonbContainer *verbs)
 				break;
 		}
 		if (known == lengthof(verbs_known))
-			ereport(ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unknown TwiML verb \"%s\"", name ? name : ""),
-					errdetail("Verbs are say, play, pause, gather, redirect and hangup."));
+			ereport(
+				ERROR, errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("unknown TwiML verb \"%s\"", name ? name : ""),
+				errdetail(
+					"Verbs are say, play, pause, gather, record, dial, connect, start_recording, "
+					"redirect, reject and hangup."));
 		check_attributes(known, value->val.binary.data);
 		verbs_known[known].write(twiml, value->val.binary.data);
 	}

@@ -1,10 +1,11 @@
 -- What calls say: TwiML.
 
-CREATE OR REPLACE FUNCTION twiml(verbs jsonb) RETURNS text
+CREATE OR REPLACE FUNCTION mulberry.twiml(verbs jsonb) RETURNS text
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_twiml';
-COMMENT ON FUNCTION twiml(jsonb) IS
-    'a TwiML document of less than 4,000 characters from a list of verbs (say, play, pause, gather, redirect, hangup) with their '
-    'attributes; 22023 says which is wrong (internal)';
+COMMENT ON FUNCTION mulberry.twiml(jsonb) IS
+    'a TwiML document of less than 4,000 characters from a list of verbs as twiml_say() and its like make them: say, play, pause, gather, '
+    'record, dial, connect, start_recording, redirect, reject, hangup. Texts are escaped and lose what XML does not allow; 22023 says '
+    'which verb is wrong';
 
 CREATE OR REPLACE FUNCTION say_verb(sentence text, options jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
@@ -63,7 +64,7 @@ BEGIN
                 verbs := verbs || '{"verb": "pause", "length": 2}'::jsonb;
             END IF;
         END LOOP;
-        RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
+        RETURN mulberry.twiml(verbs || '{"verb": "hangup"}'::jsonb);
     END IF;
     -- Words that would confirm (see confirming_words) are not among ours: recordings hold both sides.
     verbs := jsonb_build_array(mulberry_internal.say_verb(coalesce(s.announcement,
@@ -77,7 +78,7 @@ BEGIN
     IF s.public_url IS NOT NULL THEN
         verbs := verbs || mulberry_internal.say_verb('Goodbye', options);
     END IF;
-    RETURN mulberry_internal.twiml(verbs || '{"verb": "hangup"}'::jsonb);
+    RETURN mulberry.twiml(verbs || '{"verb": "hangup"}'::jsonb);
 END
 $$;
 COMMENT ON FUNCTION voice_document(bigint, jsonb) IS

@@ -1,11 +1,5 @@
 -- Webhooks.
 
-CREATE OR REPLACE FUNCTION check_twilio_signature(tenant uuid, secret text, url text, params jsonb, signature text) RETURNS boolean
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_signature';
-COMMENT ON FUNCTION check_twilio_signature(uuid, text, text, jsonb, text) IS
-    'whether X-Twilio-Signature is that of URL and parameters, by the auth token that is stored under this name; false without one, '
-    'after the same work. What the transaction does will be on disk when it is committed (internal)';
-
 CREATE OR REPLACE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
                                       OUT status integer, OUT content_type text, OUT body text)
 LANGUAGE mulberry
@@ -194,10 +188,10 @@ BEGIN
             PERFORM mulberry_internal.emit_event(v.tenant, 'escalation_acknowledged', NULL, NULL,
                 jsonb_build_object('command_id', v.command, 'phone', v.to_number, 'call_sid', call_sid));
         END IF;
-        RETURN mulberry_internal.twiml(thanks);
+        RETURN mulberry.twiml(thanks);
     END IF;
     IF NOT mulberry_internal.voice_call_wanted(v) THEN
-        RETURN mulberry_internal.twiml(thanks);
+        RETURN mulberry.twiml(thanks);
     END IF;
 
     IF answers_challenge THEN
@@ -215,22 +209,22 @@ BEGIN
      RETURNING x.frame INTO v.frame;
         IF NOT FOUND THEN
             UPDATE mulberry_internal.voice_calls x SET acknowledged = true WHERE x.id = v.id;
-            RETURN mulberry_internal.twiml(thanks);
+            RETURN mulberry.twiml(thanks);
         END IF;
     END IF;
 
     UPDATE mulberry_internal.voice_calls x SET turn = x.turn + 2 WHERE x.id = v.id
         AND x.turn < s.repetitions + 2 * rounds RETURNING x.turn INTO v.turn;
     IF NOT FOUND THEN
-        RETURN mulberry_internal.twiml(jsonb_build_array(mulberry_internal.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
+        RETURN mulberry.twiml(jsonb_build_array(mulberry_internal.say_verb('Goodbye', options), '{"verb": "hangup"}'::jsonb));
     END IF;
     IF verdict = 'challenge wanted' THEN
-        RETURN mulberry_internal.twiml(jsonb_build_array(
+        RETURN mulberry.twiml(jsonb_build_array(
             mulberry_internal.gather_verb(s.public_url, v.token, v.turn - 1, 'challenge'),
             mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
             '{"verb": "hangup"}'::jsonb));
     END IF;
-    RETURN mulberry_internal.twiml(jsonb_build_array(
+    RETURN mulberry.twiml(jsonb_build_array(
         mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn - 1, 'acknowledgement'),
         mulberry_internal.play_verb(v.frame), mulberry_internal.gather_verb(s.public_url, v.token, v.turn, 'acknowledgement'),
         '{"verb": "hangup"}'::jsonb));

@@ -75,7 +75,7 @@ run_verb(mb_twiml *twiml, int verb, input *in)
 	int i = next_int(in);
 	int j = next_int(in);
 
-	switch (verb % 16)
+	switch (verb % 17)
 	{
 		case 0:
 			mb_twiml_say(twiml, a, &(mb_twiml_say_options){ .voice = c, .language = d, .loop = i });
@@ -127,6 +127,12 @@ run_verb(mb_twiml *twiml, int verb, input *in)
 			break;
 		case 14:
 			mb_twiml_parameter(twiml, a, b);
+			break;
+		case 15:
+			mb_twiml_start_recording(
+				twiml, &(mb_twiml_recording_options){ .recording_status_callback = a,
+													  .channels = c,
+													  .trim = d });
 			break;
 		default:
 			mb_twiml_stream_end(twiml);

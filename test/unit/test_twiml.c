@@ -70,6 +70,22 @@ attributes_are_escaped_as_by_the_library(void)
 }
 
 static void
+a_recording_beside_the_call_is_written(void)
+{
+	begin();
+	mb_twiml_start_recording(
+		&twiml, &(mb_twiml_recording_options){ .channels = "dual",
+											   .track = "both",
+											   .trim = "do-not-trim",
+											   .recording_status_callback = "/recorded?a=1&b=2" });
+	mb_twiml_start_recording(&twiml, NULL);
+	mb_twiml_hangup(&twiml);
+	check_document("<Response><Start><Recording channels=\"dual\" track=\"both\" "
+				   "trim=\"do-not-trim\" recordingStatusCallback=\"/recorded?a=1&amp;b=2\"/>"
+				   "</Start><Start><Recording/></Start><Hangup/></Response>");
+}
+
+static void
 a_transfer_is_written(void)
 {
 	begin();
@@ -296,6 +312,7 @@ main(void)
 	check_run("a command call is written as by Twilio's library", a_command_call_is_written);
 	check_run("text is escaped as by the library", text_is_escaped_as_by_the_library);
 	check_run("attributes are escaped as by the library", attributes_are_escaped_as_by_the_library);
+	check_run("a recording beside the call is written", a_recording_beside_the_call_is_written);
 	check_run("a transfer is written", a_transfer_is_written);
 	check_run("a question is written", a_question_is_written);
 	check_run("small documents are written", small_documents_are_written);

@@ -217,6 +217,13 @@ options_out_of_range_are_refused(void)
 	mb_twiml_stream_begin(&twiml, "wss://example.com/",
 						  &(mb_twiml_stream_options){ .track = "both_tracks" });
 	check_refused(MB_TWIML_VALUE, "Stream");
+	begin();
+	mb_twiml_start_recording(&twiml, &(mb_twiml_recording_options){ .channels = "stereo" });
+	check_refused(MB_TWIML_VALUE, "Recording");
+	begin();
+	mb_twiml_gather_begin(&twiml, NULL);
+	mb_twiml_start_recording(&twiml, NULL);
+	check_refused(MB_TWIML_ORDER, "Start");
 }
 
 static mb_twiml_status

@@ -212,6 +212,8 @@ attribute_keys(mb_twiml *twiml, const char *name, const char *keys, size_t most)
 
 /* --- verbs -------------------------------------------------------------- */
 
+static const char *const trims[] = { "trim-silence", "do-not-trim", NULL };
+
 /* Opens a verb when the element around it may hold it; false when that or something before failed. */
 static bool
 verb_begin(mb_twiml *twiml, const char *verb, const char *const *parents)
@@ -257,6 +259,7 @@ static const char *const in_response_or_gather[] = { "Response", "Gather", NULL 
 static const char *const in_dial[] = { "Dial", NULL };
 static const char *const in_connect[] = { "Connect", NULL };
 static const char *const in_stream[] = { "Stream", NULL };
+static const char *const in_start[] = { "Start", NULL };
 
 void
 mb_twiml_begin(mb_twiml *twiml, char *buffer, size_t capacity)
@@ -371,8 +374,6 @@ mb_twiml_gather_end(mb_twiml *twiml)
 void
 mb_twiml_record(mb_twiml *twiml, const mb_twiml_record_options *options)
 {
-	static const char *const trims[] = { "trim-silence", "do-not-trim", NULL };
-
 	if (!verb_begin(twiml, "Record", in_response))
 		return;
 	if (options != NULL)
@@ -535,4 +536,24 @@ void
 mb_twiml_connect_end(mb_twiml *twiml)
 {
 	container_end(twiml, "Connect", true);
+}
+
+void
+mb_twiml_start_recording(mb_twiml *twiml, const mb_twiml_recording_options *options)
+{
+	static const char *const channels[] = { "mono", "dual", NULL };
+	static const char *const tracks[] = { "inbound", "outbound", "both", NULL };
+
+	if (!verb_begin(twiml, "Start", in_response) || !verb_begin(twiml, "Recording", in_start))
+		return;
+	if (options != NULL)
+	{
+		attribute_choice(twiml, "channels", options->channels, channels);
+		attribute_choice(twiml, "track", options->track, tracks);
+		attribute_choice(twiml, "trim", options->trim, trims);
+		attribute_url(twiml, "recordingStatusCallback", options->recording_status_callback);
+		attribute(twiml, "recordingStatusCallbackEvent", options->recording_status_callback_event);
+	}
+	verb_end(twiml, "Recording");
+	container_end(twiml, "Start", true);
 }

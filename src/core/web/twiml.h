@@ -109,6 +109,16 @@ typedef struct mb_twiml_record_options
 	const char *transcribe_callback;
 } mb_twiml_record_options;
 
+/* Of a recording of the whole call, beside whatever else happens in it. */
+typedef struct mb_twiml_recording_options
+{
+	const char *channels; /* "mono", "dual" */
+	const char *track;	  /* "inbound", "outbound", "both" */
+	const char *trim;	  /* "trim-silence", "do-not-trim" */
+	const char *recording_status_callback;
+	const char *recording_status_callback_event; /* "completed", "in-progress completed absent" */
+} mb_twiml_recording_options;
+
 typedef struct mb_twiml_dial_options
 {
 	const char *action;
@@ -186,5 +196,8 @@ mb_twiml_stream_begin(mb_twiml *twiml, const char *url, const mb_twiml_stream_op
 extern void mb_twiml_parameter(mb_twiml *twiml, const char *name, const char *value);
 extern void mb_twiml_stream_end(mb_twiml *twiml);
 extern void mb_twiml_connect_end(mb_twiml *twiml);
+
+/* Starts a recording of the whole call; the next verb runs at once. */
+extern void mb_twiml_start_recording(mb_twiml *twiml, const mb_twiml_recording_options *options);
 
 #endif /* MB_TWIML_H */
