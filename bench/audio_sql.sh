@@ -4,7 +4,9 @@
 #
 # Times are those of the processor, which other work disturbs least; each ratio is the
 # median of the ratios of interleaved pairs, each the least of three runs.  "reading" is
-# what fetching the stored value costs by itself, by a function of PostgreSQL's own.
+# what fetching the stored value costs by itself, by a function of PostgreSQL's own;
+# "call" is call_dtmf() of the same hour as 180,000 packets of 20 ms, "rows" what
+# PostgreSQL takes to add up the lengths of those.
 #
 # usage: bench/audio_sql.sh DECODER	(audio_decode)
 #	PAIRS=9
@@ -39,11 +41,20 @@ INSERT INTO public.hours SELECT 'digits', dtmf_synthesize(repeat('1234567890*#AB
 INSERT INTO public.hours
     SELECT 'noise', (SELECT string_agg(gen_random_bytes(1000), '') FROM generate_series(1, 28800));
 INSERT INTO public.hours SELECT 'silence', decode(repeat('ff', 28800000), 'hex');
+-- the same as calls, with packets of 20 ms
+SELECT 1 / (count(*) = 3 * 180000)::integer
+  FROM public.hours AS h, generate_series(0, 179) AS batch,
+       LATERAL (SELECT array_agg(substr(h.audio, p * 160 + 1, 160) ORDER BY p) AS packets, array_agg(p ORDER BY p) AS sequences
+                  FROM generate_series(batch * 1000::bigint, batch * 1000 + 999) AS p) AS b,
+       ingest_packets(array_fill(h.signal, ARRAY[1000]), b.sequences, b.packets, encoding => 'mulaw', sample_rate => 8000)
+ WHERE status = 'accepted' \g /dev/null
+VACUUM ANALYZE packets;
 -- milliseconds of the processor that this backend has had
 CREATE FUNCTION public.cpu_ms() RETURNS float8 LANGUAGE sql AS
     $$ SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::float8 / 1e6 $$;
--- least of three runs: in memory, stored, and reading alone
-CREATE FUNCTION public.times(signal text) RETURNS TABLE (memory float8, stored float8, reading float8) LANGUAGE plpgsql AS $$
+-- least of three runs: in memory, stored and reading alone, as a call and its rows alone
+CREATE FUNCTION public.times(signal text) 
+    RETURNS TABLE (memory float8, stored float8, reading float8, call float8, rows float8) LANGUAGE plpgsql AS $$
 DECLARE
     value bytea;
     began float8;
@@ -59,6 +70,12 @@ BEGIN
         began := cpu_ms();
         PERFORM get_byte(h.audio, 28799999) FROM hours AS h WHERE h.signal = times.signal;
         reading := least(reading, cpu_ms() - began);
+        began := cpu_ms();
+        PERFORM count(*) FROM call_dtmf(times.signal);
+        call := least(call, cpu_ms() - began);
+        began := cpu_ms();
+        PERFORM sum(octet_length(p.data)) FROM packets AS p JOIN calls AS c ON c.id = p.call WHERE c.call_id = times.signal;
+        rows := least(rows, cpu_ms() - began);
     END LOOP;
     RETURN NEXT;
 END $$;
@@ -71,9 +88,9 @@ CREATE FUNCTION public.memory_peak() RETURNS bigint LANGUAGE sql AS
                - (regexp_match(s, 'RssFile:\s+(\d+)'))[1]::bigint) * 1024 FROM pg_read_file('/proc/self/status') AS s $$;
 SQL
 
-echo "An hour of mu-law at 8 kHz, dtmf_decode(); milliseconds of the processor, and ratios to the core's"
+echo "An hour of mu-law at 8 kHz, dtmf_decode() and call_dtmf(); milliseconds of the processor, and ratios to the core's"
 echo
-printf '%-8s %8s %10s %10s %10s\n' signal core memory stored reading
+printf '%-8s %8s %10s %10s %10s %10s %10s\n' signal core memory stored reading call rows
 for signal in digits noise silence; do
     sql -c "SELECT encode(audio, 'hex') FROM hours WHERE signal = '$signal'" |
         python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.stdin.read()))' >"$work/hour"
@@ -84,7 +101,7 @@ for signal in digits noise silence; do
         echo "$core $times" >>"$work/ratios"
     done
     printf '%-8s %8.1f' "$signal" "$(awk '{print $1}' "$work/ratios" | median)"
-    for column in 2 3 4; do
+    for column in 2 3 4 5 6; do
         printf ' %10.3f' "$(awk -v c=$column '{print $c / $1}' "$work/ratios" | median)"
     done
     echo

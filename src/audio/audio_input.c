@@ -16,13 +16,14 @@
 #include "audio/audio_input.h"
 #include "core/audio/g711.h"
 #include "core/audio/resample.h"
+#include "server/stored_values.h"
 #include "server/texts.h"
 
 /* What the core's vector code may rely on. */
 #define STATE_ALIGNMENT 64
 
 /* Bytes of a stored value fetched at a time; a multiple of all sample sizes. */
-#define WINDOW_SIZE (1024 * 1024)
+#define WINDOW_SIZE (64 * 1024)
 
 mb_encoding
 mulberry_encoding(text *name)
@@ -74,18 +75,6 @@ mulberry_bytea_size(Datum bytes)
 	return toast_raw_datum_size(bytes) - VARHDRSZ;
 }
 
-/* True when parts of the value can be fetched for what they cost. */
-static bool
-can_be_sliced(struct varlena *value)
-{
-	struct varatt_external pointer;
-
-	if (!VARATT_IS_EXTERNAL_ONDISK(value))
-		return false;
-	VARATT_EXTERNAL_GET_POINTER(pointer, value);
-	return !VARATT_EXTERNAL_IS_COMPRESSED(pointer);
-}
-
 void
 mulberry_bytes_open(mulberry_bytes *bytes, Datum value)
 {
@@ -93,8 +82,34 @@ mulberry_bytes_open(mulberry_bytes *bytes, Datum value)
 
 	bytes->n = mulberry_bytea_size(value);
 	bytes->window_start = 0;
-	bytes->stored = can_be_sliced(pointer) ? pointer : NULL;
-	bytes->window = bytes->stored != NULL ? NULL : pg_detoast_datum_packed(pointer);
+	bytes->stored = mulberry_can_be_sliced(pointer) ? pointer : NULL;
+	if (bytes->stored != NULL)
+	{
+		bytes->room = bytes->window_size = 0;
+		bytes->own = NULL;
+		bytes->window = NULL;
+		return;
+	}
+	pointer = pg_detoast_datum_packed(pointer);
+	bytes->window = (const uint8 *) VARDATA_ANY(pointer);
+	bytes->window_size = bytes->n;
+}
+
+/* Has so many bytes of the stored value from a place on in the window. */
+static void
+move_window(mulberry_bytes *bytes, size_t place, size_t size)
+{
+	if (size > bytes->room)
+	{
+		if (bytes->own != NULL)
+			pfree(bytes->own);
+		bytes->own = palloc(size);
+		bytes->room = size;
+	}
+	mulberry_read_stored(bytes->stored, place, size, bytes->own);
+	bytes->window = bytes->own;
+	bytes->window_start = place;
+	bytes->window_size = size;
 }
 
 const uint8 *
@@ -105,19 +120,12 @@ mulberry_bytes_at(mulberry_bytes *bytes, size_t place, size_t needed, size_t *n)
 
 	CHECK_FOR_INTERRUPTS();
 	needed = Min(needed, rest);
-	if (bytes->stored != NULL &&
-		(bytes->window == NULL || place < bytes->window_start ||
-		 place + needed > bytes->window_start + VARSIZE_ANY_EXHDR(bytes->window)))
-	{
-		if (bytes->window != NULL)
-			pfree(bytes->window);
-		bytes->window = detoast_attr_slice(bytes->stored, (int32) place,
-										   (int32) Max(needed, Min(WINDOW_SIZE, rest)));
-		bytes->window_start = place;
-	}
+	if (bytes->stored != NULL && (bytes->window == NULL || place < bytes->window_start ||
+								  place + needed > bytes->window_start + bytes->window_size))
+		move_window(bytes, place, Max(needed, Min(WINDOW_SIZE, rest)));
 	offset = place - bytes->window_start;
-	*n = VARSIZE_ANY_EXHDR(bytes->window) - offset;
-	return (const uint8 *) VARDATA_ANY(bytes->window) + offset;
+	*n = bytes->window_size - offset;
+	return bytes->window + offset;
 }
 
 void

@@ -22,10 +22,13 @@
  */
 typedef struct mulberry_bytes
 {
-	size_t n;				/* of them all */
-	struct varlena *stored; /* fetched in windows; NULL: all of it is in the window */
-	struct varlena *window; /* part of the value, detoasted */
-	size_t window_start;	/* its place in bytes */
+	size_t n;					  /* of them all */
+	const struct varlena *stored; /* fetched in windows; NULL: all of it is in the window */
+	const uint8 *window;		  /* part of the value */
+	size_t window_start;		  /* its place in bytes */
+	size_t window_size;
+	uint8 *own; /* memory of windows */
+	size_t room;
 } mulberry_bytes;
 
 /* Raw audio that is being read. */

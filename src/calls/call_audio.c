@@ -3,9 +3,9 @@
  *	  Puts the packets of a call together: decoded, in order, with silence where packets
  *	  are missing, as a WAV file; or as text.
  *
- * Packets are read twice, first for their lengths only, then one at a time, so that
- * memory holds the result, where there is one, and one packet.  What is heard in the
- * audio is not this file's (dtmf.c).  Nothing here changes a call.
+ * Memory holds the result, where there is one, and one packet: packets are read one at a time, and where the
+ * length of it all or of silence is wanted, for their lengths before.  Who only listens to a call without gaps
+ * reads them once.  What is heard in the audio is not this file's (dtmf.c).  Nothing here changes a call.
  */
 #include "server/compat.h"
 
@@ -51,7 +51,6 @@ typedef struct packet_reader
 	Relation table;
 	Oid key;
 	Snapshot snapshot;
-	mulberry_scan scan;
 	MemoryContext packet_context;
 } packet_reader;
 
@@ -85,24 +84,25 @@ close_track(packet_reader *reader)
 }
 
 static void
-begin_packets(packet_reader *reader)
+begin_packets(const packet_reader *reader, mulberry_scan *scan)
 {
 	ScanKeyData key;
 
 	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(reader->track.id));
-	mulberry_begin_scan_with(&reader->scan, reader->table, reader->key, &key, 1, reader->snapshot);
+	mulberry_begin_scan_with(scan, reader->table, reader->key, &key, 1, reader->snapshot);
 }
 
 /* The next packet; its data are as they are stored, perhaps out of line. */
 static bool
-next_packet(packet_reader *reader, int32 *sequence, Datum *data)
+next_packet(mulberry_scan *scan, int32 *sequence, Datum *data)
 {
+	HeapTuple row;
+
 	CHECK_FOR_INTERRUPTS();
-	if (!mulberry_next_row(&reader->scan, ForwardScanDirection))
+	row = mulberry_next_tuple(scan, ForwardScanDirection);
+	if (row == NULL)
 		return false;
-	slot_getsomeattrs(reader->scan.slot, Natts_packets);
-	*sequence = DatumGetInt32(reader->scan.slot->tts_values[Anum_packets_sequence - 1]);
-	*data = reader->scan.slot->tts_values[Anum_packets_data - 1];
+	mulberry_read_packet(row, sequence, data);
 	return true;
 }
 
@@ -139,7 +139,7 @@ add_silence(audio_plan *plan, int32 first, int32 last)
 
 /* Reads the lengths of all packets and finds what is missing. */
 static void
-read_lengths(packet_reader *reader, audio_plan *plan)
+read_lengths(const packet_reader *reader, audio_plan *plan)
 {
 	struct
 	{
@@ -151,14 +151,15 @@ read_lengths(packet_reader *reader, audio_plan *plan)
 	int32 next = 0;
 	int32 sequence;
 	int sample_size;
+	mulberry_scan scan;
 	Datum data;
 
 	memset(plan, 0, sizeof(*plan));
 	sample_size = reader->track.encoding == MULBERRY_ENCODING_TEXT
 					  ? 1
 					  : mb_encoding_sample_size((mb_encoding) reader->track.encoding);
-	begin_packets(reader);
-	while (next_packet(reader, &sequence, &data))
+	begin_packets(reader, &scan);
+	while (next_packet(&scan, &sequence, &data))
 	{
 		int64 length = (toast_raw_datum_size(data) - VARHDRSZ) / sample_size;
 		int i;
@@ -178,7 +179,7 @@ read_lengths(packet_reader *reader, audio_plan *plan)
 		if (i < nlengths)
 			lengths[i].count++;
 	}
-	mulberry_end_scan(&reader->scan);
+	mulberry_end_scan(&scan);
 	if (reader->track.expected_total > next)
 	{
 		add_silence(plan, next, reader->track.expected_total - 1);
@@ -240,7 +241,7 @@ silence_budget(const audio_plan *plan, int sample_rate)
  * so that those that are shorter keep theirs.
  */
 static int64
-plan_audio(packet_reader *reader, audio_plan *plan)
+plan_audio(const packet_reader *reader, audio_plan *plan)
 {
 	int64 longest = (int64) MULBERRY_MAX_SILENCE * reader->track.sample_rate;
 	int64 silent = 0;
@@ -279,10 +280,13 @@ plan_audio(packet_reader *reader, audio_plan *plan)
 struct mulberry_call_samples
 {
 	packet_reader reader;
-	audio_plan plan;
 	mb_encoding encoding;
+	bool planned; /* the next two are known */
+	audio_plan plan;
 	int64 total; /* samples, silence included */
 
+	mulberry_scan scan;
+	int32 next;		  /* sequence behind the packet in hand */
 	bool ended;		  /* there is no further packet */
 	int next_silence; /* of the plan's */
 	int64 silent;	  /* samples of silence that come now */
@@ -304,9 +308,22 @@ mulberry_open_call_samples(int64 track, Snapshot snapshot)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("call \"%s\" has text and no audio", audio->reader.call.call_id)));
 	audio->encoding = (mb_encoding) audio->reader.track.encoding;
-	audio->total = plan_audio(&audio->reader, &audio->plan);
-	begin_packets(&audio->reader);
+	begin_packets(&audio->reader, &audio->scan);
 	return audio;
+}
+
+/* Before anything of the plan is looked at. */
+static void
+require_plan(mulberry_call_samples *audio)
+{
+	MemoryContext before;
+
+	if (audio->planned)
+		return;
+	before = MemoryContextSwitchTo(GetMemoryChunkContext(audio));
+	audio->total = plan_audio(&audio->reader, &audio->plan);
+	audio->planned = true;
+	MemoryContextSwitchTo(before);
 }
 
 int
@@ -316,16 +333,35 @@ mulberry_call_sample_rate(const mulberry_call_samples *audio)
 }
 
 int64
-mulberry_call_sample_count(const mulberry_call_samples *audio)
+mulberry_call_sample_count(mulberry_call_samples *audio)
 {
+	require_plan(audio);
 	return audio->total;
 }
 
 const mulberry_silence *
-mulberry_call_silences(const mulberry_call_samples *audio, int *n)
+mulberry_call_silences(mulberry_call_samples *audio, int *n)
 {
+	require_plan(audio);
 	*n = audio->plan.nsilences;
 	return audio->plan.silences;
+}
+
+/*
+ * Takes the silence in hand that comes next, if it begins before a sequence.  A plan is made when something is
+ * missing for the first time, so that all silences before are none.
+ */
+static bool
+take_silence(mulberry_call_samples *audio, int64 before)
+{
+	const audio_plan *plan = &audio->plan;
+
+	require_plan(audio);
+	if (audio->next_silence == plan->nsilences ||
+		plan->silences[audio->next_silence].first >= before)
+		return false;
+	audio->silent = plan->silences[audio->next_silence++].length;
+	return true;
 }
 
 /*
@@ -335,8 +371,6 @@ mulberry_call_silences(const mulberry_call_samples *audio, int *n)
 static bool
 take_packet(mulberry_call_samples *audio)
 {
-	const audio_plan *plan = &audio->plan;
-	bool silence_left = audio->next_silence < plan->nsilences;
 	MemoryContext before;
 	int32 sequence;
 	bytea *bytes;
@@ -344,16 +378,15 @@ take_packet(mulberry_call_samples *audio)
 
 	MemoryContextReset(audio->reader.packet_context);
 	/* A scan that has ended must not be asked again: it would begin anew. */
-	if (audio->ended || !next_packet(&audio->reader, &sequence, &data))
+	if (audio->ended || !next_packet(&audio->scan, &sequence, &data))
 	{
 		audio->ended = true;
-		if (!silence_left)
-			return false;
-		audio->silent = plan->silences[audio->next_silence++].length;
-		return true;
+		return audio->reader.track.expected_total > audio->next &&
+			   take_silence(audio, PG_INT64_MAX);
 	}
-	if (silence_left && plan->silences[audio->next_silence].first < sequence)
-		audio->silent = plan->silences[audio->next_silence++].length;
+	if (sequence > audio->next)
+		(void) take_silence(audio, sequence);
+	audio->next = sequence + 1;
 	before = MemoryContextSwitchTo(audio->reader.packet_context);
 	bytes = DatumGetByteaPP(data);
 	MemoryContextSwitchTo(before);
@@ -365,36 +398,45 @@ take_packet(mulberry_call_samples *audio)
 void
 mulberry_rewind_call_samples(mulberry_call_samples *audio)
 {
-	mulberry_end_scan(&audio->reader.scan);
+	mulberry_end_scan(&audio->scan);
 	MemoryContextReset(audio->reader.packet_context);
+	audio->next = 0;
 	audio->ended = false;
 	audio->next_silence = 0;
 	audio->silent = 0;
 	audio->n_bytes = 0;
-	begin_packets(&audio->reader);
+	begin_packets(&audio->reader, &audio->scan);
 }
 
 size_t
 mulberry_next_heard_samples(mulberry_call_samples *audio, int16 *samples, int64 *lost)
 {
 	size_t size = mb_encoding_sample_size(audio->encoding);
-	size_t n;
+	size_t n = 0;
 
 	CHECK_FOR_INTERRUPTS();
 	*lost = 0;
-	while (audio->silent == 0 && audio->n_bytes < size)
-		if (!take_packet(audio))
-			return 0;
-	if (audio->silent > 0)
+	/* as many packets as fit: what is done with the samples costs least a sample in large portions */
+	while (n < MULBERRY_AUDIO_SLICE)
 	{
-		*lost = audio->silent;
-		audio->silent = 0;
-		return 0;
+		size_t taken;
+
+		if (audio->silent == 0 && audio->n_bytes < size && !take_packet(audio))
+			break;
+		if (audio->silent > 0)
+		{
+			if (n > 0)
+				break;
+			*lost = audio->silent;
+			audio->silent = 0;
+			return 0;
+		}
+		taken = Min(audio->n_bytes / size, MULBERRY_AUDIO_SLICE - n);
+		mulberry_expect_ok(mb_audio_decode(audio->encoding, audio->at, taken * size, samples + n));
+		audio->at += taken * size;
+		audio->n_bytes -= taken * size;
+		n += taken;
 	}
-	n = Min(audio->n_bytes / size, MULBERRY_AUDIO_SLICE);
-	mulberry_expect_ok(mb_audio_decode(audio->encoding, audio->at, n * size, samples));
-	audio->at += n * size;
-	audio->n_bytes -= n * size;
 	return n;
 }
 
@@ -415,7 +457,7 @@ mulberry_next_call_samples(mulberry_call_samples *audio, int16 *samples)
 void
 mulberry_close_call_samples(mulberry_call_samples *audio)
 {
-	mulberry_end_scan(&audio->reader.scan);
+	mulberry_end_scan(&audio->scan);
 	close_track(&audio->reader);
 	pfree(audio);
 }
@@ -435,6 +477,7 @@ mulberry_call_wav(int64 track, Snapshot snapshot, mulberry_audio_report *report)
 
 	if (audio == NULL)
 		return NULL;
+	require_plan(audio);
 	plan = &audio->plan;
 	sample_rate = mulberry_call_sample_rate(audio);
 	if (!fits(audio->total, &size))
@@ -479,6 +522,7 @@ text *
 mulberry_call_text(int64 track, Snapshot snapshot)
 {
 	packet_reader reader;
+	mulberry_scan scan;
 	StringInfoData joined;
 	int32 sequence;
 	Datum data;
@@ -491,8 +535,8 @@ mulberry_call_text(int64 track, Snapshot snapshot)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("call \"%s\" has audio and no text", reader.call.call_id)));
 	initStringInfo(&joined);
-	begin_packets(&reader);
-	while (next_packet(&reader, &sequence, &data))
+	begin_packets(&reader, &scan);
+	while (next_packet(&scan, &sequence, &data))
 	{
 		MemoryContext before = MemoryContextSwitchTo(reader.packet_context);
 		bytea *bytes = DatumGetByteaPP(data);
@@ -507,7 +551,7 @@ mulberry_call_text(int64 track, Snapshot snapshot)
 		appendBinaryStringInfo(&joined, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 		MemoryContextReset(reader.packet_context);
 	}
-	mulberry_end_scan(&reader.scan);
+	mulberry_end_scan(&scan);
 	close_track(&reader);
 
 	/* Packets hold UTF-8 whatever the database's encoding is. */

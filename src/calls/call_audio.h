@@ -55,8 +55,8 @@ extern mulberry_call_samples *mulberry_open_call_samples(int64 track, Snapshot s
 extern int mulberry_call_sample_rate(const mulberry_call_samples *audio);
 
 /* How many there are, silence included, and the silences among them. */
-extern int64 mulberry_call_sample_count(const mulberry_call_samples *audio);
-extern const mulberry_silence *mulberry_call_silences(const mulberry_call_samples *audio, int *n);
+extern int64 mulberry_call_sample_count(mulberry_call_samples *audio);
+extern const mulberry_silence *mulberry_call_silences(mulberry_call_samples *audio, int *n);
 
 /*
  * Decodes the next samples (room for MULBERRY_AUDIO_SLICE of them); returns how many, 0 at

@@ -14,6 +14,7 @@
 #endif
 
 #include "access/heapam.h"
+#include "access/toast_internals.h"
 #include "nodes/parsenodes.h"
 #include "nodes/tidbitmap.h"
 
@@ -101,6 +102,26 @@ update_heap_tuple(Relation table, ItemPointer tid, HeapTuple tuple, CommandId co
 #else
 #define PIN_TRANSACTION_TIMEOUT
 #endif
+
+/* 17 keeps rows for a snapshot however old it is. */
+#if PG_VERSION_NUM >= 170000
+#define refuse_old_snapshot(snapshot, table, page) ((void) 0)
+#else
+#define refuse_old_snapshot(snapshot, table, page) TestForOldSnapshot(snapshot, table, page)
+#endif
+
+/* The snapshot that values stored out of line are read with; 18 has one for all. */
+static inline Snapshot
+stored_value_snapshot(SnapshotData *space)
+{
+#if PG_VERSION_NUM >= 180000
+	(void) space;
+	return get_toast_snapshot();
+#else
+	init_toast_snapshot(space);
+	return space;
+#endif
+}
 
 /* 18 counts what an index scan does, for EXPLAIN. */
 #if PG_VERSION_NUM >= 180000

@@ -16,6 +16,7 @@
 #include "catalog/index.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "pgstat.h"
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 
@@ -36,17 +37,67 @@ mulberry_begin_scan_with(mulberry_scan *scan, Relation table, Oid index, ScanKey
 	scan->slot = table_slot_create(table, NULL);
 	scan->scan = begin_index_scan(table, scan->index, snapshot, nkeys);
 	index_rescan(scan->scan, keys, nkeys, NULL, 0);
+	/* rows of the latest state may change from one to the next */
+	scan->by_page = IsMVCCSnapshot(snapshot) && mulberry_can_judge_pages(table);
+	mulberry_begin_page_rows(&scan->rows, table, snapshot);
+}
+
+/* Moves to the next row, which is then in the slot or, when the answer is MULBERRY_ROW_SHOWN, on the page in hand. */
+static inline bool
+advance(mulberry_scan *scan, ScanDirection direction, mulberry_page_answer *answer)
+{
+	ItemPointer place;
+
+	*answer = MULBERRY_ROW_UNKNOWN;
+	if (!scan->by_page)
+		return index_getnext_slot(scan->scan, direction, scan->slot);
+	while ((place = index_getnext_tid(scan->scan, direction)) != NULL)
+	{
+		*answer = mulberry_page_row(&scan->rows, place, &scan->tuple);
+		if (*answer == MULBERRY_ROW_SHOWN)
+		{
+			pgstat_count_heap_fetch(scan->index);
+			return true;
+		}
+		if (*answer == MULBERRY_ROW_UNKNOWN && index_fetch_heap(scan->scan, scan->slot))
+			return true;
+	}
+	return false;
 }
 
 bool
 mulberry_next_row(mulberry_scan *scan, ScanDirection direction)
 {
-	return index_getnext_slot(scan->scan, direction, scan->slot);
+	BufferHeapTupleTableSlot *slot = (BufferHeapTupleTableSlot *) scan->slot;
+	mulberry_page_answer answer;
+
+	if (!advance(scan, direction, &answer))
+		return false;
+	if (answer == MULBERRY_ROW_SHOWN)
+	{
+		slot->base.tupdata = scan->tuple;
+		ExecStoreBufferHeapTuple(&slot->base.tupdata, scan->slot, scan->rows.buffer);
+	}
+	return true;
+}
+
+HeapTuple
+mulberry_next_tuple(mulberry_scan *scan, ScanDirection direction)
+{
+	mulberry_page_answer answer;
+	bool copied;
+
+	if (!advance(scan, direction, &answer))
+		return NULL;
+	/* every table of ours is a heap, whose slots have the row itself */
+	return answer == MULBERRY_ROW_SHOWN ? &scan->tuple
+										: ExecFetchSlotHeapTuple(scan->slot, false, &copied);
 }
 
 void
 mulberry_end_scan(mulberry_scan *scan)
 {
+	mulberry_end_page_rows(&scan->rows);
 	index_endscan(scan->scan);
 	ExecDropSingleTupleTableSlot(scan->slot);
 	index_close(scan->index, NoLock);

@@ -14,6 +14,8 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "server/page_rows.h"
+
 /*
  * An index scan that sees the latest state: what is committed and what this
  * transaction wrote, this command's rows included, but nothing of aborted
@@ -25,6 +27,9 @@ typedef struct mulberry_scan
 	Relation index;
 	IndexScanDesc scan;
 	TupleTableSlot *slot;
+	bool by_page; /* rows of one page are judged at once */
+	mulberry_page_rows rows;
+	HeapTupleData tuple; /* on a page in hand */
 } mulberry_scan;
 
 extern void
@@ -32,6 +37,8 @@ mulberry_begin_scan(mulberry_scan *scan, Relation table, Oid index, ScanKey keys
 extern void mulberry_begin_scan_with(mulberry_scan *scan, Relation table, Oid index, ScanKey keys,
 									 int nkeys, Snapshot snapshot);
 extern bool mulberry_next_row(mulberry_scan *scan, ScanDirection direction);
+/* The same where the row is not wanted in the slot; it is there until the next one is asked for. */
+extern HeapTuple mulberry_next_tuple(mulberry_scan *scan, ScanDirection direction);
 extern void mulberry_end_scan(mulberry_scan *scan);
 
 /*

@@ -1,0 +1,70 @@
+-- Audio is read where it lies, the rows of a page and the chunks of a value at once: whatever else is on the page, it is what the
+-- server itself reads.
+SET search_path = mulberry, mulberry_internal, public;
+
+-- Values of lengths around those of a chunk (1996) and of what is fetched at a time (262144), among chunks that are dead.
+CREATE TEMPORARY TABLE stored (n integer, audio bytea);
+ALTER TABLE stored ALTER COLUMN audio SET STORAGE EXTERNAL;
+CREATE FUNCTION pg_temp.noise(n integer) RETURNS bytea LANGUAGE sql AS
+    $$ SELECT substr(string_agg(sha512(int4send(n + i)), ''), 1, n) FROM generate_series(0, n / 64) AS i $$;
+INSERT INTO stored SELECT n, pg_temp.noise(n) FROM unnest(ARRAY[2500, 3991, 3992, 3993]) AS n;
+BEGIN;
+INSERT INTO stored SELECT n, pg_temp.noise(n) FROM unnest(ARRAY[2500, 3991, 3992, 3993]) AS n;
+ROLLBACK;
+DELETE FROM stored WHERE n IN (3991, 3993);
+INSERT INTO stored SELECT n, pg_temp.noise(n) FROM unnest(ARRAY[3991, 3993, 262143, 262144, 262145, 524289, 700001]) AS n;
+SELECT n,
+       audio_convert(audio, 'mulaw', 8000, 'alaw', 8000) = audio_convert(audio || '', 'mulaw', 8000, 'alaw', 8000) AS whole,
+       wav_encode(audio, 'mulaw', 8000) = wav_encode(audio || '', 'mulaw', 8000) AS copied
+  FROM stored ORDER BY n;
+
+-- From a place within a chunk on, and of two bytes a sample.
+CREATE TEMPORARY TABLE waves (n integer, wav bytea);
+ALTER TABLE waves ALTER COLUMN wav SET STORAGE EXTERNAL;
+INSERT INTO waves SELECT n, wav_encode(substr(audio, 1, n - n % 2), 's16le', 8000) FROM stored;
+SELECT n, (wav_decode(wav)).audio = substr(wav || '', 45) AS within,
+       audio_convert(substr(wav, 1, 44 + n - n % 2), 's16le', 8000, 'mulaw', 8000)
+           = audio_convert(wav || '', 's16le', 8000, 'mulaw', 8000) AS of_two_bytes
+  FROM waves ORDER BY n;
+
+-- The packets of two calls in turn, some of them taken back, one of the calls erased.
+CREATE FUNCTION pg_temp.send(n integer) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(ingest_packet(c, n, substr(pg_temp.noise(4000), n * 20 + 1, 20), encoding => 'mulaw', sample_rate => 8000))
+      FROM unnest(ARRAY['pages', 'pages-other']) AS c $$;
+DO $$
+BEGIN
+    FOR n IN 0..149 LOOP
+        PERFORM pg_temp.send(n);
+        IF n % 7 = 0 THEN
+            BEGIN
+                PERFORM pg_temp.send(n + 1);
+                RAISE division_by_zero;
+            EXCEPTION WHEN division_by_zero THEN NULL;
+            END;
+        END IF;
+    END LOOP;
+END $$;
+SELECT count(erase_call('pages-other'));
+CREATE FUNCTION pg_temp.as_sent(n integer) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT (wav_decode(call_audio('pages'))).audio = audio_convert(substr(pg_temp.noise(4000), 1, n), 'mulaw', 8000, 's16le', 8000) $$;
+SELECT pg_temp.as_sent(3000);
+
+-- Rows with a newer version on their page, or elsewhere.
+UPDATE packets SET sent_at = now() WHERE call = (SELECT id FROM calls WHERE call_id = 'pages') AND sequence % 3 = 0;
+SELECT pg_temp.as_sent(3000);
+UPDATE packets SET sent_at = now() WHERE call = (SELECT id FROM calls WHERE call_id = 'pages') AND sequence % 2 = 0;
+SELECT pg_temp.as_sent(3000);
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT pg_temp.as_sent(3000);
+COMMIT;
+
+-- What a snapshot does not show is not heard, and what it does goes on to be.
+BEGIN;
+DECLARE before CURSOR FOR SELECT pg_temp.as_sent(3000);
+SELECT sum(pg_temp.send(n)) FROM generate_series(150, 160) AS n;
+UPDATE packets SET data = '\x00' WHERE call = (SELECT id FROM calls WHERE call_id = 'pages') AND sequence = 149;
+FETCH before;
+SELECT pg_temp.as_sent(3000) AS since;
+ROLLBACK;
+SELECT pg_temp.as_sent(3000);
+SELECT count(erase_call('pages'));
