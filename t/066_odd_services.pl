@@ -199,6 +199,29 @@ subtest 'a transcript is not asked for again because it could not be stored' => 
     is(scalar $ai->requests('gate-store'), 1, 'by one request');
 };
 
+subtest 'an error that was got over is not in the report' => sub {
+    endpoint('first-2');
+    call('mended');
+    like(outcome('mended'), qr/^ARCHIVED: thank you/, 'two failures and an answer');
+    is(scalar $ai->requests('first-2'), 3, '... by three requests');
+    is(one("SELECT concat_ws(', ', failure_reason, ai_result->>'error', sentiment) FROM mulberry.call_status WHERE call_id = 'mended'"), 'positive', 'the call shows none');
+    unlike(one("SELECT row_to_json(s)::text FROM mulberry.call_status s WHERE call_id = 'mended'"), qr/error|503|stand-in/i, '... anywhere');
+    is(one("SELECT string_agg(event || coalesce(' ' || (payload->>'to_state'), ''), ', ' ORDER BY id) FROM mulberry_internal.events WHERE call_id = 'mended'
+               AND payload::text !~* 'error|503|stand-in'"),
+        'state_changed COMPLETED, state_changed PROCESSING_AI, state_changed ARCHIVED, ai_completed', 'nor do its events');
+    like(one("SELECT state || ': ' || last_error FROM mulberry.jobs WHERE call_id = 'mended' AND kind = 'transcribe'"), qr/^done: HTTP 503/,
+        'the job keeps what happened');
+
+    # also where the call had failed for good
+    endpoint('status-400');
+    call('mended-later');
+    like(outcome('mended-later'), qr/^FAILED: /, 'one that fails');
+    endpoint('ok');
+    one("SELECT mulberry.retry_job(id) FROM mulberry.jobs WHERE call_id = 'mended-later' AND state = 'dead'");
+    wait_for_true($node, "SELECT state = 'ARCHIVED' FROM mulberry_internal.calls WHERE call_id = 'mended-later'", '... and is tried again');
+    unlike(one("SELECT row_to_json(s)::text FROM mulberry.call_status s WHERE call_id = 'mended-later'"), qr/error|HTTP 400|refused/i, '... shows none either');
+};
+
 subtest 'a quota is waited for' => sub {
     endpoint('quota-5-3');
     for my $n (1 .. 15) { call("quota-$n") }
@@ -228,6 +251,44 @@ subtest 'audio that is too short or too long for a model' => sub {
     outcome('again');
     my @again = $ai->requests('longest-40');
     ok(!(grep { $_->{status} != 200 } @again[ $before .. $#again ]), 'the limit is remembered');
+};
+
+subtest 'audio that is too large for a service' => sub {
+    my $seconds = sub { return map { $_->{heard}{samples} / 8000 } $ai->requests($_[0]) };
+    my $statuses = sub { return join ' ', map { $_->{status} } $ai->requests($_[0]) };
+
+    # 100 s are 1.6 MB
+    endpoint('largest-700000');
+    call('large', packets => 100, bytes => 16000);
+    like(outcome('large'), qr/^ARCHIVED: (thank you, that was wonderful: \d+ samples, 0 silent ?){3}$/, 'what is refused with 413 goes in parts');
+    is($statuses->('largest-700000'), '413 200 200 200', '... in one attempt');
+    my ($whole, @parts) = $seconds->('largest-700000');
+    is(eval { join '+', @parts } && $parts[0] + $parts[1] + $parts[2], 100, '... all of it');
+    cmp_ok($_, '<=', $whole / 2, '... of at most half') for @parts;
+    call('large-too', packets => 100, bytes => 16000);
+    like(outcome('large-too'), qr/^ARCHIVED/, 'the next');
+    is($statuses->('largest-700000'), '413 200 200 200 200 200 200', '... is not refused any more');
+
+    # more than once, also when it is a later part that is too large: those before it are asked for again
+    endpoint('largest-250000');
+    call('larger', packets => 100, bytes => 16000);
+    like(outcome('larger'), qr/^ARCHIVED: (thank you, that was wonderful: \d+ samples, 0 silent ?){9}$/, 'halved until it is taken');
+    like($statuses->('largest-250000'), qr/^413 413( 200){9}$/, '... by halves');
+    endpoint('too-large-1-3');
+    call('unequal', packets => 100, bytes => 16000);
+    like(outcome('unequal'), qr/^ARCHIVED: (thank you, that was wonderful: \d+ samples, 0 silent ?){8}$/, 'a later part that is too large');
+    is($statuses->('too-large-1-3'), '413 200 413 200 200 200 200 200 200 200 200', '... has all asked for again in smaller parts');
+    is(one("SELECT count(*) FROM mulberry.call_segments('unequal')"), '8', '... leaves nothing of the parts that went before');
+
+    # until there is nothing left to halve
+    endpoint('status-413');
+    call('largest', packets => 100, bytes => 16000);
+    like(outcome('largest'), qr/^FAILED: AI service failed: HTTP 413: .* \(for 10 s of audio, which is divided no further\)$/, 'what is refused however short it is fails');
+    is(join(' ', map { sprintf '%d', $_ } $seconds->('status-413')), '100 28 9', '... once it is short');
+    is(one("SELECT state || ' ' || attempts FROM mulberry.jobs WHERE call_id = 'largest' AND kind = 'transcribe'"), 'dead 1', '... by one attempt');
+    endpoint('ok');
+    call('largest-not', packets => 100, bytes => 16000);
+    like(outcome('largest-not'), qr/^ARCHIVED/, 'others are not held by that');
 };
 
 subtest 'a service that knows no times' => sub {

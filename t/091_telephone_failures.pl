@@ -62,6 +62,42 @@ subtest 'Twilio says no' => sub {
         'and does not count');
 };
 
+subtest 'an error that was got over is not in the report' => sub {
+    # what Twilio answered to a request before says nothing of how the call went
+    for my $first ('create=429,retry=1', 'create=500+', 'poll=503')
+    {
+        for my $webhooks (1, 0)
+        {
+            my $said = $webhooks ? 'SIP response 486' : 'Twilio says busy';
+            my $case = $first . ($webhooks ? '' : ', polled');
+            my $command = revoke("busy,ring=1,$first,times=1", 'escalated', webhooks => $webhooks);
+            is(one("SELECT string_agg(DISTINCT concat_ws(': ', outcome, detail), ', ') FROM mulberry.voice_call_status WHERE command_id = $command"),
+                "busy: $said", "$case: the calls");
+            is(one("SELECT error FROM mulberry.command_status WHERE command_id = $command"),
+                "3 calls brought no acknowledgement, the last: busy: $said", "$case: the command");
+            is(one("SELECT string_agg(DISTINCT payload->>'error', ', ') FROM mulberry_internal.events
+                     WHERE event = 'command_attempt_failed' AND payload->>'command_id' = '$command'"), $said, "$case: its events");
+            is(one("SELECT string_agg(DISTINCT evidence->>'detail', ', ') FROM mulberry.audit_log WHERE action = 'VOICE_CALL' AND command_id = $command"),
+                $said, "$case: the audit log");
+        }
+    }
+
+    # nor does a call that brought nothing of the one that did
+    $pair->telephony('busy');
+    my $command = $pair->revoke($pair->mandate);
+    ok($pair->wait_for("SELECT error FROM mulberry.command_status WHERE command_id = $command", 'busy: SIP response 486'), 'a first call in vain');
+    $pair->telephony('ok');
+    ok($pair->state($command, 'confirmed'), '... and another') or diag $pair->story($command);
+    settled($command);
+    like(outcomes($command), qr/^(busy, )+acknowledged$/, '... that is acknowledged');
+    is(one("SELECT concat_ws(', ', error, answer->>'error', answer->>'retry_scheduled') FROM mulberry.command_status WHERE command_id = $command"), '',
+        'the command has no error any more');
+    is(one("SELECT count(*) FILTER (WHERE payload::text ~* 'busy|error') || ' of ' || count(*) FROM mulberry_internal.events
+             WHERE event = 'command_confirmed' AND payload->>'command_id' = '$command'"), '0 of 1', '... nor has its event');
+    is(one("SELECT concat_ws(': ', outcome, detail) FROM mulberry.voice_call_status WHERE command_id = $command ORDER BY id DESC LIMIT 1"), 'acknowledged',
+        '... nor the last call');
+};
+
 subtest 'answers that never come, calls that do' => sub {
     for my $behaviour ('create=500+', 'create=close+', 'create=hang+')
     {

@@ -157,7 +157,8 @@ BEGIN
        SET state = CASE status WHEN 'initiated' THEN 'queued' ELSE status END, page = NULL, failures = 0,
            answered_at = CASE WHEN status = 'in-progress' THEN at ELSE x.answered_at END,
            ended_at = CASE WHEN rank = 6 THEN at ELSE x.ended_at END,
-           detail = coalesce(advance_voice_call.detail, x.detail)
+           -- a request that failed before has been got over
+           detail = advance_voice_call.detail
      WHERE x.id = v.id;
     PERFORM mulberry_internal.emit_event(v.tenant, 'voice_call', NULL, NULL, jsonb_strip_nulls(jsonb_build_object(
         'command_id', v.command, 'purpose', v.purpose, 'attempt', v.attempt, 'call_sid', v.sid, 'status', status,

@@ -123,6 +123,7 @@ divide(mulberry_job *job)
 	job->parts = job->division.parts;
 	job->part = 0;
 	job->dropped_segments = 0;
+	job->heard_in_silence = NULL;
 	job->text = makeStringInfo();
 	MemoryContextSwitchTo(old);
 }
@@ -389,7 +390,7 @@ mulberry_ai_object(mulberry_job *job, const mulberry_http_answer *answer)
 
 	if (job->protocol && job->protocol->read_objection)
 		objection = job->protocol->read_objection(job, answer);
-	if (objection.parameter == NULL && (objection.max_seconds == 0 || job->part > 0))
+	if (objection.parameter == NULL && objection.max_seconds == 0)
 		return false;
 	old = MemoryContextSwitchTo(job->context);
 	job->refused =
@@ -407,6 +408,7 @@ mulberry_ai_object(mulberry_job *job, const mulberry_http_answer *answer)
 			/* FALLTHROUGH */
 		case MULBERRY_JOB_TRANSCRIBE:
 		case MULBERRY_JOB_LISTEN:
+			/* smaller parts are others than those that were taken, so these are asked for again */
 			if (objection.parameter == NULL)
 				divide(job);
 			ask_for_part(job);

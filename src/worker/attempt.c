@@ -551,6 +551,9 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 		unit.verdict.failure = MULBERRY_FAILURE_PERMANENT;
 	if (!unit.verdict.ok && ask_differently(worker, &unit))
 		return;
+	if (answer->status == 413 && job->sent_seconds > 0)
+		unit.verdict.error = psprintf("%s (for %d s of audio, which is divided no further)",
+									  unit.verdict.error, job->sent_seconds);
 	if (unit.verdict.ok && !accept(worker, &unit))
 	{
 		release_transfer(worker, answer);

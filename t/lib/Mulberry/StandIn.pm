@@ -23,6 +23,8 @@
 #	refuses-WORD	400 to a request whose text contains the word, with an error that names it
 #	quota-N-S		N requests every S seconds; more get 429, without Retry-After
 #	longest-S		400 to audio of more than S seconds, and to less than 0.1 s
+#	largest-N		413 to requests of more than N bytes
+#	too-large-N-M	413 to the requests with these numbers, the first of the behaviour being 1
 #	echo-CODE		CODE, and repeats the Authorization header in whatever form
 #	phase			whatever the last behave() said, for all URLs of it from then on
 #	not-json, wrong-form, huge, drip, redirect, refusal
@@ -388,6 +390,11 @@ sub answer
         my $seconds = $heard->{samples} / $heard->{rate};
         ($status, $body) = (400, encode_json({ error => { message => $seconds < 0.1 ? 'Audio file is too short. Minimum audio length is 0.1 seconds.'
             : "audio duration $seconds seconds is longer than $1 seconds which is the maximum for this model" } })) if $seconds < 0.1 || $seconds > $1;
+    }
+    elsif ($behaviour =~ /^largest-(\d+)|^too-large((?:-\d+)+)$/)
+    {
+        my $too_large = defined $1 ? length $request->{body} > $1 : index("$2-", "-$count-") >= 0;
+        ($status, $body, $type) = (413, '<html><head><title>413 Request Entity Too Large</title></head></html>', 'text/html') if $too_large;
     }
     elsif ($behaviour =~ /^echo-(\d+)/)
     {
