@@ -45,9 +45,59 @@ SELECT id AS job, probe FROM mulberry_internal.claim_jobs(3, 10, '2030-01-01 00:
 SELECT mulberry_internal.report_probe(:ai, NULL, :job, NULL, '2030-01-01 00:02');
 SELECT id AS job, probe FROM mulberry_internal.claim_jobs(3, 10, '2030-01-01 00:02') \gset
 SELECT mulberry_internal.report_probe(:ai, true, :job, NULL, '2030-01-01 00:02');
-SELECT state, openings, retry_at, out_since, probe FROM mulberry_internal.endpoint_state;
+SELECT state, openings, retry_at, out_since, probe, allowed FROM mulberry_internal.endpoint_state;
+UPDATE mulberry_internal.job_queue SET state = 'queued', run_at = '2030-01-01 00:00' WHERE state = 'running';
 SELECT count(*) AS flows_again FROM mulberry_internal.claim_jobs(1, 10, '2030-01-01 00:02');
 SELECT event, payload FROM mulberry_internal.events WHERE event LIKE 'endpoint%' ORDER BY id;
+TRUNCATE mulberry_internal.job_queue, mulberry_internal.endpoint_state;
+
+-- it comes back by degrees: two at once, twice as many after each window in which so many were served, or of ten seconds
+SELECT mulberry.alter_endpoint('ai', max_concurrency => 20);
+SELECT count(mulberry_internal.enqueue_job('transcribe', :default, NULL, NULL, NULL, '2030-01-01 00:00')) FROM generate_series(1, 200);
+CREATE FUNCTION pg_temp.comes_back(at timestamptz) RETURNS void LANGUAGE sql AS $$
+    SELECT mulberry_internal.report_probe(c.route, true, c.id, NULL, at) FROM mulberry_internal.claim_jobs(1, 10, at) AS c WHERE c.probe;
+    DELETE FROM mulberry_internal.job_queue WHERE state = 'running';
+$$;
+CREATE FUNCTION pg_temp.serves(many integer, at timestamptz) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    first  integer;
+    second integer;
+    s      mulberry_internal.endpoint_state;
+BEGIN
+    first := (SELECT count(*) FROM mulberry_internal.claim_jobs(1, 16, at));
+    second := (SELECT count(*) FROM mulberry_internal.claim_jobs(2, 16, at));
+    FOR n IN 1 .. many LOOP
+        PERFORM mulberry_internal.report_served(x.endpoint, x.tenant, at) FROM mulberry_internal.endpoint_state x;
+    END LOOP;
+    DELETE FROM mulberry_internal.job_queue WHERE state = 'running';
+    SELECT * INTO s FROM mulberry_internal.endpoint_state;
+    RETURN format('%s + %s under way, %s served: %s served of %s, %s openings', first, second, many, s.served, s.allowed, s.openings);
+END
+$$;
+SELECT mulberry_internal.report_endpoint(:ai, 'refused', '2030-01-01 00:00');
+SELECT pg_temp.comes_back('2030-01-01 00:00:01');
+SELECT pg_temp.serves(1, '2030-01-01 00:00:01');
+SELECT p.coming_back FROM mulberry_internal.claim_jobs(1, 1, '2030-01-01 00:00:01') AS c, mulberry_internal.prepare_job(c.id, c.lease_token) AS p;
+UPDATE mulberry_internal.job_queue SET state = 'queued', run_at = '2030-01-01 00:00' WHERE state = 'running';
+SELECT pg_temp.serves(1, '2030-01-01 00:00:01');
+SELECT pg_temp.serves(5, '2030-01-01 00:00:02');
+SELECT pg_temp.serves(1, '2030-01-01 00:00:11.9');
+SELECT pg_temp.serves(1, '2030-01-01 00:00:12');
+SELECT pg_temp.serves(16, '2030-01-01 00:00:13');
+SELECT p.coming_back FROM mulberry_internal.claim_jobs(1, 1, '2030-01-01 00:00:01') AS c, mulberry_internal.prepare_job(c.id, c.lease_token) AS p;
+DELETE FROM mulberry_internal.job_queue WHERE state = 'running';
+SELECT pg_temp.serves(1, '2030-01-01 00:00:13');
+-- out again while it comes back: it is asked after two seconds, however often
+SELECT mulberry_internal.report_endpoint(:ai, 'refused', '2030-01-01 00:01');
+SELECT pg_temp.comes_back('2030-01-01 00:01:01');
+SELECT mulberry_internal.report_endpoint(:ai, 'refused', '2030-01-01 00:02');
+SELECT state, openings, retry_at, allowed FROM mulberry_internal.endpoint_state;
+SELECT pg_temp.comes_back('2030-01-01 00:02:02');
+SELECT mulberry_internal.report_endpoint(:ai, 'refused', '2030-01-01 00:03');
+SELECT pg_temp.comes_back('2030-01-01 00:03:02');
+SELECT mulberry_internal.report_endpoint(:ai, 'refused', '2030-01-01 00:04');
+SELECT state, openings, retry_at, allowed FROM mulberry_internal.endpoint_state;
+SELECT mulberry.alter_endpoint('ai', clear => '{max_concurrency}');
 TRUNCATE mulberry_internal.job_queue, mulberry_internal.endpoint_state;
 
 -- what counts: a job fails, and others are served or not
@@ -118,6 +168,16 @@ SELECT id AS job, tenant = :'a' AS of_a, probe FROM mulberry_internal.claim_jobs
 \echo :of_a :probe
 SELECT mulberry_internal.report_probe(:shared, false, :job, 'HTTP 401', '2030-01-01 00:00:02', :'a');
 SELECT tenant = :'a' AS a, state, openings, retry_at FROM mulberry_internal.endpoint_state;
+-- what comes back for one tenant does so by degrees for that one alone
+SAVEPOINT of_a;
+SELECT count(mulberry_internal.enqueue_job('transcribe', t, NULL, NULL, NULL, '2030-01-01 00:00'))
+  FROM unnest(ARRAY[:default, :'a']::uuid[]) AS t, generate_series(1, 5);
+UPDATE mulberry_internal.job_queue SET state = 'queued', run_at = '2030-01-01 00:00';
+SELECT id AS job FROM mulberry_internal.claim_jobs(1, 16, '2030-01-01 00:00:04') WHERE probe \gset
+SELECT mulberry_internal.report_probe(:shared, true, :job, NULL, '2030-01-01 00:00:04');
+UPDATE mulberry_internal.job_queue SET state = 'queued', run_at = '2030-01-01 00:00';
+SELECT tenant = :'a' AS a, count(*) FROM mulberry_internal.claim_jobs(1, 16, '2030-01-01 00:00:04') GROUP BY 1 ORDER BY 1;
+ROLLBACK TO of_a;
 -- a service that refuses the key of the one who asks is back for the others
 SELECT mulberry_internal.report_endpoint(:shared, 'refused', '2030-01-01 00:01');
 SELECT name, breaker, held_tenants FROM mulberry.endpoint_status WHERE name = 'shared';

@@ -1,7 +1,8 @@
 # A long outage in every form, and failures now and then in between, under many calls: each of them has its transcript
 # in the end, and while the service is out nobody asks more often than once a second.
 #
-# SECONDS_EACH phase (default 5; the campaign 600, see scripts/campaign), CALLS of all phases together (default 200; 2,000 there).
+# SECONDS_EACH form (default 5; the campaign 600, see scripts/campaign), SECONDS_BETWEEN two of them (default as many), CALLS of all phases
+# together (default 200; 2,000 there).
 use strict;
 use warnings;
 
@@ -14,6 +15,7 @@ use Mulberry::Cluster;
 use Mulberry::StandIn;
 
 my $seconds = $ENV{SECONDS_EACH} // 5;
+my $between = $ENV{SECONDS_BETWEEN} // $seconds;
 my $calls = $ENV{CALLS} // 200;
 my @forms = qw(refuse status-401 status-502 not-json hang);
 my $timeout = $seconds < 60 ? 2 : 10;    # of the endpoint, s
@@ -76,9 +78,10 @@ for my $form ('fail25', map { ($_, 'fail25') } @forms)
         $phase[-2]{back} = time - $since;
     }
     @$phase{qw(began claims)} = (time, claims());
-    while (time < $phase->{began} + $seconds)
+    my $lasts = $form eq 'fail25' ? $between : $seconds;
+    while (time < $phase->{began} + $lasts)
     {
-        make_calls($#phase, (time - $phase->{began}) / $seconds);
+        make_calls($#phase, (time - $phase->{began}) / $lasts);
         sleep 0.2;
     }
     make_calls($#phase, 1);
@@ -125,8 +128,8 @@ for my $phase (@phase)
     $phase->{while_out} = @while_out;
     $phase->{closest} = $closest;
 }
-diag sprintf '%d calls in %d phases of %d s, %d requests; all done %.1f s after the last phase',
-    $calls, $phases, $seconds, scalar @requests, $drained;
+diag sprintf '%d calls in %d phases of %d s, %d s between them, %d requests; all done %.1f s after the last phase',
+    $calls, scalar @forms, $seconds, $between, scalar @requests, $drained;
 for my $phase (@phase)
 {
     my $figures = sprintf '%-10s %4d requests, %4d attempts, %3d jobs wait at its end', @$phase{qw(form asked claims waiting)};

@@ -32,7 +32,7 @@ CREATE OR REPLACE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
     OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
     OUT shared boolean, OUT refused text[], OUT configuration bigint,
-    OUT own_key boolean)
+    OUT own_key boolean, OUT coming_back boolean)
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -91,8 +91,10 @@ BEGIN
         allow_http := e.allow_http;
         allow_private := e.allow_private;
         shared := e.tenant IS NULL;
-        refused := (SELECT s.refused FROM mulberry_internal.endpoint_state s
-                     WHERE s.endpoint = e.id AND s.tenant = mulberry_internal.every_tenant());
+        SELECT min(s.refused) FILTER (WHERE s.tenant = mulberry_internal.every_tenant()), coalesce(bool_or(s.allowed IS NOT NULL), false)
+          INTO refused, coming_back
+          FROM mulberry_internal.endpoint_state s
+         WHERE s.endpoint = e.id AND s.tenant IN (mulberry_internal.every_tenant(), j.tenant);
         -- that of tenant "default" serves all that have none
         own_key := e.tenant IS NULL AND e.secret IS NOT NULL
             AND (secret_tenant IS NULL

@@ -3,8 +3,8 @@
 -- The tenants of what several share are found by a loose index scan, which costs a probe for each of
 -- them however long their queues are.  Of very many it sees some, others each time.
 CREATE OR REPLACE FUNCTION job_lanes()
-RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, held_for uuid, not_before timestamptz, lease interval,
-               run_at timestamptz)
+RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, held_for uuid, not_before timestamptz,
+               allowed integer, allowed_for uuid, lease interval, run_at timestamptz)
 LANGUAGE plpgsql VOLATILE
 -- a plan made while the queue was short must not read all of a long one
 SET enable_seqscan = off
@@ -41,13 +41,17 @@ BEGIN
              UNION
             SELECT w.route, w.tenant FROM walk w
         )
-        SELECT r.id, l.tenant, r.max_concurrency, held.tenant, held.retry_at, r.lease, due.run_at
+        SELECT r.id, l.tenant, r.max_concurrency, held.tenant, held.retry_at, back.allowed, back.tenant, r.lease, due.run_at
           FROM lanes l
           JOIN routes r ON r.id = l.route
           LEFT JOIN LATERAL (SELECT s.tenant, s.retry_at FROM mulberry_internal.endpoint_state s
                               WHERE s.endpoint = r.id AND s.tenant IN (mulberry_internal.every_tenant(), l.tenant)
                                 AND s.state <> 'closed'
                               ORDER BY s.tenant LIMIT 1) AS held ON true
+          LEFT JOIN LATERAL (SELECT s.tenant, s.allowed FROM mulberry_internal.endpoint_state s
+                              WHERE s.endpoint = r.id AND s.tenant IN (mulberry_internal.every_tenant(), l.tenant)
+                                AND s.allowed IS NOT NULL
+                              ORDER BY s.allowed LIMIT 1) AS back ON true
          CROSS JOIN LATERAL (SELECT q.run_at FROM mulberry_internal.job_queue q
                               WHERE q.route = l.route AND q.tenant = l.tenant
                               ORDER BY q.run_at LIMIT 1) AS due;
@@ -55,7 +59,8 @@ END
 $$;
 COMMENT ON FUNCTION job_lanes() IS
     'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due; '
-    'held_for, not_before: endpoint_state.tenant of the breaker that holds them, and until when (internal)';
+    'held_for, not_before: endpoint_state.tenant of the breaker that holds them, and until when; allowed, allowed_for: how many the '
+    'endpoint may have while it comes back, and of whom (internal)';
 
 CREATE OR REPLACE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
@@ -108,7 +113,8 @@ BEGIN
         PERFORM mulberry_internal.divert_jobs(at, 4 * max_jobs);
     END IF;
     SELECT array_agg(l.route) AS routes, array_agg(l.tenant) AS tenants, array_agg(l.room) AS rooms,
-           array_agg(l.held_for) AS held_for, array_agg(l.lease) AS leases,
+           array_agg(l.held_for) AS held_for, array_agg(coalesce(l.held_for, l.allowed_for)) AS limited_for,
+           array_agg(l.lease) AS leases,
            array_agg(l.route_number) AS route_numbers, array_agg(l.tenant_number) AS tenant_numbers,
            count(*) AS number
       INTO lanes
@@ -117,9 +123,11 @@ BEGIN
               FROM mulberry_internal.job_lanes() j
              -- how many more the endpoint may have; null: any number
              CROSS JOIN LATERAL (SELECT CASE WHEN j.held_for IS NOT NULL THEN 1
-                                             WHEN j.max_concurrency IS NOT NULL THEN j.max_concurrency -
-                                                 (SELECT count(*)::integer FROM mulberry_internal.job_queue q
-                                                   WHERE q.route = j.route AND q.state = 'running' AND q.run_at > at)
+                                             WHEN j.max_concurrency IS NOT NULL OR j.allowed IS NOT NULL THEN
+                                                 (SELECT least(j.max_concurrency - count(*), j.allowed - count(*) FILTER
+                                                               (WHERE j.allowed_for IN (mulberry_internal.every_tenant(), q.tenant)))
+                                                    FROM mulberry_internal.job_queue q
+                                                   WHERE q.route = j.route AND q.state = 'running' AND q.run_at > at)::integer
                                         END AS room) AS r
              WHERE j.run_at <= at AND (j.not_before IS NULL OR j.not_before <= at) AND (r.room IS NULL OR r.room > 0)
              -- locks of endpoints are taken in this order
@@ -155,8 +163,8 @@ BEGIN
                                           ORDER BY q.run_at LIMIT deep) AS due) AS due
              ORDER BY greatest(l.by_route, l.by_tenant) + due.before, l.by_tenant + due.before, random()
         LOOP
-            -- of what is held for one tenant one job asks, whatever the endpoint does for others
-            CONTINUE WHEN CASE WHEN lanes.held_for[candidate.lane] <> mulberry_internal.every_tenant() THEN granted[candidate.lane]
+            -- of what is held for one tenant one job asks, or so many are allowed, whatever the endpoint does for others
+            CONTINUE WHEN CASE WHEN lanes.limited_for[candidate.lane] <> mulberry_internal.every_tenant() THEN granted[candidate.lane]
                                ELSE coalesce(of_route[candidate.route_number], 0) END >= candidate.room;
             IF candidate.route <> 0 THEN
                 -- What is kept in reserve is for those who have less than half of what is left of it.
@@ -213,9 +221,13 @@ BEGIN
         END IF;
         -- Whoever counts here also claims here before the next one counts.
         room := CASE WHEN mulberry_internal.lock_endpoint_soon(lanes.routes[lane]) THEN room ELSE 0 END;
-        room := least(room, (SELECT e.max_concurrency FROM mulberry_internal.endpoints e WHERE e.id = lanes.routes[lane]) -
-            (SELECT count(*)::integer FROM mulberry_internal.job_queue q
-              WHERE q.route = lanes.routes[lane] AND q.state = 'running' AND q.run_at > at));
+        room := least(room, (
+            SELECT least((SELECT e.max_concurrency FROM mulberry_internal.endpoints e WHERE e.id = lanes.routes[lane]) - count(*),
+                         (SELECT s.allowed FROM mulberry_internal.endpoint_state s
+                           WHERE s.endpoint = lanes.routes[lane] AND s.tenant = lanes.limited_for[lane])
+                         - count(*) FILTER (WHERE lanes.limited_for[lane] IN (mulberry_internal.every_tenant(), q.tenant)))
+              FROM mulberry_internal.job_queue q
+             WHERE q.route = lanes.routes[lane] AND q.state = 'running' AND q.run_at > at));
 
         ids := '{}';
         IF room > 0 THEN

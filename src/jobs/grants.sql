@@ -23,6 +23,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('release_jobs', 'EXECUTE', 'worker'),
     ('report_endpoint', 'EXECUTE', 'worker'),
     ('report_probe', 'EXECUTE', 'worker'),
+    ('report_served', 'EXECUTE', 'worker'),
     ('note_objections', 'EXECUTE', 'worker'),
     ('save_progress', 'EXECUTE', 'worker'),
     ('run_jobs', 'EXECUTE', 'worker')

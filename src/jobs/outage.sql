@@ -118,7 +118,8 @@ BEGIN
     END IF;
     IF available THEN
         UPDATE mulberry_internal.endpoint_state x
-           SET state = 'closed', openings = 0, retry_at = NULL, out_since = NULL, probe = NULL, changed_at = at
+           SET state = 'closed', openings = least(x.openings, 1), retry_at = NULL, out_since = NULL, probe = NULL, changed_at = at,
+               allowed = 2, served = 0
          WHERE x.endpoint = s.endpoint AND x.tenant = s.tenant;
         RETURN mulberry_internal.announce_endpoint(s.endpoint, s.tenant, true, NULL);
     END IF;
@@ -137,6 +138,35 @@ COMMENT ON FUNCTION report_probe(bigint, boolean, bigint, text, timestamptz, uui
     'what a job learnt that asked an endpoint that is out: it is back, it is not, or (null) the request was not sent after all. key_of: '
     'tenant whose own key was refused. Returns the event that this was, if any';
 
+-- All that have waited would fall upon it at once: it gets two at a time, and twice as many after each window in which it has
+-- served them.  The first failure, where it does not fail now and then anyway, has it asked by one again: see MB_RUN_BY_CHANCE_BACK.
+CREATE OR REPLACE FUNCTION report_served(endpoint bigint, tenant uuid, at timestamptz DEFAULT clock_timestamp()) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+BEGIN
+    -- whoever meets another who counts is not counted himself
+    UPDATE mulberry_internal.endpoint_state x
+       SET served = CASE WHEN w.is_over THEN 0 ELSE x.served + 1 END,
+           allowed = CASE WHEN NOT w.is_over THEN x.allowed WHEN 2 * x.allowed < w.most THEN 2 * x.allowed END,
+           openings = CASE WHEN w.is_over AND 2 * x.allowed >= w.most THEN 0 ELSE x.openings END,
+           changed_at = CASE WHEN w.is_over THEN at ELSE x.changed_at END
+      FROM (SELECT s.endpoint, s.tenant, s.served + 1 >= s.allowed OR s.changed_at <= at - interval '10 seconds' AS is_over,
+                   coalesce(e.max_concurrency,
+                            greatest(current_setting('mulberry.workers')::integer, 1)
+                            * current_setting('mulberry.http_concurrency')::integer) AS most
+              FROM mulberry_internal.endpoint_state s
+              JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
+             WHERE s.endpoint = report_served.endpoint AND s.tenant IN (mulberry_internal.every_tenant(), report_served.tenant)
+               AND s.allowed IS NOT NULL
+               FOR NO KEY UPDATE OF s SKIP LOCKED) AS w
+     WHERE x.endpoint = w.endpoint AND x.tenant = w.tenant;
+END
+$$;
+COMMENT ON FUNCTION report_served(bigint, uuid, timestamptz) IS
+    'counts a request that an endpoint has served which comes back from an outage: after as many as it may have at once, or ten seconds, '
+    'it may have twice as many, until it may have all';
+
 CREATE OR REPLACE FUNCTION report_endpoint(endpoint bigint, error text, at timestamptz DEFAULT clock_timestamp(),
                                 tenant uuid DEFAULT '00000000-0000-0000-0000-000000000000', since timestamptz DEFAULT NULL) RETURNS text
 LANGUAGE mulberry
@@ -153,7 +183,8 @@ BEGIN
     INSERT INTO mulberry_internal.endpoint_state (endpoint, tenant, state, changed_at)
     VALUES (report_endpoint.endpoint, report_endpoint.tenant, 'closed', at) ON CONFLICT DO NOTHING;
     UPDATE mulberry_internal.endpoint_state x
-       SET state = 'open', openings = 1, last_error = error, changed_at = at, out_since = at, retry_at = at + interval '1 second'
+       SET state = 'open', openings = x.openings + 1, last_error = error, changed_at = at, out_since = at,
+           retry_at = at + interval '1 second' * 2 ^ x.openings, allowed = NULL
      WHERE x.endpoint = report_endpoint.endpoint AND x.tenant = report_endpoint.tenant AND x.state = 'closed';
     IF NOT FOUND THEN
         RETURN NULL;

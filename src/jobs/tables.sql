@@ -126,7 +126,7 @@ SELECT pg_catalog.pg_extension_config_dump('job_history', '');
 
 -- What the workers of a database have learnt about an endpoint.  A row is
 -- written when the state changes only: the outcomes of single requests are in memory.
--- Closed: requests flow.  Open: none until retry_at.
+-- Closed: requests flow, and while it comes back from an outage as many at once as are allowed.  Open: none until retry_at.
 -- Half open: one job asks whether it is back, and has until retry_at.
 CREATE TABLE endpoint_state (
     endpoint   bigint NOT NULL REFERENCES endpoints (id) ON DELETE CASCADE,
@@ -138,6 +138,8 @@ CREATE TABLE endpoint_state (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     out_since  timestamptz,
     probe      bigint,
+    allowed    integer CHECK (allowed > 0),
+    served     integer NOT NULL DEFAULT 0,
     refused    text[] COLLATE "C" NOT NULL DEFAULT '{}',
     PRIMARY KEY (endpoint, tenant)
 );
@@ -148,7 +150,11 @@ COMMENT ON COLUMN endpoint_state.tenant IS 'whose jobs are held; 00000000-0000-0
 COMMENT ON COLUMN endpoint_state.refused IS
     'parameters that are always sent and that the service has refused, so that they are left out, and limits that it has named '
     '(max_audio_seconds=...); forgotten when the endpoint is set again';
-COMMENT ON COLUMN endpoint_state.openings IS 'times in a row that it opened; each doubles the time to the next probe, from 1 s to 30 s';
+COMMENT ON COLUMN endpoint_state.openings IS
+    'times in a row that it opened; each doubles the time to the next probe, from 1 s to 30 s; at most one is kept while it comes back';
 COMMENT ON COLUMN endpoint_state.out_since IS 'when it opened; null while it is closed';
 COMMENT ON COLUMN endpoint_state.probe IS 'job that asks whether it is back';
+COMMENT ON COLUMN endpoint_state.allowed IS
+    'requests at once that it may have while it comes back, see report_served(); null: it has come back, or is out';
+COMMENT ON COLUMN endpoint_state.served IS 'requests that were served since it may have that many';
 SELECT pg_catalog.pg_extension_config_dump('endpoint_state', 'WHERE false');

@@ -127,6 +127,8 @@ accept_work(void *argument)
 		unit->has_request = mulberry_ai_accept(job, unit->answer);
 	if (job->probe)
 		mulberry_probe_report(job, true, false, NULL);
+	else if (job->coming_back)
+		mulberry_served_report(job);
 }
 
 static void

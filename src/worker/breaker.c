@@ -46,8 +46,8 @@ record(memory *area, const mulberry_job *job, mb_outcome outcome)
 	mb_outcomes *outcomes =
 		mb_outcomes_find(area->endpoints, ENDPOINTS, job->route, job->configuration, now);
 
-	return mb_outcomes_add(outcomes, job->tenant.data, job->shared, job->id, outcome,
-						   job->failed_at, now);
+	return mb_outcomes_add(outcomes, job->tenant.data, job->shared, job->coming_back || job->probe,
+						   job->id, outcome, job->failed_at, now);
 }
 
 mb_judgement

@@ -26,7 +26,7 @@ static mulberry_statement claim_statement = {
 
 static mulberry_statement prepare_statement = {
 	"SELECT ready, endpoint, kind, secret_tenant, base_url, model, secret, options,"
-	" timeout_ms, allow_http, allow_private, shared, refused, configuration, own_key"
+	" timeout_ms, allow_http, allow_private, shared, refused, configuration, own_key, coming_back"
 	" FROM mulberry_internal.prepare_job($1, $2)",
 	2,
 	{ INT8OID, INT8OID },
@@ -65,6 +65,10 @@ static mulberry_statement probe_statement = {
 	5,
 	{ INT8OID, BOOLOID, INT8OID, TEXTOID, UUIDOID },
 	NULL
+};
+
+static mulberry_statement served_statement = {
+	"SELECT mulberry_internal.report_served($1, $2)", 2, { INT8OID, UUIDOID }, NULL
 };
 
 /* A jsonb column in the given context, NULL when it is null. */
@@ -205,6 +209,7 @@ mulberry_job_prepare(mulberry_job *job)
 	job->refused = result_list(0, 13, job->context);
 	job->configuration = mulberry_result_int64(0, 14);
 	job->own_key = mulberry_result_bool(0, 15);
+	job->coming_back = mulberry_result_bool(0, 16);
 	job->protocol = job->endpoint_kind ? mulberry_protocol_of(job->endpoint_kind) : NULL;
 	return MULBERRY_JOB_READY;
 }
@@ -293,6 +298,14 @@ mulberry_probe_report(const mulberry_job *job, bool available, bool key_failed, 
 	nulls[3] = error ? ' ' : 'n';
 	nulls[4] = key_failed ? ' ' : 'n';
 	mulberry_statement_run(&probe_statement, values, nulls);
+}
+
+void
+mulberry_served_report(const mulberry_job *job)
+{
+	Datum values[2] = { Int64GetDatum(job->route), UUIDPGetDatum(&job->tenant) };
+
+	mulberry_statement_run(&served_statement, values, NULL);
 }
 
 void

@@ -50,6 +50,7 @@ typedef struct mulberry_job
 	bool no_secret;							  /* there is none by that name */
 	bool shared;							  /* the endpoint serves all tenants */
 	bool own_key;							  /* and the tenant has a key of its own there */
+	bool coming_back;						  /* it had an outage, and gets its jobs by degrees */
 	const struct mulberry_protocol *protocol; /* of its kind */
 	Jsonb *options;
 	List *refused;		 /* parameters that the service is known not to take, as strings */
@@ -139,6 +140,9 @@ mulberry_endpoint_report(const mulberry_job *job, const mb_judgement *evidence, 
 /* What a probe found; key_failed: the endpoint is there, and refuses the tenant's own key. */
 extern void
 mulberry_probe_report(const mulberry_job *job, bool available, bool key_failed, const char *error);
+
+/* An endpoint that comes back from an outage has served a request. */
+extern void mulberry_served_report(const mulberry_job *job);
 
 /* A probe was not sent after all: the next job may be one. */
 extern void mulberry_probe_withdraw(const mulberry_job *job);

@@ -22,14 +22,21 @@ begin(void)
 static mb_judgement
 add(const uint8_t *tenant, int64_t job, mb_outcome outcome, int64_t failed_at)
 {
-	return mb_outcomes_add(&outcomes, tenant, true, job, outcome, failed_at, ++now);
+	return mb_outcomes_add(&outcomes, tenant, true, false, job, outcome, failed_at, ++now);
 }
 
 /* Of a service of one tenant. */
 static mb_blame
 own(int64_t job, mb_outcome outcome)
 {
-	return mb_outcomes_add(&outcomes, a, false, job, outcome, 0, ++now).blame;
+	return mb_outcomes_add(&outcomes, a, false, false, job, outcome, 0, ++now).blame;
+}
+
+/* Of one that comes back from an outage. */
+static mb_blame
+back(const uint8_t *tenant, bool shared, int64_t job, mb_outcome outcome)
+{
+	return mb_outcomes_add(&outcomes, tenant, shared, true, job, outcome, 0, ++now).blame;
 }
 
 static void
@@ -232,6 +239,44 @@ outages(void)
 		check_int(own(100 + i, MB_FAILED), MB_BLAME_NOBODY);
 }
 
+/* While it comes back one failure is enough, unless it fails now and then anyway. */
+static void
+coming_back(void)
+{
+	int64_t job = 1000;
+	int run;
+
+	begin();
+	for (int i = 0; i < 12; i++)
+		own(i, MB_SERVED);
+	check_int(back(a, false, job++, MB_FAILED), MB_BLAME_SERVICE);
+	now += MB_OUTAGE_LASTS;
+	back(a, false, job++, MB_FAILED); /* it is asked in vain, and then not */
+	own(job++, MB_SERVED);
+	back(a, false, job++, MB_SERVED);
+	check_int(back(a, false, job, MB_FAILED), MB_BLAME_SERVICE); /* not even two jobs */
+
+	for (int failing = 2; failing <= 5; failing++)
+	{
+		begin();
+		for (int i = 0; i < 60; i++)
+			own(i, i % failing ? MB_SERVED : MB_FAILED);
+		for (run = 1; back(a, false, job++, MB_FAILED) == MB_BLAME_NOBODY; run++)
+			;
+		/* 0.5 ^ 10, 0.33 ^ 7, 0.24 ^ 5, 0.2 ^ 5 */
+		check_int(run, failing == 2 ? 10 : failing == 3 ? 7 : 5);
+	}
+
+	/* one tenant's failure is no reason to keep the others waiting, two tenants' is */
+	begin();
+	add(b, 1, MB_SERVED, 0);
+	check_int(back(a, true, 2, MB_FAILED), MB_BLAME_TENANT);
+	check_int(back(b, true, 3, MB_FAILED), MB_BLAME_SERVICE);
+	begin();
+	add(a, 1, MB_SERVED, 0);
+	check_int(back(a, true, 2, MB_KEY_FAILED), MB_BLAME_TENANT);
+}
+
 static void
 places(void)
 {
@@ -257,6 +302,7 @@ main(void)
 	check_run("evidence", evidence);
 	check_run("share of failures", share_of_failures);
 	check_run("outages", outages);
+	check_run("coming back", coming_back);
 	check_run("places", places);
 	return check_done();
 }

@@ -111,8 +111,10 @@ failing(const mb_outcomes *outcomes, int from, const int64_t *without)
 }
 
 static bool
-is_long(const run *r, double usual)
+is_long(const run *r, double usual, bool coming_back)
 {
+	if (coming_back)
+		return pow(usual, r->failures) <= MB_RUN_BY_CHANCE_BACK;
 	return r->failures >= (r->several_jobs ? MB_RUN_OF_JOBS : MB_RUN_OF_JOB) &&
 		   pow(usual, r->failures) <= MB_RUN_BY_CHANCE;
 }
@@ -136,8 +138,8 @@ served_since(const mb_outcomes *outcomes, const mb_outcome_entry *last, int64_t 
 }
 
 mb_judgement
-mb_outcomes_add(mb_outcomes *outcomes, const uint8_t tenant[16], bool shared, int64_t job,
-				mb_outcome outcome, int64_t failed_at, int64_t at)
+mb_outcomes_add(mb_outcomes *outcomes, const uint8_t tenant[16], bool shared, bool coming_back,
+				int64_t job, mb_outcome outcome, int64_t failed_at, int64_t at)
 {
 	mb_outcome_entry *entry = &outcomes->ring[outcomes->next];
 	mb_judgement judgement = { .blame = MB_BLAME_NOBODY };
@@ -165,14 +167,14 @@ mb_outcomes_add(mb_outcomes *outcomes, const uint8_t tenant[16], bool shared, in
 	if (outcome == MB_KEY_FAILED)
 	{
 		r = run_of_key(outcomes);
-		if (r.end == outcomes->used || is_long(&r, 0))
+		if (r.end == outcomes->used || is_long(&r, 0, coming_back))
 			judgement.blame = MB_BLAME_TENANT;
 	}
 	else
 	{
 		r = run_of_all(outcomes);
 		/* one tenant's failures are no reason to keep the others waiting, who have not been refused */
-		if (outcomes->served_at == 0 || is_long(&r, failing(outcomes, r.end, NULL)))
+		if (outcomes->served_at == 0 || is_long(&r, failing(outcomes, r.end, NULL), coming_back))
 			judgement.blame = shared && !r.several_tenants ? MB_BLAME_TENANT : MB_BLAME_SERVICE;
 		if (judgement.blame != MB_BLAME_NOBODY && at - r.since >= MB_OUTAGE_LASTS)
 			mark_outage(outcomes, &r);

@@ -21,6 +21,9 @@
 /* Nor is it, where every so many requests fail anyway, while chance makes such a run this often. */
 #define MB_RUN_BY_CHANCE 1e-4
 
+/* While it comes back from an outage a less unlikely run, of whatever jobs, says that it is out again. */
+#define MB_RUN_BY_CHANCE_BACK 1e-3
+
 /*
  * A run that is the service's and lasts so long is an outage, which says nothing about how often it
  * fails while it is there: the next one would be seen later by as much.  In microseconds; whoever
@@ -76,10 +79,12 @@ typedef struct mb_judgement
 
 /*
  * Remembers an outcome, and judges it when it is a failure.  "shared": the service serves several
- * tenants.  failed_at: when the job failed last, 0: never.
+ * tenants; "coming_back": it was asked whether it is back from an outage, or had the request while it
+ * comes back.  failed_at: when the job failed last, 0: never.
  */
-extern mb_judgement mb_outcomes_add(mb_outcomes *outcomes, const uint8_t tenant[16], bool shared,
-									int64_t job, mb_outcome outcome, int64_t failed_at, int64_t at);
+extern mb_judgement
+mb_outcomes_add(mb_outcomes *outcomes, const uint8_t tenant[16], bool shared, bool coming_back,
+				int64_t job, mb_outcome outcome, int64_t failed_at, int64_t at);
 
 /* The entry of a service among n, all zero when it is new; the one that was not used for longest goes. */
 extern mb_outcomes *
