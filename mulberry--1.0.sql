@@ -755,7 +755,7 @@ SELECT pg_catalog.pg_extension_config_dump('job_history', '');
 
 -- What the workers of a database have learnt about an endpoint.  A row is
 -- written when the state changes only: the outcomes of single requests are in memory.
--- Closed: requests flow.  Open: none until retry_at.
+-- Closed: requests flow, and while it comes back from an outage as many at once as are allowed.  Open: none until retry_at.
 -- Half open: one job asks whether it is back, and has until retry_at.
 CREATE TABLE endpoint_state (
     endpoint   bigint NOT NULL REFERENCES endpoints (id) ON DELETE CASCADE,
@@ -767,6 +767,8 @@ CREATE TABLE endpoint_state (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     out_since  timestamptz,
     probe      bigint,
+    allowed    integer CHECK (allowed > 0),
+    served     integer NOT NULL DEFAULT 0,
     refused    text[] COLLATE "C" NOT NULL DEFAULT '{}',
     PRIMARY KEY (endpoint, tenant)
 );
@@ -777,9 +779,13 @@ COMMENT ON COLUMN endpoint_state.tenant IS 'whose jobs are held; 00000000-0000-0
 COMMENT ON COLUMN endpoint_state.refused IS
     'parameters that are always sent and that the service has refused, so that they are left out, and limits that it has named '
     '(max_audio_seconds=...); forgotten when the endpoint is set again';
-COMMENT ON COLUMN endpoint_state.openings IS 'times in a row that it opened; each doubles the time to the next probe, from 1 s to 30 s';
+COMMENT ON COLUMN endpoint_state.openings IS
+    'times in a row that it opened; each doubles the time to the next probe, from 1 s to 30 s; at most one is kept while it comes back';
 COMMENT ON COLUMN endpoint_state.out_since IS 'when it opened; null while it is closed';
 COMMENT ON COLUMN endpoint_state.probe IS 'job that asks whether it is back';
+COMMENT ON COLUMN endpoint_state.allowed IS
+    'requests at once that it may have while it comes back, see report_served(); null: it has come back, or is out';
+COMMENT ON COLUMN endpoint_state.served IS 'requests that were served since it may have that many';
 SELECT pg_catalog.pg_extension_config_dump('endpoint_state', 'WHERE false');
 
 -- src/audio/tables.sql
@@ -3272,32 +3278,6 @@ COMMENT ON FUNCTION mulberry.call_segments(text, text) IS
     'or, of several tracks, of call_audio_stereo(), null for a call of encoding text. '
     'words: [{"word", "start_ms", "end_ms", "confidence"}, ...]; confidence is the engine''s, 0 to 1';
 
-CREATE FUNCTION subtitle_time(ms integer, separator text) RETURNS text
-LANGUAGE sql IMMUTABLE
-RETURN format('%s:%s:%s%s%s', lpad((ms / 3600000)::text, 2, '0'), lpad((ms / 60000 % 60)::text, 2, '0'),
-              lpad((ms / 1000 % 60)::text, 2, '0'), separator, lpad((ms % 1000)::text, 3, '0'));
-COMMENT ON FUNCTION subtitle_time(integer, text) IS 'a time as subtitles write it, 00:00:00,000 or 00:00:00.000 (internal)';
-
-CREATE FUNCTION subtitles(call bigint, vtt boolean) RETURNS text
-LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN $2 THEN E'WEBVTT\n\n' ELSE '' END || coalesce(string_agg(
-               CASE WHEN $2 THEN '' ELSE q.n || E'\n' END
-               || mulberry_internal.subtitle_time(q.start_ms, q.separator) || ' --> '
-               || mulberry_internal.subtitle_time(q.end_ms, q.separator) || E'\n'
-               || CASE WHEN q.speaker IS NULL THEN '' WHEN $2 THEN format('<v %s>', q.speaker) ELSE q.speaker || ': ' END
-               || q.text || E'\n\n', '' ORDER BY q.n), '')
-      FROM (SELECT s.n, s.start_ms, s.end_ms, CASE WHEN $2 THEN '.' ELSE ',' END AS separator,
-                   -- a line of its own ends a subtitle, and WebVTT reads < and & as markup
-                   CASE WHEN $2 THEN replace(replace(replace(l.text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;') ELSE l.text END AS text,
-                   CASE WHEN $2 THEN translate(l.speaker, '<>&', '') ELSE l.speaker END AS speaker
-              FROM mulberry_internal.segments_in_time($1) WITH ORDINALITY
-                   AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, n)
-                   CROSS JOIN LATERAL (SELECT regexp_replace(s.text COLLATE "C", E'\\s+', ' ', 'g') AS text,
-                                              regexp_replace(coalesce(s.speaker, s.track) COLLATE "C", E'\\s+', ' ', 'g') AS speaker
-                                      ) AS l) AS q
-$$;
-COMMENT ON FUNCTION subtitles(bigint, boolean) IS 'the segments of a call as SubRip or WebVTT (internal)';
-
 CREATE FUNCTION turns(call bigint) RETURNS TABLE (speaker text, text text, start_ms integer)
 LANGUAGE sql STABLE AS $$
     SELECT t.speaker, string_agg(t.text, ' ' ORDER BY t.n), min(t.start_ms)
@@ -3347,6 +3327,215 @@ $$;
 COMMENT ON FUNCTION mulberry.call_transcript(text, text, text) IS
     'the transcript of a call in order of time: as text, a line a turn with its speaker; as subtitles srt (SubRip) or vtt (WebVTT); or as '
     'json with its segments and words. null: there is none yet';
+
+-- src/calls/subtitles.sql
+-- Subtitles: what was said, in pieces as people can read them. A cue has at most two lines of 42 characters and seven seconds.
+
+CREATE FUNCTION subtitle_time(ms integer, separator text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN format('%s:%s:%s%s%s', lpad((ms / 3600000)::text, 2, '0'), lpad((ms / 60000 % 60)::text, 2, '0'),
+              lpad((ms / 1000 % 60)::text, 2, '0'), separator, lpad((ms % 1000)::text, 3, '0'));
+COMMENT ON FUNCTION subtitle_time(integer, text) IS 'a time as subtitles write it, 00:00:00,000 or 00:00:00.000 (internal)';
+
+-- An engine's words have no punctuation, or are cut elsewhere: letters are counted.
+CREATE FUNCTION subtitle_letters(word text) RETURNS integer
+LANGUAGE sql IMMUTABLE
+RETURN length(translate(word, ' .,;:!?-"()', ''));
+COMMENT ON FUNCTION subtitle_letters(text) IS 'letters of a word, by which places of a text are found among an engine''s words (internal)';
+
+CREATE FUNCTION subtitle_words(said text, start_ms integer, end_ms integer, words jsonb,
+    OUT word text, OUT begins integer, OUT ends integer, OUT is_glued boolean) RETURNS SETOF record
+LANGUAGE plpgsql IMMUTABLE ROWS 20 AS $$
+DECLARE
+    said_letters CONSTANT integer := greatest(mulberry_internal.subtitle_letters(said), 1);
+    -- the engine's: how many letters come before each, and its times
+    place    integer[];
+    starts   integer[];
+    stops    integer[];
+    all_heard integer;
+    piece    record;
+    first    double precision;
+    last     double precision;
+    done     integer := 0;
+    k        integer := 1;
+BEGIN
+    SELECT array_agg(w.before ORDER BY w.n), array_agg(w.start_ms ORDER BY w.n), array_agg(w.end_ms ORDER BY w.n), sum(w.letters)
+      INTO place, starts, stops, all_heard
+      FROM (SELECT e.n, x.letters, (sum(x.letters) OVER (ORDER BY e.n) - x.letters)::integer AS before,
+                   (e.word->>'start_ms')::integer AS start_ms, (e.word->>'end_ms')::integer AS end_ms
+              FROM jsonb_array_elements(words) WITH ORDINALITY AS e (word, n)
+                   CROSS JOIN LATERAL (SELECT mulberry_internal.subtitle_letters(e.word->>'word') AS letters) AS x) AS w;
+    IF all_heard IS NULL OR all_heard = 0 OR array_position(starts, NULL) IS NOT NULL OR array_position(stops, NULL) IS NOT NULL THEN
+        -- no times of words: as if it were one
+        place := ARRAY[0];
+        starts := ARRAY[start_ms];
+        stops := ARRAY[end_ms];
+        all_heard := said_letters;
+    END IF;
+    -- what is longer than a line is cut
+    FOR piece IN SELECT m[1] AS space, m[2] AS word FROM regexp_matches(said COLLATE "C", '(\s*)(\S{1,42})', 'g') AS m LOOP
+        word := piece.word;
+        is_glued := piece.space = '';
+        first := done::double precision * all_heard / said_letters;
+        done := done + mulberry_internal.subtitle_letters(word);
+        last := done::double precision * all_heard / said_letters;
+        WHILE k < cardinality(place) AND place[k + 1] <= first LOOP
+            k := k + 1;
+        END LOOP;
+        begins := starts[k] + (stops[k] - starts[k]) * least((first - place[k])
+                  / greatest(coalesce(place[k + 1], all_heard) - place[k], 1), 1);
+        WHILE k < cardinality(place) AND place[k + 1] < last LOOP
+            k := k + 1;
+        END LOOP;
+        ends := greatest(begins, starts[k] + (stops[k] - starts[k]) * least(greatest(last - place[k], 0)
+                / greatest(coalesce(place[k + 1], all_heard) - place[k], 1), 1));
+        RETURN NEXT;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION subtitle_words(text, integer, integer, jsonb) IS
+    'the words of a segment with times: those of the engine''s words, or else by their place in the text; glued: without a space before it '
+    '(internal)';
+
+CREATE FUNCTION subtitle_lines(words text[], glued boolean[], first_room integer) RETURNS text
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    room   CONSTANT integer := 42;
+    line   text := '';
+    whole  text := '';
+    rest   integer;
+    best   integer := 0;
+    least_bad integer;
+    bad    integer;
+BEGIN
+    FOR n IN 1 .. cardinality(words) LOOP
+        whole := whole || CASE WHEN n = 1 OR glued[n] THEN '' ELSE ' ' END || words[n];
+    END LOOP;
+    IF length(whole) <= first_room THEN
+        RETURN whole;
+    END IF;
+    -- two lines that are about as long, or a first one that ends with a part of the sentence
+    FOR n IN 1 .. cardinality(words) - 1 LOOP
+        line := line || CASE WHEN n = 1 OR glued[n] THEN '' ELSE ' ' END || words[n];
+        rest := length(whole) - length(line) - CASE WHEN glued[n + 1] THEN 0 ELSE 1 END;
+        CONTINUE WHEN length(line) > first_room OR rest > room;
+        bad := abs(length(line) - rest) - CASE WHEN words[n] ~ '[.,;:!?]$' THEN 15 ELSE 0 END;
+        IF least_bad IS NULL OR bad < least_bad THEN
+            best := length(line);
+            least_bad := bad;
+        END IF;
+    END LOOP;
+    RETURN CASE WHEN best = 0 THEN whole ELSE left(whole, best) || E'\n' || ltrim(substr(whole, best + 1), ' ') END;
+END
+$$;
+COMMENT ON FUNCTION subtitle_lines(text[], boolean[], integer) IS
+    'the words of a cue in one line, or two; first_room: characters in the first one (internal)';
+
+CREATE FUNCTION subtitle_cues(said text, start_ms integer, end_ms integer, words jsonb, speaker_room integer,
+    OUT begins integer, OUT ends integer, OUT lines text) RETURNS SETOF record
+LANGUAGE plpgsql IMMUTABLE ROWS 2 AS $$
+DECLARE
+    longest    CONSTANT integer := 7000;
+    room       CONSTANT integer := 42;
+    first_room CONSTANT integer := greatest(room - speaker_room, room / 2);
+    w          text[];
+    from_ms    integer[];
+    to_ms      integer[];
+    glued      boolean[];
+    first      integer := 1;
+    stop       integer;
+    best       integer;
+    best_worth integer;
+    worth      integer;
+    line       integer;
+    used       integer;
+    size       integer;
+BEGIN
+    IF length(said) <= first_room AND end_ms - start_ms <= longest THEN
+        lines := btrim(regexp_replace(said COLLATE "C", '\s+', ' ', 'g'), ' ');
+        begins := start_ms;
+        ends := end_ms;
+        IF lines <> '' THEN
+            RETURN NEXT;
+        END IF;
+        RETURN;
+    END IF;
+    SELECT array_agg(t.word), array_agg(t.begins), array_agg(t.ends), array_agg(t.is_glued)
+      INTO w, from_ms, to_ms, glued
+      FROM mulberry_internal.subtitle_words(said, start_ms, end_ms, words) AS t;
+    WHILE first <= cardinality(w) LOOP
+        -- how many fit
+        line := 1;
+        used := 0;
+        stop := first - 1;
+        WHILE stop < cardinality(w) LOOP
+            size := length(w[stop + 1]) + CASE WHEN used = 0 OR glued[stop + 1] THEN 0 ELSE 1 END;
+            IF used > 0 AND used + size > (CASE line WHEN 1 THEN first_room ELSE room END) THEN
+                EXIT WHEN line = 2;
+                line := 2;
+                used := length(w[stop + 1]);
+            ELSE
+                used := used + size;
+            END IF;
+            EXIT WHEN stop >= first
+                AND CASE WHEN stop + 1 = cardinality(w) THEN end_ms ELSE to_ms[stop + 1] END
+                    - CASE first WHEN 1 THEN start_ms ELSE from_ms[first] END > longest;
+            stop := stop + 1;
+        END LOOP;
+        -- where it is cut: behind a sentence, a part of one, at a pause; else so that no short rest is left
+        best := stop;
+        IF stop < cardinality(w) THEN
+            best_worth := 0;
+            FOR n IN (first + stop) / 2 .. stop LOOP
+                worth := CASE WHEN w[n] ~ '[.!?][")]*$' THEN 3
+                              WHEN w[n] ~ '[,;:]$' THEN 2
+                              WHEN from_ms[n + 1] - to_ms[n] >= 250 THEN 1
+                              ELSE 0 END;
+                IF worth > 0 AND worth >= best_worth THEN
+                    best := n;
+                    best_worth := worth;
+                END IF;
+            END LOOP;
+            IF best_worth = 0 AND 3 * (cardinality(w) - stop) < stop - first + 1 THEN
+                best := (first + cardinality(w)) / 2;
+            END IF;
+        END IF;
+        begins := CASE first WHEN 1 THEN start_ms ELSE from_ms[first] END;
+        ends := least(CASE best WHEN cardinality(w) THEN end_ms ELSE to_ms[best] END, begins + longest);
+        ends := greatest(begins, ends);
+        lines := mulberry_internal.subtitle_lines(w[first:best], glued[first:best], first_room);
+        RETURN NEXT;
+        first := best + 1;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION subtitle_cues(text, integer, integer, jsonb, integer) IS
+    'a segment cut into cues of at most two lines of 42 characters and 7 s; speaker_room: characters that stand before the first line '
+    '(internal)';
+
+CREATE FUNCTION subtitles(call bigint, vtt boolean) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN $2 THEN E'WEBVTT\n\n' ELSE '' END || coalesce(string_agg(
+               CASE WHEN $2 THEN '' ELSE q.number || E'\n' END
+               || mulberry_internal.subtitle_time(q.begins, q.separator) || ' --> '
+               || mulberry_internal.subtitle_time(q.ends, q.separator) || E'\n'
+               || CASE WHEN q.speaker IS NULL THEN '' WHEN $2 THEN format('<v %s>', q.speaker) ELSE q.speaker || ': ' END
+               || q.lines || E'\n\n', '' ORDER BY q.number), '')
+      FROM (SELECT row_number() OVER (ORDER BY c.begins, s.n, c.part) AS number, c.begins, c.ends,
+                   CASE WHEN $2 THEN '.' ELSE ',' END AS separator,
+                   -- WebVTT reads < and & as markup
+                   CASE WHEN $2 THEN replace(replace(replace(c.lines, '&', '&amp;'), '<', '&lt;'), '>', '&gt;') ELSE c.lines END AS lines,
+                   CASE WHEN $2 THEN translate(l.speaker, '<>&', '') ELSE l.speaker END AS speaker
+              FROM mulberry_internal.segments_in_time($1) WITH ORDINALITY
+                   AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, n)
+                   -- a line of its own would end a subtitle
+                   CROSS JOIN LATERAL (SELECT regexp_replace(coalesce(s.speaker, s.track) COLLATE "C", E'\\s+', ' ', 'g') AS speaker) AS l
+                   CROSS JOIN LATERAL mulberry_internal.subtitle_cues(
+                       s.text, s.start_ms, s.end_ms, s.words, CASE WHEN $2 OR l.speaker IS NULL THEN 0 ELSE length(l.speaker) + 2 END)
+                       WITH ORDINALITY AS c (begins, ends, lines, part)
+             WHERE s.start_ms IS NOT NULL) AS q
+$$;
+COMMENT ON FUNCTION subtitles(bigint, boolean) IS 'the segments of a call as SubRip or WebVTT (internal)';
 
 -- src/calls/waveform.sql
 -- A call as a picture.
@@ -5233,7 +5422,8 @@ BEGIN
     END IF;
     IF available THEN
         UPDATE mulberry_internal.endpoint_state x
-           SET state = 'closed', openings = 0, retry_at = NULL, out_since = NULL, probe = NULL, changed_at = at
+           SET state = 'closed', openings = least(x.openings, 1), retry_at = NULL, out_since = NULL, probe = NULL, changed_at = at,
+               allowed = 2, served = 0
          WHERE x.endpoint = s.endpoint AND x.tenant = s.tenant;
         RETURN mulberry_internal.announce_endpoint(s.endpoint, s.tenant, true, NULL);
     END IF;
@@ -5252,6 +5442,35 @@ COMMENT ON FUNCTION report_probe(bigint, boolean, bigint, text, timestamptz, uui
     'what a job learnt that asked an endpoint that is out: it is back, it is not, or (null) the request was not sent after all. key_of: '
     'tenant whose own key was refused. Returns the event that this was, if any';
 
+-- All that have waited would fall upon it at once: it gets two at a time, and twice as many after each window in which it has
+-- served them.  The first failure, where it does not fail now and then anyway, has it asked by one again: see MB_RUN_BY_CHANCE_BACK.
+CREATE FUNCTION report_served(endpoint bigint, tenant uuid, at timestamptz DEFAULT clock_timestamp()) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+BEGIN
+    -- whoever meets another who counts is not counted himself
+    UPDATE mulberry_internal.endpoint_state x
+       SET served = CASE WHEN w.is_over THEN 0 ELSE x.served + 1 END,
+           allowed = CASE WHEN NOT w.is_over THEN x.allowed WHEN 2 * x.allowed < w.most THEN 2 * x.allowed END,
+           openings = CASE WHEN w.is_over AND 2 * x.allowed >= w.most THEN 0 ELSE x.openings END,
+           changed_at = CASE WHEN w.is_over THEN at ELSE x.changed_at END
+      FROM (SELECT s.endpoint, s.tenant, s.served + 1 >= s.allowed OR s.changed_at <= at - interval '10 seconds' AS is_over,
+                   coalesce(e.max_concurrency,
+                            greatest(current_setting('mulberry.workers')::integer, 1)
+                            * current_setting('mulberry.http_concurrency')::integer) AS most
+              FROM mulberry_internal.endpoint_state s
+              JOIN mulberry_internal.endpoints e ON e.id = s.endpoint
+             WHERE s.endpoint = report_served.endpoint AND s.tenant IN (mulberry_internal.every_tenant(), report_served.tenant)
+               AND s.allowed IS NOT NULL
+               FOR NO KEY UPDATE OF s SKIP LOCKED) AS w
+     WHERE x.endpoint = w.endpoint AND x.tenant = w.tenant;
+END
+$$;
+COMMENT ON FUNCTION report_served(bigint, uuid, timestamptz) IS
+    'counts a request that an endpoint has served which comes back from an outage: after as many as it may have at once, or ten seconds, '
+    'it may have twice as many, until it may have all';
+
 CREATE FUNCTION report_endpoint(endpoint bigint, error text, at timestamptz DEFAULT clock_timestamp(),
                                 tenant uuid DEFAULT '00000000-0000-0000-0000-000000000000', since timestamptz DEFAULT NULL) RETURNS text
 LANGUAGE mulberry
@@ -5268,7 +5487,8 @@ BEGIN
     INSERT INTO mulberry_internal.endpoint_state (endpoint, tenant, state, changed_at)
     VALUES (report_endpoint.endpoint, report_endpoint.tenant, 'closed', at) ON CONFLICT DO NOTHING;
     UPDATE mulberry_internal.endpoint_state x
-       SET state = 'open', openings = 1, last_error = error, changed_at = at, out_since = at, retry_at = at + interval '1 second'
+       SET state = 'open', openings = x.openings + 1, last_error = error, changed_at = at, out_since = at,
+           retry_at = at + interval '1 second' * 2 ^ x.openings, allowed = NULL
      WHERE x.endpoint = report_endpoint.endpoint AND x.tenant = report_endpoint.tenant AND x.state = 'closed';
     IF NOT FOUND THEN
         RETURN NULL;
@@ -5374,8 +5594,8 @@ COMMENT ON FUNCTION give_up_waiting(integer, timestamptz) IS
 -- The tenants of what several share are found by a loose index scan, which costs a probe for each of
 -- them however long their queues are.  Of very many it sees some, others each time.
 CREATE FUNCTION job_lanes()
-RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, held_for uuid, not_before timestamptz, lease interval,
-               run_at timestamptz)
+RETURNS TABLE (route bigint, tenant uuid, max_concurrency integer, held_for uuid, not_before timestamptz,
+               allowed integer, allowed_for uuid, lease interval, run_at timestamptz)
 LANGUAGE plpgsql VOLATILE
 -- a plan made while the queue was short must not read all of a long one
 SET enable_seqscan = off
@@ -5412,13 +5632,17 @@ BEGIN
              UNION
             SELECT w.route, w.tenant FROM walk w
         )
-        SELECT r.id, l.tenant, r.max_concurrency, held.tenant, held.retry_at, r.lease, due.run_at
+        SELECT r.id, l.tenant, r.max_concurrency, held.tenant, held.retry_at, back.allowed, back.tenant, r.lease, due.run_at
           FROM lanes l
           JOIN routes r ON r.id = l.route
           LEFT JOIN LATERAL (SELECT s.tenant, s.retry_at FROM mulberry_internal.endpoint_state s
                               WHERE s.endpoint = r.id AND s.tenant IN (mulberry_internal.every_tenant(), l.tenant)
                                 AND s.state <> 'closed'
                               ORDER BY s.tenant LIMIT 1) AS held ON true
+          LEFT JOIN LATERAL (SELECT s.tenant, s.allowed FROM mulberry_internal.endpoint_state s
+                              WHERE s.endpoint = r.id AND s.tenant IN (mulberry_internal.every_tenant(), l.tenant)
+                                AND s.allowed IS NOT NULL
+                              ORDER BY s.allowed LIMIT 1) AS back ON true
          CROSS JOIN LATERAL (SELECT q.run_at FROM mulberry_internal.job_queue q
                               WHERE q.route = l.route AND q.tenant = l.tenant
                               ORDER BY q.run_at LIMIT 1) AS due;
@@ -5426,7 +5650,8 @@ END
 $$;
 COMMENT ON FUNCTION job_lanes() IS
     'enabled endpoints with the tenants that have jobs there, all or a hundred of each endpoint, and when the first of these jobs is due; '
-    'held_for, not_before: endpoint_state.tenant of the breaker that holds them, and until when (internal)';
+    'held_for, not_before: endpoint_state.tenant of the breaker that holds them, and until when; allowed, allowed_for: how many the '
+    'endpoint may have while it comes back, and of whom (internal)';
 
 CREATE FUNCTION lock_endpoint_soon(endpoint bigint) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' AS $$
@@ -5479,7 +5704,8 @@ BEGIN
         PERFORM mulberry_internal.divert_jobs(at, 4 * max_jobs);
     END IF;
     SELECT array_agg(l.route) AS routes, array_agg(l.tenant) AS tenants, array_agg(l.room) AS rooms,
-           array_agg(l.held_for) AS held_for, array_agg(l.lease) AS leases,
+           array_agg(l.held_for) AS held_for, array_agg(coalesce(l.held_for, l.allowed_for)) AS limited_for,
+           array_agg(l.lease) AS leases,
            array_agg(l.route_number) AS route_numbers, array_agg(l.tenant_number) AS tenant_numbers,
            count(*) AS number
       INTO lanes
@@ -5488,9 +5714,11 @@ BEGIN
               FROM mulberry_internal.job_lanes() j
              -- how many more the endpoint may have; null: any number
              CROSS JOIN LATERAL (SELECT CASE WHEN j.held_for IS NOT NULL THEN 1
-                                             WHEN j.max_concurrency IS NOT NULL THEN j.max_concurrency -
-                                                 (SELECT count(*)::integer FROM mulberry_internal.job_queue q
-                                                   WHERE q.route = j.route AND q.state = 'running' AND q.run_at > at)
+                                             WHEN j.max_concurrency IS NOT NULL OR j.allowed IS NOT NULL THEN
+                                                 (SELECT least(j.max_concurrency - count(*), j.allowed - count(*) FILTER
+                                                               (WHERE j.allowed_for IN (mulberry_internal.every_tenant(), q.tenant)))
+                                                    FROM mulberry_internal.job_queue q
+                                                   WHERE q.route = j.route AND q.state = 'running' AND q.run_at > at)::integer
                                         END AS room) AS r
              WHERE j.run_at <= at AND (j.not_before IS NULL OR j.not_before <= at) AND (r.room IS NULL OR r.room > 0)
              -- locks of endpoints are taken in this order
@@ -5526,8 +5754,8 @@ BEGIN
                                           ORDER BY q.run_at LIMIT deep) AS due) AS due
              ORDER BY greatest(l.by_route, l.by_tenant) + due.before, l.by_tenant + due.before, random()
         LOOP
-            -- of what is held for one tenant one job asks, whatever the endpoint does for others
-            CONTINUE WHEN CASE WHEN lanes.held_for[candidate.lane] <> mulberry_internal.every_tenant() THEN granted[candidate.lane]
+            -- of what is held for one tenant one job asks, or so many are allowed, whatever the endpoint does for others
+            CONTINUE WHEN CASE WHEN lanes.limited_for[candidate.lane] <> mulberry_internal.every_tenant() THEN granted[candidate.lane]
                                ELSE coalesce(of_route[candidate.route_number], 0) END >= candidate.room;
             IF candidate.route <> 0 THEN
                 -- What is kept in reserve is for those who have less than half of what is left of it.
@@ -5584,9 +5812,13 @@ BEGIN
         END IF;
         -- Whoever counts here also claims here before the next one counts.
         room := CASE WHEN mulberry_internal.lock_endpoint_soon(lanes.routes[lane]) THEN room ELSE 0 END;
-        room := least(room, (SELECT e.max_concurrency FROM mulberry_internal.endpoints e WHERE e.id = lanes.routes[lane]) -
-            (SELECT count(*)::integer FROM mulberry_internal.job_queue q
-              WHERE q.route = lanes.routes[lane] AND q.state = 'running' AND q.run_at > at));
+        room := least(room, (
+            SELECT least((SELECT e.max_concurrency FROM mulberry_internal.endpoints e WHERE e.id = lanes.routes[lane]) - count(*),
+                         (SELECT s.allowed FROM mulberry_internal.endpoint_state s
+                           WHERE s.endpoint = lanes.routes[lane] AND s.tenant = lanes.limited_for[lane])
+                         - count(*) FILTER (WHERE lanes.limited_for[lane] IN (mulberry_internal.every_tenant(), q.tenant)))
+              FROM mulberry_internal.job_queue q
+             WHERE q.route = lanes.routes[lane] AND q.state = 'running' AND q.run_at > at));
 
         ids := '{}';
         IF room > 0 THEN
@@ -5737,7 +5969,7 @@ CREATE FUNCTION prepare_job(job bigint, token bigint,
     OUT ready boolean, OUT endpoint text, OUT kind text, OUT secret_tenant uuid, OUT base_url text, OUT model text,
     OUT secret text, OUT options jsonb, OUT timeout_ms integer, OUT allow_http boolean, OUT allow_private boolean,
     OUT shared boolean, OUT refused text[], OUT configuration bigint,
-    OUT own_key boolean)
+    OUT own_key boolean, OUT coming_back boolean)
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -5796,8 +6028,10 @@ BEGIN
         allow_http := e.allow_http;
         allow_private := e.allow_private;
         shared := e.tenant IS NULL;
-        refused := (SELECT s.refused FROM mulberry_internal.endpoint_state s
-                     WHERE s.endpoint = e.id AND s.tenant = mulberry_internal.every_tenant());
+        SELECT min(s.refused) FILTER (WHERE s.tenant = mulberry_internal.every_tenant()), coalesce(bool_or(s.allowed IS NOT NULL), false)
+          INTO refused, coming_back
+          FROM mulberry_internal.endpoint_state s
+         WHERE s.endpoint = e.id AND s.tenant IN (mulberry_internal.every_tenant(), j.tenant);
         -- that of tenant "default" serves all that have none
         own_key := e.tenant IS NULL AND e.secret IS NOT NULL
             AND (secret_tenant IS NULL
@@ -6172,6 +6406,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('release_jobs', 'EXECUTE', 'worker'),
     ('report_endpoint', 'EXECUTE', 'worker'),
     ('report_probe', 'EXECUTE', 'worker'),
+    ('report_served', 'EXECUTE', 'worker'),
     ('note_objections', 'EXECUTE', 'worker'),
     ('save_progress', 'EXECUTE', 'worker'),
     ('run_jobs', 'EXECUTE', 'worker')

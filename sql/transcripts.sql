@@ -70,6 +70,52 @@ SELECT mulberry.call_transcript('tr-call');
 SELECT mulberry.call_transcript('tr-call', 'srt');
 SELECT mulberry.call_transcript('tr-call', 'vtt');
 SELECT jsonb_pretty(mulberry.call_transcript('tr-call', 'json')::jsonb);
+-- subtitles of what has no turns: two lines of 42 characters and seven seconds at most, cut at what the engine says of words
+CREATE FUNCTION pg_temp.cues(said text, start_ms integer, end_ms integer, words jsonb DEFAULT NULL, speaker_room integer DEFAULT 0)
+RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT format('%s-%s %s', begins, ends, replace(lines, E'\n', ' | ')) FROM mulberry_internal.subtitle_cues($1, $2, $3, $4, $5)
+$$;
+\set long '''I am calling about the invoice that you have sent me last week because there is something wrong with it, and nobody answers my letters. Please call me back'''
+SELECT pg_temp.cues(:long, 0, 8000);
+SELECT pg_temp.cues(:long, 0, 8000, speaker_room => 12);
+SELECT pg_temp.cues('two lines of forty-two characters, no more, fit into a cue', 100, 7100);
+SELECT pg_temp.cues('short', 0, 30000);
+SELECT pg_temp.cues('four words in a quarter of a minute', 0, 15000);
+-- words with times, said late, and written otherwise than the text has them
+SELECT pg_temp.cues('Hello there, Mr. Miller! Twenty-five of them, is it?', 0, 12000, '[
+    {"word": "hello", "start_ms": 1000, "end_ms": 1400}, {"word": "there", "start_ms": 1400, "end_ms": 2000}, {"word": "mr", "start_ms": 2100, "end_ms": 2300},
+    {"word": "miller", "start_ms": 2300, "end_ms": 3000}, {"word": "twenty", "start_ms": 9000, "end_ms": 9300}, {"word": "five", "start_ms": 9300, "end_ms": 9600},
+    {"word": "of", "start_ms": 9600, "end_ms": 9700}, {"word": "them", "start_ms": 9700, "end_ms": 10000}, {"word": "is", "start_ms": 10000, "end_ms": 10500},
+    {"word": "it", "start_ms": 10500, "end_ms": 11000}]');
+SELECT pg_temp.cues('one two three four five six seven', 0, 14000, '[{"word": "one", "start_ms": 1, "end_ms": 2}, {"word": "two"}]');
+SELECT pg_temp.cues('one two three four five six seven', 0, 14000, '[{"word": "...", "start_ms": 1, "end_ms": 2}]');
+-- scripts without spaces, and what is no word
+SELECT pg_temp.cues(repeat('x', 100), 0, 5000);
+SELECT pg_temp.cues('- . - .', 0, 9000);
+SELECT pg_temp.cues('', 0, 9000);
+SELECT pg_temp.cues('no time', 5, 5);
+-- of segments of any kind nothing is lost and nothing too long, and times go forwards within the segment's
+SELECT setseed(0.25);
+CREATE TEMP TABLE spoken AS
+    SELECT n, string_agg(repeat('x', 1 + (random() ^ 3 * 18)::integer) || (ARRAY['', '', ',', '.'])[1 + (random() * 3)::integer], ' ') AS said
+      FROM generate_series(1, 300) AS n, generate_series(1, 1 + n % 97) AS k GROUP BY n;
+SELECT count(*) > 600 AS many, bool_and(c.lines !~ '\n.*\n') AS two_lines, max(c.ends - c.begins) <= 7000 AS seconds,
+       bool_and(length(split_part(c.lines, E'\n', 1)) <= greatest(42 - n % 30, 21)) AS first_line,
+       bool_and(length(split_part(c.lines, E'\n', 2)) <= 42) AS second_line
+  FROM spoken CROSS JOIN LATERAL mulberry_internal.subtitle_cues(said, n, n + 60 * length(said), NULL, n % 30) AS c;
+SELECT bool_and(whole = said) AS nothing_lost, bool_and(forwards) AS forwards
+  FROM (SELECT n, said, string_agg(replace(lines, E'\n', ' '), ' ' ORDER BY part) AS whole, bool_and(begins >= before AND ends >= begins) AS forwards
+          FROM (SELECT s.n, s.said, c.*, lag(c.ends, 1, s.n) OVER (PARTITION BY s.n ORDER BY c.part) AS before
+                  FROM spoken AS s CROSS JOIN LATERAL mulberry_internal.subtitle_cues(said, n, n + 60 * length(said), NULL, n % 30)
+                       WITH ORDINALITY AS c (begins, ends, lines, part)) AS x
+         GROUP BY n, said) AS y;
+-- who speaks is told with each
+SELECT mulberry_internal.put_segments(id, 0, 0, jsonb_build_array(
+           jsonb_build_object('text', :long, 'speaker', 'A <b>', 'start_ms', 0, 'end_ms', 8000),
+           jsonb_build_object('text', 'I see & hear.', 'speaker', 'agent', 'start_ms', 1000, 'end_ms', 2000)))
+  FROM mulberry_internal.calls WHERE call_id = 'tr-call';
+SELECT mulberry.call_transcript('tr-call', 'srt');
+SELECT mulberry.call_transcript('tr-call', 'vtt');
 -- the first part again, by a job that began anew: nothing of the earlier one is left
 SELECT mulberry_internal.put_segments(id, 0, 0, '[{"text": "anew", "start_ms": 0, "end_ms": 10}]') FROM mulberry_internal.calls WHERE call_id = 'tr-call';
 SELECT start_ms, text FROM mulberry.call_segments('tr-call');

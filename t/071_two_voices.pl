@@ -89,13 +89,18 @@ sub words_of { return grep { /\w/ } map { s/[^\w']//gr } split ' ', lc $_[0] }
 my @cues;
 for (split /\n\n/, $srt)
 {
-    my ($number, $times, $text) = split /\n/;
+    my ($number, $times, @lines) = split /\n/;
     my ($start, $end) = $times =~ /^(\S+) --> (\S+)$/ or die $times;
-    my ($who, $rest) = $text =~ /^(caller|agent): (.*)$/ or die $text;
-    push @cues, { number => $number, start => seconds($start), end => seconds($end), who => $who, words => [ words_of($rest) ] };
+    my ($who, $rest) = "@lines" =~ /^(caller|agent): (.*)$/ or die $lines[0];
+    push @cues, { number => $number, start => seconds($start), end => seconds($end), who => $who, words => [ words_of($rest) ],
+        lines => \@lines };
 }
 is(join(' ', map { $_->{number} } @cues), join(' ', 1 .. @cues), 'the subtitles are numbered');
 is_deeply([ map { $_->{start} } @cues ], [ sort { $a <=> $b } map { $_->{start} } @cues ], '... in order of time');
+
+cmp_ok(max(map { $_->{end} - $_->{start} } @cues), '<=', 7, '... none for more than seven seconds');
+cmp_ok(max(map { scalar @{ $_->{lines} } } @cues), '<=', 2, '... none of more than two lines');
+cmp_ok(max(map { length } map { @{ $_->{lines} } } @cues), '<=', 42, '... none of more than 42 characters');
 
 # Longest common subsequence of words: pairs of places in both.
 sub aligned

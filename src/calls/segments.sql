@@ -117,32 +117,6 @@ COMMENT ON FUNCTION mulberry.call_segments(text, text) IS
     'or, of several tracks, of call_audio_stereo(), null for a call of encoding text. '
     'words: [{"word", "start_ms", "end_ms", "confidence"}, ...]; confidence is the engine''s, 0 to 1';
 
-CREATE OR REPLACE FUNCTION subtitle_time(ms integer, separator text) RETURNS text
-LANGUAGE sql IMMUTABLE
-RETURN format('%s:%s:%s%s%s', lpad((ms / 3600000)::text, 2, '0'), lpad((ms / 60000 % 60)::text, 2, '0'),
-              lpad((ms / 1000 % 60)::text, 2, '0'), separator, lpad((ms % 1000)::text, 3, '0'));
-COMMENT ON FUNCTION subtitle_time(integer, text) IS 'a time as subtitles write it, 00:00:00,000 or 00:00:00.000 (internal)';
-
-CREATE OR REPLACE FUNCTION subtitles(call bigint, vtt boolean) RETURNS text
-LANGUAGE sql STABLE AS $$
-    SELECT CASE WHEN $2 THEN E'WEBVTT\n\n' ELSE '' END || coalesce(string_agg(
-               CASE WHEN $2 THEN '' ELSE q.n || E'\n' END
-               || mulberry_internal.subtitle_time(q.start_ms, q.separator) || ' --> '
-               || mulberry_internal.subtitle_time(q.end_ms, q.separator) || E'\n'
-               || CASE WHEN q.speaker IS NULL THEN '' WHEN $2 THEN format('<v %s>', q.speaker) ELSE q.speaker || ': ' END
-               || q.text || E'\n\n', '' ORDER BY q.n), '')
-      FROM (SELECT s.n, s.start_ms, s.end_ms, CASE WHEN $2 THEN '.' ELSE ',' END AS separator,
-                   -- a line of its own ends a subtitle, and WebVTT reads < and & as markup
-                   CASE WHEN $2 THEN replace(replace(replace(l.text, '&', '&amp;'), '<', '&lt;'), '>', '&gt;') ELSE l.text END AS text,
-                   CASE WHEN $2 THEN translate(l.speaker, '<>&', '') ELSE l.speaker END AS speaker
-              FROM mulberry_internal.segments_in_time($1) WITH ORDINALITY
-                   AS s (track, speaker, start_ms, end_ms, text, confidence, sentiment, sentiment_confidence, words, n)
-                   CROSS JOIN LATERAL (SELECT regexp_replace(s.text COLLATE "C", E'\\s+', ' ', 'g') AS text,
-                                              regexp_replace(coalesce(s.speaker, s.track) COLLATE "C", E'\\s+', ' ', 'g') AS speaker
-                                      ) AS l) AS q
-$$;
-COMMENT ON FUNCTION subtitles(bigint, boolean) IS 'the segments of a call as SubRip or WebVTT (internal)';
-
 CREATE OR REPLACE FUNCTION turns(call bigint) RETURNS TABLE (speaker text, text text, start_ms integer)
 LANGUAGE sql STABLE AS $$
     SELECT t.speaker, string_agg(t.text, ' ' ORDER BY t.n), min(t.start_ms)
