@@ -171,10 +171,27 @@ code_paths_agree_on_extremes(void)
 			check_bytes(power[1], power[0], sizeof(power[0][0]) * (DTMF_BLOCK - 1));
 			for (float share = 0; share <= 1e8f; share += 5e7f)
 			{
+				uint32_t tonal[2];
+
 				for (int k = 0; k < 2; k++)
-					kernels[k]->tonal(power[k] + DTMF_DISTANCE, energy[k] + DTMF_DISTANCE,
-									  DTMF_BLOCK - 1 - DTMF_DISTANCE, share, best[k]);
+					tonal[k] =
+						kernels[k]->tonal(power[k] + DTMF_DISTANCE, energy[k] + DTMF_DISTANCE,
+										  DTMF_BLOCK - 1 - DTMF_DISTANCE, share, best[k]);
 				check_bytes(best[1], best[0], DTMF_BLOCK - 1 - DTMF_DISTANCE);
+				check_int(tonal[1], tonal[0]);
+			}
+			/* sums that pass the sign bit, and any number of hops */
+			for (int hops = 1; hops <= DTMF_BLOCK - DTMF_WINDOW; hops++)
+			{
+				uint32_t window[2][DTMF_BLOCK] = { { 0 } };
+				uint32_t floor = energy[0][hops] * (uint32_t) hops / 4;
+				uint32_t active[2];
+
+				for (int k = 0; k < 2; k++)
+					active[k] =
+						kernels[k]->windows(energy[k] + DTMF_WINDOW - 1, hops, floor, window[k]);
+				check_bytes(window[1], window[0], sizeof(window[0]));
+				check_int(active[1], active[0]);
 			}
 			for (int gate = 1; gate <= 16384; gate *= 2)
 				check_int(kernels[1]->loud(samples, DTMF_BLOCK, gate),
@@ -193,11 +210,12 @@ code_paths_agree_on_equal_tones(void)
 {
 	enum
 	{
-		HOPS = 2000
+		HOPS = 64 * DTMF_BLOCK
 	};
 	static float power[DTMF_DISTANCE + HOPS][8];
 	static uint32_t window[HOPS];
 	int8_t best[HOPS];
+	uint32_t tonal[HOPS / DTMF_BLOCK];
 	check_random random = { 3 };
 
 	for (int hop = 0; hop < DTMF_DISTANCE + HOPS; hop++)
@@ -211,7 +229,9 @@ code_paths_agree_on_equal_tones(void)
 
 		if (kernel == NULL)
 			continue;
-		kernel->tonal(power + DTMF_DISTANCE, window, HOPS, 1, best);
+		for (int hop = 0; hop < HOPS; hop += DTMF_BLOCK)
+			tonal[hop / DTMF_BLOCK] =
+				kernel->tonal(power + DTMF_DISTANCE + hop, window + hop, DTMF_BLOCK, 1, best + hop);
 		for (int hop = 0; hop < HOPS; hop++)
 		{
 			const float *then = power[hop];
@@ -229,6 +249,7 @@ code_paths_agree_on_equal_tones(void)
 										 (float) window[hop]
 									 ? 4 * row + column
 									 : -1);
+			check_int(tonal[hop / DTMF_BLOCK] >> hop % DTMF_BLOCK & 1, best[hop] >= 0);
 		}
 	}
 }

@@ -187,10 +187,8 @@ process(mb_dtmf *dtmf, int first, int n)
 {
 	dtmf_block *b = &dtmf->block;
 	const dtmf_kernel *kernel = mb_dtmf_kernel(dtmf->path);
-	uint32_t *energy = b->energy + DTMF_BIN_HISTORY + first;
 	uint32_t *windows = b->window + DTMF_BIN_HISTORY + first;
-	uint32_t window = 0;
-	uint32_t active = 0;
+	uint32_t active;
 	uint32_t loud;
 
 	/* the band filter sees a hop and the one before it */
@@ -198,22 +196,14 @@ process(mb_dtmf *dtmf, int first, int n)
 	filter_band(dtmf, kernel, first, n, loud | loud << 1 | dtmf->was_loud);
 	dtmf->was_loud = loud >> (n - 1) & 1;
 
-	for (int k = 1; k < DTMF_WINDOW; k++)
-		window += energy[-k];
-	for (int i = 0; i < n; i++)
-	{
-		/* the sum over the window slides; 32 bits hold four hops of less than 2^30 each */
-		window += energy[i];
-		windows[i] = window;
-		active |= (uint32_t) (window >= dtmf->energy_floor) << i;
-		window -= energy[i - DTMF_WINDOW + 1];
-	}
+	active = kernel->windows(b->energy + DTMF_BIN_HISTORY + first, n, dtmf->energy_floor, windows);
 	filter_bins(dtmf, kernel, first, n, active);
 	if (active != 0 || dtmf->track.symbol >= 0)
 	{
-		kernel->tonal(b->power + DTMF_BIN_HISTORY + first, windows, n,
-					  DTMF_TONAL_SHARE * DTMF_POWER_OVER_ENERGY, b->best + first);
-		mb_dtmf_track(dtmf, first, n);
+		uint32_t tonal = kernel->tonal(b->power + DTMF_BIN_HISTORY + first, windows, n,
+									   DTMF_TONAL_SHARE * DTMF_POWER_OVER_ENERGY, b->best + first);
+
+		mb_dtmf_track(dtmf, first, n, tonal);
 	}
 }
 

@@ -59,18 +59,33 @@ typedef enum dtmf_path
  * band: hops * 32 samples behind DTMF_INPUT_HISTORY ones make hops * 16 of the band, its
  * energy and the input's.  bins: hops * 16 behind DTMF_BAND_HISTORY ones make 16 sums and
  * 8 powers a hop.  tonal: the best row and column, as 4 * row + column, where they have more than
- * share of the energy of the window, both halves' powers added up, and -1 elsewhere;
- * power[-DTMF_DISTANCE] must exist.  loud:
- * the hops of which some sample reaches the gate, which is a power of two, as bits, the first
- * being the lowest.
+ * share of the energy of the window, both halves' powers added up, and -1 elsewhere; which hops have one, as bits, the
+ * first being the lowest; power[-DTMF_DISTANCE] must exist.  loud:
+ * the hops of which some sample reaches the gate, which is a power of two, likewise.  windows: each hop's energy and those of the DTMF_WINDOW - 1 before it, and, as bits, which of these
+ * sums reach the floor.
  */
 typedef struct dtmf_kernel
 {
 	void (*band)(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint32_t *total);
 	void (*bins)(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8]);
-	void (*tonal)(float (*power)[8], const uint32_t *window, int hops, float share, int8_t *best);
+	uint32_t (*tonal)(float (*power)[8], const uint32_t *window, int hops, float share,
+					  int8_t *best);
 	uint32_t (*loud)(const int16_t *input, int hops, int gate);
+	uint32_t (*windows)(const uint32_t *energy, int hops, uint32_t floor, uint32_t *window);
 } dtmf_kernel;
+
+/* The tones of a symbol, of the eight.  Without the sign, what divides by 4 is a shift. */
+static inline int
+dtmf_row(int symbol)
+{
+	return (int) ((unsigned) symbol / 4);
+}
+
+static inline int
+dtmf_column(int symbol)
+{
+	return (int) (4 + (unsigned) symbol % 4);
+}
 
 /* Sorts each of the first "columns" (4 or 8) of eight columns of eight numbers, smallest first. */
 extern void mb_dtmf_sort_columns(float (*v)[8], int columns);
@@ -82,8 +97,8 @@ extern dtmf_path mb_dtmf_best_path(void);
 /* For tests: makes a receiver take another path.  False when there is none such. */
 extern bool mb_dtmf_use_path(mb_dtmf *dtmf, dtmf_path path);
 
-/* Follows the bursts through hops first to first + n - 1 of the block. */
-extern void mb_dtmf_track(mb_dtmf *dtmf, int first, int n);
+/* Follows the bursts through hops first to first + n - 1 of the block; those that are tonal are bits. */
+extern void mb_dtmf_track(mb_dtmf *dtmf, int first, int n, uint32_t tonal);
 /* Ends a burst that is still open. */
 extern void mb_dtmf_track_end(mb_dtmf *dtmf);
 

@@ -1,29 +1,14 @@
 /*
  * dtmf_kernel.c
  *	  The arithmetic of the DTMF receiver that runs over every sample: band filter
- *	  with decimation, and the sixteen sums of the half windows.  Plain C, SSE2 and AVX2.
+ *	  with decimation, and the sixteen sums of the half windows.  Plain C and SSE2; AVX2 is in dtmf_avx2.c.
  *
  * All paths compute the same integers (and from them, with one multiplication each,
  * the same floats), so the digits do not depend on the processor.  No
  * sum can overflow; bench/dtmf_tables.py asserts that for the tables it makes.
  * Nothing is decided here.
  */
-#include "core/audio/dtmf_internal.h"
-
-#include <string.h>
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define DTMF_X86 1
-#include <immintrin.h>
-#endif
-
-#define BAND_SHIFT 15 /* the taps have 14 bits: half the amplitude comes out */
-#define BAND_ROUND (1 << (BAND_SHIFT - 1))
-#define ENERGY_SHIFT 4 /* before squares are added up, so that 32 bits do for a window */
-#define TOTAL_SHIFT 7  /* twice as many samples of twice the amplitude give the same */
-
-/* Half of a bin's taps, rounded up to what a vector holds. */
-#define FOLDED 16
+#include "core/audio/dtmf_kernel.h"
 
 static void
 band_plain(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint32_t *total)
@@ -113,9 +98,11 @@ largest_of_four(const float *v)
 	return best;
 }
 
-static void
+static uint32_t
 tonal_plain(float (*power)[8], const uint32_t *window, int hops, float share, int8_t *best)
 {
+	uint32_t tonal = 0;
+
 	for (int hop = 0; hop < hops; hop++)
 	{
 		float sum[8];
@@ -127,8 +114,12 @@ tonal_plain(float (*power)[8], const uint32_t *window, int hops, float share, in
 		column = largest_of_four(sum + 4);
 		best[hop] = -1;
 		if (sum[row] + sum[4 + column] > share * (float) window[hop])
+		{
 			best[hop] = (int8_t) (4 * row + column);
+			tonal |= UINT32_C(1) << hop;
+		}
 	}
+	return tonal;
 }
 
 static uint32_t
@@ -149,7 +140,31 @@ loud_plain(const int16_t *input, int hops, int gate)
 	return loud;
 }
 
-static const dtmf_kernel plain_kernel = { band_plain, bins_plain, tonal_plain, loud_plain };
+/* The first "done" hops are done. */
+static inline uint32_t
+windows_from(int done, const uint32_t *energy, int hops, uint32_t floor, uint32_t *window)
+{
+	uint32_t active = 0;
+
+	for (int hop = done; hop < hops; hop++)
+	{
+		/* 32 bits hold four hops of less than 2^30 each */
+		window[hop] = energy[hop] + energy[hop - 1] + energy[hop - 2] + energy[hop - 3];
+		active |= (uint32_t) (window[hop] >= floor) << hop;
+	}
+	return active;
+}
+
+_Static_assert(DTMF_WINDOW == 4, "windows_from() and mb_dtmf_windows_sse2() add up four");
+
+static uint32_t
+windows_plain(const uint32_t *energy, int hops, uint32_t floor, uint32_t *window)
+{
+	return windows_from(0, energy, hops, floor, window);
+}
+
+static const dtmf_kernel plain_kernel = { band_plain, bins_plain, tonal_plain, loud_plain,
+										  windows_plain };
 
 /* Order of exchanges that sorts eight values. */
 #define SORT_EIGHT(exchange)                                                                       \
@@ -159,16 +174,6 @@ static const dtmf_kernel plain_kernel = { band_plain, bins_plain, tonal_plain, l
 				exchange(3, 4) exchange(5, 6)
 
 #ifdef DTMF_X86
-
-/* Two neighbouring taps in every 32-bit lane, and two neighbouring samples likewise. */
-static inline int32_t
-pair_at(const int16_t *p)
-{
-	int32_t pair;
-
-	memcpy(&pair, p, sizeof(pair));
-	return pair;
-}
 
 static inline __m128i
 load(const int16_t *p)
@@ -180,14 +185,6 @@ static inline __m128i
 squares(__m128i x, int shift)
 {
 	return _mm_srli_epi32(_mm_madd_epi16(x, x), shift);
-}
-
-static inline uint32_t
-sum_of(__m128i x)
-{
-	x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4E));
-	x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0xB1));
-	return (uint32_t) _mm_cvtsi128_si32(x);
 }
 
 static inline uint32_t
@@ -297,9 +294,11 @@ bins_sse2(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
 	}
 }
 
-static void
+static uint32_t
 tonal_sse2(float (*power)[8], const uint32_t *window, int hops, float share, int8_t *best)
 {
+	uint32_t tonal = 0;
+
 	for (int hop = 0; hop < hops; hop++)
 	{
 		const float *now = power[hop];
@@ -319,8 +318,10 @@ tonal_sse2(float (*power)[8], const uint32_t *window, int hops, float share, int
 			high = _mm_cmpeq_ps(high, _mm_shuffle_ps(both, both, 0x55));
 			best[hop] = (int8_t) (4 * __builtin_ctz((unsigned) _mm_movemask_ps(low)) +
 								  __builtin_ctz((unsigned) _mm_movemask_ps(high)));
+			tonal |= UINT32_C(1) << hop;
 		}
 	}
+	return tonal;
 }
 
 static uint32_t
@@ -343,7 +344,36 @@ loud_sse2(const int16_t *input, int hops, int gate)
 	return loud;
 }
 
-static const dtmf_kernel sse2_kernel = { band_sse2, bins_sse2, tonal_sse2, loud_sse2 };
+static inline __m128i
+load_four(const uint32_t *p)
+{
+	return _mm_loadu_si128((const __m128i *) p);
+}
+
+/* There is but a comparison of signed numbers: the sign bits are turned. */
+uint32_t
+mb_dtmf_windows_sse2(const uint32_t *energy, int hops, uint32_t floor, uint32_t *window)
+{
+	const __m128i sign = _mm_set1_epi32(INT32_MIN);
+	const __m128i least = _mm_set1_epi32((int32_t) (floor ^ 0x80000000u));
+	uint32_t active = 0;
+	int hop;
+
+	for (hop = 0; hop + 4 <= hops; hop += 4)
+	{
+		__m128i sum =
+			_mm_add_epi32(_mm_add_epi32(load_four(energy + hop), load_four(energy + hop - 1)),
+						  _mm_add_epi32(load_four(energy + hop - 2), load_four(energy + hop - 3)));
+		__m128i below = _mm_cmpgt_epi32(least, _mm_xor_si128(sum, sign));
+
+		_mm_storeu_si128((__m128i *) (window + hop), sum);
+		active |= ((uint32_t) _mm_movemask_ps(_mm_castsi128_ps(below)) ^ 0xF) << hop;
+	}
+	return active | windows_from(hop, energy, hops, floor, window);
+}
+
+static const dtmf_kernel sse2_kernel = { band_sse2, bins_sse2, tonal_sse2, loud_sse2,
+										 mb_dtmf_windows_sse2 };
 
 void
 mb_dtmf_sort_columns(float (*v)[8], int columns)
@@ -365,173 +395,6 @@ mb_dtmf_sort_columns(float (*v)[8], int columns)
 			_mm_storeu_ps(v[i] + half, r[i]);
 	}
 }
-
-#define AVX2 __attribute__((target("avx2")))
-
-/* One pair of taps onto the 16 outputs of a hop. */
-#define BAND_STEP(k)                                                                               \
-	{                                                                                              \
-		__m256i taps = _mm256_set1_epi32(pair_at(mb_dtmf_band_taps + (k)));                        \
-		a = _mm256_add_epi32(a, _mm256_madd_epi16(load_avx2(input + (k)), taps));                  \
-		b = _mm256_add_epi32(b, _mm256_madd_epi16(load_avx2(input + (k) + 16), taps));             \
-	}
-
-AVX2 static inline __m256i
-load_avx2(const int16_t *p)
-{
-	return _mm256_loadu_si256((const __m256i *) p);
-}
-
-AVX2 static void
-band_avx2(const int16_t *input, int hops, int16_t *band, uint32_t *energy, uint32_t *total)
-{
-	const __m256i round = _mm256_set1_epi32(BAND_ROUND);
-
-	for (int hop = 0; hop < hops; hop++)
-	{
-		__m256i a = round;
-		__m256i b = round;
-		__m256i square;
-
-		/* unrolled by hand: the compiler spends a move on each sum in a loop */
-		for (int k = 0; k < DTMF_BAND_TAPS; k += 8)
-		{
-			BAND_STEP(k)
-			BAND_STEP(k + 2)
-			BAND_STEP(k + 4)
-			BAND_STEP(k + 6)
-		}
-		/* packing works in halves of the register; put its quarters into order */
-		a = _mm256_packs_epi32(_mm256_srai_epi32(a, BAND_SHIFT), _mm256_srai_epi32(b, BAND_SHIFT));
-		a = _mm256_permute4x64_epi64(a, 0xD8);
-		_mm256_storeu_si256((__m256i *) band, a);
-		square = _mm256_srli_epi32(_mm256_madd_epi16(a, a), ENERGY_SHIFT);
-		energy[hop] = sum_of(
-			_mm_add_epi32(_mm256_castsi256_si128(square), _mm256_extracti128_si256(square, 1)));
-		total[hop] = total_of(input);
-		input += DTMF_HOP;
-		band += DTMF_HALF_HOP;
-	}
-}
-
-AVX2 static inline void
-store_avx2(__m256i re, __m256i im, int32_t *bin, float *power)
-{
-	__m256 x = _mm256_cvtepi32_ps(re);
-	__m256 y = _mm256_cvtepi32_ps(im);
-
-	_mm256_storeu_si256((__m256i *) bin, re);
-	_mm256_storeu_si256((__m256i *) bin + 1, im);
-	_mm256_storeu_ps(power, _mm256_add_ps(_mm256_mul_ps(x, x), _mm256_mul_ps(y, y)));
-}
-
-/* As fold(), all at once: the last two of the sixteen are not used. */
-AVX2 static inline void
-fold_avx2(const int16_t *band, int16_t (*folded)[FOLDED])
-{
-	const __m256i backwards =
-		_mm256_setr_epi8(14, 15, 12, 13, 10, 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1, 14, 15, 12, 13, 10,
-						 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1);
-	__m256i early = load_avx2(band);
-	__m256i late = _mm256_shuffle_epi8(load_avx2(band + DTMF_BIN_TAPS - FOLDED), backwards);
-
-	late = _mm256_permute4x64_epi64(late, 0x4E);
-	_mm256_storeu_si256((__m256i *) folded[0], _mm256_adds_epi16(early, late));
-	_mm256_storeu_si256((__m256i *) folded[1], _mm256_subs_epi16(early, late));
-}
-
-/* One pair of taps onto the 16 sums of two hops. */
-#define BIN_STEP(k)                                                                                \
-	{                                                                                              \
-		__m256i re = taps[k];                                                                      \
-		__m256i im = taps[(k) + 1];                                                                \
-		a = _mm256_add_epi32(a, _mm256_madd_epi16(_mm256_set1_epi32(pair_at(one[0] + (k))), re));  \
-		b = _mm256_add_epi32(b, _mm256_madd_epi16(_mm256_set1_epi32(pair_at(one[1] + (k))), im));  \
-		c = _mm256_add_epi32(c, _mm256_madd_epi16(_mm256_set1_epi32(pair_at(two[0] + (k))), re));  \
-		d = _mm256_add_epi32(d, _mm256_madd_epi16(_mm256_set1_epi32(pair_at(two[1] + (k))), im));  \
-	}
-
-AVX2 static void
-bins_avx2(const int16_t *band, int hops, int32_t (*bin)[16], float (*power)[8])
-{
-	int16_t folded[DTMF_BLOCK + 1][2][FOLDED];
-
-	for (int hop = 0; hop < hops; hop++)
-		fold_avx2(band + hop * DTMF_HALF_HOP, folded[hop]);
-	/* an odd one at the end is done twice */
-	fold_avx2(band + (hops - 1) * DTMF_HALF_HOP, folded[hops]);
-
-	/* two at a time, which share the taps and hide the latency of the sums */
-	for (int hop = 0; hop < hops; hop += 2)
-	{
-		const __m256i *taps = (const __m256i *) mb_dtmf_bin_taps;
-		const int16_t(*one)[FOLDED] = (const int16_t(*)[FOLDED]) folded[hop];
-		const int16_t(*two)[FOLDED] = (const int16_t(*)[FOLDED]) folded[hop + 1];
-		int second = hop + 1 < hops ? 1 : 0;
-		__m256i a = _mm256_setzero_si256();
-		__m256i b = a;
-		__m256i c = a;
-		__m256i d = a;
-
-		BIN_STEP(0)
-		BIN_STEP(2)
-		BIN_STEP(4)
-		BIN_STEP(6)
-		BIN_STEP(8)
-		BIN_STEP(10)
-		BIN_STEP(12)
-		store_avx2(a, b, bin[hop], power[hop]);
-		store_avx2(c, d, bin[hop + second], power[hop + second]);
-	}
-}
-
-_Static_assert(DTMF_BIN_TAPS == 28,
-			   "bins_avx2 has as many steps as there are pairs of taps in half");
-
-AVX2 static uint32_t
-loud_avx2(const int16_t *input, int hops, int gate)
-{
-	const __m256i above = _mm256_set1_epi16((int16_t) (gate - 1));
-	const __m256i below = _mm256_set1_epi16((int16_t) -gate);
-	uint32_t loud = 0;
-
-	for (int hop = 0; hop < hops; hop++)
-	{
-		__m256i a = load_avx2(input), b = load_avx2(input + 16);
-		__m256i high = _mm256_cmpgt_epi16(_mm256_max_epi16(a, b), above);
-		__m256i low = _mm256_cmpgt_epi16(below, _mm256_min_epi16(a, b));
-
-		loud |= (uint32_t) (_mm256_movemask_epi8(_mm256_or_si256(high, low)) != 0) << hop;
-		input += DTMF_HOP;
-	}
-	return loud;
-}
-
-/* As tonal_sse2(), rows in one half of the register and columns in the other. */
-AVX2 static void
-tonal_avx2(float (*power)[8], const uint32_t *window, int hops, float share, int8_t *best)
-{
-	for (int hop = 0; hop < hops; hop++)
-	{
-		__m256 sum =
-			_mm256_add_ps(_mm256_loadu_ps(power[hop]), _mm256_loadu_ps(power[hop - DTMF_DISTANCE]));
-		__m256 both = _mm256_max_ps(sum, _mm256_permute_ps(sum, 0x4E));
-		__m128 low, high;
-
-		both = _mm256_max_ps(both, _mm256_permute_ps(both, 0xB1));
-		low = _mm256_castps256_ps128(both);
-		high = _mm256_extractf128_ps(both, 1);
-		best[hop] = -1;
-		if (_mm_cvtss_f32(_mm_add_ss(low, high)) > share * (float) window[hop])
-		{
-			unsigned equal = (unsigned) _mm256_movemask_ps(_mm256_cmp_ps(sum, both, _CMP_EQ_OQ));
-
-			best[hop] = (int8_t) (4 * __builtin_ctz(equal) + __builtin_ctz(equal >> 4));
-		}
-	}
-}
-
-static const dtmf_kernel avx2_kernel = { band_avx2, bins_avx2, tonal_avx2, loud_avx2 };
 
 #else /* not DTMF_X86 */
 
@@ -574,7 +437,7 @@ mb_dtmf_kernel(dtmf_path path)
 #endif
 		case DTMF_PATH_AVX2:
 #ifdef DTMF_X86
-			return __builtin_cpu_supports("avx2") ? &avx2_kernel : NULL;
+			return __builtin_cpu_supports("avx2") ? &mb_dtmf_avx2_kernel : NULL;
 #else
 			return NULL;
 #endif

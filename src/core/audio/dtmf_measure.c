@@ -249,17 +249,20 @@ take_sample(const dtmf_track *track, const burst *m, sample v)
 
 		for (int k = 0; k < 2; k++)
 		{
-			x[k][s] = now->re[k] * then->re[k] + now->im[k] * then->im[k];
-			y[k][s] = now->im[k] * then->re[k] - now->re[k] * then->im[k];
+			float re = (float) now->re[k], im = (float) now->im[k];
+			float before_re = (float) then->re[k], before_im = (float) then->im[k];
+
+			x[k][s] = re * before_re + im * before_im;
+			y[k][s] = im * before_re - re * before_im;
 			v[s][POWER_LOW + k] = now->power[k];
 		}
 		v[s][PURITY] = (track->power[i] + track->power[i - DTMF_DISTANCE]) /
-					   (DTMF_POWER_OVER_ENERGY * now->window + 1);
+					   (DTMF_POWER_OVER_ENERGY * (float) now->window + 1);
 	}
 	/* the turns, all at once: a loop that compilers make vectors of */
 	for (int k = 0; k < 2; k++)
 	{
-		int bin = k == 0 ? track->symbol / 4 : 4 + track->symbol % 4;
+		int bin = k == 0 ? dtmf_row(track->symbol) : dtmf_column(track->symbol);
 		float re = mb_dtmf_turn_re[bin];
 		float im = mb_dtmf_turn_im[bin];
 
@@ -308,7 +311,8 @@ measure_tones(const dtmf_track *track, burst *m)
 
 	for (int k = 0; k < 2; k++)
 	{
-		float hz = k == 0 ? row_hz[track->symbol / 4] : column_hz[track->symbol % 4];
+		float hz =
+			k == 0 ? row_hz[dtmf_row(track->symbol)] : column_hz[dtmf_column(track->symbol) - 4];
 		float scale = 8000 / (6.2831853f * DTMF_DISTANCE * DTMF_HOP);
 		float off = angle_of(middle[TURN_LOW + k], &slope[k]) * scale;
 
@@ -320,8 +324,8 @@ measure_tones(const dtmf_track *track, burst *m)
 		off *= off * OFFSET_LOSS;
 		m->power[k] = middle[POWER_LOW + k] * (1 + off * (1 + off / 2 * (1 + off / 3)));
 	}
-	m->gain = (m->power[0] * mb_dtmf_band_gain[track->symbol / 4] +
-			   m->power[1] * mb_dtmf_band_gain[4 + track->symbol % 4]) /
+	m->gain = (m->power[0] * mb_dtmf_band_gain[dtmf_row(track->symbol)] +
+			   m->power[1] * mb_dtmf_band_gain[dtmf_column(track->symbol)]) /
 			  (m->power[0] + m->power[1] + 1);
 	m->purity = middle[PURITY] * m->gain * (m->power[0] + m->power[1]) /
 				(middle[POWER_LOW] + middle[POWER_HIGH] + 1);

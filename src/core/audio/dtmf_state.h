@@ -32,9 +32,9 @@
 /* What is kept of one hop of a burst. */
 typedef struct dtmf_track_hop
 {
-	float re[2], im[2]; /* low and high tone's bins, the half window's */
-	float power[2];		/* their squared magnitudes */
-	float window;		/* energy of the band over the window that ends here */
+	int32_t re[2], im[2]; /* low and high tone's bins, the half window's */
+	float power[2];		  /* their squared magnitudes */
+	uint32_t window;	  /* energy of the band over the window that ends here */
 } dtmf_track_hop;
 
 /* A burst of one digit, from its first window on to the silence that ends it. */

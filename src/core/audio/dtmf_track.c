@@ -43,8 +43,8 @@ looks_like(const mb_dtmf *dtmf, int i)
 
 	if (symbol < 0)
 		return -1;
-	low = now[symbol / 4] + then[symbol / 4];
-	high = now[4 + symbol % 4] + then[4 + symbol % 4];
+	low = now[dtmf_row(symbol)] + then[dtmf_row(symbol)];
+	high = now[dtmf_column(symbol)] + then[dtmf_column(symbol)];
 	if (low + high < dtmf->power_floor / 2 || low > VALID_TWIST * high ||
 		high > VALID_REVERSE_TWIST * low)
 		return -1;
@@ -57,7 +57,7 @@ power_at(const mb_dtmf *dtmf, int i, int symbol)
 {
 	const float *power = dtmf->block.power[DTMF_BIN_HISTORY + i];
 
-	return power[symbol / 4] + power[4 + symbol % 4];
+	return power[dtmf_row(symbol)] + power[dtmf_column(symbol)];
 }
 
 /* Keeps what is measured on hop i, which may be negative, to -DTMF_BIN_HISTORY. */
@@ -66,20 +66,20 @@ keep_hop(mb_dtmf *dtmf, int i, bool valid)
 {
 	dtmf_track *track = &dtmf->track;
 	const dtmf_block *b = &dtmf->block;
-	int row = track->symbol / 4;
-	int column = 4 + track->symbol % 4;
+	int row = dtmf_row(track->symbol);
+	int column = dtmf_column(track->symbol);
 	const float *powers = b->power[DTMF_BIN_HISTORY + i];
 	const int32_t *bins = b->bin[DTMF_BIN_HISTORY + i];
 	int n = track->n++;
 	dtmf_track_hop *hop = &track->hop[n];
 
-	hop->re[0] = (float) bins[row];
-	hop->re[1] = (float) bins[column];
-	hop->im[0] = (float) bins[row + 8];
-	hop->im[1] = (float) bins[column + 8];
+	hop->re[0] = bins[row];
+	hop->re[1] = bins[column];
+	hop->im[0] = bins[row + 8];
+	hop->im[1] = bins[column + 8];
 	hop->power[0] = powers[row];
 	hop->power[1] = powers[column];
-	hop->window = (float) b->window[DTMF_BIN_HISTORY + i];
+	hop->window = b->window[DTMF_BIN_HISTORY + i];
 	track->energy_before[n + 1] = track->energy_before[n] + b->energy[DTMF_BIN_HISTORY + i];
 	track->total_before[n + 1] = track->total_before[n] + b->total[DTMF_BIN_HISTORY + i];
 	track->power[n] = powers[row] + powers[column];
@@ -211,14 +211,9 @@ other_takes_over(mb_dtmf *dtmf, int i, int symbol)
 	dtmf_track *track = &dtmf->track;
 	const float *now = dtmf->block.power[DTMF_BIN_HISTORY + i];
 	const float *then = dtmf->block.power[DTMF_BIN_HISTORY + i - DTMF_DISTANCE];
-	int mine[2] = { track->symbol / 4, 4 + track->symbol % 4 };
-	int others[2] = { symbol / 4, 4 + symbol % 4 };
+	int mine[2] = { dtmf_row(track->symbol), dtmf_column(track->symbol) };
+	int others[2] = { dtmf_row(symbol), dtmf_column(symbol) };
 
-	if (symbol < 0 || symbol == track->symbol)
-	{
-		track->n_other = 0;
-		return false;
-	}
 	for (int k = 0; k < 2; k++)
 		if (mine[k] != others[k] &&
 			now[others[k]] + then[others[k]] < OTHER_POWER * (now[mine[k]] + then[mine[k]]))
@@ -232,7 +227,7 @@ other_takes_over(mb_dtmf *dtmf, int i, int symbol)
 }
 
 void
-mb_dtmf_track(mb_dtmf *dtmf, int first, int n)
+mb_dtmf_track(mb_dtmf *dtmf, int first, int n, uint32_t tonal)
 {
 	dtmf_track *track = &dtmf->track;
 
@@ -242,8 +237,13 @@ mb_dtmf_track(mb_dtmf *dtmf, int first, int n)
 
 		if (track->symbol < 0)
 		{
+			uint32_t left = tonal >> (i - first);
+
 			/* most hops of speech and noise end here */
-			if (dtmf->block.best[i] >= 0 && (symbol = looks_like(dtmf, i)) >= 0)
+			if (left == 0)
+				break;
+			i += __builtin_ctz(left);
+			if ((symbol = looks_like(dtmf, i)) >= 0)
 				begin(dtmf, i, symbol);
 			continue;
 		}
@@ -255,13 +255,16 @@ mb_dtmf_track(mb_dtmf *dtmf, int first, int n)
 			continue;
 		}
 		add_hop(dtmf, i, symbol == track->symbol);
-		if (other_takes_over(dtmf, i, symbol))
+		if (symbol < 0 || symbol == track->symbol)
+			track->n_other = 0;
+		else if (other_takes_over(dtmf, i, symbol))
 		{
 			mb_dtmf_track_end(dtmf);
 			begin(dtmf, i, symbol);
+			continue;
 		}
-		else if (track->length - 1 - track->last_on > DTMF_BRIDGE ||
-				 track->length - 1 - track->last_valid > MAX_INVALID_HOPS)
+		if (track->length - 1 - track->last_on > DTMF_BRIDGE ||
+			track->length - 1 - track->last_valid > MAX_INVALID_HOPS)
 			mb_dtmf_track_end(dtmf);
 	}
 }
