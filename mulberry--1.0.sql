@@ -3297,7 +3297,10 @@ DECLARE
     c mulberry_internal.calls;
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', call_transcript.call_id, 'format', call_transcript.format);
-    IF format IS NULL OR format NOT IN ('text', 'srt', 'vtt', 'json') THEN
+    IF format IS NULL THEN
+        RAISE EXCEPTION 'format must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF format NOT IN ('text', 'srt', 'vtt', 'json') THEN
         RAISE EXCEPTION 'unknown format "%" of a transcript', format
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Formats are text, srt, vtt and json.';
     END IF;
@@ -3599,17 +3602,12 @@ COMMENT ON FUNCTION search_scope(uuid, text) IS 'the word that stands for a tena
 -- that stand next to each other are in an entry as pairs, too. What is indexed and what is asked for make them alike; two
 -- pairs may have one hash, because what the index tells of phrases is looked at in any case.
 CREATE FUNCTION search_pair(word text, next_word text, distance integer) RETURNS text
-LANGUAGE sql IMMUTABLE
-RETURN ' ' || substr(encode(sha256(convert_to(word || ' ' || distance || ' ' || next_word, 'UTF8')), 'base64'), 1, 3);
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_search_pair';
 COMMENT ON FUNCTION search_pair(text, text, integer) IS
     'what stands in transcripts.search for two words 1 or 2 places apart; begins with a blank, as no word does (internal)';
 
 CREATE FUNCTION search_pairs(search tsvector) RETURNS tsvector
-LANGUAGE sql IMMUTABLE AS $$
-    WITH places AS MATERIALIZED (SELECT u.lexeme, p.place FROM unnest($1) AS u CROSS JOIN LATERAL unnest(u.positions) AS p (place))
-    SELECT coalesce(array_to_tsvector(array_agg(DISTINCT mulberry_internal.search_pair(a.lexeme, b.lexeme, d.distance))), '')
-      FROM places a CROSS JOIN (VALUES (1), (2)) AS d (distance) JOIN places b ON b.place = a.place + d.distance
-$$;
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_search_pairs';
 COMMENT ON FUNCTION search_pairs(tsvector) IS 'the pairs of a transcript (internal)';
 
 CREATE FUNCTION search_query(words tsquery) RETURNS tsquery

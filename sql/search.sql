@@ -27,6 +27,16 @@ DELETE FROM mulberry_internal.calls WHERE id IN (SELECT id FROM said WHERE n % 5
 SELECT count(*) FROM mulberry_internal.transcripts x JOIN said s ON s.id = x.call;
 ANALYZE mulberry_internal.transcripts;
 
+-- the pairs are those of words one or two places apart, of whatever words
+CREATE FUNCTION pg_temp.pairs(search tsvector) RETURNS tsvector LANGUAGE sql AS $$
+    WITH places AS MATERIALIZED (SELECT u.lexeme, p.place FROM unnest($1) AS u CROSS JOIN LATERAL unnest(u.positions) AS p (place))
+    SELECT coalesce(array_to_tsvector(array_agg(DISTINCT mulberry_internal.search_pair(a.lexeme, b.lexeme, b.place - a.place))), '')
+      FROM places a JOIN places b ON b.place IN (a.place + 1, a.place + 2)
+$$;
+SELECT mulberry_internal.search_pairs(v) = pg_temp.pairs(v) AS same, length(mulberry_internal.search_pairs(v)) AS pairs
+  FROM (VALUES (1, to_tsvector('english', 'I want to cancel my contract, and I want to cancel it now')), (2, ''), (3, 'alone:1'), (4, 'no places at all'),
+               (5, 'a:1 b:1,2 c:2,3 d:3,6 e:16382,16383 f:16383 g:16383'), (6, 'a:1 a''a:3 '' '':2 ü:4'),
+               (7, (SELECT to_tsvector('simple', string_agg('w' || n * n % 997, ' ')) FROM generate_series(1, 2000) n))) AS t (n, v) ORDER BY n;
 CREATE FUNCTION pg_temp.found(query text, since timestamptz, before timestamptz, max_calls integer, tenants uuid[]) RETURNS bigint[]
 LANGUAGE sql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
     SELECT array_agg(f.call) FROM (SELECT m.call FROM mulberry_internal.matching_calls($5, $1, $2, $3, $4) m ORDER BY m.call DESC LIMIT $4) f

@@ -132,18 +132,14 @@ SELECT format, mulberry.call_transcript('tr-empty', format) FROM unnest(ARRAY['t
 
 -- ---- what is wrong ----
 
-\set VERBOSITY default
-SELECT mulberry.call_segments('nobody');
-SELECT mulberry.call_segments(NULL);
-SELECT mulberry.call_segments('tr-call', 'nowhere');
-SELECT mulberry.call_transcript('tr-call', 'docx');
-SELECT mulberry.call_transcript('tr-call', NULL);
-SELECT mulberry.search_calls(NULL);
-SELECT mulberry.search_calls('x', max_calls => 0);
-SELECT mulberry.search_calls(repeat('x', 1001));
-SELECT mulberry.create_tenant('tr-odd', language => 'klingon');
-SELECT mulberry.alter_tenant('default', language => 'english; DROP TABLE calls');
-\set VERBOSITY terse
+\getenv srcdir PG_ABS_SRCDIR
+\set errors :srcdir '/sql/include/errors.sql'
+\i :errors
+SELECT pg_temp.error_of('SELECT mulberry.' || call)
+  FROM (VALUES ($$call_segments('nobody')$$), ('call_segments(NULL)'), ($$call_segments('tr-call', 'nowhere')$$), ($$call_transcript('tr-call', 'docx')$$),
+               ($$call_transcript('tr-call', NULL)$$), ($$call_transcript('nobody', 'srt')$$), ('search_calls(NULL)'), ($$search_calls('x', max_calls => 0)$$),
+               ($$search_calls(repeat('x', 1001))$$), ($$search_calls('x', tenant => 'nowhere')$$), ($$create_tenant('tr-odd', language => 'klingon')$$),
+               ($$alter_tenant('default', language => 'english; DROP TABLE calls')$$)) AS t (call);
 
 -- ---- search ----
 

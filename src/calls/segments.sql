@@ -136,7 +136,10 @@ DECLARE
     c mulberry_internal.calls;
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', call_transcript.call_id, 'format', call_transcript.format);
-    IF format IS NULL OR format NOT IN ('text', 'srt', 'vtt', 'json') THEN
+    IF format IS NULL THEN
+        RAISE EXCEPTION 'format must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF format NOT IN ('text', 'srt', 'vtt', 'json') THEN
         RAISE EXCEPTION 'unknown format "%" of a transcript', format
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Formats are text, srt, vtt and json.';
     END IF;
