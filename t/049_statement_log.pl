@@ -75,6 +75,26 @@ foreach my $mistake (sort keys %mistakes)
     like($log, qr/secret_entry|voice_key_entry/, '... but the statement');
     like($log, qr/^.*ERROR:.*/m, '... and its error') if $err =~ /ERROR/;
 }
+
+# the plans of auto_explain quote the statement in the way of their format, and parameters since version 16
+my %explained = (
+    'EXPLAIN' => "EXPLAIN INSERT INTO mulberry.secret_entry (name, value) VALUES ('x', 'leak-\"\n<19>');",
+    'a condition' => "EXPLAIN (VERBOSE) INSERT INTO mulberry.secret_entry (name, value) SELECT c.relname, 'leak-20' FROM pg_class c WHERE c.relname > 'leak-21';",
+    'EXECUTE' => "PREPARE q (text) AS INSERT INTO mulberry.secret_entry (name, value) SELECT 'x', 'leak-22'::mulberry.secret_value WHERE \$1 > '0';\n"
+      . "SET plan_cache_mode = force_generic_plan; EXPLAIN EXECUTE q ('leak-23');",
+);
+foreach my $format ('text', 'json', 'xml', 'yaml')
+{
+    foreach my $what (sort keys %explained)
+    {
+        my ($log) = logged("LOAD 'auto_explain'; SET auto_explain.log_format = $format;\n$explained{$what}");
+        unlike($log, qr/leak-/, "$what, its plan as $format: the log has no constant of it");
+        like($log, qr/plan.*secret_entry/s, '... but that there was one');
+    }
+    my ($log) = logged("SET auto_explain.log_format = $format;\nSELECT 'seen-0' AS secret_entry;");
+    like($log, qr/plan:.*seen-0/s, "$format: other plans are whole");
+}
+
 # pgbench sends parameters, on every version
 my $script = "$PostgreSQL::Test::Utils::tmp_check/logged_parameter.sql";
 append_to_file($script, "INSERT INTO mulberry.secret_entry (name, value) VALUES ('x', :secret);\n");

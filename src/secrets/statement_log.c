@@ -45,6 +45,7 @@ static void clean_message(ErrorData *edata);
 static void clean_copy(ErrorData *edata);
 static void clean_statement(ErrorData *edata);
 static void clean_audit(ErrorData *edata);
+static bool clean_plan(ErrorData *edata);
 static void mask_in_context(ErrorData *edata);
 static void note_extension(ParseState *pstate, Query *query, JumbleState *jumble);
 static bool query_is_ours(void);
@@ -229,7 +230,7 @@ clean_statement(ErrorData *edata)
 	bool ours = query_is_ours();
 	int category = ERRCODE_TO_CATEGORY(edata->sqlerrcode);
 
-	if (edata->elevel < ERROR)
+	if (edata->elevel < ERROR && !clean_plan(edata))
 		mask_in(edata, &edata->message);
 	mask_in(edata, &edata->detail);
 	mask_in(edata, &edata->detail_log);
@@ -309,6 +310,63 @@ clean_audit(ErrorData *edata)
 	}
 	explicit_bzero(statement.data, statement.len);
 	pfree(statement.data);
+}
+
+/* What a JSON or YAML string that begins at "at" says; escapes of letters are left as they are. */
+static char *
+unescaped(const char *at)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (; *at != '\0' && *at != '"'; at++)
+	{
+		if (*at == '\\' && at[1] != '\0')
+			at++;
+		appendStringInfoChar(&out, *at == 'n' && at[-1] == '\\' ? '\n' : *at);
+	}
+	return out.data;
+}
+
+/*
+ * auto_explain logs plans in one of four formats, with the statement, its
+ * parameters, and its constants anywhere in the plan: all of it is left out.
+ */
+static bool
+clean_plan(ErrorData *edata)
+{
+	static const char text_label[] = "Query Text: ";
+	static const char json_label[] = "\"Query Text\": \"";
+	static const char xml_label[] = "<Query-Text>";
+	const mulberry_entry_view *view = mentioned_view(edata->message);
+	const char *at;
+	char *statement;
+	char *clean;
+
+	if (view == NULL || !starts_with(edata->message_id, "duration: ") ||
+		strstr(edata->message_id, "plan:") == NULL)
+		return false;
+	if ((at = strstr(edata->message, json_label)) != NULL)
+		statement = unescaped(at + strlen(json_label));
+	else if ((at = strstr(edata->message, xml_label)) != NULL)
+		/* the entities of < and & are no matter to the tokens that count */
+		statement = pstrdup(at + strlen(xml_label));
+	else if ((at = strstr(edata->message, text_label)) != NULL)
+		statement = at[strlen(text_label)] == '"' ? unescaped(at + strlen(text_label) + 1)
+												  : pstrdup(at + strlen(text_label));
+	else
+		return false;
+	clean = masked(statement, edata->assoc_context);
+	explicit_bzero(statement, strlen(statement));
+	pfree(statement);
+	if (clean == NULL)
+		return false;
+	pfree(clean);
+	replace(edata, &edata->message,
+			psprintf("%.*splan of a statement that writes into %s (not shown)",
+					 (int) (strstr(edata->message, "plan:") - edata->message), edata->message,
+					 view->name));
+	return true;
 }
 
 /*
