@@ -343,7 +343,7 @@ is($breaks, 0, 'a subscriber that listens all the time misses none');
 # ---- rest ----
 
 ok( $node->poll_query_until('postgres', <<'SQL'), 'a notifier that sleeps holds neither snapshot nor transaction');
-SELECT wait_event = 'Extension' AND backend_xmin IS NULL AND backend_xid IS NULL AND xact_start IS NULL
+SELECT wait_event_type = 'Extension' AND backend_xmin IS NULL AND backend_xid IS NULL AND xact_start IS NULL
   FROM pg_stat_activity WHERE backend_type = 'mulberry notifier'
 SQL
 

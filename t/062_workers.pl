@@ -203,7 +203,7 @@ subtest 'idle workers and requests under way hold neither snapshot nor transacti
     wait_for_true($node, "SELECT count(*) = 5 FROM mulberry.jobs WHERE state = 'running'", 'five requests are under way');
     # when it sleeps, which it does nearly all the time
     ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'mulberry worker'
-             AND wait_event = 'Extension' AND backend_xmin IS NULL AND backend_xid IS NULL AND state = 'idle'"), 'no xmin, no xid, idle');
+             AND wait_event_type = 'Extension' AND backend_xmin IS NULL AND backend_xid IS NULL AND state = 'idle'"), 'no xmin, no xid, idle');
     one("SELECT mulberry.cancel_job(id) FROM mulberry.jobs WHERE call_id LIKE 'idle-%' AND finished_at IS NULL");
     is(one("SELECT count(*) FROM mulberry_internal.calls WHERE call_id LIKE 'idle-%' AND state = 'FAILED'"), '5', 'cancelled');
     $ai->open_gate('idle');

@@ -79,7 +79,7 @@ sub wait_for_setting
 sub stop_process
 {
     my ($node, $pid) = @_;
-    my $asleep = "SELECT wait_event = 'Extension' FROM pg_stat_activity WHERE pid = $pid";
+    my $asleep = "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $pid";
     for (1 .. 100)
     {
         wait_for_true($node, $asleep, "process $pid sleeps");
