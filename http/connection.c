@@ -16,7 +16,7 @@
 #include "internal.h"
 
 /* Pieces handed to the kernel at a time. */
-#define MAX_PIECES 64
+#define MAX_PIECES 256
 
 /* Bytes of one write through TLS: a record. */
 #define TLS_RECORD 16384
@@ -280,7 +280,12 @@ read_some(http_request *request)
 		server->counters.bytes_in += (unsigned) n;
 		request->heard = http_loop_now(server->loop);
 		if (request->phase == PHASE_LINGER)
+		{
+			request->lingered += (unsigned) n;
+			if (request->lingered > MAX_LINGERED)
+				http_connection_doom(request);
 			continue;
+		}
 		if (request->in_size == 0 && request->phase == PHASE_HEAD)
 		{
 			request->started = request->heard;

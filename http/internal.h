@@ -27,6 +27,9 @@
 /* What is left of a body that is not wanted is read, and the connection kept, when it is less. */
 #define MAX_SKIPPED 65536
 
+/* What is read and forgotten so that an answer is not lost. */
+#define MAX_LINGERED (64 * 1024 * 1024)
+
 /* Pongs and the like that wait to be sent: beyond that nothing more is read. */
 #define MAX_CONTROL 8192
 
@@ -163,6 +166,7 @@ struct http_request
 
 	http_phase phase;
 	int64_t phase_since;
+	uint64_t lingered; /* bytes */
 	bool first; /* no request yet on this connection */
 
 	/* the request */

@@ -36,6 +36,7 @@ typedef struct http_socket
 	size_t control;	  /* bytes of the protocol's own in the queue */
 	bool told_full;	  /* writable is owed */
 	bool closing;	  /* a close is queued or was sent */
+	bool broken;	  /* nothing more is read or written */
 	int64_t closing_since;
 } http_socket;
 
@@ -73,25 +74,6 @@ give_bytes(wslay_event_context_ptr wslay, const uint8_t *bytes, size_t n, int fl
 	return (ssize_t) n;
 }
 
-static void
-take_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *message,
-			 void *arg)
-{
-	http_request *request = arg;
-	http_server *server = request->server;
-
-	(void) wslay;
-	if (request->socket->closing || server->handlers.message == NULL ||
-		(message->opcode != WSLAY_TEXT_FRAME && message->opcode != WSLAY_BINARY_FRAME))
-		return;
-	server->handlers.message(server->context, request, message->opcode == WSLAY_TEXT_FRAME,
-							 (const char *) message->msg, message->msg_length);
-}
-
-static const struct wslay_event_callbacks callbacks = { .recv_callback = take_bytes,
-														.send_callback = give_bytes,
-														.on_msg_recv_callback = take_message };
-
 /* From now on nothing more can be sent, and the client's close is waited for. */
 static void
 begin_closing(http_request *request)
@@ -117,18 +99,62 @@ write_control(http_request *request)
 		begin_closing(request);
 }
 
+static void
+take_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *message,
+			 void *arg)
+{
+	http_request *request = arg;
+	http_server *server = request->server;
+
+	(void) wslay;
+	/* the answers to pings before it come before the answer to it */
+	write_control(request);
+	if (request->socket->closing || server->handlers.message == NULL ||
+		(message->opcode != WSLAY_TEXT_FRAME && message->opcode != WSLAY_BINARY_FRAME))
+		return;
+	server->handlers.message(server->context, request, message->opcode == WSLAY_TEXT_FRAME,
+							 (const char *) message->msg, message->msg_length);
+}
+
+static const struct wslay_event_callbacks callbacks = { .recv_callback = take_bytes,
+														.send_callback = give_bytes,
+														.on_msg_recv_callback = take_message };
+
+/*
+ * wslay calls some violations of the protocol a failure, and would close without a code: so we do, with
+ * 1002.
+ */
+static void
+break_off(http_request *request)
+{
+	static const char frame[] = { (char) (0x80 | WSLAY_CONNECTION_CLOSE), 2,
+								  (char) (WSLAY_CODE_PROTOCOL_ERROR >> 8),
+								  (char) (WSLAY_CODE_PROTOCOL_ERROR & 0xff) };
+
+	if (!request->socket->closing)
+		http_enqueue(request, frame, sizeof(frame));
+	begin_closing(request);
+	request->socket->broken = true;
+	request->raw = request->in_size;
+}
+
 void
 http_socket_advance(http_request *request)
 {
 	http_socket *socket = request->socket;
 
+	if (socket->broken)
+		return;
 	while (request->raw < request->in_size && !http_socket_is_flooded(request) && !request->doomed)
 	{
 		size_t before = request->raw;
 
 		socket->pinged = 0;
 		if (wslay_event_recv(socket->wslay) != 0)
-			http_connection_doom(request);
+		{
+			break_off(request);
+			return;
+		}
 		write_control(request);
 		/* after a close wslay reads no more */
 		if (request->raw == before && !wslay_event_get_read_enabled(socket->wslay))
@@ -163,7 +189,8 @@ http_socket_is_over(const http_request *request)
 {
 	http_socket *socket = request->socket;
 
-	return !wslay_event_want_read(socket->wslay) && !wslay_event_want_write(socket->wslay);
+	return socket->broken ||
+		   (!wslay_event_want_read(socket->wslay) && !wslay_event_want_write(socket->wslay));
 }
 
 bool
