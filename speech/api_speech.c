@@ -58,21 +58,21 @@ max_body(const speech_options *options)
 
 /* Whether a Content-Type is application/json, parameters aside. */
 static bool
-is_json(const char *content_type)
+is_json(http_text content_type)
 {
 	static const char json[] = "application/json";
+	size_t n = sizeof(json) - 1;
 
-	return content_type != NULL && strncasecmp(content_type, json, sizeof(json) - 1) == 0 &&
-		   strchr(" \t;", content_type[sizeof(json) - 1]) != NULL;
+	return content_type.length >= n && strncasecmp(content_type.data, json, n) == 0 &&
+		   (content_type.length == n || strchr(" \t;", content_type.data[n]) != NULL);
 }
 
 static void
-begin(speech_request *request)
+begin(speech_request *request, http_text content_type)
 {
 	synthesis *job;
 
-	if (!is_json(MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND,
-											 MHD_HTTP_HEADER_CONTENT_TYPE)))
+	if (!is_json(content_type))
 	{
 		speech_reply_error(&request->reply, 415, NULL, "unsupported_media_type",
 						   "the body must be application/json");

@@ -47,7 +47,7 @@ max_body(const speech_options *options)
 }
 
 static void
-begin(speech_request *request)
+begin(speech_request *request, http_text content_type)
 {
 	transcription *job;
 
@@ -61,11 +61,11 @@ begin(speech_request *request)
 	}
 	request->state = job;
 	job->max_seconds = request->options->max_audio_seconds;
-	job->form = speech_form_begin(request->connection);
+	job->form = speech_form_begin(content_type.data, content_type.length);
 	if (job->form == NULL)
 		speech_reply_error(&request->reply, 415, NULL, "unsupported_media_type",
-						   "the body must be multipart/form-data with a boundary (one of a single "
-						   "character in quotes), and hold the recording as field \"file\"");
+						   "the body must be multipart/form-data with a boundary, and hold the "
+						   "recording as field \"file\"");
 }
 
 static void

@@ -69,21 +69,21 @@ speech_auth_required(void)
 
 /* Compares with every key in full, so that the time tells nothing but lengths. */
 bool
-speech_auth_check(const char *authorization)
+speech_auth_check(const char *authorization, size_t n)
 {
 	static const char scheme[] = "Bearer ";
 	bool found = false;
-	size_t length;
 
 	if (n_keys == 0)
 		return true;
-	if (authorization == NULL || strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
+	if (n < sizeof(scheme) || strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
 		return false;
 	authorization += sizeof(scheme) - 1;
-	authorization += strspn(authorization, " ");
-	length = strlen(authorization);
+	n -= sizeof(scheme) - 1;
+	for (; n > 0 && *authorization == ' '; n--)
+		authorization++;
 	for (int i = 0; i < n_keys; i++)
-		if (strlen(keys[i]) == length && CRYPTO_memcmp(keys[i], authorization, length) == 0)
+		if (strlen(keys[i]) == n && CRYPTO_memcmp(keys[i], authorization, n) == 0)
 			found = true;
 	return found;
 }

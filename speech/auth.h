@@ -6,6 +6,7 @@
 #define SPEECH_AUTH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /*
  * Reads the keys, one a line, empty lines and those that begin with # left out.  False, and why on
@@ -16,8 +17,8 @@ extern bool speech_auth_load(const char *path);
 /* Whether a key is asked for at all. */
 extern bool speech_auth_required(void);
 
-/* Whether the value of an Authorization header (NULL: there was none) holds a key. */
-extern bool speech_auth_check(const char *authorization);
+/* Whether n bytes, the value of an Authorization header (none at all without one), hold a key. */
+extern bool speech_auth_check(const char *authorization, size_t n);
 
 extern void speech_auth_free(void);
 

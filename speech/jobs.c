@@ -22,8 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "log.h"
-#include "loop.h"
 
 /* Bytes read from a child at a time. */
 #define READ_SIZE 65536
@@ -60,7 +60,7 @@ struct speech_job
 	pid_t pid;
 	bool exited;
 	int exit_status;
-	speech_watch pipe; /* fd is -1 once it has ended */
+	http_watch pipe; /* fd is -1 once it has ended */
 	speech_buffer answer;
 	double started;
 };
@@ -76,12 +76,14 @@ typedef struct job_pool
 static const char *const kind_names[SPEECH_JOB_KINDS] = { "transcription", "synthesis" };
 
 static job_pool pools[SPEECH_JOB_KINDS];
+static http_loop *loop;
 static const speech_options *settings;
 static bool draining;
 
 void
-speech_jobs_init(const speech_options *options)
+speech_jobs_init(http_loop *with_loop, const speech_options *options)
 {
+	loop = with_loop;
 	settings = options;
 	pools[SPEECH_JOB_TRANSCRIPTION].stats.limit = options->transcribers;
 	pools[SPEECH_JOB_SYNTHESIS].stats.limit = options->synthesizers;
@@ -304,7 +306,7 @@ read_answer(void *arg, uint32_t events)
 			kill(job->pid, SIGKILL);
 		job->answer.size = 0;
 	}
-	speech_loop_remove(&job->pipe);
+	http_loop_remove(&job->pipe);
 	close(job->pipe.fd);
 	job->pipe.fd = -1;
 	settle(job);
@@ -321,8 +323,8 @@ start(speech_job *job)
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		goto refused;
-	job->pipe = (speech_watch){ .fd = ends[0], .ready = read_answer, .arg = job };
-	if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0 || !speech_loop_add(&job->pipe, EPOLLIN))
+	job->pipe = (http_watch){ .fd = ends[0], .ready = read_answer, .arg = job };
+	if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0 || !http_loop_add(loop, &job->pipe, EPOLLIN))
 		goto close_pipe;
 	job->pid = fork();
 	if (job->pid == 0)
@@ -338,7 +340,7 @@ start(speech_job *job)
 	return true;
 
 close_pipe:
-	speech_loop_remove(&job->pipe);
+	http_loop_remove(&job->pipe);
 	close(ends[0]);
 	close(ends[1]);
 refused:
@@ -486,7 +488,7 @@ speech_jobs_kill(void)
 					continue;
 				job->exited = true;
 			}
-			speech_loop_remove(&job->pipe);
+			http_loop_remove(&job->pipe);
 			if (job->pipe.fd >= 0)
 				close(job->pipe.fd);
 			job->pipe.fd = -1;

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+#include "http/loop.h"
 #include "options.h"
 #include "reply.h"
 
@@ -48,7 +49,7 @@ typedef struct speech_job_stats
 } speech_job_stats;
 
 /* Before anything else here.  SIGCHLD must be blocked; speech_jobs_reap() follows it. */
-extern void speech_jobs_init(const speech_options *options);
+extern void speech_jobs_init(http_loop *loop, const speech_options *options);
 
 /* Whether a job of that kind would be taken; else counts a refusal. */
 extern bool speech_jobs_admit(speech_job_kind kind);

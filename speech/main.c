@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 #include "auth.h"
+#include "clock.h"
 #include "endpoints.h"
 #include "jobs.h"
 #include "log.h"
-#include "loop.h"
 #include "options.h"
 #include "recognizer.h"
 #include "request.h"
@@ -39,7 +39,8 @@ static const speech_endpoint *const endpoints[] = {
 	NULL,
 };
 
-static speech_watch signal_watch;
+static http_loop *loop;
+static http_watch signal_watch;
 static int stop_signals;
 
 /* SIGCHLD: a job has ended.  Anything else: the server shall end. */
@@ -73,7 +74,7 @@ watch_signals(void)
 		return false;
 	signal_watch.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	signal_watch.ready = take_signal;
-	return signal_watch.fd >= 0 && speech_loop_add(&signal_watch, EPOLLIN);
+	return signal_watch.fd >= 0 && http_loop_add(loop, &signal_watch, EPOLLIN);
 }
 
 /* Writes the port beside its file and renames, so that a reader finds all of it or nothing. */
@@ -102,16 +103,12 @@ write_port_file(const char *path, int port)
 	return ok;
 }
 
-/*
- * One turn: requests first, because they bring jobs; then jobs; then the wait, whose
- * events the next turn looks after.
- */
+/* One turn: what has come, then the jobs that it brought or that others make room for. */
 static void
 turn(int timeout_ms)
 {
-	speech_server_run();
+	http_loop_turn(loop, timeout_ms);
 	speech_jobs_tick(speech_now());
-	speech_loop_turn(speech_server_due(timeout_ms));
 }
 
 /* Serves until a signal, then until the work is done or the grace period over. */
@@ -138,7 +135,8 @@ start(const speech_options *options, int *port)
 {
 	if (options->api_key_file != NULL && !speech_auth_load(options->api_key_file))
 		return false;
-	if (!speech_loop_init() || !watch_signals())
+	loop = http_loop_new();
+	if (loop == NULL || !watch_signals())
 	{
 		speech_log_error("could not prepare the event loop: %s", strerror(errno));
 		return false;
@@ -146,9 +144,9 @@ start(const speech_options *options, int *port)
 	if (!speech_recognizer_load(options) || !speech_voices_load())
 		return false;
 	speech_flite_load();
-	speech_jobs_init(options);
+	speech_jobs_init(loop, options);
 	speech_requests_init(options, endpoints);
-	*port = speech_server_start(options);
+	*port = speech_server_start(loop, options);
 	return *port > 0 && (options->port_file == NULL || write_port_file(options->port_file, *port));
 }
 
@@ -186,8 +184,8 @@ main(int argc, char **argv)
 	speech_recognizer_unload();
 	speech_voices_unload();
 	speech_auth_free();
-	speech_loop_remove(&signal_watch);
-	speech_loop_close();
+	http_loop_remove(&signal_watch);
+	http_loop_free(loop);
 	if (ok)
 		speech_log_info("ended");
 	return ok ? 0 : 1;

@@ -6,18 +6,16 @@
 #ifndef SPEECH_MULTIPART_H
 #define SPEECH_MULTIPART_H
 
-#include <microhttpd.h>
-
 #include "buffer.h"
+#include "core/web/multipart.h"
 
 /* Limits of everything but the contents of files. */
 #define SPEECH_FORM_MAX_PARTS 32
-#define SPEECH_FORM_MAX_NAME 100
 #define SPEECH_FORM_MAX_VALUE 65536
 
 typedef struct speech_form_part
 {
-	char name[SPEECH_FORM_MAX_NAME + 1];
+	char name[MB_MULTIPART_MAX_NAME + 1];
 	bool is_file;		 /* it came with a file name */
 	speech_buffer value; /* with a NUL behind it that size does not count */
 } speech_form_part;
@@ -37,10 +35,10 @@ typedef enum speech_form_status
 extern const char *speech_form_message(speech_form_status status);
 
 /*
- * Begins a form for the request of a connection; NULL when its Content-Type is
- * not multipart/form-data with a usable boundary.
+ * Begins a form for a request with this Content-Type; NULL when that is not
+ * multipart/form-data with a usable boundary.
  */
-extern speech_form *speech_form_begin(struct MHD_Connection *connection);
+extern speech_form *speech_form_begin(const char *content_type, size_t n);
 
 /* Takes the next bytes of the body.  After an error it takes no more. */
 extern speech_form_status speech_form_feed(speech_form *form, const char *data, size_t n);

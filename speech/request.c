@@ -2,28 +2,20 @@
  * request.c
  *	  One HTTP request from its headers to its answer; see request.h.
  *
- * A request that is refused while its body is still coming is answered only when the body has
- * been read and thrown away: a client that is still sending would see its connection
- * reset instead of the answer.  Exceptions are clients that wait for "100 Continue",
- * which are answered at once, and bodies that are far too large.
+ * A request that is refused while its body is still coming is answered at once; what is left of the body
+ * is the HTTP server's to read and forget.
  */
 #include "request.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/epoll.h>
 #include <sys/random.h>
 
 #include "auth.h"
+#include "clock.h"
 #include "log.h"
-#include "loop.h"
 #include "server.h"
-
-/* A refused body is read to its end up to this many times the limit. */
-#define DRAIN_FACTOR 4
 
 /* What the log says of a client that went away while its request was worked on; never sent. */
 #define STATUS_CLIENT_GONE 499
@@ -91,30 +83,6 @@ release_state(speech_request *request)
 	request->state = NULL;
 }
 
-static const char *
-header(const speech_request *request, const char *name)
-{
-	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
-}
-
-static bool
-has_body(const speech_request *request)
-{
-	const char *length = header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-
-	return header(request, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL ||
-		   (length != NULL && strtoull(length, NULL, 10) > 0);
-}
-
-/* The announced length of the body, 0 when none is. */
-static unsigned long long
-announced_length(const speech_request *request)
-{
-	const char *length = header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-
-	return length != NULL ? strtoull(length, NULL, 10) : 0;
-}
-
 /* Whether method stands in a list as of an Allow header. */
 static bool
 method_allowed(const char *methods, const char *method)
@@ -154,9 +122,12 @@ refuse_too_large(speech_request *request, size_t limit)
 
 /* Looks at everything the headers tell; refuses the request, or begins it. */
 static void
-check_headers(speech_request *request, const char *url)
+check_headers(speech_request *request, const http_request *http)
 {
+	const char *url = request->url;
 	const speech_endpoint *endpoint = find_route(url, &request->object);
+	uint64_t announced = http_request_head(http)->content_length;
+	http_text key = http_request_header(http, "Authorization");
 
 	if (endpoint == NULL)
 	{
@@ -173,7 +144,7 @@ check_headers(speech_request *request, const char *url)
 		request->reply.allow = endpoint->methods;
 		return;
 	}
-	if (!endpoint->open && !speech_auth_check(header(request, MHD_HTTP_HEADER_AUTHORIZATION)))
+	if (!endpoint->open && !speech_auth_check(key.data, key.length))
 	{
 		speech_reply_error(&request->reply, 401, NULL, "invalid_api_key",
 						   "this server asks for an API key as \"Authorization: Bearer …\"");
@@ -181,25 +152,27 @@ check_headers(speech_request *request, const char *url)
 	}
 	if (endpoint->max_body == NULL)
 		return;
-	if (announced_length(request) > endpoint->max_body(settings))
+	if (announced > endpoint->max_body(settings))
 		refuse_too_large(request, endpoint->max_body(settings));
-	else if (reserve(request, (size_t) announced_length(request)))
-		endpoint->begin(request);
+	else if (reserve(request, (size_t) announced))
+		endpoint->begin(request, http_request_header(http, "Content-Type"));
 }
 
 static speech_request *
-new_request(struct MHD_Connection *connection, const char *url, const char *method)
+new_request(const http_request *http)
 {
 	speech_request *request = calloc(1, sizeof(*request));
+	http_text method = http_request_method(http);
+	http_text path = http_request_path(http);
 	unsigned char random[8];
 
 	if (request == NULL)
 		return NULL;
-	request->connection = connection;
+	request->http = http_request_id(http);
 	request->options = settings;
 	request->started = speech_now();
-	snprintf(request->method, sizeof(request->method), "%s", method);
-	snprintf(request->url, sizeof(request->url), "%s", url);
+	snprintf(request->method, sizeof(request->method), "%.*s", (int) method.length, method.data);
+	snprintf(request->url, sizeof(request->url), "%.*s", (int) path.length, path.data);
 	if (getrandom(random, sizeof(random), 0) != (ssize_t) sizeof(random))
 		memset(random, 0, sizeof(random));
 	for (size_t i = 0; i < sizeof(random); i++)
@@ -207,53 +180,104 @@ new_request(struct MHD_Connection *connection, const char *url, const char *meth
 	return request;
 }
 
-/* Takes a piece of the body, or throws it away when the request is refused. */
+/* From now on the server owes an answer, and does not end before it has left. */
 static void
-take_body(speech_request *request, const char *data, size_t n)
+count(speech_request *request)
 {
+	pending += request->counted ? 0 : 1;
+	request->counted = true;
+}
+
+/* Hands the answer to the HTTP server. */
+static void
+send_reply(speech_request *request)
+{
+	speech_reply *reply = &request->reply;
+	http_headers headers = { .length = 0 };
+	http_answer answer = { .status = (int) reply->status,
+						   .content_type = reply->content_type,
+						   .headers = &headers };
+
+	http_headers_add(&headers, "X-Request-Id", "%s", request->id);
+	http_headers_add(&headers, "Cache-Control", "no-store");
+	if (reply->retry_after > 0)
+		http_headers_add(&headers, "Retry-After", "%d", reply->retry_after);
+	if (reply->allow != NULL)
+		http_headers_add(&headers, "Allow", "%s", reply->allow);
+	if (reply->status == 401)
+		http_headers_add(&headers, "WWW-Authenticate", "Bearer");
+	if (reply->body.data != NULL)
+	{
+		answer.blob = http_blob_take(reply->body.data, reply->body.size);
+		reply->body = (speech_buffer){ 0 };
+		if (answer.blob == NULL)
+		{
+			http_abort(speech_server(), request->http);
+			return;
+		}
+	}
+	count(request);
+	http_respond(speech_server(), request->http, &answer);
+}
+
+static void
+take_head(void *context, http_request *http)
+{
+	speech_request *request = new_request(http);
+
+	(void) context;
+	if (request == NULL)
+	{
+		http_abort(speech_server(), http_request_id(http));
+		return;
+	}
+	http_request_set_user(http, request);
+	/* limits are the endpoints', in their own words */
+	http_request_stream(http);
+	http_request_limit(http, SIZE_MAX);
+	check_headers(request, http);
+	if (request->reply.status != 0)
+		send_reply(request);
+}
+
+/* Takes a piece of the body; what comes once the request is refused is not heard of. */
+static void
+take_piece(void *context, http_request *http, const char *data, size_t n)
+{
+	speech_request *request = http_request_user(http);
 	const speech_endpoint *endpoint = request->endpoint;
 
+	(void) context;
 	request->body_size += n;
-	if (request->reply.status != 0)
-		return;
 	if (endpoint->max_body == NULL)
-	{
-		if (request->body_size > 0)
-			speech_reply_error(&request->reply, 400, NULL, "unexpected_body", "%s takes no body",
-							   endpoint->path);
-		return;
-	}
-	if (request->body_size > endpoint->max_body(settings))
-	{
+		speech_reply_error(&request->reply, 400, NULL, "unexpected_body", "%s takes no body",
+						   endpoint->path);
+	else if (request->body_size > endpoint->max_body(settings))
 		refuse_too_large(request, endpoint->max_body(settings));
-		return;
-	}
 	/* a body without an announced length is accounted for as it comes */
-	if (request->body_size > request->reserved &&
-		!reserve(request, request->body_size - request->reserved))
-		return;
-	endpoint->take(request, data, n);
+	else if (request->body_size <= request->reserved ||
+			 reserve(request, request->body_size - request->reserved))
+		endpoint->take(request, data, n);
+	if (request->reply.status != 0)
+	{
+		release_state(request);
+		send_reply(request);
+	}
 }
 
-/* Stops watching for the client to go away. */
+/* All of it is here. */
 static void
-forget_hangup(speech_request *request)
+take_request(void *context, http_request *http)
 {
-	if (request->hangup == NULL)
-		return;
-	speech_loop_remove(request->hangup);
-	free(request->hangup);
-	request->hangup = NULL;
-}
+	speech_request *request = http_request_user(http);
 
-/* Lets libmicrohttpd call speech_request_handle() again, for the answer. */
-static void
-resume(speech_request *request)
-{
-	forget_hangup(request);
-	request->job = NULL;
-	request->suspended = false;
-	MHD_resume_connection(request->connection);
+	(void) context;
+	request->endpoint->finish(request);
+	release_state(request);
+	if (request->job != NULL)
+		count(request);
+	else
+		send_reply(request);
 }
 
 /* The job's answer is here. */
@@ -262,27 +286,30 @@ job_done(void *owner, speech_reply *reply)
 {
 	speech_request *request = owner;
 
+	request->job = NULL;
 	request->reply = *reply;
 	*reply = (speech_reply){ 0 };
 	release_reserved(request);
 	/* an answer is sent in any case; while too many are, new requests are refused */
 	request->reserved = request->reply.body.size;
 	buffered += request->reserved;
-	resume(request);
+	send_reply(request);
 }
 
-/* The client went away, so nobody needs the answer. */
+/* The client went away, or half of it did, so nobody needs the answer. */
 static void
-client_gone(void *arg, uint32_t events)
+client_gone(void *context, http_request *http)
 {
-	speech_request *request = arg;
+	speech_request *request = http_request_user(http);
 
-	(void) events;
-	speech_job_cancel(request->job);
+	(void) context;
+	if (request->job != NULL)
+		speech_job_cancel(request->job);
+	request->job = NULL;
 	speech_reply_error(&request->reply, STATUS_CLIENT_GONE, NULL, "client_gone",
 					   "the client closed the connection");
 	release_reserved(request);
-	resume(request);
+	http_abort(speech_server(), request->http);
 }
 
 bool
@@ -304,8 +331,6 @@ speech_request_submit(speech_request *request, speech_job_kind kind,
 	speech_task task = {
 		.work = work, .release = release, .input = input, .done = job_done, .owner = request
 	};
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(request->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	if (!speech_request_admit(request, kind))
 	{
@@ -317,140 +342,60 @@ speech_request_submit(speech_request *request, speech_job_kind kind,
 	{
 		release(input);
 		speech_reply_out_of_memory(&request->reply);
-		return;
 	}
-	request->hangup = calloc(1, sizeof(*request->hangup));
-	if (request->hangup == NULL || info == NULL)
-		return; /* then the answer is made for nobody if the client goes */
-	*request->hangup =
-		(speech_watch){ .fd = info->connect_fd, .ready = client_gone, .arg = request };
-	if (!speech_loop_add(request->hangup, EPOLLRDHUP))
-		forget_hangup(request);
 }
 
-/* From now on the server owes an answer, and does not end before it has left. */
+/* The request is over, and with it everything that was made for it. */
 static void
-count(speech_request *request)
+request_done(void *context, http_request *http, bool delivered)
 {
-	pending += request->counted ? 0 : 1;
-	request->counted = true;
-}
-
-/* Hands the answer to libmicrohttpd. */
-static enum MHD_Result
-send_reply(speech_request *request)
-{
-	speech_reply *reply = &request->reply;
-	struct MHD_Response *response;
-	enum MHD_Result result;
-	char number[16];
-
-	response =
-		MHD_create_response_from_buffer(reply->body.size, reply->body.data, MHD_RESPMEM_MUST_FREE);
-	if (response == NULL)
-		return MHD_NO;
-	reply->body = (speech_buffer){ 0 };
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
-	MHD_add_response_header(response, "X-Request-Id", request->id);
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	if (reply->retry_after > 0)
-	{
-		snprintf(number, sizeof(number), "%d", reply->retry_after);
-		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, number);
-	}
-	if (reply->allow != NULL)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
-	if (reply->status == 401)
-		MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
-	result = MHD_queue_response(request->connection, reply->status, response);
-	MHD_destroy_response(response);
-	if (result == MHD_YES)
-		count(request);
-	speech_server_set_working(request->connection, false); /* the clock begins anew */
-	return result;
-}
-
-/* Whether a refusal is better sent before the body than after it. */
-static bool
-refuse_at_once(const speech_request *request)
-{
-	const char *expect = header(request, MHD_HTTP_HEADER_EXPECT);
-	size_t limit = settings->max_body;
-
-	return request->reply.status != 0 && has_body(request) &&
-		   ((expect != NULL && strcasecmp(expect, "100-continue") == 0) ||
-			announced_length(request) / DRAIN_FACTOR > limit);
-}
-
-enum MHD_Result
-speech_request_handle(void *cls, struct MHD_Connection *connection, const char *url,
-					  const char *method, const char *version, const char *upload_data,
-					  size_t *upload_data_size, void **con_cls)
-{
-	speech_request *request = *con_cls;
-
-	(void) cls;
-	(void) version;
-	if (request == NULL)
-	{
-		request = new_request(connection, url, method);
-		if (request == NULL)
-			return MHD_NO;
-		*con_cls = request;
-		speech_server_set_working(connection, false); /* the body has its own time */
-		check_headers(request, url);
-		return refuse_at_once(request) ? send_reply(request) : MHD_YES;
-	}
-	if (*upload_data_size > 0)
-	{
-		take_body(request, upload_data, *upload_data_size);
-		*upload_data_size = 0;
-		return MHD_YES;
-	}
-	if (request->reply.status == 0 && request->job == NULL)
-		request->endpoint->finish(request);
-	release_state(request);
-	if (request->job != NULL)
-	{
-		if (!request->suspended)
-		{
-			request->suspended = true;
-			count(request);
-			speech_server_set_working(connection, true);
-			MHD_suspend_connection(connection);
-		}
-		return MHD_YES;
-	}
-	return send_reply(request);
-}
-
-void
-speech_request_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
-						 enum MHD_RequestTerminationCode code)
-{
-	speech_request *request = *con_cls;
+	speech_request *request = http_request_user(http);
 	char audio[40] = "";
 
-	(void) cls;
+	(void) context;
 	if (request == NULL)
 		return;
-	*con_cls = NULL;
 	if (request->job != NULL)
-	{
-		forget_hangup(request);
 		speech_job_cancel(request->job);
-	}
-	speech_server_set_working(connection, false);
 	if (request->reply.audio_seconds > 0)
 		snprintf(audio, sizeof(audio), " for %.1f s of audio", request->reply.audio_seconds);
 	speech_log_info("%s %s %u in %.3f s%s%s id=%s", request->method, request->url,
 					request->reply.status, speech_now() - request->started, audio,
-					code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : ", not delivered",
-					request->id);
+					delivered ? "" : ", not delivered", request->id);
 	pending -= request->counted ? 1 : 0;
 	release_reserved(request);
 	if (request->endpoint != NULL)
 		release_state(request);
 	speech_reply_free(&request->reply);
 	free(request);
+}
+
+/* What the HTTP server refuses by itself has the form of every other error. */
+static void
+refused(void *context, const http_request *http, const char *reason, http_answer *answer)
+{
+	const char *code = answer->status == 408   ? "request_timeout"
+					   : answer->status == 503 ? "server_busy"
+											   : "malformed_request";
+	speech_reply reply = { 0 };
+
+	(void) context;
+	(void) http;
+	speech_log_info("http: %d, %s", answer->status, reason);
+	speech_reply_error(&reply, (unsigned) answer->status, NULL, code, "%s", reason);
+	answer->content_type = "application/json";
+	answer->blob = http_blob_take(reply.body.data, reply.body.size);
+}
+
+const http_handlers *
+speech_request_handlers(void)
+{
+	static const http_handlers handlers = { .head = take_head,
+											.piece = take_piece,
+											.request = take_request,
+											.half_closed = client_gone,
+											.done = request_done,
+											.refused = refused };
+
+	return &handlers;
 }

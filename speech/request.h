@@ -6,9 +6,9 @@
 #ifndef SPEECH_REQUEST_H
 #define SPEECH_REQUEST_H
 
-#include <microhttpd.h>
 #include <time.h>
 
+#include "http/http.h"
 #include "jobs.h"
 #include "options.h"
 #include "reply.h"
@@ -27,7 +27,7 @@ typedef struct speech_endpoint
 
 	/* For requests with a body, else NULL: its limit, and what to do with it. */
 	size_t (*max_body)(const speech_options *options);
-	void (*begin)(speech_request *request);
+	void (*begin)(speech_request *request, http_text content_type);
 	void (*take)(speech_request *request, const char *data, size_t n);
 
 	/* The request is here: sets request->reply or calls speech_request_submit(). */
@@ -38,7 +38,6 @@ typedef struct speech_endpoint
 struct speech_request
 {
 	/* for endpoints */
-	struct MHD_Connection *connection;
 	const speech_options *options;
 	const char *object; /* what followed the endpoint's path */
 	speech_reply reply; /* with a status: answered */
@@ -47,15 +46,14 @@ struct speech_request
 	/* for request.c */
 	const speech_endpoint *endpoint; /* NULL when there is no such route */
 	char id[17];					 /* for the log and X-Request-Id */
+	http_id http;					 /* whom to answer */
 	char method[16];
 	char url[128];
 	double started;
 	size_t body_size; /* received */
 	size_t reserved;  /* bytes of this request in memory, as accounted */
 	speech_job *job;
-	bool suspended;
-	struct speech_watch *hangup; /* while there is a job */
-	bool counted;				 /* as pending */
+	bool counted; /* as pending */
 };
 
 /* The server's routes; the last has no path. */
@@ -65,13 +63,8 @@ speech_requests_init(const speech_options *options, const speech_endpoint *const
 /* When speech_requests_init() ran: since when the server serves. */
 extern time_t speech_requests_since(void);
 
-/* For libmicrohttpd: MHD_AccessHandlerCallback and MHD_RequestCompletedCallback. */
-extern enum MHD_Result
-speech_request_handle(void *cls, struct MHD_Connection *connection, const char *url,
-					  const char *method, const char *version, const char *upload_data,
-					  size_t *upload_data_size, void **con_cls);
-extern void speech_request_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
-									 enum MHD_RequestTerminationCode code);
+/* For the HTTP server. */
+extern const http_handlers *speech_request_handlers(void);
 
 /*
  * For endpoints: hands input to a job whose answer becomes the request's.  Answers

@@ -232,10 +232,9 @@ for my $field (qw(model language response_format prompt temperature stream chunk
         multipart(file => \$small, $field => "a\xff\xfeb"));
 }
 (my $short = multipart(file => \$small)) =~ s/XXbordXX/b/g;
-is(post($server, '/v1/audio/transcriptions', $short, { 'Content-Type' => 'multipart/form-data; boundary="b"' })->{status}, 200,
-    'a boundary of one character, in quotes, is one');
-transcription_refused('without quotes, which libmicrohttpd does not take', 415, 'unsupported_media_type', qr/single character in quotes/, $short,
-    { 'Content-Type' => 'multipart/form-data; boundary=b' });
+is(post($server, '/v1/audio/transcriptions', $short, { 'Content-Type' => "multipart/form-data; boundary=$_" })->{status}, 200,
+    "a boundary of one character, $_")
+    for 'b', '"b"';
 transcription_refused('too many fields', 400, 'invalid_form', qr/too many/, multipart(map { ("field$_" => 'x') } 1 .. 40));
 transcription_refused('a field too long', 400, 'invalid_form', qr/too long/, multipart(file => \$small, prompt => 'x' x 70000));
 transcription_refused('a form cut short', 400, 'invalid_form', qr/multipart/, substr(multipart(file => \$small), 0, -40));

@@ -93,7 +93,8 @@ bodies_come_out(void)
 	good("0\r\n\r\n", "", "");
 	good("5\r\nhello\r\n0\r\n\r\nGET /", "hello", "GET /");
 	good("1\r\na\r\nA\r\n0123456789\r\n00\r\n\r\n", "a0123456789", "");
-	good("5;name=value;other=\"a;b\"\r\nhello\r\n0;x\r\n\r\n", "hello", "");
+	good("5;name=value;other=\"a;b\\\"\\\\\";x;y=\"\"\r\nhello\r\n0;x\r\n\r\n", "hello", "");
+	good("0\r\nContent-Length2: 5\r\nTransfer-Encodings: x\r\nTransfer-Encodin: x\r\n\r\n", "", "");
 	good("2\r\n\r\n\r\n0\r\nTrailer: x\r\nA:\r\n\r\nrest", "\r\n", "rest");
 	good("64\r\n0123456789012345678901234567890123456789012345678901234567890123456789012345678901"
 		 "23456789012345678 \r\n0\r\n\r\n",
@@ -132,6 +133,16 @@ odd_line_ends_are_refused(void)
 	bad("1\r\na\n", MB_HTTP_BAD_CHUNK);
 	bad("1\r\na\rX", MB_HTTP_BAD_CHUNK);
 	bad("1;a\nb\r\n", MB_HTTP_BAD_CHUNK);
+	bad("1;\r\n", MB_HTTP_BAD_CHUNK);
+	bad("1;;a\r\n", MB_HTTP_BAD_CHUNK);
+	bad("1;a=\r\n", MB_HTTP_BAD_CHUNK);
+	bad("1;=b\r\n", MB_HTTP_BAD_CHUNK);
+	bad("1;a@b\r\n", MB_HTTP_BAD_CHUNK);
+	bad("1;a=b \r\n", MB_HTTP_BAD_CHUNK);
+	bad("1; a\r\n", MB_HTTP_BAD_CHUNK);
+	bad("1;a=\"b\r\n", MB_HTTP_BAD_CHUNK);
+	bad("1;a=\"b\"c\r\n", MB_HTTP_BAD_CHUNK);
+	bad("1;a=b\"c\"\r\n", MB_HTTP_BAD_CHUNK);
 	bad_bytes("1;\0\r\n", 5, MB_HTTP_BAD_CHUNK);
 	bad("0\r\n\n", MB_HTTP_BAD_TRAILER);
 	bad("0\r\n\rx", MB_HTTP_BAD_TRAILER);
@@ -146,6 +157,8 @@ odd_trailers_are_refused(void)
 	bad("0\r\n: x\r\n\r\n", MB_HTTP_BAD_TRAILER);
 	bad("0\r\nname: x\n\r\n", MB_HTTP_BAD_TRAILER);
 	bad("0\r\nname: \x01\r\n\r\n", MB_HTTP_BAD_TRAILER);
+	bad("0\r\nContent-Length: 5\r\n\r\n", MB_HTTP_BAD_TRAILER);
+	bad("0\r\nA: b\r\ntransfer-ENCODING: chunked\r\n\r\n", MB_HTTP_BAD_TRAILER);
 }
 
 static void

@@ -3,9 +3,9 @@
  *	  Takes the body out of "Transfer-Encoding: chunked" (RFC 9112, section 7.1) as it comes.
  *
  * As strict as http_head.h: a size is hexadecimal digits and nothing else, lines end in CR LF,
- * exactly the announced bytes stand before the next CR LF.  Extensions are passed over, trailer
- * fields too, once they are known to be fields; of both together there may be
- * MB_HTTP_MAX_CHUNK_EXTRAS bytes.
+ * exactly the announced bytes stand before the next CR LF.  Extensions and trailer fields are passed
+ * over once they are known to be such; of both together there may be MB_HTTP_MAX_CHUNK_EXTRAS bytes.
+ * A trailer that would change where the body ends is refused.
  */
 #ifndef MB_HTTP_CHUNKS_H
 #define MB_HTTP_CHUNKS_H
@@ -23,6 +23,8 @@ typedef struct mb_http_chunks
 	uint64_t total;	 /* bytes of the body so far, those still announced included */
 	uint64_t limit;	 /* of total */
 	uint32_t extras; /* bytes of extensions and trailers so far */
+	uint32_t name_length;
+	char name[17]; /* of a trailer, as much as has to be known of it */
 	mb_http_violation violation;
 } mb_http_chunks;
 
