@@ -169,6 +169,13 @@ SQL
 pass('channels go with their sessions');
 $_->quit foreach $careful, $stays, $all;
 
+# ---- a client that says its name when it is connected, as that for Java does ----
+
+(undef, undef, my $warned) = subscribe_raw($node->host . '/.s.PGSQL.' . $node->port, 'postgres', sql('SELECT current_user'),
+    q{SET extra_float_digits = 3; SET application_name = 'PostgreSQL JDBC Driver'; SELECT backend_pid FROM mulberry.subscribe()},
+    client_encoding => 'UTF8', DateStyle => 'ISO', TimeZone => 'UTC');
+is($warned, '', 'who sets its name later but said something when it connected is no pooler');
+
 # ---- through a pooler ----
 
 my $pgbouncer = (grep { -x } map { "$_/pgbouncer" } '/usr/sbin', split /:/, $ENV{PATH})[0];
@@ -243,13 +250,14 @@ sub slurp_until
     die "$file does not come";
 }
 
-# As a client library speaks: the process that it is told when it connects, and the answer to a query.
+# As a client library speaks: the process that it is told when it connects, the answer to a query, and warnings.
 sub subscribe_raw
 {
-    my ($path, $database, $user, $query) = @_;
+    my ($path, $database, $user, $query, @settings) = @_;
     my $socket = IO::Socket::UNIX->new(Peer => $path) or die "cannot connect to $path: $!";
-    my $parameters = join("\0", 'user', $user, 'database', $database) . "\0\0";
+    my $parameters = join("\0", 'user', $user, 'database', $database, @settings) . "\0\0";
     my ($pid, $answer);
+    my $warnings = '';
 
     print $socket pack('NN', 8 + length $parameters, 3 << 16) . $parameters;
     while (1)
@@ -261,12 +269,13 @@ sub subscribe_raw
         die $body if $type eq 'E';
         $pid = unpack 'N', $body if $type eq 'K';
         $answer //= substr $body, 6 if $type eq 'D';
+        $warnings .= $body if $type eq 'N';
         next if $type ne 'Z';
         last if defined $answer;
         print $socket 'Q' . pack('N', 5 + length $query) . "$query\0";
     }
     close $socket;
-    return ($pid, $answer);
+    return ($pid, $answer, $warnings);
 }
 
 $node->stop;

@@ -14,7 +14,6 @@
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 
 #include "events/subscriptions.h"
@@ -27,7 +26,6 @@ PG_FUNCTION_INFO_V1(mulberry_remembered_channels);
 PG_FUNCTION_INFO_V1(mulberry_channels_changed);
 PG_FUNCTION_INFO_V1(mulberry_notifier_lives_sql);
 PG_FUNCTION_INFO_V1(mulberry_session_lives);
-PG_FUNCTION_INFO_V1(mulberry_looks_pooled);
 
 /*
  * Names this session has ever subscribed to and not given up.  LISTEN becomes
@@ -129,18 +127,6 @@ Datum
 mulberry_session_lives(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(mulberry_session_is_there(PG_GETARG_INT32(0)));
-}
-
-/*
- * looks_pooled(): whether somebody else seems to have opened this session than who uses it.  A client says
- * its application_name when it connects, and RESET goes back to that; a pooler sets the name of each client
- * to whom it gives the session.
- */
-Datum
-mulberry_looks_pooled(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(application_name[0] != '\0' &&
-				   GetConfigOptionResetString("application_name")[0] == '\0');
 }
 
 /* notifier_lives() returns boolean. */

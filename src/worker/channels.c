@@ -28,6 +28,7 @@
 static MemoryContext channels_context;
 static HTAB *audiences = NULL;
 static bool roles_changed = true; /* since channels were last compared with who may hear them */
+static uint64 turn = 1;			  /* in which we are; channels are read with 0 */
 
 static void
 on_role_change(Datum arg, int cache, uint32 hash)
@@ -42,6 +43,12 @@ mulberry_channels_init(void)
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, on_role_change, (Datum) 0);
 	channels_context =
 		AllocSetContextCreate(TopMemoryContext, "mulberry notifier channels", ALLOCSET_SMALL_SIZES);
+}
+
+void
+mulberry_channels_begin_turn(void)
+{
+	turn++;
 }
 
 bool
@@ -218,8 +225,22 @@ mulberry_audiences(void)
 	return all;
 }
 
+/* A session that ends meanwhile is one that hears nothing, as always. */
+static bool
+listener_is_there(mulberry_channel *channel)
+{
+	if (channel->listener == 0)
+		return true;
+	if (channel->asked_in != turn)
+	{
+		channel->there = mulberry_session_is_there(channel->listener);
+		channel->asked_in = turn;
+	}
+	return channel->there;
+}
+
 bool
-mulberry_channel_wants(const mulberry_channel *channel, int kind, const char *call_id)
+mulberry_channel_wants(mulberry_channel *channel, int kind, const char *call_id)
 {
 	/* whoever wants everything wants what he does not know */
 	if (kind < 0 ? channel->kinds != PG_UINT64_MAX
@@ -229,7 +250,7 @@ mulberry_channel_wants(const mulberry_channel *channel, int kind, const char *ca
 		(call_id == NULL || bsearch(&call_id, channel->calls, channel->ncalls, sizeof(char *),
 									pg_qsort_strcmp) == NULL))
 		return false;
-	return channel->listener == 0 || mulberry_session_is_there(channel->listener);
+	return listener_is_there(channel);
 }
 
 bool

@@ -24,6 +24,10 @@ typedef struct mulberry_channel
 	 * began to send there.  What it wants of what came later has been sent.
 	 */
 	int64 told;
+
+	/* Whether the listener is still there, which is asked once a turn. */
+	uint64 asked_in; /* turn */
+	bool there;
 } mulberry_channel;
 
 /* A tenant to which somebody listens. */
@@ -36,6 +40,9 @@ typedef struct mulberry_audience
 
 /* To be called once, when the notifier begins. */
 extern void mulberry_channels_init(void);
+
+/* The notifier begins to look for what it sends. */
+extern void mulberry_channels_begin_turn(void);
 
 /* True when somebody has subscribed, or rights have changed, since channels were read. */
 extern bool mulberry_channels_are_stale(void);
@@ -55,7 +62,7 @@ extern List *mulberry_audiences(void);
  * Whether an event is for a channel, and whether it is for any of an audience: its kind as
  * mulberry_event_kind_number() says, -1 for one that is not known; call_id NULL when it is about no call.
  */
-extern bool mulberry_channel_wants(const mulberry_channel *channel, int kind, const char *call_id);
+extern bool mulberry_channel_wants(mulberry_channel *channel, int kind, const char *call_id);
 extern bool
 mulberry_audience_wants(const mulberry_audience *audience, int kind, const char *call_id);
 

@@ -168,6 +168,7 @@ turn(bool *worked)
 	bool left_out = false;
 	double usage;
 
+	mulberry_channels_begin_turn();
 	if (mulberry_channels_are_stale() && !mulberry_process_try(read_channels, false))
 	{
 		mulberry_channels_forget();
