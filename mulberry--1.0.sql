@@ -2552,8 +2552,13 @@ CREATE FUNCTION session_lives(pid integer) RETURNS boolean
 LANGUAGE c VOLATILE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_session_lives';
 COMMENT ON FUNCTION session_lives(integer) IS 'whether a process of this number serves this database (internal)';
 
+-- A pooler does not know yet for whom it connects: it asks for no setting, and sets the application_name of each
+-- client to whom it gives the session.  Clients say theirs when they connect, or later, but have asked for something else.
 CREATE FUNCTION looks_pooled() RETURNS boolean
-LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_looks_pooled';
+LANGUAGE sql STABLE AS $$
+    SELECT s.setting <> '' AND s.reset_val = '' AND NOT EXISTS (SELECT FROM pg_settings AS asked WHERE asked.source = 'client')
+      FROM pg_settings AS s WHERE s.name = 'application_name'
+$$;
 COMMENT ON FUNCTION looks_pooled() IS 'whether a pooler seems to have opened this session (internal)';
 
 -- Sorted, each once; null stays null, and an empty one is refused: it would mean to hear nothing.

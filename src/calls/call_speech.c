@@ -85,6 +85,7 @@ mulberry_call_speech(PG_FUNCTION_ARGS)
 			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 							errmsg("track \"%s\" has text and no audio", wanted.name)));
 	}
+	/* also of one only: when it begins is known by all */
 	tracks = mulberry_open_call_tracks(&call, GetActiveSnapshot(), &n);
 	for (int i = 0; i < n; i++)
 	{

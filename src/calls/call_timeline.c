@@ -121,6 +121,15 @@ fit_tracks(mulberry_timed_track *timed, int n, bool by_arrival, Snapshot snapsho
 	return true;
 }
 
+static void
+open_track(mulberry_timed_track *timed, const mulberry_track *track, Snapshot snapshot)
+{
+	timed->track = *track;
+	timed->audio = mulberry_open_call_samples(track->id, snapshot);
+	if (timed->audio == NULL)
+		elog(ERROR, "a call went away within a snapshot");
+}
+
 mulberry_timed_track *
 mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot snapshot)
 {
@@ -131,10 +140,7 @@ mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot sna
 
 	for (int i = 0; i < n; i++)
 	{
-		timed[i].track = *(mulberry_track *) list_nth(tracks, i);
-		timed[i].audio = mulberry_open_call_samples(timed[i].track.id, snapshot);
-		if (timed[i].audio == NULL)
-			elog(ERROR, "a call went away within a snapshot");
+		open_track(&timed[i], list_nth(tracks, i), snapshot);
 		audio +=
 			to_microseconds(mulberry_call_sample_count(timed[i].audio), timed[i].track.sample_rate);
 	}
@@ -164,14 +170,14 @@ mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot sna
 	return timed;
 }
 
-/* Those of a call that are no text (mulberry_track *). */
+/* Those of them that are no text (mulberry_track *). */
 static List *
-audio_tracks(const mulberry_call *call, Snapshot snapshot)
+with_audio(const List *all)
 {
 	List *tracks = NIL;
 	ListCell *cell;
 
-	foreach (cell, mulberry_list_tracks(call, snapshot))
+	foreach (cell, all)
 		if (((mulberry_track *) lfirst(cell))->encoding != MULBERRY_ENCODING_TEXT)
 			tracks = lappend(tracks, lfirst(cell));
 	return tracks;
@@ -180,20 +186,18 @@ audio_tracks(const mulberry_call *call, Snapshot snapshot)
 mulberry_timed_track *
 mulberry_open_call_tracks(const mulberry_call *call, Snapshot snapshot, int *n)
 {
-	List *tracks = audio_tracks(call, snapshot);
+	List *all = mulberry_list_tracks(call, snapshot);
+	List *tracks = with_audio(all);
 	mulberry_timed_track *timed;
 
 	*n = list_length(tracks);
 	if (*n == 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("call \"%s\" has text and no audio", call->call_id)));
-	if (list_length(mulberry_list_tracks(call, snapshot)) > 1)
+	if (list_length(all) > 1)
 		return mulberry_open_timed_tracks(call, tracks, snapshot);
 	timed = palloc0(sizeof(mulberry_timed_track));
-	timed->track = *(mulberry_track *) linitial(tracks);
-	timed->audio = mulberry_open_call_samples(timed->track.id, snapshot);
-	if (timed->audio == NULL)
-		elog(ERROR, "a call went away within a snapshot");
+	open_track(timed, linitial(tracks), snapshot);
 	return timed;
 }
 
@@ -215,7 +219,7 @@ mulberry_track_times(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	if (!mulberry_read_track(PG_GETARG_INT64(0), snapshot, &call, &first))
 		return (Datum) 0;
-	tracks = audio_tracks(&call, snapshot);
+	tracks = with_audio(mulberry_list_tracks(&call, snapshot));
 	timed = mulberry_open_timed_tracks(&call, tracks, snapshot);
 	for (int i = 0; i < list_length(tracks); i++)
 	{

@@ -187,13 +187,19 @@ mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_fo
 	mulberry_call *call = &intake->call;
 	mulberry_gap gap;
 	int32 sequence;
+	bool placed;
 
-	if (intake->supposed &&
-		(!mulberry_place_packet(intake, number, place, fault) || *place != intake->next))
-		find_end(intake);
 	if (!mulberry_check_format(&intake->call, intake->track, format, fault) ||
-		!mulberry_check_content(intake, data, fault) || !mulberry_check_new_track(intake, fault) ||
-		!mulberry_place_packet(intake, number, place, fault))
+		!mulberry_check_content(intake, data, fault) || !mulberry_check_new_track(intake, fault))
+		return MULBERRY_FAULTY;
+	placed = mulberry_place_packet(intake, number, place, fault);
+	if (intake->supposed && (!placed || *place != intake->next))
+	{
+		/* only of the packet that is next does storing it show whether that was right */
+		find_end(intake);
+		placed = mulberry_place_packet(intake, number, place, fault);
+	}
+	if (!placed)
 		return MULBERRY_FAULTY;
 	sequence = *place;
 

@@ -157,8 +157,9 @@ start_shared_memory(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+/* The slot that a database has, or else that in which what happened in it is counted. */
 static mulberry_slot *
-slot_of(Oid database)
+find_slot(Oid database, bool counters)
 {
 	if (mulberry_shared == NULL || !OidIsValid(database))
 		return NULL;
@@ -166,23 +167,16 @@ slot_of(Oid database)
 	{
 		mulberry_slot *slot = &mulberry_shared->slots[i];
 
-		if (pg_atomic_read_u32(&slot->database) == database)
+		if (pg_atomic_read_u32(counters ? &slot->owner : &slot->database) == database)
 			return slot;
 	}
 	return NULL;
 }
 
 static mulberry_slot *
-counters_of(Oid database)
+slot_of(Oid database)
 {
-	for (int i = 0; OidIsValid(database) && i < mulberry_shared->nslots; i++)
-	{
-		mulberry_slot *slot = &mulberry_shared->slots[i];
-
-		if (pg_atomic_read_u32(&slot->owner) == database)
-			return slot;
-	}
-	return NULL;
+	return find_slot(database, /* counters */ false);
 }
 
 /* Searches only after a slot was given or taken. */
@@ -195,7 +189,7 @@ look_for_slot(void)
 	{
 		pg_read_barrier();
 		seen_slot = slot_of(MyDatabaseId);
-		seen_counters = counters_of(MyDatabaseId);
+		seen_counters = find_slot(MyDatabaseId, /* counters */ true);
 		seen_generation = generation;
 	}
 }
