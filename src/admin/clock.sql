@@ -43,9 +43,11 @@ LANGUAGE sql STABLE AS $$
             ('packets', 'record', 'sent_at', NULL, 'as the sender says'),
             ('packets', 'record', 'received_at', NULL, 'tells when; one that lies ahead keeps no call open'),
             ('received_calls', 'record', 'began_at', NULL, 'kept longer by as much'),
+            ('phone_numbers', 'record', 'created_at', NULL, 'tells when'),
             ('secrets', 'record', 'created_at rotated_at', NULL, 'tells when'),
             ('spendings', 'record', 'at', NULL, 'tells when'),
             ('sync_states', 'record', 'at', NULL, 'tells when'),
+            ('telephony_versions', 'record', 'created_at', NULL, 'tells when'),
             ('tenants', 'record', 'created_at', NULL, 'tells when'),
             ('voice_calls', 'record', 'finished_at', NULL, 'tells when'),
             ('webhook_answers', 'record', 'at', NULL, 'kept longer by as much')

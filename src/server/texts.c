@@ -32,6 +32,7 @@ PG_FUNCTION_INFO_V1(mulberry_has_controls);
 #define ADDRESS 4000	 /* URLs, files */
 #define LIST 16000		 /* several of them */
 #define DETAILS 8192	 /* JSON that is searched */
+#define SETTINGS 65536	 /* JSON that is read at every step */
 #define DOCUMENT 1048576 /* JSON */
 
 /* By the name of the argument, which it has in every function. */
@@ -53,10 +54,12 @@ static const struct
 	{ "call_ref", REFERENCE },
 	{ "caller", REFERENCE },
 	{ "calls", DOCUMENT }, /* each is a call_id */
+	{ "changes", SETTINGS },
 	{ "clear", NAME },
 	{ "command", NAME },
 	{ "currency", NAME },
 	{ "default_encoding", NAME },
+	{ "digits", NAME },
 	{ "direction", NAME },
 	{ "encoding", NAME },
 	{ "endpoint", NAME },
@@ -87,6 +90,7 @@ static const struct
 	{ "role", NAME },
 	{ "secret", NAME },
 	{ "server_file", ADDRESS },
+	{ "settings", SETTINGS },
 	{ "signature", REFERENCE },
 	{ "sponsor", REFERENCE },
 	{ "state", NAME },

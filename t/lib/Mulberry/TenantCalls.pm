@@ -22,6 +22,7 @@ SELECT mulberry.set_endpoint('own', 'json', '$refusing', allow_http => true, all
 SELECT mulberry.set_endpoint('spare', 'json', '$url', purpose => NULL, allow_http => true, allow_private => true, tenant => 'a');
 SELECT mulberry.create_agent('pi', '+4915112345678', ARRAY['+4930123456'], '00000000-0000-4000-8000-00000000000a', tenant => 'a');
 SELECT mulberry.create_agent('idle', tenant => 'a');
+SELECT mulberry.set_telephony('{"greeting": "hello", "numbers": ["+12025550111"]}', 'a');
 SELECT mulberry.create_agent(k, tenant => 'a'), mulberry.create_voice_key(k, tenant => 'a') FROM unnest(ARRAY['keyed', 'taken']) AS k;
 SELECT mulberry.create_voice_key('pi', tenant => 'a');
 CALL mulberry.export_voice_key('pi', 1, 'a');
@@ -50,6 +51,7 @@ sub working_calls
         alter_agent => "mulberry.alter_agent('pi', phone => '+4915112345679', tenant => 'a')",
         alter_endpoint => "mulberry.alter_endpoint('own', timeout => '20 s', tenant => 'a')",
         alter_mandate => "mulberry.alter_mandate('10000001', max_amount => 2000, tenant => 'a')",
+        alter_telephony => "mulberry.alter_telephony('{\"voice\": \"alice\"}', 'a')",
         alter_tenant => "mulberry.alter_tenant('a', retention => '1 year')",
         apply_agent_sync => "mulberry.apply_agent_sync('{\"agent\": \"00000000-0000-4000-8000-00000000000a\", \"commands\": []}', 'a')",
         audit_head => "mulberry.audit_head('a')",
@@ -107,6 +109,7 @@ sub working_calls
         'set_endpoint of all' => "mulberry.set_endpoint('all', 'json', 'https://example.com', tenant => NULL)",
         'set_endpoint for the calls of a' => "mulberry.set_endpoint('spare', 'json', '$gate', allow_http => true, allow_private => true, tenant => 'empty')",
         set_escalation_contact => "mulberry.set_escalation_contact('+4915112345670', tenant => 'a')",
+        set_telephony => "mulberry.set_telephony('{\"greeting\": \"good day\"}', 'a')",
         spend => "mulberry.spend('10000001', 1, 'a payment', 'a')",
         subscribe => "mulberry.subscribe(tenant => 'a')",
         suspend_mandate => "mulberry.suspend_mandate('10000003', tenant => 'a')",

@@ -23,6 +23,7 @@ SELECT mulberry.create_voice_key('pi', tenant => 'north');
 CALL mulberry.export_voice_key('pi', 1, 'north', NULL);
 SELECT mulberry.create_mandate('10000000', 'pi', 'sponsor', 100, 'USD', now() + interval '1 day', 'north');
 SELECT mulberry.set_endpoint('phone', 'json', 'https://phone.example', tenant => 'north');
+SELECT mulberry.set_telephony('{"greeting": "Hello", "numbers": ["+12025550111"]}', 'north');
 SQL
     $node->safe_psql('postgres', "COPY mulberry.secret_entry FROM stdin;\nnorth\tkept\tx\n\\.\n");
     return;
@@ -51,6 +52,7 @@ my %calls = (
     'mulberry.alter_agent' => [q{SELECT mulberry.alter_agent('pi', '+821012345672', tenant => 'north')}],
     'mulberry.alter_endpoint' => [q{SELECT mulberry.alter_endpoint('phone', timeout => '20 s', tenant => 'north')}],
     'mulberry.alter_mandate' => [q{SELECT mulberry.alter_mandate('10000000', 200, tenant => 'north')}],
+    'mulberry.alter_telephony' => [q{SELECT mulberry.alter_telephony('{"voice": "alice"}', 'north')}],
     'mulberry.alter_tenant' => [q{SELECT mulberry.alter_tenant('north', 'mulaw')}],
     'mulberry.apply_agent_sync' => [q{SELECT mulberry.apply_agent_sync(jsonb_build_object('agent', :'agent', 'commands', '[]'::jsonb), 'north')},
         q{SELECT id AS agent FROM mulberry_internal.agents WHERE name = 'pi' \gset}],
@@ -130,6 +132,7 @@ my %calls = (
     'mulberry.notifier_lives' => [q{SELECT mulberry.notifier_lives()}],
     'mulberry.outbound_allowed' => [q{SELECT mulberry.outbound_allowed()}],
     'mulberry.ping_agent' => [q{SELECT mulberry.ping_agent('pi', tenant => 'north')}, $online],
+    'mulberry.preview_call' => [q{SELECT mulberry.preview_call('+12025550111', now(), '1')}],
     'mulberry.process_statistics' => [q{SELECT * FROM mulberry.process_statistics()}],
     'mulberry.query_mandate' => [q{SELECT mulberry.query_mandate('10000000', tenant => 'north')}, $online],
     'mulberry.refresh_grants' => [q{SELECT mulberry.refresh_grants()}, '', 'everywhere'],
@@ -149,6 +152,7 @@ my %calls = (
     'mulberry.search_calls' => [q{SELECT * FROM mulberry.search_calls('good', tenant => 'north')}],
     'mulberry.set_endpoint' => [q{SELECT mulberry.set_endpoint('new', 'openai', 'https://new.example/v1', purpose => 'chat', model => 'm', tenant => 'north')}],
     'mulberry.set_escalation_contact' => [q{SELECT mulberry.set_escalation_contact(endpoint => 'phone', tenant => 'north')}],
+    'mulberry.set_telephony' => [q{SELECT mulberry.set_telephony('{"greeting": "Good day"}', 'north')}],
     'mulberry.speech_segments' => [qq{SELECT * FROM mulberry.speech_segments($tone, 8000)}],
     'mulberry.spend' => [q{SELECT * FROM mulberry.spend('10000000', 1, 'r', 'north')}],
     'mulberry.subscribe' => [q{SELECT * FROM mulberry.subscribe(tenant => 'north')}],

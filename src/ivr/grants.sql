@@ -1,0 +1,11 @@
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE OR REPLACE FUNCTION access_rules_ivr() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE AS $$
+    VALUES
+    ('set_telephony', 'EXECUTE', 'admin'),
+    ('alter_telephony', 'EXECUTE', 'admin'),
+    ('preview_call', 'EXECUTE', 'supervisor admin'),
+    ('telephony_status', 'SELECT', 'supervisor auditor admin'),
+    ('phone_number_status', 'SELECT', 'supervisor auditor admin')
+$$;
+COMMENT ON FUNCTION access_rules_ivr() IS 'which access needs which object of ivr';

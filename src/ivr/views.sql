@@ -1,0 +1,16 @@
+CREATE OR REPLACE VIEW mulberry.telephony_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, v.version,
+           v.version = (SELECT max(x.version) FROM mulberry_internal.telephony_versions x WHERE x.tenant = v.tenant) AS holds,
+           v.settings, v.role, v.created_at
+      FROM mulberry_internal.telephony_versions v
+      JOIN mulberry_internal.tenants t ON t.id = v.tenant
+     WHERE v.tenant = ANY ((SELECT mulberry.current_tenants(true, 'supervisor', 'operator', 'auditor', 'admin'))::uuid[]);
+COMMENT ON VIEW mulberry.telephony_status IS
+    'what callers of a tenant hear: the version of its telephony settings that holds, and earlier ones that calls ran under';
+
+CREATE OR REPLACE VIEW mulberry.phone_number_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, n.number, n.created_at
+      FROM mulberry_internal.phone_numbers n
+      JOIN mulberry_internal.tenants t ON t.id = n.tenant
+     WHERE n.tenant = ANY ((SELECT mulberry.current_tenants(true, 'supervisor', 'operator', 'auditor', 'admin'))::uuid[]);
+COMMENT ON VIEW mulberry.phone_number_status IS 'the numbers that call a tenant';
