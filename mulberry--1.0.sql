@@ -1377,6 +1377,92 @@ COMMENT ON COLUMN escalation_contacts.phone IS 'E.164 number that is called and 
 COMMENT ON COLUMN escalation_contacts.endpoint IS 'name of an endpoint of kind json that is sent a report';
 SELECT pg_catalog.pg_extension_config_dump('escalation_contacts', '');
 
+-- src/ivr/tables.sql
+-- Whom callers reach and what they hear: the settings of tenants, their numbers, and the calls that came in.
+
+CREATE TABLE telephony_versions (
+    tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    version    integer NOT NULL CHECK (version > 0),
+    settings   jsonb NOT NULL CHECK (jsonb_typeof(settings) = 'object'),
+    role       text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, version)
+);
+COMMENT ON TABLE telephony_versions IS
+    'telephony settings of tenants: the highest version is the one that holds, earlier ones are those that calls ran under';
+COMMENT ON COLUMN telephony_versions.settings IS 'what set_telephony() was given, checked';
+COMMENT ON COLUMN telephony_versions.role IS 'who wrote it';
+SELECT pg_catalog.pg_extension_config_dump('telephony_versions', '');
+
+CREATE TABLE phone_numbers (
+    number     text COLLATE "C" PRIMARY KEY,
+    tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX phone_numbers_tenant ON phone_numbers (tenant);
+COMMENT ON TABLE phone_numbers IS 'the tenant that is called by a number: what the version of its settings that holds says';
+COMMENT ON COLUMN phone_numbers.number IS 'E.164';
+SELECT pg_catalog.pg_extension_config_dump('phone_numbers', '');
+
+CREATE TABLE inbound_calls (
+    id         bigint PRIMARY KEY DEFAULT nextval('voice_call_id'),
+    tenant     uuid NOT NULL REFERENCES tenants (id),
+    sid        text COLLATE "C" NOT NULL,
+    token      uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
+    number     text COLLATE "C" NOT NULL,
+    caller     text COLLATE "C",
+    version    integer NOT NULL,
+    place      jsonb NOT NULL CHECK (jsonb_typeof(place) = 'object'),
+    turn       integer NOT NULL DEFAULT 0,
+    consent    boolean,
+    recorded   boolean NOT NULL DEFAULT false,
+    recordings text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    transcript text COLLATE "C",
+    state      text COLLATE "C" NOT NULL DEFAULT 'in-progress'
+               CHECK (state IN ('queued', 'ringing', 'in-progress', 'completed', 'busy', 'failed', 'no-answer', 'canceled')),
+    sequence   integer,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at   timestamptz,
+    UNIQUE (tenant, sid),
+    FOREIGN KEY (tenant, version) REFERENCES telephony_versions (tenant, version)
+);
+CREATE INDEX inbound_calls_created ON inbound_calls (tenant, created_at);
+CREATE INDEX inbound_calls_version ON inbound_calls (tenant, version);
+COMMENT ON TABLE inbound_calls IS 'telephone calls that came in, and how far each has come';
+COMMENT ON COLUMN inbound_calls.id IS 'of the same sequence as voice_calls.id, because webhook_answers has both';
+COMMENT ON COLUMN inbound_calls.sid IS 'Twilio''s name of it; what is heard in it is the call of that call_id';
+COMMENT ON COLUMN inbound_calls.token IS 'names the call in the URLs of its webhooks';
+COMMENT ON COLUMN inbound_calls.number IS 'the number that was called';
+COMMENT ON COLUMN inbound_calls.caller IS 'who calls, as Twilio says it: E.164, client:, sip:, or anonymous';
+COMMENT ON COLUMN inbound_calls.version IS 'of the settings that held when it began';
+COMMENT ON COLUMN inbound_calls.place IS
+    'where the caller is: {"node": "begin", "consent", "menu", "agent", "transfer", "record" or "over", "menu", "misses"}';
+COMMENT ON COLUMN inbound_calls.turn IS 'number of the webhook that is next in its turn';
+COMMENT ON COLUMN inbound_calls.consent IS 'what the caller said to the question; null: it was not asked, or not answered';
+COMMENT ON COLUMN inbound_calls.recorded IS 'the whole call is recorded';
+COMMENT ON COLUMN inbound_calls.recordings IS 'Twilio''s names of recordings that are there';
+COMMENT ON COLUMN inbound_calls.transcript IS 'what Twilio transcribed';
+COMMENT ON COLUMN inbound_calls.state IS 'as Twilio says';
+COMMENT ON COLUMN inbound_calls.sequence IS 'SequenceNumber of the last status callback that counted';
+SELECT pg_catalog.pg_extension_config_dump('inbound_calls', '');
+
+CREATE TABLE emergencies (
+    tenant   uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    call_id  text COLLATE "C" NOT NULL,
+    phrase   text COLLATE "C" NOT NULL,
+    language text COLLATE "C",
+    source   text COLLATE "C" NOT NULL CHECK (source IN ('segment', 'partial', 'transcript', 'key')),
+    track    text COLLATE "C",
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, call_id, phrase)
+);
+COMMENT ON TABLE emergencies IS 'what was taken for an emergency in calls, once for each call and phrase';
+COMMENT ON COLUMN emergencies.call_id IS 'calls.call_id, or inbound_calls.sid';
+COMMENT ON COLUMN emergencies.phrase IS 'as the list of words has it, or the key of a menu';
+COMMENT ON COLUMN emergencies.source IS
+    'where it was found: what is stored of a call, what was heard so far, what Twilio transcribed, a key';
+SELECT pg_catalog.pg_extension_config_dump('emergencies', '');
+
 -- src/server/transactions.sql
 CREATE FUNCTION mulberry.notifier_lives() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_notifier_lives_sql';
@@ -4460,6 +4546,7 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     erased bigint;
+    beside boolean;
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', erase_call.call_id);
     IF call_id IS NULL THEN
@@ -4472,7 +4559,8 @@ BEGIN
     DELETE FROM mulberry_internal.job_history j USING mulberry_internal.calls c
      WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
     erased := mulberry_internal.remove_call(owner, call_id);
-    IF erased IS NULL THEN
+    beside := mulberry_internal.forget_inbound_call(owner, call_id);
+    IF erased IS NULL AND NOT beside THEN
         RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
     END IF;
     DELETE FROM mulberry_internal.job_queue j WHERE j.call = erased;
@@ -10127,6 +10215,8 @@ BEGIN
             ('time_limit', 'number', false, NULL, NULL, 30, 3600),
             ('repetitions', 'number', false, NULL, NULL, 1, 5),
             ('poll_interval', 'number', false, NULL, NULL, 0.1, 60),
+            ('previous_secret', 'string', false, '^(?!voice-key-)[^[:cntrl:]]{1,63}$', 'the name of a secret that is no voice key',
+                NULL, NULL),
             ('record', 'boolean', false, NULL, NULL, NULL, NULL),
             ('delete_recordings', 'boolean', false, NULL, NULL, NULL, NULL)
         ) AS r (name, type, needed, form, form_text, least, most)
@@ -10738,6 +10828,9 @@ BEGIN
     WHEN 'listen' THEN
         PERFORM mulberry_internal.wake_voice_call((job.payload->>'voice_call')::bigint);
     WHEN 'escalate' THEN
+        PERFORM mulberry_internal.record_audit(job.tenant, 'EMERGENCY_REPORT', 'failed',
+            evidence => jsonb_build_object('endpoint', job.endpoint, 'error', error, 'reference', job.payload->'report'->'reference'))
+          WHERE job.payload ? 'report';
         SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = (job.payload->>'command')::bigint;
         IF FOUND THEN
             PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'failed', c.mandate, c.agent, c.id, NULL,
@@ -10953,7 +11046,7 @@ BEGIN
     allow_private := p.allow_private;
     IF j.kind = 'escalate' THEN
         ready := true;
-        report := mulberry_internal.escalation_report((j.payload->>'command')::bigint);
+        report := coalesce(j.payload->'report', mulberry_internal.escalation_report((j.payload->>'command')::bigint));
         RETURN;
     END IF;
 
@@ -11044,6 +11137,9 @@ BEGIN
         PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'delivered', c.mandate, c.agent, c.id, NULL,
             jsonb_build_object('endpoint', j.endpoint, 'status', status))
            FROM mulberry_internal.commands c WHERE c.id = (j.payload->>'command')::bigint;
+        PERFORM mulberry_internal.record_audit(j.tenant, 'EMERGENCY_REPORT', 'delivered',
+            evidence => jsonb_build_object('endpoint', j.endpoint, 'status', status, 'reference', j.payload->'report'->'reference'))
+          WHERE j.payload ? 'report';
         RETURN;
     END IF;
     SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
@@ -11676,6 +11772,14 @@ BEGIN
         CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
             ELSE url END,
         params, signature);
+    -- while a token is rotated, the one before it is good as well
+    genuine := CASE WHEN e.options ? 'previous_secret'
+        THEN mulberry_internal.check_twilio_signature(
+                 mulberry_internal.secret_tenant(e.tenant, e.options->>'previous_secret', v.tenant), e.options->>'previous_secret',
+                 CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
+                      ELSE url END,
+                 params, signature)
+        ELSE false END OR genuine;
     IF v.id IS NULL THEN
         status := 404;
         RETURN;
@@ -11700,7 +11804,10 @@ BEGIN
     WHEN 'ack' THEN
         status := 200;
         content_type := 'text/xml';
-        body := mulberry_internal.take_digits(v.id, params->>'CallSid', params->>'Digits', query ~ '&for=challenge(&|$)', e.options);
+        body := mulberry_internal.take_digits(v.id, params->>'CallSid',
+            -- a redirection of ours has them in its URL
+            coalesce(params->>'Digits', replace(substring(query FROM '&digits=([^&]*)'), '%23', '#')), query ~ '&for=challenge(&|$)',
+                e.options);
     WHEN 'status' THEN
         PERFORM mulberry_internal.take_call_status(v.id, params);
         status := 204;
@@ -11916,6 +12023,1451 @@ LANGUAGE sql IMMUTABLE AS $$
     ('escalation_contact_status', 'SELECT', 'operator auditor admin')
 $$;
 COMMENT ON FUNCTION access_rules_telephony() IS 'which access needs which object of telephony';
+
+-- src/ivr/hours.sql
+-- Business hours: intervals of a weekday or of a holiday, by the clock on the wall of a time zone.
+
+CREATE FUNCTION hours_valid(interval_of_day text) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN interval_of_day COLLATE "C" ~ '^([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$'
+   AND left(interval_of_day, 5) COLLATE "C" <> right(interval_of_day, 5) COLLATE "C";
+COMMENT ON FUNCTION hours_valid(text) IS
+    'whether a text is an interval of business hours, as in 09:00-17:30, 22:00-02:00 over midnight, or 00:00-24:00 (internal)';
+
+CREATE FUNCTION holiday(settings jsonb, day date) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN coalesce(settings->'holidays'->to_char(day::timestamp, 'YYYY-MM-DD'), settings->'holidays'->to_char(day::timestamp, 'MM-DD'));
+COMMENT ON FUNCTION holiday(jsonb, date) IS
+    'what settings say of a day that is a holiday, of that year or of every year: {"hours", "closed"}; null: it is none (internal)';
+
+CREATE FUNCTION hours_of(settings jsonb, day date) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN mulberry_internal.holiday(settings, day) IS NOT NULL
+            THEN coalesce(mulberry_internal.holiday(settings, day)->'hours', '[]')
+            ELSE coalesce(settings->'hours'->(ARRAY['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'])[extract(isodow FROM day)::integer],
+                          '[]') END;
+COMMENT ON FUNCTION hours_of(jsonb, date) IS 'the intervals that begin on a day, ["09:00-17:30", ...] (internal)';
+
+CREATE FUNCTION business_hours(settings jsonb, at timestamptz, OUT open boolean, OUT closed text)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    clock timestamp;
+    day   date;
+    now   time;
+BEGIN
+    open := true;
+    IF NOT settings ? 'hours' AND NOT settings ? 'holidays' THEN
+        RETURN;
+    END IF;
+    BEGIN
+        clock := at AT TIME ZONE coalesce(settings->>'time_zone', 'UTC');
+    EXCEPTION WHEN invalid_parameter_value THEN
+        -- it was there when the settings were written: a server that has another list of zones answers all the same
+        RETURN;
+    END;
+    day := clock::date;
+    now := clock::time;
+    IF NOT settings ? 'hours' AND mulberry_internal.holiday(settings, day) IS NULL THEN
+        RETURN;
+    END IF;
+    -- what goes over midnight belongs to the day on which it begins
+    open := EXISTS (SELECT FROM jsonb_array_elements_text(mulberry_internal.hours_of(settings, day)) AS h (span)
+                     WHERE now >= left(h.span, 5)::time
+                       AND (now < right(h.span, 5)::time OR right(h.span, 5) COLLATE "C" < left(h.span, 5) COLLATE "C"))
+         OR EXISTS (SELECT FROM jsonb_array_elements_text(mulberry_internal.hours_of(settings, day - 1)) AS h (span)
+                     WHERE right(h.span, 5) COLLATE "C" < left(h.span, 5) COLLATE "C" AND now < right(h.span, 5)::time);
+    closed := CASE WHEN NOT open THEN mulberry_internal.holiday(settings, day)->>'closed' END;
+END
+$$;
+COMMENT ON FUNCTION business_hours(jsonb, timestamptz) IS
+    'whether a tenant with these settings is there at a time, by the clock on the wall in its time zone, whatever summer time does to it; '
+    'and, on a holiday, what callers are told. Without hours it is always there, but on holidays (internal)';
+
+-- src/ivr/flow.sql
+-- What a caller hears next: TwiML by settings, by where the caller is and by what came.  Nothing here reads or writes a table, so
+-- that a preview is what a call gets.
+
+CREATE FUNCTION ivr_say(settings jsonb, sentence text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN sentence IS NULL THEN '[]'::jsonb
+            ELSE jsonb_build_array(mulberry.twiml_say(sentence, settings->>'voice', settings->>'language')) END;
+COMMENT ON FUNCTION ivr_say(jsonb, text) IS 'the verbs that say a sentence, if there is one, as settings want it said (internal)';
+
+CREATE FUNCTION ivr_sentence(settings jsonb, name text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN coalesce(settings->'sentences'->>name,
+    CASE name COLLATE "C"
+      WHEN 'closed' THEN 'Thank you for calling. We are closed at the moment.'
+      WHEN 'goodbye' THEN 'Goodbye.'
+      WHEN 'thanks' THEN 'Thank you.'
+      WHEN 'unavailable' THEN 'Nobody can take your call at the moment.'
+      WHEN 'not_understood' THEN 'That key is not in use.'
+      WHEN 'time_over' THEN 'This call has reached its longest duration.'
+      WHEN 'consent_refused' THEN 'We cannot go on without your consent.'
+      WHEN 'record' THEN 'Please leave a message after the tone, and press the hash key when you are done.'
+      WHEN 'emergency' THEN 'This sounds like an emergency. If anybody is in danger, hang up and call your local emergency number now.'
+    END);
+COMMENT ON FUNCTION ivr_sentence(jsonb, text) IS 'a sentence that settings may have in their own words (internal)';
+
+CREATE FUNCTION sentence_names() RETURNS text[]
+LANGUAGE sql IMMUTABLE
+RETURN ARRAY['closed', 'goodbye', 'thanks', 'unavailable', 'not_understood', 'time_over', 'consent_refused', 'record', 'emergency'];
+COMMENT ON FUNCTION sentence_names() IS 'the sentences that ivr_sentence() knows (internal)';
+
+CREATE FUNCTION ivr_url(context jsonb, path text) RETURNS text
+LANGUAGE sql IMMUTABLE
+-- in alphabetical order: what sorts the query of a URL on its way must not change what was signed
+RETURN format('%s/twilio/%s?step=%s&token=%s', context->>'base', path, context->>'turn', context->>'token');
+COMMENT ON FUNCTION ivr_url(jsonb, text) IS 'where the next webhook of a call goes; its step makes each another one (internal)';
+
+CREATE FUNCTION asks_consent(settings jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN coalesce((settings->>'consent_required')::boolean, false) OR coalesce(settings->>'recording' = 'consent', false);
+COMMENT ON FUNCTION asks_consent(jsonb) IS 'whether a caller is asked for consent, and not only told (internal)';
+
+CREATE FUNCTION ivr_keys(settings jsonb, context jsonb, sentence text, seconds integer DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_build_array(mulberry.twiml_gather(mulberry_internal.ivr_url(context, 'dtmf'), mulberry_internal.ivr_say(settings, sentence),
+                                               1, coalesce(seconds, 8), 'none', 'dtmf', true, 'POST'));
+COMMENT ON FUNCTION ivr_keys(jsonb, jsonb, text, integer) IS 'the verbs that say a sentence and wait for a key (internal)';
+
+CREATE FUNCTION ivr_agent(settings jsonb, context jsonb, recorded boolean) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_build_array(
+    mulberry.twiml_connect(regexp_replace(coalesce(nullif(context->>'base', ''), 'https://localhost'), '^https?', 'wss') || '/twilio/ws',
+        jsonb_strip_nulls(jsonb_build_object('token', context->>'token', 'call_sid', context->>'sid', 'to_number', context->>'number',
+            'from_number', left(context->>'caller', 200), 'settings', context->>'version', 'seconds', context->>'seconds',
+            'recorded', recorded::text))),
+    mulberry.twiml_redirect(mulberry_internal.ivr_url(context, 'transfer'), 'POST'));
+COMMENT ON FUNCTION ivr_agent(jsonb, jsonb, boolean) IS
+    'the verbs that connect a call to the automatic agent, and ask how it goes on when that has left it (internal)';
+
+CREATE FUNCTION ivr_dial(settings jsonb, context jsonb, number text, recorded boolean) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN jsonb_build_array(mulberry.twiml_dial(ARRAY[number], mulberry_internal.ivr_url(context, 'transfer'), 20,
+                                             greatest((context->>'seconds')::integer, 1), method => 'POST'));
+COMMENT ON FUNCTION ivr_dial(jsonb, jsonb, text, boolean) IS 'the verbs that hand a call to a person (internal)';
+
+CREATE FUNCTION ivr_end(settings jsonb, sentence text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN mulberry_internal.ivr_say(settings, sentence) || jsonb_build_array(mulberry.twiml_hangup());
+COMMENT ON FUNCTION ivr_end(jsonb, text) IS 'the verbs that end a call (internal)';
+
+-- Whoever is in the call and has heard greeting and consent gets the menu or the agent.
+CREATE FUNCTION ivr_answer(settings jsonb, context jsonb, place jsonb, OUT verbs jsonb, OUT next_place jsonb, OUT deed jsonb)
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    recorded CONSTANT boolean := CASE settings->>'recording' WHEN 'always' THEN true WHEN 'consent' THEN (place->'consent')::boolean
+                                      ELSE false END IS TRUE;
+BEGIN
+    deed := '{}';
+    IF coalesce(settings->>'answer_with', CASE WHEN settings ? 'menus' THEN 'menu' ELSE 'agent' END) = 'agent' THEN
+        -- what the agent hears is the recording
+        next_place := place || '{"node": "agent", "misses": 0}';
+        verbs := mulberry_internal.ivr_agent(settings, context, recorded);
+        RETURN;
+    END IF;
+    next_place := place || '{"node": "menu", "menu": "main", "misses": 0}';
+    verbs := mulberry_internal.ivr_keys(settings, context, settings->'menus'->'main'->>'text',
+        (settings->'menus'->'main'->>'timeout')::integer);
+    IF recorded THEN
+        verbs := jsonb_build_array(mulberry.twiml_start_recording(
+            format('%s/twilio/recording?token=%s', context->>'base', context->>'token'), 'dual')) || verbs;
+        deed := '{"recorded": true}';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION ivr_answer(jsonb, jsonb, jsonb) IS 'how a call is answered once that is allowed: menu or automatic agent (internal)';
+
+CREATE FUNCTION ivr_begin(settings jsonb, context jsonb, OUT verbs jsonb, OUT next_place jsonb, OUT deed jsonb)
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    answer record;
+BEGIN
+    deed := '{}';
+    IF NOT (context->>'open')::boolean THEN
+        verbs := mulberry_internal.ivr_say(settings, coalesce(context->>'closed', mulberry_internal.ivr_sentence(settings, 'closed')));
+        IF settings ? 'closed_menu' THEN
+            next_place := jsonb_build_object('node', 'menu', 'menu', settings->>'closed_menu', 'misses', 0);
+            verbs := verbs || mulberry_internal.ivr_keys(settings, context, settings->'menus'->(settings->>'closed_menu')->>'text',
+                (settings->'menus'->(settings->>'closed_menu')->>'timeout')::integer);
+        ELSE
+            next_place := '{"node": "over"}';
+            verbs := mulberry_internal.ivr_end(settings, coalesce(context->>'closed',
+                mulberry_internal.ivr_sentence(settings, 'closed')));
+        END IF;
+        RETURN;
+    END IF;
+    verbs := mulberry_internal.ivr_say(settings, settings->>'greeting');
+    IF mulberry_internal.asks_consent(settings) THEN
+        next_place := '{"node": "consent", "misses": 0}';
+        verbs := verbs || mulberry_internal.ivr_keys(settings, context, settings->>'consent');
+        RETURN;
+    END IF;
+    verbs := verbs || mulberry_internal.ivr_say(settings, settings->>'consent');
+    answer := mulberry_internal.ivr_answer(settings, context, '{}');
+    verbs := verbs || answer.verbs;
+    next_place := answer.next_place;
+    deed := answer.deed;
+END
+$$;
+COMMENT ON FUNCTION ivr_begin(jsonb, jsonb) IS 'what a caller hears first (internal)';
+
+CREATE FUNCTION ivr_consent(settings jsonb, context jsonb, place jsonb, digits text,
+    OUT verbs jsonb, OUT next_place jsonb, OUT deed jsonb)
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    attempts_max CONSTANT integer := 3;
+    misses       CONSTANT integer := coalesce((place->>'misses')::integer, 0) + 1;
+    answer       record;
+BEGIN
+    IF digits IS DISTINCT FROM '1' AND digits IS DISTINCT FROM '2' AND misses < attempts_max THEN
+        deed := '{}';
+        next_place := place || jsonb_build_object('misses', misses);
+        verbs := mulberry_internal.ivr_keys(settings, context, settings->>'consent');
+    ELSIF digits IS DISTINCT FROM '1' AND (settings->>'consent_required')::boolean THEN
+        deed := '{"consent": false}';
+        next_place := '{"node": "over"}';
+        verbs := mulberry_internal.ivr_end(settings, mulberry_internal.ivr_sentence(settings, 'consent_refused'));
+    ELSE
+        answer := mulberry_internal.ivr_answer(settings, context, jsonb_build_object('consent', digits IS NOT DISTINCT FROM '1'));
+        verbs := answer.verbs;
+        next_place := answer.next_place;
+        deed := answer.deed || jsonb_build_object('consent', digits IS NOT DISTINCT FROM '1');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION ivr_consent(jsonb, jsonb, jsonb, text) IS
+    'what follows the question for consent: 1 gives it, 2 refuses it, and so does silence after three times (internal)';
+
+CREATE FUNCTION ivr_menu(settings jsonb, context jsonb, place jsonb, sentence text DEFAULT NULL) RETURNS jsonb
+LANGUAGE sql IMMUTABLE
+RETURN mulberry_internal.ivr_say(settings, sentence)
+    || mulberry_internal.ivr_keys(settings, context, settings->'menus'->(place->>'menu')->>'text',
+           (settings->'menus'->(place->>'menu')->>'timeout')::integer);
+COMMENT ON FUNCTION ivr_menu(jsonb, jsonb, jsonb, text) IS 'the verbs of the menu where a caller is, behind a sentence (internal)';
+
+CREATE FUNCTION ivr_key(settings jsonb, context jsonb, place jsonb, digits text,
+    OUT verbs jsonb, OUT next_place jsonb, OUT deed jsonb)
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    attempts_max CONSTANT integer := 3;
+    misses       CONSTANT integer := coalesce((place->>'misses')::integer, 0) + 1;
+    key          CONSTANT jsonb := settings->'menus'->(place->>'menu')->'keys'->left(digits, 1);
+    said         CONSTANT jsonb := mulberry_internal.ivr_say(settings, key->>'text');
+BEGIN
+    deed := '{}';
+    IF key IS NULL THEN
+        IF misses >= attempts_max THEN
+            next_place := '{"node": "over"}';
+            verbs := mulberry_internal.ivr_end(settings, mulberry_internal.ivr_sentence(settings, 'goodbye'));
+        ELSE
+            next_place := place || jsonb_build_object('misses', misses);
+            verbs := mulberry_internal.ivr_menu(settings, context, place,
+                CASE WHEN digits <> '' THEN mulberry_internal.ivr_sentence(settings, 'not_understood') END);
+        END IF;
+        RETURN;
+    END IF;
+    deed := jsonb_build_object('key', left(digits, 1), 'menu', place->>'menu', 'action', key->>'action');
+    next_place := place || '{"misses": 0}';
+    CASE key->>'action'
+    WHEN 'say' THEN
+        IF key->>'then' = 'hangup' THEN
+            next_place := '{"node": "over"}';
+            verbs := mulberry_internal.ivr_end(settings, key->>'text');
+        ELSE
+            verbs := said || mulberry_internal.ivr_menu(settings, context, place);
+        END IF;
+    WHEN 'menu' THEN
+        next_place := next_place || jsonb_build_object('menu', key->>'menu');
+        verbs := said || mulberry_internal.ivr_menu(settings, context, next_place);
+    WHEN 'transfer' THEN
+        next_place := next_place || '{"node": "transfer"}';
+        verbs := said || mulberry_internal.ivr_dial(settings, context, coalesce(key->>'number', settings->>'transfer_number'), false);
+    WHEN 'record' THEN
+        next_place := next_place || '{"node": "record"}';
+        verbs := mulberry_internal.ivr_say(settings, coalesce(key->>'text', mulberry_internal.ivr_sentence(settings, 'record')))
+            || jsonb_build_array(mulberry.twiml_record(mulberry_internal.ivr_url(context, 'dtmf'),
+                   least(coalesce((key->>'seconds')::integer, 120), greatest((context->>'seconds')::integer, 1)), 5, '#',
+                   recording_status_callback => format('%s/twilio/recording?token=%s', context->>'base', context->>'token'),
+                   method => 'POST'))
+            -- nothing was said
+            || mulberry_internal.ivr_end(settings, mulberry_internal.ivr_sentence(settings, 'goodbye'));
+    WHEN 'agent' THEN
+        next_place := next_place || '{"node": "agent"}';
+        verbs := said || mulberry_internal.ivr_agent(settings, context, (context->'recorded')::boolean IS TRUE);
+    WHEN 'emergency' THEN
+        deed := deed || '{"emergency": true}';
+        SELECT e.verbs, e.next_place INTO verbs, next_place FROM mulberry_internal.ivr_emergency(settings, context, key->>'text') AS e;
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION ivr_key(jsonb, jsonb, jsonb, text) IS
+    'what a key does in the menu where the caller is; one that is not in use, and none, has the menu said again, three times in all '
+    '(internal)';
+
+CREATE FUNCTION ivr_emergency(settings jsonb, context jsonb, sentence text DEFAULT NULL, OUT verbs jsonb, OUT next_place jsonb)
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    sentence := coalesce(sentence, mulberry_internal.ivr_sentence(settings, 'emergency'));
+    IF settings ? 'emergency_number' THEN
+        next_place := '{"node": "transfer", "emergency": true}';
+        verbs := mulberry_internal.ivr_say(settings, sentence)
+            || mulberry_internal.ivr_dial(settings, context, settings->>'emergency_number', false);
+    ELSE
+        next_place := '{"node": "over"}';
+        verbs := mulberry_internal.ivr_end(settings, sentence);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION ivr_emergency(jsonb, jsonb, text) IS
+    'the scripted answer to an emergency: a sentence, and then the number that settings have for it, or the end of the call (internal)';
+
+CREATE FUNCTION ivr_next(settings jsonb, context jsonb, place jsonb, input jsonb,
+    OUT verbs jsonb, OUT next_place jsonb, OUT deed jsonb)
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    dialled CONSTANT text := input->>'dial_status';
+BEGIN
+    deed := '{}';
+    IF place->>'node' <> 'begin' AND (context->>'seconds')::integer <= 0 THEN
+        next_place := '{"node": "over"}';
+        verbs := mulberry_internal.ivr_end(settings, mulberry_internal.ivr_sentence(settings, 'time_over'));
+        RETURN;
+    ELSIF (input->'emergency')::boolean AND NOT place ? 'emergency' THEN
+        SELECT e.verbs, e.next_place INTO verbs, next_place FROM mulberry_internal.ivr_emergency(settings, context) AS e;
+        RETURN;
+    END IF;
+    CASE place->>'node'
+    WHEN 'begin' THEN
+        SELECT n.* INTO verbs, next_place, deed FROM mulberry_internal.ivr_begin(settings, context) AS n;
+    WHEN 'consent' THEN
+        SELECT n.* INTO verbs, next_place, deed FROM mulberry_internal.ivr_consent(settings, context, place, input->>'digits') AS n;
+    WHEN 'menu' THEN
+        SELECT n.* INTO verbs, next_place, deed FROM mulberry_internal.ivr_key(settings, context, place, input->>'digits') AS n;
+    WHEN 'record' THEN
+        next_place := '{"node": "over"}';
+        verbs := mulberry_internal.ivr_end(settings, mulberry_internal.ivr_sentence(settings, 'thanks'));
+    WHEN 'agent' THEN
+        -- the agent has left the call, or could not be reached: who has not come from the menu gets it, as far as there is one
+        IF settings->'menus' ? 'main' AND NOT place ? 'menu' THEN
+            next_place := place || '{"node": "menu", "menu": "main"}';
+            verbs := mulberry_internal.ivr_menu(settings, context, next_place);
+        ELSE
+            next_place := '{"node": "over"}';
+            verbs := mulberry_internal.ivr_end(settings, mulberry_internal.ivr_sentence(settings, 'goodbye'));
+        END IF;
+    WHEN 'transfer' THEN
+        deed := jsonb_strip_nulls(jsonb_build_object('transfer', dialled));
+        IF dialled IN ('completed', 'answered') OR NOT place ? 'menu' THEN
+            next_place := '{"node": "over"}';
+            verbs := CASE WHEN dialled IN ('completed', 'answered') THEN mulberry_internal.ivr_end(settings, NULL)
+                          ELSE mulberry_internal.ivr_end(settings, mulberry_internal.ivr_sentence(settings, 'unavailable')) END;
+        ELSIF coalesce((place->>'refused')::integer, 0) >= 2 THEN
+            next_place := '{"node": "over"}';
+            verbs := mulberry_internal.ivr_end(settings, mulberry_internal.ivr_sentence(settings, 'unavailable'));
+        ELSE
+            next_place := place || jsonb_build_object('node', 'menu', 'refused', coalesce((place->>'refused')::integer, 0) + 1);
+            verbs := mulberry_internal.ivr_menu(settings, context, place, mulberry_internal.ivr_sentence(settings, 'unavailable'));
+        END IF;
+    ELSE
+        next_place := '{"node": "over"}';
+        verbs := jsonb_build_array(mulberry.twiml_hangup());
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION ivr_next(jsonb, jsonb, jsonb, jsonb) IS
+    'what a caller hears next, where that leads, and what is to be noted, by settings, place and input ({"digits", "dial_status", '
+    '"emergency"}); context: {"base", "token", "turn", "sid", "number", "caller", "version", "seconds", "open", "closed", "recorded"} '
+    '(internal)';
+
+-- src/ivr/check.sql
+-- What telephony settings may say.  Whatever is wrong is said with what is allowed, when they are written.
+
+CREATE FUNCTION refuse_setting(place text, problem text, allowed text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    RAISE EXCEPTION 'invalid setting %: %', left(place, 200), left(problem, 300) USING ERRCODE = 'invalid_parameter_value',
+        DETAIL = allowed;
+END
+$$;
+COMMENT ON FUNCTION refuse_setting(text, text, text) IS 'raises 22023 for a telephony setting (internal)';
+
+CREATE FUNCTION check_setting(place text, value jsonb, type text, form text DEFAULT NULL,
+    form_text text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    words CONSTANT text := value #>> '{}';
+BEGIN
+    IF value IS NULL THEN
+        RETURN;
+    END IF;
+    IF jsonb_typeof(value) <> (CASE WHEN type IN ('sentence', 'number of a telephone') THEN 'string' ELSE type END) THEN
+        PERFORM mulberry_internal.refuse_setting(place, format('it is of type %s', jsonb_typeof(value)),
+            format('It must be %s.', CASE WHEN type IN ('array', 'object') THEN 'an ' || type
+                WHEN type IN ('sentence', 'number of a telephone') THEN 'a string' ELSE 'a ' || type END));
+    ELSIF type = 'sentence' AND (length(words) NOT BETWEEN 1 AND 1000 OR trim(words) = '' OR mulberry_internal.has_controls(words)) THEN
+        PERFORM mulberry_internal.refuse_setting(place, CASE WHEN length(words) > 1000 THEN format('it has %s characters', length(words))
+            WHEN mulberry_internal.has_controls(words) THEN 'it has control characters' ELSE 'it is empty' END,
+            'A sentence that is said has 1 to 1000 characters on one line.');
+    ELSIF type = 'number of a telephone' AND NOT mulberry_internal.phone_valid(words) THEN
+        PERFORM mulberry_internal.refuse_setting(place, format('"%s" is no telephone number', left(words, 40)),
+            'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.');
+    ELSIF form IS NOT NULL AND words COLLATE "C" !~ form THEN
+        PERFORM mulberry_internal.refuse_setting(place, format('"%s" is not allowed', left(words, 60)), format('It must be %s.',
+            form_text));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_setting(text, jsonb, text, text, text) IS
+    'checks one telephony setting: its type in JSON, or a sentence that is said, or the number of a telephone; and its form (internal)';
+
+CREATE FUNCTION check_members(place text, value jsonb, allowed text[]) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    unknown text;
+BEGIN
+    PERFORM mulberry_internal.check_setting(place, value, 'object');
+    SELECT k.name INTO unknown FROM jsonb_object_keys(value) AS k (name) WHERE k.name <> ALL (allowed) ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        PERFORM mulberry_internal.refuse_setting(place, format('"%s" is not known', left(unknown, 60)),
+            format('Known are %s.', array_to_string(allowed, ', ')));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_members(text, jsonb, text[]) IS 'raises 22023 for a member of an object that is not known (internal)';
+
+CREATE FUNCTION check_whole_number(place text, value jsonb, minimum integer, maximum integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    PERFORM mulberry_internal.check_setting(place, value, 'number');
+    IF (value #>> '{}')::numeric NOT BETWEEN minimum AND maximum OR (value #>> '{}')::numeric % 1 <> 0 THEN
+        PERFORM mulberry_internal.refuse_setting(place, format('%s is out of range', value),
+            format('It must be a whole number from %s to %s.', minimum, maximum));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_whole_number(text, jsonb, integer, integer) IS
+    'raises 22023 for a setting that is no number in a range (internal)';
+
+CREATE FUNCTION check_hours(settings jsonb) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    days CONSTANT text[] := ARRAY['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
+    part record;
+    span record;
+BEGIN
+    PERFORM mulberry_internal.check_setting('time_zone', settings->'time_zone', 'string');
+    IF settings ? 'time_zone' AND (settings->>'time_zone' ~ '^(posix|right)/'
+       OR NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = settings->>'time_zone')) THEN
+        PERFORM mulberry_internal.refuse_setting('time_zone', format('"%s" is not known', left(settings->>'time_zone', 60)),
+            'It must be the name of a zone as IANA writes it, such as Europe/Berlin.');
+    END IF;
+    PERFORM mulberry_internal.check_members('hours', settings->'hours', days);
+    PERFORM mulberry_internal.check_setting('holidays', settings->'holidays', 'object');
+    IF (settings ? 'hours' OR settings ? 'holidays') AND NOT settings ? 'time_zone' THEN
+        PERFORM mulberry_internal.refuse_setting('time_zone', 'it is missing', 'Hours and holidays need one, such as Europe/Berlin.');
+    END IF;
+    FOR part IN
+        SELECT 'hours.' || h.name AS place, h.value AS spans, NULL::text AS day FROM jsonb_each(settings->'hours') AS h (name, value)
+        UNION ALL
+        SELECT 'holidays.' || h.name, h.value, h.name FROM jsonb_each(settings->'holidays') AS h (name, value)
+         ORDER BY 1
+    LOOP
+        IF part.day IS NOT NULL THEN
+            PERFORM mulberry_internal.check_members(part.place, part.spans, ARRAY['hours', 'closed']);
+            PERFORM mulberry_internal.check_setting(part.place || '.closed', part.spans->'closed', 'sentence');
+            BEGIN
+                -- of a leap year, so that 02-29 is a day
+                IF part.day COLLATE "C" !~ '^([0-9]{4}-)?[0-9]{2}-[0-9]{2}$'
+                   OR to_char((CASE length(part.day) WHEN 5 THEN '2000-' ELSE '' END || part.day)::date, 'MM-DD') <> right(part.day, 5) THEN
+                    RAISE datetime_field_overflow;
+                END IF;
+            EXCEPTION WHEN data_exception THEN
+                PERFORM mulberry_internal.refuse_setting(part.place, 'this is no day', 'A holiday is YYYY-MM-DD, or MM-DD for every year.');
+            END;
+            part.spans := part.spans->'hours';
+            part.place := part.place || '.hours';
+        END IF;
+        PERFORM mulberry_internal.check_setting(part.place, part.spans, 'array');
+        FOR span IN SELECT s.value FROM jsonb_array_elements(part.spans) AS s (value) LOOP
+            PERFORM mulberry_internal.check_setting(part.place, span.value, 'string');
+            IF NOT mulberry_internal.hours_valid(span.value #>> '{}') THEN
+                PERFORM mulberry_internal.refuse_setting(part.place, format('"%s" is no interval', left(span.value #>> '{}', 60)),
+                    'Hours are written 09:00-17:30, 22:00-02:00 over midnight, or 00:00-24:00.');
+            END IF;
+        END LOOP;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION check_hours(jsonb) IS 'checks the business hours of telephony settings (internal)';
+
+CREATE FUNCTION check_key(settings jsonb, place text, key jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    PERFORM mulberry_internal.check_setting(place, key, 'object');
+    PERFORM mulberry_internal.check_setting(place || '.action', coalesce(key->'action', 'null'), 'string',
+        '^(say|transfer|record|emergency|agent|menu)$', 'say, transfer, record, emergency, agent or menu');
+    PERFORM mulberry_internal.check_members(place, key, ARRAY['action', 'text'] || CASE key->>'action'
+        WHEN 'say' THEN ARRAY['then'] WHEN 'transfer' THEN ARRAY['number'] WHEN 'record' THEN ARRAY['seconds']
+        WHEN 'menu' THEN ARRAY['menu']
+        ELSE '{}' END);
+    PERFORM mulberry_internal.check_setting(place || '.text', key->'text', 'sentence');
+    PERFORM mulberry_internal.check_setting(place || '.then', key->'then', 'string', '^(menu|hangup)$', 'menu or hangup');
+    PERFORM mulberry_internal.check_setting(place || '.number', key->'number', 'number of a telephone');
+    PERFORM mulberry_internal.check_whole_number(place || '.seconds', key->'seconds', 1, 3600);
+    PERFORM mulberry_internal.check_setting(place || '.menu', key->'menu', 'string');
+    IF key->>'action' = 'say' AND NOT key ? 'text' THEN
+        PERFORM mulberry_internal.refuse_setting(place || '.text', 'it is missing', 'What is said must be there.');
+    ELSIF key->>'action' = 'transfer' AND NOT key ? 'number' AND NOT settings ? 'transfer_number' THEN
+        PERFORM mulberry_internal.refuse_setting(place || '.number', 'it is missing',
+            'A transfer needs a number, here or as transfer_number.');
+    ELSIF key->>'action' = 'menu' AND NOT settings->'menus' ? coalesce(key->>'menu', '') THEN
+        PERFORM mulberry_internal.refuse_setting(place || '.menu',
+            CASE WHEN key ? 'menu' THEN format('there is no menu "%s"', left(key->>'menu', 60)) ELSE 'it is missing' END,
+            format('Menus are %s.', (SELECT string_agg(m.name, ', ' ORDER BY m.name)
+                FROM jsonb_object_keys(settings->'menus') AS m (name))));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_key(jsonb, text, jsonb) IS 'checks what a key of a menu does (internal)';
+
+CREATE FUNCTION check_menus(settings jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    menus_max CONSTANT integer := 20;
+    depth_max CONSTANT integer := 4;
+    menus     CONSTANT jsonb := settings->'menus';
+    m         record;
+    k         record;
+BEGIN
+    PERFORM mulberry_internal.check_setting('menus', menus, 'object');
+    IF (SELECT count(*) FROM jsonb_object_keys(menus)) > menus_max THEN
+        PERFORM mulberry_internal.refuse_setting('menus', format('there are %s', (SELECT count(*) FROM jsonb_object_keys(menus))),
+            format('There may be %s menus at most.', menus_max));
+    ELSIF menus IS NOT NULL AND NOT menus ? 'main' THEN
+        PERFORM mulberry_internal.refuse_setting('menus', 'there is none called main', 'The menu main is the first that a caller hears.');
+    ELSIF settings->>'answer_with' = 'menu' AND menus IS NULL THEN
+        PERFORM mulberry_internal.refuse_setting('answer_with', 'there is no menu',
+            'Give menus with one called main, or answer with the agent.');
+    ELSIF settings ? 'closed_menu' AND NOT coalesce(menus ? (settings->>'closed_menu'), false) THEN
+        PERFORM mulberry_internal.refuse_setting('closed_menu', format('there is no menu "%s"', left(settings->>'closed_menu', 60)),
+            'It must be the name of one of the menus.');
+    END IF;
+    FOR m IN SELECT e.key AS name, e.value FROM jsonb_each(menus) AS e ORDER BY e.key LOOP
+        IF m.name COLLATE "C" !~ '^[a-z][a-z0-9_-]{0,31}$' THEN
+            PERFORM mulberry_internal.refuse_setting('menus', format('"%s" is no name of a menu', left(m.name, 60)),
+                'Names have a small letter and then at most 31 small letters, digits, - or _.');
+        END IF;
+        PERFORM mulberry_internal.check_members('menus.' || m.name, m.value, ARRAY['text', 'keys', 'timeout']);
+        PERFORM mulberry_internal.check_setting(format('menus.%s.text', m.name), coalesce(m.value->'text', 'null'), 'sentence');
+        PERFORM mulberry_internal.check_whole_number(format('menus.%s.timeout', m.name), m.value->'timeout', 1, 60);
+        PERFORM mulberry_internal.check_setting(format('menus.%s.keys', m.name), coalesce(m.value->'keys', 'null'), 'object');
+        FOR k IN SELECT e.key AS digit, e.value FROM jsonb_each(m.value->'keys') AS e ORDER BY e.key LOOP
+            IF k.digit COLLATE "C" !~ '^[0-9*#]$' THEN
+                PERFORM mulberry_internal.refuse_setting(format('menus.%s.keys', m.name), format('"%s" is no key of a telephone',
+                    left(k.digit, 60)), 'Keys are 0 to 9, * and #.');
+            END IF;
+            PERFORM mulberry_internal.check_key(settings, format('menus.%s.keys.%s', m.name, k.digit), k.value);
+        END LOOP;
+    END LOOP;
+    FOR m IN
+        WITH RECURSIVE way AS (
+            SELECT ARRAY[s.name] AS path, s.name FROM (SELECT DISTINCT u.name FROM unnest(ARRAY['main',
+                settings->>'closed_menu']) AS u (name)
+                                                        WHERE menus ? u.name) AS s
+            UNION ALL
+            SELECT w.path || (e.value->>'menu'), e.value->>'menu'
+              FROM way w CROSS JOIN LATERAL jsonb_each(menus->w.name->'keys') AS e
+             WHERE e.value->>'action' = 'menu' AND w.name <> ALL (trim_array(w.path, 1)) AND cardinality(w.path) <= depth_max
+        )
+        SELECT w.path, w.name <> ALL (trim_array(w.path, 1)) AS too_deep FROM way w
+         WHERE w.name = ANY (trim_array(w.path, 1)) OR cardinality(w.path) > depth_max
+         ORDER BY 2, 1 LIMIT 1
+    LOOP
+        PERFORM mulberry_internal.refuse_setting('menus',
+            format(CASE WHEN m.too_deep THEN 'they lie too deep: %s' ELSE 'they go round: %s' END,
+            array_to_string(m.path, ' > ')), format('A menu leads to others, %s in all behind each other, and to none that led to it.',
+                depth_max));
+    END LOOP;
+    FOR m IN
+        WITH RECURSIVE reached AS (
+            SELECT s.name FROM unnest(ARRAY['main', settings->>'closed_menu']) AS s (name) WHERE menus ? s.name
+            UNION
+            SELECT e.value->>'menu' FROM reached r CROSS JOIN LATERAL jsonb_each(menus->r.name->'keys') AS e
+                WHERE e.value->>'action' = 'menu'
+        )
+        SELECT n.name FROM jsonb_object_keys(menus) AS n (name) WHERE NOT EXISTS (SELECT FROM reached r
+            WHERE r.name = n.name) ORDER BY 1 LIMIT 1
+    LOOP
+        PERFORM mulberry_internal.refuse_setting('menus.' || m.name, 'no key leads to it',
+            'A menu is main, closed_menu, or where a key leads.');
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION check_menus(jsonb) IS
+    'checks the menus of telephony settings: keys, actions, names, depth, and that none goes round (internal)';
+
+CREATE FUNCTION check_documents(settings jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+    -- as long as such a thing can be
+    context CONSTANT jsonb := jsonb_build_object('base', 'https://' || repeat('x', 192), 'turn', 999999,
+        'token', '00000000-0000-0000-0000-000000000000', 'sid', 'CA' || repeat('0', 32), 'number', '+000000000000000',
+        'caller', repeat('x', 200), 'version', 999999, 'seconds', 3600, 'open', true);
+    entry   record;
+    made    record;
+    problem text;
+BEGIN
+    FOR entry IN
+        SELECT 'greeting' AS place, jsonb '{"node": "begin"}' AS state, jsonb '{}' AS input, jsonb '{}' AS more
+        UNION ALL SELECT 'closed', '{"node": "begin"}', '{}', '{"open": false}'
+        UNION ALL SELECT 'holidays.' || h.key, '{"node": "begin"}', '{}', jsonb_build_object('open', false, 'closed', h.value->>'closed')
+                    FROM jsonb_each(settings->'holidays') AS h
+        UNION ALL SELECT 'consent', '{"node": "consent"}', '{"digits": "1"}', '{}'
+        UNION ALL SELECT 'menus.' || m.key, jsonb_build_object('node', 'menu', 'menu', m.key), '{"digits": "?"}', '{}'
+                    FROM jsonb_each(settings->'menus') AS m
+        UNION ALL SELECT format('menus.%s.keys.%s', m.key, k.key), jsonb_build_object('node', 'menu', 'menu', m.key),
+                         jsonb_build_object('digits', k.key), '{}'
+                    FROM jsonb_each(settings->'menus') AS m CROSS JOIN LATERAL jsonb_each(m.value->'keys') AS k
+        UNION ALL SELECT 'sentences.unavailable', jsonb_build_object('node', 'transfer', 'menu', m.key), '{"dial_status": "busy"}', '{}'
+                    FROM jsonb_each(settings->'menus') AS m
+         ORDER BY 1
+    LOOP
+        BEGIN
+            made := mulberry_internal.ivr_next(settings, context || entry.more, entry.state, entry.input);
+            PERFORM mulberry.twiml(made.verbs);
+        EXCEPTION WHEN invalid_parameter_value THEN
+            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+            PERFORM mulberry_internal.refuse_setting(entry.place, problem, 'All that is said in one go is one TwiML document.');
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION check_documents(jsonb) IS
+    'makes every document that callers can get by settings once, so that none fails then (internal)';
+
+CREATE FUNCTION check_telephony(settings jsonb) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    numbers_max CONSTANT integer := 100;
+    words_max   CONSTANT integer := 200;
+    e           record;
+    w           record;
+BEGIN
+    IF settings IS NULL THEN
+        RAISE EXCEPTION 'settings must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM mulberry_internal.check_members('telephony', settings, ARRAY['numbers', 'greeting', 'voice', 'language',
+        'answer_with', 'consent', 'consent_required', 'recording', 'menus', 'transfer_number', 'max_duration', 'time_zone', 'hours',
+        'holidays', 'closed_menu', 'emergency_words', 'emergency_number', 'sentences']);
+    PERFORM mulberry_internal.check_setting('numbers', coalesce(settings->'numbers', '[]'), 'array');
+    IF jsonb_array_length(settings->'numbers') > numbers_max THEN
+        PERFORM mulberry_internal.refuse_setting('numbers', format('there are %s', jsonb_array_length(settings->'numbers')),
+            format('A tenant may have %s numbers at most.', numbers_max));
+    END IF;
+    PERFORM mulberry_internal.check_setting('numbers', n.value, 'number of a telephone')
+       FROM jsonb_array_elements(settings->'numbers') WITH ORDINALITY AS n (value, place) ORDER BY n.place;
+    PERFORM mulberry_internal.check_setting('greeting', coalesce(settings->'greeting', 'null'), 'sentence');
+    PERFORM mulberry_internal.check_setting('voice', settings->'voice', 'string', '^[A-Za-z0-9._-]{1,100}$', 'the name of a voice');
+    PERFORM mulberry_internal.check_setting('language', settings->'language', 'string', '^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*$',
+        'a language tag such as en-US');
+    PERFORM mulberry_internal.check_setting('answer_with', settings->'answer_with', 'string', '^(menu|agent)$', 'menu or agent');
+    PERFORM mulberry_internal.check_setting('consent', settings->'consent', 'sentence');
+    PERFORM mulberry_internal.check_setting('consent_required', settings->'consent_required', 'boolean');
+    PERFORM mulberry_internal.check_setting('recording', settings->'recording', 'string', '^(never|consent|always)$',
+        'never, consent or always');
+    IF mulberry_internal.asks_consent(settings) AND NOT settings ? 'consent' THEN
+        PERFORM mulberry_internal.refuse_setting('consent', 'it is missing',
+            'Where consent is asked for, it is the question, which says that 1 means yes and 2 means no.');
+    END IF;
+    PERFORM mulberry_internal.check_setting('transfer_number', settings->'transfer_number', 'number of a telephone');
+    PERFORM mulberry_internal.check_setting('emergency_number', settings->'emergency_number', 'number of a telephone');
+    PERFORM mulberry_internal.check_whole_number('max_duration', settings->'max_duration', 30, 14400);
+    PERFORM mulberry_internal.check_setting('closed_menu', settings->'closed_menu', 'string');
+    PERFORM mulberry_internal.check_members('sentences', settings->'sentences', mulberry_internal.sentence_names());
+    PERFORM mulberry_internal.check_setting('sentences.' || s.key, s.value, 'sentence') FROM jsonb_each(settings->'sentences') AS s;
+    PERFORM mulberry_internal.check_setting('emergency_words', settings->'emergency_words', 'object');
+    FOR e IN SELECT x.key, x.value FROM jsonb_each(settings->'emergency_words') AS x ORDER BY x.key LOOP
+        IF e.key COLLATE "C" !~ '^[a-z]{2,3}$' THEN
+            PERFORM mulberry_internal.refuse_setting('emergency_words', format('"%s" is no language', left(e.key, 60)),
+                'Languages are written as en or de.');
+        END IF;
+        PERFORM mulberry_internal.check_setting('emergency_words.' || e.key, e.value, 'array');
+        IF jsonb_array_length(e.value) > words_max THEN
+            PERFORM mulberry_internal.refuse_setting('emergency_words.' || e.key, format('there are %s', jsonb_array_length(e.value)),
+                format('There may be %s at most.', words_max));
+        END IF;
+        FOR w IN SELECT x.value FROM jsonb_array_elements(e.value) AS x LOOP
+            PERFORM mulberry_internal.check_setting('emergency_words.' || e.key, w.value, 'sentence');
+        END LOOP;
+    END LOOP;
+    PERFORM mulberry_internal.check_hours(settings);
+    PERFORM mulberry_internal.check_menus(settings);
+    PERFORM mulberry_internal.check_documents(settings);
+END
+$$;
+COMMENT ON FUNCTION check_telephony(jsonb) IS 'raises 22023 for settings that cannot be, and says what is allowed (internal)';
+
+-- src/ivr/settings.sql
+-- Telephony settings of tenants, and what a caller would hear.
+
+CREATE FUNCTION telephony_version(tenant uuid) RETURNS telephony_versions
+LANGUAGE sql STABLE
+AS $$
+    SELECT v.* FROM mulberry_internal.telephony_versions v WHERE v.tenant = $1 ORDER BY v.version DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION telephony_version(uuid) IS 'the settings of a tenant that hold (internal)';
+
+CREATE FUNCTION write_telephony(owner uuid, settings jsonb) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    before CONSTANT mulberry_internal.telephony_versions := mulberry_internal.telephony_version(owner);
+    taken  text;
+    made   integer;
+BEGIN
+    PERFORM mulberry_internal.check_telephony(settings);
+    IF before.settings = settings THEN
+        RETURN before.version;
+    END IF;
+    DELETE FROM mulberry_internal.phone_numbers n WHERE n.tenant = owner AND NOT coalesce(settings->'numbers', '[]') ? n.number;
+    INSERT INTO mulberry_internal.phone_numbers (number, tenant)
+    SELECT DISTINCT n.number, owner FROM jsonb_array_elements_text(settings->'numbers') AS n (number) ORDER BY 1
+    ON CONFLICT ON CONSTRAINT phone_numbers_pkey DO NOTHING;
+    SELECT n.number INTO taken
+      FROM jsonb_array_elements_text(settings->'numbers') AS n (number)
+      LEFT JOIN mulberry_internal.phone_numbers p ON p.number = n.number AND p.tenant = owner
+     WHERE p.number IS NULL ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'number "%" is taken', taken USING ERRCODE = 'unique_violation', DETAIL = 'A number calls one tenant.';
+    END IF;
+    INSERT INTO mulberry_internal.telephony_versions (tenant, version, settings, role)
+    VALUES (owner, coalesce(before.version, 0) + 1, settings, mulberry_internal.outer_role_name())
+    RETURNING version INTO made;
+    PERFORM mulberry_internal.record_audit(owner, 'TELEPHONY_SETTINGS', 'set', evidence => jsonb_build_object('version', made,
+        'changed', (SELECT coalesce(jsonb_agg(k.name ORDER BY k.name), '[]')
+                      FROM (SELECT jsonb_object_keys(settings) UNION SELECT jsonb_object_keys(before.settings)) AS k (name)
+                     WHERE settings->k.name IS DISTINCT FROM before.settings->k.name)));
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION write_telephony(uuid, jsonb) IS
+    'checks settings and makes them those that hold; returns their version, which is another one only when they are. The caller has locked '
+    'the tenant (internal)';
+
+CREATE FUNCTION mulberry.set_telephony(settings jsonb, tenant text DEFAULT NULL) RETURNS integer
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+BEGIN
+    PERFORM mulberry_internal.check_json('settings', set_telephony.settings);
+    PERFORM FROM mulberry_internal.tenants t WHERE t.id = owner FOR NO KEY UPDATE;
+    RETURN mulberry_internal.write_telephony(owner, set_telephony.settings);
+END
+$$;
+COMMENT ON FUNCTION mulberry.set_telephony(jsonb, text) IS
+    'what callers of a tenant hear, as a whole, and returns the number of this version: {"numbers", "greeting", "voice", "language", '
+    '"answer_with", "consent", "consent_required", "recording", "menus", "transfer_number", "max_duration", "time_zone", "hours", '
+    '"holidays", '
+    '"closed_menu", "emergency_words", "emergency_number", "sentences"}. Calls that are under way keep the version they began with. Needs '
+    'admin access. Errors: 22023 names the setting and what is allowed, 23505 the number is another tenant''s';
+
+CREATE FUNCTION mulberry.alter_telephony(changes jsonb, tenant text DEFAULT NULL) RETURNS integer
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner  CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+    before mulberry_internal.telephony_versions;
+BEGIN
+    PERFORM mulberry_internal.check_json('changes', alter_telephony.changes);
+    IF changes IS NULL THEN
+        RAISE EXCEPTION 'changes must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF jsonb_typeof(changes) <> 'object' THEN
+        RAISE EXCEPTION 'changes must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM FROM mulberry_internal.tenants t WHERE t.id = owner FOR NO KEY UPDATE;
+    before := mulberry_internal.telephony_version(owner);
+    IF before.version IS NULL THEN
+        RAISE EXCEPTION 'the tenant has no telephony settings' USING ERRCODE = 'undefined_object',
+            HINT = 'set_telephony() makes the first ones.';
+    END IF;
+    RETURN mulberry_internal.write_telephony(owner, jsonb_strip_nulls(before.settings || changes));
+END
+$$;
+COMMENT ON FUNCTION mulberry.alter_telephony(jsonb, text) IS
+    'set_telephony() with the settings that hold, in which these take the place of those of the same name; null takes one away. Needs '
+    'admin access. Errors: those of set_telephony(), 42704 there are none';
+
+CREATE FUNCTION ivr_context(settings jsonb, base text, token uuid, turn integer, sid text, number text, caller text,
+    version integer, began timestamptz, at timestamptz, recorded boolean DEFAULT false) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT jsonb_build_object('base', base, 'token', token, 'turn', turn, 'sid', sid, 'number', number, 'caller', caller,
+               'version', version, 'seconds', coalesce((settings->>'max_duration')::integer, 3600) - floor(extract(epoch FROM at - began)),
+               'open', h.open, 'closed', h.closed, 'recorded', recorded)
+      FROM mulberry_internal.business_hours(settings, at) AS h
+$$;
+COMMENT ON FUNCTION ivr_context(jsonb, text, uuid, integer, text, text, text, integer, timestamptz, timestamptz, boolean) IS
+    'what ivr_next() is to know of a call (internal)';
+
+CREATE FUNCTION mulberry.preview_call(number text, at timestamptz DEFAULT now(), digits text DEFAULT NULL) RETURNS text
+LANGUAGE mulberry STABLE
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner uuid;
+    v     mulberry_internal.telephony_versions;
+    made  record;
+    place jsonb := '{"node": "begin"}';
+    turn  integer := 0;
+    digit text;
+BEGIN
+    PERFORM mulberry_internal.check_texts('number', preview_call.number, 'digits', preview_call.digits);
+    SELECT n.tenant INTO owner FROM mulberry_internal.phone_numbers n
+     WHERE n.number = preview_call.number COLLATE "C" AND n.tenant = ANY (mulberry.current_tenants('supervisor', 'operator', 'admin'));
+    IF owner IS NULL THEN
+        RAISE EXCEPTION 'number "%" does not exist', left(number, 40) USING ERRCODE = 'undefined_object',
+            HINT = 'The setting numbers of a tenant says which call it.';
+    ELSIF at IS NULL OR NOT isfinite(at) THEN
+        RAISE EXCEPTION 'at must be a time' USING ERRCODE = 'datetime_field_overflow';
+    ELSIF digits COLLATE "C" !~ '^[0-9*#]{0,100}$' THEN
+        RAISE EXCEPTION 'invalid digits "%"', left(digits, 40) USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'They are at most 100 of 0 to 9, * and #.';
+    END IF;
+    v := mulberry_internal.telephony_version(owner);
+    FOREACH digit IN ARRAY ARRAY[''] || CASE WHEN digits <> '' THEN string_to_array(digits, NULL) ELSE '{}' END LOOP
+        turn := turn + 1;
+        made := mulberry_internal.ivr_next(v.settings,
+            mulberry_internal.ivr_context(v.settings,
+                coalesce((mulberry_internal.telephony_endpoint(owner)).options->>'public_url', 'https://localhost'),
+                '00000000-0000-0000-0000-000000000000', turn, 'CA' || repeat('0', 32), number, 'anonymous', v.version, at, at),
+            place, jsonb_build_object('digits', digit));
+        place := made.next_place;
+    END LOOP;
+    RETURN mulberry.twiml(made.verbs);
+END
+$$;
+COMMENT ON FUNCTION mulberry.preview_call(text, timestamptz, text) IS
+    'the TwiML that a caller of a number gets who calls at a time, after these digits one by one; where no menu waits for a key, a digit '
+    'stands for the end of what goes on there. Needs supervisor, operator or admin access. Errors: 42704 no such number, 22008, 22023';
+
+-- src/ivr/emergency.sql
+-- Emergencies: found in what was said, or meant by a key; told once for each call and phrase.
+
+CREATE FUNCTION mulberry.emergency_words() RETURNS TABLE (language text, phrase text)
+LANGUAGE c STABLE ROWS 300 AS 'MODULE_PATHNAME', 'mulberry_emergency_words';
+COMMENT ON FUNCTION mulberry.emergency_words() IS
+    'what is taken for an emergency when it is said, for tenants whose setting emergency_words does not name others';
+
+CREATE FUNCTION find_emergencies(text text, languages text[], phrases text[])
+RETURNS TABLE (language text, phrase text, excerpt text)
+LANGUAGE c STABLE ROWS 1 AS 'MODULE_PATHNAME', 'mulberry_find_emergencies';
+COMMENT ON FUNCTION find_emergencies(text, text[], text[]) IS
+    'phrases that a text has as whole words, in whatever spelling, and does not deny; languages and phrases belong together, null: those '
+    'of emergency_words() (internal)';
+
+CREATE FUNCTION emergencies_in(tenant uuid, text text) RETURNS TABLE (language text, phrase text, excerpt text)
+LANGUAGE sql STABLE ROWS 1
+AS $$
+    SELECT f.language, f.phrase, f.excerpt
+      FROM (SELECT (mulberry_internal.telephony_version($1)).settings->'emergency_words' AS words) AS own
+     CROSS JOIN LATERAL (SELECT array_agg(l.key ORDER BY l.key, w.n) AS languages, array_agg(w.phrase ORDER BY l.key, w.n) AS phrases
+                           FROM jsonb_each(own.words) AS l
+                          CROSS JOIN LATERAL jsonb_array_elements_text(l.value) WITH ORDINALITY AS w (phrase, n)) AS list
+     CROSS JOIN LATERAL mulberry_internal.find_emergencies($2, CASE WHEN own.words IS NOT NULL THEN coalesce(list.languages, '{}') END,
+                                                           CASE WHEN own.words IS NOT NULL THEN coalesce(list.phrases, '{}') END) AS f
+$$;
+COMMENT ON FUNCTION emergencies_in(uuid, text) IS 'what a tenant takes for an emergency in a text (internal)';
+
+CREATE FUNCTION mulberry.detect_emergency(text text, tenant text DEFAULT NULL)
+RETURNS TABLE (language text, phrase text, excerpt text)
+LANGUAGE mulberry STABLE ROWS 1
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT e.* FROM mulberry_internal.emergencies_in(
+        mulberry_internal.resolve_tenant(detect_emergency.tenant, 'supervisor', 'operator', 'gateway', 'admin'),
+            detect_emergency.text) AS e;
+END
+$$;
+COMMENT ON FUNCTION mulberry.detect_emergency(text, text) IS
+    'the phrases in a text that the tenant takes for an emergency: whole words in whatever spelling, not those that are denied ("it is not '
+    'an emergency"), with what stands around them. What is stored of a call is looked through by itself. Needs supervisor, operator, '
+    'gateway or admin access';
+
+CREATE FUNCTION has_emergency(tenant uuid, call_id text) RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT EXISTS (SELECT FROM mulberry_internal.emergencies e WHERE e.tenant = $1 AND e.call_id = $2)
+$$;
+COMMENT ON FUNCTION has_emergency(uuid, text) IS 'whether an emergency was found in a call (internal)';
+
+CREATE FUNCTION emergency_answer(tenant uuid, OUT sentence text, OUT number text)
+LANGUAGE sql STABLE
+AS $$
+    SELECT mulberry_internal.ivr_sentence(s.settings, 'emergency'), s.settings->>'emergency_number'
+      FROM (SELECT coalesce((mulberry_internal.telephony_version($1)).settings, '{}') AS settings) AS s
+$$;
+COMMENT ON FUNCTION emergency_answer(uuid) IS 'what is said in an emergency, and who is called (internal)';
+
+CREATE FUNCTION note_emergency(tenant uuid, call_id text, call bigint, phrase text, language text, source text, excerpt text,
+    track text DEFAULT NULL) RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    report_attempts CONSTANT integer := 12;    -- over half an hour
+    answer  record;
+    report  jsonb;
+    told    text;
+    job     bigint;
+BEGIN
+    INSERT INTO mulberry_internal.emergencies (tenant, call_id, phrase, language, source, track)
+    VALUES (note_emergency.tenant, note_emergency.call_id, note_emergency.phrase, note_emergency.language, note_emergency.source,
+            note_emergency.track)
+    ON CONFLICT ON CONSTRAINT emergencies_pkey DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    answer := mulberry_internal.emergency_answer(note_emergency.tenant);
+    report := jsonb_strip_nulls(jsonb_build_object('reference', note_emergency.call_id, 'phrase', phrase, 'language', language,
+        'source', source, 'track', track, 'excerpt', excerpt, 'answer', answer.sentence, 'emergency_number', answer.number));
+    PERFORM mulberry_internal.emit_event(note_emergency.tenant, 'emergency_detected', c.id,
+                                         coalesce(c.call_id, note_emergency.call_id), report)
+       FROM (SELECT) AS one
+       LEFT JOIN mulberry_internal.calls c ON c.tenant = note_emergency.tenant AND c.call_id = note_emergency.call_id;
+    PERFORM mulberry_internal.record_audit(note_emergency.tenant, 'EMERGENCY', 'detected', evidence => report - 'excerpt' - 'answer');
+    -- who acts on what machines cannot: the same contact that is told of commands nobody confirmed
+    SELECT x.endpoint INTO told FROM mulberry_internal.escalation_contacts x WHERE x.tenant = note_emergency.tenant;
+    IF told IS NOT NULL THEN
+        job := mulberry_internal.enqueue_job('escalate', note_emergency.tenant, NULL, told, jsonb_build_object('report',
+            report || jsonb_build_object('event', 'emergency_detected', 'at', to_char(clock_timestamp() AT TIME ZONE 'UTC',
+                'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))));
+        UPDATE mulberry_internal.job_queue q SET max_attempts = report_attempts WHERE q.id = job;
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION note_emergency(uuid, text, bigint, text, text, text, text, text) IS
+    'stores an emergency of a call with its event, audit row and report to the contact; false when it is known (internal)';
+
+CREATE FUNCTION note_emergencies(tenant uuid, call_id text, call bigint, said text, source text, track text DEFAULT NULL)
+RETURNS integer
+LANGUAGE sql
+AS $$
+    SELECT count(*) FILTER (WHERE mulberry_internal.note_emergency($1, $2, $3, e.phrase, e.language, $5, e.excerpt, $6))::integer
+      FROM mulberry_internal.emergencies_in($1, $4) AS e
+$$;
+COMMENT ON FUNCTION note_emergencies(uuid, text, bigint, text, text, text) IS
+    'looks through what was said in a call, and returns how many emergencies were new (internal)';
+
+CREATE FUNCTION segments_said() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+BEGIN
+    -- What our side says is no emergency.  A phrase may go on in the next segment, and what one denies is not in the other.
+    PERFORM mulberry_internal.note_emergencies(c.tenant, c.call_id, c.id, s.said, 'segment', k.name)
+       FROM (SELECT n.call, n.track, string_agg(n.text, ' ' ORDER BY n.number) || E'\n' || string_agg(n.text,
+           E'\n' ORDER BY n.number) AS said
+               FROM new_segments n GROUP BY n.call, n.track) AS s
+       JOIN mulberry_internal.calls c ON c.id = s.call
+       JOIN mulberry_internal.all_tracks k ON k.call = s.call AND k.number = s.track
+      WHERE k.name <> 'agent'
+      ORDER BY c.id, k.number;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION segments_said() IS 'trigger: looks for emergencies in what is stored of a call';
+CREATE TRIGGER segments_said AFTER INSERT ON segments REFERENCING NEW TABLE AS new_segments
+    FOR EACH STATEMENT EXECUTE FUNCTION segments_said();
+
+CREATE FUNCTION mulberry.note_partial(call_id text, text text, track text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS text
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(note_partial.tenant, 'gateway');
+    found mulberry_internal.calls;
+    known boolean;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', note_partial.call_id, 'text', note_partial.text, 'track', note_partial.track);
+    SELECT c.* INTO found FROM mulberry_internal.calls c WHERE c.tenant = owner AND c.call_id = note_partial.call_id;
+    known := found.id IS NOT NULL
+        OR EXISTS (SELECT FROM mulberry_internal.inbound_calls i WHERE i.tenant = owner AND i.sid = note_partial.call_id);
+    IF note_partial.call_id IS NULL THEN
+        RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF NOT known THEN
+        RAISE EXCEPTION 'call "%" does not exist', note_partial.call_id USING ERRCODE = 'undefined_object';
+    END IF;
+    IF mulberry_internal.note_emergencies(owner, note_partial.call_id, found.id, note_partial.text, 'partial', nullif(note_partial.track,
+        '')) > 0
+    THEN
+        RETURN (mulberry_internal.emergency_answer(owner)).sentence;
+    END IF;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION mulberry.note_partial(text, text, text, text) IS
+    'looks through what has been heard so far of somebody who is still speaking: null, or what is to be said because it is an emergency, '
+    'once for each phrase of a call. The text is not kept. Needs gateway access. Errors: 42704 no such call, 22004';
+
+CREATE VIEW mulberry.emergency_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, e.call_id, e.phrase, e.language, e.source, e.track, e.at
+      FROM mulberry_internal.emergencies e
+      JOIN mulberry_internal.tenants t ON t.id = e.tenant
+     WHERE e.tenant = ANY ((SELECT mulberry.current_tenants(true, 'supervisor', 'operator', 'auditor'))::uuid[]);
+COMMENT ON VIEW mulberry.emergency_status IS 'emergencies that were found in calls, or meant by a key';
+
+-- src/ivr/webhooks.sql
+-- Webhooks of calls that come in.  Locks are taken in the order call, what is heard in it.
+
+CREATE FUNCTION signed_by_account(tenant uuid, e endpoints, url text, content_type text, body bytea, signature text)
+RETURNS boolean
+LANGUAGE sql
+AS $$
+    -- each is tried, whichever fits: the answer's time says nothing
+    SELECT bool_or(mulberry_internal.check_twilio_body(mulberry_internal.secret_tenant(e.tenant, s.name, $1), s.name, $3, $4, $5, $6))
+      FROM unnest(ARRAY[e.secret, e.options->>'previous_secret']) WITH ORDINALITY AS s (name, place)
+     WHERE s.place = 1 OR s.name IS NOT NULL
+$$;
+COMMENT ON FUNCTION signed_by_account(uuid, endpoints, text, text, bytea, text) IS
+    'whether a request is signed with the auth token of an endpoint, or the one before it while it is rotated (internal)';
+
+CREATE FUNCTION meet_inbound_call(owner uuid, params jsonb) RETURNS inbound_calls
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    i mulberry_internal.inbound_calls;
+BEGIN
+    INSERT INTO mulberry_internal.inbound_calls (tenant, sid, number, caller, version, place)
+    SELECT owner, params->>'CallSid', coalesce(params->>'To', params->>'Called'), nullif(left(coalesce(params->>'From',
+        params->>'Caller'), 255), ''),
+           v.version, '{"node": "begin"}'
+      FROM mulberry_internal.telephony_version(owner) AS v
+    ON CONFLICT ON CONSTRAINT inbound_calls_tenant_sid_key DO NOTHING;
+    SELECT x.* INTO STRICT i FROM mulberry_internal.inbound_calls x WHERE x.tenant = owner AND x.sid = params->>'CallSid' FOR UPDATE;
+    RETURN i;
+END
+$$;
+COMMENT ON FUNCTION meet_inbound_call(uuid, jsonb) IS
+    'the row of a call that comes in, locked; a new one gets the settings that hold now for all of its time (internal)';
+
+CREATE FUNCTION tell_inbound_call(i inbound_calls, seconds integer DEFAULT NULL) RETURNS void
+LANGUAGE sql
+AS $$
+    SELECT mulberry_internal.emit_event(i.tenant, 'inbound_call', NULL, i.sid, jsonb_strip_nulls(jsonb_build_object('call_sid', i.sid,
+               'from_number', i.caller, 'to_number', i.number, 'status', i.state, 'settings_version', i.version, 'seconds', $2)))
+$$;
+COMMENT ON FUNCTION tell_inbound_call(inbound_calls, integer) IS 'stores the event of a call that came in, or went on (internal)';
+
+CREATE FUNCTION go_on(INOUT i inbound_calls, base text, input jsonb, OUT document text)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    at       CONSTANT timestamptz := clock_timestamp();
+    settings jsonb;
+    made     record;
+BEGIN
+    SELECT v.settings INTO STRICT settings FROM mulberry_internal.telephony_versions v WHERE v.tenant = i.tenant AND v.version = i.version;
+    made := mulberry_internal.ivr_next(settings,
+        mulberry_internal.ivr_context(settings, base, i.token, i.turn + 1, i.sid, i.number, i.caller, i.version, i.created_at, at,
+            i.recorded),
+        i.place, input || jsonb_build_object('emergency', i.place->>'node' = 'agent' AND mulberry_internal.has_emergency(i.tenant, i.sid)));
+    document := mulberry.twiml(made.verbs);
+    UPDATE mulberry_internal.inbound_calls x
+       SET place = made.next_place, turn = x.turn + 1, consent = coalesce((made.deed->>'consent')::boolean, x.consent),
+           recorded = x.recorded OR made.deed ? 'recorded'
+     WHERE x.id = i.id RETURNING x.* INTO i;
+    IF made.deed ? 'key' THEN
+        PERFORM mulberry_internal.emit_event(i.tenant, 'inbound_key', NULL, i.sid, jsonb_build_object('call_sid', i.sid,
+            'menu', made.deed->'menu', 'key', made.deed->'key', 'action', made.deed->'action'));
+    END IF;
+    IF made.deed ? 'emergency' THEN
+        PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, 'key ' || (made.deed->>'key'), NULL, 'key',
+            format('key %s of menu %s', made.deed->>'key', made.deed->>'menu'));
+    END IF;
+    IF made.deed ? 'transfer' THEN
+        PERFORM mulberry_internal.emit_event(i.tenant, 'inbound_transfer', NULL, i.sid, jsonb_build_object('call_sid', i.sid,
+            'status', made.deed->'transfer'));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION go_on(inbound_calls, text, jsonb) IS
+    'takes a call that came in one step on, by the settings that it began with, and returns what is heard next (internal)';
+
+CREATE FUNCTION take_inbound_status(i inbound_calls, params jsonb) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    rank         CONSTANT integer := mulberry_internal.voice_call_rank(params->>'CallStatus');
+    order_number CONSTANT integer := CASE WHEN params->>'SequenceNumber' ~ '^[0-9]{1,9}$' THEN (params->>'SequenceNumber')::integer END;
+BEGIN
+    IF rank IS NULL OR rank < 3 OR order_number <= i.sequence OR rank <= mulberry_internal.voice_call_rank(i.state) THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry_internal.inbound_calls x
+       SET sequence = coalesce(order_number, x.sequence), state = params->>'CallStatus', ended_at = CASE WHEN rank = 6 THEN clock_timestamp() END
+     WHERE x.id = i.id RETURNING x.* INTO i;
+    PERFORM mulberry_internal.tell_inbound_call(i,
+        CASE WHEN params->>'CallDuration' ~ '^[0-9]{1,6}$' THEN (params->>'CallDuration')::integer END);
+END
+$$;
+COMMENT ON FUNCTION take_inbound_status(inbound_calls, jsonb) IS
+    'takes a status callback of a call that came in; what is old, or not known, changes nothing (internal)';
+
+CREATE FUNCTION take_inbound_recording(i inbound_calls, params jsonb) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF params->>'RecordingStatus' IS DISTINCT FROM 'completed' OR coalesce(params->>'RecordingSid', '') !~ '^RE[0-9a-f]{32}$'
+       OR params->>'RecordingSid' = ANY (i.recordings) THEN
+        RETURN;
+    END IF;
+    UPDATE mulberry_internal.inbound_calls x SET recordings = x.recordings || (params->>'RecordingSid') WHERE x.id = i.id;
+    PERFORM mulberry_internal.emit_event(i.tenant, 'inbound_recording', NULL, i.sid, jsonb_strip_nulls(jsonb_build_object(
+        'call_sid', i.sid, 'recording_sid', params->>'RecordingSid',
+        'seconds', CASE WHEN params->>'RecordingDuration' ~ '^[0-9]{1,6}$' THEN (params->>'RecordingDuration')::integer END,
+        'channels', CASE WHEN params->>'RecordingChannels' ~ '^[12]$' THEN (params->>'RecordingChannels')::integer END)));
+END
+$$;
+COMMENT ON FUNCTION take_inbound_recording(inbound_calls, jsonb) IS
+    'takes a recording callback: notes that it is there. Its URL is not looked at, which anybody could have made up (internal)';
+
+CREATE FUNCTION json_parameters(body bytea) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+BEGIN
+    RETURN (SELECT jsonb_object_agg(e.key, e.value) FROM jsonb_each_text(convert_from(body, 'UTF8')::jsonb) AS e);
+EXCEPTION WHEN data_exception THEN
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION json_parameters(bytea) IS 'the members of a JSON object as texts; null: it is none (internal)';
+
+CREATE FUNCTION take_transcription(i inbound_calls, params jsonb) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF params->>'TranscriptionStatus' = 'completed' AND params->>'TranscriptionText' <> '' THEN
+        UPDATE mulberry_internal.inbound_calls x SET transcript = left(concat_ws(E'\n', x.transcript, params->>'TranscriptionText'), 10000)
+         WHERE x.id = i.id;
+        PERFORM mulberry_internal.note_emergencies(i.tenant, i.sid, NULL, params->>'TranscriptionText', 'transcript');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION take_transcription(inbound_calls, jsonb) IS 'takes what Twilio heard in a recording (internal)';
+
+-- What a caller hears when something goes wrong here.
+CREATE FUNCTION apology(url text, digits text, wait boolean) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN mulberry.twiml(CASE
+    -- somebody else is busy with this call for a moment; a redirection has no digits but those in its URL
+    WHEN wait THEN jsonb_build_array(mulberry.twiml_pause(1), mulberry.twiml_redirect(
+        CASE WHEN digits <> '' AND url !~ '[?&]digits=' THEN replace(url, '?', format('?digits=%s&', replace(digits, '#',
+            '%23'))) ELSE url END,
+        'POST'))
+    ELSE jsonb_build_array(mulberry.twiml_say(mulberry_internal.ivr_sentence('{}', 'unavailable')), mulberry.twiml_hangup()) END);
+COMMENT ON FUNCTION apology(text, text, boolean) IS
+    'the TwiML of a webhook that failed: try again in a second, or an apology and the end of the call (internal)';
+
+CREATE FUNCTION answer_inbound(owner uuid, i inbound_calls, kind text, query text, base text, params jsonb,
+    idempotency_token text, OUT status integer, OUT document text)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    step   CONSTANT text := substring(query FROM '&step=([0-9]{1,9})(?:&|$)');
+    digits CONSTANT text := regexp_replace(coalesce(params->>'Digits', replace(substring(query FROM '&digits=([^&]*)'), '%23', '#'), ''),
+                                           '[^0-9*#]', '', 'g');
+    keys   text[];
+    made   record;
+BEGIN
+    IF i.id IS NULL AND kind = 'voice' THEN
+        i := mulberry_internal.meet_inbound_call(owner, params);
+    ELSE
+        SELECT x.* INTO i FROM mulberry_internal.inbound_calls x
+         WHERE x.id = i.id OR (x.tenant = owner AND x.sid = params->>'CallSid') FOR UPDATE;
+    END IF;
+    status := CASE WHEN kind IN ('voice', 'dtmf', 'transfer') THEN 200 ELSE 204 END;
+    IF i.id IS NULL THEN
+        -- the status of a call that was never answered here
+        document := '';
+        RETURN;
+    END IF;
+    keys := array_remove(ARRAY[format('token %s ', kind) || nullif(idempotency_token, ''), concat_ws(' ', kind, i.sid, CASE kind
+        WHEN 'dtmf' THEN step
+        WHEN 'transfer' THEN step
+        WHEN 'status' THEN coalesce(params->>'SequenceNumber', params->>'CallStatus')
+        WHEN 'recording' THEN concat_ws(' ', params->>'RecordingSid', params->>'RecordingStatus')
+        WHEN 'transcription' THEN params->>'TranscriptionSid' END)], NULL);
+    SELECT w.status, w.body INTO made FROM mulberry_internal.webhook_answers w
+     WHERE w.voice_call = i.id AND w.key = ANY (keys) LIMIT 1;
+    IF FOUND THEN
+        status := made.status;
+        document := made.body;
+        RETURN;
+    END IF;
+    CASE kind
+    WHEN 'voice' THEN
+        IF i.turn > 0 THEN
+            -- it came before, and what was answered is forgotten
+            status := 404;
+            document := mulberry.twiml('[]');
+            RETURN;
+        END IF;
+        made := mulberry_internal.go_on(i, base, '{}');
+        document := made.document;
+        PERFORM mulberry_internal.tell_inbound_call(made.i);
+    WHEN 'dtmf', 'transfer' THEN
+        IF step IS NULL OR step::integer <> i.turn OR i.ended_at IS NOT NULL THEN
+            status := 404;
+            document := mulberry.twiml('[]');
+            RETURN;
+        END IF;
+        document := (mulberry_internal.go_on(i, base, jsonb_strip_nulls(jsonb_build_object('digits', digits,
+            'dial_status', params->>'DialCallStatus')))).document;
+    WHEN 'status' THEN
+        PERFORM mulberry_internal.take_inbound_status(i, params);
+    WHEN 'recording' THEN
+        PERFORM mulberry_internal.take_inbound_recording(i, params);
+    WHEN 'transcription' THEN
+        PERFORM mulberry_internal.take_transcription(i, params);
+    END CASE;
+    document := coalesce(document, '');
+    INSERT INTO mulberry_internal.webhook_answers (voice_call, key, status, content_type, body)
+    SELECT i.id, k, answer_inbound.status, CASE answer_inbound.status WHEN 200 THEN 'text/xml' ELSE 'text/plain' END, document
+      FROM unnest(keys) AS k;
+END
+$$;
+COMMENT ON FUNCTION answer_inbound(uuid, inbound_calls, text, text, text, jsonb, text) IS
+    'answers a genuine webhook of a call that comes in, once; a replay gets the answer of the first time (internal)';
+
+CREATE FUNCTION mulberry.handle_twilio_request(url text, request_body bytea, request_type text, signature text,
+    idempotency_token text DEFAULT NULL, OUT status integer, OUT content_type text, OUT body text)
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '500ms'
+AS $$
+DECLARE
+    parts   text[];
+    kind    text;
+    query   text;
+    params  jsonb;
+    named   uuid;
+    owner   uuid;
+    i       mulberry_internal.inbound_calls;
+    e       mulberry_internal.endpoints;
+    spoken  boolean;
+    problem text;
+BEGIN
+    PERFORM mulberry_internal.check_texts('url', handle_twilio_request.url, 'request_type', handle_twilio_request.request_type,
+        'signature', handle_twilio_request.signature, 'idempotency_token', handle_twilio_request.idempotency_token);
+    IF url IS NULL OR request_body IS NULL THEN
+        RAISE EXCEPTION 'url and request_body must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF length(request_body) > 65536 THEN
+        RAISE EXCEPTION 'request_body is too long' USING ERRCODE = 'string_data_right_truncation',
+            DETAIL = format('It may have at most 65536 bytes and has %s.', length(request_body));
+    END IF;
+    parts := regexp_match(url, E'/twilio/(voice|dtmf|status|recording|transcription|transfer|ack)(?:\\?([^#]*))?(?:#.*)?$');
+    kind := parts[1];
+    query := '&' || coalesce(parts[2], '');
+    spoken := coalesce(kind IN ('voice', 'dtmf', 'transfer', 'ack'), false);
+    named := substring(query FROM '&token=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:&|$)')::uuid;
+    params := coalesce(mulberry_internal.twilio_parameters(coalesce(request_type, ''), request_body),
+                       mulberry_internal.json_parameters(request_body), '{}');
+    content_type := CASE WHEN spoken THEN 'text/xml' ELSE 'text/plain' END;
+    body := CASE WHEN spoken THEN mulberry.twiml('[]') ELSE '' END;
+
+    IF kind IS NULL THEN
+        status := 404;
+        RETURN;
+    ELSIF kind = 'ack' OR EXISTS (SELECT FROM mulberry_internal.voice_calls v WHERE v.token = named) THEN
+        BEGIN
+            SELECT w.status, w.content_type, w.body INTO status, content_type, body
+              FROM mulberry.handle_twilio_webhook(url, params, signature, idempotency_token) AS w;
+        EXCEPTION WHEN lock_not_available THEN
+            -- a client holds the agent
+            status := CASE WHEN spoken THEN 200 ELSE 503 END;
+            body := CASE WHEN spoken THEN mulberry_internal.apology(url, params->>'Digits', true) ELSE '' END;
+        END;
+        RETURN;
+    END IF;
+
+    SELECT x.* INTO i FROM mulberry_internal.inbound_calls x
+     WHERE x.token = named AND x.tenant = ANY (mulberry.current_tenants('gateway'));
+    owner := i.tenant;
+    IF named IS NULL AND kind IN ('voice', 'status') THEN
+        SELECT n.tenant INTO owner FROM mulberry_internal.phone_numbers n
+         WHERE n.number = coalesce(params->>'To', params->>'Called') COLLATE "C" AND n.tenant = ANY (mulberry.current_tenants('gateway'));
+    END IF;
+    e := mulberry_internal.telephony_endpoint(owner);
+    IF url ~ '^/' THEN
+        url := coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url;
+    END IF;
+    -- the same work, and the same answer, whether there is such a number or call or not
+    IF NOT mulberry_internal.signed_by_account(owner, e, url, coalesce(request_type, ''), request_body, signature)
+       OR params->>'AccountSid' IS DISTINCT FROM e.options->>'account_sid'
+       OR coalesce(params->>'CallSid', '') !~ '^CA[0-9a-f]{32}$' OR params->>'CallSid' <> i.sid THEN
+        status := 403;
+        RETURN;
+    END IF;
+    BEGIN
+        SELECT a.status, a.document INTO status, body
+          FROM mulberry_internal.answer_inbound(owner, i, kind, query,
+                   coalesce(e.options->>'public_url', substring(url FROM '^(https?://.*)/twilio/')), params, idempotency_token) AS a;
+    EXCEPTION
+        WHEN lock_not_available THEN
+            status := CASE WHEN spoken THEN 200 ELSE 503 END;
+            body := CASE WHEN spoken THEN mulberry_internal.apology(url, regexp_replace(params->>'Digits', '[^0-9*#]', '', 'g'),
+                true) ELSE '' END;
+        WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+            RAISE WARNING 'webhook /twilio/% failed: %', kind, problem USING ERRCODE = SQLSTATE;
+            status := CASE WHEN spoken THEN 200 ELSE 503 END;
+            body := CASE WHEN spoken THEN mulberry_internal.apology(url, NULL, false) ELSE '' END;
+    END;
+END
+$$;
+COMMENT ON FUNCTION mulberry.handle_twilio_request(text, bytea, text, text, text) IS
+    'answers a webhook of Twilio, of a call that comes in or was placed: url as Twilio requested it (or path and query, which the '
+    'endpoint''s public_url completes), request_body and request_type as they came, signature the header X-Twilio-Signature, '
+    'idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/voice, dtmf, status, recording, transcription, transfer, ack. The tenant '
+    'is that of the call, or of the number that is called. 403: not signed with its auth token, or the one before it; 404: out of turn; '
+    '503: not now; a replay gets the answer of the first time. It waits for nobody longer than 0.5 s: then what is spoken is asked for '
+    'again a second later. What is answered is on disk. Needs gateway access';
+
+-- src/ivr/sweep.sql
+-- What is forgotten of calls that came in, and when.
+
+CREATE FUNCTION forget_inbound_call(tenant uuid, call_id text) RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    known boolean;
+BEGIN
+    DELETE FROM mulberry_internal.webhook_answers w USING mulberry_internal.inbound_calls i
+     WHERE i.tenant = forget_inbound_call.tenant AND i.sid = forget_inbound_call.call_id AND w.voice_call = i.id;
+    DELETE FROM mulberry_internal.inbound_calls i
+     WHERE i.tenant = forget_inbound_call.tenant AND i.sid = forget_inbound_call.call_id;
+    known := FOUND;
+    DELETE FROM mulberry_internal.emergencies e
+     WHERE e.tenant = forget_inbound_call.tenant AND e.call_id = forget_inbound_call.call_id;
+    known := known OR FOUND;
+    DELETE FROM mulberry_internal.job_queue j
+     WHERE j.kind = 'escalate' AND j.tenant = forget_inbound_call.tenant
+         AND j.payload->'report'->>'reference' = forget_inbound_call.call_id;
+    DELETE FROM mulberry_internal.job_history j
+     WHERE j.kind = 'escalate' AND j.tenant = forget_inbound_call.tenant
+         AND j.payload->'report'->>'reference' = forget_inbound_call.call_id;
+    -- the events keep their numbers, which have no gaps
+    UPDATE mulberry_internal.events e SET payload = '{"erased": true}'
+     WHERE e.tenant = forget_inbound_call.tenant AND e.call IS NULL AND known
+       AND forget_inbound_call.call_id IN (e.payload->>'call_sid', e.payload->>'reference');
+    RETURN known;
+END
+$$;
+COMMENT ON FUNCTION forget_inbound_call(uuid, text) IS
+    'erases what is known of a telephone call beside what was heard in it; false when nothing was (internal)';
+
+-- With the calls of the same name, whose retention is a step before.
+CREATE FUNCTION sweep_inbound_calls(max_rows integer) RETURNS boolean
+LANGUAGE plpgsql SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    n integer;
+    m integer;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    DELETE FROM mulberry_internal.inbound_calls x
+     WHERE x.id = ANY (ARRAY(
+               SELECT i.id FROM mulberry_internal.retention_limits() l
+                 JOIN mulberry_internal.inbound_calls i ON i.tenant = l.tenant AND i.created_at < l.kept_since - interval '1 day'
+                WHERE NOT EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.tenant = i.tenant AND c.call_id = i.sid)
+                LIMIT max_rows FOR UPDATE OF i SKIP LOCKED));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    DELETE FROM mulberry_internal.emergencies x
+     WHERE x.ctid = ANY (ARRAY(
+               SELECT e.ctid FROM mulberry_internal.retention_limits() l
+                 JOIN mulberry_internal.emergencies e ON e.tenant = l.tenant AND e.at < l.kept_since - interval '1 day'
+                WHERE NOT EXISTS (SELECT FROM mulberry_internal.calls c WHERE c.tenant = e.tenant AND c.call_id = e.call_id)
+                LIMIT max_rows FOR UPDATE OF e SKIP LOCKED));
+    GET DIAGNOSTICS m = ROW_COUNT;
+    -- a call that begins now refers to the last version, or waits for this to be over and then fails on its key: never to another
+    DELETE FROM mulberry_internal.telephony_versions v
+     WHERE v.version < (SELECT max(x.version) FROM mulberry_internal.telephony_versions x WHERE x.tenant = v.tenant)
+       AND v.created_at < clock_timestamp() - interval '1 day'
+       AND NOT EXISTS (SELECT FROM mulberry_internal.inbound_calls i WHERE i.tenant = v.tenant AND i.version = v.version);
+    RETURN greatest(n, m) >= max_rows;
+END
+$$;
+COMMENT ON FUNCTION sweep_inbound_calls(integer) IS
+    'forgets telephone calls and emergencies a day after retention says so, and versions of settings that no call refers to any more; true '
+    'when there is more to do; part of maintenance (internal)';
+
+-- src/ivr/views.sql
+CREATE VIEW mulberry.telephony_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, v.version,
+           v.version = (SELECT max(x.version) FROM mulberry_internal.telephony_versions x WHERE x.tenant = v.tenant) AS holds,
+           v.settings, v.role, v.created_at
+      FROM mulberry_internal.telephony_versions v
+      JOIN mulberry_internal.tenants t ON t.id = v.tenant
+     WHERE v.tenant = ANY ((SELECT mulberry.current_tenants(true, 'supervisor', 'operator', 'auditor', 'admin'))::uuid[]);
+COMMENT ON VIEW mulberry.telephony_status IS
+    'what callers of a tenant hear: the version of its telephony settings that holds, and earlier ones that calls ran under';
+
+CREATE VIEW mulberry.phone_number_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, n.number, n.created_at
+      FROM mulberry_internal.phone_numbers n
+      JOIN mulberry_internal.tenants t ON t.id = n.tenant
+     WHERE n.tenant = ANY ((SELECT mulberry.current_tenants(true, 'supervisor', 'operator', 'auditor', 'admin'))::uuid[]);
+COMMENT ON VIEW mulberry.phone_number_status IS 'the numbers that call a tenant';
+
+CREATE VIEW mulberry.inbound_call_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, i.sid AS call_sid, i.number AS to_number, i.caller AS from_number, i.state AS status,
+           i.version AS settings_version, i.place->>'node' AS place, i.place->>'menu' AS menu, i.consent, i.recorded, i.recordings,
+           i.transcript, i.created_at, i.ended_at
+      FROM mulberry_internal.inbound_calls i
+      JOIN mulberry_internal.tenants t ON t.id = i.tenant
+     WHERE i.tenant = ANY ((SELECT mulberry.current_tenants(true, 'supervisor', 'operator', 'auditor'))::uuid[]);
+COMMENT ON VIEW mulberry.inbound_call_status IS
+    'telephone calls that came in: where each stands; what was heard in it is the call of that name';
+
+-- src/ivr/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_ivr() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE AS $$
+    VALUES
+    ('set_telephony', 'EXECUTE', 'admin'),
+    ('alter_telephony', 'EXECUTE', 'admin'),
+    ('preview_call', 'EXECUTE', 'supervisor admin'),
+    ('handle_twilio_request', 'EXECUTE', 'gateway'),
+    ('emergency_words', 'EXECUTE', 'supervisor gateway admin'),
+    ('detect_emergency', 'EXECUTE', 'supervisor gateway admin'),
+    ('note_partial', 'EXECUTE', 'gateway'),
+    ('inbound_call_status', 'SELECT', 'supervisor auditor'),
+    ('emergency_status', 'SELECT', 'supervisor auditor'),
+    ('telephony_status', 'SELECT', 'supervisor auditor admin'),
+    ('phone_number_status', 'SELECT', 'supervisor auditor admin')
+$$;
+COMMENT ON FUNCTION access_rules_ivr() IS 'which access needs which object of ivr';
 
 -- src/admin/outbound.sql
 CREATE FUNCTION mulberry.resume_outbound() RETURNS boolean
@@ -12144,6 +13696,8 @@ LANGUAGE sql STABLE AS $$
             ('escalation_contacts', 'record', 'updated_at', NULL, 'tells when'),
             ('event_channels', 'record', 'created_at', NULL, 'tells when'),
             ('events', 'record', 'created_at', NULL, 'tells when; kept longer by as much'),
+            ('emergencies', 'record', 'at', NULL, 'kept longer by as much'),
+            ('inbound_calls', 'record', 'created_at ended_at', NULL, 'tells when; kept longer by as much'),
             ('installation', 'record', 'since', NULL, 'tells when'),
             ('job_history', 'record', 'created_at started_at finished_at', NULL, 'tells when; kept longer by as much'),
             ('key_frames', 'record', 'accepted_at', NULL, 'tells when'),
@@ -12155,9 +13709,11 @@ LANGUAGE sql STABLE AS $$
             ('packets', 'record', 'sent_at', NULL, 'as the sender says'),
             ('packets', 'record', 'received_at', NULL, 'tells when; one that lies ahead keeps no call open'),
             ('received_calls', 'record', 'began_at', NULL, 'kept longer by as much'),
+            ('phone_numbers', 'record', 'created_at', NULL, 'tells when'),
             ('secrets', 'record', 'created_at rotated_at', NULL, 'tells when'),
             ('spendings', 'record', 'at', NULL, 'tells when'),
             ('sync_states', 'record', 'at', NULL, 'tells when'),
+            ('telephony_versions', 'record', 'created_at', NULL, 'tells when'),
             ('tenants', 'record', 'created_at', NULL, 'tells when'),
             ('voice_calls', 'record', 'finished_at', NULL, 'tells when'),
             ('webhook_answers', 'record', 'at', NULL, 'kept longer by as much')
@@ -12318,6 +13874,8 @@ BEGIN
         RETURN mulberry_internal.retry_jobs_set_aside(many) >= many;
     WHEN 'voice calls' THEN
         PERFORM mulberry_internal.sweep_voice_calls();
+    WHEN 'inbound calls' THEN
+        RETURN mulberry_internal.sweep_inbound_calls(many);
     WHEN 'commands' THEN
         PERFORM mulberry_internal.tend_queues();
     WHEN 'audit log' THEN
@@ -12358,7 +13916,8 @@ BEGIN
         RETURN false;
     END IF;
     FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'patience', 'clock', 'old events', 'old jobs',
-                                'what was set aside', 'voice calls', 'commands', 'audit log']
+                                'what was set aside', 'voice calls', 'inbound calls',
+                                'commands', 'audit log']
     LOOP
         CONTINUE WHEN mulberry_internal.is_set_aside('maintenance', step);
         BEGIN

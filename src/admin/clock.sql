@@ -32,6 +32,8 @@ LANGUAGE sql STABLE AS $$
             ('escalation_contacts', 'record', 'updated_at', NULL, 'tells when'),
             ('event_channels', 'record', 'created_at', NULL, 'tells when'),
             ('events', 'record', 'created_at', NULL, 'tells when; kept longer by as much'),
+            ('emergencies', 'record', 'at', NULL, 'kept longer by as much'),
+            ('inbound_calls', 'record', 'created_at ended_at', NULL, 'tells when; kept longer by as much'),
             ('installation', 'record', 'since', NULL, 'tells when'),
             ('job_history', 'record', 'created_at started_at finished_at', NULL, 'tells when; kept longer by as much'),
             ('key_frames', 'record', 'accepted_at', NULL, 'tells when'),

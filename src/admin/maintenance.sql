@@ -70,6 +70,8 @@ BEGIN
         RETURN mulberry_internal.retry_jobs_set_aside(many) >= many;
     WHEN 'voice calls' THEN
         PERFORM mulberry_internal.sweep_voice_calls();
+    WHEN 'inbound calls' THEN
+        RETURN mulberry_internal.sweep_inbound_calls(many);
     WHEN 'commands' THEN
         PERFORM mulberry_internal.tend_queues();
     WHEN 'audit log' THEN
@@ -110,7 +112,8 @@ BEGIN
         RETURN false;
     END IF;
     FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'patience', 'clock', 'old events', 'old jobs',
-                                'what was set aside', 'voice calls', 'commands', 'audit log']
+                                'what was set aside', 'voice calls', 'inbound calls',
+                                'commands', 'audit log']
     LOOP
         CONTINUE WHEN mulberry_internal.is_set_aside('maintenance', step);
         BEGIN

@@ -14,6 +14,7 @@ LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_
 DECLARE
     owner  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     erased bigint;
+    beside boolean;
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', erase_call.call_id);
     IF call_id IS NULL THEN
@@ -26,7 +27,8 @@ BEGIN
     DELETE FROM mulberry_internal.job_history j USING mulberry_internal.calls c
      WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
     erased := mulberry_internal.remove_call(owner, call_id);
-    IF erased IS NULL THEN
+    beside := mulberry_internal.forget_inbound_call(owner, call_id);
+    IF erased IS NULL AND NOT beside THEN
         RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
     END IF;
     DELETE FROM mulberry_internal.job_queue j WHERE j.call = erased;

@@ -189,6 +189,52 @@ static const mulberry_event_field voice_call_fields[] = {
 	{ NULL },
 };
 
+static const mulberry_event_field inbound_call_fields[] = {
+	{ "call_sid", MULBERRY_FIELD_STRING, false, "Twilio's name of the call" },
+	{ "from_number", MULBERRY_FIELD_STRING, true, "who calls, as Twilio says it" },
+	{ "to_number", MULBERRY_FIELD_STRING, false, "number that is called" },
+	{ "status", MULBERRY_FIELD_STRING, false, "what Twilio says of it" },
+	{ "settings_version", MULBERRY_FIELD_NUMBER, false, "version of the settings it runs under" },
+	{ "seconds", MULBERRY_FIELD_NUMBER, true, "how long it was, once it has ended" },
+	{ NULL },
+};
+
+static const mulberry_event_field inbound_key_fields[] = {
+	{ "call_sid", MULBERRY_FIELD_STRING, false, "Twilio's name of the call" },
+	{ "menu", MULBERRY_FIELD_STRING, false, "menu in which the key was pressed" },
+	{ "key", MULBERRY_FIELD_STRING, false, "0 to 9, * or #" },
+	{ "action", MULBERRY_FIELD_STRING, false,
+	  "what it does: say, menu, transfer, record, agent, emergency" },
+	{ NULL },
+};
+
+static const mulberry_event_field inbound_transfer_fields[] = {
+	{ "call_sid", MULBERRY_FIELD_STRING, false, "Twilio's name of the call" },
+	{ "status", MULBERRY_FIELD_STRING, false, "completed, busy, no-answer, failed or canceled" },
+	{ NULL },
+};
+
+static const mulberry_event_field inbound_recording_fields[] = {
+	{ "call_sid", MULBERRY_FIELD_STRING, false, "Twilio's name of the call" },
+	{ "recording_sid", MULBERRY_FIELD_STRING, false, "Twilio's name of the recording" },
+	{ "seconds", MULBERRY_FIELD_NUMBER, true, "how long it is" },
+	{ "channels", MULBERRY_FIELD_NUMBER, true, "1, or 2 with the caller and the other side apart" },
+	{ NULL },
+};
+
+static const mulberry_event_field emergency_fields[] = {
+	{ "reference", MULBERRY_FIELD_STRING, false, "the call: its call_id, or Twilio's name of it" },
+	{ "phrase", MULBERRY_FIELD_STRING, false,
+	  "what was said, as the list of words has it, or the key" },
+	{ "language", MULBERRY_FIELD_STRING, true, "of the phrase" },
+	{ "source", MULBERRY_FIELD_STRING, false, "segment, partial, transcript or key" },
+	{ "track", MULBERRY_FIELD_STRING, true, "who said it" },
+	{ "excerpt", MULBERRY_FIELD_STRING, true, "what stands around it" },
+	{ "answer", MULBERRY_FIELD_STRING, false, "what is said to that" },
+	{ "emergency_number", MULBERRY_FIELD_STRING, true, "who is called then" },
+	{ NULL },
+};
+
 static const mulberry_event_field escalation_ended_fields[] = {
 	{ "command_id", MULBERRY_FIELD_NUMBER, false, "the command that nobody confirmed" },
 	{ "phone", MULBERRY_FIELD_STRING, true, "number that was called" },
@@ -473,6 +519,41 @@ static const mulberry_event_kind event_kinds[] = {
 		.delivery = MULBERRY_EVENT_STORED,
 		.fields = voice_call_fields,
 		.meaning = "a telephone call for a command has come further",
+	},
+	{
+		.name = "inbound_call",
+		.subject = "telephone call",
+		.delivery = MULBERRY_EVENT_STORED,
+		.fields = inbound_call_fields,
+		.meaning = "a telephone call came in, or has come further",
+	},
+	{
+		.name = "inbound_key",
+		.subject = "telephone call",
+		.delivery = MULBERRY_EVENT_STORED,
+		.fields = inbound_key_fields,
+		.meaning = "a caller pressed a key of a menu",
+	},
+	{
+		.name = "inbound_transfer",
+		.subject = "telephone call",
+		.delivery = MULBERRY_EVENT_STORED,
+		.fields = inbound_transfer_fields,
+		.meaning = "a call was handed to a person, or was not answered there",
+	},
+	{
+		.name = "inbound_recording",
+		.subject = "telephone call",
+		.delivery = MULBERRY_EVENT_STORED,
+		.fields = inbound_recording_fields,
+		.meaning = "a recording of the call is there",
+	},
+	{
+		.name = "emergency_detected",
+		.subject = "telephone call",
+		.delivery = MULBERRY_EVENT_STORED,
+		.fields = emergency_fields,
+		.meaning = "somebody means an emergency; once for each call and phrase",
 	},
 	{
 		.name = "voice_command_received",

@@ -5,6 +5,12 @@ LANGUAGE sql IMMUTABLE AS $$
     ('set_telephony', 'EXECUTE', 'admin'),
     ('alter_telephony', 'EXECUTE', 'admin'),
     ('preview_call', 'EXECUTE', 'supervisor admin'),
+    ('handle_twilio_request', 'EXECUTE', 'gateway'),
+    ('emergency_words', 'EXECUTE', 'supervisor gateway admin'),
+    ('detect_emergency', 'EXECUTE', 'supervisor gateway admin'),
+    ('note_partial', 'EXECUTE', 'gateway'),
+    ('inbound_call_status', 'SELECT', 'supervisor auditor'),
+    ('emergency_status', 'SELECT', 'supervisor auditor'),
     ('telephony_status', 'SELECT', 'supervisor auditor admin'),
     ('phone_number_status', 'SELECT', 'supervisor auditor admin')
 $$;

@@ -23,3 +23,62 @@ CREATE INDEX phone_numbers_tenant ON phone_numbers (tenant);
 COMMENT ON TABLE phone_numbers IS 'the tenant that is called by a number: what the version of its settings that holds says';
 COMMENT ON COLUMN phone_numbers.number IS 'E.164';
 SELECT pg_catalog.pg_extension_config_dump('phone_numbers', '');
+
+CREATE TABLE inbound_calls (
+    id         bigint PRIMARY KEY DEFAULT nextval('voice_call_id'),
+    tenant     uuid NOT NULL REFERENCES tenants (id),
+    sid        text COLLATE "C" NOT NULL,
+    token      uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
+    number     text COLLATE "C" NOT NULL,
+    caller     text COLLATE "C",
+    version    integer NOT NULL,
+    place      jsonb NOT NULL CHECK (jsonb_typeof(place) = 'object'),
+    turn       integer NOT NULL DEFAULT 0,
+    consent    boolean,
+    recorded   boolean NOT NULL DEFAULT false,
+    recordings text[] COLLATE "C" NOT NULL DEFAULT '{}',
+    transcript text COLLATE "C",
+    state      text COLLATE "C" NOT NULL DEFAULT 'in-progress'
+               CHECK (state IN ('queued', 'ringing', 'in-progress', 'completed', 'busy', 'failed', 'no-answer', 'canceled')),
+    sequence   integer,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at   timestamptz,
+    UNIQUE (tenant, sid),
+    FOREIGN KEY (tenant, version) REFERENCES telephony_versions (tenant, version)
+);
+CREATE INDEX inbound_calls_created ON inbound_calls (tenant, created_at);
+CREATE INDEX inbound_calls_version ON inbound_calls (tenant, version);
+COMMENT ON TABLE inbound_calls IS 'telephone calls that came in, and how far each has come';
+COMMENT ON COLUMN inbound_calls.id IS 'of the same sequence as voice_calls.id, because webhook_answers has both';
+COMMENT ON COLUMN inbound_calls.sid IS 'Twilio''s name of it; what is heard in it is the call of that call_id';
+COMMENT ON COLUMN inbound_calls.token IS 'names the call in the URLs of its webhooks';
+COMMENT ON COLUMN inbound_calls.number IS 'the number that was called';
+COMMENT ON COLUMN inbound_calls.caller IS 'who calls, as Twilio says it: E.164, client:, sip:, or anonymous';
+COMMENT ON COLUMN inbound_calls.version IS 'of the settings that held when it began';
+COMMENT ON COLUMN inbound_calls.place IS
+    'where the caller is: {"node": "begin", "consent", "menu", "agent", "transfer", "record" or "over", "menu", "misses"}';
+COMMENT ON COLUMN inbound_calls.turn IS 'number of the webhook that is next in its turn';
+COMMENT ON COLUMN inbound_calls.consent IS 'what the caller said to the question; null: it was not asked, or not answered';
+COMMENT ON COLUMN inbound_calls.recorded IS 'the whole call is recorded';
+COMMENT ON COLUMN inbound_calls.recordings IS 'Twilio''s names of recordings that are there';
+COMMENT ON COLUMN inbound_calls.transcript IS 'what Twilio transcribed';
+COMMENT ON COLUMN inbound_calls.state IS 'as Twilio says';
+COMMENT ON COLUMN inbound_calls.sequence IS 'SequenceNumber of the last status callback that counted';
+SELECT pg_catalog.pg_extension_config_dump('inbound_calls', '');
+
+CREATE TABLE emergencies (
+    tenant   uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    call_id  text COLLATE "C" NOT NULL,
+    phrase   text COLLATE "C" NOT NULL,
+    language text COLLATE "C",
+    source   text COLLATE "C" NOT NULL CHECK (source IN ('segment', 'partial', 'transcript', 'key')),
+    track    text COLLATE "C",
+    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, call_id, phrase)
+);
+COMMENT ON TABLE emergencies IS 'what was taken for an emergency in calls, once for each call and phrase';
+COMMENT ON COLUMN emergencies.call_id IS 'calls.call_id, or inbound_calls.sid';
+COMMENT ON COLUMN emergencies.phrase IS 'as the list of words has it, or the key of a menu';
+COMMENT ON COLUMN emergencies.source IS
+    'where it was found: what is stored of a call, what was heard so far, what Twilio transcribed, a key';
+SELECT pg_catalog.pg_extension_config_dump('emergencies', '');

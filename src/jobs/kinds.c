@@ -82,7 +82,9 @@ static const mulberry_job_kind job_kinds[] = {
 		.retriable = true,
 		.persistent = true,
 		.decided_in_sql = true,
-		.meaning = "tells an endpoint that nobody confirmed a command",
+		.meaning =
+			"tells an endpoint that a person must act: nobody confirmed a command, or it is an "
+			"emergency",
 	},
 	{
 		.id = MULBERRY_JOB_TEST,
@@ -129,7 +131,7 @@ static const mulberry_endpoint_kind endpoint_kinds[] = {
 							"account_sid api_key_sid api_key_secret from public_url "
 							"machine_detection"
 							" call_timeout time_limit repetitions announcement language voice"
-							" record delete_recordings poll_interval" } },
+							" record delete_recordings poll_interval previous_secret" } },
 		.meaning = "Twilio's REST API of 2010-04-01",
 	},
 };

@@ -29,6 +29,9 @@ BEGIN
         PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'delivered', c.mandate, c.agent, c.id, NULL,
             jsonb_build_object('endpoint', j.endpoint, 'status', status))
            FROM mulberry_internal.commands c WHERE c.id = (j.payload->>'command')::bigint;
+        PERFORM mulberry_internal.record_audit(j.tenant, 'EMERGENCY_REPORT', 'delivered',
+            evidence => jsonb_build_object('endpoint', j.endpoint, 'status', status, 'reference', j.payload->'report'->'reference'))
+          WHERE j.payload ? 'report';
         RETURN;
     END IF;
     SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;

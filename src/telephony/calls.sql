@@ -295,6 +295,9 @@ BEGIN
     WHEN 'listen' THEN
         PERFORM mulberry_internal.wake_voice_call((job.payload->>'voice_call')::bigint);
     WHEN 'escalate' THEN
+        PERFORM mulberry_internal.record_audit(job.tenant, 'EMERGENCY_REPORT', 'failed',
+            evidence => jsonb_build_object('endpoint', job.endpoint, 'error', error, 'reference', job.payload->'report'->'reference'))
+          WHERE job.payload ? 'report';
         SELECT x.* INTO c FROM mulberry_internal.commands x WHERE x.id = (job.payload->>'command')::bigint;
         IF FOUND THEN
             PERFORM mulberry_internal.record_audit(c.tenant, 'ESCALATION_REPORT', 'failed', c.mandate, c.agent, c.id, NULL,

@@ -155,7 +155,7 @@ BEGIN
     allow_private := p.allow_private;
     IF j.kind = 'escalate' THEN
         ready := true;
-        report := mulberry_internal.escalation_report((j.payload->>'command')::bigint);
+        report := coalesce(j.payload->'report', mulberry_internal.escalation_report((j.payload->>'command')::bigint));
         RETURN;
     END IF;
 

@@ -27,6 +27,8 @@ BEGIN
             ('time_limit', 'number', false, NULL, NULL, 30, 3600),
             ('repetitions', 'number', false, NULL, NULL, 1, 5),
             ('poll_interval', 'number', false, NULL, NULL, 0.1, 60),
+            ('previous_secret', 'string', false, '^(?!voice-key-)[^[:cntrl:]]{1,63}$', 'the name of a secret that is no voice key',
+                NULL, NULL),
             ('record', 'boolean', false, NULL, NULL, NULL, NULL),
             ('delete_recordings', 'boolean', false, NULL, NULL, NULL, NULL)
         ) AS r (name, type, needed, form, form_text, least, most)

@@ -36,6 +36,14 @@ BEGIN
         CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
             ELSE url END,
         params, signature);
+    -- while a token is rotated, the one before it is good as well
+    genuine := CASE WHEN e.options ? 'previous_secret'
+        THEN mulberry_internal.check_twilio_signature(
+                 mulberry_internal.secret_tenant(e.tenant, e.options->>'previous_secret', v.tenant), e.options->>'previous_secret',
+                 CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
+                      ELSE url END,
+                 params, signature)
+        ELSE false END OR genuine;
     IF v.id IS NULL THEN
         status := 404;
         RETURN;
@@ -60,7 +68,10 @@ BEGIN
     WHEN 'ack' THEN
         status := 200;
         content_type := 'text/xml';
-        body := mulberry_internal.take_digits(v.id, params->>'CallSid', params->>'Digits', query ~ '&for=challenge(&|$)', e.options);
+        body := mulberry_internal.take_digits(v.id, params->>'CallSid',
+            -- a redirection of ours has them in its URL
+            coalesce(params->>'Digits', replace(substring(query FROM '&digits=([^&]*)'), '%23', '#')), query ~ '&for=challenge(&|$)',
+                e.options);
     WHEN 'status' THEN
         PERFORM mulberry_internal.take_call_status(v.id, params);
         status := 204;

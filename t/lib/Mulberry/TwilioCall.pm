@@ -55,7 +55,7 @@ sub parse_twiml
     die "no <Response>\n" unless @root == 1 && $root[0][0] eq 'Response';
     for my $verb (map { $_, $_->[0] eq 'Gather' ? grep { ref } @{ $_->[2] } : () } grep { ref } @{ $root[0][2] })
     {
-        die "unknown verb $verb->[0]\n" unless $verb->[0] =~ /^(Say|Play|Pause|Gather|Hangup|Redirect)$/;
+        die "unknown verb $verb->[0]\n" unless $verb->[0] =~ /^(Say|Play|Pause|Gather|Record|Dial|Connect|Start|Reject|Hangup|Redirect)$/;
         die "13430 invalid DTMF string\n" if $verb->[0] eq 'Play' && ($verb->[1]{digits} // '') !~ /^[0-9A-D*#wW]+$/;
     }
     return grep { ref } @{ $root[0][2] };
