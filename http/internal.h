@@ -167,7 +167,7 @@ struct http_request
 	http_phase phase;
 	int64_t phase_since;
 	uint64_t lingered; /* bytes */
-	bool first; /* no request yet on this connection */
+	bool first;		   /* no request yet on this connection */
 
 	/* the request */
 	mb_http_head head;

@@ -218,7 +218,7 @@ run_timers(http_loop *loop)
 	{
 		http_timer *timer = loop->heap[0];
 
-		if (timer->at > loop->now)
+		if (timer->at > timer->sorted_by)
 		{
 			timer->sorted_by = timer->at;
 			sift_down(loop, timer, 1);

@@ -47,7 +47,7 @@ take_bytes(wslay_event_context_ptr wslay, uint8_t *buffer, size_t n, int flags, 
 	size_t left = request->in_size - request->raw;
 
 	(void) flags;
-	if (left == 0 || wslay_event_get_queued_msg_count(wslay) > MAX_WSLAY_QUEUE)
+	if (left == 0 || request->doomed || wslay_event_get_queued_msg_count(wslay) > MAX_WSLAY_QUEUE)
 	{
 		wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
 		return -1;
@@ -109,7 +109,7 @@ take_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv
 	(void) wslay;
 	/* the answers to pings before it come before the answer to it */
 	write_control(request);
-	if (request->socket->closing || server->handlers.message == NULL ||
+	if (request->doomed || request->socket->closing || server->handlers.message == NULL ||
 		(message->opcode != WSLAY_TEXT_FRAME && message->opcode != WSLAY_BINARY_FRAME))
 		return;
 	server->handlers.message(server->context, request, message->opcode == WSLAY_TEXT_FRAME,

@@ -13,6 +13,7 @@ use Mulberry::HttpEcho;
 
 my $server = start_echo(max_body => 100000);
 my $host = "Host: x\r\n";
+my $post = "POST /echo HTTP/1.1\r\n${host}";
 my $next = "GET /smuggled HTTP/1.1\r\n$host\r\n";
 
 # --- what is refused: once, with its status, and nothing behind it is taken for a request --------------------
@@ -26,7 +27,7 @@ for my $case (
     [ 'two Hosts', 400, "GET / HTTP/1.1\r\n$host$host\r\n" ],
     [ 'a Host with a user', 400, "GET / HTTP/1.1\r\nHost: a\@b\r\n\r\n" ],
     [ 'a folded header', 400, "GET / HTTP/1.1\r\n${host}A: b\r\n c\r\n\r\n" ],
-    [ 'a space before the colon', 400, "POST /echo HTTP/1.1\r\n${host}Content-Length : 5\r\n\r\nhello" ],
+    [ 'a space before the colon', 400, "${post}Content-Length : 5\r\n\r\nhello" ],
     [ 'a header without a colon', 400, "GET / HTTP/1.1\r\n${host}A\r\n\r\n" ],
     [ 'a NUL in a header', 400, "GET / HTTP/1.1\r\n${host}A: \0\r\n\r\n" ],
     [ 'a NUL in the path', 400, "GET /\0 HTTP/1.1\r\n$host\r\n" ],
@@ -42,30 +43,30 @@ for my $case (
     [ 'a head too large', 431, "GET / HTTP/1.1\r\n${host}A: " . 'a' x 17000 . "\r\n\r\n" ],
     [ 'a request line too long', 414, 'GET /' . 'a' x 17000 . " HTTP/1.1\r\n$host\r\n" ],
     [ 'a flood of headers', 431, "GET / HTTP/1.1\r\n$host" . join('', map { "A$_: b\r\n" } 1 .. 100) . "\r\n" ],
-    [ 'two lengths that agree', 400, "POST /echo HTTP/1.1\r\n${host}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello" ],
-    [ 'two lengths that differ', 400, "POST /echo HTTP/1.1\r\n${host}Content-Length: 5\r\nContent-Length: 0\r\n\r\nhello" ],
-    [ 'two lengths in one', 400, "POST /echo HTTP/1.1\r\n${host}Content-Length: 5, 5\r\n\r\nhello" ],
-    [ 'a length and a coding', 400, "POST /echo HTTP/1.1\r\n${host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" ],
-    [ 'a coding and a length', 400, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n" ],
-    [ 'two codings', 400, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" ],
-    [ 'another coding', 501, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: gzip\r\n\r\n" ],
-    [ 'another coding beside chunked', 501, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" ],
-    [ 'a coding that looks like chunked', 501, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" ],
-    [ 'a vertical tab before chunked', 400, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n" ],
+    [ 'two lengths that agree', 400, "${post}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello" ],
+    [ 'two lengths that differ', 400, "${post}Content-Length: 5\r\nContent-Length: 0\r\n\r\nhello" ],
+    [ 'two lengths in one', 400, "${post}Content-Length: 5, 5\r\n\r\nhello" ],
+    [ 'a length and a coding', 400, "${post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" ],
+    [ 'a coding and a length', 400, "${post}Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n" ],
+    [ 'two codings', 400, "${post}Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" ],
+    [ 'another coding', 501, "${post}Transfer-Encoding: gzip\r\n\r\n" ],
+    [ 'another coding beside chunked', 501, "${post}Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" ],
+    [ 'a coding that looks like chunked', 501, "${post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" ],
+    [ 'a vertical tab before chunked', 400, "${post}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n" ],
     [ 'a coding in HTTP/1.0', 400, "POST /echo HTTP/1.0\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" ],
     [ 'no length', 411, "POST /echo HTTP/1.1\r\n$host\r\n" ],
     [ 'no length of a PUT', 411, "PUT /echo HTTP/1.0\r\n$host\r\n" ],
-    [ 'another expectation', 417, "POST /echo HTTP/1.1\r\n${host}Content-Length: 5\r\nExpect: gold\r\n\r\nhello" ],
-    [ 'a body too large, before it is sent', 413, "POST /echo HTTP/1.1\r\n${host}Content-Length: 100001\r\n\r\n" ],
-    [ 'a length that fits in no integer', 413, "POST /echo HTTP/1.1\r\n${host}Content-Length: 99999999999999999999\r\n\r\n" ],
-    [ 'a chunk too large', 413, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n186a1\r\n" ],
-    [ 'a chunk of a size that fits in no integer', 413, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" ],
-    [ 'a chunk without a size', 400, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n\r\n" ],
-    [ 'a chunk of a negative size', 400, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n" ],
-    [ 'a chunk longer than it says', 400, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n" ],
-    [ 'a chunk with a bare line feed', 400, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n2\nab\r\n0\r\n\r\n" ],
-    [ 'a trailer that is no field', 400, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n0\r\nnone\r\n\r\n" ],
-    map { [ "a length of \"$_\"", 400, "POST /echo HTTP/1.1\r\n${host}Content-Length: $_\r\n\r\nhello" ] } '-5', '+5', '5 5', '0x5', '5.0', '',
+    [ 'another expectation', 417, "${post}Content-Length: 5\r\nExpect: gold\r\n\r\nhello" ],
+    [ 'a body too large, before it is sent', 413, "${post}Content-Length: 100001\r\n\r\n" ],
+    [ 'a length that fits in no integer', 413, "${post}Content-Length: 99999999999999999999\r\n\r\n" ],
+    [ 'a chunk too large', 413, "${post}Transfer-Encoding: chunked\r\n\r\n186a1\r\n" ],
+    [ 'a chunk of a size that fits in no integer', 413, "${post}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" ],
+    [ 'a chunk without a size', 400, "${post}Transfer-Encoding: chunked\r\n\r\n\r\n" ],
+    [ 'a chunk of a negative size', 400, "${post}Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n" ],
+    [ 'a chunk longer than it says', 400, "${post}Transfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n" ],
+    [ 'a chunk with a bare line feed', 400, "${post}Transfer-Encoding: chunked\r\n\r\n2\nab\r\n0\r\n\r\n" ],
+    [ 'a trailer that is no field', 400, "${post}Transfer-Encoding: chunked\r\n\r\n0\r\nnone\r\n\r\n" ],
+    map { [ "a length of \"$_\"", 400, "${post}Content-Length: $_\r\n\r\nhello" ] } '-5', '+5', '5 5', '0x5', '5.0', '',
     '5e0', "\xd9\xa5")
 {
     my ($name, $status, $bytes) = @$case;
@@ -75,7 +76,7 @@ unlike(ask($server, "GET /answers HTTP/1.1\r\n$host\r\n")->{body}, qr/smuggled/,
 
 # --- what is taken ------------------------------------------------------------------------------------------
 
-my $answer = ask($server, "POST /echo HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello");
+my $answer = ask($server, "${post}Content-Length: 5\r\n\r\nhello");
 is($answer->{body}, 'hello', 'a body');
 is($answer->{headers}{'content-length'}, 5, 'its length');
 like($answer->{headers}{date}, qr/^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT$/, 'a date');
@@ -112,7 +113,7 @@ is(read_all($socket), '', 'and then does');
 
 # --- chunked bodies --------------------------------------------------------------------------------------------
 
-my $chunked = "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n5;x=\"y\"\r\nhello\r\n00A\r\n0123456789\r\n0\r\nT: x\r\n\r\n";
+my $chunked = "${post}Transfer-Encoding: chunked\r\n\r\n5;x=\"y\"\r\nhello\r\n00A\r\n0123456789\r\n0\r\nT: x\r\n\r\n";
 $socket = connection($server, $chunked x 2);
 is(read_answer($socket)->{body}, 'hello0123456789', 'chunks, with an extension and a trailer') for 1 .. 2;
 for my $byte (split //, $chunked)
@@ -121,7 +122,7 @@ for my $byte (split //, $chunked)
 }
 is(read_answer($socket)->{body}, 'hello0123456789', 'the same byte by byte');
 my $big = join '', map { chr($_ % 251) } 1 .. 90000;
-$socket = connection($server, "POST /echo HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n"
+$socket = connection($server, "${post}Transfer-Encoding: chunked\r\n\r\n"
         . join('', map { sprintf "%x\r\n%s\r\n", length $_, $_ } unpack '(a777)*', $big) . "0\r\n\r\n");
 ok(read_answer($socket)->{body} eq $big, 'a large body in many chunks');
 my $huge = 'y' x 3_000_000;
@@ -133,15 +134,17 @@ ok(wait_until(sub { counters($server)->{buffered} < 2048 }), 'of which nothing s
 
 # --- 100-continue, and answers before the body --------------------------------------------------------------------
 
-$socket = connection($server, "POST /echo HTTP/1.1\r\n${host}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
+$socket = connection($server, "${post}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n");
 is(read_answer($socket)->{status}, 100, 'who waits is told to go on');
 print $socket 'hello';
 is(read_answer($socket)->{body}, 'hello', 'and answered');
-print $socket "POST /echo HTTP/1.1\r\n${host}Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello";
+print $socket "${post}Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello";
 is(read_answer($socket)->{status}, 200, 'who does not wait is not');
-is(status_of($server, "POST /early HTTP/1.1\r\n${host}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"), 401, 'refused before the body, and the end');
-is(status_of($server, "POST /echo HTTP/1.1\r\n${host}Content-Length: 999999\r\nExpect: 100-continue\r\n\r\n"), 413, 'too large, without 100');
-is(status_of($server, "POST /echo HTTP/1.0\r\n${host}Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello"), 200, 'HTTP/1.0 knows no 100');
+is(status_of($server, "POST /early HTTP/1.1\r\n${host}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"), 401,
+    'refused before the body, and the end');
+is(status_of($server, "${post}Content-Length: 999999\r\nExpect: 100-continue\r\n\r\n"), 413, 'too large, without 100');
+is(status_of($server, "POST /echo HTTP/1.0\r\n${host}Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello"), 200,
+    'HTTP/1.0 knows no 100');
 
 $socket = connection($server, "POST /early HTTP/1.1\r\n${host}Content-Length: 1000\r\n\r\n");
 is(read_answer($socket)->{status}, 401, 'refused by its head while a short body comes');
@@ -158,9 +161,10 @@ $socket = connection($server, "GET /delay HTTP/1.1\r\n$host\r\n" . join '', map 
 ok(wait_until(sub { counters($server)->{requests} == 2 }), 'a request waits for its answer, the counters for theirs');
 ok(!IO::Select->new($socket)->can_read(0.3), 'those behind it have no answer before it has');
 is(ask($server, $release)->{body}, 'released', 'another connection is served meanwhile');
-is(join(' ', map { read_answer($socket)->{body} } 0 .. 50), join(' ', 'late', map { "/raw/$_" } 1 .. 50), 'then all are answered in their order');
+is(join(' ', map { read_answer($socket)->{body} } 0 .. 50), join(' ', 'late', map { "/raw/$_" } 1 .. 50),
+    'then all are answered in their order');
 
-$socket = connection($server, "POST /delay HTTP/1.1\r\n${host}Content-Length: 3\r\n\r\nabcPOST /echo HTTP/1.1\r\n${host}Content-Length: 7\r\n\r\nx");
+$socket = connection($server, "POST /delay HTTP/1.1\r\n${host}Content-Length: 3\r\n\r\nabc${post}Content-Length: 7\r\n\r\nx");
 ok(wait_until(sub { counters($server)->{requests} == 2 }), 'behind a request that waits, half a one');
 print $socket 'yz4567';
 ask($server, $release);
@@ -191,7 +195,7 @@ $socket = connection($server, "GET /delay HTTP/1.1\r\n$host\r\n");
 ok(wait_until(sub { counters($server)->{requests} == 2 }), 'one waits');
 reset_connection($socket);
 ok(wait_until(sub { counters($server)->{requests} == 1 }), 'and leaves');
-my @others = map { connection($server, "POST /echo HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhel") } 1 .. 20;
+my @others = map { connection($server, "${post}Content-Length: 5\r\n\r\nhel") } 1 .. 20;
 ask($server, $release);
 print $_ 'lo' for @others;
 is(join(' ', map { read_answer($_)->{body} } @others), join(' ', ('hello') x 20), 'others in its place get their own answers');
@@ -203,7 +207,7 @@ sleep 0.3;
 is(counters($server)->{requests}, 2, 'it is still waited for');
 ask($server, $release);
 like(read_all($socket), qr/^HTTP\/1.1 200 .*late$/s, 'and gets its answer');
-$socket = connection($server, "POST /echo HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhelloGET /raw/2 HTTP/1.1\r\n$host\r\nGET /raw/3 HTTP/1.1\r\nHo");
+$socket = connection($server, "${post}Content-Length: 5\r\n\r\nhelloGET /raw/2 HTTP/1.1\r\n$host\r\nGET /raw/3 HTTP/1.1\r\nHo");
 shutdown $socket, SHUT_WR;
 like(read_all($socket), qr/hello.*\/raw\/2$/s, 'whole requests before the end are answered, half a one is not');
 is(status_of($server, "GET /gone HTTP/1.1\r\n$host\r\n"), '', 'a program may end a connection without an answer');
@@ -219,7 +223,7 @@ is(stop_echo($server), '0', 'the server ends in order');
 $server = start_echo(head_ms => 700, body_ms => 700, idle_ms => 400, send_ms => 700, linger_ms => 300);
 my $mute = connection($server);
 my $half = connection($server, "GET /raw HTTP/1.1\r\nHo");
-my $body = connection($server, "POST /echo HTTP/1.1\r\n${host}Content-Length: 10\r\n\r\nhel");
+my $body = connection($server, "${post}Content-Length: 10\r\n\r\nhel");
 my $idle = connection($server, "GET /raw HTTP/1.1\r\n$host\r\n");
 my $slow_reader = connection($server, "GET /large?50000000 HTTP/1.1\r\n$host\r\n");
 my $waiter = connection($server, "GET /delay HTTP/1.1\r\n$host\r\n");
@@ -241,7 +245,8 @@ like(read_all($half), qr/^HTTP\/1.1 408 /, 'half a head: 408');
 like(read_all($body), qr/^HTTP\/1.1 408 /, 'half a body: 408');
 is(read_all($mute), '', 'who says nothing is told nothing');
 like(read_all($idle), qr/^HTTP\/1.1 200 .*\/raw$/s, 'an idle connection just ends');
-ok(wait_until(sub { ask($server, "GET /answers HTTP/1.1\r\n$host\r\n")->{body} =~ /^200 \/large\?50000000 not delivered$/m }), 'who does not read is dropped');
+ok(wait_until(sub { ask($server, "GET /answers HTTP/1.1\r\n$host\r\n")->{body} =~ /^200 \/large\?50000000 not delivered$/m }),
+    'who does not read is dropped');
 is(counters($server)->{requests}, 2, 'who waits for the program waits');
 ask($server, $release);
 like(read_answer($waiter)->{body}, qr/late/, 'as long as it takes');
@@ -251,7 +256,7 @@ is(stop_echo($server), '0', 'the server ends in order');
 # --- limits ---------------------------------------------------------------------------------------------------------------
 
 $server = start_echo(max_connections => 5, max_buffered => 200_000, max_body => 1_000_000);
-$socket = connection($server, "POST /echo HTTP/1.1\r\n${host}Content-Length: 500000\r\n\r\n" . 'x' x 400_000);
+$socket = connection($server, "${post}Content-Length: 500000\r\n\r\n" . 'x' x 400_000);
 is(read_answer($socket)->{status}, 503, 'a body that does not fit in the memory for all');
 close $socket;
 ok(wait_until(sub { counters($server)->{buffered} < 1000 }), 'is forgotten');
@@ -316,7 +321,8 @@ print $file $huge;
 close $file;
 like(`$curl --data-binary \@$dir/huge https://127.0.0.1:$server->{port}/stream`, qr/^3000000 \d+ \d+$/, 'a large body through TLS');
 is(length `$curl "https://127.0.0.1:$server->{port}/large?20000000"`, 20_000_000, 'a large answer through TLS');
-is(`$curl https://127.0.0.1:$server->{port}/raw/1 https://127.0.0.1:$server->{port}/raw/2`, '/raw/1/raw/2', 'two requests on one connection');
+is(`$curl https://127.0.0.1:$server->{port}/raw/1 https://127.0.0.1:$server->{port}/raw/2`,
+    '/raw/1/raw/2', 'two requests on one connection');
 my $plain = read_all(connection($server, "GET / HTTP/1.1\r\n$host\r\n"));
 unlike($plain // 'open', qr/HTTP\/1|open/, 'plain HTTP is not answered there');
 is(read_all(connection($server, "\x16\x03\x01")) // 'open', '', 'half a handshake is dropped');

@@ -23,15 +23,18 @@ BASES = [
     b"POST /1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nabPOST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
 ]
 LINES = [
-    b"Content-Length: 5", b"Content-Length: 0", b"Content-Length: +5", b"Content-Length: -1", b"Content-Length: 5, 5", b"Content-Length: 0x5",
+    b"Content-Length: 5", b"Content-Length: 0", b"Content-Length: +5", b"Content-Length: -1", b"Content-Length: 5, 5",
+    b"Content-Length: 0x5",
     b"content-length:5", b"Content-Length : 5", b"Content-Length:\t5", b"Content-Length: 05", b"Content-Length: 5 5", b"Content-Length:",
     b"Transfer-Encoding: chunked", b"Transfer-Encoding: Chunked", b"Transfer-Encoding: gzip, chunked", b"Transfer-Encoding: identity",
-    b"Transfer-Encoding:\x0bchunked", b"Transfer-Encoding: chunked, identity", b"Transfer-Encoding : chunked", b"Transfer-Encoding: xchunked",
+    b"Transfer-Encoding:\x0bchunked", b"Transfer-Encoding: chunked, identity", b"Transfer-Encoding : chunked",
+    b"Transfer-Encoding: xchunked",
     b"Host: y", b"Host:", b"Host: a b", b" folded", b"\tfolded", b"NoColon", b": noname", b"A\x00: b", b"A: b\x00c", b"A: b\rc", b"A: \x7f",
     b"A: \xff", b"Connection: close", b"Connection: upgrade", b"Expect: 100-continue", b"Expect: x", b"A(b): c", b"A: " + b"x" * 300,
 ]
 PIECES = [
-    b"\r", b"\n", b"\r\n", b" ", b"\t", b"\0", b":", b";", b"0", b"1", b"5", b"a", b"F", b"-", b"+", b",", b"/", b"?", b"#", b"%", b"\x0b", b"\x0c",
+    b"\r", b"\n", b"\r\n", b" ", b"\t", b"\0", b":", b";", b"0", b"1", b"5", b"a", b"F", b"-", b"+", b",", b"/", b"?", b"#", b"%",
+    b"\x0b", b"\x0c",
     b"\x1f", b"\x7f", b"\x80", b"\xff", b"HTTP/1.1", b"chunked", b"0\r\n\r\n", b"\r\n\r\n", b"(", b"\"", b"@",
 ]
 

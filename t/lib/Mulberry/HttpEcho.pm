@@ -12,8 +12,8 @@ use IO::Socket::INET;
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(time sleep);
 
-our @EXPORT = qw($dir $patience ask connection counters make_certificate read_all read_answer reset_connection resident_kb start_echo stop_echo
-    status_of wait_until);
+our @EXPORT = qw($dir $patience ask connection counters make_certificate read_all read_answer reset_connection resident_kb
+    start_echo stop_echo status_of wait_until);
 
 my $programs = $ENV{MULBERRY_PROGRAMS} // "$FindBin::Bin/..";
 my $program = $ENV{MULBERRY_HTTP_ECHO} // "$programs/build/http-echo";
