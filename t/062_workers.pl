@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 
+use List::Util qw(min);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -37,10 +38,15 @@ sub endpoint
 sub calls
 {
     my ($prefix, $number, $database) = @_;
-    one(<<"SQL", $database);
-SELECT count(mulberry.ingest_packet('$prefix-' || n, 0, 'hello', NULL, 'text')) FROM generate_series(1, $number) AS n;
-SELECT count(mulberry.complete_call('$prefix-' || n, 1)) FROM generate_series(1, $number) AS n;
+    # of one transaction no more than mulberry.max_batch_calls
+    for (my $first = 1; $first <= $number; $first += 200)
+    {
+        my $last = min($number, $first + 199);
+        one(<<"SQL", $database);
+SELECT count(mulberry.ingest_packet('$prefix-' || n, 0, 'hello', NULL, 'text')) FROM generate_series($first, $last) AS n;
+SELECT count(mulberry.complete_call('$prefix-' || n, 1)) FROM generate_series($first, $last) AS n;
 SQL
+    }
     return;
 }
 
@@ -112,7 +118,9 @@ subtest 'an outage uses up no attempts' => sub {
         'it is asked now and then, at growing intervals');
     my @probes = $ai->requests('down');
     @probes = @probes[ $before .. $#probes ];
-    cmp_ok(scalar @probes, '<=', 3, 'by one job each time');
+    my $answered = one("SELECT openings FROM mulberry_internal.endpoint_state") - $openings;
+    # one may not have been settled before, and one is not yet
+    cmp_ok(scalar @probes, '<=', $answered + 2, 'by one job each time');
     is(scalar(grep { $_->{in_flight} > 1 } @probes), 0, 'and by one at a time');
     # the same row, as if the service had come back
     one("UPDATE mulberry_internal.endpoints SET base_url = '@{[ $ai->url('ok') ]}' WHERE name = 'ai'");
@@ -129,7 +137,8 @@ subtest 'nobody listens' => sub {
     ok($node->poll_query_until('postgres',
             "SELECT count(*) = 5 FROM mulberry.jobs WHERE call_id LIKE 'refused-%' AND state = 'held' AND attempts = 0"),
         'the jobs are held and no attempt is counted');
-    like(one("SELECT held_because FROM mulberry.jobs WHERE call_id = 'refused-1'"), qr/127\.0\.0\.1( port |:)1\b/, 'the view says why');
+    # one of them may just be asking
+    like(one("SELECT max(held_because) FROM mulberry.jobs WHERE call_id LIKE 'refused-%'"), qr/127\.0\.0\.1( port |:)1\b/, 'the view says why');
     endpoint('ok');
     ok(wait_for('refused', 5, 'ARCHIVED'), 'and they go on when the endpoint is mended');
 };
