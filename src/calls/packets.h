@@ -83,7 +83,7 @@ mulberry_read_packet(HeapTuple row, int32 *sequence, Datum *data)
 
 	*sequence = *(const int32 *) (at + sizeof(int64));
 	at += DOUBLEALIGN(sizeof(int64) + sizeof(int32)) + (has_sent_at ? 2 : 1) * sizeof(TimestampTz);
-	*data = PointerGetDatum(att_align_pointer(at, TYPALIGN_INT, -1, at));
+	*data = PointerGetDatum((char *) att_align_pointer(at, TYPALIGN_INT, -1, at));
 }
 
 /* Removes all packets of a track that goes. */
