@@ -65,6 +65,28 @@ for my $name (sort keys %call)
     $client->quit;
 }
 
+# Procedures commit by themselves; what they wait for they wait for without a lock, or else nobody else would get on.
+my $waiting = one("SELECT min(id) FROM mulberry_internal.commands WHERE tenant = (SELECT id FROM mulberry_internal.tenants WHERE name = 'a') AND state = 'waiting'");
+my %procedure = (
+    await_command => "mulberry.await_command($waiting, '1 hour')",
+    export_voice_key => undef,    # waits for nothing
+    run_jobs => undef,            # is what a worker is
+    test_endpoint => "mulberry.test_endpoint('own', 'a', '1 hour')");
+is(one(q{SELECT string_agg(p.proname, ' ' ORDER BY p.proname) FROM pg_proc p WHERE p.pronamespace = 'mulberry'::regnamespace AND p.prokind = 'p'}),
+    join(' ', sort keys %procedure), 'each procedure is called');
+one("SELECT mulberry.set_endpoint('own', 'json', '$gate', allow_http => true, allow_private => true, tenant => 'a')");
+for my $name (sort grep { defined $procedure{$_} } keys %procedure)
+{
+    my ($in, $said) = ('', '');
+    my $client = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres'), '-c', "CALL $procedure{$name}" ], '<', \$in, '>&', \$said, IPC::Run::timeout(1800));
+    my $session = "SELECT count(*) = 1 FROM pg_stat_activity WHERE query LIKE 'CALL mulberry.$name%' AND pid <> pg_backend_pid()";
+    ok($shared->soon($session), "$name() is called");
+    is($shared->stopped, '', "$name() waits: nothing that is shared stops");
+    is(one($session), 't', "$name() waits still") or diag $said;
+    one("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'CALL mulberry.$name%' AND pid <> pg_backend_pid()");
+    $client->finish;
+}
+
 subtest 'health() names who is in the way' => sub {
     my $client = $node->background_psql('postgres');
     my $pid = $client->query_safe('SELECT pg_backend_pid()');

@@ -132,4 +132,4 @@ COMMENT ON FUNCTION mulberry.retry_jobs(text, timestamptz, text, text, integer) 
     'queues dead jobs again with all their attempts, as retry_job() does: those that an endpoint served, that were given up since a time, '
     'whose last error contains a text (in upper or lower case), or what is said of these together; the oldest first, at most max_jobs '
     '(null: mulberry.max_batch_calls), and returns how many. Repeat it until that is 0. tenant null: all that the caller operates. Needs '
-    'operator access. Errors: 22023 nothing is said, 42704 no such endpoint';
+    'operator access. Errors: 22023 nothing is said, 42704 no such endpoint, 54000 this transaction has changed as many calls as it may';

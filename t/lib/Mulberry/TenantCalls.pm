@@ -85,6 +85,7 @@ sub working_calls
         handle_twilio_request => "mulberry.handle_twilio_request('https://example.com/twilio/voice', 'a=b', 'application/x-www-form-urlencoded', 'none')",
         has_access_everywhere => "mulberry.has_access_everywhere('admin')",
         health => 'mulberry.health()',
+        in_transaction_block => 'mulberry.in_transaction_block()',
         ingest_packet => "mulberry.ingest_packet('going on', 1, 'world', tenant => 'a')",
         ingest_packets => "mulberry.ingest_packets(ARRAY['going on', 'other'], ARRAY[2, 0], ARRAY['x', 'y']::bytea[], NULL, 'text', NULL, 'a')",
         ingest_recording => "mulberry.ingest_recording('recorded', mulberry.wav_encode($audio, 's16le', 8000), tenant => 'a')",
@@ -92,6 +93,8 @@ sub working_calls
         maintenance => 'mulberry.maintenance()',
         mark_voice_key_exported => "mulberry.mark_voice_key_exported('keyed', 1, 'a')",
         note_partial => "mulberry.note_partial('going on', 'an emergency', tenant => 'a')",
+        notifier_lives => 'mulberry.notifier_lives()',
+        process_statistics => 'mulberry.process_statistics()',
         ping_agent => "mulberry.ping_agent('pi', tenant => 'a')",
         query_mandate => "mulberry.query_mandate('10000001', tenant => 'a')",
         refresh_grants => 'mulberry.refresh_grants()',
@@ -128,8 +131,6 @@ sub missing_calls
     return grep { !exists $call{$_} } split /\n/, $node->safe_psql('postgres', <<'SQL');
 SELECT DISTINCT p.proname FROM pg_proc p
  WHERE p.pronamespace = 'mulberry'::regnamespace AND p.provolatile = 'v' AND p.prokind = 'f'
-   AND obj_description(p.oid, 'pg_proc') !~ '\(internal\)$'
-   AND p.proname NOT IN ('notifier_lives', 'outbound_allowed', 'voice_key_modes', 'access_objects')
  ORDER BY 1
 SQL
 }
