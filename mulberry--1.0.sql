@@ -144,6 +144,35 @@ ALTER TABLE members REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('members',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = role)');
 
+CREATE TABLE tokens (
+    id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    tenant     uuid REFERENCES tenants (id) ON DELETE CASCADE,
+    name       text COLLATE "C" NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
+    access     text COLLATE "C" NOT NULL
+               CHECK (access = ANY (mulberry_internal.access_names()) AND access NOT IN ('gateway', 'worker')),
+    digest     bytea NOT NULL UNIQUE CHECK (octet_length(digest) = 32),
+    expires_at timestamptz,
+    created_by name NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE NULLS NOT DISTINCT (tenant, name)
+);
+-- narrowing.c reads columns by position: add new ones at the end
+COMMENT ON TABLE tokens IS 'bearer tokens, by which strangers prove to a gateway who they are; a token that is revoked is gone';
+COMMENT ON COLUMN tokens.id IS 'names the token to gateways without giving it away';
+COMMENT ON COLUMN tokens.tenant IS 'null: all tenants, those to come as well';
+COMMENT ON COLUMN tokens.digest IS 'SHA-256 of the token, which itself is stored nowhere';
+COMMENT ON COLUMN tokens.expires_at IS 'null: never';
+COMMENT ON COLUMN tokens.created_by IS 'the role that called create_token(), by its name then';
+SELECT pg_catalog.pg_extension_config_dump('tokens', '');
+
+-- By itself, so that nobody who uses a token keeps the row from whoever revokes it.
+CREATE TABLE token_uses (
+    token        uuid PRIMARY KEY REFERENCES tokens (id) ON DELETE CASCADE,
+    last_used_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE token_uses IS 'when tokens were used last, as far as gateways have said';
+SELECT pg_catalog.pg_extension_config_dump('token_uses', '');
+
 -- src/server/tables.sql
 -- Where this database lives.  A copy of it (a restored dump, CREATE DATABASE ...
 -- TEMPLATE, an upgraded server) finds something else than itself here, and its
@@ -1699,11 +1728,14 @@ CREATE TRIGGER guard_call BEFORE UPDATE OR DELETE ON calls
 -- src/access/access.sql
 CREATE FUNCTION access_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_access_changed';
-COMMENT ON FUNCTION access_changed() IS 'makes every session read members and tenants again';
+COMMENT ON FUNCTION access_changed() IS 'makes every session read members, tokens and tenants again';
 
 CREATE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tenants
     FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
 CREATE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON members
+    FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
+-- a new token changes nothing for those who know others
+CREATE TRIGGER access_changed AFTER UPDATE OR DELETE OR TRUNCATE ON tokens
     FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
 
 CREATE FUNCTION mulberry.current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
@@ -1748,6 +1780,10 @@ COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''
 CREATE FUNCTION caller_roles() RETURNS SETOF oid
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_caller_roles';
 COMMENT ON FUNCTION caller_roles() IS 'every role with a hand in this call, whose accesses all count';
+
+CREATE FUNCTION acting_token() RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_acting_token_sql';
+COMMENT ON FUNCTION acting_token() IS 'the name of the token for which the transaction works; null where there is none';
 
 CREATE FUNCTION outer_role_name() RETURNS text
 LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -1907,6 +1943,18 @@ CREATE VIEW mulberry.memberships WITH (security_barrier) AS
         OR (m.tenant IS NULL AND (SELECT everywhere_through_views('admin', 'auditor')));
 COMMENT ON VIEW mulberry.memberships IS
     'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
+
+CREATE VIEW mulberry.tokens WITH (security_barrier) AS
+    SELECT k.name, k.access, t.name AS tenant, k.expires_at, u.last_used_at, k.created_by, k.created_at, k.id
+      FROM tokens k
+      LEFT JOIN tenants t ON t.id = k.tenant
+      LEFT JOIN token_uses u ON u.token = k.id
+     WHERE k.tenant = ANY ((SELECT current_tenants(true, 'admin', 'auditor'))::uuid[])
+        OR (k.tenant IS NULL AND (SELECT everywhere_through_views('admin', 'auditor')));
+COMMENT ON VIEW mulberry.tokens IS
+    'the bearer tokens of the tenants that the current role is admin or auditor of; tenant null: all tenants';
+COMMENT ON COLUMN mulberry.tokens.last_used_at IS 'to about a minute; null: never';
+COMMENT ON COLUMN mulberry.tokens.id IS 'by which gateways name it in their logs';
 
 -- src/access/tenants.sql
 CREATE FUNCTION mulberry.create_tenant(
@@ -2147,6 +2195,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('everywhere_through_views', 'EXECUTE', 'auditor admin'),
     ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker monitor'),
     ('memberships', 'SELECT', 'auditor admin'),
+    ('tokens', 'SELECT', 'auditor admin'),
     ('create_tenant', 'EXECUTE', 'admin'),
     ('alter_tenant', 'EXECUTE', 'admin'),
     ('drop_tenant', 'EXECUTE', 'admin'),
@@ -2279,7 +2328,9 @@ LANGUAGE sql
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     INSERT INTO mulberry_internal.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
-    VALUES ($1, mulberry_internal.outer_role_name(), $2, $3, $7, $4, $5, $6, $8)
+    VALUES ($1, mulberry_internal.outer_role_name(), $2, $3, $7, $4, $5, $6,
+            CASE WHEN mulberry_internal.acting_token() IS NULL THEN $8
+                 ELSE coalesce($8, '{}') || jsonb_build_object('token', mulberry_internal.acting_token()) END)
 $$;
 COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS
     'writes a row of the audit log in the current transaction (internal)';
@@ -2427,6 +2478,178 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalo
 AS 'MODULE_PATHNAME', 'mulberry_store_refusals';
 COMMENT ON FUNCTION store_refusals(boolean) IS
     'what the notifier does about note_refusal(); singly: what cannot be stored goes to the server''s log, and the rest is (internal)';
+
+-- src/access/narrowing.sql
+-- For whom a transaction of a gateway works.
+
+CREATE FUNCTION mulberry.authenticate(
+    token text, OUT id uuid, OUT name text, OUT access text[], OUT tenant text, OUT expires_at timestamptz,
+    OUT seconds_left double precision
+)
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_authenticate';
+COMMENT ON FUNCTION mulberry.authenticate(text) IS
+    'narrows the transaction, until its end, to the access and the tenant of a token, and says which those are (tenant null: all, '
+    'expires_at null: never). Nothing takes it back: no savepoint, no role; a second call is an error (55000), and a token that is '
+    'unknown or revoked (28P01) or has expired (28000) leaves nothing. Needs gateway access to the tenant';
+
+CREATE FUNCTION mulberry.authenticate_anonymous(access text, tenant text) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_authenticate_anonymous';
+COMMENT ON FUNCTION mulberry.authenticate_anonymous(text, text) IS
+    'authenticate() for somebody who has no token: narrows the transaction to one access to one tenant, which the role itself must hold. '
+    'Needs gateway access';
+
+CREATE FUNCTION mulberry.require_authentication() RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_require_authentication';
+COMMENT ON FUNCTION mulberry.require_authentication() IS
+    'from now on, as long as the session lasts, its transactions hold nothing before they have called authenticate() or '
+    'authenticate_anonymous(). Needs gateway access';
+
+-- src/tokens/tokens.sql
+-- Bearer tokens: who gets one, and who loses it.  What one is worth in a transaction is access/narrowing.c's.
+
+CREATE FUNCTION tell_of_token() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    PERFORM pg_notify('mulberry_tokens', OLD.id::text);
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tell_of_token() IS
+    'trigger: tells gateways, which listen to mulberry_tokens, the id of a token that is no longer what it was';
+CREATE TRIGGER tell_of_token AFTER UPDATE OR DELETE ON tokens
+    FOR EACH ROW EXECUTE FUNCTION tell_of_token();
+
+CREATE FUNCTION audit_token(tenant uuid, action text, token text, access text, expires timestamptz) RETURNS void
+LANGUAGE sql AS $$
+    SELECT mulberry_internal.record_audit(
+        coalesce($1, '6d756c62-6572-7279-8000-000000000001'), $2, 'success', NULL, NULL, NULL, NULL,
+        jsonb_build_object('name', $3, 'access', $4, 'all_tenants', $1 IS NULL, 'expires_at', $5))
+$$;
+COMMENT ON FUNCTION audit_token(uuid, text, text, text, timestamptz) IS
+    'writes into the audit log of the tenant, or that of "default" for a token of all tenants';
+
+CREATE FUNCTION random_token() RETURNS text
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_random_token';
+COMMENT ON FUNCTION random_token() IS '256 random bits in base64url';
+
+CREATE FUNCTION mulberry.create_token(
+    name text, access text, tenant text DEFAULT 'default', expires timestamptz DEFAULT NULL
+) RETURNS text
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    target uuid;
+    token  text;
+    digest bytea;
+BEGIN
+    PERFORM mulberry_internal.check_texts('name', create_token.name, 'access', create_token.access, 'tenant', create_token.tenant);
+    IF tenant IS NULL THEN
+        PERFORM mulberry_internal.require_access_everywhere('admin');
+    ELSE
+        target := mulberry_internal.resolve_tenant(tenant, 'admin');
+    END IF;
+    IF name IS NULL OR name !~ '^[a-z0-9][a-z0-9_.-]{0,62}$' THEN
+        RAISE EXCEPTION
+            'a token''s name is 1 to 63 lower case letters, digits, dots, hyphens and underscores and begins with a letter or digit'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF access IS NULL THEN
+        RAISE EXCEPTION 'access must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM mulberry_internal.access_includes(access);   -- says what is allowed
+    IF access IN ('gateway', 'worker') THEN
+        RAISE EXCEPTION '% access is for programs, which have a role of their own', access
+            USING ERRCODE = 'invalid_parameter_value', HINT = 'grant_access() gives it to a role.';
+    END IF;
+    IF NOT access = ANY (CASE WHEN target IS NULL THEN mulberry_internal.access_includes('admin')
+                              ELSE mulberry.held_access(target) END) THEN
+        RAISE EXCEPTION 'nobody gives more than he holds: % access', access USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF expires <= clock_timestamp() OR NOT isfinite(expires) THEN
+        RAISE EXCEPTION 'a token expires in the future, or never (null)' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+
+    -- 256 bits; both are computed here, where no plan has them as a parameter that could be logged
+    token := 'mulberry_' || mulberry_internal.random_token();
+    digest := sha256(convert_to(token, 'UTF8'));
+    BEGIN
+        INSERT INTO mulberry_internal.tokens (tenant, name, access, digest, expires_at, created_by)
+        VALUES (target, create_token.name, create_token.access, digest, expires, mulberry_internal.outer_role_name());
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION 'token "%" already exists', name
+            USING ERRCODE = 'duplicate_object', HINT = 'revoke_token() takes it away.';
+    END;
+    PERFORM mulberry_internal.audit_token(target, 'CREATE_TOKEN', name, access, expires);
+    RETURN token;
+END
+$$;
+COMMENT ON FUNCTION mulberry.create_token(text, text, text, timestamptz) IS
+    'makes a bearer token for clients of a gateway, with one access to one tenant (null: all tenants), and returns it, this once: only its '
+    'digest is stored. expires null: never. Needs admin access to the tenant';
+
+CREATE FUNCTION mulberry.revoke_token(name text, tenant text DEFAULT 'default') RETURNS void
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    target uuid;
+    gone   record;
+BEGIN
+    PERFORM mulberry_internal.check_texts('name', revoke_token.name, 'tenant', revoke_token.tenant);
+    IF tenant IS NULL THEN
+        PERFORM mulberry_internal.require_access_everywhere('admin');
+    ELSE
+        target := mulberry_internal.resolve_tenant(tenant, 'admin');
+    END IF;
+    DELETE FROM mulberry_internal.tokens t
+     WHERE t.tenant IS NOT DISTINCT FROM target AND t.name = revoke_token.name
+    RETURNING t.access, t.expires_at INTO gone;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'token "%" does not exist', name
+            USING ERRCODE = 'undefined_object', HINT = 'The view mulberry.tokens lists them.';
+    END IF;
+    PERFORM mulberry_internal.audit_token(target, 'REVOKE_TOKEN', name, gone.access, gone.expires_at);
+END
+$$;
+COMMENT ON FUNCTION mulberry.revoke_token(text, text) IS
+    'takes a token away: it counts no more from the commit on, within transactions that work for it as well, and gateways are told. '
+    'Needs admin access to the tenant (null: all)';
+
+CREATE FUNCTION mulberry.note_token_uses(tokens uuid[]) RETURNS bigint
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    served uuid[] := mulberry.current_tenants('gateway');
+    noted  bigint;
+BEGIN
+    IF cardinality(tokens) > 10000 THEN
+        RAISE EXCEPTION 'at most 10000 tokens at once' USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    -- in the order of their ids, so that two gateways do not wait for each other; a token that is being revoked is left out
+    WITH used AS (
+        SELECT k.id FROM mulberry_internal.tokens k
+         WHERE k.id = ANY (note_token_uses.tokens) AND (k.tenant IS NULL OR k.tenant = ANY (served))
+         ORDER BY k.id FOR KEY SHARE SKIP LOCKED
+    )
+    INSERT INTO mulberry_internal.token_uses AS u (token) SELECT used.id FROM used
+    ON CONFLICT ON CONSTRAINT token_uses_pkey DO UPDATE SET last_used_at = clock_timestamp();
+    GET DIAGNOSTICS noted = ROW_COUNT;
+    RETURN noted;
+END
+$$;
+COMMENT ON FUNCTION mulberry.note_token_uses(uuid[]) IS
+    'notes that tokens (the ids that authenticate() gave) have been used just now, and returns how many of them there are: a gateway says '
+    'so now and then, not with each request. Needs gateway access';
+
+-- src/tokens/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_tokens() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE AS $$
+    VALUES
+    ('authenticate', 'EXECUTE', 'gateway'),
+    ('authenticate_anonymous', 'EXECUTE', 'gateway'),
+    ('require_authentication', 'EXECUTE', 'gateway'),
+    ('note_token_uses', 'EXECUTE', 'gateway'),
+    ('create_token', 'EXECUTE', 'admin'),
+    ('revoke_token', 'EXECUTE', 'admin')
+$$;
+COMMENT ON FUNCTION access_rules_tokens() IS 'which access needs which object of tokens';
 
 -- src/events/kinds.sql
 -- The kinds of events: what src/events/event_kinds.c defines.
@@ -13715,6 +13938,9 @@ LANGUAGE sql STABLE AS $$
             ('sync_states', 'record', 'at', NULL, 'tells when'),
             ('telephony_versions', 'record', 'created_at', NULL, 'tells when'),
             ('tenants', 'record', 'created_at', NULL, 'tells when'),
+            ('token_uses', 'record', 'last_used_at', NULL, 'tells when'),
+            ('tokens', 'record', 'created_at', NULL, 'tells when'),
+            ('tokens', 'record', 'expires_at', NULL, 'agreed by people'),
             ('voice_calls', 'record', 'finished_at', NULL, 'tells when'),
             ('webhook_answers', 'record', 'at', NULL, 'kept longer by as much')
            ) AS c (relation, meaning, names, longest, remark)

@@ -9,6 +9,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "access/narrowing.h"
 #include "audit/refusals.h"
 #include "events/events.h"
 #include "secrets/secrets.h"
@@ -31,6 +32,7 @@ _PG_init(void)
 	mulberry_define_gucs();
 	mulberry_secrets_init();
 	mulberry_xact_init();
+	mulberry_narrowing_init();
 	mulberry_events_init();
 	mulberry_refusals_init();
 	mulberry_breaker_init();

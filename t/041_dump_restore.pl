@@ -107,6 +107,8 @@ INSERT INTO mulberry_internal.challenges (tenant, key_id, command, mandate, argu
 SELECT id, 7, 3, '12345678', 14, '493817', 43 FROM mulberry_internal.tenants;
 INSERT INTO mulberry_internal.received_calls (tenant, call_ref, forgeries) SELECT id, 'call', 2 FROM mulberry_internal.tenants;
 SQL
+# a token that somebody has used
+sql(q{SELECT mulberry.create_token('pbx', 'ingest', 'north', '2100-01-01'); SELECT mulberry.note_token_uses(array_agg(id)) FROM mulberry.tokens});
 # what other parts keep, as far as a statement above has not filled it
 sql(<<'SQL');
 INSERT INTO mulberry_internal.event_channels (tenant, channel)

@@ -50,6 +50,9 @@ sub logged
 # ---- secrets that somebody writes where they do not belong ----
 
 my %mistakes = (
+    'a token' => "SELECT * FROM mulberry.authenticate('leak-20')",
+    'a token in a block' => "DO \$\$ BEGIN PERFORM mulberry.authenticate('leak-21'); EXCEPTION WHEN invalid_password THEN PERFORM 1; END \$\$",
+    'a token of a prepared statement' => "PREPARE prove AS SELECT name FROM mulberry.authenticate(\$1);\nEXECUTE prove('leak-22')",
     'INSERT' => "INSERT INTO mulberry.secret_entry (name, value) VALUES ('x', 'leak-1')",
     'INSERT by search_path' => "SET search_path = mulberry; INSERT INTO secret_entry (name, value) VALUES ('x', E'leak-\\'2')",
     'INSERT with other spelling' => "insert/**/into\n\"mulberry\".\"secret_entry\" select null, 'x', \$leak\$leak-3\$leak\$",
@@ -72,7 +75,7 @@ foreach my $mistake (sort keys %mistakes)
 {
     my ($log, $err) = logged($mistakes{$mistake});
     unlike($log, qr/leak-/, "$mistake: the log has no constant of it");
-    like($log, qr/secret_entry|voice_key_entry/, '... but the statement');
+    like($log, qr/secret_entry|voice_key_entry|authenticate|prove/, '... but the statement');
     like($log, qr/^.*ERROR:.*/m, '... and its error') if $err =~ /ERROR/;
 }
 
@@ -97,9 +100,12 @@ foreach my $format ('text', 'json', 'xml', 'yaml')
 
 # pgbench sends parameters, on every version
 my $script = "$PostgreSQL::Test::Utils::tmp_check/logged_parameter.sql";
+my $token_script = "$PostgreSQL::Test::Utils::tmp_check/logged_token.sql";
 append_to_file($script, "INSERT INTO mulberry.secret_entry (name, value) VALUES ('x', :secret);\n");
-foreach my $protocol ('extended', 'prepared')
+append_to_file($token_script, "SELECT name FROM mulberry.authenticate(:secret);\n");
+foreach my $way (map { [ $_, $script ], [ $_, $token_script ] } 'extended', 'prepared')
 {
+    (my $protocol, $script) = @$way;
     my $offset = -s $node->logfile;
     $node->command_fails([ 'pgbench', '-n', '-t', '1', '-M', $protocol, '-D', 'secret=leak-18', '-f', $script, $node->connstr('postgres') ], "a parameter, $protocol");
     unlike(slurp_file($node->logfile, $offset), qr/leak-/, '... is not logged');
@@ -119,6 +125,7 @@ my %seen = (
     'a function of that name' => [ "CREATE FUNCTION own.secret_entry() RETURNS integer LANGUAGE plpgsql AS \$\$ BEGIN RAISE 'seen-8 %', 'COPY secret_entry'; END \$\$;\nSELECT own.secret_entry()", user => 'anybody' ],
     'a table of that name in another schema' => [ "CREATE TABLE IF NOT EXISTS own.secret_entry (n integer);\nINSERT INTO own.secret_entry VALUES ('seen-9')", user => 'anybody' ],
     'COPY into such a table' => [ "CREATE TABLE IF NOT EXISTS own.secret_entry (n integer);\nCOPY own.secret_entry FROM stdin;\nseen-10\n\\.\n", user => 'anybody' ],
+    'a function like ours in another schema' => [ "CREATE FUNCTION own.authenticate(text) RETURNS text LANGUAGE sql AS 'SELECT \$1';\nSELECT own.authenticate('seen-13')", user => 'anybody' ],
     'a database without the extension' => [ "INSERT INTO secret_entry VALUES ('seen-11', 'x')", database => 'elsewhere', user => 'anybody' ],
     'COPY in such a database' => [ "COPY secret_entry FROM stdin;\nseen-12\n\\.\n", database => 'elsewhere', user => 'anybody' ],
 );

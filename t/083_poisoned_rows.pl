@@ -112,6 +112,8 @@ my @poison = (
     [ '', 'channel_listeners, of no role and no channel' => "INSERT INTO mulberry_internal.channel_listeners (channel, tenant, role)
         SELECT c, t, 4294967295 FROM unnest(ARRAY['mulberry_x', (SELECT channel FROM mulberry_internal.event_channels WHERE tenant = $a LIMIT 1)]) AS c, unnest(ARRAY[$nobody, $a]::uuid[]) AS t" ],
     [ '', 'members, of no role and no tenant' => "INSERT INTO mulberry_internal.members (role, access, tenant, granted_by) VALUES ('4294967295'::oid::regrole, 'supervisor', $nobody, 'x'), ('4294967295'::oid::regrole, 'admin', NULL, 'x')" ],
+    [ '', 'tokens, of odd times' => "INSERT INTO mulberry_internal.tokens (tenant, name, access, digest, expires_at, created_by, created_at) VALUES ($a, 'odd', 'ingest', sha256('x'), '-infinity', 'x', 'infinity'), (NULL, 'odd', 'admin', sha256('y'), 'infinity', 'x', '-infinity')" ],
+    [ '', 'token_uses, at no time' => "INSERT INTO mulberry_internal.token_uses (token, last_used_at) SELECT id, 'infinity' FROM mulberry_internal.tokens" ],
     [ '', 'tenants, of odd settings' => "INSERT INTO mulberry_internal.tenants (name, retention, created_at) VALUES ('odd', '1000 years', '-infinity');
         INSERT INTO mulberry_internal.calls (id, tenant, call_id, state, encoding, sample_rate, finished_at)
         SELECT $today | 1000005, t.id, 'odd', 'ARCHIVED', 'text', 8000, '-infinity' FROM mulberry_internal.tenants t WHERE t.name = 'odd'" ],

@@ -4,11 +4,11 @@
  *	  tenants in a backend-local cache.  Who holds what is held.c's subject.
  *
  * The caches are filled lazily and thrown away as a whole when something they
- * depend on changes: members and tenants (a statement trigger on them sends a
+ * depend on changes: members, tokens and tenants (a statement trigger on them sends a
  * relcache invalidation), roles and role memberships.  So a grant or revocation
  * counts in every open session from its next call on.
  *
- * This file must not write members or tenants; that is SQL.  What accesses are
+ * This file must not write members, tokens or tenants; that is SQL.  What accesses are
  * called and include is in access_names.c, SQL functions are in access_sql.c.
  */
 #include "server/compat.h"
@@ -34,6 +34,7 @@
 
 #include "access/access.h"
 #include "access/held.h"
+#include "access/narrowing.h"
 #include "server/catalog.h"
 #include "server/columns.h"
 #include "server/texts.h"
@@ -69,6 +70,7 @@ static struct
 {
 	uint64 generation;
 	Oid members;
+	Oid tokens;
 	Oid tenants;
 	Oid tenants_by_id;
 	Oid tenants_by_name;
@@ -153,8 +155,8 @@ mulberry_require_access_everywhere(int mask)
 	refuse_security_restricted();
 	if (!mulberry_has_access_everywhere(mask))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-						errmsg("role \"%s\" has no %s access to all tenants",
-							   GetUserNameFromId(mulberry_caller_without(mask, true), false),
+						errmsg("%s has no %s access to all tenants",
+							   mulberry_name_caller(mulberry_caller_without(mask, true)),
 							   mulberry_access_list(mask, " or "))));
 }
 
@@ -182,8 +184,8 @@ mulberry_resolve_tenant(const char *name, int mask)
 	if ((held->anywhere & mask) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("role \"%s\" has no %s access",
-						GetUserNameFromId(mulberry_caller_without(mask, false), false),
+				 errmsg("%s has no %s access",
+						mulberry_name_caller(mulberry_caller_without(mask, false)),
 						mulberry_access_list(mask, " or ")),
 				 errhint("An administrator can give it with mulberry.grant_access(role, access, "
 						 "tenant).")));
@@ -239,7 +241,8 @@ mulberry_resolve_tenant(const char *name, int mask)
 static void
 forget_on_relcache(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid || relid == places.members || relid == places.tenants)
+	if (relid == InvalidOid || relid == places.members || relid == places.tokens ||
+		relid == places.tenants)
 		cache_generation++;
 }
 
@@ -280,6 +283,7 @@ use_caches(void)
 		uint64 generation = cache_generation;
 
 		places.members = mulberry_relation_oid("members");
+		places.tokens = mulberry_relation_oid("tokens");
 		places.tenants = mulberry_relation_oid("tenants");
 		places.tenants_by_id = mulberry_relation_oid("tenants_pkey");
 		places.tenants_by_name = mulberry_relation_oid("tenants_name_key");

@@ -1,10 +1,13 @@
 CREATE OR REPLACE FUNCTION access_changed() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_access_changed';
-COMMENT ON FUNCTION access_changed() IS 'makes every session read members and tenants again';
+COMMENT ON FUNCTION access_changed() IS 'makes every session read members, tokens and tenants again';
 
 CREATE OR REPLACE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON tenants
     FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
 CREATE OR REPLACE TRIGGER access_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON members
+    FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
+-- a new token changes nothing for those who know others
+CREATE OR REPLACE TRIGGER access_changed AFTER UPDATE OR DELETE OR TRUNCATE ON tokens
     FOR EACH STATEMENT EXECUTE FUNCTION access_changed();
 
 CREATE OR REPLACE FUNCTION mulberry.current_tenants(VARIADIC access text[] DEFAULT '{}') RETURNS uuid[]
@@ -49,6 +52,10 @@ COMMENT ON FUNCTION outer_role() IS 'the role whose access counts: the session''
 CREATE OR REPLACE FUNCTION caller_roles() RETURNS SETOF oid
 LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_caller_roles';
 COMMENT ON FUNCTION caller_roles() IS 'every role with a hand in this call, whose accesses all count';
+
+CREATE OR REPLACE FUNCTION acting_token() RETURNS text
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_acting_token_sql';
+COMMENT ON FUNCTION acting_token() IS 'the name of the token for which the transaction works; null where there is none';
 
 CREATE OR REPLACE FUNCTION outer_role_name() RETURNS text
 LANGUAGE sql STABLE PARALLEL RESTRICTED
@@ -208,3 +215,15 @@ CREATE OR REPLACE VIEW mulberry.memberships WITH (security_barrier) AS
         OR (m.tenant IS NULL AND (SELECT everywhere_through_views('admin', 'auditor')));
 COMMENT ON VIEW mulberry.memberships IS
     'what grant_access() has given, as far as the current role is admin or auditor; tenant null: all tenants';
+
+CREATE OR REPLACE VIEW mulberry.tokens WITH (security_barrier) AS
+    SELECT k.name, k.access, t.name AS tenant, k.expires_at, u.last_used_at, k.created_by, k.created_at, k.id
+      FROM tokens k
+      LEFT JOIN tenants t ON t.id = k.tenant
+      LEFT JOIN token_uses u ON u.token = k.id
+     WHERE k.tenant = ANY ((SELECT current_tenants(true, 'admin', 'auditor'))::uuid[])
+        OR (k.tenant IS NULL AND (SELECT everywhere_through_views('admin', 'auditor')));
+COMMENT ON VIEW mulberry.tokens IS
+    'the bearer tokens of the tenants that the current role is admin or auditor of; tenant null: all tenants';
+COMMENT ON COLUMN mulberry.tokens.last_used_at IS 'to about a minute; null: never';
+COMMENT ON COLUMN mulberry.tokens.id IS 'by which gateways name it in their logs';

@@ -8,6 +8,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('everywhere_through_views', 'EXECUTE', 'auditor admin'),
     ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker monitor'),
     ('memberships', 'SELECT', 'auditor admin'),
+    ('tokens', 'SELECT', 'auditor admin'),
     ('create_tenant', 'EXECUTE', 'admin'),
     ('alter_tenant', 'EXECUTE', 'admin'),
     ('drop_tenant', 'EXECUTE', 'admin'),

@@ -22,6 +22,7 @@
 #include "access/access.h"
 #include "access/callers.h"
 #include "access/held.h"
+#include "access/narrowing.h"
 #include "server/catalog.h"
 #include "server/columns.h"
 
@@ -81,14 +82,9 @@ narrow_access(const mulberry_role_access *held, Oid role)
 	return both;
 }
 
-/*
- * What all callers hold, which in most calls are one role.
- *
- * This is where rights are narrowed to those of an authenticated token, once a
- * session can have one: everything asks through this function.
- */
+/* What all callers hold by their memberships; in most calls they are one role. */
 const mulberry_role_access *
-mulberry_access_of_callers(void)
+mulberry_access_of_roles(void)
 {
 	static const mulberry_role_access nothing = { 0 };
 	Oid outer = GetOuterUserId();
@@ -126,6 +122,13 @@ mulberry_access_of_callers(void)
 		if (caller->role != outer)
 			held = narrow_access(held, caller->role);
 	return held;
+}
+
+/* Everything asks through this function: here rights are narrowed to those of a token. */
+const mulberry_role_access *
+mulberry_access_of_callers(void)
+{
+	return mulberry_narrowed(mulberry_access_of_roles());
 }
 
 Oid

@@ -1,6 +1,6 @@
 /*
  * held.h
- *	  Which accesses roles hold: for access.c alone, which answers everybody else.
+ *	  Which accesses roles hold: for access.c, which answers everybody else, and narrowing.c.
  */
 #ifndef MULBERRY_HELD_H
 #define MULBERRY_HELD_H
@@ -29,9 +29,10 @@ typedef struct mulberry_role_access
 
 /*
  * What all callers hold together; nothing in a security-restricted operation.  Valid
- * until the next call.
+ * until the next call.  The second one is for narrowing.c: what they hold by their memberships.
  */
 extern const mulberry_role_access *mulberry_access_of_callers(void);
+extern const mulberry_role_access *mulberry_access_of_roles(void);
 
 /* Whose lack of all accesses in "mask" to all tenants, or to any, it is that the callers lack them together. */
 extern Oid mulberry_caller_without(int mask, bool everywhere);

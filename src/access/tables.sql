@@ -43,3 +43,32 @@ ALTER TABLE members REPLICA IDENTITY FULL;
 -- a role that has been dropped has no name to restore it by
 SELECT pg_catalog.pg_extension_config_dump('members',
     'WHERE EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.oid = role)');
+
+CREATE TABLE tokens (
+    id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    tenant     uuid REFERENCES tenants (id) ON DELETE CASCADE,
+    name       text COLLATE "C" NOT NULL CHECK (name ~ '^[a-z0-9][a-z0-9_.-]{0,62}$'),
+    access     text COLLATE "C" NOT NULL
+               CHECK (access = ANY (mulberry_internal.access_names()) AND access NOT IN ('gateway', 'worker')),
+    digest     bytea NOT NULL UNIQUE CHECK (octet_length(digest) = 32),
+    expires_at timestamptz,
+    created_by name NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    UNIQUE NULLS NOT DISTINCT (tenant, name)
+);
+-- narrowing.c reads columns by position: add new ones at the end
+COMMENT ON TABLE tokens IS 'bearer tokens, by which strangers prove to a gateway who they are; a token that is revoked is gone';
+COMMENT ON COLUMN tokens.id IS 'names the token to gateways without giving it away';
+COMMENT ON COLUMN tokens.tenant IS 'null: all tenants, those to come as well';
+COMMENT ON COLUMN tokens.digest IS 'SHA-256 of the token, which itself is stored nowhere';
+COMMENT ON COLUMN tokens.expires_at IS 'null: never';
+COMMENT ON COLUMN tokens.created_by IS 'the role that called create_token(), by its name then';
+SELECT pg_catalog.pg_extension_config_dump('tokens', '');
+
+-- By itself, so that nobody who uses a token keeps the row from whoever revokes it.
+CREATE TABLE token_uses (
+    token        uuid PRIMARY KEY REFERENCES tokens (id) ON DELETE CASCADE,
+    last_used_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE token_uses IS 'when tokens were used last, as far as gateways have said';
+SELECT pg_catalog.pg_extension_config_dump('token_uses', '');

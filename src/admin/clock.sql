@@ -51,6 +51,9 @@ LANGUAGE sql STABLE AS $$
             ('sync_states', 'record', 'at', NULL, 'tells when'),
             ('telephony_versions', 'record', 'created_at', NULL, 'tells when'),
             ('tenants', 'record', 'created_at', NULL, 'tells when'),
+            ('token_uses', 'record', 'last_used_at', NULL, 'tells when'),
+            ('tokens', 'record', 'created_at', NULL, 'tells when'),
+            ('tokens', 'record', 'expires_at', NULL, 'agreed by people'),
             ('voice_calls', 'record', 'finished_at', NULL, 'tells when'),
             ('webhook_answers', 'record', 'at', NULL, 'kept longer by as much')
            ) AS c (relation, meaning, names, longest, remark)

@@ -13,7 +13,9 @@ LANGUAGE sql
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
     INSERT INTO mulberry_internal.audit (tenant, role, action, outcome, method, mandate, agent, command, evidence)
-    VALUES ($1, mulberry_internal.outer_role_name(), $2, $3, $7, $4, $5, $6, $8)
+    VALUES ($1, mulberry_internal.outer_role_name(), $2, $3, $7, $4, $5, $6,
+            CASE WHEN mulberry_internal.acting_token() IS NULL THEN $8
+                 ELSE coalesce($8, '{}') || jsonb_build_object('token', mulberry_internal.acting_token()) END)
 $$;
 COMMENT ON FUNCTION record_audit(uuid, text, text, text, uuid, bigint, text, jsonb) IS
     'writes a row of the audit log in the current transaction (internal)';

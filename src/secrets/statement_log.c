@@ -1,6 +1,7 @@
 /*
  * statement_log.c
- *	  Keeps what is entered through certain views out of the server's log.
+ *	  Keeps what is entered through certain views, and given to certain functions,
+ *	  out of the server's log.
  *
  * COPY prints the line at hand with every message that comes up while it runs. So
  * the context of such messages is taken away by a log hook, together with the
@@ -8,8 +9,8 @@
  *
  * A plain INSERT into such a view is refused, but log_statement, log_duration,
  * pgaudit and kin log its text before that, and its parameters, and an error logs it as
- * its statement.  There the constants are masked, and nothing else: whether a
- * statement writes into such a view is decided on its tokens (core/text/sql_mask.h),
+ * its statement.  The same goes for a token that somebody authenticates by.  There the constants are masked, and nothing
+ * else: whether a statement writes into such a view, or calls such a function, is decided on its tokens (core/text/sql_mask.h),
  * not on words that somebody may put into a comment to hide what they do.  And
  * only in databases that have the extension, as far as that is known.
  */
@@ -30,6 +31,9 @@
 static const mulberry_entry_view entry_views[] = { { "secret_entry", "tenant, name, value" },
 												   { "voice_key_entry", "tenant, agent, key" } };
 static const char *const view_names[] = { "secret_entry", "voice_key_entry", NULL };
+
+/* Functions whose arguments nobody may read again. */
+static const char *const function_names[] = { "authenticate", NULL };
 
 static emit_log_hook_type previous_emit_log_hook;
 static post_parse_analyze_hook_type previous_analyze_hook;
@@ -83,11 +87,24 @@ mentioned_view(const char *text)
 	return NULL;
 }
 
+/* The same for one of the functions. */
+static const char *
+mentioned_function(const char *text)
+{
+	for (int i = 0; text != NULL && function_names[i] != NULL; i++)
+	{
+		if (strcasestr(text, function_names[i]) != NULL)
+			return function_names[i];
+	}
+	return NULL;
+}
+
 /* The same for a statement that may execute one that was prepared. */
 static bool
 worth_a_look(const char *text)
 {
-	return text != NULL && (mentioned_view(text) != NULL || strcasestr(text, "execute") != NULL);
+	return text != NULL && (mentioned_view(text) != NULL || mentioned_function(text) != NULL ||
+							strcasestr(text, "execute") != NULL);
 }
 
 /* Looks while catalogs can be read: a message may come up where they cannot. */
@@ -96,7 +113,8 @@ note_extension(ParseState *pstate, Query *query, JumbleState *jumble)
 {
 	/* ROLLBACK is analyzed where nothing can be looked up any more */
 	if (IsTransactionState() &&
-		(extension == UNKNOWN || mentioned_view(pstate->p_sourcetext) != NULL))
+		(extension == UNKNOWN || mentioned_view(pstate->p_sourcetext) != NULL ||
+		 mentioned_function(pstate->p_sourcetext) != NULL))
 		extension = OidIsValid(get_extension_oid(MULBERRY_EXTENSION, /* missing_ok */ true))
 						? HERE
 						: NOT_HERE;
@@ -339,11 +357,12 @@ clean_plan(ErrorData *edata)
 	static const char json_label[] = "\"Query Text\": \"";
 	static const char xml_label[] = "<Query-Text>";
 	const mulberry_entry_view *view = mentioned_view(edata->message);
+	const char *function = view == NULL ? mentioned_function(edata->message) : NULL;
 	const char *at;
 	char *statement;
 	char *clean;
 
-	if (view == NULL || !starts_with(edata->message_id, "duration: ") ||
+	if ((view == NULL && function == NULL) || !starts_with(edata->message_id, "duration: ") ||
 		strstr(edata->message_id, "plan:") == NULL)
 		return false;
 	if ((at = strstr(edata->message, json_label)) != NULL)
@@ -363,14 +382,14 @@ clean_plan(ErrorData *edata)
 		return false;
 	pfree(clean);
 	replace(edata, &edata->message,
-			psprintf("%.*splan of a statement that writes into %s (not shown)",
+			psprintf("%.*splan of a statement that %s %s (not shown)",
 					 (int) (strstr(edata->message, "plan:") - edata->message), edata->message,
-					 view->name));
+					 view != NULL ? "writes into" : "calls", view != NULL ? view->name : function));
 	return true;
 }
 
 /*
- * Whether the statement at hand writes into one of the views; then its masked
+ * Whether the statement at hand writes into one of the views or calls one of the functions; then its masked
  * text takes the place of the one that would be logged.
  */
 static bool
@@ -421,7 +440,8 @@ prepared_text(const char *name, size_t length)
 static char *
 masked(const char *text, MemoryContext context)
 {
-	mb_sql_mask mask = { "mulberry", view_names, !standard_conforming_strings, prepared_text };
+	mb_sql_mask mask = { "mulberry", view_names, function_names, !standard_conforming_strings,
+						 prepared_text };
 	size_t length = strlen(text);
 	char *out = MemoryContextAllocExtended(context, mb_sql_mask_size(length),
 										   MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);

@@ -99,6 +99,7 @@ static const struct
 	{ "tenant", NAME },
 	{ "text", LIST },
 	{ "to_number", NAME },
+	{ "token", NAME },
 	{ "title", REMARK },
 	{ "totals", DOCUMENT },
 	{ "track", NAME },

@@ -30,7 +30,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const relations[] = { "secret_entry", NULL };
-	mb_sql_mask mask = { "mulberry", relations, size > 0 && data[0] == 'b', prepared };
+	static const char *const functions[] = { "authenticate", NULL };
+	mb_sql_mask mask = { "mulberry", relations, functions, size > 0 && data[0] == 'b', prepared };
 	char *text = malloc(size);
 	char *once = malloc(mb_sql_mask_size(size));
 	char *twice;

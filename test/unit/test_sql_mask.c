@@ -9,6 +9,7 @@
 #include "core/text/sql_mask.h"
 
 static const char *const relations[] = { "secret_entry", "voice_key_entry", NULL };
+static const char *const functions[] = { "authenticate", NULL };
 
 static const char *
 prepared(const char *name, size_t length)
@@ -17,6 +18,8 @@ prepared(const char *name, size_t length)
 		return "PREPARE p AS INSERT INTO mulberry.secret_entry VALUES ('x', $1)";
 	if (length == 1 && name[0] == 'q')
 		return "PREPARE q AS SELECT 'secret_entry', $1";
+	if (length == 1 && name[0] == 'a')
+		return "PREPARE a AS SELECT * FROM mulberry.authenticate($1)";
 	return NULL;
 }
 
@@ -24,7 +27,7 @@ prepared(const char *name, size_t length)
 static char *
 masked(const char *text, bool backslash_escapes)
 {
-	mb_sql_mask mask = { "mulberry", relations, backslash_escapes, prepared };
+	mb_sql_mask mask = { "mulberry", relations, functions, backslash_escapes, prepared };
 	char *out = malloc(mb_sql_mask_size(strlen(text)));
 
 	if (mb_sql_mask_text(&mask, text, strlen(text), out))
@@ -139,10 +142,33 @@ backslashes_may_escape(void)
 			"INSERT INTO secret_entry VALUES ('***'); SELECT 's'");
 }
 
+static void
+calls_are_masked(void)
+{
+	becomes("SELECT * FROM mulberry.authenticate('s')",
+			"SELECT * FROM mulberry.authenticate('***')");
+	becomes("select 'a', \"mulberry\".\"authenticate\" /* ( */ ($$s$$), 17",
+			"select '***', \"mulberry\".\"authenticate\" /* ( */ ('***'), '***'");
+	becomes(
+		"execute <unnamed>: WITH v AS (SELECT 's') SELECT Authenticate(v) FROM v; SELECT 's'",
+		"execute <unnamed>: WITH v AS (SELECT '***') SELECT Authenticate(v) FROM v; SELECT 's'");
+	becomes("duration: 0.5 ms  statement: SELECT authenticate('s')",
+			"duration: 0.5 ms  statement: SELECT authenticate('***')");
+	becomes("x := authenticate('s')", "x := authenticate('***')");
+	becomes("DO $$BEGIN PERFORM authenticate('s'); END$$",
+			"DO $$BEGIN PERFORM authenticate('***'); END$$");
+	becomes("SELECT 'authenticate('", NULL);
+	becomes("SELECT authenticate, 's' FROM t", NULL);
+	becomes("SELECT other.authenticate('s')", NULL);
+	becomes("SELECT authenticates('s')", NULL);
+	becomes("EXECUTE a('s')", "EXECUTE a('***')");
+}
+
 int
 main(void)
 {
 	check_run("constants are masked", constants_are_masked);
+	check_run("calls are masked", calls_are_masked);
 	check_run("other statements stay as they are", other_statements_stay);
 	check_run("dollar-quoted bodies are looked into", bodies_are_looked_into);
 	check_run("EXECUTE is known by what was prepared", prepared_statements_are_known);

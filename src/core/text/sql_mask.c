@@ -1,6 +1,7 @@
 /*
  * sql_mask.c
- *	  Takes the constants out of SQL statements that write into certain relations.
+ *	  Takes the constants out of SQL statements that write into certain relations or
+ *	  call certain functions.
  */
 #include "core/text/sql_mask.h"
 
@@ -302,6 +303,37 @@ writes(const reader *in, const token *verb)
 	return names_relation(in, next);
 }
 
+/* Whether the token begins a call of one of the functions; what lies behind a dot is of another schema. */
+static bool
+calls(const reader *in, token t, bool behind_dot)
+{
+	if (behind_dot || in->mask->functions == NULL)
+		return false;
+	if (is_word(in, &t, in->mask->schema))
+	{
+		token dot = next_token(in, t.end);
+
+		if (dot.kind == TOKEN_SYMBOL && in->text[dot.start] == '.')
+			t = next_token(in, dot.end);
+	}
+	for (const char *const *name = in->mask->functions; *name != NULL; name++)
+	{
+		if (is_word(in, &t, *name))
+		{
+			token behind = next_token(in, t.end);
+
+			return behind.kind == TOKEN_SYMBOL && in->text[behind.start] == '(';
+		}
+	}
+	return false;
+}
+
+static bool
+is_dot(const reader *in, const token *t)
+{
+	return t->kind == TOKEN_SYMBOL && in->text[t->start] == '.';
+}
+
 /* Whether the token begins EXECUTE of a prepared statement that does. */
 static bool
 executes(const reader *in, const token *verb)
@@ -309,6 +341,7 @@ executes(const reader *in, const token *verb)
 	token name = next_token(in, verb->end);
 	const char *text;
 	reader prepared = *in;
+	bool behind_dot = false;
 
 	if (in->mask->prepared == NULL || !is_keyword(in, verb, "execute") || name.kind != TOKEN_WORD)
 		return false;
@@ -319,8 +352,9 @@ executes(const reader *in, const token *verb)
 	prepared.length = strlen(text);
 	for (token t = next_token(&prepared, 0); t.kind != TOKEN_END; t = next_token(&prepared, t.end))
 	{
-		if (writes(&prepared, &t))
+		if (writes(&prepared, &t) || calls(&prepared, t, behind_dot))
 			return true;
+		behind_dot = is_dot(&prepared, &t);
 	}
 	return false;
 }
@@ -376,6 +410,21 @@ begins(const reader *in, const token *t)
 	return false;
 }
 
+/* Where a statement that calls a function may begin as well. */
+static bool
+begins_query(const reader *in, const token *t)
+{
+	static const char *const words[] = { "select", "values", "table",	"call",
+										 "do",	   "set",	 "perform", "declare" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+	{
+		if (is_keyword(in, t, words[i]))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Goes over the statements one by one: the first look says whether the statement
  * is to be masked and from where, the second writes it.
@@ -391,6 +440,9 @@ mask_body(const reader *in, char *out, size_t *written)
 		size_t end = in->length;
 		size_t mask_from = in->length;
 		bool ours = false;
+		size_t call_from = in->length;
+		bool called = false;
+		bool behind_dot = false;
 
 		for (token t = next_token(in, done); t.kind != TOKEN_END; t = next_token(in, t.end))
 		{
@@ -402,6 +454,21 @@ mask_body(const reader *in, char *out, size_t *written)
 			if (mask_from == in->length && begins(in, &t))
 				mask_from = t.start;
 			ours = ours || writes(in, &t) || executes(in, &t);
+			if (call_from == in->length && (begins(in, &t) || begins_query(in, &t)))
+				call_from = t.start;
+			if (!called && calls(in, t, behind_dot))
+			{
+				called = true;
+				/* an expression by itself */
+				if (call_from == in->length)
+					call_from = done;
+			}
+			behind_dot = is_dot(in, &t);
+		}
+		if (called)
+		{
+			ours = true;
+			mask_from = call_from;
 		}
 		found = found || ours;
 		for (token t = next_token(in, done); t.kind != TOKEN_END && t.end <= end;

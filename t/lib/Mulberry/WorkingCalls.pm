@@ -60,6 +60,8 @@ my %calls = (
     'mulberry.audio_level' => [qq{SELECT mulberry.audio_level($tone)}],
     'mulberry.audio_level_agg' => [qq{SELECT mulberry.audio_level_agg($tone)}],
     'mulberry.audit_head' => [q{SELECT * FROM mulberry.audit_head('north')}],
+    'mulberry.authenticate' => [q{SELECT mulberry.authenticate(:'token')}, q{SELECT mulberry.create_token('own', 'ingest', 'north') AS token \gset}],
+    'mulberry.authenticate_anonymous' => [q{SELECT mulberry.authenticate_anonymous('ingest', 'north')}],
     'mulberry.begin_call' => [q{SELECT mulberry.begin_call('begun', 'inbound', '+12025550123', tracks => '{caller,agent}', tenant => 'north')}],
     'mulberry.calls' => [q{SELECT * FROM mulberry.calls(tenant => 'north')}],
     'mulberry.describe_call' => [q{SELECT mulberry.describe_call('open', 'inbound', tenant => 'north')}],
@@ -84,6 +86,7 @@ my %calls = (
         q{SELECT k.fingerprint FROM mulberry_internal.voice_keys k JOIN mulberry_internal.agents a ON a.id = k.agent WHERE a.name = 'pi' AND k.role = 'sender' \gset}],
     'mulberry.create_agent' => [q{SELECT mulberry.create_agent('po', '+821012345673', tenant => 'north')}],
     'mulberry.create_mandate' => [q{SELECT mulberry.create_mandate('10000001', 'pi', 's', 1, 'USD', now() + interval '1 day', 'north')}],
+    'mulberry.create_token' => [q{SELECT mulberry.create_token('own', 'ingest', 'north')}],
     'mulberry.create_tenant' => [q{SELECT mulberry.create_tenant('west')}, '', 'everywhere'],
     'mulberry.create_voice_key' => [q{SELECT mulberry.create_voice_key('po', tenant => 'north')}, q{SELECT mulberry.create_agent('po', tenant => 'north');}],
     'mulberry.current_tenants(VARIADIC access text[])' => [q{SELECT 1 / cardinality(mulberry.current_tenants())}],
@@ -133,6 +136,8 @@ my %calls = (
     'mulberry.mark_voice_key_exported' => [q{SELECT mulberry.mark_voice_key_exported('po', 1, 'north')},
         q{SELECT mulberry.create_agent('po', tenant => 'north'); SELECT mulberry.create_voice_key('po', tenant => 'north');}],
     'mulberry.note_partial' => [q{SELECT mulberry.note_partial('open', 'it is an emergency', 'main', 'north')}],
+    'mulberry.note_token_uses' => [q{SELECT 1 / mulberry.note_token_uses(ARRAY[:'agent'::uuid])},
+        q{SELECT mulberry.create_token('own', 'ingest', 'north'); SELECT id AS agent FROM mulberry.tokens WHERE name = 'own' \gset}],
     'mulberry.notifier_lives' => [q{SELECT mulberry.notifier_lives()}],
     'mulberry.outbound_allowed' => [q{SELECT mulberry.outbound_allowed()}],
     'mulberry.ping_agent' => [q{SELECT mulberry.ping_agent('pi', tenant => 'north')}, $online],
@@ -149,6 +154,7 @@ my %calls = (
         "$queued\nUPDATE mulberry_internal.job_queue SET attempts = 1 WHERE id = :job;\nSELECT mulberry_internal.give_up_job(q, 'dead', 'x', 'x') FROM mulberry_internal.job_queue q WHERE q.id = :job;"],
     'mulberry.revoke_access' => [q{SELECT mulberry.revoke_access('nobody_yet', 'ingest', 'north')},
         q{CREATE ROLE nobody_yet; SELECT mulberry.grant_access('nobody_yet', 'ingest', 'north');}, 'everywhere'],
+    'mulberry.revoke_token' => [q{SELECT mulberry.revoke_token('own', 'north')}, q{SELECT mulberry.create_token('own', 'ingest', 'north');}],
     'mulberry.revoke_mandate' => [q{SELECT mulberry.revoke_mandate('10000000', tenant => 'north')}],
     'mulberry.rotate_secret_key' => [q{SELECT mulberry.rotate_secret_key()}, '', 'everywhere'],
     'mulberry.rotate_voice_key' => [q{SELECT mulberry.rotate_voice_key('pi', 'north')}],
@@ -228,6 +234,8 @@ my %calls = (
         q{SELECT mulberry.create_agent('%s', tenant => 'north'); SELECT mulberry.create_voice_key('%s', tenant => 'north');}, 'alone'],
     'mulberry.await_command' => [q{CALL mulberry.await_command(:command, '0.1 s', NULL)}, $command, 'alone'],
     'mulberry.test_endpoint' => [q{CALL mulberry.test_endpoint('phone', 'north', '0.1 s')}, '', 'alone'],
+    # for good: in a session of its own from then on
+    'mulberry.require_authentication' => ["SELECT mulberry.require_authentication();\n\\c -\n", '', 'alone'],
     'mulberry.run_jobs' => [q{CALL mulberry.run_jobs(1)}, '', 'alone'],
 );
 
