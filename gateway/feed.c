@@ -1,0 +1,263 @@
+/*
+ * feed.c
+ *	  The one session by which the database tells a gateway something unasked.
+ */
+#include "feed.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "database.h"
+#include "log.h"
+#include "text.h"
+
+#define MAX_PAUSE (32 * HTTP_SECOND)
+#define CONNECT_TIME (10 * HTTP_SECOND)
+#define ANSWER_TIME (30 * HTTP_SECOND)
+#define USES_EVERY (30 * HTTP_SECOND)
+#define MAX_USES 1000
+
+#define TOKENS "mulberry_tokens"
+
+typedef enum feed_state
+{
+	WAITING,	/* for the time to try again */
+	CONNECTING, /* PQconnectPoll() */
+	ASKING,		/* LISTEN is under way */
+	LISTENING,
+	TELLING /* listening, and a statement is under way */
+} feed_state;
+
+struct gw_feed
+{
+	http_loop *loop;
+	char *conninfo;
+	gw_identities *identities;
+	PGconn *pg;
+	feed_state state;
+	http_watch watch;
+	http_timer timer;
+	int64_t pause;
+	bool refused; /* the last statement */
+};
+
+static void begin(gw_feed *feed);
+
+static void
+lose(gw_feed *feed, const char *why)
+{
+	gw_log(GW_ERROR, "the session that listens to the database was lost", "%.*s",
+		   (int) strcspn(why, "\n"), why);
+	http_loop_remove(&feed->watch);
+	PQfinish(feed->pg);
+	feed->pg = NULL;
+	feed->state = WAITING;
+	feed->pause = feed->pause == 0				? HTTP_SECOND / 4
+				  : feed->pause * 2 > MAX_PAUSE ? MAX_PAUSE
+												: feed->pause * 2;
+	http_loop_set_timer(feed->loop, &feed->timer, http_clock() + feed->pause);
+}
+
+static bool
+flush(gw_feed *feed)
+{
+	int left = PQflush(feed->pg);
+
+	if (left < 0)
+	{
+		lose(feed, PQerrorMessage(feed->pg));
+		return false;
+	}
+	http_loop_change(&feed->watch, left > 0 ? EPOLLIN | EPOLLOUT : EPOLLIN);
+	return true;
+}
+
+static void
+listening(gw_feed *feed)
+{
+	feed->state = LISTENING;
+	http_loop_set_timer(feed->loop, &feed->timer, http_clock() + USES_EVERY);
+}
+
+static void
+connect_further(gw_feed *feed)
+{
+	PostgresPollingStatusType next = PQconnectPoll(feed->pg);
+
+	http_loop_remove(&feed->watch);
+	feed->watch.fd = PQsocket(feed->pg);
+	if (next == PGRES_POLLING_FAILED || feed->watch.fd < 0)
+		lose(feed, PQerrorMessage(feed->pg));
+	else if (!http_loop_add(feed->loop, &feed->watch,
+							next == PGRES_POLLING_WRITING ? EPOLLOUT : EPOLLIN))
+		lose(feed, strerror(errno));
+	else if (next == PGRES_POLLING_OK)
+	{
+		feed->state = ASKING;
+		if (PQsetnonblocking(feed->pg, 1) != 0 || !PQsendQuery(feed->pg, "LISTEN " TOKENS))
+			lose(feed, PQerrorMessage(feed->pg));
+		else
+			(void) flush(feed);
+	}
+}
+
+static void
+read_input(gw_feed *feed)
+{
+	PGnotify *note;
+
+	while (feed->state >= ASKING && !PQisBusy(feed->pg))
+	{
+		PGresult *result = PQgetResult(feed->pg);
+		ExecStatusType status = PQresultStatus(result);
+
+		if (result == NULL)
+		{
+			if (feed->state == ASKING && !feed->refused)
+			{
+				/* what was revoked before we listened, we have not heard of */
+				gw_identities_forget(feed->identities, NULL);
+				feed->pause = 0;
+			}
+			if (feed->state == ASKING && feed->refused)
+			{
+				lose(feed, "LISTEN is refused: is this a standby?");
+				return;
+			}
+			if (feed->state != LISTENING)
+				listening(feed);
+			break;
+		}
+		feed->refused = status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK;
+		if (feed->refused)
+			gw_log(GW_ERROR, "the database refused a statement", "%.*s",
+				   (int) strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));
+		PQclear(result);
+	}
+	while ((note = PQnotifies(feed->pg)) != NULL)
+	{
+		if (strcmp(note->relname, TOKENS) == 0)
+			gw_identities_forget(feed->identities, note->extra);
+		PQfreemem(note);
+	}
+}
+
+static void
+ready(void *arg, uint32_t events)
+{
+	gw_feed *feed = arg;
+
+	if (feed->state == CONNECTING)
+	{
+		connect_further(feed);
+		return;
+	}
+	if ((events & EPOLLOUT) != 0 && !flush(feed))
+		return;
+	if (!PQconsumeInput(feed->pg))
+		lose(feed, PQerrorMessage(feed->pg));
+	else
+		read_input(feed);
+}
+
+/* Tells the database which tokens were used since the last time. */
+static void
+tell_uses(gw_feed *feed)
+{
+	gw_text ids = { 0 };
+	int n = gw_identities_take_used(feed->identities, MAX_USES, &ids);
+	const char *values[] = { ids.data };
+
+	if (n == 0 || ids.failed)
+		listening(feed);
+	else if (!PQsendQueryParams(feed->pg, "SELECT mulberry.note_token_uses($1)", 1, NULL, values,
+								NULL, NULL, 0))
+		lose(feed, PQerrorMessage(feed->pg));
+	else if (flush(feed))
+	{
+		feed->state = TELLING;
+		http_loop_set_timer(feed->loop, &feed->timer, http_clock() + ANSWER_TIME);
+	}
+	gw_text_free(&ids);
+}
+
+static void
+due(void *arg)
+{
+	gw_feed *feed = arg;
+
+	if (feed->state == WAITING)
+		begin(feed);
+	else if (feed->state == LISTENING)
+		tell_uses(feed);
+	else
+		lose(feed, "it does not answer");
+}
+
+static void
+begin(gw_feed *feed)
+{
+	static const char *const names[] = { "application_name",
+										 "client_encoding",
+										 "connect_timeout",
+										 "tcp_user_timeout",
+										 "keepalives_idle",
+										 "dbname",
+										 NULL };
+	const char *values[] = { "mulberry-gateway feed", "UTF8", "10", "20000", "10",
+							 feed->conninfo,		  NULL };
+
+	feed->pg = PQconnectStartParams(names, values, 1);
+	feed->state = CONNECTING;
+	feed->refused = false;
+	feed->watch.fd = PQsocket(feed->pg);
+	if (feed->pg == NULL || PQstatus(feed->pg) == CONNECTION_BAD || feed->watch.fd < 0)
+		lose(feed, feed->pg == NULL ? "out of memory" : PQerrorMessage(feed->pg));
+	else if (!http_loop_add(feed->loop, &feed->watch, EPOLLOUT))
+		lose(feed, strerror(errno));
+	else
+	{
+		gw_log_notices(feed->pg);
+		http_loop_set_timer(feed->loop, &feed->timer, http_clock() + CONNECT_TIME);
+	}
+}
+
+gw_feed *
+gw_feed_new(http_loop *loop, const char *conninfo, gw_identities *identities)
+{
+	gw_feed *feed = calloc(1, sizeof(*feed));
+
+	if (feed == NULL)
+		return NULL;
+	feed->loop = loop;
+	feed->conninfo = strdup(conninfo);
+	feed->identities = identities;
+	feed->watch = (http_watch){ .fd = -1, .ready = ready, .arg = feed };
+	feed->timer = (http_timer){ .due = due, .arg = feed };
+	if (feed->conninfo == NULL)
+	{
+		free(feed);
+		return NULL;
+	}
+	begin(feed);
+	return feed;
+}
+
+void
+gw_feed_free(gw_feed *feed)
+{
+	http_loop_clear_timer(feed->loop, &feed->timer);
+	http_loop_remove(&feed->watch);
+	PQfinish(feed->pg);
+	free(feed->conninfo);
+	free(feed);
+}
+
+bool
+gw_feed_up(const gw_feed *feed)
+{
+	return feed->state >= LISTENING;
+}

@@ -1,0 +1,45 @@
+/*
+ * fields.h
+ *	  Takes the fields of a JSON body as FastAPI 0.109 with pydantic 2.5 does: the same values pass, and
+ *	  what does not pass is told in the same form, all of it in one answer (422).
+ *
+ * Other than there, NaN and Infinity are no numbers (400), and integers have an upper bound.
+ */
+#ifndef GATEWAY_FIELDS_H
+#define GATEWAY_FIELDS_H
+
+#include <jansson.h>
+
+#include "http.h"
+#include "text.h"
+
+/* All zero at the beginning; free it with gw_fields_free(). */
+typedef struct gw_fields
+{
+	json_t *body;  /* an object, once it has been read */
+	int status;	   /* of the answer that refuses it; 0: it is fine so far */
+	gw_text error; /* the body of that answer; complete after gw_fields_end() */
+} gw_fields;
+
+/* Reads the body of a request; false when there is no object to take fields from. */
+extern bool gw_fields_begin(gw_fields *fields, const http_request *request);
+
+/* A required integer from least to most; least is told as "ge", or as "gt" one less. */
+extern int64_t
+gw_fields_integer(gw_fields *fields, const char *name, int64_t least, bool as_gt, int64_t most);
+
+/* A required number above 0. */
+extern double gw_fields_positive(gw_fields *fields, const char *name);
+
+/* A required string of at least one character, and one that may be missing or null (then NULL); good as long as the fields. */
+extern const char *gw_fields_string(gw_fields *fields, const char *name, size_t *length);
+extern const char *gw_fields_optional(gw_fields *fields, const char *name);
+
+/* Something else is wrong with a field: in pydantic's form for a value that a function of its own refuses. */
+extern void gw_fields_refuse(gw_fields *fields, const char *name, const char *why);
+
+/* True when all of it was fine; else status and error are the answer. */
+extern bool gw_fields_end(gw_fields *fields);
+extern void gw_fields_free(gw_fields *fields);
+
+#endif /* GATEWAY_FIELDS_H */

@@ -1,0 +1,89 @@
+/*
+ * gateway.h
+ *	  What a gateway is made of, and how its files answer requests.
+ */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include "database.h"
+#include "feed.h"
+#include "http.h"
+#include "identity.h"
+#include "options.h"
+#include "route.h"
+#include "text.h"
+
+#ifndef MULBERRY_VERSION
+#define MULBERRY_VERSION "unknown"
+#endif
+
+typedef struct gw_ingest gw_ingest;
+typedef struct gw_gateway gw_gateway;
+
+struct gw_gateway
+{
+	const gw_options *options;
+	http_loop *loop;
+	http_server *server; /* for clients */
+	http_server *admin;	 /* health and metrics; NULL without a listener */
+	gw_database *database;
+	gw_identities *identities;
+	gw_feed *feed;
+	gw_ingest *ingest;
+	int64_t started;
+	bool stopping;
+
+	/* counted by status / 100, and some by what they are */
+	uint64_t answers[6];
+	uint64_t packets[4]; /* as gw_packet_kind */
+	uint64_t unauthorized;
+	uint64_t batches;
+};
+
+/* What can be asked for.  call: the path's segment, decoded; good as long as the handler runs. */
+typedef struct gw_call
+{
+	gw_gateway *gateway;
+	http_server *server; /* that the request came to */
+	http_request *request;
+	gw_identity *identity; /* NULL where none is asked for */
+	const char *call_id;
+	size_t call_id_length;
+} gw_call;
+
+typedef struct gw_action
+{
+	int access; /* of gw_access: one of them is needed; 0: anybody */
+	void (*handle)(gw_call *call);
+} gw_action;
+
+/* handlers.c: what http_server_new() wants, for clients and for health and metrics. */
+extern const http_handlers gw_client_handlers;
+extern const http_handlers gw_admin_handlers;
+
+/* Answers with a body of JSON, which is copied; and with {"detail": ...}. */
+extern void gw_answer(gw_gateway *gateway, http_id id, int status, const gw_text *body);
+extern void gw_answer_detail(gw_gateway *gateway, http_id id, int status, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* The status by which an error of the database is answered. */
+extern int gw_status_of(const char *sqlstate);
+
+/* Answers for a unit that did not end well: by the outcome and the error's SQLSTATE. */
+extern void gw_answer_outcome(gw_gateway *gateway, http_id id, gw_identity *identity,
+							  gw_outcome outcome, const PGresult *error);
+
+/* Sets for whom a unit is. */
+extern void gw_unit_for(gw_unit *unit, const gw_identity *identity);
+
+/* ingest.c, complete.c, health.c */
+extern gw_ingest *gw_ingest_new(gw_gateway *gateway);
+extern void gw_ingest_free(gw_ingest *ingest);
+extern void gw_handle_packet(gw_call *call);
+extern void gw_handle_complete(gw_call *call);
+extern void gw_handle_root(gw_call *call);
+extern void gw_handle_live(gw_call *call);
+extern void gw_handle_ready(gw_call *call);
+extern void gw_handle_metrics(gw_call *call);
+
+#endif /* GATEWAY_GATEWAY_H */

@@ -1,0 +1,423 @@
+/*
+ * handlers.c
+ *	  From a request to the function that answers it: route, identity, access; and the forms of answers.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/web/url_path.h"
+#include "gateway.h"
+#include "log.h"
+
+#define MAX_WAITING 1000 /* requests, for the database to say what a token is worth */
+
+static const gw_action packet = { GW_ACCESS_INGEST, gw_handle_packet };
+static const gw_action complete = { GW_ACCESS_INGEST | GW_ACCESS_OPERATOR, gw_handle_complete };
+static const gw_action root = { 0, gw_handle_root };
+static const gw_action live = { 0, gw_handle_live };
+static const gw_action ready = { 0, gw_handle_ready };
+static const gw_action metrics = { 0, gw_handle_metrics };
+
+static const http_route client_routes[] = {
+	{ "POST", "/v1/call/stream/{call_id}", &packet },
+	{ "POST", "/v1/call/complete/{call_id}", &complete },
+	{ "GET", "/", &root },
+	{ "GET", "/health", &ready },
+};
+
+static const http_route admin_routes[] = {
+	{ "GET", "/health/live", &live },
+	{ "GET", "/health/ready", &ready },
+	{ "GET", "/metrics", &metrics },
+};
+
+/* ---------------------------------------------------------------------------
+ * Answers
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+add_headers_of(gw_gateway *gateway, int status, http_headers *headers)
+{
+	if (status == 401)
+		http_headers_add(headers, "WWW-Authenticate", "Bearer");
+	if (status == 503 || status == 504)
+		http_headers_add(headers, "Retry-After", "%d", gw_database_retry_after(gateway->database));
+}
+
+void
+gw_answer(gw_gateway *gateway, http_id id, int status, const gw_text *body)
+{
+	http_headers headers = { 0 };
+	http_answer answer = { .status = status,
+						   .content_type = "application/json",
+						   .headers = &headers };
+
+	add_headers_of(gateway, status, &headers);
+	if (body->failed)
+	{
+		http_abort(gateway->server, id);
+		return;
+	}
+	answer.body = body->data;
+	answer.length = body->length;
+	http_respond(gateway->server, id, &answer);
+}
+
+void
+gw_answer_detail(gw_gateway *gateway, http_id id, int status, const char *format, ...)
+{
+	gw_text body = { 0 };
+	char detail[1000];
+	va_list list;
+
+	va_start(list, format);
+	vsnprintf(detail, sizeof(detail), format, list);
+	va_end(list);
+	gw_text_puts(&body, "{\"detail\":");
+	gw_text_json(&body, detail, gw_utf8_prefix(detail, strlen(detail)));
+	gw_text_puts(&body, "}");
+	gw_answer(gateway, id, status, &body);
+	gw_text_free(&body);
+}
+
+/* SQLSTATEs by their beginnings, the longer ones first. */
+int
+gw_status_of(const char *sqlstate)
+{
+	static const struct
+	{
+		const char *state;
+		int status;
+	} known[] = {
+		{ "42501", 403 }, { "42704", 404 }, { "P0002", 404 }, { "55P03", 503 }, { "57014", 503 },
+		{ "25006", 503 }, { "40", 503 },	{ "53", 503 },	  { "57", 503 },	{ "08", 503 },
+		{ "22", 400 },	  { "23", 400 },	{ "54", 400 },	  { "55", 400 },	{ "0A", 400 },
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+	{
+		if (strncmp(sqlstate, known[i].state, strlen(known[i].state)) == 0)
+			return known[i].status;
+	}
+	return 500;
+}
+
+void
+gw_answer_outcome(gw_gateway *gateway, http_id id, gw_identity *identity, gw_outcome outcome,
+				  const PGresult *error)
+{
+	const char *sqlstate = gw_sqlstate(error);
+	const char *message = error == NULL ? NULL : PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY);
+	int status;
+
+	if (outcome == GW_UNAVAILABLE || outcome == GW_UNKNOWN)
+	{
+		gw_answer_detail(gateway, id, 503,
+						 outcome == GW_UNKNOWN
+							 ? "The database was lost while it worked on this: whether it was "
+							   "done is not known"
+							 : "The database cannot be reached");
+		return;
+	}
+	if (outcome == GW_REFUSED && strncmp(sqlstate, "28", 2) == 0)
+	{
+		gw_identity_is_worthless(identity);
+		gateway->unauthorized++;
+		gw_answer_detail(gateway, id, 401, "The token is not valid");
+		return;
+	}
+	status = gw_status_of(sqlstate);
+	if (status == 400 && strncmp(sqlstate, "23", 2) == 0)
+		gw_answer_detail(gateway, id, 400,
+						 strcmp(sqlstate, "23503") == 0 ? "Referenced record does not exist"
+														: "Database constraint violation");
+	else if (status == 500)
+	{
+		gw_log(GW_ERROR, "the database refused a statement", "%s: %s", sqlstate,
+			   message == NULL ? "" : message);
+		gw_answer_detail(gateway, id, 500, "Internal server error");
+	}
+	else
+		gw_answer_detail(gateway, id, status, "%s", message == NULL ? "" : message);
+}
+
+void
+gw_unit_for(gw_unit *unit, const gw_identity *identity)
+{
+	unit->token = identity->token;
+	unit->access = identity->rule_access;
+	unit->tenant = identity->rule_tenant;
+}
+
+/* ---------------------------------------------------------------------------
+ * Whose it is
+ * ---------------------------------------------------------------------------
+ */
+
+/* A unit that asks what a token is worth, for all requests that wait for it. */
+typedef struct question
+{
+	gw_unit unit;
+	gw_gateway *gateway;
+	gw_identity *identity;
+} question;
+
+static void handle(gw_gateway *gateway, http_server *server, http_request *request,
+				   gw_identity *identity, const http_match *match);
+
+static void
+answered(gw_unit *unit, gw_outcome outcome, const PGresult *identity_row, const PGresult *result)
+{
+	question *q = (question *) unit;
+	gw_identity *identity = q->identity;
+	http_id *waiting = identity->waiting;
+	int n = identity->n_waiting;
+
+	identity->waiting = NULL;
+	identity->n_waiting = 0;
+	identity->standing = GW_UNASKED;
+	if (outcome == GW_COMMITTED)
+		gw_identity_is_good(identity, identity_row);
+	for (int i = 0; i < n; i++)
+	{
+		http_request *request = http_request_find(q->gateway->server, waiting[i]);
+		http_match match;
+
+		if (outcome != GW_COMMITTED)
+			gw_answer_outcome(q->gateway, waiting[i], identity, outcome, result);
+		else if (request != NULL &&
+				 http_route_find(client_routes, sizeof(client_routes) / sizeof(client_routes[0]),
+								 http_request_method(request), http_request_path(request),
+								 &match) == HTTP_ROUTE_FOUND)
+			handle(q->gateway, q->gateway->server, request, identity, &match);
+	}
+	free(waiting);
+	gw_identity_release(identity);
+	free(q);
+}
+
+/* Has a request wait until the database has said what its token is worth. */
+static void
+ask(gw_gateway *gateway, http_request *request, gw_identity *identity)
+{
+	http_id *waiting =
+		realloc(identity->waiting, (size_t) (identity->n_waiting + 1) * sizeof(http_id));
+	question *q;
+
+	if (waiting == NULL || identity->n_waiting >= MAX_WAITING)
+	{
+		identity->waiting = waiting == NULL ? identity->waiting : waiting;
+		gw_answer_detail(gateway, http_request_id(request), 503, "Too many requests wait");
+		return;
+	}
+	identity->waiting = waiting;
+	identity->waiting[identity->n_waiting++] = http_request_id(request);
+	if (identity->standing == GW_ASKED)
+		return;
+	q = calloc(1, sizeof(*q));
+	if (q == NULL)
+	{
+		identity->n_waiting--;
+		gw_answer_detail(gateway, http_request_id(request), 503, "Out of memory");
+		return;
+	}
+	identity->standing = GW_ASKED;
+	q->gateway = gateway;
+	q->identity = gw_identity_hold(identity);
+	q->unit.statement = GW_NOTHING;
+	q->unit.done = answered;
+	gw_unit_for(&q->unit, identity);
+	gw_database_add(gateway->database, &q->unit);
+}
+
+/* ---------------------------------------------------------------------------
+ * Requests
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+handle(gw_gateway *gateway, http_server *server, http_request *request, gw_identity *identity,
+	   const http_match *match)
+{
+	const gw_action *action = match->route->target;
+	gw_call call = { gateway, server, request, identity, NULL, 0 };
+	char *decoded = NULL;
+
+	if (action->access != 0 && (identity->access & action->access) == 0)
+	{
+		gw_answer_detail(gateway, http_request_id(request), 403,
+						 "The token has not the access that this needs");
+		return;
+	}
+	if (match->n_parameters > 0)
+	{
+		http_text raw = match->parameters[0];
+
+		decoded = malloc(raw.length + 1);
+		if (decoded == NULL ||
+			mb_percent_decode(raw.data, raw.length, decoded, &call.call_id_length) != MB_OK ||
+			gw_utf8_prefix(decoded, call.call_id_length) != call.call_id_length)
+		{
+			free(decoded);
+			gw_answer_detail(gateway, http_request_id(request), 400,
+							 "The path is not UTF-8 in percent-encoding");
+			return;
+		}
+		decoded[call.call_id_length] = '\0';
+		call.call_id = decoded;
+	}
+	action->handle(&call);
+	free(decoded);
+}
+
+/* The route of a request; answers when there is none. */
+static bool
+route(gw_gateway *gateway, http_server *server, http_request *request, const http_route *routes,
+	  size_t n, http_match *match)
+{
+	http_headers headers = { 0 };
+	http_text method = http_request_method(request);
+	http_text asked = http_request_header(request, "Access-Control-Request-Headers");
+	http_answer answer = { .content_type = "application/json", .headers = &headers };
+
+	switch (http_route_find(routes, n, method, http_request_path(request), match))
+	{
+		case HTTP_ROUTE_FOUND:
+			return true;
+		case HTTP_ROUTE_NO_PATH:
+			answer.status = 404;
+			answer.body = "{\"detail\":\"Not Found\"}";
+			break;
+		case HTTP_ROUTE_OTHER_METHOD:
+			http_headers_add(&headers, "Allow", "%s", match->allow);
+			if (method.length == 7 && memcmp(method.data, "OPTIONS", 7) == 0)
+			{
+				/* before a page of another origin may send its request */
+				http_headers_add(&headers, "Access-Control-Allow-Methods", "%s", match->allow);
+				http_headers_add(&headers, "Access-Control-Max-Age", "600");
+				if (asked.data != NULL)
+					http_headers_add(&headers, "Access-Control-Allow-Headers", "%.*s",
+									 (int) asked.length, asked.data);
+				answer.status = 200;
+				answer.content_type = "text/plain; charset=utf-8";
+				answer.body = "OK";
+			}
+			else
+			{
+				answer.status = 405;
+				answer.body = "{\"detail\":\"Method Not Allowed\"}";
+			}
+			break;
+	}
+	answer.length = strlen(answer.body);
+	http_respond(server, http_request_id(request), &answer);
+	return false;
+}
+
+/* Before the body: what is refused anyway is refused here. */
+static void
+on_head(void *context, http_request *request)
+{
+	gw_gateway *gateway = context;
+	const gw_action *action;
+	gw_identity *identity;
+	http_match match;
+
+	if (!route(gateway, gateway->server, request, client_routes,
+			   sizeof(client_routes) / sizeof(client_routes[0]), &match))
+		return;
+	action = match.route->target;
+	if (action->access == 0)
+		return;
+	identity = gw_identities_find(gateway->identities, request);
+	if (identity == NULL || identity->standing == GW_WORTHLESS)
+	{
+		gateway->unauthorized++;
+		gw_answer_detail(gateway, http_request_id(request), 401,
+						 identity == NULL ? "Not authenticated" : "The token is not valid");
+		return;
+	}
+	http_request_set_user(request, gw_identity_hold(identity));
+}
+
+static void
+on_request(void *context, http_request *request)
+{
+	gw_gateway *gateway = context;
+	gw_identity *identity = http_request_user(request);
+	http_match match;
+
+	if (http_route_find(client_routes, sizeof(client_routes) / sizeof(client_routes[0]),
+						http_request_method(request), http_request_path(request),
+						&match) != HTTP_ROUTE_FOUND)
+		return;
+	if (identity != NULL && (identity->standing == GW_UNASKED || identity->standing == GW_ASKED))
+		ask(gateway, request, identity);
+	else
+		handle(gateway, gateway->server, request, identity, &match);
+}
+
+static void
+on_done(void *context, http_request *request, bool delivered)
+{
+	gw_gateway *gateway = context;
+	gw_identity *identity = http_request_user(request);
+	int status = http_request_status(request);
+
+	if (status >= 100 && status < 600)
+		gateway->answers[status / 100]++;
+	if (identity != NULL)
+		gw_identity_release(identity);
+}
+
+/* What the library refuses is told in the same form. */
+static void
+on_refused(void *context, const http_request *request, const char *reason, http_answer *answer)
+{
+	static char body[400];
+	gw_text text = { 0 };
+
+	gw_text_puts(&text, "{\"detail\":");
+	gw_text_json(&text, reason, strlen(reason));
+	gw_text_puts(&text, "}");
+	snprintf(body, sizeof(body), "%s", text.failed ? "{}" : text.data);
+	gw_text_free(&text);
+	answer->content_type = "application/json";
+	answer->body = body;
+	answer->length = strlen(body);
+}
+
+/* Any page may use this service as far as its token lets it: it knows no cookies. */
+static void
+on_headers(void *context, const http_request *request, int status, http_headers *headers)
+{
+	if (http_request_header(request, "Origin").data != NULL)
+		http_headers_add(headers, "Access-Control-Allow-Origin", "*");
+}
+
+static void
+on_admin_request(void *context, http_request *request)
+{
+	gw_gateway *gateway = context;
+	http_match match;
+
+	if (route(gateway, gateway->admin, request, admin_routes,
+			  sizeof(admin_routes) / sizeof(admin_routes[0]), &match))
+		handle(gateway, gateway->admin, request, NULL, &match);
+}
+
+const http_handlers gw_client_handlers = {
+	.head = on_head,
+	.request = on_request,
+	.done = on_done,
+	.refused = on_refused,
+	.headers = on_headers,
+};
+
+const http_handlers gw_admin_handlers = {
+	.request = on_admin_request,
+	.refused = on_refused,
+};

@@ -1,0 +1,141 @@
+/*
+ * health.c
+ *	  What a gateway says of itself: alive, ready, and in figures.  None of it asks the database, so that it is
+ *	  answered whatever the database does.
+ */
+#include <string.h>
+
+#include "gateway.h"
+
+/* Answers on the server that the request came to. */
+static void
+respond(gw_call *call, int status, const char *type, const gw_text *body)
+{
+	http_headers headers = { 0 };
+	http_answer answer = { .status = status, .content_type = type, .headers = &headers };
+
+	if (status == 503)
+		http_headers_add(&headers, "Retry-After", "%d",
+						 gw_database_retry_after(call->gateway->database));
+	answer.body = body->failed ? "" : body->data;
+	answer.length = body->failed ? 0 : body->length;
+	http_respond(call->server, http_request_id(call->request), &answer);
+}
+
+static void
+respond_status(gw_call *call, int status, const char *word)
+{
+	gw_text body = { 0 };
+
+	gw_text_printf(&body, "{\"status\":\"%s\"}", word);
+	respond(call, status, "application/json", &body);
+	gw_text_free(&body);
+}
+
+/* GET / */
+void
+gw_handle_root(gw_call *call)
+{
+	gw_text body = { 0 };
+
+	gw_text_puts(&body, "{\"service\":\"VoiceStream PBX "
+						"Microservice\",\"status\":\"running\",\"version\":\"1.0.0\"}");
+	respond(call, 200, "application/json", &body);
+	gw_text_free(&body);
+}
+
+/* GET /health/live: this loop turns. */
+void
+gw_handle_live(gw_call *call)
+{
+	respond_status(call, 200, "alive");
+}
+
+/* GET /health/ready: requests can be served. */
+void
+gw_handle_ready(gw_call *call)
+{
+	if (call->gateway->stopping)
+		respond_status(call, 503, "stopping");
+	else if (!gw_database_up(call->gateway->database))
+		respond_status(call, 503, "no database");
+	else
+		respond_status(call, 200, "ready");
+}
+
+static void
+family(gw_text *text, const char *name, const char *type, const char *help)
+{
+	gw_text_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void
+single(gw_text *text, const char *name, const char *type, const char *help, uint64_t value)
+{
+	family(text, name, type, help);
+	gw_text_printf(text, "%s %llu\n", name, (unsigned long long) value);
+}
+
+/* GET /metrics, in the text form of Prometheus */
+void
+gw_handle_metrics(gw_call *call)
+{
+	static const char *const packets[] = { "accepted", "duplicate", "rejected", "error" };
+	gw_gateway *gateway = call->gateway;
+	const http_counters *http = http_server_counters(gateway->server);
+	const gw_database_counters *database = gw_database_count(gateway->database);
+	gw_text text = { 0 };
+
+	family(&text, "mulberry_build_info", "gauge", "The version.");
+	gw_text_printf(&text, "mulberry_build_info{program=\"gateway\",version=\"%s\"} 1\n",
+				   MULBERRY_VERSION);
+	family(&text, "mulberry_gateway_answers_total", "counter",
+		   "Answers to requests, by class of status.");
+	for (int i = 1; i <= 5; i++)
+		gw_text_printf(&text, "mulberry_gateway_answers_total{class=\"%dxx\"} %llu\n", i,
+					   (unsigned long long) gateway->answers[i]);
+	family(&text, "mulberry_gateway_packets_total", "counter", "Packets, by what became of them.");
+	for (int i = 0; i < 4; i++)
+		gw_text_printf(&text, "mulberry_gateway_packets_total{status=\"%s\"} %llu\n", packets[i],
+					   (unsigned long long) gateway->packets[i]);
+	single(&text, "mulberry_gateway_batches_total", "counter", "Batches of packets.",
+		   gateway->batches);
+	single(&text, "mulberry_gateway_unauthorized_total", "counter",
+		   "Requests without a valid token.", gateway->unauthorized);
+	single(&text, "mulberry_gateway_connections", "gauge", "Connections of clients.",
+		   (uint64_t) http->connections);
+	single(&text, "mulberry_gateway_sockets", "gauge", "WebSockets among them.",
+		   (uint64_t) http->sockets);
+	single(&text, "mulberry_gateway_requests", "gauge", "Requests under way.",
+		   (uint64_t) http->requests);
+	single(&text, "mulberry_gateway_buffered_bytes", "gauge", "Memory that requests hold.",
+		   http->buffered);
+	single(&text, "mulberry_gateway_connections_total", "counter", "Connections taken.",
+		   http->accepted);
+	single(&text, "mulberry_gateway_turned_away_total", "counter", "Connections beyond the limits.",
+		   http->turned_away + http->turned_away_address);
+	single(&text, "mulberry_gateway_refused_total", "counter",
+		   "Requests that were malformed, too large or too slow.", http->refused);
+	single(&text, "mulberry_gateway_timed_out_total", "counter", "Clients that were too slow.",
+		   http->timed_out);
+	single(&text, "mulberry_gateway_database_up", "gauge", "Whether the database can be reached.",
+		   gw_database_up(gateway->database));
+	single(&text, "mulberry_gateway_listening", "gauge",
+		   "Whether revocations of tokens are heard of at once.", gw_feed_up(gateway->feed));
+	single(&text, "mulberry_gateway_database_connections", "gauge", "Connections to the database.",
+		   (uint64_t) database->connections);
+	single(&text, "mulberry_gateway_database_busy", "gauge", "Of these, those that work.",
+		   (uint64_t) database->busy);
+	single(&text, "mulberry_gateway_database_waiting", "gauge",
+		   "Transactions that wait for a connection.", (uint64_t) database->waiting);
+	single(&text, "mulberry_gateway_database_transactions_total", "counter", "Transactions sent.",
+		   database->units);
+	single(&text, "mulberry_gateway_database_lost_total", "counter", "Connections lost.",
+		   database->lost);
+	single(&text, "mulberry_gateway_database_sent_again_total", "counter",
+		   "Transactions sent again over another connection.", database->sent_again);
+	single(&text, "mulberry_gateway_database_timeouts_total", "counter",
+		   "Transactions that waited too long.", database->timeouts);
+	respond(call, 200, "text/plain; version=0.0.4; charset=utf-8", &text);
+	gw_text_free(&text);
+}

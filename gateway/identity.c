@@ -1,0 +1,364 @@
+/*
+ * identity.c
+ *	  For whom a request is: a bearer token, or the rule for clients that have none.
+ */
+#include "identity.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/crypto/digest.h"
+
+#define BUCKETS 1024
+#define MAX_TOKEN 255
+#define WORTHLESS_FOR (30 * HTTP_SECOND)
+
+static const struct
+{
+	const char *name;
+	int bit;
+} accesses[] = {
+	{ "ingest", GW_ACCESS_INGEST },		{ "supervisor", GW_ACCESS_SUPERVISOR },
+	{ "operator", GW_ACCESS_OPERATOR }, { "auditor", GW_ACCESS_AUDITOR },
+	{ "admin", GW_ACCESS_ADMIN },		{ "monitor", GW_ACCESS_MONITOR },
+};
+
+typedef struct rule
+{
+	unsigned char network[16]; /* IPv4 mapped */
+	int bits;
+	gw_identity identity;
+	struct rule *next;
+} rule;
+
+struct gw_identities
+{
+	size_t max;
+	size_t n;
+	gw_identity *buckets[BUCKETS];
+	rule *rules;
+};
+
+/* The bits of names of accesses, wherever they stand in the text: '{supervisor,operator}'. */
+static int
+read_accesses(const char *text)
+{
+	int mask = 0;
+
+	for (size_t i = 0; i < sizeof(accesses) / sizeof(accesses[0]); i++)
+	{
+		if (strstr(text, accesses[i].name) != NULL)
+			mask |= accesses[i].bit;
+	}
+	return mask;
+}
+
+gw_identities *
+gw_identities_new(size_t max)
+{
+	gw_identities *identities = calloc(1, sizeof(*identities));
+
+	if (identities != NULL)
+		identities->max = max;
+	return identities;
+}
+
+static void
+free_identity(gw_identity *identity)
+{
+	if (identity->token != NULL)
+		mb_forget(identity->token, strlen(identity->token));
+	free(identity->token);
+	free(identity->waiting);
+	free(identity);
+}
+
+/* Out of the cache; whoever holds it may go on to do so. */
+static void
+drop(gw_identities *identities, gw_identity **place)
+{
+	gw_identity *identity = *place;
+
+	*place = identity->next;
+	identity->next = NULL;
+	identities->n--;
+	gw_identity_release(identity);
+}
+
+void
+gw_identities_free(gw_identities *identities)
+{
+	rule *next;
+
+	for (int i = 0; i < BUCKETS; i++)
+	{
+		while (identities->buckets[i] != NULL)
+			drop(identities, &identities->buckets[i]);
+	}
+	for (rule *r = identities->rules; r != NULL; r = next)
+	{
+		next = r->next;
+		free(r->identity.rule_access);
+		free(r->identity.rule_tenant);
+		free(r);
+	}
+	free(identities);
+}
+
+gw_identity *
+gw_identity_hold(gw_identity *identity)
+{
+	identity->users++;
+	return identity;
+}
+
+void
+gw_identity_release(gw_identity *identity)
+{
+	/* a rule stays as long as the program */
+	if (--identity->users == 0 && identity->token != NULL)
+		free_identity(identity);
+}
+
+/* ---------------------------------------------------------------------------
+ * Rules
+ * ---------------------------------------------------------------------------
+ */
+
+/* An address in 16 bytes, and how many bits it has by itself. */
+static int
+read_address(const char *text, unsigned char address[16])
+{
+	static const unsigned char mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
+
+	if (inet_pton(AF_INET, text, address + 12) == 1)
+	{
+		memcpy(address, mapped, sizeof(mapped));
+		return 32;
+	}
+	return inet_pton(AF_INET6, text, address) == 1 ? 128 : 0;
+}
+
+static bool
+lies_in(const unsigned char address[16], const rule *r)
+{
+	int bytes = r->bits / 8;
+	int rest = r->bits % 8;
+
+	return memcmp(address, r->network, (size_t) bytes) == 0 &&
+		   (rest == 0 || (address[bytes] ^ r->network[bytes]) >> (8 - rest) == 0);
+}
+
+bool
+gw_identities_add_rule(gw_identities *identities, const char *text, char *error, size_t error_size)
+{
+	char access[32];
+	char tenant[64];
+	char network[64];
+	char *slash;
+	char *end;
+	int used = 0;
+	int width;
+	long bits;
+	rule *r;
+
+	if (sscanf(text, "%31[a-z]@%63[a-z0-9_.-]=%63[0-9a-fA-F.:/]%n", access, tenant, network,
+			   &used) != 3 ||
+		text[used] != '\0' || read_accesses(access) == 0)
+	{
+		snprintf(
+			error, error_size,
+			"\"%s\" is not of the form access@tenant=network, such as ingest@default=127.0.0.0/8",
+			text);
+		return false;
+	}
+	slash = strchr(network, '/');
+	if (slash != NULL)
+		*slash++ = '\0';
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+	{
+		snprintf(error, error_size, "out of memory");
+		return false;
+	}
+	width = read_address(network, r->network);
+	bits = slash == NULL ? width : strtol(slash, &end, 10);
+	if (width == 0 || bits < 0 || bits > width || (slash != NULL && (*end != '\0' || end == slash)))
+	{
+		snprintf(error, error_size, "\"%s\" has no network such as 127.0.0.0/8 or ::1", text);
+		free(r);
+		return false;
+	}
+	r->bits = (int) bits + 128 - width;
+	r->identity.standing = GW_GOOD;
+	r->identity.access = read_accesses(access);
+	if (r->identity.access == GW_ACCESS_OPERATOR)
+		r->identity.access |= GW_ACCESS_SUPERVISOR;
+	snprintf(r->identity.tenant, sizeof(r->identity.tenant), "%s", tenant);
+	r->identity.rule_access = strdup(access);
+	r->identity.rule_tenant = strdup(tenant);
+	r->identity.users = 1;
+	/* in the order in which they were given */
+	rule **last = &identities->rules;
+
+	while (*last != NULL)
+		last = &(*last)->next;
+	*last = r;
+	return r->identity.rule_access != NULL && r->identity.rule_tenant != NULL;
+}
+
+/* ---------------------------------------------------------------------------
+ * Tokens
+ * ---------------------------------------------------------------------------
+ */
+
+/* The oldest that nobody else holds makes room, of one bucket after another: near enough. */
+static void
+make_room(gw_identities *identities)
+{
+	gw_identity **oldest = NULL;
+
+	for (int i = 0; i < BUCKETS; i++)
+	{
+		for (gw_identity **place = &identities->buckets[i]; *place != NULL; place = &(*place)->next)
+		{
+			if ((*place)->users == 1 &&
+				(oldest == NULL || (*place)->last_used < (*oldest)->last_used))
+				oldest = place;
+		}
+	}
+	if (oldest != NULL)
+		drop(identities, oldest);
+}
+
+static gw_identity *
+find_token(gw_identities *identities, const char *token, size_t n)
+{
+	uint8_t digest[MB_SHA256_SIZE];
+	gw_identity **bucket;
+	gw_identity *identity;
+	int64_t now = http_clock();
+
+	if (n == 0 || n > MAX_TOKEN || mb_sha256(token, n, digest) != MB_OK)
+		return NULL;
+	bucket = &identities->buckets[(digest[0] << 8 | digest[1]) % BUCKETS];
+	for (identity = *bucket; identity != NULL; identity = identity->next)
+	{
+		if (mb_equal(identity->digest, digest, sizeof(digest)))
+		{
+			identity->last_used = now;
+			if ((identity->standing == GW_WORTHLESS && now - identity->known_at > WORTHLESS_FOR) ||
+				(identity->standing == GW_GOOD && identity->expires != 0 &&
+				 now >= identity->expires))
+				identity->standing = GW_UNASKED;
+			return identity;
+		}
+	}
+	if (identities->n >= identities->max)
+		make_room(identities);
+	if (identities->n >= identities->max)
+		return NULL;
+	identity = calloc(1, sizeof(*identity));
+	if (identity != NULL)
+		identity->token = strndup(token, n);
+	if (identity == NULL || identity->token == NULL)
+	{
+		free(identity);
+		return NULL;
+	}
+	identity->users = 1;
+	identity->last_used = now;
+	memcpy(identity->digest, digest, sizeof(digest));
+	identity->next = *bucket;
+	*bucket = identity;
+	identities->n++;
+	return identity;
+}
+
+gw_identity *
+gw_identities_find(gw_identities *identities, const http_request *request)
+{
+	http_text header = http_request_header(request, "Authorization");
+	const unsigned char *address = http_request_address_bytes(request);
+
+	if (header.data != NULL)
+	{
+		if (http_request_header_count(request, "Authorization") != 1 || header.length < 8 ||
+			strncasecmp(header.data, "Bearer ", 7) != 0)
+			return NULL;
+		return find_token(identities, header.data + 7, header.length - 7);
+	}
+	for (rule *r = identities->rules; r != NULL; r = r->next)
+	{
+		if (lies_in(address, r))
+			return &r->identity;
+	}
+	return NULL;
+}
+
+void
+gw_identity_is_good(gw_identity *identity, const PGresult *row)
+{
+	if (identity->token == NULL)
+		return;
+	if (identity->standing != GW_GOOD)
+	{
+		snprintf(identity->id, sizeof(identity->id), "%s", PQgetvalue(row, 0, 0));
+		snprintf(identity->name, sizeof(identity->name), "%s", PQgetvalue(row, 0, 1));
+		identity->access = read_accesses(PQgetvalue(row, 0, 2));
+		snprintf(identity->tenant, sizeof(identity->tenant), "%s", PQgetvalue(row, 0, 3));
+		identity->expires = PQgetisnull(row, 0, 4)
+								? 0
+								: http_clock() + (int64_t) (strtod(PQgetvalue(row, 0, 4), NULL) *
+															(double) HTTP_SECOND);
+	}
+	identity->standing = GW_GOOD;
+	identity->used = true;
+}
+
+void
+gw_identity_is_worthless(gw_identity *identity)
+{
+	if (identity->token == NULL)
+		return;
+	identity->standing = GW_WORTHLESS;
+	identity->known_at = http_clock();
+}
+
+void
+gw_identities_forget(gw_identities *identities, const char *id)
+{
+	for (int i = 0; i < BUCKETS; i++)
+	{
+		for (gw_identity *identity = identities->buckets[i]; identity != NULL;
+			 identity = identity->next)
+		{
+			if (identity->standing == GW_GOOD && (id == NULL || strcmp(identity->id, id) == 0))
+				identity->standing = GW_UNASKED;
+		}
+	}
+}
+
+int
+gw_identities_take_used(gw_identities *identities, int max, gw_text *ids)
+{
+	int n = 0;
+
+	gw_text_puts(ids, "{");
+	for (int i = 0; i < BUCKETS; i++)
+	{
+		for (gw_identity *identity = identities->buckets[i]; identity != NULL && n < max;
+			 identity = identity->next)
+		{
+			if (!identity->used || identity->id[0] == '\0')
+				continue;
+			identity->used = false;
+			gw_text_printf(ids, "%s%s", n++ == 0 ? "" : ",", identity->id);
+		}
+	}
+	gw_text_puts(ids, "}");
+	return n;
+}

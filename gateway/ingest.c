@@ -1,0 +1,472 @@
+/*
+ * ingest.c
+ *	  Packets of calls: requests that arrive together become one batch, one statement, one commit.
+ *
+ * A batch is a unit that waits for a connection (database.h): until one is idle whatever comes for the
+ * same identity and of the same kind is added to it, and then it leaves with all of it.  So a lone packet
+ * leaves at once, and under load batches grow by themselves.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "arrays.h"
+#include "fields.h"
+#include "gateway.h"
+#include "log.h"
+
+#define MAX_ROWS 500
+#define MAX_BYTES (1024 * 1024)
+#define MAX_SEQUENCE 2147483645
+#define MAX_LISTED 100 /* missing sequences in an answer */
+#define POSTGRES_EPOCH 946684800.0
+#define LAST_TIMESTAMP 9224318015999.0 /* seconds: what a timestamptz holds */
+
+enum
+{
+	ACCEPTED,
+	DUPLICATE,
+	REJECTED,
+	BAD
+};
+
+/* All packets of a batch are of one kind, which is that of its statement's scalar arguments. */
+typedef struct kind
+{
+	char encoding[16]; /* "": the call's */
+	char sample_rate[12];
+} kind;
+
+typedef struct batch
+{
+	gw_unit unit;
+	gw_ingest *ingest;
+	gw_identity *identity;
+	kind kind;
+	int n;
+	http_id ids[MAX_ROWS];
+	size_t bytes;
+	gw_array call_ids;
+	gw_array sequences;
+	gw_array data;
+	gw_array sent_at;
+	gw_array tracks;
+	bool has_tracks;
+	struct batch *next; /* while it waits */
+} batch;
+
+struct gw_ingest
+{
+	gw_gateway *gateway;
+	batch *waiting; /* to which packets can be added */
+};
+
+gw_ingest *
+gw_ingest_new(gw_gateway *gateway)
+{
+	gw_ingest *ingest = calloc(1, sizeof(*ingest));
+
+	if (ingest != NULL)
+		ingest->gateway = gateway;
+	return ingest;
+}
+
+void
+gw_ingest_free(gw_ingest *ingest)
+{
+	free(ingest);
+}
+
+static void
+free_batch(batch *b)
+{
+	gw_array_free(&b->call_ids);
+	gw_array_free(&b->sequences);
+	gw_array_free(&b->data);
+	gw_array_free(&b->sent_at);
+	gw_array_free(&b->tracks);
+	gw_identity_release(b->identity);
+	free(b);
+}
+
+/* Nothing is added to it any more. */
+static void
+close_batch(batch *b)
+{
+	for (batch **place = &b->ingest->waiting; *place != NULL; place = &(*place)->next)
+	{
+		if (*place == b)
+		{
+			*place = b->next;
+			return;
+		}
+	}
+}
+
+/* ---------------------------------------------------------------------------
+ * Answers
+ * ---------------------------------------------------------------------------
+ */
+
+/* The sequences of '{[3,5),[7,8)}', at most MAX_LISTED of them. */
+static void
+list_missing(gw_text *body, const char *ranges)
+{
+	int listed = 0;
+	long long first;
+	long long end;
+	int used;
+
+	gw_text_puts(body, "[");
+	for (const char *at = strchr(ranges, '['); at != NULL && listed < MAX_LISTED;
+		 at = strchr(at + used, '['))
+	{
+		used = 0;
+		if (sscanf(at, "[%lld,%lld)%n", &first, &end, &used) != 2 || used == 0)
+			break;
+		for (; first < end && listed < MAX_LISTED; first++)
+			gw_text_printf(body, "%s%lld", listed++ == 0 ? "" : ",", first);
+	}
+	gw_text_puts(body, "]");
+}
+
+/* One row of ingest_packets(): status, message, call_id, sequence, total_received, missing_count, missing_sequences,
+ * duplicate, sqlstate. */
+static void
+answer_row(gw_gateway *gateway, const batch *b, const PGresult *rows, int i, gw_text *body)
+{
+	const char *status = PQgetvalue(rows, i, 0);
+	const char *message = PQgetvalue(rows, i, 1);
+	bool duplicate = strcmp(status, "duplicate") == 0;
+
+	if (strcmp(status, "error") == 0)
+	{
+		const char *sqlstate = PQgetvalue(rows, i, 8);
+
+		gateway->packets[BAD]++;
+		gw_answer_detail(gateway, b->ids[i], gw_status_of(sqlstate), "%s", message);
+		return;
+	}
+	/* by the batch itself, whose answer was lost on its way */
+	if (duplicate && b->unit.again)
+	{
+		duplicate = false;
+		status = "accepted";
+	}
+	if (strcmp(status, "accepted") == 0)
+		message = "Packet received successfully";
+	else if (duplicate)
+		message = "Packet already received";
+	else
+		message = "Call already completed, no longer accepting packets";
+	gateway->packets[strcmp(status, "accepted") == 0 ? ACCEPTED
+					 : duplicate					 ? DUPLICATE
+													 : REJECTED]++;
+
+	body->length = 0;
+	gw_text_printf(body, "{\"status\":\"%s\",\"message\":\"%s\",\"call_id\":", status, message);
+	gw_text_json(body, PQgetvalue(rows, i, 2), (size_t) PQgetlength(rows, i, 2));
+	gw_text_printf(body, ",\"sequence\":%s,\"total_received\":%s,\"missing_sequences\":",
+				   PQgetvalue(rows, i, 3),
+				   PQgetisnull(rows, i, 4) ? "null" : PQgetvalue(rows, i, 4));
+	list_missing(body, PQgetvalue(rows, i, 6));
+	gw_text_printf(body, ",\"duplicate\":%s}", duplicate ? "true" : "false");
+	gw_answer(gateway, b->ids[i], 202, body);
+}
+
+static void
+done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
+{
+	batch *b = (batch *) unit;
+	gw_gateway *gateway = b->ingest->gateway;
+	gw_text body = { 0 };
+
+	/* units that were never sent */
+	close_batch(b);
+	if (outcome == GW_COMMITTED)
+		gw_identity_is_good(b->identity, identity);
+	for (int i = 0; i < b->n; i++)
+	{
+		if (outcome == GW_COMMITTED && i < PQntuples(result))
+			answer_row(gateway, b, result, i, &body);
+		else
+			gw_answer_outcome(gateway, b->ids[i], b->identity, outcome, result);
+	}
+	gw_text_free(&body);
+	free_batch(b);
+}
+
+/* ---------------------------------------------------------------------------
+ * Batches
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+set_parameter(gw_unit *unit, int i, gw_array *array)
+{
+	const gw_text *bytes = gw_array_finish(array);
+
+	unit->values[i] = bytes->data;
+	unit->lengths[i] = (int) bytes->length;
+	unit->formats[i] = 1;
+}
+
+static void
+send_batch(gw_unit *unit)
+{
+	batch *b = (batch *) unit;
+
+	close_batch(b);
+	b->ingest->gateway->batches++;
+	set_parameter(unit, 0, &b->call_ids);
+	set_parameter(unit, 1, &b->sequences);
+	set_parameter(unit, 2, &b->data);
+	set_parameter(unit, 3, &b->sent_at);
+	unit->values[4] = b->kind.encoding[0] == '\0' ? NULL : b->kind.encoding;
+	unit->values[5] = b->kind.sample_rate[0] == '\0' ? NULL : b->kind.sample_rate;
+	if (b->has_tracks)
+		set_parameter(unit, 6, &b->tracks);
+	unit->n_parameters = 7;
+}
+
+/* The batch that waits for such packets and has room, or a new one. */
+static batch *
+batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t bytes)
+{
+	batch *b;
+
+	for (b = ingest->waiting; b != NULL; b = b->next)
+	{
+		if (b->identity == identity && b->n < MAX_ROWS && b->bytes + bytes <= MAX_BYTES &&
+			strcmp(b->kind.encoding, kind->encoding) == 0 &&
+			strcmp(b->kind.sample_rate, kind->sample_rate) == 0)
+			return b;
+	}
+	b = calloc(1, sizeof(*b));
+	if (b == NULL)
+		return NULL;
+	b->ingest = ingest;
+	b->identity = gw_identity_hold(identity);
+	b->kind = *kind;
+	b->call_ids.element = GW_TEXT;
+	b->sequences.element = GW_INT8;
+	b->data.element = GW_BYTEA;
+	b->sent_at.element = GW_TIMESTAMPTZ;
+	b->tracks.element = GW_TEXT;
+	b->unit.statement = GW_INGEST;
+	b->unit.send = send_batch;
+	b->unit.done = done;
+	gw_unit_for(&b->unit, identity);
+	b->next = ingest->waiting;
+	ingest->waiting = b;
+	gw_database_add(ingest->gateway->database, &b->unit);
+	return b;
+}
+
+typedef struct packet
+{
+	int64_t sequence;
+	const void *data;
+	size_t length;
+	double timestamp; /* seconds since 1970; NAN: none */
+	const char *track;
+	kind kind;
+} packet;
+
+static void
+take(gw_call *call, const packet *packet)
+{
+	batch *b = batch_for(call->gateway->ingest, call->identity, &packet->kind, packet->length);
+
+	if (b == NULL)
+	{
+		gw_answer_detail(call->gateway, http_request_id(call->request), 503, "Out of memory");
+		return;
+	}
+	b->ids[b->n++] = http_request_id(call->request);
+	b->bytes += packet->length;
+	gw_array_add(&b->call_ids, call->call_id, call->call_id_length);
+	gw_array_add_int64(&b->sequences, packet->sequence);
+	gw_array_add(&b->data, packet->data, packet->length);
+	if (isnan(packet->timestamp))
+		gw_array_add_null(&b->sent_at);
+	else
+		gw_array_add_int64(&b->sent_at,
+						   (int64_t) llround((packet->timestamp - POSTGRES_EPOCH) * 1e6));
+	if (packet->track == NULL)
+		gw_array_add_null(&b->tracks);
+	else
+		gw_array_add(&b->tracks, packet->track, strlen(packet->track));
+	b->has_tracks = b->has_tracks || packet->track != NULL;
+}
+
+/* ---------------------------------------------------------------------------
+ * Requests
+ * ---------------------------------------------------------------------------
+ */
+
+static int
+value_of_base64(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Base64 as of RFC 4648 with its padding, to memory of malloc(); NULL when it is none. */
+static unsigned char *
+decode_base64(const char *text, size_t n, size_t *length)
+{
+	size_t padding = n > 0 && text[n - 1] == '=' ? (n > 1 && text[n - 2] == '=' ? 2 : 1) : 0;
+	unsigned char *bytes = malloc(n / 4 * 3 + 3);
+	uint32_t group = 0;
+
+	*length = 0;
+	if (bytes == NULL || n % 4 != 0)
+	{
+		free(bytes);
+		return NULL;
+	}
+	for (size_t i = 0; i < n; i++)
+	{
+		int value = i >= n - padding ? 0 : value_of_base64(text[i]);
+
+		if (value < 0)
+		{
+			free(bytes);
+			return NULL;
+		}
+		group = group << 6 | (uint32_t) value;
+		if (i % 4 == 3)
+		{
+			bytes[(*length)++] = (unsigned char) (group >> 16);
+			bytes[(*length)++] = (unsigned char) (group >> 8);
+			bytes[(*length)++] = (unsigned char) group;
+			group = 0;
+		}
+	}
+	*length -= padding;
+	return bytes;
+}
+
+static void
+refuse_fields(gw_call *call, gw_fields *fields)
+{
+	gw_answer(call->gateway, http_request_id(call->request), fields->status, &fields->error);
+}
+
+/* A packet in JSON: sequence, data, timestamp; encoding "base64" for audio, track. */
+static void
+take_json(gw_call *call)
+{
+	gw_fields fields = { 0 };
+	packet p = { 0 };
+	unsigned char *audio = NULL;
+	const char *encoding = NULL;
+
+	if (gw_fields_begin(&fields, call->request))
+	{
+		p.sequence = gw_fields_integer(&fields, "sequence", 0, false, MAX_SEQUENCE);
+		p.data = gw_fields_string(&fields, "data", &p.length);
+		p.timestamp = gw_fields_positive(&fields, "timestamp");
+		if (p.timestamp > LAST_TIMESTAMP)
+			gw_fields_refuse(&fields, "timestamp",
+							 "a time is in seconds since 1970, before the year 294276");
+		encoding = gw_fields_optional(&fields, "encoding");
+		p.track = gw_fields_optional(&fields, "track");
+		if (encoding == NULL || strcmp(encoding, "text") == 0)
+			strcpy(p.kind.encoding, "text");
+		else if (strcmp(encoding, "base64") != 0)
+			gw_fields_refuse(&fields, "encoding", "encoding is text or base64");
+		else if (fields.status == 0)
+		{
+			audio = decode_base64(p.data, p.length, &p.length);
+			p.data = audio;
+			if (audio == NULL)
+				gw_fields_refuse(&fields, "data", "data is not base64");
+		}
+	}
+	if (gw_fields_end(&fields))
+		take(call, &p);
+	else
+		refuse_fields(call, &fields);
+	free(audio);
+	gw_fields_free(&fields);
+}
+
+/* A header that must be a number; false when it is none. */
+static bool
+number_in_header(const http_request *request, const char *name, double most, double *number)
+{
+	http_text header = http_request_header(request, name);
+	char text[40];
+	char *end;
+
+	if (header.data == NULL || header.length == 0 || header.length >= sizeof(text) ||
+		http_request_header_count(request, name) != 1)
+		return false;
+	memcpy(text, header.data, header.length);
+	text[header.length] = '\0';
+	if (strspn(text, "0123456789.") != header.length)
+		return false;
+	*number = strtod(text, &end);
+	return *end == '\0' && *number <= most;
+}
+
+/* A packet of bytes: what goes with them is in headers. */
+static void
+take_bytes(gw_call *call)
+{
+	http_text body = http_request_body(call->request);
+	http_text track = http_request_header(call->request, "Mulberry-Track");
+	http_id id = http_request_id(call->request);
+	char name[256];
+	double sequence;
+	packet p = { .data = body.data, .length = body.length, .timestamp = NAN };
+
+	if (!number_in_header(call->request, "Mulberry-Sequence", MAX_SEQUENCE, &sequence) ||
+		sequence != floor(sequence))
+		gw_answer_detail(call->gateway, id, 400,
+						 "The header Mulberry-Sequence must be a number from 0 to %d",
+						 MAX_SEQUENCE);
+	else if (http_request_header(call->request, "Mulberry-Timestamp").data != NULL &&
+			 !number_in_header(call->request, "Mulberry-Timestamp", LAST_TIMESTAMP, &p.timestamp))
+		gw_answer_detail(call->gateway, id, 400,
+						 "The header Mulberry-Timestamp must be seconds since 1970");
+	else if (track.data != NULL && track.length >= sizeof(name))
+		gw_answer_detail(call->gateway, id, 400, "The header Mulberry-Track is too long");
+	else if (track.data != NULL && gw_utf8_prefix(track.data, track.length) != track.length)
+		gw_answer_detail(call->gateway, id, 400, "The header Mulberry-Track is not UTF-8");
+	else if (body.length == 0)
+		gw_answer_detail(call->gateway, id, 400, "The body must be at least one byte");
+	else
+	{
+		p.sequence = (int64_t) sequence;
+		if (track.data != NULL)
+		{
+			memcpy(name, track.data, track.length);
+			name[track.length] = '\0';
+			p.track = name;
+		}
+		take(call, &p);
+	}
+}
+
+/* POST /v1/call/stream/{call_id} */
+void
+gw_handle_packet(gw_call *call)
+{
+	http_text type = http_request_header(call->request, "Content-Type");
+
+	if (type.data != NULL && type.length >= 24 &&
+		strncasecmp(type.data, "application/octet-stream", 24) == 0)
+		take_bytes(call);
+	else
+		take_json(call);
+}

@@ -1,0 +1,241 @@
+/*
+ * options.c
+ *	  The settings of a gateway: flags, and a configuration file whose names are the flags.
+ */
+#include "options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway.h"
+
+#define MAX_LINE 4096
+
+typedef enum setting_type
+{
+	TEXT,
+	TEXTS,
+	NUMBER,
+	SWITCH
+} setting_type;
+
+static const struct setting
+{
+	const char *name;
+	setting_type type;
+	size_t offset;
+	size_t count; /* of texts */
+	int max;	  /* of texts, or the largest number */
+	int min;
+	const char *help;
+} settings[] = {
+	{ "database", TEXT, offsetof(gw_options, database), 0, 0, 0,
+	  "connection string of PostgreSQL [\"\": that of the environment]; an address, no name, or a "
+	  "socket" },
+	{ "connections", NUMBER, offsetof(gw_options, connections), 0, 100, 1, "how many of them [4]" },
+	{ "listen", TEXTS, offsetof(gw_options, listen), offsetof(gw_options, n_listen),
+	  GW_MAX_LISTENERS, 0,
+	  "address:port or path of a socket for clients, repeatable [127.0.0.1:8000]" },
+	{ "admin-listen", TEXTS, offsetof(gw_options, admin_listen),
+	  offsetof(gw_options, n_admin_listen), GW_MAX_LISTENERS, 0,
+	  "the same for health and metrics, repeatable [none]" },
+	{ "anonymous", TEXTS, offsetof(gw_options, anonymous), offsetof(gw_options, n_anonymous),
+	  GW_MAX_RULES, 0, "access@tenant=network for clients without a token, repeatable [none]" },
+	{ "tls-certificate", TEXT, offsetof(gw_options, tls_certificate), 0, 0, 0,
+	  "PEM file with the certificate and its chain, for clients" },
+	{ "tls-key", TEXT, offsetof(gw_options, tls_key), 0, 0, 0, "PEM file with its key" },
+	{ "max-connections", NUMBER, offsetof(gw_options, max_connections), 0, 1000000, 1,
+	  "of clients [10000]" },
+	{ "max-connections-per-address", NUMBER, offsetof(gw_options, max_connections_per_address), 0,
+	  1000000, 0, "of one address [0: no limit]" },
+	{ "max-body", NUMBER, offsetof(gw_options, max_body), 0, 256 * 1024 * 1024, 1024,
+	  "bytes of a request's body [1048576]" },
+	{ "max-tokens", NUMBER, offsetof(gw_options, max_tokens), 0, 1000000, 16,
+	  "tokens that are remembered [4096]" },
+	{ "shared", SWITCH, offsetof(gw_options, shared), 0, 0, 0,
+	  "several processes listen on the same ports" },
+	{ "check", SWITCH, offsetof(gw_options, check), 0, 0, 0,
+	  "read the settings, say whether they are good, and end" },
+};
+
+#define N_SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+static void
+help(void)
+{
+	printf("mulberry-gateway serves HTTP and WebSocket in front of Mulberry's SQL functions.\n\n"
+		   "  --%-30s %s\n",
+		   "config FILE", "settings, one \"name = value\" a line, named as these flags");
+	for (size_t i = 0; i < N_SETTINGS; i++)
+	{
+		char flag[64];
+
+		snprintf(flag, sizeof(flag), "%s%s", settings[i].name,
+				 settings[i].type == SWITCH	  ? ""
+				 : settings[i].type == NUMBER ? " NUMBER"
+											  : " TEXT");
+		printf("  --%-30s %s\n", flag, settings[i].help);
+	}
+	printf("  --%-30s %s\n  --%-30s %s\n", "version", "", "help", "");
+}
+
+/* Says what is wrong with a setting; false. */
+static bool
+wrong(const char *where, const char *name, const char *why)
+{
+	fprintf(stderr, "mulberry-gateway: %s%s: %s\n", where, name, why);
+	return false;
+}
+
+static const struct setting *
+find(const char *name, size_t n)
+{
+	for (size_t i = 0; i < N_SETTINGS; i++)
+	{
+		if (strlen(settings[i].name) == n && memcmp(settings[i].name, name, n) == 0)
+			return &settings[i];
+	}
+	return NULL;
+}
+
+static bool
+set(gw_options *options, const struct setting *setting, const char *value, const char *where)
+{
+	char *place = (char *) options + setting->offset;
+	char *end;
+	long number;
+	int *count;
+
+	switch (setting->type)
+	{
+		case TEXT:
+			*(const char **) place = value;
+			return true;
+		case TEXTS:
+			count = (int *) ((char *) options + setting->count);
+			if (*count >= setting->max)
+				return wrong(where, setting->name, "too many of them");
+			((const char **) place)[(*count)++] = value;
+			return true;
+		case NUMBER:
+			errno = 0;
+			number = strtol(value, &end, 10);
+			if (errno != 0 || end == value || *end != '\0' || number < setting->min ||
+				number > setting->max)
+			{
+				fprintf(stderr, "mulberry-gateway: %s%s: \"%s\" is no number from %d to %d\n",
+						where, setting->name, value, setting->min, setting->max);
+				return false;
+			}
+			*(int *) place = (int) number;
+			return true;
+		case SWITCH:
+			if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+				return wrong(where, setting->name, "must be on or off");
+			*(bool *) place = strcmp(value, "on") == 0;
+			return true;
+	}
+	return false;
+}
+
+/* The text between, without the white space around it. */
+static char *
+strip(char *text)
+{
+	char *end = text + strlen(text);
+
+	while (end > text && isspace((unsigned char) end[-1]))
+		*--end = '\0';
+	while (isspace((unsigned char) *text))
+		text++;
+	return text;
+}
+
+static bool
+read_file(gw_options *options, const char *path)
+{
+	FILE *file = fopen(path, "r");
+	char line[MAX_LINE];
+	char where[PATH_MAX + 40];
+	bool fine = true;
+
+	if (file == NULL)
+		return wrong("", path, strerror(errno));
+	for (int n = 1; fgets(line, sizeof(line), file) != NULL; n++)
+	{
+		char *text = strip(line);
+		char *equals = strchr(text, '=');
+		const struct setting *setting;
+		char *value;
+
+		snprintf(where, sizeof(where), "%s:%d: ", path, n);
+		if (*text == '\0' || *text == '#')
+			continue;
+		if (equals == NULL)
+		{
+			fine = wrong(where, text, "is not of the form name = value");
+			continue;
+		}
+		*equals = '\0';
+		value = strdup(strip(equals + 1));
+		setting = find(strip(text), strlen(strip(text)));
+		if (setting == NULL || value == NULL)
+			fine = wrong(where, text, "there is no such setting");
+		else
+			fine = set(options, setting, value, where) && fine;
+	}
+	fclose(file);
+	return fine;
+}
+
+int
+gw_options_read(gw_options *options, int argc, char **argv)
+{
+	bool fine = true;
+
+	*options = (gw_options){ .database = "",
+							 .connections = 4,
+							 .max_connections = 10000,
+							 .max_body = 1024 * 1024,
+							 .max_tokens = 4096 };
+	for (int i = 1; i < argc; i++)
+	{
+		const char *name = strncmp(argv[i], "--", 2) == 0 ? argv[i] + 2 : "";
+		size_t n = strcspn(name, "=");
+		const struct setting *setting = find(name, n);
+		const char *value = name[n] == '=' ? name + n + 1 : NULL;
+
+		if (strcmp(name, "help") == 0)
+		{
+			help();
+			return 1;
+		}
+		if (strcmp(name, "version") == 0)
+		{
+			printf("mulberry-gateway %s\n", MULBERRY_VERSION);
+			return 1;
+		}
+		if (setting != NULL && setting->type == SWITCH)
+			value = value == NULL ? "on" : value;
+		else if ((setting != NULL || (n == 6 && memcmp(name, "config", 6) == 0)) && value == NULL &&
+				 i + 1 < argc)
+			value = argv[++i];
+		if (n == 6 && memcmp(name, "config", 6) == 0 && value != NULL)
+			fine = read_file(options, value) && fine;
+		else if (setting == NULL || value == NULL)
+			fine = wrong("", argv[i],
+						 setting == NULL ? "there is no such flag, see --help" : "needs a value");
+		else
+			fine = set(options, setting, value, "--") && fine;
+	}
+	if ((options->tls_certificate == NULL) != (options->tls_key == NULL))
+		fine = wrong("", "tls-certificate", "needs tls-key, and the reverse");
+	if (options->n_listen == 0)
+		options->listen[options->n_listen++] = "127.0.0.1:8000";
+	return fine ? 0 : 2 + 1;
+}

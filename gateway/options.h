@@ -1,0 +1,40 @@
+/*
+ * options.h
+ *	  The settings of a gateway: flags, and a configuration file whose names are the flags.
+ */
+#ifndef GATEWAY_OPTIONS_H
+#define GATEWAY_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define GW_MAX_LISTENERS 8
+#define GW_MAX_RULES 32
+
+typedef struct gw_options
+{
+	const char *database;
+	int connections;
+	const char *listen[GW_MAX_LISTENERS];
+	int n_listen;
+	const char *admin_listen[GW_MAX_LISTENERS];
+	int n_admin_listen;
+	const char *anonymous[GW_MAX_RULES];
+	int n_anonymous;
+	const char *tls_certificate;
+	const char *tls_key;
+	int max_connections;
+	int max_connections_per_address;
+	int max_body; /* bytes */
+	int max_tokens;
+	bool shared; /* several processes on one port */
+	bool check;	 /* read the settings, say whether they are good, and end */
+} gw_options;
+
+/*
+ * Reads the flags and the file that they name.  0: go on; else the program's exit status plus 1: what there is to
+ * say has been said.  Texts live as long as the program.
+ */
+extern int gw_options_read(gw_options *options, int argc, char **argv);
+
+#endif /* GATEWAY_OPTIONS_H */

@@ -1,0 +1,165 @@
+/*
+ * text.c
+ *	  Text that grows, and JSON written into it.
+ */
+#include "text.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void
+gw_text_free(gw_text *text)
+{
+	free(text->data);
+	*text = (gw_text){ 0 };
+}
+
+static bool
+make_room(gw_text *text, size_t n)
+{
+	size_t room = text->room == 0 ? 256 : text->room;
+	char *data;
+
+	if (text->failed)
+		return false;
+	if (text->room - text->length > n)
+		return true;
+	while (room - text->length <= n)
+		room *= 2;
+	data = realloc(text->data, room);
+	if (data == NULL)
+	{
+		text->failed = true;
+		return false;
+	}
+	text->data = data;
+	text->room = room;
+	return true;
+}
+
+void
+gw_text_add(gw_text *text, const void *bytes, size_t n)
+{
+	if (!make_room(text, n))
+		return;
+	if (n > 0)
+		memcpy(text->data + text->length, bytes, n);
+	text->length += n;
+	text->data[text->length] = '\0';
+}
+
+void
+gw_text_puts(gw_text *text, const char *string)
+{
+	gw_text_add(text, string, strlen(string));
+}
+
+void
+gw_text_printf(gw_text *text, const char *format, ...)
+{
+	va_list list;
+	int n;
+
+	va_start(list, format);
+	n = vsnprintf(NULL, 0, format, list);
+	va_end(list);
+	if (n < 0 || !make_room(text, (size_t) n))
+		return;
+	va_start(list, format);
+	vsnprintf(text->data + text->length, (size_t) n + 1, format, list);
+	va_end(list);
+	text->length += (size_t) n;
+}
+
+void
+gw_text_json(gw_text *text, const char *bytes, size_t n)
+{
+	size_t done = 0;
+
+	gw_text_add(text, "\"", 1);
+	for (size_t i = 0; i < n; i++)
+	{
+		unsigned char c = (unsigned char) bytes[i];
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		gw_text_add(text, bytes + done, i - done);
+		done = i + 1;
+		switch (c)
+		{
+			case '"':
+				gw_text_puts(text, "\\\"");
+				break;
+			case '\\':
+				gw_text_puts(text, "\\\\");
+				break;
+			case '\n':
+				gw_text_puts(text, "\\n");
+				break;
+			case '\r':
+				gw_text_puts(text, "\\r");
+				break;
+			case '\t':
+				gw_text_puts(text, "\\t");
+				break;
+			default:
+				gw_text_printf(text, "\\u%04x", c);
+		}
+	}
+	gw_text_add(text, bytes + done, n - done);
+	gw_text_add(text, "\"", 1);
+}
+
+void
+gw_text_int32(gw_text *text, int32_t value)
+{
+	uint32_t network = htonl((uint32_t) value);
+
+	gw_text_add(text, &network, sizeof(network));
+}
+
+void
+gw_text_int64(gw_text *text, int64_t value)
+{
+	uint64_t network = htobe64((uint64_t) value);
+
+	gw_text_add(text, &network, sizeof(network));
+}
+
+size_t
+gw_utf8_prefix(const char *bytes, size_t n)
+{
+	static const unsigned int least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	size_t at = 0;
+
+	while (at < n)
+	{
+		unsigned char c = (unsigned char) bytes[at];
+		size_t length = c < 0x80   ? 1
+						: c < 0xc0 ? 0
+						: c < 0xe0 ? 2
+						: c < 0xf0 ? 3
+						: c < 0xf5 ? 4
+								   : 0;
+		unsigned int code;
+
+		if (length == 0 || length > n - at)
+			return at;
+		code = length == 1 ? c : c & (0x7fu >> length);
+		for (size_t i = 1; i < length; i++)
+		{
+			if (((unsigned char) bytes[at + i] & 0xc0) != 0x80)
+				return at;
+			code = code << 6 | ((unsigned char) bytes[at + i] & 0x3f);
+		}
+		if (length > 1 &&
+			(code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)))
+			return at;
+		at += length;
+	}
+	return at;
+}
