@@ -28,6 +28,8 @@ static const struct
 					"$4::timestamptz[], $5, $6::integer, NULL, $7::text[])" },
 	[GW_COMPLETE] = { "complete",
 					  "SELECT * FROM mulberry.complete_call($1::text, $2::integer, NULL, $3)" },
+	[GW_EVENTS] = { "events", "SELECT seq, prev, event, call_id, message FROM "
+							  "mulberry.events_since($1::bigint, $2::integer, $3)" },
 };
 
 #define AUTHENTICATE "authenticate"

@@ -28,6 +28,7 @@ typedef enum gw_statement
 	GW_NOTHING = -1, /* says for whom, no more: is the token good? */
 	GW_INGEST,
 	GW_COMPLETE,
+	GW_EVENTS,
 	GW_STATEMENTS
 } gw_statement;
 

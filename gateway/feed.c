@@ -10,9 +10,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "database.h"
+#include "gateway.h"
 #include "log.h"
-#include "text.h"
 
 #define MAX_PAUSE (32 * HTTP_SECOND)
 #define CONNECT_TIME (10 * HTTP_SECOND)
@@ -24,18 +23,23 @@
 
 typedef enum feed_state
 {
-	WAITING,	/* for the time to try again */
-	CONNECTING, /* PQconnectPoll() */
-	ASKING,		/* LISTEN is under way */
+	WAITING,	 /* for the time to try again */
+	CONNECTING,	 /* PQconnectPoll() */
+	ASKING,		 /* LISTEN is under way */
+	SUBSCRIBING, /* subscribe() is */
 	LISTENING,
 	TELLING /* listening, and a statement is under way */
 } feed_state;
 
 struct gw_feed
 {
+	gw_gateway *gateway;
 	http_loop *loop;
-	char *conninfo;
+	const char *conninfo;
 	gw_identities *identities;
+	PGresult *channels; /* of subscribe(): tenant, channel */
+	bool fresh;			/* not subscribed yet since it connected */
+	bool again;			/* they have changed */
 	PGconn *pg;
 	feed_state state;
 	http_watch watch;
@@ -105,44 +109,106 @@ connect_further(gw_feed *feed)
 }
 
 static void
+subscribe(gw_feed *feed)
+{
+	feed->state = SUBSCRIBING;
+	feed->again = false;
+	if (!PQsendQuery(feed->pg, "SELECT tenant, channel FROM mulberry.subscribe()"))
+		lose(feed, PQerrorMessage(feed->pg));
+	else
+		(void) flush(feed);
+}
+
+/* A statement has ended. */
+static void
+statement_ended(gw_feed *feed)
+{
+	switch (feed->state)
+	{
+		case ASKING:
+			if (feed->refused)
+				lose(feed, "LISTEN is refused: is this a standby?");
+			else
+				subscribe(feed);
+			break;
+		case SUBSCRIBING:
+			if (feed->refused)
+			{
+				lose(feed, "subscribe() is refused");
+				break;
+			}
+			feed->pause = 0;
+			listening(feed);
+			/* what came before we listened, we have not heard of */
+			if (feed->fresh)
+			{
+				gw_identities_forget(feed->identities, NULL);
+				gw_supervisors_missed(feed->gateway->supervisors);
+			}
+			feed->fresh = false;
+			break;
+		case TELLING:
+			listening(feed);
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+take_note(gw_feed *feed, const PGnotify *note)
+{
+	if (strcmp(note->relname, TOKENS) == 0)
+	{
+		gw_identities_forget(feed->identities, note->extra);
+		gw_supervisors_revoked(feed->gateway->supervisors, note->extra);
+		return;
+	}
+	if (strstr(note->extra, "\"event\": \"resubscribe\"") != NULL ||
+		strstr(note->extra, "\"event\":\"resubscribe\"") != NULL)
+		feed->again = true;
+	for (int i = 0; i < PQntuples(feed->channels); i++)
+	{
+		if (strcmp(PQgetvalue(feed->channels, i, 1), note->relname) == 0)
+			gw_supervisors_event(feed->gateway->supervisors, PQgetvalue(feed->channels, i, 0),
+								 note->extra);
+	}
+}
+
+static void
 read_input(gw_feed *feed)
 {
 	PGnotify *note;
 
-	while (feed->state >= ASKING && !PQisBusy(feed->pg))
+	while (feed->state >= ASKING && feed->state != LISTENING && !PQisBusy(feed->pg))
 	{
 		PGresult *result = PQgetResult(feed->pg);
 		ExecStatusType status = PQresultStatus(result);
 
 		if (result == NULL)
 		{
-			if (feed->state == ASKING && !feed->refused)
-			{
-				/* what was revoked before we listened, we have not heard of */
-				gw_identities_forget(feed->identities, NULL);
-				feed->pause = 0;
-			}
-			if (feed->state == ASKING && feed->refused)
-			{
-				lose(feed, "LISTEN is refused: is this a standby?");
-				return;
-			}
-			if (feed->state != LISTENING)
-				listening(feed);
-			break;
+			statement_ended(feed);
+			continue;
 		}
 		feed->refused = status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK;
 		if (feed->refused)
 			gw_log(GW_ERROR, "the database refused a statement", "%.*s",
 				   (int) strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));
-		PQclear(result);
+		if (feed->state == SUBSCRIBING && status == PGRES_TUPLES_OK)
+		{
+			PQclear(feed->channels);
+			feed->channels = result;
+		}
+		else
+			PQclear(result);
 	}
-	while ((note = PQnotifies(feed->pg)) != NULL)
+	while (feed->pg != NULL && (note = PQnotifies(feed->pg)) != NULL)
 	{
-		if (strcmp(note->relname, TOKENS) == 0)
-			gw_identities_forget(feed->identities, note->extra);
+		take_note(feed, note);
 		PQfreemem(note);
 	}
+	if (feed->again && feed->state == LISTENING)
+		subscribe(feed);
 }
 
 static void
@@ -213,6 +279,7 @@ begin(gw_feed *feed)
 	feed->pg = PQconnectStartParams(names, values, 1);
 	feed->state = CONNECTING;
 	feed->refused = false;
+	feed->fresh = true;
 	feed->watch.fd = PQsocket(feed->pg);
 	if (feed->pg == NULL || PQstatus(feed->pg) == CONNECTION_BAD || feed->watch.fd < 0)
 		lose(feed, feed->pg == NULL ? "out of memory" : PQerrorMessage(feed->pg));
@@ -226,22 +293,18 @@ begin(gw_feed *feed)
 }
 
 gw_feed *
-gw_feed_new(http_loop *loop, const char *conninfo, gw_identities *identities)
+gw_feed_new(gw_gateway *gateway)
 {
 	gw_feed *feed = calloc(1, sizeof(*feed));
 
 	if (feed == NULL)
 		return NULL;
-	feed->loop = loop;
-	feed->conninfo = strdup(conninfo);
-	feed->identities = identities;
+	feed->gateway = gateway;
+	feed->loop = gateway->loop;
+	feed->conninfo = gateway->options->database;
+	feed->identities = gateway->identities;
 	feed->watch = (http_watch){ .fd = -1, .ready = ready, .arg = feed };
 	feed->timer = (http_timer){ .due = due, .arg = feed };
-	if (feed->conninfo == NULL)
-	{
-		free(feed);
-		return NULL;
-	}
 	begin(feed);
 	return feed;
 }
@@ -252,8 +315,21 @@ gw_feed_free(gw_feed *feed)
 	http_loop_clear_timer(feed->loop, &feed->timer);
 	http_loop_remove(&feed->watch);
 	PQfinish(feed->pg);
-	free(feed->conninfo);
+	PQclear(feed->channels);
 	free(feed);
+}
+
+void
+gw_feed_hear(gw_feed *feed, const char *tenant)
+{
+	for (int i = 0; i < PQntuples(feed->channels) && tenant[0] != '\0'; i++)
+	{
+		if (strcmp(PQgetvalue(feed->channels, i, 0), tenant) == 0)
+			return;
+	}
+	feed->again = true;
+	if (feed->state == LISTENING)
+		subscribe(feed);
 }
 
 bool

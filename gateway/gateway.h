@@ -11,6 +11,7 @@
 #include "identity.h"
 #include "options.h"
 #include "route.h"
+#include "supervisors.h"
 #include "text.h"
 
 #ifndef MULBERRY_VERSION
@@ -30,6 +31,7 @@ struct gw_gateway
 	gw_identities *identities;
 	gw_feed *feed;
 	gw_ingest *ingest;
+	gw_supervisors *supervisors;
 	int64_t started;
 	bool stopping;
 
@@ -76,11 +78,12 @@ extern void gw_answer_outcome(gw_gateway *gateway, http_id id, gw_identity *iden
 /* Sets for whom a unit is. */
 extern void gw_unit_for(gw_unit *unit, const gw_identity *identity);
 
-/* ingest.c, complete.c, health.c */
+/* ingest.c, complete.c, supervisors.c, health.c */
 extern gw_ingest *gw_ingest_new(gw_gateway *gateway);
 extern void gw_ingest_free(gw_ingest *ingest);
 extern void gw_handle_packet(gw_call *call);
 extern void gw_handle_complete(gw_call *call);
+extern void gw_handle_supervisor(gw_call *call);
 extern void gw_handle_root(gw_call *call);
 extern void gw_handle_live(gw_call *call);
 extern void gw_handle_ready(gw_call *call);

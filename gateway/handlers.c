@@ -15,6 +15,8 @@
 
 static const gw_action packet = { GW_ACCESS_INGEST, gw_handle_packet };
 static const gw_action complete = { GW_ACCESS_INGEST | GW_ACCESS_OPERATOR, gw_handle_complete };
+static const gw_action supervisor = { GW_ACCESS_SUPERVISOR | GW_ACCESS_AUDITOR,
+									  gw_handle_supervisor };
 static const gw_action root = { 0, gw_handle_root };
 static const gw_action live = { 0, gw_handle_live };
 static const gw_action ready = { 0, gw_handle_ready };
@@ -23,6 +25,7 @@ static const gw_action metrics = { 0, gw_handle_metrics };
 static const http_route client_routes[] = {
 	{ "POST", "/v1/call/stream/{call_id}", &packet },
 	{ "POST", "/v1/call/complete/{call_id}", &complete },
+	{ "GET", "/ws/supervisor", &supervisor },
 	{ "GET", "/", &root },
 	{ "GET", "/health", &ready },
 };
@@ -317,6 +320,40 @@ route(gw_gateway *gateway, http_server *server, http_request *request, const htt
 	return false;
 }
 
+/*
+ * Whose a request is.  A browser's WebSocket cannot have the header: its token stands beside the subprotocol, as
+ * "token.<…>"; or, for tools, in the query, which logs on the way may keep.
+ */
+static gw_identity *
+identity_of(gw_gateway *gateway, http_request *request, const gw_action *action)
+{
+	http_text query = http_request_query(request);
+	mb_http_walk walk = { 0 };
+	http_text offered;
+
+	if (action == &supervisor && http_request_header(request, "Authorization").data == NULL)
+	{
+		while (http_request_next_token(request, "Sec-WebSocket-Protocol", &walk, &offered))
+		{
+			if (offered.length > 6 && memcmp(offered.data, "token.", 6) == 0)
+				return gw_identities_find_token(gateway->identities, offered.data + 6,
+												offered.length - 6);
+		}
+		for (size_t at = 0; at + 6 < query.length; at++)
+		{
+			size_t n = 0;
+
+			if ((at > 0 && query.data[at - 1] != '&') || memcmp(query.data + at, "token=", 6) != 0)
+				continue;
+			while (at + 6 + n < query.length && query.data[at + 6 + n] != '&')
+				n++;
+			gw_log(GW_WARNING, "a token came in a query", "logs on its way may have kept it");
+			return gw_identities_find_token(gateway->identities, query.data + at + 6, n);
+		}
+	}
+	return gw_identities_find(gateway->identities, request, action->access);
+}
+
 /* Before the body: what is refused anyway is refused here. */
 static void
 on_head(void *context, http_request *request)
@@ -332,7 +369,7 @@ on_head(void *context, http_request *request)
 	action = match.route->target;
 	if (action->access == 0)
 		return;
-	identity = gw_identities_find(gateway->identities, request);
+	identity = identity_of(gateway, request, action);
 	if (identity == NULL || identity->standing == GW_WORTHLESS)
 	{
 		gateway->unauthorized++;
@@ -369,8 +406,22 @@ on_done(void *context, http_request *request, bool delivered)
 
 	if (status >= 100 && status < 600)
 		gateway->answers[status / 100]++;
+	if (status == 101)
+		gw_supervisors_gone(gateway->supervisors, http_request_id(request));
 	if (identity != NULL)
 		gw_identity_release(identity);
+}
+
+static void
+on_writable(void *context, http_request *socket)
+{
+	gw_supervisors_writable(((gw_gateway *) context)->supervisors, http_request_id(socket));
+}
+
+static void
+on_stopping(void *context, http_request *socket)
+{
+	gw_supervisors_stopping(((gw_gateway *) context)->supervisors, http_request_id(socket));
 }
 
 /* What the library refuses is told in the same form. */
@@ -415,6 +466,8 @@ const http_handlers gw_client_handlers = {
 	.done = on_done,
 	.refused = on_refused,
 	.headers = on_headers,
+	.writable = on_writable,
+	.stopping = on_stopping,
 };
 
 const http_handlers gw_admin_handlers = {

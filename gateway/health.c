@@ -106,6 +106,8 @@ gw_handle_metrics(gw_call *call)
 		   (uint64_t) http->connections);
 	single(&text, "mulberry_gateway_sockets", "gauge", "WebSockets among them.",
 		   (uint64_t) http->sockets);
+	single(&text, "mulberry_gateway_supervisors", "gauge", "Supervisors that listen.",
+		   (uint64_t) gw_supervisors_count(gateway->supervisors));
 	single(&text, "mulberry_gateway_requests", "gauge", "Requests under way.",
 		   (uint64_t) http->requests);
 	single(&text, "mulberry_gateway_buffered_bytes", "gauge", "Memory that requests hold.",

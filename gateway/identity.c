@@ -234,8 +234,8 @@ make_room(gw_identities *identities)
 		drop(identities, oldest);
 }
 
-static gw_identity *
-find_token(gw_identities *identities, const char *token, size_t n)
+gw_identity *
+gw_identities_find_token(gw_identities *identities, const char *token, size_t n)
 {
 	uint8_t digest[MB_SHA256_SIZE];
 	gw_identity **bucket;
@@ -279,7 +279,7 @@ find_token(gw_identities *identities, const char *token, size_t n)
 }
 
 gw_identity *
-gw_identities_find(gw_identities *identities, const http_request *request)
+gw_identities_find(gw_identities *identities, const http_request *request, int access)
 {
 	http_text header = http_request_header(request, "Authorization");
 	const unsigned char *address = http_request_address_bytes(request);
@@ -289,11 +289,11 @@ gw_identities_find(gw_identities *identities, const http_request *request)
 		if (http_request_header_count(request, "Authorization") != 1 || header.length < 8 ||
 			strncasecmp(header.data, "Bearer ", 7) != 0)
 			return NULL;
-		return find_token(identities, header.data + 7, header.length - 7);
+		return gw_identities_find_token(identities, header.data + 7, header.length - 7);
 	}
 	for (rule *r = identities->rules; r != NULL; r = r->next)
 	{
-		if (lies_in(address, r))
+		if (lies_in(address, r) && (r->identity.access & access) != 0)
 			return &r->identity;
 	}
 	return NULL;

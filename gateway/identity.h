@@ -71,9 +71,15 @@ gw_identities_add_rule(gw_identities *identities, const char *rule, char *error,
 
 /*
  * Whose request it is; NULL for nobody: without a token from an address without a rule, or with an
- * Authorization that is no bearer's.  Hold it with gw_identity_hold() to keep it.
+ * Authorization that is no bearer's.  Of rules the first one that gives one of the accesses counts.
+ * Hold it with gw_identity_hold() to keep it.
  */
-extern gw_identity *gw_identities_find(gw_identities *identities, const http_request *request);
+extern gw_identity *
+gw_identities_find(gw_identities *identities, const http_request *request, int access);
+
+/* The same for a token that came by another way than that header. */
+extern gw_identity *
+gw_identities_find_token(gw_identities *identities, const char *token, size_t n);
 extern gw_identity *gw_identity_hold(gw_identity *identity);
 extern void gw_identity_release(gw_identity *identity);
 

@@ -125,7 +125,9 @@ prepare(const gw_options *options)
 	gateway.loop = http_loop_new();
 	gateway.identities = gw_identities_new((size_t) options->max_tokens);
 	gateway.ingest = gw_ingest_new(&gateway);
-	if (gateway.loop == NULL || gateway.identities == NULL || gateway.ingest == NULL)
+	gateway.supervisors = gateway.loop == NULL ? NULL : gw_supervisors_new(&gateway);
+	if (gateway.loop == NULL || gateway.supervisors == NULL || gateway.identities == NULL ||
+		gateway.ingest == NULL)
 		return fail("out of memory");
 	for (int i = 0; i < options->n_anonymous; i++)
 	{
@@ -188,7 +190,7 @@ main(int argc, char **argv)
 	}
 	gateway.database = gw_database_new(
 		gateway.loop, &(gw_database_options){ options.database, options.connections });
-	gateway.feed = gw_feed_new(gateway.loop, options.database, gateway.identities);
+	gateway.feed = gw_feed_new(&gateway);
 	if (gateway.database == NULL || gateway.feed == NULL || signals < 0 ||
 		!http_loop_add(gateway.loop, &watch, EPOLLIN) ||
 		!gw_watchdog_start(gateway.loop, HANGS_AFTER))
@@ -201,6 +203,7 @@ main(int argc, char **argv)
 	gw_database_free(gateway.database);
 	http_server_free(gateway.server);
 	http_server_free(gateway.admin);
+	gw_supervisors_free(gateway.supervisors);
 	gw_ingest_free(gateway.ingest);
 	gw_identities_free(gateway.identities);
 	gw_log(GW_INFO, "ended", NULL);

@@ -46,6 +46,10 @@ static const struct setting
 	  "the same for health and metrics, repeatable [none]" },
 	{ "anonymous", TEXTS, offsetof(gw_options, anonymous), offsetof(gw_options, n_anonymous),
 	  GW_MAX_RULES, 0, "access@tenant=network for clients without a token, repeatable [none]" },
+	{ "origin", TEXTS, offsetof(gw_options, origin), offsetof(gw_options, n_origin), GW_MAX_RULES,
+	  0,
+	  "of pages that may open WebSockets, such as https://desk.example, or *; repeatable [that of "
+	  "this host]" },
 	{ "tls-certificate", TEXT, offsetof(gw_options, tls_certificate), 0, 0, 0,
 	  "PEM file with the certificate and its chain, for clients" },
 	{ "tls-key", TEXT, offsetof(gw_options, tls_key), 0, 0, 0, "PEM file with its key" },

@@ -21,6 +21,8 @@ typedef struct gw_options
 	int n_admin_listen;
 	const char *anonymous[GW_MAX_RULES];
 	int n_anonymous;
+	const char *origin[GW_MAX_RULES]; /* of pages that may open sockets */
+	int n_origin;
 	const char *tls_certificate;
 	const char *tls_key;
 	int max_connections;

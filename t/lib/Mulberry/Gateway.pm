@@ -17,6 +17,7 @@ our @EXPORT = qw(start_gateway ask ask_admin packet_body wait_for_gateway log_of
 our $program = $ENV{MULBERRY_GATEWAY} // ($ENV{MULBERRY_PROGRAMS} // '.') . '/gateway/mulberry-gateway';
 my $json = JSON::PP->new->canonical;
 my $number = 0;
+my @started;
 
 # Starts one with a role of its own, "gate", which has gateway access to all tenants; more flags may follow.  Returns
 # { run, pid, port, admin, log, http }.
@@ -29,12 +30,16 @@ sub start_gateway
     unshift @flags, '--admin-listen', '127.0.0.1:0' unless grep { $_ eq '--admin-listen' } @flags;
     my $gateway = { log => $log, http => HTTP::Tiny->new(timeout => $PostgreSQL::Test::Utils::timeout_default, keep_alive => 1) };
     $gateway->{run} = IPC::Run::start([ $program, '--database', $conninfo, @flags ], '<', '/dev/null', '>', '/dev/null', '2>', $log);
+    push @started, $gateway;
     $gateway->{pid} = $gateway->{run}{KIDS}[0]{PID};
     my $text = wait_for_gateway($gateway, qr/"serving"/);
     my @found = $text =~ /"detail":"127\.0\.0\.1:\d+, port (\d+)"/g;
     @$gateway{qw(port admin)} = @found;
     return $gateway;
 }
+
+# whatever becomes of the test, none is left behind
+END { my $status = $?; $_->{run}->kill_kill foreach @started; $? = $status }
 
 sub log_of_gateway { my ($gateway) = @_; return -e $gateway->{log} ? slurp_file($gateway->{log}) : '' }
 

@@ -1,0 +1,146 @@
+# The supervisors' socket of mulberry-gateway, with a client of another maker (python3-websockets): VoiceStream's events with
+# their fields, resuming from a number without a gap, filters, who may listen to what, and how it ends.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use IPC::Run;
+use JSON::PP;
+use Mulberry::Cluster;
+use Mulberry::Gateway;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $python = '/usr/bin/python3';
+plan skip_all => 'needs python3-websockets' if system("$python -c 'import websockets' 2>/dev/null") != 0;
+
+my $node = mulberry_cluster('supervisors', conf => "mulberry.grace_period = '300ms'");
+sub sql { return $node->safe_psql('postgres', shift) }
+sql(q{CREATE ROLE gate LOGIN; SELECT mulberry.grant_access('gate', 'gateway', NULL); SELECT mulberry.create_tenant('north');});
+my %token = map { /(\S+) (\S+)/ } split /\n/, sql(<<'SQL');
+SELECT 'pbx ' || mulberry.create_token('pbx', 'ingest', 'north') UNION ALL
+SELECT 'desk ' || mulberry.create_token('desk', 'supervisor', 'north') UNION ALL
+SELECT 'other ' || mulberry.create_token('other', 'supervisor') UNION ALL
+SELECT 'all ' || mulberry.create_token('all', 'supervisor', NULL);
+SQL
+my $gateway = start_gateway($node, '--anonymous', 'supervisor@default=127.0.0.0/8');
+$node->poll_query_until('postgres', q{SELECT count(*) = 5 FROM pg_stat_activity WHERE application_name ~ '^mulberry-gateway'}) or die;
+my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+sleep 0.05 while ask_admin($gateway, '/metrics')->{content} !~ /^mulberry_gateway_listening 1/m && time < $end;
+
+# A client; its lines so far are in ${ $client->{out} }.
+sub listen_to
+{
+    my ($query, @arguments) = @_;
+    my $out = '';
+    my $client = { out => \$out };
+    my $port = $gateway->{port};
+    @arguments = map { /^token=(.*)/ ? "Authorization=Bearer $1" : $_ } @arguments;
+    $client->{run} = IPC::Run::start([ $python, "$FindBin::RealBin/lib/Mulberry/supervisor.py", "ws://127.0.0.1:$port/ws/supervisor$query", @arguments ], '<', '/dev/null', '>', \$out, '2>', '/dev/null');
+    heard($client, qr/^(?:connected|refused|closed)/);
+    return $client;
+}
+
+# Waits until a line comes; returns all lines.
+sub heard
+{
+    my ($client, $pattern) = @_;
+    my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+    while (${ $client->{out} } !~ /$pattern/m && time < $until)
+    {
+        # one that has ended has written its last line
+        last if !$client->{run}->pumpable;
+        $client->{run}->pump_nb;
+        sleep 0.02;
+    }
+    like(${ $client->{out} }, qr/$pattern/m, "heard $pattern");
+    return split /\n/, ${ $client->{out} };
+}
+sub events { my ($client) = @_; return map { decode_json($_) } grep { /^\{/ } split /\n/, ${ $client->{out} } }
+sub stream { my ($call, $sequence) = @_; my $answer = ask($gateway, 'POST', "/v1/call/stream/$call", body => packet_body($sequence), token => $token{pbx}); is($answer->{status}, 202, "$call $sequence"); return }
+
+# ---- VoiceStream's events ----
+
+my $desk = listen_to('', "token=$token{desk}");
+my $one = listen_to('?call=call_001', "token=$token{desk}");
+my $kinds = listen_to('?kind=state_changed&kind=ai_completed', "token=$token{desk}");
+my $other = listen_to('', "token=$token{other}");
+my $all = listen_to('', "token=$token{all}");
+my $anonymous = listen_to('');
+stream('call_001', 0);
+heard($one, qr/"event":"packet_received".*"sequence":0\b/);
+stream('call_001', 3);
+heard($one, qr/"event":"packet_received".*"sequence":3\b/);
+my ($received) = grep { $_->{event} eq 'packet_received' && $_->{sequence} == 3 } events($one);
+is_deeply([ @$received{qw(call_id sequence total_received missing_sequences)} ], [ 'call_001', 3, 2, [ 1, 2 ] ], 'packet_received, as VoiceStream says it');
+heard($desk, qr/"event":"packet_received".*"sequence":3\b/);
+stream('call_001', 3);
+heard($one, qr/"event":"packet_duplicate"/);
+stream('call_002', 0);
+heard($desk, qr/"call_id":"call_002"/);
+is(ask($gateway, 'POST', '/v1/call/complete/call_001', body => { total_packets => 4 }, token => $token{pbx})->{status}, 202, 'complete');
+heard($_, qr/"to_state":\s*"PROCESSING_AI"/) foreach $desk, $one, $kinds, $all;
+my ($changed) = grep { $_->{event} eq 'state_changed' } events($desk);
+is_deeply([ @$changed{qw(call_id from_state to_state)} ], [ 'call_001', 'IN_PROGRESS', 'COMPLETED' ], 'state_changed, as VoiceStream says it');
+is(scalar(grep { $_->{event} !~ /^(?:state_changed|ai_completed)$/ } events($kinds)), 0, 'of other kinds nothing comes');
+is(scalar(grep { ($_->{call_id} // '') ne 'call_001' } events($one)), 0, 'of other calls nothing comes');
+stream('call_001', 9);
+heard($one, qr/"event":"packet_rejected".*"reason":"Call already completed"/);
+is(scalar(events($_)), 0, 'of another tenant nothing comes') foreach $other, $anonymous;
+is(scalar(grep { $_->{tenant} ne 'north' } events($all)), 0, 'who may hear all tenants is told which it is');
+
+# ---- from a number on ----
+
+my @stored = grep { defined $_->{seq} } events($desk);
+my $last = $stored[-1]{seq};
+is(join(' ', map { $_->{seq} } @stored), join(' ', $stored[0]{seq} .. $last), 'stored events come in order, without a gap');
+my $since = listen_to('?since=0', "token=$token{desk}");
+heard($since, qr/"seq":\s*$last\b/);
+is(join(' ', map { $_->{seq} } grep { defined $_->{seq} } events($since)), join(' ', 1 .. $last), 'since 0: all of them, once');
+my $later = listen_to("?since=$last", "token=$token{desk}");
+# events come while nobody listens to the database
+sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mulberry-gateway feed'});
+sql(q{SELECT mulberry.begin_call('began_meanwhile', tenant => 'north')});
+sql(q{SELECT mulberry.begin_call('began_too', tenant => 'north')});
+heard($_, qr/"began_too"/) foreach $desk, $since, $later;
+my @after = grep { defined $_->{seq} } events($later);
+is(join(' ', map { $_->{seq} } @after), join(' ', $last + 1 .. $last + @after), 'after the session was lost: no gap, nothing twice');
+@after = grep { defined $_->{seq} } events($since);
+is(join(' ', map { $_->{seq} } @after), join(' ', 1 .. $after[-1]{seq}), 'nor for who was there before');
+
+# ---- who may ----
+
+like(${ listen_to('', @$_)->{out} }, qr/^refused 401/, "refused: @$_") foreach [ 'token=wrong' ], [ 'Authorization=Basic eDp5' ], [ 'subprotocol=mulberry.v1', 'subprotocol=token.wrong' ];
+like(${ listen_to('', "token=$token{pbx}")->{out} }, qr/^refused 403/, 'a token that may only send');
+like(${ listen_to('?tenant=default', "token=$token{desk}")->{out} }, qr/^refused 400/, 'another tenant');
+like(${ listen_to("?$_", "token=$token{desk}")->{out} }, qr/^refused 400/, "an odd query: $_") foreach 'since=-1', 'since=x', 'since=', 'colour=red';
+like(${ listen_to('?since=0', "token=$token{all}")->{out} }, qr/^refused 400/, 'a number of no tenant');
+like(${ listen_to('?since=0&tenant=north', "token=$token{all}")->{out} }, qr/^connected/, 'of one');
+like(${ listen_to('', 'subprotocol=mulberry.v1', "subprotocol=token.$token{desk}")->{out} }, qr/^connected mulberry\.v1/, 'a token beside the subprotocol');
+like(${ listen_to("?token=$token{desk}")->{out} }, qr/^connected/, 'a token in the query');
+like(log_of_gateway($gateway), qr/"warning".*a token came in a query/, 'which is warned of');
+unlike(log_of_gateway($gateway), qr/\Q$token{desk}\E/, 'without telling it');
+like(${ listen_to('', "token=$token{desk}", 'Origin=https://evil.example')->{out} }, qr/^refused 403/, 'a page of another origin');
+like(${ listen_to('', "token=$token{desk}", "Origin=http://127.0.0.1:$gateway->{port}")->{out} }, qr/^connected/, 'a page of this host');
+is(ask($gateway, 'GET', '/ws/supervisor', token => $token{desk})->{status}, 426, 'no WebSocket');
+
+# ---- many events, and the end ----
+
+my $many = listen_to('', "token=$token{desk}");
+sql(q{SELECT count(*) FROM mulberry.ingest_packets(array_fill('busy'::text, ARRAY[1000]), (SELECT array_agg(g::bigint) FROM generate_series(0, 999) g), array_fill('x'::bytea, ARRAY[1000]), NULL, 'text', NULL, 'north')});
+heard($many, qr/"sequence":\s*999\b/);
+my @busy = grep { $_->{event} eq 'packet_received' && $_->{call_id} eq 'busy' } events($many);
+my $packets = 0;
+$packets += $_->{packets} foreach @busy;
+is($packets, 1000, 'packets are gathered, ' . @busy . ' messages for 1000, and counted');
+sql(q{SELECT mulberry.revoke_token('desk', 'north')});
+heard($_, qr/^closed 1008/m) foreach $desk, $one, $later, $many;
+kill 'TERM', $gateway->{pid};
+heard($all, qr/"event":"resync"[^\n]*\nclosed 1001/m);
+$_->{run}->kill_kill foreach $other, $anonymous, $kinds, $since, $all;
+$gateway->{run}->finish;
+$node->stop;
+done_testing();
