@@ -145,5 +145,6 @@ for kind in stored compressed; do
     } | "$bindir/psql" -XqAt >"$work/cancel" 2>&1
     awk -v kind=$kind '/^Time:/ {time = $2} /canceling statement/ {n++} /^after/ {print time - $2}
         END {if (n != 60) {print "only " n " of 60 were cancelled" > "/dev/stderr"; exit 1}}' "$work/cancel" |
-        sort -g | awk -v kind=$kind '{v[NR] = $1} END {printf "%-12s median %.1f, longest %.1f of %d\n", kind, v[int((NR + 1) / 2)], v[NR], NR}'
+        sort -g | awk -v kind=$kind '{v[NR] = $1}
+            END {printf "%-12s median %.1f, longest %.1f of %d\n", kind, v[int((NR + 1) / 2)], v[NR], NR}'
 done
