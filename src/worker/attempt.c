@@ -546,16 +546,13 @@ mulberry_attempt_settle(mulberry_worker *worker, mulberry_http_answer *answer)
 		settle_by_sql(worker, job, answer, NULL);
 		return;
 	}
-	unit.verdict = mulberry_judge_answer(answer);
+	unit.verdict = mulberry_judge_answer(answer, job->sent_seconds);
 	/* a report that is refused must not wait in silence for somebody to mend its endpoint */
 	if (job->kind->persistent && unit.verdict.failure == MULBERRY_FAILURE_ENDPOINT &&
 		answer->status >= 300 && answer->status < 500 && answer->status != 408)
 		unit.verdict.failure = MULBERRY_FAILURE_PERMANENT;
 	if (!unit.verdict.ok && ask_differently(worker, &unit))
 		return;
-	if (answer->status == 413 && job->sent_seconds > 0)
-		unit.verdict.error = psprintf("%s (for %d s of audio, which is divided no further)",
-									  unit.verdict.error, job->sent_seconds);
 	if (unit.verdict.ok && !accept(worker, &unit))
 	{
 		release_transfer(worker, answer);

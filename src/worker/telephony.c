@@ -229,7 +229,7 @@ mulberry_telephony_answer(mulberry_job *job, const mulberry_http_answer *answer,
 	if (answered && job->order)
 		job->protocol->read_call(job->order, answer, &said);
 	if (!answered && error == NULL && answer)
-		error = mulberry_judge_answer(answer).error;
+		error = mulberry_judge_answer(answer, 0).error;
 	if (answered && said.problem)
 		error = said.problem;
 	if (said.body_size > 0)

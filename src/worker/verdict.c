@@ -130,7 +130,7 @@ judge_status(const mulberry_http_answer *answer, mulberry_verdict *verdict)
 }
 
 mulberry_verdict
-mulberry_judge_answer(const mulberry_http_answer *answer)
+mulberry_judge_answer(const mulberry_http_answer *answer, int sent_seconds)
 {
 	mulberry_verdict verdict = { 0 };
 	StringInfoData error;
@@ -160,6 +160,9 @@ mulberry_judge_answer(const mulberry_http_answer *answer)
 				appendStringInfoString(&error, " (redirects are not followed)");
 			verdict.brief = pstrdup(error.data);
 			append_quote(&error, answer);
+			if (answer->status == 413 && sent_seconds > 0)
+				appendStringInfo(&error, " (for %d s of audio, which is divided no further)",
+								 sent_seconds);
 			judge_status(answer, &verdict);
 			break;
 	}

@@ -23,8 +23,8 @@ typedef struct mulberry_verdict
 /* Whether a failure may be the endpoint's, and so says something about the jobs of others. */
 extern bool mulberry_failure_of_endpoint(mulberry_failure failure);
 
-/* Judges an answer. */
-extern mulberry_verdict mulberry_judge_answer(const mulberry_http_answer *answer);
+/* Judges an answer to so many seconds of audio, which can be divided no further; 0: to something else. */
+extern mulberry_verdict mulberry_judge_answer(const mulberry_http_answer *answer, int sent_seconds);
 
 /*
  * What it means that a 2xx answer could not be used: "sqlerrcode" of the error
