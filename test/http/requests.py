@@ -51,7 +51,7 @@ def mutate(chance, request):
             request = request[:at] + chance.choice(PIECES) + request[at + 1:]
         elif kind == 3:
             lines = request.split(b"\r\n")
-            lines.insert(chance.randrange(1, len(lines)), chance.choice(LINES))
+            lines.insert(chance.randrange(1, max(2, len(lines))), chance.choice(LINES))
             request = b"\r\n".join(lines)
         elif kind == 4:
             lines = request.split(b"\r\n")
