@@ -424,6 +424,8 @@ CREATE INDEX calls_started ON calls (tenant, coalesce(started_at, created_at));
 -- Calls that silence may complete, and those that retention may take.
 CREATE INDEX calls_in_progress ON calls (id) WHERE state = 'IN_PROGRESS';
 CREATE INDEX calls_finished ON calls (tenant, finished_at) WHERE finished_at IS NOT NULL;
+-- Those that metrics() counts each time.
+CREATE INDEX calls_unfinished ON calls (tenant, state) WHERE finished_at IS NULL;
 
 -- What the first track of a call has in the row of the call, so that a call with one track is one row.
 CREATE TABLE tracks (
@@ -927,6 +929,7 @@ CREATE TABLE mandates (
 ) WITH (fillfactor = 70);
 -- mandates.c reads columns by position: add new ones at the end
 CREATE INDEX mandates_agent ON mandates (tenant, agent, agent_version);
+CREATE INDEX mandates_active ON mandates (tenant, expires_at) WHERE status = 'ACTIVE';
 COMMENT ON TABLE mandates IS 'permissions to spend, in the cloud (the registry) and on the edge that they are for';
 COMMENT ON COLUMN mandates.id IS 'eight digits; 00000000 is the one that PING carries';
 COMMENT ON COLUMN mandates.sponsor IS 'whose money it is';
@@ -2233,6 +2236,142 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION access_rules_server() IS 'which access needs which object of server';
 
+-- src/metrics/metrics.sql
+-- What is measured: what src/metrics/metric_kinds.c defines.
+
+CREATE FUNCTION mulberry.metric_kinds()
+RETURNS TABLE (metric text, type text, subject text, labels text[], of_server boolean, help text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 30
+AS 'MODULE_PATHNAME', 'mulberry_metric_kinds';
+COMMENT ON FUNCTION mulberry.metric_kinds() IS
+    'the metrics that metrics() has: type (counter, gauge or histogram), labels, and what it means. of_server: of the processes as a '
+    'whole, the others are also told by tenant';
+
+CREATE FUNCTION count_metric(metric text, tenant uuid, first text DEFAULT NULL, second text DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_count_metric';
+COMMENT ON FUNCTION count_metric(text, uuid, text, text) IS
+    'adds 1 to a counter when the transaction commits; first, second: values of its labels (internal)';
+
+CREATE FUNCTION observe_metric(metric text, tenant uuid, value double precision, label text DEFAULT NULL) RETURNS void
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_observe_metric';
+COMMENT ON FUNCTION observe_metric(text, uuid, double precision, text) IS
+    'adds a value to a histogram when the transaction commits; null, or one that no clock can mean, is left out (internal)';
+
+CREATE FUNCTION counted(everything boolean, tenants uuid[], by_tenant boolean)
+RETURNS TABLE (metric text, tenant uuid, suffix text, labels jsonb, value double precision, place integer)
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED ROWS 300 AS 'MODULE_PATHNAME', 'mulberry_counted';
+COMMENT ON FUNCTION counted(boolean, uuid[], boolean) IS
+    'the counters of some or (everything) all tenants, together or, without what is 0, each by itself; tenant null: together, or of those '
+    'for which there was no room. Nothing without preloading (internal)';
+
+CREATE FUNCTION counting_since() RETURNS timestamptz
+LANGUAGE c VOLATILE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_counting_since';
+COMMENT ON FUNCTION counting_since() IS 'when the counters of this database began at 0; null: nothing is counted (internal)';
+
+-- What is read when it is asked for.  Each metrics_...() function answers for one subject, of the tenants given, together or each by
+-- itself; metrics() calls all of them, so that a part adds its figures by adding such a function.
+
+CREATE FUNCTION metrics_processes(tenants uuid[], by_tenant boolean)
+RETURNS TABLE (metric text, tenant uuid, labels jsonb, value double precision)
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT 'mulberry_build_info', NULL::uuid, jsonb_build_object('version', e.extversion), 1.0::double precision
+      FROM pg_extension e WHERE e.extname = 'mulberry'
+     UNION ALL
+    SELECT 'mulberry_counting_start_time_seconds', NULL, '{}', extract(epoch FROM s.since)
+      FROM mulberry_internal.counting_since() AS s (since) WHERE s.since IS NOT NULL
+     UNION ALL
+    SELECT m.metric, NULL, m.labels, sum(m.value)::double precision
+      FROM mulberry.process_statistics() p
+     CROSS JOIN LATERAL (VALUES
+            ('mulberry_processes', jsonb_build_object('type', p.type), (p.pid IS NOT NULL)::integer),
+            ('mulberry_process_starts_total', jsonb_build_object('type', p.type), p.starts),
+            (CASE p.type WHEN 'notifier' THEN 'mulberry_notifications_total' END, '{}', p.done),
+            (CASE p.type WHEN 'notifier' THEN 'mulberry_notifications_failed_total' END, '{}', p.failed),
+            (CASE p.type WHEN 'worker' THEN 'mulberry_job_attempts_failed_total' END, '{}', p.failed),
+            (CASE p.type WHEN 'worker' THEN 'mulberry_requests_in_flight' END, '{}', p.in_flight)) AS m (metric, labels, value)
+     WHERE m.metric IS NOT NULL
+     GROUP BY m.metric, m.labels
+$$;
+COMMENT ON FUNCTION metrics_processes(uuid[], boolean) IS 'metrics of what runs (internal)';
+
+CREATE FUNCTION mulberry.metrics(by_tenant boolean DEFAULT false)
+RETURNS TABLE (metric text, type text, help text, name text, labels jsonb, value double precision)
+LANGUAGE mulberry VOLATILE ROWS 300 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    everything CONSTANT boolean := mulberry.has_access_everywhere('operator', 'auditor', 'admin', 'monitor');
+    tenants    CONSTANT uuid[] := mulberry.current_tenants('operator', 'auditor', 'admin', 'monitor');
+    parts      text;
+BEGIN
+    IF by_tenant IS NULL THEN
+        RAISE EXCEPTION 'by_tenant must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF NOT everything AND tenants = '{}' THEN
+        RAISE EXCEPTION 'role "%" has no operator, auditor, admin or monitor access', mulberry_internal.outer_role_name()
+            USING ERRCODE = 'insufficient_privilege',
+                  HINT = 'An administrator can give it with mulberry.grant_access(role, access, tenant).';
+    END IF;
+    SELECT string_agg(format('SELECT m.metric, m.tenant, %L, m.labels, m.value, 0 FROM mulberry_internal.%I($1, $2) m', '', p.proname),
+                      ' UNION ALL ' ORDER BY p.proname)
+      INTO parts
+      FROM pg_proc p
+     WHERE p.pronamespace = 'mulberry_internal'::regnamespace AND p.proname ~ '^metrics_' AND p.pronargs = 2;
+    RETURN QUERY EXECUTE format(
+        $query$
+        WITH samples AS MATERIALIZED (
+            SELECT c.metric, c.tenant, c.suffix, c.labels, c.value, c.place FROM mulberry_internal.counted($3, $1, $2) c UNION ALL %s
+        )
+        SELECT s.metric, k.type, k.help, s.metric || s.suffix,
+               CASE WHEN $2 AND NOT k.of_server THEN s.labels || jsonb_build_object('tenant', coalesce(t.name, '(others)'))
+                    ELSE s.labels END,
+               s.value
+          FROM samples s
+          LEFT JOIN mulberry.metric_kinds() WITH ORDINALITY AS k (metric, type, subject, labels, of_server, help, number)
+            ON k.metric = s.metric
+          LEFT JOIN mulberry_internal.tenants t ON t.id = s.tenant
+         -- tenants that were dropped have no name to be told by
+         WHERE s.tenant IS NULL OR t.id IS NOT NULL
+         ORDER BY k.number, t.name NULLS LAST, s.labels - 'le', s.place
+        $query$, parts) USING tenants, by_tenant, everything;
+END
+$$;
+COMMENT ON FUNCTION mulberry.metrics(boolean) IS
+    'what was counted and what is, as Prometheus has it: a row a sample, with its name, labels and value, and the metric that it belongs '
+    'to with type and help (a histogram has several names). Of the tenants to which the caller has operator, auditor, admin or monitor '
+    'access, together or by_tenant with the label tenant. Counters begin at 0 when the server starts '
+    '(mulberry_counting_start_time_seconds), and are absent without preloading';
+
+CREATE FUNCTION mulberry.metrics_text(by_tenant boolean DEFAULT false) RETURNS text
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp SET extra_float_digits = 1 AS $$
+    WITH samples AS MATERIALIZED (
+        SELECT m.*, row_number() OVER () AS number, row_number() OVER (PARTITION BY m.metric) AS within
+          FROM mulberry.metrics($1) m
+    )
+    SELECT string_agg(
+               CASE WHEN s.within = 1
+                    THEN format(E'# HELP %s %s\n# TYPE %s %s\n', s.metric, replace(replace(s.help, '\', '\\'), E'\n', '\n'),
+                                s.metric, s.type)
+                    ELSE '' END
+               || s.name || coalesce('{' || l.list || '}', '') || ' ' || s.value || E'\n', '' ORDER BY s.number)
+      FROM samples s
+     CROSS JOIN LATERAL (SELECT string_agg(format('%s="%s"', e.key, replace(replace(replace(e.value, '\', '\\'), '"', '\"'),
+                                                                            E'\n', '\n')), ',' ORDER BY e.key) AS list
+                           FROM jsonb_each_text(s.labels) e) AS l
+$$;
+COMMENT ON FUNCTION mulberry.metrics_text(boolean) IS
+    'metrics() in the text format of Prometheus (0.0.4), to be served or written to a file as it is';
+
+-- src/metrics/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_metrics() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE AS $$
+    VALUES
+    ('metric_kinds', 'EXECUTE', 'operator auditor admin monitor'),
+    ('metrics', 'EXECUTE', 'operator auditor admin monitor'),
+    ('metrics_text', 'EXECUTE', 'operator auditor admin monitor')
+$$;
+COMMENT ON FUNCTION access_rules_metrics() IS 'which access needs which object of metrics';
+
 -- src/secrets/secrets.sql
 CREATE VIEW mulberry.secret_entry WITH (security_barrier) AS
     SELECT NULL::text AS tenant, NULL::text AS name, NULL::secret_value AS value WHERE false;
@@ -2806,6 +2945,25 @@ LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_packet_event_s
 COMMENT ON FUNCTION packet_event_statistics() IS
     'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may '
     'wait; null without preloading (internal)';
+
+CREATE FUNCTION metrics_events(tenants uuid[], by_tenant boolean)
+RETURNS TABLE (metric text, tenant uuid, labels jsonb, value double precision)
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT 'mulberry_events_unnumbered', u.tenant, '{}'::jsonb, sum(u.number)::double precision
+      FROM (SELECT CASE WHEN by_tenant THEN e.tenant END AS tenant, 1 AS number
+              FROM mulberry_internal.events e WHERE e.seq IS NULL AND e.tenant = ANY (tenants)
+             UNION ALL
+            SELECT NULL, 0 WHERE NOT by_tenant) AS u
+     GROUP BY u.tenant
+     UNION ALL
+    SELECT m.metric, NULL, '{}', m.value
+      FROM mulberry_internal.packet_event_statistics() p
+     CROSS JOIN LATERAL (VALUES ('mulberry_packet_events_total', p.taken),
+                                ('mulberry_packet_events_lost_total', p.dropped)) AS m (metric, value)
+     WHERE m.value IS NOT NULL
+$$;
+COMMENT ON FUNCTION metrics_events(uuid[], boolean) IS 'metrics of events (internal)';
 
 CREATE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE AS $$
@@ -4616,6 +4774,24 @@ COMMENT ON FUNCTION mulberry.calls(text, timestamptz, timestamptz, jsonb, text, 
     'calls, the newest first: of a number (either side), that began since and before until, with these attributes ({"queue": "sales"}), '
     'of a direction, in a state; null: any. For the next ones say until => the started_at of the last. Needs supervisor access';
 
+-- src/calls/metrics.sql
+CREATE FUNCTION metrics_calls(tenants uuid[], by_tenant boolean)
+RETURNS TABLE (metric text, tenant uuid, labels jsonb, value double precision)
+LANGUAGE sql STABLE
+AS $$
+    WITH unfinished AS (
+        SELECT CASE WHEN by_tenant THEN c.tenant END AS tenant, c.state, count(*) AS number
+          FROM mulberry_internal.calls c
+         WHERE c.finished_at IS NULL AND c.tenant = ANY (tenants)
+         GROUP BY 1, 2
+    )
+    SELECT 'mulberry_calls', u.tenant, jsonb_build_object('state', s.state), coalesce(n.number, 0)::double precision
+      FROM (SELECT DISTINCT x.tenant FROM unfinished x UNION SELECT NULL WHERE NOT by_tenant) AS u
+     CROSS JOIN (VALUES ('IN_PROGRESS'), ('COMPLETED'), ('PROCESSING_AI')) AS s (state)
+      LEFT JOIN unfinished n ON n.tenant IS NOT DISTINCT FROM u.tenant AND n.state = s.state
+$$;
+COMMENT ON FUNCTION metrics_calls(uuid[], boolean) IS 'metrics of calls (internal)';
+
 -- src/calls/recordings.sql
 -- Whole recordings: a WAV file that becomes the packets of a call.
 
@@ -5359,14 +5535,19 @@ COMMENT ON FUNCTION retry_delay(integer, interval) IS
 CREATE FUNCTION settle_job(job bigint, final_state text, error text) RETURNS void
 LANGUAGE sql
 AS $$
-    WITH gone AS (DELETE FROM mulberry_internal.job_queue q WHERE q.id = $1 RETURNING *)
+    WITH gone AS (DELETE FROM mulberry_internal.job_queue q WHERE q.id = $1 RETURNING *), kept AS (
     INSERT INTO mulberry_internal.job_history (id, kind, tenant, call, endpoint, route, payload, state, attempts, deferrals,
                                       max_attempts, lease_token, last_error, created_at, started_at)
     SELECT id, kind, tenant, call, endpoint, route, CASE WHEN $2 <> 'done' THEN payload END, $2, attempts, deferrals,
            max_attempts, lease_token, coalesce($3, last_error), created_at, started_at
       FROM gone
+    )
+    SELECT mulberry_internal.count_metric('mulberry_jobs_total', g.tenant, g.kind, $2),
+           mulberry_internal.observe_metric('mulberry_job_duration_seconds', g.tenant,
+               CASE WHEN $2 = 'done' THEN extract(epoch FROM clock_timestamp() - g.waits_since) END, g.kind)
+      FROM gone g
 $$;
-COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queue to the history (internal)';
+COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queue to the history, and counts it (internal)';
 
 -- A transcript is work on a call: it fails with its job.  A telephone call for a command has its own way to fail.
 CREATE FUNCTION give_up_job(job job_queue, final_state text, error text, reason text) RETURNS void
@@ -6694,6 +6875,51 @@ AS $$
 $$;
 COMMENT ON FUNCTION health_jobs() IS 'health of jobs and endpoints';
 
+-- src/jobs/metrics.sql
+CREATE FUNCTION metrics_jobs(tenants uuid[], by_tenant boolean)
+RETURNS TABLE (metric text, tenant uuid, labels jsonb, value double precision)
+LANGUAGE sql STABLE
+AS $$
+    WITH queue AS (
+        SELECT CASE WHEN by_tenant THEN q.tenant END AS tenant, q.kind,
+               count(*) FILTER (WHERE q.state = 'queued' OR q.run_at <= now()) AS waiting,
+               count(*) FILTER (WHERE q.state = 'running' AND q.run_at > now()) AS running,
+               min(q.run_at) FILTER (WHERE q.run_at <= now()) AS oldest
+          FROM mulberry_internal.job_queue q
+         WHERE q.tenant = ANY (tenants)
+         GROUP BY 1, 2
+    ), owners AS (
+        SELECT q.tenant, min(q.oldest) AS oldest FROM queue q GROUP BY q.tenant
+         UNION ALL
+        SELECT NULL, NULL WHERE NOT by_tenant AND NOT EXISTS (SELECT FROM queue)
+    ), services AS (
+        -- what one tenant's own key does at an endpoint of all is told of that tenant
+        SELECT t.tenant, e.name,
+               bool_and(NOT EXISTS (SELECT FROM mulberry_internal.endpoint_state s
+                                     WHERE s.endpoint = e.id AND s.tenant IN (mulberry_internal.every_tenant(), t.tenant)
+                                       AND s.state <> 'closed')) AS up
+          FROM (SELECT x.tenant FROM unnest(tenants) AS x (tenant) WHERE by_tenant UNION ALL SELECT NULL WHERE NOT by_tenant) AS t
+          JOIN mulberry_internal.endpoints e
+            ON e.tenant IS NULL OR e.tenant = t.tenant OR (t.tenant IS NULL AND e.tenant = ANY (tenants))
+         WHERE e.enabled
+         GROUP BY 1, 2
+    )
+    SELECT m.metric, o.tenant, jsonb_build_object('kind', k.kind), m.value::double precision
+      FROM owners o
+     CROSS JOIN mulberry.job_kinds() k
+      LEFT JOIN queue q ON q.tenant IS NOT DISTINCT FROM o.tenant AND q.kind = k.kind
+     CROSS JOIN LATERAL (VALUES ('mulberry_jobs_waiting', coalesce(q.waiting, 0)),
+                                ('mulberry_jobs_running', coalesce(q.running, 0))) AS m (metric, value)
+     UNION ALL
+    SELECT 'mulberry_job_queue_age_seconds', o.tenant, '{}',
+           coalesce(extract(epoch FROM greatest(clock_timestamp() - o.oldest, '0')), 0)
+      FROM owners o
+     UNION ALL
+    SELECT 'mulberry_endpoint_up', s.tenant, jsonb_build_object('endpoint', s.name), s.up::integer
+      FROM services s
+$$;
+COMMENT ON FUNCTION metrics_jobs(uuid[], boolean) IS 'metrics of jobs and endpoints (internal)';
+
 -- src/jobs/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_jobs() RETURNS TABLE (object text, privilege text, accesses text)
@@ -7491,6 +7717,18 @@ CREATE VIEW mulberry.mandate_spendings WITH (security_barrier) AS
 COMMENT ON VIEW mulberry.mandate_spendings IS 'what spend() has accepted';
 COMMENT ON COLUMN mulberry.mandate_spendings.reference IS 'the payment: the same reference counts once';
 COMMENT ON COLUMN mulberry.mandate_spendings.remaining IS 'of the mandate, after it';
+
+CREATE FUNCTION metrics_mandates(tenants uuid[], by_tenant boolean)
+RETURNS TABLE (metric text, tenant uuid, labels jsonb, value double precision)
+LANGUAGE sql STABLE
+AS $$
+    SELECT 'active_mandates', g.tenant, '{}'::jsonb, count(m.id)::double precision
+      FROM (SELECT t.tenant FROM unnest(tenants) AS t (tenant) WHERE by_tenant UNION ALL SELECT NULL WHERE NOT by_tenant) AS g
+      LEFT JOIN mulberry_internal.mandates m
+        ON m.status = 'ACTIVE' AND m.expires_at > now() AND m.tenant = ANY (tenants) AND m.tenant = coalesce(g.tenant, m.tenant)
+     GROUP BY g.tenant
+$$;
+COMMENT ON FUNCTION metrics_mandates(uuid[], boolean) IS 'metrics of mandates (internal)';
 
 -- src/mandates/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
@@ -10983,6 +11221,10 @@ BEGIN
            state = CASE WHEN x.state = 'planned' AND finish_voice_call.outcome <> 'superseded' THEN 'failed' ELSE x.state END,
            request = NULL, page = NULL, recording = NULL, failures = 0, delete_recording = coalesce(delete_it, false)
      WHERE x.id = v.id;
+    PERFORM mulberry_internal.count_metric('voice_calls_total', x.tenant, x.state),
+            mulberry_internal.observe_metric('voice_call_duration_seconds', x.tenant,
+                                             extract(epoch FROM coalesce(x.ended_at, x.finished_at) - x.answered_at))
+       FROM mulberry_internal.voice_calls x WHERE x.id = v.id AND x.state <> 'planned';
     PERFORM mulberry_internal.count_calls(v.command);
     PERFORM mulberry_internal.record_audit(v.tenant, CASE v.purpose WHEN 'command' THEN 'VOICE_CALL' ELSE 'ESCALATION_CALL' END,
         finish_voice_call.outcome,

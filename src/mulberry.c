@@ -11,7 +11,10 @@
 
 #include "access/narrowing.h"
 #include "audit/refusals.h"
+#include "calls/ingest.h"
 #include "events/events.h"
+#include "jobs/kinds.h"
+#include "metrics/counters.h"
 #include "secrets/secrets.h"
 #include "server/catalog.h"
 #include "server/guc.h"
@@ -33,7 +36,10 @@ _PG_init(void)
 	mulberry_secrets_init();
 	mulberry_xact_init();
 	mulberry_narrowing_init();
+	mulberry_counters_init();
 	mulberry_events_init();
+	mulberry_job_kinds_init();
+	mulberry_ingest_init();
 	mulberry_refusals_init();
 	mulberry_breaker_init();
 	mulberry_shared_state_init();

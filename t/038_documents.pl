@@ -24,5 +24,10 @@ my $events = written('events');
 like($events, qr/^### ai_completed$/m, 'the events are described');
 is(slurp_file("$top/docs/events.md"), "$events\n", 'docs/events.md describes them as they are');
 
+my $metrics = written('metrics');
+like($metrics, qr/^\| `mulberry_packets_total` \| counter \| `outcome` \|/m, 'the metrics are described');
+is(slurp_file("$top/docs/metrics.md"), "$metrics\n", 'docs/metrics.md describes them as they are');
+is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT metric, ' ') FROM mulberry.metrics(true) WHERE type IS NULL"), '', 'and there are no others');
+
 $node->stop;
 done_testing();

@@ -139,5 +139,12 @@ ok(!$twilio->entries('overlap'), 'nobody was dialled twice at once');
 is($pair->cloud('SELECT count(*) FROM mulberry_internal.job_queue'), '0', 'no job is left');
 unlike(slurp_file($pair->{cloud}->logfile), qr/@{[ Mulberry::VoicePair::TOKEN ]}/, 'the log has not');
 is($pair->cloud("SELECT count(*) FROM mulberry_internal.events WHERE payload::text LIKE '%" . Mulberry::VoicePair::TOKEN . "%'"), '0', 'no event has the token');
+# every call that was placed and is over is counted once, and as long as it was answered
+is($pair->cloud(q{SELECT sum(value) FROM mulberry.metrics() WHERE name = 'voice_calls_total'}),
+    $pair->cloud(q{SELECT count(*) FROM mulberry_internal.voice_calls WHERE finished_at IS NOT NULL AND state <> 'planned'}), 'metrics() counts the calls');
+cmp_ok($pair->cloud(q{SELECT value FROM mulberry.metrics() WHERE name = 'voice_calls_total' AND labels = '{"status": "completed"}'}), '>=', 1, '... by status');
+is($pair->cloud(q{SELECT value FROM mulberry.metrics() WHERE name = 'voice_call_duration_seconds_count'}),
+    $pair->cloud(q{SELECT count(*) FROM mulberry_internal.voice_calls WHERE finished_at IS NOT NULL AND answered_at IS NOT NULL}), '... and how long they were');
+
 $pair->stop;
 done_testing();

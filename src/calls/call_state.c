@@ -19,6 +19,7 @@
 
 #include "calls/call_state.h"
 #include "events/event_payload.h"
+#include "metrics/counters.h"
 #include "server/state_guard.h"
 
 /* Raises the error of mulberry_move_call() unless the state machine has the transition. */
@@ -33,7 +34,7 @@ check_transition(const mulberry_call *call, mulberry_call_state to, bool reopeni
 									: NULL);
 }
 
-/* Stores state_changed without changing the row. */
+/* Stores state_changed, and counts it, without changing the row. */
 static void
 store_transition(const mulberry_call *call, mulberry_call_state to)
 {
@@ -44,6 +45,8 @@ store_transition(const mulberry_call *call, mulberry_call_state to)
 	mulberry_payload_text(&payload, "to_state", mulberry_call_state_name(to));
 	mulberry_store_event(&call->tenant, "state_changed", call->id, call->call_id,
 						 mulberry_end_payload(&payload));
+	mulberry_count_named(MULBERRY_METRIC_CALL_TRANSITIONS, mulberry_call_state_name(to), NULL,
+						 &call->tenant);
 }
 
 void

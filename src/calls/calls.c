@@ -25,6 +25,7 @@
 #include "calls/call_relations.h"
 #include "calls/calls.h"
 #include "calls/tracks.h"
+#include "metrics/counters.h"
 #include "server/catalog.h"
 #include "server/guc.h"
 #include "server/locks.h"
@@ -399,6 +400,8 @@ mulberry_create_call(Relation calls, mulberry_call *call, TimestampTz began, Tim
 	(void) mulberry_statement_run(&insert_statement, values, nulls);
 	SPI_finish();
 	mulberry_leave_owner(before);
+	mulberry_count_named(MULBERRY_METRIC_CALL_TRANSITIONS,
+						 mulberry_call_state_name(MULBERRY_IN_PROGRESS), NULL, &call->tenant);
 	CommandCounterIncrement();
 
 	if (!mulberry_find_call(calls, &call->tenant, call->call_id, call->call_id_length, call))

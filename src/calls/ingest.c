@@ -25,6 +25,8 @@
 #include "calls/call_completion.h"
 #include "calls/gaps.h"
 #include "calls/tracks.h"
+#include "core/audio/g711.h"
+#include "metrics/counters.h"
 #include "server/guc.h"
 #include "server/row.h"
 #include "server/xact.h"
@@ -180,6 +182,17 @@ begin_counting(mulberry_intake *intake, Relation calls, int64 number)
 	intake->partition_open = true;
 }
 
+/* A packet that fills its gap, or splits it, or shortens it. */
+static void
+count_late(const mulberry_call *call, const mulberry_range *gap, int32 sequence)
+{
+	mulberry_count(MULBERRY_METRIC_PACKETS_LATE, 0, 0, &call->tenant, 1);
+	if (gap->first == gap->last)
+		mulberry_count(MULBERRY_METRIC_GAPS_FILLED, 0, 0, &call->tenant, 1);
+	else if (gap->first < sequence && sequence < gap->last)
+		mulberry_count(MULBERRY_METRIC_GAPS_OPENED, 0, 0, &call->tenant, 1);
+}
+
 mulberry_packet_verdict
 mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_format *format,
 					  int64 number, Datum data, int32 *place, mulberry_fault *fault)
@@ -211,6 +224,7 @@ mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_fo
 			return MULBERRY_REJECTED;
 		mulberry_fill_gap(intake->track, &gap, sequence);
 		intake->missing--;
+		count_late(call, &gap.range, sequence);
 		return MULBERRY_ACCEPTED;
 	}
 
@@ -232,6 +246,7 @@ mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_fo
 	{
 		mulberry_open_gap(intake->track, intake->next, sequence - 1);
 		intake->missing += sequence - intake->next;
+		mulberry_count(MULBERRY_METRIC_GAPS_OPENED, 0, 0, &call->tenant, 1);
 	}
 	intake->next = sequence + 1;
 	return MULBERRY_ACCEPTED;
@@ -291,9 +306,40 @@ mulberry_packet_verdict_message(mulberry_packet_verdict verdict, const mulberry_
 	}
 }
 
+static const char *
+counted_verdict(int i)
+{
+	return i < MULBERRY_FAULTY ? mulberry_packet_verdict_status(i) : NULL;
+}
+
+void
+mulberry_ingest_init(void)
+{
+	mulberry_metric_label_values(MULBERRY_METRIC_PACKETS, 0, counted_verdict);
+}
+
+static void
+count_packet(const mulberry_intake *intake, mulberry_packet_verdict verdict, Datum data)
+{
+	const pg_uuid_t *tenant = &intake->call.tenant;
+	const mulberry_track *track = intake->track;
+	size_t size;
+	size_t samples;
+
+	mulberry_count(MULBERRY_METRIC_PACKETS, verdict, 0, tenant, 1);
+	if (verdict != MULBERRY_ACCEPTED)
+		return;
+	size = toast_raw_datum_size(data) - VARHDRSZ;
+	mulberry_count(MULBERRY_METRIC_PACKET_BYTES, 0, 0, tenant, size);
+	if (track->encoding != MULBERRY_ENCODING_TEXT &&
+		mb_audio_sample_count((mb_encoding) track->encoding, size, &samples) == MB_OK)
+		mulberry_count(MULBERRY_METRIC_AUDIO_SECONDS, 0, 0, tenant,
+					   samples * UINT64CONST(1000000) / track->sample_rate);
+}
+
 void
 mulberry_report_intake(const mulberry_intake *intake, mulberry_packet_verdict verdict,
-					   int32 sequence)
+					   int32 sequence, Datum data)
 {
 	mulberry_packet_report report = {
 		.kind = verdict == MULBERRY_ACCEPTED	? MULBERRY_PACKET_RECEIVED
@@ -312,6 +358,7 @@ mulberry_report_intake(const mulberry_intake *intake, mulberry_packet_verdict ve
 
 	report.ranges = mulberry_first_gaps(intake->track, &report.nranges);
 	mulberry_report_packet(&report);
+	count_packet(intake, verdict, data);
 }
 
 /* The answer about a packet, a packet_result. */
@@ -415,7 +462,7 @@ mulberry_ingest_packet(PG_FUNCTION_ARGS)
 		 !mulberry_check_duplicate(&intake, packet.sequence, packet.data, &fault)))
 		mulberry_raise_fault(&fault);
 	mulberry_end_intake(&intake, calls);
-	mulberry_report_intake(&intake, verdict, packet.sequence);
+	mulberry_report_intake(&intake, verdict, packet.sequence, packet.data);
 	table_close(calls, NoLock);
 	return form_result(fcinfo, &intake, verdict, packet.sequence);
 }

@@ -93,8 +93,11 @@ extern const char *mulberry_packet_verdict_status(mulberry_packet_verdict verdic
 extern const char *
 mulberry_packet_verdict_message(mulberry_packet_verdict verdict, const mulberry_call *call);
 
-/* Hands what happened to a packet to the supervisors' feed. */
+/* Hands what happened to a packet to the supervisors' feed, and counts it. */
 extern void mulberry_report_intake(const mulberry_intake *intake, mulberry_packet_verdict verdict,
-								   int32 sequence);
+								   int32 sequence, Datum data);
+
+/* From _PG_init. */
+extern void mulberry_ingest_init(void);
 
 #endif /* MULBERRY_INGEST_H */

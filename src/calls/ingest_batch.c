@@ -340,7 +340,8 @@ take_track(batch_packet **packets, int n, Relation calls, const mulberry_tenant 
 	call->missing_sequences = mulberry_first_gaps_text(intake.track);
 	for (int i = 0; i < n; i++)
 		if (packets[i]->verdict != MULBERRY_FAULTY)
-			mulberry_report_intake(&intake, packets[i]->verdict, packets[i]->sequence);
+			mulberry_report_intake(&intake, packets[i]->verdict, packets[i]->sequence,
+								   packets[i]->data);
 }
 
 /* Columns of the type batch_result. */

@@ -53,6 +53,8 @@ CREATE INDEX calls_started ON calls (tenant, coalesce(started_at, created_at));
 -- Calls that silence may complete, and those that retention may take.
 CREATE INDEX calls_in_progress ON calls (id) WHERE state = 'IN_PROGRESS';
 CREATE INDEX calls_finished ON calls (tenant, finished_at) WHERE finished_at IS NOT NULL;
+-- Those that metrics() counts each time.
+CREATE INDEX calls_unfinished ON calls (tenant, state) WHERE finished_at IS NULL;
 
 -- What the first track of a call has in the row of the call, so that a call with one track is one row.
 CREATE TABLE tracks (

@@ -16,6 +16,7 @@
 
 #include "core/command/command_judge.h"
 #include "core/crypto/digest.h"
+#include "metrics/counters.h"
 #include "server/row.h"
 #include "server/xact.h"
 #include "secrets/secret_key.h"
@@ -198,6 +199,9 @@ mulberry_judge_frame(PG_FUNCTION_ARGS)
 	mb_command_judge(&frame, symbols, &state, &judgement);
 	mb_forget(&key, sizeof(key));
 	mb_forget(&state, sizeof(state));
+	mulberry_count(MULBERRY_METRIC_COMMAND_FRAMES, judgement.verdict, 0, PG_GETARG_UUID_P(0), 1);
+	if (judgement.verdict == MB_VERDICT_FORGERY || judgement.verdict == MB_VERDICT_STALE)
+		mulberry_count(MULBERRY_METRIC_VERIFICATION_FAILURES, 0, 0, PG_GETARG_UUID_P(0), 1);
 
 	mulberry_row_add_text(&r, mb_verdict_name(judgement.verdict));
 	mulberry_row_add_text(&r, mb_verdict_error_code(judgement.verdict));

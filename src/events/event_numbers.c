@@ -31,6 +31,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "events/event_counts.h"
 #include "server/locks.h"
 #include "server/monotonic.h"
 #include "server/plans.h"
@@ -111,6 +112,8 @@ mulberry_number_events(PG_FUNCTION_ARGS)
 		bool nulls[6];
 
 		heap_deform_tuple(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, values, nulls);
+		mulberry_count_event(DatumGetUUIDP(values[0]), TextDatumGetCString(values[2]),
+							 DatumGetJsonbP(values[4]));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	SPI_finish();

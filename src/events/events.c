@@ -13,6 +13,7 @@
 #include "utils/jsonb.h"
 #include "utils/uuid.h"
 
+#include "events/event_counts.h"
 #include "events/event_kinds.h"
 #include "events/event_ring.h"
 #include "events/events.h"
@@ -31,6 +32,7 @@ mulberry_events_init(void)
 {
 	mulberry_event_ring_init();
 	mulberry_packet_notes_init();
+	mulberry_event_counts_init();
 }
 
 /*

@@ -135,6 +135,25 @@ COMMENT ON FUNCTION packet_event_statistics() IS
     'packet events of this database in shared memory: taken over, lost to a full ring or a full NOTIFY queue, waiting, and how many may '
     'wait; null without preloading (internal)';
 
+CREATE OR REPLACE FUNCTION metrics_events(tenants uuid[], by_tenant boolean)
+RETURNS TABLE (metric text, tenant uuid, labels jsonb, value double precision)
+LANGUAGE sql VOLATILE
+AS $$
+    SELECT 'mulberry_events_unnumbered', u.tenant, '{}'::jsonb, sum(u.number)::double precision
+      FROM (SELECT CASE WHEN by_tenant THEN e.tenant END AS tenant, 1 AS number
+              FROM mulberry_internal.events e WHERE e.seq IS NULL AND e.tenant = ANY (tenants)
+             UNION ALL
+            SELECT NULL, 0 WHERE NOT by_tenant) AS u
+     GROUP BY u.tenant
+     UNION ALL
+    SELECT m.metric, NULL, '{}', m.value
+      FROM mulberry_internal.packet_event_statistics() p
+     CROSS JOIN LATERAL (VALUES ('mulberry_packet_events_total', p.taken),
+                                ('mulberry_packet_events_lost_total', p.dropped)) AS m (metric, value)
+     WHERE m.value IS NOT NULL
+$$;
+COMMENT ON FUNCTION metrics_events(uuid[], boolean) IS 'metrics of events (internal)';
+
 CREATE OR REPLACE FUNCTION health_events() RETURNS TABLE (item text, status text, detail text, hint text)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE

@@ -10,6 +10,7 @@
 #include "utils/builtins.h"
 
 #include "jobs/kinds.h"
+#include "metrics/metric_kinds.h"
 #include "server/row.h"
 
 PG_FUNCTION_INFO_V1(mulberry_job_kinds);
@@ -137,6 +138,20 @@ static const mulberry_endpoint_kind endpoint_kinds[] = {
 };
 StaticAssertDecl(lengthof(endpoint_kinds) == MULBERRY_ENDPOINT_KINDS,
 				 "every kind of endpoint has a definition");
+
+static const char *
+job_kind_name(int i)
+{
+	return i < lengthof(job_kinds) ? job_kinds[i].name : NULL;
+}
+
+/* What jobs are counted by. */
+void
+mulberry_job_kinds_init(void)
+{
+	mulberry_metric_label_values(MULBERRY_METRIC_JOBS, 0, job_kind_name);
+	mulberry_metric_label_values(MULBERRY_METRIC_JOB_SECONDS, 0, job_kind_name);
+}
 
 const char *
 mulberry_purpose_name(mulberry_purpose purpose)

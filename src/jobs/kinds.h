@@ -94,6 +94,9 @@ typedef struct mulberry_endpoint_kind
 extern const mulberry_job_kind *mulberry_job_kind_by_name(const char *name);
 extern const mulberry_endpoint_kind *mulberry_endpoint_kind_by_name(const char *name);
 
+/* From _PG_init. */
+extern void mulberry_job_kinds_init(void);
+
 extern const char *mulberry_purpose_name(mulberry_purpose purpose);
 
 #endif /* MULBERRY_JOB_KINDS_H */

@@ -18,14 +18,19 @@ COMMENT ON FUNCTION retry_delay(integer, interval) IS
 CREATE OR REPLACE FUNCTION settle_job(job bigint, final_state text, error text) RETURNS void
 LANGUAGE sql
 AS $$
-    WITH gone AS (DELETE FROM mulberry_internal.job_queue q WHERE q.id = $1 RETURNING *)
+    WITH gone AS (DELETE FROM mulberry_internal.job_queue q WHERE q.id = $1 RETURNING *), kept AS (
     INSERT INTO mulberry_internal.job_history (id, kind, tenant, call, endpoint, route, payload, state, attempts, deferrals,
                                       max_attempts, lease_token, last_error, created_at, started_at)
     SELECT id, kind, tenant, call, endpoint, route, CASE WHEN $2 <> 'done' THEN payload END, $2, attempts, deferrals,
            max_attempts, lease_token, coalesce($3, last_error), created_at, started_at
       FROM gone
+    )
+    SELECT mulberry_internal.count_metric('mulberry_jobs_total', g.tenant, g.kind, $2),
+           mulberry_internal.observe_metric('mulberry_job_duration_seconds', g.tenant,
+               CASE WHEN $2 = 'done' THEN extract(epoch FROM clock_timestamp() - g.waits_since) END, g.kind)
+      FROM gone g
 $$;
-COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queue to the history (internal)';
+COMMENT ON FUNCTION settle_job(bigint, text, text) IS 'moves a job from the queue to the history, and counts it (internal)';
 
 -- A transcript is work on a call: it fails with its job.  A telephone call for a command has its own way to fail.
 CREATE OR REPLACE FUNCTION give_up_job(job job_queue, final_state text, error text, reason text) RETURNS void

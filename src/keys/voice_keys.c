@@ -28,6 +28,7 @@
 #include "core/command/command_kinds.h"
 #include "core/crypto/digest.h"
 #include "server/row.h"
+#include "metrics/counters.h"
 #include "secrets/secrets.h"
 #include "keys/key_cache.h"
 #include "keys/voice_key_line.h"
@@ -493,6 +494,10 @@ mulberry_verify_ack_frame(PG_FUNCTION_ARGS)
 	mb_forget(&key, sizeof(key));
 	if (verdict == MB_ACK_NOT_JUDGED)
 		elog(ERROR, "could not verify an acknowledgement");
+	mulberry_count_named(MULBERRY_METRIC_ACKNOWLEDGEMENTS, ack_verdict_name(verdict), NULL,
+						 PG_GETARG_UUID_P(0));
+	if (verdict == MB_ACK_FORGERY)
+		mulberry_count(MULBERRY_METRIC_VERIFICATION_FAILURES, 0, 0, PG_GETARG_UUID_P(0), 1);
 	mulberry_row_add_text(&r, ack_verdict_name(verdict));
 	if (verdict == MB_ACK_GENUINE)
 	{

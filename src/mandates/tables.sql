@@ -49,6 +49,7 @@ CREATE TABLE mandates (
 ) WITH (fillfactor = 70);
 -- mandates.c reads columns by position: add new ones at the end
 CREATE INDEX mandates_agent ON mandates (tenant, agent, agent_version);
+CREATE INDEX mandates_active ON mandates (tenant, expires_at) WHERE status = 'ACTIVE';
 COMMENT ON TABLE mandates IS 'permissions to spend, in the cloud (the registry) and on the edge that they are for';
 COMMENT ON COLUMN mandates.id IS 'eight digits; 00000000 is the one that PING carries';
 COMMENT ON COLUMN mandates.sponsor IS 'whose money it is';

@@ -38,3 +38,15 @@ CREATE OR REPLACE VIEW mulberry.mandate_spendings WITH (security_barrier) AS
 COMMENT ON VIEW mulberry.mandate_spendings IS 'what spend() has accepted';
 COMMENT ON COLUMN mulberry.mandate_spendings.reference IS 'the payment: the same reference counts once';
 COMMENT ON COLUMN mulberry.mandate_spendings.remaining IS 'of the mandate, after it';
+
+CREATE OR REPLACE FUNCTION metrics_mandates(tenants uuid[], by_tenant boolean)
+RETURNS TABLE (metric text, tenant uuid, labels jsonb, value double precision)
+LANGUAGE sql STABLE
+AS $$
+    SELECT 'active_mandates', g.tenant, '{}'::jsonb, count(m.id)::double precision
+      FROM (SELECT t.tenant FROM unnest(tenants) AS t (tenant) WHERE by_tenant UNION ALL SELECT NULL WHERE NOT by_tenant) AS g
+      LEFT JOIN mulberry_internal.mandates m
+        ON m.status = 'ACTIVE' AND m.expires_at > now() AND m.tenant = ANY (tenants) AND m.tenant = coalesce(g.tenant, m.tenant)
+     GROUP BY g.tenant
+$$;
+COMMENT ON FUNCTION metrics_mandates(uuid[], boolean) IS 'metrics of mandates (internal)';

@@ -26,7 +26,7 @@ PG_FUNCTION_INFO_V1(mulberry_in_transaction_block);
 PG_FUNCTION_INFO_V1(mulberry_require_durable_commit_sql);
 
 #define MAX_END_CALLBACKS 8
-#define MAX_SUBJECTS 4
+#define MAX_SUBJECTS 5
 
 /*
  * What one (sub)transaction has pending.  Dropped when it aborts, given to its
@@ -54,7 +54,7 @@ static void
 subxact_callback(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg);
 static xact_level *current_level(void);
 static void wait_for_standbys(void);
-static void refuse_prepare(bool acknowledged);
+static void refuse_prepare(void);
 static void act_on_commit(const xact_level *level);
 static void end_transaction(bool committed);
 
@@ -165,8 +165,9 @@ xact_callback(XactEvent event, void *arg)
 				wait_for_standbys();
 			break;
 		case XACT_EVENT_PRE_PREPARE:
-			if (mulberry_xact_will(MULBERRY_COMMIT_DURABLE) || mulberry_xact_call_locks() > 0)
-				refuse_prepare(mulberry_xact_will(MULBERRY_COMMIT_DURABLE));
+			if (mulberry_xact_will(MULBERRY_COMMIT_DURABLE | MULBERRY_COMMIT_COUNTS) ||
+				mulberry_xact_call_locks() > 0)
+				refuse_prepare();
 			break;
 		case XACT_EVENT_COMMIT:
 			if (current != NULL)
@@ -203,16 +204,29 @@ wait_for_standbys(void)
 }
 
 static void
-refuse_prepare(bool acknowledged)
+refuse_prepare(void)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("cannot PREPARE a transaction that %s",
-					acknowledged ? "has acknowledged something" : "holds the lock of a call"),
-			 acknowledged
-				 ? errdetail("Packets taken, calls changed, money spent and commands applied "
-							 "hold from the commit on.")
-				 : errdetail("It would keep the call from everybody else until it is finished.")));
+	const char *what;
+	const char *why;
+
+	if (mulberry_xact_will(MULBERRY_COMMIT_DURABLE))
+	{
+		what = "has acknowledged something";
+		why = "Packets taken, calls changed, money spent and commands applied hold from the commit "
+			  "on.";
+	}
+	else if (mulberry_xact_call_locks() > 0)
+	{
+		what = "holds the lock of a call";
+		why = "It would keep the call from everybody else until it is finished.";
+	}
+	else
+	{
+		what = "has ended a job or verified a frame";
+		why = "What metrics() tells of is counted by the session that commits it.";
+	}
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("cannot PREPARE a transaction that %s", what), errdetail("%s", why)));
 }
 
 static void

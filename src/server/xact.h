@@ -18,7 +18,8 @@ typedef enum mulberry_commit_action
 	MULBERRY_COMMIT_EXTENSION_CREATED = 1 << 3, /* an extension came */
 	MULBERRY_COMMIT_CHANNELS_CHANGED = 1 << 4,	/* event_channels changed */
 	MULBERRY_COMMIT_DURABLE = 1 << 5,			/* see mulberry_require_durable_commit() */
-	MULBERRY_COMMIT_LINK_AUDIT = 1 << 6			/* a row of the audit log waits for its link */
+	MULBERRY_COMMIT_LINK_AUDIT = 1 << 6,		/* a row of the audit log waits for its link */
+	MULBERRY_COMMIT_COUNTS = 1 << 7				/* something is counted, in memory */
 } mulberry_commit_action;
 
 /*

@@ -227,6 +227,10 @@ BEGIN
            state = CASE WHEN x.state = 'planned' AND finish_voice_call.outcome <> 'superseded' THEN 'failed' ELSE x.state END,
            request = NULL, page = NULL, recording = NULL, failures = 0, delete_recording = coalesce(delete_it, false)
      WHERE x.id = v.id;
+    PERFORM mulberry_internal.count_metric('voice_calls_total', x.tenant, x.state),
+            mulberry_internal.observe_metric('voice_call_duration_seconds', x.tenant,
+                                             extract(epoch FROM coalesce(x.ended_at, x.finished_at) - x.answered_at))
+       FROM mulberry_internal.voice_calls x WHERE x.id = v.id AND x.state <> 'planned';
     PERFORM mulberry_internal.count_calls(v.command);
     PERFORM mulberry_internal.record_audit(v.tenant, CASE v.purpose WHEN 'command' THEN 'VOICE_CALL' ELSE 'ESCALATION_CALL' END,
         finish_voice_call.outcome,
