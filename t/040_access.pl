@@ -213,7 +213,8 @@ SELECT 'claiming', '0', t.id, '22000', 'the text "northmark" was odd', now(), no
 SQL
 my @of_monitor = map { /^(?:FUNCTION|PROCEDURE) (mulberry\.\w+)\((.*)\)/ ? ($2 eq '' ? "$1()" : ()) : /^(mulberry\.\w+)$/ ? $1 : () }
   map { s/^monitor \w+ ON //r } grep { /^monitor / } sort keys %allowed;
-cmp_ok(scalar(@of_monitor), '>=', 4, 'there is something that monitors see');
+push @of_monitor, 'mulberry.metrics()', 'mulberry.metrics(true)', 'mulberry.metrics_text(true)';
+cmp_ok(scalar(@of_monitor), '>=', 7, 'there is something that monitors see');
 foreach my $object (@of_monitor)
 {
     my ($state, undef, $rows) = try_as('north_monitor', "SELECT o::text FROM $object o");

@@ -11,6 +11,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('complete_call', 'EXECUTE', 'ingest operator'),
     ('call_status', 'SELECT', 'ingest supervisor auditor'),
     ('call_tracks', 'SELECT', 'ingest supervisor auditor'),
+    ('call_progress', 'EXECUTE', 'ingest supervisor auditor'),
     ('call_packets', 'SELECT', 'supervisor'),
     ('call_audio', 'EXECUTE', 'supervisor'),
     ('call_audio_stereo', 'EXECUTE', 'supervisor'),

@@ -272,6 +272,20 @@ $$;
 COMMENT ON FUNCTION note_objections(bigint, text[]) IS
     'remembers what a service has refused of its requests and was satisfied without, so that nobody sends it again';
 
+CREATE OR REPLACE FUNCTION note_division(job bigint, token bigint, parts integer, part_bytes bigint, done integer) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+BEGIN
+    UPDATE mulberry_internal.job_queue q
+       SET payload = coalesce(q.payload, '{}') || jsonb_build_object('division', jsonb_build_object(
+               'parts', parts, 'part_bytes', note_division.part_bytes, 'done_before', done, 'began', clock_timestamp()))
+     WHERE q.id = (SELECT j.id FROM mulberry_internal.leased_job(job, token) j);
+END
+$$;
+COMMENT ON FUNCTION note_division(bigint, bigint, integer, bigint, integer) IS
+    'keeps into how many requests a job was divided, and how many were done when this attempt began, for call_progress()';
+
 CREATE OR REPLACE FUNCTION save_progress(job bigint, token bigint, progress jsonb) RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp

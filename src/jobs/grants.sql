@@ -25,6 +25,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('report_probe', 'EXECUTE', 'worker'),
     ('report_served', 'EXECUTE', 'worker'),
     ('note_objections', 'EXECUTE', 'worker'),
+    ('note_division', 'EXECUTE', 'worker'),
     ('save_progress', 'EXECUTE', 'worker'),
     ('run_jobs', 'EXECUTE', 'worker')
 $$;

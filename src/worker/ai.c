@@ -149,6 +149,7 @@ ask_in_parts(mulberry_job *job, Datum audio)
 		if (text)
 			job->heard_in_silence = MemoryContextStrdup(job->context, text);
 	}
+	mulberry_ai_note_division(job);
 	ask_for_part(job);
 }
 
@@ -410,7 +411,10 @@ mulberry_ai_object(mulberry_job *job, const mulberry_http_answer *answer)
 		case MULBERRY_JOB_LISTEN:
 			/* smaller parts are others than those that were taken, so these are asked for again */
 			if (objection.parameter == NULL)
+			{
 				divide(job);
+				mulberry_ai_note_division(job);
+			}
 			ask_for_part(job);
 			return true;
 		case MULBERRY_JOB_CALL:

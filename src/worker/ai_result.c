@@ -42,6 +42,13 @@ static mulberry_statement progress_statement = {
 	NULL
 };
 
+static mulberry_statement division_statement = {
+	"SELECT mulberry_internal.note_division($1, $2, $3, $4, $5)",
+	5,
+	{ INT8OID, INT8OID, INT4OID, INT8OID, INT4OID },
+	NULL
+};
+
 static mulberry_statement segments_statement = {
 	"SELECT mulberry_internal.keep_segments($1, $2, $3, $4)",
 	4,
@@ -221,6 +228,17 @@ mulberry_ai_kept(mulberry_job *job, mulberry_ai_result *r)
 	if (mulberry_json_member(kept, "segments", &value))
 		r->segments = JsonbValueToJsonb(&value);
 	return true;
+}
+
+void
+mulberry_ai_note_division(mulberry_job *job)
+{
+	Datum values[5] = { Int64GetDatum(job->id), Int64GetDatum(job->lease_token),
+						Int32GetDatum(job->parts), Int64GetDatum(job->division.part_bytes),
+						Int32GetDatum(job->part) };
+
+	if (job->parts > 1)
+		mulberry_statement_run(&division_statement, values, NULL);
 }
 
 void

@@ -41,6 +41,8 @@ extern void mulberry_ai_report_test(mulberry_job *job, int status, int duration_
 extern void mulberry_ai_store(mulberry_job *job, const mulberry_ai_result *r);
 
 /* Keeps what there is after a part, and that "parts_done" of them are done; the job goes on. */
+/* Says into how many parts the audio was divided and which comes next, for who asks how far it is. */
+extern void mulberry_ai_note_division(mulberry_job *job);
 extern void mulberry_ai_store_part(mulberry_job *job, const mulberry_ai_result *r, int parts_done);
 
 /* Keeps the result with the job. */
