@@ -41,6 +41,26 @@ for my $case (
     like($out . $err, $message, "$name: says why");
 }
 
+run([ $program, '--check', '--config', "$ENV{MULBERRY_PROGRAMS}/gateway/gateway.conf.example" ], '>', \my $example, '2>&1');
+like($example, qr/the settings are good/, 'the example of a configuration is good');
+# the socket of an init system, which starts it at the first request
+SKIP:
+{
+    skip 'needs systemd-socket-activate', 2 if system('command -v systemd-socket-activate >/dev/null') != 0;
+    my $port = PostgreSQL::Test::Cluster::get_free_port();
+    my $activated = IPC::Run::start([ 'systemd-socket-activate', '-l', "127.0.0.1:$port", $program, '--database', 'host=/nowhere' ], '<', '/dev/null', '>', '/dev/null', '2>', \my $said);
+    my ($page, $tries) = ('', 0);
+    until ($page =~ /VoiceStream/ || $tries++ > 600)
+    {
+        run([ 'curl', '-s', "http://127.0.0.1:$port/" ], '>', \$page);
+        select undef, undef, undef, 0.1 if $page !~ /VoiceStream/;
+    }
+    like($page, qr/"status":"running"/, 'a request to an inherited socket');
+    $activated->signal('TERM');
+    $activated->finish;
+    like($said, qr/on 1 sockets that were inherited.*"ended"/s, 'is served by it');
+}
+
 # ---- VoiceStream's own list of tests, for clients without a token ----
 
 my $node = mulberry_cluster('gateway', conf => "mulberry.grace_period = '500ms'");
