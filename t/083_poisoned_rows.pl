@@ -114,6 +114,14 @@ my @poison = (
     [ '', 'members, of no role and no tenant' => "INSERT INTO mulberry_internal.members (role, access, tenant, granted_by) VALUES ('4294967295'::oid::regrole, 'supervisor', $nobody, 'x'), ('4294967295'::oid::regrole, 'admin', NULL, 'x')" ],
     [ '', 'tokens, of odd times' => "INSERT INTO mulberry_internal.tokens (tenant, name, access, digest, expires_at, created_by, created_at) VALUES ($a, 'odd', 'ingest', sha256('x'), '-infinity', 'x', 'infinity'), (NULL, 'odd', 'admin', sha256('y'), 'infinity', 'x', '-infinity')" ],
     [ '', 'token_uses, at no time' => "INSERT INTO mulberry_internal.token_uses (token, last_used_at) SELECT id, 'infinity' FROM mulberry_internal.tokens" ],
+    [ '', 'telephony_versions, of no settings and at the end of numbers' => "INSERT INTO mulberry_internal.telephony_versions (tenant, version, settings, role, created_at)
+        SELECT t, v, jsonb_build_object($byte, $byte), $byte, 'infinity' FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY[1, 2147483647]) AS v" ],
+    [ '', 'inbound_calls, of no tenant, no version and no time' => "INSERT INTO mulberry_internal.inbound_calls (id, tenant, sid, number, version, place, turn, sequence, created_at)
+        SELECT -row_number() OVER (), t, n || $byte, $byte, 4711, '{}', 2147483647, 2147483647, c
+          FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],
+    [ '', 'emergencies, of no call and no time' => "INSERT INTO mulberry_internal.emergencies (tenant, call_id, phrase, language, source, track, at)
+        SELECT t, $byte, n::text, $byte, 'segment', $byte, c
+          FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],
     [ '', 'tenants, of odd settings' => "INSERT INTO mulberry_internal.tenants (name, retention, created_at) VALUES ('odd', '1000 years', '-infinity');
         INSERT INTO mulberry_internal.calls (id, tenant, call_id, state, encoding, sample_rate, finished_at)
         SELECT $today | 1000005, t.id, 'odd', 'ARCHIVED', 'text', 8000, '-infinity' FROM mulberry_internal.tenants t WHERE t.name = 'odd'" ],
@@ -158,7 +166,7 @@ is(join(', ', grep { $seen{$_}++ } @lines), '', 'each once');
 my %not_poisoned = (
     installation => 'more than one row holds outgoing work, which is what they are for',
     map({ $_ => 'only read for a row that somebody asks about' } qw(mandate_versions mandate_retellings spendings sync_states key_frames
-        key_guard challenges received_calls)));
+        key_guard challenges received_calls phone_numbers)));
 subtest 'no table is forgotten' => sub {
     my %poisoned = map { my ($table) = $_->[1] =~ /^(\w+),/; $table ? ($table => 1) : () } @poison;
     my @units = map { working_call($_)->{call} } grep { my $work = working_call($_); $work && $work->{before} eq '' }

@@ -106,7 +106,7 @@ foreach my $i (0 .. $#tried)
       : !$state ? 0
       : $state =~ /^(?:22|54)/ ? 1
       # what has such a name is looked for, and the answer says that there is none, or it is no word of a list
-      : $how eq 'control' ? $state =~ /^(?:42704|42602|0LP01|58P01)/
+      : $how eq 'control' ? $state =~ /^(?:42704|42602|0LP01|58P01|28P01)/
       : 0;
     push @bad, "$how $what: " . substr($answer // $before, 0, 300) if !$fine || length $answers[$i] > LOUD;
     $count{$how . (defined $rendered ? ' taken' : ' refused')}++;

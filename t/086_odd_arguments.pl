@@ -137,7 +137,7 @@ foreach my $i (grep { $tried[$_]->{how} eq 'empty' } 0 .. $#tried)
     else
     {
         $count{refused}++;
-        push @bad, "$empty->{what}: $empty->{error}" if ($empty->{state} // '') !~ /^(?:22(?!P02|000)|42704|42602|58P01|0LP01|54)/;
+        push @bad, "$empty->{what}: $empty->{error}" if ($empty->{state} // '') !~ /^(?:22(?!P02|000)|42704|42602|58P01|28P01|0LP01|54)/;
     }
 }
 diag($_) foreach @bad;

@@ -91,7 +91,7 @@ static const mulberry_tenant *tenant_by_id(const pg_uuid_t *id);
 static const mulberry_tenant *tenant_by_name(const char *name);
 static const tenant_entry *remember_tenant(Relation rel, HeapTuple tuple);
 static void read_all_tenants(void);
-static void refuse_tenant(const char *name) pg_attribute_noreturn();
+pg_noreturn static void refuse_tenant(const char *name);
 
 /* ---------------------------------------------------------------------------
  * Asking

@@ -219,6 +219,7 @@ my %calls = (
     'mulberry_internal.release_jobs' => [q{SELECT mulberry_internal.release_jobs(1)}],
     'mulberry_internal.report_endpoint' => [q{SELECT mulberry_internal.report_endpoint(:endpoint, 'x')}, q{SELECT id AS endpoint FROM mulberry_internal.endpoints LIMIT 1 \gset}],
     'mulberry_internal.report_probe' => [q{SELECT mulberry_internal.report_probe(:endpoint, true, 1)}, q{SELECT id AS endpoint FROM mulberry_internal.endpoints LIMIT 1 \gset}],
+    'mulberry_internal.report_served' => [q{SELECT mulberry_internal.report_served(:endpoint, :'tenant')}, q{SELECT e.id AS endpoint, t.id AS tenant FROM mulberry_internal.endpoints e, mulberry_internal.tenants t LIMIT 1 \gset}],
     'mulberry_internal.rotate_lost_channels' => [q{SELECT mulberry_internal.rotate_lost_channels()}],
     'mulberry_internal.note_division' => [q{SELECT mulberry_internal.note_division(:job, :token, 4, 100, 0)}, $running],
     'mulberry_internal.save_progress' => [q{SELECT mulberry_internal.save_progress(:job, :token, '{}')}, $running],
