@@ -1,6 +1,6 @@
 /*
  * database.c
- *	  Connections to PostgreSQL, and units of work over them: libpq in pipeline mode, never waiting.
+ *	  Connections to PostgreSQL, over which units of work are sent: libpq in pipeline mode, never waiting.
  */
 #include "database.h"
 
@@ -11,6 +11,7 @@
 #include <sys/random.h>
 
 #include "log.h"
+#include "queue.h"
 
 #define CONNECT_TIME (10 * HTTP_SECOND)
 #define ANSWER_TIME (40 * HTTP_SECOND) /* beyond the server's own statement_timeout */
@@ -71,8 +72,7 @@ struct gw_database
 	char *conninfo;
 	connection *connections;
 	int n;
-	gw_unit *first;
-	gw_unit **last;
+	gw_queue queue;
 	http_task task;
 	http_timer patience;
 	bool failing; /* the last attempt to connect was in vain, and none is up */
@@ -115,45 +115,11 @@ complain(const char *what, const char *message)
  * ---------------------------------------------------------------------------
  */
 
-static void
-queue_at_end(gw_database *database, gw_unit *unit)
-{
-	unit->next = NULL;
-	*database->last = unit;
-	database->last = &unit->next;
-	database->counters.waiting++;
-}
-
-static void
-queue_at_head(gw_database *database, gw_unit *unit)
-{
-	unit->next = database->first;
-	if (database->first == NULL)
-		database->last = &unit->next;
-	database->first = unit;
-	database->counters.waiting++;
-}
-
-static gw_unit *
-take(gw_database *database)
-{
-	gw_unit *unit = database->first;
-
-	if (unit == NULL)
-		return NULL;
-	database->first = unit->next;
-	if (database->first == NULL)
-		database->last = &database->first;
-	unit->next = NULL;
-	database->counters.waiting--;
-	return unit;
-}
-
 void
 gw_database_add(gw_database *database, gw_unit *unit)
 {
 	unit->give_up = http_clock() + WAIT_TIME;
-	queue_at_end(database, unit);
+	gw_queue_add(&database->queue, unit);
 	http_loop_defer(database->loop, &database->task);
 	if (database->patience.place == 0)
 		http_loop_set_timer(database->loop, &database->patience, unit->give_up);
@@ -195,6 +161,7 @@ gw_database_count(gw_database *database)
 		database->counters.connections += database->connections[i].state >= READY;
 		database->counters.busy += database->connections[i].state == BUSY;
 	}
+	database->counters.waiting = database->queue.n;
 	return &database->counters;
 }
 
@@ -204,26 +171,9 @@ give_up(gw_database *database)
 {
 	int64_t now = http_clock();
 	bool hopeless = database->failing && !gw_database_up(database);
-	gw_unit *waiting = database->first;
-	int n = database->counters.waiting;
 
-	database->first = NULL;
-	database->last = &database->first;
-	database->counters.waiting = 0;
-	while (n-- > 0)
-	{
-		gw_unit *unit = waiting;
-
-		waiting = unit->next;
-		if (now < unit->give_up && (unit->again || !hopeless))
-		{
-			queue_at_end(database, unit);
-			continue;
-		}
-		database->counters.timeouts += now >= unit->give_up;
-		unit->done(unit, unit->again ? GW_UNKNOWN : GW_UNAVAILABLE, NULL, NULL);
-	}
-	if (database->first != NULL && database->patience.place == 0)
+	database->counters.timeouts += (uint64_t) gw_queue_give_up(&database->queue, now, hopeless);
+	if (database->queue.first != NULL && database->patience.place == 0)
 		http_loop_set_timer(database->loop, &database->patience, now + HTTP_SECOND);
 }
 
@@ -287,7 +237,7 @@ lose(connection *c, const char *why)
 	{
 		unit->again = true;
 		database->counters.sent_again++;
-		queue_at_head(database, unit);
+		gw_queue_put_back(&database->queue, unit);
 	}
 	if (!gw_database_up(database))
 		database->failing = database->failing || c->failures > 1 || unit == NULL;
@@ -452,7 +402,7 @@ dispatch(void *arg)
 	gw_database *database = arg;
 
 	give_up(database);
-	for (int i = 0; i < database->n && database->first != NULL; i++)
+	for (int i = 0; i < database->n && database->queue.first != NULL; i++)
 	{
 		connection *c = &database->connections[i];
 
@@ -465,7 +415,7 @@ dispatch(void *arg)
 			begin(c);
 			continue;
 		}
-		if (!send_unit(c, take(database)))
+		if (!send_unit(c, gw_queue_take(&database->queue)))
 			lose(c, PQerrorMessage(c->pg));
 		else
 			(void) flush(c);
@@ -576,7 +526,7 @@ gw_database_new(http_loop *loop, const gw_database_options *options)
 	if (database == NULL)
 		return NULL;
 	database->loop = loop;
-	database->last = &database->first;
+	gw_queue_init(&database->queue);
 	database->task = (http_task){ .run = dispatch, .arg = database };
 	database->patience = (http_timer){ .due = patience_is_over, .arg = database };
 	database->conninfo = strdup(options->conninfo);
@@ -617,7 +567,7 @@ gw_database_free(gw_database *database)
 			c->unit->done(c->unit, GW_UNKNOWN, NULL, NULL);
 		forget_results(c);
 	}
-	while ((unit = take(database)) != NULL)
+	while ((unit = gw_queue_take(&database->queue)) != NULL)
 		unit->done(unit, GW_UNAVAILABLE, NULL, NULL);
 	http_loop_clear_timer(database->loop, &database->patience);
 	http_loop_cancel(database->loop, &database->task);

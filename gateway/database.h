@@ -1,14 +1,9 @@
 /*
  * database.h
- *	  Connections to PostgreSQL, and units of work over them.
+ *	  Connections to PostgreSQL, over which units of work are sent.
  *
- * A unit is one transaction: it says for whom it works and then runs one prepared statement, both
- * before one Sync, so that the server commits them together.  It is done when that commit is known.  A
- * unit waits until a connection is idle; a connection has one unit at a time.  Sessions hold nothing
+ * A unit waits until a connection is idle; a connection has one unit at a time.  Sessions hold nothing
  * before a unit has said for whom it works.
- *
- * When a connection is lost with a unit under way, nobody knows whether it has been committed.  It is
- * sent again ("again" is set then), which every statement here bears.
  */
 #ifndef GATEWAY_DATABASE_H
 #define GATEWAY_DATABASE_H
@@ -16,56 +11,9 @@
 #include <libpq-fe.h>
 
 #include "http.h"
-
-#define GW_MAX_PARAMETERS 9
+#include "unit.h"
 
 typedef struct gw_database gw_database;
-typedef struct gw_unit gw_unit;
-
-/* The prepared statements. */
-typedef enum gw_statement
-{
-	GW_NOTHING = -1, /* says for whom, no more: is the token good? */
-	GW_INGEST,
-	GW_COMPLETE,
-	GW_EVENTS,
-	GW_STATEMENTS
-} gw_statement;
-
-typedef enum gw_outcome
-{
-	GW_COMMITTED,	/* identity and result are those of the two statements */
-	GW_REFUSED,		/* the token does not count: result is the error */
-	GW_FAILED,		/* the statement, or its commit: result is the error */
-	GW_UNAVAILABLE, /* there is no database to ask; no result, and it was never sent */
-	GW_UNKNOWN		/* it was sent, and what became of it cannot be said */
-} gw_outcome;
-
-struct gw_unit
-{
-	/* for whom: a token, or without one an access to a tenant */
-	const char *token;
-	const char *access;
-	const char *tenant;
-
-	gw_statement statement;
-	int n_parameters;
-	const char *values[GW_MAX_PARAMETERS];
-	int lengths[GW_MAX_PARAMETERS];
-	int formats[GW_MAX_PARAMETERS]; /* 1: binary */
-
-	/* Just before it is sent, when nothing can be added to it any more; sets the parameters.  May be NULL. */
-	void (*send)(gw_unit *unit);
-
-	/* The last that is heard of it. */
-	void (*done)(gw_unit *unit, gw_outcome outcome, const PGresult *identity,
-				 const PGresult *result);
-
-	bool again; /* it was sent before, over a connection that was lost */
-
-	gw_unit *next; /* the rest is the database's */
-	int64_t give_up;
-};
 
 typedef struct gw_database_options
 {

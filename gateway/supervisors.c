@@ -19,33 +19,14 @@
 
 #include "core/web/form.h"
 #include "gateway.h"
-#include "log.h"
+#include "past.h"
+#include "supervisor.h"
 
-#define MAX_FILTERS 16
 #define MAX_QUERY 4096
-#define ROWS 500
 #define GATHER (HTTP_SECOND / 10)
 #define BUCKETS 1024
 #define MAX_QUEUED (256 * 1024)
 #define SUBPROTOCOL "mulberry.v1"
-
-typedef struct client
-{
-	gw_supervisors *supervisors;
-	http_id id;
-	gw_identity *identity;
-	char tenant[64]; /* "": all of the identity's */
-	char *calls[MAX_FILTERS];
-	int n_calls;
-	char *kinds[MAX_FILTERS];
-	int n_kinds;
-	int64_t seq;	/* of the last stored event, of one tenant; -1: from now on */
-	bool behind;	/* reads from the database */
-	bool asking;	/* a unit is under way */
-	bool overflown; /* its queue was dropped */
-	bool gone;		/* frees itself when the unit is done */
-	struct client *next;
-} client;
 
 /* Events of the packets of a call that wait. */
 typedef struct gathered
@@ -60,75 +41,17 @@ typedef struct gathered
 struct gw_supervisors
 {
 	gw_gateway *gateway;
-	client *clients;
+	gw_supervisor *clients;
 	int n;
 	gathered *buckets[BUCKETS];
 	http_timer flush;
 	http_timer expiry;
 };
 
-static void read_on(client *c);
-
 /* ---------------------------------------------------------------------------
  * Sending
  * ---------------------------------------------------------------------------
  */
-
-static bool
-wants(const client *c, const char *tenant, const char *event, const char *call_id)
-{
-	bool found = c->n_calls == 0;
-
-	if (c->tenant[0] != '\0' && strcmp(c->tenant, tenant) != 0)
-		return false;
-	for (int i = 0; i < c->n_calls && !found; i++)
-		found = call_id != NULL && strcmp(c->calls[i], call_id) == 0;
-	if (!found)
-		return false;
-	found = c->n_kinds == 0;
-	for (int i = 0; i < c->n_kinds && !found; i++)
-		found = strcmp(c->kinds[i], event) == 0;
-	return found;
-}
-
-/* A client that does not keep up loses what waits for it, and is told so once it reads again. */
-static void
-overflow(client *c)
-{
-	if (c->overflown)
-		return;
-	c->overflown = true;
-	http_socket_drop_queue(c->supervisors->gateway->server, c->id);
-}
-
-static void
-send_frame(client *c, http_blob *frame)
-{
-	if (!c->overflown &&
-		http_socket_send_frame(c->supervisors->gateway->server, c->id, frame) == HTTP_FULL)
-		overflow(c);
-}
-
-static void
-send_text(client *c, const char *text, size_t n)
-{
-	if (!c->overflown &&
-		http_socket_send(c->supervisors->gateway->server, c->id, true, text, n) == HTTP_FULL)
-		overflow(c);
-}
-
-/* "Read the state anew": with the number from which on nothing is missing. */
-static void
-send_resync(client *c)
-{
-	char text[128];
-
-	if (c->seq >= 0)
-		snprintf(text, sizeof(text), "{\"event\":\"resync\",\"seq\":%lld}", (long long) c->seq);
-	else
-		snprintf(text, sizeof(text), "{\"event\":\"resync\"}");
-	send_text(c, text, strlen(text));
-}
 
 static const char *
 text_of(const json_t *object, const char *name)
@@ -146,10 +69,10 @@ send_packets(gw_supervisors *supervisors, const char *tenant, const json_t *mess
 	const char *event = text_of(message, "event");
 	const char *call_id = text_of(message, "call_id");
 
-	for (client *c = supervisors->clients; c != NULL && frame != NULL; c = c->next)
+	for (gw_supervisor *c = supervisors->clients; c != NULL && frame != NULL; c = c->next)
 	{
-		if ((c->n_calls > 0) == with_calls && wants(c, tenant, event, call_id))
-			send_frame(c, frame);
+		if ((c->n_calls > 0) == with_calls && gw_supervisor_wants(c, tenant, event, call_id))
+			gw_supervisor_send_frame(c, frame);
 	}
 	http_blob_release(frame);
 	free(text);
@@ -230,12 +153,12 @@ send_stored(gw_supervisors *supervisors, const char *tenant, const json_t *messa
 	const char *call_id = text_of(message, "call_id");
 	http_blob *frame = http_frame_new(true, payload, strlen(payload));
 
-	for (client *c = supervisors->clients; c != NULL && frame != NULL; c = c->next)
+	for (gw_supervisor *c = supervisors->clients; c != NULL && frame != NULL; c = c->next)
 	{
 		if (c->tenant[0] == '\0')
 		{
-			if (wants(c, tenant, event, call_id))
-				send_frame(c, frame);
+			if (gw_supervisor_wants(c, tenant, event, call_id))
+				gw_supervisor_send_frame(c, frame);
 			continue;
 		}
 		if (strcmp(c->tenant, tenant) != 0 || c->behind || (c->seq >= 0 && seq <= c->seq))
@@ -245,12 +168,12 @@ send_stored(gw_supervisors *supervisors, const char *tenant, const json_t *messa
 		if (prev > c->seq || !whole)
 		{
 			c->behind = true;
-			read_on(c);
+			gw_supervisor_read_on(c);
 			continue;
 		}
 		c->seq = seq;
-		if (wants(c, tenant, event, call_id))
-			send_frame(c, frame);
+		if (gw_supervisor_wants(c, tenant, event, call_id))
+			gw_supervisor_send_frame(c, frame);
 	}
 	http_blob_release(frame);
 }
@@ -275,10 +198,10 @@ gw_supervisors_event(gw_supervisors *supervisors, const char *tenant, const char
 	}
 	else if (strcmp(event, "resync") == 0)
 	{
-		for (client *c = supervisors->clients; c != NULL; c = c->next)
+		for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
 		{
 			if (c->tenant[0] == '\0' || strcmp(c->tenant, tenant) == 0)
-				send_text(c, payload, strlen(payload));
+				gw_supervisor_send(c, payload, strlen(payload));
 		}
 	}
 	json_decref(message);
@@ -287,120 +210,31 @@ gw_supervisors_event(gw_supervisors *supervisors, const char *tenant, const char
 void
 gw_supervisors_missed(gw_supervisors *supervisors)
 {
-	for (client *c = supervisors->clients; c != NULL; c = c->next)
+	for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
 	{
 		if (c->tenant[0] == '\0' || c->seq < 0)
-			send_resync(c);
+			gw_supervisor_send_resync(c);
 		else
 		{
 			c->behind = true;
-			read_on(c);
+			gw_supervisor_read_on(c);
 		}
 	}
-}
-
-/* ---------------------------------------------------------------------------
- * Reading what was
- * ---------------------------------------------------------------------------
- */
-
-typedef struct reading
-{
-	gw_unit unit;
-	client *client;
-	char since[24];
-	char rows[12];
-} reading;
-
-static void
-free_client(client *c)
-{
-	for (int i = 0; i < c->n_calls; i++)
-		free(c->calls[i]);
-	for (int i = 0; i < c->n_kinds; i++)
-		free(c->kinds[i]);
-	gw_identity_release(c->identity);
-	free(c);
-}
-
-static void
-have_read(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
-{
-	reading *r = (reading *) unit;
-	client *c = r->client;
-	int n = outcome == GW_COMMITTED ? PQntuples(result) : 0;
-
-	free(r);
-	c->asking = false;
-	if (c->gone)
-	{
-		free_client(c);
-		return;
-	}
-	if (outcome == GW_REFUSED || outcome == GW_FAILED)
-	{
-		http_socket_close(c->supervisors->gateway->server, c->id, 1008,
-						  "the token is not valid, or does not allow this");
-		return;
-	}
-	/* columns: seq, prev, event, call_id, message */
-	for (int i = 0; i < n && !c->overflown; i++)
-	{
-		int64_t seq = strtoll(PQgetvalue(result, i, 0), NULL, 10);
-
-		if (i == 0 && strtoll(PQgetvalue(result, i, 1), NULL, 10) > c->seq)
-			send_resync(c);
-		if (wants(c, c->tenant, PQgetvalue(result, i, 2),
-				  PQgetisnull(result, i, 3) ? NULL : PQgetvalue(result, i, 3)))
-			send_text(c, PQgetvalue(result, i, 4), (size_t) PQgetlength(result, i, 4));
-		if (!c->overflown)
-			c->seq = seq;
-	}
-	/* a page that is not full was the last one; what came meanwhile is told by what comes next */
-	if (outcome == GW_COMMITTED && n < ROWS)
-		c->behind = false;
-	else if (!c->overflown)
-		read_on(c);
-}
-
-/* The next page of events; nothing while the last one is on its way, or while the client does not read. */
-static void
-read_on(client *c)
-{
-	reading *r;
-
-	if (c->asking || c->overflown)
-		return;
-	r = calloc(1, sizeof(*r));
-	if (r == NULL)
-		return;
-	c->asking = true;
-	r->client = c;
-	snprintf(r->since, sizeof(r->since), "%lld", (long long) c->seq);
-	snprintf(r->rows, sizeof(r->rows), "%d", ROWS);
-	r->unit.statement = GW_EVENTS;
-	r->unit.n_parameters = 3;
-	r->unit.values[0] = r->since;
-	r->unit.values[1] = r->rows;
-	r->unit.values[2] = c->tenant;
-	r->unit.done = have_read;
-	gw_unit_for(&r->unit, c->identity);
-	gw_database_add(c->supervisors->gateway->database, &r->unit);
 }
 
 void
 gw_supervisors_writable(gw_supervisors *supervisors, http_id id)
 {
-	for (client *c = supervisors->clients; c != NULL; c = c->next)
+	for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
 	{
 		if (c->id != id || !c->overflown)
 			continue;
 		c->overflown = false;
-		send_resync(c);
+		gw_supervisor_send_resync(c);
 		if (c->tenant[0] != '\0' && c->seq >= 0)
 		{
 			c->behind = true;
-			read_on(c);
+			gw_supervisor_read_on(c);
 		}
 	}
 }
@@ -437,10 +271,10 @@ origin_may(const gw_gateway *gateway, const http_request *request)
 
 /* Reads the query into a client; what is wrong with it, or NULL. */
 static const char *
-read_query(client *c, const http_request *request)
+read_query(gw_supervisor *c, const http_request *request)
 {
 	http_text query = http_request_query(request);
-	mb_form_field fields[3 * MAX_FILTERS];
+	mb_form_field fields[3 * GW_MAX_FILTERS];
 	char storage[MAX_QUERY];
 	size_t n = 0;
 
@@ -456,9 +290,9 @@ read_query(client *c, const http_request *request)
 
 		if (value == NULL)
 			return "Out of memory";
-		if (mb_form_field_is(f, "call") && c->n_calls < MAX_FILTERS)
+		if (mb_form_field_is(f, "call") && c->n_calls < GW_MAX_FILTERS)
 			c->calls[c->n_calls++] = value;
-		else if (mb_form_field_is(f, "kind") && c->n_kinds < MAX_FILTERS)
+		else if (mb_form_field_is(f, "kind") && c->n_kinds < GW_MAX_FILTERS)
 			c->kinds[c->n_kinds++] = value;
 		else if (mb_form_field_is(f, "since"))
 		{
@@ -502,7 +336,7 @@ gw_handle_supervisor(gw_call *call)
 	gw_supervisors *supervisors = call->gateway->supervisors;
 	http_id id = http_request_id(call->request);
 	http_socket_options options = { .max_message = 4096, .max_queued = MAX_QUEUED };
-	client *c = calloc(1, sizeof(*c));
+	gw_supervisor *c = calloc(1, sizeof(*c));
 	const char *wrong;
 
 	if (c == NULL)
@@ -510,7 +344,7 @@ gw_handle_supervisor(gw_call *call)
 		gw_answer_detail(call->gateway, id, 503, "Out of memory");
 		return;
 	}
-	c->supervisors = supervisors;
+	c->gateway = call->gateway;
 	c->id = id;
 	c->identity = gw_identity_hold(call->identity);
 	c->seq = -1;
@@ -521,7 +355,7 @@ gw_handle_supervisor(gw_call *call)
 			gw_answer_detail(call->gateway, id, 400, "%s", wrong);
 		else
 			gw_answer_detail(call->gateway, id, 403, "Pages of this origin may not listen");
-		free_client(c);
+		gw_supervisor_free(c);
 		return;
 	}
 	if (mb_websocket_offers(http_request_head(call->request), http_request_bytes(call->request),
@@ -529,7 +363,7 @@ gw_handle_supervisor(gw_call *call)
 		options.subprotocol = SUBPROTOCOL;
 	if (!http_upgrade(call->gateway->server, id, &options))
 	{
-		free_client(c);
+		gw_supervisor_free(c);
 		return;
 	}
 	c->next = supervisors->clients;
@@ -539,26 +373,26 @@ gw_handle_supervisor(gw_call *call)
 	if (c->seq >= 0)
 	{
 		c->behind = true;
-		read_on(c);
+		gw_supervisor_read_on(c);
 	}
 }
 
 void
 gw_supervisors_stopping(gw_supervisors *supervisors, http_id id)
 {
-	for (client *c = supervisors->clients; c != NULL; c = c->next)
+	for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
 	{
 		if (c->id == id)
-			send_resync(c);
+			gw_supervisor_send_resync(c);
 	}
 }
 
 void
 gw_supervisors_gone(gw_supervisors *supervisors, http_id id)
 {
-	for (client **place = &supervisors->clients; *place != NULL; place = &(*place)->next)
+	for (gw_supervisor **place = &supervisors->clients; *place != NULL; place = &(*place)->next)
 	{
-		client *c = *place;
+		gw_supervisor *c = *place;
 
 		if (c->id != id)
 			continue;
@@ -566,7 +400,7 @@ gw_supervisors_gone(gw_supervisors *supervisors, http_id id)
 		supervisors->n--;
 		c->gone = true;
 		if (!c->asking)
-			free_client(c);
+			gw_supervisor_free(c);
 		return;
 	}
 }
@@ -574,7 +408,7 @@ gw_supervisors_gone(gw_supervisors *supervisors, http_id id)
 void
 gw_supervisors_revoked(gw_supervisors *supervisors, const char *id)
 {
-	for (client *c = supervisors->clients; c != NULL; c = c->next)
+	for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
 	{
 		if (strcmp(c->identity->id, id) == 0)
 			http_socket_close(supervisors->gateway->server, c->id, 1008, "the token was revoked");
@@ -588,7 +422,7 @@ expire(void *arg)
 	gw_supervisors *supervisors = arg;
 	int64_t now = http_clock();
 
-	for (client *c = supervisors->clients; c != NULL; c = c->next)
+	for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
 	{
 		if (c->identity->expires != 0 && now >= c->identity->expires)
 			http_socket_close(supervisors->gateway->server, c->id, 1008, "the token has expired");

@@ -1,0 +1,84 @@
+/*
+ * past.c
+ *	  Past events, read from the database for one who has missed them, in transactions of his own identity.
+ */
+#include "past.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "gateway.h"
+
+#define ROWS 500
+
+typedef struct reading
+{
+	gw_unit unit;
+	gw_supervisor *client;
+	char since[24];
+	char rows[12];
+} reading;
+
+static void
+have_read(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
+{
+	reading *r = (reading *) unit;
+	gw_supervisor *c = r->client;
+	int n = outcome == GW_COMMITTED ? PQntuples(result) : 0;
+
+	free(r);
+	c->asking = false;
+	if (c->gone)
+	{
+		gw_supervisor_free(c);
+		return;
+	}
+	if (outcome == GW_REFUSED || outcome == GW_FAILED)
+	{
+		http_socket_close(c->gateway->server, c->id, 1008,
+						  "the token is not valid, or does not allow this");
+		return;
+	}
+	/* columns: seq, prev, event, call_id, message */
+	for (int i = 0; i < n && !c->overflown; i++)
+	{
+		int64_t seq = strtoll(PQgetvalue(result, i, 0), NULL, 10);
+
+		if (i == 0 && strtoll(PQgetvalue(result, i, 1), NULL, 10) > c->seq)
+			gw_supervisor_send_resync(c);
+		if (gw_supervisor_wants(c, c->tenant, PQgetvalue(result, i, 2),
+								PQgetisnull(result, i, 3) ? NULL : PQgetvalue(result, i, 3)))
+			gw_supervisor_send(c, PQgetvalue(result, i, 4), (size_t) PQgetlength(result, i, 4));
+		if (!c->overflown)
+			c->seq = seq;
+	}
+	/* a page that is not full was the last one; what came meanwhile is told by what comes next */
+	if (outcome == GW_COMMITTED && n < ROWS)
+		c->behind = false;
+	else if (!c->overflown)
+		gw_supervisor_read_on(c);
+}
+
+void
+gw_supervisor_read_on(gw_supervisor *c)
+{
+	reading *r;
+
+	if (c->asking || c->overflown)
+		return;
+	r = calloc(1, sizeof(*r));
+	if (r == NULL)
+		return;
+	c->asking = true;
+	r->client = c;
+	snprintf(r->since, sizeof(r->since), "%lld", (long long) c->seq);
+	snprintf(r->rows, sizeof(r->rows), "%d", ROWS);
+	r->unit.statement = GW_EVENTS;
+	r->unit.n_parameters = 3;
+	r->unit.values[0] = r->since;
+	r->unit.values[1] = r->rows;
+	r->unit.values[2] = c->tenant;
+	r->unit.done = have_read;
+	gw_unit_for(&r->unit, c->identity);
+	gw_database_add(c->gateway->database, &r->unit);
+}
