@@ -202,6 +202,43 @@ foreach my $view (grep { $_->[1] eq 'v' } @relations)
     ok($shown{ $view->[0] }, "$view->[0] shows the own tenant to somebody");
 }
 
+# ---- the same for tokens: a role that holds everything everywhere is narrowed to one access to one tenant ----
+
+sql('CREATE ROLE counter LOGIN');
+sql("SELECT mulberry.grant_access('counter', '$_', NULL)") foreach grep { $_ ne 'worker' } @accesses;
+my @views = grep { my $view = $_; grep { $_ ne 'worker' && $allowed{"$_ SELECT ON $view"} } @accesses }
+  map { $_->[0] } grep { $_->[1] eq 'v' } @relations;
+cmp_ok(scalar(@views), '>', 10, 'there are views to read with a token');
+
+# What each view shows to the role, in transactions that begin with a statement.
+sub seen_by_counter
+{
+    my ($whom, $first) = @_;
+    my $script = join '', map { "BEGIN;\n\\o /dev/null\n$first;\n\\o\n\\echo --$_--\nSELECT v::text FROM $_ v;\nROLLBACK;\n" } @views;
+    my ($state, $message, $out) = try_as('counter', $script);
+    is($state, '', "$whom: every view can be read") or diag($message);
+    return split /^--(\S+)--$/m, $out;
+}
+
+my (undef, %unnarrowed) = seen_by_counter('without a token', 'SELECT 1');
+cmp_ok(scalar(grep { /southmark/ } values %unnarrowed), '>', 10, 'without a token the role sees the other tenant in many views');
+foreach my $access (grep { $_ !~ /^(?:worker|gateway)$/ } @accesses)
+{
+    my %token = map { $_ => sql("SELECT mulberry.create_token('counter-$access', '$access', '$_')") } qw(north south);
+    foreach my $tenant (qw(north south))
+    {
+        my $other = $tenant eq 'north' ? 'south' : 'north';
+        my (undef, %seen) = seen_by_counter("with a token for $access to $tenant", "SELECT FROM mulberry.authenticate('$token{$tenant}')");
+        is_deeply([ grep { ($seen{$_} // '') =~ /${other}mark/ } @views ], [], "a token for $access to $tenant shows nothing of $other");
+        # what the access itself may read shows what a role of that access sees there, and nothing else does
+        my @own = grep { $allowed{"$access SELECT ON $_"}
+              && (try_as("${tenant}_$access", "SELECT v::text FROM $_ v"))[2] =~ /${tenant}mark/ } @views;
+        is_deeply([ grep { ($seen{$_} // '') =~ /${tenant}mark/ } @views ], \@own, "... and of $tenant what a role of that access sees");
+    }
+}
+sql("SELECT mulberry.revoke_token('counter-$_->[0]', '$_->[1]')") foreach map { my $a = $_; map { [ $a, $_ ] } qw(north south) }
+  grep { $_ !~ /^(?:worker|gateway)$/ } @accesses;
+
 # ---- who monitors sees numbers, and no content ----
 
 # what a service answers may repeat what it was sent
