@@ -26,7 +26,7 @@ mulberry_random_token(PG_FUNCTION_ARGS)
 	if (!pg_strong_random(random, sizeof(random)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random bytes")));
-	length = pg_b64_encode(random, sizeof(random), encoded, sizeof(encoded));
+	length = pg_b64_encode((const void *) random, sizeof(random), encoded, sizeof(encoded));
 	if (length < 0)
 		elog(ERROR, "could not encode %d bytes", TOKEN_SIZE);
 	while (length > 0 && encoded[length - 1] == '=')
