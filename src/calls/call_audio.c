@@ -12,16 +12,12 @@
 #include <math.h>
 
 #include "access/detoast.h"
-#include "access/relscan.h"
-#include "access/table.h"
-#include "access/tableam.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
@@ -33,7 +29,7 @@
 #include "calls/calls.h"
 #include "core/audio/g711.h"
 #include "core/audio/wav.h"
-#include "calls/packets.h"
+#include "calls/packet_reader.h"
 #include "calls/tracks.h"
 #include "server/relations.h"
 
@@ -42,69 +38,6 @@
 
 /* A day of talking is 2 MB; what is made of it, in events and requests, must stay renderable. */
 #define MAX_CALL_TEXT (16 * 1024 * 1024)
-
-/* A track of a call whose packets are read one after another. */
-typedef struct packet_reader
-{
-	mulberry_call call;
-	mulberry_track track;
-	Relation table;
-	Oid key;
-	Snapshot snapshot;
-	MemoryContext packet_context;
-} packet_reader;
-
-/* Opens a track; false when it is gone. */
-static bool
-open_track(packet_reader *reader, int64 track, Snapshot snapshot)
-{
-	mulberry_partition partition;
-
-	reader->snapshot = RegisterSnapshot(snapshot ? snapshot : GetLatestSnapshot());
-	if (!mulberry_read_track(track, reader->snapshot, &reader->call, &reader->track))
-	{
-		UnregisterSnapshot(reader->snapshot);
-		return false;
-	}
-	mulberry_open_partition(mulberry_call_day(track), AccessShareLock, &partition);
-	reader->table = partition.table;
-	reader->key = RelationGetRelid(partition.key);
-	index_close(partition.key, NoLock);
-	reader->packet_context =
-		AllocSetContextCreate(CurrentMemoryContext, "packet of a call", ALLOCSET_DEFAULT_SIZES);
-	return true;
-}
-
-static void
-close_track(packet_reader *reader)
-{
-	MemoryContextDelete(reader->packet_context);
-	table_close(reader->table, NoLock);
-	UnregisterSnapshot(reader->snapshot);
-}
-
-static void
-begin_packets(const packet_reader *reader, mulberry_scan *scan)
-{
-	ScanKeyData key;
-
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(reader->track.id));
-	mulberry_begin_scan_with(scan, reader->table, reader->key, &key, 1, reader->snapshot);
-}
-
-/* The next packet; its data are as they are stored, perhaps out of line. */
-static bool
-next_packet(mulberry_scan *scan, int32 *sequence, Datum *data)
-{
-	HeapTuple row;
-
-	CHECK_FOR_INTERRUPTS();
-	row = mulberry_next_tuple(scan, ForwardScanDirection);
-	if (row == NULL)
-		return false;
-	mulberry_read_packet(row, sequence, data);
-	return true;
-}
 
 /*
  * How long the pieces of a call's audio are, before any of it is decoded.  For
@@ -139,7 +72,7 @@ add_silence(audio_plan *plan, int32 first, int32 last)
 
 /* Reads the lengths of all packets and finds what is missing. */
 static void
-read_lengths(const packet_reader *reader, audio_plan *plan)
+read_lengths(const mulberry_packet_reader *reader, audio_plan *plan)
 {
 	struct
 	{
@@ -158,8 +91,8 @@ read_lengths(const packet_reader *reader, audio_plan *plan)
 	sample_size = reader->track.encoding == MULBERRY_ENCODING_TEXT
 					  ? 1
 					  : mb_encoding_sample_size((mb_encoding) reader->track.encoding);
-	begin_packets(reader, &scan);
-	while (next_packet(&scan, &sequence, &data))
+	mulberry_begin_packets(reader, &scan);
+	while (mulberry_next_packet(&scan, &sequence, &data))
 	{
 		int64 length = (toast_raw_datum_size(data) - VARHDRSZ) / sample_size;
 		int i;
@@ -241,7 +174,7 @@ silence_budget(const audio_plan *plan, int sample_rate)
  * so that those that are shorter keep theirs.
  */
 static int64
-plan_audio(const packet_reader *reader, audio_plan *plan)
+plan_audio(const mulberry_packet_reader *reader, audio_plan *plan)
 {
 	int64 longest = (int64) MULBERRY_MAX_SILENCE * reader->track.sample_rate;
 	int64 silent = 0;
@@ -279,7 +212,7 @@ plan_audio(const packet_reader *reader, audio_plan *plan)
 /* The audio of a call in its order: what lies between two calls of mulberry_next_call_samples(). */
 struct mulberry_call_samples
 {
-	packet_reader reader;
+	mulberry_packet_reader reader;
 	mb_encoding encoding;
 	bool planned; /* the next two are known */
 	audio_plan plan;
@@ -299,7 +232,7 @@ mulberry_open_call_samples(int64 track, Snapshot snapshot)
 {
 	mulberry_call_samples *audio = palloc0(sizeof(*audio));
 
-	if (!open_track(&audio->reader, track, snapshot))
+	if (!mulberry_open_packets(&audio->reader, track, snapshot))
 	{
 		pfree(audio);
 		return NULL;
@@ -308,7 +241,7 @@ mulberry_open_call_samples(int64 track, Snapshot snapshot)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("call \"%s\" has text and no audio", audio->reader.call.call_id)));
 	audio->encoding = (mb_encoding) audio->reader.track.encoding;
-	begin_packets(&audio->reader, &audio->scan);
+	mulberry_begin_packets(&audio->reader, &audio->scan);
 	return audio;
 }
 
@@ -378,7 +311,7 @@ take_packet(mulberry_call_samples *audio)
 
 	MemoryContextReset(audio->reader.packet_context);
 	/* A scan that has ended must not be asked again: it would begin anew. */
-	if (audio->ended || !next_packet(&audio->scan, &sequence, &data))
+	if (audio->ended || !mulberry_next_packet(&audio->scan, &sequence, &data))
 	{
 		audio->ended = true;
 		return audio->reader.track.expected_total > audio->next &&
@@ -405,7 +338,7 @@ mulberry_rewind_call_samples(mulberry_call_samples *audio)
 	audio->next_silence = 0;
 	audio->silent = 0;
 	audio->n_bytes = 0;
-	begin_packets(&audio->reader, &audio->scan);
+	mulberry_begin_packets(&audio->reader, &audio->scan);
 }
 
 size_t
@@ -458,7 +391,7 @@ void
 mulberry_close_call_samples(mulberry_call_samples *audio)
 {
 	mulberry_end_scan(&audio->scan);
-	close_track(&audio->reader);
+	mulberry_close_packets(&audio->reader);
 	pfree(audio);
 }
 
@@ -521,7 +454,7 @@ mulberry_call_wav(int64 track, Snapshot snapshot, mulberry_audio_report *report)
 text *
 mulberry_call_text(int64 track, Snapshot snapshot)
 {
-	packet_reader reader;
+	mulberry_packet_reader reader;
 	mulberry_scan scan;
 	StringInfoData joined;
 	int32 sequence;
@@ -529,14 +462,14 @@ mulberry_call_text(int64 track, Snapshot snapshot)
 	char *converted;
 	text *result;
 
-	if (!open_track(&reader, track, snapshot))
+	if (!mulberry_open_packets(&reader, track, snapshot))
 		return NULL;
 	if (reader.track.encoding != MULBERRY_ENCODING_TEXT)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("call \"%s\" has audio and no text", reader.call.call_id)));
 	initStringInfo(&joined);
-	begin_packets(&reader, &scan);
-	while (next_packet(&scan, &sequence, &data))
+	mulberry_begin_packets(&reader, &scan);
+	while (mulberry_next_packet(&scan, &sequence, &data))
 	{
 		MemoryContext before = MemoryContextSwitchTo(reader.packet_context);
 		bytea *bytes = DatumGetByteaPP(data);
@@ -552,7 +485,7 @@ mulberry_call_text(int64 track, Snapshot snapshot)
 		MemoryContextReset(reader.packet_context);
 	}
 	mulberry_end_scan(&scan);
-	close_track(&reader);
+	mulberry_close_packets(&reader);
 
 	/* Packets hold UTF-8 whatever the database's encoding is. */
 	converted = pg_any_to_server(joined.data, joined.len, PG_UTF8);
@@ -588,19 +521,19 @@ mulberry_call_gaps(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	mulberry_track track;
-	packet_reader reader;
+	mulberry_packet_reader reader;
 	audio_plan plan;
 	double rate;
 	bool is_text;
 
 	InitMaterializedSRF(fcinfo, 0);
 	(void) mulberry_track_argument(fcinfo, 2, &track);
-	if (!open_track(&reader, track.id, GetActiveSnapshot()))
+	if (!mulberry_open_packets(&reader, track.id, GetActiveSnapshot()))
 		elog(ERROR, "a call went away within a snapshot");
 	rate = reader.track.sample_rate / 1000.0;
 	is_text = reader.track.encoding == MULBERRY_ENCODING_TEXT;
 	plan_audio(&reader, &plan);
-	close_track(&reader);
+	mulberry_close_packets(&reader);
 
 	for (int i = 0; i < plan.nsilences; i++)
 	{
