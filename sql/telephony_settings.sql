@@ -18,7 +18,7 @@ SELECT tenant, number FROM mulberry.phone_number_status;
 SELECT action, outcome, evidence FROM mulberry_internal.audit WHERE action = 'TELEPHONY_SETTINGS' ORDER BY at;
 
 -- a number calls one tenant
-\set VERBOSITY verbose
+\set VERBOSITY default
 SELECT mulberry.set_telephony('{"greeting": "x", "numbers": ["+12025550100"]}', 'other');
 \set VERBOSITY terse
 SELECT mulberry.set_telephony('{"greeting": "x", "numbers": ["+12025550101"]}', 'other');
