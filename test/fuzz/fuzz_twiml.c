@@ -130,9 +130,8 @@ run_verb(mb_twiml *twiml, int verb, input *in)
 			break;
 		case 15:
 			mb_twiml_start_recording(
-				twiml, &(mb_twiml_recording_options){ .recording_status_callback = a,
-													  .channels = c,
-													  .trim = d });
+				twiml, &(mb_twiml_recording_options){
+						   .recording_status_callback = a, .channels = c, .trim = d });
 			break;
 		default:
 			mb_twiml_stream_end(twiml);
