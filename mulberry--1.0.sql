@@ -13741,7 +13741,8 @@ BEGIN
         RETURN;
     END IF;
     UPDATE mulberry_internal.inbound_calls x
-       SET sequence = coalesce(order_number, x.sequence), state = params->>'CallStatus', ended_at = CASE WHEN rank = 6 THEN clock_timestamp() END
+       SET sequence = coalesce(order_number, x.sequence), state = params->>'CallStatus',
+           ended_at = CASE WHEN rank = 6 THEN clock_timestamp() END
      WHERE x.id = i.id RETURNING x.* INTO i;
     PERFORM mulberry_internal.tell_inbound_call(i,
         CASE WHEN params->>'CallDuration' ~ '^[0-9]{1,6}$' THEN (params->>'CallDuration')::integer END);

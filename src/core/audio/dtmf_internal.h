@@ -61,8 +61,8 @@ typedef enum dtmf_path
  * 8 powers a hop.  tonal: the best row and column, as 4 * row + column, where they have more than
  * share of the energy of the window, both halves' powers added up, and -1 elsewhere; which hops have one, as bits, the
  * first being the lowest; power[-DTMF_DISTANCE] must exist.  loud:
- * the hops of which some sample reaches the gate, which is a power of two, likewise.  windows: each hop's energy and those of the DTMF_WINDOW - 1 before it, and, as bits, which of these
- * sums reach the floor.
+ * the hops of which some sample reaches the gate, which is a power of two, likewise.  windows: each hop's energy and
+ * those of the DTMF_WINDOW - 1 before it, and, as bits, which of these sums reach the floor.
  */
 typedef struct dtmf_kernel
 {
