@@ -1,4 +1,4 @@
--- What is measured, without preloading: the catalogue, gauges, who sees what, the text format.  What is counted is t/073's.
+-- What is measured, without preloading: the catalogue, gauges, who sees what, the text format.  What is counted is t/075's.
 SET client_min_messages = warning;
 TRUNCATE mulberry_internal.job_queue, mulberry_internal.job_history;
 SELECT mulberry.create_tenant('metrics-a') AS a \gset
