@@ -263,6 +263,6 @@ kill 'TERM', $_->{pid} foreach $open, $gateway;
 $_->{run}->finish foreach $open, $gateway;
 is($_->{run}->result(0) // 0, 0, 'it ends') foreach $open, $gateway;
 like(log_of_gateway($_), qr/"ended"/, 'and says so') foreach $open, $gateway;
-is(scalar(grep { !eval { decode_json($_) } } split /\n/, log_of_gateway($gateway)), 0, 'every line of the log is JSON');
+is(join("\n", grep { !eval { decode_json($_) } } split /\n/, log_of_gateway($gateway)), '', 'every line of the log is JSON');
 $node->stop;
 done_testing();

@@ -4,6 +4,7 @@ package Mulberry::Gateway;
 use strict;
 use warnings;
 
+use File::Basename qw(basename);
 use HTTP::Tiny;
 use IPC::Run;
 use JSON::PP;
@@ -24,7 +25,8 @@ my @started;
 sub start_gateway
 {
     my ($node, @flags) = @_;
-    my $log = $PostgreSQL::Test::Utils::log_path . '/gateway_' . ++$number . '.log';
+    # the directory is that of all tests that run at the same time
+    my $log = sprintf '%s/%s_gateway_%d.log', $PostgreSQL::Test::Utils::log_path, basename($0, '.pl'), ++$number;
     my $conninfo = sprintf 'host=%s port=%s dbname=postgres user=gate', $node->host, $node->port;
     unshift @flags, '--listen', '127.0.0.1:0' unless grep { $_ eq '--listen' } @flags;
     unshift @flags, '--admin-listen', '127.0.0.1:0' unless grep { $_ eq '--admin-listen' } @flags;
