@@ -2349,13 +2349,13 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp SET extra_
     )
     SELECT string_agg(
                CASE WHEN s.within = 1
-                    THEN format(E'# HELP %s %s\n# TYPE %s %s\n', s.metric, replace(replace(s.help, '\', '\\'), E'\n', '\n'),
+                    THEN format(E'# HELP %s %s\n# TYPE %s %s\n', s.metric, replace(replace(s.help, E'\\', E'\\\\'), E'\n', E'\\n'),
                                 s.metric, s.type)
                     ELSE '' END
                || s.name || coalesce('{' || l.list || '}', '') || ' ' || s.value || E'\n', '' ORDER BY s.number)
       FROM samples s
-     CROSS JOIN LATERAL (SELECT string_agg(format('%s="%s"', e.key, replace(replace(replace(e.value, '\', '\\'), '"', '\"'),
-                                                                            E'\n', '\n')), ',' ORDER BY e.key) AS list
+     CROSS JOIN LATERAL (SELECT string_agg(format('%s="%s"', e.key, replace(replace(replace(e.value, E'\\', E'\\\\'), '"', E'\\"'),
+                                                                            E'\n', E'\\n')), ',' ORDER BY e.key) AS list
                            FROM jsonb_each_text(s.labels) e) AS l
 $$;
 COMMENT ON FUNCTION mulberry.metrics_text(boolean) IS
@@ -3848,7 +3848,8 @@ BEGIN
         all_heard := said_letters;
     END IF;
     -- what is longer than a line is cut
-    FOR piece IN SELECT m[1] AS space, m[2] AS word FROM regexp_matches(said COLLATE "C", '(\s*)(\S{1,42})', 'g') AS m LOOP
+    FOR piece IN SELECT m[1] AS space, m[2] AS word
+                   FROM regexp_matches(said COLLATE "C", '([[:space:]]*)([^[:space:]]{1,42})', 'g') AS m LOOP
         word := piece.word;
         is_glued := piece.space = '';
         first := done::double precision * all_heard / said_letters;
@@ -3927,7 +3928,7 @@ DECLARE
     size       integer;
 BEGIN
     IF length(said) <= first_room AND end_ms - start_ms <= longest THEN
-        lines := btrim(regexp_replace(said COLLATE "C", '\s+', ' ', 'g'), ' ');
+        lines := btrim(regexp_replace(said COLLATE "C", '[[:space:]]+', ' ', 'g'), ' ');
         begins := start_ms;
         ends := end_ms;
         IF lines <> '' THEN
@@ -13007,7 +13008,7 @@ COMMENT ON FUNCTION ivr_next(jsonb, jsonb, jsonb, jsonb) IS
 -- What telephony settings may say.  Whatever is wrong is said with what is allowed, when they are written.
 
 CREATE FUNCTION refuse_setting(place text, problem text, allowed text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RAISE EXCEPTION 'invalid setting %: %', left(place, 200), left(problem, 300) USING ERRCODE = 'invalid_parameter_value',
@@ -13453,7 +13454,7 @@ DECLARE
     owner uuid;
     v     mulberry_internal.telephony_versions;
     made  record;
-    place jsonb := '{"node": "begin"}';
+    place jsonb := '{"node": "begin"}'::jsonb;
     turn  integer := 0;
     digit text;
 BEGIN

@@ -42,7 +42,8 @@ BEGIN
         all_heard := said_letters;
     END IF;
     -- what is longer than a line is cut
-    FOR piece IN SELECT m[1] AS space, m[2] AS word FROM regexp_matches(said COLLATE "C", '(\s*)(\S{1,42})', 'g') AS m LOOP
+    FOR piece IN SELECT m[1] AS space, m[2] AS word
+                   FROM regexp_matches(said COLLATE "C", '([[:space:]]*)([^[:space:]]{1,42})', 'g') AS m LOOP
         word := piece.word;
         is_glued := piece.space = '';
         first := done::double precision * all_heard / said_letters;
@@ -121,7 +122,7 @@ DECLARE
     size       integer;
 BEGIN
     IF length(said) <= first_room AND end_ms - start_ms <= longest THEN
-        lines := btrim(regexp_replace(said COLLATE "C", '\s+', ' ', 'g'), ' ');
+        lines := btrim(regexp_replace(said COLLATE "C", '[[:space:]]+', ' ', 'g'), ' ');
         begins := start_ms;
         ends := end_ms;
         IF lines <> '' THEN

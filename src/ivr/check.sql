@@ -1,7 +1,7 @@
 -- What telephony settings may say.  Whatever is wrong is said with what is allowed, when they are written.
 
 CREATE OR REPLACE FUNCTION refuse_setting(place text, problem text, allowed text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE
+LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
     RAISE EXCEPTION 'invalid setting %: %', left(place, 200), left(problem, 300) USING ERRCODE = 'invalid_parameter_value',

@@ -110,7 +110,7 @@ DECLARE
     owner uuid;
     v     mulberry_internal.telephony_versions;
     made  record;
-    place jsonb := '{"node": "begin"}';
+    place jsonb := '{"node": "begin"}'::jsonb;
     turn  integer := 0;
     digit text;
 BEGIN

@@ -110,13 +110,13 @@ LANGUAGE sql VOLATILE SET search_path = pg_catalog, mulberry, pg_temp SET extra_
     )
     SELECT string_agg(
                CASE WHEN s.within = 1
-                    THEN format(E'# HELP %s %s\n# TYPE %s %s\n', s.metric, replace(replace(s.help, '\', '\\'), E'\n', '\n'),
+                    THEN format(E'# HELP %s %s\n# TYPE %s %s\n', s.metric, replace(replace(s.help, E'\\', E'\\\\'), E'\n', E'\\n'),
                                 s.metric, s.type)
                     ELSE '' END
                || s.name || coalesce('{' || l.list || '}', '') || ' ' || s.value || E'\n', '' ORDER BY s.number)
       FROM samples s
-     CROSS JOIN LATERAL (SELECT string_agg(format('%s="%s"', e.key, replace(replace(replace(e.value, '\', '\\'), '"', '\"'),
-                                                                            E'\n', '\n')), ',' ORDER BY e.key) AS list
+     CROSS JOIN LATERAL (SELECT string_agg(format('%s="%s"', e.key, replace(replace(replace(e.value, E'\\', E'\\\\'), '"', E'\\"'),
+                                                                            E'\n', E'\\n')), ',' ORDER BY e.key) AS list
                            FROM jsonb_each_text(s.labels) e) AS l
 $$;
 COMMENT ON FUNCTION mulberry.metrics_text(boolean) IS
