@@ -65,7 +65,7 @@ sub kill_worker
 # Stops (SIGSTOP) the worker when it has claimed a job and waits for a lock, which it does not do for long.
 sub blocked
 {
-    my $watch = $node->background_psql('postgres');
+    my $watch = open_session($node);
     my $pid = backend_pid($node, 'mulberry worker');
     my $query = "SELECT count(*) > 0 FROM pg_stat_activity a, mulberry_internal.job_queue q
                   WHERE a.pid = $pid AND a.wait_event_type = 'Lock' AND q.state = 'running'";
@@ -118,7 +118,7 @@ for my $name (sort keys %phase)
             my ($gate) = $behaviour =~ /^gate-(.*)/;
             endpoint($behaviour);
             my $pid = backend_pid($node, 'mulberry worker');
-            my $blocker = $node->background_psql('postgres');
+            my $blocker = open_session($node);
             my $hold = sub { $blocker->query_safe('BEGIN; ' . sprintf($phase->{lock}, $call_id)) };
             $node->safe_psql('postgres', <<"SQL");
 SELECT mulberry.ingest_packet('$call_id', 0, 'hello', NULL, 'text');

@@ -40,7 +40,7 @@ sub wait_for_deferral
     return;
 }
 
-my $client = $node->background_psql('postgres');
+my $client = open_session($node);
 
 # It has sent a late packet.
 new_call($node, 'slow', 'one', undef, 'three', undef, 'five');

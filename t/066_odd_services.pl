@@ -188,7 +188,7 @@ subtest 'a transcript is not asked for again because it could not be stored' => 
     endpoint('gate-store');
     call('store');
     is($ai->wait_for_requests('gate-store', 1), 1, 'the service is asked');
-    my $locker = $node->background_psql('postgres', on_error_stop => 1);
+    my $locker = open_session($node, on_error_stop => 1);
     $locker->query_safe("BEGIN; SELECT mulberry_internal.lock_call(id) FROM mulberry_internal.calls WHERE call_id = 'store'");
     $ai->open_gate('store');
     wait_for_true($node, "SELECT count(*) = 1 FROM mulberry_internal.job_queue WHERE payload->'answer'->>'text' LIKE 'thank you%'",

@@ -113,7 +113,7 @@ subtest 'without workers' => sub {
     my ($status, $out, $err) = $alone->psql('postgres', "CALL mulberry.test_endpoint('ai', patience => '0.3 s')");
     like("$out $err", qr/no worker has done it.*run_jobs\(\)/s, 'it says so');
     is($alone->safe_psql('postgres', "SELECT state FROM mulberry.jobs"), 'cancelled', 'and gives it up');
-    my $session = $alone->background_psql('postgres');
+    my $session = open_session($alone);
     $session->query_until(qr/asked/, "\\echo asked\nCALL mulberry.test_endpoint('ai');\n");
     wait_for_true($alone, "SELECT count(*) = 1 FROM mulberry_internal.job_queue", 'a test waits');
     $alone->safe_psql('postgres', 'CALL mulberry.run_jobs()');

@@ -52,7 +52,7 @@ for my $name (sort keys %call)
 {
     next if $ENV{ONLY} && $name !~ /$ENV{ONLY}/;
     my ($before, $call) = ref $call{$name} ? @{ $call{$name} } : ('SELECT', $call{$name});
-    my $client = $node->background_psql('postgres', on_error_stop => 0);
+    my $client = open_session($node, on_error_stop => 0);
     # what has no number yet, or is due, is what may be in the way
     my $a = "(SELECT id FROM mulberry_internal.tenants WHERE name = 'a')";
     $client->query("UPDATE mulberry_internal.events SET seq = NULL WHERE tenant = $a;
@@ -88,7 +88,7 @@ for my $name (sort grep { defined $procedure{$_} } keys %procedure)
 }
 
 subtest 'health() names who is in the way' => sub {
-    my $client = $node->background_psql('postgres');
+    my $client = open_session($node);
     my $pid = $client->query_safe('SELECT pg_backend_pid()');
     $client->query_safe("BEGIN; SELECT mulberry.spend('10000001', 1, 'left open', 'a')");
     ok($shared->soon("SELECT count(*) = 1 FROM mulberry.health() WHERE status = 'warning' AND item = 'open transaction of process $pid'"), 'by its process');
@@ -107,7 +107,7 @@ subtest 'health() names who is in the way' => sub {
 # What waits for the row of a tenant: something of it stored for the first time, as its first subscriber does.
 subtest 'dropping a tenant does not wait for what its people leave open' => sub {
     one("SELECT mulberry.create_tenant('new')");
-    my $client = $node->background_psql('postgres');
+    my $client = open_session($node);
     my $pid = $client->query_safe('SELECT pg_backend_pid()');
     $client->query_safe("BEGIN; SELECT count(*) FROM mulberry.subscribe(tenant => 'new')");
     my ($status, $answer, $error) = $node->psql('postgres', "\\set VERBOSITY verbose\nSET statement_timeout = '60s'; SELECT mulberry.drop_tenant('new')");

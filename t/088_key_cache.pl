@@ -29,7 +29,7 @@ sub new_key
 }
 sql(q{SELECT mulberry.create_agent('pi'); SELECT mulberry.create_mandate('12345678', 'pi', 'sponsor', 100, 'EUR', '2999-01-01')});
 
-my $session = $node->background_psql('postgres', on_error_stop => 0);
+my $session = open_session($node, on_error_stop => 0);
 sub verdict
 {
     my ($frame) = @_;
@@ -71,7 +71,7 @@ sql('SELECT mulberry.rotate_secret_key()');
 is(verdict($frame), 'accepted', 'sealed anew with another key');
 
 # What others do. First all of them uncommitted.
-my $other = $node->background_psql('postgres', on_error_stop => 0);
+my $other = open_session($node, on_error_stop => 0);
 $other->query_safe('BEGIN');
 $other->query_safe($disable->(7));
 is(verdict($frame), 'accepted', 'another session has not committed yet');

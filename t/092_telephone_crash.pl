@@ -82,7 +82,7 @@ for my $step (@steps)
             my $blocker;
             if ($how->{hold})
             {
-                $blocker = $node->background_psql('postgres');
+                $blocker = open_session($node);
                 $blocker->query_safe('BEGIN; SELECT pg_advisory_xact_lock(4711)');
             }
             my $command = $pair->revoke($mandate);

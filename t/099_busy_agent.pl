@@ -12,11 +12,12 @@ use Mulberry::Cluster;
 use Mulberry::VoicePair;
 
 my $pair = Mulberry::VoicePair->new('busy', agents => 2,
-    conf => "mulberry.workers = 1\nmulberry.maintenance_interval = 1\n");
+    conf => "mulberry.workers = 1\nmulberry.maintenance_interval = 1\nlog_lock_waits = on\ndeadlock_timeout = 5s\nlog_line_prefix = '%b|%p|'\n");
 my $node = $pair->{cloud};
-my $client = $node->background_psql('postgres');
+my $client = open_session($node);
 
-# Neither worker nor notifier is to wait for the client for longer than a moment.
+# Neither worker nor notifier is to wait for the client for longer than a moment: the server writes down who has waited
+# for five seconds, which says it on a busy machine, too.
 sub nobody_waits
 {
     my ($what) = @_;
@@ -29,9 +30,9 @@ sub others_go_on
 {
     my ($what) = @_;
     my $other = $pair->revoke($pair->mandate(2));
-    ok($pair->state($other, 'confirmed', 15), "$what: a command to another agent is confirmed") or diag $pair->story($other);
-    ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.events WHERE seq IS NULL", '0', 15), "$what: events are numbered");
-    ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.audit WHERE seq IS NULL", '0', 15), "$what: the audit log is linked");
+    ok($pair->state($other, 'confirmed'), "$what: a command to another agent is confirmed") or diag $pair->story($other);
+    ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.events WHERE seq IS NULL", '0'), "$what: events are numbered");
+    ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.audit WHERE seq IS NULL", '0'), "$what: the audit log is linked");
     nobody_waits($what);
     return;
 }
@@ -70,7 +71,7 @@ $client->query_safe('BEGIN');
 $client->query_safe("UPDATE mulberry_internal.endpoints SET updated_at = now() WHERE name = 'twilio'");
 $command = $pair->revoke($pair->mandate(1));
 new_call($node, 'spoken', 'hello');
-ok($pair->wait_for("SELECT state FROM mulberry_internal.calls WHERE call_id = 'spoken'", 'ARCHIVED', 15), 'a call is processed while an endpoint is locked');
+ok($pair->wait_for("SELECT state FROM mulberry_internal.calls WHERE call_id = 'spoken'", 'ARCHIVED'), 'a call is processed while an endpoint is locked');
 nobody_waits('an endpoint that is changed');
 $client->query_safe('COMMIT');
 ok($pair->state($command, 'confirmed'), 'the command is confirmed afterwards') or diag $pair->story($command);
@@ -80,12 +81,14 @@ $pair->cloud("SELECT mulberry.create_tenant('gone')");
 $client->query_safe('BEGIN');
 $client->query_safe("SELECT mulberry.erase_audit_log('gone')");
 my $other = $pair->revoke($pair->mandate(2));
-ok($pair->state($other, 'confirmed', 15), 'a command is confirmed while nobody can link') or diag $pair->story($other);
-ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.events WHERE seq IS NULL", '0', 15), 'events are numbered');
+ok($pair->state($other, 'confirmed'), 'a command is confirmed while nobody can link') or diag $pair->story($other);
+ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.events WHERE seq IS NULL", '0'), 'events are numbered');
 nobody_waits('a log that is erased');
 $client->query_safe('COMMIT');
-ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.audit WHERE seq IS NULL", '0', 15), 'the audit log is linked afterwards');
+ok($pair->wait_for("SELECT count(*) FROM mulberry_internal.audit WHERE seq IS NULL", '0'), 'the audit log is linked afterwards');
 is($pair->cloud('SELECT string_agg(problem, chr(10)) FROM mulberry.verify_audit(NULL)'), '', 'and is whole');
+
+unlike(slurp_file($node->logfile), qr/^mulberry [^|]*\|.*still waiting for/m, 'no process of ours has waited for a lock');
 
 $client->quit;
 $pair->stop;

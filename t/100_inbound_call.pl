@@ -84,7 +84,7 @@ INSERT INTO mulberry_internal.commands (tenant, agent, command, state, escalated
 INSERT INTO mulberry_internal.voice_calls (tenant, command, purpose, attempt, to_number, from_number, state, sid, requested_at)
     SELECT c.tenant, c.id, 'escalation', 1, '+12025550177', '+15005550006', 'in-progress', 'CA' || repeat('c', 32), now() FROM mulberry_internal.commands c RETURNING token;
 SQL
-my $holder = $node->background_psql('postgres', on_error_stop => 0);
+my $holder = open_session($node, on_error_stop => 0);
 $holder->query_safe('BEGIN; SELECT FROM mulberry_internal.agents FOR UPDATE; SELECT FROM mulberry_internal.inbound_calls FOR UPDATE');
 my $ack = "https://hooks.example/twilio/ack?step=1&token=$command";
 my $held = webhook($ack, CallSid => 'CA' . 'c' x 32, Digits => '5#');

@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 use Exporter 'import';
-our @EXPORT = qw(mulberry_cluster wait_for_workers wait_for_true wait_for_setting stop_process kill_server new_call backend_pid);
+our @EXPORT = qw(mulberry_cluster wait_for_workers wait_for_true wait_for_setting stop_process kill_server new_call backend_pid open_session);
 
 # A running cluster with the extension created.
 #	preload		=> 0 leaves shared_preload_libraries alone (default 1)
@@ -72,6 +72,14 @@ sub wait_for_setting
     my ($node, $setting, $value) = @_;
     wait_for_true($node, "SELECT current_setting('$setting') = '$value'", "$setting is $value");
     return;
+}
+
+# A session of psql that lasts as long as the test, however busy the machine: its timer would count from
+# its beginning, not from a query's.
+sub open_session
+{
+    my ($node, %option) = @_;
+    return $node->background_psql('postgres', timeout => 100 * $PostgreSQL::Test::Utils::timeout_default, %option);
 }
 
 # Stops (SIGSTOP) a background process while it sleeps, so that it holds no lock
