@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text/utf8.h"
 #include "core/web/url_path.h"
 #include "gateway.h"
 #include "log.h"
@@ -80,7 +81,7 @@ gw_answer_detail(gw_gateway *gateway, http_id id, int status, const char *format
 	vsnprintf(detail, sizeof(detail), format, list);
 	va_end(list);
 	gw_text_puts(&body, "{\"detail\":");
-	gw_text_json(&body, detail, gw_utf8_prefix(detail, strlen(detail)));
+	gw_text_json(&body, detail, mb_utf8_prefix(detail, strlen(detail)));
 	gw_text_puts(&body, "}");
 	gw_answer(gateway, id, status, &body);
 	gw_text_free(&body);
@@ -262,7 +263,7 @@ handle(gw_gateway *gateway, http_server *server, http_request *request, gw_ident
 		decoded = malloc(raw.length + 1);
 		if (decoded == NULL ||
 			mb_percent_decode(raw.data, raw.length, decoded, &call.call_id_length) != MB_OK ||
-			gw_utf8_prefix(decoded, call.call_id_length) != call.call_id_length)
+			mb_utf8_prefix(decoded, call.call_id_length) != call.call_id_length)
 		{
 			free(decoded);
 			gw_answer_detail(gateway, http_request_id(request), 400,

@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "arrays.h"
+#include "core/text/utf8.h"
 #include "fields.h"
 #include "gateway.h"
 #include "log.h"
@@ -441,7 +442,7 @@ take_bytes(gw_call *call)
 						 "The header Mulberry-Timestamp must be seconds since 1970");
 	else if (track.data != NULL && track.length >= sizeof(name))
 		gw_answer_detail(call->gateway, id, 400, "The header Mulberry-Track is too long");
-	else if (track.data != NULL && gw_utf8_prefix(track.data, track.length) != track.length)
+	else if (track.data != NULL && mb_utf8_prefix(track.data, track.length) != track.length)
 		gw_answer_detail(call->gateway, id, 400, "The header Mulberry-Track is not UTF-8");
 	else if (body.length == 0)
 		gw_answer_detail(call->gateway, id, 400, "The body must be at least one byte");

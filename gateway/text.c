@@ -129,37 +129,3 @@ gw_text_int64(gw_text *text, int64_t value)
 
 	gw_text_add(text, &network, sizeof(network));
 }
-
-size_t
-gw_utf8_prefix(const char *bytes, size_t n)
-{
-	static const unsigned int least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	size_t at = 0;
-
-	while (at < n)
-	{
-		unsigned char c = (unsigned char) bytes[at];
-		size_t length = c < 0x80   ? 1
-						: c < 0xc0 ? 0
-						: c < 0xe0 ? 2
-						: c < 0xf0 ? 3
-						: c < 0xf5 ? 4
-								   : 0;
-		unsigned int code;
-
-		if (length == 0 || length > n - at)
-			return at;
-		code = length == 1 ? c : c & (0x7fu >> length);
-		for (size_t i = 1; i < length; i++)
-		{
-			if (((unsigned char) bytes[at + i] & 0xc0) != 0x80)
-				return at;
-			code = code << 6 | ((unsigned char) bytes[at + i] & 0x3f);
-		}
-		if (length > 1 &&
-			(code < least[length] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)))
-			return at;
-		at += length;
-	}
-	return at;
-}

@@ -27,9 +27,6 @@ extern void gw_text_puts(gw_text *text, const char *string);
 extern void
 gw_text_printf(gw_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* How many of n bytes are UTF-8, from the first one on: n when all of them are. */
-extern size_t gw_utf8_prefix(const char *bytes, size_t n);
-
 /* A string of JSON with its quotes; bytes must be UTF-8. */
 extern void gw_text_json(gw_text *text, const char *bytes, size_t n);
 

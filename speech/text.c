@@ -11,6 +11,8 @@
 #include <string.h>
 #include <wctype.h>
 
+#include "core/text/utf8.h"
+
 /* A piece ends with the first sentence past the one, and in any case before the other. */
 #define GOOD_PIECE 300
 #define LONGEST_PIECE 1000
@@ -32,27 +34,10 @@ speech_text_is_utf8(const char *bytes)
 static uint32_t
 next_code_point(const char **at)
 {
-	unsigned char first = (unsigned char) *(*at)++;
-	uint32_t code_point = first;
-	int more = 0;
+	size_t n;
+	uint32_t code_point = mb_utf8_next(*at, &n);
 
-	if (first >= 0xF0)
-	{
-		code_point = first & 0x07;
-		more = 3;
-	}
-	else if (first >= 0xE0)
-	{
-		code_point = first & 0x0F;
-		more = 2;
-	}
-	else if (first >= 0xC0)
-	{
-		code_point = first & 0x1F;
-		more = 1;
-	}
-	for (; more > 0 && ((unsigned char) **at & 0xC0) == 0x80; more--)
-		code_point = code_point << 6 | ((unsigned char) *(*at)++ & 0x3F);
+	*at += n;
 	return code_point;
 }
 

@@ -6,62 +6,11 @@
 
 #include <string.h>
 
+#include "core/text/utf8.h"
+
 #define REPLACEMENT 0xFFFD
 #define LONGEST_NUMBER 400 /* characters */
 #define LONGEST_EXPONENT 4 /* digits */
-
-/* Length of the UTF-8 character at text, at most n bytes; 0 when there is none. */
-static size_t
-utf8_length(const unsigned char *text, size_t n)
-{
-	size_t length;
-	uint32_t least;
-	uint32_t code;
-
-	if (text[0] < 0x80)
-		return 1;
-	if (text[0] >= 0xc2 && text[0] <= 0xdf)
-		length = 2;
-	else if ((text[0] & 0xf0) == 0xe0)
-		length = 3;
-	else if (text[0] >= 0xf0 && text[0] <= 0xf4)
-		length = 4;
-	else
-		return 0;
-	if (length > n)
-		return 0;
-	code = text[0] & (0xff >> (length + 1));
-	for (size_t i = 1; i < length; i++)
-	{
-		if ((text[i] & 0xc0) != 0x80)
-			return 0;
-		code = code << 6 | (text[i] & 0x3f);
-	}
-	least = length == 2 ? 0x80 : length == 3 ? 0x800 : 0x10000;
-	return code < least || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff) ? 0 : length;
-}
-
-static char *
-put_utf8(char *to, uint32_t code)
-{
-	if (code < 0x800)
-	{
-		*to++ = (char) (0xc0 | code >> 6);
-	}
-	else if (code < 0x10000)
-	{
-		*to++ = (char) (0xe0 | code >> 12);
-		*to++ = (char) (0x80 | (code >> 6 & 0x3f));
-	}
-	else
-	{
-		*to++ = (char) (0xf0 | code >> 18);
-		*to++ = (char) (0x80 | (code >> 12 & 0x3f));
-		*to++ = (char) (0x80 | (code >> 6 & 0x3f));
-	}
-	*to++ = (char) (0x80 | (code & 0x3f));
-	return to;
-}
 
 /* The four hexadecimal digits at text, or -1. */
 static int
@@ -113,13 +62,13 @@ copy_escape(const char *at, const char *end, char **to)
 	if (code >= 0xd800 && code <= 0xdbff && end - at >= 6 && at[0] == '\\' && at[1] == 'u' &&
 		(low = hex4(at + 2, end)) >= 0xdc00 && low <= 0xdfff)
 	{
-		*to =
-			put_utf8(*to, 0x10000 + ((uint32_t) (code - 0xd800) << 10) + (uint32_t) (low - 0xdc00));
+		*to += mb_utf8_put(*to, 0x10000 + ((uint32_t) (code - 0xd800) << 10) +
+									(uint32_t) (low - 0xdc00));
 		return at + 6;
 	}
 	if (code == 0 || (code >= 0xd800 && code <= 0xdfff))
 		code = REPLACEMENT;
-	*to = put_utf8(*to, (uint32_t) code);
+	*to += mb_utf8_put(*to, (uint32_t) code);
 	return at;
 }
 
@@ -127,11 +76,11 @@ copy_escape(const char *at, const char *end, char **to)
 static const char *
 copy_character(const char *at, size_t n, char **to)
 {
-	size_t length = utf8_length((const unsigned char *) at, n);
+	size_t length = mb_utf8_length(at, n);
 
 	if (length == 0)
 	{
-		*to = put_utf8(*to, REPLACEMENT);
+		*to += mb_utf8_put(*to, REPLACEMENT);
 		return at + 1;
 	}
 	memcpy(*to, at, length);

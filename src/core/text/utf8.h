@@ -1,6 +1,6 @@
 /*
  * utf8.h
- *	  Takes characters off UTF-8 texts, and says which of them XML takes.
+ *	  Characters of UTF-8 texts: read, written and judged, and which of them XML takes.
  */
 #ifndef MB_UTF8_H
 #define MB_UTF8_H
@@ -18,6 +18,18 @@
  * taken out and not to be an error.
  */
 extern uint32_t mb_utf8_next(const char *text, size_t *n);
+
+/*
+ * Bytes of the character that begins a text of n bytes, at least one; 0 when there is none
+ * (malformed, cut off, a surrogate).
+ */
+extern size_t mb_utf8_length(const char *text, size_t n);
+
+/* How many of n bytes are whole characters, up to what is none; n when all are. */
+extern size_t mb_utf8_prefix(const char *text, size_t n);
+
+/* Writes a character and returns its bytes, at most 4. */
+extern size_t mb_utf8_put(char *out, uint32_t c);
 
 /* XML 1.0, production 2 [Char]. */
 extern bool mb_xml_character(uint32_t c);

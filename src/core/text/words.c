@@ -72,34 +72,6 @@ kind_of(uint32_t c)
 	return LETTER;
 }
 
-static size_t
-put(char *out, uint32_t c)
-{
-	if (c < 0x80)
-	{
-		out[0] = (char) c;
-		return 1;
-	}
-	if (c < 0x800)
-	{
-		out[0] = (char) (0xC0 | (c >> 6));
-		out[1] = (char) (0x80 | (c & 0x3F));
-		return 2;
-	}
-	if (c < 0x10000)
-	{
-		out[0] = (char) (0xE0 | (c >> 12));
-		out[1] = (char) (0x80 | ((c >> 6) & 0x3F));
-		out[2] = (char) (0x80 | (c & 0x3F));
-		return 3;
-	}
-	out[0] = (char) (0xF0 | (c >> 18));
-	out[1] = (char) (0x80 | ((c >> 12) & 0x3F));
-	out[2] = (char) (0x80 | ((c >> 6) & 0x3F));
-	out[3] = (char) (0x80 | (c & 0x3F));
-	return 4;
-}
-
 /* The letters that one letter is folded to. */
 static size_t
 put_folded(char *out, uint32_t c)
@@ -109,9 +81,9 @@ put_folded(char *out, uint32_t c)
 	size_t length = 0;
 
 	if (between(c, 'A', 'Z'))
-		return put(out, c + ('a' - 'A'));
+		return mb_utf8_put(out, c + ('a' - 'A'));
 	if (c < 0x80 || c > 0xFFFF)
-		return put(out, c);
+		return mb_utf8_put(out, c);
 	while (low < high)
 	{
 		size_t middle = (low + high) / 2;
@@ -122,9 +94,9 @@ put_folded(char *out, uint32_t c)
 			high = middle;
 	}
 	if (low == N_FOLDINGS || foldings[low].from != c)
-		return put(out, c);
+		return mb_utf8_put(out, c);
 	for (int i = 0; i < 3 && foldings[low].to[i] != 0; i++)
-		length += put(out + length, foldings[low].to[i]);
+		length += mb_utf8_put(out + length, foldings[low].to[i]);
 	return length;
 }
 
