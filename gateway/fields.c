@@ -11,6 +11,9 @@
 #include <string.h>
 #include <strings.h>
 
+/* Of an answer that refuses: what it repeats of the body comes to no more, however much is wrong with how much. */
+#define MAX_REPEATED 65536
+
 #define URL "https://errors.pydantic.dev/2.5/v/"
 
 /* The answer that refuses all of it. */
@@ -44,7 +47,8 @@ add_error(gw_fields *fields, const char *type, const char *name, const char *mes
 	dump = input == NULL
 			   ? NULL
 			   : json_dumps(input, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-	gw_text_printf(text, ",\"input\":%s", dump == NULL ? "null" : dump);
+	gw_text_printf(text, ",\"input\":%s",
+				   dump == NULL || text->length + strlen(dump) > MAX_REPEATED ? "null" : dump);
 	free(dump);
 	if (context != NULL)
 		gw_text_printf(text, ",\"ctx\":{%s}", context);

@@ -14,6 +14,7 @@
 
 #define BUCKETS 1024
 #define MAX_TOKEN 255
+#define TOKEN_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 #define WORTHLESS_FOR (30 * HTTP_SECOND)
 
 static const struct
@@ -242,6 +243,12 @@ gw_identities_find_token(gw_identities *identities, const char *token, size_t n)
 	gw_identity *identity;
 	int64_t now = http_clock();
 
+	/* the database need not be asked about what is no token (RFC 6750, section 2.1) */
+	for (size_t i = 0; i < n; i++)
+	{
+		if (token[i] == '\0' || strchr(TOKEN_CHARACTERS, token[i]) == NULL)
+			return NULL;
+	}
 	if (n == 0 || n > MAX_TOKEN || mb_sha256(token, n, digest) != MB_OK)
 		return NULL;
 	bucket = &identities->buckets[(digest[0] << 8 | digest[1]) % BUCKETS];

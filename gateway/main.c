@@ -116,7 +116,11 @@ prepare(const gw_options *options)
 {
 	http_options limits = { .max_connections = options->max_connections,
 							.max_per_address = options->max_connections_per_address,
-							.max_body = (size_t) options->max_body };
+							.max_body = (size_t) options->max_body,
+							.head_ms = options->head_timeout * 1000,
+							.body_ms = options->body_timeout * 1000,
+							.send_ms = options->send_timeout * 1000,
+							.idle_ms = options->idle_timeout * 1000 };
 	http_tls *tls = NULL;
 	char error[300];
 

@@ -59,6 +59,14 @@ static const struct setting
 	  1000000, 0, "of one address [0: no limit]" },
 	{ "max-body", NUMBER, offsetof(gw_options, max_body), 0, 256 * 1024 * 1024, 1024,
 	  "bytes of a request's body [1048576]" },
+	{ "head-timeout", NUMBER, offsetof(gw_options, head_timeout), 0, 3600, 1,
+	  "seconds for the head of a request to come [10]" },
+	{ "body-timeout", NUMBER, offsetof(gw_options, body_timeout), 0, 3600, 1,
+	  "seconds for its body [60]" },
+	{ "send-timeout", NUMBER, offsetof(gw_options, send_timeout), 0, 3600, 1,
+	  "seconds for its answer to be taken [60]" },
+	{ "idle-timeout", NUMBER, offsetof(gw_options, idle_timeout), 0, 3600, 1,
+	  "seconds between the requests of a connection [60]" },
 	{ "max-tokens", NUMBER, offsetof(gw_options, max_tokens), 0, 1000000, 16,
 	  "tokens that are remembered [4096]" },
 	{ "shared", SWITCH, offsetof(gw_options, shared), 0, 0, 0,
@@ -206,6 +214,10 @@ gw_options_read(gw_options *options, int argc, char **argv)
 							 .connections = 4,
 							 .max_connections = 10000,
 							 .max_body = 1024 * 1024,
+							 .head_timeout = 10,
+							 .body_timeout = 60,
+							 .send_timeout = 60,
+							 .idle_timeout = 60,
 							 .max_tokens = 4096 };
 	for (int i = 1; i < argc; i++)
 	{

@@ -27,7 +27,11 @@ typedef struct gw_options
 	const char *tls_key;
 	int max_connections;
 	int max_connections_per_address;
-	int max_body; /* bytes */
+	int max_body;	  /* bytes */
+	int head_timeout; /* the timeouts are in seconds */
+	int body_timeout;
+	int idle_timeout;
+	int send_timeout;
 	int max_tokens;
 	bool shared; /* several processes on one port */
 	bool check;	 /* read the settings, say whether they are good, and end */

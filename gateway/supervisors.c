@@ -12,11 +12,13 @@
  */
 #include "supervisors.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text/utf8.h"
 #include "core/web/form.h"
 #include "gateway.h"
 #include "past.h"
@@ -285,9 +287,13 @@ read_query(gw_supervisor *c, const http_request *request)
 	for (size_t i = 0; i < n; i++)
 	{
 		const mb_form_field *f = &fields[i];
-		char *value = strndup(f->value, f->value_length);
+		char *value;
 		char *end;
 
+		if (memchr(f->value, '\0', f->value_length) != NULL ||
+			mb_utf8_prefix(f->value, f->value_length) != f->value_length)
+			return "The query is not UTF-8 in percent-encoding";
+		value = strndup(f->value, f->value_length);
 		if (value == NULL)
 			return "Out of memory";
 		if (mb_form_field_is(f, "call") && c->n_calls < GW_MAX_FILTERS)
@@ -296,8 +302,9 @@ read_query(gw_supervisor *c, const http_request *request)
 			c->kinds[c->n_kinds++] = value;
 		else if (mb_form_field_is(f, "since"))
 		{
+			errno = 0;
 			c->seq = strtoll(value, &end, 10);
-			if (*value < '0' || *value > '9' || *end != '\0')
+			if (*value < '0' || *value > '9' || *end != '\0' || errno != 0)
 				c->seq = -2;
 			free(value);
 			if (c->seq < 0)

@@ -9,26 +9,11 @@ use Test::More;
 use Time::HiRes qw(time sleep);
 
 use Mulberry::HttpEcho;
+use Mulberry::RawHttp;
 
 my $server = start_echo(close_ms => 1000);
 my $upgrade = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     . "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-
-# A frame of a client: masked, unless told otherwise.
-sub frame
-{
-    my ($opcode, $payload, %is) = @_;
-    my $n = $is{length} // length $payload;
-    my $first = ($is{more} ? 0 : 0x80) | ($is{reserved} // 0) << 4 | $opcode;
-    my $mask = $is{unmasked} ? 0 : 0x80;
-    my $head = $n < 126 && !$is{long} ? pack('CC', $first, $mask | $n)
-        : $n < 65536 && ($is{long} // 2) == 2 ? pack('CCn', $first, $mask | 126, $n)
-        : pack('CCQ>', $first, $mask | 127, $n);
-    return $head . $payload if $is{unmasked};
-    return $head . "\1\2\3\4" . ($payload ^ substr "\1\2\3\4" x (length($payload) / 4 + 1), 0, length $payload);
-}
-
-sub text { return frame(1, @_) }
 
 # A socket, upgraded; what it sent with the request is sent in one piece.
 sub socket_of
@@ -37,46 +22,6 @@ sub socket_of
     my $socket = connection($server, $upgrade . ($more // '') . "\r\n" . ($first // ''));
     my $answer = read_answer($socket);
     return $answer->{status} == 101 ? $socket : undef;
-}
-
-# The next frame of the server: [opcode, payload]; nothing at its end.
-sub next_frame
-{
-    my ($socket) = @_;
-    my $all = \${*$socket}{rest};
-    my $end = time + $patience;
-    while (time < $end)
-    {
-        my ($first, $second) = unpack 'CC', $$all;
-        my $head = !defined $second ? 99 : $second < 126 ? 2 : $second == 126 ? 4 : 10;
-        if (length $$all >= $head)
-        {
-            my $n = $head == 2 ? $second : $head == 4 ? unpack('n', substr $$all, 2) : unpack('Q>', substr $$all, 2);
-            if (length $$all >= $head + $n)
-            {
-                my $frame = substr $$all, 0, $head + $n, '';
-                return [ $first & 15, substr $frame, $head ];
-            }
-        }
-        next unless IO::Select->new($socket)->can_read(0.2);
-        return if !sysread $socket, $$all, 65536, length $$all;
-    }
-    return;
-}
-
-# Frames up to the end, as text: "text hello", "close 1002 …".
-sub frames_of
-{
-    my ($socket) = @_;
-    my @frames;
-    while (my $frame = next_frame($socket))
-    {
-        my ($opcode, $payload) = @$frame;
-        push @frames, $opcode == 8
-            ? join(' ', 'close', length $payload ? unpack('n', $payload) : (), length $payload > 2 ? substr($payload, 2) : ())
-            : { 1 => 'text', 2 => 'bytes', 9 => 'ping', 10 => 'pong' }->{$opcode} . " $payload";
-    }
-    return join ', ', @frames;
 }
 
 # What comes back for these bytes, without the sentences of closes, when the client then closes if it has to.
@@ -147,28 +92,7 @@ is(frames_of($socket), 'text the same byte by byte, close 1000', 'byte by byte')
 
 # --- frames that are not -------------------------------------------------------------------------------------------------
 
-for my $case (
-    [ 'an unmasked frame', 1002, frame(1, 'hello', unmasked => 1) ],
-    (map { [ "reserved bits $_", 1002, frame(1, 'x', reserved => $_) ] } 1, 2, 4, 7),
-    (map { [ "opcode $_", 1002, frame($_, 'x') ] } 3, 7, 11, 15),
-    [ 'a continuation of nothing', 1002, frame(0, 'x') ],
-    [ 'a message within a message', 1002, frame(1, 'a', more => 1) . text('b') ],
-    [ 'a fragmented ping', 1002, frame(9, 'x', more => 1) ],
-    [ 'a fragmented close', 1002, frame(8, '', more => 1) ],
-    [ 'a ping of 126 bytes', 1002, frame(9, 'x' x 126) ],
-    [ 'a length in 64 bits with the highest one', 1002, frame(2, 'x' x 100, length => 1 << 63) ],
-    [ 'a short length in 16 bits', 1002, frame(1, 'x', long => 2) ],
-    [ 'a short length in 64 bits', 1002, frame(1, 'x', long => 8) ],
-    [ 'bad UTF-8', 1007, text("a\xff") ],
-    [ 'a surrogate', 1007, text("\xed\xa0\x80") ],
-    [ 'an overlong slash', 1007, text("\xc0\xaf") ],
-    [ 'half a character at the end', 1007, text("\xe2\x82") ],
-    [ 'bad UTF-8 in a fragment, at once', 1007, frame(1, "a\xff", more => 1) ],
-    [ 'a message too long', 1009, text('x' x 65537) ],
-    [ 'a message too long in fragments', 1009, frame(1, 'x' x 40000, more => 1) . frame(0, 'x' x 40000) ],
-    [ 'a huge length', 1009, frame(2, 'x' x 100, length => 1 << 62) ],
-    [ 'a close with a code that none may send', 1002, frame(8, pack 'n', 1005) ],
-    [ 'a close with bad UTF-8', 1007, frame(8, pack('n', 1000) . "\xff") ])
+for my $case (bad_frames())
 {
     my ($name, $code, $bytes) = @$case;
     is(reply_of($bytes . text('behind it')), "close $code", "$name: $code and nothing behind it");
