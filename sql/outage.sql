@@ -97,6 +97,17 @@ SELECT mulberry_internal.report_endpoint(:ai, 'refused', '2030-01-01 00:03');
 SELECT pg_temp.comes_back('2030-01-01 00:03:02');
 SELECT mulberry_internal.report_endpoint(:ai, 'refused', '2030-01-01 00:04');
 SELECT state, openings, retry_at, allowed FROM mulberry_internal.endpoint_state;
+-- out while another worker claims, after that one has counted what is allowed: it takes none
+SELECT pg_temp.comes_back('2030-01-01 00:05');
+SELECT pg_temp.serves(2, '2030-01-01 00:05');
+BEGIN;
+CREATE OR REPLACE FUNCTION mulberry_internal.lock_endpoint_soon(endpoint bigint) RETURNS boolean LANGUAGE sql AS $$
+    SELECT mulberry_internal.report_endpoint(endpoint, 'refused', '2030-01-01 00:06');
+    SELECT true;
+$$;
+SELECT count(*) AS claimed FROM mulberry_internal.claim_jobs(1, 16, '2030-01-01 00:06');
+SELECT state, allowed FROM mulberry_internal.endpoint_state;
+ROLLBACK;
 SELECT mulberry.alter_endpoint('ai', clear => '{max_concurrency}');
 TRUNCATE mulberry_internal.job_queue, mulberry_internal.endpoint_state;
 

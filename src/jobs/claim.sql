@@ -221,6 +221,10 @@ BEGIN
         END IF;
         -- Whoever counts here also claims here before the next one counts.
         room := CASE WHEN mulberry_internal.lock_endpoint_soon(lanes.routes[lane]) THEN room ELSE 0 END;
+        -- Out meanwhile: what is allowed says nothing any more.
+        IF NOT is_probe AND (mulberry_internal.open_breaker(lanes.routes[lane], lanes.tenants[lane])).endpoint IS NOT NULL THEN
+            room := 0;
+        END IF;
         room := least(room, (
             SELECT least((SELECT e.max_concurrency FROM mulberry_internal.endpoints e WHERE e.id = lanes.routes[lane]) - count(*),
                          (SELECT s.allowed FROM mulberry_internal.endpoint_state s
