@@ -32,6 +32,15 @@ SQL
     return;
 }
 
+# And what was under way when it went out has ended.
+sub out
+{
+    my ($what) = @_;
+    wait_for_true($node, "SELECT breaker <> 'closed' FROM mulberry.endpoint_status WHERE name = 'ai'", $what);
+    wait_for_true($node, "SELECT count(*) <= 1 FROM mulberry.jobs WHERE state = 'running'", '... for whoever had begun');
+    return;
+}
+
 one("SELECT mulberry.set_endpoint('ai', 'openai', '@{[ $ai->url('phase') ]}/v1', timeout => '60 s',
     allow_http => true, allow_private => true)");
 
@@ -39,7 +48,7 @@ one("SELECT mulberry.set_endpoint('ai', 'openai', '@{[ $ai->url('phase') ]}/v1',
 
 $ai->behave('status-502');
 make_calls('a');
-wait_for_true($node, "SELECT breaker <> 'closed' FROM mulberry.endpoint_status WHERE name = 'ai'", 'it is out');
+out('it is out');
 $ai->behave('wait-0.3');
 wait_for_true($node, "SELECT count(*) = $calls FROM mulberry_internal.calls WHERE state = 'ARCHIVED'", 'every call has been served');
 
@@ -68,7 +77,7 @@ wait_for_true($node, 'SELECT bool_and(allowed IS NULL AND openings = 0) FROM mul
 
 $ai->behave('status-502');
 make_calls('b');
-wait_for_true($node, "SELECT breaker <> 'closed' FROM mulberry.endpoint_status WHERE name = 'ai'", 'it is out again');
+out('it is out again');
 $ai->behave('wait-1');
 wait_for_true($node, 'SELECT bool_or(allowed IS NOT NULL) FROM mulberry_internal.endpoint_state', 'it comes back');
 $ai->behave('status-500');

@@ -228,6 +228,18 @@ outages(void)
 		own(200, MB_SERVED);
 	}
 
+	/* many that were under way fail at once, nobody asks, and whoever asks after a pause is served */
+	begin();
+	for (int i = 0; i < 12; i++)
+		own(i, MB_SERVED);
+	for (int i = 0; i < 2 * MB_OUTCOMES; i++)
+		own(100 + i, MB_FAILED);
+	now += MB_OUTAGE_LASTS;
+	own(200, MB_SERVED);
+	own(201, MB_SERVED);
+	for (int i = 0; i < 3; i++)
+		check_int(own(300 + i, MB_FAILED), i < 2 ? MB_BLAME_NOBODY : MB_BLAME_SERVICE);
+
 	/* what is over at once counts as a failure like any other */
 	begin();
 	for (int i = 0; i < 12; i++)

@@ -119,6 +119,17 @@ is_long(const run *r, double usual, bool coming_back)
 		   pow(usual, r->failures) <= MB_RUN_BY_CHANCE;
 }
 
+/* Somebody is about to be served, perhaps the first after an outage during which nobody asked. */
+static void
+end_run(mb_outcomes *outcomes, bool coming_back, int64_t at)
+{
+	run r = run_of_all(outcomes);
+
+	if (r.failures > 0 && at - r.since >= MB_OUTAGE_LASTS &&
+		is_long(&r, failing(outcomes, r.end, NULL), coming_back))
+		mark_outage(outcomes, &r);
+}
+
 /* Whether somebody else was served after a time, of the same tenant where it is about the key. */
 static bool
 served_since(const mb_outcomes *outcomes, const mb_outcome_entry *last, int64_t time)
@@ -145,6 +156,8 @@ mb_outcomes_add(mb_outcomes *outcomes, const uint8_t tenant[16], bool shared, bo
 	mb_judgement judgement = { .blame = MB_BLAME_NOBODY };
 	run r;
 
+	if (outcome == MB_SERVED)
+		end_run(outcomes, coming_back, at);
 	memcpy(entry->tenant, tenant, sizeof(entry->tenant));
 	entry->job = job;
 	entry->at = at;

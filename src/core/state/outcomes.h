@@ -25,9 +25,9 @@
 #define MB_RUN_BY_CHANCE_BACK 1e-3
 
 /*
- * A run that is the service's and lasts so long is an outage, which says nothing about how often it
- * fails while it is there: the next one would be seen later by as much.  In microseconds; whoever
- * asks again after a pause finds it out.
+ * A run that is the service's and lasts so long, until somebody is served, is an outage, which says
+ * nothing about how often it fails while it is there: the next one would be seen later by as much.
+ * In microseconds.
  */
 #define MB_OUTAGE_LASTS INT64_C(1000000)
 
