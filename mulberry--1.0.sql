@@ -12356,59 +12356,13 @@ COMMENT ON FUNCTION escalation_call_ended(bigint, boolean) IS
 -- src/telephony/webhooks.sql
 -- Webhooks.
 
-CREATE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
-                                      OUT status integer, OUT content_type text, OUT body text)
-LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+CREATE FUNCTION take_webhook(v voice_calls, e endpoints, kind text, query text, params jsonb, idempotency_token text,
+    OUT status integer, OUT content_type text, OUT body text)
+LANGUAGE plpgsql
 AS $$
 DECLARE
-    nothing CONSTANT text := '<?xml version="1.0" encoding="UTF-8"?><Response/>';
-    parts   text[];
-    kind    text;
-    query   text;
-    v       mulberry_internal.voice_calls;
-    e       mulberry_internal.endpoints;
-    keys    text[];
-    genuine boolean;
+    keys text[];
 BEGIN
-    PERFORM mulberry_internal.check_texts('url', handle_twilio_webhook.url,
-        'signature', handle_twilio_webhook.signature, 'idempotency_token', handle_twilio_webhook.idempotency_token);
-    PERFORM mulberry_internal.check_json('params', handle_twilio_webhook.params);
-    IF url IS NULL OR params IS NULL THEN
-        RAISE EXCEPTION 'url and params must not be null' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    parts := regexp_match(url, E'/twilio/(ack|status|recording)\\?([^#]*)(?:#.*)?$');
-    kind := parts[1];
-    query := '&' || parts[2];
-    content_type := CASE WHEN url ~ '/twilio/ack' THEN 'text/xml' ELSE 'text/plain' END;
-    body := CASE WHEN url ~ '/twilio/ack' THEN nothing ELSE '' END;
-
-    SELECT x.* INTO v FROM mulberry_internal.voice_calls x
-     WHERE x.token = substring(query FROM '&token=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:&|$)')::uuid
-       AND x.tenant = ANY (mulberry.current_tenants('gateway'));
-    e := mulberry_internal.telephony_endpoint(v.tenant);
-    -- the same work whether there is such a call or not
-    genuine := mulberry_internal.check_twilio_signature(mulberry_internal.secret_tenant(e.tenant, e.secret, v.tenant), e.secret,
-        CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
-            ELSE url END,
-        params, signature);
-    -- while a token is rotated, the one before it is good as well
-    genuine := CASE WHEN e.options ? 'previous_secret'
-        THEN mulberry_internal.check_twilio_signature(
-                 mulberry_internal.secret_tenant(e.tenant, e.options->>'previous_secret', v.tenant), e.options->>'previous_secret',
-                 CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
-                      ELSE url END,
-                 params, signature)
-        ELSE false END OR genuine;
-    IF v.id IS NULL THEN
-        status := 404;
-        RETURN;
-    ELSIF NOT genuine OR params->>'AccountSid' IS DISTINCT FROM e.options->>'account_sid'
-          OR coalesce(params->>'CallSid', '') !~ '^CA[0-9a-f]{32}$' THEN
-        status := 403;
-        RETURN;
-    END IF;
-
     PERFORM mulberry_internal.lock_voice_call(v.id);
     keys := array_remove(ARRAY['token ' || nullif(idempotency_token, ''), concat_ws(' ', kind, params->>'CallSid', CASE kind
         WHEN 'ack' THEN substring(query FROM '&step=([0-9]+)')
@@ -12420,6 +12374,9 @@ BEGIN
         RETURN;
     END IF;
 
+    status := 204;
+    content_type := 'text/plain';
+    body := '';
     CASE kind
     WHEN 'ack' THEN
         status := 200;
@@ -12430,18 +12387,72 @@ BEGIN
                 e.options);
     WHEN 'status' THEN
         PERFORM mulberry_internal.take_call_status(v.id, params);
-        status := 204;
-        content_type := 'text/plain';
-        body := '';
-    ELSE
+    WHEN 'recording' THEN
         PERFORM mulberry_internal.take_recording_status(v.id, params);
-        status := 204;
-        content_type := 'text/plain';
-        body := '';
     END CASE;
     INSERT INTO mulberry_internal.webhook_answers (voice_call, key, status, content_type, body)
-    SELECT v.id, k, handle_twilio_webhook.status, handle_twilio_webhook.content_type, handle_twilio_webhook.body
-      FROM unnest(keys) AS k;
+    SELECT v.id, k, take_webhook.status, take_webhook.content_type, take_webhook.body FROM unnest(keys) AS k;
+END
+$$;
+COMMENT ON FUNCTION take_webhook(voice_calls, endpoints, text, text, jsonb, text) IS
+    'takes a genuine webhook of a call that was placed, once; a replay gets the answer of the first time (internal)';
+
+CREATE FUNCTION of_account(e endpoints, params jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN coalesce(params->>'AccountSid' = e.options->>'account_sid' AND params->>'CallSid' ~ '^CA[0-9a-f]{32}$', false);
+COMMENT ON FUNCTION of_account(endpoints, jsonb) IS 'whether a webhook is of a call of the account of an endpoint (internal)';
+
+CREATE FUNCTION account_secrets(e endpoints) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT $1.secret UNION ALL SELECT $1.options->>'previous_secret' WHERE $1.options ? 'previous_secret' $$;
+COMMENT ON FUNCTION account_secrets(endpoints) IS
+    'the names of the auth tokens that webhooks of an endpoint may be signed with: its own and, while that is rotated, the one before '
+    '(internal)';
+
+CREATE FUNCTION requested_url(e endpoints, url text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
+            ELSE url END;
+COMMENT ON FUNCTION requested_url(endpoints, text) IS
+    'a URL as Twilio requested it: a path and query alone are completed by the public URL of an endpoint (internal)';
+
+CREATE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
+                                      OUT status integer, OUT content_type text, OUT body text)
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    parts   text[];
+    v       mulberry_internal.voice_calls;
+    e       mulberry_internal.endpoints;
+    genuine boolean;
+BEGIN
+    PERFORM mulberry_internal.check_texts('url', handle_twilio_webhook.url,
+        'signature', handle_twilio_webhook.signature, 'idempotency_token', handle_twilio_webhook.idempotency_token);
+    PERFORM mulberry_internal.check_json('params', handle_twilio_webhook.params);
+    IF url IS NULL OR params IS NULL THEN
+        RAISE EXCEPTION 'url and params must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    parts := regexp_match(url, E'/twilio/(ack|status|recording)\\?([^#]*)(?:#.*)?$');
+    content_type := CASE WHEN url ~ '/twilio/ack' THEN 'text/xml' ELSE 'text/plain' END;
+    body := CASE WHEN url ~ '/twilio/ack' THEN mulberry.twiml('[]') ELSE '' END;
+
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x
+     WHERE x.token = substring('&' || parts[2] FROM '&token=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:&|$)')::uuid
+       AND x.tenant = ANY (mulberry.current_tenants('gateway'));
+    e := mulberry_internal.telephony_endpoint(v.tenant);
+    -- each is tried, whether there is such a call or not, and whichever fits: the answer's time says nothing
+    SELECT bool_or(mulberry_internal.check_twilio_signature(mulberry_internal.secret_tenant(e.tenant, s.name, v.tenant), s.name,
+               mulberry_internal.requested_url(e, url), params, signature)) INTO genuine
+      FROM mulberry_internal.account_secrets(e) AS s (name);
+    IF v.id IS NULL THEN
+        status := 404;
+    ELSIF NOT genuine OR NOT mulberry_internal.of_account(e, params) THEN
+        status := 403;
+    ELSE
+        SELECT w.* INTO status, content_type, body
+          FROM mulberry_internal.take_webhook(v, e, parts[1], '&' || parts[2], params, idempotency_token) AS w;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_twilio_webhook(text, jsonb, text, text) IS
@@ -13667,8 +13678,7 @@ LANGUAGE sql
 AS $$
     -- each is tried, whichever fits: the answer's time says nothing
     SELECT bool_or(mulberry_internal.check_twilio_body(mulberry_internal.secret_tenant(e.tenant, s.name, $1), s.name, $3, $4, $5, $6))
-      FROM unnest(ARRAY[e.secret, e.options->>'previous_secret']) WITH ORDINALITY AS s (name, place)
-     WHERE s.place = 1 OR s.name IS NOT NULL
+      FROM mulberry_internal.account_secrets(e) AS s (name)
 $$;
 COMMENT ON FUNCTION signed_by_account(uuid, endpoints, text, text, bytea, text) IS
     'whether a request is signed with the auth token of an endpoint, or the one before it while it is rotated (internal)';
@@ -13894,6 +13904,7 @@ DECLARE
     params  jsonb;
     named   uuid;
     owner   uuid;
+    v       mulberry_internal.voice_calls;
     i       mulberry_internal.inbound_calls;
     e       mulberry_internal.endpoints;
     spoken  boolean;
@@ -13912,53 +13923,55 @@ BEGIN
     query := '&' || coalesce(parts[2], '');
     spoken := coalesce(kind IN ('voice', 'dtmf', 'transfer', 'ack'), false);
     named := substring(query FROM '&token=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:&|$)')::uuid;
-    params := coalesce(mulberry_internal.twilio_parameters(coalesce(request_type, ''), request_body),
-                       mulberry_internal.json_parameters(request_body), '{}');
+    -- a request without a body has them in its query: GET
+    params := coalesce(CASE WHEN length(request_body) > 0
+                            THEN coalesce(mulberry_internal.twilio_parameters(coalesce(request_type, ''), request_body),
+                                          mulberry_internal.json_parameters(request_body))
+                            ELSE mulberry_internal.twilio_parameters('application/x-www-form-urlencoded',
+                                     convert_to(substr(query, 2), 'UTF8')) END, '{}');
     content_type := CASE WHEN spoken THEN 'text/xml' ELSE 'text/plain' END;
     body := CASE WHEN spoken THEN mulberry.twiml('[]') ELSE '' END;
-
     IF kind IS NULL THEN
         status := 404;
         RETURN;
-    ELSIF kind = 'ack' OR EXISTS (SELECT FROM mulberry_internal.voice_calls v WHERE v.token = named) THEN
-        BEGIN
-            SELECT w.status, w.content_type, w.body INTO status, content_type, body
-              FROM mulberry.handle_twilio_webhook(url, params, signature, idempotency_token) AS w;
-        EXCEPTION WHEN lock_not_available THEN
-            -- a client holds the agent
-            status := CASE WHEN spoken THEN 200 ELSE 503 END;
-            body := CASE WHEN spoken THEN mulberry_internal.apology(url, params->>'Digits', true) ELSE '' END;
-        END;
-        RETURN;
     END IF;
 
+    -- a call that was placed, or came in
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x
+     WHERE x.token = named AND x.tenant = ANY (mulberry.current_tenants('gateway'));
     SELECT x.* INTO i FROM mulberry_internal.inbound_calls x
      WHERE x.token = named AND x.tenant = ANY (mulberry.current_tenants('gateway'));
-    owner := i.tenant;
+    owner := coalesce(v.tenant, i.tenant);
     IF named IS NULL AND kind IN ('voice', 'status') THEN
         SELECT n.tenant INTO owner FROM mulberry_internal.phone_numbers n
          WHERE n.number = coalesce(params->>'To', params->>'Called') COLLATE "C" AND n.tenant = ANY (mulberry.current_tenants('gateway'));
     END IF;
     e := mulberry_internal.telephony_endpoint(owner);
-    IF url ~ '^/' THEN
-        url := coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url;
-    END IF;
+    url := mulberry_internal.requested_url(e, url);
     -- the same work, and the same answer, whether there is such a number or call or not
     IF NOT mulberry_internal.signed_by_account(owner, e, url, coalesce(request_type, ''), request_body, signature)
-       OR params->>'AccountSid' IS DISTINCT FROM e.options->>'account_sid'
-       OR coalesce(params->>'CallSid', '') !~ '^CA[0-9a-f]{32}$' OR params->>'CallSid' <> i.sid THEN
+       OR NOT mulberry_internal.of_account(e, params) OR params->>'CallSid' <> i.sid THEN
         status := 403;
+        RETURN;
+    ELSIF (kind = 'ack' AND v.id IS NULL) OR (kind NOT IN ('ack', 'status', 'recording') AND v.id IS NOT NULL) THEN
+        status := 404;
         RETURN;
     END IF;
     BEGIN
-        SELECT a.status, a.document INTO status, body
-          FROM mulberry_internal.answer_inbound(owner, i, kind, query,
-                   coalesce(e.options->>'public_url', substring(url FROM '^(https?://.*)/twilio/')), params, idempotency_token) AS a;
+        IF v.id IS NOT NULL THEN
+            SELECT w.* INTO status, content_type, body
+              FROM mulberry_internal.take_webhook(v, e, kind, query, params, idempotency_token) AS w;
+        ELSE
+            SELECT a.status, a.document INTO status, body
+              FROM mulberry_internal.answer_inbound(owner, i, kind, query,
+                       coalesce(e.options->>'public_url', substring(url FROM '^(https?://.*)/twilio/')), params, idempotency_token) AS a;
+        END IF;
     EXCEPTION
         WHEN lock_not_available THEN
+            -- a client holds the call, or its agent
             status := CASE WHEN spoken THEN 200 ELSE 503 END;
-            body := CASE WHEN spoken THEN mulberry_internal.apology(url, regexp_replace(params->>'Digits', '[^0-9*#]', '', 'g'),
-                true) ELSE '' END;
+            body := CASE WHEN spoken
+                THEN mulberry_internal.apology(url, regexp_replace(params->>'Digits', '[^0-9A-D*#]', '', 'g'), true) ELSE '' END;
         WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
             RAISE WARNING 'webhook /twilio/% failed: %', kind, problem USING ERRCODE = SQLSTATE;

@@ -6,8 +6,7 @@ LANGUAGE sql
 AS $$
     -- each is tried, whichever fits: the answer's time says nothing
     SELECT bool_or(mulberry_internal.check_twilio_body(mulberry_internal.secret_tenant(e.tenant, s.name, $1), s.name, $3, $4, $5, $6))
-      FROM unnest(ARRAY[e.secret, e.options->>'previous_secret']) WITH ORDINALITY AS s (name, place)
-     WHERE s.place = 1 OR s.name IS NOT NULL
+      FROM mulberry_internal.account_secrets(e) AS s (name)
 $$;
 COMMENT ON FUNCTION signed_by_account(uuid, endpoints, text, text, bytea, text) IS
     'whether a request is signed with the auth token of an endpoint, or the one before it while it is rotated (internal)';
@@ -233,6 +232,7 @@ DECLARE
     params  jsonb;
     named   uuid;
     owner   uuid;
+    v       mulberry_internal.voice_calls;
     i       mulberry_internal.inbound_calls;
     e       mulberry_internal.endpoints;
     spoken  boolean;
@@ -251,53 +251,55 @@ BEGIN
     query := '&' || coalesce(parts[2], '');
     spoken := coalesce(kind IN ('voice', 'dtmf', 'transfer', 'ack'), false);
     named := substring(query FROM '&token=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:&|$)')::uuid;
-    params := coalesce(mulberry_internal.twilio_parameters(coalesce(request_type, ''), request_body),
-                       mulberry_internal.json_parameters(request_body), '{}');
+    -- a request without a body has them in its query: GET
+    params := coalesce(CASE WHEN length(request_body) > 0
+                            THEN coalesce(mulberry_internal.twilio_parameters(coalesce(request_type, ''), request_body),
+                                          mulberry_internal.json_parameters(request_body))
+                            ELSE mulberry_internal.twilio_parameters('application/x-www-form-urlencoded',
+                                     convert_to(substr(query, 2), 'UTF8')) END, '{}');
     content_type := CASE WHEN spoken THEN 'text/xml' ELSE 'text/plain' END;
     body := CASE WHEN spoken THEN mulberry.twiml('[]') ELSE '' END;
-
     IF kind IS NULL THEN
         status := 404;
         RETURN;
-    ELSIF kind = 'ack' OR EXISTS (SELECT FROM mulberry_internal.voice_calls v WHERE v.token = named) THEN
-        BEGIN
-            SELECT w.status, w.content_type, w.body INTO status, content_type, body
-              FROM mulberry.handle_twilio_webhook(url, params, signature, idempotency_token) AS w;
-        EXCEPTION WHEN lock_not_available THEN
-            -- a client holds the agent
-            status := CASE WHEN spoken THEN 200 ELSE 503 END;
-            body := CASE WHEN spoken THEN mulberry_internal.apology(url, params->>'Digits', true) ELSE '' END;
-        END;
-        RETURN;
     END IF;
 
+    -- a call that was placed, or came in
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x
+     WHERE x.token = named AND x.tenant = ANY (mulberry.current_tenants('gateway'));
     SELECT x.* INTO i FROM mulberry_internal.inbound_calls x
      WHERE x.token = named AND x.tenant = ANY (mulberry.current_tenants('gateway'));
-    owner := i.tenant;
+    owner := coalesce(v.tenant, i.tenant);
     IF named IS NULL AND kind IN ('voice', 'status') THEN
         SELECT n.tenant INTO owner FROM mulberry_internal.phone_numbers n
          WHERE n.number = coalesce(params->>'To', params->>'Called') COLLATE "C" AND n.tenant = ANY (mulberry.current_tenants('gateway'));
     END IF;
     e := mulberry_internal.telephony_endpoint(owner);
-    IF url ~ '^/' THEN
-        url := coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url;
-    END IF;
+    url := mulberry_internal.requested_url(e, url);
     -- the same work, and the same answer, whether there is such a number or call or not
     IF NOT mulberry_internal.signed_by_account(owner, e, url, coalesce(request_type, ''), request_body, signature)
-       OR params->>'AccountSid' IS DISTINCT FROM e.options->>'account_sid'
-       OR coalesce(params->>'CallSid', '') !~ '^CA[0-9a-f]{32}$' OR params->>'CallSid' <> i.sid THEN
+       OR NOT mulberry_internal.of_account(e, params) OR params->>'CallSid' <> i.sid THEN
         status := 403;
+        RETURN;
+    ELSIF (kind = 'ack' AND v.id IS NULL) OR (kind NOT IN ('ack', 'status', 'recording') AND v.id IS NOT NULL) THEN
+        status := 404;
         RETURN;
     END IF;
     BEGIN
-        SELECT a.status, a.document INTO status, body
-          FROM mulberry_internal.answer_inbound(owner, i, kind, query,
-                   coalesce(e.options->>'public_url', substring(url FROM '^(https?://.*)/twilio/')), params, idempotency_token) AS a;
+        IF v.id IS NOT NULL THEN
+            SELECT w.* INTO status, content_type, body
+              FROM mulberry_internal.take_webhook(v, e, kind, query, params, idempotency_token) AS w;
+        ELSE
+            SELECT a.status, a.document INTO status, body
+              FROM mulberry_internal.answer_inbound(owner, i, kind, query,
+                       coalesce(e.options->>'public_url', substring(url FROM '^(https?://.*)/twilio/')), params, idempotency_token) AS a;
+        END IF;
     EXCEPTION
         WHEN lock_not_available THEN
+            -- a client holds the call, or its agent
             status := CASE WHEN spoken THEN 200 ELSE 503 END;
-            body := CASE WHEN spoken THEN mulberry_internal.apology(url, regexp_replace(params->>'Digits', '[^0-9*#]', '', 'g'),
-                true) ELSE '' END;
+            body := CASE WHEN spoken
+                THEN mulberry_internal.apology(url, regexp_replace(params->>'Digits', '[^0-9A-D*#]', '', 'g'), true) ELSE '' END;
         WHEN OTHERS THEN
             GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
             RAISE WARNING 'webhook /twilio/% failed: %', kind, problem USING ERRCODE = SQLSTATE;

@@ -1,58 +1,12 @@
 -- Webhooks.
 
-CREATE OR REPLACE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
-                                      OUT status integer, OUT content_type text, OUT body text)
-LANGUAGE mulberry
-SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+CREATE OR REPLACE FUNCTION take_webhook(v voice_calls, e endpoints, kind text, query text, params jsonb, idempotency_token text,
+    OUT status integer, OUT content_type text, OUT body text)
+LANGUAGE plpgsql
 AS $$
 DECLARE
-    nothing CONSTANT text := '<?xml version="1.0" encoding="UTF-8"?><Response/>';
-    parts   text[];
-    kind    text;
-    query   text;
-    v       mulberry_internal.voice_calls;
-    e       mulberry_internal.endpoints;
-    keys    text[];
-    genuine boolean;
+    keys text[];
 BEGIN
-    PERFORM mulberry_internal.check_texts('url', handle_twilio_webhook.url,
-        'signature', handle_twilio_webhook.signature, 'idempotency_token', handle_twilio_webhook.idempotency_token);
-    PERFORM mulberry_internal.check_json('params', handle_twilio_webhook.params);
-    IF url IS NULL OR params IS NULL THEN
-        RAISE EXCEPTION 'url and params must not be null' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    parts := regexp_match(url, E'/twilio/(ack|status|recording)\\?([^#]*)(?:#.*)?$');
-    kind := parts[1];
-    query := '&' || parts[2];
-    content_type := CASE WHEN url ~ '/twilio/ack' THEN 'text/xml' ELSE 'text/plain' END;
-    body := CASE WHEN url ~ '/twilio/ack' THEN nothing ELSE '' END;
-
-    SELECT x.* INTO v FROM mulberry_internal.voice_calls x
-     WHERE x.token = substring(query FROM '&token=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:&|$)')::uuid
-       AND x.tenant = ANY (mulberry.current_tenants('gateway'));
-    e := mulberry_internal.telephony_endpoint(v.tenant);
-    -- the same work whether there is such a call or not
-    genuine := mulberry_internal.check_twilio_signature(mulberry_internal.secret_tenant(e.tenant, e.secret, v.tenant), e.secret,
-        CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
-            ELSE url END,
-        params, signature);
-    -- while a token is rotated, the one before it is good as well
-    genuine := CASE WHEN e.options ? 'previous_secret'
-        THEN mulberry_internal.check_twilio_signature(
-                 mulberry_internal.secret_tenant(e.tenant, e.options->>'previous_secret', v.tenant), e.options->>'previous_secret',
-                 CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
-                      ELSE url END,
-                 params, signature)
-        ELSE false END OR genuine;
-    IF v.id IS NULL THEN
-        status := 404;
-        RETURN;
-    ELSIF NOT genuine OR params->>'AccountSid' IS DISTINCT FROM e.options->>'account_sid'
-          OR coalesce(params->>'CallSid', '') !~ '^CA[0-9a-f]{32}$' THEN
-        status := 403;
-        RETURN;
-    END IF;
-
     PERFORM mulberry_internal.lock_voice_call(v.id);
     keys := array_remove(ARRAY['token ' || nullif(idempotency_token, ''), concat_ws(' ', kind, params->>'CallSid', CASE kind
         WHEN 'ack' THEN substring(query FROM '&step=([0-9]+)')
@@ -64,6 +18,9 @@ BEGIN
         RETURN;
     END IF;
 
+    status := 204;
+    content_type := 'text/plain';
+    body := '';
     CASE kind
     WHEN 'ack' THEN
         status := 200;
@@ -74,18 +31,72 @@ BEGIN
                 e.options);
     WHEN 'status' THEN
         PERFORM mulberry_internal.take_call_status(v.id, params);
-        status := 204;
-        content_type := 'text/plain';
-        body := '';
-    ELSE
+    WHEN 'recording' THEN
         PERFORM mulberry_internal.take_recording_status(v.id, params);
-        status := 204;
-        content_type := 'text/plain';
-        body := '';
     END CASE;
     INSERT INTO mulberry_internal.webhook_answers (voice_call, key, status, content_type, body)
-    SELECT v.id, k, handle_twilio_webhook.status, handle_twilio_webhook.content_type, handle_twilio_webhook.body
-      FROM unnest(keys) AS k;
+    SELECT v.id, k, take_webhook.status, take_webhook.content_type, take_webhook.body FROM unnest(keys) AS k;
+END
+$$;
+COMMENT ON FUNCTION take_webhook(voice_calls, endpoints, text, text, jsonb, text) IS
+    'takes a genuine webhook of a call that was placed, once; a replay gets the answer of the first time (internal)';
+
+CREATE OR REPLACE FUNCTION of_account(e endpoints, params jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN coalesce(params->>'AccountSid' = e.options->>'account_sid' AND params->>'CallSid' ~ '^CA[0-9a-f]{32}$', false);
+COMMENT ON FUNCTION of_account(endpoints, jsonb) IS 'whether a webhook is of a call of the account of an endpoint (internal)';
+
+CREATE OR REPLACE FUNCTION account_secrets(e endpoints) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT $1.secret UNION ALL SELECT $1.options->>'previous_secret' WHERE $1.options ? 'previous_secret' $$;
+COMMENT ON FUNCTION account_secrets(endpoints) IS
+    'the names of the auth tokens that webhooks of an endpoint may be signed with: its own and, while that is rotated, the one before '
+    '(internal)';
+
+CREATE OR REPLACE FUNCTION requested_url(e endpoints, url text) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
+            ELSE url END;
+COMMENT ON FUNCTION requested_url(endpoints, text) IS
+    'a URL as Twilio requested it: a path and query alone are completed by the public URL of an endpoint (internal)';
+
+CREATE OR REPLACE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
+                                      OUT status integer, OUT content_type text, OUT body text)
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    parts   text[];
+    v       mulberry_internal.voice_calls;
+    e       mulberry_internal.endpoints;
+    genuine boolean;
+BEGIN
+    PERFORM mulberry_internal.check_texts('url', handle_twilio_webhook.url,
+        'signature', handle_twilio_webhook.signature, 'idempotency_token', handle_twilio_webhook.idempotency_token);
+    PERFORM mulberry_internal.check_json('params', handle_twilio_webhook.params);
+    IF url IS NULL OR params IS NULL THEN
+        RAISE EXCEPTION 'url and params must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    parts := regexp_match(url, E'/twilio/(ack|status|recording)\\?([^#]*)(?:#.*)?$');
+    content_type := CASE WHEN url ~ '/twilio/ack' THEN 'text/xml' ELSE 'text/plain' END;
+    body := CASE WHEN url ~ '/twilio/ack' THEN mulberry.twiml('[]') ELSE '' END;
+
+    SELECT x.* INTO v FROM mulberry_internal.voice_calls x
+     WHERE x.token = substring('&' || parts[2] FROM '&token=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:&|$)')::uuid
+       AND x.tenant = ANY (mulberry.current_tenants('gateway'));
+    e := mulberry_internal.telephony_endpoint(v.tenant);
+    -- each is tried, whether there is such a call or not, and whichever fits: the answer's time says nothing
+    SELECT bool_or(mulberry_internal.check_twilio_signature(mulberry_internal.secret_tenant(e.tenant, s.name, v.tenant), s.name,
+               mulberry_internal.requested_url(e, url), params, signature)) INTO genuine
+      FROM mulberry_internal.account_secrets(e) AS s (name);
+    IF v.id IS NULL THEN
+        status := 404;
+    ELSIF NOT genuine OR NOT mulberry_internal.of_account(e, params) THEN
+        status := 403;
+    ELSE
+        SELECT w.* INTO status, content_type, body
+          FROM mulberry_internal.take_webhook(v, e, parts[1], '&' || parts[2], params, idempotency_token) AS w;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION mulberry.handle_twilio_webhook(text, jsonb, text, text) IS
