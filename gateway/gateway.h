@@ -9,6 +9,7 @@
 #include "feed.h"
 #include "http.h"
 #include "identity.h"
+#include "client_limits.h"
 #include "options.h"
 #include "route.h"
 #include "supervisors.h"
@@ -29,6 +30,7 @@ struct gw_gateway
 	http_server *admin;	 /* health and metrics; NULL without a listener */
 	gw_database *database;
 	gw_identities *identities;
+	gw_limits *limits;
 	gw_feed *feed;
 	gw_ingest *ingest;
 	gw_supervisors *supervisors;

@@ -87,6 +87,21 @@ gw_answer_detail(gw_gateway *gateway, http_id id, int status, const char *format
 	gw_text_free(&body);
 }
 
+static void
+answer_too_many(gw_gateway *gateway, http_id id, int wait)
+{
+	static const char body[] = "{\"detail\":\"Too Many Requests\"}";
+	http_headers headers = { 0 };
+
+	http_headers_add(&headers, "Retry-After", "%d", wait);
+	http_respond(gateway->server, id,
+				 &(http_answer){ .status = 429,
+								 .content_type = "application/json",
+								 .headers = &headers,
+								 .body = body,
+								 .length = sizeof(body) - 1 });
+}
+
 /* SQLSTATEs by their beginnings, the longer ones first. */
 int
 gw_status_of(const char *sqlstate)
@@ -326,7 +341,8 @@ route(gw_gateway *gateway, http_server *server, http_request *request, const htt
  * "token.<…>"; or, for tools, in the query, which logs on the way may keep.
  */
 static gw_identity *
-identity_of(gw_gateway *gateway, http_request *request, const gw_action *action)
+identity_of(gw_gateway *gateway, http_request *request, const gw_action *action,
+			const uint8_t *address)
 {
 	http_text query = http_request_query(request);
 	mb_http_walk walk = { 0 };
@@ -352,7 +368,7 @@ identity_of(gw_gateway *gateway, http_request *request, const gw_action *action)
 			return gw_identities_find_token(gateway->identities, query.data + at + 6, n);
 		}
 	}
-	return gw_identities_find(gateway->identities, request, action->access);
+	return gw_identities_find(gateway->identities, request, action->access, address);
 }
 
 /* Before the body: what is refused anyway is refused here. */
@@ -362,7 +378,10 @@ on_head(void *context, http_request *request)
 	gw_gateway *gateway = context;
 	const gw_action *action;
 	gw_identity *identity;
+	uint8_t address[16];
 	http_match match;
+	bool known;
+	int wait;
 
 	if (!route(gateway, gateway->server, request, client_routes,
 			   sizeof(client_routes) / sizeof(client_routes[0]), &match))
@@ -370,7 +389,14 @@ on_head(void *context, http_request *request)
 	action = match.route->target;
 	if (action->access == 0)
 		return;
-	identity = identity_of(gateway, request, action);
+	known = gw_limits_client(gateway->limits, request, address);
+	identity = identity_of(gateway, request, action, known ? address : NULL);
+	wait = gw_limits_take(gateway->limits, address, identity);
+	if (wait > 0)
+	{
+		answer_too_many(gateway, http_request_id(request), wait);
+		return;
+	}
 	if (identity == NULL || identity->standing == GW_WORTHLESS)
 	{
 		gateway->unauthorized++;
@@ -450,6 +476,13 @@ on_headers(void *context, const http_request *request, int status, http_headers 
 		http_headers_add(headers, "Access-Control-Allow-Origin", "*");
 }
 
+/* A proxy brings the connections of many. */
+static bool
+on_unlimited(void *context, const unsigned char *address)
+{
+	return gw_limits_unlimited(((gw_gateway *) context)->limits, address);
+}
+
 static void
 on_admin_request(void *context, http_request *request)
 {
@@ -469,6 +502,7 @@ const http_handlers gw_client_handlers = {
 	.headers = on_headers,
 	.writable = on_writable,
 	.stopping = on_stopping,
+	.unlimited = on_unlimited,
 };
 
 const http_handlers gw_admin_handlers = {

@@ -76,6 +76,39 @@ single(gw_text *text, const char *name, const char *type, const char *help, uint
 	gw_text_printf(text, "%s %llu\n", name, (unsigned long long) value);
 }
 
+static void
+limits(gw_text *text, gw_gateway *gateway)
+{
+	const gw_limits_counters *counters = gw_limits_count(gateway->limits);
+
+	family(text, "mulberry_gateway_limited_total", "counter",
+		   "Requests that were refused by a rate: of their address, or of their token.");
+	gw_text_printf(text,
+				   "mulberry_gateway_limited_total{limit=\"address\"} %llu\n"
+				   "mulberry_gateway_limited_total{limit=\"token\"} %llu\n",
+				   (unsigned long long) counters->by_address,
+				   (unsigned long long) counters->by_token);
+	family(text, "mulberry_gateway_limited", "gauge",
+		   "Addresses and tokens whose requests are counted now.");
+	gw_text_printf(text,
+				   "mulberry_gateway_limited{limit=\"address\"} %zu\n"
+				   "mulberry_gateway_limited{limit=\"token\"} %zu\n",
+				   counters->addresses, counters->tokens);
+	family(text, "mulberry_gateway_nameless_total", "counter",
+		   "Requests of proxies that name no client: without X-Forwarded-For, or with one that "
+		   "cannot be "
+		   "read.");
+	gw_text_printf(text,
+				   "mulberry_gateway_nameless_total{header=\"missing\"} %llu\n"
+				   "mulberry_gateway_nameless_total{header=\"malformed\"} %llu\n",
+				   (unsigned long long) counters->unnamed,
+				   (unsigned long long) counters->malformed);
+	single(text, "mulberry_gateway_max_connections", "gauge", "How many connections there may be.",
+		   (uint64_t) gateway->options->max_connections);
+	single(text, "mulberry_gateway_max_buffered_bytes", "gauge",
+		   "How much memory requests may hold.", (uint64_t) gateway->options->max_buffered);
+}
+
 /* GET /metrics, in the text form of Prometheus */
 void
 gw_handle_metrics(gw_call *call)
@@ -114,8 +147,14 @@ gw_handle_metrics(gw_call *call)
 		   http->buffered);
 	single(&text, "mulberry_gateway_connections_total", "counter", "Connections taken.",
 		   http->accepted);
-	single(&text, "mulberry_gateway_turned_away_total", "counter", "Connections beyond the limits.",
-		   http->turned_away + http->turned_away_address);
+	family(&text, "mulberry_gateway_turned_away_total", "counter",
+		   "Connections beyond a limit: of all, or of one address.");
+	gw_text_printf(&text,
+				   "mulberry_gateway_turned_away_total{limit=\"all\"} %llu\n"
+				   "mulberry_gateway_turned_away_total{limit=\"address\"} %llu\n",
+				   (unsigned long long) http->turned_away,
+				   (unsigned long long) http->turned_away_address);
+	limits(&text, gateway);
 	single(&text, "mulberry_gateway_refused_total", "counter",
 		   "Requests that were malformed, too large or too slow.", http->refused);
 	single(&text, "mulberry_gateway_timed_out_total", "counter", "Clients that were too slow.",

@@ -4,13 +4,13 @@
  */
 #include "identity.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "core/crypto/digest.h"
+#include "core/web/network.h"
 
 #define BUCKETS 1024
 #define MAX_TOKEN 255
@@ -29,8 +29,7 @@ static const struct
 
 typedef struct rule
 {
-	unsigned char network[16]; /* IPv4 mapped */
-	int bits;
+	mb_network network;
 	gw_identity identity;
 	struct rule *next;
 } rule;
@@ -129,41 +128,13 @@ gw_identity_release(gw_identity *identity)
  * ---------------------------------------------------------------------------
  */
 
-/* An address in 16 bytes, and how many bits it has by itself. */
-static int
-read_address(const char *text, unsigned char address[16])
-{
-	static const unsigned char mapped[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
-
-	if (inet_pton(AF_INET, text, address + 12) == 1)
-	{
-		memcpy(address, mapped, sizeof(mapped));
-		return 32;
-	}
-	return inet_pton(AF_INET6, text, address) == 1 ? 128 : 0;
-}
-
-static bool
-lies_in(const unsigned char address[16], const rule *r)
-{
-	int bytes = r->bits / 8;
-	int rest = r->bits % 8;
-
-	return memcmp(address, r->network, (size_t) bytes) == 0 &&
-		   (rest == 0 || (address[bytes] ^ r->network[bytes]) >> (8 - rest) == 0);
-}
-
 bool
 gw_identities_add_rule(gw_identities *identities, const char *text, char *error, size_t error_size)
 {
 	char access[32];
 	char tenant[64];
 	char network[64];
-	char *slash;
-	char *end;
 	int used = 0;
-	int width;
-	long bits;
 	rule *r;
 
 	if (sscanf(text, "%31[a-z]@%63[a-z0-9_.-]=%63[0-9a-fA-F.:/]%n", access, tenant, network,
@@ -176,24 +147,18 @@ gw_identities_add_rule(gw_identities *identities, const char *text, char *error,
 			text);
 		return false;
 	}
-	slash = strchr(network, '/');
-	if (slash != NULL)
-		*slash++ = '\0';
 	r = calloc(1, sizeof(*r));
 	if (r == NULL)
 	{
 		snprintf(error, error_size, "out of memory");
 		return false;
 	}
-	width = read_address(network, r->network);
-	bits = slash == NULL ? width : strtol(slash, &end, 10);
-	if (width == 0 || bits < 0 || bits > width || (slash != NULL && (*end != '\0' || end == slash)))
+	if (!mb_network_parse(network, &r->network))
 	{
 		snprintf(error, error_size, "\"%s\" has no network such as 127.0.0.0/8 or ::1", text);
 		free(r);
 		return false;
 	}
-	r->bits = (int) bits + 128 - width;
 	r->identity.standing = GW_GOOD;
 	r->identity.access = read_accesses(access);
 	if (r->identity.access == GW_ACCESS_OPERATOR)
@@ -286,10 +251,10 @@ gw_identities_find_token(gw_identities *identities, const char *token, size_t n)
 }
 
 gw_identity *
-gw_identities_find(gw_identities *identities, const http_request *request, int access)
+gw_identities_find(gw_identities *identities, const http_request *request, int access,
+				   const uint8_t *address)
 {
 	http_text header = http_request_header(request, "Authorization");
-	const unsigned char *address = http_request_address_bytes(request);
 
 	if (header.data != NULL)
 	{
@@ -298,9 +263,9 @@ gw_identities_find(gw_identities *identities, const http_request *request, int a
 			return NULL;
 		return gw_identities_find_token(identities, header.data + 7, header.length - 7);
 	}
-	for (rule *r = identities->rules; r != NULL; r = r->next)
+	for (rule *r = identities->rules; r != NULL && address != NULL; r = r->next)
 	{
-		if (lies_in(address, r) && (r->identity.access & access) != 0)
+		if (mb_network_contains(&r->network, address) && (r->identity.access & access) != 0)
 			return &r->identity;
 	}
 	return NULL;

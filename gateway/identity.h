@@ -71,11 +71,12 @@ gw_identities_add_rule(gw_identities *identities, const char *rule, char *error,
 
 /*
  * Whose request it is; NULL for nobody: without a token from an address without a rule, or with an
- * Authorization that is no bearer's.  Of rules the first one that gives one of the accesses counts.
+ * Authorization that is no bearer's.  Of rules the first one that gives one of the accesses counts; none does
+ * without an address.
  * Hold it with gw_identity_hold() to keep it.
  */
-extern gw_identity *
-gw_identities_find(gw_identities *identities, const http_request *request, int access);
+extern gw_identity *gw_identities_find(gw_identities *identities, const http_request *request,
+									   int access, const uint8_t *address);
 
 /* The same for a token that came by another way than that header. */
 extern gw_identity *

@@ -117,6 +117,9 @@ prepare(const gw_options *options)
 	http_options limits = { .max_connections = options->max_connections,
 							.max_per_address = options->max_connections_per_address,
 							.max_body = (size_t) options->max_body,
+							.max_buffered = (size_t) options->max_buffered,
+							.max_head = (size_t) options->max_head,
+							.max_fields = options->max_headers,
 							.head_ms = options->head_timeout * 1000,
 							.body_ms = options->body_timeout * 1000,
 							.send_ms = options->send_timeout * 1000,
@@ -133,6 +136,9 @@ prepare(const gw_options *options)
 	if (gateway.loop == NULL || gateway.supervisors == NULL || gateway.identities == NULL ||
 		gateway.ingest == NULL)
 		return fail("out of memory");
+	gateway.limits = gw_limits_new(options, error, sizeof(error));
+	if (gateway.limits == NULL)
+		return fail(error);
 	for (int i = 0; i < options->n_anonymous; i++)
 	{
 		if (!gw_identities_add_rule(gateway.identities, options->anonymous[i], error,
@@ -210,6 +216,7 @@ main(int argc, char **argv)
 	gw_supervisors_free(gateway.supervisors);
 	gw_ingest_free(gateway.ingest);
 	gw_identities_free(gateway.identities);
+	gw_limits_free(gateway.limits);
 	gw_log(GW_INFO, "ended", NULL);
 	return 0;
 }

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
+#include "core/web/rate_limit.h"
 #include "gateway.h"
 
 #define MAX_LINE 4096
@@ -53,20 +55,42 @@ static const struct setting
 	{ "tls-certificate", TEXT, offsetof(gw_options, tls_certificate), 0, 0, 0,
 	  "PEM file with the certificate and its chain, for clients" },
 	{ "tls-key", TEXT, offsetof(gw_options, tls_key), 0, 0, 0, "PEM file with its key" },
+	{ "proxy", TEXTS, offsetof(gw_options, proxy), offsetof(gw_options, n_proxy), GW_MAX_RULES, 0,
+	  "network of proxies whose X-Forwarded-For names the client, or unix for those that come over "
+	  "a "
+	  "path; repeatable [none]" },
+	{ "unlimited", TEXTS, offsetof(gw_options, unlimited), offsetof(gw_options, n_unlimited),
+	  GW_MAX_RULES, 0, "network without limits per address, repeatable [none]" },
 	{ "max-connections", NUMBER, offsetof(gw_options, max_connections), 0, 1000000, 1,
 	  "of clients [10000]" },
 	{ "max-connections-per-address", NUMBER, offsetof(gw_options, max_connections_per_address), 0,
 	  1000000, 0, "of one address [0: no limit]" },
 	{ "max-body", NUMBER, offsetof(gw_options, max_body), 0, 256 * 1024 * 1024, 1024,
 	  "bytes of a request's body [1048576]" },
+	{ "max-buffered", NUMBER, offsetof(gw_options, max_buffered), 0, INT_MAX, 1048576,
+	  "bytes that all requests hold in memory [268435456]" },
+	{ "max-head", NUMBER, offsetof(gw_options, max_head), 0, MB_HTTP_MAX_HEAD, 256,
+	  "bytes of a request's head [16384]" },
+	{ "max-headers", NUMBER, offsetof(gw_options, max_headers), 0, MB_HTTP_MAX_FIELDS, 8,
+	  "lines of it [100]" },
 	{ "head-timeout", NUMBER, offsetof(gw_options, head_timeout), 0, 3600, 1,
-	  "seconds for the head of a request to come [10]" },
+	  "seconds for a head to come [10]" },
 	{ "body-timeout", NUMBER, offsetof(gw_options, body_timeout), 0, 3600, 1,
-	  "seconds for its body [60]" },
+	  "seconds for a body to come [60]" },
 	{ "send-timeout", NUMBER, offsetof(gw_options, send_timeout), 0, 3600, 1,
-	  "seconds for its answer to be taken [60]" },
-	{ "idle-timeout", NUMBER, offsetof(gw_options, idle_timeout), 0, 3600, 1,
-	  "seconds between the requests of a connection [60]" },
+	  "seconds for an answer to be taken [60]" },
+	{ "idle-timeout", NUMBER, offsetof(gw_options, idle_timeout), 0, 86400, 1,
+	  "seconds of a connection between requests [60]" },
+	{ "rate-per-address", NUMBER, offsetof(gw_options, rate_per_address), 0, MB_RATE_LIMIT_MAX_RATE,
+	  0, "requests a second of one address [0: no limit]" },
+	{ "burst-per-address", NUMBER, offsetof(gw_options, burst_per_address), 0,
+	  MB_RATE_LIMIT_MAX_RATE, 0, "requests of one address at once [0: as many as in a second]" },
+	{ "rate-per-token", NUMBER, offsetof(gw_options, rate_per_token), 0, MB_RATE_LIMIT_MAX_RATE, 0,
+	  "requests a second with one token [0: no limit]" },
+	{ "burst-per-token", NUMBER, offsetof(gw_options, burst_per_token), 0, MB_RATE_LIMIT_MAX_RATE,
+	  0, "requests with one token at once [0: as many as in a second]" },
+	{ "rate-table", NUMBER, offsetof(gw_options, rate_table), 0, 16777216, 8,
+	  "addresses, and as many tokens, that are counted at a time [65536]" },
 	{ "max-tokens", NUMBER, offsetof(gw_options, max_tokens), 0, 1000000, 16,
 	  "tokens that are remembered [4096]" },
 	{ "shared", SWITCH, offsetof(gw_options, shared), 0, 0, 0,
@@ -214,10 +238,14 @@ gw_options_read(gw_options *options, int argc, char **argv)
 							 .connections = 4,
 							 .max_connections = 10000,
 							 .max_body = 1024 * 1024,
+							 .max_buffered = 256 * 1024 * 1024,
+							 .max_head = MB_HTTP_MAX_HEAD,
+							 .max_headers = MB_HTTP_MAX_FIELDS,
 							 .head_timeout = 10,
 							 .body_timeout = 60,
 							 .send_timeout = 60,
 							 .idle_timeout = 60,
+							 .rate_table = 65536,
 							 .max_tokens = 4096 };
 	for (int i = 1; i < argc; i++)
 	{
@@ -249,9 +277,8 @@ gw_options_read(gw_options *options, int argc, char **argv)
 		else
 			fine = set(options, setting, value, "--") && fine;
 	}
-	if ((options->tls_certificate == NULL) != (options->tls_key == NULL))
-		fine = wrong("", "tls-certificate", "needs tls-key, and the reverse");
 	if (options->n_listen == 0)
 		options->listen[options->n_listen++] = "127.0.0.1:8000";
+	fine = gw_options_fit(options) && fine;
 	return fine ? 0 : 2 + 1;
 }

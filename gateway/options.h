@@ -25,13 +25,25 @@ typedef struct gw_options
 	int n_origin;
 	const char *tls_certificate;
 	const char *tls_key;
+	const char *proxy[GW_MAX_RULES]; /* networks whose X-Forwarded-For counts */
+	int n_proxy;
+	const char *unlimited[GW_MAX_RULES]; /* networks without limits per address */
+	int n_unlimited;
 	int max_connections;
 	int max_connections_per_address;
-	int max_body;	  /* bytes */
-	int head_timeout; /* the timeouts are in seconds */
+	int max_body; /* bytes */
+	int max_buffered;
+	int max_head;
+	int max_headers;
+	int head_timeout; /* seconds */
 	int body_timeout;
-	int idle_timeout;
 	int send_timeout;
+	int idle_timeout;
+	int rate_per_address;  /* requests a second; 0: no limit */
+	int burst_per_address; /* requests at once; 0: as many as in a second */
+	int rate_per_token;
+	int burst_per_token;
+	int rate_table; /* addresses, and tokens, that are counted at a time */
 	int max_tokens;
 	bool shared; /* several processes on one port */
 	bool check;	 /* read the settings, say whether they are good, and end */

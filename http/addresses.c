@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "core/web/network.h"
 #include "internal.h"
 
 typedef struct address_entry
@@ -57,15 +58,6 @@ http_addresses_free(http_addresses *addresses)
 	free(addresses);
 }
 
-/* Of IPv6 a network of 64 bits counts as one: that is what a customer has. */
-static void
-fold(const unsigned char address[16], unsigned char folded[16])
-{
-	memcpy(folded, address, 16);
-	if (!IN6_IS_ADDR_V4MAPPED((const struct in6_addr *) address))
-		memset(folded + 8, 0, 8);
-}
-
 /* Multiplications of 128 bits mix the seeds in (the idea of wyhash). */
 static size_t
 bucket_of(const http_addresses *addresses, const unsigned char address[16])
@@ -112,7 +104,7 @@ http_addresses_add(http_addresses *addresses, const unsigned char from[16], int 
 	address_entry *entry;
 	size_t bucket;
 
-	fold(from, address);
+	mb_address_fold(from, address);
 	bucket = bucket_of(addresses, address);
 	entry = addresses->buckets[bucket];
 	while (entry != NULL && memcmp(entry->address, address, 16) != 0)
@@ -143,7 +135,7 @@ http_addresses_remove(http_addresses *addresses, const unsigned char from[16])
 	address_entry **place;
 	address_entry *entry;
 
-	fold(from, address);
+	mb_address_fold(from, address);
 	place = &addresses->buckets[bucket_of(addresses, address)];
 	while (*place != NULL && memcmp((*place)->address, address, 16) != 0)
 		place = &(*place)->next;

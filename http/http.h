@@ -99,6 +99,8 @@ typedef struct http_options
 	int max_per_address; /* [none] of an IPv4 address or an IPv6 network of 64 bits */
 	size_t max_body;	 /* [1 MB] of a request, unless http_request_limit() says otherwise */
 	size_t max_buffered; /* [256 MB] all that requests hold in memory; beyond that 503 */
+	size_t max_head;	 /* [16384, which is the most] bytes of a head */
+	int max_fields;		 /* [100, which is the most] header lines of it */
 	int head_ms;		 /* [10000] for a head, from its first byte, or from the connection */
 	int body_ms;		 /* [60000] for a body */
 	int send_ms;		 /* [60000] for an answer to leave */
@@ -146,6 +148,9 @@ typedef struct http_handlers
 
 	/* Adds headers to every answer, those of the library included (CORS, an id of the request). */
 	void (*headers)(void *context, const http_request *request, int status, http_headers *headers);
+
+	/* Whether an address, in 16 bytes, has no max_per_address.  Without this none is without. */
+	bool (*unlimited)(void *context, const unsigned char *address);
 
 	/* A message of a WebSocket's client: text, which is valid UTF-8, or bytes. */
 	void (*message)(void *context, http_request *socket, bool text, const char *bytes, size_t n);

@@ -105,7 +105,19 @@ begin_request(http_request *request)
 static bool
 take_head(http_request *request)
 {
-	switch (mb_http_head_feed(&request->head, request->in, request->in_size))
+	const http_options *options = &request->server->options;
+	mb_http_head_outcome outcome = mb_http_head_feed(&request->head, request->in, request->in_size);
+
+	/* the caps of this server, which are below those of the parser */
+	if (outcome == MB_HTTP_HEAD_MORE
+			? request->in_size > options->max_head
+			: outcome == MB_HTTP_HEAD_COMPLETE && (request->head.size > options->max_head ||
+												   request->head.n_fields > options->max_fields))
+	{
+		http_refuse(request, 431, "the head is larger than it may be");
+		return false;
+	}
+	switch (outcome)
 	{
 		case MB_HTTP_HEAD_MORE:
 			return false;

@@ -39,6 +39,9 @@ set_defaults(http_options *options)
 	options->idle_ms = or_default(options->idle_ms, 60000);
 	options->linger_ms = or_default(options->linger_ms, 5000);
 	options->close_ms = or_default(options->close_ms, 5000);
+	options->max_fields = or_default(options->max_fields, MB_HTTP_MAX_FIELDS);
+	if (options->max_head == 0)
+		options->max_head = MB_HTTP_MAX_HEAD;
 	if (options->max_body == 0)
 		options->max_body = 1024 * 1024;
 	if (options->max_buffered == 0)
@@ -279,6 +282,8 @@ accept_one(http_listener *listener)
 		return true;
 	}
 	read_address(&peer, address);
+	if (count && server->handlers.unlimited != NULL)
+		count = !server->handlers.unlimited(server->context, address);
 	if (count && !http_addresses_add(server->addresses, address, server->options.max_per_address))
 	{
 		server->counters.turned_away_address++;
