@@ -118,6 +118,7 @@ stored_value_snapshot(SnapshotData *space)
 	(void) space;
 	return get_toast_snapshot();
 #else
+	memset(space, 0, sizeof(*space)); /* it sets no more than the server's own reading looks at */
 	init_toast_snapshot(space);
 	return space;
 #endif
