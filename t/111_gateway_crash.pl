@@ -1,5 +1,6 @@
 # kill -9 of the gateway, and of PostgreSQL, while clients send: what a client was told is accepted is in the table, once,
-# and what is in the table was told, once clients have sent again what had no answer.  MULBERRY_KILLS says how often (3).
+# and what is in the table was told, once clients have sent again what had no answer.  MULBERRY_KILLS says how often each
+# is killed (3).
 use strict;
 use warnings;
 
@@ -15,13 +16,14 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $kills = $ENV{MULBERRY_KILLS} // 3;
-my $clients = 4;
+my $clients = 12;
 my $node = mulberry_cluster('gateway_crash', preload => 0, conf => "fsync = on\nrestart_after_crash = on");
 sub sql { return $node->safe_psql('postgres', shift) }
 sql(q{CREATE ROLE gate LOGIN; SELECT mulberry.grant_access('gate', 'gateway', NULL)});
 my $token = sql(q{SELECT mulberry.create_token('pbx', 'ingest')});
-# every gateway takes the port of the first one
-my $gateway = start_gateway($node);
+# fewer connections than clients, so that batches have several packets; every gateway takes the port of the first one
+my @connections = ('--connections', 3);
+my $gateway = start_gateway($node, @connections);
 my $port = $gateway->{port};
 my $ledgers = PostgreSQL::Test::Utils::tempdir();
 my $stop = "$ledgers/stop";
@@ -82,12 +84,15 @@ foreach my $round (1 .. $kills)
     # while a transaction of it is likely under way: the clients never pause
     kill 'KILL', $gateway->{pid};
     $gateway->{run}->finish;
-    $gateway = start_gateway($node, '--listen', "127.0.0.1:$port");
+    $gateway = start_gateway($node, @connections, '--listen', "127.0.0.1:$port");
     wait_for_more("gateway killed: $round");
     my $pid = sql(q{SELECT pid FROM pg_stat_activity WHERE application_name = 'mulberry-gateway' ORDER BY random() LIMIT 1});
     kill 'KILL', $pid;
     $node->poll_query_until('postgres', 'SELECT true') or die;
     wait_for_more("a backend killed, and with it all: $round");
+    kill_server($node);
+    $node->start;
+    wait_for_more("all of PostgreSQL killed: $round");
     $node->stop('immediate');
     $node->start;
     wait_for_more("PostgreSQL stopped at once: $round");
@@ -99,7 +104,7 @@ foreach my $pid (@pids)
     is($?, 0, 'a client has ended well');
 }
 
-my $again = 0;
+my ($again, $packets) = (0, 0);
 foreach my $n (1 .. $clients)
 {
     my @lines = split /\n/, slurp_file("$ledgers/$n");
@@ -108,8 +113,12 @@ foreach my $n (1 .. $clients)
     # a duplicate is only what was asked for more than once
     is(scalar(grep { / duplicate 1$/ } @lines), 0, '... and nothing is called a duplicate that was sent once');
     $again += grep { !/ 1$/ } @lines;
+    $packets += @lines;
 }
-ok($again > 0, "$again packets had to be sent again");
+ok($again > 0, "$again of $packets packets had to be sent again");
+# what was killed had work: there are batches of more than one packet
+my %count = ask_admin($gateway, '/metrics')->{content} =~ /^mulberry_gateway_(batches_total|packets_total\{status="accepted"\}) (\d+)$/mg;
+cmp_ok($count{'packets_total{status="accepted"}'}, '>', $count{batches_total}, 'packets came in batches');
 kill 'TERM', $gateway->{pid};
 $gateway->{run}->finish;
 $node->stop;
