@@ -24,7 +24,7 @@ have_read(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGr
 {
 	reading *r = (reading *) unit;
 	gw_supervisor *c = r->client;
-	int n = outcome == GW_COMMITTED ? PQntuples(result) : 0;
+	int n;
 
 	free(r);
 	c->asking = false;
@@ -33,13 +33,18 @@ have_read(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGr
 		gw_supervisor_free(c);
 		return;
 	}
-	if (outcome == GW_REFUSED || outcome == GW_FAILED)
+	/* what is away, or busy, is asked again with the next second */
+	if (outcome == GW_UNAVAILABLE || outcome == GW_UNKNOWN ||
+		(outcome != GW_COMMITTED && gw_status_of(gw_sqlstate(result)) == 503))
+		return;
+	if (outcome != GW_COMMITTED)
 	{
 		http_socket_close(c->gateway->server, c->id, 1008,
 						  "the token is not valid, or does not allow this");
 		return;
 	}
 	/* columns: seq, prev, event, call_id, message */
+	n = PQntuples(result);
 	for (int i = 0; i < n && !c->overflown; i++)
 	{
 		int64_t seq = strtoll(PQgetvalue(result, i, 0), NULL, 10);
@@ -53,7 +58,7 @@ have_read(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGr
 			c->seq = seq;
 	}
 	/* a page that is not full was the last one; what came meanwhile is told by what comes next */
-	if (outcome == GW_COMMITTED && n < ROWS)
+	if (n < ROWS)
 		c->behind = false;
 	else if (!c->overflown)
 		gw_supervisor_read_on(c);

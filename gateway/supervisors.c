@@ -47,7 +47,7 @@ struct gw_supervisors
 	int n;
 	gathered *buckets[BUCKETS];
 	http_timer flush;
-	http_timer expiry;
+	http_timer second;
 };
 
 /* ---------------------------------------------------------------------------
@@ -422,9 +422,9 @@ gw_supervisors_revoked(gw_supervisors *supervisors, const char *id)
 	}
 }
 
-/* Tokens that expire while somebody listens. */
+/* Once a second: tokens that expire while somebody listens, and who waits for the past in vain. */
 static void
-expire(void *arg)
+every_second(void *arg)
 {
 	gw_supervisors *supervisors = arg;
 	int64_t now = http_clock();
@@ -433,8 +433,10 @@ expire(void *arg)
 	{
 		if (c->identity->expires != 0 && now >= c->identity->expires)
 			http_socket_close(supervisors->gateway->server, c->id, 1008, "the token has expired");
+		else if (c->behind)
+			gw_supervisor_read_on(c);
 	}
-	http_loop_set_timer(supervisors->gateway->loop, &supervisors->expiry, now + HTTP_SECOND);
+	http_loop_set_timer(supervisors->gateway->loop, &supervisors->second, now + HTTP_SECOND);
 }
 
 gw_supervisors *
@@ -446,8 +448,8 @@ gw_supervisors_new(gw_gateway *gateway)
 		return NULL;
 	supervisors->gateway = gateway;
 	supervisors->flush = (http_timer){ .due = flush, .arg = supervisors };
-	supervisors->expiry = (http_timer){ .due = expire, .arg = supervisors };
-	expire(supervisors);
+	supervisors->second = (http_timer){ .due = every_second, .arg = supervisors };
+	every_second(supervisors);
 	return supervisors;
 }
 
@@ -455,7 +457,7 @@ void
 gw_supervisors_free(gw_supervisors *supervisors)
 {
 	http_loop_clear_timer(supervisors->gateway->loop, &supervisors->flush);
-	http_loop_clear_timer(supervisors->gateway->loop, &supervisors->expiry);
+	http_loop_clear_timer(supervisors->gateway->loop, &supervisors->second);
 	flush(supervisors);
 	free(supervisors);
 }

@@ -127,6 +127,24 @@ like(${ listen_to('', "token=$token{desk}", 'Origin=https://evil.example')->{out
 like(${ listen_to('', "token=$token{desk}", "Origin=http://127.0.0.1:$gateway->{port}")->{out} }, qr/^connected/, 'a page of this host');
 is(ask($gateway, 'GET', '/ws/supervisor', token => $token{desk})->{status}, 426, 'no WebSocket');
 
+# ---- who comes while the database is away ----
+
+$node->stop('fast');
+wait_for_gateway($gateway, qr/no connection to the database/);
+my $early = listen_to('?since=0', "token=$token{desk}");
+like(${ $early->{out} }, qr/^connected/, 'whoever is known may listen');
+# a loop that spins never gives its processor up by itself
+my $waits = sub { return slurp_file("/proc/$gateway->{pid}/task/$gateway->{pid}/status") =~ /^voluntary_ctxt_switches:\s+(\d+)/m ? $1 : die };
+my $waited = $waits->();
+$end = time + $PostgreSQL::Test::Utils::timeout_default;
+sleep 0.1 while $waits->() < $waited + 3 && time < $end;
+cmp_ok($waits->(), '>=', $waited + 3, 'the gateway waits for the database and does not spin');
+$node->start;
+sql(q{SELECT mulberry.begin_call('began_at_last', tenant => 'north')});
+heard($early, qr/"began_at_last"/);
+@after = grep { defined $_->{seq} } events($early);
+is(join(' ', map { $_->{seq} } @after), join(' ', 1 .. $after[-1]{seq}), 'and then hears all of it, in order');
+
 # ---- many events, and the end ----
 
 my $many = listen_to('', "token=$token{desk}");
@@ -137,7 +155,7 @@ my $packets = 0;
 $packets += $_->{packets} foreach @busy;
 is($packets, 1000, 'packets are gathered, ' . @busy . ' messages for 1000, and counted');
 sql(q{SELECT mulberry.revoke_token('desk', 'north')});
-heard($_, qr/^closed 1008/m) foreach $desk, $one, $later, $many;
+heard($_, qr/^closed 1008/m) foreach $desk, $one, $later, $early, $many;
 kill 'TERM', $gateway->{pid};
 heard($all, qr/"event":"resync"[^\n]*\nclosed 1001/m);
 $_->{run}->kill_kill foreach $other, $anonymous, $kinds, $since, $all;
