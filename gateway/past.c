@@ -57,8 +57,8 @@ have_read(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGr
 		if (!c->overflown)
 			c->seq = seq;
 	}
-	/* a page that is not full was the last one; what came meanwhile is told by what comes next */
-	if (n < ROWS)
+	/* a page that is not full was the last one, unless something came that it may not have seen */
+	if (n < ROWS && !c->missed)
 		c->behind = false;
 	else if (!c->overflown)
 		gw_supervisor_read_on(c);
@@ -75,6 +75,7 @@ gw_supervisor_read_on(gw_supervisor *c)
 	if (r == NULL)
 		return;
 	c->asking = true;
+	c->missed = false;
 	r->client = c;
 	snprintf(r->since, sizeof(r->since), "%lld", (long long) c->seq);
 	snprintf(r->rows, sizeof(r->rows), "%d", ROWS);

@@ -25,6 +25,7 @@ typedef struct gw_supervisor
 	int64_t seq;	/* of the last stored event, of one tenant; -1: from now on */
 	bool behind;	/* reads from the database */
 	bool asking;	/* a unit is under way */
+	bool missed;	/* an event came since that was asked */
 	bool overflown; /* its queue was dropped */
 	bool gone;		/* frees itself when the unit is done */
 	struct gw_supervisor *next;

@@ -163,7 +163,10 @@ send_stored(gw_supervisors *supervisors, const char *tenant, const json_t *messa
 				gw_supervisor_send_frame(c, frame);
 			continue;
 		}
-		if (strcmp(c->tenant, tenant) != 0 || c->behind || (c->seq >= 0 && seq <= c->seq))
+		if (strcmp(c->tenant, tenant) != 0)
+			continue;
+		c->missed = c->missed || c->behind;
+		if (c->behind || (c->seq >= 0 && seq <= c->seq))
 			continue;
 		if (c->seq < 0)
 			c->seq = prev;
