@@ -105,6 +105,13 @@ sub kill_server
 {
     my ($node) = @_;
     my $postmaster = $node->{_pid};
+    # one that is stopped has no more children while they are counted: under load it would
+    kill 'STOP', $postmaster;
+    for (1 .. 1800)
+    {
+        last if state_of($postmaster) =~ /[TZ]/;
+        sleep 0.1;
+    }
     my @children = grep { $_ }
       map { my ($pid) = m{/proc/(\d+)/}; $pid }
       grep { my $stat = eval { slurp_file($_) } // ''; $stat =~ /^\d+ \(.*\) \S (\d+)/ && $1 == $postmaster }
