@@ -8,6 +8,11 @@
 
 #include "fields.h"
 #include "gateway.h"
+#include "session.h"
+
+static const gw_statement complete = {
+	"complete", "SELECT * FROM mulberry.complete_call($1::text, $2::integer, NULL, $3)", true
+};
 
 typedef struct completion
 {
@@ -65,7 +70,7 @@ gw_handle_complete(gw_call *call)
 		gw_fields_free(&fields);
 		return;
 	}
-	c = calloc(1, sizeof(*c) + call->call_id_length + 1);
+	c = calloc(1, sizeof(*c) + call->segments[0].length + 1);
 	if (c == NULL)
 	{
 		gw_answer_detail(call->gateway, http_request_id(call->request), 503, "Out of memory");
@@ -77,8 +82,8 @@ gw_handle_complete(gw_call *call)
 	c->id = http_request_id(call->request);
 	snprintf(c->total, sizeof(c->total), "%lld", (long long) total);
 	c->track = track == NULL ? NULL : strdup(track);
-	memcpy(c->call_id, call->call_id, call->call_id_length);
-	c->unit.statement = GW_COMPLETE;
+	memcpy(c->call_id, call->segments[0].data, call->segments[0].length);
+	c->unit.statement = &complete;
 	c->unit.n_parameters = 3;
 	c->unit.values[0] = c->call_id;
 	c->unit.values[1] = c->total;

@@ -8,8 +8,6 @@
 #ifndef GATEWAY_DATABASE_H
 #define GATEWAY_DATABASE_H
 
-#include <libpq-fe.h>
-
 #include "http.h"
 #include "unit.h"
 
@@ -38,17 +36,11 @@ typedef struct gw_database_counters
 	int busy;		 /* now */
 	int waiting;	 /* now, units */
 	uint64_t units;
-	uint64_t lost; /* connections */
-	uint64_t sent_again;
-	uint64_t timeouts; /* units that waited too long */
+	uint64_t lost;		 /* connections */
+	uint64_t sent_again; /* units, over another connection */
+	uint64_t timeouts;	 /* units that waited too long */
 } gw_database_counters;
 
 extern const gw_database_counters *gw_database_count(gw_database *database);
-
-/* What the server says beside its answers goes to the log. */
-extern void gw_log_notices(PGconn *pg);
-
-/* The SQLSTATE of an error; "" when it has none. */
-extern const char *gw_sqlstate(const PGresult *result);
 
 #endif /* GATEWAY_DATABASE_H */

@@ -12,6 +12,7 @@
 
 #include "gateway.h"
 #include "log.h"
+#include "session.h"
 
 #define MAX_PAUSE (32 * HTTP_SECOND)
 #define CONNECT_TIME (10 * HTTP_SECOND)

@@ -44,28 +44,39 @@ struct gw_gateway
 	uint64_t batches;
 };
 
-/* What can be asked for.  call: the path's segment, decoded; good as long as the handler runs. */
+struct gw_plan;
+
+/* A request on its way to its answer. */
 typedef struct gw_call
 {
 	gw_gateway *gateway;
 	http_server *server; /* that the request came to */
 	http_request *request;
 	gw_identity *identity; /* NULL where none is asked for */
-	const char *call_id;
-	size_t call_id_length;
+	const struct gw_action *action;
+
+	/*
+	 * The path's segments that stand for the names in braces, in their order: decoded, UTF-8, with a NUL behind them
+	 * and none within; good as long as the handler runs.
+	 */
+	http_text segments[HTTP_MAX_PARAMETERS];
+	int n_segments;
 } gw_call;
 
+/* What is done with requests for one method of one path. */
 typedef struct gw_action
 {
 	int access; /* of gw_access: one of them is needed; 0: anybody */
 	void (*handle)(gw_call *call);
+	const struct gw_plan *plan; /* of gw_handle_query(), see query.h */
+	bool socket;				/* becomes a WebSocket, whose token may come by other ways */
 } gw_action;
 
 /* handlers.c: what http_server_new() wants, for clients and for health and metrics. */
 extern const http_handlers gw_client_handlers;
 extern const http_handlers gw_admin_handlers;
 
-/* Answers with a body of JSON, which is copied; and with {"detail": ...}. */
+/* answers.c.  Answers with a body of JSON, which is copied; and with {"detail": ...}. */
 extern void gw_answer(gw_gateway *gateway, http_id id, int status, const gw_text *body);
 extern void gw_answer_detail(gw_gateway *gateway, http_id id, int status, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -1,8 +1,7 @@
 /*
  * handlers.c
- *	  From a request to the function that answers it: route, identity, access; and the forms of answers.
+ *	  From a request to the function that answers it: route, identity, access.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,165 +10,9 @@
 #include "core/web/url_path.h"
 #include "gateway.h"
 #include "log.h"
+#include "routes.h"
 
 #define MAX_WAITING 1000 /* requests, for the database to say what a token is worth */
-
-static const gw_action packet = { GW_ACCESS_INGEST, gw_handle_packet };
-static const gw_action complete = { GW_ACCESS_INGEST | GW_ACCESS_OPERATOR, gw_handle_complete };
-static const gw_action supervisor = { GW_ACCESS_SUPERVISOR | GW_ACCESS_AUDITOR,
-									  gw_handle_supervisor };
-static const gw_action root = { 0, gw_handle_root };
-static const gw_action live = { 0, gw_handle_live };
-static const gw_action ready = { 0, gw_handle_ready };
-static const gw_action metrics = { 0, gw_handle_metrics };
-
-static const http_route client_routes[] = {
-	{ "POST", "/v1/call/stream/{call_id}", &packet },
-	{ "POST", "/v1/call/complete/{call_id}", &complete },
-	{ "GET", "/ws/supervisor", &supervisor },
-	{ "GET", "/", &root },
-	{ "GET", "/health", &ready },
-};
-
-static const http_route admin_routes[] = {
-	{ "GET", "/health/live", &live },
-	{ "GET", "/health/ready", &ready },
-	{ "GET", "/metrics", &metrics },
-};
-
-/* ---------------------------------------------------------------------------
- * Answers
- * ---------------------------------------------------------------------------
- */
-
-static void
-add_headers_of(gw_gateway *gateway, int status, http_headers *headers)
-{
-	if (status == 401)
-		http_headers_add(headers, "WWW-Authenticate", "Bearer");
-	if (status == 503 || status == 504)
-		http_headers_add(headers, "Retry-After", "%d", gw_database_retry_after(gateway->database));
-}
-
-void
-gw_answer(gw_gateway *gateway, http_id id, int status, const gw_text *body)
-{
-	http_headers headers = { 0 };
-	http_answer answer = { .status = status,
-						   .content_type = "application/json",
-						   .headers = &headers };
-
-	add_headers_of(gateway, status, &headers);
-	if (body->failed)
-	{
-		http_abort(gateway->server, id);
-		return;
-	}
-	answer.body = body->data;
-	answer.length = body->length;
-	http_respond(gateway->server, id, &answer);
-}
-
-void
-gw_answer_detail(gw_gateway *gateway, http_id id, int status, const char *format, ...)
-{
-	gw_text body = { 0 };
-	char detail[1000];
-	va_list list;
-
-	va_start(list, format);
-	vsnprintf(detail, sizeof(detail), format, list);
-	va_end(list);
-	gw_text_puts(&body, "{\"detail\":");
-	gw_text_json(&body, detail, mb_utf8_prefix(detail, strlen(detail)));
-	gw_text_puts(&body, "}");
-	gw_answer(gateway, id, status, &body);
-	gw_text_free(&body);
-}
-
-static void
-answer_too_many(gw_gateway *gateway, http_id id, int wait)
-{
-	static const char body[] = "{\"detail\":\"Too Many Requests\"}";
-	http_headers headers = { 0 };
-
-	http_headers_add(&headers, "Retry-After", "%d", wait);
-	http_respond(gateway->server, id,
-				 &(http_answer){ .status = 429,
-								 .content_type = "application/json",
-								 .headers = &headers,
-								 .body = body,
-								 .length = sizeof(body) - 1 });
-}
-
-/* SQLSTATEs by their beginnings, the longer ones first. */
-int
-gw_status_of(const char *sqlstate)
-{
-	static const struct
-	{
-		const char *state;
-		int status;
-	} known[] = {
-		{ "42501", 403 }, { "42704", 404 }, { "P0002", 404 }, { "55P03", 503 }, { "57014", 503 },
-		{ "25006", 503 }, { "40", 503 },	{ "53", 503 },	  { "57", 503 },	{ "08", 503 },
-		{ "22", 400 },	  { "23", 400 },	{ "54", 400 },	  { "55", 400 },	{ "0A", 400 },
-	};
-
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-	{
-		if (strncmp(sqlstate, known[i].state, strlen(known[i].state)) == 0)
-			return known[i].status;
-	}
-	return 500;
-}
-
-void
-gw_answer_outcome(gw_gateway *gateway, http_id id, gw_identity *identity, gw_outcome outcome,
-				  const PGresult *error)
-{
-	const char *sqlstate = gw_sqlstate(error);
-	const char *message = error == NULL ? NULL : PQresultErrorField(error, PG_DIAG_MESSAGE_PRIMARY);
-	int status;
-
-	if (outcome == GW_UNAVAILABLE || outcome == GW_UNKNOWN)
-	{
-		gw_answer_detail(gateway, id, 503,
-						 outcome == GW_UNKNOWN
-							 ? "The database was lost while it worked on this: whether it was "
-							   "done is not known"
-							 : "The database cannot be reached");
-		return;
-	}
-	if (outcome == GW_REFUSED && strncmp(sqlstate, "28", 2) == 0)
-	{
-		gw_identity_is_worthless(identity);
-		gateway->unauthorized++;
-		gw_answer_detail(gateway, id, 401, "The token is not valid");
-		return;
-	}
-	status = gw_status_of(sqlstate);
-	if (status == 400 && strncmp(sqlstate, "23", 2) == 0)
-		gw_answer_detail(gateway, id, 400,
-						 strcmp(sqlstate, "23503") == 0 ? "Referenced record does not exist"
-														: "Database constraint violation");
-	else if (status == 500)
-	{
-		gw_log(GW_ERROR, "the database refused a statement", "%s: %s", sqlstate,
-			   message == NULL ? "" : message);
-		gw_answer_detail(gateway, id, 500, "Internal server error");
-	}
-	else
-		gw_answer_detail(gateway, id, status, "%s", message == NULL ? "" : message);
-}
-
-void
-gw_unit_for(gw_unit *unit, const gw_identity *identity)
-{
-	unit->token = identity->token;
-	unit->access = identity->rule_access;
-	unit->tenant = identity->rule_tenant;
-}
 
 /* ---------------------------------------------------------------------------
  * Whose it is
@@ -208,9 +51,8 @@ answered(gw_unit *unit, gw_outcome outcome, const PGresult *identity_row, const 
 		if (outcome != GW_COMMITTED)
 			gw_answer_outcome(q->gateway, waiting[i], identity, outcome, result);
 		else if (request != NULL &&
-				 http_route_find(client_routes, sizeof(client_routes) / sizeof(client_routes[0]),
-								 http_request_method(request), http_request_path(request),
-								 &match) == HTTP_ROUTE_FOUND)
+				 http_route_find(gw_client_routes, gw_n_client_routes, http_request_method(request),
+								 http_request_path(request), &match) == HTTP_ROUTE_FOUND)
 			handle(q->gateway, q->gateway->server, request, identity, &match);
 	}
 	free(waiting);
@@ -246,7 +88,6 @@ ask(gw_gateway *gateway, http_request *request, gw_identity *identity)
 	identity->standing = GW_ASKED;
 	q->gateway = gateway;
 	q->identity = gw_identity_hold(identity);
-	q->unit.statement = GW_NOTHING;
 	q->unit.done = answered;
 	gw_unit_for(&q->unit, identity);
 	gw_database_add(gateway->database, &q->unit);
@@ -257,13 +98,41 @@ ask(gw_gateway *gateway, http_request *request, gw_identity *identity)
  * ---------------------------------------------------------------------------
  */
 
+/* The segments of a call, in one piece of memory; NULL when they cannot be text. */
+static char *
+decode_segments(gw_call *call, const http_match *match)
+{
+	size_t room = 1;
+	char *decoded;
+	char *at;
+
+	for (int i = 0; i < match->n_parameters; i++)
+		room += match->parameters[i].length + 1;
+	at = decoded = malloc(room);
+	for (int i = 0; i < match->n_parameters && decoded != NULL; i++)
+	{
+		http_text raw = match->parameters[i];
+		size_t n;
+
+		if (mb_percent_decode(raw.data, raw.length, at, &n) != MB_OK || mb_utf8_prefix(at, n) != n)
+		{
+			free(decoded);
+			return NULL;
+		}
+		at[n] = '\0';
+		call->segments[call->n_segments++] = (http_text){ at, n };
+		at += n + 1;
+	}
+	return decoded;
+}
+
 static void
 handle(gw_gateway *gateway, http_server *server, http_request *request, gw_identity *identity,
 	   const http_match *match)
 {
 	const gw_action *action = match->route->target;
-	gw_call call = { gateway, server, request, identity, NULL, 0 };
-	char *decoded = NULL;
+	gw_call call = { gateway, server, request, identity, action, { { NULL, 0 } }, 0 };
+	char *decoded;
 
 	if (action->access != 0 && (identity->access & action->access) == 0)
 	{
@@ -271,22 +140,12 @@ handle(gw_gateway *gateway, http_server *server, http_request *request, gw_ident
 						 "The token has not the access that this needs");
 		return;
 	}
-	if (match->n_parameters > 0)
+	decoded = decode_segments(&call, match);
+	if (decoded == NULL)
 	{
-		http_text raw = match->parameters[0];
-
-		decoded = malloc(raw.length + 1);
-		if (decoded == NULL ||
-			mb_percent_decode(raw.data, raw.length, decoded, &call.call_id_length) != MB_OK ||
-			mb_utf8_prefix(decoded, call.call_id_length) != call.call_id_length)
-		{
-			free(decoded);
-			gw_answer_detail(gateway, http_request_id(request), 400,
-							 "The path is not UTF-8 in percent-encoding");
-			return;
-		}
-		decoded[call.call_id_length] = '\0';
-		call.call_id = decoded;
+		gw_answer_detail(gateway, http_request_id(request), 400,
+						 "The path is not UTF-8 in percent-encoding");
+		return;
 	}
 	action->handle(&call);
 	free(decoded);
@@ -348,7 +207,7 @@ identity_of(gw_gateway *gateway, http_request *request, const gw_action *action,
 	mb_http_walk walk = { 0 };
 	http_text offered;
 
-	if (action == &supervisor && http_request_header(request, "Authorization").data == NULL)
+	if (action->socket && http_request_header(request, "Authorization").data == NULL)
 	{
 		while (http_request_next_token(request, "Sec-WebSocket-Protocol", &walk, &offered))
 		{
@@ -371,6 +230,21 @@ identity_of(gw_gateway *gateway, http_request *request, const gw_action *action,
 	return gw_identities_find(gateway->identities, request, action->access, address);
 }
 
+static void
+answer_too_many(gw_gateway *gateway, http_id id, int wait)
+{
+	static const char body[] = "{\"detail\":\"Too Many Requests\"}";
+	http_headers headers = { 0 };
+
+	http_headers_add(&headers, "Retry-After", "%d", wait);
+	http_respond(gateway->server, id,
+				 &(http_answer){ .status = 429,
+								 .content_type = "application/json",
+								 .headers = &headers,
+								 .body = body,
+								 .length = sizeof(body) - 1 });
+}
+
 /* Before the body: what is refused anyway is refused here. */
 static void
 on_head(void *context, http_request *request)
@@ -383,8 +257,7 @@ on_head(void *context, http_request *request)
 	bool known;
 	int wait;
 
-	if (!route(gateway, gateway->server, request, client_routes,
-			   sizeof(client_routes) / sizeof(client_routes[0]), &match))
+	if (!route(gateway, gateway->server, request, gw_client_routes, gw_n_client_routes, &match))
 		return;
 	action = match.route->target;
 	if (action->access == 0)
@@ -414,9 +287,8 @@ on_request(void *context, http_request *request)
 	gw_identity *identity = http_request_user(request);
 	http_match match;
 
-	if (http_route_find(client_routes, sizeof(client_routes) / sizeof(client_routes[0]),
-						http_request_method(request), http_request_path(request),
-						&match) != HTTP_ROUTE_FOUND)
+	if (http_route_find(gw_client_routes, gw_n_client_routes, http_request_method(request),
+						http_request_path(request), &match) != HTTP_ROUTE_FOUND)
 		return;
 	if (identity != NULL && (identity->standing == GW_UNASKED || identity->standing == GW_ASKED))
 		ask(gateway, request, identity);
@@ -489,8 +361,7 @@ on_admin_request(void *context, http_request *request)
 	gw_gateway *gateway = context;
 	http_match match;
 
-	if (route(gateway, gateway->admin, request, admin_routes,
-			  sizeof(admin_routes) / sizeof(admin_routes[0]), &match))
+	if (route(gateway, gateway->admin, request, gw_admin_routes, gw_n_admin_routes, &match))
 		handle(gateway, gateway->admin, request, NULL, &match);
 }
 

@@ -25,6 +25,13 @@
 #define POSTGRES_EPOCH 946684800.0
 #define LAST_TIMESTAMP 9224318015999.0 /* seconds: what a timestamptz holds */
 
+static const gw_statement ingest_packets = {
+	"ingest",
+	"SELECT * FROM mulberry.ingest_packets($1::text[], $2::bigint[], $3::bytea[], "
+	"$4::timestamptz[], $5, $6::integer, NULL, $7::text[])",
+	true
+};
+
 enum
 {
 	ACCEPTED,
@@ -256,7 +263,7 @@ batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t byt
 	b->data.element = GW_BYTEA;
 	b->sent_at.element = GW_TIMESTAMPTZ;
 	b->tracks.element = GW_TEXT;
-	b->unit.statement = GW_INGEST;
+	b->unit.statement = &ingest_packets;
 	b->unit.send = send_batch;
 	b->unit.done = done;
 	gw_unit_for(&b->unit, identity);
@@ -288,7 +295,7 @@ take(gw_call *call, const packet *packet)
 	}
 	b->ids[b->n++] = http_request_id(call->request);
 	b->bytes += packet->length;
-	gw_array_add(&b->call_ids, call->call_id, call->call_id_length);
+	gw_array_add(&b->call_ids, call->segments[0].data, call->segments[0].length);
 	gw_array_add_int64(&b->sequences, packet->sequence);
 	gw_array_add(&b->data, packet->data, packet->length);
 	if (isnan(packet->timestamp))

@@ -11,6 +11,13 @@
 
 #define ROWS 500
 
+static const gw_statement events_since = {
+	"events",
+	"SELECT seq, prev, event, call_id, message FROM mulberry.events_since($1::bigint, $2::integer, "
+	"$3)",
+	true
+};
+
 typedef struct reading
 {
 	gw_unit unit;
@@ -79,7 +86,7 @@ gw_supervisor_read_on(gw_supervisor *c)
 	r->client = c;
 	snprintf(r->since, sizeof(r->since), "%lld", (long long) c->seq);
 	snprintf(r->rows, sizeof(r->rows), "%d", ROWS);
-	r->unit.statement = GW_EVENTS;
+	r->unit.statement = &events_since;
 	r->unit.n_parameters = 3;
 	r->unit.values[0] = r->since;
 	r->unit.values[1] = r->rows;

@@ -5,8 +5,14 @@
  * It is one transaction: it says for whom it works and then runs one prepared statement, both before one
  * Sync, so that the server commits them together.  It is done when that commit is known.
  *
- * When a connection is lost with a unit under way, nobody knows whether it has been committed.  It is
- * sent again ("again" is set then), which every statement here bears.
+ * When a connection is lost with a unit under way, nobody knows whether it has been committed.  Only a
+ * statement that says of itself that it may run again is sent again then ("again" is set): one that only
+ * reads, or that changes nothing the second time and answers the same, or nearly: for ingest.c, which knows
+ * of "again", a duplicate is what was accepted.  Of every other one it is said that its outcome is
+ * unknown, and it is never sent again.
+ *
+ * A statement belongs to the file that uses it, where it is a constant: it is known by its place.  Each session
+ * prepares it when it needs it for the first time.
  */
 #ifndef GATEWAY_UNIT_H
 #define GATEWAY_UNIT_H
@@ -15,18 +21,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GW_MAX_PARAMETERS 9
+#define GW_MAX_PARAMETERS 16
 
 typedef struct gw_unit gw_unit;
 
-/* The prepared statements. */
-typedef enum gw_statement
+typedef struct gw_statement
 {
-	GW_NOTHING = -1, /* says for whom, no more: is the token good? */
-	GW_INGEST,
-	GW_COMPLETE,
-	GW_EVENTS,
-	GW_STATEMENTS
+	const char *name; /* that it is prepared under, of its own */
+	const char *text;
+	bool repeatable; /* run twice in a row it does what it does when it runs once */
 } gw_statement;
 
 typedef enum gw_outcome
@@ -45,11 +48,12 @@ struct gw_unit
 	const char *access;
 	const char *tenant;
 
-	gw_statement statement;
+	const gw_statement *statement; /* NULL: it says for whom, no more: is the token good? */
 	int n_parameters;
 	const char *values[GW_MAX_PARAMETERS];
 	int lengths[GW_MAX_PARAMETERS];
 	int formats[GW_MAX_PARAMETERS]; /* 1: binary */
+	bool binary;					/* so is the result */
 
 	/* Just before it is sent, when nothing can be added to it any more; sets the parameters.  May be NULL. */
 	void (*send)(gw_unit *unit);
@@ -60,7 +64,8 @@ struct gw_unit
 
 	bool again; /* it was sent before, over a connection that was lost */
 
-	gw_unit *next; /* the rest is the queue's */
+	bool replanned; /* the rest is the database's: it was rolled back, and begun in a new session */
+	gw_unit *next;
 	int64_t give_up;
 };
 
