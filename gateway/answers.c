@@ -97,7 +97,8 @@ gw_answer_outcome(gw_gateway *gateway, http_id id, gw_identity *identity, gw_out
 	}
 	if (outcome == GW_REFUSED && strncmp(sqlstate, "28", 2) == 0)
 	{
-		gw_identity_is_worthless(identity);
+		if (identity != NULL)
+			gw_identity_is_worthless(identity);
 		gateway->unauthorized++;
 		gw_answer_detail(gateway, id, 401, "The token is not valid");
 		return;

@@ -16,9 +16,14 @@
 
 #define URL "https://errors.pydantic.dev/2.5/v/"
 
-/* The answer that refuses all of it. */
-static void
-refuse(gw_fields *fields, int status, const char *detail)
+static const char *
+place(const gw_fields *fields)
+{
+	return fields->in_query ? "query" : "body";
+}
+
+void
+gw_fields_refuse_all(gw_fields *fields, int status, const char *detail)
 {
 	fields->status = status;
 	fields->error.length = 0;
@@ -27,10 +32,9 @@ refuse(gw_fields *fields, int status, const char *detail)
 	gw_text_puts(&fields->error, "}");
 }
 
-/* One more entry of the list; name NULL: the body as a whole; input NULL: null; context: members of ctx or NULL. */
-static void
-add_error(gw_fields *fields, const char *type, const char *name, const char *message,
-		  const json_t *input, const char *context)
+void
+gw_fields_add_error(gw_fields *fields, const char *type, const char *name, const char *message,
+					const json_t *input, const char *context)
 {
 	gw_text *text = &fields->error;
 	char *dump;
@@ -39,7 +43,7 @@ add_error(gw_fields *fields, const char *type, const char *name, const char *mes
 		return;
 	gw_text_puts(text, fields->status == 0 ? "{\"detail\":[" : ",");
 	fields->status = 422;
-	gw_text_printf(text, "{\"type\":\"%s\",\"loc\":[\"body\"", type);
+	gw_text_printf(text, "{\"type\":\"%s\",\"loc\":[\"%s\"", type, place(fields));
 	if (name != NULL)
 		gw_text_printf(text, ",\"%s\"", name);
 	gw_text_puts(text, "],\"msg\":");
@@ -55,146 +59,19 @@ add_error(gw_fields *fields, const char *type, const char *name, const char *mes
 	gw_text_printf(text, ",\"url\":\"" URL "%s\"}", type);
 }
 
-/* What Python's parser says where jansson says this. */
-static const char *
-as_python(const char *text)
-{
-	static const struct
-	{
-		const char *ours;
-		const char *theirs;
-	} sentences[] = {
-		{ "string or '}' expected", "Expecting property name enclosed in double quotes" },
-		{ "':' expected", "Expecting ':' delimiter" },
-		{ "'}' expected", "Expecting ',' delimiter" },
-		{ "']' expected", "Expecting ',' delimiter" },
-		{ "end of file expected", "Extra data" },
-		{ "control character", "Invalid control character at" },
-		{ "unexpected newline", "Invalid control character at" },
-		{ "invalid escape", "Invalid \\escape" },
-		{ "invalid Unicode", "Invalid \\uXXXX escape" },
-		{ "premature end of input", "Unterminated string starting at" },
-		{ "too big", "Number out of range" },
-		{ "overflow", "Number out of range" },
-	};
-
-	for (size_t i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++)
-	{
-		if (strncmp(text, sentences[i].ours, strlen(sentences[i].ours)) == 0 ||
-			(i >= 5 && strstr(text, sentences[i].ours) != NULL))
-			return sentences[i].theirs;
-	}
-	return "Expecting value";
-}
-
-/* The place that the parser stands at, without the token that it has just read. */
-static size_t
-place_of(const json_error_t *error)
-{
-	const char *near = strstr(error->text, " near '");
-	size_t at = error->position < 0 ? 0 : (size_t) error->position;
-	size_t n;
-
-	if (near == NULL)
-		return at;
-	n = strlen(near + 7);
-	n -= n > 0;
-	return n <= at ? at - n : 0;
-}
-
-static void
-tell_bad_json(gw_fields *fields, http_text body, const json_error_t *error)
-{
-	const char *why = as_python(error->text);
-	size_t at = place_of(error);
-	bool minus =
-		at < body.length && body.length - at >= 9 && memcmp(body.data + at, "-Infinity", 9) == 0;
-
-	if (json_error_code(error) == json_error_invalid_utf8)
-	{
-		refuse(fields, 400, "There was an error parsing the body");
-		return;
-	}
-	if (minus || strstr(error->text, "NaN") != NULL || strstr(error->text, "Infinity") != NULL)
-	{
-		refuse(fields, 400, "NaN and Infinity are no numbers of JSON");
-		return;
-	}
-	fields->status = 422;
-	gw_text_printf(&fields->error,
-				   "{\"detail\":[{\"type\":\"json_invalid\",\"loc\":[\"body\",%zu],", at);
-	gw_text_puts(&fields->error, "\"msg\":\"JSON decode error\",\"input\":{},\"ctx\":{\"error\":");
-	gw_text_json(&fields->error, why, strlen(why));
-	gw_text_puts(&fields->error, "}}");
-}
-
-/* Whether the body is to be taken for JSON: without a type as well. */
-static bool
-is_json(http_text type)
-{
-	size_t n = 0;
-
-	if (type.data == NULL)
-		return true;
-	while (n < type.length && type.data[n] != ';')
-		n++;
-	while (n > 0 && (type.data[n - 1] == ' ' || type.data[n - 1] == '\t'))
-		n--;
-	if (n < 16 || strncasecmp(type.data, "application/", 12) != 0)
-		return false;
-	return (n == 16 && strncasecmp(type.data + 12, "json", 4) == 0) ||
-		   (n > 17 && strncasecmp(type.data + n - 5, "+json", 5) == 0);
-}
-
-bool
-gw_fields_begin(gw_fields *fields, const http_request *request)
-{
-	http_text body = http_request_body(request);
-	json_error_t error;
-	json_t *input;
-
-	if (body.length == 0)
-	{
-		add_error(fields, "missing", NULL, "Field required", NULL, NULL);
-		return false;
-	}
-	if (!is_json(http_request_header(request, "Content-Type")))
-	{
-		input = json_stringn(body.data, body.length < 1000 ? body.length : 1000);
-		add_error(fields, "model_attributes_type", NULL,
-				  "Input should be a valid dictionary or object to extract fields from", input,
-				  NULL);
-		json_decref(input);
-		return false;
-	}
-	fields->body = json_loadb(body.data, body.length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-	if (fields->body == NULL)
-	{
-		tell_bad_json(fields, body, &error);
-		return false;
-	}
-	if (!json_is_object(fields->body))
-	{
-		if (json_is_null(fields->body))
-			add_error(fields, "missing", NULL, "Field required", NULL, NULL);
-		else
-			add_error(fields, "model_attributes_type", NULL,
-					  "Input should be a valid dictionary or object to extract fields from",
-					  fields->body, NULL);
-		return false;
-	}
-	return true;
-}
-
-/* The value of a required field; NULL, and it is told, without one. */
+/* The value of a field; NULL without one, which is told if it is required. */
 static const json_t *
-required(gw_fields *fields, const char *name)
+value_of(gw_fields *fields, const char *name, bool required)
 {
-	const json_t *value = json_object_get(fields->body, name);
+	const json_t *value = json_object_get(fields->values, name);
 
-	if (value == NULL)
-		add_error(fields, "missing", name, "Field required", fields->body, NULL);
-	return value;
+	/* of a query's values that have the same name the last one counts */
+	if (fields->in_query && json_is_array(value))
+		value = json_array_get(value, json_array_size(value) - 1);
+	if (value == NULL && required)
+		gw_fields_add_error(fields, "missing", name, "Field required",
+							fields->in_query ? NULL : fields->values, NULL);
+	return required || !json_is_null(value) ? value : NULL;
 }
 
 /* Without the white space around it; false when it is too long to be a number. */
@@ -240,16 +117,15 @@ integer_of_string(const json_t *string, int64_t *value)
 	return *end == '\0';
 }
 
-int64_t
-gw_fields_integer(gw_fields *fields, const char *name, int64_t least, bool as_gt, int64_t most)
+/* What an integer is, and whether it lies within the bounds; 0 when it was refused. */
+static int64_t
+integer_of(gw_fields *fields, const char *name, const json_t *value, int64_t least, bool as_gt,
+		   int64_t most)
 {
-	const json_t *value = required(fields, name);
 	int64_t number = 0;
 	char message[80];
 	char context[40];
 
-	if (value == NULL)
-		return 0;
 	if (json_is_integer(value))
 		number = json_integer_value(value);
 	else if (json_is_boolean(value))
@@ -260,23 +136,25 @@ gw_fields_integer(gw_fields *fields, const char *name, int64_t least, bool as_gt
 
 		if (real != trunc(real))
 		{
-			add_error(fields, "int_from_float", name,
-					  "Input should be a valid integer, got a number with a fractional part", value,
-					  NULL);
+			gw_fields_add_error(
+				fields, "int_from_float", name,
+				"Input should be a valid integer, got a number with a fractional part", value,
+				NULL);
 			return 0;
 		}
 		number = real > 9e18 ? INT64_MAX : real < -9e18 ? INT64_MIN : (int64_t) real;
 	}
 	else if (!json_is_string(value))
 	{
-		add_error(fields, "int_type", name, "Input should be a valid integer", value, NULL);
+		gw_fields_add_error(fields, "int_type", name, "Input should be a valid integer", value,
+							NULL);
 		return 0;
 	}
 	else if (!integer_of_string(value, &number))
 	{
-		add_error(fields, "int_parsing", name,
-				  "Input should be a valid integer, unable to parse string as an integer", value,
-				  NULL);
+		gw_fields_add_error(fields, "int_parsing", name,
+							"Input should be a valid integer, unable to parse string as an integer",
+							value, NULL);
 		return 0;
 	}
 	if (number < least)
@@ -285,8 +163,8 @@ gw_fields_integer(gw_fields *fields, const char *name, int64_t least, bool as_gt
 				 as_gt ? "" : "or equal to ", (long long) least - as_gt);
 		snprintf(context, sizeof(context), "\"%s\":%lld", as_gt ? "gt" : "ge",
 				 (long long) least - as_gt);
-		add_error(fields, as_gt ? "greater_than" : "greater_than_equal", name, message, value,
-				  context);
+		gw_fields_add_error(fields, as_gt ? "greater_than" : "greater_than_equal", name, message,
+							value, context);
 		return 0;
 	}
 	if (number > most)
@@ -294,16 +172,36 @@ gw_fields_integer(gw_fields *fields, const char *name, int64_t least, bool as_gt
 		snprintf(message, sizeof(message), "Input should be less than or equal to %lld",
 				 (long long) most);
 		snprintf(context, sizeof(context), "\"le\":%lld", (long long) most);
-		add_error(fields, "less_than_equal", name, message, value, context);
+		gw_fields_add_error(fields, "less_than_equal", name, message, value, context);
 		return 0;
 	}
 	return number;
 }
 
+int64_t
+gw_fields_integer(gw_fields *fields, const char *name, int64_t least, bool as_gt, int64_t most)
+{
+	const json_t *value = value_of(fields, name, true);
+
+	return value == NULL ? 0 : integer_of(fields, name, value, least, as_gt, most);
+}
+
+bool
+gw_fields_maybe_integer(gw_fields *fields, const char *name, bool required, int64_t least,
+						int64_t most, int64_t *number)
+{
+	const json_t *value = value_of(fields, name, required);
+
+	if (value == NULL)
+		return false;
+	*number = integer_of(fields, name, value, least, false, most);
+	return true;
+}
+
 double
 gw_fields_positive(gw_fields *fields, const char *name)
 {
-	const json_t *value = required(fields, name);
+	const json_t *value = value_of(fields, name, true);
 	char text[64];
 	char *end;
 	double number;
@@ -316,7 +214,8 @@ gw_fields_positive(gw_fields *fields, const char *name)
 		number = json_is_true(value);
 	else if (!json_is_string(value))
 	{
-		add_error(fields, "float_type", name, "Input should be a valid number", value, NULL);
+		gw_fields_add_error(fields, "float_type", name, "Input should be a valid number", value,
+							NULL);
 		return 0;
 	}
 	else
@@ -326,56 +225,213 @@ gw_fields_positive(gw_fields *fields, const char *name)
 		if (isinf(number) ||
 			(isnan(number) && strip(value, text) && strcasestr(text, "nan") != NULL))
 		{
-			refuse(fields, 400, "NaN and Infinity are no numbers of JSON");
+			gw_fields_refuse_all(fields, 400, "NaN and Infinity are no numbers of JSON");
 			return 0;
 		}
 		if (isnan(number) || *end != '\0')
 		{
-			add_error(fields, "float_parsing", name,
-					  "Input should be a valid number, unable to parse string as a number", value,
-					  NULL);
+			gw_fields_add_error(
+				fields, "float_parsing", name,
+				"Input should be a valid number, unable to parse string as a number", value, NULL);
 			return 0;
 		}
 	}
 	if (!(number > 0))
-		add_error(fields, "greater_than", name, "Input should be greater than 0", value,
-				  "\"gt\":0.0");
+		gw_fields_add_error(fields, "greater_than", name, "Input should be greater than 0", value,
+							"\"gt\":0.0");
 	return number;
 }
 
 const char *
 gw_fields_string(gw_fields *fields, const char *name, size_t *length)
 {
-	const json_t *value = required(fields, name);
+	const json_t *value = value_of(fields, name, true);
 
 	*length = 0;
 	if (value == NULL)
 		return "";
 	if (!json_is_string(value))
 	{
-		add_error(fields, "string_type", name, "Input should be a valid string", value, NULL);
+		gw_fields_add_error(fields, "string_type", name, "Input should be a valid string", value,
+							NULL);
 		return "";
 	}
 	*length = json_string_length(value);
 	if (*length == 0)
-		add_error(fields, "string_too_short", name, "String should have at least 1 character",
-				  value, "\"min_length\":1");
+		gw_fields_add_error(fields, "string_too_short", name,
+							"String should have at least 1 character", value, "\"min_length\":1");
 	return json_string_value(value);
+}
+
+const char *
+gw_fields_text(gw_fields *fields, const char *name, bool required, int64_t least, int64_t most)
+{
+	const json_t *value = value_of(fields, name, required);
+	const char *text = json_string_value(value);
+	int64_t characters = 0;
+	char message[80];
+	char context[40];
+
+	if (value == NULL)
+		return NULL;
+	if (text == NULL || strlen(text) != json_string_length(value))
+	{
+		gw_fields_add_error(fields, "string_type", name, "Input should be a valid string", value,
+							NULL);
+		return NULL;
+	}
+	for (const char *at = text; *at != '\0'; at++)
+		characters += (*at & 0xC0) != 0x80;
+	if (characters >= least && (most == 0 || characters <= most))
+		return text;
+	most = characters < least ? least : most;
+	snprintf(message, sizeof(message), "String should have at %s %lld character%s",
+			 characters < least ? "least" : "most", (long long) most, most == 1 ? "" : "s");
+	snprintf(context, sizeof(context), "\"%s\":%lld",
+			 characters < least ? "min_length" : "max_length", (long long) most);
+	gw_fields_add_error(fields, characters < least ? "string_too_short" : "string_too_long", name,
+						message, value, context);
+	return NULL;
 }
 
 const char *
 gw_fields_optional(gw_fields *fields, const char *name)
 {
-	const json_t *value = json_object_get(fields->body, name);
+	return gw_fields_text(fields, name, false, 0, 0);
+}
 
-	if (value == NULL || json_is_null(value))
-		return NULL;
-	if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
+/* Words that stand for a truth value, in any case of letters. */
+static int
+truth_of(const char *text)
+{
+	static const char *const words[] = { "0",	  "1",	  "off", "on", "f",	 "t",
+										 "false", "true", "n",	 "y",  "no", "yes" };
+
+	for (int i = 0; i < (int) (sizeof(words) / sizeof(words[0])); i++)
 	{
-		add_error(fields, "string_type", name, "Input should be a valid string", value, NULL);
+		if (strcasecmp(text, words[i]) == 0)
+			return i % 2;
+	}
+	return -1;
+}
+
+bool
+gw_fields_boolean(gw_fields *fields, const char *name, bool required, bool *truth)
+{
+	const json_t *value = value_of(fields, name, required);
+	int known = -1;
+
+	if (value == NULL)
+		return false;
+	if (json_is_boolean(value))
+		known = json_is_true(value);
+	else if (json_is_number(value))
+		known = json_number_value(value) == 1 ? 1 : json_number_value(value) == 0 ? 0 : -1;
+	else if (json_is_string(value))
+		known = truth_of(json_string_value(value));
+	else
+	{
+		gw_fields_add_error(fields, "bool_type", name, "Input should be a valid boolean", value,
+							NULL);
+		return false;
+	}
+	if (known < 0)
+		gw_fields_add_error(fields, "bool_parsing", name,
+							"Input should be a valid boolean, unable to interpret input", value,
+							NULL);
+	*truth = known == 1;
+	return known >= 0;
+}
+
+bool
+gw_fields_time(gw_fields *fields, const char *name, bool required, char time[GW_TIME_SIZE])
+{
+	const json_t *value = value_of(fields, name, required);
+	char context[120];
+	char message[120];
+	char number[40];
+	const char *why;
+
+	if (value == NULL)
+		return false;
+	if (json_is_number(value))
+	{
+		snprintf(number, sizeof(number), "%.6f", json_number_value(value));
+		why = gw_time_read(number, time);
+	}
+	else if (json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value))
+		why = gw_time_read(json_string_value(value), time);
+	else
+	{
+		gw_fields_add_error(fields, "datetime_type", name, "Input should be a valid datetime",
+							value, NULL);
+		return false;
+	}
+	if (why == NULL)
+		return true;
+	snprintf(message, sizeof(message), "Input should be a valid datetime, %s", why);
+	snprintf(context, sizeof(context), "\"error\":\"%s\"", why);
+	gw_fields_add_error(fields, "datetime_parsing", name, message, value, context);
+	return false;
+}
+
+const json_t *
+gw_fields_object(gw_fields *fields, const char *name, bool required)
+{
+	const json_t *value = value_of(fields, name, required);
+	json_error_t error;
+	json_t *parsed;
+
+	if (value == NULL || json_is_object(value))
+		return value;
+	/* a query can hold one as text only */
+	if (fields->in_query && json_is_string(value))
+	{
+		parsed =
+			json_loadb(json_string_value(value), json_string_length(value), JSON_ALLOW_NUL, &error);
+		if (json_is_object(parsed) && json_object_set_new(fields->values, name, parsed) == 0)
+			return parsed;
+		json_decref(parsed);
+	}
+	gw_fields_add_error(fields, "dict_type", name, "Input should be a valid dictionary", value,
+						NULL);
+	return NULL;
+}
+
+const json_t *
+gw_fields_texts(gw_fields *fields, const char *name, bool required)
+{
+	const json_t *value = json_object_get(fields->values, name);
+	json_t *one;
+	const json_t *element;
+	size_t i;
+
+	if (fields->in_query && json_is_string(value))
+	{
+		one = json_array();
+		if (one == NULL || json_array_append(one, json_object_get(fields->values, name)) != 0 ||
+			json_object_set_new(fields->values, name, one) != 0)
+			return NULL;
+		return one;
+	}
+	if (value == NULL || !json_is_array(value))
+	{
+		value = value_of(fields, name, required);
+		if (value != NULL)
+			gw_fields_add_error(fields, "list_type", name, "Input should be a valid list", value,
+								NULL);
 		return NULL;
 	}
-	return json_string_value(value);
+	json_array_foreach(value, i, element)
+	{
+		if (json_is_string(element) &&
+			strlen(json_string_value(element)) == json_string_length(element))
+			continue;
+		gw_fields_add_error(fields, "string_type", name, "Input should be a valid string", element,
+							NULL);
+		return NULL;
+	}
+	return value;
 }
 
 void
@@ -387,8 +443,8 @@ gw_fields_refuse(gw_fields *fields, const char *name, const char *why)
 	snprintf(message, sizeof(message), "Value error, %s", why);
 	gw_text_puts(&context, "\"error\":");
 	gw_text_json(&context, why, strlen(why));
-	add_error(fields, "value_error", name, message, json_object_get(fields->body, name),
-			  context.failed ? NULL : context.data);
+	gw_fields_add_error(fields, "value_error", name, message, json_object_get(fields->values, name),
+						context.failed ? NULL : context.data);
 	gw_text_free(&context);
 }
 
@@ -405,7 +461,7 @@ gw_fields_end(gw_fields *fields)
 void
 gw_fields_free(gw_fields *fields)
 {
-	json_decref(fields->body);
+	json_decref(fields->values);
 	gw_text_free(&fields->error);
 	*fields = (gw_fields){ 0 };
 }

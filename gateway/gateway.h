@@ -44,7 +44,7 @@ struct gw_gateway
 	uint64_t batches;
 };
 
-struct gw_plan;
+typedef struct gw_plan gw_plan;
 
 /* A request on its way to its answer. */
 typedef struct gw_call
@@ -68,8 +68,8 @@ typedef struct gw_action
 {
 	int access; /* of gw_access: one of them is needed; 0: anybody */
 	void (*handle)(gw_call *call);
-	const struct gw_plan *plan; /* of gw_handle_query(), see query.h */
-	bool socket;				/* becomes a WebSocket, whose token may come by other ways */
+	const gw_plan *plan; /* of gw_handle_query(), see query.h */
+	bool socket;		 /* becomes a WebSocket, whose token may come by other ways */
 } gw_action;
 
 /* handlers.c: what http_server_new() wants, for clients and for health and metrics. */
@@ -91,12 +91,17 @@ extern void gw_answer_outcome(gw_gateway *gateway, http_id id, gw_identity *iden
 /* Sets for whom a unit is. */
 extern void gw_unit_for(gw_unit *unit, const gw_identity *identity);
 
-/* ingest.c, complete.c, supervisors.c, health.c */
+/* metadata.c */
+extern const gw_plan gw_begin;
+extern const gw_plan gw_describe;
+
+/* ingest.c, complete.c, supervisors.c, health.c, query.c */
 extern gw_ingest *gw_ingest_new(gw_gateway *gateway);
 extern void gw_ingest_free(gw_ingest *ingest);
 extern void gw_handle_packet(gw_call *call);
 extern void gw_handle_complete(gw_call *call);
 extern void gw_handle_supervisor(gw_call *call);
+extern void gw_handle_query(gw_call *call);
 extern void gw_handle_root(gw_call *call);
 extern void gw_handle_live(gw_call *call);
 extern void gw_handle_ready(gw_call *call);

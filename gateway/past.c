@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "gateway.h"
+#include "session.h"
 
 #define ROWS 500
 

@@ -13,6 +13,12 @@ static const gw_action complete = { .access = OF_INGEST, .handle = gw_handle_com
 static const gw_action supervisor = { .access = GW_ACCESS_SUPERVISOR | GW_ACCESS_AUDITOR,
 									  .handle = gw_handle_supervisor,
 									  .socket = true };
+static const gw_action begin = { .access = GW_ACCESS_INGEST,
+								 .handle = gw_handle_query,
+								 .plan = &gw_begin };
+static const gw_action describe = { .access = OF_INGEST,
+									.handle = gw_handle_query,
+									.plan = &gw_describe };
 static const gw_action root = { .handle = gw_handle_root };
 static const gw_action live = { .handle = gw_handle_live };
 static const gw_action ready = { .handle = gw_handle_ready };
@@ -22,6 +28,8 @@ static const gw_action metrics = { .handle = gw_handle_metrics };
 const http_route gw_client_routes[] = {
 	{ "POST", "/v1/call/stream/{call_id}", &packet },
 	{ "POST", "/v1/call/complete/{call_id}", &complete },
+	{ "POST", "/v1/call/begin/{call_id}", &begin },
+	{ "POST", "/v1/call/describe/{call_id}", &describe },
 	{ "GET", "/ws/supervisor", &supervisor },
 	{ "GET", "/", &root },
 	{ "GET", "/health", &ready },

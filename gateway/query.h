@@ -1,0 +1,109 @@
+/*
+ * query.h
+ *	  One request, one prepared statement, one transaction, one answer: what most routes are.
+ *
+ * A plan says it all: where the parameters of the statement stand in a request and what they may be, and what
+ * becomes of its rows.  gw_handle_query() takes the parameters (what is wrong with them is told in pydantic's form,
+ * 422), runs the statement under the identity of the request, and answers: with the rows, or by the error's SQLSTATE.
+ *
+ *		static const gw_parameter of_tags[] = {
+ *			{ GW_IN_PATH, "call_id", GW_STRING, .required = true },
+ *			{ GW_IN_QUERY, "limit", GW_INTEGER, .least = 1, .most = 1000 },
+ *		};
+ *		static const gw_statement tags = { "tags", "SELECT mulberry.tags($1, $2::integer)", .repeatable = true };
+ *		const gw_plan gw_tags = { .statement = &tags, GW_PARAMETERS(of_tags), .missing = "Call %s not found" };
+ *
+ * What a plan cannot say is said in code, by a handler of its own that begins with gw_query_new().
+ */
+#ifndef GATEWAY_QUERY_H
+#define GATEWAY_QUERY_H
+
+#include "fields.h"
+#include "gateway.h"
+
+typedef enum gw_place
+{
+	GW_IN_PATH, /* the next segment that stands for a name in braces */
+	GW_IN_QUERY,
+	GW_IN_BODY /* a field of an object in JSON */
+} gw_place;
+
+typedef enum gw_type
+{
+	GW_STRING,	/* from least to most characters (most 0: any number) */
+	GW_INTEGER, /* from least to most */
+	GW_BOOLEAN,
+	GW_TIME,   /* for timestamptz, see time_text.h */
+	GW_OBJECT, /* for jsonb; as text in a query */
+	GW_STRINGS /* for text[]: a list, or several of that name in a query */
+} gw_type;
+
+typedef struct gw_parameter
+{
+	gw_place place;
+	const char *name;
+	gw_type type;
+	bool required; /* else null, when it is missing or null */
+	int64_t least;
+	int64_t most;
+	const char *help;
+} gw_parameter;
+
+typedef struct gw_query gw_query;
+
+#define GW_PARAMETERS(list) .parameters = list, .n_parameters = sizeof(list) / sizeof((list)[0])
+
+struct gw_plan
+{
+	const gw_statement *statement;
+	const gw_parameter
+		*parameters; /* $1, $2, …: those of the path, then of the query, then of the body */
+	int n_parameters;
+	int status; /* of its answer [200] */
+
+	/*
+	 * Answers with the rows.  NULL: the first column of the only row is the answer's body, in JSON, the second one, if
+	 * there is one, its status; without a row, 404.
+	 */
+	void (*answer)(gw_query *query, const PGresult *rows);
+
+	/* Answers in place of gw_answer_outcome(), or returns false.  NULL: never. */
+	bool (*fail)(gw_query *query, gw_outcome outcome, const PGresult *error);
+
+	const char *
+		missing; /* what 404 says, with %s for the path's first segment; NULL: what the database says */
+};
+
+struct gw_query
+{
+	gw_unit unit;
+	const gw_plan *plan;
+	gw_gateway *gateway;
+	gw_identity *identity; /* NULL where none was asked for */
+	http_id id;			   /* of the request, which may be over */
+	char *subject;		   /* the path's first segment; NULL without one */
+	void *user;			   /* of a handler, freed by free() with the query */
+
+	gw_text text; /* the rest is query.c's: texts of parameters, one behind the other */
+	size_t places[GW_MAX_PARAMETERS];
+	char *bytes;
+};
+
+/* What gw_handle_query() does, step by step.  NULL without memory, which has been answered. */
+extern gw_query *gw_query_new(gw_call *call, const gw_plan *plan);
+
+/* The next parameter: a text, NULL for null; or n bytes of malloc(), in binary, which it frees, one of them at most. */
+extern void gw_query_add(gw_query *query, const char *text);
+extern void gw_query_add_bytes(gw_query *query, void *bytes, size_t n);
+
+/* For whom it works, when that is not whom the request is of; the texts must live as long as the query. */
+extern void gw_query_for(gw_query *query, const char *access, const char *tenant);
+
+/* Adds the parameters of the plan; false when there is something wrong with them, which has been answered. */
+extern bool gw_query_read(gw_query *query, gw_call *call);
+
+/* Sends it; it ends with its answer.  Or gives it up before. */
+extern void gw_query_send(gw_query *query);
+extern void gw_query_free(gw_query *query);
+
+#endif /* GATEWAY_QUERY_H */
