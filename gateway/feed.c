@@ -5,6 +5,7 @@
 #include "feed.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <libpq-fe.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,8 +39,9 @@ struct gw_feed
 	http_loop *loop;
 	const char *conninfo;
 	gw_identities *identities;
-	PGresult *channels; /* of subscribe(): tenant, channel */
+	PGresult *channels; /* of subscribe(): tenant, channel, last_seq */
 	bool fresh;			/* not subscribed yet since it connected */
+	bool missed;		/* events of a tenant came before it was listened to */
 	bool again;			/* they have changed */
 	PGconn *pg;
 	feed_state state;
@@ -114,7 +116,7 @@ subscribe(gw_feed *feed)
 {
 	feed->state = SUBSCRIBING;
 	feed->again = false;
-	if (!PQsendQuery(feed->pg, "SELECT tenant, channel FROM mulberry.subscribe()"))
+	if (!PQsendQuery(feed->pg, "SELECT tenant, channel, last_seq FROM mulberry.subscribe()"))
 		lose(feed, PQerrorMessage(feed->pg));
 	else
 		(void) flush(feed);
@@ -142,11 +144,10 @@ statement_ended(gw_feed *feed)
 			listening(feed);
 			/* what came before we listened, we have not heard of */
 			if (feed->fresh)
-			{
 				gw_identities_forget(feed->identities, NULL);
+			if (feed->fresh || feed->missed)
 				gw_supervisors_missed(feed->gateway->supervisors);
-			}
-			feed->fresh = false;
+			feed->fresh = feed->missed = false;
 			break;
 		case TELLING:
 			listening(feed);
@@ -154,6 +155,43 @@ statement_ended(gw_feed *feed)
 		default:
 			break;
 	}
+}
+
+static bool
+is_heard(const gw_feed *feed, const char *tenant)
+{
+	for (int i = 0; i < PQntuples(feed->channels); i++)
+	{
+		if (strcmp(PQgetvalue(feed->channels, i, 0), tenant) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* A tenant that is new may have had events since it was made. */
+static void
+take_channels(gw_feed *feed, PGresult *channels)
+{
+	for (int i = 0; i < PQntuples(channels); i++)
+	{
+		if (!is_heard(feed, PQgetvalue(channels, i, 0)) &&
+			strcmp(PQgetvalue(channels, i, 2), "0") != 0)
+			feed->missed = true;
+	}
+	PQclear(feed->channels);
+	feed->channels = channels;
+}
+
+static bool
+says_resubscribe(const char *payload)
+{
+	json_t *message =
+		strstr(payload, "\"resubscribe\"") == NULL ? NULL : json_loads(payload, 0, NULL);
+	const char *event = json_string_value(json_object_get(message, "event"));
+	bool says = event != NULL && strcmp(event, "resubscribe") == 0;
+
+	json_decref(message);
+	return says;
 }
 
 static void
@@ -165,8 +203,7 @@ take_note(gw_feed *feed, const PGnotify *note)
 		gw_supervisors_revoked(feed->gateway->supervisors, note->extra);
 		return;
 	}
-	if (strstr(note->extra, "\"event\": \"resubscribe\"") != NULL ||
-		strstr(note->extra, "\"event\":\"resubscribe\"") != NULL)
+	if (says_resubscribe(note->extra))
 		feed->again = true;
 	for (int i = 0; i < PQntuples(feed->channels); i++)
 	{
@@ -196,10 +233,7 @@ read_input(gw_feed *feed)
 			gw_log(GW_ERROR, "the database refused a statement", "%.*s",
 				   (int) strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));
 		if (feed->state == SUBSCRIBING && status == PGRES_TUPLES_OK)
-		{
-			PQclear(feed->channels);
-			feed->channels = result;
-		}
+			take_channels(feed, result);
 		else
 			PQclear(result);
 	}
@@ -323,11 +357,8 @@ gw_feed_free(gw_feed *feed)
 void
 gw_feed_hear(gw_feed *feed, const char *tenant)
 {
-	for (int i = 0; i < PQntuples(feed->channels) && tenant[0] != '\0'; i++)
-	{
-		if (strcmp(PQgetvalue(feed->channels, i, 0), tenant) == 0)
-			return;
-	}
+	if (tenant[0] != '\0' && is_heard(feed, tenant))
+		return;
 	feed->again = true;
 	if (feed->state == LISTENING)
 		subscribe(feed);

@@ -89,6 +89,8 @@ is(scalar(grep { $_->{event} !~ /^(?:state_changed|ai_completed)$/ } events($kin
 is(scalar(grep { ($_->{call_id} // '') ne 'call_001' } events($one)), 0, 'of other calls nothing comes');
 stream('call_001', 9);
 heard($one, qr/"event":"packet_rejected".*"reason":"Call already completed"/);
+my ($rejected) = grep { $_->{event} eq 'packet_rejected' } events($one);
+like($rejected->{state}, qr/^(?:COMPLETED|PROCESSING_AI|ARCHIVED)$/, 'and in which state the call was');
 is(scalar(events($_)), 0, 'of another tenant nothing comes') foreach $other, $anonymous;
 is(scalar(grep { $_->{tenant} ne 'north' } events($all)), 0, 'who may hear all tenants is told which it is');
 
@@ -110,6 +112,25 @@ my @after = grep { defined $_->{seq} } events($later);
 is(join(' ', map { $_->{seq} } @after), join(' ', $last + 1 .. $last + @after), 'after the session was lost: no gap, nothing twice');
 @after = grep { defined $_->{seq} } events($since);
 is(join(' ', map { $_->{seq} } @after), join(' ', 1 .. $after[-1]{seq}), 'nor for who was there before');
+
+# ---- a tenant that is younger than the gateway ----
+
+my $young = (split /\n/, sql(q{SELECT mulberry.create_tenant('young'); SELECT mulberry.create_token('young', 'ingest', 'young')}))[-1];
+for my $sequence (0 .. 200)
+{
+    last if ${ $all->{out} } =~ /"call_id":"of_young"/;
+    ask($gateway, 'POST', '/v1/call/stream/of_young', body => packet_body($sequence), token => $young);
+    $all->{run}->pump_nb for 1 .. 5;
+    sleep 0.1;
+}
+heard($all, qr/"call_id":"of_young"/);
+sql(q{SELECT mulberry.begin_call('began_young', tenant => 'young')});
+heard($all, qr/"began_young"/);
+
+# another role has lost its access, and the tenant has another channel since
+sql(q{CREATE ROLE eve; SELECT mulberry.grant_access('eve', 'supervisor', 'north'); SELECT mulberry.revoke_access('eve', 'supervisor', 'north');});
+sql(q{SELECT mulberry.begin_call('began_after_eve', tenant => 'north')});
+heard($desk, qr/"began_after_eve"/);
 
 # ---- who may ----
 

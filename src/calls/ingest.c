@@ -356,6 +356,8 @@ mulberry_report_intake(const mulberry_intake *intake, mulberry_packet_verdict ve
 		.missing_count = intake->missing,
 	};
 
+	if (verdict == MULBERRY_REJECTED)
+		report.state = mulberry_call_state_name(intake->call.state);
 	report.ranges = mulberry_first_gaps(intake->track, &report.nranges);
 	mulberry_report_packet(&report);
 	count_packet(intake, verdict, data);

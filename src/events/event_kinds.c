@@ -8,18 +8,31 @@
 
 /* Fields, by the kind that has them; one without a name ends them. */
 
+/* What all events of packets have. */
+#define PACKET_FIELDS                                                                              \
+	{ "track", MULBERRY_FIELD_STRING, true,                                                        \
+	  "of a call with several tracks or a named one: which, and the numbers are its own" },        \
+		{ "sequence", MULBERRY_FIELD_NUMBER, false,                                                \
+		  "of the last packet that the message stands for" },                                      \
+		{ "total_received", MULBERRY_FIELD_NUMBER, false, "packets of the call so far" },          \
+		{ "missing_count", MULBERRY_FIELD_NUMBER, false,                                           \
+		  "sequences below the highest that are missing" },                                        \
+		{ "missing_sequences", MULBERRY_FIELD_ARRAY, false, "the first 100 of them" },             \
+		{ "missing_ranges", MULBERRY_FIELD_ARRAY, false,                                           \
+		  "the first 100 ranges of them, as [first, last]" },                                      \
+	{                                                                                              \
+		"packets", MULBERRY_FIELD_NUMBER, false,                                                   \
+			"how many packets the message stands for, since the one before"                        \
+	}
+
 static const mulberry_event_field packet_fields[] = {
-	{ "track", MULBERRY_FIELD_STRING, true,
-	  "of a call with several tracks or a named one: which, and the numbers are its own" },
-	{ "sequence", MULBERRY_FIELD_NUMBER, false, "of the last packet that the message stands for" },
-	{ "total_received", MULBERRY_FIELD_NUMBER, false, "packets of the call so far" },
-	{ "missing_count", MULBERRY_FIELD_NUMBER, false,
-	  "sequences below the highest that are missing" },
-	{ "missing_sequences", MULBERRY_FIELD_ARRAY, false, "the first 100 of them" },
-	{ "missing_ranges", MULBERRY_FIELD_ARRAY, false,
-	  "the first 100 ranges of them, as [first, last]" },
-	{ "packets", MULBERRY_FIELD_NUMBER, false,
-	  "how many packets the message stands for, since the one before" },
+	PACKET_FIELDS,
+	{ NULL },
+};
+
+static const mulberry_event_field rejected_fields[] = {
+	PACKET_FIELDS,
+	{ "state", MULBERRY_FIELD_STRING, false, "of the call, because of which it takes no packets" },
 	{ NULL },
 };
 
@@ -295,7 +308,7 @@ static const mulberry_event_kind event_kinds[] = {
 		.name = "packet_rejected",
 		.subject = "call",
 		.delivery = MULBERRY_EVENT_PACKET,
-		.fields = packet_fields,
+		.fields = rejected_fields,
 		.meaning = "packets came too late, or for no call",
 	},
 	{
@@ -309,7 +322,7 @@ static const mulberry_event_kind event_kinds[] = {
 		.name = "resubscribe",
 		.subject = "subscription",
 		.delivery = MULBERRY_EVENT_CONTROL,
-		.meaning = "the channel is given up: call subscribe() again",
+		.meaning = "the channel is given up, or there is a new tenant: call subscribe() again",
 	},
 	{
 		.name = "call_began",

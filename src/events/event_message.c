@@ -125,7 +125,10 @@ mulberry_packet_event_message(StringInfo message, const mulberry_packet_note *no
 							   : "[" INT64_FORMAT ", " INT64_FORMAT "]",
 						 note->first_sequence + note->ranges[i].first,
 						 note->first_sequence + note->ranges[i].last);
-	appendStringInfo(message, "], \"packets\": %d}", note->packets);
+	appendStringInfo(message, "], \"packets\": %d", note->packets);
+	if (note->state[0] != '\0')
+		append_text_field(message, "state", note->state);
+	appendStringInfoChar(message, '}');
 }
 
 void

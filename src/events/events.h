@@ -19,6 +19,8 @@
 #define MULBERRY_MAX_TRACK 64	 /* bytes of a track's name, without NUL */
 #define MULBERRY_MAX_RANGES 100	 /* missing ranges that an answer or event carries */
 
+#define MULBERRY_MAX_STATE 15
+
 typedef enum mulberry_packet_event
 {
 	MULBERRY_PACKET_RECEIVED,
@@ -47,6 +49,8 @@ typedef struct mulberry_packet_report
 	int32 sequence;
 	int64 total_received;
 	int64 missing_count;
+	const char *
+		state; /* of a call that takes no packets, in at most MULBERRY_MAX_STATE bytes; NULL: not told */
 	int nranges; /* 0..MULBERRY_MAX_RANGES, the first ones */
 	const mulberry_range *ranges;
 } mulberry_packet_report;

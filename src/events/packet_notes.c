@@ -125,6 +125,7 @@ mulberry_report_packet(const mulberry_packet_report *report)
 	note->first_sequence = report->first_sequence;
 	note->sequence = report->sequence;
 	note->packets++;
+	strlcpy(note->state, report->state == NULL ? "" : report->state, sizeof(note->state));
 	note->nranges = nranges;
 	if (nranges > 0)
 		memcpy(note->ranges, report->ranges, nranges * sizeof(mulberry_range));

@@ -26,6 +26,7 @@ typedef struct mulberry_packet_note
 	int32 nranges;		  /* used entries of "ranges" */
 	char call_id[MULBERRY_MAX_CALL_ID + 1];
 	char track[MULBERRY_MAX_TRACK + 1]; /* empty: not named */
+	char state[MULBERRY_MAX_STATE + 1]; /* empty: not told */
 	mulberry_range ranges[MULBERRY_MAX_RANGES];
 } mulberry_packet_note;
 

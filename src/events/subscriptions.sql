@@ -243,6 +243,20 @@ AS $$
 $$;
 COMMENT ON FUNCTION say_resubscribe(text, uuid) IS 'the last word on a channel that is taken out of use';
 
+-- Who hears all tenants listens to the oldest channel that is shared, whatever else he hears, or to one of his own. Nothing is taken out of
+-- use: who hears one tenant alone subscribes to it anew, and gets the channel that he has.
+CREATE OR REPLACE FUNCTION tell_of_tenant() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+BEGIN
+    PERFORM mulberry_internal.say_resubscribe(one.channel, one.tenant)
+       FROM (SELECT DISTINCT ON (c.listener) c.channel, c.tenant FROM mulberry_internal.event_channels c
+              ORDER BY c.listener, c.created_at, c.channel) AS one;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION tell_of_tenant() IS 'trigger: has those subscribe again who hear all tenants, and so do not hear a new one yet';
+CREATE OR REPLACE TRIGGER tell_of_tenant AFTER INSERT ON tenants FOR EACH STATEMENT EXECUTE FUNCTION tell_of_tenant();
+
 CREATE OR REPLACE FUNCTION rotate_channels(tenant uuid) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
