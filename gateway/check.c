@@ -64,6 +64,12 @@ check_listeners(const gw_options *options)
 			if (same(options->listen[i], options->listen[j]))
 				wrong("listen: %s is named twice", options->listen[i]);
 		}
+		for (int j = 0; j < options->n_twilio_listen; j++)
+		{
+			if (same(options->listen[i], options->twilio_listen[j]))
+				wrong("twilio-listen: %s is that of clients, who must not take its connections",
+					  options->listen[i]);
+		}
 		for (int j = 0; j < options->n_admin_listen; j++)
 		{
 			if (same(options->listen[i], options->admin_listen[j]))

@@ -113,17 +113,24 @@ join_lines(const http_request *request, char *list, size_t size)
 }
 
 bool
-gw_limits_client(gw_limits *limits, const http_request *request, uint8_t address[16])
+gw_limits_proxied(const gw_limits *limits, const http_request *request)
 {
 	static const uint8_t local[16];
 	const unsigned char *peer = http_request_address_bytes(request);
+
+	/* a socket with a path has no addresses: it is all zero */
+	return memcmp(peer, local, 16) == 0
+			   ? limits->unix_proxy
+			   : mb_networks_contain(limits->proxies, limits->n_proxies, peer);
+}
+
+bool
+gw_limits_client(gw_limits *limits, const http_request *request, uint8_t address[16])
+{
 	char list[2 * MB_HTTP_MAX_HEAD];
 
-	memcpy(address, peer, 16);
-	/* a socket with a path has no addresses: it is all zero */
-	if (memcmp(peer, local, 16) == 0
-			? !limits->unix_proxy
-			: !mb_networks_contain(limits->proxies, limits->n_proxies, peer))
+	memcpy(address, http_request_address_bytes(request), 16);
+	if (!gw_limits_proxied(limits, request))
 		return true;
 	switch (mb_forwarded_for(list, join_lines(request, list, sizeof(list)), limits->proxies,
 							 limits->n_proxies, address))

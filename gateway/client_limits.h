@@ -23,6 +23,9 @@ extern void gw_limits_free(gw_limits *limits);
  */
 extern bool gw_limits_client(gw_limits *limits, const http_request *request, uint8_t address[16]);
 
+/* Whether a request comes from a proxy that is believed. */
+extern bool gw_limits_proxied(const gw_limits *limits, const http_request *request);
+
 /*
  * Counts a request.  0 when it may be served; otherwise the seconds after which to try again.  identity: NULL for
  * nobody's.

@@ -154,7 +154,12 @@ gw_database_new(http_loop *loop, const gw_database_options *options)
 	database->conninfo = strdup(options->conninfo);
 	database->n = options->connections;
 	database->sessions = calloc((size_t) database->n, sizeof(gw_session));
-	database->owner = (gw_session_owner){ database, loop, database->conninfo, ready, lost };
+	database->owner = (gw_session_owner){ .context = database,
+										  .loop = loop,
+										  .conninfo = database->conninfo,
+										  .for_role = options->for_role,
+										  .ready = ready,
+										  .lost = lost };
 	if (database->conninfo == NULL || database->sessions == NULL)
 	{
 		free(database->conninfo);

@@ -17,6 +17,7 @@ typedef struct gw_database_options
 {
 	const char *conninfo;
 	int connections;
+	bool for_role; /* units work for the role that is connected, and say of nobody else */
 } gw_database_options;
 
 /* NULL without memory.  Connects at once, and again whenever it must. */

@@ -14,6 +14,7 @@
 #include "route.h"
 #include "supervisors.h"
 #include "text.h"
+#include "webhook.h"
 
 #ifndef MULBERRY_VERSION
 #define MULBERRY_VERSION "unknown"
@@ -34,6 +35,7 @@ struct gw_gateway
 	gw_feed *feed;
 	gw_ingest *ingest;
 	gw_supervisors *supervisors;
+	gw_webhooks *webhooks; /* Twilio's; NULL without a listener for them */
 	int64_t started;
 	bool stopping;
 

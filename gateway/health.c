@@ -109,6 +109,27 @@ limits(gw_text *text, gw_gateway *gateway)
 		   "How much memory requests may hold.", (uint64_t) gateway->options->max_buffered);
 }
 
+static void
+write_webhooks(gw_text *text, const gw_webhook_counters *counters)
+{
+	const struct
+	{
+		const char *outcome;
+		uint64_t n;
+	} outcomes[] = { { "answered", counters->answered },
+					 { "refused", counters->refused },
+					 { "apology", counters->apologies },
+					 { "put_off", counters->put_off } };
+
+	family(text, "mulberry_gateway_webhooks_total", "counter",
+		   "Webhooks of Twilio's, by what they were answered.");
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
+		gw_text_printf(text, "mulberry_gateway_webhooks_total{outcome=\"%s\"} %llu\n",
+					   outcomes[i].outcome, (unsigned long long) outcomes[i].n);
+	single(text, "mulberry_gateway_webhooks_late_total", "counter",
+		   "Of these, those that the database had not answered in time.", counters->late);
+}
+
 /* GET /metrics, in the text form of Prometheus */
 void
 gw_handle_metrics(gw_call *call)
@@ -177,6 +198,8 @@ gw_handle_metrics(gw_call *call)
 		   "Transactions sent again over another connection.", database->sent_again);
 	single(&text, "mulberry_gateway_database_timeouts_total", "counter",
 		   "Transactions that waited too long.", database->timeouts);
+	if (gateway->webhooks != NULL)
+		write_webhooks(&text, gw_webhooks_count(gateway->webhooks));
 	respond(call, 200, "text/plain; version=0.0.4; charset=utf-8", &text);
 	gw_text_free(&text);
 }

@@ -39,6 +39,8 @@ on_signal(void *arg, uint32_t events)
 		   http_server_counters(gateway.server)->requests);
 	gateway.stopping = true;
 	http_server_stop(gateway.server);
+	if (gateway.webhooks != NULL)
+		http_server_stop(gw_webhooks_server(gateway.webhooks));
 }
 
 /* "address:port", "[IPv6]:port" or a path: 0 when it is fine. */
@@ -170,7 +172,28 @@ prepare(const gw_options *options)
 		if (listen_on(gateway.admin, options->admin_listen[i], NULL, false) != 0)
 			return 2;
 	}
+	if (options->n_twilio_listen > 0)
+	{
+		gateway.webhooks = gw_webhooks_new(&gateway, error, sizeof(error));
+		if (gateway.webhooks == NULL)
+			return fail(error);
+	}
+	for (int i = 0; i < options->n_twilio_listen; i++)
+	{
+		if (listen_on(gw_webhooks_server(gateway.webhooks), options->twilio_listen[i], tls,
+					  options->shared) != 0)
+			return 2;
+	}
 	return 0;
+}
+
+/* Whether somebody is still connected. */
+static bool
+busy(void)
+{
+	return http_server_counters(gateway.server)->connections > 0 ||
+		   (gateway.webhooks != NULL &&
+			http_server_counters(gw_webhooks_server(gateway.webhooks))->connections > 0);
 }
 
 int
@@ -198,21 +221,25 @@ main(int argc, char **argv)
 		printf("mulberry-gateway: the settings are good\n");
 		return 0;
 	}
-	gateway.database = gw_database_new(
-		gateway.loop, &(gw_database_options){ options.database, options.connections });
+	gateway.database =
+		gw_database_new(gateway.loop, &(gw_database_options){ .conninfo = options.database,
+															  .connections = options.connections });
 	gateway.feed = gw_feed_new(&gateway);
 	if (gateway.database == NULL || gateway.feed == NULL || signals < 0 ||
+		(gateway.webhooks != NULL && !gw_webhooks_start(gateway.webhooks)) ||
 		!http_loop_add(gateway.loop, &watch, EPOLLIN) ||
 		!gw_watchdog_start(gateway.loop, HANGS_AFTER))
 		return fail("cannot start");
 	gw_log(GW_INFO, "serving", "version %s", MULBERRY_VERSION);
-	while (!gateway.stopping || http_server_counters(gateway.server)->connections > 0)
+	while (!gateway.stopping || busy())
 		http_loop_turn(gateway.loop, -1);
 
 	gw_feed_free(gateway.feed);
 	gw_database_free(gateway.database);
 	http_server_free(gateway.server);
 	http_server_free(gateway.admin);
+	if (gateway.webhooks != NULL)
+		gw_webhooks_free(gateway.webhooks);
 	gw_supervisors_free(gateway.supervisors);
 	gw_ingest_free(gateway.ingest);
 	gw_identities_free(gateway.identities);

@@ -17,6 +17,7 @@
 #include "gateway.h"
 
 #define MAX_LINE 4096
+#define APOLOGY "Nobody can take your call at the moment. Please call again later."
 
 typedef enum setting_type
 {
@@ -52,13 +53,29 @@ static const struct setting
 	  0,
 	  "of pages that may open WebSockets, such as https://desk.example, or *; repeatable [that of "
 	  "this host]" },
+	{ "twilio-listen", TEXTS, offsetof(gw_options, twilio_listen),
+	  offsetof(gw_options, n_twilio_listen), GW_MAX_LISTENERS, 0,
+	  "the same as listen for Twilio's webhooks alone, repeatable [none]" },
+	{ "twilio-connections", NUMBER, offsetof(gw_options, twilio_connections), 0, 100, 1,
+	  "connections to the database that are kept for webhooks [2]" },
+	{ "webhook-deadline", NUMBER, offsetof(gw_options, webhook_deadline), 0, 14000, 100,
+	  "milliseconds until a caller is told that nobody can take the call [8000]" },
+	{ "public-url", TEXT, offsetof(gw_options, public_url), 0, 0, 0,
+	  "what stands before /twilio/ in the URLs that Twilio is given [what a proxy says, or "
+	  "the tenant's endpoint]" },
+	{ "apology", TEXT, offsetof(gw_options, apology), 0, 0, 0,
+	  "what a caller is told while the database is away [" APOLOGY "]" },
+	{ "apology-voice", TEXT, offsetof(gw_options, apology_voice), 0, 0, 0,
+	  "the voice that says it, as Twilio names it [the account's]" },
+	{ "apology-language", TEXT, offsetof(gw_options, apology_language), 0, 0, 0,
+	  "its language, such as de-DE [the voice's]" },
 	{ "tls-certificate", TEXT, offsetof(gw_options, tls_certificate), 0, 0, 0,
 	  "PEM file with the certificate and its chain, for clients" },
 	{ "tls-key", TEXT, offsetof(gw_options, tls_key), 0, 0, 0, "PEM file with its key" },
 	{ "proxy", TEXTS, offsetof(gw_options, proxy), offsetof(gw_options, n_proxy), GW_MAX_RULES, 0,
-	  "network of proxies whose X-Forwarded-For names the client, or unix for those that come over "
+	  "network of proxies whose X-Forwarded-For names the client, and -Proto and -Host the URL of "
 	  "a "
-	  "path; repeatable [none]" },
+	  "webhook, or unix for those that come over a path; repeatable [none]" },
 	{ "unlimited", TEXTS, offsetof(gw_options, unlimited), offsetof(gw_options, n_unlimited),
 	  GW_MAX_RULES, 0, "network without limits per address, repeatable [none]" },
 	{ "max-connections", NUMBER, offsetof(gw_options, max_connections), 0, 1000000, 1,
@@ -236,6 +253,9 @@ gw_options_read(gw_options *options, int argc, char **argv)
 
 	*options = (gw_options){ .database = "",
 							 .connections = 4,
+							 .twilio_connections = 2,
+							 .webhook_deadline = 8000,
+							 .apology = APOLOGY,
 							 .max_connections = 10000,
 							 .max_body = 1024 * 1024,
 							 .max_buffered = 256 * 1024 * 1024,

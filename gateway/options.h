@@ -23,6 +23,14 @@ typedef struct gw_options
 	int n_anonymous;
 	const char *origin[GW_MAX_RULES]; /* of pages that may open sockets */
 	int n_origin;
+	const char *twilio_listen[GW_MAX_LISTENERS];
+	int n_twilio_listen;
+	int twilio_connections;
+	int webhook_deadline; /* milliseconds */
+	const char *public_url;
+	const char *apology;
+	const char *apology_voice;
+	const char *apology_language;
 	const char *tls_certificate;
 	const char *tls_key;
 	const char *proxy[GW_MAX_RULES]; /* networks whose X-Forwarded-For counts */

@@ -131,8 +131,11 @@ static bool
 prepare(gw_session *s)
 {
 	s->state = GW_SESSION_PREPARING;
-	if (PQsetnonblocking(s->pg, 1) != 0 || !PQenterPipelineMode(s->pg) ||
-		!PQsendQueryParams(s->pg, "SELECT mulberry.require_authentication()", 0, NULL, NULL, NULL,
+	if (PQsetnonblocking(s->pg, 1) != 0 || !PQenterPipelineMode(s->pg))
+		return false;
+	if (s->owner->for_role)
+		return PQpipelineSync(s->pg) && flush(s);
+	if (!PQsendQueryParams(s->pg, "SELECT mulberry.require_authentication()", 0, NULL, NULL, NULL,
 						   NULL, 0) ||
 		!PQsendPrepare(s->pg, AUTHENTICATE, AUTHENTICATE_TEXT, 0, NULL) ||
 		!PQsendPrepare(s->pg, ANONYMOUS, ANONYMOUS_TEXT, 0, NULL))
@@ -270,8 +273,9 @@ send_unit(gw_session *s, gw_unit *unit)
 	s->state = GW_SESSION_BUSY;
 	forget_results(s);
 	http_loop_set_timer(s->owner->loop, &s->timer, http_clock() + ANSWER_TIME);
-	return PQsendQueryPrepared(s->pg, unit->token != NULL ? AUTHENTICATE : ANONYMOUS,
-							   unit->token != NULL ? 1 : 2, whom, NULL, NULL, 0) &&
+	return (s->owner->for_role ||
+			PQsendQueryPrepared(s->pg, unit->token != NULL ? AUTHENTICATE : ANONYMOUS,
+								unit->token != NULL ? 1 : 2, whom, NULL, NULL, 0)) &&
 		   (unit->statement == NULL || send_statement(s, unit)) && PQpipelineSync(s->pg) != 0;
 }
 
@@ -321,7 +325,8 @@ finish(gw_session *s)
 	if (s->error == NULL)
 		unit->done(unit, GW_COMMITTED, s->identity, s->result);
 	else
-		unit->done(unit, s->identity == NULL ? GW_REFUSED : GW_FAILED, s->identity, s->error);
+		unit->done(unit, s->identity == NULL && !owner->for_role ? GW_REFUSED : GW_FAILED,
+				   s->identity, s->error);
 	forget_results(s);
 }
 
@@ -360,10 +365,10 @@ read_results(gw_session *s)
 				break;
 			case PGRES_TUPLES_OK:
 				/* whom first, then the statement */
-				keep(s->results == 0 ? &s->identity : &s->result, result);
+				keep(s->results == 0 && !s->owner->for_role ? &s->identity : &s->result, result);
 				break;
 			case PGRES_COMMAND_OK:
-				if (s->preparing != NULL && s->results > 0)
+				if (s->preparing != NULL && (s->results > 0 || s->owner->for_role))
 				{
 					s->prepared[s->n_prepared++] = s->preparing;
 					s->preparing = NULL;

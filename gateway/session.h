@@ -30,6 +30,7 @@ typedef struct gw_session_owner
 	void *context;
 	http_loop *loop;
 	const char *conninfo;
+	bool for_role; /* units work for the role that is connected: they say of nobody else */
 
 	/* It can take a unit. */
 	void (*ready)(void *context);

@@ -43,7 +43,7 @@ typedef enum gw_outcome
 
 struct gw_unit
 {
-	/* for whom: a token, or without one an access to a tenant */
+	/* for whom: a token, or without one an access to a tenant; nothing where sessions are the role's own */
 	const char *token;
 	const char *access;
 	const char *tenant;

@@ -102,6 +102,10 @@ SELECT call_sid, from_number, to_number, status, settings_version, consent, reco
 SELECT r.status, r.body FROM (SELECT '{"AccountSid": "AC11111111111111111111111111111111", "CallSid": "CAdddddddddddddddddddddddddddddddd", "To": "+12025550100", "CallStatus": "completed"}'::text AS b) AS j,
     LATERAL (SELECT 'https://hooks.example/base/twilio/status?bodySHA256=' || encode(sha256(convert_to(b, 'UTF8')), 'hex') AS u) AS l,
     mulberry.handle_twilio_request(l.u, convert_to(b, 'UTF8'), 'application/json', mulberry.twilio_signature(l.u, '{}', '12345')) AS r;
+-- a path alone: the endpoint's public URL is in front of it, whether its own path was kept on the way or not
+SELECT p.path, r.status FROM (VALUES ('/base/twilio/status'), ('/twilio/status'), ('/other/twilio/status'), ('/twilio/twilio/status')) AS p (path),
+    (SELECT jsonb_build_object('AccountSid', 'AC' || repeat('1', 32), 'CallSid', 'CA' || repeat('d', 32), 'To', '+12025550100', 'CallStatus', 'completed') AS params) AS q,
+    mulberry.handle_twilio_request(p.path, pg_temp.form(q.params), 'application/x-www-form-urlencoded', mulberry.twilio_signature('https://hooks.example/base/twilio/status', q.params, '12345')) AS r;
 -- something is broken here: the caller hears that nobody can take the call, and never a failure
 ALTER TABLE mulberry_internal.webhook_answers ADD CONSTRAINT broken CHECK (status <> 200) NOT VALID;
 SET client_min_messages = error;

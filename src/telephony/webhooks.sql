@@ -55,10 +55,13 @@ COMMENT ON FUNCTION account_secrets(endpoints) IS
 
 CREATE OR REPLACE FUNCTION requested_url(e endpoints, url text) RETURNS text
 LANGUAGE sql IMMUTABLE
-RETURN CASE WHEN url ~ '^/' THEN coalesce(substring(e.options->>'public_url' FROM '^https?://[^/]+'), 'https://localhost') || url
-            ELSE url END;
+RETURN CASE WHEN url !~ '^/' THEN url
+            WHEN starts_with(url, substring(e.options->>'public_url' FROM '^https?://[^/]+(/.*)?$') || '/twilio/')
+            THEN substring(e.options->>'public_url' FROM '^https?://[^/]+') || url
+            ELSE coalesce(e.options->>'public_url', 'https://localhost') || url END;
 COMMENT ON FUNCTION requested_url(endpoints, text) IS
-    'a URL as Twilio requested it: a path and query alone are completed by the public URL of an endpoint (internal)';
+    'a URL as Twilio requested it: a path and query alone are completed by the public URL of an endpoint, with the path that this may have '
+    'in front of /twilio/ or without it (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.handle_twilio_webhook(url text, params jsonb, signature text, idempotency_token text DEFAULT NULL,
                                       OUT status integer, OUT content_type text, OUT body text)

@@ -21,7 +21,7 @@ my $number = 0;
 my @started;
 
 # Starts one with a role of its own, "gate", which has gateway access to all tenants; more flags may follow.  Returns
-# { run, pid, port, admin, log, http }.
+# { run, pid, port, admin, twilio, log, http }; twilio with --twilio-listen.
 sub start_gateway
 {
     my ($node, @flags) = @_;
@@ -36,7 +36,7 @@ sub start_gateway
     $gateway->{pid} = $gateway->{run}{KIDS}[0]{PID};
     my $text = wait_for_gateway($gateway, qr/"serving"/);
     my @found = $text =~ /"detail":"127\.0\.0\.1:\d+, port (\d+)"/g;
-    @$gateway{qw(port admin)} = @found;
+    @$gateway{qw(port admin twilio)} = @found;
     return $gateway;
 }
 
