@@ -33,7 +33,7 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 
 	if (outcome == GW_COMMITTED)
 	{
-		gw_identity_is_good(c->identity, identity);
+		gw_identity_is_used(c->identity);
 		gw_text_puts(&body, "{\"status\":\"accepted\",\"message\":\"Call completion signal "
 							"received\",\"call_id\":");
 		gw_text_json(&body, c->call_id, strlen(c->call_id));

@@ -30,6 +30,8 @@ typedef struct question
 static void handle(gw_gateway *gateway, http_server *server, http_request *request,
 				   gw_identity *identity, const http_match *match);
 
+static void ask_database(question *q);
+
 static void
 answered(gw_unit *unit, gw_outcome outcome, const PGresult *identity_row, const PGresult *result)
 {
@@ -38,11 +40,15 @@ answered(gw_unit *unit, gw_outcome outcome, const PGresult *identity_row, const 
 	http_id *waiting = identity->waiting;
 	int n = identity->n_waiting;
 
+	if (outcome == GW_COMMITTED && !gw_identity_is_good(identity, identity_row))
+	{
+		ask_database(q);
+		return;
+	}
 	identity->waiting = NULL;
 	identity->n_waiting = 0;
-	identity->standing = GW_UNASKED;
-	if (outcome == GW_COMMITTED)
-		gw_identity_is_good(identity, identity_row);
+	if (outcome != GW_COMMITTED)
+		identity->standing = GW_UNASKED;
 	for (int i = 0; i < n; i++)
 	{
 		http_request *request = http_request_find(q->gateway->server, waiting[i]);
@@ -58,6 +64,15 @@ answered(gw_unit *unit, gw_outcome outcome, const PGresult *identity_row, const 
 	free(waiting);
 	gw_identity_release(identity);
 	free(q);
+}
+
+static void
+ask_database(question *q)
+{
+	gw_identity_is_asked(q->identity);
+	q->unit = (gw_unit){ .done = answered };
+	gw_unit_for(&q->unit, q->identity);
+	gw_database_add(q->gateway->database, &q->unit);
 }
 
 /* Has a request wait until the database has said what its token is worth. */
@@ -85,12 +100,9 @@ ask(gw_gateway *gateway, http_request *request, gw_identity *identity)
 		gw_answer_detail(gateway, http_request_id(request), 503, "Out of memory");
 		return;
 	}
-	identity->standing = GW_ASKED;
 	q->gateway = gateway;
 	q->identity = gw_identity_hold(identity);
-	q->unit.done = answered;
-	gw_unit_for(&q->unit, identity);
-	gw_database_add(gateway->database, &q->unit);
+	ask_database(q);
 }
 
 /* ---------------------------------------------------------------------------
@@ -204,6 +216,7 @@ identity_of(gw_gateway *gateway, http_request *request, const gw_action *action,
 			const uint8_t *address)
 {
 	http_text query = http_request_query(request);
+	http_text origin = http_request_header(request, "Origin");
 	mb_http_walk walk = { 0 };
 	http_text offered;
 
@@ -227,6 +240,10 @@ identity_of(gw_gateway *gateway, http_request *request, const gw_action *action,
 			return gw_identities_find_token(gateway->identities, query.data + at + 6, n);
 		}
 	}
+	/* any page that somebody with such an address looks at may have sent it, and made its host's name mean us */
+	if (origin.data != NULL &&
+		!gw_options_name_origin(gateway->options, origin.data, origin.length))
+		address = NULL;
 	return gw_identities_find(gateway->identities, request, action->access, address);
 }
 

@@ -272,23 +272,34 @@ gw_identities_find(gw_identities *identities, const http_request *request, int a
 }
 
 void
+gw_identity_is_asked(gw_identity *identity)
+{
+	identity->standing = GW_ASKED;
+	identity->doubted = false;
+}
+
+bool
 gw_identity_is_good(gw_identity *identity, const PGresult *row)
 {
-	if (identity->token == NULL)
-		return;
-	if (identity->standing != GW_GOOD)
-	{
-		snprintf(identity->id, sizeof(identity->id), "%s", PQgetvalue(row, 0, 0));
-		snprintf(identity->name, sizeof(identity->name), "%s", PQgetvalue(row, 0, 1));
-		identity->access = read_accesses(PQgetvalue(row, 0, 2));
-		snprintf(identity->tenant, sizeof(identity->tenant), "%s", PQgetvalue(row, 0, 3));
-		identity->expires = PQgetisnull(row, 0, 4)
-								? 0
-								: http_clock() + (int64_t) (strtod(PQgetvalue(row, 0, 4), NULL) *
-															(double) HTTP_SECOND);
-	}
+	if (identity->doubted)
+		return false;
+	snprintf(identity->id, sizeof(identity->id), "%s", PQgetvalue(row, 0, 0));
+	snprintf(identity->name, sizeof(identity->name), "%s", PQgetvalue(row, 0, 1));
+	identity->access = read_accesses(PQgetvalue(row, 0, 2));
+	snprintf(identity->tenant, sizeof(identity->tenant), "%s", PQgetvalue(row, 0, 3));
+	identity->expires =
+		PQgetisnull(row, 0, 4)
+			? 0
+			: http_clock() + (int64_t) (strtod(PQgetvalue(row, 0, 4), NULL) * (double) HTTP_SECOND);
 	identity->standing = GW_GOOD;
 	identity->used = true;
+	return true;
+}
+
+void
+gw_identity_is_used(gw_identity *identity)
+{
+	identity->used = identity->token != NULL;
 }
 
 void
@@ -308,6 +319,9 @@ gw_identities_forget(gw_identities *identities, const char *id)
 		for (gw_identity *identity = identities->buckets[i]; identity != NULL;
 			 identity = identity->next)
 		{
+			/* whose token it is that is being asked about is not known the first time */
+			if (identity->standing == GW_ASKED)
+				identity->doubted = true;
 			if (identity->standing == GW_GOOD && (id == NULL || strcmp(identity->id, id) == 0))
 				identity->standing = GW_UNASKED;
 		}

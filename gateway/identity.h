@@ -40,6 +40,7 @@ typedef struct gw_identity
 	char tenant[64]; /* "" for all of them */
 	char id[37];	 /* of the token, by which its revocation is told */
 	bool used;		 /* since the database was told of uses */
+	bool doubted;	 /* a revocation was told while the database was being asked */
 
 	/* for units */
 	char *token; /* NULL for a rule */
@@ -84,9 +85,18 @@ gw_identities_find_token(gw_identities *identities, const char *token, size_t n)
 extern gw_identity *gw_identity_hold(gw_identity *identity);
 extern void gw_identity_release(gw_identity *identity);
 
-/* What the database said. */
-extern void gw_identity_is_good(gw_identity *identity, const PGresult *row);
+/* The database is being asked what it is worth. */
+extern void gw_identity_is_asked(gw_identity *identity);
+
+/*
+ * What it said.  False when it was told of a revocation since it was asked: which of the two came first is not
+ * known, and it is asked again.
+ */
+extern bool gw_identity_is_good(gw_identity *identity, const PGresult *row);
 extern void gw_identity_is_worthless(gw_identity *identity);
+
+/* Something that was done for it has been committed, which says nothing of what it is worth by now. */
+extern void gw_identity_is_used(gw_identity *identity);
 
 /* A token was revoked (NULL: any may have been): it has to be asked for again. */
 extern void gw_identities_forget(gw_identities *identities, const char *id);

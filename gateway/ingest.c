@@ -194,7 +194,7 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 	/* units that were never sent */
 	close_batch(b);
 	if (outcome == GW_COMMITTED)
-		gw_identity_is_good(b->identity, identity);
+		gw_identity_is_used(b->identity);
 	for (int i = 0; i < b->n; i++)
 	{
 		if (outcome == GW_COMMITTED && i < PQntuples(result))

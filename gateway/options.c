@@ -51,8 +51,8 @@ static const struct setting
 	  GW_MAX_RULES, 0, "access@tenant=network for clients without a token, repeatable [none]" },
 	{ "origin", TEXTS, offsetof(gw_options, origin), offsetof(gw_options, n_origin), GW_MAX_RULES,
 	  0,
-	  "of pages that may open WebSockets, such as https://desk.example, or *; repeatable [that of "
-	  "this host]" },
+	  "of pages that may open WebSockets, and are served without a token if others there are, such "
+	  "as https://desk.example, or *; repeatable [WebSockets: that of this host]" },
 	{ "twilio-listen", TEXTS, offsetof(gw_options, twilio_listen),
 	  offsetof(gw_options, n_twilio_listen), GW_MAX_LISTENERS, 0,
 	  "the same as listen for Twilio's webhooks alone, repeatable [none]" },
@@ -301,4 +301,17 @@ gw_options_read(gw_options *options, int argc, char **argv)
 		options->listen[options->n_listen++] = "127.0.0.1:8000";
 	fine = gw_options_fit(options) && fine;
 	return fine ? 0 : 2 + 1;
+}
+
+bool
+gw_options_name_origin(const gw_options *options, const char *origin, size_t n)
+{
+	for (int i = 0; i < options->n_origin; i++)
+	{
+		const char *named = options->origin[i];
+
+		if (strcmp(named, "*") == 0 || (strlen(named) == n && memcmp(named, origin, n) == 0))
+			return true;
+	}
+	return false;
 }

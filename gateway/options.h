@@ -21,7 +21,8 @@ typedef struct gw_options
 	int n_admin_listen;
 	const char *anonymous[GW_MAX_RULES];
 	int n_anonymous;
-	const char *origin[GW_MAX_RULES]; /* of pages that may open sockets */
+	const char
+		*origin[GW_MAX_RULES]; /* of pages that may open sockets, and are served without a token */
 	int n_origin;
 	const char *twilio_listen[GW_MAX_LISTENERS];
 	int n_twilio_listen;
@@ -62,5 +63,8 @@ typedef struct gw_options
  * say has been said.  Texts live as long as the program.
  */
 extern int gw_options_read(gw_options *options, int argc, char **argv);
+
+/* Whether pages of that origin are named. */
+extern bool gw_options_name_origin(const gw_options *options, const char *origin, size_t n);
 
 #endif /* GATEWAY_OPTIONS_H */

@@ -23,6 +23,7 @@ typedef struct reading
 {
 	gw_unit unit;
 	gw_supervisor *client;
+	int doubts; /* it answers those */
 	char since[24];
 	char rows[12];
 } reading;
@@ -32,6 +33,8 @@ have_read(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGr
 {
 	reading *r = (reading *) unit;
 	gw_supervisor *c = r->client;
+	bool whole = r->unit.statement != NULL;
+	int doubts = r->doubts;
 	int n;
 
 	free(r);
@@ -51,6 +54,7 @@ have_read(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGr
 						  "the token is not valid, or does not allow this");
 		return;
 	}
+	c->denied = doubts;
 	/* columns: seq, prev, event, call_id, message */
 	n = PQntuples(result);
 	for (int i = 0; i < n && !c->overflown; i++)
@@ -67,7 +71,11 @@ have_read(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGr
 	}
 	/* a page that is not full was the last one, unless something came that it may not have seen */
 	if (n < ROWS && !c->missed)
+	{
 		c->behind = false;
+		if (!whole)
+			gw_supervisor_send_resync(c);
+	}
 	else if (!c->overflown)
 		gw_supervisor_read_on(c);
 }
@@ -85,6 +93,14 @@ gw_supervisor_read_on(gw_supervisor *c)
 	c->asking = true;
 	c->missed = false;
 	r->client = c;
+	r->doubts = c->doubts;
+	r->unit.done = have_read;
+	gw_unit_for(&r->unit, c->identity);
+	if (!gw_supervisor_has_number(c))
+	{
+		gw_database_add(c->gateway->database, &r->unit);
+		return;
+	}
 	snprintf(r->since, sizeof(r->since), "%lld", (long long) c->seq);
 	snprintf(r->rows, sizeof(r->rows), "%d", ROWS);
 	r->unit.statement = &events_since;
@@ -92,7 +108,5 @@ gw_supervisor_read_on(gw_supervisor *c)
 	r->unit.values[0] = r->since;
 	r->unit.values[1] = r->rows;
 	r->unit.values[2] = c->tenant;
-	r->unit.done = have_read;
-	gw_unit_for(&r->unit, c->identity);
 	gw_database_add(c->gateway->database, &r->unit);
 }

@@ -292,7 +292,7 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 	if (outcome == GW_COMMITTED)
 	{
 		if (query->identity != NULL)
-			gw_identity_is_good(query->identity, identity);
+			gw_identity_is_used(query->identity);
 		if (plan->answer != NULL)
 			plan->answer(query, result);
 		else

@@ -9,6 +9,28 @@
 #include <string.h>
 
 #include "gateway.h"
+#include "past.h"
+
+void
+gw_supervisor_doubt(gw_supervisor *c)
+{
+	c->doubts++;
+	c->behind = true;
+	c->missed = true;
+	gw_supervisor_read_on(c);
+}
+
+bool
+gw_supervisor_is_doubted(const gw_supervisor *c)
+{
+	return c->doubts != c->denied;
+}
+
+bool
+gw_supervisor_has_number(const gw_supervisor *c)
+{
+	return c->tenant[0] != '\0' && c->seq >= 0;
+}
 
 bool
 gw_supervisor_wants(const gw_supervisor *c, const char *tenant, const char *event,

@@ -27,9 +27,18 @@ typedef struct gw_supervisor
 	bool asking;	/* a unit is under way */
 	bool missed;	/* an event came since that was asked */
 	bool overflown; /* its queue was dropped */
-	bool gone;		/* frees itself when the unit is done */
+	int doubts; /* how often its token may have been revoked, and how many of those the database has denied */
+	int denied;
+	bool gone; /* frees itself when the unit is done */
 	struct gw_supervisor *next;
 } gw_supervisor;
+
+/* Its token may have been revoked: nothing that only goes by is sent before the database has said that it was not. */
+extern void gw_supervisor_doubt(gw_supervisor *c);
+extern bool gw_supervisor_is_doubted(const gw_supervisor *c);
+
+/* Whether it can be told what it missed: it hears one tenant, and has the number of its last event. */
+extern bool gw_supervisor_has_number(const gw_supervisor *c);
 
 /* Whether it wants an event of a tenant; call_id may be NULL. */
 extern bool gw_supervisor_wants(const gw_supervisor *c, const char *tenant, const char *event,

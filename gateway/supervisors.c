@@ -73,7 +73,8 @@ send_packets(gw_supervisors *supervisors, const char *tenant, const json_t *mess
 
 	for (gw_supervisor *c = supervisors->clients; c != NULL && frame != NULL; c = c->next)
 	{
-		if ((c->n_calls > 0) == with_calls && gw_supervisor_wants(c, tenant, event, call_id))
+		if ((c->n_calls > 0) == with_calls && !gw_supervisor_is_doubted(c) &&
+			gw_supervisor_wants(c, tenant, event, call_id))
 			gw_supervisor_send_frame(c, frame);
 	}
 	http_blob_release(frame);
@@ -159,7 +160,7 @@ send_stored(gw_supervisors *supervisors, const char *tenant, const json_t *messa
 	{
 		if (c->tenant[0] == '\0')
 		{
-			if (gw_supervisor_wants(c, tenant, event, call_id))
+			if (!c->behind && gw_supervisor_wants(c, tenant, event, call_id))
 				gw_supervisor_send_frame(c, frame);
 			continue;
 		}
@@ -216,15 +217,7 @@ void
 gw_supervisors_missed(gw_supervisors *supervisors)
 {
 	for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
-	{
-		if (c->tenant[0] == '\0' || c->seq < 0)
-			gw_supervisor_send_resync(c);
-		else
-		{
-			c->behind = true;
-			gw_supervisor_read_on(c);
-		}
-	}
+		gw_supervisor_doubt(c);
 }
 
 void
@@ -236,11 +229,9 @@ gw_supervisors_writable(gw_supervisors *supervisors, http_id id)
 			continue;
 		c->overflown = false;
 		gw_supervisor_send_resync(c);
-		if (c->tenant[0] != '\0' && c->seq >= 0)
-		{
-			c->behind = true;
+		c->behind = c->behind || gw_supervisor_has_number(c);
+		if (c->behind)
 			gw_supervisor_read_on(c);
-		}
 	}
 }
 
@@ -259,14 +250,8 @@ origin_may(const gw_gateway *gateway, const http_request *request)
 
 	if (origin.data == NULL)
 		return true;
-	for (int i = 0; i < gateway->options->n_origin; i++)
-	{
-		const char *allowed = gateway->options->origin[i];
-
-		if (strcmp(allowed, "*") == 0 ||
-			(strlen(allowed) == origin.length && memcmp(allowed, origin.data, origin.length) == 0))
-			return true;
-	}
+	if (gw_options_name_origin(gateway->options, origin.data, origin.length))
+		return true;
 	scheme = origin.length > 8 && memcmp(origin.data, "https://", 8) == 0  ? 8
 			 : origin.length > 7 && memcmp(origin.data, "http://", 7) == 0 ? 7
 																		   : 0;
@@ -420,8 +405,9 @@ gw_supervisors_revoked(gw_supervisors *supervisors, const char *id)
 {
 	for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
 	{
+		/* anybody who may connect to the database can say so */
 		if (strcmp(c->identity->id, id) == 0)
-			http_socket_close(supervisors->gateway->server, c->id, 1008, "the token was revoked");
+			gw_supervisor_doubt(c);
 	}
 }
 

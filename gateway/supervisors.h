@@ -19,10 +19,10 @@ extern void gw_supervisors_free(gw_supervisors *supervisors);
 extern void
 gw_supervisors_event(gw_supervisors *supervisors, const char *tenant, const char *payload);
 
-/* The database may have told of some that were not heard. */
+/* The database may have told of events and revocations that were not heard. */
 extern void gw_supervisors_missed(gw_supervisors *supervisors);
 
-/* A token was revoked: its sockets end. */
+/* A token is said to be revoked: its sockets end when that is so. */
 extern void gw_supervisors_revoked(gw_supervisors *supervisors, const char *id);
 
 /* For http_handlers. */

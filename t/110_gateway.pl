@@ -66,7 +66,7 @@ SKIP:
 my $node = mulberry_cluster('gateway', conf => "mulberry.grace_period = '500ms'");
 sub sql { return $node->safe_psql('postgres', shift) }
 sql(q{CREATE ROLE gate LOGIN; SELECT mulberry.grant_access('gate', 'gateway', NULL); SELECT mulberry.create_tenant('north');});
-my $open = start_gateway($node, '--anonymous', 'ingest@default=127.0.0.0/8');
+my $open = start_gateway($node, '--anonymous', 'ingest@default=127.0.0.0/8', '--origin', 'https://desk.example');
 $node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM pg_stat_activity WHERE application_name = 'mulberry-gateway'}) or die;
 
 sub stream { my ($call, $sequence, %more) = @_; return ask($open, 'POST', "/v1/call/stream/$call", body => packet_body($sequence), %more) }
@@ -167,7 +167,9 @@ $answer = ask($open, 'GET', '/v1/call/stream/x');
 is("$answer->{status} $answer->{content} $answer->{headers}{allow}", '405 {"detail":"Method Not Allowed"} POST, OPTIONS', 'no such method');
 $answer = ask($open, 'OPTIONS', '/v1/call/stream/x', headers => { Origin => 'https://example.net', 'Access-Control-Request-Method' => 'POST', 'Access-Control-Request-Headers' => 'content-type' });
 is("$answer->{status} $answer->{headers}{'access-control-allow-origin'} $answer->{headers}{'access-control-allow-headers'}", '200 * content-type', 'a page asks before');
-is(stream('origin', 0, headers => { Origin => 'https://example.net' })->{headers}{'access-control-allow-origin'}, '*', 'and may');
+$answer = stream('origin', 0, headers => { Origin => 'https://example.net' });
+is("$answer->{status} $answer->{headers}{'access-control-allow-origin'}", '401 *', 'and needs a token, whatever the address of its browser');
+is(stream('origin', 0, headers => { Origin => $_ })->{status}, $_ eq 'https://desk.example' ? 202 : 401, $_) foreach 'http://desk.example', 'null', "http://127.0.0.1:$open->{port}", 'https://desk.example';
 is(stream('a%2Fb%20c%27%3B--', 0)->{json}{call_id}, "a/b c';--", 'a call id with a slash and what SQL would mind');
 is(stream('%ff', 0)->{status}, 400, 'one that is not UTF-8');
 is(stream('%00', 0)->{status}, 400, 'one with a NUL');

@@ -24,7 +24,8 @@ my %token = map { /(\S+) (\S+)/ } split /\n/, sql(<<'SQL');
 SELECT 'pbx ' || mulberry.create_token('pbx', 'ingest', 'north') UNION ALL
 SELECT 'desk ' || mulberry.create_token('desk', 'supervisor', 'north') UNION ALL
 SELECT 'other ' || mulberry.create_token('other', 'supervisor') UNION ALL
-SELECT 'all ' || mulberry.create_token('all', 'supervisor', NULL);
+SELECT 'all ' || mulberry.create_token('all', 'supervisor', NULL) UNION ALL
+SELECT 'gone ' || mulberry.create_token('gone', 'supervisor', NULL);
 SQL
 my $gateway = start_gateway($node, '--anonymous', 'supervisor@default=127.0.0.0/8');
 $node->poll_query_until('postgres', q{SELECT count(*) = 5 FROM pg_stat_activity WHERE application_name ~ '^mulberry-gateway'}) or die;
@@ -94,6 +95,21 @@ like($rejected->{state}, qr/^(?:COMPLETED|PROCESSING_AI|ARCHIVED)$/, 'and in whi
 is(scalar(events($_)), 0, 'of another tenant nothing comes') foreach $other, $anonymous;
 is(scalar(grep { $_->{tenant} ne 'north' } events($all)), 0, 'who may hear all tenants is told which it is');
 
+# ---- a token is revoked, or said to be ----
+
+# whoever may connect to the database can say so: the gateway asks it
+sql(q{NOTIFY mulberry_tokens});
+heard($anonymous, qr/"event":"resync"/);
+sql(q{SELECT mulberry.begin_call('still_heard')});
+heard($anonymous, qr/"still_heard"/);
+my $gone = listen_to('', "token=$token{gone}");
+sql(q{ALTER ROLE gate CONNECTION LIMIT 0});
+sql(q{SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE application_name = 'mulberry-gateway feed'});
+sql(q{SELECT mulberry.revoke_token('gone', NULL)});
+sql(q{ALTER ROLE gate CONNECTION LIMIT -1});
+heard($gone, qr/^closed 1008/m);
+heard($all, qr/"event":"resync"/);
+
 # ---- from a number on ----
 
 my @stored = grep { defined $_->{seq} } events($desk);
@@ -146,6 +162,7 @@ like(log_of_gateway($gateway), qr/"warning".*a token came in a query/, 'which is
 unlike(log_of_gateway($gateway), qr/\Q$token{desk}\E/, 'without telling it');
 like(${ listen_to('', "token=$token{desk}", 'Origin=https://evil.example')->{out} }, qr/^refused 403/, 'a page of another origin');
 like(${ listen_to('', "token=$token{desk}", "Origin=http://127.0.0.1:$gateway->{port}")->{out} }, qr/^connected/, 'a page of this host');
+like(${ listen_to('', "Origin=http://127.0.0.1:$gateway->{port}")->{out} }, qr/^refused 401/, 'which is not served for the address of its browser');
 is(ask($gateway, 'GET', '/ws/supervisor', token => $token{desk})->{status}, 426, 'no WebSocket');
 
 # ---- who comes while the database is away ----
