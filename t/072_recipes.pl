@@ -48,7 +48,7 @@ local $ENV{HOME} = $dir;
 
 # The Python that has the package: not every first one on the path is the system's.
 my ($python) = grep { system("$_ -c 'import psycopg2' 2>/dev/null") == 0 } qw(python3 /usr/bin/python3);
-ok($python, "Python has $python_package") or BAIL_OUT("install $python_package");
+ok($python, "Python has $python_package") or die "install $python_package";
 mkdir "$dir/$_" for keys %recipes;
 # A machine may reach Debian's packages and no registry of npm.
 my $registry = system("npm view --fetch-retries=1 $node_package version >$dir/js/npm.log 2>&1") == 0;

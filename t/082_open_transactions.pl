@@ -47,7 +47,7 @@ wait_for_true($node, "SELECT count(*) > 0 FROM mulberry_internal.endpoint_state 
 is(join(' ', missing_calls($node, %call)), '', 'each function is called');
 
 my $shared = Mulberry::SharedWork->new($node);
-is($shared->stopped, '', 'nothing is open') or BAIL_OUT('the test itself does not work');
+is($shared->stopped, '', 'nothing is open') or die 'the test itself does not work';
 for my $name (sort keys %call)
 {
     next if $ENV{ONLY} && $name !~ /$ENV{ONLY}/;

@@ -143,7 +143,7 @@ my @poison = (
 );
 
 my $shared = Mulberry::SharedWork->new($node);
-is($shared->stopped, '', 'nothing is poisoned') or BAIL_OUT('the test itself does not work');
+is($shared->stopped, '', 'nothing is poisoned') or die 'the test itself does not work';
 for my $poison (@poison)
 {
     my ($unit, $name, $row) = @$poison;

@@ -17,7 +17,8 @@ my $package = 'twilio@6';
 plan skip_all => 'no registry of npm answers' if system("npm view --fetch-retries=1 $package version >$dir/npm.log 2>&1") != 0;
 local $ENV{HOME} = $dir;
 append_to_file("$dir/package.json", '{}');
-is(system("cd $dir && npm install --silent --no-fund --no-audit $package >npm.log 2>&1"), 0, "npm installs $package") or BAIL_OUT(slurp_file("$dir/npm.log"));
+is(system("cd $dir && npm install --silent --no-fund --no-audit $package >npm.log 2>&1"), 0, "npm installs $package")
+  or die slurp_file("$dir/npm.log");
 local $ENV{NODE_PATH} = "$dir/node_modules";
 
 # What the library says; from a file of what it is asked.
