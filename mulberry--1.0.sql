@@ -13632,6 +13632,8 @@ CREATE FUNCTION segments_said() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
+DECLARE
+    problem text;
 BEGIN
     -- What our side says is no emergency.  A phrase may go on in the next segment, and what one denies is not in the other.
     PERFORM mulberry_internal.note_emergencies(c.tenant, c.call_id, c.id, s.said, 'segment', k.name)
@@ -13642,6 +13644,14 @@ BEGIN
        JOIN mulberry_internal.all_tracks k ON k.call = s.call AND k.number = s.track
       WHERE k.name <> 'agent'
       ORDER BY c.id, k.number;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    -- what passes has the whole stored once more; anything else would cost the transcript, each time
+    IF SQLSTATE ~ '^(40|53|55)' THEN
+        RAISE;
+    END IF;
+    GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT;
+    RAISE WARNING 'what was said was not looked through for emergencies: %', problem USING ERRCODE = SQLSTATE;
     RETURN NULL;
 END
 $$;

@@ -47,6 +47,12 @@ SELECT mulberry.set_endpoint('alarm', 'json', 'https://alarm.example', NULL, ten
 SELECT mulberry.set_escalation_contact(endpoint => 'alarm', tenant => 'rescue');
 SELECT mulberry.note_partial('talk', 'overdose', 'caller', 'rescue');
 SELECT kind, endpoint, max_attempts, (payload->'report') - 'at' FROM mulberry_internal.job_queue WHERE kind = 'escalate';
+-- what cannot be looked through is stored all the same
+INSERT INTO mulberry_internal.telephony_versions (tenant, version, settings, role)
+SELECT id, 99, '{"emergency_words": []}', 'nobody' FROM mulberry_internal.tenants WHERE name = 'rescue';
+SELECT mulberry_internal.put_segments(:call, 0, 0, '[{"text": "poison"}]');
+SELECT text FROM mulberry_internal.segments WHERE call = :call AND track = 0;
+DELETE FROM mulberry_internal.telephony_versions WHERE version = 99;
 -- erased with the call
 SELECT mulberry.erase_call('talk', 'rescue');
 SELECT (SELECT count(*) FROM mulberry.emergency_status) AS emergencies, (SELECT count(*) FROM mulberry_internal.job_queue WHERE kind = 'escalate') AS jobs,

@@ -8,6 +8,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
@@ -91,6 +92,7 @@ look_for(const folded_text *text, const char *phrase, const char *code, Function
 	size_t size;
 	char *words = fold(phrase, strlen(phrase), &size, NULL);
 
+	CHECK_FOR_INTERRUPTS();
 	if (mb_emergency_find(text->words, text->length, 0, words, mb_emergency_language_by_code(code),
 						  &place))
 	{
