@@ -330,7 +330,8 @@ gw_handle_supervisor(gw_call *call)
 {
 	gw_supervisors *supervisors = call->gateway->supervisors;
 	http_id id = http_request_id(call->request);
-	http_socket_options options = { .max_message = 4096, .max_queued = MAX_QUEUED };
+	/* what waits in the kernel cannot be dropped, and would be old when it is read */
+	http_socket_options options = { .max_message = 4096, .max_queued = MAX_QUEUED, .prompt = true };
 	gw_supervisor *c = calloc(1, sizeof(*c));
 	const char *wrong;
 

@@ -9,6 +9,7 @@ use IPC::Run;
 use JSON::PP;
 use Mulberry::Cluster;
 use Mulberry::Gateway;
+use Mulberry::RawHttp qw(connection frame next_frame read_answer resident_kb);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -183,6 +184,55 @@ heard($early, qr/"began_at_last"/);
 @after = grep { defined $_->{seq} } events($early);
 is(join(' ', map { $_->{seq} } @after), join(' ', 1 .. $after[-1]{seq}), 'and then hears all of it, in order');
 
+# ---- who does not read ----
+
+sql(q{SELECT mulberry.create_tenant('busy')});
+my $busy = sql(q{SELECT mulberry.create_token('busy', 'supervisor', 'busy')});
+sub busy_socket
+{
+    my ($query) = @_;
+    my $socket = connection($gateway, "GET /ws/supervisor$query HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer $busy\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+          . "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+    is(read_answer($socket)->{status}, 101, 'a WebSocket');
+    return $socket;
+}
+sub next_event
+{
+    my ($socket) = @_;
+    while (my $frame = next_frame($socket))
+    {
+        return decode_json($frame->[1]) if $frame->[0] == 1;
+        print $socket frame(10, $frame->[1]) if $frame->[0] == 9;
+    }
+    die 'no more events';
+}
+# all of it is asked for, so that it does not matter when the gateway begins to listen
+my $slow = busy_socket('?since=0');
+my $quick = busy_socket('?since=0&call=the_last');
+my $resident = resident_kb($gateway);
+# more than his queue and the kernel hold, unless that were without bounds
+sql(q{SELECT count(mulberry.begin_call('busy_' || n, tenant => 'busy', attributes => jsonb_build_object('x', repeat('y', 7000)))) FROM generate_series(1, 200) n});
+sql(q{SELECT mulberry.begin_call('the_last', tenant => 'busy')});
+is(next_event($quick)->{call_id}, 'the_last', 'who reads hears what he has asked for');
+cmp_ok(resident_kb($gateway) - $resident, '<', 8000, 'who does not read costs little') unless $ENV{MULBERRY_GATEWAY};
+my (@heard, $resync, @rest);
+while (1)
+{
+    my $event = next_event($slow);
+    if ($event->{event} eq 'resync')
+    {
+        # what he has missed is there for him to read, and he goes on with what comes
+        $resync = $event->{seq};
+        sql(q{SELECT mulberry.begin_call('busy_last', tenant => 'busy')});
+    }
+    else { push @{ defined $resync ? \@rest : \@heard }, $event->{seq} }
+    last if ($event->{call_id} // '') =~ /^(?:the_last|busy_last)$/;
+}
+is(join(' ', @heard), join(' ', $heard[0] .. $heard[-1]), 'he hears without a gap what was kept for him, ' . @heard . ' events');
+cmp_ok($resync // -1, '>', $heard[-1], 'then that he has missed something');
+is(join(' ', @rest), join(' ', $resync + 1 .. $rest[-1]), 'and from there on everything') if defined $resync;
+close $_ foreach $slow, $quick;
+
 # ---- many events, and the end ----
 
 my $many = listen_to('', "token=$token{desk}");
@@ -194,9 +244,10 @@ $packets += $_->{packets} foreach @busy;
 is($packets, 1000, 'packets are gathered, ' . @busy . ' messages for 1000, and counted');
 sql(q{SELECT mulberry.revoke_token('desk', 'north')});
 heard($_, qr/^closed 1008/m) foreach $desk, $one, $later, $early, $many;
+my $ending = listen_to('', "token=$token{all}");
 kill 'TERM', $gateway->{pid};
-heard($all, qr/"event":"resync"[^\n]*\nclosed 1001/m);
-$_->{run}->kill_kill foreach $other, $anonymous, $kinds, $since, $all;
+heard($ending, qr/"event":"resync"[^\n]*\nclosed 1001/m);
+$_->{run}->kill_kill foreach $other, $anonymous, $kinds, $since, $all, $ending;
 $gateway->{run}->finish;
 $node->stop;
 done_testing();
