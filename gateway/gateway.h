@@ -21,6 +21,7 @@
 #endif
 
 typedef struct gw_ingest gw_ingest;
+typedef struct gw_health gw_health;
 typedef struct gw_gateway gw_gateway;
 
 struct gw_gateway
@@ -36,6 +37,7 @@ struct gw_gateway
 	gw_ingest *ingest;
 	gw_supervisors *supervisors;
 	gw_webhooks *webhooks; /* Twilio's; NULL without a listener for them */
+	gw_health *health;	   /* of the telephone */
 	int64_t started;
 	bool stopping;
 
@@ -95,6 +97,7 @@ extern void gw_unit_for(gw_unit *unit, const gw_identity *identity);
 
 /* metadata.c */
 extern const gw_plan gw_begin;
+extern const gw_plan gw_twilio_sessions;
 extern const gw_plan gw_describe;
 
 /* ingest.c, complete.c, supervisors.c, health.c, query.c */
@@ -108,5 +111,10 @@ extern void gw_handle_root(gw_call *call);
 extern void gw_handle_live(gw_call *call);
 extern void gw_handle_ready(gw_call *call);
 extern void gw_handle_metrics(gw_call *call);
+
+/* telephony.c */
+extern gw_health *gw_health_new(gw_gateway *gateway);
+extern void gw_health_free(gw_health *health);
+extern void gw_handle_twilio_health(gw_call *call);
 
 #endif /* GATEWAY_GATEWAY_H */

@@ -135,8 +135,9 @@ prepare(const gw_options *options)
 	gateway.identities = gw_identities_new((size_t) options->max_tokens);
 	gateway.ingest = gw_ingest_new(&gateway);
 	gateway.supervisors = gateway.loop == NULL ? NULL : gw_supervisors_new(&gateway);
+	gateway.health = gw_health_new(&gateway);
 	if (gateway.loop == NULL || gateway.supervisors == NULL || gateway.identities == NULL ||
-		gateway.ingest == NULL)
+		gateway.health == NULL || gateway.ingest == NULL)
 		return fail("out of memory");
 	gateway.limits = gw_limits_new(options, error, sizeof(error));
 	if (gateway.limits == NULL)
@@ -240,6 +241,7 @@ main(int argc, char **argv)
 	http_server_free(gateway.admin);
 	if (gateway.webhooks != NULL)
 		gw_webhooks_free(gateway.webhooks);
+	gw_health_free(gateway.health);
 	gw_supervisors_free(gateway.supervisors);
 	gw_ingest_free(gateway.ingest);
 	gw_identities_free(gateway.identities);

@@ -19,6 +19,11 @@ static const gw_action begin = { .access = GW_ACCESS_INGEST,
 static const gw_action describe = { .access = OF_INGEST,
 									.handle = gw_handle_query,
 									.plan = &gw_describe };
+static const gw_action twilio_sessions = { .access = GW_ACCESS_SUPERVISOR | GW_ACCESS_OPERATOR |
+													 GW_ACCESS_AUDITOR,
+										   .handle = gw_handle_query,
+										   .plan = &gw_twilio_sessions };
+static const gw_action twilio_health = { .handle = gw_handle_twilio_health };
 static const gw_action root = { .handle = gw_handle_root };
 static const gw_action live = { .handle = gw_handle_live };
 static const gw_action ready = { .handle = gw_handle_ready };
@@ -31,6 +36,8 @@ const http_route gw_client_routes[] = {
 	{ "POST", "/v1/call/begin/{call_id}", &begin },
 	{ "POST", "/v1/call/describe/{call_id}", &describe },
 	{ "GET", "/ws/supervisor", &supervisor },
+	{ "GET", "/twilio/sessions", &twilio_sessions },
+	{ "GET", "/twilio/health", &twilio_health },
 	{ "GET", "/", &root },
 	{ "GET", "/health", &ready },
 };

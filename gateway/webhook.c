@@ -405,6 +405,12 @@ gw_webhooks_free(gw_webhooks *webhooks)
 	free(webhooks);
 }
 
+void
+gw_webhooks_ask(gw_webhooks *webhooks, gw_unit *unit)
+{
+	gw_database_add(webhooks->database, unit);
+}
+
 http_server *
 gw_webhooks_server(gw_webhooks *webhooks)
 {

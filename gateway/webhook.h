@@ -34,6 +34,9 @@ extern void gw_webhooks_free(gw_webhooks *webhooks);
 /* Connects to the database. */
 extern bool gw_webhooks_start(gw_webhooks *webhooks);
 
+/* Runs another unit of the gateway's own over their connections. */
+extern void gw_webhooks_ask(gw_webhooks *webhooks, gw_unit *unit);
+
 extern http_server *gw_webhooks_server(gw_webhooks *webhooks);
 extern const gw_webhook_counters *gw_webhooks_count(const gw_webhooks *webhooks);
 

@@ -139,6 +139,23 @@ is(sql(q{SELECT recordings, transcript, consent, recorded, turn, state FROM mulb
 # Twilio's form has been read as it was written
 is(sql(q{SELECT count(*) FROM mulberry_internal.webhook_answers WHERE key = 'token voice one'}), '1', 'an idempotency token is kept');
 
+# ---- what is under way ----
+
+my ($desk, $pbx) = split /\|/, sql(q{SELECT mulberry.create_token('desk', 'supervisor', 'clinic'), mulberry.create_token('pbx', 'ingest', 'clinic')});
+my $other = sql(q{SELECT mulberry.create_tenant('shop'); SELECT mulberry.create_token('other', 'supervisor', 'shop')});
+$other =~ s/.*\n//s;
+my $health = ask($gateway, 'GET', '/twilio/health');
+is("$health->{status} $health->{content}", '200 {"status":"healthy","active_sessions":2}', 'a call that came in and one that was placed are under way');
+is(ask($gateway, 'GET', '/twilio/sessions')->{status}, 401, 'which they are is for those who may know');
+is(ask($gateway, 'GET', '/twilio/sessions', token => $pbx)->{status}, 403, 'and no one else');
+my $sessions = ask($gateway, 'GET', '/twilio/sessions', token => $desk)->{json};
+is($sessions->{active_sessions}, 2, 'both are told');
+is(join(' ', map { "$_->{direction} $_->{call_sid} $_->{status} " . ($_->{place} // $_->{purpose}) } sort { $a->{direction} cmp $b->{direction} } @{ $sessions->{sessions} }),
+    'inbound CA' . 'a' x 32 . ' in-progress menu outbound CA' . 'c' x 32 . ' in-progress escalation', 'with where they are');
+is_deeply(ask($gateway, 'GET', '/twilio/sessions', token => $other)->{json}, { active_sessions => 0, sessions => [] }, 'and to no other tenant');
+is(scalar @{ ask($gateway, 'GET', '/twilio/sessions?limit=1', token => $desk)->{json}{sessions} }, 1, 'as many as are wanted');
+is(ask($gateway, 'GET', '/twilio/sessions?limit=0', token => $desk)->{status}, 422, 'none is no number');
+
 # ---- who is believed ----
 
 my $before = everything();
@@ -296,8 +313,11 @@ for my $silent ('status', "recording?token=$inbound", "transcription?token=$inbo
     $answer = webhook("/twilio/$silent", CallStatus => 'completed', SequenceNumber => 99);
     is("$answer->{status} $answer->{headers}{'retry-after'}", '503 1', "no database: $silent");
 }
-$node->start;
 my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+sleep 0.1 while ask($gateway, 'GET', '/twilio/health')->{status} == 200 && time < $until;
+is(ask($gateway, 'GET', '/twilio/health')->{content}, '{"status":"unavailable","active_sessions":null}', 'no database: health says so');
+$node->start;
+$until = time + $PostgreSQL::Test::Utils::timeout_default;
 $answer = webhook('/twilio/voice', CallSid => 'CA' . 'f' x 32);
 while ($answer->{content} =~ $sorry && time < $until)
 {
@@ -306,6 +326,10 @@ while ($answer->{content} =~ $sorry && time < $until)
 }
 heard('when it is back', $answer, qr/Welcome/);
 is(sql(q{SELECT count(*) FROM mulberry_internal.inbound_calls WHERE sid = 'CA' || repeat('f', 32)}), '1', 'the call is stored, once');
+
+$until = time + $PostgreSQL::Test::Utils::timeout_default;
+sleep 0.2 while ask($gateway, 'GET', '/twilio/health')->{status} != 200 && time < $until;
+is(ask($gateway, 'GET', '/twilio/health')->{json}{status}, 'healthy', 'the telephone is healthy again');
 
 # what else SQL refuses: a role that may not, a function that is broken
 sql(q{SELECT mulberry.revoke_access('gate', 'gateway', NULL)});

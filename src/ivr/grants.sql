@@ -9,6 +9,8 @@ LANGUAGE sql IMMUTABLE AS $$
     ('emergency_words', 'EXECUTE', 'supervisor gateway admin'),
     ('detect_emergency', 'EXECUTE', 'supervisor gateway admin'),
     ('note_partial', 'EXECUTE', 'gateway'),
+    ('telephony_sessions', 'EXECUTE', 'supervisor operator auditor'),
+    ('active_telephone_calls', 'EXECUTE', 'gateway monitor'),
     ('inbound_call_status', 'SELECT', 'supervisor auditor'),
     ('emergency_status', 'SELECT', 'supervisor auditor'),
     ('telephony_status', 'SELECT', 'supervisor auditor admin'),

@@ -46,6 +46,7 @@ my $tone = q{decode(repeat('ff7f', 800), 'hex'), 'mulaw'};
 my %calls = (
     'mulberry.access_objects' => [q{SELECT count(*) FROM mulberry.access_objects()}],
     'mulberry.ack_frame_parse' => [q{SELECT * FROM mulberry.ack_frame_parse('*0100010001123456789012#')}],
+    'mulberry.active_telephone_calls' => [q{SELECT mulberry.active_telephone_calls()}],
     'mulberry.advance_counters' => [q{SELECT mulberry.advance_counters(10, 'north')}],
     'mulberry.agent_sync' => [q{SELECT mulberry.agent_sync('pi', tenant => 'north')}],
     'mulberry.allow_voice_key_export' => [q{SELECT mulberry.allow_voice_key_export('pi', 1, 'it did not arrive', 'north')}],
@@ -239,6 +240,7 @@ my %calls = (
     'mulberry.export_voice_key' => [q{CALL mulberry.export_voice_key('%s', 1, 'north', NULL)},
         q{SELECT mulberry.create_agent('%s', tenant => 'north'); SELECT mulberry.create_voice_key('%s', tenant => 'north');}, 'alone'],
     'mulberry.await_command' => [q{CALL mulberry.await_command(:command, '0.1 s', NULL)}, $command, 'alone'],
+    'mulberry.telephony_sessions' => [q{SELECT mulberry.telephony_sessions('north')}],
     'mulberry.test_endpoint' => [q{CALL mulberry.test_endpoint('phone', 'north', '0.1 s')}, '', 'alone'],
     # for good: in a session of its own from then on
     'mulberry.require_authentication' => ["SELECT mulberry.require_authentication();\n\\c -\n", '', 'alone'],
