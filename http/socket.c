@@ -336,6 +336,12 @@ http_upgrade(http_server *server, http_id id, const http_socket_options *options
 
 	if (request == NULL || request->phase != PHASE_PENDING)
 		return false;
+	/* those that are there have been told to end: nobody would tell this one */
+	if (server->stopping)
+	{
+		http_refuse(request, 503, "the server ends");
+		return false;
+	}
 	verdict = mb_websocket_check(&request->head, request->in, &key);
 	if (verdict != MB_WEBSOCKET_FINE)
 	{

@@ -36,13 +36,19 @@ sleep 0.05 while ask_admin($gateway, '/metrics')->{content} !~ /^mulberry_gatewa
 # A client; its lines so far are in ${ $client->{out} }.
 sub listen_to
 {
+    my $client = start_listening(@_);
+    heard($client, qr/^(?:connected|refused|closed)/);
+    return $client;
+}
+
+sub start_listening
+{
     my ($query, @arguments) = @_;
     my $out = '';
     my $client = { out => \$out };
     my $port = $gateway->{port};
     @arguments = map { /^token=(.*)/ ? "Authorization=Bearer $1" : $_ } @arguments;
     $client->{run} = IPC::Run::start([ $python, "$FindBin::RealBin/lib/Mulberry/supervisor.py", "ws://127.0.0.1:$port/ws/supervisor$query", @arguments ], '<', '/dev/null', '>', \$out, '2>', '/dev/null');
-    heard($client, qr/^(?:connected|refused|closed)/);
     return $client;
 }
 
@@ -244,9 +250,18 @@ $packets += $_->{packets} foreach @busy;
 is($packets, 1000, 'packets are gathered, ' . @busy . ' messages for 1000, and counted');
 sql(q{SELECT mulberry.revoke_token('desk', 'north')});
 heard($_, qr/^closed 1008/m) foreach $desk, $one, $later, $early, $many;
+# one more comes, and waits to be known until the gateway ends
 my $ending = listen_to('', "token=$token{all}");
+my $late = sql(q{SELECT mulberry.create_token('late', 'supervisor', 'north')});
+my $holder = $node->background_psql('postgres', on_error_stop => 1);
+$holder->query_safe('BEGIN; LOCK TABLE mulberry_internal.tokens IN ACCESS EXCLUSIVE MODE');
+my $waiting = start_listening('', "token=$late");
+$node->poll_query_until('postgres', q{SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'mulberry_internal.tokens'::regclass)}) or die;
 kill 'TERM', $gateway->{pid};
 heard($ending, qr/"event":"resync"[^\n]*\nclosed 1001/m);
+$holder->query_safe('ROLLBACK');
+$holder->quit;
+heard($waiting, qr/^(?:refused 503|closed 1001)/m);
 $_->{run}->kill_kill foreach $other, $anonymous, $kinds, $since, $all, $ending;
 $gateway->{run}->finish;
 $node->stop;
