@@ -129,7 +129,7 @@ for my $case (
     [ '16 bits at 8 kHz', wav(samples($server, $sentence, sample_rate => 8000, voice => 'rms'), rate => 8000) ],
     [ '16 bits at 24 kHz', wav(samples($server, $sentence, sample_rate => 24000), rate => 24000) ],
     [ '16 bits at 44.1 kHz', wav(samples($server, $sentence, sample_rate => 44100), rate => 44100) ],
-    [ '8 bits', wav(pack('C*', map { ($_ >> 8) + 128 } unpack('s<*', $samples)), bits => 8) ],
+    [ '8 bits', wav(pack('C*', map { ($_ + 32768) >> 8 } unpack('s<*', $samples)), bits => 8) ],
     [ 'two channels', wav(pack('s<*', map { ($_, $_) } unpack('s<*', $samples)), channels => 2) ])
 {
     my ($name, $wav) = @$case;
@@ -144,7 +144,7 @@ my %spoken = (
     train => 'The train leaves at seven in the morning.',
     money => 'We are sorry and will return your money.',
     kitchen => 'The water in the kitchen is running.',
-    office => 'Can you tell me when the office is open?',
+    office => 'Can you tell me when the office will open?',
     letter => 'We received your letter last week.',
     system => 'He said that the new system works well.');
 my %said = map { $_ => samples($server, $spoken{$_}) } keys %spoken;

@@ -121,7 +121,7 @@ sub behave
     rename "$self->{log}.phase.new", "$self->{log}.phase" or die $!;
     # it looks at least twice a second
     my $refused = sub { !IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{port}) };
-    sleep 0.05 until !$refused->() == ($behaviour ne 'refuse');
+    sleep 0.05 until $refused->() == ($behaviour eq 'refuse');
     return;
 }
 
