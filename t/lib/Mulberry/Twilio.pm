@@ -10,6 +10,7 @@
 #	ring=S				rings for S seconds (default 0.05)
 #	hold=S				stays in progress for S seconds before its TwiML is executed
 #	end=BUSY			busy, no-answer, failed: how it ends; "busy" alone does as well
+#	calls=N				… but only the first N calls
 #	stay				queued for ever, until it is ended by a request
 #	machine				is answered by a machine, as machine detection says
 #	mute				nobody answers the tones
@@ -364,7 +365,7 @@ sub create_call
 
     my ($other) = grep { $_->{to} eq $f->{To} && is_live($_) } values %{ $self->{calls} };
     my $call = { sid => 'CA' . hex32(), account => $self->{account}, to => $f->{To}, from => $f->{From}, status => 'queued', created => time,
-                 fields => $f, behaviour => $b, sequence => 0, out => '', in => '', heard => '', pending => '', held => [] };
+                 fields => $f, behaviour => $b, prefix => $request->{prefix}, sequence => 0, out => '', in => '', heard => '', pending => '', held => [] };
     $self->{calls}{ $call->{sid} } = $call;
     unshift @{ $self->{order} }, $call;
     $self->note('overlap', sid => $call->{sid}, other => $other->{sid}, to => $f->{To}) if $other;

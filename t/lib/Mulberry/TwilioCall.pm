@@ -15,7 +15,8 @@ sub answered
     my ($self, $call) = @_;
     my $b = $call->{behaviour};
     return unless Mulberry::Twilio::is_live($call);
-    for my $end (qw(busy no-answer failed))
+    my @ends = $b->{calls} && $self->{ended}{ $call->{prefix} }++ >= $b->{calls} ? () : qw(busy no-answer failed);
+    for my $end (@ends)
     {
         return $self->status($call, $end, SipResponseCode => $end eq 'busy' ? 486 : $end eq 'failed' ? 404 : 487) if $b->{$end} || ($b->{end} // '') eq $end;
     }
