@@ -59,12 +59,13 @@ SQL
 }
 my $before = content($old);
 my $members = members($old);
+my $checksums = $old->safe_psql('postgres', 'SHOW data_checksums');
 is($old->safe_psql('postgres', q{SELECT count(*) FROM mulberry.jobs WHERE call_id = 'waits'}), '1', 'a job waits');
 $old->stop;
 
-# 18 makes new clusters with data checksums, the old one has none
+# both with data checksums or both without; 18 makes new clusters with them, before it there is no option for none
 my ($help) = run_command([ "$bindir/initdb", '--help' ]);
-$new->init(extra => [ $help =~ /--no-data-checksums/ ? '--no-data-checksums' : () ]);
+$new->init(extra => [ $checksums eq 'on' ? '--data-checksums' : $help =~ /--no-data-checksums/ ? '--no-data-checksums' : () ]);
 $new->append_conf('postgresql.conf', "max_worker_processes = 20\nshared_preload_libraries = 'mulberry'\nmulberry.databases = 'postgres'\n$conf");
 chdir PostgreSQL::Test::Utils::tempdir() or die; # it leaves files where it is
 command_ok(

@@ -57,6 +57,8 @@ $pair->telephony('create=hang+,times=1,hold=1', webhooks => 0, timeout => '2 s')
 $command = $pair->revoke($pair->mandate(1));
 ok($pair->wait_for("SELECT state FROM mulberry_internal.voice_calls WHERE command = $command", 'requested'), 'a call is asked for')
     or diag $pair->story($command);
+# only that request has to run out of time
+$pair->cloud("SELECT mulberry.alter_endpoint('twilio', timeout => '20 s')");
 $client->query_safe('BEGIN');
 $client->query_safe("SELECT mulberry.alter_agent('agent-1', allowed_callers => '{}')");
 others_go_on('an answer that cannot be stored');
