@@ -318,14 +318,14 @@ static const http_handlers handlers = { .head = on_head, .request = on_request }
 static bool
 write_apology(gw_webhooks *webhooks, const gw_options *options, char *error, size_t error_size)
 {
+	mb_twiml_say_options how = { .voice = options->apology_voice,
+								 .language = options->apology_language };
 	char document[MB_TWIML_BUFFER_SIZE];
 	mb_twiml twiml;
 	mb_twiml_status status;
 
 	mb_twiml_begin(&twiml, document, sizeof(document));
-	mb_twiml_say(&twiml, options->apology,
-				 &(mb_twiml_say_options){ .voice = options->apology_voice,
-										  .language = options->apology_language });
+	mb_twiml_say(&twiml, options->apology, &how);
 	mb_twiml_hangup(&twiml);
 	status = mb_twiml_end(&twiml, &webhooks->apology_length);
 	if (status != MB_TWIML_OK)

@@ -22,6 +22,7 @@ speech_server_start(http_loop *loop, const speech_options *options)
 							.body_ms = timeout,
 							.send_ms = timeout,
 							.idle_ms = timeout };
+	http_listener_options where = { .address = options->listen, .port = options->port };
 	int port;
 
 	server = http_server_new(loop, &limits, speech_request_handlers(), NULL);
@@ -30,8 +31,7 @@ speech_server_start(http_loop *loop, const speech_options *options)
 		speech_log_error("could not start the HTTP server: out of memory");
 		return -1;
 	}
-	port = http_listen(
-		server, &(http_listener_options){ .address = options->listen, .port = options->port });
+	port = http_listen(server, &where);
 	if (port < 0)
 		speech_log_error("could not listen on %s port %d: %s", options->listen, options->port,
 						 strerror(errno));
