@@ -2192,11 +2192,11 @@ COMMENT ON FUNCTION mulberry.access_objects() IS
 CREATE FUNCTION access_rules_access() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
-    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor'),
-    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor'),
+    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor agent'),
+    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor agent'),
     ('has_access_everywhere', 'EXECUTE', 'auditor admin'),
     ('everywhere_through_views', 'EXECUTE', 'auditor admin'),
-    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker monitor'),
+    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker monitor agent'),
     ('memberships', 'SELECT', 'auditor admin'),
     ('tokens', 'SELECT', 'auditor admin'),
     ('create_tenant', 'EXECUTE', 'admin'),
@@ -7900,15 +7900,15 @@ $$;
 COMMENT ON FUNCTION metrics_mandates(uuid[], boolean) IS 'metrics of mandates (internal)';
 
 -- src/mandates/grants.sql
--- What each access may use of this folder; see mulberry_internal.access_rules().
+-- What each access may use of this folder; see mulberry_internal.access_rules().  A gateway creates and alters for those whom it works for.
 CREATE FUNCTION access_rules_mandates() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('create_agent', 'EXECUTE', 'admin'),
     ('alter_agent', 'EXECUTE', 'admin'),
     ('agent_status', 'SELECT', 'operator auditor gateway'),
-    ('create_mandate', 'EXECUTE', 'operator'),
-    ('alter_mandate', 'EXECUTE', 'operator'),
+    ('create_mandate', 'EXECUTE', 'operator gateway'),
+    ('alter_mandate', 'EXECUTE', 'operator gateway'),
     ('check_mandate', 'EXECUTE', 'operator gateway'),
     ('spend', 'EXECUTE', 'operator gateway'),
     ('mandate_status', 'SELECT', 'operator auditor gateway'),
@@ -9706,9 +9706,10 @@ CREATE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[]', since b
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    owner    CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
+    owner    CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'agent');
     most     CONSTANT integer := 100;
     most_ahead CONSTANT bigint := 1000000;
+    asked    uuid;
     a        mulberry_internal.agents;
     c        mulberry_internal.commands;
     verdicts jsonb;
@@ -9733,7 +9734,15 @@ BEGIN
             USING ERRCODE = 'program_limit_exceeded', DETAIL = format('At most %s are taken at once.', most);
     END IF;
 
-    a := mulberry_internal.lock_agent(owner, mulberry_internal.name_or_id_of_agent(owner, agent));
+    asked := mulberry_internal.name_or_id_of_agent(owner, agent);
+    -- A token is that of the agent of its name: one that somebody takes from a device is no other one's.
+    IF mulberry_internal.acting_token() IS NOT NULL
+       AND NOT EXISTS (SELECT FROM mulberry_internal.agents x
+                        WHERE x.tenant = owner AND x.id = asked AND mulberry_internal.acting_token() IN (x.name, x.id::text)) THEN
+        RAISE EXCEPTION 'token "%" is not that of agent "%"', mulberry_internal.acting_token(), left(agent, 80)
+            USING ERRCODE = 'insufficient_privilege', HINT = 'A token of an agent is called as the agent, or by its uuid.';
+    END IF;
+    a := mulberry_internal.lock_agent(owner, asked);
     -- What is ahead of us raises our own number, which must not be driven to its end in one step.
     IF since > a.mandates_version + most_ahead THEN
         RAISE EXCEPTION 'since % is out of range', since
@@ -9770,8 +9779,8 @@ COMMENT ON FUNCTION mulberry.agent_sync(text, jsonb, bigint, text) IS
     'what an agent (name or uuid) calls, through the gateway, as long as it is online: hands over its acknowledgements, [{"ack": '
     'symbols, "challenge": digits}, ...], and says up to which number it knows the registry. The answer has the verdict on each '
     'acknowledgement, "commands" with the frame that is outstanding, and "updates": the changes of its mandates after "since", as text '
-    'with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs gateway access. Errors: 42704 unknown '
-    'agent, 22023 and 54000 acks, 22003 since';
+    'with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs agent access, and '
+    'with a token one that is called as the agent or by its uuid. Errors: 42704 unknown agent, 22023 and 54000 acks, 22003 since';
 
 -- src/commands/operate.sql
 -- What a person may do about a command.
@@ -10044,7 +10053,8 @@ COMMENT ON FUNCTION health_commands() IS
     'health of commands to agents: those that wait for a person or for too long, and agents that could not be phoned';
 
 -- src/commands/grants.sql
--- What each access may use of this folder; see mulberry_internal.access_rules().
+-- What each access may use of this folder; see mulberry_internal.access_rules().  A gateway calls what operators may for
+-- those whom it works for (authenticate()): the functions ask for operator access themselves.
 CREATE FUNCTION access_rules_commands() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
@@ -10055,17 +10065,17 @@ LANGUAGE sql IMMUTABLE AS $$
     ('ack_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('command_frame', 'EXECUTE', 'operator gateway'),
     ('advance_counters', 'EXECUTE', 'admin'),
-    ('revoke_mandate', 'EXECUTE', 'operator'),
-    ('suspend_mandate', 'EXECUTE', 'operator'),
-    ('resume_mandate', 'EXECUTE', 'operator'),
-    ('extend_mandate', 'EXECUTE', 'operator'),
-    ('query_mandate', 'EXECUTE', 'operator'),
-    ('ping_agent', 'EXECUTE', 'operator'),
-    ('cancel_command', 'EXECUTE', 'operator'),
-    ('retry_command', 'EXECUTE', 'operator'),
+    ('revoke_mandate', 'EXECUTE', 'operator gateway'),
+    ('suspend_mandate', 'EXECUTE', 'operator gateway'),
+    ('resume_mandate', 'EXECUTE', 'operator gateway'),
+    ('extend_mandate', 'EXECUTE', 'operator gateway'),
+    ('query_mandate', 'EXECUTE', 'operator gateway'),
+    ('ping_agent', 'EXECUTE', 'operator gateway'),
+    ('cancel_command', 'EXECUTE', 'operator gateway'),
+    ('retry_command', 'EXECUTE', 'operator gateway'),
     ('await_command', 'EXECUTE', 'operator'),
     ('command_status', 'SELECT', 'supervisor auditor'),
-    ('agent_sync', 'EXECUTE', 'gateway')
+    ('agent_sync', 'EXECUTE', 'agent')
 $$;
 COMMENT ON FUNCTION access_rules_commands() IS 'which access needs which object of commands';
 

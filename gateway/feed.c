@@ -146,7 +146,10 @@ statement_ended(gw_feed *feed)
 			if (feed->fresh)
 				gw_identities_forget(feed->identities, NULL);
 			if (feed->fresh || feed->missed)
+			{
 				gw_supervisors_missed(feed->gateway->supervisors);
+				gw_agents_look(feed->gateway->agents);
+			}
 			feed->fresh = feed->missed = false;
 			break;
 		case TELLING:
@@ -201,15 +204,18 @@ take_note(gw_feed *feed, const PGnotify *note)
 	{
 		gw_identities_forget(feed->identities, note->extra);
 		gw_supervisors_revoked(feed->gateway->supervisors, note->extra);
+		gw_agents_revoked(feed->gateway->agents, note->extra);
 		return;
 	}
 	if (says_resubscribe(note->extra))
 		feed->again = true;
 	for (int i = 0; i < PQntuples(feed->channels); i++)
 	{
-		if (strcmp(PQgetvalue(feed->channels, i, 1), note->relname) == 0)
-			gw_supervisors_event(feed->gateway->supervisors, PQgetvalue(feed->channels, i, 0),
-								 note->extra);
+		if (strcmp(PQgetvalue(feed->channels, i, 1), note->relname) != 0)
+			continue;
+		gw_supervisors_event(feed->gateway->supervisors, PQgetvalue(feed->channels, i, 0),
+							 note->extra);
+		gw_agents_event(feed->gateway->agents, PQgetvalue(feed->channels, i, 0), note->extra);
 	}
 }
 

@@ -5,6 +5,7 @@
 #ifndef GATEWAY_GATEWAY_H
 #define GATEWAY_GATEWAY_H
 
+#include "agents.h"
 #include "database.h"
 #include "feed.h"
 #include "http.h"
@@ -38,6 +39,7 @@ struct gw_gateway
 	gw_supervisors *supervisors;
 	gw_webhooks *webhooks; /* Twilio's; NULL without a listener for them */
 	gw_health *health;	   /* of the telephone */
+	gw_agents *agents;
 	int64_t started;
 	bool stopping;
 
@@ -99,6 +101,30 @@ extern void gw_unit_for(gw_unit *unit, const gw_identity *identity);
 extern const gw_plan gw_begin;
 extern const gw_plan gw_twilio_sessions;
 extern const gw_plan gw_describe;
+
+/* mandates.c */
+extern const gw_plan gw_revoke;
+extern const gw_plan gw_suspend;
+extern const gw_plan gw_resume;
+extern const gw_plan gw_extend;
+extern const gw_plan gw_ask;
+extern const gw_plan gw_ping;
+extern const gw_plan gw_command;
+extern const gw_plan gw_commands;
+extern const gw_plan gw_cancel;
+extern const gw_plan gw_retry;
+extern const gw_plan gw_create_mandate;
+extern const gw_plan gw_alter_mandate;
+extern const gw_plan gw_mandate;
+extern const gw_plan gw_mandates;
+extern const gw_plan gw_mandate_history;
+extern const gw_plan gw_check_mandate;
+extern const gw_plan gw_spend;
+extern const gw_plan gw_agent;
+extern const gw_plan gw_agents_list;
+
+/* agents.c */
+extern void gw_handle_agent_sync(gw_call *call);
 
 /* ingest.c, complete.c, supervisors.c, health.c, query.c */
 extern gw_ingest *gw_ingest_new(gw_gateway *gateway);

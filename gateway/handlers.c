@@ -324,8 +324,16 @@ on_done(void *context, http_request *request, bool delivered)
 		gateway->answers[status / 100]++;
 	if (status == 101)
 		gw_supervisors_gone(gateway->supervisors, http_request_id(request));
+	else
+		gw_agents_gone(gateway->agents, http_request_id(request));
 	if (identity != NULL)
 		gw_identity_release(identity);
+}
+
+static void
+on_half_closed(void *context, http_request *request)
+{
+	gw_agents_half_closed(((gw_gateway *) context)->agents, http_request_id(request));
 }
 
 static void
@@ -385,6 +393,7 @@ on_admin_request(void *context, http_request *request)
 const http_handlers gw_client_handlers = {
 	.head = on_head,
 	.request = on_request,
+	.half_closed = on_half_closed,
 	.done = on_done,
 	.refused = on_refused,
 	.headers = on_headers,

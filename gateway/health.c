@@ -162,6 +162,11 @@ gw_handle_metrics(gw_call *call)
 		   (uint64_t) http->sockets);
 	single(&text, "mulberry_gateway_supervisors", "gauge", "Supervisors that listen.",
 		   (uint64_t) gw_supervisors_count(gateway->supervisors));
+	single(&text, "mulberry_gateway_agents_waiting", "gauge",
+		   "Requests of agents that wait for a command.",
+		   (uint64_t) gw_agents_waiting(gateway->agents));
+	single(&text, "mulberry_gateway_agents_looks_total", "counter",
+		   "Transactions that looked for commands.", gw_agents_looks(gateway->agents));
 	single(&text, "mulberry_gateway_requests", "gauge", "Requests under way.",
 		   (uint64_t) http->requests);
 	single(&text, "mulberry_gateway_buffered_bytes", "gauge", "Memory that requests hold.",

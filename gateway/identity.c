@@ -25,6 +25,7 @@ static const struct
 	{ "ingest", GW_ACCESS_INGEST },		{ "supervisor", GW_ACCESS_SUPERVISOR },
 	{ "operator", GW_ACCESS_OPERATOR }, { "auditor", GW_ACCESS_AUDITOR },
 	{ "admin", GW_ACCESS_ADMIN },		{ "monitor", GW_ACCESS_MONITOR },
+	{ "agent", GW_ACCESS_AGENT },
 };
 
 typedef struct rule

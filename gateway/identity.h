@@ -21,7 +21,8 @@ typedef enum gw_access
 	GW_ACCESS_OPERATOR = 1 << 2,
 	GW_ACCESS_AUDITOR = 1 << 3,
 	GW_ACCESS_ADMIN = 1 << 4,
-	GW_ACCESS_MONITOR = 1 << 5
+	GW_ACCESS_MONITOR = 1 << 5,
+	GW_ACCESS_AGENT = 1 << 6
 } gw_access;
 
 typedef enum gw_standing

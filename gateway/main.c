@@ -41,6 +41,8 @@ on_signal(void *arg, uint32_t events)
 	http_server_stop(gateway.server);
 	if (gateway.webhooks != NULL)
 		http_server_stop(gw_webhooks_server(gateway.webhooks));
+	/* whose answers then close their connections */
+	gw_agents_stop(gateway.agents);
 }
 
 /* "address:port", "[IPv6]:port" or a path: 0 when it is fine. */
@@ -135,9 +137,10 @@ prepare(const gw_options *options)
 	gateway.identities = gw_identities_new((size_t) options->max_tokens);
 	gateway.ingest = gw_ingest_new(&gateway);
 	gateway.supervisors = gateway.loop == NULL ? NULL : gw_supervisors_new(&gateway);
+	gateway.agents = gw_agents_new(&gateway);
 	gateway.health = gw_health_new(&gateway);
 	if (gateway.loop == NULL || gateway.supervisors == NULL || gateway.identities == NULL ||
-		gateway.health == NULL || gateway.ingest == NULL)
+		gateway.health == NULL || gateway.agents == NULL || gateway.ingest == NULL)
 		return fail("out of memory");
 	gateway.limits = gw_limits_new(options, error, sizeof(error));
 	if (gateway.limits == NULL)
@@ -243,6 +246,7 @@ main(int argc, char **argv)
 		gw_webhooks_free(gateway.webhooks);
 	gw_health_free(gateway.health);
 	gw_supervisors_free(gateway.supervisors);
+	gw_agents_free(gateway.agents);
 	gw_ingest_free(gateway.ingest);
 	gw_identities_free(gateway.identities);
 	gw_limits_free(gateway.limits);

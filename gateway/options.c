@@ -108,6 +108,8 @@ static const struct setting
 	  0, "requests with one token at once [0: as many as in a second]" },
 	{ "rate-table", NUMBER, offsetof(gw_options, rate_table), 0, 16777216, 8,
 	  "addresses, and as many tokens, that are counted at a time [65536]" },
+	{ "max-wait", NUMBER, offsetof(gw_options, max_wait), 0, 3600, 0,
+	  "seconds that an agent's request for its commands may wait [25]" },
 	{ "max-tokens", NUMBER, offsetof(gw_options, max_tokens), 0, 1000000, 16,
 	  "tokens that are remembered [4096]" },
 	{ "shared", SWITCH, offsetof(gw_options, shared), 0, 0, 0,
@@ -266,6 +268,7 @@ gw_options_read(gw_options *options, int argc, char **argv)
 							 .send_timeout = 60,
 							 .idle_timeout = 60,
 							 .rate_table = 65536,
+							 .max_wait = 25,
 							 .max_tokens = 4096 };
 	for (int i = 1; i < argc; i++)
 	{

@@ -52,6 +52,7 @@ typedef struct gw_options
 	int burst_per_address; /* requests at once; 0: as many as in a second */
 	int rate_per_token;
 	int burst_per_token;
+	int max_wait;	/* seconds of a request for commands */
 	int rate_table; /* addresses, and tokens, that are counted at a time */
 	int max_tokens;
 	bool shared; /* several processes on one port */

@@ -45,6 +45,7 @@ foreach my $access (@accesses)
             my $work = working_call($object) or next;
             my $may = $holds{$access}{$object};
             my $why = !$may ? qr/ERROR:  42501: permission denied for/
+              : $access eq 'gateway' && $work->{for_token} ? $work->{for_token}
               : $work->{kind} eq 'refuses' ? $work->{refusal}
               : $work->{kind} eq 'everywhere' && $where eq 'north' && $access ne 'worker' ? qr/ERROR:  42501: role "\w+" has no .* access to all tenants/
               : undef;

@@ -8,7 +8,7 @@ use lib "$FindBin::RealBin/lib";
 use IPC::Run qw(run);
 use Mulberry::Cluster;
 use Mulberry::Gateway;
-use Mulberry::HttpEcho qw(connection read_all read_answer resident_kb wait_until);
+use Mulberry::RawHttp qw(connection read_all read_answer resident_kb wait_until);
 use PostgreSQL::Test::Utils;
 use Test::More;
 

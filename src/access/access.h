@@ -31,11 +31,12 @@ typedef enum mulberry_access
 	MULBERRY_ACCESS_GATEWAY = 1 << 4,
 	MULBERRY_ACCESS_WORKER = 1 << 5,
 	MULBERRY_ACCESS_ADMIN = 1 << 6,
-	MULBERRY_ACCESS_MONITOR = 1 << 7
+	MULBERRY_ACCESS_MONITOR = 1 << 7,
+	MULBERRY_ACCESS_AGENT = 1 << 8
 } mulberry_access;
 
 /* every access there is */
-#define MULBERRY_ACCESS_ANY 0xff
+#define MULBERRY_ACCESS_ANY 0x1ff
 
 /*
  * What holding one access includes, itself among it, is defined in access_names.c

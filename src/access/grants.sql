@@ -2,11 +2,11 @@
 CREATE OR REPLACE FUNCTION access_rules_access() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
-    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor'),
-    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor'),
+    ('current_tenants', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor agent'),
+    ('held_access', 'EXECUTE', 'ingest supervisor auditor gateway worker monitor agent'),
     ('has_access_everywhere', 'EXECUTE', 'auditor admin'),
     ('everywhere_through_views', 'EXECUTE', 'auditor admin'),
-    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker monitor'),
+    ('tenant_access', 'SELECT', 'ingest supervisor auditor gateway worker monitor agent'),
     ('memberships', 'SELECT', 'auditor admin'),
     ('tokens', 'SELECT', 'auditor admin'),
     ('create_tenant', 'EXECUTE', 'admin'),

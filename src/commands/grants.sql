@@ -1,4 +1,5 @@
--- What each access may use of this folder; see mulberry_internal.access_rules().
+-- What each access may use of this folder; see mulberry_internal.access_rules().  A gateway calls what operators may for
+-- those whom it works for (authenticate()): the functions ask for operator access themselves.
 CREATE OR REPLACE FUNCTION access_rules_commands() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
@@ -9,16 +10,16 @@ LANGUAGE sql IMMUTABLE AS $$
     ('ack_frame_parse', 'EXECUTE', 'supervisor auditor gateway worker'),
     ('command_frame', 'EXECUTE', 'operator gateway'),
     ('advance_counters', 'EXECUTE', 'admin'),
-    ('revoke_mandate', 'EXECUTE', 'operator'),
-    ('suspend_mandate', 'EXECUTE', 'operator'),
-    ('resume_mandate', 'EXECUTE', 'operator'),
-    ('extend_mandate', 'EXECUTE', 'operator'),
-    ('query_mandate', 'EXECUTE', 'operator'),
-    ('ping_agent', 'EXECUTE', 'operator'),
-    ('cancel_command', 'EXECUTE', 'operator'),
-    ('retry_command', 'EXECUTE', 'operator'),
+    ('revoke_mandate', 'EXECUTE', 'operator gateway'),
+    ('suspend_mandate', 'EXECUTE', 'operator gateway'),
+    ('resume_mandate', 'EXECUTE', 'operator gateway'),
+    ('extend_mandate', 'EXECUTE', 'operator gateway'),
+    ('query_mandate', 'EXECUTE', 'operator gateway'),
+    ('ping_agent', 'EXECUTE', 'operator gateway'),
+    ('cancel_command', 'EXECUTE', 'operator gateway'),
+    ('retry_command', 'EXECUTE', 'operator gateway'),
     ('await_command', 'EXECUTE', 'operator'),
     ('command_status', 'SELECT', 'supervisor auditor'),
-    ('agent_sync', 'EXECUTE', 'gateway')
+    ('agent_sync', 'EXECUTE', 'agent')
 $$;
 COMMENT ON FUNCTION access_rules_commands() IS 'which access needs which object of commands';

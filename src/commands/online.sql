@@ -156,9 +156,10 @@ CREATE OR REPLACE FUNCTION mulberry.agent_sync(agent text, acks jsonb DEFAULT '[
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
 DECLARE
-    owner    CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
+    owner    CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'agent');
     most     CONSTANT integer := 100;
     most_ahead CONSTANT bigint := 1000000;
+    asked    uuid;
     a        mulberry_internal.agents;
     c        mulberry_internal.commands;
     verdicts jsonb;
@@ -183,7 +184,15 @@ BEGIN
             USING ERRCODE = 'program_limit_exceeded', DETAIL = format('At most %s are taken at once.', most);
     END IF;
 
-    a := mulberry_internal.lock_agent(owner, mulberry_internal.name_or_id_of_agent(owner, agent));
+    asked := mulberry_internal.name_or_id_of_agent(owner, agent);
+    -- A token is that of the agent of its name: one that somebody takes from a device is no other one's.
+    IF mulberry_internal.acting_token() IS NOT NULL
+       AND NOT EXISTS (SELECT FROM mulberry_internal.agents x
+                        WHERE x.tenant = owner AND x.id = asked AND mulberry_internal.acting_token() IN (x.name, x.id::text)) THEN
+        RAISE EXCEPTION 'token "%" is not that of agent "%"', mulberry_internal.acting_token(), left(agent, 80)
+            USING ERRCODE = 'insufficient_privilege', HINT = 'A token of an agent is called as the agent, or by its uuid.';
+    END IF;
+    a := mulberry_internal.lock_agent(owner, asked);
     -- What is ahead of us raises our own number, which must not be driven to its end in one step.
     IF since > a.mandates_version + most_ahead THEN
         RAISE EXCEPTION 'since % is out of range', since
@@ -220,5 +229,5 @@ COMMENT ON FUNCTION mulberry.agent_sync(text, jsonb, bigint, text) IS
     'what an agent (name or uuid) calls, through the gateway, as long as it is online: hands over its acknowledgements, [{"ack": '
     'symbols, "challenge": digits}, ...], and says up to which number it knows the registry. The answer has the verdict on each '
     'acknowledgement, "commands" with the frame that is outstanding, and "updates": the changes of its mandates after "since", as text '
-    'with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs gateway access. Errors: 42704 unknown '
-    'agent, 22023 and 54000 acks, 22003 since';
+    'with a code over it (sync_mac()). It may be repeated at will, and answers may be lost. Needs agent access, and '
+    'with a token one that is called as the agent or by its uuid. Errors: 42704 unknown agent, 22023 and 54000 acks, 22003 since';

@@ -247,7 +247,11 @@ my %calls = (
     'mulberry.run_jobs' => [q{CALL mulberry.run_jobs(1)}, '', 'alone'],
 );
 
-# { call, before, kind, refusal } for an object as access_objects() writes it, or nothing.
+# What a gateway may call for those whom it works for, and not for itself: the functions ask for operator access.
+our %for_tokens = map { ("mulberry.$_" => qr/ERROR:  (?:42501: role "\w+" has no|42704: command \d+ does not exist)/) }
+  qw(revoke_mandate suspend_mandate resume_mandate extend_mandate query_mandate ping_agent cancel_command retry_command create_mandate alter_mandate);
+
+# { call, before, kind, refusal, for_token } for an object as access_objects() writes it, or nothing.
 sub working_call
 {
     my ($object) = @_;
@@ -256,7 +260,7 @@ sub working_call
     my $call = $calls{$identity} // $calls{$name};
     $call //= ["SELECT count(v::text) FROM $name v"] if $object eq $name;
     return unless $call;
-    return { name => $identity, call => $call->[0], before => $call->[1] // '', kind => $call->[2] // '', refusal => $call->[3] };
+    return { name => $identity, call => $call->[0], before => $call->[1] // '', kind => $call->[2] // '', refusal => $call->[3], for_token => $for_tokens{$name} };
 }
 
 # What there are calls for, for scripts/reference, which shows them as examples.
