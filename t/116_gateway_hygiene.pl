@@ -54,7 +54,7 @@ sub lives
     return $status == 200 ? 'and lives' : "and says $status";
 }
 
-sub metric { my ($name) = @_; return ask_admin($gateway, '/metrics')->{content} =~ /^mulberry_gateway_$name (\d+)$/m ? $1 : die $name }
+sub metric { my ($name) = @_; return ask_admin($gateway, '/metrics')->{content} =~ /^mulberry_gateway_\Q$name\E (\d+)$/m ? $1 : die $name }
 
 ok(wait_until(sub { ask($gateway, packet($kept, 0))->{status} == 202 }), 'a packet that is good');
 ask($gateway, packet($kept, $_)) for 1 .. 50;
@@ -338,7 +338,7 @@ ok(wait_until(sub { metric('connections') == 0 }), 'all are gone');
 # these come and go with their timeout: what is turned away is counted
 ok(wait_until(sub {
     my @held = map { connection($gateway) } 1 .. 9;
-    return metric('turned_away_total') > 0;
+    return metric('turned_away_total{limit="all"}') > 0;
 }), 'one connection too many is turned away');
 ok(wait_until(sub { ask($gateway, $open)->{status} == 200 }), 'and then there is room again');
 is(sql(q{SELECT count(*) FROM mulberry.call_status WHERE call_id = 'slow'}), 0, 'nothing of it is stored');
