@@ -136,6 +136,9 @@ extern void gw_handle_query(gw_call *call);
 extern void gw_handle_root(gw_call *call);
 extern void gw_handle_live(gw_call *call);
 extern void gw_handle_ready(gw_call *call);
+extern void gw_write_metrics(gw_gateway *gateway, gw_text *text);
+
+/* scrape.c */
 extern void gw_handle_metrics(gw_call *call);
 
 /* telephony.c */

@@ -88,11 +88,11 @@ limits(gw_text *text, gw_gateway *gateway)
 				   "mulberry_gateway_limited_total{limit=\"token\"} %llu\n",
 				   (unsigned long long) counters->by_address,
 				   (unsigned long long) counters->by_token);
-	family(text, "mulberry_gateway_limited", "gauge",
+	family(text, "mulberry_gateway_counted_clients", "gauge",
 		   "Addresses and tokens whose requests are counted now.");
 	gw_text_printf(text,
-				   "mulberry_gateway_limited{limit=\"address\"} %zu\n"
-				   "mulberry_gateway_limited{limit=\"token\"} %zu\n",
+				   "mulberry_gateway_counted_clients{limit=\"address\"} %zu\n"
+				   "mulberry_gateway_counted_clients{limit=\"token\"} %zu\n",
 				   counters->addresses, counters->tokens);
 	family(text, "mulberry_gateway_nameless_total", "counter",
 		   "Requests of proxies that name no client: without X-Forwarded-For, or with one that "
@@ -130,81 +130,76 @@ write_webhooks(gw_text *text, const gw_webhook_counters *counters)
 		   "Of these, those that the database had not answered in time.", counters->late);
 }
 
-/* GET /metrics, in the text form of Prometheus */
+/* What this gateway knows itself, in the text form of Prometheus. */
 void
-gw_handle_metrics(gw_call *call)
+gw_write_metrics(gw_gateway *gateway, gw_text *text)
 {
 	static const char *const packets[] = { "accepted", "duplicate", "rejected", "error" };
-	gw_gateway *gateway = call->gateway;
 	const http_counters *http = http_server_counters(gateway->server);
 	const gw_database_counters *database = gw_database_count(gateway->database);
-	gw_text text = { 0 };
 
-	family(&text, "mulberry_build_info", "gauge", "The version.");
-	gw_text_printf(&text, "mulberry_build_info{program=\"gateway\",version=\"%s\"} 1\n",
-				   MULBERRY_VERSION);
-	family(&text, "mulberry_gateway_answers_total", "counter",
+	family(text, "mulberry_gateway_build_info", "gauge", "The version of the gateway.");
+	gw_text_printf(text, "mulberry_gateway_build_info{version=\"%s\"} 1\n", MULBERRY_VERSION);
+	family(text, "mulberry_gateway_answers_total", "counter",
 		   "Answers to requests, by class of status.");
 	for (int i = 1; i <= 5; i++)
-		gw_text_printf(&text, "mulberry_gateway_answers_total{class=\"%dxx\"} %llu\n", i,
+		gw_text_printf(text, "mulberry_gateway_answers_total{class=\"%dxx\"} %llu\n", i,
 					   (unsigned long long) gateway->answers[i]);
-	family(&text, "mulberry_gateway_packets_total", "counter", "Packets, by what became of them.");
+	family(text, "mulberry_gateway_packets_total", "counter", "Packets, by what became of them.");
 	for (int i = 0; i < 4; i++)
-		gw_text_printf(&text, "mulberry_gateway_packets_total{status=\"%s\"} %llu\n", packets[i],
+		gw_text_printf(text, "mulberry_gateway_packets_total{status=\"%s\"} %llu\n", packets[i],
 					   (unsigned long long) gateway->packets[i]);
-	single(&text, "mulberry_gateway_batches_total", "counter", "Batches of packets.",
+	single(text, "mulberry_gateway_batches_total", "counter", "Batches of packets.",
 		   gateway->batches);
-	single(&text, "mulberry_gateway_unauthorized_total", "counter",
+	single(text, "mulberry_gateway_unauthorized_total", "counter",
 		   "Requests without a valid token.", gateway->unauthorized);
-	single(&text, "mulberry_gateway_connections", "gauge", "Connections of clients.",
+	single(text, "mulberry_gateway_connections", "gauge", "Connections of clients.",
 		   (uint64_t) http->connections);
-	single(&text, "mulberry_gateway_sockets", "gauge", "WebSockets among them.",
+	single(text, "mulberry_gateway_sockets", "gauge", "WebSockets among them.",
 		   (uint64_t) http->sockets);
-	single(&text, "mulberry_gateway_supervisors", "gauge", "Supervisors that listen.",
+	single(text, "mulberry_gateway_supervisors", "gauge", "Supervisors that listen.",
 		   (uint64_t) gw_supervisors_count(gateway->supervisors));
-	single(&text, "mulberry_gateway_agents_waiting", "gauge",
+	single(text, "mulberry_gateway_agents_waiting", "gauge",
 		   "Requests of agents that wait for a command.",
 		   (uint64_t) gw_agents_waiting(gateway->agents));
-	single(&text, "mulberry_gateway_agents_looks_total", "counter",
+	single(text, "mulberry_gateway_agents_looks_total", "counter",
 		   "Transactions that looked for commands.", gw_agents_looks(gateway->agents));
-	single(&text, "mulberry_gateway_requests", "gauge", "Requests under way.",
+	single(text, "mulberry_gateway_requests", "gauge", "Requests under way.",
 		   (uint64_t) http->requests);
-	single(&text, "mulberry_gateway_buffered_bytes", "gauge", "Memory that requests hold.",
+	single(text, "mulberry_gateway_buffered_bytes", "gauge", "Memory that requests hold.",
 		   http->buffered);
-	single(&text, "mulberry_gateway_connections_total", "counter", "Connections taken.",
+	single(text, "mulberry_gateway_connections_total", "counter", "Connections taken.",
 		   http->accepted);
-	family(&text, "mulberry_gateway_turned_away_total", "counter",
+	family(text, "mulberry_gateway_turned_away_total", "counter",
 		   "Connections beyond a limit: of all, or of one address.");
-	gw_text_printf(&text,
+	gw_text_printf(text,
 				   "mulberry_gateway_turned_away_total{limit=\"all\"} %llu\n"
 				   "mulberry_gateway_turned_away_total{limit=\"address\"} %llu\n",
 				   (unsigned long long) http->turned_away,
 				   (unsigned long long) http->turned_away_address);
-	limits(&text, gateway);
-	single(&text, "mulberry_gateway_refused_total", "counter",
+	limits(text, gateway);
+	single(text, "mulberry_gateway_refused_total", "counter",
 		   "Requests that were malformed, too large or too slow.", http->refused);
-	single(&text, "mulberry_gateway_timed_out_total", "counter", "Clients that were too slow.",
+	single(text, "mulberry_gateway_timed_out_total", "counter", "Clients that were too slow.",
 		   http->timed_out);
-	single(&text, "mulberry_gateway_database_up", "gauge", "Whether the database can be reached.",
+	single(text, "mulberry_gateway_database_up", "gauge", "Whether the database can be reached.",
 		   gw_database_up(gateway->database));
-	single(&text, "mulberry_gateway_listening", "gauge",
+	single(text, "mulberry_gateway_listening", "gauge",
 		   "Whether revocations of tokens are heard of at once.", gw_feed_up(gateway->feed));
-	single(&text, "mulberry_gateway_database_connections", "gauge", "Connections to the database.",
+	single(text, "mulberry_gateway_database_connections", "gauge", "Connections to the database.",
 		   (uint64_t) database->connections);
-	single(&text, "mulberry_gateway_database_busy", "gauge", "Of these, those that work.",
+	single(text, "mulberry_gateway_database_busy", "gauge", "Of these, those that work.",
 		   (uint64_t) database->busy);
-	single(&text, "mulberry_gateway_database_waiting", "gauge",
+	single(text, "mulberry_gateway_database_waiting", "gauge",
 		   "Transactions that wait for a connection.", (uint64_t) database->waiting);
-	single(&text, "mulberry_gateway_database_transactions_total", "counter", "Transactions sent.",
+	single(text, "mulberry_gateway_database_transactions_total", "counter", "Transactions sent.",
 		   database->units);
-	single(&text, "mulberry_gateway_database_lost_total", "counter", "Connections lost.",
+	single(text, "mulberry_gateway_database_lost_total", "counter", "Connections lost.",
 		   database->lost);
-	single(&text, "mulberry_gateway_database_sent_again_total", "counter",
+	single(text, "mulberry_gateway_database_sent_again_total", "counter",
 		   "Transactions sent again over another connection.", database->sent_again);
-	single(&text, "mulberry_gateway_database_timeouts_total", "counter",
+	single(text, "mulberry_gateway_database_timeouts_total", "counter",
 		   "Transactions that waited too long.", database->timeouts);
 	if (gateway->webhooks != NULL)
-		write_webhooks(&text, gw_webhooks_count(gateway->webhooks));
-	respond(call, 200, "text/plain; version=0.0.4; charset=utf-8", &text);
-	gw_text_free(&text);
+		write_webhooks(text, gw_webhooks_count(gateway->webhooks));
 }

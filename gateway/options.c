@@ -108,6 +108,8 @@ static const struct setting
 	  0, "requests with one token at once [0: as many as in a second]" },
 	{ "rate-table", NUMBER, offsetof(gw_options, rate_table), 0, 16777216, 8,
 	  "addresses, and as many tokens, that are counted at a time [65536]" },
+	{ "metrics-token", TEXT, offsetof(gw_options, metrics_token), 0, 0, 0,
+	  "token of access monitor by which /metrics has the database's figures, too [none]" },
 	{ "max-wait", NUMBER, offsetof(gw_options, max_wait), 0, 3600, 0,
 	  "seconds that an agent's request for its commands may wait [25]" },
 	{ "max-tokens", NUMBER, offsetof(gw_options, max_tokens), 0, 1000000, 16,

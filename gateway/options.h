@@ -52,8 +52,9 @@ typedef struct gw_options
 	int burst_per_address; /* requests at once; 0: as many as in a second */
 	int rate_per_token;
 	int burst_per_token;
-	int max_wait;	/* seconds of a request for commands */
-	int rate_table; /* addresses, and tokens, that are counted at a time */
+	const char *metrics_token; /* for the database's figures among ours */
+	int max_wait;			   /* seconds of a request for commands */
+	int rate_table;			   /* addresses, and tokens, that are counted at a time */
 	int max_tokens;
 	bool shared; /* several processes on one port */
 	bool check;	 /* read the settings, say whether they are good, and end */

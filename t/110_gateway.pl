@@ -239,7 +239,7 @@ my %families;
 foreach (split /\n/, $metrics->{content})
 {
     if (/^# TYPE (\S+) (counter|gauge)$/) { $families{$1} = 0; like($1, $2 eq 'counter' ? qr/_total$/ : qr/(?<!_total)$/, "$1 is named as a $2") }
-    elsif (/^(\w+)(?:\{\w+="[^"]*"(?:,\w+="[^"]*")*\})? \d+$/) { $families{$1}++ }
+    elsif (/^(\w+)(?:\{\w+="[^"]*"(?:,\w+="[^"]*")*\})? \d+(?:\.\d+)?$/) { $families{$1}++ }
     elsif (!/^# HELP \S+ \S/) { fail("an odd line of metrics: $_") }
 }
 is_deeply([ grep { !$families{$_} } sort keys %families ], [], 'every family has its samples');

@@ -120,7 +120,7 @@ is(sql(q{SELECT count(*) FROM mulberry.call_packets WHERE call_id = 'limited'}),
 is(say_packet($token{other}, 'other', 0)->{status}, 202, 'another token of the same address is served');
 is(ask($tokens, 'POST', '/v1/call/stream/x', body => packet_body(0))->{status}, 401, 'and without one it is 401 as ever') for 1 .. 10;
 is(metric($tokens, 'limited_total{limit="token"}'), $refused, 'metrics tell');
-cmp_ok(metric($tokens, 'limited{limit="token"}'), '<=', 2, 'how many are counted');
+cmp_ok(metric($tokens, 'counted_clients{limit="token"}'), '<=', 2, 'how many are counted');
 my $tries = 0;
 do { $answer = say_packet($token{one}, 'limited', 5000) } while ($answer->{status} == 429 && $tries++ < 100_000);
 is($answer->{status}, 202, 'later it is served again');
@@ -145,7 +145,7 @@ close $_ foreach @held;
 # many addresses in a table for a thousand: it stays that, and who floods is none the better for it
 my $before = resident_kb($proxied);
 flood($proxied, 20_000, sub { my ($i) = @_; request_of(sprintf '77.%d.%d.%d', $i >> 16, $i >> 8 & 255, $i & 255) });
-cmp_ok(metric($proxied, 'limited{limit="address"}'), '<=', 1024, 'no more are counted than there is room for');
+cmp_ok(metric($proxied, 'counted_clients{limit="address"}'), '<=', 1024, 'no more are counted than there is room for');
 cmp_ok(resident_kb($proxied) - $before, '<', 4096, 'and memory does not grow');
 is_limited($proxied, sub { my ($i) = @_; request_of($i % 2 ? '203.0.113.9' : sprintf '78.%d.%d.%d', rand 256, rand 256, rand 256) }, 'a client among many others is refused all the same');
 
