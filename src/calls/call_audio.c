@@ -388,6 +388,37 @@ mulberry_next_call_samples(mulberry_call_samples *audio, int16 *samples)
 }
 
 void
+mulberry_skip_call_samples(mulberry_call_samples *audio, int64 n)
+{
+	size_t size = mb_encoding_sample_size(audio->encoding);
+
+	while (n > 0)
+	{
+		int64 passed;
+
+		if (audio->silent == 0 && audio->n_bytes < size)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (!take_packet(audio))
+				return;
+			continue;
+		}
+		if (audio->silent > 0)
+		{
+			passed = Min(n, audio->silent);
+			audio->silent -= passed;
+		}
+		else
+		{
+			passed = Min(n, (int64) (audio->n_bytes / size));
+			audio->at += passed * size;
+			audio->n_bytes -= passed * size;
+		}
+		n -= passed;
+	}
+}
+
+void
 mulberry_close_call_samples(mulberry_call_samples *audio)
 {
 	mulberry_end_scan(&audio->scan);

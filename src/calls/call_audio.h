@@ -64,6 +64,9 @@ extern const mulberry_silence *mulberry_call_silences(mulberry_call_samples *aud
  */
 extern size_t mulberry_next_call_samples(mulberry_call_samples *audio, int16 *samples);
 
+/* Passes over the next n samples, or as many as there are, without decoding them. */
+extern void mulberry_skip_call_samples(mulberry_call_samples *audio, int64 n);
+
 /*
  * The same for who treats what is missing in its own way: returns 0 with *lost > 0 where so many samples are
  * missing, and 0 with *lost 0 at the end.

@@ -14,6 +14,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('call_progress', 'EXECUTE', 'ingest supervisor auditor'),
     ('call_packets', 'SELECT', 'supervisor'),
     ('call_audio', 'EXECUTE', 'supervisor'),
+    ('call_audio_part', 'EXECUTE', 'supervisor'),
     ('call_audio_stereo', 'EXECUTE', 'supervisor'),
     ('call_audio_mixed', 'EXECUTE', 'supervisor'),
     ('call_gaps', 'EXECUTE', 'supervisor'),

@@ -160,6 +160,14 @@ COMMENT ON FUNCTION mulberry.call_audio(text, text, text) IS
     'gaps, the end that '
     'never came is cut, then the longest of them. call_gaps() lists where they lie';
 
+CREATE OR REPLACE FUNCTION mulberry.call_audio_part(call_id text, tenant text DEFAULT NULL, track text DEFAULT NULL,
+    start bigint DEFAULT 0, max_bytes integer DEFAULT 1048576, OUT bytes bytea, OUT total_bytes bigint, OUT version text)
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio_part';
+COMMENT ON FUNCTION mulberry.call_audio_part(text, text, text, bigint, integer) IS
+    'bytes of the file that call_audio() makes, from start (negative: so many before its end; 0: its beginning) on, at most max_bytes (up '
+    'to 16 MB), without making the rest of it. Parts of one version are of one file: it changes with each packet that comes. Files may '
+    'have 4 GB here';
+
 CREATE OR REPLACE FUNCTION mulberry.call_audio_stereo(call_id text, tenant text DEFAULT NULL, left_track text DEFAULT NULL,
     right_track text DEFAULT NULL) RETURNS bytea
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 AS 'MODULE_PATHNAME', 'mulberry_call_audio_stereo';

@@ -68,6 +68,7 @@ my %calls = (
     'mulberry.describe_call' => [q{SELECT mulberry.describe_call('open', 'inbound', tenant => 'north')}],
     'mulberry.call_audio' => [q{SELECT mulberry.call_audio('tones', 'north')}],
     'mulberry.call_audio_mixed' => [q{SELECT mulberry.call_audio_mixed('tones', 'north')}],
+    'mulberry.call_audio_part' => [q{SELECT mulberry.call_audio_part('tones', 'north')}],
     'mulberry.call_audio_stereo' => [q{SELECT mulberry.call_audio_stereo('tones', 'north', 'main', 'main')}],
     'mulberry.call_dtmf' => [q{SELECT * FROM mulberry.call_dtmf('tones', 'north')}],
     'mulberry.call_gaps' => [q{SELECT * FROM mulberry.call_gaps('tones', 'north')}],
