@@ -4429,6 +4429,14 @@ COMMENT ON FUNCTION mulberry.call_audio(text, text, text) IS
     'gaps, the end that '
     'never came is cut, then the longest of them. call_gaps() lists where they lie';
 
+CREATE FUNCTION mulberry.call_audio_part(call_id text, tenant text DEFAULT NULL, track text DEFAULT NULL,
+    start bigint DEFAULT 0, max_bytes integer DEFAULT 1048576, OUT bytes bytea, OUT total_bytes bigint, OUT version text)
+LANGUAGE c STABLE PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_call_audio_part';
+COMMENT ON FUNCTION mulberry.call_audio_part(text, text, text, bigint, integer) IS
+    'bytes of the file that call_audio() makes, from start (negative: so many before its end; 0: its beginning) on, at most max_bytes (up '
+    'to 16 MB), without making the rest of it. Parts of one version are of one file: it changes with each packet that comes. Files may '
+    'have 4 GB here';
+
 CREATE FUNCTION mulberry.call_audio_stereo(call_id text, tenant text DEFAULT NULL, left_track text DEFAULT NULL,
     right_track text DEFAULT NULL) RETURNS bytea
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 AS 'MODULE_PATHNAME', 'mulberry_call_audio_stereo';
@@ -5285,7 +5293,8 @@ COMMENT ON FUNCTION mulberry.retention(boolean, integer) IS
     'needs; dry_run tells what it would do. Needs admin access to all tenants';
 
 -- src/calls/grants.sql
--- What each access may use of this folder; see mulberry_internal.access_rules().
+-- What each access may use of this folder; see mulberry_internal.access_rules().  A gateway erases for those whom it
+-- works for (authenticate()): the function asks for admin access itself.
 CREATE FUNCTION access_rules_calls() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
@@ -5301,6 +5310,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('call_progress', 'EXECUTE', 'ingest supervisor auditor'),
     ('call_packets', 'SELECT', 'supervisor'),
     ('call_audio', 'EXECUTE', 'supervisor'),
+    ('call_audio_part', 'EXECUTE', 'supervisor'),
     ('call_audio_stereo', 'EXECUTE', 'supervisor'),
     ('call_audio_mixed', 'EXECUTE', 'supervisor'),
     ('call_gaps', 'EXECUTE', 'supervisor'),
@@ -5310,7 +5320,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('call_segments', 'EXECUTE', 'supervisor auditor'),
     ('call_transcript', 'EXECUTE', 'supervisor auditor'),
     ('search_calls', 'EXECUTE', 'supervisor auditor'),
-    ('erase_call', 'EXECUTE', 'admin'),
+    ('erase_call', 'EXECUTE', 'admin gateway'),
     ('retention', 'EXECUTE', 'admin worker'),
     ('complete_silent_call', 'EXECUTE', 'worker'),
     ('start_processing', 'EXECUTE', 'worker'),

@@ -86,6 +86,8 @@ check_limits(const gw_options *options)
 		wrong("max-connections-per-address: is more than max-connections");
 	if (options->max_buffered < options->max_body)
 		wrong("max-buffered: is less than max-body, so that no request of that size could be read");
+	if (options->max_buffered < options->max_recording)
+		strange("max-recording: is more than max-buffered, so that none of that size can be read");
 	if (options->burst_per_address > 0 && options->rate_per_address == 0)
 		wrong("burst-per-address: needs rate-per-address");
 	if (options->burst_per_token > 0 && options->rate_per_token == 0)

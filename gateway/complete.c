@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "fields.h"
-#include "gateway.h"
+#include "query.h"
 #include "session.h"
 
 static const gw_statement complete = {
@@ -49,6 +49,14 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 	free(c->track);
 	free(c);
 }
+
+static const gw_parameter of_complete[] = {
+	{ GW_IN_PATH, "call_id", GW_STRING, .required = true },
+	{ GW_IN_BODY, "total_packets", GW_INTEGER, .required = true, .least = 1, .most = INT32_MAX },
+	{ GW_IN_BODY, "track", GW_STRING, .required = false },
+};
+
+const gw_plan gw_complete_fields = { GW_PARAMETERS(of_complete) };
 
 /* POST /v1/call/complete/{call_id} */
 void

@@ -300,6 +300,39 @@ gw_fields_optional(gw_fields *fields, const char *name)
 	return gw_fields_text(fields, name, false, 0, 0);
 }
 
+const char *
+gw_fields_choice(gw_fields *fields, const char *name, bool required, const char *const *choices)
+{
+	const json_t *value = value_of(fields, name, required);
+	const char *text = json_string_value(value);
+	gw_text expected = { 0 };
+	gw_text message = { 0 };
+	gw_text context = { 0 };
+
+	if (value == NULL)
+		return NULL;
+	for (int i = 0; choices[i] != NULL; i++)
+	{
+		if (text != NULL && strlen(text) == json_string_length(value) &&
+			strcmp(text, choices[i]) == 0)
+			return text;
+		gw_text_printf(&expected, "%s'%s'",
+					   i == 0					? ""
+					   : choices[i + 1] == NULL ? " or "
+												: ", ",
+					   choices[i]);
+	}
+	gw_text_printf(&message, "Input should be %s", expected.failed ? "" : expected.data);
+	gw_text_puts(&context, "\"expected\":");
+	gw_text_json(&context, expected.data, expected.length);
+	if (!message.failed && !context.failed)
+		gw_fields_add_error(fields, "literal_error", name, message.data, value, context.data);
+	gw_text_free(&expected);
+	gw_text_free(&message);
+	gw_text_free(&context);
+	return NULL;
+}
+
 /* Words that stand for a truth value, in any case of letters. */
 static int
 truth_of(const char *text)

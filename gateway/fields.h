@@ -54,6 +54,8 @@ extern const char *gw_fields_optional(gw_fields *fields, const char *name);
  */
 extern const char *
 gw_fields_text(gw_fields *fields, const char *name, bool required, int64_t least, int64_t most);
+extern const char *
+gw_fields_choice(gw_fields *fields, const char *name, bool required, const char *const *choices);
 extern bool gw_fields_maybe_integer(gw_fields *fields, const char *name, bool required,
 									int64_t least, int64_t most, int64_t *number);
 extern bool gw_fields_boolean(gw_fields *fields, const char *name, bool required, bool *truth);

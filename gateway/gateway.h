@@ -24,6 +24,7 @@
 typedef struct gw_ingest gw_ingest;
 typedef struct gw_health gw_health;
 typedef struct gw_gateway gw_gateway;
+typedef struct gw_download gw_download;
 
 struct gw_gateway
 {
@@ -40,6 +41,9 @@ struct gw_gateway
 	gw_webhooks *webhooks; /* Twilio's; NULL without a listener for them */
 	gw_health *health;	   /* of the telephone */
 	gw_agents *agents;
+	gw_download *downloads; /* of audio, that are under way */
+	int n_downloads;
+	int n_uploads; /* of recordings, that wait for the database */
 	int64_t started;
 	bool stopping;
 
@@ -69,13 +73,25 @@ typedef struct gw_call
 	int n_segments;
 } gw_call;
 
+/* What is said of it, in /openapi.json and /docs. */
+typedef struct gw_about
+{
+	const char *tag;
+	const char *id;
+	const char *summary;
+	const char *schema; /* of its answer, in schemas.c; NULL: a file, or none */
+	int status;			/* of its answer [200] */
+} gw_about;
+
 /* What is done with requests for one method of one path. */
 typedef struct gw_action
 {
 	int access; /* of gw_access: one of them is needed; 0: anybody */
 	void (*handle)(gw_call *call);
-	const gw_plan *plan; /* of gw_handle_query(), see query.h */
-	bool socket;		 /* becomes a WebSocket, whose token may come by other ways */
+	const gw_plan *plan;   /* of gw_handle_query(), see query.h */
+	bool large;			   /* its body may be as long as a recording */
+	const gw_about *about; /* of a route for clients */
+	bool socket;		   /* becomes a WebSocket, whose token may come by other ways */
 } gw_action;
 
 /* handlers.c: what http_server_new() wants, for clients and for health and metrics. */
@@ -125,6 +141,34 @@ extern const gw_plan gw_agents_list;
 
 /* agents.c */
 extern void gw_handle_agent_sync(gw_call *call);
+/* reading.c */
+extern const gw_plan gw_read_call;
+extern const gw_plan gw_transcript_text;
+extern const gw_plan gw_transcript_srt;
+extern const gw_plan gw_transcript_vtt;
+extern const gw_plan gw_transcript_json;
+extern const gw_plan gw_waveform;
+extern const gw_plan gw_audio;
+
+/* listing.c, recording.c */
+extern const gw_plan gw_calls;
+extern const gw_plan gw_search;
+extern const gw_plan gw_erase;
+extern const gw_plan gw_recording;
+extern void gw_handle_recording(gw_call *call);
+
+/* openapi.c */
+extern void gw_handle_openapi(gw_call *call);
+extern void gw_handle_docs(gw_call *call);
+
+/* ingest.c, complete.c: what they read, to be told of */
+extern const gw_plan gw_packet_fields;
+extern const gw_plan gw_complete_fields;
+
+/* audio.c: a request in pieces wants the next one, or is over. */
+extern void gw_handle_audio(gw_call *call);
+extern void gw_download_more(gw_gateway *gateway, http_request *request);
+extern void gw_download_gone(gw_gateway *gateway, http_id id);
 
 /* ingest.c, complete.c, supervisors.c, health.c, query.c */
 extern gw_ingest *gw_ingest_new(gw_gateway *gateway);

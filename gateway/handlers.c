@@ -295,6 +295,8 @@ on_head(void *context, http_request *request)
 		return;
 	}
 	http_request_set_user(request, gw_identity_hold(identity));
+	if (action->large)
+		http_request_limit(request, (size_t) gateway->options->max_recording);
 }
 
 static void
@@ -322,6 +324,8 @@ on_done(void *context, http_request *request, bool delivered)
 
 	if (status >= 100 && status < 600)
 		gateway->answers[status / 100]++;
+	if ((status == 200 || status == 206) && gateway->downloads != NULL)
+		gw_download_gone(gateway, http_request_id(request));
 	if (status == 101)
 		gw_supervisors_gone(gateway->supervisors, http_request_id(request));
 	else
@@ -340,6 +344,12 @@ static void
 on_writable(void *context, http_request *socket)
 {
 	gw_supervisors_writable(((gw_gateway *) context)->supervisors, http_request_id(socket));
+}
+
+static void
+on_more(void *context, http_request *request)
+{
+	gw_download_more(context, request);
 }
 
 static void
@@ -397,6 +407,7 @@ const http_handlers gw_client_handlers = {
 	.done = on_done,
 	.refused = on_refused,
 	.headers = on_headers,
+	.more = on_more,
 	.writable = on_writable,
 	.stopping = on_stopping,
 	.unlimited = on_unlimited,

@@ -164,6 +164,10 @@ gw_write_metrics(gw_gateway *gateway, gw_text *text)
 		   (uint64_t) gw_agents_waiting(gateway->agents));
 	single(text, "mulberry_gateway_agents_looks_total", "counter",
 		   "Transactions that looked for commands.", gw_agents_looks(gateway->agents));
+	single(text, "mulberry_gateway_downloads", "gauge", "Files of audio that are under way.",
+		   (uint64_t) gateway->n_downloads);
+	single(text, "mulberry_gateway_uploads", "gauge", "Recordings that wait for the database.",
+		   (uint64_t) gateway->n_uploads);
 	single(text, "mulberry_gateway_requests", "gauge", "Requests under way.",
 		   (uint64_t) http->requests);
 	single(text, "mulberry_gateway_buffered_bytes", "gauge", "Memory that requests hold.",

@@ -15,7 +15,7 @@
 #include "arrays.h"
 #include "core/text/utf8.h"
 #include "fields.h"
-#include "gateway.h"
+#include "query.h"
 #include "log.h"
 
 #define MAX_ROWS 500
@@ -465,6 +465,17 @@ take_bytes(gw_call *call)
 		take(call, &p);
 	}
 }
+
+static const gw_parameter of_packet[] = {
+	{ GW_IN_PATH, "call_id", GW_STRING, .required = true },
+	{ GW_IN_BODY, "sequence", GW_INTEGER, .required = true, .most = MAX_SEQUENCE },
+	{ GW_IN_BODY, "data", GW_STRING, .required = true, .least = 1 },
+	{ GW_IN_BODY, "timestamp", GW_NUMBER, .required = true, .help = "seconds since 1970" },
+	{ GW_IN_BODY, "encoding", GW_STRING, .help = "of data: text, or base64 for audio" },
+	{ GW_IN_BODY, "track", GW_STRING, .required = false },
+};
+
+const gw_plan gw_packet_fields = { GW_PARAMETERS(of_packet) };
 
 /* POST /v1/call/stream/{call_id} */
 void

@@ -114,6 +114,14 @@ static const struct setting
 	  "seconds that an agent's request for its commands may wait [25]" },
 	{ "max-tokens", NUMBER, offsetof(gw_options, max_tokens), 0, 1000000, 16,
 	  "tokens that are remembered [4096]" },
+	{ "max-answer", NUMBER, offsetof(gw_options, max_answer), 0, 256 * 1024 * 1024, 65536,
+	  "bytes of audio that is put together of several tracks [16777216]" },
+	{ "max-recording", NUMBER, offsetof(gw_options, max_recording), 0, 512 * 1024 * 1024, 1024,
+	  "bytes of a recording that is sent as a whole [67108864]" },
+	{ "max-uploads", NUMBER, offsetof(gw_options, max_uploads), 0, 1000, 1,
+	  "recordings that wait for the database at a time [4]" },
+	{ "max-downloads", NUMBER, offsetof(gw_options, max_downloads), 0, 100000, 1,
+	  "files of audio that are under way [100]" },
 	{ "shared", SWITCH, offsetof(gw_options, shared), 0, 0, 0,
 	  "several processes listen on the same ports" },
 	{ "check", SWITCH, offsetof(gw_options, check), 0, 0, 0,
@@ -271,7 +279,11 @@ gw_options_read(gw_options *options, int argc, char **argv)
 							 .idle_timeout = 60,
 							 .rate_table = 65536,
 							 .max_wait = 25,
-							 .max_tokens = 4096 };
+							 .max_tokens = 4096,
+							 .max_recording = 64 * 1024 * 1024,
+							 .max_uploads = 4,
+							 .max_answer = 16 * 1024 * 1024,
+							 .max_downloads = 100 };
 	for (int i = 1; i < argc; i++)
 	{
 		const char *name = strncmp(argv[i], "--", 2) == 0 ? argv[i] + 2 : "";

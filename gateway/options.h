@@ -56,6 +56,10 @@ typedef struct gw_options
 	int max_wait;			   /* seconds of a request for commands */
 	int rate_table;			   /* addresses, and tokens, that are counted at a time */
 	int max_tokens;
+	int max_answer; /* bytes of an answer that is made as a whole */
+	int max_downloads;
+	int max_recording; /* bytes */
+	int max_uploads;
 	bool shared; /* several processes on one port */
 	bool check;	 /* read the settings, say whether they are good, and end */
 } gw_options;

@@ -27,16 +27,24 @@ gw_query_add(gw_query *query, const char *text)
 		gw_text_add(&query->text, text, strlen(text) + 1);
 }
 
+const char *
+gw_query_text(const gw_query *query, int i)
+{
+	return query->places[i] == IS_NULL || query->text.failed ? NULL
+															 : query->text.data + query->places[i];
+}
+
 void
-gw_query_add_bytes(gw_query *query, void *bytes, size_t n)
+gw_query_add_bytes(gw_query *query, void *memory, const char *bytes, size_t n)
 {
 	int i = query->unit.n_parameters++;
 
 	query->places[i] = IS_NULL;
-	query->bytes = bytes;
+	query->memory = memory;
 	query->unit.values[i] = bytes;
 	query->unit.lengths[i] = (int) n;
 	query->unit.formats[i] = 1;
+	query->gateway->n_uploads++;
 }
 
 void
@@ -86,8 +94,11 @@ add_field(gw_query *query, gw_fields *fields, const gw_parameter *parameter)
 	switch (parameter->type)
 	{
 		case GW_STRING:
-			text = gw_fields_text(fields, parameter->name, parameter->required, parameter->least,
-								  parameter->most);
+			text = parameter->choices != NULL
+					   ? gw_fields_choice(fields, parameter->name, parameter->required,
+										  parameter->choices)
+					   : gw_fields_text(fields, parameter->name, parameter->required,
+										parameter->least, parameter->most);
 			break;
 		case GW_INTEGER:
 			if (gw_fields_maybe_integer(fields, parameter->name, parameter->required,
@@ -96,6 +107,10 @@ add_field(gw_query *query, gw_fields *fields, const gw_parameter *parameter)
 				snprintf(time, sizeof(time), "%lld", (long long) number);
 				text = time;
 			}
+			break;
+		case GW_NUMBER:
+			snprintf(time, sizeof(time), "%.17g", gw_fields_positive(fields, parameter->name));
+			text = time;
 			break;
 		case GW_BOOLEAN:
 			if (gw_fields_boolean(fields, parameter->name, parameter->required, &truth))
@@ -229,23 +244,27 @@ gw_query_free(gw_query *query)
 	if (query->identity != NULL)
 		gw_identity_release(query->identity);
 	gw_text_free(&query->text);
-	free(query->bytes);
+	if (query->memory != NULL)
+		query->gateway->n_uploads--;
+	free(query->memory);
 	free(query->subject);
 	free(query->user);
 	free(query);
 }
 
-static void
-answer_missing(gw_query *query)
+void
+gw_query_answer_404(gw_query *query, const char *sentence)
 {
-	const char *missing = query->plan->missing == NULL ? "Not Found" : query->plan->missing;
-	const char *place = strstr(missing, "%s");
+	const char *place;
 
+	if (sentence == NULL)
+		sentence = query->plan->missing == NULL ? "Not Found" : query->plan->missing;
+	place = strstr(sentence, "%s");
 	if (place == NULL || query->subject == NULL)
-		gw_answer_detail(query->gateway, query->id, 404, "%s", missing);
+		gw_answer_detail(query->gateway, query->id, 404, "%s", sentence);
 	else
-		gw_answer_detail(query->gateway, query->id, 404, "%.*s%s%s", (int) (place - missing),
-						 missing, query->subject, place + 2);
+		gw_answer_detail(query->gateway, query->id, 404, "%.*s%s%s", (int) (place - sentence),
+						 sentence, query->subject, place + 2);
 }
 
 static void
@@ -256,7 +275,7 @@ answer_body(gw_query *query, const PGresult *rows)
 
 	if (PQntuples(rows) == 0 || PQgetisnull(rows, 0, 0))
 	{
-		answer_missing(query);
+		gw_query_answer_404(query, query->plan->absent);
 		return;
 	}
 	gw_text_add(&body, PQgetvalue(rows, 0, 0), (size_t) PQgetlength(rows, 0, 0));
@@ -277,7 +296,7 @@ is_missing(const gw_query *query, const PGresult *error)
 		return false;
 	for (const char *at = strchr(message, '"'); at != NULL; at = strchr(at + 1, '"'))
 	{
-		if (strncmp(at + 1, query->subject, n) == 0 && at[1 + n] == '"')
+		if (strncmp(at + 1, query->subject, n) == 0 && strcmp(at + 1 + n, "\" does not exist") == 0)
 			return true;
 	}
 	return false;
@@ -301,7 +320,7 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 	else if (plan->fail != NULL && plan->fail(query, outcome, result))
 		;
 	else if (outcome == GW_FAILED && plan->missing != NULL && is_missing(query, result))
-		answer_missing(query);
+		gw_query_answer_404(query, plan->missing);
 	else
 		gw_answer_outcome(query->gateway, query->id, query->identity, outcome, result);
 	gw_query_free(query);

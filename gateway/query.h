@@ -32,6 +32,7 @@ typedef enum gw_type
 {
 	GW_STRING,	/* from least to most characters (most 0: any number) */
 	GW_INTEGER, /* from least to most */
+	GW_NUMBER,	/* above 0; required */
 	GW_BOOLEAN,
 	GW_TIME,   /* for timestamptz, see time_text.h */
 	GW_OBJECT, /* for jsonb; as text in a query */
@@ -46,6 +47,7 @@ typedef struct gw_parameter
 	bool required; /* else null, when it is missing or null */
 	int64_t least;
 	int64_t most;
+	const char *const *choices; /* the only texts that it may be, and NULL behind them; NULL: any */
 	const char *help;
 } gw_parameter;
 
@@ -70,8 +72,13 @@ struct gw_plan
 	/* Answers in place of gw_answer_outcome(), or returns false.  NULL: never. */
 	bool (*fail)(gw_query *query, gw_outcome outcome, const PGresult *error);
 
-	const char *
-		missing; /* what 404 says, with %s for the path's first segment; NULL: what the database says */
+	/* what 404 says of the path's first segment, %s in it: when it is not there; NULL: what the database says */
+	const char *missing;
+	const char *absent; /* when there is no row, or a null; NULL: as above */
+
+	/* of gw_answer_document(): a type of content, and a name for the file, with %s; NULL: JSON, and no file */
+	const char *content_type;
+	const char *file;
 };
 
 struct gw_query
@@ -86,21 +93,37 @@ struct gw_query
 
 	gw_text text; /* the rest is query.c's: texts of parameters, one behind the other */
 	size_t places[GW_MAX_PARAMETERS];
-	char *bytes;
+	void *memory;
 };
 
 /* What gw_handle_query() does, step by step.  NULL without memory, which has been answered. */
 extern gw_query *gw_query_new(gw_call *call, const gw_plan *plan);
 
-/* The next parameter: a text, NULL for null; or n bytes of malloc(), in binary, which it frees, one of them at most. */
+/*
+ * The next parameter: a text, NULL for null; or n bytes within memory of malloc(), in binary, which it frees: one of
+ * them at most, and it counts as an upload.
+ */
 extern void gw_query_add(gw_query *query, const char *text);
-extern void gw_query_add_bytes(gw_query *query, void *bytes, size_t n);
+extern void gw_query_add_bytes(gw_query *query, void *memory, const char *bytes, size_t n);
 
 /* For whom it works, when that is not whom the request is of; the texts must live as long as the query. */
 extern void gw_query_for(gw_query *query, const char *access, const char *tenant);
 
+/* A parameter that was added as a text; NULL for null. */
+extern const char *gw_query_text(const gw_query *query, int i);
+
 /* Adds the parameters of the plan; false when there is something wrong with them, which has been answered. */
 extern bool gw_query_read(gw_query *query, gw_call *call);
+
+/* Says of the path's first segment what a 404 says. */
+extern void gw_query_answer_404(gw_query *query, const char *sentence);
+
+/* documents.c: answers with the first column of the only row as it is, and with 304 who has it already. */
+extern void gw_answer_document(gw_query *query, const PGresult *rows);
+
+/* Headers of a document of that version: ETag and others.  And whether a header names it: -1 there is no such header. */
+extern void gw_document_headers(gw_query *query, const char *version, http_headers *headers);
+extern int gw_document_named(const http_request *request, const char *header, const char *version);
 
 /* Sends it; it ends with its answer.  Or gives it up before. */
 extern void gw_query_send(gw_query *query);

@@ -7,23 +7,59 @@
 #include "gateway.h"
 
 #define OF_INGEST (GW_ACCESS_INGEST | GW_ACCESS_OPERATOR)
+#define OF_READERS (GW_ACCESS_SUPERVISOR | GW_ACCESS_AUDITOR)
 
-static const gw_action packet = { .access = GW_ACCESS_INGEST, .handle = gw_handle_packet };
-static const gw_action complete = { .access = OF_INGEST, .handle = gw_handle_complete };
-static const gw_action supervisor = { .access = GW_ACCESS_SUPERVISOR | GW_ACCESS_AUDITOR,
-									  .handle = gw_handle_supervisor,
-									  .socket = true };
-static const gw_action begin = { .access = GW_ACCESS_INGEST,
-								 .handle = gw_handle_query,
-								 .plan = &gw_begin };
-static const gw_action describe = { .access = OF_INGEST,
-									.handle = gw_handle_query,
-									.plan = &gw_describe };
-static const gw_action twilio_sessions = { .access = GW_ACCESS_SUPERVISOR | GW_ACCESS_OPERATOR |
-													 GW_ACCESS_AUDITOR,
-										   .handle = gw_handle_query,
-										   .plan = &gw_twilio_sessions };
-static const gw_action twilio_health = { .handle = gw_handle_twilio_health };
+/* An action, and what is said of it. */
+#define ACTION(name, needed, function, what, tag, id, summary, schema, status, ...)                \
+	static const gw_about about_##name = { tag, id, summary, schema, status };                     \
+	static const gw_action name = {                                                                \
+		.access = needed, .handle = function, .plan = what, .about = &about_##name, ##__VA_ARGS__  \
+	}
+
+ACTION(packet, GW_ACCESS_INGEST, gw_handle_packet, &gw_packet_fields, "VoiceStream",
+	   "ingest_packet", "Takes a packet", "Packet", 202);
+ACTION(complete, OF_INGEST, gw_handle_complete, &gw_complete_fields, "VoiceStream", "complete_call",
+	   "Says that a call has so many packets, and is complete", "Completion", 202);
+ACTION(supervisor, OF_READERS, gw_handle_supervisor, NULL, "VoiceStream", "supervisor",
+	   "Opens a WebSocket that hears of calls", NULL, 101, .socket = true);
+ACTION(begin, GW_ACCESS_INGEST, gw_handle_query, &gw_begin, "calls", "begin_call",
+	   "Tells of a call before its first packet", "Accepted", 201);
+ACTION(describe, OF_INGEST, gw_handle_query, &gw_describe, "calls", "describe_call",
+	   "Tells more of a call", "Accepted", 200);
+ACTION(read_call, GW_ACCESS_INGEST | OF_READERS, gw_handle_query, &gw_read_call, "calls",
+	   "read_call", "A call: its state, tracks, gaps and progress", "Call", 200);
+ACTION(transcript_text, OF_READERS, gw_handle_query, &gw_transcript_text, "transcripts",
+	   "transcript_text", "The transcript of a call, a line a turn", NULL, 200);
+ACTION(transcript_srt, OF_READERS, gw_handle_query, &gw_transcript_srt, "transcripts",
+	   "transcript_srt", "The transcript as subtitles (SubRip)", NULL, 200);
+ACTION(transcript_vtt, OF_READERS, gw_handle_query, &gw_transcript_vtt, "transcripts",
+	   "transcript_vtt", "The transcript as subtitles (WebVTT)", NULL, 200);
+ACTION(transcript_json, OF_READERS, gw_handle_query, &gw_transcript_json, "transcripts",
+	   "transcript_json", "The transcript with segments and words", "Transcript", 200);
+ACTION(waveform, GW_ACCESS_SUPERVISOR, gw_handle_query, &gw_waveform, "audio", "waveform",
+	   "A picture of a call", NULL, 200);
+ACTION(audio, GW_ACCESS_SUPERVISOR, gw_handle_audio, &gw_audio, "audio", "audio",
+	   "The audio of a call; ranges are served", NULL, 200);
+ACTION(recording, GW_ACCESS_INGEST, gw_handle_recording, &gw_recording, "calls", "ingest_recording",
+	   "Takes a whole recording, a WAV file", "Recording", 201, .large = true);
+ACTION(erase, GW_ACCESS_ADMIN, gw_handle_query, &gw_erase, "calls", "erase_call",
+	   "Erases a call and all that hangs on it", "Accepted", 200);
+ACTION(calls, GW_ACCESS_SUPERVISOR, gw_handle_query, &gw_calls, "calls", "calls",
+	   "Calls, the newest first", "Calls", 200);
+ACTION(search, OF_READERS, gw_handle_query, &gw_search, "transcripts", "search",
+	   "Calls by words of their transcripts", "Found", 200);
+ACTION(twilio_sessions, GW_ACCESS_OPERATOR | OF_READERS, gw_handle_query, &gw_twilio_sessions,
+	   "telephone", "twilio_sessions", "Calls of the telephone that are under way", "Report", 200);
+ACTION(twilio_health, 0, gw_handle_twilio_health, NULL, "telephone", "twilio_health",
+	   "Whether the telephone works", "Report", 200);
+ACTION(openapi, 0, gw_handle_openapi, NULL, "service", "openapi", "This description", "Description",
+	   200);
+ACTION(docs, 0, gw_handle_docs, NULL, "service", "docs", "This description, to be read", NULL, 200);
+ACTION(root, 0, gw_handle_root, NULL, "VoiceStream", "root", "What service this is", "Service",
+	   200);
+ACTION(health, 0, gw_handle_ready, NULL, "service", "health", "Whether requests can be served",
+	   "Health", 200);
+
 #define OF_OPERATOR(name)                                                                          \
 	{                                                                                              \
 		.access = GW_ACCESS_OPERATOR, .handle = gw_handle_query, .plan = &name                     \
@@ -53,9 +89,8 @@ static const gw_action mandate_history = OF_READER(gw_mandate_history);
 static const gw_action agent = OF_READER(gw_agent);
 static const gw_action agents = OF_READER(gw_agents_list);
 static const gw_action agent_sync = { .access = GW_ACCESS_AGENT, .handle = gw_handle_agent_sync };
-static const gw_action root = { .handle = gw_handle_root };
-static const gw_action live = { .handle = gw_handle_live };
 static const gw_action ready = { .handle = gw_handle_ready };
+static const gw_action live = { .handle = gw_handle_live };
 static const gw_action metrics = { .handle = gw_handle_metrics };
 
 /* The first is looked for first. */
@@ -64,6 +99,17 @@ const http_route gw_client_routes[] = {
 	{ "POST", "/v1/call/complete/{call_id}", &complete },
 	{ "POST", "/v1/call/begin/{call_id}", &begin },
 	{ "POST", "/v1/call/describe/{call_id}", &describe },
+	{ "GET", "/v1/call/{call_id}", &read_call },
+	{ "DELETE", "/v1/call/{call_id}", &erase },
+	{ "POST", "/v1/call/{call_id}/recording", &recording },
+	{ "GET", "/v1/calls", &calls },
+	{ "GET", "/v1/search", &search },
+	{ "GET", "/v1/call/{call_id}/transcript.txt", &transcript_text },
+	{ "GET", "/v1/call/{call_id}/transcript.srt", &transcript_srt },
+	{ "GET", "/v1/call/{call_id}/transcript.vtt", &transcript_vtt },
+	{ "GET", "/v1/call/{call_id}/transcript.json", &transcript_json },
+	{ "GET", "/v1/call/{call_id}/audio.wav", &audio },
+	{ "GET", "/v1/call/{call_id}/waveform.svg", &waveform },
 	{ "GET", "/ws/supervisor", &supervisor },
 	{ "GET", "/twilio/sessions", &twilio_sessions },
 	{ "GET", "/twilio/health", &twilio_health },
@@ -88,7 +134,9 @@ const http_route gw_client_routes[] = {
 	{ "POST", "/v1/commands/{command_id}/cancel", &cancel },
 	{ "POST", "/v1/commands/{command_id}/retry", &retry },
 	{ "GET", "/", &root },
-	{ "GET", "/health", &ready },
+	{ "GET", "/health", &health },
+	{ "GET", "/openapi.json", &openapi },
+	{ "GET", "/docs", &docs },
 };
 const size_t gw_n_client_routes = sizeof(gw_client_routes) / sizeof(gw_client_routes[0]);
 

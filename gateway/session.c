@@ -205,16 +205,15 @@ begin(gw_session *s)
 										 "connect_timeout",	 "tcp_user_timeout",
 										 "keepalives_idle",	 "options",
 										 "dbname",			 NULL };
-	const char *values[] = {
-		"mulberry-gateway",
-		"UTF8",
-		"10",
-		"20000",
-		"10",
-		"-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
-		s->owner->conninfo,
-		NULL
-	};
+	const char *values[] = { "mulberry-gateway",
+							 "UTF8",
+							 "10",
+							 "20000",
+							 "10",
+							 "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c "
+							 "idle_in_transaction_session_timeout=60s",
+							 s->owner->conninfo,
+							 NULL };
 
 	s->pg = PQconnectStartParams(names, values, 1);
 	s->begun = http_clock();

@@ -176,7 +176,9 @@ enqueue_answer(http_request *request, const http_answer *answer)
 	if (!bodiless && length > 0 && !mb_http_span_is(request->head.method, request->in, "HEAD"))
 	{
 		request->answer_length = length;
-		if (answer->blob == NULL)
+		if (answer->in_pieces)
+			request->left = length;
+		else if (answer->blob == NULL)
 			http_enqueue(request, answer->body, length);
 		else if (http_queue_share(&request->out, answer->blob))
 			server->counters.queued += length;
@@ -219,6 +221,31 @@ http_respond(http_server *server, http_id id, const http_answer *answer)
 		(request->head.framing != MB_HTTP_CHUNKED && request->body_left == 0))
 		http_connection_phase(request, PHASE_SENDING);
 	http_connection_wake(request);
+	return !request->doomed;
+}
+
+bool
+http_respond_more(http_server *server, http_id id, http_blob *blob)
+{
+	http_request *request = http_request_find(server, id);
+
+	if (request == NULL || request->left == 0 || request->doomed)
+	{
+		http_blob_release(blob);
+		return false;
+	}
+	if (blob->length == 0 || blob->length > request->left || !http_queue_share(&request->out, blob))
+		http_connection_doom(request);
+	else
+	{
+		request->left -= blob->length;
+		request->more_asked = false;
+		server->counters.queued += blob->length;
+		/* its time begins anew */
+		http_connection_phase(request, request->phase);
+		http_connection_wake(request);
+	}
+	http_blob_release(blob);
 	return !request->doomed;
 }
 

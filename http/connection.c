@@ -125,6 +125,9 @@ deadline_of(const http_request *request)
 		case PHASE_PENDING:
 			return 0;
 		case PHASE_SENDING:
+			/* it is not the client who is waited for */
+			if (request->more_asked)
+				return 0;
 			ms = options->send_ms;
 			break;
 		case PHASE_SOCKET:
@@ -449,6 +452,7 @@ begin_end(http_request *request, bool expects_more)
 static bool
 serve(http_request *request)
 {
+	http_server *server = request->server;
 	bool asked_to_end;
 
 	/* what TLS has read already, epoll does not tell of */
@@ -472,6 +476,18 @@ serve(http_request *request)
 	}
 	if (request->phase != PHASE_SENDING)
 		return false;
+	if (request->left > 0)
+	{
+		if (request->more_asked)
+			return false;
+		request->more_asked = true;
+		set_timer(request);
+		if (server->handlers.more != NULL)
+			server->handlers.more(server->context, request);
+		else
+			http_connection_doom(request);
+		return request->out.bytes > 0;
+	}
 	asked_to_end = !request->refused && !request->head.keep_alive;
 	http_request_finish(request);
 	if (request->close_after || (request->ended && request->in_size == 0))

@@ -88,6 +88,7 @@ typedef struct http_answer
 	http_blob *blob;			 /* a blob, whose use it takes over */
 	const http_headers *headers; /* more of them, or NULL */
 	bool close;					 /* end the connection behind it */
+	bool in_pieces; /* its body of length bytes comes by http_respond_more(), see handlers.more */
 } http_answer;
 
 /* --- a server ------------------------------------------------------------------- */
@@ -151,6 +152,12 @@ typedef struct http_handlers
 
 	/* Whether an address, in 16 bytes, has no max_per_address.  Without this none is without. */
 	bool (*unlimited)(void *context, const unsigned char *address);
+
+	/*
+	 * All that was queued of an answer in pieces has been handed to the kernel: the time for the next piece, now or
+	 * later.  Once for each piece.  A client that does not take a piece in send_ms is dropped.
+	 */
+	void (*more)(void *context, http_request *request);
 
 	/* A message of a WebSocket's client: text, which is valid UTF-8, or bytes. */
 	void (*message)(void *context, http_request *socket, bool text, const char *bytes, size_t n);
@@ -253,6 +260,12 @@ extern const char *http_request_bytes(const http_request *request);
 /* The whole body; empty when it was streamed. */
 extern http_text http_request_body(const http_request *request);
 
+/*
+ * Takes the body over, which then belongs to the caller: memory of malloc() that it lies in, at a place.  NULL without
+ * memory.  The texts of the request lie elsewhere from then on.
+ */
+extern char *http_request_take_body(http_request *request, size_t *at, size_t *length);
+
 /* The client: its address as text ("unix" for a socket with a path) and in 16 bytes, IPv4 mapped. */
 #define HTTP_ADDRESS_SIZE 46
 extern const char *http_request_address(const http_request *request, char text[HTTP_ADDRESS_SIZE]);
@@ -274,6 +287,15 @@ extern void http_request_stream(http_request *request);
  * is no memory (then the connection is closed).  The blob is used up in any case.
  */
 extern bool http_respond(http_server *server, http_id id, const http_answer *answer);
+
+/*
+ * The next piece of an answer in pieces, at least a byte and not more than what is left of its length; the blob is
+ * used up.  False when the request is over, and also when there is nothing left to be sent.
+ */
+extern bool http_respond_more(http_server *server, http_id id, http_blob *blob);
+
+/* Whether the answer to a request comes in pieces, and some are still to come. */
+extern bool http_request_in_pieces(const http_request *request);
 
 /* Ends the connection without an answer, or without the rest of it. */
 extern void http_abort(http_server *server, http_id id);

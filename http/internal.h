@@ -186,6 +186,8 @@ struct http_request
 	void *user;
 	int status;
 	size_t answer_length;
+	size_t left;	 /* of an answer in pieces: bytes that are still to come */
+	bool more_asked; /* for the next one */
 
 	/* the WebSocket */
 	struct http_socket *socket;

@@ -80,6 +80,8 @@ begin_request(http_request *request)
 	request->user = NULL;
 	request->status = 0;
 	request->answer_length = 0;
+	request->left = 0;
+	request->more_asked = false;
 	server->counters.requests++;
 	http_connection_phase(request, PHASE_BODY);
 	if (server->handlers.head != NULL)
@@ -333,6 +335,28 @@ http_request_body(const http_request *request)
 						request->body_size };
 }
 
+char *
+http_request_take_body(http_request *request, size_t *at, size_t *length)
+{
+	size_t rest = request->in_size - request->raw;
+	size_t room = request->head.size + rest;
+	char *kept = malloc(room);
+	char *taken = request->in;
+
+	if (kept == NULL)
+		return NULL;
+	memcpy(kept, request->in, request->head.size);
+	memcpy(kept + request->head.size, request->in + request->raw, rest);
+	*at = request->head.size;
+	*length = request->body_size;
+	request->server->counters.buffered -= request->in_room - room;
+	request->in = kept;
+	request->in_size = request->in_room = room;
+	request->raw = request->head.size;
+	request->body_size = 0;
+	return taken;
+}
+
 const char *
 http_request_address(const http_request *request, char text[HTTP_ADDRESS_SIZE])
 {
@@ -381,6 +405,12 @@ size_t
 http_request_answer_length(const http_request *request)
 {
 	return request->answer_length;
+}
+
+bool
+http_request_in_pieces(const http_request *request)
+{
+	return request->left > 0;
 }
 
 void

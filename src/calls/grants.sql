@@ -1,4 +1,5 @@
--- What each access may use of this folder; see mulberry_internal.access_rules().
+-- What each access may use of this folder; see mulberry_internal.access_rules().  A gateway erases for those whom it
+-- works for (authenticate()): the function asks for admin access itself.
 CREATE OR REPLACE FUNCTION access_rules_calls() RETURNS TABLE (object text, privilege text, accesses text)
 LANGUAGE sql IMMUTABLE AS $$
     VALUES
@@ -24,7 +25,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('call_segments', 'EXECUTE', 'supervisor auditor'),
     ('call_transcript', 'EXECUTE', 'supervisor auditor'),
     ('search_calls', 'EXECUTE', 'supervisor auditor'),
-    ('erase_call', 'EXECUTE', 'admin'),
+    ('erase_call', 'EXECUTE', 'admin gateway'),
     ('retention', 'EXECUTE', 'admin worker'),
     ('complete_silent_call', 'EXECUTE', 'worker'),
     ('start_processing', 'EXECUTE', 'worker'),

@@ -248,9 +248,9 @@ my %calls = (
     'mulberry.run_jobs' => [q{CALL mulberry.run_jobs(1)}, '', 'alone'],
 );
 
-# What a gateway may call for those whom it works for, and not for itself: the functions ask for operator access.
+# What a gateway may call for those whom it works for, and not for itself: the functions ask for the access.
 our %for_tokens = map { ("mulberry.$_" => qr/ERROR:  (?:42501: role "\w+" has no|42704: command \d+ does not exist)/) }
-  qw(revoke_mandate suspend_mandate resume_mandate extend_mandate query_mandate ping_agent cancel_command retry_command create_mandate alter_mandate);
+  qw(revoke_mandate suspend_mandate resume_mandate extend_mandate query_mandate ping_agent cancel_command retry_command create_mandate alter_mandate erase_call);
 
 # { call, before, kind, refusal, for_token } for an object as access_objects() writes it, or nothing.
 sub working_call

@@ -1,0 +1,10 @@
+/*
+ * schemas.h
+ *	  The forms of answers, as members of an object in JSON Schema.
+ */
+#ifndef GATEWAY_SCHEMAS_H
+#define GATEWAY_SCHEMAS_H
+
+extern const char gw_schemas[];
+
+#endif /* GATEWAY_SCHEMAS_H */
