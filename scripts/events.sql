@@ -1,7 +1,7 @@
 -- docs/events.md, out of the catalogue of events; see scripts/documents.
 SELECT $$# Events
 
-Written by `scripts/documents` from `event_kinds()` and `event_fields()`, that is from `src/events/event_kinds.c`; change that.
+Written by `scripts/documents` from `event_kinds()` and `event_fields()`, that is from `src/events/event_kinds.c` and `event_fields.c`; change those.
 
 A message is a JSON object. Beside the fields below it has `event`, the name; `time`, in ISO 8601, UTC, with microseconds (`2026-07-14T09:30:05.123456Z`);
 `tenant`; `call_id`, where it is about a call; and, when it is stored, `seq`, its number within the tenant, and `prev`, the number before. A message that is too long for NOTIFY is cut and says
