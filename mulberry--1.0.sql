@@ -622,8 +622,8 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 5
 AS 'MODULE_PATHNAME', 'mulberry_job_kinds';
 COMMENT ON FUNCTION mulberry.job_kinds() IS
     'the kinds of jobs: purpose of the endpoints that serve them; subject (a call that is processed and fails with its job, a voice_call '
-    'that we placed, a command, or an endpoint); text_is_result: of a text call only an endpoint is asked that takes text; retriable: '
-    'retry_job() takes them; persistent: tried again every few minutes';
+    'that we placed, a command, a recording, or an endpoint); text_is_result: of a text call only an endpoint is asked that takes text; '
+    'retriable: retry_job() takes them; persistent: tried again every few minutes';
 
 CREATE FUNCTION job_kind(kind text,
     OUT purpose text, OUT subject text, OUT text_is_result boolean, OUT retriable boolean, OUT persistent boolean)
@@ -3407,6 +3407,20 @@ COMMENT ON FUNCTION mulberry.ingest_packets(text[], bigint[], bytea[], timestamp
     'packets are taken by sequence, those of a counter in the order of the arrays. A bad packet is a row with status error, a malformed '
     'array fails the batch';
 
+CREATE FUNCTION ingest_packets_of(
+    call_ids text[], sequences bigint[], data bytea[], sent_at timestamptz[], encoding text, sample_rate integer, owner uuid,
+    tracks text[] DEFAULT NULL, counter_bits integer DEFAULT NULL
+) RETURNS SETOF batch_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50 AS 'MODULE_PATHNAME', 'mulberry_ingest_packets_of';
+COMMENT ON FUNCTION ingest_packets_of(text[], bigint[], bytea[], timestamptz[], text, integer, uuid, text[], integer) IS
+    'ingest_packets() for a tenant by its id: whoever calls it has looked who asks (internal)';
+
+CREATE FUNCTION complete_call_of(call_id text, total_packets integer, owner uuid, track text, totals jsonb)
+RETURNS completion_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_complete_call_of';
+COMMENT ON FUNCTION complete_call_of(text, integer, uuid, text, jsonb) IS
+    'complete_call() for a tenant by its id: whoever calls it has looked who asks (internal)';
+
 CREATE FUNCTION mulberry.complete_call(
     call_id        text,
     total_packets  integer DEFAULT NULL,
@@ -4959,7 +4973,7 @@ COMMENT ON FUNCTION recording_rate(integer) IS
     'at which rate a recording of another is kept: a higher one, as far as there is one (internal)';
 
 CREATE FUNCTION ingest_channel(call_id text, track all_tracks, audio bytea, packet_ms integer, first_sent_at timestamptz,
-    tenant text) RETURNS integer
+    owner uuid) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
     samples CONSTANT integer := track.sample_rate * packet_ms / 1000;
@@ -4975,8 +4989,8 @@ BEGIN
                        array_agg(substr(audio, s * size + 1, size) ORDER BY s) AS data,
                        array_agg(first_sent_at + s * (samples::double precision / track.sample_rate) * interval '1 s' ORDER BY s) AS sent_at
                   FROM generate_series(start, least(start + many, total) - 1) AS s) AS b
-               CROSS JOIN LATERAL mulberry.ingest_packets(array_fill(ingest_channel.call_id, ARRAY[cardinality(b.sequences)]), b.sequences,
-                   b.data, b.sent_at, track.encoding, track.sample_rate, ingest_channel.tenant, tracks => ARRAY[track.name]) AS r
+               CROSS JOIN LATERAL mulberry_internal.ingest_packets_of(
+                   array_fill(ingest_channel.call_id, ARRAY[cardinality(b.sequences)]), b.sequences, b.data, b.sent_at, track.encoding, track.sample_rate, ingest_channel.owner, tracks => ARRAY[track.name]) AS r
          WHERE r.status <> 'accepted'
          LIMIT 1;
         IF FOUND THEN
@@ -4989,8 +5003,86 @@ BEGIN
     RETURN total;
 END
 $$;
-COMMENT ON FUNCTION ingest_channel(text, all_tracks, bytea, integer, timestamptz, text) IS
+COMMENT ON FUNCTION ingest_channel(text, all_tracks, bytea, integer, timestamptz, uuid) IS
     'cuts audio into the packets of a track that has none, and returns how many (internal)';
+
+CREATE FUNCTION store_recording(owner uuid, call_id text, wav bytea, tracks text[], encoding text, sample_rate integer,
+    started_at timestamptz, complete boolean, packet_ms integer, allow_truncated boolean) RETURNS SETOF mulberry.recording_track
+LANGUAGE plpgsql AS $$
+DECLARE
+    names  text[] := store_recording.tracks;
+    file   record;
+    known  record;
+    track  mulberry_internal.all_tracks;
+    part   record;
+    made   mulberry.recording_track;
+    totals jsonb := jsonb '{}';
+BEGIN
+    IF store_recording.call_id IS NULL OR store_recording.wav IS NULL THEN
+        RAISE EXCEPTION '% must not be null', CASE WHEN store_recording.call_id IS NULL THEN 'call id' ELSE 'wav' END
+            USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF store_recording.packet_ms IS NULL OR store_recording.packet_ms NOT BETWEEN 10 AND 1000 THEN
+        RAISE EXCEPTION 'packet_ms must lie between 10 and 1000' USING ERRCODE = 'numeric_value_out_of_range';
+    END IF;
+    IF NOT isfinite(store_recording.started_at) THEN
+        RAISE EXCEPTION 'started_at must be finite' USING ERRCODE = 'datetime_field_overflow';
+    END IF;
+    IF store_recording.encoding NOT IN ('mulaw', 'alaw', 's16le') THEN
+        RAISE EXCEPTION 'a recording cannot be kept in encoding "%"', store_recording.encoding
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It can be kept as mulaw, alaw or s16le.';
+    END IF;
+    SELECT d.encoding, d.sample_rate, d.channels INTO file
+      FROM mulberry.wav_decode(store_recording.wav, 1, store_recording.allow_truncated) AS d;
+    IF names IS NULL THEN
+        names := CASE file.channels WHEN 1 THEN ARRAY[NULL] WHEN 2 THEN ARRAY['left', 'right']
+                                    ELSE ARRAY(SELECT 'channel ' || c FROM generate_series(1, file.channels) AS c) END;
+    END IF;
+    IF cardinality(names) NOT IN (1, file.channels) OR array_ndims(names) <> 1 THEN
+        RAISE EXCEPTION 'the recording has % channels, and % tracks are named', file.channels, cardinality(names)
+            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'One name is for all channels together, else each needs one.';
+    END IF;
+    IF cardinality(names) > 1 AND (array_position(names, NULL) IS NOT NULL
+                                   OR (SELECT count(DISTINCT n) FROM unnest(names) AS n) < cardinality(names)) THEN
+        RAISE EXCEPTION 'each channel needs a track of its own' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT c.id, coalesce(c.started_at, c.created_at) AS began INTO known
+      FROM mulberry_internal.calls c WHERE c.tenant = owner AND c.call_id = store_recording.call_id;
+    FOR channel IN 1 .. cardinality(names) LOOP
+        track := NULL;
+        SELECT t.* INTO track
+          FROM mulberry_internal.all_tracks t
+          JOIN mulberry_internal.calls c ON c.id = t.call
+         WHERE c.tenant = owner AND c.call_id = store_recording.call_id
+           AND CASE WHEN names[channel] IS NULL THEN t.number = 0 ELSE t.name = names[channel] END;
+        track.name := coalesce(names[channel], track.name, 'main');
+        track.first_sequence := coalesce(track.first_sequence, 0);
+        track.encoding := coalesce(store_recording.encoding, track.encoding,
+            CASE WHEN file.encoding IN ('mulaw', 'alaw') THEN file.encoding ELSE 's16le' END);
+        track.sample_rate := coalesce(store_recording.sample_rate, track.sample_rate,
+            mulberry_internal.recording_rate(file.sample_rate));
+        SELECT mulberry.audio_convert(d.audio, d.encoding, d.sample_rate, track.encoding, track.sample_rate) AS audio, d.duration_ms
+          INTO part
+          FROM mulberry.wav_decode(store_recording.wav, CASE WHEN cardinality(names) > 1 THEN channel END,
+                   store_recording.allow_truncated) AS d;
+        made := (track.name, track.encoding, track.sample_rate,
+                 mulberry_internal.ingest_channel(store_recording.call_id, track, part.audio, store_recording.packet_ms,
+                     coalesce(store_recording.started_at, known.began, statement_timestamp()), owner),
+                 part.duration_ms);
+        totals := totals || jsonb_build_object(made.track, made.packets);
+        RETURN NEXT made;
+    END LOOP;
+    IF known.id IS NULL THEN
+        UPDATE mulberry_internal.calls c SET started_at = store_recording.started_at
+         WHERE c.tenant = owner AND c.call_id = store_recording.call_id AND store_recording.started_at IS NOT NULL;
+    END IF;
+    IF store_recording.complete THEN
+        PERFORM mulberry_internal.complete_call_of(store_recording.call_id, NULL, owner, NULL, totals);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION store_recording(uuid, text, bytea, text[], text, integer, timestamptz, boolean, integer, boolean) IS
+    'ingest_recording() for a tenant by its id: whoever calls it has looked who asks (internal)';
 
 CREATE FUNCTION mulberry.ingest_recording(
     call_id         text,
@@ -5006,77 +5098,12 @@ CREATE FUNCTION mulberry.ingest_recording(
 ) RETURNS SETOF mulberry.recording_track
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 DECLARE
-    owner  uuid := mulberry_internal.resolve_tenant(ingest_recording.tenant, 'ingest');
-    names  text[] := ingest_recording.tracks;
-    file   record;
-    known  record;
-    track  mulberry_internal.all_tracks;
-    part   record;
-    made   mulberry.recording_track;
-    totals jsonb := jsonb '{}';
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(ingest_recording.tenant, 'ingest');
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', ingest_recording.call_id, 'encoding', ingest_recording.encoding);
-    IF ingest_recording.call_id IS NULL OR ingest_recording.wav IS NULL THEN
-        RAISE EXCEPTION '% must not be null', CASE WHEN ingest_recording.call_id IS NULL THEN 'call id' ELSE 'wav' END
-            USING ERRCODE = 'null_value_not_allowed';
-    END IF;
-    IF ingest_recording.packet_ms IS NULL OR ingest_recording.packet_ms NOT BETWEEN 10 AND 1000 THEN
-        RAISE EXCEPTION 'packet_ms must lie between 10 and 1000' USING ERRCODE = 'numeric_value_out_of_range';
-    END IF;
-    IF NOT isfinite(ingest_recording.started_at) THEN
-        RAISE EXCEPTION 'started_at must be finite' USING ERRCODE = 'datetime_field_overflow';
-    END IF;
-    IF ingest_recording.encoding NOT IN ('mulaw', 'alaw', 's16le') THEN
-        RAISE EXCEPTION 'a recording cannot be kept in encoding "%"', ingest_recording.encoding
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It can be kept as mulaw, alaw or s16le.';
-    END IF;
-    SELECT d.encoding, d.sample_rate, d.channels INTO file
-      FROM mulberry.wav_decode(ingest_recording.wav, 1, ingest_recording.allow_truncated) AS d;
-    IF names IS NULL THEN
-        names := CASE file.channels WHEN 1 THEN ARRAY[NULL] WHEN 2 THEN ARRAY['left', 'right']
-                                    ELSE ARRAY(SELECT 'channel ' || c FROM generate_series(1, file.channels) AS c) END;
-    END IF;
-    IF cardinality(names) NOT IN (1, file.channels) OR array_ndims(names) <> 1 THEN
-        RAISE EXCEPTION 'the recording has % channels, and % tracks are named', file.channels, cardinality(names)
-            USING ERRCODE = 'invalid_parameter_value', DETAIL = 'One name is for all channels together, else each needs one.';
-    END IF;
-    IF cardinality(names) > 1 AND (array_position(names, NULL) IS NOT NULL
-                                   OR (SELECT count(DISTINCT n) FROM unnest(names) AS n) < cardinality(names)) THEN
-        RAISE EXCEPTION 'each channel needs a track of its own' USING ERRCODE = 'invalid_parameter_value';
-    END IF;
-    SELECT c.id, coalesce(c.started_at, c.created_at) AS began INTO known
-      FROM mulberry_internal.calls c WHERE c.tenant = owner AND c.call_id = ingest_recording.call_id;
-    FOR channel IN 1 .. cardinality(names) LOOP
-        track := NULL;
-        SELECT t.* INTO track
-          FROM mulberry_internal.all_tracks t
-          JOIN mulberry_internal.calls c ON c.id = t.call
-         WHERE c.tenant = owner AND c.call_id = ingest_recording.call_id
-           AND CASE WHEN names[channel] IS NULL THEN t.number = 0 ELSE t.name = names[channel] END;
-        track.name := coalesce(names[channel], track.name, 'main');
-        track.first_sequence := coalesce(track.first_sequence, 0);
-        track.encoding := coalesce(ingest_recording.encoding, track.encoding,
-            CASE WHEN file.encoding IN ('mulaw', 'alaw') THEN file.encoding ELSE 's16le' END);
-        track.sample_rate := coalesce(ingest_recording.sample_rate, track.sample_rate,
-            mulberry_internal.recording_rate(file.sample_rate));
-        SELECT mulberry.audio_convert(d.audio, d.encoding, d.sample_rate, track.encoding, track.sample_rate) AS audio, d.duration_ms
-          INTO part
-          FROM mulberry.wav_decode(ingest_recording.wav, CASE WHEN cardinality(names) > 1 THEN channel END,
-                   ingest_recording.allow_truncated) AS d;
-        made := (track.name, track.encoding, track.sample_rate,
-                 mulberry_internal.ingest_channel(ingest_recording.call_id, track, part.audio, ingest_recording.packet_ms,
-                     coalesce(ingest_recording.started_at, known.began, statement_timestamp()), ingest_recording.tenant),
-                 part.duration_ms);
-        totals := totals || jsonb_build_object(made.track, made.packets);
-        RETURN NEXT made;
-    END LOOP;
-    IF known.id IS NULL THEN
-        UPDATE mulberry_internal.calls c SET started_at = ingest_recording.started_at
-         WHERE c.tenant = owner AND c.call_id = ingest_recording.call_id AND ingest_recording.started_at IS NOT NULL;
-    END IF;
-    IF ingest_recording.complete THEN
-        PERFORM mulberry.complete_call(ingest_recording.call_id, tenant => ingest_recording.tenant, totals => totals);
-    END IF;
+    RETURN QUERY SELECT r.* FROM mulberry_internal.store_recording(owner, ingest_recording.call_id, ingest_recording.wav,
+        ingest_recording.tracks, ingest_recording.encoding, ingest_recording.sample_rate, ingest_recording.started_at,
+        ingest_recording.complete, ingest_recording.packet_ms, ingest_recording.allow_truncated) AS r;
 END
 $$;
 COMMENT ON FUNCTION mulberry.ingest_recording(text, bytea, text[], text, integer, timestamptz, boolean, integer, text, boolean) IS
@@ -5097,27 +5124,22 @@ COMMENT ON FUNCTION remove_finished_call(bigint, boolean) IS
     'internal: removes a call that is ARCHIVED or FAILED; false when it is gone, busy, or in another state. Without packets when their '
     'partition is about to be dropped';
 
-CREATE FUNCTION mulberry.erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+CREATE FUNCTION erase_call_of(owner uuid, call_id text) RETURNS boolean
+LANGUAGE plpgsql AS $$
 DECLARE
-    owner  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     erased bigint;
     beside boolean;
 BEGIN
-    PERFORM mulberry_internal.check_texts('call_id', erase_call.call_id);
-    IF call_id IS NULL THEN
-        RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
     -- Whoever works on a job holds its row before the call lock, so jobs go
     -- first; and once more, because one may have come meanwhile.
     DELETE FROM mulberry_internal.job_queue j USING mulberry_internal.calls c
-     WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
+     WHERE c.tenant = owner AND c.call_id = erase_call_of.call_id AND j.call = c.id;
     DELETE FROM mulberry_internal.job_history j USING mulberry_internal.calls c
-     WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
+     WHERE c.tenant = owner AND c.call_id = erase_call_of.call_id AND j.call = c.id;
     erased := mulberry_internal.remove_call(owner, call_id);
     beside := mulberry_internal.forget_inbound_call(owner, call_id);
     IF erased IS NULL AND NOT beside THEN
-        RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
+        RETURN false;
     END IF;
     DELETE FROM mulberry_internal.job_queue j WHERE j.call = erased;
     DELETE FROM mulberry_internal.job_history j WHERE j.call = erased;
@@ -5125,6 +5147,23 @@ BEGIN
     UPDATE mulberry_internal.events e SET payload = '{"erased": true}' WHERE e.call = erased;
     PERFORM mulberry_internal.emit_event(owner, 'call_erased', NULL, call_id,
                                 jsonb_build_object('role', mulberry_internal.outer_role_name()));
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION erase_call_of(uuid, text) IS
+    'erase_call() for a tenant by its id; false when there is nothing of that name (internal)';
+
+CREATE FUNCTION mulberry.erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', erase_call.call_id);
+    IF call_id IS NULL THEN
+        RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF NOT mulberry_internal.erase_call_of(owner, call_id) THEN
+        RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION mulberry.erase_call(text, text) IS
@@ -11704,16 +11743,21 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
-    IF NOT FOUND THEN
-        PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone');
-        RETURN;
+    IF j.kind = 'fetch' THEN
+        request := 'media';
+        v.recording_sid := j.payload->>'recording_sid';
+    ELSE
+        SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
+        IF NOT FOUND THEN
+            PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone');
+            RETURN;
+        END IF;
+        request := mulberry_internal.next_voice_request(v.id);
+        IF request IS NULL THEN
+            RETURN;
+        END IF;
+        UPDATE mulberry_internal.voice_calls x SET request = telephony_step.request WHERE x.id = v.id RETURNING x.* INTO v;
     END IF;
-    request := mulberry_internal.next_voice_request(v.id);
-    IF request IS NULL THEN
-        RETURN;
-    END IF;
-    UPDATE mulberry_internal.voice_calls x SET request = telephony_step.request WHERE x.id = v.id RETURNING x.* INTO v;
 
     SELECT * INTO s FROM mulberry_internal.telephony_settings(p.options);
     ready := true;
@@ -11754,8 +11798,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION telephony_step(bigint, bigint) IS
-    'what a service is asked next for a job of kind call or escalate, in plain parameters, for the one who holds its token; ready is '
-    'false when there is nothing: the job is settled or waits. report: it is sent that; otherwise request names what is wanted of a call: '
+    'what a service is asked next for a job of kind call, escalate or fetch, in plain parameters, for the one who holds its token; ready '
+    'is false when there is nothing: the job is settled or waits. report: it is sent that; otherwise request names what is wanted of a call: '
     'create, look (for calls between these numbers, or at a further page), poll, end, recordings, media, delete recording. The commit '
     'must be on disk before the request is sent';
 
@@ -11794,6 +11838,10 @@ BEGIN
         PERFORM mulberry_internal.record_audit(j.tenant, 'EMERGENCY_REPORT', 'delivered',
             evidence => jsonb_build_object('endpoint', j.endpoint, 'status', status, 'reference', j.payload->'report'->'reference'))
           WHERE j.payload ? 'report';
+        RETURN;
+    END IF;
+    IF j.kind = 'fetch' THEN
+        PERFORM mulberry_internal.take_fetched(j, recording);
         RETURN;
     END IF;
     SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
@@ -12227,6 +12275,48 @@ END
 $$;
 COMMENT ON FUNCTION judge_transcript(bigint) IS
     'draws the conclusion from the transcript of a recording, once it is there or its time is over (internal)';
+
+-- Of a call that came in.  The job's lease has been checked: that is what lets a worker store packets of this tenant, and no others.
+CREATE FUNCTION take_fetched(j job_queue, wav bytea) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    call_sid CONSTANT text := j.payload->>'call_sid';
+    -- a call of that name is what the automatic agent heard, or an earlier recording
+    name     text := CASE WHEN EXISTS (SELECT FROM mulberry_internal.calls c
+                                        WHERE c.tenant = j.tenant AND c.call_id = j.payload->>'call_sid')
+                          THEN concat_ws('/', j.payload->>'call_sid', j.payload->>'recording_sid') ELSE j.payload->>'call_sid' END;
+BEGIN
+    IF coalesce(length(wav), 0) = 0 THEN
+        PERFORM mulberry_internal.settle_job(j.id, 'dead', 'the recording is empty');
+        RETURN;
+    END IF;
+    LOOP
+        BEGIN
+            PERFORM mulberry_internal.store_recording(j.tenant, name, wav,
+                -- the second channel is what we said, or somebody to whom the caller was put through
+                CASE d.channels WHEN 2 THEN ARRAY['caller', 'agent'] ELSE ARRAY['caller'] END, NULL, NULL,
+                (j.payload->>'started_at')::timestamptz, true, 100, true)
+               FROM mulberry.wav_decode(wav, 1, true) AS d;
+            PERFORM mulberry_internal.settle_job(j.id, 'done', NULL);
+            RETURN;
+        EXCEPTION
+            WHEN object_not_in_prerequisite_state THEN
+                -- another recording of this call has come first
+                IF name <> call_sid THEN
+                    RAISE;
+                END IF;
+                name := concat_ws('/', call_sid, j.payload->>'recording_sid');
+            WHEN data_exception OR feature_not_supported OR program_limit_exceeded THEN
+                PERFORM mulberry_internal.settle_job(j.id, 'dead', left('the recording cannot be kept: ' || SQLERRM, 500));
+                RETURN;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION take_fetched(job_queue, bytea) IS
+    'stores the recording of a telephone call that came in as the tracks of the call of its name, caller and agent, or of one beside it, '
+    'which is complete then, and finishes its job, whose lease the caller has checked (internal)';
 
 -- src/telephony/escalation.sql
 CREATE FUNCTION mulberry.set_escalation_contact(phone text DEFAULT NULL, endpoint text DEFAULT NULL,
@@ -13822,6 +13912,10 @@ BEGIN
         RETURN;
     END IF;
     UPDATE mulberry_internal.inbound_calls x SET recordings = x.recordings || (params->>'RecordingSid') WHERE x.id = i.id;
+    PERFORM mulberry_internal.enqueue_job('fetch', i.tenant, NULL, NULL, jsonb_build_object('call_sid', i.sid,
+        'recording_sid', params->>'RecordingSid',
+        'started_at', clock_timestamp() - make_interval(secs => CASE WHEN params->>'RecordingDuration' ~ '^[0-9]{1,6}$'
+            THEN (params->>'RecordingDuration')::integer ELSE 0 END)));
     PERFORM mulberry_internal.emit_event(i.tenant, 'inbound_recording', NULL, i.sid, jsonb_strip_nulls(jsonb_build_object(
         'call_sid', i.sid, 'recording_sid', params->>'RecordingSid',
         'seconds', CASE WHEN params->>'RecordingDuration' ~ '^[0-9]{1,6}$' THEN (params->>'RecordingDuration')::integer END,
@@ -13829,7 +13923,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION take_inbound_recording(inbound_calls, jsonb) IS
-    'takes a recording callback: notes that it is there. Its URL is not looked at, which anybody could have made up (internal)';
+    'takes a recording callback: notes that it is there, and has it fetched, once. Its URL is not looked at: the account is asked for it '
+    'by its name (internal)';
 
 CREATE FUNCTION json_parameters(body bytea) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE
@@ -14043,7 +14138,21 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     known boolean;
+    beside text;
 BEGIN
+    -- recordings that wait to be fetched, and those that are calls of their own
+    DELETE FROM mulberry_internal.job_queue j
+     WHERE j.kind = 'fetch' AND j.tenant = forget_inbound_call.tenant AND j.payload->>'call_sid' = forget_inbound_call.call_id;
+    DELETE FROM mulberry_internal.job_history j
+     WHERE j.kind = 'fetch' AND j.tenant = forget_inbound_call.tenant AND j.payload->>'call_sid' = forget_inbound_call.call_id;
+    FOR beside IN
+        SELECT c.call_id
+          FROM mulberry_internal.inbound_calls i CROSS JOIN unnest(i.recordings) AS r (sid)
+          JOIN mulberry_internal.calls c ON c.tenant = i.tenant AND c.call_id = concat_ws('/', i.sid, r.sid)
+         WHERE i.tenant = forget_inbound_call.tenant AND i.sid = forget_inbound_call.call_id
+    LOOP
+        PERFORM mulberry_internal.erase_call_of(forget_inbound_call.tenant, beside);
+    END LOOP;
     DELETE FROM mulberry_internal.webhook_answers w USING mulberry_internal.inbound_calls i
      WHERE i.tenant = forget_inbound_call.tenant AND i.sid = forget_inbound_call.call_id AND w.voice_call = i.id;
     DELETE FROM mulberry_internal.inbound_calls i

@@ -338,6 +338,17 @@ tenant_by_id(const pg_uuid_t *id)
 	return found;
 }
 
+const mulberry_tenant *
+mulberry_tenant_by_id(const pg_uuid_t *id)
+{
+	const mulberry_tenant *found = tenant_by_id(id);
+
+	if (found == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("the tenant does not exist any more")));
+	return found;
+}
+
 /* Only for roles that may know every tenant.  Remembers the last one asked for. */
 static const mulberry_tenant *
 tenant_by_name(const char *name)

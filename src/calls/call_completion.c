@@ -276,16 +276,9 @@ announce(Relation calls, mulberry_call *call, mulberry_track *track, int32 total
 	return true;
 }
 
-PG_FUNCTION_INFO_V1(mulberry_complete_call);
-
-/*
- * complete_call(call_id text, total_packets integer, tenant text, track text, totals jsonb)
- */
-Datum
-mulberry_complete_call(PG_FUNCTION_ARGS)
+static Datum
+complete_call(FunctionCallInfo fcinfo, mulberry_tenant tenant)
 {
-	mulberry_tenant tenant = *mulberry_resolve_tenant(
-		PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)), MAY_COMPLETE);
 	text *call_id;
 	List *announcements;
 	ListCell *cell;
@@ -340,6 +333,30 @@ mulberry_complete_call(PG_FUNCTION_ARGS)
 		PG_ARGISNULL(4) ? read_figures(&call, track.number == 0 ? &call.track : &track) : all;
 	table_close(calls, NoLock);
 	return form_completion(fcinfo, &call, &answered);
+}
+
+PG_FUNCTION_INFO_V1(mulberry_complete_call);
+PG_FUNCTION_INFO_V1(mulberry_complete_call_of);
+
+/*
+ * complete_call(call_id text, total_packets integer, tenant text, track text, totals jsonb)
+ */
+Datum
+mulberry_complete_call(PG_FUNCTION_ARGS)
+{
+	return complete_call(
+		fcinfo, *mulberry_resolve_tenant(
+					PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)), MAY_COMPLETE));
+}
+
+/* The same for a tenant by its id, whoever asks. */
+Datum
+mulberry_complete_call_of(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("tenant must not be null")));
+	return complete_call(fcinfo, *mulberry_tenant_by_id(PG_GETARG_UUID_P(2)));
 }
 
 PG_FUNCTION_INFO_V1(mulberry_complete_silent_call);

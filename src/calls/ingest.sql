@@ -34,6 +34,20 @@ COMMENT ON FUNCTION mulberry.ingest_packets(text[], bigint[], bytea[], timestamp
     'packets are taken by sequence, those of a counter in the order of the arrays. A bad packet is a row with status error, a malformed '
     'array fails the batch';
 
+CREATE OR REPLACE FUNCTION ingest_packets_of(
+    call_ids text[], sequences bigint[], data bytea[], sent_at timestamptz[], encoding text, sample_rate integer, owner uuid,
+    tracks text[] DEFAULT NULL, counter_bits integer DEFAULT NULL
+) RETURNS SETOF batch_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50 AS 'MODULE_PATHNAME', 'mulberry_ingest_packets_of';
+COMMENT ON FUNCTION ingest_packets_of(text[], bigint[], bytea[], timestamptz[], text, integer, uuid, text[], integer) IS
+    'ingest_packets() for a tenant by its id: whoever calls it has looked who asks (internal)';
+
+CREATE OR REPLACE FUNCTION complete_call_of(call_id text, total_packets integer, owner uuid, track text, totals jsonb)
+RETURNS completion_result
+LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_complete_call_of';
+COMMENT ON FUNCTION complete_call_of(text, integer, uuid, text, jsonb) IS
+    'complete_call() for a tenant by its id: whoever calls it has looked who asks (internal)';
+
 CREATE OR REPLACE FUNCTION mulberry.complete_call(
     call_id        text,
     total_packets  integer DEFAULT NULL,

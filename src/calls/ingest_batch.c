@@ -395,17 +395,9 @@ put_result(ReturnSetInfo *result, const batch_packet *packet)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-PG_FUNCTION_INFO_V1(mulberry_ingest_packets);
-
-/*
- * ingest_packets(call_ids, sequences, data, sent_at, encoding, sample_rate, tenant, tracks, counter_bits)
- */
-Datum
-mulberry_ingest_packets(PG_FUNCTION_ARGS)
+static Datum
+ingest(FunctionCallInfo fcinfo, mulberry_tenant tenant)
 {
-	mulberry_tenant tenant = *mulberry_resolve_tenant(
-		PG_ARGISNULL(Arg_tenant) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(Arg_tenant)),
-		MULBERRY_ACCESS_INGEST);
 	TimestampTz arrived = GetCurrentTimestamp();
 	mulberry_format format;
 	mulberry_packet *accepted;
@@ -444,4 +436,30 @@ mulberry_ingest_packets(PG_FUNCTION_ARGS)
 	}
 	MemoryContextDelete(rows);
 	return (Datum) 0;
+}
+
+PG_FUNCTION_INFO_V1(mulberry_ingest_packets);
+PG_FUNCTION_INFO_V1(mulberry_ingest_packets_of);
+
+/*
+ * ingest_packets(call_ids, sequences, data, sent_at, encoding, sample_rate, tenant, tracks, counter_bits)
+ */
+Datum
+mulberry_ingest_packets(PG_FUNCTION_ARGS)
+{
+	return ingest(fcinfo,
+				  *mulberry_resolve_tenant(PG_ARGISNULL(Arg_tenant)
+											   ? NULL
+											   : text_to_cstring(PG_GETARG_TEXT_PP(Arg_tenant)),
+										   MULBERRY_ACCESS_INGEST));
+}
+
+/* The same for a tenant by its id, whoever asks: for functions of ours that have looked who does. */
+Datum
+mulberry_ingest_packets_of(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(Arg_tenant))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("tenant must not be null")));
+	return ingest(fcinfo, *mulberry_tenant_by_id(PG_GETARG_UUID_P(Arg_tenant)));
 }

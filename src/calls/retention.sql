@@ -9,27 +9,22 @@ COMMENT ON FUNCTION remove_finished_call(bigint, boolean) IS
     'internal: removes a call that is ARCHIVED or FAILED; false when it is gone, busy, or in another state. Without packets when their '
     'partition is about to be dropped';
 
-CREATE OR REPLACE FUNCTION mulberry.erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
-LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+CREATE OR REPLACE FUNCTION erase_call_of(owner uuid, call_id text) RETURNS boolean
+LANGUAGE plpgsql AS $$
 DECLARE
-    owner  uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
     erased bigint;
     beside boolean;
 BEGIN
-    PERFORM mulberry_internal.check_texts('call_id', erase_call.call_id);
-    IF call_id IS NULL THEN
-        RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
-    END IF;
     -- Whoever works on a job holds its row before the call lock, so jobs go
     -- first; and once more, because one may have come meanwhile.
     DELETE FROM mulberry_internal.job_queue j USING mulberry_internal.calls c
-     WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
+     WHERE c.tenant = owner AND c.call_id = erase_call_of.call_id AND j.call = c.id;
     DELETE FROM mulberry_internal.job_history j USING mulberry_internal.calls c
-     WHERE c.tenant = owner AND c.call_id = erase_call.call_id AND j.call = c.id;
+     WHERE c.tenant = owner AND c.call_id = erase_call_of.call_id AND j.call = c.id;
     erased := mulberry_internal.remove_call(owner, call_id);
     beside := mulberry_internal.forget_inbound_call(owner, call_id);
     IF erased IS NULL AND NOT beside THEN
-        RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
+        RETURN false;
     END IF;
     DELETE FROM mulberry_internal.job_queue j WHERE j.call = erased;
     DELETE FROM mulberry_internal.job_history j WHERE j.call = erased;
@@ -37,6 +32,23 @@ BEGIN
     UPDATE mulberry_internal.events e SET payload = '{"erased": true}' WHERE e.call = erased;
     PERFORM mulberry_internal.emit_event(owner, 'call_erased', NULL, call_id,
                                 jsonb_build_object('role', mulberry_internal.outer_role_name()));
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION erase_call_of(uuid, text) IS
+    'erase_call() for a tenant by its id; false when there is nothing of that name (internal)';
+
+CREATE OR REPLACE FUNCTION mulberry.erase_call(call_id text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', erase_call.call_id);
+    IF call_id IS NULL THEN
+        RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF NOT mulberry_internal.erase_call_of(owner, call_id) THEN
+        RAISE EXCEPTION 'call "%" does not exist', call_id USING ERRCODE = 'undefined_object';
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION mulberry.erase_call(text, text) IS

@@ -5,7 +5,21 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
     known boolean;
+    beside text;
 BEGIN
+    -- recordings that wait to be fetched, and those that are calls of their own
+    DELETE FROM mulberry_internal.job_queue j
+     WHERE j.kind = 'fetch' AND j.tenant = forget_inbound_call.tenant AND j.payload->>'call_sid' = forget_inbound_call.call_id;
+    DELETE FROM mulberry_internal.job_history j
+     WHERE j.kind = 'fetch' AND j.tenant = forget_inbound_call.tenant AND j.payload->>'call_sid' = forget_inbound_call.call_id;
+    FOR beside IN
+        SELECT c.call_id
+          FROM mulberry_internal.inbound_calls i CROSS JOIN unnest(i.recordings) AS r (sid)
+          JOIN mulberry_internal.calls c ON c.tenant = i.tenant AND c.call_id = concat_ws('/', i.sid, r.sid)
+         WHERE i.tenant = forget_inbound_call.tenant AND i.sid = forget_inbound_call.call_id
+    LOOP
+        PERFORM mulberry_internal.erase_call_of(forget_inbound_call.tenant, beside);
+    END LOOP;
     DELETE FROM mulberry_internal.webhook_answers w USING mulberry_internal.inbound_calls i
      WHERE i.tenant = forget_inbound_call.tenant AND i.sid = forget_inbound_call.call_id AND w.voice_call = i.id;
     DELETE FROM mulberry_internal.inbound_calls i

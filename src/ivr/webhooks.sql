@@ -103,6 +103,10 @@ BEGIN
         RETURN;
     END IF;
     UPDATE mulberry_internal.inbound_calls x SET recordings = x.recordings || (params->>'RecordingSid') WHERE x.id = i.id;
+    PERFORM mulberry_internal.enqueue_job('fetch', i.tenant, NULL, NULL, jsonb_build_object('call_sid', i.sid,
+        'recording_sid', params->>'RecordingSid',
+        'started_at', clock_timestamp() - make_interval(secs => CASE WHEN params->>'RecordingDuration' ~ '^[0-9]{1,6}$'
+            THEN (params->>'RecordingDuration')::integer ELSE 0 END)));
     PERFORM mulberry_internal.emit_event(i.tenant, 'inbound_recording', NULL, i.sid, jsonb_strip_nulls(jsonb_build_object(
         'call_sid', i.sid, 'recording_sid', params->>'RecordingSid',
         'seconds', CASE WHEN params->>'RecordingDuration' ~ '^[0-9]{1,6}$' THEN (params->>'RecordingDuration')::integer END,
@@ -110,7 +114,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION take_inbound_recording(inbound_calls, jsonb) IS
-    'takes a recording callback: notes that it is there. Its URL is not looked at, which anybody could have made up (internal)';
+    'takes a recording callback: notes that it is there, and has it fetched, once. Its URL is not looked at: the account is asked for it '
+    'by its name (internal)';
 
 CREATE OR REPLACE FUNCTION json_parameters(body bytea) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE

@@ -34,9 +34,8 @@ static const struct
 StaticAssertDecl(lengthof(purposes) == MULBERRY_PURPOSES, "every purpose has a definition");
 
 static const char *const subjects[] = {
-	[MULBERRY_ABOUT_CALL] = "call",
-	[MULBERRY_ABOUT_VOICE_CALL] = "voice_call",
-	[MULBERRY_ABOUT_COMMAND] = "command",
+	[MULBERRY_ABOUT_CALL] = "call",			[MULBERRY_ABOUT_VOICE_CALL] = "voice_call",
+	[MULBERRY_ABOUT_COMMAND] = "command",	[MULBERRY_ABOUT_RECORDING] = "recording",
 	[MULBERRY_ABOUT_ENDPOINT] = "endpoint",
 };
 StaticAssertDecl(lengthof(subjects) == MULBERRY_JOB_SUBJECTS, "every subject has a name");
@@ -86,6 +85,15 @@ static const mulberry_job_kind job_kinds[] = {
 		.meaning =
 			"tells an endpoint that a person must act: nobody confirmed a command, or it is an "
 			"emergency",
+	},
+	{
+		.id = MULBERRY_JOB_FETCH,
+		.name = "fetch",
+		.purpose = MULBERRY_TELEPHONY,
+		.subject = MULBERRY_ABOUT_RECORDING,
+		.retriable = true,
+		.decided_in_sql = true,
+		.meaning = "fetches the recording of a telephone call that came in, and has it transcribed",
 	},
 	{
 		.id = MULBERRY_JOB_TEST,

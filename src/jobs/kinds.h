@@ -28,6 +28,7 @@ typedef enum mulberry_job_subject
 	MULBERRY_ABOUT_CALL,	   /* job_queue.call; it is processed, and fails, with its job */
 	MULBERRY_ABOUT_VOICE_CALL, /* "voice_call" of the payload */
 	MULBERRY_ABOUT_COMMAND,	   /* "command" of the payload */
+	MULBERRY_ABOUT_RECORDING,  /* "recording_sid" of the payload */
 	MULBERRY_ABOUT_ENDPOINT /* "endpoint" of the payload, whatever its state; nothing else waits for it */
 } mulberry_job_subject;
 
@@ -40,6 +41,7 @@ typedef enum mulberry_job_kind_id
 	MULBERRY_JOB_CALL,
 	MULBERRY_JOB_LISTEN,
 	MULBERRY_JOB_ESCALATE,
+	MULBERRY_JOB_FETCH,
 	MULBERRY_JOB_TEST
 } mulberry_job_kind_id;
 

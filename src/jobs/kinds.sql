@@ -6,8 +6,8 @@ LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 5
 AS 'MODULE_PATHNAME', 'mulberry_job_kinds';
 COMMENT ON FUNCTION mulberry.job_kinds() IS
     'the kinds of jobs: purpose of the endpoints that serve them; subject (a call that is processed and fails with its job, a voice_call '
-    'that we placed, a command, or an endpoint); text_is_result: of a text call only an endpoint is asked that takes text; retriable: '
-    'retry_job() takes them; persistent: tried again every few minutes';
+    'that we placed, a command, a recording, or an endpoint); text_is_result: of a text call only an endpoint is asked that takes text; '
+    'retriable: retry_job() takes them; persistent: tried again every few minutes';
 
 CREATE OR REPLACE FUNCTION job_kind(kind text,
     OUT purpose text, OUT subject text, OUT text_is_result boolean, OUT retriable boolean, OUT persistent boolean)

@@ -34,6 +34,10 @@ BEGIN
           WHERE j.payload ? 'report';
         RETURN;
     END IF;
+    IF j.kind = 'fetch' THEN
+        PERFORM mulberry_internal.take_fetched(j, recording);
+        RETURN;
+    END IF;
     SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
     IF NOT FOUND THEN
         PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone');

@@ -254,3 +254,45 @@ END
 $$;
 COMMENT ON FUNCTION judge_transcript(bigint) IS
     'draws the conclusion from the transcript of a recording, once it is there or its time is over (internal)';
+
+-- Of a call that came in.  The job's lease has been checked: that is what lets a worker store packets of this tenant, and no others.
+CREATE OR REPLACE FUNCTION take_fetched(j job_queue, wav bytea) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    call_sid CONSTANT text := j.payload->>'call_sid';
+    -- a call of that name is what the automatic agent heard, or an earlier recording
+    name     text := CASE WHEN EXISTS (SELECT FROM mulberry_internal.calls c
+                                        WHERE c.tenant = j.tenant AND c.call_id = j.payload->>'call_sid')
+                          THEN concat_ws('/', j.payload->>'call_sid', j.payload->>'recording_sid') ELSE j.payload->>'call_sid' END;
+BEGIN
+    IF coalesce(length(wav), 0) = 0 THEN
+        PERFORM mulberry_internal.settle_job(j.id, 'dead', 'the recording is empty');
+        RETURN;
+    END IF;
+    LOOP
+        BEGIN
+            PERFORM mulberry_internal.store_recording(j.tenant, name, wav,
+                -- the second channel is what we said, or somebody to whom the caller was put through
+                CASE d.channels WHEN 2 THEN ARRAY['caller', 'agent'] ELSE ARRAY['caller'] END, NULL, NULL,
+                (j.payload->>'started_at')::timestamptz, true, 100, true)
+               FROM mulberry.wav_decode(wav, 1, true) AS d;
+            PERFORM mulberry_internal.settle_job(j.id, 'done', NULL);
+            RETURN;
+        EXCEPTION
+            WHEN object_not_in_prerequisite_state THEN
+                -- another recording of this call has come first
+                IF name <> call_sid THEN
+                    RAISE;
+                END IF;
+                name := concat_ws('/', call_sid, j.payload->>'recording_sid');
+            WHEN data_exception OR feature_not_supported OR program_limit_exceeded THEN
+                PERFORM mulberry_internal.settle_job(j.id, 'dead', left('the recording cannot be kept: ' || SQLERRM, 500));
+                RETURN;
+        END;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION take_fetched(job_queue, bytea) IS
+    'stores the recording of a telephone call that came in as the tracks of the call of its name, caller and agent, or of one beside it, '
+    'which is complete then, and finishes its job, whose lease the caller has checked (internal)';

@@ -159,16 +159,21 @@ BEGIN
         RETURN;
     END IF;
 
-    SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
-    IF NOT FOUND THEN
-        PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone');
-        RETURN;
+    IF j.kind = 'fetch' THEN
+        request := 'media';
+        v.recording_sid := j.payload->>'recording_sid';
+    ELSE
+        SELECT x.* INTO v FROM mulberry_internal.voice_calls x WHERE x.id = (j.payload->>'voice_call')::bigint;
+        IF NOT FOUND THEN
+            PERFORM mulberry_internal.settle_job(job, 'cancelled', 'the call is gone');
+            RETURN;
+        END IF;
+        request := mulberry_internal.next_voice_request(v.id);
+        IF request IS NULL THEN
+            RETURN;
+        END IF;
+        UPDATE mulberry_internal.voice_calls x SET request = telephony_step.request WHERE x.id = v.id RETURNING x.* INTO v;
     END IF;
-    request := mulberry_internal.next_voice_request(v.id);
-    IF request IS NULL THEN
-        RETURN;
-    END IF;
-    UPDATE mulberry_internal.voice_calls x SET request = telephony_step.request WHERE x.id = v.id RETURNING x.* INTO v;
 
     SELECT * INTO s FROM mulberry_internal.telephony_settings(p.options);
     ready := true;
@@ -209,7 +214,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION telephony_step(bigint, bigint) IS
-    'what a service is asked next for a job of kind call or escalate, in plain parameters, for the one who holds its token; ready is '
-    'false when there is nothing: the job is settled or waits. report: it is sent that; otherwise request names what is wanted of a call: '
+    'what a service is asked next for a job of kind call, escalate or fetch, in plain parameters, for the one who holds its token; ready '
+    'is false when there is nothing: the job is settled or waits. report: it is sent that; otherwise request names what is wanted of a call: '
     'create, look (for calls between these numbers, or at a further page), poll, end, recordings, media, delete recording. The commit '
     'must be on disk before the request is sent';

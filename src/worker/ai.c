@@ -273,6 +273,7 @@ mulberry_ai_prepare(mulberry_job *job)
 			return prepare_sentiment(job);
 		case MULBERRY_JOB_CALL:
 		case MULBERRY_JOB_ESCALATE:
+		case MULBERRY_JOB_FETCH:
 			break;
 	}
 	elog(ERROR, "jobs of kind \"%s\" are prepared elsewhere", job->kind->name);
@@ -318,6 +319,7 @@ read_answer(mulberry_job *job, const mulberry_http_answer *answer, mulberry_ai_r
 			break;
 		case MULBERRY_JOB_CALL:
 		case MULBERRY_JOB_ESCALATE:
+		case MULBERRY_JOB_FETCH:
 			elog(ERROR, "answers to jobs of kind \"%s\" are read elsewhere", job->kind->name);
 	}
 	job->protocol->read_transcript(json, &r->said);
@@ -419,6 +421,7 @@ mulberry_ai_object(mulberry_job *job, const mulberry_http_answer *answer)
 			return true;
 		case MULBERRY_JOB_CALL:
 		case MULBERRY_JOB_ESCALATE:
+		case MULBERRY_JOB_FETCH:
 			break;
 	}
 	elog(ERROR, "objections to jobs of kind \"%s\" are met elsewhere", job->kind->name);

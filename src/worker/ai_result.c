@@ -193,6 +193,7 @@ mulberry_ai_store(mulberry_job *job, const mulberry_ai_result *r)
 			return;
 		case MULBERRY_JOB_CALL:
 		case MULBERRY_JOB_ESCALATE:
+		case MULBERRY_JOB_FETCH:
 			break;
 	}
 	elog(ERROR, "results of jobs of kind \"%s\" are stored elsewhere", job->kind->name);

@@ -16,7 +16,8 @@
 
 #define ACCOUNTS "/2010-04-01/Accounts/"
 #define PAGE_SIZE "50"
-#define LARGEST_RECORDING (32 * 1024 * 1024) /* bytes */
+#define LARGEST_RECORDING (32 * 1024 * 1024)	 /* bytes, of a call that we placed */
+#define LARGEST_CONVERSATION (128 * 1024 * 1024) /* of one that came in: an hour on two channels */
 #define SID_DIGITS 32
 #define LONGEST_MESSAGE 200 /* bytes, of Twilio's message in a problem */
 
@@ -170,7 +171,8 @@ ask_call(mulberry_job *job, const mulberry_call_order *order)
 	{
 		request->accept = "audio/*";
 		request->bytes = true;
-		request->max_response = LARGEST_RECORDING;
+		request->max_response =
+			job->kind->id == MULBERRY_JOB_FETCH ? LARGEST_CONVERSATION : LARGEST_RECORDING;
 	}
 }
 

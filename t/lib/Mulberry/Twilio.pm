@@ -24,7 +24,7 @@
 #						their answers are and they come again
 #	hooks=X				none, twice (each twice, and once more without its idempotency token), reversed
 #	recording=X			absent, none (not made), S seconds late
-#	wav=NAME			recordings are the file NAME.wav beside the log
+#	wav=NAME			recordings, of calls that came in as well, are the file NAME.wav beside the log
 #	mono				recordings have one channel, whatever was asked for
 #	noise=DB, twist=DB, loss=P	the line
 #	page=N				calls on a page of the list
@@ -298,7 +298,7 @@ sub answer
         my ($recording) = grep { $_ && $_->{sid} eq $sid } map { $_->{recording} } values %{ $self->{calls} };
         ($kind, $about) = ($method eq 'DELETE' ? 'delete' : 'media', $sid);
         $do = sub {
-            return failure(404, 20404, "The requested resource $path was not found") unless $recording && $recording->{status} eq 'completed';
+            return failure(404, 20404, "The requested resource $path was not found") unless $request->{behaviour}{wav} || ($recording && $recording->{status} eq 'completed');
             if ($method eq 'DELETE')
             {
                 $recording->{status} = 'deleted';
