@@ -4990,7 +4990,8 @@ BEGIN
                        array_agg(first_sent_at + s * (samples::double precision / track.sample_rate) * interval '1 s' ORDER BY s) AS sent_at
                   FROM generate_series(start, least(start + many, total) - 1) AS s) AS b
                CROSS JOIN LATERAL mulberry_internal.ingest_packets_of(
-                   array_fill(ingest_channel.call_id, ARRAY[cardinality(b.sequences)]), b.sequences, b.data, b.sent_at, track.encoding, track.sample_rate, ingest_channel.owner, tracks => ARRAY[track.name]) AS r
+                   array_fill(ingest_channel.call_id, ARRAY[cardinality(b.sequences)]), b.sequences, b.data, b.sent_at,
+                   track.encoding, track.sample_rate, ingest_channel.owner, tracks => ARRAY[track.name]) AS r
          WHERE r.status <> 'accepted'
          LIMIT 1;
         IF FOUND THEN
@@ -11799,8 +11800,8 @@ END
 $$;
 COMMENT ON FUNCTION telephony_step(bigint, bigint) IS
     'what a service is asked next for a job of kind call, escalate or fetch, in plain parameters, for the one who holds its token; ready '
-    'is false when there is nothing: the job is settled or waits. report: it is sent that; otherwise request names what is wanted of a call: '
-    'create, look (for calls between these numbers, or at a further page), poll, end, recordings, media, delete recording. The commit '
+    'is false when there is nothing: the job is settled or waits. report: it is sent that; otherwise request names what is wanted of a '
+    'call: create, look (for calls between these numbers, or at a further page), poll, end, recordings, media, delete recording. The commit '
     'must be on disk before the request is sent';
 
 -- src/telephony/answers.sql

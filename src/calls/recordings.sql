@@ -24,7 +24,8 @@ BEGIN
                        array_agg(first_sent_at + s * (samples::double precision / track.sample_rate) * interval '1 s' ORDER BY s) AS sent_at
                   FROM generate_series(start, least(start + many, total) - 1) AS s) AS b
                CROSS JOIN LATERAL mulberry_internal.ingest_packets_of(
-                   array_fill(ingest_channel.call_id, ARRAY[cardinality(b.sequences)]), b.sequences, b.data, b.sent_at, track.encoding, track.sample_rate, ingest_channel.owner, tracks => ARRAY[track.name]) AS r
+                   array_fill(ingest_channel.call_id, ARRAY[cardinality(b.sequences)]), b.sequences, b.data, b.sent_at,
+                   track.encoding, track.sample_rate, ingest_channel.owner, tracks => ARRAY[track.name]) AS r
          WHERE r.status <> 'accepted'
          LIMIT 1;
         IF FOUND THEN
