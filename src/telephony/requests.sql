@@ -216,5 +216,5 @@ $$;
 COMMENT ON FUNCTION telephony_step(bigint, bigint) IS
     'what a service is asked next for a job of kind call, escalate or fetch, in plain parameters, for the one who holds its token; ready '
     'is false when there is nothing: the job is settled or waits. report: it is sent that; otherwise request names what is wanted of a '
-    'call: create, look (for calls between these numbers, or at a further page), poll, end, recordings, media, delete recording. The commit '
-    'must be on disk before the request is sent';
+    'call: create, look (for calls between these numbers, or at a further page), poll, end, recordings, media, delete recording. The '
+    'commit must be on disk before the request is sent';
