@@ -366,6 +366,9 @@ void
 gw_handle_docs(gw_call *call)
 {
 	http_headers headers = { 0 };
+	http_answer answer = { .status = 200,
+						   .content_type = "text/html; charset=utf-8",
+						   .headers = &headers };
 	gw_text text = { 0 };
 
 	gw_text_printf(
@@ -387,14 +390,11 @@ gw_handle_docs(gw_call *call)
 	}
 	gw_text_puts(&text, "</html>\n");
 	add_policy(&headers);
+	answer.body = text.data;
+	answer.length = text.length;
 	if (text.failed)
 		http_abort(call->gateway->server, http_request_id(call->request));
 	else
-		http_respond(call->gateway->server, http_request_id(call->request),
-					 &(http_answer){ .status = 200,
-									 .content_type = "text/html; charset=utf-8",
-									 .headers = &headers,
-									 .body = text.data,
-									 .length = text.length });
+		http_respond(call->gateway->server, http_request_id(call->request), &answer);
 	gw_text_free(&text);
 }

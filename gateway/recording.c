@@ -137,7 +137,7 @@ gw_handle_recording(gw_call *call)
 			   type.length < sizeof(kept) ? type.length : sizeof(kept) - 1);
 		type = (http_text){ kept, strlen(kept) };
 		memory = http_request_take_body(call->request, &at, &length);
-		file = memory + at;
+		file = memory == NULL ? NULL : memory + at;
 		if (memory == NULL)
 			gw_answer_detail(gateway, query->id, 503, "Out of memory");
 		else if (form && (wrong = find_file(type, memory + at, length, &file, &length)) != NULL)
