@@ -89,6 +89,20 @@ gw_limits_free(gw_limits *limits)
 	free(limits);
 }
 
+http_options
+gw_listener_limits(const gw_options *options, size_t max_body)
+{
+	return (http_options){ .max_connections = options->max_connections,
+						   .max_body = max_body,
+						   .max_buffered = (size_t) options->max_buffered,
+						   .max_head = (size_t) options->max_head,
+						   .max_fields = options->max_headers,
+						   .head_ms = options->head_timeout * 1000,
+						   .body_ms = options->body_timeout * 1000,
+						   .send_ms = options->send_timeout * 1000,
+						   .idle_ms = options->idle_timeout * 1000 };
+}
+
 /* All lines of X-Forwarded-For as one list; its length. */
 static size_t
 join_lines(const http_request *request, char *list, size_t size)

@@ -16,6 +16,9 @@ typedef struct gw_limits gw_limits;
 extern gw_limits *gw_limits_new(const gw_options *options, char *error, size_t error_size);
 extern void gw_limits_free(gw_limits *limits);
 
+/* What a listener takes at most, by the options; its bodies have that many bytes.  No limit per address. */
+extern http_options gw_listener_limits(const gw_options *options, size_t max_body);
+
 /*
  * The address that a request comes from: that of the client whom a proxy names or, when no proxy stands
  * before it, of the peer.  False when the peer is a proxy that names nobody: then it is the proxy's own, which

@@ -96,8 +96,7 @@ limits(gw_text *text, gw_gateway *gateway)
 				   counters->addresses, counters->tokens);
 	family(text, "mulberry_gateway_nameless_total", "counter",
 		   "Requests of proxies that name no client: without X-Forwarded-For, or with one that "
-		   "cannot be "
-		   "read.");
+		   "cannot be read.");
 	gw_text_printf(text,
 				   "mulberry_gateway_nameless_total{header=\"missing\"} %llu\n"
 				   "mulberry_gateway_nameless_total{header=\"malformed\"} %llu\n",

@@ -118,19 +118,11 @@ fail(const char *what)
 static int
 prepare(const gw_options *options)
 {
-	http_options limits = { .max_connections = options->max_connections,
-							.max_per_address = options->max_connections_per_address,
-							.max_body = (size_t) options->max_body,
-							.max_buffered = (size_t) options->max_buffered,
-							.max_head = (size_t) options->max_head,
-							.max_fields = options->max_headers,
-							.head_ms = options->head_timeout * 1000,
-							.body_ms = options->body_timeout * 1000,
-							.send_ms = options->send_timeout * 1000,
-							.idle_ms = options->idle_timeout * 1000 };
+	http_options limits = gw_listener_limits(options, (size_t) options->max_body);
 	http_tls *tls = NULL;
 	char error[300];
 
+	limits.max_per_address = options->max_connections_per_address;
 	gateway.options = options;
 	gateway.started = http_clock();
 	gateway.loop = http_loop_new();

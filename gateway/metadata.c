@@ -6,14 +6,20 @@
 
 #define MAX_TEXT 1000 /* characters; how long each may be, the database says */
 
+/* Which call, and between whom it is. */
+#define CALL_AND_PARTIES                                                                           \
+	{ GW_IN_PATH, "call_id", GW_STRING, .required = true },                                        \
+		{ GW_IN_QUERY, "tenant", GW_STRING, .least = 1, .most = MAX_TEXT },                        \
+		{ GW_IN_BODY, "direction",		GW_STRING,                                                 \
+		  .least = 1, .most = MAX_TEXT, .help = "inbound, outbound or internal" },                 \
+		{ GW_IN_BODY, "from_number",	GW_STRING,                                                 \
+		  .least = 1, .most = MAX_TEXT, .help = "E.164, SIP URI, or as it came" },                 \
+	{                                                                                              \
+		GW_IN_BODY, "to_number", GW_STRING, .least = 1, .most = MAX_TEXT                           \
+	}
+
 static const gw_parameter of_begin[] = {
-	{ GW_IN_PATH, "call_id", GW_STRING, .required = true },
-	{ GW_IN_QUERY, "tenant", GW_STRING, .least = 1, .most = MAX_TEXT },
-	{ GW_IN_BODY, "direction", GW_STRING, .least = 1, .most = MAX_TEXT,
-	  .help = "inbound, outbound or internal" },
-	{ GW_IN_BODY, "from_number", GW_STRING, .least = 1, .most = MAX_TEXT,
-	  .help = "E.164, SIP URI, or as it came" },
-	{ GW_IN_BODY, "to_number", GW_STRING, .least = 1, .most = MAX_TEXT },
+	CALL_AND_PARTIES,
 	{ GW_IN_BODY, "attributes", GW_OBJECT, .help = "to find it by, at most 8 kB" },
 	{ GW_IN_BODY, "encoding", GW_STRING, .least = 1, .most = MAX_TEXT,
 	  .help = "of its audio: mulaw, alaw, s16le or text" },
@@ -43,13 +49,7 @@ static const gw_statement begin_call = {
 const gw_plan gw_begin = { .statement = &begin_call, GW_PARAMETERS(of_begin) };
 
 static const gw_parameter of_describe[] = {
-	{ GW_IN_PATH, "call_id", GW_STRING, .required = true },
-	{ GW_IN_QUERY, "tenant", GW_STRING, .least = 1, .most = MAX_TEXT },
-	{ GW_IN_BODY, "direction", GW_STRING, .least = 1, .most = MAX_TEXT,
-	  .help = "inbound, outbound or internal" },
-	{ GW_IN_BODY, "from_number", GW_STRING, .least = 1, .most = MAX_TEXT,
-	  .help = "E.164, SIP URI, or as it came" },
-	{ GW_IN_BODY, "to_number", GW_STRING, .least = 1, .most = MAX_TEXT },
+	CALL_AND_PARTIES,
 	{ GW_IN_BODY, "attributes", GW_OBJECT,
 	  .help = "are added to those that it has; one goes when it is null" },
 	{ GW_IN_BODY, "endpoint", GW_STRING, .most = MAX_TEXT,

@@ -356,15 +356,7 @@ gw_webhooks *
 gw_webhooks_new(gw_gateway *gateway, char *error, size_t error_size)
 {
 	const gw_options *options = gateway->options;
-	http_options limits = { .max_connections = options->max_connections,
-							.max_body = MAX_BODY,
-							.max_buffered = (size_t) options->max_buffered,
-							.max_head = (size_t) options->max_head,
-							.max_fields = options->max_headers,
-							.head_ms = options->head_timeout * 1000,
-							.body_ms = options->body_timeout * 1000,
-							.send_ms = options->send_timeout * 1000,
-							.idle_ms = options->idle_timeout * 1000 };
+	http_options limits = gw_listener_limits(options, MAX_BODY);
 	gw_webhooks *webhooks = calloc(1, sizeof(*webhooks));
 
 	snprintf(error, error_size, "out of memory");
