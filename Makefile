@@ -63,10 +63,10 @@ $(scripts): scripts/assemble-sql mulberry.control src/install/order $(wildcard s
 
 # Each program has a directory with a Makefile of its own; http/ is the library that they share, and a program for its tests.
 programs:
-	@set -e; for program in $(dir $(wildcard http/Makefile speech/Makefile gateway/Makefile)); do $(MAKE) -C $$program; done
+	@set -e; for program in $(dir $(wildcard http/Makefile speech/Makefile gateway/Makefile edge/Makefile)); do $(MAKE) -C $$program; done
 
 install-programs uninstall-programs:
-	@set -e; for program in $(dir $(wildcard speech/Makefile gateway/Makefile)); do $(MAKE) -C $$program $(@:-programs=) bindir=$(programs_bindir); done
+	@set -e; for program in $(dir $(wildcard speech/Makefile gateway/Makefile edge/Makefile)); do $(MAKE) -C $$program $(@:-programs=) bindir=$(programs_bindir); done
 
 demo test campaign:
 	@scripts/$@ $(SUITES)

@@ -1,0 +1,37 @@
+/*
+ * main.c
+ *	  mulberry-edge: audio from files, sound cards and modems into PostgreSQL.
+ */
+#include <signal.h>
+#include <string.h>
+
+#include "commands.h"
+
+const edge_command edge_commands[] = {
+	{ "listen", true, "listen [KIND:NAME]",
+	  "says what a device or file is, how loud, and which digits it has", edge_listen },
+	{ 0 },
+};
+
+int
+main(int argc, char **argv)
+{
+	static edge_options options;
+	int status = edge_options_read(&options, argc, argv);
+
+	if (status != 0)
+		return status - 1;
+	signal(SIGPIPE, SIG_IGN);
+	if (options.n_words == 0)
+		return edge_fail(EDGE_EXIT_USAGE, "needs a command, see --help");
+	for (int i = 0; edge_commands[i].name != NULL; i++)
+	{
+		if (strcmp(edge_commands[i].name, options.word[0]) != 0)
+			continue;
+		if (options.n_words > 1 && !edge_commands[i].named)
+			return edge_fail(EDGE_EXIT_USAGE, "\"%s\" is one word too many, see --help",
+							 options.word[1]);
+		return edge_commands[i].run(&options);
+	}
+	return edge_fail(EDGE_EXIT_USAGE, "there is no command \"%s\", see --help", options.word[0]);
+}

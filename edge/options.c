@@ -1,0 +1,89 @@
+/*
+ * options.c
+ *	  The settings of mulberry-edge; see options.h.
+ */
+#include "options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "exits.h"
+#include "program/settings.h"
+
+#define FIELD(field) offsetof(edge_options, field)
+
+static const program_setting list[] = {
+	{ "device", PROGRAM_TEXT, FIELD(device), 0, 0, 1, "where audio comes from, KIND:NAME [none]" },
+	{ "rate", PROGRAM_NUMBER, FIELD(sample_rate), 0, EDGE_MAX_RATE, 1000,
+	  "samples a second, of a device that can choose and of samples without a header" },
+	{ "channels", PROGRAM_NUMBER, FIELD(channels), 0, EDGE_MAX_CHANNELS, 1, "the same [1]" },
+	{ "encoding", PROGRAM_TEXT, FIELD(encoding), 0, 0, 1,
+	  "of samples without a header: s16le, mulaw or alaw [s16le]" },
+	{ "real-pace", PROGRAM_SWITCH, FIELD(real_pace), 0, 0, 0,
+	  "a file comes as fast as it was spoken" },
+	{ "seconds", PROGRAM_NUMBER, FIELD(seconds), 0, 86400, 1,
+	  "of audio, and then end [until it ends]" },
+};
+
+static bool
+take_word(void *options, const char *word)
+{
+	edge_options *o = options;
+
+	if (o->n_words >= EDGE_MAX_WORDS)
+	{
+		edge_fail(EDGE_EXIT_USAGE, "\"%s\" is one word too many, see --help", word);
+		return false;
+	}
+	o->word[o->n_words++] = word;
+	return true;
+}
+
+/* What stands above the list in --help. */
+static const char *
+about(void)
+{
+	static char text[4096];
+	size_t n = 0;
+
+	n += (size_t) snprintf(text, sizeof(text),
+						   "mulberry-edge brings audio from files, sound cards and modems into "
+						   "Mulberry.\n\nusage: mulberry-edge COMMAND [FLAGS]\n\n");
+	for (int i = 0; edge_commands[i].name != NULL && n < sizeof(text); i++)
+		n += (size_t) snprintf(text + n, sizeof(text) - n, "  %-32s %s\n", edge_commands[i].usage,
+							   edge_commands[i].help);
+	if (n < sizeof(text))
+		n += (size_t) snprintf(text + n, sizeof(text) - n, "\nKinds of devices:\n\n");
+	for (int i = 0; edge_audio_drivers[i] != NULL && n < sizeof(text); i++)
+		n += (size_t) snprintf(
+			text + n, sizeof(text) - n, "  %s:%-*s %s\n", edge_audio_drivers[i]->kind,
+			31 - (int) strlen(edge_audio_drivers[i]->kind), "", edge_audio_drivers[i]->naming);
+	return text;
+}
+
+int
+edge_options_read(edge_options *options, int argc, char **argv)
+{
+	const program_settings settings = { .program = "mulberry-edge",
+										.version = MULBERRY_VERSION,
+										.about = about(),
+										.further = edge_exit_help,
+										.list = list,
+										.n = sizeof(list) / sizeof(list[0]),
+										.wrong = EDGE_EXIT_USAGE,
+										.word = take_word };
+
+	*options = (edge_options){ 0 };
+	return program_settings_read(&settings, options, argc, argv);
+}
+
+edge_audio_request
+edge_options_request(const edge_options *options)
+{
+	return (edge_audio_request){ .capture = true,
+								 .sample_rate = options->sample_rate,
+								 .channels = options->channels,
+								 .encoding = options->encoding,
+								 .real_pace = options->real_pace };
+}

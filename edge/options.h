@@ -1,0 +1,32 @@
+/*
+ * options.h
+ *	  The settings of mulberry-edge: a command, flags, and a configuration file whose names are the flags.
+ */
+#ifndef EDGE_OPTIONS_H
+#define EDGE_OPTIONS_H
+
+#include <stdbool.h>
+
+#include "audio.h"
+
+#define EDGE_MAX_WORDS 2
+
+typedef struct edge_options
+{
+	const char *word[EDGE_MAX_WORDS]; /* the command, and what it is told */
+	int n_words;
+	const char *device;
+	int sample_rate; /* 0: the device's */
+	int channels;
+	const char *encoding; /* of samples without a header */
+	bool real_pace;
+	int seconds; /* and then end; 0: go on */
+} edge_options;
+
+/* 0: go on; else the program's exit status plus 1: what there is to say has been said. */
+extern int edge_options_read(edge_options *options, int argc, char **argv);
+
+/* What of it is said to a device that is recorded from. */
+extern edge_audio_request edge_options_request(const edge_options *options);
+
+#endif /* EDGE_OPTIONS_H */
