@@ -126,6 +126,7 @@ make_workplace() {
 clean_up() {
     status=$?
     trap - EXIT
+    set +e # what has ended already does not keep the rest from ending
     for pid_file in "$work"/*.pid; do
         [ -e "$pid_file" ] && kill "$(cat "$pid_file")" 2>/dev/null
     done
