@@ -23,7 +23,10 @@ typedef struct gw_fields
 	gw_text error;	/* the body of that answer; complete after gw_fields_end() */
 } gw_fields;
 
-/* fields_body.c: reads the body of a request; false when there is no object to take fields from. */
+/* fields_body.c: whether a body is to be taken for JSON. */
+extern bool gw_fields_may_begin(const http_request *request);
+
+/* Reads the body of a request; false when there is no object to take fields from. */
 extern bool gw_fields_begin(gw_fields *fields, const http_request *request);
 
 /* The same with the query.  What was read before is gone, what was wrong with it is not. */

@@ -86,10 +86,11 @@ tell_bad_json(gw_fields *fields, http_text body, const json_error_t *error)
 	gw_text_puts(&fields->error, "}}");
 }
 
-/* Whether the body is to be taken for JSON: without a type as well. */
-static bool
-is_json(http_text type)
+/* Without a type as well. */
+bool
+gw_fields_may_begin(const http_request *request)
 {
+	http_text type = http_request_header(request, "Content-Type");
 	size_t n = 0;
 
 	if (type.data == NULL)
@@ -119,7 +120,7 @@ gw_fields_begin(gw_fields *fields, const http_request *request)
 		gw_fields_add_error(fields, "missing", NULL, "Field required", NULL, NULL);
 		return false;
 	}
-	if (!is_json(http_request_header(request, "Content-Type")))
+	if (!gw_fields_may_begin(request))
 	{
 		input = json_stringn(body.data, body.length < 1000 ? body.length : 1000);
 		gw_fields_add_error(fields, "model_attributes_type", NULL,

@@ -14,14 +14,17 @@
 
 #include "arrays.h"
 #include "core/text/utf8.h"
+#include "core/web/packet_body.h"
 #include "fields.h"
 #include "query.h"
 #include "log.h"
 
 #define MAX_ROWS 500
 #define MAX_BYTES (1024 * 1024)
-#define MAX_SEQUENCE 2147483645
-#define MAX_LISTED 100 /* missing sequences in an answer */
+#define MAX_SEQUENCE MB_PACKET_BODY_MAX_SEQUENCE
+#define MAX_UNESCAPED 16384 /* bytes of a plain body's strings that have escapes */
+#define MAX_TRACK 255		/* bytes of a header */
+#define MAX_LISTED 100		/* missing sequences in an answer */
 #define POSTGRES_EPOCH 946684800.0
 #define LAST_TIMESTAMP 9224318015999.0 /* seconds: what a timestamptz holds */
 
@@ -279,7 +282,7 @@ typedef struct packet
 	const void *data;
 	size_t length;
 	double timestamp; /* seconds since 1970; NAN: none */
-	const char *track;
+	mb_packet_string track;
 	kind kind;
 } packet;
 
@@ -303,11 +306,11 @@ take(gw_call *call, const packet *packet)
 	else
 		gw_array_add_int64(&b->sent_at,
 						   (int64_t) llround((packet->timestamp - POSTGRES_EPOCH) * 1e6));
-	if (packet->track == NULL)
+	if (packet->track.text == NULL)
 		gw_array_add_null(&b->tracks);
 	else
-		gw_array_add(&b->tracks, packet->track, strlen(packet->track));
-	b->has_tracks = b->has_tracks || packet->track != NULL;
+		gw_array_add(&b->tracks, packet->track.text, packet->track.length);
+	b->has_tracks = b->has_tracks || packet->track.text != NULL;
 }
 
 /* ---------------------------------------------------------------------------
@@ -369,6 +372,41 @@ refuse_fields(gw_call *call, gw_fields *fields)
 	gw_answer(call->gateway, http_request_id(call->request), fields->status, &fields->error);
 }
 
+/* A packet whose body is plain; false, and nothing was done, when it is not, or not right. */
+static bool
+take_plain(gw_call *call)
+{
+	http_text text = http_request_body(call->request);
+	char unescaped[MAX_UNESCAPED];
+	mb_packet_body body;
+	unsigned char *audio = NULL;
+	packet p;
+
+	if (!gw_fields_may_begin(call->request) ||
+		!mb_packet_body_read(text.data, text.length, unescaped, sizeof(unescaped), &body))
+		return false;
+	p = (packet){ .sequence = body.sequence,
+				  .data = body.data.text,
+				  .length = body.data.length,
+				  .timestamp = body.timestamp,
+				  .track = body.track };
+	if (body.encoding.text == NULL ||
+		(body.encoding.length == 4 && memcmp(body.encoding.text, "text", 4) == 0))
+		strcpy(p.kind.encoding, "text");
+	else if (body.encoding.length != 6 || memcmp(body.encoding.text, "base64", 6) != 0)
+		return false;
+	else
+	{
+		audio = decode_base64(p.data, p.length, &p.length);
+		p.data = audio;
+		if (audio == NULL)
+			return false;
+	}
+	take(call, &p);
+	free(audio);
+	return true;
+}
+
 /* A packet in JSON: sequence, data, timestamp; encoding "base64" for audio, track. */
 static void
 take_json(gw_call *call)
@@ -387,7 +425,8 @@ take_json(gw_call *call)
 			gw_fields_refuse(&fields, "timestamp",
 							 "a time is in seconds since 1970, before the year 294276");
 		encoding = gw_fields_optional(&fields, "encoding");
-		p.track = gw_fields_optional(&fields, "track");
+		p.track.text = gw_fields_optional(&fields, "track");
+		p.track.length = p.track.text == NULL ? 0 : strlen(p.track.text);
 		if (encoding == NULL || strcmp(encoding, "text") == 0)
 			strcpy(p.kind.encoding, "text");
 		else if (strcmp(encoding, "base64") != 0)
@@ -434,7 +473,6 @@ take_bytes(gw_call *call)
 	http_text body = http_request_body(call->request);
 	http_text track = http_request_header(call->request, "Mulberry-Track");
 	http_id id = http_request_id(call->request);
-	char name[256];
 	double sequence;
 	packet p = { .data = body.data, .length = body.length, .timestamp = NAN };
 
@@ -447,7 +485,7 @@ take_bytes(gw_call *call)
 			 !number_in_header(call->request, "Mulberry-Timestamp", LAST_TIMESTAMP, &p.timestamp))
 		gw_answer_detail(call->gateway, id, 400,
 						 "The header Mulberry-Timestamp must be seconds since 1970");
-	else if (track.data != NULL && track.length >= sizeof(name))
+	else if (track.data != NULL && track.length > MAX_TRACK)
 		gw_answer_detail(call->gateway, id, 400, "The header Mulberry-Track is too long");
 	else if (track.data != NULL && mb_utf8_prefix(track.data, track.length) != track.length)
 		gw_answer_detail(call->gateway, id, 400, "The header Mulberry-Track is not UTF-8");
@@ -457,11 +495,7 @@ take_bytes(gw_call *call)
 	{
 		p.sequence = (int64_t) sequence;
 		if (track.data != NULL)
-		{
-			memcpy(name, track.data, track.length);
-			name[track.length] = '\0';
-			p.track = name;
-		}
+			p.track = (mb_packet_string){ track.data, track.length };
 		take(call, &p);
 	}
 }
@@ -486,6 +520,6 @@ gw_handle_packet(gw_call *call)
 	if (type.data != NULL && type.length >= 24 &&
 		strncasecmp(type.data, "application/octet-stream", 24) == 0)
 		take_bytes(call);
-	else
+	else if (!take_plain(call))
 		take_json(call);
 }
