@@ -198,12 +198,23 @@ gw_fields_maybe_integer(gw_fields *fields, const char *name, bool required, int6
 	return true;
 }
 
+/* As strtod() reads it, which takes NaN and Infinity too, but no hexadecimal numbers. */
+static bool
+real_of_string(const json_t *value, double *number)
+{
+	char text[64];
+	char *end;
+
+	if (!strip(value, text) || *text == '\0' || strpbrk(text, "xX") != NULL)
+		return false;
+	*number = strtod(text, &end);
+	return *end == '\0';
+}
+
 double
 gw_fields_positive(gw_fields *fields, const char *name)
 {
 	const json_t *value = value_of(fields, name, true);
-	char text[64];
-	char *end;
 	double number;
 
 	if (value == NULL)
@@ -218,23 +229,17 @@ gw_fields_positive(gw_fields *fields, const char *name)
 							NULL);
 		return 0;
 	}
-	else
+	else if (!real_of_string(value, &number))
 	{
-		/* no hexadecimal numbers, which strtod() takes */
-		number = !strip(value, text) || strpbrk(text, "xX") != NULL ? NAN : strtod(text, &end);
-		if (isinf(number) ||
-			(isnan(number) && strip(value, text) && strcasestr(text, "nan") != NULL))
-		{
-			gw_fields_refuse_all(fields, 400, "NaN and Infinity are no numbers of JSON");
-			return 0;
-		}
-		if (isnan(number) || *end != '\0')
-		{
-			gw_fields_add_error(
-				fields, "float_parsing", name,
-				"Input should be a valid number, unable to parse string as a number", value, NULL);
-			return 0;
-		}
+		gw_fields_add_error(fields, "float_parsing", name,
+							"Input should be a valid number, unable to parse string as a number",
+							value, NULL);
+		return 0;
+	}
+	if (!isfinite(number))
+	{
+		gw_fields_refuse_all(fields, 400, "NaN and Infinity are no numbers of JSON");
+		return 0;
 	}
 	if (!(number > 0))
 		gw_fields_add_error(fields, "greater_than", name, "Input should be greater than 0", value,

@@ -146,7 +146,7 @@ handle(gw_gateway *gateway, http_server *server, http_request *request, gw_ident
 	gw_call call = { gateway, server, request, identity, action, { { NULL, 0 } }, 0 };
 	char *decoded;
 
-	if (action->access != 0 && (identity->access & action->access) == 0)
+	if (action->access != 0 && (identity == NULL || (identity->access & action->access) == 0))
 	{
 		gw_answer_detail(gateway, http_request_id(request), 403,
 						 "The token has not the access that this needs");

@@ -168,10 +168,12 @@ find(const char *name, size_t n)
 	return NULL;
 }
 
+/* Texts are copied: they stand in a line of the file, or in argv. */
 static bool
 set(gw_options *options, const struct setting *setting, const char *value, const char *where)
 {
 	char *place = (char *) options + setting->offset;
+	const char **text = (const char **) place;
 	char *end;
 	long number;
 	int *count;
@@ -179,14 +181,14 @@ set(gw_options *options, const struct setting *setting, const char *value, const
 	switch (setting->type)
 	{
 		case TEXT:
-			*(const char **) place = value;
-			return true;
+			*text = strdup(value);
+			return *text != NULL || wrong(where, setting->name, strerror(errno));
 		case TEXTS:
 			count = (int *) ((char *) options + setting->count);
 			if (*count >= setting->max)
 				return wrong(where, setting->name, "too many of them");
-			((const char **) place)[(*count)++] = value;
-			return true;
+			text[*count] = strdup(value);
+			return text[(*count)++] != NULL || wrong(where, setting->name, strerror(errno));
 		case NUMBER:
 			errno = 0;
 			number = strtol(value, &end, 10);
@@ -236,7 +238,6 @@ read_file(gw_options *options, const char *path)
 		char *text = strip(line);
 		char *equals = strchr(text, '=');
 		const struct setting *setting;
-		char *value;
 
 		snprintf(where, sizeof(where), "%s:%d: ", path, n);
 		if (*text == '\0' || *text == '#')
@@ -247,12 +248,11 @@ read_file(gw_options *options, const char *path)
 			continue;
 		}
 		*equals = '\0';
-		value = strdup(strip(equals + 1));
 		setting = find(strip(text), strlen(strip(text)));
-		if (setting == NULL || value == NULL)
+		if (setting == NULL)
 			fine = wrong(where, text, "there is no such setting");
 		else
-			fine = set(options, setting, value, where) && fine;
+			fine = set(options, setting, strip(equals + 1), where) && fine;
 	}
 	fclose(file);
 	return fine;

@@ -200,20 +200,15 @@ try_again(void *arg)
 static void
 begin(gw_session *s)
 {
+	static const char options[] = "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s "
+								  "-c idle_in_transaction_session_timeout=60s";
 	/* what stands first may be said otherwise in the connection string, which comes last */
 	static const char *const names[] = { "application_name", "client_encoding",
 										 "connect_timeout",	 "tcp_user_timeout",
 										 "keepalives_idle",	 "options",
 										 "dbname",			 NULL };
-	const char *values[] = { "mulberry-gateway",
-							 "UTF8",
-							 "10",
-							 "20000",
-							 "10",
-							 "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c "
-							 "idle_in_transaction_session_timeout=60s",
-							 s->owner->conninfo,
-							 NULL };
+	const char *values[] = { "mulberry-gateway", "UTF8", "10", "20000", "10", options,
+							 s->owner->conninfo, NULL };
 
 	s->pg = PQconnectStartParams(names, values, 1);
 	s->begun = http_clock();

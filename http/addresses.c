@@ -32,7 +32,7 @@ http_addresses_new(void)
 	if (addresses == NULL)
 		return NULL;
 	addresses->n_buckets = 256;
-	addresses->buckets = calloc(addresses->n_buckets, sizeof(*addresses->buckets));
+	addresses->buckets = calloc(addresses->n_buckets, sizeof(address_entry *));
 	if (addresses->buckets == NULL)
 	{
 		free(addresses);
@@ -79,7 +79,7 @@ grow(http_addresses *addresses)
 {
 	size_t n = addresses->n_buckets;
 	address_entry **old = addresses->buckets;
-	address_entry **buckets = calloc(2 * n, sizeof(*buckets));
+	address_entry **buckets = calloc(2 * n, sizeof(address_entry *));
 
 	if (buckets == NULL)
 		return;

@@ -529,9 +529,9 @@ http_serve_dirty(void *arg)
 			/* serve() may have had it put on the new list */
 			http_request **place = &server->dirty;
 
-			while (request->is_dirty && *place != request)
+			while (request->is_dirty && *place != NULL && *place != request)
 				place = &(*place)->next_dirty;
-			if (request->is_dirty)
+			if (*place == request)
 				*place = request->next_dirty;
 			http_connection_end(request);
 		}

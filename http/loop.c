@@ -180,7 +180,7 @@ http_loop_set_timer(http_loop *loop, http_timer *timer, int64_t at)
 	if (loop->n_timers == loop->heap_room)
 	{
 		size_t room = loop->heap_room > 0 ? 2 * loop->heap_room : 64;
-		http_timer **heap = realloc(loop->heap, room * sizeof(*heap));
+		http_timer **heap = realloc(loop->heap, room * sizeof(http_timer *));
 
 		if (heap == NULL)
 			return false;

@@ -152,7 +152,7 @@ static bool
 grow_slots(http_server *server)
 {
 	size_t n = server->n_slots > 0 ? 2 * server->n_slots : 64;
-	http_request **slots = realloc(server->slots, n * sizeof(*slots));
+	http_request **slots = realloc(server->slots, n * sizeof(http_request *));
 	uint32_t *free_slots;
 
 	if (slots == NULL)
@@ -323,13 +323,15 @@ form_address(const char *text, int port, any_address *address)
 	memset(address, 0, sizeof(*address));
 	if (strchr(text, '/') != NULL)
 	{
+		size_t size = strlen(text) + 1;
+
 		address->path.sun_family = AF_UNIX;
-		if (strlen(text) >= sizeof(address->path.sun_path))
+		if (size > sizeof(address->path.sun_path))
 		{
 			errno = ENAMETOOLONG;
 			return 0;
 		}
-		strcpy(address->path.sun_path, text);
+		memcpy(address->path.sun_path, text, size);
 		return sizeof(address->path);
 	}
 	if (inet_pton(AF_INET, text, &address->ipv4.sin_addr) == 1)
