@@ -119,8 +119,9 @@ subtest 'answers that never come, calls that do' => sub {
 
 subtest 'requests that never arrive' => sub {
     # both take their time: only after 14 s a call that cannot be found counts as not placed
-    revoke('ok', 'confirmed');    # as new as the one that is looked for, and so no reason to end with its page
-    $pair->telephony('create=close,times=1,list=ok,page=1');
+    revoke('ok', 'confirmed');
+    # which is as new as the one that is looked for, and so no reason to end with its page
+    $pair->telephony('create=close,times=1,list=ok,page=1,fresh=1');
     my $before = $pair->placed;
     my $lists = () = requests('list');
     my $command = $pair->revoke($pair->mandate);

@@ -28,6 +28,7 @@
 #	mono				recordings have one channel, whatever was asked for
 #	noise=DB, twist=DB, loss=P	the line
 #	page=N				calls on a page of the list
+#	fresh=N				the first N calls of the list say that they were created just now
 package Mulberry::Twilio;
 
 use strict;
@@ -39,6 +40,7 @@ use IO::Select;
 use IO::Socket::INET;
 use IPC::Open3;
 use JSON::PP;
+use List::Util qw(min);
 use MIME::Base64;
 use POSIX qw(strftime);
 use PostgreSQL::Test::Utils;
@@ -387,6 +389,7 @@ sub list_calls
     my $size = $request->{behaviour}{page} // $q->{PageSize} // 50;
     my $page = $q->{Page} // 0;
     my @calls = grep { (!defined $q->{To} || $_->{to} eq $q->{To}) && (!defined $q->{From} || $_->{from} eq $q->{From}) } @{ $self->{order} };
+    $_ = { %$_, created => time } for @calls[ 0 .. min($request->{behaviour}{fresh} // 0, scalar @calls) - 1 ];
     my $more = @calls > ($page + 1) * $size;
     my $to = ($q->{To} // '') =~ s/\+/%2B/r;
     my $from = ($q->{From} // '') =~ s/\+/%2B/r;
