@@ -977,6 +977,16 @@ COMMENT ON COLUMN spendings.reference IS 'the payment''s own name; the same one 
 COMMENT ON COLUMN spendings.remaining IS 'of the mandate, after it';
 SELECT pg_catalog.pg_extension_config_dump('spendings', '');
 
+-- The latest time that this database has known.  A mandate's time does not come back when the clock of its server is set back.
+
+CREATE TABLE mandate_clock (
+    at timestamptz PRIMARY KEY CHECK (isfinite(at))
+);
+COMMENT ON TABLE mandate_clock IS
+    'the latest time that this database has known, to the minute: what mandates expire by while the clock of the server is behind it';
+COMMENT ON COLUMN mandate_clock.at IS 'the greatest counts: a restored dump brings a row of its own';
+SELECT pg_catalog.pg_extension_config_dump('mandate_clock', '');
+
 -- src/keys/tables.sql
 -- Keys of signed frames: shared by the cloud (sender) and one edge (receiver).
 
@@ -7367,6 +7377,78 @@ COMMENT ON FUNCTION hold_mandate(uuid, text) IS
     'locks the row of a mandate until the end of the transaction and returns it, null when there is none; 55P03 when another transaction '
     'keeps it, which is named (internal)';
 
+-- src/mandates/clock.sql
+-- The time that mandates expire by.  A device may have no clock that runs without power, and whoever holds it may set it: time
+-- that was known once is not given back.
+
+CREATE FUNCTION mandate_now() RETURNS timestamptz
+LANGUAGE sql VOLATILE
+RETURN greatest(clock_timestamp(), (SELECT max(c.at) FROM mulberry_internal.mandate_clock AS c));
+COMMENT ON FUNCTION mandate_now() IS
+    'now, or the latest time that this database has known, when the clock of the server was set back behind it (internal)';
+
+CREATE FUNCTION keep_mandate_time() RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    -- once a minute, and nobody waits for who is doing it
+    IF coalesce((SELECT max(c.at) FROM mulberry_internal.mandate_clock AS c) < clock_timestamp() - interval '1 minute', true) THEN
+        WITH gone AS (
+            DELETE FROM mulberry_internal.mandate_clock AS c
+             WHERE c.ctid IN (SELECT k.ctid FROM mulberry_internal.mandate_clock AS k FOR UPDATE SKIP LOCKED)
+        )
+        INSERT INTO mulberry_internal.mandate_clock (at) VALUES (clock_timestamp()) ON CONFLICT DO NOTHING;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION keep_mandate_time() IS
+    'remembers what time it is, to the minute: part of maintenance and of what changes mandates (internal)';
+
+CREATE FUNCTION mulberry.reset_mandate_clock(reason text) RETURNS timestamptz
+LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
+DECLARE
+    known timestamptz;
+BEGIN
+    PERFORM mulberry_internal.require_access_everywhere('admin');
+    PERFORM mulberry_internal.check_texts('reason', reset_mandate_clock.reason);
+    IF coalesce(reason, '') = '' THEN
+        RAISE EXCEPTION 'a reason is needed' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'The audit log keeps why mandates got time back.';
+    END IF;
+    LOCK TABLE mulberry_internal.mandate_clock IN SHARE ROW EXCLUSIVE MODE;
+    known := (SELECT max(c.at) FROM mulberry_internal.mandate_clock AS c);
+    DELETE FROM mulberry_internal.mandate_clock;
+    INSERT INTO mulberry_internal.mandate_clock (at) VALUES (clock_timestamp());
+    IF known > clock_timestamp() THEN
+        PERFORM mulberry_internal.record_audit(t.id, 'MANDATE_CLOCK_RESET', 'applied', NULL, NULL, NULL, NULL,
+                                      jsonb_build_object('from', mulberry_internal.utc_text(known), 'to',
+                                          mulberry_internal.utc_text(clock_timestamp()), 'reason', reason))
+           FROM mulberry_internal.tenants AS t;
+    END IF;
+    PERFORM mulberry_internal.require_durable_commit();
+    RETURN known;
+END
+$$;
+COMMENT ON FUNCTION mulberry.reset_mandate_clock(text) IS
+    'has mandates expire by the clock of the server again, where that was far ahead for a while and has been set right, and returns the '
+    'time they expired by until now. Mandates that have become EXPIRED meanwhile stay so until they are extended. The audit log of every '
+    'tenant keeps it. Needs admin access to all tenants';
+
+CREATE FUNCTION health_mandate_clock() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    known CONSTANT timestamptz := (SELECT max(c.at) FROM mulberry_internal.mandate_clock AS c);
+BEGIN
+    item := 'mandate clock';
+    status := CASE WHEN known > clock_timestamp() + interval '1 minute' THEN 'warning' ELSE 'ok' END;
+    detail := CASE WHEN status = 'ok' THEN 'mandates expire by the clock of the server'
+                   ELSE format('the clock of the server is behind %s, which was known once: mandates expire by that',
+                       mulberry_internal.utc_text(known)) END;
+    hint := CASE WHEN status <> 'ok' THEN 'Set the clock right. If it was too far ahead before: reset_mandate_clock(reason).' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_mandate_clock() IS 'health of the time that mandates expire by';
+
 -- src/mandates/agents.sql
 CREATE FUNCTION check_agent_settings(name text, phone text, allowed_callers text[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
@@ -7584,7 +7666,8 @@ BEGIN
         RAISE EXCEPTION 'invalid currency "%"', left(currency, 40)
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It is a code of ISO 4217: three capital letters.';
     END IF;
-    IF NOT isfinite(expires_at) OR expires_at <= clock_timestamp() OR expires_at > mulberry_internal.latest_expiry() THEN
+    IF NOT isfinite(expires_at) OR expires_at <= mulberry_internal.mandate_now()
+       OR expires_at > mulberry_internal.latest_expiry() THEN
         RAISE EXCEPTION 'expires_at must be in the future and before the year 10000' USING ERRCODE = 'invalid_parameter_value';
     END IF;
 END
@@ -7636,7 +7719,7 @@ BEGIN
     END IF;
     PERFORM mulberry_internal.hold_agent(tenant, holder);
     locked := mulberry_internal.hold_mandate(tenant, mandate);
-    IF locked.status = 'ACTIVE' AND locked.expires_at <= clock_timestamp() THEN
+    IF locked.status = 'ACTIVE' AND locked.expires_at <= mulberry_internal.mandate_now() THEN
         PERFORM mulberry_internal.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
         SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = lock_mandate.tenant AND m.id = mandate;
     END IF;
@@ -7696,7 +7779,7 @@ BEGIN
         RETURN 'E004';
     END IF;
     -- days of 24 hours, whatever the session's time zone does meanwhile
-    extended := least(greatest(target.expires_at, clock_timestamp()) + make_interval(hours => 24 * days),
+    extended := least(greatest(target.expires_at, mulberry_internal.mandate_now()) + make_interval(hours => 24 * days),
                       mulberry_internal.latest_expiry());
     PERFORM mulberry_internal.change_mandate(tenant, mandate, CASE WHEN target.status = 'EXPIRED' THEN 'ACTIVE' END,
                                     extended, NULL, NULL, cause, command);
@@ -7721,7 +7804,7 @@ BEGIN
         PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
     END IF;
     PERFORM mulberry_internal.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at,
-        clock_timestamp() + interval '1 day'));
+        mulberry_internal.mandate_now() + interval '1 day'));
     target := mulberry_internal.lock_mandate(owner, mandate_id);
     IF target.id IS NULL THEN
         RAISE EXCEPTION 'mandate "%" does not exist', mandate_id
@@ -7743,7 +7826,7 @@ COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, tex
 
 CREATE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS text
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce((SELECT CASE WHEN m.status <> 'REVOKED' AND m.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE m.status END
+    SELECT coalesce((SELECT CASE WHEN m.status <> 'REVOKED' AND m.expires_at <= mulberry_internal.mandate_now() THEN 'EXPIRED' ELSE m.status END
                        FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 'NONE')
 $$;
 COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS
@@ -7795,7 +7878,7 @@ BEGIN
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     PERFORM mulberry_internal.check_amount(amount, 'amount', true);
     SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
-    now := clock_timestamp();
+    now := mulberry_internal.mandate_now();
     IF target.status = 'ACTIVE' AND target.expires_at <= now AND current_setting('transaction_read_only') = 'off' THEN
         target := mulberry_internal.lock_mandate(owner, mandate_id);
     END IF;
@@ -7841,7 +7924,7 @@ BEGIN
 
     -- What expires changes its agent's row too, which is locked first.
     SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
-    IF target.status = 'ACTIVE' AND target.expires_at <= clock_timestamp() THEN
+    IF target.status = 'ACTIVE' AND target.expires_at <= mulberry_internal.mandate_now() THEN
         target := mulberry_internal.lock_mandate(owner, mandate_id);
     ELSE
         SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id FOR NO KEY UPDATE SKIP LOCKED;
@@ -7849,7 +7932,7 @@ BEGIN
             target := mulberry_internal.hold_mandate(owner, mandate_id);
         END IF;
     END IF;
-    now := clock_timestamp();   -- after what had to be waited for
+    now := mulberry_internal.mandate_now();   -- after what had to be waited for
 
     SELECT * INTO earlier FROM mulberry_internal.spendings s
      WHERE s.tenant = owner AND s.mandate = mandate_id AND s.reference = spend.reference;
@@ -7887,6 +7970,7 @@ BEGIN
     UPDATE mulberry_internal.mandates m SET spent = m.spent + amount WHERE m.tenant = owner AND m.id = mandate_id;
     PERFORM mulberry_internal.record_audit(owner, 'SPEND', 'accepted', mandate_id, target.agent, NULL, NULL,
                                   evidence || jsonb_build_object('remaining', remaining));
+    PERFORM mulberry_internal.keep_mandate_time();
     PERFORM mulberry_internal.require_durable_commit();
 END
 $$;
@@ -7909,7 +7993,8 @@ COMMENT ON COLUMN mulberry.agent_status.mandates_version IS 'grows with each cha
 
 CREATE VIEW mulberry.mandate_status WITH (security_barrier) AS
     SELECT t.name AS tenant, m.id AS mandate_id, a.name AS agent, m.sponsor,
-           CASE WHEN m.status = 'ACTIVE' AND m.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE m.status END AS status,
+           CASE WHEN m.status = 'ACTIVE' AND m.expires_at <= greatest(clock_timestamp(), (SELECT max(c.at) FROM mandate_clock c))
+                THEN 'EXPIRED' ELSE m.status END AS status,
            m.max_amount, m.spent, m.max_amount - m.spent AS remaining, m.currency, m.expires_at, m.version,
            m.created_at, m.updated_at
       FROM mandates m
@@ -7944,7 +8029,8 @@ AS $$
     SELECT 'active_mandates', g.tenant, '{}'::jsonb, count(m.id)::double precision
       FROM (SELECT t.tenant FROM unnest(tenants) AS t (tenant) WHERE by_tenant UNION ALL SELECT NULL WHERE NOT by_tenant) AS g
       LEFT JOIN mulberry_internal.mandates m
-        ON m.status = 'ACTIVE' AND m.expires_at > now() AND m.tenant = ANY (tenants) AND m.tenant = coalesce(g.tenant, m.tenant)
+        ON m.status = 'ACTIVE' AND m.expires_at > (SELECT mulberry_internal.mandate_now()) AND m.tenant = ANY (tenants)
+       AND m.tenant = coalesce(g.tenant, m.tenant)
      GROUP BY g.tenant
 $$;
 COMMENT ON FUNCTION metrics_mandates(uuid[], boolean) IS 'metrics of mandates (internal)';
@@ -7963,6 +8049,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('spend', 'EXECUTE', 'operator gateway'),
     ('mandate_status', 'SELECT', 'operator auditor gateway'),
     ('mandate_history', 'SELECT', 'operator auditor gateway'),
+    ('reset_mandate_clock', 'EXECUTE', 'admin'),
     ('mandate_spendings', 'SELECT', 'operator auditor gateway')
 $$;
 COMMENT ON FUNCTION access_rules_mandates() IS 'which access needs which object of mandates';
@@ -10729,7 +10816,7 @@ BEGIN
         RETURN 'has another currency here';
     END IF;
     IF m.status = 'EXPIRED' AND wanted IN ('ACTIVE', 'SUSPENDED') THEN
-        IF until <= m.expires_at OR until <= clock_timestamp() THEN
+        IF until <= m.expires_at OR until <= mulberry_internal.mandate_now() THEN
             RETURN NULL;    -- its time is over by the clock of this edge
         END IF;
         PERFORM mulberry_internal.change_mandate(tenant, id, 'ACTIVE', until, NULL, NULL, cause, NULL);
@@ -10850,6 +10937,7 @@ BEGIN
         END IF;
     END LOOP;
     UPDATE mulberry_internal.agents x SET seen_at = clock_timestamp() WHERE x.tenant = a.tenant AND x.id = a.id;
+    PERFORM mulberry_internal.keep_mandate_time();
     PERFORM mulberry_internal.require_durable_commit();
     RETURN jsonb_build_object('acks', acks,
                               'since', coalesce((SELECT s.upto FROM mulberry_internal.sync_states s WHERE s.tenant = a.tenant
@@ -14569,6 +14657,7 @@ LANGUAGE sql STABLE AS $$
             ('mandate_versions', 'record', 'at expires_at', NULL, 'tells what was agreed'),
             ('mandates', 'record', 'created_at updated_at', NULL, 'tells when'),
             ('mandates', 'record', 'expires_at', NULL, 'agreed by people'),
+            ('mandate_clock', 'record', 'at', NULL, 'is the latest that was known'),
             ('members', 'record', 'granted_at', NULL, 'tells when'),
             ('packets', 'record', 'sent_at', NULL, 'as the sender says'),
             ('packets', 'record', 'received_at', NULL, 'tells when; one that lies ahead keeps no call open'),
@@ -14731,6 +14820,7 @@ BEGIN
     WHEN 'patience' THEN
         RETURN mulberry_internal.give_up_waiting(many) >= many;
     WHEN 'clock' THEN
+        PERFORM mulberry_internal.keep_mandate_time();
         PERFORM mulberry_internal.mend_due_times();
     WHEN 'old events' THEN
         RETURN mulberry_internal.purge_events(many) >= many;

@@ -300,6 +300,33 @@ SELECT mulberry.alter_mandate('12345678', 5);
 SELECT mulberry.create_mandate('22222222', 'pi', 'Acme', 1, 'EUR', '2100-01-01');
 RESET ROLE;
 
+-- A mandate's time does not come back when the clock is set back: what was known once counts.
+SELECT mulberry_internal.keep_mandate_time();
+SELECT count(*) AS known, max(at) <= clock_timestamp() AS past FROM mulberry_internal.mandate_clock;
+SELECT mulberry.create_mandate('77777777', 'pi', 'Acme', 10, 'EUR', now() + interval '10 days', 'bank');
+SELECT allowed, status FROM mulberry.check_mandate('77777777', 1, 'bank');
+SELECT at AS kept FROM mulberry_internal.mandate_clock \gset
+-- as if a dump had brought the time of a server that is eleven days ahead
+INSERT INTO mulberry_internal.mandate_clock VALUES (now() + interval '11 days');
+SELECT status, detail ~ '^the clock of the server is behind' AS behind FROM mulberry.health() WHERE item = 'mandate clock';
+SELECT status FROM mulberry.mandate_status WHERE mandate_id = '77777777';
+BEGIN TRANSACTION READ ONLY;
+SELECT allowed, status, reason FROM mulberry.check_mandate('77777777', 1, 'bank');
+ROLLBACK;
+SELECT accepted, status, reason FROM mulberry.spend('77777777', 1, 'r', 'bank');
+SELECT pg_temp.error_of($$SELECT mulberry.create_mandate('77777778', 'pi', 'Acme', 10, 'EUR', now() + interval '10 days', 'bank')$$) AS in_the_past;
+SELECT mulberry_internal.keep_mandate_time();
+SELECT max(at) > now() + interval '10 days' AS not_set_back FROM mulberry_internal.mandate_clock;
+SET ROLE regress_m_admin;
+SELECT pg_temp.error_of($$SELECT mulberry.reset_mandate_clock('it was wrong')$$) AS of_all_tenants;
+RESET ROLE;
+SELECT pg_temp.error_of($$SELECT mulberry.reset_mandate_clock(NULL)$$) AS of_null, pg_temp.error_of($$SELECT mulberry.reset_mandate_clock('')$$) AS of_nothing;
+SELECT mulberry.reset_mandate_clock('it was wrong') > now() + interval '10 days' AS was;
+SELECT status FROM mulberry.health() WHERE item = 'mandate clock';
+SELECT outcome, evidence->>'reason' AS reason FROM mulberry.audit_log WHERE tenant = 'bank' AND action = 'MANDATE_CLOCK_RESET';
+-- what has become EXPIRED stays so
+SELECT allowed, status FROM mulberry.check_mandate('77777777', 1, 'bank');
+
 -- Dropping: an agent goes with what is over, and not before.
 SET ROLE regress_m_admin;
 SELECT pg_temp.error_of($$SELECT mulberry.drop_agent('pi')$$) AS in_use;

@@ -158,6 +158,21 @@ is(one(q{SELECT status FROM mulberry.health() WHERE item = 'clock'}), 'ok', 'not
 like(slurp_file($node->logfile, $from), qr/mulberry: the clock was set back: the times of \d+ rows lay ahead/, 'the log tells of it');
 is(one('SELECT bool_and(problem IS NULL) FROM mulberry.verify_audit()'), 't', 'the audit log is whole');
 
+# A mandate gets no time back: what was known to be over stays over, whoever looks at it first after the clock was set back.
+set_clock(0);
+one(q{SELECT mulberry.create_mandate(id, 'pi', 'sponsor', 100, 'EUR', clock_timestamp() + till)
+    FROM (VALUES ('11111111', interval '1 hour'), ('22222222', interval '30 days')) AS m (id, till)});
+set_clock(7200);
+one(q{SELECT mulberry.spend('22222222', 1, 'two hours later')});
+set_clock(-86400);
+is(one(q{SELECT status FROM mulberry.mandate_status WHERE mandate_id = '11111111'}), 'EXPIRED', 'a mandate whose time is over');
+is(one(q{SELECT reason FROM mulberry.check_mandate('11111111', 1)}), 'expired', 'gets none back');
+is(one(q{SELECT reason FROM mulberry.spend('11111111', 1, 'x')}), 'expired', 'and nothing is spent from it');
+is(one(q{SELECT allowed FROM mulberry.check_mandate('22222222', 1)}), 't', 'another one goes on');
+is(one(q{SELECT status FROM mulberry.health() WHERE item = 'mandate clock'}), 'warning', 'health tells of it');
+set_clock(7200);
+is(one(q{SELECT status FROM mulberry.health() WHERE item = 'mandate clock'}), 'ok', 'until the clock is right');
+
 $listener->quit;
 $node->stop;
 done_testing();

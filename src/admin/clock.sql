@@ -41,6 +41,7 @@ LANGUAGE sql STABLE AS $$
             ('mandate_versions', 'record', 'at expires_at', NULL, 'tells what was agreed'),
             ('mandates', 'record', 'created_at updated_at', NULL, 'tells when'),
             ('mandates', 'record', 'expires_at', NULL, 'agreed by people'),
+            ('mandate_clock', 'record', 'at', NULL, 'is the latest that was known'),
             ('members', 'record', 'granted_at', NULL, 'tells when'),
             ('packets', 'record', 'sent_at', NULL, 'as the sender says'),
             ('packets', 'record', 'received_at', NULL, 'tells when; one that lies ahead keeps no call open'),

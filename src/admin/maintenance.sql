@@ -60,6 +60,7 @@ BEGIN
     WHEN 'patience' THEN
         RETURN mulberry_internal.give_up_waiting(many) >= many;
     WHEN 'clock' THEN
+        PERFORM mulberry_internal.keep_mandate_time();
         PERFORM mulberry_internal.mend_due_times();
     WHEN 'old events' THEN
         RETURN mulberry_internal.purge_events(many) >= many;

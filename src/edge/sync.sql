@@ -26,7 +26,7 @@ BEGIN
         RETURN 'has another currency here';
     END IF;
     IF m.status = 'EXPIRED' AND wanted IN ('ACTIVE', 'SUSPENDED') THEN
-        IF until <= m.expires_at OR until <= clock_timestamp() THEN
+        IF until <= m.expires_at OR until <= mulberry_internal.mandate_now() THEN
             RETURN NULL;    -- its time is over by the clock of this edge
         END IF;
         PERFORM mulberry_internal.change_mandate(tenant, id, 'ACTIVE', until, NULL, NULL, cause, NULL);
@@ -147,6 +147,7 @@ BEGIN
         END IF;
     END LOOP;
     UPDATE mulberry_internal.agents x SET seen_at = clock_timestamp() WHERE x.tenant = a.tenant AND x.id = a.id;
+    PERFORM mulberry_internal.keep_mandate_time();
     PERFORM mulberry_internal.require_durable_commit();
     RETURN jsonb_build_object('acks', acks,
                               'since', coalesce((SELECT s.upto FROM mulberry_internal.sync_states s WHERE s.tenant = a.tenant

@@ -11,6 +11,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('spend', 'EXECUTE', 'operator gateway'),
     ('mandate_status', 'SELECT', 'operator auditor gateway'),
     ('mandate_history', 'SELECT', 'operator auditor gateway'),
+    ('reset_mandate_clock', 'EXECUTE', 'admin'),
     ('mandate_spendings', 'SELECT', 'operator auditor gateway')
 $$;
 COMMENT ON FUNCTION access_rules_mandates() IS 'which access needs which object of mandates';

@@ -107,7 +107,8 @@ BEGIN
         RAISE EXCEPTION 'invalid currency "%"', left(currency, 40)
             USING ERRCODE = 'invalid_parameter_value', DETAIL = 'It is a code of ISO 4217: three capital letters.';
     END IF;
-    IF NOT isfinite(expires_at) OR expires_at <= clock_timestamp() OR expires_at > mulberry_internal.latest_expiry() THEN
+    IF NOT isfinite(expires_at) OR expires_at <= mulberry_internal.mandate_now()
+       OR expires_at > mulberry_internal.latest_expiry() THEN
         RAISE EXCEPTION 'expires_at must be in the future and before the year 10000' USING ERRCODE = 'invalid_parameter_value';
     END IF;
 END
@@ -159,7 +160,7 @@ BEGIN
     END IF;
     PERFORM mulberry_internal.hold_agent(tenant, holder);
     locked := mulberry_internal.hold_mandate(tenant, mandate);
-    IF locked.status = 'ACTIVE' AND locked.expires_at <= clock_timestamp() THEN
+    IF locked.status = 'ACTIVE' AND locked.expires_at <= mulberry_internal.mandate_now() THEN
         PERFORM mulberry_internal.change_mandate(tenant, mandate, 'EXPIRED', NULL, NULL, NULL, 'expired', NULL);
         SELECT * INTO locked FROM mulberry_internal.mandates m WHERE m.tenant = lock_mandate.tenant AND m.id = mandate;
     END IF;
@@ -219,7 +220,7 @@ BEGIN
         RETURN 'E004';
     END IF;
     -- days of 24 hours, whatever the session's time zone does meanwhile
-    extended := least(greatest(target.expires_at, clock_timestamp()) + make_interval(hours => 24 * days),
+    extended := least(greatest(target.expires_at, mulberry_internal.mandate_now()) + make_interval(hours => 24 * days),
                       mulberry_internal.latest_expiry());
     PERFORM mulberry_internal.change_mandate(tenant, mandate, CASE WHEN target.status = 'EXPIRED' THEN 'ACTIVE' END,
                                     extended, NULL, NULL, cause, command);
@@ -244,7 +245,7 @@ BEGIN
         PERFORM mulberry_internal.check_amount(max_amount, 'max_amount');
     END IF;
     PERFORM mulberry_internal.check_mandate_settings(coalesce(sponsor, 'as it is'), 'EUR', coalesce(expires_at,
-        clock_timestamp() + interval '1 day'));
+        mulberry_internal.mandate_now() + interval '1 day'));
     target := mulberry_internal.lock_mandate(owner, mandate_id);
     IF target.id IS NULL THEN
         RAISE EXCEPTION 'mandate "%" does not exist', mandate_id
@@ -266,7 +267,7 @@ COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, tex
 
 CREATE OR REPLACE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS text
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce((SELECT CASE WHEN m.status <> 'REVOKED' AND m.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE m.status END
+    SELECT coalesce((SELECT CASE WHEN m.status <> 'REVOKED' AND m.expires_at <= mulberry_internal.mandate_now() THEN 'EXPIRED' ELSE m.status END
                        FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 'NONE')
 $$;
 COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS

@@ -43,7 +43,7 @@ BEGIN
     PERFORM mulberry_internal.check_mandate_id(mandate_id);
     PERFORM mulberry_internal.check_amount(amount, 'amount', true);
     SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
-    now := clock_timestamp();
+    now := mulberry_internal.mandate_now();
     IF target.status = 'ACTIVE' AND target.expires_at <= now AND current_setting('transaction_read_only') = 'off' THEN
         target := mulberry_internal.lock_mandate(owner, mandate_id);
     END IF;
@@ -89,7 +89,7 @@ BEGIN
 
     -- What expires changes its agent's row too, which is locked first.
     SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id;
-    IF target.status = 'ACTIVE' AND target.expires_at <= clock_timestamp() THEN
+    IF target.status = 'ACTIVE' AND target.expires_at <= mulberry_internal.mandate_now() THEN
         target := mulberry_internal.lock_mandate(owner, mandate_id);
     ELSE
         SELECT * INTO target FROM mulberry_internal.mandates m WHERE m.tenant = owner AND m.id = mandate_id FOR NO KEY UPDATE SKIP LOCKED;
@@ -97,7 +97,7 @@ BEGIN
             target := mulberry_internal.hold_mandate(owner, mandate_id);
         END IF;
     END IF;
-    now := clock_timestamp();   -- after what had to be waited for
+    now := mulberry_internal.mandate_now();   -- after what had to be waited for
 
     SELECT * INTO earlier FROM mulberry_internal.spendings s
      WHERE s.tenant = owner AND s.mandate = mandate_id AND s.reference = spend.reference;
@@ -135,6 +135,7 @@ BEGIN
     UPDATE mulberry_internal.mandates m SET spent = m.spent + amount WHERE m.tenant = owner AND m.id = mandate_id;
     PERFORM mulberry_internal.record_audit(owner, 'SPEND', 'accepted', mandate_id, target.agent, NULL, NULL,
                                   evidence || jsonb_build_object('remaining', remaining));
+    PERFORM mulberry_internal.keep_mandate_time();
     PERFORM mulberry_internal.require_durable_commit();
 END
 $$;

@@ -96,3 +96,13 @@ COMMENT ON TABLE spendings IS 'what spend() has accepted, once for each referenc
 COMMENT ON COLUMN spendings.reference IS 'the payment''s own name; the same one again is the same payment';
 COMMENT ON COLUMN spendings.remaining IS 'of the mandate, after it';
 SELECT pg_catalog.pg_extension_config_dump('spendings', '');
+
+-- The latest time that this database has known.  A mandate's time does not come back when the clock of its server is set back.
+
+CREATE TABLE mandate_clock (
+    at timestamptz PRIMARY KEY CHECK (isfinite(at))
+);
+COMMENT ON TABLE mandate_clock IS
+    'the latest time that this database has known, to the minute: what mandates expire by while the clock of the server is behind it';
+COMMENT ON COLUMN mandate_clock.at IS 'the greatest counts: a restored dump brings a row of its own';
+SELECT pg_catalog.pg_extension_config_dump('mandate_clock', '');

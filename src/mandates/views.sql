@@ -11,7 +11,8 @@ COMMENT ON COLUMN mulberry.agent_status.mandates_version IS 'grows with each cha
 
 CREATE OR REPLACE VIEW mulberry.mandate_status WITH (security_barrier) AS
     SELECT t.name AS tenant, m.id AS mandate_id, a.name AS agent, m.sponsor,
-           CASE WHEN m.status = 'ACTIVE' AND m.expires_at <= clock_timestamp() THEN 'EXPIRED' ELSE m.status END AS status,
+           CASE WHEN m.status = 'ACTIVE' AND m.expires_at <= greatest(clock_timestamp(), (SELECT max(c.at) FROM mandate_clock c))
+                THEN 'EXPIRED' ELSE m.status END AS status,
            m.max_amount, m.spent, m.max_amount - m.spent AS remaining, m.currency, m.expires_at, m.version,
            m.created_at, m.updated_at
       FROM mandates m
@@ -46,7 +47,8 @@ AS $$
     SELECT 'active_mandates', g.tenant, '{}'::jsonb, count(m.id)::double precision
       FROM (SELECT t.tenant FROM unnest(tenants) AS t (tenant) WHERE by_tenant UNION ALL SELECT NULL WHERE NOT by_tenant) AS g
       LEFT JOIN mulberry_internal.mandates m
-        ON m.status = 'ACTIVE' AND m.expires_at > now() AND m.tenant = ANY (tenants) AND m.tenant = coalesce(g.tenant, m.tenant)
+        ON m.status = 'ACTIVE' AND m.expires_at > (SELECT mulberry_internal.mandate_now()) AND m.tenant = ANY (tenants)
+       AND m.tenant = coalesce(g.tenant, m.tenant)
      GROUP BY g.tenant
 $$;
 COMMENT ON FUNCTION metrics_mandates(uuid[], boolean) IS 'metrics of mandates (internal)';

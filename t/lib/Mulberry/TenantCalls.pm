@@ -105,6 +105,7 @@ sub working_calls
         query_mandate => "mulberry.query_mandate('10000001', tenant => 'a')",
         refresh_grants => 'mulberry.refresh_grants()',
         require_authentication => 'mulberry.require_authentication()',
+        reset_mandate_clock => "mulberry.reset_mandate_clock('why')",
         resume_mandate => "mulberry.resume_mandate('10000002', tenant => 'a')",
         resume_outbound => 'mulberry.resume_outbound()',
         retention => 'mulberry.retention()',
