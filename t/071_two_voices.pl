@@ -64,7 +64,7 @@ cmp_ok($both, '>', 2, sprintf('they talk at once for %.1f s of %.1f', $both, $to
 
 # ---- in, and out again ----
 
-my $engine = start([ "$ENV{MULBERRY_PROGRAMS}/speech/mulberry-speech", '--port', '0', '--port-file', "$dir/port" ], '>', "$dir/speech.log", '2>&1');
+my $engine = start([ "$ENV{MULBERRY_PROGRAMS}/speech/mulberry-speech", '--port', '0', '--nice', '0', '--port-file', "$dir/port" ], '>', "$dir/speech.log", '2>&1');
 for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
 {
     last if -s "$dir/port";
