@@ -19,6 +19,7 @@ use Mulberry::TenantCalls;
 use constant BOUND => 20;    # s
 
 my $ai = Mulberry::StandIn->new("$PostgreSQL::Test::Utils::tmp_check/open-stand-in.log");
+# What waits for an agent still does at the end, however long that takes.
 my $node = mulberry_cluster('open', conf => <<'CONF');
 mulberry.workers = 1
 mulberry.grace_period = 0
@@ -26,6 +27,7 @@ mulberry.maintenance_interval = 1
 mulberry.idle_call_timeout = 0
 mulberry.http_timeout = 600
 mulberry.agent_online_time = 1h
+mulberry.command_online_wait = 1h
 log_min_messages = warning
 CONF
 
