@@ -79,11 +79,13 @@ set_number(const program_settings *settings, const program_setting *setting, cha
 	return true;
 }
 
+/* Texts are copied: they stand in a line of the file, or in argv. */
 static bool
 set(const program_settings *settings, void *options, const program_setting *setting,
 	const char *value, const char *where)
 {
 	char *place = (char *) options + setting->offset;
+	const char **text = (const char **) (void *) place;
 	int *count;
 
 	switch (setting->kind)
@@ -91,14 +93,15 @@ set(const program_settings *settings, void *options, const program_setting *sett
 		case PROGRAM_TEXT:
 			if (strlen(value) < (size_t) setting->min)
 				return wrong(settings, where, setting->name, "must not be empty");
-			*(const char **) (void *) place = value;
-			return true;
+			*text = strdup(value);
+			return *text != NULL || wrong(settings, where, setting->name, strerror(errno));
 		case PROGRAM_TEXTS:
 			count = (int *) (void *) ((char *) options + setting->count);
 			if (*count >= setting->max)
 				return wrong(settings, where, setting->name, "too many of them");
-			((const char **) (void *) place)[(*count)++] = value;
-			return true;
+			text[*count] = strdup(value);
+			return text[(*count)++] != NULL ||
+				   wrong(settings, where, setting->name, strerror(errno));
 		case PROGRAM_NUMBER:
 		case PROGRAM_MEGABYTES:
 			return set_number(settings, setting, place, value, where);
@@ -139,7 +142,6 @@ read_file(const program_settings *settings, void *options, const char *path)
 		char *text = strip(line);
 		char *equals = strchr(text, '=');
 		const program_setting *setting;
-		char *value;
 
 		snprintf(where, sizeof(where), "%s:%d: ", path, n);
 		if (*text == '\0' || *text == '#')
@@ -150,16 +152,12 @@ read_file(const program_settings *settings, void *options, const char *path)
 			continue;
 		}
 		*equals = '\0';
-		value = strdup(strip(equals + 1));
 		text = strip(text);
 		setting = find(settings, text, strlen(text));
-		if (setting == NULL || value == NULL)
-		{
+		if (setting == NULL)
 			fine = wrong(settings, where, text, "there is no such setting");
-			free(value);
-		}
 		else
-			fine = set(settings, options, setting, value, where) && fine;
+			fine = set(settings, options, setting, strip(equals + 1), where) && fine;
 	}
 	fclose(file);
 	return fine;

@@ -43,16 +43,16 @@ SELECT count(*) AS begun FROM mulberry_internal.calls c WHERE c.call_id = 'new';
 -- whose it may be: the tenant's own, or that of all tenants, behind its own of that name; and as one who may ingest for it
 SELECT mulberry.create_tenant('picky', 'mulaw', 8000) IS NOT NULL AS created;
 SELECT mulberry.set_endpoint(e, 'openai', 'https://ai.example.com', purpose => p, model => 'm', tenant => t)
-  FROM (VALUES ('everybody', 'transcription', NULL), ('on-demand', NULL, NULL), ('talker', 'chat', NULL),
-               ('private', 'transcription', 'picky'), ('first', 'transcription', 'picky')) AS v (e, p, t);
+  FROM (VALUES ('on-demand', NULL, NULL), ('talker', 'chat', NULL), ('private', 'transcription', 'picky'),
+               ('first', 'transcription', 'picky')) AS v (e, p, t);
 CREATE ROLE regress_choosy;
 SELECT mulberry.grant_access('regress_choosy', 'ingest', 'choosy');
 SET ROLE regress_choosy;
 SELECT e AS endpoint, pg_temp.error_of(format('SELECT mulberry.begin_call(%L, endpoint => %L, tenant => ''choosy'')', 'of-' || e, e))
-  FROM unnest(ARRAY['everybody', 'on-demand', 'first', 'talker', 'private']) AS e;
+  FROM unnest(ARRAY['mulberry-speech', 'on-demand', 'first', 'talker', 'private']) AS e;
 SELECT pg_temp.error_of('SELECT mulberry.begin_call(''theirs'', endpoint => ''private'', tenant => ''picky'')');
 RESET ROLE;
-SELECT pg_temp.speak('of-' || e) FROM unnest(ARRAY['everybody', 'on-demand', 'first']) AS e;
+SELECT pg_temp.speak('of-' || e) FROM unnest(ARRAY['mulberry-speech', 'on-demand', 'first']) AS e;
 SELECT j.call_id, e.name, t.name AS whose
   FROM mulberry_internal.job_queue q
   JOIN mulberry.jobs j ON j.id = q.id
@@ -62,9 +62,9 @@ SELECT j.call_id, e.name, t.name AS whose
 SELECT count(*) AS begun FROM mulberry_internal.calls c WHERE c.call_id IN ('of-talker', 'of-private', 'theirs');
 SELECT mulberry.revoke_access('regress_choosy', 'ingest', 'choosy');
 DROP ROLE regress_choosy;
-SELECT count(mulberry.erase_call('of-' || e, 'choosy')) FROM unnest(ARRAY['everybody', 'on-demand', 'first']) AS e;
+SELECT count(mulberry.erase_call('of-' || e, 'choosy')) FROM unnest(ARRAY['mulberry-speech', 'on-demand', 'first']) AS e;
 SELECT mulberry.drop_endpoint(e, t)
-  FROM (VALUES ('everybody', NULL), ('on-demand', NULL), ('talker', NULL), ('private', 'picky'), ('first', 'picky')) AS v (e, t);
+  FROM (VALUES ('on-demand', NULL), ('talker', NULL), ('private', 'picky'), ('first', 'picky')) AS v (e, t);
 SELECT mulberry.drop_tenant('picky');
 
 -- it is for that one alone, out or gone
