@@ -23,11 +23,14 @@ add_headers_of(gw_gateway *gateway, int status, http_headers *headers)
 void
 gw_answer(gw_gateway *gateway, http_id id, int status, const gw_text *body)
 {
-	http_headers headers = { 0 };
+	http_headers headers;
 	http_answer answer = { .status = status,
 						   .content_type = "application/json",
 						   .headers = &headers };
 
+	/* its text is large and need not be cleared */
+	headers.length = 0;
+	headers.overflowed = false;
 	add_headers_of(gateway, status, &headers);
 	if (body->failed)
 	{

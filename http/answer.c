@@ -7,6 +7,8 @@
 
 #include "internal.h"
 
+#define MAX_CONTENT_TYPE 200
+
 typedef struct status_row
 {
 	int status;
@@ -124,16 +126,46 @@ http_enqueue(http_request *request, const void *bytes, size_t n)
 	return true;
 }
 
+/* A head is written without printf(), which costs more than all the rest of it. */
+static char *
+put(char *at, const char *string)
+{
+	size_t n = strlen(string);
+
+	memcpy(at, string, n);
+	return at + n;
+}
+
+static char *
+put_number(char *at, size_t number)
+{
+	char digits[20];
+	size_t n = 0;
+
+	do
+		digits[n++] = (char) ('0' + number % 10);
+	while ((number /= 10) > 0);
+	while (n > 0)
+		*at++ = digits[--n];
+	return at;
+}
+
 bool
 http_enqueue_head(http_request *request, int status)
 {
 	http_server *server = request->server;
 	http_headers extra;
 	char text[200];
-	int n = snprintf(text, sizeof(text), "HTTP/1.1 %d %s\r\nDate: %s\r\n", status,
-					 reason_of(status), date_of(server));
+	char *at = text;
 
-	if (!http_enqueue(request, text, (size_t) n))
+	at = put(at, "HTTP/1.1 ");
+	at = put_number(at, (size_t) status);
+	at = put(at, " ");
+	at = put(at, reason_of(status));
+	at = put(at, "\r\nDate: ");
+	at = put(at, date_of(server));
+	at = put(at, "\r\n");
+	if (!http_enqueue(request, text, (size_t) (at - text)))
 		return false;
 	if (server->handlers.headers == NULL)
 		return true;
@@ -150,8 +182,8 @@ enqueue_answer(http_request *request, const http_answer *answer)
 	http_server *server = request->server;
 	bool bodiless = answer->status == 204 || answer->status == 304;
 	size_t length = answer->blob != NULL ? answer->blob->length : answer->length;
-	char text[300];
-	int n = 0;
+	char text[400];
+	char *at = text;
 
 	request->answered = true;
 	request->status = answer->status;
@@ -162,14 +194,24 @@ enqueue_answer(http_request *request, const http_answer *answer)
 		return;
 	}
 	if (answer->content_type != NULL && !bodiless)
-		n = snprintf(text, sizeof(text), "Content-Type: %.200s\r\n", answer->content_type);
+	{
+		size_t n = strnlen(answer->content_type, MAX_CONTENT_TYPE);
+
+		at = put(at, "Content-Type: ");
+		memcpy(at, answer->content_type, n);
+		at = put(at + n, "\r\n");
+	}
 	if (answer->status != 204)
-		n += snprintf(text + n, sizeof(text) - (size_t) n, "Content-Length: %zu\r\n", length);
+	{
+		at = put(at, "Content-Length: ");
+		at = put_number(at, length);
+		at = put(at, "\r\n");
+	}
 	if (request->close_after)
-		n += snprintf(text + n, sizeof(text) - (size_t) n, "Connection: close\r\n");
+		at = put(at, "Connection: close\r\n");
 	else if (request->head.minor_version == 0)
-		n += snprintf(text + n, sizeof(text) - (size_t) n, "Connection: keep-alive\r\n");
-	http_enqueue(request, text, (size_t) n);
+		at = put(at, "Connection: keep-alive\r\n");
+	http_enqueue(request, text, (size_t) (at - text));
 	if (answer->headers != NULL)
 		http_enqueue(request, answer->headers->text, answer->headers->length);
 	http_enqueue(request, "\r\n", 2);
