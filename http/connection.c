@@ -490,7 +490,8 @@ serve(http_request *request)
 	}
 	asked_to_end = !request->refused && !request->head.keep_alive;
 	http_request_finish(request);
-	if (request->close_after || (request->ended && request->in_size == 0))
+	/* a server that stops ends those that nothing is to be read from, as it did with the idle ones */
+	if (request->close_after || ((request->ended || server->stopping) && request->in_size == 0))
 	{
 		begin_end(request, !asked_to_end || request->in_size > 0);
 		return false;

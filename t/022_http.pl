@@ -253,6 +253,18 @@ like(read_all($opener), qr/^HTTP\/1.1 200 .*Connection: close.*released$/s, 'a r
 like(read_all($waiter), qr/^HTTP\/1.1 200 .*Connection: close.*late$/s, 'one that waits gets its answer, and the last');
 is(stop_echo($server, 1), '0', 'then the server ends');
 
+# longer than anybody waits here: who keeps a connection does not keep the server
+$server = start_echo(idle_ms => 3_600_000);
+my $reader = connection($server, "GET /large?20000000 HTTP/1.1\r\n$host\r\n");
+ok(wait_until(sub { counters($server)->{requests} == 2 }), 'an answer is on its way');
+kill 'TERM', $server->{pid};
+ok(wait_until(sub { !IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $server->{port}) }), 'an end meanwhile');
+my $whole = read_all($reader) // '';
+cmp_ok(length $whole, '>', 20_000_000, 'all of it arrives');
+unlike(substr($whole, 0, 1000), qr/Connection: close/, 'although nobody had said that it is the last');
+close $reader;
+is(stop_echo($server, 1), '0', 'and with it the server ends');
+
 $server = start_echo();
 $waiter = connection($server, "GET /delay HTTP/1.1\r\n$host\r\n");
 ok(wait_until(sub { counters($server)->{requests} == 2 }), 'one waits');
