@@ -16,14 +16,14 @@
 
 /* Takes exactly n digits off a text; false when they are not there. */
 static bool
-digits(const char **at, int n, int *value)
+digits(const char **at, int n, unsigned *value)
 {
 	*value = 0;
 	for (; n > 0; n--, (*at)++)
 	{
 		if (**at < '0' || **at > '9')
 			return false;
-		*value = *value * 10 + (**at - '0');
+		*value = *value * 10 + (unsigned) (**at - '0');
 	}
 	return true;
 }
@@ -56,10 +56,10 @@ from_number(double seconds, char time[GW_TIME_SIZE])
 static const char *
 read_clock(const char **at, char *clock, size_t size)
 {
-	int hours;
-	int minutes;
-	int seconds = 0;
-	int micros = 0;
+	unsigned hours;
+	unsigned minutes;
+	unsigned seconds = 0;
+	unsigned micros = 0;
 	int places = 0;
 
 	if (!digits(at, 2, &hours) || *(*at)++ != ':' || !digits(at, 2, &minutes))
@@ -74,7 +74,7 @@ read_clock(const char **at, char *clock, size_t size)
 			for ((*at)++; **at >= '0' && **at <= '9'; (*at)++)
 			{
 				if (places++ < 6)
-					micros = micros * 10 + (**at - '0');
+					micros = micros * 10 + (unsigned) (**at - '0');
 			}
 			if (places == 0)
 				return "invalid character in second fraction";
@@ -88,7 +88,7 @@ read_clock(const char **at, char *clock, size_t size)
 		return "minute value is outside expected range of 0-59";
 	if (seconds > 59)
 		return "second value is outside expected range of 0-59";
-	snprintf(clock, size, "%02d:%02d:%02d.%06d", hours, minutes, seconds, micros);
+	snprintf(clock, size, "%02u:%02u:%02u.%06u", hours, minutes, seconds, micros);
 	return NULL;
 }
 
@@ -97,8 +97,8 @@ static const char *
 read_zone(const char **at, char *zone, size_t size)
 {
 	char sign = **at;
-	int hours = 0;
-	int minutes = 0;
+	unsigned hours = 0;
+	unsigned minutes = 0;
 
 	if (sign == 'Z' || sign == 'z')
 		(*at)++;
@@ -116,22 +116,22 @@ read_zone(const char **at, char *zone, size_t size)
 		if (hours > 15 || minutes > 59)
 			return "timezone offset must be less than 16 hours";
 	}
-	snprintf(zone, size, "%c%02d:%02d", sign, hours, minutes);
+	snprintf(zone, size, "%c%02u:%02u", sign, hours, minutes);
 	return NULL;
 }
 
 const char *
 gw_time_read(const char *text, char time[GW_TIME_SIZE])
 {
-	static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	static const unsigned days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
 	const char *at = text;
 	const char *wrong;
 	char *end;
 	char clock[20] = "00:00:00";
 	char zone[10] = "+00:00";
-	int year;
-	int month;
-	int day;
+	unsigned year;
+	unsigned month;
+	unsigned day;
 
 	if (*text != '\0' && strspn(text, "-0123456789.") == strlen(text) &&
 		(strchr(text + 1, '-') == NULL))
@@ -171,6 +171,6 @@ gw_time_read(const char *text, char time[GW_TIME_SIZE])
 		return "invalid datetime separator, expected `T`, `t`, `_` or space";
 	if (*at != '\0')
 		return "unexpected extra characters at the end of the input";
-	snprintf(time, GW_TIME_SIZE, "%04d-%02d-%02d %s%s", year, month, day, clock, zone);
+	snprintf(time, GW_TIME_SIZE, "%04u-%02u-%02u %s%s", year, month, day, clock, zone);
 	return NULL;
 }

@@ -14,7 +14,7 @@ our @EXPORT = qw($patience ask bad_frames bad_requests connection frame frames_o
     resident_kb status_of text wait_until);
 
 # A timeout for what should take a moment, on a machine that is busy.
-our $patience = 180;
+our $patience = 300;
 
 $SIG{PIPE} = 'IGNORE';
 

@@ -12,6 +12,7 @@ use IO::Select;
 use IO::Socket::INET;
 use IPC::Run qw(start finish);
 use JSON::PP;
+use Mulberry::RawHttp qw($patience resident_kb wait_until);
 use Test::More;
 use Time::HiRes qw(time sleep);
 
@@ -24,9 +25,6 @@ our $dir = tempdir(CLEANUP => 1);
 our $http = HTTP::Tiny->new(timeout => 900);
 my %sent_headers;
 my %servers;
-
-# A timeout for what should take a moment, on a machine that is busy.
-our $patience = 300;
 
 END
 {
@@ -88,29 +86,10 @@ sub spew
     return $path;
 }
 
-# Whether a condition comes true in time.
-sub wait_until
-{
-    my ($condition, $seconds) = @_;
-    my $end = time + ($seconds // $patience);
-    while (time < $end)
-    {
-        return 1 if $condition->();
-        sleep 0.05;
-    }
-    return 0;
-}
-
 sub child_pids
 {
     my ($server) = @_;
     return split ' ', slurp("/proc/$server->{pid}/task/$server->{pid}/children");
-}
-
-sub resident_kb
-{
-    my ($server) = @_;
-    return (slurp("/proc/$server->{pid}/status") =~ /VmRSS:\s+(\d+)/)[0];
 }
 
 sub health
