@@ -17,15 +17,22 @@
 #define TOKEN_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
 #define WORTHLESS_FOR (30 * HTTP_SECOND)
 
+/* What each includes, the database says of tokens; of rules it is said here, and is the same. */
 static const struct
 {
 	const char *name;
 	int bit;
+	int includes; /* beside itself */
 } accesses[] = {
-	{ "ingest", GW_ACCESS_INGEST },		{ "supervisor", GW_ACCESS_SUPERVISOR },
-	{ "operator", GW_ACCESS_OPERATOR }, { "auditor", GW_ACCESS_AUDITOR },
-	{ "admin", GW_ACCESS_ADMIN },		{ "monitor", GW_ACCESS_MONITOR },
-	{ "agent", GW_ACCESS_AGENT },
+	{ "ingest", GW_ACCESS_INGEST, 0 },
+	{ "supervisor", GW_ACCESS_SUPERVISOR, 0 },
+	{ "operator", GW_ACCESS_OPERATOR, GW_ACCESS_SUPERVISOR },
+	{ "auditor", GW_ACCESS_AUDITOR, 0 },
+	{ "admin", GW_ACCESS_ADMIN,
+	  GW_ACCESS_INGEST | GW_ACCESS_SUPERVISOR | GW_ACCESS_OPERATOR | GW_ACCESS_AUDITOR |
+		  GW_ACCESS_MONITOR | GW_ACCESS_AGENT },
+	{ "monitor", GW_ACCESS_MONITOR, 0 },
+	{ "agent", GW_ACCESS_AGENT, 0 },
 };
 
 typedef struct rule
@@ -55,6 +62,18 @@ read_accesses(const char *text)
 			mask |= accesses[i].bit;
 	}
 	return mask;
+}
+
+/* The bits of one access and of those that it includes; 0 for what is none. */
+static int
+access_with_included(const char *name)
+{
+	for (size_t i = 0; i < sizeof(accesses) / sizeof(accesses[0]); i++)
+	{
+		if (strcmp(name, accesses[i].name) == 0)
+			return accesses[i].bit | accesses[i].includes;
+	}
+	return 0;
 }
 
 gw_identities *
@@ -140,7 +159,7 @@ gw_identities_add_rule(gw_identities *identities, const char *text, char *error,
 
 	if (sscanf(text, "%31[a-z]@%63[a-z0-9_.-]=%63[0-9a-fA-F.:/]%n", access, tenant, network,
 			   &used) != 3 ||
-		text[used] != '\0' || read_accesses(access) == 0)
+		text[used] != '\0' || access_with_included(access) == 0)
 	{
 		snprintf(
 			error, error_size,
@@ -161,9 +180,7 @@ gw_identities_add_rule(gw_identities *identities, const char *text, char *error,
 		return false;
 	}
 	r->identity.standing = GW_GOOD;
-	r->identity.access = read_accesses(access);
-	if (r->identity.access == GW_ACCESS_OPERATOR)
-		r->identity.access |= GW_ACCESS_SUPERVISOR;
+	r->identity.access = access_with_included(access);
 	snprintf(r->identity.tenant, sizeof(r->identity.tenant), "%s", tenant);
 	r->identity.rule_access = strdup(access);
 	r->identity.rule_tenant = strdup(tenant);

@@ -113,9 +113,48 @@ a_revocation_is_not_forgotten_over_an_answer(void)
 	gw_identities_free(identities);
 }
 
+/* As the database has it of tokens, see access_names.c. */
+static void
+a_rule_gives_what_its_access_includes(void)
+{
+	static const uint8_t address[16] = { [10] = 0xFF, 0xFF, 10, 1, 2, 3 };
+	static const uint8_t elsewhere[16] = { [10] = 0xFF, 0xFF, 11, 1, 2, 3 };
+	static const struct
+	{
+		const char *rule;
+		int may;
+	} cases[] = {
+		{ "ingest@default=10.0.0.0/8", GW_ACCESS_INGEST },
+		{ "supervisor@default=10.0.0.0/8", GW_ACCESS_SUPERVISOR },
+		{ "operator@default=10.0.0.0/8", GW_ACCESS_OPERATOR | GW_ACCESS_SUPERVISOR },
+		{ "auditor@default=10.0.0.0/8", GW_ACCESS_AUDITOR },
+		{ "admin@default=10.0.0.0/8", GW_ACCESS_ADMIN | GW_ACCESS_INGEST | GW_ACCESS_SUPERVISOR |
+										  GW_ACCESS_OPERATOR | GW_ACCESS_AUDITOR |
+										  GW_ACCESS_MONITOR | GW_ACCESS_AGENT },
+		{ "sysadmin@default=10.0.0.0/8", 0 },
+		{ "adminoperator@default=10.0.0.0/8", 0 },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		gw_identities *identities = gw_identities_new(10);
+		char error[200];
+
+		check_int(gw_identities_add_rule(identities, cases[i].rule, error, sizeof(error)),
+				  cases[i].may != 0);
+		for (int bit = 1; bit <= GW_ACCESS_AGENT; bit <<= 1)
+			check_report((gw_identities_find(identities, NULL, bit, address) != NULL) ==
+							 ((cases[i].may & bit) != 0),
+						 __FILE__, __LINE__, "%s, bit %d", cases[i].rule, bit);
+		check(gw_identities_find(identities, NULL, cases[i].may, elsewhere) == NULL);
+		gw_identities_free(identities);
+	}
+}
+
 int
 main(void)
 {
+	check_run("a rule gives what its access includes", a_rule_gives_what_its_access_includes);
 	check_run("a revocation is not forgotten over an answer",
 			  a_revocation_is_not_forgotten_over_an_answer);
 	return check_done();
