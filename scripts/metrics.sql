@@ -1,7 +1,7 @@
 -- docs/metrics.md, out of the catalogue of metrics; see scripts/documents.
 SELECT $$# Metrics
 
-Written by `scripts/documents` from `metric_kinds()`, that is from `src/metrics/metric_kinds.c`; change that.
+Written by `scripts/documents` from `metric_kinds()`, that is from `src/metrics/metric_kinds.c`, and from what a gateway says of itself (`gateway/health.c`); change those.
 
 `metrics()` has a row for each sample, with its `name`, `labels` and `value`, and the `metric` it belongs to with `type` and `help`; `metrics_text()` is the same in
 Prometheus' text format, to be served or written to a file as it is. Access `monitor` is enough: no metric tells of a call, a number, an agent or a text.

@@ -4,7 +4,9 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/lib";
+use IPC::Run qw(run);
 use Mulberry::Cluster;
+use Mulberry::Gateway;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -26,7 +28,17 @@ is(slurp_file("$top/docs/events.md"), "$events\n", 'docs/events.md describes the
 
 my $metrics = written('metrics');
 like($metrics, qr/^\| `mulberry_packets_total` \| counter \| `outcome` \|/m, 'the metrics are described');
-is(slurp_file("$top/docs/metrics.md"), "$metrics\n", 'docs/metrics.md describes them as they are');
+# without a database, which none of it asks
+{
+
+    package Nowhere;
+    sub host { return '/nowhere' }
+    sub port { return 5432 }
+}
+my $said = ask_admin(start_gateway((bless {}, 'Nowhere'), '--twilio-listen', '127.0.0.1:0', '--metrics-token', 'none'), '/metrics')->{content};
+run([ "$top/scripts/gateway-metrics" ], '<', \$said, '>', \my $own) or die;
+like($own, qr/^\| `mulberry_gateway_packets_total` \| counter \| `status` \|/m, 'and those of a gateway');
+is(slurp_file("$top/docs/metrics.md"), "$metrics\n$own", 'docs/metrics.md describes them as they are');
 is($node->safe_psql('postgres', "SELECT string_agg(DISTINCT metric, ' ') FROM mulberry.metrics(true) WHERE type IS NULL"), '', 'and there are no others');
 
 $node->stop;
