@@ -10,6 +10,7 @@
 
 #include "fields.h"
 #include "gateway.h"
+#include "query.h"
 
 #define BUCKETS 1024
 #define MOST_SINCE 1000000000000000
@@ -56,6 +57,29 @@ struct gw_agents
 	int n;
 	uint64_t looks;
 };
+
+enum
+{
+	PATH_AGENT,
+	QUERY_TENANT,
+	QUERY_WAIT,
+	FIELD_SINCE,
+	FIELD_ACKS
+};
+
+static const gw_parameter of_sync[] = {
+	[PATH_AGENT] = { GW_IN_PATH, "agent", GW_STRING, .required = true },
+	[QUERY_TENANT] = { GW_IN_QUERY, "tenant", GW_STRING, .least = 1, .most = MAX_TENANT,
+					   .help = "where the token is for several" },
+	[QUERY_WAIT] = { GW_IN_QUERY, "wait", GW_INTEGER, .most = MOST_SECONDS,
+					 .help = "seconds until there is something to answer; at once unless said" },
+	[FIELD_SINCE] = { GW_IN_BODY, "since", GW_INTEGER, .most = MOST_SINCE,
+					  .help = "the version of the answer before, so that changes alone come" },
+	[FIELD_ACKS] = { GW_IN_BODY, "acks", GW_LIST,
+					 .help = "what was done with commands, see docs/voice-commands.md" },
+};
+
+const gw_plan gw_agent_sync_fields = { GW_PARAMETERS(of_sync) };
 
 static void look(poll *p);
 
@@ -299,14 +323,16 @@ read_fields(poll *p, gw_call *call)
 
 	if (gw_fields_begin_query(&fields, call->request))
 	{
-		(void) gw_fields_maybe_integer(&fields, "wait", false, 0, MOST_SECONDS, &wait);
-		tenant = gw_fields_text(&fields, "tenant", false, 1, MAX_TENANT);
+		(void) gw_fields_integer(&fields, of_sync[QUERY_WAIT].name, false, 0, false,
+								 of_sync[QUERY_WAIT].most, &wait);
+		tenant = gw_fields_text(&fields, of_sync[QUERY_TENANT].name, false, 1, MAX_TENANT);
 		p->tenant = tenant == NULL ? NULL : strdup(tenant);
 	}
 	if (http_request_body(call->request).length > 0 && gw_fields_begin(&fields, call->request))
 	{
-		(void) gw_fields_maybe_integer(&fields, "since", false, 0, MOST_SINCE, &since);
-		acks = json_object_get(fields.values, "acks");
+		(void) gw_fields_integer(&fields, of_sync[FIELD_SINCE].name, false, 0, false,
+								 of_sync[FIELD_SINCE].most, &since);
+		acks = json_object_get(fields.values, of_sync[FIELD_ACKS].name);
 		if (json_is_array(acks))
 			p->acks = json_dumps(acks, JSON_COMPACT);
 		else if (acks != NULL && !json_is_null(acks))

@@ -178,23 +178,15 @@ integer_of(gw_fields *fields, const char *name, const json_t *value, int64_t lea
 	return number;
 }
 
-int64_t
-gw_fields_integer(gw_fields *fields, const char *name, int64_t least, bool as_gt, int64_t most)
-{
-	const json_t *value = value_of(fields, name, true);
-
-	return value == NULL ? 0 : integer_of(fields, name, value, least, as_gt, most);
-}
-
 bool
-gw_fields_maybe_integer(gw_fields *fields, const char *name, bool required, int64_t least,
-						int64_t most, int64_t *number)
+gw_fields_integer(gw_fields *fields, const char *name, bool required, int64_t least, bool above,
+				  int64_t most, int64_t *number)
 {
 	const json_t *value = value_of(fields, name, required);
 
 	if (value == NULL)
 		return false;
-	*number = integer_of(fields, name, value, least, false, most);
+	*number = integer_of(fields, name, value, least, above, most);
 	return true;
 }
 

@@ -40,10 +40,6 @@ extern void gw_fields_add_error(gw_fields *fields, const char *type, const char 
 								const char *message, const json_t *input, const char *context);
 extern void gw_fields_refuse_all(gw_fields *fields, int status, const char *detail);
 
-/* A required integer from least to most; least is told as "ge", or as "gt" one less. */
-extern int64_t
-gw_fields_integer(gw_fields *fields, const char *name, int64_t least, bool as_gt, int64_t most);
-
 /* A required number above 0. */
 extern double gw_fields_positive(gw_fields *fields, const char *name);
 
@@ -54,13 +50,14 @@ extern const char *gw_fields_optional(gw_fields *fields, const char *name);
 /*
  * Fields that may be missing, or null, unless they are required: then, or when they are refused, they are NULL or false.
  * A text has from least to most characters (most 0: any number); a list holds texts.  Good as long as the fields.
+ * That an integer is less than least is told as not "ge" of it, or, if above, as not "gt" of the number before.
  */
 extern const char *
 gw_fields_text(gw_fields *fields, const char *name, bool required, int64_t least, int64_t most);
 extern const char *
 gw_fields_choice(gw_fields *fields, const char *name, bool required, const char *const *choices);
-extern bool gw_fields_maybe_integer(gw_fields *fields, const char *name, bool required,
-									int64_t least, int64_t most, int64_t *number);
+extern bool gw_fields_integer(gw_fields *fields, const char *name, bool required, int64_t least,
+							  bool above, int64_t most, int64_t *number);
 extern bool gw_fields_boolean(gw_fields *fields, const char *name, bool required, bool *truth);
 extern bool
 gw_fields_time(gw_fields *fields, const char *name, bool required, char time[GW_TIME_SIZE]);

@@ -80,7 +80,8 @@ typedef struct gw_about
 	const char *id;
 	const char *summary;
 	const char *schema; /* of its answer, in schemas.c; NULL: a file, or none */
-	int status;			/* of its answer [200] */
+	int status;			/* of its answer */
+	int or_status;		/* another one, of the same form; 0: none */
 } gw_about;
 
 /* What is done with requests for one method of one path. */
@@ -161,9 +162,12 @@ extern void gw_handle_recording(gw_call *call);
 extern void gw_handle_openapi(gw_call *call);
 extern void gw_handle_docs(gw_call *call);
 
-/* ingest.c, complete.c: what they read, to be told of */
+/* complete.c */
+extern const gw_plan gw_complete;
+
+/* ingest.c, agents.c: what they read, to be told of */
 extern const gw_plan gw_packet_fields;
-extern const gw_plan gw_complete_fields;
+extern const gw_plan gw_agent_sync_fields;
 
 /* audio.c: a request in pieces wants the next one, or is over. */
 extern void gw_handle_audio(gw_call *call);
@@ -174,7 +178,6 @@ extern void gw_download_gone(gw_gateway *gateway, http_id id);
 extern gw_ingest *gw_ingest_new(gw_gateway *gateway);
 extern void gw_ingest_free(gw_ingest *ingest);
 extern void gw_handle_packet(gw_call *call);
-extern void gw_handle_complete(gw_call *call);
 extern void gw_handle_supervisor(gw_call *call);
 extern void gw_handle_query(gw_call *call);
 extern void gw_handle_root(gw_call *call);

@@ -337,6 +337,42 @@ take(gw_call *call, const packet *packet)
  * ---------------------------------------------------------------------------
  */
 
+/* What a packet is made of: in JSON, or in headers beside a body of bytes. */
+enum
+{
+	PATH_CALL_ID,
+	HEADER_SEQUENCE,
+	HEADER_TIMESTAMP,
+	HEADER_TRACK,
+	FIELD_SEQUENCE,
+	FIELD_DATA,
+	FIELD_TIMESTAMP,
+	FIELD_ENCODING,
+	FIELD_TRACK
+};
+
+static const gw_parameter of_packet[] = {
+	[PATH_CALL_ID] = { GW_IN_PATH, "call_id", GW_STRING, .required = true },
+	[HEADER_SEQUENCE] = { GW_IN_HEADER, "Mulberry-Sequence", GW_INTEGER, .most = MAX_SEQUENCE,
+						  .help = "of bytes, which must have it" },
+	[HEADER_TIMESTAMP] = { GW_IN_HEADER, "Mulberry-Timestamp", GW_NUMBER,
+						   .help = "of bytes: seconds since 1970" },
+	[HEADER_TRACK] = { GW_IN_HEADER, "Mulberry-Track", GW_STRING, .most = MAX_TRACK,
+					   .help = "of bytes: the first track unless said" },
+	[FIELD_SEQUENCE] = { GW_IN_BODY, "sequence", GW_INTEGER, .required = true,
+						 .most = MAX_SEQUENCE },
+	[FIELD_DATA] = { GW_IN_BODY, "data", GW_STRING, .required = true, .least = 1 },
+	[FIELD_TIMESTAMP] = { GW_IN_BODY, "timestamp", GW_NUMBER, .required = true,
+						  .help = "seconds since 1970" },
+	[FIELD_ENCODING] = { GW_IN_BODY, "encoding", GW_STRING,
+						 .help = "of data: text, or base64 for audio" },
+	[FIELD_TRACK] = { GW_IN_BODY, "track", GW_STRING, .help = "the first one unless said" },
+};
+
+const gw_plan gw_packet_fields = { GW_PARAMETERS(of_packet) };
+
+#define NAME(parameter) of_packet[parameter].name
+
 static int
 value_of_base64(char c)
 {
@@ -437,25 +473,26 @@ take_json(gw_call *call)
 
 	if (gw_fields_begin(&fields, call->request))
 	{
-		p.sequence = gw_fields_integer(&fields, "sequence", 0, false, MAX_SEQUENCE);
-		p.data = gw_fields_string(&fields, "data", &p.length);
-		p.timestamp = gw_fields_positive(&fields, "timestamp");
+		(void) gw_fields_integer(&fields, NAME(FIELD_SEQUENCE), true, 0, false,
+								 of_packet[FIELD_SEQUENCE].most, &p.sequence);
+		p.data = gw_fields_string(&fields, NAME(FIELD_DATA), &p.length);
+		p.timestamp = gw_fields_positive(&fields, NAME(FIELD_TIMESTAMP));
 		if (p.timestamp > LAST_TIMESTAMP)
-			gw_fields_refuse(&fields, "timestamp",
+			gw_fields_refuse(&fields, NAME(FIELD_TIMESTAMP),
 							 "a time is in seconds since 1970, before the year 294276");
-		encoding = gw_fields_optional(&fields, "encoding");
-		p.track.text = gw_fields_optional(&fields, "track");
+		encoding = gw_fields_optional(&fields, NAME(FIELD_ENCODING));
+		p.track.text = gw_fields_optional(&fields, NAME(FIELD_TRACK));
 		p.track.length = p.track.text == NULL ? 0 : strlen(p.track.text);
 		if (encoding == NULL || strcmp(encoding, "text") == 0)
 			strcpy(p.kind.encoding, "text");
 		else if (strcmp(encoding, "base64") != 0)
-			gw_fields_refuse(&fields, "encoding", "encoding is text or base64");
+			gw_fields_refuse(&fields, NAME(FIELD_ENCODING), "encoding is text or base64");
 		else if (fields.status == 0)
 		{
 			audio = decode_base64(p.data, p.length, &p.length);
 			p.data = audio;
 			if (audio == NULL)
-				gw_fields_refuse(&fields, "data", "data is not base64");
+				gw_fields_refuse(&fields, NAME(FIELD_DATA), "data is not base64");
 		}
 	}
 	if (gw_fields_end(&fields))
@@ -490,18 +527,18 @@ static void
 take_bytes(gw_call *call)
 {
 	http_text body = http_request_body(call->request);
-	http_text track = http_request_header(call->request, "Mulberry-Track");
+	http_text track = http_request_header(call->request, NAME(HEADER_TRACK));
 	http_id id = http_request_id(call->request);
 	double sequence;
 	packet p = { .data = body.data, .length = body.length, .timestamp = NAN };
 
-	if (!number_in_header(call->request, "Mulberry-Sequence", MAX_SEQUENCE, &sequence) ||
+	if (!number_in_header(call->request, NAME(HEADER_SEQUENCE), MAX_SEQUENCE, &sequence) ||
 		sequence != floor(sequence))
 		gw_answer_detail(call->gateway, id, 400,
 						 "The header Mulberry-Sequence must be a number from 0 to %d",
 						 MAX_SEQUENCE);
-	else if (http_request_header(call->request, "Mulberry-Timestamp").data != NULL &&
-			 !number_in_header(call->request, "Mulberry-Timestamp", LAST_TIMESTAMP, &p.timestamp))
+	else if (http_request_header(call->request, NAME(HEADER_TIMESTAMP)).data != NULL &&
+			 !number_in_header(call->request, NAME(HEADER_TIMESTAMP), LAST_TIMESTAMP, &p.timestamp))
 		gw_answer_detail(call->gateway, id, 400,
 						 "The header Mulberry-Timestamp must be seconds since 1970");
 	else if (track.data != NULL && track.length > MAX_TRACK)
@@ -518,17 +555,6 @@ take_bytes(gw_call *call)
 		take(call, &p);
 	}
 }
-
-static const gw_parameter of_packet[] = {
-	{ GW_IN_PATH, "call_id", GW_STRING, .required = true },
-	{ GW_IN_BODY, "sequence", GW_INTEGER, .required = true, .most = MAX_SEQUENCE },
-	{ GW_IN_BODY, "data", GW_STRING, .required = true, .least = 1 },
-	{ GW_IN_BODY, "timestamp", GW_NUMBER, .required = true, .help = "seconds since 1970" },
-	{ GW_IN_BODY, "encoding", GW_STRING, .help = "of data: text, or base64 for audio" },
-	{ GW_IN_BODY, "track", GW_STRING, .required = false },
-};
-
-const gw_plan gw_packet_fields = { GW_PARAMETERS(of_packet) };
 
 /* POST /v1/call/stream/{call_id} */
 void

@@ -25,7 +25,8 @@ static const struct
 	{ 400, "What is asked for cannot be done" },
 	{ 401, "No token, or one that is not valid" },
 	{ 403, "The token has not the access that this needs" },
-	{ 404, "There is no such call, or none that the token may know of" },
+	{ 404, "There is no such thing, or none that the token may know of" },
+	{ 409, "It is not in a state for this" },
 	{ 413, "The body is too large" },
 	{ 429, "Too many requests: see Retry-After" },
 	{ 503, "No database, or too much under way: see Retry-After" },
@@ -50,6 +51,7 @@ put_schema(gw_text *text, const gw_parameter *p)
 		[GW_TIME] = "\"type\":\"string\",\"format\":\"date-time\"",
 		[GW_OBJECT] = "\"type\":\"object\"",
 		[GW_STRINGS] = "\"type\":\"array\",\"items\":{\"type\":\"string\"}",
+		[GW_LIST] = "\"type\":\"array\",\"items\":{}",
 	};
 
 	/* a query has an object as text */
@@ -127,10 +129,11 @@ put_parameters(gw_text *text, const char *path, const gw_plan *plan)
 	{
 		const gw_parameter *p = &plan->parameters[i];
 
-		if (p->place != GW_IN_QUERY)
+		if (p->place != GW_IN_QUERY && p->place != GW_IN_HEADER)
 			continue;
 		gw_text_puts(text, n++ > 0 ? "," : "");
-		put_parameter(text, p->name, strlen(p->name), "query", p);
+		put_parameter(text, p->name, strlen(p->name), p->place == GW_IN_QUERY ? "query" : "header",
+					  p);
 	}
 	gw_text_puts(text, "]");
 }
@@ -143,9 +146,11 @@ put_body(gw_text *text, const gw_action *action)
 	const gw_plan *plan = action->plan;
 	bool any = false;
 	bool required = false;
+	bool bytes = false;
 
 	for (int i = 0; i < plan->n_parameters; i++)
 	{
+		bytes = bytes || plan->parameters[i].place == GW_IN_HEADER;
 		any = any || plan->parameters[i].place == GW_IN_BODY;
 		required =
 			required || (plan->parameters[i].place == GW_IN_BODY && plan->parameters[i].required);
@@ -159,11 +164,11 @@ put_body(gw_text *text, const gw_action *action)
 			file);
 	if (!any)
 		return;
-	gw_text_printf(
-		text,
-		",\"requestBody\":{\"required\":%s,\"content\":{\"application/json\":{\"schema\":{"
-		"\"type\":\"object\",\"properties\":{",
-		required ? "true" : "false");
+	gw_text_printf(text, ",\"requestBody\":{\"required\":%s,\"content\":{",
+				   required ? "true" : "false");
+	if (bytes)
+		gw_text_printf(text, "\"application/octet-stream\":%s,", file);
+	gw_text_puts(text, "\"application/json\":{\"schema\":{\"type\":\"object\",\"properties\":{");
 	any = false;
 	for (int i = 0; i < plan->n_parameters; i++)
 	{
@@ -185,16 +190,20 @@ put_body(gw_text *text, const gw_action *action)
 	gw_text_printf(text, "%s}}}}", any ? "]" : "");
 }
 
+/* An answer that is no error. */
 static void
-put_responses(gw_text *text, const gw_action *action, const gw_about *about)
+put_answer(gw_text *text, const gw_action *action, int status)
 {
+	const gw_about *about = action->about;
 	const char *type = action->plan == NULL || action->plan->content_type == NULL
 						   ? "application/json"
 						   : action->plan->content_type;
 
-	gw_text_printf(text, ",\"responses\":{\"%d\":{\"description\":\"%s\"",
-				   about->status == 0 ? 200 : about->status,
-				   action->socket ? "The socket is open" : "It was done");
+	gw_text_printf(text, "\"%d\":{\"description\":\"%s\"", status,
+				   action->socket  ? "The socket is open"
+				   : status == 202 ? "It was taken"
+				   : status == 503 ? "It is out of order"
+								   : "It was done");
 	if (about->schema != NULL)
 		gw_text_printf(text,
 					   ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
@@ -203,6 +212,18 @@ put_responses(gw_text *text, const gw_action *action, const gw_about *about)
 	else if (!action->socket)
 		gw_text_printf(text, ",\"content\":{\"%s\":{\"schema\":{\"type\":\"string\"}}}", type);
 	gw_text_puts(text, "}");
+}
+
+static void
+put_responses(gw_text *text, const gw_action *action)
+{
+	gw_text_puts(text, ",\"responses\":{");
+	put_answer(text, action, action->about->status);
+	if (action->about->or_status != 0)
+	{
+		gw_text_puts(text, ",");
+		put_answer(text, action, action->about->or_status);
+	}
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]) && action->access != 0; i++)
 	{
 		gw_text_printf(text, ",\"%d\":{\"description\":\"%s\"", errors[i].status, errors[i].text);
@@ -220,44 +241,24 @@ put_responses(gw_text *text, const gw_action *action, const gw_about *about)
 	gw_text_puts(text, "}");
 }
 
-/* What is said of a route, if only its name. */
-static gw_about
-about_of(const http_route *route, char *id, size_t size)
-{
-	const gw_action *action = route->target;
-	size_t n;
-
-	if (action->about != NULL)
-		return *action->about;
-	n = (size_t) snprintf(id, size, "%s%s", route->method, route->path);
-	for (size_t i = 0; i < n && i < size - 1; i++)
-	{
-		bool safe = (id[i] >= 'a' && id[i] <= 'z') || (id[i] >= 'A' && id[i] <= 'Z');
-
-		id[i] = safe ? (char) (id[i] | 0x20) : '_';
-	}
-	return (gw_about){ "service", id, route->path, "Report", 200 };
-}
-
 static void
 put_operation(gw_text *text, const http_route *route)
 {
 	const gw_action *action = route->target;
-	char id[100];
-	gw_about about = about_of(route, id, sizeof(id));
+	const gw_about *about = action->about;
 
 	gw_text_puts(text, "\"");
 	for (const char *c = route->method; *c != '\0'; c++)
 		gw_text_printf(text, "%c", *c | 0x20);
-	gw_text_printf(text, "\":{\"tags\":[\"%s\"],\"operationId\":\"%s\",\"summary\":", about.tag,
-				   about.id);
-	put_string(text, about.summary);
+	gw_text_printf(text, "\":{\"tags\":[\"%s\"],\"operationId\":\"%s\",\"summary\":", about->tag,
+				   about->id);
+	put_string(text, about->summary);
 	put_parameters(text, route->path, action->plan);
 	if (action->plan != NULL)
 		put_body(text, action);
 	if (action->access != 0)
 		gw_text_puts(text, ",\"security\":[{\"bearer\":[]}]");
-	put_responses(text, action, &about);
+	put_responses(text, action);
 	gw_text_puts(text, "}");
 }
 
@@ -297,6 +298,8 @@ gw_handle_openapi(gw_call *call)
 				 "},\"components\":{\"securitySchemes\":{\"bearer\":{\"type\":\"http\",\"scheme\":"
 				 "\"bearer\"}},\"schemas\":{");
 	gw_text_puts(&text, gw_schemas);
+	gw_text_puts(&text, ",");
+	gw_text_puts(&text, gw_schemas_mandates);
 	gw_text_puts(&text, "}}}");
 	gw_answer(call->gateway, http_request_id(call->request), 200, &text);
 	gw_text_free(&text);
@@ -322,9 +325,9 @@ put_html(gw_text *text, const char *string)
 static void
 put_table(gw_text *text, const gw_plan *plan)
 {
-	static const char *const places[] = { "path", "query", "body" };
+	static const char *const places[] = { "path", "query", "header", "body" };
 	static const char *const types[] = { "text", "integer", "number", "boolean",
-										 "time", "object",	"texts" };
+										 "time", "object",	"texts",  "list" };
 
 	if (plan == NULL || plan->n_parameters == 0)
 		return;
@@ -381,11 +384,10 @@ gw_handle_docs(gw_call *call)
 	for (size_t i = 0; i < gw_n_client_routes; i++)
 	{
 		const gw_action *action = gw_client_routes[i].target;
-		char id[100];
 
 		gw_text_printf(&text, "<h2><code>%s %s</code></h2><p>", gw_client_routes[i].method,
 					   gw_client_routes[i].path);
-		put_html(&text, about_of(&gw_client_routes[i], id, sizeof(id)).summary);
+		put_html(&text, action->about->summary);
 		put_table(&text, action->plan);
 	}
 	gw_text_puts(&text, "</html>\n");

@@ -101,8 +101,8 @@ add_field(gw_query *query, gw_fields *fields, const gw_parameter *parameter)
 										parameter->least, parameter->most);
 			break;
 		case GW_INTEGER:
-			if (gw_fields_maybe_integer(fields, parameter->name, parameter->required,
-										parameter->least, parameter->most, &number))
+			if (gw_fields_integer(fields, parameter->name, parameter->required, parameter->least,
+								  parameter->above, parameter->most, &number))
 			{
 				snprintf(time, sizeof(time), "%lld", (long long) number);
 				text = time;
@@ -125,6 +125,8 @@ add_field(gw_query *query, gw_fields *fields, const gw_parameter *parameter)
 			dump = json == NULL ? NULL : json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(17));
 			query->text.failed = query->text.failed || (json != NULL && dump == NULL);
 			text = dump;
+			break;
+		case GW_LIST:
 			break;
 		case GW_STRINGS:
 			json = gw_fields_texts(fields, parameter->name, parameter->required);

@@ -25,7 +25,8 @@ typedef enum gw_place
 {
 	GW_IN_PATH, /* the next segment that stands for a name in braces */
 	GW_IN_QUERY,
-	GW_IN_BODY /* a field of an object in JSON */
+	GW_IN_HEADER, /* of a body of bytes, in place of fields: handlers of their own read them */
+	GW_IN_BODY	  /* a field of an object in JSON */
 } gw_place;
 
 typedef enum gw_type
@@ -34,9 +35,10 @@ typedef enum gw_type
 	GW_INTEGER, /* from least to most */
 	GW_NUMBER,	/* above 0; required */
 	GW_BOOLEAN,
-	GW_TIME,   /* for timestamptz, see time_text.h */
-	GW_OBJECT, /* for jsonb; as text in a query */
-	GW_STRINGS /* for text[]: a list, or several of that name in a query */
+	GW_TIME,	/* for timestamptz, see time_text.h */
+	GW_OBJECT,	/* for jsonb; as text in a query */
+	GW_STRINGS, /* for text[]: a list, or several of that name in a query */
+	GW_LIST		/* of a handler of its own: a list of anything */
 } gw_type;
 
 typedef struct gw_parameter
@@ -47,6 +49,7 @@ typedef struct gw_parameter
 	bool required; /* else null, when it is missing or null */
 	int64_t least;
 	int64_t most;
+	bool above;					/* least is told as above the number before it, as pydantic does */
 	const char *const *choices; /* the only texts that it may be, and NULL behind them; NULL: any */
 	const char *help;
 } gw_parameter;

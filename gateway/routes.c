@@ -9,16 +9,18 @@
 #define OF_INGEST (GW_ACCESS_INGEST | GW_ACCESS_OPERATOR)
 #define OF_READERS (GW_ACCESS_SUPERVISOR | GW_ACCESS_AUDITOR)
 
-/* An action, and what is said of it. */
-#define ACTION(name, needed, function, what, tag, id, summary, schema, status, ...)                \
-	static const gw_about about_##name = { tag, id, summary, schema, status };                     \
+/* An action, and what is said of it; its answer may have one of two statuses. */
+#define ACTION_OR(name, needed, function, what, tag, id, summary, schema, status, or_status, ...)  \
+	static const gw_about about_##name = { tag, id, summary, schema, status, or_status };          \
 	static const gw_action name = {                                                                \
 		.access = needed, .handle = function, .plan = what, .about = &about_##name, ##__VA_ARGS__  \
 	}
+#define ACTION(name, needed, function, what, tag, id, summary, schema, status, ...)                \
+	ACTION_OR(name, needed, function, what, tag, id, summary, schema, status, 0, ##__VA_ARGS__)
 
 ACTION(packet, GW_ACCESS_INGEST, gw_handle_packet, &gw_packet_fields, "VoiceStream",
 	   "ingest_packet", "Takes a packet", "Packet", 202);
-ACTION(complete, OF_INGEST, gw_handle_complete, &gw_complete_fields, "VoiceStream", "complete_call",
+ACTION(complete, OF_INGEST, gw_handle_query, &gw_complete, "VoiceStream", "complete_call",
 	   "Says that a call has so many packets, and is complete", "Completion", 202);
 ACTION(supervisor, OF_READERS, gw_handle_supervisor, NULL, "VoiceStream", "supervisor",
 	   "Opens a WebSocket that hears of calls", NULL, 101, .socket = true);
@@ -49,46 +51,59 @@ ACTION(calls, GW_ACCESS_SUPERVISOR, gw_handle_query, &gw_calls, "calls", "calls"
 ACTION(search, OF_READERS, gw_handle_query, &gw_search, "transcripts", "search",
 	   "Calls by words of their transcripts", "Found", 200);
 ACTION(twilio_sessions, GW_ACCESS_OPERATOR | OF_READERS, gw_handle_query, &gw_twilio_sessions,
-	   "telephone", "twilio_sessions", "Calls of the telephone that are under way", "Report", 200);
-ACTION(twilio_health, 0, gw_handle_twilio_health, NULL, "telephone", "twilio_health",
-	   "Whether the telephone works", "Report", 200);
+	   "telephone", "twilio_sessions", "Calls of the telephone that are under way",
+	   "TelephoneSessions", 200);
+ACTION_OR(twilio_health, 0, gw_handle_twilio_health, NULL, "telephone", "twilio_health",
+		  "Whether the telephone works", "TelephoneHealth", 200, 503);
 ACTION(openapi, 0, gw_handle_openapi, NULL, "service", "openapi", "This description", "Description",
 	   200);
 ACTION(docs, 0, gw_handle_docs, NULL, "service", "docs", "This description, to be read", NULL, 200);
 ACTION(root, 0, gw_handle_root, NULL, "VoiceStream", "root", "What service this is", "Service",
 	   200);
-ACTION(health, 0, gw_handle_ready, NULL, "service", "health", "Whether requests can be served",
-	   "Health", 200);
+ACTION_OR(health, 0, gw_handle_ready, NULL, "service", "health", "Whether requests can be served",
+		  "Health", 200, 503);
 
-#define OF_OPERATOR(name)                                                                          \
-	{                                                                                              \
-		.access = GW_ACCESS_OPERATOR, .handle = gw_handle_query, .plan = &name                     \
-	}
-#define OF_READER(name)                                                                            \
-	{                                                                                              \
-		.access = GW_ACCESS_OPERATOR | GW_ACCESS_AUDITOR, .handle = gw_handle_query, .plan = &name \
-	}
+/* What operators do, and what auditors read as well. */
+#define OPERATOR(name, what, tag, id, summary, schema, status)                                     \
+	ACTION(name, GW_ACCESS_OPERATOR, gw_handle_query, &what, tag, id, summary, schema, status)
+#define COMMAND(name, what, id, summary)                                                           \
+	ACTION_OR(name, GW_ACCESS_OPERATOR, gw_handle_query, &what, "commands", id, summary,           \
+			  "Command", 202, 200)
+#define READER(name, what, tag, id, summary, schema)                                               \
+	ACTION(name, GW_ACCESS_OPERATOR | GW_ACCESS_AUDITOR, gw_handle_query, &what, tag, id, summary, \
+		   schema, 200)
 
-static const gw_action revoke = OF_OPERATOR(gw_revoke);
-static const gw_action suspend = OF_OPERATOR(gw_suspend);
-static const gw_action resume = OF_OPERATOR(gw_resume);
-static const gw_action extend = OF_OPERATOR(gw_extend);
-static const gw_action query = OF_OPERATOR(gw_ask);
-static const gw_action ping = OF_OPERATOR(gw_ping);
-static const gw_action cancel = OF_OPERATOR(gw_cancel);
-static const gw_action retry = OF_OPERATOR(gw_retry);
-static const gw_action create_mandate = OF_OPERATOR(gw_create_mandate);
-static const gw_action alter_mandate = OF_OPERATOR(gw_alter_mandate);
-static const gw_action check_mandate = OF_OPERATOR(gw_check_mandate);
-static const gw_action spend = OF_OPERATOR(gw_spend);
-static const gw_action command = OF_READER(gw_command);
-static const gw_action commands = OF_READER(gw_commands);
-static const gw_action mandate = OF_READER(gw_mandate);
-static const gw_action mandates = OF_READER(gw_mandates);
-static const gw_action mandate_history = OF_READER(gw_mandate_history);
-static const gw_action agent = OF_READER(gw_agent);
-static const gw_action agents = OF_READER(gw_agents_list);
-static const gw_action agent_sync = { .access = GW_ACCESS_AGENT, .handle = gw_handle_agent_sync };
+OPERATOR(create_mandate, gw_create_mandate, "mandates", "create_mandate",
+		 "Gives an agent a mandate", "MandateDone", 201);
+OPERATOR(alter_mandate, gw_alter_mandate, "mandates", "alter_mandate",
+		 "Changes the amount, the end or the sponsor of a mandate", "MandateDone", 200);
+READER(mandates, gw_mandates, "mandates", "mandates", "Mandates, by their numbers", "Mandates");
+READER(mandate, gw_mandate, "mandates", "mandate", "A mandate, and what is left of it", "Mandate");
+READER(mandate_history, gw_mandate_history, "mandates", "mandate_history",
+	   "All changes of a mandate, and by whom", "MandateHistory");
+OPERATOR(check_mandate, gw_check_mandate, "mandates", "check_mandate",
+		 "Whether a mandate allows an amount now", "MandateCheck", 200);
+OPERATOR(spend, gw_spend, "mandates", "spend",
+		 "Takes an amount from a mandate, by a reference once", "Payment", 200);
+COMMAND(revoke, gw_revoke, "revoke_mandate",
+		"Revokes a mandate here, and commands its agent to do the same");
+COMMAND(suspend, gw_suspend, "suspend_mandate", "Suspends a mandate here, and on its agent");
+COMMAND(resume, gw_resume, "resume_mandate",
+		"Ends the suspension of a mandate here, and on its agent");
+COMMAND(extend, gw_extend, "extend_mandate", "Lets a mandate last longer here, and on its agent");
+COMMAND(query, gw_ask, "query_mandate", "Asks an agent in what state a mandate is there");
+COMMAND(ping, gw_ping, "ping_agent", "Asks an agent for a sign of life");
+READER(commands, gw_commands, "commands", "commands", "Commands, the newest first", "Commands");
+READER(command, gw_command, "commands", "command", "A command, and what became of it", "Command");
+OPERATOR(cancel, gw_cancel, "commands", "cancel_command",
+		 "Gives up a command that waits, or closes one that was handed to a person", "Command",
+		 200);
+COMMAND(retry, gw_retry, "retry_command", "Sends a command again that was handed to a person");
+READER(agents, gw_agents_list, "agents", "agents", "Agents, by their names", "Agents");
+READER(agent, gw_agent, "agents", "agent", "An agent, by its name or uuid", "Agent");
+ACTION(agent_sync, GW_ACCESS_AGENT, gw_handle_agent_sync, &gw_agent_sync_fields, "agents",
+	   "agent_sync", "What an agent asks: its commands, and changes of its mandates", "AgentSync",
+	   200);
 static const gw_action ready = { .handle = gw_handle_ready };
 static const gw_action live = { .handle = gw_handle_live };
 static const gw_action metrics = { .handle = gw_handle_metrics };

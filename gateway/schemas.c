@@ -5,7 +5,6 @@
 #include "schemas.h"
 
 const char gw_schemas[] =
-	"\"Report\":{\"type\":\"object\"},"
 	"\"Error\":{\"type\":\"object\",\"required\":[\"detail\"],\"properties\":{\"detail\":{\"type\":"
 	"\"string\"}}},"
 	"\"ValidationError\":{\"type\":\"object\",\"required\":[\"loc\",\"msg\",\"type\"],"

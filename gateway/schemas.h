@@ -7,4 +7,7 @@
 
 extern const char gw_schemas[];
 
+/* schemas_mandates.c: of mandates, commands, agents and the telephone. */
+extern const char gw_schemas_mandates[];
+
 #endif /* GATEWAY_SCHEMAS_H */

@@ -45,7 +45,45 @@ sub wait_for
     ok($condition->(), $what);
     return;
 }
-sub call { my ($method, $path, $body, $who) = @_; return ask($gateway, $method, $path, token => $token{ $who // 'operator' }, $body ? (body => $body) : ()) }
+
+# What an answer is, beside the form that the gateway's own description gives for it.
+my $description = ask($gateway, 'GET', '/openapi.json')->{json};
+my %answered;
+my @wrong;
+
+sub judge
+{
+    my ($schema, $value, $place) = @_;
+    $schema = $description->{components}{schemas}{ $schema->{'$ref'} =~ s{.*/}{}r } if $schema->{'$ref'};
+    my %allowed = map { ($_ => 1) } ref $schema->{type} ? @{ $schema->{type} } : $schema->{type} // ();
+    my $type = !defined $value ? 'null' : ref $value eq 'HASH' ? 'object' : ref $value eq 'ARRAY' ? 'array' : JSON::PP::is_bool($value) ? 'boolean' : $value =~ /^-?\d+$/ ? 'integer' : $value =~ /^-?\d+\.\d+$/ ? 'number' : 'string';
+    # a text may look like a number, and an integer is one
+    my @fitting = ($type, $type eq 'integer' ? qw(number string) : $type eq 'number' ? 'string' : ());
+    push @wrong, "$place is $type" if %allowed && !grep { $allowed{$_} } @fitting;
+    if ($type eq 'object')
+    {
+        push @wrong, "$place has no $_" foreach grep { !exists $value->{$_} } @{ $schema->{required} // [] };
+        push @wrong, "$place has $_" foreach grep { !$schema->{properties}{$_} } sort keys %$value;
+        judge($schema->{properties}{$_}, $value->{$_}, "$place.$_") foreach grep { $schema->{properties}{$_} } sort keys %$value;
+    }
+    elsif ($type eq 'array') { judge($schema->{items}, $_, "$place\[]") foreach @$value }
+    return;
+}
+
+sub call
+{
+    my ($method, $path, $body, $who) = @_;
+    my $answer = ask($gateway, $method, $path, token => $token{ $who // 'operator' }, $body ? (body => $body) : ());
+    foreach my $template (grep { my $pattern = s/\{\w+\}/[^\/]+/gr; $path =~ m{^$pattern(?:\?|$)} } keys %{ $description->{paths} })
+    {
+        my $about = $description->{paths}{$template}{ lc $method } or next;
+        my $form = $about->{responses}{ $answer->{status} };
+        if (!$form) { push @wrong, "$method $template: $answer->{status}"; next }
+        $answered{"$method $template"}++ if $answer->{status} < 300;
+        judge($form->{content}{'application/json'}{schema}, $answer->{json}, "$method $template") if $answer->{status} < 300;
+    }
+    return $answer;
+}
 sub outcome { my ($answer) = @_; return "$answer->{status} " . ($answer->{json}{status} // $answer->{json}{detail} // '') }
 
 # A request for commands that is not waited for: a socket.
@@ -109,6 +147,26 @@ is(call('POST', "/v1/agents/$pi/sync", \%nothing, 'id')->{json}{agent}, $pi, 'by
 is(call('GET', '/v1/agents/pi')->{json}{online}, JSON::PP::true, 'and is online');
 is(join(' ', map { $_->{agent} } @{ call('GET', '/v1/agents')->{json}{agents} }), 'pi po', 'agents are listed');
 is(call('GET', '/v1/agents/po')->{json}{online}, JSON::PP::false, 'the other one is not online');
+
+# changes of mandates alone: they are in the next answer, which comes at once
+sql(q{SELECT mulberry.create_agent('pu', tenant => 'north'), mulberry.create_voice_key('pu', tenant => 'north')});
+sql(q{CALL mulberry.export_voice_key('pu', 1, 'north', NULL)});
+$token{pu} = sql(q{SELECT mulberry.create_token('pu', 'agent', 'north')});
+sub news
+{
+    my ($since) = @_;
+    my $news = call('POST', '/v1/agents/pu/sync?wait=3600', { acks => [], since => $since }, 'pu')->{json};
+    my $data = decode_json($news->{updates}{data} // '{}');
+    return (join(' ', scalar @{ $news->{acks} }, scalar @{ $news->{commands} }, map { "$_->{mandate_id} $_->{status} $_->{max_amount}" } @{ $data->{mandates} // [] }), $data->{upto});
+}
+is(outcome(call('POST', '/v1/mandates', { %mandate, agent => 'pu', mandate_id => $_ })), '201 created', "a mandate for another agent: $_") foreach '00000011', '00000012';
+my ($told, $known) = news(0);
+is($told, '0 0 00000011 ACTIVE 120.5 00000012 ACTIVE 120.5', 'who waits hears of mandates at once, and of nothing else');
+is(outcome(call('PATCH', '/v1/mandates/00000012', { max_amount => '7.25' })), '200 altered', 'one is altered');
+($told, $known) = news($known);
+is($told, '0 0 00000012 ACTIVE 7.25', 'and is told, without those that are known');
+is(outcome(call('PATCH', '/v1/mandates/00000012', { sponsor => 'x' })), '200 altered', 'altered again');
+is((news($known))[0], '0 0 00000012 ACTIVE 7.25', 'and told again');
 
 # a command wakes the one who waits, and no other
 my $waits = poll_as('pi', 'pi', 3600, \%nothing);
@@ -215,6 +273,12 @@ is(call('POST', '/v1/agents/many/ping', {})->{status}, 202, 'a command while nob
 is(polled($_)->{json}{commands}[0] ? 1 : 0, 1, 'is heard') foreach $many[101], $many[119];
 waiting(1);
 close $_ foreach @many;
+
+# ---- all of it was as it is described ----
+
+is_deeply(\@wrong, [], 'answers are of the forms that are described');
+my @operations = map { my $path = $_; map { uc($_) . " $path" } keys %{ $description->{paths}{$path} } } grep { m{^/v1/(?:agents|mandates|commands)} } keys %{ $description->{paths} };
+is_deeply([ grep { !$answered{$_} } sort @operations ], [ 'POST /v1/commands/{command_id}/retry', 'POST /v1/mandates/{mandate_id}/resume' ], 'of all routes but those that had nothing to do');
 
 # a token that is revoked, and a database that goes away
 my $revoked = poll_as('id', $pi, 3600, \%nothing);
