@@ -76,7 +76,7 @@ async def main():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    async with websockets.connect(sys.argv[1], ssl=context, extra_headers={'Authorization': 'Bearer ' + sys.argv[2]}) as socket:
+    async with websockets.connect(sys.argv[1], ssl=context, subprotocols=['mulberry.v1', 'token.' + sys.argv[2]]) as socket:
         await socket.ping()
         print('connected')
 asyncio.run(main())

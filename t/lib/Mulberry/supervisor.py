@@ -4,6 +4,14 @@ import asyncio
 import sys
 import websockets
 
+try:
+    # since its version 13
+    from websockets.asyncio.client import connect
+    HEADERS = "additional_headers"
+except ImportError:
+    from websockets import connect
+    HEADERS = "extra_headers"
+
 
 async def main():
     headers, subprotocols, pause = [], [], 0
@@ -16,16 +24,16 @@ async def main():
         else:
             headers.append((name, value))
     try:
-        async with websockets.connect(sys.argv[1], extra_headers=headers, subprotocols=subprotocols or None) as socket:
+        async with connect(sys.argv[1], subprotocols=subprotocols or None, **{HEADERS: headers}) as socket:
             print("connected", socket.subprotocol, flush=True)
             await asyncio.sleep(pause)
             async for message in socket:
                 print(message, flush=True)
         print("closed", socket.close_code, socket.close_reason, flush=True)
-    except websockets.exceptions.InvalidStatusCode as error:
-        print("refused", error.status_code, flush=True)
+    except websockets.exceptions.InvalidHandshake as error:
+        print("refused", error.response.status_code if hasattr(error, "response") else error.status_code, flush=True)
     except websockets.exceptions.ConnectionClosed as error:
-        print("closed", error.code, error.reason, flush=True)
+        print("closed", error.rcvd.code if error.rcvd else 1006, error.rcvd.reason if error.rcvd else "", flush=True)
 
 
 asyncio.run(main())
