@@ -166,7 +166,7 @@ sub content
     $content{partitions} = $server->safe_psql($database, <<'SQL');
 SELECT c.relname, pg_get_expr(c.relpartbound, c.oid), c.relrowsecurity, c.reloptions,
        (SELECT string_agg(pg_get_indexdef(i.indexrelid), '; ' ORDER BY pg_get_indexdef(i.indexrelid)) FROM pg_index i WHERE i.indrelid = c.oid),
-       (SELECT string_agg(pg_get_constraintdef(k.oid), '; ' ORDER BY pg_get_constraintdef(k.oid)) FROM pg_constraint k WHERE k.conrelid = c.oid),
+       (SELECT string_agg(pg_get_constraintdef(k.oid), '; ' ORDER BY pg_get_constraintdef(k.oid)) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype <> 'n'), -- since 18
        (SELECT string_agg(format('%s %s %s', a.attname, a.attstorage, a.attnotnull), ', ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0)
   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
  WHERE i.inhparent = 'mulberry_internal.packets'::regclass ORDER BY 1

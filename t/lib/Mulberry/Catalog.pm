@@ -30,6 +30,10 @@ SELECT line COLLATE "C" FROM (
                         FROM rights r, aclexplode(r.acl) a WHERE r.class = d.classid AND r.object = d.objid))
       FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
      WHERE e.extname = 'mulberry'
+       -- types of rows and arrays are members of their own since 17
+       AND NOT (d.classid = 'pg_type'::regclass
+                AND EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid
+                             WHERE t.oid = d.objid AND (t.typcategory = 'A' OR c.relkind <> 'c')))
     UNION ALL
     SELECT concat_ws(' | ', 'function', p.oid::regprocedure, pg_get_function_result(p.oid), pg_get_function_arguments(p.oid), p.prokind, p.prosecdef, p.provolatile,
                      p.proparallel, p.proisstrict, p.proconfig::text, md5(p.prosrc), p.probin)
