@@ -42,21 +42,19 @@ edge_audio_status
 edge_audio_open(edge_audio *audio, const char *name, const edge_audio_request *request)
 {
 	const char *colon = strchr(name, ':');
+	const char *kind = colon == NULL ? edge_file_driver.kind : name;
+	size_t n = colon == NULL ? strlen(kind) : (size_t) (colon - name);
 	edge_audio_status status;
 
 	*audio = (edge_audio){ 0 };
-	if (colon == NULL)
-		return edge_audio_say(audio, EDGE_AUDIO_NAME, "\"%s\" is no device, such as file:call.mp3",
-							  name);
 	for (int i = 0; edge_audio_drivers[i] != NULL; i++)
 	{
 		const edge_audio_driver *driver = edge_audio_drivers[i];
 
-		if (strlen(driver->kind) != (size_t) (colon - name) ||
-			memcmp(driver->kind, name, strlen(driver->kind)) != 0)
+		if (strlen(driver->kind) != n || memcmp(driver->kind, kind, n) != 0)
 			continue;
 		audio->driver = driver;
-		status = driver->open(audio, colon + 1, request);
+		status = driver->open(audio, colon == NULL ? name : colon + 1, request);
 		if (status != EDGE_AUDIO_OK)
 		{
 			audio->driver = NULL;
@@ -68,7 +66,7 @@ edge_audio_open(edge_audio *audio, const char *name, const edge_audio_request *r
 		return EDGE_AUDIO_OK;
 	}
 	return edge_audio_say(audio, EDGE_AUDIO_NAME, "\"%.*s\" is no kind of device, see --help",
-						  (int) (colon - name), name);
+						  (int) n, name);
 }
 
 /* When the block that begins with that frame would have been recorded. */

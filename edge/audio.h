@@ -2,7 +2,7 @@
  * audio.h
  *	  Where audio comes from and goes to: one interface, a back end a kind of device.
  *
- * A device is named by its kind and what that kind calls it, "alsa:hw:CARD=Device", "file:call.mp3", "stdin:". Each back end is
+ * A device is named by its kind and what that kind calls it, "alsa:hw:CARD=Device", "file:call.mp3", "stdin:"; a name without a kind is a file's. Each back end is
  * a file with an edge_audio_driver and a line in the list in audio.c; nobody else knows which there are.
  *
  * Samples are int16, channels interleaved, as the back end made them of what the device has. They are read and

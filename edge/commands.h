@@ -20,6 +20,7 @@ typedef struct edge_command
 /* Ended by one without a name. */
 extern const edge_command edge_commands[];
 
+extern edge_exit edge_send(const edge_options *options);
 extern edge_exit edge_listen(const edge_options *options);
 
 #endif /* EDGE_COMMANDS_H */

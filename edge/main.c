@@ -8,6 +8,8 @@
 #include "commands.h"
 
 const edge_command edge_commands[] = {
+	{ "send", true, "send FILE --call ID",
+	  "makes a call of a file, or adds what it has not got yet", edge_send },
 	{ "listen", true, "listen [KIND:NAME]",
 	  "says what a device or file is, how loud, and which digits it has", edge_listen },
 	{ 0 },

@@ -14,6 +14,25 @@
 #define FIELD(field) offsetof(edge_options, field)
 
 static const program_setting list[] = {
+	{ "database", PROGRAM_TEXT, FIELD(database), 0, 0, 0,
+	  "connection string of PostgreSQL [\"\": that of the environment]" },
+	{ "tenant", PROGRAM_TEXT, FIELD(tenant), 0, 0, 1, "whose calls they are [the role's]" },
+	{ "call", PROGRAM_TEXT, FIELD(call), 0, 0, 1, "send: the id that the call has or gets" },
+	{ "track", PROGRAM_TEXTS, FIELD(track), FIELD(n_tracks), EDGE_MAX_CHANNELS, 0,
+	  "send: what a channel is called, for each of them [the call's first; left and right]" },
+	{ "direction", PROGRAM_TEXT, FIELD(direction), 0, 0, 1, "inbound, outbound or internal" },
+	{ "from", PROGRAM_TEXT, FIELD(from), 0, 0, 1, "number of who calls" },
+	{ "to", PROGRAM_TEXT, FIELD(to), 0, 0, 1, "number of who is called" },
+	{ "attributes", PROGRAM_TEXT, FIELD(attributes), 0, 0, 1,
+	  "more to find the call by, an object of JSON" },
+	{ "call-encoding", PROGRAM_TEXT, FIELD(call_encoding), 0, 0, 1,
+	  "of a new call: mulaw, alaw or s16le [its tenant's]" },
+	{ "call-rate", PROGRAM_NUMBER, FIELD(call_rate), 0, 48000, 8000,
+	  "samples a second of a new call: 8000, 16000, 44100 or 48000 [its tenant's]" },
+	{ "complete", PROGRAM_SWITCH, FIELD(complete), 0, 0, 0,
+	  "send: nothing follows, so that the call can be transcribed [on]" },
+	{ "patience", PROGRAM_NUMBER, FIELD(patience), 0, 86400, 0,
+	  "send: seconds that the server may be away [60]" },
 	{ "device", PROGRAM_TEXT, FIELD(device), 0, 0, 1, "where audio comes from, KIND:NAME [none]" },
 	{ "rate", PROGRAM_NUMBER, FIELD(sample_rate), 0, EDGE_MAX_RATE, 1000,
 	  "samples a second, of a device that can choose and of samples without a header" },
@@ -74,7 +93,7 @@ edge_options_read(edge_options *options, int argc, char **argv)
 										.wrong = EDGE_EXIT_USAGE,
 										.word = take_word };
 
-	*options = (edge_options){ 0 };
+	*options = (edge_options){ .database = "", .complete = true, .patience = 60 };
 	return program_settings_read(&settings, options, argc, argv);
 }
 

@@ -21,6 +21,20 @@ typedef struct edge_options
 	const char *encoding; /* of samples without a header */
 	bool real_pace;
 	int seconds; /* and then end; 0: go on */
+
+	const char *database;
+	const char *tenant;
+	const char *call;
+	const char *track[EDGE_MAX_CHANNELS];
+	int n_tracks;
+	const char *direction;
+	const char *from;
+	const char *to;
+	const char *attributes;
+	const char *call_encoding;
+	int call_rate;
+	bool complete;
+	int patience; /* seconds that the server may be away */
 } edge_options;
 
 /* 0: go on; else the program's exit status plus 1: what there is to say has been said. */

@@ -46,7 +46,7 @@ typedef struct poll
 	bool woken;	  /* something was heard since it was sent */
 	bool answered;
 	bool gone;
-	gw_text answer; /* the last one, in which there is nothing */
+	program_text answer; /* the last one, in which there is nothing */
 	struct poll *next;
 } poll;
 
@@ -94,7 +94,7 @@ free_poll(poll *p)
 {
 	http_loop_clear_timer(p->agents->gateway->loop, &p->timer);
 	gw_identity_release(p->identity);
-	gw_text_free(&p->answer);
+	program_text_free(&p->answer);
 	free(p->agent);
 	free(p->acks);
 	free(p->tenant);
@@ -145,7 +145,7 @@ looked(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresu
 	free(p->acks);
 	p->acks = NULL;
 	p->answer.length = 0;
-	gw_text_add(&p->answer, PQgetvalue(result, 0, 0), (size_t) PQgetlength(result, 0, 0));
+	program_text_add(&p->answer, PQgetvalue(result, 0, 0), (size_t) PQgetlength(result, 0, 0));
 	if (strcmp(PQgetvalue(result, 0, 1), "t") == 0 || p->until == 0)
 		answer(p);
 	else if (p->woken)

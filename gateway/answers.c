@@ -21,7 +21,7 @@ add_headers_of(gw_gateway *gateway, int status, http_headers *headers)
 }
 
 void
-gw_answer(gw_gateway *gateway, http_id id, int status, const gw_text *body)
+gw_answer(gw_gateway *gateway, http_id id, int status, const program_text *body)
 {
 	http_headers headers;
 	http_answer answer = { .status = status,
@@ -45,18 +45,18 @@ gw_answer(gw_gateway *gateway, http_id id, int status, const gw_text *body)
 void
 gw_answer_detail(gw_gateway *gateway, http_id id, int status, const char *format, ...)
 {
-	gw_text body = { 0 };
+	program_text body = { 0 };
 	char detail[1000];
 	va_list list;
 
 	va_start(list, format);
 	vsnprintf(detail, sizeof(detail), format, list);
 	va_end(list);
-	gw_text_puts(&body, "{\"detail\":");
-	gw_text_json(&body, detail, mb_utf8_prefix(detail, strlen(detail)));
-	gw_text_puts(&body, "}");
+	program_text_puts(&body, "{\"detail\":");
+	program_text_json(&body, detail, mb_utf8_prefix(detail, strlen(detail)));
+	program_text_puts(&body, "}");
 	gw_answer(gateway, id, status, &body);
-	gw_text_free(&body);
+	program_text_free(&body);
 }
 
 /* SQLSTATEs by their beginnings, the longer ones first. */

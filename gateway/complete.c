@@ -21,14 +21,14 @@ static const gw_statement complete = {
 static void
 answer(gw_query *query, const PGresult *rows)
 {
-	gw_text body = { 0 };
+	program_text body = { 0 };
 
-	gw_text_puts(&body, "{\"status\":\"accepted\",\"message\":\"Call completion signal "
-						"received\",\"call_id\":");
-	gw_text_json(&body, query->subject, strlen(query->subject));
-	gw_text_printf(&body, ",\"expected_total_packets\":%s}", gw_query_text(query, 1));
+	program_text_puts(&body, "{\"status\":\"accepted\",\"message\":\"Call completion signal "
+							 "received\",\"call_id\":");
+	program_text_json(&body, query->subject, strlen(query->subject));
+	program_text_printf(&body, ",\"expected_total_packets\":%s}", gw_query_text(query, 1));
 	gw_answer(query->gateway, query->id, 202, &body);
-	gw_text_free(&body);
+	program_text_free(&body);
 }
 
 /* POST /v1/call/complete/{call_id} */

@@ -274,7 +274,7 @@ ready(void *arg, uint32_t events)
 static void
 tell_uses(gw_feed *feed)
 {
-	gw_text ids = { 0 };
+	program_text ids = { 0 };
 	int n = gw_identities_take_used(feed->identities, MAX_USES, &ids);
 	const char *values[] = { ids.data };
 
@@ -288,7 +288,7 @@ tell_uses(gw_feed *feed)
 		feed->state = TELLING;
 		http_loop_set_timer(feed->loop, &feed->timer, http_clock() + ANSWER_TIME);
 	}
-	gw_text_free(&ids);
+	program_text_free(&ids);
 }
 
 static void

@@ -27,36 +27,36 @@ gw_fields_refuse_all(gw_fields *fields, int status, const char *detail)
 {
 	fields->status = status;
 	fields->error.length = 0;
-	gw_text_puts(&fields->error, "{\"detail\":");
-	gw_text_json(&fields->error, detail, strlen(detail));
-	gw_text_puts(&fields->error, "}");
+	program_text_puts(&fields->error, "{\"detail\":");
+	program_text_json(&fields->error, detail, strlen(detail));
+	program_text_puts(&fields->error, "}");
 }
 
 void
 gw_fields_add_error(gw_fields *fields, const char *type, const char *name, const char *message,
 					const json_t *input, const char *context)
 {
-	gw_text *text = &fields->error;
+	program_text *text = &fields->error;
 	char *dump;
 
 	if (fields->status != 0 && fields->status != 422)
 		return;
-	gw_text_puts(text, fields->status == 0 ? "{\"detail\":[" : ",");
+	program_text_puts(text, fields->status == 0 ? "{\"detail\":[" : ",");
 	fields->status = 422;
-	gw_text_printf(text, "{\"type\":\"%s\",\"loc\":[\"%s\"", type, place(fields));
+	program_text_printf(text, "{\"type\":\"%s\",\"loc\":[\"%s\"", type, place(fields));
 	if (name != NULL)
-		gw_text_printf(text, ",\"%s\"", name);
-	gw_text_puts(text, "],\"msg\":");
-	gw_text_json(text, message, strlen(message));
+		program_text_printf(text, ",\"%s\"", name);
+	program_text_puts(text, "],\"msg\":");
+	program_text_json(text, message, strlen(message));
 	dump = input == NULL
 			   ? NULL
 			   : json_dumps(input, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(17));
-	gw_text_printf(text, ",\"input\":%s",
-				   dump == NULL || text->length + strlen(dump) > MAX_REPEATED ? "null" : dump);
+	program_text_printf(text, ",\"input\":%s",
+						dump == NULL || text->length + strlen(dump) > MAX_REPEATED ? "null" : dump);
 	free(dump);
 	if (context != NULL)
-		gw_text_printf(text, ",\"ctx\":{%s}", context);
-	gw_text_printf(text, ",\"url\":\"" URL "%s\"}", type);
+		program_text_printf(text, ",\"ctx\":{%s}", context);
+	program_text_printf(text, ",\"url\":\"" URL "%s\"}", type);
 }
 
 /* The value of a field; NULL without one, which is told if it is required. */
@@ -302,9 +302,9 @@ gw_fields_choice(gw_fields *fields, const char *name, bool required, const char 
 {
 	const json_t *value = value_of(fields, name, required);
 	const char *text = json_string_value(value);
-	gw_text expected = { 0 };
-	gw_text message = { 0 };
-	gw_text context = { 0 };
+	program_text expected = { 0 };
+	program_text message = { 0 };
+	program_text context = { 0 };
 
 	if (value == NULL)
 		return NULL;
@@ -313,20 +313,20 @@ gw_fields_choice(gw_fields *fields, const char *name, bool required, const char 
 		if (text != NULL && strlen(text) == json_string_length(value) &&
 			strcmp(text, choices[i]) == 0)
 			return text;
-		gw_text_printf(&expected, "%s'%s'",
-					   i == 0					? ""
-					   : choices[i + 1] == NULL ? " or "
-												: ", ",
-					   choices[i]);
+		program_text_printf(&expected, "%s'%s'",
+							i == 0					 ? ""
+							: choices[i + 1] == NULL ? " or "
+													 : ", ",
+							choices[i]);
 	}
-	gw_text_printf(&message, "Input should be %s", expected.failed ? "" : expected.data);
-	gw_text_puts(&context, "\"expected\":");
-	gw_text_json(&context, expected.data, expected.length);
+	program_text_printf(&message, "Input should be %s", expected.failed ? "" : expected.data);
+	program_text_puts(&context, "\"expected\":");
+	program_text_json(&context, expected.data, expected.length);
 	if (!message.failed && !context.failed)
 		gw_fields_add_error(fields, "literal_error", name, message.data, value, context.data);
-	gw_text_free(&expected);
-	gw_text_free(&message);
-	gw_text_free(&context);
+	program_text_free(&expected);
+	program_text_free(&message);
+	program_text_free(&context);
 	return NULL;
 }
 
@@ -468,14 +468,14 @@ void
 gw_fields_refuse(gw_fields *fields, const char *name, const char *why)
 {
 	char message[200];
-	gw_text context = { 0 };
+	program_text context = { 0 };
 
 	snprintf(message, sizeof(message), "Value error, %s", why);
-	gw_text_puts(&context, "\"error\":");
-	gw_text_json(&context, why, strlen(why));
+	program_text_puts(&context, "\"error\":");
+	program_text_json(&context, why, strlen(why));
 	gw_fields_add_error(fields, "value_error", name, message, json_object_get(fields->values, name),
 						context.failed ? NULL : context.data);
-	gw_text_free(&context);
+	program_text_free(&context);
 }
 
 bool
@@ -484,7 +484,7 @@ gw_fields_end(gw_fields *fields)
 	if (fields->status == 0)
 		return true;
 	if (fields->status == 422)
-		gw_text_puts(&fields->error, "]}");
+		program_text_puts(&fields->error, "]}");
 	return false;
 }
 
@@ -492,6 +492,6 @@ void
 gw_fields_free(gw_fields *fields)
 {
 	json_decref(fields->values);
-	gw_text_free(&fields->error);
+	program_text_free(&fields->error);
 	*fields = (gw_fields){ 0 };
 }

@@ -11,16 +11,16 @@
 #include <jansson.h>
 
 #include "http.h"
-#include "text.h"
+#include "program/text.h"
 #include "time_text.h"
 
 /* All zero at the beginning; free it with gw_fields_free(). */
 typedef struct gw_fields
 {
-	json_t *values; /* an object, once it has been read */
-	bool in_query;	/* and not in the body */
-	int status;		/* of the answer that refuses it; 0: it is fine so far */
-	gw_text error;	/* the body of that answer; complete after gw_fields_end() */
+	json_t *values;		/* an object, once it has been read */
+	bool in_query;		/* and not in the body */
+	int status;			/* of the answer that refuses it; 0: it is fine so far */
+	program_text error; /* the body of that answer; complete after gw_fields_end() */
 } gw_fields;
 
 /* fields_body.c: whether a body is to be taken for JSON. */

@@ -79,11 +79,12 @@ tell_bad_json(gw_fields *fields, http_text body, const json_error_t *error)
 		return;
 	}
 	fields->status = 422;
-	gw_text_printf(&fields->error,
-				   "{\"detail\":[{\"type\":\"json_invalid\",\"loc\":[\"body\",%zu],", at);
-	gw_text_puts(&fields->error, "\"msg\":\"JSON decode error\",\"input\":{},\"ctx\":{\"error\":");
-	gw_text_json(&fields->error, why, strlen(why));
-	gw_text_puts(&fields->error, "}}");
+	program_text_printf(&fields->error,
+						"{\"detail\":[{\"type\":\"json_invalid\",\"loc\":[\"body\",%zu],", at);
+	program_text_puts(&fields->error,
+					  "\"msg\":\"JSON decode error\",\"input\":{},\"ctx\":{\"error\":");
+	program_text_json(&fields->error, why, strlen(why));
+	program_text_puts(&fields->error, "}}");
 }
 
 /* Without a type as well. */

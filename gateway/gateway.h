@@ -14,7 +14,7 @@
 #include "options.h"
 #include "route.h"
 #include "supervisors.h"
-#include "text.h"
+#include "program/text.h"
 #include "webhook.h"
 
 #ifndef MULBERRY_VERSION
@@ -100,7 +100,7 @@ extern const http_handlers gw_client_handlers;
 extern const http_handlers gw_admin_handlers;
 
 /* answers.c.  Answers with a body of JSON, which is copied; and with {"detail": ...}. */
-extern void gw_answer(gw_gateway *gateway, http_id id, int status, const gw_text *body);
+extern void gw_answer(gw_gateway *gateway, http_id id, int status, const program_text *body);
 extern void gw_answer_detail(gw_gateway *gateway, http_id id, int status, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
@@ -183,7 +183,7 @@ extern void gw_handle_query(gw_call *call);
 extern void gw_handle_root(gw_call *call);
 extern void gw_handle_live(gw_call *call);
 extern void gw_handle_ready(gw_call *call);
-extern void gw_write_metrics(gw_gateway *gateway, gw_text *text);
+extern void gw_write_metrics(gw_gateway *gateway, program_text *text);
 
 /* scrape.c */
 extern void gw_handle_metrics(gw_call *call);

@@ -363,13 +363,13 @@ static void
 on_refused(void *context, const http_request *request, const char *reason, http_answer *answer)
 {
 	static char body[400];
-	gw_text text = { 0 };
+	program_text text = { 0 };
 
-	gw_text_puts(&text, "{\"detail\":");
-	gw_text_json(&text, reason, strlen(reason));
-	gw_text_puts(&text, "}");
+	program_text_puts(&text, "{\"detail\":");
+	program_text_json(&text, reason, strlen(reason));
+	program_text_puts(&text, "}");
 	snprintf(body, sizeof(body), "%s", text.failed ? "{}" : text.data);
-	gw_text_free(&text);
+	program_text_free(&text);
 	answer->content_type = "application/json";
 	answer->body = body;
 	answer->length = strlen(body);

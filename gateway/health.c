@@ -9,7 +9,7 @@
 
 /* Answers on the server that the request came to. */
 static void
-respond(gw_call *call, int status, const char *type, const gw_text *body)
+respond(gw_call *call, int status, const char *type, const program_text *body)
 {
 	http_headers headers = { 0 };
 	http_answer answer = { .status = status, .content_type = type, .headers = &headers };
@@ -25,23 +25,23 @@ respond(gw_call *call, int status, const char *type, const gw_text *body)
 static void
 respond_status(gw_call *call, int status, const char *word)
 {
-	gw_text body = { 0 };
+	program_text body = { 0 };
 
-	gw_text_printf(&body, "{\"status\":\"%s\"}", word);
+	program_text_printf(&body, "{\"status\":\"%s\"}", word);
 	respond(call, status, "application/json", &body);
-	gw_text_free(&body);
+	program_text_free(&body);
 }
 
 /* GET / */
 void
 gw_handle_root(gw_call *call)
 {
-	gw_text body = { 0 };
+	program_text body = { 0 };
 
-	gw_text_puts(&body, "{\"service\":\"VoiceStream PBX "
-						"Microservice\",\"status\":\"running\",\"version\":\"1.0.0\"}");
+	program_text_puts(&body, "{\"service\":\"VoiceStream PBX "
+							 "Microservice\",\"status\":\"running\",\"version\":\"1.0.0\"}");
 	respond(call, 200, "application/json", &body);
-	gw_text_free(&body);
+	program_text_free(&body);
 }
 
 /* GET /health/live: this loop turns. */
@@ -64,44 +64,44 @@ gw_handle_ready(gw_call *call)
 }
 
 static void
-family(gw_text *text, const char *name, const char *type, const char *help)
+family(program_text *text, const char *name, const char *type, const char *help)
 {
-	gw_text_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+	program_text_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
 static void
-single(gw_text *text, const char *name, const char *type, const char *help, uint64_t value)
+single(program_text *text, const char *name, const char *type, const char *help, uint64_t value)
 {
 	family(text, name, type, help);
-	gw_text_printf(text, "%s %llu\n", name, (unsigned long long) value);
+	program_text_printf(text, "%s %llu\n", name, (unsigned long long) value);
 }
 
 static void
-limits(gw_text *text, gw_gateway *gateway)
+limits(program_text *text, gw_gateway *gateway)
 {
 	const gw_limits_counters *counters = gw_limits_count(gateway->limits);
 
 	family(text, "mulberry_gateway_limited_total", "counter",
 		   "Requests that were refused by a rate: of their address, or of their token.");
-	gw_text_printf(text,
-				   "mulberry_gateway_limited_total{limit=\"address\"} %llu\n"
-				   "mulberry_gateway_limited_total{limit=\"token\"} %llu\n",
-				   (unsigned long long) counters->by_address,
-				   (unsigned long long) counters->by_token);
+	program_text_printf(text,
+						"mulberry_gateway_limited_total{limit=\"address\"} %llu\n"
+						"mulberry_gateway_limited_total{limit=\"token\"} %llu\n",
+						(unsigned long long) counters->by_address,
+						(unsigned long long) counters->by_token);
 	family(text, "mulberry_gateway_counted_clients", "gauge",
 		   "Addresses and tokens whose requests are counted now.");
-	gw_text_printf(text,
-				   "mulberry_gateway_counted_clients{limit=\"address\"} %zu\n"
-				   "mulberry_gateway_counted_clients{limit=\"token\"} %zu\n",
-				   counters->addresses, counters->tokens);
+	program_text_printf(text,
+						"mulberry_gateway_counted_clients{limit=\"address\"} %zu\n"
+						"mulberry_gateway_counted_clients{limit=\"token\"} %zu\n",
+						counters->addresses, counters->tokens);
 	family(text, "mulberry_gateway_nameless_total", "counter",
 		   "Requests of proxies that name no client: without X-Forwarded-For, or with one that "
 		   "cannot be read.");
-	gw_text_printf(text,
-				   "mulberry_gateway_nameless_total{header=\"missing\"} %llu\n"
-				   "mulberry_gateway_nameless_total{header=\"malformed\"} %llu\n",
-				   (unsigned long long) counters->unnamed,
-				   (unsigned long long) counters->malformed);
+	program_text_printf(text,
+						"mulberry_gateway_nameless_total{header=\"missing\"} %llu\n"
+						"mulberry_gateway_nameless_total{header=\"malformed\"} %llu\n",
+						(unsigned long long) counters->unnamed,
+						(unsigned long long) counters->malformed);
 	single(text, "mulberry_gateway_max_connections", "gauge", "How many connections there may be.",
 		   (uint64_t) gateway->options->max_connections);
 	single(text, "mulberry_gateway_max_buffered_bytes", "gauge",
@@ -109,7 +109,7 @@ limits(gw_text *text, gw_gateway *gateway)
 }
 
 static void
-write_webhooks(gw_text *text, const gw_webhook_counters *counters)
+write_webhooks(program_text *text, const gw_webhook_counters *counters)
 {
 	const struct
 	{
@@ -123,31 +123,31 @@ write_webhooks(gw_text *text, const gw_webhook_counters *counters)
 	family(text, "mulberry_gateway_webhooks_total", "counter",
 		   "Webhooks of Twilio's, by what they were answered.");
 	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++)
-		gw_text_printf(text, "mulberry_gateway_webhooks_total{outcome=\"%s\"} %llu\n",
-					   outcomes[i].outcome, (unsigned long long) outcomes[i].n);
+		program_text_printf(text, "mulberry_gateway_webhooks_total{outcome=\"%s\"} %llu\n",
+							outcomes[i].outcome, (unsigned long long) outcomes[i].n);
 	single(text, "mulberry_gateway_webhooks_late_total", "counter",
 		   "Of these, those that the database had not answered in time.", counters->late);
 }
 
 /* What this gateway knows itself, in the text form of Prometheus. */
 void
-gw_write_metrics(gw_gateway *gateway, gw_text *text)
+gw_write_metrics(gw_gateway *gateway, program_text *text)
 {
 	static const char *const packets[] = { "accepted", "duplicate", "rejected", "error" };
 	const http_counters *http = http_server_counters(gateway->server);
 	const gw_database_counters *database = gw_database_count(gateway->database);
 
 	family(text, "mulberry_gateway_build_info", "gauge", "The version of the gateway.");
-	gw_text_printf(text, "mulberry_gateway_build_info{version=\"%s\"} 1\n", MULBERRY_VERSION);
+	program_text_printf(text, "mulberry_gateway_build_info{version=\"%s\"} 1\n", MULBERRY_VERSION);
 	family(text, "mulberry_gateway_answers_total", "counter",
 		   "Answers to requests, by class of status.");
 	for (int i = 1; i <= 5; i++)
-		gw_text_printf(text, "mulberry_gateway_answers_total{class=\"%dxx\"} %llu\n", i,
-					   (unsigned long long) gateway->answers[i]);
+		program_text_printf(text, "mulberry_gateway_answers_total{class=\"%dxx\"} %llu\n", i,
+							(unsigned long long) gateway->answers[i]);
 	family(text, "mulberry_gateway_packets_total", "counter", "Packets, by what became of them.");
 	for (int i = 0; i < 4; i++)
-		gw_text_printf(text, "mulberry_gateway_packets_total{status=\"%s\"} %llu\n", packets[i],
-					   (unsigned long long) gateway->packets[i]);
+		program_text_printf(text, "mulberry_gateway_packets_total{status=\"%s\"} %llu\n",
+							packets[i], (unsigned long long) gateway->packets[i]);
 	single(text, "mulberry_gateway_batches_total", "counter", "Batches of packets.",
 		   gateway->batches);
 	single(text, "mulberry_gateway_unauthorized_total", "counter",
@@ -175,11 +175,11 @@ gw_write_metrics(gw_gateway *gateway, gw_text *text)
 		   http->accepted);
 	family(text, "mulberry_gateway_turned_away_total", "counter",
 		   "Connections beyond a limit: of all, or of one address.");
-	gw_text_printf(text,
-				   "mulberry_gateway_turned_away_total{limit=\"all\"} %llu\n"
-				   "mulberry_gateway_turned_away_total{limit=\"address\"} %llu\n",
-				   (unsigned long long) http->turned_away,
-				   (unsigned long long) http->turned_away_address);
+	program_text_printf(text,
+						"mulberry_gateway_turned_away_total{limit=\"all\"} %llu\n"
+						"mulberry_gateway_turned_away_total{limit=\"address\"} %llu\n",
+						(unsigned long long) http->turned_away,
+						(unsigned long long) http->turned_away_address);
 	limits(text, gateway);
 	single(text, "mulberry_gateway_refused_total", "counter",
 		   "Requests that were malformed, too large or too slow.", http->refused);

@@ -347,11 +347,11 @@ gw_identities_forget(gw_identities *identities, const char *id)
 }
 
 int
-gw_identities_take_used(gw_identities *identities, int max, gw_text *ids)
+gw_identities_take_used(gw_identities *identities, int max, program_text *ids)
 {
 	int n = 0;
 
-	gw_text_puts(ids, "{");
+	program_text_puts(ids, "{");
 	for (int i = 0; i < BUCKETS; i++)
 	{
 		for (gw_identity *identity = identities->buckets[i]; identity != NULL && n < max;
@@ -360,9 +360,9 @@ gw_identities_take_used(gw_identities *identities, int max, gw_text *ids)
 			if (!identity->used || identity->id[0] == '\0')
 				continue;
 			identity->used = false;
-			gw_text_printf(ids, "%s%s", n++ == 0 ? "" : ",", identity->id);
+			program_text_printf(ids, "%s%s", n++ == 0 ? "" : ",", identity->id);
 		}
 	}
-	gw_text_puts(ids, "}");
+	program_text_puts(ids, "}");
 	return n;
 }

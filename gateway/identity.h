@@ -11,7 +11,7 @@
 
 #include "database.h"
 #include "http.h"
-#include "text.h"
+#include "program/text.h"
 
 /* What an identity may do, a set; as the accesses of the database are called. */
 typedef enum gw_access
@@ -106,6 +106,6 @@ extern void gw_identities_forget(gw_identities *identities, const char *id);
  * The ids of tokens that were used since the last time, at most "max" of them, as an array of PostgreSQL in its
  * text form; returns their number.
  */
-extern int gw_identities_take_used(gw_identities *identities, int max, gw_text *ids);
+extern int gw_identities_take_used(gw_identities *identities, int max, program_text *ids);
 
 #endif /* GATEWAY_IDENTITY_H */

@@ -12,12 +12,12 @@
 #include <string.h>
 #include <strings.h>
 
-#include "arrays.h"
 #include "core/text/utf8.h"
 #include "core/web/packet_body.h"
 #include "fields.h"
 #include "query.h"
 #include "log.h"
+#include "program/arrays.h"
 
 #define MAX_ROWS 500
 #define MAX_BYTES (1024 * 1024)
@@ -61,11 +61,11 @@ typedef struct batch
 	int n;
 	http_id ids[MAX_ROWS];
 	size_t bytes;
-	gw_array call_ids;
-	gw_array sequences;
-	gw_array data;
-	gw_array sent_at;
-	gw_array tracks;
+	program_array call_ids;
+	program_array sequences;
+	program_array data;
+	program_array sent_at;
+	program_array tracks;
 	bool has_tracks;
 	struct batch *next; /* while it waits */
 } batch;
@@ -95,11 +95,11 @@ gw_ingest_free(gw_ingest *ingest)
 static void
 free_batch(batch *b)
 {
-	gw_array_free(&b->call_ids);
-	gw_array_free(&b->sequences);
-	gw_array_free(&b->data);
-	gw_array_free(&b->sent_at);
-	gw_array_free(&b->tracks);
+	program_array_free(&b->call_ids);
+	program_array_free(&b->sequences);
+	program_array_free(&b->data);
+	program_array_free(&b->sent_at);
+	program_array_free(&b->tracks);
 	gw_identity_release(b->identity);
 	free(b);
 }
@@ -125,14 +125,14 @@ close_batch(batch *b)
 
 /* The sequences of '{[3,5),[7,8)}', at most MAX_LISTED of them. */
 static void
-list_missing(gw_text *body, const char *ranges)
+list_missing(program_text *body, const char *ranges)
 {
 	int listed = 0;
 	long long first;
 	long long end;
 	int used;
 
-	gw_text_puts(body, "[");
+	program_text_puts(body, "[");
 	for (const char *at = strchr(ranges, '['); at != NULL && listed < MAX_LISTED;
 		 at = strchr(at + used, '['))
 	{
@@ -140,9 +140,9 @@ list_missing(gw_text *body, const char *ranges)
 		if (sscanf(at, "[%lld,%lld)%n", &first, &end, &used) != 2 || used == 0)
 			break;
 		for (; first < end && listed < MAX_LISTED; first++)
-			gw_text_printf(body, "%s%lld", listed++ == 0 ? "" : ",", first);
+			program_text_printf(body, "%s%lld", listed++ == 0 ? "" : ",", first);
 	}
-	gw_text_puts(body, "]");
+	program_text_puts(body, "]");
 }
 
 /* Columns of that statement. */
@@ -158,7 +158,7 @@ enum
 };
 
 static void
-answer_row(gw_gateway *gateway, const batch *b, const PGresult *rows, int i, gw_text *body)
+answer_row(gw_gateway *gateway, const batch *b, const PGresult *rows, int i, program_text *body)
 {
 	const char *status = PQgetvalue(rows, i, STATUS);
 	const char *message;
@@ -189,20 +189,20 @@ answer_row(gw_gateway *gateway, const batch *b, const PGresult *rows, int i, gw_
 
 	/* without printf(), which costs more than all the rest of it */
 	body->length = 0;
-	gw_text_puts(body, "{\"status\":\"");
-	gw_text_puts(body, status);
-	gw_text_puts(body, "\",\"message\":\"");
-	gw_text_puts(body, message);
-	gw_text_puts(body, "\",\"call_id\":");
-	gw_text_json(body, PQgetvalue(rows, i, CALL_ID), (size_t) PQgetlength(rows, i, CALL_ID));
-	gw_text_puts(body, ",\"sequence\":");
-	gw_text_puts(body, PQgetvalue(rows, i, SEQUENCE));
-	gw_text_puts(body, ",\"total_received\":");
-	gw_text_puts(body, PQgetisnull(rows, i, TOTAL_RECEIVED) ? "null"
-															: PQgetvalue(rows, i, TOTAL_RECEIVED));
-	gw_text_puts(body, ",\"missing_sequences\":");
+	program_text_puts(body, "{\"status\":\"");
+	program_text_puts(body, status);
+	program_text_puts(body, "\",\"message\":\"");
+	program_text_puts(body, message);
+	program_text_puts(body, "\",\"call_id\":");
+	program_text_json(body, PQgetvalue(rows, i, CALL_ID), (size_t) PQgetlength(rows, i, CALL_ID));
+	program_text_puts(body, ",\"sequence\":");
+	program_text_puts(body, PQgetvalue(rows, i, SEQUENCE));
+	program_text_puts(body, ",\"total_received\":");
+	program_text_puts(
+		body, PQgetisnull(rows, i, TOTAL_RECEIVED) ? "null" : PQgetvalue(rows, i, TOTAL_RECEIVED));
+	program_text_puts(body, ",\"missing_sequences\":");
 	list_missing(body, PQgetvalue(rows, i, MISSING_SEQUENCES));
-	gw_text_puts(body, duplicate ? ",\"duplicate\":true}" : ",\"duplicate\":false}");
+	program_text_puts(body, duplicate ? ",\"duplicate\":true}" : ",\"duplicate\":false}");
 	gw_answer(gateway, b->ids[i], 202, body);
 }
 
@@ -211,7 +211,7 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 {
 	batch *b = (batch *) unit;
 	gw_gateway *gateway = b->ingest->gateway;
-	gw_text body = { 0 };
+	program_text body = { 0 };
 
 	/* units that were never sent */
 	close_batch(b);
@@ -224,7 +224,7 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 		else
 			gw_answer_outcome(gateway, b->ids[i], b->identity, outcome, result);
 	}
-	gw_text_free(&body);
+	program_text_free(&body);
 	free_batch(b);
 }
 
@@ -234,9 +234,9 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
  */
 
 static void
-set_parameter(gw_unit *unit, int i, gw_array *array)
+set_parameter(gw_unit *unit, int i, program_array *array)
 {
-	const gw_text *bytes = gw_array_finish(array);
+	const program_text *bytes = program_array_finish(array);
 
 	unit->values[i] = bytes->data;
 	unit->lengths[i] = (int) bytes->length;
@@ -280,11 +280,11 @@ batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t byt
 	b->ingest = ingest;
 	b->identity = gw_identity_hold(identity);
 	b->kind = *kind;
-	b->call_ids.element = GW_TEXT;
-	b->sequences.element = GW_INT8;
-	b->data.element = GW_BYTEA;
-	b->sent_at.element = GW_TIMESTAMPTZ;
-	b->tracks.element = GW_TEXT;
+	b->call_ids.element = PROGRAM_OID_TEXT;
+	b->sequences.element = PROGRAM_OID_INT8;
+	b->data.element = PROGRAM_OID_BYTEA;
+	b->sent_at.element = PROGRAM_OID_TIMESTAMPTZ;
+	b->tracks.element = PROGRAM_OID_TEXT;
 	b->unit.statement = &ingest_packets;
 	b->unit.send = send_batch;
 	b->unit.done = done;
@@ -317,18 +317,18 @@ take(gw_call *call, const packet *packet)
 	}
 	b->ids[b->n++] = http_request_id(call->request);
 	b->bytes += packet->length;
-	gw_array_add(&b->call_ids, call->segments[0].data, call->segments[0].length);
-	gw_array_add_int64(&b->sequences, packet->sequence);
-	gw_array_add(&b->data, packet->data, packet->length);
+	program_array_add(&b->call_ids, call->segments[0].data, call->segments[0].length);
+	program_array_add_int64(&b->sequences, packet->sequence);
+	program_array_add(&b->data, packet->data, packet->length);
 	if (isnan(packet->timestamp))
-		gw_array_add_null(&b->sent_at);
+		program_array_add_null(&b->sent_at);
 	else
-		gw_array_add_int64(&b->sent_at,
-						   (int64_t) llround((packet->timestamp - POSTGRES_EPOCH) * 1e6));
+		program_array_add_int64(&b->sent_at,
+								(int64_t) llround((packet->timestamp - POSTGRES_EPOCH) * 1e6));
 	if (packet->track.text == NULL)
-		gw_array_add_null(&b->tracks);
+		program_array_add_null(&b->tracks);
 	else
-		gw_array_add(&b->tracks, packet->track.text, packet->track.length);
+		program_array_add(&b->tracks, packet->track.text, packet->track.length);
 	b->has_tracks = b->has_tracks || packet->track.text != NULL;
 }
 

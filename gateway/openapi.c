@@ -35,13 +35,13 @@ static const struct
 /* --- programs ------------------------------------------------------------------------- */
 
 static void
-put_string(gw_text *text, const char *string)
+put_string(program_text *text, const char *string)
 {
-	gw_text_json(text, string, strlen(string));
+	program_text_json(text, string, strlen(string));
 }
 
 static void
-put_schema(gw_text *text, const gw_parameter *p)
+put_schema(program_text *text, const gw_parameter *p)
 {
 	static const char *const types[] = {
 		[GW_STRING] = "\"type\":\"string\"",
@@ -55,31 +55,31 @@ put_schema(gw_text *text, const gw_parameter *p)
 	};
 
 	/* a query has an object as text */
-	gw_text_printf(text, "{%s",
-				   types[p->type == GW_OBJECT && p->place == GW_IN_QUERY ? GW_STRING : p->type]);
+	program_text_printf(
+		text, "{%s", types[p->type == GW_OBJECT && p->place == GW_IN_QUERY ? GW_STRING : p->type]);
 	if (p->type == GW_INTEGER)
-		gw_text_printf(text, ",\"minimum\":%lld,\"maximum\":%lld", (long long) p->least,
-					   (long long) p->most);
+		program_text_printf(text, ",\"minimum\":%lld,\"maximum\":%lld", (long long) p->least,
+							(long long) p->most);
 	if (p->type == GW_STRING && p->least > 0)
-		gw_text_printf(text, ",\"minLength\":%lld", (long long) p->least);
+		program_text_printf(text, ",\"minLength\":%lld", (long long) p->least);
 	if (p->type == GW_STRING && p->most > 0)
-		gw_text_printf(text, ",\"maxLength\":%lld", (long long) p->most);
+		program_text_printf(text, ",\"maxLength\":%lld", (long long) p->most);
 	if (p->choices != NULL)
 	{
-		gw_text_puts(text, ",\"enum\":[");
+		program_text_puts(text, ",\"enum\":[");
 		for (int i = 0; p->choices[i] != NULL; i++)
 		{
-			gw_text_puts(text, i > 0 ? "," : "");
+			program_text_puts(text, i > 0 ? "," : "");
 			put_string(text, p->choices[i]);
 		}
-		gw_text_puts(text, "]");
+		program_text_puts(text, "]");
 	}
 	if (p->help != NULL && p->place == GW_IN_BODY)
 	{
-		gw_text_puts(text, ",\"description\":");
+		program_text_puts(text, ",\"description\":");
 		put_string(text, p->help);
 	}
-	gw_text_puts(text, "}");
+	program_text_puts(text, "}");
 }
 
 /* The parameter that stands for the nth name in braces; NULL when nobody says more of it. */
@@ -95,34 +95,34 @@ in_path(const gw_plan *plan, int n)
 }
 
 static void
-put_parameter(gw_text *text, const char *name, size_t length, const char *place,
+put_parameter(program_text *text, const char *name, size_t length, const char *place,
 			  const gw_parameter *p)
 {
-	gw_text_printf(text,
-				   "{\"name\":\"%.*s\",\"in\":\"%s\",\"required\":%s,\"schema\":", (int) length,
-				   name, place, place[0] == 'p' || (p != NULL && p->required) ? "true" : "false");
+	program_text_printf(
+		text, "{\"name\":\"%.*s\",\"in\":\"%s\",\"required\":%s,\"schema\":", (int) length, name,
+		place, place[0] == 'p' || (p != NULL && p->required) ? "true" : "false");
 	if (p == NULL)
-		gw_text_puts(text, "{\"type\":\"string\"}");
+		program_text_puts(text, "{\"type\":\"string\"}");
 	else
 		put_schema(text, p);
 	if (p != NULL && p->help != NULL)
 	{
-		gw_text_puts(text, ",\"description\":");
+		program_text_puts(text, ",\"description\":");
 		put_string(text, p->help);
 	}
-	gw_text_puts(text, "}");
+	program_text_puts(text, "}");
 }
 
 /* Those of the path are called as the path says. */
 static void
-put_parameters(gw_text *text, const char *path, const gw_plan *plan)
+put_parameters(program_text *text, const char *path, const gw_plan *plan)
 {
 	int n = 0;
 
-	gw_text_puts(text, ",\"parameters\":[");
+	program_text_puts(text, ",\"parameters\":[");
 	for (const char *at = strchr(path, '{'); at != NULL; at = strchr(at + 1, '{'))
 	{
-		gw_text_puts(text, n > 0 ? "," : "");
+		program_text_puts(text, n > 0 ? "," : "");
 		put_parameter(text, at + 1, strcspn(at + 1, "}"), "path", in_path(plan, n++));
 	}
 	for (int i = 0; plan != NULL && i < plan->n_parameters; i++)
@@ -131,16 +131,16 @@ put_parameters(gw_text *text, const char *path, const gw_plan *plan)
 
 		if (p->place != GW_IN_QUERY && p->place != GW_IN_HEADER)
 			continue;
-		gw_text_puts(text, n++ > 0 ? "," : "");
+		program_text_puts(text, n++ > 0 ? "," : "");
 		put_parameter(text, p->name, strlen(p->name), p->place == GW_IN_QUERY ? "query" : "header",
 					  p);
 	}
-	gw_text_puts(text, "]");
+	program_text_puts(text, "]");
 }
 
 /* A body of JSON, as its fields say, or of a file. */
 static void
-put_body(gw_text *text, const gw_action *action)
+put_body(program_text *text, const gw_action *action)
 {
 	static const char file[] = "{\"schema\":{\"type\":\"string\",\"format\":\"binary\"}}";
 	const gw_plan *plan = action->plan;
@@ -156,7 +156,7 @@ put_body(gw_text *text, const gw_action *action)
 			required || (plan->parameters[i].place == GW_IN_BODY && plan->parameters[i].required);
 	}
 	if (action->large)
-		gw_text_printf(
+		program_text_printf(
 			text,
 			",\"requestBody\":{\"required\":true,\"content\":{\"audio/wav\":%s,"
 			"\"multipart/form-data\":{\"schema\":{\"type\":\"object\",\"required\":[\"file\"],"
@@ -164,112 +164,115 @@ put_body(gw_text *text, const gw_action *action)
 			file);
 	if (!any)
 		return;
-	gw_text_printf(text, ",\"requestBody\":{\"required\":%s,\"content\":{",
-				   required ? "true" : "false");
+	program_text_printf(text, ",\"requestBody\":{\"required\":%s,\"content\":{",
+						required ? "true" : "false");
 	if (bytes)
-		gw_text_printf(text, "\"application/octet-stream\":%s,", file);
-	gw_text_puts(text, "\"application/json\":{\"schema\":{\"type\":\"object\",\"properties\":{");
+		program_text_printf(text, "\"application/octet-stream\":%s,", file);
+	program_text_puts(text,
+					  "\"application/json\":{\"schema\":{\"type\":\"object\",\"properties\":{");
 	any = false;
 	for (int i = 0; i < plan->n_parameters; i++)
 	{
 		if (plan->parameters[i].place != GW_IN_BODY)
 			continue;
-		gw_text_printf(text, "%s\"%s\":", any ? "," : "", plan->parameters[i].name);
+		program_text_printf(text, "%s\"%s\":", any ? "," : "", plan->parameters[i].name);
 		put_schema(text, &plan->parameters[i]);
 		any = true;
 	}
-	gw_text_puts(text, "}");
+	program_text_puts(text, "}");
 	any = false;
 	for (int i = 0; i < plan->n_parameters; i++)
 	{
 		if (plan->parameters[i].place != GW_IN_BODY || !plan->parameters[i].required)
 			continue;
-		gw_text_printf(text, "%s\"%s\"", any ? "," : ",\"required\":[", plan->parameters[i].name);
+		program_text_printf(text, "%s\"%s\"", any ? "," : ",\"required\":[",
+							plan->parameters[i].name);
 		any = true;
 	}
-	gw_text_printf(text, "%s}}}}", any ? "]" : "");
+	program_text_printf(text, "%s}}}}", any ? "]" : "");
 }
 
 /* An answer that is no error. */
 static void
-put_answer(gw_text *text, const gw_action *action, int status)
+put_answer(program_text *text, const gw_action *action, int status)
 {
 	const gw_about *about = action->about;
 	const char *type = action->plan == NULL || action->plan->content_type == NULL
 						   ? "application/json"
 						   : action->plan->content_type;
 
-	gw_text_printf(text, "\"%d\":{\"description\":\"%s\"", status,
-				   action->socket  ? "The socket is open"
-				   : status == 202 ? "It was taken"
-				   : status == 503 ? "It is out of order"
-								   : "It was done");
+	program_text_printf(text, "\"%d\":{\"description\":\"%s\"", status,
+						action->socket	? "The socket is open"
+						: status == 202 ? "It was taken"
+						: status == 503 ? "It is out of order"
+										: "It was done");
 	if (about->schema != NULL)
-		gw_text_printf(text,
-					   ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
-					   "\"#/components/schemas/%s\"}}}",
-					   about->schema);
+		program_text_printf(text,
+							",\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
+							"\"#/components/schemas/%s\"}}}",
+							about->schema);
 	else if (!action->socket)
-		gw_text_printf(text, ",\"content\":{\"%s\":{\"schema\":{\"type\":\"string\"}}}", type);
-	gw_text_puts(text, "}");
+		program_text_printf(text, ",\"content\":{\"%s\":{\"schema\":{\"type\":\"string\"}}}", type);
+	program_text_puts(text, "}");
 }
 
 static void
-put_responses(gw_text *text, const gw_action *action)
+put_responses(program_text *text, const gw_action *action)
 {
-	gw_text_puts(text, ",\"responses\":{");
+	program_text_puts(text, ",\"responses\":{");
 	put_answer(text, action, action->about->status);
 	if (action->about->or_status != 0)
 	{
-		gw_text_puts(text, ",");
+		program_text_puts(text, ",");
 		put_answer(text, action, action->about->or_status);
 	}
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]) && action->access != 0; i++)
 	{
-		gw_text_printf(text, ",\"%d\":{\"description\":\"%s\"", errors[i].status, errors[i].text);
+		program_text_printf(text, ",\"%d\":{\"description\":\"%s\"", errors[i].status,
+							errors[i].text);
 		if (errors[i].status == 429 || errors[i].status == 503)
-			gw_text_puts(text,
-						 ",\"headers\":{\"Retry-After\":{\"schema\":{\"type\":\"integer\"}}}");
-		gw_text_puts(text, ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
-						   "\"#/components/schemas/Error\"}}}}");
+			program_text_puts(text,
+							  ",\"headers\":{\"Retry-After\":{\"schema\":{\"type\":\"integer\"}}}");
+		program_text_puts(text, ",\"content\":{\"application/json\":{\"schema\":{\"$ref\":"
+								"\"#/components/schemas/Error\"}}}}");
 	}
 	if (action->access != 0)
-		gw_text_puts(
+		program_text_puts(
 			text,
 			",\"422\":{\"description\":\"Validation Error\",\"content\":{\"application/json\":"
 			"{\"schema\":{\"$ref\":\"#/components/schemas/HTTPValidationError\"}}}}");
-	gw_text_puts(text, "}");
+	program_text_puts(text, "}");
 }
 
 static void
-put_operation(gw_text *text, const http_route *route)
+put_operation(program_text *text, const http_route *route)
 {
 	const gw_action *action = route->target;
 	const gw_about *about = action->about;
 
-	gw_text_puts(text, "\"");
+	program_text_puts(text, "\"");
 	for (const char *c = route->method; *c != '\0'; c++)
-		gw_text_printf(text, "%c", *c | 0x20);
-	gw_text_printf(text, "\":{\"tags\":[\"%s\"],\"operationId\":\"%s\",\"summary\":", about->tag,
-				   about->id);
+		program_text_printf(text, "%c", *c | 0x20);
+	program_text_printf(
+		text, "\":{\"tags\":[\"%s\"],\"operationId\":\"%s\",\"summary\":", about->tag, about->id);
 	put_string(text, about->summary);
 	put_parameters(text, route->path, action->plan);
 	if (action->plan != NULL)
 		put_body(text, action);
 	if (action->access != 0)
-		gw_text_puts(text, ",\"security\":[{\"bearer\":[]}]");
+		program_text_puts(text, ",\"security\":[{\"bearer\":[]}]");
 	put_responses(text, action);
-	gw_text_puts(text, "}");
+	program_text_puts(text, "}");
 }
 
 /* GET /openapi.json */
 void
 gw_handle_openapi(gw_call *call)
 {
-	gw_text text = { 0 };
+	program_text text = { 0 };
 	bool first = true;
 
-	gw_text_printf(
+	program_text_printf(
 		&text,
 		"{\"openapi\":\"3.1.0\",\"info\":{\"title\":\"Mulberry\",\"version\":\"%s\","
 		"\"description\":\"Calls, their packets, transcripts and audio. Events come over the "
@@ -283,47 +286,47 @@ gw_handle_openapi(gw_call *call)
 			known = known || strcmp(gw_client_routes[i].path, gw_client_routes[j].path) == 0;
 		if (known)
 			continue;
-		gw_text_printf(&text, "%s\"%s\":{", first ? "" : ",", gw_client_routes[i].path);
+		program_text_printf(&text, "%s\"%s\":{", first ? "" : ",", gw_client_routes[i].path);
 		first = false;
 		for (size_t j = i; j < gw_n_client_routes; j++)
 		{
 			if (strcmp(gw_client_routes[i].path, gw_client_routes[j].path) != 0)
 				continue;
-			gw_text_puts(&text, j > i ? "," : "");
+			program_text_puts(&text, j > i ? "," : "");
 			put_operation(&text, &gw_client_routes[j]);
 		}
-		gw_text_puts(&text, "}");
+		program_text_puts(&text, "}");
 	}
-	gw_text_puts(&text,
-				 "},\"components\":{\"securitySchemes\":{\"bearer\":{\"type\":\"http\",\"scheme\":"
-				 "\"bearer\"}},\"schemas\":{");
-	gw_text_puts(&text, gw_schemas);
-	gw_text_puts(&text, ",");
-	gw_text_puts(&text, gw_schemas_mandates);
-	gw_text_puts(&text, "}}}");
+	program_text_puts(
+		&text, "},\"components\":{\"securitySchemes\":{\"bearer\":{\"type\":\"http\",\"scheme\":"
+			   "\"bearer\"}},\"schemas\":{");
+	program_text_puts(&text, gw_schemas);
+	program_text_puts(&text, ",");
+	program_text_puts(&text, gw_schemas_mandates);
+	program_text_puts(&text, "}}}");
 	gw_answer(call->gateway, http_request_id(call->request), 200, &text);
-	gw_text_free(&text);
+	program_text_free(&text);
 }
 
 /* --- people ---------------------------------------------------------------------------- */
 
 /* Nothing here comes from a client, but a < is a < all the same. */
 static void
-put_html(gw_text *text, const char *string)
+put_html(program_text *text, const char *string)
 {
 	for (; *string != '\0'; string++)
 	{
 		if (*string == '<')
-			gw_text_puts(text, "&lt;");
+			program_text_puts(text, "&lt;");
 		else if (*string == '&')
-			gw_text_puts(text, "&amp;");
+			program_text_puts(text, "&amp;");
 		else
-			gw_text_add(text, string, 1);
+			program_text_add(text, string, 1);
 	}
 }
 
 static void
-put_table(gw_text *text, const gw_plan *plan)
+put_table(program_text *text, const gw_plan *plan)
 {
 	static const char *const places[] = { "path", "query", "header", "body" };
 	static const char *const types[] = { "text", "integer", "number", "boolean",
@@ -331,18 +334,18 @@ put_table(gw_text *text, const gw_plan *plan)
 
 	if (plan == NULL || plan->n_parameters == 0)
 		return;
-	gw_text_puts(text, "<table>");
+	program_text_puts(text, "<table>");
 	for (int i = 0; i < plan->n_parameters; i++)
 	{
 		const gw_parameter *p = &plan->parameters[i];
 
-		gw_text_printf(text, "<tr><td><code>%s</code><td>%s<td>%s%s<td>", p->name, places[p->place],
-					   types[p->type], p->required ? ", required" : "");
+		program_text_printf(text, "<tr><td><code>%s</code><td>%s<td>%s%s<td>", p->name,
+							places[p->place], types[p->type], p->required ? ", required" : "");
 		put_html(text, p->help == NULL ? "" : p->help);
 		for (int j = 0; p->choices != NULL && p->choices[j] != NULL; j++)
-			gw_text_printf(text, " <code>%s</code>", p->choices[j]);
+			program_text_printf(text, " <code>%s</code>", p->choices[j]);
 	}
-	gw_text_puts(text, "</table>");
+	program_text_puts(text, "</table>");
 }
 
 /* Its style is the only thing that the page may use, by its digest. */
@@ -372,9 +375,9 @@ gw_handle_docs(gw_call *call)
 	http_answer answer = { .status = 200,
 						   .content_type = "text/html; charset=utf-8",
 						   .headers = &headers };
-	gw_text text = { 0 };
+	program_text text = { 0 };
 
-	gw_text_printf(
+	program_text_printf(
 		&text,
 		"<!DOCTYPE html><html lang=\"en\"><meta charset=\"utf-8\"><title>Mulberry %s</title>"
 		"<style>%s</style><h1>Mulberry %s</h1><p>All of this, for programs, is in "
@@ -385,12 +388,12 @@ gw_handle_docs(gw_call *call)
 	{
 		const gw_action *action = gw_client_routes[i].target;
 
-		gw_text_printf(&text, "<h2><code>%s %s</code></h2><p>", gw_client_routes[i].method,
-					   gw_client_routes[i].path);
+		program_text_printf(&text, "<h2><code>%s %s</code></h2><p>", gw_client_routes[i].method,
+							gw_client_routes[i].path);
 		put_html(&text, action->about->summary);
 		put_table(&text, action->plan);
 	}
-	gw_text_puts(&text, "</html>\n");
+	program_text_puts(&text, "</html>\n");
 	add_policy(&headers);
 	answer.body = text.data;
 	answer.length = text.length;
@@ -398,5 +401,5 @@ gw_handle_docs(gw_call *call)
 		http_abort(call->gateway->server, http_request_id(call->request));
 	else
 		http_respond(call->gateway->server, http_request_id(call->request), &answer);
-	gw_text_free(&text);
+	program_text_free(&text);
 }

@@ -24,7 +24,7 @@ gw_query_add(gw_query *query, const char *text)
 
 	query->places[i] = text == NULL ? IS_NULL : query->text.length;
 	if (text != NULL)
-		gw_text_add(&query->text, text, strlen(text) + 1);
+		program_text_add(&query->text, text, strlen(text) + 1);
 }
 
 const char *
@@ -59,26 +59,26 @@ gw_query_for(gw_query *query, const char *access, const char *tenant)
 static void
 add_texts(gw_query *query, const json_t *list)
 {
-	gw_text text = { 0 };
+	program_text text = { 0 };
 	const json_t *element;
 	size_t i;
 
-	gw_text_puts(&text, "{");
+	program_text_puts(&text, "{");
 	json_array_foreach(list, i, element)
 	{
-		gw_text_puts(&text, i == 0 ? "\"" : ",\"");
+		program_text_puts(&text, i == 0 ? "\"" : ",\"");
 		for (const char *at = json_string_value(element); *at != '\0'; at++)
 		{
 			if (*at == '"' || *at == '\\')
-				gw_text_puts(&text, "\\");
-			gw_text_add(&text, at, 1);
+				program_text_puts(&text, "\\");
+			program_text_add(&text, at, 1);
 		}
-		gw_text_puts(&text, "\"");
+		program_text_puts(&text, "\"");
 	}
-	gw_text_add(&text, "}", 2);
+	program_text_add(&text, "}", 2);
 	query->text.failed = query->text.failed || text.failed;
 	gw_query_add(query, text.failed ? NULL : text.data);
-	gw_text_free(&text);
+	program_text_free(&text);
 }
 
 static void
@@ -245,7 +245,7 @@ gw_query_free(gw_query *query)
 {
 	if (query->identity != NULL)
 		gw_identity_release(query->identity);
-	gw_text_free(&query->text);
+	program_text_free(&query->text);
 	if (query->memory != NULL)
 		query->gateway->n_uploads--;
 	free(query->memory);
@@ -273,18 +273,18 @@ static void
 answer_body(gw_query *query, const PGresult *rows)
 {
 	int status = query->plan->status == 0 ? 200 : query->plan->status;
-	gw_text body = { 0 };
+	program_text body = { 0 };
 
 	if (PQntuples(rows) == 0 || PQgetisnull(rows, 0, 0))
 	{
 		gw_query_answer_404(query, query->plan->absent);
 		return;
 	}
-	gw_text_add(&body, PQgetvalue(rows, 0, 0), (size_t) PQgetlength(rows, 0, 0));
+	program_text_add(&body, PQgetvalue(rows, 0, 0), (size_t) PQgetlength(rows, 0, 0));
 	if (PQnfields(rows) > 1)
 		status = (int) strtol(PQgetvalue(rows, 0, 1), NULL, 10);
 	gw_answer(query->gateway, query->id, status, &body);
-	gw_text_free(&body);
+	program_text_free(&body);
 }
 
 /* Whether an error says that what the path names is not there; something else may be missing as well. */

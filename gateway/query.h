@@ -94,7 +94,7 @@ struct gw_query
 	char *subject;		   /* the path's first segment; NULL without one */
 	void *user;			   /* of a handler, freed by free() with the query */
 
-	gw_text text; /* the rest is query.c's: texts of parameters, one behind the other */
+	program_text text; /* the rest is query.c's: texts of parameters, one behind the other */
 	size_t places[GW_MAX_PARAMETERS];
 	void *memory;
 };

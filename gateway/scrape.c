@@ -27,42 +27,43 @@ typedef struct scrape
 } scrape;
 
 static void
-process(gw_text *text)
+process(program_text *text)
 {
 	struct rusage usage;
 
 	if (getrusage(RUSAGE_SELF, &usage) != 0)
 		return;
-	gw_text_printf(text,
-				   "# HELP process_cpu_seconds_total CPU time of this process.\n"
-				   "# TYPE process_cpu_seconds_total counter\n"
-				   "process_cpu_seconds_total %.6f\n",
-				   (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-					   (double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+	program_text_printf(text,
+						"# HELP process_cpu_seconds_total CPU time of this process.\n"
+						"# TYPE process_cpu_seconds_total counter\n"
+						"process_cpu_seconds_total %.6f\n",
+						(double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+							(double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
 }
 
 /* sql: what the database said, NULL when it said nothing. */
 static void
 respond(gw_gateway *gateway, http_id id, const char *sql)
 {
-	gw_text text = { 0 };
+	program_text text = { 0 };
 	http_answer answer = { .status = 200,
 						   .content_type = "text/plain; version=0.0.4; charset=utf-8" };
 
 	gw_write_metrics(gateway, &text);
 	process(&text);
 	if (gateway->options->metrics_token != NULL)
-		gw_text_printf(&text,
-					   "# HELP mulberry_sql_up Whether the database's figures are among these.\n"
-					   "# TYPE mulberry_sql_up gauge\n"
-					   "mulberry_sql_up %d\n",
-					   sql != NULL);
+		program_text_printf(
+			&text,
+			"# HELP mulberry_sql_up Whether the database's figures are among these.\n"
+			"# TYPE mulberry_sql_up gauge\n"
+			"mulberry_sql_up %d\n",
+			sql != NULL);
 	if (sql != NULL)
-		gw_text_puts(&text, sql);
+		program_text_puts(&text, sql);
 	answer.body = text.failed ? "" : text.data;
 	answer.length = text.failed ? 0 : text.length;
 	http_respond(gateway->admin, id, &answer);
-	gw_text_free(&text);
+	program_text_free(&text);
 }
 
 static void

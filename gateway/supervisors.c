@@ -109,12 +109,12 @@ gather(gw_supervisors *supervisors, const char *tenant, json_t *message)
 	const char *call_id = text_of(message, "call_id");
 	const char *track = text_of(message, "track");
 	json_int_t packets = json_integer_value(json_object_get(message, "packets"));
-	gw_text key = { 0 };
+	program_text key = { 0 };
 	uint32_t hash = 2166136261u;
 	gathered *g;
 
-	gw_text_printf(&key, "%s %s %s %s", tenant, event, track == NULL ? "" : track,
-				   call_id == NULL ? "" : call_id);
+	program_text_printf(&key, "%s %s %s %s", tenant, event, track == NULL ? "" : track,
+						call_id == NULL ? "" : call_id);
 	if (key.failed)
 		return;
 	for (size_t i = 0; i < key.length; i++)
@@ -126,7 +126,7 @@ gather(gw_supervisors *supervisors, const char *tenant, json_t *message)
 		g = calloc(1, sizeof(*g));
 		if (g == NULL)
 		{
-			gw_text_free(&key);
+			program_text_free(&key);
 			return;
 		}
 		g->key = key.data;
@@ -138,7 +138,7 @@ gather(gw_supervisors *supervisors, const char *tenant, json_t *message)
 								http_clock() + GATHER);
 	}
 	else
-		gw_text_free(&key);
+		program_text_free(&key);
 	json_decref(g->last);
 	g->last = json_incref(message);
 	g->packets += packets > 0 ? packets : 1;

@@ -57,14 +57,15 @@ gw_health_free(gw_health *health)
 static void
 answer(gw_health *health, http_id id)
 {
-	gw_text body = { 0 };
+	program_text body = { 0 };
 
 	if (health->active < 0)
-		gw_text_puts(&body, "{\"status\":\"unavailable\",\"active_sessions\":null}");
+		program_text_puts(&body, "{\"status\":\"unavailable\",\"active_sessions\":null}");
 	else
-		gw_text_printf(&body, "{\"status\":\"healthy\",\"active_sessions\":%lld}", health->active);
+		program_text_printf(&body, "{\"status\":\"healthy\",\"active_sessions\":%lld}",
+							health->active);
 	gw_answer(health->gateway, id, health->active < 0 ? 503 : 200, &body);
-	gw_text_free(&body);
+	program_text_free(&body);
 }
 
 static void

@@ -67,11 +67,11 @@ typedef struct webhook
 	bool spoken;
 	bool answered;
 	http_timer patience;
-	gw_text url;
-	gw_text type;
-	gw_text signature;
-	gw_text token;
-	gw_text body;
+	program_text url;
+	program_text type;
+	program_text signature;
+	program_text token;
+	program_text body;
 } webhook;
 
 /* ---------------------------------------------------------------------------
@@ -135,11 +135,11 @@ time_is_over(void *arg)
 static void
 free_webhook(webhook *w)
 {
-	gw_text_free(&w->url);
-	gw_text_free(&w->type);
-	gw_text_free(&w->signature);
-	gw_text_free(&w->token);
-	gw_text_free(&w->body);
+	program_text_free(&w->url);
+	program_text_free(&w->type);
+	program_text_free(&w->signature);
+	program_text_free(&w->token);
+	program_text_free(&w->body);
 	free(w);
 }
 
@@ -204,7 +204,7 @@ header_of(const http_request *request, const char *name)
  * the address that the tenant's endpoint has.  What the request itself says of its host counts for nothing.
  */
 static void
-write_url(const gw_webhooks *webhooks, const http_request *request, gw_text *url)
+write_url(const gw_webhooks *webhooks, const http_request *request, program_text *url)
 {
 	const gw_options *options = webhooks->gateway->options;
 	http_text target = http_request_target(request);
@@ -213,15 +213,15 @@ write_url(const gw_webhooks *webhooks, const http_request *request, gw_text *url
 	char origin[MB_ORIGIN_SIZE];
 
 	if (options->public_url != NULL)
-		gw_text_puts(url, options->public_url);
+		program_text_puts(url, options->public_url);
 	else if (gw_limits_proxied(webhooks->gateway->limits, request) &&
 			 mb_forwarded_origin(proto.data, proto.length, host.data, host.length, origin))
-		gw_text_puts(url, origin);
-	gw_text_add(url, target.data, target.length);
+		program_text_puts(url, origin);
+	program_text_add(url, target.data, target.length);
 }
 
 static void
-set_text(webhook *w, int i, const gw_text *text, bool present)
+set_text(webhook *w, int i, const program_text *text, bool present)
 {
 	w->unit.values[i] = present ? text->data : NULL;
 	w->unit.lengths[i] = (int) text->length;
@@ -252,10 +252,10 @@ on_request(void *context, http_request *request)
 	w->id = http_request_id(request);
 	w->spoken = ((const path *) match.route->target)->spoken;
 	write_url(webhooks, request, &w->url);
-	gw_text_add(&w->type, type.data, type.length);
-	gw_text_add(&w->signature, signature.data, signature.length);
-	gw_text_add(&w->token, token.data, token.length);
-	gw_text_add(&w->body, body.data, body.length);
+	program_text_add(&w->type, type.data, type.length);
+	program_text_add(&w->signature, signature.data, signature.length);
+	program_text_add(&w->token, token.data, token.length);
+	program_text_add(&w->body, body.data, body.length);
 	if (w->url.failed || w->type.failed || w->signature.failed || w->token.failed || w->body.failed)
 	{
 		apologise(w, "out of memory");

@@ -155,17 +155,11 @@ main(int argc, char **argv)
 {
 	speech_options options;
 	int port = -1;
+	int status = speech_options_read(&options, argc, argv);
 	bool ok;
 
-	switch (speech_options_parse(&options, argc, argv))
-	{
-		case SPEECH_OPTIONS_DONE:
-			return 0;
-		case SPEECH_OPTIONS_BAD:
-			return 2;
-		case SPEECH_OPTIONS_RUN:
-			break;
-	}
+	if (status != 0)
+		return status - 1;
 	speech_log_set_quiet(options.quiet);
 	ok = start(&options, &port);
 	if (ok)

@@ -1,6 +1,6 @@
 /*
  * options.h
- *	  What the command line decides: addresses, limits, models.
+ *	  What flags and a configuration file decide: addresses, limits, models.
  */
 #ifndef SPEECH_OPTIONS_H
 #define SPEECH_OPTIONS_H
@@ -36,16 +36,10 @@ typedef struct speech_options
 	bool quiet;				/* log errors only */
 } speech_options;
 
-typedef enum speech_options_outcome
-{
-	SPEECH_OPTIONS_RUN,
-	SPEECH_OPTIONS_DONE, /* --help, --version: answered on standard output */
-	SPEECH_OPTIONS_BAD	 /* said why on standard error */
-} speech_options_outcome;
-
 /*
- * Reads the command line.  Strings point into argv or are constants.
+ * Reads the flags and the file that they name. 0: go on; else the program's exit status plus 1: what there is to say
+ * has been said. Texts live as long as the program.
  */
-extern speech_options_outcome speech_options_parse(speech_options *options, int argc, char **argv);
+extern int speech_options_read(speech_options *options, int argc, char **argv);
 
 #endif /* SPEECH_OPTIONS_H */

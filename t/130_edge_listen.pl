@@ -39,7 +39,7 @@ for my $case (
         'listen', '--config', 'bad.conf' ],
     [ 'no device', 2, qr/listen needs a device/, 'listen' ],
     [ 'no kind of device', 2, qr/"tape" is no kind of device/, 'listen', 'tape:1' ],
-    [ 'a device without a kind', 2, qr/"digits.wav" is no device/, 'listen', 'digits.wav' ],
+    [ 'a missing file without a kind', 3, qr/none.wav: No such file/, 'listen', 'none.wav' ],
     [ 'a missing file', 3, qr/none.wav: No such file/, 'listen', 'file:none.wav' ],
     [ 'a directory', 6, qr/is a directory/i, 'listen', 'file:.' ],
     [ 'no audio', 6, qr/good.conf: cannot be read as audio/, 'listen', 'file:good.conf' ],

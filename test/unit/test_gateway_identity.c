@@ -3,7 +3,7 @@
  *	  What a gateway remembers of tokens: a revocation that is told while the database is being asked is not
  *	  forgotten over the answer, whichever of the two came first, nor over what was committed before it.
  *
- * Link with: -I../http -I/usr/include/postgresql
+ * Link with: -I../http -I.. -I/usr/include/postgresql
  */
 #define _GNU_SOURCE
 #include "check.h"
@@ -52,14 +52,14 @@ http_request_header_count(const http_request *request, const char *name)
 }
 
 void
-gw_text_puts(gw_text *text, const char *string)
+program_text_puts(program_text *text, const char *string)
 {
 	(void) text;
 	(void) string;
 }
 
 void
-gw_text_printf(gw_text *text, const char *format, ...)
+program_text_printf(program_text *text, const char *format, ...)
 {
 	(void) text;
 	(void) format;

@@ -12,14 +12,14 @@
 #include <string.h>
 
 void
-gw_text_free(gw_text *text)
+program_text_free(program_text *text)
 {
 	free(text->data);
-	*text = (gw_text){ 0 };
+	*text = (program_text){ 0 };
 }
 
 static bool
-make_room(gw_text *text, size_t n)
+make_room(program_text *text, size_t n)
 {
 	size_t room = text->room == 0 ? 256 : text->room;
 	char *data;
@@ -42,7 +42,7 @@ make_room(gw_text *text, size_t n)
 }
 
 void
-gw_text_add(gw_text *text, const void *bytes, size_t n)
+program_text_add(program_text *text, const void *bytes, size_t n)
 {
 	if (!make_room(text, n))
 		return;
@@ -53,13 +53,13 @@ gw_text_add(gw_text *text, const void *bytes, size_t n)
 }
 
 void
-gw_text_puts(gw_text *text, const char *string)
+program_text_puts(program_text *text, const char *string)
 {
-	gw_text_add(text, string, strlen(string));
+	program_text_add(text, string, strlen(string));
 }
 
 void
-gw_text_printf(gw_text *text, const char *format, ...)
+program_text_printf(program_text *text, const char *format, ...)
 {
 	va_list list;
 	int n;
@@ -76,56 +76,56 @@ gw_text_printf(gw_text *text, const char *format, ...)
 }
 
 void
-gw_text_json(gw_text *text, const char *bytes, size_t n)
+program_text_json(program_text *text, const char *bytes, size_t n)
 {
 	size_t done = 0;
 
-	gw_text_add(text, "\"", 1);
+	program_text_add(text, "\"", 1);
 	for (size_t i = 0; i < n; i++)
 	{
 		unsigned char c = (unsigned char) bytes[i];
 
 		if (c >= 0x20 && c != '"' && c != '\\')
 			continue;
-		gw_text_add(text, bytes + done, i - done);
+		program_text_add(text, bytes + done, i - done);
 		done = i + 1;
 		switch (c)
 		{
 			case '"':
-				gw_text_puts(text, "\\\"");
+				program_text_puts(text, "\\\"");
 				break;
 			case '\\':
-				gw_text_puts(text, "\\\\");
+				program_text_puts(text, "\\\\");
 				break;
 			case '\n':
-				gw_text_puts(text, "\\n");
+				program_text_puts(text, "\\n");
 				break;
 			case '\r':
-				gw_text_puts(text, "\\r");
+				program_text_puts(text, "\\r");
 				break;
 			case '\t':
-				gw_text_puts(text, "\\t");
+				program_text_puts(text, "\\t");
 				break;
 			default:
-				gw_text_printf(text, "\\u%04x", c);
+				program_text_printf(text, "\\u%04x", c);
 		}
 	}
-	gw_text_add(text, bytes + done, n - done);
-	gw_text_add(text, "\"", 1);
+	program_text_add(text, bytes + done, n - done);
+	program_text_add(text, "\"", 1);
 }
 
 void
-gw_text_int32(gw_text *text, int32_t value)
+program_text_int32(program_text *text, int32_t value)
 {
 	uint32_t network = htonl((uint32_t) value);
 
-	gw_text_add(text, &network, sizeof(network));
+	program_text_add(text, &network, sizeof(network));
 }
 
 void
-gw_text_int64(gw_text *text, int64_t value)
+program_text_int64(program_text *text, int64_t value)
 {
 	uint64_t network = htobe64((uint64_t) value);
 
-	gw_text_add(text, &network, sizeof(network));
+	program_text_add(text, &network, sizeof(network));
 }

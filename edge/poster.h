@@ -1,0 +1,64 @@
+/*
+ * poster.h
+ *	  Packets of a call to ingest_packets(), in batches, each of which is a transaction.
+ *
+ * Several batches are under way at a time. A batch is kept until the server has answered it; when the session is lost, those that it had not
+ * answered are sent again over the next one, where what had arrived after all is a duplicate, and so acknowledged.
+ * Everything here waits.
+ */
+#ifndef EDGE_POSTER_H
+#define EDGE_POSTER_H
+
+#include <stdatomic.h>
+
+#include "server.h"
+
+#define EDGE_POSTER_UNDER_WAY 4
+#define EDGE_POSTER_BATCH 50 /* packets, a second of one track */
+
+typedef struct edge_poster edge_poster;
+
+typedef struct edge_packet
+{
+	const char *call_id;
+	const char *track; /* NULL: the call's first */
+	int64_t sequence;
+	int64_t sent_at; /* microseconds since 1970; 0: nobody knows */
+	const uint8_t *data;
+	size_t n;
+} edge_packet;
+
+/* What all packets of a poster have in common. Texts stay where they are. */
+typedef struct edge_poster_options
+{
+	const char *tenant;		 /* NULL: the role's */
+	const char *encoding;	 /* NULL: the call's */
+	const char *sample_rate; /* NULL: the call's */
+	int patience;			 /* seconds that the server may be away; -1: for ever */
+	const _Atomic int64_t *
+		deadline; /* CLOCK_MONOTONIC after which nothing is waited for; 0: there is none yet; may be NULL */
+} edge_poster_options;
+
+typedef struct edge_poster_counters
+{
+	uint64_t sent; /* packets, each once */
+	uint64_t acknowledged;
+	uint64_t duplicates; /* of these, that were there already */
+	uint64_t sessions;	 /* begun after the first one */
+	int64_t answered;	 /* CLOCK_MONOTONIC when an answer came last */
+} edge_poster_counters;
+
+/* Over a session that is up, and stays the caller's while nothing is under way. NULL: out of memory. */
+extern edge_poster *edge_poster_new(edge_server *server, const edge_poster_options *options);
+extern void edge_poster_free(edge_poster *poster);
+
+/* Takes a packet, and sends when a batch is full. Anything but OK: no more of them, server->problem says why. */
+extern edge_exit edge_poster_add(edge_poster *poster, const edge_packet *packet);
+
+/* Sends what has been added; waits until all of it has been answered. */
+extern edge_exit edge_poster_send(edge_poster *poster);
+extern edge_exit edge_poster_finish(edge_poster *poster);
+
+extern const edge_poster_counters *edge_poster_count(const edge_poster *poster);
+
+#endif /* EDGE_POSTER_H */
