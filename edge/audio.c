@@ -15,15 +15,15 @@
 #define SECOND INT64_C(1000000000)
 #define MILLISECOND INT64_C(1000000)
 
-const edge_audio_driver *const edge_audio_drivers[] = { &edge_file_driver, &edge_stdin_driver,
-														NULL };
+const edge_audio_driver *const edge_audio_drivers[] = { &edge_alsa_driver, &edge_file_driver,
+														&edge_stdin_driver, NULL };
 
 int64_t
-edge_monotonic(void)
+edge_clock(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_BOOTTIME, &now);
 	return now.tv_sec * SECOND + now.tv_nsec;
 }
 
@@ -62,7 +62,7 @@ edge_audio_open(edge_audio *audio, const char *name, const edge_audio_request *r
 		}
 		audio->traits.block = (size_t) audio->traits.sample_rate * EDGE_BLOCK_MS / 1000;
 		if (request->real_pace && audio->traits.pace == EDGE_PACED_BY_NOBODY)
-			audio->begun = edge_monotonic();
+			audio->begun = edge_clock();
 		return EDGE_AUDIO_OK;
 	}
 	return edge_audio_say(audio, EDGE_AUDIO_NAME, "\"%.*s\" is no kind of device, see --help",
@@ -84,11 +84,11 @@ static edge_audio_status
 keep_pace(const edge_audio *audio, int timeout)
 {
 	int64_t due = time_of(audio, audio->position.captured + audio->traits.block);
-	int64_t latest = edge_monotonic() + timeout * MILLISECOND;
+	int64_t latest = edge_clock() + timeout * MILLISECOND;
 	int64_t until = due < latest ? due : latest;
 	struct timespec at = { .tv_sec = until / SECOND, .tv_nsec = until % SECOND };
 
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+	while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &at, NULL) == EINTR)
 		;
 	return due <= latest ? EDGE_AUDIO_OK : EDGE_AUDIO_LATER;
 }
@@ -144,7 +144,7 @@ edge_audio_drop(edge_audio *audio)
 void
 edge_audio_where(edge_audio *audio, edge_audio_position *position)
 {
-	audio->position.time = edge_monotonic();
+	audio->position.time = edge_clock();
 	if (audio->driver->position != NULL)
 		audio->driver->position(audio, &audio->position);
 	*position = audio->position;

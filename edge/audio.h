@@ -2,8 +2,9 @@
  * audio.h
  *	  Where audio comes from and goes to: one interface, a back end a kind of device.
  *
- * A device is named by its kind and what that kind calls it, "alsa:hw:CARD=Device", "file:call.mp3", "stdin:"; a name without a kind is a file's. Each back end is
- * a file with an edge_audio_driver and a line in the list in audio.c; nobody else knows which there are.
+ * A device is named by its kind and what that kind calls it, "alsa:hw:CARD=Device", "file:call.mp3", "stdin:"; a name
+ * without a kind is a file's. Each back end is a file with an edge_audio_driver and a line in the list in audio.c;
+ * nobody else knows which there are.
  *
  * Samples are int16, channels interleaved, as the back end made them of what the device has. They are read and
  * written in blocks of 20 ms, which is what a packet holds. One thread uses a device at a time, but for reading
@@ -79,10 +80,9 @@ typedef struct edge_audio_traits
 /* What came with the frames of one read. */
 typedef struct edge_audio_block
 {
-	size_t frames; /* traits.block, and fewer at the end only */
+	size_t frames; /* traits.block, and fewer at the end and before a gap */
 	uint64_t lost; /* frames that are missing before these */
-	int64_t
-		time; /* CLOCK_MONOTONIC in nanoseconds of the first of them; 0: they have none, as those of a file */
+	int64_t time;  /* edge_clock() of the first of them; 0: they have none, as those of a file */
 } edge_audio_block;
 
 /* Frames since the device was opened. */
@@ -92,10 +92,9 @@ typedef struct edge_audio_position
 	uint64_t lost;	   /* of these */
 	uint64_t written;
 	uint64_t played; /* of what was written, what has been heard, or dropped */
-	int64_t time;	 /* CLOCK_MONOTONIC in nanoseconds when that was so */
+	int64_t time;	 /* edge_clock() when that was so */
 	unsigned overruns;
 	unsigned suspends;
-	unsigned short_reads;
 } edge_audio_position;
 
 typedef struct edge_audio edge_audio;
@@ -163,7 +162,7 @@ extern edge_audio_status
 edge_audio_say(edge_audio *audio, edge_audio_status status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* CLOCK_MONOTONIC in nanoseconds. */
-extern int64_t edge_monotonic(void);
+/* CLOCK_BOOTTIME in nanoseconds: it is never set, and goes on while the machine sleeps. */
+extern int64_t edge_clock(void);
 
 #endif /* EDGE_AUDIO_H */

@@ -7,6 +7,7 @@
 
 #include "audio.h"
 
+extern const edge_audio_driver edge_alsa_driver;
 extern const edge_audio_driver edge_file_driver;
 extern const edge_audio_driver edge_stdin_driver;
 

@@ -10,6 +10,8 @@
 const edge_command edge_commands[] = {
 	{ "send", true, "send FILE --call ID",
 	  "makes a call of a file, or adds what it has not got yet", edge_send },
+	{ "capture", true, "capture [KIND:NAME]",
+	  "makes calls of what a device hears, for as long as it runs", edge_capture },
 	{ "listen", true, "listen [KIND:NAME]",
 	  "says what a device or file is, how loud, and which digits it has", edge_listen },
 	{ 0 },

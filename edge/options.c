@@ -33,6 +33,20 @@ static const program_setting list[] = {
 	  "send: nothing follows, so that the call can be transcribed [on]" },
 	{ "patience", PROGRAM_NUMBER, FIELD(patience), 0, 86400, 0,
 	  "send: seconds that the server may be away [60]" },
+	{ "name", PROGRAM_TEXT, FIELD(name), 0, 0, 1,
+	  "capture: what stands before the ids of calls [the host's name]" },
+	{ "gate", PROGRAM_TEXT, FIELD(gate), 0, 0, 1,
+	  "capture: a call begins with voice, with dtmf, or at once: off [off]" },
+	{ "hangover", PROGRAM_NUMBER, FIELD(hangover), 0, 3600, 1,
+	  "capture: seconds without either until the call is over [20]" },
+	{ "call-minutes", PROGRAM_NUMBER, FIELD(call_minutes), 0, 1440, 1,
+	  "capture: of a call, and then another one begins [60]" },
+	{ "memory", PROGRAM_NUMBER, FIELD(memory), 0, 3600, 1,
+	  "capture: seconds that may wait for the database; then the oldest are dropped [60]" },
+	{ "batch", PROGRAM_NUMBER, FIELD(batch_ms), 0, 10000, 20,
+	  "capture: milliseconds that a packet may wait for others [500]" },
+	{ "grace", PROGRAM_NUMBER, FIELD(grace), 0, 600, 0,
+	  "capture: seconds to post what is left at the end [10]" },
 	{ "device", PROGRAM_TEXT, FIELD(device), 0, 0, 1, "where audio comes from, KIND:NAME [none]" },
 	{ "rate", PROGRAM_NUMBER, FIELD(sample_rate), 0, EDGE_MAX_RATE, 1000,
 	  "samples a second, of a device that can choose and of samples without a header" },
@@ -93,7 +107,15 @@ edge_options_read(edge_options *options, int argc, char **argv)
 										.wrong = EDGE_EXIT_USAGE,
 										.word = take_word };
 
-	*options = (edge_options){ .database = "", .complete = true, .patience = 60 };
+	*options = (edge_options){ .database = "",
+							   .complete = true,
+							   .patience = 60,
+							   .gate = "off",
+							   .hangover = 20,
+							   .call_minutes = 60,
+							   .memory = 60,
+							   .batch_ms = 500,
+							   .grace = 10 };
 	return program_settings_read(&settings, options, argc, argv);
 }
 

@@ -35,6 +35,14 @@ typedef struct edge_options
 	int call_rate;
 	bool complete;
 	int patience; /* seconds that the server may be away */
+
+	const char *name; /* of this edge, before the ids of its calls */
+	const char *gate; /* what a call begins with */
+	int hangover;	  /* seconds without it until the call is over */
+	int call_minutes; /* of a call, and then another one begins */
+	int memory;		  /* seconds that may wait for the database */
+	int batch_ms;
+	int grace;
 } edge_options;
 
 /* 0: go on; else the program's exit status plus 1: what there is to say has been said. */

@@ -41,9 +41,10 @@ struct edge_poster
 	edge_server *server;
 	edge_poster_options options;
 	batch batches[RING];
-	int first;	   /* the oldest that was not answered */
-	int under_way; /* of those from there on; the next one is being filled */
-	bool prepared; /* this session */
+	int first;		/* the oldest that was not answered */
+	int under_way;	/* of those from there on; the next one is being filled */
+	bool prepared;	/* this session */
+	bool pipelined; /* it is ours alone */
 	edge_poster_counters counters;
 };
 
@@ -103,7 +104,7 @@ is_over(const edge_poster *poster)
 {
 	int64_t deadline = poster->options.deadline == NULL ? 0 : *poster->options.deadline;
 
-	return deadline != 0 && edge_monotonic() >= deadline;
+	return deadline != 0 && edge_clock() >= deadline;
 }
 
 static edge_exit
@@ -120,7 +121,7 @@ lost(edge_poster *poster)
 static edge_exit
 wait_for(edge_poster *poster, short events, int64_t until)
 {
-	while (!is_over(poster) && edge_monotonic() < until)
+	while (!is_over(poster) && edge_clock() < until)
 	{
 		struct pollfd socket = { .fd = PQsocket(poster->server->pg), .events = events };
 
@@ -130,20 +131,26 @@ wait_for(edge_poster *poster, short events, int64_t until)
 	return edge_server_say(poster->server, EDGE_EXIT_UNREACHABLE, "the database does not answer");
 }
 
-/* A statement is prepared, and from then on only batches go over the session. */
+/* The statement is prepared, and from then on only batches go over the session. */
 static edge_exit
 prepare(edge_poster *poster)
 {
 	PGconn *pg = poster->server->pg;
-	PGresult *result = PQprepare(pg, "ingest", ingest, 0, NULL);
-	edge_exit status = edge_server_judge(poster->server, result);
+	edge_exit status = EDGE_EXIT_OK;
 
-	PQclear(result);
+	if (!poster->prepared)
+	{
+		PGresult *result = PQprepare(pg, "ingest", ingest, 0, NULL);
+
+		status = edge_server_judge(poster->server, result);
+		PQclear(result);
+	}
 	if (status != EDGE_EXIT_OK)
 		return status;
+	poster->prepared = true;
 	if (PQsetnonblocking(pg, 1) != 0 || !PQenterPipelineMode(pg))
 		return lost(poster);
-	poster->prepared = true;
+	poster->pipelined = true;
 	return EDGE_EXIT_OK;
 }
 
@@ -153,7 +160,9 @@ release(edge_poster *poster)
 {
 	PGconn *pg = poster->server->pg;
 
-	poster->prepared = false;
+	if (!poster->pipelined)
+		return EDGE_EXIT_OK;
+	poster->pipelined = false;
 	if (pg == NULL || (PQexitPipelineMode(pg) && PQsetnonblocking(pg, 0) == 0))
 		return EDGE_EXIT_OK;
 	return lost(poster);
@@ -189,7 +198,7 @@ send_batch(edge_poster *poster, batch *b)
 		return lost(poster);
 	while ((left = PQflush(pg)) > 0)
 	{
-		edge_exit status = wait_for(poster, POLLIN | POLLOUT, edge_monotonic() + ANSWER_TIME);
+		edge_exit status = wait_for(poster, POLLIN | POLLOUT, edge_clock() + ANSWER_TIME);
 
 		if (status != EDGE_EXIT_OK)
 			return status;
@@ -227,7 +236,7 @@ static edge_exit
 next_result(edge_poster *poster, PGresult **result)
 {
 	PGconn *pg = poster->server->pg;
-	int64_t until = edge_monotonic() + ANSWER_TIME;
+	int64_t until = edge_clock() + ANSWER_TIME;
 
 	while (PQisBusy(pg))
 	{
@@ -267,7 +276,7 @@ take_answer(edge_poster *poster)
 	if (status != EDGE_EXIT_OK)
 		return status;
 	poster->counters.acknowledged += (uint64_t) b->n;
-	poster->counters.answered = edge_monotonic();
+	poster->counters.answered = edge_clock();
 	empty(b);
 	poster->first = (poster->first + 1) % RING;
 	poster->under_way--;
@@ -288,8 +297,8 @@ pause_for(const edge_poster *poster, int64_t pause)
 
 	if (getrandom(&random, sizeof(random), GRND_NONBLOCK) != sizeof(random))
 		random = 0;
-	until = edge_monotonic() + pause / 2 + (int64_t) random % (pause / 2 + 1);
-	while (!is_over(poster) && edge_monotonic() < until)
+	until = edge_clock() + pause / 2 + (int64_t) random % (pause / 2 + 1);
+	while (!is_over(poster) && edge_clock() < until)
 		nanosleep(&(struct timespec){ .tv_nsec = 20 * MILLISECOND }, NULL);
 }
 
@@ -304,7 +313,7 @@ begin_again(edge_poster *poster)
 		status = edge_server_connect(poster->server);
 		poster->counters.sessions++;
 	}
-	if (status == EDGE_EXIT_OK)
+	if (status == EDGE_EXIT_OK && !poster->pipelined)
 		status = prepare(poster);
 	for (int i = 0; status == EDGE_EXIT_OK && i < poster->under_way; i++)
 	{
@@ -314,23 +323,51 @@ begin_again(edge_poster *poster)
 	return status;
 }
 
+static void
+disconnect(edge_poster *poster)
+{
+	edge_server_disconnect(poster->server);
+	poster->prepared = poster->pipelined = false;
+}
+
+/* Whether time may mend that, as far as there is patience. */
+static bool
+may_pass(const edge_poster *poster, edge_exit status, int64_t since)
+{
+	int patience = poster->options.patience;
+
+	if (status == EDGE_EXIT_OK || status == EDGE_EXIT_REFUSED || is_over(poster))
+		return false;
+	return patience < 0 ||
+		   (status == EDGE_EXIT_UNREACHABLE && edge_clock() - since < patience * SECOND);
+}
+
+static void
+notice(const edge_poster *poster, bool connected)
+{
+	if (poster->options.notice != NULL)
+		poster->options.notice(poster->options.arg, connected);
+}
+
 /* Makes of a failure that time may mend a new session, for as long as there is patience. */
 static edge_exit
 recover(edge_poster *poster, edge_exit status)
 {
-	int64_t begun = edge_monotonic();
+	int64_t begun = edge_clock();
 	int64_t pause = SECOND / 8;
+	bool was_lost = false;
 
-	while (status == EDGE_EXIT_UNREACHABLE && !is_over(poster) &&
-		   (poster->options.patience < 0 ||
-			edge_monotonic() - begun < poster->options.patience * SECOND))
+	while (may_pass(poster, status, begun))
 	{
-		edge_server_disconnect(poster->server);
-		poster->prepared = false;
+		was_lost = true;
+		notice(poster, false);
+		disconnect(poster);
 		pause_for(poster, pause);
 		pause = pause * 2 < MAX_PAUSE ? pause * 2 : MAX_PAUSE;
 		status = begin_again(poster);
 	}
+	if (was_lost && status == EDGE_EXIT_OK)
+		notice(poster, true);
 	return status;
 }
 
@@ -351,7 +388,7 @@ edge_poster_send(edge_poster *poster)
 		status = answer_or_recover(poster);
 	if (status != EDGE_EXIT_OK)
 		return status;
-	if (!poster->prepared)
+	if (!poster->pipelined)
 		status = recover(poster, begin_again(poster));
 	if (status != EDGE_EXIT_OK)
 		return status;
@@ -367,9 +404,41 @@ edge_poster_finish(edge_poster *poster)
 
 	while (status == EDGE_EXIT_OK && poster->under_way > 0)
 		status = answer_or_recover(poster);
-	if (status == EDGE_EXIT_OK && poster->prepared)
+	return status == EDGE_EXIT_OK ? release(poster) : status;
+}
+
+edge_exit
+edge_poster_run(edge_poster *poster, edge_exit (*what)(edge_server *server, void *arg), void *arg)
+{
+	edge_exit status = edge_poster_finish(poster);
+
+	if (status == EDGE_EXIT_OK && poster->server->pg == NULL)
+		status = recover(poster, begin_again(poster));
+	while (status == EDGE_EXIT_OK)
+	{
 		status = release(poster);
+		if (status == EDGE_EXIT_OK)
+			status = what(poster->server, arg);
+		if (status == EDGE_EXIT_OK)
+			return status;
+		status = recover(poster, status);
+	}
 	return status;
+}
+
+uint64_t
+edge_poster_forget(edge_poster *poster)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < RING; i++)
+	{
+		n += (uint64_t) poster->batches[i].n;
+		empty(&poster->batches[i]);
+	}
+	poster->under_way = 0;
+	disconnect(poster);
+	return n;
 }
 
 edge_exit

@@ -2,9 +2,9 @@
  * poster.h
  *	  Packets of a call to ingest_packets(), in batches, each of which is a transaction.
  *
- * Several batches are under way at a time. A batch is kept until the server has answered it; when the session is lost, those that it had not
- * answered are sent again over the next one, where what had arrived after all is a duplicate, and so acknowledged.
- * Everything here waits.
+ * Several batches are under way at a time. A batch is kept until the server has answered it; when the session is lost,
+ * those that it had not answered are sent again over the next one, where what had arrived after all is a duplicate, and
+ * so acknowledged. Everything here waits.
  */
 #ifndef EDGE_POSTER_H
 #define EDGE_POSTER_H
@@ -34,9 +34,13 @@ typedef struct edge_poster_options
 	const char *tenant;		 /* NULL: the role's */
 	const char *encoding;	 /* NULL: the call's */
 	const char *sample_rate; /* NULL: the call's */
-	int patience;			 /* seconds that the server may be away; -1: for ever */
+	int patience; /* seconds that the server may be away; -1: for ever, whatever it says but REFUSED */
 	const _Atomic int64_t *
-		deadline; /* CLOCK_MONOTONIC after which nothing is waited for; 0: there is none yet; may be NULL */
+		deadline; /* edge_clock() after which nothing is waited for; 0: there is none yet; may be NULL */
+
+	/* A session was lost, could not be begun, or has been begun after that; may be NULL. */
+	void (*notice)(void *arg, bool connected);
+	void *arg;
 } edge_poster_options;
 
 typedef struct edge_poster_counters
@@ -45,7 +49,7 @@ typedef struct edge_poster_counters
 	uint64_t acknowledged;
 	uint64_t duplicates; /* of these, that were there already */
 	uint64_t sessions;	 /* begun after the first one */
-	int64_t answered;	 /* CLOCK_MONOTONIC when an answer came last */
+	int64_t answered;	 /* edge_clock() when an answer came last */
 } edge_poster_counters;
 
 /* Over a session that is up, and stays the caller's while nothing is under way. NULL: out of memory. */
@@ -58,6 +62,16 @@ extern edge_exit edge_poster_add(edge_poster *poster, const edge_packet *packet)
 /* Sends what has been added; waits until all of it has been answered. */
 extern edge_exit edge_poster_send(edge_poster *poster);
 extern edge_exit edge_poster_finish(edge_poster *poster);
+
+/*
+ * Does something else over the session, when all that was sent has been answered, and again as long as the server is
+ * away meanwhile.
+ */
+extern edge_exit
+edge_poster_run(edge_poster *poster, edge_exit (*what)(edge_server *server, void *arg), void *arg);
+
+/* Forgets what has not been answered, with its session: how many packets. */
+extern uint64_t edge_poster_forget(edge_poster *poster);
 
 extern const edge_poster_counters *edge_poster_count(const edge_poster *poster);
 

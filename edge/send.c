@@ -80,7 +80,7 @@ show_progress(sender *s)
 {
 	double rate = s->audio.traits.sample_rate;
 	double seconds = (double) s->audio.position.captured / rate;
-	int64_t now = edge_monotonic();
+	int64_t now = edge_clock();
 
 	if (!isatty(STDERR_FILENO) || now - s->last_shown < 200000000)
 		return;

@@ -103,14 +103,14 @@ ignore_notice(void *arg, const PGresult *result)
 static edge_exit
 establish(edge_server *server)
 {
-	int64_t until = edge_monotonic() + CONNECT_TIME * INT64_C(1000000);
+	int64_t until = edge_clock() + CONNECT_TIME * INT64_C(1000000);
 	PostgresPollingStatusType next = PGRES_POLLING_WRITING;
 
 	while (next != PGRES_POLLING_OK)
 	{
 		struct pollfd wait = { .fd = PQsocket(server->pg),
 							   .events = next == PGRES_POLLING_READING ? POLLIN : POLLOUT };
-		int64_t left = (until - edge_monotonic()) / 1000000;
+		int64_t left = (until - edge_clock()) / 1000000;
 
 		if (next == PGRES_POLLING_FAILED || PQstatus(server->pg) == CONNECTION_BAD)
 			return why_not(server);

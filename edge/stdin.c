@@ -68,11 +68,11 @@ stdin_read(edge_audio *audio, int16_t *samples, edge_audio_block *block, int tim
 	stdin_state *state = audio->state;
 	size_t frame = mb_encoding_sample_size(state->encoding) * (size_t) audio->traits.channels;
 	size_t whole = audio->traits.block * frame;
-	int64_t until = edge_monotonic() + (int64_t) timeout * 1000000;
+	int64_t until = edge_clock() + (int64_t) timeout * 1000000;
 
 	while (state->n < whole)
 	{
-		int64_t rest = (until - edge_monotonic()) / 1000000;
+		int64_t rest = (until - edge_clock()) / 1000000;
 		struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
 		int ready = poll(&input, 1, rest < 0 ? 0 : (int) rest);
 		ssize_t got;

@@ -1,0 +1,401 @@
+/*
+ * capture.c
+ *	  "mulberry-edge capture": what a device hears becomes calls, for as long as the program runs.
+ *
+ * Three threads: one moves samples from the device into a ring, this one makes packets of them, a third one posts. Only the
+ * last one waits for the database.
+ */
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "gate.h"
+#include "outbox.h"
+#include "packets.h"
+#include "recorder.h"
+
+#define BEFORE 50 /* blocks before a gate opens that belong to the call: a second */
+#define TURN 1000 /* milliseconds */
+
+typedef struct capture capture;
+
+typedef struct channel
+{
+	capture *capture;
+	const char *track; /* NULL: the call's first */
+	edge_packets *packets;
+} channel;
+
+struct capture
+{
+	const edge_options *options;
+	edge_recorder *recorder;
+	edge_audio_traits traits;
+	edge_outbox *outbox;
+	edge_gate *gate;
+	mb_encoding encoding;
+	int sample_rate;
+	char rate_text[8];
+	channel channels[EDGE_MAX_CHANNELS];
+	bool in_call;
+	bool refused; /* the server does not take this call any more */
+	char call_id[129];
+	unsigned calls;
+	int64_t call_time; /* edge_clock() of its first frame */
+	uint64_t frames;   /* of the device, in all, those that were lost among them */
+	uint64_t lost;
+
+	/* what came last while the gate was closed */
+	int16_t *before;
+	edge_audio_block before_blocks[BEFORE];
+	unsigned n_before;
+	int signals;
+};
+
+/* Microseconds since 1970 of an edge_clock(), as the clock of the machine is now. */
+static int64_t
+wall_of(int64_t time)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000 - (edge_clock() - time) / 1000;
+}
+
+static void
+on_packet(void *arg, int64_t sequence, const uint8_t *data, size_t n)
+{
+	channel *c = arg;
+	capture *s = c->capture;
+	edge_packet packet = { .track = c->track,
+						   .sequence = sequence,
+						   .sent_at =
+							   wall_of(s->call_time + sequence * EDGE_BLOCK_MS * INT64_C(1000000)),
+						   .data = data,
+						   .n = n };
+
+	if (!edge_outbox_put(s->outbox, s->call_id, &packet))
+		s->refused = true;
+}
+
+/* An id that no other call has: the clock may be wrong, and the process one of many. */
+static void
+name_call(capture *s)
+{
+	struct timespec now;
+	struct tm utc;
+	char host[64] = "edge";
+	char time[32] = "";
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (gmtime_r(&now.tv_sec, &utc) != NULL)
+		strftime(time, sizeof(time), "%Y%m%dT%H%M%SZ", &utc);
+	gethostname(host, sizeof(host) - 1);
+	snprintf(s->call_id, sizeof(s->call_id), "%.60s-%s-%" PRIx64,
+			 s->options->name == NULL ? host : s->options->name, time,
+			 (uint64_t) edge_clock() / 1000000 * 1000 + s->calls++ % 1000);
+}
+
+static void
+end_call(capture *s)
+{
+	for (int i = 0; i < s->traits.channels; i++)
+	{
+		edge_packets_flush(s->channels[i].packets);
+		if (i == s->traits.channels - 1 && !s->refused)
+			edge_outbox_complete(s->outbox, s->call_id,
+								 edge_packets_sequences(s->channels[i].packets));
+		edge_packets_free(s->channels[i].packets);
+		s->channels[i].packets = NULL;
+	}
+	s->in_call = false;
+}
+
+/* False: out of memory. */
+static bool
+begin_call(capture *s, int64_t time)
+{
+	name_call(s);
+	s->refused = false;
+	s->call_time = time != 0 ? time : edge_clock();
+	for (int i = 0; i < s->traits.channels; i++)
+	{
+		s->channels[i].packets = edge_packets_new(s->traits.sample_rate, s->sample_rate,
+												  s->encoding, on_packet, &s->channels[i]);
+		if (s->channels[i].packets == NULL)
+			return false;
+	}
+	s->in_call = true;
+	return true;
+}
+
+static void
+feed(capture *s, const int16_t *samples, const edge_audio_block *block)
+{
+	for (int i = 0; i < s->traits.channels; i++)
+	{
+		if (block->lost > 0)
+			edge_packets_lost(s->channels[i].packets, block->lost);
+		edge_packets_feed(s->channels[i].packets, samples + i, block->frames, s->traits.channels);
+	}
+}
+
+/* Keeps a block that may turn out to belong to a call. */
+static void
+keep(capture *s, const int16_t *samples, const edge_audio_block *block)
+{
+	unsigned place = s->n_before++ % BEFORE;
+
+	s->before_blocks[place] = *block;
+	memcpy(s->before + place * s->traits.block * (size_t) s->traits.channels, samples,
+		   block->frames * (size_t) s->traits.channels * sizeof(int16_t));
+}
+
+static bool
+begin_with_what_was_kept(capture *s)
+{
+	unsigned first = s->n_before > BEFORE ? s->n_before - BEFORE : 0;
+
+	if (!begin_call(s, s->before_blocks[first % BEFORE].time))
+		return false;
+	for (unsigned i = first; i < s->n_before; i++)
+	{
+		edge_audio_block *block = &s->before_blocks[i % BEFORE];
+
+		if (i == first)
+			block->lost = 0;
+		feed(s, s->before + i % BEFORE * s->traits.block * (size_t) s->traits.channels, block);
+	}
+	s->n_before = 0;
+	return true;
+}
+
+/* Takes what is in the ring; false: out of memory. */
+static bool
+take_blocks(capture *s)
+{
+	const int16_t *samples;
+	edge_audio_block block;
+
+	while (edge_recorder_take(s->recorder, &samples, &block))
+	{
+		bool open = edge_gate_hear(s->gate, samples, block.frames, s->traits.channels);
+		int64_t most = (int64_t) s->options->call_minutes * 60 * 1000 / EDGE_BLOCK_MS;
+		bool fine = true;
+
+		s->frames += block.frames + block.lost;
+		s->lost += block.lost;
+		if (s->in_call &&
+			(!open || s->refused || edge_packets_sequences(s->channels[0].packets) >= most))
+			end_call(s);
+		if (s->in_call)
+			feed(s, samples, &block);
+		else
+			keep(s, samples, &block);
+		edge_recorder_done(s->recorder);
+		if (!s->in_call && open)
+			fine = begin_with_what_was_kept(s);
+		if (!fine)
+			return false;
+	}
+	return true;
+}
+
+/* On standard error, a line. */
+static void
+tell(capture *s)
+{
+	edge_recorder_state device;
+	edge_outbox_state posting;
+
+	edge_recorder_look(s->recorder, &device);
+	edge_outbox_look(s->outbox, &posting);
+	fprintf(stderr,
+			"mulberry-edge: device %s, %s; heard %.3f s, lost %.3f s (overruns %u, suspends %u, "
+			"departures %u, late %" PRIu64 " samples); call %s; database %s; acknowledged %" PRIu64
+			", waiting %" PRIu64 ", dropped %" PRIu64 " packets%s%s\n",
+			s->traits.detail,
+			device.away	   ? "away"
+			: device.ended ? "ended"
+						   : "recording",
+			(double) (s->frames - s->lost) / s->traits.sample_rate,
+			(double) s->lost / s->traits.sample_rate, device.overruns, device.suspends,
+			device.departures, device.late, s->in_call ? s->call_id : "none",
+			posting.connected ? "connected" : "away", posting.acknowledged, posting.waiting,
+			posting.dropped, posting.problem[0] == '\0' ? "" : "; ", posting.problem);
+}
+
+/* What a signal asks for; whether it is to end. */
+static bool
+heed_signal(capture *s)
+{
+	struct signalfd_siginfo info;
+
+	if (read(s->signals, &info, sizeof(info)) != sizeof(info))
+		return false;
+	if (info.ssi_signo != SIGUSR1)
+		return true;
+	tell(s);
+	return false;
+}
+
+static edge_exit
+serve(capture *s)
+{
+	uint64_t enough = (uint64_t) s->options->seconds * (uint64_t) s->traits.sample_rate;
+	edge_recorder_state state = { 0 };
+	bool was_away = false;
+	bool stop = false;
+
+	while (!stop)
+	{
+		struct pollfd ready[] = { { .fd = s->signals, .events = POLLIN },
+								  { .fd = edge_recorder_fd(s->recorder), .events = POLLIN } };
+
+		poll(ready, 2, TURN);
+		if ((ready[0].revents & POLLIN) != 0)
+			stop = heed_signal(s);
+		/* what is in the ring when it has ended is all there is */
+		edge_recorder_look(s->recorder, &state);
+		if (!take_blocks(s))
+			return edge_fail(EDGE_EXIT_FAILED, "out of memory");
+		if (state.away != was_away)
+			edge_fail(EDGE_EXIT_MISSING, state.away ? "the device is away" : "the device is back");
+		was_away = state.away;
+		stop = stop || state.ended || (enough > 0 && s->frames >= enough);
+	}
+	edge_recorder_stop(s->recorder);
+	if (!take_blocks(s))
+		return edge_fail(EDGE_EXIT_FAILED, "out of memory");
+	if (s->in_call)
+		end_call(s);
+	return EDGE_EXIT_OK;
+}
+
+static void
+catch_signals(capture *s)
+{
+	sigset_t handled;
+
+	sigemptyset(&handled);
+	sigaddset(&handled, SIGTERM);
+	sigaddset(&handled, SIGINT);
+	sigaddset(&handled, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &handled, NULL);
+	s->signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+/* What the settings say of calls and their tracks. */
+static edge_exit
+prepare(capture *s, edge_outbox_options *posting)
+{
+	static const char *const names[EDGE_MAX_CHANNELS] = { "left", "right" };
+	const edge_options *options = s->options;
+
+	posting->n_tracks = s->traits.channels;
+	if (options->n_tracks != 0 && options->n_tracks != s->traits.channels)
+		return edge_fail(EDGE_EXIT_USAGE, "there are %d channels, and %d tracks are named",
+						 s->traits.channels, options->n_tracks);
+	for (int i = 0; i < s->traits.channels; i++)
+	{
+		posting->track[i] = options->n_tracks > 0	 ? options->track[i]
+							: s->traits.channels > 1 ? names[i]
+													 : NULL;
+		s->channels[i] = (channel){ .capture = s, .track = posting->track[i] };
+	}
+	s->sample_rate = options->call_rate == 0 ? 8000 : options->call_rate;
+	snprintf(s->rate_text, sizeof(s->rate_text), "%d", s->sample_rate);
+	if (mb_encoding_from_name(options->call_encoding == NULL ? "mulaw" : options->call_encoding,
+							  &s->encoding) != MB_OK)
+		return edge_fail(EDGE_EXIT_USAGE, "call-encoding: must be mulaw, alaw or s16le");
+	s->channels[0].packets =
+		edge_packets_new(s->traits.sample_rate, s->sample_rate, s->encoding, on_packet, s);
+	if (s->channels[0].packets == NULL)
+		return edge_fail(EDGE_EXIT_FORMAT, "%d Hz cannot be converted to %d Hz",
+						 s->traits.sample_rate, s->sample_rate);
+	edge_packets_free(s->channels[0].packets);
+	s->channels[0].packets = NULL;
+	s->gate = edge_gate_new(options->gate, s->traits.sample_rate, options->hangover);
+	if (s->gate == NULL)
+		return edge_fail(EDGE_EXIT_USAGE,
+						 "gate: must be off, voice or dtmf, at 8000, 16000, 44100 or 48000 Hz");
+	s->before = malloc(BEFORE * s->traits.block * (size_t) s->traits.channels * sizeof(int16_t));
+	posting->call = (edge_call){ .tenant = options->tenant,
+								 .direction = options->direction,
+								 .from = options->from,
+								 .to = options->to,
+								 .attributes = options->attributes,
+								 .encoding = mb_encoding_name(s->encoding),
+								 .sample_rate = s->rate_text };
+	posting->seconds = options->memory;
+	posting->batch_ms = options->batch_ms;
+	posting->grace = options->grace;
+	return s->before == NULL ? edge_fail(EDGE_EXIT_FAILED, "out of memory") : EDGE_EXIT_OK;
+}
+
+/* From the first sample to the last answer. */
+static edge_exit
+run(capture *s, edge_server *server)
+{
+	edge_outbox_options posting = { .server = server };
+	edge_exit status = prepare(s, &posting);
+	uint64_t left;
+
+	if (status != EDGE_EXIT_OK)
+		return status;
+	s->outbox = edge_outbox_start(&posting);
+	if (s->outbox == NULL)
+		return edge_fail(EDGE_EXIT_FAILED, "out of memory");
+	fprintf(stderr, "mulberry-edge: recording: %s\n", s->traits.detail);
+	status = serve(s);
+	tell(s);
+	left = edge_outbox_stop(s->outbox);
+	if (left > 0)
+		return edge_fail(EDGE_EXIT_UNREACHABLE, "%" PRIu64 " packets were not posted", left);
+	return status;
+}
+
+edge_exit
+edge_capture(const edge_options *options)
+{
+	static capture s;
+	edge_audio_request request = edge_options_request(options);
+	const char *name = options->n_words > 1 ? options->word[1] : options->device;
+	edge_server server = { .conninfo = options->database };
+	edge_audio_status opened;
+	char problem[256];
+	edge_exit status;
+
+	s = (capture){ .options = options };
+	if (name == NULL)
+		return edge_fail(EDGE_EXIT_USAGE, "capture needs a device, such as alsa:hw:CARD=Device");
+	/* What somebody has to do is said now; a server that is away may come. Before the device is opened, which would not wait. */
+	status = edge_server_connect(&server);
+	if (status != EDGE_EXIT_OK)
+		edge_fail(status, "%s", server.problem);
+	if (status != EDGE_EXIT_OK && status != EDGE_EXIT_UNREACHABLE)
+		return status;
+	/* before there are threads, which would take them */
+	catch_signals(&s);
+	s.recorder = edge_recorder_start(name, &request, &opened, problem, sizeof(problem));
+	if (s.recorder == NULL)
+		status = edge_fail(edge_exit_of_audio(opened), "%s", problem);
+	else
+	{
+		s.traits = *edge_recorder_traits(s.recorder);
+		status = run(&s, &server);
+	}
+	edge_server_disconnect(&server);
+	edge_recorder_free(s.recorder);
+	edge_gate_free(s.gate);
+	free(s.before);
+	close(s.signals);
+	return status;
+}

@@ -1,0 +1,260 @@
+# "mulberry-edge capture" from a sound card that is paced by a clock and fails on command (test/edge/fakemic.c): each sample of it
+# tells when it was recorded, so that it can be said of every one in the database whether it is where it belongs, also behind overruns, a
+# machine that slept, a card that was unplugged, and a database that was away, stood still, or was away for too long.
+use strict;
+use warnings;
+
+use File::Temp qw(tempdir);
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use IPC::Run;
+use Mulberry::Cluster;
+use Mulberry::Edge;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $programs = $ENV{MULBERRY_PROGRAMS} // "$FindBin::RealBin/..";
+my $dir = tempdir(CLEANUP => 1);
+my $node = mulberry_cluster('edge_capture', preload => 0);
+sub sql { return $node->safe_psql('postgres', shift) }
+sql(q{CREATE ROLE pi LOGIN; SELECT mulberry.grant_access('pi', 'ingest')});
+my $database = $node->connstr('postgres') . ' user=pi';
+
+# A card of its own for each test, so that its samples begin anew.
+sub card
+{
+    my ($name, %option) = @_;
+    mkdir "$dir/$name";
+    my $settings = join ' ', map { "$_ $option{$_}" } keys %option;
+    spew_raw("$dir/$name.conf", "</usr/share/alsa/alsa.conf>\npcm_type.fakemic { lib \"$programs/build/libfakemic.so\" }\n"
+            . "pcm.mic { type fakemic dir \"$dir/$name\" $settings }\n");
+    $ENV{ALSA_CONFIG_PATH} = "$dir/$name.conf";
+    return "$dir/$name";
+}
+
+sub touch { spew_raw($_[0], '') }
+
+# Begins to capture; the calls that come of it have ids that begin with the name.
+sub capture
+{
+    my ($name, @flags) = @_;
+    my $self = { name => $name, err => '' };
+    $self->{run} = IPC::Run::start([ $edge, 'capture', 'alsa:mic', '--name', $name, '--database', $database, '--batch', 100, '--call-encoding', 's16le', @flags ],
+        '<', \'', '>', \my $out, '2>', \$self->{err});
+    $self->{pid} = $self->{run}{KIDS}[0]{PID};
+    return $self;
+}
+
+# Waits until the server has so many packets more than it had, or until a line was said.
+sub wait_for_packets
+{
+    my ($self, $more) = @_;
+    my $count = "SELECT coalesce(sum(total_packets_received), 0) FROM mulberry.call_status WHERE call_id LIKE '$self->{name}-%'";
+    my $now = sql($count);
+    wait_for_true($node, "SELECT ($count) >= $now + $more", "$more more packets have come");
+}
+
+sub wait_for_line
+{
+    my ($self, $pattern) = @_;
+    my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+    while ($self->{err} !~ $pattern)
+    {
+        die "waited in vain for $pattern: $self->{err}" if time > $until || !$self->{run}->pumpable;
+        $self->{run}->pump_nb;
+        sleep 0.05;
+    }
+}
+
+sub finish
+{
+    my ($self, $signal) = @_;
+    kill $signal, $self->{pid} if $signal;
+    $self->{run}->finish;
+    return $self->{run}->result(0);
+}
+
+# What the packets of a track say of themselves: how many whole ones there are, how many different places they have against
+# the card's clock, and by how many samples the farthest of them is off the first.
+my %inverse = do { my %i; for (0 .. 65535) { my $v = $_ * 7919 % 65536; $i{ $v > 32767 ? $v - 65536 : $v } = $_ } %i };
+sub places
+{
+    my ($name, $track) = @_;
+    my ($packets, $mixed, $farthest, $first, %shifts) = (0, 0, 0);
+    foreach my $line (split "\n", sql("SELECT sequence, encode(data, 'hex') FROM mulberry.call_packets WHERE call_id LIKE '$name-%'" . ($track ? " AND track = '$track'" : '') . ' ORDER BY sequence'))
+    {
+        my ($sequence, $hex) = split /\|/, $line;
+        my @samples = unpack 's<*', pack 'H*', $hex;
+        @samples = map { -1 - $_ } @samples if ($track // '') eq 'right';
+        my @own = map { ($inverse{ $samples[$_] } - 160 * $sequence - $_) % 65536 } 0 .. $#samples;
+        my %own = map { $_ => 1 } @own;
+        if (keys %own > 1) { $mixed++; next }    # at an end of a gap, in part silence
+        $packets++;
+        $first //= $own[0];
+        $shifts{ $own[0] }++;
+        my $off = ($own[0] - $first + 32768) % 65536 - 32768;
+        $farthest = $off if abs $off > abs $farthest;
+    }
+    return { packets => $packets, mixed => $mixed, shifts => scalar keys %shifts, farthest => $farthest };
+}
+
+# What the status says that was told last.
+sub last_told { my ($self, $pattern) = @_; my ($line) = reverse grep { /$pattern/ } split "\n", $self->{err}; return $line =~ $pattern }
+
+sub status_of { my ($name) = @_; return sql("SELECT state || ' ' || missing_count FROM mulberry.call_status WHERE call_id LIKE '$name-%'") }
+
+# --- sample by sample ---------------------------------------------------------------
+
+card('clean', rate => 8000);
+my $self = capture('clean', '--seconds', 3);
+is(finish($self), 0, 'three seconds');
+my $places = places('clean');
+is($places->{packets} + $places->{mixed}, sql(q{SELECT count(*) FROM mulberry.call_packets WHERE call_id LIKE 'clean-%'}), 'each packet was looked at');
+my ($gaps) = last_told($self, qr/lost ([\d.]+) s/);
+SKIP:
+{
+    # where the machine was so busy that a second was not enough, that is a gap
+    skip 'the machine is too busy', 3 if $gaps > 0;
+    cmp_ok($places->{packets}, '>=', 150, 'are 150 packets');
+    is($places->{shifts}, 1, 'in which each sample is where it belongs');
+    is(status_of('clean'), 'COMPLETED 0', 'and the call is complete');
+}
+like($self->{err}, qr/heard \d\.\d+ s, .* call none; database connected; acknowledged \d+/, 'it says how it went');
+my ($sent_first, $sent_last) = split /\|/, sql(q{SELECT extract(epoch FROM min(sent_at)), extract(epoch FROM max(sent_at)) FROM mulberry.call_packets WHERE call_id LIKE 'clean-%'});
+cmp_ok(abs($sent_last - $sent_first - (sql(q{SELECT max(sequence) FROM mulberry.call_packets WHERE call_id LIKE 'clean-%'}) * 0.02)), '<', 0.001, 'times are those of the recording');
+
+foreach my $case ([ 'S24_3LE', 8000 ], [ 'S32_LE', 8000 ])
+{
+    my ($format, $rate) = @$case;
+    card($format, rate => $rate, format => $format, channels => 2);
+    $self = capture($format, '--seconds', 1, '--channels', 2);
+    is(finish($self), 0, "$format, two channels");
+    cmp_ok(places($format, $_)->{packets}, '>', 0, "$format: $_ has come") for qw(left right);
+    is(places($format, $_)->{shifts}, 1, "$format: each sample of $_ is where it belongs") for $self->{err} =~ /lost 0\.000/ ? qw(left right) : ();
+}
+card('wide', rate => 48000, channels => 2, format => 'U8');
+$self = capture('wide', '--seconds', 1, '--call-encoding', 'mulaw');
+is(finish($self), 0, '8 bits, at 48,000 Hz, the first of two channels');
+like($self->{err}, qr/recording: U8, 48000 Hz, 1 of 2 channels/, 'says what it found');
+is(sql(q{SELECT concat_ws(' ', encoding, sample_rate) FROM mulberry.call_status WHERE call_id LIKE 'wide-%'}), 'mulaw 8000', 'becomes what calls are');
+
+# --- what is lost is a gap of its length ---------------------------------------------
+
+my $card = card('faults', rate => 8000);
+$self = capture('faults');
+wait_for_packets($self, 50);
+touch("$card/overrun");
+wait_for_packets($self, 60);
+touch("$card/suspended");
+sleep 1.2;
+unlink "$card/suspended";
+wait_for_packets($self, 60);
+touch("$card/unplugged");
+wait_for_line($self, qr/the device is away/);
+sleep 1;
+unlink "$card/unplugged";
+wait_for_line($self, qr/the device is back/);
+wait_for_packets($self, 60);
+kill 'STOP', $self->{pid};    # longer than the card's buffer
+sleep 1.5;
+kill 'CONT', $self->{pid};
+wait_for_packets($self, 60);
+kill 'USR1', $self->{pid};
+wait_for_line($self, qr/recording; heard/);
+is(finish($self, 'TERM'), 0, 'a card that fails in each way');
+my ($overruns, $suspends, $departures) = last_told($self, qr/overruns (\d+), suspends (\d+), departures (\d+)/);
+cmp_ok($overruns, '>=', 2, 'overruns are counted');
+is($suspends, 1, 'so is that it slept');
+is($departures, 1, 'and that it was away');
+$places = places('faults');
+cmp_ok($places->{packets}, '>', 250, 'what was heard is there');
+cmp_ok(abs $places->{farthest}, '<', 400, 'and all of it where it belongs, within 50 ms');
+cmp_ok($places->{mixed}, '<=', 2 * ($overruns + $suspends + $departures), 'but for the ends of gaps');
+my ($state, $missing) = split / /, status_of('faults');
+is($state, 'COMPLETED', 'the call is complete');
+cmp_ok($missing, '>', 150, 'with what is missing told as missing');
+cmp_ok(sql(q{SELECT count(*) FROM (SELECT unnest(missing_sequences) FROM mulberry.call_status WHERE call_id LIKE 'faults-%') AS gaps}), '>=', 3, 'in gaps');
+
+# --- the database ----------------------------------------------------------------------
+
+card('away', rate => 8000);
+$self = capture('away', '--memory', 600);
+wait_for_packets($self, 20);
+$node->stop('immediate');
+wait_for_line($self, qr/the session with the database|no session with the database/);
+sleep 2;
+$node->start;
+wait_for_line($self, qr/the database is back/);
+wait_for_packets($self, 50);
+my ($backend) = split "\n", sql(q{SELECT pid FROM pg_stat_activity WHERE application_name = 'mulberry-edge'});
+kill 'STOP', $backend;
+sleep 3;
+kill 'CONT', $backend;
+wait_for_packets($self, 50);
+is(finish($self, 'TERM'), 0, 'a database that was away, and one that stood still');
+$places = places('away');
+my ($lost) = last_told($self, qr/lost ([\d.]+) s/);
+SKIP:
+{
+    skip 'the machine is too busy', 2 if $lost > 0;
+    is(status_of('away'), 'COMPLETED 0', 'lose nothing');
+    is($places->{shifts}, 1, 'and each sample is where it belongs');
+}
+
+card('long', rate => 8000);
+$self = capture('long', '--memory', 1);
+wait_for_packets($self, 20);
+$node->stop('immediate');
+wait_for_line($self, qr/session with the database/);
+sleep 4;
+$node->start;
+wait_for_line($self, qr/the database is back/);
+wait_for_packets($self, 50);
+is(finish($self, 'TERM'), 0, 'a database that is away for longer than the memory lasts');
+my ($dropped) = last_told($self, qr/dropped (\d+) packets/);
+cmp_ok($dropped, '>', 0, 'costs what is oldest, and that is said');
+cmp_ok(abs places('long')->{farthest}, '<', 400, 'what is there is where it belongs');
+($state, $missing) = split / /, status_of('long');
+cmp_ok($missing, '>=', $dropped, 'what is not there is missing');
+
+# --- calls that begin with what is heard ----------------------------------------------
+
+my $twice = [ @{ tones(8000, '15') }, (0) x 24000, @{ tones(8000, '9#') }, (0) x 24000 ];
+wav("$dir/twice.wav", 8000, $twice);
+my ($status, $out, $err) = edge('capture', "file:$dir/twice.wav", '--gate', 'dtmf', '--hangover', 2, '--name', 'gate', '--database', $database);
+is($status, 0, 'digits begin calls');
+is(sql(q{SELECT string_agg((SELECT string_agg(digit, '' ORDER BY start_ms) FROM mulberry.call_dtmf(c.call_id)), ' ' ORDER BY c.call_id) FROM mulberry.call_status c WHERE call_id LIKE 'gate-%' AND state = 'COMPLETED' AND missing_count = 0}), '15 9#', 'each with those that belong to it, the first one, too');
+
+# --- what is wrong ----------------------------------------------------------------------
+
+$card = card('wrong', rate => 8000);
+touch("$card/busy");
+my @cases = ([ 'a card that is in use', 4, qr/in use by another program/, 'alsa:mic' ], [ 'a card that is not there', 3, qr/there is no such device/, 'alsa:none' ]);
+foreach my $case (@cases)
+{
+    my ($name, $expected, $message, @arguments) = @$case;
+    ($status, $out, $err) = edge('capture', @arguments, '--database', $database);
+    is($status, $expected, "$name: exit status");
+    like($err, qr/^mulberry-edge: [^\n]+\n\z/, "$name: one line");
+    like($err, $message, "$name: says why");
+}
+unlink "$card/busy";
+foreach my $case (
+    [ 'a rate that it has not got', 6, qr/has no 16000 Hz, the nearest is 8000/, 'alsa:mic', '--rate', 16000 ],
+    [ 'channels that it has not got', 6, qr/has not got 2 channels/, 'alsa:mic', '--channels', 2 ],
+    [ 'a gate that is none', 2, qr/gate: must be off, voice or dtmf/, 'alsa:mic', '--gate', 'closed' ],
+    [ 'an encoding that is none', 2, qr/call-encoding: must be/, 'alsa:mic', '--call-encoding', 'mp3' ],
+    [ 'more tracks than channels', 2, qr/there are 1 channels, and 2 tracks are named/, 'alsa:mic', '--track', 'a', '--track', 'b' ],
+    [ 'no device', 2, qr/capture needs a device/ ])
+{
+    my ($name, $expected, $message, @arguments) = @$case;
+    ($status, $out, $err) = edge('capture', @arguments, '--database', $database);
+    is($status, $expected, "$name: exit status");
+    like($err, $message, "$name: says why");
+}
+($status, $out, $err) = edge('capture', 'alsa:mic', '--database', "$database user=stranger");
+is($status, 9, 'a role that is none ends it at once');
+
+done_testing();

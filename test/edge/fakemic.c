@@ -1,0 +1,275 @@
+/*
+ * fakemic.c
+ *	  A sound card for tests: an ALSA plugin that records at the pace of a clock, and fails on command.
+ *
+ *	pcm.mic { type fakemic dir "/tmp/x" rate 8000 channels 1 format S16_LE }
+ *	pcm_type.fakemic { lib "/…/libfakemic.so" }
+ *
+ * Sample i since the card was first opened is i * 7919 modulo 2^16, in the second channel all its bits turned, so that each
+ * sample tells when it was recorded. When that was is kept in the file "begun" of the directory, over closing and opening.
+ * A reader who is a buffer late gets -EPIPE. Files in the directory make it fail:
+ *
+ *	overrun		-EPIPE, once: it is deleted then
+ *	suspended	-ESTRPIPE, and it cannot be prepared while the file is there
+ *	unplugged	-ENODEV, and -ENODEV when it is opened, while the file is there
+ *	busy		-EBUSY when it is opened
+ */
+#include <alsa/asoundlib.h>
+#include <alsa/pcm_external.h>
+#include <stdio.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND 1000000000LL
+
+typedef struct fakemic
+{
+	snd_pcm_ioplug_t io;
+	char dir[200];
+	unsigned rate;
+	long long begun;
+	unsigned long long first; /* sample of this run */
+	unsigned long long produced;
+	unsigned long long taken;
+} fakemic;
+
+static long long
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec * SECOND + t.tv_nsec;
+}
+
+static int
+there(const fakemic *mic, const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/%s", mic->dir, name);
+	return access(path, F_OK) == 0;
+}
+
+static unsigned long long
+samples_until(const fakemic *mic, long long time)
+{
+	long long passed = time - mic->begun;
+
+	return (unsigned long long) (passed / SECOND * mic->rate +
+								 passed % SECOND * mic->rate / SECOND);
+}
+
+static int
+mic_start(snd_pcm_ioplug_t *io)
+{
+	fakemic *mic = io->private_data;
+	struct itimerspec every = { { 0, 20000000 }, { 0, 20000000 } };
+
+	mic->first = samples_until(mic, now());
+	mic->produced = mic->taken = 0;
+	return timerfd_settime(io->poll_fd, 0, &every, NULL);
+}
+
+static int
+mic_stop(snd_pcm_ioplug_t *io)
+{
+	return timerfd_settime(io->poll_fd, 0, &(struct itimerspec){ 0 }, NULL);
+}
+
+static snd_pcm_sframes_t
+mic_pointer(snd_pcm_ioplug_t *io)
+{
+	fakemic *mic = io->private_data;
+	char path[300];
+	char expirations[8];
+
+	if (read(io->poll_fd, expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
+		return -EIO;
+	snprintf(path, sizeof(path), "%s/overrun", mic->dir);
+	if (unlink(path) == 0)
+		return -EPIPE;
+	mic->produced = samples_until(mic, now()) - mic->first;
+	if (mic->produced - mic->taken > io->buffer_size)
+		return -EPIPE;
+	return (snd_pcm_sframes_t) (mic->produced % io->buffer_size);
+}
+
+static void
+put(snd_pcm_format_t format, unsigned char *p, short value)
+{
+	unsigned bits = (unsigned short) value;
+
+	switch (format)
+	{
+		case SND_PCM_FORMAT_S32_LE:
+			*p++ = 0;
+			/* fall through */
+		case SND_PCM_FORMAT_S24_3LE:
+			*p++ = 0;
+			/* fall through */
+		case SND_PCM_FORMAT_S16_LE:
+			*p++ = (unsigned char) bits;
+			*p = (unsigned char) (bits >> 8);
+			break;
+		default: /* U8 */
+			*p = (unsigned char) ((bits >> 8) ^ 0x80);
+	}
+}
+
+static snd_pcm_sframes_t
+mic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas, snd_pcm_uframes_t offset,
+			 snd_pcm_uframes_t size)
+{
+	fakemic *mic = io->private_data;
+
+	if (there(mic, "unplugged"))
+		return -ENODEV;
+	if (there(mic, "suspended"))
+	{
+		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_SUSPENDED);
+		return -ESTRPIPE;
+	}
+	for (snd_pcm_uframes_t i = 0; i < size; i++)
+	{
+		short value = (short) ((mic->first + mic->taken + i) * 7919);
+
+		for (unsigned c = 0; c < io->channels; c++)
+			put(io->format,
+				(unsigned char *) areas[c].addr +
+					(areas[c].first + (offset + i) * areas[c].step) / 8,
+				c == 0 ? value : (short) ~value);
+	}
+	mic->taken += size;
+	return (snd_pcm_sframes_t) size;
+}
+
+/* Resuming always succeeds: the library does not ask. */
+static int
+mic_prepare(snd_pcm_ioplug_t *io)
+{
+	return there(io->private_data, "suspended") ? -ESTRPIPE : 0;
+}
+
+static int
+mic_close(snd_pcm_ioplug_t *io)
+{
+	close(io->poll_fd);
+	free(io->private_data);
+	return 0;
+}
+
+static const snd_pcm_ioplug_callback_t callbacks = { .start = mic_start,
+													 .stop = mic_stop,
+													 .pointer = mic_pointer,
+													 .transfer = mic_transfer,
+													 .prepare = mic_prepare,
+													 .close = mic_close };
+
+/* When the card was first opened. */
+static void
+begin(fakemic *mic)
+{
+	char path[300];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/begun", mic->dir);
+	file = fopen(path, "r");
+	if (file != NULL && fscanf(file, "%lld", &mic->begun) == 1)
+	{
+		fclose(file);
+		return;
+	}
+	mic->begun = now();
+	file = fopen(path, "w");
+	if (file != NULL)
+	{
+		fprintf(file, "%lld\n", mic->begun);
+		fclose(file);
+	}
+}
+
+static int
+constrain(fakemic *mic, unsigned channels, unsigned format)
+{
+	unsigned access = SND_PCM_ACCESS_RW_INTERLEAVED;
+	unsigned bytes = channels * (unsigned) snd_pcm_format_physical_width((int) format) / 8;
+	unsigned period = mic->rate / 50 * bytes;
+	snd_pcm_ioplug_t *io = &mic->io;
+	int error = snd_pcm_ioplug_set_param_list(io, SND_PCM_IOPLUG_HW_ACCESS, 1, &access);
+
+	if (error >= 0)
+		error = snd_pcm_ioplug_set_param_list(io, SND_PCM_IOPLUG_HW_FORMAT, 1, &format);
+	if (error >= 0)
+		error = snd_pcm_ioplug_set_param_minmax(io, SND_PCM_IOPLUG_HW_CHANNELS, channels, channels);
+	if (error >= 0)
+		error = snd_pcm_ioplug_set_param_minmax(io, SND_PCM_IOPLUG_HW_RATE, mic->rate, mic->rate);
+	if (error >= 0)
+		error = snd_pcm_ioplug_set_param_minmax(io, SND_PCM_IOPLUG_HW_PERIOD_BYTES, period, period);
+	if (error >= 0)
+		error = snd_pcm_ioplug_set_param_minmax(io, SND_PCM_IOPLUG_HW_PERIODS, 2, 50);
+	return error;
+}
+
+SND_PCM_PLUGIN_DEFINE_FUNC(fakemic)
+{
+	snd_config_iterator_t i;
+	snd_config_iterator_t next;
+	fakemic *mic = calloc(1, sizeof(*mic));
+	long number = 0;
+	unsigned channels = 1;
+	int format = SND_PCM_FORMAT_S16_LE;
+	int error;
+
+	if (mic == NULL)
+		return -ENOMEM;
+	mic->rate = 8000;
+	snd_config_for_each(i, next, conf)
+	{
+		snd_config_t *entry = snd_config_iterator_entry(i);
+		const char *key;
+		const char *text;
+
+		if (snd_config_get_id(entry, &key) < 0)
+			continue;
+		if (strcmp(key, "dir") == 0 && snd_config_get_string(entry, &text) == 0)
+			snprintf(mic->dir, sizeof(mic->dir), "%s", text);
+		else if (strcmp(key, "format") == 0 && snd_config_get_string(entry, &text) == 0)
+			format = snd_pcm_format_value(text);
+		else if (strcmp(key, "rate") == 0 && snd_config_get_integer(entry, &number) == 0)
+			mic->rate = (unsigned) number;
+		else if (strcmp(key, "channels") == 0 && snd_config_get_integer(entry, &number) == 0)
+			channels = (unsigned) number;
+	}
+	error = there(mic, "unplugged") ? -ENODEV : there(mic, "busy") ? -EBUSY : 0;
+	if (error < 0)
+	{
+		free(mic);
+		return error;
+	}
+	begin(mic);
+	mic->io.version = SND_PCM_IOPLUG_VERSION;
+	mic->io.name = "a microphone for tests";
+	mic->io.callback = &callbacks;
+	mic->io.private_data = mic;
+	mic->io.poll_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+	mic->io.poll_events = POLLIN;
+	mic->io.flags = SND_PCM_IOPLUG_FLAG_MONOTONIC;
+	error = snd_pcm_ioplug_create(&mic->io, name, stream, mode);
+	if (error < 0)
+	{
+		free(mic);
+		return error;
+	}
+	error = constrain(mic, channels, (unsigned) format);
+	if (error < 0)
+	{
+		snd_pcm_ioplug_delete(&mic->io);
+		return error;
+	}
+	*pcmp = mic->io.pcm;
+	return 0;
+}
+
+SND_PCM_PLUGIN_SYMBOL(fakemic);
