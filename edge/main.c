@@ -35,7 +35,7 @@ main(int argc, char **argv)
 		if (options.n_words > 1 && !edge_commands[i].named)
 			return edge_fail(EDGE_EXIT_USAGE, "\"%s\" is one word too many, see --help",
 							 options.word[1]);
-		return edge_commands[i].run(&options);
+		return options.check ? edge_check(&options) : edge_commands[i].run(&options);
 	}
 	return edge_fail(EDGE_EXIT_USAGE, "there is no command \"%s\", see --help", options.word[0]);
 }

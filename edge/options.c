@@ -47,6 +47,9 @@ static const program_setting list[] = {
 	  "capture: milliseconds that a packet may wait for others [500]" },
 	{ "grace", PROGRAM_NUMBER, FIELD(grace), 0, 600, 0,
 	  "capture: seconds to post what is left at the end [10]" },
+	{ "check", PROGRAM_SWITCH, FIELD(check), 0, 0, 0,
+	  "say whether settings, device and database are good, what it hears for some seconds, and "
+	  "end" },
 	{ "device", PROGRAM_TEXT, FIELD(device), 0, 0, 1, "where audio comes from, KIND:NAME [none]" },
 	{ "rate", PROGRAM_NUMBER, FIELD(sample_rate), 0, EDGE_MAX_RATE, 1000,
 	  "samples a second, of a device that can choose and of samples without a header" },

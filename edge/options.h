@@ -43,6 +43,7 @@ typedef struct edge_options
 	int memory;		  /* seconds that may wait for the database */
 	int batch_ms;
 	int grace;
+	bool check; /* say whether it would work, and end */
 } edge_options;
 
 /* 0: go on; else the program's exit status plus 1: what there is to say has been said. */

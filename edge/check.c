@@ -1,0 +1,225 @@
+/*
+ * check.c
+ *	  "--check": whether it would work, and what is wrong in words that somebody can act on.
+ *
+ * What the program cannot do without ends the check with its status; what only spoils the audio is a warning, and all of
+ * them are told.
+ */
+#include <alsa/asoundlib.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "core/audio/level.h"
+#include "server.h"
+
+#define LISTEN_SECONDS 3
+#define READ_TIME 1000 /* milliseconds */
+#define QUIET_DBFS (-50.0)
+#define CLIPPED 0.001 /* of all samples */
+#define OFFSET 0.05	  /* of full scale */
+#define THROTTLED "/sys/devices/platform/soc/soc:firmware/get_throttled"
+#define UNDER_VOLTAGE 0x1 /* bits of it */
+#define UNDER_VOLTAGE_BEFORE 0x10000
+
+static int warnings;
+
+static void
+warn(const char *format, ...)
+{
+	va_list list;
+
+	warnings++;
+	fputs("mulberry-edge: warning: ", stderr);
+	va_start(list, format);
+	vfprintf(stderr, format, list);
+	va_end(list);
+	fputs("\n", stderr);
+}
+
+/* A Raspberry Pi says whether its power supply is too weak, which a USB card feels first. */
+static void
+check_power(void)
+{
+	FILE *file = fopen(THROTTLED, "r");
+	unsigned bits = 0;
+
+	if (file == NULL)
+		return;
+	if (fscanf(file, "%x", &bits) == 1)
+	{
+		if ((bits & UNDER_VOLTAGE) != 0)
+			warn("the voltage is too low at this moment: use another power supply or cable");
+		else if ((bits & UNDER_VOLTAGE_BEFORE) != 0)
+			warn("the voltage has been too low since the machine started: use another power supply "
+				 "or cable");
+	}
+	fclose(file);
+}
+
+/* ---------------------------------------------------------------------------
+ * The mixer
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+check_element(snd_mixer_elem_t *element)
+{
+	const char *name = snd_mixer_selem_get_name(element);
+	long low = 0;
+	long high = 0;
+	long volume = 0;
+	int on = 1;
+
+	if (strstr(name, "Auto Gain") != NULL || strstr(name, "AGC") != NULL)
+	{
+		if ((snd_mixer_selem_has_playback_switch(element) &&
+			 snd_mixer_selem_get_playback_switch(element, SND_MIXER_SCHN_MONO, &on) == 0 && on) ||
+			(snd_mixer_selem_has_capture_switch(element) &&
+			 snd_mixer_selem_get_capture_switch(element, SND_MIXER_SCHN_MONO, &on) == 0 && on))
+			warn("the mixer's \"%s\" is on, and distorts the first digits: turn it off", name);
+		return;
+	}
+	if (snd_mixer_selem_has_capture_switch(element) &&
+		snd_mixer_selem_get_capture_switch(element, SND_MIXER_SCHN_MONO, &on) == 0 && !on)
+		warn("the mixer's \"%s\" does not capture: turn it on, in alsamixer by the space bar",
+			 name);
+	if (snd_mixer_selem_has_capture_volume(element) &&
+		snd_mixer_selem_get_capture_volume_range(element, &low, &high) == 0 &&
+		snd_mixer_selem_get_capture_volume(element, SND_MIXER_SCHN_MONO, &volume) == 0 &&
+		high > low && volume == low)
+		warn("the mixer's \"%s\" is turned down all the way", name);
+}
+
+/* The mixer of the card whose device that is, "hw:CARD=Device,DEV=0" or "plughw:Device". */
+static void
+check_mixer(const char *name)
+{
+	const char *card = strstr(name, "hw:");
+	char control[80];
+	snd_mixer_t *mixer;
+
+	if (card == NULL || snd_mixer_open(&mixer, 0) != 0)
+		return;
+	snprintf(control, sizeof(control), "%.*s", (int) strcspn(card, ","), card);
+	if (snd_mixer_attach(mixer, control) == 0 && snd_mixer_selem_register(mixer, NULL, NULL) == 0 &&
+		snd_mixer_load(mixer) == 0)
+	{
+		for (snd_mixer_elem_t *e = snd_mixer_first_elem(mixer); e != NULL;
+			 e = snd_mixer_elem_next(e))
+			check_element(e);
+	}
+	snd_mixer_close(mixer);
+}
+
+/* ---------------------------------------------------------------------------
+ * What is heard
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+check_level(const mb_level *level, uint64_t lost, const char *channel)
+{
+	double decibels = mb_level_rms_dbfs(level);
+
+	if (level->minimum == 0 && level->maximum == 0)
+		warn("%sonly digital silence: is it plugged in, and does the mixer let it through?",
+			 channel);
+	else if (decibels < QUIET_DBFS)
+		warn("%svery quiet, %.0f dBFS: turn the capture volume up, or speak", channel, decibels);
+	if ((double) level->clipped > CLIPPED * (double) level->n)
+		warn("%s%.1f %% of it is clipped: turn the capture volume down", channel,
+			 (double) level->clipped * 100 / (double) level->n);
+	if (fabs(mb_level_dc(level)) > OFFSET)
+		warn("%san offset of %.0f %%: the card is broken, or its input is not what it is for",
+			 channel, mb_level_dc(level) * 100);
+	if (lost > 0)
+		warn("%llu samples were lost in these few seconds: the machine is too busy, or its USB",
+			 (unsigned long long) lost);
+}
+
+static edge_exit
+check_device(const edge_options *options, const char *name)
+{
+	static int16_t samples[EDGE_MAX_BLOCK];
+	static int16_t own[EDGE_MAX_BLOCK];
+	edge_audio_request request = edge_options_request(options);
+	int seconds = options->seconds == 0 ? LISTEN_SECONDS : options->seconds;
+	mb_level levels[EDGE_MAX_CHANNELS];
+	edge_audio audio;
+	edge_audio_block block;
+	edge_audio_status status = edge_audio_open(&audio, name, &request);
+
+	if (status != EDGE_AUDIO_OK)
+		return edge_fail(edge_exit_of_audio(status), "%s", audio.problem);
+	printf("%s: %s\n", name, audio.traits.detail);
+	for (int c = 0; c < EDGE_MAX_CHANNELS; c++)
+		mb_level_init(&levels[c]);
+	while ((status == EDGE_AUDIO_OK || status == EDGE_AUDIO_LATER) &&
+		   audio.position.captured < (uint64_t) seconds * (uint64_t) audio.traits.sample_rate)
+	{
+		status = edge_audio_read(&audio, samples, &block, READ_TIME);
+		for (int c = 0; c < audio.traits.channels && status == EDGE_AUDIO_OK; c++)
+		{
+			for (size_t i = 0; i < block.frames; i++)
+				own[i] = samples[i * (size_t) audio.traits.channels + (size_t) c];
+			mb_level_feed(&levels[c], own, block.frames);
+		}
+		if (status == EDGE_AUDIO_LATER)
+		{
+			edge_audio_close(&audio);
+			return edge_fail(EDGE_EXIT_MISSING, "%s: nothing comes from it", name);
+		}
+	}
+	edge_audio_close(&audio);
+	if (status != EDGE_AUDIO_OK && status != EDGE_AUDIO_END)
+		return edge_fail(edge_exit_of_audio(status), "%s", audio.problem);
+	for (int c = 0; c < audio.traits.channels; c++)
+		check_level(&levels[c], c == 0 ? audio.position.lost : 0,
+					audio.traits.channels == 1 ? ""
+					: c == 0				   ? "left: "
+											   : "right: ");
+	if (strncmp(name, "alsa:", 5) == 0)
+		check_mixer(name + 5);
+	return EDGE_EXIT_OK;
+}
+
+static edge_exit
+check_database(const edge_options *options)
+{
+	edge_server server = { .conninfo = options->database };
+	PGresult *result = NULL;
+	edge_exit status = edge_server_connect(&server);
+	const char *values[] = { options->tenant };
+
+	if (status == EDGE_EXIT_OK)
+		status = edge_server_query(&server, &result,
+								   "SELECT 1 FROM mulberry.tenant_access WHERE 'ingest' = ANY "
+								   "(access) AND name = coalesce($1, name)",
+								   1, values);
+	if (status == EDGE_EXIT_OK && PQntuples(result) == 0)
+		status = edge_server_say(
+			&server, EDGE_EXIT_CREDENTIALS,
+			"the role has no access \"ingest\" to the tenant: grant_access() gives it");
+	PQclear(result);
+	edge_server_disconnect(&server);
+	return status == EDGE_EXIT_OK ? status : edge_fail(status, "%s", server.problem);
+}
+
+edge_exit
+edge_check(const edge_options *options)
+{
+	const char *name = options->n_words > 1 ? options->word[1] : options->device;
+	edge_exit database = check_database(options);
+	edge_exit device = name == NULL ? edge_fail(EDGE_EXIT_USAGE, "no device is named")
+									: check_device(options, name);
+
+	check_power();
+	if (device != EDGE_EXIT_OK || database != EDGE_EXIT_OK)
+		return device != EDGE_EXIT_OK ? device : database;
+	if (warnings == 0)
+		printf("mulberry-edge: all is well\n");
+	return warnings == 0 ? EDGE_EXIT_OK : EDGE_EXIT_WARNINGS;
+}
