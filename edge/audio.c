@@ -15,7 +15,8 @@
 #define SECOND INT64_C(1000000000)
 #define MILLISECOND INT64_C(1000000)
 
-const edge_audio_driver *const edge_audio_drivers[] = { &edge_alsa_driver, &edge_file_driver,
+const edge_audio_driver *const edge_audio_drivers[] = { &edge_alsa_driver,	&edge_pcm_tty_driver,
+														&edge_v253_driver,	&edge_file_driver,
 														&edge_stdin_driver, NULL };
 
 int64_t

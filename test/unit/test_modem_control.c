@@ -261,6 +261,10 @@ answers_an_hour_are_limited(void)
 	talk_say(&talk, "RING|+CLIP: \"+1555\",145|");
 	talk_wait(&talk, 8000);
 	was(&talk, "");
+	/* also when the modem was away meanwhile */
+	mb_modem_begin(&talk.modem, talk.now);
+	talk_say(&talk, "OK|");
+	was(&talk, "> AT; ! ready");
 	/* an hour after the first */
 	talk_wait(&talk, 3600000 - 1800000 - 13000 - 1);
 	talk_say(&talk, "RING|+CLIP: \"+1555\",145|");

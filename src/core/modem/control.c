@@ -99,10 +99,8 @@ void
 mb_modem_begin(mb_modem *modem, int64_t now)
 {
 	modem->backoff = LEAST_BACKOFF;
-	modem->n_answers = 0;
 	modem->rings = 0;
 	modem->spoilt = false;
-	memset(modem->answers, 0, sizeof(modem->answers));
 	make_ready(modem, now);
 }
 

@@ -80,7 +80,7 @@ typedef struct mb_modem_news
 	const char *text;
 } mb_modem_news;
 
-/* Owned by the caller, who sets the first five and nothing else. */
+/* Owned by the caller, who sets the first five, and all else to zero. */
 typedef struct mb_modem
 {
 	const mb_modem_profile *profile;
@@ -121,7 +121,10 @@ typedef struct mb_modem
 	int64_t answers[MB_MODEM_MAX_ANSWERS]; /* the latest, in a circle */
 } mb_modem;
 
-/* The modem is made ready. Times are milliseconds of a clock that only goes forward. */
+/*
+ * The modem is made ready, also one that was away; how often was answered is not forgotten. Times are milliseconds of a clock
+ * that only goes forward.
+ */
 extern void mb_modem_begin(mb_modem *modem, int64_t now);
 
 /* Something came from the modem. */
