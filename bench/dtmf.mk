@@ -1,8 +1,9 @@
 # The DTMF receiver beside libspandsp's and multimon-ng's (docs/dtmf.md).
 #
-#	make -C bench dtmf [DTMF_SYMBOLS=1000]		conditions, speed, Mitel's procedure and an hour or so of talk-off
+#	make -C bench dtmf [DTMF_SYMBOLS=1000]		conditions, speed, Mitel's procedure and two hours or so of talk-off
 #	make -C bench dtmf-mitel					the procedure of Mitel's test tape alone
-#	make -C bench dtmf-talkoff [TALKOFF_HOURS="12.5 16 2 2"]	false digits in people, speech, vowels, music
+#	make -C bench dtmf-talkoff [TALKOFF_HOURS="12.5 16 2 4 10"]	false digits in people, speech, vowels, music
+#												played, music recorded
 #	make -C bench dtmf-fit						fits the decision anew: src/core/audio/dtmf_model.c
 #
 # All are built for stock x86-64, as a package would be; AVX2 is chosen at run time.
@@ -11,7 +12,7 @@ BENCHES += dtmf
 CAMPAIGNS += dtmf-talkoff
 
 DTMF_SYMBOLS ?= 1000
-TALKOFF_HOURS ?= 12.5 16 2 2
+TALKOFF_HOURS ?= 12.5 16 2 4 10
 
 PROGRAMS += $(BUILD)/dtmf_compare $(BUILD)/dtmf_count $(BUILD)/dtmf_mitel $(BUILD)/dtmf_values
 
@@ -20,7 +21,7 @@ $(BUILD)/dtmf_%: $(here)/dtmf_%.c $(core)
 
 dtmf: $(BUILD)/dtmf_compare $(BUILD)/dtmf_count dtmf-mitel
 	@$(top)/scripts/install-packages talkoff-judging
-	@$(here)/dtmf_talkoff.py $(BUILD)/dtmf_count 1 0.5 0.2 0.3
+	@$(here)/dtmf_talkoff.py $(BUILD)/dtmf_count 1 0.5 0.2 0.3 0.3
 	@$< $(DTMF_SYMBOLS)
 
 dtmf-mitel: $(BUILD)/dtmf_mitel

@@ -3,12 +3,13 @@
 
     dtmf_sets.py training|judging KIND HOURS PROGRAM [ARGUMENT ...]
 
-KIND is people, speech, vowels or music.  Each part of a few minutes is made, brought to 8 kHz and
-piped into PROGRAM as raw 16-bit samples; a line "PART: what PROGRAM printed" follows.  No audio is
-kept.  The same part is the same samples wherever the same packages are installed.
+KIND is people, speech, vowels, music (played by a synthesiser) or records (of music).  Each part of a few minutes is made,
+brought to 8 kHz and piped into PROGRAM as raw 16-bit samples; a line "PART: what PROGRAM printed" follows.  No audio is
+kept.  The same part is the same samples wherever the same packages are installed; one that is not is complained of, and so
+is a set that comes out shorter than was asked for.
 
 The two sets are kept apart by source: they share no recording and no speaker, no synthetic voice, no
-variant, no text, no instrument and no sound font.
+variant, no text, no instrument, no sound font and no piece of music.
 """
 import glob
 import os
@@ -72,12 +73,37 @@ FLITE = {"training": ["kal"], "judging": ["slt", "awb", "rms"]}
 # General MIDI: every other program each.  Drums are in both.
 PROGRAMS = {"training": range(0, 104, 2), "judging": range(1, 104, 2)}
 SOUND_FONTS = {
-    "training": "/usr/share/sounds/sf2/TimGM6mb.sf2",
-    "judging": "/usr/share/sounds/sf2/FluidR3_GM.sf2",
+    # timgm6mb-soundfont, csound-soundfont (samples), opl3-soundfont (an FM chip)
+    "training": ["/usr/share/sounds/sf2/TimGM6mb.sf2", "/usr/share/sounds/sf2/sf_GMbank.sf2",
+                 "/usr/share/sounds/sf2/OPL-3_FM_128M.sf2"],
+    "judging": ["/usr/share/sounds/sf2/FluidR3_GM.sf2"],     # fluid-soundfont-gm
 }
 # Between the notes of a scale too, for training: a piece takes longer to play than to shift.
 MUSIC_SPEEDS = {"training": (1, 0.93, 1.09, 1.19), "judging": (1,)}
-MUSIC_ON_HOLD = "/usr/share/asterisk/moh/*.wav"     # asterisk-moh-opsound-wav, for judging
+# Pieces that people composed, as MIDI: for judging.
+COMPOSED = {
+    "training": {},
+    "judging": {
+        "openttd-openmsx": "/usr/share/games/openttd/baseset/openmsx/*.mid",
+        "planetblupi-music-midi": "/usr/share/planetblupi/music/*.mid",
+    },
+}
+# Recordings of music.
+RECORDS = {
+    "training": {
+        "wesnoth-1.16-music": "/usr/share/games/wesnoth/1.16/data/core/music/*.ogg",
+        "supertux-data": "/usr/share/games/supertux2/music/**/*.ogg",
+        "hyperrogue-music": "/usr/share/hyperrogue/music/*.ogg",
+        "drascula-music": "/usr/share/scummvm/drascula/audio/*.ogg",
+    },
+    "judging": {
+        "asterisk-moh-opsound-wav": "/usr/share/asterisk/moh/*.wav",
+        "singularity-music": "/usr/share/games/singularity/music/**/*.ogg",
+        "hedgewars-data": "/usr/share/games/hedgewars/Data/Music/*.ogg",
+        "frozen-bubble-data": "/usr/share/games/frozen-bubble/snd/*zik*.ogg",
+        "extremetuxracer-data": "/usr/share/games/etr/music/*.ogg",
+    },
+}
 
 # Formants of vowels, Hz: men's for training (Peterson and Barney, 1952), women's of another language (Swedish long
 # vowels, Fant, 1973) for judging.
@@ -106,7 +132,7 @@ def to_samples(raw):
 def sox(source, speed, data=b""):
     """Samples at 8 kHz of files, or of a WAV given as data."""
     effects = ["speed", "%.3f" % speed] if speed != 1 else []
-    return to_samples(run(["sox", "-V1"] + source + ["-t", "raw", "-e", "signed", "-b", "16", "-c", "1", "-"] +
+    return to_samples(run(["sox", "-V1", "-R"] + source + ["-t", "raw", "-e", "signed", "-b", "16", "-c", "1", "-"] +
                           ["gain", "-3"] + effects + ["rate", str(RATE)], data))
 
 
@@ -121,17 +147,29 @@ def texts(chosen, seed, lines):
                 "tuning" if chosen == "training" else "judging", str(seed), str(lines)])
 
 
+def complain(text):
+    print("dtmf_sets.py: %s" % text, file=sys.stderr, flush=True)
+
+
+def files_of(packages, without=()):
+    """A list of files for each package, those left out whose names have certain words in them."""
+    found = []
+    for package, pattern in packages.items():
+        files = [f for f in sorted(glob.glob(pattern, recursive=True)) if not any(w in f for w in without)]
+        if not files:
+            complain("not installed: %s" % package)
+        found.append(files)
+    return found
+
+
 def people(chosen):
     recordings = []
-    for package, pattern in PEOPLE[chosen].items():
-        files = [f for f in sorted(glob.glob(pattern, recursive=True)) if not any(w in f for w in NOT_PEOPLE)]
-        if not files:
-            print("not installed: %s" % package, file=sys.stderr)
+    for files in files_of(PEOPLE[chosen], NOT_PEOPLE):
         folders = {}
         for f in files:
             folders.setdefault(os.path.dirname(f), []).append(f)
         recordings += list(folders.items())
-    for number in range(100000):
+    for number in range(100000 if recordings else 0):
         speed = SPEEDS[number % len(SPEEDS)] * (1 if number < len(SPEEDS) else rng_of(number).uniform(0.98, 1.02))
         for folder, files in recordings:
             for i in range(0, len(files), 100):
@@ -221,7 +259,7 @@ def vowels(chosen):
 
 def midi(chosen, number):
     """A piece of a few minutes: chords, a melody, a bass, now and then drums; solo, in two parts or all."""
-    rng = rng_of(chosen, number, "midi")
+    rng = rng_of(chosen, number, "piece")
     programs = [rng.choice(PROGRAMS[chosen]) for _ in range(3)]
     voices = rng.choice([(1,), (0,), (0, 1), (0, 1, 2), (0, 1, 2, 9)])
     events = []     # (time in ticks, status, data)
@@ -274,27 +312,49 @@ def midi(chosen, number):
     return name, (b"MThd" + struct.pack(">IHHH", 6, 0, 1, 96) + b"MTrk" + struct.pack(">I", len(track)) + track)
 
 
+def played(piece, font):
+    """A wave file of a MIDI piece."""
+    with tempfile.TemporaryDirectory() as work:
+        path = os.path.join(work, "piece")
+        with open(path + ".mid", "wb") as f:
+            f.write(piece)
+        run(["fluidsynth", "-niq", "-g", "0.5", "-r", "22050", "-F", path + ".wav", font, path + ".mid"])
+        with open(path + ".wav", "rb") as f:
+            return f.read()
+
+
 def music(chosen):
+    """Pieces by the script; for judging every other one composed by people, as long as there are any."""
+    composed = [f for files in files_of(COMPOSED[chosen]) for f in files]
+    fonts = SOUND_FONTS[chosen]
     for number in range(100000):
-        if chosen == "judging" and number % 8 == 7:
-            files = sorted(glob.glob(MUSIC_ON_HOLD))
-            if files:
-                speed = rng_of(number).uniform(0.8, 1.25)
-                name = files[number // 8 % len(files)]
-                yield "%s x%.2f" % (name, speed), at_level(sox([name], speed), rng_of(number))
-                continue
-        name, piece = midi(chosen, number)
-        with tempfile.TemporaryDirectory() as work:
-            path = os.path.join(work, "piece")
-            with open(path + ".mid", "wb") as f:
-                f.write(piece)
-            run(["fluidsynth", "-niq", "-g", "0.5", "-r", "22050", "-F", path + ".wav", SOUND_FONTS[chosen],
-                 path + ".mid"])
-            for speed in MUSIC_SPEEDS[chosen]:
-                yield "%s x%.2f" % (name, speed), at_level(sox([path + ".wav"], speed), rng_of(chosen, number, speed))
+        if number % 2 and number // 2 < len(composed):
+            name = composed[number // 2]
+            with open(name, "rb") as f:
+                piece = f.read()
+        else:
+            name, piece = midi(chosen, number)
+        wav = played(piece, fonts[number % len(fonts)])
+        for speed in MUSIC_SPEEDS[chosen]:
+            yield "%s x%.2f" % (name, speed), at_level(sox(["-t", "wav", "-"], speed, wav), rng_of(chosen, number, speed))
 
 
-KINDS = {"people": people, "speech": speech, "vowels": vowels, "music": music}
+def records(chosen):
+    """Pieces of one package after another's, so that no hour is of one alone; then all again, faster or slower."""
+    lists = files_of(RECORDS[chosen])
+    longest = max(len(files) for files in lists)
+    # evenly spread, however many pieces a package has
+    order = sorted((i * longest // len(files), name) for files in lists for i, name in enumerate(files))
+    for number in range(100000 if order else 0):
+        speed = SPEEDS[number % len(SPEEDS)]
+        for _, name in order:
+            # a piece of twenty minutes is no more than others
+            x = sox([name], speed)[:2 * PART_SECONDS * RATE]
+            if len(x) > 0:
+                yield "%s x%.2f" % (name, speed), at_level(x, rng_of(name, number))
+
+
+KINDS = {"people": people, "speech": speech, "vowels": vowels, "music": music, "records": records}
 
 
 def parts(chosen, kind, hours):
@@ -305,11 +365,13 @@ def parts(chosen, kind, hours):
             return
         x = x[:int(left * RATE) + 1]
         if len(x) == 0:
-            print("nothing came: %s" % name, file=sys.stderr)
+            complain("nothing came: %s" % name)
             left -= 1
             continue
         left -= len(x) / RATE
         yield name, np.clip(np.rint(x), -32768, 32767).astype("<i2").tobytes()
+    if left > 0:
+        complain("%.2f of %g hours of %s are missing" % (left / 3600, hours, kind))
 
 
 def main():

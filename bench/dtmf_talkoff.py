@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Digits that DTMF receivers hear where there is none: ours, libspandsp's and multimon-ng's, over the judging sets.
 
-    dtmf_talkoff.py PROGRAM [PEOPLE SPEECH VOWELS MUSIC]		(PROGRAM: build/bench/dtmf_count; hours of each)
+    dtmf_talkoff.py PROGRAM [PEOPLE SPEECH VOWELS MUSIC RECORDS]		(PROGRAM: build/bench/dtmf_count; hours of each)
 
 A line a kind: hours, and false digits an hour of each receiver, beside what is wanted of ours.
 """
@@ -11,14 +11,15 @@ import sys
 import dtmf_sets
 
 KINDS = (("people", "recordings of people", "0.2"), ("speech", "synthetic speech", "1"),
-         ("vowels", "isolated vowels", "2"), ("music", "MIDI music, music on hold", "0"))
-HOURS = (12.5, 16, 2, 2)
+         ("vowels", "isolated vowels", "2"), ("music", "music by synthesiser", "0"),
+         ("records", "recordings of music", "0"))
+HOURS = (12.5, 16, 2, 4, 10)
 
 
 def multimon(raw):
     """Digits that multimon-ng hears, -1 where it is not installed; it takes 22,050 samples a second."""
     try:
-        line = dtmf_sets.run(["sox", "-V1", "-t", "raw", "-r", "8000", "-e", "signed", "-b", "16", "-c", "1", "-",
+        line = dtmf_sets.run(["sox", "-V1", "-R", "-t", "raw", "-r", "8000", "-e", "signed", "-b", "16", "-c", "1", "-",
                               "-t", "raw", "-r", "22050", "-"], raw)
         text = subprocess.run(["multimon-ng", "-q", "-a", "DTMF", "-t", "raw", "-"], input=line, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, check=False).stdout
@@ -28,7 +29,7 @@ def multimon(raw):
 
 
 def main():
-    if len(sys.argv) not in (2, 6):
+    if len(sys.argv) not in (2, 2 + len(KINDS)):
         sys.exit(__doc__)
     hours = [float(x) for x in sys.argv[2:]] or HOURS
     print("%-28s %7s %9s %9s %9s %9s" % ("False digits an hour", "hours", "ours", "spandsp", "multimon", "wanted"))

@@ -34,20 +34,16 @@ was_sent(char digit, double onset)
 
 /* In the place of the core's. */
 bool
-mb_dtmf_judge(const mb_dtmf *dtmf, mb_dtmf_event *event)
+mb_dtmf_judge(const mb_dtmf *dtmf, const dtmf_measures *m, mb_dtmf_event *event)
 {
-	dtmf_measures m;
-
 	(void) event;
-	if (!mb_dtmf_measure(dtmf, &m))
-		return false;
 	if (sent != NULL &&
 		!was_sent(MB_DTMF_SYMBOLS[dtmf->track.symbol],
-				  ((double) dtmf->track.first_hop + (double) m.onset) * DTMF_HOP - DTMF_DELAY))
+				  ((double) dtmf->track.first_hop + (double) m->onset) * DTMF_HOP - DTMF_DELAY))
 		return false;
 	printf("%s %d", kind, condition);
 	for (int i = 0; i < DTMF_VALUES; i++)
-		printf(" %.9g", (double) m.value[i]);
+		printf(" %.9g", (double) m->value[i]);
 	printf("\n");
 	return false;
 }

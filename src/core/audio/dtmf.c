@@ -57,6 +57,8 @@ start(mb_dtmf *dtmf)
 	dtmf->last_digit = '\0';
 	dtmf->last_end = dtmf->last_onset = dtmf->last_duration = 0;
 	dtmf->last_level = 0;
+	dtmf->company = 0;
+	dtmf->company_since = 0;
 	dtmf->n_input = 0;
 	dtmf->n_done = 0;
 	dtmf->hop = 0;

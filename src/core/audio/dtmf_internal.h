@@ -115,16 +115,16 @@ enum
 	DTMF_DRIFT_LESS,
 	DTMF_UNEVENNESS_MORE, /* of the level */
 	DTMF_UNEVENNESS_LESS,
-	DTMF_ERROR_MORE, /* of the frequency against nominal */
-	DTMF_ERROR_LESS,
+	DTMF_ERROR,			/* of the frequency against nominal, the worse one */
 	DTMF_IMPURITY,		/* share of the band's energy that is in neither tone */
 	DTMF_NEIGHBOURS,	/* energy of the band before or after */
 	DTMF_OUTSIDE,		/* energy outside the band that comes and goes with the burst */
 	DTMF_INVALID,		/* share of the windows that did not look like the digit */
 	DTMF_EXTREME_TWIST, /* dB beyond +6 and -3 */
 	DTMF_SHORTNESS,		/* ms below 45 */
-	DTMF_QUIET, /* how little of what makes a digit look like speech is noise: minus the noise */
-	DTMF_TWISTED_ERROR, /* product of extreme twist and error */
+	DTMF_RISE,			/* hops that its begin takes: an instrument's is slower */
+	DTMF_FALL,			/* ... and its end */
+	DTMF_COMPANY, /* of sounds like two tones that were no digit, in the last seconds: music is full of them */
 	DTMF_VALUES
 };
 
@@ -150,7 +150,10 @@ extern const float mb_dtmf_weights[DTMF_KNOTS][DTMF_VALUES];
 /* Measures a finished burst; false when it cannot be a digit. */
 extern bool mb_dtmf_measure(const mb_dtmf *dtmf, dtmf_measures *m);
 
-/* Judges a finished burst; fills *event except for the input's sample rate (8 kHz here). */
-extern bool mb_dtmf_judge(const mb_dtmf *dtmf, mb_dtmf_event *event);
+/* Hops that looked like two tones and were of no digit, as they have faded until a hop. */
+extern float mb_dtmf_company(const mb_dtmf *dtmf, int64_t hop);
+
+/* Judges a burst by its measures; fills *event except for the input's sample rate (8 kHz here). */
+extern bool mb_dtmf_judge(const mb_dtmf *dtmf, const dtmf_measures *m, mb_dtmf_event *event);
 
 #endif /* MB_DTMF_INTERNAL_H */

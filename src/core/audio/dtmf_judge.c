@@ -29,19 +29,18 @@ unlikeness(const float *value)
 }
 
 bool
-mb_dtmf_judge(const mb_dtmf *dtmf, mb_dtmf_event *event)
+mb_dtmf_judge(const mb_dtmf *dtmf, const dtmf_measures *m, mb_dtmf_event *event)
 {
 	const dtmf_track *track = &dtmf->track;
-	dtmf_measures m;
 	double onset;
 
-	if (!mb_dtmf_measure(dtmf, &m) || unlikeness(m.value) > 0)
+	if (unlikeness(m->value) > 0)
 		return false;
 	event->digit = MB_DTMF_SYMBOLS[track->symbol];
-	onset = (double) track->first_hop * DTMF_HOP + (double) m.onset * DTMF_HOP - DTMF_DELAY;
+	onset = (double) track->first_hop * DTMF_HOP + (double) m->onset * DTMF_HOP - DTMF_DELAY;
 	event->onset = onset > 0 ? (uint64_t) (onset + 0.5) : 0;
-	event->duration = (uint64_t) (m.duration * DTMF_HOP + 0.5f);
-	event->level_dbm0 = m.level;
-	event->twist_db = m.twist;
+	event->duration = (uint64_t) (m->duration * DTMF_HOP + 0.5f);
+	event->level_dbm0 = m->level;
+	event->twist_db = m->twist;
 	return true;
 }

@@ -31,6 +31,13 @@
 /* A bin loses that much power at a tone off by f Hz: 6.3e-4 dB * f^2, here as exponent of e. */
 #define OFFSET_LOSS (6.3e-4f * 0.2302585f)
 
+/* Shares of the plateau's power between which an edge is measured: of the amplitude, 0.3 and 0.8. */
+#define EDGE_LOW 0.09f
+#define EDGE_HIGH 0.64f
+/* An edge is looked for from so many hops inside the burst outwards, over so many. */
+#define EDGE_INSIDE 4
+#define EDGE_HOPS 8
+
 /* Half windows nearer than that to an edge are not looked at, in hops. */
 #define EDGE 0.6f
 /* The band filter sees an edge from that much after it on, back to that much before it, in hops. */
@@ -70,6 +77,7 @@ typedef struct burst
 	float before, after;				 /* energy of the band beside the burst, against inside */
 	float outside;						 /* energy outside the band, against that inside it, ... */
 	float outside_before, outside_after; /* ... beside the burst likewise */
+	float rise, fall;					 /* hops that its edges take */
 } burst;
 
 static const float row_hz[4] = MB_DTMF_ROW_HZ;
@@ -107,8 +115,8 @@ diamond(float x, float y)
 	float ay = fabsf(y);
 	float d = ay / (ax + ay + 1e-30f);
 
-	d = x < 0 ? 2 - d : d;
-	/* not a branch, as no processor could predict it */
+	/* 2 - d for a negative x; neither is a branch, as no processor could predict it */
+	d = fabsf(1 - copysignf(1, x) - d);
 	return copysignf(d, y);
 }
 
@@ -221,6 +229,55 @@ measure_surroundings(const dtmf_track *track, burst *m)
 	m->outside_after = (input - band) / tones;
 }
 
+/* The power of hop i of the burst, one of the first or of the last ones. */
+static inline float
+power_of(const dtmf_track *track, int i)
+{
+	return i < track->n ? track->power[i] : track->tail[i % DTMF_TAIL_HOPS];
+}
+
+/*
+ * How many hops the power takes from the upper share of the plateau's to the lower one, from hop i inside the burst outwards,
+ * going by step.
+ */
+static float
+edge_length(const dtmf_track *track, int i, int step, float plateau)
+{
+	float low = EDGE_LOW * plateau;
+	float high = EDGE_HIGH * plateau;
+	float now = power_of(track, i);
+	float begin = now < high ? 0 : -1; /* where it leaves the upper one, -1 so far */
+	int hops;
+
+	if (now < low)
+		return 0;
+	for (hops = 0; hops < EDGE_HOPS && i + step >= 0 && i + step < track->length; hops++)
+	{
+		float next = power_of(track, i += step);
+
+		if (begin < 0 && next < high)
+			begin = (float) hops + crossing(now, next, high);
+		if (next < low)
+			return (float) hops + crossing(now, next, low) - begin;
+		now = next;
+	}
+	return begin < 0 ? 0 : (float) hops - begin;
+}
+
+/* How long the burst takes to begin and to end.  What a long one has come to be at last is taken for its plateau there. */
+static void
+measure_edges(const dtmf_track *track, burst *m)
+{
+	int early = (int) smaller(m->onset + EDGE_INSIDE, (float) (track->n - 1));
+	int late = (int) (m->end + 0.5f) - EDGE_INSIDE;
+
+	if (late < early)
+		early = late = (int) ((m->onset + m->end + 1) / 2);
+	m->rise = edge_length(track, early, -1, 4 * m->level);
+	m->fall = edge_length(track, late, 1,
+						  track->length > track->n ? power_of(track, late) : 4 * m->level);
+}
+
 /*
  * Fills the sample with windows that lie inside the burst, evenly spread; both their halves
  * are loud.  Returns their number.
@@ -231,6 +288,8 @@ take_sample(const dtmf_track *track, const burst *m, sample v)
 	int index[DTMF_TRACK_HOPS];
 	float x[2][SAMPLES] = { { 0 } };
 	float y[2][SAMPLES] = { { 0 } };
+	float tones[SAMPLES] = { 0 };
+	float window[SAMPLES] = { 0 };
 	int end = (int) (m->end - EDGE) + 1;
 	int n = 0;
 	int taken;
@@ -256,10 +315,10 @@ take_sample(const dtmf_track *track, const burst *m, sample v)
 			y[k][s] = im * before_re - re * before_im;
 			v[s][POWER_LOW + k] = now->power[k];
 		}
-		v[s][PURITY] = (track->power[i] + track->power[i - DTMF_DISTANCE]) /
-					   (DTMF_POWER_OVER_ENERGY * (float) now->window + 1);
+		tones[s] = track->power[i] + track->power[i - DTMF_DISTANCE];
+		window[s] = (float) now->window;
 	}
-	/* the turns, all at once: a loop that compilers make vectors of */
+	/* the turns and what is divided, all at once: loops that compilers make vectors of */
 	for (int k = 0; k < 2; k++)
 	{
 		int bin = k == 0 ? dtmf_row(track->symbol) : dtmf_column(track->symbol);
@@ -269,9 +328,16 @@ take_sample(const dtmf_track *track, const burst *m, sample v)
 		for (int s = 0; s < SAMPLES; s++)
 			x[k][s] = diamond(x[k][s] * re - y[k][s] * im, x[k][s] * im + y[k][s] * re);
 	}
+	for (int s = 0; s < SAMPLES; s++)
+		tones[s] /= DTMF_POWER_OVER_ENERGY * window[s] + 1;
 	for (int s = 0; s < taken; s++)
+	{
 		for (int k = 0; k < 2; k++)
 			v[s][TURN_LOW + k] = x[k][s];
+		v[s][PURITY] = tones[s];
+		for (int k = PURITY + 1; k < COLUMNS; k++)
+			v[s][k] = 0;
+	}
 	/* what is missing sorts behind everything */
 	for (int s = taken; s < SAMPLES; s++)
 		for (int k = 0; k < COLUMNS; k++)
@@ -283,7 +349,7 @@ take_sample(const dtmf_track *track, const burst *m, sample v)
 static bool
 measure_tones(const dtmf_track *track, burst *m)
 {
-	sample v = { 0 };
+	sample v;
 	float middle[COLUMNS];
 	float slope[2];
 	int n = take_sample(track, m, v);
@@ -353,12 +419,11 @@ twist_is_allowed(const dtmf_track *track, const burst *b, float twist)
  * subtracted, roughly, in those that are larger for it.
  */
 static void
-fill_values(const burst *b, float twist, float *v)
+fill_values(const burst *b, float twist, float company, float *v)
 {
 	float noise =
 		smaller(smaller(b->before, b->after), smaller(b->outside_before, b->outside_after));
 	float extreme = larger(0, larger(twist - 6, -3 - twist));
-	float error[2] = { fabsf(b->error[0]), fabsf(b->error[1]) };
 	float root;
 
 	noise = smaller(larger(noise, 0), 0.5f);
@@ -369,16 +434,16 @@ fill_values(const burst *b, float twist, float *v)
 	v[DTMF_DRIFT_LESS] = smaller(b->drift[0], b->drift[1]) - 0.006f * root;
 	v[DTMF_UNEVENNESS_MORE] = larger(b->unevenness[0], b->unevenness[1]) - 0.3f * root;
 	v[DTMF_UNEVENNESS_LESS] = smaller(b->unevenness[0], b->unevenness[1]) - 0.2f * root;
-	v[DTMF_ERROR_MORE] = larger(error[0], error[1]);
-	v[DTMF_ERROR_LESS] = smaller(error[0], error[1]);
+	v[DTMF_ERROR] = larger(fabsf(b->error[0]), fabsf(b->error[1]));
 	v[DTMF_IMPURITY] = 1 - b->purity - 0.6f * noise;
 	v[DTMF_NEIGHBOURS] = larger(b->before, b->after) - 1.3f * noise;
 	v[DTMF_OUTSIDE] = b->outside - 1.3f * larger(b->outside_before, b->outside_after);
 	v[DTMF_INVALID] = 1 - b->valid;
 	v[DTMF_EXTREME_TWIST] = extreme;
 	v[DTMF_SHORTNESS] = larger(0, 45 - (b->end - b->onset) * MS_OF_HOP);
-	v[DTMF_QUIET] = -noise;
-	v[DTMF_TWISTED_ERROR] = extreme * v[DTMF_ERROR_MORE];
+	v[DTMF_RISE] = b->rise - root;
+	v[DTMF_FALL] = b->fall - root;
+	v[DTMF_COMPANY] = company;
 }
 
 bool
@@ -407,8 +472,9 @@ mb_dtmf_measure(const mb_dtmf *dtmf, dtmf_measures *m)
 	if (m->level < dtmf->floor_dbm0)
 		return false;
 	measure_surroundings(track, &b);
+	measure_edges(track, &b);
 	m->onset = b.onset;
 	m->duration = b.end - b.onset;
-	fill_values(&b, m->twist, m->value);
+	fill_values(&b, m->twist, mb_dtmf_company(dtmf, track->first_hop + DTMF_BIN_HISTORY), m->value);
 	return true;
 }

@@ -28,6 +28,8 @@
 
 /* Hops of one burst that are kept for the judgement: 128 ms and what led to them. */
 #define DTMF_TRACK_HOPS 44
+/* Of the last ones of a longer burst the power alone: a power of two. */
+#define DTMF_TAIL_HOPS 16
 
 /* What is kept of one hop of a burst. */
 typedef struct dtmf_track_hop
@@ -52,6 +54,7 @@ typedef struct dtmf_track
 	int other;					  /* another digit that began while this one went on ... */
 	int n_other;				  /* ... and the hops it has lasted */
 	float power[DTMF_TRACK_HOPS]; /* of both tones in the half window */
+	float tail[DTMF_TAIL_HOPS]; /* of hop i, once DTMF_TRACK_HOPS are kept: at i % DTMF_TAIL_HOPS */
 	uint8_t valid[DTMF_TRACK_HOPS];
 	dtmf_track_hop hop[DTMF_TRACK_HOPS];
 	/* Energies of all kept hops before one: of the band, and of the input in the same unit */
@@ -82,11 +85,13 @@ typedef struct mb_dtmf
 	uint64_t last_end;					/* ... the sample after it, at 8 kHz, ... */
 	uint64_t last_onset, last_duration; /* ... and the rest, as at first told */
 	float last_level;
-	int n_input;   /* samples in block.input behind the history */
-	int n_done;	   /* hops in the block that are done */
-	bool was_loud; /* the last hop done had a sample above the gate */
-	int64_t hop;   /* hops done before the block */
-	int path;	   /* which kernel; see dtmf_internal.h */
+	float company;		   /* hops that looked like two tones and were of no digit, fading ... */
+	int64_t company_since; /* ... since this hop */
+	int n_input;		   /* samples in block.input behind the history */
+	int n_done;			   /* hops in the block that are done */
+	bool was_loud;		   /* the last hop done had a sample above the gate */
+	int64_t hop;		   /* hops done before the block */
+	int path;			   /* which kernel; see dtmf_internal.h */
 	int sample_rate;
 	int input_gate;		   /* samples below this power of two are silence */
 	uint32_t energy_floor; /* of the band over a window */

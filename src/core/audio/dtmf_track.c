@@ -28,6 +28,8 @@
 #define ECHO_LOSS 7.5f
 /* ... and of the same length within that many samples (10 ms) and an eighth. */
 #define ECHO_LENGTH 80
+/* Hops that looked like two tones fade as exp(-t / 4.3 s), in hops: half are left after 3 s. */
+#define COMPANY_FADES 1082.0f
 
 /*
  * The digit that the window ending at hop i looks like, -1 for none.
@@ -106,6 +108,8 @@ add_hop(mb_dtmf *dtmf, int i, bool valid)
 		track->n_valid += valid;
 		track->valid_power += valid ? power : 0;
 	}
+	else
+		track->tail[track->length % DTMF_TAIL_HOPS] = power;
 	track->length++;
 }
 
@@ -183,12 +187,38 @@ continues(mb_dtmf *dtmf, mb_dtmf_event *event)
 	return same;
 }
 
+/* The exponential as (1 + x / 4) to the power of -4: it is good for short times, which most are. */
+float
+mb_dtmf_company(const mb_dtmf *dtmf, int64_t hop)
+{
+	float share = 4 * COMPANY_FADES / (4 * COMPANY_FADES + (float) (hop - dtmf->company_since));
+
+	share *= share;
+	return dtmf->company * share * share;
+}
+
+static inline void
+add_company(mb_dtmf *dtmf, int64_t hop, float hops)
+{
+	dtmf->company = mb_dtmf_company(dtmf, hop) + hops;
+	dtmf->company_since = hop;
+}
+
 void
 mb_dtmf_track_end(mb_dtmf *dtmf)
 {
+	const dtmf_track *track = &dtmf->track;
+	dtmf_measures measures;
 	mb_dtmf_event event;
-	bool digit = dtmf->track.symbol >= 0 && mb_dtmf_judge(dtmf, &event);
+	bool digit = false;
 
+	if (track->symbol >= 0)
+	{
+		if (mb_dtmf_measure(dtmf, &measures))
+			digit = mb_dtmf_judge(dtmf, &measures, &event);
+		else
+			add_company(dtmf, track->first_hop + track->length, (float) track->n_valid);
+	}
 	/* first the state, as the callback may not come back */
 	dtmf->track.symbol = -1;
 	if (!digit || continues(dtmf, &event))
@@ -245,6 +275,8 @@ mb_dtmf_track(mb_dtmf *dtmf, int first, int n, uint32_t tonal)
 			i += __builtin_ctz(left);
 			if ((symbol = looks_like(dtmf, i)) >= 0)
 				begin(dtmf, i, symbol);
+			else
+				add_company(dtmf, dtmf->hop + i, 1);
 			continue;
 		}
 		symbol = looks_like(dtmf, i);
