@@ -135,7 +135,8 @@ run_length(uint32_t active, int i, int n)
 
 /* The band of n hops of the block from first on; silence where no hop is active. */
 static void
-filter_band(mb_dtmf *dtmf, const dtmf_kernel *kernel, int first, int n, uint32_t active)
+filter_band(mb_dtmf *dtmf, const dtmf_kernel *kernel, const int16_t *input, int first, int n,
+			uint32_t active)
 {
 	dtmf_block *b = &dtmf->block;
 
@@ -148,7 +149,7 @@ filter_band(mb_dtmf *dtmf, const dtmf_kernel *kernel, int first, int n, uint32_t
 
 		run = run_length(active, i, n);
 		if ((active >> i & 1) != 0)
-			kernel->band(b->input + hop * DTMF_HOP, run, band, energy, total);
+			kernel->band(input + hop * DTMF_HOP, run, band, energy, total);
 		else
 		{
 			memset(band, 0, run * DTMF_HALF_HOP * sizeof(*band));
@@ -182,10 +183,10 @@ filter_bins(mb_dtmf *dtmf, const dtmf_kernel *kernel, int first, int n, uint32_t
 }
 
 /*
- * Filters n hops of the block from first on and hands them on.
+ * Filters n hops of the block from first on and hands them on.  The block's samples are at input, those before it first.
  */
 static void
-process(mb_dtmf *dtmf, int first, int n)
+process(mb_dtmf *dtmf, const int16_t *input, int first, int n)
 {
 	dtmf_block *b = &dtmf->block;
 	const dtmf_kernel *kernel = mb_dtmf_kernel(dtmf->path);
@@ -194,8 +195,8 @@ process(mb_dtmf *dtmf, int first, int n)
 	uint32_t loud;
 
 	/* the band filter sees a hop and the one before it */
-	loud = kernel->loud(b->input + DTMF_INPUT_HISTORY + first * DTMF_HOP, n, dtmf->input_gate);
-	filter_band(dtmf, kernel, first, n, loud | loud << 1 | dtmf->was_loud);
+	loud = kernel->loud(input + DTMF_INPUT_HISTORY + first * DTMF_HOP, n, dtmf->input_gate);
+	filter_band(dtmf, kernel, input, first, n, loud | loud << 1 | dtmf->was_loud);
 	dtmf->was_loud = loud >> (n - 1) & 1;
 
 	active = kernel->windows(b->energy + DTMF_BIN_HISTORY + first, n, dtmf->energy_floor, windows);
@@ -209,13 +210,13 @@ process(mb_dtmf *dtmf, int first, int n)
 	}
 }
 
-/* Makes room in a full block: what the next hop looks back to goes to the front. */
+/* Makes room in a full block, whose samples are at input: what the next hop looks back to goes to the front. */
 static void
-move_up(mb_dtmf *dtmf)
+move_up(mb_dtmf *dtmf, const int16_t *input)
 {
 	dtmf_block *b = &dtmf->block;
 
-	memmove(b->input, b->input + DTMF_BLOCK * DTMF_HOP, DTMF_INPUT_HISTORY * sizeof(*b->input));
+	memcpy(b->input, input + DTMF_BLOCK * DTMF_HOP, DTMF_INPUT_HISTORY * sizeof(*b->input));
 	memmove(b->band, b->band + DTMF_BLOCK * DTMF_HALF_HOP, DTMF_BAND_HISTORY * sizeof(*b->band));
 	memmove(b->window, b->window + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->window));
 	memmove(b->energy, b->energy + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->energy));
@@ -232,20 +233,30 @@ static void
 process_ready(mb_dtmf *dtmf, int ready)
 {
 	if (ready > dtmf->n_done)
-		process(dtmf, dtmf->n_done, ready - dtmf->n_done);
+		process(dtmf, dtmf->block.input, dtmf->n_done, ready - dtmf->n_done);
 	dtmf->n_done = ready;
 }
 
-/* Takes samples at 8 kHz. */
+/* Takes samples at 8 kHz: whole blocks where they are, once those before them are there too, the others by the buffer. */
 static void
 feed_8k(mb_dtmf *dtmf, const int16_t *samples, size_t n)
 {
+	const int16_t *begin = samples;
+
 	while (n > 0)
 	{
 		size_t space = (size_t) (DTMF_BLOCK * DTMF_HOP - dtmf->n_input);
 		size_t take = n < space ? n : space;
 		int ready;
 
+		if (take == DTMF_BLOCK * DTMF_HOP && samples - begin >= DTMF_INPUT_HISTORY)
+		{
+			process(dtmf, samples - DTMF_INPUT_HISTORY, 0, DTMF_BLOCK);
+			move_up(dtmf, samples - DTMF_INPUT_HISTORY);
+			samples += take;
+			n -= take;
+			continue;
+		}
 		memcpy(dtmf->block.input + DTMF_INPUT_HISTORY + dtmf->n_input, samples,
 			   take * sizeof(*samples));
 		dtmf->n_input += (int) take;
@@ -255,7 +266,7 @@ feed_8k(mb_dtmf *dtmf, const int16_t *samples, size_t n)
 		if (ready == DTMF_BLOCK)
 		{
 			process_ready(dtmf, ready);
-			move_up(dtmf);
+			move_up(dtmf, dtmf->block.input);
 		}
 		else if (ready - dtmf->n_done >= BATCH_HOPS)
 			process_ready(dtmf, ready);
