@@ -561,11 +561,12 @@ CREATE TYPE mulberry.batch_result AS (
     missing_count     bigint,
     missing_sequences text,
     duplicate         boolean,
-    sqlstate          text
+    sqlstate          text,
+    received_at       timestamptz
 );
 COMMENT ON TYPE mulberry.batch_result IS
     'answer to one packet of a batch: as packet_result, with the figures of its call after the whole batch; status is also error, and '
-    'then sqlstate says which';
+    'then sqlstate says which. received_at: when the packet came that is stored, which for a duplicate is the one before';
 
 CREATE TYPE mulberry.completion_result AS (
     status                 text,

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base64.h"
 #include "core/text/utf8.h"
 #include "core/web/packet_body.h"
 #include "fields.h"
@@ -24,16 +25,32 @@
 #define MAX_SEQUENCE MB_PACKET_BODY_MAX_SEQUENCE
 #define MAX_UNESCAPED 16384 /* bytes of a plain body's strings that have escapes */
 #define MAX_TRACK 255		/* bytes of a header */
+#define TIME_SIZE 40		/* of a timestamptz as text */
 #define MAX_LISTED 100		/* missing sequences in an answer */
 #define POSTGRES_EPOCH 946684800.0
 #define LAST_TIMESTAMP 9224318015999.0 /* seconds: what a timestamptz holds */
 
-static const gw_statement ingest_packets = {
-	"ingest",
-	"SELECT status, call_id, sequence, total_received, missing_sequences, sqlstate, "
-	"CASE WHEN sqlstate IS NOT NULL THEN message END "
-	"FROM mulberry.ingest_packets($1::text[], $2::bigint[], $3::bytea[], "
-	"$4::timestamptz[], $5, $6::integer, NULL, $7::text[])",
+#define COLUMNS                                                                                    \
+	"status, call_id, sequence, total_received, missing_sequences, sqlstate, "                     \
+	"CASE WHEN sqlstate IS NOT NULL THEN message END"
+#define FROM_PACKETS                                                                               \
+	" FROM mulberry.ingest_packets($1::text[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5, " \
+	"$6::integer, NULL, $7::text[])"
+
+static const gw_statement ingest_packets = { "ingest", "SELECT " COLUMNS FROM_PACKETS, true };
+
+/*
+ * The same of a batch that was sent before, and whose answer was lost: which of the duplicates are its own.  It was
+ * committed as a whole or not at all, so none are when one of its packets is only accepted now.  If it was, all that it
+ * stored came at one time, behind $8, when another transaction had ended before it was sent; and nobody has
+ * stored a packet of it since.
+ */
+static const gw_statement ingest_again = {
+	"ingest_again",
+	"SELECT " COLUMNS ", "
+	"status = 'duplicate' AND received_at > coalesce($8::timestamptz, '-infinity') "
+	"AND received_at = max(received_at) FILTER (WHERE status = 'duplicate') OVER () "
+	"AND NOT bool_or(status = 'accepted') OVER ()" FROM_PACKETS,
 	true
 };
 
@@ -67,13 +84,15 @@ typedef struct batch
 	program_array sent_at;
 	program_array tracks;
 	bool has_tracks;
-	struct batch *next; /* while it waits */
+	char after[TIME_SIZE]; /* when a transaction began that had ended when this was sent */
+	struct batch *next;	   /* while it waits */
 } batch;
 
 struct gw_ingest
 {
 	gw_gateway *gateway;
-	batch *waiting; /* to which packets can be added */
+	batch *waiting;				/* to which packets can be added */
+	char last_began[TIME_SIZE]; /* when the last transaction began that has been answered */
 };
 
 gw_ingest *
@@ -145,7 +164,7 @@ list_missing(program_text *body, const char *ranges)
 	program_text_puts(body, "]");
 }
 
-/* Columns of that statement. */
+/* Columns of those statements. */
 enum
 {
 	STATUS,
@@ -154,7 +173,8 @@ enum
 	TOTAL_RECEIVED,
 	MISSING_SEQUENCES,
 	SQLSTATE,
-	MESSAGE /* of an error */
+	MESSAGE, /* of an error */
+	OWN		 /* of a batch that is sent again: the packet was stored by it */
 };
 
 static void
@@ -171,8 +191,7 @@ answer_row(gw_gateway *gateway, const batch *b, const PGresult *rows, int i, pro
 						 PQgetvalue(rows, i, MESSAGE));
 		return;
 	}
-	/* by the batch itself, whose answer was lost on its way */
-	if (duplicate && b->unit.again)
+	if (duplicate && PQnfields(rows) > OWN && PQgetvalue(rows, i, OWN)[0] == 't')
 	{
 		duplicate = false;
 		status = "accepted";
@@ -216,7 +235,11 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 	/* units that were never sent */
 	close_batch(b);
 	if (outcome == GW_COMMITTED)
+	{
 		gw_identity_is_used(b->identity);
+		snprintf(b->ingest->last_began, TIME_SIZE, "%s",
+				 PQgetvalue(identity, 0, PQnfields(identity) - 1));
+	}
 	for (int i = 0; i < b->n; i++)
 	{
 		if (outcome == GW_COMMITTED && i < PQntuples(result))
@@ -259,6 +282,16 @@ send_batch(gw_unit *unit)
 	if (b->has_tracks)
 		set_parameter(unit, 6, &b->tracks);
 	unit->n_parameters = 7;
+	memcpy(b->after, b->ingest->last_began, TIME_SIZE);
+}
+
+static void
+send_batch_again(gw_unit *unit)
+{
+	batch *b = (batch *) unit;
+
+	unit->statement = &ingest_again;
+	unit->values[unit->n_parameters++] = b->after[0] == '\0' ? NULL : b->after;
 }
 
 /* The batch that waits for such packets and has room, or a new one. */
@@ -287,6 +320,7 @@ batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t byt
 	b->tracks.element = PROGRAM_OID_TEXT;
 	b->unit.statement = &ingest_packets;
 	b->unit.send = send_batch;
+	b->unit.resend = send_batch_again;
 	b->unit.done = done;
 	gw_unit_for(&b->unit, identity);
 	b->next = ingest->waiting;
@@ -373,54 +407,6 @@ const gw_plan gw_packet_fields = { GW_PARAMETERS(of_packet) };
 
 #define NAME(parameter) of_packet[parameter].name
 
-static int
-value_of_base64(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Base64 as of RFC 4648 with its padding, to memory of malloc(); NULL when it is none. */
-static unsigned char *
-decode_base64(const char *text, size_t n, size_t *length)
-{
-	size_t padding = n > 0 && text[n - 1] == '=' ? (n > 1 && text[n - 2] == '=' ? 2 : 1) : 0;
-	unsigned char *bytes = malloc(n / 4 * 3 + 3);
-	uint32_t group = 0;
-
-	*length = 0;
-	if (bytes == NULL || n % 4 != 0)
-	{
-		free(bytes);
-		return NULL;
-	}
-	for (size_t i = 0; i < n; i++)
-	{
-		int value = i >= n - padding ? 0 : value_of_base64(text[i]);
-
-		if (value < 0)
-		{
-			free(bytes);
-			return NULL;
-		}
-		group = group << 6 | (uint32_t) value;
-		if (i % 4 == 3)
-		{
-			bytes[(*length)++] = (unsigned char) (group >> 16);
-			bytes[(*length)++] = (unsigned char) (group >> 8);
-			bytes[(*length)++] = (unsigned char) group;
-			group = 0;
-		}
-	}
-	*length -= padding;
-	return bytes;
-}
-
 static void
 refuse_fields(gw_call *call, gw_fields *fields)
 {
@@ -452,7 +438,7 @@ take_plain(gw_call *call)
 		return false;
 	else
 	{
-		audio = decode_base64(p.data, p.length, &p.length);
+		audio = gw_base64_decode(p.data, p.length, &p.length);
 		p.data = audio;
 		if (audio == NULL)
 			return false;
@@ -489,7 +475,7 @@ take_json(gw_call *call)
 			gw_fields_refuse(&fields, NAME(FIELD_ENCODING), "encoding is text or base64");
 		else if (fields.status == 0)
 		{
-			audio = decode_base64(p.data, p.length, &p.length);
+			audio = gw_base64_decode(p.data, p.length, &p.length);
 			p.data = audio;
 			if (audio == NULL)
 				gw_fields_refuse(&fields, NAME(FIELD_DATA), "data is not base64");

@@ -18,9 +18,10 @@
 
 #define AUTHENTICATE "authenticate"
 #define AUTHENTICATE_TEXT                                                                          \
-	"SELECT id, name, access, tenant, seconds_left FROM mulberry.authenticate($1)"
+	"SELECT id, name, access, tenant, seconds_left, clock_timestamp() FROM "                       \
+	"mulberry.authenticate($1)"
 #define ANONYMOUS "anonymous"
-#define ANONYMOUS_TEXT "SELECT mulberry.authenticate_anonymous($1, $2)"
+#define ANONYMOUS_TEXT "SELECT mulberry.authenticate_anonymous($1, $2), clock_timestamp()"
 
 static void begin(gw_session *s);
 static void read_results(gw_session *s);
@@ -262,6 +263,11 @@ send_unit(gw_session *s, gw_unit *unit)
 	{
 		unit->send(unit);
 		unit->send = NULL;
+	}
+	if (unit->again && unit->resend != NULL)
+	{
+		unit->resend(unit);
+		unit->resend = NULL;
 	}
 	s->unit = unit;
 	s->state = GW_SESSION_BUSY;

@@ -7,9 +7,9 @@
  *
  * When a connection is lost with a unit under way, nobody knows whether it has been committed.  Only a
  * statement that says of itself that it may run again is sent again then ("again" is set): one that only
- * reads, or that changes nothing the second time and answers the same, or nearly: for ingest.c, which knows
- * of "again", a duplicate is what was accepted.  Of every other one it is said that its outcome is
- * unknown, and it is never sent again.
+ * reads, or that changes nothing the second time and answers the same, or nearly: ingest.c asks in another way
+ * then, so that what the first time has stored is known.  Of every other one it is said that its outcome
+ * is unknown, and it is never sent again.
  *
  * A statement belongs to the file that uses it, where it is a constant: it is known by its place.  Each session
  * prepares it when it needs it for the first time.
@@ -34,7 +34,7 @@ typedef struct gw_statement
 
 typedef enum gw_outcome
 {
-	GW_COMMITTED,	/* identity and result are those of the two statements */
+	GW_COMMITTED, /* identity and result are those of the two statements; its last column: when it began */
 	GW_REFUSED,		/* the token does not count: result is the error */
 	GW_FAILED,		/* the statement, or its commit: result is the error */
 	GW_UNAVAILABLE, /* there is no database to ask; no result, and it was never sent */
@@ -57,6 +57,9 @@ struct gw_unit
 
 	/* Just before it is sent, when nothing can be added to it any more; sets the parameters.  May be NULL. */
 	void (*send)(gw_unit *unit);
+
+	/* The same before it is sent again, the first time.  May be NULL. */
+	void (*resend)(gw_unit *unit);
 
 	/* The last that is heard of it. */
 	void (*done)(gw_unit *unit, gw_outcome outcome, const PGresult *identity,

@@ -169,6 +169,11 @@ SELECT status FROM ingest_packet('alaw', 2, '\x01', encoding => 'alaw');
 SELECT status FROM ingest_packet('words', 0, convert_to('grüß', 'UTF8'), encoding => 'text');
 SELECT call_id, encoding, sample_rate FROM call_status WHERE call_id IN ('alaw', 'words') ORDER BY 1;
 
+-- a batch says when the packet came that is stored: of a duplicate the one before
+SELECT b.status, b.sequence, b.received_at IS NULL AS unknown, b.received_at = p.received_at AS as_before
+  FROM ingest_packets('{alaw,alaw,""}', '{2,3,0}', ARRAY['\x01','\x01','\x01']::bytea[]) AS b
+  LEFT JOIN call_packets p ON p.call_id = b.call_id AND p.sequence = b.sequence ORDER BY 2;
+
 -- everything above adds up
 SELECT count(*) FROM calls WHERE missing_count <> (SELECT coalesce(sum(g.last - g.first + 1), 0) FROM gaps g WHERE g.call = calls.id);
 SELECT count(*) AS doubled FROM (SELECT call, sequence FROM packets GROUP BY 1, 2 HAVING count(*) > 1) d;

@@ -42,6 +42,7 @@ typedef struct batch_packet
 	Datum data;
 	bool has_sent_at;
 	TimestampTz sent_at;
+	TimestampTz received_at; /* of the packet that is stored; DT_NOBEGIN: none, or not known */
 	mulberry_packet_verdict verdict;
 	mulberry_fault fault;	 /* of a faulty one */
 	struct batch_call *call; /* NULL for a faulty one that reached no call */
@@ -189,6 +190,7 @@ read_batch(FunctionCallInfo fcinfo, batch *batch)
 		packet->data = data[i];
 		packet->has_sent_at = sent_at != NULL && !sent_at_nulls[i];
 		packet->sent_at = packet->has_sent_at ? DatumGetTimestampTz(sent_at[i]) : 0;
+		packet->received_at = DT_NOBEGIN;
 		if (mulberry_check_call_id(packet->call_id, &packet->fault) &&
 			mulberry_check_track_name(packet->track, &packet->fault) &&
 			mulberry_check_sequence(packet->number, &packet->fault) &&
@@ -332,6 +334,14 @@ take_track(batch_packet **packets, int n, Relation calls, const mulberry_tenant 
 		}
 	}
 	store_accepted(&intake, accepted, &naccepted);
+	for (int i = 0; i < n; i++)
+	{
+		if (packets[i]->verdict == MULBERRY_ACCEPTED)
+			packets[i]->received_at = arrived;
+		else if (packets[i]->verdict == MULBERRY_DUPLICATE)
+			packets[i]->received_at =
+				mulberry_arrival(&intake.partition, intake.track->id, packets[i]->sequence);
+	}
 	mulberry_end_intake(&intake, calls);
 
 	call->first_sequence = mulberry_sender_number(intake.track, 0);
@@ -356,6 +366,7 @@ enum batch_result_column
 	Anum_batch_missing_sequences,
 	Anum_batch_duplicate,
 	Anum_batch_sqlstate,
+	Anum_batch_received_at,
 	Natts_batch
 };
 
@@ -392,6 +403,8 @@ put_result(ReturnSetInfo *result, const batch_packet *packet)
 	nulls[Anum_batch_sqlstate] = !faulty;
 	if (faulty)
 		values[Anum_batch_sqlstate] = CStringGetTextDatum(unpack_sql_state(packet->fault.sqlstate));
+	values[Anum_batch_received_at] = TimestampTzGetDatum(packet->received_at);
+	nulls[Anum_batch_received_at] = packet->received_at == DT_NOBEGIN;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

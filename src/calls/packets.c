@@ -133,28 +133,55 @@ mulberry_last_arrival(const mulberry_partition *partition, int64 call)
 	return DatumGetTimestampTz(last);
 }
 
-bool
-mulberry_has_data(const mulberry_partition *partition, int64 call, int32 sequence, Datum data)
+/* The row of a packet, in a slot that the caller drops; NULL when there is none. */
+static TupleTableSlot *
+find_packet(const mulberry_partition *partition, int64 call, int32 sequence)
 {
 	ScanKeyData keys[2];
 	IndexScanDesc scan;
 	TupleTableSlot *slot = table_slot_create(partition->table, NULL);
-	bool same;
+	bool there;
 
 	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(call));
 	ScanKeyInit(&keys[1], 2, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(sequence));
 	scan = begin_index_scan(partition->table, partition->key, SnapshotSelf, 2);
 	index_rescan(scan, keys, 2, NULL, 0);
-	same = index_getnext_slot(scan, ForwardScanDirection, slot);
-	if (same)
-	{
-		slot_getsomeattrs(slot, Anum_packets_data);
-		same = DatumGetBool(
-			DirectFunctionCall2(byteaeq, slot->tts_values[Anum_packets_data - 1], data));
-	}
+	there = index_getnext_slot(scan, ForwardScanDirection, slot);
+	/* it stays pinned by the slot */
 	index_endscan(scan);
+	if (there)
+		return slot;
+	ExecDropSingleTupleTableSlot(slot);
+	return NULL;
+}
+
+bool
+mulberry_has_data(const mulberry_partition *partition, int64 call, int32 sequence, Datum data)
+{
+	TupleTableSlot *slot = find_packet(partition, call, sequence);
+	bool same;
+
+	if (slot == NULL)
+		return false;
+	slot_getsomeattrs(slot, Anum_packets_data);
+	same =
+		DatumGetBool(DirectFunctionCall2(byteaeq, slot->tts_values[Anum_packets_data - 1], data));
 	ExecDropSingleTupleTableSlot(slot);
 	return same;
+}
+
+TimestampTz
+mulberry_arrival(const mulberry_partition *partition, int64 call, int32 sequence)
+{
+	TupleTableSlot *slot = find_packet(partition, call, sequence);
+	TimestampTz at;
+
+	if (slot == NULL)
+		return DT_NOBEGIN;
+	slot_getsomeattrs(slot, Anum_packets_received_at);
+	at = DatumGetTimestampTz(slot->tts_values[Anum_packets_received_at - 1]);
+	ExecDropSingleTupleTableSlot(slot);
+	return at;
 }
 
 /* Values for all "natts" columns of the partition; those behind ours are null. */

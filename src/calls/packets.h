@@ -55,6 +55,10 @@ mulberry_supposed_next(const mulberry_partition *partition, int64 call, int32 *s
 /* When the packet with the largest sequence arrived; DT_NOBEGIN without packets. */
 extern TimestampTz mulberry_last_arrival(const mulberry_partition *partition, int64 call);
 
+/* When a packet arrived; DT_NOBEGIN when it is not stored. */
+extern TimestampTz
+mulberry_arrival(const mulberry_partition *partition, int64 call, int32 sequence);
+
 /* Whether that packet is stored and has exactly these bytes. */
 extern bool
 mulberry_has_data(const mulberry_partition *partition, int64 call, int32 sequence, Datum data);

@@ -1,0 +1,13 @@
+/*
+ * base64.h
+ *	  Bytes in base64.
+ */
+#ifndef GATEWAY_BASE64_H
+#define GATEWAY_BASE64_H
+
+#include <stddef.h>
+
+/* Base64 as of RFC 4648 with its padding, to memory of malloc(); NULL when it is none, or without memory. */
+extern unsigned char *gw_base64_decode(const char *text, size_t n, size_t *length);
+
+#endif /* GATEWAY_BASE64_H */
