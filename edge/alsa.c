@@ -164,7 +164,7 @@ configure(edge_audio *audio, alsa_state *state, const char *name, const edge_aud
 	snd_pcm_hw_params_t *params;
 	snd_pcm_sw_params_t *sw;
 	snd_pcm_uframes_t period;
-	snd_pcm_uframes_t buffer;
+	snd_pcm_uframes_t buffer = 0;
 	unsigned us = BUFFER_US;
 	edge_audio_status status;
 	int error;

@@ -267,7 +267,8 @@ COMMENT ON FUNCTION mulberry.alter_mandate(text, numeric, timestamptz, text, tex
 
 CREATE OR REPLACE FUNCTION mandate_ack_state(tenant uuid, agent uuid, mandate text) RETURNS text
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce((SELECT CASE WHEN m.status <> 'REVOKED' AND m.expires_at <= mulberry_internal.mandate_now() THEN 'EXPIRED' ELSE m.status END
+    SELECT coalesce((SELECT CASE WHEN m.status <> 'REVOKED' AND m.expires_at <= mulberry_internal.mandate_now() THEN 'EXPIRED'
+                                 ELSE m.status END
                        FROM mulberry_internal.mandates m WHERE m.tenant = $1 AND m.agent = $2 AND m.id = $3), 'NONE')
 $$;
 COMMENT ON FUNCTION mandate_ack_state(uuid, uuid, text) IS
