@@ -45,6 +45,7 @@ struct edge_outbox
 	uint64_t most;
 	uint64_t dropped;
 	bool stopping;
+	bool urgent; /* a call is over */
 	bool connected;
 	edge_poster_counters counters;
 	char refused[MAX_CALL_ID + 1];
@@ -166,23 +167,32 @@ post(edge_outbox *o, const item *i)
 		give_up_call(o);
 }
 
-/* The next item, or NULL when there is none within the time, or it is over. */
-static item *
-take(edge_outbox *o, int64_t until)
+/* Waits until there is a batch, or what there is has waited long enough, or it is to end. */
+static void
+wait_for_batch(edge_outbox *o)
 {
 	struct timespec at;
-	item *i;
 
-	clock_gettime(CLOCK_REALTIME, &at);
+	clock_gettime(CLOCK_MONOTONIC, &at);
 	at.tv_nsec += o->options.batch_ms % 1000 * MILLISECOND;
 	at.tv_sec += o->options.batch_ms / 1000 + at.tv_nsec / SECOND;
 	at.tv_nsec %= SECOND;
 	pthread_mutex_lock(&o->mutex);
-	while (o->first == NULL && !o->stopping && edge_clock() < until)
+	while (!o->urgent && !o->stopping && o->waiting < EDGE_POSTER_BATCH)
 	{
 		if (pthread_cond_timedwait(&o->change, &o->mutex, &at) != 0)
 			break;
 	}
+	o->urgent = false;
+	pthread_mutex_unlock(&o->mutex);
+}
+
+static item *
+take(edge_outbox *o)
+{
+	item *i;
+
+	pthread_mutex_lock(&o->mutex);
 	i = o->first;
 	if (i != NULL)
 	{
@@ -199,32 +209,25 @@ static void *
 run(void *arg)
 {
 	edge_outbox *o = arg;
-	int64_t due = 0; /* when what was added has waited long enough; 0: nothing was */
 	bool stopping = false;
 
 	while (!stopping)
 	{
-		int64_t now = edge_clock();
-		item *i = take(o, due == 0 ? now + SECOND : due);
+		item *i;
 
-		if (i != NULL)
+		wait_for_batch(o);
+		while ((i = take(o)) != NULL)
 		{
 			post(o, i);
 			free(i);
-			if (due == 0)
-				due = now + o->options.batch_ms * MILLISECOND;
 		}
-		pthread_mutex_lock(&o->mutex);
-		stopping = o->stopping && (o->first == NULL || o->deadline < edge_clock());
-		pthread_mutex_unlock(&o->mutex);
-		if (due == 0 || (!stopping && edge_clock() < due))
-			continue;
-		due = 0;
 		if (edge_poster_finish(o->poster) == EDGE_EXIT_REFUSED)
 			give_up_call(o);
 		report(o, NULL);
+		pthread_mutex_lock(&o->mutex);
+		stopping = o->stopping && (o->first == NULL || o->deadline < edge_clock());
+		pthread_mutex_unlock(&o->mutex);
 	}
-	report(o, NULL);
 	return NULL;
 }
 
@@ -242,6 +245,7 @@ edge_outbox_start(const edge_outbox_options *options)
 									.sample_rate = options->call.sample_rate,
 									.patience = -1,
 									.notice = on_notice };
+	pthread_condattr_t waiting;
 	pthread_attr_t attributes;
 	sigset_t all;
 	sigset_t before;
@@ -255,7 +259,11 @@ edge_outbox_start(const edge_outbox_options *options)
 	o->most = (uint64_t) options->seconds * PACKETS_A_SECOND * (uint64_t) options->n_tracks;
 	o->connected = options->server->pg != NULL;
 	pthread_mutex_init(&o->mutex, NULL);
-	pthread_cond_init(&o->change, NULL);
+	/* the clock of the machine may be set by years while we wait */
+	pthread_condattr_init(&waiting);
+	pthread_condattr_setclock(&waiting, CLOCK_MONOTONIC);
+	pthread_cond_init(&o->change, &waiting);
+	pthread_condattr_destroy(&waiting);
 	posting.deadline = &o->deadline;
 	posting.arg = o;
 	o->poster = edge_poster_new(options->server, &posting);
@@ -310,7 +318,10 @@ put(edge_outbox *o, item *i)
 		o->waiting += !i->complete;
 		*o->last = i;
 		o->last = &i->next;
-		pthread_cond_signal(&o->change);
+		o->urgent = o->urgent || i->complete;
+		/* not for each packet, which would wake it fifty times a second */
+		if (o->urgent || o->waiting >= EDGE_POSTER_BATCH)
+			pthread_cond_signal(&o->change);
 	}
 	pthread_mutex_unlock(&o->mutex);
 	return fine;
