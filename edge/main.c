@@ -12,6 +12,8 @@ const edge_command edge_commands[] = {
 	  "makes a call of a file, or adds what it has not got yet", edge_send },
 	{ "capture", true, "capture [KIND:NAME]",
 	  "makes calls of what a device hears, for as long as it runs", edge_capture },
+	{ "sync", false, "sync",
+	  "keeps an edge's mandates as the cloud has them, and carries out its commands", edge_sync },
 	{ "listen", true, "listen [KIND:NAME]",
 	  "says what a device or file is, how loud, and which digits it has", edge_listen },
 	{ 0 },

@@ -50,6 +50,13 @@ static const program_setting list[] = {
 	{ "check", PROGRAM_SWITCH, FIELD(check), 0, 0, 0,
 	  "say whether settings, device and database are good, what it hears for some seconds, and "
 	  "end" },
+	{ "gateway", PROGRAM_TEXT, FIELD(gateway), 0, 0, 1,
+	  "sync: URL of the gateway of the cloud, https://host:port" },
+	{ "token-file", PROGRAM_TEXT, FIELD(token_file), 0, 0, 1,
+	  "sync: file whose first line is the agent's token" },
+	{ "ca-file", PROGRAM_TEXT, FIELD(ca_file), 0, 0, 1,
+	  "sync: who vouches for the gateway [whom the system trusts]" },
+	{ "once", PROGRAM_SWITCH, FIELD(once), 0, 0, 0, "sync: end when there is nothing more" },
 	{ "device", PROGRAM_TEXT, FIELD(device), 0, 0, 1, "where audio comes from, KIND:NAME [none]" },
 	{ "rate", PROGRAM_NUMBER, FIELD(sample_rate), 0, EDGE_MAX_RATE, 1000,
 	  "samples a second, of a device that can choose and of samples without a header" },

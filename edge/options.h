@@ -44,6 +44,11 @@ typedef struct edge_options
 	int batch_ms;
 	int grace;
 	bool check; /* say whether it would work, and end */
+
+	const char *gateway; /* its URL */
+	const char *token_file;
+	const char *ca_file;
+	bool once;
 } edge_options;
 
 /* 0: go on; else the program's exit status plus 1: what there is to say has been said. */

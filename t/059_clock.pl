@@ -4,6 +4,7 @@ use warnings;
 
 use FindBin;
 use lib "$FindBin::RealBin/lib";
+use Mulberry::Clock;
 use Mulberry::Cluster;
 use Mulberry::StandIn;
 use Mulberry::Subscriber;
@@ -11,86 +12,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-# The time of day of a process that has this library loaded, moved by so many seconds as a file says.
-my $compiler = $ENV{CC} // 'cc';
-my $directory = PostgreSQL::Test::Utils::tempdir();
-my ($source, $library, $offset) = map { "$directory/$_" } 'clock.c', 'clock.so', 'offset';
-append_to_file($source, <<'C');
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/time.h>
-#include <time.h>
-#include <unistd.h>
-
-static long
-moved(void)
-{
-	static volatile long *seconds;
-
-	if (seconds == NULL)
-	{
-		int file = open(getenv("CLOCK_OFFSET"), O_RDONLY);
-
-		seconds = mmap(NULL, sizeof(long), PROT_READ, MAP_SHARED, file, 0);
-		close(file);
-	}
-	return *seconds;
-}
-
-int
-clock_gettime(clockid_t clock, struct timespec *now)
-{
-	int result = (int) syscall(SYS_clock_gettime, clock, now);
-
-	if (clock == CLOCK_REALTIME)
-		now->tv_sec += moved();
-	return result;
-}
-
-int
-gettimeofday(struct timeval *restrict now, void *restrict zone)
-{
-	struct timespec exact;
-	int result = clock_gettime(CLOCK_REALTIME, &exact);
-
-	now->tv_sec = exact.tv_sec;
-	now->tv_usec = exact.tv_nsec / 1000;
-	(void) zone;
-	return result;
-}
-
-time_t
-time(time_t *into)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (into)
-		*into = now.tv_sec;
-	return now.tv_sec;
-}
-C
-sub set_clock
-{
-    my ($seconds) = @_;
-    # in place: processes have the file mapped
-    open(my $file, -e $offset ? '+<' : '>', $offset) or die "$offset: $!";
-    syswrite $file, pack('l!', $seconds);
-    close $file;
-    return;
-}
-set_clock(0);
-plan skip_all => "no C compiler ($compiler)" if system("$compiler -shared -fPIC -O1 -o $library $source") != 0;
-
 my $ai = Mulberry::StandIn->new;
-my $node;
-{
-    local $ENV{LD_PRELOAD} = $library;
-    local $ENV{CLOCK_OFFSET} = $offset;
-    $node = mulberry_cluster('clock', conf => <<'CONF');
+my $node = with_clock(sub { mulberry_cluster('clock', conf => <<'CONF') });
 mulberry.grace_period = 0
 mulberry.maintenance_interval = 1
 mulberry.idle_call_timeout = 3
@@ -98,7 +21,7 @@ mulberry.agent_online_time = 5s
 mulberry.ai_retry_delay = 500
 autovacuum = off
 CONF
-}
+plan skip_all => 'no C compiler' if !$node;
 sub one { return $node->safe_psql('postgres', shift) }
 
 sub call
