@@ -54,8 +54,8 @@ rest(double seconds)
 	if (getrandom(&chance, sizeof(chance), 0) != sizeof(chance))
 		chance = 0;
 	seconds *= 0.75 + 0.5 * chance / 4294967296.0;
-	until = edge_monotonic() + (int64_t) (seconds * 1e9);
-	while (!stopping && edge_monotonic() < until)
+	until = edge_clock() + (int64_t) (seconds * 1e9);
+	while (!stopping && edge_clock() < until)
 	{
 		/* short enough for a signal that comes between the look and the sleep */
 		nanosleep(&(struct timespec){ .tv_nsec = 100 * 1000000 }, NULL);
@@ -239,7 +239,7 @@ run(sync_state *sync)
 	{
 		const char *problem = sync->server.problem;
 		edge_exit status = sync->server.pg == NULL ? begin(sync) : EDGE_EXIT_OK;
-		int64_t asked = edge_monotonic();
+		int64_t asked = edge_clock();
 		bool waits = !sync->more;
 		bool had = sync->acks != NULL;
 		char since[sizeof(sync->since)];
@@ -254,7 +254,7 @@ run(sync_state *sync)
 			began = true;
 			note(sync, true, NULL);
 			/* whoever tells the same again and again is not asked again and again */
-			if (waits && edge_monotonic() - asked < 1000000000 && strcmp(since, sync->since) == 0 &&
+			if (waits && edge_clock() - asked < 1000000000 && strcmp(since, sync->since) == 0 &&
 				had == (sync->acks != NULL))
 			{
 				pause_longer(sync, LONGEST_PAUSE / 6);
