@@ -27,7 +27,9 @@ DECLARE
     url  CONSTANT text := CASE WHEN path ~ '^https' THEN path ELSE 'https://hooks.example/base/twilio/' || path END;
     sent CONSTANT jsonb := coalesce(base, jsonb_build_object('AccountSid', 'AC' || repeat('1', 32), 'CallSid', 'CA' || repeat('a', 32), 'From', '+12025550123', 'To', '+12025550100', 'CallStatus', 'ringing')) || params;
 BEGIN
-    RETURN (SELECT concat_ws(' ', r.status, r.content_type, regexp_replace(regexp_replace(regexp_replace(regexp_replace(r.body, '<[?]xml[^>]*>', ''), 'value="[0-9a-f-]{36}"', 'value="T"'), 'token=[0-9a-f-]{36}', 'token=T', 'g'), 'https://hooks.example/base/twilio', '', 'g'))
+    RETURN (SELECT concat_ws(' ', r.status, r.content_type, regexp_replace(regexp_replace(regexp_replace(regexp_replace(regexp_replace(r.body, '<[?]xml[^>]*>', ''), 'value="[0-9a-f-]{36}"', 'value="T"'), 'token=[0-9a-f-]{36}', 'token=T', 'g'), 'https://hooks.example/base/twilio', '', 'g'),
+        -- a call may last an hour, of which some is over
+        'timeLimit="35[0-9]{2}"', 'timeLimit="3600"', 'g'))
               FROM mulberry.handle_twilio_request(url, pg_temp.form(sent), 'application/x-www-form-urlencoded', mulberry.twilio_signature(url, sent, token), idempotency) AS r);
 END
 $$;
