@@ -41,7 +41,7 @@ sub capture
 {
     my ($name, @flags) = @_;
     my $self = { name => $name, err => '' };
-    $self->{run} = IPC::Run::start([ $edge, 'capture', 'alsa:mic', '--name', $name, '--database', $database, '--batch', 100, '--call-encoding', 's16le', @flags ],
+    $self->{run} = IPC::Run::start([ $edge, 'capture', 'alsa:mic', '--name', $name, '--database', $database, '--batch', 100, '--grace', 300, '--call-encoding', 's16le', @flags ],
         '<', \'', '>', \my $out, '2>', \$self->{err});
     $self->{pid} = $self->{run}{KIDS}[0]{PID};
     return $self;
@@ -73,7 +73,9 @@ sub finish
     my ($self, $signal) = @_;
     kill $signal, $self->{pid} if $signal;
     $self->{run}->finish;
-    return $self->{run}->result(0);
+    my $status = $self->{run}->result(0);
+    diag "$self->{name}: $self->{err}" if $status != 0;
+    return $status;
 }
 
 # What the packets of a track say of themselves: how many whole ones there are, how many different places they have against
