@@ -176,7 +176,7 @@ begin(edge_server *server, const edge_call *call, const edge_track *tracks, int 
 	const char *values[] = { call->id,		   call->direction, call->from,		   call->to,
 							 call->attributes, call->encoding,	call->sample_rate, NULL,
 							 call->tenant };
-	PGresult *result;
+	PGresult *result = NULL;
 	edge_exit status;
 
 	if (n > 1)
@@ -252,7 +252,7 @@ edge_call_complete(edge_server *server, const edge_call *call, const edge_track 
 	program_text all = { 0 };
 	char total[24];
 	const char *values[] = { call->id, NULL, call->tenant, NULL, NULL };
-	PGresult *result;
+	PGresult *result = NULL;
 	edge_exit status;
 
 	if (n == 1)

@@ -267,7 +267,7 @@ serve(capture *s)
 		if (!take_blocks(s))
 			return edge_fail(EDGE_EXIT_FAILED, "out of memory");
 		if (state.away != was_away)
-			edge_fail(EDGE_EXIT_MISSING, state.away ? "the device is away" : "the device is back");
+			edge_complain(state.away ? "the device is away" : "the device is back");
 		was_away = state.away;
 		stop = stop || state.ended || (enough > 0 && s->frames >= enough);
 	}
@@ -303,7 +303,7 @@ prepare(capture *s, edge_outbox_options *posting)
 	if (options->n_tracks != 0 && options->n_tracks != s->traits.channels)
 		return edge_fail(EDGE_EXIT_USAGE, "there are %d channels, and %d tracks are named",
 						 s->traits.channels, options->n_tracks);
-	for (int i = 0; i < s->traits.channels; i++)
+	for (int i = 0; i < s->traits.channels && i < EDGE_MAX_CHANNELS; i++)
 	{
 		posting->track[i] = options->n_tracks > 0	 ? options->track[i]
 							: s->traits.channels > 1 ? names[i]
@@ -379,7 +379,7 @@ edge_capture(const edge_options *options)
 	/* What somebody has to do is said now; a server that is away may come. Before the device is opened, which would not wait. */
 	status = edge_server_connect(&server);
 	if (status != EDGE_EXIT_OK)
-		edge_fail(status, "%s", server.problem);
+		edge_complain("%s", server.problem);
 	if (status != EDGE_EXIT_OK && status != EDGE_EXIT_UNREACHABLE)
 		return status;
 	/* before there are threads, which would take them */

@@ -26,8 +26,8 @@ const char edge_exit_help[] = "Exit status:\n"
 							  "  14  the server does not take what is sent\n"
 							  "  15  --check: it would work, but not well\n";
 
-edge_exit
-edge_fail(edge_exit status, const char *format, ...)
+void
+edge_complain(const char *format, ...)
 {
 	va_list list;
 
@@ -36,7 +36,6 @@ edge_fail(edge_exit status, const char *format, ...)
 	vfprintf(stderr, format, list);
 	va_end(list);
 	fputs("\n", stderr);
-	return status;
 }
 
 edge_exit

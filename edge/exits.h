@@ -30,9 +30,9 @@ typedef enum edge_exit
 /* What each status means, a line each, for --help. */
 extern const char edge_exit_help[];
 
-/* Says on standard error why the program ends, and returns the status. */
-extern edge_exit
-edge_fail(edge_exit status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Says on standard error why the program ends; as an expression it is the status. */
+#define edge_fail(status, ...) (edge_complain(__VA_ARGS__), (status))
+extern void edge_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The status for what a device could not do. */
 extern edge_exit edge_exit_of_audio(edge_audio_status status);

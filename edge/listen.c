@@ -128,8 +128,7 @@ edge_listen(const edge_options *options)
 	{
 		if (begin(&listeners[i], i, &audio.traits))
 			continue;
-		edge_fail(EDGE_EXIT_FORMAT, "%d Hz is none of the rates that can be converted",
-				  audio.traits.sample_rate);
+		edge_complain("%d Hz is none of the rates that can be converted", audio.traits.sample_rate);
 		edge_audio_close(&audio);
 		free(listeners);
 		return EDGE_EXIT_FORMAT;

@@ -76,7 +76,7 @@ take_word(void *options, const char *word)
 
 	if (o->n_words >= EDGE_MAX_WORDS)
 	{
-		edge_fail(EDGE_EXIT_USAGE, "\"%s\" is one word too many, see --help", word);
+		edge_complain("\"%s\" is one word too many, see --help", word);
 		return false;
 	}
 	o->word[o->n_words++] = word;

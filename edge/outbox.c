@@ -78,9 +78,9 @@ on_notice(void *arg, bool connected)
 	o->connected = connected;
 	pthread_mutex_unlock(&o->mutex);
 	if (news && !connected)
-		edge_fail(EDGE_EXIT_UNREACHABLE, "%s", o->options.server->problem);
+		edge_complain("%s", o->options.server->problem);
 	else if (news)
-		edge_fail(EDGE_EXIT_OK, "the database is back");
+		edge_complain("the database is back");
 	report(o, connected ? "" : o->options.server->problem);
 }
 
@@ -95,7 +95,7 @@ give_up_call(edge_outbox *o)
 {
 	uint64_t lost = edge_poster_forget(o->poster);
 
-	edge_fail(EDGE_EXIT_REFUSED, "call %s: %s", o->call_id, o->options.server->problem);
+	edge_complain("call %s: %s", o->call_id, o->options.server->problem);
 	report(o, o->options.server->problem);
 	pthread_mutex_lock(&o->mutex);
 	o->dropped += lost;

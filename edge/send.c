@@ -110,15 +110,14 @@ name_tracks(sender *s)
 	s->n = s->audio.traits.channels;
 	if (options->n_tracks != 0 && options->n_tracks != s->n)
 	{
-		edge_fail(EDGE_EXIT_USAGE, "there are %d channels, and %d tracks are named", s->n,
-				  options->n_tracks);
+		edge_complain("there are %d channels, and %d tracks are named", s->n, options->n_tracks);
 		return false;
 	}
-	for (int i = 0; i < s->n; i++)
+	for (int i = 0; i < s->n && i < EDGE_MAX_CHANNELS; i++)
 		s->tracks[i].name = options->n_tracks > 0 ? options->track[i] : s->n > 1 ? names[i] : NULL;
 	if (s->n == 2 && strcmp(s->tracks[0].name, s->tracks[1].name) == 0)
 	{
-		edge_fail(EDGE_EXIT_USAGE, "each channel needs a track of its own");
+		edge_complain("each channel needs a track of its own");
 		return false;
 	}
 	return true;

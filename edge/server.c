@@ -167,8 +167,8 @@ edge_server_connect(edge_server *server)
 							 "UTF8",
 							 "20000",
 							 "10",
-							 "-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s -c "
-							 "idle_in_transaction_session_timeout=60s",
+							 ("-c timezone=UTC -c statement_timeout=30s -c lock_timeout=10s "
+							  "-c idle_in_transaction_session_timeout=60s"),
 							 server->conninfo,
 							 NULL };
 	char *wrong = NULL;

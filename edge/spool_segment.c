@@ -208,12 +208,9 @@ spool_segment_scan(edge_spool *spool, spool_segment *segment)
 	uint8_t *bytes = malloc(piece);
 	mb_spool_record record;
 	mb_spool_loss loss;
-	uint64_t behind = segment->first + segment->size / MB_SPOOL_BLOCK;
 	uint64_t end = 0;
 	bool lost;
 
-	if (segment->next != NULL && segment->next->first < behind)
-		behind = segment->next->first;
 	segment->scanned = true;
 	if (bytes == NULL)
 		return;
