@@ -7415,9 +7415,10 @@ BEGIN
         RAISE EXCEPTION 'a reason is needed' USING ERRCODE = 'invalid_parameter_value',
             DETAIL = 'The audit log keeps why mandates got time back.';
     END IF;
-    LOCK TABLE mulberry_internal.mandate_clock IN SHARE ROW EXCLUSIVE MODE;
     known := (SELECT max(c.at) FROM mulberry_internal.mandate_clock AS c);
-    DELETE FROM mulberry_internal.mandate_clock;
+    -- what somebody else has in hand is no time that lies ahead, or is being reset
+    DELETE FROM mulberry_internal.mandate_clock AS c
+     WHERE c.ctid IN (SELECT k.ctid FROM mulberry_internal.mandate_clock AS k FOR UPDATE SKIP LOCKED);
     INSERT INTO mulberry_internal.mandate_clock (at) VALUES (clock_timestamp());
     IF known > clock_timestamp() THEN
         PERFORM mulberry_internal.record_audit(t.id, 'MANDATE_CLOCK_RESET', 'applied', NULL, NULL, NULL, NULL,

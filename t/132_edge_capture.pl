@@ -159,8 +159,8 @@ sleep 1;
 unlink "$card/unplugged";
 wait_for_line($self, qr/the device is back/);
 wait_for_packets($self, 60);
-kill 'STOP', $self->{pid};    # longer than the card's buffer
-sleep 1.5;
+kill 'STOP', $self->{pid};    # much longer than the card's buffer
+sleep 4;
 kill 'CONT', $self->{pid};
 wait_for_packets($self, 60);
 kill 'USR1', $self->{pid};
