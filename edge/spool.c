@@ -104,6 +104,7 @@ rescue(edge_spool *spool)
 	}
 	to->last = from->last;
 	from->last = first - 1;
+	spool_segment_shut(from);
 	spool->unsynced_bytes = 0;
 	spool->sync_at = INT64_MAX;
 	if (from->left == 0)
@@ -150,6 +151,8 @@ end_current(edge_spool *spool)
 	spool->current = NULL;
 	if (ended->left == 0)
 		spool_remove(spool, ended);
+	else
+		spool_segment_end(spool, ended);
 }
 
 /* Makes sure that there is a segment with room for so many bytes. */
@@ -288,11 +291,8 @@ save(edge_spool *spool, spool_segment *segment, const char **what)
 		if (error == 0 && fdatasync(segment->fd) < 0)
 			error = errno;
 		if (error != 0)
-		{
 			spool_segment_unlink(spool, segment);
-			close(segment->fd);
-			segment->fd = -1;
-		}
+		spool_segment_shut(segment);
 	}
 	if (error != 0)
 	{
@@ -372,10 +372,10 @@ take_old(edge_spool *spool, const char *name)
 	spool_segment *segment;
 	struct stat file;
 	uint64_t first;
-	int end = 0;
 
-	if (strlen(name) != 22 || sscanf(name, "%16" SCNx64 ".spool%n", &first, &end) != 1 || end != 22)
+	if (strspn(name, "0123456789abcdef") != 16 || strcmp(name + 16, ".spool") != 0)
 		return;
+	first = strtoull(name, NULL, 16);
 	if (fstatat(spool->directory_fd, name, &file, AT_SYMLINK_NOFOLLOW) < 0 ||
 		!S_ISREG(file.st_mode))
 		return;
@@ -410,7 +410,12 @@ take_inventory(edge_spool *spool)
 			youngest = youngest->next;
 		if (youngest == NULL)
 			break;
-		spool_segment_scan(spool, youngest);
+		if (!spool_segment_scan(spool, youngest))
+		{
+			/* nobody knows which numbers are in it, and a segment of the same name would take its place */
+			spool->next = youngest->first + youngest->size / MB_SPOOL_BLOCK + 1;
+			break;
+		}
 		if (youngest->last >= spool->next)
 			spool->next = youngest->last + 1;
 		if (youngest->left > 0)
@@ -419,6 +424,18 @@ take_inventory(edge_spool *spool)
 	} while (true);
 	spool->safe = spool->next - 1;
 	return true;
+}
+
+/* Makes the directory's own name outlive the power; a place that does not take that is found out when it is written. */
+static void
+sync_parent(int directory_fd)
+{
+	int parent = openat(directory_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (parent < 0)
+		return;
+	(void) !fsync(parent);
+	close(parent);
 }
 
 edge_spool *
@@ -445,6 +462,7 @@ edge_spool_open(const edge_spool_options *options)
 	if (spool->directory_fd >= 0 && flock(spool->directory_fd, LOCK_EX | LOCK_NB) == 0 &&
 		take_inventory(spool))
 	{
+		sync_parent(spool->directory_fd);
 		spool_clock_open(spool);
 		return spool;
 	}
@@ -470,9 +488,7 @@ edge_spool_close(edge_spool *spool)
 	while ((current = spool->oldest) != NULL)
 	{
 		spool->oldest = current->next;
-		/* room that was taken and not needed */
-		if (current->fd >= 0 && current->used < current->size)
-			(void) !ftruncate(current->fd, (off_t) current->used);
+		spool_segment_end(spool, current);
 		spool_segment_free(current);
 	}
 	spool_clock_close(spool);

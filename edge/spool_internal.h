@@ -67,11 +67,18 @@ extern void spool_segment_free(spool_segment *segment);
 /* Makes the file, takes the room and makes both outlive the power; 0, or errno with *what set. */
 extern int spool_segment_create(edge_spool *spool, spool_segment *segment, const char **what);
 extern void spool_segment_unlink(edge_spool *spool, spool_segment *segment);
-/* Reads up to n bytes; what the disk cannot read is filled with what no record is. */
+/* It is not written any more: gives back the room it did not need, and closes its file. */
+extern void spool_segment_end(edge_spool *spool, spool_segment *segment);
+/* Closes its file, which is opened again when it is read: a long outage makes more segments than files may be open. */
+extern void spool_segment_shut(spool_segment *segment);
+/* Reads up to n bytes; what the disk cannot read is filled with what no record is. 0: the file cannot be opened now. */
 extern size_t spool_segment_read(edge_spool *spool, spool_segment *segment, uint64_t at,
 								 uint8_t *bytes, size_t n);
-/* Looks through a segment of an earlier process, reports its damage and gives back the room it did not need. */
-extern void spool_segment_scan(edge_spool *spool, spool_segment *segment);
+/*
+ * Looks through a segment of an earlier process, reports its damage and ends it. False when it cannot be opened now, which
+ * is no damage: it stays as it is.
+ */
+extern bool spool_segment_scan(edge_spool *spool, spool_segment *segment);
 /* Whether the number is of this segment and its bit set; sets it. */
 extern bool spool_segment_has(const spool_segment *segment, const uint8_t *bits, uint64_t number);
 extern bool spool_segment_mark(spool_segment *segment, uint8_t *bits, uint64_t number);

@@ -88,6 +88,8 @@ report_dropped(edge_spool *spool, spool_segment *segment)
 		size_t done = 0;
 		mb_spool_outcome outcome;
 
+		if (got == 0)
+			break;
 		do
 		{
 			size_t used;

@@ -40,10 +40,17 @@ spool_segment_of(uint64_t first, uint64_t size)
 }
 
 void
-spool_segment_free(spool_segment *segment)
+spool_segment_shut(spool_segment *segment)
 {
 	if (segment->fd >= 0)
 		close(segment->fd);
+	segment->fd = -1;
+}
+
+void
+spool_segment_free(spool_segment *segment)
+{
+	spool_segment_shut(segment);
 	free(segment->memory);
 	free(segment->acknowledged);
 	free(segment);
@@ -83,8 +90,7 @@ spool_segment_create(edge_spool *spool, spool_segment *segment, const char **wha
 	if (error != 0)
 	{
 		unlinkat(spool->directory_fd, name, 0);
-		close(segment->fd);
-		segment->fd = -1;
+		spool_segment_shut(segment);
 		return error;
 	}
 	spool->disk_bytes += segment->size;
@@ -106,39 +112,63 @@ spool_segment_unlink(edge_spool *spool, spool_segment *segment)
 	}
 }
 
+/* Opens the file if it is not; false when it cannot be. */
+static bool
+open_file(edge_spool *spool, spool_segment *segment)
+{
+	char name[32];
+
+	if (segment->fd < 0)
+		segment->fd =
+			openat(spool->directory_fd, name_of(segment, name), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	if (segment->fd < 0 && (errno == EROFS || errno == EACCES))
+		segment->fd = openat(spool->directory_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return segment->fd >= 0;
+}
+
+void
+spool_segment_end(edge_spool *spool, spool_segment *segment)
+{
+	/* a disk that takes nothing any more leaves it as it is */
+	if (segment->memory == NULL && segment->used < segment->size && open_file(spool, segment) &&
+		ftruncate(segment->fd, (off_t) segment->used) == 0)
+	{
+		spool->disk_bytes -= segment->size - segment->used;
+		segment->size = segment->used;
+	}
+	spool_segment_shut(segment);
+}
+
 size_t
 spool_segment_read(edge_spool *spool, spool_segment *segment, uint64_t at, uint8_t *bytes, size_t n)
 {
-	char name[32];
 	size_t done = 0;
 
+	if (at >= segment->used)
+		return 0;
 	n = n < segment->used - at ? n : (size_t) (segment->used - at);
 	if (segment->memory != NULL)
 	{
 		memcpy(bytes, segment->memory + at, n);
 		return n;
 	}
-	if (segment->fd < 0)
-		segment->fd =
-			openat(spool->directory_fd, name_of(segment, name), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (segment->fd < 0 && (errno == EROFS || errno == EACCES))
-		segment->fd = openat(spool->directory_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (!open_file(spool, segment))
+		return 0;
 	while (done < n)
 	{
 		size_t piece = SECTOR - (at + done) % SECTOR;
-		ssize_t got =
-			segment->fd < 0 ? -1 : pread(segment->fd, bytes + done, n - done, (off_t) (at + done));
+		ssize_t got = pread(segment->fd, bytes + done, n - done, (off_t) (at + done));
 
 		if (got > 0)
 		{
 			done += (size_t) got;
 			continue;
 		}
-		if (got < 0 && segment->fd >= 0 && errno == EINTR)
+		if (got < 0 && errno == EINTR)
 			continue;
 		/* what comes behind it may be readable */
 		piece = piece < n - done ? piece : n - done;
-		if (segment->fd >= 0 && got < 0)
+		if (got < 0)
 		{
 			got = pread(segment->fd, bytes + done, piece, (off_t) (at + done));
 			if (got > 0)
@@ -201,19 +231,46 @@ missing_behind(const spool_segment *segment)
 	return segment->next->first - segment->last - 1;
 }
 
-void
+/*
+ * The next segment's records are not this one's, which had them, too, when the disk failed (rescue() in spool.c). They were
+ * marked as acknowledged here; those that the next one turns out to lack are to come from here after all.
+ */
+static void
+take_back(edge_spool *spool, spool_segment *segment)
+{
+	spool_segment *next = segment->next;
+
+	if (next == NULL || segment->last < next->first)
+		return;
+	if (!next->scanned)
+		spool_segment_scan(spool, next);
+	for (uint64_t number = next->last + 1; number <= segment->last; number++)
+	{
+		if (!spool_segment_has(segment, segment->acknowledged, number))
+			continue;
+		segment->acknowledged[(number - segment->first) / 8] &=
+			(uint8_t) ~(1 << (number - segment->first) % 8);
+		segment->left++;
+	}
+}
+
+bool
 spool_segment_scan(edge_spool *spool, spool_segment *segment)
 {
 	static const size_t piece = SCAN_PIECE;
 	uint8_t *bytes = malloc(piece);
 	mb_spool_record record;
 	mb_spool_loss loss;
+	uint64_t behind = segment->next != NULL ? segment->next->first : UINT64_MAX;
 	uint64_t end = 0;
 	bool lost;
 
+	if (bytes == NULL || !open_file(spool, segment))
+	{
+		free(bytes);
+		return false;
+	}
 	segment->scanned = true;
-	if (bytes == NULL)
-		return;
 	mb_spool_reader_begin(&spool->scan);
 	spool->scan.expected = segment->first;
 	for (uint64_t at = 0; at < segment->used;)
@@ -234,6 +291,10 @@ spool_segment_scan(edge_spool *spool, spool_segment *segment)
 				record.number - segment->first < segment->size / MB_SPOOL_BLOCK)
 			{
 				segment->records++;
+				if (record.number >= behind)
+					spool_segment_mark(segment, segment->acknowledged, record.number);
+				else
+					segment->left++;
 				if (record.number > segment->last || segment->records == 1)
 					segment->last = record.number;
 			}
@@ -247,12 +308,8 @@ spool_segment_scan(edge_spool *spool, spool_segment *segment)
 	loss.last = loss.records == 0;
 	if (lost)
 		report_loss(spool, segment, &loss);
-	segment->left = segment->records;
 	segment->used = end;
-	/* a disk that takes nothing any more leaves it as it is */
-	if (end < segment->size && segment->fd >= 0 && ftruncate(segment->fd, (off_t) end) == 0)
-	{
-		spool->disk_bytes -= segment->size - end;
-		segment->size = end;
-	}
+	spool_segment_end(spool, segment);
+	take_back(spool, segment);
+	return true;
 }

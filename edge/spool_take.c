@@ -12,6 +12,8 @@
 static void
 read_from(edge_spool *spool, spool_segment *segment)
 {
+	if (spool->reading != NULL && spool->reading != spool->current)
+		spool_segment_shut(spool->reading);
 	spool->reading = segment;
 	spool->read_at = 0;
 	mb_spool_reader_begin(&spool->reader);
@@ -37,21 +39,24 @@ edge_spool_next(edge_spool *spool, mb_spool_record *record)
 			read_from(spool, spool->oldest);
 			continue;
 		}
-		if (!segment->scanned)
-			spool_segment_scan(spool, segment);
-		if (segment->left == 0 && segment != spool->current)
+		n = 0;
+		if (segment->scanned || spool_segment_scan(spool, segment))
 		{
-			spool_remove(spool, segment);
-			continue;
+			if (segment->left == 0 && segment != spool->current)
+			{
+				spool_remove(spool, segment);
+				continue;
+			}
+			n = spool_segment_read(spool, segment, spool->read_at, bytes, sizeof(bytes));
 		}
-		if (spool->read_at >= segment->used)
+		/* all of it was read, or it cannot be opened now */
+		if (n == 0)
 		{
 			if (segment->next == NULL)
 				return false;
 			read_from(spool, segment->next);
 			continue;
 		}
-		n = spool_segment_read(spool, segment, spool->read_at, bytes, sizeof(bytes));
 		do
 		{
 			outcome = mb_spool_read(&spool->reader, bytes, n, &used, record, &loss);
@@ -71,10 +76,11 @@ edge_spool_acknowledge(edge_spool *spool, uint64_t number)
 {
 	spool_segment *segment = spool->oldest;
 
-	while (segment != NULL && (!segment->scanned || number > segment->last))
+	/* one that lies in two segments is done with in the first, and comes from the second */
+	while (segment != NULL && (!segment->scanned || number > segment->last ||
+							   !spool_segment_mark(segment, segment->acknowledged, number)))
 		segment = segment->next;
-	if (segment == NULL || number < segment->first ||
-		!spool_segment_mark(segment, segment->acknowledged, number))
+	if (segment == NULL)
 		return;
 	segment->left--;
 	if (segment->left == 0 && segment != spool->current)

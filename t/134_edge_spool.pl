@@ -221,6 +221,40 @@ is_deeply([sequences(command($spool, 'release'), command($spool, 'take 0'))], []
 is_deeply([segments_of('twice')], [], 'with its files');
 close_spool($spool);
 
+# the same when a part of the segment had been written through, and the kill came before anything was acknowledged
+$spool = spool('half');
+command($spool, 'put call in 0 10');
+command($spool, 'sync');
+command($spool, 'put call in 10 10');
+command($spool, 'limit 0');
+command($spool, 'put call in 20 10');
+command($spool, 'limit -1');
+is((command($spool, 'turn 11000'))[0], 'disk back', 'a disk that failed in the middle of a segment');
+kill_spool($spool);
+$spool = spool('half');
+@lines = command($spool, 'take 0');
+is_deeply([sequences(@lines)], [0 .. 29], 'what lies in two segments comes once');
+command($spool, 'acknowledge 1 30');
+is_deeply([sequences(command($spool, 'release'), command($spool, 'take 0'))], [], 'and acknowledged it is gone');
+is_deeply([segments_of('half')], [], 'with its files');
+close_spool($spool);
+
+# the younger of the two got to the disk in part only: what it lacks comes from the older one
+$spool = spool('less');
+command($spool, 'put call in 0 10');
+command($spool, 'sync');
+command($spool, 'put call in 10 10');
+command($spool, 'limit 0');
+command($spool, 'put call in 20 10');
+command($spool, 'limit -1');
+command($spool, 'turn 11000');
+command($spool, 'put call in 30 1');
+kill_spool($spool);
+write_at((segments_of('less'))[1], 512 * 5, "\0" x (512 * 15));
+$spool = spool('less');
+is_deeply([sort { $a <=> $b } sequences(command($spool, 'take 0'))], [0 .. 19, 30], 'what the younger segment lacks comes from the older one');
+close_spool($spool);
+
 # no room for the next segment
 $spool = spool('next');
 command($spool, 'put call in 0 79');
@@ -262,6 +296,34 @@ SKIP:
     is((command($spool, 'turn 11000'))[0], 'disk back', 'and is written when it can be');
     close_spool($spool);
 }
+
+# --- files that may be open ---------------------------------------------------------------------------------
+
+# a long outage: more segments than files may be open
+$spool = spool('many');
+command($spool, 'files 24');
+@lines = command($spool, "put call in 0 @{[40 * $in_segment]}");
+is(scalar(grep { /^disk lost/ } @lines), 0, 'forty segments are written with few open files');
+is_deeply([sequences(command($spool, 'take 0'))], [0 .. 40 * $in_segment - 1], 'and read');
+kill_spool($spool);
+$spool = spool('many');
+command($spool, 'files 24');
+is_deeply([sequences(command($spool, 'take 0'))], [0 .. 40 * $in_segment - 1], 'and read by the next process');
+close_spool($spool);
+
+# none may be opened: what cannot be looked at is no damage
+$spool = spool('none');
+command($spool, "put call in 0 @{[3 * $in_segment]}");
+close_spool($spool);
+$spool = spool('none');
+command($spool, 'files 0');
+@lines = (command($spool, 'take 0'));
+is(scalar(grep { /^(?:damaged|torn)/ } @lines), 0, 'a segment that cannot be opened is not told as damaged');
+command($spool, 'files -1');
+@lines = (@lines, command($spool, 'release'), command($spool, 'take 0'));
+my %all = map { $_ => 1 } sequences(@lines);
+is(scalar(keys %all), 3 * $in_segment, 'nor deleted: it comes when it can be opened');
+close_spool($spool);
 
 # --- the share of others ------------------------------------------------------------------------------------
 

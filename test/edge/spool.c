@@ -12,6 +12,7 @@
  *		sync
  *		look
  *		limit BYTES					of files (RLIMIT_FSIZE), -1 for none
+ *		files N						that may be open (RLIMIT_NOFILE), -1 for as many as before
  *		latest [MICROSECONDS]
  *		close
  *
@@ -132,6 +133,17 @@ look(const edge_spool *spool)
 		state.damaged, edge_spool_safe(spool));
 }
 
+/* A bound of this process; below zero: none but that which it came with. */
+static void
+bound(int resource, int64_t n)
+{
+	struct rlimit limit;
+
+	getrlimit(resource, &limit);
+	limit.rlim_cur = n < 0 ? limit.rlim_max : (rlim_t) n;
+	setrlimit(resource, &limit);
+}
+
 /* False for "close". */
 static bool
 obey(edge_spool *spool, const char *line)
@@ -174,13 +186,9 @@ obey(edge_spool *spool, const char *line)
 	else if (strncmp(line, "look", 4) == 0)
 		look(spool);
 	else if (sscanf(line, "limit %" SCNd64, &n) == 1)
-	{
-		struct rlimit limit;
-
-		getrlimit(RLIMIT_FSIZE, &limit);
-		limit.rlim_cur = n < 0 ? limit.rlim_max : (rlim_t) n;
-		setrlimit(RLIMIT_FSIZE, &limit);
-	}
+		bound(RLIMIT_FSIZE, n);
+	else if (sscanf(line, "files %" SCNd64, &n) == 1)
+		bound(RLIMIT_NOFILE, n);
 	else if (strncmp(line, "latest", 6) == 0)
 	{
 		if (sscanf(line, "latest %" SCNd64, &first) == 1)
