@@ -7391,8 +7391,10 @@ COMMENT ON FUNCTION mandate_now() IS
 CREATE FUNCTION keep_mandate_time() RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    -- once a minute, and nobody waits for who is doing it
-    IF coalesce((SELECT max(c.at) FROM mulberry_internal.mandate_clock AS c) < clock_timestamp() - interval '1 minute', true) THEN
+    -- Once a minute, and nobody waits for who is doing it.  Nor is anybody refused with 40001 for it: who works on a snapshot leaves
+    -- it to others, of which maintenance is one.
+    IF current_setting('transaction_isolation') LIKE 'read %committed'
+       AND coalesce((SELECT max(c.at) FROM mulberry_internal.mandate_clock AS c) < clock_timestamp() - interval '1 minute', true) THEN
         WITH gone AS (
             DELETE FROM mulberry_internal.mandate_clock AS c
              WHERE c.ctid IN (SELECT k.ctid FROM mulberry_internal.mandate_clock AS k FOR UPDATE SKIP LOCKED)
@@ -7402,7 +7404,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION keep_mandate_time() IS
-    'remembers what time it is, to the minute: part of maintenance and of what changes mandates (internal)';
+    'remembers what time it is, to the minute: part of maintenance, of payments and of what a device hears of its mandates (internal)';
 
 CREATE FUNCTION mulberry.reset_mandate_clock(reason text) RETURNS timestamptz
 LANGUAGE mulberry VOLATILE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
