@@ -43,14 +43,16 @@ static const gw_statement ingest_packets = { "ingest", "SELECT " COLUMNS FROM_PA
  * The same of a batch that was sent before, and whose answer was lost: which of the duplicates are its own.  It was
  * committed as a whole or not at all, so none are when one of its packets is only accepted now.  If it was, all that it
  * stored came at one time, behind $8, when another transaction had ended before it was sent; and nobody has
- * stored a packet of it since.
+ * stored a packet of it since.  Of several with one number it has stored the first.
  */
 static const gw_statement ingest_again = {
 	"ingest_again",
 	"SELECT " COLUMNS ", "
 	"status = 'duplicate' AND received_at > coalesce($8::timestamptz, '-infinity') "
 	"AND received_at = max(received_at) FILTER (WHERE status = 'duplicate') OVER () "
-	"AND NOT bool_or(status = 'accepted') OVER ()" FROM_PACKETS,
+	"AND NOT bool_or(status = 'accepted') OVER () "
+	"AND row_number() OVER (PARTITION BY status, call_id, ($7::text[])[ordinality], sequence "
+	"ORDER BY ordinality) = 1" FROM_PACKETS " WITH ORDINALITY ORDER BY ordinality",
 	true
 };
 

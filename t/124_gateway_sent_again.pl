@@ -22,8 +22,8 @@ my $gateway = start_gateway($node, '--anonymous', 'ingest@default=127.0.0.0/8', 
 
 sub send_packet
 {
-    my ($call, $sequence) = @_;
-    my $body = encode_json(packet_body($sequence));
+    my ($call, $sequence, %more) = @_;
+    my $body = encode_json(packet_body($sequence, %more));
     return connection($gateway, "POST /v1/call/stream/$call HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: " . length($body) . "\r\n\r\n$body");
 }
 sub status
@@ -51,7 +51,7 @@ sub gathered
     die "no $n requests are under way";
 }
 sub lose { my ($pid) = @_; sql("SELECT pg_terminate_backend($pid)"); return }
-sub stored { my ($call) = @_; return sql("SELECT string_agg(sequence || '=' || convert_from(data, 'UTF8'), ' ' ORDER BY sequence) FROM mulberry.call_packets WHERE call_id = '$call'") }
+sub stored { my ($call) = @_; return sql("SELECT string_agg(sequence || '=' || convert_from(data, 'UTF8'), ' ' ORDER BY sequence) FROM mulberry.call_packets WHERE call_id = '$call' AND track IS DISTINCT FROM 'agent'") }
 
 my $lock = "wait_event_type = 'Lock'";
 my $commit = "wait_event = 'SyncRep'";
@@ -113,8 +113,13 @@ sub miss_standby
 hold('first');
 $first = send_packet('first', 3);
 waiting_for($lock);
-@batch = map { send_packet(@$_) } [ 'known', 2 ], [ 'blocked', 3 ], [ 'known', 3 ];
-gathered(4);
+# two with one number, of which the first is stored
+@batch = ();
+foreach my $packet ([ 'known', 2 ], [ 'blocked', 3 ], [ 'known', 3 ], [ 'known', 3, data => 'other' ], [ 'known', 3, track => 'agent' ])
+{
+    push @batch, send_packet(@$packet);
+    gathered(1 + @batch);
+}
 $second_holder->query_safe('BEGIN');
 $second_holder->query_safe("SELECT mulberry.ingest_packet('blocked', 0, 'x', encoding => 'text')");
 release();
@@ -126,7 +131,9 @@ lose(waiting_for($commit));
 sql('ALTER SYSTEM RESET synchronous_standby_names');
 sql('SELECT pg_reload_conf()');
 is(status(shift @batch), '202 duplicate twice', 'of a batch that was committed and is sent again what was there is a duplicate');
-is(status($_), '202 accepted once', 'and what it has stored is accepted') foreach @batch;
+is(status($_), '202 accepted once', 'and what it has stored is accepted') foreach splice @batch, 0, 2;
+is(status(shift @batch), '202 duplicate twice', 'the second with a number that it has twice is a duplicate');
+is(status(shift @batch), '202 accepted once', 'but the same number of another track is not');
 
 # one whose packets all were there before
 hold('known');
