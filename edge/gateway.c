@@ -152,6 +152,9 @@ edge_gateway_open(edge_gateway *gateway)
 		return say(gateway, EDGE_EXIT_FAILED, "out of memory");
 	curl_easy_setopt(gateway->curl, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(gateway->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+	/* what does not leave this machine goes by no proxy of the environment, which would see the token */
+	if (strncasecmp(gateway->url, "https:", 6) != 0)
+		curl_easy_setopt(gateway->curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(gateway->curl, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(gateway->curl, CURLOPT_CONNECTTIMEOUT, (long) CONNECT_SECONDS);
 	/* what goes through an address translator without a word is forgotten by it */
@@ -206,11 +209,11 @@ judge(edge_gateway *gateway)
 	json = type != NULL && strncasecmp(type, "application/json", 16) == 0;
 	if (status == 200 && json && gateway->length > 0)
 		return EDGE_EXIT_OK;
-	gateway->retry_after = (int) (after > MAX_RETRY_AFTER ? MAX_RETRY_AFTER : after);
 	if (!json)
 		return say(gateway, EDGE_EXIT_UNREACHABLE,
 				   "%s was answered with status %ld and %s, which no gateway does", gateway->url,
 				   status, type == NULL ? "no type" : type);
+	gateway->retry_after = (int) (after > MAX_RETRY_AFTER ? MAX_RETRY_AFTER : after);
 	if (status == 401 || status == 403)
 		return say(gateway, EDGE_EXIT_CREDENTIALS, "the gateway says %ld: %s", status,
 				   excerpt(gateway, text));

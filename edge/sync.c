@@ -76,13 +76,6 @@ note(sync_state *sync, bool online, const char *why)
 	sync->online = online;
 }
 
-/* Copies a column of the only row; NULL: out of memory. */
-static char *
-column(const PGresult *result, int number)
-{
-	return strdup(PQgetvalue(result, 0, number));
-}
-
 /* Which agent this machine is: the one whose voice key it has. */
 static edge_exit
 find_agent(sync_state *sync)
@@ -114,9 +107,9 @@ find_agent(sync_state *sync)
 	return status;
 }
 
-/* Has the database take an answer, and keeps what it says to the next question. */
+/* Has the database take an answer; *new_acks is what it says to that, the caller's to free; NULL: nothing. */
 static edge_exit
-apply(sync_state *sync, const char *answer)
+apply(sync_state *sync, const char *answer, char **new_acks)
 {
 	const char *values[] = { answer, sync->options->tenant };
 	PGresult *result;
@@ -129,13 +122,16 @@ apply(sync_state *sync, const char *answer)
 		2, values);
 	int acks;
 
+	*new_acks = NULL;
 	if (status != EDGE_EXIT_OK)
 		return status;
 	acks = atoi(PQgetvalue(result, 0, 1));
-	free(sync->acks);
-	sync->acks = acks > 0 ? column(result, 0) : NULL;
-	if (acks > 0 && sync->acks == NULL)
-		status = edge_server_say(&sync->server, EDGE_EXIT_FAILED, "out of memory");
+	if (acks > 0)
+	{
+		*new_acks = strdup(PQgetvalue(result, 0, 0));
+		if (*new_acks == NULL)
+			status = edge_server_say(&sync->server, EDGE_EXIT_FAILED, "out of memory");
+	}
 	sync->more = PQgetvalue(result, 0, 3)[0] == 't';
 	snprintf(sync->since, sizeof(sync->since), "%s", PQgetvalue(result, 0, 2));
 	sync->taken += (unsigned) acks;
@@ -148,11 +144,12 @@ apply(sync_state *sync, const char *answer)
 	return status;
 }
 
-/* Begins a session with the database of this machine, and asks it where it stands. */
+/* Begins a session with the database of this machine, and asks it where it stands. What is to be acknowledged stays. */
 static edge_exit
 begin(sync_state *sync)
 {
 	char nothing[128];
+	char *none;
 	edge_exit status = edge_server_connect(&sync->server);
 
 	if (status == EDGE_EXIT_OK)
@@ -160,28 +157,29 @@ begin(sync_state *sync)
 	if (status != EDGE_EXIT_OK)
 		return status;
 	snprintf(nothing, sizeof(nothing), "{\"agent\": \"%s\", \"commands\": []}", sync->agent);
-	status = apply(sync, nothing);
+	status = apply(sync, nothing, &none);
+	free(none);
 	sync->more = true; /* so that it is soon known whether there is a way */
 	return status;
 }
 
-/* Asks the gateway, once. *problem says what failed. */
+/* Asks the gateway, once. *problem says what failed, *same that it had nothing to say but what it said before. */
 static edge_exit
-exchange(sync_state *sync, bool wait, const char **problem)
+exchange(sync_state *sync, bool wait, bool *same, const char **problem)
 {
 	char path[128];
 	size_t room = (sync->acks != NULL ? strlen(sync->acks) : 2) + 64;
 	char *question = malloc(room);
-	char *sent = sync->acks;
-	char before[sizeof(sync->since)];
+	char *acks;
+	char since[sizeof(sync->since)];
 	edge_exit status;
 
 	*problem = sync->server.problem;
 	if (question == NULL)
 		return edge_server_say(&sync->server, EDGE_EXIT_FAILED, "out of memory");
-	memcpy(before, sync->since, sizeof(before));
-	snprintf(question, room, "{\"acks\": %s, \"since\": %s}", sent != NULL ? sent : "[]",
-			 sync->since);
+	memcpy(since, sync->since, sizeof(since));
+	snprintf(question, room, "{\"acks\": %s, \"since\": %s}",
+			 sync->acks != NULL ? sync->acks : "[]", sync->since);
 	snprintf(path, sizeof(path), "/v1/agents/%s/sync?wait=%d", sync->agent,
 			 wait ? WAIT_SECONDS : 0);
 	status = edge_gateway_post(&sync->gateway, path, question,
@@ -189,19 +187,28 @@ exchange(sync_state *sync, bool wait, const char **problem)
 	free(question);
 	if (status != EDGE_EXIT_OK)
 	{
+		/* what a gateway refuses it is not told again; the commands come again */
+		if (status == EDGE_EXIT_REFUSED)
+		{
+			free(sync->acks);
+			sync->acks = NULL;
+		}
 		*problem = sync->gateway.problem;
 		return status;
 	}
-	/* what was handed over stays with us until it is certain that this was an answer */
-	sync->acks = NULL;
-	status = apply(sync, sync->gateway.answer);
+	status = apply(sync, sync->gateway.answer, &acks);
 	if (status == EDGE_EXIT_REFUSED)
 	{
-		sync->acks = sent;
 		edge_server_disconnect(&sync->server);
 		return EDGE_EXIT_UNREACHABLE;
 	}
-	free(sent);
+	/* what was handed over stays with us until it is certain that this was an answer */
+	if (status != EDGE_EXIT_OK)
+		return status;
+	*same = strcmp(since, sync->since) == 0 &&
+			(acks == NULL || (sync->acks != NULL && strcmp(acks, sync->acks) == 0));
+	free(sync->acks);
+	sync->acks = acks;
 	return status;
 }
 
@@ -210,12 +217,13 @@ static edge_exit
 run_once(sync_state *sync)
 {
 	const char *problem = sync->server.problem;
+	bool same = false;
 	edge_exit status = begin(sync);
 
 	do
 	{
 		if (status == EDGE_EXIT_OK)
-			status = exchange(sync, false, &problem);
+			status = exchange(sync, false, &same, &problem);
 	} while (status == EDGE_EXIT_OK && sync->more && !stopping);
 	return status == EDGE_EXIT_OK ? status : edge_fail(status, "%s", problem);
 }
@@ -241,12 +249,10 @@ run(sync_state *sync)
 		edge_exit status = sync->server.pg == NULL ? begin(sync) : EDGE_EXIT_OK;
 		int64_t asked = edge_clock();
 		bool waits = !sync->more;
-		bool had = sync->acks != NULL;
-		char since[sizeof(sync->since)];
+		bool same = false;
 
-		memcpy(since, sync->since, sizeof(since));
 		if (status == EDGE_EXIT_OK)
-			status = exchange(sync, waits, &problem);
+			status = exchange(sync, waits, &same, &problem);
 		if (stopping)
 			break;
 		if (status == EDGE_EXIT_OK)
@@ -254,8 +260,7 @@ run(sync_state *sync)
 			began = true;
 			note(sync, true, NULL);
 			/* whoever tells the same again and again is not asked again and again */
-			if (waits && edge_clock() - asked < 1000000000 && strcmp(since, sync->since) == 0 &&
-				had == (sync->acks != NULL))
+			if (same && (waits || sync->acks != NULL) && edge_clock() - asked < 1000000000)
 			{
 				pause_longer(sync, LONGEST_PAUSE / 6);
 				rest(sync->pause);

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use FindBin;
+use HTTP::Tiny;
 use lib "$FindBin::RealBin/lib";
 use IO::Socket::INET;
 use IPC::Run;
@@ -93,11 +94,12 @@ is(cloud(q{SELECT state || ' ' || method FROM mulberry.command_status}), 'confir
 
 # ---- what answers and is no gateway ----
 
-# Answers every request with these bytes, and counts them.
+# Answers requests with these bytes, the last of them again and again, and writes down what it was asked, a line each.
 sub portal
 {
-    my ($answer) = @_;
-    my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 10) or die $!;
+    my (@answers) = @_;
+    my $server = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 10, ReuseAddr => 1) or die $!;
+    my $asked = PostgreSQL::Test::Utils::tempdir() . '/asked';
     my $pid = fork // die $!;
     if ($pid == 0)
     {
@@ -106,13 +108,15 @@ sub portal
             my $head = '';
             $head .= $_ while defined($_ = <$client>) && !/^\r?\n$/;
             read $client, (my $body), $head =~ /Content-Length: (\d+)/i ? $1 : 0;
-            print $client $answer;
+            append_to_file($asked, "$body\n");
+            print $client @answers > 1 ? shift @answers : $answers[0];
             close $client;
         }
         POSIX::_exit(0);
     }
-    return { pid => $pid, url => 'http://127.0.0.1:' . $server->sockport };
+    return { pid => $pid, port => $server->sockport, url => 'http://127.0.0.1:' . $server->sockport, asked => $asked };
 }
+sub asked { my ($portal) = @_; return -e $portal->{asked} ? split(/\n/, slurp_file($portal->{asked})) : () }
 sub end_portal { my ($portal) = @_; kill 'KILL', $portal->{pid}; waitpid $portal->{pid}, 0; return }
 my $before = here('SELECT string_agg(m::text, E\'\n\' ORDER BY mandate_id) FROM mulberry.mandate_status AS m');
 sub answer { my ($type, $body, $status) = @_; return sprintf "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", $status // '200 OK', $type, length $body, $body }
@@ -145,8 +149,8 @@ is(here('SELECT string_agg(m::text, E\'\n\' ORDER BY mandate_id) FROM mulberry.m
 
 # ---- all the time ----
 
-my $log = PostgreSQL::Test::Utils::tempdir() . '/sync.log';
-sub start_sync { return IPC::Run::start([ $Mulberry::Edge::edge, 'sync', @flags, '--gateway', $url, @_ ], '<', '/dev/null', '>', '/dev/null', '2>>', $log) }
+my $log = PostgreSQL::Test::Utils::tempdir() . '/portals.log';
+sub start_sync { my ($to) = @_; return IPC::Run::start([ $Mulberry::Edge::edge, 'sync', @flags, '--gateway', $to // $url ], '<', '/dev/null', '>', '/dev/null', '2>>', $log) }
 sub wait_until
 {
     my ($what, $condition) = @_;
@@ -158,7 +162,39 @@ sub wait_until
 sub confirmed { my ($id, $name) = @_; wait_until($name, sub { cloud("SELECT state = 'confirmed' FROM mulberry.command_status WHERE mandate_id = '$id' ORDER BY command_id DESC LIMIT 1") eq 't' }); return }
 sub log_has { my ($pattern) = @_; my $text = -e $log ? slurp_file($log) : ''; return $text =~ $pattern }
 
-my $sync = start_sync();
+# what was not acknowledged to a gateway is not forgotten for somebody who answers in its place
+cloud(q{SELECT mulberry.revoke_mandate('00000020')});
+my $frames = HTTP::Tiny->new->post("$url/v1/agents/$pi/sync", { content => '{"acks": [], "since": 0}', headers => { 'Content-Type' => 'application/json', Authorization => "Bearer $token" } });
+my $hides = portal(answer('application/json', $frames->{content}), answer('application/json', '{"portal": true}'));
+my $sync = start_sync($hides->{url});
+wait_until('a portal is asked', sub { asked($hides) >= 3 });
+my @asked = asked($hides);
+like($asked[1], qr/"acks": \[\{/, 'with what is to be acknowledged');
+is($asked[2], $asked[1], 'and again, for that was no answer');
+$sync->signal('TERM');
+$sync->finish;
+end_portal($hides);
+
+# nor does it wait for as long as such a one says; and nobody between us and a gateway on this machine sees the token
+my $later = portal("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/html\r\nRetry-After: 3600\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+$sync = do { local $ENV{http_proxy} = $later->{url}; start_sync() };
+wait_until('no proxy is asked for a gateway on this machine', sub { log_has(qr/online: \Q$url\E/) });
+is(scalar(my @proxied = asked($later)), 0, 'nor sees the token');
+$sync->signal('TERM');
+$sync->finish;
+$sync = start_sync($later->{url});
+wait_until('a portal is asked that wants an hour', sub { asked($later) >= 1 });
+end_portal($later);
+my $second = start_gateway($cloud, '--listen', "127.0.0.1:$later->{port}");
+wait_until('and is not given it', sub { log_has(qr/online: \Q$later->{url}\E/) });
+$sync->signal('TERM');
+$sync->finish;
+$second->{run}->signal('KILL');
+$second->{run}->finish;
+unlike(slurp_file($log), qr/mulberry_[0-9a-z]{20}/i, 'no token is in its log');
+$log = PostgreSQL::Test::Utils::tempdir() . '/sync.log';
+
+$sync = start_sync();
 wait_until('the edge is online', sub { log_has(qr/online: \Q$url\E/) });
 cloud(q{SELECT mulberry.revoke_mandate('00000002')});
 confirmed('00000002', 'a command is confirmed');
