@@ -179,7 +179,7 @@ begin(edge_server *server, const edge_call *call, const edge_track *tracks, int 
 	PGresult *result = NULL;
 	edge_exit status;
 
-	if (n > 1)
+	if (tracks[0].name != NULL)
 	{
 		write_names(&names, tracks, n);
 		values[7] = names.data;
@@ -206,7 +206,7 @@ has_details(const edge_call *call)
 edge_exit
 edge_call_begin(edge_server *server, const edge_call *call, edge_track *tracks, int n)
 {
-	bool alone = n == 1 && tracks[0].name != NULL; /* others may come to it later */
+	bool alone = n == 1 && tracks[0].name != NULL && !call->whole; /* others may come to it */
 	bool known = !has_details(call);
 	int there = 0;
 	edge_exit status = EDGE_EXIT_OK;

@@ -19,6 +19,7 @@ typedef struct edge_call
 	const char *attributes; /* JSON */
 	const char *encoding;	/* that it shall have */
 	const char *sample_rate;
+	bool whole; /* no tracks come to it later but those that it begins with */
 } edge_call;
 
 /* Sequences from first to last - 1 that have not arrived. */
@@ -43,7 +44,7 @@ typedef struct edge_track
 
 /*
  * Looks for a track; one that does not exist has the encoding that it will have. Where there is no call, or more is
- * known of it than was, it is begun, with these tracks and no others where there are several.
+ * known of it than was, it is begun, with these tracks and no others where there are several or it is whole.
  */
 extern edge_exit
 edge_call_begin(edge_server *server, const edge_call *call, edge_track *tracks, int n);

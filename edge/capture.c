@@ -276,6 +276,9 @@ serve(capture *s)
 		return edge_fail(EDGE_EXIT_FAILED, "out of memory");
 	if (s->in_call)
 		end_call(s);
+	edge_recorder_look(s->recorder, &state);
+	if (edge_exit_of_audio(state.end) != EDGE_EXIT_OK)
+		return edge_fail(edge_exit_of_audio(state.end), "%s", edge_recorder_problem(s->recorder));
 	return EDGE_EXIT_OK;
 }
 
@@ -296,20 +299,13 @@ catch_signals(capture *s)
 static edge_exit
 prepare(capture *s, edge_outbox_options *posting)
 {
-	static const char *const names[EDGE_MAX_CHANNELS] = { "left", "right" };
 	const edge_options *options = s->options;
 
 	posting->n_tracks = s->traits.channels;
-	if (options->n_tracks != 0 && options->n_tracks != s->traits.channels)
-		return edge_fail(EDGE_EXIT_USAGE, "there are %d channels, and %d tracks are named",
-						 s->traits.channels, options->n_tracks);
-	for (int i = 0; i < s->traits.channels && i < EDGE_MAX_CHANNELS; i++)
-	{
-		posting->track[i] = options->n_tracks > 0	 ? options->track[i]
-							: s->traits.channels > 1 ? names[i]
-													 : NULL;
+	if (!edge_options_tracks(options, posting->n_tracks, posting->track))
+		return EDGE_EXIT_USAGE;
+	for (int i = 0; i < posting->n_tracks; i++)
 		s->channels[i] = (channel){ .capture = s, .track = posting->track[i] };
-	}
 	s->sample_rate = options->call_rate == 0 ? 8000 : options->call_rate;
 	snprintf(s->rate_text, sizeof(s->rate_text), "%d", s->sample_rate);
 	if (mb_encoding_from_name(options->call_encoding == NULL ? "mulaw" : options->call_encoding,
@@ -333,7 +329,8 @@ prepare(capture *s, edge_outbox_options *posting)
 								 .to = options->to,
 								 .attributes = options->attributes,
 								 .encoding = mb_encoding_name(s->encoding),
-								 .sample_rate = s->rate_text };
+								 .sample_rate = s->rate_text,
+								 .whole = true };
 	posting->seconds = options->memory;
 	posting->batch_ms = options->batch_ms;
 	posting->grace = options->grace;

@@ -129,6 +129,28 @@ edge_options_read(edge_options *options, int argc, char **argv)
 	return program_settings_read(&settings, options, argc, argv);
 }
 
+bool
+edge_options_tracks(const edge_options *options, int channels,
+					const char *track[static EDGE_MAX_CHANNELS])
+{
+	static const char *const names[EDGE_MAX_CHANNELS] = { "left", "right" };
+
+	if (options->n_tracks != 0 && options->n_tracks != channels)
+	{
+		edge_complain("there are %d channels, and %d tracks are named", channels,
+					  options->n_tracks);
+		return false;
+	}
+	for (int i = 0; i < channels && i < EDGE_MAX_CHANNELS; i++)
+		track[i] = options->n_tracks > 0 ? options->track[i] : channels > 1 ? names[i] : NULL;
+	if (channels == 2 && strcmp(track[0], track[1]) == 0)
+	{
+		edge_complain("each channel needs a track of its own");
+		return false;
+	}
+	return true;
+}
+
 edge_audio_request
 edge_options_request(const edge_options *options)
 {

@@ -54,6 +54,10 @@ typedef struct edge_options
 /* 0: go on; else the program's exit status plus 1: what there is to say has been said. */
 extern int edge_options_read(edge_options *options, int argc, char **argv);
 
+/* What the tracks of so many channels are called; false: that does not fit, and was said. The only one may have no name: NULL. */
+extern bool edge_options_tracks(const edge_options *options, int channels,
+								const char *track[static EDGE_MAX_CHANNELS]);
+
 /* What of it is said to a device that is recorded from. */
 extern edge_audio_request edge_options_request(const edge_options *options);
 

@@ -48,6 +48,7 @@ struct edge_recorder
 
 	atomic_bool away;
 	atomic_bool ended;
+	edge_audio_status end; /* written before that, and not again */
 	atomic_bool real_time;
 	atomic_uint overruns;
 	atomic_uint suspends;
@@ -157,8 +158,12 @@ record(void *arg)
 			keep(r, &block, first, room);
 			first = false;
 		}
-		else if (status == EDGE_AUDIO_END)
+		else if (status == EDGE_AUDIO_END ||
+				 (status != EDGE_AUDIO_LATER && r->traits.pace == EDGE_PACED_BY_NOBODY))
+		{
+			r->end = status; /* a file that is opened again would begin anew */
 			break;
+		}
 		else if (status != EDGE_AUDIO_LATER)
 		{
 			open_again(r);
@@ -236,6 +241,12 @@ edge_recorder_traits(const edge_recorder *r)
 	return &r->traits;
 }
 
+const char *
+edge_recorder_problem(const edge_recorder *r)
+{
+	return r->audio.problem;
+}
+
 int
 edge_recorder_fd(const edge_recorder *r)
 {
@@ -267,8 +278,11 @@ edge_recorder_done(edge_recorder *r)
 void
 edge_recorder_look(const edge_recorder *r, edge_recorder_state *state)
 {
+	bool ended = r->ended;
+
 	*state = (edge_recorder_state){ .away = r->away,
-									.ended = r->ended,
+									.ended = ended,
+									.end = ended ? r->end : EDGE_AUDIO_OK,
 									.real_time = r->real_time,
 									.overruns = r->overruns,
 									.suspends = r->suspends,

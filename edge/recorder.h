@@ -15,7 +15,9 @@ typedef struct edge_recorder edge_recorder;
 typedef struct edge_recorder_state
 {
 	bool away;	/* the device is gone, and looked for again and again */
-	bool ended; /* a file is over: nothing will follow */
+	bool ended; /* nothing will follow */
+	edge_audio_status
+		end; /* why: END or OK, or what a file or pipe that cannot be read any further says */
 	bool real_time;
 	unsigned overruns;
 	unsigned suspends;
@@ -28,6 +30,9 @@ extern edge_recorder *edge_recorder_start(const char *name, const edge_audio_req
 										  edge_audio_status *status, char *problem, size_t size);
 
 extern const edge_audio_traits *edge_recorder_traits(const edge_recorder *recorder);
+
+/* In words, when it has ended otherwise than with its end. */
+extern const char *edge_recorder_problem(const edge_recorder *recorder);
 
 /* Readable when there is a block, or something has changed. */
 extern int edge_recorder_fd(const edge_recorder *recorder);

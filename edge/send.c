@@ -41,6 +41,7 @@ struct sender
 	int n;
 	edge_poster *poster;
 	edge_exit status;	 /* of the posting */
+	int64_t missing;	 /* packets that the server has not got at the end */
 	int64_t began;		 /* microseconds since 1970, of what comes at real pace; else 0 */
 	int64_t last_shown;	 /* progress, on a terminal */
 	char sample_rate[8]; /* that is asked for */
@@ -100,35 +101,19 @@ end_progress(const sender *s)
 		fputs("\r\033[K", stderr);
 }
 
-/* Which track each channel is; false when the names do not fit, and that was said. */
-static bool
-name_tracks(sender *s)
-{
-	static const char *const names[EDGE_MAX_CHANNELS] = { "left", "right" };
-	const edge_options *options = s->options;
-
-	s->n = s->audio.traits.channels;
-	if (options->n_tracks != 0 && options->n_tracks != s->n)
-	{
-		edge_complain("there are %d channels, and %d tracks are named", s->n, options->n_tracks);
-		return false;
-	}
-	for (int i = 0; i < s->n && i < EDGE_MAX_CHANNELS; i++)
-		s->tracks[i].name = options->n_tracks > 0 ? options->track[i] : s->n > 1 ? names[i] : NULL;
-	if (s->n == 2 && strcmp(s->tracks[0].name, s->tracks[1].name) == 0)
-	{
-		edge_complain("each channel needs a track of its own");
-		return false;
-	}
-	return true;
-}
-
 static edge_exit
 prepare(sender *s)
 {
 	edge_poster_options options = { .tenant = s->call.tenant, .patience = s->options->patience };
-	edge_exit status = edge_server_connect(&s->server);
+	const char *names[EDGE_MAX_CHANNELS] = { NULL };
+	edge_exit status;
 
+	s->n = s->audio.traits.channels;
+	if (!edge_options_tracks(s->options, s->n, names))
+		return EDGE_EXIT_USAGE;
+	for (int i = 0; i < s->n; i++)
+		s->tracks[i].name = names[i];
+	status = edge_server_connect(&s->server);
 	if (status == EDGE_EXIT_OK)
 		status = edge_call_begin(&s->server, &s->call, s->tracks, s->n);
 	if (status != EDGE_EXIT_OK)
@@ -199,32 +184,40 @@ send_all(sender *s)
 	return EDGE_EXIT_OK;
 }
 
+/* What there is to say when all of it is there. */
 static edge_exit
-complete(sender *s)
+describe_and_complete(edge_server *server, void *arg)
 {
+	sender *s = arg;
 	int64_t totals[EDGE_MAX_CHANNELS] = { 0 };
-	int64_t missing = 0;
-	int64_t there = 0;
-	int64_t sent = (int64_t) edge_poster_count(s->poster)->sent;
 	edge_exit status = EDGE_EXIT_OK;
 
 	for (int i = 0; i < s->n; i++)
-	{
 		totals[i] = edge_packets_sequences(s->channels[i].packets);
-		there += s->channels[i].there;
-	}
 	if (s->n == 1 && s->tracks[0].name != NULL && !s->tracks[0].exists)
-		status = edge_call_describe(&s->server, &s->call);
+		status = edge_call_describe(server, &s->call);
 	if (status == EDGE_EXIT_OK && s->options->complete)
-		status = edge_call_complete(&s->server, &s->call, s->tracks, totals, s->n, &missing);
+		status = edge_call_complete(server, &s->call, s->tracks, totals, s->n, &s->missing);
+	return status;
+}
+
+static edge_exit
+complete(sender *s)
+{
+	int64_t there = 0;
+	int64_t sent = (int64_t) edge_poster_count(s->poster)->sent;
+	edge_exit status = edge_poster_run(s->poster, describe_and_complete, s);
+
+	for (int i = 0; i < s->n; i++)
+		there += s->channels[i].there;
 	if (status != EDGE_EXIT_OK)
 		return edge_fail(status, "%s", s->server.problem);
 	printf("%s: %.3f s, %s %d Hz, %d track%s, %" PRId64 " packets sent, %" PRId64 " were there%s\n",
 		   s->call.id, (double) s->audio.position.captured / s->audio.traits.sample_rate,
 		   mb_encoding_name(s->tracks[0].encoding), s->tracks[0].sample_rate, s->n,
 		   s->n == 1 ? "" : "s", sent, there, s->options->complete ? ", complete" : "");
-	if (missing > 0)
-		return edge_fail(EDGE_EXIT_REFUSED, "the server misses %" PRId64 " packets", missing);
+	if (s->missing > 0)
+		return edge_fail(EDGE_EXIT_REFUSED, "the server misses %" PRId64 " packets", s->missing);
 	return EDGE_EXIT_OK;
 }
 
@@ -264,7 +257,7 @@ edge_send(const edge_options *options)
 	else if (s.read != EDGE_AUDIO_OK)
 		status = edge_fail(edge_exit_of_audio(s.read), "%s", s.audio.problem);
 	else
-		status = name_tracks(&s) ? prepare(&s) : EDGE_EXIT_USAGE;
+		status = prepare(&s);
 	if (status == EDGE_EXIT_OK)
 		status = send_all(&s);
 	if (status == EDGE_EXIT_OK)

@@ -159,6 +159,8 @@ read_file(const program_settings *settings, void *options, const char *path)
 		else
 			fine = set(settings, options, setting, strip(equals + 1), where) && fine;
 	}
+	if (ferror(file))
+		fine = wrong(settings, "", path, strerror(errno));
 	fclose(file);
 	return fine;
 }

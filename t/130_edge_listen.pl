@@ -35,6 +35,7 @@ for my $case (
     [ 'a switch that is neither', 2, qr/--real-pace: must be on or off/, 'listen', '--real-pace=perhaps' ],
     [ 'an empty text', 2, qr/--device: must not be empty/, 'listen', '--device=' ],
     [ 'a missing configuration file', 2, qr/none.conf: No such file/, 'listen', '--config', 'none.conf' ],
+    [ 'a directory in place of one', 2, qr/: Is a directory/, 'listen', 'file:digits.wav', '--config', '.' ],
     [ 'a bad configuration file', 2, qr/bad.conf:2: second: there is no such setting.*bad.conf:3: seconds: is not of the form/s,
         'listen', '--config', 'bad.conf' ],
     [ 'no device', 2, qr/listen needs a device/, 'listen' ],

@@ -125,6 +125,16 @@ is(bytes_of('long'), raw((@noise) x 4), 'and each sample is there once');
 is(call_is('long'), 'COMPLETED s16le 16000 294 0', 'none too many');
 cmp_ok(sql(q{SELECT extract(epoch FROM max(sent_at) - min(sent_at)) FROM mulberry.call_packets WHERE call_id = 'long'}), '==', 293 * 0.02, 'each at its time, as it was at real pace');
 
+# nothing of it is left to be sent, and the session is lost all the same before the end is said
+my ($again_out, $again_err) = ('', '');
+my $sessions = q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'mulberry-edge'};
+my $again = IPC::Run::start([ $edge, 'send', "$dir/long.wav", '--call', 'long', '--database', $database, '--real-pace' ], '<', \'', '>', \$again_out, '2>', \$again_err);
+wait_for_true($node, "SELECT ($sessions) = 1", 'a session is there');
+sql(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mulberry-edge'});
+$again->finish;
+is($again->result(0), 0, 'the end of a call is said over another session') or diag $again_err;
+like($again_out, qr/ 0 packets sent, 294 were there, complete/, 'and that all is there');
+
 # --- what is wrong -----------------------------------------------------------------
 
 is(send_file("$dir/noise.wav"), 2, 'a call without an id');
