@@ -110,6 +110,26 @@ we_hang_up(void)
 	was(&talk, "");
 }
 
+/* What the modem says of the caller who is gone comes first, then the result of answering: it is free at once. */
+static void
+who_is_gone_is_told_twice(void)
+{
+	talk talk;
+
+	talk_begin(&talk, "sim7600");
+	talk_say(&talk, "RING|+CLIP: \"+1555\",145|");
+	was(&talk, "> ATA");
+	talk_say(&talk, "VOICE CALL: END: 000000|");
+	was(&talk, "! missed");
+	talk_say(&talk, "NO CARRIER|");
+	was(&talk, "> AT+CPCMREG=0");
+	talk_say(&talk, "OK|");
+	talk_say(&talk, "OK|");
+	was(&talk, "> AT+CHUP");
+	check_int(talk.modem.state, MB_MODEM_IDLE);
+	talk_call(&talk);
+}
+
 static void
 who_calls_may_be_missing(void)
 {
@@ -566,6 +586,7 @@ main(void)
 	check_run("one that is not is tried again, less and less often", it_is_tried_again);
 	check_run("a call from its ring to its end", a_call_from_ring_to_end);
 	check_run("we hang up, in the middle of a question", we_hang_up);
+	check_run("who is gone while we answer is told twice", who_is_gone_is_told_twice);
 	check_run("who calls may be missing", who_calls_may_be_missing);
 	check_run("a landline is answered after the second ring",
 			  a_landline_is_answered_after_the_second_ring);

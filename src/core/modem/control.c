@@ -54,6 +54,7 @@ send_next(mb_modem *modem, int64_t now)
 		{
 			modem->pending = true;
 			modem->polling = false;
+			modem->answers_call = modem->state == MB_MODEM_ANSWERING;
 			modem->seen = modem->expected[0] == '\0';
 			modem->pending_until =
 				now + (modem->state == MB_MODEM_ANSWERING ? ANSWER_MS : COMMAND_MS);
@@ -364,6 +365,21 @@ take_end(mb_modem *modem, int64_t now)
 	}
 }
 
+/* The result of answering, also when the call has been given up meanwhile; any other command has its own to come. */
+static void
+take_no_carrier(mb_modem *modem, int64_t now)
+{
+	bool result = modem->pending && modem->answers_call && !modem->polling;
+
+	if (result && modem->state == MB_MODEM_ENDING)
+		take_result(modem, false, now);
+	else
+	{
+		modem->pending = modem->pending && !result;
+		take_end(modem, now);
+	}
+}
+
 /* The modem knows nothing any more. */
 static void
 take_restart(mb_modem *modem, int64_t now)
@@ -397,10 +413,7 @@ mb_modem_take(mb_modem *modem, const mb_at_event *event, int64_t now)
 		case MB_AT_BUSY:
 		case MB_AT_NO_ANSWER:
 		case MB_AT_NO_DIALTONE:
-			/* the result of answering; the pending command of any other state has its own to come */
-			if (modem->state == MB_MODEM_ANSWERING && !modem->answered && !modem->polling)
-				modem->pending = false;
-			take_end(modem, now);
+			take_no_carrier(modem, now);
 			break;
 		case MB_AT_RING:
 			take_ring(modem, now);

@@ -98,7 +98,8 @@ typedef struct mb_modem
 	const char *then;	/* another one behind it */
 	bool pending;
 	bool optional;
-	bool seen; /* the line that is expected */
+	bool seen;		   /* the line that is expected */
+	bool answers_call; /* so that NO CARRIER is its result, too */
 	bool polling;
 	bool listed; /* a call that is up */
 	int64_t pending_until;
