@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 
 #define BEFORE 50 /* blocks before a gate opens that belong to the call: a second */
 #define TURN 1000 /* milliseconds */
+#define SHORT_TURN 20
 
 typedef struct capture capture;
 
@@ -51,6 +53,7 @@ struct capture
 	int64_t call_time; /* edge_clock() of its first frame */
 	uint64_t frames;   /* of the device, in all, those that were lost among them */
 	uint64_t lost;
+	bool waits; /* what the ring holds of a file waits for the database */
 
 	/* what came last while the gate was closed */
 	int16_t *before;
@@ -85,7 +88,10 @@ on_packet(void *arg, int64_t sequence, const uint8_t *data, size_t n)
 		s->refused = true;
 }
 
-/* An id that no other call has: the clock may be wrong, and the process one of many. */
+/*
+ * An id that no other call has: the clock may be wrong, the same at each start of a machine without one, and the process one of
+ * many; so a part of it is chance. Ids of a process come in order.
+ */
 static void
 name_call(capture *s)
 {
@@ -93,14 +99,16 @@ name_call(capture *s)
 	struct tm utc;
 	char host[64] = "edge";
 	char time[32] = "";
+	uint32_t chance = 0;
 
+	(void) !getrandom(&chance, sizeof(chance), 0);
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (gmtime_r(&now.tv_sec, &utc) != NULL)
 		strftime(time, sizeof(time), "%Y%m%dT%H%M%SZ", &utc);
 	gethostname(host, sizeof(host) - 1);
-	snprintf(s->call_id, sizeof(s->call_id), "%.60s-%s-%" PRIx64,
+	snprintf(s->call_id, sizeof(s->call_id), "%.60s-%s-%" PRIx64 "-%08" PRIx32,
 			 s->options->name == NULL ? host : s->options->name, time,
-			 (uint64_t) edge_clock() / 1000000 * 1000 + s->calls++ % 1000);
+			 (uint64_t) edge_clock() / 1000000 * 1000 + s->calls++ % 1000, chance);
 }
 
 static void
@@ -177,14 +185,26 @@ begin_with_what_was_kept(capture *s)
 	return true;
 }
 
-/* Takes what is in the ring; false: out of memory. */
+/* Whether a file has to wait, of which nothing must be dropped: it is not live. */
 static bool
-take_blocks(capture *s)
+must_wait(const capture *s)
+{
+	edge_outbox_state posting;
+
+	if (s->traits.pace != EDGE_PACED_BY_NOBODY || s->traits.frames == 0)
+		return false;
+	edge_outbox_look(s->outbox, &posting);
+	return posting.full;
+}
+
+/* Takes what is in the ring, or with "all" not set what there is room for; false: out of memory. */
+static bool
+take_blocks(capture *s, bool all)
 {
 	const int16_t *samples;
 	edge_audio_block block;
 
-	while (edge_recorder_take(s->recorder, &samples, &block))
+	while (!(s->waits = !all && must_wait(s)) && edge_recorder_take(s->recorder, &samples, &block))
 	{
 		bool open = edge_gate_hear(s->gate, samples, block.frames, s->traits.channels);
 		int64_t most = (int64_t) s->options->call_minutes * 60 * 1000 / EDGE_BLOCK_MS;
@@ -259,20 +279,20 @@ serve(capture *s)
 		struct pollfd ready[] = { { .fd = s->signals, .events = POLLIN },
 								  { .fd = edge_recorder_fd(s->recorder), .events = POLLIN } };
 
-		poll(ready, 2, TURN);
+		poll(ready, s->waits ? 1 : 2, s->waits ? SHORT_TURN : TURN);
 		if ((ready[0].revents & POLLIN) != 0)
 			stop = heed_signal(s);
 		/* what is in the ring when it has ended is all there is */
 		edge_recorder_look(s->recorder, &state);
-		if (!take_blocks(s))
+		if (!take_blocks(s, false))
 			return edge_fail(EDGE_EXIT_FAILED, "out of memory");
 		if (state.away != was_away)
 			edge_complain(state.away ? "the device is away" : "the device is back");
 		was_away = state.away;
-		stop = stop || state.ended || (enough > 0 && s->frames >= enough);
+		stop = stop || (state.ended && !s->waits) || (enough > 0 && s->frames >= enough);
 	}
 	edge_recorder_stop(s->recorder);
-	if (!take_blocks(s))
+	if (!take_blocks(s, true))
 		return edge_fail(EDGE_EXIT_FAILED, "out of memory");
 	if (s->in_call)
 		end_call(s);

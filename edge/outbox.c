@@ -363,6 +363,7 @@ edge_outbox_look(edge_outbox *o, edge_outbox_state *state)
 	pthread_mutex_lock(&o->mutex);
 	*state = (edge_outbox_state){ .connected = o->connected,
 								  .waiting = o->waiting,
+								  .full = o->waiting + 2 * (uint64_t) o->options.n_tracks > o->most,
 								  .acknowledged = o->counters.acknowledged,
 								  .dropped = o->dropped,
 								  .sessions = o->counters.sessions,

@@ -28,6 +28,7 @@ typedef struct edge_outbox_state
 {
 	bool connected;
 	uint64_t waiting; /* packets in the queue */
+	bool full;		  /* the next block, of two packets a track at most, may cost the oldest */
 	uint64_t acknowledged;
 	uint64_t dropped; /* packets that waited too long, or the server refused */
 	uint64_t sessions;

@@ -7,7 +7,7 @@
  *
  * Sample i since the card was first opened is i * 7919 modulo 2^16, in the second channel all its bits turned, so that each
  * sample tells when it was recorded. When that was is kept in the file "begun" of the directory, over closing and opening.
- * A reader who is a buffer late gets -EPIPE. Files in the directory make it fail:
+ * A reader who is a buffer late gets -EPIPE, and the file "late" says that one was. Files in the directory make it fail:
  *
  *	overrun		-EPIPE, once: it is deleted then
  *	suspended	-ESTRPIPE, and it cannot be prepared while the file is there
@@ -16,6 +16,7 @@
  */
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -91,6 +92,12 @@ mic_pointer(snd_pcm_ioplug_t *io)
 	if (unlink(path) == 0)
 		return -EPIPE;
 	mic->produced = samples_until(mic, now()) - mic->first;
+	if (mic->produced - mic->taken >= io->buffer_size)
+	{
+		/* the library itself is as strict as that */
+		snprintf(path, sizeof(path), "%s/late", mic->dir);
+		close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
+	}
 	if (mic->produced - mic->taken > io->buffer_size)
 		return -EPIPE;
 	return (snd_pcm_sframes_t) (mic->produced % io->buffer_size);
