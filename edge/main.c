@@ -29,7 +29,8 @@ main(int argc, char **argv)
 		return status - 1;
 	signal(SIGPIPE, SIG_IGN);
 	if (options.n_words == 0)
-		return edge_fail(EDGE_EXIT_USAGE, "needs a command, see --help");
+		return options.check ? edge_check(&options)
+							 : edge_fail(EDGE_EXIT_USAGE, "needs a command, see --help");
 	for (int i = 0; edge_commands[i].name != NULL; i++)
 	{
 		if (strcmp(edge_commands[i].name, options.word[0]) != 0)
@@ -37,6 +38,9 @@ main(int argc, char **argv)
 		if (options.n_words > 1 && !edge_commands[i].named)
 			return edge_fail(EDGE_EXIT_USAGE, "\"%s\" is one word too many, see --help",
 							 options.word[1]);
+		if (options.check && !edge_commands[i].named)
+			return edge_fail(EDGE_EXIT_USAGE, "--check looks at a device; %s --once tries the path",
+							 options.word[0]);
 		return options.check ? edge_check(&options) : edge_commands[i].run(&options);
 	}
 	return edge_fail(EDGE_EXIT_USAGE, "there is no command \"%s\", see --help", options.word[0]);

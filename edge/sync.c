@@ -85,18 +85,21 @@ find_agent(sync_state *sync)
 	edge_exit status = edge_server_query(
 		&sync->server, &result,
 		"SELECT DISTINCT a.id FROM mulberry.voice_key_status AS k JOIN mulberry.agent_status AS a "
-		"USING "
-		"(tenant, agent) WHERE k.role = 'receiver' AND k.enabled AND k.tenant = coalesce($1, "
-		"k.tenant)",
+		"USING (tenant, agent) WHERE k.role = 'receiver' AND k.enabled "
+		"AND k.tenant = coalesce($1, k.tenant)",
 		1, values);
 
+	if (status == EDGE_EXIT_CREDENTIALS)
+		return edge_server_say(
+			&sync->server, status,
+			"role \"%s\" needs operator access to this database: see grant_access()",
+			PQuser(sync->server.pg));
 	if (status != EDGE_EXIT_OK)
 		return status;
 	if (PQntuples(result) == 0)
-		status =
-			edge_server_say(&sync->server, EDGE_EXIT_REFUSED,
-							"this database has no voice key that is enabled, or the role has no "
-							"operator access: see export_voice_key()");
+		status = edge_server_say(
+			&sync->server, EDGE_EXIT_REFUSED,
+			"this database has no voice key that is enabled: see export_voice_key()");
 	else if (PQntuples(result) > 1)
 		status = edge_server_say(
 			&sync->server, EDGE_EXIT_USAGE,

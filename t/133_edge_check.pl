@@ -30,6 +30,7 @@ wav("$dir/loud.wav", 8000, [ map { $_ % 2 ? 32767 : -32768 } 1 .. 8000 ]);
 wav("$dir/offset.wav", 8000, [ map { 5000 + ($_ % 2 ? 900 : -900) } 1 .. 8000 ]);
 wav("$dir/half.wav", 8000, tones(8000, '12'), [ (0) x 8000 ]);
 
+is((edge('--check', '--device', "file:$dir/good.wav", '--seconds', 1, '--database', "$postgres user=pi"))[0], 0, 'without a command as well');
 is(check("file:$dir/good.wav", 'pi'), 0, 'what is good');
 is($err, '', 'has no warnings');
 like($out, qr/all is well/, 'and that is said');

@@ -28,7 +28,7 @@ SELECT mulberry.grant_access('gate', 'gateway', NULL);
 SELECT mulberry.create_agent('pi'), mulberry.create_voice_key('pi');
 SELECT mulberry.create_mandate(lpad(n::text, 8, '0'), 'pi', 'sponsor', 1000, 'EUR', now() + interval '30 days') FROM generate_series(1, 20) AS n;
 SQL
-here(q{CREATE ROLE till LOGIN; SELECT mulberry.grant_access('till', 'operator')});
+here(q{CREATE ROLE till LOGIN; SELECT mulberry.grant_access('till', 'operator'); CREATE ROLE pbx LOGIN; SELECT mulberry.grant_access('pbx', 'ingest')});
 my $pi = cloud(q{SELECT id FROM mulberry.agent_status});
 my $token_file = PostgreSQL::Test::Utils::tempdir() . '/token';
 sub write_token
@@ -68,6 +68,8 @@ refused('a token that is not there', 9, 'No such file', @database, '--token-file
 chmod 0644, $token_file;
 refused('a token for everybody', 9, 'chmod 600', @flags, '--gateway', $url);
 chmod 0600, $token_file;
+refused('a device to check', 2, 'sync --once', @flags, '--gateway', $url, '--check');
+refused('a role that only sends', 9, 'role "pbx" needs operator access', '--token-file', $token_file, '--gateway', $url, '--database', sprintf('host=%s port=%s dbname=postgres user=pbx', $edge->host, $edge->port));
 refused('no voice key', 14, 'export_voice_key', @flags, '--gateway', $url);
 refused('no database', 2, 'database', '--token-file', $token_file, '--gateway', $url, '--database', 'host=' . $edge->host . ' port=' . $edge->port . ' dbname=nothing user=till');
 
