@@ -1438,12 +1438,15 @@ COMMENT ON COLUMN telephony_versions.role IS 'who wrote it';
 SELECT pg_catalog.pg_extension_config_dump('telephony_versions', '');
 
 CREATE TABLE phone_numbers (
-    number     text COLLATE "C" PRIMARY KEY,
+    number     text COLLATE "C" NOT NULL,
     tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (number, tenant)
 );
 CREATE INDEX phone_numbers_tenant ON phone_numbers (tenant);
-COMMENT ON TABLE phone_numbers IS 'the tenant that is called by a number: what the version of its settings that holds says';
+COMMENT ON TABLE phone_numbers IS
+    'the numbers of tenants, as the version of their settings that holds says. Several may name one: a call is the first one''s whose '
+    'account signs it';
 COMMENT ON COLUMN phone_numbers.number IS 'E.164';
 SELECT pg_catalog.pg_extension_config_dump('phone_numbers', '');
 
@@ -13600,16 +13603,20 @@ BEGIN
         RETURN before.version;
     END IF;
     DELETE FROM mulberry_internal.phone_numbers n WHERE n.tenant = owner AND NOT coalesce(settings->'numbers', '[]') ? n.number;
+    -- of those whose calls one endpoint signs only the first would be called; others prove that it is theirs with each call
+    SELECT n.number INTO taken
+      FROM jsonb_array_elements_text(settings->'numbers') AS n (number)
+      JOIN mulberry_internal.phone_numbers p ON p.number = n.number AND p.tenant <> owner
+     WHERE mulberry_internal.endpoint_for(p.tenant, 'telephony') = mulberry_internal.endpoint_for(owner, 'telephony')
+       AND NOT EXISTS (SELECT FROM mulberry_internal.phone_numbers o WHERE o.number = n.number AND o.tenant = owner)
+     ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'number "%" is taken', taken USING ERRCODE = 'unique_violation',
+            DETAIL = 'A number calls one tenant of an account.';
+    END IF;
     INSERT INTO mulberry_internal.phone_numbers (number, tenant)
     SELECT DISTINCT n.number, owner FROM jsonb_array_elements_text(settings->'numbers') AS n (number) ORDER BY 1
     ON CONFLICT ON CONSTRAINT phone_numbers_pkey DO NOTHING;
-    SELECT n.number INTO taken
-      FROM jsonb_array_elements_text(settings->'numbers') AS n (number)
-      LEFT JOIN mulberry_internal.phone_numbers p ON p.number = n.number AND p.tenant = owner
-     WHERE p.number IS NULL ORDER BY 1 LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'number "%" is taken', taken USING ERRCODE = 'unique_violation', DETAIL = 'A number calls one tenant.';
-    END IF;
     INSERT INTO mulberry_internal.telephony_versions (tenant, version, settings, role)
     VALUES (owner, coalesce(before.version, 0) + 1, settings, mulberry_internal.outer_role_name())
     RETURNING version INTO made;
@@ -13641,7 +13648,7 @@ COMMENT ON FUNCTION mulberry.set_telephony(jsonb, text) IS
     '"answer_with", "consent", "consent_required", "recording", "menus", "transfer_number", "max_duration", "time_zone", "hours", '
     '"holidays", '
     '"closed_menu", "emergency_words", "emergency_number", "sentences"}. Calls that are under way keep the version they began with. Needs '
-    'admin access. Errors: 22023 names the setting and what is allowed, 23505 the number is another tenant''s';
+    'admin access. Errors: 22023 names the setting and what is allowed, 23505 the number is another tenant''s of the same account';
 
 CREATE FUNCTION mulberry.alter_telephony(changes jsonb, tenant text DEFAULT NULL) RETURNS integer
 LANGUAGE mulberry
@@ -13696,7 +13703,8 @@ DECLARE
 BEGIN
     PERFORM mulberry_internal.check_texts('number', preview_call.number, 'digits', preview_call.digits);
     SELECT n.tenant INTO owner FROM mulberry_internal.phone_numbers n
-     WHERE n.number = preview_call.number COLLATE "C" AND n.tenant = ANY (mulberry.current_tenants('supervisor', 'operator', 'admin'));
+     WHERE n.number = preview_call.number COLLATE "C" AND n.tenant = ANY (mulberry.current_tenants('supervisor', 'operator', 'admin'))
+     ORDER BY n.created_at, n.tenant LIMIT 1;
     IF owner IS NULL THEN
         RAISE EXCEPTION 'number "%" does not exist', left(number, 40) USING ERRCODE = 'undefined_object',
             HINT = 'The setting numbers of a tenant says which call it.';
@@ -14140,6 +14148,8 @@ DECLARE
     params  jsonb;
     named   uuid;
     owner   uuid;
+    claimant uuid;
+    genuine boolean;
     v       mulberry_internal.voice_calls;
     i       mulberry_internal.inbound_calls;
     e       mulberry_internal.endpoints;
@@ -14179,13 +14189,23 @@ BEGIN
      WHERE x.token = named AND x.tenant = ANY (mulberry.current_tenants('gateway'));
     owner := coalesce(v.tenant, i.tenant);
     IF named IS NULL AND kind IN ('voice', 'status') THEN
-        SELECT n.tenant INTO owner FROM mulberry_internal.phone_numbers n
-         WHERE n.number = coalesce(params->>'To', params->>'Called') COLLATE "C" AND n.tenant = ANY (mulberry.current_tenants('gateway'));
+        -- whose a number is its account says, not who names it first
+        FOR claimant IN SELECT n.tenant FROM mulberry_internal.phone_numbers n
+                         WHERE n.number = coalesce(params->>'To', params->>'Called') COLLATE "C"
+                           AND n.tenant = ANY (mulberry.current_tenants('gateway'))
+                         ORDER BY n.created_at, n.tenant LOOP
+            e := mulberry_internal.telephony_endpoint(claimant);
+            CONTINUE WHEN NOT mulberry_internal.of_account(e, params);
+            owner := claimant;
+            genuine := mulberry_internal.signed_by_account(owner, e, mulberry_internal.requested_url(e, url),
+                           coalesce(request_type, ''), request_body, signature);
+            EXIT WHEN genuine;
+        END LOOP;
     END IF;
     e := mulberry_internal.telephony_endpoint(owner);
     url := mulberry_internal.requested_url(e, url);
     -- the same work, and the same answer, whether there is such a number or call or not
-    IF NOT mulberry_internal.signed_by_account(owner, e, url, coalesce(request_type, ''), request_body, signature)
+    IF NOT coalesce(genuine, mulberry_internal.signed_by_account(owner, e, url, coalesce(request_type, ''), request_body, signature))
        OR NOT mulberry_internal.of_account(e, params) OR params->>'CallSid' <> i.sid THEN
         status := 403;
         RETURN;
@@ -14220,7 +14240,7 @@ COMMENT ON FUNCTION mulberry.handle_twilio_request(text, bytea, text, text, text
     'answers a webhook of Twilio, of a call that comes in or was placed: url as Twilio requested it (or path and query, which the '
     'endpoint''s public_url completes), request_body and request_type as they came, signature the header X-Twilio-Signature, '
     'idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/voice, dtmf, status, recording, transcription, transfer, ack. The tenant '
-    'is that of the call, or of the number that is called. 403: not signed with its auth token, or the one before it; 404: out of turn; '
+    'is that of the call, or the one who named the number first among those whose account signed it. 403: not signed with its auth token, or the one before it; 404: out of turn; '
     '503: not now; a replay gets the answer of the first time. It waits for nobody longer than 0.5 s: then what is spoken is asked for '
     'again a second later. What is answered is on disk. Needs gateway access';
 

@@ -49,6 +49,21 @@ SELECT mulberry.handle_twilio_request(NULL, '', '', '');
 SELECT mulberry.handle_twilio_request('https://x.example/twilio/voice', NULL, '', '');
 SELECT mulberry.handle_twilio_request('https://x.example/twilio/voice', convert_to(repeat('x', 65537), 'UTF8'), '', '');
 
+-- who names the number of another before him, and even his account, keeps nobody from being called
+SELECT mulberry.create_tenant('thief') IS NOT NULL;
+\copy mulberry.secret_entry (tenant, name, value) FROM stdin
+thief	token	guessed
+\.
+SELECT mulberry.set_endpoint('phone', 'twilio', purpose => 'telephony', secret => 'token', tenant => 'thief',
+    options => jsonb_build_object('account_sid', 'AC' || repeat('2', 32), 'from', '+15005550006', 'public_url', 'https://hooks.example/base'));
+SELECT mulberry.set_telephony('{"numbers": ["+12025550300"], "greeting": "Give me your money"}', 'thief');
+SELECT mulberry.alter_telephony('{"numbers": ["+12025550200", "+12025550300"]}', 'shop');
+BEGIN;
+SELECT pg_temp.ask('voice', v.params || '{"To": "+12025550300"}', v.token)
+  FROM (VALUES (jsonb_build_object('AccountSid', 'AC' || repeat('2', 32)), '67890'), (jsonb_build_object('AccountSid', 'AC' || repeat('2', 32)), 'wrong'), ('{}', '12345')) AS v (params, token);
+SELECT t.name, i.number FROM mulberry_internal.inbound_calls i JOIN mulberry_internal.tenants t ON t.id = i.tenant;
+ROLLBACK;
+
 -- a call: greeting, consent, menu; the same again is answered the same
 SELECT pg_temp.ask('voice', '{}') AS voice \gset
 SELECT :'voice';
@@ -129,9 +144,9 @@ UPDATE mulberry_internal.emergencies SET at = at - interval '3 days';
 SELECT mulberry_internal.sweep_inbound_calls(2), mulberry_internal.sweep_inbound_calls(2);
 SELECT (SELECT count(*) FROM mulberry_internal.inbound_calls) AS calls, (SELECT count(*) FROM mulberry_internal.emergencies) AS emergencies;
 
-DELETE FROM mulberry_internal.events WHERE tenant IN (SELECT id FROM mulberry_internal.tenants WHERE name IN ('clinic', 'shop'));
+DELETE FROM mulberry_internal.events WHERE tenant IN (SELECT id FROM mulberry_internal.tenants WHERE name IN ('clinic', 'shop', 'thief'));
 DELETE FROM mulberry_internal.webhook_answers;
-SELECT mulberry.drop_endpoint('phone', t), mulberry.drop_secret('token', t) FROM unnest(ARRAY['clinic', 'shop']) AS t;
+SELECT mulberry.drop_endpoint('phone', t), mulberry.drop_secret('token', t) FROM unnest(ARRAY['clinic', 'shop', 'thief']) AS t;
 SELECT mulberry.drop_secret('token-before', 'clinic');
-SELECT count(*) FROM (SELECT mulberry.erase_audit_log(t) FROM unnest(ARRAY['clinic', 'shop']) AS t) AS e;
-SELECT mulberry.drop_tenant(t) FROM unnest(ARRAY['clinic', 'shop']) AS t;
+SELECT count(*) FROM (SELECT mulberry.erase_audit_log(t) FROM unnest(ARRAY['clinic', 'shop', 'thief']) AS t) AS e;
+SELECT mulberry.drop_tenant(t) FROM unnest(ARRAY['clinic', 'shop', 'thief']) AS t;

@@ -17,11 +17,19 @@ SELECT tenant, version, holds, settings->>'greeting', settings->>'voice', role =
 SELECT tenant, number FROM mulberry.phone_number_status;
 SELECT action, outcome, evidence FROM mulberry_internal.audit WHERE action = 'TELEPHONY_SETTINGS' ORDER BY at;
 
--- a number calls one tenant
-\set VERBOSITY default
+-- a number calls one tenant of an account; another account proves with each call that it is its own
+SELECT mulberry.set_endpoint('shared', 'twilio', purpose => 'telephony', secret => 'x', tenant => NULL,
+    options => '{"account_sid": "AC11111111111111111111111111111111", "from": "+15005550006", "public_url": "https://hooks.example/base"}');
+SELECT mulberry.create_tenant('third') IS NOT NULL;
 SELECT mulberry.set_telephony('{"greeting": "x", "numbers": ["+12025550100"]}', 'other');
+\set VERBOSITY default
+SELECT mulberry.set_telephony('{"greeting": "x", "numbers": ["+12025550177", "+12025550100"]}', 'third');
 \set VERBOSITY terse
 SELECT mulberry.set_telephony('{"greeting": "x", "numbers": ["+12025550101"]}', 'other');
+SELECT mulberry.set_telephony('{"greeting": "x", "numbers": ["+12025550100"]}', 'third');
+SELECT mulberry.alter_telephony('{"greeting": "y"}', 'third');
+SELECT mulberry.set_telephony('{"greeting": "x", "numbers": ["+12025550100"]}', 'other');
+SELECT tenant, number FROM mulberry.phone_number_status ORDER BY tenant, number;
 SELECT mulberry.alter_telephony('{"numbers": null}', 'other');
 SELECT mulberry.alter_telephony('{"voice": "a"}');
 SELECT mulberry.set_telephony(NULL, 'other');
@@ -123,7 +131,7 @@ SELECT DISTINCT tenant FROM mulberry.telephony_status;
 RESET ROLE;
 SELECT mulberry.revoke_access('telephony_of_other', 'admin', 'other');
 DROP ROLE telephony_of_other;
-SELECT mulberry.drop_endpoint('phone', 'clinic');
-SELECT count(*) FROM (SELECT mulberry.erase_audit_log(t) FROM unnest(ARRAY['clinic', 'other']) AS t) AS e;
-SELECT mulberry.drop_tenant(t) FROM unnest(ARRAY['clinic', 'other']) AS t;
+SELECT mulberry.drop_endpoint('phone', 'clinic'), mulberry.drop_endpoint('shared', NULL);
+SELECT count(*) FROM (SELECT mulberry.erase_audit_log(t) FROM unnest(ARRAY['clinic', 'other', 'third']) AS t) AS e;
+SELECT mulberry.drop_tenant(t) FROM unnest(ARRAY['clinic', 'other', 'third']) AS t;
 SELECT count(*) FROM mulberry.telephony_status;

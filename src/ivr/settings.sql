@@ -20,16 +20,20 @@ BEGIN
         RETURN before.version;
     END IF;
     DELETE FROM mulberry_internal.phone_numbers n WHERE n.tenant = owner AND NOT coalesce(settings->'numbers', '[]') ? n.number;
+    -- of those whose calls one endpoint signs only the first would be called; others prove that it is theirs with each call
+    SELECT n.number INTO taken
+      FROM jsonb_array_elements_text(settings->'numbers') AS n (number)
+      JOIN mulberry_internal.phone_numbers p ON p.number = n.number AND p.tenant <> owner
+     WHERE mulberry_internal.endpoint_for(p.tenant, 'telephony') = mulberry_internal.endpoint_for(owner, 'telephony')
+       AND NOT EXISTS (SELECT FROM mulberry_internal.phone_numbers o WHERE o.number = n.number AND o.tenant = owner)
+     ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'number "%" is taken', taken USING ERRCODE = 'unique_violation',
+            DETAIL = 'A number calls one tenant of an account.';
+    END IF;
     INSERT INTO mulberry_internal.phone_numbers (number, tenant)
     SELECT DISTINCT n.number, owner FROM jsonb_array_elements_text(settings->'numbers') AS n (number) ORDER BY 1
     ON CONFLICT ON CONSTRAINT phone_numbers_pkey DO NOTHING;
-    SELECT n.number INTO taken
-      FROM jsonb_array_elements_text(settings->'numbers') AS n (number)
-      LEFT JOIN mulberry_internal.phone_numbers p ON p.number = n.number AND p.tenant = owner
-     WHERE p.number IS NULL ORDER BY 1 LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION 'number "%" is taken', taken USING ERRCODE = 'unique_violation', DETAIL = 'A number calls one tenant.';
-    END IF;
     INSERT INTO mulberry_internal.telephony_versions (tenant, version, settings, role)
     VALUES (owner, coalesce(before.version, 0) + 1, settings, mulberry_internal.outer_role_name())
     RETURNING version INTO made;
@@ -61,7 +65,7 @@ COMMENT ON FUNCTION mulberry.set_telephony(jsonb, text) IS
     '"answer_with", "consent", "consent_required", "recording", "menus", "transfer_number", "max_duration", "time_zone", "hours", '
     '"holidays", '
     '"closed_menu", "emergency_words", "emergency_number", "sentences"}. Calls that are under way keep the version they began with. Needs '
-    'admin access. Errors: 22023 names the setting and what is allowed, 23505 the number is another tenant''s';
+    'admin access. Errors: 22023 names the setting and what is allowed, 23505 the number is another tenant''s of the same account';
 
 CREATE OR REPLACE FUNCTION mulberry.alter_telephony(changes jsonb, tenant text DEFAULT NULL) RETURNS integer
 LANGUAGE mulberry
@@ -116,7 +120,8 @@ DECLARE
 BEGIN
     PERFORM mulberry_internal.check_texts('number', preview_call.number, 'digits', preview_call.digits);
     SELECT n.tenant INTO owner FROM mulberry_internal.phone_numbers n
-     WHERE n.number = preview_call.number COLLATE "C" AND n.tenant = ANY (mulberry.current_tenants('supervisor', 'operator', 'admin'));
+     WHERE n.number = preview_call.number COLLATE "C" AND n.tenant = ANY (mulberry.current_tenants('supervisor', 'operator', 'admin'))
+     ORDER BY n.created_at, n.tenant LIMIT 1;
     IF owner IS NULL THEN
         RAISE EXCEPTION 'number "%" does not exist', left(number, 40) USING ERRCODE = 'undefined_object',
             HINT = 'The setting numbers of a tenant says which call it.';

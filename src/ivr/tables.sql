@@ -15,12 +15,15 @@ COMMENT ON COLUMN telephony_versions.role IS 'who wrote it';
 SELECT pg_catalog.pg_extension_config_dump('telephony_versions', '');
 
 CREATE TABLE phone_numbers (
-    number     text COLLATE "C" PRIMARY KEY,
+    number     text COLLATE "C" NOT NULL,
     tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (number, tenant)
 );
 CREATE INDEX phone_numbers_tenant ON phone_numbers (tenant);
-COMMENT ON TABLE phone_numbers IS 'the tenant that is called by a number: what the version of its settings that holds says';
+COMMENT ON TABLE phone_numbers IS
+    'the numbers of tenants, as the version of their settings that holds says. Several may name one: a call is the first one''s whose '
+    'account signs it';
 COMMENT ON COLUMN phone_numbers.number IS 'E.164';
 SELECT pg_catalog.pg_extension_config_dump('phone_numbers', '');
 

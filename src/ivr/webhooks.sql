@@ -237,6 +237,8 @@ DECLARE
     params  jsonb;
     named   uuid;
     owner   uuid;
+    claimant uuid;
+    genuine boolean;
     v       mulberry_internal.voice_calls;
     i       mulberry_internal.inbound_calls;
     e       mulberry_internal.endpoints;
@@ -276,13 +278,23 @@ BEGIN
      WHERE x.token = named AND x.tenant = ANY (mulberry.current_tenants('gateway'));
     owner := coalesce(v.tenant, i.tenant);
     IF named IS NULL AND kind IN ('voice', 'status') THEN
-        SELECT n.tenant INTO owner FROM mulberry_internal.phone_numbers n
-         WHERE n.number = coalesce(params->>'To', params->>'Called') COLLATE "C" AND n.tenant = ANY (mulberry.current_tenants('gateway'));
+        -- whose a number is its account says, not who names it first
+        FOR claimant IN SELECT n.tenant FROM mulberry_internal.phone_numbers n
+                         WHERE n.number = coalesce(params->>'To', params->>'Called') COLLATE "C"
+                           AND n.tenant = ANY (mulberry.current_tenants('gateway'))
+                         ORDER BY n.created_at, n.tenant LOOP
+            e := mulberry_internal.telephony_endpoint(claimant);
+            CONTINUE WHEN NOT mulberry_internal.of_account(e, params);
+            owner := claimant;
+            genuine := mulberry_internal.signed_by_account(owner, e, mulberry_internal.requested_url(e, url),
+                           coalesce(request_type, ''), request_body, signature);
+            EXIT WHEN genuine;
+        END LOOP;
     END IF;
     e := mulberry_internal.telephony_endpoint(owner);
     url := mulberry_internal.requested_url(e, url);
     -- the same work, and the same answer, whether there is such a number or call or not
-    IF NOT mulberry_internal.signed_by_account(owner, e, url, coalesce(request_type, ''), request_body, signature)
+    IF NOT coalesce(genuine, mulberry_internal.signed_by_account(owner, e, url, coalesce(request_type, ''), request_body, signature))
        OR NOT mulberry_internal.of_account(e, params) OR params->>'CallSid' <> i.sid THEN
         status := 403;
         RETURN;
@@ -317,6 +329,6 @@ COMMENT ON FUNCTION mulberry.handle_twilio_request(text, bytea, text, text, text
     'answers a webhook of Twilio, of a call that comes in or was placed: url as Twilio requested it (or path and query, which the '
     'endpoint''s public_url completes), request_body and request_type as they came, signature the header X-Twilio-Signature, '
     'idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/voice, dtmf, status, recording, transcription, transfer, ack. The tenant '
-    'is that of the call, or of the number that is called. 403: not signed with its auth token, or the one before it; 404: out of turn; '
+    'is that of the call, or the one who named the number first among those whose account signed it. 403: not signed with its auth token, or the one before it; 404: out of turn; '
     '503: not now; a replay gets the answer of the first time. It waits for nobody longer than 0.5 s: then what is spoken is asked for '
     'again a second later. What is answered is on disk. Needs gateway access';
