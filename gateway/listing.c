@@ -9,6 +9,7 @@
 
 #define MAX_TEXT 1000
 #define MAX_QUERY 10000
+#define MAX_CURSOR 20000 /* of tenant and call, in JSON and hexadecimal digits */
 
 static const char *const directions[] = { "inbound", "outbound", "internal", NULL };
 static const char *const states[] = { "IN_PROGRESS", "COMPLETED", "PROCESSING_AI",
@@ -67,7 +68,7 @@ bad_cursor(gw_query *query, gw_outcome outcome, const PGresult *error)
 												"22008", "22021", "22023" };
 	const char *sqlstate = gw_sqlstate(error);
 
-	if (outcome != GW_FAILED || query->unit.values[8] == NULL)
+	if (outcome != GW_FAILED || query->unit.values[query->plan->n_parameters - 1] == NULL)
 		return false;
 	for (size_t i = 0; i < sizeof(states_of_it) / sizeof(states_of_it[0]); i++)
 	{
@@ -87,23 +88,30 @@ static const gw_parameter of_search[] = {
 	  .help = "words that all must be there, \"a phrase\", or, -without" },
 	{ GW_IN_QUERY, "tenant", GW_STRING, .least = 1, .most = MAX_TEXT },
 	{ GW_IN_QUERY, "since", GW_TIME, .required = false },
-	{ GW_IN_QUERY, "before", GW_TIME, .help = "next_before of the page before" },
+	{ GW_IN_QUERY, "before", GW_TIME },
 	{ GW_IN_QUERY, "limit", GW_INTEGER, .least = 1, .most = 1000, .help = "20 unless given" },
+	{ GW_IN_QUERY, "cursor", GW_STRING, .least = 1, .most = MAX_CURSOR,
+	  .help = "next_cursor of the page before, with the same filters" },
 };
 
+/* A cursor names the last call of a page. */
 static const gw_statement search = {
 	"search",
-	"SELECT row_to_json(r) FROM (SELECT coalesce(json_agg(s.found), '[]') AS results, "
-	"CASE WHEN count(*) = coalesce($5::integer, 20) THEN min(s.created_at) END AS next_before FROM "
-	"(SELECT c.created_at, json_build_object('tenant', c.tenant_name, 'call_id', c.call_id, "
-	"'created_at', c.created_at, 'headline', c.headline, 'rank', c.rank, 'track', c.track, "
-	"'speaker', "
-	"c.speaker, 'start_ms', c.start_ms) AS found FROM mulberry.search_calls($1, $3::timestamptz, "
-	"$4::timestamptz, coalesce($5::integer, 20), $2) AS c) AS s) AS r",
+	"WITH found AS (SELECT c.* FROM mulberry.search_calls($1, $3::timestamptz, $4::timestamptz, "
+	"coalesce($5::integer, 20), $2, (SELECT ARRAY[p.place->>0, p.place->>1] FROM "
+	"(SELECT convert_from(decode($6, 'hex'), 'UTF8')::json AS place) AS p WHERE $6 IS NOT NULL)) "
+	"WITH ORDINALITY AS c (tenant, call_id, created_at, headline, rank, track, speaker, start_ms, "
+	"n)) "
+	"SELECT row_to_json(r) FROM (SELECT coalesce((SELECT json_agg(json_build_object('tenant', "
+	"f.tenant, 'call_id', f.call_id, 'created_at', f.created_at, 'headline', f.headline, 'rank', "
+	"f.rank, 'track', f.track, 'speaker', f.speaker, 'start_ms', f.start_ms) ORDER BY f.n) "
+	"FROM found f), '[]') AS results, "
+	"(SELECT encode(convert_to(json_build_array(f.tenant, f.call_id)::text, 'UTF8'), 'hex') "
+	"FROM found f WHERE f.n = coalesce($5::integer, 20)) AS next_cursor) AS r",
 	true
 };
 
-const gw_plan gw_search = { .statement = &search, GW_PARAMETERS(of_search) };
+const gw_plan gw_search = { .statement = &search, GW_PARAMETERS(of_search), .fail = bad_cursor };
 
 static const gw_parameter of_erase[] = {
 	{ GW_IN_PATH, "call_id", GW_STRING, .required = true },

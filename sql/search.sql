@@ -37,18 +37,18 @@ SELECT mulberry_internal.search_pairs(v) = pg_temp.pairs(v) AS same, length(mulb
   FROM (VALUES (1, to_tsvector('english', 'I want to cancel my contract, and I want to cancel it now')), (2, ''), (3, 'alone:1'), (4, 'no places at all'),
                (5, 'a:1 b:1,2 c:2,3 d:3,6 e:16382,16383 f:16383 g:16383'), (6, 'a:1 a''a:3 '' '':2 ü:4'),
                (7, (SELECT to_tsvector('simple', string_agg('w' || n * n % 997, ' ')) FROM generate_series(1, 2000) n))) AS t (n, v) ORDER BY n;
-CREATE FUNCTION pg_temp.found(query text, since timestamptz, before timestamptz, max_calls integer, tenants uuid[]) RETURNS bigint[]
+CREATE FUNCTION pg_temp.found(query text, since timestamptz, before timestamptz, max_calls integer, tenants uuid[], older bigint DEFAULT NULL) RETURNS bigint[]
 LANGUAGE sql SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
-    SELECT array_agg(f.call) FROM (SELECT m.call FROM mulberry_internal.matching_calls($5, $1, $2, $3, $4) m ORDER BY m.call DESC LIMIT $4) f
+    SELECT array_agg(f.call) FROM (SELECT m.call FROM mulberry_internal.matching_calls($5, $1, $2, $3, $4, $6) m ORDER BY m.call DESC LIMIT $4) f
 $$;
 CREATE TEMP TABLE there AS
     SELECT x.call, x.tenant, x.search, c.created_at FROM mulberry_internal.transcripts x JOIN mulberry_internal.calls c ON c.id = x.call;
-CREATE FUNCTION pg_temp.wanted(query text, since timestamptz, before timestamptz, max_calls integer, tenants uuid[]) RETURNS bigint[]
+CREATE FUNCTION pg_temp.wanted(query text, since timestamptz, before timestamptz, max_calls integer, tenants uuid[], older bigint DEFAULT NULL) RETURNS bigint[]
 LANGUAGE sql AS $$
     SELECT array_agg(w.call)
       FROM (SELECT x.call FROM pg_temp.there x
              WHERE x.search @@ websearch_to_tsquery('english', $1) AND x.tenant = ANY ($5)
-               AND ($2 IS NULL OR x.created_at >= $2) AND ($3 IS NULL OR x.created_at < $3)
+               AND ($2 IS NULL OR x.created_at >= $2) AND ($3 IS NULL OR x.created_at < $3) AND ($6 IS NULL OR x.call < $6)
              ORDER BY x.call DESC LIMIT $4) w
 $$;
 CREATE TEMP TABLE asked AS
@@ -64,6 +64,10 @@ CREATE TEMP TABLE asked AS
      WHERE m.max_calls = 20 OR (d.since IS NULL AND d.before IS NULL);
 SELECT count(*) > 300 AS many, count(wanted) > 100 AS many_with_hits FROM asked;
 SELECT * FROM asked WHERE pg_temp.found(query, since, before, max_calls, tenants) IS DISTINCT FROM wanted;
+-- page by page
+CREATE TEMP TABLE pages AS SELECT a.*, p.n, a.wanted[p.n] AS older FROM asked a CROSS JOIN (VALUES (1), (3), (20), (150)) p (n) WHERE a.wanted[p.n] IS NOT NULL;
+SELECT count(*) > 200 AS many FROM pages;
+SELECT * FROM pages p WHERE pg_temp.found(query, since, before, max_calls, tenants, older) IS DISTINCT FROM pg_temp.wanted(query, since, before, max_calls, tenants, older);
 -- the same where the index of words knows no more than pages
 SET work_mem = '64kB';
 SELECT * FROM asked WHERE pg_temp.found(query, since, before, max_calls, tenants) IS DISTINCT FROM wanted;
@@ -76,6 +80,17 @@ UPDATE pg_index SET indisvalid = true WHERE indexrelid = 'mulberry_internal.tran
 SELECT q, mulberry_internal.search_query(websearch_to_tsquery('english', q)) FROM (VALUES ('"cancel my contract"'), ('cancel contract'), ('"one two three" four'),
     ('-"one two" three'), ('"one two" -"two three"'), ('"one two" or three'), ('"it''s o''clock"'), ('"c:\\dir file"'), ('')) v (q);
 SELECT mulberry_internal.search_query('!a <-> b'::tsquery), mulberry_internal.search_query('(a & b) <-> c'::tsquery), mulberry_internal.search_query('a <-> (b <-> c)'::tsquery);
+-- the next page, by the last row of the one before
+SELECT call_id FROM mulberry.search_calls('walrus', max_calls => 4);
+SELECT n.call_id FROM (SELECT array_agg(ARRAY[tenant_name, call_id]) AS rows FROM mulberry.search_calls('walrus', max_calls => 2)) s,
+       mulberry.search_calls('walrus', max_calls => 2, older_than => ARRAY[s.rows[2][1], s.rows[2][2]]) n;
+SELECT mulberry.search_calls('walrus', older_than => v.o::text[]) FROM (VALUES ('{}')) v (o);
+SELECT mulberry.search_calls('walrus', older_than => '{default}');
+SELECT mulberry.search_calls('walrus', older_than => '{default,NULL}');
+SELECT mulberry.search_calls('walrus', older_than => '{{default,c}}');
+SELECT mulberry.search_calls('walrus', older_than => '{default,c,d}');
+SELECT mulberry.search_calls('walrus', older_than => '{default,nowhere}');
+SELECT mulberry.search_calls('walrus', older_than => '{nobody,nowhere}');
 -- a search sees what was there when its query began
 SELECT call_id FROM mulberry.search_calls('walrus', max_calls => 2);
 BEGIN ISOLATION LEVEL SERIALIZABLE;

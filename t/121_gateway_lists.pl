@@ -77,11 +77,23 @@ sql(q{UPDATE mulberry_internal.calls c SET transcription = 'the ' || CASE WHEN c
 $answer = as('north auditor', 'GET', '/v1/search?q=broken+telephone');
 is(join(' ', map { $_->{call_id} } @{ $answer->{json}{results} }), 'c03 c02 c01 c00', 'calls that have words');
 like($answer->{json}{results}[0]{headline}, qr/\*\*broken\*\* \*\*telephone\*\*/, 'with their place');
-is($answer->{json}{next_before}, undef, 'all of them');
-$answer = as('north auditor', 'GET', '/v1/search?q=telephone&limit=2');
-is(scalar @{ $answer->{json}{results} }, 2, 'a page');
-ok(defined $answer->{json}{next_before}, 'with the next one');
-is_deeply(as('south auditor', 'GET', '/v1/search?q=telephone')->{json}, { results => [], next_before => undef }, 'nothing of another tenant');
+is($answer->{json}{next_cursor}, undef, 'all of them');
+# page by page; three of them began at the same time
+foreach my $limit (1, 2, 3, 4)
+{
+    my ($found, $cursor, $pages) = ('', undef, 0);
+    do
+    {
+        $answer = as('north auditor', 'GET', "/v1/search?q=telephone&limit=$limit" . (defined $cursor ? "&cursor=$cursor" : ''));
+        is($answer->{status}, 200, 'a page') or diag($answer->{content});
+        $found .= join('', map { "$_->{call_id} " } @{ $answer->{json}{results} });
+        $cursor = $answer->{json}{next_cursor};
+    } while (defined $cursor && $pages++ < 10);
+    is($found, 'c03 c02 c01 c00 ', "each call once, $limit at a time");
+}
+is(told(as('north auditor', 'GET', "/v1/search?q=telephone&cursor=$_")), '400 {"detail":"The cursor, or a filter, is none"}', "no cursor: $_") foreach 'x', 'abc', '00', 'ff', unpack('H*', '{}'), unpack('H*', '"c03"'), unpack('H*', '["north"]'), unpack('H*', '["north", null]');
+is(as('north auditor', 'GET', '/v1/search?q=telephone&cursor=' . unpack('H*', '["' . $_->[0] . '","' . $_->[1] . '"]'))->{status}, 404, "@$_ is not there") foreach [ 'north', 'gone' ], [ 'south', 'c99' ], [ 'nobody', 'c03' ];
+is_deeply(as('south auditor', 'GET', '/v1/search?q=telephone')->{json}, { results => [], next_cursor => undef }, 'nothing of another tenant');
 is(as('north auditor', 'GET', '/v1/search')->{content}, '{"detail":[{"type":"missing","loc":["query","q"],"msg":"Field required","input":null,"url":"https://errors.pydantic.dev/2.5/v/missing"}]}', 'words are needed');
 is(as('north auditor', 'GET', '/v1/search?q=%27%3B--+%22%26%7C%21%28')->{status}, 200, 'words that SQL would mind');
 

@@ -82,6 +82,7 @@ typedef struct mulberry_search
 	TimestampTz before;
 	int64 first_call; /* all that began then are among these */
 	int64 end_call;
+	int64 older_than; /* of these only earlier ones */
 	int max_calls;
 	int64 *found; /* newest first, at most max_calls of them */
 	int nfound;
@@ -313,7 +314,7 @@ find_newest(mulberry_search *search, Datum scoped)
 	Relation words = index_open(mulberry_relation_oid("transcripts_search"), AccessShareLock);
 	/* not while an administrator builds it anew */
 	bool usable = words->rd_index->indisvalid;
-	int64 end = walk(search, newest, false, usable, search->end_call);
+	int64 end = walk(search, newest, false, usable, Min(search->end_call, search->older_than));
 
 	if (search->nfound < search->max_calls && end > search->first_call)
 	{
@@ -328,7 +329,7 @@ find_newest(mulberry_search *search, Datum scoped)
 }
 
 /*
- * newest_matches(tenant, language, words, scoped, since, before, max_calls): see search.sql.  "scoped" is what the
+ * newest_matches(tenant, language, words, scoped, since, before, max_calls, older_than): see search.sql.  "scoped" is what the
  * index of words is asked for, "words" what a transcript must have.
  */
 PG_FUNCTION_INFO_V1(mulberry_newest_matches);
@@ -344,6 +345,7 @@ mulberry_newest_matches(PG_FUNCTION_ARGS)
 		.since = PG_GETARG_TIMESTAMPTZ(4),
 		.before = PG_GETARG_TIMESTAMPTZ(5),
 		.max_calls = PG_GETARG_INT32(6),
+		.older_than = PG_GETARG_INT64(7),
 	};
 	Datum *calls;
 

@@ -105,12 +105,14 @@ $$;
 COMMENT ON FUNCTION languages_in_use(uuid[]) IS 'the languages in which transcripts of these tenants are indexed (internal)';
 
 CREATE OR REPLACE FUNCTION newest_matches(tenant uuid, language text, words tsquery, scoped tsquery, since timestamptz,
-                                          before timestamptz, max_calls integer) RETURNS bigint[]
+                                          before timestamptz, max_calls integer, older_than bigint) RETURNS bigint[]
 LANGUAGE c STABLE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'mulberry_newest_matches';
-COMMENT ON FUNCTION newest_matches(uuid, text, tsquery, tsquery, timestamptz, timestamptz, integer) IS
-    'the newest calls of a tenant and language whose transcripts match, newest first; scoped: words, and search_scope() (internal)';
+COMMENT ON FUNCTION newest_matches(uuid, text, tsquery, tsquery, timestamptz, timestamptz, integer, bigint) IS
+    'the newest calls of a tenant and language whose transcripts match, newest first, all older than a call; scoped: words, and '
+    'search_scope() (internal)';
 
-CREATE OR REPLACE FUNCTION matching_calls(tenants uuid[], query text, since timestamptz, before timestamptz, max_calls integer)
+CREATE OR REPLACE FUNCTION matching_calls(tenants uuid[], query text, since timestamptz, before timestamptz, max_calls integer,
+                                          older_than bigint)
 RETURNS TABLE (call bigint, language regconfig, words tsquery)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -126,19 +128,21 @@ BEGIN
                        used.tenant, used.language, words,
                        quote_literal(mulberry_internal.search_scope(used.tenant, used.language))::tsquery
                        && mulberry_internal.search_query(words),
-                       coalesce(since, '-infinity'), coalesce(before, 'infinity'), max_calls)) AS f (call);
+                       coalesce(since, '-infinity'), coalesce(before, 'infinity'), max_calls,
+                       coalesce(older_than, 9223372036854775807))) AS f (call);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION matching_calls(uuid[], text, timestamptz, timestamptz, integer) IS
+COMMENT ON FUNCTION matching_calls(uuid[], text, timestamptz, timestamptz, integer, bigint) IS
     'the newest calls of each of these tenants and languages whose transcripts match, and by which words (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.search_calls(
-    query     text,
-    since     timestamptz DEFAULT NULL,
-    before    timestamptz DEFAULT NULL,
-    max_calls integer DEFAULT 20,
-    tenant    text DEFAULT NULL
+    query      text,
+    since      timestamptz DEFAULT NULL,
+    before     timestamptz DEFAULT NULL,
+    max_calls  integer DEFAULT 20,
+    tenant     text DEFAULT NULL,
+    older_than text[] DEFAULT NULL
 )
 RETURNS TABLE (tenant_name text, call_id text, created_at timestamptz, headline text, rank real,
                track text, speaker text, start_ms integer)
@@ -147,8 +151,10 @@ DECLARE
     -- of a transcript that is longer, headline and place come from its beginning
     looked_at CONSTANT integer := 100000;
     tenants uuid[];
+    last    bigint;
 BEGIN
-    PERFORM mulberry_internal.check_texts('query', search_calls.query, 'tenant', search_calls.tenant);
+    PERFORM mulberry_internal.check_texts('query', search_calls.query, 'tenant', search_calls.tenant, 'older_than', older_than[1],
+        'older_than', older_than[2]);
     IF query IS NULL THEN
         RAISE EXCEPTION 'query must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
@@ -161,12 +167,25 @@ BEGIN
     ELSE
         tenants := ARRAY[mulberry_internal.resolve_tenant(search_calls.tenant, 'supervisor', 'auditor')];
     END IF;
+    IF older_than IS NOT NULL THEN
+        IF older_than <> ARRAY[older_than[1], older_than[2]] OR array_position(older_than, NULL) IS NOT NULL THEN
+            RAISE EXCEPTION 'older_than must have two elements' USING ERRCODE = 'invalid_parameter_value',
+                DETAIL = 'They are tenant_name and call_id of a row.';
+        END IF;
+        SELECT c.id INTO last
+          FROM mulberry_internal.tenants t JOIN mulberry_internal.calls c ON c.tenant = t.id
+         WHERE t.name = older_than[1] COLLATE "C" AND t.id = ANY (tenants) AND c.call_id = older_than[2] COLLATE "C";
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'call "%" does not exist', left(older_than[2], 40) USING ERRCODE = 'undefined_object',
+                HINT = 'It may have been erased: begin again, with "before".';
+        END IF;
+    END IF;
     RETURN QUERY
         SELECT t.name, c.call_id, c.created_at,
                ts_headline(m.language, left(c.transcription, looked_at), m.words,
                            'StartSel=**, StopSel=**, MaxFragments=2, MaxWords=20, MinWords=8, FragmentDelimiter=" ... "'),
                ts_rank(x.search, m.words), p.track, p.speaker, p.start_ms
-          FROM (SELECT h.* FROM mulberry_internal.matching_calls(tenants, query, since, before, max_calls) AS h
+          FROM (SELECT h.* FROM mulberry_internal.matching_calls(tenants, query, since, before, max_calls, last) AS h
                  ORDER BY h.call DESC LIMIT max_calls) AS m
           JOIN mulberry_internal.calls c ON c.id = m.call
           JOIN mulberry_internal.tenants t ON t.id = c.tenant
@@ -182,7 +201,8 @@ BEGIN
          ORDER BY m.call DESC;
 END
 $$;
-COMMENT ON FUNCTION mulberry.search_calls(text, timestamptz, timestamptz, integer, text) IS
+COMMENT ON FUNCTION mulberry.search_calls(text, timestamptz, timestamptz, integer, text, text[]) IS
     'calls whose transcripts match a query as web search has it (words that all must be there, "a phrase", or, -without), newest '
     'first: of one tenant or, for null, of all to which the role has supervisor or auditor access. The words found stand between ** in '
-    'the headline, which is text as it was said and no HTML; track, speaker and start_ms tell where most of them are said together';
+    'the headline, which is text as it was said and no HTML; track, speaker and start_ms tell where most of them are said together. The '
+    'next page has tenant_name and call_id of the last row as older_than. Errors: 22003, 22004, 22023, 42704 no such tenant, or call';

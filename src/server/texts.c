@@ -77,6 +77,7 @@ static const struct
 	{ "name", NAME },
 	{ "new_name", NAME },
 	{ "number", NAME },
+	{ "older_than", NAME },
 	{ "only_tenant", NAME },
 	{ "options", DOCUMENT },
 	{ "params", DOCUMENT },

@@ -166,7 +166,10 @@ my %calls = (
     'mulberry.rotate_secret_key' => [q{SELECT mulberry.rotate_secret_key()}, '', 'everywhere'],
     'mulberry.rotate_voice_key' => [q{SELECT mulberry.rotate_voice_key('pi', 'north')}],
     'mulberry.sentiment' => [q{SELECT * FROM mulberry.sentiment('good')}],
-    'mulberry.search_calls' => [q{SELECT * FROM mulberry.search_calls('good', tenant => 'north')}],
+    'mulberry.search_calls' => [
+        q{SELECT * FROM mulberry.search_calls('good', tenant => 'north')},
+        q{SELECT * FROM mulberry.search_calls('good', tenant => 'north', older_than => ARRAY['north', 'tones'])},
+    ],
     'mulberry.set_endpoint' => [q{SELECT mulberry.set_endpoint('new', 'openai', 'https://new.example/v1', purpose => 'chat', model => 'm', tenant => 'north')}],
     'mulberry.set_escalation_contact' => [q{SELECT mulberry.set_escalation_contact(endpoint => 'phone', tenant => 'north')}],
     'mulberry.set_telephony' => [q{SELECT mulberry.set_telephony('{"greeting": "Good day"}', 'north')}],
