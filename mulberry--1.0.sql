@@ -1310,6 +1310,57 @@ COMMENT ON TABLE sync_states IS
     'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
 SELECT pg_catalog.pg_extension_config_dump('sync_states', '');
 
+-- What programs on machines at the edge say of themselves.
+
+CREATE TABLE edge_programs (
+    tenant        uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    role          text COLLATE "C" NOT NULL,
+    name          text COLLATE "C" NOT NULL CHECK (name <> ''),
+    program       text COLLATE "C" NOT NULL CHECK (program IN ('capture', 'sync', 'answer')),
+    version       text COLLATE "C",
+    state         text COLLATE "C" NOT NULL,
+    device        text COLLATE "C",
+    heard         double precision NOT NULL CHECK (heard BETWEEN 0 AND 1e9),
+    lost          double precision NOT NULL CHECK (lost BETWEEN 0 AND 1e9),
+    overruns      bigint NOT NULL CHECK (overruns >= 0),
+    suspends      bigint NOT NULL CHECK (suspends >= 0),
+    departures    bigint NOT NULL CHECK (departures >= 0),
+    late          double precision NOT NULL CHECK (late BETWEEN 0 AND 1e9),
+    call_id       text COLLATE "C",
+    waiting       bigint NOT NULL CHECK (waiting >= 0),
+    acknowledged  bigint NOT NULL CHECK (acknowledged >= 0),
+    dropped       bigint NOT NULL CHECK (dropped >= 0),
+    spool         bigint CHECK (spool >= 0),
+    under_voltage text COLLATE "C" CHECK (under_voltage IN ('now', 'before')),
+    problem       text COLLATE "C",
+    started_at    timestamptz NOT NULL CHECK (isfinite(started_at)),
+    reported_at   timestamptz NOT NULL DEFAULT clock_timestamp() CHECK (isfinite(reported_at)),
+    dropped_at    timestamptz CHECK (isfinite(dropped_at)),
+    PRIMARY KEY (tenant, role, name, program)
+);
+COMMENT ON TABLE edge_programs IS
+    'what mulberry-edge said of itself last: a row of each name and program, and of the role that reports, so that nobody writes what '
+    'is another one''s; at most edge_programs_kept() of a tenant';
+COMMENT ON COLUMN edge_programs.name IS 'of the machine, or what its --name says';
+COMMENT ON COLUMN edge_programs.state IS
+    'recording, device away; online, offline; ended: it said so itself, and is not waited for';
+COMMENT ON COLUMN edge_programs.heard IS 'seconds of audio since it started';
+COMMENT ON COLUMN edge_programs.lost IS 'seconds that it could not hear; what follows says why';
+COMMENT ON COLUMN edge_programs.overruns IS 'how often the card was not read in time';
+COMMENT ON COLUMN edge_programs.suspends IS 'how often the machine slept';
+COMMENT ON COLUMN edge_programs.departures IS 'how often the device was away';
+COMMENT ON COLUMN edge_programs.late IS 'seconds that found no room in its memory';
+COMMENT ON COLUMN edge_programs.call_id IS 'of the call that is under way; null: none';
+COMMENT ON COLUMN edge_programs.waiting IS 'packets that were not posted yet';
+COMMENT ON COLUMN edge_programs.acknowledged IS 'packets that this database has, since it started';
+COMMENT ON COLUMN edge_programs.dropped IS 'packets that will never come, since it started';
+COMMENT ON COLUMN edge_programs.spool IS 'bytes in its spool; null: it has none';
+COMMENT ON COLUMN edge_programs.under_voltage IS 'of a Raspberry Pi, now or before since it was switched on; null: no, or not known';
+COMMENT ON COLUMN edge_programs.problem IS 'the last; null: all is well';
+COMMENT ON COLUMN edge_programs.started_at IS 'when the program started, by the clock of this server';
+COMMENT ON COLUMN edge_programs.dropped_at IS 'of the last report of more packets dropped than before';
+SELECT pg_catalog.pg_extension_config_dump('edge_programs', '');
+
 -- src/telephony/tables.sql
 -- Calls that were placed for a command.
 
@@ -10980,6 +11031,145 @@ COMMENT ON FUNCTION mulberry.apply_agent_sync(jsonb, text) IS
     'once, and "problems". An answer may come twice. Needs gateway or operator access. Errors: 22023 no such answer, 42704 another '
     'agent''s, 54000';
 
+-- src/edge/programs.sql
+-- What programs on machines at the edge say of themselves.
+
+CREATE FUNCTION edge_programs_kept() RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 100;
+COMMENT ON FUNCTION edge_programs_kept() IS 'how many programs of a tenant may have reported; then the one that is silent longest is forgotten';
+
+CREATE FUNCTION forget_edge_programs() RETURNS void
+LANGUAGE sql AS $$
+    DELETE FROM mulberry_internal.edge_programs p WHERE p.reported_at < clock_timestamp() - interval '7 days'
+$$;
+COMMENT ON FUNCTION forget_edge_programs() IS 'forgets the programs that were silent for a week; part of maintenance (internal)';
+
+CREATE FUNCTION check_edge_report(report jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    item    record;
+    number  numeric;
+    seconds CONSTANT text[] := '{running,heard,lost,late}';
+    counts  CONSTANT text[] := '{overruns,suspends,departures,waiting,acknowledged,dropped,spool}';
+    texts   CONSTANT text[] := '{version,state,device,call_id,under_voltage,problem}';
+BEGIN
+    IF report IS NULL OR jsonb_typeof(report) <> 'object' OR jsonb_typeof(report->'state') IS DISTINCT FROM 'string' THEN
+        RAISE EXCEPTION 'report must be an object with a "state"' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOR item IN SELECT * FROM jsonb_each(report) LOOP
+        CONTINUE WHEN jsonb_typeof(item.value) = 'null';
+        CONTINUE WHEN jsonb_typeof(item.value) = 'string' AND item.key = ANY (texts);
+        IF jsonb_typeof(item.value) <> 'number' OR NOT item.key = ANY (seconds || counts) THEN
+            RAISE EXCEPTION 'a report has no "%" of this type', left(item.key, 80)
+                USING ERRCODE = 'invalid_parameter_value',
+                      DETAIL = format('Numbers are %s, texts %s.', array_to_string(seconds || counts, ', '),
+                                      array_to_string(texts, ', '));
+        END IF;
+        number := (item.value #>> '{}')::numeric;
+        IF number < 0 OR number > (CASE WHEN item.key = ANY (seconds) THEN 1e9 ELSE 1e18 END)
+           OR (item.key = ANY (counts) AND number <> trunc(number)) THEN
+            RAISE EXCEPTION '"%" of a report must be a number from 0 on', item.key
+                USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Seconds are 10^9 at most, others whole, and 10^18 at most.';
+        END IF;
+    END LOOP;
+    IF report->>'under_voltage' NOT IN ('now', 'before') THEN
+        RAISE EXCEPTION '"under_voltage" of a report must be "now", "before" or null' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION check_edge_report(jsonb) IS 'an error (22023) unless that is a report of a program at the edge (internal)';
+
+CREATE FUNCTION mulberry.report_edge_status(name text, program text, report jsonb, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+    SET lock_timeout = '100ms' AS $$
+DECLARE
+    owner  CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'ingest', 'operator');
+    at     CONSTANT timestamptz := clock_timestamp();
+    r      mulberry_internal.edge_programs;
+BEGIN
+    PERFORM mulberry_internal.check_texts('name', report_edge_status.name, 'program', report_edge_status.program);
+    PERFORM mulberry_internal.check_json('report', report_edge_status.report);
+    IF coalesce(name, '') = '' THEN
+        RAISE EXCEPTION 'name must not be empty' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF program IS NULL OR program NOT IN ('capture', 'sync', 'answer') THEN
+        RAISE EXCEPTION 'program must be capture, sync or answer' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM mulberry_internal.check_edge_report(report);
+    r := jsonb_populate_record(NULL::mulberry_internal.edge_programs,
+             jsonb '{"heard": 0, "lost": 0, "overruns": 0, "suspends": 0, "departures": 0, "late": 0, "waiting": 0, "acknowledged": 0,
+                     "dropped": 0}'
+             || jsonb_strip_nulls(report));
+    r.tenant := owner;
+    r.role := mulberry_internal.outer_role_name();
+    r.name := name;
+    r.program := program;
+    r.reported_at := at;
+    r.started_at := at - make_interval(secs => coalesce((report->>'running')::double precision, 0));
+    r.dropped_at := CASE WHEN r.dropped > 0 THEN at END;
+    IF NOT EXISTS (SELECT FROM mulberry_internal.edge_programs p
+                    WHERE p.tenant = owner AND p.role = r.role AND p.name = r.name AND p.program = r.program) THEN
+        DELETE FROM mulberry_internal.edge_programs p
+         WHERE (p.tenant, p.role, p.name, p.program) IN
+               (SELECT o.tenant, o.role, o.name, o.program FROM mulberry_internal.edge_programs o
+                 WHERE o.tenant = owner
+                 ORDER BY o.reported_at DESC OFFSET mulberry_internal.edge_programs_kept() - 1 FOR UPDATE SKIP LOCKED);
+    END IF;
+    INSERT INTO mulberry_internal.edge_programs AS p SELECT r.*
+        ON CONFLICT ON CONSTRAINT edge_programs_pkey DO UPDATE
+       SET version = excluded.version, state = excluded.state, device = excluded.device, heard = excluded.heard, lost = excluded.lost,
+           overruns = excluded.overruns, suspends = excluded.suspends, departures = excluded.departures, late = excluded.late,
+           call_id = excluded.call_id, waiting = excluded.waiting, acknowledged = excluded.acknowledged, dropped = excluded.dropped,
+           spool = excluded.spool, under_voltage = excluded.under_voltage, problem = excluded.problem,
+           started_at = excluded.started_at, reported_at = excluded.reported_at,
+           -- a program that was started anew counts anew
+           dropped_at = CASE WHEN excluded.dropped > CASE WHEN excluded.started_at > p.reported_at THEN 0 ELSE p.dropped END
+                             THEN excluded.dropped_at ELSE p.dropped_at END;
+END
+$$;
+COMMENT ON FUNCTION mulberry.report_edge_status(text, text, jsonb, text) IS
+    'for programs at the edge: what one of them is and does, for the view edge_status. "program" is capture, sync or answer; "report" has '
+    'a state and what else is known: version, running (seconds since its start), device, heard, lost and late (seconds), overruns, '
+    'suspends, departures, call_id, waiting, acknowledged and dropped (packets), spool (bytes), under_voltage, problem. It takes the '
+    'place of the one before of the same role, name and program. It waits for nobody. Needs ingest or operator access. Errors: 22023, '
+    '55P03 somebody holds the row';
+
+-- Silent: capture reports every 10 s, sync between two requests, which may take 45 s, and a pause of a minute between them.
+CREATE VIEW mulberry.edge_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, p.name, p.program, p.role, p.version, p.state, p.reported_at,
+           p.state <> 'ended' AND p.reported_at < clock_timestamp() - interval '3 minutes' AS silent,
+           p.started_at, p.device, p.heard, p.lost, p.overruns, p.suspends, p.departures, p.late, p.call_id,
+           p.waiting, p.acknowledged, p.dropped, p.dropped_at, p.spool, p.under_voltage, p.problem
+      FROM edge_programs p
+      JOIN tenants t ON t.id = p.tenant
+     WHERE p.tenant = ANY ((SELECT current_tenants(true, 'operator', 'auditor', 'ingest'))::uuid[]);
+COMMENT ON VIEW mulberry.edge_status IS 'what the programs at the edge said of themselves last, as report_edge_status() was told';
+COMMENT ON COLUMN mulberry.edge_status.silent IS 'it did not say that it ended, and has not reported for three minutes';
+
+CREATE FUNCTION health_edge_programs() RETURNS TABLE (item text, status text, detail text, hint text)
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    n record;
+BEGIN
+    item := 'edge programs';
+    SELECT count(*) AS known,
+           count(*) FILTER (WHERE p.reported_at < clock_timestamp() - interval '3 minutes') AS silent,
+           count(*) FILTER (WHERE p.dropped_at > clock_timestamp() - interval '1 hour') AS dropping,
+           count(*) FILTER (WHERE p.state = 'device away') AS away,
+           count(*) FILTER (WHERE p.under_voltage = 'now') AS weak
+      INTO n
+      FROM mulberry_internal.edge_programs p
+     WHERE p.state <> 'ended';
+    status := CASE WHEN n.silent + n.dropping + n.away + n.weak > 0 THEN 'warning' ELSE 'ok' END;
+    detail := format('%s programs report', n.known - n.silent)
+              || CASE WHEN n.silent > 0 THEN format('; %s fell silent', n.silent) ELSE '' END
+              || CASE WHEN n.dropping > 0 THEN format('; %s dropped packets within the last hour', n.dropping) ELSE '' END
+              || CASE WHEN n.away > 0 THEN format('; %s have lost their device', n.away) ELSE '' END
+              || CASE WHEN n.weak > 0 THEN format('; %s have too little voltage', n.weak) ELSE '' END;
+    hint := CASE WHEN status <> 'ok' THEN 'The view edge_status says which. One that was taken out of service is forgotten a week later.' END;
+    RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION health_edge_programs() IS 'health of the programs at the edge: whether they report, and drop nothing';
+
 -- src/edge/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_edge() RETURNS TABLE (object text, privilege text, accesses text)
@@ -10987,7 +11177,9 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('handle_command_symbols', 'EXECUTE', 'operator gateway'),
     ('handle_call_audio', 'EXECUTE', 'operator gateway'),
-    ('apply_agent_sync', 'EXECUTE', 'operator gateway')
+    ('apply_agent_sync', 'EXECUTE', 'operator gateway'),
+    ('report_edge_status', 'EXECUTE', 'ingest operator'),
+    ('edge_status', 'SELECT', 'operator auditor ingest')
 $$;
 COMMENT ON FUNCTION access_rules_edge() IS 'which access needs which object of edge';
 
@@ -14647,6 +14839,7 @@ BEGIN
                        ('mulberry.voice_key_status', 'mulberry_internal.voice_keys'), ('mulberry.agent_status', 'mulberry_internal.agents'),
                        ('mulberry.mandate_status', 'mulberry_internal.mandates'), ('mulberry.mandate_history',
                            'mulberry_internal.mandate_versions'),
+                       ('mulberry.edge_status', 'mulberry_internal.edge_programs'),
                        ('mulberry.escalation_contact_status', 'mulberry_internal.escalation_contacts')) AS pair (view, base)
           JOIN pg_attribute v ON v.attrelid = pair.view::regclass
           JOIN pg_attribute t ON t.attrelid = pair.base::regclass AND t.attname = v.attname AND t.atttypid = v.atttypid
@@ -14671,6 +14864,7 @@ LANGUAGE sql STABLE AS $$
             ('calls', 'begun', 'updated_at', NULL, NULL),
             ('commands', 'begun', 'signed_at offered_at challenged_at escalated_at', NULL, NULL),
             ('commands', 'due', 'voice_at', NULL, NULL),
+            ('edge_programs', 'begun', 'reported_at dropped_at', NULL, NULL),
             ('endpoint_state', 'begun', 'changed_at out_since', NULL, NULL),
             ('endpoint_state', 'due', 'retry_at', '2 hours', NULL),
             ('job_queue', 'begun', 'created_at started_at waits_since failed_at', NULL, NULL),
@@ -14689,6 +14883,7 @@ LANGUAGE sql STABLE AS $$
             ('challenges', 'record', 'drawn_at played_at', NULL, 'lockout.c counts the distance, ahead as well'),
             ('command_signatures', 'record', 'signed_at', NULL, 'tells when; later than its key'),
             ('commands', 'record', 'created_at finished_at', NULL, 'tells when'),
+            ('edge_programs', 'record', 'started_at', NULL, 'tells when'),
             ('endpoints', 'record', 'updated_at', NULL, 'tells when'),
             ('escalation_contacts', 'record', 'updated_at', NULL, 'tells when'),
             ('event_channels', 'record', 'created_at', NULL, 'tells when'),
@@ -14878,6 +15073,8 @@ BEGIN
         PERFORM mulberry_internal.sweep_voice_calls();
     WHEN 'inbound calls' THEN
         RETURN mulberry_internal.sweep_inbound_calls(many);
+    WHEN 'edge programs' THEN
+        PERFORM mulberry_internal.forget_edge_programs();
     WHEN 'commands' THEN
         PERFORM mulberry_internal.tend_queues();
     WHEN 'audit log' THEN
@@ -14918,8 +15115,7 @@ BEGIN
         RETURN false;
     END IF;
     FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'patience', 'clock', 'old events', 'old jobs',
-                                'what was set aside', 'voice calls', 'inbound calls',
-                                'commands', 'audit log']
+                                'what was set aside', 'voice calls', 'inbound calls', 'edge programs', 'commands', 'audit log']
     LOOP
         CONTINUE WHEN mulberry_internal.is_set_aside('maintenance', step);
         BEGIN

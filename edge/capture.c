@@ -21,6 +21,7 @@
 #include "outbox.h"
 #include "packets.h"
 #include "recorder.h"
+#include "status.h"
 
 #define BEFORE 50 /* blocks before a gate opens that belong to the call: a second */
 #define TURN 1000 /* milliseconds */
@@ -41,6 +42,8 @@ struct capture
 	edge_recorder *recorder;
 	edge_audio_traits traits;
 	edge_outbox *outbox;
+	edge_status *status;
+	int64_t status_set; /* edge_clock() */
 	edge_gate *gate;
 	mb_encoding encoding;
 	int sample_rate;
@@ -252,6 +255,29 @@ tell(capture *s)
 			posting.dropped, posting.problem[0] == '\0' ? "" : "; ", posting.problem);
 }
 
+/* For the row in the database. */
+static void
+set_status(capture *s, const char *state)
+{
+	edge_recorder_state device;
+
+	edge_recorder_look(s->recorder, &device);
+	edge_status_set_device(
+		s->status,
+		&(edge_status_device){ .state = state != NULL ? state
+										: device.away ? "device away"
+													  : "recording",
+							   .device = s->traits.detail,
+							   .call_id = s->in_call ? s->call_id : NULL,
+							   .heard = (double) (s->frames - s->lost) / s->traits.sample_rate,
+							   .lost = (double) s->lost / s->traits.sample_rate,
+							   .late = (double) device.late / s->traits.sample_rate,
+							   .overruns = device.overruns,
+							   .suspends = device.suspends,
+							   .departures = device.departures });
+	s->status_set = edge_clock();
+}
+
 /* What a signal asks for; whether it is to end. */
 static bool
 heed_signal(capture *s)
@@ -289,6 +315,8 @@ serve(capture *s)
 		if (state.away != was_away)
 			edge_complain(state.away ? "the device is away" : "the device is back");
 		was_away = state.away;
+		if (edge_clock() - s->status_set >= TURN * INT64_C(1000000))
+			set_status(s, NULL);
 		stop = stop || (state.ended && !s->waits) || (enough > 0 && s->frames >= enough);
 	}
 	edge_recorder_stop(s->recorder);
@@ -367,12 +395,16 @@ run(capture *s, edge_server *server)
 
 	if (status != EDGE_EXIT_OK)
 		return status;
-	s->outbox = edge_outbox_start(&posting);
+	s->status = posting.status = edge_status_new("capture", s->options->name, s->options->tenant);
+	if (s->status != NULL)
+		s->outbox = edge_outbox_start(&posting);
 	if (s->outbox == NULL)
 		return edge_fail(EDGE_EXIT_FAILED, "out of memory");
 	fprintf(stderr, "mulberry-edge: recording: %s\n", s->traits.detail);
+	set_status(s, NULL);
 	status = serve(s);
 	tell(s);
+	set_status(s, "ended");
 	left = edge_outbox_stop(s->outbox);
 	if (left > 0)
 		return edge_fail(EDGE_EXIT_UNREACHABLE, "%" PRIu64 " packets were not posted", left);
@@ -410,6 +442,7 @@ edge_capture(const edge_options *options)
 		status = run(&s, &server);
 	}
 	edge_server_disconnect(&server);
+	edge_status_free(s.status);
 	edge_recorder_free(s.recorder);
 	edge_gate_free(s.gate);
 	free(s.before);

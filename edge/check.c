@@ -14,15 +14,13 @@
 #include "commands.h"
 #include "core/audio/level.h"
 #include "server.h"
+#include "status.h"
 
 #define LISTEN_SECONDS 3
 #define READ_TIME 1000 /* milliseconds */
 #define QUIET_DBFS (-50.0)
 #define CLIPPED 0.001 /* of all samples */
 #define OFFSET 0.05	  /* of full scale */
-#define THROTTLED "/sys/devices/platform/soc/soc:firmware/get_throttled"
-#define UNDER_VOLTAGE 0x1 /* bits of it */
-#define UNDER_VOLTAGE_BEFORE 0x10000
 
 static int warnings;
 
@@ -43,20 +41,12 @@ warn(const char *format, ...)
 static void
 check_power(void)
 {
-	FILE *file = fopen(THROTTLED, "r");
-	unsigned bits = 0;
+	const char *when = edge_under_voltage();
 
-	if (file == NULL)
-		return;
-	if (fscanf(file, "%x", &bits) == 1)
-	{
-		if ((bits & UNDER_VOLTAGE) != 0)
-			warn("the voltage is too low at this moment: use another power supply or cable");
-		else if ((bits & UNDER_VOLTAGE_BEFORE) != 0)
-			warn("the voltage has been too low since the machine started: use another power supply "
-				 "or cable");
-	}
-	fclose(file);
+	if (when != NULL)
+		warn("the voltage %s: use another power supply or cable",
+			 strcmp(when, "now") == 0 ? "is too low at this moment"
+									  : "has been too low since the machine started");
 }
 
 /* ---------------------------------------------------------------------------

@@ -205,6 +205,24 @@ take(edge_outbox *o)
 	return i;
 }
 
+/* Over the session that is there anyway. */
+static void
+report_status(edge_outbox *o)
+{
+	edge_outbox_state posting;
+
+	if (o->options.status == NULL)
+		return;
+	edge_outbox_look(o, &posting);
+	edge_status_set_posting(o->options.status,
+							&(edge_status_posting){ .waiting = posting.waiting,
+													.acknowledged = posting.acknowledged,
+													.dropped = posting.dropped,
+													.spool = -1,
+													.problem = posting.problem });
+	edge_poster_run(o->poster, edge_status_report, o->options.status);
+}
+
 static void *
 run(void *arg)
 {
@@ -224,6 +242,7 @@ run(void *arg)
 		if (edge_poster_finish(o->poster) == EDGE_EXIT_REFUSED)
 			give_up_call(o);
 		report(o, NULL);
+		report_status(o);
 		pthread_mutex_lock(&o->mutex);
 		stopping = o->stopping && (o->first == NULL || o->deadline < edge_clock());
 		pthread_mutex_unlock(&o->mutex);

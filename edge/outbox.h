@@ -10,6 +10,7 @@
 
 #include "call.h"
 #include "poster.h"
+#include "status.h"
 
 typedef struct edge_outbox edge_outbox;
 
@@ -19,6 +20,8 @@ typedef struct edge_outbox_options
 	edge_call call;		 /* what all of them have in common: all but the id */
 	const char *track[EDGE_MAX_CHANNELS];
 	int n_tracks;
+	edge_status *
+		status; /* of which the outbox tells how it posts, and over whose session it is reported; may be NULL */
 	int seconds;  /* of packets that may wait */
 	int batch_ms; /* a packet waits at most so long for others */
 	int grace;	  /* seconds to post what is left when it is stopped */

@@ -16,6 +16,7 @@
 #include "commands.h"
 #include "gateway.h"
 #include "server.h"
+#include "status.h"
 
 #define WAIT_SECONDS 25	  /* how long the gateway may keep a request that it has nothing for */
 #define ANSWER_SECONDS 20 /* and how long its answer may take then */
@@ -26,6 +27,7 @@ typedef struct sync_state
 	const edge_options *options;
 	edge_server server;
 	edge_gateway gateway;
+	edge_status *status;
 	char agent[64]; /* its uuid, which is the same here and there */
 	char *acks;		/* JSON: what the gateway has to hear; NULL: nothing */
 	char since[24];
@@ -240,6 +242,18 @@ pause_longer(sync_state *sync, unsigned most)
 		sync->pause = most;
 }
 
+/* Tells the database of this machine how we are. */
+static void
+report(sync_state *sync, const char *state, const char *problem)
+{
+	edge_status_set_device(sync->status,
+						   &(edge_status_device){ .state = state, .device = sync->gateway.url });
+	edge_status_set_posting(sync->status,
+							&(edge_status_posting){ .spool = -1, .problem = problem });
+	if (sync->server.pg != NULL)
+		edge_status_report(&sync->server, sync->status);
+}
+
 /* Until a signal comes. What is wrong from the beginning ends the program, but for what time may mend. */
 static edge_exit
 run(sync_state *sync)
@@ -262,6 +276,7 @@ run(sync_state *sync)
 		{
 			began = true;
 			note(sync, true, NULL);
+			report(sync, "online", NULL);
 			/* whoever tells the same again and again is not asked again and again */
 			if (same && (waits || sync->acks != NULL) && edge_clock() - asked < 1000000000)
 			{
@@ -275,6 +290,7 @@ run(sync_state *sync)
 		if (!began && status != EDGE_EXIT_UNREACHABLE)
 			return edge_fail(status, "%s", problem);
 		note(sync, false, problem);
+		report(sync, "offline", problem);
 		if (status == EDGE_EXIT_REFUSED || PQstatus(sync->server.pg) != CONNECTION_OK)
 			edge_server_disconnect(&sync->server);
 		sync->more = true;
@@ -283,6 +299,7 @@ run(sync_state *sync)
 														   : sync->pause);
 		sync->gateway.retry_after = 0;
 	}
+	report(sync, "ended", NULL);
 	return EDGE_EXIT_OK;
 }
 
@@ -306,7 +323,12 @@ edge_sync(const edge_options *options)
 	status = edge_gateway_open(&sync.gateway);
 	if (status != EDGE_EXIT_OK)
 		return edge_fail(status, "%s", sync.gateway.problem);
-	status = options->once ? run_once(&sync) : run(&sync);
+	sync.status = edge_status_new("sync", options->name, options->tenant);
+	if (sync.status == NULL)
+		status = edge_fail(EDGE_EXIT_FAILED, "out of memory");
+	else
+		status = options->once ? run_once(&sync) : run(&sync);
+	edge_status_free(sync.status);
 	free(sync.acks);
 	edge_gateway_close(&sync.gateway);
 	edge_server_disconnect(&sync.server);

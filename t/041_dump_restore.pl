@@ -107,6 +107,8 @@ INSERT INTO mulberry_internal.key_guard (tenant, key_id, forgeries, in_row, chal
 SELECT id, 7, ARRAY[now()], 1, now() + '1 hour', '2 hours' FROM mulberry_internal.tenants;
 INSERT INTO mulberry_internal.challenges (tenant, key_id, command, mandate, argument, nonce, counter)
 SELECT id, 7, 3, '12345678', 14, '493817', 43 FROM mulberry_internal.tenants;
+INSERT INTO mulberry_internal.edge_programs (tenant, role, name, program, state, heard, lost, overruns, suspends, departures, late, waiting, acknowledged, dropped, started_at)
+    SELECT id, 'pi', 'front-desk', 'capture', 'ended', 1, 0, 0, 0, 0, 0, 0, 50, 0, created_at FROM mulberry_internal.tenants;
 INSERT INTO mulberry_internal.received_calls (tenant, call_ref, forgeries) SELECT id, 'call', 2 FROM mulberry_internal.tenants;
 SQL
 # a token that somebody has used

@@ -134,6 +134,10 @@ my @poison = (
         INSERT INTO mulberry_internal.commands (tenant, agent, command, mandate) VALUES ($a, '${\ number(1)}', 'REVOKE', '10000001')" ],
     [ '', 'command_signatures, of a command that waits' => "INSERT INTO mulberry_internal.command_signatures (command, signature, tenant, agent, key_id, counter, frame, message_digest, signed_at)
         SELECT max(id), 2147483647, $nobody, $nobody, 1, $ends, 'x', 'x', 'infinity' FROM mulberry_internal.commands" ],
+    [ '', 'edge_programs, of no tenant, no text and numbers at their ends' => "INSERT INTO mulberry_internal.edge_programs
+            (tenant, role, name, program, state, device, heard, lost, overruns, suspends, departures, late, call_id, waiting, acknowledged, dropped, spool, problem, started_at, reported_at, dropped_at)
+        SELECT t, $byte, n || $byte, 'sync', $byte, $byte, 1e9, 1e9, $ends, $ends, $ends, 1e9, $byte, $ends, $ends, $ends, $ends, $byte, c, c, c
+          FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['4713-01-01 BC', '294276-12-31', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],
     [ '', 'set_aside, times at the end of numbers' => "UPDATE mulberry_internal.set_aside SET times = 2147483647, retry_at = now(), sqlstate = 'x', error = $byte;
         INSERT INTO mulberry_internal.set_aside (unit, item, tenant, sqlstate, error, times, retry_at) SELECT u, i, $nobody, 'x', $byte, 2147483647, now()
           FROM unnest(ARRAY['linking', 'claiming', 'numbering', 'maintenance']) AS u, unnest(ARRAY['', 'x', $nobody]) AS i ON CONFLICT DO NOTHING" ],

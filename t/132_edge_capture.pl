@@ -112,6 +112,9 @@ sub lost { my ($self) = @_; return (last_told($self, qr/lost ([\d.]+) s/))[0] }
 
 sub status_of { my ($name) = @_; return sql("SELECT state || ' ' || missing_count FROM mulberry.call_status WHERE call_id LIKE '$name-%'") }
 
+# Waits until the row that a capture keeps says so.
+sub wait_for_row { my ($name, $what) = @_; wait_for_true($node, "SELECT bool_or($what) FROM mulberry.edge_status WHERE name = '$name' AND program = 'capture'", "its row says $what"); }
+
 # --- sample by sample ---------------------------------------------------------------
 
 card('clean', rate => 8000);
@@ -162,7 +165,7 @@ unlink "$card/suspended";
 wait_for_packets($self, 60);
 touch("$card/unplugged");
 wait_for_line($self, qr/the device is away/);
-sleep 1;
+wait_for_row('faults', q{state = 'device away' AND overruns >= 1 AND suspends = 1 AND departures = 1 AND lost > 1 AND call_id LIKE 'faults-%' AND role = 'pi'});
 unlink "$card/unplugged";
 wait_for_line($self, qr/the device is back/);
 wait_for_packets($self, 60);
@@ -173,6 +176,8 @@ wait_for_packets($self, 60);
 kill 'USR1', $self->{pid};
 wait_for_line($self, qr/recording; heard/);
 is(finish($self, 'TERM'), 0, 'a card that fails in each way');
+is(sql(q{SELECT concat_ws(' ', state, device LIKE 'S16_LE, 8000 Hz, 1 of 1 channels, %', call_id, waiting, dropped, problem, acknowledged = (SELECT sum(total_packets_received) FROM mulberry.call_status WHERE call_id LIKE 'faults-%'), heard > 5, version) FROM mulberry.edge_status WHERE name = 'faults'}),
+    'ended t 0 0 t t ' . sql(q{SELECT extversion FROM pg_extension WHERE extname = 'mulberry'}), 'the row in the database says how it ended');
 my ($overruns, $suspends, $departures) = last_told($self, qr/overruns (\d+), suspends (\d+), departures (\d+)/);
 cmp_ok($overruns, '>=', 2, 'overruns are counted');
 is($suspends, 1, 'so is that it slept');
@@ -228,6 +233,29 @@ cmp_ok($dropped, '>', 0, 'costs what is oldest, and that is said');
 cmp_ok(abs places('long')->{farthest}, '<', 400, 'what is there is where it belongs');
 ($state, $missing) = split / /, status_of('long');
 cmp_ok($missing, '>=', $dropped, 'what is not there is missing');
+
+is(sql(q{SELECT concat_ws(' ', dropped, dropped_at IS NOT NULL, problem) FROM mulberry.edge_status WHERE name = 'long'}), "$dropped t", 'the row says that as well');
+
+# nobody speaks, and the row is there all the same, also behind an outage
+card('idle', rate => 8000);
+$self = capture('idle', '--gate', 'dtmf');
+wait_for_row('idle', q{state = 'recording' AND call_id IS NULL});
+$node->stop('immediate');
+wait_for_line($self, qr/session with the database/);
+$node->start;
+sql('CREATE TABLE restarted AS SELECT clock_timestamp() AS at');
+wait_for_row('idle', q{reported_at > (SELECT at FROM restarted)});
+is(finish($self, 'TERM'), 0, 'a capture that hears nothing keeps its row');
+
+# whoever holds the row holds up nobody
+my $holder = $node->background_psql('postgres');
+$holder->query_safe(q{BEGIN; SELECT FROM mulberry_internal.edge_programs WHERE name = 'idle' FOR UPDATE});
+card('held', rate => 8000);
+$self = capture('idle');
+wait_for_line($self, qr/the status cannot be reported: canceling statement due to lock timeout/);
+wait_for_packets($self, 100);
+is(finish($self, 'TERM'), 0, 'a row that somebody holds');
+$holder->quit;
 
 # --- calls that begin with what is heard ----------------------------------------------
 

@@ -198,6 +198,8 @@ $log = PostgreSQL::Test::Utils::tempdir() . '/sync.log';
 
 $sync = start_sync();
 wait_until('the edge is online', sub { log_has(qr/online: \Q$url\E/) });
+sub row { my ($what, $name) = @_; wait_until($name, sub { here("SELECT $what FROM mulberry.edge_status WHERE program = 'sync'") eq 't' }); return }
+row(qq{role = 'till' AND state = 'online' AND device = '$url' AND problem IS NULL}, 'and says so in its own database');
 cloud(q{SELECT mulberry.revoke_mandate('00000002')});
 confirmed('00000002', 'a command is confirmed');
 is(here(q{SELECT status FROM mulberry.mandate_status WHERE mandate_id = '00000002'}), 'REVOKED', 'and was carried out');
@@ -213,6 +215,7 @@ wait_until('a mandate arrives', sub { here(q{SELECT count(*) FROM mulberry.manda
 $gateway->{run}->signal('KILL');
 $gateway->{run}->finish;
 wait_until('the edge notices', sub { log_has(qr/offline: /) });
+row(q{state = 'offline' AND problem IS NOT NULL}, 'and says that, too');
 cloud(q{SELECT mulberry.revoke_mandate('00000006')});
 $gateway = start_gateway($cloud, '--listen', "127.0.0.1:$port");
 confirmed('00000006', 'what was commanded meanwhile is confirmed');
@@ -267,6 +270,7 @@ confirmed('00000015', 'with another token');
 $sync->signal('TERM');
 $sync->finish;
 is($sync->result(0), 0, 'SIGTERM ends it');
+row(q{state = 'ended' AND NOT silent}, 'which it says as well');
 unlike(slurp_file($log), qr/mulberry_[0-9a-z]{20}/i, 'no token is in its log');
 
 $edge->stop;

@@ -10,6 +10,7 @@ BEGIN
                        ('mulberry.voice_key_status', 'mulberry_internal.voice_keys'), ('mulberry.agent_status', 'mulberry_internal.agents'),
                        ('mulberry.mandate_status', 'mulberry_internal.mandates'), ('mulberry.mandate_history',
                            'mulberry_internal.mandate_versions'),
+                       ('mulberry.edge_status', 'mulberry_internal.edge_programs'),
                        ('mulberry.escalation_contact_status', 'mulberry_internal.escalation_contacts')) AS pair (view, base)
           JOIN pg_attribute v ON v.attrelid = pair.view::regclass
           JOIN pg_attribute t ON t.attrelid = pair.base::regclass AND t.attname = v.attname AND t.atttypid = v.atttypid

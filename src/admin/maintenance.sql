@@ -73,6 +73,8 @@ BEGIN
         PERFORM mulberry_internal.sweep_voice_calls();
     WHEN 'inbound calls' THEN
         RETURN mulberry_internal.sweep_inbound_calls(many);
+    WHEN 'edge programs' THEN
+        PERFORM mulberry_internal.forget_edge_programs();
     WHEN 'commands' THEN
         PERFORM mulberry_internal.tend_queues();
     WHEN 'audit log' THEN
@@ -113,8 +115,7 @@ BEGIN
         RETURN false;
     END IF;
     FOREACH step IN ARRAY ARRAY['partitions', 'silent calls', 'retention', 'routes of jobs', 'patience', 'clock', 'old events', 'old jobs',
-                                'what was set aside', 'voice calls', 'inbound calls',
-                                'commands', 'audit log']
+                                'what was set aside', 'voice calls', 'inbound calls', 'edge programs', 'commands', 'audit log']
     LOOP
         CONTINUE WHEN mulberry_internal.is_set_aside('maintenance', step);
         BEGIN

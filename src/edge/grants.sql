@@ -4,6 +4,8 @@ LANGUAGE sql IMMUTABLE AS $$
     VALUES
     ('handle_command_symbols', 'EXECUTE', 'operator gateway'),
     ('handle_call_audio', 'EXECUTE', 'operator gateway'),
-    ('apply_agent_sync', 'EXECUTE', 'operator gateway')
+    ('apply_agent_sync', 'EXECUTE', 'operator gateway'),
+    ('report_edge_status', 'EXECUTE', 'ingest operator'),
+    ('edge_status', 'SELECT', 'operator auditor ingest')
 $$;
 COMMENT ON FUNCTION access_rules_edge() IS 'which access needs which object of edge';

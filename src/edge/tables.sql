@@ -121,3 +121,54 @@ CREATE TABLE sync_states (
 COMMENT ON TABLE sync_states IS
     'up to where an edge has taken the registry''s changes of its mandates: what it asks for next, and what is no news any more';
 SELECT pg_catalog.pg_extension_config_dump('sync_states', '');
+
+-- What programs on machines at the edge say of themselves.
+
+CREATE TABLE edge_programs (
+    tenant        uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    role          text COLLATE "C" NOT NULL,
+    name          text COLLATE "C" NOT NULL CHECK (name <> ''),
+    program       text COLLATE "C" NOT NULL CHECK (program IN ('capture', 'sync', 'answer')),
+    version       text COLLATE "C",
+    state         text COLLATE "C" NOT NULL,
+    device        text COLLATE "C",
+    heard         double precision NOT NULL CHECK (heard BETWEEN 0 AND 1e9),
+    lost          double precision NOT NULL CHECK (lost BETWEEN 0 AND 1e9),
+    overruns      bigint NOT NULL CHECK (overruns >= 0),
+    suspends      bigint NOT NULL CHECK (suspends >= 0),
+    departures    bigint NOT NULL CHECK (departures >= 0),
+    late          double precision NOT NULL CHECK (late BETWEEN 0 AND 1e9),
+    call_id       text COLLATE "C",
+    waiting       bigint NOT NULL CHECK (waiting >= 0),
+    acknowledged  bigint NOT NULL CHECK (acknowledged >= 0),
+    dropped       bigint NOT NULL CHECK (dropped >= 0),
+    spool         bigint CHECK (spool >= 0),
+    under_voltage text COLLATE "C" CHECK (under_voltage IN ('now', 'before')),
+    problem       text COLLATE "C",
+    started_at    timestamptz NOT NULL CHECK (isfinite(started_at)),
+    reported_at   timestamptz NOT NULL DEFAULT clock_timestamp() CHECK (isfinite(reported_at)),
+    dropped_at    timestamptz CHECK (isfinite(dropped_at)),
+    PRIMARY KEY (tenant, role, name, program)
+);
+COMMENT ON TABLE edge_programs IS
+    'what mulberry-edge said of itself last: a row of each name and program, and of the role that reports, so that nobody writes what '
+    'is another one''s; at most edge_programs_kept() of a tenant';
+COMMENT ON COLUMN edge_programs.name IS 'of the machine, or what its --name says';
+COMMENT ON COLUMN edge_programs.state IS
+    'recording, device away; online, offline; ended: it said so itself, and is not waited for';
+COMMENT ON COLUMN edge_programs.heard IS 'seconds of audio since it started';
+COMMENT ON COLUMN edge_programs.lost IS 'seconds that it could not hear; what follows says why';
+COMMENT ON COLUMN edge_programs.overruns IS 'how often the card was not read in time';
+COMMENT ON COLUMN edge_programs.suspends IS 'how often the machine slept';
+COMMENT ON COLUMN edge_programs.departures IS 'how often the device was away';
+COMMENT ON COLUMN edge_programs.late IS 'seconds that found no room in its memory';
+COMMENT ON COLUMN edge_programs.call_id IS 'of the call that is under way; null: none';
+COMMENT ON COLUMN edge_programs.waiting IS 'packets that were not posted yet';
+COMMENT ON COLUMN edge_programs.acknowledged IS 'packets that this database has, since it started';
+COMMENT ON COLUMN edge_programs.dropped IS 'packets that will never come, since it started';
+COMMENT ON COLUMN edge_programs.spool IS 'bytes in its spool; null: it has none';
+COMMENT ON COLUMN edge_programs.under_voltage IS 'of a Raspberry Pi, now or before since it was switched on; null: no, or not known';
+COMMENT ON COLUMN edge_programs.problem IS 'the last; null: all is well';
+COMMENT ON COLUMN edge_programs.started_at IS 'when the program started, by the clock of this server';
+COMMENT ON COLUMN edge_programs.dropped_at IS 'of the last report of more packets dropped than before';
+SELECT pg_catalog.pg_extension_config_dump('edge_programs', '');

@@ -46,6 +46,7 @@ sub working_calls
     my $audio = "decode(repeat('0102', 800), 'hex')";
     my $of_a = "WHERE tenant = (SELECT id FROM mulberry_internal.tenants WHERE name = 'a')";
     return (
+        report_edge_status => "mulberry.report_edge_status('front-desk', 'capture', '{\"state\": \"recording\"}', 'a')",
         advance_counters => "mulberry.advance_counters(1, 'a')",
         agent_sync => "mulberry.agent_sync('pi', tenant => 'a')",
         alter_agent => "mulberry.alter_agent('pi', phone => '+4915112345679', tenant => 'a')",

@@ -152,6 +152,7 @@ my %calls = (
     'mulberry.query_mandate' => [q{SELECT mulberry.query_mandate('10000000', tenant => 'north')}, $online],
     'mulberry.refresh_grants' => [q{SELECT mulberry.refresh_grants()}, '', 'everywhere'],
     'mulberry.reset_mandate_clock' => [q{SELECT mulberry.reset_mandate_clock('why')}, '', 'everywhere'],
+    'mulberry.report_edge_status' => [q{SELECT mulberry.report_edge_status('front-desk', 'capture', '{"state": "recording"}', 'north')}],
     'mulberry.resume_mandate' => [q{SELECT mulberry.resume_mandate('10000000', tenant => 'north')}, qq{$online SELECT mulberry.suspend_mandate('10000000', tenant => 'north');}],
     'mulberry.resume_outbound' => [q{SELECT mulberry.resume_outbound()}, '', 'everywhere'],
     'mulberry.retention' => [q{SELECT * FROM mulberry.retention()}, '', 'everywhere'],
