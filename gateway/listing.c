@@ -88,7 +88,7 @@ static const gw_parameter of_search[] = {
 	  .help = "words that all must be there, \"a phrase\", or, -without" },
 	{ GW_IN_QUERY, "tenant", GW_STRING, .least = 1, .most = MAX_TEXT },
 	{ GW_IN_QUERY, "since", GW_TIME, .required = false },
-	{ GW_IN_QUERY, "before", GW_TIME },
+	{ GW_IN_QUERY, "before", GW_TIME, .required = false },
 	{ GW_IN_QUERY, "limit", GW_INTEGER, .least = 1, .most = 1000, .help = "20 unless given" },
 	{ GW_IN_QUERY, "cursor", GW_STRING, .least = 1, .most = MAX_CURSOR,
 	  .help = "next_cursor of the page before, with the same filters" },
