@@ -94,6 +94,7 @@ typedef struct edge_audio_position
 	uint64_t played; /* of what was written, what has been heard, or dropped */
 	int64_t time;	 /* edge_clock() when that was so */
 	unsigned overruns;
+	unsigned underruns;
 	unsigned suspends;
 } edge_audio_position;
 

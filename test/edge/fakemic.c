@@ -1,15 +1,24 @@
 /*
  * fakemic.c
- *	  A sound card for tests: an ALSA plugin that records at the pace of a clock, and fails on command.
+ *	  A sound card for tests: an ALSA plugin that records and plays at the pace of a clock, and fails on command.
  *
  *	pcm.mic { type fakemic dir "/tmp/x" rate 8000 channels 1 format S16_LE }
  *	pcm_type.fakemic { lib "/…/libfakemic.so" }
  *
  * Sample i since the card was first opened is i * 7919 modulo 2^16, in the second channel all its bits turned, so that each
  * sample tells when it was recorded. When that was is kept in the file "begun" of the directory, over closing and opening.
- * A reader who is a buffer late gets -EPIPE, and the file "late" says that one was. Files in the directory make it fail:
+ * With "line 1" it is what the file "line" has as its sample i (s16le, one channel), and silence where that file has a hole
+ * or ends. With "echo N" what was played N samples before, at -20 dB, is mixed into it.
+ * A reader who is a buffer late gets -EPIPE, and the file "late" says that one was.
+ *
+ * What is played is recorded in the file "played", the first channel of it, as s16le: sample i is what was heard while sample i of the
+ * other direction was recorded. What was given to the card and dropped is not in it. A writer who lets it run dry gets -EPIPE, and the
+ * file "dry" says that one did.
+ *
+ * Files in the directory make it fail:
  *
  *	overrun		-EPIPE, once: it is deleted then
+ *	underrun	the same of what is played
  *	suspended	-ESTRPIPE, and it cannot be prepared while the file is there
  *	unplugged	-ENODEV, and -ENODEV when it is opened, while the file is there
  *	busy		-EBUSY when it is opened
@@ -17,6 +26,7 @@
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -33,6 +43,14 @@ typedef struct fakemic
 	unsigned long long first; /* sample of this run */
 	unsigned long long produced;
 	unsigned long long taken;
+	bool line;
+	long echo; /* samples; 0: none */
+	int line_file;
+	int played_file;
+
+	/* what was given to be played, and is not heard yet, in a ring of the buffer's size */
+	short *ring;
+	unsigned long long heard;
 } fakemic;
 
 static long long
@@ -53,6 +71,31 @@ there(const fakemic *mic, const char *name)
 	return access(path, F_OK) == 0;
 }
 
+static int
+open_file(const fakemic *mic, const char *name, int flags)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/%s", mic->dir, name);
+	return open(path, flags | O_CLOEXEC, 0666);
+}
+
+static void
+leave_mark(const fakemic *mic, const char *name)
+{
+	close(open_file(mic, name, O_CREAT | O_WRONLY));
+}
+
+/* Whether it is to fail in this way; it will not again. */
+static bool
+told_to(const fakemic *mic, const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/%s", mic->dir, name);
+	return unlink(path) == 0;
+}
+
 static unsigned long long
 samples_until(const fakemic *mic, long long time)
 {
@@ -69,7 +112,7 @@ mic_start(snd_pcm_ioplug_t *io)
 	struct itimerspec every = { { 0, 20000000 }, { 0, 20000000 } };
 
 	mic->first = samples_until(mic, now());
-	mic->produced = mic->taken = 0;
+	mic->produced = mic->taken = mic->heard = 0;
 	return timerfd_settime(io->poll_fd, 0, &every, NULL);
 }
 
@@ -83,24 +126,43 @@ static snd_pcm_sframes_t
 mic_pointer(snd_pcm_ioplug_t *io)
 {
 	fakemic *mic = io->private_data;
-	char path[300];
 	char expirations[8];
 
 	if (read(io->poll_fd, expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
 		return -EIO;
-	snprintf(path, sizeof(path), "%s/overrun", mic->dir);
-	if (unlink(path) == 0)
+	if (told_to(mic, "overrun"))
 		return -EPIPE;
 	mic->produced = samples_until(mic, now()) - mic->first;
+	/* the library itself is as strict as that */
 	if (mic->produced - mic->taken >= io->buffer_size)
-	{
-		/* the library itself is as strict as that */
-		snprintf(path, sizeof(path), "%s/late", mic->dir);
-		close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0666));
-	}
+		leave_mark(mic, "late");
 	if (mic->produced - mic->taken > io->buffer_size)
 		return -EPIPE;
 	return (snd_pcm_sframes_t) (mic->produced % io->buffer_size);
+}
+
+/* A sample of what comes over the line, or of the echo of what was played. */
+static short
+sample_at(int file, long long index)
+{
+	short sample = 0;
+
+	if (index < 0 || pread(file, &sample, sizeof(sample), index * 2) != sizeof(sample))
+		return 0;
+	return sample;
+}
+
+static short
+recorded(const fakemic *mic, unsigned long long index)
+{
+	int value;
+
+	if (!mic->line)
+		return (short) (index * 7919);
+	value = sample_at(mic->line_file, (long long) index);
+	if (mic->echo > 0)
+		value += sample_at(mic->played_file, (long long) index - mic->echo) / 10;
+	return (short) (value > 32767 ? 32767 : value < -32768 ? -32768 : value);
 }
 
 static void
@@ -140,7 +202,7 @@ mic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas, snd_pcm_
 	}
 	for (snd_pcm_uframes_t i = 0; i < size; i++)
 	{
-		short value = (short) ((mic->first + mic->taken + i) * 7919);
+		short value = recorded(mic, mic->first + mic->taken + i);
 
 		for (unsigned c = 0; c < io->channels; c++)
 			put(io->format,
@@ -162,8 +224,15 @@ mic_prepare(snd_pcm_ioplug_t *io)
 static int
 mic_close(snd_pcm_ioplug_t *io)
 {
+	fakemic *mic = io->private_data;
+
 	close(io->poll_fd);
-	free(io->private_data);
+	if (mic->line_file >= 0)
+		close(mic->line_file);
+	if (mic->played_file >= 0)
+		close(mic->played_file);
+	free(mic->ring);
+	free(mic);
 	return 0;
 }
 
@@ -173,6 +242,130 @@ static const snd_pcm_ioplug_callback_t callbacks = { .start = mic_start,
 													 .transfer = mic_transfer,
 													 .prepare = mic_prepare,
 													 .close = mic_close };
+
+/* --- what is played --- */
+
+/* What was heard up to now goes into the file. */
+static void
+hear(fakemic *mic, unsigned long long until, unsigned long long size)
+{
+	while (mic->heard < until)
+	{
+		short sample = mic->ring[mic->heard % size];
+
+		(void) !pwrite(mic->played_file, &sample, sizeof(sample),
+					   (off_t) (mic->first + mic->heard) * 2);
+		mic->heard++;
+	}
+}
+
+static int
+play_prepare(snd_pcm_ioplug_t *io)
+{
+	fakemic *mic = io->private_data;
+
+	if (there(mic, "suspended"))
+		return -ESTRPIPE;
+	mic->taken = mic->heard = 0;
+	free(mic->ring);
+	mic->ring = calloc(io->buffer_size, sizeof(*mic->ring));
+	return mic->ring == NULL ? -ENOMEM : 0;
+}
+
+static int
+play_start(snd_pcm_ioplug_t *io)
+{
+	fakemic *mic = io->private_data;
+	struct itimerspec every = { { 0, 20000000 }, { 0, 20000000 } };
+
+	mic->first = samples_until(mic, now());
+	return timerfd_settime(io->poll_fd, 0, &every, NULL);
+}
+
+static snd_pcm_sframes_t
+play_pointer(snd_pcm_ioplug_t *io)
+{
+	fakemic *mic = io->private_data;
+	unsigned long long due = samples_until(mic, now()) - mic->first;
+	char expirations[8];
+
+	if (read(io->poll_fd, expirations, sizeof(expirations)) < 0 && errno != EAGAIN)
+		return -EIO;
+	/* it is asked for before it starts, too */
+	if (io->state != SND_PCM_STATE_RUNNING && io->state != SND_PCM_STATE_DRAINING)
+		return (snd_pcm_sframes_t) (mic->heard % io->buffer_size);
+	hear(mic, due < mic->taken ? due : mic->taken, io->buffer_size);
+	if (told_to(mic, "underrun"))
+		return -EPIPE;
+	if (due >= mic->taken)
+	{
+		leave_mark(mic, "dry");
+		return -EPIPE;
+	}
+	return (snd_pcm_sframes_t) (due % io->buffer_size);
+}
+
+static int
+play_stop(snd_pcm_ioplug_t *io)
+{
+	fakemic *mic = io->private_data;
+	unsigned long long due = samples_until(mic, now()) - mic->first;
+
+	if (io->state == SND_PCM_STATE_RUNNING || io->state == SND_PCM_STATE_DRAINING)
+		hear(mic, due < mic->taken ? due : mic->taken, io->buffer_size);
+	return timerfd_settime(io->poll_fd, 0, &(struct itimerspec){ 0 }, NULL);
+}
+
+static short
+sample_of(snd_pcm_format_t format, const unsigned char *p)
+{
+	switch (format)
+	{
+		case SND_PCM_FORMAT_S32_LE:
+			p++;
+			/* fall through */
+		case SND_PCM_FORMAT_S24_3LE:
+			p++;
+			/* fall through */
+		case SND_PCM_FORMAT_S16_LE:
+			return (short) (p[0] | p[1] << 8);
+		default: /* U8 */
+			return (short) ((p[0] - 128) * 256);
+	}
+}
+
+static snd_pcm_sframes_t
+play_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas, snd_pcm_uframes_t offset,
+			  snd_pcm_uframes_t size)
+{
+	fakemic *mic = io->private_data;
+
+	if (there(mic, "unplugged"))
+		return -ENODEV;
+	if (there(mic, "suspended"))
+	{
+		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_SUSPENDED);
+		return -ESTRPIPE;
+	}
+	for (snd_pcm_uframes_t i = 0; i < size; i++)
+	{
+		const unsigned char *p = (const unsigned char *) areas[0].addr +
+								 (areas[0].first + (offset + i) * areas[0].step) / 8;
+
+		mic->ring[(mic->taken + i) % io->buffer_size] = sample_of(io->format, p);
+	}
+	mic->taken += size;
+	return (snd_pcm_sframes_t) size;
+}
+
+static const snd_pcm_ioplug_callback_t play_callbacks = { .start = play_start,
+														  .stop = play_stop,
+														  .pointer = play_pointer,
+														  .transfer = play_transfer,
+														  .prepare = play_prepare,
+														  .close = mic_close };
+
+/* --- opening --- */
 
 /* When the card was first opened. */
 static void
@@ -248,6 +441,10 @@ SND_PCM_PLUGIN_DEFINE_FUNC(fakemic)
 			mic->rate = (unsigned) number;
 		else if (strcmp(key, "channels") == 0 && snd_config_get_integer(entry, &number) == 0)
 			channels = (unsigned) number;
+		else if (strcmp(key, "line") == 0 && snd_config_get_integer(entry, &number) == 0)
+			mic->line = number != 0;
+		else if (strcmp(key, "echo") == 0 && snd_config_get_integer(entry, &number) == 0)
+			mic->echo = number;
 	}
 	error = there(mic, "unplugged") ? -ENODEV : there(mic, "busy") ? -EBUSY : 0;
 	if (error < 0)
@@ -256,9 +453,13 @@ SND_PCM_PLUGIN_DEFINE_FUNC(fakemic)
 		return error;
 	}
 	begin(mic);
+	mic->line_file = mic->line ? open_file(mic, "line", O_CREAT | O_RDONLY) : -1;
+	mic->played_file = mic->echo > 0 || stream == SND_PCM_STREAM_PLAYBACK
+						   ? open_file(mic, "played", O_CREAT | O_RDWR)
+						   : -1;
 	mic->io.version = SND_PCM_IOPLUG_VERSION;
-	mic->io.name = "a microphone for tests";
-	mic->io.callback = &callbacks;
+	mic->io.name = "a sound card for tests";
+	mic->io.callback = stream == SND_PCM_STREAM_PLAYBACK ? &play_callbacks : &callbacks;
 	mic->io.private_data = mic;
 	mic->io.poll_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
 	mic->io.poll_events = POLLIN;
