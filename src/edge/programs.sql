@@ -1,7 +1,8 @@
 -- What programs on machines at the edge say of themselves.
 
 CREATE OR REPLACE FUNCTION edge_programs_kept() RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 100;
-COMMENT ON FUNCTION edge_programs_kept() IS 'how many programs of a tenant may have reported; then the one that is silent longest is forgotten';
+COMMENT ON FUNCTION edge_programs_kept() IS
+    'how many programs of a tenant may have reported; then the one that is silent longest is forgotten';
 
 CREATE OR REPLACE FUNCTION forget_edge_programs() RETURNS void
 LANGUAGE sql AS $$
@@ -130,7 +131,8 @@ BEGIN
               || CASE WHEN n.dropping > 0 THEN format('; %s dropped packets within the last hour', n.dropping) ELSE '' END
               || CASE WHEN n.away > 0 THEN format('; %s have lost their device', n.away) ELSE '' END
               || CASE WHEN n.weak > 0 THEN format('; %s have too little voltage', n.weak) ELSE '' END;
-    hint := CASE WHEN status <> 'ok' THEN 'The view edge_status says which. One that was taken out of service is forgotten a week later.' END;
+    hint := CASE WHEN status <> 'ok'
+                 THEN 'The view edge_status says which. One that was taken out of service is forgotten a week later.' END;
     RETURN NEXT;
 END
 $$;
