@@ -8,6 +8,8 @@
 #include "core/mb.h"
 #include "server.h"
 
+#define EDGE_CALL_ID 128 /* characters */
+
 /* What is known of a call beside its audio; NULL: nothing. */
 typedef struct edge_call
 {
@@ -60,5 +62,11 @@ extern void edge_track_free(edge_track *track);
 extern edge_exit
 edge_call_complete(edge_server *server, const edge_call *call, const edge_track *tracks,
 				   const int64_t *totals, int n, int64_t *missing);
+
+/*
+ * An id that no other call has: the clock may be wrong, the same at each start of a machine without one, and the process one of
+ * many; so a part of it is chance. Ids of a process come in order, behind the name, which is the host's when it is NULL.
+ */
+extern void edge_call_name(const char *name, char id[static EDGE_CALL_ID + 1]);
 
 #endif /* EDGE_CALL_H */

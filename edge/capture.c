@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -51,8 +50,7 @@ struct capture
 	channel channels[EDGE_MAX_CHANNELS];
 	bool in_call;
 	bool refused; /* the server does not take this call any more */
-	char call_id[129];
-	unsigned calls;
+	char call_id[EDGE_CALL_ID + 1];
 	int64_t call_time; /* edge_clock() of its first frame */
 	uint64_t frames;   /* of the device, in all, those that were lost among them */
 	uint64_t lost;
@@ -65,16 +63,6 @@ struct capture
 	int signals;
 };
 
-/* Microseconds since 1970 of an edge_clock(), as the clock of the machine is now. */
-static int64_t
-wall_of(int64_t time)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000 - (edge_clock() - time) / 1000;
-}
-
 static void
 on_packet(void *arg, int64_t sequence, const uint8_t *data, size_t n)
 {
@@ -82,36 +70,13 @@ on_packet(void *arg, int64_t sequence, const uint8_t *data, size_t n)
 	capture *s = c->capture;
 	edge_packet packet = { .track = c->track,
 						   .sequence = sequence,
-						   .sent_at =
-							   wall_of(s->call_time + sequence * EDGE_BLOCK_MS * INT64_C(1000000)),
+						   .sent_at = edge_wall_time(s->call_time +
+													 sequence * EDGE_BLOCK_MS * INT64_C(1000000)),
 						   .data = data,
 						   .n = n };
 
 	if (!edge_outbox_put(s->outbox, s->call_id, &packet))
 		s->refused = true;
-}
-
-/*
- * An id that no other call has: the clock may be wrong, the same at each start of a machine without one, and the process one of
- * many; so a part of it is chance. Ids of a process come in order.
- */
-static void
-name_call(capture *s)
-{
-	struct timespec now;
-	struct tm utc;
-	char host[64] = "edge";
-	char time[32] = "";
-	uint32_t chance = 0;
-
-	(void) !getrandom(&chance, sizeof(chance), 0);
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (gmtime_r(&now.tv_sec, &utc) != NULL)
-		strftime(time, sizeof(time), "%Y%m%dT%H%M%SZ", &utc);
-	gethostname(host, sizeof(host) - 1);
-	snprintf(s->call_id, sizeof(s->call_id), "%.60s-%s-%" PRIx64 "-%08" PRIx32,
-			 s->options->name == NULL ? host : s->options->name, time,
-			 (uint64_t) edge_clock() / 1000000 * 1000 + s->calls++ % 1000, chance);
 }
 
 static void
@@ -133,7 +98,7 @@ end_call(capture *s)
 static bool
 begin_call(capture *s, int64_t time)
 {
-	name_call(s);
+	edge_call_name(s->options->name, s->call_id);
 	s->refused = false;
 	s->call_time = time != 0 ? time : edge_clock();
 	for (int i = 0; i < s->traits.channels; i++)

@@ -22,6 +22,7 @@ extern const edge_command edge_commands[];
 
 extern edge_exit edge_send(const edge_options *options);
 extern edge_exit edge_capture(const edge_options *options);
+extern edge_exit edge_answer(const edge_options *options);
 extern edge_exit edge_check(const edge_options *options);
 extern edge_exit edge_sync(const edge_options *options);
 extern edge_exit edge_listen(const edge_options *options);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "core/modem/control.h"
 #include "exits.h"
 #include "program/settings.h"
 
@@ -34,22 +35,45 @@ static const program_setting list[] = {
 	{ "patience", PROGRAM_NUMBER, FIELD(patience), 0, 86400, 0,
 	  "send: seconds that the server may be away [60]" },
 	{ "name", PROGRAM_TEXT, FIELD(name), 0, 0, 1,
-	  "capture: what stands before the ids of calls [the host's name]" },
+	  "what stands before the ids of calls [the host's name]" },
 	{ "gate", PROGRAM_TEXT, FIELD(gate), 0, 0, 1,
-	  "capture: a call begins with voice, with dtmf, or at once: off [off]" },
+	  "a call begins with voice, with dtmf, or at once: off [of capture off, of answer dtmf]" },
 	{ "hangover", PROGRAM_NUMBER, FIELD(hangover), 0, 3600, 1,
 	  "capture: seconds without either until the call is over [20]" },
 	{ "call-minutes", PROGRAM_NUMBER, FIELD(call_minutes), 0, 1440, 1,
-	  "capture: of a call, and then another one begins [60]" },
+	  "of a call; then capture begins another one, and answer hangs up [60]" },
 	{ "memory", PROGRAM_NUMBER, FIELD(memory), 0, 3600, 1,
-	  "capture: seconds that may wait for the database; then the oldest are dropped [60]" },
+	  "seconds that may wait for the database; then the oldest are dropped [60]" },
 	{ "batch", PROGRAM_NUMBER, FIELD(batch_ms), 0, 10000, 20,
-	  "capture: milliseconds that a packet may wait for others [500]" },
+	  "milliseconds that a packet may wait for others [500]" },
 	{ "grace", PROGRAM_NUMBER, FIELD(grace), 0, 600, 0,
-	  "capture: seconds to post what is left at the end [10]" },
+	  "seconds to post what is left at the end [10]" },
 	{ "check", PROGRAM_SWITCH, FIELD(check), 0, 0, 0,
 	  "say whether settings, device and database are good, what it hears for some seconds, and "
 	  "end" },
+	{ "modem", PROGRAM_TEXT, FIELD(modem), 0, 0, 1,
+	  "answer: sim7600, quectel or v253 [the device is the line]" },
+	{ "port", PROGRAM_TEXT, FIELD(port), 0, 0, 1,
+	  "answer: serial port of the modem's commands [of v253: the device's]" },
+	{ "allowed-callers", PROGRAM_TEXT, FIELD(allowed_callers), 0, 0, 0,
+	  "answer: numbers with commas between, +4930* for all that begin so [everybody]" },
+	{ "withheld", PROGRAM_SWITCH, FIELD(withheld), 0, 0, 0,
+	  "answer: who does not say who calls is answered although some are allowed" },
+	{ "answers", PROGRAM_NUMBER, FIELD(answers), 0, MB_MODEM_MAX_ANSWERS, 0,
+	  "answer: calls an hour, 0 for no limit [30]" },
+	{ "rings", PROGRAM_NUMBER, FIELD(rings), 0, 20, 1,
+	  "answer: after which it is known who calls [the profile's]" },
+	{ "modem-init", PROGRAM_TEXT, FIELD(modem_init), 0, 0, 0,
+	  "answer: commands in place of the profile's, and so on; see docs/edge-modems.md" },
+	{ "modem-answer", PROGRAM_TEXT, FIELD(modem_answer), 0, 0, 0, "the same" },
+	{ "modem-start", PROGRAM_TEXT, FIELD(modem_start), 0, 0, 0, "the same" },
+	{ "modem-stop", PROGRAM_TEXT, FIELD(modem_stop), 0, 0, 0, "the same" },
+	{ "modem-hang-up", PROGRAM_TEXT, FIELD(modem_hang_up), 0, 0, 0, "the same" },
+	{ "modem-list", PROGRAM_TEXT, FIELD(modem_list), 0, 0, 0, "the same" },
+	{ "modem-reset", PROGRAM_TEXT, FIELD(modem_reset), 0, 0, 0, "the same" },
+	{ "silence", PROGRAM_NUMBER, FIELD(silence), 0, 3600, 1,
+	  "answer: seconds without a digit until it hangs up [30]" },
+	{ "ready", PROGRAM_SWITCH, FIELD(ready), 0, 0, 0, "answer: a tone says that we listen [on]" },
 	{ "gateway", PROGRAM_TEXT, FIELD(gateway), 0, 0, 1,
 	  "sync: URL of the gateway of the cloud, https://host:port" },
 	{ "token-file", PROGRAM_TEXT, FIELD(token_file), 0, 0, 1,
@@ -116,17 +140,24 @@ edge_options_read(edge_options *options, int argc, char **argv)
 										.n = sizeof(list) / sizeof(list[0]),
 										.wrong = EDGE_EXIT_USAGE,
 										.word = take_word };
+	int status;
 
 	*options = (edge_options){ .database = "",
 							   .complete = true,
 							   .patience = 60,
-							   .gate = "off",
 							   .hangover = 20,
 							   .call_minutes = 60,
 							   .memory = 60,
 							   .batch_ms = 500,
-							   .grace = 10 };
-	return program_settings_read(&settings, options, argc, argv);
+							   .grace = 10,
+							   .answers = 30,
+							   .silence = 30,
+							   .ready = true };
+	status = program_settings_read(&settings, options, argc, argv);
+	if (options->gate == NULL)
+		options->gate =
+			options->n_words > 0 && strcmp(options->word[0], "answer") == 0 ? "dtmf" : "off";
+	return status;
 }
 
 bool

@@ -45,6 +45,22 @@ typedef struct edge_options
 	int grace;
 	bool check; /* say whether it would work, and end */
 
+	const char *modem; /* its profile; NULL: none */
+	const char *port;  /* on which it takes commands */
+	const char *allowed_callers;
+	bool withheld;
+	int answers; /* an hour; 0: no limit */
+	int rings;	 /* 0: the profile's */
+	const char *modem_init;
+	const char *modem_answer;
+	const char *modem_start;
+	const char *modem_stop;
+	const char *modem_hang_up;
+	const char *modem_list;
+	const char *modem_reset;
+	int silence; /* seconds without a digit until we hang up */
+	bool ready;	 /* a tone says that we listen */
+
 	const char *gateway; /* its URL */
 	const char *token_file;
 	const char *ca_file;

@@ -1,0 +1,370 @@
+/*
+ * judge.c
+ *	  Frames to the database, and its verdicts back; see judge.h.
+ */
+#include "judge.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "audio.h"
+#include "core/command/frame_collector.h"
+
+#define SECOND INT64_C(1000000000)
+#define STACK (512 * 1024)
+#define MOST_WAITING 16
+/* A caller waits no longer for a database that is away. */
+#define PATIENCE (4 * SECOND)
+#define PAUSE (SECOND / 5)
+/* A session that nobody uses is looked at from time to time, so that it is up when it is needed. */
+#define LOOK_EVERY 30
+
+typedef struct request
+{
+	bool begins; /* a call; else a frame */
+	char call_id[EDGE_CALL_ID + 1];
+	char caller[48]; /* empty: not known */
+	char symbols[MB_COLLECTED_MAX + 1];
+	char direction[16];
+	char to[48];
+	char encoding[16];
+	char rate[8];
+	char track[EDGE_MAX_CHANNELS][32];
+	int n_tracks;
+} request;
+
+struct edge_judge
+{
+	edge_server *server;
+	const char *tenant;
+	bool prepared; /* the session is */
+	pthread_t thread;
+	pthread_mutex_t mutex; /* of all below */
+	pthread_cond_t change;
+	bool stopping;
+	bool connected;
+	request requests[MOST_WAITING];
+	unsigned asked;
+	unsigned answered;
+	edge_verdict verdicts[MOST_WAITING];
+	unsigned judged;
+	unsigned taken;
+};
+
+static bool
+stopping(edge_judge *j)
+{
+	bool answer;
+
+	pthread_mutex_lock(&j->mutex);
+	answer = j->stopping;
+	pthread_mutex_unlock(&j->mutex);
+	return answer;
+}
+
+/*
+ * What a session does for the first time takes it long, so it is done before a caller waits for it: a frame of a key that hardly
+ * anybody has is judged, and that is taken back.
+ */
+static void
+warm_up(edge_judge *j)
+{
+	static const char *const statements[] = {
+		"BEGIN",
+		"SELECT mulberry.handle_command_symbols('*999900000000000001869025457877#', tenant => $1)",
+		"ROLLBACK"
+	};
+	const char *values[] = { j->tenant };
+
+	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
+		PQclear(PQexecParams(j->server->pg, statements[i], i == 1 ? 1 : 0, NULL, values, NULL, NULL,
+							 0));
+}
+
+/* A session with everything prepared. */
+static edge_exit
+be_ready(edge_judge *j)
+{
+	edge_exit status = EDGE_EXIT_OK;
+
+	if (j->server->pg != NULL && PQstatus(j->server->pg) != CONNECTION_OK)
+		edge_server_disconnect(j->server);
+	if (j->server->pg == NULL)
+	{
+		j->prepared = false;
+		status = edge_server_connect(j->server);
+	}
+	if (status == EDGE_EXIT_OK && !j->prepared)
+	{
+		PGresult *result =
+			PQprepare(j->server->pg, "judge",
+					  "SELECT a.verdict, concat_ws('W', a.ack_digits, a.challenge), "
+					  "concat_ws(': ', a.error, a.message), a.hang_up "
+					  "FROM mulberry.handle_command_symbols($1, $2, $3, 'voice', $4) AS a",
+					  0, NULL);
+
+		status = edge_server_judge(j->server, result);
+		PQclear(result);
+		j->prepared = status == EDGE_EXIT_OK;
+		if (j->prepared)
+			warm_up(j);
+	}
+	pthread_mutex_lock(&j->mutex);
+	j->connected = status == EDGE_EXIT_OK;
+	pthread_mutex_unlock(&j->mutex);
+	return status;
+}
+
+/* A session that went away while nobody used it is noticed, and replaced. */
+static void
+look(edge_judge *j)
+{
+	if (j->server->pg != NULL)
+		PQclear(PQexec(j->server->pg, ""));
+	be_ready(j);
+}
+
+static void
+rest(edge_judge *j, int64_t until)
+{
+	while (!stopping(j) && edge_clock() < until)
+		nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+}
+
+/*
+ * One frame. What was judged and not answered because the session was lost is a duplicate when it is asked again, and answered
+ * as it was.
+ */
+static void
+judge_frame(edge_judge *j, const request *r, edge_verdict *verdict)
+{
+	const char *values[] = { r->symbols, r->caller[0] == '\0' ? NULL : r->caller, r->call_id,
+							 j->tenant };
+	int64_t until = edge_clock() + PATIENCE;
+	edge_exit status;
+
+	*verdict = (edge_verdict){ .verdict = "not judged", .tones = "A" };
+	snprintf(verdict->call_id, sizeof(verdict->call_id), "%s", r->call_id);
+	do
+	{
+		status = be_ready(j);
+		if (status == EDGE_EXIT_OK)
+		{
+			PGresult *result = PQexecPrepared(j->server->pg, "judge", 4, values, NULL, NULL, 0);
+
+			status = edge_server_judge(j->server, result);
+			if (status == EDGE_EXIT_OK)
+			{
+				snprintf(verdict->verdict, sizeof(verdict->verdict), "%s",
+						 PQgetvalue(result, 0, 0));
+				snprintf(verdict->tones, sizeof(verdict->tones), "%s", PQgetvalue(result, 0, 1));
+				snprintf(verdict->said, sizeof(verdict->said), "%s", PQgetvalue(result, 0, 2));
+				verdict->hang_up = PQgetvalue(result, 0, 3)[0] == 't';
+			}
+			PQclear(result);
+		}
+		if (status == EDGE_EXIT_OK)
+			return;
+		rest(j, edge_clock() + PAUSE);
+	} while (status != EDGE_EXIT_CREDENTIALS && edge_clock() < until && !stopping(j));
+	snprintf(verdict->said, sizeof(verdict->said), "%s", j->server->problem);
+}
+
+static void
+begin_call(edge_judge *j, const request *r)
+{
+	const edge_call call = { .id = r->call_id,
+							 .tenant = j->tenant,
+							 .direction = r->direction[0] == '\0' ? NULL : r->direction,
+							 .from = r->caller[0] == '\0' ? NULL : r->caller,
+							 .to = r->to[0] == '\0' ? NULL : r->to,
+							 .encoding = r->encoding,
+							 .sample_rate = r->rate,
+							 .whole = true };
+	edge_track tracks[EDGE_MAX_CHANNELS] = { 0 };
+	edge_exit status = be_ready(j);
+
+	for (int i = 0; i < r->n_tracks; i++)
+		tracks[i].name = r->track[i];
+	if (status == EDGE_EXIT_OK)
+		status = edge_call_begin(j->server, &call, tracks, r->n_tracks);
+	/* without it the call begins with its first packet, and nothing says who called */
+	if (status != EDGE_EXIT_OK)
+		edge_complain("call %s: %s", r->call_id, j->server->problem);
+	for (int i = 0; i < r->n_tracks; i++)
+		edge_track_free(&tracks[i]);
+}
+
+static bool
+next_request(edge_judge *j, request *r)
+{
+	struct timespec at;
+	bool there;
+
+	clock_gettime(CLOCK_MONOTONIC, &at);
+	at.tv_sec += LOOK_EVERY;
+	pthread_mutex_lock(&j->mutex);
+	while (j->asked == j->answered && !j->stopping)
+	{
+		if (pthread_cond_timedwait(&j->change, &j->mutex, &at) != 0)
+			break;
+	}
+	there = j->asked != j->answered && !j->stopping;
+	if (there)
+		*r = j->requests[j->answered++ % MOST_WAITING];
+	pthread_mutex_unlock(&j->mutex);
+	return there;
+}
+
+static void *
+judge_frames(void *arg)
+{
+	edge_judge *j = arg;
+	edge_verdict verdict;
+	request r;
+
+	be_ready(j);
+	while (!stopping(j))
+	{
+		if (!next_request(j, &r))
+		{
+			look(j);
+			continue;
+		}
+		if (r.begins)
+		{
+			begin_call(j, &r);
+			continue;
+		}
+		judge_frame(j, &r, &verdict);
+		pthread_mutex_lock(&j->mutex);
+		j->verdicts[j->judged++ % MOST_WAITING] = verdict;
+		pthread_mutex_unlock(&j->mutex);
+	}
+	return NULL;
+}
+
+edge_judge *
+edge_judge_start(edge_server *server, const char *tenant)
+{
+	edge_judge *j = calloc(1, sizeof(*j));
+	pthread_condattr_t clock;
+	pthread_attr_t attributes;
+	sigset_t all;
+	sigset_t before;
+	bool fine;
+
+	if (j == NULL)
+		return NULL;
+	j->server = server;
+	j->tenant = tenant;
+	pthread_mutex_init(&j->mutex, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&j->change, &clock);
+	pthread_condattr_destroy(&clock);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, STACK);
+	fine = pthread_create(&j->thread, &attributes, judge_frames, j) == 0;
+	pthread_attr_destroy(&attributes);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (fine)
+		return j;
+	pthread_mutex_destroy(&j->mutex);
+	pthread_cond_destroy(&j->change);
+	free(j);
+	return NULL;
+}
+
+void
+edge_judge_stop(edge_judge *j)
+{
+	if (j == NULL)
+		return;
+	pthread_mutex_lock(&j->mutex);
+	j->stopping = true;
+	pthread_cond_signal(&j->change);
+	pthread_mutex_unlock(&j->mutex);
+	pthread_join(j->thread, NULL);
+	pthread_mutex_destroy(&j->mutex);
+	pthread_cond_destroy(&j->change);
+	free(j);
+}
+
+static bool
+ask(edge_judge *j, const request *r)
+{
+	bool room;
+
+	pthread_mutex_lock(&j->mutex);
+	/* each needs a place for its verdict, too */
+	room = j->asked - j->answered + (j->judged - j->taken) < MOST_WAITING - 1;
+	if (room)
+		j->requests[j->asked++ % MOST_WAITING] = *r;
+	pthread_cond_signal(&j->change);
+	pthread_mutex_unlock(&j->mutex);
+	return room;
+}
+
+static void
+copy(char *to, size_t size, const char *from)
+{
+	snprintf(to, size, "%s", from == NULL ? "" : from);
+}
+
+void
+edge_judge_begin(edge_judge *j, const edge_call *call, const char *const *tracks, int n_tracks)
+{
+	request r = { .begins = true, .n_tracks = n_tracks };
+
+	copy(r.call_id, sizeof(r.call_id), call->id);
+	copy(r.caller, sizeof(r.caller), call->from);
+	copy(r.direction, sizeof(r.direction), call->direction);
+	copy(r.to, sizeof(r.to), call->to);
+	copy(r.encoding, sizeof(r.encoding), call->encoding);
+	copy(r.rate, sizeof(r.rate), call->sample_rate);
+	for (int i = 0; i < n_tracks; i++)
+		copy(r.track[i], sizeof(r.track[i]), tracks[i]);
+	ask(j, &r);
+}
+
+bool
+edge_judge_ask(edge_judge *j, const char *call_id, const char *caller, const char *symbols)
+{
+	request r = { 0 };
+
+	copy(r.call_id, sizeof(r.call_id), call_id);
+	copy(r.caller, sizeof(r.caller), caller);
+	copy(r.symbols, sizeof(r.symbols), symbols);
+	return ask(j, &r);
+}
+
+bool
+edge_judge_take(edge_judge *j, edge_verdict *verdict)
+{
+	bool there;
+
+	pthread_mutex_lock(&j->mutex);
+	there = j->taken != j->judged;
+	if (there)
+		*verdict = j->verdicts[j->taken++ % MOST_WAITING];
+	pthread_mutex_unlock(&j->mutex);
+	return there;
+}
+
+bool
+edge_judge_connected(edge_judge *j)
+{
+	bool connected;
+
+	pthread_mutex_lock(&j->mutex);
+	connected = j->connected;
+	pthread_mutex_unlock(&j->mutex);
+	return connected;
+}

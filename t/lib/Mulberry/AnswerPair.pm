@@ -1,0 +1,73 @@
+# The cloud and an edge as two databases of one cluster, whose commands go from one to the other as tones: for tests of
+# "mulberry-edge answer".  Frames are signed by the one and acknowledged by the other; how they get there is the test's.
+package Mulberry::AnswerPair;
+
+use strict;
+use warnings;
+
+use Mulberry::Cluster;
+
+# {edge_user} is the role of the program; {mandate} the edge's one mandate.
+sub new
+{
+    my ($class, $name, %option) = @_;
+    my $node = mulberry_cluster($name, preload => 0, extension => 0, conf => "mulberry.agent_online_time = '1d'\n");
+    my $pair = bless { node => $node, mandate => '12345678' }, $class;
+    $node->safe_psql('postgres', "CREATE DATABASE $_") for qw(cloud edge);
+    $pair->$_('CREATE EXTENSION mulberry CASCADE') for qw(cloud edge);
+    $pair->cloud(q{SELECT mulberry.create_agent('till', phone => '+821012345678');
+        SELECT mulberry.create_mandate('12345678', 'till', 'sponsor', 50000, 'KRW', now() + interval '30 days')});
+    my $challenge = $option{challenge_extend} ? 'true' : 'false';
+    my $key = $pair->cloud("SELECT mulberry.create_voice_key('till', challenge_extend => $challenge)");
+    my $line = $pair->cloud("CALL mulberry.export_voice_key('till', $key)");
+    $pair->edge("COPY mulberry.voice_key_entry (key) FROM stdin;\n$line\n\\.\n");
+    $pair->edge(q{CREATE ROLE pi LOGIN; SELECT mulberry.grant_access('pi', 'ingest'); SELECT mulberry.grant_access('pi', 'operator')});
+    my $news = $pair->sync('[]');
+    $pair->edge("SELECT mulberry.apply_agent_sync(\$news\$$news\$news\$)");
+    return $pair;
+}
+
+sub cloud { my ($pair, $sql) = @_; return $pair->{node}->safe_psql('cloud', $sql) }
+sub edge { my ($pair, $sql) = @_; return $pair->{node}->safe_psql('edge', $sql) }
+sub database { my ($pair) = @_; return $pair->{node}->connstr('edge') . ' user=pi' }
+
+sub sync { my ($pair, $acks) = @_; return $pair->cloud("SELECT mulberry.agent_sync('till', '$acks')") }
+
+# The frame of a command that is given now: suspend, resume, query, revoke, ping, or extend.
+sub command
+{
+    my ($pair, $kind) = @_;
+    my $call = $kind eq 'ping' ? "ping_agent('till')" : $kind eq 'extend' ? "extend_mandate('$pair->{mandate}', 3)" : "${kind}_mandate('$pair->{mandate}')";
+    $pair->{command} = $pair->cloud("SELECT mulberry.$call->>'command_id'");
+    return $pair->frame;
+}
+
+# That which the cloud plays now.
+sub frame { my ($pair) = @_; return $pair->cloud("SELECT mulberry.agent_sync('till') #>> '{commands,0,frame}'") }
+
+# What becomes of the command by an acknowledgement that was heard.
+sub settle
+{
+    my ($pair, $ack, $challenge) = @_;
+    my $more = defined $challenge ? ", \"challenge\": \"$challenge\"" : '';
+    $pair->sync("[{\"ack\": \"$ack\"$more}]");
+    return $pair->state;
+}
+
+sub state { my ($pair) = @_; return $pair->cloud("SELECT state FROM mulberry.command_status WHERE command_id = $pair->{command}") }
+sub mandate_state { my ($pair) = @_; return $pair->edge("SELECT status FROM mulberry.mandate_status WHERE mandate_id = '$pair->{mandate}'") }
+
+# The frame with another tag, and the check that fits it.
+sub forged
+{
+    my ($frame) = @_;
+    my $digits = substr $frame, 1, 28;
+    substr $digits, 20, 1, (substr($digits, 20, 1) + 1) % 10;
+    my $rest = 0;
+    $rest = ($rest * 10 + $_) % 97 for split //, $digits . '00';
+    return sprintf '*%s%02d#', $digits, 98 - $rest;
+}
+
+sub stop { my ($pair) = @_; $pair->{node}->stop; return }
+
+1;
