@@ -426,9 +426,14 @@ run(answerer *a, edge_line_options *line, edge_server *judging, edge_server *pos
 								   .n_tracks = EDGE_LINE_TRACKS,
 								   .seconds = options->memory,
 								   .batch_ms = options->batch_ms,
-								   .grace = options->grace };
-	edge_exit status;
-	uint64_t left;
+								   .grace = options->grace,
+								   .spool = options->spool,
+								   .spool_bytes = options->spool_bytes,
+								   .spool_free = options->spool_free,
+								   .spool_sync = options->spool_sync,
+								   .spool_pace = options->spool_pace };
+	edge_exit status = EDGE_EXIT_FAILED;
+	edge_exit posted;
 
 	snprintf(rate, sizeof(rate), "%d", line->sample_rate);
 	outbox.call = (edge_call){ .tenant = options->tenant,
@@ -442,7 +447,7 @@ run(answerer *a, edge_line_options *line, edge_server *judging, edge_server *pos
 	outbox.status = a->status = edge_status_new("answer", options->name, options->tenant);
 	a->judge = edge_judge_start(judging, options->tenant);
 	if (a->status != NULL && a->judge != NULL)
-		a->outbox = edge_outbox_start(&outbox);
+		a->outbox = edge_outbox_start(&outbox, &status);
 	line->judge = a->judge;
 	line->outbox = a->outbox;
 	if (a->outbox != NULL)
@@ -452,17 +457,15 @@ run(answerer *a, edge_line_options *line, edge_server *judging, edge_server *pos
 		if (a->outbox != NULL)
 			edge_outbox_stop(a->outbox);
 		edge_judge_stop(a->judge);
-		return edge_fail(EDGE_EXIT_FAILED, "out of memory");
+		return status != EDGE_EXIT_OK ? status : edge_fail(EDGE_EXIT_FAILED, "out of memory");
 	}
 	status = serve(a);
 	tell_all(a);
 	set_status(a, "ended");
 	edge_line_free(a->line);
-	left = edge_outbox_stop(a->outbox);
+	posted = edge_outbox_stop(a->outbox);
 	edge_judge_stop(a->judge);
-	if (left > 0)
-		return edge_fail(EDGE_EXIT_UNREACHABLE, "%" PRIu64 " packets were not posted", left);
-	return status;
+	return posted != EDGE_EXIT_OK ? posted : status;
 }
 
 edge_exit

@@ -28,15 +28,6 @@ edge_clock(void)
 	return now.tv_sec * SECOND + now.tv_nsec;
 }
 
-int64_t
-edge_wall_time(int64_t time)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000 - (edge_clock() - time) / 1000;
-}
-
 edge_audio_status
 edge_audio_say(edge_audio *audio, edge_audio_status status, const char *format, ...)
 {

@@ -166,7 +166,4 @@ edge_audio_say(edge_audio *audio, edge_audio_status status, const char *format, 
 /* CLOCK_BOOTTIME in nanoseconds: it is never set, and goes on while the machine sleeps. */
 extern int64_t edge_clock(void);
 
-/* Microseconds since 1970 of an edge_clock(), as the clock of the machine is now. */
-extern int64_t edge_wall_time(int64_t time);
-
 #endif /* EDGE_AUDIO_H */

@@ -173,9 +173,11 @@ static edge_exit
 begin(edge_server *server, const edge_call *call, const edge_track *tracks, int n)
 {
 	program_text names = { 0 };
-	const char *values[] = { call->id,		   call->direction, call->from,		   call->to,
-							 call->attributes, call->encoding,	call->sample_rate, NULL,
-							 call->tenant };
+	char started_at[24];
+	const char *values[] = {
+		call->id,		call->direction,   call->from, call->to,	 call->attributes,
+		call->encoding, call->sample_rate, NULL,	   call->tenant, NULL
+	};
 	PGresult *result = NULL;
 	edge_exit status;
 
@@ -184,12 +186,18 @@ begin(edge_server *server, const edge_call *call, const edge_track *tracks, int 
 		write_names(&names, tracks, n);
 		values[7] = names.data;
 	}
+	if (call->started_at != 0)
+	{
+		snprintf(started_at, sizeof(started_at), "%" PRId64, call->started_at);
+		values[9] = started_at;
+	}
 	status = names.failed
 				 ? edge_server_say(server, EDGE_EXIT_FAILED, "out of memory")
 				 : edge_server_query(server, &result,
 									 "SELECT mulberry.begin_call($1, $2, $3, $4, $5::jsonb, $6, "
-									 "$7::integer, $8::text[], NULL, $9)",
-									 9, values);
+									 "$7::integer, $8::text[], timestamptz 'epoch' + "
+									 "$10::bigint * interval '1 microsecond', $9)",
+									 10, values);
 	if (status == EDGE_EXIT_OK)
 		PQclear(result);
 	program_text_free(&names);

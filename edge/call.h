@@ -21,7 +21,8 @@ typedef struct edge_call
 	const char *attributes; /* JSON */
 	const char *encoding;	/* that it shall have */
 	const char *sample_rate;
-	bool whole; /* no tracks come to it later but those that it begins with */
+	int64_t started_at; /* microseconds since 1970; 0: when its first packet comes */
+	bool whole;			/* no tracks come to it later but those that it begins with */
 } edge_call;
 
 /* Sequences from first to last - 1 that have not arrived. */

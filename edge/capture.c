@@ -70,8 +70,7 @@ on_packet(void *arg, int64_t sequence, const uint8_t *data, size_t n)
 	capture *s = c->capture;
 	edge_packet packet = { .track = c->track,
 						   .sequence = sequence,
-						   .sent_at = edge_wall_time(s->call_time +
-													 sequence * EDGE_BLOCK_MS * INT64_C(1000000)),
+						   .time = s->call_time + sequence * EDGE_BLOCK_MS * INT64_C(1000000),
 						   .data = data,
 						   .n = n };
 
@@ -153,16 +152,16 @@ begin_with_what_was_kept(capture *s)
 	return true;
 }
 
-/* Whether a file has to wait, of which nothing must be dropped: it is not live. */
+/* Whether what is not live has to wait: a file for the database, so that nothing of it is dropped, a pipe only for the spool's disk. */
 static bool
 must_wait(const capture *s)
 {
 	edge_outbox_state posting;
 
-	if (s->traits.pace != EDGE_PACED_BY_NOBODY || s->traits.frames == 0)
+	if (s->traits.pace != EDGE_PACED_BY_NOBODY)
 		return false;
 	edge_outbox_look(s->outbox, &posting);
-	return posting.full;
+	return s->traits.frames == 0 ? posting.disk_full : posting.full;
 }
 
 /* Takes what is in the ring, or with "all" not set what there is room for; false: out of memory. */
@@ -203,12 +202,18 @@ tell(capture *s)
 	edge_recorder_state device;
 	edge_outbox_state posting;
 
+	char spool[128] = "";
+
 	edge_recorder_look(s->recorder, &device);
 	edge_outbox_look(s->outbox, &posting);
+	if (posting.has_spool)
+		snprintf(spool, sizeof(spool), "; spool %.1f MB, %" PRIu64 " records to be posted%s",
+				 (double) posting.spool_bytes / 1048576, posting.spool_unposted,
+				 posting.spool_error != 0 ? ", its disk takes nothing" : "");
 	fprintf(stderr,
 			"mulberry-edge: device %s, %s; heard %.3f s, lost %.3f s (overruns %u, suspends %u, "
 			"departures %u, late %" PRIu64 " samples); call %s; database %s; acknowledged %" PRIu64
-			", waiting %" PRIu64 ", dropped %" PRIu64 " packets%s%s\n",
+			", waiting %" PRIu64 ", dropped %" PRIu64 " packets%s%s%s\n",
 			s->traits.detail,
 			device.away	   ? "away"
 			: device.ended ? "ended"
@@ -217,7 +222,7 @@ tell(capture *s)
 			(double) s->lost / s->traits.sample_rate, device.overruns, device.suspends,
 			device.departures, device.late, s->in_call ? s->call_id : "none",
 			posting.connected ? "connected" : "away", posting.acknowledged, posting.waiting,
-			posting.dropped, posting.problem[0] == '\0' ? "" : "; ", posting.problem);
+			posting.dropped, spool, posting.problem[0] == '\0' ? "" : "; ", posting.problem);
 }
 
 /* For the row in the database. */
@@ -347,6 +352,11 @@ prepare(capture *s, edge_outbox_options *posting)
 	posting->seconds = options->memory;
 	posting->batch_ms = options->batch_ms;
 	posting->grace = options->grace;
+	posting->spool = options->spool;
+	posting->spool_bytes = options->spool_bytes;
+	posting->spool_free = options->spool_free;
+	posting->spool_sync = options->spool_sync;
+	posting->spool_pace = options->spool_pace;
 	return s->before == NULL ? edge_fail(EDGE_EXIT_FAILED, "out of memory") : EDGE_EXIT_OK;
 }
 
@@ -356,24 +366,23 @@ run(capture *s, edge_server *server)
 {
 	edge_outbox_options posting = { .server = server };
 	edge_exit status = prepare(s, &posting);
-	uint64_t left;
+	edge_exit posted;
 
 	if (status != EDGE_EXIT_OK)
 		return status;
 	s->status = posting.status = edge_status_new("capture", s->options->name, s->options->tenant);
-	if (s->status != NULL)
-		s->outbox = edge_outbox_start(&posting);
-	if (s->outbox == NULL)
+	if (s->status == NULL)
 		return edge_fail(EDGE_EXIT_FAILED, "out of memory");
+	s->outbox = edge_outbox_start(&posting, &status);
+	if (s->outbox == NULL)
+		return status;
 	fprintf(stderr, "mulberry-edge: recording: %s\n", s->traits.detail);
 	set_status(s, NULL);
 	status = serve(s);
 	tell(s);
 	set_status(s, "ended");
-	left = edge_outbox_stop(s->outbox);
-	if (left > 0)
-		return edge_fail(EDGE_EXIT_UNREACHABLE, "%" PRIu64 " packets were not posted", left);
-	return status;
+	posted = edge_outbox_stop(s->outbox);
+	return posted != EDGE_EXIT_OK ? posted : status;
 }
 
 edge_exit

@@ -13,6 +13,7 @@
 
 #include "commands.h"
 #include "core/audio/level.h"
+#include "keeper.h"
 #include "server.h"
 #include "status.h"
 
@@ -198,17 +199,32 @@ check_database(const edge_options *options)
 	return status == EDGE_EXIT_OK ? status : edge_fail(status, "%s", server.problem);
 }
 
+static edge_exit
+check_spool(const edge_options *options)
+{
+	char problem[512];
+	edge_exit status;
+
+	if (options->spool == NULL)
+		return EDGE_EXIT_OK;
+	status = edge_keeper_check(options->spool, options->spool_free, problem);
+	return status == EDGE_EXIT_OK ? status : edge_fail(status, "%s", problem);
+}
+
 edge_exit
 edge_check(const edge_options *options)
 {
 	const char *name = options->n_words > 1 ? options->word[1] : options->device;
 	edge_exit database = check_database(options);
+	edge_exit spool = check_spool(options);
 	edge_exit device = name == NULL ? edge_fail(EDGE_EXIT_USAGE, "no device is named")
 									: check_device(options, name);
 
 	check_power();
 	if (device != EDGE_EXIT_OK || database != EDGE_EXIT_OK)
 		return device != EDGE_EXIT_OK ? device : database;
+	if (spool != EDGE_EXIT_OK)
+		return spool;
 	if (warnings == 0)
 		printf("mulberry-edge: all is well\n");
 	return warnings == 0 ? EDGE_EXIT_OK : EDGE_EXIT_WARNINGS;

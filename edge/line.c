@@ -81,8 +81,7 @@ on_packet(void *arg, int64_t sequence, const uint8_t *data, size_t n)
 	edge_line *l = s->line;
 	edge_packet packet = { .track = s->track,
 						   .sequence = sequence,
-						   .sent_at = edge_wall_time(l->call_time +
-													 sequence * EDGE_BLOCK_MS * MILLISECOND),
+						   .time = l->call_time + sequence * EDGE_BLOCK_MS * MILLISECOND,
 						   .data = data,
 						   .n = n };
 

@@ -31,6 +31,8 @@ main(int argc, char **argv)
 	if (status != 0)
 		return status - 1;
 	signal(SIGPIPE, SIG_IGN);
+	/* a spool that may not grow is a full one */
+	signal(SIGXFSZ, SIG_IGN);
 	if (options.n_words == 0)
 		return options.check ? edge_check(&options)
 							 : edge_fail(EDGE_EXIT_USAGE, "needs a command, see --help");

@@ -11,6 +11,7 @@
 #include "core/modem/control.h"
 #include "exits.h"
 #include "program/settings.h"
+#include "spool.h"
 
 #define FIELD(field) offsetof(edge_options, field)
 
@@ -44,6 +45,16 @@ static const program_setting list[] = {
 	  "of a call; then capture begins another one, and answer hangs up [60]" },
 	{ "memory", PROGRAM_NUMBER, FIELD(memory), 0, 3600, 1,
 	  "seconds that may wait for the database; then the oldest are dropped [60]" },
+	{ "spool", PROGRAM_TEXT, FIELD(spool), 0, 0, 1,
+	  "capture, answer: directory that keeps what is not posted yet, over restarts, too [none]" },
+	{ "spool-size", PROGRAM_MEGABYTES, FIELD(spool_bytes), 0, 1048576, 2,
+	  "megabytes of it; then the oldest are dropped [256]" },
+	{ "spool-free", PROGRAM_NUMBER, FIELD(spool_free), 0, 90, 0,
+	  "percent of its disk that it leaves free [10]" },
+	{ "spool-pace", PROGRAM_NUMBER, FIELD(spool_pace), 0, 1000, 1,
+	  "seconds of audio a second that are posted of it, after what is live [5]" },
+	{ "spool-sync", PROGRAM_NUMBER, FIELD(spool_sync), 0, 60000, 20,
+	  "milliseconds until what is in it outlives the power [1000]" },
 	{ "batch", PROGRAM_NUMBER, FIELD(batch_ms), 0, 10000, 20,
 	  "milliseconds that a packet may wait for others [500]" },
 	{ "grace", PROGRAM_NUMBER, FIELD(grace), 0, 600, 0,
@@ -148,6 +159,10 @@ edge_options_read(edge_options *options, int argc, char **argv)
 							   .hangover = 20,
 							   .call_minutes = 60,
 							   .memory = 60,
+							   .spool_bytes = (size_t) 256 * 1024 * 1024,
+							   .spool_free = EDGE_SPOOL_FREE_PERCENT,
+							   .spool_pace = 5,
+							   .spool_sync = 1000,
 							   .batch_ms = 500,
 							   .grace = 10,
 							   .answers = 30,

@@ -36,11 +36,16 @@ typedef struct edge_options
 	bool complete;
 	int patience; /* seconds that the server may be away */
 
-	const char *name; /* of this edge, before the ids of its calls */
-	const char *gate; /* what a call begins with */
-	int hangover;	  /* seconds without it until the call is over */
-	int call_minutes; /* of a call, and then another one begins */
-	int memory;		  /* seconds that may wait for the database */
+	const char *name;  /* of this edge, before the ids of its calls */
+	const char *gate;  /* what a call begins with */
+	int hangover;	   /* seconds without it until the call is over */
+	int call_minutes;  /* of a call, and then another one begins */
+	int memory;		   /* seconds that may wait for the database */
+	const char *spool; /* directory; NULL: none */
+	size_t spool_bytes;
+	int spool_free; /* percent of its disk */
+	int spool_pace; /* seconds of audio a second */
+	int spool_sync; /* milliseconds */
 	int batch_ms;
 	int grace;
 	bool check; /* say whether it would work, and end */

@@ -1,16 +1,17 @@
 /*
  * poster.h
- *	  Packets of a call to ingest_packets(), in batches, each of which is a transaction.
+ *	  Packets of calls to whoever takes them: a database (poster_database.c).
  *
- * Several batches are under way at a time. A batch is kept until the server has answered it; when the session is lost,
- * those that it had not answered are sent again over the next one, where what had arrived after all is a duplicate, and
- * so acknowledged. Everything here waits.
+ * Much is under way at a time. A packet is kept until it has been answered; when the session is lost, those that had not been
+ * answered are sent again over the next one, where what had arrived after all is a duplicate, and so acknowledged.
+ * Everything here waits.
  */
 #ifndef EDGE_POSTER_H
 #define EDGE_POSTER_H
 
 #include <stdatomic.h>
 
+#include "call.h"
 #include "server.h"
 
 #define EDGE_POSTER_UNDER_WAY 4
@@ -18,22 +19,20 @@
 
 typedef struct edge_poster edge_poster;
 
+/* Texts stay where they are until it has been answered. */
 typedef struct edge_packet
 {
-	const char *call_id;
-	const char *track; /* NULL: the call's first */
+	const edge_call *call; /* with its encoding and rate, unless they are the database's to know */
+	const char *track;	   /* NULL: the call's first */
 	int64_t sequence;
 	int64_t sent_at; /* microseconds since 1970; 0: nobody knows */
+	int64_t time;	 /* edge_clock() of its first sample; 0: nobody knows */
 	const uint8_t *data;
 	size_t n;
 } edge_packet;
 
-/* What all packets of a poster have in common. Texts stay where they are. */
 typedef struct edge_poster_options
 {
-	const char *tenant;		 /* NULL: the role's */
-	const char *encoding;	 /* NULL: the call's */
-	const char *sample_rate; /* NULL: the call's */
 	int patience; /* seconds that the server may be away; -1: for ever, whatever it says but REFUSED */
 	const _Atomic int64_t *
 		deadline; /* edge_clock() after which nothing is waited for; 0: there is none yet; may be NULL */
@@ -53,20 +52,27 @@ typedef struct edge_poster_counters
 } edge_poster_counters;
 
 /* Over a session that is up, and stays the caller's while nothing is under way. NULL: out of memory. */
-extern edge_poster *edge_poster_new(edge_server *server, const edge_poster_options *options);
+extern edge_poster *
+edge_poster_to_database(edge_server *server, const edge_poster_options *options);
+
 extern void edge_poster_free(edge_poster *poster);
 
-/* Takes a packet, and sends when a batch is full. Anything but OK: no more of them, server->problem says why. */
+/* Takes a packet, and sends when there are enough. Anything but OK: no more of them, edge_poster_problem() says why. */
 extern edge_exit edge_poster_add(edge_poster *poster, const edge_packet *packet);
 
 /* Sends what has been added; waits until all of it has been answered. */
 extern edge_exit edge_poster_send(edge_poster *poster);
 extern edge_exit edge_poster_finish(edge_poster *poster);
 
-/*
- * Does something else over the session, when all that was sent has been answered, and again as long as the server is
- * away meanwhile.
- */
+/* What call.h has of a call, when all that was sent has been answered, and again as long as the server is away meanwhile. */
+extern edge_exit
+edge_poster_begin(edge_poster *poster, const edge_call *call, edge_track *tracks, int n);
+extern edge_exit edge_poster_describe(edge_poster *poster, const edge_call *call);
+extern edge_exit
+edge_poster_complete(edge_poster *poster, const edge_call *call, const edge_track *tracks,
+					 const int64_t *totals, int n, int64_t *missing);
+
+/* Does something else over the session with a database, the same way; over none nothing is done. */
 extern edge_exit
 edge_poster_run(edge_poster *poster, edge_exit (*what)(edge_server *server, void *arg), void *arg);
 
@@ -74,5 +80,8 @@ edge_poster_run(edge_poster *poster, edge_exit (*what)(edge_server *server, void
 extern uint64_t edge_poster_forget(edge_poster *poster);
 
 extern const edge_poster_counters *edge_poster_count(const edge_poster *poster);
+
+/* What failed last, in words. */
+extern const char *edge_poster_problem(const edge_poster *poster);
 
 #endif /* EDGE_POSTER_H */

@@ -61,7 +61,7 @@ on_packet(void *arg, int64_t sequence, const uint8_t *data, size_t n)
 {
 	channel *c = arg;
 	sender *s = c->sender;
-	edge_packet packet = { .call_id = s->call.id,
+	edge_packet packet = { .call = &s->call,
 						   .track = c->track->name,
 						   .sequence = c->track->first + sequence,
 						   .data = data,
@@ -104,7 +104,7 @@ end_progress(const sender *s)
 static edge_exit
 prepare(sender *s)
 {
-	edge_poster_options options = { .tenant = s->call.tenant, .patience = s->options->patience };
+	edge_poster_options options = { .patience = s->options->patience };
 	const char *names[EDGE_MAX_CHANNELS] = { NULL };
 	edge_exit status;
 
@@ -118,9 +118,9 @@ prepare(sender *s)
 		status = edge_call_begin(&s->server, &s->call, s->tracks, s->n);
 	if (status != EDGE_EXIT_OK)
 		return edge_fail(status, "%s", s->server.problem);
-	options.encoding = mb_encoding_name(s->tracks[0].encoding);
-	options.sample_rate = s->tracks[0].rate;
-	s->poster = edge_poster_new(&s->server, &options);
+	s->call.encoding = mb_encoding_name(s->tracks[0].encoding);
+	s->call.sample_rate = s->tracks[0].rate;
+	s->poster = edge_poster_to_database(&s->server, &options);
 	if (s->poster == NULL)
 		return edge_fail(EDGE_EXIT_FAILED, "out of memory");
 	for (int i = 0; i < s->n; i++)
@@ -186,18 +186,17 @@ send_all(sender *s)
 
 /* What there is to say when all of it is there. */
 static edge_exit
-describe_and_complete(edge_server *server, void *arg)
+describe_and_complete(sender *s)
 {
-	sender *s = arg;
 	int64_t totals[EDGE_MAX_CHANNELS] = { 0 };
 	edge_exit status = EDGE_EXIT_OK;
 
 	for (int i = 0; i < s->n; i++)
 		totals[i] = edge_packets_sequences(s->channels[i].packets);
 	if (s->n == 1 && s->tracks[0].name != NULL && !s->tracks[0].exists)
-		status = edge_call_describe(server, &s->call);
+		status = edge_poster_describe(s->poster, &s->call);
 	if (status == EDGE_EXIT_OK && s->options->complete)
-		status = edge_call_complete(server, &s->call, s->tracks, totals, s->n, &s->missing);
+		status = edge_poster_complete(s->poster, &s->call, s->tracks, totals, s->n, &s->missing);
 	return status;
 }
 
@@ -206,7 +205,7 @@ complete(sender *s)
 {
 	int64_t there = 0;
 	int64_t sent = (int64_t) edge_poster_count(s->poster)->sent;
-	edge_exit status = edge_poster_run(s->poster, describe_and_complete, s);
+	edge_exit status = describe_and_complete(s);
 
 	for (int i = 0; i < s->n; i++)
 		there += s->channels[i].there;

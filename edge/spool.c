@@ -361,7 +361,11 @@ edge_spool_look(const edge_spool *spool, edge_spool_state *state)
 	state->dropped = spool->dropped;
 	state->damaged = spool->damaged;
 	for (const spool_segment *segment = spool->oldest; segment != NULL; segment = segment->next)
+	{
 		state->segments++;
+		state->left += segment->left;
+		state->memory_left += segment->memory != NULL ? segment->left : 0;
+	}
 }
 
 /* A segment that an earlier process left, in its place in the list. */

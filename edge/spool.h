@@ -9,7 +9,7 @@
  * edge_spool_safe() says up to where. When the disk takes nothing, records go to memory, within a bound of their own,
  * and to disk when it is back. When a bound is reached, the oldest segment goes, and it is reported what was in it.
  *
- * One thread uses a spool. Nothing here waits but for the disk: not to be called from the thread that captures.
+ * One thread uses a spool at a time. Nothing here waits but for the disk: not to be called from the thread that captures.
  */
 #ifndef EDGE_SPOOL_H
 #define EDGE_SPOOL_H
@@ -26,7 +26,8 @@
 
 typedef enum edge_spool_event
 {
-	EDGE_SPOOL_DROPPED, /* for want of room, from "first" to "last" of a track */
+	/* for want of room, from "first" to "last" of a track; those among them that are in hand may get there yet */
+	EDGE_SPOOL_DROPPED,
 	EDGE_SPOOL_DAMAGED, /* bytes of a segment could not be read */
 	EDGE_SPOOL_TORN,	/* the same at its end, where it was being written when the power failed */
 	EDGE_SPOOL_DISK_LOST, /* records go to memory from now on */
@@ -71,6 +72,9 @@ typedef struct edge_spool_state
 	uint64_t disk_bytes;
 	uint64_t memory_bytes;
 	unsigned segments;
+	uint64_t
+		left; /* records that are not acknowledged, as far as segments have been looked through */
+	uint64_t memory_left; /* of these, in memory only */
 	bool disk_lost;
 	uint64_t dropped; /* records, since it was opened */
 	uint64_t damaged; /* bytes */
@@ -99,8 +103,14 @@ extern bool edge_spool_next(edge_spool *spool, mb_spool_record *record);
 /* The record is where it should be; a segment without others is deleted. Numbers that are not here are let pass. */
 extern void edge_spool_acknowledge(edge_spool *spool, uint64_t number);
 
+/* One is not in hand any more, and comes again if it is not acknowledged; false: it is not here. */
+extern bool edge_spool_let_go(edge_spool *spool, uint64_t number);
+
 /* Nothing is in hand any more: what was not acknowledged comes again. */
 extern void edge_spool_release(edge_spool *spool);
+
+/* The number of the record that is put next. */
+extern uint64_t edge_spool_number(const edge_spool *spool);
 
 /* What is due: writing through (now, with "at_once"), trying the disk again. now_us only grows. */
 extern void edge_spool_turn(edge_spool *spool, int64_t now_us, bool at_once);

@@ -82,6 +82,7 @@ extern bool spool_segment_scan(edge_spool *spool, spool_segment *segment);
 /* Whether the number is of this segment and its bit set; sets it. */
 extern bool spool_segment_has(const spool_segment *segment, const uint8_t *bits, uint64_t number);
 extern bool spool_segment_mark(spool_segment *segment, uint8_t *bits, uint64_t number);
+extern void spool_segment_clear(spool_segment *segment, uint8_t *bits, uint64_t number);
 
 /* spool_room.c: what goes when there is no room. */
 /* Drops the oldest segment on disk, or in memory; false when there is none but the one that is written. */

@@ -97,7 +97,8 @@ report_dropped(edge_spool *spool, spool_segment *segment)
 			outcome =
 				mb_spool_read(&spool->scan, bytes + done, got - done, &used, &record, &damage);
 			done += used;
-			if (outcome == MB_SPOOL_RECORD &&
+			/* what has no duration is no audio */
+			if (outcome == MB_SPOOL_RECORD && record.duration_us > 0 &&
 				!spool_segment_has(segment, segment->acknowledged, record.number))
 				add_loss(spool, losses, &n, &record);
 		} while (outcome != MB_SPOOL_MORE);

@@ -210,6 +210,15 @@ spool_segment_mark(spool_segment *segment, uint8_t *bits, uint64_t number)
 	return true;
 }
 
+void
+spool_segment_clear(spool_segment *segment, uint8_t *bits, uint64_t number)
+{
+	uint64_t place;
+
+	if (place_of(segment, number, &place))
+		bits[place / 8] &= (uint8_t) ~(1 << place % 8);
+}
+
 static void
 report_loss(edge_spool *spool, const spool_segment *segment, const mb_spool_loss *loss)
 {
@@ -248,8 +257,7 @@ take_back(edge_spool *spool, spool_segment *segment)
 	{
 		if (!spool_segment_has(segment, segment->acknowledged, number))
 			continue;
-		segment->acknowledged[(number - segment->first) / 8] &=
-			(uint8_t) ~(1 << (number - segment->first) % 8);
+		spool_segment_clear(segment, segment->acknowledged, number);
 		segment->left++;
 	}
 }

@@ -87,6 +87,32 @@ edge_spool_acknowledge(edge_spool *spool, uint64_t number)
 		spool_remove(spool, segment);
 }
 
+bool
+edge_spool_let_go(edge_spool *spool, uint64_t number)
+{
+	bool found = false;
+
+	for (spool_segment *segment = spool->oldest; segment != NULL; segment = segment->next)
+	{
+		if (!segment->scanned || number > segment->last ||
+			!spool_segment_has(segment, segment->in_hand, number) ||
+			spool_segment_has(segment, segment->acknowledged, number))
+			continue;
+		spool_segment_clear(segment, segment->in_hand, number);
+		found = true;
+	}
+	/* it may lie before where reading stands */
+	if (found)
+		read_from(spool, NULL);
+	return found;
+}
+
+uint64_t
+edge_spool_number(const edge_spool *spool)
+{
+	return spool->next;
+}
+
 void
 edge_spool_release(edge_spool *spool)
 {

@@ -7,7 +7,7 @@ use warnings;
 use File::Temp qw(tempdir);
 use FindBin;
 use lib "$FindBin::RealBin/lib";
-use IPC::Run;
+use Mulberry::Capture;
 use Mulberry::Cluster;
 use Mulberry::Edge;
 use PostgreSQL::Test::Cluster;
@@ -15,39 +15,20 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $programs = $ENV{MULBERRY_PROGRAMS} // "$FindBin::RealBin/..";
 my $dir = tempdir(CLEANUP => 1);
 my $node = mulberry_cluster('edge_capture', preload => 0);
 sub sql { return $node->safe_psql('postgres', shift) }
 sql(q{CREATE ROLE pi LOGIN; SELECT mulberry.grant_access('pi', 'ingest')});
 my $database = $node->connstr('postgres') . ' user=pi';
 
-# A card of its own for each test, so that its samples begin anew.
-sub card
-{
-    my ($name, %option) = @_;
-    mkdir "$dir/$name";
-    my $settings = join ' ', map { "$_ $option{$_}" } keys %option;
-    spew_raw("$dir/$name.conf", "</usr/share/alsa/alsa.conf>\npcm_type.fakemic { lib \"$programs/build/libfakemic.so\" }\n"
-            . "pcm.mic { type fakemic dir \"$dir/$name\" $settings }\n");
-    $ENV{ALSA_CONFIG_PATH} = "$dir/$name.conf";
-    return "$dir/$name";
-}
-
-sub touch { spew_raw($_[0], '') }
-
 # Begins to capture; the calls that come of it have ids that begin with the name.
 sub capture
 {
     my ($name, @flags) = @_;
-    my $self = { name => $name, err => '' };
-    $self->{run} = IPC::Run::start([ $edge, 'capture', 'alsa:mic', '--name', $name, '--database', $database, '--batch', 100, '--grace', 300, '--call-encoding', 's16le', @flags ],
-        '<', \'', '>', \my $out, '2>', \$self->{err});
-    $self->{pid} = $self->{run}{KIDS}[0]{PID};
-    return $self;
+    return start_capture($name, 'alsa:mic', '--name', $name, '--database', $database, '--batch', 100, '--grace', 300, '--call-encoding', 's16le', @flags);
 }
 
-# Waits until the server has so many packets more than it had, or until a line was said.
+# Waits until the server has so many packets more than it had.
 sub wait_for_packets
 {
     my ($self, $more) = @_;
@@ -56,58 +37,17 @@ sub wait_for_packets
     wait_for_true($node, "SELECT ($count) >= $now + $more", "$more more packets have come");
 }
 
-sub wait_for_line
-{
-    my ($self, $pattern) = @_;
-    my $until = time + $PostgreSQL::Test::Utils::timeout_default;
-    while ($self->{err} !~ $pattern)
-    {
-        die "waited in vain for $pattern: $self->{err}" if time > $until || !$self->{run}->pumpable;
-        $self->{run}->pump_nb;
-        sleep 0.05;
-    }
-}
-
-sub finish
-{
-    my ($self, $signal) = @_;
-    kill $signal, $self->{pid} if $signal;
-    $self->{run}->finish;
-    my $status = $self->{run}->result(0);
-    diag "$self->{name}: $self->{err}" if $status != 0;
-    return $status;
-}
-
-# What the packets of a track say of themselves: how many whole ones there are, how many different places they have against
-# the card's clock, and by how many samples the farthest of them is off the first.
-my %inverse = do { my %i; for (0 .. 65535) { my $v = $_ * 7919 % 65536; $i{ $v > 32767 ? $v - 65536 : $v } = $_ } %i };
+# What the packets of a track say of themselves.
 sub places
 {
     my ($name, $track) = @_;
-    my ($packets, $mixed, $farthest, $first, %shifts) = (0, 0, 0);
-    foreach my $line (split "\n", sql("SELECT sequence, encode(data, 'hex') FROM mulberry.call_packets WHERE call_id LIKE '$name-%'" . ($track ? " AND track = '$track'" : '') . ' ORDER BY sequence'))
-    {
-        my ($sequence, $hex) = split /\|/, $line;
-        my @samples = unpack 's<*', pack 'H*', $hex;
-        @samples = map { -1 - $_ } @samples if ($track // '') eq 'right';
-        my @own = map { ($inverse{ $samples[$_] } - 160 * $sequence - $_) % 65536 } 0 .. $#samples;
-        my %own = map { $_ => 1 } @own;
-        if (keys %own > 1) { $mixed++; next }    # at an end of a gap, in part silence
-        $packets++;
-        $first //= $own[0];
-        $shifts{ $own[0] }++;
-        my $off = ($own[0] - $first + 32768) % 65536 - 32768;
-        $farthest = $off if abs $off > abs $farthest;
-    }
-    return { packets => $packets, mixed => $mixed, shifts => scalar keys %shifts, farthest => $farthest };
+    return places_of(sql("SELECT sequence, encode(data, 'hex') FROM mulberry.call_packets WHERE call_id LIKE '$name-%'" . ($track ? " AND track = '$track'" : '') . ' ORDER BY sequence'),
+        ($track // '') eq 'right');
 }
-
-# What the status says that was told last.
-sub last_told { my ($self, $pattern) = @_; my ($line) = reverse grep { /$pattern/ } split "\n", $self->{err}; return $line =~ $pattern }
 
 # Whether the machine was so busy that a second of the card's buffer was not enough, by the card itself, or the ring. Only
 # then may something be missing.
-sub machine_lost { my ($self) = @_; return -e "$dir/$self->{name}/late" || (last_told($self, qr/late (\d+) samples/))[0] > 0 }
+sub machine_lost { my ($self) = @_; return -e "$cards/$self->{name}/late" || (last_told($self, qr/late (\d+) samples/))[0] > 0 }
 sub lost { my ($self) = @_; return (last_told($self, qr/lost ([\d.]+) s/))[0] }
 
 sub status_of { my ($name) = @_; return sql("SELECT state || ' ' || missing_count FROM mulberry.call_status WHERE call_id LIKE '$name-%'") }
