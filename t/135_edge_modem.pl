@@ -74,6 +74,7 @@ sub spoken
     $modem->start($program, 'sim7600', $modem->{name}, "pcm-tty:$modem->{pcm_name}", 1, 'allowed=+1555*,+49123', 'watchdog=8000');
     ok($modem->says(qr/^ready/), 'the modem is made ready, though it echoes and its lines come in pieces');
     is(scalar(grep { $_ eq 'AT+CLIP=1' } @{ $modem->{commands} }), 1, 'each command once');
+    ok($modem->told(qr/^AT\+CHUP$/), 'a call that was left up when its program was killed is ended');
 
     # somebody else
     $modem->say("\r\nRING\r\n\r\n+CLIP: \"+1666\",145\r\n");
@@ -157,6 +158,7 @@ sub spoken
     symlink $modem->{name}, $link or die;
     $modem->start($program, 'quectel', $link, "pcm-tty:$modem->{pcm_name}", 1, 'answers=2', 'init=ATE0', 'watchdog=60000');
     ok($modem->says(qr/^ready/), 'another modem');
+    ok($modem->told(qr/^AT\+CHUP$/), 'which has no call that was left up');
     $modem->say("\r\nRING\r\n");
     ok($modem->says(qr/^called $/), 'is answered without knowing who calls');
     ok($modem->says(qr/^second 2$/), 'and heard');
@@ -183,6 +185,7 @@ sub spoken
     symlink $name, $link or die;
     ok($modem->says(qr/^restarted/), 'a port that is gone is noticed');
     ok($modem->says(qr/^ready/), 'and the modem is made ready when it is back');
+    ok($modem->told(qr/^AT\+CHUP$/), 'and hung up');
 
     # the limit
     $modem->say("\r\nRING\r\n\r\n+CLIP: \"+1\",145\r\n");
@@ -263,6 +266,7 @@ sub spoken
     ];
     $modem->start($program, 'v253', $modem->{name}, "v253:$modem->{name}", 256, 'allowed=5551234', 'watchdog=60000');
     ok($modem->says(qr/^ready/), 'a landline modem');
+    ok($modem->told(qr/^ATH$/), 'which has no call that was left up');
     $modem->say("\r\nRING\r\n\r\nDATE=0321\r\nTIME=1405\r\nNMBR=5551234\r\nNAME=OK\r\n");
     my $turns = 0;
     $modem->until(sub { $turns++ > 100 });
@@ -288,6 +292,26 @@ sub spoken
     my $heard = heard($modem);
     is($heard->{breaks}, 0, 'no sample was taken for a code, and no code for a sample');
     ok($modem->told(qr/^ATH$/), 'it hangs up');
+
+    # the program is killed while it hears, and while it speaks: the modem is in its stream, and off the hook
+    for my $case (['hears', ''], ['speaks', 'play 2000'])
+    {
+        my ($what, $order) = @$case;
+        ok($modem->told(qr/^AT\+FCLASS=8$/), 'it is idle');
+        $modem->say("\r\nRING\r\n\r\nDATE=0321\r\nTIME=1405\r\nNMBR=5551234\r\n\r\nRING\r\n");
+        ok($modem->says(qr/^second 1$/), "a call of a program that $what");
+        $modem->order($order) if $order;
+        ok($modem->told(qr/^AT\+VTX$/), 'it begins to') if $order;
+        $modem->until(sub { length $state{heard} > 8000 }) if $order;
+        kill 'KILL', $modem->{pid};
+        waitpid $modem->{pid}, 0;
+        ok($modem->{stream}, 'when it is killed the modem is in its stream');
+        $modem->{lines} = [];
+        @$modem{qw(seen text ended)} = (0, '', 0);
+        $modem->start($program, 'v253', $modem->{name}, "v253:$modem->{name}", 256, 'watchdog=60000');
+        ok($modem->says(qr/^ready/), 'the next one has it ready');
+        ok($modem->told(qr/^ATH$/), 'and hung up');
+    }
     is($modem->stop, 0, 'the program ends in order');
 }
 

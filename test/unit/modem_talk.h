@@ -103,6 +103,18 @@ talk_was(talk *talk, const char *file, int line, const char *expected)
 
 #define was(talk, expected) talk_was(talk, __FILE__, __LINE__, expected)
 
+/* Behind the commands of its init it is told to end a call that somebody may have left. */
+static void
+talk_made_ready(talk *talk)
+{
+	while (talk->modem.pending && talk->modem.state == MB_MODEM_STARTING)
+	{
+		talk->log[0] = '\0';
+		talk_say(talk, "OK|");
+	}
+	was(talk, "! ready");
+}
+
 /* A modem of that profile, with an init of one command, ready. */
 static void
 talk_begin(talk *talk, const char *profile)
@@ -119,9 +131,15 @@ talk_begin(talk *talk, const char *profile)
 	talk->now = 5000000;
 	mb_at_begin(&talk->at);
 	mb_modem_begin(&talk->modem, talk->now);
+	if (talk->profile.shielded)
+	{
+		was(talk, "> \x10\x03\x10!");
+		talk_say(talk, "ERROR|\x10\x03OK|");
+		talk_wait(talk, 1000);
+	}
 	was(talk, "> AT");
 	talk_say(talk, "AT|OK|");
-	was(talk, "! ready");
+	talk_made_ready(talk);
 }
 
 /* From ringing to audio, of a SIM7600. */

@@ -17,7 +17,10 @@ it_is_made_ready(void)
 	talk_say(&talk, "ERROR|");
 	talk_say(&talk, "+ASK: 1|OK|");
 	talk_say(&talk, "OK|");
-	was(&talk, "> ATE0; > AT+ODD; > AT+ASK; > AT+LAST; ! ready");
+	was(&talk, "> ATE0; > AT+ODD; > AT+ASK; > AT+LAST; > AT+CHUP");
+	/* there is no call that somebody has left */
+	talk_say(&talk, "ERROR|");
+	was(&talk, "! ready");
 	check_int(talk.modem.state, MB_MODEM_IDLE);
 	/* a result that nobody asked for is nothing */
 	talk_say(&talk, "OK|ERROR|");
@@ -49,7 +52,8 @@ it_is_tried_again(void)
 	talk_wait(&talk, 8000);
 	talk_say(&talk, "OK|");
 	talk_say(&talk, "+B: 1|OK|");
-	was(&talk, "> AT+A; > AT+B; ! ready");
+	was(&talk, "> AT+A; > AT+B; > AT+CHUP");
+	talk_made_ready(&talk);
 }
 
 static void
@@ -284,7 +288,8 @@ answers_an_hour_are_limited(void)
 	/* also when the modem was away meanwhile */
 	mb_modem_begin(&talk.modem, talk.now);
 	talk_say(&talk, "OK|");
-	was(&talk, "> AT; ! ready");
+	was(&talk, "> AT; > AT+CHUP");
+	talk_made_ready(&talk);
 	/* an hour after the first */
 	talk_wait(&talk, 3600000 - 1800000 - 13000 - 1);
 	talk_say(&talk, "RING|+CLIP: \"+1555\",145|");
@@ -386,20 +391,21 @@ a_modem_that_begins_anew(void)
 	was(&talk, "> AT");
 	/* with its echo on again */
 	talk_say(&talk, "AT|OK|");
-	was(&talk, "! ready");
+	talk_made_ready(&talk);
 	/* while it is being made ready */
 	mb_modem_begin(&talk.modem, talk.now);
 	talk_say(&talk, "RDY|");
 	talk_wait(&talk, 1000);
 	was(&talk, "> AT; > AT");
 	talk_say(&talk, "OK|");
-	was(&talk, "! ready");
+	talk_made_ready(&talk);
 	/* between a command and its OK, which never comes */
 	talk_say(&talk, "RING|+CLIP: \"+1555\",145|RDY|");
 	was(&talk, "> ATA; ! restarted");
 	talk_wait(&talk, 1000);
 	talk_say(&talk, "OK|");
-	was(&talk, "> AT; ! ready");
+	was(&talk, "> AT; > AT+CHUP");
+	talk_made_ready(&talk);
 }
 
 static void
@@ -430,7 +436,8 @@ the_second_call_has_no_audio(void)
 	talk_say(&talk, "RDY|+CPIN: READY|");
 	talk_wait(&talk, 1000);
 	talk_say(&talk, "OK|");
-	was(&talk, "> AT; ! ready");
+	was(&talk, "> AT; > AT+CHUP");
+	talk_made_ready(&talk);
 	talk_call(&talk);
 }
 

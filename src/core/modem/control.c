@@ -27,6 +27,8 @@
 #define RESET_MS (60 * SECOND)
 #define LEAST_BACKOFF (2 * SECOND)
 #define MOST_BACKOFF (60 * SECOND)
+/* DLE ETX ends what is spoken, DLE ! what is heard; in command mode it is a line that means nothing. */
+#define END_OF_STREAM "\x10\x03\x10!"
 
 static void
 tell(mb_modem *modem, mb_modem_what what, const char *text)
@@ -84,7 +86,8 @@ make_ready(mb_modem *modem, int64_t now)
 {
 	enter(modem, MB_MODEM_STARTING, NEVER);
 	modem->pending = false;
-	run(modem, modem->profile->init, NULL, now);
+	/* whoever had the modem before may have left a call up, and nobody would ever end it */
+	run(modem, modem->profile->init, modem->profile->hang_up, now);
 }
 
 /* Tries to make the modem ready, later. */
@@ -102,6 +105,13 @@ mb_modem_begin(mb_modem *modem, int64_t now)
 	modem->backoff = LEAST_BACKOFF;
 	modem->rings = 0;
 	modem->spoilt = false;
+	if (modem->profile->shielded)
+	{
+		/* it may still speak or hear for whoever had it before, and takes no commands then */
+		modem->send(modem->context, END_OF_STREAM);
+		make_ready_later(modem, SETTLE_MS, now);
+		return;
+	}
 	make_ready(modem, now);
 }
 

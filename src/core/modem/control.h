@@ -27,8 +27,9 @@ typedef struct mb_modem_profile
 	const char *reset; /* of the modem, when it no longer gives audio */
 	bool
 		says_begin; /* the voice path is there when MB_AT_CALL_BEGIN says so, not with the result of answer */
-	bool refuses; /* a call that is not wanted is hung up; else it rings in vain */
-	int rings;	  /* after which it is known who calls */
+	bool refuses;  /* a call that is not wanted is hung up; else it rings in vain */
+	bool shielded; /* audio comes and goes on the port of commands */
+	int rings;	   /* after which it is known who calls */
 } mb_modem_profile;
 
 /* sim7600, quectel, v253; NULL for another name. A copy of one is where a custom profile begins. */

@@ -51,6 +51,7 @@ static const mb_modem_profile profiles[] = {
 		.reset = "ATZ",
 		.says_begin = false,
 		.refuses = false,
+		.shielded = true,
 		.rings = 2,
 	},
 };
