@@ -69,16 +69,19 @@ typedef struct mb_ledger_item
 	bool asks;		/* ends with a question mark */
 	bool complete;	/* ms is what it has */
 	bool clearing;	/* waits for where the clear cut */
+	bool done;		/* it is known how much was heard */
 	bool cut;		/* its audio ended before its end */
+	bool dropped;	/* no more of it is to be played */
 	uint16_t text;	/* first byte in texts */
 	uint16_t bytes; /* of text */
 	uint16_t point; /* first of its points */
 	uint16_t points;
-	int32_t ms;	   /* length, or what is known of it */
-	int32_t from;  /* where in it its audio on the queue begins */
-	int32_t sent;  /* to where it was sent */
-	int32_t start; /* of "from", on the queue; -1: nothing was sent */
-	int32_t heard; /* to where it was heard, for certain */
+	int32_t ms;		/* length, or what is known of it */
+	int32_t from;	/* where in it its audio on the queue begins */
+	int32_t sent;	/* to where it was sent */
+	int32_t start;	/* of "from", on the queue; -1: nothing was sent */
+	int32_t heard;	/* to where it was heard, for certain */
+	int32_t length; /* of one that was cut short, as it was to be; 0: not known */
 } mb_ledger_item;
 
 typedef struct mb_ledger_mark
@@ -98,6 +101,8 @@ typedef struct mb_ledger_queue
 	int32_t anchor_at; /* on the clock, possibly to come */
 	int32_t anchor;	   /* position then */
 	int32_t confirmed; /* position that marks have told */
+	bool paused;	   /* by the peer, from then on */
+	int32_t paused_at;
 } mb_ledger_queue;
 
 typedef struct mb_ledger
@@ -121,6 +126,7 @@ typedef struct mb_ledger
 	bool burst;			/* marks have come back since, of which these may be its beginning */
 	int32_t burst_from;
 	int32_t burst_to;
+	int32_t burst_first; /* positions of the first and the last mark of it */
 	int32_t burst_position;
 
 	int32_t round_trip;
@@ -172,8 +178,19 @@ extern bool mb_ledger_tick(mb_ledger *ledger, int32_t burst_wait, int32_t overdu
 /* All of a generation that was not sent is not going to be; what was sent and not cleared still plays. */
 extern void mb_ledger_drop(mb_ledger *ledger, uint32_t generation);
 
-/* Puts back what was not heard of a generation that was cleared, so that it is sent again. */
-extern void mb_ledger_rewind(mb_ledger *ledger, uint32_t generation, uint16_t *number, int32_t *ms);
+/*
+ * Puts back what was not heard of a generation that was cleared, so that it is sent again, from the
+ * word on that was being said: item and place where it begins.  False when nothing is left.
+ */
+extern bool mb_ledger_rewind(mb_ledger *ledger, uint32_t generation, uint16_t *number, int32_t *ms);
+
+/* The first that was not sent of a generation: where feeding stopped.  False when there is none. */
+extern bool
+mb_ledger_unsent(const mb_ledger *ledger, uint32_t generation, uint16_t *number, int32_t *ms);
+
+/* The peer was told to pause, and to go on. */
+extern void mb_ledger_pause(mb_ledger *ledger, int32_t clock);
+extern void mb_ledger_continue(mb_ledger *ledger, int32_t clock);
 
 /* Where the peer is, as far as can be known now. */
 extern int32_t mb_ledger_position(const mb_ledger *ledger, int32_t clock);
@@ -181,11 +198,15 @@ extern int32_t mb_ledger_position(const mb_ledger *ledger, int32_t clock);
 /* ms that were sent and not played by now; with marks, until the last has come back, at least 1. */
 extern int32_t mb_ledger_left(const mb_ledger *ledger, int32_t clock);
 
-/* The item that is heard now, or NULL; with how much of it is left of what is known. */
-extern const mb_ledger_item *mb_ledger_now(const mb_ledger *ledger, int32_t clock, int32_t *left);
+/* True while there are items of a generation. */
+extern bool mb_ledger_has(const mb_ledger *ledger, uint32_t generation);
 
-/* The last item that was sent of a generation, or NULL. */
-extern const mb_ledger_item *mb_ledger_last(const mb_ledger *ledger, uint32_t generation);
+/* The item that is heard now, or comes next on the queue; NULL: none. */
+extern const mb_ledger_item *mb_ledger_now(const mb_ledger *ledger, int32_t clock);
+
+/* True when what is known of a generation ends with a question; *left is what is still to be heard of it. */
+extern bool
+mb_ledger_asks(const mb_ledger *ledger, uint32_t generation, int32_t clock, int32_t *left);
 
 /* Its text; not ended by a NUL. */
 extern const char *mb_ledger_text(const mb_ledger *ledger, const mb_ledger_item *item);
@@ -198,8 +219,8 @@ extern int32_t
 mb_ledger_word_start(const mb_ledger *ledger, const mb_ledger_item *item, int32_t ms);
 
 /*
- * The first item of which it is known what was heard of it: all, or up to its cut; nothing
- * of one that was dropped before it was sent.  NULL: none yet.  mb_ledger_take() takes it away.
+ * The first item of which it is known what was heard of it: all, or, once it was dropped, up to its
+ * cut; nothing of one that was not sent.  NULL: none yet.  mb_ledger_take() takes it away.
  * With marks something is heard for certain only when one has come back from behind it.
  */
 extern const mb_ledger_item *mb_ledger_settled(const mb_ledger *ledger);
