@@ -81,7 +81,7 @@ typedef struct mb_ledger_item
 	int32_t sent;	/* to where it was sent */
 	int32_t start;	/* of "from", on the queue; -1: nothing was sent */
 	int32_t heard;	/* to where it was heard, for certain */
-	int32_t length; /* of one that was cut short, as it was to be; 0: not known */
+	int32_t length; /* of one that was cut short, as it was to be; -1: not known, 0: ms is it */
 } mb_ledger_item;
 
 typedef struct mb_ledger_mark
@@ -197,6 +197,10 @@ extern int32_t mb_ledger_position(const mb_ledger *ledger, int32_t clock);
 
 /* ms that were sent and not played by now; with marks, until the last has come back, at least 1. */
 extern int32_t mb_ledger_left(const mb_ledger *ledger, int32_t clock);
+
+/* The item of a number, or NULL. */
+extern const mb_ledger_item *
+mb_ledger_item_of(const mb_ledger *ledger, uint32_t generation, uint16_t number);
 
 /* True while there are items of a generation. */
 extern bool mb_ledger_has(const mb_ledger *ledger, uint32_t generation);

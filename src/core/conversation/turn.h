@@ -34,6 +34,10 @@
 #define MB_TURN_TEXT_ROOM 2048
 #define MB_TURN_PARTIAL_ROOM 1024
 
+/* A piece with a longer text, or more times, is refused and counted. */
+#define MB_TURN_PIECE_ROOM 512
+#define MB_TURN_PIECE_POINTS 64
+
 /* What was heard in a frame; activity.h finds it out. */
 #define MB_FRAME_ACTIVE 1
 #define MB_FRAME_VOICED 2

@@ -30,7 +30,8 @@ typedef struct mb_turn
 	bool framed;	  /* a frame has come */
 	int32_t frame_at; /* the last one */
 	uint32_t media_ms;
-	int32_t media_offset; /* from its stamps to the clock */
+	uint32_t media_base;  /* stamp of the first of this counting */
+	int32_t media_offset; /* and the clock then */
 	bool media_lost;
 
 	/* what is heard */
@@ -88,6 +89,7 @@ typedef struct mb_turn
 	bool replies; /* it is a reply to a turn */
 	mb_item_kind say_kind;
 	bool ended;		 /* all pieces are known */
+	bool failed;	 /* there will be none */
 	bool sent;		 /* something of it */
 	bool sent_reply; /* and not only a filler */
 	int32_t play_at; /* the first of that */

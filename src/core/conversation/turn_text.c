@@ -359,3 +359,13 @@ mb_text_words_hash(const char *text, size_t n)
 	}
 	return hash;
 }
+
+uint32_t
+mb_text_fitting(const char *text, uint32_t n, uint32_t room)
+{
+	if (n <= room)
+		return n;
+	while (room > 0 && ((unsigned char) text[room] & 0xC0) == 0x80)
+		room--;
+	return room;
+}

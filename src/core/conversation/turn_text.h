@@ -41,6 +41,9 @@ extern bool mb_text_repeats(const char *text, size_t n, const char *spoken, size
 /* A number that is the same for texts with the same words, whatever is between them. */
 extern uint32_t mb_text_words_hash(const char *text, size_t n);
 
+/* As many of n bytes as have room, whole characters. */
+extern uint32_t mb_text_fitting(const char *text, uint32_t n, uint32_t room);
+
 /* True when a text, without spaces and quotes behind it, ends with a question mark. */
 extern bool mb_text_asks(const char *text, size_t n);
 
