@@ -160,6 +160,8 @@ track_floors(mb_vad *vad, double power, double band)
 {
 	bool silent = power < vad->silence_power;
 
+	if (vad->floor_held)
+		return;
 	track_floor(vad, &vad->floor, power, silent);
 	track_floor(vad, &vad->band_floor, band, silent);
 	if (!silent)
@@ -183,7 +185,7 @@ report(mb_vad *vad, mb_vad_event_kind kind)
 		vad->options.on_event(vad->options.arg, &event);
 }
 
-/* Why a frame of these powers is active.  Pitch is looked for only where energy does not decide. */
+/* Why a frame of these powers is active.  Pitch is looked for only where energy does not decide, or somebody wants to know. */
 static mb_vad_reason
 judge(const mb_vad *vad, double power, double band, double *voicing)
 {
@@ -192,11 +194,14 @@ judge(const mb_vad *vad, double power, double band, double *voicing)
 	*voicing = -1;
 	if (power < vad->min_power)
 		return MB_VAD_QUIET;
+	if (vad->options.voicing)
+		*voicing = mb_vad_voicing(vad);
 	if (power >= vad->floor.power * factor)
 		return MB_VAD_ENERGY;
 	if (band >= vad->band_floor.power * factor * BAND_FACTOR)
 		return MB_VAD_BAND;
-	*voicing = mb_vad_voicing(vad);
+	if (!vad->options.voicing)
+		*voicing = mb_vad_voicing(vad);
 	if (*voicing >= (vad->suspected ? VOICED_ON : VOICED_START) &&
 		band >= vad->band_floor.power * VOICED_FACTOR)
 		return MB_VAD_VOICED;
@@ -294,6 +299,15 @@ mb_vad_flush(mb_vad *vad)
 	if (vad->speaking)
 		report(vad, MB_VAD_SPEECH_ENDED);
 	reset(vad);
+}
+
+void
+mb_vad_hold_floor(mb_vad *vad, bool hold)
+{
+	/* a frame that waited for the next one to be counted has none */
+	if (hold && !vad->floor_held)
+		vad->floor.pending = vad->band_floor.pending = -1;
+	vad->floor_held = hold;
 }
 
 bool

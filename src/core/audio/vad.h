@@ -79,7 +79,8 @@ typedef struct mb_vad_frame
 	double floor_dbfs;		/* under it */
 	double band_dbfs;		/* of the band of voices */
 	double band_floor_dbfs; /* under it */
-	double voicing;			/* 0 … 1; -1 where nobody asked, because energy decided */
+	double
+		voicing; /* 0 … 1; -1 where nobody asked, because energy decided or the level is too low */
 } mb_vad_frame;
 
 typedef void (*mb_vad_frame_callback)(void *arg, const mb_vad_frame *frame);
@@ -94,6 +95,7 @@ typedef struct mb_vad_options
 	double min_dbfs;				/* quieter is never speech; -90 … 0 */
 	int start_ms;					/* activity until speech has started; 20 … 1000 */
 	int hangover_ms;				/* silence until it has ended; 20 … 10000 */
+	bool voicing;					/* is measured of every active frame, for on_frame */
 	mb_vad_callback on_event;		/* may be NULL, for who only asks for the state */
 	mb_vad_frame_callback on_frame; /* may be NULL; before on_event */
 	void *arg;
@@ -132,6 +134,7 @@ typedef struct mb_vad
 	double off_factor;
 	double min_power;
 	double silence_power; /* quieter frames do not enter the floor */
+	bool floor_held;	  /* none do */
 
 	/* what the frame being filled has passed */
 	mb_vad_filter high_pass[2];
@@ -179,6 +182,9 @@ extern void mb_vad_feed(mb_vad *vad, const int16_t *samples, size_t n);
  * started.  Afterwards the detector is as after mb_vad_init().
  */
 extern void mb_vad_flush(mb_vad *vad);
+
+/* Holds the floors where they are, or lets them follow again: while something is heard that is no noise of the line. */
+extern void mb_vad_hold_floor(mb_vad *vad, bool hold);
 
 /* True from "speech started" to "speech ended". */
 extern bool mb_vad_speaking(const mb_vad *vad);

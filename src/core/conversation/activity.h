@@ -36,8 +36,9 @@ typedef struct mb_echo
 	float out_squares[MB_ECHO_LAGS];
 	float products[MB_ECHO_LAGS];
 
-	int lag;	/* frames; -1: not known */
-	float gain; /* amplitude in for amplitude out */
+	int lag;	 /* frames; -1: not known */
+	bool absent; /* nothing of ours comes back */
+	float gain;	 /* amplitude in for amplitude out */
 } mb_echo;
 
 typedef struct mb_activity_options
@@ -48,7 +49,7 @@ typedef struct mb_activity_options
 	double noisy_dbfs;	  /* a floor above is a noisy line; -90 … 0 */
 } mb_activity_options;
 
-/* The detector's, 6 dB, 12 dB, -38 dBFS (which is -35 dBm0). */
+/* The detector's, 6 dB, 12 dB, -38 dBFS (about -35 dBm0). */
 extern const mb_activity_options mb_activity_default_options;
 
 /* A frame of 20 ms that has been judged. */
