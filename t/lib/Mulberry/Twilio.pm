@@ -1,8 +1,8 @@
 # A stand-in for Twilio, for tests only: the REST API of 2010-04-01 as far as calls and
 # recordings need it, over HTTP on loopback; calls that execute the TwiML they are given;
 # signed webhooks.  What is played goes as audio (Mulberry::Line) to a cluster that plays the
-# edge, whose tones come back as audio and are heard by multimon-ng.  Webhooks are
-# delivered by calling handle_twilio_webhook() in SQL, because there is no gateway yet.
+# edge, whose tones come back as audio and are heard by multimon-ng; or over a line in real time to a sound
+# card.  Webhooks are delivered by calling handle_twilio_webhook() in SQL, or by HTTP to a gateway.
 #
 # How it behaves is the first component of the path, a list with commas, so that one process
 # serves every test: url('busy,ring=0.5').
@@ -22,6 +22,7 @@
 #	retry=S				Retry-After of a 429
 #	fail=P				P % of all requests fail in one of these ways; as many webhooks are lost, or
 #						their answers are and they come again
+#	gateway=PORT		webhooks go to a gateway on this port of 127.0.0.1
 #	hooks=X				none, twice (each twice, and once more without its idempotency token), reversed
 #	recording=X			absent, none (not made), S seconds late
 #	wav=NAME			recordings, of calls that came in as well, are the file NAME.wav beside the log
@@ -36,6 +37,7 @@ use warnings;
 
 use Digest::SHA qw(hmac_sha1_base64);
 use File::Basename;
+use HTTP::Tiny;
 use IO::Select;
 use IO::Socket::INET;
 use IPC::Open3;
@@ -43,7 +45,6 @@ use JSON::PP;
 use List::Util qw(min);
 use MIME::Base64;
 use POSIX qw(strftime);
-use PostgreSQL::Test::Utils;
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time sleep);
 
@@ -58,6 +59,7 @@ my @terminal = qw(completed busy failed no-answer canceled);
 #	account		AccountSid;  token: its auth token;  api_key: [SID, secret]
 #	cloud		connection string of the cluster that webhooks go to;  role: the role to be there
 #	edge		called with the number dialled: connection string and tenant of the edge, or nothing
+#	line		called with the number dialled: the directory of the card that is at the other end in real time (Mulberry::CardLine), or nothing
 #	psql		the program
 sub new
 {
@@ -138,7 +140,7 @@ sub later
 sub serve
 {
     my ($self, $parent) = @_;
-    my $select = IO::Select->new($self->{listener});
+    $self->{select} = IO::Select->new($self->{listener});
     open($self->{out}, '>>', $self->{log}) or die "$self->{log}: $!";
     $self->{out}->autoflush(1);
     $self->{timers} = [];
@@ -146,36 +148,40 @@ sub serve
     $self->{order} = [];
     $self->{client} = {};
 
-    while (kill 0, $parent)
-    {
-        my $now = time;
-        my @due = sort { $a->[0] <=> $b->[0] } grep { $_->[0] <= $now } @{ $self->{timers} };
-        $self->{timers} = [ grep { $_->[0] > $now } @{ $self->{timers} } ];
-        $_->[1]->() for @due;
+    while (kill 0, $parent) { $self->turn(0.5) }
+    return;
+}
 
-        my $wait = 0.5;
-        for (@{ $self->{timers} }) { $wait = $_->[0] - $now if $_->[0] - $now < $wait }
-        for my $socket ($select->can_read($wait < 0.001 ? 0.001 : $wait))
+# Does what is due, and then what comes within so many seconds.
+sub turn
+{
+    my ($self, $wait) = @_;
+    my $now = time;
+    my @due = sort { $a->[0] <=> $b->[0] } grep { $_->[0] <= $now } @{ $self->{timers} };
+    $self->{timers} = [ grep { $_->[0] > $now } @{ $self->{timers} } ];
+    $_->[1]->() for @due;
+
+    for (@{ $self->{timers} }) { $wait = $_->[0] - $now if $_->[0] - $now < $wait }
+    for my $socket ($self->{select}->can_read($wait < 0.001 ? 0.001 : $wait))
+    {
+        if ($socket == $self->{listener})
         {
-            if ($socket == $self->{listener})
+            while (my $new = $self->{listener}->accept)
             {
-                while (my $new = $self->{listener}->accept)
-                {
-                    setsockopt($new, IPPROTO_TCP, TCP_NODELAY, 1);
-                    $select->add($new);
-                    $self->{client}{ fileno $new } = { socket => $new, in => '' };
-                }
-                next;
+                setsockopt($new, IPPROTO_TCP, TCP_NODELAY, 1);
+                $self->{select}->add($new);
+                $self->{client}{ fileno $new } = { socket => $new, in => '' };
             }
-            my $c = $self->{client}{ fileno $socket } or next;
-            my $n = sysread($socket, $c->{in}, 1 << 20, length $c->{in});
-            my $request = $n ? take_request($c) : undef;
-            if (!$n || ($request && !$self->answer($c, $request)))
-            {
-                $select->remove($socket);
-                delete $self->{client}{ fileno $socket };
-                close $socket;
-            }
+            next;
+        }
+        my $c = $self->{client}{ fileno $socket } or next;
+        my $n = sysread($socket, $c->{in}, 1 << 20, length $c->{in});
+        my $request = $n ? take_request($c) : undef;
+        if (!$n || ($request && !$self->answer($c, $request)))
+        {
+            $self->{select}->remove($socket);
+            delete $self->{client}{ fileno $socket };
+            close $socket;
         }
     }
     return;
@@ -308,7 +314,7 @@ sub answer
             }
             if (my $file = $request->{behaviour}{wav})
             {
-                return (200, PostgreSQL::Test::Utils::slurp_file(dirname($self->{log}) . "/$file.wav"), 'Content-Type: audio/x-wav');
+                return (200, slurp(dirname($self->{log}) . "/$file.wav"), 'Content-Type: audio/x-wav');
             }
             my @channels = @{ $recording->{channels} };
             @channels = (Mulberry::Line::mix(@channels)) if $request->{behaviour}{mono} || ($request->{query}{RequestedChannels} // 1) != @channels;
@@ -337,6 +343,8 @@ sub answer
     return 0 if defined $mishap && $mishap =~ /^close/;
     return reply($c, $status, $body, @headers);
 }
+
+sub slurp { my ($path) = @_; open(my $file, '<:raw', $path) or die "$path: $!"; local $/; return scalar <$file> }
 
 sub rfc_2822 { return strftime('%a, %d %b %Y %H:%M:%S +0000', gmtime $_[0]) }
 
@@ -467,16 +475,31 @@ sub webhook
     for my $token ($lost ? ($idempotency, $idempotency) : $hooks eq 'twice' ? ($idempotency, $idempotency, '') : $idempotency)
     {
         my $started = time;
-        my ($row) = $self->sql($self->{cloud}, sprintf(
-            q{SELECT status, content_type, encode(convert_to(body, 'UTF8'), 'hex') FROM mulberry.handle_twilio_webhook(%s, %s, %s, %s)},
-            quote($url), quote(encode_json(\%params)), quote($self->signature($url, %params)), length $token ? quote($token) : 'NULL'));
-        my ($status, $type, $hex) = split /\|/, $row // '';
-        my @again = ($status, $type, pack 'H*', $hex // '');
-        $self->note('webhook', sid => $call->{sid}, url => $url, params => \%params, status => $status, body => $again[2], seconds => time - $started,
+        my @again = $call->{behaviour}{gateway} ? $self->post($call, $url, $token, %params) : $self->call_function($url, $token, %params);
+        $self->note('webhook', sid => $call->{sid}, url => $url, params => \%params, status => $again[0], body => $again[2], seconds => time - $started,
             same => @answer ? (join('|', @answer) eq join('|', map { $_ // '' } @again) ? 1 : 0) : undef);
         @answer = map { $_ // '' } @again;
     }
     return @answer;
+}
+
+sub call_function
+{
+    my ($self, $url, $token, %params) = @_;
+    my ($row) = $self->sql($self->{cloud}, sprintf(
+        q{SELECT status, content_type, encode(convert_to(body, 'UTF8'), 'hex') FROM mulberry.handle_twilio_webhook(%s, %s, %s, %s)},
+        quote($url), quote(encode_json(\%params)), quote($self->signature($url, %params)), length $token ? quote($token) : 'NULL'));
+    my ($status, $type, $hex) = split /\|/, $row // '';
+    return ($status, $type, pack 'H*', $hex // '');
+}
+
+sub post
+{
+    my ($self, $call, $url, $token, %params) = @_;
+    my $http = HTTP::Tiny->new(timeout => 15);
+    my $answer = $http->post("http://127.0.0.1:$call->{behaviour}{gateway}" . ($url =~ s{^https?://[^/]*}{}r), { content => $http->www_form_urlencode(\%params),
+        headers => { 'Content-Type' => 'application/x-www-form-urlencoded', 'X-Twilio-Signature' => $self->signature($url, %params), length $token ? ('I-Twilio-Idempotency-Token' => $token) : () } });
+    return ($answer->{status}, $answer->{headers}{'content-type'}, $answer->{content});
 }
 
 # Rows of a query by a psql that stays, and comes back when its server does.

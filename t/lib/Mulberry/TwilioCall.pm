@@ -8,7 +8,10 @@ use warnings;
 
 use Time::HiRes qw(time);
 
+use Mulberry::CardLine;
 use Mulberry::Line;
+
+use constant GATHER_TURN => 0.4;    # seconds after which it is looked for digits on a line in real time
 
 sub answered
 {
@@ -21,6 +24,8 @@ sub answered
         return $self->status($call, $end, SipResponseCode => $end eq 'busy' ? 486 : $end eq 'failed' ? 404 : 487) if $b->{$end} || ($b->{end} // '') eq $end;
     }
     $call->{answered_by} = $b->{machine} ? 'machine_start' : 'human' if $call->{fields}{MachineDetection};
+    # everything else goes on while the line carries
+    if (my $card = $self->{line} && $self->{line}->($call->{to})) { $call->{line} = Mulberry::CardLine->new($card, sub { $self->turn($_[0]) }) }
     $self->status($call, 'in-progress');
     $self->later($b->{hold} // 0, sub { $self->execute($call) });
     return;
@@ -66,6 +71,14 @@ sub parse_twiml
 sub pass
 {
     my ($call, $ours) = @_;
+    if ($call->{line})
+    {
+        ($ours, my $theirs) = $call->{line}->carry($ours);
+        $theirs = Mulberry::Line::carry($theirs, %{ $call->{behaviour} });
+        $call->{out} .= $ours;
+        $call->{in} .= $theirs;
+        return $theirs;
+    }
     my $length = length $ours;
     my $theirs = substr($call->{pending}, 0, $length, '');
     $call->{out} .= $ours;
@@ -81,6 +94,7 @@ sub let_edge_answer
     my $b = $call->{behaviour};
     my $audio = $call->{heard};
     $call->{heard} = '';
+    return if $call->{line};    # it hears by itself
     return if $b->{mute} || $b->{machine} || $audio !~ /[^\xff]/ || length $call->{pending};
     my ($connection, $tenant) = $self->{edge} ? $self->{edge}->($call->{to}) : ();
     return unless defined $connection;
@@ -153,6 +167,7 @@ sub gather
     if ($call->{behaviour}{press} && ($wanted // 0) == 1) { return $call->{behaviour}{press} }
     my $heard = $call->{digits} // '';
     $call->{digits} = '';
+    return $self->gather_from_line($call, $finish, $wanted, $attributes->{timeout} // 5, $heard) if $call->{line};
     if (length $call->{pending})
     {
         my $audio = $call->{pending};
@@ -165,11 +180,35 @@ sub gather
         pass($call, Mulberry::Line::SILENCE x (8000 * ($attributes->{timeout} // 5)));
         return '';
     }
-    # what follows is heard by the next one
+    return digits_of($call, $heard, $finish, $wanted);
+}
+
+# What of the digits heard a <Gather> is for; what follows is heard by the next one.
+sub digits_of
+{
+    my ($call, $heard, $finish, $wanted) = @_;
     my $digits = $heard;
     if (length $finish && $heard =~ /^([^\Q$finish\E]*)[\Q$finish\E](.*)$/) { ($digits, $call->{digits}) = ($1, $2) }
     if (defined $wanted && length $digits > $wanted) { ($digits, $call->{digits}) = (substr($digits, 0, $wanted), substr($digits, $wanted)) }
     return $digits;
+}
+
+# Listens on a line in real time until the digits are complete, or none has come for so long.
+sub gather_from_line
+{
+    my ($self, $call, $finish, $wanted, $timeout, $before) = @_;
+    my $audio = '';
+    my $heard = $before;
+    my $silence = 0;
+    while ($silence < $timeout && Mulberry::Twilio::is_live($call))
+    {
+        last if (length $finish && index($heard, $finish) >= 0) || (defined $wanted && length $heard >= $wanted);
+        $audio .= pass($call, Mulberry::Line::SILENCE x (GATHER_TURN * Mulberry::Line::RATE));
+        my $now = $before . Mulberry::Line::hear($audio);
+        $silence = $now eq $heard ? $silence + GATHER_TURN : 0;
+        $heard = $now;
+    }
+    return digits_of($call, $heard, $finish, $wanted);
 }
 
 sub record

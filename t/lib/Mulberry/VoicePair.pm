@@ -20,6 +20,7 @@ use constant TOKEN => 'fedcba98765432100123456789abcdef';
 #	agents	how many (default 1)
 #	conf	more lines for postgresql.conf of the cloud
 #	challenge_extend	policy of the keys
+#	line	what Mulberry::Twilio is told of lines in real time
 sub new
 {
     my ($class, $name, %option) = @_;
@@ -53,7 +54,7 @@ SQL
     my $edge = $self->{edge}->connstr('postgres') . ' user=ears';
     $self->{twilio} = Mulberry::Twilio->new(
         log => "$tmp/$name-twilio.log", account => ACCOUNT, token => TOKEN,
-        cloud => $self->{cloud}->connstr('postgres') . ' user=gate',
+        cloud => $self->{cloud}->connstr('postgres') . ' user=gate', line => $option{line},
         edge => sub { my ($to) = @_; return $to =~ /^\+1555(\d{5})$/ ? ($edge, 'edge-' . ($1 + 0)) : () });
     return $self;
 }
