@@ -34,6 +34,9 @@
 #define MB_TURN_TEXT_ROOM 2048
 #define MB_TURN_PARTIAL_ROOM 1024
 
+/* Bytes of all that was said in a turn, at most. */
+#define MB_TURN_SAID (MB_TURN_TEXT_ROOM + MB_TURN_PARTIAL_ROOM + 1)
+
 /* A piece with a longer text, or more times, is refused and counted. */
 #define MB_TURN_PIECE_ROOM 512
 #define MB_TURN_PIECE_POINTS 64

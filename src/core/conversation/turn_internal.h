@@ -48,7 +48,6 @@ extern void mb_caller_reopen(mb_turn *turn, bool cut_off);
 extern void mb_caller_forget(mb_turn *turn);
 
 /* All that was said since the last commit, the unfinished part with it: into out, which has MB_TURN_SAID. */
-#define MB_TURN_SAID (MB_TURN_TEXT_ROOM + MB_TURN_PARTIAL_ROOM + 1)
 extern uint32_t mb_caller_said(const mb_turn *turn, char *out);
 
 /* Since the last frame of speech. */
