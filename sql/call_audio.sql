@@ -60,6 +60,38 @@ SELECT packets, start_ms, duration_ms FROM call_gaps('tail');
 SELECT status FROM ingest_packet('no-gap', 0, '\x0102');
 SELECT count(*) FROM call_gaps('no-gap');
 
+-- Packets come in the order of their sequences wherever they lie: calls' in turn and each in one piece; in line, backwards, in lines
+-- of 10, 30 and 100 that change places, in line but for each 300th that never came, and the second half first.
+CREATE TEMP TABLE arrivals AS SELECT call, n, s, int4send(s + 1) AS data FROM generate_series(0, 1199) AS n, LATERAL (VALUES
+    ('in line', n), ('backwards', 1199 - n), ('lines of 10', (n / 10 * 7 % 120) * 10 + n % 10),
+    ('lines of 30', (n / 30 * 7 % 40) * 30 + n % 30), ('lines of 100', (n / 100 * 7 % 12) * 100 + n % 100),
+    ('lost', CASE WHEN n % 300 < 299 THEN n END), ('half first', (n + 600) % 1200)) AS v (call, s) WHERE s IS NOT NULL;
+CREATE FUNCTION pg_temp.arrive(name text, s integer, data bytea) RETURNS text LANGUAGE sql AS
+    $$ SELECT status FROM ingest_packet($1, $2, $3, encoding => 's16le', sample_rate => 8000) $$;
+SELECT status, count(*) FROM (SELECT pg_temp.arrive('in turn ' || call, s, data) AS status FROM arrivals ORDER BY n, call) AS a GROUP BY 1;
+SELECT status, count(*) FROM (SELECT pg_temp.arrive('piece ' || call, s, data) AS status FROM arrivals ORDER BY call, n) AS a GROUP BY 1;
+-- what was taken back lies right behind
+BEGIN;
+SELECT count(pg_temp.arrive('taken back', s, data)) FROM arrivals WHERE call = 'in line' AND s < 600;
+SAVEPOINT before;
+SELECT count(pg_temp.arrive('taken back', s, '\x7f7f7f7f')) FROM arrivals WHERE call = 'in line' AND s >= 600;
+ROLLBACK TO before;
+SELECT count(pg_temp.arrive('taken back', s, data)) FROM arrivals WHERE call = 'in line' AND s >= 600;
+COMMIT;
+SELECT c.call_id, substr(call_audio(c.call_id), 45) = string_agg(coalesce(a.data, '\x00000000'), '' ORDER BY g.n) AS is_right
+  FROM calls AS c CROSS JOIN generate_series(0, 1199) AS g (n) LEFT JOIN arrivals AS a
+       ON a.s = g.n AND a.call = replace(regexp_replace(c.call_id, '^(in turn|piece) ', ''), 'taken back', 'in line')
+ WHERE c.call_id ~ '^(in turn|piece|taken back)' AND g.n <= CASE WHEN c.call_id ~ 'lost' THEN 1198 ELSE 1199 END
+ GROUP BY 1 ORDER BY 1;
+-- what a snapshot does not show is not heard with it
+CREATE TEMP TABLE heard AS SELECT c.call_id, md5(call_audio(c.call_id)) FROM calls AS c WHERE c.call_id LIKE 'piece %';
+BEGIN;
+DECLARE before CURSOR FOR SELECT bool_and(md5(call_audio(c.call_id)) = h.md5) AS same FROM calls AS c JOIN heard AS h USING (call_id);
+UPDATE mulberry_internal.packets SET data = '\x7f7f7f7f' WHERE call IN (SELECT id FROM calls WHERE call_id LIKE 'piece %');
+FETCH before;
+SELECT count(*) FROM heard AS h WHERE md5(call_audio(h.call_id)) = h.md5;
+ROLLBACK;
+
 -- text: words in order, joined by spaces; there is no audio
 SELECT count(*) FROM (VALUES (2, 'world'), (0, 'hello'), (4, 'grüße')) v (s, t), ingest_packet('spoken', s, convert_to(t, 'UTF8'), encoding => 'text');
 SELECT call_audio('spoken');

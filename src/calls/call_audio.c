@@ -84,7 +84,7 @@ read_lengths(const mulberry_packet_reader *reader, audio_plan *plan)
 	int32 next = 0;
 	int32 sequence;
 	int sample_size;
-	mulberry_scan scan;
+	mulberry_packet_scan scan;
 	Datum data;
 
 	memset(plan, 0, sizeof(*plan));
@@ -112,7 +112,7 @@ read_lengths(const mulberry_packet_reader *reader, audio_plan *plan)
 		if (i < nlengths)
 			lengths[i].count++;
 	}
-	mulberry_end_scan(&scan);
+	mulberry_end_packets(&scan);
 	if (reader->track.expected_total > next)
 	{
 		add_silence(plan, next, reader->track.expected_total - 1);
@@ -218,7 +218,7 @@ struct mulberry_call_samples
 	audio_plan plan;
 	int64 total; /* samples, silence included */
 
-	mulberry_scan scan;
+	mulberry_packet_scan scan;
 	int32 next;		  /* sequence behind the packet in hand */
 	bool ended;		  /* there is no further packet */
 	int next_silence; /* of the plan's */
@@ -304,12 +304,10 @@ take_silence(mulberry_call_samples *audio, int64 before)
 static bool
 take_packet(mulberry_call_samples *audio)
 {
-	MemoryContext before;
 	int32 sequence;
-	bytea *bytes;
+	const struct varlena *bytes;
 	Datum data;
 
-	MemoryContextReset(audio->reader.packet_context);
 	/* A scan that has ended must not be asked again: it would begin anew. */
 	if (audio->ended || !mulberry_next_packet(&audio->scan, &sequence, &data))
 	{
@@ -320,9 +318,16 @@ take_packet(mulberry_call_samples *audio)
 	if (sequence > audio->next)
 		(void) take_silence(audio, sequence);
 	audio->next = sequence + 1;
-	before = MemoryContextSwitchTo(audio->reader.packet_context);
-	bytes = DatumGetByteaPP(data);
-	MemoryContextSwitchTo(before);
+	bytes = (const struct varlena *) DatumGetPointer(data);
+	/* most lie in the row as they are */
+	if (VARATT_IS_EXTERNAL(bytes) || VARATT_IS_COMPRESSED(bytes))
+	{
+		MemoryContext before = MemoryContextSwitchTo(audio->reader.packet_context);
+
+		MemoryContextReset(audio->reader.packet_context);
+		bytes = pg_detoast_datum_packed((struct varlena *) bytes);
+		MemoryContextSwitchTo(before);
+	}
 	audio->at = (const uint8 *) VARDATA_ANY(bytes);
 	audio->n_bytes = VARSIZE_ANY_EXHDR(bytes);
 	return true;
@@ -331,7 +336,7 @@ take_packet(mulberry_call_samples *audio)
 void
 mulberry_rewind_call_samples(mulberry_call_samples *audio)
 {
-	mulberry_end_scan(&audio->scan);
+	mulberry_end_packets(&audio->scan);
 	MemoryContextReset(audio->reader.packet_context);
 	audio->next = 0;
 	audio->ended = false;
@@ -421,7 +426,7 @@ mulberry_skip_call_samples(mulberry_call_samples *audio, int64 n)
 void
 mulberry_close_call_samples(mulberry_call_samples *audio)
 {
-	mulberry_end_scan(&audio->scan);
+	mulberry_end_packets(&audio->scan);
 	mulberry_close_packets(&audio->reader);
 	pfree(audio);
 }
@@ -486,7 +491,7 @@ text *
 mulberry_call_text(int64 track, Snapshot snapshot)
 {
 	mulberry_packet_reader reader;
-	mulberry_scan scan;
+	mulberry_packet_scan scan;
 	StringInfoData joined;
 	int32 sequence;
 	Datum data;
@@ -515,7 +520,7 @@ mulberry_call_text(int64 track, Snapshot snapshot)
 		appendBinaryStringInfo(&joined, VARDATA_ANY(bytes), VARSIZE_ANY_EXHDR(bytes));
 		MemoryContextReset(reader.packet_context);
 	}
-	mulberry_end_scan(&scan);
+	mulberry_end_packets(&scan);
 	mulberry_close_packets(&reader);
 
 	/* Packets hold UTF-8 whatever the database's encoding is. */

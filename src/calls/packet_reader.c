@@ -14,6 +14,11 @@
 #include "calls/packet_reader.h"
 #include "calls/packets.h"
 
+/* Packets that lie behind one another until the index is left the first time. */
+#define ENOUGH_IN_LINE 8
+/* Packets without the index that are worth the way back to it. */
+#define WORTH_LEAVING 64
+
 bool
 mulberry_open_packets(mulberry_packet_reader *reader, int64 track, Snapshot snapshot)
 {
@@ -42,24 +47,88 @@ mulberry_close_packets(mulberry_packet_reader *reader)
 	UnregisterSnapshot(reader->snapshot);
 }
 
-void
-mulberry_begin_packets(const mulberry_packet_reader *reader, mulberry_scan *scan)
+/* Asks the index for the packets behind a sequence. */
+static void
+ask_index(mulberry_packet_scan *scan)
 {
-	ScanKeyData key;
+	const mulberry_packet_reader *reader = scan->reader;
+	MemoryContext before = MemoryContextSwitchTo(MemoryContextGetParent(reader->packet_context));
+	ScanKeyData keys[2];
 
-	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(reader->track.id));
-	mulberry_begin_scan_with(scan, reader->table, reader->key, &key, 1, reader->snapshot);
+	ScanKeyInit(&keys[0], 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(reader->track.id));
+	ScanKeyInit(&keys[1], 2, BTGreaterStrategyNumber, F_INT4GT, Int32GetDatum(scan->last));
+	/* a condition costs something for each row */
+	mulberry_begin_scan_with(&scan->scan, reader->table, reader->key, keys, scan->last < 0 ? 1 : 2,
+							 reader->snapshot);
+	scan->place = InvalidOffsetNumber;
+	scan->in_line = 0;
+	scan->followed = -1;
+	MemoryContextSwitchTo(before);
+}
+
+void
+mulberry_begin_packets(const mulberry_packet_reader *reader, mulberry_packet_scan *scan)
+{
+	scan->reader = reader;
+	scan->last = -1;
+	scan->wanted = ENOUGH_IN_LINE;
+	ask_index(scan);
+}
+
+/* Whether the packet that lies behind the last one is the next one. */
+static inline HeapTuple
+follow(mulberry_packet_scan *scan)
+{
+	HeapTuple row = mulberry_tuple_behind(&scan->scan);
+
+	if (row == NULL || mulberry_packet_track(row) != scan->reader->track.id ||
+		mulberry_packet_sequence(row) != scan->last + 1)
+		return NULL;
+	scan->followed++;
+	return row;
+}
+
+/* Whether enough packets have lain behind one another for the next one to be looked for there. */
+static inline bool
+is_in_line(mulberry_packet_scan *scan, HeapTuple row, int32 sequence)
+{
+	OffsetNumber place = ItemPointerGetOffsetNumber(&row->t_self);
+	bool behind = place == scan->place + 1 && sequence == scan->last + 1;
+
+	scan->in_line = behind ? scan->in_line + 1 : 0;
+	scan->place = place;
+	return scan->in_line >= scan->wanted;
 }
 
 bool
-mulberry_next_packet(mulberry_scan *scan, int32 *sequence, Datum *data)
+mulberry_next_packet(mulberry_packet_scan *scan, int32 *sequence, Datum *data)
 {
-	HeapTuple row;
+	HeapTuple row = NULL;
 
 	CHECK_FOR_INTERRUPTS();
-	row = mulberry_next_tuple(scan, ForwardScanDirection);
+	if (scan->followed >= 0 && (row = follow(scan)) == NULL)
+	{
+		/* where lines are short, the way back costs more than was spared */
+		scan->wanted = scan->followed >= WORTH_LEAVING ? ENOUGH_IN_LINE
+													   : Min(scan->wanted * 2, PG_INT32_MAX / 4);
+		mulberry_end_scan(&scan->scan);
+		ask_index(scan);
+	}
 	if (row == NULL)
-		return false;
+	{
+		row = mulberry_next_tuple(&scan->scan, ForwardScanDirection);
+		if (row == NULL)
+			return false;
+		if (is_in_line(scan, row, mulberry_packet_sequence(row)) && row == &scan->scan.tuple)
+			scan->followed = 0;
+	}
 	mulberry_read_packet(row, sequence, data);
+	scan->last = *sequence;
 	return true;
+}
+
+void
+mulberry_end_packets(mulberry_packet_scan *scan)
+{
+	mulberry_end_scan(&scan->scan);
 }

@@ -24,14 +24,33 @@ typedef struct mulberry_packet_reader
 	MemoryContext packet_context; /* for what is made of one packet: the caller resets it */
 } mulberry_packet_reader;
 
+/*
+ * Packets in the order of their sequences.  The index says which comes next and where it lies.  Most lie behind one another as they
+ * came, and sequences are whole numbers: a row that has the track's id and the next sequence is the next packet, without the
+ * index, for a tenth of what it costs to ask that.
+ */
+typedef struct mulberry_packet_scan
+{
+	const mulberry_packet_reader *reader;
+	mulberry_scan scan;
+	int32 last;			/* sequence that was read last; -1 */
+	OffsetNumber place; /* of it on its page; 0: not known */
+	int in_line;		/* so many have come from the index that lie behind one another */
+	int wanted;			/* at so many the index is left */
+	int followed;		/* packets since then; -1: it is asked */
+} mulberry_packet_scan;
+
 /* Opens a track, as the snapshot sees it (NULL: as it is now); false when it is gone. */
 extern bool mulberry_open_packets(mulberry_packet_reader *reader, int64 track, Snapshot snapshot);
 
 extern void mulberry_close_packets(mulberry_packet_reader *reader);
 
-extern void mulberry_begin_packets(const mulberry_packet_reader *reader, mulberry_scan *scan);
+extern void
+mulberry_begin_packets(const mulberry_packet_reader *reader, mulberry_packet_scan *scan);
 
 /* The next packet; its data are as they are stored, perhaps out of line. */
-extern bool mulberry_next_packet(mulberry_scan *scan, int32 *sequence, Datum *data);
+extern bool mulberry_next_packet(mulberry_packet_scan *scan, int32 *sequence, Datum *data);
+
+extern void mulberry_end_packets(mulberry_packet_scan *scan);
 
 #endif /* MULBERRY_PACKET_READER_H */

@@ -73,6 +73,19 @@ mulberry_store_packets(const mulberry_partition *partition, const mulberry_packe
 extern bool
 mulberry_store_unless_there(const mulberry_partition *partition, const mulberry_packet *packet);
 
+/* The track and the sequence of a row: the first columns, never null. */
+static inline int64
+mulberry_packet_track(HeapTuple row)
+{
+	return *(const int64 *) ((const char *) row->t_data + row->t_data->t_hoff);
+}
+
+static inline int32
+mulberry_packet_sequence(HeapTuple row)
+{
+	return *(const int32 *) ((const char *) row->t_data + row->t_data->t_hoff + sizeof(int64));
+}
+
 /*
  * Sequence and data of a row, the data as they are stored, perhaps out of line.  Read where the columns lie: a call has
  * thousands of packets, and to take a row apart in general takes ten times as long.
@@ -85,7 +98,7 @@ mulberry_read_packet(HeapTuple row, int32 *sequence, Datum *data)
 	bool has_sent_at = (header->t_infomask & HEAP_HASNULL) == 0 ||
 					   !att_isnull(Anum_packets_sent_at - 1, header->t_bits);
 
-	*sequence = *(const int32 *) (at + sizeof(int64));
+	*sequence = mulberry_packet_sequence(row);
 	at += DOUBLEALIGN(sizeof(int64) + sizeof(int32)) + (has_sent_at ? 2 : 1) * sizeof(TimestampTz);
 	*data = PointerGetDatum((char *) att_align_pointer(at, TYPALIGN_INT, -1, at));
 }

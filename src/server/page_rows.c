@@ -29,6 +29,7 @@ mulberry_begin_page_rows(mulberry_page_rows *rows, Relation table, Snapshot snap
 	rows->dense = false;
 	rows->asked = 0;
 	rows->buffer = InvalidBuffer;
+	rows->blocks = 0;
 }
 
 static inline void
@@ -48,7 +49,6 @@ static void
 judge_page(mulberry_page_rows *rows)
 {
 	Page page;
-	OffsetNumber last;
 	bool all_shown;
 
 	memset(rows->shown, 0, sizeof(rows->shown));
@@ -57,20 +57,25 @@ judge_page(mulberry_page_rows *rows)
 	LockBuffer(rows->buffer, BUFFER_LOCK_SHARE);
 	page = BufferGetPage(rows->buffer);
 	refuse_old_snapshot(rows->snapshot, rows->table, page);
-	last = Min(PageGetMaxOffsetNumber(page), MaxHeapTuplesPerPage);
+	rows->last = Min(PageGetMaxOffsetNumber(page), MaxHeapTuplesPerPage);
 	all_shown = PageIsAllVisible(page) && !rows->snapshot->takenDuringRecovery;
-	for (OffsetNumber offset = FirstOffsetNumber; offset <= last; offset++)
+	for (OffsetNumber offset = FirstOffsetNumber; offset <= rows->last; offset++)
 	{
 		ItemId item = PageGetItemId(page, offset);
 		HeapTupleData tuple;
 
 		if (!ItemIdIsNormal(item))
 			continue;
+		if (all_shown)
+		{
+			set_bit(rows->shown, offset);
+			continue;
+		}
 		tuple.t_tableOid = RelationGetRelid(rows->table);
 		tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
 		tuple.t_len = ItemIdGetLength(item);
 		ItemPointerSet(&tuple.t_self, rows->block, offset);
-		if (all_shown || HeapTupleSatisfiesVisibility(&tuple, rows->snapshot, rows->buffer))
+		if (HeapTupleSatisfiesVisibility(&tuple, rows->snapshot, rows->buffer))
 			set_bit(rows->shown, offset);
 		else if (!HeapTupleHeaderIsHotUpdated(tuple.t_data))
 			set_bit(rows->hidden, offset);
@@ -86,12 +91,23 @@ forget_page(mulberry_page_rows *rows)
 	rows->buffer = InvalidBuffer;
 }
 
+/* The row at a place of the page in hand. */
+static inline void
+take_row(const mulberry_page_rows *rows, OffsetNumber offset, HeapTuple tuple)
+{
+	Page page = BufferGetPage(rows->buffer);
+	ItemId item = PageGetItemId(page, offset);
+
+	tuple->t_tableOid = RelationGetRelid(rows->table);
+	tuple->t_data = (HeapTupleHeader) PageGetItem(page, item);
+	tuple->t_len = ItemIdGetLength(item);
+	ItemPointerSet(&tuple->t_self, rows->block, offset);
+}
+
 mulberry_page_answer
 mulberry_page_row(mulberry_page_rows *rows, const ItemPointerData *place, HeapTuple tuple)
 {
 	OffsetNumber offset = ItemPointerGetOffsetNumber(place);
-	Page page;
-	ItemId item;
 
 	if (ItemPointerGetBlockNumber(place) != rows->block)
 	{
@@ -109,13 +125,31 @@ mulberry_page_row(mulberry_page_rows *rows, const ItemPointerData *place, HeapTu
 		return offset <= MaxHeapTuplesPerPage && has_bit(rows->hidden, offset)
 				   ? MULBERRY_ROW_HIDDEN
 				   : MULBERRY_ROW_UNKNOWN;
-	page = BufferGetPage(rows->buffer);
-	item = PageGetItemId(page, offset);
-	tuple->t_tableOid = RelationGetRelid(rows->table);
-	tuple->t_data = (HeapTupleHeader) PageGetItem(page, item);
-	tuple->t_len = ItemIdGetLength(item);
-	tuple->t_self = *place;
+	take_row(rows, offset, tuple);
 	return MULBERRY_ROW_SHOWN;
+}
+
+bool
+mulberry_row_behind(mulberry_page_rows *rows, HeapTuple tuple)
+{
+	OffsetNumber offset = OffsetNumberNext(ItemPointerGetOffsetNumber(&tuple->t_self));
+
+	if (offset > rows->last)
+	{
+		/* what a snapshot shows lies in the pages that there were when it was taken */
+		if (rows->blocks == 0)
+			rows->blocks = RelationGetNumberOfBlocks(rows->table);
+		if (rows->block + 1 >= rows->blocks)
+			return false;
+		forget_page(rows);
+		rows->block++;
+		judge_page(rows);
+		offset = FirstOffsetNumber;
+	}
+	if (offset > rows->last || !has_bit(rows->shown, offset))
+		return false;
+	take_row(rows, offset, tuple);
+	return true;
 }
 
 void

@@ -21,10 +21,12 @@ typedef struct mulberry_page_rows
 {
 	Relation table;
 	Snapshot snapshot;
-	BlockNumber block; /* of the place asked for last */
-	bool dense;		   /* the block before was asked for more than once */
-	int asked;		   /* how often this one was */
-	Buffer buffer;	   /* it, pinned; invalid: it was not judged */
+	BlockNumber block;	/* of the place asked for last */
+	bool dense;			/* the block before was asked for more than once */
+	int asked;			/* how often this one was */
+	Buffer buffer;		/* it, pinned; invalid: it was not judged */
+	OffsetNumber last;	/* place on it */
+	BlockNumber blocks; /* of the table, once they were asked for; 0 */
 	uint64 shown[(MaxHeapTuplesPerPage + 64) /
 				 64]; /* a bit for each place on it whose row the snapshot shows */
 	uint64 hidden[(MaxHeapTuplesPerPage + 64) / 64]; /* ... and for each whose row it does not */
@@ -52,6 +54,12 @@ extern void mulberry_begin_page_rows(mulberry_page_rows *rows, Relation table, S
  */
 extern mulberry_page_answer
 mulberry_page_row(mulberry_page_rows *rows, const ItemPointerData *place, HeapTuple tuple);
+
+/*
+ * The row behind a shown one on the page in hand, or the first one of the next page, which is in hand then.  False when nothing is
+ * shown there, or the place leads to another one: then the tuple is of no use any more.
+ */
+extern bool mulberry_row_behind(mulberry_page_rows *rows, HeapTuple tuple);
 
 extern void mulberry_end_page_rows(mulberry_page_rows *rows);
 

@@ -95,6 +95,46 @@ edges_are_measured(void)
 	signal_free(&b);
 }
 
+/*
+ * A chord is held while a louder tone between its own comes, goes and comes: what is heard in the pause neither begins nor ends by
+ * itself.  A digit is between louder tones that leave room for its edges.
+ */
+static void
+tones_that_stay_have_no_edges(void)
+{
+	signal_buffer b = { 0 };
+
+	for (int held = 0; held < 2; held++)
+	{
+		for (int place = 0; place < 8; place++)
+		{
+			size_t loud = signal_samples(300);
+			size_t pause = signal_samples(300);
+			double *x = signal_extend(&b, 800 + (size_t) (5 * place) + 2 * loud + pause) + 800;
+
+			signal_add_sine(x, loud, 1050, 2 * signal_peak(-15), 0.3);
+			signal_add_sine(x + loud + pause, loud, 1050, 2 * signal_peak(-15), 0.3);
+			if (held == 0)
+			{
+				x += loud + signal_samples(60);
+				pause -= 2 * signal_samples(60);
+			}
+			else
+				pause += 2 * loud;
+			signal_add_sine(x, pause, signal_hz[1], signal_peak(-15), 0.3);
+			signal_add_sine(x, pause, signal_hz[5], signal_peak(-15), 1.1);
+		}
+		measure(&b, 0, -1);
+		check_int(n_seen, 8);
+		for (size_t i = 0; i < n_seen; i++)
+		{
+			check_range((double) seen[i].value[DTMF_RISE], held ? 3 : 0.4, held ? 8 : 1.3);
+			check_range((double) seen[i].value[DTMF_FALL], held ? 3 : 0.4, held ? 8 : 1.3);
+		}
+	}
+	signal_free(&b);
+}
+
 /* Bursts too short for a digit are company; it is halved in 3 s. */
 static void
 company_gathers_and_fades(void)
@@ -178,6 +218,7 @@ int
 main(void)
 {
 	check_run("edges are measured", edges_are_measured);
+	check_run("tones that stay have no edges", tones_that_stay_have_no_edges);
 	check_run("company gathers and fades", company_gathers_and_fades);
 	check_run("all see the same", all_see_the_same);
 	return check_done();

@@ -238,7 +238,8 @@ power_of(const dtmf_track *track, int i)
 
 /*
  * How many hops the power takes from the upper share of the plateau's to the lower one, from hop i inside the burst outwards,
- * going by step.
+ * going by step.  Tones that were there before, or stay, have no edge: that is as many as are looked at outside, at
+ * least.
  */
 static float
 edge_length(const dtmf_track *track, int i, int step, float plateau)
@@ -261,7 +262,7 @@ edge_length(const dtmf_track *track, int i, int step, float plateau)
 			return (float) hops + crossing(now, next, low) - begin;
 		now = next;
 	}
-	return begin < 0 ? 0 : (float) hops - begin;
+	return larger(EDGE_HOPS - EDGE_INSIDE, begin < 0 ? 0 : (float) hops - begin);
 }
 
 /* How long the burst takes to begin and to end.  What a long one has come to be at last is taken for its plateau there. */
