@@ -155,7 +155,7 @@ COMMENT ON TABLE edge_programs IS
     'is another one''s; at most edge_programs_kept() of a tenant';
 COMMENT ON COLUMN edge_programs.name IS 'of the machine, or what its --name says';
 COMMENT ON COLUMN edge_programs.state IS
-    'recording, device away; online, offline; ended: it said so itself, and is not waited for';
+    'recording, in a call, waiting for calls, device away; of sync online, offline; ended: it said so itself, and is not waited for';
 COMMENT ON COLUMN edge_programs.heard IS 'seconds of audio since it started';
 COMMENT ON COLUMN edge_programs.lost IS 'seconds that it could not hear; what follows says why';
 COMMENT ON COLUMN edge_programs.overruns IS 'how often the card was not read in time';
