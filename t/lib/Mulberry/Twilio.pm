@@ -59,7 +59,7 @@ my @terminal = qw(completed busy failed no-answer canceled);
 #	account		AccountSid;  token: its auth token;  api_key: [SID, secret]
 #	cloud		connection string of the cluster that webhooks go to;  role: the role to be there
 #	edge		called with the number dialled: connection string and tenant of the edge, or nothing
-#	line		called with the number dialled: the directory of the card that is at the other end in real time (Mulberry::CardLine), or nothing
+#	line		called with the number dialled: the directory of the card that is at the other end in real time (Mulberry::RealTimeLine), or nothing
 #	psql		the program
 sub new
 {

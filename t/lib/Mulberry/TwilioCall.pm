@@ -8,7 +8,7 @@ use warnings;
 
 use Time::HiRes qw(time);
 
-use Mulberry::CardLine;
+use Mulberry::RealTimeLine;
 use Mulberry::Line;
 
 use constant GATHER_TURN => 0.4;    # seconds after which it is looked for digits on a line in real time
@@ -25,7 +25,7 @@ sub answered
     }
     $call->{answered_by} = $b->{machine} ? 'machine_start' : 'human' if $call->{fields}{MachineDetection};
     # everything else goes on while the line carries
-    if (my $card = $self->{line} && $self->{line}->($call->{to})) { $call->{line} = Mulberry::CardLine->new($card, sub { $self->turn($_[0]) }) }
+    if (my $card = $self->{line} && $self->{line}->($call->{to})) { $call->{line} = Mulberry::RealTimeLine->new($card, sub { $self->turn($_[0]) }) }
     $self->status($call, 'in-progress');
     $self->later($b->{hold} // 0, sub { $self->execute($call) });
     return;
@@ -132,6 +132,7 @@ sub execute
             if ($name eq 'Say') { pass($call, speak(join '', grep { !ref } @$children)) }
             elsif ($name eq 'Play')
             {
+                $self->note('play', sid => $call->{sid}, digits => $attributes->{digits});
                 pass($call, Mulberry::Line::play($attributes->{digits}, %{ $call->{behaviour} }));
                 $self->let_edge_answer($call);
             }

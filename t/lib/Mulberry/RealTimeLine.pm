@@ -1,7 +1,7 @@
 # A telephone line in real time whose other end is a sound card of test/edge/fakemic.c, with "line 1": what is said goes into the
 # card's file "line", each sample at its place in the card's time, and what the card played comes from its file "played". Nothing
-# that is too late is made up for: it was not heard, as on a line.
-package Mulberry::CardLine;
+# that is too late is made up for: it was not heard, as on a line, and the file "said-late" says that this may be so.
+package Mulberry::RealTimeLine;
 
 use strict;
 use warnings;
@@ -44,6 +44,8 @@ sub carry
         sysseek($line, $start * 2, 0);
         syswrite($line, pack 's<*', Mulberry::Line::linear($ours)) or die "$self->{dir}/line: $!";
         close $line;
+        # the first of it may not have been heard
+        if ($self->now > $start) { open(my $mark, '>', "$self->{dir}/said-late") }
     }
     $self->{at} = $start + length $ours;
     while ((my $left = $self->{at} / Mulberry::Line::RATE + SETTLED - (clock_gettime(CLOCK_BOOTTIME) - $self->{begun})) > 0)
