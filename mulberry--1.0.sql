@@ -1560,6 +1560,47 @@ COMMENT ON COLUMN emergencies.source IS
     'where it was found: what is stored of a call, what was heard so far, what Twilio transcribed, a key';
 SELECT pg_catalog.pg_extension_config_dump('emergencies', '');
 
+CREATE INDEX inbound_calls_agent ON inbound_calls (tenant) WHERE place->>'node' = 'agent' AND ended_at IS NULL;
+
+CREATE TABLE media_sessions (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    inbound  bigint NOT NULL REFERENCES inbound_calls (id) ON DELETE CASCADE,
+    turn     integer NOT NULL,
+    tenant   uuid NOT NULL,
+    call_id  text COLLATE "C" NOT NULL,
+    peer     text COLLATE "C" NOT NULL,
+    encoding text COLLATE "C" NOT NULL,
+    begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamptz,
+    reason   text COLLATE "C",
+    figures  jsonb,
+    UNIQUE (inbound, turn)
+);
+CREATE INDEX media_sessions_begun ON media_sessions (tenant, begun_at);
+COMMENT ON TABLE media_sessions IS 'audio that a call that came in had with us, both ways: one for each time that it came to the agent';
+COMMENT ON COLUMN media_sessions.turn IS 'inbound_calls.turn when it began: the token of a call opens one for each';
+COMMENT ON COLUMN media_sessions.call_id IS
+    'of the call that has its audio, where that is kept: the sid of the call, and from the second on its turn behind it';
+COMMENT ON COLUMN media_sessions.peer IS 'who speaks to us: twilio, asterisk, audiosocket';
+COMMENT ON COLUMN media_sessions.encoding IS 'of the audio, both ways, with 8000 samples a second';
+COMMENT ON COLUMN media_sessions.reason IS 'why it ended; null: it has not, or nobody could say so';
+COMMENT ON COLUMN media_sessions.figures IS 'what went through it, as the gateway counted';
+SELECT pg_catalog.pg_extension_config_dump('media_sessions', '');
+SELECT pg_catalog.pg_extension_config_dump('media_sessions_id_seq', '');
+
+CREATE TABLE prompts (
+    tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    digest     bytea NOT NULL,
+    text       text COLLATE "C" NOT NULL,
+    audio      bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, digest)
+);
+COMMENT ON TABLE prompts IS 'how sentences of tenants sound, where a call is spoken to as a stream';
+COMMENT ON COLUMN prompts.digest IS 'SHA-256 of the text in UTF-8';
+COMMENT ON COLUMN prompts.audio IS 'mu-law, 8000 samples a second';
+SELECT pg_catalog.pg_extension_config_dump('prompts', '');
+
 -- src/server/transactions.sql
 CREATE FUNCTION mulberry.notifier_lives() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_notifier_lives_sql';
@@ -11525,6 +11566,11 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_body';
 COMMENT ON FUNCTION check_twilio_body(uuid, text, text, text, bytea, text) IS
     'check_twilio_signature() for a body as it came: a form, or anything else, whose SHA-256 the URL must have (internal)';
 
+CREATE FUNCTION check_twilio_socket(tenant uuid, secret text, url text, signature text) RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_socket';
+COMMENT ON FUNCTION check_twilio_socket(uuid, text, text, text) IS
+    'check_twilio_signature() for the upgrade to a WebSocket, whose URL is signed as wss://; promises nothing of the disk (internal)';
+
 CREATE FUNCTION twilio_parameters(content_type text, body bytea) RETURNS jsonb
 LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'mulberry_twilio_parameters';
 COMMENT ON FUNCTION twilio_parameters(text, bytea) IS
@@ -13174,6 +13220,7 @@ RETURN coalesce(settings->'sentences'->>name,
       WHEN 'not_understood' THEN 'That key is not in use.'
       WHEN 'time_over' THEN 'This call has reached its longest duration.'
       WHEN 'consent_refused' THEN 'We cannot go on without your consent.'
+      WHEN 'agent' THEN 'How can I help you?'
       WHEN 'record' THEN 'Please leave a message after the tone, and press the hash key when you are done.'
       WHEN 'emergency' THEN 'This sounds like an emergency. If anybody is in danger, hang up and call your local emergency number now.'
     END);
@@ -13181,7 +13228,8 @@ COMMENT ON FUNCTION ivr_sentence(jsonb, text) IS 'a sentence that settings may h
 
 CREATE FUNCTION sentence_names() RETURNS text[]
 LANGUAGE sql IMMUTABLE
-RETURN ARRAY['closed', 'goodbye', 'thanks', 'unavailable', 'not_understood', 'time_over', 'consent_refused', 'record', 'emergency'];
+RETURN ARRAY['closed', 'goodbye', 'thanks', 'unavailable', 'not_understood', 'time_over', 'consent_refused', 'record', 'emergency',
+             'agent'];
 COMMENT ON FUNCTION sentence_names() IS 'the sentences that ivr_sentence() knows (internal)';
 
 CREATE FUNCTION ivr_url(context jsonb, path text) RETURNS text
@@ -13194,6 +13242,11 @@ CREATE FUNCTION asks_consent(settings jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 RETURN coalesce((settings->>'consent_required')::boolean, false) OR coalesce(settings->>'recording' = 'consent', false);
 COMMENT ON FUNCTION asks_consent(jsonb) IS 'whether a caller is asked for consent, and not only told (internal)';
+
+CREATE FUNCTION may_be_recorded(settings jsonb, consent boolean) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN CASE settings->>'recording' WHEN 'always' THEN true WHEN 'consent' THEN consent ELSE false END IS TRUE;
+COMMENT ON FUNCTION may_be_recorded(jsonb, boolean) IS 'whether settings have a call recorded whose caller has answered so (internal)';
 
 CREATE FUNCTION ivr_keys(settings jsonb, context jsonb, sentence text, seconds integer DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
@@ -13228,8 +13281,7 @@ CREATE FUNCTION ivr_answer(settings jsonb, context jsonb, place jsonb, OUT verbs
 LANGUAGE plpgsql IMMUTABLE
 AS $$
 DECLARE
-    recorded CONSTANT boolean := CASE settings->>'recording' WHEN 'always' THEN true WHEN 'consent' THEN (place->'consent')::boolean
-                                      ELSE false END IS TRUE;
+    recorded CONSTANT boolean := mulberry_internal.may_be_recorded(settings, (place->'consent')::boolean);
 BEGIN
     deed := '{}';
     IF coalesce(settings->>'answer_with', CASE WHEN settings ? 'menus' THEN 'menu' ELSE 'agent' END) = 'agent' THEN
@@ -13425,8 +13477,13 @@ BEGIN
         next_place := '{"node": "over"}';
         verbs := mulberry_internal.ivr_end(settings, mulberry_internal.ivr_sentence(settings, 'thanks'));
     WHEN 'agent' THEN
-        -- the agent has left the call, or could not be reached: who has not come from the menu gets it, as far as there is one
-        IF settings->'menus' ? 'main' AND NOT place ? 'menu' THEN
+        -- the agent has left the call, or could not be reached: for a key that was pressed there, or who has not come from the menu gets
+        -- it, as far as there is one
+        IF settings->'menus' ? 'main' AND place ? 'key' THEN
+            SELECT n.* INTO verbs, next_place, deed
+              FROM mulberry_internal.ivr_key(settings, context, place - 'key' || '{"node": "menu", "menu": "main", "misses": 0}',
+                       place->>'key') AS n;
+        ELSIF settings->'menus' ? 'main' AND NOT place ? 'menu' THEN
             next_place := place || '{"node": "menu", "menu": "main"}';
             verbs := mulberry_internal.ivr_menu(settings, context, next_place);
         ELSE
@@ -14458,6 +14515,333 @@ COMMENT ON FUNCTION mulberry.handle_twilio_request(text, bytea, text, text, text
     '503: not now; a replay gets the answer of the first time. It waits for nobody longer than 0.5 s: then what is spoken is asked for '
     'again a second later. What is answered is on disk. Needs gateway access';
 
+-- src/ivr/prompts.sql
+-- How sentences sound: audio that tenants have had spoken, for calls that are a stream and no TwiML.
+
+CREATE FUNCTION mulberry.set_prompt(text text, wav bytea, tenant text DEFAULT NULL) RETURNS boolean
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    seconds_max CONSTANT integer := 120;
+    owner       CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+    file        record;
+    spoken      bytea;
+BEGIN
+    PERFORM mulberry_internal.check_texts('text', set_prompt.text);
+    IF set_prompt.text IS NULL OR set_prompt.text = '' THEN
+        RAISE EXCEPTION 'text must not be empty' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF wav IS NULL THEN
+        DELETE FROM mulberry_internal.prompts p WHERE p.tenant = owner AND p.digest = sha256(convert_to(set_prompt.text, 'UTF8'));
+        RETURN FOUND;
+    END IF;
+    file := mulberry.wav_decode(wav);
+    IF file.duration_ms > seconds_max * 1000 THEN
+        RAISE EXCEPTION 'the prompt is too long' USING ERRCODE = 'program_limit_exceeded',
+            DETAIL = format('It may last %s seconds and lasts %s.', seconds_max, file.duration_ms / 1000);
+    END IF;
+    spoken := mulberry.audio_convert(file.audio, file.encoding, file.sample_rate, 'mulaw', 8000);
+    INSERT INTO mulberry_internal.prompts (tenant, digest, text, audio)
+    VALUES (owner, sha256(convert_to(set_prompt.text, 'UTF8')), set_prompt.text, spoken)
+    ON CONFLICT ON CONSTRAINT prompts_pkey DO UPDATE SET audio = excluded.audio, created_at = excluded.created_at
+     WHERE prompts.audio <> excluded.audio;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION mulberry.set_prompt(text, bytea, text) IS
+    'how a sentence sounds when it is said in a stream: a WAV file of two minutes at most, of any rate; null takes it away. The sentence '
+    'is written as settings have it, or as it is built in. True when that is new. Needs admin access. Errors: 22023 no WAV file, 54000 '
+    'too long';
+
+CREATE FUNCTION prompt_of(tenant uuid, text text) RETURNS bytea
+LANGUAGE sql STABLE
+AS $$
+    SELECT p.audio FROM mulberry_internal.prompts p WHERE p.tenant = $1 AND p.digest = sha256(convert_to($2, 'UTF8'))
+$$;
+COMMENT ON FUNCTION prompt_of(uuid, text) IS 'the audio of a sentence of a tenant; null: there is none (internal)';
+
+CREATE VIEW mulberry.prompt_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, p.text, length(p.audio) / 8000.0 AS seconds, p.created_at
+      FROM mulberry_internal.prompts p
+      JOIN mulberry_internal.tenants t ON t.id = p.tenant
+     WHERE p.tenant = ANY ((SELECT mulberry.current_tenants(true, 'supervisor', 'operator', 'admin'))::uuid[]);
+COMMENT ON VIEW mulberry.prompt_status IS 'sentences of a tenant that have audio';
+
+-- src/ivr/media.sql
+-- Audio of calls that come in, both ways, as a stream: who may open one, what is heard first, and what became of it.
+
+CREATE FUNCTION mulberry.offer_media(call_id text DEFAULT NULL, from_number text DEFAULT NULL, to_number text DEFAULT NULL,
+    tenant text DEFAULT NULL) RETURNS uuid
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner   CONSTANT uuid := mulberry_internal.resolve_tenant(offer_media.tenant, 'ingest');
+    name    CONSTANT text := coalesce(offer_media.call_id, 'pbx-' || gen_random_uuid());
+    version CONSTANT integer := (mulberry_internal.telephony_version(owner)).version;
+    made    uuid;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', offer_media.call_id, 'from_number', offer_media.from_number,
+        'to_number', offer_media.to_number);
+    IF version IS NULL THEN
+        RAISE EXCEPTION 'the tenant has no telephony settings' USING ERRCODE = 'undefined_object',
+            HINT = 'set_telephony() makes the first ones.';
+    ELSIF name = '' OR name ~ '^CA[0-9a-f]{32}$' THEN
+        RAISE EXCEPTION 'invalid call id "%"', name USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'It must not be empty, and those of the form CA and 32 hexadecimal digits are Twilio''s.';
+    END IF;
+    INSERT INTO mulberry_internal.inbound_calls (tenant, sid, number, caller, version, place, state)
+    VALUES (owner, name, coalesce(offer_media.to_number, ''), nullif(offer_media.from_number, ''), version, '{"node": "begin"}', 'queued')
+    ON CONFLICT ON CONSTRAINT inbound_calls_tenant_sid_key DO NOTHING
+    RETURNING token INTO made;
+    IF made IS NULL THEN
+        RAISE EXCEPTION 'call "%" exists', name USING ERRCODE = 'unique_violation';
+    END IF;
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION mulberry.offer_media(text, text, text, text) IS
+    'tells of a call that a telephone system is about to bring as a stream of audio (AudioSocket, chan_websocket), and returns the token '
+    'that opens it, once and within 60 seconds. call_id null: one is made up. Needs ingest access. Errors: 42704 the tenant has no '
+    'telephony settings, 23505 there is such a call, 22023';
+
+CREATE FUNCTION mulberry.check_media_handshake(url text, signature text) RETURNS boolean
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    tenants CONSTANT uuid[] := mulberry.current_tenants('gateway');
+BEGIN
+    PERFORM mulberry_internal.check_texts('url', check_media_handshake.url, 'signature', check_media_handshake.signature);
+    IF tenants = '{}' THEN
+        PERFORM mulberry_internal.resolve_tenant(NULL, 'gateway');
+    END IF;
+    -- the accounts of those who have a call that waits for its stream; all of them are tried, and nobody's where there is none
+    RETURN (SELECT coalesce(bool_or(mulberry_internal.check_twilio_socket(mulberry_internal.secret_tenant((w.e).tenant, s.name, w.tenant),
+                       s.name, mulberry_internal.requested_url(w.e, check_media_handshake.url), check_media_handshake.signature)), false)
+              FROM (SELECT i.tenant, mulberry_internal.telephony_endpoint(i.tenant) AS e
+                      FROM (SELECT DISTINCT x.tenant FROM mulberry_internal.inbound_calls x
+                             WHERE x.tenant = ANY (tenants) AND x.place->>'node' = 'agent' AND x.ended_at IS NULL
+                               AND x.created_at > clock_timestamp() - interval '5 hours'
+                             UNION ALL SELECT NULL) AS i) AS w
+              LEFT JOIN LATERAL mulberry_internal.account_secrets(w.e) AS s (name) ON true);
+END
+$$;
+COMMENT ON FUNCTION mulberry.check_media_handshake(text, text) IS
+    'whether the upgrade to a WebSocket is signed by the account of any tenant that has a call that waits for its stream: url as Twilio '
+    'requested it (or its path), signature the header X-Twilio-Signature. begin_media() then asks whose the call is. Needs gateway access';
+
+-- What is said first, as far as there is audio for it, and what there is none for.
+CREATE FUNCTION media_opening(tenant uuid, sentences text[], OUT audio bytea, OUT unsaid text[])
+LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce(string_agg(mulberry_internal.prompt_of($1, s.text), ''::bytea ORDER BY s.n), ''::bytea),
+           coalesce(array_agg(s.text ORDER BY s.n) FILTER (WHERE mulberry_internal.prompt_of($1, s.text) IS NULL), '{}')
+      FROM unnest($2) WITH ORDINALITY AS s (text, n) WHERE s.text IS NOT NULL
+$$;
+COMMENT ON FUNCTION media_opening(uuid, text[]) IS 'the audio of sentences behind each other, and those that have none (internal)';
+
+CREATE FUNCTION keep_media(m media_sessions, i inbound_calls, owner_name text) RETURNS void
+LANGUAGE sql
+AS $$
+    SELECT mulberry.begin_call($1.call_id, 'inbound', $2.caller, nullif($2.number, ''), encoding => $1.encoding,
+        sample_rate => 8000, tracks => '{caller,agent}', tenant => $3)
+$$;
+COMMENT ON FUNCTION keep_media(media_sessions, inbound_calls, text) IS 'begins the call that keeps the audio of a session (internal)';
+
+CREATE FUNCTION mulberry.begin_media(peer text, token text, url text DEFAULT NULL, signature text DEFAULT NULL,
+    params jsonb DEFAULT NULL, encoding text DEFAULT 'mulaw', OUT refusal text, OUT session bigint, OUT tenant text, OUT call_id text,
+    OUT recorded boolean, OUT seconds integer, OUT opening bytea, OUT unsaid text[])
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '2s'
+AS $$
+DECLARE
+    i        mulberry_internal.inbound_calls;
+    e        mulberry_internal.endpoints;
+    m        mulberry_internal.media_sessions;
+    settings jsonb;
+    genuine  boolean;
+BEGIN
+    PERFORM mulberry_internal.check_texts('peer', begin_media.peer, 'token', begin_media.token, 'url', begin_media.url,
+        'signature', begin_media.signature, 'encoding', begin_media.encoding);
+    PERFORM mulberry_internal.check_json('params', begin_media.params);
+    IF peer IS NULL OR peer NOT IN ('twilio', 'asterisk', 'audiosocket') THEN
+        RAISE EXCEPTION 'invalid peer "%"', peer USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'Allowed are twilio, asterisk and audiosocket.';
+    ELSIF encoding IS NULL OR encoding NOT IN ('mulaw', 's16le') THEN
+        RAISE EXCEPTION 'invalid encoding "%"', encoding USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Allowed are mulaw and s16le.';
+    END IF;
+    SELECT x.* INTO i FROM mulberry_internal.inbound_calls x
+     WHERE x.tenant = ANY (mulberry.current_tenants('gateway'))
+       AND x.token = CASE WHEN begin_media.token ~* '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' THEN begin_media.token::uuid END
+       FOR UPDATE;
+    IF peer = 'twilio' THEN
+        e := mulberry_internal.telephony_endpoint(i.tenant);
+        SELECT bool_or(mulberry_internal.check_twilio_socket(mulberry_internal.secret_tenant(e.tenant, s.name, i.tenant), s.name,
+                   mulberry_internal.requested_url(e, begin_media.url), begin_media.signature)) INTO genuine
+          FROM mulberry_internal.account_secrets(e) AS s (name);
+        refusal := CASE WHEN i.id IS NULL THEN 'there is no such token'
+                        WHEN NOT genuine OR genuine IS NULL OR NOT mulberry_internal.of_account(e, params) OR params->>'CallSid' <> i.sid
+                            THEN 'it is not the account of the call'
+                        WHEN i.place->>'node' <> 'agent' OR i.ended_at IS NOT NULL THEN 'the call does not wait for a stream' END;
+    ELSE
+        refusal := CASE WHEN i.id IS NULL THEN 'there is no such token'
+                        WHEN i.turn > 0 THEN 'the token has been used'
+                        WHEN i.state <> 'queued' OR i.place->>'node' <> 'begin' THEN 'the call does not wait for a stream'
+                        WHEN i.created_at < clock_timestamp() - interval '60 s' THEN 'the token has expired' END;
+        IF refusal IS NULL THEN
+            UPDATE mulberry_internal.inbound_calls x SET state = 'in-progress', turn = 1, place = '{"node": "agent", "misses": 0}'
+             WHERE x.id = i.id RETURNING x.* INTO i;
+            PERFORM mulberry_internal.tell_inbound_call(i);
+        END IF;
+    END IF;
+    IF refusal IS NOT NULL THEN
+        RETURN;
+    END IF;
+    SELECT v.settings INTO STRICT settings FROM mulberry_internal.telephony_versions v WHERE v.tenant = i.tenant AND v.version = i.version;
+    INSERT INTO mulberry_internal.media_sessions (inbound, turn, tenant, call_id, peer, encoding)
+    SELECT i.id, i.turn, i.tenant, i.sid || CASE WHEN EXISTS (SELECT FROM mulberry_internal.media_sessions k WHERE k.inbound = i.id)
+                                                 THEN '/' || i.turn ELSE '' END, begin_media.peer,
+           begin_media.encoding
+    ON CONFLICT ON CONSTRAINT media_sessions_inbound_turn_key DO NOTHING
+    RETURNING * INTO m;
+    IF m.id IS NULL THEN
+        refusal := 'the token has been used';
+        RETURN;
+    END IF;
+    SELECT t.name INTO STRICT tenant FROM mulberry_internal.tenants t WHERE t.id = i.tenant;
+    session := m.id;
+    call_id := m.call_id;
+    recorded := i.recorded OR mulberry_internal.may_be_recorded(settings, i.consent);
+    seconds := greatest(1, coalesce((settings->>'max_duration')::integer, 3600)
+                           - floor(extract(epoch FROM clock_timestamp() - i.created_at))::integer);
+    SELECT o.audio, o.unsaid INTO opening, unsaid
+      FROM mulberry_internal.media_opening(i.tenant, CASE WHEN peer <> 'twilio' THEN ARRAY[settings->>'greeting', settings->>'consent'] END
+               || mulberry_internal.ivr_sentence(settings, 'agent')) AS o;
+    IF recorded THEN
+        PERFORM mulberry_internal.keep_media(m, i, tenant);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION mulberry.begin_media(text, text, text, text, jsonb, text) IS
+    'opens the stream of a call that came in, by its token, once: peer twilio (url and signature of the upgrade, params AccountSid and '
+    'CallSid), asterisk or audiosocket (a token of offer_media()). refusal: why not; else session, whether its audio is kept in the call '
+    'call_id with the tracks caller and agent, how many seconds it may last, and the audio (mu-law, 8000 a second) that is said first: '
+    'the sentence "agent", where nobody has greeted yet after greeting and consent; unsaid are those that have no audio. Needs gateway '
+    'access';
+
+CREATE FUNCTION media_call(session bigint, tenants uuid[], OUT m media_sessions, OUT i inbound_calls)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    SELECT x.* INTO m FROM mulberry_internal.media_sessions x
+     WHERE x.id = session AND x.tenant = ANY (tenants);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'media session % does not exist', session USING ERRCODE = 'undefined_object';
+    END IF;
+    SELECT x.* INTO STRICT i FROM mulberry_internal.inbound_calls x WHERE x.id = m.inbound FOR UPDATE;
+END
+$$;
+COMMENT ON FUNCTION media_call(bigint, uuid[]) IS 'a media session of these tenants, and its call, which is locked (internal)';
+
+CREATE FUNCTION mulberry.press_media_key(session bigint, digits text, OUT recorded boolean, OUT leave boolean, OUT says bytea,
+    OUT unsaid text[])
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '500ms'
+AS $$
+DECLARE
+    found     record;
+    i         mulberry_internal.inbound_calls;
+    m         mulberry_internal.media_sessions;
+    settings  jsonb;
+    sentences text[];
+    key       jsonb;
+BEGIN
+    PERFORM mulberry_internal.check_texts('digits', press_media_key.digits);
+    IF digits IS NULL OR digits COLLATE "C" !~ '^[0-9A-D*#]$' THEN
+        RAISE EXCEPTION 'invalid digits "%"', digits USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'It is one of 0 to 9, A to D, * and #.';
+    END IF;
+    found := mulberry_internal.media_call(session, mulberry.current_tenants('gateway'));
+    m := found.m;
+    i := found.i;
+    SELECT v.settings INTO STRICT settings FROM mulberry_internal.telephony_versions v WHERE v.tenant = i.tenant AND v.version = i.version;
+    key := settings->'menus'->'main'->'keys'->digits;
+    leave := false;
+    IF m.ended_at IS NOT NULL OR i.ended_at IS NOT NULL THEN
+        NULL;
+    ELSIF m.peer <> 'twilio' AND i.consent IS NULL AND mulberry_internal.asks_consent(settings) AND digits IN ('1', '2') THEN
+        -- others have not been asked before
+        UPDATE mulberry_internal.inbound_calls x SET consent = digits = '1' WHERE x.id = i.id RETURNING x.* INTO i;
+        IF mulberry_internal.may_be_recorded(settings, i.consent) THEN
+            PERFORM mulberry_internal.keep_media(m, i, t.name) FROM mulberry_internal.tenants t WHERE t.id = i.tenant;
+        ELSIF NOT i.consent AND (settings->>'consent_required')::boolean THEN
+            leave := true;
+            sentences := ARRAY[mulberry_internal.ivr_sentence(settings, 'consent_refused')];
+        END IF;
+    ELSIF key->>'action' = 'say' AND coalesce(key->>'then', 'menu') = 'menu' THEN
+        sentences := ARRAY[key->>'text'];
+        PERFORM mulberry_internal.emit_event(i.tenant, 'inbound_key', NULL, i.sid, jsonb_build_object('call_sid', i.sid,
+            'menu', 'main', 'key', digits, 'action', 'say'));
+    ELSIF key IS NOT NULL AND NOT i.place ? 'key' THEN
+        -- what it does is done where the call goes on, as if it had been pressed in the menu
+        leave := true;
+        UPDATE mulberry_internal.inbound_calls x SET place = x.place || jsonb_build_object('key', digits) WHERE x.id = i.id;
+    END IF;
+    recorded := i.recorded OR mulberry_internal.may_be_recorded(settings, i.consent);
+    SELECT o.audio, o.unsaid INTO says, unsaid FROM mulberry_internal.media_opening(i.tenant, sentences) AS o;
+END
+$$;
+COMMENT ON FUNCTION mulberry.press_media_key(bigint, text) IS
+    'takes a key that was pressed during a stream: it is that of the menu "main", or where nobody has asked before the answer to the '
+    'question for consent. What it says is returned as audio (unsaid: what has none); leave: the stream is to end behind that, because '
+    'what the key does is done where the call goes on. Needs gateway access. Errors: 42704 no such session, 22023';
+
+CREATE FUNCTION mulberry.end_media(session bigint, reason text, totals jsonb DEFAULT NULL, figures jsonb DEFAULT NULL)
+RETURNS boolean
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    found record;
+    m     mulberry_internal.media_sessions;
+    i     mulberry_internal.inbound_calls;
+BEGIN
+    PERFORM mulberry_internal.check_texts('reason', end_media.reason);
+    PERFORM mulberry_internal.check_json('totals', end_media.totals);
+    PERFORM mulberry_internal.check_json('figures', end_media.figures);
+    found := mulberry_internal.media_call(session, mulberry.current_tenants('gateway'));
+    m := found.m;
+    i := found.i;
+    IF m.ended_at IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    UPDATE mulberry_internal.media_sessions x
+       SET ended_at = clock_timestamp(), reason = end_media.reason, figures = end_media.figures WHERE x.id = m.id;
+    -- a call without any audio is left to its silence, which fails it
+    IF EXISTS (SELECT FROM jsonb_each(totals) AS t WHERE t.value <> '0') THEN
+        PERFORM mulberry_internal.complete_call_of(m.call_id, NULL, m.tenant, NULL, totals);
+    END IF;
+    IF m.peer <> 'twilio' AND i.ended_at IS NULL THEN
+        UPDATE mulberry_internal.inbound_calls x SET state = 'completed', ended_at = clock_timestamp()
+         WHERE x.id = i.id RETURNING x.* INTO i;
+        PERFORM mulberry_internal.tell_inbound_call(i, extract(epoch FROM i.ended_at - m.begun_at)::integer);
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION mulberry.end_media(bigint, text, jsonb, jsonb) IS
+    'says that a stream is over and why, once: totals completes the call that has its audio, as complete_call() does; figures is what went '
+    'through it. False when it was over. Needs gateway access. Errors: 42704 no such session, those of complete_call()';
+
+CREATE VIEW mulberry.media_session_status WITH (security_barrier) AS
+    SELECT t.name AS tenant, i.sid AS call_sid, m.call_id, m.peer, m.begun_at, m.ended_at, m.reason, m.figures
+      FROM mulberry_internal.media_sessions m
+      JOIN mulberry_internal.inbound_calls i ON i.id = m.inbound
+      JOIN mulberry_internal.tenants t ON t.id = m.tenant
+     WHERE m.tenant = ANY ((SELECT mulberry.current_tenants(true, 'supervisor', 'operator', 'auditor'))::uuid[]);
+COMMENT ON VIEW mulberry.media_session_status IS 'streams of audio that calls had with us, and how each ended';
+
 -- src/ivr/sweep.sql
 -- What is forgotten of calls that came in, and when.
 
@@ -14477,6 +14861,12 @@ BEGIN
         SELECT c.call_id
           FROM mulberry_internal.inbound_calls i CROSS JOIN unnest(i.recordings) AS r (sid)
           JOIN mulberry_internal.calls c ON c.tenant = i.tenant AND c.call_id = concat_ws('/', i.sid, r.sid)
+         WHERE i.tenant = forget_inbound_call.tenant AND i.sid = forget_inbound_call.call_id
+        UNION
+        SELECT c.call_id
+          FROM mulberry_internal.inbound_calls i
+          JOIN mulberry_internal.media_sessions m ON m.inbound = i.id AND m.call_id <> i.sid
+          JOIN mulberry_internal.calls c ON c.tenant = i.tenant AND c.call_id = m.call_id
          WHERE i.tenant = forget_inbound_call.tenant AND i.sid = forget_inbound_call.call_id
     LOOP
         PERFORM mulberry_internal.erase_call_of(forget_inbound_call.tenant, beside);
@@ -14554,6 +14944,7 @@ AS $$
       FROM mulberry_internal.inbound_calls i
       JOIN mulberry_internal.telephony_versions v ON v.tenant = i.tenant AND v.version = i.version
      WHERE i.tenant = ANY ($1) AND i.ended_at IS NULL AND i.place->>'node' <> 'over'
+       AND (i.state <> 'queued' OR i.created_at > clock_timestamp() - interval '2 minutes')
        AND i.created_at > clock_timestamp() - interval '4 hours 5 minutes'
        AND i.created_at > clock_timestamp() - make_interval(secs => coalesce((v.settings->>'max_duration')::integer, 3600) + 60)
     UNION ALL
@@ -14651,6 +15042,14 @@ LANGUAGE sql IMMUTABLE AS $$
     ('emergency_words', 'EXECUTE', 'supervisor gateway admin'),
     ('detect_emergency', 'EXECUTE', 'supervisor gateway admin'),
     ('note_partial', 'EXECUTE', 'gateway'),
+    ('set_prompt', 'EXECUTE', 'admin'),
+    ('prompt_status', 'SELECT', 'supervisor admin'),
+    ('offer_media', 'EXECUTE', 'ingest'),
+    ('check_media_handshake', 'EXECUTE', 'gateway'),
+    ('begin_media', 'EXECUTE', 'gateway'),
+    ('press_media_key', 'EXECUTE', 'gateway'),
+    ('end_media', 'EXECUTE', 'gateway'),
+    ('media_session_status', 'SELECT', 'supervisor auditor'),
     ('telephony_sessions', 'EXECUTE', 'supervisor operator auditor'),
     ('active_telephone_calls', 'EXECUTE', 'gateway monitor'),
     ('inbound_call_status', 'SELECT', 'supervisor auditor'),
@@ -14893,6 +15292,8 @@ LANGUAGE sql STABLE AS $$
             ('emergencies', 'record', 'at', NULL, 'kept longer by as much'),
             ('inbound_calls', 'record', 'created_at ended_at', NULL, 'tells when; kept longer by as much'),
             ('installation', 'record', 'since', NULL, 'tells when'),
+            ('media_sessions', 'record', 'begun_at ended_at', NULL, 'tells when'),
+            ('prompts', 'record', 'created_at', NULL, 'tells when'),
             ('job_history', 'record', 'created_at started_at finished_at', NULL, 'tells when; kept longer by as much'),
             ('key_frames', 'record', 'accepted_at', NULL, 'tells when'),
             ('key_guard', 'record', 'forgeries challenge_until', NULL, 'lockout.c counts the distance, ahead as well'),

@@ -53,3 +53,21 @@ gw_base64_decode(const char *text, size_t n, size_t *length)
 	*length -= padding;
 	return bytes;
 }
+
+void
+gw_base64_encode(const unsigned char *bytes, size_t n, char *text)
+{
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	for (size_t i = 0; i < n; i += 3)
+	{
+		uint32_t group = (uint32_t) bytes[i] << 16 |
+						 (i + 1 < n ? (uint32_t) bytes[i + 1] << 8 : 0) |
+						 (i + 2 < n ? (uint32_t) bytes[i + 2] : 0);
+
+		*text++ = digits[group >> 18];
+		*text++ = digits[group >> 12 & 63];
+		*text++ = i + 1 < n ? digits[group >> 6 & 63] : '=';
+		*text++ = i + 2 < n ? digits[group & 63] : '=';
+	}
+}

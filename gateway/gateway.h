@@ -11,6 +11,7 @@
 #include "http.h"
 #include "identity.h"
 #include "client_limits.h"
+#include "media.h"
 #include "options.h"
 #include "route.h"
 #include "supervisors.h"
@@ -40,6 +41,7 @@ struct gw_gateway
 	gw_supervisors *supervisors;
 	gw_webhooks *webhooks; /* Twilio's; NULL without a listener for them */
 	gw_health *health;	   /* of the telephone */
+	gw_media *media;	   /* calls that are streams */
 	gw_agents *agents;
 	gw_download *downloads; /* of audio, that are under way */
 	int n_downloads;
@@ -165,7 +167,7 @@ extern void gw_handle_docs(gw_call *call);
 /* complete.c */
 extern const gw_plan gw_complete;
 
-/* ingest.c, agents.c: what they read, to be told of */
+/* packet.c, agents.c: what they read, to be told of */
 extern const gw_plan gw_packet_fields;
 extern const gw_plan gw_agent_sync_fields;
 
@@ -174,7 +176,7 @@ extern void gw_handle_audio(gw_call *call);
 extern void gw_download_more(gw_gateway *gateway, http_request *request);
 extern void gw_download_gone(gw_gateway *gateway, http_id id);
 
-/* ingest.c, complete.c, supervisors.c, health.c, query.c */
+/* ingest.c, packet.c, complete.c, supervisors.c, health.c, query.c */
 extern gw_ingest *gw_ingest_new(gw_gateway *gateway);
 extern void gw_ingest_free(gw_ingest *ingest);
 extern void gw_handle_packet(gw_call *call);

@@ -41,6 +41,7 @@ on_signal(void *arg, uint32_t events)
 	http_server_stop(gateway.server);
 	if (gateway.webhooks != NULL)
 		http_server_stop(gw_webhooks_server(gateway.webhooks));
+	gw_media_stop(gateway.media);
 	/* whose answers then close their connections */
 	gw_agents_stop(gateway.agents);
 }
@@ -130,9 +131,11 @@ prepare(const gw_options *options)
 	gateway.ingest = gw_ingest_new(&gateway);
 	gateway.supervisors = gateway.loop == NULL ? NULL : gw_supervisors_new(&gateway);
 	gateway.agents = gw_agents_new(&gateway);
+	gateway.media = gw_media_new(&gateway);
 	gateway.health = gw_health_new(&gateway);
 	if (gateway.loop == NULL || gateway.supervisors == NULL || gateway.identities == NULL ||
-		gateway.health == NULL || gateway.agents == NULL || gateway.ingest == NULL)
+		gateway.health == NULL || gateway.agents == NULL || gateway.ingest == NULL ||
+		gateway.media == NULL)
 		return fail("out of memory");
 	gateway.limits = gw_limits_new(options, error, sizeof(error));
 	if (gateway.limits == NULL)
@@ -183,11 +186,12 @@ prepare(const gw_options *options)
 	return 0;
 }
 
-/* Whether somebody is still connected. */
+/* Whether somebody is still connected, or was and what was heard of him is not stored. */
 static bool
 busy(void)
 {
-	return http_server_counters(gateway.server)->connections > 0 ||
+	return gw_media_count(gateway.media) > 0 ||
+		   http_server_counters(gateway.server)->connections > 0 ||
 		   (gateway.webhooks != NULL &&
 			http_server_counters(gw_webhooks_server(gateway.webhooks))->connections > 0);
 }
@@ -223,7 +227,7 @@ main(int argc, char **argv)
 	gateway.feed = gw_feed_new(&gateway);
 	if (gateway.database == NULL || gateway.feed == NULL || signals < 0 ||
 		(gateway.webhooks != NULL && !gw_webhooks_start(gateway.webhooks)) ||
-		!http_loop_add(gateway.loop, &watch, EPOLLIN) ||
+		!gw_media_start(gateway.media) || !http_loop_add(gateway.loop, &watch, EPOLLIN) ||
 		!gw_watchdog_start(gateway.loop, HANGS_AFTER))
 		return fail("cannot start");
 	gw_log(GW_INFO, "serving", "version %s", MULBERRY_VERSION);
@@ -236,6 +240,7 @@ main(int argc, char **argv)
 	http_server_free(gateway.admin);
 	if (gateway.webhooks != NULL)
 		gw_webhooks_free(gateway.webhooks);
+	gw_media_free(gateway.media);
 	gw_health_free(gateway.health);
 	gw_supervisors_free(gateway.supervisors);
 	gw_agents_free(gateway.agents);

@@ -25,19 +25,29 @@
 typedef struct path
 {
 	bool spoken; /* a caller waits for the answer */
+	bool stream; /* becomes a stream of audio */
 } path;
 
-static const path spoken = { true };
-static const path silent = { false };
+static const path spoken = { true, false };
+static const path silent = { false, false };
+static const path stream = { false, true };
 
 static const http_route routes[] = {
-	{ "POST", "/twilio/voice", &spoken },		  { "GET", "/twilio/voice", &spoken },
-	{ "POST", "/twilio/dtmf", &spoken },		  { "GET", "/twilio/dtmf", &spoken },
-	{ "POST", "/twilio/transfer", &spoken },	  { "GET", "/twilio/transfer", &spoken },
-	{ "POST", "/twilio/ack", &spoken },			  { "GET", "/twilio/ack", &spoken },
-	{ "POST", "/twilio/status", &silent },		  { "GET", "/twilio/status", &silent },
-	{ "POST", "/twilio/recording", &silent },	  { "GET", "/twilio/recording", &silent },
-	{ "POST", "/twilio/transcription", &silent }, { "GET", "/twilio/transcription", &silent },
+	{ "POST", "/twilio/voice", &spoken },
+	{ "GET", "/twilio/voice", &spoken },
+	{ "POST", "/twilio/dtmf", &spoken },
+	{ "GET", "/twilio/dtmf", &spoken },
+	{ "POST", "/twilio/transfer", &spoken },
+	{ "GET", "/twilio/transfer", &spoken },
+	{ "POST", "/twilio/ack", &spoken },
+	{ "GET", "/twilio/ack", &spoken },
+	{ "POST", "/twilio/status", &silent },
+	{ "GET", "/twilio/status", &silent },
+	{ "POST", "/twilio/recording", &silent },
+	{ "GET", "/twilio/recording", &silent },
+	{ "POST", "/twilio/transcription", &silent },
+	{ "GET", "/twilio/transcription", &silent },
+	{ "GET", "/twilio/ws", &stream },
 };
 
 /* One that comes twice is answered as the first time. */
@@ -248,10 +258,16 @@ on_request(void *context, http_request *request)
 		free(w);
 		return;
 	}
+	write_url(webhooks, request, &w->url);
+	if (((const path *) match.route->target)->stream)
+	{
+		gw_twilio_media_request(gateway, webhooks->server, request, w->url.data);
+		free_webhook(w);
+		return;
+	}
 	w->webhooks = webhooks;
 	w->id = http_request_id(request);
 	w->spoken = ((const path *) match.route->target)->spoken;
-	write_url(webhooks, request, &w->url);
 	program_text_add(&w->type, type.data, type.length);
 	program_text_add(&w->signature, signature.data, signature.length);
 	program_text_add(&w->token, token.data, token.length);
@@ -308,7 +324,30 @@ on_head(void *context, http_request *request)
 	http_respond(webhooks->server, http_request_id(request), &answer);
 }
 
-static const http_handlers handlers = { .head = on_head, .request = on_request };
+/* Sockets are streams. */
+static void
+on_message(void *context, http_request *socket, bool text, const char *bytes, size_t n)
+{
+	gw_twilio_media_message(socket, text, bytes, n);
+}
+
+static void
+on_stopping(void *context, http_request *socket)
+{
+	gw_twilio_media_stopping(socket);
+}
+
+static void
+on_done(void *context, http_request *request, bool delivered)
+{
+	gw_twilio_media_gone(request);
+}
+
+static const http_handlers handlers = { .head = on_head,
+										.request = on_request,
+										.message = on_message,
+										.stopping = on_stopping,
+										.done = on_done };
 
 /* ---------------------------------------------------------------------------
  * All of it

@@ -98,6 +98,8 @@ INSERT INTO mulberry_internal.webhook_answers (voice_call, key, status, content_
 INSERT INTO mulberry_internal.escalation_contacts (tenant, phone) SELECT id, '+821012345678' FROM mulberry_internal.tenants WHERE name = 'north';
 SELECT mulberry.set_telephony('{"greeting": "Hello", "numbers": ["+12025550111"]}', 'north');
 INSERT INTO mulberry_internal.inbound_calls (tenant, sid, number, version, place) SELECT tenant, 'CA1', '+12025550111', version, '{}' FROM mulberry_internal.telephony_versions;
+INSERT INTO mulberry_internal.media_sessions (inbound, turn, tenant, call_id, peer, encoding) SELECT id, 1, tenant, sid, 'twilio', 'mulaw' FROM mulberry_internal.inbound_calls;
+INSERT INTO mulberry_internal.prompts (tenant, digest, text, audio) SELECT tenant, sha256('Hello'), 'Hello', 'xx' FROM mulberry_internal.telephony_versions;
 INSERT INTO mulberry_internal.emergencies (tenant, call_id, phrase, source) SELECT tenant, 'CA1', 'fire', 'segment' FROM mulberry_internal.telephony_versions;
 INSERT INTO mulberry_internal.mandate_retellings (tenant, mandate, number) SELECT tenant, id, 5 FROM mulberry_internal.mandates;
 INSERT INTO mulberry_internal.sync_states (tenant, agent, upto) SELECT tenant, id, 3 FROM mulberry_internal.agents;

@@ -22,7 +22,7 @@ make_working_place($node);
 my %of_no_tenant = map { ("mulberry.$_" => 1) } qw(access_objects ack_frame_parse audio_convert audio_level audio_level_agg
     command_frame_parse command_generate command_kinds command_verify dtmf_decode dtmf_decode_agg dtmf_detect dtmf_synthesize
     endpoint_kinds event_fields event_kinds metric_kinds state_machines
-    emergency_words everywhere_through_views handle_twilio_request handle_twilio_webhook has_access_everywhere health in_transaction_block job_kinds job_purpose
+    begin_media check_media_handshake emergency_words everywhere_through_views handle_twilio_request handle_twilio_webhook has_access_everywhere health in_transaction_block job_kinds job_purpose
     notifier_lives outbound_allowed process_statistics sentiment speech_segments
     twilio_signature twilio_signature_valid twiml twiml_connect twiml_dial twiml_gather twiml_hangup twiml_pause twiml_play twiml_record
     twiml_redirect twiml_reject twiml_say twiml_start_recording unsubscribe voice_key_modes wav_decode

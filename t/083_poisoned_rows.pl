@@ -119,6 +119,9 @@ my @poison = (
     [ '', 'inbound_calls, of no tenant, no version and no time' => "INSERT INTO mulberry_internal.inbound_calls (id, tenant, sid, number, version, place, turn, sequence, created_at)
         SELECT -row_number() OVER (), t, n || $byte, $byte, 4711, '{}', 2147483647, 2147483647, c
           FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],
+    [ '', 'media_sessions, of no tenant and no time' => "INSERT INTO mulberry_internal.media_sessions (inbound, turn, tenant, call_id, peer, encoding, begun_at, ended_at, figures)
+        SELECT i.id, 2147483647, $nobody, $byte, $byte, $byte, '-infinity', 'infinity', '[]' FROM mulberry_internal.inbound_calls i" ],
+    [ '', 'prompts, of no sound' => "INSERT INTO mulberry_internal.prompts (tenant, digest, text, audio, created_at) SELECT t, '', $byte, '', 'infinity' FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t" ],
     [ '', 'emergencies, of no call and no time' => "INSERT INTO mulberry_internal.emergencies (tenant, call_id, phrase, language, source, track, at)
         SELECT t, $byte, n::text, $byte, 'segment', $byte, c
           FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],

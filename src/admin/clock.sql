@@ -37,6 +37,8 @@ LANGUAGE sql STABLE AS $$
             ('emergencies', 'record', 'at', NULL, 'kept longer by as much'),
             ('inbound_calls', 'record', 'created_at ended_at', NULL, 'tells when; kept longer by as much'),
             ('installation', 'record', 'since', NULL, 'tells when'),
+            ('media_sessions', 'record', 'begun_at ended_at', NULL, 'tells when'),
+            ('prompts', 'record', 'created_at', NULL, 'tells when'),
             ('job_history', 'record', 'created_at started_at finished_at', NULL, 'tells when; kept longer by as much'),
             ('key_frames', 'record', 'accepted_at', NULL, 'tells when'),
             ('key_guard', 'record', 'forgeries challenge_until', NULL, 'lockout.c counts the distance, ahead as well'),

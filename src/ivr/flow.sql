@@ -18,6 +18,7 @@ RETURN coalesce(settings->'sentences'->>name,
       WHEN 'not_understood' THEN 'That key is not in use.'
       WHEN 'time_over' THEN 'This call has reached its longest duration.'
       WHEN 'consent_refused' THEN 'We cannot go on without your consent.'
+      WHEN 'agent' THEN 'How can I help you?'
       WHEN 'record' THEN 'Please leave a message after the tone, and press the hash key when you are done.'
       WHEN 'emergency' THEN 'This sounds like an emergency. If anybody is in danger, hang up and call your local emergency number now.'
     END);
@@ -25,7 +26,8 @@ COMMENT ON FUNCTION ivr_sentence(jsonb, text) IS 'a sentence that settings may h
 
 CREATE OR REPLACE FUNCTION sentence_names() RETURNS text[]
 LANGUAGE sql IMMUTABLE
-RETURN ARRAY['closed', 'goodbye', 'thanks', 'unavailable', 'not_understood', 'time_over', 'consent_refused', 'record', 'emergency'];
+RETURN ARRAY['closed', 'goodbye', 'thanks', 'unavailable', 'not_understood', 'time_over', 'consent_refused', 'record', 'emergency',
+             'agent'];
 COMMENT ON FUNCTION sentence_names() IS 'the sentences that ivr_sentence() knows (internal)';
 
 CREATE OR REPLACE FUNCTION ivr_url(context jsonb, path text) RETURNS text
@@ -38,6 +40,11 @@ CREATE OR REPLACE FUNCTION asks_consent(settings jsonb) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 RETURN coalesce((settings->>'consent_required')::boolean, false) OR coalesce(settings->>'recording' = 'consent', false);
 COMMENT ON FUNCTION asks_consent(jsonb) IS 'whether a caller is asked for consent, and not only told (internal)';
+
+CREATE OR REPLACE FUNCTION may_be_recorded(settings jsonb, consent boolean) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+RETURN CASE settings->>'recording' WHEN 'always' THEN true WHEN 'consent' THEN consent ELSE false END IS TRUE;
+COMMENT ON FUNCTION may_be_recorded(jsonb, boolean) IS 'whether settings have a call recorded whose caller has answered so (internal)';
 
 CREATE OR REPLACE FUNCTION ivr_keys(settings jsonb, context jsonb, sentence text, seconds integer DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
@@ -72,8 +79,7 @@ CREATE OR REPLACE FUNCTION ivr_answer(settings jsonb, context jsonb, place jsonb
 LANGUAGE plpgsql IMMUTABLE
 AS $$
 DECLARE
-    recorded CONSTANT boolean := CASE settings->>'recording' WHEN 'always' THEN true WHEN 'consent' THEN (place->'consent')::boolean
-                                      ELSE false END IS TRUE;
+    recorded CONSTANT boolean := mulberry_internal.may_be_recorded(settings, (place->'consent')::boolean);
 BEGIN
     deed := '{}';
     IF coalesce(settings->>'answer_with', CASE WHEN settings ? 'menus' THEN 'menu' ELSE 'agent' END) = 'agent' THEN
@@ -269,8 +275,13 @@ BEGIN
         next_place := '{"node": "over"}';
         verbs := mulberry_internal.ivr_end(settings, mulberry_internal.ivr_sentence(settings, 'thanks'));
     WHEN 'agent' THEN
-        -- the agent has left the call, or could not be reached: who has not come from the menu gets it, as far as there is one
-        IF settings->'menus' ? 'main' AND NOT place ? 'menu' THEN
+        -- the agent has left the call, or could not be reached: for a key that was pressed there, or who has not come from the menu gets
+        -- it, as far as there is one
+        IF settings->'menus' ? 'main' AND place ? 'key' THEN
+            SELECT n.* INTO verbs, next_place, deed
+              FROM mulberry_internal.ivr_key(settings, context, place - 'key' || '{"node": "menu", "menu": "main", "misses": 0}',
+                       place->>'key') AS n;
+        ELSIF settings->'menus' ? 'main' AND NOT place ? 'menu' THEN
             next_place := place || '{"node": "menu", "menu": "main"}';
             verbs := mulberry_internal.ivr_menu(settings, context, next_place);
         ELSE

@@ -11,6 +11,7 @@ AS $$
       FROM mulberry_internal.inbound_calls i
       JOIN mulberry_internal.telephony_versions v ON v.tenant = i.tenant AND v.version = i.version
      WHERE i.tenant = ANY ($1) AND i.ended_at IS NULL AND i.place->>'node' <> 'over'
+       AND (i.state <> 'queued' OR i.created_at > clock_timestamp() - interval '2 minutes')
        AND i.created_at > clock_timestamp() - interval '4 hours 5 minutes'
        AND i.created_at > clock_timestamp() - make_interval(secs => coalesce((v.settings->>'max_duration')::integer, 3600) + 60)
     UNION ALL

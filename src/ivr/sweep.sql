@@ -17,6 +17,12 @@ BEGIN
           FROM mulberry_internal.inbound_calls i CROSS JOIN unnest(i.recordings) AS r (sid)
           JOIN mulberry_internal.calls c ON c.tenant = i.tenant AND c.call_id = concat_ws('/', i.sid, r.sid)
          WHERE i.tenant = forget_inbound_call.tenant AND i.sid = forget_inbound_call.call_id
+        UNION
+        SELECT c.call_id
+          FROM mulberry_internal.inbound_calls i
+          JOIN mulberry_internal.media_sessions m ON m.inbound = i.id AND m.call_id <> i.sid
+          JOIN mulberry_internal.calls c ON c.tenant = i.tenant AND c.call_id = m.call_id
+         WHERE i.tenant = forget_inbound_call.tenant AND i.sid = forget_inbound_call.call_id
     LOOP
         PERFORM mulberry_internal.erase_call_of(forget_inbound_call.tenant, beside);
     END LOOP;

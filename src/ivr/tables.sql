@@ -85,3 +85,44 @@ COMMENT ON COLUMN emergencies.phrase IS 'as the list of words has it, or the key
 COMMENT ON COLUMN emergencies.source IS
     'where it was found: what is stored of a call, what was heard so far, what Twilio transcribed, a key';
 SELECT pg_catalog.pg_extension_config_dump('emergencies', '');
+
+CREATE INDEX inbound_calls_agent ON inbound_calls (tenant) WHERE place->>'node' = 'agent' AND ended_at IS NULL;
+
+CREATE TABLE media_sessions (
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    inbound  bigint NOT NULL REFERENCES inbound_calls (id) ON DELETE CASCADE,
+    turn     integer NOT NULL,
+    tenant   uuid NOT NULL,
+    call_id  text COLLATE "C" NOT NULL,
+    peer     text COLLATE "C" NOT NULL,
+    encoding text COLLATE "C" NOT NULL,
+    begun_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at timestamptz,
+    reason   text COLLATE "C",
+    figures  jsonb,
+    UNIQUE (inbound, turn)
+);
+CREATE INDEX media_sessions_begun ON media_sessions (tenant, begun_at);
+COMMENT ON TABLE media_sessions IS 'audio that a call that came in had with us, both ways: one for each time that it came to the agent';
+COMMENT ON COLUMN media_sessions.turn IS 'inbound_calls.turn when it began: the token of a call opens one for each';
+COMMENT ON COLUMN media_sessions.call_id IS
+    'of the call that has its audio, where that is kept: the sid of the call, and from the second on its turn behind it';
+COMMENT ON COLUMN media_sessions.peer IS 'who speaks to us: twilio, asterisk, audiosocket';
+COMMENT ON COLUMN media_sessions.encoding IS 'of the audio, both ways, with 8000 samples a second';
+COMMENT ON COLUMN media_sessions.reason IS 'why it ended; null: it has not, or nobody could say so';
+COMMENT ON COLUMN media_sessions.figures IS 'what went through it, as the gateway counted';
+SELECT pg_catalog.pg_extension_config_dump('media_sessions', '');
+SELECT pg_catalog.pg_extension_config_dump('media_sessions_id_seq', '');
+
+CREATE TABLE prompts (
+    tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    digest     bytea NOT NULL,
+    text       text COLLATE "C" NOT NULL,
+    audio      bytea NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, digest)
+);
+COMMENT ON TABLE prompts IS 'how sentences of tenants sound, where a call is spoken to as a stream';
+COMMENT ON COLUMN prompts.digest IS 'SHA-256 of the text in UTF-8';
+COMMENT ON COLUMN prompts.audio IS 'mu-law, 8000 samples a second';
+SELECT pg_catalog.pg_extension_config_dump('prompts', '');

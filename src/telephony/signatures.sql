@@ -24,6 +24,11 @@ LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_body';
 COMMENT ON FUNCTION check_twilio_body(uuid, text, text, text, bytea, text) IS
     'check_twilio_signature() for a body as it came: a form, or anything else, whose SHA-256 the URL must have (internal)';
 
+CREATE OR REPLACE FUNCTION check_twilio_socket(tenant uuid, secret text, url text, signature text) RETURNS boolean
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'mulberry_check_twilio_socket';
+COMMENT ON FUNCTION check_twilio_socket(uuid, text, text, text) IS
+    'check_twilio_signature() for the upgrade to a WebSocket, whose URL is signed as wss://; promises nothing of the disk (internal)';
+
 CREATE OR REPLACE FUNCTION twilio_parameters(content_type text, body bytea) RETURNS jsonb
 LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'mulberry_twilio_parameters';
 COMMENT ON FUNCTION twilio_parameters(text, bytea) IS

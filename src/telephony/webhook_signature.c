@@ -22,6 +22,7 @@
 
 PG_FUNCTION_INFO_V1(mulberry_check_twilio_signature);
 PG_FUNCTION_INFO_V1(mulberry_check_twilio_body);
+PG_FUNCTION_INFO_V1(mulberry_check_twilio_socket);
 PG_FUNCTION_INFO_V1(mulberry_twilio_parameters);
 PG_FUNCTION_INFO_V1(mulberry_twilio_signature);
 PG_FUNCTION_INFO_V1(mulberry_twilio_signature_valid);
@@ -103,10 +104,11 @@ collect_parameters(Jsonb *given, parameters *all)
 	}
 }
 
-/* What is to be checked: the parameters of a form, or a body of another kind. */
+/* What is to be checked: the parameters of a form, a body of another kind, or the upgrade to a WebSocket. */
 typedef struct webhook
 {
 	const char *url;
+	bool is_socket;
 	parameters *params; /* NULL: a body of another kind */
 	const void *body;
 	Size body_length;
@@ -122,7 +124,9 @@ judge(const webhook *hook, const char *token, size_t token_length)
 							  .signature_length = strlen(hook->signature) };
 	mb_twilio_verdict verdict;
 
-	if (hook->params)
+	if (hook->is_socket)
+		verdict = mb_twilio_check_websocket(&proof, hook->url, strlen(hook->url), NULL);
+	else if (hook->params)
 		verdict = mb_twilio_check_form(&proof, hook->url, strlen(hook->url), hook->params->fields,
 									   hook->params->n, NULL);
 	else
@@ -221,6 +225,21 @@ mulberry_check_twilio_body(PG_FUNCTION_ARGS)
 	hook.signature = PG_ARGISNULL(5) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(5));
 	if (is_form(PG_ARGISNULL(3) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(3)), hook.body_length))
 		hook.params = parse_form(hook.body, hook.body_length);
+	PG_RETURN_BOOL(
+		signed_by_secret(&hook, PG_ARGISNULL(0) ? NULL : PG_GETARG_UUID_P(0),
+						 PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}
+
+/* check_twilio_socket(tenant uuid, secret text, url text, signature text) */
+Datum
+mulberry_check_twilio_socket(PG_FUNCTION_ARGS)
+{
+	webhook hook = { .is_socket = true };
+
+	if (PG_ARGISNULL(2))
+		PG_RETURN_BOOL(false);
+	hook.url = to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	hook.signature = PG_ARGISNULL(3) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(3));
 	PG_RETURN_BOOL(
 		signed_by_secret(&hook, PG_ARGISNULL(0) ? NULL : PG_GETARG_UUID_P(0),
 						 PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1))));
@@ -346,17 +365,10 @@ mulberry_twilio_signature_valid(PG_FUNCTION_ARGS)
 	hook.url = to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	hook.signature = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	token = to_utf8(text_to_cstring(PG_GETARG_TEXT_PP(3)));
-	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
-	{
-		mb_twilio_proof proof = { .token = token,
-								  .token_length = strlen(token),
-								  .signature = hook.signature,
-								  .signature_length = strlen(hook.signature) };
-
-		PG_RETURN_BOOL(mb_twilio_check_websocket(&proof, hook.url, strlen(hook.url), NULL) ==
-					   MB_TWILIO_VALID);
-	}
-	if (!PG_ARGISNULL(4))
+	hook.is_socket = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
+	if (hook.is_socket)
+		;
+	else if (!PG_ARGISNULL(4))
 	{
 		hook.body = VARDATA_ANY(PG_GETARG_BYTEA_PP(4));
 		hook.body_length = VARSIZE_ANY_EXHDR(PG_GETARG_BYTEA_PP(4));

@@ -34,6 +34,8 @@ my $command = qq{$online SELECT (mulberry.ping_agent('pi', tenant => 'north')->>
 my $escalated = q{INSERT INTO mulberry_internal.commands (tenant, agent, command, mandate, reason, state, escalated_at)
     SELECT m.tenant, m.agent, 'QUERY', m.id, 'x', 'escalated', now() FROM mulberry_internal.mandates m WHERE m.id = '10000000' RETURNING id AS command \gset};
 my $talk = q{SELECT id AS call FROM mulberry_internal.calls WHERE call_id = 'talk' \gset};
+my $offered = q{SELECT mulberry.offer_media('pbx-1', '+12025550123', '+12025550111', 'north') AS offered \gset};
+my $streamed = q{SELECT session AS streamed FROM mulberry.begin_media('audiosocket', mulberry.offer_media(tenant => 'north')::text) \gset};
 my $open = q{SELECT id AS call FROM mulberry_internal.calls WHERE call_id = 'open' \gset};
 my $queued = q{SELECT id AS job FROM mulberry_internal.job_queue LIMIT 1 \gset};
 # run_jobs() may have tried it, and then it is due again in a while
@@ -63,6 +65,7 @@ my %calls = (
     'mulberry.audit_head' => [q{SELECT * FROM mulberry.audit_head('north')}],
     'mulberry.authenticate' => [q{SELECT mulberry.authenticate(:'token')}, q{SELECT mulberry.create_token('own', 'ingest', 'north') AS token \gset}],
     'mulberry.authenticate_anonymous' => [q{SELECT mulberry.authenticate_anonymous('ingest', 'north')}],
+    'mulberry.begin_media' => [q{SELECT refusal FROM mulberry.begin_media('audiosocket', :'offered')}, $offered],
     'mulberry.begin_call' => [q{SELECT mulberry.begin_call('begun', 'inbound', '+12025550123', tracks => '{caller,agent}', tenant => 'north')}],
     'mulberry.calls' => [q{SELECT * FROM mulberry.calls(tenant => 'north')}],
     'mulberry.describe_call' => [q{SELECT mulberry.describe_call('open', 'inbound', tenant => 'north')}],
@@ -128,6 +131,11 @@ my %calls = (
     'mulberry.endpoint_test' => [q{SELECT count(*) FROM mulberry.endpoint_test(:test)},
         q{SELECT job AS test FROM mulberry.start_endpoint_test('phone', 'north') \gset}],
     'mulberry.in_transaction_block' => [q{SELECT mulberry.in_transaction_block()}],
+    'mulberry.check_media_handshake' => [q{SELECT mulberry.check_media_handshake('/twilio/ws', 'x')}],
+    'mulberry.end_media' => [q{SELECT mulberry.end_media(:streamed, 'it was over')}, $streamed],
+    'mulberry.offer_media' => [q{SELECT mulberry.offer_media(tenant => 'north')}],
+    'mulberry.press_media_key' => [q{SELECT * FROM mulberry.press_media_key(:streamed, '1')}, $streamed],
+    'mulberry.set_prompt' => [q{SELECT mulberry.set_prompt('Hello', mulberry.wav_encode('\x7f7f7f7f', 'mulaw', 8000), 'north')}],
     'mulberry.ingest_recording' => [q{SELECT mulberry.ingest_recording('recorded', mulberry.wav_encode('\x7f7f7f7f', 'mulaw', 8000, 2), complete => true, tenant => 'north')}],
     'mulberry.ingest_packet' => [q{SELECT mulberry.ingest_packet('more', 0, 'x', NULL, 'text', NULL, 'north')}],
     'mulberry.ingest_packets' => [q{SELECT * FROM mulberry.ingest_packets('{more}', '{0}', '{x}', encoding => 'text', tenant => 'north')}],
