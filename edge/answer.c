@@ -393,7 +393,7 @@ prepare(const edge_options *options, edge_line_options *line)
 static edge_exit
 look_at_database(edge_server *server)
 {
-	PGresult *result;
+	PGresult *result = NULL;
 	edge_exit status = edge_server_connect(server);
 
 	if (status == EDGE_EXIT_UNREACHABLE)
@@ -406,15 +406,14 @@ look_at_database(edge_server *server)
 								   "SELECT has_function_privilege('mulberry.handle_command_symbols("
 								   "text,text,text,text,text)', 'EXECUTE')",
 								   0, NULL);
-	if (status != EDGE_EXIT_OK)
-		return edge_fail(status, "%s", server->problem);
-	if (PQgetvalue(result, 0, 0)[0] != 't')
-		status = edge_fail(EDGE_EXIT_CREDENTIALS,
-						   "role \"%s\" needs operator access to this database, and ingest access "
-						   "for the audio: see grant_access()",
-						   PQuser(server->pg));
+	if ((status == EDGE_EXIT_OK && PQgetvalue(result, 0, 0)[0] != 't') ||
+		(status == EDGE_EXIT_CREDENTIALS && server->pg != NULL))
+		status = edge_server_say(server, EDGE_EXIT_CREDENTIALS,
+								 "role \"%s\" needs operator access to this database, and ingest "
+								 "access for the audio: see grant_access()",
+								 PQuser(server->pg));
 	PQclear(result);
-	return status;
+	return status == EDGE_EXIT_OK ? status : edge_fail(status, "%s", server->problem);
 }
 
 static edge_exit

@@ -22,7 +22,8 @@
 #define READY_MS 200
 #define READY_DBM0 (-13.0)
 #define WRITE_MS 1000 /* of a device that does one at a time */
-#define HISTORY_MS 4000
+/* The longest answer has 30 digits and is said in one piece where nothing is heard meanwhile. */
+#define HISTORY_MS 12000
 /* What was played may be so far from where it is told. */
 #define ASTRAY_MS 100
 
@@ -228,8 +229,10 @@ edge_mouth_played(edge_mouth *mouth, int16_t *samples, size_t n)
 	{
 		mouth->telling = true;
 		/* of a device that is always given something the clocks may part */
-		if (mouth->silences || position.written - mouth->told > mouth->size)
+		if (mouth->silences)
 			mouth->told = position.played;
+		else if (position.written - mouth->told > mouth->size)
+			mouth->told = position.written - mouth->size;
 	}
 	else if (mouth->telling && mouth->silences &&
 			 (mouth->told > position.played + astray || position.played > mouth->told + astray))

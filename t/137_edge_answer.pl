@@ -1,144 +1,105 @@
-# "mulberry-edge answer": commands that a cloud has signed are played into a telephone line as tones, with noise; the edge's database applies
-# them, and what is played into the line as its answer is heard by other ears than ours (multimon-ng) and confirms the command in the cloud.
-# Through a sound card (test/edge/fakemic.c), which has our echo on it.
+# "mulberry-edge answer" on a sound card (test/edge/fakemic.c) with our own echo on it: commands that a cloud has signed are played into the
+# line as tones, with noise; the edge's database applies them, and what is played as its answer is heard by other ears than ours
+# (multimon-ng) and confirms them in the cloud. What is forged changes nothing, and a database that is away loses nothing.
 use strict;
 use warnings;
 
 use File::Temp qw(tempdir);
 use FindBin;
 use lib "$FindBin::RealBin/lib";
-use IPC::Run;
 use Mulberry::AnswerPair;
+use Mulberry::CardLine;
+use Mulberry::Cluster;
 use Mulberry::Edge;
 use Mulberry::Line;
-use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(sleep time clock_gettime);
 
 my $programs = $ENV{MULBERRY_PROGRAMS} // "$FindBin::RealBin/..";
 my $dir = tempdir(CLEANUP => 1);
-my $pair = Mulberry::AnswerPair->new('edge_answer');
+my $pair = Mulberry::AnswerPair->new('edge_answer', challenge_extend => 1);
+my $database = $pair->database;
 
-sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ $#sorted / 2 ] }
+# --- commands, one after the other in one call ----------------------------------------------------------------
 
-# --- a sound card ---------------------------------------------------------------------------------------------
-
-sub card
+my $line = Mulberry::CardLine->new("$dir/card", $programs, echo => 800)->start('--name', 'card', '--silence', 25, '--database', $database);
+$line->says(qr/listening: .*plays as well/);
+my @delays;
+for my $kind (qw(ping suspend extend))
 {
-    my ($name, %option) = @_;
-    mkdir "$dir/$name";
-    my $settings = join ' ', map { "$_ $option{$_}" } keys %option;
-    spew_raw("$dir/$name.conf", "</usr/share/alsa/alsa.conf>\npcm_type.fakemic { lib \"$programs/build/libfakemic.so\" }\n"
-            . "pcm.mic { type fakemic dir \"$dir/$name\" line 1 rate 8000 $settings }\n");
-    return { dir => "$dir/$name" };
+    my $result = $pair->confirm($line, $kind, noise => 15);
+    is($result->{state}, 'confirmed', "$kind: confirmed by what was heard: @{ $result->{heard} }");
+    push @delays, @{ $result->{delays} };
+}
+is($pair->mandate_state, 'SUSPENDED', 'the edge has done it');
+my @sorted = sort { $a <=> $b } @delays;
+diag sprintf 'from the last tone of a frame to the first of the answer: %s ms, median %.0f', join(', ', map { int } @delays), $sorted[ $#sorted / 2 ];
+
+# --- what is forged -------------------------------------------------------------------------------------------
+
+$pair->command('revoke');
+my $forged = Mulberry::AnswerPair::forged($pair->frame);
+my $heard = 'A';
+# a frame with an error in it is asked for again, whoever plays it
+for (my $tries = 0; $heard ne 'D' && $tries < 8; $tries++)
+{
+    ($heard) = $line->ask(Mulberry::Line::play($forged, noise => 15));
+}
+is($heard, 'D', 'a forged frame is answered with D');
+is($pair->mandate_state, 'SUSPENDED', 'and changes nothing');
+
+# --- the database is away -------------------------------------------------------------------------------------
+
+$pair->{node}->stop('immediate');
+my ($digits) = $line->ask(Mulberry::Line::play($forged));
+is($digits, 'A', 'while the database is away the caller is asked to play it again');
+$line->says(qr/not judged/);
+$pair->{node}->start;
+my $result = $pair->confirm($line, undef, noise => 15);
+is($result->{state}, 'confirmed', "when it is back: confirmed by what was heard: @{ $result->{heard} }");
+is($pair->mandate_state, 'REVOKED', 'the edge has revoked the mandate');
+
+# --- the end of the call --------------------------------------------------------------------------------------
+
+my $call = $line->says(qr/call (\S+) is over/);
+kill 'USR1', $line->{pid};
+like($line->says(qr/(device alsa:mic.*waiting for calls; call none; 1 calls, \d+ commands; database connected)/), qr/ 5 commands/, 'one call, in which our own echo was no digit, and five frames that were accepted');
+is($line->stop('TERM'), 0, 'it ends in order');
+is($pair->edge("SELECT count(*) FROM mulberry.audit_log WHERE evidence->>'call_ref' = '$call' AND action = 'REVOKE'"), 1, 'the audit log has the id of the call');
+is($pair->edge("SELECT string_agg(track, ' ' ORDER BY track) FROM mulberry.call_tracks WHERE call_id = '$call'"), 'inbound outbound', 'the call was posted, both of its tracks');
+is($pair->edge("SELECT direction FROM mulberry.call_status WHERE call_id = '$call'"), 'inbound', 'as one that came in');
+# what was played, as the database has it
+my $played = $pair->edge("SELECT mulberry.dtmf_decode(substr(mulberry.call_audio('$call', track => 'outbound'), 45), 's16le', 8000)");
+like($played, qr/\*[0-9]{20}#.*D.*\*[0-9]{20}#/, 'with what was heard and played in it');
+
+# --- one call at once, which the program ends with ------------------------------------------------------------
+
+{
+    my $once = Mulberry::CardLine->new("$dir/once", $programs)->start('--gate', 'off', '--silence', 2, '--database', $database);
+    my $id = $once->says(qr/call (\S+)\n/);
+    is($once->stop, 0, 'with --gate off there is one call');
+    my @samples = unpack 's<*', $once->played(0);
+    my ($first) = grep { $samples[$_] != 0 } 0 .. $#samples;
+    cmp_ok($first, '>=', 4000, 'half a second in it');
+    my @tone = grep { $samples[$_] != 0 } $first .. $#samples;
+    cmp_ok($tone[-1] - $first, '<=', 1600, 'a short tone says that we listen');
+    is(Mulberry::Line::hear(Mulberry::Line::mulaw(@samples[ $first .. $tone[-1] ], (0) x 4000)), '', 'which is no digit');
 }
 
-sub answer
+# --- what is wrong --------------------------------------------------------------------------------------------
+
+for my $case (
+    [ 2, qr/needs a device/, 'no device', ],
+    [ 2, qr/gate: of answer must be dtmf or off/, 'a gate that it has not got', 'alsa:mic', '--gate', 'voice' ],
+    [ 2, qr/modem: must be sim7600, quectel or v253/, 'another modem', 'pcm-tty:/dev/null', '--modem', 'x' ],
+    [ 2, qr/a modem needs --port/, 'no port', 'pcm-tty:/dev/null', '--modem', 'sim7600' ],
+    [ 2, qr/nothing can be played/, 'a device that does not play', "$dir/card.conf" ],
+    [ 9, qr/needs operator access/, 'a role without access', 'alsa:mic', '--database', $pair->{node}->connstr('edge') . ' user=nobody' ])
 {
-    my ($line, @flags) = @_;
-    local $ENV{ALSA_CONFIG_PATH} = "$line->{dir}.conf";
-    $line->{err} = '';
-    $line->{run} = IPC::Run::start([ $edge, 'answer', @flags, '--database', $pair->database, '--batch', 100, '--grace', 300 ], '<', \'', '>', \my $out, '2>', \$line->{err});
-    $line->{pid} = $line->{run}{KIDS}[0]{PID};
-}
-
-sub wait_for_line
-{
-    my ($line, $pattern) = @_;
-    my $until = time + $PostgreSQL::Test::Utils::timeout_default;
-    my $from = $line->{seen} // 0;
-    while (substr($line->{err}, $from) !~ /$pattern/g)
-    {
-        die "waited in vain for $pattern: $line->{err}" if time > $until || !$line->{run}->pumpable;
-        $line->{run}->pump_nb;
-        sleep 0.02;
-    }
-    substr($line->{err}, $from) =~ /$pattern/g;
-    $line->{seen} = $from + $+[0];
-}
-
-sub finish
-{
-    my ($line, $signal) = @_;
-    kill $signal, $line->{pid} if $signal;
-    $line->{run}->finish;
-    return $line->{run}->result(0);
-}
-
-# The sample that the card records now.
-sub now_at
-{
-    my ($line) = @_;
-    open my $file, '<', "$line->{dir}/begun" or die "no card has been opened: $!";
-    return int((clock_gettime(7) - <$file> / 1e9) * 8000);
-}
-
-# Plays mu-law into the line; the sample behind its last tone.
-sub play
-{
-    my ($line, $audio) = @_;
-    my $from = now_at($line) + 4000;
-    open my $file, '+<:raw', "$line->{dir}/line" or die;
-    seek $file, 2 * $from, 0;
-    print $file pack 's<*', Mulberry::Line::linear($audio);
-    close $file;
-    return $from + length($audio) - Mulberry::Line::RATE * Mulberry::Line::PAUSE_MS / 1000;
-}
-
-sub played
-{
-    my ($line, $from) = @_;
-    open my $file, '<:raw', "$line->{dir}/played" or return '';
-    seek $file, 2 * $from, 0;
-    local $/;
-    return <$file> // '';
-}
-
-# What was played behind a sample: the digits, and how many samples behind it they begin.
-sub answered
-{
-    my ($line, $from) = @_;
-    my $until = time + $PostgreSQL::Test::Utils::timeout_default;
-    while (time < $until)
-    {
-        my $bytes = played($line, $from);
-        # a second of silence behind something
-        if ($bytes =~ /[^\0]/ && (my $begin = int($-[0] / 2)) + 8000 < length($bytes) / 2)
-        {
-            my @samples = unpack 's<*', $bytes;
-            my $last = $#samples;
-            $last-- while $samples[$last] == 0;
-            if ($#samples - $last >= 8000)
-            {
-                return (Mulberry::Line::hear(Mulberry::Line::mulaw(@samples[ $begin .. $last ])), $begin);
-            }
-        }
-        $line->{run}->pump_nb;
-        sleep 0.05;
-    }
-    die "nothing was played: $line->{err}";
-}
-
-{
-    my $line = card('line', echo => 800);
-    my @delays;
-    answer($line, 'alsa:mic', '--name', 'card', '--silence', 5);
-    wait_for_line($line, qr/listening/);
-
-    for my $kind (qw(ping suspend resume query revoke))
-    {
-        my $frame = $pair->command($kind);
-        my $end = play($line, Mulberry::Line::play($frame, noise => 15));
-        my ($digits, $delay) = answered($line, $end);
-        is($pair->settle($digits), 'confirmed', "$kind: confirmed by $digits");
-        push @delays, $delay / 8;
-
-    }
-    is($pair->mandate_state, 'REVOKED', 'the edge has revoked the mandate');
-    diag sprintf 'from the last tone of the frame to the first of the answer: %s ms, median %.0f', join(', ', map { int } @delays), median(@delays);
-    wait_for_line($line, qr/is over/);
-    is(finish($line, 'TERM'), 0, 'in order');
-
+    my ($status, $pattern, $what, @arguments) = @$case;
+    $pair->edge('CREATE ROLE nobody LOGIN') if $status == 9;
+    my ($got, undef, $err) = edge('answer', '--database', $database, @arguments);
+    is($got, $status, "$what: the status");
+    like($err, $pattern, "$what: is said");
 }
 
 $pair->stop;

@@ -6,6 +6,7 @@ use strict;
 use warnings;
 
 use Mulberry::Cluster;
+use Mulberry::Line;
 
 # {edge_user} is the role of the program; {mandate} the edge's one mandate.
 sub new
@@ -66,6 +67,27 @@ sub forged
     my $rest = 0;
     $rest = ($rest * 10 + $_) % 97 for split //, $digits . '00';
     return sprintf '*%s%02d#', $digits, 98 - $rest;
+}
+
+# Plays the frame of a command that is given now, or of the one that is outstanding, as a sender does: again until it is acknowledged, and
+# answers a challenge. What the line's ask() says goes to the cloud. {state}, {times} it was played, and {delays} until the first tone
+# of each answer, in milliseconds.
+sub confirm
+{
+    my ($pair, $line, $kind, %carry) = @_;
+    my %result = (times => 0, delays => [], heard => [], state => 'outstanding');
+    ($pair->{command}) = $line->meanwhile(sub { $pair->command($kind); $pair->{command} }) if $kind;
+    while ($result{times} < 8 && $result{state} eq 'outstanding')
+    {
+        my ($audio) = $line->meanwhile(sub { Mulberry::Line::play($pair->frame, %carry) });
+        my ($digits, $delay) = $line->ask($audio);
+        $result{times}++;
+        push @{ $result{delays} }, $delay;
+        push @{ $result{heard} }, $digits;
+        my @ack = $digits =~ /^(\*[0-9]{20}#)([0-9]{8})?$/;
+        ($result{state}) = $line->meanwhile(sub { @ack ? $pair->settle(@ack) : $pair->state });
+    }
+    return \%result;
 }
 
 sub stop { my ($pair) = @_; $pair->{node}->stop; return }

@@ -137,11 +137,22 @@ sub write_some
     substr $modem->{$key}, 0, $written, '' if $written;
 }
 
+# Does something after so many seconds, while it turns.
+sub after
+{
+    my ($modem, $seconds, $what) = @_;
+    push @{ $modem->{later} }, [ time + $seconds, $what ];
+}
+
 # One turn of everything.
 sub turn
 {
     my ($modem) = @_;
     $modem->speak;
+    while (@{ $modem->{later} // [] } && $modem->{later}[0][0] <= time)
+    {
+        (shift @{ $modem->{later} })->[1]->();
+    }
     $modem->write_some(to_say => $modem->{at});
     $modem->write_some(pcm_out => $modem->{pcm}) if $modem->{pcm};
     my $in = '';
@@ -163,6 +174,7 @@ sub turn
         elsif ($n)
         {
             $modem->{spoken} .= $bytes;
+            $modem->{on_spoken}->($modem, $bytes) if $modem->{on_spoken};
         }
     }
 }
