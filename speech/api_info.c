@@ -9,6 +9,7 @@
 #include "core/mb.h"
 #include "recognizer.h"
 #include "server.h"
+#include "stream.h"
 #include "voices.h"
 
 #define MODEL_FLITE "flite"
@@ -110,17 +111,27 @@ json_jobs(speech_job_kind kind)
 					 "refused", (json_int_t) stats.refused);
 }
 
+static json_t *
+json_streams(void)
+{
+	speech_stream_stats stats = speech_streams_stats();
+
+	return json_pack("{s:i, s:i, s:I, s:I, s:I, s:I}", "limit", stats.limit, "running", stats.running,
+					 "done", (json_int_t) stats.done, "failed", (json_int_t) stats.failed, "cancelled",
+					 (json_int_t) stats.cancelled, "refused", (json_int_t) stats.refused);
+}
+
 static void
 finish_health(speech_request *request)
 {
 	speech_reply_json(
 		&request->reply,
-		json_pack("{s:s, s:s, s:I, s:i, s:I, s:{s:i}, s:o, s:o}", "status", "ok", "version",
+		json_pack("{s:s, s:s, s:I, s:i, s:I, s:{s:i}, s:o, s:o, s:o}", "status", "ok", "version",
 				  MB_VERSION, "uptime_seconds", (json_int_t) (time(NULL) - speech_requests_since()),
 				  "connections", speech_server_connections(), "buffered_bytes",
 				  (json_int_t) speech_requests_buffered(), "queue", "limit",
 				  request->options->queue, "transcription", json_jobs(SPEECH_JOB_TRANSCRIPTION),
-				  "synthesis", json_jobs(SPEECH_JOB_SYNTHESIS)));
+				  "synthesis", json_jobs(SPEECH_JOB_SYNTHESIS), "streams", json_streams()));
 }
 
 const speech_endpoint speech_endpoint_models = { .path = "/v1/models",

@@ -88,8 +88,8 @@ take(speech_request *request, const char *data, size_t n)
 		refuse_form(request, status);
 }
 
-static void
-take_language(speech_reply *reply, const char *value)
+void
+speech_take_language(speech_reply *reply, const char *value)
 {
 	if (strcasecmp(value, "en") != 0 && strcasecmp(value, "eng") != 0 &&
 		strcasecmp(value, "english") != 0 && strncasecmp(value, "en-", 3) != 0)
@@ -176,7 +176,7 @@ take_field(transcription *job, speech_reply *reply, const speech_form_part *part
 							   value);
 	}
 	else if (strcmp(name, "language") == 0)
-		take_language(reply, value);
+		speech_take_language(reply, value);
 	else if (strcmp(name, "temperature") == 0)
 		take_temperature(reply, value);
 	else if (strcmp(name, "timestamp_granularities[]") == 0 ||

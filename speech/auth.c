@@ -1,6 +1,6 @@
 /*
  * auth.c
- *	  Bearer keys; see auth.h.
+ *	  Keys; see auth.h.
  */
 #include "auth.h"
 
@@ -71,15 +71,20 @@ speech_auth_required(void)
 bool
 speech_auth_check(const char *authorization, size_t n)
 {
-	static const char scheme[] = "Bearer ";
+	static const char *const schemes[] = { "Bearer ", "Token " };
+	size_t scheme = 0;
 	bool found = false;
 
 	if (n_keys == 0)
 		return true;
-	if (n < sizeof(scheme) || strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+		if (n > strlen(schemes[i]) &&
+			strncasecmp(authorization, schemes[i], strlen(schemes[i])) == 0)
+			scheme = strlen(schemes[i]);
+	if (scheme == 0)
 		return false;
-	authorization += sizeof(scheme) - 1;
-	n -= sizeof(scheme) - 1;
+	authorization += scheme;
+	n -= scheme;
 	for (; n > 0 && *authorization == ' '; n--)
 		authorization++;
 	for (int i = 0; i < n_keys; i++)

@@ -1,6 +1,6 @@
 /*
  * auth.h
- *	  Who may use the server: bearer keys from a file.
+ *	  Who may use the server: keys from a file, sent as "Bearer" or, as clients of Deepgram do, as "Token".
  */
 #ifndef SPEECH_AUTH_H
 #define SPEECH_AUTH_H

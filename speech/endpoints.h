@@ -1,7 +1,7 @@
 /*
  * endpoints.h
  *	  The routes of the server, each in a file of its own: api_transcription.c,
- *	  api_speech.c, api_info.c.
+ *	  api_listen.c, api_speech.c, api_info.c.
  */
 #ifndef SPEECH_ENDPOINTS_H
 #define SPEECH_ENDPOINTS_H
@@ -9,6 +9,7 @@
 #include "request.h"
 
 extern const speech_endpoint speech_endpoint_transcriptions; /* POST /v1/audio/transcriptions */
+extern const speech_endpoint speech_endpoint_listen;		 /* GET /v1/listen, a WebSocket */
 extern const speech_endpoint speech_endpoint_speech;		 /* POST /v1/audio/speech */
 extern const speech_endpoint speech_endpoint_voices;		 /* GET /v1/audio/voices */
 extern const speech_endpoint speech_endpoint_models;		 /* GET /v1/models */
@@ -32,5 +33,8 @@ extern speech_model speech_model_from_name(const char *name);
 
 /* Answers 404 as OpenAI does for a model that is unknown or does something else. */
 extern void speech_model_refuse(speech_reply *reply, const char *name, const char *allowed);
+
+/* Answers 422 for a language that is not the model's. */
+extern void speech_take_language(speech_reply *reply, const char *value);
 
 #endif /* SPEECH_ENDPOINTS_H */

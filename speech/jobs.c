@@ -17,11 +17,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "clock.h"
 #include "log.h"
 
@@ -30,9 +29,6 @@
 
 /* An answer that is longer is a broken child. */
 #define MAX_ANSWER ((size_t) 1024 * 1024 * 1024)
-
-/* The only descriptor of a child beside the standard ones: its end of the pipe. */
-#define ANSWER_FD 3
 
 /* Weight of the last job in the mean duration that Retry-After goes by. */
 #define DURATION_WEIGHT 0.2
@@ -120,99 +116,22 @@ finish(speech_job *job, speech_reply *reply)
 	free(job);
 }
 
-/* Writes everything, or ends the child. */
-static void
-write_or_die(const void *data, size_t n)
-{
-	const char *bytes = data;
-
-	while (n > 0)
-	{
-		ssize_t written = write(ANSWER_FD, bytes, n);
-
-		if (written < 0 && errno == EINTR)
-			continue;
-		if (written <= 0)
-			_exit(1);
-		bytes += written;
-		n -= (size_t) written;
-	}
-}
-
-/*
- * Libraries complain on standard error and may quote the text they were given.  The
- * sanitizers' reports come the same way and are let through.
- */
-static void
-silence_libraries(void)
-{
-#ifndef __SANITIZE_ADDRESS__
-	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-	if (null < 0)
-		return;
-	dup2(null, STDOUT_FILENO);
-	dup2(null, STDERR_FILENO);
-	close(null);
-#endif
-}
-
-/*
- * Makes the fork a child that cannot outlive or disturb the server: it holds
- * no connection, dies with its parent, gives way to others for processor and memory,
- * and leaves SIGTERM to the server, which decides how long it may go on.
- */
-static void
-become_child(int answer_fd, pid_t parent)
-{
-	struct rlimit limit = { .rlim_cur = 0, .rlim_max = 0 };
-	sigset_t none;
-	int oom;
-
-	signal(SIGTERM, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
-	signal(SIGPIPE, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(1);
-	prctl(PR_SET_NAME, "speech-job");
-
-	setrlimit(RLIMIT_CORE, &limit); /* a core would hold what callers said */
-	limit.rlim_cur = limit.rlim_max = (rlim_t) settings->job_timeout + 1;
-	setrlimit(RLIMIT_CPU, &limit);
-	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + settings->nice);
-	oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	if (oom >= 0)
-	{
-		if (write(oom, "500", 3) < 0)
-			errno = 0; /* only a preference */
-		close(oom);
-	}
-
-	if (answer_fd != ANSWER_FD && dup2(answer_fd, ANSWER_FD) < 0)
-		_exit(1);
-	closefrom(ANSWER_FD + 1);
-	silence_libraries();
-}
-
 static void
 run_child(const speech_job *job, int answer_fd, pid_t parent)
 {
 	speech_reply reply = { 0 };
 	answer_head head = { 0 };
 
-	become_child(answer_fd, parent);
+	speech_child_become(answer_fd, parent, settings->job_timeout + 1, settings->nice);
 	job->task.work(job->task.input, &reply);
 	head.status = reply.status;
 	head.length = reply.body.size;
 	head.audio_seconds = reply.audio_seconds;
 	memcpy(head.content_type, reply.content_type, sizeof(head.content_type));
-	write_or_die(&head, sizeof(head));
-	write_or_die(reply.body.data, reply.body.size);
-	_exit(0);
+	_exit(speech_child_write(&head, sizeof(head)) &&
+				  speech_child_write(reply.body.data, reply.body.size)
+			  ? 0
+			  : 1);
 }
 
 /* Makes the reply of what a child that has ended left behind. */

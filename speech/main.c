@@ -23,6 +23,7 @@
 #include "recognizer.h"
 #include "request.h"
 #include "server.h"
+#include "stream.h"
 #include "synthesize.h"
 #include "voices.h"
 
@@ -30,13 +31,10 @@
 #define TURN_MS 250
 
 static const speech_endpoint *const endpoints[] = {
-	&speech_endpoint_transcriptions,
-	&speech_endpoint_speech,
-	&speech_endpoint_voices,
-	&speech_endpoint_models,
-	&speech_endpoint_model,
-	&speech_endpoint_health,
-	NULL,
+	&speech_endpoint_transcriptions, &speech_endpoint_listen,
+	&speech_endpoint_speech,		 &speech_endpoint_voices,
+	&speech_endpoint_models,		 &speech_endpoint_model,
+	&speech_endpoint_health,		 NULL,
 };
 
 static http_loop *loop;
@@ -54,7 +52,10 @@ take_signal(void *arg, uint32_t events)
 	if (read(signal_watch.fd, &info, sizeof(info)) != (ssize_t) sizeof(info))
 		return;
 	if (info.ssi_signo == SIGCHLD)
+	{
 		speech_jobs_reap();
+		speech_streams_reap();
+	}
 	else
 		stop_signals++;
 }
@@ -124,8 +125,11 @@ serve(const speech_options *options)
 		 stop_signals == 1 && speech_requests_pending() > 0 && speech_now() < end;)
 		turn(TURN_MS);
 	speech_jobs_kill();
-	/* what was killed gets its answer */
-	for (double end = speech_now() + 1; speech_requests_pending() > 0 && speech_now() < end;)
+	speech_streams_kill();
+	/* what was killed gets its answer, and a WebSocket its close */
+	for (double end = speech_now() + 1;
+		 (speech_requests_pending() > 0 || http_server_counters(speech_server())->sockets > 0) &&
+		 speech_now() < end;)
 		turn(10);
 	speech_server_stop();
 }
@@ -145,6 +149,7 @@ start(const speech_options *options, int *port)
 		return false;
 	speech_flite_load();
 	speech_jobs_init(loop, options);
+	speech_streams_init(loop, options);
 	speech_requests_init(options, endpoints);
 	*port = speech_server_start(loop, options);
 	return *port > 0 && (options->port_file == NULL || write_port_file(options->port_file, *port));

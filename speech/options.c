@@ -37,6 +37,8 @@ static const program_setting list[] = {
 	  "transcriptions at once (the number of processors)" },
 	{ "synthesizers", PROGRAM_NUMBER, FIELD(synthesizers), 0, 64, 1,
 	  "syntheses at once (2); they do not wait for transcriptions" },
+	{ "streams", PROGRAM_NUMBER, FIELD(streams), 0, 1000, 1,
+	  "streams recognized at once (four for each processor); more get 503" },
 	{ "queue", PROGRAM_NUMBER, FIELD(queue), 0, 10000, 0,
 	  "requests that may wait, for each of both (32); more get 503" },
 	{ "max-connections", PROGRAM_NUMBER, FIELD(max_connections), 0, 10000, 1,
@@ -45,7 +47,7 @@ static const program_setting list[] = {
 	{ "max-buffered", PROGRAM_MEGABYTES, FIELD(max_buffered), 0, 64000, 1,
 	  "bodies and answers in memory together (256); more get 503" },
 	{ "max-audio-seconds", PROGRAM_NUMBER, FIELD(max_audio_seconds), 0, 86400, 1,
-	  "longest recording to transcribe (3600)" },
+	  "longest recording to transcribe, or stream (3600)" },
 	{ "max-input", PROGRAM_NUMBER, FIELD(max_input), 0, 100000, 1,
 	  "longest text to speak, in characters (4096)" },
 	{ "max-speech-seconds", PROGRAM_NUMBER, FIELD(max_speech_seconds), 0, 7200, 1,
@@ -74,6 +76,7 @@ set_defaults(speech_options *options)
 		.language_model = MODEL_DIRECTORY "/en-us.lm.bin",
 		.transcribers = processors < 1 ? 1 : (processors > 64 ? 64 : (int) processors),
 		.synthesizers = 2,
+		.streams = processors < 1 ? 4 : (processors > 64 ? 256 : 4 * (int) processors),
 		.queue = 32,
 		.max_connections = 256,
 		.max_body = (size_t) 25 * MEGABYTE,
@@ -129,8 +132,8 @@ speech_options_read(speech_options *options, int argc, char **argv)
 		.about = "mulberry-speech: speech recognition and synthesis behind an OpenAI-compatible\n"
 				 "HTTP interface, on this machine, without a network service.\n",
 		.further =
-			"Routes: POST /v1/audio/transcriptions, POST /v1/audio/speech, GET /v1/models,\n"
-			"GET /v1/audio/voices, GET /health.  SIGTERM ends the server once running work is "
+			"Routes: POST /v1/audio/transcriptions, POST /v1/audio/speech, GET /v1/listen (a WebSocket),\n"
+			"GET /v1/models, GET /v1/audio/voices, GET /health.  SIGTERM ends the server once running work is "
 			"done.\n",
 		.list = list,
 		.n = sizeof(list) / sizeof(list[0]),

@@ -22,6 +22,7 @@ typedef struct speech_options
 
 	int transcribers;		/* transcriptions at once */
 	int synthesizers;		/* syntheses at once */
+	int streams;			/* streams that are recognized at once */
 	int queue;				/* requests that may wait, for each of both */
 	int max_connections;	/* open connections */
 	size_t max_body;		/* bytes of one request's body */

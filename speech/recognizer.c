@@ -22,6 +22,9 @@
 /* Frames a second that the acoustic model was made for, as pocketsphinx's -frate. */
 #define FRAME_RATE 100.0
 
+/* Values of a frame that the acoustic model looks at, at most. */
+#define MAX_CEPSTRA 40
+
 /* Below this posterior a word is "unlikely" rather than minus infinity. */
 #define MIN_PROBABILITY 1e-6
 
@@ -123,9 +126,10 @@ word_length(const char *word)
 	return variant != NULL && variant > word ? (size_t) (variant - word) : strlen(word);
 }
 
-/* Appends the words of the best hypothesis; frames_of_words counts the frames they cover. */
+/* Appends the words of the best hypothesis up to a time; frames_of_words counts the frames they cover. */
 static bool
-take_words(speech_transcript *transcript, double start, int *frames_of_words)
+take_words(speech_transcript *transcript, double start, double until, bool ended,
+		   int *frames_of_words)
 {
 	logmath_t *logmath = ps_get_logmath(decoder);
 
@@ -136,16 +140,21 @@ take_words(speech_transcript *transcript, double start, int *frames_of_words)
 		size_t length = word != NULL ? word_length(word) : 0;
 		int first;
 		int last;
-		double probability;
+		double probability = 0;
 
 		if (length == 0)
 			continue;
 		ps_seg_frames(segment, &first, &last);
-		probability = logmath_exp(logmath, ps_seg_prob(segment, NULL, NULL, NULL));
+		if (start + (first + last) / 2.0 / FRAME_RATE >= until)
+			continue;
+		/* there is none before the search has ended */
+		if (ended)
+			probability = fmin(
+				fmax(logmath_exp(logmath, ps_seg_prob(segment, NULL, NULL, NULL)), MIN_PROBABILITY),
+				1);
 		*frames_of_words += last + 1 - first;
 		if (!speech_transcript_add_word(transcript, word, length, start + first / FRAME_RATE,
-										start + (last + 1) / FRAME_RATE,
-										fmin(fmax(probability, MIN_PROBABILITY), 1)))
+										start + (last + 1) / FRAME_RATE, probability))
 		{
 			ps_seg_free(segment);
 			return false;
@@ -154,21 +163,65 @@ take_words(speech_transcript *transcript, double start, int *frames_of_words)
 	return true;
 }
 
+/*
+ * A whole utterance is taken off its own mean; one that is still coming has none yet, and what the recognizer begins with
+ * is that of wideband speech.  pocketsphinx 5 keeps what it takes to itself.
+ */
 bool
-speech_recognizer_run(const int16_t *samples, size_t n, double start, speech_transcript *transcript)
+speech_recognizer_adapt(const int16_t *samples, size_t n)
+{
+#ifndef POCKETSPHINX_5
+	fe_t *front = ps_get_fe(decoder);
+	int size = fe_get_output_size(front);
+	mfcc_t mean[MAX_CEPSTRA] = { 0 };
+	mfcc_t **frames;
+	int32 n_frames;
+
+	if (ps_start_stream(decoder) < 0 || size > MAX_CEPSTRA || fe_start_utt(front) < 0 ||
+		fe_process_utt(front, samples, n, &frames, &n_frames) < 0)
+		return false;
+	for (int i = 0; i < n_frames; i++)
+		for (int k = 0; k < size; k++)
+			mean[k] += frames[i][k] / (mfcc_t) n_frames;
+	fe_free_2d(frames);
+	if (n_frames > 0)
+		cmn_live_set(ps_get_feat(decoder)->cmn_struct, mean);
+#else
+	(void) samples;
+	(void) n;
+#endif
+	return ps_start_stream(decoder) >= 0;
+}
+
+bool
+speech_recognizer_begin(void)
+{
+	return ps_start_stream(decoder) >= 0 && ps_start_utt(decoder) >= 0;
+}
+
+bool
+speech_recognizer_feed(const int16_t *samples, size_t n)
+{
+	return n == 0 || ps_process_raw(decoder, samples, n, FALSE, FALSE) >= 0;
+}
+
+bool
+speech_recognizer_so_far(double start, speech_transcript *transcript)
+{
+	int frames;
+
+	return take_words(transcript, start, INFINITY, false, &frames);
+}
+
+bool
+speech_recognizer_end(double start, double until, speech_transcript *transcript)
 {
 	speech_segment segment = { .first_word = transcript->n_words };
 	int frames_of_words;
 	double seconds;
 
-	/* a stream of its own: nothing of earlier utterances, so the answer does not depend on them */
-	if (ps_start_stream(decoder) < 0 || ps_start_utt(decoder) < 0)
+	if (ps_end_utt(decoder) < 0 || !take_words(transcript, start, until, true, &frames_of_words))
 		return false;
-	if (ps_process_raw(decoder, samples, n, FALSE, TRUE) < 0 || ps_end_utt(decoder) < 0)
-		return false;
-	if (!take_words(transcript, start, &frames_of_words))
-		return false;
-
 	segment.n_words = transcript->n_words - segment.first_word;
 	if (segment.n_words == 0)
 		return true;
@@ -178,6 +231,15 @@ speech_recognizer_run(const int16_t *samples, size_t n, double start, speech_tra
 	segment.silence = seconds > 0 ? 1 - frames_of_words / FRAME_RATE / seconds : 0;
 	segment.silence = fmin(fmax(segment.silence, 0), 1);
 	return speech_transcript_add_segment(transcript, &segment);
+}
+
+bool
+speech_recognizer_run(const int16_t *samples, size_t n, double start, speech_transcript *transcript)
+{
+	/* a stream of its own: nothing of earlier utterances, so the answer does not depend on them */
+	return speech_recognizer_begin() &&
+		   ps_process_raw(decoder, samples, n, FALSE, TRUE) >= 0 &&
+		   speech_recognizer_end(start, INFINITY, transcript);
 }
 
 void

@@ -28,6 +28,17 @@ extern bool speech_recognizer_load(const speech_options *options);
 extern bool speech_recognizer_run(const int16_t *samples, size_t n, double start,
 								  speech_transcript *transcript);
 
+/*
+ * The same in pieces, for sound that is still coming: once, let it hear some speech of this line, whose mean it
+ * starts from; then begin an utterance, feed it, look at the words so far, whose probabilities are 0, and end it.
+ * Words that lie behind "until", in seconds, are left out.  False as above.
+ */
+extern bool speech_recognizer_adapt(const int16_t *samples, size_t n);
+extern bool speech_recognizer_begin(void);
+extern bool speech_recognizer_feed(const int16_t *samples, size_t n);
+extern bool speech_recognizer_so_far(double start, speech_transcript *transcript);
+extern bool speech_recognizer_end(double start, double until, speech_transcript *transcript);
+
 extern void speech_recognizer_unload(void);
 
 #endif /* SPEECH_RECOGNIZER_H */

@@ -273,6 +273,8 @@ take_request(void *context, http_request *http)
 
 	(void) context;
 	request->endpoint->finish(request);
+	if (request->handed)
+		return;
 	release_state(request);
 	if (request->job != NULL)
 		count(request);
@@ -345,6 +347,24 @@ speech_request_submit(speech_request *request, speech_job_kind kind,
 	}
 }
 
+bool
+speech_request_upgrade(speech_request *request, const http_socket_options *options)
+{
+	bool made = http_upgrade(speech_server(), request->http, options);
+
+	request->handed = true;
+	return made;
+}
+
+static void
+take_message(void *context, http_request *socket, bool text, const char *bytes, size_t n)
+{
+	speech_request *request = http_request_user(socket);
+
+	(void) context;
+	request->endpoint->message(request, text, bytes, n);
+}
+
 /* The request is over, and with it everything that was made for it. */
 static void
 request_done(void *context, http_request *http, bool delivered)
@@ -360,8 +380,9 @@ request_done(void *context, http_request *http, bool delivered)
 	if (request->reply.audio_seconds > 0)
 		snprintf(audio, sizeof(audio), " for %.1f s of audio", request->reply.audio_seconds);
 	speech_log_info("%s %s %u in %.3f s%s%s id=%s", request->method, request->url,
-					request->reply.status, speech_now() - request->started, audio,
-					delivered ? "" : ", not delivered", request->id);
+					request->handed ? (unsigned) http_request_status(http) : request->reply.status,
+					speech_now() - request->started, audio, delivered ? "" : ", not delivered",
+					request->id);
 	pending -= request->counted ? 1 : 0;
 	release_reserved(request);
 	if (request->endpoint != NULL)
@@ -394,6 +415,7 @@ speech_request_handlers(void)
 											.piece = take_piece,
 											.request = take_request,
 											.half_closed = client_gone,
+											.message = take_message,
 											.done = request_done,
 											.refused = refused };
 

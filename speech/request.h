@@ -30,9 +30,12 @@ typedef struct speech_endpoint
 	void (*begin)(speech_request *request, http_text content_type);
 	void (*take)(speech_request *request, const char *data, size_t n);
 
-	/* The request is here: sets request->reply or calls speech_request_submit(). */
+	/* The request is here: sets request->reply, or calls speech_request_submit() or speech_request_upgrade(). */
 	void (*finish)(speech_request *request);
 	void (*release)(void *state); /* may be NULL when state is never set */
+
+	/* For WebSockets: a message of the client. */
+	void (*message)(speech_request *request, bool text, const char *bytes, size_t n);
 } speech_endpoint;
 
 struct speech_request
@@ -54,6 +57,8 @@ struct speech_request
 	size_t reserved;  /* bytes of this request in memory, as accounted */
 	speech_job *job;
 	bool counted; /* as pending */
+	bool
+		handed; /* the HTTP server has answered it, or made a WebSocket of it: state stays until its end */
 };
 
 /* The server's routes; the last has no path. */
@@ -73,6 +78,12 @@ extern const http_handlers *speech_request_handlers(void);
 extern void speech_request_submit(speech_request *request, speech_job_kind kind,
 								  void (*work)(const void *input, speech_reply *reply), void *input,
 								  void (*release)(void *input));
+
+/*
+ * For endpoints: makes a WebSocket of the request, whose state is released when that ends.  False when it asks for
+ * none, which the client has been told.
+ */
+extern bool speech_request_upgrade(speech_request *request, const http_socket_options *options);
 
 /* For endpoints, in begin: refuses early when the queue is full. */
 extern bool speech_request_admit(speech_request *request, speech_job_kind kind);

@@ -28,14 +28,12 @@
 
 /*
  * More willing than the core's defaults, which are made for interruptions: what is no
- * speech costs the recognizer time, what is missed is lost.  A pause of half a
- * second ends an utterance; at the usual quarter sentences fall apart.
+ * speech costs the recognizer time, what is missed is lost.
  */
 #define ON_DB 8
 #define OFF_DB 5
 #define MIN_DBFS (-60)
 #define START_MS 60
-#define PAUSE_MS 500
 
 struct speech_segmenter
 {
@@ -55,6 +53,8 @@ struct speech_segmenter
 static void
 hand_out(speech_segmenter *segmenter, uint64_t end)
 {
+	if (end < segmenter->start) /* it was cut behind the last sound */
+		end = segmenter->start;
 	if (!segmenter->stopped && end > segmenter->start &&
 		!segmenter->callback(segmenter->arg,
 							 segmenter->samples + (segmenter->start - segmenter->base),
@@ -83,8 +83,8 @@ on_vad_event(void *arg, const mb_vad_event *event)
 	{
 		uint64_t end = event->end + PADDING;
 
-		hand_out(segmenter, end < available ? end : available);
 		segmenter->speaking = false;
+		hand_out(segmenter, end < available ? end : available);
 	}
 }
 
@@ -129,7 +129,7 @@ trim(speech_segmenter *segmenter)
 }
 
 speech_segmenter *
-speech_segmenter_new(speech_utterance_callback callback, void *arg)
+speech_segmenter_new(speech_utterance_callback callback, void *arg, int pause_ms)
 {
 	speech_segmenter *segmenter = calloc(1, sizeof(*segmenter));
 	mb_vad_options options = mb_vad_default_options;
@@ -142,7 +142,7 @@ speech_segmenter_new(speech_utterance_callback callback, void *arg)
 	options.off_db = OFF_DB;
 	options.min_dbfs = MIN_DBFS;
 	options.start_ms = START_MS;
-	options.hangover_ms = PAUSE_MS;
+	options.hangover_ms = pause_ms;
 	options.on_event = on_vad_event;
 	options.arg = segmenter;
 	if (mb_vad_init(&segmenter->vad, SPEECH_RATE, &options) != MB_OK)
@@ -172,6 +172,32 @@ speech_segmenter_feed(speech_segmenter *segmenter, const int16_t *samples, size_
 	while (segmenter->speaking && segmenter->base + segmenter->n >= segmenter->start + LONGEST)
 		hand_out(segmenter, quietest_place(segmenter));
 	trim(segmenter);
+	return !segmenter->stopped;
+}
+
+bool
+speech_segmenter_so_far(const speech_segmenter *segmenter, const int16_t **samples, size_t *n,
+						uint64_t *first)
+{
+	if (!segmenter->speaking)
+		return false;
+	*samples = segmenter->samples + (segmenter->start - segmenter->base);
+	*n = segmenter->n - (size_t) (segmenter->start - segmenter->base);
+	*first = segmenter->start;
+	return true;
+}
+
+bool
+speech_segmenter_speaking(const speech_segmenter *segmenter)
+{
+	return segmenter->speaking;
+}
+
+bool
+speech_segmenter_cut(speech_segmenter *segmenter)
+{
+	if (segmenter->speaking)
+		hand_out(segmenter, segmenter->base + segmenter->n);
 	return !segmenter->stopped;
 }
 

@@ -11,9 +11,10 @@
 #include "request.h"
 
 static http_server *server;
+static http_loop *loop;
 
 int
-speech_server_start(http_loop *loop, const speech_options *options)
+speech_server_start(http_loop *with_loop, const speech_options *options)
 {
 	int timeout = options->receive_timeout * 1000;
 	http_options limits = { .max_connections = options->max_connections,
@@ -25,6 +26,7 @@ speech_server_start(http_loop *loop, const speech_options *options)
 	http_listener_options where = { .address = options->listen, .port = options->port };
 	int port;
 
+	loop = with_loop;
 	server = http_server_new(loop, &limits, speech_request_handlers(), NULL);
 	if (server == NULL)
 	{
@@ -42,6 +44,12 @@ http_server *
 speech_server(void)
 {
 	return server;
+}
+
+http_loop *
+speech_server_loop(void)
+{
+	return loop;
 }
 
 void

@@ -15,8 +15,9 @@
  */
 extern int speech_server_start(http_loop *loop, const speech_options *options);
 
-/* The server that answers are given to. */
+/* The server that answers are given to, and its loop. */
 extern http_server *speech_server(void);
+extern http_loop *speech_server_loop(void);
 
 /* Accepts no more connections, and ends those without a request. */
 extern void speech_server_quiesce(void);

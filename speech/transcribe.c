@@ -16,7 +16,7 @@ recognize(void *arg, const int16_t *samples, size_t n, uint64_t first)
 bool
 speech_transcribe(speech_audio *audio, speech_transcript *transcript)
 {
-	speech_segmenter *segmenter = speech_segmenter_new(recognize, transcript);
+	speech_segmenter *segmenter = speech_segmenter_new(recognize, transcript, SPEECH_PAUSE_MS);
 	const int16_t *samples;
 	size_t n;
 	bool ok = segmenter != NULL;
