@@ -431,7 +431,7 @@ run(answerer *a, edge_line_options *line, edge_server *judging, edge_server *pos
 								   .spool_free = options->spool_free,
 								   .spool_sync = options->spool_sync,
 								   .spool_pace = options->spool_pace };
-	edge_exit status = EDGE_EXIT_FAILED;
+	edge_exit status = EDGE_EXIT_OK;
 	edge_exit posted;
 
 	snprintf(rate, sizeof(rate), "%d", line->sample_rate);

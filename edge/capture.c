@@ -212,7 +212,7 @@ tell(capture *s)
 				 posting.spool_error != 0 ? ", its disk takes nothing" : "");
 	fprintf(stderr,
 			"mulberry-edge: device %s, %s; heard %.3f s, lost %.3f s (overruns %u, suspends %u, "
-			"departures %u, late %" PRIu64 " samples); call %s; database %s; acknowledged %" PRIu64
+			"departures %u, late %" PRIu64 " samples); call %s; %s %s; acknowledged %" PRIu64
 			", waiting %" PRIu64 ", dropped %" PRIu64 " packets%s%s%s\n",
 			s->traits.detail,
 			device.away	   ? "away"
@@ -221,6 +221,7 @@ tell(capture *s)
 			(double) (s->frames - s->lost) / s->traits.sample_rate,
 			(double) s->lost / s->traits.sample_rate, device.overruns, device.suspends,
 			device.departures, device.late, s->in_call ? s->call_id : "none",
+			s->options->gateway != NULL ? "gateway" : "database",
 			posting.connected ? "connected" : "away", posting.acknowledged, posting.waiting,
 			posting.dropped, spool, posting.problem[0] == '\0' ? "" : "; ", posting.problem);
 }
@@ -362,9 +363,9 @@ prepare(capture *s, edge_outbox_options *posting)
 
 /* From the first sample to the last answer. */
 static edge_exit
-run(capture *s, edge_server *server)
+run(capture *s, edge_server *server, edge_gateway *gateway)
 {
-	edge_outbox_options posting = { .server = server };
+	edge_outbox_options posting = { .server = server, .gateway = gateway };
 	edge_exit status = prepare(s, &posting);
 	edge_exit posted;
 
@@ -392,6 +393,8 @@ edge_capture(const edge_options *options)
 	edge_audio_request request = edge_options_request(options);
 	const char *name = options->n_words > 1 ? options->word[1] : options->device;
 	edge_server server = { .conninfo = options->database };
+	edge_gateway gateway = { 0 };
+	bool over_gateway = options->gateway != NULL;
 	edge_audio_status opened;
 	char problem[256];
 	edge_exit status;
@@ -400,11 +403,16 @@ edge_capture(const edge_options *options)
 	if (name == NULL)
 		return edge_fail(EDGE_EXIT_USAGE, "capture needs a device, such as alsa:hw:CARD=Device");
 	/* What somebody has to do is said now; a server that is away may come. Before the device is opened, which would not wait. */
-	status = edge_server_connect(&server);
+	status = over_gateway ? edge_options_gateway(options, &gateway) : edge_server_connect(&server);
+	if (status == EDGE_EXIT_OK && over_gateway)
+		status = edge_gateway_look(&gateway);
 	if (status != EDGE_EXIT_OK)
-		edge_complain("%s", server.problem);
+		edge_complain("%s", over_gateway ? gateway.problem : server.problem);
 	if (status != EDGE_EXIT_OK && status != EDGE_EXIT_UNREACHABLE)
+	{
+		edge_gateway_close(&gateway);
 		return status;
+	}
 	/* before there are threads, which would take them */
 	catch_signals(&s);
 	s.recorder = edge_recorder_start(name, &request, &opened, problem, sizeof(problem));
@@ -413,9 +421,10 @@ edge_capture(const edge_options *options)
 	else
 	{
 		s.traits = *edge_recorder_traits(s.recorder);
-		status = run(&s, &server);
+		status = run(&s, &server, over_gateway ? &gateway : NULL);
 	}
 	edge_server_disconnect(&server);
+	edge_gateway_close(&gateway);
 	edge_status_free(s.status);
 	edge_recorder_free(s.recorder);
 	edge_gate_free(s.gate);

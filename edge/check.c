@@ -200,6 +200,18 @@ check_database(const edge_options *options)
 }
 
 static edge_exit
+check_gateway(const edge_options *options)
+{
+	edge_gateway gateway;
+	edge_exit status = edge_options_gateway(options, &gateway);
+
+	if (status == EDGE_EXIT_OK)
+		status = edge_gateway_look(&gateway);
+	edge_gateway_close(&gateway);
+	return status == EDGE_EXIT_OK ? status : edge_fail(status, "%s", gateway.problem);
+}
+
+static edge_exit
 check_spool(const edge_options *options)
 {
 	char problem[512];
@@ -215,7 +227,8 @@ edge_exit
 edge_check(const edge_options *options)
 {
 	const char *name = options->n_words > 1 ? options->word[1] : options->device;
-	edge_exit database = check_database(options);
+	edge_exit database =
+		options->gateway != NULL ? check_gateway(options) : check_database(options);
 	edge_exit spool = check_spool(options);
 	edge_exit device = name == NULL ? edge_fail(EDGE_EXIT_USAGE, "no device is named")
 									: check_device(options, name);

@@ -86,11 +86,12 @@ static const program_setting list[] = {
 	  "answer: seconds without a digit until it hangs up [30]" },
 	{ "ready", PROGRAM_SWITCH, FIELD(ready), 0, 0, 0, "answer: a tone says that we listen [on]" },
 	{ "gateway", PROGRAM_TEXT, FIELD(gateway), 0, 0, 1,
-	  "sync: URL of the gateway of the cloud, https://host:port" },
+	  "URL of the gateway of the cloud, https://host:port; send and capture post there, and not to "
+	  "the database" },
 	{ "token-file", PROGRAM_TEXT, FIELD(token_file), 0, 0, 1,
-	  "sync: file whose first line is the agent's token" },
+	  "file whose first line is the token for it" },
 	{ "ca-file", PROGRAM_TEXT, FIELD(ca_file), 0, 0, 1,
-	  "sync: who vouches for the gateway [whom the system trusts]" },
+	  "who vouches for the gateway [whom the system trusts]" },
 	{ "once", PROGRAM_SWITCH, FIELD(once), 0, 0, 0, "sync: end when there is nothing more" },
 	{ "device", PROGRAM_TEXT, FIELD(device), 0, 0, 1, "where audio comes from, KIND:NAME [none]" },
 	{ "rate", PROGRAM_NUMBER, FIELD(sample_rate), 0, EDGE_MAX_RATE, 1000,
@@ -195,6 +196,21 @@ edge_options_tracks(const edge_options *options, int channels,
 		return false;
 	}
 	return true;
+}
+
+edge_exit
+edge_options_gateway(const edge_options *options, edge_gateway *gateway)
+{
+	*gateway = (edge_gateway){ .url = options->gateway,
+							   .token_file = options->token_file,
+							   .ca_file = options->ca_file };
+	if (options->token_file != NULL && options->tenant == NULL)
+		return edge_gateway_open(gateway);
+	snprintf(gateway->problem, sizeof(gateway->problem), "%s",
+			 options->token_file == NULL
+				 ? "--gateway needs --token-file"
+				 : "--tenant: to a gateway, the token says whose calls they are");
+	return EDGE_EXIT_USAGE;
 }
 
 edge_audio_request

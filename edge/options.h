@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "audio.h"
+#include "gateway.h"
 
 #define EDGE_MAX_WORDS 2
 
@@ -78,6 +78,9 @@ extern int edge_options_read(edge_options *options, int argc, char **argv);
 /* What the tracks of so many channels are called; false: that does not fit, and was said. The only one may have no name: NULL. */
 extern bool edge_options_tracks(const edge_options *options, int channels,
 								const char *track[static EDGE_MAX_CHANNELS]);
+
+/* Opens the gateway that it names: OK, or why not, which is in gateway->problem. */
+extern edge_exit edge_options_gateway(const edge_options *options, edge_gateway *gateway);
 
 /* What of it is said to a device that is recorded from. */
 extern edge_audio_request edge_options_request(const edge_options *options);

@@ -29,7 +29,7 @@ on_notice(void *arg, bool connected)
 	if (news && !connected)
 		edge_complain("%s", edge_poster_problem(o->poster));
 	else if (news)
-		edge_complain("the database is back");
+		edge_complain("the %s is back", o->options.gateway != NULL ? "gateway" : "database");
 	outbox_report(o, connected ? "" : edge_poster_problem(o->poster));
 }
 
@@ -104,7 +104,7 @@ edge_outbox_start(const edge_outbox_options *options, edge_exit *status)
 	o->last = &o->first;
 	o->last_unsettled = &o->unsettled;
 	o->most = (uint64_t) options->seconds * PACKETS_A_SECOND * (uint64_t) options->n_tracks;
-	o->connected = options->server->pg != NULL;
+	o->connected = options->gateway != NULL || options->server->pg != NULL;
 	pthread_mutex_init(&o->mutex, NULL);
 	/* the clock of the machine may be set by years while we wait */
 	pthread_condattr_init(&waiting);
@@ -115,7 +115,8 @@ edge_outbox_start(const edge_outbox_options *options, edge_exit *status)
 	*status = options->spool == NULL ? EDGE_EXIT_OK : start_keeper(o);
 	if (*status == EDGE_EXIT_OK)
 	{
-		o->poster = edge_poster_to_database(options->server, &posting);
+		o->poster = options->gateway != NULL ? edge_poster_to_gateway(options->gateway, &posting)
+											 : edge_poster_to_database(options->server, &posting);
 		if (o->poster != NULL && start_thread(o))
 			return o;
 		*status = edge_fail(EDGE_EXIT_FAILED, "out of memory");

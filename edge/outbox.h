@@ -17,8 +17,9 @@ typedef struct edge_outbox edge_outbox;
 
 typedef struct edge_outbox_options
 {
-	edge_server *server; /* the outbox's from now on; a session may be up */
-	edge_call call;		 /* what all of them have in common: all but the id */
+	edge_server *server;   /* the outbox's from now on; a session may be up */
+	edge_gateway *gateway; /* in its place, if it is not NULL */
+	edge_call call;		   /* what all of them have in common: all but the id */
 	const char *track[EDGE_MAX_CHANNELS];
 	int n_tracks;
 	edge_status *

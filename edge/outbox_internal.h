@@ -45,6 +45,7 @@ struct edge_outbox
 	edge_item *unsettled; /* packets that are under way */
 	edge_item **last_unsettled;
 	uint64_t n_unsettled;
+	bool over;		/* nothing is posted any more: what is left stays where it is */
 	int64_t looked; /* edge_clock() until which the spool's time was used */
 	int64_t credit; /* nanoseconds of audio of the spool that may be posted */
 	bool left_done; /* what earlier processes left has been posted */

@@ -80,8 +80,11 @@ give_up_call(edge_outbox *o)
 static bool
 settle(edge_outbox *o)
 {
-	edge_exit status = edge_poster_finish(o->poster);
+	edge_exit status;
 
+	if (o->over)
+		return false;
+	status = edge_poster_finish(o->poster);
 	if (status == EDGE_EXIT_REFUSED && o->current != NULL)
 	{
 		give_up_call(o);
@@ -89,7 +92,10 @@ settle(edge_outbox *o)
 	}
 	outbox_report(o, NULL);
 	if (status != EDGE_EXIT_OK)
+	{
+		o->over = true;
 		return false;
+	}
 	while (o->unsettled != NULL)
 	{
 		edge_item *item = o->unsettled;
@@ -201,38 +207,56 @@ add_packet(edge_outbox *o, edge_item *item)
 	return status == EDGE_EXIT_OK ? edge_poster_add(o->poster, &packet) : status;
 }
 
+/* What becomes of an item whose call is at hand; false: it is kept until it is answered. */
+static bool
+post_of_call(edge_outbox *o, edge_item *item)
+{
+	edge_exit status;
+
+	if (item->kind == EDGE_ITEM_END)
+	{
+		if (!complete_call(o, item))
+			o->over = true;
+		return true;
+	}
+	if (o->current->refused)
+	{
+		drop(o, item);
+		return true;
+	}
+	status = add_packet(o, item);
+	if (status == EDGE_EXIT_REFUSED)
+		give_up_call(o);
+	else if (status != EDGE_EXIT_OK)
+		o->over = true;
+	else if (o->n_unsettled >= UNSETTLED)
+		(void) settle(o);
+	return false;
+}
+
 /* Posts an item, which is the thread's from now on. */
 static void
 post(edge_outbox *o, edge_item *item)
 {
 	edge_posted *call = edge_posted_find(&o->calls, item);
-	bool done = true;
 
-	if (call != NULL && item->number != 0 && item->number < edge_keeper_first(o->keeper))
-		call->left = true;
 	if (call == NULL)
+	{
+		edge_complain("call %s: what was kept of it cannot be read", item->call_id);
 		acknowledge(o, item->number);
-	else if (item->kind == EDGE_ITEM_BEGIN)
+		free(item);
+		return;
+	}
+	if (item->number != 0 && item->number < edge_keeper_first(o->keeper))
+		call->left = true;
+	if (item->kind == EDGE_ITEM_BEGIN)
+	{
 		call->begin = item->number;
-	else if (!turn_to(o, call))
-	{
-		/* it stays where it is: the program ends */
+		free(item);
+	}
+	else if (o->over || !turn_to(o, call))
 		add_unsettled(o, item);
-		done = false;
-	}
-	else if (item->kind == EDGE_ITEM_END)
-		(void) complete_call(o, item);
-	else if (call->refused)
-		drop(o, item);
-	else
-	{
-		done = false;
-		if (add_packet(o, item) == EDGE_EXIT_REFUSED)
-			give_up_call(o);
-		else if (o->n_unsettled >= UNSETTLED)
-			(void) settle(o);
-	}
-	if (done)
+	else if (post_of_call(o, item))
 		free(item);
 }
 

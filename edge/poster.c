@@ -10,6 +10,7 @@
 
 #define SECOND INT64_C(1000000000)
 #define MILLISECOND INT64_C(1000000)
+#define FIRST_PAUSE (SECOND / 8)
 #define MAX_PAUSE (30 * SECOND)
 
 bool
@@ -53,24 +54,33 @@ notice(const edge_poster *poster, bool connected)
 		poster->options.notice(poster->options.arg, connected);
 }
 
+void
+edge_poster_answered(edge_poster *poster)
+{
+	poster->counters.answered = edge_clock();
+	if (poster->lost)
+		notice(poster, true);
+	poster->lost = false;
+}
+
 edge_exit
 edge_poster_recover(edge_poster *poster, edge_exit status)
 {
-	int64_t begun = edge_clock();
-	int64_t pause = SECOND / 8;
-	bool was_lost = false;
-
-	while (may_pass(poster, status, begun))
+	/* a session that begins well and has no answer is no better than none */
+	if (poster->failing_since == 0 || poster->counters.answered > poster->failing_since)
 	{
-		was_lost = true;
+		poster->failing_since = edge_clock();
+		poster->pause = FIRST_PAUSE;
+	}
+	while (may_pass(poster, status, poster->failing_since))
+	{
+		poster->lost = true;
 		notice(poster, false);
 		poster->kind->disconnect(poster);
-		pause_for(poster, pause);
-		pause = pause * 2 < MAX_PAUSE ? pause * 2 : MAX_PAUSE;
+		pause_for(poster, poster->pause);
+		poster->pause = poster->pause * 2 < MAX_PAUSE ? poster->pause * 2 : MAX_PAUSE;
 		status = poster->kind->again(poster);
 	}
-	if (was_lost && status == EDGE_EXIT_OK)
-		notice(poster, true);
 	return status;
 }
 
@@ -108,7 +118,10 @@ edge_poster_begin(edge_poster *poster, const edge_call *call, edge_track *tracks
 	{
 		status = poster->kind->begin(poster, call, tracks, n);
 		if (status == EDGE_EXIT_OK)
+		{
+			edge_poster_answered(poster);
 			break;
+		}
 		status = edge_poster_recover(poster, status);
 	}
 	return status;
@@ -123,7 +136,10 @@ edge_poster_describe(edge_poster *poster, const edge_call *call)
 	{
 		status = poster->kind->describe(poster, call);
 		if (status == EDGE_EXIT_OK)
+		{
+			edge_poster_answered(poster);
 			break;
+		}
 		status = edge_poster_recover(poster, status);
 	}
 	return status;
@@ -139,7 +155,10 @@ edge_poster_complete(edge_poster *poster, const edge_call *call, const edge_trac
 	{
 		status = poster->kind->complete(poster, call, tracks, totals, n, missing);
 		if (status == EDGE_EXIT_OK)
+		{
+			edge_poster_answered(poster);
 			break;
+		}
 		status = edge_poster_recover(poster, status);
 	}
 	return status;
@@ -154,7 +173,10 @@ edge_poster_run(edge_poster *poster, edge_exit (*what)(edge_server *server, void
 	{
 		status = poster->kind->run(poster, what, arg);
 		if (status == EDGE_EXIT_OK)
+		{
+			edge_poster_answered(poster);
 			break;
+		}
 		status = edge_poster_recover(poster, status);
 	}
 	return status;

@@ -1,6 +1,6 @@
 /*
  * poster.h
- *	  Packets of calls to whoever takes them: a database (poster_database.c).
+ *	  Packets of calls to whoever takes them: a database (poster_database.c), or a gateway (poster_gateway.c).
  *
  * Much is under way at a time. A packet is kept until it has been answered; when the session is lost, those that had not been
  * answered are sent again over the next one, where what had arrived after all is a duplicate, and so acknowledged.
@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "call.h"
+#include "gateway.h"
 #include "server.h"
 
 #define EDGE_POSTER_UNDER_WAY 4
@@ -19,7 +20,7 @@
 
 typedef struct edge_poster edge_poster;
 
-/* Texts stay where they are until it has been answered. */
+/* Texts of the call and the track stay where they are until it has been answered. */
 typedef struct edge_packet
 {
 	const edge_call *call; /* with its encoding and rate, unless they are the database's to know */
@@ -37,7 +38,7 @@ typedef struct edge_poster_options
 	const _Atomic int64_t *
 		deadline; /* edge_clock() after which nothing is waited for; 0: there is none yet; may be NULL */
 
-	/* A session was lost, could not be begun, or has been begun after that; may be NULL. */
+	/* A session was lost, could not be begun, or something has been answered after that; may be NULL. */
 	void (*notice)(void *arg, bool connected);
 	void *arg;
 } edge_poster_options;
@@ -46,14 +47,19 @@ typedef struct edge_poster_counters
 {
 	uint64_t sent; /* packets, each once */
 	uint64_t acknowledged;
-	uint64_t duplicates; /* of these, that were there already */
-	uint64_t sessions;	 /* begun after the first one */
-	int64_t answered;	 /* edge_clock() when an answer came last */
+	uint64_t
+		duplicates;	   /* of these, that were there already, and not because they were sent twice */
+	uint64_t sessions; /* begun after the first one */
+	int64_t answered;  /* edge_clock() when an answer came last */
 } edge_poster_counters;
 
 /* Over a session that is up, and stays the caller's while nothing is under way. NULL: out of memory. */
 extern edge_poster *
 edge_poster_to_database(edge_server *server, const edge_poster_options *options);
+
+/* To a gateway that is open, and the poster's from now on. NULL: out of memory. */
+extern edge_poster *
+edge_poster_to_gateway(edge_gateway *gateway, const edge_poster_options *options);
 
 extern void edge_poster_free(edge_poster *poster);
 

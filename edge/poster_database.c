@@ -244,7 +244,7 @@ take_answer(database_poster *poster)
 	if (status != EDGE_EXIT_OK)
 		return status;
 	poster->poster.counters.acknowledged += (uint64_t) b->n;
-	poster->poster.counters.answered = edge_clock();
+	edge_poster_answered(&poster->poster);
 	empty(b);
 	poster->first = (poster->first + 1) % RING;
 	poster->under_way--;

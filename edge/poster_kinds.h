@@ -38,11 +38,17 @@ struct edge_poster
 	const edge_poster_kind *kind;
 	edge_poster_options options;
 	edge_poster_counters counters;
+	int64_t failing_since; /* edge_clock(); 0, or before the last answer: it is not */
+	int64_t pause;		   /* until the next attempt */
+	bool lost;			   /* a session, and nothing has been answered since */
 	int wait; /* seconds that the server wants to be left alone for; 0: it has not said so */
 };
 
 /* Whether nothing is waited for any more. */
 extern bool edge_poster_is_over(const edge_poster *poster);
+
+/* Something has been answered. */
+extern void edge_poster_answered(edge_poster *poster);
 
 /* Makes of a failure that time may mend a new session, for as long as there is patience. */
 extern edge_exit edge_poster_recover(edge_poster *poster, edge_exit status);

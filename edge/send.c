@@ -31,6 +31,7 @@ struct sender
 {
 	const edge_options *options;
 	edge_server server;
+	edge_gateway gateway;
 	edge_call call;
 	edge_audio audio;
 	int16_t samples[EDGE_MAX_BLOCK]; /* of the block that was read last */
@@ -105,6 +106,7 @@ static edge_exit
 prepare(sender *s)
 {
 	edge_poster_options options = { .patience = s->options->patience };
+	bool over_gateway = s->options->gateway != NULL;
 	const char *names[EDGE_MAX_CHANNELS] = { NULL };
 	edge_exit status;
 
@@ -113,16 +115,21 @@ prepare(sender *s)
 		return EDGE_EXIT_USAGE;
 	for (int i = 0; i < s->n; i++)
 		s->tracks[i].name = names[i];
-	status = edge_server_connect(&s->server);
-	if (status == EDGE_EXIT_OK)
-		status = edge_call_begin(&s->server, &s->call, s->tracks, s->n);
+	status = over_gateway ? edge_options_gateway(s->options, &s->gateway)
+						  : edge_server_connect(&s->server);
+	if (status == EDGE_EXIT_OK && over_gateway)
+		status = edge_gateway_look(&s->gateway);
 	if (status != EDGE_EXIT_OK)
-		return edge_fail(status, "%s", s->server.problem);
-	s->call.encoding = mb_encoding_name(s->tracks[0].encoding);
-	s->call.sample_rate = s->tracks[0].rate;
-	s->poster = edge_poster_to_database(&s->server, &options);
+		return edge_fail(status, "%s", over_gateway ? s->gateway.problem : s->server.problem);
+	s->poster = over_gateway ? edge_poster_to_gateway(&s->gateway, &options)
+							 : edge_poster_to_database(&s->server, &options);
 	if (s->poster == NULL)
 		return edge_fail(EDGE_EXIT_FAILED, "out of memory");
+	status = edge_poster_begin(s->poster, &s->call, s->tracks, s->n);
+	if (status != EDGE_EXIT_OK)
+		return edge_fail(status, "%s", edge_poster_problem(s->poster));
+	s->call.encoding = mb_encoding_name(s->tracks[0].encoding);
+	s->call.sample_rate = s->tracks[0].rate;
 	for (int i = 0; i < s->n; i++)
 	{
 		channel *c = &s->channels[i];
@@ -178,7 +185,7 @@ send_all(sender *s)
 		s->status = edge_poster_finish(s->poster);
 	end_progress(s);
 	if (s->status != EDGE_EXIT_OK)
-		return edge_fail(s->status, "%s", s->server.problem);
+		return edge_fail(s->status, "%s", edge_poster_problem(s->poster));
 	if (s->read != EDGE_AUDIO_OK && s->read != EDGE_AUDIO_END)
 		return edge_fail(edge_exit_of_audio(s->read), "%s", s->audio.problem);
 	return EDGE_EXIT_OK;
@@ -210,7 +217,7 @@ complete(sender *s)
 	for (int i = 0; i < s->n; i++)
 		there += s->channels[i].there;
 	if (status != EDGE_EXIT_OK)
-		return edge_fail(status, "%s", s->server.problem);
+		return edge_fail(status, "%s", edge_poster_problem(s->poster));
 	printf("%s: %.3f s, %s %d Hz, %d track%s, %" PRId64 " packets sent, %" PRId64 " were there%s\n",
 		   s->call.id, (double) s->audio.position.captured / s->audio.traits.sample_rate,
 		   mb_encoding_name(s->tracks[0].encoding), s->tracks[0].sample_rate, s->n,
@@ -268,6 +275,7 @@ edge_send(const edge_options *options)
 	}
 	edge_poster_free(s.poster);
 	edge_server_disconnect(&s.server);
+	edge_gateway_close(&s.gateway);
 	edge_audio_close(&s.audio);
 	return status;
 }

@@ -201,7 +201,7 @@ exchange(sync_state *sync, bool wait, bool *same, const char **problem)
 		*problem = sync->gateway.problem;
 		return status;
 	}
-	status = apply(sync, sync->gateway.answer, &acks);
+	status = apply(sync, sync->gateway.body.text, &acks);
 	if (status == EDGE_EXIT_REFUSED)
 	{
 		edge_server_disconnect(&sync->server);

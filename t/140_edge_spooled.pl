@@ -223,6 +223,21 @@ is(sql(q{SELECT state || ' ' || missing_count || ' ' || total_packets_received F
 is(sql(q{SELECT encode(sha256(string_agg(data, NULL ORDER BY sequence)), 'hex') FROM mulberry.call_packets WHERE call_id LIKE 'first-%'}),
     sql("SELECT encode(sha256(pg_read_binary_file('$dir/samples')), 'hex')"), 'sample by sample');
 
+# what still fits into memory is not lost either when the program ends while the database is away
+$node->stop('immediate');
+$self = pour('short', 20, '--grace', 1);
+is(finish($self), 0, 'an end while the database is away');
+is_deeply([ map { scalar keys %$_ } values %{ ledger('short')->{packets} } ], [1000], 'leaves all in the spool');
+$node->start;
+card('next', rate => $rate);
+$self = capture('next', spool => 'short');
+wait_until_all_is_complete('short');
+is(finish($self, 'TERM'), 0, 'and the next process posts it');
+is(sql(q{SELECT state || ' ' || missing_count || ' ' || total_packets_received FROM mulberry.call_status WHERE call_id LIKE 'short-%'}), 'COMPLETED 0 1000', 'all of it');
+$self = start_capture('lost', [ 'sh', '-c', 'exec "$@" <"$0"', "$dir/samples", ], 'stdin:', '--rate', $rate, '--name', 'lost', '--database', 'host=/nowhere', '--grace', 0);
+is(finish($self), 10, 'without a spool that is an error');
+like($self->{err}, qr/1000 packets were not posted/, 'which tells how much it is');
+
 # --- the bound -------------------------------------------------------------------------------------
 
 $node->stop('immediate');
