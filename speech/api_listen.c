@@ -41,6 +41,7 @@ typedef struct listener
 	http_timer silence;
 	uint64_t bytes; /* of sound */
 	uint64_t most;
+	int asked;	  /* for what was heard so far, and not told yet */
 	bool closing; /* no more sound is taken */
 	bool too_long;
 } listener;
@@ -72,11 +73,39 @@ fail(listener *client, int code, const char *variant, const char *description)
 	client->closing = true;
 }
 
+static void expect_more(listener *client);
+
 static void
-tell(void *arg, const char *json, size_t n)
+silent(void *arg)
 {
 	listener *client = arg;
 
+	/* whoever waits for an answer need not speak */
+	if (client->asked > 0)
+		expect_more(client);
+	else
+		fail(client, CLOSE_ERROR, "NET-0001", "no audio and no KeepAlive came for 10 s");
+}
+
+static void
+expect_more(listener *client)
+{
+	client->silence.due = silent;
+	client->silence.arg = client;
+	http_loop_set_timer(speech_server_loop(), &client->silence, http_clock() + SILENCE);
+}
+
+static void
+tell(void *arg, const char *json, size_t n)
+{
+	static const char mark[] = "\"from_finalize\":true";
+	listener *client = arg;
+
+	if (client->asked > 0 && memmem(json, n, mark, sizeof(mark) - 1) != NULL)
+	{
+		client->asked--;
+		expect_more(client);
+	}
 	if (http_socket_send(speech_server(), client->id, true, json, n) == HTTP_FULL)
 		fail(client, CLOSE_POLICY, "SLOW_CLIENT", "the results are not read");
 }
@@ -97,20 +126,6 @@ ended(void *arg, bool well)
 }
 
 static void
-silent(void *arg)
-{
-	fail(arg, CLOSE_ERROR, "NET-0001", "no audio and no KeepAlive came for 10 s");
-}
-
-static void
-expect_more(listener *client)
-{
-	client->silence.due = silent;
-	client->silence.arg = client;
-	http_loop_set_timer(speech_server_loop(), &client->silence, http_clock() + SILENCE);
-}
-
-static void
 close_stream(listener *client)
 {
 	client->closing = true;
@@ -126,7 +141,10 @@ take_command(listener *client, const char *text, size_t n)
 	const char *type = json_string_value(json_object_get(message, "type"));
 
 	if (type != NULL && strcmp(type, "Finalize") == 0)
+	{
+		client->asked++;
 		speech_stream_finalize(client->stream);
+	}
 	else if (type != NULL && strcmp(type, "CloseStream") == 0)
 		close_stream(client);
 	else if (type == NULL || strcmp(type, "KeepAlive") != 0)

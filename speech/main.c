@@ -158,7 +158,7 @@ start(const speech_options *options, int *port)
 int
 main(int argc, char **argv)
 {
-	speech_options options;
+	static speech_options options; /* its texts live as long as the program */
 	int port = -1;
 	int status = speech_options_read(&options, argc, argv);
 	bool ok;

@@ -156,6 +156,8 @@ speech_segmenter_new(speech_utterance_callback callback, void *arg, int pause_ms
 bool
 speech_segmenter_feed(speech_segmenter *segmenter, const int16_t *samples, size_t n)
 {
+	if (n == 0)
+		return !segmenter->stopped;
 	if (segmenter->n + n > segmenter->capacity)
 	{
 		size_t capacity = (segmenter->n + n) * 2;

@@ -45,6 +45,7 @@ static speech_stream *streams;
 static speech_stream_stats stats;
 static http_loop *loop;
 static const speech_options *settings;
+static bool ending; /* all of them are */
 
 void
 speech_streams_init(http_loop *with_loop, const speech_options *options)
@@ -90,7 +91,7 @@ settle(speech_stream *stream)
 		stats.cancelled++;
 	else if (well)
 		stats.done++;
-	else
+	else if (!ending)
 	{
 		stats.failed++;
 		speech_log_error("a stream ended by %s %d",
@@ -321,6 +322,7 @@ speech_streams_reap(void)
 void
 speech_streams_kill(void)
 {
+	ending = true;
 	while (streams != NULL)
 	{
 		speech_stream *stream = streams;
