@@ -14686,6 +14686,10 @@ BEGIN
                         WHEN i.place->>'node' <> 'agent' OR i.ended_at IS NOT NULL THEN 'the call does not wait for a stream' END;
     ELSE
         refusal := CASE WHEN i.id IS NULL THEN 'there is no such token'
+                        -- who shows the token has shown another one before, of a tenant
+                        WHEN params ? 'tenant'
+                             AND params->>'tenant' <> (SELECT t.name FROM mulberry_internal.tenants t WHERE t.id = i.tenant)
+                            THEN 'there is no such token'
                         WHEN i.turn > 0 THEN 'the token has been used'
                         WHEN i.state <> 'queued' OR i.place->>'node' <> 'begin' THEN 'the call does not wait for a stream'
                         WHEN i.created_at < clock_timestamp() - interval '60 s' THEN 'the token has expired' END;
@@ -14833,6 +14837,32 @@ $$;
 COMMENT ON FUNCTION mulberry.end_media(bigint, text, jsonb, jsonb) IS
     'says that a stream is over and why, once: totals completes the call that has its audio, as complete_call() does; figures is what went '
     'through it. False when it was over. Needs gateway access. Errors: 42704 no such session, those of complete_call()';
+
+CREATE FUNCTION mulberry.media_next(token uuid, tenant text DEFAULT NULL) RETURNS text
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner    CONSTANT uuid := mulberry_internal.resolve_tenant(media_next.tenant, 'ingest');
+    i        mulberry_internal.inbound_calls;
+    settings jsonb;
+    key      jsonb;
+    number   text;
+BEGIN
+    SELECT x.* INTO i FROM mulberry_internal.inbound_calls x WHERE x.token = media_next.token AND x.tenant = owner;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the call does not exist' USING ERRCODE = 'undefined_object';
+    END IF;
+    SELECT v.settings INTO STRICT settings FROM mulberry_internal.telephony_versions v WHERE v.tenant = i.tenant AND v.version = i.version;
+    key := settings->'menus'->'main'->'keys'->(i.place->>'key');
+    number := CASE WHEN mulberry_internal.has_emergency(i.tenant, i.sid) OR key->>'action' = 'emergency' THEN settings->>'emergency_number'
+                   WHEN key->>'action' = 'transfer' THEN coalesce(key->>'number', settings->>'transfer_number') END;
+    RETURN coalesce('transfer:' || number, 'hangup');
+END
+$$;
+COMMENT ON FUNCTION mulberry.media_next(uuid, text) IS
+    'where a call goes on whose stream is over and which a telephone system has brought, by the token of offer_media(): transfer:NUMBER '
+    'for a key that puts through and for an emergency, else hangup. Needs ingest access. Errors: 42704 no such call';
 
 CREATE VIEW mulberry.media_session_status WITH (security_barrier) AS
     SELECT t.name AS tenant, i.sid AS call_sid, m.call_id, m.peer, m.begun_at, m.ended_at, m.reason, m.figures
@@ -15045,6 +15075,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('set_prompt', 'EXECUTE', 'admin'),
     ('prompt_status', 'SELECT', 'supervisor admin'),
     ('offer_media', 'EXECUTE', 'ingest'),
+    ('media_next', 'EXECUTE', 'ingest'),
     ('check_media_handshake', 'EXECUTE', 'gateway'),
     ('begin_media', 'EXECUTE', 'gateway'),
     ('press_media_key', 'EXECUTE', 'gateway'),

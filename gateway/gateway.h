@@ -39,9 +39,10 @@ struct gw_gateway
 	gw_feed *feed;
 	gw_ingest *ingest;
 	gw_supervisors *supervisors;
-	gw_webhooks *webhooks; /* Twilio's; NULL without a listener for them */
-	gw_health *health;	   /* of the telephone */
-	gw_media *media;	   /* calls that are streams */
+	gw_webhooks *webhooks;	 /* Twilio's; NULL without a listener for them */
+	gw_health *health;		 /* of the telephone */
+	gw_media *media;		 /* calls that are streams */
+	http_watch *audiosocket; /* that is listened to for some of them; NULL: none is */
 	gw_agents *agents;
 	gw_download *downloads; /* of audio, that are under way */
 	int n_downloads;
@@ -95,6 +96,7 @@ typedef struct gw_action
 	bool large;			   /* its body may be as long as a recording */
 	const gw_about *about; /* of a route for clients */
 	bool socket;		   /* becomes a WebSocket, whose token may come by other ways */
+	bool basic;			   /* its token is a password */
 } gw_action;
 
 /* handlers.c: what http_server_new() wants, for clients and for health and metrics. */
@@ -120,6 +122,10 @@ extern void gw_unit_for(gw_unit *unit, const gw_identity *identity);
 extern const gw_plan gw_begin;
 extern const gw_plan gw_twilio_sessions;
 extern const gw_plan gw_describe;
+
+/* media_offer.c */
+extern const gw_plan gw_offer_media;
+extern const gw_plan gw_media_next;
 
 /* mandates.c */
 extern const gw_plan gw_revoke;
@@ -181,6 +187,7 @@ extern gw_ingest *gw_ingest_new(gw_gateway *gateway);
 extern void gw_ingest_free(gw_ingest *ingest);
 extern void gw_handle_packet(gw_call *call);
 extern void gw_handle_supervisor(gw_call *call);
+extern void gw_handle_asterisk_media(gw_call *call);
 extern void gw_handle_query(gw_call *call);
 extern void gw_handle_root(gw_call *call);
 extern void gw_handle_live(gw_call *call);

@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "base64.h"
+#include "core/crypto/digest.h"
 #include "core/text/utf8.h"
 #include "core/web/url_path.h"
 #include "gateway.h"
@@ -207,6 +210,31 @@ route(gw_gateway *gateway, http_server *server, http_request *request, const htt
 	return false;
 }
 
+/* A token that is the password of HTTP's Basic, whatever the user's name. */
+static gw_identity *
+by_password(gw_identities *identities, const http_request *request)
+{
+	http_text header = http_request_header(request, "Authorization");
+	gw_identity *identity = NULL;
+	unsigned char *pair;
+	unsigned char *colon;
+	size_t n;
+
+	if (header.data == NULL || http_request_header_count(request, "Authorization") != 1 ||
+		header.length < 6 || strncasecmp(header.data, "Basic ", 6) != 0)
+		return NULL;
+	pair = gw_base64_decode(header.data + 6, header.length - 6, &n);
+	if (pair == NULL)
+		return NULL;
+	colon = memchr(pair, ':', n);
+	if (colon != NULL)
+		identity = gw_identities_find_token(identities, (const char *) colon + 1,
+											(size_t) (pair + n - colon - 1));
+	mb_forget(pair, n);
+	free(pair);
+	return identity;
+}
+
 /*
  * Whose a request is.  A browser's WebSocket cannot have the header: its token stands beside the subprotocol, as
  * "token.<…>"; or, for tools, in the query, which logs on the way may keep.
@@ -220,6 +248,8 @@ identity_of(gw_gateway *gateway, http_request *request, const gw_action *action,
 	mb_http_walk walk = { 0 };
 	http_text offered;
 
+	if (action->basic)
+		return by_password(gateway->identities, request);
 	if (action->socket && http_request_header(request, "Authorization").data == NULL)
 	{
 		while (http_request_next_token(request, "Sec-WebSocket-Protocol", &walk, &offered))
@@ -326,7 +356,9 @@ on_done(void *context, http_request *request, bool delivered)
 		gateway->answers[status / 100]++;
 	if ((status == 200 || status == 206) && gateway->downloads != NULL)
 		gw_download_gone(gateway, http_request_id(request));
-	if (status == 101)
+	if (status == 101 && gw_asterisk_media_gone(http_request_id(request)))
+		;
+	else if (status == 101)
 		gw_supervisors_gone(gateway->supervisors, http_request_id(request));
 	else
 		gw_agents_gone(gateway->agents, http_request_id(request));
@@ -353,8 +385,15 @@ on_more(void *context, http_request *request)
 }
 
 static void
+on_message(void *context, http_request *socket, bool text, const char *bytes, size_t n)
+{
+	gw_asterisk_media_message(http_request_id(socket), text, bytes, n);
+}
+
+static void
 on_stopping(void *context, http_request *socket)
 {
+	gw_asterisk_media_stopping(http_request_id(socket));
 	gw_supervisors_stopping(((gw_gateway *) context)->supervisors, http_request_id(socket));
 }
 
@@ -409,6 +448,7 @@ const http_handlers gw_client_handlers = {
 	.headers = on_headers,
 	.more = on_more,
 	.writable = on_writable,
+	.message = on_message,
 	.stopping = on_stopping,
 	.unlimited = on_unlimited,
 };

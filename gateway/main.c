@@ -14,6 +14,7 @@
 
 #include "gateway.h"
 #include "log.h"
+#include "media_audiosocket.h"
 #include "watchdog.h"
 
 #define FIRST_INHERITED 3 /* sd_listen_fds(3) */
@@ -183,6 +184,8 @@ prepare(const gw_options *options)
 					  options->shared) != 0)
 			return 2;
 	}
+	if (options->audiosocket != NULL && gw_audiosocket_listen(&gateway, options->audiosocket) != 0)
+		return 2;
 	return 0;
 }
 

@@ -402,7 +402,7 @@ gw_media_alive(gw_media_session *session)
 void
 gw_media_digit(gw_media_session *session, char digit)
 {
-	if (session->link != NULL && session->state == GW_MEDIA_OPEN)
+	if (session->link != NULL)
 		gw_conduct_digit(session, digit);
 }
 
@@ -483,6 +483,11 @@ gw_media_stop(gw_media *media)
 {
 	media->patience = (http_timer){ .due = give_up, .arg = media };
 	http_loop_set_timer(media->gateway->loop, &media->patience, http_clock() + STOP_WITHIN);
+	for (gw_media_session *s = media->sessions, *next; s != NULL; s = next)
+	{
+		next = s->next;
+		gw_media_end(s, 1001, "the gateway ended");
+	}
 }
 
 int

@@ -127,4 +127,9 @@ extern void gw_twilio_media_message(http_request *socket, bool text, const char 
 extern void gw_twilio_media_stopping(http_request *socket);
 extern void gw_twilio_media_gone(http_request *socket);
 
+/* media_asterisk.c: what becomes of the sockets of /asterisk/media.  False: it is none of them. */
+extern void gw_asterisk_media_message(http_id id, bool text, const char *bytes, size_t n);
+extern void gw_asterisk_media_stopping(http_id id);
+extern bool gw_asterisk_media_gone(http_id id);
+
 #endif /* GATEWAY_MEDIA_H */

@@ -167,9 +167,16 @@ hear_tone(void *arg, const mb_dtmf_event *event)
 void
 gw_conduct_digit(gw_media_session *session, char digit)
 {
+	size_t early = strlen(session->early);
 	bool heard = session->dtmf != NULL && session->tone == digit &&
 				 http_clock() - session->tone_at < SAME_KEY;
 
+	if (session->state == GW_MEDIA_BEGINNING)
+	{
+		if (early < sizeof(session->early) - 1)
+			session->early[early] = digit;
+		return;
+	}
 	/* from now on it is believed and not the sound */
 	free(session->dtmf);
 	session->dtmf = NULL;
@@ -196,6 +203,8 @@ gw_conduct_begin(gw_media_session *session, const char *opening, size_t n)
 													.arg = session });
 	}
 	say(session, opening, n);
+	for (const char *key = session->early; *key != '\0'; key++)
+		gw_conduct_digit(session, *key);
 }
 
 void

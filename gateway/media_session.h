@@ -80,6 +80,7 @@ struct gw_media_session
 	char tone;
 	bool leaving; /* ends when what is being said has been heard */
 	http_timer leave;
+	char early[8]; /* keys that were pressed before the database had spoken */
 	unsigned digits;
 	unsigned interruptions;
 

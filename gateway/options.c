@@ -40,6 +40,8 @@ static const program_setting list[] = {
 	  "the same as listen for Twilio's webhooks alone, repeatable [none]" },
 	{ "twilio-connections", PROGRAM_NUMBER, offsetof(gw_options, twilio_connections), 0, 100, 1,
 	  "connections to the database that are kept for webhooks [2]" },
+	{ "audiosocket", PROGRAM_TEXT, offsetof(gw_options, audiosocket), 0, 0, 0,
+	  "IPv4 address:port for Asterisk's AudioSocket, which anybody who reaches it may try [none]" },
 	{ "webhook-deadline", PROGRAM_NUMBER, offsetof(gw_options, webhook_deadline), 0, 14000, 100,
 	  "milliseconds until a caller is told that nobody can take the call [8000]" },
 	{ "public-url", PROGRAM_TEXT, offsetof(gw_options, public_url), 0, 0, 0,

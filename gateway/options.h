@@ -27,6 +27,7 @@ typedef struct gw_options
 	const char *twilio_listen[GW_MAX_LISTENERS];
 	int n_twilio_listen;
 	int twilio_connections;
+	const char *audiosocket;
 	int webhook_deadline; /* milliseconds */
 	const char *public_url;
 	const char *apology;

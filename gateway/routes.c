@@ -24,6 +24,13 @@ ACTION(complete, OF_INGEST, gw_handle_query, &gw_complete, "VoiceStream", "compl
 	   "Says that a call has so many packets, and is complete", "Completion", 202);
 ACTION(supervisor, OF_READERS, gw_handle_supervisor, NULL, "VoiceStream", "supervisor",
 	   "Opens a WebSocket that hears of calls", NULL, 101, .socket = true);
+ACTION(asterisk_media, GW_ACCESS_INGEST, gw_handle_asterisk_media, NULL, "telephone",
+	   "asterisk_media", "Opens a WebSocket for the audio of a call, for Asterisk's chan_websocket",
+	   NULL, 101, .socket = true, .basic = true);
+ACTION(offer_media, GW_ACCESS_INGEST, gw_handle_query, &gw_offer_media, "telephone", "offer_media",
+	   "Tells of a call that comes as a stream, and returns the token that opens it", NULL, 200);
+ACTION(media_next, GW_ACCESS_INGEST, gw_handle_query, &gw_media_next, "telephone", "media_next",
+	   "Where a call goes on whose stream is over", NULL, 200);
 ACTION(begin, GW_ACCESS_INGEST, gw_handle_query, &gw_begin, "calls", "begin_call",
 	   "Tells of a call before its first packet", "Accepted", 201);
 ACTION(describe, OF_INGEST, gw_handle_query, &gw_describe, "calls", "describe_call",
@@ -126,6 +133,9 @@ const http_route gw_client_routes[] = {
 	{ "GET", "/v1/call/{call_id}/audio.wav", &audio },
 	{ "GET", "/v1/call/{call_id}/waveform.svg", &waveform },
 	{ "GET", "/ws/supervisor", &supervisor },
+	{ "GET", "/asterisk/media", &asterisk_media },
+	{ "GET", "/v1/audiosocket/new", &offer_media },
+	{ "GET", "/v1/audiosocket/{token}/next", &media_next },
 	{ "GET", "/twilio/sessions", &twilio_sessions },
 	{ "GET", "/twilio/health", &twilio_health },
 	{ "POST", "/v1/agents/{agent}/sync", &agent_sync },

@@ -80,6 +80,10 @@ SELECT consent, place FROM mulberry_internal.inbound_calls WHERE sid = 'pbx-1';
 SELECT encoding, sample_rate, state FROM mulberry.call_status WHERE call_id = 'pbx-1';
 SELECT mulberry.end_media(:session, 'hung up', '{"caller": 0, "agent": 0}');
 SELECT status, place FROM mulberry.inbound_call_status WHERE call_sid = 'pbx-1';
+SELECT mulberry.media_next(:'offered', 'streams');
+UPDATE mulberry_internal.inbound_calls SET place = place || '{"key": "4"}' WHERE sid = 'pbx-1';
+SELECT mulberry.media_next(:'offered', 'streams');
+SELECT mulberry.media_next(:'offered', 'streams2');
 SELECT mulberry.offer_media('pbx-2', tenant => 'streams') AS offered \gset
 SELECT session FROM mulberry.begin_media('audiosocket', :'offered', encoding => 's16le') \gset
 SELECT p.recorded, p.leave, p.unsaid FROM mulberry.press_media_key(:session, '2') AS p;

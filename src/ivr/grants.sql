@@ -12,6 +12,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('set_prompt', 'EXECUTE', 'admin'),
     ('prompt_status', 'SELECT', 'supervisor admin'),
     ('offer_media', 'EXECUTE', 'ingest'),
+    ('media_next', 'EXECUTE', 'ingest'),
     ('check_media_handshake', 'EXECUTE', 'gateway'),
     ('begin_media', 'EXECUTE', 'gateway'),
     ('press_media_key', 'EXECUTE', 'gateway'),

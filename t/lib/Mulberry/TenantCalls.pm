@@ -95,6 +95,7 @@ sub working_calls
         begin_media => "mulberry.begin_media('audiosocket', mulberry.offer_media(tenant => 'a')::text)",
         check_media_handshake => "mulberry.check_media_handshake('https://example.com/twilio/ws', 'none')",
         end_media => "mulberry.end_media((SELECT session FROM mulberry.begin_media('audiosocket', mulberry.offer_media(tenant => 'a')::text)), 'over')",
+        media_next => "mulberry.media_next(mulberry.offer_media(tenant => 'a'), 'a')",
         offer_media => "mulberry.offer_media('offered', '+12025550123', tenant => 'a')",
         press_media_key => "mulberry.press_media_key((SELECT session FROM mulberry.begin_media('audiosocket', mulberry.offer_media(tenant => 'a')::text)), '1')",
         set_prompt => "mulberry.set_prompt('hello', mulberry.wav_encode($audio, 's16le', 8000), 'a')",

@@ -133,6 +133,7 @@ my %calls = (
     'mulberry.in_transaction_block' => [q{SELECT mulberry.in_transaction_block()}],
     'mulberry.check_media_handshake' => [q{SELECT mulberry.check_media_handshake('/twilio/ws', 'x')}],
     'mulberry.end_media' => [q{SELECT mulberry.end_media(:streamed, 'it was over')}, $streamed],
+    'mulberry.media_next' => [q{SELECT mulberry.media_next(:'offered'::uuid, 'north')}, $offered],
     'mulberry.offer_media' => [q{SELECT mulberry.offer_media(tenant => 'north')}],
     'mulberry.press_media_key' => [q{SELECT * FROM mulberry.press_media_key(:streamed, '1')}, $streamed],
     'mulberry.set_prompt' => [q{SELECT mulberry.set_prompt('Hello', mulberry.wav_encode('\x7f7f7f7f', 'mulaw', 8000), 'north')}],
