@@ -394,12 +394,6 @@ gw_media_heard(gw_media_session *session, const uint8_t *audio, size_t n, int64_
 }
 
 void
-gw_media_alive(gw_media_session *session)
-{
-	session->last_heard = http_clock();
-}
-
-void
 gw_media_digit(gw_media_session *session, char digit)
 {
 	if (session->link != NULL)

@@ -93,9 +93,6 @@ extern gw_media_session *gw_media_open(gw_media *media, const gw_media_peer *pee
 extern void
 gw_media_heard(gw_media_session *session, const uint8_t *audio, size_t n, int64_t at, int64_t lost);
 
-/* A sign that the other side lives, where no audio comes. */
-extern void gw_media_alive(gw_media_session *session);
-
 /* A key was pressed. */
 extern void gw_media_digit(gw_media_session *session, char digit);
 
