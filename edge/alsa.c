@@ -40,6 +40,7 @@ typedef struct alsa_state
 	int settled;	 /* blocks that the loop has seen */
 	unsigned overruns;
 	unsigned suspends;
+	unsigned short_reads;
 	char detail[160];
 } alsa_state;
 
@@ -302,6 +303,7 @@ alsa_read(edge_audio *audio, int16_t *samples, edge_audio_block *block, int time
 			n = error;
 		if (n > 0)
 		{
+			state->short_reads += (size_t) n < audio->traits.block - state->filled;
 			convert(audio, state, (size_t) n);
 			continue;
 		}
@@ -355,6 +357,7 @@ alsa_position(edge_audio *audio, edge_audio_position *position)
 
 	position->overruns = state->overruns;
 	position->suspends = state->suspends;
+	position->short_reads = state->short_reads;
 	if (!audio->traits.playback)
 		return;
 	position->underruns = state->player.underruns;

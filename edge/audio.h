@@ -96,6 +96,7 @@ typedef struct edge_audio_position
 	unsigned overruns;
 	unsigned underruns;
 	unsigned suspends;
+	unsigned short_reads; /* that had less than was due: a USB bus that drops what it carries */
 } edge_audio_position;
 
 typedef struct edge_audio edge_audio;

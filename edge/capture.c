@@ -212,15 +212,16 @@ tell(capture *s)
 				 posting.spool_error != 0 ? ", its disk takes nothing" : "");
 	fprintf(stderr,
 			"mulberry-edge: device %s, %s; heard %.3f s, lost %.3f s (overruns %u, suspends %u, "
-			"departures %u, late %" PRIu64 " samples); call %s; %s %s; acknowledged %" PRIu64
-			", waiting %" PRIu64 ", dropped %" PRIu64 " packets%s%s%s\n",
+			"departures %u, short reads %u, late %" PRIu64
+			" samples); call %s; %s %s; acknowledged %" PRIu64 ", waiting %" PRIu64
+			", dropped %" PRIu64 " packets%s%s%s\n",
 			s->traits.detail,
 			device.away	   ? "away"
 			: device.ended ? "ended"
 						   : "recording",
 			(double) (s->frames - s->lost) / s->traits.sample_rate,
 			(double) s->lost / s->traits.sample_rate, device.overruns, device.suspends,
-			device.departures, device.late, s->in_call ? s->call_id : "none",
+			device.departures, device.short_reads, device.late, s->in_call ? s->call_id : "none",
 			s->options->gateway != NULL ? "gateway" : "database",
 			posting.connected ? "connected" : "away", posting.acknowledged, posting.waiting,
 			posting.dropped, spool, posting.problem[0] == '\0' ? "" : "; ", posting.problem);

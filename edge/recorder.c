@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,6 +53,7 @@ struct edge_recorder
 	atomic_bool real_time;
 	atomic_uint overruns;
 	atomic_uint suspends;
+	atomic_uint short_reads;
 	atomic_uint departures;
 	atomic_ullong late;
 };
@@ -82,6 +84,7 @@ open_again(edge_recorder *r)
 
 	r->before.overruns = r->overruns;
 	r->before.suspends = r->suspends;
+	r->before.short_reads = r->short_reads;
 	edge_audio_close(&r->audio);
 	r->departures++;
 	r->away = true;
@@ -145,6 +148,9 @@ record(void *arg)
 	bool first = false;
 
 	r->real_time = pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority) == 0;
+	/* What is in memory stays there, so that nothing is read from an SD card again; where that is not allowed it is not so. */
+	if (r->real_time)
+		(void) mlockall(MCL_CURRENT | MCL_ONFAULT);
 	while (!r->stopping)
 	{
 		edge_audio_position position;
@@ -173,6 +179,7 @@ record(void *arg)
 		edge_audio_where(&r->audio, &position);
 		r->overruns = r->before.overruns + position.overruns;
 		r->suspends = r->before.suspends + position.suspends;
+		r->short_reads = r->before.short_reads + position.short_reads;
 	}
 	r->ended = true;
 	wake(r);
@@ -286,6 +293,7 @@ edge_recorder_look(const edge_recorder *r, edge_recorder_state *state)
 									.real_time = r->real_time,
 									.overruns = r->overruns,
 									.suspends = r->suspends,
+									.short_reads = r->short_reads,
 									.departures = r->departures,
 									.late = r->late };
 }

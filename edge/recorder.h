@@ -21,6 +21,7 @@ typedef struct edge_recorder_state
 	bool real_time;
 	unsigned overruns;
 	unsigned suspends;
+	unsigned short_reads;
 	unsigned departures;
 	uint64_t late; /* frames that found no room in the ring */
 } edge_recorder_state;

@@ -71,6 +71,7 @@ SKIP:
     is(status_of('clean'), 'COMPLETED 0', 'and the call is complete');
 }
 like(sql(q{SELECT call_id FROM mulberry.call_status WHERE call_id LIKE 'clean-%'}), qr/^clean-\d{8}T\d{6}Z-[0-9a-f]+-[0-9a-f]{8}$/, 'its id tells when it began, and has a part by chance');
+like($self->{err}, qr/departures 0, short reads \d+, late \d+ samples/, 'and what befell it');
 like($self->{err}, qr/heard \d\.\d+ s, .* call none; database connected; acknowledged \d+/, 'it says how it went');
 my ($sent_first, $sent_last) = split /\|/, sql(q{SELECT extract(epoch FROM min(sent_at)), extract(epoch FROM max(sent_at)) FROM mulberry.call_packets WHERE call_id LIKE 'clean-%'});
 cmp_ok(abs($sent_last - $sent_first - (sql(q{SELECT max(sequence) FROM mulberry.call_packets WHERE call_id LIKE 'clean-%'}) * 0.02)), '<', 0.001, 'times are those of the recording');
