@@ -255,6 +255,8 @@ turn_without_modem(answerer *a)
 static const char *
 state_of(const answerer *a)
 {
+	if (a->stop)
+		return "ended";
 	if (edge_line_call(a->line) != NULL)
 		return "in a call";
 	if (a->modem != NULL && (a->modem_away || edge_modem_state(a->modem) == MB_MODEM_STARTING ||
@@ -483,7 +485,10 @@ edge_answer(const edge_options *options)
 	if (status == EDGE_EXIT_OK)
 		status = look_at_database(&judging);
 	if (status != EDGE_EXIT_OK)
+	{
+		edge_server_disconnect(&judging);
 		return status;
+	}
 	/* before there are threads, which would take them */
 	catch_signals(&a);
 	status = run(&a, &line, &judging, &posting);

@@ -17,11 +17,10 @@ use Test::More;
 my $programs = $ENV{MULBERRY_PROGRAMS} // "$FindBin::RealBin/..";
 my $dir = tempdir(CLEANUP => 1);
 my $pair = Mulberry::AnswerPair->new('edge_answer', challenge_extend => 1);
-my $database = $pair->database;
 
 # --- commands, one after the other in one call ----------------------------------------------------------------
 
-my $line = Mulberry::CardLine->new("$dir/card", $programs, echo => 800)->start('--name', 'card', '--silence', 25, '--database', $database);
+my $line = Mulberry::CardLine->new("$dir/card", $programs, echo => 800)->start('--name', 'card', '--silence', 25, $pair->flags);
 $line->says(qr/listening: .*plays as well/);
 my @delays;
 for my $kind (qw(ping suspend extend))
@@ -74,7 +73,7 @@ like($played, qr/\*[0-9]{20}#.*D.*\*[0-9]{20}#/, 'with what was heard and played
 # --- one call at once, which the program ends with ------------------------------------------------------------
 
 {
-    my $once = Mulberry::CardLine->new("$dir/once", $programs)->start('--gate', 'off', '--silence', 2, '--database', $database);
+    my $once = Mulberry::CardLine->new("$dir/once", $programs)->start('--gate', 'off', '--silence', 2, $pair->flags);
     my $id = $once->says(qr/call (\S+)\n/);
     is($once->stop, 0, 'with --gate off there is one call');
     my @samples = unpack 's<*', $once->played(0);
@@ -97,7 +96,7 @@ for my $case (
 {
     my ($status, $pattern, $what, @arguments) = @$case;
     $pair->edge('CREATE ROLE nobody LOGIN') if $status == 9;
-    my ($got, undef, $err) = edge('answer', '--database', $database, @arguments);
+    my ($got, undef, $err) = edge('answer', $pair->flags, @arguments);
     is($got, $status, "$what: the status");
     like($err, $pattern, "$what: is said");
 }

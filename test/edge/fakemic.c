@@ -28,11 +28,13 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #define SECOND 1000000000LL
+#define MOST 960 /* samples that are recorded at once */
 
 typedef struct fakemic
 {
@@ -141,28 +143,42 @@ mic_pointer(snd_pcm_ioplug_t *io)
 	return (snd_pcm_sframes_t) (mic->produced % io->buffer_size);
 }
 
-/* A sample of what comes over the line, or of the echo of what was played. */
-static short
-sample_at(int file, long long index)
+/* Samples of what comes over the line, or of the echo of what was played; silence where there are none. */
+static void
+samples_at(int file, long long index, short *samples, size_t n)
 {
-	short sample = 0;
+	long long missing = index < 0 ? -index : 0;
+	ssize_t got;
 
-	if (index < 0 || pread(file, &sample, sizeof(sample), index * 2) != sizeof(sample))
-		return 0;
-	return sample;
+	memset(samples, 0, n * sizeof(*samples));
+	if (missing >= (long long) n)
+		return;
+	got = pread(file, samples + missing, (n - (size_t) missing) * sizeof(*samples),
+				(off_t) (index + missing) * 2);
+	/* half a sample is none */
+	if (got > 0 && got % 2 != 0)
+		samples[missing + got / 2] = 0;
 }
 
-static short
-recorded(const fakemic *mic, unsigned long long index)
+/* At most a period. */
+static void
+record(const fakemic *mic, unsigned long long index, short *samples, size_t n)
 {
-	int value;
+	short echo[MOST];
 
-	if (!mic->line)
-		return (short) (index * 7919);
-	value = sample_at(mic->line_file, (long long) index);
-	if (mic->echo > 0)
-		value += sample_at(mic->played_file, (long long) index - mic->echo) / 10;
-	return (short) (value > 32767 ? 32767 : value < -32768 ? -32768 : value);
+	if (mic->line)
+		samples_at(mic->line_file, (long long) index, samples, n);
+	for (size_t i = 0; !mic->line && i < n; i++)
+		samples[i] = (short) ((index + i) * 7919);
+	if (mic->echo <= 0)
+		return;
+	samples_at(mic->played_file, (long long) index - mic->echo, echo, n);
+	for (size_t i = 0; i < n; i++)
+	{
+		int value = samples[i] + echo[i] / 10;
+
+		samples[i] = (short) (value > 32767 ? 32767 : value < -32768 ? -32768 : value);
+	}
 }
 
 static void
@@ -192,6 +208,7 @@ mic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas, snd_pcm_
 			 snd_pcm_uframes_t size)
 {
 	fakemic *mic = io->private_data;
+	short samples[MOST];
 
 	if (there(mic, "unplugged"))
 		return -ENODEV;
@@ -200,9 +217,11 @@ mic_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas, snd_pcm_
 		snd_pcm_ioplug_set_state(io, SND_PCM_STATE_SUSPENDED);
 		return -ESTRPIPE;
 	}
+	size = size < MOST ? size : MOST;
+	record(mic, mic->first + mic->taken, samples, size);
 	for (snd_pcm_uframes_t i = 0; i < size; i++)
 	{
-		short value = recorded(mic, mic->first + mic->taken + i);
+		short value = samples[i];
 
 		for (unsigned c = 0; c < io->channels; c++)
 			put(io->format,

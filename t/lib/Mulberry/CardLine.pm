@@ -59,7 +59,15 @@ sub stop
     my ($line, $signal) = @_;
     kill $signal, $line->{pid} if $signal;
     $line->{run}->finish;
+    delete $line->{pid};
     return $line->{run}->result(0);
+}
+
+sub DESTROY
+{
+    my ($line) = @_;
+    local $?;
+    kill 'KILL', $line->{pid} if $line->{pid};
 }
 
 # The sample that the card records now.
