@@ -1601,6 +1601,109 @@ COMMENT ON COLUMN prompts.digest IS 'SHA-256 of the text in UTF-8';
 COMMENT ON COLUMN prompts.audio IS 'mu-law, 8000 samples a second';
 SELECT pg_catalog.pg_extension_config_dump('prompts', '');
 
+-- src/conversation/tables.sql
+-- Conversations of callers with a tenant's agent: what they were conducted by, what went into the turn engine, and its turns.
+
+CREATE TABLE conversation_versions (
+    tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    version    integer NOT NULL CHECK (version > 0),
+    settings   jsonb NOT NULL CHECK (jsonb_typeof(settings) = 'object'),
+    role       text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, version)
+);
+COMMENT ON TABLE conversation_versions IS
+    'settings of tenants for conversations: the highest version is the one that holds, earlier ones are those that calls ran under';
+COMMENT ON COLUMN conversation_versions.settings IS 'what set_conversation() was given, checked';
+COMMENT ON COLUMN conversation_versions.role IS 'who wrote it';
+SELECT pg_catalog.pg_extension_config_dump('conversation_versions', '');
+
+CREATE SEQUENCE conversation_id;
+COMMENT ON SEQUENCE conversation_id IS 'conversations.id';
+SELECT pg_catalog.pg_extension_config_dump('conversation_id', '');
+
+CREATE TABLE conversations (
+    id         bigint PRIMARY KEY DEFAULT nextval('conversation_id'),
+    tenant     uuid NOT NULL REFERENCES tenants (id),
+    call_id    text COLLATE "C" NOT NULL CHECK (octet_length(call_id) BETWEEN 1 AND 128),
+    version    integer,
+    numbers    integer[] NOT NULL,
+    lists      text[] COLLATE "C" NOT NULL,
+    line       boolean[] NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at   timestamptz,
+    reason     text COLLATE "C",
+    UNIQUE (tenant, call_id)
+);
+CREATE INDEX conversations_started ON conversations (tenant, started_at);
+COMMENT ON TABLE conversations IS 'conversations with agents, one a call; what is heard in it is the call of that name';
+COMMENT ON COLUMN conversations.version IS 'of the settings of its tenant that held when it began; null: it had none';
+COMMENT ON COLUMN conversations.numbers IS 'what the turn engine was given, in the order of turn_numbers(), so that a replay has the same';
+COMMENT ON COLUMN conversations.lists IS 'its lists of phrases, in the order of turn_lists(), one a line';
+COMMENT ON COLUMN conversations.line IS 'what the peer can: clear, pause, marks, marks that tell, exact queue, paced by us';
+COMMENT ON COLUMN conversations.reason IS 'why it ended, as the turn engine says';
+SELECT pg_catalog.pg_extension_config_dump('conversations', '');
+
+CREATE TABLE turn_log (
+    conversation bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    number       integer NOT NULL CHECK (number >= 0),
+    record       bytea NOT NULL CHECK (octet_length(record) BETWEEN 1 AND 3072),
+    PRIMARY KEY (conversation, number)
+);
+COMMENT ON TABLE turn_log IS 'the inputs of turn engines, about a row a second, from which their decisions follow';
+COMMENT ON COLUMN turn_log.number IS 'their order';
+COMMENT ON COLUMN turn_log.record IS 'in the form of core/conversation/turn_log.h';
+SELECT pg_catalog.pg_extension_config_dump('turn_log', '');
+
+-- The times are ms of the session, null when it did not happen.
+CREATE TABLE conversation_turns (
+    conversation       bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    turn               integer NOT NULL,
+    onset_ms           integer NOT NULL,
+    speech_end_ms      integer,
+    final_text_ms      integer,
+    asked_ms           integer,
+    committed_ms       integer,
+    first_piece_ms     integer,
+    first_sent_ms      integer,
+    interrupt_onset_ms integer,
+    interrupted_ms     integer,
+    reply_end_ms       integer,
+    text_class         text COLLATE "C" NOT NULL,
+    interrupt_reason   text COLLATE "C",
+    speculations       integer NOT NULL,
+    reopened           integer NOT NULL,
+    cut_offs           integer NOT NULL,
+    pauses             integer NOT NULL,
+    false_pauses       integer NOT NULL,
+    backchannels       integer NOT NULL,
+    filler             boolean NOT NULL,
+    apology            boolean NOT NULL,
+    said               text COLLATE "C" NOT NULL,
+    heard              text COLLATE "C" NOT NULL,
+    heard_cut          boolean NOT NULL,
+    PRIMARY KEY (conversation, turn)
+);
+COMMENT ON TABLE conversation_turns IS
+    'turns of callers in conversations that are over, each with the reply to it; times are ms of the session';
+COMMENT ON COLUMN conversation_turns.onset_ms IS 'the caller began to speak';
+COMMENT ON COLUMN conversation_turns.speech_end_ms IS 'his last frame of speech';
+COMMENT ON COLUMN conversation_turns.final_text_ms IS 'the last final text of the recogniser before the reply';
+COMMENT ON COLUMN conversation_turns.asked_ms IS 'the reply that was said was asked for, perhaps before the turn was over';
+COMMENT ON COLUMN conversation_turns.committed_ms IS 'the turn was taken to be over';
+COMMENT ON COLUMN conversation_turns.first_piece_ms IS 'the first piece of the reply had its text and audio';
+COMMENT ON COLUMN conversation_turns.first_sent_ms IS 'its first frame was sent';
+COMMENT ON COLUMN conversation_turns.interrupt_onset_ms IS 'the speech began that interrupted it';
+COMMENT ON COLUMN conversation_turns.interrupted_ms IS 'and was taken to be an interruption';
+COMMENT ON COLUMN conversation_turns.reply_end_ms IS 'it was played to its end, or given up';
+COMMENT ON COLUMN conversation_turns.text_class IS 'how what was said ended, which says how long was waited';
+COMMENT ON COLUMN conversation_turns.reopened IS 'times that it went on after it had been taken to be over';
+COMMENT ON COLUMN conversation_turns.cut_offs IS 'of them after the reply had begun';
+COMMENT ON COLUMN conversation_turns.false_pauses IS 'pauses of the agent that were for nothing';
+COMMENT ON COLUMN conversation_turns.heard IS 'of the reply, to the last whole word';
+COMMENT ON COLUMN conversation_turns.heard_cut IS 'it was not heard to its end';
+SELECT pg_catalog.pg_extension_config_dump('conversation_turns', '');
+
 -- src/server/transactions.sql
 CREATE FUNCTION mulberry.notifier_lives() RETURNS boolean
 LANGUAGE c VOLATILE PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_notifier_lives_sql';
@@ -5264,6 +5367,7 @@ BEGIN
     DELETE FROM mulberry_internal.job_history j USING mulberry_internal.calls c
      WHERE c.tenant = owner AND c.call_id = erase_call_of.call_id AND j.call = c.id;
     erased := mulberry_internal.remove_call(owner, call_id);
+    PERFORM mulberry_internal.forget_conversation(owner, call_id);
     beside := mulberry_internal.forget_inbound_call(owner, call_id);
     IF erased IS NULL AND NOT beside THEN
         RETURN false;
@@ -15090,6 +15194,467 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 COMMENT ON FUNCTION access_rules_ivr() IS 'which access needs which object of ivr';
 
+-- src/conversation/words.sql
+-- The language table of conversations: which words ask for more, are digits, answer, or mean only "I am listening".
+
+CREATE FUNCTION turn_words() RETURNS TABLE (language text, list text, phrases text)
+LANGUAGE sql IMMUTABLE AS $$
+    VALUES
+    ('en', 'open_ends', 'and|or|but|so|because|if|when|that|which|who|than|then|as|to|of|for|with|without|at|in|on|from|by|about|into|'
+        'the|a|an|my|your|our|his|her|their|its|this|um|uh|er|erm|hmm|well|like|is|are|was|were|have|has|want|need|i|we'),
+    ('en', 'number_words', 'zero|oh|one|two|three|four|five|six|seven|eight|nine'),
+    ('en', 'closed_answers', 'yes|yeah|yep|yes please|no|nope|no thanks|no thank you|ok|okay|sure|of course|right|correct|thats right|'
+        'please|not really|maybe'),
+    ('en', 'backchannels', 'mhm|mm|mm hmm|mmhmm|hmm|uh huh|uhhuh|oh|ah|um|yes|yeah|yep|sure|right|quite|ok|okay|i see|'
+        'of course|makes sense|'
+        'thats right|got it|really|wow|great|good|fine|alright|all right'),
+    ('en', 'always', 'stop|wait|help|hold on|hang on|no|excuse me|one moment|operator'),
+    ('en', 'emergency', 'ambulance|heart attack|cannot breathe|cant breathe|choking|stroke|call 911|call 112|call 999|fire|unconscious|'
+        'bleeding'),
+    ('de', 'open_ends', 'und|oder|aber|weil|dass|wenn|als|ob|zu|zum|zur|von|vom|fur|mit|ohne|bei|im|in|an|am|auf|aus|uber|nach|der|die|'
+        'das|den|dem|des|ein|eine|einen|einem|einer|mein|meine|meinen|dein|ihr|ihre|unser|unsere|ah|ahm|also|ich|wir|ist|sind|habe|hatte|'
+        'mochte|brauche'),
+    ('de', 'number_words', 'null|eins|zwei|zwo|drei|vier|funf|sechs|sieben|acht|neun'),
+    ('de', 'closed_answers', 'ja|ja bitte|ja gerne|nein|nein danke|nee|ok|okay|klar|genau|richtig|stimmt|naturlich|gerne|bitte|vielleicht'),
+    ('de', 'backchannels', 'mhm|hm|hmm|aha|ach so|ja|jaja|genau|richtig|stimmt|ok|okay|klar|gut|verstehe|naturlich|sicher|ah|oh|alles klar|'
+        'in ordnung'),
+    ('de', 'always', 'stopp|stop|halt|moment|warte|warten sie|hilfe|nein|entschuldigung'),
+    ('de', 'emergency', 'notarzt|krankenwagen|herzinfarkt|schlaganfall|keine luft|feuer|bewusstlos|blutet|erstickt'),
+    ('es', 'open_ends', 'y|e|o|u|pero|porque|que|si|cuando|como|a|al|de|del|para|por|con|sin|en|sobre|desde|el|la|los|las|un|una|unos|unas|'
+        'mi|mis|tu|su|sus|nuestro|nuestra|eh|pues|es|son|quiero|necesito|yo'),
+    ('es', 'number_words', 'cero|uno|dos|tres|cuatro|cinco|seis|siete|ocho|nueve'),
+    ('es', 'closed_answers', 'si|si|claro|no|no gracias|vale|bueno|de acuerdo|correcto|exacto|por favor|quizas'),
+    ('es', 'backchannels', 'aja|mhm|si|si|claro|vale|ya|bien|bueno|de acuerdo|entiendo|ah|oh|exacto|por supuesto'),
+    ('es', 'always', 'para|pare|espera|espere|alto|ayuda|no|un momento|perdon'),
+    ('es', 'emergency', 'ambulancia|infarto|no respira|no puedo respirar|fuego|incendio|inconsciente|sangrando'),
+    ('fr', 'open_ends', 'et|ou|mais|parce que|que|qui|si|quand|comme|a|au|aux|de|du|des|pour|par|avec|sans|en|dans|sur|le|la|'
+        'les|un|une|mon|'
+        'ma|mes|votre|notre|son|sa|ses|euh|alors|est|sont|je|nous|voudrais'),
+    ('fr', 'number_words', 'zero|un|deux|trois|quatre|cinq|six|sept|huit|neuf'),
+    ('fr', 'closed_answers', 'oui|ouais|oui merci|non|non merci|d accord|ok|bien sur|exactement|voila|s il vous plait|peut-etre'),
+    ('fr', 'backchannels', 'mhm|hum|oui|ouais|d accord|ok|ah|oh|bien|bien sur|je vois|voila|exactement|tres bien|entendu'),
+    ('fr', 'always', 'stop|arretez|attendez|attends|aidez-moi|au secours|non|un instant|pardon'),
+    ('fr', 'emergency', 'ambulance|infarctus|crise cardiaque|ne respire plus|peux plus respirer|feu|incendie|inconscient|saigne')
+$$;
+COMMENT ON FUNCTION turn_words() IS
+    'phrases of each language for the lists of the turn engine, folded as the engine folds them, a bar between (internal). "never" has '
+    'none: it is the tenant''s';
+
+-- src/conversation/settings.sql
+-- What conversations of a tenant are conducted by.
+
+CREATE FUNCTION turn_numbers()
+RETURNS TABLE (number integer, name text, minimum integer, maximum integer, standard integer, meaning text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 50 AS 'MODULE_PATHNAME', 'mulberry_turn_numbers';
+COMMENT ON FUNCTION turn_numbers() IS 'the numbers of the turn engine, in their order (internal)';
+
+CREATE FUNCTION turn_lists() RETURNS TABLE (number integer, name text)
+LANGUAGE c IMMUTABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'mulberry_turn_lists';
+COMMENT ON FUNCTION turn_lists() IS 'its lists of phrases, in their order (internal)';
+
+CREATE FUNCTION conversation_version(tenant uuid) RETURNS conversation_versions
+LANGUAGE sql STABLE
+AS $$
+    SELECT v.* FROM mulberry_internal.conversation_versions v WHERE v.tenant = $1 ORDER BY v.version DESC LIMIT 1
+$$;
+COMMENT ON FUNCTION conversation_version(uuid) IS 'the settings of a tenant that hold (internal)';
+
+CREATE FUNCTION check_conversation(settings jsonb) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    known CONSTANT text[] := ARRAY(SELECT n.name FROM mulberry_internal.turn_numbers() n
+                                   UNION ALL SELECT l.name FROM mulberry_internal.turn_lists() l UNION ALL SELECT 'language' ORDER BY 1);
+    part  record;
+BEGIN
+    IF settings IS NULL THEN
+        RAISE EXCEPTION 'settings must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    PERFORM mulberry_internal.check_members('settings', settings, known);
+    IF settings ? 'language' AND NOT EXISTS (SELECT FROM mulberry_internal.turn_words() w WHERE w.language = settings->>'language') THEN
+        PERFORM mulberry_internal.refuse_setting('language', format('%s is not known', left(settings->>'language', 40)),
+            format('Known are %s.', (SELECT string_agg(DISTINCT w.language, ', ' ORDER BY w.language)
+                                       FROM mulberry_internal.turn_words() w)));
+    END IF;
+    FOR part IN SELECT n.* FROM mulberry_internal.turn_numbers() n WHERE settings ? n.name LOOP
+        PERFORM mulberry_internal.check_whole_number(part.name, settings->part.name, part.minimum, part.maximum);
+    END LOOP;
+    FOR part IN SELECT l.* FROM mulberry_internal.turn_lists() l WHERE settings ? l.name LOOP
+        PERFORM mulberry_internal.check_setting(part.name, settings->part.name, 'array');
+        IF jsonb_array_length(settings->part.name) > 200 THEN
+            PERFORM mulberry_internal.refuse_setting(part.name, format('it has %s phrases', jsonb_array_length(settings->part.name)),
+                'There are at most 200.');
+        END IF;
+        PERFORM mulberry_internal.check_setting(format('%s[%s]', part.name, e.place), e.phrase, 'sentence')
+           FROM jsonb_array_elements(settings->part.name) WITH ORDINALITY AS e (phrase, place);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION check_conversation(jsonb) IS 'raises 22023 for settings of conversations that are not allowed (internal)';
+
+CREATE FUNCTION turn_number_values(settings jsonb, base integer[] DEFAULT NULL) RETURNS integer[]
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT array_agg(coalesce((settings->>n.name)::integer, base[n.number + 1], n.standard) ORDER BY n.number)
+      FROM mulberry_internal.turn_numbers() AS n
+$$;
+COMMENT ON FUNCTION turn_number_values(jsonb, integer[]) IS
+    'the numbers of the turn engine by settings: those that they do not name as in base, or the start values (internal)';
+
+CREATE FUNCTION turn_list_values(settings jsonb, base text[] DEFAULT NULL) RETURNS text[]
+LANGUAGE sql IMMUTABLE
+AS $$
+    SELECT array_agg(coalesce((SELECT string_agg(e.phrase, E'\n' ORDER BY e.place)
+                                 FROM jsonb_array_elements_text(settings->l.name) WITH ORDINALITY AS e (phrase, place)),
+                              CASE WHEN settings ? l.name THEN '' END,
+                              CASE WHEN NOT settings ? 'language' THEN base[l.number + 1] END,
+                              (SELECT replace(w.phrases, '|', E'\n') FROM mulberry_internal.turn_words() w
+                                WHERE w.list = l.name AND w.language = coalesce(settings->>'language', 'en')), '') ORDER BY l.number)
+      FROM mulberry_internal.turn_lists() AS l
+$$;
+COMMENT ON FUNCTION turn_list_values(jsonb, text[]) IS
+    'its lists by settings, one phrase a line: those that they do not name as in base, or by the language (internal)';
+
+CREATE FUNCTION mulberry.set_conversation(settings jsonb, tenant text DEFAULT NULL) RETURNS integer
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner  CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'admin');
+    before mulberry_internal.conversation_versions;
+    made   integer;
+BEGIN
+    PERFORM mulberry_internal.check_json('settings', set_conversation.settings);
+    PERFORM FROM mulberry_internal.tenants t WHERE t.id = owner FOR NO KEY UPDATE;
+    PERFORM mulberry_internal.check_conversation(set_conversation.settings);
+    before := mulberry_internal.conversation_version(owner);
+    IF before.settings = set_conversation.settings THEN
+        RETURN before.version;
+    END IF;
+    INSERT INTO mulberry_internal.conversation_versions (tenant, version, settings, role)
+    VALUES (owner, coalesce(before.version, 0) + 1, set_conversation.settings, mulberry_internal.outer_role_name())
+    RETURNING version INTO made;
+    PERFORM mulberry_internal.record_audit(owner, 'CONVERSATION_SETTINGS', 'set', evidence => jsonb_build_object('version', made));
+    RETURN made;
+END
+$$;
+COMMENT ON FUNCTION mulberry.set_conversation(jsonb, text) IS
+    'what conversations of a tenant are conducted by, as a whole, and returns the number of this version: {"language", numbers and lists '
+    'of conversation_numbers()}. Conversations that are under way keep theirs. Needs admin access. Errors: 22023 names the setting and '
+    'what is allowed';
+
+CREATE FUNCTION mulberry.conversation_numbers(tenant text DEFAULT NULL)
+RETURNS TABLE (name text, value text, standard text, minimum integer, maximum integer, meaning text)
+LANGUAGE mulberry STABLE
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor', 'admin');
+    held  CONSTANT jsonb := coalesce((mulberry_internal.conversation_version(owner)).settings, '{}');
+BEGIN
+    PERFORM mulberry_internal.check_texts('tenant', conversation_numbers.tenant);
+    RETURN QUERY
+    SELECT n.name, (mulberry_internal.turn_number_values(held))[n.number + 1]::text, n.standard::text, n.minimum, n.maximum, n.meaning
+      FROM mulberry_internal.turn_numbers() n
+    UNION ALL
+    SELECT l.name, replace((mulberry_internal.turn_list_values(held))[l.number + 1], E'\n', ', '),
+           replace((mulberry_internal.turn_list_values('{}'))[l.number + 1], E'\n', ', '), NULL, NULL, 'a list of phrases'
+      FROM mulberry_internal.turn_lists() l;
+END
+$$;
+COMMENT ON FUNCTION mulberry.conversation_numbers(text) IS
+    'the settings of conversations of a tenant: what holds, what it would be without, and what is allowed. Times are in ms. Needs '
+    'supervisor or admin access';
+
+-- src/conversation/sessions.sql
+-- Conversations as the gateway runs them: what it gives the turn engine, and what went into it, stored after the fact.
+
+CREATE FUNCTION turn_log_problem(records bytea[]) RETURNS text
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'mulberry_turn_log_problem';
+COMMENT ON FUNCTION turn_log_problem(bytea[]) IS 'what is wrong with records of a turn log; null: nothing (internal)';
+
+CREATE FUNCTION replay_log(records bytea[], line boolean[], numbers integer[], lists text[],
+    other_numbers integer[] DEFAULT NULL, other_lists text[] DEFAULT NULL)
+RETURNS TABLE (turn integer, onset_ms integer, speech_end_ms integer, final_text_ms integer, asked_ms integer, committed_ms integer,
+    first_piece_ms integer, first_sent_ms integer, interrupt_onset_ms integer, interrupted_ms integer, reply_end_ms integer,
+    text_class text, interrupt_reason text, speculations integer, reopened integer, cut_offs integer, pauses integer,
+    false_pauses integer, backchannels integer, filler boolean, apology boolean, said text, heard text, heard_cut boolean)
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100000 ROWS 20 AS 'MODULE_PATHNAME', 'mulberry_replay_log';
+COMMENT ON FUNCTION replay_log(bytea[], boolean[], integer[], text[], integer[], text[]) IS
+    'the turns of a log, as they were, or as they would have been by other numbers and lists; a log that cannot be read is replayed up to '
+    'there (internal)';
+
+CREATE FUNCTION find_conversation(owner uuid, call_id text) RETURNS mulberry_internal.conversations
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    found_one mulberry_internal.conversations;
+BEGIN
+    IF call_id IS NULL THEN
+        RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT c.* INTO found_one FROM mulberry_internal.conversations c WHERE c.tenant = owner AND c.call_id = find_conversation.call_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'call "%" has no conversation', call_id USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN found_one;
+END
+$$;
+COMMENT ON FUNCTION find_conversation(uuid, text) IS 'the conversation of a call; 42704 when there is none (internal)';
+
+CREATE FUNCTION replay_conversation(conversation mulberry_internal.conversations, settings jsonb DEFAULT NULL)
+RETURNS SETOF mulberry_internal.conversation_turns
+LANGUAGE sql STABLE AS $$
+    SELECT conversation.id, r.*
+      FROM mulberry_internal.replay_log(
+               ARRAY(SELECT l.record FROM mulberry_internal.turn_log l WHERE l.conversation = conversation.id ORDER BY l.number),
+               conversation.line, conversation.numbers, conversation.lists,
+               CASE WHEN settings IS NOT NULL THEN mulberry_internal.turn_number_values(settings, conversation.numbers) END,
+               CASE WHEN settings IS NOT NULL THEN mulberry_internal.turn_list_values(settings, conversation.lists) END) AS r
+$$;
+COMMENT ON FUNCTION replay_conversation(mulberry_internal.conversations, jsonb) IS
+    'the turns of a conversation by its log, as they were, or with other settings (internal)';
+
+CREATE FUNCTION mulberry.begin_conversation(call_id text, abilities text[] DEFAULT '{}', tenant text DEFAULT NULL)
+RETURNS TABLE (numbers integer[], lists text[], settings_version integer)
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner   CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
+    known   CONSTANT text[] := ARRAY['clear', 'pause', 'marks', 'marks_tell', 'exact_queue', 'we_pace'];
+    held    CONSTANT mulberry_internal.conversation_versions := mulberry_internal.conversation_version(owner);
+    unknown text;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', begin_conversation.call_id,
+        'abilities', array_to_string(begin_conversation.abilities, ' '));
+    IF call_id IS NULL OR abilities IS NULL THEN
+        RAISE EXCEPTION 'call id and abilities must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT a.name INTO unknown FROM unnest(abilities) AS a (name) WHERE (a.name = ANY (known)) IS NOT TRUE LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'ability "%" is not known', left(unknown, 40) USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = format('Known are %s.', array_to_string(known, ', '));
+    END IF;
+    numbers := mulberry_internal.turn_number_values(coalesce(held.settings, '{}'));
+    lists := mulberry_internal.turn_list_values(coalesce(held.settings, '{}'));
+    settings_version := held.version;
+    INSERT INTO mulberry_internal.conversations (tenant, call_id, version, numbers, lists, line)
+    VALUES (owner, begin_conversation.call_id, held.version, numbers, lists,
+            ARRAY(SELECT k.name = ANY (abilities) FROM unnest(known) WITH ORDINALITY AS k (name, place) ORDER BY k.place));
+    RETURN NEXT;
+EXCEPTION WHEN unique_violation THEN
+    RAISE EXCEPTION 'call "%" has a conversation', call_id USING ERRCODE = 'duplicate_object';
+END
+$$;
+COMMENT ON FUNCTION mulberry.begin_conversation(text, text[], text) IS
+    'a conversation begins in a call; returns what the turn engine is to be given, by the settings that hold now. abilities of the peer: '
+    'clear, pause, marks, marks_tell, exact_queue, we_pace. Needs gateway access. Errors: 22023, 42710 the call has one';
+
+CREATE FUNCTION mulberry.log_conversation(call_id text, first integer, records bytea[], ended text DEFAULT NULL,
+    tenant text DEFAULT NULL) RETURNS integer
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner   CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
+    one     mulberry_internal.conversations;
+    problem text;
+    stored  integer;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', log_conversation.call_id, 'ended', log_conversation.ended);
+    one := mulberry_internal.find_conversation(owner, call_id);
+    IF first IS NULL OR records IS NULL THEN
+        RAISE EXCEPTION 'first and records must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF first < 0 OR first > 10000000 OR cardinality(records) > 10000 THEN
+        RAISE EXCEPTION 'records out of range' USING ERRCODE = 'numeric_value_out_of_range',
+            DETAIL = 'They are numbered from 0 to 10000000, and at most 10000 at once.';
+    END IF;
+    problem := mulberry_internal.turn_log_problem(records);
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION 'invalid records: %', problem USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM FROM mulberry_internal.conversations c WHERE c.id = one.id AND c.ended_at IS NULL FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the conversation of call "%" is over', call_id USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    INSERT INTO mulberry_internal.turn_log (conversation, number, record)
+    SELECT one.id, log_conversation.first + r.place::integer - 1, r.record FROM unnest(records) WITH ORDINALITY AS r (record, place)
+    ON CONFLICT ON CONSTRAINT turn_log_pkey DO NOTHING;
+    GET DIAGNOSTICS stored = ROW_COUNT;
+    IF ended IS NOT NULL THEN
+        UPDATE mulberry_internal.conversations c SET ended_at = clock_timestamp(), reason = ended WHERE c.id = one.id;
+        INSERT INTO mulberry_internal.conversation_turns SELECT r.* FROM mulberry_internal.replay_conversation(one) AS r;
+    END IF;
+    RETURN stored;
+END
+$$;
+COMMENT ON FUNCTION mulberry.log_conversation(text, integer, bytea[], text, text) IS
+    'stores what went into the turn engine of a call, records from number first on; a record that comes again is left as it is. ended: the '
+    'reason why the conversation is over, and then its turns are stored. Returns how many records were new. Needs gateway access. Errors: '
+    '42704 no conversation, 55000 it is over, 22023, 22003';
+
+CREATE FUNCTION forget_conversation(owner uuid, call_id text) RETURNS void
+LANGUAGE sql AS $$
+    DELETE FROM mulberry_internal.conversations c WHERE c.tenant = $1 AND c.call_id = $2
+$$;
+COMMENT ON FUNCTION forget_conversation(uuid, text) IS 'erases the conversation of a call, with its turns and its log (internal)';
+
+CREATE FUNCTION sweep_conversations(max_rows integer) RETURNS boolean
+LANGUAGE plpgsql SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    n integer;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    DELETE FROM mulberry_internal.conversations x
+     WHERE x.id = ANY (ARRAY(
+               SELECT c.id FROM mulberry_internal.retention_limits() l
+                 JOIN mulberry_internal.conversations c ON c.tenant = l.tenant AND c.started_at < l.kept_since - interval '1 day'
+                WHERE NOT EXISTS (SELECT FROM mulberry_internal.calls k WHERE k.tenant = c.tenant AND k.call_id = c.call_id)
+                LIMIT max_rows FOR UPDATE OF c SKIP LOCKED));
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n >= max_rows;
+END
+$$;
+COMMENT ON FUNCTION sweep_conversations(integer) IS
+    'forgets conversations a day after retention says so, when their calls are gone; true when there is more to do; part of maintenance '
+    '(internal)';
+
+-- src/conversation/reports.sql
+-- What conversations were like, and what other settings would have made of them.
+
+CREATE FUNCTION mulberry.replay_turns(call_id text, settings jsonb DEFAULT NULL, tenant text DEFAULT NULL)
+RETURNS TABLE (turn integer, said text, text_class text, onset_ms integer, speech_end_ms integer, committed_ms integer,
+    first_sent_ms integer, interrupted_ms integer, interrupt_reason text, reopened integer, cut_offs integer, false_pauses integer,
+    backchannels integer, heard text, heard_cut boolean)
+LANGUAGE mulberry STABLE
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor', 'auditor');
+    one   mulberry_internal.conversations;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', replay_turns.call_id);
+    PERFORM mulberry_internal.check_json('settings', replay_turns.settings);
+    one := mulberry_internal.find_conversation(owner, call_id);
+    IF settings IS NOT NULL THEN
+        PERFORM mulberry_internal.check_conversation(settings);
+    END IF;
+    RETURN QUERY
+    SELECT r.turn, r.said, r.text_class, r.onset_ms, r.speech_end_ms, r.committed_ms, r.first_sent_ms, r.interrupted_ms,
+           r.interrupt_reason, r.reopened, r.cut_offs, r.false_pauses, r.backchannels, r.heard, r.heard_cut
+      FROM mulberry_internal.replay_conversation(one, settings) AS r ORDER BY r.turn;
+END
+$$;
+COMMENT ON FUNCTION mulberry.replay_turns(text, jsonb, text) IS
+    'the turns of a conversation, decided anew from the log of what went into the turn engine: the same as they were, or with some '
+    'settings otherwise (as in set_conversation()) what would have been. What the caller would have done otherwise is not known; replies '
+    'take as long and are as long as they were. Needs supervisor or auditor access. Errors: 42704 no conversation, 22023';
+
+CREATE FUNCTION turn_figures(owner uuid, "from" timestamptz, "to" timestamptz, settings jsonb)
+RETURNS TABLE (conversations bigint, turns bigint, cut_offs bigint, additions bigint, interruptions bigint, false_pauses bigint,
+    backchannels bigint, end_of_turn_p50 integer, end_of_turn_p95 integer, voice_to_voice_p50 integer, voice_to_voice_p95 integer)
+LANGUAGE sql STABLE AS $$
+    SELECT count(DISTINCT c.id), count(r.turn), sum(r.cut_offs), sum(r.reopened - r.cut_offs), count(r.interrupted_ms),
+           sum(r.false_pauses), sum(r.backchannels),
+           percentile_disc(0.5) WITHIN GROUP (ORDER BY r.committed_ms - r.speech_end_ms)::integer,
+           percentile_disc(0.95) WITHIN GROUP (ORDER BY r.committed_ms - r.speech_end_ms)::integer,
+           percentile_disc(0.5) WITHIN GROUP (ORDER BY r.first_sent_ms - r.speech_end_ms)::integer,
+           percentile_disc(0.95) WITHIN GROUP (ORDER BY r.first_sent_ms - r.speech_end_ms)::integer
+      FROM mulberry_internal.conversations c
+           LEFT JOIN LATERAL mulberry_internal.replay_conversation(c, settings) AS r ON true
+     WHERE c.tenant = owner AND c.started_at >= "from" AND c.started_at < "to"
+$$;
+COMMENT ON FUNCTION turn_figures(uuid, timestamptz, timestamptz, jsonb) IS
+    'the sums of turn_report() for conversations of a time, as they were or with other settings (internal)';
+
+CREATE FUNCTION mulberry.turn_report("from" timestamptz, "to" timestamptz, settings jsonb DEFAULT NULL,
+    tenant text DEFAULT NULL)
+RETURNS TABLE (case_of text, conversations bigint, turns bigint, cut_offs bigint, cut_off_percent numeric, interruptions bigint,
+    false_pauses bigint, backchannels bigint, end_of_turn_p50 integer, end_of_turn_p95 integer, voice_to_voice_p50 integer,
+    voice_to_voice_p95 integer)
+LANGUAGE mulberry STABLE
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor', 'auditor');
+BEGIN
+    PERFORM mulberry_internal.check_json('settings', turn_report.settings);
+    IF "from" IS NULL OR "to" IS NULL THEN
+        RAISE EXCEPTION 'from and to must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    IF settings IS NOT NULL THEN
+        PERFORM mulberry_internal.check_conversation(settings);
+    END IF;
+    RETURN QUERY
+    SELECT k.name, f.conversations, f.turns, f.cut_offs + f.additions,
+           round(100.0 * (f.cut_offs + f.additions) / nullif(f.turns, 0), 1),
+           f.interruptions, f.false_pauses, f.backchannels, f.end_of_turn_p50, f.end_of_turn_p95, f.voice_to_voice_p50,
+           f.voice_to_voice_p95
+      FROM (VALUES ('as it was', NULL::jsonb), ('with these settings', settings)) AS k (name, settings)
+           CROSS JOIN LATERAL mulberry_internal.turn_figures(owner, "from", "to", k.settings) AS f
+     WHERE k.name = 'as it was' OR k.settings IS NOT NULL
+     ORDER BY k.name;
+END
+$$;
+COMMENT ON FUNCTION mulberry.turn_report(timestamptz, timestamptz, jsonb, text) IS
+    'conversations that began in a time (from included, to not), as they were and, with settings (as in set_conversation()), as they would '
+    'have been: turns, those that were taken to be over too early, interruptions, pauses of the agent for nothing; ms from the end of '
+    'speech to the end of the turn and to the first frame of the reply. Needs supervisor or auditor access. Errors: 22023, 22004';
+
+CREATE FUNCTION mulberry.conversation_report(call_id text, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE mulberry STABLE
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor', 'auditor');
+    one   mulberry_internal.conversations;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', conversation_report.call_id);
+    one := mulberry_internal.find_conversation(owner, call_id);
+    RETURN (WITH t AS MATERIALIZED (
+                SELECT x.* FROM mulberry_internal.conversation_turns x WHERE x.conversation = one.id AND one.ended_at IS NOT NULL
+                UNION ALL
+                -- one that is under way, or that nobody could end
+                SELECT r.* FROM mulberry_internal.replay_conversation(one) AS r WHERE one.ended_at IS NULL)
+            SELECT jsonb_build_object('call_id', one.call_id, 'started_at', one.started_at, 'ended_at', one.ended_at,
+                       'reason', one.reason, 'settings_version', one.version, 'turns', count(t.turn),
+                       'cut_offs', coalesce(sum(t.cut_offs), 0), 'additions', coalesce(sum(t.reopened - t.cut_offs), 0),
+                       'interruptions', count(t.interrupted_ms), 'false_pauses', coalesce(sum(t.false_pauses), 0),
+                       'backchannels', coalesce(sum(t.backchannels), 0), 'speculations', coalesce(sum(t.speculations), 0),
+                       'fillers', count(*) FILTER (WHERE t.filler), 'apologies', count(*) FILTER (WHERE t.apology),
+                       'end_of_turn_ms', percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY t.committed_ms - t.speech_end_ms),
+                       'voice_to_voice_ms', percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY t.first_sent_ms - t.speech_end_ms),
+                       'list', coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('turn', t.turn, 'said', t.said,
+                           'heard', t.heard, 'heard_cut', t.heard_cut, 'text_class', t.text_class, 'onset_ms', t.onset_ms,
+                           'speech_end_ms', t.speech_end_ms, 'end_of_turn_ms', t.committed_ms - t.speech_end_ms,
+                           'final_text_ms', t.final_text_ms - t.speech_end_ms, 'reply_ms', t.first_piece_ms - t.asked_ms,
+                           'first_frame_ms', t.first_sent_ms - t.first_piece_ms, 'voice_to_voice_ms', t.first_sent_ms - t.speech_end_ms,
+                           'interrupted_ms', t.interrupted_ms, 'interruption_detection_ms', t.interrupted_ms - t.interrupt_onset_ms,
+                           'interrupt_reason', t.interrupt_reason, 'cut_offs', nullif(t.cut_offs, 0),
+                           'false_pauses', nullif(t.false_pauses, 0))) ORDER BY t.turn) FILTER (WHERE t.turn IS NOT NULL), '[]'))
+              FROM t);
+END
+$$;
+COMMENT ON FUNCTION mulberry.conversation_report(text, text) IS
+    'a conversation in figures, and its turns one by one: what was said, what of the reply was heard, and the stages of its latency in ms '
+    '(end_of_turn, reply: from asking to its first audio, first_frame, voice_to_voice). Needs supervisor or auditor access. Errors: 42704';
+
+-- src/conversation/grants.sql
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE FUNCTION access_rules_conversation() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE AS $$
+    VALUES
+    ('set_conversation', 'EXECUTE', 'admin'),
+    ('conversation_numbers', 'EXECUTE', 'supervisor admin'),
+    ('begin_conversation', 'EXECUTE', 'gateway'),
+    ('log_conversation', 'EXECUTE', 'gateway'),
+    ('replay_turns', 'EXECUTE', 'supervisor auditor'),
+    ('turn_report', 'EXECUTE', 'supervisor auditor'),
+    ('conversation_report', 'EXECUTE', 'supervisor auditor')
+$$;
+COMMENT ON FUNCTION access_rules_conversation() IS 'which access needs which object of conversation';
+
 -- src/admin/outbound.sql
 CREATE FUNCTION mulberry.resume_outbound() RETURNS boolean
 LANGUAGE mulberry SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
@@ -15316,6 +15881,8 @@ LANGUAGE sql STABLE AS $$
             ('command_signatures', 'record', 'signed_at', NULL, 'tells when; later than its key'),
             ('commands', 'record', 'created_at finished_at', NULL, 'tells when'),
             ('edge_programs', 'record', 'started_at', NULL, 'tells when'),
+            ('conversation_versions', 'record', 'created_at', NULL, 'tells when'),
+            ('conversations', 'record', 'started_at ended_at', NULL, 'tells when; kept longer by as much'),
             ('endpoints', 'record', 'updated_at', NULL, 'tells when'),
             ('escalation_contacts', 'record', 'updated_at', NULL, 'tells when'),
             ('event_channels', 'record', 'created_at', NULL, 'tells when'),
@@ -15506,7 +16073,8 @@ BEGIN
     WHEN 'voice calls' THEN
         PERFORM mulberry_internal.sweep_voice_calls();
     WHEN 'inbound calls' THEN
-        RETURN mulberry_internal.sweep_inbound_calls(many);
+        RETURN (SELECT bool_or(s.more) FROM (VALUES (mulberry_internal.sweep_inbound_calls(many)),
+                                             (mulberry_internal.sweep_conversations(many))) AS s (more));
     WHEN 'edge programs' THEN
         PERFORM mulberry_internal.forget_edge_programs();
     WHEN 'commands' THEN

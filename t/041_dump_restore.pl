@@ -101,6 +101,10 @@ INSERT INTO mulberry_internal.inbound_calls (tenant, sid, number, version, place
 INSERT INTO mulberry_internal.media_sessions (inbound, turn, tenant, call_id, peer, encoding) SELECT id, 1, tenant, sid, 'twilio', 'mulaw' FROM mulberry_internal.inbound_calls;
 INSERT INTO mulberry_internal.prompts (tenant, digest, text, audio) SELECT tenant, sha256('Hello'), 'Hello', 'xx' FROM mulberry_internal.telephony_versions;
 INSERT INTO mulberry_internal.emergencies (tenant, call_id, phrase, source) SELECT tenant, 'CA1', 'fire', 'segment' FROM mulberry_internal.telephony_versions;
+SELECT mulberry.set_conversation('{"language": "de"}', 'north');
+SELECT FROM mulberry.begin_conversation('CA1', '{clear,marks}', 'north');
+SELECT mulberry.log_conversation('CA1', 0, ARRAY['\x01000000'::bytea], NULL, 'north');
+INSERT INTO mulberry_internal.conversation_turns SELECT id, 1, 0, 9, 9, 9, 9, 9, 9, NULL, NULL, 9, 'neutral', NULL, 0, 0, 0, 0, 0, 0, false, false, 'yes', 'no', false FROM mulberry_internal.conversations;
 INSERT INTO mulberry_internal.mandate_retellings (tenant, mandate, number) SELECT tenant, id, 5 FROM mulberry_internal.mandates;
 INSERT INTO mulberry_internal.sync_states (tenant, agent, upto) SELECT tenant, id, 3 FROM mulberry_internal.agents;
 INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, ack, ack_status, ack_state, message, speech)

@@ -122,6 +122,12 @@ my @poison = (
     [ '', 'media_sessions, of no tenant and no time' => "INSERT INTO mulberry_internal.media_sessions (inbound, turn, tenant, call_id, peer, encoding, begun_at, ended_at, figures)
         SELECT i.id, 2147483647, $nobody, $byte, $byte, $byte, '-infinity', 'infinity', '[]' FROM mulberry_internal.inbound_calls i" ],
     [ '', 'prompts, of no sound' => "INSERT INTO mulberry_internal.prompts (tenant, digest, text, audio, created_at) SELECT t, '', $byte, '', 'infinity' FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t" ],
+    [ '', 'conversation_versions, of no settings and at the end of numbers' => "INSERT INTO mulberry_internal.conversation_versions (tenant, version, settings, role, created_at)
+        SELECT t, v, jsonb_build_object($byte, $byte), $byte, 'infinity' FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY[1, 2147483647]) AS v" ],
+    [ '', 'conversations, of no tenant and no time, whose logs are none' => "INSERT INTO mulberry_internal.conversations (id, tenant, call_id, version, numbers, lists, line, started_at)
+        SELECT -row_number() OVER (), t, n || $byte, 4711, '{-1,NULL,2147483647}', ARRAY[$byte, NULL], '{NULL}', c
+          FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n);
+        INSERT INTO mulberry_internal.turn_log (conversation, number, record) SELECT id, 0, '\\x09' FROM mulberry_internal.conversations" ],
     [ '', 'emergencies, of no call and no time' => "INSERT INTO mulberry_internal.emergencies (tenant, call_id, phrase, language, source, track, at)
         SELECT t, $byte, n::text, $byte, 'segment', $byte, c
           FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],

@@ -30,6 +30,8 @@ LANGUAGE sql STABLE AS $$
             ('command_signatures', 'record', 'signed_at', NULL, 'tells when; later than its key'),
             ('commands', 'record', 'created_at finished_at', NULL, 'tells when'),
             ('edge_programs', 'record', 'started_at', NULL, 'tells when'),
+            ('conversation_versions', 'record', 'created_at', NULL, 'tells when'),
+            ('conversations', 'record', 'started_at ended_at', NULL, 'tells when; kept longer by as much'),
             ('endpoints', 'record', 'updated_at', NULL, 'tells when'),
             ('escalation_contacts', 'record', 'updated_at', NULL, 'tells when'),
             ('event_channels', 'record', 'created_at', NULL, 'tells when'),

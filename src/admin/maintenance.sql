@@ -72,7 +72,8 @@ BEGIN
     WHEN 'voice calls' THEN
         PERFORM mulberry_internal.sweep_voice_calls();
     WHEN 'inbound calls' THEN
-        RETURN mulberry_internal.sweep_inbound_calls(many);
+        RETURN (SELECT bool_or(s.more) FROM (VALUES (mulberry_internal.sweep_inbound_calls(many)),
+                                             (mulberry_internal.sweep_conversations(many))) AS s (more));
     WHEN 'edge programs' THEN
         PERFORM mulberry_internal.forget_edge_programs();
     WHEN 'commands' THEN

@@ -22,6 +22,7 @@ BEGIN
     DELETE FROM mulberry_internal.job_history j USING mulberry_internal.calls c
      WHERE c.tenant = owner AND c.call_id = erase_call_of.call_id AND j.call = c.id;
     erased := mulberry_internal.remove_call(owner, call_id);
+    PERFORM mulberry_internal.forget_conversation(owner, call_id);
     beside := mulberry_internal.forget_inbound_call(owner, call_id);
     IF erased IS NULL AND NOT beside THEN
         RETURN false;

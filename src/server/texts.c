@@ -42,6 +42,7 @@ static const struct
 	const char *argument;
 	int limit; /* bytes, in the database's encoding */
 } limits[] = {
+	{ "abilities", LIST },
 	{ "access", NAME },
 	{ "acks", DOCUMENT },
 	{ "agent", NAME },
@@ -62,6 +63,7 @@ static const struct
 	{ "digits", NAME },
 	{ "direction", NAME },
 	{ "encoding", NAME },
+	{ "ended", NAME },
 	{ "endpoint", NAME },
 	{ "error", REMARK },
 	{ "figures", DETAILS },

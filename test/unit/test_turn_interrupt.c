@@ -70,6 +70,33 @@ interruption_while_thinking_is_an_addition(void)
 	check_int(peer_heard_of(&s.p, session_nth(&s, MB_DO_COMMIT, 0)->decision.generation, 0), 0);
 }
 
+/* The recogniser had not finished the first half when it was committed: its final text has both. */
+static void
+an_addition_does_not_repeat_what_was_said(void)
+{
+	session_begin(&s, 23);
+	s.reply_ms = 3000;
+	session_say(&s, 1000, "for my wife", -1);
+	session_sound(&s, 2860, 1000, MB_FRAME_ACTIVE | MB_FRAME_VOICED);
+	session_event_at(&s, 4110, (mb_turn_input){ .kind = MB_IN_FINAL },
+					 "for my wife and my daughter.");
+	session_run(&s, 9000);
+	REQUIRE(session_count(&s, MB_DO_COMMIT) == 2);
+	check_string(session_nth(&s, MB_DO_COMMIT, 1)->text, "for my wife and my daughter.");
+
+	/* and when it has nothing more, the sound was no speech: the reply stays */
+	session_begin(&s, 24);
+	s.reply_ms = 3000;
+	s.settings.number[MB_TURN_FILLER] = 0;
+	session_say(&s, 1000, "for my wife", -1);
+	session_sound(&s, 2860, 300, MB_FRAME_ACTIVE | MB_FRAME_VOICED);
+	session_event_at(&s, 3300, (mb_turn_input){ .kind = MB_IN_FINAL }, "For my wife.");
+	session_run(&s, 12000);
+	check_int(session_count(&s, MB_DO_COMMIT), 1);
+	check_int(session_count(&s, MB_DO_REOPEN), 0);
+	check_int(session_count(&s, MB_DO_DRAINED), 1);
+}
+
 static void
 a_cough_while_thinking_does_not_kill_the_reply(void)
 {
@@ -392,6 +419,8 @@ main(void)
 {
 	check_run("an interruption while the agent speaks", interruption_while_speaking);
 	check_run("while it thinks it is an addition", interruption_while_thinking_is_an_addition);
+	check_run("an addition does not repeat what was said",
+			  an_addition_does_not_repeat_what_was_said);
 	check_run("a cough while it thinks does not kill the reply",
 			  a_cough_while_thinking_does_not_kill_the_reply);
 	check_run("after generation, before the end of playback",

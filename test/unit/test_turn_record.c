@@ -70,6 +70,13 @@ decide_whatif(void *arg, const mb_turn_decision *decision)
 }
 
 static void
+note_given(void *arg, const mb_turn_input *input, int32_t clock)
+{
+	(void) arg;
+	mb_turn_recorder_input(&recorder, input, clock);
+}
+
+static void
 begin_taped(uint64_t seed)
 {
 	session_begin(&s, seed);
@@ -106,12 +113,9 @@ as_it_would_be(const mb_turn_settings *settings)
 	as_it_was();
 	book.n = 0;
 	mb_turn_recorder_init(&recorder, take_record, NULL);
-	mb_whatif_init(&whatif, settings, &recorded, decide_whatif, NULL);
+	mb_whatif_init(&whatif, settings, &recorded, decide_whatif, note_given, NULL);
 	for (int i = 0; i < tape.n; i++)
-	{
-		mb_turn_recorder_input(&recorder, &tape.inputs[i], mb_turn_clock(&whatif.turn));
 		mb_whatif_input(&whatif, &tape.inputs[i]);
-	}
 	mb_turn_recorder_end(&recorder);
 }
 

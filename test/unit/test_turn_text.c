@@ -137,6 +137,22 @@ what_is_between_words_does_not_count(void)
 }
 
 static void
+lists_are_folded(void)
+{
+	static const char lines[] = "Uh-huh\n\nThat\xE2\x80\x99s right!\n...\nF\xC3\xBCr";
+	char out[MB_TURN_LIST_ROOM(sizeof(lines))];
+	char exact[MB_TURN_LIST_ROOM(2)];
+
+	mb_turn_fold_list(lines, sizeof(lines) - 1, out);
+	check_string(out, "\nuh huh\nthats right\nfur\n");
+	mb_turn_fold_list("", 0, exact);
+	check_string(exact, "\n");
+	/* the letter that becomes longest */
+	mb_turn_fold_list("\xC3\x9F", 2, exact);
+	check_string(exact, "\nss\n");
+}
+
+static void
 the_start_values_are_in_their_ranges(void)
 {
 	mb_turn_settings settings;
@@ -170,6 +186,7 @@ main(void)
 	check_run("a transcript of the agent's own words is recognised",
 			  an_echo_in_words_is_recognised);
 	check_run("what is between words does not count", what_is_between_words_does_not_count);
+	check_run("lists are folded", lists_are_folded);
 	check_run("the start values are in their ranges", the_start_values_are_in_their_ranges);
 	return check_done();
 }

@@ -287,9 +287,10 @@ mb_caller_frame(mb_turn *turn, uint8_t flags)
 		{
 			learn_pause(turn, start - turn->last_active);
 			turn->finalized = false;
-			turn->final_heard = false;
-			turn->said_over = false;
 		}
+		/* what the recogniser has finished is not all any more */
+		turn->final_heard = false;
+		turn->said_over = false;
 		turn->turn_voiced += voiced;
 		turn->turn_speech += MB_TURN_FRAME_MS;
 		turn->last_active = turn->speech_end = turn->clock;
@@ -332,6 +333,24 @@ late_final(mb_turn *turn, const char *text, uint32_t n)
 	mb_turn_decide(turn, &decision);
 }
 
+/*
+ * Speech goes on and the recogniser still owes the final text of the turn that was committed: what
+ * comes next has both.  False when it is not to be looked at.
+ */
+static bool
+take_owed_final(mb_turn *turn, const char *text, uint32_t n, bool final)
+{
+	uint32_t owed = turn->base - turn->final_from;
+
+	if (!final)
+		return turn->clock - turn->committed_at >= mb_turn_setting(turn, MB_TURN_TEXT_WAIT);
+	turn->final_due = false;
+	if (mb_text_words_hash(text, n) == mb_text_words_hash(turn->text + turn->final_from, owed))
+		return false;
+	turn->n_text = turn->base = turn->final_from;
+	return true;
+}
+
 void
 mb_caller_text(mb_turn *turn, const char *text, uint32_t n, bool final, bool over)
 {
@@ -355,6 +374,9 @@ mb_caller_text(mb_turn *turn, const char *text, uint32_t n, bool final, bool ove
 		open_turn(turn, turn->clock);
 		turn->speech_end = turn->clock;
 	}
+	if (turn->tentative && turn->final_due && turn->n_text == turn->base &&
+		!take_owed_final(turn, text, n, final))
+		return;
 	turn->n_partial = 0;
 	if (final)
 	{

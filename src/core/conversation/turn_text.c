@@ -369,3 +369,35 @@ mb_text_fitting(const char *text, uint32_t n, uint32_t room)
 		room--;
 	return room;
 }
+
+void
+mb_turn_fold_list(const char *lines, size_t n, char *out)
+{
+	size_t length = 1;
+
+	out[0] = '\n';
+	for (size_t at = 0; at < n;)
+	{
+		const char *end = memchr(lines + at, '\n', n - at);
+		size_t line = end != NULL ? (size_t) (end - lines) - at : n - at;
+		/* what is folded is longer than the list by no more than its own margin */
+		char *folded = out + length;
+		size_t folded_n = mb_words_fold(lines + at, line, folded, NULL);
+		size_t from = 0;
+		size_t begin = length;
+		const char *word;
+		size_t word_n;
+
+		while (next_word(folded, folded_n, &from, &word, &word_n))
+		{
+			if (length > begin)
+				out[length++] = ' ';
+			memmove(out + length, word, word_n);
+			length += word_n;
+		}
+		if (length > begin)
+			out[length++] = '\n';
+		at += line + 1;
+	}
+	out[length] = '\0';
+}

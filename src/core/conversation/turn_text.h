@@ -41,6 +41,13 @@ extern bool mb_text_repeats(const char *text, size_t n, const char *spoken, size
 /* A number that is the same for texts with the same words, whatever is between them. */
 extern uint32_t mb_text_words_hash(const char *text, size_t n);
 
+/*
+ * A list of settings from n bytes with a phrase on each line, as people write them: folded, between line
+ * feeds, with a NUL.  out has room for MB_TURN_LIST_ROOM(n).
+ */
+#define MB_TURN_LIST_ROOM(n) (3 * (n) + 8)
+extern void mb_turn_fold_list(const char *lines, size_t n, char *out);
+
 /* As many of n bytes as have room, whole characters. */
 extern uint32_t mb_text_fitting(const char *text, uint32_t n, uint32_t room);
 

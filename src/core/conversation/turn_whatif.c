@@ -123,7 +123,7 @@ schedule(mb_whatif *whatif, const mb_turn_decision *decision, int32_t asked, mb_
 	whatif->ms = USUAL_MS;
 	whatif->from = 0;
 	whatif->asks = false;
-	whatif->given = false;
+	whatif->told = false;
 	whatif->held = false;
 	whatif->played_at = -1;
 	if (kind == MB_ITEM_PROMPT)
@@ -217,23 +217,32 @@ decided(void *arg, const mb_turn_decision *decision)
 
 void
 mb_whatif_init(mb_whatif *whatif, const mb_turn_settings *settings,
-			   const mb_whatif_recorded *recorded, mb_turn_callback decide, void *arg)
+			   const mb_whatif_recorded *recorded, mb_turn_callback decide,
+			   mb_whatif_callback given, void *arg)
 {
 	static const mb_line line = { .clear = true, .marks = true };
 
 	memset(whatif, 0, sizeof(*whatif));
 	whatif->recorded = recorded;
 	whatif->decide = decide;
+	whatif->given = given;
 	whatif->arg = arg;
 	whatif->ready_at = whatif->played_at = whatif->barrier_at = -1;
 	mb_turn_init(&whatif->turn, settings, &line, decided, whatif);
 }
 
 static void
+take(mb_whatif *whatif, const mb_turn_input *input)
+{
+	whatif->given(whatif->arg, input, mb_turn_clock(&whatif->turn));
+	mb_turn_input_take(&whatif->turn, input);
+}
+
+static void
 give(mb_whatif *whatif, int32_t at, mb_turn_input input)
 {
 	input.at = at;
-	mb_turn_input_take(&whatif->turn, &input);
+	take(whatif, &input);
 }
 
 /* The audio begins to go out, all of it. */
@@ -243,9 +252,9 @@ begin_to_play(mb_whatif *whatif, int32_t at)
 	uint32_t generation = whatif->generation;
 
 	whatif->ready_at = -1;
-	if (!whatif->given)
+	if (!whatif->told)
 	{
-		whatif->given = true;
+		whatif->told = true;
 		give(whatif, at,
 			 (mb_turn_input){ .kind = MB_IN_PIECE,
 							  .generation = generation,
@@ -306,7 +315,7 @@ mb_whatif_input(mb_whatif *whatif, const mb_turn_input *input)
 			give(whatif, input->at, (mb_turn_input){ .kind = MB_IN_TICK });
 			break;
 		default:
-			mb_turn_input_take(&whatif->turn, input);
+			take(whatif, input);
 			break;
 	}
 }

@@ -49,12 +49,16 @@ extern void mb_whatif_recorded_input(mb_whatif_recorded *recorded, const mb_turn
 extern void
 mb_whatif_recorded_decision(mb_whatif_recorded *recorded, const mb_turn_decision *decision);
 
+/* Hears of each input that the engine is given, the made up ones too, and of its clock before. */
+typedef void (*mb_whatif_callback)(void *arg, const mb_turn_input *input, int32_t clock);
+
 /* An agent and a peer that are made up. */
 typedef struct mb_whatif
 {
 	mb_turn turn;
 	const mb_whatif_recorded *recorded;
 	mb_turn_callback decide;
+	mb_whatif_callback given;
 	void *arg;
 
 	/* what is to be said, prepared or decided */
@@ -65,7 +69,7 @@ typedef struct mb_whatif
 	int32_t ms;
 	int32_t from; /* where in it is to be begun */
 	bool asks;
-	bool given;
+	bool told; /* its text and its length */
 	bool held;
 	int32_t played_at; /* its last mark is back; -1: it is not playing */
 	int32_t barrier_at;
@@ -76,7 +80,8 @@ typedef struct mb_whatif
 } mb_whatif;
 
 extern void mb_whatif_init(mb_whatif *whatif, const mb_turn_settings *settings,
-						   const mb_whatif_recorded *recorded, mb_turn_callback decide, void *arg);
+						   const mb_whatif_recorded *recorded, mb_turn_callback decide,
+						   mb_whatif_callback given, void *arg);
 
 /* The recorded inputs in their order; those of the agent are left out. */
 extern void mb_whatif_input(mb_whatif *whatif, const mb_turn_input *input);

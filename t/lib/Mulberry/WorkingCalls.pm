@@ -24,6 +24,7 @@ CALL mulberry.export_voice_key('pi', 1, 'north', NULL);
 SELECT mulberry.create_mandate('10000000', 'pi', 'sponsor', 100, 'USD', now() + interval '1 day', 'north');
 SELECT mulberry.set_endpoint('phone', 'json', 'https://phone.example', tenant => 'north');
 SELECT mulberry.set_telephony('{"greeting": "Hello", "numbers": ["+12025550111"]}', 'north');
+SELECT FROM mulberry.begin_conversation('talk', '{clear,marks}', 'north');
 SQL
     $node->safe_psql('postgres', "COPY mulberry.secret_entry FROM stdin;\nnorth\tkept\tx\n\\.\n");
     return;
@@ -67,7 +68,10 @@ my %calls = (
     'mulberry.authenticate_anonymous' => [q{SELECT mulberry.authenticate_anonymous('ingest', 'north')}],
     'mulberry.begin_media' => [q{SELECT refusal FROM mulberry.begin_media('audiosocket', :'offered')}, $offered],
     'mulberry.begin_call' => [q{SELECT mulberry.begin_call('begun', 'inbound', '+12025550123', tracks => '{caller,agent}', tenant => 'north')}],
+    'mulberry.begin_conversation' => [q{SELECT * FROM mulberry.begin_conversation('open', '{clear,marks}', 'north')}],
     'mulberry.calls' => [q{SELECT * FROM mulberry.calls(tenant => 'north')}],
+    'mulberry.conversation_numbers' => [q{SELECT * FROM mulberry.conversation_numbers('north')}],
+    'mulberry.conversation_report' => [q{SELECT mulberry.conversation_report('talk', 'north')}],
     'mulberry.describe_call' => [q{SELECT mulberry.describe_call('open', 'inbound', tenant => 'north')}],
     'mulberry.call_audio' => [q{SELECT mulberry.call_audio('tones', 'north')}],
     'mulberry.call_audio_mixed' => [q{SELECT mulberry.call_audio_mixed('tones', 'north')}],
@@ -110,6 +114,9 @@ my %calls = (
     'mulberry.command_kinds' => [q{SELECT * FROM mulberry.command_kinds()}],
     'mulberry.event_kinds' => [q{SELECT * FROM mulberry.event_kinds()}],
     'mulberry.event_fields' => [q{SELECT * FROM mulberry.event_fields()}],
+    'mulberry.log_conversation' => [q{SELECT mulberry.log_conversation('talk', 0, '{}', 'stopped', 'north')}],
+    'mulberry.replay_turns' => [q{SELECT * FROM mulberry.replay_turns('talk', '{"hangover_ms": 300}', 'north')}],
+    'mulberry.set_conversation' => [q{SELECT mulberry.set_conversation('{"language": "de"}', 'north')}],
     'mulberry.state_machines' => [q{SELECT * FROM mulberry.state_machines()}],
     'mulberry.emergency_words' => [q{SELECT * FROM mulberry.emergency_words()}],
     'mulberry.endpoint_kinds' => [q{SELECT * FROM mulberry.endpoint_kinds()}],
@@ -187,6 +194,7 @@ my %calls = (
     'mulberry.spend' => [q{SELECT * FROM mulberry.spend('10000000', 1, 'r', 'north')}],
     'mulberry.subscribe' => [q{SELECT * FROM mulberry.subscribe(tenant => 'north')}],
     'mulberry.suspend_mandate' => [q{SELECT mulberry.suspend_mandate('10000000', tenant => 'north')}, $online],
+    'mulberry.turn_report' => [q{SELECT * FROM mulberry.turn_report('-infinity', 'infinity', tenant => 'north')}],
     'mulberry.twilio_signature' => [q{SELECT mulberry.twilio_signature('https://x.example/', '{"a": "b"}', 'token')}],
     'mulberry.twilio_signature_valid' => [q{SELECT mulberry.twilio_signature_valid('https://x.example/', '{}', 'x', 'token')}],
     'mulberry.twiml' => [q{SELECT mulberry.twiml(jsonb_build_array(mulberry.twiml_say('hello')))}],

@@ -1,0 +1,13 @@
+-- What each access may use of this folder; see mulberry_internal.access_rules().
+CREATE OR REPLACE FUNCTION access_rules_conversation() RETURNS TABLE (object text, privilege text, accesses text)
+LANGUAGE sql IMMUTABLE AS $$
+    VALUES
+    ('set_conversation', 'EXECUTE', 'admin'),
+    ('conversation_numbers', 'EXECUTE', 'supervisor admin'),
+    ('begin_conversation', 'EXECUTE', 'gateway'),
+    ('log_conversation', 'EXECUTE', 'gateway'),
+    ('replay_turns', 'EXECUTE', 'supervisor auditor'),
+    ('turn_report', 'EXECUTE', 'supervisor auditor'),
+    ('conversation_report', 'EXECUTE', 'supervisor auditor')
+$$;
+COMMENT ON FUNCTION access_rules_conversation() IS 'which access needs which object of conversation';

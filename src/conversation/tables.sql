@@ -1,0 +1,101 @@
+-- Conversations of callers with a tenant's agent: what they were conducted by, what went into the turn engine, and its turns.
+
+CREATE TABLE conversation_versions (
+    tenant     uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    version    integer NOT NULL CHECK (version > 0),
+    settings   jsonb NOT NULL CHECK (jsonb_typeof(settings) = 'object'),
+    role       text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, version)
+);
+COMMENT ON TABLE conversation_versions IS
+    'settings of tenants for conversations: the highest version is the one that holds, earlier ones are those that calls ran under';
+COMMENT ON COLUMN conversation_versions.settings IS 'what set_conversation() was given, checked';
+COMMENT ON COLUMN conversation_versions.role IS 'who wrote it';
+SELECT pg_catalog.pg_extension_config_dump('conversation_versions', '');
+
+CREATE SEQUENCE conversation_id;
+COMMENT ON SEQUENCE conversation_id IS 'conversations.id';
+SELECT pg_catalog.pg_extension_config_dump('conversation_id', '');
+
+CREATE TABLE conversations (
+    id         bigint PRIMARY KEY DEFAULT nextval('conversation_id'),
+    tenant     uuid NOT NULL REFERENCES tenants (id),
+    call_id    text COLLATE "C" NOT NULL CHECK (octet_length(call_id) BETWEEN 1 AND 128),
+    version    integer,
+    numbers    integer[] NOT NULL,
+    lists      text[] COLLATE "C" NOT NULL,
+    line       boolean[] NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at   timestamptz,
+    reason     text COLLATE "C",
+    UNIQUE (tenant, call_id)
+);
+CREATE INDEX conversations_started ON conversations (tenant, started_at);
+COMMENT ON TABLE conversations IS 'conversations with agents, one a call; what is heard in it is the call of that name';
+COMMENT ON COLUMN conversations.version IS 'of the settings of its tenant that held when it began; null: it had none';
+COMMENT ON COLUMN conversations.numbers IS 'what the turn engine was given, in the order of turn_numbers(), so that a replay has the same';
+COMMENT ON COLUMN conversations.lists IS 'its lists of phrases, in the order of turn_lists(), one a line';
+COMMENT ON COLUMN conversations.line IS 'what the peer can: clear, pause, marks, marks that tell, exact queue, paced by us';
+COMMENT ON COLUMN conversations.reason IS 'why it ended, as the turn engine says';
+SELECT pg_catalog.pg_extension_config_dump('conversations', '');
+
+CREATE TABLE turn_log (
+    conversation bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    number       integer NOT NULL CHECK (number >= 0),
+    record       bytea NOT NULL CHECK (octet_length(record) BETWEEN 1 AND 3072),
+    PRIMARY KEY (conversation, number)
+);
+COMMENT ON TABLE turn_log IS 'the inputs of turn engines, about a row a second, from which their decisions follow';
+COMMENT ON COLUMN turn_log.number IS 'their order';
+COMMENT ON COLUMN turn_log.record IS 'in the form of core/conversation/turn_log.h';
+SELECT pg_catalog.pg_extension_config_dump('turn_log', '');
+
+-- The times are ms of the session, null when it did not happen.
+CREATE TABLE conversation_turns (
+    conversation       bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    turn               integer NOT NULL,
+    onset_ms           integer NOT NULL,
+    speech_end_ms      integer,
+    final_text_ms      integer,
+    asked_ms           integer,
+    committed_ms       integer,
+    first_piece_ms     integer,
+    first_sent_ms      integer,
+    interrupt_onset_ms integer,
+    interrupted_ms     integer,
+    reply_end_ms       integer,
+    text_class         text COLLATE "C" NOT NULL,
+    interrupt_reason   text COLLATE "C",
+    speculations       integer NOT NULL,
+    reopened           integer NOT NULL,
+    cut_offs           integer NOT NULL,
+    pauses             integer NOT NULL,
+    false_pauses       integer NOT NULL,
+    backchannels       integer NOT NULL,
+    filler             boolean NOT NULL,
+    apology            boolean NOT NULL,
+    said               text COLLATE "C" NOT NULL,
+    heard              text COLLATE "C" NOT NULL,
+    heard_cut          boolean NOT NULL,
+    PRIMARY KEY (conversation, turn)
+);
+COMMENT ON TABLE conversation_turns IS
+    'turns of callers in conversations that are over, each with the reply to it; times are ms of the session';
+COMMENT ON COLUMN conversation_turns.onset_ms IS 'the caller began to speak';
+COMMENT ON COLUMN conversation_turns.speech_end_ms IS 'his last frame of speech';
+COMMENT ON COLUMN conversation_turns.final_text_ms IS 'the last final text of the recogniser before the reply';
+COMMENT ON COLUMN conversation_turns.asked_ms IS 'the reply that was said was asked for, perhaps before the turn was over';
+COMMENT ON COLUMN conversation_turns.committed_ms IS 'the turn was taken to be over';
+COMMENT ON COLUMN conversation_turns.first_piece_ms IS 'the first piece of the reply had its text and audio';
+COMMENT ON COLUMN conversation_turns.first_sent_ms IS 'its first frame was sent';
+COMMENT ON COLUMN conversation_turns.interrupt_onset_ms IS 'the speech began that interrupted it';
+COMMENT ON COLUMN conversation_turns.interrupted_ms IS 'and was taken to be an interruption';
+COMMENT ON COLUMN conversation_turns.reply_end_ms IS 'it was played to its end, or given up';
+COMMENT ON COLUMN conversation_turns.text_class IS 'how what was said ended, which says how long was waited';
+COMMENT ON COLUMN conversation_turns.reopened IS 'times that it went on after it had been taken to be over';
+COMMENT ON COLUMN conversation_turns.cut_offs IS 'of them after the reply had begun';
+COMMENT ON COLUMN conversation_turns.false_pauses IS 'pauses of the agent that were for nothing';
+COMMENT ON COLUMN conversation_turns.heard IS 'of the reply, to the last whole word';
+COMMENT ON COLUMN conversation_turns.heard_cut IS 'it was not heard to its end';
+SELECT pg_catalog.pg_extension_config_dump('conversation_turns', '');
