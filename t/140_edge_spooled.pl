@@ -238,6 +238,36 @@ $self = start_capture('lost', [ 'sh', '-c', 'exec "$@" <"$0"', "$dir/samples", ]
 is(finish($self), 10, 'without a spool that is an error');
 like($self->{err}, qr/1000 packets were not posted/, 'which tells how much it is');
 
+# --- a clock that jumps by twenty years --------------------------------------------------------
+
+SKIP:
+{
+    skip 'a sanitizer wants to be loaded first', 6 if $edge =~ /sanitize/;
+    my @jumps = ('env', 'LD_PRELOAD=' . ($ENV{MULBERRY_PROGRAMS} // "$FindBin::RealBin/..") . '/build/libfakeclock.so', "FAKE_CLOCK=$dir/clock");
+    spew_raw("$dir/clock", -20 * 365 * 86400);
+    $node->stop('immediate');
+    samples(20);
+    $self = start_capture('jump', [ @jumps, 'sh', '-c', 'exec "$@" <"$0"', "$dir/samples" ], 'stdin:', '--rate', $rate, '--name', 'jump', '--database', $database,
+        '--call-encoding', 's16le', '--spool', "$dir/jump", '--spool-free', 0, '--grace', 0);
+    is(finish($self), 0, 'recorded while nobody knew what time it was');
+    $node->start;
+    card('jump', rate => $rate);
+    $self = capture('unknown', before => [@jumps]);
+    wait_for_true($node, q{SELECT sum(total_packets_received) > 20 FROM mulberry.call_status WHERE call_id LIKE 'unknown-%'}, 'the same over the database');
+    spew_raw("$dir/clock", 0);
+    wait_for_true($node, q{SELECT sum(total_packets_received) > 60 FROM mulberry.call_status WHERE call_id LIKE 'unknown-%'}, 'and it jumps');
+    is(finish($self, 'TERM'), 0, 'also in the middle of a call');
+    is(sql(q{SELECT count(sent_at) FROM mulberry.call_packets WHERE call_id LIKE 'unknown-%'}), 0, 'which has no times then, rather than two kinds');
+    $self = capture('known', spool => 'jump', before => [@jumps]);
+    wait_until_all_is_complete('jump');
+    wait_for_true($node, q{SELECT sum(total_packets_received) > 20 FROM mulberry.call_status WHERE call_id LIKE 'known-%'}, 'and a call when it is known');
+    is(finish($self, 'TERM'), 0, 'and posted when it was known');
+    is(sql(q{SELECT concat_ws(' ', count(sent_at), extract(epoch FROM max(sent_at) - min(sent_at))::float8, max(abs(extract(epoch FROM sent_at - now()))) < 3600) FROM mulberry.call_packets WHERE call_id LIKE 'jump-%'}),
+        '1000 19.98 t', 'has the times at which it was recorded after all');
+    is(sql(q{SELECT count(*) FILTER (WHERE p.sent_at IS NULL) || ' ' || bool_and(round(1000 * extract(epoch FROM p.sent_at - f.sent_at)) = 20 * p.sequence) FROM mulberry.call_packets p, mulberry.call_packets f WHERE p.call_id LIKE 'known-%' AND f.call_id = p.call_id AND f.sequence = 0}),
+        '0 true', 'so has what is recorded then');
+}
+
 # --- the bound -------------------------------------------------------------------------------------
 
 $node->stop('immediate');
