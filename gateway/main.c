@@ -230,7 +230,7 @@ main(int argc, char **argv)
 	gateway.feed = gw_feed_new(&gateway);
 	if (gateway.database == NULL || gateway.feed == NULL || signals < 0 ||
 		(gateway.webhooks != NULL && !gw_webhooks_start(gateway.webhooks)) ||
-		!gw_media_start(gateway.media) || !http_loop_add(gateway.loop, &watch, EPOLLIN) ||
+		!http_loop_add(gateway.loop, &watch, EPOLLIN) ||
 		!gw_watchdog_start(gateway.loop, HANGS_AFTER))
 		return fail("cannot start");
 	gw_log(GW_INFO, "serving", "version %s", MULBERRY_VERSION);

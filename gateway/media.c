@@ -439,25 +439,25 @@ gw_media_new(gw_gateway *gateway)
 	return media;
 }
 
-bool
-gw_media_start(gw_media *media)
+/* Without webhooks whoever never has a stream needs no connections for them: they are made with the first. */
+void
+gw_media_ask(gw_media *media, gw_unit *unit)
 {
-	if (media->gateway->webhooks == NULL)
+	if (media->gateway->webhooks != NULL)
+	{
+		gw_webhooks_ask(media->gateway->webhooks, unit);
+		return;
+	}
+	if (media->database == NULL)
 		media->database =
 			gw_database_new(media->gateway->loop,
 							&(gw_database_options){ .conninfo = media->gateway->options->database,
 													.connections = CONNECTIONS,
 													.for_role = true });
-	return media->gateway->webhooks != NULL || media->database != NULL;
-}
-
-void
-gw_media_ask(gw_media *media, gw_unit *unit)
-{
 	if (media->database != NULL)
 		gw_database_add(media->database, unit);
 	else
-		gw_webhooks_ask(media->gateway->webhooks, unit);
+		unit->done(unit, GW_UNAVAILABLE, NULL, NULL);
 }
 
 /* The database is not there, and does not come back. */

@@ -76,9 +76,6 @@ typedef struct gw_media_proof
 extern gw_media *gw_media_new(struct gw_gateway *gateway);
 extern void gw_media_free(gw_media *media);
 
-/* Connects to the database, unless the webhooks have. */
-extern bool gw_media_start(gw_media *media);
-
 /* Runs a unit for the gateway's own role. */
 extern void gw_media_ask(gw_media *media, gw_unit *unit);
 

@@ -117,6 +117,9 @@ is(session_of($node, $left->{call}), 'left by a key', 'and that is why');
 my $goes_on = inbound_call($gateway, 'd', path => $left->{next}, params => { CallStatus => 'in-progress' });
 like($goes_on->{content}, qr{One moment.*<Dial[^>]*><Number>\+12025550199</Number>}, 'what it does is done where the call goes on');
 
+# one that is connected and says nothing, which is noticed while the rest goes on
+my $silent = stream('8');
+
 # ---- who may open one ----
 
 sub handshake
@@ -210,6 +213,10 @@ wait_for_gateway($gateway, qr/a stream has begun","detail":"call $waits->{call}/
 pass('and after all of that the token opens its stream');
 is(ask($gateway, 'GET', '/twilio/ws', port => $gateway->{twilio})->{status}, 403, 'what is no WebSocket is none');
 is(ask($gateway, 'POST', '/twilio/ws', port => $gateway->{twilio}, body => '')->{status}, 405, 'nor is a webhook');
+
+is($peers->await('8', 'closed')->{code}, 1000, 'a stream without media');
+is(session_of($node, $silent->{call}), 'no media for 15 seconds', 'ends by itself');
+is(track($node, $silent->{call}, 'agent'), told(prompt('How can I help you?')), 'what was said in it is kept');
 
 # ---- nobody listens in, and nothing is kept that may not be ----
 
