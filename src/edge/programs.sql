@@ -15,9 +15,9 @@ LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     item    record;
     number  numeric;
-    seconds CONSTANT text[] := '{running,heard,lost,late}';
-    counts  CONSTANT text[] := '{overruns,suspends,departures,waiting,acknowledged,dropped,spool}';
-    texts   CONSTANT text[] := '{version,state,device,call_id,under_voltage,problem}';
+    seconds CONSTANT text[] := ARRAY['running', 'heard', 'lost', 'late'];
+    counts  CONSTANT text[] := ARRAY['overruns', 'suspends', 'departures', 'waiting', 'acknowledged', 'dropped', 'spool'];
+    texts   CONSTANT text[] := ARRAY['version', 'state', 'device', 'call_id', 'under_voltage', 'problem'];
 BEGIN
     IF report IS NULL OR jsonb_typeof(report) <> 'object' OR jsonb_typeof(report->'state') IS DISTINCT FROM 'string' THEN
         RAISE EXCEPTION 'report must be an object with a "state"' USING ERRCODE = 'invalid_parameter_value';
