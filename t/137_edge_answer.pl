@@ -76,6 +76,7 @@ like($played, qr/\*[0-9]{20}#.*D.*\*[0-9]{20}#/, 'with what was heard and played
     my $once = Mulberry::CardLine->new("$dir/once", $programs)->start('--gate', 'off', '--silence', 2, $pair->flags);
     my $id = $once->says(qr/call (\S+)\n/);
     is($once->stop, 0, 'with --gate off there is one call');
+    is($pair->edge("SELECT count(*) FROM mulberry.audit_log WHERE evidence->>'key_id' = '99'"), 0, 'the frame with which a session is made ready leaves no trace');
     my @samples = unpack 's<*', $once->played(0);
     my ($first) = grep { $samples[$_] != 0 } 0 .. $#samples;
     cmp_ok($first, '>=', 4000, 'half a second in it');
