@@ -65,8 +65,11 @@ drop_unheard(gw_media_play *play, uint64_t samples)
 {
 	size_t n = samples * width(play);
 
-	memmove(play->unheard.data, play->unheard.data + n, play->unheard.length - n);
-	play->unheard.length -= n;
+	if (n > 0)
+	{
+		memmove(play->unheard.data, play->unheard.data + n, play->unheard.length - n);
+		play->unheard.length -= n;
+	}
 	play->known += samples;
 	play->known_at = http_clock();
 }
