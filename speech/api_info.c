@@ -116,9 +116,10 @@ json_streams(void)
 {
 	speech_stream_stats stats = speech_streams_stats();
 
-	return json_pack("{s:i, s:i, s:I, s:I, s:I, s:I}", "limit", stats.limit, "running", stats.running,
-					 "done", (json_int_t) stats.done, "failed", (json_int_t) stats.failed, "cancelled",
-					 (json_int_t) stats.cancelled, "refused", (json_int_t) stats.refused);
+	return json_pack("{s:i, s:i, s:I, s:I, s:I, s:I}", "limit", stats.limit, "running",
+					 stats.running, "done", (json_int_t) stats.done, "failed",
+					 (json_int_t) stats.failed, "cancelled", (json_int_t) stats.cancelled,
+					 "refused", (json_int_t) stats.refused);
 }
 
 static void

@@ -131,10 +131,11 @@ speech_options_read(speech_options *options, int argc, char **argv)
 		.version = MB_VERSION,
 		.about = "mulberry-speech: speech recognition and synthesis behind an OpenAI-compatible\n"
 				 "HTTP interface, on this machine, without a network service.\n",
-		.further =
-			"Routes: POST /v1/audio/transcriptions, POST /v1/audio/speech, GET /v1/listen (a WebSocket),\n"
-			"GET /v1/models, GET /v1/audio/voices, GET /health.  SIGTERM ends the server once running work is "
-			"done.\n",
+		.further = "Routes: POST /v1/audio/transcriptions, POST /v1/audio/speech, GET /v1/listen "
+				   "(a WebSocket),\n"
+				   "GET /v1/models, GET /v1/audio/voices, GET /health.  SIGTERM ends the server "
+				   "once running work is "
+				   "done.\n",
 		.list = list,
 		.n = sizeof(list) / sizeof(list[0]),
 		.wrong = WRONG

@@ -237,8 +237,7 @@ bool
 speech_recognizer_run(const int16_t *samples, size_t n, double start, speech_transcript *transcript)
 {
 	/* a stream of its own: nothing of earlier utterances, so the answer does not depend on them */
-	return speech_recognizer_begin() &&
-		   ps_process_raw(decoder, samples, n, FALSE, TRUE) >= 0 &&
+	return speech_recognizer_begin() && ps_process_raw(decoder, samples, n, FALSE, TRUE) >= 0 &&
 		   speech_recognizer_end(start, INFINITY, transcript);
 }
 

@@ -225,8 +225,8 @@ speech_stream_start(const speech_live_options *options, const speech_stream_owne
 		goto failed;
 	close(ends[1]);
 	stream->owner = *owner;
-	stream->most = MOST_WAITING * (size_t) options->sample_rate *
-				   mb_encoding_sample_size(options->encoding);
+	stream->most =
+		MOST_WAITING * (size_t) options->sample_rate * mb_encoding_sample_size(options->encoding);
 	stream->next = streams;
 	streams = stream;
 	stats.running++;
