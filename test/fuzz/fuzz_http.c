@@ -55,7 +55,7 @@ check_head(const mb_http_head *head, const char *bytes)
 	mb_http_span key;
 	size_t lengths = 0;
 
-	MUST(head->size >= 18 && head->size <= MB_HTTP_MAX_HEAD);
+	MUST(head->size >= 16 && head->size <= MB_HTTP_MAX_HEAD); /* "G / HTTP/1.0" */
 	MUST(memcmp(bytes + head->size - 4, "\r\n\r\n", 4) == 0);
 	check_span(head->target, head->size);
 	check_span(head->query, head->size);
