@@ -14,6 +14,14 @@
 #define MAX_LINE 4096
 #define MEGABYTE (1024 * 1024)
 
+/* Settings that are being read. */
+typedef struct reading
+{
+	const program_settings *settings;
+	void *options;
+	bool *copied; /* of each setting, whether its text is ours: one by default is not */
+} reading;
+
 static void
 help(const program_settings *settings)
 {
@@ -81,11 +89,12 @@ set_number(const program_settings *settings, const program_setting *setting, cha
 
 /* Texts are copied: they stand in a line of the file, or in argv. */
 static bool
-set(const program_settings *settings, void *options, const program_setting *setting,
-	const char *value, const char *where)
+set(const reading *r, const program_setting *setting, const char *value, const char *where)
 {
-	char *place = (char *) options + setting->offset;
+	const program_settings *settings = r->settings;
+	char *place = (char *) r->options + setting->offset;
 	const char **text = (const char **) (void *) place;
+	bool *copied = &r->copied[setting - settings->list];
 	int *count;
 
 	switch (setting->kind)
@@ -93,10 +102,13 @@ set(const program_settings *settings, void *options, const program_setting *sett
 		case PROGRAM_TEXT:
 			if (strlen(value) < (size_t) setting->min)
 				return wrong(settings, where, setting->name, "must not be empty");
+			if (*copied)
+				free((char *) *text);
 			*text = strdup(value);
-			return *text != NULL || wrong(settings, where, setting->name, strerror(errno));
+			*copied = *text != NULL;
+			return *copied || wrong(settings, where, setting->name, strerror(errno));
 		case PROGRAM_TEXTS:
-			count = (int *) (void *) ((char *) options + setting->count);
+			count = (int *) (void *) ((char *) r->options + setting->count);
 			if (*count >= setting->max)
 				return wrong(settings, where, setting->name, "too many of them");
 			text[*count] = strdup(value);
@@ -128,8 +140,9 @@ strip(char *text)
 }
 
 static bool
-read_file(const program_settings *settings, void *options, const char *path)
+read_file(const reading *r, const char *path)
 {
+	const program_settings *settings = r->settings;
 	FILE *file = fopen(path, "r");
 	char line[MAX_LINE];
 	char where[PATH_MAX + 40];
@@ -157,7 +170,7 @@ read_file(const program_settings *settings, void *options, const char *path)
 		if (setting == NULL)
 			fine = wrong(settings, where, text, "there is no such setting");
 		else
-			fine = set(settings, options, setting, strip(equals + 1), where) && fine;
+			fine = set(r, setting, strip(equals + 1), where) && fine;
 	}
 	if (ferror(file))
 		fine = wrong(settings, "", path, strerror(errno));
@@ -167,9 +180,9 @@ read_file(const program_settings *settings, void *options, const char *path)
 
 /* One argument, and the one behind it where that is its value: how many were used. */
 static int
-read_argument(const program_settings *settings, void *options, char **argument, bool more,
-			  bool *fine)
+read_argument(const reading *r, char **argument, bool more, bool *fine)
 {
+	const program_settings *settings = r->settings;
 	const char *name = argument[0] + 2;
 	size_t n = strcspn(name, "=");
 	const program_setting *setting = find(settings, name, n);
@@ -192,15 +205,16 @@ read_argument(const program_settings *settings, void *options, char **argument, 
 	if (value == NULL)
 		*fine = wrong(settings, "", argument[0], "needs a value");
 	else if (config)
-		*fine = read_file(settings, options, value) && *fine;
+		*fine = read_file(r, value) && *fine;
 	else
-		*fine = set(settings, options, setting, value, "--") && *fine;
+		*fine = set(r, setting, value, "--") && *fine;
 	return used;
 }
 
-int
-program_settings_read(const program_settings *settings, void *options, int argc, char **argv)
+static int
+read_arguments(const reading *r, int argc, char **argv)
 {
+	const program_settings *settings = r->settings;
 	bool fine = true;
 
 	for (int i = 1; i < argc;)
@@ -216,11 +230,29 @@ program_settings_read(const program_settings *settings, void *options, int argc,
 			return 1;
 		}
 		if (strncmp(argv[i], "--", 2) == 0)
-			i += read_argument(settings, options, &argv[i], i + 1 < argc, &fine);
+			i += read_argument(r, &argv[i], i + 1 < argc, &fine);
 		else if (settings->word != NULL)
-			fine = settings->word(options, argv[i++]) && fine;
+			fine = settings->word(r->options, argv[i++]) && fine;
 		else
 			fine = wrong(settings, "", argv[i++], "there is no such flag, see --help");
 	}
 	return fine ? 0 : settings->wrong + 1;
+}
+
+int
+program_settings_read(const program_settings *settings, void *options, int argc, char **argv)
+{
+	reading r = { .settings = settings,
+				  .options = options,
+				  .copied = calloc(settings->n, sizeof(bool)) };
+	int status;
+
+	if (r.copied == NULL)
+	{
+		wrong(settings, "", "settings", strerror(errno));
+		return settings->wrong + 1;
+	}
+	status = read_arguments(&r, argc, argv);
+	free(r.copied);
+	return status;
 }
