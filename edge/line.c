@@ -401,6 +401,7 @@ edge_line_end(edge_line *l)
 	if (!l->refused)
 		edge_outbox_complete(l->options.outbox, l->call_id, total);
 	l->in_call = false;
+	edge_mouth_hush(l->mouth);
 	edge_ear_reset(l->ear);
 	fprintf(stderr, "mulberry-edge: call %s is over\n", l->call_id);
 }
@@ -416,14 +417,18 @@ edge_line_is_over(edge_line *l)
 {
 	int64_t now = edge_clock();
 
-	if (!l->in_call || edge_mouth_speaks(l->mouth))
+	if (!l->in_call)
+		return false;
+	/* whatever is said or judged: a card may stand still, and frames may never end */
+	if (now - l->began >= l->options.call_minutes * 60 * SECOND)
+		return true;
+	if (edge_mouth_speaks(l->mouth))
 		return false;
 	if (l->ends)
 		return true;
 	if (l->pending > 0 && now - l->asked_at < JUDGED_WITHIN)
 		return false;
-	return now - l->last_digit >= l->options.silence * SECOND ||
-		   now - l->began >= l->options.call_minutes * 60 * SECOND;
+	return now - l->last_digit >= l->options.silence * SECOND;
 }
 
 /* What the database says to what was heard. */

@@ -203,6 +203,12 @@ edge_mouth_turn(edge_mouth *mouth)
 	return status == EDGE_AUDIO_LATER ? EDGE_AUDIO_OK : status;
 }
 
+void
+edge_mouth_hush(edge_mouth *mouth)
+{
+	mouth->at = mouth->n;
+}
+
 bool
 edge_mouth_speaks(edge_mouth *mouth)
 {

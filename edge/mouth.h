@@ -21,6 +21,9 @@ extern bool edge_mouth_ready(edge_mouth *mouth);
 /* Gives the device what it has room for; of a device that does one at a time, this waits until all has been heard. Nothing to say is OK. */
 extern edge_audio_status edge_mouth_turn(edge_mouth *mouth);
 
+/* What the device has not been given yet is not said any more. */
+extern void edge_mouth_hush(edge_mouth *mouth);
+
 /* Whether something is being said, or is to be; whether it is digits. */
 extern bool edge_mouth_speaks(edge_mouth *mouth);
 extern bool edge_mouth_speaks_digits(edge_mouth *mouth);
