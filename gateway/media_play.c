@@ -135,6 +135,16 @@ finish_clear(gw_media_play *play, uint64_t place)
 	look_whether_done(play);
 }
 
+/* Nothing has told where it cut. */
+static void
+reckon_clear(gw_media_play *play)
+{
+	int64_t elapsed = play->clearing_since - play->known_at + (play->rtt > 0 ? play->rtt : 0);
+
+	finish_clear(play, between(play->known, (int64_t) play->known + samples_in(elapsed),
+							   play->clear_end));
+}
+
 /* No mark came when it should have. */
 static void
 patience_is_over(void *arg)
@@ -143,10 +153,7 @@ patience_is_over(void *arg)
 
 	if (play->clearing)
 	{
-		int64_t elapsed = play->clearing_since - play->known_at + (play->rtt > 0 ? play->rtt : 0);
-
-		finish_clear(play, between(play->known, (int64_t) play->known + samples_in(elapsed),
-								   play->clear_end));
+		reckon_clear(play);
 		return;
 	}
 	play->n_marks = 0;
@@ -196,6 +203,9 @@ gw_play_marked(gw_media_play *play, unsigned number)
 									   play->clear_end));
 		return;
 	}
+	/* from behind a clear whose own marks were left out */
+	if (play->clearing)
+		reckon_clear(play);
 	if (play->probed != 0 && mark.place == play->base)
 	{
 		play->rtt = now - play->probed;

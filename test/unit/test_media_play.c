@@ -290,6 +290,32 @@ what_is_said_next_is_heard(void)
 	gw_play_end(&play);
 }
 
+/* One that leaves out the marks it cleared, and has a later one come back: nothing is counted twice, and nothing behind the audio. */
+static void
+cleared_marks_that_are_left_out(void)
+{
+	int64_t start;
+
+	begin(&marks);
+	answered = 0;
+	start = now;
+	say(16000);
+	for (int ms = 0; ms <= 500; ms++)
+	{
+		turn_to(start + ms * HTTP_MILLISECOND);
+		answer_up_to((uint64_t) ms * 8);
+	}
+	gw_play_clear(&play);
+	say(1600);
+	turn_to(now + 250 * HTTP_MILLISECOND);
+	gw_play_marked(&play, other.marks[other.n_marks - 1]);
+	turn_to(now + 2 * HTTP_SECOND);
+	check_near((double) other.heard, 500 * 8 + 1600, 8 * 2);
+	check_int(other.heard + play.cleared, play.sent);
+	check_int(other.done, 1);
+	gw_play_end(&play);
+}
+
 /* A peer that never answers a mark: what it was sent counts as heard two seconds after it should have been. */
 static void
 marks_that_never_come(void)
@@ -340,6 +366,7 @@ main(void)
 	check_run("a stall is not made up for", a_stall_is_not_made_up_for);
 	check_run("a clear cuts where it was played", a_clear_cuts_where_it_was_played);
 	check_run("what is said next is heard", what_is_said_next_is_heard);
+	check_run("cleared marks that are left out", cleared_marks_that_are_left_out);
 	check_run("marks that never come", marks_that_never_come);
 	check_run("who keeps no time is fed", who_keeps_no_time_is_fed);
 	return check_done();
