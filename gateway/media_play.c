@@ -141,8 +141,8 @@ reckon_clear(gw_media_play *play)
 {
 	int64_t elapsed = play->clearing_since - play->known_at + (play->rtt > 0 ? play->rtt : 0);
 
-	finish_clear(play, between(play->known, (int64_t) play->known + samples_in(elapsed),
-							   play->clear_end));
+	finish_clear(
+		play, between(play->known, (int64_t) play->known + samples_in(elapsed), play->clear_end));
 }
 
 /* No mark came when it should have. */
