@@ -101,6 +101,17 @@ gw_media_store_all(void *arg)
 		http_loop_set_timer(media->gateway->loop, &media->store, http_clock() + EVERY);
 }
 
+/* The oldest that is not with the database; NULL: all are. */
+static gw_media_packet *
+oldest_waiting(const gw_media_session *session)
+{
+	gw_media_packet *packet = session->packets;
+
+	while (packet != NULL && packet->under_way)
+		packet = packet->next;
+	return packet;
+}
+
 static void
 take_packet(void *arg, gw_media_track *track, const uint8_t *audio, size_t n, int64_t at)
 {
@@ -110,10 +121,13 @@ take_packet(void *arg, gw_media_track *track, const uint8_t *audio, size_t n, in
 
 	if (!session->recorded)
 		return;
-	if (session->n_packets >= GW_MEDIA_MAX_WAITING_PACKETS && !session->packets->under_way)
+	if (session->n_packets >= GW_MEDIA_MAX_WAITING_PACKETS)
 	{
+		packet = oldest_waiting(session);
 		session->dropped++;
-		drop(session->packets);
+		if (packet == NULL)
+			return;
+		drop(packet);
 	}
 	packet = calloc(1, sizeof(*packet) + n);
 	if (packet == NULL)
