@@ -195,7 +195,8 @@ gw_play_marked(gw_media_play *play, unsigned number)
 	if (mark.cleared)
 	{
 		take_cleared_mark(play, &mark, now);
-		if (play->n_marks == 0 || !play->marks[0].cleared)
+		/* who tells what was not heard has yet to drop his queue: nothing may be sent into it */
+		if (!play->peer->tells_unheard && (play->n_marks == 0 || !play->marks[0].cleared))
 			/* an echo that a busy machine kept until the burst lies in it: so the time decides, and not the first mark of it */
 			finish_clear(play, between(play->burst_from,
 									   (int64_t) play->burst_from +

@@ -144,6 +144,13 @@ static const gw_media_peer marks = { .name = "marks",
 									 .send = take_audio,
 									 .mark = take_mark,
 									 .clear = take_clear };
+static const gw_media_peer telling = { .name = "telling",
+									   .lead_ms = 300,
+									   .step_ms = 100,
+									   .send = take_audio,
+									   .mark = take_mark,
+									   .clear = take_clear,
+									   .tells_unheard = true };
 static const gw_media_peer clockless = {
 	.name = "clockless", .lead_ms = 60, .step_ms = 20, .keeps_no_time = true, .send = take_audio
 };
@@ -316,6 +323,25 @@ cleared_marks_that_are_left_out(void)
 	gw_play_end(&play);
 }
 
+/* One that tells what it had not played: until then its queue is not empty, even when all marks were reached. */
+static void
+nothing_is_sent_into_a_queue_that_is_dropped(void)
+{
+	begin(&telling);
+	answered = 0;
+	say(1600);
+	turn_to(now + 150 * HTTP_MILLISECOND);
+	gw_play_clear(&play);
+	say(800);
+	while (answered < other.n_marks)
+		gw_play_marked(&play, other.marks[answered++]);
+	check_int(other.samples, 1600);
+	gw_play_cleared(&play, 160);
+	check_int(other.heard, 1440);
+	check_int(other.samples, 2400);
+	gw_play_end(&play);
+}
+
 /* A peer that never answers a mark: what it was sent counts as heard two seconds after it should have been. */
 static void
 marks_that_never_come(void)
@@ -367,6 +393,8 @@ main(void)
 	check_run("a clear cuts where it was played", a_clear_cuts_where_it_was_played);
 	check_run("what is said next is heard", what_is_said_next_is_heard);
 	check_run("cleared marks that are left out", cleared_marks_that_are_left_out);
+	check_run("nothing is sent into a queue that is dropped",
+			  nothing_is_sent_into_a_queue_that_is_dropped);
 	check_run("marks that never come", marks_that_never_come);
 	check_run("who keeps no time is fed", who_keeps_no_time_is_fed);
 	return check_done();
