@@ -13977,6 +13977,8 @@ BEGIN
     IF before.settings = settings THEN
         RETURN before.version;
     END IF;
+    -- one after the other: of two who name the same number at once each would find it free
+    LOCK TABLE mulberry_internal.phone_numbers IN SHARE ROW EXCLUSIVE MODE;
     DELETE FROM mulberry_internal.phone_numbers n WHERE n.tenant = owner AND NOT coalesce(settings->'numbers', '[]') ? n.number;
     -- of those whose calls one endpoint signs only the first would be called; others prove that it is theirs with each call
     SELECT n.number INTO taken
