@@ -271,6 +271,8 @@ open_session(gw_media_session *session, const PGresult *row)
 		finish(session, reason);
 		return;
 	}
+	if (session->peer->let_in != NULL)
+		session->peer->let_in(session->link);
 	gw_log(GW_INFO, "a stream has begun", "call %s of %s, by %s", session->call_id,
 		   session->tenant->name, session->peer->name);
 	http_loop_set_timer(loop, &session->limit,

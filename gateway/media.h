@@ -40,6 +40,9 @@ typedef struct gw_media_peer
 	bool tells_digits;	/* keys that are pressed; else they are heard */
 	bool listens_only;	/* nothing can be said in it */
 
+	/* The database has let the link in. */
+	void (*let_in)(void *link);
+
 	/* Says a piece of audio, in the encoding of the session. */
 	void (*send)(void *link, const uint8_t *audio, size_t n);
 

@@ -22,7 +22,9 @@
 #include "media_audiosocket.h"
 
 #define UUID_WITHIN (2 * HTTP_SECOND)
-#define MAX_UNKNOWN 64 /* connections that have not said whose they are */
+#define MAX_UNKNOWN                                                                                \
+	64 /* connections that the database has not let in: whoever comes meanwhile waits */
+#define LISTEN_AGAIN (HTTP_SECOND / 10)
 #define HEAD 3
 #define MAX_PAYLOAD 4096 /* Asterisk sends 320 bytes */
 #define RECEIVE_BUFFER 65536
@@ -42,6 +44,7 @@ enum
 typedef struct listener
 {
 	http_watch watch;
+	http_timer again;
 	gw_gateway *gateway;
 } listener;
 
@@ -52,7 +55,8 @@ typedef struct line
 	http_timer uuid;
 	http_task broken; /* something could not be sent: at the end of the turn */
 	gw_media_session *session;
-	bool known;
+	bool known; /* it has said whose it is */
+	bool let_in;
 	size_t n;
 	uint8_t in[HEAD + MAX_PAYLOAD];
 } line;
@@ -62,7 +66,7 @@ static int n_unknown;
 static void
 free_line(line *l)
 {
-	n_unknown -= !l->known;
+	n_unknown -= !l->let_in;
 	http_loop_clear_timer(l->gateway->loop, &l->uuid);
 	http_loop_cancel(l->gateway->loop, &l->broken);
 	http_loop_remove(&l->watch);
@@ -133,11 +137,21 @@ close_line(void *link, int code, const char *reason)
 	http_loop_defer(l->gateway->loop, &l->broken);
 }
 
+static void
+is_let_in(void *link)
+{
+	line *l = link;
+
+	l->let_in = true;
+	n_unknown--;
+}
+
 static const gw_media_peer peer = { .name = "audiosocket",
 									.lead_ms = LEAD_MS,
 									.step_ms = STEP_MS,
 									.keeps_no_time = true,
 									.send = send_audio,
+									.let_in = is_let_in,
 									.close = close_line };
 
 /* ---------------------------------------------------------------------------
@@ -157,7 +171,6 @@ take_uuid(line *l, const uint8_t *u, size_t n)
 			 u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
 			 u[15]);
 	l->known = true;
-	n_unknown--;
 	http_loop_clear_timer(l->gateway->loop, &l->uuid);
 	l->session =
 		gw_media_open(l->gateway->media, &peer, l, MB_S16LE, &(gw_media_proof){ .token = token });
@@ -234,17 +247,44 @@ is_readable(void *arg, uint32_t events)
 }
 
 static void
+listen_again(void *arg)
+{
+	listener *from = arg;
+
+	(void) http_loop_change(&from->watch, EPOLLIN);
+}
+
+/* Whoever comes waits in the kernel; the socket, which stays readable, does not keep the loop busy. */
+static void
+pause_listening(listener *from)
+{
+	(void) http_loop_change(&from->watch, 0);
+	http_loop_set_timer(from->gateway->loop, &from->again, http_clock() + LISTEN_AGAIN);
+}
+
+static void
 is_connected(void *arg, uint32_t events)
 {
 	listener *from = arg;
-	int fd = accept4(from->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	line *l = fd < 0 || n_unknown >= MAX_UNKNOWN || from->gateway->stopping ? NULL
-																			: calloc(1, sizeof(*l));
+	line *l;
+	int fd;
 
+	if (n_unknown >= MAX_UNKNOWN && !from->gateway->stopping)
+	{
+		pause_listening(from);
+		return;
+	}
+	fd = accept4(from->watch.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+	{
+		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
+			pause_listening(from); /* without descriptors, say */
+		return;
+	}
+	l = from->gateway->stopping ? NULL : calloc(1, sizeof(*l));
 	if (l == NULL)
 	{
-		if (fd >= 0)
-			close(fd);
+		close(fd);
 		return;
 	}
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
@@ -295,6 +335,7 @@ gw_audiosocket_listen(gw_gateway *gateway, const char *text)
 	(void) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int));
 	from->gateway = gateway;
 	from->watch = (http_watch){ .fd = fd, .ready = is_connected, .arg = from };
+	from->again = (http_timer){ .due = listen_again, .arg = from };
 	if (fd < 0 || bind(fd, (struct sockaddr *) &address, sizeof(address)) != 0 ||
 		listen(fd, SOMAXCONN) != 0 || getsockname(fd, (struct sockaddr *) &address, &length) != 0 ||
 		!http_loop_add(gateway->loop, &from->watch, EPOLLIN))
