@@ -271,8 +271,6 @@ open_session(gw_media_session *session, const PGresult *row)
 		finish(session, reason);
 		return;
 	}
-	if (session->peer->let_in != NULL)
-		session->peer->let_in(session->link);
 	gw_log(GW_INFO, "a stream has begun", "call %s of %s, by %s", session->call_id,
 		   session->tenant->name, session->peer->name);
 	http_loop_set_timer(loop, &session->limit,
@@ -288,6 +286,7 @@ begun(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresul
 	question *q = (question *) unit;
 	gw_media_session *session = q->session;
 
+	session->media->n_beginning--;
 	free_question(q);
 	if (outcome == GW_COMMITTED && PQgetisnull(result, 0, 0))
 		open_session(session, result);
@@ -357,6 +356,7 @@ gw_media_open(gw_media *media, const gw_media_peer *peer, void *link, mb_encodin
 	session->next = media->sessions;
 	media->sessions = session;
 	media->n++;
+	media->n_beginning++;
 	q->media = media;
 	q->session = session;
 	q->unit.statement = &begin_media;
@@ -490,6 +490,12 @@ int
 gw_media_count(const gw_media *media)
 {
 	return media->given_up ? 0 : media->n;
+}
+
+int
+gw_media_beginning(const gw_media *media)
+{
+	return media->n_beginning;
 }
 
 /* The connections are gone, and with them all that was asked. */

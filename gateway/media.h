@@ -40,9 +40,6 @@ typedef struct gw_media_peer
 	bool tells_digits;	/* keys that are pressed; else they are heard */
 	bool listens_only;	/* nothing can be said in it */
 
-	/* The database has let the link in. */
-	void (*let_in)(void *link);
-
 	/* Says a piece of audio, in the encoding of the session. */
 	void (*send)(void *link, const uint8_t *audio, size_t n);
 
@@ -116,6 +113,9 @@ extern void gw_media_stop(gw_media *media);
 
 /* How many there are, those that are about to end included. */
 extern int gw_media_count(const gw_media *media);
+
+/* Those of them whose token the database is being asked about. */
+extern int gw_media_beginning(const gw_media *media);
 
 /* media_twilio.c: a request for /twilio/ws, and what becomes of its socket. */
 extern void gw_twilio_media_request(struct gw_gateway *gateway, http_server *server,

@@ -22,8 +22,7 @@
 #include "media_audiosocket.h"
 
 #define UUID_WITHIN (2 * HTTP_SECOND)
-#define MAX_UNKNOWN                                                                                \
-	64 /* connections that the database has not let in: whoever comes meanwhile waits */
+#define MAX_UNKNOWN 64 /* connections without a token that is known to be one; others wait */
 #define LISTEN_AGAIN (HTTP_SECOND / 10)
 #define HEAD 3
 #define MAX_PAYLOAD 4096 /* Asterisk sends 320 bytes */
@@ -55,8 +54,7 @@ typedef struct line
 	http_timer uuid;
 	http_task broken; /* something could not be sent: at the end of the turn */
 	gw_media_session *session;
-	bool known; /* it has said whose it is */
-	bool let_in;
+	bool known;
 	size_t n;
 	uint8_t in[HEAD + MAX_PAYLOAD];
 } line;
@@ -66,7 +64,7 @@ static int n_unknown;
 static void
 free_line(line *l)
 {
-	n_unknown -= !l->let_in;
+	n_unknown -= !l->known;
 	http_loop_clear_timer(l->gateway->loop, &l->uuid);
 	http_loop_cancel(l->gateway->loop, &l->broken);
 	http_loop_remove(&l->watch);
@@ -137,21 +135,11 @@ close_line(void *link, int code, const char *reason)
 	http_loop_defer(l->gateway->loop, &l->broken);
 }
 
-static void
-is_let_in(void *link)
-{
-	line *l = link;
-
-	l->let_in = true;
-	n_unknown--;
-}
-
 static const gw_media_peer peer = { .name = "audiosocket",
 									.lead_ms = LEAD_MS,
 									.step_ms = STEP_MS,
 									.keeps_no_time = true,
 									.send = send_audio,
-									.let_in = is_let_in,
 									.close = close_line };
 
 /* ---------------------------------------------------------------------------
@@ -171,6 +159,7 @@ take_uuid(line *l, const uint8_t *u, size_t n)
 			 u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
 			 u[15]);
 	l->known = true;
+	n_unknown--;
 	http_loop_clear_timer(l->gateway->loop, &l->uuid);
 	l->session =
 		gw_media_open(l->gateway->media, &peer, l, MB_S16LE, &(gw_media_proof){ .token = token });
@@ -269,7 +258,8 @@ is_connected(void *arg, uint32_t events)
 	line *l;
 	int fd;
 
-	if (n_unknown >= MAX_UNKNOWN && !from->gateway->stopping)
+	if (n_unknown + gw_media_beginning(from->gateway->media) >= MAX_UNKNOWN &&
+		!from->gateway->stopping)
 	{
 		pause_listening(from);
 		return;

@@ -95,6 +95,7 @@ struct gw_media
 	gw_media_session *sessions;
 	gw_media_tenant *tenants;
 	int n;
+	int n_beginning;
 	http_timer store;	 /* packets of all sessions leave together */
 	http_timer patience; /* when the gateway ends */
 	bool given_up;
