@@ -22,6 +22,9 @@
 #define MAX_HANDSHAKES 64 /* at a time: each costs the database a little, whoever sends it */
 #define MAX_STREAM 128	  /* bytes of its id */
 #define MAX_MISSING 3000  /* chunks in a row */
+#define MAX_LOST (120 * GW_MEDIA_RATE) /* samples in them */
+#define MAX_DIGITS 15
+#define MAX_NUMBER INT64_C(1000000000000000) /* times that are one can be counted in samples */
 #define POLICY 1008
 #define STEP_MS 100
 #define LEAD_MS 300
@@ -198,11 +201,16 @@ number_of(const json_t *value)
 	long long number;
 
 	if (json_is_integer(value))
-		return json_integer_value(value) < 0 ? -1 : json_integer_value(value);
-	if (text == NULL || *text < '0' || *text > '9' || strlen(text) > 15)
+		number = json_integer_value(value);
+	else if (text == NULL || *text < '0' || *text > '9' || strlen(text) > MAX_DIGITS)
 		return -1;
-	number = strtoll(text, &end, 10);
-	return *end == '\0' ? number : -1;
+	else
+	{
+		number = strtoll(text, &end, 10);
+		if (*end != '\0')
+			return -1;
+	}
+	return number >= 0 && number < MAX_NUMBER ? number : -1;
 }
 
 static bool
@@ -307,7 +315,7 @@ place_chunk(stream *s, int64_t chunk, int64_t timestamp, int64_t samples, int64_
 	*lost = 0;
 	if (chunk < 0)
 		return true; /* it does not count them */
-	if (missing < 0)
+	if (missing < 0 || missing > MAX_MISSING)
 		return false;
 	if (missing > 0)
 	{
@@ -315,11 +323,13 @@ place_chunk(stream *s, int64_t chunk, int64_t timestamp, int64_t samples, int64_
 		/* the stream's own time says it best, as long as it makes sense */
 		if (elapsed > 0 && elapsed <= 2 * *lost)
 			*lost = elapsed;
+		if (*lost > MAX_LOST)
+			return false;
 	}
 	s->chunk = chunk;
 	s->timestamp = timestamp;
 	s->samples = samples;
-	return missing <= MAX_MISSING;
+	return true;
 }
 
 static void
@@ -337,7 +347,7 @@ take_media(stream *s, int64_t chunk, int64_t timestamp, const char *payload, siz
 	else if (place_chunk(s, chunk, timestamp, (int64_t) (length / width), &lost))
 		gw_media_heard(s->session, audio, length, timestamp < 0 ? -1 : timestamp * HTTP_MILLISECOND,
 					   lost);
-	else if (s->dialect->ordered || chunk > s->chunk + MAX_MISSING)
+	else if (s->dialect->ordered || chunk > s->chunk)
 		refuse(s, "its audio is out of order");
 	free(audio);
 }
@@ -364,7 +374,7 @@ quick_number(const char *text, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 	{
-		if (text[i] < '0' || text[i] > '9' || n > 15)
+		if (text[i] < '0' || text[i] > '9' || n > MAX_DIGITS)
 			return -1;
 		number = number * 10 + (text[i] - '0');
 	}

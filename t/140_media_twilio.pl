@@ -175,6 +175,7 @@ my @bad = (
     [ 'a chunk that came before', 'its audio is out of order', text => $media->(media => { track => 'inbound', chunk => '5', timestamp => '80', payload => $chunk }) ],
     [ 'a chunk far ahead', 'its audio is out of order', text => $media->(media => { track => 'inbound', chunk => '999999', timestamp => '200', payload => $chunk }) ],
     [ 'a chunk that is no number', 'a message of media has no audio, or no number', text => $media->(media => { track => 'inbound', chunk => '-5', payload => $chunk }) ],
+    [ 'a chunk beyond all numbers', 'a message of media has no audio, or no number', text => $media->(media => { track => 'inbound', chunk => 9_000_000_000_000_000_000, timestamp => '200', payload => $chunk }) ],
     [ 'a message that came before', 'its messages are out of order', text => $media->(sequenceNumber => '2', media => { track => 'inbound', chunk => '11', timestamp => '200', payload => $chunk }) ],
     [ 'another stream', 'a message is of another stream', text => '{"event":"mark","streamSid":"MZ1","mark":{"name":"1"}}' ],
     [ 'a key that is none', 'a key is none', text => '{"event":"dtmf","dtmf":{"digit":"x"}}' ],
