@@ -14697,7 +14697,7 @@ BEGIN
             DETAIL = 'It must not be empty, and those of the form CA and 32 hexadecimal digits are Twilio''s.';
     END IF;
     INSERT INTO mulberry_internal.inbound_calls (tenant, sid, number, caller, version, place, state)
-    VALUES (owner, name, coalesce(offer_media.to_number, ''), nullif(offer_media.from_number, ''), version, '{"node": "begin"}', 'queued')
+    VALUES (owner, name, coalesce(nullif(offer_media.to_number, ''), 'unknown'), nullif(offer_media.from_number, ''), version, '{"node": "begin"}', 'queued')
     ON CONFLICT ON CONSTRAINT inbound_calls_tenant_sid_key DO NOTHING
     RETURNING token INTO made;
     IF made IS NULL THEN
@@ -14927,7 +14927,7 @@ BEGIN
         RETURN false;
     END IF;
     UPDATE mulberry_internal.media_sessions x
-       SET ended_at = clock_timestamp(), reason = end_media.reason, figures = end_media.figures WHERE x.id = m.id;
+       SET ended_at = clock_timestamp(), reason = nullif(end_media.reason, ''), figures = end_media.figures WHERE x.id = m.id;
     -- a call without any audio is left to its silence, which fails it
     IF EXISTS (SELECT FROM jsonb_each(totals) AS t WHERE t.value <> '0') THEN
         PERFORM mulberry_internal.complete_call_of(m.call_id, NULL, m.tenant, NULL, totals);
@@ -15431,6 +15431,8 @@ BEGIN
         'abilities', array_to_string(begin_conversation.abilities, ' '));
     IF call_id IS NULL OR abilities IS NULL THEN
         RAISE EXCEPTION 'call id and abilities must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF call_id = '' THEN
+        RAISE EXCEPTION 'call id must not be empty' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT a.name INTO unknown FROM unnest(abilities) AS a (name) WHERE (a.name = ANY (known)) IS NOT TRUE LIMIT 1;
     IF FOUND THEN
@@ -15483,7 +15485,7 @@ BEGIN
     SELECT one.id, log_conversation.first + r.place::integer - 1, r.record FROM unnest(records) WITH ORDINALITY AS r (record, place)
     ON CONFLICT ON CONSTRAINT turn_log_pkey DO NOTHING;
     GET DIAGNOSTICS stored = ROW_COUNT;
-    IF ended IS NOT NULL THEN
+    IF ended <> '' THEN
         UPDATE mulberry_internal.conversations c SET ended_at = clock_timestamp(), reason = ended WHERE c.id = one.id;
         INSERT INTO mulberry_internal.conversation_turns SELECT r.* FROM mulberry_internal.replay_conversation(one) AS r;
     END IF;

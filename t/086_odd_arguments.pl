@@ -29,7 +29,7 @@ if (sql(q{SELECT count(*) FROM pg_collation WHERE collprovider = 'i'}) > 0)
     push @collations, 'public.alike', 'public.turkish';
 }
 
-# Empty texts in tables, but for those that are one: what was heard may be nothing.
+# Empty texts in tables, but for those that are one: what was heard may be nothing, and a list have no phrases.
 sql(<<'SQL');
 CREATE FUNCTION public.empty_texts() RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
@@ -41,7 +41,8 @@ BEGIN
                JOIN pg_class c ON c.oid = a.attrelid
               WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'mulberry_internal'::regnamespace
                 AND a.attnum > 0 AND a.atttypid IN ('text'::regtype, 'text[]'::regtype)
-                AND (c.relname, a.attname) NOT IN (('calls', 'transcription'), ('segments', 'text'), ('voice_calls', 'transcript'))
+                AND (c.relname, a.attname) NOT IN (('calls', 'transcription'), ('segments', 'text'), ('voice_calls', 'transcript'),
+                                                  ('conversations', 'lists'))
     LOOP
         EXECUTE format(CASE WHEN here.is_text THEN 'SELECT count(*) FROM %s WHERE %s = ''''' ELSE 'SELECT count(*) FROM %s WHERE '''' = ANY (%s)' END,
                        here.of, here.name) INTO found;

@@ -305,6 +305,8 @@ sub spoken
         $modem->until(sub { length $state{heard} > 8000 }) if $order;
         kill 'KILL', $modem->{pid};
         waitpid $modem->{pid}, 0;
+        # a port is let go when its last user is gone; this one has us as well
+        ioctl $modem->{at_slave}, 0x540D, 0 or die "TIOCNXCL: $!";
         ok($modem->{stream}, 'when it is killed the modem is in its stream');
         $modem->{lines} = [];
         @$modem{qw(seen text ended)} = (0, '', 0);

@@ -60,6 +60,8 @@ BEGIN
         'abilities', array_to_string(begin_conversation.abilities, ' '));
     IF call_id IS NULL OR abilities IS NULL THEN
         RAISE EXCEPTION 'call id and abilities must not be null' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF call_id = '' THEN
+        RAISE EXCEPTION 'call id must not be empty' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT a.name INTO unknown FROM unnest(abilities) AS a (name) WHERE (a.name = ANY (known)) IS NOT TRUE LIMIT 1;
     IF FOUND THEN
@@ -112,7 +114,7 @@ BEGIN
     SELECT one.id, log_conversation.first + r.place::integer - 1, r.record FROM unnest(records) WITH ORDINALITY AS r (record, place)
     ON CONFLICT ON CONSTRAINT turn_log_pkey DO NOTHING;
     GET DIAGNOSTICS stored = ROW_COUNT;
-    IF ended IS NOT NULL THEN
+    IF ended <> '' THEN
         UPDATE mulberry_internal.conversations c SET ended_at = clock_timestamp(), reason = ended WHERE c.id = one.id;
         INSERT INTO mulberry_internal.conversation_turns SELECT r.* FROM mulberry_internal.replay_conversation(one) AS r;
     END IF;

@@ -21,7 +21,7 @@ BEGIN
             DETAIL = 'It must not be empty, and those of the form CA and 32 hexadecimal digits are Twilio''s.';
     END IF;
     INSERT INTO mulberry_internal.inbound_calls (tenant, sid, number, caller, version, place, state)
-    VALUES (owner, name, coalesce(offer_media.to_number, ''), nullif(offer_media.from_number, ''), version, '{"node": "begin"}', 'queued')
+    VALUES (owner, name, coalesce(nullif(offer_media.to_number, ''), 'unknown'), nullif(offer_media.from_number, ''), version, '{"node": "begin"}', 'queued')
     ON CONFLICT ON CONSTRAINT inbound_calls_tenant_sid_key DO NOTHING
     RETURNING token INTO made;
     IF made IS NULL THEN
@@ -251,7 +251,7 @@ BEGIN
         RETURN false;
     END IF;
     UPDATE mulberry_internal.media_sessions x
-       SET ended_at = clock_timestamp(), reason = end_media.reason, figures = end_media.figures WHERE x.id = m.id;
+       SET ended_at = clock_timestamp(), reason = nullif(end_media.reason, ''), figures = end_media.figures WHERE x.id = m.id;
     -- a call without any audio is left to its silence, which fails it
     IF EXISTS (SELECT FROM jsonb_each(totals) AS t WHERE t.value <> '0') THEN
         PERFORM mulberry_internal.complete_call_of(m.call_id, NULL, m.tenant, NULL, totals);

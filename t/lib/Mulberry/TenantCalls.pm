@@ -23,6 +23,7 @@ SELECT mulberry.set_endpoint('spare', 'json', '$url', purpose => NULL, allow_htt
 SELECT mulberry.create_agent('pi', '+4915112345678', ARRAY['+4930123456'], '00000000-0000-4000-8000-00000000000a', tenant => 'a');
 SELECT mulberry.create_agent('idle', tenant => 'a');
 SELECT mulberry.set_telephony('{"greeting": "hello", "numbers": ["+12025550111"]}', 'a');
+SELECT FROM mulberry.begin_conversation('talk', '{clear,marks}', 'a');
 SELECT mulberry.create_agent(k, tenant => 'a'), mulberry.create_voice_key(k, tenant => 'a') FROM unnest(ARRAY['keyed', 'taken']) AS k;
 SELECT mulberry.create_voice_key('pi', tenant => 'a');
 CALL mulberry.export_voice_key('pi', 1, 'a');
@@ -131,6 +132,9 @@ sub working_calls
         'set_endpoint of all' => "mulberry.set_endpoint('all', 'json', 'https://example.com', tenant => NULL)",
         'set_endpoint for the calls of a' => "mulberry.set_endpoint('spare', 'json', '$gate', allow_http => true, allow_private => true, tenant => 'empty')",
         set_escalation_contact => "mulberry.set_escalation_contact('+4915112345670', tenant => 'a')",
+        begin_conversation => "mulberry.begin_conversation('another talk', '{clear,marks}', 'a')",
+        log_conversation => "mulberry.log_conversation('talk', 0, '{}', 'stopped', 'a')",
+        set_conversation => "mulberry.set_conversation('{\"language\": \"de\"}', 'a')",
         set_telephony => "mulberry.set_telephony('{\"greeting\": \"good day\"}', 'a')",
         spend => "mulberry.spend('10000001', 1, 'a payment', 'a')",
         subscribe => "mulberry.subscribe(tenant => 'a')",
