@@ -16,6 +16,7 @@
 #define MOST_SINCE 1000000000000000
 #define MOST_SECONDS 3600
 #define MAX_TENANT 63
+#define LOOK_AGAIN HTTP_SECOND
 
 /* What an event must be called so that there may be something for its agent. */
 static const char *const events[] = { "command_queued", "command_sent", "escalated" };
@@ -42,6 +43,7 @@ typedef struct poll
 	char *tenant;  /* that was asked for; NULL: that of the identity */
 	int64_t until; /* 0: it does not wait */
 	http_timer timer;
+	http_timer again; /* the database was away when it looked */
 	bool looking; /* a unit is under way */
 	bool woken;	  /* something was heard since it was sent */
 	bool answered;
@@ -93,6 +95,7 @@ static void
 free_poll(poll *p)
 {
 	http_loop_clear_timer(p->agents->gateway->loop, &p->timer);
+	http_loop_clear_timer(p->agents->gateway->loop, &p->again);
 	gw_identity_release(p->identity);
 	program_text_free(&p->answer);
 	free(p->agent);
@@ -133,6 +136,12 @@ looked(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresu
 	if (p->gone)
 	{
 		free_poll(p);
+		return;
+	}
+	/* who has been told nothing yet hears of it; who waits goes on waiting, and looks again */
+	if (gw_may_pass(outcome, result) && p->until != 0 && p->answer.length > 0)
+	{
+		http_loop_set_timer(gateway->loop, &p->again, http_clock() + LOOK_AGAIN);
 		return;
 	}
 	if (outcome != GW_COMMITTED)
@@ -178,8 +187,10 @@ look(poll *p)
 }
 
 static void
-wake(poll *p)
+wake(void *arg)
 {
+	poll *p = arg;
+
 	if (p->answered)
 		return;
 	if (p->looking)
@@ -305,6 +316,7 @@ gw_agents_gone(gw_agents *agents, http_id id)
 	*place = p->next;
 	agents->n--;
 	http_loop_clear_timer(agents->gateway->loop, &p->timer);
+	http_loop_clear_timer(agents->gateway->loop, &p->again);
 	p->gone = true;
 	if (!p->looking)
 		free_poll(p);
@@ -371,6 +383,7 @@ gw_handle_agent_sync(gw_call *call)
 	p->id = http_request_id(call->request);
 	p->identity = gw_identity_hold(call->identity);
 	p->timer = (http_timer){ .due = time_is_over, .arg = p };
+	p->again = (http_timer){ .due = wake, .arg = p };
 	if (!read_fields(p, call))
 	{
 		free_poll(p);

@@ -70,7 +70,8 @@ gw_status_of(const char *sqlstate)
 	} known[] = {
 		{ "42501", 403 }, { "42704", 404 }, { "P0002", 404 }, { "55P03", 503 }, { "57014", 503 },
 		{ "25006", 503 }, { "40", 503 },	{ "53", 503 },	  { "57", 503 },	{ "08", 503 },
-		{ "22", 400 },	  { "23", 400 },	{ "54", 400 },	  { "55", 400 },	{ "0A", 400 },
+		{ "58", 503 },	  { "22", 400 },	{ "23", 400 },	  { "54", 400 },	{ "55", 400 },
+		{ "0A", 400 },
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
@@ -79,6 +80,13 @@ gw_status_of(const char *sqlstate)
 			return known[i].status;
 	}
 	return 500;
+}
+
+bool
+gw_may_pass(gw_outcome outcome, const PGresult *error)
+{
+	return outcome == GW_UNAVAILABLE || outcome == GW_UNKNOWN ||
+		   (outcome != GW_COMMITTED && gw_status_of(gw_sqlstate(error)) == 503);
 }
 
 void

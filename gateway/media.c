@@ -17,6 +17,7 @@
 #define CONNECTIONS 2
 #define STOP_WITHIN (10 * HTTP_SECOND) /* for what is heard to be stored when the gateway ends */
 #define BUSY 1013					   /* come again later */
+#define ASK_AGAIN HTTP_SECOND		   /* of what the database could not do */
 
 static const gw_statement begin_media = {
 	"begin_media",
@@ -77,16 +78,28 @@ free_question(question *q)
 	free(q);
 }
 
+static void tell_end_again(void *arg);
+
 static void
 ended(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
 {
 	question *q = (question *) unit;
 
-	if (outcome != GW_COMMITTED)
-		gw_log(GW_ERROR, "the end of a stream was not stored", "call %s: %s", q->session->call_id,
-			   result == NULL ? "the database cannot be reached"
-							  : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
-	free_session(q->session);
+	if (gw_may_pass(outcome, result))
+	{
+		/* a call whose end nobody knows is never processed */
+		gw_log(GW_WARNING, "the end of a stream is not stored yet", "call %s", q->session->call_id);
+		q->session->watchdog.due = tell_end_again;
+		http_loop_set_timer(q->media->gateway->loop, &q->session->watchdog,
+							http_clock() + ASK_AGAIN);
+	}
+	else
+	{
+		if (outcome != GW_COMMITTED)
+			gw_log(GW_ERROR, "the end of a stream was not stored", "call %s: %s",
+				   q->session->call_id, PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+		free_session(q->session);
+	}
 	free_question(q);
 }
 
@@ -130,6 +143,12 @@ tell_end(gw_media_session *session)
 	q->unit.values[3] = q->figures.data;
 	q->unit.done = ended;
 	gw_media_ask(session->media, &q->unit);
+}
+
+static void
+tell_end_again(void *arg)
+{
+	tell_end(arg);
 }
 
 void

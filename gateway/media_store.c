@@ -32,20 +32,6 @@ drop(gw_media_packet *packet)
 		gw_media_stored(session);
 }
 
-/* Whether an error passes by itself. */
-static bool
-passes(const char *sqlstate)
-{
-	static const char *const classes[] = { "08", "25", "40", "53", "55", "57", "58" };
-
-	for (size_t i = 0; sqlstate != NULL && i < sizeof(classes) / sizeof(classes[0]); i++)
-	{
-		if (strncmp(sqlstate, classes[i], 2) == 0)
-			return true;
-	}
-	return sqlstate == NULL;
-}
-
 static void
 stored(gw_stored *s, bool committed, const char *sqlstate)
 {
@@ -53,7 +39,7 @@ stored(gw_stored *s, bool committed, const char *sqlstate)
 	gw_media_session *session = packet->session;
 
 	packet->under_way = false;
-	if (!committed && passes(sqlstate))
+	if (!committed && (sqlstate == NULL || gw_status_of(sqlstate) == 503))
 	{
 		if (session->media->store.place == 0)
 			http_loop_set_timer(session->media->gateway->loop, &session->media->store,

@@ -45,8 +45,7 @@ have_read(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGr
 		return;
 	}
 	/* what is away, or busy, is asked again with the next second */
-	if (outcome == GW_UNAVAILABLE || outcome == GW_UNKNOWN ||
-		(outcome != GW_COMMITTED && gw_status_of(gw_sqlstate(result)) == 503))
+	if (gw_may_pass(outcome, result))
 		return;
 	if (outcome != GW_COMMITTED)
 	{

@@ -296,7 +296,8 @@ is(call('POST', '/v1/agents/po/sync?wait=3600', {}, 'po')->{status}, 503, 'witho
 $node->start;
 wait_for('it is back', sub { metric('listening') });
 wait_for('a command is accepted again', sub { call('POST', '/v1/agents/po/ping', {})->{status} == 202 });
-ok(polled($between)->{json}{commands}[0], 'who has waited all the time hears of it');
+$answer = polled($between);
+ok($answer->{json}{commands}[0], 'who has waited all the time hears of it') or diag "$answer->{status} $answer->{body}";
 
 # ---- the end of the time, and of the gateway ----
 

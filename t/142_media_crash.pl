@@ -83,6 +83,18 @@ is(told(stored($call->{call})), told($voice), 'each sample once');
 $peers->command(stop => id(3), account => $media_account, call => $call->{call});
 is(session_of($node, $call->{call}), 'the other side stopped it', 'and it goes on');
 
+# ---- a database that cannot store the end of one ----
+
+sql(q{CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER no_room BEFORE UPDATE ON mulberry_internal.media_sessions FOR EACH ROW EXECUTE FUNCTION no_room()});
+$call = stream(id(4));
+$peers->command(speak => id(4), audio => encode_base64(substr($voice, 0, 8000), ''));
+$peers->await(id(4), 'spoken');
+$peers->command(stop => id(4), account => $media_account, call => $call->{call});
+wait_for_gateway($gateway, qr/the end of a stream is not stored yet","detail":"call $call->{call}/);
+sql('DROP FUNCTION no_room() CASCADE');
+is(session_of($node, $call->{call}), 'the other side stopped it', 'is asked again');
+
 # ---- many at once ----
 
 sub resident { my ($kb) = slurp_file("/proc/$gateway->{pid}/status") =~ /VmRSS:\s+(\d+)/; return $kb }
