@@ -81,7 +81,14 @@ for my $how ('refuse', 'status-401', 'down', 'not-json')
         # one that was under way when it was found out has lost one
         is(one("SELECT count(*) FROM mulberry.jobs WHERE call_id LIKE '$how-%' AND attempts > 2"), '0',
             'which cost no call more than an attempt');
-        wait_for_true($node, 'SELECT max(openings) > 1 FROM mulberry_internal.endpoint_state', 'the first is asked again');
+        # by a job, when there is one after its time: on a fast machine none of those above
+        my $asked_again = 'SELECT max(openings) > 1 FROM mulberry_internal.endpoint_state';
+        for (my $n = 1; one($asked_again) eq 'f' && $n <= 600; $n++)
+        {
+            call("$how-again-$n");
+            sleep 0.2;
+        }
+        is(one($asked_again), 't', 'the first is asked again');
         ok(one(breaker('first')), 'the first is out');
         like(status('first'), qr/^warning unavailable since .*, endpoint "second" takes its place, \d+ jobs wait/,
             'health says who takes its place');
