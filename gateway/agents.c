@@ -44,8 +44,8 @@ typedef struct poll
 	int64_t until; /* 0: it does not wait */
 	http_timer timer;
 	http_timer again; /* the database was away when it looked */
-	bool looking; /* a unit is under way */
-	bool woken;	  /* something was heard since it was sent */
+	bool looking;	  /* a unit is under way */
+	bool woken;		  /* something was heard since it was sent */
 	bool answered;
 	bool gone;
 	program_text answer; /* the last one, in which there is nothing */

@@ -14,6 +14,7 @@
 #include "gateway.h"
 #include "log.h"
 #include "media_dialect.h"
+#include "media_quick.h"
 #include "program/text.h"
 
 #define START_WITHIN (5 * HTTP_SECOND)
@@ -22,8 +23,7 @@
 #define MAX_HANDSHAKES 64 /* at a time: each costs the database a little, whoever sends it */
 #define MAX_STREAM 128	  /* bytes of its id */
 #define MAX_MISSING 3000  /* chunks in a row */
-#define MAX_LOST (120 * GW_MEDIA_RATE) /* samples in them */
-#define MAX_DIGITS 15
+#define MAX_LOST (120 * GW_MEDIA_RATE)		 /* samples in them */
 #define MAX_NUMBER INT64_C(1000000000000000) /* times that are one can be counted in samples */
 #define POLICY 1008
 #define STEP_MS 100
@@ -202,7 +202,7 @@ number_of(const json_t *value)
 
 	if (json_is_integer(value))
 		number = json_integer_value(value);
-	else if (text == NULL || *text < '0' || *text > '9' || strlen(text) > MAX_DIGITS)
+	else if (text == NULL || *text < '0' || *text > '9' || strlen(text) > GW_MEDIA_MAX_DIGITS)
 		return -1;
 	else
 	{
@@ -352,73 +352,18 @@ take_media(stream *s, int64_t chunk, int64_t timestamp, const char *payload, siz
 	free(audio);
 }
 
-/* The text behind a name, in a message without escapes: what stands in quotes cannot be mistaken for it. */
-static const char *
-quick_member(const char *text, size_t n, const char *name, size_t *length)
-{
-	const char *at = memmem(text, n, name, strlen(name));
-	const char *end;
-
-	if (at == NULL)
-		return NULL;
-	at += strlen(name);
-	end = memchr(at, '"', (size_t) (text + n - at));
-	*length = end == NULL ? 0 : (size_t) (end - at);
-	return end == NULL ? NULL : at;
-}
-
-static int64_t
-quick_number(const char *text, size_t n)
-{
-	int64_t number = 0;
-
-	for (size_t i = 0; i < n; i++)
-	{
-		if (text[i] < '0' || text[i] > '9' || n > MAX_DIGITS)
-			return -1;
-		number = number * 10 + (text[i] - '0');
-	}
-	return n == 0 ? -1 : number;
-}
-
-/* Fifty times a second and call: the message that Twilio sends, without building a tree of it.  False: read it the long way. */
+/* Fifty times a second and call: the message that Twilio sends.  False: read it the long way. */
 static bool
 take_quickly(stream *s, const char *text, size_t n)
 {
-	static const char head[] = "{\"event\":\"media\",";
-	size_t sid_length;
-	size_t track_length;
-	size_t chunk_length;
-	size_t time_length;
-	size_t length;
-	size_t sequence_length;
-	const char *sid;
-	const char *track;
-	const char *chunk;
-	const char *timestamp;
-	const char *payload;
-	const char *sequence;
-	int64_t number;
+	gw_quick_media media;
 
-	if (s->session == NULL || n < sizeof(head) || memcmp(text, head, sizeof(head) - 1) != 0 ||
-		text[n - 1] != '}' || memchr(text, '\\', n) != NULL)
+	if (s->session == NULL || !gw_quick_media_read(text, n, &media) ||
+		media.sid_length != strlen(s->sid) || memcmp(media.sid, s->sid, media.sid_length) != 0 ||
+		media.sequence <= s->sequence)
 		return false;
-	sid = quick_member(text, n, "\"streamSid\":\"", &sid_length);
-	track = quick_member(text, n, "\"track\":\"", &track_length);
-	chunk = quick_member(text, n, "\"chunk\":\"", &chunk_length);
-	timestamp = quick_member(text, n, "\"timestamp\":\"", &time_length);
-	payload = quick_member(text, n, "\"payload\":\"", &length);
-	sequence = quick_member(text, n, "\"sequenceNumber\":\"", &sequence_length);
-	if (sid == NULL || track == NULL || chunk == NULL || timestamp == NULL || payload == NULL ||
-		sequence == NULL || track_length != 7 || memcmp(track, "inbound", 7) != 0 ||
-		sid_length != strlen(s->sid) || memcmp(sid, s->sid, sid_length) != 0)
-		return false;
-	number = quick_number(sequence, sequence_length);
-	if (number <= s->sequence || quick_number(chunk, chunk_length) < 0)
-		return false;
-	s->sequence = number;
-	take_media(s, quick_number(chunk, chunk_length), quick_number(timestamp, time_length), payload,
-			   length);
+	s->sequence = media.sequence;
+	take_media(s, media.chunk, media.timestamp, media.payload, media.payload_length);
 	return true;
 }
 
