@@ -15,7 +15,6 @@
 #define BUCKETS 1024
 #define MOST_SINCE 1000000000000000
 #define MOST_SECONDS 3600
-#define MAX_TENANT 63
 #define LOOK_AGAIN HTTP_SECOND
 
 /* What an event must be called so that there may be something for its agent. */
@@ -71,7 +70,7 @@ enum
 
 static const gw_parameter of_sync[] = {
 	[PATH_AGENT] = { GW_IN_PATH, "agent", GW_STRING, .required = true },
-	[QUERY_TENANT] = { GW_IN_QUERY, "tenant", GW_STRING, .least = 1, .most = MAX_TENANT,
+	[QUERY_TENANT] = { GW_IN_QUERY, "tenant", GW_STRING, .least = 1, .most = GW_MAX_TENANT,
 					   .help = "where the token is for several" },
 	[QUERY_WAIT] = { GW_IN_QUERY, "wait", GW_INTEGER, .most = MOST_SECONDS,
 					 .help = "seconds until there is something to answer; at once unless said" },
@@ -337,7 +336,7 @@ read_fields(poll *p, gw_call *call)
 	{
 		(void) gw_fields_integer(&fields, of_sync[QUERY_WAIT].name, false, 0, false,
 								 of_sync[QUERY_WAIT].most, &wait);
-		tenant = gw_fields_text(&fields, of_sync[QUERY_TENANT].name, false, 1, MAX_TENANT);
+		tenant = gw_fields_text(&fields, of_sync[QUERY_TENANT].name, false, 1, GW_MAX_TENANT);
 		p->tenant = tenant == NULL ? NULL : strdup(tenant);
 	}
 	if (http_request_body(call->request).length > 0 && gw_fields_begin(&fields, call->request))

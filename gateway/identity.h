@@ -14,6 +14,8 @@
 #include "program/text.h"
 
 /* What an identity may do, a set; as the accesses of the database are called. */
+#define GW_MAX_TENANT 63 /* bytes of its name */
+
 typedef enum gw_access
 {
 	GW_ACCESS_INGEST = 1 << 0,

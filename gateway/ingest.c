@@ -27,20 +27,20 @@
 	"CASE WHEN sqlstate IS NOT NULL THEN message END"
 #define FROM_PACKETS                                                                               \
 	" FROM mulberry.ingest_packets($1::text[], $2::bigint[], $3::bytea[], $4::timestamptz[], $5, " \
-	"$6::integer, NULL, $7::text[])"
+	"$6::integer, $8, $7::text[])"
 
 static const gw_statement ingest_packets = { "ingest", "SELECT " COLUMNS FROM_PACKETS, true };
 
 /*
  * The same of a batch that was sent before, and whose answer was lost: which of the duplicates are its own.  It was
  * committed as a whole or not at all, so none are when one of its packets is only accepted now.  If it was, all that it
- * stored came at one time, behind $8, when another transaction had ended before it was sent; and nobody has
+ * stored came at one time, behind $9, when another transaction had ended before it was sent; and nobody has
  * stored a packet of it since.  Of several with one number it has stored the first.
  */
 static const gw_statement ingest_again = {
 	"ingest_again",
 	"SELECT " COLUMNS ", "
-	"status = 'duplicate' AND received_at > coalesce($8::timestamptz, '-infinity') "
+	"status = 'duplicate' AND received_at > coalesce($9::timestamptz, '-infinity') "
 	"AND received_at = max(received_at) FILTER (WHERE status = 'duplicate') OVER () "
 	"AND NOT bool_or(status = 'accepted') OVER () "
 	"AND row_number() OVER (PARTITION BY status, call_id, ($7::text[])[ordinality], sequence "
@@ -61,6 +61,7 @@ typedef struct kind
 {
 	char encoding[16]; /* "": the call's */
 	char sample_rate[12];
+	char tenant[GW_MAX_TENANT + 1]; /* "": the identity's */
 } kind;
 
 typedef struct batch
@@ -298,7 +299,8 @@ send_batch(gw_unit *unit)
 	unit->values[5] = b->kind.sample_rate[0] == '\0' ? NULL : b->kind.sample_rate;
 	if (b->has_tracks)
 		set_parameter(unit, 6, &b->tracks);
-	unit->n_parameters = 7;
+	unit->values[7] = b->kind.tenant[0] == '\0' ? NULL : b->kind.tenant;
+	unit->n_parameters = 8;
 	memcpy(b->after, b->ingest->last_began, TIME_SIZE);
 }
 
@@ -321,7 +323,8 @@ batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t byt
 	{
 		if (b->identity == identity && b->n < MAX_ROWS && b->bytes + bytes <= MAX_BYTES &&
 			strcmp(b->kind.encoding, kind->encoding) == 0 &&
-			strcmp(b->kind.sample_rate, kind->sample_rate) == 0)
+			strcmp(b->kind.sample_rate, kind->sample_rate) == 0 &&
+			strcmp(b->kind.tenant, kind->tenant) == 0)
 			return b;
 	}
 	b = calloc(1, sizeof(*b));
@@ -360,7 +363,7 @@ add_to_batch(batch *b, http_text call_id, int64_t sequence, http_text data)
 bool
 gw_ingest_store(gw_gateway *gateway, gw_identity *identity, gw_stored *packet)
 {
-	kind kind = { { 0 }, { 0 } };
+	kind kind = { 0 };
 	batch *b;
 
 	snprintf(kind.encoding, sizeof(kind.encoding), "%s", packet->encoding);
@@ -380,11 +383,12 @@ gw_ingest_store(gw_gateway *gateway, gw_identity *identity, gw_stored *packet)
 void
 gw_ingest_add(gw_call *call, const gw_packet *packet)
 {
-	kind kind = { { 0 }, { 0 } };
+	kind kind = { 0 };
 	batch *b;
 
 	snprintf(kind.encoding, sizeof(kind.encoding), "%s",
 			 packet->encoding == NULL ? "" : packet->encoding);
+	snprintf(kind.tenant, sizeof(kind.tenant), "%s", packet->tenant == NULL ? "" : packet->tenant);
 	b = batch_for(call->gateway->ingest, call->identity, &kind, packet->length);
 	if (b == NULL)
 	{

@@ -20,6 +20,7 @@ typedef struct gw_packet
 	double timestamp; /* seconds since 1970; NAN: none */
 	mb_packet_string track;
 	const char *encoding; /* NULL: the call's */
+	const char *tenant;	  /* NULL: that of the identity; at most GW_MAX_TENANT bytes */
 } gw_packet;
 
 extern void gw_ingest_add(struct gw_call *call, const gw_packet *packet);

@@ -22,6 +22,7 @@
 enum
 {
 	PATH_CALL_ID,
+	QUERY_TENANT,
 	HEADER_SEQUENCE,
 	HEADER_TIMESTAMP,
 	HEADER_TRACK,
@@ -34,6 +35,8 @@ enum
 
 static const gw_parameter of_packet[] = {
 	[PATH_CALL_ID] = { GW_IN_PATH, "call_id", GW_STRING, .required = true },
+	[QUERY_TENANT] = { GW_IN_QUERY, "tenant", GW_STRING, .least = 1, .most = GW_MAX_TENANT,
+					   .help = "where the token is for several" },
 	[HEADER_SEQUENCE] = { GW_IN_HEADER, "Mulberry-Sequence", GW_INTEGER, .most = MAX_SEQUENCE,
 						  .help = "of bytes, which must have it" },
 	[HEADER_TIMESTAMP] = { GW_IN_HEADER, "Mulberry-Timestamp", GW_NUMBER,
@@ -62,7 +65,7 @@ refuse_fields(gw_call *call, gw_fields *fields)
 
 /* A packet whose body is plain; false, and nothing was done, when it is not, or not right. */
 static bool
-take_plain(gw_call *call)
+take_plain(gw_call *call, const char *tenant)
 {
 	http_text text = http_request_body(call->request);
 	char unescaped[MAX_UNESCAPED];
@@ -77,7 +80,8 @@ take_plain(gw_call *call)
 					 .data = body.data.text,
 					 .length = body.data.length,
 					 .timestamp = body.timestamp,
-					 .track = body.track };
+					 .track = body.track,
+					 .tenant = tenant };
 	if (body.encoding.text == NULL ||
 		(body.encoding.length == 4 && memcmp(body.encoding.text, "text", 4) == 0))
 		p.encoding = "text";
@@ -97,10 +101,10 @@ take_plain(gw_call *call)
 
 /* A packet in JSON: sequence, data, timestamp; encoding "base64" for audio, track. */
 static void
-take_json(gw_call *call)
+take_json(gw_call *call, const char *tenant)
 {
 	gw_fields fields = { 0 };
-	gw_packet p = { 0 };
+	gw_packet p = { .tenant = tenant };
 	unsigned char *audio = NULL;
 	const char *encoding = NULL;
 
@@ -157,13 +161,13 @@ number_in_header(const http_request *request, const char *name, double most, dou
 
 /* A packet of bytes: what goes with them is in headers. */
 static void
-take_bytes(gw_call *call)
+take_bytes(gw_call *call, const char *tenant)
 {
 	http_text body = http_request_body(call->request);
 	http_text track = http_request_header(call->request, NAME(HEADER_TRACK));
 	http_id id = http_request_id(call->request);
 	double sequence;
-	gw_packet p = { .data = body.data, .length = body.length, .timestamp = NAN };
+	gw_packet p = { .data = body.data, .length = body.length, .timestamp = NAN, .tenant = tenant };
 
 	if (!number_in_header(call->request, NAME(HEADER_SEQUENCE), MAX_SEQUENCE, &sequence) ||
 		sequence != floor(sequence))
@@ -189,15 +193,35 @@ take_bytes(gw_call *call)
 	}
 }
 
-/* POST /v1/call/stream/{call_id} */
-void
-gw_handle_packet(gw_call *call)
+static void
+take(gw_call *call, const char *tenant)
 {
 	http_text type = http_request_header(call->request, "Content-Type");
 
 	if (type.data != NULL && type.length >= 24 &&
 		strncasecmp(type.data, "application/octet-stream", 24) == 0)
-		take_bytes(call);
-	else if (!take_plain(call))
-		take_json(call);
+		take_bytes(call, tenant);
+	else if (!take_plain(call, tenant))
+		take_json(call, tenant);
+}
+
+/* POST /v1/call/stream/{call_id} */
+void
+gw_handle_packet(gw_call *call)
+{
+	gw_fields fields = { 0 };
+	const char *tenant = NULL;
+
+	if (http_request_query(call->request).length == 0)
+	{
+		take(call, NULL);
+		return;
+	}
+	if (gw_fields_begin_query(&fields, call->request))
+		tenant = gw_fields_text(&fields, NAME(QUERY_TENANT), false, 1, GW_MAX_TENANT);
+	if (gw_fields_end(&fields))
+		take(call, tenant);
+	else
+		refuse_fields(call, &fields);
+	gw_fields_free(&fields);
 }

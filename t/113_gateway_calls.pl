@@ -90,6 +90,25 @@ is(told(as('north ingest', 'POST', '/v1/call/begin/refused?tenant=south')), '404
 is(as('north ingest', 'POST', '/v1/call/begin/refused', body => { endpoint => 'refused1' })->{json}{detail}, 'endpoint "refused1" does not exist', 'an endpoint that is not there');
 is(sql(q{SELECT count(*) FROM mulberry.call_status WHERE call_id = 'refused'}), '0', 'nothing of it was stored');
 
+# ---- packets and the end of a call, by a token of all tenants ----
+
+$token{'all ingest'} = sql(q{SELECT mulberry.create_token('all', 'ingest', NULL)});
+my %one_packet = (sequence => 0, data => 'hello', timestamp => 1700000000);
+is(as('all ingest', 'POST', '/v1/call/stream/named?tenant=north', body => \%one_packet)->{status}, 202, 'a packet of a tenant that is named');
+is(as('all ingest', 'POST', '/v1/call/stream/named?tenant=south', body => { %one_packet, data => 'hallo' })->{status}, 202, 'one of another with the same name');
+is(as('all ingest', 'POST', '/v1/call/stream/named?tenant=south', body => 'welt', headers => { 'Content-Type' => 'application/octet-stream', 'Mulberry-Sequence' => 1 })->{status}, 202, 'one of bytes');
+is(sql(q{SELECT string_agg(tenant || ' ' || total_packets_received, ', ' ORDER BY tenant) FROM mulberry.call_status WHERE call_id = 'named'}), 'north 1, south 2', 'each is in its tenant');
+is(as('all ingest', 'POST', '/v1/call/complete/named?tenant=south', body => { total_packets => 2 })->{status}, 202, 'a call of a tenant that is named is complete');
+is(sql(q{SELECT string_agg(tenant, ' ') FROM mulberry.call_status WHERE call_id = 'named' AND state = 'IN_PROGRESS'}), 'north', 'and that of the other is not');
+foreach my $path ('/v1/call/stream/named', '/v1/call/complete/named')
+{
+    my $body = { %one_packet, total_packets => 1 };
+    is(told(as('north ingest', 'POST', "$path?tenant=$_", body => $body)), "404 {\"detail\":\"tenant \\\"$_\\\" does not exist\"}", "$path: a tenant that is not there for him: $_") foreach 'south', 'nowhere';
+    is(as('north ingest', 'POST', "$path?tenant=", body => $body)->{status}, 422, 'one without a name');
+    is(as('north ingest', 'POST', "$path?tenant=%ff", body => $body)->{status}, 400, 'one that is no text');
+}
+sql(q{SELECT mulberry.erase_call('named', tenant) FROM mulberry.call_status WHERE call_id = 'named'});
+
 # ---- and is described ----
 
 is(told(as('north operator', 'POST', '/v1/call/describe/first', body => { direction => 'internal', attributes => { queue => undef, agent => 'Ann' } })),
