@@ -38,7 +38,8 @@ typedef struct line
 	bool clearing;
 	char token[64];
 	char tenant[64];
-	int frame; /* samples of one */
+	int frame;	  /* samples of one */
+	size_t width; /* bytes of a sample */
 	program_text early;
 	struct line *next;
 } line;
@@ -181,6 +182,15 @@ is_late(void *arg)
 }
 
 static void
+hear(line *l, const char *audio, size_t n)
+{
+	if (n % l->width != 0)
+		refuse(l, "its audio has half a sample");
+	else if (n > 0)
+		gw_media_heard(l->session, (const uint8_t *) audio, n, -1, 0);
+}
+
+static void
 take_start(line *l, const json_t *message)
 {
 	const char *format = json_string_value(json_object_get(message, "format"));
@@ -195,8 +205,8 @@ take_start(line *l, const json_t *message)
 		refuse(l, "its audio is neither ulaw nor slin");
 	else
 	{
-		l->frame = frame > 0 && frame <= 3200 ? frame / (int) mb_encoding_sample_size(encoding)
-											  : GW_MEDIA_RATE / 50;
+		l->width = mb_encoding_sample_size(encoding);
+		l->frame = frame > 0 && frame <= 3200 ? frame / (int) l->width : GW_MEDIA_RATE / 50;
 		http_loop_clear_timer(l->gateway->loop, &l->start);
 		/* "": a token that is good for all tenants */
 		if (l->tenant[0] != '\0')
@@ -207,9 +217,8 @@ take_start(line *l, const json_t *message)
 									   &(gw_media_proof){ .token = l->token, .params = text });
 		if (l->session == NULL)
 			refuse(l, "out of memory");
-		else if (l->early.length > 0)
-			gw_media_heard(l->session, (const uint8_t *) l->early.data, l->early.length / 2 * 2, -1,
-						   0);
+		else
+			hear(l, l->early.data, l->early.length);
 		program_text_free(&l->early);
 	}
 	free(text);
@@ -257,10 +266,7 @@ gw_asterisk_media_message(http_id id, bool text, const char *bytes, size_t n)
 	if (n > MAX_MESSAGE)
 		refuse(l, "a message is too long");
 	else if (!text && l->session != NULL)
-	{
-		if (n > 0)
-			gw_media_heard(l->session, (const uint8_t *) bytes, n, -1, 0);
-	}
+		hear(l, bytes, n);
 	else if (!text)
 	{
 		if (l->early.length + n > MAX_EARLY)

@@ -50,7 +50,7 @@ stored(gw_stored *s, bool committed, const char *sqlstate)
 	{
 		if (session->dropped++ == 0)
 			gw_log(GW_ERROR, "audio of a call could not be stored", "call %s: %s", session->call_id,
-				   sqlstate);
+				   *sqlstate == '\0' ? "it is complete" : sqlstate);
 	}
 	drop(packet);
 }

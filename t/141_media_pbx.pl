@@ -100,6 +100,15 @@ is($peers->await('b', 'closed')->{reason}, 'the token has been used', 'a token i
 connect_to('c', '?uuid=' . token_of('call_id=three'), basic($pbx));
 media_start('c', format => 'opus');
 is($peers->await('c', 'closed')->{reason}, 'its audio is neither ulaw nor slin', 'another format is refused');
+foreach my $when ('behind its beginning', 'before it')
+{
+    my ($id) = $when =~ /^(\w+)/;
+    connect_to("half-$id", '?uuid=' . token_of("call_id=half-$id"), basic($pbx));
+    media_start("half-$id", format => 'slin') if $id eq 'behind';
+    $peers->command(speak => "half-$id", audio => encode_base64('xxx', ''));
+    media_start("half-$id", format => 'slin') if $id eq 'before';
+    is($peers->await("half-$id", 'closed')->{reason}, 'its audio has half a sample', "half a sample, $when");
+}
 my $lost = token_of('call_id=four');
 connect_to('d', "?uuid=$lost", basic($pbx));
 media_start('d');
