@@ -38,6 +38,12 @@ gw_log(gw_level level, const char *message, const char *format, ...)
 	(void) format;
 }
 
+int
+gw_status_of(const char *sqlstate)
+{
+	return strcmp(sqlstate, "53100") == 0 ? 503 : 400;
+}
+
 void
 gw_media_stored(gw_media_session *session)
 {

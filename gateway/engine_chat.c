@@ -1,0 +1,239 @@
+/*
+ * engine_chat.c
+ *	  A language model whose answer comes while it is made: OpenAI's chat completions as a stream of events; see engine.h.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/web/event_stream.h"
+#include "engine_service.h"
+
+#define MAX_EVENT 65536
+#define MAX_ANSWER (1024 * 1024)
+#define MAX_TOOLS 8
+#define MAX_COMPLAINT 2048
+
+typedef struct wanted
+{
+	char *id;
+	char *name;
+	program_text arguments;
+} wanted;
+
+struct gw_chat
+{
+	http_transfer *transfer;
+	gw_chat_events events;
+	void *arg;
+	mb_event_stream stream;
+	wanted tools[MAX_TOOLS];
+	size_t n_tools;
+	bool cancelled; /* within an event */
+	bool telling;
+	bool ended; /* it has said so */
+	char problem[MAX_COMPLAINT + 64];
+	char complaint[MAX_COMPLAINT];
+	size_t complained;
+	char room[MAX_EVENT];
+};
+
+static void
+free_chat(gw_chat *chat)
+{
+	for (size_t i = 0; i < MAX_TOOLS; i++)
+	{
+		free(chat->tools[i].id);
+		free(chat->tools[i].name);
+		program_text_free(&chat->tools[i].arguments);
+	}
+	free(chat);
+}
+
+static void
+take_tool(gw_chat *chat, const json_t *call)
+{
+	json_int_t index = json_integer_value(json_object_get(call, "index"));
+	const json_t *function = json_object_get(call, "function");
+	const char *id = json_string_value(json_object_get(call, "id"));
+	const char *name = json_string_value(json_object_get(function, "name"));
+	const char *arguments = json_string_value(json_object_get(function, "arguments"));
+	wanted *tool;
+
+	if (index < 0 || index >= MAX_TOOLS)
+		return;
+	tool = &chat->tools[index];
+	if ((size_t) index >= chat->n_tools)
+		chat->n_tools = (size_t) index + 1;
+	if (id != NULL && tool->id == NULL)
+		tool->id = strdup(id);
+	if (name != NULL && tool->name == NULL)
+		tool->name = strdup(name);
+	if (arguments != NULL)
+		program_text_puts(&tool->arguments, arguments);
+}
+
+static void
+take_event(void *arg, const char *data, size_t n)
+{
+	gw_chat *chat = arg;
+	json_t *message;
+	const json_t *delta;
+	const json_t *error;
+	const char *text;
+	const json_t *calls;
+
+	if (chat->cancelled || chat->ended || chat->problem[0] != '\0')
+		return;
+	if (n == 6 && memcmp(data, "[DONE]", 6) == 0)
+	{
+		chat->ended = true;
+		return;
+	}
+	message = json_loadb(data, n, 0, NULL);
+	error = json_object_get(message, "error");
+	if (!json_is_object(message))
+		snprintf(chat->problem, sizeof(chat->problem), "its answer is no JSON");
+	else if (error != NULL && !json_is_null(error))
+		gw_service_complaint(chat->problem, sizeof(chat->problem), 200, data, n);
+	else
+	{
+		delta = json_object_get(json_array_get(json_object_get(message, "choices"), 0), "delta");
+		text = json_string_value(json_object_get(delta, "content"));
+		calls = json_object_get(delta, "tool_calls");
+		for (size_t i = 0; i < json_array_size(calls); i++)
+			take_tool(chat, json_array_get(calls, i));
+		if (text != NULL && *text != '\0')
+		{
+			chat->telling = true;
+			chat->events.text(chat->arg, text, strlen(text));
+			chat->telling = false;
+		}
+	}
+	json_decref(message);
+}
+
+static void
+take_piece(void *arg, int status, const char *bytes, size_t n)
+{
+	gw_chat *chat = arg;
+	size_t room = sizeof(chat->complaint) - chat->complained;
+
+	if (status == 200)
+		mb_event_stream_feed(&chat->stream, bytes, n, take_event, chat);
+	else
+	{
+		n = n < room ? n : room;
+		memcpy(chat->complaint + chat->complained, bytes, n);
+		chat->complained += n;
+	}
+	if (chat->cancelled)
+	{
+		http_transfer_cancel(chat->transfer);
+		free_chat(chat);
+	}
+}
+
+static void
+is_done(void *arg, int status, const char *why)
+{
+	gw_chat *chat = arg;
+
+	if (why != NULL)
+		snprintf(chat->problem, sizeof(chat->problem), "%s", why);
+	else if (status != 200)
+		gw_service_complaint(chat->problem, sizeof(chat->problem), status, chat->complaint,
+							 chat->complained);
+	else if (chat->problem[0] == '\0' && !chat->ended)
+		snprintf(chat->problem, sizeof(chat->problem), "its answer has no end");
+	chat->telling = true;
+	for (size_t i = 0; i < chat->n_tools && chat->problem[0] == '\0' && !chat->cancelled; i++)
+	{
+		wanted *tool = &chat->tools[i];
+
+		if (tool->name != NULL)
+			chat->events.tool(chat->arg, tool->id == NULL ? "" : tool->id, tool->name,
+							  tool->arguments.length == 0 ? "{}" : tool->arguments.data);
+	}
+	if (!chat->cancelled && chat->problem[0] != '\0')
+		chat->events.failed(chat->arg, chat->problem);
+	else if (!chat->cancelled)
+		chat->events.done(chat->arg);
+	free_chat(chat);
+}
+
+/* What is asked; an option goes along that the services of this form know. */
+static char *
+write_body(const gw_service *service, const json_t *messages, const json_t *tools)
+{
+	static const char *const options[] = { "temperature", "max_tokens", "max_completion_tokens",
+										   "reasoning_effort", "service_tier" };
+	json_t *body =
+		json_pack("{s:s, s:O, s:b}", "model", service->model, "messages", messages, "stream", 1);
+	char *text;
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+	{
+		json_t *option = json_object_get(service->options, options[i]);
+
+		if (option != NULL)
+			json_object_set(body, options[i], option);
+	}
+	if (json_array_size(tools) > 0)
+		json_object_set(body, "tools", (json_t *) tools);
+	text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+	json_decref(body);
+	return text;
+}
+
+gw_chat *
+gw_chat_start(http_client *client, const gw_service *service, const json_t *messages,
+			  const json_t *tools, const gw_chat_events *events, void *arg)
+{
+	gw_chat *chat = calloc(1, sizeof(*chat));
+	char *body = write_body(service, messages, tools);
+	char *header = gw_service_header(service, "Authorization", "Bearer");
+	program_text url = { 0 };
+
+	program_text_puts(&url, service->url);
+	program_text_puts(&url, "/chat/completions");
+	if (chat != NULL && body != NULL && !url.failed)
+	{
+		chat->events = *events;
+		chat->arg = arg;
+		mb_event_stream_init(&chat->stream, chat->room, sizeof(chat->room));
+		chat->transfer = http_client_ask(
+			client, &(http_ask){ .url = url.data,
+								 .headers = (const char *const[]){ "Content-Type: application/json",
+																   "Accept: text/event-stream",
+																   header, NULL },
+								 .body = body,
+								 .length = strlen(body),
+								 .reach = gw_service_reach(service),
+								 .max_answer = MAX_ANSWER,
+								 .piece = take_piece,
+								 .done = is_done,
+								 .arg = chat });
+	}
+	gw_service_wipe(header);
+	program_text_free(&url);
+	free(body);
+	if (chat != NULL && chat->transfer == NULL)
+	{
+		free_chat(chat);
+		chat = NULL;
+	}
+	return chat;
+}
+
+void
+gw_chat_cancel(gw_chat *chat)
+{
+	if (chat->telling)
+	{
+		chat->cancelled = true;
+		return;
+	}
+	http_transfer_cancel(chat->transfer);
+	free_chat(chat);
+}

@@ -1,0 +1,541 @@
+/*
+ * client_socket.c
+ *	  WebSockets to others: libcurl opens the connection, the handshake of RFC 6455 is ours, frames are wslay's.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <wslay/wslay.h>
+
+#include <openssl/evp.h>
+
+#include "client_internal.h"
+
+#define MAX_HEAD 8192
+#define MAX_MESSAGE (1024 * 1024)
+#define MAX_QUEUED (1024 * 1024)
+#define KEY_SIZE 16
+#define KEY_TEXT 25 /* of base64, and a NUL */
+#define ABNORMAL 1006
+#define CLOSE_WITHIN (2 * HTTP_SECOND)
+
+typedef enum line_state
+{
+	CONNECTING,
+	SHAKING,
+	OPEN,
+	CLOSING, /* its owner has gone: what was sent leaves, and the other side answers */
+	OVER
+} line_state;
+
+struct http_line
+{
+	http_handle handle;
+	http_dial dial; /* its texts are gone */
+	line_state state;
+	http_watch watch;
+	http_timer patience;
+	http_task task; /* to write, or to be freed */
+	char *request;	/* of the handshake, as far as it has not left */
+	size_t request_length;
+	size_t requested;
+	char *head; /* of the answer; then what came behind it */
+	size_t head_length;
+	size_t head_used;
+	char key[KEY_TEXT];
+	wslay_event_context_ptr wslay;
+	bool lost; /* nobody reads or writes any more */
+	http_line *next;
+};
+
+void
+http_line_drop(http_line *line)
+{
+	http_client *client = line->handle.client;
+	http_line **place = &client->lines;
+
+	while (*place != NULL && *place != line)
+		place = &(*place)->next;
+	if (*place != NULL)
+		*place = line->next;
+	http_loop_clear_timer(client->loop, &line->patience);
+	http_loop_cancel(client->loop, &line->task);
+	http_loop_remove(&line->watch);
+	http_handle_end(&line->handle);
+	if (line->wslay != NULL)
+		wslay_event_context_free(line->wslay);
+	if (line->request != NULL)
+		explicit_bzero(line->request, line->request_length);
+	free(line->request);
+	free(line->head);
+	free(line);
+}
+
+static void
+drop_later(void *arg)
+{
+	http_line_drop(arg);
+}
+
+/* It is over: the owner is told, unless he has gone. */
+static void
+fail(http_line *line, int code, const char *why)
+{
+	bool told = line->state != CLOSING && line->state != OVER;
+
+	line->state = OVER;
+	line->lost = true;
+	http_loop_remove(&line->watch);
+	http_loop_clear_timer(line->handle.client->loop, &line->patience);
+	http_loop_cancel(line->handle.client->loop, &line->task);
+	/* somebody may be in the midst of it */
+	line->task = (http_task){ .run = drop_later, .arg = line };
+	http_loop_defer(line->handle.client->loop, &line->task);
+	if (told)
+		line->dial.closed(line->dial.arg, code, why);
+}
+
+static void
+is_late(void *arg)
+{
+	http_line *line = arg;
+
+	fail(line, 0, line->state == CLOSING ? "" : "it took too long");
+}
+
+/* ---------------------------------------------------------------------------
+ * Bytes
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+watch_for(http_line *line)
+{
+	bool writes = line->requested < line->request_length ||
+				  (line->wslay != NULL && wslay_event_want_write(line->wslay));
+
+	if (line->state != OVER)
+		(void) http_loop_change(&line->watch, EPOLLIN | (writes ? (uint32_t) EPOLLOUT : 0));
+}
+
+/* -1: nothing for now; 0: the other side has ended. */
+static ssize_t
+receive(http_line *line, void *buffer, size_t room)
+{
+	size_t n = 0;
+	CURLcode result = curl_easy_recv(line->handle.easy, buffer, room, &n);
+
+	if (result == CURLE_AGAIN)
+		return -1;
+	return result == CURLE_OK ? (ssize_t) n : 0;
+}
+
+static ssize_t
+take_bytes(wslay_event_context_ptr wslay, uint8_t *buffer, size_t room, int flags, void *arg)
+{
+	http_line *line = arg;
+	size_t early = line->head_length - line->head_used;
+	ssize_t n;
+
+	(void) flags;
+	if (line->lost)
+		n = 0;
+	else if (early > 0)
+	{
+		n = (ssize_t) (early < room ? early : room);
+		memcpy(buffer, line->head + line->head_used, (size_t) n);
+		line->head_used += (size_t) n;
+	}
+	else
+		n = receive(line, buffer, room);
+	if (n > 0)
+		return n;
+	line->lost = line->lost || n == 0;
+	wslay_event_set_error(wslay, n < 0 ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
+	return -1;
+}
+
+static ssize_t
+give_bytes(wslay_event_context_ptr wslay, const uint8_t *bytes, size_t length, int flags, void *arg)
+{
+	http_line *line = arg;
+	size_t n = 0;
+	CURLcode result = curl_easy_send(line->handle.easy, bytes, length, &n);
+
+	(void) flags;
+	if (result == CURLE_OK && n > 0)
+		return (ssize_t) n;
+	line->lost = line->lost || (result != CURLE_OK && result != CURLE_AGAIN);
+	wslay_event_set_error(wslay, line->lost ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
+	return -1;
+}
+
+static int
+make_mask(wslay_event_context_ptr wslay, uint8_t *bytes, size_t n, void *arg)
+{
+	(void) wslay;
+	(void) arg;
+	return getrandom(bytes, n, 0) == (ssize_t) n ? 0 : -1;
+}
+
+static void
+take_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *message,
+			 void *arg)
+{
+	http_line *line = arg;
+
+	(void) wslay;
+	if (line->state == OPEN &&
+		(message->opcode == WSLAY_TEXT_FRAME || message->opcode == WSLAY_BINARY_FRAME))
+		line->dial.message(line->dial.arg, message->opcode == WSLAY_TEXT_FRAME,
+						   (const char *) message->msg, message->msg_length);
+}
+
+static const struct wslay_event_callbacks callbacks = { .recv_callback = take_bytes,
+														.send_callback = give_bytes,
+														.genmask_callback = make_mask,
+														.on_msg_recv_callback = take_message };
+
+/* What it closed with, or that it is gone without a word. */
+static void
+close_of_theirs(http_line *line)
+{
+	int code = wslay_event_get_close_received(line->wslay)
+				   ? (int) wslay_event_get_status_code_received(line->wslay)
+				   : ABNORMAL;
+
+	fail(line, code, code == ABNORMAL ? "the connection was lost" : "it was closed");
+}
+
+static void
+write_frames(void *arg)
+{
+	http_line *line = arg;
+
+	if (line->wslay == NULL || line->state == OVER)
+		return;
+	if (wslay_event_want_write(line->wslay) && wslay_event_send(line->wslay) != 0)
+		line->lost = true;
+	if (line->lost)
+		close_of_theirs(line);
+	else
+		watch_for(line);
+}
+
+static void
+read_frames(http_line *line)
+{
+	if (wslay_event_recv(line->wslay) != 0)
+		line->lost = true;
+	if (line->state == OVER)
+		return;
+	if (!line->lost)
+		write_frames(line);
+	if (line->state == OVER)
+		return;
+	if (line->lost || wslay_event_get_close_received(line->wslay))
+		close_of_theirs(line);
+}
+
+/* ---------------------------------------------------------------------------
+ * The handshake
+ * ---------------------------------------------------------------------------
+ */
+
+/* The value of a header of the answer, of which there must be one; NULL: there is none. */
+static const char *
+header_of(const char *head, const char *name, size_t *length)
+{
+	size_t n = strlen(name);
+
+	for (const char *at = strstr(head, "\r\n"); at != NULL; at = strstr(at + 2, "\r\n"))
+	{
+		const char *end;
+
+		if (strncasecmp(at + 2, name, n) != 0 || at[2 + n] != ':')
+			continue;
+		at += 3 + n;
+		at += strspn(at, " \t");
+		end = strstr(at, "\r\n");
+		*length = end == NULL ? strlen(at) : (size_t) (end - at);
+		while (*length > 0 && (at[*length - 1] == ' ' || at[*length - 1] == '\t'))
+			(*length)--;
+		return at;
+	}
+	return NULL;
+}
+
+static bool
+has_agreed(http_line *line, int *status)
+{
+	char accept[MB_WEBSOCKET_ACCEPT_LENGTH + 1];
+	size_t length = 0;
+	const char *value;
+
+	*status = 0;
+	if (sscanf(line->head, "HTTP/1.1 %3d", status) != 1 || *status != 101)
+		return false;
+	value = header_of(line->head, "Sec-WebSocket-Accept", &length);
+	return value != NULL && mb_websocket_accept(line->key, strlen(line->key), accept) == MB_OK &&
+		   length == MB_WEBSOCKET_ACCEPT_LENGTH && memcmp(value, accept, length) == 0;
+}
+
+static void
+read_head(http_line *line)
+{
+	char *end;
+	ssize_t n;
+	int status;
+
+	while ((n = receive(line, line->head + line->head_length, MAX_HEAD - line->head_length)) > 0)
+	{
+		line->head_length += (size_t) n;
+		line->head[line->head_length] = '\0';
+		end = strstr(line->head, "\r\n\r\n");
+		if (end == NULL && line->head_length < MAX_HEAD)
+			continue;
+		if (end == NULL)
+		{
+			fail(line, 0, "its answer is no handshake");
+			return;
+		}
+		/* the last line of the head stays one */
+		end[2] = '\0';
+		line->head_used = (size_t) (end + 4 - line->head);
+		if (!has_agreed(line, &status))
+		{
+			fail(line, status, "it does not take a WebSocket");
+			return;
+		}
+		http_loop_clear_timer(line->handle.client->loop, &line->patience);
+		line->state = OPEN;
+		if (line->dial.open != NULL)
+			line->dial.open(line->dial.arg);
+		if (line->state == OPEN)
+			read_frames(line);
+		else if (line->state == CLOSING)
+			write_frames(line);
+		return;
+	}
+	if (n == 0)
+		fail(line, 0, "the connection was lost");
+}
+
+static void
+write_request(http_line *line)
+{
+	size_t n = 0;
+	CURLcode result = curl_easy_send(line->handle.easy, line->request + line->requested,
+									 line->request_length - line->requested, &n);
+
+	if (result != CURLE_OK && result != CURLE_AGAIN)
+	{
+		fail(line, 0, "the connection was lost");
+		return;
+	}
+	line->requested += n;
+	watch_for(line);
+}
+
+static void
+is_ready(void *arg, uint32_t events)
+{
+	http_line *line = arg;
+
+	if (line->state == SHAKING)
+	{
+		if (line->requested < line->request_length)
+			write_request(line);
+		if (line->state == SHAKING && (events & ~(uint32_t) EPOLLOUT) != 0)
+			read_head(line);
+		return;
+	}
+	if ((events & ~(uint32_t) EPOLLOUT) != 0)
+		read_frames(line);
+	if (line->state == OPEN || line->state == CLOSING)
+		write_frames(line);
+}
+
+/* The connection is there, TLS and all; from now on it is ours. */
+static void
+is_connected(http_handle *handle, CURLcode result)
+{
+	http_line *line = (http_line *) handle;
+	curl_socket_t fd = CURL_SOCKET_BAD;
+
+	if (line->state == OVER)
+		return;
+	if (result != CURLE_OK)
+	{
+		fail(line, 0, http_handle_problem(handle, result));
+		return;
+	}
+	(void) curl_easy_getinfo(handle->easy, CURLINFO_ACTIVESOCKET, &fd);
+	line->watch = (http_watch){ .fd = fd, .ready = is_ready, .arg = line };
+	if (fd == CURL_SOCKET_BAD ||
+		!http_loop_add(handle->client->loop, &line->watch, EPOLLIN | EPOLLOUT))
+	{
+		fail(line, 0, "the connection was lost");
+		return;
+	}
+	line->state = SHAKING;
+	write_request(line);
+}
+
+/* ---------------------------------------------------------------------------
+ * What the owner does
+ * ---------------------------------------------------------------------------
+ */
+
+/* Writes the request for a URL of libcurl's parts; false when it is none, or without memory. */
+static bool
+make_request(http_line *line, CURLU *url, const http_dial *dial)
+{
+	char *host = NULL;
+	char *port = NULL;
+	char *path = NULL;
+	char *query = NULL;
+	unsigned char key[KEY_SIZE];
+	size_t room = 512;
+	bool ok = getrandom(key, KEY_SIZE, 0) == KEY_SIZE &&
+			  curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+			  curl_url_get(url, CURLUPART_PATH, &path, 0) == CURLUE_OK;
+
+	(void) curl_url_get(url, CURLUPART_PORT, &port, 0);
+	(void) curl_url_get(url, CURLUPART_QUERY, &query, 0);
+	if (ok)
+	{
+		(void) EVP_EncodeBlock((unsigned char *) line->key, key, KEY_SIZE);
+		room += strlen(host) + strlen(path) + (query == NULL ? 0 : strlen(query));
+		for (const char *const *h = dial->headers; h != NULL && *h != NULL; h++)
+			room += strlen(*h) + 2;
+		room += dial->subprotocol == NULL ? 0 : strlen(dial->subprotocol);
+		line->request = malloc(room);
+		ok = line->request != NULL;
+	}
+	if (ok)
+	{
+		size_t n = (size_t) snprintf(
+			line->request, room,
+			"GET %s%s%s HTTP/1.1\r\nHost: %s%s%s\r\nUser-Agent: mulberry/1.0\r\nUpgrade: "
+			"websocket\r\n"
+			"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
+			path, query == NULL ? "" : "?", query == NULL ? "" : query, host,
+			port == NULL ? "" : ":", port == NULL ? "" : port, line->key);
+
+		if (dial->subprotocol != NULL)
+			n += (size_t) snprintf(line->request + n, room - n, "Sec-WebSocket-Protocol: %s\r\n",
+								   dial->subprotocol);
+		for (const char *const *h = dial->headers; h != NULL && *h != NULL; h++)
+			n += (size_t) snprintf(line->request + n, room - n, "%s\r\n", *h);
+		n += (size_t) snprintf(line->request + n, room - n, "\r\n");
+		line->request_length = n;
+	}
+	curl_free(host);
+	curl_free(port);
+	curl_free(path);
+	curl_free(query);
+	return ok;
+}
+
+/* ws and wss are http and https to libcurl. */
+static CURLU *
+read_url(const char *text)
+{
+	CURLU *url = curl_url();
+	const char *scheme = strncasecmp(text, "ws://", 5) == 0	   ? "http"
+						 : strncasecmp(text, "wss://", 6) == 0 ? "https"
+															   : NULL;
+
+	if (url != NULL &&
+		(curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK ||
+		 (scheme != NULL && curl_url_set(url, CURLUPART_SCHEME, scheme, 0) != CURLUE_OK)))
+	{
+		curl_url_cleanup(url);
+		url = NULL;
+	}
+	return url;
+}
+
+http_line *
+http_client_dial(http_client *client, const http_dial *dial)
+{
+	http_line *line = calloc(1, sizeof(*line));
+	CURLU *url = line == NULL ? NULL : read_url(dial->url);
+	char *whole = NULL;
+	bool ok = url != NULL && curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
+			  make_request(line, url, dial) &&
+			  wslay_event_context_client_init(&line->wslay, &callbacks, line) == 0;
+
+	if (ok)
+	{
+		line->dial = *dial;
+		line->dial.url = NULL;
+		line->dial.headers = NULL;
+		line->dial.max_queued = dial->max_queued > 0 ? dial->max_queued : MAX_QUEUED;
+		wslay_event_config_set_max_recv_msg_length(
+			line->wslay, dial->max_message > 0 ? dial->max_message : MAX_MESSAGE);
+		line->head = malloc(MAX_HEAD + 1);
+		line->handle.over = is_connected;
+		ok = line->head != NULL &&
+			 http_handle_init(&line->handle, client, whole, NULL, &dial->reach) &&
+			 curl_easy_setopt(line->handle.easy, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK;
+	}
+	curl_free(whole);
+	curl_url_cleanup(url);
+	if (line == NULL)
+		return NULL;
+	line->handle.client = client;
+	line->task = (http_task){ .run = write_frames, .arg = line };
+	line->patience = (http_timer){ .due = is_late, .arg = line };
+	line->next = client->lines;
+	client->lines = line;
+	if (!ok || !http_handle_begin(&line->handle) ||
+		!http_loop_set_timer(client->loop, &line->patience,
+							 http_clock() + line->handle.reach.first_ms * HTTP_MILLISECOND))
+	{
+		http_line_drop(line);
+		return NULL;
+	}
+	return line;
+}
+
+http_sent
+http_line_send(http_line *line, bool text, const void *bytes, size_t n)
+{
+	struct wslay_event_msg message = { .opcode = text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME,
+									   .msg = bytes,
+									   .msg_length = n };
+
+	if (line->state == CLOSING || line->state == OVER)
+		return HTTP_GONE;
+	if (wslay_event_get_queued_msg_length(line->wslay) + n > line->dial.max_queued)
+		return HTTP_FULL;
+	if (wslay_event_queue_msg(line->wslay, &message) != 0)
+		return HTTP_GONE;
+	if (line->state == OPEN)
+		http_loop_defer(line->handle.client->loop, &line->task);
+	return HTTP_SENT;
+}
+
+void
+http_line_close(http_line *line)
+{
+	http_loop *loop = line->handle.client->loop;
+
+	if (line->state == OVER)
+		return;
+	if (line->state != OPEN)
+	{
+		line->state = CLOSING;
+		fail(line, 0, "");
+		return;
+	}
+	(void) wslay_event_queue_close(line->wslay, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0);
+	line->state = CLOSING;
+	http_loop_set_timer(loop, &line->patience, http_clock() + CLOSE_WITHIN);
+	http_loop_defer(loop, &line->task);
+}
