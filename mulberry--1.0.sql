@@ -709,6 +709,10 @@ INSERT INTO endpoints (tenant, name, kind, base_url, purpose, model, options, ti
                        allow_http, allow_private, seeded)
 VALUES (NULL, 'mulberry-speech', 'openai', 'http://127.0.0.1:8771/v1', 'transcription',
         'pocketsphinx-en-us', '{"max_audio_seconds": 60}', '5 minutes', 4, true, true, true);
+-- The same engine for live conversations, whom gateways ask.
+INSERT INTO endpoints (tenant, name, kind, base_url, purpose, timeout, allow_http, allow_private, seeded)
+VALUES (NULL, 'mulberry-listen', 'deepgram', 'http://127.0.0.1:8771/v1', 'listen', '2 seconds', true, true, true),
+       (NULL, 'mulberry-speak', 'openai', 'http://127.0.0.1:8771/v1', 'speak', '2 seconds', true, true, true);
 
 -- A job that is queued, or runs under a lease.  Finished jobs move to
 -- job_history in the transaction that finishes them, so that this table and its
@@ -1703,6 +1707,42 @@ COMMENT ON COLUMN conversation_turns.false_pauses IS 'pauses of the agent that w
 COMMENT ON COLUMN conversation_turns.heard IS 'of the reply, to the last whole word';
 COMMENT ON COLUMN conversation_turns.heard_cut IS 'it was not heard to its end';
 SELECT pg_catalog.pg_extension_config_dump('conversation_turns', '');
+
+CREATE TABLE conversation_lines (
+    conversation bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    number       integer NOT NULL CHECK (number BETWEEN 0 AND 100000),
+    speaker      text COLLATE "C" NOT NULL CHECK (speaker IN ('caller', 'agent', 'supervisor')),
+    text         text COLLATE "C" NOT NULL,
+    cut          boolean NOT NULL DEFAULT false,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (conversation, number)
+);
+COMMENT ON TABLE conversation_lines IS 'what was said in a conversation, in its order, as far as it was heard: the agent''s memory of it';
+COMMENT ON COLUMN conversation_lines.speaker IS 'supervisor: a word to the agent that the caller does not hear';
+COMMENT ON COLUMN conversation_lines.cut IS 'the caller interrupted it: what was not heard is not in it';
+SELECT pg_catalog.pg_extension_config_dump('conversation_lines', '');
+
+CREATE TABLE conversation_attributes (
+    conversation bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    name         text COLLATE "C" NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 63),
+    value        text COLLATE "C" NOT NULL CHECK (octet_length(value) <= 1000),
+    PRIMARY KEY (conversation, name)
+);
+COMMENT ON TABLE conversation_attributes IS 'what the tenant''s replies have noted of a conversation, and digits that a caller has entered';
+SELECT pg_catalog.pg_extension_config_dump('conversation_attributes', '');
+
+CREATE TABLE speech_cache (
+    tenant  uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    digest  bytea NOT NULL CHECK (octet_length(digest) = 32),
+    audio   bytea NOT NULL CHECK (octet_length(audio) BETWEEN 1 AND 960000),
+    used_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, digest)
+);
+CREATE INDEX speech_cache_used ON speech_cache (tenant, used_at);
+COMMENT ON TABLE speech_cache IS 'sentences of agents as they sound, mu-law with 8000 samples a second; made anew when they are gone';
+COMMENT ON COLUMN speech_cache.digest IS 'SHA-256 of voice and text';
+COMMENT ON COLUMN speech_cache.used_at IS 'about when it was said last';
+SELECT pg_catalog.pg_extension_config_dump('speech_cache', 'WHERE false');
 
 -- src/server/transactions.sql
 CREATE FUNCTION mulberry.notifier_lives() RETURNS boolean
@@ -5695,6 +5735,12 @@ BEGIN
             OR (e.options->>'max_audio_seconds')::numeric NOT BETWEEN 10 AND 14400) THEN
         RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    SELECT format('"%s"', o.key) INTO wrong FROM jsonb_each(e.options) AS o
+     WHERE e.kind <> 'twilio' AND o.key IN ('voice', 'endpointing', 'eot_threshold', 'eager_eot_threshold', 'reasoning_effort', 'service_tier')
+       AND (jsonb_typeof(o.value) <> 'string' OR o.value #>> '{}' !~ '^[A-Za-z0-9_.:-]{1,100}$') ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'option % must be a text of letters, digits and _ . : -', wrong USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF e.options ? 'temperature'
        AND (jsonb_typeof(e.options->'temperature') <> 'number'
             OR (e.options->>'temperature')::numeric NOT BETWEEN 0 AND 2) THEN
@@ -5711,6 +5757,12 @@ BEGIN
     CASE e.kind
     WHEN 'openai', 'json' THEN
         NULL;    -- above
+    WHEN 'deepgram' THEN
+        IF e.options ? 'version' AND e.options->'version' NOT IN ('1', '2') THEN
+            RAISE EXCEPTION 'option version must be 1 or 2' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    WHEN 'elevenlabs' THEN
+        NULL;
     WHEN 'twilio' THEN
         e.options := mulberry_internal.check_twilio_options(e.options, e.secret, e.allow_http, e.allow_private);
     END CASE;
@@ -7349,7 +7401,8 @@ AS $$
           FROM (SELECT x.tenant FROM unnest(tenants) AS x (tenant) WHERE by_tenant UNION ALL SELECT NULL WHERE NOT by_tenant) AS t
           JOIN mulberry_internal.endpoints e
             ON e.tenant IS NULL OR e.tenant = t.tenant OR (t.tenant IS NULL AND e.tenant = ANY (tenants))
-         WHERE e.enabled
+         -- whom gateways ask, workers know nothing of
+         WHERE e.enabled AND (e.purpose IN ('listen', 'speak', 'reply')) IS NOT TRUE
          GROUP BY 1, 2
     )
     SELECT m.metric, o.tenant, jsonb_build_object('kind', k.kind), m.value::double precision
@@ -13587,7 +13640,14 @@ BEGIN
             SELECT n.* INTO verbs, next_place, deed
               FROM mulberry_internal.ivr_key(settings, context, place - 'key' || '{"node": "menu", "menu": "main", "misses": 0}',
                        place->>'key') AS n;
-        ELSIF settings->'menus' ? 'main' AND NOT place ? 'menu' THEN
+        ELSIF place->>'leave' = 'hangup' THEN
+            next_place := '{"node": "over"}';
+            verbs := jsonb_build_array(mulberry.twiml_hangup());
+        ELSIF place->>'leave' = 'transfer' THEN
+            next_place := place - 'leave' - 'number' || '{"node": "transfer"}';
+            verbs := mulberry_internal.ivr_dial(settings, context, place->>'number', false);
+        ELSIF settings->'menus' ? 'main' AND (NOT place ? 'menu' OR place->>'leave' = 'menu') THEN
+            place := place - 'leave';
             next_place := place || '{"node": "menu", "menu": "main"}';
             verbs := mulberry_internal.ivr_menu(settings, context, next_place);
         ELSE
@@ -14907,6 +14967,48 @@ COMMENT ON FUNCTION mulberry.press_media_key(bigint, text) IS
     'question for consent. What it says is returned as audio (unsaid: what has none); leave: the stream is to end behind that, because '
     'what the key does is done where the call goes on. Needs gateway access. Errors: 42704 no such session, 22023';
 
+CREATE FUNCTION mulberry.leave_media(session bigint, how text, detail text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '500ms'
+AS $$
+DECLARE
+    found record;
+    m     mulberry_internal.media_sessions;
+    i     mulberry_internal.inbound_calls;
+    part  record;
+BEGIN
+    PERFORM mulberry_internal.check_texts('how', leave_media.how, 'detail', leave_media.detail);
+    found := mulberry_internal.media_call(session, mulberry.current_tenants('gateway'));
+    m := found.m;
+    i := found.i;
+    IF how IS NULL OR how NOT IN ('hangup', 'transfer', 'menu', 'emergency') THEN
+        RAISE EXCEPTION 'invalid way "%" to leave a stream', how USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'Allowed are hangup, transfer, menu and emergency.';
+    ELSIF how = 'transfer' AND NOT mulberry_internal.phone_valid(coalesce(detail, '')) THEN
+        RAISE EXCEPTION 'invalid number "%"', left(detail, 40) USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.';
+    ELSIF m.ended_at IS NOT NULL OR i.ended_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the stream is over' USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF how = 'emergency' THEN
+        FOR part IN SELECT e.* FROM mulberry_internal.emergencies_in(i.tenant, detail) AS e LOOP
+            PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, part.phrase, part.language, 'transcript', part.excerpt, 'caller');
+        END LOOP;
+        IF NOT mulberry_internal.has_emergency(i.tenant, i.sid) THEN
+            PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, left(coalesce(detail, 'emergency'), 100), NULL, 'transcript',
+                left(coalesce(detail, 'emergency'), 200), 'caller');
+        END IF;
+        RETURN;
+    END IF;
+    UPDATE mulberry_internal.inbound_calls x
+       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', CASE WHEN how = 'transfer' THEN detail END))
+     WHERE x.id = i.id;
+END
+$$;
+COMMENT ON FUNCTION mulberry.leave_media(bigint, text, text) IS
+    'says how a call goes on when its stream is over, which the gateway is about to end: hangup, transfer (detail: to which number), menu, '
+    'or emergency (detail: what was said), which is noted and told. Needs gateway access. Errors: 42704 no such session, 55000 it is over, '
+    '22023';
+
 CREATE FUNCTION mulberry.end_media(session bigint, reason text, totals jsonb DEFAULT NULL, figures jsonb DEFAULT NULL)
 RETURNS boolean
 LANGUAGE mulberry
@@ -14962,6 +15064,7 @@ BEGIN
     SELECT v.settings INTO STRICT settings FROM mulberry_internal.telephony_versions v WHERE v.tenant = i.tenant AND v.version = i.version;
     key := settings->'menus'->'main'->'keys'->(i.place->>'key');
     number := CASE WHEN mulberry_internal.has_emergency(i.tenant, i.sid) OR key->>'action' = 'emergency' THEN settings->>'emergency_number'
+                   WHEN i.place->>'leave' = 'transfer' THEN i.place->>'number'
                    WHEN key->>'action' = 'transfer' THEN coalesce(key->>'number', settings->>'transfer_number') END;
     RETURN coalesce('transfer:' || number, 'hangup');
 END
@@ -15186,6 +15289,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('begin_media', 'EXECUTE', 'gateway'),
     ('press_media_key', 'EXECUTE', 'gateway'),
     ('end_media', 'EXECUTE', 'gateway'),
+    ('leave_media', 'EXECUTE', 'gateway'),
     ('media_session_status', 'SELECT', 'supervisor auditor'),
     ('telephony_sessions', 'EXECUTE', 'supervisor operator auditor'),
     ('active_telephone_calls', 'EXECUTE', 'gateway monitor'),
@@ -15242,6 +15346,499 @@ COMMENT ON FUNCTION turn_words() IS
     'phrases of each language for the lists of the turn engine, folded as the engine folds them, a bar between (internal). "never" has '
     'none: it is the tenant''s';
 
+-- src/conversation/dialogue.sql
+-- What an agent says in a conversation: by a function of the tenant, or by a language model that gets what was heard so far.
+
+CREATE FUNCTION run_as(role oid, query text, arguments text[], timeout_ms integer) RETURNS text
+LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_run_as';
+COMMENT ON FUNCTION run_as(oid, text, text[], integer) IS
+    'the only value of a query that runs as a role, which must be no superuser, and no longer than that: 57014 (internal)';
+
+CREATE FUNCTION service_key(tenant uuid, name text) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'mulberry_service_key';
+COMMENT ON FUNCTION service_key(uuid, text) IS 'a secret in the clear, for the plan of a conversation that a gateway gets (internal)';
+
+CREATE FUNCTION dialogue_settings() RETURNS text[]
+LANGUAGE sql IMMUTABLE
+RETURN ARRAY['language', 'voice', 'prompt', 'reply_function', 'tools', 'filler', 'apology', 'farewell', 'silence', 'reply_timeout_ms'];
+COMMENT ON FUNCTION dialogue_settings() IS 'the settings of conversations that are neither numbers nor lists of the turn engine (internal)';
+
+-- A function that a tenant names: it runs as its owner, so whoever names it must have that owner's rights.
+CREATE FUNCTION dialogue_function(place text, written jsonb, role name DEFAULT NULL) RETURNS pg_catalog.pg_proc
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    words CONSTANT text := written #>> '{}';
+    found pg_catalog.pg_proc;
+    n     integer;
+BEGIN
+    PERFORM mulberry_internal.check_setting(place, written, 'string', '^[A-Za-z_][A-Za-z0-9_]{0,62}[.][A-Za-z_][A-Za-z0-9_]{0,62}$',
+        'the name of a function with its schema, such as public.my_reply');
+    SELECT p.* INTO found
+      FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace s ON s.oid = p.pronamespace
+     WHERE s.nspname = split_part(words, '.', 1) AND p.proname = split_part(words, '.', 2) AND p.prokind = 'f'
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid
+                          AND d.deptype = 'e')
+       AND s.nspname NOT IN ('pg_catalog', 'information_schema');
+    GET DIAGNOSTICS n = ROW_COUNT;
+    IF n = 0 THEN
+        RAISE EXCEPTION 'invalid setting %: function % does not exist', place, words USING ERRCODE = 'undefined_function';
+    ELSIF (SELECT count(*) FROM pg_catalog.pg_proc p WHERE p.pronamespace = found.pronamespace AND p.proname = found.proname) > 1 THEN
+        PERFORM mulberry_internal.refuse_setting(place, format('there are several functions %s', words), 'There must be one of that name.');
+    ELSIF found.proretset OR found.provariadic <> 0 THEN
+        PERFORM mulberry_internal.refuse_setting(place, format('function %s returns several rows, or takes any number of arguments', words),
+            'It must return one value.');
+    ELSIF (SELECT r.rolsuper FROM pg_catalog.pg_roles r WHERE r.oid = found.proowner) THEN
+        RAISE EXCEPTION 'invalid setting %: function % belongs to a superuser', place, words USING ERRCODE = 'insufficient_privilege',
+            DETAIL = 'It would run with all rights, on words of strangers.', HINT = 'ALTER FUNCTION ... OWNER TO a role of the tenant.';
+    ELSIF role IS NOT NULL AND NOT pg_catalog.pg_has_role(role, found.proowner, 'MEMBER') THEN
+        RAISE EXCEPTION 'invalid setting %: function % is not yours', place, words USING ERRCODE = 'insufficient_privilege',
+            DETAIL = 'It runs as its owner, so who names it must be a member of that role.';
+    END IF;
+    RETURN found;
+END
+$$;
+COMMENT ON FUNCTION dialogue_function(text, jsonb, name) IS
+    'a function that a setting names; an error when there is none or several, it is of the system, an extension or a superuser, or not of a '
+    'role (internal)';
+
+CREATE FUNCTION dialogue_tool(f pg_catalog.pg_proc, description text) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT jsonb_build_object('type', 'function', 'function', jsonb_build_object('name', f.proname, 'description', coalesce(description, ''),
+               'parameters', jsonb_build_object('type', 'object',
+                   'properties', coalesce(jsonb_object_agg(a.name, jsonb_build_object('type',
+                       CASE WHEN a.type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'integer'
+                            WHEN a.type IN ('numeric'::regtype, 'float4'::regtype, 'float8'::regtype) THEN 'number'
+                            WHEN a.type = 'bool'::regtype THEN 'boolean' ELSE 'string' END))
+                       FILTER (WHERE a.name <> 'call_id'), '{}'),
+                   'required', coalesce(jsonb_agg(a.name ORDER BY a.place)
+                       FILTER (WHERE a.name <> 'call_id' AND a.place <= f.pronargs - f.pronargdefaults), '[]'))))
+      FROM unnest(f.proargtypes::oid[], f.proargnames[1:f.pronargs]) WITH ORDINALITY AS a (type, name, place)
+$$;
+COMMENT ON FUNCTION dialogue_tool(pg_catalog.pg_proc, text) IS
+    'a function as language models are told of it: its arguments by their names, call_id excepted, which the call gives (internal)';
+
+CREATE FUNCTION check_dialogue(settings jsonb) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    role CONSTANT name := mulberry_internal.outer_role_name();
+    f    pg_catalog.pg_proc;
+    tool record;
+    part record;
+BEGIN
+    PERFORM mulberry_internal.check_setting('voice', settings->'voice', 'string', '^[A-Za-z0-9_.:+-]{1,100}$',
+        'the name of a voice: letters, digits and _ . : + -');
+    PERFORM mulberry_internal.check_setting('prompt', settings->'prompt', 'string');
+    IF octet_length(settings->>'prompt') > 16000 THEN
+        PERFORM mulberry_internal.refuse_setting('prompt', format('it has %s bytes', octet_length(settings->>'prompt')), 'At most 16000.');
+    END IF;
+    FOR part IN SELECT v.name FROM unnest(ARRAY['filler', 'apology', 'farewell']) AS v (name) LOOP
+        PERFORM mulberry_internal.check_setting(part.name, settings->part.name, 'sentence');
+    END LOOP;
+    PERFORM mulberry_internal.check_setting('silence', settings->'silence', 'array');
+    IF jsonb_array_length(settings->'silence') > 10 THEN
+        PERFORM mulberry_internal.refuse_setting('silence', 'it has more than 10 sentences', 'At most 10, one after the other.');
+    END IF;
+    PERFORM mulberry_internal.check_setting(format('silence[%s]', e.place), e.sentence, 'sentence')
+       FROM jsonb_array_elements(settings->'silence') WITH ORDINALITY AS e (sentence, place);
+    PERFORM mulberry_internal.check_whole_number('reply_timeout_ms', settings->'reply_timeout_ms', 200, 20000);
+    IF settings ? 'reply_function' THEN
+        f := mulberry_internal.dialogue_function('reply_function', settings->'reply_function', role);
+        IF ARRAY(SELECT t FROM unnest(f.proargtypes::oid[]) AS t) <> ARRAY['text'::regtype, 'text'::regtype]::oid[] OR f.prorettype <> 'jsonb'::regtype THEN
+            PERFORM mulberry_internal.refuse_setting('reply_function', format('function %s has other arguments', settings->>'reply_function'),
+                'It takes the call_id and what was said, both text, and returns jsonb.');
+        END IF;
+    END IF;
+    PERFORM mulberry_internal.check_setting('tools', settings->'tools', 'array');
+    IF jsonb_array_length(settings->'tools') > 20 THEN
+        PERFORM mulberry_internal.refuse_setting('tools', 'there are more than 20', 'At most 20.');
+    END IF;
+    FOR tool IN SELECT e.value, format('tools[%s]', e.place) AS place
+                  FROM jsonb_array_elements(settings->'tools') WITH ORDINALITY AS e (value, place) LOOP
+        PERFORM mulberry_internal.check_members(tool.place, tool.value, ARRAY['description', 'function']);
+        PERFORM mulberry_internal.check_setting(tool.place || '.description', tool.value->'description', 'sentence');
+        IF NOT tool.value ? 'function' THEN
+            PERFORM mulberry_internal.refuse_setting(tool.place, 'it has no function', 'It is {"function": "public.f", "description": "..."}.');
+        END IF;
+        f := mulberry_internal.dialogue_function(tool.place || '.function', tool.value->'function', role);
+        IF f.pronargs > 0 AND (f.proargnames IS NULL OR '' = ANY (f.proargnames[1:f.pronargs])) THEN
+            PERFORM mulberry_internal.refuse_setting(tool.place || '.function', 'its arguments have no names',
+                'A language model gives them by their names.');
+        END IF;
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION check_dialogue(jsonb) IS 'raises an error for settings of a dialogue that are not allowed (internal)';
+
+-- The services of a purpose: a tenant's own, or where it has none those of all tenants, in their order.
+CREATE FUNCTION dialogue_services(owner uuid, purpose text, settings jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce(jsonb_agg(jsonb_build_object(
+               'name', e.name,
+               'form', CASE WHEN e.kind = 'deepgram' AND (e.options->>'version')::integer = 2 THEN 'deepgram2' ELSE e.kind END,
+               'url', e.base_url, 'model', coalesce(e.model, ''), 'options', e.options, 'allow_http', e.allow_http,
+               'allow_private', e.allow_private, 'language', coalesce(settings->>'language', 'en'),
+               'timeout_ms', least(greatest((extract(epoch FROM coalesce(e.timeout, '2 seconds')) * 1000)::integer, 100), 60000),
+               'voice', coalesce(settings->>'voice', e.options->>'voice', ''),
+               'key', coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(e.tenant, e.secret, $1), e.secret), ''),
+               'voice_key', encode(sha256(convert_to(concat_ws(E'\n', e.kind, e.base_url, e.model, coalesce(settings->>'voice', e.options->>'voice'),
+                   settings->>'language'), 'UTF8')), 'hex')) ORDER BY e.priority, e.id), '[]')
+      FROM mulberry_internal.endpoints e
+     WHERE e.purpose = $2 AND e.enabled
+       AND e.tenant IS NOT DISTINCT FROM CASE WHEN EXISTS (SELECT FROM mulberry_internal.endpoints x WHERE x.tenant = $1 AND x.purpose = $2)
+                                              THEN $1 END
+$$;
+COMMENT ON FUNCTION dialogue_services(uuid, text, jsonb) IS
+    'the services for a purpose, with their keys, as gateways are told of them (internal)';
+
+CREATE FUNCTION dialogue_plan(owner uuid, call_id text, settings jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    chat   CONSTANT jsonb := mulberry_internal.dialogue_services(owner, 'reply', settings);
+    talks  CONSTANT boolean := settings ? 'reply_function' OR (settings ? 'prompt' AND chat <> '[]');
+    phone  jsonb;
+    peer   text;
+BEGIN
+    IF NOT talks THEN
+        RETURN '{"talk": false}';
+    END IF;
+    SELECT v.settings, m.peer INTO phone, peer
+      FROM mulberry_internal.media_sessions m
+      JOIN mulberry_internal.inbound_calls i ON i.id = m.inbound
+      JOIN mulberry_internal.telephony_versions v ON v.tenant = i.tenant AND v.version = i.version
+     WHERE m.tenant = owner AND m.call_id = dialogue_plan.call_id;
+    RETURN jsonb_build_object('talk', true, 'language', coalesce(settings->>'language', 'en'),
+        'listen', mulberry_internal.dialogue_services(owner, 'listen', settings),
+        'speak', mulberry_internal.dialogue_services(owner, 'speak', settings),
+        'chat', CASE WHEN settings ? 'reply_function' THEN '[]' ELSE chat END,
+        'reply', CASE WHEN settings ? 'reply_function' THEN 'function' ELSE 'chat' END,
+        'reply_timeout_ms', coalesce((settings->>'reply_timeout_ms')::integer, 2500),
+        'texts', jsonb_build_object(
+            'filler', coalesce(settings->>'filler', 'One moment, please.'),
+            'apology', coalesce(settings->>'apology', 'I am sorry, something went wrong.'),
+            'farewell', coalesce(settings->>'farewell', mulberry_internal.ivr_sentence(coalesce(phone, '{}'), 'goodbye')),
+            'silence', coalesce(settings->'silence', '["Are you still there?", "I cannot hear you."]'),
+            'emergency', mulberry_internal.ivr_sentence(coalesce(phone, '{}'), 'emergency')),
+        'opening', (SELECT coalesce(jsonb_agg(jsonb_build_object('kind', o.kind, 'text', o.text) ORDER BY o.place), '[]')
+                      FROM (VALUES (1, 'greeting', CASE WHEN peer <> 'twilio' THEN phone->>'greeting' END),
+                                   (2, 'consent', CASE WHEN peer <> 'twilio' THEN phone->>'consent' END),
+                                   (3, 'greeting', mulberry_internal.ivr_sentence(coalesce(phone, '{}'), 'agent'))) AS o (place, kind, text)
+                     WHERE o.text IS NOT NULL));
+END
+$$;
+COMMENT ON FUNCTION dialogue_plan(uuid, text, jsonb) IS 'how a conversation is conducted, as begin_conversation() says it (internal)';
+
+CREATE FUNCTION store_lines(conversation bigint, lines jsonb) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    line record;
+BEGIN
+    IF lines IS NULL THEN
+        RETURN;
+    ELSIF jsonb_typeof(lines) <> 'array' OR jsonb_array_length(lines) > 1000 THEN
+        RAISE EXCEPTION 'lines must be an array of at most 1000' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    FOR line IN SELECT l.* FROM jsonb_to_recordset(lines) AS l (number integer, speaker text, text text, cut boolean) LOOP
+        IF line.number IS NULL OR line.number NOT BETWEEN 0 AND 100000 OR line.speaker IS NULL
+           OR line.speaker NOT IN ('caller', 'agent') OR line.text IS NULL OR octet_length(line.text) > 16000 THEN
+            RAISE EXCEPTION 'invalid line' USING ERRCODE = 'invalid_parameter_value',
+                DETAIL = 'A line is {"number": 0 to 100000, "speaker": "caller" or "agent", "text": at most 16000 bytes, "cut": true or false}.';
+        END IF;
+        -- a turn that goes on after it was taken to be over is said again, as a whole
+        INSERT INTO mulberry_internal.conversation_lines AS x (conversation, number, speaker, text, cut)
+        VALUES (store_lines.conversation, line.number * 2, line.speaker, line.text, coalesce(line.cut, false))
+        ON CONFLICT ON CONSTRAINT conversation_lines_pkey DO UPDATE SET speaker = excluded.speaker, text = excluded.text, cut = excluded.cut
+         WHERE (x.speaker, x.text, x.cut) IS DISTINCT FROM (excluded.speaker, excluded.text, excluded.cut);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION store_lines(bigint, jsonb) IS
+    'stores what was said; numbers are doubled, so that a supervisor''s word finds its place between (internal)';
+
+CREATE FUNCTION open_conversation(owner uuid, call_id text) RETURNS conversations
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    one CONSTANT mulberry_internal.conversations := mulberry_internal.find_conversation(owner, call_id);
+BEGIN
+    IF one.ended_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the conversation of call "%" is over', call_id USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    RETURN one;
+END
+$$;
+COMMENT ON FUNCTION open_conversation(uuid, text) IS 'the conversation of a call that is not over; 42704, 55000 (internal)';
+
+CREATE FUNCTION conversation_settings(one conversations) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce((SELECT v.settings FROM mulberry_internal.conversation_versions v WHERE v.tenant = one.tenant AND v.version = one.version), '{}')
+$$;
+COMMENT ON FUNCTION conversation_settings(conversations) IS 'the settings that a conversation runs under (internal)';
+
+CREATE FUNCTION check_reply(reply jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    number text := reply->>'transfer';
+BEGIN
+    IF reply IS NULL OR jsonb_typeof(reply) <> 'object' THEN
+        RAISE EXCEPTION 'invalid reply: it is no object' USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'A reply is {"say", "transfer", "hangup", "collect", "wait", "attributes"}, all of them optional.';
+    END IF;
+    PERFORM mulberry_internal.check_members('reply', reply, ARRAY['attributes', 'collect', 'hangup', 'say', 'transfer', 'wait']);
+    PERFORM mulberry_internal.check_setting('say', reply->'say', 'string');
+    IF octet_length(reply->>'say') > 16000 THEN
+        PERFORM mulberry_internal.refuse_setting('say', 'it is too long', 'At most 16000 bytes.');
+    END IF;
+    PERFORM mulberry_internal.check_setting('transfer', reply->'transfer', 'number of a telephone');
+    PERFORM mulberry_internal.check_setting('hangup', reply->'hangup', 'boolean');
+    PERFORM mulberry_internal.check_whole_number('wait', reply->'wait', 0, 120);
+    PERFORM mulberry_internal.check_setting('attributes', reply->'attributes', 'object');
+    IF reply ? 'collect' THEN
+        PERFORM mulberry_internal.check_members('collect', reply->'collect', ARRAY['digits', 'name']);
+        PERFORM mulberry_internal.check_whole_number('collect.digits', reply->'collect'->'digits', 1, 32);
+        PERFORM mulberry_internal.check_setting('collect.name', reply->'collect'->'name', 'string', '^[a-z][a-z0-9_]{0,62}$',
+            'a name of lower-case letters, digits and _');
+        IF NOT reply->'collect' ? 'digits' THEN
+            PERFORM mulberry_internal.refuse_setting('collect', 'it has no digits', 'It is {"digits": 4, "name": "pin"}.');
+        END IF;
+    END IF;
+    RETURN reply;
+END
+$$;
+COMMENT ON FUNCTION check_reply(jsonb) IS 'raises 22023 for a reply of a tenant''s function that is not allowed (internal)';
+
+CREATE FUNCTION set_attributes(conversation bigint, attributes jsonb) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    part record;
+BEGIN
+    FOR part IN SELECT a.key, a.value, a.value #>> '{}' AS text FROM jsonb_each(attributes) AS a LOOP
+        IF part.key COLLATE "C" !~ '^[a-z][a-z0-9_]{0,62}$' OR octet_length(part.text) > 1000
+           OR jsonb_typeof(part.value) IN ('object', 'array') THEN
+            PERFORM mulberry_internal.refuse_setting('attributes', format('"%s" is not allowed', left(part.key, 60)),
+                'Names have lower-case letters, digits and _, values are texts of at most 1000 bytes, numbers, booleans or null.');
+        ELSIF part.text IS NULL THEN
+            DELETE FROM mulberry_internal.conversation_attributes x
+             WHERE x.conversation = set_attributes.conversation AND x.name = part.key;
+        ELSE
+            INSERT INTO mulberry_internal.conversation_attributes AS x (conversation, name, value)
+            VALUES (set_attributes.conversation, part.key, part.text)
+            ON CONFLICT ON CONSTRAINT conversation_attributes_pkey DO UPDATE SET value = excluded.value WHERE x.value <> excluded.value;
+        END IF;
+    END LOOP;
+    IF (SELECT count(*) FROM mulberry_internal.conversation_attributes x WHERE x.conversation = set_attributes.conversation) > 100 THEN
+        RAISE EXCEPTION 'a conversation has at most 100 attributes' USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION set_attributes(bigint, jsonb) IS 'sets attributes of a conversation, and takes away those that are null (internal)';
+
+CREATE FUNCTION chat_messages(one conversations, settings jsonb, said text) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT jsonb_build_array(jsonb_build_object('role', 'system', 'content', concat_ws(E'\n', settings->>'prompt',
+               'What you write is spoken on the telephone: plain short sentences, no lists, no markup.',
+               'Where your own words end with an ellipsis, the caller interrupted you and has not heard the rest.',
+               (SELECT 'Known of this call: ' || string_agg(format('%s = %s', a.name, a.value), '; ' ORDER BY a.name)
+                  FROM mulberry_internal.conversation_attributes a WHERE a.conversation = one.id))))
+        || coalesce((SELECT jsonb_agg(jsonb_build_object('role', CASE l.speaker WHEN 'caller' THEN 'user' WHEN 'agent' THEN 'assistant' ELSE 'system' END,
+                                          'content', l.text || CASE WHEN l.cut THEN ' ...' ELSE '' END) ORDER BY l.number)
+                       FROM (SELECT * FROM mulberry_internal.conversation_lines x WHERE x.conversation = one.id AND x.text <> ''
+                              ORDER BY x.number DESC LIMIT 60) AS l), '[]')
+        || jsonb_build_array(jsonb_build_object('role', 'user', 'content', said))
+$$;
+COMMENT ON FUNCTION chat_messages(conversations, jsonb, text) IS
+    'what a language model is asked: the prompt, what was heard so far, and what was said now (internal)';
+
+CREATE FUNCTION mulberry.prepare_reply(call_id text, lines jsonb, said text, committed boolean, tenant text DEFAULT NULL) RETURNS jsonb
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner    CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
+    one      mulberry_internal.conversations;
+    settings jsonb;
+    f        pg_catalog.pg_proc;
+    reply    jsonb;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', prepare_reply.call_id, 'said', prepare_reply.said);
+    PERFORM mulberry_internal.check_json('lines', prepare_reply.lines);
+    IF said IS NULL OR committed IS NULL THEN
+        RAISE EXCEPTION 'said and committed must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    one := mulberry_internal.open_conversation(owner, call_id);
+    settings := mulberry_internal.conversation_settings(one);
+    PERFORM mulberry_internal.store_lines(one.id, lines);
+    IF NOT settings ? 'reply_function' THEN
+        RETURN jsonb_build_object('messages', mulberry_internal.chat_messages(one, settings, said),
+            'tools', CASE WHEN committed THEN (SELECT jsonb_agg(mulberry_internal.dialogue_tool(
+                                mulberry_internal.dialogue_function('tools', t->'function'), t->>'description'))
+                           FROM jsonb_array_elements(settings->'tools') AS t) END);
+    ELSIF NOT committed THEN
+        RETURN '{}';    -- it may do what it likes, so it is asked when it is certain
+    END IF;
+    f := mulberry_internal.dialogue_function('reply_function', settings->'reply_function');
+    reply := mulberry_internal.check_reply(mulberry_internal.run_as(f.proowner,
+        format('SELECT %I.%I($1, $2)', f.pronamespace::regnamespace::text, f.proname), ARRAY[call_id, said],
+        coalesce((settings->>'reply_timeout_ms')::integer, 2500))::jsonb);
+    PERFORM mulberry_internal.set_attributes(one.id, reply->'attributes');
+    RETURN jsonb_strip_nulls(reply - 'attributes');
+END
+$$;
+COMMENT ON FUNCTION mulberry.prepare_reply(text, jsonb, text, boolean, text) IS
+    'what an agent replies: after lines, [{"number", "speaker", "text", "cut"}], of what was heard so far, which are stored. By the '
+    'function of the tenant, which is asked when the turn is over (committed): {"say", "transfer", "hangup", "collect", "wait"}, else {}; '
+    'or for a language model {"messages", "tools"}, without tools before that. Needs gateway access. Errors: 42704 no conversation, 55000 it '
+    'is over, 57014 the function took too long, 22023 what it returned';
+
+CREATE FUNCTION mulberry.note_lines(call_id text, lines jsonb, attributes jsonb DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    one mulberry_internal.conversations;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', note_lines.call_id);
+    PERFORM mulberry_internal.check_json('lines', note_lines.lines);
+    PERFORM mulberry_internal.check_json('attributes', note_lines.attributes);
+    one := mulberry_internal.find_conversation(mulberry_internal.resolve_tenant(tenant, 'gateway'), call_id);
+    PERFORM mulberry_internal.check_setting('attributes', note_lines.attributes, 'object');
+    PERFORM mulberry_internal.store_lines(one.id, lines);
+    PERFORM mulberry_internal.set_attributes(one.id, attributes);
+END
+$$;
+COMMENT ON FUNCTION mulberry.note_lines(text, jsonb, jsonb, text) IS
+    'stores what was heard in a conversation, [{"number", "speaker", "text", "cut"}], and attributes such as digits that a caller entered. '
+    'Needs gateway access. Errors: 42704 no conversation, 22023, 54000 too many attributes';
+
+CREATE FUNCTION mulberry.call_tool(call_id text, name text, arguments jsonb, tenant text DEFAULT NULL) RETURNS text
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner    CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
+    one      mulberry_internal.conversations;
+    settings jsonb;
+    tool     jsonb;
+    f        pg_catalog.pg_proc;
+    given    jsonb;
+    unknown  text;
+    query    text;
+    vals     text[];
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', call_tool.call_id, 'name', call_tool.name);
+    PERFORM mulberry_internal.check_json('arguments', call_tool.arguments);
+    one := mulberry_internal.open_conversation(owner, call_id);
+    settings := mulberry_internal.conversation_settings(one);
+    SELECT t INTO tool FROM jsonb_array_elements(settings->'tools') AS t WHERE split_part(t->>'function', '.', 2) = call_tool.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'tool "%" is not known', call_tool.name USING ERRCODE = 'undefined_object';
+    ELSIF arguments IS NULL OR jsonb_typeof(arguments) <> 'object' THEN
+        RAISE EXCEPTION 'arguments must be an object' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    f := mulberry_internal.dialogue_function('tools', tool->'function');
+    given := arguments - 'call_id' || CASE WHEN 'call_id' = ANY (f.proargnames[1:f.pronargs])
+                                           THEN jsonb_build_object('call_id', call_id) ELSE '{}' END;
+    SELECT g.key INTO unknown FROM jsonb_object_keys(given) AS g (key) WHERE (g.key = ANY (f.proargnames[1:f.pronargs])) IS NOT TRUE LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'tool "%" has no argument "%"', call_tool.name, left(unknown, 60) USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT format('SELECT to_jsonb(%I.%I(%s)) #>> ''{}''', f.pronamespace::regnamespace::text, f.proname,
+               coalesce(string_agg(format('%I => $%s::%s', g.key, g.place, format_type(a.type, NULL)), ', ' ORDER BY g.place), '')),
+           coalesce(array_agg(g.value #>> '{}' ORDER BY g.place), '{}') INTO query, vals
+      FROM jsonb_each(given) WITH ORDINALITY AS g (key, value, place)
+      JOIN unnest(f.proargtypes::oid[], f.proargnames[1:f.pronargs]) AS a (type, name) ON a.name = g.key;
+    RETURN coalesce(mulberry_internal.run_as(f.proowner, query, vals, coalesce((settings->>'reply_timeout_ms')::integer, 2500)), 'done');
+END
+$$;
+COMMENT ON FUNCTION mulberry.call_tool(text, text, jsonb, text) IS
+    'calls a function that the tenant''s settings list as a tool, as the function''s owner and for a limited time, and returns what a '
+    'language model is told. Needs gateway access. Errors: 42704 no conversation or tool, 55000 it is over, 22023, 57014 it took too long, '
+    'and those of the function';
+
+CREATE FUNCTION speech_digest(text text, voice_key text) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN sha256(convert_to(voice_key || E'\n' || text, 'UTF8'));
+COMMENT ON FUNCTION speech_digest(text, text) IS 'by which the sound of a sentence is found again (internal)';
+
+CREATE FUNCTION mulberry.find_speech(text text, voice_key text, tenant text DEFAULT NULL) RETURNS bytea
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
+    sound bytea;
+    used  timestamptz;
+BEGIN
+    PERFORM mulberry_internal.check_texts('text', find_speech.text, 'voice_key', find_speech.voice_key);
+    sound := mulberry_internal.prompt_of(owner, find_speech.text);
+    IF sound IS NULL THEN
+        SELECT c.audio, c.used_at INTO sound, used FROM mulberry_internal.speech_cache c
+         WHERE c.tenant = owner AND c.digest = mulberry_internal.speech_digest(find_speech.text, find_speech.voice_key);
+        IF used < clock_timestamp() - interval '1 hour' THEN
+            UPDATE mulberry_internal.speech_cache c SET used_at = clock_timestamp()
+             WHERE c.tenant = owner AND c.digest = mulberry_internal.speech_digest(find_speech.text, find_speech.voice_key);
+        END IF;
+    END IF;
+    RETURN sound;
+END
+$$;
+COMMENT ON FUNCTION mulberry.find_speech(text, text, text) IS
+    'how a sentence sounds, mu-law with 8000 samples a second: by set_prompt(), or by keep_speech() for this voice; null: nobody has said '
+    'it. Needs gateway access';
+
+CREATE FUNCTION mulberry.keep_speech(text text, voice_key text, sound bytea, tenant text DEFAULT NULL) RETURNS boolean
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    most  CONSTANT integer := 2000;
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
+BEGIN
+    PERFORM mulberry_internal.check_texts('text', keep_speech.text, 'voice_key', keep_speech.voice_key);
+    IF text IS NULL OR text = '' OR voice_key IS NULL OR sound IS NULL THEN
+        RAISE EXCEPTION 'text, voice_key and sound must not be null, nor text empty' USING ERRCODE = 'null_value_not_allowed';
+    ELSIF octet_length(sound) NOT BETWEEN 1 AND 960000 THEN
+        RAISE EXCEPTION 'the sound has % bytes', octet_length(sound) USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 960000, two minutes.';
+    END IF;
+    INSERT INTO mulberry_internal.speech_cache (tenant, digest, audio)
+    VALUES (owner, mulberry_internal.speech_digest(keep_speech.text, keep_speech.voice_key), sound)
+    ON CONFLICT ON CONSTRAINT speech_cache_pkey DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    -- now and then: what was not said for the longest time goes
+    IF random() < 0.02 THEN
+        DELETE FROM mulberry_internal.speech_cache c
+         WHERE c.tenant = owner AND c.digest = ANY (ARRAY(
+                   SELECT o.digest FROM mulberry_internal.speech_cache o WHERE o.tenant = owner ORDER BY o.used_at DESC OFFSET most));
+    END IF;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION mulberry.keep_speech(text, text, bytea, text) IS
+    'keeps how a sentence sounds in a voice, for this tenant alone; about 2000 of them, those that were said last. False: it was there. '
+    'Needs gateway access. Errors: 22004, 54000 too long';
+
+CREATE VIEW mulberry.conversation_lines WITH (security_barrier) AS
+    SELECT t.name AS tenant, c.call_id, l.number, l.speaker, l.text, l.cut, l.at
+      FROM mulberry_internal.conversation_lines l
+      JOIN mulberry_internal.conversations c ON c.id = l.conversation
+      JOIN mulberry_internal.tenants t ON t.id = c.tenant
+     WHERE c.tenant = ANY ((SELECT mulberry.current_tenants(true, 'supervisor', 'auditor'))::uuid[]);
+COMMENT ON VIEW mulberry.conversation_lines IS 'what was said in conversations, as far as it was heard, while they go on and afterwards';
+COMMENT ON COLUMN mulberry.conversation_lines.number IS 'their order';
+COMMENT ON COLUMN mulberry.conversation_lines.speaker IS 'caller, agent, or supervisor: a word to the agent alone';
+COMMENT ON COLUMN mulberry.conversation_lines.cut IS 'the caller interrupted it; the rest was not heard';
+
 -- src/conversation/settings.sql
 -- What conversations of a tenant are conducted by.
 
@@ -15266,7 +15863,8 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     known CONSTANT text[] := ARRAY(SELECT n.name FROM mulberry_internal.turn_numbers() n
-                                   UNION ALL SELECT l.name FROM mulberry_internal.turn_lists() l UNION ALL SELECT 'language' ORDER BY 1);
+                                   UNION ALL SELECT l.name FROM mulberry_internal.turn_lists() l
+                                   UNION ALL SELECT d.name FROM unnest(mulberry_internal.dialogue_settings()) AS d (name) ORDER BY 1);
     part  record;
 BEGIN
     IF settings IS NULL THEN
@@ -15278,6 +15876,7 @@ BEGIN
             format('Known are %s.', (SELECT string_agg(DISTINCT w.language, ', ' ORDER BY w.language)
                                        FROM mulberry_internal.turn_words() w)));
     END IF;
+    PERFORM mulberry_internal.check_dialogue(settings);
     FOR part IN SELECT n.* FROM mulberry_internal.turn_numbers() n WHERE settings ? n.name LOOP
         PERFORM mulberry_internal.check_whole_number(part.name, settings->part.name, part.minimum, part.maximum);
     END LOOP;
@@ -15342,8 +15941,9 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.set_conversation(jsonb, text) IS
     'what conversations of a tenant are conducted by, as a whole, and returns the number of this version: {"language", numbers and lists '
-    'of conversation_numbers()}. Conversations that are under way keep theirs. Needs admin access. Errors: 22023 names the setting and '
-    'what is allowed';
+    'of conversation_numbers(), "voice", "prompt", "reply_function", "tools", "filler", "apology", "farewell", "silence", '
+    '"reply_timeout_ms"}. Conversations that are under way keep theirs. Needs admin access, for a function also the rights of its owner. '
+    'Errors: 22023 names the setting and what is allowed, 42883 no such function, 42501 it is not yours';
 
 CREATE FUNCTION mulberry.conversation_numbers(tenant text DEFAULT NULL)
 RETURNS TABLE (name text, value text, standard text, minimum integer, maximum integer, meaning text)
@@ -15417,7 +16017,7 @@ COMMENT ON FUNCTION replay_conversation(mulberry_internal.conversations, jsonb) 
     'the turns of a conversation by its log, as they were, or with other settings (internal)';
 
 CREATE FUNCTION mulberry.begin_conversation(call_id text, abilities text[] DEFAULT '{}', tenant text DEFAULT NULL)
-RETURNS TABLE (numbers integer[], lists text[], settings_version integer)
+RETURNS TABLE (numbers integer[], lists text[], settings_version integer, plan jsonb)
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -15445,14 +16045,16 @@ BEGIN
     INSERT INTO mulberry_internal.conversations (tenant, call_id, version, numbers, lists, line)
     VALUES (owner, begin_conversation.call_id, held.version, numbers, lists,
             ARRAY(SELECT k.name = ANY (abilities) FROM unnest(known) WITH ORDINALITY AS k (name, place) ORDER BY k.place));
+    plan := mulberry_internal.dialogue_plan(owner, begin_conversation.call_id, coalesce(held.settings, '{}'));
     RETURN NEXT;
 EXCEPTION WHEN unique_violation THEN
     RAISE EXCEPTION 'call "%" has a conversation', call_id USING ERRCODE = 'duplicate_object';
 END
 $$;
 COMMENT ON FUNCTION mulberry.begin_conversation(text, text[], text) IS
-    'a conversation begins in a call; returns what the turn engine is to be given, by the settings that hold now. abilities of the peer: '
-    'clear, pause, marks, marks_tell, exact_queue, we_pace. Needs gateway access. Errors: 22023, 42710 the call has one';
+    'a conversation begins in a call; returns what the turn engine is to be given, by the settings that hold now, and plan: whether the '
+    'agent talks, the services for listening, speaking and replies with their keys, and the sentences that are said. abilities of the '
+    'peer: clear, pause, marks, marks_tell, exact_queue, we_pace. Needs gateway access. Errors: 22023, 42710 the call has one';
 
 CREATE FUNCTION mulberry.log_conversation(call_id text, first integer, records bytea[], ended text DEFAULT NULL,
     tenant text DEFAULT NULL) RETURNS integer
@@ -15477,8 +16079,14 @@ BEGIN
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION 'invalid records: %', problem USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM FROM mulberry_internal.conversations c WHERE c.id = one.id AND c.ended_at IS NULL FOR UPDATE;
-    IF NOT FOUND THEN
+    SELECT c.* INTO one FROM mulberry_internal.conversations c WHERE c.id = one.id FOR UPDATE;
+    IF one.ended_at IS NOT NULL AND one.reason = ended
+       AND NOT EXISTS (SELECT FROM unnest(records) WITH ORDINALITY AS r (record, place)
+                         LEFT JOIN mulberry_internal.turn_log l
+                                ON l.conversation = one.id AND l.number = log_conversation.first + r.place::integer - 1
+                        WHERE l.record IS DISTINCT FROM r.record) THEN
+        RETURN 0;    -- said again, because its answer was lost
+    ELSIF one.ended_at IS NOT NULL THEN
         RAISE EXCEPTION 'the conversation of call "%" is over', call_id USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     INSERT INTO mulberry_internal.turn_log (conversation, number, record)
@@ -15494,8 +16102,8 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.log_conversation(text, integer, bytea[], text, text) IS
     'stores what went into the turn engine of a call, records from number first on; a record that comes again is left as it is. ended: the '
-    'reason why the conversation is over, and then its turns are stored. Returns how many records were new. Needs gateway access. Errors: '
-    '42704 no conversation, 55000 it is over, 22023, 22003';
+    'reason why the conversation is over, and then its turns are stored; said again it answers 0. Returns how many records were new. Needs '
+    'gateway access. Errors: 42704 no conversation, 55000 it is over otherwise, 22023, 22003';
 
 CREATE FUNCTION forget_conversation(owner uuid, call_id text) RETURNS void
 LANGUAGE sql AS $$
@@ -15653,6 +16261,12 @@ LANGUAGE sql IMMUTABLE AS $$
     ('conversation_numbers', 'EXECUTE', 'supervisor admin'),
     ('begin_conversation', 'EXECUTE', 'gateway'),
     ('log_conversation', 'EXECUTE', 'gateway'),
+    ('prepare_reply', 'EXECUTE', 'gateway'),
+    ('note_lines', 'EXECUTE', 'gateway'),
+    ('call_tool', 'EXECUTE', 'gateway'),
+    ('find_speech', 'EXECUTE', 'gateway'),
+    ('keep_speech', 'EXECUTE', 'gateway'),
+    ('conversation_lines', 'SELECT', 'supervisor auditor'),
     ('replay_turns', 'EXECUTE', 'supervisor auditor'),
     ('turn_report', 'EXECUTE', 'supervisor auditor'),
     ('conversation_report', 'EXECUTE', 'supervisor auditor')
@@ -15887,6 +16501,8 @@ LANGUAGE sql STABLE AS $$
             ('edge_programs', 'record', 'started_at', NULL, 'tells when'),
             ('conversation_versions', 'record', 'created_at', NULL, 'tells when'),
             ('conversations', 'record', 'started_at ended_at', NULL, 'tells when; kept longer by as much'),
+            ('conversation_lines', 'record', 'at', NULL, 'tells when'),
+            ('speech_cache', 'record', 'used_at', NULL, 'tells when; one that lies ahead is kept longer by as much'),
             ('endpoints', 'record', 'updated_at', NULL, 'tells when'),
             ('escalation_contacts', 'record', 'updated_at', NULL, 'tells when'),
             ('event_channels', 'record', 'created_at', NULL, 'tells when'),
@@ -16369,7 +16985,9 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM mulberry_internal.refuse_unknown_endpoint(owner, start_endpoint_test.name);
     END IF;
-    IF NOT mulberry_internal.endpoint_serves(e.kind, mulberry.job_purpose('test')) THEN
+    IF e.purpose IN ('listen', 'speak', 'reply') THEN
+        RAISE EXCEPTION 'an endpoint for % is asked by gateways, and not by workers', e.purpose USING ERRCODE = 'invalid_parameter_value';
+    ELSIF NOT mulberry_internal.endpoint_serves(e.kind, mulberry.job_purpose('test')) THEN
         RAISE EXCEPTION 'an endpoint of kind % takes no speech', e.kind USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF NOT mulberry.outbound_allowed() THEN

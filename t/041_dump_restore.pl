@@ -105,6 +105,7 @@ SELECT mulberry.set_conversation('{"language": "de"}', 'north');
 SELECT FROM mulberry.begin_conversation('CA1', '{clear,marks}', 'north');
 SELECT mulberry.log_conversation('CA1', 0, ARRAY['\x01000000'::bytea], NULL, 'north');
 INSERT INTO mulberry_internal.conversation_turns SELECT id, 1, 0, 9, 9, 9, 9, 9, 9, NULL, NULL, 9, 'neutral', NULL, 0, 0, 0, 0, 0, 0, false, false, 'yes', 'no', false FROM mulberry_internal.conversations;
+SELECT mulberry.note_lines('CA1', '[{"number": 0, "speaker": "agent", "text": "Hello"}]', '{"pin": "1"}', 'north');
 INSERT INTO mulberry_internal.mandate_retellings (tenant, mandate, number) SELECT tenant, id, 5 FROM mulberry_internal.mandates;
 INSERT INTO mulberry_internal.sync_states (tenant, agent, upto) SELECT tenant, id, 3 FROM mulberry_internal.agents;
 INSERT INTO mulberry_internal.key_frames (tenant, key_id, counter, frame_digest, ack, ack_status, ack_state, message, speech)
@@ -132,13 +133,13 @@ SELECT string_agg(t.oid::regclass::text, ' ' ORDER BY t.oid::regclass::text)
   FROM pg_extension e, unnest(e.extconfig, e.extcondition) AS t (oid, condition)
  WHERE e.extname = 'mulberry' AND t.condition ~* '^WHERE false$'
 SQL
-is($left_out, 'mulberry_internal.endpoint_state mulberry_internal.set_aside',
-    'dumps leave out the breakers of endpoints and what shared work set aside, alone');
+is($left_out, 'mulberry_internal.endpoint_state mulberry_internal.set_aside mulberry_internal.speech_cache',
+    'dumps leave out the breakers of endpoints, what shared work set aside, and sentences that are spoken anew, alone');
 
 my @tables = split /\n/, sql(<<'SQL');
 SELECT c.relname FROM pg_class c
  WHERE c.relnamespace IN ('mulberry'::regnamespace, 'mulberry_internal'::regnamespace) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-   AND c.oid NOT IN ('mulberry_internal.endpoint_state'::regclass, 'mulberry_internal.set_aside'::regclass)
+   AND c.oid NOT IN ('mulberry_internal.endpoint_state'::regclass, 'mulberry_internal.set_aside'::regclass, 'mulberry_internal.speech_cache'::regclass)
  ORDER BY 1
 SQL
 foreach my $table (@tables)

@@ -180,7 +180,8 @@ my %not_poisoned = (
     installation => 'more than one row holds outgoing work, which is what they are for',
     mandate_clock => 'a time, and any of them is one',
     map({ $_ => 'only read for a row that somebody asks about' } qw(mandate_versions mandate_retellings spendings sync_states key_frames
-        key_guard challenges received_calls phone_numbers turn_log conversation_turns)));
+        key_guard challenges received_calls phone_numbers turn_log conversation_turns
+        conversation_lines conversation_attributes speech_cache)));
 subtest 'no table is forgotten' => sub {
     my %poisoned = map { my ($table) = $_->[1] =~ /^(\w+),/; $table ? ($table => 1) : () } @poison;
     my @units = map { working_call($_)->{call} } grep { my $work = working_call($_); $work && $work->{before} eq '' }

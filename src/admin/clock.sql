@@ -32,6 +32,8 @@ LANGUAGE sql STABLE AS $$
             ('edge_programs', 'record', 'started_at', NULL, 'tells when'),
             ('conversation_versions', 'record', 'created_at', NULL, 'tells when'),
             ('conversations', 'record', 'started_at ended_at', NULL, 'tells when; kept longer by as much'),
+            ('conversation_lines', 'record', 'at', NULL, 'tells when'),
+            ('speech_cache', 'record', 'used_at', NULL, 'tells when; one that lies ahead is kept longer by as much'),
             ('endpoints', 'record', 'updated_at', NULL, 'tells when'),
             ('escalation_contacts', 'record', 'updated_at', NULL, 'tells when'),
             ('event_channels', 'record', 'created_at', NULL, 'tells when'),

@@ -52,7 +52,9 @@ BEGIN
     IF NOT FOUND THEN
         PERFORM mulberry_internal.refuse_unknown_endpoint(owner, start_endpoint_test.name);
     END IF;
-    IF NOT mulberry_internal.endpoint_serves(e.kind, mulberry.job_purpose('test')) THEN
+    IF e.purpose IN ('listen', 'speak', 'reply') THEN
+        RAISE EXCEPTION 'an endpoint for % is asked by gateways, and not by workers', e.purpose USING ERRCODE = 'invalid_parameter_value';
+    ELSIF NOT mulberry_internal.endpoint_serves(e.kind, mulberry.job_purpose('test')) THEN
         RAISE EXCEPTION 'an endpoint of kind % takes no speech', e.kind USING ERRCODE = 'invalid_parameter_value';
     END IF;
     IF NOT mulberry.outbound_allowed() THEN

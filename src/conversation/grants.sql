@@ -6,6 +6,12 @@ LANGUAGE sql IMMUTABLE AS $$
     ('conversation_numbers', 'EXECUTE', 'supervisor admin'),
     ('begin_conversation', 'EXECUTE', 'gateway'),
     ('log_conversation', 'EXECUTE', 'gateway'),
+    ('prepare_reply', 'EXECUTE', 'gateway'),
+    ('note_lines', 'EXECUTE', 'gateway'),
+    ('call_tool', 'EXECUTE', 'gateway'),
+    ('find_speech', 'EXECUTE', 'gateway'),
+    ('keep_speech', 'EXECUTE', 'gateway'),
+    ('conversation_lines', 'SELECT', 'supervisor auditor'),
     ('replay_turns', 'EXECUTE', 'supervisor auditor'),
     ('turn_report', 'EXECUTE', 'supervisor auditor'),
     ('conversation_report', 'EXECUTE', 'supervisor auditor')

@@ -46,7 +46,7 @@ COMMENT ON FUNCTION replay_conversation(mulberry_internal.conversations, jsonb) 
     'the turns of a conversation by its log, as they were, or with other settings (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.begin_conversation(call_id text, abilities text[] DEFAULT '{}', tenant text DEFAULT NULL)
-RETURNS TABLE (numbers integer[], lists text[], settings_version integer)
+RETURNS TABLE (numbers integer[], lists text[], settings_version integer, plan jsonb)
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -74,14 +74,16 @@ BEGIN
     INSERT INTO mulberry_internal.conversations (tenant, call_id, version, numbers, lists, line)
     VALUES (owner, begin_conversation.call_id, held.version, numbers, lists,
             ARRAY(SELECT k.name = ANY (abilities) FROM unnest(known) WITH ORDINALITY AS k (name, place) ORDER BY k.place));
+    plan := mulberry_internal.dialogue_plan(owner, begin_conversation.call_id, coalesce(held.settings, '{}'));
     RETURN NEXT;
 EXCEPTION WHEN unique_violation THEN
     RAISE EXCEPTION 'call "%" has a conversation', call_id USING ERRCODE = 'duplicate_object';
 END
 $$;
 COMMENT ON FUNCTION mulberry.begin_conversation(text, text[], text) IS
-    'a conversation begins in a call; returns what the turn engine is to be given, by the settings that hold now. abilities of the peer: '
-    'clear, pause, marks, marks_tell, exact_queue, we_pace. Needs gateway access. Errors: 22023, 42710 the call has one';
+    'a conversation begins in a call; returns what the turn engine is to be given, by the settings that hold now, and plan: whether the '
+    'agent talks, the services for listening, speaking and replies with their keys, and the sentences that are said. abilities of the '
+    'peer: clear, pause, marks, marks_tell, exact_queue, we_pace. Needs gateway access. Errors: 22023, 42710 the call has one';
 
 CREATE OR REPLACE FUNCTION mulberry.log_conversation(call_id text, first integer, records bytea[], ended text DEFAULT NULL,
     tenant text DEFAULT NULL) RETURNS integer
@@ -106,8 +108,14 @@ BEGIN
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION 'invalid records: %', problem USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    PERFORM FROM mulberry_internal.conversations c WHERE c.id = one.id AND c.ended_at IS NULL FOR UPDATE;
-    IF NOT FOUND THEN
+    SELECT c.* INTO one FROM mulberry_internal.conversations c WHERE c.id = one.id FOR UPDATE;
+    IF one.ended_at IS NOT NULL AND one.reason = ended
+       AND NOT EXISTS (SELECT FROM unnest(records) WITH ORDINALITY AS r (record, place)
+                         LEFT JOIN mulberry_internal.turn_log l
+                                ON l.conversation = one.id AND l.number = log_conversation.first + r.place::integer - 1
+                        WHERE l.record IS DISTINCT FROM r.record) THEN
+        RETURN 0;    -- said again, because its answer was lost
+    ELSIF one.ended_at IS NOT NULL THEN
         RAISE EXCEPTION 'the conversation of call "%" is over', call_id USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     INSERT INTO mulberry_internal.turn_log (conversation, number, record)
@@ -123,8 +131,8 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.log_conversation(text, integer, bytea[], text, text) IS
     'stores what went into the turn engine of a call, records from number first on; a record that comes again is left as it is. ended: the '
-    'reason why the conversation is over, and then its turns are stored. Returns how many records were new. Needs gateway access. Errors: '
-    '42704 no conversation, 55000 it is over, 22023, 22003';
+    'reason why the conversation is over, and then its turns are stored; said again it answers 0. Returns how many records were new. Needs '
+    'gateway access. Errors: 42704 no conversation, 55000 it is over otherwise, 22023, 22003';
 
 CREATE OR REPLACE FUNCTION forget_conversation(owner uuid, call_id text) RETURNS void
 LANGUAGE sql AS $$

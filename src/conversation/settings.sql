@@ -21,7 +21,8 @@ LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     known CONSTANT text[] := ARRAY(SELECT n.name FROM mulberry_internal.turn_numbers() n
-                                   UNION ALL SELECT l.name FROM mulberry_internal.turn_lists() l UNION ALL SELECT 'language' ORDER BY 1);
+                                   UNION ALL SELECT l.name FROM mulberry_internal.turn_lists() l
+                                   UNION ALL SELECT d.name FROM unnest(mulberry_internal.dialogue_settings()) AS d (name) ORDER BY 1);
     part  record;
 BEGIN
     IF settings IS NULL THEN
@@ -33,6 +34,7 @@ BEGIN
             format('Known are %s.', (SELECT string_agg(DISTINCT w.language, ', ' ORDER BY w.language)
                                        FROM mulberry_internal.turn_words() w)));
     END IF;
+    PERFORM mulberry_internal.check_dialogue(settings);
     FOR part IN SELECT n.* FROM mulberry_internal.turn_numbers() n WHERE settings ? n.name LOOP
         PERFORM mulberry_internal.check_whole_number(part.name, settings->part.name, part.minimum, part.maximum);
     END LOOP;
@@ -97,8 +99,9 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.set_conversation(jsonb, text) IS
     'what conversations of a tenant are conducted by, as a whole, and returns the number of this version: {"language", numbers and lists '
-    'of conversation_numbers()}. Conversations that are under way keep theirs. Needs admin access. Errors: 22023 names the setting and '
-    'what is allowed';
+    'of conversation_numbers(), "voice", "prompt", "reply_function", "tools", "filler", "apology", "farewell", "silence", '
+    '"reply_timeout_ms"}. Conversations that are under way keep theirs. Needs admin access, for a function also the rights of its owner. '
+    'Errors: 22023 names the setting and what is allowed, 42883 no such function, 42501 it is not yours';
 
 CREATE OR REPLACE FUNCTION mulberry.conversation_numbers(tenant text DEFAULT NULL)
 RETURNS TABLE (name text, value text, standard text, minimum integer, maximum integer, meaning text)

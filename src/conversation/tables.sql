@@ -99,3 +99,39 @@ COMMENT ON COLUMN conversation_turns.false_pauses IS 'pauses of the agent that w
 COMMENT ON COLUMN conversation_turns.heard IS 'of the reply, to the last whole word';
 COMMENT ON COLUMN conversation_turns.heard_cut IS 'it was not heard to its end';
 SELECT pg_catalog.pg_extension_config_dump('conversation_turns', '');
+
+CREATE TABLE conversation_lines (
+    conversation bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    number       integer NOT NULL CHECK (number BETWEEN 0 AND 100000),
+    speaker      text COLLATE "C" NOT NULL CHECK (speaker IN ('caller', 'agent', 'supervisor')),
+    text         text COLLATE "C" NOT NULL,
+    cut          boolean NOT NULL DEFAULT false,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (conversation, number)
+);
+COMMENT ON TABLE conversation_lines IS 'what was said in a conversation, in its order, as far as it was heard: the agent''s memory of it';
+COMMENT ON COLUMN conversation_lines.speaker IS 'supervisor: a word to the agent that the caller does not hear';
+COMMENT ON COLUMN conversation_lines.cut IS 'the caller interrupted it: what was not heard is not in it';
+SELECT pg_catalog.pg_extension_config_dump('conversation_lines', '');
+
+CREATE TABLE conversation_attributes (
+    conversation bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    name         text COLLATE "C" NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 63),
+    value        text COLLATE "C" NOT NULL CHECK (octet_length(value) <= 1000),
+    PRIMARY KEY (conversation, name)
+);
+COMMENT ON TABLE conversation_attributes IS 'what the tenant''s replies have noted of a conversation, and digits that a caller has entered';
+SELECT pg_catalog.pg_extension_config_dump('conversation_attributes', '');
+
+CREATE TABLE speech_cache (
+    tenant  uuid NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+    digest  bytea NOT NULL CHECK (octet_length(digest) = 32),
+    audio   bytea NOT NULL CHECK (octet_length(audio) BETWEEN 1 AND 960000),
+    used_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant, digest)
+);
+CREATE INDEX speech_cache_used ON speech_cache (tenant, used_at);
+COMMENT ON TABLE speech_cache IS 'sentences of agents as they sound, mu-law with 8000 samples a second; made anew when they are gone';
+COMMENT ON COLUMN speech_cache.digest IS 'SHA-256 of voice and text';
+COMMENT ON COLUMN speech_cache.used_at IS 'about when it was said last';
+SELECT pg_catalog.pg_extension_config_dump('speech_cache', 'WHERE false');

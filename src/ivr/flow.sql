@@ -281,7 +281,14 @@ BEGIN
             SELECT n.* INTO verbs, next_place, deed
               FROM mulberry_internal.ivr_key(settings, context, place - 'key' || '{"node": "menu", "menu": "main", "misses": 0}',
                        place->>'key') AS n;
-        ELSIF settings->'menus' ? 'main' AND NOT place ? 'menu' THEN
+        ELSIF place->>'leave' = 'hangup' THEN
+            next_place := '{"node": "over"}';
+            verbs := jsonb_build_array(mulberry.twiml_hangup());
+        ELSIF place->>'leave' = 'transfer' THEN
+            next_place := place - 'leave' - 'number' || '{"node": "transfer"}';
+            verbs := mulberry_internal.ivr_dial(settings, context, place->>'number', false);
+        ELSIF settings->'menus' ? 'main' AND (NOT place ? 'menu' OR place->>'leave' = 'menu') THEN
+            place := place - 'leave';
             next_place := place || '{"node": "menu", "menu": "main"}';
             verbs := mulberry_internal.ivr_menu(settings, context, next_place);
         ELSE

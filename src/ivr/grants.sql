@@ -17,6 +17,7 @@ LANGUAGE sql IMMUTABLE AS $$
     ('begin_media', 'EXECUTE', 'gateway'),
     ('press_media_key', 'EXECUTE', 'gateway'),
     ('end_media', 'EXECUTE', 'gateway'),
+    ('leave_media', 'EXECUTE', 'gateway'),
     ('media_session_status', 'SELECT', 'supervisor auditor'),
     ('telephony_sessions', 'EXECUTE', 'supervisor operator auditor'),
     ('active_telephone_calls', 'EXECUTE', 'gateway monitor'),

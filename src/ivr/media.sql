@@ -231,6 +231,48 @@ COMMENT ON FUNCTION mulberry.press_media_key(bigint, text) IS
     'question for consent. What it says is returned as audio (unsaid: what has none); leave: the stream is to end behind that, because '
     'what the key does is done where the call goes on. Needs gateway access. Errors: 42704 no such session, 22023';
 
+CREATE OR REPLACE FUNCTION mulberry.leave_media(session bigint, how text, detail text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '500ms'
+AS $$
+DECLARE
+    found record;
+    m     mulberry_internal.media_sessions;
+    i     mulberry_internal.inbound_calls;
+    part  record;
+BEGIN
+    PERFORM mulberry_internal.check_texts('how', leave_media.how, 'detail', leave_media.detail);
+    found := mulberry_internal.media_call(session, mulberry.current_tenants('gateway'));
+    m := found.m;
+    i := found.i;
+    IF how IS NULL OR how NOT IN ('hangup', 'transfer', 'menu', 'emergency') THEN
+        RAISE EXCEPTION 'invalid way "%" to leave a stream', how USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'Allowed are hangup, transfer, menu and emergency.';
+    ELSIF how = 'transfer' AND NOT mulberry_internal.phone_valid(coalesce(detail, '')) THEN
+        RAISE EXCEPTION 'invalid number "%"', left(detail, 40) USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.';
+    ELSIF m.ended_at IS NOT NULL OR i.ended_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the stream is over' USING ERRCODE = 'object_not_in_prerequisite_state';
+    ELSIF how = 'emergency' THEN
+        FOR part IN SELECT e.* FROM mulberry_internal.emergencies_in(i.tenant, detail) AS e LOOP
+            PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, part.phrase, part.language, 'transcript', part.excerpt, 'caller');
+        END LOOP;
+        IF NOT mulberry_internal.has_emergency(i.tenant, i.sid) THEN
+            PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, left(coalesce(detail, 'emergency'), 100), NULL, 'transcript',
+                left(coalesce(detail, 'emergency'), 200), 'caller');
+        END IF;
+        RETURN;
+    END IF;
+    UPDATE mulberry_internal.inbound_calls x
+       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', CASE WHEN how = 'transfer' THEN detail END))
+     WHERE x.id = i.id;
+END
+$$;
+COMMENT ON FUNCTION mulberry.leave_media(bigint, text, text) IS
+    'says how a call goes on when its stream is over, which the gateway is about to end: hangup, transfer (detail: to which number), menu, '
+    'or emergency (detail: what was said), which is noted and told. Needs gateway access. Errors: 42704 no such session, 55000 it is over, '
+    '22023';
+
 CREATE OR REPLACE FUNCTION mulberry.end_media(session bigint, reason text, totals jsonb DEFAULT NULL, figures jsonb DEFAULT NULL)
 RETURNS boolean
 LANGUAGE mulberry
@@ -286,6 +328,7 @@ BEGIN
     SELECT v.settings INTO STRICT settings FROM mulberry_internal.telephony_versions v WHERE v.tenant = i.tenant AND v.version = i.version;
     key := settings->'menus'->'main'->'keys'->(i.place->>'key');
     number := CASE WHEN mulberry_internal.has_emergency(i.tenant, i.sid) OR key->>'action' = 'emergency' THEN settings->>'emergency_number'
+                   WHEN i.place->>'leave' = 'transfer' THEN i.place->>'number'
                    WHEN key->>'action' = 'transfer' THEN coalesce(key->>'number', settings->>'transfer_number') END;
     RETURN coalesce('transfer:' || number, 'hangup');
 END

@@ -88,6 +88,12 @@ BEGIN
             OR (e.options->>'max_audio_seconds')::numeric NOT BETWEEN 10 AND 14400) THEN
         RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    SELECT format('"%s"', o.key) INTO wrong FROM jsonb_each(e.options) AS o
+     WHERE e.kind <> 'twilio' AND o.key IN ('voice', 'endpointing', 'eot_threshold', 'eager_eot_threshold', 'reasoning_effort', 'service_tier')
+       AND (jsonb_typeof(o.value) <> 'string' OR o.value #>> '{}' !~ '^[A-Za-z0-9_.:-]{1,100}$') ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'option % must be a text of letters, digits and _ . : -', wrong USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     IF e.options ? 'temperature'
        AND (jsonb_typeof(e.options->'temperature') <> 'number'
             OR (e.options->>'temperature')::numeric NOT BETWEEN 0 AND 2) THEN
@@ -104,6 +110,12 @@ BEGIN
     CASE e.kind
     WHEN 'openai', 'json' THEN
         NULL;    -- above
+    WHEN 'deepgram' THEN
+        IF e.options ? 'version' AND e.options->'version' NOT IN ('1', '2') THEN
+            RAISE EXCEPTION 'option version must be 1 or 2' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+    WHEN 'elevenlabs' THEN
+        NULL;
     WHEN 'twilio' THEN
         e.options := mulberry_internal.check_twilio_options(e.options, e.secret, e.allow_http, e.allow_private);
     END CASE;

@@ -30,6 +30,9 @@ static const struct
 	[MULBERRY_CHAT] = { "chat", true },
 	[MULBERRY_TELEPHONY] = { "telephony", true },
 	[MULBERRY_ESCALATION] = { "escalation", false },
+	[MULBERRY_LISTEN] = { "listen", true },
+	[MULBERRY_SPEAK] = { "speak", true },
+	[MULBERRY_REPLY] = { "reply", true },
 };
 StaticAssertDecl(lengthof(purposes) == MULBERRY_PURPOSES, "every purpose has a definition");
 
@@ -110,15 +113,22 @@ static const mulberry_endpoint_kind endpoint_kinds[] = {
 		.id = MULBERRY_ENDPOINT_OPENAI,
 		.name = "openai",
 		.paths = "audio/transcriptions audio/translations audio/speech chat/completions completions"
-				 " responses embeddings",
-		.nservices = 2,
+				 " responses embeddings realtime",
+		.nservices = 5,
 		.services = { { .purpose = MULBERRY_TRANSCRIPTION,
 						.options =
 							"language prompt temperature response_format max_audio_seconds" },
 					  { .purpose = MULBERRY_CHAT,
 						.needs_model = true,
-						.options = "prompt temperature" } },
-		.meaning = "a server of the OpenAI API: audio/transcriptions and chat/completions",
+						.options = "prompt temperature" },
+					  { .purpose = MULBERRY_LISTEN, .options = "" },
+					  { .purpose = MULBERRY_SPEAK, .options = "voice" },
+					  { .purpose = MULBERRY_REPLY,
+						.needs_model = true,
+						.options = "temperature max_tokens max_completion_tokens reasoning_effort"
+								   " service_tier" } },
+		.meaning = "a server of the OpenAI API: audio/transcriptions, chat/completions, "
+				   "audio/speech and realtime transcription",
 	},
 	{
 		.id = MULBERRY_ENDPOINT_JSON,
@@ -142,6 +152,27 @@ static const mulberry_endpoint_kind endpoint_kinds[] = {
 							" call_timeout time_limit repetitions announcement language voice"
 							" record delete_recordings poll_interval previous_secret" } },
 		.meaning = "Twilio's REST API of 2010-04-01",
+	},
+	{
+		.id = MULBERRY_ENDPOINT_DEEPGRAM,
+		.name = "deepgram",
+		.default_url = "https://api.deepgram.com/v1",
+		.paths = "listen",
+		.nservices = 1,
+		.services = { { .purpose = MULBERRY_LISTEN,
+						.options = "version endpointing eot_threshold eager_eot_threshold" } },
+		.meaning = "Deepgram's streaming recognition, v1 or v2, and those of its form such as "
+				   "mulberry-speech",
+	},
+	{
+		.id = MULBERRY_ENDPOINT_ELEVENLABS,
+		.name = "elevenlabs",
+		.default_url = "https://api.elevenlabs.io/v1",
+		.paths = "text-to-speech speech-to-text",
+		.nservices = 2,
+		.services = { { .purpose = MULBERRY_SPEAK, .options = "voice" },
+					  { .purpose = MULBERRY_LISTEN, .options = "" } },
+		.meaning = "ElevenLabs' streams of speech, both ways",
 	},
 };
 StaticAssertDecl(lengthof(endpoint_kinds) == MULBERRY_ENDPOINT_KINDS,

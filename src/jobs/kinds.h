@@ -17,10 +17,13 @@ typedef enum mulberry_purpose
 	MULBERRY_TRANSCRIPTION,
 	MULBERRY_CHAT,
 	MULBERRY_TELEPHONY,
-	MULBERRY_ESCALATION /* of no endpoint by itself: its jobs name theirs */
+	MULBERRY_ESCALATION, /* of no endpoint by itself: its jobs name theirs */
+	MULBERRY_LISTEN,	 /* of live conversations, which gateways ask: no job does */
+	MULBERRY_SPEAK,
+	MULBERRY_REPLY
 } mulberry_purpose;
 
-#define MULBERRY_PURPOSES (MULBERRY_ESCALATION + 1)
+#define MULBERRY_PURPOSES (MULBERRY_REPLY + 1)
 
 /* What a job is about. */
 typedef enum mulberry_job_subject
@@ -67,10 +70,12 @@ typedef enum mulberry_endpoint_kind_id
 {
 	MULBERRY_ENDPOINT_OPENAI,
 	MULBERRY_ENDPOINT_JSON,
-	MULBERRY_ENDPOINT_TWILIO
+	MULBERRY_ENDPOINT_TWILIO,
+	MULBERRY_ENDPOINT_DEEPGRAM,
+	MULBERRY_ENDPOINT_ELEVENLABS
 } mulberry_endpoint_kind_id;
 
-#define MULBERRY_ENDPOINT_KINDS (MULBERRY_ENDPOINT_TWILIO + 1)
+#define MULBERRY_ENDPOINT_KINDS (MULBERRY_ENDPOINT_ELEVENLABS + 1)
 
 /* What an endpoint of some kind can do. */
 typedef struct mulberry_service
@@ -88,7 +93,7 @@ typedef struct mulberry_endpoint_kind
 	const char *paths; /* below base_url, which must not end in them; the longer before its end */
 	bool takes_text;   /* sees the text of a text call; others hear audio only */
 	int nservices;
-	mulberry_service services[2]; /* the first says what one without a purpose takes */
+	mulberry_service services[5]; /* the first says what one without a purpose takes */
 	const char *meaning;
 } mulberry_endpoint_kind;
 

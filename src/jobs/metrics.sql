@@ -23,7 +23,8 @@ AS $$
           FROM (SELECT x.tenant FROM unnest(tenants) AS x (tenant) WHERE by_tenant UNION ALL SELECT NULL WHERE NOT by_tenant) AS t
           JOIN mulberry_internal.endpoints e
             ON e.tenant IS NULL OR e.tenant = t.tenant OR (t.tenant IS NULL AND e.tenant = ANY (tenants))
-         WHERE e.enabled
+         -- whom gateways ask, workers know nothing of
+         WHERE e.enabled AND (e.purpose IN ('listen', 'speak', 'reply')) IS NOT TRUE
          GROUP BY 1, 2
     )
     SELECT m.metric, o.tenant, jsonb_build_object('kind', k.kind), m.value::double precision

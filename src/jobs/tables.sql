@@ -48,6 +48,10 @@ INSERT INTO endpoints (tenant, name, kind, base_url, purpose, model, options, ti
                        allow_http, allow_private, seeded)
 VALUES (NULL, 'mulberry-speech', 'openai', 'http://127.0.0.1:8771/v1', 'transcription',
         'pocketsphinx-en-us', '{"max_audio_seconds": 60}', '5 minutes', 4, true, true, true);
+-- The same engine for live conversations, whom gateways ask.
+INSERT INTO endpoints (tenant, name, kind, base_url, purpose, timeout, allow_http, allow_private, seeded)
+VALUES (NULL, 'mulberry-listen', 'deepgram', 'http://127.0.0.1:8771/v1', 'listen', '2 seconds', true, true, true),
+       (NULL, 'mulberry-speak', 'openai', 'http://127.0.0.1:8771/v1', 'speak', '2 seconds', true, true, true);
 
 -- A job that is queued, or runs under a lease.  Finished jobs move to
 -- job_history in the transaction that finishes them, so that this table and its

@@ -48,6 +48,7 @@ static const struct
 	{ "agent", NAME },
 	{ "allowed_callers", LIST },
 	{ "answer", DOCUMENT },
+	{ "arguments", DOCUMENT },
 	{ "attributes", DETAILS },
 	{ "base_url", ADDRESS },
 	{ "call_id", NAME },
@@ -60,6 +61,7 @@ static const struct
 	{ "command", NAME },
 	{ "currency", NAME },
 	{ "default_encoding", NAME },
+	{ "detail", REMARK },
 	{ "digits", NAME },
 	{ "direction", NAME },
 	{ "encoding", NAME },
@@ -70,11 +72,13 @@ static const struct
 	{ "fingerprint", NAME },
 	{ "format", NAME },
 	{ "from_number", NAME },
+	{ "how", NAME },
 	{ "idempotency_token", REFERENCE },
 	{ "kept_hash", NAME },
 	{ "kind", NAME },
 	{ "kinds", LIST },
 	{ "language", NAME },
+	{ "lines", DOCUMENT },
 	{ "mandate_id", NAME },
 	{ "model", NAME },
 	{ "name", NAME },
@@ -96,6 +100,7 @@ static const struct
 	{ "request_type", NAME },
 	{ "requester", REMARK },
 	{ "role", NAME },
+	{ "said", LIST },
 	{ "secret", NAME },
 	{ "server_file", ADDRESS },
 	{ "settings", SETTINGS },
@@ -112,6 +117,7 @@ static const struct
 	{ "track", NAME },
 	{ "tracks", DOCUMENT }, /* each is a track */
 	{ "url", ADDRESS },
+	{ "voice_key", NAME },
 };
 /* clang-format on */
 

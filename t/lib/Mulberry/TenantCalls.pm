@@ -24,6 +24,10 @@ SELECT mulberry.create_agent('pi', '+4915112345678', ARRAY['+4930123456'], '0000
 SELECT mulberry.create_agent('idle', tenant => 'a');
 SELECT mulberry.set_telephony('{"greeting": "hello", "numbers": ["+12025550111"]}', 'a');
 SELECT FROM mulberry.begin_conversation('talk', '{clear,marks}', 'a');
+CREATE FUNCTION public.tool() RETURNS text LANGUAGE sql AS \$\$ SELECT 'done' \$\$;
+ALTER FUNCTION public.tool() OWNER TO pg_monitor;
+SELECT mulberry.set_conversation('{"tools": [{"function": "public.tool"}]}', 'a');
+SELECT FROM mulberry.begin_conversation('tooled', '{}', 'a');
 SELECT mulberry.create_agent(k, tenant => 'a'), mulberry.create_voice_key(k, tenant => 'a') FROM unnest(ARRAY['keyed', 'taken']) AS k;
 SELECT mulberry.create_voice_key('pi', tenant => 'a');
 CALL mulberry.export_voice_key('pi', 1, 'a');
@@ -98,6 +102,7 @@ sub working_calls
         end_media => "mulberry.end_media((SELECT session FROM mulberry.begin_media('audiosocket', mulberry.offer_media(tenant => 'a')::text)), 'over')",
         media_next => "mulberry.media_next(mulberry.offer_media(tenant => 'a'), 'a')",
         offer_media => "mulberry.offer_media('offered', '+12025550123', tenant => 'a')",
+        leave_media => "mulberry.leave_media((SELECT session FROM mulberry.begin_media('audiosocket', mulberry.offer_media(tenant => 'a')::text)), 'hangup')",
         press_media_key => "mulberry.press_media_key((SELECT session FROM mulberry.begin_media('audiosocket', mulberry.offer_media(tenant => 'a')::text)), '1')",
         set_prompt => "mulberry.set_prompt('hello', mulberry.wav_encode($audio, 's16le', 8000), 'a')",
         ingest_recording => "mulberry.ingest_recording('recorded', mulberry.wav_encode($audio, 's16le', 8000), tenant => 'a')",
@@ -133,6 +138,11 @@ sub working_calls
         'set_endpoint for the calls of a' => "mulberry.set_endpoint('spare', 'json', '$gate', allow_http => true, allow_private => true, tenant => 'empty')",
         set_escalation_contact => "mulberry.set_escalation_contact('+4915112345670', tenant => 'a')",
         begin_conversation => "mulberry.begin_conversation('another talk', '{clear,marks}', 'a')",
+        prepare_reply => "mulberry.prepare_reply('talk', '[{\"number\": 0, \"speaker\": \"agent\", \"text\": \"Hello\"}]', 'hi', true, 'a')",
+        note_lines => "mulberry.note_lines('talk', '[{\"number\": 1, \"speaker\": \"caller\", \"text\": \"hi\"}]', '{\"pin\": \"1\"}', 'a')",
+        call_tool => "mulberry.call_tool('tooled', 'tool', '{}', 'a')",
+        find_speech => "mulberry.find_speech('Hello.', 'voice', 'a')",
+        keep_speech => "mulberry.keep_speech('Hello.', 'voice', 'sound', 'a')",
         log_conversation => "mulberry.log_conversation('talk', 0, '{}', 'stopped', 'a')",
         set_conversation => "mulberry.set_conversation('{\"language\": \"de\"}', 'a')",
         set_telephony => "mulberry.set_telephony('{\"greeting\": \"good day\"}', 'a')",

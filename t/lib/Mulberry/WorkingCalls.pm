@@ -37,6 +37,8 @@ my $escalated = q{INSERT INTO mulberry_internal.commands (tenant, agent, command
 my $talk = q{SELECT id AS call FROM mulberry_internal.calls WHERE call_id = 'talk' \gset};
 my $offered = q{SELECT mulberry.offer_media('pbx-1', '+12025550123', '+12025550111', 'north') AS offered \gset};
 my $streamed = q{SELECT session AS streamed FROM mulberry.begin_media('audiosocket', mulberry.offer_media(tenant => 'north')::text) \gset};
+my $tooled = q{CREATE FUNCTION public.tool() RETURNS text LANGUAGE sql AS $$ SELECT 'done' $$; ALTER FUNCTION public.tool() OWNER TO pg_monitor;
+    SELECT mulberry.set_conversation('{"tools": [{"function": "public.tool"}]}', 'north'); SELECT FROM mulberry.begin_conversation('tooled', '{}', 'north');};
 my $open = q{SELECT id AS call FROM mulberry_internal.calls WHERE call_id = 'open' \gset};
 my $queued = q{SELECT id AS job FROM mulberry_internal.job_queue LIMIT 1 \gset};
 # run_jobs() may have tried it, and then it is due again in a while
@@ -114,6 +116,13 @@ my %calls = (
     'mulberry.command_kinds' => [q{SELECT * FROM mulberry.command_kinds()}],
     'mulberry.event_kinds' => [q{SELECT * FROM mulberry.event_kinds()}],
     'mulberry.event_fields' => [q{SELECT * FROM mulberry.event_fields()}],
+    'mulberry.prepare_reply' => [q{SELECT mulberry.prepare_reply('talk', '[{"number": 0, "speaker": "agent", "text": "Hello"}]', 'hi', true, 'north')}],
+    'mulberry.note_lines' => [q{SELECT mulberry.note_lines('talk', '[{"number": 0, "speaker": "agent", "text": "Hello"}]', '{"pin": "1"}', 'north')}],
+    'mulberry.call_tool' => [q{SELECT mulberry.call_tool('tooled', 'tool', '{}', 'north')}, $tooled],
+    'mulberry.find_speech' => [q{SELECT mulberry.find_speech('Hello.', 'voice', 'north')}],
+    'mulberry.keep_speech' => [q{SELECT mulberry.keep_speech('Hello.', 'voice', 'sound', 'north')}],
+    'mulberry.leave_media' => [q{SELECT mulberry.leave_media(:'streamed'::bigint, 'hangup')}, $streamed],
+    'mulberry.conversation_lines' => [q{SELECT * FROM mulberry.conversation_lines}],
     'mulberry.log_conversation' => [q{SELECT mulberry.log_conversation('talk', 0, '{}', 'stopped', 'north')}],
     'mulberry.replay_turns' => [q{SELECT * FROM mulberry.replay_turns('talk', '{"hangover_ms": 300}', 'north')}],
     'mulberry.set_conversation' => [q{SELECT mulberry.set_conversation('{"language": "de"}', 'north')}],
