@@ -9,7 +9,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "client.h"
 #include "log.h"
+#include "talk.h"
 
 #define SILENT_FOR                                                                                 \
 	(15 * HTTP_SECOND) /* without media: the other side is gone, whatever its socket says */
@@ -411,7 +413,7 @@ gw_media_heard(gw_media_session *session, const uint8_t *audio, size_t n, int64_
 	}
 	session->last_heard = now;
 	gw_media_store_caller(session, audio, n, at, lost);
-	gw_conduct_heard(session, audio, n);
+	gw_conduct_heard(session, audio, n, at);
 }
 
 void
@@ -424,15 +426,21 @@ gw_media_digit(gw_media_session *session, char digit)
 void
 gw_media_marked(gw_media_session *session, unsigned number)
 {
-	if (session->link != NULL)
-		gw_play_marked(&session->play, number);
+	if (session->link == NULL)
+		return;
+	if (session->talk != NULL)
+		gw_talk_marked(session->talk, number);
+	gw_play_marked(&session->play, number);
 }
 
 void
 gw_media_cleared(gw_media_session *session, uint64_t unheard)
 {
-	if (session->link != NULL)
-		gw_play_cleared(&session->play, unheard);
+	if (session->link == NULL)
+		return;
+	if (session->talk != NULL)
+		gw_talk_cleared(session->talk, unheard);
+	gw_play_cleared(&session->play, unheard);
 }
 
 void
@@ -458,6 +466,14 @@ gw_media_new(gw_gateway *gateway)
 		media->store = (http_timer){ .due = gw_media_store_all, .arg = media };
 	}
 	return media;
+}
+
+http_client *
+gw_media_client(gw_media *media)
+{
+	if (media->client == NULL)
+		media->client = http_client_new(media->gateway->loop);
+	return media->client;
 }
 
 /* Without webhooks whoever never has a stream needs no connections for them: they are made with the first. */
@@ -501,14 +517,18 @@ gw_media_stop(gw_media *media)
 	for (gw_media_session *s = media->sessions, *next; s != NULL; s = next)
 	{
 		next = s->next;
-		gw_media_end(s, 1001, "the gateway ended");
+		/* who talks says goodbye */
+		if (s->talk != NULL)
+			gw_talk_stop(s->talk);
+		else
+			gw_media_end(s, 1001, "the gateway ended");
 	}
 }
 
 int
 gw_media_count(const gw_media *media)
 {
-	return media->given_up ? 0 : media->n;
+	return media->given_up ? 0 : media->n + media->n_talks;
 }
 
 int
@@ -527,6 +547,8 @@ gw_media_free(gw_media *media)
 	http_loop_clear_timer(media->gateway->loop, &media->patience);
 	while (media->sessions != NULL)
 		free_session(media->sessions);
+	if (media->client != NULL)
+		http_client_free(media->client);
 	while (media->tenants != NULL)
 	{
 		gw_media_tenant *t = media->tenants;

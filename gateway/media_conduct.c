@@ -5,12 +5,14 @@
  * It asks what a peer can and never which it is.  Whatever comes to decide more, hears what was said in gw_conduct_heard(), is told in
  * gw_conduct_said() that it has been heard, and acts by say(), interrupt() and leave().
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/audio/g711.h"
 #include "log.h"
 #include "media_session.h"
+#include "talk.h"
 
 #define SAME_KEY (HTTP_SECOND / 2) /* its tone and its message are so far apart at most */
 #define LEAVE_WITHIN (2 * HTTP_SECOND)
@@ -70,7 +72,7 @@ interrupt(gw_media_session *session)
 	if (!gw_play_is_saying(&session->play))
 		return;
 	session->interruptions++;
-	gw_play_clear(&session->play);
+	gw_play_clear(&session->play, 0);
 }
 
 static void
@@ -161,7 +163,10 @@ hear_tone(void *arg, const mb_dtmf_event *event)
 		return;
 	session->tone = event->digit;
 	session->tone_at = now;
-	take_key(session, event->digit);
+	if (session->talk != NULL)
+		gw_talk_digit(session->talk, event->digit, true);
+	else
+		take_key(session, event->digit);
 }
 
 void
@@ -177,11 +182,22 @@ gw_conduct_digit(gw_media_session *session, char digit)
 			session->early[early] = digit;
 		return;
 	}
-	/* from now on it is believed and not the sound */
-	free(session->dtmf);
-	session->dtmf = NULL;
-	if (!heard)
+	/* from now on it is believed and not the sound, which in a conversation still is no speech */
+	if (session->talk == NULL)
+	{
+		free(session->dtmf);
+		session->dtmf = NULL;
+	}
+	if (session->talk != NULL)
+		gw_talk_digit(session->talk, digit, false);
+	else if (!heard)
 		take_key(session, digit);
+}
+
+void
+gw_conduct_press(gw_media_session *session, char digit)
+{
+	take_key(session, digit);
 }
 
 /* ---------------------------------------------------------------------------
@@ -189,38 +205,150 @@ gw_conduct_digit(gw_media_session *session, char digit)
  * ---------------------------------------------------------------------------
  */
 
+static void
+watch_tones(gw_media_session *session)
+{
+	session->dtmf = malloc(mb_dtmf_size(GW_MEDIA_RATE));
+	if (session->dtmf != NULL)
+		(void) mb_dtmf_init(session->dtmf, GW_MEDIA_RATE,
+							&(mb_dtmf_options){ .floor_dbm0 = MB_DTMF_DEFAULT_FLOOR_DBM0,
+												.on_digit = hear_tone,
+												.arg = session });
+}
+
+static void
+press_early_keys(gw_media_session *session)
+{
+	for (const char *key = session->early; *key != '\0'; key++)
+		gw_conduct_digit(session, *key);
+}
+
+/* A question that is under way: does the tenant's agent talk in this call? */
+typedef struct asking
+{
+	gw_unit unit;
+	gw_media *media;
+	char id[24];
+	char *call_id;
+	char *tenant;
+	char *abilities;
+	char *opening;
+	size_t n;
+} asking;
+
+static void
+may_talk(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
+{
+	asking *a = (asking *) unit;
+	gw_media_session *session = a->media->sessions;
+
+	(void) identity;
+	while (session != NULL && strcmp(session->id, a->id) != 0)
+		session = session->next;
+	if (outcome != GW_COMMITTED)
+		gw_log(GW_WARNING, "a conversation could not be begun", "call %s: %s", a->call_id,
+			   result == NULL ? "the database cannot be reached"
+							  : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+	if (session != NULL && session->link != NULL)
+	{
+		if (outcome == GW_COMMITTED)
+			session->talk = gw_talk_begin(session, PQgetvalue(result, 0, 0),
+										  PQgetvalue(result, 0, 1), PQgetvalue(result, 0, 2));
+		if (session->talk != NULL && session->dtmf == NULL)
+			watch_tones(session);
+		if (session->talk == NULL)
+			say(session, a->opening, a->n);
+		press_early_keys(session);
+	}
+	free(a->call_id);
+	free(a->tenant);
+	free(a->abilities);
+	free(a->opening);
+	free(a);
+}
+
+/* False: nobody can be asked. */
+static bool
+ask_whether_to_talk(gw_media_session *session, const char *opening, size_t n)
+{
+	static const gw_statement begin_conversation = {
+		"begin_conversation",
+		"SELECT to_jsonb(numbers), to_jsonb(lists), plan FROM mulberry.begin_conversation($1, "
+		"$2::text[], $3)",
+		false
+	};
+	const gw_media_peer *peer = session->peer;
+	asking *a = calloc(1, sizeof(*a));
+	char abilities[80];
+
+	if (a == NULL)
+		return false;
+	snprintf(abilities, sizeof(abilities), "{%s%s%s%s%s", peer->clear != NULL ? "clear," : "",
+			 peer->pause != NULL ? "pause," : "", peer->mark != NULL ? "marks," : "",
+			 peer->tells_unheard ? "exact_queue," : "", peer->keeps_no_time ? "we_pace," : "");
+	if (abilities[strlen(abilities) - 1] == ',')
+		abilities[strlen(abilities) - 1] = '\0';
+	strcat(abilities, "}");
+	a->media = session->media;
+	strcpy(a->id, session->id);
+	a->call_id = strdup(session->call_id);
+	a->tenant = strdup(session->tenant->name);
+	a->abilities = strdup(abilities);
+	a->opening = malloc(n + 1);
+	if (a->call_id == NULL || a->tenant == NULL || a->abilities == NULL || a->opening == NULL)
+	{
+		free(a->call_id);
+		free(a->tenant);
+		free(a->abilities);
+		free(a->opening);
+		free(a);
+		return false;
+	}
+	memcpy(a->opening, opening, n);
+	a->n = n;
+	a->unit.statement = &begin_conversation;
+	a->unit.n_parameters = 3;
+	a->unit.values[0] = a->call_id;
+	a->unit.values[1] = a->abilities;
+	a->unit.values[2] = a->tenant;
+	a->unit.done = may_talk;
+	gw_media_ask(session->media, &a->unit);
+	return true;
+}
+
 void
 gw_conduct_begin(gw_media_session *session, const char *opening, size_t n)
 {
 	session->leave = (http_timer){ .due = leave_now, .arg = session };
 	if (!session->peer->tells_digits)
-	{
-		session->dtmf = malloc(mb_dtmf_size(GW_MEDIA_RATE));
-		if (session->dtmf != NULL)
-			(void) mb_dtmf_init(session->dtmf, GW_MEDIA_RATE,
-								&(mb_dtmf_options){ .floor_dbm0 = MB_DTMF_DEFAULT_FLOOR_DBM0,
-													.on_digit = hear_tone,
-													.arg = session });
-	}
+		watch_tones(session);
+	if (!session->peer->listens_only && ask_whether_to_talk(session, opening, n))
+		return;
 	say(session, opening, n);
-	for (const char *key = session->early; *key != '\0'; key++)
-		gw_conduct_digit(session, *key);
+	press_early_keys(session);
 }
 
 void
-gw_conduct_heard(gw_media_session *session, const uint8_t *audio, size_t n)
+gw_conduct_heard(gw_media_session *session, const uint8_t *audio, size_t n, int64_t at)
 {
 	size_t width = mb_encoding_sample_size(session->play.encoding);
 	int16_t samples[SLICE];
 
-	for (size_t at = 0; at < n && session->dtmf != NULL;)
+	for (size_t from = 0; from < n && (session->dtmf != NULL || session->talk != NULL);)
 	{
-		size_t part = n - at < SLICE * width ? n - at : SLICE * width;
+		size_t part = n - from < SLICE * width ? n - from : SLICE * width;
 
-		if (mb_audio_decode(session->play.encoding, audio + at, part, samples) != MB_OK)
+		if (mb_audio_decode(session->play.encoding, audio + from, part, samples) != MB_OK)
 			return;
-		mb_dtmf_feed(session->dtmf, samples, part / width);
-		at += part;
+		if (session->dtmf != NULL)
+			mb_dtmf_feed(session->dtmf, samples, part / width);
+		if (session->talk != NULL)
+		{
+			gw_talk_tone(session->talk, session->dtmf != NULL && mb_dtmf_in_progress(session->dtmf));
+			gw_talk_heard(session->talk, samples, part / width,
+						  at + (int64_t) (from / width) * HTTP_SECOND / GW_MEDIA_RATE);
+		}
+		from += part;
 	}
 }
 
@@ -234,7 +362,12 @@ gw_conduct_said(gw_media_session *session)
 void
 gw_conduct_end(gw_media_session *session)
 {
+	gw_talk *talk = session->talk;
+
 	http_loop_clear_timer(session->media->gateway->loop, &session->leave);
 	free(session->dtmf);
 	session->dtmf = NULL;
+	session->talk = NULL;
+	if (talk != NULL)
+		gw_talk_over(talk);
 }

@@ -8,6 +8,7 @@
  */
 #include "media_play.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -231,13 +232,23 @@ gw_play_cleared(gw_media_play *play, uint64_t unheard)
  */
 
 static void
-send_mark(gw_media_play *play)
+send_mark(gw_media_play *play, unsigned number)
 {
 	if (play->peer->mark == NULL || play->n_marks == GW_PLAY_MAX_MARKS)
 		return;
-	play->marks[play->n_marks++] = (gw_play_mark){ ++play->number, play->sent, false };
+	play->marks[play->n_marks++] = (gw_play_mark){ number, play->sent, false };
 	play->marked = play->sent;
-	play->peer->mark(play->link, play->number);
+	play->peer->mark(play->link, number);
+}
+
+static void
+send_own_mark(gw_media_play *play, uint64_t tag)
+{
+	int n = play->n_marks;
+
+	send_mark(play, ++play->number);
+	if (play->n_marks > n && play->marking != NULL && tag != 0)
+		play->marking(play->arg, tag, play->number);
 }
 
 /* Takes at most n bytes from the queue. */
@@ -255,6 +266,9 @@ take(gw_media_play *play, uint8_t *bytes, size_t n)
 		memcpy(bytes + taken, audio.data + piece->at, part);
 		taken += part;
 		piece->at += part;
+		play->tag = piece->tag;
+		if (piece->tag != 0 && play->tagged != NULL)
+			play->tagged(play->arg, piece->tag, piece->place + piece->at / width(play));
 		if (piece->at < audio.length)
 			break;
 		play->first = piece->next;
@@ -301,7 +315,7 @@ feed(gw_media_play *play)
 	play->silence = true;
 	while (play->base_at <= now + lead - step)
 	{
-		if (play->first != NULL)
+		if (play->first != NULL && !play->paused)
 		{
 			send_step(play);
 			heard_up_to(play, play->sent);
@@ -335,7 +349,7 @@ send_more(gw_media_play *play, bool on_time)
 			feed(play);
 		return;
 	}
-	if (play->first == NULL)
+	if (play->first == NULL || play->paused)
 		return;
 	if (!play->saying || place_now(play, now) == play->sent)
 	{
@@ -346,7 +360,7 @@ send_more(gw_media_play *play, bool on_time)
 		if (play->n_marks == 0 && !play->clearing)
 		{
 			play->probed = now;
-			send_mark(play);
+			send_own_mark(play, play->first->tag);
 		}
 	}
 	play->saying = true;
@@ -355,7 +369,7 @@ send_more(gw_media_play *play, bool on_time)
 	{
 		send_step(play);
 		if (play->first == NULL || play->sent - play->marked >= MARK_EVERY)
-			send_mark(play);
+			send_own_mark(play, play->tag);
 	}
 	wait_for_marks(play);
 	if (play->first != NULL)
@@ -384,6 +398,12 @@ is_due(void *arg)
 void
 gw_play_say(gw_media_play *play, http_blob *audio)
 {
+	gw_play_say_tagged(play, audio, 0, 0);
+}
+
+void
+gw_play_say_tagged(gw_media_play *play, http_blob *audio, uint64_t tag, uint64_t place)
+{
 	gw_play_piece *piece = calloc(1, sizeof(*piece));
 
 	if (piece == NULL || play->link == NULL || play->peer->listens_only ||
@@ -394,6 +414,8 @@ gw_play_say(gw_media_play *play, http_blob *audio)
 		return;
 	}
 	piece->audio = audio;
+	piece->tag = tag;
+	piece->place = place;
 	*play->last = piece;
 	play->last = &piece->next;
 	if (play->peer->keeps_no_time)
@@ -401,8 +423,8 @@ gw_play_say(gw_media_play *play, http_blob *audio)
 	send_more(play, false);
 }
 
-static void
-forget_queue(gw_media_play *play)
+void
+gw_play_forget(gw_media_play *play)
 {
 	while (play->first != NULL)
 	{
@@ -416,20 +438,25 @@ forget_queue(gw_media_play *play)
 }
 
 void
-gw_play_clear(gw_media_play *play)
+gw_play_clear(gw_media_play *play, unsigned mark)
 {
 	int64_t now = http_clock();
 
-	forget_queue(play);
-	if (play->link == NULL || play->known == play->sent || play->peer->clear == NULL)
+	gw_play_forget(play);
+	if (play->link == NULL || play->known == play->sent || play->peer->clear == NULL ||
+		(play->clearing && play->clear_end == play->sent))
 	{
-		look_whether_done(play);
+		/* whoever named a mark waits for it */
+		if (mark != 0 && play->link != NULL && play->peer->mark != NULL)
+			play->peer->mark(play->link, mark);
+		if (!play->clearing)
+			look_whether_done(play);
 		return;
 	}
-	if (play->clearing && play->clear_end == play->sent)
-		return;
-	if (play->n_marks == 0 && !play->peer->tells_unheard)
-		send_mark(play);
+	if (mark != 0)
+		send_mark(play, mark);
+	else if (play->n_marks == 0 && !play->peer->tells_unheard)
+		send_own_mark(play, 0);
 	for (int i = 0; i < play->n_marks; i++)
 		play->marks[i].cleared = true;
 	play->clearing = true;
@@ -445,6 +472,31 @@ gw_play_clear(gw_media_play *play)
 	play->base = play->sent;
 	play->base_at = now;
 	play->peer->clear(play->link);
+}
+
+void
+gw_play_pause(gw_media_play *play, bool paused)
+{
+	play->paused = paused;
+	if (!paused)
+		send_more(play, false);
+}
+
+double
+gw_play_level(const gw_media_play *play)
+{
+	uint64_t at = play->saying ? place_now(play, http_clock()) - play->known : 0;
+	uint64_t there = play->unheard.length / width(play);
+	int16_t samples[FRAME];
+	double sum = 0;
+
+	if (!play->saying || at + FRAME > there ||
+		mb_audio_decode(play->encoding, (const uint8_t *) play->unheard.data + at * width(play),
+						FRAME * width(play), samples) != MB_OK)
+		return -INFINITY;
+	for (int i = 0; i < FRAME; i++)
+		sum += (double) samples[i] * samples[i];
+	return sum == 0 ? -INFINITY : 10 * log10(sum / FRAME / (32768.0 * 32768.0));
 }
 
 void
@@ -511,6 +563,6 @@ gw_play_end(gw_media_play *play)
 	}
 	play->link = NULL;
 	play->saying = false;
-	forget_queue(play);
+	gw_play_forget(play);
 	program_text_free(&play->unheard);
 }

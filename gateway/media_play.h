@@ -26,6 +26,8 @@ typedef struct gw_play_piece
 {
 	http_blob *audio;
 	size_t at;
+	uint64_t tag;	/* of whoever said it; 0: none */
+	uint64_t place; /* of its first sample in what that names */
 	struct gw_play_piece *next;
 } gw_play_piece;
 
@@ -41,6 +43,10 @@ typedef struct gw_media_play
 
 	/* All that there was to be said has been heard, or was cleared. */
 	void (*done)(void *arg);
+
+	/* What has a tag was sent up to a sample of it; a mark was sent behind it.  NULL is allowed. */
+	void (*tagged)(void *arg, uint64_t tag, uint64_t place);
+	void (*marking)(void *arg, uint64_t tag, unsigned number);
 	void *arg;
 
 	/* for whoever counts */
@@ -56,6 +62,8 @@ typedef struct gw_media_play
 	http_timer patience;  /* for marks */
 	bool saying;		  /* something is on its way to be heard */
 	bool held;			  /* the peer takes nothing */
+	bool paused;		  /* nothing is to be sent for now */
+	uint64_t tag;		  /* of what was sent last */
 	bool silence;		  /* a peer without a clock is being fed */
 	uint64_t base;		  /* this place is heard at */
 	int64_t base_at;	  /* that time, by our reckoning */
@@ -88,8 +96,24 @@ extern void gw_play_end(gw_media_play *play);
 /* Says audio, in the session's encoding, behind what waits; the blob is used up. */
 extern void gw_play_say(gw_media_play *play, http_blob *audio);
 
-/* Stops speaking at once: what waits is forgotten, and what is sent is cleared where the peer can. */
-extern void gw_play_clear(gw_media_play *play);
+/* The same with a tag, from this sample on of what it names. */
+extern void
+gw_play_say_tagged(gw_media_play *play, http_blob *audio, uint64_t tag, uint64_t place);
+
+/*
+ * Stops speaking at once: what waits is forgotten, and what is sent is cleared where the peer can, behind a mark of this number (0: one
+ * of its own, where none is pending).
+ */
+extern void gw_play_clear(gw_media_play *play, unsigned mark);
+
+/* Forgets what waits; what was sent is heard. */
+extern void gw_play_forget(gw_media_play *play);
+
+/* Sends nothing for now of what waits, or goes on. */
+extern void gw_play_pause(gw_media_play *play, bool paused);
+
+/* The level of what is heard now by our reckoning, dBFS; -INFINITY: nothing. */
+extern double gw_play_level(const gw_media_play *play);
 
 /* What the peer tells. */
 extern void gw_play_marked(gw_media_play *play, unsigned number);

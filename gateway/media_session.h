@@ -84,6 +84,8 @@ struct gw_media_session
 	unsigned digits;
 	unsigned interruptions;
 
+	struct gw_talk *talk; /* NULL: prompts and keys */
+
 	char reason[128];
 	gw_media_session *next;
 };
@@ -92,10 +94,12 @@ struct gw_media
 {
 	gw_gateway *gateway;
 	gw_database *database; /* NULL: that of the webhooks */
+	struct http_client *client; /* to services; NULL: there was no need */
 	gw_media_session *sessions;
 	gw_media_tenant *tenants;
 	int n;
 	int n_beginning;
+	int n_talks;		 /* some of which outlive their session until they are stored */
 	http_timer store;	 /* packets of all sessions leave together */
 	http_timer patience; /* when the gateway ends */
 	bool given_up;
@@ -122,9 +126,15 @@ extern void gw_media_stored(gw_media_session *session);
 
 /* media_conduct.c: what is decided in a call, and nothing else decides. */
 extern void gw_conduct_begin(gw_media_session *session, const char *opening, size_t n);
-extern void gw_conduct_heard(gw_media_session *session, const uint8_t *audio, size_t n);
+extern void gw_conduct_heard(gw_media_session *session, const uint8_t *audio, size_t n, int64_t at);
 extern void gw_conduct_digit(gw_media_session *session, char digit);
 extern void gw_conduct_said(gw_media_session *session);
 extern void gw_conduct_end(gw_media_session *session);
+
+/* A key whose outcome is the menu's. */
+extern void gw_conduct_press(gw_media_session *session, char digit);
+
+/* What is sent to services; NULL without memory. */
+extern struct http_client *gw_media_client(gw_media *media);
 
 #endif /* GATEWAY_MEDIA_SESSION_H */

@@ -249,7 +249,7 @@ a_clear_cuts_where_it_was_played(void)
 				answer_up_to((uint64_t) (ms - 2 * way) * 8);
 		}
 		cleared = now;
-		gw_play_clear(&play);
+		gw_play_clear(&play, 0);
 		check_int(other.clears, 1);
 		/* it is played until the clear is there, which takes a way; the burst takes another */
 		true_place = (uint64_t) (1730) * 8;
@@ -285,7 +285,7 @@ what_is_said_next_is_heard(void)
 		turn_to(start + ms * HTTP_MILLISECOND);
 		answer_up_to((uint64_t) ms * 8);
 	}
-	gw_play_clear(&play);
+	gw_play_clear(&play, 0);
 	say(1600);
 	turn_to(now + 2 * HTTP_SECOND);
 	check_near((double) other.heard, 500 * 8, 8 * 2);
@@ -312,7 +312,7 @@ cleared_marks_that_are_left_out(void)
 		turn_to(start + ms * HTTP_MILLISECOND);
 		answer_up_to((uint64_t) ms * 8);
 	}
-	gw_play_clear(&play);
+	gw_play_clear(&play, 0);
 	say(1600);
 	turn_to(now + 250 * HTTP_MILLISECOND);
 	gw_play_marked(&play, other.marks[other.n_marks - 1]);
@@ -331,7 +331,7 @@ nothing_is_sent_into_a_queue_that_is_dropped(void)
 	answered = 0;
 	say(1600);
 	turn_to(now + 150 * HTTP_MILLISECOND);
-	gw_play_clear(&play);
+	gw_play_clear(&play, 0);
 	say(800);
 	while (answered < other.n_marks)
 		gw_play_marked(&play, other.marks[answered++]);
@@ -379,7 +379,7 @@ who_keeps_no_time_is_fed(void)
 	check_int(other.samples, 480 + 16000 + 480);
 	say(1600);
 	turn_to(now + 100 * HTTP_MILLISECOND);
-	gw_play_clear(&play);
+	gw_play_clear(&play, 0);
 	check(other.heard < 3200);
 	check_int(other.done, 2);
 	gw_play_end(&play);

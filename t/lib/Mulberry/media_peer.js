@@ -9,6 +9,9 @@
 //	press		id, digit						as a message
 //	stop		id								says so and closes;  drop: closes without a word
 //	ear			id								what was played up to now
+//	live		id								from now on there is a frame each 20 ms, of silence where nothing is said
+//	say			id, audio, wait (ms of silence before it)		in it; "said" tells the frames it had
+//	timeline	id								all that the ear has had since the beginning, silence too, and the frame in which "live" began
 //	quit
 //
 // What Twilio does with a message of ours that has a member more or less, an unknown event or another stream is in "errors" (31951,
@@ -150,8 +153,43 @@ class Call {
         }
         say({ id: this.id, event: "spoken" });
     }
+    media(part) {
+        this.chunk++;
+        if (this.kind === "asterisk") this.send(part);
+        else this.message("media", { media: { track: "inbound", chunk: String(this.chunk), timestamp: String(this.timestamp), payload: part.toString("base64") } });
+        this.timestamp += part.length / 8;
+    }
+    // A line as it is: a frame each 20 ms, as many as are due.
+    live() {
+        this.voice = [];
+        this.liveFrom = this.played.length;
+        this.liveClock = now();
+        this.spoken = 0;
+        this.liveTimer = setInterval(() => {
+            const due = now();
+            while (this.liveClock + 20 <= due && !this.over) {
+                this.liveClock += 20;
+                let part = Buffer.alloc(FRAME, 0xff);
+                const first = this.voice[0];
+                if (first && first.wait > 0) first.wait -= 20;
+                else if (first) {
+                    if (first.from === undefined) { first.from = this.spoken; say({ id: this.id, event: "saying", at: this.spoken }); }
+                    first.audio.copy(part, 0, first.at, first.at + FRAME);
+                    first.at += FRAME;
+                    if (first.at >= first.audio.length) { this.voice.shift(); say({ id: this.id, event: "said", from: first.from, to: this.spoken + 1 }); }
+                }
+                this.spoken++;
+                if (!this.muted) this.media(part);
+            }
+            if (this.over) clearInterval(this.liveTimer);
+        }, 5);
+    }
     act(command) {
         switch (command.op) {
+            case "live": return this.live();
+            case "say": return this.voice.push({ audio: Buffer.from(command.audio, "base64"), at: 0, wait: command.wait || 0 });
+            case "mute": this.muted = command.on; return;
+            case "timeline": return say({ id: this.id, event: "timeline", audio: Buffer.concat(this.played.map((f) => f || Buffer.alloc(FRAME, 0xff))).toString("base64"), from: this.liveFrom, spoken: this.spoken });
             case "send": return this.send(command.text !== undefined ? command.text : Buffer.from(command.binary, "base64"));
             case "start": return this.start(command);
             case "speak": return this.speak(command);

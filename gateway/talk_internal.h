@@ -1,0 +1,232 @@
+/*
+ * talk_internal.h
+ *	  A conversation as its files see it: talk.c gives the turn engine what happens and carries out what it decides, talk_hear.c
+ *	  listens, talk_reply.c finds out what is to be said, talk_speech.c has it sound, talk_store.c tells the database.
+ *
+ * What the engine decides is queued and carried out at the end of the loop's turn, so that nobody is called from within his own call.
+ */
+#ifndef GATEWAY_TALK_INTERNAL_H
+#define GATEWAY_TALK_INTERNAL_H
+
+#include "core/conversation/activity.h"
+#include "core/conversation/sentences.h"
+#include "core/conversation/turn.h"
+#include "core/conversation/turn_log.h"
+#include "engine.h"
+#include "program/arrays.h"
+#include "talk.h"
+
+#define TALK_SERVICES 4
+#define TALK_GENERATIONS 64 /* whose turn is known; more are never heard at a time */
+#define TALK_PIECES 64 /* of a generation; more of a reply is not said */
+
+/* What follows when a generation has been heard. */
+typedef enum talk_after
+{
+	TALK_GO_ON,
+	TALK_LEAVE, /* the stream ends: SQL knows how the call goes on */
+	TALK_COLLECT,
+	TALK_WAIT
+} talk_after;
+
+/* A piece of what is said. */
+typedef struct talk_piece
+{
+	char *text;
+	size_t length;
+	mb_item_kind kind;
+	int state;				  /* of talk_speech.c */
+	gw_utterance *utterance;  /* it is being made */
+	int service;			  /* of those who speak */
+	bool given;				  /* the engine knows of it */
+	bool whole;				  /* all of its audio is here */
+	program_text audio;		  /* in the session's encoding */
+	size_t queued;			  /* bytes of it that the playback has */
+	struct talk_reply *reply;
+	uint16_t item;
+} talk_piece;
+
+/* What is said in one generation: a reply, or something else. */
+typedef struct talk_reply
+{
+	struct gw_talk *talk;
+	uint32_t generation;
+	bool committed; /* it may sound */
+	bool asked;		/* of the database or a model: an answer is awaited */
+	bool complete;	/* there are no more pieces */
+	bool told;		/* the engine knows that */
+	bool gone;		/* cancelled */
+	mb_item_kind kind;
+	char *said;		/* what it replies to; NULL: something else is said */
+	gw_chat *chat;
+	int service; /* of the models */
+	int rounds;	 /* calls of tools */
+	json_t *messages;
+	json_t *calls; /* of tools, that the model wants */
+	int n_results;
+	program_text written; /* by the model, this round */
+	mb_sentences sentences;
+	talk_piece *pieces[TALK_PIECES];
+	int n_pieces;
+	int making; /* the first piece that is not whole */
+	talk_after after;
+	int wait_seconds;
+	int digits;
+	char name[64]; /* of what is collected */
+	struct talk_reply *next;
+} talk_reply;
+
+/* Something that is to be said when the engine lets it. */
+typedef struct talk_say
+{
+	mb_item_kind kinds[4];
+	char *texts[4];
+	int n;
+	talk_after after;
+	struct talk_say *next;
+} talk_say;
+
+typedef struct talk_decision
+{
+	mb_turn_decision decision;
+	struct talk_decision *next;
+	char text[]; /* of it */
+} talk_decision;
+
+/* What was said in a turn: the caller's line and the agent's. */
+typedef struct talk_line
+{
+	program_text caller;
+	program_text agent;
+	bool cut;
+	bool caller_new; /* the database does not know it so */
+	bool agent_new;
+} talk_line;
+
+struct gw_talk
+{
+	gw_media_session *session; /* NULL: the link is over */
+	gw_media *media;
+	http_loop *loop;
+	http_client *client;
+	char call_id[128];
+	char tenant[64];
+	char session_id[24];
+	mb_encoding encoding;
+	int64_t zero; /* of the monotonic clock: the session's time 0 */
+
+	/* the plan */
+	gw_service *listen[TALK_SERVICES];
+	gw_service *speak[TALK_SERVICES];
+	gw_service *chat[TALK_SERVICES];
+	char *voice_keys[TALK_SERVICES];
+	int n_listen;
+	int n_speak;
+	int n_chat;
+	bool speculates;
+	int reply_timeout_ms;
+	json_t *texts;
+
+	/* the engine */
+	mb_turn_settings settings;
+	char *lists[MB_TURN_LISTS];
+	mb_turn turn;
+	mb_turn_log log;
+	mb_activity activity;
+	talk_decision *decisions;
+	talk_decision **last_decision;
+	http_task act;
+	bool ended; /* it has decided the end, or was told */
+
+	/* what is heard */
+	gw_ear *ear;
+	int ear_service;
+	int16_t frame[160];
+	size_t n_frame;
+	int64_t frame_at; /* of its first sample, stream's clock */
+	int64_t heard_at; /* monotonic */
+	http_timer tick;
+	bool tone;
+
+	/* what is said */
+	talk_reply *replies;
+	talk_say *says;
+	talk_say **last_say;
+	uint32_t current_turn; /* 0: before the first */
+	uint32_t turns_of[TALK_GENERATIONS];
+	int paused; /* of mb_turn_pause + 1; 0: not */
+	http_timer wait;
+	char collected[33];
+	int collecting; /* digits still to come */
+	char collect_name[64];
+	bool leaving;
+	bool stopping;
+
+	/* what the database is told */
+	talk_line *lines;
+	size_t n_lines;
+	program_array records;
+	int n_records;
+	int first_record; /* number of the first of them */
+	bool storing;
+	struct storing *again; /* what was not stored */
+	int tries;
+	http_timer store;
+	char reason[32];
+	int users; /* units that are under way */
+	struct gw_talk *next;
+};
+
+/* talk.c */
+extern int32_t talk_now(const gw_talk *talk);
+extern void talk_take(gw_talk *talk, mb_turn_input *input);
+
+/* Says sentences that are no reply, when the engine lets them; texts are copied. */
+extern void talk_say_this(gw_talk *talk, mb_item_kind kind, const char *text, talk_after after);
+
+/* The stream ends as SQL has been told. */
+extern void talk_leave(gw_talk *talk);
+
+/* Tells SQL how the call goes on then: hangup, transfer, menu, emergency. */
+extern void talk_leave_for(gw_talk *talk, const char *how, const char *detail);
+
+/* From now on keys are digits that a reply asked for. */
+extern void talk_collect(gw_talk *talk, const talk_reply *reply);
+
+/* Nothing works: an apology, and the menu. */
+extern void talk_give_up(gw_talk *talk);
+extern void talk_count_fallback(void);
+extern void talk_release(gw_talk *talk);
+
+/* talk_hear.c */
+extern void talk_hear_begin(gw_talk *talk);
+extern void talk_hear_end(gw_talk *talk);
+
+/* talk_reply.c */
+extern talk_reply *talk_reply_new(gw_talk *talk, uint32_t generation, mb_item_kind kind);
+extern talk_reply *talk_reply_find(gw_talk *talk, uint32_t generation);
+extern void talk_reply_ask(talk_reply *reply, const char *said, size_t n, bool committed);
+extern void talk_reply_commit(talk_reply *reply);
+extern void talk_reply_fail(talk_reply *reply);
+extern void talk_reply_drop(talk_reply *reply);
+
+/* talk_speech.c */
+extern void talk_speech_add(talk_reply *reply, mb_item_kind kind, const char *text, size_t n);
+extern void talk_speech_go_on(talk_reply *reply);
+extern void talk_speech_resume(gw_talk *talk, uint32_t generation, uint16_t item, int32_t ms);
+extern void talk_piece_free(talk_piece *piece);
+extern void talk_was_sent(void *session, uint64_t tag, uint64_t place);
+extern void talk_mark_was_sent(void *session, uint64_t tag, unsigned number);
+
+/* talk_store.c */
+extern void talk_note_caller(gw_talk *talk, uint32_t turn, const char *text, size_t n);
+extern void talk_note_agent(gw_talk *talk, uint32_t turn, const char *text, size_t n, bool cut);
+
+/* What has not been told of lines, as JSON for SQL; NULL: nothing. */
+extern char *talk_lines_json(gw_talk *talk);
+extern void talk_keep_record(void *talk, int32_t second, const uint8_t *row, size_t n);
+extern void talk_store_soon(gw_talk *talk);
+extern void talk_store_end(gw_talk *talk);
+extern void talk_note_attribute(gw_talk *talk, const char *name, const char *value);
+
+#endif /* GATEWAY_TALK_INTERNAL_H */

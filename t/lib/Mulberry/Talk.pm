@@ -1,0 +1,179 @@
+# Conversations for tests: a tenant with an agent that talks, callers with voices, and what was heard of it at the caller's ear.
+package Mulberry::Talk;
+
+use strict;
+use warnings;
+
+use MIME::Base64;
+use Mulberry::Gateway;
+use Mulberry::MediaCalls;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+use Exporter 'import';
+our @EXPORT = qw(make_agent voice_of loudness sounds_between lines_of conversation_over caller);
+
+# A tenant's own reply function, whose answers are a table; endpoints are set by the test.
+sub make_agent
+{
+    my ($node, %option) = @_;
+    my $tenant = $option{tenant} // 'clinic';
+    my $settings = $option{settings} // '';
+    $node->safe_psql('postgres', <<"SQL");
+DO \$\$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'agent_author') THEN CREATE ROLE agent_author; END IF; END \$\$;
+CREATE SCHEMA IF NOT EXISTS agent AUTHORIZATION agent_author;
+SET ROLE agent_author;
+CREATE TABLE IF NOT EXISTS agent.answers (pattern text, answer jsonb);
+CREATE TABLE IF NOT EXISTS agent.asked (n serial, call_id text, said text);
+CREATE OR REPLACE FUNCTION agent.reply(call_id text, said text) RETURNS jsonb LANGUAGE plpgsql AS \$\$
+BEGIN
+    INSERT INTO agent.asked (call_id, said) VALUES (call_id, said);
+    RETURN coalesce((SELECT a.answer FROM agent.answers a WHERE said ~* a.pattern LIMIT 1), '{"say": "I did not get that."}');
+END
+\$\$;
+RESET ROLE;
+SELECT mulberry.set_conversation('{"reply_function": "agent.reply"$settings}', '$tenant');
+SQL
+    return;
+}
+
+my %voices;
+
+# What somebody says, in mu-law with 8000 samples a second, by flite, without the silence around it.
+sub voice_of
+{
+    my ($text, $voice) = @_;
+    $voice //= 'slt';
+    return $voices{"$voice $text"} //= do {
+        my $dir = PostgreSQL::Test::Utils::tempdir();
+        system('flite', '-voice', $voice, '-t', $text, '-o', "$dir/a.wav") == 0 or die 'flite';
+        system('sox', '-q', "$dir/a.wav", '-r', '8000', '-c', '1', '-e', 'mu-law', '-t', 'raw', "$dir/a.ul",
+            'norm', '-6', 'silence', '1', '0.01', '0.5%', 'reverse', 'silence', '1', '0.01', '0.5%', 'reverse') == 0 or die 'sox';
+        slurp_file("$dir/a.ul");
+    };
+}
+
+my @linear = map { my $b = ~$_ & 0xff; my $v = ((($b & 0xf) << 3) + 0x84 << (($b & 0x70) >> 4)) - 0x84; $b & 0x80 ? -$v : $v } 0 .. 255;
+
+# The amplitude of each frame of 20 ms.
+sub loudness
+{
+    my ($audio) = @_;
+    my @frames;
+    for (my $at = 0; $at + 160 <= length $audio; $at += 160)
+    {
+        my $sum = 0;
+        $sum += $linear[$_]**2 foreach unpack 'C160', substr $audio, $at, 160;
+        push @frames, sqrt($sum / 160);
+    }
+    return @frames;
+}
+
+# Stretches in which something sounds, as [first frame, frame behind]; pauses of less than "gap" frames belong to them.
+sub sounds_between
+{
+    my ($frames, $gap) = @_;
+    my @sounds;
+    for my $i (0 .. $#$frames)
+    {
+        next if $frames->[$i] < 100;
+        if (@sounds && $i - $sounds[-1][1] <= ($gap // 15)) { $sounds[-1][1] = $i + 1 }
+        else { push @sounds, [ $i, $i + 1 ] }
+    }
+    return @sounds;
+}
+
+# What was said, as the database has it: "caller: …" and "agent: …", cut ones with "|" behind.
+sub lines_of
+{
+    my ($node, $call) = @_;
+    return $node->safe_psql('postgres', qq{SELECT string_agg(l.speaker || ': ' || l.text || CASE WHEN l.cut THEN '|' ELSE '' END, E'\\n' ORDER BY l.number)
+        FROM mulberry_internal.conversation_lines l JOIN mulberry_internal.conversations c ON c.id = l.conversation WHERE c.call_id = '$call'});
+}
+
+sub conversation_over
+{
+    my ($node, $call) = @_;
+    $node->poll_query_until('postgres', qq{SELECT ended_at IS NOT NULL FROM mulberry_internal.conversations WHERE call_id = '$call'}) or die "the conversation of $call is not over";
+    return $node->safe_psql('postgres', qq{SELECT reason FROM mulberry_internal.conversations WHERE call_id = '$call'});
+}
+
+# A call of Twilio's that is connected, as a line; { call, id, say(), said(), heard() }.
+sub caller
+{
+    my ($peers, $gateway, $id, %option) = @_;
+    my $c = inbound_call($gateway, $id, %option);
+    $peers->command(open => $id, url => "ws://127.0.0.1:$gateway->{twilio}/twilio/ws", sid => "MZ$id", delay => $option{delay} // 0, headers => { 'X-Twilio-Signature' => socket_signature() });
+    $peers->await($id, qw(open refused))->{event} eq 'open' or die 'refused';
+    $peers->command(start => $id, %$c);
+    $peers->command(live => $id);
+    return Mulberry::Talk::Caller->new(peers => $peers, id => $id, %$c);
+}
+
+package Mulberry::Talk::Caller;
+
+use MIME::Base64;
+use Time::HiRes qw(sleep time);
+
+sub new { my ($class, %self) = @_; return bless {%self}, $class }
+
+# Says something; with wait (ms) after silence.  Does not wait for it.
+sub say
+{
+    my ($self, $audio, %option) = @_;
+    $self->{peers}->command(say => $self->{id}, audio => encode_base64($audio, ''), %option);
+    return;
+}
+
+# Frames of what was said, [from, to].
+sub said { my ($self) = @_; my $e = $self->{peers}->await($self->{id}, 'said'); return [ $e->{from}, $e->{to} ] }
+
+# All that was at the ear, in frames of the line that the caller speaks in.
+sub ear
+{
+    my ($self) = @_;
+    $self->{peers}->command(timeline => $self->{id});
+    my $e = $self->{peers}->await($self->{id}, 'timeline');
+    $self->{spoken} = $e->{spoken};
+    return substr decode_base64($e->{audio}), 160 * $e->{from};
+}
+
+# Waits until something has sounded at the ear and then nothing for a time (frames), from a frame on; the stretch.
+sub hears
+{
+    my ($self, $from, $quiet) = @_;
+    my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+    while (time < $end)
+    {
+        my @frames = Mulberry::Talk::loudness($self->ear);
+        my ($sound) = grep { $_->[1] > $from } Mulberry::Talk::sounds_between(\@frames, $quiet // 25);
+        return $sound if $sound && @frames - $sound->[1] > ($quiet // 25);
+        sleep 0.1;
+    }
+    die 'nothing was heard';
+}
+
+# Waits until something sounds at the ear that began behind a frame; its first frame.
+sub hears_begin
+{
+    my ($self, $from) = @_;
+    my $end = time + $PostgreSQL::Test::Utils::timeout_default;
+    while (time < $end)
+    {
+        my @frames = Mulberry::Talk::loudness($self->ear);
+        my ($first) = grep { $frames[$_] >= 100 } $from .. $#frames;
+        return $first if defined $first;
+        sleep 0.05;
+    }
+    die 'nothing was heard';
+}
+
+sub stop
+{
+    my ($self, $account) = @_;
+    $self->{peers}->command(stop => $self->{id}, account => $self->{account}, call => $self->{call});
+    return $self->{peers}->await($self->{id}, 'closed');
+}
+
+1;

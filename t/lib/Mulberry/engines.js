@@ -1,0 +1,217 @@
+// Stand-ins for services of speech and of language, for tests only, in their documented forms and strict about what they are sent:
+// Deepgram v1 and v2, ElevenLabs and OpenAI (WebSockets that listen), OpenAI and ElevenLabs (HTTP that speaks), OpenAI (chat, as a stream of events).
+// Reads a command a line, JSON, from standard input; writes {"event": "port", "port"} first.
+//
+//	phrases		list			what the next stretches of speech are heard as, one each
+//	delays		ear, mouth, model (ms)	until they answer
+//	behave		who (ear, mouth, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big
+//	model		replies			{ pattern: text, or {tool, arguments}, … } of what the caller has said
+//	asked							what they were asked: { mouth: [texts], model: [messages], ear: connections }
+//
+// Whoever listens finds speech by its energy, as far as the audio has come, and hears each stretch as the next phrase, a word each 300 ms.
+// Whoever speaks gives each word 250 ms of a tone and 50 ms of a pause.
+"use strict";
+const http = require("http");
+const readline = require("readline");
+const { WebSocketServer } = require("ws");
+
+const state = { phrases: [], delays: { ear: 0, mouth: 0, model: 0 }, how: { ear: "ok", mouth: "ok", model: "ok" }, replies: {}, asked: { mouth: [], model: [], ear: 0 } };
+const say = (object) => process.stdout.write(JSON.stringify(object) + "\n");
+const KEY = "sk-test";
+
+const mulaw = Array.from({ length: 256 }, (_, c) => { const b = ~c & 0xff; const v = ((((b & 0xf) << 3) + 0x84) << ((b & 0x70) >> 4)) - 0x84; return b & 0x80 ? -v : v; });
+
+// ---- who listens ----
+
+class Ear {
+    constructor(socket, form) {
+        Object.assign(this, { socket, form, silent: 0, loud: 0, speaking: false, pending: null, heard: 0, rest: [] });
+        state.asked.ear++;
+        socket.on("message", (data, binary) => this.take(data, binary));
+    }
+    later(what) { setTimeout(() => { if (this.socket.readyState === 1) what(); }, state.delays.ear); }
+    send(object) { if (this.socket.readyState === 1) this.socket.send(JSON.stringify(object)); }
+    refuse(why) { say({ event: "wrong", why }); this.socket.close(1008, why.slice(0, 100)); }
+    take(data, binary) {
+        const how = state.how.ear;
+        if (how === "drop") return this.socket.terminate();
+        if (how === "garbage") return this.socket.send("no JSON {");
+        if (how === "silent") return;
+        if (this.form.startsWith("deepgram")) {
+            if (binary) return this.audio(Array.from(data, (b) => mulaw[b]), 8000);
+            const type = JSON.parse(data).type;
+            if (type === "Finalize" && this.form === "deepgram") return this.finalize();
+            if (type === "CloseStream") return this.socket.close(1000);
+            if (type !== "KeepAlive" || this.form !== "deepgram") return this.refuse("unknown " + type);
+            return;
+        }
+        if (binary) return this.refuse("binary");
+        const m = JSON.parse(data);
+        if (this.form === "elevenlabs") {
+            if (m.message_type !== "input_audio_chunk" || m.sample_rate !== 8000 || typeof m.commit !== "boolean") return this.refuse("form");
+            this.audio(Array.from(Buffer.from(m.audio_base_64, "base64"), (b) => mulaw[b]), 8000);
+            if (m.commit) this.finalize();
+        } else if (m.type === "session.update") {
+            if (m.session.type !== "transcription" || m.session.audio.input.format.rate !== 24000) return this.refuse("session");
+        } else if (m.type === "input_audio_buffer.append") {
+            const bytes = Buffer.from(m.audio, "base64");
+            this.audio(Array.from({ length: bytes.length / 2 }, (_, i) => bytes.readInt16LE(2 * i)), 24000);
+        } else if (m.type === "input_audio_buffer.commit") this.finalize();
+        else this.refuse("unknown " + m.type);
+    }
+    audio(samples, rate) {
+        const size = rate / 50;
+        this.rest.push(...samples);
+        while (this.rest.length >= size) {
+            const frame = this.rest.splice(0, size);
+            const level = Math.sqrt(frame.reduce((s, v) => s + v * v, 0) / size);
+            if (level > 200) { this.loud++; this.silent = 0; } else { this.silent++; if (!this.speaking) this.loud = 0; }
+            if (!this.speaking && this.loud >= 3) {
+                this.speaking = true;
+                this.frames = 0;
+                this.phrase = state.phrases.shift();
+                if (this.phrase === undefined) this.phrase = "mumbling";
+            }
+            if (this.speaking) {
+                this.frames++;
+                const words = this.phrase.split(" ").filter(Boolean);
+                const n = Math.min(words.length, Math.floor(this.frames / 15));
+                if (this.frames % 15 === 0 && n > 0) this.partial((this.before ? this.before + " " : "") + words.slice(0, n).join(" "));
+                if (this.silent >= 15) { this.speaking = false; this.loud = 0; this.before = ((this.before ? this.before + " " : "") + this.phrase).trim(); this.partial(this.before); if (this.form === "deepgram2") this.endOfTurn(); }
+            }
+        }
+    }
+    partial(text) {
+        this.later(() => {
+            if (this.form === "deepgram") this.results(text, false, false);
+            else if (this.form === "deepgram2") this.send({ type: "TurnInfo", event: "Update", transcript: text, turn_index: 0 });
+            else if (this.form === "elevenlabs") this.send({ message_type: "partial_transcript", text });
+        });
+    }
+    results(text, final, finalize) {
+        this.send({ type: "Results", is_final: final, speech_final: false, from_finalize: finalize, start: 0, duration: 1, channel: { alternatives: [{ transcript: text, confidence: 0.9, words: [] }] } });
+    }
+    endOfTurn() {
+        const text = this.before;
+        this.before = "";
+        this.later(() => this.send({ type: "TurnInfo", event: "EndOfTurn", transcript: text, end_of_turn_confidence: 0.9 }));
+    }
+    finalize() {
+        // what was said up to now; of what is being said nothing
+        const text = this.speaking && this.silent < 8 ? this.before || "" : this.speaking ? ((this.before ? this.before + " " : "") + this.phrase).trim() : this.before || "";
+        if (this.speaking && this.silent >= 8) { this.speaking = false; this.loud = 0; }
+        this.before = "";
+        this.later(() => {
+            if (this.form === "deepgram") this.results(text, true, true);
+            else if (this.form === "elevenlabs") this.send({ message_type: "committed_transcript", text });
+            else {
+                if (text) this.send({ type: "conversation.item.input_audio_transcription.delta", item_id: "i", delta: text });
+                this.send({ type: "conversation.item.input_audio_transcription.completed", item_id: "i", transcript: text });
+            }
+        });
+    }
+}
+
+// ---- who speaks, and who thinks ----
+
+const sleep = (ms) => new Promise((r) => setTimeout(r, ms));
+
+function tones(text, rate) {
+    const words = text.split(/\s+/).filter(Boolean);
+    const samples = new Int16Array(words.length * rate * 0.3);
+    words.forEach((word, w) => {
+        const f = 300 + 20 * (word.length % 20);
+        for (let i = 0; i < rate * 0.25; i++) samples[w * rate * 0.3 + i] = 6000 * Math.sin((2 * Math.PI * f * i) / rate);
+    });
+    return samples;
+}
+
+function toMulaw(v) {
+    const sign = v < 0 ? 0x80 : 0;
+    v = Math.min(Math.abs(v), 32635) + 0x84;
+    let e = 7;
+    for (let mask = 0x4000; e > 0 && !(v & mask); mask >>= 1) e--;
+    return ~(sign | (e << 4) | ((v >> (e + 3)) & 0xf)) & 0xff;
+}
+
+async function fault(who, response) {
+    switch (state.how[who]) {
+        case "refuse": response.writeHead(401, { "Content-Type": "application/json" }); response.end('{"error": {"message": "Incorrect API key provided", "type": "invalid_request_error", "code": "invalid_api_key"}}'); return true;
+        case "busy": response.writeHead(429, { "Content-Type": "application/json", "Retry-After": "1" }); response.end('{"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}'); return true;
+        case "silent": return true;
+        case "drop": response.destroy(); return true;
+        default: return false;
+    }
+}
+
+async function speak(request, response, body, path) {
+    const eleven = path.includes("/text-to-speech/");
+    const m = JSON.parse(body);
+    const text = eleven ? m.text : m.input;
+    const key = eleven ? request.headers["xi-api-key"] : (request.headers.authorization || "").replace(/^Bearer /, "");
+    state.asked.mouth.push(text);
+    if (key !== KEY || (!eleven && m.response_format !== "pcm") || (eleven && !path.includes("output_format=ulaw_8000"))) { say({ event: "wrong", why: "speech: " + path + " " + body }); response.writeHead(400); return response.end(); }
+    if (await fault("mouth", response)) return;
+    await sleep(state.delays.mouth);
+    response.writeHead(200, { "Content-Type": "audio/pcm" });
+    if (state.how.mouth === "big") { for (let i = 0; i < 4000 && !response.destroyed; i++) { if (!response.write(Buffer.alloc(65536))) await new Promise((r) => response.once("drain", r)); } return response.end(); }
+    const samples = tones(text, eleven ? 8000 : 24000);
+    const bytes = eleven ? Buffer.from(Array.from(samples, toMulaw)) : Buffer.from(samples.buffer);
+    // in pieces that end within a sample
+    for (let at = 0; at < bytes.length; at += 4801) { response.write(bytes.subarray(at, at + 4801)); await sleep(1); }
+    response.end();
+}
+
+async function think(request, response, body) {
+    const m = JSON.parse(body);
+    const user = m.messages.filter((x) => x.role === "user").pop();
+    const last = m.messages[m.messages.length - 1];
+    state.asked.model.push(m.messages);
+    if (request.headers.authorization !== "Bearer " + KEY || m.stream !== true) { say({ event: "wrong", why: "chat" }); response.writeHead(400); return response.end(); }
+    if (await fault("model", response)) return;
+    await sleep(state.delays.model);
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    if (state.how.model === "garbage") return response.end("data: {nothing\n\n");
+    const write = (delta) => response.write(`data: ${JSON.stringify({ choices: [{ index: 0, delta }] })}\n\n`);
+    let found = Object.entries(state.replies).find(([pattern]) => new RegExp(pattern, "i").test(user.content));
+    let reply = found ? found[1] : "I see.";
+    if (typeof reply === "object" && last.role !== "tool") {
+        write({ role: "assistant", tool_calls: [{ index: 0, id: "call_1", type: "function", function: { name: reply.tool, arguments: "" } }] });
+        for (const part of JSON.stringify(reply.arguments).match(/.{1,5}/g)) write({ tool_calls: [{ index: 0, function: { arguments: part } }] });
+    } else {
+        if (typeof reply === "object") reply = "It is done: " + last.content + ".";
+        for (const part of reply.match(/.{1,7}/gs)) { write({ content: part }); await sleep(2); }
+    }
+    response.end("data: [DONE]\n\n");
+}
+
+const server = http.createServer((request, response) => {
+    let body = "";
+    request.on("data", (d) => (body += d));
+    request.on("end", () => {
+        if (request.url.endsWith("/audio/speech") || request.url.includes("/text-to-speech/")) speak(request, response, body, request.url);
+        else if (request.url.endsWith("/chat/completions")) think(request, response, body);
+        else { response.writeHead(404); response.end(); }
+    });
+});
+const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
+server.on("upgrade", (request, socket, head) => {
+    const url = request.url;
+    const form = url.includes("speech-to-text/realtime") ? "elevenlabs" : url.includes("intent=transcription") ? "openai" : url.startsWith("/v2/") ? "deepgram2" : "deepgram";
+    const key = form === "elevenlabs" ? request.headers["xi-api-key"] : (request.headers.authorization || "").replace(form === "openai" ? /^Bearer / : /^Token /, "");
+    const wrong = key !== KEY || (form.startsWith("deepgram") && !/encoding=mulaw&sample_rate=8000/.test(url)) || (form === "elevenlabs" && !/audio_format=ulaw_8000/.test(url));
+    if (wrong) say({ event: "wrong", why: "upgrade " + url });
+    if (wrong || state.how.ear === "refuse") return socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    sockets.handleUpgrade(request, socket, head, (ws) => new Ear(ws, form));
+});
+server.listen(0, "127.0.0.1", () => say({ event: "port", port: server.address().port }));
+
+readline.createInterface({ input: process.stdin }).on("line", (line) => {
+    const c = JSON.parse(line);
+    if (c.op === "phrases") state.phrases.push(...c.list);
+    else if (c.op === "delays") Object.assign(state.delays, c.delays);
+    else if (c.op === "behave") state.how[c.who] = c.how;
+    else if (c.op === "model") state.replies = c.replies;
+    else if (c.op === "asked") return say({ event: "asked", asked: state.asked });
+    say({ event: "did", op: c.op });
+}).on("close", () => process.exit(0));
