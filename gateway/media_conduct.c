@@ -344,7 +344,8 @@ gw_conduct_heard(gw_media_session *session, const uint8_t *audio, size_t n, int6
 			mb_dtmf_feed(session->dtmf, samples, part / width);
 		if (session->talk != NULL)
 		{
-			gw_talk_tone(session->talk, session->dtmf != NULL && mb_dtmf_in_progress(session->dtmf));
+			gw_talk_tone(session->talk,
+						 session->dtmf != NULL && mb_dtmf_in_progress(session->dtmf));
 			gw_talk_heard(session->talk, samples, part / width,
 						  at + (int64_t) (from / width) * HTTP_SECOND / GW_MEDIA_RATE);
 		}

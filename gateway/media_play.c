@@ -96,7 +96,8 @@ drop_marks(gw_media_play *play, int n)
 static void
 look_whether_done(gw_media_play *play)
 {
-	if (play->first != NULL || play->known < play->sent || play->clearing || !play->saying)
+	if (play->first != NULL || play->known < play->sent || play->clearing || !play->saying ||
+		play->goes_on)
 		return;
 	play->saying = false;
 	http_loop_clear_timer(play->loop, &play->patience);
@@ -280,14 +281,34 @@ take(gw_media_play *play, uint8_t *bytes, size_t n)
 	return taken;
 }
 
+/* Bytes of whole frames that wait, of at most "most". */
+static size_t
+whole_frames(const gw_media_play *play, size_t most)
+{
+	size_t frame = FRAME * width(play);
+	size_t n = 0;
+
+	for (const gw_play_piece *piece = play->first; piece != NULL && n < most; piece = piece->next)
+		n += http_blob_text(piece->audio).length - piece->at;
+	return (n < most ? n : most) / frame * frame;
+}
+
+/* Whether something can be sent: a piece of a frame has to wait for the rest of it. */
+static bool
+is_ready(const gw_media_play *play)
+{
+	return play->first != NULL && !play->paused &&
+		   (!play->goes_on || whole_frames(play, FRAME * width(play)) > 0);
+}
+
 /* One step of what waits, in whole frames; the last one ends in silence. */
 static void
 send_step(gw_media_play *play)
 {
 	uint8_t bytes[MAX_STEP];
 	size_t frame = FRAME * width(play);
-	size_t n =
-		take(play, bytes, (size_t) (play->peer->step_ms * GW_MEDIA_RATE / 1000) * width(play));
+	size_t step = (size_t) (play->peer->step_ms * GW_MEDIA_RATE / 1000) * width(play);
+	size_t n = take(play, bytes, play->goes_on ? whole_frames(play, step) : step);
 	size_t whole = (n + frame - 1) / frame * frame;
 
 	(void) mb_audio_silence(play->encoding, (whole - n) / width(play), bytes + n);
@@ -315,7 +336,7 @@ feed(gw_media_play *play)
 	play->silence = true;
 	while (play->base_at <= now + lead - step)
 	{
-		if (play->first != NULL && !play->paused)
+		if (is_ready(play))
 		{
 			send_step(play);
 			heard_up_to(play, play->sent);
@@ -349,7 +370,7 @@ send_more(gw_media_play *play, bool on_time)
 			feed(play);
 		return;
 	}
-	if (play->first == NULL || play->paused)
+	if (!is_ready(play))
 		return;
 	if (!play->saying || place_now(play, now) == play->sent)
 	{
@@ -364,11 +385,10 @@ send_more(gw_media_play *play, bool on_time)
 		}
 	}
 	play->saying = true;
-	while (play->first != NULL &&
-		   play->sent + (uint64_t) step <= place_now(play, now) + (uint64_t) lead)
+	while (is_ready(play) && play->sent + (uint64_t) step <= place_now(play, now) + (uint64_t) lead)
 	{
 		send_step(play);
-		if (play->first == NULL || play->sent - play->marked >= MARK_EVERY)
+		if ((play->first == NULL && !play->goes_on) || play->sent - play->marked >= MARK_EVERY)
 			send_own_mark(play, play->tag);
 	}
 	wait_for_marks(play);
@@ -443,6 +463,7 @@ gw_play_clear(gw_media_play *play, unsigned mark)
 	int64_t now = http_clock();
 
 	gw_play_forget(play);
+	play->goes_on = false;
 	if (play->link == NULL || play->known == play->sent || play->peer->clear == NULL ||
 		(play->clearing && play->clear_end == play->sent))
 	{
@@ -472,6 +493,22 @@ gw_play_clear(gw_media_play *play, unsigned mark)
 	play->base = play->sent;
 	play->base_at = now;
 	play->peer->clear(play->link);
+}
+
+void
+gw_play_goes_on(gw_media_play *play, bool goes_on)
+{
+	if (play->goes_on == goes_on)
+		return;
+	play->goes_on = goes_on;
+	if (goes_on || play->link == NULL)
+		return;
+	send_more(play, false);
+	/* the end of all that was said has no mark yet */
+	if (play->first == NULL && play->marked < play->sent && play->known < play->sent)
+		send_own_mark(play, play->tag);
+	wait_for_marks(play);
+	look_whether_done(play);
 }
 
 void

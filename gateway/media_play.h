@@ -63,6 +63,7 @@ typedef struct gw_media_play
 	bool saying;		  /* something is on its way to be heard */
 	bool held;			  /* the peer takes nothing */
 	bool paused;		  /* nothing is to be sent for now */
+	bool goes_on;		  /* more comes behind what waits: it has no end yet */
 	uint64_t tag;		  /* of what was sent last */
 	bool silence;		  /* a peer without a clock is being fed */
 	uint64_t base;		  /* this place is heard at */
@@ -97,14 +98,16 @@ extern void gw_play_end(gw_media_play *play);
 extern void gw_play_say(gw_media_play *play, http_blob *audio);
 
 /* The same with a tag, from this sample on of what it names. */
-extern void
-gw_play_say_tagged(gw_media_play *play, http_blob *audio, uint64_t tag, uint64_t place);
+extern void gw_play_say_tagged(gw_media_play *play, http_blob *audio, uint64_t tag, uint64_t place);
 
 /*
  * Stops speaking at once: what waits is forgotten, and what is sent is cleared where the peer can, behind a mark of this number (0: one
  * of its own, where none is pending).
  */
 extern void gw_play_clear(gw_media_play *play, unsigned mark);
+
+/* Says that more is going to come behind what waits, in the midst of a frame perhaps; or no more. */
+extern void gw_play_goes_on(gw_media_play *play, bool goes_on);
 
 /* Forgets what waits; what was sent is heard. */
 extern void gw_play_forget(gw_media_play *play);

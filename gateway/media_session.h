@@ -93,7 +93,7 @@ struct gw_media_session
 struct gw_media
 {
 	gw_gateway *gateway;
-	gw_database *database; /* NULL: that of the webhooks */
+	gw_database *database;		/* NULL: that of the webhooks */
 	struct http_client *client; /* to services; NULL: there was no need */
 	gw_media_session *sessions;
 	gw_media_tenant *tenants;

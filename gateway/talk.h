@@ -17,8 +17,8 @@ typedef struct gw_talk gw_talk;
  * Begins by what begin_conversation() has given: numbers and lists as arrays of PostgreSQL, and the plan.  NULL when there is nobody to
  * talk, or no memory: then the session is one of prompts and keys.
  */
-extern gw_talk *gw_talk_begin(gw_media_session *session, const char *numbers, const char *lists,
-							  const char *plan);
+extern gw_talk *
+gw_talk_begin(gw_media_session *session, const char *numbers, const char *lists, const char *plan);
 
 /* What the peer tells.  at: of the first sample, on the stream's clock, in microseconds. */
 extern void gw_talk_heard(gw_talk *talk, const int16_t *samples, size_t n, int64_t at);

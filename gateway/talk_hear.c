@@ -46,7 +46,9 @@ has_failed(void *arg, const char *why)
 	listen_by(talk, talk->ear_service + 1);
 }
 
-static const gw_ear_events events = { .partial = is_partial, .final = is_final, .failed = has_failed };
+static const gw_ear_events events = { .partial = is_partial,
+									  .final = is_final,
+									  .failed = has_failed };
 
 static void
 listen_by(gw_talk *talk, int service)

@@ -16,9 +16,11 @@
 #include "program/arrays.h"
 #include "talk.h"
 
+#define TALK_TICK (20 * HTTP_MILLISECOND)
 #define TALK_SERVICES 4
 #define TALK_GENERATIONS 64 /* whose turn is known; more are never heard at a time */
-#define TALK_PIECES 64 /* of a generation; more of a reply is not said */
+#define TALK_MARKS 128		/* that may be on their way */
+#define TALK_PIECES 64		/* of a generation; more of a reply is not said */
 
 /* What follows when a generation has been heard. */
 typedef enum talk_after
@@ -35,13 +37,13 @@ typedef struct talk_piece
 	char *text;
 	size_t length;
 	mb_item_kind kind;
-	int state;				  /* of talk_speech.c */
-	gw_utterance *utterance;  /* it is being made */
-	int service;			  /* of those who speak */
-	bool given;				  /* the engine knows of it */
-	bool whole;				  /* all of its audio is here */
-	program_text audio;		  /* in the session's encoding */
-	size_t queued;			  /* bytes of it that the playback has */
+	int state;				 /* of talk_speech.c */
+	gw_utterance *utterance; /* it is being made */
+	int service;			 /* of those who speak */
+	bool given;				 /* the engine knows of it */
+	bool whole;				 /* all of its audio is here */
+	program_text audio;		 /* in the session's encoding */
+	size_t queued;			 /* bytes of it that the playback has */
 	struct talk_reply *reply;
 	uint16_t item;
 } talk_piece;
@@ -57,7 +59,7 @@ typedef struct talk_reply
 	bool told;		/* the engine knows that */
 	bool gone;		/* cancelled */
 	mb_item_kind kind;
-	char *said;		/* what it replies to; NULL: something else is said */
+	char *said; /* what it replies to; NULL: something else is said */
 	gw_chat *chat;
 	int service; /* of the models */
 	int rounds;	 /* calls of tools */
@@ -154,6 +156,12 @@ struct gw_talk
 	talk_say **last_say;
 	uint32_t current_turn; /* 0: before the first */
 	uint32_t turns_of[TALK_GENERATIONS];
+	struct
+	{
+		unsigned number;
+		uint32_t generation;
+	} marks[TALK_MARKS]; /* that were sent, a ring */
+	unsigned n_marks;
 	int paused; /* of mb_turn_pause + 1; 0: not */
 	http_timer wait;
 	char collected[33];
@@ -178,8 +186,30 @@ struct gw_talk
 };
 
 /* talk.c */
+extern gw_talk_counts talk_counts;
+extern void talk_decided(void *talk, const mb_turn_decision *decision);
+extern void talk_tick(void *talk);
 extern int32_t talk_now(const gw_talk *talk);
 extern void talk_take(gw_talk *talk, mb_turn_input *input);
+
+/* Remembers whose mark this is. */
+extern void talk_mark_of(gw_talk *talk, unsigned number, uint32_t generation);
+
+extern void talk_count_fallback(void);
+
+/* talk_begin.c: whoever keeps it lets it go. */
+extern void talk_release(gw_talk *talk);
+
+/* talk_decide.c.  Carries out what was decided, at the end of a turn of the loop. */
+extern void talk_act(void *talk);
+extern void talk_waited(void *talk);
+
+/* A sentence of the plan. */
+extern const char *talk_text(const gw_talk *talk, const char *name);
+
+/* Has it said when the engine lets it, which takes it over. */
+extern void talk_announce(gw_talk *talk, talk_say *say);
+extern void talk_say_free(talk_say *say);
 
 /* Says sentences that are no reply, when the engine lets them; texts are copied. */
 extern void talk_say_this(gw_talk *talk, mb_item_kind kind, const char *text, talk_after after);
@@ -195,8 +225,6 @@ extern void talk_collect(gw_talk *talk, const talk_reply *reply);
 
 /* Nothing works: an apology, and the menu. */
 extern void talk_give_up(gw_talk *talk);
-extern void talk_count_fallback(void);
-extern void talk_release(gw_talk *talk);
 
 /* talk_hear.c */
 extern void talk_hear_begin(gw_talk *talk);

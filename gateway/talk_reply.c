@@ -282,7 +282,8 @@ model_writes(void *arg, const char *text, size_t n)
 static void
 take_result(talk_reply *reply, const char *id, const char *text)
 {
-	json_t *message = json_pack("{s:s, s:s, s:s}", "role", "tool", "tool_call_id", id, "content", text);
+	json_t *message =
+		json_pack("{s:s, s:s, s:s}", "role", "tool", "tool_call_id", id, "content", text);
 
 	if (message != NULL)
 		json_array_append_new(reply->messages, message);
@@ -304,8 +305,7 @@ tool_was_called(gw_unit *unit, gw_outcome outcome, const PGresult *identity, con
 	if (reply != NULL)
 	{
 		snprintf(text, sizeof(text), "error: %s", complaint_of(result));
-		take_result(reply, q->tool,
-					outcome == GW_COMMITTED ? PQgetvalue(result, 0, 0) : text);
+		take_result(reply, q->tool, outcome == GW_COMMITTED ? PQgetvalue(result, 0, 0) : text);
 	}
 	free_question(q);
 }
@@ -313,9 +313,9 @@ tool_was_called(gw_unit *unit, gw_outcome outcome, const PGresult *identity, con
 static void
 model_wants(void *arg, const char *id, const char *name, const char *arguments)
 {
-	static const gw_statement call_tool = {
-		"call_tool", "SELECT mulberry.call_tool($1, $2, $3::jsonb, $4)", false
-	};
+	static const gw_statement call_tool = { "call_tool",
+											"SELECT mulberry.call_tool($1, $2, $3::jsonb, $4)",
+											false };
 	talk_reply *reply = arg;
 	gw_talk *talk = reply->talk;
 	talk_question *q = new_question(reply, &call_tool, 4);
@@ -371,10 +371,9 @@ model_has_failed(void *arg, const char *why)
 		ask_model(reply);
 }
 
-static const gw_chat_events events = { .text = model_writes,
-									   .tool = model_wants,
-									   .done = model_is_done,
-									   .failed = model_has_failed };
+static const gw_chat_events events = {
+	.text = model_writes, .tool = model_wants, .done = model_is_done, .failed = model_has_failed
+};
 
 static void
 ask_model(talk_reply *reply)

@@ -78,8 +78,7 @@ queue(talk_piece *piece)
 	if (n == 0 || !piece->given || talk->session == NULL)
 		return;
 	gw_play_say_tagged(&talk->session->play, http_blob_new(piece->audio.data + piece->queued, n),
-					   tag_of(piece),
-					   piece->queued / mb_encoding_sample_size(talk->encoding));
+					   tag_of(piece), piece->queued / mb_encoding_sample_size(talk->encoding));
 	piece->queued = piece->audio.length;
 }
 
@@ -89,7 +88,7 @@ give(talk_reply *reply)
 {
 	gw_talk *talk = reply->talk;
 
-	if (!reply->committed || reply->gone)
+	if (!reply->committed || reply->gone || talk->session == NULL)
 		return;
 	for (int i = 0; i < reply->n_pieces; i++)
 	{
@@ -111,6 +110,7 @@ give(talk_reply *reply)
 			if (piece->whole)
 				piece->state = WHOLE + 1;
 		}
+		gw_play_goes_on(&talk->session->play, true);
 		queue(piece);
 		if (piece->whole && piece->state == WHOLE)
 		{
@@ -127,8 +127,9 @@ give(talk_reply *reply)
 		(reply->n_pieces == 0 || reply->pieces[reply->n_pieces - 1]->given))
 	{
 		reply->told = true;
-		talk_take(talk, &(mb_turn_input){ .kind = MB_IN_REPLY_END,
-										  .generation = reply->generation });
+		gw_play_goes_on(&talk->session->play, false);
+		talk_take(talk,
+				  &(mb_turn_input){ .kind = MB_IN_REPLY_END, .generation = reply->generation });
 	}
 }
 
@@ -136,11 +137,12 @@ void
 talk_speech_resume(gw_talk *talk, uint32_t generation, uint16_t item, int32_t ms)
 {
 	talk_reply *reply = talk_reply_find(talk, generation);
-	size_t from = (size_t) (ms < 0 ? 0 : ms) * GW_MEDIA_RATE / 1000 *
-				  mb_encoding_sample_size(talk->encoding);
+	size_t from =
+		(size_t) (ms < 0 ? 0 : ms) * GW_MEDIA_RATE / 1000 * mb_encoding_sample_size(talk->encoding);
 
 	if (reply == NULL)
 		return;
+	gw_play_goes_on(&talk->session->play, !reply->told);
 	for (int i = 0; i < reply->n_pieces; i++)
 	{
 		talk_piece *piece = reply->pieces[i];
@@ -171,10 +173,12 @@ talk_mark_was_sent(void *session, uint64_t tag, unsigned number)
 {
 	gw_talk *talk = ((gw_media_session *) session)->talk;
 
-	if (talk != NULL)
-		talk_take(talk, &(mb_turn_input){ .kind = MB_IN_MARK_SENT,
-										  .generation = (uint32_t) (tag >> 16),
-										  .mark = number });
+	if (talk == NULL)
+		return;
+	talk_mark_of(talk, number, (uint32_t) (tag >> 16));
+	talk_take(talk, &(mb_turn_input){ .kind = MB_IN_MARK_SENT,
+									  .generation = (uint32_t) (tag >> 16),
+									  .mark = number });
 }
 
 /* ---------------------------------------------------------------------------
@@ -319,9 +323,9 @@ kept(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 static void
 keep(talk_piece *piece)
 {
-	static const gw_statement keep_speech = {
-		"keep_speech", "SELECT mulberry.keep_speech($1, $2, $3::bytea, $4)", true
-	};
+	static const gw_statement keep_speech = { "keep_speech",
+											  "SELECT mulberry.keep_speech($1, $2, $3::bytea, $4)",
+											  true };
 	gw_talk *talk = piece->reply->talk;
 	size_t width = mb_encoding_sample_size(talk->encoding);
 	size_t n = piece->audio.length / width;
@@ -396,7 +400,9 @@ has_failed(void *arg, const char *why)
 	make(piece);
 }
 
-static const gw_utterance_events events = { .audio = has_audio, .done = is_done, .failed = has_failed };
+static const gw_utterance_events events = { .audio = has_audio,
+											.done = is_done,
+											.failed = has_failed };
 
 static void
 make(talk_piece *piece)

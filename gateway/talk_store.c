@@ -80,7 +80,8 @@ talk_note_agent(gw_talk *talk, uint32_t turn, const char *text, size_t n, bool c
 }
 
 static void
-write_line(program_text *json, size_t number, const char *speaker, const program_text *text, bool cut)
+write_line(program_text *json, size_t number, const char *speaker, const program_text *text,
+		   bool cut)
 {
 	program_text_printf(json, "%s{\"number\":%zu,\"speaker\":\"%s\",\"cut\":%s,\"text\":",
 						json->length > 1 ? "," : "", number, speaker, cut ? "true" : "false");

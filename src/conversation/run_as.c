@@ -51,8 +51,8 @@ mulberry_run_as(PG_FUNCTION_ARGS)
 	if (superuser_arg(role))
 		ereport(ERROR, errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("the function of a conversation must not belong to a superuser"));
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT, &arguments, &nulls,
-					  &n);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(2), TEXTOID, -1, false, TYPALIGN_INT, &arguments,
+					  &nulls, &n);
 	types = palloc(sizeof(Oid) * Max(n, 1));
 	null_flags = palloc(Max(n, 1));
 	for (int i = 0; i < n; i++)
@@ -104,8 +104,8 @@ Datum
 mulberry_service_key(PG_FUNCTION_ARGS)
 {
 	Size length;
-	char *value = mulberry_secret_read(PG_GETARG_UUID_P(0),
-									   text_to_cstring(PG_GETARG_TEXT_PP(1)), &length);
+	char *value =
+		mulberry_secret_read(PG_GETARG_UUID_P(0), text_to_cstring(PG_GETARG_TEXT_PP(1)), &length);
 	text *key;
 
 	if (value == NULL)

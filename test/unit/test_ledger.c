@@ -310,6 +310,23 @@ silence_of_the_peer_is_survived(void)
 }
 
 /* The old formula, time since the first chunk, counts pauses of the sender as heard. */
+/* A mark that is sent when there was nothing to play for long has its own time to come back. */
+static void
+a_late_mark_is_not_overdue(void)
+{
+	static mb_ledger ledger;
+
+	ten_words(&ledger, &marks_line);
+	(void) mb_ledger_sent(&ledger, 1, 0, 3000, 0);
+	(void) mb_ledger_mark_sent(&ledger, 1, 1, 0);
+	(void) mb_ledger_echo(&ledger, 1, 1, false, 3200);
+	(void) mb_ledger_mark_sent(&ledger, 1, 2, 9000);
+	check(!mb_ledger_tick(&ledger, 1000, 2000, 9000));
+	check(!mb_ledger_tick(&ledger, 1000, 2000, 10900));
+	check(mb_ledger_tick(&ledger, 1000, 2000, 11000));
+	check_int(ledger.resyncs, 1);
+}
+
 static void
 pauses_of_the_sender_are_not_heard(void)
 {
@@ -360,6 +377,7 @@ what_has_no_room_changes_nothing(void)
 int
 main(void)
 {
+	check_run("a mark that is sent late is not overdue", a_late_mark_is_not_overdue);
 	check_run("heard text is at most one word off at 300 random moments, 20 to 300 ms each way",
 			  heard_text_is_at_most_one_word_off);
 	check_run("a peer's length of its queue is believed", a_queue_that_is_told_is_believed);

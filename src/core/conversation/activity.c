@@ -39,6 +39,9 @@
 /* Voicing from which a frame has a pitch. */
 #define VOICED 0.5
 
+/* Voices raise the receiver's hopes for a frame or two; what lasts is a tone, and all before it too short for speech. */
+#define TONE_FRAMES 3
+
 /* The receiver's doubt at the end of a tone. */
 #define TONE_TAIL_FRAMES 3
 
@@ -210,7 +213,8 @@ mb_activity_feed(mb_activity *activity, const int16_t *samples, double played_db
 		if (in <= below)
 			frame.flags |= MB_FRAME_ECHO;
 	}
-	if (tone)
+	activity->tone_run = tone ? activity->tone_run + 1 : 0;
+	if (activity->tone_run >= TONE_FRAMES)
 		activity->tone_frames = TONE_TAIL_FRAMES;
 	else if (activity->tone_frames > 0)
 		activity->tone_frames--;

@@ -66,7 +66,8 @@ typedef struct mb_activity
 	mb_echo echo;
 	mb_vad_frame frame; /* the last that the detector told */
 	bool told;
-	int tone_frames; /* the receiver saw a tone so long ago */
+	int tone_run;	 /* frames in a row in which the receiver saw one */
+	int tone_frames; /* it saw one that lasted so long ago */
 } mb_activity;
 
 /* MB_ERR_RANGE for an option outside the range noted above.  The state may not be moved. */

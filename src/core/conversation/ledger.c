@@ -389,12 +389,17 @@ mb_ledger_tick(mb_ledger *ledger, int32_t burst_wait, int32_t overdue, int32_t c
 	mb_ledger_queue *queue = &ledger->queue;
 	bool given_up = false;
 	bool marked;
+	int32_t since;
 	int32_t position;
 
 	if (ledger->clearing && clock - ledger->cleared_at >= burst_wait)
 		give_up_clear(ledger);
 	marked = ledger->n_marks > 0 && !ledger->marks[ledger->n_marks - 1].clearing;
-	if (marked && !queue->paused && clock - end_of(queue) >= overdue)
+	since = end_of(queue);
+	/* one that was sent into a queue that had run dry is not late from then on */
+	if (marked && ledger->marks[ledger->n_marks - 1].at > since)
+		since = ledger->marks[ledger->n_marks - 1].at;
+	if (marked && !queue->paused && clock - since >= overdue)
 	{
 		queue->anchor_at = clock;
 		queue->anchor = queue->confirmed = queue->sent;
