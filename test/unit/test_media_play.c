@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "check.h"
+#include "../../gateway/media_heard.c"
 #include "../../gateway/media_play.c"
 #include "../../program/text.c"
 
