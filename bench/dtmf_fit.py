@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 import dtmf_sets
 
 SYMBOLS, SEED = 1500, 500000
-HOURS = {"people": 9, "speech": 4, "vowels": 1, "music": 6, "records": 6}
+HOURS = {"people": 9, "speech": 4, "vowels": 1, "music": 24, "records": 12}
 
 VALUES = 16
 KNOTS = 4       # DTMF_KNOTS: of a value, each with the slope up to the next one
