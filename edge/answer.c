@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -18,6 +17,7 @@
 #include "line.h"
 #include "modem.h"
 #include "status.h"
+#include "thread.h"
 
 #define SECOND INT64_C(1000000000)
 #define MILLISECOND INT64_C(1000000)
@@ -307,28 +307,15 @@ tell_all(answerer *a)
 static void
 heed_signals(answerer *a)
 {
-	struct signalfd_siginfo info;
+	int signal;
 
-	while (read(a->signals, &info, sizeof(info)) == sizeof(info))
+	while ((signal = edge_signals_next(a->signals)) != 0)
 	{
-		if (info.ssi_signo == SIGUSR1)
+		if (signal == SIGUSR1)
 			tell_all(a);
 		else
 			a->stop = true;
 	}
-}
-
-static void
-catch_signals(answerer *a)
-{
-	sigset_t handled;
-
-	sigemptyset(&handled);
-	sigaddset(&handled, SIGTERM);
-	sigaddset(&handled, SIGINT);
-	sigaddset(&handled, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &handled, NULL);
-	a->signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 /* ---------------------------------------------------------------------------
@@ -490,7 +477,7 @@ edge_answer(const edge_options *options)
 		return status;
 	}
 	/* before there are threads, which would take them */
-	catch_signals(&a);
+	a.signals = edge_signals_catch();
 	status = run(&a, &line, &judging, &posting);
 	edge_server_disconnect(&judging);
 	edge_server_disconnect(&posting);

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,6 +20,7 @@
 #include "packets.h"
 #include "recorder.h"
 #include "status.h"
+#include "thread.h"
 
 #define BEFORE 50 /* blocks before a gate opens that belong to the call: a second */
 #define TURN 1000 /* milliseconds */
@@ -254,14 +254,11 @@ set_status(capture *s, const char *state)
 static bool
 heed_signal(capture *s)
 {
-	struct signalfd_siginfo info;
+	int signal = edge_signals_next(s->signals);
 
-	if (read(s->signals, &info, sizeof(info)) != sizeof(info))
-		return false;
-	if (info.ssi_signo != SIGUSR1)
-		return true;
-	tell(s);
-	return false;
+	if (signal == SIGUSR1)
+		tell(s);
+	return signal != 0 && signal != SIGUSR1;
 }
 
 static edge_exit
@@ -300,19 +297,6 @@ serve(capture *s)
 	if (edge_exit_of_audio(state.end) != EDGE_EXIT_OK)
 		return edge_fail(edge_exit_of_audio(state.end), "%s", edge_recorder_problem(s->recorder));
 	return EDGE_EXIT_OK;
-}
-
-static void
-catch_signals(capture *s)
-{
-	sigset_t handled;
-
-	sigemptyset(&handled);
-	sigaddset(&handled, SIGTERM);
-	sigaddset(&handled, SIGINT);
-	sigaddset(&handled, SIGUSR1);
-	sigprocmask(SIG_BLOCK, &handled, NULL);
-	s->signals = signalfd(-1, &handled, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
 /* What the settings say of calls and their tracks. */
@@ -415,7 +399,7 @@ edge_capture(const edge_options *options)
 		return status;
 	}
 	/* before there are threads, which would take them */
-	catch_signals(&s);
+	s.signals = edge_signals_catch();
 	s.recorder = edge_recorder_start(name, &request, &opened, problem, sizeof(problem));
 	if (s.recorder == NULL)
 		status = edge_fail(edge_exit_of_audio(opened), "%s", problem);

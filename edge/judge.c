@@ -5,7 +5,6 @@
 #include "judge.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "audio.h"
 #include "core/command/frame_collector.h"
+#include "thread.h"
 
 #define SECOND INT64_C(1000000000)
 #define STACK (512 * 1024)
@@ -21,7 +21,7 @@
 #define PATIENCE (4 * SECOND)
 #define PAUSE (SECOND / 5)
 /* A session that nobody uses is looked at from time to time, so that it is up when it is needed. */
-#define LOOK_EVERY 30
+#define LOOK_EVERY (30 * SECOND)
 
 typedef struct request
 {
@@ -202,11 +202,9 @@ begin_call(edge_judge *j, const request *r)
 static bool
 next_request(edge_judge *j, request *r)
 {
-	struct timespec at;
+	struct timespec at = edge_condition_until(LOOK_EVERY);
 	bool there;
 
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_sec += LOOK_EVERY;
 	pthread_mutex_lock(&j->mutex);
 	while (j->asked == j->answered && !j->stopping)
 	{
@@ -252,29 +250,14 @@ edge_judge *
 edge_judge_start(edge_server *server, const char *tenant)
 {
 	edge_judge *j = calloc(1, sizeof(*j));
-	pthread_condattr_t clock;
-	pthread_attr_t attributes;
-	sigset_t all;
-	sigset_t before;
-	bool fine;
 
 	if (j == NULL)
 		return NULL;
 	j->server = server;
 	j->tenant = tenant;
 	pthread_mutex_init(&j->mutex, NULL);
-	pthread_condattr_init(&clock);
-	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-	pthread_cond_init(&j->change, &clock);
-	pthread_condattr_destroy(&clock);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK);
-	fine = pthread_create(&j->thread, &attributes, judge_frames, j) == 0;
-	pthread_attr_destroy(&attributes);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (fine)
+	edge_condition_init(&j->change);
+	if (edge_thread_start(&j->thread, STACK, judge_frames, j))
 		return j;
 	pthread_mutex_destroy(&j->mutex);
 	pthread_cond_destroy(&j->change);

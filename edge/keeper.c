@@ -8,16 +8,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "thread.h"
 
 #define SECOND INT64_C(1000000000)
 #define GATHER (SECOND / 10) /* what comes within that goes into the spool together */
@@ -118,12 +117,8 @@ on_report(void *context, const edge_spool_report *report)
 static void
 wait_until(edge_keeper *k, int64_t nanoseconds, bool for_more)
 {
-	struct timespec at;
+	struct timespec at = edge_condition_until(nanoseconds);
 
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_nsec += nanoseconds % SECOND;
-	at.tv_sec += nanoseconds / SECOND + at.tv_nsec / SECOND;
-	at.tv_nsec %= SECOND;
 	pthread_mutex_lock(&k->mutex);
 	while (!k->stopping && (for_more || k->first == NULL))
 	{
@@ -298,11 +293,6 @@ edge_keeper *
 edge_keeper_start(const edge_keeper_options *options, edge_exit *status, char problem[static 512])
 {
 	edge_keeper *k = calloc(1, sizeof(*k));
-	pthread_condattr_t waiting;
-	pthread_attr_t attributes;
-	sigset_t all;
-	sigset_t before;
-	bool fine;
 
 	*status = EDGE_EXIT_FAILED;
 	snprintf(problem, 512, "out of memory");
@@ -319,18 +309,8 @@ edge_keeper_start(const edge_keeper_options *options, edge_exit *status, char pr
 	}
 	pthread_mutex_init(&k->mutex, NULL);
 	pthread_mutex_init(&k->spool_mutex, NULL);
-	pthread_condattr_init(&waiting);
-	pthread_condattr_setclock(&waiting, CLOCK_MONOTONIC);
-	pthread_cond_init(&k->change, &waiting);
-	pthread_condattr_destroy(&waiting);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK);
-	fine = pthread_create(&k->thread, &attributes, run, k) == 0;
-	pthread_attr_destroy(&attributes);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (fine)
+	edge_condition_init(&k->change);
+	if (edge_thread_start(&k->thread, STACK, run, k))
 		return k;
 	edge_keeper_free(k);
 	return NULL;

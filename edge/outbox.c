@@ -4,13 +4,13 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clock.h"
 #include "outbox_internal.h"
+#include "thread.h"
 
 #define SECOND INT64_C(1000000000)
 #define PACKETS_A_SECOND (1000 / EDGE_BLOCK_MS)
@@ -72,30 +72,11 @@ start_keeper(edge_outbox *o)
 	return o->keeper == NULL ? edge_fail(status, "%s", problem) : EDGE_EXIT_OK;
 }
 
-static bool
-start_thread(edge_outbox *o)
-{
-	pthread_attr_t attributes;
-	sigset_t all;
-	sigset_t before;
-	bool fine;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK);
-	fine = pthread_create(&o->thread, &attributes, outbox_run, o) == 0;
-	pthread_attr_destroy(&attributes);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return fine;
-}
-
 edge_outbox *
 edge_outbox_start(const edge_outbox_options *options, edge_exit *status)
 {
 	edge_outbox *o = calloc(1, sizeof(*o));
 	edge_poster_options posting = { .patience = -1, .notice = on_notice, .arg = o };
-	pthread_condattr_t waiting;
 
 	*status = EDGE_EXIT_FAILED;
 	if (o == NULL)
@@ -106,18 +87,14 @@ edge_outbox_start(const edge_outbox_options *options, edge_exit *status)
 	o->most = (uint64_t) options->seconds * PACKETS_A_SECOND * (uint64_t) options->n_tracks;
 	o->connected = options->gateway != NULL || options->server->pg != NULL;
 	pthread_mutex_init(&o->mutex, NULL);
-	/* the clock of the machine may be set by years while we wait */
-	pthread_condattr_init(&waiting);
-	pthread_condattr_setclock(&waiting, CLOCK_MONOTONIC);
-	pthread_cond_init(&o->change, &waiting);
-	pthread_condattr_destroy(&waiting);
+	edge_condition_init(&o->change);
 	posting.deadline = &o->deadline;
 	*status = options->spool == NULL ? EDGE_EXIT_OK : start_keeper(o);
 	if (*status == EDGE_EXIT_OK)
 	{
 		o->poster = options->gateway != NULL ? edge_poster_to_gateway(options->gateway, &posting)
 											 : edge_poster_to_database(options->server, &posting);
-		if (o->poster != NULL && start_thread(o))
+		if (o->poster != NULL && edge_thread_start(&o->thread, STACK, outbox_run, o))
 			return o;
 		*status = edge_fail(EDGE_EXIT_FAILED, "out of memory");
 	}

@@ -6,9 +6,9 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "outbox_internal.h"
+#include "thread.h"
 
 #define MILLISECOND INT64_C(1000000)
 #define SECOND INT64_C(1000000000)
@@ -282,12 +282,8 @@ complete_what_was_left(edge_outbox *o)
 static void
 wait_for_batch(edge_outbox *o)
 {
-	struct timespec at;
+	struct timespec at = edge_condition_until(o->options.batch_ms * MILLISECOND);
 
-	clock_gettime(CLOCK_MONOTONIC, &at);
-	at.tv_nsec += o->options.batch_ms % 1000 * MILLISECOND;
-	at.tv_sec += o->options.batch_ms / 1000 + at.tv_nsec / SECOND;
-	at.tv_nsec %= SECOND;
 	pthread_mutex_lock(&o->mutex);
 	while (!o->urgent && !o->stopping && o->queued < EDGE_POSTER_BATCH)
 	{

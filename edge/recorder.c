@@ -6,7 +6,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,8 @@
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "thread.h"
 
 #define MILLISECOND INT64_C(1000000)
 #define SECOND INT64_C(1000000000)
@@ -186,25 +187,6 @@ record(void *arg)
 	return NULL;
 }
 
-/* The thread, which no signal interrupts. */
-static bool
-begin(edge_recorder *r)
-{
-	pthread_attr_t attributes;
-	sigset_t all;
-	sigset_t before;
-	bool fine;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK);
-	fine = pthread_create(&r->thread, &attributes, record, r) == 0;
-	pthread_attr_destroy(&attributes);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return fine;
-}
-
 edge_recorder *
 edge_recorder_start(const char *name, const edge_audio_request *request, edge_audio_status *status,
 					char *problem, size_t size)
@@ -232,7 +214,7 @@ edge_recorder_start(const char *name, const edge_audio_request *request, edge_au
 	r->samples = r->traits.block * (size_t) r->traits.channels;
 	r->ring = malloc((BLOCKS + 1) * r->samples * sizeof(int16_t));
 	r->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (r->ring != NULL && r->fd >= 0 && begin(r))
+	if (r->ring != NULL && r->fd >= 0 && edge_thread_start(&r->thread, STACK, record, r))
 		return r;
 	snprintf(problem, size, "out of memory");
 	*status = EDGE_AUDIO_UNABLE;

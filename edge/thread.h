@@ -1,0 +1,32 @@
+/*
+ * thread.h
+ *	  Threads, what they wait for, and the signals of the program that has them.
+ */
+#ifndef EDGE_THREAD_H
+#define EDGE_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+/* Begins a thread with so many bytes of stack, which no signal interrupts. False: out of memory. */
+extern bool edge_thread_start(pthread_t *thread, size_t stack, void *(*run)(void *), void *arg);
+
+/* A condition whose times do not jump: the clock of the machine may be set by years while somebody waits. */
+extern void edge_condition_init(pthread_cond_t *condition);
+
+/* For pthread_cond_timedwait() on such a condition: so many nanoseconds from now. */
+extern struct timespec edge_condition_until(int64_t nanoseconds);
+
+/*
+ * SIGTERM, SIGINT and SIGUSR1 come by a descriptor from now on, which is returned; to be said before there are threads, which would
+ * take them. -1: there are no descriptors left.
+ */
+extern int edge_signals_catch(void);
+
+/* The next of these signals; 0: there is none now. */
+extern int edge_signals_next(int descriptor);
+
+#endif /* EDGE_THREAD_H */
