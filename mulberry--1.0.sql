@@ -1581,6 +1581,7 @@ CREATE TABLE media_sessions (
     UNIQUE (inbound, turn)
 );
 CREATE INDEX media_sessions_begun ON media_sessions (tenant, begun_at);
+CREATE INDEX media_sessions_call ON media_sessions (tenant, call_id);
 COMMENT ON TABLE media_sessions IS 'audio that a call that came in had with us, both ways: one for each time that it came to the agent';
 COMMENT ON COLUMN media_sessions.turn IS 'inbound_calls.turn when it began: the token of a call opens one for each';
 COMMENT ON COLUMN media_sessions.call_id IS
@@ -1614,12 +1615,15 @@ CREATE TABLE conversation_versions (
     settings   jsonb NOT NULL CHECK (jsonb_typeof(settings) = 'object'),
     role       text COLLATE "C" NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    owners     jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(owners) = 'object'),
     PRIMARY KEY (tenant, version)
 );
 COMMENT ON TABLE conversation_versions IS
     'settings of tenants for conversations: the highest version is the one that holds, earlier ones are those that calls ran under';
 COMMENT ON COLUMN conversation_versions.settings IS 'what set_conversation() was given, checked';
 COMMENT ON COLUMN conversation_versions.role IS 'who wrote it';
+COMMENT ON COLUMN conversation_versions.owners IS
+    'whose the functions were that it names: one of the same name that is somebody else''s is not called';
 SELECT pg_catalog.pg_extension_config_dump('conversation_versions', '');
 
 CREATE SEQUENCE conversation_id;
@@ -1710,7 +1714,7 @@ SELECT pg_catalog.pg_extension_config_dump('conversation_turns', '');
 
 CREATE TABLE conversation_lines (
     conversation bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
-    number       integer NOT NULL CHECK (number BETWEEN 0 AND 100000),
+    number       integer NOT NULL CHECK (number BETWEEN 0 AND 200001),
     speaker      text COLLATE "C" NOT NULL CHECK (speaker IN ('caller', 'agent', 'supervisor')),
     text         text COLLATE "C" NOT NULL,
     cut          boolean NOT NULL DEFAULT false,
@@ -1743,6 +1747,26 @@ COMMENT ON TABLE speech_cache IS 'sentences of agents as they sound, mu-law with
 COMMENT ON COLUMN speech_cache.digest IS 'SHA-256 of voice and text';
 COMMENT ON COLUMN speech_cache.used_at IS 'about when it was said last';
 SELECT pg_catalog.pg_extension_config_dump('speech_cache', 'WHERE false');
+
+CREATE SEQUENCE call_order_id;
+COMMENT ON SEQUENCE call_order_id IS 'call_orders.id';
+SELECT pg_catalog.pg_extension_config_dump('call_order_id', '');
+
+CREATE TABLE call_orders (
+    id           bigint PRIMARY KEY DEFAULT nextval('call_order_id'),
+    conversation bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    session      bigint NOT NULL,
+    kind         text COLLATE "C" NOT NULL CHECK (kind IN ('say', 'leave')),
+    text         text COLLATE "C" NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX call_orders_conversation ON call_orders (conversation, id);
+COMMENT ON TABLE call_orders IS
+    'what supervisors want of calls that are under way, for the gateway that has the call; an order is good for a minute';
+COMMENT ON COLUMN call_orders.session IS 'media_sessions.id: who goes on as another stream is not meant';
+COMMENT ON COLUMN call_orders.kind IS 'say: a sentence to the caller; leave: the stream ends, and the call goes on as its row says';
+COMMENT ON COLUMN call_orders.text IS 'the sentence, or why the stream ends';
+SELECT pg_catalog.pg_extension_config_dump('call_orders', '');
 
 -- src/server/transactions.sql
 CREATE FUNCTION mulberry.notifier_lives() RETURNS boolean
@@ -13966,7 +13990,7 @@ BEGIN
     END IF;
     PERFORM mulberry_internal.check_members('telephony', settings, ARRAY['numbers', 'greeting', 'voice', 'language',
         'answer_with', 'consent', 'consent_required', 'recording', 'menus', 'transfer_number', 'max_duration', 'time_zone', 'hours',
-        'holidays', 'closed_menu', 'emergency_words', 'emergency_number', 'sentences']);
+        'holidays', 'closed_menu', 'emergency_words', 'emergency_number', 'sentences', 'listening']);
     PERFORM mulberry_internal.check_setting('numbers', coalesce(settings->'numbers', '[]'), 'array');
     IF jsonb_array_length(settings->'numbers') > numbers_max THEN
         PERFORM mulberry_internal.refuse_setting('numbers', format('there are %s', jsonb_array_length(settings->'numbers')),
@@ -13983,6 +14007,8 @@ BEGIN
     PERFORM mulberry_internal.check_setting('consent_required', settings->'consent_required', 'boolean');
     PERFORM mulberry_internal.check_setting('recording', settings->'recording', 'string', '^(never|consent|always)$',
         'never, consent or always');
+    PERFORM mulberry_internal.check_setting('listening', settings->'listening', 'string', '^(never|recorded|always)$',
+        'never, recorded or always');
     IF mulberry_internal.asks_consent(settings) AND NOT settings ? 'consent' THEN
         PERFORM mulberry_internal.refuse_setting('consent', 'it is missing',
             'Where consent is asked for, it is the question, which says that 1 means yes and 2 means no.');
@@ -14082,7 +14108,7 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.set_telephony(jsonb, text) IS
     'what callers of a tenant hear, as a whole, and returns the number of this version: {"numbers", "greeting", "voice", "language", '
-    '"answer_with", "consent", "consent_required", "recording", "menus", "transfer_number", "max_duration", "time_zone", "hours", '
+    '"answer_with", "consent", "consent_required", "recording", "listening", "menus", "transfer_number", "max_duration", "time_zone", "hours", '
     '"holidays", '
     '"closed_menu", "emergency_words", "emergency_number", "sentences"}. Calls that are under way keep the version they began with. Needs '
     'admin access. Errors: 22023 names the setting and what is allowed, 23505 the number is another tenant''s of the same account';
@@ -15402,6 +15428,40 @@ COMMENT ON FUNCTION dialogue_function(text, jsonb, name) IS
     'a function that a setting names; an error when there is none or several, it is of the system, an extension or a superuser, or not of a '
     'role (internal)';
 
+CREATE FUNCTION dialogue_owners(settings jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce(jsonb_object_agg(n.name, (SELECT r.rolname FROM pg_catalog.pg_roles r
+                        WHERE r.oid = (mulberry_internal.dialogue_function('function', to_jsonb(n.name))).proowner)), '{}')
+      FROM (SELECT settings->>'reply_function' AS name UNION SELECT t->>'function' FROM jsonb_array_elements(settings->'tools') AS t) AS n
+     WHERE n.name IS NOT NULL
+$$;
+COMMENT ON FUNCTION dialogue_owners(jsonb) IS 'whose the functions are that settings name (internal)';
+
+-- What strangers say goes to the function that was meant, not to one of that name which somebody else has made since.
+CREATE FUNCTION dialogue_callee(one conversations, place text, written jsonb) RETURNS pg_catalog.pg_proc
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    f     CONSTANT pg_catalog.pg_proc := mulberry_internal.dialogue_function(place, written);
+    meant CONSTANT text := (SELECT v.owners->>(written #>> '{}') FROM mulberry_internal.conversation_versions v
+                             WHERE v.tenant = one.tenant AND v.version = one.version);
+BEGIN
+    IF meant IS DISTINCT FROM (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.oid = f.proowner) THEN
+        RAISE EXCEPTION 'function % belongs to another role than when it was set', written #>> '{}' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'set_conversation() again says that it is meant.';
+    END IF;
+    RETURN f;
+END
+$$;
+COMMENT ON FUNCTION dialogue_callee(conversations, text, jsonb) IS
+    'a function that the settings of a conversation name, as long as it is of who had it then; 42501 (internal)';
+
+CREATE FUNCTION dialogue_name(f pg_catalog.pg_proc) RETURNS text
+LANGUAGE sql STABLE
+AS $$ SELECT format('%I.%I', s.nspname, f.proname) FROM pg_catalog.pg_namespace s WHERE s.oid = f.pronamespace $$;
+COMMENT ON FUNCTION dialogue_name(pg_catalog.pg_proc) IS 'the name of a function with its schema, for a query (internal)';
+
 CREATE FUNCTION dialogue_tool(f pg_catalog.pg_proc, description text) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
@@ -15494,16 +15554,26 @@ $$;
 COMMENT ON FUNCTION dialogue_services(uuid, text, jsonb) IS
     'the services for a purpose, with their keys, as gateways are told of them (internal)';
 
+CREATE FUNCTION dialogue_talks(owner uuid, settings jsonb) RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT $2 ? 'reply_function' OR ($2 ? 'prompt' AND EXISTS (
+               SELECT FROM mulberry_internal.endpoints e
+                WHERE e.purpose = 'reply' AND e.enabled
+                  AND e.tenant IS NOT DISTINCT FROM CASE WHEN EXISTS (SELECT FROM mulberry_internal.endpoints x
+                                                                       WHERE x.tenant = $1 AND x.purpose = 'reply') THEN $1 END))
+$$;
+COMMENT ON FUNCTION dialogue_talks(uuid, jsonb) IS 'whether somebody replies by these settings (internal)';
+
 CREATE FUNCTION dialogue_plan(owner uuid, call_id text, settings jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     chat   CONSTANT jsonb := mulberry_internal.dialogue_services(owner, 'reply', settings);
-    talks  CONSTANT boolean := settings ? 'reply_function' OR (settings ? 'prompt' AND chat <> '[]');
     phone  jsonb;
     peer   text;
 BEGIN
-    IF NOT talks THEN
+    IF NOT mulberry_internal.dialogue_talks(owner, settings) THEN
         RETURN '{"talk": false}';
     END IF;
     SELECT v.settings, m.peer INTO phone, peer
@@ -15671,23 +15741,24 @@ DECLARE
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', prepare_reply.call_id, 'said', prepare_reply.said);
     PERFORM mulberry_internal.check_json('lines', prepare_reply.lines);
-    IF said IS NULL OR committed IS NULL THEN
-        RAISE EXCEPTION 'said and committed must not be null' USING ERRCODE = 'null_value_not_allowed';
+    IF committed IS NULL THEN
+        RAISE EXCEPTION 'committed must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    prepare_reply.said := coalesce(prepare_reply.said, '');
     one := mulberry_internal.open_conversation(owner, call_id);
     settings := mulberry_internal.conversation_settings(one);
     PERFORM mulberry_internal.store_lines(one.id, lines);
     IF NOT settings ? 'reply_function' THEN
         RETURN jsonb_build_object('messages', mulberry_internal.chat_messages(one, settings, said),
             'tools', CASE WHEN committed THEN (SELECT jsonb_agg(mulberry_internal.dialogue_tool(
-                                mulberry_internal.dialogue_function('tools', t->'function'), t->>'description'))
+                                mulberry_internal.dialogue_callee(one, 'tools', t->'function'), t->>'description'))
                            FROM jsonb_array_elements(settings->'tools') AS t) END);
     ELSIF NOT committed THEN
         RETURN '{}';    -- it may do what it likes, so it is asked when it is certain
     END IF;
-    f := mulberry_internal.dialogue_function('reply_function', settings->'reply_function');
+    f := mulberry_internal.dialogue_callee(one, 'reply_function', settings->'reply_function');
     reply := mulberry_internal.check_reply(mulberry_internal.run_as(f.proowner,
-        format('SELECT %I.%I($1, $2)', f.pronamespace::regnamespace::text, f.proname), ARRAY[call_id, said],
+        format('SELECT %s($1, $2)', mulberry_internal.dialogue_name(f)), ARRAY[call_id, said],
         coalesce((settings->>'reply_timeout_ms')::integer, 2500))::jsonb);
     PERFORM mulberry_internal.set_attributes(one.id, reply->'attributes');
     RETURN jsonb_strip_nulls(reply - 'attributes');
@@ -15744,14 +15815,14 @@ BEGIN
     ELSIF arguments IS NULL OR jsonb_typeof(arguments) <> 'object' THEN
         RAISE EXCEPTION 'arguments must be an object' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    f := mulberry_internal.dialogue_function('tools', tool->'function');
+    f := mulberry_internal.dialogue_callee(one, 'tools', tool->'function');
     given := arguments - 'call_id' || CASE WHEN 'call_id' = ANY (f.proargnames[1:f.pronargs])
                                            THEN jsonb_build_object('call_id', call_id) ELSE '{}' END;
     SELECT g.key INTO unknown FROM jsonb_object_keys(given) AS g (key) WHERE (g.key = ANY (f.proargnames[1:f.pronargs])) IS NOT TRUE LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'tool "%" has no argument "%"', call_tool.name, left(unknown, 60) USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT format('SELECT to_jsonb(%I.%I(%s)) #>> ''{}''', f.pronamespace::regnamespace::text, f.proname,
+    SELECT format('SELECT to_jsonb(%s(%s)) #>> ''{}''', mulberry_internal.dialogue_name(f),
                coalesce(string_agg(format('%I => $%s::%s', g.key, g.place, format_type(a.type, NULL)), ', ' ORDER BY g.place), '')),
            coalesce(array_agg(g.value #>> '{}' ORDER BY g.place), '{}') INTO query, vals
       FROM jsonb_each(given) WITH ORDINALITY AS g (key, value, place)
@@ -15804,8 +15875,8 @@ DECLARE
     owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
 BEGIN
     PERFORM mulberry_internal.check_texts('text', keep_speech.text, 'voice_key', keep_speech.voice_key);
-    IF text IS NULL OR text = '' OR voice_key IS NULL OR sound IS NULL THEN
-        RAISE EXCEPTION 'text, voice_key and sound must not be null, nor text empty' USING ERRCODE = 'null_value_not_allowed';
+    IF text IS NULL OR text = '' OR voice_key IS NULL OR voice_key = '' OR sound IS NULL THEN
+        RAISE EXCEPTION 'text, voice_key and sound must not be null, nor text and voice_key empty' USING ERRCODE = 'null_value_not_allowed';
     ELSIF octet_length(sound) NOT BETWEEN 1 AND 960000 THEN
         RAISE EXCEPTION 'the sound has % bytes', octet_length(sound) USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 960000, two minutes.';
     END IF;
@@ -15929,11 +16000,12 @@ BEGIN
     PERFORM FROM mulberry_internal.tenants t WHERE t.id = owner FOR NO KEY UPDATE;
     PERFORM mulberry_internal.check_conversation(set_conversation.settings);
     before := mulberry_internal.conversation_version(owner);
-    IF before.settings = set_conversation.settings THEN
+    IF before.settings = set_conversation.settings AND before.owners = mulberry_internal.dialogue_owners(set_conversation.settings) THEN
         RETURN before.version;
     END IF;
-    INSERT INTO mulberry_internal.conversation_versions (tenant, version, settings, role)
-    VALUES (owner, coalesce(before.version, 0) + 1, set_conversation.settings, mulberry_internal.outer_role_name())
+    INSERT INTO mulberry_internal.conversation_versions (tenant, version, settings, role, owners)
+    VALUES (owner, coalesce(before.version, 0) + 1, set_conversation.settings, mulberry_internal.outer_role_name(),
+            mulberry_internal.dialogue_owners(set_conversation.settings))
     RETURNING version INTO made;
     PERFORM mulberry_internal.record_audit(owner, 'CONVERSATION_SETTINGS', 'set', evidence => jsonb_build_object('version', made));
     RETURN made;
@@ -16096,6 +16168,7 @@ BEGIN
     IF ended <> '' THEN
         UPDATE mulberry_internal.conversations c SET ended_at = clock_timestamp(), reason = ended WHERE c.id = one.id;
         INSERT INTO mulberry_internal.conversation_turns SELECT r.* FROM mulberry_internal.replay_conversation(one) AS r;
+        DELETE FROM mulberry_internal.call_orders o WHERE o.conversation = one.id;
     END IF;
     RETURN stored;
 END
@@ -16115,7 +16188,8 @@ CREATE FUNCTION sweep_conversations(max_rows integer) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    n integer;
+    n     integer;
+    swept integer;
 BEGIN
     PERFORM mulberry_internal.limit_waits();
     DELETE FROM mulberry_internal.conversations x
@@ -16125,11 +16199,18 @@ BEGIN
                 WHERE NOT EXISTS (SELECT FROM mulberry_internal.calls k WHERE k.tenant = c.tenant AND k.call_id = c.call_id)
                 LIMIT max_rows FOR UPDATE OF c SKIP LOCKED));
     GET DIAGNOSTICS n = ROW_COUNT;
-    RETURN n >= max_rows;
+    -- sentences may have been about somebody
+    DELETE FROM mulberry_internal.speech_cache x
+     USING (SELECT c.tenant, c.digest FROM mulberry_internal.retention_limits() l
+              JOIN mulberry_internal.speech_cache c ON c.tenant = l.tenant AND c.used_at < l.kept_since - interval '1 day'
+             LIMIT max_rows FOR UPDATE OF c SKIP LOCKED) AS old
+     WHERE x.tenant = old.tenant AND x.digest = old.digest;
+    GET DIAGNOSTICS swept = ROW_COUNT;
+    RETURN n >= max_rows OR swept >= max_rows;
 END
 $$;
 COMMENT ON FUNCTION sweep_conversations(integer) IS
-    'forgets conversations a day after retention says so, when their calls are gone; true when there is more to do; part of maintenance '
+    'forgets conversations a day after retention says so, when their calls are gone, and sentences that nobody has said for as long; true when there is more to do; part of maintenance '
     '(internal)';
 
 -- src/conversation/reports.sql
@@ -16174,7 +16255,12 @@ LANGUAGE sql STABLE AS $$
            percentile_disc(0.5) WITHIN GROUP (ORDER BY r.first_sent_ms - r.speech_end_ms)::integer,
            percentile_disc(0.95) WITHIN GROUP (ORDER BY r.first_sent_ms - r.speech_end_ms)::integer
       FROM mulberry_internal.conversations c
-           LEFT JOIN LATERAL mulberry_internal.replay_conversation(c, settings) AS r ON true
+           LEFT JOIN LATERAL (
+               SELECT x.* FROM mulberry_internal.conversation_turns x
+                WHERE x.conversation = c.id AND c.ended_at IS NOT NULL AND settings IS NULL
+               UNION ALL
+               SELECT p.* FROM mulberry_internal.replay_conversation(c, settings) AS p WHERE c.ended_at IS NULL OR settings IS NOT NULL
+           ) AS r ON true
      WHERE c.tenant = owner AND c.started_at >= "from" AND c.started_at < "to"
 $$;
 COMMENT ON FUNCTION turn_figures(uuid, timestamptz, timestamptz, jsonb) IS
@@ -16252,6 +16338,248 @@ COMMENT ON FUNCTION mulberry.conversation_report(text, text) IS
     'a conversation in figures, and its turns one by one: what was said, what of the reply was heard, and the stages of its latency in ms '
     '(end_of_turn, reply: from asking to its first audio, first_frame, voice_to_voice). Needs supervisor or auditor access. Errors: 42704';
 
+-- src/conversation/supervision.sql
+-- Supervisors in calls that are under way: they listen, speak to the caller or to the agent, put through, and end.
+--
+-- A gateway has the call, and nobody knows which: an order is a row, all gateways are told the number of the stream, and the one that
+-- has it reads the row.  So this works from anywhere that reaches the database.
+
+CREATE FUNCTION supervised_call(owner uuid, call_id text, OUT m media_sessions, OUT i inbound_calls, OUT settings jsonb)
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF call_id IS NULL THEN
+        RAISE EXCEPTION 'call id must not be null' USING ERRCODE = 'null_value_not_allowed';
+    END IF;
+    SELECT x.* INTO m FROM mulberry_internal.media_sessions x
+     WHERE x.tenant = owner AND x.call_id = supervised_call.call_id ORDER BY x.id DESC LIMIT 1;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'call "%" has no stream', call_id USING ERRCODE = 'undefined_object';
+    END IF;
+    SELECT x.* INTO STRICT i FROM mulberry_internal.inbound_calls x WHERE x.id = m.inbound FOR UPDATE;
+    -- it may have ended while we waited
+    SELECT x.* INTO STRICT m FROM mulberry_internal.media_sessions x WHERE x.id = m.id;
+    IF m.ended_at IS NOT NULL OR i.ended_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the stream of call "%" is over', call_id USING ERRCODE = 'object_not_in_prerequisite_state';
+    END IF;
+    SELECT v.settings INTO STRICT settings FROM mulberry_internal.telephony_versions v WHERE v.tenant = i.tenant AND v.version = i.version;
+END
+$$;
+COMMENT ON FUNCTION supervised_call(uuid, text) IS
+    'a call whose stream is under way, which is locked, and the settings it came in under; 42704 it has none, 55000 it is over (internal)';
+
+CREATE FUNCTION order_in_call(one conversations, session bigint, kind text, words text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    DELETE FROM mulberry_internal.call_orders o
+     WHERE o.conversation = one.id AND o.at NOT BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp() + interval '1 minute';
+    IF kind = 'leave' THEN
+        -- the last one counts, however often somebody says it
+        DELETE FROM mulberry_internal.call_orders o WHERE o.conversation = one.id AND o.kind = 'leave';
+    ELSIF (SELECT count(*) FROM mulberry_internal.call_orders o WHERE o.conversation = one.id) >= 20 THEN
+        RAISE EXCEPTION 'call "%" has got 20 orders in a minute', one.call_id USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    INSERT INTO mulberry_internal.call_orders (conversation, session, kind, text) VALUES (one.id, session, kind, words);
+    PERFORM pg_notify('mulberry_calls', session::text);
+END
+$$;
+COMMENT ON FUNCTION order_in_call(conversations, bigint, text, text) IS 'writes an order, and tells gateways that there is one (internal)';
+
+CREATE FUNCTION audit_supervision(owner uuid, what text, call_id text, target text DEFAULT NULL) RETURNS void
+LANGUAGE sql
+AS $$
+    SELECT mulberry_internal.record_audit($1, 'CALL_SUPERVISION', $2,
+        evidence => jsonb_strip_nulls(jsonb_build_object('call_id', $3, 'target', $4)))
+$$;
+COMMENT ON FUNCTION audit_supervision(uuid, text, text, text) IS
+    'writes into the audit log who did what in a call, without what was said (internal)';
+
+CREATE FUNCTION mulberry.say_in_call(call_id text, text text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '2s'
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor');
+    found record;
+    one   mulberry_internal.conversations;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', say_in_call.call_id, 'text', say_in_call.text);
+    PERFORM mulberry_internal.check_setting('text', coalesce(to_jsonb(say_in_call.text), 'null'), 'sentence');
+    found := mulberry_internal.supervised_call(owner, say_in_call.call_id);
+    one := mulberry_internal.open_conversation(owner, say_in_call.call_id);
+    IF NOT mulberry_internal.dialogue_talks(owner, mulberry_internal.conversation_settings(one)) THEN
+        RAISE EXCEPTION 'nobody speaks in call "%"', one.call_id USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'It is one of prompts and keys.';
+    END IF;
+    PERFORM mulberry_internal.order_in_call(one, (found.m).id, 'say', say_in_call.text);
+    PERFORM mulberry_internal.audit_supervision(owner, 'said', one.call_id);
+END
+$$;
+COMMENT ON FUNCTION mulberry.say_in_call(text, text, text) IS
+    'has a sentence said to the caller by the agent''s voice, behind what is being said. It becomes part of the conversation; the audit '
+    'log tells who, and not what. Needs supervisor access. Errors: 42704 the call has no stream, 55000 it is over, or nobody speaks in it, '
+    '54000 more than 20 in a minute, 22023';
+
+CREATE FUNCTION mulberry.whisper_to_agent(call_id text, text text, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '2s'
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor');
+    one   mulberry_internal.conversations;
+    place integer;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', whisper_to_agent.call_id, 'text', whisper_to_agent.text);
+    PERFORM mulberry_internal.check_setting('text', coalesce(to_jsonb(whisper_to_agent.text), 'null'), 'sentence');
+    PERFORM mulberry_internal.supervised_call(owner, whisper_to_agent.call_id);
+    one := mulberry_internal.open_conversation(owner, whisper_to_agent.call_id);
+    IF NOT mulberry_internal.conversation_settings(one) ? 'prompt' OR mulberry_internal.conversation_settings(one) ? 'reply_function' THEN
+        RAISE EXCEPTION 'the agent of call "%" has no ear for it', one.call_id USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'A language model can be told something, a function of the tenant cannot.';
+    END IF;
+    -- lines have even numbers: behind the last of them
+    SELECT coalesce(max(l.number), 0) | 1 INTO place FROM mulberry_internal.conversation_lines l WHERE l.conversation = one.id;
+    INSERT INTO mulberry_internal.conversation_lines AS x (conversation, number, speaker, text)
+    VALUES (one.id, place, 'supervisor', whisper_to_agent.text)
+    ON CONFLICT ON CONSTRAINT conversation_lines_pkey DO UPDATE SET text = x.text || E'\n' || excluded.text;
+    IF (SELECT octet_length(l.text) FROM mulberry_internal.conversation_lines l WHERE l.conversation = one.id AND l.number = place) > 16000 THEN
+        RAISE EXCEPTION 'more than 16000 bytes were whispered at once' USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    PERFORM mulberry_internal.audit_supervision(owner, 'whispered', one.call_id);
+END
+$$;
+COMMENT ON FUNCTION mulberry.whisper_to_agent(text, text, text) IS
+    'tells the language model something in a call that the caller does not hear: it knows it from its next reply on. Needs supervisor '
+    'access. Errors: 42704 the call has no stream, 55000 it is over, or a function replies in it, 54000, 22023';
+
+CREATE FUNCTION refuse_in_emergency(i inbound_calls) RETURNS void
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    IF mulberry_internal.has_emergency(i.tenant, i.sid) THEN
+        RAISE EXCEPTION 'call "%" is an emergency', i.sid USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'It hears the scripted answer and goes on to the number for emergencies.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION refuse_in_emergency(inbound_calls) IS '55000 for a call in which an emergency was found (internal)';
+
+CREATE FUNCTION leave_by_order(owner uuid, call_id text, found record, how text, target text, why text) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    one CONSTANT mulberry_internal.conversations := mulberry_internal.open_conversation(owner, call_id);
+BEGIN
+    PERFORM mulberry_internal.refuse_in_emergency(found.i);
+    UPDATE mulberry_internal.inbound_calls x
+       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', target)) WHERE x.id = (found.i).id;
+    PERFORM mulberry_internal.order_in_call(one, (found.m).id, 'leave', why);
+END
+$$;
+COMMENT ON FUNCTION leave_by_order(uuid, text, record, text, text, text) IS
+    'has a stream end, and the call go on as a supervisor wants; 55000 in an emergency (internal)';
+
+CREATE FUNCTION mulberry.take_over_call(call_id text, target text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '2s'
+AS $$
+DECLARE
+    owner  CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor');
+    found  record;
+    number text;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', take_over_call.call_id, 'target', take_over_call.target);
+    found := mulberry_internal.supervised_call(owner, take_over_call.call_id);
+    number := coalesce(nullif(target, ''), found.settings->>'transfer_number');
+    IF number IS NULL THEN
+        RAISE EXCEPTION 'there is no number to put the call through to' USING ERRCODE = 'null_value_not_allowed',
+            HINT = 'Say a target, or set transfer_number.';
+    ELSIF NOT mulberry_internal.phone_valid(number) THEN
+        RAISE EXCEPTION 'invalid number "%"', left(number, 40) USING ERRCODE = 'invalid_parameter_value',
+            DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.';
+    END IF;
+    PERFORM mulberry_internal.leave_by_order(owner, take_over_call.call_id, found, 'transfer', number, 'taken over by a supervisor');
+    PERFORM mulberry_internal.audit_supervision(owner, 'taken over', take_over_call.call_id, number);
+END
+$$;
+COMMENT ON FUNCTION mulberry.take_over_call(text, text, text) IS
+    'ends the stream of a call, at once, and puts the caller through to target (null: the setting transfer_number). Needs supervisor '
+    'access. Errors: 42704 the call has no stream, 55000 it is over or an emergency, 22004 no number, 22023';
+
+CREATE FUNCTION mulberry.end_call(call_id text, reason text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '2s'
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor');
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', end_call.call_id, 'reason', end_call.reason);
+    PERFORM mulberry_internal.leave_by_order(owner, end_call.call_id, mulberry_internal.supervised_call(owner, end_call.call_id), 'hangup',
+        NULL, left('ended by a supervisor' || coalesce(': ' || nullif(end_call.reason, ''), ''), 200));
+    PERFORM mulberry_internal.audit_supervision(owner, 'ended', end_call.call_id);
+END
+$$;
+COMMENT ON FUNCTION mulberry.end_call(text, text, text) IS
+    'ends a call at once; reason is kept with its stream. Needs supervisor access. Errors: 42704 the call has no stream, 55000 it is over or '
+    'an emergency';
+
+CREATE FUNCTION mulberry.listen_to_call(call_id text, tenant text DEFAULT NULL, OUT session bigint, OUT tenant_name text)
+LANGUAGE mulberry
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_timeout = '2s'
+AS $$
+DECLARE
+    owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor');
+    found record;
+    i     mulberry_internal.inbound_calls;
+    may   boolean;
+BEGIN
+    PERFORM mulberry_internal.check_texts('call_id', listen_to_call.call_id);
+    found := mulberry_internal.supervised_call(owner, listen_to_call.call_id);
+    i := found.i;
+    may := CASE coalesce(found.settings->>'listening', 'recorded')
+               WHEN 'always' THEN true
+               WHEN 'recorded' THEN i.recorded OR mulberry_internal.may_be_recorded(found.settings, i.consent)
+               ELSE false END;
+    IF NOT may THEN
+        RAISE EXCEPTION 'nobody may listen to call "%"', listen_to_call.call_id USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = CASE found.settings->>'listening' WHEN 'never' THEN 'The setting listening of the tenant is "never".'
+                          ELSE 'It is not recorded, and the setting listening of the tenant is not "always".' END;
+    END IF;
+    session := (found.m).id;
+    SELECT t.name INTO STRICT tenant_name FROM mulberry_internal.tenants t WHERE t.id = owner;
+    PERFORM mulberry_internal.audit_supervision(owner, 'listened', listen_to_call.call_id);
+END
+$$;
+COMMENT ON FUNCTION mulberry.listen_to_call(text, text) IS
+    'whether somebody may hear a call while it is under way, which the audit log tells then: one that is recorded, or what the setting '
+    'listening of set_telephony() says. Needs supervisor access. Errors: 42704 the call has no stream, 55000 it is over, or nobody may';
+
+CREATE FUNCTION mulberry.read_call_orders(session bigint, after bigint DEFAULT 0)
+RETURNS TABLE (id bigint, kind text, text text)
+LANGUAGE mulberry STABLE
+SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
+AS $$
+DECLARE
+    m mulberry_internal.media_sessions;
+BEGIN
+    SELECT x.* INTO m FROM mulberry_internal.media_sessions x
+     WHERE x.id = read_call_orders.session AND x.tenant = ANY (mulberry.current_tenants('gateway'));
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'media session % does not exist', read_call_orders.session USING ERRCODE = 'undefined_object';
+    END IF;
+    RETURN QUERY
+    SELECT o.id, o.kind, o.text
+      FROM mulberry_internal.conversations c
+      JOIN mulberry_internal.call_orders o ON o.conversation = c.id AND o.session = m.id
+     WHERE c.tenant = m.tenant AND c.call_id = m.call_id AND o.id > read_call_orders.after AND o.at > clock_timestamp() - interval '1 minute'
+     ORDER BY o.id;
+END
+$$;
+COMMENT ON FUNCTION mulberry.read_call_orders(bigint, bigint) IS
+    'what supervisors want of a stream, behind the order that was read last; a gateway asks when it is told of the stream on the channel '
+    'mulberry_calls. Needs gateway access. Errors: 42704 no such session';
+
 -- src/conversation/grants.sql
 -- What each access may use of this folder; see mulberry_internal.access_rules().
 CREATE FUNCTION access_rules_conversation() RETURNS TABLE (object text, privilege text, accesses text)
@@ -16267,6 +16595,12 @@ LANGUAGE sql IMMUTABLE AS $$
     ('find_speech', 'EXECUTE', 'gateway'),
     ('keep_speech', 'EXECUTE', 'gateway'),
     ('conversation_lines', 'SELECT', 'supervisor auditor'),
+    ('say_in_call', 'EXECUTE', 'supervisor'),
+    ('whisper_to_agent', 'EXECUTE', 'supervisor'),
+    ('take_over_call', 'EXECUTE', 'supervisor'),
+    ('end_call', 'EXECUTE', 'supervisor'),
+    ('listen_to_call', 'EXECUTE', 'supervisor'),
+    ('read_call_orders', 'EXECUTE', 'gateway'),
     ('replay_turns', 'EXECUTE', 'supervisor auditor'),
     ('turn_report', 'EXECUTE', 'supervisor auditor'),
     ('conversation_report', 'EXECUTE', 'supervisor auditor')
@@ -16502,6 +16836,7 @@ LANGUAGE sql STABLE AS $$
             ('conversation_versions', 'record', 'created_at', NULL, 'tells when'),
             ('conversations', 'record', 'started_at ended_at', NULL, 'tells when; kept longer by as much'),
             ('conversation_lines', 'record', 'at', NULL, 'tells when'),
+            ('call_orders', 'record', 'at', NULL, 'one that lies ahead is read for as much longer, by the stream that it names'),
             ('speech_cache', 'record', 'used_at', NULL, 'tells when; one that lies ahead is kept longer by as much'),
             ('endpoints', 'record', 'updated_at', NULL, 'tells when'),
             ('escalation_contacts', 'record', 'updated_at', NULL, 'tells when'),

@@ -105,6 +105,7 @@ SELECT mulberry.set_conversation('{"language": "de"}', 'north');
 SELECT FROM mulberry.begin_conversation('CA1', '{clear,marks}', 'north');
 SELECT mulberry.log_conversation('CA1', 0, ARRAY['\x01000000'::bytea], NULL, 'north');
 INSERT INTO mulberry_internal.conversation_turns SELECT id, 1, 0, 9, 9, 9, 9, 9, 9, NULL, NULL, 9, 'neutral', NULL, 0, 0, 0, 0, 0, 0, false, false, 'yes', 'no', false FROM mulberry_internal.conversations;
+INSERT INTO mulberry_internal.call_orders (conversation, session, kind, text) SELECT id, 1, 'say', 'One moment.' FROM mulberry_internal.conversations;
 SELECT mulberry.note_lines('CA1', '[{"number": 0, "speaker": "agent", "text": "Hello"}]', '{"pin": "1"}', 'north');
 INSERT INTO mulberry_internal.mandate_retellings (tenant, mandate, number) SELECT tenant, id, 5 FROM mulberry_internal.mandates;
 INSERT INTO mulberry_internal.sync_states (tenant, agent, upto) SELECT tenant, id, 3 FROM mulberry_internal.agents;

@@ -128,6 +128,8 @@ my @poison = (
         SELECT -row_number() OVER (), t, n || $byte, 4711, '{-1,NULL,2147483647}', ARRAY[$byte, NULL], '{NULL}', c
           FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n);
         INSERT INTO mulberry_internal.turn_log (conversation, number, record) SELECT id, 0, '\\x09' FROM mulberry_internal.conversations" ],
+    [ '', 'speech_cache, of no time' => "INSERT INTO mulberry_internal.speech_cache (tenant, digest, audio, used_at)
+        SELECT t.id, sha256(n::text::bytea), '\\x00', c FROM mulberry_internal.tenants t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],
     [ '', 'emergencies, of no call and no time' => "INSERT INTO mulberry_internal.emergencies (tenant, call_id, phrase, language, source, track, at)
         SELECT t, $byte, n::text, $byte, 'segment', $byte, c
           FROM unnest(ARRAY[$a, $nobody]::uuid[]) AS t, unnest(ARRAY['-infinity', 'infinity', '2001-01-01']::timestamptz[]) WITH ORDINALITY AS u (c, n)" ],
@@ -181,7 +183,7 @@ my %not_poisoned = (
     mandate_clock => 'a time, and any of them is one',
     map({ $_ => 'only read for a row that somebody asks about' } qw(mandate_versions mandate_retellings spendings sync_states key_frames
         key_guard challenges received_calls phone_numbers turn_log conversation_turns
-        conversation_lines conversation_attributes speech_cache)));
+        conversation_lines conversation_attributes call_orders)));
 subtest 'no table is forgotten' => sub {
     my %poisoned = map { my ($table) = $_->[1] =~ /^(\w+),/; $table ? ($table => 1) : () } @poison;
     my @units = map { working_call($_)->{call} } grep { my $work = working_call($_); $work && $work->{before} eq '' }

@@ -33,6 +33,7 @@ LANGUAGE sql STABLE AS $$
             ('conversation_versions', 'record', 'created_at', NULL, 'tells when'),
             ('conversations', 'record', 'started_at ended_at', NULL, 'tells when; kept longer by as much'),
             ('conversation_lines', 'record', 'at', NULL, 'tells when'),
+            ('call_orders', 'record', 'at', NULL, 'one that lies ahead is read for as much longer, by the stream that it names'),
             ('speech_cache', 'record', 'used_at', NULL, 'tells when; one that lies ahead is kept longer by as much'),
             ('endpoints', 'record', 'updated_at', NULL, 'tells when'),
             ('escalation_contacts', 'record', 'updated_at', NULL, 'tells when'),

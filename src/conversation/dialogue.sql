@@ -53,6 +53,40 @@ COMMENT ON FUNCTION dialogue_function(text, jsonb, name) IS
     'a function that a setting names; an error when there is none or several, it is of the system, an extension or a superuser, or not of a '
     'role (internal)';
 
+CREATE OR REPLACE FUNCTION dialogue_owners(settings jsonb) RETURNS jsonb
+LANGUAGE sql STABLE
+AS $$
+    SELECT coalesce(jsonb_object_agg(n.name, (SELECT r.rolname FROM pg_catalog.pg_roles r
+                        WHERE r.oid = (mulberry_internal.dialogue_function('function', to_jsonb(n.name))).proowner)), '{}')
+      FROM (SELECT settings->>'reply_function' AS name UNION SELECT t->>'function' FROM jsonb_array_elements(settings->'tools') AS t) AS n
+     WHERE n.name IS NOT NULL
+$$;
+COMMENT ON FUNCTION dialogue_owners(jsonb) IS 'whose the functions are that settings name (internal)';
+
+-- What strangers say goes to the function that was meant, not to one of that name which somebody else has made since.
+CREATE OR REPLACE FUNCTION dialogue_callee(one conversations, place text, written jsonb) RETURNS pg_catalog.pg_proc
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    f     CONSTANT pg_catalog.pg_proc := mulberry_internal.dialogue_function(place, written);
+    meant CONSTANT text := (SELECT v.owners->>(written #>> '{}') FROM mulberry_internal.conversation_versions v
+                             WHERE v.tenant = one.tenant AND v.version = one.version);
+BEGIN
+    IF meant IS DISTINCT FROM (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.oid = f.proowner) THEN
+        RAISE EXCEPTION 'function % belongs to another role than when it was set', written #>> '{}' USING ERRCODE = 'insufficient_privilege',
+            HINT = 'set_conversation() again says that it is meant.';
+    END IF;
+    RETURN f;
+END
+$$;
+COMMENT ON FUNCTION dialogue_callee(conversations, text, jsonb) IS
+    'a function that the settings of a conversation name, as long as it is of who had it then; 42501 (internal)';
+
+CREATE OR REPLACE FUNCTION dialogue_name(f pg_catalog.pg_proc) RETURNS text
+LANGUAGE sql STABLE
+AS $$ SELECT format('%I.%I', s.nspname, f.proname) FROM pg_catalog.pg_namespace s WHERE s.oid = f.pronamespace $$;
+COMMENT ON FUNCTION dialogue_name(pg_catalog.pg_proc) IS 'the name of a function with its schema, for a query (internal)';
+
 CREATE OR REPLACE FUNCTION dialogue_tool(f pg_catalog.pg_proc, description text) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
@@ -145,16 +179,26 @@ $$;
 COMMENT ON FUNCTION dialogue_services(uuid, text, jsonb) IS
     'the services for a purpose, with their keys, as gateways are told of them (internal)';
 
+CREATE OR REPLACE FUNCTION dialogue_talks(owner uuid, settings jsonb) RETURNS boolean
+LANGUAGE sql STABLE
+AS $$
+    SELECT $2 ? 'reply_function' OR ($2 ? 'prompt' AND EXISTS (
+               SELECT FROM mulberry_internal.endpoints e
+                WHERE e.purpose = 'reply' AND e.enabled
+                  AND e.tenant IS NOT DISTINCT FROM CASE WHEN EXISTS (SELECT FROM mulberry_internal.endpoints x
+                                                                       WHERE x.tenant = $1 AND x.purpose = 'reply') THEN $1 END))
+$$;
+COMMENT ON FUNCTION dialogue_talks(uuid, jsonb) IS 'whether somebody replies by these settings (internal)';
+
 CREATE OR REPLACE FUNCTION dialogue_plan(owner uuid, call_id text, settings jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
     chat   CONSTANT jsonb := mulberry_internal.dialogue_services(owner, 'reply', settings);
-    talks  CONSTANT boolean := settings ? 'reply_function' OR (settings ? 'prompt' AND chat <> '[]');
     phone  jsonb;
     peer   text;
 BEGIN
-    IF NOT talks THEN
+    IF NOT mulberry_internal.dialogue_talks(owner, settings) THEN
         RETURN '{"talk": false}';
     END IF;
     SELECT v.settings, m.peer INTO phone, peer
@@ -322,23 +366,24 @@ DECLARE
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', prepare_reply.call_id, 'said', prepare_reply.said);
     PERFORM mulberry_internal.check_json('lines', prepare_reply.lines);
-    IF said IS NULL OR committed IS NULL THEN
-        RAISE EXCEPTION 'said and committed must not be null' USING ERRCODE = 'null_value_not_allowed';
+    IF committed IS NULL THEN
+        RAISE EXCEPTION 'committed must not be null' USING ERRCODE = 'null_value_not_allowed';
     END IF;
+    prepare_reply.said := coalesce(prepare_reply.said, '');
     one := mulberry_internal.open_conversation(owner, call_id);
     settings := mulberry_internal.conversation_settings(one);
     PERFORM mulberry_internal.store_lines(one.id, lines);
     IF NOT settings ? 'reply_function' THEN
         RETURN jsonb_build_object('messages', mulberry_internal.chat_messages(one, settings, said),
             'tools', CASE WHEN committed THEN (SELECT jsonb_agg(mulberry_internal.dialogue_tool(
-                                mulberry_internal.dialogue_function('tools', t->'function'), t->>'description'))
+                                mulberry_internal.dialogue_callee(one, 'tools', t->'function'), t->>'description'))
                            FROM jsonb_array_elements(settings->'tools') AS t) END);
     ELSIF NOT committed THEN
         RETURN '{}';    -- it may do what it likes, so it is asked when it is certain
     END IF;
-    f := mulberry_internal.dialogue_function('reply_function', settings->'reply_function');
+    f := mulberry_internal.dialogue_callee(one, 'reply_function', settings->'reply_function');
     reply := mulberry_internal.check_reply(mulberry_internal.run_as(f.proowner,
-        format('SELECT %I.%I($1, $2)', f.pronamespace::regnamespace::text, f.proname), ARRAY[call_id, said],
+        format('SELECT %s($1, $2)', mulberry_internal.dialogue_name(f)), ARRAY[call_id, said],
         coalesce((settings->>'reply_timeout_ms')::integer, 2500))::jsonb);
     PERFORM mulberry_internal.set_attributes(one.id, reply->'attributes');
     RETURN jsonb_strip_nulls(reply - 'attributes');
@@ -395,14 +440,14 @@ BEGIN
     ELSIF arguments IS NULL OR jsonb_typeof(arguments) <> 'object' THEN
         RAISE EXCEPTION 'arguments must be an object' USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    f := mulberry_internal.dialogue_function('tools', tool->'function');
+    f := mulberry_internal.dialogue_callee(one, 'tools', tool->'function');
     given := arguments - 'call_id' || CASE WHEN 'call_id' = ANY (f.proargnames[1:f.pronargs])
                                            THEN jsonb_build_object('call_id', call_id) ELSE '{}' END;
     SELECT g.key INTO unknown FROM jsonb_object_keys(given) AS g (key) WHERE (g.key = ANY (f.proargnames[1:f.pronargs])) IS NOT TRUE LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'tool "%" has no argument "%"', call_tool.name, left(unknown, 60) USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    SELECT format('SELECT to_jsonb(%I.%I(%s)) #>> ''{}''', f.pronamespace::regnamespace::text, f.proname,
+    SELECT format('SELECT to_jsonb(%s(%s)) #>> ''{}''', mulberry_internal.dialogue_name(f),
                coalesce(string_agg(format('%I => $%s::%s', g.key, g.place, format_type(a.type, NULL)), ', ' ORDER BY g.place), '')),
            coalesce(array_agg(g.value #>> '{}' ORDER BY g.place), '{}') INTO query, vals
       FROM jsonb_each(given) WITH ORDINALITY AS g (key, value, place)
@@ -455,8 +500,8 @@ DECLARE
     owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'gateway');
 BEGIN
     PERFORM mulberry_internal.check_texts('text', keep_speech.text, 'voice_key', keep_speech.voice_key);
-    IF text IS NULL OR text = '' OR voice_key IS NULL OR sound IS NULL THEN
-        RAISE EXCEPTION 'text, voice_key and sound must not be null, nor text empty' USING ERRCODE = 'null_value_not_allowed';
+    IF text IS NULL OR text = '' OR voice_key IS NULL OR voice_key = '' OR sound IS NULL THEN
+        RAISE EXCEPTION 'text, voice_key and sound must not be null, nor text and voice_key empty' USING ERRCODE = 'null_value_not_allowed';
     ELSIF octet_length(sound) NOT BETWEEN 1 AND 960000 THEN
         RAISE EXCEPTION 'the sound has % bytes', octet_length(sound) USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 960000, two minutes.';
     END IF;

@@ -12,6 +12,12 @@ LANGUAGE sql IMMUTABLE AS $$
     ('find_speech', 'EXECUTE', 'gateway'),
     ('keep_speech', 'EXECUTE', 'gateway'),
     ('conversation_lines', 'SELECT', 'supervisor auditor'),
+    ('say_in_call', 'EXECUTE', 'supervisor'),
+    ('whisper_to_agent', 'EXECUTE', 'supervisor'),
+    ('take_over_call', 'EXECUTE', 'supervisor'),
+    ('end_call', 'EXECUTE', 'supervisor'),
+    ('listen_to_call', 'EXECUTE', 'supervisor'),
+    ('read_call_orders', 'EXECUTE', 'gateway'),
     ('replay_turns', 'EXECUTE', 'supervisor auditor'),
     ('turn_report', 'EXECUTE', 'supervisor auditor'),
     ('conversation_report', 'EXECUTE', 'supervisor auditor')

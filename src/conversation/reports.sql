@@ -39,7 +39,12 @@ LANGUAGE sql STABLE AS $$
            percentile_disc(0.5) WITHIN GROUP (ORDER BY r.first_sent_ms - r.speech_end_ms)::integer,
            percentile_disc(0.95) WITHIN GROUP (ORDER BY r.first_sent_ms - r.speech_end_ms)::integer
       FROM mulberry_internal.conversations c
-           LEFT JOIN LATERAL mulberry_internal.replay_conversation(c, settings) AS r ON true
+           LEFT JOIN LATERAL (
+               SELECT x.* FROM mulberry_internal.conversation_turns x
+                WHERE x.conversation = c.id AND c.ended_at IS NOT NULL AND settings IS NULL
+               UNION ALL
+               SELECT p.* FROM mulberry_internal.replay_conversation(c, settings) AS p WHERE c.ended_at IS NULL OR settings IS NOT NULL
+           ) AS r ON true
      WHERE c.tenant = owner AND c.started_at >= "from" AND c.started_at < "to"
 $$;
 COMMENT ON FUNCTION turn_figures(uuid, timestamptz, timestamptz, jsonb) IS

@@ -125,6 +125,7 @@ BEGIN
     IF ended <> '' THEN
         UPDATE mulberry_internal.conversations c SET ended_at = clock_timestamp(), reason = ended WHERE c.id = one.id;
         INSERT INTO mulberry_internal.conversation_turns SELECT r.* FROM mulberry_internal.replay_conversation(one) AS r;
+        DELETE FROM mulberry_internal.call_orders o WHERE o.conversation = one.id;
     END IF;
     RETURN stored;
 END
@@ -144,7 +145,8 @@ CREATE OR REPLACE FUNCTION sweep_conversations(max_rows integer) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    n integer;
+    n     integer;
+    swept integer;
 BEGIN
     PERFORM mulberry_internal.limit_waits();
     DELETE FROM mulberry_internal.conversations x
@@ -154,9 +156,16 @@ BEGIN
                 WHERE NOT EXISTS (SELECT FROM mulberry_internal.calls k WHERE k.tenant = c.tenant AND k.call_id = c.call_id)
                 LIMIT max_rows FOR UPDATE OF c SKIP LOCKED));
     GET DIAGNOSTICS n = ROW_COUNT;
-    RETURN n >= max_rows;
+    -- sentences may have been about somebody
+    DELETE FROM mulberry_internal.speech_cache x
+     USING (SELECT c.tenant, c.digest FROM mulberry_internal.retention_limits() l
+              JOIN mulberry_internal.speech_cache c ON c.tenant = l.tenant AND c.used_at < l.kept_since - interval '1 day'
+             LIMIT max_rows FOR UPDATE OF c SKIP LOCKED) AS old
+     WHERE x.tenant = old.tenant AND x.digest = old.digest;
+    GET DIAGNOSTICS swept = ROW_COUNT;
+    RETURN n >= max_rows OR swept >= max_rows;
 END
 $$;
 COMMENT ON FUNCTION sweep_conversations(integer) IS
-    'forgets conversations a day after retention says so, when their calls are gone; true when there is more to do; part of maintenance '
+    'forgets conversations a day after retention says so, when their calls are gone, and sentences that nobody has said for as long; true when there is more to do; part of maintenance '
     '(internal)';

@@ -87,11 +87,12 @@ BEGIN
     PERFORM FROM mulberry_internal.tenants t WHERE t.id = owner FOR NO KEY UPDATE;
     PERFORM mulberry_internal.check_conversation(set_conversation.settings);
     before := mulberry_internal.conversation_version(owner);
-    IF before.settings = set_conversation.settings THEN
+    IF before.settings = set_conversation.settings AND before.owners = mulberry_internal.dialogue_owners(set_conversation.settings) THEN
         RETURN before.version;
     END IF;
-    INSERT INTO mulberry_internal.conversation_versions (tenant, version, settings, role)
-    VALUES (owner, coalesce(before.version, 0) + 1, set_conversation.settings, mulberry_internal.outer_role_name())
+    INSERT INTO mulberry_internal.conversation_versions (tenant, version, settings, role, owners)
+    VALUES (owner, coalesce(before.version, 0) + 1, set_conversation.settings, mulberry_internal.outer_role_name(),
+            mulberry_internal.dialogue_owners(set_conversation.settings))
     RETURNING version INTO made;
     PERFORM mulberry_internal.record_audit(owner, 'CONVERSATION_SETTINGS', 'set', evidence => jsonb_build_object('version', made));
     RETURN made;

@@ -6,12 +6,15 @@ CREATE TABLE conversation_versions (
     settings   jsonb NOT NULL CHECK (jsonb_typeof(settings) = 'object'),
     role       text COLLATE "C" NOT NULL,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    owners     jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(owners) = 'object'),
     PRIMARY KEY (tenant, version)
 );
 COMMENT ON TABLE conversation_versions IS
     'settings of tenants for conversations: the highest version is the one that holds, earlier ones are those that calls ran under';
 COMMENT ON COLUMN conversation_versions.settings IS 'what set_conversation() was given, checked';
 COMMENT ON COLUMN conversation_versions.role IS 'who wrote it';
+COMMENT ON COLUMN conversation_versions.owners IS
+    'whose the functions were that it names: one of the same name that is somebody else''s is not called';
 SELECT pg_catalog.pg_extension_config_dump('conversation_versions', '');
 
 CREATE SEQUENCE conversation_id;
@@ -102,7 +105,7 @@ SELECT pg_catalog.pg_extension_config_dump('conversation_turns', '');
 
 CREATE TABLE conversation_lines (
     conversation bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
-    number       integer NOT NULL CHECK (number BETWEEN 0 AND 100000),
+    number       integer NOT NULL CHECK (number BETWEEN 0 AND 200001),
     speaker      text COLLATE "C" NOT NULL CHECK (speaker IN ('caller', 'agent', 'supervisor')),
     text         text COLLATE "C" NOT NULL,
     cut          boolean NOT NULL DEFAULT false,
@@ -135,3 +138,23 @@ COMMENT ON TABLE speech_cache IS 'sentences of agents as they sound, mu-law with
 COMMENT ON COLUMN speech_cache.digest IS 'SHA-256 of voice and text';
 COMMENT ON COLUMN speech_cache.used_at IS 'about when it was said last';
 SELECT pg_catalog.pg_extension_config_dump('speech_cache', 'WHERE false');
+
+CREATE SEQUENCE call_order_id;
+COMMENT ON SEQUENCE call_order_id IS 'call_orders.id';
+SELECT pg_catalog.pg_extension_config_dump('call_order_id', '');
+
+CREATE TABLE call_orders (
+    id           bigint PRIMARY KEY DEFAULT nextval('call_order_id'),
+    conversation bigint NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+    session      bigint NOT NULL,
+    kind         text COLLATE "C" NOT NULL CHECK (kind IN ('say', 'leave')),
+    text         text COLLATE "C" NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX call_orders_conversation ON call_orders (conversation, id);
+COMMENT ON TABLE call_orders IS
+    'what supervisors want of calls that are under way, for the gateway that has the call; an order is good for a minute';
+COMMENT ON COLUMN call_orders.session IS 'media_sessions.id: who goes on as another stream is not meant';
+COMMENT ON COLUMN call_orders.kind IS 'say: a sentence to the caller; leave: the stream ends, and the call goes on as its row says';
+COMMENT ON COLUMN call_orders.text IS 'the sentence, or why the stream ends';
+SELECT pg_catalog.pg_extension_config_dump('call_orders', '');

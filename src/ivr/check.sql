@@ -285,7 +285,7 @@ BEGIN
     END IF;
     PERFORM mulberry_internal.check_members('telephony', settings, ARRAY['numbers', 'greeting', 'voice', 'language',
         'answer_with', 'consent', 'consent_required', 'recording', 'menus', 'transfer_number', 'max_duration', 'time_zone', 'hours',
-        'holidays', 'closed_menu', 'emergency_words', 'emergency_number', 'sentences']);
+        'holidays', 'closed_menu', 'emergency_words', 'emergency_number', 'sentences', 'listening']);
     PERFORM mulberry_internal.check_setting('numbers', coalesce(settings->'numbers', '[]'), 'array');
     IF jsonb_array_length(settings->'numbers') > numbers_max THEN
         PERFORM mulberry_internal.refuse_setting('numbers', format('there are %s', jsonb_array_length(settings->'numbers')),
@@ -302,6 +302,8 @@ BEGIN
     PERFORM mulberry_internal.check_setting('consent_required', settings->'consent_required', 'boolean');
     PERFORM mulberry_internal.check_setting('recording', settings->'recording', 'string', '^(never|consent|always)$',
         'never, consent or always');
+    PERFORM mulberry_internal.check_setting('listening', settings->'listening', 'string', '^(never|recorded|always)$',
+        'never, recorded or always');
     IF mulberry_internal.asks_consent(settings) AND NOT settings ? 'consent' THEN
         PERFORM mulberry_internal.refuse_setting('consent', 'it is missing',
             'Where consent is asked for, it is the question, which says that 1 means yes and 2 means no.');

@@ -108,6 +108,7 @@ static const struct
 	{ "sponsor", REFERENCE },
 	{ "state", NAME },
 	{ "symbols", DOCUMENT },
+	{ "target", NAME },
 	{ "tenant", NAME },
 	{ "text", LIST },
 	{ "to_number", NAME },

@@ -22,12 +22,16 @@ SELECT mulberry.set_endpoint('own', 'json', '$refusing', allow_http => true, all
 SELECT mulberry.set_endpoint('spare', 'json', '$url', purpose => NULL, allow_http => true, allow_private => true, tenant => 'a');
 SELECT mulberry.create_agent('pi', '+4915112345678', ARRAY['+4930123456'], '00000000-0000-4000-8000-00000000000a', tenant => 'a');
 SELECT mulberry.create_agent('idle', tenant => 'a');
-SELECT mulberry.set_telephony('{"greeting": "hello", "numbers": ["+12025550111"]}', 'a');
+SELECT mulberry.set_telephony('{"greeting": "hello", "listening": "always", "numbers": ["+12025550111"]}', 'a');
 SELECT FROM mulberry.begin_conversation('talk', '{clear,marks}', 'a');
 CREATE FUNCTION public.tool() RETURNS text LANGUAGE sql AS \$\$ SELECT 'done' \$\$;
 ALTER FUNCTION public.tool() OWNER TO pg_monitor;
 SELECT mulberry.set_conversation('{"tools": [{"function": "public.tool"}]}', 'a');
 SELECT FROM mulberry.begin_conversation('tooled', '{}', 'a');
+SELECT mulberry.set_endpoint('model', 'openai', 'https://llm.example/v1', 'reply', 'small', tenant => 'a');
+SELECT mulberry.set_conversation('{"prompt": "Be kind."}', 'a');
+SELECT mulberry.begin_media('audiosocket', mulberry.offer_media(c, tenant => 'a')::text) FROM unnest(ARRAY['streamed', 'left', 'taken']) AS c;
+SELECT mulberry.begin_conversation(c, '{}', 'a') FROM unnest(ARRAY['streamed', 'left', 'taken']) AS c;
 SELECT mulberry.create_agent(k, tenant => 'a'), mulberry.create_voice_key(k, tenant => 'a') FROM unnest(ARRAY['keyed', 'taken']) AS k;
 SELECT mulberry.create_voice_key('pi', tenant => 'a');
 CALL mulberry.export_voice_key('pi', 1, 'a');
@@ -143,6 +147,11 @@ sub working_calls
         call_tool => "mulberry.call_tool('tooled', 'tool', '{}', 'a')",
         find_speech => "mulberry.find_speech('Hello.', 'voice', 'a')",
         keep_speech => "mulberry.keep_speech('Hello.', 'voice', 'sound', 'a')",
+        say_in_call => "mulberry.say_in_call('streamed', 'One moment.', 'a')",
+        whisper_to_agent => "mulberry.whisper_to_agent('streamed', 'Offer tea.', 'a')",
+        take_over_call => "mulberry.take_over_call('taken', '+12025550199', 'a')",
+        end_call => "mulberry.end_call('left', 'enough', 'a')",
+        listen_to_call => "mulberry.listen_to_call('streamed', 'a')",
         log_conversation => "mulberry.log_conversation('talk', 0, '{}', 'stopped', 'a')",
         set_conversation => "mulberry.set_conversation('{\"language\": \"de\"}', 'a')",
         set_telephony => "mulberry.set_telephony('{\"greeting\": \"good day\"}', 'a')",

@@ -39,6 +39,11 @@ my $offered = q{SELECT mulberry.offer_media('pbx-1', '+12025550123', '+120255501
 my $streamed = q{SELECT session AS streamed FROM mulberry.begin_media('audiosocket', mulberry.offer_media(tenant => 'north')::text) \gset};
 my $tooled = q{CREATE FUNCTION public.tool() RETURNS text LANGUAGE sql AS $$ SELECT 'done' $$; ALTER FUNCTION public.tool() OWNER TO pg_monitor;
     SELECT mulberry.set_conversation('{"tools": [{"function": "public.tool"}]}', 'north'); SELECT FROM mulberry.begin_conversation('tooled', '{}', 'north');};
+my $supervised = qq{SELECT mulberry.alter_telephony('{"listening": "always"}', 'north');
+    $streamed
+    SELECT call_id AS supervised FROM mulberry_internal.media_sessions WHERE id = :'streamed'::bigint \\gset
+    SELECT mulberry.set_endpoint('model', 'openai', 'https://llm.example/v1', 'reply', 'small', tenant => 'north'); SELECT mulberry.set_conversation('{"prompt": "Be kind."}', 'north');
+    SELECT FROM mulberry.begin_conversation(:'supervised', '{}', 'north');};
 my $open = q{SELECT id AS call FROM mulberry_internal.calls WHERE call_id = 'open' \gset};
 my $queued = q{SELECT id AS job FROM mulberry_internal.job_queue LIMIT 1 \gset};
 # run_jobs() may have tried it, and then it is due again in a while
@@ -122,6 +127,12 @@ my %calls = (
     'mulberry.find_speech' => [q{SELECT mulberry.find_speech('Hello.', 'voice', 'north')}],
     'mulberry.keep_speech' => [q{SELECT mulberry.keep_speech('Hello.', 'voice', 'sound', 'north')}],
     'mulberry.leave_media' => [q{SELECT mulberry.leave_media(:'streamed'::bigint, 'hangup')}, $streamed],
+    'mulberry.say_in_call' => [q{SELECT mulberry.say_in_call(:'supervised', 'One moment.', 'north')}, $supervised],
+    'mulberry.whisper_to_agent' => [q{SELECT mulberry.whisper_to_agent(:'supervised', 'Offer tea.', 'north')}, $supervised],
+    'mulberry.take_over_call' => [q{SELECT mulberry.take_over_call(:'supervised', '+12025550199', 'north')}, $supervised],
+    'mulberry.end_call' => [q{SELECT mulberry.end_call(:'supervised', 'enough', 'north')}, $supervised],
+    'mulberry.listen_to_call' => [q{SELECT mulberry.listen_to_call(:'supervised', 'north')}, $supervised],
+    'mulberry.read_call_orders' => [q{SELECT * FROM mulberry.read_call_orders(:'streamed'::bigint)}, $streamed],
     'mulberry.conversation_lines' => [q{SELECT * FROM mulberry.conversation_lines}],
     'mulberry.log_conversation' => [q{SELECT mulberry.log_conversation('talk', 0, '{}', 'stopped', 'north')}],
     'mulberry.replay_turns' => [q{SELECT * FROM mulberry.replay_turns('talk', '{"hangover_ms": 300}', 'north')}],
