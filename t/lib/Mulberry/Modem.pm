@@ -157,7 +157,8 @@ sub turn
     $modem->write_some(pcm_out => $modem->{pcm}) if $modem->{pcm};
     my $in = '';
     vec($in, fileno $_, 1) = 1 for grep { defined } $modem->{at}, $modem->{pcm}, $modem->{ended} ? undef : $modem->{out};
-    select my $ready = $in, undef, undef, 0.005;
+    # a signal leaves all of them as if they were ready
+    return if select(my $ready = $in, undef, undef, 0.005) <= 0;
     for my $handle (grep { defined && vec $ready, fileno $_, 1 } $modem->{at}, $modem->{pcm}, $modem->{out})
     {
         my $n = sysread $handle, my $bytes, 65536;
