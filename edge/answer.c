@@ -22,7 +22,6 @@
 #define SECOND INT64_C(1000000000)
 #define MILLISECOND INT64_C(1000000)
 #define IDLE_MS 50
-#define WATCHDOG_MS 2000
 #define FIRST_PAUSE (SECOND / 2) /* until a device that is away is looked for again */
 #define LAST_PAUSE (10 * SECOND)
 #define STATUS_EVERY SECOND
@@ -110,49 +109,19 @@ tell(void *context, const mb_modem_news *news)
 	}
 }
 
-/* What the settings say in place of the profile. */
-static void
-replace(const char **text, const char *by)
-{
-	if (by != NULL)
-		*text = by;
-}
-
 static edge_exit
 open_modem(answerer *a)
 {
-	const edge_options *o = a->options;
-	const mb_modem_profile *profile = mb_modem_profile_of(o->modem);
 	edge_modem_options options = { .tell = tell, .context = a };
-	const char *colon = strchr(a->device, ':');
-	edge_audio_status status;
+	edge_exit status = edge_answer_modem(a->options, a->device, &options);
+	edge_audio_status opened;
 	char problem[256];
 
-	if (profile == NULL)
-		return edge_fail(EDGE_EXIT_USAGE, "modem: must be sim7600, quectel or v253");
-	options.profile = *profile;
-	replace(&options.profile.init, o->modem_init);
-	replace(&options.profile.answer, o->modem_answer);
-	replace(&options.profile.start, o->modem_start);
-	replace(&options.profile.stop, o->modem_stop);
-	replace(&options.profile.hang_up, o->modem_hang_up);
-	replace(&options.profile.list, o->modem_list);
-	replace(&options.profile.reset, o->modem_reset);
-	if (o->rings > 0)
-		options.profile.rings = o->rings;
-	options.rules = (mb_modem_rules){ .allowed = o->allowed_callers,
-									  .withheld = o->withheld,
-									  .answers = o->answers };
-	/* one that is not told to give audio cannot be told to give it once more */
-	if (options.profile.start[0] != '\0')
-		options.rules.watchdog_ms = WATCHDOG_MS;
-	/* a landline modem has its audio on the port of its commands */
-	options.port = o->port != NULL ? o->port : colon == NULL ? NULL : colon + 1;
-	if (options.port == NULL || (o->port == NULL && strncmp(a->device, "v253:", 5) != 0))
-		return edge_fail(EDGE_EXIT_USAGE, "a modem needs --port, on which it takes commands");
-	status = edge_modem_open(&options, &a->modem, problem);
-	return status == EDGE_AUDIO_OK ? EDGE_EXIT_OK
-								   : edge_fail(edge_exit_of_audio(status), "%s", problem);
+	if (status != EDGE_EXIT_OK)
+		return status;
+	opened = edge_modem_open(&options, &a->modem, problem);
+	return opened == EDGE_AUDIO_OK ? EDGE_EXIT_OK
+								   : edge_fail(edge_exit_of_audio(opened), "%s", problem);
 }
 
 static void
@@ -272,13 +241,19 @@ set_status(answerer *a, const char *state)
 {
 	const edge_line_counters *counters = edge_line_count(a->line);
 	double rate = edge_line_traits(a->line)->sample_rate;
+	char why[EDGE_JUDGE_TEXT];
+	char problem[EDGE_JUDGE_TEXT + 64] = "";
 
 	rate = rate > 0 ? rate : 8000;
+	edge_judge_problem(a->judge, why);
+	if (why[0] != '\0')
+		snprintf(problem, sizeof(problem), "commands are not judged: %s", why);
 	edge_status_set_device(
 		a->status,
 		&(edge_status_device){ .state = state != NULL ? state : state_of(a),
 							   .device = a->device,
 							   .call_id = edge_line_call(a->line),
+							   .problem = problem,
 							   .heard = (double) (counters->frames - counters->lost) / rate,
 							   .lost = (double) counters->lost / rate,
 							   .overruns = counters->overruns,

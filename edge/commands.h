@@ -6,6 +6,7 @@
 #define EDGE_COMMANDS_H
 
 #include "exits.h"
+#include "modem.h"
 #include "options.h"
 
 typedef struct edge_command
@@ -23,6 +24,9 @@ extern const edge_command edge_commands[];
 extern edge_exit edge_send(const edge_options *options);
 extern edge_exit edge_capture(const edge_options *options);
 extern edge_exit edge_answer(const edge_options *options);
+/* What the settings say of the modem of "answer" on a device; what is wrong with them was said. */
+extern edge_exit
+edge_answer_modem(const edge_options *options, const char *device, edge_modem_options *modem);
 extern edge_exit edge_check(const edge_options *options);
 extern edge_exit edge_sync(const edge_options *options);
 extern edge_exit edge_listen(const edge_options *options);

@@ -17,6 +17,13 @@
 #define HEAD 6
 #define TEXTS 7 /* before the tracks */
 
+static bool
+fits(size_t call_length, size_t track_length, size_t n)
+{
+	return call_length <= EDGE_MAX_CALL_ID && track_length <= MB_SPOOL_MAX_NAME &&
+		   n <= MB_SPOOL_MAX_BYTES;
+}
+
 /* With room for a track's name and bytes. */
 static edge_item *
 make(edge_item_kind kind, const char *call_id, size_t call_length, const char *track,
@@ -24,8 +31,7 @@ make(edge_item_kind kind, const char *call_id, size_t call_length, const char *t
 {
 	edge_item *item;
 
-	if (call_length > EDGE_MAX_CALL_ID || track_length > MB_SPOOL_MAX_NAME ||
-		n > MB_SPOOL_MAX_BYTES)
+	if (!fits(call_length, track_length, n))
 		return NULL;
 	item = calloc(1, sizeof(*item) + track_length + 1 + n);
 	if (item == NULL)
@@ -110,11 +116,13 @@ edge_item_of_call(edge_item_kind kind, const char *call_id, const edge_call *cal
 }
 
 edge_item *
-edge_item_of_record(const mb_spool_record *record, const uint8_t *boot)
+edge_item_of_record(const mb_spool_record *record, const uint8_t *boot, bool *is_ours)
 {
 	edge_item *item;
 
-	if (record->kind < EDGE_ITEM_BEGIN || record->kind > EDGE_ITEM_END)
+	*is_ours = record->kind >= EDGE_ITEM_BEGIN && record->kind <= EDGE_ITEM_END &&
+			   fits(record->call_length, record->track_length, record->length);
+	if (!*is_ours)
 		return NULL;
 	item = make((edge_item_kind) record->kind, record->call, record->call_length, record->track,
 				record->track_length, record->length);

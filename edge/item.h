@@ -55,8 +55,9 @@ edge_item_packet(const char *call_id, const edge_packet *packet, const edge_call
 extern edge_item *edge_item_of_call(edge_item_kind kind, const char *call_id, const edge_call *call,
 									const char *const *tracks, int n_tracks, int64_t total);
 
-/* From the spool; NULL: out of memory, or it is none of ours. "boot": which start of the machine this is. */
-extern edge_item *edge_item_of_record(const mb_spool_record *record, const uint8_t *boot);
+/* From the spool; NULL: it is none of ours, or else there is no memory for it. "boot": which start of the machine this is. */
+extern edge_item *
+edge_item_of_record(const mb_spool_record *record, const uint8_t *boot, bool *is_ours);
 /* As it goes into the spool; texts stay the item's. */
 extern void
 edge_item_to_record(const edge_item *item, const uint8_t *boot, mb_spool_record *record);

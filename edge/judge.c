@@ -26,6 +26,7 @@
 typedef struct request
 {
 	bool begins; /* a call; else a frame */
+	int64_t asked_at;
 	char call_id[EDGE_CALL_ID + 1];
 	char caller[48]; /* empty: not known */
 	char symbols[MB_COLLECTED_MAX + 1];
@@ -42,11 +43,14 @@ struct edge_judge
 	edge_server *server;
 	const char *tenant;
 	bool prepared; /* the session is */
+	int64_t
+		until; /* edge_clock() to which the thread waits for the database; 0: until somebody asks for something */
 	pthread_t thread;
 	pthread_mutex_t mutex; /* of all below */
 	pthread_cond_t change;
 	bool stopping;
 	bool connected;
+	char problem[EDGE_JUDGE_TEXT]; /* why frames are not judged; empty: they are */
 	request requests[MOST_WAITING];
 	unsigned asked;
 	unsigned answered;
@@ -66,6 +70,27 @@ stopping(edge_judge *j)
 	return answer;
 }
 
+/* Whether the thread has waited long enough for the database. */
+static bool
+over(void *arg)
+{
+	edge_judge *j = arg;
+	bool answer;
+
+	pthread_mutex_lock(&j->mutex);
+	answer = j->stopping || (j->until == 0 ? j->asked != j->answered : edge_clock() >= j->until);
+	pthread_mutex_unlock(&j->mutex);
+	return answer;
+}
+
+static void
+set_problem(edge_judge *j, const char *problem)
+{
+	pthread_mutex_lock(&j->mutex);
+	snprintf(j->problem, sizeof(j->problem), "%s", problem);
+	pthread_mutex_unlock(&j->mutex);
+}
+
 /*
  * What a session does for the first time takes it long, so it is done before a caller waits for it: a frame of a key that hardly
  * anybody has is judged, and that is taken back.
@@ -81,8 +106,15 @@ warm_up(edge_judge *j)
 	const char *values[] = { j->tenant };
 
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
-		PQclear(PQexecParams(j->server->pg, statements[i], i == 1 ? 1 : 0, NULL, values, NULL, NULL,
-							 0));
+	{
+		PGresult *result = NULL;
+
+		(void) edge_server_query(j->server, &result, statements[i], i == 1 ? 1 : 0, values);
+		PQclear(result);
+		/* it was given up */
+		if (j->server->pg == NULL)
+			return;
+	}
 }
 
 /* A session with everything prepared. */
@@ -100,22 +132,28 @@ be_ready(edge_judge *j)
 	}
 	if (status == EDGE_EXIT_OK && !j->prepared)
 	{
-		PGresult *result =
-			PQprepare(j->server->pg, "judge",
-					  "SELECT a.verdict, concat_ws('W', a.ack_digits, a.challenge), "
-					  "concat_ws(': ', a.error, a.message), a.hang_up "
-					  "FROM mulberry.handle_command_symbols($1, $2, $3, 'voice', $4) AS a",
-					  0, NULL);
+		PGresult *result;
 
-		status = edge_server_judge(j->server, result);
+		status = edge_server_result(
+			j->server,
+			PQsendPrepare(j->server->pg, "judge",
+						  "SELECT a.verdict, concat_ws('W', a.ack_digits, a.challenge), "
+						  "concat_ws(': ', a.error, a.message), a.hang_up "
+						  "FROM mulberry.handle_command_symbols($1, $2, $3, 'voice', $4) AS a",
+						  0, NULL),
+			&result);
 		PQclear(result);
 		j->prepared = status == EDGE_EXIT_OK;
 		if (j->prepared)
 			warm_up(j);
+		if (j->server->pg == NULL)
+			status = EDGE_EXIT_UNREACHABLE;
 	}
 	pthread_mutex_lock(&j->mutex);
 	j->connected = status == EDGE_EXIT_OK;
 	pthread_mutex_unlock(&j->mutex);
+	if (status != EDGE_EXIT_OK)
+		set_problem(j, j->server->problem);
 	return status;
 }
 
@@ -123,9 +161,15 @@ be_ready(edge_judge *j)
 static void
 look(edge_judge *j)
 {
+	PGresult *result = NULL;
+	bool was_connected = j->connected;
+
 	if (j->server->pg != NULL)
-		PQclear(PQexec(j->server->pg, ""));
-	be_ready(j);
+		(void) edge_server_query(j->server, &result, "SELECT 1", 0, NULL);
+	PQclear(result);
+	/* what else was wrong may be so still */
+	if (be_ready(j) == EDGE_EXIT_OK && !was_connected)
+		set_problem(j, "");
 }
 
 static void
@@ -144,8 +188,9 @@ judge_frame(edge_judge *j, const request *r, edge_verdict *verdict)
 {
 	const char *values[] = { r->symbols, r->caller[0] == '\0' ? NULL : r->caller, r->call_id,
 							 j->tenant };
-	int64_t until = edge_clock() + PATIENCE;
 	edge_exit status;
+
+	j->until = r->asked_at + PATIENCE;
 
 	*verdict = (edge_verdict){ .verdict = "not judged", .tones = "A" };
 	snprintf(verdict->call_id, sizeof(verdict->call_id), "%s", r->call_id);
@@ -154,9 +199,11 @@ judge_frame(edge_judge *j, const request *r, edge_verdict *verdict)
 		status = be_ready(j);
 		if (status == EDGE_EXIT_OK)
 		{
-			PGresult *result = PQexecPrepared(j->server->pg, "judge", 4, values, NULL, NULL, 0);
+			PGresult *result;
 
-			status = edge_server_judge(j->server, result);
+			status = edge_server_result(
+				j->server, PQsendQueryPrepared(j->server->pg, "judge", 4, values, NULL, NULL, 0),
+				&result);
 			if (status == EDGE_EXIT_OK)
 			{
 				snprintf(verdict->verdict, sizeof(verdict->verdict), "%s",
@@ -167,10 +214,14 @@ judge_frame(edge_judge *j, const request *r, edge_verdict *verdict)
 			}
 			PQclear(result);
 		}
+		set_problem(j, status == EDGE_EXIT_OK ? "" : j->server->problem);
 		if (status == EDGE_EXIT_OK)
-			return;
+			break;
 		rest(j, edge_clock() + PAUSE);
-	} while (status != EDGE_EXIT_CREDENTIALS && edge_clock() < until && !stopping(j));
+	} while (status != EDGE_EXIT_CREDENTIALS && !over(j));
+	j->until = 0;
+	if (status == EDGE_EXIT_OK)
+		return;
 	snprintf(verdict->said, sizeof(verdict->said), "%s", j->server->problem);
 }
 
@@ -186,8 +237,10 @@ begin_call(edge_judge *j, const request *r)
 							 .sample_rate = r->rate,
 							 .whole = true };
 	edge_track tracks[EDGE_MAX_CHANNELS] = { 0 };
-	edge_exit status = be_ready(j);
+	edge_exit status;
 
+	j->until = edge_clock() + PATIENCE;
+	status = be_ready(j);
 	for (int i = 0; i < r->n_tracks; i++)
 		tracks[i].name = r->track[i];
 	if (status == EDGE_EXIT_OK)
@@ -197,6 +250,7 @@ begin_call(edge_judge *j, const request *r)
 		edge_complain("call %s: %s", r->call_id, j->server->problem);
 	for (int i = 0; i < r->n_tracks; i++)
 		edge_track_free(&tracks[i]);
+	j->until = 0;
 }
 
 static bool
@@ -255,6 +309,8 @@ edge_judge_start(edge_server *server, const char *tenant)
 		return NULL;
 	j->server = server;
 	j->tenant = tenant;
+	server->over = over;
+	server->arg = j;
 	pthread_mutex_init(&j->mutex, NULL);
 	edge_condition_init(&j->change);
 	if (edge_thread_start(&j->thread, STACK, judge_frames, j))
@@ -275,6 +331,7 @@ edge_judge_stop(edge_judge *j)
 	pthread_cond_signal(&j->change);
 	pthread_mutex_unlock(&j->mutex);
 	pthread_join(j->thread, NULL);
+	j->server->over = NULL;
 	pthread_mutex_destroy(&j->mutex);
 	pthread_cond_destroy(&j->change);
 	free(j);
@@ -289,7 +346,10 @@ ask(edge_judge *j, const request *r)
 	/* each needs a place for its verdict, too */
 	room = j->asked - j->answered + (j->judged - j->taken) < MOST_WAITING - 1;
 	if (room)
-		j->requests[j->asked++ % MOST_WAITING] = *r;
+	{
+		j->requests[j->asked % MOST_WAITING] = *r;
+		j->requests[j->asked++ % MOST_WAITING].asked_at = edge_clock();
+	}
 	pthread_cond_signal(&j->change);
 	pthread_mutex_unlock(&j->mutex);
 	return room;
@@ -339,6 +399,14 @@ edge_judge_take(edge_judge *j, edge_verdict *verdict)
 		*verdict = j->verdicts[j->taken++ % MOST_WAITING];
 	pthread_mutex_unlock(&j->mutex);
 	return there;
+}
+
+void
+edge_judge_problem(edge_judge *j, char problem[static EDGE_JUDGE_TEXT])
+{
+	pthread_mutex_lock(&j->mutex);
+	snprintf(problem, EDGE_JUDGE_TEXT, "%s", j->problem);
+	pthread_mutex_unlock(&j->mutex);
 }
 
 bool

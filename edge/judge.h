@@ -39,6 +39,9 @@ edge_judge_ask(edge_judge *judge, const char *call_id, const char *caller, const
 /* The next verdict; false: there is none yet. */
 extern bool edge_judge_take(edge_judge *judge, edge_verdict *verdict);
 
+/* Why frames cannot be judged, in words; empty: they can. */
+extern void edge_judge_problem(edge_judge *judge, char problem[static EDGE_JUDGE_TEXT]);
+
 /* Whether the database was there when it was asked last. */
 extern bool edge_judge_connected(edge_judge *judge);
 

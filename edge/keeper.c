@@ -408,19 +408,24 @@ edge_keeper_next(edge_keeper *k)
 {
 	mb_spool_record record;
 	edge_item *item = NULL;
+	bool is_ours = false;
 
 	pthread_mutex_lock(&k->spool_mutex);
-	while (item == NULL && edge_spool_next(k->spool, &record))
+	while (item == NULL && !is_ours && edge_spool_next(k->spool, &record))
 	{
-		item = edge_item_of_record(&record, k->boot);
-		if (item == NULL)
+		item = edge_item_of_record(&record, k->boot, &is_ours);
+		if (item != NULL)
+			break;
+		/* what there is no memory for comes again; what another version wrote does not */
+		if (is_ours)
+			edge_spool_let_go(k->spool, record.number);
+		else
 		{
-			/* of another version, or there is no memory for it */
 			edge_spool_acknowledge(k->spool, record.number);
 			k->unknown++;
 		}
 	}
-	k->behind = item != NULL;
+	k->behind = is_ours;
 	pthread_mutex_unlock(&k->spool_mutex);
 	return item;
 }

@@ -20,6 +20,7 @@
 #define READY_AFTER (700 * MILLISECOND)
 /* What is heard so long behind what we played is its echo. */
 #define ECHO_MS 200
+#define LATEST (2 * SECOND) /* what is read may be so old, and devices keep no more */
 /* A call in which an answer is waited for is not hung up, but for a database that never answers. */
 #define JUDGED_WITHIN (10 * SECOND)
 #define BEFORE 50 /* blocks before the first digit that belong to its call: a second */
@@ -107,8 +108,14 @@ on_frame(void *arg, const char *symbols)
 {
 	edge_line *l = arg;
 
-	if (!l->in_call || l->ends || !edge_judge_ask(l->options.judge, l->call_id, l->caller, symbols))
+	if (!l->in_call || l->ends)
 		return;
+	if (!edge_judge_ask(l->options.judge, l->call_id, l->caller, symbols))
+	{
+		/* the next one finds room, and a sender plays it again */
+		edge_complain("call %s: not judged: too many frames wait for the database", l->call_id);
+		return;
+	}
 	l->pending++;
 	l->asked_at = edge_clock();
 }
@@ -451,6 +458,23 @@ take_verdicts(edge_line *l)
 	}
 }
 
+/*
+ * How many of the samples that are heard from now on may have the echo of what the device has been given: what it still plays, the way
+ * of that through the line, and what it has recorded meanwhile and nobody has read.
+ */
+static uint64_t
+echo_of(const edge_line *l)
+{
+	uint64_t rate = (uint64_t) l->audio.traits.sample_rate;
+	const edge_audio_block *block = &l->now.block;
+	int64_t late = 0;
+
+	if (block->time != 0)
+		late = edge_clock() - block->time - (int64_t) (block->frames * SECOND / rate);
+	late = late < 0 ? 0 : late > LATEST ? LATEST : late;
+	return edge_mouth_left(l->mouth) + rate * ECHO_MS / 1000 + rate * (uint64_t) late / SECOND;
+}
+
 edge_audio_status
 edge_line_turn(edge_line *l)
 {
@@ -476,6 +500,6 @@ edge_line_turn(edge_line *l)
 	if (spoke != EDGE_AUDIO_OK)
 		return spoke;
 	if (l->audio.traits.duplex && edge_mouth_speaks_digits(l->mouth))
-		edge_ear_deafen(l->ear, (uint64_t) l->audio.traits.sample_rate * ECHO_MS / 1000);
+		edge_ear_deafen(l->ear, echo_of(l));
 	return status;
 }

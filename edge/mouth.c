@@ -218,6 +218,15 @@ edge_mouth_speaks(edge_mouth *mouth)
 	return mouth->at < mouth->n || position.played < mouth->end;
 }
 
+uint64_t
+edge_mouth_left(edge_mouth *mouth)
+{
+	edge_audio_position position;
+
+	edge_audio_where(mouth->audio, &position);
+	return position.played < mouth->end ? mouth->end - position.played : 0;
+}
+
 bool
 edge_mouth_speaks_digits(edge_mouth *mouth)
 {

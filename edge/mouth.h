@@ -28,6 +28,9 @@ extern void edge_mouth_hush(edge_mouth *mouth);
 extern bool edge_mouth_speaks(edge_mouth *mouth);
 extern bool edge_mouth_speaks_digits(edge_mouth *mouth);
 
+/* How many samples of that the device has been given and has not played yet. */
+extern uint64_t edge_mouth_left(edge_mouth *mouth);
+
 /* The next n samples of what was played, beside n that were heard. */
 extern void edge_mouth_played(edge_mouth *mouth, int16_t *samples, size_t n);
 

@@ -170,11 +170,18 @@ on_kept(void *arg, edge_item *list)
 		oldest = enqueue(o, item);
 		/* one that the spool would not take is lost */
 		o->dropped += oldest != NULL && oldest->number == 0;
+		o->letting_go = oldest != NULL;
 		wake(o);
 		pthread_mutex_unlock(&o->mutex);
-		if (oldest != NULL)
-			edge_keeper_let_go(o->keeper, oldest->number);
+		if (oldest == NULL)
+			continue;
+		edge_keeper_let_go(o->keeper, oldest->number);
 		free(oldest);
+		/* its call must not be said to be complete before that */
+		pthread_mutex_lock(&o->mutex);
+		o->letting_go = 0;
+		pthread_cond_signal(&o->change);
+		pthread_mutex_unlock(&o->mutex);
 	}
 }
 

@@ -27,6 +27,7 @@ struct edge_outbox
 	uint64_t queued;  /* of these in the queue */
 	uint64_t most;
 	uint64_t dropped;
+	unsigned letting_go; /* items that left the queue and are not the spool's again yet */
 	bool stopping;
 	bool urgent; /* a call is over */
 	bool connected;

@@ -123,8 +123,9 @@ turn_to(edge_outbox *o, edge_posted *call)
 	return true;
 }
 
+/* By what is known of the call, or by the name of the first track of it that comes, if there is one. */
 static edge_exit
-begin_call(edge_outbox *o, const edge_item *item)
+begin_call(edge_outbox *o, const char *track)
 {
 	edge_posted *call = o->current;
 	edge_exit status;
@@ -132,7 +133,7 @@ begin_call(edge_outbox *o, const edge_item *item)
 	if (call->begun)
 		return EDGE_EXIT_OK;
 	if (call->n_tracks == 0)
-		edge_posted_track(call, item->track);
+		edge_posted_track(call, track);
 	status = edge_poster_begin(o->poster, &call->known.call, call->tracks, call->n_tracks);
 	call->begun = status == EDGE_EXIT_OK;
 	return status;
@@ -161,8 +162,9 @@ complete_call(edge_outbox *o, const edge_item *end)
 		return false;
 	if (end != NULL && call->known.n_tracks == 0)
 		edge_posted_learn(call, end);
-	if (!call->refused && end != NULL)
-		status = begin_call(o, end);
+	/* that its begin alone was kept does not say that the server has nothing of it */
+	if (!call->refused)
+		status = begin_call(o, NULL);
 	for (int i = 0; i < call->n_tracks; i++)
 		totals[i] = end != NULL ? end->sequence : call->tracks[i].next;
 	if (status == EDGE_EXIT_OK && !call->refused && call->begun)
@@ -198,7 +200,7 @@ add_packet(edge_outbox *o, edge_item *item)
 						   .sent_at = edge_posted_time(
 							   call, item,
 							   o->keeper == NULL ? INT64_MIN : edge_keeper_latest(o->keeper)) };
-	edge_exit status = begin_call(o, item);
+	edge_exit status = begin_call(o, item->track);
 
 	packet.data = edge_item_audio(item, &packet.n);
 	if (track != NULL && item->sequence >= track->next)
@@ -234,6 +236,26 @@ post_of_call(edge_outbox *o, edge_item *item)
 	return false;
 }
 
+/* An item that no call can be made of: what is in the spool and lacks only memory comes again. */
+static void
+give_up_item(edge_outbox *o, const edge_item *item)
+{
+	edge_item_call known;
+	bool readable = edge_item_read_call(item, &known);
+
+	edge_complain("call %s: %s", item->call_id,
+				  readable ? "out of memory" : "what was kept of it cannot be read");
+	if (readable && item->number != 0)
+	{
+		edge_keeper_let_go(o->keeper, item->number);
+		return;
+	}
+	acknowledge(o, item->number);
+	pthread_mutex_lock(&o->mutex);
+	o->dropped += item->kind == EDGE_ITEM_PACKET;
+	pthread_mutex_unlock(&o->mutex);
+}
+
 /* Posts an item, which is the thread's from now on. */
 static void
 post(edge_outbox *o, edge_item *item)
@@ -242,8 +264,7 @@ post(edge_outbox *o, edge_item *item)
 
 	if (call == NULL)
 	{
-		edge_complain("call %s: what was kept of it cannot be read", item->call_id);
-		acknowledge(o, item->number);
+		give_up_item(o, item);
 		free(item);
 		return;
 	}
@@ -313,6 +334,17 @@ take(edge_outbox *o)
 	return i;
 }
 
+/* Whether the spool has something for us, what the keeper is letting go at this moment among it. */
+static bool
+is_behind(edge_outbox *o)
+{
+	pthread_mutex_lock(&o->mutex);
+	while (o->letting_go > 0)
+		pthread_cond_wait(&o->change, &o->mutex);
+	pthread_mutex_unlock(&o->mutex);
+	return edge_keeper_is_behind(o->keeper);
+}
+
 static void
 post_live(edge_outbox *o)
 {
@@ -321,8 +353,7 @@ post_live(edge_outbox *o)
 	while ((item = take(o)) != NULL)
 	{
 		/* packets of its call may be in the spool, which then has it behind them */
-		if (item->kind == EDGE_ITEM_END && o->keeper != NULL && item->number != 0 &&
-			edge_keeper_is_behind(o->keeper))
+		if (item->kind == EDGE_ITEM_END && o->keeper != NULL && item->number != 0 && is_behind(o))
 		{
 			edge_keeper_let_go(o->keeper, item->number);
 			free(item);

@@ -321,9 +321,15 @@ finish(edge_poster *abstract)
 	database_poster *poster = of(abstract);
 	edge_exit status = send_all(abstract);
 
-	while (status == EDGE_EXIT_OK && poster->under_way > 0)
-		status = answer_or_recover(poster);
-	return status == EDGE_EXIT_OK ? release(poster) : status;
+	/* one that is lost while it is released is begun again, and released then */
+	do
+	{
+		while (status == EDGE_EXIT_OK && poster->under_way > 0)
+			status = answer_or_recover(poster);
+		if (status == EDGE_EXIT_OK)
+			status = edge_poster_recover(abstract, release(poster));
+	} while (status == EDGE_EXIT_OK && poster->pipelined);
+	return status;
 }
 
 static uint64_t

@@ -11,6 +11,7 @@
 
 #define OLDEST 150000	   /* of the servers that the extension runs on, as libpq numbers them */
 #define CONNECT_TIME 15000 /* milliseconds */
+#define SLICE 50		   /* after which it is asked whether somebody still waits */
 
 edge_exit
 edge_server_say(edge_server *server, edge_exit status, const char *format, ...)
@@ -99,6 +100,12 @@ ignore_notice(void *arg, const PGresult *result)
 {
 }
 
+static bool
+is_over(const edge_server *server)
+{
+	return server->over != NULL && server->over(server->arg);
+}
+
 /* Waits until the session is there, or cannot be. */
 static edge_exit
 establish(edge_server *server)
@@ -114,11 +121,11 @@ establish(edge_server *server)
 
 		if (next == PGRES_POLLING_FAILED || PQstatus(server->pg) == CONNECTION_BAD)
 			return why_not(server);
-		if (left <= 0)
+		if (left <= 0 || is_over(server))
 			return edge_server_say(server, EDGE_EXIT_UNREACHABLE,
 								   "no session with the database: it does not answer");
-		poll(&wait, 1, (int) left);
-		next = PQconnectPoll(server->pg);
+		if (poll(&wait, 1, server->over != NULL && left > SLICE ? SLICE : (int) left) > 0)
+			next = PQconnectPoll(server->pg);
 	}
 	return EDGE_EXIT_OK;
 }
@@ -238,9 +245,44 @@ edge_exit
 edge_server_query(edge_server *server, PGresult **result, const char *text, int n,
 				  const char *const *values)
 {
+	return edge_server_result(
+		server, PQsendQueryParams(server->pg, text, n, NULL, values, NULL, NULL, 0), result);
+}
+
+/* Waits until a result can be had at once; false: nobody waits any longer. */
+static bool
+wait_for_result(const edge_server *server)
+{
+	while (server->over != NULL && PQisBusy(server->pg))
+	{
+		struct pollfd wait = { .fd = PQsocket(server->pg), .events = POLLIN };
+
+		if (is_over(server))
+			return false;
+		if (poll(&wait, 1, SLICE) > 0 && !PQconsumeInput(server->pg))
+			return true;
+	}
+	return true;
+}
+
+edge_exit
+edge_server_result(edge_server *server, int sent, PGresult **result)
+{
+	PGresult *next;
 	edge_exit status;
 
-	*result = PQexecParams(server->pg, text, n, NULL, values, NULL, NULL, 0);
+	*result = NULL;
+	if (sent && !wait_for_result(server))
+	{
+		edge_server_disconnect(server);
+		return edge_server_say(server, EDGE_EXIT_UNREACHABLE, "the database does not answer");
+	}
+	/* the last one counts, as of PQexec() */
+	while (sent && (next = PQgetResult(server->pg)) != NULL)
+	{
+		PQclear(*result);
+		*result = next;
+	}
 	status = edge_server_judge(server, *result);
 	if (status != EDGE_EXIT_OK)
 	{

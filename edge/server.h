@@ -9,6 +9,7 @@
 #define EDGE_SERVER_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 
 #include "exits.h"
 
@@ -17,6 +18,10 @@ typedef struct edge_server
 	const char *conninfo;
 	PGconn *pg;		   /* NULL: there is no session */
 	char problem[512]; /* what failed last, in words */
+
+	/* Whether nobody waits any longer for a session or a result: then the session is given up. NULL: as long as it takes. */
+	bool (*over)(void *arg);
+	void *arg;
 } edge_server;
 
 /*
@@ -35,6 +40,9 @@ extern edge_exit edge_server_judge(edge_server *server, const PGresult *result);
  */
 extern edge_exit edge_server_query(edge_server *server, PGresult **result, const char *text, int n,
 								   const char *const *values);
+
+/* The same for what was sent to the session by one of libpq's functions, which returned "sent". */
+extern edge_exit edge_server_result(edge_server *server, int sent, PGresult **result);
 
 /* The status for a SQLSTATE. */
 extern edge_exit edge_exit_of_state(const char *state);

@@ -29,6 +29,7 @@ typedef struct said
 	char device[TEXT];
 	char call_id[TEXT];
 	char problem[TEXT];
+	char own_problem[TEXT]; /* of who has the device */
 	uint64_t dropped;
 } said;
 
@@ -113,6 +114,7 @@ edge_status_set_device(edge_status *status, const edge_status_device *device)
 	copy(status->now.state, sizeof(status->now.state), device->state);
 	copy(status->now.device, sizeof(status->now.device), device->device);
 	copy(status->now.call_id, sizeof(status->now.call_id), device->call_id);
+	copy(status->now.own_problem, sizeof(status->now.own_problem), device->problem);
 	pthread_mutex_unlock(&status->mutex);
 }
 
@@ -164,7 +166,8 @@ report(edge_status *status, edge_server *server, const said *now, const edge_sta
 							   device->lost, device->late };
 	const uint64_t counts[] = { device->overruns, device->suspends,		 device->departures,
 								posting->waiting, posting->acknowledged, posting->dropped };
-	const char *texts[] = { now->state, now->device, now->call_id, now->problem };
+	const char *problem = now->own_problem[0] != '\0' ? now->own_problem : now->problem;
+	const char *texts[] = { now->state, now->device, now->call_id, problem };
 	PGresult *result = NULL;
 	edge_exit outcome;
 

@@ -20,7 +20,8 @@ typedef struct edge_status_device
 	const char *state; /* see mulberry.edge_status */
 	const char *device;
 	const char *call_id;
-	double heard; /* seconds */
+	const char *problem; /* told before that of who posts */
+	double heard;		 /* seconds */
 	double lost;
 	double late;
 	uint64_t overruns;

@@ -8,6 +8,7 @@ use FindBin;
 use lib "$FindBin::RealBin/lib";
 use Mulberry::Cluster;
 use Mulberry::Edge;
+use Mulberry::Modem;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -58,6 +59,39 @@ is(check("file:$dir/good.wav", 'stranger'), 9, 'a role that is none');
 is(check("file:$dir/good.wav", 'pi', '--tenant', 'north'), 9, 'a tenant that is not ours');
 is(check("file:$dir/silent.wav", 'stranger'), 9, 'two things at once');
 like($err, qr/role "stranger" does not exist.*only digital silence/s, 'are both told');
+
+# --- a line that is answered: it has to play, and its role to judge ---------------------------------------------------------
+
+$node->safe_psql('postgres', q{CREATE ROLE till LOGIN; SELECT mulberry.grant_access('till', 'ingest'), mulberry.grant_access('till', 'operator')});
+unlink "$dir/busy";
+my $line = "$dir/line";
+mkdir $line;
+spew_raw("$dir/asound.conf", slurp_file("$dir/asound.conf") . "pcm.line { type fakemic dir \"$line\" rate 8000 line 1 }\n");
+sub check_answer { my ($device, $role, @flags) = @_; ($status, $out, $err) = edge('answer', $device, '--check', '--seconds', 1, '--database', "$postgres user=$role", @flags); return $status }
+is(check_answer('alsa:line', 'till'), 15, 'a line on which nobody says anything');
+like($out, qr/^alsa:line: .*plays as well/m, 'is opened for both');
+like($err, qr/only digital silence/, 'and heard');
+cmp_ok(-s "$line/played", '>', 8000, 'and played on');
+is(check_answer('alsa:line', 'pi'), 9, 'a role that may post, and judge nothing');
+like($err, qr/the role has no access "operator" to the tenant/, 'says what it lacks');
+is(check_answer("file:$dir/good.wav", 'till'), 2, 'what cannot play');
+like($err, qr/nothing can be played/, 'says so');
+for my $case ([ 'v253', '', 0, qr/: a modem that takes its commands\n.*all is well/s ], [ 'sim7600', '', 0, qr/all is well/ ], [ 'v253', 'AT+VLS', 6, qr/the modem fails at AT\+VLS/ ], [ 'v253', 'AT', 6, qr/the modem fails at/ ])
+{
+    my ($kind, $deaf, $expected, $said) = @$case;
+    my $modem = Mulberry::Modem->new(audio_port => $kind ne 'v253',
+        script => [ $deaf eq 'AT' ? [ qr/./, sub { undef } ] : $deaf ne '' ? [ qr/^\Q$deaf\E/, "\r\nERROR\r\n" ] : (), [ qr/^AT\+VSM=\?$/, "\r\n128,\"8-BIT LINEAR\",(8000)\r\n\r\nOK\r\n" ] ]);
+    my ($device, @port) = $kind eq 'v253' ? "v253:$modem->{name}" : ("pcm-tty:$modem->{pcm_name}", '--port', $modem->{name});
+    $modem->start('/bin/sh', '-c', 'exec "$0" "$@" 2>&1', $edge, 'answer', $device, '--modem', $kind, @port, '--check', '--database', "$postgres user=till",
+        $deaf eq 'AT+VLS' ? ('--modem-init', 'AT+VLS=0') : ());
+    $modem->until(sub { $modem->{ended} });
+    waitpid delete $modem->{pid}, 0;
+    is($? >> 8, $expected, "a modem, $kind, deaf to \"$deaf\"");
+    like(join("\n", @{ $modem->{lines} }, ''), $said, 'and what is said of it');
+}
+is(check_answer("v253:$dir/none", 'till', '--modem', 'v253'), 3, 'a modem that is not there');
+is(check_answer("v253:$dir/none", 'till', '--modem', 'x'), 2, 'one of no kind');
+
 ($status, $out, $err) = edge('capture', '--check', '--database', "$postgres user=pi");
 is($status, 2, 'no device');
 

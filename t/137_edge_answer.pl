@@ -12,6 +12,7 @@ use Mulberry::CardLine;
 use Mulberry::Cluster;
 use Mulberry::Edge;
 use Mulberry::Line;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $programs = $ENV{MULBERRY_PROGRAMS} // "$FindBin::RealBin/..";
@@ -46,7 +47,22 @@ for (my $tries = 0; $heard ne 'D' && $tries < 8; $tries++)
 is($heard, 'D', 'a forged frame is answered with D');
 is($pair->mandate_state, 'SUSPENDED', 'and changes nothing');
 
-# --- the database is away -------------------------------------------------------------------------------------
+# --- the database stands still, judges nothing for us, and is away ----------------------------------------------
+
+{
+    my ($postmaster) = split /\n/, slurp_file($pair->{node}->data_dir . '/postmaster.pid');
+    my @all = ($postmaster, split ' ', `ps -o pid= --ppid $postmaster`);
+    kill 'STOP', @all;
+    my ($answer, $delay) = eval { $line->ask(Mulberry::Line::play($forged)) };
+    kill 'CONT', @all;
+    is($answer, 'A', 'a database that stands still: the caller is asked to play it again');
+    cmp_ok($delay, '<', 6000, 'and does not wait for longer than four seconds');
+    $line->says(qr/not judged: .*does not answer/);
+}
+$pair->edge(q{SELECT mulberry.revoke_access('pi', 'operator', NULL)});
+is(($line->ask(Mulberry::Line::play($forged)))[0], 'A', 'a role that may not have it judged');
+wait_for_true($pair->{node}, q{SELECT count(*) = 1 FROM mulberry.edge_status WHERE program = 'answer' AND problem LIKE 'commands are not judged: permission denied%'}, 'is told in the row of the program', 'edge');
+$pair->edge(q{SELECT mulberry.grant_access('pi', 'operator', NULL)});
 
 $pair->{node}->stop('immediate');
 my ($digits) = $line->ask(Mulberry::Line::play($forged));
@@ -83,6 +99,28 @@ like($played, qr/\*[0-9]{20}#.*D.*\*[0-9]{20}#/, 'with what was heard and played
     my @tone = grep { $samples[$_] != 0 } $first .. $#samples;
     cmp_ok($tone[-1] - $first, '<=', 1600, 'a short tone says that we listen');
     is(Mulberry::Line::hear(Mulberry::Line::mulaw(@samples[ $first .. $tone[-1] ], (0) x 4000)), '', 'which is no digit');
+}
+
+# --- a spool --------------------------------------------------------------------------------------------------
+
+{
+    my @flags = ('--spool', "$dir/spool", '--spool-free', 0, '--name', 'spooled', $pair->flags);
+    my $killed = Mulberry::CardLine->new("$dir/killed", $programs)->start(@flags);
+    $killed->says(qr/listening: /);
+    is($pair->confirm($killed, 'ping')->{state}, 'confirmed', 'with a spool: a command is confirmed');
+    $pair->{node}->stop('immediate');
+    is(($killed->ask(Mulberry::Line::play($forged)))[0], 'A', 'and the database is away');
+    $killed->stop('KILL');
+    $pair->{node}->start;
+    my $next = Mulberry::CardLine->new("$dir/next", $programs)->start(@flags);
+    wait_for_true($pair->{node}, q{SELECT bool_and(state = 'COMPLETED') FROM mulberry.call_status WHERE call_id LIKE 'spooled-%'}, 'the next process has ended the call of one that was killed', 'edge');
+    is($next->stop('TERM'), 0, 'and ends in order');
+    my ($id) = split /\n/, $pair->edge(q{SELECT call_id FROM mulberry.call_status WHERE call_id LIKE 'spooled-%'});
+    sub track { my ($call, $track) = @_; return $pair->edge("SELECT string_agg(digit, '' ORDER BY start_ms) FROM mulberry.call_dtmf('$call', track => '$track')") }
+    like(track($id, 'inbound'), qr/^\*[0-9]{28}[0-9]*#.*\Q$forged\E$/, 'all that was heard is posted, what the database did not see among it');
+    like(track($id, 'outbound'), qr/^\*[0-9]{20}#.*A$/, 'and all that was played');
+    is($pair->edge("SELECT string_agg(missing_count::text, ' ') FROM mulberry.call_tracks WHERE call_id = '$id'"), '0 0', 'without gaps');
+    is(scalar(grep { 1 } glob "$dir/spool/*.spool"), 0, 'and the spool is empty');
 }
 
 # --- what is wrong --------------------------------------------------------------------------------------------

@@ -238,6 +238,22 @@ $self = start_capture('lost', [ 'sh', '-c', 'exec "$@" <"$0"', "$dir/samples", ]
 is(finish($self), 10, 'without a spool that is an error');
 like($self->{err}, qr/1000 packets were not posted/, 'which tells how much it is');
 
+# of a call that was cut off its begin alone is in the spool, and the server has what was posted of it
+$node->stop('immediate');
+$self = pour('begun', 5, '--grace', 0);
+is(finish($self), 0, 'five seconds in the spool');
+my ($place) = @{ ledger('begun')->{at} };
+truncate $place->[0], $place->[1] or die $!;
+my $kept = ledger('begun');
+is_deeply([ join(' ', keys %{ $kept->{kinds} }), scalar @{ $kept->{at} } ], [ 1, 0 ], 'of which the begin alone is left');
+$node->start;
+sql("SELECT mulberry.ingest_packets(ARRAY['$place->[2]', '$place->[2]'], '{0,1}', array_fill(decode(repeat('00', 320), 'hex'), '{2}'), NULL, 's16le', 8000)");
+card('begun', rate => $rate);
+$self = capture('after-begin', spool => 'begun');
+wait_for_true($node, q{SELECT count(*) = 1 FROM mulberry.call_status WHERE call_id LIKE 'begun-%' AND state = 'COMPLETED'}, 'a call whose begin alone was kept is complete');
+is(finish($self, 'TERM'), 0, 'and the program goes on');
+is(sql(q{SELECT total_packets_received || ' ' || missing_count FROM mulberry.call_status WHERE call_id LIKE 'begun-%'}), '2 0', 'with what was posted of it');
+
 # --- a clock that jumps by twenty years --------------------------------------------------------
 
 SKIP:
