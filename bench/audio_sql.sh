@@ -44,7 +44,7 @@ INSERT INTO public.hours SELECT 'silence', decode(repeat('ff', 28800000), 'hex')
 -- the same as calls, with packets of 20 ms
 SELECT 1 / (count(*) = 3 * 180000)::integer
   FROM public.hours AS h, generate_series(0, 179) AS batch,
-       LATERAL (SELECT array_agg(substr(h.audio, p * 160 + 1, 160) ORDER BY p) AS packets, array_agg(p ORDER BY p) AS sequences
+       LATERAL (SELECT array_agg(substr(h.audio, p::integer * 160 + 1, 160) ORDER BY p) AS packets, array_agg(p ORDER BY p) AS sequences
                   FROM generate_series(batch * 1000::bigint, batch * 1000 + 999) AS p) AS b,
        ingest_packets(array_fill(h.signal, ARRAY[1000]), b.sequences, b.packets, encoding => 'mulaw', sample_rate => 8000)
  WHERE status = 'accepted' \g /dev/null
