@@ -12,7 +12,9 @@
 #include <sys/epoll.h>
 
 #include "gateway.h"
+#include "listen.h"
 #include "log.h"
+#include "orders.h"
 #include "session.h"
 
 #define MAX_PAUSE (32 * HTTP_SECOND)
@@ -21,7 +23,7 @@
 #define USES_EVERY (30 * HTTP_SECOND)
 #define MAX_USES 1000
 
-#define TOKENS "mulberry_tokens"
+#define TOKENS "mulberry_tokens" /* and GW_ORDERS_CHANNEL */
 
 typedef enum feed_state
 {
@@ -104,7 +106,8 @@ connect_further(gw_feed *feed)
 	else if (next == PGRES_POLLING_OK)
 	{
 		feed->state = ASKING;
-		if (PQsetnonblocking(feed->pg, 1) != 0 || !PQsendQuery(feed->pg, "LISTEN " TOKENS))
+		if (PQsetnonblocking(feed->pg, 1) != 0 ||
+			!PQsendQuery(feed->pg, "LISTEN " TOKENS "; LISTEN " GW_ORDERS_CHANNEL))
 			lose(feed, PQerrorMessage(feed->pg));
 		else
 			(void) flush(feed);
@@ -148,6 +151,8 @@ statement_ended(gw_feed *feed)
 			if (feed->fresh || feed->missed)
 			{
 				gw_supervisors_missed(feed->gateway->supervisors);
+				gw_listeners_revoked(feed->gateway->media, NULL);
+				gw_orders_missed(feed->gateway->media);
 				gw_agents_look(feed->gateway->agents);
 			}
 			feed->fresh = feed->missed = false;
@@ -205,6 +210,12 @@ take_note(gw_feed *feed, const PGnotify *note)
 		gw_identities_forget(feed->identities, note->extra);
 		gw_supervisors_revoked(feed->gateway->supervisors, note->extra);
 		gw_agents_revoked(feed->gateway->agents, note->extra);
+		gw_listeners_revoked(feed->gateway->media, note->extra);
+		return;
+	}
+	if (strcmp(note->relname, GW_ORDERS_CHANNEL) == 0)
+	{
+		gw_orders_told(feed->gateway->media, note->extra);
 		return;
 	}
 	if (says_resubscribe(note->extra))

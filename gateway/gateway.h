@@ -130,6 +130,14 @@ extern const gw_plan gw_describe;
 extern const gw_plan gw_offer_media;
 extern const gw_plan gw_media_next;
 
+/* supervision.c, listen.c */
+extern const gw_plan gw_say_in_call;
+extern const gw_plan gw_whisper_to_agent;
+extern const gw_plan gw_take_over_call;
+extern const gw_plan gw_end_call;
+extern const gw_plan gw_listen;
+extern void gw_handle_listen(gw_call *call);
+
 /* mandates.c */
 extern const gw_plan gw_revoke;
 extern const gw_plan gw_suspend;

@@ -12,6 +12,7 @@
 #include "core/text/utf8.h"
 #include "core/web/url_path.h"
 #include "gateway.h"
+#include "listen.h"
 #include "log.h"
 #include "routes.h"
 
@@ -357,6 +358,8 @@ on_done(void *context, http_request *request, bool delivered)
 	if ((status == 200 || status == 206) && gateway->downloads != NULL)
 		gw_download_gone(gateway, http_request_id(request));
 	if (status == 101 && gw_asterisk_media_gone(http_request_id(request)))
+		;
+	else if (status == 101 && gw_listener_gone(gateway->media, http_request_id(request)))
 		;
 	else if (status == 101)
 		gw_supervisors_gone(gateway->supervisors, http_request_id(request));

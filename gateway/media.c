@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "client.h"
+#include "listen.h"
 #include "log.h"
 #include "talk.h"
 
@@ -65,6 +66,7 @@ free_session(gw_media_session *session)
 	http_loop_clear_timer(media->gateway->loop, &session->limit);
 	gw_conduct_end(session);
 	gw_play_end(&session->play);
+	gw_tap_end(session->tap, NULL);
 	gw_media_store_free(session);
 	free(session->call_id);
 	free(session);
@@ -170,6 +172,8 @@ finish(gw_media_session *session, const char *reason)
 	http_loop_clear_timer(loop, &session->limit);
 	gw_conduct_end(session);
 	gw_play_end(&session->play);
+	gw_tap_end(session->tap, "the call is over");
+	session->tap = NULL;
 	session->link = NULL;
 	if (session->state != GW_MEDIA_OPEN)
 		return; /* the database still has to say whose it was */
@@ -326,7 +330,10 @@ begun(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresul
 static void
 heard_of_ours(void *arg, const uint8_t *audio, size_t n)
 {
-	gw_media_store_agent(arg, audio, n);
+	gw_media_session *session = arg;
+
+	gw_media_store_agent(session, audio, n);
+	gw_tap_agent(session->tap, session->play.encoding, audio, n);
 }
 
 static void
@@ -413,6 +420,7 @@ gw_media_heard(gw_media_session *session, const uint8_t *audio, size_t n, int64_
 	}
 	session->last_heard = now;
 	gw_media_store_caller(session, audio, n, at, lost);
+	gw_tap_caller(session->tap, session->play.encoding, audio, n);
 	gw_conduct_heard(session, audio, n, at);
 }
 

@@ -86,6 +86,12 @@ struct gw_media_session
 
 	struct gw_talk *talk; /* NULL: prompts and keys */
 
+	/* orders.c: the last that was done, and whether they are being read */
+	int64_t order;
+	bool reading_orders;
+	bool more_orders;
+	struct gw_tap *tap; /* listen.c; NULL: nobody has listened */
+
 	char reason[128];
 	gw_media_session *next;
 };

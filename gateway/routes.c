@@ -31,6 +31,18 @@ ACTION(offer_media, GW_ACCESS_INGEST, gw_handle_query, &gw_offer_media, "telepho
 	   "Tells of a call that comes as a stream, and returns the token that opens it", NULL, 200);
 ACTION(media_next, GW_ACCESS_INGEST, gw_handle_query, &gw_media_next, "telephone", "media_next",
 	   "Where a call goes on whose stream is over", NULL, 200);
+ACTION(listen, GW_ACCESS_SUPERVISOR, gw_handle_listen, &gw_listen, "telephone", "listen",
+	   "Opens a WebSocket that hears a call: the caller left, the agent right", NULL, 101,
+	   .socket = true);
+ACTION(say, GW_ACCESS_SUPERVISOR, gw_handle_query, &gw_say_in_call, "telephone", "say_in_call",
+	   "Has the agent's voice say something to the caller", "Accepted", 202);
+ACTION(whisper, GW_ACCESS_SUPERVISOR, gw_handle_query, &gw_whisper_to_agent, "telephone",
+	   "whisper_to_agent", "Tells the agent something that the caller does not hear", "Accepted",
+	   202);
+ACTION(take_over, GW_ACCESS_SUPERVISOR, gw_handle_query, &gw_take_over_call, "telephone",
+	   "take_over_call", "Puts the caller through to a person", "Accepted", 202);
+ACTION(end_call, GW_ACCESS_SUPERVISOR, gw_handle_query, &gw_end_call, "telephone", "end_call",
+	   "Ends a call", "Accepted", 202);
 ACTION(begin, GW_ACCESS_INGEST, gw_handle_query, &gw_begin, "calls", "begin_call",
 	   "Tells of a call before its first packet", "Accepted", 201);
 ACTION(describe, OF_INGEST, gw_handle_query, &gw_describe, "calls", "describe_call",
@@ -133,6 +145,11 @@ const http_route gw_client_routes[] = {
 	{ "GET", "/v1/call/{call_id}/audio.wav", &audio },
 	{ "GET", "/v1/call/{call_id}/waveform.svg", &waveform },
 	{ "GET", "/ws/supervisor", &supervisor },
+	{ "GET", "/ws/listen/{call_id}", &listen },
+	{ "POST", "/v1/call/{call_id}/say", &say },
+	{ "POST", "/v1/call/{call_id}/whisper", &whisper },
+	{ "POST", "/v1/call/{call_id}/take_over", &take_over },
+	{ "POST", "/v1/call/{call_id}/end", &end_call },
 	{ "GET", "/asterisk/media", &asterisk_media },
 	{ "GET", "/v1/audiosocket/new", &offer_media },
 	{ "GET", "/v1/audiosocket/{token}/next", &media_next },

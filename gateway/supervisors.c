@@ -241,8 +241,8 @@ gw_supervisors_writable(gw_supervisors *supervisors, http_id id)
  */
 
 /* Whether a page of that origin may listen: one of the list, or of the very host that it connects to. */
-static bool
-origin_may(const gw_gateway *gateway, const http_request *request)
+bool
+gw_origin_may(const gw_gateway *gateway, const http_request *request)
 {
 	http_text origin = http_request_header(request, "Origin");
 	http_text host = http_request_header(request, "Host");
@@ -345,7 +345,7 @@ gw_handle_supervisor(gw_call *call)
 	c->identity = gw_identity_hold(call->identity);
 	c->seq = -1;
 	wrong = read_query(c, call->request);
-	if (wrong != NULL || !origin_may(call->gateway, call->request))
+	if (wrong != NULL || !gw_origin_may(call->gateway, call->request))
 	{
 		if (wrong != NULL)
 			gw_answer_detail(call->gateway, id, 400, "%s", wrong);

@@ -30,6 +30,9 @@ extern void gw_supervisors_writable(gw_supervisors *supervisors, http_id id);
 extern void gw_supervisors_stopping(gw_supervisors *supervisors, http_id id);
 extern void gw_supervisors_gone(gw_supervisors *supervisors, http_id id);
 
+/* Whether a page of the origin of a request may listen. */
+extern bool gw_origin_may(const struct gw_gateway *gateway, const http_request *request);
+
 extern int gw_supervisors_count(const gw_supervisors *supervisors);
 
 #endif /* GATEWAY_SUPERVISORS_H */

@@ -181,6 +181,13 @@ gw_talk_stop(gw_talk *talk)
 		talk_say_this(talk, MB_ITEM_LEGAL, farewell, TALK_LEAVE);
 }
 
+void
+gw_talk_say(gw_talk *talk, const char *text)
+{
+	if (!talk->stopping && !talk->leaving)
+		talk_say_this(talk, MB_ITEM_PROMPT, text, TALK_GO_ON);
+}
+
 static void
 count_turns(const mb_turn_counts *c)
 {

@@ -29,6 +29,9 @@ extern void gw_talk_cleared(gw_talk *talk, uint64_t unheard);
 /* True when the DTMF receiver sees a tone. */
 extern void gw_talk_tone(gw_talk *talk, bool tone);
 
+/* A supervisor wants this said, behind what is being said. */
+extern void gw_talk_say(gw_talk *talk, const char *text);
+
 /* The gateway ends: says goodbye, and calls gw_media_end() when that was heard, or soon. */
 extern void gw_talk_stop(gw_talk *talk);
 
