@@ -26,7 +26,8 @@ SRCS = $(sort $(wildcard src/*.c src/*/*.c src/core/*/*.c))
 OBJS = $(SRCS:.c=.o)
 
 PG_CPPFLAGS = -I$(srcdir)/src -DMULBERRY_VERSION='"$(version)"'
-PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
+# as in src/core/Makefile, which the programs use
+PG_CFLAGS = -ffp-contract=off -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare \
 	-Wno-missing-field-initializers -Wno-declaration-after-statement
 SHLIB_LINK = -lcurl -lcrypto -lm
 
