@@ -1586,7 +1586,7 @@ COMMENT ON TABLE media_sessions IS 'audio that a call that came in had with us, 
 COMMENT ON COLUMN media_sessions.turn IS 'inbound_calls.turn when it began: the token of a call opens one for each';
 COMMENT ON COLUMN media_sessions.call_id IS
     'of the call that has its audio, where that is kept: the sid of the call, and from the second on its turn behind it';
-COMMENT ON COLUMN media_sessions.peer IS 'who speaks to us: twilio, asterisk, audiosocket';
+COMMENT ON COLUMN media_sessions.peer IS 'who speaks to us: twilio, asterisk, audiosocket, jambonz';
 COMMENT ON COLUMN media_sessions.encoding IS 'of the audio, both ways, with 8000 samples a second';
 COMMENT ON COLUMN media_sessions.reason IS 'why it ended; null: it has not, or nobody could say so';
 COMMENT ON COLUMN media_sessions.figures IS 'what went through it, as the gateway counted';
@@ -14857,9 +14857,9 @@ BEGIN
     PERFORM mulberry_internal.check_texts('peer', begin_media.peer, 'token', begin_media.token, 'url', begin_media.url,
         'signature', begin_media.signature, 'encoding', begin_media.encoding);
     PERFORM mulberry_internal.check_json('params', begin_media.params);
-    IF peer IS NULL OR peer NOT IN ('twilio', 'asterisk', 'audiosocket') THEN
+    IF peer IS NULL OR peer NOT IN ('twilio', 'asterisk', 'audiosocket', 'jambonz') THEN
         RAISE EXCEPTION 'invalid peer "%"', peer USING ERRCODE = 'invalid_parameter_value',
-            DETAIL = 'Allowed are twilio, asterisk and audiosocket.';
+            DETAIL = 'Allowed are twilio, asterisk, audiosocket and jambonz.';
     ELSIF encoding IS NULL OR encoding NOT IN ('mulaw', 's16le') THEN
         RAISE EXCEPTION 'invalid encoding "%"', encoding USING ERRCODE = 'invalid_parameter_value', DETAIL = 'Allowed are mulaw and s16le.';
     END IF;
@@ -14921,7 +14921,7 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.begin_media(text, text, text, text, jsonb, text) IS
     'opens the stream of a call that came in, by its token, once: peer twilio (url and signature of the upgrade, params AccountSid and '
-    'CallSid), asterisk or audiosocket (a token of offer_media()). refusal: why not; else session, whether its audio is kept in the call '
+    'CallSid), asterisk, audiosocket or jambonz (a token of offer_media()). refusal: why not; else session, whether its audio is kept in the call '
     'call_id with the tracks caller and agent, how many seconds it may last, and the audio (mu-law, 8000 a second) that is said first: '
     'the sentence "agent", where nobody has greeted yet after greeting and consent; unsaid are those that have no audio. Needs gateway '
     'access';

@@ -199,6 +199,7 @@ extern void gw_ingest_free(gw_ingest *ingest);
 extern void gw_handle_packet(gw_call *call);
 extern void gw_handle_supervisor(gw_call *call);
 extern void gw_handle_asterisk_media(gw_call *call);
+extern void gw_handle_jambonz_media(gw_call *call);
 extern void gw_handle_query(gw_call *call);
 extern void gw_handle_root(gw_call *call);
 extern void gw_handle_live(gw_call *call);

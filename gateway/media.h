@@ -129,4 +129,9 @@ extern void gw_asterisk_media_message(http_id id, bool text, const char *bytes, 
 extern void gw_asterisk_media_stopping(http_id id);
 extern bool gw_asterisk_media_gone(http_id id);
 
+/* media_jambonz.c: the same of /jambonz/media. */
+extern void gw_jambonz_media_message(http_id id, bool text, const char *bytes, size_t n);
+extern void gw_jambonz_media_stopping(http_id id);
+extern bool gw_jambonz_media_gone(http_id id);
+
 #endif /* GATEWAY_MEDIA_H */

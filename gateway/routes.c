@@ -27,6 +27,9 @@ ACTION(supervisor, OF_READERS, gw_handle_supervisor, NULL, "VoiceStream", "super
 ACTION(asterisk_media, GW_ACCESS_INGEST, gw_handle_asterisk_media, NULL, "telephone",
 	   "asterisk_media", "Opens a WebSocket for the audio of a call, for Asterisk's chan_websocket",
 	   NULL, 101, .socket = true, .basic = true);
+ACTION(jambonz_media, GW_ACCESS_INGEST, gw_handle_jambonz_media, NULL, "telephone", "jambonz_media",
+	   "Opens a WebSocket for the audio of a call, for the verb listen of jambonz", NULL, 101,
+	   .socket = true, .basic = true);
 ACTION(offer_media, GW_ACCESS_INGEST, gw_handle_query, &gw_offer_media, "telephone", "offer_media",
 	   "Tells of a call that comes as a stream, and returns the token that opens it", NULL, 200);
 ACTION(media_next, GW_ACCESS_INGEST, gw_handle_query, &gw_media_next, "telephone", "media_next",
@@ -151,6 +154,7 @@ const http_route gw_client_routes[] = {
 	{ "POST", "/v1/call/{call_id}/take_over", &take_over },
 	{ "POST", "/v1/call/{call_id}/end", &end_call },
 	{ "GET", "/asterisk/media", &asterisk_media },
+	{ "GET", "/jambonz/media", &jambonz_media },
 	{ "GET", "/v1/audiosocket/new", &offer_media },
 	{ "GET", "/v1/audiosocket/{token}/next", &media_next },
 	{ "GET", "/twilio/sessions", &twilio_sessions },

@@ -108,7 +108,7 @@ COMMENT ON TABLE media_sessions IS 'audio that a call that came in had with us, 
 COMMENT ON COLUMN media_sessions.turn IS 'inbound_calls.turn when it began: the token of a call opens one for each';
 COMMENT ON COLUMN media_sessions.call_id IS
     'of the call that has its audio, where that is kept: the sid of the call, and from the second on its turn behind it';
-COMMENT ON COLUMN media_sessions.peer IS 'who speaks to us: twilio, asterisk, audiosocket';
+COMMENT ON COLUMN media_sessions.peer IS 'who speaks to us: twilio, asterisk, audiosocket, jambonz';
 COMMENT ON COLUMN media_sessions.encoding IS 'of the audio, both ways, with 8000 samples a second';
 COMMENT ON COLUMN media_sessions.reason IS 'why it ended; null: it has not, or nobody could say so';
 COMMENT ON COLUMN media_sessions.figures IS 'what went through it, as the gateway counted';
