@@ -50,6 +50,7 @@ sub _await
 
 sub _do { my ($self, $op, %more) = @_; $self->{in} .= $json->encode({ op => $op, %more }) . "\n"; $self->{run}->pump_nb; return $self->_await($op eq 'asked' ? 'asked' : 'did') }
 sub phrases { my ($self, @list) = @_; $self->_do('phrases', list => \@list); return }
+sub always { my ($self, $long, $short) = @_; $self->_do('always', long => $long, short => $short); return }
 sub delays { my ($self, %delays) = @_; $self->_do('delays', delays => \%delays); return }
 sub behave { my ($self, $who, $how) = @_; $self->_do('behave', who => $who, how => $how); return }
 sub model { my ($self, %replies) = @_; $self->_do('model', replies => \%replies); return }

@@ -139,17 +139,26 @@ sub ear
     return substr decode_base64($e->{audio}), 160 * $e->{from};
 }
 
-# Waits until something has sounded at the ear and then nothing for a time (frames), from a frame on; the stretch.
+# The amplitude of each frame at the ear, from one on.
+sub levels
+{
+    my ($self, $since) = @_;
+    $self->{peers}->command(levels => $self->{id}, since => $since);
+    return @{ $self->{peers}->await($self->{id}, 'levels')->{levels} };
+}
+
+# Waits until something sounds at the ear behind a frame and then nothing for a time (frames); the stretch.
 sub hears
 {
     my ($self, $from, $quiet) = @_;
+    $quiet //= 25;
     my $end = time + $PostgreSQL::Test::Utils::timeout_default;
     while (time < $end)
     {
-        my @frames = Mulberry::Talk::loudness($self->ear);
-        my ($sound) = grep { $_->[1] > $from } Mulberry::Talk::sounds_between(\@frames, $quiet // 25);
-        return $sound if $sound && @frames - $sound->[1] > ($quiet // 25);
-        sleep 0.1;
+        my @levels = $self->levels($from);
+        my ($sound) = Mulberry::Talk::sounds_between(\@levels, $quiet);
+        return [ $from + $sound->[0], $from + $sound->[1] ] if $sound && @levels - $sound->[1] > $quiet;
+        sleep 0.2;
     }
     die 'nothing was heard';
 }
@@ -161,10 +170,10 @@ sub hears_begin
     my $end = time + $PostgreSQL::Test::Utils::timeout_default;
     while (time < $end)
     {
-        my @frames = Mulberry::Talk::loudness($self->ear);
-        my ($first) = grep { $frames[$_] >= 100 } $from .. $#frames;
-        return $first if defined $first;
-        sleep 0.05;
+        my @levels = $self->levels($from);
+        my ($first) = grep { $levels[$_] >= 100 } 0 .. $#levels;
+        return $from + $first if defined $first;
+        sleep 0.1;
     }
     die 'nothing was heard';
 }

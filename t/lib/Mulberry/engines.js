@@ -3,6 +3,7 @@
 // Reads a command a line, JSON, from standard input; writes {"event": "port", "port"} first.
 //
 //	phrases		list			what the next stretches of speech are heard as, one each
+//	always		long, short		what stretches are heard as when there are no phrases left: those of 500 ms and more, and those below
 //	delays		ear, mouth, model (ms)	until they answer
 //	behave		who (ear, mouth, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big
 //	model		replies			{ pattern: text, or {tool, arguments}, … } of what the caller has said
@@ -15,7 +16,7 @@ const http = require("http");
 const readline = require("readline");
 const { WebSocketServer } = require("ws");
 
-const state = { phrases: [], delays: { ear: 0, mouth: 0, model: 0 }, how: { ear: "ok", mouth: "ok", model: "ok" }, replies: {}, asked: { mouth: [], model: [], ear: 0 } };
+const state = { phrases: [], always: null, delays: { ear: 0, mouth: 0, model: 0 }, how: { ear: "ok", mouth: "ok", model: "ok" }, replies: {}, asked: { mouth: [], model: [], ear: 0 } };
 const say = (object) => process.stdout.write(JSON.stringify(object) + "\n");
 const KEY = "sk-test";
 
@@ -70,14 +71,19 @@ class Ear {
                 this.speaking = true;
                 this.frames = 0;
                 this.phrase = state.phrases.shift();
-                if (this.phrase === undefined) this.phrase = "mumbling";
+                if (this.phrase === undefined) this.phrase = state.always ? state.always.long : "mumbling";
+                this.known = state.phrases.length > 0 || !state.always;
             }
             if (this.speaking) {
                 this.frames++;
                 const words = this.phrase.split(" ").filter(Boolean);
                 const n = Math.min(words.length, Math.floor(this.frames / 15));
                 if (this.frames % 15 === 0 && n > 0) this.partial((this.before ? this.before + " " : "") + words.slice(0, n).join(" "));
-                if (this.silent >= 15) { this.speaking = false; this.loud = 0; this.before = ((this.before ? this.before + " " : "") + this.phrase).trim(); this.partial(this.before); if (this.form === "deepgram2") this.endOfTurn(); }
+                if (this.silent >= 15) {
+                    if (!this.known && this.frames - this.silent < 25) this.phrase = state.always.short;
+                    this.speaking = false; this.loud = 0; this.before = ((this.before ? this.before + " " : "") + this.phrase).trim(); this.partial(this.before);
+                    if (this.form === "deepgram2") this.endOfTurn();
+                }
             }
         }
     }
@@ -98,6 +104,7 @@ class Ear {
     }
     finalize() {
         // what was said up to now; of what is being said nothing
+        if (this.speaking && !this.known && this.frames - this.silent < 25) this.phrase = state.always.short;
         const text = this.speaking && this.silent < 8 ? this.before || "" : this.speaking ? ((this.before ? this.before + " " : "") + this.phrase).trim() : this.before || "";
         if (this.speaking && this.silent >= 8) { this.speaking = false; this.loud = 0; }
         this.before = "";
@@ -209,6 +216,7 @@ server.listen(0, "127.0.0.1", () => say({ event: "port", port: server.address().
 readline.createInterface({ input: process.stdin }).on("line", (line) => {
     const c = JSON.parse(line);
     if (c.op === "phrases") state.phrases.push(...c.list);
+    else if (c.op === "always") state.always = { long: c.long, short: c.short };
     else if (c.op === "delays") Object.assign(state.delays, c.delays);
     else if (c.op === "behave") state.how[c.who] = c.how;
     else if (c.op === "model") state.replies = c.replies;

@@ -12,6 +12,7 @@
 //	live		id								from now on there is a frame each 20 ms, of silence where nothing is said
 //	say			id, audio, wait (ms of silence before it)		in it; "said" tells the frames it had
 //	timeline	id								all that the ear has had since the beginning, silence too, and the frame in which "live" began
+//	levels		id, since						the amplitude of each frame at the ear from that one of the line on
 //	quit
 //
 // What Twilio does with a message of ours that has a member more or less, an unknown event or another stream is in "errors" (31951,
@@ -24,6 +25,8 @@ const readline = require("readline");
 const FRAME = 160;
 const calls = new Map();
 const say = (object) => process.stdout.write(JSON.stringify(object) + "\n");
+const linear = Array.from({ length: 256 }, (_, c) => { const b = ~c & 0xff; const v = ((((b & 0xf) << 3) + 0x84) << ((b & 0x70) >> 4)) - 0x84; return b & 0x80 ? -v : v; });
+const level = (frame) => (frame ? Math.round(Math.sqrt(frame.reduce((s, b) => s + linear[b] * linear[b], 0) / frame.length)) : 0);
 const now = () => Number(process.hrtime.bigint() / 1000n) / 1000;
 
 class Call {
@@ -189,6 +192,7 @@ class Call {
             case "live": return this.live();
             case "say": return this.voice.push({ audio: Buffer.from(command.audio, "base64"), at: 0, wait: command.wait || 0 });
             case "mute": this.muted = command.on; return;
+            case "levels": return say({ id: this.id, event: "levels", since: command.since, levels: this.played.slice(this.liveFrom + command.since).map(level) });
             case "timeline": return say({ id: this.id, event: "timeline", audio: Buffer.concat(this.played.map((f) => f || Buffer.alloc(FRAME, 0xff))).toString("base64"), from: this.liveFrom, spoken: this.spoken });
             case "send": return this.send(command.text !== undefined ? command.text : Buffer.from(command.binary, "base64"));
             case "start": return this.start(command);

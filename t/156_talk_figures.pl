@@ -1,0 +1,134 @@
+# What a caller hears of an agent, measured from the audio at his ear: how long he waits for an answer, how soon the agent is silent when he is
+# interrupted, and how often for nothing. Services answer in 400 ms together. TURNS says how many turns there are in all, LINES how many
+# callers at once; "make -C bench talk" has 300.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use JSON::PP;
+use POSIX ();
+use Mulberry::Cluster;
+use Mulberry::Engines;
+use Mulberry::Gateway;
+use Mulberry::MediaCalls;
+use Mulberry::MediaPeer;
+use Mulberry::Talk;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
+
+my $turns = $ENV{TURNS} // 16;
+my $lines = $ENV{LINES} // 4;
+my $each = int($turns / $lines / 4) || 1;    # of each kind, for each caller
+my $ms = 20;
+
+my $engines = Mulberry::Engines->new;
+my $node = mulberry_cluster('talk_figures', workers => 0);
+make_clinic($node);
+$engines->serve($node, 'clinic', [ 'ear', 'deepgram', 'v1', 'listen' ], [ 'mouth', 'openai', 'v1', 'speak' ], [ 'model', 'openai', 'v1', 'reply', 1, 'small' ]);
+$node->safe_psql('postgres', q{SELECT mulberry.set_conversation('{"prompt": "You tell about the weather.", "silence_prompt_ms": 0}', 'clinic')});
+my ($ear, $model, $mouth) = (100, 200, 100);
+$engines->delays(ear => $ear, model => $model, mouth => $mouth);
+$engines->always('tell me about the weather please.', 'mhm');
+my $answer = 'The weather is going to be fine today, and tomorrow there will be some clouds in the evening but no rain at all in the whole of the country.';
+$engines->model('.' => $answer);
+my $peers = media_peers();
+my $gateway = start_gateway($node, '--twilio-listen', '127.0.0.1:0', '--public-url', $media_base);
+
+my @voices = map { [ voice_of('tell me about the weather please', $_), voice_of('no I want to hear about another day', $_) ] } qw(slt rms awb kal16);
+my $mhm = voice_of('hm', 'rms');
+# a cough: noise that fades within 200 ms
+my $cough = pack 'C*', map { my $v = int(12000 * exp(-$_ / 500) * (rand(2) - 1)); my $a = abs $v; my $s = $v < 0 ? 0x80 : 0; $a = 32635 if $a > 32635; $a += 0x84; my $e = 7; my $m = 0x4000; while ($e > 0 && !($a & $m)) { $e--; $m >>= 1 } ~($s | $e << 4 | ($a >> $e + 3 & 0xf)) & 0xff } 1 .. 1600;
+
+# Each caller: a question whose answer is heard to its end; one that is interrupted; one with "mhm", one with a cough in it.
+sub figures
+{
+    my ($n) = @_;
+    my ($question, $other) = @{ $voices[ $n % @voices ] };
+    my $c = caller($peers, $gateway, sprintf('%032x', 100 + $n));
+    $c->hears(0, 40);
+    my (@waits, @stops, %wrong);
+    for my $round (1 .. $each)
+    {
+        for my $kind (qw(plain interrupt mhm cough))
+        {
+            $c->say($question, wait => 600);
+            my $said = $c->said;
+            my $begin = $c->hears_begin($said->[1]);
+            push @waits, ($begin - $said->[1]) * $ms;
+            my $sound = { interrupt => $other, mhm => $mhm, cough => $cough }->{$kind};
+            if ($sound)
+            {
+                $c->say($sound, wait => 1500);
+                $said = $c->said;
+            }
+            my $heard = $c->hears($begin, 150);
+            my @frames = $c->levels($begin);
+            # a pause of the agent's words is 50 ms
+            my ($first) = map { [ $_->[0] + $begin, $_->[1] + $begin ] } sounds_between(\@frames, 12);
+            my $length = ($first->[1] - $first->[0]) * $ms;
+            my $whole = 300 * (split ' ', $answer) - 50;
+            if ($kind eq 'interrupt')
+            {
+                if ($first->[1] <= $said->[0] || $length > $whole - 500) { $wrong{missed}++ }
+                else { push @stops, ($first->[1] - $said->[0]) * $ms }
+            }
+            elsif ($kind ne 'plain') { $wrong{"cut by $kind"}++ if ($frames[-1] // 0) >= 0 && $heard->[1] - $begin < ($whole - 500) / $ms }
+        }
+    }
+    $c->stop;
+    conversation_over($node, $c->{call});
+    return (\@waits, \@stops, \%wrong);
+}
+
+# callers in processes of their own would need peers of their own: they take turns with the same ones here
+my (@waits, @stops, %wrong);
+my @running;
+for my $n (1 .. $lines)
+{
+    pipe my $from, my $to or die;
+    my $pid = fork // die;
+    if ($pid == 0)
+    {
+        close $from;
+        $peers = media_peers();
+        my @result = eval { figures($n) };
+        print $to JSON::PP->new->encode({ problem => "$@", result => \@result });
+        close $to;
+        $peers->command('quit', 'x');
+        POSIX::_exit(0);
+    }
+    close $to;
+    push @running, [ $pid, $from ];
+}
+for (@running)
+{
+    my ($pid, $from) = @$_;
+    local $/;
+    my $told = JSON::PP->new->decode(scalar <$from>);
+    waitpid $pid, 0;
+    is($told->{problem}, '', 'a caller had his turns');
+    next if $told->{problem};
+    push @waits, @{ $told->{result}[0] };
+    push @stops, @{ $told->{result}[1] };
+    $wrong{$_} += $told->{result}[2]{$_} foreach keys %{ $told->{result}[2] };
+}
+sub at { my ($share, @all) = @_; @all = sort { $a <=> $b } @all; return $all[ int($share * $#all + 0.5) ] // 'nothing' }
+my $kinds = $each * $lines;
+note(sprintf '%d turns, %d callers at once, services answer in %d ms together', scalar @waits, $lines, $ear + $model + $mouth);
+note(sprintf 'end of speech to first audio at the ear: median %s ms, 95 %% %s ms (700)', at(0.5, @waits), at(0.95, @waits));
+# what was said is known when 200 ms of silence have passed: then the model is asked, and the voice
+note(sprintf 'of it beyond the 200 ms of silence, model and voice: median %s ms, 95 %% %s ms (20)', map { $_ - 200 - $model - $mouth } at(0.5, @waits), at(0.95, @waits));
+note(sprintf 'speech onset to silence at the ear: median %s ms, 95 %% %s ms of %d (300)', at(0.5, @stops), at(0.95, @stops), scalar @stops);
+note(sprintf 'of %d each: interruptions missed %d, cut by "mhm" %d, by a cough %d', $kinds, map { $wrong{$_} // 0 } 'missed', 'cut by mhm', 'cut by cough');
+is(scalar @waits, 4 * $kinds, 'each question was answered');
+cmp_ok($wrong{missed} // 0, '<', $kinds, 'interruptions interrupt');
+is_deeply([ $engines->wrong ], [], 'all services were asked in their forms');
+
+$gateway->{run}->kill_kill;
+$node->stop;
+done_testing();
