@@ -5760,7 +5760,8 @@ BEGIN
         RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT format('"%s"', o.key) INTO wrong FROM jsonb_each(e.options) AS o
-     WHERE e.kind <> 'twilio' AND o.key IN ('voice', 'endpointing', 'eot_threshold', 'eager_eot_threshold', 'reasoning_effort', 'service_tier')
+     WHERE e.kind <> 'twilio' AND o.key IN ('voice', 'endpointing', 'eot_threshold', 'eager_eot_threshold', 'reasoning_effort',
+         'service_tier')
        AND (jsonb_typeof(o.value) <> 'string' OR o.value #>> '{}' !~ '^[A-Za-z0-9_.:-]{1,100}$') ORDER BY 1 LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'option % must be a text of letters, digits and _ . : -', wrong USING ERRCODE = 'invalid_parameter_value';
@@ -14108,7 +14109,8 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.set_telephony(jsonb, text) IS
     'what callers of a tenant hear, as a whole, and returns the number of this version: {"numbers", "greeting", "voice", "language", '
-    '"answer_with", "consent", "consent_required", "recording", "listening", "menus", "transfer_number", "max_duration", "time_zone", "hours", '
+    '"answer_with", "consent", "consent_required", "recording", "listening", "menus", "transfer_number", "max_duration", "time_zone", '
+    '"hours", '
     '"holidays", '
     '"closed_menu", "emergency_words", "emergency_number", "sentences"}. Calls that are under way keep the version they began with. Needs '
     'admin access. Errors: 22023 names the setting and what is allowed, 23505 the number is another tenant''s of the same account';
@@ -14704,7 +14706,8 @@ COMMENT ON FUNCTION mulberry.handle_twilio_request(text, bytea, text, text, text
     'endpoint''s public_url completes), request_body and request_type as they came, signature the header X-Twilio-Signature, '
     'idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/voice, dtmf, status, recording, transcription, transfer, ack. The tenant '
     'is that of the call, or the one who named the number first among those whose account signed it. 403: not signed with its auth token, '
-    'or the one before it; 404: out of turn; 503: not now; a replay gets the answer of the first time. It waits for nobody longer than 0.5 s: then what is spoken is asked for '
+    'or the one before it; 404: out of turn; 503: not now; a replay gets the answer of the first time. It waits for nobody longer than '
+    '0.5 s: then what is spoken is asked for '
     'again a second later. What is answered is on disk. Needs gateway access';
 
 -- src/ivr/prompts.sql
@@ -14783,7 +14786,8 @@ BEGIN
             DETAIL = 'It must not be empty, and those of the form CA and 32 hexadecimal digits are Twilio''s.';
     END IF;
     INSERT INTO mulberry_internal.inbound_calls (tenant, sid, number, caller, version, place, state)
-    VALUES (owner, name, coalesce(nullif(offer_media.to_number, ''), 'unknown'), nullif(offer_media.from_number, ''), version, '{"node": "begin"}', 'queued')
+    VALUES (owner, name, coalesce(nullif(offer_media.to_number, ''), 'unknown'), nullif(offer_media.from_number, ''), version,
+        '{"node": "begin"}', 'queued')
     ON CONFLICT ON CONSTRAINT inbound_calls_tenant_sid_key DO NOTHING
     RETURNING token INTO made;
     IF made IS NULL THEN
@@ -14921,7 +14925,8 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.begin_media(text, text, text, text, jsonb, text) IS
     'opens the stream of a call that came in, by its token, once: peer twilio (url and signature of the upgrade, params AccountSid and '
-    'CallSid), asterisk, audiosocket or jambonz (a token of offer_media()). refusal: why not; else session, whether its audio is kept in the call '
+    'CallSid), asterisk, audiosocket or jambonz (a token of offer_media()). refusal: why not; else session, whether its audio is kept '
+    'in the call '
     'call_id with the tracks caller and agent, how many seconds it may last, and the audio (mu-law, 8000 a second) that is said first: '
     'the sentence "agent", where nobody has greeted yet after greeting and consent; unsaid are those that have no audio. Needs gateway '
     'access';
@@ -15017,7 +15022,8 @@ BEGIN
         RAISE EXCEPTION 'the stream is over' USING ERRCODE = 'object_not_in_prerequisite_state';
     ELSIF how = 'emergency' THEN
         FOR part IN SELECT e.* FROM mulberry_internal.emergencies_in(i.tenant, detail) AS e LOOP
-            PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, part.phrase, part.language, 'transcript', part.excerpt, 'caller');
+            PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, part.phrase, part.language, 'transcript', part.excerpt,
+                'caller');
         END LOOP;
         IF NOT mulberry_internal.has_emergency(i.tenant, i.sid) THEN
             PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, left(coalesce(detail, 'emergency'), 100), NULL, 'transcript',
@@ -15026,7 +15032,8 @@ BEGIN
         RETURN;
     END IF;
     UPDATE mulberry_internal.inbound_calls x
-       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', CASE WHEN how = 'transfer' THEN detail END))
+       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', CASE WHEN how = 'transfer'
+           THEN detail END))
      WHERE x.id = i.id;
 END
 $$;
@@ -15425,7 +15432,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dialogue_function(text, jsonb, name) IS
-    'a function that a setting names; an error when there is none or several, it is of the system, an extension or a superuser, or not of a '
+    'a function that a setting names; an error when there is none or several, it is of the system, an extension or a superuser, or not '
+    'of a '
     'role (internal)';
 
 CREATE FUNCTION dialogue_owners(settings jsonb) RETURNS jsonb
@@ -15448,7 +15456,8 @@ DECLARE
                              WHERE v.tenant = one.tenant AND v.version = one.version);
 BEGIN
     IF meant IS DISTINCT FROM (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.oid = f.proowner) THEN
-        RAISE EXCEPTION 'function % belongs to another role than when it was set', written #>> '{}' USING ERRCODE = 'insufficient_privilege',
+        RAISE EXCEPTION 'function % belongs to another role than when it was set', written #>> '{}'
+            USING ERRCODE = 'insufficient_privilege',
             HINT = 'set_conversation() again says that it is meant.';
     END IF;
     RETURN f;
@@ -15465,7 +15474,8 @@ COMMENT ON FUNCTION dialogue_name(pg_catalog.pg_proc) IS 'the name of a function
 CREATE FUNCTION dialogue_tool(f pg_catalog.pg_proc, description text) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
-    SELECT jsonb_build_object('type', 'function', 'function', jsonb_build_object('name', f.proname, 'description', coalesce(description, ''),
+    SELECT jsonb_build_object('type', 'function', 'function', jsonb_build_object('name', f.proname, 'description', coalesce(description,
+        ''),
                'parameters', jsonb_build_object('type', 'object',
                    'properties', coalesce(jsonb_object_agg(a.name, jsonb_build_object('type',
                        CASE WHEN a.type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'integer'
@@ -15506,8 +15516,10 @@ BEGIN
     PERFORM mulberry_internal.check_whole_number('reply_timeout_ms', settings->'reply_timeout_ms', 200, 20000);
     IF settings ? 'reply_function' THEN
         f := mulberry_internal.dialogue_function('reply_function', settings->'reply_function', role);
-        IF ARRAY(SELECT t FROM unnest(f.proargtypes::oid[]) AS t) <> ARRAY['text'::regtype, 'text'::regtype]::oid[] OR f.prorettype <> 'jsonb'::regtype THEN
-            PERFORM mulberry_internal.refuse_setting('reply_function', format('function %s has other arguments', settings->>'reply_function'),
+        IF ARRAY(SELECT t FROM unnest(f.proargtypes::oid[]) AS t) <> ARRAY['text'::regtype, 'text'::regtype]::oid[]
+            OR f.prorettype <> 'jsonb'::regtype THEN
+            PERFORM mulberry_internal.refuse_setting('reply_function', format('function %s has other arguments',
+                settings->>'reply_function'),
                 'It takes the call_id and what was said, both text, and returns jsonb.');
         END IF;
     END IF;
@@ -15520,7 +15532,8 @@ BEGIN
         PERFORM mulberry_internal.check_members(tool.place, tool.value, ARRAY['description', 'function']);
         PERFORM mulberry_internal.check_setting(tool.place || '.description', tool.value->'description', 'sentence');
         IF NOT tool.value ? 'function' THEN
-            PERFORM mulberry_internal.refuse_setting(tool.place, 'it has no function', 'It is {"function": "public.f", "description": "..."}.');
+            PERFORM mulberry_internal.refuse_setting(tool.place, 'it has no function',
+                'It is {"function": "public.f", "description": "..."}.');
         END IF;
         f := mulberry_internal.dialogue_function(tool.place || '.function', tool.value->'function', role);
         IF f.pronargs > 0 AND (f.proargnames IS NULL OR '' = ANY (f.proargnames[1:f.pronargs])) THEN
@@ -15544,7 +15557,8 @@ AS $$
                'timeout_ms', least(greatest((extract(epoch FROM coalesce(e.timeout, '2 seconds')) * 1000)::integer, 100), 60000),
                'voice', coalesce(settings->>'voice', e.options->>'voice', ''),
                'key', coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(e.tenant, e.secret, $1), e.secret), ''),
-               'voice_key', encode(sha256(convert_to(concat_ws(E'\n', e.kind, e.base_url, e.model, coalesce(settings->>'voice', e.options->>'voice'),
+               'voice_key', encode(sha256(convert_to(concat_ws(E'\n', e.kind, e.base_url, e.model, coalesce(settings->>'voice',
+                   e.options->>'voice'),
                    settings->>'language'), 'UTF8')), 'hex')) ORDER BY e.priority, e.id), '[]')
       FROM mulberry_internal.endpoints e
      WHERE e.purpose = $2 AND e.enabled
@@ -15574,7 +15588,7 @@ DECLARE
     peer   text;
 BEGIN
     IF NOT mulberry_internal.dialogue_talks(owner, settings) THEN
-        RETURN '{"talk": false}';
+        RETURN '{"talk": false}'::jsonb;
     END IF;
     SELECT v.settings, m.peer INTO phone, peer
       FROM mulberry_internal.media_sessions m
@@ -15585,6 +15599,7 @@ BEGIN
         'listen', mulberry_internal.dialogue_services(owner, 'listen', settings),
         'speak', mulberry_internal.dialogue_services(owner, 'speak', settings),
         'chat', CASE WHEN settings ? 'reply_function' THEN '[]' ELSE chat END,
+        'tools', coalesce(jsonb_array_length(settings->'tools'), 0) > 0,
         'reply', CASE WHEN settings ? 'reply_function' THEN 'function' ELSE 'chat' END,
         'reply_timeout_ms', coalesce((settings->>'reply_timeout_ms')::integer, 2500),
         'texts', jsonb_build_object(
@@ -15647,7 +15662,8 @@ COMMENT ON FUNCTION open_conversation(uuid, text) IS 'the conversation of a call
 CREATE FUNCTION conversation_settings(one conversations) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
-    SELECT coalesce((SELECT v.settings FROM mulberry_internal.conversation_versions v WHERE v.tenant = one.tenant AND v.version = one.version), '{}')
+    SELECT coalesce((SELECT v.settings FROM mulberry_internal.conversation_versions v WHERE v.tenant = one.tenant
+        AND v.version = one.version), '{}')
 $$;
 COMMENT ON FUNCTION conversation_settings(conversations) IS 'the settings that a conversation runs under (internal)';
 
@@ -15719,7 +15735,8 @@ AS $$
                'Where your own words end with an ellipsis, the caller interrupted you and has not heard the rest.',
                (SELECT 'Known of this call: ' || string_agg(format('%s = %s', a.name, a.value), '; ' ORDER BY a.name)
                   FROM mulberry_internal.conversation_attributes a WHERE a.conversation = one.id))))
-        || coalesce((SELECT jsonb_agg(jsonb_build_object('role', CASE l.speaker WHEN 'caller' THEN 'user' WHEN 'agent' THEN 'assistant' ELSE 'system' END,
+        || coalesce((SELECT jsonb_agg(jsonb_build_object('role', CASE l.speaker WHEN 'caller' THEN 'user' WHEN 'agent'
+            THEN 'assistant' ELSE 'system' END,
                                           'content', l.text || CASE WHEN l.cut THEN ' ...' ELSE '' END) ORDER BY l.number)
                        FROM (SELECT * FROM mulberry_internal.conversation_lines x WHERE x.conversation = one.id AND x.text <> ''
                               ORDER BY x.number DESC LIMIT 60) AS l), '[]')
@@ -15728,7 +15745,8 @@ $$;
 COMMENT ON FUNCTION chat_messages(conversations, jsonb, text) IS
     'what a language model is asked: the prompt, what was heard so far, and what was said now (internal)';
 
-CREATE FUNCTION mulberry.prepare_reply(call_id text, lines jsonb, said text, committed boolean, tenant text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION mulberry.prepare_reply(call_id text, lines jsonb, said text, committed boolean, tenant text DEFAULT NULL)
+    RETURNS jsonb
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -15754,7 +15772,7 @@ BEGIN
                                 mulberry_internal.dialogue_callee(one, 'tools', t->'function'), t->>'description'))
                            FROM jsonb_array_elements(settings->'tools') AS t) END);
     ELSIF NOT committed THEN
-        RETURN '{}';    -- it may do what it likes, so it is asked when it is certain
+        RETURN '{}'::jsonb;    -- it may do what it likes, so it is asked when it is certain
     END IF;
     f := mulberry_internal.dialogue_callee(one, 'reply_function', settings->'reply_function');
     reply := mulberry_internal.check_reply(mulberry_internal.run_as(f.proowner,
@@ -15767,10 +15785,12 @@ $$;
 COMMENT ON FUNCTION mulberry.prepare_reply(text, jsonb, text, boolean, text) IS
     'what an agent replies: after lines, [{"number", "speaker", "text", "cut"}], of what was heard so far, which are stored. By the '
     'function of the tenant, which is asked when the turn is over (committed): {"say", "transfer", "hangup", "collect", "wait"}, else {}; '
-    'or for a language model {"messages", "tools"}, without tools before that. Needs gateway access. Errors: 42704 no conversation, 55000 it '
+    'or for a language model {"messages", "tools"}, without tools before that. Needs gateway access. Errors: 42704 no conversation, '
+    '55000 it '
     'is over, 57014 the function took too long, 22023 what it returned';
 
-CREATE FUNCTION mulberry.note_lines(call_id text, lines jsonb, attributes jsonb DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+CREATE FUNCTION mulberry.note_lines(call_id text, lines jsonb, attributes jsonb DEFAULT NULL, tenant text DEFAULT NULL)
+    RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -15818,7 +15838,8 @@ BEGIN
     f := mulberry_internal.dialogue_callee(one, 'tools', tool->'function');
     given := arguments - 'call_id' || CASE WHEN 'call_id' = ANY (f.proargnames[1:f.pronargs])
                                            THEN jsonb_build_object('call_id', call_id) ELSE '{}' END;
-    SELECT g.key INTO unknown FROM jsonb_object_keys(given) AS g (key) WHERE (g.key = ANY (f.proargnames[1:f.pronargs])) IS NOT TRUE LIMIT 1;
+    SELECT g.key INTO unknown FROM jsonb_object_keys(given) AS g (key) WHERE (g.key = ANY (f.proargnames[1:f.pronargs])) IS NOT TRUE
+        LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'tool "%" has no argument "%"', call_tool.name, left(unknown, 60) USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -15878,7 +15899,8 @@ BEGIN
     IF text IS NULL OR text = '' OR voice_key IS NULL OR voice_key = '' OR sound IS NULL THEN
         RAISE EXCEPTION 'text, voice_key and sound must not be null, nor text and voice_key empty' USING ERRCODE = 'null_value_not_allowed';
     ELSIF octet_length(sound) NOT BETWEEN 1 AND 960000 THEN
-        RAISE EXCEPTION 'the sound has % bytes', octet_length(sound) USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 960000, two minutes.';
+        RAISE EXCEPTION 'the sound has % bytes', octet_length(sound) USING ERRCODE = 'program_limit_exceeded',
+            DETAIL = 'At most 960000, two minutes.';
     END IF;
     INSERT INTO mulberry_internal.speech_cache (tenant, digest, audio)
     VALUES (owner, mulberry_internal.speech_digest(keep_speech.text, keep_speech.voice_key), sound)
@@ -16210,7 +16232,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION sweep_conversations(integer) IS
-    'forgets conversations a day after retention says so, when their calls are gone, and sentences that nobody has said for as long; true when there is more to do; part of maintenance '
+    'forgets conversations a day after retention says so, when their calls are gone, and sentences that nobody has said for as long; '
+    'true when there is more to do; part of maintenance '
     '(internal)';
 
 -- src/conversation/reports.sql
@@ -16443,7 +16466,8 @@ BEGIN
     INSERT INTO mulberry_internal.conversation_lines AS x (conversation, number, speaker, text)
     VALUES (one.id, place, 'supervisor', whisper_to_agent.text)
     ON CONFLICT ON CONSTRAINT conversation_lines_pkey DO UPDATE SET text = x.text || E'\n' || excluded.text;
-    IF (SELECT octet_length(l.text) FROM mulberry_internal.conversation_lines l WHERE l.conversation = one.id AND l.number = place) > 16000 THEN
+    IF (SELECT octet_length(l.text) FROM mulberry_internal.conversation_lines l WHERE l.conversation = one.id AND l.number = place) > 16000
+        THEN
         RAISE EXCEPTION 'more than 16000 bytes were whispered at once' USING ERRCODE = 'program_limit_exceeded';
     END IF;
     PERFORM mulberry_internal.audit_supervision(owner, 'whispered', one.call_id);
@@ -16465,19 +16489,20 @@ END
 $$;
 COMMENT ON FUNCTION refuse_in_emergency(inbound_calls) IS '55000 for a call in which an emergency was found (internal)';
 
-CREATE FUNCTION leave_by_order(owner uuid, call_id text, found record, how text, target text, why text) RETURNS void
+CREATE FUNCTION leave_by_order(owner uuid, call_id text, m media_sessions, i inbound_calls, how text, target text, why text)
+    RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
     one CONSTANT mulberry_internal.conversations := mulberry_internal.open_conversation(owner, call_id);
 BEGIN
-    PERFORM mulberry_internal.refuse_in_emergency(found.i);
+    PERFORM mulberry_internal.refuse_in_emergency(i);
     UPDATE mulberry_internal.inbound_calls x
-       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', target)) WHERE x.id = (found.i).id;
-    PERFORM mulberry_internal.order_in_call(one, (found.m).id, 'leave', why);
+       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', target)) WHERE x.id = i.id;
+    PERFORM mulberry_internal.order_in_call(one, m.id, 'leave', why);
 END
 $$;
-COMMENT ON FUNCTION leave_by_order(uuid, text, record, text, text, text) IS
+COMMENT ON FUNCTION leave_by_order(uuid, text, media_sessions, inbound_calls, text, text, text) IS
     'has a stream end, and the call go on as a supervisor wants; 55000 in an emergency (internal)';
 
 CREATE FUNCTION mulberry.take_over_call(call_id text, target text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
@@ -16499,7 +16524,8 @@ BEGIN
         RAISE EXCEPTION 'invalid number "%"', left(number, 40) USING ERRCODE = 'invalid_parameter_value',
             DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.';
     END IF;
-    PERFORM mulberry_internal.leave_by_order(owner, take_over_call.call_id, found, 'transfer', number, 'taken over by a supervisor');
+    PERFORM mulberry_internal.leave_by_order(owner, take_over_call.call_id, found.m, found.i, 'transfer', number,
+        'taken over by a supervisor');
     PERFORM mulberry_internal.audit_supervision(owner, 'taken over', take_over_call.call_id, number);
 END
 $$;
@@ -16513,15 +16539,18 @@ SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_time
 AS $$
 DECLARE
     owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor');
+    found record;
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', end_call.call_id, 'reason', end_call.reason);
-    PERFORM mulberry_internal.leave_by_order(owner, end_call.call_id, mulberry_internal.supervised_call(owner, end_call.call_id), 'hangup',
-        NULL, left('ended by a supervisor' || coalesce(': ' || nullif(end_call.reason, ''), ''), 200));
+    found := mulberry_internal.supervised_call(owner, end_call.call_id);
+    PERFORM mulberry_internal.leave_by_order(owner, end_call.call_id, found.m, found.i, 'hangup', NULL,
+        left('ended by a supervisor' || coalesce(': ' || nullif(end_call.reason, ''), ''), 200));
     PERFORM mulberry_internal.audit_supervision(owner, 'ended', end_call.call_id);
 END
 $$;
 COMMENT ON FUNCTION mulberry.end_call(text, text, text) IS
-    'ends a call at once; reason is kept with its stream. Needs supervisor access. Errors: 42704 the call has no stream, 55000 it is over or '
+    'ends a call at once; reason is kept with its stream. Needs supervisor access. Errors: 42704 the call has no stream, 55000 it is '
+    'over or '
     'an emergency';
 
 CREATE FUNCTION mulberry.listen_to_call(call_id text, tenant text DEFAULT NULL, OUT session bigint, OUT tenant_name text)
@@ -16572,7 +16601,8 @@ BEGIN
     SELECT o.id, o.kind, o.text
       FROM mulberry_internal.conversations c
       JOIN mulberry_internal.call_orders o ON o.conversation = c.id AND o.session = m.id
-     WHERE c.tenant = m.tenant AND c.call_id = m.call_id AND o.id > read_call_orders.after AND o.at > clock_timestamp() - interval '1 minute'
+     WHERE c.tenant = m.tenant AND c.call_id = m.call_id AND o.id > read_call_orders.after
+         AND o.at > clock_timestamp() - interval '1 minute'
      ORDER BY o.id;
 END
 $$;

@@ -3,7 +3,8 @@
  *	  Supervisors who hear a call while it is under way: GET /ws/listen/{call_id}.
  *
  * A listener gets the caller on the left and the agent on the right, as they are heard: the caller's audio keeps time, the agent's is added
- * when it is known to have been played, and nothing that was cleared is in it.  Who does not keep up loses the oldest; the call never waits.
+ * when it is known to have been played, and nothing that was cleared is in it.  Who does not keep up loses the oldest; the call never
+ * waits.
  */
 #ifndef GATEWAY_LISTEN_H
 #define GATEWAY_LISTEN_H

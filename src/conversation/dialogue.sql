@@ -50,7 +50,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION dialogue_function(text, jsonb, name) IS
-    'a function that a setting names; an error when there is none or several, it is of the system, an extension or a superuser, or not of a '
+    'a function that a setting names; an error when there is none or several, it is of the system, an extension or a superuser, or not '
+    'of a '
     'role (internal)';
 
 CREATE OR REPLACE FUNCTION dialogue_owners(settings jsonb) RETURNS jsonb
@@ -73,7 +74,8 @@ DECLARE
                              WHERE v.tenant = one.tenant AND v.version = one.version);
 BEGIN
     IF meant IS DISTINCT FROM (SELECT r.rolname::text FROM pg_catalog.pg_roles r WHERE r.oid = f.proowner) THEN
-        RAISE EXCEPTION 'function % belongs to another role than when it was set', written #>> '{}' USING ERRCODE = 'insufficient_privilege',
+        RAISE EXCEPTION 'function % belongs to another role than when it was set', written #>> '{}'
+            USING ERRCODE = 'insufficient_privilege',
             HINT = 'set_conversation() again says that it is meant.';
     END IF;
     RETURN f;
@@ -90,7 +92,8 @@ COMMENT ON FUNCTION dialogue_name(pg_catalog.pg_proc) IS 'the name of a function
 CREATE OR REPLACE FUNCTION dialogue_tool(f pg_catalog.pg_proc, description text) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
-    SELECT jsonb_build_object('type', 'function', 'function', jsonb_build_object('name', f.proname, 'description', coalesce(description, ''),
+    SELECT jsonb_build_object('type', 'function', 'function', jsonb_build_object('name', f.proname, 'description', coalesce(description,
+        ''),
                'parameters', jsonb_build_object('type', 'object',
                    'properties', coalesce(jsonb_object_agg(a.name, jsonb_build_object('type',
                        CASE WHEN a.type IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) THEN 'integer'
@@ -131,8 +134,10 @@ BEGIN
     PERFORM mulberry_internal.check_whole_number('reply_timeout_ms', settings->'reply_timeout_ms', 200, 20000);
     IF settings ? 'reply_function' THEN
         f := mulberry_internal.dialogue_function('reply_function', settings->'reply_function', role);
-        IF ARRAY(SELECT t FROM unnest(f.proargtypes::oid[]) AS t) <> ARRAY['text'::regtype, 'text'::regtype]::oid[] OR f.prorettype <> 'jsonb'::regtype THEN
-            PERFORM mulberry_internal.refuse_setting('reply_function', format('function %s has other arguments', settings->>'reply_function'),
+        IF ARRAY(SELECT t FROM unnest(f.proargtypes::oid[]) AS t) <> ARRAY['text'::regtype, 'text'::regtype]::oid[]
+            OR f.prorettype <> 'jsonb'::regtype THEN
+            PERFORM mulberry_internal.refuse_setting('reply_function', format('function %s has other arguments',
+                settings->>'reply_function'),
                 'It takes the call_id and what was said, both text, and returns jsonb.');
         END IF;
     END IF;
@@ -145,7 +150,8 @@ BEGIN
         PERFORM mulberry_internal.check_members(tool.place, tool.value, ARRAY['description', 'function']);
         PERFORM mulberry_internal.check_setting(tool.place || '.description', tool.value->'description', 'sentence');
         IF NOT tool.value ? 'function' THEN
-            PERFORM mulberry_internal.refuse_setting(tool.place, 'it has no function', 'It is {"function": "public.f", "description": "..."}.');
+            PERFORM mulberry_internal.refuse_setting(tool.place, 'it has no function',
+                'It is {"function": "public.f", "description": "..."}.');
         END IF;
         f := mulberry_internal.dialogue_function(tool.place || '.function', tool.value->'function', role);
         IF f.pronargs > 0 AND (f.proargnames IS NULL OR '' = ANY (f.proargnames[1:f.pronargs])) THEN
@@ -169,7 +175,8 @@ AS $$
                'timeout_ms', least(greatest((extract(epoch FROM coalesce(e.timeout, '2 seconds')) * 1000)::integer, 100), 60000),
                'voice', coalesce(settings->>'voice', e.options->>'voice', ''),
                'key', coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(e.tenant, e.secret, $1), e.secret), ''),
-               'voice_key', encode(sha256(convert_to(concat_ws(E'\n', e.kind, e.base_url, e.model, coalesce(settings->>'voice', e.options->>'voice'),
+               'voice_key', encode(sha256(convert_to(concat_ws(E'\n', e.kind, e.base_url, e.model, coalesce(settings->>'voice',
+                   e.options->>'voice'),
                    settings->>'language'), 'UTF8')), 'hex')) ORDER BY e.priority, e.id), '[]')
       FROM mulberry_internal.endpoints e
      WHERE e.purpose = $2 AND e.enabled
@@ -199,7 +206,7 @@ DECLARE
     peer   text;
 BEGIN
     IF NOT mulberry_internal.dialogue_talks(owner, settings) THEN
-        RETURN '{"talk": false}';
+        RETURN '{"talk": false}'::jsonb;
     END IF;
     SELECT v.settings, m.peer INTO phone, peer
       FROM mulberry_internal.media_sessions m
@@ -210,6 +217,7 @@ BEGIN
         'listen', mulberry_internal.dialogue_services(owner, 'listen', settings),
         'speak', mulberry_internal.dialogue_services(owner, 'speak', settings),
         'chat', CASE WHEN settings ? 'reply_function' THEN '[]' ELSE chat END,
+        'tools', coalesce(jsonb_array_length(settings->'tools'), 0) > 0,
         'reply', CASE WHEN settings ? 'reply_function' THEN 'function' ELSE 'chat' END,
         'reply_timeout_ms', coalesce((settings->>'reply_timeout_ms')::integer, 2500),
         'texts', jsonb_build_object(
@@ -272,7 +280,8 @@ COMMENT ON FUNCTION open_conversation(uuid, text) IS 'the conversation of a call
 CREATE OR REPLACE FUNCTION conversation_settings(one conversations) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
-    SELECT coalesce((SELECT v.settings FROM mulberry_internal.conversation_versions v WHERE v.tenant = one.tenant AND v.version = one.version), '{}')
+    SELECT coalesce((SELECT v.settings FROM mulberry_internal.conversation_versions v WHERE v.tenant = one.tenant
+        AND v.version = one.version), '{}')
 $$;
 COMMENT ON FUNCTION conversation_settings(conversations) IS 'the settings that a conversation runs under (internal)';
 
@@ -344,7 +353,8 @@ AS $$
                'Where your own words end with an ellipsis, the caller interrupted you and has not heard the rest.',
                (SELECT 'Known of this call: ' || string_agg(format('%s = %s', a.name, a.value), '; ' ORDER BY a.name)
                   FROM mulberry_internal.conversation_attributes a WHERE a.conversation = one.id))))
-        || coalesce((SELECT jsonb_agg(jsonb_build_object('role', CASE l.speaker WHEN 'caller' THEN 'user' WHEN 'agent' THEN 'assistant' ELSE 'system' END,
+        || coalesce((SELECT jsonb_agg(jsonb_build_object('role', CASE l.speaker WHEN 'caller' THEN 'user' WHEN 'agent'
+            THEN 'assistant' ELSE 'system' END,
                                           'content', l.text || CASE WHEN l.cut THEN ' ...' ELSE '' END) ORDER BY l.number)
                        FROM (SELECT * FROM mulberry_internal.conversation_lines x WHERE x.conversation = one.id AND x.text <> ''
                               ORDER BY x.number DESC LIMIT 60) AS l), '[]')
@@ -353,7 +363,8 @@ $$;
 COMMENT ON FUNCTION chat_messages(conversations, jsonb, text) IS
     'what a language model is asked: the prompt, what was heard so far, and what was said now (internal)';
 
-CREATE OR REPLACE FUNCTION mulberry.prepare_reply(call_id text, lines jsonb, said text, committed boolean, tenant text DEFAULT NULL) RETURNS jsonb
+CREATE OR REPLACE FUNCTION mulberry.prepare_reply(call_id text, lines jsonb, said text, committed boolean, tenant text DEFAULT NULL)
+    RETURNS jsonb
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -379,7 +390,7 @@ BEGIN
                                 mulberry_internal.dialogue_callee(one, 'tools', t->'function'), t->>'description'))
                            FROM jsonb_array_elements(settings->'tools') AS t) END);
     ELSIF NOT committed THEN
-        RETURN '{}';    -- it may do what it likes, so it is asked when it is certain
+        RETURN '{}'::jsonb;    -- it may do what it likes, so it is asked when it is certain
     END IF;
     f := mulberry_internal.dialogue_callee(one, 'reply_function', settings->'reply_function');
     reply := mulberry_internal.check_reply(mulberry_internal.run_as(f.proowner,
@@ -392,10 +403,12 @@ $$;
 COMMENT ON FUNCTION mulberry.prepare_reply(text, jsonb, text, boolean, text) IS
     'what an agent replies: after lines, [{"number", "speaker", "text", "cut"}], of what was heard so far, which are stored. By the '
     'function of the tenant, which is asked when the turn is over (committed): {"say", "transfer", "hangup", "collect", "wait"}, else {}; '
-    'or for a language model {"messages", "tools"}, without tools before that. Needs gateway access. Errors: 42704 no conversation, 55000 it '
+    'or for a language model {"messages", "tools"}, without tools before that. Needs gateway access. Errors: 42704 no conversation, '
+    '55000 it '
     'is over, 57014 the function took too long, 22023 what it returned';
 
-CREATE OR REPLACE FUNCTION mulberry.note_lines(call_id text, lines jsonb, attributes jsonb DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
+CREATE OR REPLACE FUNCTION mulberry.note_lines(call_id text, lines jsonb, attributes jsonb DEFAULT NULL, tenant text DEFAULT NULL)
+    RETURNS void
 LANGUAGE mulberry
 SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp
 AS $$
@@ -443,7 +456,8 @@ BEGIN
     f := mulberry_internal.dialogue_callee(one, 'tools', tool->'function');
     given := arguments - 'call_id' || CASE WHEN 'call_id' = ANY (f.proargnames[1:f.pronargs])
                                            THEN jsonb_build_object('call_id', call_id) ELSE '{}' END;
-    SELECT g.key INTO unknown FROM jsonb_object_keys(given) AS g (key) WHERE (g.key = ANY (f.proargnames[1:f.pronargs])) IS NOT TRUE LIMIT 1;
+    SELECT g.key INTO unknown FROM jsonb_object_keys(given) AS g (key) WHERE (g.key = ANY (f.proargnames[1:f.pronargs])) IS NOT TRUE
+        LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'tool "%" has no argument "%"', call_tool.name, left(unknown, 60) USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -503,7 +517,8 @@ BEGIN
     IF text IS NULL OR text = '' OR voice_key IS NULL OR voice_key = '' OR sound IS NULL THEN
         RAISE EXCEPTION 'text, voice_key and sound must not be null, nor text and voice_key empty' USING ERRCODE = 'null_value_not_allowed';
     ELSIF octet_length(sound) NOT BETWEEN 1 AND 960000 THEN
-        RAISE EXCEPTION 'the sound has % bytes', octet_length(sound) USING ERRCODE = 'program_limit_exceeded', DETAIL = 'At most 960000, two minutes.';
+        RAISE EXCEPTION 'the sound has % bytes', octet_length(sound) USING ERRCODE = 'program_limit_exceeded',
+            DETAIL = 'At most 960000, two minutes.';
     END IF;
     INSERT INTO mulberry_internal.speech_cache (tenant, digest, audio)
     VALUES (owner, mulberry_internal.speech_digest(keep_speech.text, keep_speech.voice_key), sound)

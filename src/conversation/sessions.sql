@@ -167,5 +167,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION sweep_conversations(integer) IS
-    'forgets conversations a day after retention says so, when their calls are gone, and sentences that nobody has said for as long; true when there is more to do; part of maintenance '
+    'forgets conversations a day after retention says so, when their calls are gone, and sentences that nobody has said for as long; '
+    'true when there is more to do; part of maintenance '
     '(internal)';

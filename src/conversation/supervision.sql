@@ -102,7 +102,8 @@ BEGIN
     INSERT INTO mulberry_internal.conversation_lines AS x (conversation, number, speaker, text)
     VALUES (one.id, place, 'supervisor', whisper_to_agent.text)
     ON CONFLICT ON CONSTRAINT conversation_lines_pkey DO UPDATE SET text = x.text || E'\n' || excluded.text;
-    IF (SELECT octet_length(l.text) FROM mulberry_internal.conversation_lines l WHERE l.conversation = one.id AND l.number = place) > 16000 THEN
+    IF (SELECT octet_length(l.text) FROM mulberry_internal.conversation_lines l WHERE l.conversation = one.id AND l.number = place) > 16000
+        THEN
         RAISE EXCEPTION 'more than 16000 bytes were whispered at once' USING ERRCODE = 'program_limit_exceeded';
     END IF;
     PERFORM mulberry_internal.audit_supervision(owner, 'whispered', one.call_id);
@@ -124,19 +125,20 @@ END
 $$;
 COMMENT ON FUNCTION refuse_in_emergency(inbound_calls) IS '55000 for a call in which an emergency was found (internal)';
 
-CREATE OR REPLACE FUNCTION leave_by_order(owner uuid, call_id text, found record, how text, target text, why text) RETURNS void
+CREATE OR REPLACE FUNCTION leave_by_order(owner uuid, call_id text, m media_sessions, i inbound_calls, how text, target text, why text)
+    RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
     one CONSTANT mulberry_internal.conversations := mulberry_internal.open_conversation(owner, call_id);
 BEGIN
-    PERFORM mulberry_internal.refuse_in_emergency(found.i);
+    PERFORM mulberry_internal.refuse_in_emergency(i);
     UPDATE mulberry_internal.inbound_calls x
-       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', target)) WHERE x.id = (found.i).id;
-    PERFORM mulberry_internal.order_in_call(one, (found.m).id, 'leave', why);
+       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', target)) WHERE x.id = i.id;
+    PERFORM mulberry_internal.order_in_call(one, m.id, 'leave', why);
 END
 $$;
-COMMENT ON FUNCTION leave_by_order(uuid, text, record, text, text, text) IS
+COMMENT ON FUNCTION leave_by_order(uuid, text, media_sessions, inbound_calls, text, text, text) IS
     'has a stream end, and the call go on as a supervisor wants; 55000 in an emergency (internal)';
 
 CREATE OR REPLACE FUNCTION mulberry.take_over_call(call_id text, target text DEFAULT NULL, tenant text DEFAULT NULL) RETURNS void
@@ -158,7 +160,8 @@ BEGIN
         RAISE EXCEPTION 'invalid number "%"', left(number, 40) USING ERRCODE = 'invalid_parameter_value',
             DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.';
     END IF;
-    PERFORM mulberry_internal.leave_by_order(owner, take_over_call.call_id, found, 'transfer', number, 'taken over by a supervisor');
+    PERFORM mulberry_internal.leave_by_order(owner, take_over_call.call_id, found.m, found.i, 'transfer', number,
+        'taken over by a supervisor');
     PERFORM mulberry_internal.audit_supervision(owner, 'taken over', take_over_call.call_id, number);
 END
 $$;
@@ -172,15 +175,18 @@ SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp SET lock_time
 AS $$
 DECLARE
     owner CONSTANT uuid := mulberry_internal.resolve_tenant(tenant, 'supervisor');
+    found record;
 BEGIN
     PERFORM mulberry_internal.check_texts('call_id', end_call.call_id, 'reason', end_call.reason);
-    PERFORM mulberry_internal.leave_by_order(owner, end_call.call_id, mulberry_internal.supervised_call(owner, end_call.call_id), 'hangup',
-        NULL, left('ended by a supervisor' || coalesce(': ' || nullif(end_call.reason, ''), ''), 200));
+    found := mulberry_internal.supervised_call(owner, end_call.call_id);
+    PERFORM mulberry_internal.leave_by_order(owner, end_call.call_id, found.m, found.i, 'hangup', NULL,
+        left('ended by a supervisor' || coalesce(': ' || nullif(end_call.reason, ''), ''), 200));
     PERFORM mulberry_internal.audit_supervision(owner, 'ended', end_call.call_id);
 END
 $$;
 COMMENT ON FUNCTION mulberry.end_call(text, text, text) IS
-    'ends a call at once; reason is kept with its stream. Needs supervisor access. Errors: 42704 the call has no stream, 55000 it is over or '
+    'ends a call at once; reason is kept with its stream. Needs supervisor access. Errors: 42704 the call has no stream, 55000 it is '
+    'over or '
     'an emergency';
 
 CREATE OR REPLACE FUNCTION mulberry.listen_to_call(call_id text, tenant text DEFAULT NULL, OUT session bigint, OUT tenant_name text)
@@ -231,7 +237,8 @@ BEGIN
     SELECT o.id, o.kind, o.text
       FROM mulberry_internal.conversations c
       JOIN mulberry_internal.call_orders o ON o.conversation = c.id AND o.session = m.id
-     WHERE c.tenant = m.tenant AND c.call_id = m.call_id AND o.id > read_call_orders.after AND o.at > clock_timestamp() - interval '1 minute'
+     WHERE c.tenant = m.tenant AND c.call_id = m.call_id AND o.id > read_call_orders.after
+         AND o.at > clock_timestamp() - interval '1 minute'
      ORDER BY o.id;
 END
 $$;

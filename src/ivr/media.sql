@@ -21,7 +21,8 @@ BEGIN
             DETAIL = 'It must not be empty, and those of the form CA and 32 hexadecimal digits are Twilio''s.';
     END IF;
     INSERT INTO mulberry_internal.inbound_calls (tenant, sid, number, caller, version, place, state)
-    VALUES (owner, name, coalesce(nullif(offer_media.to_number, ''), 'unknown'), nullif(offer_media.from_number, ''), version, '{"node": "begin"}', 'queued')
+    VALUES (owner, name, coalesce(nullif(offer_media.to_number, ''), 'unknown'), nullif(offer_media.from_number, ''), version,
+        '{"node": "begin"}', 'queued')
     ON CONFLICT ON CONSTRAINT inbound_calls_tenant_sid_key DO NOTHING
     RETURNING token INTO made;
     IF made IS NULL THEN
@@ -159,7 +160,8 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.begin_media(text, text, text, text, jsonb, text) IS
     'opens the stream of a call that came in, by its token, once: peer twilio (url and signature of the upgrade, params AccountSid and '
-    'CallSid), asterisk, audiosocket or jambonz (a token of offer_media()). refusal: why not; else session, whether its audio is kept in the call '
+    'CallSid), asterisk, audiosocket or jambonz (a token of offer_media()). refusal: why not; else session, whether its audio is kept '
+    'in the call '
     'call_id with the tracks caller and agent, how many seconds it may last, and the audio (mu-law, 8000 a second) that is said first: '
     'the sentence "agent", where nobody has greeted yet after greeting and consent; unsaid are those that have no audio. Needs gateway '
     'access';
@@ -255,7 +257,8 @@ BEGIN
         RAISE EXCEPTION 'the stream is over' USING ERRCODE = 'object_not_in_prerequisite_state';
     ELSIF how = 'emergency' THEN
         FOR part IN SELECT e.* FROM mulberry_internal.emergencies_in(i.tenant, detail) AS e LOOP
-            PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, part.phrase, part.language, 'transcript', part.excerpt, 'caller');
+            PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, part.phrase, part.language, 'transcript', part.excerpt,
+                'caller');
         END LOOP;
         IF NOT mulberry_internal.has_emergency(i.tenant, i.sid) THEN
             PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, left(coalesce(detail, 'emergency'), 100), NULL, 'transcript',
@@ -264,7 +267,8 @@ BEGIN
         RETURN;
     END IF;
     UPDATE mulberry_internal.inbound_calls x
-       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', CASE WHEN how = 'transfer' THEN detail END))
+       SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', CASE WHEN how = 'transfer'
+           THEN detail END))
      WHERE x.id = i.id;
 END
 $$;

@@ -64,7 +64,8 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.set_telephony(jsonb, text) IS
     'what callers of a tenant hear, as a whole, and returns the number of this version: {"numbers", "greeting", "voice", "language", '
-    '"answer_with", "consent", "consent_required", "recording", "listening", "menus", "transfer_number", "max_duration", "time_zone", "hours", '
+    '"answer_with", "consent", "consent_required", "recording", "listening", "menus", "transfer_number", "max_duration", "time_zone", '
+    '"hours", '
     '"holidays", '
     '"closed_menu", "emergency_words", "emergency_number", "sentences"}. Calls that are under way keep the version they began with. Needs '
     'admin access. Errors: 22023 names the setting and what is allowed, 23505 the number is another tenant''s of the same account';

@@ -330,5 +330,6 @@ COMMENT ON FUNCTION mulberry.handle_twilio_request(text, bytea, text, text, text
     'endpoint''s public_url completes), request_body and request_type as they came, signature the header X-Twilio-Signature, '
     'idempotency_token I-Twilio-Idempotency-Token. Paths /twilio/voice, dtmf, status, recording, transcription, transfer, ack. The tenant '
     'is that of the call, or the one who named the number first among those whose account signed it. 403: not signed with its auth token, '
-    'or the one before it; 404: out of turn; 503: not now; a replay gets the answer of the first time. It waits for nobody longer than 0.5 s: then what is spoken is asked for '
+    'or the one before it; 404: out of turn; 503: not now; a replay gets the answer of the first time. It waits for nobody longer than '
+    '0.5 s: then what is spoken is asked for '
     'again a second later. What is answered is on disk. Needs gateway access';

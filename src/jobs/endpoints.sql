@@ -89,7 +89,8 @@ BEGIN
         RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT format('"%s"', o.key) INTO wrong FROM jsonb_each(e.options) AS o
-     WHERE e.kind <> 'twilio' AND o.key IN ('voice', 'endpointing', 'eot_threshold', 'eager_eot_threshold', 'reasoning_effort', 'service_tier')
+     WHERE e.kind <> 'twilio' AND o.key IN ('voice', 'endpointing', 'eot_threshold', 'eager_eot_threshold', 'reasoning_effort',
+         'service_tier')
        AND (jsonb_typeof(o.value) <> 'string' OR o.value #>> '{}' !~ '^[A-Za-z0-9_.:-]{1,100}$') ORDER BY 1 LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'option % must be a text of letters, digits and _ . : -', wrong USING ERRCODE = 'invalid_parameter_value';
