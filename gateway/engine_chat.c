@@ -120,7 +120,11 @@ take_piece(void *arg, int status, const char *bytes, size_t n)
 	size_t room = sizeof(chat->complaint) - chat->complained;
 
 	if (status == 200)
+	{
 		mb_event_stream_feed(&chat->stream, bytes, n, take_event, chat);
+		if (chat->stream.skipped > 0 && chat->problem[0] == '\0')
+			snprintf(chat->problem, sizeof(chat->problem), "a piece of its answer is too long");
+	}
 	else
 	{
 		n = n < room ? n : room;

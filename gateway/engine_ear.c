@@ -56,8 +56,10 @@ gw_ear_fail(gw_ear *ear, const char *why)
 void
 gw_ear_partial(gw_ear *ear, const char *text, size_t n)
 {
-	if (!ear->over)
-		ear->events.partial(ear->arg, text, n);
+	if (ear->over)
+		return;
+	ear->pending = n > 0;
+	ear->events.partial(ear->arg, text, n);
 }
 
 void
@@ -66,6 +68,7 @@ gw_ear_final(gw_ear *ear, const char *text, size_t n, bool turn_over)
 	if (ear->over)
 		return;
 	http_loop_clear_timer(ear->loop, &ear->timer);
+	ear->pending = false;
 	ear->events.final(ear->arg, text, n, turn_over);
 }
 
@@ -96,7 +99,14 @@ send_chunk(gw_ear *ear)
 static void
 is_late(void *arg)
 {
-	gw_ear_fail(arg, "it does not say what it heard");
+	gw_ear *ear = arg;
+
+	/* a service that lives may answer nothing when there was nothing */
+	if (ear->form->may_keep_silent && !ear->pending && ear->answered > 0 &&
+		http_clock() - ear->answered < ALIVE_EVERY)
+		gw_ear_final(ear, "", 0, false);
+	else
+		gw_ear_fail(ear, "it does not say what it heard");
 }
 
 static void
@@ -126,6 +136,7 @@ take_message(void *arg, bool text, const char *bytes, size_t n)
 	gw_ear *ear = arg;
 	json_t *message = text ? json_loadb(bytes, n, 0, NULL) : NULL;
 
+	ear->answered = http_clock();
 	if (json_is_object(message))
 		ear->form->take(ear, message);
 	else
@@ -266,6 +277,7 @@ gw_ear_finalize(gw_ear *ear)
 		return;
 	if (ear->form->finalize == NULL)
 	{
+		http_loop_cancel(ear->loop, &ear->task);
 		ear->task = (http_task){ .run = tell_what_is_known, .arg = ear };
 		http_loop_defer(ear->loop, &ear->task);
 		return;

@@ -26,6 +26,7 @@ typedef struct gw_ear_form
 	void (*audio)(program_text *message, const int16_t *samples, size_t n);
 	bool binary;							   /* that message is */
 	const char *finalize;					   /* NULL: it cannot be asked */
+	bool may_keep_silent;					   /* when it is asked and has heard nothing */
 	const char *alive;						   /* NULL: not needed */
 	const char *goodbye;					   /* NULL: none */
 	void (*take)(gw_ear *ear, const json_t *); /* a message of the service */
@@ -44,7 +45,9 @@ struct gw_ear
 	int timeout_ms;
 	bool opened;
 	bool over;
+	bool pending;	  /* a partial text waits for its final one */
 	int64_t sent;	  /* when something was, last */
+	int64_t answered; /* when something came, last */
 	http_timer timer; /* of a final text that was asked for */
 	http_timer alive;
 	http_task task; /* to be freed, or to tell of what needs no answer */

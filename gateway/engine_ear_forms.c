@@ -124,6 +124,7 @@ static const gw_ear_form deepgram = { .rate = TELEPHONE_RATE,
 									  .audio = add_mulaw,
 									  .binary = true,
 									  .finalize = "{\"type\":\"Finalize\"}",
+									  .may_keep_silent = true,
 									  .alive = "{\"type\":\"KeepAlive\"}",
 									  .goodbye = "{\"type\":\"CloseStream\"}",
 									  .take = deepgram_take };
@@ -220,10 +221,10 @@ elevenlabs_take(gw_ear *ear, const json_t *message)
 		gw_ear_partial(ear, text, strlen(text));
 	else if (strcmp(type, "committed_transcript") == 0)
 		gw_ear_final(ear, text, strlen(text), false);
-	else if (strstr(type, "error") != NULL || strstr(type, "limit") != NULL ||
-			 strstr(type, "exceeded") != NULL || strstr(type, "throttled") != NULL)
-		gw_ear_fail(ear,
-					json_object_get(message, "error") != NULL ? string_of(message, "error") : type);
+	else if (strcmp(type, "commit_throttled") == 0)
+		gw_ear_final(ear, "", 0, false); /* too little was said since the last one */
+	else if (json_object_get(message, "error") != NULL || strstr(type, "error") != NULL)
+		gw_ear_fail(ear, *string_of(message, "error") == '\0' ? type : string_of(message, "error"));
 }
 
 static const gw_ear_form elevenlabs = {

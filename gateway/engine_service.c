@@ -11,6 +11,7 @@
 
 #define LEAST_TIMEOUT 100
 #define MOST_TIMEOUT 60000
+#define IDLE_MS 4000 /* within an answer */
 #define WHOLE_MS 120000
 
 static const struct
@@ -95,6 +96,7 @@ gw_service_reach(const gw_service *service)
 						 .allow_private = service->allow_private,
 						 .connect_ms = service->timeout_ms,
 						 .first_ms = service->timeout_ms,
+						 .idle_ms = service->timeout_ms > IDLE_MS ? service->timeout_ms : IDLE_MS,
 						 .whole_ms = WHOLE_MS };
 }
 

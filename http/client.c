@@ -13,6 +13,7 @@
 
 #define CONNECT_MS 2000
 #define FIRST_MS 5000
+#define IDLE_MS 10000
 #define WHOLE_MS 60000
 #define MAX_ANSWER (64 * 1024 * 1024)
 #define KEPT_CONNECTIONS 64
@@ -20,8 +21,8 @@
 struct http_transfer
 {
 	http_handle handle;
-	http_ask ask; /* its texts are gone */
-	http_timer first;
+	http_ask ask;		 /* its texts are gone */
+	http_timer patience; /* for the next of the answer */
 	http_task task;
 	size_t received;
 	bool cancelled;
@@ -179,6 +180,18 @@ on_before_request(void *arg, char *peer, char *local, int peer_port, int local_p
 	return CURL_PREREQFUNC_ABORT;
 }
 
+/* A line end in a key would begin another header. */
+bool
+http_is_header_line(const char *line)
+{
+	for (; *line != '\0'; line++)
+	{
+		if ((unsigned char) *line < ' ' || *line == 0x7F)
+			return false;
+	}
+	return true;
+}
+
 bool
 http_handle_init(http_handle *handle, http_client *client, const char *url,
 				 const char *const *headers, const http_reach *reach)
@@ -189,14 +202,17 @@ http_handle_init(http_handle *handle, http_client *client, const char *url,
 	handle->reach = *reach;
 	handle->reach.connect_ms = reach->connect_ms > 0 ? reach->connect_ms : CONNECT_MS;
 	handle->reach.first_ms = reach->first_ms > 0 ? reach->first_ms : FIRST_MS;
+	handle->reach.idle_ms = reach->idle_ms > 0 ? reach->idle_ms : IDLE_MS;
 	handle->reach.whole_ms = reach->whole_ms > 0 ? reach->whole_ms : WHOLE_MS;
 	handle->easy = curl_easy_init();
 	if (handle->easy == NULL)
 		return false;
 	for (; headers != NULL && *headers != NULL && ok; headers++)
 	{
-		struct curl_slist *list = curl_slist_append(handle->headers, *headers);
+		struct curl_slist *list = NULL;
 
+		if (http_is_header_line(*headers))
+			list = curl_slist_append(handle->headers, *headers);
 		ok = list != NULL;
 		if (ok)
 			handle->headers = list;
@@ -293,7 +309,7 @@ free_transfer(http_transfer *transfer)
 		place = &(*place)->next;
 	if (*place != NULL)
 		*place = transfer->next;
-	http_loop_clear_timer(client->loop, &transfer->first);
+	http_loop_clear_timer(client->loop, &transfer->patience);
 	http_loop_cancel(client->loop, &transfer->task);
 	http_handle_end(&transfer->handle);
 	free(transfer);
@@ -329,7 +345,8 @@ on_body(char *bytes, size_t one, size_t n, void *arg)
 		transfer->too_long = true;
 		return 0;
 	}
-	http_loop_clear_timer(transfer->handle.client->loop, &transfer->first);
+	(void) http_loop_set_timer(transfer->handle.client->loop, &transfer->patience,
+							   http_clock() + transfer->handle.reach.idle_ms * HTTP_MILLISECOND);
 	if (transfer->ask.piece != NULL)
 		transfer->ask.piece(transfer->ask.arg, status_of(transfer), bytes, n);
 	return transfer->cancelled ? 0 : n;
@@ -392,11 +409,11 @@ http_client_ask(http_client *client, const http_ask *ask)
 	transfer->ask.headers = NULL;
 	transfer->ask.body = NULL;
 	transfer->task = (http_task){ .run = clean_up, .arg = transfer };
-	transfer->first = (http_timer){ .due = nothing_came, .arg = transfer };
+	transfer->patience = (http_timer){ .due = nothing_came, .arg = transfer };
 	transfer->next = client->transfers;
 	client->transfers = transfer;
 	if (!ok || !http_handle_begin(&transfer->handle) ||
-		!http_loop_set_timer(client->loop, &transfer->first,
+		!http_loop_set_timer(client->loop, &transfer->patience,
 							 http_clock() + transfer->handle.reach.first_ms * HTTP_MILLISECOND))
 	{
 		free_transfer(transfer);
@@ -416,7 +433,7 @@ http_transfer_cancel(http_transfer *transfer)
 		return;
 	}
 	transfer->cancelled = true;
-	http_loop_clear_timer(client->loop, &transfer->first);
+	http_loop_clear_timer(client->loop, &transfer->patience);
 	http_loop_defer(client->loop, &transfer->task);
 }
 

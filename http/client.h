@@ -31,6 +31,7 @@ typedef struct http_reach
 	bool allow_private; /* addresses that are not public */
 	int connect_ms;		/* [2000] */
 	int first_ms;		/* [5000] until the first byte of an answer's body, from the beginning */
+	int idle_ms;		/* [10000] from one piece of it to the next */
 	int whole_ms;		/* [60000] until its end */
 } http_reach;
 

@@ -33,6 +33,9 @@ typedef struct http_handle
 	void (*over)(struct http_handle *handle, CURLcode result);
 } http_handle;
 
+/* Whether a header is one line and no more. */
+extern bool http_is_header_line(const char *line);
+
 /* A handle with all that every one of ours has; false without memory.  Is to be begun then. */
 extern bool http_handle_init(http_handle *handle, http_client *client, const char *url,
 							 const char *const *headers, const http_reach *reach);

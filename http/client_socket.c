@@ -411,9 +411,12 @@ make_request(http_line *line, CURLU *url, const http_dial *dial)
 		(void) EVP_EncodeBlock((unsigned char *) line->key, key, KEY_SIZE);
 		room += strlen(host) + strlen(path) + (query == NULL ? 0 : strlen(query));
 		for (const char *const *h = dial->headers; h != NULL && *h != NULL; h++)
+		{
 			room += strlen(*h) + 2;
+			ok = ok && http_is_header_line(*h);
+		}
 		room += dial->subprotocol == NULL ? 0 : strlen(dial->subprotocol);
-		line->request = malloc(room);
+		line->request = ok ? malloc(room) : NULL;
 		ok = line->request != NULL;
 	}
 	if (ok)

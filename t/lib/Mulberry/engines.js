@@ -5,7 +5,7 @@
 //	phrases		list			what the next stretches of speech are heard as, one each
 //	always		long, short		what stretches are heard as when there are no phrases left: those of 500 ms and more, and those below
 //	delays		ear, mouth, model (ms)	until they answer
-//	behave		who (ear, mouth, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big
+//	behave		who (ear, mouth, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big, stall, cut, quiet (when nothing was said)
 //	model		replies			{ pattern: text, or {tool, arguments}, … } of what the caller has said
 //	asked							what they were asked: { mouth: [texts], model: [messages], ear: connections }
 //
@@ -108,6 +108,9 @@ class Ear {
         const text = this.speaking && this.silent < 8 ? this.before || "" : this.speaking ? ((this.before ? this.before + " " : "") + this.phrase).trim() : this.before || "";
         if (this.speaking && this.silent >= 8) { this.speaking = false; this.loud = 0; }
         this.before = "";
+        // as services do when there is nothing: no answer, or an error
+        if (text === "" && state.how.ear === "quiet" && this.form === "deepgram") return;
+        if (text === "" && state.how.ear === "quiet" && this.form === "elevenlabs") return this.send({ message_type: "commit_throttled", error: "You need at least 0.3s of uncommitted audio" });
         this.later(() => {
             if (this.form === "deepgram") this.results(text, true, true);
             else if (this.form === "elevenlabs") this.send({ message_type: "committed_transcript", text });
@@ -147,6 +150,7 @@ async function fault(who, response) {
         case "busy": response.writeHead(429, { "Content-Type": "application/json", "Retry-After": "1" }); response.end('{"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}'); return true;
         case "silent": return true;
         case "drop": response.destroy(); return true;
+        case "stall": response.writeHead(200, { "Content-Type": "application/octet-stream" }); response.write(": stalls\n\n"); response.write(Buffer.alloc(1000, 32)); return true;
         default: return false;
     }
 }
@@ -179,6 +183,8 @@ async function think(request, response, body) {
     await sleep(state.delays.model);
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     if (state.how.model === "garbage") return response.end("data: {nothing\n\n");
+    if (state.how.model === "big") return response.end("data: " + "x".repeat(100000) + "\n\n");
+    if (state.how.model === "cut") return response.end('data: {"choices": [{"index": 0, "delta": {"content": "We"}}]}\n\n');
     const write = (delta) => response.write(`data: ${JSON.stringify({ choices: [{ index: 0, delta }] })}\n\n`);
     let found = Object.entries(state.replies).find(([pattern]) => new RegExp(pattern, "i").test(user.content));
     let reply = found ? found[1] : "I see.";
