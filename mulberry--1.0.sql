@@ -1581,6 +1581,7 @@ CREATE TABLE media_sessions (
     UNIQUE (inbound, turn)
 );
 CREATE INDEX media_sessions_begun ON media_sessions (tenant, begun_at);
+CREATE INDEX media_sessions_open ON media_sessions (begun_at) WHERE ended_at IS NULL;
 CREATE INDEX media_sessions_call ON media_sessions (tenant, call_id);
 COMMENT ON TABLE media_sessions IS 'audio that a call that came in had with us, both ways: one for each time that it came to the agent';
 COMMENT ON COLUMN media_sessions.turn IS 'inbound_calls.turn when it began: the token of a call opens one for each';
@@ -1644,12 +1645,13 @@ CREATE TABLE conversations (
     UNIQUE (tenant, call_id)
 );
 CREATE INDEX conversations_started ON conversations (tenant, started_at);
+CREATE INDEX conversations_open ON conversations (started_at) WHERE ended_at IS NULL;
 COMMENT ON TABLE conversations IS 'conversations with agents, one a call; what is heard in it is the call of that name';
 COMMENT ON COLUMN conversations.version IS 'of the settings of its tenant that held when it began; null: it had none';
 COMMENT ON COLUMN conversations.numbers IS 'what the turn engine was given, in the order of turn_numbers(), so that a replay has the same';
 COMMENT ON COLUMN conversations.lists IS 'its lists of phrases, in the order of turn_lists(), one a line';
 COMMENT ON COLUMN conversations.line IS 'what the peer can: clear, pause, marks, marks that tell, exact queue, paced by us';
-COMMENT ON COLUMN conversations.reason IS 'why it ended, as the turn engine says';
+COMMENT ON COLUMN conversations.reason IS 'why it ended, as the turn engine says; lost: its gateway was gone';
 SELECT pg_catalog.pg_extension_config_dump('conversations', '');
 
 CREATE TABLE turn_log (
@@ -16236,6 +16238,55 @@ COMMENT ON FUNCTION sweep_conversations(integer) IS
     'true when there is more to do; part of maintenance '
     '(internal)';
 
+-- src/conversation/lost.sql
+-- Streams and conversations whose gateway is gone: nobody else says that they are over.
+
+CREATE FUNCTION end_lost_streams(max_rows integer) RETURNS boolean
+LANGUAGE plpgsql SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    patience CONSTANT interval := '5 minutes';    -- a gateway that is there has long told us
+    longest  CONSTANT interval := '5 hours';      -- no call lasts so long
+    n        integer := 0;
+    lost     record;
+    i        mulberry_internal.inbound_calls;
+    one      mulberry_internal.conversations;
+BEGIN
+    PERFORM mulberry_internal.limit_waits();
+    FOR lost IN
+        SELECT m.id, m.begun_at, m.inbound, m.peer
+          FROM mulberry_internal.media_sessions m JOIN mulberry_internal.inbound_calls k ON k.id = m.inbound
+         WHERE m.ended_at IS NULL
+           AND (k.ended_at < clock_timestamp() - patience OR m.begun_at < clock_timestamp() - longest)
+         ORDER BY m.begun_at LIMIT max_rows FOR UPDATE OF m SKIP LOCKED
+    LOOP
+        UPDATE mulberry_internal.media_sessions x SET ended_at = clock_timestamp(), reason = 'the gateway is gone' WHERE x.id = lost.id;
+        UPDATE mulberry_internal.inbound_calls x SET state = 'completed', ended_at = clock_timestamp()
+         WHERE x.id = lost.inbound AND x.ended_at IS NULL AND lost.peer <> 'twilio' RETURNING x.* INTO i;
+        IF FOUND THEN
+            PERFORM mulberry_internal.tell_inbound_call(i);
+        END IF;
+        n := n + 1;
+    END LOOP;
+    FOR one IN
+        SELECT c.* FROM mulberry_internal.conversations c
+         WHERE c.ended_at IS NULL
+           AND EXISTS (SELECT FROM mulberry_internal.media_sessions m
+                        WHERE m.tenant = c.tenant AND m.call_id = c.call_id
+                          AND (m.ended_at < clock_timestamp() - patience OR m.reason = 'the gateway is gone'))
+         ORDER BY c.started_at LIMIT max_rows FOR UPDATE OF c SKIP LOCKED
+    LOOP
+        UPDATE mulberry_internal.conversations c SET ended_at = clock_timestamp(), reason = 'lost' WHERE c.id = one.id;
+        INSERT INTO mulberry_internal.conversation_turns SELECT r.* FROM mulberry_internal.replay_conversation(one) AS r;
+        n := n + 1;
+    END LOOP;
+    RETURN n >= max_rows;
+END
+$$;
+COMMENT ON FUNCTION end_lost_streams(integer) IS
+    'ends streams that are open five minutes after their call was over, or after five hours, and conversations without a stream; their turns '
+    'are stored as far as they are known; true when there is more to do; part of maintenance (internal)';
+
 -- src/conversation/reports.sql
 -- What conversations were like, and what other settings would have made of them.
 
@@ -17059,7 +17110,8 @@ BEGIN
         PERFORM mulberry_internal.sweep_voice_calls();
     WHEN 'inbound calls' THEN
         RETURN (SELECT bool_or(s.more) FROM (VALUES (mulberry_internal.sweep_inbound_calls(many)),
-                                             (mulberry_internal.sweep_conversations(many))) AS s (more));
+                                             (mulberry_internal.sweep_conversations(many)),
+                                             (mulberry_internal.end_lost_streams(many))) AS s (more));
     WHEN 'edge programs' THEN
         PERFORM mulberry_internal.forget_edge_programs();
     WHEN 'commands' THEN

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gateway.h"
+#include "talk_metrics.h"
 
 /* Answers on the server that the request came to. */
 static void
@@ -203,6 +204,7 @@ gw_write_metrics(gw_gateway *gateway, program_text *text)
 		   "Transactions sent again over another connection.", database->sent_again);
 	single(text, "mulberry_gateway_database_timeouts_total", "counter",
 		   "Transactions that waited too long.", database->timeouts);
+	gw_talk_write_metrics(gateway->media, text);
 	if (gateway->webhooks != NULL)
 		write_webhooks(text, gw_webhooks_count(gateway->webhooks));
 }

@@ -12,7 +12,6 @@
 #include "talk_internal.h"
 
 #define TICK_BEHIND (40 * HTTP_MILLISECOND) /* the last frame */
-#define FAREWELL_WITHIN (5 * HTTP_SECOND)
 
 gw_talk_counts talk_counts;
 
@@ -90,8 +89,7 @@ gw_talk_heard(gw_talk *talk, const int16_t *samples, size_t n, int64_t at)
 {
 	talk->heard_at = http_clock();
 	http_loop_set_timer(talk->loop, &talk->tick, talk->heard_at + TICK_BEHIND);
-	if (talk->ear != NULL)
-		gw_ear_hear(talk->ear, samples, n);
+	talk_hear(talk, samples, n);
 	while (n > 0 && !talk->ended)
 	{
 		size_t part = 160 - talk->n_frame;
@@ -139,6 +137,16 @@ talk_mark_of(gw_talk *talk, unsigned number, uint32_t generation)
 	talk->marks[talk->n_marks++ % TALK_MARKS].generation = generation;
 }
 
+/* What comes back behind a clear tells of it. */
+static void
+measure_clear(gw_talk *talk)
+{
+	if (talk->cleared_at != 0)
+		talk_measure(TALK_CLEAR_TO_BURST, NULL,
+					 (double) (http_clock() - talk->cleared_at) / HTTP_SECOND);
+	talk->cleared_at = 0;
+}
+
 void
 gw_talk_marked(gw_talk *talk, unsigned number)
 {
@@ -146,6 +154,7 @@ gw_talk_marked(gw_talk *talk, unsigned number)
 	{
 		if (talk->marks[i].number != number)
 			continue;
+		measure_clear(talk);
 		talk_take(talk, &(mb_turn_input){ .kind = MB_IN_MARK,
 										  .mark = number,
 										  .generation = talk->marks[i].generation });
@@ -156,36 +165,16 @@ gw_talk_marked(gw_talk *talk, unsigned number)
 void
 gw_talk_cleared(gw_talk *talk, uint64_t unheard)
 {
+	measure_clear(talk);
 	talk_take(talk, &(mb_turn_input){ .kind = MB_IN_QUEUE,
 									  .ms = (int32_t) (unheard * 1000 / GW_MEDIA_RATE) });
-}
-
-static void
-leave_anyway(void *arg)
-{
-	talk_leave(arg);
-}
-
-void
-gw_talk_stop(gw_talk *talk)
-{
-	const char *farewell = talk_text(talk, "farewell");
-
-	if (talk->stopping || talk->leaving)
-		return;
-	talk->stopping = true;
-	talk->wait = (http_timer){ .due = leave_anyway, .arg = talk };
-	http_loop_set_timer(talk->loop, &talk->wait,
-						http_clock() + (*farewell == '\0' ? 0 : FAREWELL_WITHIN));
-	if (*farewell != '\0')
-		talk_say_this(talk, MB_ITEM_LEGAL, farewell, TALK_LEAVE);
 }
 
 void
 gw_talk_say(gw_talk *talk, const char *text)
 {
 	if (!talk->stopping && !talk->leaving)
-		talk_say_this(talk, MB_ITEM_PROMPT, text, TALK_GO_ON);
+		talk_say_this(talk, MB_ITEM_PROMPT, text, TALK_GO_ON, NULL);
 }
 
 static void
@@ -210,6 +199,7 @@ gw_talk_over(gw_talk *talk)
 		return;
 	talk_counts.now--;
 	count_turns(mb_turn_counted(&talk->turn));
+	talk_counts.underruns += talk->session->play.underruns;
 	if (!talk->ended)
 	{
 		talk_take(talk, &stop);
@@ -220,6 +210,8 @@ gw_talk_over(gw_talk *talk)
 	talk_hear_end(talk);
 	http_loop_clear_timer(talk->loop, &talk->tick);
 	http_loop_clear_timer(talk->loop, &talk->wait);
+	http_loop_clear_timer(talk->loop, &talk->leave);
+	http_loop_clear_timer(talk->loop, &talk->textless);
 	talk->users++;
 	while (talk->replies != NULL)
 		talk_reply_drop(talk->replies);

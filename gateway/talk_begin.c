@@ -20,6 +20,8 @@ free_talk(gw_talk *talk)
 	talk->media->n_talks--;
 	http_loop_clear_timer(talk->loop, &talk->tick);
 	http_loop_clear_timer(talk->loop, &talk->wait);
+	http_loop_clear_timer(talk->loop, &talk->leave);
+	http_loop_clear_timer(talk->loop, &talk->textless);
 	http_loop_clear_timer(talk->loop, &talk->store);
 	http_loop_cancel(talk->loop, &talk->act);
 	for (int i = 0; i < TALK_SERVICES; i++)
@@ -37,6 +39,7 @@ free_talk(gw_talk *talk)
 		program_text_free(&talk->lines[i].agent);
 	}
 	free(talk->lines);
+	free(talk->recent);
 	program_array_free(&talk->records);
 	json_decref(talk->texts);
 	free(talk);
@@ -175,6 +178,8 @@ gw_talk_begin(gw_media_session *session, const char *numbers, const char *lists,
 	talk->act = (http_task){ .run = talk_act, .arg = talk };
 	talk->tick = (http_timer){ .due = talk_tick, .arg = talk };
 	talk->wait = (http_timer){ .due = talk_waited, .arg = talk };
+	talk->textless = (http_timer){ .due = talk_asks_without_text, .arg = talk };
+	talk->leave = (http_timer){ .due = talk_leave_now, .arg = talk };
 	if (talk->client == NULL || !read_settings(talk, numbers, lists) || !read_plan(talk, json) ||
 		mb_activity_init(&talk->activity, &mb_activity_default_options) != MB_OK)
 	{

@@ -10,6 +10,8 @@
 #include "log.h"
 #include "talk_internal.h"
 
+#define TEXT_WITHIN (3 * HTTP_SECOND) /* of the end of a turn that has none */
+
 /* ---------------------------------------------------------------------------
  * What is said that is no reply
  * ---------------------------------------------------------------------------
@@ -32,13 +34,16 @@ talk_announce(gw_talk *talk, talk_say *say)
 }
 
 void
-talk_say_this(gw_talk *talk, mb_item_kind kind, const char *text, talk_after after)
+talk_say_this(gw_talk *talk, mb_item_kind kind, const char *text, talk_after after,
+			  const talk_way *way)
 {
 	talk_say *say = calloc(1, sizeof(*say));
 
 	if (say == NULL)
 		return;
 	say->after = after;
+	if (way != NULL)
+		say->way = *way;
 	say->kinds[0] = kind;
 	say->texts[say->n++] = strdup(text == NULL ? "" : text);
 	talk_announce(talk, say);
@@ -54,14 +59,19 @@ talk_text(const gw_talk *talk, const char *name)
 
 /* Speaks a sentence as a generation of the engine's. */
 static void
-say_now(gw_talk *talk, uint32_t generation, mb_item_kind kind, const char *text, talk_after after)
+say_now(gw_talk *talk, uint32_t generation, mb_item_kind kind, const char *text,
+		const talk_way *way)
 {
 	talk_reply *reply = talk_reply_new(talk, generation, kind);
 
 	if (reply == NULL)
 		return;
 	reply->committed = true;
-	reply->after = after;
+	if (way != NULL)
+	{
+		reply->after = TALK_LEAVE;
+		reply->way = *way;
+	}
 	talk_speech_add(reply, kind, text, strlen(text));
 	reply->complete = true;
 	talk_speech_go_on(reply);
@@ -83,7 +93,11 @@ say_next(gw_talk *talk, uint32_t generation)
 	{
 		reply->committed = true;
 		reply->complete = true;
-		reply->after = say == NULL ? TALK_GO_ON : say->after;
+		if (say != NULL)
+		{
+			reply->after = say->after;
+			reply->way = say->way;
+		}
 		for (int i = 0; say != NULL && i < say->n; i++)
 			talk_speech_add(reply, say->kinds[i], say->texts[i], strlen(say->texts[i]));
 		talk_speech_go_on(reply);
@@ -97,59 +111,7 @@ say_next(gw_talk *talk, uint32_t generation)
  * ---------------------------------------------------------------------------
  */
 
-void
-talk_leave(gw_talk *talk)
-{
-	if (talk->session == NULL || talk->leaving)
-		return;
-	talk->leaving = true;
-	gw_media_end(talk->session, talk->stopping ? 1001 : 1000,
-				 talk->stopping ? "the gateway ended" : "left by the agent");
-}
-
-static void
-leave_said(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
-{
-	(void) identity;
-	if (outcome != GW_COMMITTED)
-		gw_log(GW_WARNING, "where a call goes on could not be stored", "%s",
-			   result == NULL ? "the database cannot be reached"
-							  : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
-	free(unit);
-}
-
-void
-talk_leave_for(gw_talk *talk, const char *how, const char *detail)
-{
-	static const gw_statement leave_media = { "leave_media",
-											  "SELECT mulberry.leave_media($1::bigint, $2, $3)",
-											  true };
-	typedef struct telling
-	{
-		gw_unit unit;
-		char id[24];
-		char how[16];
-		char detail[512];
-	} telling;
-	telling *t = calloc(1, sizeof(*t));
-
-	if (t == NULL || talk->session == NULL)
-	{
-		free(t);
-		return;
-	}
-	snprintf(t->id, sizeof(t->id), "%s", talk->session_id);
-	snprintf(t->how, sizeof(t->how), "%s", how);
-	snprintf(t->detail, sizeof(t->detail), "%s", detail == NULL ? "" : detail);
-	t->detail[mb_utf8_prefix(t->detail, strlen(t->detail))] = '\0';
-	t->unit.statement = &leave_media;
-	t->unit.n_parameters = 3;
-	t->unit.values[0] = t->id;
-	t->unit.values[1] = t->how;
-	t->unit.values[2] = detail == NULL ? NULL : t->detail;
-	t->unit.done = leave_said;
-	gw_media_ask(talk->media, &t->unit);
-}
+static const talk_way to_the_menu = { .how = "menu" };
 
 void
 talk_give_up(gw_talk *talk)
@@ -157,8 +119,7 @@ talk_give_up(gw_talk *talk)
 	if (talk->leaving || talk->stopping)
 		return;
 	talk_counts.apologies++;
-	talk_leave_for(talk, "menu", NULL);
-	talk_say_this(talk, MB_ITEM_PROMPT, talk_text(talk, "apology"), TALK_LEAVE);
+	talk_say_this(talk, MB_ITEM_PROMPT, talk_text(talk, "apology"), TALK_LEAVE, &to_the_menu);
 }
 
 void
@@ -175,7 +136,7 @@ go_on_after(gw_talk *talk, uint32_t generation)
 	talk_after after = reply == NULL ? TALK_GO_ON : reply->after;
 
 	if (after == TALK_LEAVE)
-		talk_leave(talk);
+		talk_leave(talk, &reply->way, NULL);
 	else if (after == TALK_WAIT)
 	{
 		talk_take(talk, &(mb_turn_input){ .kind = MB_IN_HOLD, .flag = true });
@@ -243,16 +204,60 @@ commit(gw_talk *talk, const mb_turn_decision *d)
 	talk_reply *reply = talk_reply_find(talk, d->generation);
 
 	talk->current_turn = d->turn;
+	talk_hear_turn(talk, false, false);
+	talk->speech_end = d->end;
+	talk_measure(TALK_EOU_DELAY, NULL, d->delay / 1000.0);
+	if (talk->final_at > d->end)
+		talk_measure(TALK_TRANSCRIPTION_DELAY,
+					 talk->ear == NULL ? NULL : talk->listen[talk->ear_service]->name,
+					 (talk->final_at - d->end) / 1000.0);
+	if (talk->collecting > 0)
+	{
+		/* he has said something instead */
+		talk->collecting = 0;
+		talk_take(talk, &(mb_turn_input){ .kind = MB_IN_EXPECT });
+	}
 	talk_note_caller(talk, talk->current_turn, d->text, d->bytes);
 	if (reply == NULL)
 		reply = talk_reply_new(talk, d->generation, MB_ITEM_REPLY);
 	if (reply == NULL)
 		return;
 	talk->turns_of[d->generation % TALK_GENERATIONS] = d->turn;
+	reply->committed_at = http_clock();
 	if (reply->said != NULL)
 		talk_reply_commit(reply);
+	else if (d->bytes == 0 && talk->asked_final)
+	{
+		/* whoever listens is late, or another one has taken his place: there will be a text */
+		talk->textless_reply = d->generation;
+		http_loop_set_timer(talk->loop, &talk->textless, http_clock() + TEXT_WITHIN);
+	}
 	else
 		talk_reply_ask(reply, d->text, d->bytes, true);
+}
+
+/* A text that came too late for the turn is asked with when nothing was asked for want of one. */
+static void
+amend(gw_talk *talk, const mb_turn_decision *d)
+{
+	talk_reply *reply = talk_reply_find(talk, talk->textless_reply);
+
+	talk_note_caller(talk, d->turn, d->text, d->bytes);
+	if (reply != NULL && reply->said == NULL && d->turn == talk->current_turn && d->bytes > 0)
+	{
+		http_loop_clear_timer(talk->loop, &talk->textless);
+		talk_reply_ask(reply, d->text, d->bytes, true);
+	}
+}
+
+void
+talk_asks_without_text(void *arg)
+{
+	gw_talk *talk = arg;
+	talk_reply *reply = talk_reply_find(talk, talk->textless_reply);
+
+	if (reply != NULL && reply->said == NULL)
+		talk_reply_ask(reply, "", 0, true);
 }
 
 static void
@@ -268,6 +273,7 @@ pause(gw_talk *talk, const mb_turn_decision *d)
 			gw_play_pause(play, true);
 			break;
 		case MB_PAUSE_CLEAR:
+			talk->cleared_at = http_clock();
 			talk_mark_of(talk, d->mark, d->generation);
 			gw_play_clear(play, d->mark);
 			break;
@@ -305,6 +311,7 @@ clear(gw_talk *talk, const mb_turn_decision *d)
 		play->peer->pause(play->link, false);
 	talk->paused = 0;
 	talk->session->interruptions++;
+	talk->cleared_at = http_clock();
 	talk_mark_of(talk, d->mark, d->generation);
 	gw_play_clear(play, d->mark);
 	gw_play_pause(play, false);
@@ -314,20 +321,34 @@ static void
 cancel(gw_talk *talk, const mb_turn_decision *d)
 {
 	talk_reply *reply = talk_reply_find(talk, d->generation);
+	gw_media_play *play;
 
 	if (reply != NULL)
 		talk_reply_drop(reply);
-	if (talk->session == NULL)
+	/* one that was prepared and never began has nothing to do with what plays */
+	if (talk->session == NULL || talk->playing != d->generation)
 		return;
-	if (talk->paused == 0)
-		gw_play_goes_on(&talk->session->play, false);
-	else
-	{
-		talk->session->play.goes_on = false;
-		talk->paused = 0;
-		gw_play_forget(&talk->session->play);
-		gw_play_pause(&talk->session->play, false);
-	}
+	play = &talk->session->play;
+	play->goes_on = false;
+	gw_play_forget(play);
+	if (talk->paused == MB_PAUSE_PEER + 1 && play->peer->pause != NULL)
+		play->peer->pause(play->link, false);
+	talk->paused = 0;
+	gw_play_pause(play, false);
+}
+
+/* Something to fill the time with, before what the engine waits for. */
+static void
+fill(gw_talk *talk, uint32_t generation)
+{
+	talk_reply *reply = talk_reply_find(talk, generation);
+	const char *text = talk_text(talk, "filler");
+
+	if (reply == NULL || *text == '\0')
+		return;
+	talk_counts.fillers++;
+	talk_speech_put_first(reply, MB_ITEM_FILLER, text, strlen(text));
+	talk_speech_go_on(reply);
 }
 
 static void
@@ -341,7 +362,7 @@ speak_prompt(gw_talk *talk, const mb_turn_decision *d)
 	text = n == 0 ? NULL
 				  : json_string_value(json_array_get(
 						all, d->ms > 0 && (size_t) d->ms <= n ? (size_t) d->ms - 1 : n - 1));
-	say_now(talk, d->generation, MB_ITEM_PROMPT, text == NULL ? "" : text, TALK_GO_ON);
+	say_now(talk, d->generation, MB_ITEM_PROMPT, text == NULL ? "" : text, NULL);
 }
 
 static void
@@ -362,7 +383,7 @@ carry_out_said(gw_talk *talk, const mb_turn_decision *d)
 			commit(talk, d);
 			break;
 		case MB_DO_AMEND:
-			talk_note_caller(talk, d->turn, d->text, d->bytes);
+			amend(talk, d);
 			break;
 		case MB_DO_CANCEL:
 			cancel(talk, d);
@@ -376,13 +397,11 @@ carry_out_said(gw_talk *talk, const mb_turn_decision *d)
 			go_on_after(talk, d->generation);
 			break;
 		case MB_DO_SAY_FILLER:
-			talk_counts.fillers++;
-			say_now(talk, d->generation, MB_ITEM_FILLER, talk_text(talk, "filler"), TALK_GO_ON);
+			fill(talk, d->generation);
 			break;
 		case MB_DO_SAY_APOLOGY:
 			talk_counts.apologies++;
-			talk_leave_for(talk, "menu", NULL);
-			say_now(talk, d->generation, MB_ITEM_PROMPT, talk_text(talk, "apology"), TALK_LEAVE);
+			say_now(talk, d->generation, MB_ITEM_PROMPT, talk_text(talk, "apology"), &to_the_menu);
 			break;
 		case MB_DO_SAY_PROMPT:
 			speak_prompt(talk, d);
@@ -396,6 +415,28 @@ carry_out_said(gw_talk *talk, const mb_turn_decision *d)
 }
 
 static void
+end_of(gw_talk *talk, mb_turn_reason reason)
+{
+	static const talk_way to_its_end = { .how = "hangup" };
+
+	switch (reason)
+	{
+		case MB_WHY_SILENCE:
+			talk_leave(talk, &to_its_end, "nobody said anything");
+			break;
+		case MB_WHY_NO_MEDIA:
+			talk_leave(talk, NULL, "no media");
+			break;
+		case MB_WHY_DURATION:
+			talk_leave(talk, NULL, "the longest duration of a call");
+			break;
+		default:
+			talk_leave(talk, &to_the_menu, "nothing could be said");
+			break;
+	}
+}
+
+static void
 carry_out(gw_talk *talk, const mb_turn_decision *d)
 {
 	if (talk->session == NULL && d->kind != MB_DO_HEARD)
@@ -403,8 +444,14 @@ carry_out(gw_talk *talk, const mb_turn_decision *d)
 	switch (d->kind)
 	{
 		case MB_DO_FINALIZE:
-			if (talk->ear != NULL)
-				gw_ear_finalize(talk->ear);
+			talk_hear_finalize(talk);
+			break;
+		case MB_DO_TURN_STARTED:
+		case MB_DO_REOPEN:
+			talk_hear_turn(talk, true, false);
+			break;
+		case MB_DO_DISMISS:
+			talk_hear_turn(talk, false, true);
 			break;
 		case MB_DO_PAUSE:
 			pause(talk, d);
@@ -419,8 +466,11 @@ carry_out(gw_talk *talk, const mb_turn_decision *d)
 			take_digit(talk, d->digit);
 			break;
 		case MB_DO_EMERGENCY:
-			talk_leave_for(talk, "emergency", d->text);
-			talk_say_this(talk, MB_ITEM_EMERGENCY, talk_text(talk, "emergency"), TALK_LEAVE);
+			talk_tell_emergency(talk, d->text);
+			talk_say_this(talk, MB_ITEM_EMERGENCY, talk_text(talk, "emergency"), TALK_LEAVE, NULL);
+			break;
+		case MB_DO_INTERRUPTED:
+			talk_measure(TALK_INTERRUPTION_DETECTION, NULL, (d->at - d->onset) / 1000.0);
 			break;
 		case MB_DO_MEDIA_LOST:
 			gw_log(GW_WARNING, "a stream is silent", "call %s", talk->call_id);
@@ -431,13 +481,7 @@ carry_out(gw_talk *talk, const mb_turn_decision *d)
 		case MB_DO_END:
 			snprintf(talk->reason, sizeof(talk->reason), "%s", mb_turn_reason_name(d->reason));
 			talk->ended = true;
-			if (d->reason == MB_WHY_SILENCE)
-				talk_leave_for(talk, "hangup", NULL);
-			talk->leaving = true;
-			gw_media_end(talk->session, 1000,
-						 d->reason == MB_WHY_SILENCE	? "nobody said anything"
-						 : d->reason == MB_WHY_NO_MEDIA ? "no media"
-														: "the longest duration of a call");
+			end_of(talk, d->reason);
 			break;
 		default:
 			carry_out_said(talk, d);

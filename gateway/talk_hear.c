@@ -5,12 +5,138 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/audio/g711.h"
 #include "log.h"
 #include "talk_internal.h"
+
+#define SAMPLES_BEFORE 3200 /* of a turn, before it is known to be one */
+#define SAMPLES_KEPT 28000	/* of one */
+#define LIVED                                                                                      \
+	(10 * HTTP_SECOND) /* a service that was there for so long has not failed again and again */
+
+/* ---------------------------------------------------------------------------
+ * What was heard and is not known as text
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+drop(gw_talk *talk, size_t n)
+{
+	n = n < talk->n_recent ? n : talk->n_recent;
+	talk->n_recent -= n;
+	memmove(talk->recent, talk->recent + n, talk->n_recent);
+	talk->asked_recent -= n < talk->asked_recent ? n : talk->asked_recent;
+}
+
+static void
+forget_what_is_known(gw_talk *talk)
+{
+	uint8_t *less;
+
+	if (talk->asked_final)
+		drop(talk, talk->asked_recent);
+	talk->asked_final = false;
+	if (talk->committed)
+		talk->hearing = false;
+	if (talk->hearing || talk->recent_room <= 2 * SAMPLES_BEFORE)
+		return;
+	if (talk->n_recent > SAMPLES_BEFORE)
+		drop(talk, talk->n_recent - SAMPLES_BEFORE);
+	less = realloc(talk->recent, 2 * SAMPLES_BEFORE);
+	if (less != NULL)
+	{
+		talk->recent = less;
+		talk->recent_room = 2 * SAMPLES_BEFORE;
+	}
+}
+
+static void
+remember(gw_talk *talk, const int16_t *samples, size_t n)
+{
+	size_t most = talk->hearing ? SAMPLES_KEPT : SAMPLES_BEFORE;
+
+	if (n > SAMPLES_BEFORE)
+	{
+		samples += n - SAMPLES_BEFORE;
+		n = SAMPLES_BEFORE;
+	}
+	if (talk->n_recent + n > talk->recent_room)
+	{
+		size_t room = talk->hearing ? SAMPLES_KEPT + SAMPLES_BEFORE : 2 * SAMPLES_BEFORE;
+		uint8_t *more = room > talk->recent_room ? realloc(talk->recent, room) : NULL;
+
+		if (more != NULL)
+		{
+			talk->recent = more;
+			talk->recent_room = room;
+		}
+		else if (talk->n_recent > most - SAMPLES_BEFORE)
+			drop(talk, talk->n_recent - (most - SAMPLES_BEFORE));
+		if (talk->n_recent + n > talk->recent_room)
+			return;
+	}
+	for (size_t i = 0; i < n; i++)
+		talk->recent[talk->n_recent++] = mb_mulaw_encode(samples[i]);
+}
+
+static void
+tell_again(gw_talk *talk)
+{
+	int16_t samples[160];
+
+	for (size_t at = 0; at < talk->n_recent && talk->ear != NULL;)
+	{
+		size_t n = 0;
+
+		while (n < 160 && at < talk->n_recent)
+			samples[n++] = mb_mulaw_decode(talk->recent[at++]);
+		gw_ear_hear(talk->ear, samples, n);
+	}
+	if (talk->asked_final && talk->ear != NULL)
+		gw_ear_finalize(talk->ear);
+}
+
+void
+talk_hear(gw_talk *talk, const int16_t *samples, size_t n)
+{
+	if (talk->ear != NULL)
+		gw_ear_hear(talk->ear, samples, n);
+	remember(talk, samples, n);
+}
+
+void
+talk_hear_finalize(gw_talk *talk)
+{
+	talk->asked_final = true;
+	talk->asked_recent = talk->n_recent;
+	if (talk->ear != NULL)
+		gw_ear_finalize(talk->ear);
+}
+
+void
+talk_hear_turn(gw_talk *talk, bool open, bool dismissed)
+{
+	talk->committed = !open;
+	if (open)
+		talk->hearing = true;
+	else if (dismissed || !talk->asked_final)
+		forget_what_is_known(talk);
+}
+
+/* ---------------------------------------------------------------------------
+ * The service
+ * ---------------------------------------------------------------------------
+ */
 
 static void
 hear_text(gw_talk *talk, mb_turn_input_kind kind, const char *text, size_t n, bool turn_over)
 {
+	if (n > 0)
+		talk->ear_failures = 0;
+	if (kind == MB_IN_FINAL)
+		forget_what_is_known(talk);
+	if (kind == MB_IN_FINAL)
+		talk->final_at = mb_turn_clock(&talk->turn);
 	talk_take(talk, &(mb_turn_input){
 						.kind = kind, .text = text, .bytes = (uint32_t) n, .flag = turn_over });
 }
@@ -43,6 +169,7 @@ has_failed(void *arg, const char *why)
 	if (talk->session == NULL)
 		return;
 	talk_count_fallback();
+	talk->ear_failures = http_clock() - talk->ear_since < LIVED ? talk->ear_failures + 1 : 1;
 	listen_by(talk, talk->ear_service + 1);
 }
 
@@ -53,14 +180,20 @@ static const gw_ear_events events = { .partial = is_partial,
 static void
 listen_by(gw_talk *talk, int service)
 {
-	for (talk->ear_service = service; talk->ear_service < talk->n_listen; talk->ear_service++)
+	/* in a ring: the last is no better than the first when it has failed, too */
+	for (int i = 0; i < talk->n_listen && talk->ear_failures < 2 * talk->n_listen; i++)
 	{
+		talk->ear_service = (service + i) % talk->n_listen;
+		talk->ear_since = http_clock();
 		talk->ear = gw_ear_open(talk->client, talk->listen[talk->ear_service], &events, talk);
 		if (talk->ear != NULL)
+		{
+			if (talk->hearing)
+				tell_again(talk);
 			return;
+		}
 	}
 	/* nobody hears the caller: the menu works by keys */
-	talk->ear_service = 0;
 	talk_give_up(talk);
 }
 

@@ -15,6 +15,7 @@
 #include "engine.h"
 #include "program/arrays.h"
 #include "talk.h"
+#include "talk_metrics.h"
 
 #define TALK_TICK (20 * HTTP_MILLISECOND)
 #define TALK_SERVICES 4
@@ -26,10 +27,16 @@
 typedef enum talk_after
 {
 	TALK_GO_ON,
-	TALK_LEAVE, /* the stream ends: SQL knows how the call goes on */
-	TALK_COLLECT,
+	TALK_LEAVE, /* the stream ends */
 	TALK_WAIT
 } talk_after;
+
+/* How the call goes on when its stream is over, as leave_media() has it. */
+typedef struct talk_way
+{
+	const char *how; /* NULL: SQL knows it */
+	char detail[32];
+} talk_way;
 
 /* A piece of what is said. */
 typedef struct talk_piece
@@ -41,11 +48,13 @@ typedef struct talk_piece
 	gw_utterance *utterance; /* it is being made */
 	int service;			 /* of those who speak */
 	bool given;				 /* the engine knows of it */
+	int64_t asked_at;		 /* of who speaks */
 	bool whole;				 /* all of its audio is here */
 	program_text audio;		 /* in the session's encoding */
 	size_t queued;			 /* bytes of it that the playback has */
 	struct talk_reply *reply;
-	uint16_t item;
+	uint16_t item; /* its place in the reply */
+	uint16_t id;   /* its name in the reply, which it keeps */
 } talk_piece;
 
 /* What is said in one generation: a reply, or something else. */
@@ -70,8 +79,15 @@ typedef struct talk_reply
 	mb_sentences sentences;
 	talk_piece *pieces[TALK_PIECES];
 	int n_pieces;
-	int making; /* the first piece that is not whole */
+	uint16_t ids; /* that pieces were given */
+	int making;	  /* the first piece that is not whole */
 	talk_after after;
+	talk_way way;
+	int64_t asked_at;	   /* of the model, this round */
+	int64_t first_text_at; /* 0: it has not begun */
+	unsigned deltas;	   /* it has written in this round */
+	int64_t committed_at;
+	bool measured; /* how long the caller waited for it */
 	int wait_seconds;
 	int digits;
 	char name[64]; /* of what is collected */
@@ -85,6 +101,7 @@ typedef struct talk_say
 	char *texts[4];
 	int n;
 	talk_after after;
+	talk_way way;
 	struct talk_say *next;
 } talk_say;
 
@@ -143,6 +160,17 @@ struct gw_talk
 	/* what is heard */
 	gw_ear *ear;
 	int ear_service;
+	int ear_failures; /* since one has said something */
+	int64_t ear_since;
+	uint8_t *recent; /* mu-law, of what no final text is known of; for the next service */
+	size_t n_recent;
+	size_t recent_room;
+	size_t asked_recent; /* of it, the final text that was asked for is */
+	bool asked_final;
+	bool hearing; /* a turn is open, or its text is awaited */
+	bool committed;
+	http_timer textless;	 /* until a reply is asked for without a text */
+	uint32_t textless_reply; /* generation */
 	int16_t frame[160];
 	size_t n_frame;
 	int64_t frame_at; /* of its first sample, stream's clock */
@@ -162,13 +190,21 @@ struct gw_talk
 		uint32_t generation;
 	} marks[TALK_MARKS]; /* that were sent, a ring */
 	unsigned n_marks;
-	int paused; /* of mb_turn_pause + 1; 0: not */
+	int paused;		  /* of mb_turn_pause + 1; 0: not */
+	uint32_t playing; /* generation that the playback was given last */
 	http_timer wait;
+	http_timer leave; /* whatever the database says, or is still to be said */
+	const char *leave_reason;
 	char collected[33];
 	int collecting; /* digits still to come */
 	char collect_name[64];
 	bool leaving;
 	bool stopping;
+
+	/* what is measured, on the clock of the line and the monotonic one */
+	int32_t speech_end;
+	int32_t final_at;
+	int64_t cleared_at; /* 0: no clear is under way */
 
 	/* what the database is told */
 	talk_line *lines;
@@ -203,6 +239,7 @@ extern void talk_release(gw_talk *talk);
 /* talk_decide.c.  Carries out what was decided, at the end of a turn of the loop. */
 extern void talk_act(void *talk);
 extern void talk_waited(void *talk);
+extern void talk_asks_without_text(void *talk);
 
 /* A sentence of the plan. */
 extern const char *talk_text(const gw_talk *talk, const char *name);
@@ -211,14 +248,19 @@ extern const char *talk_text(const gw_talk *talk, const char *name);
 extern void talk_announce(gw_talk *talk, talk_say *say);
 extern void talk_say_free(talk_say *say);
 
-/* Says sentences that are no reply, when the engine lets them; texts are copied. */
-extern void talk_say_this(gw_talk *talk, mb_item_kind kind, const char *text, talk_after after);
+/* Says a sentence that is no reply, when the engine lets it; the text is copied. */
+extern void talk_say_this(gw_talk *talk, mb_item_kind kind, const char *text, talk_after after,
+						  const talk_way *way);
 
-/* The stream ends as SQL has been told. */
-extern void talk_leave(gw_talk *talk);
+/* talk_leave.c.  The stream ends, once SQL has been told how the call goes on, or cannot be. */
+extern void talk_leave(gw_talk *talk, const talk_way *way, const char *reason);
 
-/* Tells SQL how the call goes on then: hangup, transfer, menu, emergency. */
-extern void talk_leave_for(gw_talk *talk, const char *how, const char *detail);
+/* The timer of gw_talk, and at once. */
+extern void talk_leave_now(void *talk);
+
+/* Tells SQL of an emergency that was heard, at once. */
+extern void talk_tell_emergency(gw_talk *talk, const char *text);
+
 
 /* From now on keys are digits that a reply asked for. */
 extern void talk_collect(gw_talk *talk, const talk_reply *reply);
@@ -228,6 +270,11 @@ extern void talk_give_up(gw_talk *talk);
 
 /* talk_hear.c */
 extern void talk_hear_begin(gw_talk *talk);
+extern void talk_hear(gw_talk *talk, const int16_t *samples, size_t n);
+extern void talk_hear_finalize(gw_talk *talk);
+
+/* A turn has begun, or is over. */
+extern void talk_hear_turn(gw_talk *talk, bool open, bool dismissed);
 extern void talk_hear_end(gw_talk *talk);
 
 /* talk_reply.c */
@@ -240,6 +287,9 @@ extern void talk_reply_drop(talk_reply *reply);
 
 /* talk_speech.c */
 extern void talk_speech_add(talk_reply *reply, mb_item_kind kind, const char *text, size_t n);
+
+/* Before what the engine does not know of yet. */
+extern void talk_speech_put_first(talk_reply *reply, mb_item_kind kind, const char *text, size_t n);
 extern void talk_speech_go_on(talk_reply *reply);
 extern void talk_speech_resume(gw_talk *talk, uint32_t generation, uint16_t item, int32_t ms);
 extern void talk_piece_free(talk_piece *piece);

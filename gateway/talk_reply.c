@@ -115,12 +115,13 @@ take_orders(talk_reply *reply, const json_t *answer)
 	if (number != NULL)
 	{
 		reply->after = TALK_LEAVE;
-		talk_leave_for(talk, "transfer", number);
+		reply->way.how = "transfer";
+		snprintf(reply->way.detail, sizeof(reply->way.detail), "%s", number);
 	}
 	else if (json_is_true(json_object_get(answer, "hangup")))
 	{
 		reply->after = TALK_LEAVE;
-		talk_leave_for(talk, "hangup", NULL);
+		reply->way.how = "hangup";
 	}
 	else if (json_is_object(collect))
 	{
@@ -155,7 +156,7 @@ take_answer(talk_reply *reply, const char *text)
 		end_reply(reply);
 		/* there is nothing to wait for */
 		if (reply->n_pieces == 0 && reply->after == TALK_LEAVE)
-			talk_leave(reply->talk);
+			talk_leave(reply->talk, &reply->way, NULL);
 	}
 	else
 		talk_reply_fail(reply);
@@ -273,6 +274,13 @@ model_writes(void *arg, const char *text, size_t n)
 {
 	talk_reply *reply = arg;
 
+	if (reply->first_text_at == 0)
+	{
+		reply->first_text_at = http_clock();
+		talk_measure(TALK_LLM_TTFT, reply->talk->chat[reply->service]->name,
+					 (double) (reply->first_text_at - reply->asked_at) / HTTP_SECOND);
+	}
+	reply->deltas++;
 	program_text_add(&reply->written, text, n);
 	mb_sentences_feed(&reply->sentences, text, n, take_piece, reply);
 	talk_speech_go_on(reply);
@@ -349,6 +357,10 @@ model_is_done(void *arg)
 	talk_reply *reply = arg;
 
 	reply->chat = NULL;
+	if (reply->deltas > 1 && http_clock() > reply->first_text_at)
+		talk_measure(TALK_LLM_RATE, reply->talk->chat[reply->service]->name,
+					 (reply->deltas - 1) * (double) HTTP_SECOND /
+						 (double) (http_clock() - reply->first_text_at));
 	/* what tools bring is told to it */
 	if (reply->n_results == 0)
 		end_reply(reply);
@@ -381,6 +393,9 @@ ask_model(talk_reply *reply)
 	gw_talk *talk = reply->talk;
 
 	reply->written.length = 0;
+	reply->asked_at = http_clock();
+	reply->first_text_at = 0;
+	reply->deltas = 0;
 	if (reply->rounds++ > MAX_ROUNDS)
 	{
 		gw_log(GW_WARNING, "a language model calls tools without end", "call %s", talk->call_id);

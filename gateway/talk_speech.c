@@ -32,7 +32,7 @@ typedef struct look
 	gw_unit unit;
 	gw_talk *talk;
 	uint32_t generation;
-	uint16_t item;
+	uint16_t id; /* of the piece */
 	char *text;
 	char *voice_key;
 	char *tenant;
@@ -82,6 +82,17 @@ queue(talk_piece *piece)
 	piece->queued = piece->audio.length;
 }
 
+/* There is something better to say already. */
+static void
+leave_out(talk_piece *piece)
+{
+	if (piece->utterance != NULL)
+		gw_utterance_cancel(piece->utterance);
+	piece->utterance = NULL;
+	piece->whole = true;
+	piece->state = WHOLE;
+}
+
 /* Tells the engine what there is of a reply that is certain, in order, and has it played. */
 static void
 give(talk_reply *reply)
@@ -93,7 +104,10 @@ give(talk_reply *reply)
 	for (int i = 0; i < reply->n_pieces; i++)
 	{
 		talk_piece *piece = reply->pieces[i];
+		bool more = i + 1 < reply->n_pieces && reply->pieces[i + 1]->audio.length > 0;
 
+		if (piece->kind == MB_ITEM_FILLER && piece->audio.length == 0 && more)
+			leave_out(piece);
 		if (piece->audio.length == 0 && !piece->whole)
 			break;
 		if (!piece->given)
@@ -110,6 +124,7 @@ give(talk_reply *reply)
 			if (piece->whole)
 				piece->state = WHOLE + 1;
 		}
+		talk->playing = reply->generation;
 		gw_play_goes_on(&talk->session->play, true);
 		queue(piece);
 		if (piece->whole && piece->state == WHOLE)
@@ -122,6 +137,9 @@ give(talk_reply *reply)
 		}
 		if (!piece->whole)
 			break;
+		/* time is filled: nobody knows how long */
+		if (piece->kind == MB_ITEM_FILLER && !more)
+			gw_play_goes_on(&talk->session->play, false);
 	}
 	if (reply->complete && !reply->told && reply->making == reply->n_pieces &&
 		(reply->n_pieces == 0 || reply->pieces[reply->n_pieces - 1]->given))
@@ -156,16 +174,34 @@ talk_speech_resume(gw_talk *talk, uint32_t generation, uint16_t item, int32_t ms
 	}
 }
 
+/* How long the caller has waited for a reply whose first frame was sent. */
+static void
+measure_wait(gw_talk *talk, uint32_t generation, uint16_t item)
+{
+	talk_reply *reply = talk_reply_find(talk, generation);
+
+	if (reply == NULL || reply->said == NULL || reply->measured ||
+		reply->pieces[item]->kind == MB_ITEM_FILLER)
+		return;
+	reply->measured = true;
+	talk_measure(TALK_FIRST_FRAME_SENT, NULL,
+				 (double) (http_clock() - reply->committed_at) / HTTP_SECOND);
+	talk_measure(TALK_VOICE_TO_VOICE, NULL,
+				 (mb_turn_clock(&talk->turn) - talk->speech_end) / 1000.0);
+}
+
 void
 talk_was_sent(void *session, uint64_t tag, uint64_t place)
 {
 	gw_talk *talk = ((gw_media_session *) session)->talk;
 
-	if (talk != NULL)
-		talk_take(talk, &(mb_turn_input){ .kind = MB_IN_SENT,
-										  .generation = (uint32_t) (tag >> 16),
-										  .item = (uint16_t) tag,
-										  .ms = (int32_t) (place * 1000 / GW_MEDIA_RATE) });
+	if (talk == NULL)
+		return;
+	talk_take(talk, &(mb_turn_input){ .kind = MB_IN_SENT,
+									  .generation = (uint32_t) (tag >> 16),
+									  .item = (uint16_t) tag,
+									  .ms = (int32_t) (place * 1000 / GW_MEDIA_RATE) });
+	measure_wait(talk, (uint32_t) (tag >> 16), (uint16_t) tag);
 }
 
 void
@@ -210,7 +246,7 @@ new_look(const talk_piece *piece, const gw_statement *statement)
 	talk->users++;
 	l->talk = talk;
 	l->generation = piece->reply->generation;
-	l->item = piece->item;
+	l->id = piece->id;
 	l->text = strdup(piece->text);
 	l->voice_key = strdup(talk->voice_keys[piece->service]);
 	l->tenant = strdup(talk->tenant);
@@ -228,7 +264,12 @@ piece_of(const look *l)
 {
 	talk_reply *reply = talk_reply_find(l->talk, l->generation);
 
-	return reply == NULL || l->item >= reply->n_pieces ? NULL : reply->pieces[l->item];
+	for (int i = 0; reply != NULL && i < reply->n_pieces; i++)
+	{
+		if (reply->pieces[i]->id == l->id)
+			return reply->pieces[i];
+	}
+	return NULL;
 }
 
 static void
@@ -365,6 +406,9 @@ has_audio(void *arg, const int16_t *samples, size_t n)
 {
 	talk_piece *piece = arg;
 
+	if (piece->audio.length == 0)
+		talk_measure(TALK_TTS_TTFB, piece->reply->talk->speak[piece->service]->name,
+					 (double) (http_clock() - piece->asked_at) / HTTP_SECOND);
 	add_linear(piece, samples, n);
 	give(piece->reply);
 }
@@ -411,6 +455,7 @@ make(talk_piece *piece)
 	gw_talk *talk = reply->talk;
 
 	piece->state = MAKING;
+	piece->asked_at = http_clock();
 	for (; piece->service < talk->n_speak; piece->service++)
 	{
 		piece->utterance = gw_utterance_start(talk->client, talk->speak[piece->service],
@@ -419,14 +464,15 @@ make(talk_piece *piece)
 			return;
 	}
 	/* nobody can say it */
-	if (reply->said != NULL)
+	if (reply->said != NULL && piece->kind != MB_ITEM_FILLER)
 		talk_reply_fail(reply);
 	else
 		finish_piece(piece);
 }
 
-void
-talk_speech_add(talk_reply *reply, mb_item_kind kind, const char *text, size_t n)
+/* At a place of the reply, behind all that the engine knows of. */
+static void
+insert(talk_reply *reply, int place, mb_item_kind kind, const char *text, size_t n)
 {
 	talk_piece *piece;
 
@@ -443,8 +489,31 @@ talk_speech_add(talk_reply *reply, mb_item_kind kind, const char *text, size_t n
 	piece->length = n;
 	piece->kind = kind;
 	piece->reply = reply;
-	piece->item = (uint16_t) reply->n_pieces;
-	reply->pieces[reply->n_pieces++] = piece;
+	piece->id = reply->ids++;
+	for (int i = reply->n_pieces++; i > place; i--)
+	{
+		reply->pieces[i] = reply->pieces[i - 1];
+		reply->pieces[i]->item = (uint16_t) i;
+	}
+	piece->item = (uint16_t) place;
+	reply->pieces[place] = piece;
+}
+
+void
+talk_speech_add(talk_reply *reply, mb_item_kind kind, const char *text, size_t n)
+{
+	insert(reply, reply->n_pieces, kind, text, n);
+}
+
+void
+talk_speech_put_first(talk_reply *reply, mb_item_kind kind, const char *text, size_t n)
+{
+	int place = 0;
+
+	while (place < reply->n_pieces && reply->pieces[place]->given)
+		place++;
+	insert(reply, place, kind, text, n);
+	reply->making = place < reply->making ? place : reply->making;
 }
 
 void

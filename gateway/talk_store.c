@@ -56,7 +56,7 @@ line_of(gw_talk *talk, uint32_t turn)
 void
 talk_note_caller(gw_talk *talk, uint32_t turn, const char *text, size_t n)
 {
-	talk_line *line = line_of(talk, turn);
+	talk_line *line = n == 0 ? NULL : line_of(talk, turn);
 
 	if (line == NULL)
 		return;
@@ -70,7 +70,8 @@ talk_note_agent(gw_talk *talk, uint32_t turn, const char *text, size_t n, bool c
 {
 	talk_line *line = line_of(talk, turn);
 
-	if (line == NULL || (n == 0 && !cut))
+	/* of what was not heard at all nobody knows */
+	if (line == NULL || (n == 0 && (!cut || line->agent.length == 0)))
 		return;
 	if (line->agent.length > 0 && n > 0)
 		program_text_puts(&line->agent, " ");

@@ -73,7 +73,8 @@ BEGIN
         PERFORM mulberry_internal.sweep_voice_calls();
     WHEN 'inbound calls' THEN
         RETURN (SELECT bool_or(s.more) FROM (VALUES (mulberry_internal.sweep_inbound_calls(many)),
-                                             (mulberry_internal.sweep_conversations(many))) AS s (more));
+                                             (mulberry_internal.sweep_conversations(many)),
+                                             (mulberry_internal.end_lost_streams(many))) AS s (more));
     WHEN 'edge programs' THEN
         PERFORM mulberry_internal.forget_edge_programs();
     WHEN 'commands' THEN

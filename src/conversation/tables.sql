@@ -35,12 +35,13 @@ CREATE TABLE conversations (
     UNIQUE (tenant, call_id)
 );
 CREATE INDEX conversations_started ON conversations (tenant, started_at);
+CREATE INDEX conversations_open ON conversations (started_at) WHERE ended_at IS NULL;
 COMMENT ON TABLE conversations IS 'conversations with agents, one a call; what is heard in it is the call of that name';
 COMMENT ON COLUMN conversations.version IS 'of the settings of its tenant that held when it began; null: it had none';
 COMMENT ON COLUMN conversations.numbers IS 'what the turn engine was given, in the order of turn_numbers(), so that a replay has the same';
 COMMENT ON COLUMN conversations.lists IS 'its lists of phrases, in the order of turn_lists(), one a line';
 COMMENT ON COLUMN conversations.line IS 'what the peer can: clear, pause, marks, marks that tell, exact queue, paced by us';
-COMMENT ON COLUMN conversations.reason IS 'why it ended, as the turn engine says';
+COMMENT ON COLUMN conversations.reason IS 'why it ended, as the turn engine says; lost: its gateway was gone';
 SELECT pg_catalog.pg_extension_config_dump('conversations', '');
 
 CREATE TABLE turn_log (

@@ -103,6 +103,7 @@ CREATE TABLE media_sessions (
     UNIQUE (inbound, turn)
 );
 CREATE INDEX media_sessions_begun ON media_sessions (tenant, begun_at);
+CREATE INDEX media_sessions_open ON media_sessions (begun_at) WHERE ended_at IS NULL;
 CREATE INDEX media_sessions_call ON media_sessions (tenant, call_id);
 COMMENT ON TABLE media_sessions IS 'audio that a call that came in had with us, both ways: one for each time that it came to the agent';
 COMMENT ON COLUMN media_sessions.turn IS 'inbound_calls.turn when it began: the token of a call opens one for each';
