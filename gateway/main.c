@@ -23,6 +23,30 @@
 static gw_gateway gateway;
 static int signals = -1;
 
+#define GOODBYES_WITHIN (6 * HTTP_SECOND)
+#define LOOK_EVERY (50 * HTTP_MILLISECOND)
+
+static int64_t goodbyes_end;
+
+/* The servers close what is open, once those who talk have said goodbye. */
+static void
+stop_servers(void *arg)
+{
+	static http_timer again = { .due = stop_servers };
+
+	(void) arg;
+	if (gw_media_talking(gateway.media) > 0 && http_clock() < goodbyes_end)
+	{
+		http_loop_set_timer(gateway.loop, &again, http_clock() + LOOK_EVERY);
+		return;
+	}
+	http_server_stop(gateway.server);
+	if (gateway.webhooks != NULL)
+		http_server_stop(gw_webhooks_server(gateway.webhooks));
+	/* whose answers then close their connections */
+	gw_agents_stop(gateway.agents);
+}
+
 /* SIGTERM and SIGINT: the first asks to end, the second ends. */
 static void
 on_signal(void *arg, uint32_t events)
@@ -39,12 +63,9 @@ on_signal(void *arg, uint32_t events)
 	gw_log(GW_INFO, "ending", "%d requests are under way",
 		   http_server_counters(gateway.server)->requests);
 	gateway.stopping = true;
-	http_server_stop(gateway.server);
-	if (gateway.webhooks != NULL)
-		http_server_stop(gw_webhooks_server(gateway.webhooks));
 	gw_media_stop(gateway.media);
-	/* whose answers then close their connections */
-	gw_agents_stop(gateway.agents);
+	goodbyes_end = http_clock() + GOODBYES_WITHIN;
+	stop_servers(NULL);
 }
 
 /* "address:port", "[IPv6]:port" or a path: 0 when it is fine. */

@@ -540,6 +540,16 @@ gw_media_count(const gw_media *media)
 }
 
 int
+gw_media_talking(const gw_media *media)
+{
+	int n = 0;
+
+	for (const gw_media_session *s = media->sessions; s != NULL; s = s->next)
+		n += s->talk != NULL;
+	return n;
+}
+
+int
 gw_media_beginning(const gw_media *media)
 {
 	return media->n_beginning;

@@ -114,6 +114,9 @@ extern void gw_media_stop(gw_media *media);
 /* How many there are, those that are about to end included. */
 extern int gw_media_count(const gw_media *media);
 
+/* Those of them in which somebody talks. */
+extern int gw_media_talking(const gw_media *media);
+
 /* Those of them whose token the database is being asked about. */
 extern int gw_media_beginning(const gw_media *media);
 

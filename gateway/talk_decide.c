@@ -136,7 +136,13 @@ go_on_after(gw_talk *talk, uint32_t generation)
 	talk_after after = reply == NULL ? TALK_GO_ON : reply->after;
 
 	if (after == TALK_LEAVE)
-		talk_leave(talk, &reply->way, NULL);
+	{
+		talk_way way = reply->way;
+
+		/* which takes all replies along */
+		talk_leave(talk, &way, NULL);
+		reply = talk_reply_find(talk, generation);
+	}
 	else if (after == TALK_WAIT)
 	{
 		talk_take(talk, &(mb_turn_input){ .kind = MB_IN_HOLD, .flag = true });

@@ -3,7 +3,8 @@
  *	  From pieces of text to what the peer plays.
  *
  * A piece sounds as the database remembers it, or by a service that speaks, the next one when it fails.  One piece is made ahead of
- * the one that comes in.  What is made of a reply that is not certain yet is kept; what is certain goes to the playback as it comes, and stays
+ * the one that comes in.  What is made of a reply that is not certain yet is kept; what is certain goes to the playback as it comes, and
+ * stays
  * here until it was heard, so that it can be said again from any place.
  */
 #include <stdio.h>
