@@ -155,6 +155,55 @@ the_path_of_the_echo_is_learnt(void)
 	}
 }
 
+/* A drone of this level, which teaches by its beginning and its end only. */
+static void
+add_drone(double *out, double from, double to, double dbfs)
+{
+	double peak = sqrt(mb_power_from_dbfs(dbfs) * 2 / 7);
+
+	for (size_t i = (size_t) (from * RATE); i < (size_t) (to * RATE); i++)
+		for (int h = 2; h < 9; h++)
+			out[i] += peak * sin(2 * PI * 150 * h * (double) i / RATE);
+}
+
+/* The noise of the line hides a part of what the echo adds, and comes on top of it. */
+static void
+an_echo_in_noise_is_told(void)
+{
+	static const double noises[] = { -50, -45, -42, -38 };
+
+	for (size_t i = 0; i < sizeof(noises) / sizeof(noises[0]); i++)
+		for (int drones = 0; drones < 2; drones++)
+		{
+			mb_activity activity;
+			double heard;
+
+			silence_of_both();
+			if (drones)
+			{
+				add_drone(agent, 0, 1.5, -18);
+				add_drone(agent, 4.3, 14, -18);
+				add_drone(agent, 16, 28, -18);
+			}
+			else
+			{
+				add_voice(agent, 0, 1.5, -18, 190, 21 + i);
+				add_voice(agent, 4.3, 14, -18, 190, 31 + i);
+				add_voice(agent, 16, 28, -18, 190, 41 + i);
+			}
+			add_voice(caller, 22, 25, -20, 120, 51 + i);
+			mix(noises[i], 120, 20, 61 + i);
+			detect(&activity);
+			check_range(share(NULL, 4.3, 21, 0, MB_FRAME_ACTIVE, MB_FRAME_ECHO), 0, 0.02);
+			heard = share(caller, 22, 25, -24, MB_FRAME_ACTIVE, MB_FRAME_ECHO);
+			check_range(heard, 0.85, 1);
+			check_note("%.0f dBFS of noise, %s: %.1f %% of frames taken for the caller, %.0f %% of his "
+					   "heard",
+					   noises[i], drones ? "a drone" : "a voice",
+					   100 * share(NULL, 4.3, 21, 0, MB_FRAME_ACTIVE, MB_FRAME_ECHO), 100 * heard);
+		}
+}
+
 static void
 a_caller_over_the_echo_is_heard(void)
 {
@@ -199,9 +248,7 @@ an_echo_does_not_raise_the_floor(void)
 
 	silence_of_both();
 	/* a drone without a pause, which block minima alone would learn */
-	for (size_t i = 5 * RATE; i < 25 * RATE; i++)
-		for (int h = 2; h < 9; h++)
-			agent[i] += 1500 * sin(2 * PI * 150 * h * (double) i / RATE);
+	add_drone(agent, 5, 25, -21);
 	mix(-60, 100, 15, 12);
 	REQUIRE(mb_activity_init(&activity, &mb_activity_default_options) == MB_OK);
 	for (int i = 0; i < 5 * 50; i++)
@@ -277,6 +324,7 @@ main(void)
 	check_run("the caller's voice is active and voiced", the_callers_voice_is_active_and_voiced);
 	check_run("the path of the echo is learnt, and its frames are told",
 			  the_path_of_the_echo_is_learnt);
+	check_run("an echo in noise is told", an_echo_in_noise_is_told);
 	check_run("a caller over the echo is heard", a_caller_over_the_echo_is_heard);
 	check_run("without an echo there is no bar", without_an_echo_there_is_no_bar);
 	check_run("an echo does not raise the floor", an_echo_does_not_raise_the_floor);

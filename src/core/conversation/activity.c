@@ -170,6 +170,22 @@ learn(mb_echo *echo, float in)
 		look_for_path(echo);
 }
 
+/* Amplitude of what sounds on the line when nobody speaks. */
+static float
+noise(const mb_activity *activity)
+{
+	return (float) amplitude(mb_vad_floor_dbfs(&activity->vad));
+}
+
+/* Amplitude of what comes beside the noise of the line, whose power is added to it. */
+static float
+beside_noise(const mb_activity *activity, float in)
+{
+	float floor = noise(activity);
+
+	return in > floor ? sqrtf(in * in - floor * floor) : 0;
+}
+
 /* Below this a frame is our own voice. */
 static float
 bar(const mb_activity *activity)
@@ -177,7 +193,8 @@ bar(const mb_activity *activity)
 	const mb_echo *echo = &activity->echo;
 
 	if (echo->lag >= 0)
-		return loudest(echo, echo->lag - SMEAR, echo->lag + SMEAR) * echo->gain *
+		return hypotf(loudest(echo, echo->lag - SMEAR, echo->lag + SMEAR) * echo->gain,
+					  noise(activity)) *
 			   factor(activity->options.margin_db);
 	if (echo->absent)
 		return loudest(echo, 0, BAR_FRAMES) * ABSENT_GAIN;
@@ -204,7 +221,7 @@ mb_activity_feed(mb_activity *activity, const int16_t *samples, double played_db
 	in = (float) amplitude(activity->frame.level_dbfs);
 	/* as long as something of ours may come back */
 	if (loudest(echo, 0, MB_ECHO_LAGS - 1) > 0)
-		learn(echo, in);
+		learn(echo, beside_noise(activity, in));
 	if (activity->frame.reason != MB_VAD_QUIET)
 	{
 		frame.flags |= MB_FRAME_ACTIVE;

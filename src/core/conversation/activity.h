@@ -8,7 +8,8 @@
  *
  * Echo has no canceller here.  It is told by its level: outbound and inbound envelopes are
  * correlated over delays of 0 to 600 ms while we play and the caller does not, which
- * teaches the delay and the loss of this call's path.  While we play, and for 300 ms after, what
+ * teaches the delay and the loss of this call's path.  The noise of the line is taken off what came in before,
+ * and added to what is expected.  While we play, and for 300 ms after, what
  * is not margin_db above what the path would bring back is echo.  Until the path is known the
  * bar is start_loss_db under the loudest we played in the last 400 ms.  When we are silent there is no bar.
  */
