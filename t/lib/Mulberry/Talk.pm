@@ -107,7 +107,7 @@ sub caller
     $peers->command(open => $id, url => "ws://127.0.0.1:$gateway->{twilio}/twilio/ws", sid => "MZ$id", delay => $option{delay} // 0, headers => { 'X-Twilio-Signature' => socket_signature() });
     $peers->await($id, qw(open refused))->{event} eq 'open' or die 'refused';
     $peers->command(start => $id, %$c);
-    $peers->command(live => $id);
+    $peers->command(live => $id, map { defined $option{$_} ? ($_ => $option{$_}) : () } qw(noise echo echoDelay));
     return Mulberry::Talk::Caller->new(peers => $peers, id => $id, %$c);
 }
 

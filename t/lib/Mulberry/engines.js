@@ -66,7 +66,7 @@ class Ear {
         while (this.rest.length >= size) {
             const frame = this.rest.splice(0, size);
             const level = Math.sqrt(frame.reduce((s, v) => s + v * v, 0) / size);
-            if (level > 200) { this.loud++; this.silent = 0; } else { this.silent++; if (!this.speaking) this.loud = 0; }
+            if (level > 600) { this.loud++; this.silent = 0; } else { this.silent++; if (!this.speaking) this.loud = 0; }
             if (!this.speaking && this.loud >= 3) {
                 this.speaking = true;
                 this.frames = 0;

@@ -10,6 +10,7 @@
 //	stop		id								says so and closes;  drop: closes without a word
 //	ear			id								what was played up to now
 //	live		id								from now on there is a frame each 20 ms, of silence where nothing is said
+//				noise (level, rms), echo (dB of what is played, back in what is said), echoDelay (ms)
 //	say			id, audio, wait (ms of silence before it)		in it; "said" tells the frames it had
 //	timeline	id								all that the ear has had since the beginning, silence too, and the frame in which "live" began
 //	levels		id, since						the amplitude of each frame at the ear from that one of the line on
@@ -28,6 +29,15 @@ const say = (object) => process.stdout.write(JSON.stringify(object) + "\n");
 const linear = Array.from({ length: 256 }, (_, c) => { const b = ~c & 0xff; const v = ((((b & 0xf) << 3) + 0x84) << ((b & 0x70) >> 4)) - 0x84; return b & 0x80 ? -v : v; });
 const level = (frame) => (frame ? Math.round(Math.sqrt(frame.reduce((s, b) => s + linear[b] * linear[b], 0) / frame.length)) : 0);
 const now = () => Number(process.hrtime.bigint() / 1000n) / 1000;
+
+function toMulaw(value) {
+    let v = Math.max(-32635, Math.min(32635, Math.round(value)));
+    const sign = v < 0 ? 0x80 : 0;
+    v = Math.abs(v) + 0x84;
+    let e = 7;
+    for (let mask = 0x4000; e > 0 && !(v & mask); mask >>= 1) e--;
+    return ~(sign | (e << 4) | ((v >> (e + 3)) & 0xf)) & 0xff;
+}
 
 class Call {
     constructor(command) {
@@ -163,7 +173,8 @@ class Call {
         this.timestamp += part.length / 8;
     }
     // A line as it is: a frame each 20 ms, as many as are due.
-    live() {
+    live(command) {
+        this.line = command;
         this.voice = [];
         this.liveFrom = this.played.length;
         this.liveClock = now();
@@ -181,15 +192,23 @@ class Call {
                     first.at += FRAME;
                     if (first.at >= first.audio.length) { this.voice.shift(); say({ id: this.id, event: "said", from: first.from, to: this.spoken + 1 }); }
                 }
+                if (this.line.noise || this.line.echo) part = this.mixed(part);
                 this.spoken++;
                 if (!this.muted) this.media(part);
             }
             if (this.over) clearInterval(this.liveTimer);
         }, 5);
     }
+    // A frame with the noise of the line, and what was played some time ago.
+    mixed(part) {
+        const { noise = 0, echo = 0, echoDelay = 100 } = this.line;
+        const back = echo ? this.played[this.played.length - 1 - Math.round(echoDelay / 20)] : null;
+        const gain = Math.pow(10, echo / 20);
+        return Buffer.from(Array.from(part, (b, i) => toMulaw(linear[b] + (Math.random() + Math.random() + Math.random() - 1.5) * 2 * noise + (back && back.length === FRAME ? linear[back[i]] * gain : 0))));
+    }
     act(command) {
         switch (command.op) {
-            case "live": return this.live();
+            case "live": return this.live(command);
             case "say": return this.voice.push({ audio: Buffer.from(command.audio, "base64"), at: 0, wait: command.wait || 0 });
             case "mute": this.muted = command.on; return;
             case "levels": return say({ id: this.id, event: "levels", since: command.since, levels: this.played.slice(this.liveFrom + command.since).map(level) });
