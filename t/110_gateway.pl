@@ -265,6 +265,8 @@ my %families;
 foreach (split /\n/, $metrics->{content})
 {
     if (/^# TYPE (\S+) (counter|gauge)$/) { $families{$1} = 0; like($1, $2 eq 'counter' ? qr/_total$/ : qr/(?<!_total)$/, "$1 is named as a $2") }
+    # of talk, of which there is none here
+    elsif (/^# TYPE (\S+) histogram$/) { like($1, qr/_(?:seconds|per_second)$/, "$1 is named with its unit") }
     elsif (/^(\w+)(?:\{\w+="[^"]*"(?:,\w+="[^"]*")*\})? \d+(?:\.\d+)?$/) { $families{$1}++ }
     elsif (!/^# HELP \S+ \S/) { fail("an odd line of metrics: $_") }
 }
