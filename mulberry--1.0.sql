@@ -15634,7 +15634,8 @@ BEGIN
         IF line.number IS NULL OR line.number NOT BETWEEN 0 AND 100000 OR line.speaker IS NULL
            OR line.speaker NOT IN ('caller', 'agent') OR line.text IS NULL OR octet_length(line.text) > 16000 THEN
             RAISE EXCEPTION 'invalid line' USING ERRCODE = 'invalid_parameter_value',
-                DETAIL = 'A line is {"number": 0 to 100000, "speaker": "caller" or "agent", "text": at most 16000 bytes, "cut": true or false}.';
+                DETAIL = 'A line is {"number": 0 to 100000, "speaker": "caller" or "agent", "text": at most 16000 bytes, '
+                         '"cut": true or false}.';
         END IF;
         -- a turn that goes on after it was taken to be over is said again, as a whole
         INSERT INTO mulberry_internal.conversation_lines AS x (conversation, number, speaker, text, cut)
@@ -16245,8 +16246,8 @@ CREATE FUNCTION end_lost_streams(max_rows integer) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    patience CONSTANT interval := '5 minutes';    -- a gateway that is there has long told us
-    longest  CONSTANT interval := '5 hours';      -- no call lasts so long
+    patience CONSTANT interval := interval '5 minutes';    -- a gateway that is there has long told us
+    longest  CONSTANT interval := interval '5 hours';      -- no call lasts so long
     n        integer := 0;
     lost     record;
     i        mulberry_internal.inbound_calls;
@@ -16284,8 +16285,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION end_lost_streams(integer) IS
-    'ends streams that are open five minutes after their call was over, or after five hours, and conversations without a stream; their turns '
-    'are stored as far as they are known; true when there is more to do; part of maintenance (internal)';
+    'ends streams that are open five minutes after their call was over, or after five hours, and conversations without a stream; '
+    'their turns are stored as far as they are known; true when there is more to do; part of maintenance (internal)';
 
 -- src/conversation/reports.sql
 -- What conversations were like, and what other settings would have made of them.

@@ -56,7 +56,6 @@ typedef struct gw_talk_counts
 	uint64_t stale;
 	uint64_t fallbacks; /* to another service */
 	uint64_t underruns;
-	uint64_t stalled;
 } gw_talk_counts;
 
 extern const gw_talk_counts *gw_talk_counted(void);

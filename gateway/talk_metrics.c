@@ -180,8 +180,6 @@ gw_talk_write_metrics(const gw_media *media, program_text *text)
 		   c->underruns);
 	single(text, "stale_answers_total", "counter",
 		   "Answers for something that was no longer wanted, which were dropped.", c->stale);
-	single(text, "stalled_sessions_total", "counter",
-		   "Times that a peer took no audio, and what was for it was dropped.", c->stalled);
 	family(text, "speculations_total", "counter",
 		   "Replies that were prepared before the turn was over: kept, or dropped.");
 	program_text_printf(text,

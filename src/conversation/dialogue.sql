@@ -250,7 +250,8 @@ BEGIN
         IF line.number IS NULL OR line.number NOT BETWEEN 0 AND 100000 OR line.speaker IS NULL
            OR line.speaker NOT IN ('caller', 'agent') OR line.text IS NULL OR octet_length(line.text) > 16000 THEN
             RAISE EXCEPTION 'invalid line' USING ERRCODE = 'invalid_parameter_value',
-                DETAIL = 'A line is {"number": 0 to 100000, "speaker": "caller" or "agent", "text": at most 16000 bytes, "cut": true or false}.';
+                DETAIL = 'A line is {"number": 0 to 100000, "speaker": "caller" or "agent", "text": at most 16000 bytes, '
+                         '"cut": true or false}.';
         END IF;
         -- a turn that goes on after it was taken to be over is said again, as a whole
         INSERT INTO mulberry_internal.conversation_lines AS x (conversation, number, speaker, text, cut)

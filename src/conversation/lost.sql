@@ -4,8 +4,8 @@ CREATE OR REPLACE FUNCTION end_lost_streams(max_rows integer) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms'
 AS $$
 DECLARE
-    patience CONSTANT interval := '5 minutes';    -- a gateway that is there has long told us
-    longest  CONSTANT interval := '5 hours';      -- no call lasts so long
+    patience CONSTANT interval := interval '5 minutes';    -- a gateway that is there has long told us
+    longest  CONSTANT interval := interval '5 hours';      -- no call lasts so long
     n        integer := 0;
     lost     record;
     i        mulberry_internal.inbound_calls;
@@ -43,5 +43,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION end_lost_streams(integer) IS
-    'ends streams that are open five minutes after their call was over, or after five hours, and conversations without a stream; their turns '
-    'are stored as far as they are known; true when there is more to do; part of maintenance (internal)';
+    'ends streams that are open five minutes after their call was over, or after five hours, and conversations without a stream; '
+    'their turns are stored as far as they are known; true when there is more to do; part of maintenance (internal)';

@@ -197,10 +197,11 @@ an_echo_in_noise_is_told(void)
 			check_range(share(NULL, 4.3, 21, 0, MB_FRAME_ACTIVE, MB_FRAME_ECHO), 0, 0.02);
 			heard = share(caller, 22, 25, -24, MB_FRAME_ACTIVE, MB_FRAME_ECHO);
 			check_range(heard, 0.85, 1);
-			check_note("%.0f dBFS of noise, %s: %.1f %% of frames taken for the caller, %.0f %% of his "
-					   "heard",
-					   noises[i], drones ? "a drone" : "a voice",
-					   100 * share(NULL, 4.3, 21, 0, MB_FRAME_ACTIVE, MB_FRAME_ECHO), 100 * heard);
+			check_note(
+				"%.0f dBFS of noise, %s: %.1f %% of frames taken for the caller, %.0f %% of his "
+				"heard",
+				noises[i], drones ? "a drone" : "a voice",
+				100 * share(NULL, 4.3, 21, 0, MB_FRAME_ACTIVE, MB_FRAME_ECHO), 100 * heard);
 		}
 }
 
