@@ -174,6 +174,7 @@ mulberry_begin_tracks(PG_FUNCTION_ARGS)
 		PG_ARGISNULL(Arg_tenant) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(Arg_tenant)),
 		MULBERRY_ACCESS_INGEST);
 	TimestampTz now = GetCurrentTimestamp();
+	mulberry_open_partitions partitions = { 0 };
 	mulberry_intake intake;
 	mulberry_format format;
 	mulberry_fault fault;
@@ -198,7 +199,7 @@ mulberry_begin_tracks(PG_FUNCTION_ARGS)
 	mulberry_make_partition(mulberry_day_of(now));
 	mulberry_lock_call(&tenant.id, VARDATA_ANY(call_id), VARSIZE_ANY_EXHDR(call_id));
 	calls = mulberry_open_calls();
-	mulberry_begin_intake(&intake, calls, &tenant, call_id, NULL, &format, now, false);
+	mulberry_begin_intake(&intake, calls, &partitions, &tenant, call_id, NULL, &format, now, false);
 	begun = !intake.exists;
 	if (begun)
 	{
@@ -222,6 +223,7 @@ mulberry_begin_tracks(PG_FUNCTION_ARGS)
 	else
 		join_call(calls, &intake.call, &format, names);
 	mulberry_end_intake(&intake, calls);
+	mulberry_close_partitions(&partitions);
 	table_close(calls, NoLock);
 	mulberry_row_add(&row, Int64GetDatum(intake.call.id));
 	mulberry_row_add(&row, BoolGetDatum(begun));

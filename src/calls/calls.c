@@ -239,7 +239,7 @@ read_call(TupleTableSlot *slot, mulberry_call *call)
  * the index.  A place proves nothing: what is read there must be visible and be
  * the call, or the index is asked.
  */
-#define KNOWN_PLACES 256
+#define KNOWN_PLACES 4096
 
 typedef struct known_place
 {

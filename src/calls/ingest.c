@@ -24,6 +24,7 @@
 #include "access/access.h"
 #include "calls/call_completion.h"
 #include "calls/gaps.h"
+#include "calls/known_ends.h"
 #include "calls/tracks.h"
 #include "core/audio/g711.h"
 #include "metrics/counters.h"
@@ -82,30 +83,29 @@ begin_track(mulberry_intake *intake, const text *name, const mulberry_format *fo
 		plan_track(intake->track, name, format, first->encoding, first->sample_rate);
 }
 
-/* Where the track stands, by the index. */
-static void
-find_end(mulberry_intake *intake)
+void
+mulberry_look_for_end(mulberry_intake *intake)
 {
-	intake->next = mulberry_next_sequence(&intake->partition, intake->track->id);
+	intake->next = mulberry_next_sequence(intake->partition, intake->track->id);
 	intake->supposed = false;
 	intake->was_whole = is_whole(intake);
 }
 
 /*
- * A track without gaps has all packets below its end.  If the one behind this session's last is not there
+ * A track without gaps has all packets below its end.  If the one behind the last that is known is not there
  * then none is, and storing it finds that out as well as looking for the end would.
  */
 static bool
 suppose_end(mulberry_intake *intake)
 {
 	return intake->call.state == MULBERRY_IN_PROGRESS && intake->missing == 0 &&
-		   mulberry_supposed_next(&intake->partition, intake->track->id, &intake->next);
+		   mulberry_supposed_next(intake->partition, intake->track->id, &intake->next);
 }
 
 void
-mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_tenant *tenant,
-					  const text *call_id, const text *track, const mulberry_format *format,
-					  TimestampTz arrived, bool suppose)
+mulberry_begin_intake(mulberry_intake *intake, Relation calls, mulberry_open_partitions *partitions,
+					  const mulberry_tenant *tenant, const text *call_id, const text *track,
+					  const mulberry_format *format, TimestampTz arrived, bool suppose)
 {
 	mulberry_call *call = &intake->call;
 	mulberry_call_encoding encoding;
@@ -113,7 +113,8 @@ mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_te
 	intake->arrived = arrived;
 	intake->exists = mulberry_find_call(calls, &tenant->id, VARDATA_ANY(call_id),
 										VARSIZE_ANY_EXHDR(call_id), call);
-	intake->partition_open = intake->exists;
+	intake->partitions = partitions;
+	intake->partition = NULL;
 	intake->next = 0;
 	intake->supposed = false;
 	intake->missing = 0;
@@ -121,13 +122,13 @@ mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_te
 	if (intake->exists)
 	{
 		begin_track(intake, track, format);
-		mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &intake->partition);
+		intake->partition = mulberry_partition_of_day(partitions, mulberry_call_day(call->id));
 		if (!intake->track_exists)
 			return;
 		intake->missing = intake->track->missing_count;
 		intake->supposed = suppose && suppose_end(intake);
 		if (!intake->supposed)
-			find_end(intake);
+			mulberry_look_for_end(intake);
 		return;
 	}
 
@@ -177,9 +178,9 @@ begin_counting(mulberry_intake *intake, Relation calls, int64 number)
 		mulberry_create_call(calls, call, intake->arrived, DT_NOBEGIN);
 	intake->exists = true;
 	intake->track_exists = true;
-	if (!intake->partition_open)
-		mulberry_open_partition(mulberry_call_day(call->id), RowExclusiveLock, &intake->partition);
-	intake->partition_open = true;
+	if (intake->partition == NULL)
+		intake->partition =
+			mulberry_partition_of_day(intake->partitions, mulberry_call_day(call->id));
 }
 
 /* A packet that fills its gap, or splits it, or shortens it. */
@@ -209,7 +210,7 @@ mulberry_admit_packet(mulberry_intake *intake, Relation calls, const mulberry_fo
 	if (intake->supposed && (!placed || *place != intake->next))
 	{
 		/* only of the packet that is next does storing it show whether that was right */
-		find_end(intake);
+		mulberry_look_for_end(intake);
 		placed = mulberry_place_packet(intake, number, place, fault);
 	}
 	if (!placed)
@@ -264,7 +265,7 @@ others_are_whole(const mulberry_intake *intake)
 
 		if (track->id != intake->track->id &&
 			(track->missing_count > 0 ||
-			 mulberry_next_sequence(&intake->partition, track->id) < track->expected_total))
+			 mulberry_next_sequence(intake->partition, track->id) < track->expected_total))
 			return false;
 	}
 	return true;
@@ -278,9 +279,6 @@ mulberry_end_intake(mulberry_intake *intake, Relation calls)
 	if (intake->call.state == MULBERRY_COMPLETED && !intake->was_whole && is_whole(intake) &&
 		others_are_whole(intake))
 		mulberry_end_grace(calls, &intake->call);
-	if (intake->partition_open)
-		mulberry_close_partition(&intake->partition);
-	intake->partition_open = false;
 }
 
 const char *
@@ -316,6 +314,7 @@ void
 mulberry_ingest_init(void)
 {
 	mulberry_metric_label_values(MULBERRY_METRIC_PACKETS, 0, counted_verdict);
+	mulberry_known_ends_init();
 }
 
 static void
@@ -403,12 +402,12 @@ take_packet(mulberry_intake *intake, Relation calls, const mulberry_format *form
 		if (verdict != MULBERRY_ACCEPTED)
 			return verdict;
 		packet->call = intake->track->id;
-		if (!intake->supposed)
-			mulberry_store_packet(&intake->partition, packet);
-		else if (!mulberry_store_unless_there(&intake->partition, packet))
+		packet->supposed = intake->supposed;
+		mulberry_store_packet(intake->partition, packet);
+		if (packet->was_there)
 		{
-			/* another session has */
-			find_end(intake);
+			mulberry_take_back_packet(intake->partition, packet);
+			mulberry_look_for_end(intake);
 			continue;
 		}
 		mulberry_require_durable_commit();
@@ -432,6 +431,7 @@ mulberry_ingest_packet(PG_FUNCTION_ARGS)
 	int64 number;
 	mulberry_format format;
 	mulberry_fault fault;
+	mulberry_open_partitions partitions = { 0 };
 	mulberry_intake intake;
 	mulberry_packet_verdict verdict;
 	Relation calls;
@@ -456,8 +456,8 @@ mulberry_ingest_packet(PG_FUNCTION_ARGS)
 	mulberry_make_partition(mulberry_day_of(packet.received_at));
 	mulberry_lock_call(&tenant.id, VARDATA_ANY(call_id), VARSIZE_ANY_EXHDR(call_id));
 	calls = mulberry_open_calls();
-	mulberry_begin_intake(&intake, calls, &tenant, call_id, track, &format, packet.received_at,
-						  true);
+	mulberry_begin_intake(&intake, calls, &partitions, &tenant, call_id, track, &format,
+						  packet.received_at, true);
 	verdict = take_packet(&intake, calls, &format, number, &packet, &fault);
 	if (verdict == MULBERRY_FAULTY ||
 		(verdict == MULBERRY_DUPLICATE &&
@@ -465,6 +465,7 @@ mulberry_ingest_packet(PG_FUNCTION_ARGS)
 		mulberry_raise_fault(&fault);
 	mulberry_end_intake(&intake, calls);
 	mulberry_report_intake(&intake, verdict, packet.sequence, packet.data);
+	mulberry_close_partitions(&partitions);
 	table_close(calls, NoLock);
 	return form_result(fcinfo, &intake, verdict, packet.sequence);
 }

@@ -45,10 +45,10 @@ typedef struct mulberry_intake
 	mulberry_track
 		*track; /* the call's first, or other_track; as it will be if it is to be created */
 	mulberry_track other_track;
-	mulberry_partition partition;
-	bool partition_open;
-	int32 next;		/* next expected sequence */
-	bool supposed;	/* it is, unless another session has written since and left no gap */
+	mulberry_open_partitions *partitions;
+	mulberry_partition *partition; /* of the call that exists */
+	int32 next;					   /* next expected sequence */
+	bool supposed;	/* it is, unless somebody has written a packet by hand and left no gap */
 	bool was_whole; /* nothing announced was missing when it began */
 	int64 missing;	/* sequences in gaps */
 } mulberry_intake;
@@ -64,13 +64,16 @@ typedef enum mulberry_packet_verdict
 
 /*
  * Finds a call whose lock is held and its track ("track" NULL: the first), and where that
- * stands.  The day of "arrived" has a partition.  Who may "suppose" where that is has to store what
- * is admitted with mulberry_store_unless_there() as long as it is supposed.
+ * stands.  The day of "arrived" has a partition, and the partitions that it needs stay open behind it.  Who may "suppose"
+ * where that is has to store what is admitted as supposed, before he admits a packet that is not the next one.
  */
 extern void
-mulberry_begin_intake(mulberry_intake *intake, Relation calls, const mulberry_tenant *tenant,
-					  const text *call_id, const text *track, const mulberry_format *format,
-					  TimestampTz arrived, bool suppose);
+mulberry_begin_intake(mulberry_intake *intake, Relation calls, mulberry_open_partitions *partitions,
+					  const mulberry_tenant *tenant, const text *call_id, const text *track,
+					  const mulberry_format *format, TimestampTz arrived, bool suppose);
+
+/* Where the track stands, by the index; nothing is supposed any more. */
+extern void mulberry_look_for_end(mulberry_intake *intake);
 
 /*
  * Decides about a packet with the sender's "number"; "sequence" is where it belongs in the track.

@@ -5,7 +5,8 @@
  *
  * The batch is sorted by call lock, track and sequence, so that calls are locked in the one
  * order that cannot deadlock, each track is looked up once, and rows are
- * written many at a time.  What becomes of a packet is decided in ingest.c.
+ * written many at a time, those of several tracks together.  What becomes of a packet is
+ * decided in ingest.c.
  */
 #include "server/compat.h"
 
@@ -26,180 +27,36 @@
 #include "calls/gaps.h"
 #include "server/guc.h"
 #include "server/xact.h"
-#include "calls/ingest.h"
+#include "calls/ingest_batch.h"
 #include "calls/intake_checks.h"
 #include "calls/tracks.h"
 
-/* One packet of a batch, and what became of it. */
-typedef struct batch_packet
-{
-	int position; /* in the arrays */
-	uint64 lock_key;
-	text *call_id;
-	text *track; /* NULL: the first */
-	int64 number;
-	int32 sequence; /* its place in the track, where it has one */
-	Datum data;
-	bool has_sent_at;
-	TimestampTz sent_at;
-	TimestampTz received_at; /* of the packet that is stored; DT_NOBEGIN: none, or not known */
-	mulberry_packet_verdict verdict;
-	mulberry_fault fault;	 /* of a faulty one */
-	struct batch_call *call; /* NULL for a faulty one that reached no call */
-} batch_packet;
-
-/* A track of a call after the batch, for the results of its packets. */
-typedef struct batch_call
-{
-	int64 first_sequence; /* what the sender calls packet 0 */
-	int64 total_received;
-	int64 missing_count;
-	Datum missing_sequences;
-	const char *rejection; /* message for rejected packets */
-} batch_call;
-
 typedef struct batch
 {
-	int npackets;
-	batch_packet *packets; /* in the order of the arrays */
-	batch_packet **sorted; /* the good ones, by call, track and sequence */
-	int nsorted;
+	mulberry_batch_input input; /* sorted is so by call, track and sequence */
+	const mulberry_tenant *tenant;
+	mulberry_format format;
+	TimestampTz arrived;
+	Relation calls;
+	mulberry_open_partitions partitions;
+	List *waiting; /* tracks (batch_track *) that are decided, and whose rows wait to be stored */
+	struct batch_track *unnamed; /* the last one of them whose packets name no track, or NULL */
+	mulberry_packet *rows;		 /* that wait */
+	mulberry_partition **rows_partitions;
+	int nrows;
 } batch;
 
-/* Arguments of the function, in order. */
-enum batch_argument
+/* The packets of one call that say the same of their track. */
+typedef struct batch_track
 {
-	Arg_call_ids,
-	Arg_sequences,
-	Arg_data,
-	Arg_sent_at,
-	Arg_encoding,
-	Arg_sample_rate,
-	Arg_tenant,
-	Arg_tracks,
-	Arg_counter_bits
-};
-
-/* Takes an array apart; raises what makes it malformed. */
-static int
-read_array(FunctionCallInfo fcinfo, int argument, const char *name, Oid type, Datum **values,
-		   bool **nulls)
-{
-	ArrayType *array;
+	mulberry_intake intake;
+	mulberry_batch_packet **packets;
 	int n;
-
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name)));
-	array = PG_GETARG_ARRAYTYPE_P(argument);
-	if (ARR_NDIM(array) > 1)
-		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-						errmsg("%s must have one dimension", name)));
-	if (nulls == NULL && array_contains_nulls(array))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("%s must not contain nulls", name)));
-	switch (type)
-	{
-		case TEXTOID:
-		case BYTEAOID:
-			deconstruct_array(array, type, -1, false, TYPALIGN_INT, values, nulls, &n);
-			break;
-		default:
-			Assert(type == INT8OID || type == TIMESTAMPTZOID);
-			deconstruct_array(array, type, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, values,
-							  nulls, &n);
-	}
-	return n;
-}
-
-static void
-require_length(const char *name, int n, int expected)
-{
-	if (n != expected)
-		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-						errmsg("arrays of a batch must have the same length"),
-						errdetail("call_ids has %d elements and %s has %d.", expected, name, n)));
-}
-
-/* The tracks of n packets, or one of all of them; none are NULL. */
-static Datum *
-read_tracks(FunctionCallInfo fcinfo, int n, bool **nulls)
-{
-	Datum *tracks;
-	int ntracks;
-
-	if (PG_ARGISNULL(Arg_tracks))
-		return NULL;
-	ntracks = read_array(fcinfo, Arg_tracks, "tracks", TEXTOID, &tracks, nulls);
-	if (ntracks == 1 && n != 1)
-	{
-		tracks = repalloc(tracks, Max(n, 1) * sizeof(Datum));
-		*nulls = repalloc(*nulls, Max(n, 1) * sizeof(bool));
-		for (int i = 1; i < n; i++)
-		{
-			tracks[i] = tracks[0];
-			(*nulls)[i] = (*nulls)[0];
-		}
-		ntracks = n;
-	}
-	require_length("tracks", ntracks, n);
-	return tracks;
-}
-
-/* Reads the arrays into packets and checks what can be checked without their calls. */
-static void
-read_batch(FunctionCallInfo fcinfo, batch *batch)
-{
-	Datum *call_ids;
-	Datum *sequences;
-	Datum *data;
-	Datum *sent_at = NULL;
-	bool *sent_at_nulls = NULL;
-	Datum *tracks;
-	bool *track_nulls = NULL;
-	int n = read_array(fcinfo, Arg_call_ids, "call_ids", TEXTOID, &call_ids, NULL);
-
-	require_length("sequences",
-				   read_array(fcinfo, Arg_sequences, "sequences", INT8OID, &sequences, NULL), n);
-	require_length("data", read_array(fcinfo, Arg_data, "data", BYTEAOID, &data, NULL), n);
-	if (!PG_ARGISNULL(Arg_sent_at))
-		require_length(
-			"sent_at",
-			read_array(fcinfo, Arg_sent_at, "sent_at", TIMESTAMPTZOID, &sent_at, &sent_at_nulls),
-			n);
-	tracks = read_tracks(fcinfo, n, &track_nulls);
-	if (n > mulberry_max_batch_packets)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("batch of %d packets is larger than mulberry.max_batch_packets", n),
-				 errdetail("A batch may have at most %d packets.", mulberry_max_batch_packets),
-				 errhint("Send several batches.")));
-
-	batch->npackets = n;
-	batch->packets = palloc0(Max(n, 1) * sizeof(batch_packet));
-	batch->sorted = palloc(Max(n, 1) * sizeof(batch_packet *));
-	batch->nsorted = 0;
-	for (int i = 0; i < n; i++)
-	{
-		batch_packet *packet = &batch->packets[i];
-
-		packet->position = i;
-		packet->call_id = DatumGetTextPP(call_ids[i]);
-		packet->track = tracks && !track_nulls[i] ? DatumGetTextPP(tracks[i]) : NULL;
-		packet->number = DatumGetInt64(sequences[i]);
-		packet->data = data[i];
-		packet->has_sent_at = sent_at != NULL && !sent_at_nulls[i];
-		packet->sent_at = packet->has_sent_at ? DatumGetTimestampTz(sent_at[i]) : 0;
-		packet->received_at = DT_NOBEGIN;
-		if (mulberry_check_call_id(packet->call_id, &packet->fault) &&
-			mulberry_check_track_name(packet->track, &packet->fault) &&
-			mulberry_check_sequence(packet->number, &packet->fault) &&
-			mulberry_check_size(packet->data, &packet->fault))
-			batch->sorted[batch->nsorted++] = packet;
-		else
-			packet->verdict = MULBERRY_FAULTY;
-	}
-}
+	int first_row; /* in the batch's rows */
+	int nrows;
+	bool refuted; /* its end was not where it was supposed to be */
+	mulberry_batch_call *call;
+} batch_track;
 
 static int
 compare_texts(const text *a, const text *b)
@@ -212,7 +69,7 @@ compare_texts(const text *a, const text *b)
 
 /* The first track, which is NULL, in front. */
 static int
-compare_tracks(const batch_packet *a, const batch_packet *b)
+compare_tracks(const mulberry_batch_packet *a, const mulberry_batch_packet *b)
 {
 	if (a->track == NULL || b->track == NULL)
 		return (a->track != NULL) - (b->track != NULL);
@@ -220,7 +77,7 @@ compare_tracks(const batch_packet *a, const batch_packet *b)
 }
 
 static bool
-same_call(const batch_packet *a, const batch_packet *b)
+same_call(const mulberry_batch_packet *a, const mulberry_batch_packet *b)
 {
 	return a->lock_key == b->lock_key && compare_texts(a->call_id, b->call_id) == 0;
 }
@@ -229,8 +86,8 @@ same_call(const batch_packet *a, const batch_packet *b)
 static int
 compare_packets(const void *left, const void *right)
 {
-	const batch_packet *a = *(batch_packet *const *) left;
-	const batch_packet *b = *(batch_packet *const *) right;
+	const mulberry_batch_packet *a = *(mulberry_batch_packet *const *) left;
+	const mulberry_batch_packet *b = *(mulberry_batch_packet *const *) right;
 	int difference;
 
 	if (a->lock_key != b->lock_key)
@@ -248,7 +105,8 @@ compare_packets(const void *left, const void *right)
 static int
 compare_positions(const void *left, const void *right)
 {
-	return (*(batch_packet *const *) left)->position - (*(batch_packet *const *) right)->position;
+	return (*(mulberry_batch_packet *const *) left)->position -
+		   (*(mulberry_batch_packet *const *) right)->position;
 }
 
 /* Sorts the good packets and takes the locks of their calls, in the order of the keys. */
@@ -257,16 +115,17 @@ lock_calls(batch *batch, const mulberry_tenant *tenant)
 {
 	int ncalls = 0;
 
-	for (int i = 0; i < batch->nsorted; i++)
+	for (int i = 0; i < batch->input.nsorted; i++)
 	{
-		text *call_id = batch->sorted[i]->call_id;
+		text *call_id = batch->input.sorted[i]->call_id;
 
-		batch->sorted[i]->lock_key =
+		batch->input.sorted[i]->lock_key =
 			mulberry_call_lock_key(&tenant->id, VARDATA_ANY(call_id), VARSIZE_ANY_EXHDR(call_id));
 	}
-	qsort(batch->sorted, batch->nsorted, sizeof(batch_packet *), compare_packets);
-	for (int i = 0; i < batch->nsorted; i++)
-		if (i == 0 || !same_call(batch->sorted[i - 1], batch->sorted[i]))
+	qsort(batch->input.sorted, batch->input.nsorted, sizeof(mulberry_batch_packet *),
+		  compare_packets);
+	for (int i = 0; i < batch->input.nsorted; i++)
+		if (i == 0 || !same_call(batch->input.sorted[i - 1], batch->input.sorted[i]))
 			ncalls++;
 	if (ncalls > mulberry_max_batch_calls)
 		ereport(
@@ -277,81 +136,211 @@ lock_calls(batch *batch, const mulberry_tenant *tenant)
 			 errdetail("A batch may have packets of at most %d calls.", mulberry_max_batch_calls),
 			 errhint(
 				 "Send several, each in a transaction of its own: locks are held until it ends.")));
-	for (int i = 0; i < batch->nsorted; i++)
-		if (i == 0 || batch->sorted[i - 1]->lock_key != batch->sorted[i]->lock_key)
-			mulberry_lock_call_key(batch->sorted[i]->lock_key);
+	for (int i = 0; i < batch->input.nsorted; i++)
+		if (i == 0 || batch->input.sorted[i - 1]->lock_key != batch->input.sorted[i]->lock_key)
+			mulberry_lock_call_key(batch->input.sorted[i]->lock_key);
 }
 
-/* Stores what was accepted so far. */
-static void
-store_accepted(const mulberry_intake *intake, const mulberry_packet *accepted, int *n)
-{
-	if (*n == 0)
-		return;
-	mulberry_store_packets(&intake->partition, accepted, *n);
-	mulberry_require_durable_commit();
-	*n = 0;
-}
+static void take_track(batch *batch, mulberry_batch_packet **packets, int n, bool suppose);
 
-/* Takes the packets of one track of a call. */
+/* What becomes of a track whose rows are stored. */
 static void
-take_track(batch_packet **packets, int n, Relation calls, const mulberry_tenant *tenant,
-		   const mulberry_format *format, TimestampTz arrived, mulberry_packet *accepted)
+finish_track(batch *batch, batch_track *track)
 {
-	mulberry_intake intake;
-	batch_call *call = palloc0(sizeof(batch_call));
-	int naccepted = 0;
+	mulberry_intake *intake = &track->intake;
+	mulberry_batch_call *call = track->call;
 
-	mulberry_begin_intake(&intake, calls, tenant, packets[0]->call_id, packets[0]->track, format,
-						  arrived, false);
-	/* The numbers of a counter have no order of their own. */
-	if (intake.track->counter_bits != 0)
-		qsort(packets, n, sizeof(batch_packet *), compare_positions);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < track->n; i++)
 	{
-		batch_packet *packet = packets[i];
+		mulberry_batch_packet *packet = track->packets[i];
 
-		packet->verdict = mulberry_admit_packet(&intake, calls, format, packet->number,
-												packet->data, &packet->sequence, &packet->fault);
-		packet->call = call;
-		/* what lies before it may have opened the gap that the next one fills */
-		if (packet->verdict == MULBERRY_ACCEPTED && intake.track->counter_bits != 0)
-			CommandCounterIncrement();
 		if (packet->verdict == MULBERRY_ACCEPTED)
-			accepted[naccepted++] = (mulberry_packet){ .call = intake.track->id,
-													   .sequence = packet->sequence,
-													   .has_sent_at = packet->has_sent_at,
-													   .sent_at = packet->sent_at,
-													   .received_at = arrived,
-													   .data = packet->data };
-		else if (packet->verdict == MULBERRY_REJECTED && call->rejection == NULL)
-			call->rejection = mulberry_packet_verdict_message(packet->verdict, &intake.call);
-		else if (packet->verdict == MULBERRY_DUPLICATE && intake.track->counter_bits != 0)
-		{
-			store_accepted(&intake, accepted, &naccepted);
-			if (!mulberry_check_duplicate(&intake, packet->sequence, packet->data, &packet->fault))
-				packet->verdict = MULBERRY_FAULTY;
-		}
+			packet->received_at = batch->arrived;
+		else if (packet->verdict == MULBERRY_DUPLICATE)
+			packet->received_at =
+				mulberry_arrival(intake->partition, intake->track->id, packet->sequence);
 	}
-	store_accepted(&intake, accepted, &naccepted);
+	mulberry_end_intake(intake, batch->calls);
+
+	call->first_sequence = mulberry_sender_number(intake->track, 0);
+	call->total_received = mulberry_total_received(intake);
+	call->missing_count = intake->missing;
+	call->missing_sequences = mulberry_first_gaps_text(intake->track);
+	for (int i = 0; i < track->n; i++)
+		if (track->packets[i]->verdict != MULBERRY_FAULTY)
+			mulberry_report_intake(intake, track->packets[i]->verdict, track->packets[i]->sequence,
+								   track->packets[i]->data);
+}
+
+/* Nothing was done for it but to write its rows. */
+static void
+take_back_if_refuted(batch *batch, batch_track *track)
+{
+	const mulberry_packet *rows = &batch->rows[track->first_row];
+
+	track->refuted = false;
+	for (int i = 0; i < track->nrows; i++)
+		track->refuted = track->refuted || rows[i].was_there;
+	for (int i = 0; track->refuted && i < track->nrows; i++)
+		mulberry_take_back_packet(track->intake.partition, &rows[i]);
+}
+
+/*
+ * Stores all rows that wait, and finishes the tracks that wait for that.  Of those "current" is not one: it may be
+ * NULL, and is told whether it is refuted.
+ */
+static void
+store_waiting(batch *batch, batch_track *current)
+{
+	List *tracks = batch->waiting;
+	ListCell *cell;
+
+	for (int first = 0, end; first < batch->nrows; first = end)
+	{
+		mulberry_partition *partition = batch->rows_partitions[first];
+
+		for (end = first + 1; end < batch->nrows && batch->rows_partitions[end] == partition;)
+			end++;
+		mulberry_store_packets(partition, &batch->rows[first], end - first);
+		mulberry_require_durable_commit();
+	}
+	foreach (cell, tracks)
+		take_back_if_refuted(batch, lfirst(cell));
+	if (current != NULL)
+	{
+		take_back_if_refuted(batch, current);
+		current->nrows = 0;
+	}
+	batch->nrows = 0;
+	batch->waiting = NIL;
+	batch->unnamed = NULL;
+	foreach (cell, tracks)
+	{
+		batch_track *track = lfirst(cell);
+
+		if (track->refuted)
+			take_track(batch, track->packets, track->n, false);
+		else
+			finish_track(batch, track);
+	}
+	list_free(tracks);
+	if (current != NULL)
+		current->first_row = batch->nrows;
+}
+
+static void
+add_row(batch *batch, batch_track *track, const mulberry_batch_packet *packet)
+{
+	batch->rows_partitions[batch->nrows] = track->intake.partition;
+	batch->rows[batch->nrows++] = (mulberry_packet){ .call = track->intake.track->id,
+													 .sequence = packet->sequence,
+													 .has_sent_at = packet->has_sent_at,
+													 .sent_at = packet->sent_at,
+													 .received_at = batch->arrived,
+													 .data = packet->data,
+													 .supposed = track->intake.supposed };
+	track->nrows++;
+}
+
+/*
+ * Whether the track can be finished later, when others of the same call may have been decided: nothing is looked up in it or written
+ * for it then.
+ */
+static bool
+may_wait(const batch_track *track)
+{
+	const mulberry_intake *intake = &track->intake;
+
+	for (int i = 0; i < track->n; i++)
+		if (track->packets[i]->verdict == MULBERRY_DUPLICATE)
+			return false;
+	return intake->call.state == MULBERRY_IN_PROGRESS &&
+		   (!intake->track_exists || intake->missing == intake->track->missing_count);
+}
+
+/* Decides about a packet. */
+static void
+admit(batch *batch, batch_track *track, mulberry_batch_packet *packet)
+{
+	mulberry_intake *intake = &track->intake;
+	bool counter = intake->track->counter_bits != 0;
+
+	packet->verdict = mulberry_admit_packet(intake, batch->calls, &batch->format, packet->number,
+											packet->data, &packet->sequence, &packet->fault);
+	packet->call = track->call;
+	/* what lies before it may have opened the gap that the next one fills */
+	if (packet->verdict == MULBERRY_ACCEPTED && counter)
+		CommandCounterIncrement();
+	if (packet->verdict == MULBERRY_ACCEPTED)
+		add_row(batch, track, packet);
+	else if (packet->verdict == MULBERRY_REJECTED && track->call->rejection == NULL)
+		track->call->rejection = mulberry_packet_verdict_message(packet->verdict, &intake->call);
+	else if (packet->verdict == MULBERRY_DUPLICATE && counter)
+	{
+		store_waiting(batch, track);
+		if (!mulberry_check_duplicate(intake, packet->sequence, packet->data, &packet->fault))
+			packet->verdict = MULBERRY_FAULTY;
+	}
+}
+
+/* Whether the track that a packet names is that of packets which wait and name none. */
+static bool
+is_unnamed(const batch *batch, const mulberry_batch_packet *packet)
+{
+	const batch_track *unnamed = batch->unnamed;
+	const mulberry_track *track;
+
+	if (unnamed == NULL || packet->track == NULL || !same_call(unnamed->packets[0], packet))
+		return false;
+	track = unnamed->intake.track;
+	return VARSIZE_ANY_EXHDR(packet->track) == track->name_length &&
+		   memcmp(VARDATA_ANY(packet->track), track->name, track->name_length) == 0;
+}
+
+/* Takes the packets of one track of a call; they wait to be stored with those of others. */
+static void
+take_track(batch *batch, mulberry_batch_packet **packets, int n, bool suppose)
+{
+	batch_track *track = palloc0(sizeof(batch_track));
+	mulberry_intake *intake = &track->intake;
+
+	if (is_unnamed(batch, packets[0]))
+		store_waiting(batch, NULL);
+	track->packets = packets;
+	track->n = n;
+	track->call = palloc0(sizeof(mulberry_batch_call));
+	mulberry_begin_intake(intake, batch->calls, &batch->partitions, batch->tenant,
+						  packets[0]->call_id, packets[0]->track, &batch->format, batch->arrived,
+						  suppose);
+	/* The numbers of a counter have no order of their own. */
+	if (intake->track->counter_bits != 0)
+	{
+		if (intake->supposed)
+			mulberry_look_for_end(intake);
+		qsort(packets, n, sizeof(mulberry_batch_packet *), compare_positions);
+	}
+	track->first_row = batch->nrows;
 	for (int i = 0; i < n; i++)
 	{
-		if (packets[i]->verdict == MULBERRY_ACCEPTED)
-			packets[i]->received_at = arrived;
-		else if (packets[i]->verdict == MULBERRY_DUPLICATE)
-			packets[i]->received_at =
-				mulberry_arrival(&intake.partition, intake.track->id, packets[i]->sequence);
+		/* where the track ends by the index is of use when what was admitted is stored */
+		if (intake->supposed && track->nrows > 0 &&
+			packets[i]->number != mulberry_sender_number(intake->track, intake->next))
+		{
+			store_waiting(batch, track);
+			if (track->refuted)
+			{
+				take_track(batch, packets, n, false);
+				return;
+			}
+			intake->supposed = false;
+		}
+		admit(batch, track, packets[i]);
 	}
-	mulberry_end_intake(&intake, calls);
-
-	call->first_sequence = mulberry_sender_number(intake.track, 0);
-	call->total_received = mulberry_total_received(&intake);
-	call->missing_count = intake.missing;
-	call->missing_sequences = mulberry_first_gaps_text(intake.track);
-	for (int i = 0; i < n; i++)
-		if (packets[i]->verdict != MULBERRY_FAULTY)
-			mulberry_report_intake(&intake, packets[i]->verdict, packets[i]->sequence,
-								   packets[i]->data);
+	batch->waiting = lappend(batch->waiting, track);
+	if (packets[0]->track == NULL)
+		batch->unnamed = track;
+	if (!may_wait(track))
+		store_waiting(batch, NULL);
 }
 
 /* Columns of the type batch_result. */
@@ -371,7 +360,7 @@ enum batch_result_column
 };
 
 static void
-put_result(ReturnSetInfo *result, const batch_packet *packet)
+put_result(ReturnSetInfo *result, const mulberry_batch_packet *packet)
 {
 	Datum values[Natts_batch] = { 0 };
 	bool nulls[Natts_batch] = { 0 };
@@ -411,39 +400,41 @@ put_result(ReturnSetInfo *result, const batch_packet *packet)
 static Datum
 ingest(FunctionCallInfo fcinfo, mulberry_tenant tenant)
 {
-	TimestampTz arrived = GetCurrentTimestamp();
-	mulberry_format format;
-	mulberry_packet *accepted;
-	Relation calls;
-	batch batch;
+	batch batch = { .tenant = &tenant, .arrived = GetCurrentTimestamp() };
 	MemoryContext rows;
 
 	mulberry_require_writable("ingest_packets()");
-	mulberry_read_format(fcinfo, Arg_encoding, Arg_sample_rate, Arg_counter_bits, -1, &format);
-	read_batch(fcinfo, &batch);
+	mulberry_read_format(fcinfo, Arg_encoding, Arg_sample_rate, Arg_counter_bits, -1,
+						 &batch.format);
+	mulberry_read_batch(fcinfo, &batch.input);
 	InitMaterializedSRF(fcinfo, 0);
 
-	mulberry_make_partition(mulberry_day_of(arrived));
+	mulberry_make_partition(mulberry_day_of(batch.arrived));
 	lock_calls(&batch, &tenant);
-	calls = mulberry_open_calls();
-	accepted = palloc(Max(batch.nsorted, 1) * sizeof(mulberry_packet));
-	for (int first = 0, end; first < batch.nsorted; first = end)
+	batch.calls = mulberry_open_calls();
+	batch.rows = palloc(Max(batch.input.nsorted, 1) * sizeof(mulberry_packet));
+	batch.rows_partitions = palloc(Max(batch.input.nsorted, 1) * sizeof(mulberry_partition *));
+	for (int first = 0, end; first < batch.input.nsorted; first = end)
 	{
-		for (end = first + 1; end < batch.nsorted &&
-							  same_call(batch.sorted[first], batch.sorted[end]) &&
-							  compare_tracks(batch.sorted[first], batch.sorted[end]) == 0;)
+		for (end = first + 1;
+			 end < batch.input.nsorted &&
+			 same_call(batch.input.sorted[first], batch.input.sorted[end]) &&
+			 compare_tracks(batch.input.sorted[first], batch.input.sorted[end]) == 0;)
 			end++;
 		CHECK_FOR_INTERRUPTS();
-		take_track(&batch.sorted[first], end - first, calls, &tenant, &format, arrived, accepted);
+		take_track(&batch, &batch.input.sorted[first], end - first, true);
 	}
-	table_close(calls, NoLock);
+	while (batch.waiting != NIL)
+		store_waiting(&batch, NULL);
+	mulberry_close_partitions(&batch.partitions);
+	table_close(batch.calls, NoLock);
 
 	rows = AllocSetContextCreate(CurrentMemoryContext, "results of a batch", ALLOCSET_SMALL_SIZES);
-	for (int i = 0; i < batch.npackets; i++)
+	for (int i = 0; i < batch.input.npackets; i++)
 	{
 		MemoryContext before = MemoryContextSwitchTo(rows);
 
-		put_result((ReturnSetInfo *) fcinfo->resultinfo, &batch.packets[i]);
+		put_result((ReturnSetInfo *) fcinfo->resultinfo, &batch.input.packets[i]);
 		MemoryContextSwitchTo(before);
 		MemoryContextReset(rows);
 	}

@@ -347,8 +347,7 @@ mulberry_check_duplicate(const mulberry_intake *intake, int32 sequence, Datum da
 {
 	const mulberry_track *track = intake->track;
 
-	if (track->counter_bits == 0 ||
-		mulberry_has_data(&intake->partition, track->id, sequence, data))
+	if (track->counter_bits == 0 || mulberry_has_data(intake->partition, track->id, sequence, data))
 		return true;
 	mulberry_refuse(fault, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
 					psprintf("sequence " INT64_FORMAT " of %s came before with other data",

@@ -4,8 +4,8 @@
  *	  partition.
  *
  * Under the call lock a sequence is looked up before it is written, so no insertion meets a conflict and
- * the unique index is the last line of defence; but for mulberry_store_unless_there(), to which the index
- * says whether what was supposed is true.  When it is not, a row is written and taken away again.
+ * the unique index is the last line of defence; but for packets whose sequence is only supposed to be the next
+ * one, of which the index says whether that is true.  When it is not, a row is written and taken away again.
  */
 #include "server/compat.h"
 
@@ -22,40 +22,12 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "calls/known_ends.h"
 #include "calls/packets.h"
 #include "server/relations.h"
 
 /* Rows that go to the access method at once, as in COPY about a page's worth or more. */
 #define ROWS_AT_ONCE 64
-
-/*
- * The largest sequence of calls as this session last knew it, and where that packet is.  Only where to begin
- * to look: a scan reads all of a page that its keys match, which for a long call is
- * hundreds of entries when it may begin anywhere.
- */
-#define KNOWN_ENDS 256
-
-typedef struct known_end
-{
-	int64 call;
-	int32 sequence;
-	ItemPointerData tid; /* invalid: it was not this session that wrote it */
-} known_end;
-
-static known_end known_ends[KNOWN_ENDS];
-
-static void
-remember_end(int64 call, int32 sequence, const ItemPointerData *tid)
-{
-	known_end *known = &known_ends[call % KNOWN_ENDS];
-
-	known->call = call;
-	known->sequence = sequence;
-	if (tid != NULL)
-		known->tid = *tid;
-	else
-		ItemPointerSetInvalid(&known->tid);
-}
 
 /*
  * Fetches a column (passed by value) of the packet with the largest sequence, which
@@ -87,16 +59,24 @@ fetch_last(const mulberry_partition *partition, int64 call, int32 from, int colu
 int32
 mulberry_next_sequence(const mulberry_partition *partition, int64 call)
 {
-	const known_end *known = &known_ends[call % KNOWN_ENDS];
+	mulberry_known_end known;
+	bool is_known = mulberry_known_end_of(call, &known);
 	Datum last;
 
-	/* What was known may have been rolled back. */
-	if (!(known->call == call && known->sequence > 0 &&
-		  fetch_last(partition, call, known->sequence, Anum_packets_sequence, &last)) &&
+	/*
+	 * A scan reads all of a page that its keys match, which for a long call is hundreds of entries when it may
+	 * begin anywhere.  What was known may have been rolled back.
+	 */
+	if (!(is_known && known.sequence > 0 &&
+		  fetch_last(partition, call, known.sequence, Anum_packets_sequence, &last)) &&
 		!fetch_last(partition, call, 0, Anum_packets_sequence, &last))
 		return 0;
-	if (known->call != call || known->sequence != DatumGetInt32(last))
-		remember_end(call, DatumGetInt32(last), NULL);
+	if (!is_known || known.sequence != DatumGetInt32(last))
+	{
+		known.sequence = DatumGetInt32(last);
+		ItemPointerSetInvalid(&known.tid);
+		mulberry_remember_end(call, &known);
+	}
 	return DatumGetInt32(last) + 1;
 }
 
@@ -107,19 +87,19 @@ mulberry_next_sequence(const mulberry_partition *partition, int64 call)
 bool
 mulberry_supposed_next(const mulberry_partition *partition, int64 call, int32 *sequence)
 {
-	const known_end *known = &known_ends[call % KNOWN_ENDS];
+	mulberry_known_end known;
 	TupleTableSlot *slot;
 	bool there;
 
-	if (known->call != call || !ItemPointerIsValid(&known->tid) || !partition->only_key ||
-		RelationIsLogicallyLogged(partition->table) ||
-		(slot = mulberry_row_at(partition->table, &known->tid)) == NULL)
+	if (!partition->only_key || RelationIsLogicallyLogged(partition->table) ||
+		!mulberry_known_end_of(call, &known) || !ItemPointerIsValid(&known.tid) ||
+		(slot = mulberry_row_at(partition->table, &known.tid)) == NULL)
 		return false;
 	slot_getsomeattrs(slot, Anum_packets_sequence);
 	there = DatumGetInt64(slot->tts_values[Anum_packets_call - 1]) == call &&
-			DatumGetInt32(slot->tts_values[Anum_packets_sequence - 1]) == known->sequence;
+			DatumGetInt32(slot->tts_values[Anum_packets_sequence - 1]) == known.sequence;
 	ExecDropSingleTupleTableSlot(slot);
-	*sequence = known->sequence + 1;
+	*sequence = known.sequence + 1;
 	return there;
 }
 
@@ -202,65 +182,64 @@ fill_values(const mulberry_packet *packet, int natts, Datum *values, bool *nulls
 	values[Anum_packets_data - 1] = packet->data;
 }
 
-/*
- * Writes a packet and all its index entries.  False with UNIQUE_CHECK_PARTIAL when the key is there already: then
- * there are two rows with it.
- */
-static bool
-write_packet(const mulberry_partition *partition, const mulberry_packet *packet,
-			 IndexUniqueCheck check, ItemPointer tid)
+static void
+is_stored(const mulberry_packet *packet)
+{
+	mulberry_remember_end(packet->call, &(mulberry_known_end){ packet->sequence, packet->tid });
+}
+
+/* Writes the row's entry in the key, and sees whether there was one of the same sequence. */
+static void
+write_key(const mulberry_partition *partition, mulberry_packet *packet, Datum *values, bool *nulls,
+		  struct IndexInfo *info)
+{
+	IndexUniqueCheck check = packet->supposed ? UNIQUE_CHECK_PARTIAL : UNIQUE_CHECK_YES;
+	bool only_one = index_insert(partition->key, values, nulls, &packet->tid, partition->table,
+								 check, false, info);
+
+	packet->was_there = packet->supposed && !only_one;
+	if (!packet->was_there)
+		is_stored(packet);
+}
+
+void
+mulberry_store_packet(const mulberry_partition *partition, mulberry_packet *packet)
 {
 	TupleDesc desc = RelationGetDescr(partition->table);
 	Datum values[MaxHeapAttributeNumber];
 	bool nulls[MaxHeapAttributeNumber];
 	HeapTuple tuple;
-	bool only_one = true;
 
 	mulberry_require_known_columns(partition->table, Natts_packets);
 	fill_values(packet, desc->natts, values, nulls);
 	tuple = heap_form_tuple(desc, values, nulls);
+	packet->was_there = false;
 	if (partition->only_key)
 	{
 		heap_insert(partition->table, tuple, GetCurrentCommandId(true), 0, NULL);
-		only_one = index_insert(partition->key, values, nulls, &tuple->t_self, partition->table,
-								check, false, BuildIndexInfo(partition->key)) ||
-				   check == UNIQUE_CHECK_YES;
+		packet->tid = tuple->t_self;
+		write_key(partition, packet, values, nulls, BuildIndexInfo(partition->key));
 	}
 	else
+	{
+		Assert(!packet->supposed);
 		mulberry_insert_row(partition->table, tuple);
-	*tid = tuple->t_self;
+		packet->tid = tuple->t_self;
+		is_stored(packet);
+	}
 	heap_freetuple(tuple);
 	CommandCounterIncrement();
-	return only_one;
 }
 
 void
-mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet *packet)
+mulberry_take_back_packet(const mulberry_partition *partition, const mulberry_packet *packet)
 {
-	ItemPointerData tid;
-
-	(void) write_packet(partition, packet, UNIQUE_CHECK_YES, &tid);
-	remember_end(packet->call, packet->sequence, &tid);
-}
-
-bool
-mulberry_store_unless_there(const mulberry_partition *partition, const mulberry_packet *packet)
-{
-	ItemPointerData tid;
-
-	Assert(partition->only_key);
-	if (!write_packet(partition, packet, UNIQUE_CHECK_PARTIAL, &tid))
-	{
-		simple_heap_delete(partition->table, &tid);
-		CommandCounterIncrement();
-		return false;
-	}
-	remember_end(packet->call, packet->sequence, &tid);
-	return true;
+	simple_heap_delete(partition->table, unconstify(ItemPointerData *, &packet->tid));
+	CommandCounterIncrement();
 }
 
 void
-mulberry_store_packets(const mulberry_partition *partition, const mulberry_packet *packets, int n)
+mulberry_store_packets(const mulberry_partition *partition, mulberry_packet *packets, int n)
 {
 	TupleTableSlot *slots[ROWS_AT_ONCE];
 	int nslots = Min(n, ROWS_AT_ONCE);
@@ -298,8 +277,11 @@ mulberry_store_packets(const mulberry_partition *partition, const mulberry_packe
 		table_multi_insert(partition->table, slots, count, GetCurrentCommandId(true), 0, NULL);
 		MemoryContextSwitchTo(before);
 		for (int i = 0; i < count; i++)
-			index_insert(partition->key, slots[i]->tts_values, slots[i]->tts_isnull,
-						 &slots[i]->tts_tid, partition->table, UNIQUE_CHECK_YES, false, info);
+		{
+			packets[done + i].tid = slots[i]->tts_tid;
+			write_key(partition, &packets[done + i], slots[i]->tts_values, slots[i]->tts_isnull,
+					  info);
+		}
 		MemoryContextReset(rows);
 	}
 	MemoryContextDelete(rows);

@@ -33,7 +33,11 @@ typedef struct mulberry_packet
 	bool has_sent_at;
 	TimestampTz sent_at;
 	TimestampTz received_at;
-	Datum data; /* bytea */
+	Datum data;	   /* bytea */
+	bool supposed; /* nobody has looked whether its sequence is new */
+	/* when it is stored */
+	ItemPointerData tid;
+	bool was_there; /* there is another one with its sequence, so it has to be taken back */
 } mulberry_packet;
 
 /* Largest sequence: the one after it and the end of a range still fit an integer. */
@@ -46,8 +50,8 @@ typedef struct mulberry_packet
 extern int32 mulberry_next_sequence(const mulberry_partition *partition, int64 call);
 
 /*
- * The same without asking the index, while this session's last packet of the track is still there: right
- * unless another session has written since.  False when there is nothing to go by.
+ * The same without asking the index, while the packet of the track that is known as the last one is still there: right
+ * unless somebody has written another one by hand.  False when there is nothing to go by.
  */
 extern bool
 mulberry_supposed_next(const mulberry_partition *partition, int64 call, int32 *sequence);
@@ -63,15 +67,17 @@ mulberry_arrival(const mulberry_partition *partition, int64 call, int32 sequence
 extern bool
 mulberry_has_data(const mulberry_partition *partition, int64 call, int32 sequence, Datum data);
 
-/* Writes one packet, or several at once; the caller knows that they are new. */
+/*
+ * Writes one packet, or several at once, perhaps of several tracks; the caller knows that they are new, or supposes it and
+ * looks then whether they were there.
+ */
+extern void mulberry_store_packet(const mulberry_partition *partition, mulberry_packet *packet);
 extern void
-mulberry_store_packet(const mulberry_partition *partition, const mulberry_packet *packet);
-extern void
-mulberry_store_packets(const mulberry_partition *partition, const mulberry_packet *packets, int n);
+mulberry_store_packets(const mulberry_partition *partition, mulberry_packet *packets, int n);
 
-/* Writes one packet unless its sequence is there already; then it returns false. */
-extern bool
-mulberry_store_unless_there(const mulberry_partition *partition, const mulberry_packet *packet);
+/* Removes the row of a packet that was just stored. */
+extern void
+mulberry_take_back_packet(const mulberry_partition *partition, const mulberry_packet *packet);
 
 /* The track and the sequence of a row: the first columns, never null. */
 static inline int64

@@ -271,6 +271,37 @@ mulberry_close_partition(mulberry_partition *partition)
 	table_close(partition->table, NoLock);
 }
 
+mulberry_partition *
+mulberry_partition_of_day(mulberry_open_partitions *open, int32 day)
+{
+	mulberry_partition *partition;
+	ListCell *known;
+	ListCell *cell;
+
+	forboth(known, open->days, cell, open->partitions)
+	{
+		if (lfirst_int(known) == day)
+			return lfirst(cell);
+	}
+	partition = palloc(sizeof(mulberry_partition));
+	mulberry_open_partition(day, RowExclusiveLock, partition);
+	open->days = lappend_int(open->days, day);
+	open->partitions = lappend(open->partitions, partition);
+	return partition;
+}
+
+void
+mulberry_close_partitions(mulberry_open_partitions *open)
+{
+	ListCell *cell;
+
+	foreach (cell, open->partitions)
+		mulberry_close_partition(lfirst(cell));
+	list_free(open->days);
+	list_free_deep(open->partitions);
+	open->days = open->partitions = NIL;
+}
+
 PG_FUNCTION_INFO_V1(mulberry_make_partition_sql);
 
 /*

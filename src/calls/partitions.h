@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "nodes/execnodes.h"
+#include "nodes/pg_list.h"
 #include "storage/lockdefs.h"
 #include "utils/rel.h"
 
@@ -33,5 +34,18 @@ extern bool mulberry_partition_exists(int32 day);
  */
 extern void mulberry_open_partition(int32 day, LOCKMODE mode, mulberry_partition *partition);
 extern void mulberry_close_partition(mulberry_partition *partition);
+
+/*
+ * Partitions that stay open from one call to the next, in memory of the current context; empty is all zero.  The one of a day is
+ * opened as above, to write, unless it is open already.
+ */
+typedef struct mulberry_open_partitions
+{
+	List *days; /* of those in the other list */
+	List *partitions;
+} mulberry_open_partitions;
+
+extern mulberry_partition *mulberry_partition_of_day(mulberry_open_partitions *open, int32 day);
+extern void mulberry_close_partitions(mulberry_open_partitions *open);
 
 #endif /* MULBERRY_PARTITIONS_H */
