@@ -35,6 +35,7 @@ typedef struct answerer
 	edge_modem *modem; /* NULL: the device is the line */
 	bool modem_away;
 	edge_judge *judge;
+	edge_speech *speech; /* NULL: sentences are not spoken */
 	edge_outbox *outbox;
 	edge_status *status;
 	int64_t status_set;
@@ -413,10 +414,13 @@ run(answerer *a, edge_line_options *line, edge_server *judging, edge_server *pos
 		a->outbox = edge_outbox_start(&outbox, &status);
 	line->judge = a->judge;
 	line->outbox = a->outbox;
-	if (a->outbox != NULL)
+	if (a->outbox != NULL && strcmp(options->speech, "off") != 0)
+		line->speech = a->speech = edge_speech_start(options->speech);
+	if (a->outbox != NULL && (a->speech != NULL || strcmp(options->speech, "off") == 0))
 		a->line = edge_line_new(line);
 	if (a->line == NULL)
 	{
+		edge_speech_stop(a->speech);
 		if (a->outbox != NULL)
 			edge_outbox_stop(a->outbox);
 		edge_judge_stop(a->judge);
@@ -426,6 +430,7 @@ run(answerer *a, edge_line_options *line, edge_server *judging, edge_server *pos
 	tell_all(a);
 	set_status(a, "ended");
 	edge_line_free(a->line);
+	edge_speech_stop(a->speech);
 	posted = edge_outbox_stop(a->outbox);
 	edge_judge_stop(a->judge);
 	return posted != EDGE_EXIT_OK ? posted : status;

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
@@ -16,6 +17,7 @@
 #include "core/audio/level.h"
 #include "keeper.h"
 #include "server.h"
+#include "speech.h"
 #include "status.h"
 
 #define LISTEN_SECONDS 3
@@ -322,6 +324,23 @@ check_spool(const edge_options *options)
 	return status == EDGE_EXIT_OK ? status : edge_fail(status, "%s", problem);
 }
 
+/* Commands are answered without it. */
+static void
+check_speech(const edge_options *options)
+{
+	char problem[EDGE_SPEECH_PROBLEM];
+	int16_t *samples;
+	size_t n;
+
+	if (!is_answer(options) || strcmp(options->speech, "off") == 0)
+		return;
+	if (!edge_speech_make(options->speech, "Command accepted.", 8000, NULL, NULL, &samples, &n,
+						  problem))
+		warn("answers are not spoken: %s: %s: install espeak-ng, or say --speech off",
+			 options->speech, problem);
+	free(samples);
+}
+
 edge_exit
 edge_check(const edge_options *options)
 {
@@ -334,6 +353,7 @@ edge_check(const edge_options *options)
 																	  : check_device(options, name);
 
 	check_power();
+	check_speech(options);
 	if (device != EDGE_EXIT_OK || database != EDGE_EXIT_OK)
 		return device != EDGE_EXIT_OK ? device : database;
 	if (spool != EDGE_EXIT_OK)

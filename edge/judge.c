@@ -138,7 +138,7 @@ be_ready(edge_judge *j)
 			j->server,
 			PQsendPrepare(j->server->pg, "judge",
 						  "SELECT a.verdict, concat_ws('W', a.ack_digits, a.challenge), "
-						  "concat_ws(': ', a.error, a.message), a.hang_up "
+						  "concat_ws(': ', a.error, a.message), a.hang_up, a.speech "
 						  "FROM mulberry.handle_command_symbols($1, $2, $3, 'voice', $4) AS a",
 						  0, NULL),
 			&result);
@@ -211,6 +211,7 @@ judge_frame(edge_judge *j, const request *r, edge_verdict *verdict)
 				snprintf(verdict->tones, sizeof(verdict->tones), "%s", PQgetvalue(result, 0, 1));
 				snprintf(verdict->said, sizeof(verdict->said), "%s", PQgetvalue(result, 0, 2));
 				verdict->hang_up = PQgetvalue(result, 0, 3)[0] == 't';
+				snprintf(verdict->speech, sizeof(verdict->speech), "%s", PQgetvalue(result, 0, 4));
 			}
 			PQclear(result);
 		}

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "call.h"
+#include "speech.h"
 
 #define EDGE_JUDGE_TEXT 512
 
@@ -20,7 +21,8 @@ typedef struct edge_verdict
 	char call_id[EDGE_CALL_ID + 1];
 	char verdict[32]; /* "accepted", "forgery" …; "not judged" when the database was not there */
 	char tones[64];	  /* to be played: digits and pauses */
-	char said[EDGE_JUDGE_TEXT]; /* in words, for who reads the log */
+	char said[EDGE_JUDGE_TEXT];	   /* in words, for who reads the log */
+	char speech[EDGE_SPEECH_TEXT]; /* the sentence for who calls; empty: there is none */
 	bool hang_up;
 } edge_verdict;
 

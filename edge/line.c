@@ -23,6 +23,12 @@
 #define LATEST (2 * SECOND) /* what is read may be so old, and devices keep no more */
 /* A call in which an answer is waited for is not hung up, but for a database that never answers. */
 #define JUDGED_WITHIN (10 * SECOND)
+/*
+ * The sentence comes so long behind the tones of an answer: who plays commands begins the next one meanwhile, and goes before. What
+ * does one at a time is deaf while it speaks, so it waits for longer.
+ */
+#define SENTENCE_AFTER (1 * SECOND)
+#define SENTENCE_AFTER_LONG (4 * SECOND)
 #define BEFORE 50 /* blocks before the first digit that belong to its call: a second */
 
 const char *const edge_line_tracks[EDGE_LINE_TRACKS] = { "inbound", "outbound" };
@@ -65,6 +71,7 @@ struct edge_line
 	int64_t began;
 	int64_t last_digit; /* edge_clock(); or when the call began */
 	int64_t ready_at;	/* 0: no tone is to come */
+	int64_t spoke;		/* when something was being said last */
 	unsigned pending;	/* frames that are being judged */
 	int64_t asked_at;
 	bool ends; /* the database has said so */
@@ -98,8 +105,12 @@ on_digit(void *arg, char digit)
 	if (!l->in_call && l->options.by_digit)
 		edge_line_begin(l, NULL);
 	l->last_digit = edge_clock();
-	/* who plays already need not be told to */
+	/* who plays already need not be told to, and does not listen to sentences */
 	l->ready_at = 0;
+	if (l->options.speech != NULL)
+		edge_speech_drop(l->options.speech);
+	if (!edge_mouth_speaks_digits(l->mouth))
+		edge_mouth_hush(l->mouth);
 	(void) digit;
 }
 
@@ -409,6 +420,8 @@ edge_line_end(edge_line *l)
 		edge_outbox_complete(l->options.outbox, l->call_id, total);
 	l->in_call = false;
 	edge_mouth_hush(l->mouth);
+	if (l->options.speech != NULL)
+		edge_speech_drop(l->options.speech);
 	edge_ear_reset(l->ear);
 	fprintf(stderr, "mulberry-edge: call %s is over\n", l->call_id);
 }
@@ -455,7 +468,28 @@ take_verdicts(edge_line *l)
 		l->pending -= l->pending > 0;
 		l->ends = l->ends || verdict.hang_up;
 		edge_mouth_digits(l->mouth, verdict.tones);
+		if (l->options.speech != NULL && verdict.speech[0] != '\0' && !l->ends)
+			edge_speech_ask(l->options.speech, l->call_id, verdict.speech,
+							l->audio.traits.sample_rate);
 	}
+}
+
+/* The sentence of the last answer, when it is there and nobody plays anything. */
+static void
+say_sentence(edge_line *l)
+{
+	int64_t now = edge_clock();
+	int64_t quiet;
+	int16_t *samples;
+	size_t n;
+
+	quiet = now - (l->spoke > l->last_digit ? l->spoke : l->last_digit);
+	if (!l->in_call || l->ends || l->pending > 0 ||
+		quiet < (l->audio.traits.duplex ? SENTENCE_AFTER : SENTENCE_AFTER_LONG) ||
+		!edge_speech_take(l->options.speech, l->call_id, &samples, &n))
+		return;
+	edge_mouth_sentence(l->mouth, samples, n);
+	free(samples);
 }
 
 /*
@@ -480,6 +514,7 @@ edge_line_turn(edge_line *l)
 {
 	edge_audio_status status = EDGE_AUDIO_LATER;
 	edge_audio_status spoke;
+	bool speaks;
 
 	/* what does one at a time is not turned around twice for the first tone */
 	if (l->in_call && l->ready_at != 0 && !l->audio.traits.duplex)
@@ -496,7 +531,12 @@ edge_line_turn(edge_line *l)
 		l->ready_at = 0;
 		edge_mouth_ready(l->mouth);
 	}
+	if (l->options.speech != NULL)
+		say_sentence(l);
+	speaks = edge_mouth_speaks(l->mouth);
 	spoke = edge_mouth_turn(l->mouth);
+	if (speaks)
+		l->spoke = edge_clock();
 	if (spoke != EDGE_AUDIO_OK)
 		return spoke;
 	if (l->audio.traits.duplex && edge_mouth_speaks_digits(l->mouth))

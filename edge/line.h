@@ -12,6 +12,7 @@
 #include "core/mb.h"
 #include "judge.h"
 #include "outbox.h"
+#include "speech.h"
 
 typedef struct edge_line edge_line;
 
@@ -21,11 +22,12 @@ typedef struct edge_line_options
 	edge_outbox *outbox;
 	const char *name; /* before the ids of calls */
 	mb_encoding encoding;
-	int sample_rate;  /* of the tracks */
-	int silence;	  /* seconds without a digit until a call is hung up */
-	int call_minutes; /* that a call may last */
-	bool ready;		  /* a tone says that we listen */
-	bool by_digit;	  /* a call begins with its first digit, when nobody says so */
+	int sample_rate;	 /* of the tracks */
+	int silence;		 /* seconds without a digit until a call is hung up */
+	int call_minutes;	 /* that a call may last */
+	bool ready;			 /* a tone says that we listen */
+	bool by_digit;		 /* a call begins with its first digit, when nobody says so */
+	edge_speech *speech; /* speaks the sentences; NULL: they are not spoken */
 } edge_line_options;
 
 /* What has been heard since the program began, and lost. */

@@ -144,6 +144,16 @@ edge_mouth_ready(edge_mouth *mouth)
 	return true;
 }
 
+bool
+edge_mouth_sentence(edge_mouth *mouth, const int16_t *samples, size_t n)
+{
+	int16_t *out = extend(mouth, n);
+
+	if (out != NULL)
+		memcpy(out, samples, n * sizeof(*out));
+	return out != NULL;
+}
+
 /* Writes the next block, of what is to be said and silence behind it. */
 static edge_audio_status
 write_block(edge_mouth *mouth, int timeout)

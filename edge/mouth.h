@@ -18,6 +18,9 @@ extern void edge_mouth_free(edge_mouth *mouth);
 extern bool edge_mouth_digits(edge_mouth *mouth, const char *digits);
 extern bool edge_mouth_ready(edge_mouth *mouth);
 
+/* Samples at the device's rate, behind what is being said. False: out of memory. */
+extern bool edge_mouth_sentence(edge_mouth *mouth, const int16_t *samples, size_t n);
+
 /* Gives the device what it has room for; of a device that does one at a time, this waits until all has been heard. Nothing to say is OK. */
 extern edge_audio_status edge_mouth_turn(edge_mouth *mouth);
 

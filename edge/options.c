@@ -11,6 +11,7 @@
 #include "core/modem/control.h"
 #include "exits.h"
 #include "program/settings.h"
+#include "speech.h"
 #include "spool.h"
 
 #define FIELD(field) offsetof(edge_options, field)
@@ -85,6 +86,9 @@ static const program_setting list[] = {
 	{ "silence", PROGRAM_NUMBER, FIELD(silence), 0, 3600, 1,
 	  "answer: seconds without a digit until it hangs up [30]" },
 	{ "ready", PROGRAM_SWITCH, FIELD(ready), 0, 0, 0, "answer: a tone says that we listen [on]" },
+	{ "speech", PROGRAM_TEXT, FIELD(speech), 0, 0, 1,
+	  "answer: command that makes WAV of a sentence it reads, off for none [" EDGE_SPEECH_DEFAULT
+	  "]" },
 	{ "gateway", PROGRAM_TEXT, FIELD(gateway), 0, 0, 1,
 	  "URL of the gateway of the cloud, https://host:port; send and capture post there, and not to "
 	  "the database" },
@@ -168,7 +172,8 @@ edge_options_read(edge_options *options, int argc, char **argv)
 							   .grace = 10,
 							   .answers = 30,
 							   .silence = 30,
-							   .ready = true };
+							   .ready = true,
+							   .speech = EDGE_SPEECH_DEFAULT };
 	status = program_settings_read(&settings, options, argc, argv);
 	if (options->gate == NULL)
 		options->gate =

@@ -63,8 +63,9 @@ typedef struct edge_options
 	const char *modem_hang_up;
 	const char *modem_list;
 	const char *modem_reset;
-	int silence; /* seconds without a digit until we hang up */
-	bool ready;	 /* a tone says that we listen */
+	int silence;		/* seconds without a digit until we hang up */
+	bool ready;			/* a tone says that we listen */
+	const char *speech; /* command that speaks a sentence; "off": none is spoken */
 
 	const char *gateway; /* its URL */
 	const char *token_file;

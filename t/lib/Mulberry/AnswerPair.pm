@@ -46,8 +46,8 @@ sub enter
 sub cloud { my ($pair, $sql) = @_; return $pair->{node}->safe_psql('cloud', $sql) }
 sub edge { my ($pair, $sql) = @_; return $pair->{node}->safe_psql('edge', $sql) }
 
-# What the program is told: a role that may, and whose line it is.
-sub flags { my ($pair) = @_; return ('--database', $pair->{node}->connstr('edge') . ' user=pi', '--tenant', $pair->{tenant}) }
+# What the program is told: a role that may, and whose line it is. Tones alone are heard of it, if nothing else is said.
+sub flags { my ($pair) = @_; return ('--database', $pair->{node}->connstr('edge') . ' user=pi', '--tenant', $pair->{tenant}, '--speech', 'off') }
 
 sub sync { my ($pair, $acks) = @_; return $pair->cloud("SELECT mulberry.agent_sync('$pair->{agent}', '$acks')") }
 
@@ -97,8 +97,8 @@ sub confirm
     while ($result{times} < 8 && $result{state} eq 'outstanding')
     {
         my ($audio) = $line->meanwhile(sub { Mulberry::Line::play(($carry{before} // '') . $pair->frame, %carry) });
-        my ($digits, $delay) = $line->ask($audio);
-        $result{times}++;
+        my ($digits, $delay, $times) = $line->ask($audio);
+        $result{times} += $times;
         push @{ $result{delays} }, $delay;
         push @{ $result{heard} }, $digits;
         my @ack = $digits =~ /^(\*[0-9]{20}#)([0-9]{8})?$/;

@@ -12,6 +12,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(sleep time clock_gettime);
 
 use constant BOOTTIME => 7;
+use constant PATIENCE => 8;    # seconds until who plays a frame that nobody answers plays it again
 use constant PAUSE => Mulberry::Line::RATE * Mulberry::Line::PAUSE_MS / 1000;
 
 # A card of its own in that directory, of Mulberry::Line's rate; options are the card's: echo => samples.
@@ -121,10 +122,42 @@ sub answer
     die "nothing was played: $line->{err}";
 }
 
+# Whether something is played behind a sample, within the patience of who waits for it.
+sub answered
+{
+    my ($line, $from) = @_;
+    while ($line->played($from) !~ /[^\0]/)
+    {
+        return 0 if $line->now > $from + PATIENCE * Mulberry::Line::RATE;
+        $line->{run}->pump_nb;
+        sleep 0.05;
+    }
+    return 1;
+}
+
+# Says it, again where nobody answers: the sample behind it, and how often.
+sub insist
+{
+    my ($line, $audio) = @_;
+    my $from = $line->say($audio);
+    my $times = 1;
+    while (!$line->answered($from))
+    {
+        die "nothing was played: $line->{err}" if $times++ == 8;
+        $from = $line->say($audio);
+    }
+    return ($from, $times);
+}
+
 # Does something while the line goes on: a card does by itself.
 sub meanwhile { my ($line, $what) = @_; return $what->() }
 
-# Says it, and returns what is answered and after how many milliseconds.
-sub ask { my ($line, $audio) = @_; return $line->answer($line->say($audio)) }
+# Says it, and returns what is answered, after how many milliseconds, and how often it had to be said.
+sub ask
+{
+    my ($line, $audio) = @_;
+    my ($from, $times) = $line->insist($audio);
+    return ($line->answer($from), $times);
+}
 
 1;

@@ -13,6 +13,7 @@ use Time::HiRes qw(time);
 
 use constant RATE => Mulberry::Line::RATE;
 use constant PAUSE => RATE * Mulberry::Line::PAUSE_MS / 1000;
+use constant PATIENCE => 8;    # seconds until who plays a frame that nobody answers plays it again
 use constant TURN => 0.1;    # seconds that a landline modem takes to turn around
 
 # kind: sim7600, quectel or v253; echo => seconds until what was played comes back at -20 dB.
@@ -110,7 +111,14 @@ sub take
     my ($line, $bytes) = @_;
     my $now = time;
     $line->{begun} //= $now + $-[0] / 2 / RATE if $bytes =~ /[^\0]/;
-    $line->{loud_at} = $now if $bytes =~ /[^\0]/;
+    if ($bytes =~ /[^\0]/)
+    {
+        # a sound that began behind silence: how long that was, and where in what was heard it is
+        my $last = $line->{loud_at} // 0;
+        $last = $line->{spoken_until} if $line->{kind} eq 'v253' && ($line->{spoken_until} // 0) > $last;
+        push @{ $line->{sounds} }, [ $now - $last, length $line->{heard} ] if $now - $last > 0.5;
+        $line->{loud_at} = $now;
+    }
     $line->{heard} .= $bytes;
     my $from = ($line->{spoken_until} // 0) > $now ? $line->{spoken_until} : $now;
     $line->{spoken_until} = $from + length($bytes) / 2 / RATE;
@@ -165,14 +173,21 @@ sub meanwhile
     return @result;
 }
 
-# Plays mu-law; what is answered behind it, up to a pause that is longer than that before a challenge, and after how many milliseconds.
+# Plays mu-law, again where nobody answers; what is answered behind it, up to a pause that is longer than that before a challenge, after how
+# many milliseconds, and how often it was played.
 sub ask
 {
     my ($line, $audio) = @_;
     my $m = $line->{modem};
-    delete @$line{qw(begun said_at loud_at)};
-    $line->{heard} = '';
-    $line->{to_say} .= pack 's<*', (0) x (RATE / 2), Mulberry::Line::linear(substr $audio, 0, length($audio) - PAUSE);
+    my $times = 0;
+    do
+    {
+        die 'nothing was played: ' . join "\n", @{ $m->{lines} } if $times++ == 8;
+        delete @$line{qw(begun said_at loud_at)};
+        $line->{heard} = '';
+        $line->{to_say} .= pack 's<*', (0) x (RATE / 2), Mulberry::Line::linear(substr $audio, 0, length($audio) - PAUSE);
+        $m->until(sub { $line->{begun} || $line->{to_say} eq '' && time > $line->{said_at} + PATIENCE });
+    } while (!$line->{begun});
     my $answered = $m->until(
         sub {
             # what is played ahead is not heard yet
@@ -181,7 +196,7 @@ sub ask
             return $line->{to_say} eq '' && time > $until + 1.5;
         });
     die 'nothing was played: ' . join "\n", @{ $m->{lines} } if !$answered;
-    return ($line->digits, 1000 * ($line->{begun} - $line->{said_at}));
+    return ($line->digits, 1000 * ($line->{begun} - $line->{said_at}), $times);
 }
 
 # The digits that were heard since it was asked last.
