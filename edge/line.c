@@ -72,9 +72,9 @@ struct edge_line
 	int64_t last_digit; /* edge_clock(); or when the call began */
 	int64_t ready_at;	/* 0: no tone is to come */
 	int64_t spoke;		/* when something was being said last */
-	unsigned pending;	/* frames that are being judged */
-	int64_t asked_at;
-	bool ends; /* the database has said so */
+	int64_t asked_at;	/* for the last of those that are being judged */
+	unsigned pending;	/* so many of them */
+	bool ends;			/* the database has said so */
 };
 
 /* ---------------------------------------------------------------------------

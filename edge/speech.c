@@ -135,6 +135,7 @@ begin(program *p, const char *command, const char *text, char *problem)
 	int ends[2] = { -1, -1 };
 	int failed = 0;
 
+	*p = (program){ .output = -1 };
 	if (copy == NULL || input < 0 || pipe2(ends, O_CLOEXEC) != 0)
 		failed = errno;
 	else if (!part(copy, words))
@@ -261,23 +262,35 @@ convert(int16_t **samples, size_t *n, int from, int to)
 	return out != NULL;
 }
 
+/* Whether a WAV file has a sentence in it. */
+static bool
+fits(const uint8_t *bytes, size_t size, mb_wav_info *info, char *problem)
+{
+	mb_status status = mb_wav_read(bytes, size, info);
+
+	if (status != MB_OK)
+		snprintf(problem, EDGE_SPEECH_PROBLEM, "it writes no WAV file: %s",
+				 mb_status_message(status));
+	else if (info->frames == 0)
+		snprintf(problem, EDGE_SPEECH_PROBLEM, "it writes a WAV file without samples");
+	else if (!mb_resample_rate_known(info->sample_rate))
+		snprintf(problem, EDGE_SPEECH_PROBLEM,
+				 "it writes %d samples a second, which is no rate of speech", info->sample_rate);
+	else if (info->frames > (size_t) info->sample_rate * MOST_SECONDS)
+		snprintf(problem, EDGE_SPEECH_PROBLEM, "it speaks for longer than %d seconds",
+				 MOST_SECONDS);
+	else
+		return true;
+	return false;
+}
+
 static bool
 decode(const uint8_t *bytes, size_t size, int rate, int16_t **samples, size_t *n, char *problem)
 {
 	mb_wav_info info = { 0 };
-	mb_status status = mb_wav_read(bytes, size, &info);
 	int16_t *out;
 
-	if (status != MB_OK || info.frames == 0)
-		snprintf(problem, EDGE_SPEECH_PROBLEM, "it writes no WAV file: %s",
-				 status != MB_OK ? mb_status_message(status) : "there are no samples");
-	else if (!mb_resample_rate_known(info.sample_rate))
-		snprintf(problem, EDGE_SPEECH_PROBLEM,
-				 "it writes %d samples a second, which is no rate of speech", info.sample_rate);
-	else if (info.frames > (size_t) info.sample_rate * MOST_SECONDS)
-		snprintf(problem, EDGE_SPEECH_PROBLEM, "it speaks for longer than %d seconds",
-				 MOST_SECONDS);
-	if (problem[0] != '\0')
+	if (!fits(bytes, size, &info, problem))
 		return false;
 	out = malloc(info.frames * sizeof(*out));
 	*n = info.frames;

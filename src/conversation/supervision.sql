@@ -186,8 +186,7 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.end_call(text, text, text) IS
     'ends a call at once; reason is kept with its stream. Needs supervisor access. Errors: 42704 the call has no stream, 55000 it is '
-    'over or '
-    'an emergency';
+    'over or an emergency';
 
 CREATE OR REPLACE FUNCTION mulberry.listen_to_call(call_id text, tenant text DEFAULT NULL, OUT session bigint, OUT tenant_name text)
 LANGUAGE mulberry

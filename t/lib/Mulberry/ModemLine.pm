@@ -182,7 +182,7 @@ sub ask
     my $times = 0;
     do
     {
-        die 'nothing was played: ' . join "\n", @{ $m->{lines} } if $times++ == 8;
+        die 'nothing was played: ' . join "\n", @{ $m->{lines} } if $times++ == 8 || $line->{to_say} ne '';
         delete @$line{qw(begun said_at loud_at)};
         $line->{heard} = '';
         $line->{to_say} .= pack 's<*', (0) x (RATE / 2), Mulberry::Line::linear(substr $audio, 0, length($audio) - PAUSE);
