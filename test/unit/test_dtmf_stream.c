@@ -94,6 +94,41 @@ any_portions_give_the_same(void)
 	free(samples);
 }
 
+/* What sounds like two tones and is no digit is remembered, and weighs when the next digit is judged. */
+static void
+any_portions_leave_the_same_company(void)
+{
+	static const size_t portions[] = { 8000, 1, 160, 1024 };
+	float first = 0;
+	received r = { 0 };
+	mb_dtmf_options options = { MB_DTMF_DEFAULT_FLOOR_DBM0, received_add, &r };
+	static mb_dtmf dtmf;
+
+	for (size_t i = 0; i < sizeof(portions) / sizeof(portions[0]); i++)
+	{
+		size_t portion = portions[i];
+
+		mb_dtmf_init(&dtmf, 8000, &options);
+		/* so quiet that they end within a window whose energy is below the floor */
+		for (int quieter = 0; quieter < 10; quieter++)
+		{
+			signal_condition c = { .on_ms = 25, .off_ms = 70, .level = -50 - quieter };
+			char digits[21];
+			uint64_t onsets[20];
+			size_t n;
+			int16_t *samples = signal_make(&c, 30 + (uint64_t) quieter, 20, digits, onsets, &n);
+
+			for (size_t at = 0; at < n; at += portion)
+				mb_dtmf_feed(&dtmf, samples + at, n - at < portion ? n - at : portion);
+			free(samples);
+		}
+		first = i == 0 ? dtmf.company : first;
+		check(first > 1);
+		check_bytes(&dtmf.company, &first, sizeof(first));
+	}
+	received_free(&r);
+}
+
 static void
 any_code_path_gives_the_same(void)
 {
@@ -476,6 +511,7 @@ int
 main(void)
 {
 	check_run("any portions give the same events", any_portions_give_the_same);
+	check_run("any portions leave the same company", any_portions_leave_the_same_company);
 	check_run("any code path gives the same events", any_code_path_gives_the_same);
 	check_run("digits without a pause do not overlap", digits_without_pause_do_not_overlap);
 	check_run("the code paths agree on extremes", code_paths_agree_on_extremes);

@@ -27,6 +27,8 @@ _Static_assert(DTMF_BLOCK <= 32, "the hops of a block are bits of a word");
  */
 #define BATCH_HOPS 6
 
+#define BLOCK_SAMPLES ((size_t) (DTMF_BLOCK * DTMF_HOP))
+
 mb_status
 mb_dtmf_tones(char symbol, int *row, int *column)
 {
@@ -63,6 +65,7 @@ start(mb_dtmf *dtmf)
 	dtmf->n_done = 0;
 	dtmf->hop = 0;
 	dtmf->was_loud = false;
+	dtmf->was_active = 0;
 }
 
 mb_status
@@ -191,7 +194,7 @@ process(mb_dtmf *dtmf, const int16_t *input, int first, int n)
 	dtmf_block *b = &dtmf->block;
 	const dtmf_kernel *kernel = mb_dtmf_kernel(dtmf->path);
 	uint32_t *windows = b->window + DTMF_BIN_HISTORY + first;
-	uint32_t active;
+	uint64_t active;
 	uint32_t loud;
 
 	/* the band filter sees a hop and the one before it */
@@ -200,7 +203,10 @@ process(mb_dtmf *dtmf, const int16_t *input, int first, int n)
 	dtmf->was_loud = loud >> (n - 1) & 1;
 
 	active = kernel->windows(b->energy + DTMF_BIN_HISTORY + first, n, dtmf->energy_floor, windows);
-	filter_bins(dtmf, kernel, first, n, active);
+	filter_bins(dtmf, kernel, first, n, (uint32_t) active);
+	/* a window sees the half window of its hop and the one DTMF_DISTANCE before */
+	active = active << DTMF_DISTANCE | dtmf->was_active;
+	dtmf->was_active = (uint32_t) (active >> n);
 	if (active != 0 || dtmf->track.symbol >= 0)
 	{
 		uint32_t tonal = kernel->tonal(b->power + DTMF_BIN_HISTORY + first, windows, n,
@@ -210,22 +216,24 @@ process(mb_dtmf *dtmf, const int16_t *input, int first, int n)
 	}
 }
 
-/* Makes room in a full block, whose samples are at input: what the next hop looks back to goes to the front. */
+/* Makes room in a block, whose samples are at input, of the hops that are done, but for what the next hop looks back to. */
 static void
 move_up(mb_dtmf *dtmf, const int16_t *input)
 {
 	dtmf_block *b = &dtmf->block;
+	int done = dtmf->n_done;
+	int left = dtmf->n_input - done * DTMF_HOP;
 
-	memcpy(b->input, input + DTMF_BLOCK * DTMF_HOP, DTMF_INPUT_HISTORY * sizeof(*b->input));
-	memmove(b->band, b->band + DTMF_BLOCK * DTMF_HALF_HOP, DTMF_BAND_HISTORY * sizeof(*b->band));
-	memmove(b->window, b->window + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->window));
-	memmove(b->energy, b->energy + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->energy));
-	memmove(b->total, b->total + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->total));
-	memmove(b->bin, b->bin + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->bin));
-	memmove(b->power, b->power + DTMF_BLOCK, DTMF_BIN_HISTORY * sizeof(*b->power));
-	dtmf->n_input = 0;
+	memmove(b->input, input + done * DTMF_HOP, (DTMF_INPUT_HISTORY + left) * sizeof(*b->input));
+	memmove(b->band, b->band + done * DTMF_HALF_HOP, DTMF_BAND_HISTORY * sizeof(*b->band));
+	memmove(b->window, b->window + done, DTMF_BIN_HISTORY * sizeof(*b->window));
+	memmove(b->energy, b->energy + done, DTMF_BIN_HISTORY * sizeof(*b->energy));
+	memmove(b->total, b->total + done, DTMF_BIN_HISTORY * sizeof(*b->total));
+	memmove(b->bin, b->bin + done, DTMF_BIN_HISTORY * sizeof(*b->bin));
+	memmove(b->power, b->power + done, DTMF_BIN_HISTORY * sizeof(*b->power));
+	dtmf->n_input = left;
 	dtmf->n_done = 0;
-	dtmf->hop += DTMF_BLOCK;
+	dtmf->hop += done;
 }
 
 /* Works on the hops that are complete. */
@@ -237,7 +245,10 @@ process_ready(mb_dtmf *dtmf, int ready)
 	dtmf->n_done = ready;
 }
 
-/* Takes samples at 8 kHz: whole blocks where they are, once those before them are there too, the others by the buffer. */
+/*
+ * Takes samples at 8 kHz: whole blocks where they are, once those before them are there too, the others by the buffer.  Portions of one
+ * size are worked on in batches of one size.
+ */
 static void
 feed_8k(mb_dtmf *dtmf, const int16_t *samples, size_t n)
 {
@@ -245,44 +256,38 @@ feed_8k(mb_dtmf *dtmf, const int16_t *samples, size_t n)
 
 	while (n > 0)
 	{
-		size_t space = (size_t) (DTMF_BLOCK * DTMF_HOP - dtmf->n_input);
-		size_t take = n < space ? n : space;
+		size_t take;
 		int ready;
 
-		if (take == DTMF_BLOCK * DTMF_HOP && samples - begin >= DTMF_INPUT_HISTORY)
+		if (n > BLOCK_SAMPLES - dtmf->n_input && dtmf->n_done > 0)
+			move_up(dtmf, dtmf->block.input);
+		if (dtmf->n_input == 0 && n >= BLOCK_SAMPLES && samples - begin >= DTMF_INPUT_HISTORY)
 		{
 			process(dtmf, samples - DTMF_INPUT_HISTORY, 0, DTMF_BLOCK);
+			dtmf->n_input = BLOCK_SAMPLES;
+			dtmf->n_done = DTMF_BLOCK;
 			move_up(dtmf, samples - DTMF_INPUT_HISTORY);
-			samples += take;
-			n -= take;
+			samples += BLOCK_SAMPLES;
+			n -= BLOCK_SAMPLES;
 			continue;
 		}
+		take = n < BLOCK_SAMPLES - dtmf->n_input ? n : BLOCK_SAMPLES - dtmf->n_input;
 		memcpy(dtmf->block.input + DTMF_INPUT_HISTORY + dtmf->n_input, samples,
 			   take * sizeof(*samples));
 		dtmf->n_input += (int) take;
 		samples += take;
 		n -= take;
 		ready = dtmf->n_input / DTMF_HOP;
-		if (ready == DTMF_BLOCK)
-		{
-			process_ready(dtmf, ready);
-			move_up(dtmf, dtmf->block.input);
-		}
-		else if (ready - dtmf->n_done >= BATCH_HOPS)
+		if (ready - dtmf->n_done >= BATCH_HOPS)
 			process_ready(dtmf, ready);
 	}
 }
 
-void
-mb_dtmf_feed(mb_dtmf *dtmf, const int16_t *samples, size_t n)
+static void
+feed_other_rate(mb_dtmf *dtmf, const int16_t *samples, size_t n)
 {
 	int16_t at_8k[RESAMPLE_SPACE];
 
-	if (dtmf->resampler == NULL)
-	{
-		feed_8k(dtmf, samples, n);
-		return;
-	}
 	while (n > 0)
 	{
 		size_t take = n < RESAMPLE_PORTION ? n : RESAMPLE_PORTION;
@@ -291,6 +296,15 @@ mb_dtmf_feed(mb_dtmf *dtmf, const int16_t *samples, size_t n)
 		samples += take;
 		n -= take;
 	}
+}
+
+void
+mb_dtmf_feed(mb_dtmf *dtmf, const int16_t *samples, size_t n)
+{
+	if (dtmf->resampler == NULL)
+		feed_8k(dtmf, samples, n);
+	else
+		feed_other_rate(dtmf, samples, n);
 }
 
 void

@@ -14,7 +14,6 @@ static float
 unlikeness(const float *value)
 {
 	float lane[DTMF_VALUES] = { 0 };
-	float sum = mb_dtmf_bias;
 
 	for (int k = 0; k < DTMF_KNOTS; k++)
 		for (int i = 0; i < DTMF_VALUES; i++)
@@ -23,9 +22,10 @@ unlikeness(const float *value)
 
 			lane[i] += mb_dtmf_weights[k][i] * (excess > 0 ? excess : 0);
 		}
-	for (int i = 0; i < DTMF_VALUES; i++)
-		sum += lane[i];
-	return sum;
+	for (int half = DTMF_VALUES / 2; half > 0; half /= 2)
+		for (int i = 0; i < half; i++)
+			lane[i] += lane[i + half];
+	return mb_dtmf_bias + lane[0];
 }
 
 bool

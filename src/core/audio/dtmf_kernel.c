@@ -173,6 +173,8 @@ static const dtmf_kernel plain_kernel = { band_plain, bins_plain, tonal_plain, l
 			exchange(2, 4) exchange(3, 5) exchange(1, 4) exchange(3, 6) exchange(1, 2)             \
 				exchange(3, 4) exchange(5, 6)
 
+#define EIGHT(what) what(0) what(1) what(2) what(3) what(4) what(5) what(6) what(7)
+
 #ifdef DTMF_X86
 
 static inline __m128i
@@ -380,19 +382,21 @@ mb_dtmf_sort_columns(float (*v)[8], int columns)
 {
 	for (int half = 0; half < columns; half += 4)
 	{
-		__m128 r[8];
 		__m128 low;
 
-		for (int i = 0; i < 8; i++)
-			r[i] = _mm_loadu_ps(v[i] + half);
+		/* each row in a register of its own */
+#define ROW(i) __m128 row_##i = _mm_loadu_ps(v[i] + half);
 #define EXCHANGE(a, b)                                                                             \
-	low = _mm_min_ps(r[a], r[b]);                                                                  \
-	r[b] = _mm_max_ps(r[a], r[b]);                                                                 \
-	r[a] = low;
+	low = _mm_min_ps(row_##a, row_##b);                                                            \
+	row_##b = _mm_max_ps(row_##a, row_##b);                                                        \
+	row_##a = low;
+#define PUT_BACK(i) _mm_storeu_ps(v[i] + half, row_##i);
+		EIGHT(ROW)
 		SORT_EIGHT(EXCHANGE)
+		EIGHT(PUT_BACK)
+#undef ROW
 #undef EXCHANGE
-		for (int i = 0; i < 8; i++)
-			_mm_storeu_ps(v[i] + half, r[i]);
+#undef PUT_BACK
 	}
 }
 

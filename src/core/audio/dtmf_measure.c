@@ -9,6 +9,7 @@
 #include "core/audio/dtmf_internal.h"
 
 #include <math.h>
+#include <string.h>
 
 #define MS_OF_HOP ((float) DTMF_HOP / 8)
 
@@ -120,17 +121,53 @@ diamond(float x, float y)
 	return copysignf(d, y);
 }
 
+/* The arc tangent of -1 to 1, within 2e-8 (Abramowitz and Stegun, 4.4.49). */
+static inline float
+arc_tangent(float x)
+{
+	static const float terms[] = { 0.0028662257f, -0.0161657367f, 0.0429096138f, -0.0752896400f,
+								   0.1065626393f, -0.1420889944f, 0.1999355085f, -0.3333314528f };
+	float square = x * x;
+	float sum = terms[0];
+
+	for (int i = 1; i < 8; i++)
+		sum = sum * square + terms[i];
+	return x + x * square * sum;
+}
+
+/*
+ * A ratio of powers in dB, within 1e-6 of it: by its binary exponent, and ln x = 2 atanh((x - 1) / (x + 1)).  0, infinity and what is
+ * no number come out as less than any twist or level.
+ */
+static inline float
+decibels(float ratio)
+{
+	uint32_t bits;
+	int exponent;
+	float x, square;
+
+	memcpy(&bits, &ratio, sizeof(bits));
+	/* x from sqrt(1/2) to sqrt(2) */
+	exponent = (int8_t) ((bits - 0x3F3504F3u) >> 23);
+	bits -= (uint32_t) exponent << 23;
+	memcpy(&x, &bits, sizeof(x));
+	x = (x - 1) / (x + 1);
+	square = x * x;
+	x += x * square * (1 / 3.0f + square * (1 / 5.0f + square * (1 / 7.0f + square / 9)));
+	return 8.68588964f * x + 3.01029996f * (float) exponent;
+}
+
 /* The angle, in radians, that diamond() gave d for; and what a step of d is worth there. */
 static inline float
 angle_of(float d, float *slope)
 {
 	float a = fabsf(d);
-	float y = a <= 1 ? a : 2 - a;
-	float x = a <= 1 ? 1 - a : y - 1;
-	float angle = atan2f(y, x);
+	float begin = a <= 1 ? 0 : 1;
+	/* from -1 to 1 over a side of the diamond, a quarter of the circle, and 0 in its middle */
+	float side = 2 * (a - begin) - 1;
 
-	*slope = 1 / (x * x + y * y);
-	return copysignf(angle, d);
+	*slope = 2 / (1 + side * side);
+	return copysignf(arc_tangent(side) + 1.57079633f * (begin + 0.5f), d);
 }
 
 /*
@@ -465,11 +502,11 @@ mb_dtmf_measure(const mb_dtmf *dtmf, dtmf_measures *m)
 		return false;
 	if (fabsf(b.error[0]) > MAX_FREQUENCY_ERROR || fabsf(b.error[1]) > MAX_FREQUENCY_ERROR)
 		return false;
-	m->twist = 10 * log10f(b.power[0] / b.power[1]);
+	m->twist = decibels(b.power[0] / b.power[1]);
 	if (!twist_is_allowed(track, &b, m->twist))
 		return false;
-	m->level = 10 * log10f((b.power[0] + b.power[1]) / (DTMF_BIN_SCALE * DTMF_BIN_SCALE) /
-						   (float) (MB_DBM0_PEAK * MB_DBM0_PEAK));
+	m->level = decibels((b.power[0] + b.power[1]) / (DTMF_BIN_SCALE * DTMF_BIN_SCALE) /
+						(float) (MB_DBM0_PEAK * MB_DBM0_PEAK));
 	if (m->level < dtmf->floor_dbm0)
 		return false;
 	measure_surroundings(track, &b);

@@ -90,6 +90,7 @@ typedef struct mb_dtmf
 	int n_input;		   /* samples in block.input behind the history */
 	int n_done;			   /* hops in the block that are done */
 	bool was_loud;		   /* the last hop done had a sample above the gate */
+	uint32_t was_active;   /* which of the DTMF_DISTANCE last ones had bins, as bits */
 	int64_t hop;		   /* hops done before the block */
 	int path;			   /* which kernel; see dtmf_internal.h */
 	int sample_rate;
