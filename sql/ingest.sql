@@ -174,6 +174,11 @@ SELECT b.status, b.sequence, b.received_at IS NULL AS unknown, b.received_at = p
   FROM ingest_packets('{alaw,alaw,""}', '{2,3,0}', ARRAY['\x01','\x01','\x01']::bytea[]) AS b
   LEFT JOIN call_packets p ON p.call_id = b.call_id AND p.sequence = b.sequence ORDER BY 2;
 
+-- gaps of more calls in a batch than a session remembers: each has its own
+SELECT count(*), count(*) FILTER (WHERE b.missing_sequences::text <> format('{[1,%s)}', substr(b.call_id, 5)::integer + 1))
+  FROM ingest_packets(ARRAY(SELECT 'gap ' || n FROM generate_series(1, 200) n, generate_series(0, 1) k ORDER BY k, n),
+           ARRAY(SELECT k * (n + 1) FROM generate_series(1, 200) n, generate_series(0, 1) k ORDER BY k, n), array_fill('\x0102'::bytea, '{400}')) AS b;
+
 -- everything above adds up
 SELECT count(*) FROM calls WHERE missing_count <> (SELECT coalesce(sum(g.last - g.first + 1), 0) FROM gaps g WHERE g.call = calls.id);
 SELECT count(*) AS doubled FROM (SELECT call, sequence FROM packets GROUP BY 1, 2 HAVING count(*) > 1) d;

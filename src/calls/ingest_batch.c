@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
@@ -165,7 +166,8 @@ finish_track(batch *batch, batch_track *track)
 	call->first_sequence = mulberry_sender_number(intake->track, 0);
 	call->total_received = mulberry_total_received(intake);
 	call->missing_count = intake->missing;
-	call->missing_sequences = mulberry_first_gaps_text(intake->track);
+	/* of its own: what is remembered of this track may give way to another one of the batch */
+	call->missing_sequences = datumCopy(mulberry_first_gaps_text(intake->track), false, -1);
 	for (int i = 0; i < track->n; i++)
 		if (track->packets[i]->verdict != MULBERRY_FAULTY)
 			mulberry_report_intake(intake, track->packets[i]->verdict, track->packets[i]->sequence,
