@@ -25,6 +25,14 @@
 
 #define TOKENS "mulberry_tokens" /* and GW_ORDERS_CHANNEL */
 
+/* Of all tenants; what is stored always, packets by the thousand only while somebody here hears them. */
+#define SUBSCRIPTION(delivery)                                                                     \
+	"SELECT s.tenant, s.channel, s.last_seq FROM mulberry.subscribe(kinds => ARRAY("               \
+	"SELECT k.event FROM mulberry.event_kinds() AS k WHERE k.delivery = '" delivery "')) AS s"
+#define EVENTS SUBSCRIPTION("stored")
+#define EVENTS_AND_PACKETS EVENTS " UNION ALL " SUBSCRIPTION("packet")
+#define EVERYTHING "SELECT tenant, channel, last_seq FROM mulberry.subscribe()"
+
 typedef enum feed_state
 {
 	WAITING,	 /* for the time to try again */
@@ -45,6 +53,10 @@ struct gw_feed
 	bool fresh;			/* not subscribed yet since it connected */
 	bool missed;		/* events of a tenant came before it was listened to */
 	bool again;			/* they have changed */
+	bool wants_packets; /* somebody does */
+	bool hears_packets;
+	bool leaves_packets;   /* with the next subscription */
+	bool hears_everything; /* there are more tenants than a session may choose from */
 	PGconn *pg;
 	feed_state state;
 	http_watch watch;
@@ -64,6 +76,8 @@ lose(gw_feed *feed, const char *why)
 	PQfinish(feed->pg);
 	feed->pg = NULL;
 	feed->state = WAITING;
+	feed->hears_packets = false;
+	gw_supervisors_heard(feed->gateway->supervisors);
 	feed->pause = feed->pause == 0				? HTTP_SECOND / 4
 				  : feed->pause * 2 > MAX_PAUSE ? MAX_PAUSE
 												: feed->pause * 2;
@@ -117,9 +131,18 @@ connect_further(gw_feed *feed)
 static void
 subscribe(gw_feed *feed)
 {
+	const char *statement = feed->hears_everything ? EVERYTHING
+							: feed->leaves_packets ? "SELECT mulberry.unsubscribe(); " EVENTS
+							: feed->wants_packets  ? EVENTS_AND_PACKETS
+												   : EVENTS;
+
 	feed->state = SUBSCRIBING;
 	feed->again = false;
-	if (!PQsendQuery(feed->pg, "SELECT tenant, channel, last_seq FROM mulberry.subscribe()"))
+	/* what comes between the two on a channel that is given up, is not heard */
+	feed->missed = feed->missed || feed->leaves_packets;
+	feed->hears_packets = feed->hears_everything || (feed->wants_packets && !feed->leaves_packets);
+	feed->leaves_packets = false;
+	if (!PQsendQuery(feed->pg, statement))
 		lose(feed, PQerrorMessage(feed->pg));
 	else
 		(void) flush(feed);
@@ -138,6 +161,12 @@ statement_ended(gw_feed *feed)
 				subscribe(feed);
 			break;
 		case SUBSCRIBING:
+			if (feed->refused && !feed->hears_everything)
+			{
+				feed->hears_everything = true;
+				subscribe(feed);
+				break;
+			}
 			if (feed->refused)
 			{
 				lose(feed, "subscribe() is refused");
@@ -145,6 +174,8 @@ statement_ended(gw_feed *feed)
 			}
 			feed->pause = 0;
 			listening(feed);
+			if (feed->hears_packets)
+				gw_supervisors_heard(feed->gateway->supervisors);
 			/* what came before we listened, we have not heard of */
 			if (feed->fresh)
 				gw_identities_forget(feed->identities, NULL);
@@ -249,7 +280,7 @@ read_input(gw_feed *feed)
 		if (feed->refused)
 			gw_log(GW_ERROR, "the database refused a statement", "%.*s",
 				   (int) strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));
-		if (feed->state == SUBSCRIBING && status == PGRES_TUPLES_OK)
+		if (feed->state == SUBSCRIBING && status == PGRES_TUPLES_OK && PQnfields(result) == 3)
 			take_channels(feed, result);
 		else
 			PQclear(result);
@@ -259,7 +290,7 @@ read_input(gw_feed *feed)
 		take_note(feed, note);
 		PQfreemem(note);
 	}
-	if (feed->again && feed->state == LISTENING)
+	if (feed->state == LISTENING && (feed->again || (feed->wants_packets && !feed->hears_packets)))
 		subscribe(feed);
 }
 
@@ -309,10 +340,17 @@ due(void *arg)
 
 	if (feed->state == WAITING)
 		begin(feed);
-	else if (feed->state == LISTENING)
-		tell_uses(feed);
-	else
+	else if (feed->state != LISTENING)
 		lose(feed, "it does not answer");
+	else if (feed->hears_packets && !feed->hears_everything &&
+			 gw_supervisors_count(feed->gateway->supervisors) == 0)
+	{
+		feed->wants_packets = false;
+		feed->leaves_packets = true;
+		subscribe(feed);
+	}
+	else
+		tell_uses(feed);
 }
 
 static void
@@ -332,6 +370,7 @@ begin(gw_feed *feed)
 	feed->state = CONNECTING;
 	feed->refused = false;
 	feed->fresh = true;
+	feed->hears_everything = false;
 	feed->watch.fd = PQsocket(feed->pg);
 	if (feed->pg == NULL || PQstatus(feed->pg) == CONNECTION_BAD || feed->watch.fd < 0)
 		lose(feed, feed->pg == NULL ? "out of memory" : PQerrorMessage(feed->pg));
@@ -379,6 +418,16 @@ gw_feed_hear(gw_feed *feed, const char *tenant)
 	feed->again = true;
 	if (feed->state == LISTENING)
 		subscribe(feed);
+}
+
+bool
+gw_feed_hear_packets(gw_feed *feed)
+{
+	feed->wants_packets = true;
+	if (feed->state == LISTENING && !feed->hears_packets)
+		subscribe(feed);
+	return feed->state == WAITING || feed->state == CONNECTING ||
+		   (feed->state != SUBSCRIBING && feed->hears_packets);
 }
 
 bool

@@ -21,6 +21,12 @@ extern void gw_feed_free(gw_feed *feed);
 /* Somebody wants to hear a tenant ("": all of them), which may be younger than what is listened to. */
 extern void gw_feed_hear(gw_feed *feed, const char *tenant);
 
+/*
+ * Somebody wants to hear of packets.  False: he has to wait for gw_supervisors_heard(), or would miss some; true also when there
+ * is no session, so that nobody waits for one.
+ */
+extern bool gw_feed_hear_packets(gw_feed *feed);
+
 /* Whether it listens. */
 extern bool gw_feed_up(const gw_feed *feed);
 

@@ -30,6 +30,7 @@ typedef struct gw_supervisor
 	int doubts; /* how often its token may have been revoked, and how many of those the database has denied */
 	int denied;
 	bool gone; /* frees itself when the unit is done */
+	bool names_subprotocol;
 	struct gw_supervisor *next;
 } gw_supervisor;
 

@@ -45,6 +45,8 @@ struct gw_supervisors
 	gw_gateway *gateway;
 	gw_supervisor *clients;
 	int n;
+	gw_supervisor *coming; /* are let in when packets are heard */
+	int n_coming;
 	gathered *buckets[BUCKETS];
 	http_timer flush;
 	http_timer second;
@@ -324,14 +326,53 @@ read_query(gw_supervisor *c, const http_request *request)
 	return NULL;
 }
 
+/* A client becomes one, unless his request is no more. */
+static void
+let_in(gw_supervisors *supervisors, gw_supervisor *c)
+{
+	/* what waits in the kernel cannot be dropped, and would be old when it is read */
+	http_socket_options options = { .max_message = 4096, .max_queued = MAX_QUEUED, .prompt = true };
+
+	if (c->names_subprotocol)
+		options.subprotocol = SUBPROTOCOL;
+	if (!http_upgrade(supervisors->gateway->server, c->id, &options))
+	{
+		gw_supervisor_free(c);
+		return;
+	}
+	c->next = supervisors->clients;
+	supervisors->clients = c;
+	supervisors->n++;
+	gw_feed_hear(supervisors->gateway->feed, c->tenant);
+	if (c->seq >= 0)
+	{
+		c->behind = true;
+		gw_supervisor_read_on(c);
+	}
+}
+
+void
+gw_supervisors_heard(gw_supervisors *supervisors)
+{
+	gw_supervisor *coming = supervisors->coming;
+
+	supervisors->coming = NULL;
+	supervisors->n_coming = 0;
+	while (coming != NULL)
+	{
+		gw_supervisor *c = coming;
+
+		coming = c->next;
+		let_in(supervisors, c);
+	}
+}
+
 /* GET /ws/supervisor */
 void
 gw_handle_supervisor(gw_call *call)
 {
 	gw_supervisors *supervisors = call->gateway->supervisors;
 	http_id id = http_request_id(call->request);
-	/* what waits in the kernel cannot be dropped, and would be old when it is read */
-	http_socket_options options = { .max_message = 4096, .max_queued = MAX_QUEUED, .prompt = true };
 	gw_supervisor *c = calloc(1, sizeof(*c));
 	const char *wrong;
 
@@ -354,22 +395,15 @@ gw_handle_supervisor(gw_call *call)
 		gw_supervisor_free(c);
 		return;
 	}
-	if (mb_websocket_offers(http_request_head(call->request), http_request_bytes(call->request),
-							SUBPROTOCOL))
-		options.subprotocol = SUBPROTOCOL;
-	if (!http_upgrade(call->gateway->server, id, &options))
+	c->names_subprotocol = mb_websocket_offers(http_request_head(call->request),
+											   http_request_bytes(call->request), SUBPROTOCOL);
+	if (gw_feed_hear_packets(call->gateway->feed))
+		let_in(supervisors, c);
+	else
 	{
-		gw_supervisor_free(c);
-		return;
-	}
-	c->next = supervisors->clients;
-	supervisors->clients = c;
-	supervisors->n++;
-	gw_feed_hear(call->gateway->feed, c->tenant);
-	if (c->seq >= 0)
-	{
-		c->behind = true;
-		gw_supervisor_read_on(c);
+		c->next = supervisors->coming;
+		supervisors->coming = c;
+		supervisors->n_coming++;
 	}
 }
 
@@ -449,11 +483,18 @@ gw_supervisors_free(gw_supervisors *supervisors)
 	http_loop_clear_timer(supervisors->gateway->loop, &supervisors->flush);
 	http_loop_clear_timer(supervisors->gateway->loop, &supervisors->second);
 	flush(supervisors);
+	while (supervisors->coming != NULL)
+	{
+		gw_supervisor *c = supervisors->coming;
+
+		supervisors->coming = c->next;
+		gw_supervisor_free(c);
+	}
 	free(supervisors);
 }
 
 int
 gw_supervisors_count(const gw_supervisors *supervisors)
 {
-	return supervisors->n;
+	return supervisors->n + supervisors->n_coming;
 }

@@ -22,6 +22,9 @@ gw_supervisors_event(gw_supervisors *supervisors, const char *tenant, const char
 /* The database may have told of events and revocations that were not heard. */
 extern void gw_supervisors_missed(gw_supervisors *supervisors);
 
+/* Those who come may be let in: packets are heard, or will not be soon. */
+extern void gw_supervisors_heard(gw_supervisors *supervisors);
+
 /* A token is said to be revoked: its sockets end when that is so. */
 extern void gw_supervisors_revoked(gw_supervisors *supervisors, const char *id);
 
@@ -33,6 +36,7 @@ extern void gw_supervisors_gone(gw_supervisors *supervisors, http_id id);
 /* Whether a page of the origin of a request may listen. */
 extern bool gw_origin_may(const struct gw_gateway *gateway, const http_request *request);
 
+/* With those who are still to be let in. */
 extern int gw_supervisors_count(const gw_supervisors *supervisors);
 
 #endif /* GATEWAY_SUPERVISORS_H */

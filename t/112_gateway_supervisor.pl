@@ -72,7 +72,11 @@ sub stream { my ($call, $sequence) = @_; my $answer = ask($gateway, 'POST', "/v1
 
 # ---- VoiceStream's events ----
 
+# who hears of packets, by what the notifier goes by
+sub heard_packets { return $node->safe_psql('postgres', q{SELECT count(*) > 0 FROM mulberry_internal.event_channels WHERE kinds IS NULL OR 'packet_received' = ANY (kinds)}) }
+is(heard_packets(), 'f', 'without supervisors nobody hears of packets');
 my $desk = listen_to('', "token=$token{desk}");
+is(heard_packets(), 't', 'whoever is let in hears of them');
 my $one = listen_to('?call=call_001', "token=$token{desk}");
 my $kinds = listen_to('?kind=state_changed&kind=ai_completed', "token=$token{desk}");
 my $other = listen_to('', "token=$token{other}");
