@@ -138,7 +138,7 @@ put_notes(void *pending)
 	packet_notes *notes = pending;
 	mulberry_slot *slot = mulberry_my_slot();
 
-	if (slot == NULL)
+	if (slot == NULL || !mulberry_packets_are_wanted(slot))
 		return;
 	mulberry_ring_put(slot, notes->first, notes->lost);
 	mulberry_wake_notifier(slot, /* events_stored */ false, /* audit_recorded */ false,

@@ -132,6 +132,7 @@ start_shared_memory(void)
 			pg_atomic_init_u32(&slot->events_stored, 0);
 			pg_atomic_init_u32(&slot->audit_recorded, 0);
 			pg_atomic_init_u32(&slot->channels_changed, 0);
+			pg_atomic_init_u32(&slot->packets_wanted, 0);
 			for (int section = 0; section < nsections; section++)
 			{
 				Size size = MAXALIGN(sections[section].size());
@@ -353,10 +354,30 @@ mulberry_notifier_take_audit_recorded(mulberry_slot *slot)
 	return pg_atomic_exchange_u32(&slot->audit_recorded, 0) != 0;
 }
 
+/* Until the channels have been read anybody may want packets. */
 bool
 mulberry_notifier_take_channels_changed(mulberry_slot *slot)
 {
+	if (pg_atomic_read_u32(&slot->channels_changed) == 0)
+		return false;
+	mulberry_notifier_wants_packets(slot, true);
 	return pg_atomic_exchange_u32(&slot->channels_changed, 0) != 0;
+}
+
+void
+mulberry_notifier_wants_packets(mulberry_slot *slot, bool wanted)
+{
+	pg_atomic_write_u32(&slot->packets_wanted, wanted ? 1 : 0);
+}
+
+/* The notifier sets the second before it takes the first. */
+bool
+mulberry_packets_are_wanted(mulberry_slot *slot)
+{
+	if (pg_atomic_read_u32(&slot->channels_changed) != 0)
+		return true;
+	pg_read_barrier();
+	return pg_atomic_read_u32(&slot->packets_wanted) != 0;
 }
 
 bool

@@ -111,6 +111,13 @@ extern bool mulberry_notifier_take_events_stored(mulberry_slot *slot);
 extern bool mulberry_notifier_take_audit_recorded(mulberry_slot *slot);
 extern bool mulberry_notifier_take_channels_changed(mulberry_slot *slot);
 
+/*
+ * Whether somebody hears of packets: the notifier says so of the channels that it has read, and nobody knows while they have changed
+ * since.  Without, packet events are not kept.
+ */
+extern void mulberry_notifier_wants_packets(mulberry_slot *slot, bool wanted);
+extern bool mulberry_packets_are_wanted(mulberry_slot *slot);
+
 /* True when a notifier is attached to this database's slot. */
 extern bool mulberry_notifier_lives(void);
 

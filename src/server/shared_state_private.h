@@ -24,6 +24,7 @@ struct mulberry_slot
 	pg_atomic_uint32 events_stored;	   /* there may be rows without a number */
 	pg_atomic_uint32 audit_recorded;   /* there may be rows without a link */
 	pg_atomic_uint32 channels_changed; /* event_channels must be read again */
+	pg_atomic_uint32 packets_wanted;   /* by a channel of those that the notifier has read */
 
 	/* The rest is protected by the lock. */
 	void *sections[MULBERRY_MAX_SECTIONS];

@@ -148,6 +148,23 @@ remember_told(void)
 	return remembered;
 }
 
+static bool
+packets_are_wanted(void)
+{
+	uint64 packets = 0;
+	ListCell *cell;
+	ListCell *place;
+
+	for (int i = 0; mulberry_event_kind_at(i) != NULL; i++)
+		if (mulberry_event_kind_at(i)->delivery == MULBERRY_EVENT_PACKET)
+			packets |= UINT64CONST(1) << i;
+	foreach (cell, mulberry_audiences())
+		foreach (place, ((const mulberry_audience *) lfirst(cell))->channels)
+			if (((const mulberry_channel *) lfirst(place))->kinds & packets)
+				return true;
+	return false;
+}
+
 void
 mulberry_channels_read(void)
 {
@@ -198,6 +215,7 @@ mulberry_channels_read(void)
 	}
 	SPI_finish();
 	hash_destroy(remembered);
+	mulberry_notifier_wants_packets(mulberry_my_slot(), packets_are_wanted());
 }
 
 void
