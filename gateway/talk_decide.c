@@ -77,8 +77,9 @@ say_now(gw_talk *talk, uint32_t generation, mb_item_kind kind, const char *text,
 	talk_speech_go_on(reply);
 }
 
+/* In turn, which the caller may be in the middle of. */
 static void
-say_next(gw_talk *talk, uint32_t generation)
+say_next(gw_talk *talk, uint32_t generation, uint32_t turn)
 {
 	talk_say *say = talk->says;
 	talk_reply *reply = talk_reply_new(talk, generation, MB_ITEM_PROMPT);
@@ -91,6 +92,7 @@ say_next(gw_talk *talk, uint32_t generation)
 	}
 	if (reply != NULL)
 	{
+		talk->turns_of[generation % TALK_GENERATIONS] = turn;
 		reply->committed = true;
 		reply->complete = true;
 		if (say != NULL)
@@ -242,7 +244,7 @@ commit(gw_talk *talk, const mb_turn_decision *d)
 		talk_reply_ask(reply, d->text, d->bytes, true);
 }
 
-/* A text that came too late for the turn is asked with when nothing was asked for want of one. */
+/* A text that came too late for the turn, or of one that is not over: it is asked with when nothing was asked for want of one. */
 static void
 amend(gw_talk *talk, const mb_turn_decision *d)
 {
@@ -272,6 +274,7 @@ pause(gw_talk *talk, const mb_turn_decision *d)
 	gw_media_play *play = &talk->session->play;
 
 	talk->paused = (int) d->how + 1;
+	talk->paused_generation = d->generation;
 	switch (d->how)
 	{
 		case MB_PAUSE_HOLD:
@@ -331,12 +334,16 @@ cancel(gw_talk *talk, const mb_turn_decision *d)
 
 	if (reply != NULL)
 		talk_reply_drop(reply);
-	/* one that was prepared and never began has nothing to do with what plays */
-	if (talk->session == NULL || talk->playing != d->generation)
+	if (talk->session == NULL)
 		return;
 	play = &talk->session->play;
-	play->goes_on = false;
-	gw_play_forget(play);
+	if (talk->playing == d->generation)
+	{
+		play->goes_on = false;
+		gw_play_forget(play);
+	}
+	else if (talk->paused == 0 || talk->paused_generation != d->generation)
+		return; /* one that was prepared and never began has nothing to do with what plays, unless it was held back */
 	if (talk->paused == MB_PAUSE_PEER + 1 && play->peer->pause != NULL)
 		play->peer->pause(play->link, false);
 	talk->paused = 0;
@@ -413,7 +420,7 @@ carry_out_said(gw_talk *talk, const mb_turn_decision *d)
 			speak_prompt(talk, d);
 			break;
 		case MB_DO_SAY:
-			say_next(talk, d->generation);
+			say_next(talk, d->generation, d->turn);
 			break;
 		default:
 			break;
@@ -445,7 +452,13 @@ end_of(gw_talk *talk, mb_turn_reason reason)
 static void
 carry_out(gw_talk *talk, const mb_turn_decision *d)
 {
-	if (talk->session == NULL && d->kind != MB_DO_HEARD)
+	/* what was said and heard is noted to the end */
+	if ((talk->session == NULL || talk->leaving) && d->kind == MB_DO_COMMIT)
+	{
+		talk_note_caller(talk, d->turn, d->text, d->bytes);
+		return;
+	}
+	if (talk->session == NULL && d->kind != MB_DO_HEARD && d->kind != MB_DO_AMEND)
 		return;
 	switch (d->kind)
 	{

@@ -190,7 +190,8 @@ struct gw_talk
 		uint32_t generation;
 	} marks[TALK_MARKS]; /* that were sent, a ring */
 	unsigned n_marks;
-	int paused;		  /* of mb_turn_pause + 1; 0: not */
+	int paused; /* of mb_turn_pause + 1; 0: not */
+	uint32_t paused_generation;
 	uint32_t playing; /* generation that the playback was given last */
 	http_timer wait;
 	http_timer leave; /* whatever the database says, or is still to be said */

@@ -132,6 +132,23 @@ a_late_final_is_not_another_turn(void)
 	check_string(session_nth(&s, MB_DO_AMEND, 0)->text, "I would like a cable.");
 }
 
+/* A final text that comes when its turn, committed without it, has been reopened has all of it. */
+static void
+a_final_text_replaces_what_was_committed_without_it(void)
+{
+	int32_t end;
+
+	session_begin(&s, 4);
+	s.reply_ms = 3000;
+	end = session_say(&s, 1000, "I would like a table", -1);
+	session_sound(&s, end + 1000, 600, MB_FRAME_ACTIVE | MB_FRAME_VOICED);
+	session_event_at(&s, end + 1900, (mb_turn_input){ .kind = MB_IN_FINAL },
+					 "I would like a table for two.");
+	session_run(&s, 12000);
+	REQUIRE(session_count(&s, MB_DO_COMMIT) == 2);
+	check_string(session_nth(&s, MB_DO_COMMIT, 1)->text, "I would like a table for two.");
+}
+
 static void
 a_sound_without_words_is_no_turn(void)
 {
@@ -317,6 +334,8 @@ main(void)
 	check_run("the class of the text says how long is waited", class_of_the_text_decides);
 	check_run("a pause in a sentence is waited for", a_pause_in_a_sentence_is_waited_for);
 	check_run("a late final text is not another turn", a_late_final_is_not_another_turn);
+	check_run("a final text replaces what was committed without it",
+			  a_final_text_replaces_what_was_committed_without_it);
 	check_run("a sound without words is no turn, and words without sound are one",
 			  a_sound_without_words_is_no_turn);
 	check_run("a caller with long pauses is waited for longer", a_slow_caller_is_waited_for_longer);

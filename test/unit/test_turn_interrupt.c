@@ -311,6 +311,24 @@ legal_text_is_said_to_its_end_and_what_was_said_kept(void)
 	check(the(MB_DO_COMMIT)->decision.at >= session_nth(&s, MB_DO_DRAINED, 0)->decision.at);
 }
 
+/* What must be heard begins while somebody is in the middle of a sentence, and is not given up when he comes to its end. */
+static void
+what_must_be_heard_outlasts_the_sentence_it_began_in(void)
+{
+	session_begin(&s, 18);
+	s.replies[0] =
+		"This sounds like an emergency. If anybody is in danger, hang up and call for help.";
+	s.replies[1] = "Then we book it.";
+	s.n_replies = 2;
+	session_say(&s, 1000, "my father has a heart attack and lies on the floor here.", 250);
+	session_event_at(&s, 2500, (mb_turn_input){ .kind = MB_IN_SAY, .item_kind = MB_ITEM_EMERGENCY },
+					 "");
+	session_run(&s, 16000);
+	check_int(session_count(&s, MB_DO_CLEAR), 0);
+	check_int(session_nth(&s, MB_DO_HEARD, 0)->decision.flag, false);
+	check(the(MB_DO_COMMIT)->decision.at >= session_nth(&s, MB_DO_DRAINED, 0)->decision.at);
+}
+
 static void
 a_turn_that_was_cut_off_is_reopened(void)
 {
@@ -434,6 +452,8 @@ main(void)
 	check_run("greetings are protected at first", greetings_are_protected_at_first);
 	check_run("legal text is said to its end and what was said kept",
 			  legal_text_is_said_to_its_end_and_what_was_said_kept);
+	check_run("what must be heard outlasts the sentence it began in",
+			  what_must_be_heard_outlasts_the_sentence_it_began_in);
 	check_run("a turn that was cut off is reopened and merged",
 			  a_turn_that_was_cut_off_is_reopened);
 	check_run("peers pause as they can", peers_pause_as_they_can);

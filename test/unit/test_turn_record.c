@@ -274,6 +274,27 @@ other_settings_would_not_have_paused(void)
 	check_int(book.records[0].pauses, 0);
 }
 
+/* What was said last is in the record although the call ended before its turn did. */
+static void
+a_turn_that_is_not_over_has_its_text(void)
+{
+	begin_taped(6);
+	s.replies[0] =
+		"This sounds like an emergency. If anybody is in danger, hang up and call for help.";
+	s.n_replies = 1;
+	session_say(&s, 1000, "my father has a heart attack and lies on the floor here.", 250);
+	session_event_at(&s, 2500, (mb_turn_input){ .kind = MB_IN_SAY, .item_kind = MB_ITEM_EMERGENCY },
+					 "");
+	session_event_at(&s, 6000, (mb_turn_input){ .kind = MB_IN_STOP }, "");
+	session_run(&s, 7000);
+	as_it_was();
+	REQUIRE(book.n == 1);
+	check_int(book.records[0].committed, -1);
+	REQUIRE(book.records[0].n_said < sizeof(book.records[0].said));
+	book.records[0].said[book.records[0].n_said] = '\0';
+	check_string(book.records[0].said, "my father has a heart attack and lies on the floor here.");
+}
+
 int
 main(void)
 {
@@ -282,5 +303,6 @@ main(void)
 	check_run("with the same settings the same happens", with_the_same_settings_the_same_happens);
 	check_run("other settings would have waited", other_settings_would_have_waited);
 	check_run("other settings would not have paused", other_settings_would_not_have_paused);
+	check_run("a turn that is not over has its text", a_turn_that_is_not_over_has_its_text);
 	return check_done();
 }

@@ -37,11 +37,13 @@ mb_turn_init(mb_turn *turn, const mb_turn_settings *settings, const mb_line *lin
 void
 mb_turn_end(mb_turn *turn, mb_turn_reason reason)
 {
-	mb_turn_decision decision = mb_turn_new_decision(turn, MB_DO_END);
+	mb_turn_decision decision;
 
 	if (turn->over)
 		return;
 	turn->over = true;
+	mb_caller_end(turn);
+	decision = mb_turn_new_decision(turn, MB_DO_END);
 	decision.reason = reason;
 	mb_turn_decide(turn, &decision);
 	mb_ledger_end(&turn->ledger, turn->clock);

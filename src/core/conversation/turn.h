@@ -99,12 +99,12 @@ typedef enum mb_turn_decision_kind
 	MB_DO_COMMIT,		/* turn, generation, text, text_class, onset, end, delay */
 	MB_DO_REOPEN,		/* turn: it goes on; flag: its reply had begun, it was cut off */
 	MB_DO_DISMISS,		/* turn: it was nothing; reason */
-	MB_DO_AMEND,		/* turn, text: a final text came after the commit */
-	MB_DO_PAUSE,		/* generation, how, mark when it clears */
-	MB_DO_RESUME,		/* generation, item, ms; flag: an interruption proved to be none */
-	MB_DO_INTERRUPTED,	/* generation, reason; onset: of the speech; the agent gave way */
-	MB_DO_CLEAR,		/* generation, mark */
-	MB_DO_CANCEL,		/* generation, reason */
+	MB_DO_AMEND, /* turn, text: that of a turn which was committed without it, or is not over at the end */
+	MB_DO_PAUSE,	   /* generation, how, mark when it clears */
+	MB_DO_RESUME,	   /* generation, item, ms; flag: an interruption proved to be none */
+	MB_DO_INTERRUPTED, /* generation, reason; onset: of the speech; the agent gave way */
+	MB_DO_CLEAR,	   /* generation, mark */
+	MB_DO_CANCEL,	   /* generation, reason */
 	MB_DO_HEARD, /* generation, item, item_kind, text: of a piece, ms; flag: it was cut; comes for every piece */
 	MB_DO_DRAINED,	   /* generation: it was played to its end */
 	MB_DO_BACKCHANNEL, /* text: not an interruption */

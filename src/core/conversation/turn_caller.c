@@ -159,6 +159,27 @@ mb_caller_confirm(mb_turn *turn)
 	mb_turn_decide(turn, &decision);
 }
 
+/* What was committed without its final text is partial again: that will replace it, and not stand behind it. */
+static void
+take_back_partial(mb_turn *turn)
+{
+	const char *owed = turn->text + turn->final_from;
+	uint32_t n = turn->base - turn->final_from;
+
+	if (n > 0 && *owed == ' ')
+	{
+		owed++;
+		n--;
+	}
+	if (turn->n_partial == 0)
+	{
+		n = mb_text_fitting(owed, n, MB_TURN_PARTIAL_ROOM);
+		memcpy(turn->partial, owed, n);
+		turn->n_partial = n;
+	}
+	turn->n_text = turn->base = turn->final_from;
+}
+
 void
 mb_caller_reopen(mb_turn *turn, bool cut_off)
 {
@@ -169,6 +190,8 @@ mb_caller_reopen(mb_turn *turn, bool cut_off)
 	decision.end = turn->committed_end;
 	if (turn->turn_onset > turn->committed_end)
 		learn_pause(turn, turn->turn_onset - turn->committed_end);
+	if (turn->final_due && turn->n_text == turn->base)
+		take_back_partial(turn);
 	if (turn->base > 0 && turn->n_text > turn->base)
 	{
 		/* with a space between */
@@ -202,6 +225,23 @@ mb_caller_forget(mb_turn *turn)
 	turn->weight = MB_WEIGHT_EMPTY;
 	turn->text_class = MB_TEXT_NONE;
 	turn->words = 0;
+}
+
+void
+mb_caller_end(mb_turn *turn)
+{
+	char said[MB_TURN_SAID];
+	mb_turn_decision decision;
+
+	if (!turn->open || (turn->tentative && !turn->kept))
+		return;
+	if (turn->tentative)
+		mb_caller_confirm(turn);
+	decision = mb_turn_new_decision(turn, MB_DO_AMEND);
+	decision.text = said;
+	decision.bytes = mb_caller_said(turn, said);
+	if (decision.bytes > 0)
+		mb_turn_decide(turn, &decision);
 }
 
 static void
@@ -523,6 +563,7 @@ void
 mb_caller_time(mb_turn *turn)
 {
 	int32_t silence = mb_caller_silence(turn);
+	bool hard;
 
 	if (!turn->open)
 		return;
@@ -535,6 +576,10 @@ mb_caller_time(mb_turn *turn)
 		mb_turn_decide(turn, &decision);
 	}
 	if (turn->tentative)
+		return;
+	/* what must be heard is said to its end, and then the turn may be over */
+	(void) mb_agent_protected(turn, &hard);
+	if (hard)
 		return;
 	if (turn->clock - turn->opened_at >= mb_turn_setting(turn, MB_TURN_TURN_CAP))
 		commit(turn, silence > 0 ? silence : 0);

@@ -47,6 +47,9 @@ extern void mb_caller_reopen(mb_turn *turn, bool cut_off);
 /* What is open is nothing. */
 extern void mb_caller_forget(mb_turn *turn);
 
+/* The conversation ends: what was said in a turn that is not over is told. */
+extern void mb_caller_end(mb_turn *turn);
+
 /* All that was said since the last commit, the unfinished part with it: into out, which has MB_TURN_SAID. */
 extern uint32_t mb_caller_said(const mb_turn *turn, char *out);
 

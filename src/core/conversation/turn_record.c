@@ -84,6 +84,14 @@ mb_turn_recorder_input(mb_turn_recorder *recorder, const mb_turn_input *input, i
 }
 
 static void
+take_said(mb_turn_record *record, const mb_turn_decision *decision)
+{
+	record->n_said = decision->bytes < sizeof(record->said) ? decision->bytes : 0;
+	if (record->n_said > 0)
+		memcpy(record->said, decision->text, record->n_said);
+}
+
+static void
 commit(mb_turn_recorder *recorder, mb_turn_record *record, const mb_turn_decision *decision)
 {
 	bool prepared = decision->generation == recorder->prepared;
@@ -98,9 +106,7 @@ commit(mb_turn_recorder *recorder, mb_turn_record *record, const mb_turn_decisio
 	record->reply_end = -1;
 	record->n_heard = 0;
 	record->heard_cut = false;
-	record->n_said = decision->bytes < sizeof(record->said) ? decision->bytes : 0;
-	if (record->n_said > 0)
-		memcpy(record->said, decision->text, record->n_said);
+	take_said(record, decision);
 }
 
 static void
@@ -179,6 +185,10 @@ mb_turn_recorder_decision(mb_turn_recorder *recorder, const mb_turn_decision *de
 			break;
 		case MB_DO_COMMIT:
 			commit(recorder, now, decision);
+			break;
+		case MB_DO_AMEND:
+			if (now->turn == decision->turn)
+				take_said(now, decision);
 			break;
 		case MB_DO_REOPEN:
 			now->reopened++;
