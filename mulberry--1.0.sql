@@ -4320,11 +4320,14 @@ COMMENT ON FUNCTION subtitles(bigint, boolean) IS 'the segments of a call as Sub
 -- A call as a picture.
 
 CREATE FUNCTION draw_call(call bigint, title text, width integer, height integer, tracks text[], words text[], starts bigint[],
-    ends bigint[], firsts boolean[]) RETURNS text
+    ends bigint[], firsts boolean[], turn_tracks text[], turn_labels text[], turn_abouts text[], turn_starts bigint[], turn_ends bigint[],
+    turn_cuts boolean[], turn_false_ones integer[]) RETURNS text
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 20000 AS 'MODULE_PATHNAME', 'mulberry_draw_call';
-COMMENT ON FUNCTION draw_call(bigint, text, integer, integer, text[], text[], bigint[], bigint[], boolean[]) IS
+COMMENT ON FUNCTION draw_call(bigint, text, integer, integer, text[], text[], bigint[], bigint[], boolean[], text[], text[], text[],
+    bigint[], bigint[], boolean[], integer[]) IS
     'draws a call; of each word, in order of time, its track (null: the only one), its text, its times in ms, and whether it begins a '
-    'segment (internal)';
+    'segment; of each turn its track, a label, what is told of it, its times, whether it was cut, and how often it paused for nothing '
+    '(internal)';
 
 CREATE FUNCTION words_in_time(call bigint)
 RETURNS TABLE (track text, word text, start_ms bigint, end_ms bigint, first boolean)
@@ -4354,16 +4357,22 @@ BEGIN
     PERFORM mulberry_internal.check_texts('call_id', call_waveform.call_id, 'title', call_waveform.title);
     c := mulberry_internal.find_call(mulberry_internal.resolve_tenant(call_waveform.tenant, 'supervisor'), call_waveform.call_id);
     RETURN (SELECT mulberry_internal.draw_call(c.id, coalesce(nullif(call_waveform.title, ''), c.call_id),
-                       coalesce(call_waveform.width, 1000), call_waveform.height, array_agg(w.track),
-                       array_agg(w.word), array_agg(w.start_ms), array_agg(w.end_ms),
-                       array_agg(w.first))
-              FROM mulberry_internal.words_in_time(c.id) AS w);
+                       coalesce(call_waveform.width, 1000), call_waveform.height, w.tracks, w.words, w.starts, w.ends, w.firsts,
+                       t.tracks, t.labels, t.abouts, t.starts, t.ends, t.cuts, t.false_ones)
+              FROM (SELECT array_agg(x.track) AS tracks, array_agg(x.word) AS words, array_agg(x.start_ms) AS starts,
+                           array_agg(x.end_ms) AS ends, array_agg(x.first) AS firsts
+                      FROM mulberry_internal.words_in_time(c.id) AS x) AS w,
+                   (SELECT array_agg(x.track) AS tracks, array_agg(x.label) AS labels, array_agg(x.about) AS abouts,
+                           array_agg(x.start_ms) AS starts, array_agg(x.end_ms) AS ends, array_agg(x.cut) AS cuts,
+                           array_agg(x.false_ones) AS false_ones
+                      FROM mulberry_internal.turns_in_time(c.id) AS x) AS t);
 END
 $$;
 COMMENT ON FUNCTION mulberry.call_waveform(text, text, integer, integer, text) IS
     'a call as an SVG picture: its tracks one below the other in one time, each with its wave, what is missing of it, the digits, where '
-    'somebody speaks, and below it the words of the transcript, as many as have room. A height of null fits what there is to see; the '
-    'title is the call''s id unless one is given';
+    'somebody speaks, and below it the words of the transcript, as many as have room. Of a conversation that is over the turns of the '
+    'caller and the replies of the agent, and a line where one was interrupted. A height of null fits what there is to see; the title is '
+    'the call''s id unless one is given';
 
 -- src/calls/search.sql
 -- Full-text search over transcripts.  The index holds the calls of all tenants; a word of its own in each entry stands
@@ -16417,6 +16426,39 @@ $$;
 COMMENT ON FUNCTION mulberry.conversation_report(text, text) IS
     'a conversation in figures, and its turns one by one: what was said, what of the reply was heard, and the stages of its latency in ms '
     '(end_of_turn, reply: from asking to its first audio, first_frame, voice_to_voice). Needs supervisor or auditor access. Errors: 42704';
+
+-- src/conversation/picture.sql
+-- Turns of a conversation where they are in the audio of its call, for its picture.
+
+CREATE FUNCTION turns_in_time(call bigint)
+RETURNS TABLE (track text, label text, about text, start_ms bigint, end_ms bigint, cut boolean, false_ones integer)
+LANGUAGE sql STABLE ROWS 50 AS $$
+    WITH c AS (
+        SELECT v.id, round(extract(epoch FROM v.started_at - (
+                   SELECT min(f.sent_at)
+                     FROM mulberry_internal.all_tracks k
+                     CROSS JOIN LATERAL (SELECT p.sent_at FROM mulberry_internal.packets p
+                                          WHERE p.call = k.id ORDER BY p.sequence LIMIT 1) AS f
+                    WHERE k.call = x.id)) * 1000)::bigint AS zero
+          FROM mulberry_internal.calls x
+          JOIN mulberry_internal.conversations v ON v.tenant = x.tenant AND v.call_id = x.call_id
+         WHERE x.id = $1)
+    SELECT s.track, t.turn::text, s.about, c.zero + s.start_ms, c.zero + s.end_ms, s.cut, s.false_ones
+      FROM c
+      JOIN mulberry_internal.conversation_turns t ON t.conversation = c.id
+      CROSS JOIN LATERAL (
+          VALUES ('caller', format('turn %s: %s', t.turn, t.said), t.onset_ms, coalesce(t.speech_end_ms, t.onset_ms), false, 0),
+                 ('agent', concat_ws(', ', format('reply to turn %s: %s', t.turn, t.heard),
+                               CASE WHEN t.heard_cut OR t.interrupted_ms IS NOT NULL THEN 'interrupted' END,
+                               CASE WHEN t.false_pauses > 0 THEN format('paused for nothing: %s', t.false_pauses) END),
+                  t.first_sent_ms, coalesce(t.reply_end_ms, t.interrupted_ms, t.first_sent_ms),
+                  t.heard_cut OR t.interrupted_ms IS NOT NULL, t.false_pauses)) AS s (track, about, start_ms, end_ms, cut, false_ones)
+     WHERE s.start_ms IS NOT NULL AND c.zero IS NOT NULL
+     ORDER BY s.start_ms, t.turn
+$$;
+COMMENT ON FUNCTION turns_in_time(bigint) IS
+    'of the conversation of a call, when it is over, the turns of the caller and the replies of the agent, in ms of the audio, as '
+    'nearly as the clocks of database and gateway agree (internal)';
 
 -- src/conversation/supervision.sql
 -- Supervisors in calls that are under way: they listen, speak to the caller or to the agent, put through, and end.

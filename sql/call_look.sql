@@ -87,6 +87,29 @@ SELECT word, pg_temp.second_of(:'two_svg', word, 7.1) AS at FROM unnest('{hello,
 -- the picture shows the segments that call_speech() tells
 SELECT pg_temp.n(:'two_svg', '//s:rect[@class="bar"]') AS bars, (SELECT count(*) FROM call_speech('look-two')) AS segments;
 
+-- of a conversation also its turns: when whose turn it was, what was said and heard, what was interrupted and what was taken to be
+INSERT INTO conversations (tenant, call_id, numbers, lists, line, started_at, ended_at)
+SELECT c.tenant, c.call_id, '{}', '{}', '{}', timestamptz '2026-02-06 09:30+00' + interval '0.5 s', timestamptz '2026-02-06 09:31+00' FROM calls c WHERE c.call_id = 'look-two';
+INSERT INTO conversation_turns (conversation, turn, onset_ms, speech_end_ms, committed_ms, first_sent_ms, interrupt_onset_ms, interrupted_ms, reply_end_ms, text_class, interrupt_reason,
+                                speculations, reopened, cut_offs, pauses, false_pauses, backchannels, filler, apology, said, heard, heard_cut)
+SELECT v.id, t.* FROM conversations v, (VALUES
+    (1, 100, 1000, 1400, 1500, 2800, 3200, 3300, 'neutral', 'words', 1, 0, 0, 2, 1, 0, false, false, 'hello <you>', 'good', true),
+    (2, 2800, 4000, 4400, 4500, NULL, NULL, 5000, 'neutral', NULL, 1, 0, 0, 0, 0, 0, false, false, '& me', 'evening', false),
+    (3, 5800, 6000, NULL, NULL, NULL, NULL, NULL, 'neutral', NULL, 0, 0, 0, 0, 0, 0, false, false, '', '', false)) AS t
+ WHERE v.call_id = 'look-two';
+SELECT call_waveform('look-two') AS svg \gset turns_
+SELECT xml_is_well_formed_document(:'turns_svg') AS well_formed, pg_temp.texts(:'turns_svg', '//s:text[@class="number"]/text()') AS numbers, pg_temp.n(:'turns_svg', '//s:line[@class="cut"]') AS cut,
+       round((pg_temp.texts(:'turns_svg', '//s:line[@class="cut"]/@x1')::numeric - 52) / 932 * 7.1, 1) AS cut_at;
+SELECT unnest(xpath('//s:g/s:title/text()', :'turns_svg'::xml, '{{s,http://www.w3.org/2000/svg}}')) AS turns;
+SELECT pg_temp.texts(:'turns_svg', '//s:text[.="turns" or .="replies"]/text()') AS rows, pg_temp.texts(:'turns_svg', '//s:tspan[@class="speech"]/text()') AS figures, pg_temp.texts(:'turns_svg', '//s:tspan[@class="cuts"]/text()') AS cuts,
+       :'turns_svg' ~ '1 false interruption' AS false_one;
+-- a thousand of them are as many as have room
+INSERT INTO conversation_turns (conversation, turn, onset_ms, speech_end_ms, first_sent_ms, reply_end_ms, text_class, speculations, reopened, cut_offs, pauses, false_pauses, backchannels,
+                                filler, apology, said, heard, heard_cut)
+SELECT v.id, n, 3 * n, 3 * n + 1, 3 * n + 1, 3 * n + 2, 'neutral', 0, 0, 0, 0, 0, 0, false, false, 'x', 'y', true FROM conversations v, generate_series(4, 1000) AS n WHERE v.call_id = 'look-two';
+SELECT pg_temp.n(call_waveform('look-two'), '//s:g/s:title') < 500 AS few_turns, pg_temp.n(call_waveform('look-two'), '//s:line[@class="cut"]') < 300 AS few_cuts;
+DELETE FROM conversations WHERE call_id = 'look-two';
+
 -- a track alone has no name; gaps are marked in the wave and in the row of speech
 SELECT call_waveform('look-one', title => 'a < b & "c"') AS svg \gset one_
 SELECT pg_temp.texts(:'one_svg', '/s:svg/s:text[@class="title"]/text()') AS title, pg_temp.n(:'one_svg', '//s:tspan[@class="name"]') AS names, pg_temp.n(:'one_svg', '//s:text[@class="word"]') AS words;

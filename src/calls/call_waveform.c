@@ -1,7 +1,7 @@
 /*
  * call_waveform.c
  *	  A call as a picture: its tracks one below the other in one time, with what is missing, the digits,
- *	  the speech and the words.
+ *	  the speech, the turns and the words.
  *
  * Each track is read twice (audio/picture_lane.c) and never in memory as a whole; words come
  * from SQL, which knows where they are.
@@ -116,6 +116,16 @@ read_said(FunctionCallInfo fcinfo, said *all)
 	all->firsts = elements(fcinfo, 8, BOOLOID, all->n, NULL);
 }
 
+/* Whether an element names this track. */
+static bool
+is_of(Datum name, const mulberry_track *track)
+{
+	text *value = DatumGetTextPP(name);
+
+	return VARSIZE_ANY_EXHDR(value) == track->name_length &&
+		   memcmp(VARDATA_ANY(value), track->name, track->name_length) == 0;
+}
+
 /* Those of one track; what an engine tells beyond the end is at the end. */
 static void
 fill_words(mb_waveform_lane *lane, const mulberry_track *track, const said *all, double seconds)
@@ -126,10 +136,7 @@ fill_words(mb_waveform_lane *lane, const mulberry_track *track, const said *all,
 	{
 		mb_waveform_word *word = &words[lane->n_words];
 
-		if (!all->no_track[i] &&
-			(VARSIZE_ANY_EXHDR(DatumGetTextPP(all->tracks[i])) != track->name_length ||
-			 memcmp(VARDATA_ANY(DatumGetTextPP(all->tracks[i])), track->name, track->name_length) !=
-				 0))
+		if (!all->no_track[i] && !is_of(all->tracks[i], track))
 			continue;
 		word->text = mulberry_picture_text(DatumGetTextPP(all->words[i]));
 		word->start = Min(Max(DatumGetInt64(all->starts[i]), 0) / 1000.0, seconds);
@@ -140,9 +147,63 @@ fill_words(mb_waveform_lane *lane, const mulberry_track *track, const said *all,
 	lane->words = words;
 }
 
+/* Turns of a conversation in all tracks, as arrays of the same length; see draw_call(). */
+typedef struct turns
+{
+	int n;
+	Datum *tracks;
+	Datum *labels;
+	Datum *abouts;
+	Datum *starts;
+	Datum *ends;
+	Datum *cuts;
+	Datum *false_ones;
+} turns;
+
+static void
+read_turns(FunctionCallInfo fcinfo, turns *all)
+{
+	*all = (turns){ 0 };
+	if (PG_ARGISNULL(9))
+		return;
+	all->n = ArrayGetNItems(ARR_NDIM(PG_GETARG_ARRAYTYPE_P(9)), ARR_DIMS(PG_GETARG_ARRAYTYPE_P(9)));
+	all->tracks = elements(fcinfo, 9, TEXTOID, all->n, NULL);
+	all->labels = elements(fcinfo, 10, TEXTOID, all->n, NULL);
+	all->abouts = elements(fcinfo, 11, TEXTOID, all->n, NULL);
+	all->starts = elements(fcinfo, 12, INT8OID, all->n, NULL);
+	all->ends = elements(fcinfo, 13, INT8OID, all->n, NULL);
+	all->cuts = elements(fcinfo, 14, BOOLOID, all->n, NULL);
+	all->false_ones = elements(fcinfo, 15, INT4OID, all->n, NULL);
+}
+
+/* Those of one track; the clocks of a conversation and of its audio are two, so that an end may lie beyond it. */
+static void
+fill_turns(mb_waveform_lane *lane, const mulberry_track *track, const turns *all, double seconds)
+{
+	mb_waveform_turn *found = palloc_extended(Max(all->n, 1) * sizeof(*found), MCXT_ALLOC_HUGE);
+
+	for (int i = 0; i < all->n; i++)
+	{
+		mb_waveform_turn *turn = &found[lane->n_turns];
+
+		if (!is_of(all->tracks[i], track))
+			continue;
+		turn->start = Min(Max(DatumGetInt64(all->starts[i]), 0) / 1000.0, seconds);
+		turn->end = Max(Min(DatumGetInt64(all->ends[i]) / 1000.0, seconds), turn->start);
+		turn->label = mulberry_picture_text(DatumGetTextPP(all->labels[i]));
+		turn->about = mulberry_picture_text(DatumGetTextPP(all->abouts[i]));
+		turn->cut = DatumGetBool(all->cuts[i]);
+		turn->false_ones = DatumGetInt32(all->false_ones[i]);
+		lane->n_turns++;
+	}
+	lane->turns = found;
+	lane->replies = strcmp(track->name, "agent") == 0;
+}
+
 /*
  * draw_call(call bigint, title text, width integer, height integer, tracks text[], words text[], starts bigint[],
- * ends bigint[], firsts boolean[]) -> text: the words in order of their starts, in ms
+ * ends bigint[], firsts boolean[], turn_tracks text[], turn_labels text[], turn_abouts text[], turn_starts bigint[],
+ * turn_ends bigint[], turn_cuts boolean[], turn_false_ones integer[]) -> text: words and turns in order of their starts, in ms
  */
 Datum
 mulberry_draw_call(PG_FUNCTION_ARGS)
@@ -155,6 +216,7 @@ mulberry_draw_call(PG_FUNCTION_ARGS)
 	mulberry_call call;
 	double seconds = 0;
 	said all;
+	turns conversation;
 	int n;
 
 	StaticAssertStmt(MB_WAVEFORM_MAX_LANES >= MULBERRY_MAX_TRACKS, "a picture shows every track");
@@ -166,6 +228,7 @@ mulberry_draw_call(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 		picture.title = mulberry_picture_text(PG_GETARG_TEXT_PP(1));
 	read_said(fcinfo, &all);
+	read_turns(fcinfo, &conversation);
 	tracks = mulberry_open_call_tracks(&call, snapshot, &n);
 	for (int i = 0; i < n; i++)
 		seconds =
@@ -190,6 +253,7 @@ mulberry_draw_call(PG_FUNCTION_ARGS)
 			lanes[i].name = mulberry_picture_text(cstring_to_text(track->name));
 		fill_lost(&lanes[i], &tracks[i], seconds);
 		fill_words(&lanes[i], track, &all, seconds);
+		fill_turns(&lanes[i], track, &conversation, seconds);
 		mulberry_close_call_samples(tracks[i].audio);
 	}
 	picture.lanes = lanes;

@@ -146,6 +146,14 @@ check_lane(const mb_waveform_lane *lane)
 			(i > 0 && word->start < word[-1].start))
 			return MB_ERR_RANGE;
 	}
+	for (size_t i = 0; i < lane->n_turns; i++)
+	{
+		const mb_waveform_turn *turn = &lane->turns[i];
+
+		if (!span_is_valid(turn->start, turn->end, seconds) ||
+			(i > 0 && turn->start < turn[-1].start))
+			return MB_ERR_RANGE;
+	}
 	return MB_OK;
 }
 

@@ -2,7 +2,7 @@
  * waveform.h
  *	  A picture of a recording, or of the tracks of a call one below the other, as SVG 1.1: the
  *	  envelope over time, with the parts that are speech, the digits that were dialled, the
- *	  stretches that were lost, and the words that were said.
+ *	  stretches that were lost, the words that were said, and the turns of a conversation.
  *
  * The envelope is gathered first, from samples in any pieces, into columns that
  * the caller owns; then the picture is written to a function of the caller.
@@ -72,6 +72,17 @@ typedef struct mb_waveform_word
 	bool first; /* of a phrase */
 } mb_waveform_word;
 
+/* A turn of a conversation in a lane: of who begins it what he says, of who answers the reply. */
+typedef struct mb_waveform_turn
+{
+	double start; /* seconds */
+	double end;
+	const char *label; /* short, such as its number; any text, as the next one */
+	const char *about; /* what a reader is told who points at it */
+	bool cut;		   /* it ended because it was interrupted */
+	int false_ones;	   /* times that it paused for what was no interruption */
+} mb_waveform_turn;
+
 /* A recording, or a track of a call; arrays are ordered by their starts, and may be NULL when empty. */
 typedef struct mb_waveform_lane
 {
@@ -86,6 +97,9 @@ typedef struct mb_waveform_lane
 	size_t n_lost;
 	const mb_waveform_word *words;
 	size_t n_words;
+	const mb_waveform_turn *turns;
+	size_t n_turns;
+	bool replies; /* the turns are replies */
 } mb_waveform_lane;
 
 /* What the picture shows. */

@@ -2,7 +2,8 @@
  * waveform_draw.h
  *	  What the parts of a picture have in common: the canvas, and where a lane lies on it.
  *
- * waveform_svg.c makes the picture, waveform_lane.c draws a lane, waveform_words.c what is said in it.
+ * waveform_svg.c makes the picture, waveform_lane.c draws a lane, waveform_words.c what is said in it,
+ * waveform_turns.c whose turn it is.
  */
 #ifndef MB_WAVEFORM_DRAW_H
 #define MB_WAVEFORM_DRAW_H
@@ -19,6 +20,7 @@
 #define MB_WAVEFORM_HEADER 20
 #define MB_WAVEFORM_DIGITS 22
 #define MB_WAVEFORM_SPEECH 20
+#define MB_WAVEFORM_TURNS 18
 #define MB_WAVEFORM_WORD_ROW 17
 #define MB_WAVEFORM_MAX_WORD_ROWS 3
 
@@ -39,6 +41,7 @@ typedef struct mb_waveform_place
 	double digits;
 	double plot;
 	double speech;
+	double turns;
 	double words;
 	int word_rows;
 } mb_waveform_place;
@@ -55,6 +58,10 @@ extern void mb_waveform_draw_lane(const mb_waveform_canvas *canvas, const mb_wav
 /* How many rows the words of a lane take, and drawing them. */
 extern int mb_waveform_word_rows(const mb_waveform_canvas *canvas, const mb_waveform_lane *lane);
 extern void mb_waveform_draw_words(const mb_waveform_canvas *canvas, const mb_waveform_lane *lane,
+								   const mb_waveform_place *place);
+
+/* The turns of a lane, and where they were interrupted. */
+extern void mb_waveform_draw_turns(const mb_waveform_canvas *canvas, const mb_waveform_lane *lane,
 								   const mb_waveform_place *place);
 
 #endif /* MB_WAVEFORM_DRAW_H */

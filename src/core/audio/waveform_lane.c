@@ -141,10 +141,12 @@ put_header(const drawing *d)
 {
 	const mb_waveform_lane *lane = d->lane;
 	const double font = MB_WAVEFORM_TEXT_FONT;
-	const char *classes[7] = { NULL };
-	char items[7][80];
+	const char *classes[10] = { NULL };
+	char items[10][80];
 	double width = 0;
 	int n = 0;
+	int cut = 0;
+	int false_ones = 0;
 
 	if (lane->name == NULL)
 	{
@@ -164,6 +166,25 @@ put_header(const drawing *d)
 		classes[n] = "gaps";
 		snprintf(items[n++], 80, "%zu gap%s", lane->n_lost, lane->n_lost == 1 ? "" : "s");
 	}
+	for (size_t i = 0; i < lane->n_turns; i++)
+	{
+		cut += lane->turns[i].cut;
+		false_ones += lane->turns[i].false_ones;
+	}
+	if (lane->n_turns > 0)
+	{
+		classes[n] = "speech";
+		snprintf(items[n++], 80, "%zu %s", lane->n_turns,
+				 lane->replies ? (lane->n_turns == 1 ? "reply" : "replies")
+							   : (lane->n_turns == 1 ? "turn" : "turns"));
+	}
+	if (cut > 0)
+	{
+		classes[n] = "cuts";
+		snprintf(items[n++], 80, "%d interruption%s", cut, cut == 1 ? "" : "s");
+	}
+	if (false_ones > 0)
+		snprintf(items[n++], 80, "%d false interruption%s", false_ones, false_ones == 1 ? "" : "s");
 
 	mb_svg_put(d->svg, "<text class=\"text\"");
 	mb_svg_coordinate(d->svg, " x=\"", d->canvas->left, "\"");
@@ -420,5 +441,6 @@ mb_waveform_draw_lane(const mb_waveform_canvas *canvas, const mb_waveform_lane *
 		put_digit_labels(&d);
 	}
 	put_speech_row(&d, &speech, &lost);
+	mb_waveform_draw_turns(canvas, lane, place);
 	mb_waveform_draw_words(canvas, lane, place);
 }

@@ -3,7 +3,7 @@
  *	  Makes the picture of a recording or a call: see waveform.h.
  *
  * From top to bottom: title; for each lane a line of figures, the digits, the envelope with its
- * level grid, a row that shows speech, and the words (waveform_lane.c, waveform_words.c); the time axis.
+ * level grid, a row that shows speech, the turns, and the words (waveform_lane.c, waveform_turns.c, waveform_words.c); the time axis.
  */
 #include "core/audio/waveform_draw.h"
 
@@ -79,6 +79,8 @@ digest(const mb_waveform_picture *picture)
 		hash = mix(hash, (uint32_t) lane->waveform->total);
 		hash = mix(hash, (uint32_t) lane->n_digits);
 		hash = mix(hash, (uint32_t) lane->n_words);
+		for (size_t i = 0; i < lane->n_turns; i++)
+			hash = mix(hash, (uint32_t) (lane->turns[i].end * 1000));
 		for (size_t i = 0; i < lane->n_speech; i++)
 		{
 			hash = mix(hash, (uint32_t) (lane->speech[i].start * 1000));
@@ -114,6 +116,10 @@ put_style(const mb_waveform_canvas *c, size_t n_lanes)
 		{ " .lost", "fill:#d97706;fill-opacity:.28" },
 		{ " .gap", "fill:#d97706" },
 		{ " .gaps", "fill:#b45309" },
+		{ " .turn", "fill-opacity:.3" },
+		{ " .number", "fill:#2b2230;font-size:11px;font-weight:600" },
+		{ " .cut", "stroke:#dc2626;stroke-width:1.6" },
+		{ " .cuts", "fill:#b91c1c" },
 		{ " .most", "opacity:.7" },
 		{ " .half", "opacity:.45" },
 		{ " .quarter", "opacity:.25" },
@@ -124,7 +130,8 @@ put_style(const mb_waveform_canvas *c, size_t n_lanes)
 		{ " .word", "fill:#f1ecf3" },	{ " .grid", "stroke:#2e2834" },
 		{ " .zero", "stroke:#4a4152" }, { " .wave", "fill:#5c5264;stroke:#5c5264" },
 		{ " .body", "fill:#81758a" },	{ " .tones", "fill:#2dd4bf" },
-		{ " .gaps", "fill:#f59e0b" },
+		{ " .gaps", "fill:#f59e0b" },	{ " .number", "fill:#f1ecf3" },
+		{ " .cuts", "fill:#f87171" },
 	};
 	/* of speech: strong and light on white, strong and light on black */
 	static const char *const hues[HUES][4] = {
@@ -148,7 +155,8 @@ put_style(const mb_waveform_canvas *c, size_t n_lanes)
 		}
 		for (size_t i = 0; i < n_hues; i++)
 		{
-			static const char *const strong[] = { "band", "bar", "said", "speech", "spoken .body" };
+			static const char *const strong[] = { "band",	"bar",	"said",
+												  "speech", "turn", "spoken .body" };
 			const char *colour = hues[i][2 * dark];
 			const char *light = hues[i][2 * dark + 1];
 
@@ -224,7 +232,8 @@ lay_out(const mb_waveform_canvas *c, const mb_waveform_picture *picture, double 
 		place.digits = place.header + MB_WAVEFORM_HEADER;
 		place.plot = place.digits + (lane->n_digits > 0 ? MB_WAVEFORM_DIGITS : 0);
 		place.speech = place.plot + plot;
-		place.words = place.speech + MB_WAVEFORM_SPEECH;
+		place.turns = place.speech + MB_WAVEFORM_SPEECH;
+		place.words = place.turns + (lane->n_turns > 0 ? MB_WAVEFORM_TURNS : 0);
 		place.word_rows = mb_waveform_word_rows(c, lane);
 		y = place.words + place.word_rows * MB_WAVEFORM_WORD_ROW + (place.word_rows > 0 ? 4 : 0);
 		places[i] = place;
