@@ -21,7 +21,7 @@ my $number = 0;
 my @started;
 
 # Starts one with a role of its own, "gate", which has gateway access to all tenants; more flags may follow.  Returns
-# { run, pid, port, admin, twilio, log, http }; twilio with --twilio-listen.
+# { run, pid, port, admin, twilio, audiosocket, log, http }; twilio with --twilio-listen, audiosocket with --audiosocket.
 sub start_gateway
 {
     my ($node, @flags) = @_;
@@ -35,8 +35,9 @@ sub start_gateway
     push @started, $gateway;
     $gateway->{pid} = $gateway->{run}{KIDS}[0]{PID};
     my $text = wait_for_gateway($gateway, qr/"serving"/);
-    my @found = $text =~ /"detail":"127\.0\.0\.1:\d+, port (\d+)"/g;
+    my @found = $text =~ /"listening","detail":"127\.0\.0\.1:\d+, port (\d+)"/g;
     @$gateway{qw(port admin twilio)} = @found;
+    ($gateway->{audiosocket}) = $text =~ /"listening for audio sockets","detail":"127\.0\.0\.1:\d+, port (\d+)"/;
     return $gateway;
 }
 

@@ -43,6 +43,8 @@ sub make_clinic
     my $number = $option{number} // '+12025550100';
     my $account = $option{account} // $media_account;
     my $settings = $option{settings} // '"recording": "always", "answer_with": "agent"';
+    my $secret = $option{secret} // $media_token;
+    my $prompts = join '', map { sprintf "SELECT mulberry.set_prompt('%s', mulberry.wav_encode('\\x%s', 'mulaw', 8000), '%s');\n", $_, unpack('H*', prompt($_)), $name } sort keys %lengths;
     $node->safe_psql('postgres', <<"SQL");
 DO \$\$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'gate') THEN CREATE ROLE gate LOGIN; PERFORM mulberry.grant_access('gate', 'gateway', NULL); END IF; END \$\$;
 SELECT mulberry.create_tenant('$name');
@@ -50,13 +52,11 @@ SELECT mulberry.set_endpoint('phone', 'twilio', purpose => 'telephony', secret =
     options => '{"account_sid": "$account", "from": "+15005550006", "public_url": "$media_base"}');
 SELECT mulberry.set_telephony('{"numbers": ["$number"], "greeting": "Welcome", "transfer_number": "+12025550199", $settings,
     "menus": {"main": {"text": "Menu", "keys": {"1": {"action": "transfer", "text": "One moment"}, "3": {"action": "say", "text": "Nothing more"}, "4": {"action": "say", "text": "Long story"}}}}}', '$name');
+COPY mulberry.secret_entry FROM stdin;
+$name\ttoken\t$secret
+\\.
+$prompts
 SQL
-    my $secret = $option{secret} // $media_token;
-    $node->safe_psql('postgres', "COPY mulberry.secret_entry FROM stdin;\n$name\ttoken\t$secret\n\\.\n");
-    for my $text (sort keys %lengths)
-    {
-        $node->safe_psql('postgres', sprintf "SELECT mulberry.set_prompt('%s', mulberry.wav_encode('\\x%s', 'mulaw', 8000), '%s')", $text, unpack('H*', prompt($text)), $name);
-    }
     return;
 }
 

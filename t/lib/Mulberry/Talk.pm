@@ -99,16 +99,33 @@ sub conversation_over
     return $node->safe_psql('postgres', qq{SELECT reason FROM mulberry_internal.conversations WHERE call_id = '$call'});
 }
 
-# A call of Twilio's that is connected, as a line; { call, id, say(), said(), heard() }.
+# A call that is connected, as a line; option: kind of peer (twilio), delay, noise, echo, echoDelay; ingest: a token of that access, of a
+# telephone system; account, number, early (see media_asterisk.js).
 sub caller
 {
     my ($peers, $gateway, $id, %option) = @_;
-    my $c = inbound_call($gateway, $id, %option);
-    $peers->command(open => $id, url => "ws://127.0.0.1:$gateway->{twilio}/twilio/ws", sid => "MZ$id", delay => $option{delay} // 0, headers => { 'X-Twilio-Signature' => socket_signature() });
+    my $kind = $option{kind} // 'twilio';
+    my %self = $kind eq 'twilio' ? %{ inbound_call($gateway, $id, %option) } : (call => $id, uuid => offered($gateway, $id, %option));
+    my $basic = { Authorization => 'Basic ' . encode_base64("pbx:" . ($option{ingest} // ''), '') };
+    my %open = (
+        twilio => sub { url => "ws://127.0.0.1:$gateway->{twilio}/twilio/ws", sid => "MZ$id", headers => { 'X-Twilio-Signature' => socket_signature() } },
+        asterisk => sub { url => "ws://127.0.0.1:$gateway->{port}/asterisk/media?uuid=$self{uuid}", protocols => ['media'], headers => $basic },
+        jambonz => sub { url => "ws://127.0.0.1:$gateway->{port}/jambonz/media?uuid=$self{uuid}", protocols => ['audio.jambonz.org'], headers => $basic },
+        audiosocket => sub { port => $gateway->{audiosocket}, uuid => $self{uuid} });
+    $peers->command(open => $id, kind => $kind, delay => $option{delay} // 0, $open{$kind}->());
     $peers->await($id, qw(open refused))->{event} eq 'open' or die 'refused';
-    $peers->command(start => $id, %$c);
+    $peers->command(start => $id, from => '+12025550123', to => '+12025550100', %self, map { defined $option{$_} ? ($_ => $option{$_}) : () } qw(early));
     $peers->command(live => $id, map { defined $option{$_} ? ($_ => $option{$_}) : () } qw(noise echo echoDelay));
-    return Mulberry::Talk::Caller->new(peers => $peers, id => $id, %$c);
+    return Mulberry::Talk::Caller->new(peers => $peers, id => $id, kind => $kind, %self);
+}
+
+# The token of a call that a telephone system is about to bring.
+sub offered
+{
+    my ($gateway, $call, %option) = @_;
+    my $answer = ask($gateway, 'GET', "/v1/audiosocket/new?call_id=$call&from=%2B12025550123&to=%2B12025550100", token => $option{ingest});
+    $answer->{status} == 200 or die "no token: $answer->{content}";
+    return $answer->{content};
 }
 
 package Mulberry::Talk::Caller;
@@ -133,10 +150,20 @@ sub said { my ($self) = @_; my $e = $self->{peers}->await($self->{id}, 'said'); 
 sub ear
 {
     my ($self) = @_;
+    my $e = $self->_timeline;
+    return substr decode_base64($e->{audio}), 160 * $e->{from};
+}
+
+# All that was at the ear since the call began, in the peer's encoding.
+sub whole { my ($self) = @_; return decode_base64($self->_timeline->{audio}) }
+
+sub _timeline
+{
+    my ($self) = @_;
     $self->{peers}->command(timeline => $self->{id});
     my $e = $self->{peers}->await($self->{id}, 'timeline');
     $self->{spoken} = $e->{spoken};
-    return substr decode_base64($e->{audio}), 160 * $e->{from};
+    return $e;
 }
 
 # The amplitude of each frame at the ear, from one on.
@@ -177,6 +204,25 @@ sub hears_begin
     }
     die 'nothing was heard';
 }
+
+# All frames that were said, in the peer's encoding.
+sub sent
+{
+    my ($self) = @_;
+    $self->{peers}->command(sent => $self->{id});
+    my $e = $self->{peers}->await($self->{id}, 'sent');
+    $self->{errors} = $e->{errors};
+    return decode_base64($e->{audio});
+}
+
+sub press { my ($self, $digit) = @_; $self->{peers}->command(press => $self->{id}, digit => $digit); return }
+sub mute { my ($self, $on) = @_; $self->{peers}->command(mute => $self->{id}, on => $on ? \1 : \0); return }
+
+# Goes without a word.
+sub drop { my ($self) = @_; $self->{peers}->command(drop => $self->{id}); return $self->closed }
+
+# Waits until the other side has ended it.
+sub closed { my ($self) = @_; return $self->{peers}->await($self->{id}, 'closed') }
 
 sub stop
 {

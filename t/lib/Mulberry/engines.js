@@ -1,40 +1,48 @@
 // Stand-ins for services of speech and of language, for tests only, in their documented forms and strict about what they are sent:
 // Deepgram v1 and v2, ElevenLabs and OpenAI (WebSockets that listen), OpenAI and ElevenLabs (HTTP that speaks), OpenAI (chat, as a stream of events).
-// Reads a command a line, JSON, from standard input; writes {"event": "port", "port"} first.
+// Writes its port to standard output.  The first part of a path is a line: several tests at once have one each.  What is posted to /LINE/do is a
+// command, JSON:
 //
 //	phrases		list			what the next stretches of speech are heard as, one each
 //	always		long, short		what stretches are heard as when there are no phrases left: those of 500 ms and more, and those below
-//	delays		ear, mouth, model (ms)	until they answer
+//	delays		ear, mouth, model (ms)	until they answer; write: between two pieces of what the model writes
 //	behave		who (ear, mouth, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big, stall, cut, quiet (when nothing was said)
 //	model		replies			{ pattern: text, or {tool, arguments}, … } of what the caller has said
-//	asked							what they were asked: { mouth: [texts], model: [messages], ear: connections }
+//
+// The answer is what they were asked: { mouth: [texts], model: [messages], ear: connections, wrong: [what was not of the form] }.
 //
 // Whoever listens finds speech by its energy, as far as the audio has come, and hears each stretch as the next phrase, a word each 300 ms.
 // Whoever speaks gives each word 250 ms of a tone and 50 ms of a pause.
 "use strict";
 const http = require("http");
-const readline = require("readline");
 const { WebSocketServer } = require("ws");
 
-const state = { phrases: [], always: null, delays: { ear: 0, mouth: 0, model: 0 }, how: { ear: "ok", mouth: "ok", model: "ok" }, replies: {}, asked: { mouth: [], model: [], ear: 0 } };
-const say = (object) => process.stdout.write(JSON.stringify(object) + "\n");
 const KEY = "sk-test";
+const lines = new Map();
+
+// The line of a path, and the path behind it.
+function lineOf(url) {
+    const [, name, path] = url.match(/^\/([^/]*)(\/.*)$/) || [null, "", url];
+    if (!lines.has(name))
+        lines.set(name, { phrases: [], always: null, delays: { ear: 0, mouth: 0, model: 0, write: 2 }, how: { ear: "ok", mouth: "ok", model: "ok" }, replies: {}, asked: { mouth: [], model: [], ear: 0, wrong: [] } });
+    return [lines.get(name), path];
+}
 
 const mulaw = Array.from({ length: 256 }, (_, c) => { const b = ~c & 0xff; const v = ((((b & 0xf) << 3) + 0x84) << ((b & 0x70) >> 4)) - 0x84; return b & 0x80 ? -v : v; });
 
 // ---- who listens ----
 
 class Ear {
-    constructor(socket, form) {
-        Object.assign(this, { socket, form, silent: 0, loud: 0, speaking: false, pending: null, heard: 0, rest: [] });
-        state.asked.ear++;
+    constructor(socket, form, state) {
+        Object.assign(this, { socket, form, state, silent: 0, loud: 0, speaking: false, pending: null, heard: 0, rest: [] });
+        this.state.asked.ear++;
         socket.on("message", (data, binary) => this.take(data, binary));
     }
-    later(what) { setTimeout(() => { if (this.socket.readyState === 1) what(); }, state.delays.ear); }
+    later(what) { setTimeout(() => { if (this.socket.readyState === 1) what(); }, this.state.delays.ear); }
     send(object) { if (this.socket.readyState === 1) this.socket.send(JSON.stringify(object)); }
-    refuse(why) { say({ event: "wrong", why }); this.socket.close(1008, why.slice(0, 100)); }
+    refuse(why) { this.state.asked.wrong.push(why); this.socket.close(1008, why.slice(0, 100)); }
     take(data, binary) {
-        const how = state.how.ear;
+        const how = this.state.how.ear;
         if (how === "drop") return this.socket.terminate();
         if (how === "garbage") return this.socket.send("no JSON {");
         if (how === "silent") return;
@@ -70,9 +78,9 @@ class Ear {
             if (!this.speaking && this.loud >= 3) {
                 this.speaking = true;
                 this.frames = 0;
-                this.phrase = state.phrases.shift();
-                if (this.phrase === undefined) this.phrase = state.always ? state.always.long : "mumbling";
-                this.known = state.phrases.length > 0 || !state.always;
+                this.phrase = this.state.phrases.shift();
+                if (this.phrase === undefined) this.phrase = this.state.always ? this.state.always.long : "mumbling";
+                this.known = this.state.phrases.length > 0 || !this.state.always;
             }
             if (this.speaking) {
                 this.frames++;
@@ -80,7 +88,7 @@ class Ear {
                 const n = Math.min(words.length, Math.floor(this.frames / 15));
                 if (this.frames % 15 === 0 && n > 0) this.partial((this.before ? this.before + " " : "") + words.slice(0, n).join(" "));
                 if (this.silent >= 15) {
-                    if (!this.known && this.frames - this.silent < 25) this.phrase = state.always.short;
+                    if (!this.known && this.frames - this.silent < 25) this.phrase = this.state.always.short;
                     this.speaking = false; this.loud = 0; this.before = ((this.before ? this.before + " " : "") + this.phrase).trim(); this.partial(this.before);
                     if (this.form === "deepgram2") this.endOfTurn();
                 }
@@ -102,15 +110,21 @@ class Ear {
         this.before = "";
         this.later(() => this.send({ type: "TurnInfo", event: "EndOfTurn", transcript: text, end_of_turn_confidence: 0.9 }));
     }
+    // Audio that has stopped is silence, too; whether it has is seen a little later.
     finalize() {
+        const heard = this.frames;
+        if (!this.speaking || this.silent >= 8) this.finish();
+        else setTimeout(() => { if (this.frames === heard) this.silent = 8; this.finish(); }, 300);
+    }
+    finish() {
         // what was said up to now; of what is being said nothing
-        if (this.speaking && !this.known && this.frames - this.silent < 25) this.phrase = state.always.short;
+        if (this.speaking && !this.known && this.frames - this.silent < 25) this.phrase = this.state.always.short;
         const text = this.speaking && this.silent < 8 ? this.before || "" : this.speaking ? ((this.before ? this.before + " " : "") + this.phrase).trim() : this.before || "";
         if (this.speaking && this.silent >= 8) { this.speaking = false; this.loud = 0; }
         this.before = "";
         // as services do when there is nothing: no answer, or an error
-        if (text === "" && state.how.ear === "quiet" && this.form === "deepgram") return;
-        if (text === "" && state.how.ear === "quiet" && this.form === "elevenlabs") return this.send({ message_type: "commit_throttled", error: "You need at least 0.3s of uncommitted audio" });
+        if (text === "" && this.state.how.ear === "quiet" && this.form === "deepgram") return;
+        if (text === "" && this.state.how.ear === "quiet" && this.form === "elevenlabs") return this.send({ message_type: "commit_throttled", error: "You need at least 0.3s of uncommitted audio" });
         this.later(() => {
             if (this.form === "deepgram") this.results(text, true, true);
             else if (this.form === "elevenlabs") this.send({ message_type: "committed_transcript", text });
@@ -144,7 +158,7 @@ function toMulaw(v) {
     return ~(sign | (e << 4) | ((v >> (e + 3)) & 0xf)) & 0xff;
 }
 
-async function fault(who, response) {
+async function fault(state, who, response) {
     switch (state.how[who]) {
         case "refuse": response.writeHead(401, { "Content-Type": "application/json" }); response.end('{"error": {"message": "Incorrect API key provided", "type": "invalid_request_error", "code": "invalid_api_key"}}'); return true;
         case "busy": response.writeHead(429, { "Content-Type": "application/json", "Retry-After": "1" }); response.end('{"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}'); return true;
@@ -155,14 +169,14 @@ async function fault(who, response) {
     }
 }
 
-async function speak(request, response, body, path) {
+async function speak(state, request, response, body, path) {
     const eleven = path.includes("/text-to-speech/");
     const m = JSON.parse(body);
     const text = eleven ? m.text : m.input;
     const key = eleven ? request.headers["xi-api-key"] : (request.headers.authorization || "").replace(/^Bearer /, "");
     state.asked.mouth.push(text);
-    if (key !== KEY || (!eleven && m.response_format !== "pcm") || (eleven && !path.includes("output_format=ulaw_8000"))) { say({ event: "wrong", why: "speech: " + path + " " + body }); response.writeHead(400); return response.end(); }
-    if (await fault("mouth", response)) return;
+    if (key !== KEY || (!eleven && m.response_format !== "pcm") || (eleven && !path.includes("output_format=ulaw_8000"))) { state.asked.wrong.push("speech: " + path + " " + body); response.writeHead(400); return response.end(); }
+    if (await fault(state, "mouth", response)) return;
     await sleep(state.delays.mouth);
     response.writeHead(200, { "Content-Type": "audio/pcm" });
     if (state.how.mouth === "big") { for (let i = 0; i < 4000 && !response.destroyed; i++) { if (!response.write(Buffer.alloc(65536))) await new Promise((r) => response.once("drain", r)); } return response.end(); }
@@ -173,13 +187,13 @@ async function speak(request, response, body, path) {
     response.end();
 }
 
-async function think(request, response, body) {
+async function think(state, request, response, body) {
     const m = JSON.parse(body);
     const user = m.messages.filter((x) => x.role === "user").pop();
     const last = m.messages[m.messages.length - 1];
     state.asked.model.push(m.messages);
-    if (request.headers.authorization !== "Bearer " + KEY || m.stream !== true) { say({ event: "wrong", why: "chat" }); response.writeHead(400); return response.end(); }
-    if (await fault("model", response)) return;
+    if (request.headers.authorization !== "Bearer " + KEY || m.stream !== true) { state.asked.wrong.push("chat"); response.writeHead(400); return response.end(); }
+    if (await fault(state, "model", response)) return;
     await sleep(state.delays.model);
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     if (state.how.model === "garbage") return response.end("data: {nothing\n\n");
@@ -193,39 +207,43 @@ async function think(request, response, body) {
         for (const part of JSON.stringify(reply.arguments).match(/.{1,5}/g)) write({ tool_calls: [{ index: 0, function: { arguments: part } }] });
     } else {
         if (typeof reply === "object") reply = "It is done: " + last.content + ".";
-        for (const part of reply.match(/.{1,7}/gs)) { write({ content: part }); await sleep(2); }
+        for (const part of reply.match(/.{1,7}/gs)) { write({ content: part }); await sleep(state.delays.write); }
     }
     response.end("data: [DONE]\n\n");
 }
 
-const server = http.createServer((request, response) => {
-    let body = "";
-    request.on("data", (d) => (body += d));
-    request.on("end", () => {
-        if (request.url.endsWith("/audio/speech") || request.url.includes("/text-to-speech/")) speak(request, response, body, request.url);
-        else if (request.url.endsWith("/chat/completions")) think(request, response, body);
-        else { response.writeHead(404); response.end(); }
-    });
-});
-const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
-server.on("upgrade", (request, socket, head) => {
-    const url = request.url;
-    const form = url.includes("speech-to-text/realtime") ? "elevenlabs" : url.includes("intent=transcription") ? "openai" : url.startsWith("/v2/") ? "deepgram2" : "deepgram";
-    const key = form === "elevenlabs" ? request.headers["xi-api-key"] : (request.headers.authorization || "").replace(form === "openai" ? /^Bearer / : /^Token /, "");
-    const wrong = key !== KEY || (form.startsWith("deepgram") && !/encoding=mulaw&sample_rate=8000/.test(url)) || (form === "elevenlabs" && !/audio_format=ulaw_8000/.test(url));
-    if (wrong) say({ event: "wrong", why: "upgrade " + url });
-    if (wrong || state.how.ear === "refuse") return socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-    sockets.handleUpgrade(request, socket, head, (ws) => new Ear(ws, form));
-});
-server.listen(0, "127.0.0.1", () => say({ event: "port", port: server.address().port }));
-
-readline.createInterface({ input: process.stdin }).on("line", (line) => {
-    const c = JSON.parse(line);
+function command(state, c) {
     if (c.op === "phrases") state.phrases.push(...c.list);
     else if (c.op === "always") state.always = { long: c.long, short: c.short };
     else if (c.op === "delays") Object.assign(state.delays, c.delays);
     else if (c.op === "behave") state.how[c.who] = c.how;
     else if (c.op === "model") state.replies = c.replies;
-    else if (c.op === "asked") return say({ event: "asked", asked: state.asked });
-    say({ event: "did", op: c.op });
-}).on("close", () => process.exit(0));
+}
+
+const server = http.createServer((request, response) => {
+    const [state, path] = lineOf(request.url);
+    let body = "";
+    request.on("data", (d) => (body += d));
+    request.on("end", () => {
+        if (path === "/do") {
+            command(state, JSON.parse(body));
+            response.end(JSON.stringify(state.asked));
+        } else if (path.endsWith("/audio/speech") || path.includes("/text-to-speech/")) speak(state, request, response, body, path);
+        else if (path.endsWith("/chat/completions")) think(state, request, response, body);
+        else { response.writeHead(404); response.end(); }
+    });
+});
+const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
+server.on("upgrade", (request, socket, head) => {
+    const [state, url] = lineOf(request.url);
+    const form = url.includes("speech-to-text/realtime") ? "elevenlabs" : url.includes("intent=transcription") ? "openai" : url.startsWith("/v2/") ? "deepgram2" : "deepgram";
+    const key = form === "elevenlabs" ? request.headers["xi-api-key"] : (request.headers.authorization || "").replace(form === "openai" ? /^Bearer / : /^Token /, "");
+    const wrong = key !== KEY || (form.startsWith("deepgram") && !/encoding=mulaw&sample_rate=8000/.test(url)) || (form === "elevenlabs" && !/audio_format=ulaw_8000/.test(url));
+    if (wrong) state.asked.wrong.push("upgrade " + url);
+    if (wrong || state.how.ear === "refuse") return socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+    sockets.handleUpgrade(request, socket, head, (ws) => new Ear(ws, form, state));
+});
+server.keepAliveTimeout = 0;
+server.listen(0, "127.0.0.1", () => process.stdout.write(server.address().port + "\n"));
+// a test that is gone takes it along
+process.stdin.resume().on("close", () => process.exit(0));

@@ -1,0 +1,11 @@
+# Conversations that do not go by the book, with calls of jambonz' verb listen.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use Mulberry::TalkScripts;
+use Test::More;
+
+run_talk_scripts('jambonz');
+done_testing();
