@@ -183,6 +183,15 @@ talk_note_attribute(gw_talk *talk, const char *name, const char *value)
  * ---------------------------------------------------------------------------
  */
 
+static void
+store_records_soon(gw_talk *talk)
+{
+	if (talk->session == NULL || talk->storing || talk->n_records == 0 || talk->store.place != 0)
+		return;
+	talk->store = (http_timer){ .due = store, .arg = talk };
+	http_loop_set_timer(talk->loop, &talk->store, http_clock() + STORE_EVERY);
+}
+
 void
 talk_keep_record(void *arg, int32_t second, const uint8_t *row, size_t n)
 {
@@ -191,6 +200,7 @@ talk_keep_record(void *arg, int32_t second, const uint8_t *row, size_t n)
 	(void) second;
 	program_array_add(&talk->records, row, n);
 	talk->n_records++;
+	store_records_soon(talk);
 }
 
 static void
@@ -294,11 +304,7 @@ talk_store_soon(gw_talk *talk)
 
 	if (lines != NULL)
 		note(talk, lines, NULL);
-	if (talk->session != NULL && !talk->storing && talk->n_records > 0 && talk->store.place == 0)
-	{
-		talk->store = (http_timer){ .due = store, .arg = talk };
-		http_loop_set_timer(talk->loop, &talk->store, http_clock() + STORE_EVERY);
-	}
+	store_records_soon(talk);
 }
 
 void
