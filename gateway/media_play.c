@@ -88,6 +88,20 @@ is_ready(const gw_media_play *play)
 		   (!play->goes_on || whole_frames(play, FRAME * gw_play_width(play)) > 0);
 }
 
+/* The power of a frame, in dB below full scale. */
+static double
+level_of(const gw_media_play *play, const uint8_t *frame)
+{
+	int16_t samples[FRAME];
+	double sum = 0;
+
+	if (mb_audio_decode(play->encoding, frame, FRAME * gw_play_width(play), samples) != MB_OK)
+		return -INFINITY;
+	for (int i = 0; i < FRAME; i++)
+		sum += (double) samples[i] * samples[i];
+	return sum == 0 ? -INFINITY : 10 * log10(sum / FRAME / (32768.0 * 32768.0));
+}
+
 /* One step of what waits, in whole frames; the last one ends in silence. */
 static void
 send_step(gw_media_play *play)
@@ -100,6 +114,8 @@ send_step(gw_media_play *play)
 
 	(void) mb_audio_silence(play->encoding, (whole - n) / gw_play_width(play), bytes + n);
 	play->peer->send(play->link, bytes, whole);
+	if (play->peer->keeps_no_time)
+		play->fed_level = level_of(play, bytes + whole - frame);
 	program_text_add(&play->unheard, bytes, whole);
 	play->sent += whole / gw_play_width(play);
 	if (play->unheard.failed)
@@ -135,6 +151,7 @@ feed(gw_media_play *play)
 
 			(void) mb_audio_silence(play->encoding, n, bytes);
 			play->peer->send(play->link, bytes, n * gw_play_width(play));
+			play->fed_level = -INFINITY;
 		}
 		play->base_at += step;
 	}
@@ -313,17 +330,13 @@ gw_play_level(const gw_media_play *play)
 {
 	uint64_t at = play->saying ? gw_play_place_now(play, http_clock()) - play->known : 0;
 	uint64_t there = play->unheard.length / gw_play_width(play);
-	int16_t samples[FRAME];
-	double sum = 0;
 
-	if (!play->saying || at + FRAME > there ||
-		mb_audio_decode(play->encoding,
-						(const uint8_t *) play->unheard.data + at * gw_play_width(play),
-						FRAME * gw_play_width(play), samples) != MB_OK)
+	/* what such a peer was sent is taken as heard at once, and is no more at hand */
+	if (play->peer->keeps_no_time)
+		return play->saying ? play->fed_level : -INFINITY;
+	if (!play->saying || at + FRAME > there)
 		return -INFINITY;
-	for (int i = 0; i < FRAME; i++)
-		sum += (double) samples[i] * samples[i];
-	return sum == 0 ? -INFINITY : 10 * log10(sum / FRAME / (32768.0 * 32768.0));
+	return level_of(play, (const uint8_t *) play->unheard.data + at * gw_play_width(play));
 }
 
 void
@@ -365,6 +378,7 @@ gw_play_begin(gw_media_play *play, http_loop *loop, const gw_media_peer *peer, v
 	play->encoding = encoding;
 	play->last = &play->first;
 	play->rtt = -1;
+	play->fed_level = -INFINITY;
 	play->timer = (http_timer){ .due = is_due, .arg = play };
 	play->patience = (http_timer){ .due = gw_play_patience_is_over, .arg = play };
 }

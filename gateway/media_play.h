@@ -66,6 +66,7 @@ typedef struct gw_media_play
 	bool goes_on;		  /* more comes behind what waits: it has no end yet */
 	uint64_t tag;		  /* of what was sent last */
 	bool silence;		  /* a peer without a clock is being fed */
+	double fed_level;	  /* and with what; see gw_play_level() */
 	uint64_t base;		  /* this place is heard at */
 	int64_t base_at;	  /* that time, by our reckoning */
 	uint64_t known;		  /* heard up to here for certain */
