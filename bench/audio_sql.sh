@@ -80,6 +80,8 @@ BEGIN
     RETURN NEXT;
 END $$;
 ALTER FUNCTION public.times SET search_path = mulberry, mulberry_internal, public;
+-- a plan for each call would copy the value that it is for
+ALTER FUNCTION public.times SET plan_cache_mode = force_generic_plan;
 -- anonymous memory of this backend, bytes: now, and at most (shared memory only grows)
 CREATE FUNCTION public.memory_now() RETURNS bigint LANGUAGE sql AS
     $$ SELECT (regexp_match(pg_read_file('/proc/self/status'), 'RssAnon:\s+(\d+)'))[1]::bigint * 1024 $$;

@@ -27,6 +27,15 @@ SELECT n, (wav_decode(wav)).audio = substr(wav || '', 45) AS within,
            = audio_convert(wav || '', 's16le', 8000, 'mulaw', 8000) AS of_two_bytes
   FROM waves ORDER BY n;
 
+-- All of it of two bytes a sample, twice as a picture needs it, and by the server in a transaction that has to note what it reads.
+SELECT bool_and(audio_convert(wav, 's16le', 8000, 'mulaw', 8000) = audio_convert(wav || '', 's16le', 8000, 'mulaw', 8000)) AS of_two_bytes,
+       bool_and(waveform_svg(wav, 's16le', 8000, 400, 200) = waveform_svg(wav || '', 's16le', 8000, 400, 200)) AS twice
+  FROM waves;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT bool_and(audio_convert(wav, 's16le', 8000, 'mulaw', 8000) = audio_convert(wav || '', 's16le', 8000, 'mulaw', 8000)) AS by_the_server
+  FROM waves;
+COMMIT;
+
 -- The packets of two calls in turn, some of them taken back, one of the calls erased.
 CREATE FUNCTION pg_temp.send(n integer) RETURNS bigint LANGUAGE sql AS $$
     SELECT count(ingest_packet(c, n, substr(pg_temp.noise(4000), n * 20 + 1, 20), encoding => 'mulaw', sample_rate => 8000))

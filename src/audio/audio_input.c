@@ -151,6 +151,8 @@ mulberry_audio_open_any_rate(mulberry_audio *audio, Datum bytes, text *encoding)
 	audio->encoding = mulberry_encoding(encoding);
 	audio->sample_rate = 0;
 	audio->position = 0;
+	audio->stored = NULL;
+	audio->left = 0;
 	if (mb_audio_sample_count(audio->encoding, mulberry_bytea_size(bytes), &audio->n_samples) !=
 		MB_OK)
 		ereport(ERROR, errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
@@ -171,6 +173,45 @@ mulberry_audio_open(mulberry_audio *audio, Datum bytes, text *encoding, int samp
 	audio->sample_rate = sample_rate;
 }
 
+static void
+decode(const mulberry_audio *audio, const uint8 *bytes, size_t n, int16 *samples)
+{
+	mulberry_expect_ok(mb_audio_decode(audio->encoding, bytes, n, samples));
+}
+
+static void
+close_stored(mulberry_audio *audio)
+{
+	if (audio->stored != NULL)
+		mulberry_close_stored(audio->stored);
+	audio->stored = NULL;
+	audio->left = 0;
+}
+
+/* Decodes so many bytes from the position on where they are stored. */
+static void
+decode_stored(mulberry_audio *audio, size_t n, int16 *samples)
+{
+	size_t size = mb_encoding_sample_size(audio->encoding);
+
+	if (audio->stored == NULL)
+		audio->stored = mulberry_open_stored(audio->bytes.stored, audio->position * size,
+											 (audio->n_samples - audio->position) * size);
+	while (n > 0)
+	{
+		size_t part;
+
+		if (audio->left == 0)
+			audio->piece = mulberry_next_stored(audio->stored, &audio->left);
+		part = Min(n, audio->left);
+		decode(audio, audio->piece, part, samples);
+		audio->piece += part;
+		audio->left -= part;
+		samples += part / size;
+		n -= part;
+	}
+}
+
 size_t
 mulberry_audio_next(mulberry_audio *audio, int16 *samples)
 {
@@ -178,19 +219,24 @@ mulberry_audio_next(mulberry_audio *audio, int16 *samples)
 	size_t n = Min(audio->n_samples - audio->position, MULBERRY_AUDIO_SLICE);
 	size_t at_hand;
 
+	CHECK_FOR_INTERRUPTS();
 	if (n == 0)
 		return 0;
-	mulberry_expect_ok(mb_audio_decode(
-		audio->encoding,
-		mulberry_bytes_at(&audio->bytes, audio->position * size, n * size, &at_hand), n * size,
-		samples));
+	if (audio->bytes.stored != NULL)
+		decode_stored(audio, n * size, samples);
+	else
+		decode(audio, mulberry_bytes_at(&audio->bytes, audio->position * size, n * size, &at_hand),
+			   n * size, samples);
 	audio->position += n;
+	if (audio->position == audio->n_samples)
+		close_stored(audio);
 	return n;
 }
 
 void
 mulberry_audio_rewind(mulberry_audio *audio)
 {
+	close_stored(audio);
 	audio->position = 0;
 }
 

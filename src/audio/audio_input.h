@@ -39,6 +39,10 @@ typedef struct mulberry_audio
 	int sample_rate; /* 0 where it does not matter */
 	size_t n_samples;
 	size_t position; /* samples handed out */
+	struct mulberry_stored
+		*stored;		/* a stored value, open between the first sample and the last; NULL */
+	const uint8 *piece; /* of it, and how many bytes of that are left */
+	size_t left;
 } mulberry_audio;
 
 /* The encoding of that name; an error says which there are. */

@@ -1,6 +1,6 @@
 /*
  * stored_values.c
- *	  Slices of values that are stored out of line: see stored_values.h.
+ *	  Values that are stored out of line, read where they lie: see stored_values.h.
  *
  * Chunks are found through the index of the TOAST table and in its order, as the server does it.  Where a chunk is not what it
  * should be, or the table no heap, the server itself is asked, which knows what to say.
@@ -38,122 +38,182 @@ mulberry_can_be_sliced(const struct varlena *value)
 	return !VARATT_EXTERNAL_IS_COMPRESSED(pointer);
 }
 
-/* The slice that is being copied. */
-typedef struct slice
+/* Bytes that the server is asked for at a time where chunks are not what they should be. */
+#define SERVER_SLICE (64 * 1024)
+
+_Static_assert(TOAST_MAX_CHUNK_SIZE % 4 == 0 && SERVER_SLICE % 4 == 0,
+			   "no sample lies in two pieces");
+
+struct mulberry_stored
 {
-	size_t size; /* of the value */
+	const struct varlena *value;
+	size_t size; /* of it */
 	size_t place;
 	size_t end;
-	uint8 *destination;
-	size_t number; /* of the chunk that comes next */
-} slice;
+	bool by_chunks;		   /* else the server is asked */
+	struct varlena *slice; /* what it gave last; NULL */
+	Relation table;
+	Relation *indexes;
+	int n_indexes;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	SnapshotData snapshot;
+	mulberry_page_rows rows;
+};
 
-/* Takes of a chunk what belongs to the slice; false when it is not what it should be. */
-static bool
-take_chunk(slice *wanted, Relation table, HeapTuple chunk)
+/* Starts reading chunks from the one on that the place lies in. */
+static void
+open_chunks(mulberry_stored *stored, const struct varatt_external *pointer)
 {
-	TupleDesc desc = RelationGetDescr(table);
-	size_t begin = wanted->number * TOAST_MAX_CHUNK_SIZE;
-	size_t from = Max(begin, wanted->place);
-	size_t to = Min(begin + TOAST_MAX_CHUNK_SIZE, wanted->end);
+	int valid =
+		toast_open_indexes(stored->table, AccessShareLock, &stored->indexes, &stored->n_indexes);
+	Snapshot snapshot = stored_value_snapshot(&stored->snapshot);
+	/* a condition costs something for each chunk */
+	int n_keys = stored->end < stored->size ? 3 : 2;
+	ScanKeyData keys[3];
+
+	ScanKeyInit(&keys[0], TOAST_ID, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(pointer->va_valueid));
+	ScanKeyInit(&keys[1], TOAST_NUMBER, BTGreaterEqualStrategyNumber, F_INT4GE,
+				Int32GetDatum((int32) (stored->place / TOAST_MAX_CHUNK_SIZE)));
+	ScanKeyInit(&keys[2], TOAST_NUMBER, BTLessEqualStrategyNumber, F_INT4LE,
+				Int32GetDatum((int32) ((stored->end - 1) / TOAST_MAX_CHUNK_SIZE)));
+	stored->scan = begin_index_scan(stored->table, stored->indexes[valid], snapshot, n_keys);
+	stored->slot = table_slot_create(stored->table, NULL);
+	index_rescan(stored->scan, keys, n_keys, NULL, 0);
+	mulberry_begin_page_rows(&stored->rows, stored->table, snapshot);
+	stored->by_chunks = true;
+}
+
+static void
+close_chunks(mulberry_stored *stored)
+{
+	if (!stored->by_chunks)
+		return;
+	mulberry_end_page_rows(&stored->rows);
+	ExecDropSingleTupleTableSlot(stored->slot);
+	index_endscan(stored->scan);
+	toast_close_indexes(stored->indexes, stored->n_indexes, AccessShareLock);
+	stored->by_chunks = false;
+}
+
+mulberry_stored *
+mulberry_open_stored(const struct varlena *value, size_t place, size_t n)
+{
+	mulberry_stored *stored = palloc0(sizeof(*stored));
+	struct varatt_external pointer;
+
+	VARATT_EXTERNAL_GET_POINTER(pointer, value);
+	stored->value = value;
+	stored->size = VARATT_EXTERNAL_GET_EXTSIZE(pointer);
+	stored->place = place;
+	stored->end = place + n;
+	stored->table = table_open(pointer.va_toastrelid, AccessShareLock);
+	if (n > 0 && mulberry_can_judge_pages(stored->table))
+		open_chunks(stored, &pointer);
+	return stored;
+}
+
+/* The chunk's bytes from the place on; NULL when it is not what it should be. */
+static const uint8 *
+chunk_bytes(const mulberry_stored *stored, HeapTuple chunk, size_t *n)
+{
+	TupleDesc desc = RelationGetDescr(stored->table);
+	size_t wanted = stored->place / TOAST_MAX_CHUNK_SIZE;
+	size_t begin = wanted * TOAST_MAX_CHUNK_SIZE;
+	size_t end = Min(begin + TOAST_MAX_CHUNK_SIZE, stored->size);
 	bool is_null[2];
 	Datum number = fastgetattr(chunk, TOAST_NUMBER, desc, &is_null[0]);
 	const void *data = DatumGetPointer(fastgetattr(chunk, TOAST_DATA, desc, &is_null[1]));
 
-	if (is_null[0] || is_null[1] || (size_t) DatumGetInt32(number) != wanted->number ||
+	if (is_null[0] || is_null[1] || (size_t) DatumGetInt32(number) != wanted ||
 		VARATT_IS_EXTERNAL(data) || VARATT_IS_COMPRESSED(data) ||
-		VARSIZE_ANY_EXHDR(data) != Min(TOAST_MAX_CHUNK_SIZE, wanted->size - begin))
-		return false;
-	memcpy(wanted->destination + (from - wanted->place), VARDATA_ANY(data) + (from - begin),
-		   to - from);
-	wanted->number++;
-	return true;
+		VARSIZE_ANY_EXHDR(data) != end - begin)
+		return NULL;
+	*n = Min(end, stored->end) - stored->place;
+	return (const uint8 *) VARDATA_ANY(data) + (stored->place - begin);
 }
 
-/* Copies the slice out of a TOAST table; false when not all of it was found. */
-static bool
-copy_chunks(slice *wanted, Relation table, Relation index, Oid id, Snapshot snapshot)
+/* The next chunk by the index, from the place on; NULL when it is not there or not what it should be. */
+static const uint8 *
+next_chunk(mulberry_stored *stored, size_t *n)
 {
-	IndexScanDesc scan = begin_index_scan(table, index, snapshot, 3);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
-	size_t last = (wanted->end - 1) / TOAST_MAX_CHUNK_SIZE;
-	mulberry_page_rows rows;
-	ScanKeyData keys[3];
 	ItemPointer place;
-	bool as_expected = true;
 
-	ScanKeyInit(&keys[0], TOAST_ID, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(id));
-	ScanKeyInit(&keys[1], TOAST_NUMBER, BTGreaterEqualStrategyNumber, F_INT4GE,
-				Int32GetDatum((int32) wanted->number));
-	ScanKeyInit(&keys[2], TOAST_NUMBER, BTLessEqualStrategyNumber, F_INT4LE,
-				Int32GetDatum((int32) last));
-	index_rescan(scan, keys, 3, NULL, 0);
-	mulberry_begin_page_rows(&rows, table, snapshot);
-	while (as_expected && wanted->number <= last &&
-		   (place = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	while ((place = index_getnext_tid(stored->scan, ForwardScanDirection)) != NULL)
 	{
 		HeapTupleData chunk;
 
-		switch (mulberry_page_row(&rows, place, &chunk))
+		switch (mulberry_page_row(&stored->rows, place, &chunk))
 		{
 			case MULBERRY_ROW_SHOWN:
-				as_expected = take_chunk(wanted, table, &chunk);
-				break;
+				return chunk_bytes(stored, &chunk, n);
 			case MULBERRY_ROW_HIDDEN:
 				break;
 			case MULBERRY_ROW_UNKNOWN:
-				if (index_fetch_heap(scan, slot))
+				if (index_fetch_heap(stored->scan, stored->slot))
 				{
 					bool copied;
-					HeapTuple fetched = ExecFetchSlotHeapTuple(slot, false, &copied);
+					HeapTuple fetched = ExecFetchSlotHeapTuple(stored->slot, false, &copied);
 
-					as_expected = take_chunk(wanted, table, fetched);
-					if (copied)
-						heap_freetuple(fetched);
+					/* a heap's slot holds the page, and what lies there stays */
+					Assert(!copied);
+					return chunk_bytes(stored, fetched, n);
 				}
 				break;
 		}
 	}
-	mulberry_end_page_rows(&rows);
-	ExecDropSingleTupleTableSlot(slot);
-	index_endscan(scan);
-	return as_expected && wanted->number > last;
+	return NULL;
+}
+
+const uint8 *
+mulberry_next_stored(mulberry_stored *stored, size_t *n)
+{
+	const uint8 *bytes = NULL;
+
+	*n = 0;
+	if (stored->place == stored->end)
+		return NULL;
+	if (stored->by_chunks)
+	{
+		bytes = next_chunk(stored, n);
+		if (bytes == NULL)
+			close_chunks(stored);
+	}
+	if (bytes == NULL)
+	{
+		if (stored->slice != NULL)
+			pfree(stored->slice);
+		*n = Min(SERVER_SLICE, stored->end - stored->place);
+		stored->slice =
+			detoast_attr_slice((struct varlena *) stored->value, (int32) stored->place, (int32) *n);
+		bytes = (const uint8 *) VARDATA_ANY(stored->slice);
+	}
+	stored->place += *n;
+	return bytes;
+}
+
+void
+mulberry_close_stored(mulberry_stored *stored)
+{
+	close_chunks(stored);
+	table_close(stored->table, AccessShareLock);
+	if (stored->slice != NULL)
+		pfree(stored->slice);
+	pfree(stored);
 }
 
 void
 mulberry_read_stored(const struct varlena *value, size_t place, size_t n, uint8 *destination)
 {
-	struct varatt_external pointer;
-	slice wanted = { .place = place,
-					 .end = place + n,
-					 .destination = destination,
-					 .number = place / TOAST_MAX_CHUNK_SIZE };
-	Relation table;
-	bool found = false;
+	mulberry_stored *stored = mulberry_open_stored(value, place, n);
+	const uint8 *bytes;
+	size_t size;
 
-	if (n == 0)
-		return;
-	VARATT_EXTERNAL_GET_POINTER(pointer, value);
-	wanted.size = VARATT_EXTERNAL_GET_EXTSIZE(pointer);
-	table = table_open(pointer.va_toastrelid, AccessShareLock);
-	if (mulberry_can_judge_pages(table))
+	while ((bytes = mulberry_next_stored(stored, &size)) != NULL)
 	{
-		SnapshotData space;
-		Relation *indexes;
-		int n_indexes;
-		int valid = toast_open_indexes(table, AccessShareLock, &indexes, &n_indexes);
-
-		found = copy_chunks(&wanted, table, indexes[valid], pointer.va_valueid,
-							stored_value_snapshot(&space));
-		toast_close_indexes(indexes, n_indexes, AccessShareLock);
+		memcpy(destination, bytes, size);
+		destination += size;
 	}
-	table_close(table, AccessShareLock);
-	if (!found)
-	{
-		struct varlena *copy =
-			detoast_attr_slice((struct varlena *) value, (int32) place, (int32) n);
-
-		memcpy(destination, VARDATA_ANY(copy), n);
-		pfree(copy);
-	}
+	mulberry_close_stored(stored);
 }
