@@ -198,6 +198,35 @@ other_settings_decide_otherwise(void)
 	check_int(replayed.commits, 1);
 }
 
+/* One time that cannot be is not the time of all that follows, in the log as in the engine. */
+static void
+impossible_times_are_none(void)
+{
+	mb_turn_input later = { .kind = MB_IN_TICK, .at = INT32_MAX };
+
+	begin_logged(5);
+	direct.n = 0;
+	session_say(&s, 1000, "I would like a table", 200);
+	session_run(&s, 20);
+	s.engine.decide = decide_and_note;
+	session_run(&s, 2000);
+	tap(NULL, &later);
+	mb_turn_input_take(&s.engine, &later);
+	session_run(&s, 8000);
+	/* and frames stop, of which the clock alone tells */
+	for (int32_t at = 9000; at <= 20000; at += 500)
+	{
+		later.at = at;
+		tap(NULL, &later);
+		mb_turn_input_take(&s.engine, &later);
+	}
+	mb_turn_log_flush(&kept.log);
+	replay(&s.settings);
+	check_int(replayed.commits, 1);
+	check(strstr(direct.text, "media_lost") != NULL);
+	check_string(replayed.text, direct.text);
+}
+
 static void
 what_is_no_log_is_refused(void)
 {
@@ -272,6 +301,7 @@ main(void)
 {
 	check_run("a session that is replayed decides the same", replays_are_equal);
 	check_run("with other settings it decides otherwise", other_settings_decide_otherwise);
+	check_run("a time that cannot be is none", impossible_times_are_none);
 	check_run("what is no log is refused", what_is_no_log_is_refused);
 	check_run("texts that are too long are cut alike", long_texts_are_cut_alike);
 	return check_done();

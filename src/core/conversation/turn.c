@@ -14,9 +14,6 @@
 /* A time stamp so far from the one before is of another counting. */
 #define STAMP_JUMP_MS 2000
 
-/* A session is ended before times run out. */
-#define LONGEST_SESSION_MS 2000000000
-
 void
 mb_turn_init(mb_turn *turn, const mb_turn_settings *settings, const mb_line *line,
 			 mb_turn_callback decide, void *arg)
@@ -241,7 +238,7 @@ mb_turn_input_take(mb_turn *turn, const mb_turn_input *input)
 
 	if (turn->over)
 		return;
-	if (input->at > turn->at && input->at <= LONGEST_SESSION_MS)
+	if (input->at > turn->at && input->at <= MB_TURN_LONGEST_MS)
 		turn->at = input->at;
 	clock_time(turn);
 	take(turn, input);

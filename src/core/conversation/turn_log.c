@@ -143,7 +143,7 @@ put_rest(mb_turn_log *log, const mb_turn_input *input)
 void
 mb_turn_log_write(mb_turn_log *log, const mb_turn_input *input)
 {
-	int32_t at = input->at > log->at ? input->at : log->at;
+	int32_t at = input->at > log->at && input->at <= MB_TURN_LONGEST_MS ? input->at : log->at;
 
 	if (log->n > 0 && (at / 1000 != log->second || log->n + LONGEST_RECORD > MB_TURN_LOG_ROW))
 		mb_turn_log_flush(log);
