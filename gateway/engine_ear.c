@@ -25,6 +25,7 @@ free_ear(void *arg)
 	http_loop_cancel(ear->loop, &ear->task);
 	free(ear->resampler);
 	free(ear->chunk);
+	free(ear->text);
 	free(ear);
 }
 
@@ -182,6 +183,8 @@ gw_ear_open(http_client *client, const gw_service *service, const gw_ear_events 
 		ear->alive = (http_timer){ .due = keep_alive, .arg = ear };
 		ear->max_chunk = (size_t) (form->rate / 1000 * form->chunk_ms);
 		ear->chunk = malloc(ear->max_chunk * sizeof(int16_t));
+		ear->text_room = 64;
+		ear->text = malloc(ear->text_room);
 		if (size > 0)
 		{
 			void *memory = malloc(size);
@@ -194,8 +197,8 @@ gw_ear_open(http_client *client, const gw_service *service, const gw_ear_events 
 		form->address(service, &url);
 		if (form->hello != NULL)
 			form->hello(service, &hello);
-		if (ear->chunk != NULL && (size == 0 || ear->resampler != NULL) && !url.failed &&
-			!hello.failed)
+		if (ear->chunk != NULL && ear->text != NULL && (size == 0 || ear->resampler != NULL) &&
+			!url.failed && !hello.failed)
 			ear->line = http_client_dial(
 				client, &(http_dial){ .url = url.data,
 									  .headers = (const char *const[]){ header, NULL },

@@ -58,7 +58,8 @@ struct gw_ear
 	size_t max_chunk;
 
 	/* of the forms */
-	char text[GW_EAR_TEXT]; /* what was said since the last final text */
+	char *text; /* what was said since the last final text */
+	size_t text_room;
 	size_t length;
 	size_t given; /* bytes of a turn's text that were given as final before its end */
 };

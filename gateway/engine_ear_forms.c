@@ -13,11 +13,12 @@
 #include "core/text/utf8.h"
 #include "engine_ear.h"
 
-#define DEEPGRAM_CHUNK_MS 20
+#define DEEPGRAM_CHUNK_MS 60 /* what is left of one is sent when a final text is asked for */
 #define TURNS_CHUNK_MS 80
 #define OTHERS_CHUNK_MS 100
 #define TELEPHONE_RATE 8000
 #define OPENAI_RATE 24000
+#define SLICE 800 /* samples */
 
 /* ---------------------------------------------------------------------------
  * What they have in common
@@ -27,11 +28,16 @@
 static void
 add_mulaw(program_text *message, const int16_t *samples, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-	{
-		char byte = (char) mb_mulaw_encode(samples[i]);
+	uint8_t bytes[SLICE];
 
-		program_text_add(message, &byte, 1);
+	while (n > 0)
+	{
+		size_t part = n < SLICE ? n : SLICE;
+
+		(void) mb_audio_encode(MB_MULAW, samples, part, bytes);
+		program_text_add(message, bytes, part);
+		samples += part;
+		n -= part;
 	}
 }
 
@@ -58,14 +64,32 @@ string_of(const json_t *message, const char *name)
 	return text == NULL ? "" : text;
 }
 
+static bool
+make_room(gw_ear *ear, size_t n)
+{
+	char *more;
+
+	if (n <= ear->text_room)
+		return true;
+	more = realloc(ear->text, n);
+	if (more == NULL)
+		return false;
+	ear->text = more;
+	ear->text_room = n;
+	return true;
+}
+
 /* Remembers what was said since the last final text, at most as much as there is room for. */
 static void
 remember(gw_ear *ear, const char *text)
 {
 	size_t n = strlen(text);
 
-	ear->length = n < sizeof(ear->text) ? n : mb_utf8_prefix(text, sizeof(ear->text) - 1);
-	memcpy(ear->text, text, ear->length);
+	n = n < GW_EAR_TEXT ? n : mb_utf8_prefix(text, GW_EAR_TEXT - 1);
+	if (!make_room(ear, n))
+		return;
+	memcpy(ear->text, text, n);
+	ear->length = n;
 }
 
 static void
@@ -301,7 +325,7 @@ openai_take(gw_ear *ear, const json_t *message)
 		const char *delta = string_of(message, "delta");
 		size_t n = strlen(delta);
 
-		if (ear->length + n < sizeof(ear->text))
+		if (ear->length + n < GW_EAR_TEXT && make_room(ear, ear->length + n))
 		{
 			memcpy(ear->text + ear->length, delta, n);
 			ear->length += n;

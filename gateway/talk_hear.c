@@ -11,6 +11,7 @@
 
 #define SAMPLES_BEFORE 3200 /* of a turn, before it is known to be one */
 #define SAMPLES_KEPT 28000	/* of one */
+#define SAMPLES_MORE 640	/* for which there is room besides, so that not each frame moves them */
 #define LIVED                                                                                      \
 	(10 * HTTP_SECOND) /* a service that was there for so long has not failed again and again */
 
@@ -38,15 +39,15 @@ forget_what_is_known(gw_talk *talk)
 	talk->asked_final = false;
 	if (talk->committed)
 		talk->hearing = false;
-	if (talk->hearing || talk->recent_room <= 2 * SAMPLES_BEFORE)
+	if (talk->hearing || talk->recent_room <= SAMPLES_BEFORE + SAMPLES_MORE)
 		return;
 	if (talk->n_recent > SAMPLES_BEFORE)
 		drop(talk, talk->n_recent - SAMPLES_BEFORE);
-	less = realloc(talk->recent, 2 * SAMPLES_BEFORE);
+	less = realloc(talk->recent, SAMPLES_BEFORE + SAMPLES_MORE);
 	if (less != NULL)
 	{
 		talk->recent = less;
-		talk->recent_room = 2 * SAMPLES_BEFORE;
+		talk->recent_room = SAMPLES_BEFORE + SAMPLES_MORE;
 	}
 }
 
@@ -60,23 +61,22 @@ remember(gw_talk *talk, const int16_t *samples, size_t n)
 		samples += n - SAMPLES_BEFORE;
 		n = SAMPLES_BEFORE;
 	}
-	if (talk->n_recent + n > talk->recent_room)
+	if (talk->n_recent + n > talk->recent_room && most + SAMPLES_MORE > talk->recent_room)
 	{
-		size_t room = talk->hearing ? SAMPLES_KEPT + SAMPLES_BEFORE : 2 * SAMPLES_BEFORE;
-		uint8_t *more = room > talk->recent_room ? realloc(talk->recent, room) : NULL;
+		uint8_t *more = realloc(talk->recent, most + SAMPLES_MORE);
 
 		if (more != NULL)
 		{
 			talk->recent = more;
-			talk->recent_room = room;
+			talk->recent_room = most + SAMPLES_MORE;
 		}
-		else if (talk->n_recent > most - SAMPLES_BEFORE)
-			drop(talk, talk->n_recent - (most - SAMPLES_BEFORE));
-		if (talk->n_recent + n > talk->recent_room)
-			return;
 	}
-	for (size_t i = 0; i < n; i++)
-		talk->recent[talk->n_recent++] = mb_mulaw_encode(samples[i]);
+	if (talk->n_recent + n > talk->recent_room)
+		drop(talk, talk->n_recent + n - (most < talk->recent_room ? most : talk->recent_room));
+	if (talk->n_recent + n > talk->recent_room)
+		return;
+	(void) mb_audio_encode(MB_MULAW, samples, n, talk->recent + talk->n_recent);
+	talk->n_recent += n;
 }
 
 static void

@@ -6,6 +6,7 @@
 #define HTTP_CLIENT_INTERNAL_H
 
 #include <curl/curl.h>
+#include <wslay/wslay.h>
 
 #include "client.h"
 
@@ -47,7 +48,63 @@ extern void http_handle_end(http_handle *handle);
 /* Why it failed, in words without an address that nobody asked for. */
 extern const char *http_handle_problem(const http_handle *handle, CURLcode result);
 
-/* client_socket.c */
+/* --- client_socket.c and client_frames.c: WebSockets ------------------------------- */
+
+#define HTTP_KEY_TEXT 25 /* of base64, and a NUL */
+
+typedef enum http_line_state
+{
+	HTTP_LINE_CONNECTING,
+	HTTP_LINE_SHAKING,
+	HTTP_LINE_OPEN,
+	HTTP_LINE_CLOSING, /* its owner has gone: what was sent leaves, and the other side answers */
+	HTTP_LINE_OVER
+} http_line_state;
+
+struct http_line
+{
+	http_handle handle;
+	http_dial dial; /* its texts are gone */
+	http_line_state state;
+	http_watch watch;
+	http_timer patience;
+	http_task task; /* to write, or to be freed */
+	char *request;	/* of the handshake, as far as it has not left */
+	size_t request_length;
+	size_t requested;
+	char *head; /* of the answer; then what came behind it */
+	size_t head_length;
+	size_t head_used;
+	char key[HTTP_KEY_TEXT];
+	wslay_event_context_ptr wslay;
+	bool
+		plain; /* without TLS: libcurl, which looks for a connection among all others each time, has */
+	int fd;	   /* no more to do with it; -1: it has */
+	bool drained; /* nothing more has come for now */
+	char *rest;	  /* of frames, that the connection did not take; NULL: there is none */
+	size_t rest_length;
+	size_t rest_sent;
+	bool lost; /* nobody reads or writes any more */
+	http_line *next;
+};
+
 extern void http_line_drop(http_line *line);
+
+/* It is over: the owner is told, unless he has gone. */
+extern void http_line_fail(http_line *line, int code, const char *why);
+
+/* Reads; -1: nothing for now; 0: the other side has ended. */
+extern ssize_t http_line_receive(http_line *line, void *buffer, size_t room);
+
+/* Writes; how many bytes were taken; -1: the connection is lost. */
+extern ssize_t http_line_transmit(http_line *line, const char *bytes, size_t length);
+
+/* Has the loop tell when it can be written to, if there is something to write. */
+extern void http_line_watch(http_line *line);
+
+/* Frames that have come, and those that are to go; the latter a task of the line. */
+extern void http_line_read(http_line *line);
+extern void http_line_write(void *line);
+extern const struct wslay_event_callbacks http_line_callbacks;
 
 #endif /* HTTP_CLIENT_INTERNAL_H */

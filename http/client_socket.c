@@ -1,14 +1,15 @@
 /*
  * client_socket.c
- *	  WebSockets to others: libcurl opens the connection, the handshake of RFC 6455 is ours, frames are wslay's.
+ *	  WebSockets to others: libcurl opens the connection, the handshake of RFC 6455 is ours, frames are in client_frames.c.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <wslay/wslay.h>
+#include <unistd.h>
 
 #include <openssl/evp.h>
 
@@ -18,38 +19,19 @@
 #define MAX_MESSAGE (1024 * 1024)
 #define MAX_QUEUED (1024 * 1024)
 #define KEY_SIZE 16
-#define KEY_TEXT 25 /* of base64, and a NUL */
-#define ABNORMAL 1006
 #define CLOSE_WITHIN (2 * HTTP_SECOND)
+#define CURL_BUFFER 1024L /* the least: nothing is read by libcurl */
 
-typedef enum line_state
+/* A key is in it. */
+static void
+forget_request(http_line *line)
 {
-	CONNECTING,
-	SHAKING,
-	OPEN,
-	CLOSING, /* its owner has gone: what was sent leaves, and the other side answers */
-	OVER
-} line_state;
-
-struct http_line
-{
-	http_handle handle;
-	http_dial dial; /* its texts are gone */
-	line_state state;
-	http_watch watch;
-	http_timer patience;
-	http_task task; /* to write, or to be freed */
-	char *request;	/* of the handshake, as far as it has not left */
-	size_t request_length;
-	size_t requested;
-	char *head; /* of the answer; then what came behind it */
-	size_t head_length;
-	size_t head_used;
-	char key[KEY_TEXT];
-	wslay_event_context_ptr wslay;
-	bool lost; /* nobody reads or writes any more */
-	http_line *next;
-};
+	if (line->request != NULL)
+		explicit_bzero(line->request, line->request_length);
+	free(line->request);
+	line->request = NULL;
+	line->request_length = line->requested = 0;
+}
 
 void
 http_line_drop(http_line *line)
@@ -64,13 +46,14 @@ http_line_drop(http_line *line)
 	http_loop_clear_timer(client->loop, &line->patience);
 	http_loop_cancel(client->loop, &line->task);
 	http_loop_remove(&line->watch);
+	if (line->fd >= 0)
+		close(line->fd);
 	http_handle_end(&line->handle);
 	if (line->wslay != NULL)
 		wslay_event_context_free(line->wslay);
-	if (line->request != NULL)
-		explicit_bzero(line->request, line->request_length);
-	free(line->request);
+	forget_request(line);
 	free(line->head);
+	free(line->rest);
 	free(line);
 }
 
@@ -80,13 +63,12 @@ drop_later(void *arg)
 	http_line_drop(arg);
 }
 
-/* It is over: the owner is told, unless he has gone. */
-static void
-fail(http_line *line, int code, const char *why)
+void
+http_line_fail(http_line *line, int code, const char *why)
 {
-	bool told = line->state != CLOSING && line->state != OVER;
+	bool told = line->state != HTTP_LINE_CLOSING && line->state != HTTP_LINE_OVER;
 
-	line->state = OVER;
+	line->state = HTTP_LINE_OVER;
 	line->lost = true;
 	http_loop_remove(&line->watch);
 	http_loop_clear_timer(line->handle.client->loop, &line->patience);
@@ -103,141 +85,7 @@ is_late(void *arg)
 {
 	http_line *line = arg;
 
-	fail(line, 0, line->state == CLOSING ? "" : "it took too long");
-}
-
-/* ---------------------------------------------------------------------------
- * Bytes
- * ---------------------------------------------------------------------------
- */
-
-static void
-watch_for(http_line *line)
-{
-	bool writes = line->requested < line->request_length ||
-				  (line->wslay != NULL && wslay_event_want_write(line->wslay));
-
-	if (line->state != OVER)
-		(void) http_loop_change(&line->watch, EPOLLIN | (writes ? (uint32_t) EPOLLOUT : 0));
-}
-
-/* -1: nothing for now; 0: the other side has ended. */
-static ssize_t
-receive(http_line *line, void *buffer, size_t room)
-{
-	size_t n = 0;
-	CURLcode result = curl_easy_recv(line->handle.easy, buffer, room, &n);
-
-	if (result == CURLE_AGAIN)
-		return -1;
-	return result == CURLE_OK ? (ssize_t) n : 0;
-}
-
-static ssize_t
-take_bytes(wslay_event_context_ptr wslay, uint8_t *buffer, size_t room, int flags, void *arg)
-{
-	http_line *line = arg;
-	size_t early = line->head_length - line->head_used;
-	ssize_t n;
-
-	(void) flags;
-	if (line->lost)
-		n = 0;
-	else if (early > 0)
-	{
-		n = (ssize_t) (early < room ? early : room);
-		memcpy(buffer, line->head + line->head_used, (size_t) n);
-		line->head_used += (size_t) n;
-	}
-	else
-		n = receive(line, buffer, room);
-	if (n > 0)
-		return n;
-	line->lost = line->lost || n == 0;
-	wslay_event_set_error(wslay, n < 0 ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
-	return -1;
-}
-
-static ssize_t
-give_bytes(wslay_event_context_ptr wslay, const uint8_t *bytes, size_t length, int flags, void *arg)
-{
-	http_line *line = arg;
-	size_t n = 0;
-	CURLcode result = curl_easy_send(line->handle.easy, bytes, length, &n);
-
-	(void) flags;
-	if (result == CURLE_OK && n > 0)
-		return (ssize_t) n;
-	line->lost = line->lost || (result != CURLE_OK && result != CURLE_AGAIN);
-	wslay_event_set_error(wslay, line->lost ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
-	return -1;
-}
-
-static int
-make_mask(wslay_event_context_ptr wslay, uint8_t *bytes, size_t n, void *arg)
-{
-	(void) wslay;
-	(void) arg;
-	return getrandom(bytes, n, 0) == (ssize_t) n ? 0 : -1;
-}
-
-static void
-take_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *message,
-			 void *arg)
-{
-	http_line *line = arg;
-
-	(void) wslay;
-	if (line->state == OPEN &&
-		(message->opcode == WSLAY_TEXT_FRAME || message->opcode == WSLAY_BINARY_FRAME))
-		line->dial.message(line->dial.arg, message->opcode == WSLAY_TEXT_FRAME,
-						   (const char *) message->msg, message->msg_length);
-}
-
-static const struct wslay_event_callbacks callbacks = { .recv_callback = take_bytes,
-														.send_callback = give_bytes,
-														.genmask_callback = make_mask,
-														.on_msg_recv_callback = take_message };
-
-/* What it closed with, or that it is gone without a word. */
-static void
-close_of_theirs(http_line *line)
-{
-	int code = wslay_event_get_close_received(line->wslay)
-				   ? (int) wslay_event_get_status_code_received(line->wslay)
-				   : ABNORMAL;
-
-	fail(line, code, code == ABNORMAL ? "the connection was lost" : "it was closed");
-}
-
-static void
-write_frames(void *arg)
-{
-	http_line *line = arg;
-
-	if (line->wslay == NULL || line->state == OVER)
-		return;
-	if (wslay_event_want_write(line->wslay) && wslay_event_send(line->wslay) != 0)
-		line->lost = true;
-	if (line->lost)
-		close_of_theirs(line);
-	else
-		watch_for(line);
-}
-
-static void
-read_frames(http_line *line)
-{
-	if (wslay_event_recv(line->wslay) != 0)
-		line->lost = true;
-	if (line->state == OVER)
-		return;
-	if (!line->lost)
-		write_frames(line);
-	if (line->state == OVER)
-		return;
-	if (line->lost || wslay_event_get_close_received(line->wslay))
-		close_of_theirs(line);
+	http_line_fail(line, 0, line->state == HTTP_LINE_CLOSING ? "" : "it took too long");
 }
 
 /* ---------------------------------------------------------------------------
@@ -290,7 +138,8 @@ read_head(http_line *line)
 	ssize_t n;
 	int status;
 
-	while ((n = receive(line, line->head + line->head_length, MAX_HEAD - line->head_length)) > 0)
+	while ((n = http_line_receive(line, line->head + line->head_length,
+								  MAX_HEAD - line->head_length)) > 0)
 	{
 		line->head_length += (size_t) n;
 		line->head[line->head_length] = '\0';
@@ -299,7 +148,7 @@ read_head(http_line *line)
 			continue;
 		if (end == NULL)
 		{
-			fail(line, 0, "its answer is no handshake");
+			http_line_fail(line, 0, "its answer is no handshake");
 			return;
 		}
 		/* the last line of the head stays one */
@@ -307,37 +156,38 @@ read_head(http_line *line)
 		line->head_used = (size_t) (end + 4 - line->head);
 		if (!has_agreed(line, &status))
 		{
-			fail(line, status, "it does not take a WebSocket");
+			http_line_fail(line, status, "it does not take a WebSocket");
 			return;
 		}
 		http_loop_clear_timer(line->handle.client->loop, &line->patience);
-		line->state = OPEN;
+		line->state = HTTP_LINE_OPEN;
 		if (line->dial.open != NULL)
 			line->dial.open(line->dial.arg);
-		if (line->state == OPEN)
-			read_frames(line);
-		else if (line->state == CLOSING)
-			write_frames(line);
+		if (line->state == HTTP_LINE_OPEN)
+			http_line_read(line);
+		else if (line->state == HTTP_LINE_CLOSING)
+			http_line_write(line);
 		return;
 	}
 	if (n == 0)
-		fail(line, 0, "the connection was lost");
+		http_line_fail(line, 0, "the connection was lost");
 }
 
 static void
 write_request(http_line *line)
 {
-	size_t n = 0;
-	CURLcode result = curl_easy_send(line->handle.easy, line->request + line->requested,
-									 line->request_length - line->requested, &n);
+	ssize_t n = http_line_transmit(line, line->request + line->requested,
+								   line->request_length - line->requested);
 
-	if (result != CURLE_OK && result != CURLE_AGAIN)
+	if (n < 0)
 	{
-		fail(line, 0, "the connection was lost");
+		http_line_fail(line, 0, "the connection was lost");
 		return;
 	}
-	line->requested += n;
-	watch_for(line);
+	line->requested += (size_t) n;
+	if (line->requested == line->request_length)
+		forget_request(line);
+	http_line_watch(line);
 }
 
 static void
@@ -345,18 +195,18 @@ is_ready(void *arg, uint32_t events)
 {
 	http_line *line = arg;
 
-	if (line->state == SHAKING)
+	if (line->state == HTTP_LINE_SHAKING)
 	{
 		if (line->requested < line->request_length)
 			write_request(line);
-		if (line->state == SHAKING && (events & ~(uint32_t) EPOLLOUT) != 0)
+		if (line->state == HTTP_LINE_SHAKING && (events & ~(uint32_t) EPOLLOUT) != 0)
 			read_head(line);
 		return;
 	}
 	if ((events & ~(uint32_t) EPOLLOUT) != 0)
-		read_frames(line);
-	if (line->state == OPEN || line->state == CLOSING)
-		write_frames(line);
+		http_line_read(line);
+	if (line->state == HTTP_LINE_OPEN || line->state == HTTP_LINE_CLOSING)
+		http_line_write(line);
 }
 
 /* The connection is there, TLS and all; from now on it is ours. */
@@ -366,22 +216,27 @@ is_connected(http_handle *handle, CURLcode result)
 	http_line *line = (http_line *) handle;
 	curl_socket_t fd = CURL_SOCKET_BAD;
 
-	if (line->state == OVER)
+	if (line->state == HTTP_LINE_OVER)
 		return;
 	if (result != CURLE_OK)
 	{
-		fail(line, 0, http_handle_problem(handle, result));
+		http_line_fail(line, 0, http_handle_problem(handle, result));
 		return;
 	}
 	(void) curl_easy_getinfo(handle->easy, CURLINFO_ACTIVESOCKET, &fd);
+	if (line->plain && fd != CURL_SOCKET_BAD)
+	{
+		fd = line->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		http_handle_end(handle);
+	}
 	line->watch = (http_watch){ .fd = fd, .ready = is_ready, .arg = line };
 	if (fd == CURL_SOCKET_BAD ||
 		!http_loop_add(handle->client->loop, &line->watch, EPOLLIN | EPOLLOUT))
 	{
-		fail(line, 0, "the connection was lost");
+		http_line_fail(line, 0, "the connection was lost");
 		return;
 	}
-	line->state = SHAKING;
+	line->state = HTTP_LINE_SHAKING;
 	write_request(line);
 }
 
@@ -471,7 +326,7 @@ http_client_dial(http_client *client, const http_dial *dial)
 	char *whole = NULL;
 	bool ok = url != NULL && curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
 			  make_request(line, url, dial) &&
-			  wslay_event_context_client_init(&line->wslay, &callbacks, line) == 0;
+			  wslay_event_context_client_init(&line->wslay, &http_line_callbacks, line) == 0;
 
 	if (ok)
 	{
@@ -483,16 +338,19 @@ http_client_dial(http_client *client, const http_dial *dial)
 			line->wslay, dial->max_message > 0 ? dial->max_message : MAX_MESSAGE);
 		line->head = malloc(MAX_HEAD + 1);
 		line->handle.over = is_connected;
+		line->plain = strncasecmp(whole, "http://", 7) == 0;
 		ok = line->head != NULL &&
 			 http_handle_init(&line->handle, client, whole, NULL, &dial->reach) &&
-			 curl_easy_setopt(line->handle.easy, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK;
+			 curl_easy_setopt(line->handle.easy, CURLOPT_CONNECT_ONLY, 1L) == CURLE_OK &&
+			 curl_easy_setopt(line->handle.easy, CURLOPT_BUFFERSIZE, CURL_BUFFER) == CURLE_OK;
 	}
 	curl_free(whole);
 	curl_url_cleanup(url);
 	if (line == NULL)
 		return NULL;
 	line->handle.client = client;
-	line->task = (http_task){ .run = write_frames, .arg = line };
+	line->fd = -1;
+	line->task = (http_task){ .run = http_line_write, .arg = line };
 	line->patience = (http_timer){ .due = is_late, .arg = line };
 	line->next = client->lines;
 	client->lines = line;
@@ -513,13 +371,13 @@ http_line_send(http_line *line, bool text, const void *bytes, size_t n)
 									   .msg = bytes,
 									   .msg_length = n };
 
-	if (line->state == CLOSING || line->state == OVER)
+	if (line->state == HTTP_LINE_CLOSING || line->state == HTTP_LINE_OVER)
 		return HTTP_GONE;
 	if (wslay_event_get_queued_msg_length(line->wslay) + n > line->dial.max_queued)
 		return HTTP_FULL;
 	if (wslay_event_queue_msg(line->wslay, &message) != 0)
 		return HTTP_GONE;
-	if (line->state == OPEN)
+	if (line->state == HTTP_LINE_OPEN)
 		http_loop_defer(line->handle.client->loop, &line->task);
 	return HTTP_SENT;
 }
@@ -529,16 +387,16 @@ http_line_close(http_line *line)
 {
 	http_loop *loop = line->handle.client->loop;
 
-	if (line->state == OVER)
+	if (line->state == HTTP_LINE_OVER)
 		return;
-	if (line->state != OPEN)
+	if (line->state != HTTP_LINE_OPEN)
 	{
-		line->state = CLOSING;
-		fail(line, 0, "");
+		line->state = HTTP_LINE_CLOSING;
+		http_line_fail(line, 0, "");
 		return;
 	}
 	(void) wslay_event_queue_close(line->wslay, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0);
-	line->state = CLOSING;
+	line->state = HTTP_LINE_CLOSING;
 	http_loop_set_timer(loop, &line->patience, http_clock() + CLOSE_WITHIN);
 	http_loop_defer(loop, &line->task);
 }
