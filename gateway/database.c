@@ -76,12 +76,18 @@ gw_database_count(gw_database *database)
 	return &database->counters;
 }
 
+static bool
+is_hopeless(const gw_database *database)
+{
+	return database->failing && !gw_database_up(database);
+}
+
 /* Takes from the queue what has waited too long, or what nobody can take. */
 static void
 give_up(gw_database *database)
 {
 	int64_t now = http_clock();
-	bool hopeless = database->failing && !gw_database_up(database);
+	bool hopeless = is_hopeless(database);
 
 	database->counters.timeouts += (uint64_t) gw_queue_give_up(&database->queue, now, hopeless);
 	if (database->queue.first != NULL && database->patience.place == 0)
@@ -128,7 +134,9 @@ dispatch(void *arg)
 {
 	gw_database *database = arg;
 
-	give_up(database);
+	/* those that have waited too long have the timer: there may be thousands that have not */
+	if (is_hopeless(database))
+		give_up(database);
 	for (int i = 0; i < database->n && database->queue.first != NULL; i++)
 	{
 		gw_session *session = &database->sessions[i];

@@ -13,11 +13,14 @@
 
 #include "gateway.h"
 #include "ingest.h"
+#include "log.h"
 #include "session.h"
 #include "program/arrays.h"
 
 #define MAX_ROWS 500
 #define MAX_BYTES (1024 * 1024)
+#define MAX_CALLS 200 /* below mulberry.max_batch_calls, which is 250 where nobody has set it */
+#define TOO_MANY_CALLS "54000"
 #define TIME_SIZE 40			 /* of a timestamptz as text */
 #define MAX_LISTED 100			 /* missing sequences in an answer */
 #define POSTGRES_EPOCH 946684800 /* seconds */
@@ -74,6 +77,8 @@ typedef struct batch
 	http_id ids[MAX_ROWS];		 /* of requests, or */
 	gw_stored *stored[MAX_ROWS]; /* what the gateway itself wants stored */
 	size_t bytes;
+	int n_calls;
+	uint64_t calls[MAX_CALLS]; /* what their names come to */
 	program_array call_ids;
 	program_array sequences;
 	program_array data;
@@ -88,6 +93,7 @@ struct gw_ingest
 {
 	gw_gateway *gateway;
 	batch *waiting;				/* to which packets can be added */
+	int max_calls;				/* of a batch */
 	char last_began[TIME_SIZE]; /* when the last transaction began that has been answered */
 };
 
@@ -97,7 +103,10 @@ gw_ingest_new(gw_gateway *gateway)
 	gw_ingest *ingest = calloc(1, sizeof(*ingest));
 
 	if (ingest != NULL)
+	{
 		ingest->gateway = gateway;
+		ingest->max_calls = MAX_CALLS;
+	}
 	return ingest;
 }
 
@@ -256,6 +265,15 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 		snprintf(b->ingest->last_began, TIME_SIZE, "%s",
 				 PQgetvalue(identity, 0, PQnfields(identity) - 1));
 	}
+	else if (outcome == GW_FAILED && b->n_calls > 1 &&
+			 strcmp(gw_sqlstate(result), TOO_MANY_CALLS) == 0)
+	{
+		/* somebody has set less: none of them is to blame, and smaller batches will do */
+		b->ingest->max_calls = b->n_calls / 2;
+		gw_log(GW_WARNING, "batches of packets become smaller", "of %d calls at most",
+			   b->ingest->max_calls);
+		outcome = GW_UNAVAILABLE;
+	}
 	for (int i = 0; i < b->n; i++)
 	{
 		if (b->stored[i] != NULL)
@@ -313,15 +331,39 @@ send_batch_again(gw_unit *unit)
 	unit->values[unit->n_parameters++] = b->after[0] == '\0' ? NULL : b->after;
 }
 
+/* FNV-1a: two calls that come to the same are counted as one, which is rare and does no harm. */
+static uint64_t
+sum_of(http_text call_id)
+{
+	uint64_t sum = 14695981039346656037u;
+
+	for (size_t i = 0; i < call_id.length; i++)
+		sum = (sum ^ (unsigned char) call_id.data[i]) * 1099511628211u;
+	return sum;
+}
+
+static bool
+has_call(const batch *b, uint64_t call)
+{
+	/* the packets of a call often come behind each other */
+	for (int i = b->n_calls - 1; i >= 0; i--)
+	{
+		if (b->calls[i] == call)
+			return true;
+	}
+	return false;
+}
+
 /* The batch that waits for such packets and has room, or a new one. */
 static batch *
-batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t bytes)
+batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t bytes, uint64_t call)
 {
 	batch *b;
 
 	for (b = ingest->waiting; b != NULL; b = b->next)
 	{
-		if (b->identity == identity && b->n < MAX_ROWS && b->bytes + bytes <= MAX_BYTES &&
+		if ((b->n_calls < ingest->max_calls || has_call(b, call)) && b->identity == identity &&
+			b->n < MAX_ROWS && b->bytes + bytes <= MAX_BYTES &&
 			strcmp(b->kind.encoding, kind->encoding) == 0 &&
 			strcmp(b->kind.sample_rate, kind->sample_rate) == 0 &&
 			strcmp(b->kind.tenant, kind->tenant) == 0)
@@ -351,9 +393,11 @@ batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t byt
 
 /* A packet of a batch beside what tells whose it is. */
 static void
-add_to_batch(batch *b, http_text call_id, int64_t sequence, http_text data)
+add_to_batch(batch *b, http_text call_id, uint64_t call, int64_t sequence, http_text data)
 {
 	b->n++;
+	if (!has_call(b, call))
+		b->calls[b->n_calls++] = call;
 	b->bytes += data.length;
 	program_array_add(&b->call_ids, call_id.data, call_id.length);
 	program_array_add_int64(&b->sequences, sequence);
@@ -363,17 +407,18 @@ add_to_batch(batch *b, http_text call_id, int64_t sequence, http_text data)
 bool
 gw_ingest_store(gw_gateway *gateway, gw_identity *identity, gw_stored *packet)
 {
+	http_text call_id = { packet->call_id, strlen(packet->call_id) };
+	uint64_t call = sum_of(call_id);
 	kind kind = { 0 };
 	batch *b;
 
 	snprintf(kind.encoding, sizeof(kind.encoding), "%s", packet->encoding);
 	snprintf(kind.sample_rate, sizeof(kind.sample_rate), "%s", packet->sample_rate);
-	b = batch_for(gateway->ingest, identity, &kind, packet->length);
+	b = batch_for(gateway->ingest, identity, &kind, packet->length, call);
 	if (b == NULL)
 		return false;
 	b->stored[b->n] = packet;
-	add_to_batch(b, (http_text){ packet->call_id, strlen(packet->call_id) }, packet->sequence,
-				 (http_text){ packet->data, packet->length });
+	add_to_batch(b, call_id, call, packet->sequence, (http_text){ packet->data, packet->length });
 	program_array_add_int64(&b->sent_at, packet->sent_at - POSTGRES_EPOCH * INT64_C(1000000));
 	program_array_add(&b->tracks, packet->track, strlen(packet->track));
 	b->has_tracks = true;
@@ -383,20 +428,21 @@ gw_ingest_store(gw_gateway *gateway, gw_identity *identity, gw_stored *packet)
 void
 gw_ingest_add(gw_call *call, const gw_packet *packet)
 {
+	uint64_t sum = sum_of(call->segments[0]);
 	kind kind = { 0 };
 	batch *b;
 
 	snprintf(kind.encoding, sizeof(kind.encoding), "%s",
 			 packet->encoding == NULL ? "" : packet->encoding);
 	snprintf(kind.tenant, sizeof(kind.tenant), "%s", packet->tenant == NULL ? "" : packet->tenant);
-	b = batch_for(call->gateway->ingest, call->identity, &kind, packet->length);
+	b = batch_for(call->gateway->ingest, call->identity, &kind, packet->length, sum);
 	if (b == NULL)
 	{
 		gw_answer_detail(call->gateway, http_request_id(call->request), 503, "Out of memory");
 		return;
 	}
 	b->ids[b->n] = http_request_id(call->request);
-	add_to_batch(b, call->segments[0], packet->sequence,
+	add_to_batch(b, call->segments[0], sum, packet->sequence,
 				 (http_text){ packet->data, packet->length });
 	if (isnan(packet->timestamp))
 		program_array_add_null(&b->sent_at);

@@ -369,6 +369,7 @@ gw_media_open(gw_media *media, const gw_media_peer *peer, void *link, mb_encodin
 	}
 	clock_gettime(CLOCK_REALTIME, &utc);
 	session->media = media;
+	session->share = media->made++;
 	session->peer = peer;
 	session->link = link;
 	session->recorded = true; /* until it is known */

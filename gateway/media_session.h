@@ -71,6 +71,7 @@ struct gw_media_session
 	gw_media_packet *packets; /* that are not stored yet, in their order */
 	gw_media_packet **last_packet;
 	int n_packets;
+	unsigned share; /* of media_store.c */
 	unsigned dropped;
 	gw_media_play play;
 
@@ -106,7 +107,9 @@ struct gw_media
 	int n;
 	int n_beginning;
 	int n_talks;		 /* some of which outlive their session until they are stored */
-	http_timer store;	 /* packets of all sessions leave together */
+	http_timer store;	 /* packets of many sessions leave together */
+	unsigned share;		 /* of them, that leaves next */
+	unsigned made;		 /* sessions up to now */
 	http_timer patience; /* when the gateway ends */
 	bool given_up;
 };

@@ -1,7 +1,7 @@
 /*
  * media_store.c
- *	  What is heard and said in a session becomes packets of a call.  They leave together with those of all other sessions, ten times a
- *	  second, in the batches of ingest.c; one that could not be stored is sent again until it is.
+ *	  What is heard and said in a session becomes packets of a call.  They leave ten times a second, together with those of a share of the
+ *	  other sessions, in the batches of ingest.c; one that could not be stored is sent again until it is.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +11,17 @@
 #include "media_session.h"
 
 #define EVERY (HTTP_SECOND / 10)
+#define SHARES                                                                                     \
+	4 /* of the sessions, one after another: the database is never asked to store all of them at once */
 #define ADJOINING                                                                                  \
 	(60 * HTTP_MILLISECOND) /* what is heard of one sentence comes with so much jitter */
+
+static void
+send_soon(gw_media *media)
+{
+	if (media->store.place == 0)
+		http_loop_set_timer(media->gateway->loop, &media->store, http_clock() + EVERY / SHARES);
+}
 
 /* A packet that is gone: stored, or given up. */
 static void
@@ -41,9 +50,7 @@ stored(gw_stored *s, bool committed, const char *sqlstate)
 	packet->under_way = false;
 	if (!committed && (sqlstate == NULL || gw_status_of(sqlstate) == 503))
 	{
-		if (session->media->store.place == 0)
-			http_loop_set_timer(session->media->gateway->loop, &session->media->store,
-								http_clock() + EVERY);
+		send_soon(session->media);
 		return;
 	}
 	if (!committed)
@@ -55,36 +62,43 @@ stored(gw_stored *s, bool committed, const char *sqlstate)
 	drop(packet);
 }
 
-static void
+/*
+ * Sends what waits, unless some of the session is under way: two batches would wait for each other's lock of the call, and the later one
+ * might be stored first, which is a gap as long as it lasts.  True: something goes on waiting.
+ */
+static bool
 send_packets(gw_media_session *session)
 {
-	if (session->tenant == NULL)
-		return;
+	bool under_way = session->tenant == NULL;
+	bool waiting = false;
+
+	for (gw_media_packet *p = session->packets; p != NULL; p = p->next)
+		under_way = under_way || p->under_way;
 	for (gw_media_packet *p = session->packets; p != NULL; p = p->next)
 	{
-		if (p->under_way)
-			continue;
-		p->stored.call_id = session->call_id;
-		p->under_way =
-			gw_ingest_store(session->media->gateway, &session->tenant->identity, &p->stored);
+		if (!under_way)
+		{
+			p->stored.call_id = session->call_id;
+			p->under_way =
+				gw_ingest_store(session->media->gateway, &session->tenant->identity, &p->stored);
+		}
+		waiting = waiting || !p->under_way;
 	}
+	return waiting;
 }
 
 void
 gw_media_store_all(void *arg)
 {
 	gw_media *media = arg;
+	unsigned share = media->share++ % SHARES;
 	bool waiting = false;
 
 	/* sending tells nothing of a packet before the loop has turned */
 	for (gw_media_session *s = media->sessions; s != NULL; s = s->next)
-	{
-		send_packets(s);
-		for (gw_media_packet *p = s->packets; p != NULL && !waiting; p = p->next)
-			waiting = !p->under_way;
-	}
+		waiting = (s->share % SHARES != share ? s->packets != NULL : send_packets(s)) || waiting;
 	if (waiting)
-		http_loop_set_timer(media->gateway->loop, &media->store, http_clock() + EVERY);
+		send_soon(media);
 }
 
 /* The oldest that is not with the database; NULL: all are. */
@@ -134,8 +148,7 @@ take_packet(void *arg, gw_media_track *track, const uint8_t *audio, size_t n, in
 	*session->last_packet = packet;
 	session->last_packet = &packet->next;
 	session->n_packets++;
-	if (media->store.place == 0)
-		http_loop_set_timer(media->gateway->loop, &media->store, http_clock() + EVERY);
+	send_soon(media);
 }
 
 void
@@ -204,7 +217,8 @@ gw_media_store_end(gw_media_session *session)
 {
 	for (int i = 0; i < GW_TRACKS; i++)
 		gw_track_flush(&session->tracks[i]);
-	send_packets(session);
+	if (send_packets(session))
+		send_soon(session->media);
 }
 
 void

@@ -95,8 +95,11 @@ wait_for_gateway($gateway, qr/the end of a stream is not stored yet","detail":"c
 sql('DROP FUNCTION no_room() CASCADE');
 is(session_of($node, $call->{call}), 'the other side stopped it', 'is asked again');
 
-# ---- many at once ----
+# ---- many at once, of whom a batch may not have all ----
 
+sql('ALTER SYSTEM SET mulberry.max_batch_calls = 8');
+$node->reload;
+wait_for_setting($node, 'mulberry.max_batch_calls', 8);
 sub resident { my ($kb) = slurp_file("/proc/$gateway->{pid}/status") =~ /VmRSS:\s+(\d+)/; return $kb }
 my $n = 50;
 my $before = resident();
