@@ -79,6 +79,15 @@ talk_tick(void *arg)
 		http_loop_set_timer(talk->loop, &talk->tick, http_clock() + TALK_TICK);
 }
 
+void
+talk_measure_frame(gw_talk *talk)
+{
+	if (talk->came_at != 0)
+		talk_measure(TALK_FRAME_TO_DECISION, NULL,
+					 (double) (http_clock() - talk->came_at) / HTTP_SECOND);
+	talk->came_at = 0;
+}
+
 /* ---------------------------------------------------------------------------
  * What the session tells
  * ---------------------------------------------------------------------------
@@ -87,8 +96,8 @@ talk_tick(void *arg)
 void
 gw_talk_heard(gw_talk *talk, const int16_t *samples, size_t n, int64_t at)
 {
-	talk->heard_at = http_clock();
-	http_loop_set_timer(talk->loop, &talk->tick, talk->heard_at + TICK_BEHIND);
+	talk->came_at = http_loop_came(talk->loop);
+	http_loop_set_timer(talk->loop, &talk->tick, http_loop_now(talk->loop) + TICK_BEHIND);
 	talk_hear(talk, samples, n);
 	while (n > 0 && !talk->ended)
 	{
@@ -116,6 +125,9 @@ gw_talk_heard(gw_talk *talk, const int16_t *samples, size_t n, int64_t at)
 									.media_ms = (uint32_t) (talk->frame_at / HTTP_MILLISECOND) +
 												MB_TURN_FRAME_MS });
 	}
+	/* what was decided is carried out at the end of the loop's turn */
+	if (!talk->act.deferred)
+		talk_measure_frame(talk);
 }
 
 void

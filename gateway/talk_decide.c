@@ -524,6 +524,7 @@ talk_act(void *arg)
 		carry_out(talk, &kept->decision);
 		free(kept);
 	}
+	talk_measure_frame(talk);
 	talk_store_soon(talk);
 	talk_release(talk);
 }

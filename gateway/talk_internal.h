@@ -174,7 +174,7 @@ struct gw_talk
 	int16_t frame[160];
 	size_t n_frame;
 	int64_t frame_at; /* of its first sample, stream's clock */
-	int64_t heard_at; /* monotonic */
+	int64_t came_at;  /* monotonic: not later than it came */
 	http_timer tick;
 	bool tone;
 
@@ -233,6 +233,9 @@ extern void talk_take(gw_talk *talk, mb_turn_input *input);
 extern void talk_mark_of(gw_talk *talk, unsigned number, uint32_t generation);
 
 extern void talk_count_fallback(void);
+
+/* What the last frame has led to has been carried out. */
+extern void talk_measure_frame(gw_talk *talk);
 
 /* talk_begin.c: whoever keeps it lets it go. */
 extern void talk_release(gw_talk *talk);

@@ -23,6 +23,8 @@ typedef struct histogram
 } histogram;
 
 static const double seconds[BUCKETS] = { 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.2, 2, 4, 8 };
+static const double milliseconds[BUCKETS] = { 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075,
+											  0.01,	  0.015, 0.02,	0.05,  0.1,	  0.5 };
 static const double rates[BUCKETS] = { 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 400, 800 };
 
 static const struct
@@ -49,6 +51,9 @@ static const struct
 									  "Beginning of speech to the decision that it interrupts." },
 	[TALK_CLEAR_TO_BURST] = { "clear_to_burst_seconds", seconds,
 							  "Clearing what waits at the peer to the first that comes back." },
+	[TALK_FRAME_TO_DECISION] = { "frame_to_decision_seconds", milliseconds,
+								 "A frame of a caller that came, until what is decided by it is "
+								 "carried out." },
 };
 
 static histogram *histograms[TALK_STAGES];

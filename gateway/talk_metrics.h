@@ -20,6 +20,7 @@ typedef enum talk_stage
 	TALK_VOICE_TO_VOICE,		 /* end of speech to the first frame of the reply */
 	TALK_INTERRUPTION_DETECTION, /* speech to the decision that it interrupts */
 	TALK_CLEAR_TO_BURST,		 /* clear to the first that comes back */
+	TALK_FRAME_TO_DECISION,		 /* a frame that came, until what it leads to is carried out */
 	TALK_STAGES
 } talk_stage;
 

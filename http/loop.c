@@ -20,10 +20,14 @@
 /* Tasks that defer tasks are let through so many times a turn, then descriptors have theirs. */
 #define MAX_ROUNDS 16
 
+/* A wait that was shorter has found its events there already. */
+#define WAITED 50
+
 struct http_loop
 {
 	int fd;
 	int64_t now;
+	int64_t came;
 
 	struct epoll_event batch[BATCH];
 	int n_batch;
@@ -51,6 +55,12 @@ int64_t
 http_loop_now(const http_loop *loop)
 {
 	return loop->now;
+}
+
+int64_t
+http_loop_came(const http_loop *loop)
+{
+	return loop->came;
 }
 
 http_loop *
@@ -297,8 +307,14 @@ wait_of(const http_loop *loop, int max_wait_ms)
 void
 http_loop_turn(http_loop *loop, int max_wait_ms)
 {
-	loop->n_batch = epoll_wait(loop->fd, loop->batch, BATCH, wait_of(loop, max_wait_ms));
+	int wait = wait_of(loop, max_wait_ms);
+	int64_t since = http_clock();
+
+	loop->n_batch = epoll_wait(loop->fd, loop->batch, BATCH, wait);
+	loop->came = loop->now;
 	loop->now = http_clock();
+	if (loop->now - since >= WAITED)
+		loop->came = loop->now;
 	for (loop->in_batch = 0; loop->in_batch < loop->n_batch; loop->in_batch++)
 	{
 		http_watch *watch = loop->batch[loop->in_batch].data.ptr;

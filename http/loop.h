@@ -82,8 +82,11 @@ extern void http_loop_cancel(http_loop *loop, http_task *task);
 /* Waits for events, a timer, or max_wait_ms (-1: as long as it takes), and calls what is due. */
 extern void http_loop_turn(http_loop *loop, int max_wait_ms);
 
-/* When the events of this turn were told; and the clock itself. */
+/* When the events of this turn were told, and the clock itself. */
 extern int64_t http_loop_now(const http_loop *loop);
+
+/* Not later than this turn's events came: when it was waited for them, they woke it up; else they may be as old as the turn before. */
+extern int64_t http_loop_came(const http_loop *loop);
 extern int64_t http_clock(void);
 
 #endif /* HTTP_LOOP_H */
