@@ -1,9 +1,28 @@
 # Conversations with an agent, measured at the caller's ear.
 #
-#	make -C bench talk		300 turns of 10 callers at once: waits, interruptions, what interrupts for nothing
-CAMPAIGNS += talk
+#	make -C bench talk			300 turns of 10 callers at once: waits, interruptions, what interrupts for nothing
+#	make -C bench talk-load		400 calls at once that talk: frames to decisions, gaps, memory
+#	make -C bench talk-short	10,000 short calls: memory, and what is left of them
+CAMPAIGNS += talk talk-load talk-short
+PROGRAMS += $(BUILD)/media_calls $(BUILD)/media_engines
+
+http := $(BUILD)/libmulberry_http.a
+
+# The library knows best what is new.
+$(http): http
+	@:
+
+http: core
+	@$(MAKE) -s -C $(top)/http library BUILD=$(BUILD) CC="$(CC)"
+
+$(BUILD)/media_%: $(here)/media_%.c $(http) $(core)
+	$(CC) -O2 -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wno-sign-compare -I$(top) -I$(top)/src -I$(top)/http -o $@ $< \
+		$(if $(filter media_calls,$(@F)),$(top)/gateway/base64.c) $(http) $(core) -lcurl -lwslay -lssl -lcrypto -lm -lpthread
 
 talk:
 	@$(here)/talk
 
-.PHONY: talk
+talk-load talk-short: talk-%: $(BUILD)/media_calls $(BUILD)/media_engines
+	@$(here)/talk_load $(BUILD) $*
+
+.PHONY: talk talk-load talk-short http
