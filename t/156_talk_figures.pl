@@ -1,6 +1,7 @@
 # What a caller hears of an agent, measured from the audio at his ear: how long he waits for an answer, how soon the agent is silent when he is
 # interrupted, and how often for nothing. Services answer in 400 ms together. TURNS says how many turns there are in all, LINES how many
-# callers at once; "make -C bench talk" has 300.
+# callers at once; "make -C bench talk" has 300. NOISE is how far below the callers' voices the noise of the lines is (dB), ECHO the loss of what comes back
+# of the agent's voice (dB), DELAY the longest way of the network, each way (ms, from 20).
 use strict;
 use warnings;
 
@@ -25,6 +26,8 @@ my $turns = $ENV{TURNS} // 16;
 my $lines = $ENV{LINES} // 4;
 my $each = int($turns / $lines / 4) || 1;    # of each kind, for each caller
 my $ms = 20;
+my ($noise, $echo, $delay) = map { $ENV{$_} || undef } qw(NOISE ECHO DELAY);
+sub delay_of { my ($n) = @_; return defined $delay ? 20 + int(($n * 0.618034 - int $n * 0.618034) * ($delay - 20)) : 0 }
 
 my $engines = Mulberry::Engines->new;
 my $node = mulberry_cluster('talk_figures', workers => 0);
@@ -44,14 +47,25 @@ my $mhm = voice_of('hm', 'rms');
 # a cough: noise that fades within 200 ms
 my $cough = pack 'C*', map { my $v = int(12000 * exp(-$_ / 500) * (rand(2) - 1)); my $a = abs $v; my $s = $v < 0 ? 0x80 : 0; $a = 32635 if $a > 32635; $a += 0x84; my $e = 7; my $m = 0x4000; while ($e > 0 && !($a & $m)) { $e--; $m >>= 1 } ~($s | $e << 4 | ($a >> $e + 3 & 0xf)) & 0xff } 1 .. 1600;
 
+# The noise of a line, against a voice where it sounds.
+sub noise_of
+{
+    my ($voice) = @_;
+    my @loud = grep { $_ > 300 } loudness($voice);
+    my $sum = 0;
+    $sum += $_**2 foreach @loud;
+    return sqrt($sum / @loud) / 10**($noise / 20);
+}
+
 # Each caller: a question whose answer is heard to its end; one that is interrupted; one with "mhm", one with a cough in it.
 sub figures
 {
     my ($n) = @_;
     my ($question, $other) = @{ $voices[ $n % @voices ] };
-    my $c = caller($peers, $gateway, sprintf('%032x', 100 + $n));
+    my $way = delay_of($n);
+    my $c = caller($peers, $gateway, sprintf('%032x', 100 + $n), delay => $way, defined $noise ? (noise => noise_of($question)) : (), defined $echo ? (echo => -$echo, echoDelay => 120) : ());
     $c->hears(0, 40);
-    my (@waits, @stops, %wrong);
+    my (@waits, @stops, @played, %wrong);
     for my $round (1 .. $each)
     {
         for my $kind (qw(plain interrupt mhm cough))
@@ -63,7 +77,7 @@ sub figures
             my $sound = { interrupt => $other, mhm => $mhm, cough => $cough }->{$kind};
             if ($sound)
             {
-                $c->say($sound, wait => 1500);
+                $c->say($sound, wait => $kind eq 'interrupt' ? 600 + int rand 4000 : 1500);
                 $said = $c->said;
             }
             my $heard = $c->hears($begin, 150);
@@ -75,18 +89,27 @@ sub figures
             if ($kind eq 'interrupt')
             {
                 if ($first->[1] <= $said->[0] || $length > $whole - 500) { $wrong{missed}++ }
-                else { push @stops, ($first->[1] - $said->[0]) * $ms }
+                else
+                {
+                    push @stops, ($first->[1] - $said->[0]) * $ms;
+                    # words of the agent have a pause of 50 ms between them
+                    push @played, scalar sounds_between([ @frames[ 0 .. $first->[1] - $begin - 1 ] ], 0);
+                }
             }
             elsif ($kind ne 'plain') { $wrong{"cut by $kind"}++ if ($frames[-1] // 0) >= 0 && $heard->[1] - $begin < ($whole - 500) / $ms }
         }
     }
     $c->stop;
     conversation_over($node, $c->{call});
-    return (\@waits, \@stops, \%wrong);
+    # what was interrupted, as it is stored
+    my @heard = split /\n/, $node->safe_psql('postgres', qq{SELECT cardinality(regexp_split_to_array(trim(t.heard), E'\\s+')) FROM mulberry_internal.conversation_turns t JOIN mulberry_internal.conversations c ON c.id = t.conversation
+        WHERE c.call_id = '$c->{call}' AND t.interrupted_ms IS NOT NULL AND t.heard_cut AND t.heard <> '' ORDER BY t.turn});
+    return ([ map { $_ - 2 * $way } @waits ], [ map { $_ - 2 * $way } @stops ], \%wrong, [ map { [ $played[$_], $heard[$_] ] } @played == @heard ? 0 .. $#played : () ], scalar @played);
 }
 
 # callers in processes of their own would need peers of their own: they take turns with the same ones here
-my (@waits, @stops, %wrong);
+my (@waits, @stops, @heard, %wrong);
+my $played = 0;
 my @running;
 for my $n (1 .. $lines)
 {
@@ -115,16 +138,22 @@ for (@running)
     next if $told->{problem};
     push @waits, @{ $told->{result}[0] };
     push @stops, @{ $told->{result}[1] };
+    push @heard, @{ $told->{result}[3] };
+    $played += $told->{result}[4];
     $wrong{$_} += $told->{result}[2]{$_} foreach keys %{ $told->{result}[2] };
 }
 sub at { my ($share, @all) = @_; @all = sort { $a <=> $b } @all; return $all[ int($share * $#all + 0.5) ] // 'nothing' }
 my $kinds = $each * $lines;
-note(sprintf '%d turns, %d callers at once, services answer in %d ms together', scalar @waits, $lines, $ear + $model + $mouth);
+note(sprintf '%d turns, %d callers at once, services answer in %d ms together; noise %s, echo %s, network %s', scalar @waits, $lines, $ear + $model + $mouth,
+    defined $noise ? "$noise dB below the voices" : 'none', defined $echo ? "at -$echo dB" : 'none', defined $delay ? "20 to $delay ms each way, which is not counted" : 'none');
 note(sprintf 'end of speech to first audio at the ear: median %s ms, 95 %% %s ms (700)', at(0.5, @waits), at(0.95, @waits));
 # what was said is known when 200 ms of silence have passed: then the model is asked, and the voice
 note(sprintf 'of it beyond the 200 ms of silence, model and voice: median %s ms, 95 %% %s ms (20)', map { $_ - 200 - $model - $mouth } at(0.5, @waits), at(0.95, @waits));
 note(sprintf 'speech onset to silence at the ear: median %s ms, 95 %% %s ms of %d (300)', at(0.5, @stops), at(0.95, @stops), scalar @stops);
 note(sprintf 'of %d each: interruptions missed %d, cut by "mhm" %d, by a cough %d', $kinds, map { $wrong{$_} // 0 } 'missed', 'cut by mhm', 'cut by cough');
+my %off;
+$off{ abs($_->[0] - $_->[1]) }++ foreach @heard;
+note(sprintf 'words heard of interrupted answers, as stored and as played: %s off by none, %s by one, %s by more, of %d; %d not told apart', map({ $off{$_} // 0 } 0, 1), scalar(grep { abs($_->[0] - $_->[1]) > 1 } @heard), scalar @heard, $played - @heard);
 is(scalar @waits, 4 * $kinds, 'each question was answered');
 cmp_ok($wrong{missed} // 0, '<', $kinds, 'interruptions interrupt');
 is_deeply([ $engines->wrong ], [], 'all services were asked in their forms');
