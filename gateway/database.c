@@ -20,17 +20,24 @@ struct gw_database
 	gw_session *sessions;
 	int n;
 	gw_queue queue;
+	gw_queue behind; /* units that nobody waits for: half of the sessions at most have such */
 	http_task task;
 	http_timer patience;
 	bool failing; /* the last attempt to connect was in vain, and none is up */
 	gw_database_counters counters;
 };
 
+static gw_queue *
+queue_of(gw_database *database, const gw_unit *unit)
+{
+	return unit->behind ? &database->behind : &database->queue;
+}
+
 void
 gw_database_add(gw_database *database, gw_unit *unit)
 {
 	unit->give_up = http_clock() + WAIT_TIME;
-	gw_queue_add(&database->queue, unit);
+	gw_queue_add(queue_of(database, unit), unit);
 	http_loop_defer(database->loop, &database->task);
 	if (database->patience.place == 0)
 		http_loop_set_timer(database->loop, &database->patience, unit->give_up);
@@ -72,7 +79,7 @@ gw_database_count(gw_database *database)
 		database->counters.connections += database->sessions[i].state >= GW_SESSION_READY;
 		database->counters.busy += database->sessions[i].state == GW_SESSION_BUSY;
 	}
-	database->counters.waiting = database->queue.n;
+	database->counters.waiting = database->queue.n + database->behind.n;
 	return &database->counters;
 }
 
@@ -90,7 +97,9 @@ give_up(gw_database *database)
 	bool hopeless = is_hopeless(database);
 
 	database->counters.timeouts += (uint64_t) gw_queue_give_up(&database->queue, now, hopeless);
-	if (database->queue.first != NULL && database->patience.place == 0)
+	database->counters.timeouts += (uint64_t) gw_queue_give_up(&database->behind, now, hopeless);
+	if ((database->queue.first != NULL || database->behind.first != NULL) &&
+		database->patience.place == 0)
 		http_loop_set_timer(database->loop, &database->patience, now + HTTP_SECOND);
 }
 
@@ -123,9 +132,23 @@ lost(void *context, const gw_session *session, bool was_up, gw_unit *unit, bool 
 	{
 		unit->again = unit->again || !known;
 		database->counters.sent_again++;
-		gw_queue_put_back(&database->queue, unit);
+		gw_queue_put_back(queue_of(database, unit), unit);
 	}
 	http_loop_defer(database->loop, &database->task);
+}
+
+/* The next that may be sent; NULL: none. */
+static gw_unit *
+next_unit(gw_database *database)
+{
+	int most = database->n > 1 ? database->n / 2 : 1;
+	int n = 0;
+
+	if (database->queue.first != NULL)
+		return gw_queue_take(&database->queue);
+	for (int i = 0; i < database->n; i++)
+		n += database->sessions[i].state == GW_SESSION_BUSY && database->sessions[i].unit->behind;
+	return n < most ? gw_queue_take(&database->behind) : NULL;
 }
 
 /* Units go to the sessions that are ready. */
@@ -137,14 +160,20 @@ dispatch(void *arg)
 	/* those that have waited too long have the timer: there may be thousands that have not */
 	if (is_hopeless(database))
 		give_up(database);
-	for (int i = 0; i < database->n && database->queue.first != NULL; i++)
+	for (int i = 0; i < database->n; i++)
 	{
 		gw_session *session = &database->sessions[i];
+		gw_unit *unit;
 
-		if (session->state != GW_SESSION_READY || gw_session_renew(session))
+		if (session->state != GW_SESSION_READY ||
+			(database->queue.first == NULL && database->behind.first == NULL) ||
+			gw_session_renew(session))
 			continue;
+		unit = next_unit(database);
+		if (unit == NULL)
+			return;
 		database->counters.units++;
-		gw_session_run(session, gw_queue_take(&database->queue));
+		gw_session_run(session, unit);
 	}
 }
 
@@ -157,6 +186,7 @@ gw_database_new(http_loop *loop, const gw_database_options *options)
 		return NULL;
 	database->loop = loop;
 	gw_queue_init(&database->queue);
+	gw_queue_init(&database->behind);
 	database->task = (http_task){ .run = dispatch, .arg = database };
 	database->patience = (http_timer){ .due = patience_is_over, .arg = database };
 	database->conninfo = strdup(options->conninfo);
@@ -187,7 +217,8 @@ gw_database_free(gw_database *database)
 
 	for (int i = 0; i < database->n; i++)
 		gw_session_end(&database->sessions[i]);
-	while ((unit = gw_queue_take(&database->queue)) != NULL)
+	while ((unit = gw_queue_take(&database->queue)) != NULL ||
+		   (unit = gw_queue_take(&database->behind)) != NULL)
 		unit->done(unit, GW_UNAVAILABLE, NULL, NULL);
 	http_loop_clear_timer(database->loop, &database->patience);
 	http_loop_cancel(database->loop, &database->task);

@@ -393,6 +393,7 @@ keep(talk_piece *piece)
 	l->unit.formats[2] = 1;
 	l->unit.values[3] = l->tenant;
 	l->unit.n_parameters = 4;
+	l->unit.behind = true;
 	l->unit.done = kept;
 	gw_media_ask(talk->media, &l->unit);
 }

@@ -11,7 +11,7 @@
 #include "log.h"
 #include "talk_internal.h"
 
-#define STORE_EVERY (2 * HTTP_SECOND)
+#define STORE_EVERY (5 * HTTP_SECOND)
 #define AGAIN HTTP_SECOND
 #define MAX_TURNS 10000
 #define MAX_TRIES 600
@@ -263,6 +263,7 @@ send_records(storing *s)
 	s->unit.formats[2] = 1;
 	s->unit.values[3] = s->end ? talk->reason : NULL;
 	s->unit.values[4] = talk->tenant;
+	s->unit.behind = true;
 	s->unit.done = stored;
 	gw_media_ask(talk->media, &s->unit);
 }

@@ -54,6 +54,7 @@ struct gw_unit
 	int lengths[GW_MAX_PARAMETERS];
 	int formats[GW_MAX_PARAMETERS]; /* 1: binary */
 	bool binary;					/* so is the result */
+	bool behind;					/* nobody waits for it: others go first */
 
 	/* Just before it is sent, when nothing can be added to it any more; sets the parameters.  May be NULL. */
 	void (*send)(gw_unit *unit);
