@@ -357,10 +357,8 @@ on_done(void *context, http_request *request, bool delivered)
 		gateway->answers[status / 100]++;
 	if ((status == 200 || status == 206) && gateway->downloads != NULL)
 		gw_download_gone(gateway, http_request_id(request));
-	if (status == 101 && (gw_asterisk_media_gone(http_request_id(request)) ||
-						  gw_jambonz_media_gone(http_request_id(request))))
-		;
-	else if (status == 101 && gw_listener_gone(gateway->media, http_request_id(request)))
+	if (status == 101 && (gw_media_line_gone(http_request_id(request)) ||
+						  gw_listener_gone(gateway->media, http_request_id(request))))
 		;
 	else if (status == 101)
 		gw_supervisors_gone(gateway->supervisors, http_request_id(request));
@@ -391,15 +389,13 @@ on_more(void *context, http_request *request)
 static void
 on_message(void *context, http_request *socket, bool text, const char *bytes, size_t n)
 {
-	gw_asterisk_media_message(http_request_id(socket), text, bytes, n);
-	gw_jambonz_media_message(http_request_id(socket), text, bytes, n);
+	gw_media_line_message(http_request_id(socket), text, bytes, n);
 }
 
 static void
 on_stopping(void *context, http_request *socket)
 {
-	gw_asterisk_media_stopping(http_request_id(socket));
-	gw_jambonz_media_stopping(http_request_id(socket));
+	gw_media_line_stopping(http_request_id(socket));
 	gw_supervisors_stopping(((gw_gateway *) context)->supervisors, http_request_id(socket));
 }
 

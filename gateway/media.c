@@ -425,6 +425,12 @@ gw_media_heard(gw_media_session *session, const uint8_t *audio, size_t n, int64_
 	gw_conduct_heard(session, audio, n, at);
 }
 
+bool
+gw_media_is_key(const char *text)
+{
+	return text != NULL && strlen(text) == 1 && strchr("0123456789ABCD*#", *text) != NULL;
+}
+
 void
 gw_media_digit(gw_media_session *session, char digit)
 {

@@ -90,6 +90,9 @@ extern gw_media_session *gw_media_open(gw_media *media, const gw_media_peer *pee
 extern void
 gw_media_heard(gw_media_session *session, const uint8_t *audio, size_t n, int64_t at, int64_t lost);
 
+/* Whether a text, or NULL, is a key of a telephone. */
+extern bool gw_media_is_key(const char *text);
+
 /* A key was pressed. */
 extern void gw_media_digit(gw_media_session *session, char digit);
 
@@ -127,14 +130,9 @@ extern void gw_twilio_media_message(http_request *socket, bool text, const char 
 extern void gw_twilio_media_stopping(http_request *socket);
 extern void gw_twilio_media_gone(http_request *socket);
 
-/* media_asterisk.c: what becomes of the sockets of /asterisk/media.  False: it is none of them. */
-extern void gw_asterisk_media_message(http_id id, bool text, const char *bytes, size_t n);
-extern void gw_asterisk_media_stopping(http_id id);
-extern bool gw_asterisk_media_gone(http_id id);
-
-/* media_jambonz.c: the same of /jambonz/media. */
-extern void gw_jambonz_media_message(http_id id, bool text, const char *bytes, size_t n);
-extern void gw_jambonz_media_stopping(http_id id);
-extern bool gw_jambonz_media_gone(http_id id);
+/* media_line.c: what becomes of the sockets of our own port that bring calls.  False: it is none of them. */
+extern void gw_media_line_message(http_id id, bool text, const char *bytes, size_t n);
+extern void gw_media_line_stopping(http_id id);
+extern bool gw_media_line_gone(http_id id);
 
 #endif /* GATEWAY_MEDIA_H */

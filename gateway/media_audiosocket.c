@@ -185,7 +185,7 @@ take_message(line *l, int kind, const uint8_t *payload, size_t n)
 				gw_media_heard(l->session, payload, n, -1, 0);
 			return NULL;
 		case KIND_DIGIT:
-			if (n != 1 || payload[0] == '\0' || strchr("0123456789ABCD*#", payload[0]) == NULL)
+			if (n != 1 || !gw_media_is_key((const char[]){ (char) payload[0], '\0' }))
 				return "a key is none";
 			gw_media_digit(l->session, (char) payload[0]);
 			return NULL;

@@ -388,10 +388,10 @@ take_event(stream *s, const char *event, const json_t *message)
 	}
 	else if (strcmp(event, "dtmf") == 0)
 	{
-		if (digit == NULL || strlen(digit) != 1 || strchr("0123456789ABCD*#", *digit) == NULL)
-			refuse(s, "a key is none");
-		else
+		if (gw_media_is_key(digit))
 			gw_media_digit(s->session, *digit);
+		else
+			refuse(s, "a key is none");
 	}
 	else if (strcmp(event, "mark") == 0 || strcmp(event, "playedStream") == 0)
 	{

@@ -115,7 +115,7 @@ media_start('d');
 $peers->command(speak => 'd', audio => encode_base64(noise(4, 1600), ''));
 $peers->await('d', 'spoken');
 $peers->command(send => 'd', text => 'MEDIA_XOFF');
-is($peers->await('d', 'closed')->{reason}, 'a message is no event in JSON', 'what is no JSON ends it');
+is($peers->await('d', 'closed')->{reason}, 'a message is no object in JSON', 'what is no JSON ends it');
 is(track($node, 'four', 'caller'), told(noise(4, 1600)), 'and what was heard is kept') if session_of($node, 'four');
 
 # ---- AudioSocket ----
