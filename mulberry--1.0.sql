@@ -1692,6 +1692,10 @@ CREATE TABLE conversation_turns (
     said               text COLLATE "C" NOT NULL,
     heard              text COLLATE "C" NOT NULL,
     heard_cut          boolean NOT NULL,
+    fallbacks          integer NOT NULL DEFAULT 0,
+    whole_utterances   integer NOT NULL DEFAULT 0,
+    hedges             integer NOT NULL DEFAULT 0,
+    hedges_won         integer NOT NULL DEFAULT 0,
     PRIMARY KEY (conversation, turn)
 );
 COMMENT ON TABLE conversation_turns IS
@@ -1712,6 +1716,10 @@ COMMENT ON COLUMN conversation_turns.cut_offs IS 'of them after the reply had be
 COMMENT ON COLUMN conversation_turns.false_pauses IS 'pauses of the agent that were for nothing';
 COMMENT ON COLUMN conversation_turns.heard IS 'of the reply, to the last whole word';
 COMMENT ON COLUMN conversation_turns.heard_cut IS 'it was not heard to its end';
+COMMENT ON COLUMN conversation_turns.fallbacks IS 'times in it that a service failed, and another one, or another form of it, was asked';
+COMMENT ON COLUMN conversation_turns.whole_utterances IS 'times that what was said went to a service as a whole, for want of a stream';
+COMMENT ON COLUMN conversation_turns.hedges IS 'times that a service had not begun to answer, so that another one was asked as well';
+COMMENT ON COLUMN conversation_turns.hedges_won IS 'of them, those in which the other one answered first';
 SELECT pg_catalog.pg_extension_config_dump('conversation_turns', '');
 
 CREATE TABLE conversation_lines (
@@ -5769,6 +5777,11 @@ BEGIN
        AND (jsonb_typeof(e.options->'max_audio_seconds') <> 'number'
             OR (e.options->>'max_audio_seconds')::numeric NOT BETWEEN 10 AND 14400) THEN
         RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    SELECT o.key INTO wrong FROM jsonb_each(e.options) AS o
+     WHERE o.key IN ('streaming', 'socket') AND jsonb_typeof(o.value) <> 'boolean' ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'option % must be true or false', wrong USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT format('"%s"', o.key) INTO wrong FROM jsonb_each(e.options) AS o
      WHERE e.kind <> 'twilio' AND o.key IN ('voice', 'endpointing', 'eot_threshold', 'eager_eot_threshold', 'reasoning_effort',
@@ -15404,7 +15417,8 @@ COMMENT ON FUNCTION service_key(uuid, text) IS 'a secret in the clear, for the p
 
 CREATE FUNCTION dialogue_settings() RETURNS text[]
 LANGUAGE sql IMMUTABLE
-RETURN ARRAY['language', 'voice', 'prompt', 'reply_function', 'tools', 'filler', 'apology', 'farewell', 'silence', 'reply_timeout_ms'];
+RETURN ARRAY['language', 'voice', 'prompt', 'reply_function', 'tools', 'filler', 'apology', 'farewell', 'silence', 'reply_timeout_ms',
+    'whole_utterances', 'hedge_reply_ms', 'hedge_speak_ms'];
 COMMENT ON FUNCTION dialogue_settings() IS 'the settings of conversations that are neither numbers nor lists of the turn engine (internal)';
 
 -- A function that a tenant names: it runs as its owner, so whoever names it must have that owner's rights.
@@ -15500,6 +15514,13 @@ $$;
 COMMENT ON FUNCTION dialogue_tool(pg_catalog.pg_proc, text) IS
     'a function as language models are told of it: its arguments by their names, call_id excepted, which the call gives (internal)';
 
+-- 0 and nothing: never; -1, said as "auto": by what the endpoint usually takes.
+CREATE FUNCTION hedge_ms(written jsonb) RETURNS integer
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN written = '"auto"' THEN -1 ELSE coalesce((written #>> '{}')::integer, 0) END;
+COMMENT ON FUNCTION hedge_ms(jsonb) IS
+    'how long gateways wait for a service before they ask another one as well, as they are told of it (internal)';
+
 CREATE FUNCTION check_dialogue(settings jsonb) RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
@@ -15525,6 +15546,12 @@ BEGIN
     PERFORM mulberry_internal.check_setting(format('silence[%s]', e.place), e.sentence, 'sentence')
        FROM jsonb_array_elements(settings->'silence') WITH ORDINALITY AS e (sentence, place);
     PERFORM mulberry_internal.check_whole_number('reply_timeout_ms', settings->'reply_timeout_ms', 200, 20000);
+    PERFORM mulberry_internal.check_setting('whole_utterances', settings->'whole_utterances', 'boolean');
+    FOR part IN SELECT v.name FROM unnest(ARRAY['hedge_reply_ms', 'hedge_speak_ms']) AS v (name) LOOP
+        IF settings->part.name IS DISTINCT FROM '"auto"' THEN
+            PERFORM mulberry_internal.check_whole_number(part.name, settings->part.name, 0, 20000);
+        END IF;
+    END LOOP;
     IF settings ? 'reply_function' THEN
         f := mulberry_internal.dialogue_function('reply_function', settings->'reply_function', role);
         IF ARRAY(SELECT t FROM unnest(f.proargtypes::oid[]) AS t) <> ARRAY['text'::regtype, 'text'::regtype]::oid[]
@@ -15562,17 +15589,20 @@ LANGUAGE sql STABLE
 AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'name', e.name,
-               'form', CASE WHEN e.kind = 'deepgram' AND (e.options->>'version')::integer = 2 THEN 'deepgram2' ELSE e.kind END,
+               'form', CASE WHEN e.kind = 'deepgram' AND (e.options->>'version')::integer = 2 THEN 'deepgram2'
+                            WHEN e.purpose = 'transcription' OR e.options->'streaming' = 'false' THEN 'whole' ELSE e.kind END,
                'url', e.base_url, 'model', coalesce(e.model, ''), 'options', e.options, 'allow_http', e.allow_http,
                'allow_private', e.allow_private, 'language', coalesce(settings->>'language', 'en'),
-               'timeout_ms', least(greatest((extract(epoch FROM coalesce(e.timeout, '2 seconds')) * 1000)::integer, 100), 60000),
+               -- of jobs it is far longer than a caller waits
+               'timeout_ms', least(greatest((extract(epoch FROM coalesce(e.timeout, '2 seconds')) * 1000)::integer, 100),
+                                   CASE WHEN e.purpose = 'transcription' THEN 4000 ELSE 60000 END),
                'voice', coalesce(settings->>'voice', e.options->>'voice', ''),
                'key', coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(e.tenant, e.secret, $1), e.secret), ''),
                'voice_key', encode(sha256(convert_to(concat_ws(E'\n', e.kind, e.base_url, e.model, coalesce(settings->>'voice',
                    e.options->>'voice'),
                    settings->>'language'), 'UTF8')), 'hex')) ORDER BY e.priority, e.id), '[]')
       FROM mulberry_internal.endpoints e
-     WHERE e.purpose = $2 AND e.enabled
+     WHERE e.purpose = $2 AND e.enabled AND (e.purpose <> 'transcription' OR e.kind = 'openai')
        AND e.tenant IS NOT DISTINCT FROM CASE WHEN EXISTS (SELECT FROM mulberry_internal.endpoints x WHERE x.tenant = $1 AND x.purpose = $2)
                                               THEN $1 END
 $$;
@@ -15607,12 +15637,17 @@ BEGIN
       JOIN mulberry_internal.telephony_versions v ON v.tenant = i.tenant AND v.version = i.version
      WHERE m.tenant = owner AND m.call_id = dialogue_plan.call_id;
     RETURN jsonb_build_object('talk', true, 'language', coalesce(settings->>'language', 'en'),
-        'listen', mulberry_internal.dialogue_services(owner, 'listen', settings),
+        -- when none of the first can be had, who transcribes calls gets the utterances
+        'listen', mulberry_internal.dialogue_services(owner, 'listen', settings)
+            || CASE WHEN coalesce((settings->>'whole_utterances')::boolean, true)
+                    THEN mulberry_internal.dialogue_services(owner, 'transcription', settings) ELSE '[]' END,
         'speak', mulberry_internal.dialogue_services(owner, 'speak', settings),
         'chat', CASE WHEN settings ? 'reply_function' THEN '[]' ELSE chat END,
         'tools', coalesce(jsonb_array_length(settings->'tools'), 0) > 0,
         'reply', CASE WHEN settings ? 'reply_function' THEN 'function' ELSE 'chat' END,
         'reply_timeout_ms', coalesce((settings->>'reply_timeout_ms')::integer, 2500),
+        'hedge_reply_ms', mulberry_internal.hedge_ms(settings->'hedge_reply_ms'),
+        'hedge_speak_ms', mulberry_internal.hedge_ms(settings->'hedge_speak_ms'),
         'texts', jsonb_build_object(
             'filler', coalesce(settings->>'filler', 'One moment, please.'),
             'apology', coalesce(settings->>'apology', 'I am sorry, something went wrong.'),
@@ -16048,7 +16083,8 @@ $$;
 COMMENT ON FUNCTION mulberry.set_conversation(jsonb, text) IS
     'what conversations of a tenant are conducted by, as a whole, and returns the number of this version: {"language", numbers and lists '
     'of conversation_numbers(), "voice", "prompt", "reply_function", "tools", "filler", "apology", "farewell", "silence", '
-    '"reply_timeout_ms"}. Conversations that are under way keep theirs. Needs admin access, for a function also the rights of its owner. '
+    '"reply_timeout_ms", "whole_utterances", "hedge_reply_ms", "hedge_speak_ms"}. Conversations that are under way keep theirs. Needs '
+    'admin access, for a function also the rights of its owner. '
     'Errors: 22023 names the setting and what is allowed, 42883 no such function, 42501 it is not yours';
 
 CREATE FUNCTION mulberry.conversation_numbers(tenant text DEFAULT NULL)
@@ -16086,7 +16122,8 @@ CREATE FUNCTION replay_log(records bytea[], line boolean[], numbers integer[], l
 RETURNS TABLE (turn integer, onset_ms integer, speech_end_ms integer, final_text_ms integer, asked_ms integer, committed_ms integer,
     first_piece_ms integer, first_sent_ms integer, interrupt_onset_ms integer, interrupted_ms integer, reply_end_ms integer,
     text_class text, interrupt_reason text, speculations integer, reopened integer, cut_offs integer, pauses integer,
-    false_pauses integer, backchannels integer, filler boolean, apology boolean, said text, heard text, heard_cut boolean)
+    false_pauses integer, backchannels integer, filler boolean, apology boolean, said text, heard text, heard_cut boolean,
+    fallbacks integer, whole_utterances integer, hedges integer, hedges_won integer)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100000 ROWS 20 AS 'MODULE_PATHNAME', 'mulberry_replay_log';
 COMMENT ON FUNCTION replay_log(bytea[], boolean[], integer[], text[], integer[], text[]) IS
     'the turns of a log, as they were, or as they would have been by other numbers and lists; a log that cannot be read is replayed up to '
@@ -16410,6 +16447,8 @@ BEGIN
                        'interruptions', count(t.interrupted_ms), 'false_pauses', coalesce(sum(t.false_pauses), 0),
                        'backchannels', coalesce(sum(t.backchannels), 0), 'speculations', coalesce(sum(t.speculations), 0),
                        'fillers', count(*) FILTER (WHERE t.filler), 'apologies', count(*) FILTER (WHERE t.apology),
+                       'fallbacks', coalesce(sum(t.fallbacks), 0), 'whole_utterances', coalesce(sum(t.whole_utterances), 0),
+                       'hedges', coalesce(sum(t.hedges), 0), 'hedges_won', coalesce(sum(t.hedges_won), 0),
                        'end_of_turn_ms', percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY t.committed_ms - t.speech_end_ms),
                        'voice_to_voice_ms', percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY t.first_sent_ms - t.speech_end_ms),
                        'list', coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('turn', t.turn, 'said', t.said,
@@ -16419,7 +16458,9 @@ BEGIN
                            'first_frame_ms', t.first_sent_ms - t.first_piece_ms, 'voice_to_voice_ms', t.first_sent_ms - t.speech_end_ms,
                            'interrupted_ms', t.interrupted_ms, 'interruption_detection_ms', t.interrupted_ms - t.interrupt_onset_ms,
                            'interrupt_reason', t.interrupt_reason, 'cut_offs', nullif(t.cut_offs, 0),
-                           'false_pauses', nullif(t.false_pauses, 0))) ORDER BY t.turn) FILTER (WHERE t.turn IS NOT NULL), '[]'))
+                           'false_pauses', nullif(t.false_pauses, 0), 'fallbacks', nullif(t.fallbacks, 0),
+                           'whole_utterances', nullif(t.whole_utterances, 0), 'hedges', nullif(t.hedges, 0),
+                           'hedges_won', nullif(t.hedges_won, 0))) ORDER BY t.turn) FILTER (WHERE t.turn IS NOT NULL), '[]'))
               FROM t);
 END
 $$;

@@ -82,6 +82,14 @@ gw_status_of(const char *sqlstate)
 	return 500;
 }
 
+const char *
+gw_complaint_of(const PGresult *result)
+{
+	const char *text = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	return text == NULL ? "the database cannot be reached" : text;
+}
+
 bool
 gw_may_pass(gw_outcome outcome, const PGresult *error)
 {

@@ -19,7 +19,8 @@ typedef enum gw_form
 	GW_FORM_DEEPGRAM,
 	GW_FORM_DEEPGRAM2, /* turns, "Flux" */
 	GW_FORM_ELEVENLABS,
-	GW_FORM_OPENAI
+	GW_FORM_OPENAI,
+	GW_FORM_WHOLE /* utterances as files, OpenAI's audio/transcriptions */
 } gw_form;
 
 typedef struct gw_service
@@ -35,14 +36,18 @@ typedef struct gw_service
 	bool allow_http;
 	bool allow_private;
 	int timeout_ms; /* of a stage: from asking to the first of what is asked for */
+	char *owner;	/* the tenant, whose connections are nobody else's */
+	bool plain;		/* it has refused the form of answer that says most */
+	struct gw_voice *held;
 } gw_service;
 
 /* NULL, and what is wrong with it. */
-extern gw_service *gw_service_read(const json_t *json, const char **problem);
+extern gw_service *gw_service_read(const json_t *json, const char *owner, const char **problem);
 extern void gw_service_free(gw_service *service); /* NULL is allowed */
 
-/* Opens a connection ahead of its first use. */
+/* Opens a connection ahead of its first use; of one that speaks, where it does so over a socket, that. */
 extern void gw_service_warm(http_client *client, const gw_service *service);
+extern void gw_speaker_warm(http_client *client, gw_service *service);
 
 /* --- speech to text, of one call ---------------------------------------------------- */
 
@@ -71,9 +76,36 @@ extern void gw_ear_finalize(gw_ear *ear);
 /* No event follows.  Not after failed. */
 extern void gw_ear_close(gw_ear *ear);
 
+/* --- speech to text, an utterance at a time ------------------------------------------- */
+
+typedef struct gw_scribe gw_scribe;
+
+typedef struct gw_scribe_events
+{
+	/* What was said in the utterance; empty: nothing. */
+	void (*text)(void *arg, const char *text, size_t n);
+
+	/* The last that is heard of it. */
+	void (*failed)(void *arg, const char *why);
+} gw_scribe_events;
+
+/* Connects to a service of the form GW_FORM_WHOLE, which fails at once when nobody is there.  NULL without memory. */
+extern gw_scribe *
+gw_scribe_open(http_client *client, gw_service *service, const gw_scribe_events *events, void *arg);
+
+/* One utterance, mu-law, at a time; a text follows in the service's time, or it has failed. */
+extern void gw_scribe_ask(gw_scribe *scribe, const uint8_t *mulaw, size_t n);
+extern bool gw_scribe_is_busy(const gw_scribe *scribe);
+
+/* No event follows.  Not after failed. */
+extern void gw_scribe_close(gw_scribe *scribe);
+
 /* --- text to speech ------------------------------------------------------------------ */
 
 typedef struct gw_utterance gw_utterance;
+
+/* Sentences that a service, if it can, speaks as one: those of a reply. */
+typedef struct gw_context gw_context;
 
 typedef struct gw_utterance_events
 {
@@ -82,14 +114,24 @@ typedef struct gw_utterance_events
 	/* One of the two is the last. */
 	void (*done)(void *arg);
 	void (*failed)(void *arg, const char *why);
+
+	/* The socket of the service has failed, and it is asked by a request. */
+	void (*fell_back)(void *arg, const char *why);
 } gw_utterance_events;
 
+/* context: of the sentences said before and after it, NULL at first; or NULL, when it stands alone. */
 extern gw_utterance *
-gw_utterance_start(http_client *client, const gw_service *service, const char *text, size_t n,
-				   const gw_utterance_events *events, void *arg);
+gw_utterance_start(http_client *client, gw_service *service, gw_context **context, const char *text,
+				   size_t n, const gw_utterance_events *events, void *arg);
 
 /* No event follows.  Not after the last. */
 extern void gw_utterance_cancel(gw_utterance *utterance);
+
+/* Nothing more is said in it: what is under way and was not cancelled comes. */
+extern void gw_context_close(gw_context *context);
+
+/* Ends all sockets of those who speak, before the client is freed. */
+extern void gw_voices_free(http_client *client);
 
 /* --- a language model ------------------------------------------------------------------ */
 
@@ -97,6 +139,8 @@ typedef struct gw_chat gw_chat;
 
 typedef struct gw_chat_events
 {
+	/* The first of its answer has come, which may be the beginning of a call of a function. */
+	void (*begins)(void *arg);
 	void (*text)(void *arg, const char *text, size_t n);
 
 	/* The model wants this function called, arguments as JSON; behind all text. */

@@ -12,7 +12,6 @@
 #define MAX_EVENT 65536
 #define MAX_ANSWER (1024 * 1024)
 #define MAX_TOOLS 8
-#define MAX_COMPLAINT 2048
 
 typedef struct wanted
 {
@@ -31,10 +30,10 @@ struct gw_chat
 	size_t n_tools;
 	bool cancelled; /* within an event */
 	bool telling;
+	bool begun;
 	bool ended; /* it has said so */
-	char problem[MAX_COMPLAINT + 64];
-	char complaint[MAX_COMPLAINT];
-	size_t complained;
+	char problem[GW_WHY];
+	gw_complaint complaint;
 	char room[MAX_EVENT];
 };
 
@@ -74,6 +73,20 @@ take_tool(gw_chat *chat, const json_t *call)
 }
 
 static void
+tell_text(gw_chat *chat, const char *text)
+{
+	chat->telling = true;
+	if (!chat->begun && (*text != '\0' || chat->n_tools > 0))
+	{
+		chat->begun = true;
+		chat->events.begins(chat->arg);
+	}
+	if (*text != '\0' && !chat->cancelled)
+		chat->events.text(chat->arg, text, strlen(text));
+	chat->telling = false;
+}
+
+static void
 take_event(void *arg, const char *data, size_t n)
 {
 	gw_chat *chat = arg;
@@ -95,7 +108,10 @@ take_event(void *arg, const char *data, size_t n)
 	if (!json_is_object(message))
 		snprintf(chat->problem, sizeof(chat->problem), "its answer is no JSON");
 	else if (error != NULL && !json_is_null(error))
-		gw_service_complaint(chat->problem, sizeof(chat->problem), 200, data, n);
+	{
+		gw_complaint_add(&chat->complaint, data, n);
+		gw_complaint_read(&chat->complaint, 200, chat->problem);
+	}
 	else
 	{
 		delta = json_object_get(json_array_get(json_object_get(message, "choices"), 0), "delta");
@@ -103,12 +119,7 @@ take_event(void *arg, const char *data, size_t n)
 		calls = json_object_get(delta, "tool_calls");
 		for (size_t i = 0; i < json_array_size(calls); i++)
 			take_tool(chat, json_array_get(calls, i));
-		if (text != NULL && *text != '\0')
-		{
-			chat->telling = true;
-			chat->events.text(chat->arg, text, strlen(text));
-			chat->telling = false;
-		}
+		tell_text(chat, text == NULL ? "" : text);
 	}
 	json_decref(message);
 }
@@ -117,7 +128,6 @@ static void
 take_piece(void *arg, int status, const char *bytes, size_t n)
 {
 	gw_chat *chat = arg;
-	size_t room = sizeof(chat->complaint) - chat->complained;
 
 	if (status == 200)
 	{
@@ -126,11 +136,7 @@ take_piece(void *arg, int status, const char *bytes, size_t n)
 			snprintf(chat->problem, sizeof(chat->problem), "a piece of its answer is too long");
 	}
 	else
-	{
-		n = n < room ? n : room;
-		memcpy(chat->complaint + chat->complained, bytes, n);
-		chat->complained += n;
-	}
+		gw_complaint_add(&chat->complaint, bytes, n);
 	if (chat->cancelled)
 	{
 		http_transfer_cancel(chat->transfer);
@@ -146,8 +152,7 @@ is_done(void *arg, int status, const char *why)
 	if (why != NULL)
 		snprintf(chat->problem, sizeof(chat->problem), "%s", why);
 	else if (status != 200)
-		gw_service_complaint(chat->problem, sizeof(chat->problem), status, chat->complaint,
-							 chat->complained);
+		gw_complaint_read(&chat->complaint, status, chat->problem);
 	else if (chat->problem[0] == '\0' && !chat->ended)
 		snprintf(chat->problem, sizeof(chat->problem), "its answer has no end");
 	chat->telling = true;

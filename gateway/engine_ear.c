@@ -10,7 +10,7 @@
 #include "engine_ear.h"
 
 #define OUR_RATE 8000
-#define MAX_WAITING (256 * 1024) /* bytes for a connection that does not take them */
+#define MAX_WAITING (768 * 1024) /* bytes for a connection that does not take them */
 #define ALIVE_EVERY (4 * HTTP_SECOND)
 #define SLICE 800 /* samples */
 #define MAX_FACTOR 6
@@ -152,12 +152,7 @@ is_closed(void *arg, int code, const char *why)
 	char text[128];
 
 	ear->line = NULL;
-	if (code == 401 || code == 403)
-		snprintf(text, sizeof(text), "it does not take the key (%d)", code);
-	else if (code > 0)
-		snprintf(text, sizeof(text), "%s (%d)", why, code);
-	else
-		snprintf(text, sizeof(text), "%s", why);
+	gw_service_closing(text, sizeof(text), code, why);
 	gw_ear_fail(ear, text);
 }
 

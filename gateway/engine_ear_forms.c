@@ -279,16 +279,17 @@ static void
 openai_hello(const gw_service *service, program_text *message)
 {
 	const char *model = *service->model == '\0' ? "gpt-4o-mini-transcribe" : service->model;
+	const char *language = gw_service_option(service, "language", service->language);
 
 	program_text_puts(
 		message, "{\"type\":\"session.update\",\"session\":{\"type\":\"transcription\",\"audio\":{"
 				 "\"input\":{\"format\":{\"type\":\"audio/pcm\",\"rate\":24000},"
 				 "\"transcription\":{\"model\":");
 	program_text_json(message, model, strlen(model));
-	if (*service->language != '\0')
+	if (*language != '\0')
 	{
 		program_text_puts(message, ",\"language\":");
-		program_text_json(message, service->language, strlen(service->language));
+		program_text_json(message, language, strlen(language));
 	}
 	program_text_puts(message, "},\"turn_detection\":null}}}}");
 }

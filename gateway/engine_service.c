@@ -8,6 +8,7 @@
 
 #include "core/text/utf8.h"
 #include "engine_service.h"
+#include "engine_voice.h"
 
 #define LEAST_TIMEOUT 100
 #define MOST_TIMEOUT 60000
@@ -21,7 +22,8 @@ static const struct
 } forms[] = { { "deepgram", GW_FORM_DEEPGRAM },
 			  { "deepgram2", GW_FORM_DEEPGRAM2 },
 			  { "elevenlabs", GW_FORM_ELEVENLABS },
-			  { "openai", GW_FORM_OPENAI } };
+			  { "openai", GW_FORM_OPENAI },
+			  { "whole", GW_FORM_WHOLE } };
 
 static char *
 text_of(const json_t *json, const char *name)
@@ -32,7 +34,7 @@ text_of(const json_t *json, const char *name)
 }
 
 gw_service *
-gw_service_read(const json_t *json, const char **problem)
+gw_service_read(const json_t *json, const char *owner, const char **problem)
 {
 	const char *form = json_string_value(json_object_get(json, "form"));
 	json_int_t timeout = json_integer_value(json_object_get(json, "timeout_ms"));
@@ -61,12 +63,14 @@ gw_service_read(const json_t *json, const char **problem)
 		service->model = text_of(json, "model");
 		service->voice = text_of(json, "voice");
 		service->language = text_of(json, "language");
+		service->owner = strdup(owner);
 		service->options = json_incref(json_object_get(json, "options"));
 		service->allow_http = json_is_true(json_object_get(json, "allow_http"));
 		service->allow_private = json_is_true(json_object_get(json, "allow_private"));
 		service->timeout_ms = (int) timeout;
 		if (service->name != NULL && service->url != NULL && service->key != NULL &&
-			service->model != NULL && service->voice != NULL && service->language != NULL)
+			service->model != NULL && service->voice != NULL && service->language != NULL &&
+			service->owner != NULL)
 			return service;
 		gw_service_free(service);
 	}
@@ -79,7 +83,9 @@ gw_service_free(gw_service *service)
 {
 	if (service == NULL)
 		return;
+	gw_voice_let_go(service);
 	gw_service_wipe(service->key);
+	free(service->owner);
 	free(service->name);
 	free(service->url);
 	free(service->model);
@@ -144,9 +150,19 @@ gw_service_option(const gw_service *service, const char *name, const char *other
 }
 
 void
-gw_service_complaint(char *why, size_t size, int status, const char *body, size_t n)
+gw_complaint_add(gw_complaint *complaint, const char *bytes, size_t n)
 {
-	json_t *json = json_loadb(body, n, 0, NULL);
+	size_t room = sizeof(complaint->body) - complaint->n;
+
+	n = n < room ? n : room;
+	memcpy(complaint->body + complaint->n, bytes, n);
+	complaint->n += n;
+}
+
+void
+gw_complaint_read(const gw_complaint *complaint, int status, char *why)
+{
+	json_t *json = json_loadb(complaint->body, complaint->n, 0, NULL);
 	const json_t *error = json_object_get(json, "error");
 	const json_t *detail = json_object_get(json, "detail");
 	const char *said = json_string_value(json_object_get(error, "message"));
@@ -157,9 +173,20 @@ gw_service_complaint(char *why, size_t size, int status, const char *body, size_
 		said = json_string_value(json_object_get(json, "err_msg"));
 	if (said == NULL)
 		said = json_string_value(json_object_get(json, "message"));
-	snprintf(why, size, said == NULL ? "it answered %d" : "it answered %d: %s", status, said);
+	snprintf(why, GW_WHY, said == NULL ? "it answered %d" : "it answered %d: %s", status, said);
 	why[mb_utf8_prefix(why, strlen(why))] = '\0';
 	json_decref(json);
+}
+
+void
+gw_service_closing(char *why, size_t size, int code, const char *words)
+{
+	if (code == 401 || code == 403)
+		snprintf(why, size, "it does not take the key (%d)", code);
+	else if (code > 0)
+		snprintf(why, size, "%s (%d)", words, code);
+	else
+		snprintf(why, size, "%s", words);
 }
 
 /* It may answer what it likes: the connection is there then, and is used again. */
@@ -174,8 +201,16 @@ is_warm(void *arg, int status, const char *why)
 void
 gw_service_warm(http_client *client, const gw_service *service)
 {
-	(void) http_client_ask(client, &(http_ask){ .url = service->url,
+	(void) gw_service_reach_out(client, service, is_warm, NULL);
+}
+
+http_transfer *
+gw_service_reach_out(http_client *client, const gw_service *service,
+					 void (*done)(void *arg, int status, const char *why), void *arg)
+{
+	return http_client_ask(client, &(http_ask){ .url = service->url,
 												.reach = gw_service_reach(service),
 												.max_answer = 65536,
-												.done = is_warm });
+												.done = done,
+												.arg = arg });
 }

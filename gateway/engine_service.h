@@ -15,6 +15,11 @@ extern http_reach gw_service_reach(const gw_service *service);
 extern char *gw_service_header(const gw_service *service, const char *name, const char *scheme);
 extern void gw_service_wipe(char *header);
 
+/* Connects, and tells whether anybody answers; the connection is used again. */
+extern http_transfer *
+gw_service_reach_out(http_client *client, const gw_service *service,
+					 void (*done)(void *arg, int status, const char *why), void *arg);
+
 /* Adds a text as a part of a URL. */
 extern void gw_url_part(program_text *url, const char *text);
 
@@ -22,7 +27,25 @@ extern void gw_url_part(program_text *url, const char *text);
 extern const char *
 gw_service_option(const gw_service *service, const char *name, const char *otherwise);
 
-/* What an error of a service says in its body, or its status; for people. */
-extern void gw_service_complaint(char *why, size_t size, int status, const char *body, size_t n);
+/* The body of an error. */
+typedef struct gw_complaint
+{
+	size_t n;
+	char body[2048];
+} gw_complaint;
+
+extern void gw_complaint_add(gw_complaint *complaint, const char *bytes, size_t n);
+
+/* Room for what is said of one. */
+#define GW_WHY (sizeof(((gw_complaint *) NULL)->body) + 64)
+
+/* What an error of a service says in its body, or its status; for people, in GW_WHY bytes. */
+extern void gw_complaint_read(const gw_complaint *complaint, int status, char *why);
+
+/* Why a socket was closed, for people. */
+extern void gw_service_closing(char *why, size_t size, int code, const char *words);
+
+/* What ElevenLabs speaks with unless it is said. */
+#define GW_ELEVENLABS_MODEL "eleven_flash_v2_5"
 
 #endif /* GATEWAY_ENGINE_SERVICE_H */

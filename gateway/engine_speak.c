@@ -1,9 +1,9 @@
 /*
  * engine_speak.c
- *	  Text to speech over HTTP, whose answer is audio that comes while it is made; see engine.h.
+ *	  Text to speech: over HTTP, whose answer is audio that comes while it is made, or where there is one over a socket; see engine.h.
  *
- * OpenAI: POST audio/speech, as mulberry-speech has it too, linear audio with 24,000 samples a second.  ElevenLabs: POST
- * text-to-speech/VOICE/stream, mu-law with 8,000.
+ * OpenAI: POST audio/speech, as mulberry-speech has it too, linear audio with 24,000 samples a second.  ElevenLabs: the socket of
+ * engine_voice.h, and when that cannot be had POST text-to-speech/VOICE/stream, mu-law with 8,000.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,16 +11,20 @@
 
 #include "core/audio/g711.h"
 #include "core/audio/resample.h"
-#include "engine_service.h"
+#include "engine_voice.h"
 
 #define OUR_RATE 8000
 #define OPENAI_RATE 24000
-#define SLICE 960 /* samples */
-#define MAX_COMPLAINT 2048
+#define SLICE 960					/* samples */
 #define MAX_AUDIO (24000 * 2 * 300) /* bytes: five minutes of the widest */
 
 struct gw_utterance
 {
+	http_client *client;
+	gw_service *service;
+	char *text; /* for a request, should the socket fail */
+	size_t length;
+	gw_sentence *sentence; /* over a socket; else */
 	http_transfer *transfer;
 	gw_utterance_events events;
 	void *arg;
@@ -30,14 +34,14 @@ struct gw_utterance
 	bool cancelled; /* within an event */
 	bool telling;
 	size_t heard;
-	char complaint[MAX_COMPLAINT]; /* the body of an error */
-	size_t complained;
+	gw_complaint complaint;
 };
 
 static void
 free_utterance(gw_utterance *u)
 {
 	free(u->resampler);
+	free(u->text);
 	free(u);
 }
 
@@ -95,14 +99,9 @@ static void
 take_piece(void *arg, int status, const char *bytes, size_t n)
 {
 	gw_utterance *u = arg;
-	size_t room = sizeof(u->complaint) - u->complained;
 
 	if (status != 200)
-	{
-		n = n < room ? n : room;
-		memcpy(u->complaint + u->complained, bytes, n);
-		u->complained += n;
-	}
+		gw_complaint_add(&u->complaint, bytes, n);
 	else if (u->resampler == NULL)
 		take_mulaw(u, bytes, n);
 	else
@@ -118,7 +117,7 @@ static void
 is_done(void *arg, int status, const char *why)
 {
 	gw_utterance *u = arg;
-	char text[MAX_COMPLAINT + 64];
+	char text[GW_WHY];
 	int16_t rest[SLICE];
 
 	if (why == NULL && status == 200 && u->resampler != NULL)
@@ -137,7 +136,7 @@ is_done(void *arg, int status, const char *why)
 		else if (status == 200)
 			snprintf(text, sizeof(text), "it made no audio");
 		else
-			gw_service_complaint(text, sizeof(text), status, u->complaint, u->complained);
+			gw_complaint_read(&u->complaint, status, text);
 		u->events.failed(u->arg, text);
 	}
 	free_utterance(u);
@@ -167,7 +166,7 @@ static void
 write_elevenlabs(const gw_service *service, const char *text, size_t n, program_text *url,
 				 program_text *body)
 {
-	const char *model = *service->model == '\0' ? "eleven_flash_v2_5" : service->model;
+	const char *model = *service->model == '\0' ? GW_ELEVENLABS_MODEL : service->model;
 
 	program_text_puts(url, "/text-to-speech/");
 	gw_url_part(url, service->voice);
@@ -179,12 +178,12 @@ write_elevenlabs(const gw_service *service, const char *text, size_t n, program_
 	program_text_puts(body, "}");
 }
 
-gw_utterance *
-gw_utterance_start(http_client *client, const gw_service *service, const char *text, size_t n,
-				   const gw_utterance_events *events, void *arg)
+/* False when it cannot even be tried. */
+static bool
+send_request(gw_utterance *u)
 {
+	const gw_service *service = u->service;
 	bool eleven = service->form == GW_FORM_ELEVENLABS;
-	gw_utterance *u = calloc(1, sizeof(*u));
 	size_t size = mb_resampler_size(OPENAI_RATE, OUR_RATE);
 	void *memory = eleven ? NULL : malloc(size);
 	char *header =
@@ -192,40 +191,107 @@ gw_utterance_start(http_client *client, const gw_service *service, const char *t
 	program_text url = { 0 };
 	program_text body = { 0 };
 
-	if (u == NULL ||
-		(!eleven && (memory == NULL || mb_resampler_init(&u->resampler, memory, size, OPENAI_RATE,
-														 OUR_RATE) != MB_OK)))
+	if (!eleven && (memory == NULL ||
+					mb_resampler_init(&u->resampler, memory, size, OPENAI_RATE, OUR_RATE) != MB_OK))
 	{
 		free(memory);
-		free(u);
 		gw_service_wipe(header);
-		return NULL;
+		return false;
 	}
-	u->events = *events;
-	u->arg = arg;
 	program_text_puts(&url, service->url);
-	(eleven ? write_elevenlabs : write_openai)(service, text, n, &url, &body);
+	(eleven ? write_elevenlabs : write_openai)(service, u->text, u->length, &url, &body);
 	if (!url.failed && !body.failed)
 		u->transfer = http_client_ask(
-			client, &(http_ask){ .url = url.data,
-								 .headers = (const char *const[]){ "Content-Type: application/json",
-																   header, NULL },
-								 .body = body.data,
-								 .length = body.length,
-								 .reach = gw_service_reach(service),
-								 .max_answer = MAX_AUDIO,
-								 .piece = take_piece,
-								 .done = is_done,
-								 .arg = u });
+			u->client,
+			&(http_ask){
+				.url = url.data,
+				.headers = (const char *const[]){ "Content-Type: application/json", header, NULL },
+				.body = body.data,
+				.length = body.length,
+				.reach = gw_service_reach(service),
+				.max_answer = MAX_AUDIO,
+				.piece = take_piece,
+				.done = is_done,
+				.arg = u });
 	gw_service_wipe(header);
 	program_text_free(&url);
 	program_text_free(&body);
-	if (u->transfer == NULL)
+	return u->transfer != NULL;
+}
+
+/* ---------------------------------------------------------------------------
+ * Over a socket
+ * ---------------------------------------------------------------------------
+ */
+
+static void
+said_audio(void *arg, const int16_t *samples, size_t n)
+{
+	gw_utterance *u = arg;
+
+	tell(u, samples, n);
+	if (u->cancelled)
 	{
+		gw_sentence_cancel(u->sentence);
 		free_utterance(u);
-		return NULL;
 	}
-	return u;
+}
+
+static void
+said_done(void *arg)
+{
+	gw_utterance *u = arg;
+
+	u->events.done(u->arg);
+	free_utterance(u);
+}
+
+/* What has been heard of it stays in its voice; what has not is asked for by a request. */
+static void
+said_failed(void *arg, const char *why)
+{
+	gw_utterance *u = arg;
+
+	u->sentence = NULL;
+	if (u->heard == 0)
+	{
+		u->events.fell_back(u->arg, why);
+		if (send_request(u))
+			return;
+	}
+	u->events.failed(u->arg, why);
+	free_utterance(u);
+}
+
+static const gw_utterance_events said = { .audio = said_audio,
+										  .done = said_done,
+										  .failed = said_failed };
+
+/* ---------------------------------------------------------------------------
+ * Both
+ * ---------------------------------------------------------------------------
+ */
+
+gw_utterance *
+gw_utterance_start(http_client *client, gw_service *service, gw_context **context, const char *text,
+				   size_t n, const gw_utterance_events *events, void *arg)
+{
+	gw_utterance *u = calloc(1, sizeof(*u));
+
+	if (u == NULL)
+		return NULL;
+	u->client = client;
+	u->service = service;
+	u->text = strndup(text, n);
+	u->length = n;
+	u->events = *events;
+	u->arg = arg;
+	if (u->text != NULL && gw_voice_is_of(service))
+		u->sentence = gw_voice_say(client, service, context, text, n, &said, u);
+	if (u->text != NULL && (u->sentence != NULL || send_request(u)))
+		return u;
+	free_utterance(u);
+	return NULL;
 }
 
 void
@@ -236,6 +302,18 @@ gw_utterance_cancel(gw_utterance *u)
 		u->cancelled = true;
 		return;
 	}
-	http_transfer_cancel(u->transfer);
+	if (u->sentence != NULL)
+		gw_sentence_cancel(u->sentence);
+	else
+		http_transfer_cancel(u->transfer);
 	free_utterance(u);
+}
+
+void
+gw_speaker_warm(http_client *client, gw_service *service)
+{
+	if (gw_voice_is_of(service))
+		gw_voice_hold(client, service);
+	else
+		gw_service_warm(client, service);
 }

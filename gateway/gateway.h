@@ -114,6 +114,9 @@ extern int gw_status_of(const char *sqlstate);
 /* Whether what could not be done now may be done later, as it is. */
 extern bool gw_may_pass(gw_outcome outcome, const PGresult *error);
 
+/* What the database complains of; for people. */
+extern const char *gw_complaint_of(const PGresult *error);
+
 /* Answers for a unit that did not end well: by the outcome and the error's SQLSTATE. */
 extern void gw_answer_outcome(gw_gateway *gateway, http_id id, gw_identity *identity,
 							  gw_outcome outcome, const PGresult *error);

@@ -11,6 +11,7 @@
 
 #include "client.h"
 #include "listen.h"
+#include "engine.h"
 #include "log.h"
 #include "talk.h"
 
@@ -573,7 +574,10 @@ gw_media_free(gw_media *media)
 	while (media->sessions != NULL)
 		free_session(media->sessions);
 	if (media->client != NULL)
+	{
+		gw_voices_free(media->client);
 		http_client_free(media->client);
+	}
 	while (media->tenants != NULL)
 	{
 		gw_media_tenant *t = media->tenants;

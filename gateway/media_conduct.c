@@ -247,8 +247,7 @@ may_talk(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGre
 		session = session->next;
 	if (outcome != GW_COMMITTED)
 		gw_log(GW_WARNING, "a conversation could not be begun", "call %s: %s", a->call_id,
-			   result == NULL ? "the database cannot be reached"
-							  : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+			   gw_complaint_of(result));
 	if (session != NULL && session->link != NULL)
 	{
 		if (outcome == GW_COMMITTED)

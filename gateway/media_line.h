@@ -2,8 +2,8 @@
  * media_line.h
  *	  Sockets of the gateway's own port that bring calls as a stream: what all of them have in common.
  *
- * Whoever comes has a token for the gateway, and in the query the token of a call that was asked for beforehand.  A form is what is said over
- * such a socket; its lines begin with a gw_media_line.
+ * Whoever comes has a token for the gateway, and in the query the token of a call that was asked for beforehand.  A form is what is said
+ * over such a socket; its lines begin with a gw_media_line.
  */
 #ifndef GATEWAY_MEDIA_LINE_H
 #define GATEWAY_MEDIA_LINE_H

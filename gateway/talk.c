@@ -22,9 +22,24 @@ gw_talk_counted(void)
 }
 
 void
-talk_count_fallback(void)
+talk_note(gw_talk *talk, gw_talk_kind kind, mb_turn_note note)
 {
-	talk_counts.fallbacks++;
+	switch (note)
+	{
+		case MB_NOTE_FALLBACK:
+			talk_counts.fallbacks[kind]++;
+			break;
+		case MB_NOTE_WHOLE:
+			talk_counts.whole_utterances++;
+			break;
+		case MB_NOTE_HEDGE:
+			talk_counts.hedges[kind]++;
+			break;
+		case MB_NOTE_HEDGE_WON:
+			talk_counts.hedges_won[kind]++;
+			break;
+	}
+	talk_take(talk, &(mb_turn_input){ .kind = MB_IN_NOTE, .ms = (int32_t) note });
 }
 
 int32_t
@@ -118,6 +133,7 @@ gw_talk_heard(gw_talk *talk, const int16_t *samples, size_t n, int64_t at)
 		frame = mb_activity_feed(
 			&talk->activity, talk->frame,
 			talk->session == NULL ? -INFINITY : gw_play_level(&talk->session->play), talk->tone);
+		talk->spoken += (frame.flags & (MB_FRAME_ACTIVE | MB_FRAME_ECHO)) == MB_FRAME_ACTIVE;
 		talk_take(talk,
 				  &(mb_turn_input){ .kind = MB_IN_FRAME,
 									.flags = frame.flags,

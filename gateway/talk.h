@@ -38,6 +38,15 @@ extern void gw_talk_stop(gw_talk *talk);
 /* The link is over, for a reason.  The rest goes to the database by itself. */
 extern void gw_talk_over(gw_talk *talk);
 
+/* What services are asked for. */
+typedef enum gw_talk_kind
+{
+	GW_TALK_LISTEN,
+	GW_TALK_REPLY,
+	GW_TALK_SPEAK,
+	GW_TALK_KINDS
+} gw_talk_kind;
+
 /* What all conversations of this process had. */
 typedef struct gw_talk_counts
 {
@@ -54,7 +63,10 @@ typedef struct gw_talk_counts
 	uint64_t fillers;
 	uint64_t apologies;
 	uint64_t stale;
-	uint64_t fallbacks; /* to another service */
+	uint64_t fallbacks[GW_TALK_KINDS]; /* a service failed, another was asked */
+	uint64_t whole_utterances;		   /* that were sent for want of a stream */
+	uint64_t hedges[GW_TALK_KINDS];	   /* a service was slow, another was asked as well */
+	uint64_t hedges_won[GW_TALK_KINDS];
 	uint64_t underruns;
 } gw_talk_counts;
 

@@ -23,6 +23,7 @@ free_talk(gw_talk *talk)
 	http_loop_clear_timer(talk->loop, &talk->leave);
 	http_loop_clear_timer(talk->loop, &talk->textless);
 	http_loop_clear_timer(talk->loop, &talk->store);
+	http_loop_clear_timer(talk->loop, &talk->stream_again);
 	http_loop_cancel(talk->loop, &talk->act);
 	for (int i = 0; i < TALK_SERVICES; i++)
 	{
@@ -40,6 +41,7 @@ free_talk(gw_talk *talk)
 	}
 	free(talk->lines);
 	free(talk->recent);
+	program_text_free(&talk->utterance);
 	program_array_free(&talk->records);
 	json_decref(talk->texts);
 	free(talk);
@@ -53,7 +55,7 @@ talk_release(gw_talk *talk)
 }
 
 static int
-read_services(const json_t *list, gw_service **services, const char *call_id)
+read_services(const gw_talk *talk, const json_t *list, gw_service **services)
 {
 	int n = 0;
 
@@ -61,11 +63,11 @@ read_services(const json_t *list, gw_service **services, const char *call_id)
 	{
 		const char *problem;
 
-		services[n] = gw_service_read(json_array_get(list, i), &problem);
+		services[n] = gw_service_read(json_array_get(list, i), talk->tenant, &problem);
 		if (services[n] != NULL)
 			n++;
 		else
-			gw_log(GW_ERROR, "a service cannot be used", "call %s: %s", call_id, problem);
+			gw_log(GW_ERROR, "a service cannot be used", "call %s: %s", talk->call_id, problem);
 	}
 	return n;
 }
@@ -103,9 +105,9 @@ read_plan(gw_talk *talk, const json_t *plan)
 	const json_t *speak = json_object_get(plan, "speak");
 	const char *reply = json_string_value(json_object_get(plan, "reply"));
 
-	talk->n_listen = read_services(json_object_get(plan, "listen"), talk->listen, talk->call_id);
-	talk->n_speak = read_services(speak, talk->speak, talk->call_id);
-	talk->n_chat = read_services(json_object_get(plan, "chat"), talk->chat, talk->call_id);
+	talk->n_listen = read_services(talk, json_object_get(plan, "listen"), talk->listen);
+	talk->n_speak = read_services(talk, speak, talk->speak);
+	talk->n_chat = read_services(talk, json_object_get(plan, "chat"), talk->chat);
 	for (int i = 0; i < talk->n_speak; i++)
 	{
 		const char *key =
@@ -114,6 +116,10 @@ read_plan(gw_talk *talk, const json_t *plan)
 		talk->voice_keys[i] = strdup(key == NULL ? "" : key);
 	}
 	talk->reply_timeout_ms = (int) json_integer_value(json_object_get(plan, "reply_timeout_ms"));
+	talk->hedge_ms[GW_TALK_REPLY] =
+		(int) json_integer_value(json_object_get(plan, "hedge_reply_ms"));
+	talk->hedge_ms[GW_TALK_SPEAK] =
+		(int) json_integer_value(json_object_get(plan, "hedge_speak_ms"));
 	talk->texts = json_incref(json_object_get(plan, "texts"));
 	/* a function does what it likes and tools write: they are asked when it is certain */
 	talk->speculates = reply != NULL && strcmp(reply, "chat") == 0 &&
@@ -179,6 +185,7 @@ gw_talk_begin(gw_media_session *session, const char *numbers, const char *lists,
 	talk->tick = (http_timer){ .due = talk_tick, .arg = talk };
 	talk->wait = (http_timer){ .due = talk_waited, .arg = talk };
 	talk->textless = (http_timer){ .due = talk_asks_without_text, .arg = talk };
+	talk->stream_again = (http_timer){ .due = talk_stream_again, .arg = talk };
 	talk->leave = (http_timer){ .due = talk_leave_now, .arg = talk };
 	if (talk->client == NULL || !read_settings(talk, numbers, lists) || !read_plan(talk, json) ||
 		mb_activity_init(&talk->activity, &mb_activity_default_options) != MB_OK)
@@ -198,7 +205,7 @@ gw_talk_begin(gw_media_session *session, const char *numbers, const char *lists,
 	session->play.marking = talk_mark_was_sent;
 	talk_hear_begin(talk);
 	for (int i = 0; i < talk->n_speak && i < 1; i++)
-		gw_service_warm(talk->client, talk->speak[i]);
+		gw_speaker_warm(talk->client, talk->speak[i]);
 	for (int i = 0; i < talk->n_chat && i < 1; i++)
 		gw_service_warm(talk->client, talk->chat[i]);
 	http_loop_set_timer(talk->loop, &talk->tick, http_clock() + TALK_TICK);

@@ -210,6 +210,7 @@ static void
 commit(gw_talk *talk, const mb_turn_decision *d)
 {
 	talk_reply *reply = talk_reply_find(talk, d->generation);
+	bool awaited = talk->asked_final;
 
 	talk->current_turn = d->turn;
 	talk_hear_turn(talk, false, false);
@@ -217,7 +218,9 @@ commit(gw_talk *talk, const mb_turn_decision *d)
 	talk_measure(TALK_EOU_DELAY, NULL, d->delay / 1000.0);
 	if (talk->final_at > d->end)
 		talk_measure(TALK_TRANSCRIPTION_DELAY,
-					 talk->ear == NULL ? NULL : talk->listen[talk->ear_service]->name,
+					 talk->ear == NULL && talk->scribe == NULL
+						 ? NULL
+						 : talk->listen[talk->ear_service]->name,
 					 (talk->final_at - d->end) / 1000.0);
 	if (talk->collecting > 0)
 	{
@@ -226,6 +229,12 @@ commit(gw_talk *talk, const mb_turn_decision *d)
 		talk_take(talk, &(mb_turn_input){ .kind = MB_IN_EXPECT });
 	}
 	talk_note_caller(talk, talk->current_turn, d->text, d->bytes);
+	if (talk->ear == NULL && talk->scribe == NULL)
+	{
+		/* nobody has heard the end of it, nor hears what follows: the turn has put an end to the apology for that */
+		say_now(talk, d->generation, MB_ITEM_PROMPT, talk_text(talk, "apology"), &to_the_menu);
+		return;
+	}
 	if (reply == NULL)
 		reply = talk_reply_new(talk, d->generation, MB_ITEM_REPLY);
 	if (reply == NULL)
@@ -234,7 +243,7 @@ commit(gw_talk *talk, const mb_turn_decision *d)
 	reply->committed_at = http_clock();
 	if (reply->said != NULL)
 		talk_reply_commit(reply);
-	else if (d->bytes == 0 && talk->asked_final)
+	else if (d->bytes == 0 && awaited)
 	{
 		/* whoever listens is late, or another one has taken his place: there will be a text */
 		talk->textless_reply = d->generation;

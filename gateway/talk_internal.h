@@ -16,9 +16,10 @@
 #include "program/arrays.h"
 #include "talk.h"
 #include "talk_metrics.h"
+#include "talk_race.h"
 
 #define TALK_TICK (20 * HTTP_MILLISECOND)
-#define TALK_SERVICES 4
+#define TALK_SERVICES 8
 #define TALK_GENERATIONS 64 /* whose turn is known; more are never heard at a time */
 #define TALK_MARKS 128		/* that may be on their way */
 #define TALK_PIECES 64		/* of a generation; more of a reply is not said */
@@ -44,14 +45,12 @@ typedef struct talk_piece
 	char *text;
 	size_t length;
 	mb_item_kind kind;
-	int state;				 /* of talk_speech.c */
-	gw_utterance *utterance; /* it is being made */
-	int service;			 /* of those who speak */
-	bool given;				 /* the engine knows of it */
-	int64_t asked_at;		 /* of who speaks */
-	bool whole;				 /* all of its audio is here */
-	program_text audio;		 /* in the session's encoding */
-	size_t queued;			 /* bytes of it that the playback has */
+	int state;			/* of talk_speech.c */
+	talk_race race;		/* of those who speak */
+	bool given;			/* the engine knows of it */
+	bool whole;			/* all of its audio is here */
+	program_text audio; /* in the session's encoding */
+	size_t queued;		/* bytes of it that the playback has */
 	struct talk_reply *reply;
 	uint16_t item; /* its place in the reply */
 	uint16_t id;   /* its name in the reply, which it keeps */
@@ -62,16 +61,16 @@ typedef struct talk_reply
 {
 	struct gw_talk *talk;
 	uint32_t generation;
-	bool committed; /* it may sound */
-	bool asked;		/* of the database or a model: an answer is awaited */
-	bool complete;	/* there are no more pieces */
-	bool told;		/* the engine knows that */
-	bool gone;		/* cancelled */
+	gw_context *contexts[TALK_SERVICES]; /* of those who speak: its sentences belong together */
+	bool committed;						 /* it may sound */
+	bool asked;							 /* of the database or a model: an answer is awaited */
+	bool complete;						 /* there are no more pieces */
+	bool told;							 /* the engine knows that */
+	bool gone;							 /* cancelled */
 	mb_item_kind kind;
-	char *said; /* what it replies to; NULL: something else is said */
-	gw_chat *chat;
-	int service; /* of the models */
-	int rounds;	 /* calls of tools */
+	char *said;		/* what it replies to; NULL: something else is said */
+	talk_race race; /* of the models */
+	int rounds;		/* calls of tools */
 	json_t *messages;
 	json_t *calls; /* of tools, that the model wants */
 	int n_results;
@@ -83,8 +82,7 @@ typedef struct talk_reply
 	int making;	  /* the first piece that is not whole */
 	talk_after after;
 	talk_way way;
-	int64_t asked_at;	   /* of the model, this round */
-	int64_t first_text_at; /* 0: it has not begun */
+	int64_t first_text_at; /* of the model, this round */
 	unsigned deltas;	   /* it has written in this round */
 	int64_t committed_at;
 	bool measured; /* how long the caller waited for it */
@@ -142,6 +140,8 @@ struct gw_talk
 	int n_listen;
 	int n_speak;
 	int n_chat;
+	int hedge_ms
+		[GW_TALK_KINDS]; /* until another one is asked as well; 0: never, -1: by what it takes */
 	bool speculates;
 	int reply_timeout_ms;
 	json_t *texts;
@@ -158,11 +158,17 @@ struct gw_talk
 	bool ended; /* it has decided the end, or was told */
 
 	/* what is heard */
-	gw_ear *ear;
+	gw_ear *ear; /* one of these listens, or neither */
+	gw_scribe *scribe;
 	int ear_service;
 	int ear_failures; /* since one has said something */
 	int64_t ear_since;
-	uint8_t *recent; /* mu-law, of what no final text is known of; for the next service */
+	unsigned spoken;		 /* frames with speech since an utterance was sent */
+	program_text utterance;	 /* text of its beginning, when its rest is still to be asked for */
+	bool more_of_it;		 /* was asked for meanwhile */
+	http_timer stream_again; /* until a stream is tried again */
+	int64_t stream_after;	 /* which is so long */
+	uint8_t *recent;		 /* mu-law, of what no final text is known of; for the next service */
 	size_t n_recent;
 	size_t recent_room;
 	size_t asked_recent; /* of it, the final text that was asked for is */
@@ -232,7 +238,8 @@ extern void talk_take(gw_talk *talk, mb_turn_input *input);
 /* Remembers whose mark this is. */
 extern void talk_mark_of(gw_talk *talk, unsigned number, uint32_t generation);
 
-extern void talk_count_fallback(void);
+/* What became of a service: counted, and in the record of the turn. */
+extern void talk_note(gw_talk *talk, gw_talk_kind kind, mb_turn_note note);
 
 /* What the last frame has led to has been carried out. */
 extern void talk_measure_frame(gw_talk *talk);
@@ -273,6 +280,13 @@ extern void talk_collect(gw_talk *talk, const talk_reply *reply);
 extern void talk_give_up(gw_talk *talk);
 
 /* talk_hear.c */
+extern void
+talk_heard_text(gw_talk *talk, mb_turn_input_kind kind, const char *text, size_t n, bool turn_over);
+extern void talk_listener_failed(gw_talk *talk, const char *why);
+extern void talk_listen_by(gw_talk *talk, int service);
+
+/* Audio whose text is known goes. */
+extern void talk_forget_audio(gw_talk *talk, size_t n);
 extern void talk_hear_begin(gw_talk *talk);
 extern void talk_hear(gw_talk *talk, const int16_t *samples, size_t n);
 extern void talk_hear_finalize(gw_talk *talk);
@@ -280,6 +294,17 @@ extern void talk_hear_finalize(gw_talk *talk);
 /* A turn has begun, or is over. */
 extern void talk_hear_turn(gw_talk *talk, bool open, bool dismissed);
 extern void talk_hear_end(gw_talk *talk);
+
+/* talk_scribe.c: listening by whole utterances. */
+extern bool talk_scribe_open(gw_talk *talk);
+extern void talk_scribe_ask(gw_talk *talk);
+extern void talk_scribe_close(gw_talk *talk);
+
+/* A turn is over. */
+extern void talk_scribe_turn(gw_talk *talk);
+
+/* The timer of gw_talk. */
+extern void talk_stream_again(void *talk);
 
 /* talk_reply.c */
 extern talk_reply *talk_reply_new(gw_talk *talk, uint32_t generation, mb_item_kind kind);
@@ -297,6 +322,9 @@ extern void talk_speech_put_first(talk_reply *reply, mb_item_kind kind, const ch
 extern void talk_speech_go_on(talk_reply *reply);
 extern void talk_speech_resume(gw_talk *talk, uint32_t generation, uint16_t item, int32_t ms);
 extern void talk_piece_free(talk_piece *piece);
+
+/* No service is given more of it to say. */
+extern void talk_speech_end(talk_reply *reply);
 extern void talk_was_sent(void *session, uint64_t tag, uint64_t place);
 extern void talk_mark_was_sent(void *session, uint64_t tag, unsigned number);
 

@@ -48,8 +48,7 @@ told(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 	(void) identity;
 	if (outcome != GW_COMMITTED)
 		gw_log(GW_WARNING, "how a call goes on could not be stored", "call %s: %s", talk->call_id,
-			   result == NULL ? "the database cannot be reached"
-							  : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+			   gw_complaint_of(result));
 	if (t->ends)
 		talk_leave_now(talk);
 	free(t);

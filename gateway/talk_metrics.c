@@ -93,6 +93,28 @@ talk_measure(talk_stage stage, const char *endpoint, double value)
 	h->n++;
 }
 
+double
+talk_measured(talk_stage stage, const char *endpoint, double share, unsigned at_least)
+{
+	const histogram *h = histograms[stage];
+	double below = 0;
+
+	while (h != NULL && strcmp(h->endpoint, endpoint) != 0)
+		h = h->next;
+	if (h == NULL || h->n < at_least)
+		return 0;
+	for (int i = 0; i < BUCKETS; i++)
+	{
+		double lower = i == 0 ? 0 : stages[stage].bounds[i - 1];
+
+		if (below + (double) h->buckets[i] >= share * (double) h->n)
+			return lower + (stages[stage].bounds[i] - lower) * (share * (double) h->n - below) /
+							   (double) h->buckets[i];
+		below += (double) h->buckets[i];
+	}
+	return stages[stage].bounds[BUCKETS - 1];
+}
+
 static void
 family(program_text *text, const char *name, const char *type, const char *help)
 {
@@ -105,6 +127,21 @@ single(program_text *text, const char *name, const char *type, const char *help,
 {
 	family(text, name, type, help);
 	program_text_printf(text, "mulberry_gateway_%s %llu\n", name, (unsigned long long) value);
+}
+
+/* By what services are asked for, from one on. */
+static void
+by_kind(program_text *text, const char *name, const char *help, const uint64_t *values,
+		gw_talk_kind first)
+{
+	static const char *const kinds[GW_TALK_KINDS] = {
+		[GW_TALK_LISTEN] = "listen", [GW_TALK_REPLY] = "reply", [GW_TALK_SPEAK] = "speak"
+	};
+
+	family(text, name, "counter", help);
+	for (int i = (int) first; i < GW_TALK_KINDS; i++)
+		program_text_printf(text, "mulberry_gateway_%s{kind=\"%s\"} %llu\n", name, kinds[i],
+							(unsigned long long) values[i]);
 }
 
 static void
@@ -179,8 +216,14 @@ gw_talk_write_metrics(const gw_media *media, program_text *text)
 		   c->fillers);
 	single(text, "apologies_total", "counter", "Times that nothing could be said but that.",
 		   c->apologies);
-	single(text, "fallbacks_total", "counter", "Services that failed, so that another was asked.",
-		   c->fallbacks);
+	by_kind(text, "fallbacks_total", "Services that failed, so that another was asked.",
+			c->fallbacks, GW_TALK_LISTEN);
+	single(text, "whole_utterances_total", "counter",
+		   "Utterances that were sent as a whole, for want of a stream.", c->whole_utterances);
+	by_kind(text, "hedges_total", "Services that were slow, so that another was asked as well.",
+			c->hedges, GW_TALK_REPLY);
+	by_kind(text, "hedges_won_total", "Of them, those in which the other one answered first.",
+			c->hedges_won, GW_TALK_REPLY);
 	single(text, "underruns_total", "counter", "Times that the peer had nothing to play too soon.",
 		   c->underruns);
 	single(text, "stale_answers_total", "counter",

@@ -24,6 +24,7 @@ typedef struct talk_question
 } talk_question;
 
 static void ask_model(talk_reply *reply);
+static const talk_race_kind models;
 
 talk_reply *
 talk_reply_find(gw_talk *talk, uint32_t generation)
@@ -51,6 +52,7 @@ talk_reply_new(gw_talk *talk, uint32_t generation, mb_item_kind kind)
 	talk->turns_of[generation % TALK_GENERATIONS] = talk->current_turn;
 	reply->kind = kind;
 	mb_sentences_init(&reply->sentences);
+	talk_race_init(&reply->race, &models, talk, reply);
 	reply->next = talk->replies;
 	talk->replies = reply;
 	return reply;
@@ -66,10 +68,10 @@ talk_reply_drop(talk_reply *reply)
 	if (*place != NULL)
 		*place = reply->next;
 	reply->gone = true;
-	if (reply->chat != NULL)
-		gw_chat_cancel(reply->chat);
+	talk_race_cancel(&reply->race);
 	for (int i = 0; i < reply->n_pieces; i++)
 		talk_piece_free(reply->pieces[i]);
+	talk_speech_end(reply);
 	program_text_free(&reply->written);
 	json_decref(reply->messages);
 	json_decref(reply->calls);
@@ -202,14 +204,6 @@ put(talk_question *q, int i, char *text)
 	q->unit.values[i] = text;
 }
 
-static const char *
-complaint_of(const PGresult *result)
-{
-	const char *text = result == NULL ? NULL : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-
-	return text == NULL ? "the database cannot be reached" : text;
-}
-
 static void
 answered(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
 {
@@ -219,7 +213,7 @@ answered(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGre
 	(void) identity;
 	if (outcome != GW_COMMITTED)
 		gw_log(GW_WARNING, "a reply could not be prepared", "call %s: %s", q->talk->call_id,
-			   complaint_of(result));
+			   gw_complaint_of(result));
 	if (reply != NULL)
 	{
 		if (outcome == GW_COMMITTED)
@@ -269,17 +263,24 @@ talk_reply_commit(talk_reply *reply)
  * ---------------------------------------------------------------------------
  */
 
+static talk_reply *
+reply_of(void *lane)
+{
+	return ((talk_lane *) lane)->race->owner;
+}
+
+static void
+model_begins(void *arg)
+{
+	talk_race_begins(arg);
+	reply_of(arg)->first_text_at = http_clock();
+}
+
 static void
 model_writes(void *arg, const char *text, size_t n)
 {
-	talk_reply *reply = arg;
+	talk_reply *reply = reply_of(arg);
 
-	if (reply->first_text_at == 0)
-	{
-		reply->first_text_at = http_clock();
-		talk_measure(TALK_LLM_TTFT, reply->talk->chat[reply->service]->name,
-					 (double) (reply->first_text_at - reply->asked_at) / HTTP_SECOND);
-	}
 	reply->deltas++;
 	program_text_add(&reply->written, text, n);
 	mb_sentences_feed(&reply->sentences, text, n, take_piece, reply);
@@ -309,10 +310,10 @@ tool_was_called(gw_unit *unit, gw_outcome outcome, const PGresult *identity, con
 	(void) identity;
 	if (outcome != GW_COMMITTED)
 		gw_log(GW_WARNING, "a tool has failed", "call %s, %s: %s", q->talk->call_id, q->texts[1],
-			   complaint_of(result));
+			   gw_complaint_of(result));
 	if (reply != NULL)
 	{
-		snprintf(text, sizeof(text), "error: %s", complaint_of(result));
+		snprintf(text, sizeof(text), "error: %s", gw_complaint_of(result));
 		take_result(reply, q->tool, outcome == GW_COMMITTED ? PQgetvalue(result, 0, 0) : text);
 	}
 	free_question(q);
@@ -324,7 +325,7 @@ model_wants(void *arg, const char *id, const char *name, const char *arguments)
 	static const gw_statement call_tool = { "call_tool",
 											"SELECT mulberry.call_tool($1, $2, $3::jsonb, $4)",
 											false };
-	talk_reply *reply = arg;
+	talk_reply *reply = reply_of(arg);
 	gw_talk *talk = reply->talk;
 	talk_question *q = new_question(reply, &call_tool, 4);
 	json_t *last = json_array_get(reply->messages, json_array_size(reply->messages) - 1);
@@ -354,11 +355,11 @@ model_wants(void *arg, const char *id, const char *name, const char *arguments)
 static void
 model_is_done(void *arg)
 {
-	talk_reply *reply = arg;
+	talk_reply *reply = reply_of(arg);
 
-	reply->chat = NULL;
+	talk_race_done(arg);
 	if (reply->deltas > 1 && http_clock() > reply->first_text_at)
-		talk_measure(TALK_LLM_RATE, reply->talk->chat[reply->service]->name,
+		talk_measure(TALK_LLM_RATE, reply->talk->chat[reply->race.service]->name,
 					 (reply->deltas - 1) * (double) HTTP_SECOND /
 						 (double) (http_clock() - reply->first_text_at));
 	/* what tools bring is told to it */
@@ -369,45 +370,61 @@ model_is_done(void *arg)
 static void
 model_has_failed(void *arg, const char *why)
 {
-	talk_reply *reply = arg;
-	gw_talk *talk = reply->talk;
+	talk_reply *reply = reply_of(arg);
 
-	reply->chat = NULL;
-	gw_log(GW_WARNING, "a language model has failed", "call %s, %s: %s", talk->call_id,
-		   talk->chat[reply->service]->name, why);
-	talk_count_fallback();
-	reply->service++;
+	if (!talk_race_failed(arg, why))
+		return;
 	if (reply->n_pieces > 0)
+	{
 		end_reply(reply); /* what was begun is said, as far as it goes */
-	else
-		ask_model(reply);
+		return;
+	}
+	/* less than a sentence: the next one begins anew */
+	mb_sentences_init(&reply->sentences);
+	reply->written.length = 0;
+	reply->deltas = 0;
+	if (!talk_race_start(&reply->race, reply->race.next))
+		talk_reply_fail(reply);
 }
 
-static const gw_chat_events events = {
-	.text = model_writes, .tool = model_wants, .done = model_is_done, .failed = model_has_failed
-};
+static const gw_chat_events events = { .begins = model_begins,
+									   .text = model_writes,
+									   .tool = model_wants,
+									   .done = model_is_done,
+									   .failed = model_has_failed };
+
+static void *
+start_chat(void *owner, talk_lane *lane)
+{
+	talk_reply *reply = owner;
+	gw_talk *talk = reply->talk;
+
+	return gw_chat_start(talk->client, talk->chat[lane->service], reply->messages, reply->calls,
+						 &events, lane);
+}
+
+static void
+cancel_chat(void *request)
+{
+	gw_chat_cancel(request);
+}
+
+static const talk_race_kind models = { .kind = GW_TALK_REPLY,
+									   .stage = TALK_LLM_TTFT,
+									   .failure = "a language model has failed",
+									   .ask = start_chat,
+									   .cancel = cancel_chat };
 
 static void
 ask_model(talk_reply *reply)
 {
-	gw_talk *talk = reply->talk;
-
 	reply->written.length = 0;
-	reply->asked_at = http_clock();
 	reply->first_text_at = 0;
 	reply->deltas = 0;
 	if (reply->rounds++ > MAX_ROUNDS)
-	{
-		gw_log(GW_WARNING, "a language model calls tools without end", "call %s", talk->call_id);
-		talk_reply_fail(reply);
+		gw_log(GW_WARNING, "a language model calls tools without end", "call %s",
+			   reply->talk->call_id);
+	else if (talk_race_start(&reply->race, reply->race.service))
 		return;
-	}
-	for (; reply->service < talk->n_chat; reply->service++)
-	{
-		reply->chat = gw_chat_start(talk->client, talk->chat[reply->service], reply->messages,
-									reply->calls, &events, reply);
-		if (reply->chat != NULL)
-			return;
-	}
 	talk_reply_fail(reply);
 }

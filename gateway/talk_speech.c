@@ -41,6 +41,7 @@ typedef struct look
 } look;
 
 static void make(talk_piece *piece);
+static const talk_race_kind speakers;
 
 static uint64_t
 tag_of(const talk_piece *piece)
@@ -57,8 +58,7 @@ ms_of(const gw_talk *talk, size_t bytes)
 void
 talk_piece_free(talk_piece *piece)
 {
-	if (piece->utterance != NULL)
-		gw_utterance_cancel(piece->utterance);
+	talk_race_cancel(&piece->race);
 	program_text_free(&piece->audio);
 	free(piece->text);
 	free(piece);
@@ -87,9 +87,7 @@ queue(talk_piece *piece)
 static void
 leave_out(talk_piece *piece)
 {
-	if (piece->utterance != NULL)
-		gw_utterance_cancel(piece->utterance);
-	piece->utterance = NULL;
+	talk_race_cancel(&piece->race);
 	piece->whole = true;
 	piece->state = WHOLE;
 }
@@ -249,7 +247,7 @@ new_look(const talk_piece *piece, const gw_statement *statement)
 	l->generation = piece->reply->generation;
 	l->id = piece->id;
 	l->text = strdup(piece->text);
-	l->voice_key = strdup(talk->voice_keys[piece->service]);
+	l->voice_key = strdup(talk->voice_keys[piece->race.service]);
 	l->tenant = strdup(talk->tenant);
 	l->unit.statement = statement;
 	l->unit.values[0] = l->text;
@@ -403,14 +401,18 @@ keep(talk_piece *piece)
  * ---------------------------------------------------------------------------
  */
 
+static talk_piece *
+piece_of_lane(void *lane)
+{
+	return ((talk_lane *) lane)->race->owner;
+}
+
 static void
 has_audio(void *arg, const int16_t *samples, size_t n)
 {
-	talk_piece *piece = arg;
+	talk_piece *piece = piece_of_lane(arg);
 
-	if (piece->audio.length == 0)
-		talk_measure(TALK_TTS_TTFB, piece->reply->talk->speak[piece->service]->name,
-					 (double) (http_clock() - piece->asked_at) / HTTP_SECOND);
+	talk_race_begins(arg);
 	add_linear(piece, samples, n);
 	give(piece->reply);
 }
@@ -418,58 +420,106 @@ has_audio(void *arg, const int16_t *samples, size_t n)
 static void
 is_done(void *arg)
 {
-	talk_piece *piece = arg;
+	talk_piece *piece = piece_of_lane(arg);
 
-	piece->utterance = NULL;
+	talk_race_done(arg);
 	keep(piece);
 	finish_piece(piece);
+}
+
+/* Nobody can say it. */
+static void
+give_up(talk_piece *piece)
+{
+	if (piece->reply->said != NULL && piece->kind != MB_ITEM_FILLER)
+		talk_reply_fail(piece->reply);
+	else
+		finish_piece(piece);
 }
 
 static void
 has_failed(void *arg, const char *why)
 {
-	talk_piece *piece = arg;
-	talk_reply *reply = piece->reply;
-	gw_talk *talk = reply->talk;
+	talk_piece *piece = piece_of_lane(arg);
 
-	piece->utterance = NULL;
-	gw_log(GW_WARNING, "a service that speaks has failed", "call %s, %s: %s", talk->call_id,
-		   talk->speak[piece->service]->name, why);
-	talk_count_fallback();
-	if (piece->audio.length > 0)
-	{
-		/* half a sentence in another voice is worse than half a sentence */
-		finish_piece(piece);
+	if (!talk_race_failed(arg, why))
 		return;
-	}
-	piece->service++;
-	make(piece);
+	/* half a sentence in another voice is worse than half a sentence */
+	if (piece->audio.length > 0)
+		finish_piece(piece);
+	else
+		give_up(piece);
 }
 
-static const gw_utterance_events events = { .audio = has_audio,
-											.done = is_done,
-											.failed = has_failed };
+static void
+fell_back(void *arg, const char *why)
+{
+	const talk_lane *lane = arg;
+	gw_talk *talk = lane->race->talk;
+
+	gw_log(GW_WARNING, "a service that speaks has no socket", "call %s, %s: %s", talk->call_id,
+		   talk->speak[lane->service]->name, why);
+	talk_note(talk, GW_TALK_SPEAK, MB_NOTE_FALLBACK);
+}
+
+static const gw_utterance_events events = {
+	.audio = has_audio, .done = is_done, .failed = has_failed, .fell_back = fell_back
+};
+
+static void *
+start_utterance(void *owner, talk_lane *lane)
+{
+	talk_piece *piece = owner;
+	talk_reply *reply = piece->reply;
+	bool alone = lane->hedge || piece->kind == MB_ITEM_FILLER;
+
+	return gw_utterance_start(reply->talk->client, reply->talk->speak[lane->service],
+							  alone ? NULL : &reply->contexts[lane->service], piece->text,
+							  piece->length, &events, lane);
+}
+
+static void
+cancel_utterance(void *request)
+{
+	gw_utterance_cancel(request);
+}
+
+static const talk_race_kind speakers = { .kind = GW_TALK_SPEAK,
+										 .stage = TALK_TTS_TTFB,
+										 .failure = "a service that speaks has failed",
+										 .ask = start_utterance,
+										 .cancel = cancel_utterance };
+
+void
+talk_speech_end(talk_reply *reply)
+{
+	for (int i = 0; i < TALK_SERVICES; i++)
+	{
+		if (reply->contexts[i] != NULL)
+			gw_context_close(reply->contexts[i]);
+		reply->contexts[i] = NULL;
+	}
+}
+
+static void
+end_when_all_is_asked(talk_reply *reply)
+{
+	int i = 0;
+
+	while (i < reply->n_pieces && reply->pieces[i]->state > LOOKING)
+		i++;
+	if (reply->complete && i == reply->n_pieces)
+		talk_speech_end(reply);
+}
 
 static void
 make(talk_piece *piece)
 {
-	talk_reply *reply = piece->reply;
-	gw_talk *talk = reply->talk;
-
 	piece->state = MAKING;
-	piece->asked_at = http_clock();
-	for (; piece->service < talk->n_speak; piece->service++)
-	{
-		piece->utterance = gw_utterance_start(talk->client, talk->speak[piece->service],
-											  piece->text, piece->length, &events, piece);
-		if (piece->utterance != NULL)
-			return;
-	}
-	/* nobody can say it */
-	if (reply->said != NULL && piece->kind != MB_ITEM_FILLER)
-		talk_reply_fail(reply);
+	if (!talk_race_start(&piece->race, 0))
+		give_up(piece);
 	else
-		finish_piece(piece);
+		end_when_all_is_asked(piece->reply);
 }
 
 /* At a place of the reply, behind all that the engine knows of. */
@@ -488,6 +538,7 @@ insert(talk_reply *reply, int place, mb_item_kind kind, const char *text, size_t
 		free(piece);
 		return;
 	}
+	talk_race_init(&piece->race, &speakers, reply->talk, piece);
 	piece->length = n;
 	piece->kind = kind;
 	piece->reply = reply;
@@ -526,5 +577,6 @@ talk_speech_go_on(talk_reply *reply)
 		if (reply->pieces[i]->state == NEW && !reply->gone)
 			find(reply->pieces[i]);
 	}
+	end_when_all_is_asked(reply);
 	give(reply);
 }

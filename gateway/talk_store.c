@@ -227,8 +227,7 @@ stored(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresu
 	}
 	if (outcome != GW_COMMITTED)
 		gw_log(GW_ERROR, "the log of a conversation was not stored", "call %s: %s", talk->call_id,
-			   result == NULL ? "the database cannot be reached"
-							  : PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+			   gw_complaint_of(result));
 	talk->storing = false;
 	talk->tries = 0;
 	if (s->end)

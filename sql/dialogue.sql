@@ -72,6 +72,9 @@ SELECT mulberry.set_conversation('{"tools": 1}', 'dialogue-a');
 SELECT mulberry.set_conversation('{"voice": "a b"}', 'dialogue-a');
 SELECT mulberry.set_conversation('{"silence": ["", "x"]}', 'dialogue-a');
 SELECT mulberry.set_conversation('{"reply_timeout_ms": 5}', 'dialogue-a');
+SELECT mulberry.set_conversation('{"whole_utterances": 1}', 'dialogue-a');
+SELECT mulberry.set_conversation('{"hedge_reply_ms": "soon"}', 'dialogue-a');
+SELECT mulberry.set_conversation('{"hedge_speak_ms": 20001}', 'dialogue-a');
 SELECT mulberry.set_conversation(jsonb_build_object('prompt', repeat('x', 16001)), 'dialogue-a');
 RESET ROLE;
 
@@ -141,6 +144,22 @@ SELECT mulberry.note_lines('two', '[{"number": -1, "speaker": "caller", "text": 
 SELECT mulberry.note_lines('two', '[{"number": 1, "speaker": "nobody", "text": "x"}]', NULL, 'dialogue-a');
 SELECT mulberry.note_lines('two', '{}', NULL, 'dialogue-a');
 SELECT mulberry.note_lines('two', NULL, '{"Bad": 1}', 'dialogue-a');
+
+-- ---- who listens when no stream can be had, and who is asked as well ----
+
+RESET ROLE;
+SELECT mulberry.set_endpoint('files', 'openai', 'https://files.example.com/v1', model => 'whisper-1', timeout => '5 min', tenant => 'dialogue-a');
+SELECT mulberry.set_endpoint('posts', 'json', 'https://posts.example.com/v1', priority => 0, tenant => 'dialogue-a');
+SELECT mulberry.set_endpoint('nostream', 'openai', 'https://nostream.example.com/v1', 'listen', options => '{"streaming": false}', priority => 2, tenant => 'dialogue-a');
+SELECT mulberry.set_endpoint('nostream', 'openai', 'https://nostream.example.com/v1', 'listen', options => '{"streaming": "no"}', tenant => 'dialogue-a');
+SELECT mulberry.set_conversation('{"prompt": "You sell tables.", "hedge_reply_ms": 700, "hedge_speak_ms": "auto"}', 'dialogue-a') > 0 AS set;
+SET ROLE dialogue_gateway;
+SELECT l->>'name' AS name, l->>'form' AS form, l->'timeout_ms' AS timeout_ms, plan->'hedge_reply_ms' AS reply, plan->'hedge_speak_ms' AS speak
+  FROM mulberry.begin_conversation('whole', '{}', 'dialogue-a'), jsonb_array_elements(plan->'listen') AS l;
+RESET ROLE;
+SELECT mulberry.set_conversation('{"prompt": "You sell tables.", "whole_utterances": false}', 'dialogue-a') > 0 AS set;
+SET ROLE dialogue_gateway;
+SELECT l->>'name' AS name, plan->'hedge_reply_ms' AS reply FROM mulberry.begin_conversation('streams', '{}', 'dialogue-a'), jsonb_array_elements(plan->'listen') AS l;
 
 -- ---- how sentences sound ----
 

@@ -49,15 +49,16 @@ sub dialogue
 }
 
 my @right = ('caller: are you open on monday', 'agent: On Monday we are open.');
-for (map { my $who = $_; map { [ $who, $_ ] } qw(refuse busy silent garbage drop) } qw(ear mouth model))
+for (map { my $who = $_; map { [ $who, $_ ] } qw(refuse busy silent garbage drop cut) } qw(ear mouth model))
 {
     my ($who, $how) = @$_;
-    next if $who eq 'mouth' && $how eq 'garbage' || $who eq 'ear' && $how eq 'busy';
+    next if $who eq 'mouth' && $how eq 'garbage' || $who eq 'ear' && $how eq 'busy' || $who ne 'model' && $how eq 'cut';
     # what was said once is remembered
     sql('DELETE FROM mulberry_internal.speech_cache');
-    my $before = metric('fallbacks_total');
+    my $counted = sprintf 'fallbacks_total{kind="%s"}', { ear => 'listen', mouth => 'speak', model => 'reply' }->{$who};
+    my $before = metric($counted);
     is_deeply([ dialogue($who, $how) ], \@right, "$who $how: another takes its place");
-    cmp_ok(metric('fallbacks_total'), '>', $before, 'which is counted');
+    cmp_ok(metric($counted), '>', $before, 'which is counted');
 }
 
 # ---- nothing works ----

@@ -11,7 +11,8 @@ COMMENT ON FUNCTION service_key(uuid, text) IS 'a secret in the clear, for the p
 
 CREATE OR REPLACE FUNCTION dialogue_settings() RETURNS text[]
 LANGUAGE sql IMMUTABLE
-RETURN ARRAY['language', 'voice', 'prompt', 'reply_function', 'tools', 'filler', 'apology', 'farewell', 'silence', 'reply_timeout_ms'];
+RETURN ARRAY['language', 'voice', 'prompt', 'reply_function', 'tools', 'filler', 'apology', 'farewell', 'silence', 'reply_timeout_ms',
+    'whole_utterances', 'hedge_reply_ms', 'hedge_speak_ms'];
 COMMENT ON FUNCTION dialogue_settings() IS 'the settings of conversations that are neither numbers nor lists of the turn engine (internal)';
 
 -- A function that a tenant names: it runs as its owner, so whoever names it must have that owner's rights.
@@ -107,6 +108,13 @@ $$;
 COMMENT ON FUNCTION dialogue_tool(pg_catalog.pg_proc, text) IS
     'a function as language models are told of it: its arguments by their names, call_id excepted, which the call gives (internal)';
 
+-- 0 and nothing: never; -1, said as "auto": by what the endpoint usually takes.
+CREATE OR REPLACE FUNCTION hedge_ms(written jsonb) RETURNS integer
+LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN written = '"auto"' THEN -1 ELSE coalesce((written #>> '{}')::integer, 0) END;
+COMMENT ON FUNCTION hedge_ms(jsonb) IS
+    'how long gateways wait for a service before they ask another one as well, as they are told of it (internal)';
+
 CREATE OR REPLACE FUNCTION check_dialogue(settings jsonb) RETURNS void
 LANGUAGE plpgsql STABLE
 AS $$
@@ -132,6 +140,12 @@ BEGIN
     PERFORM mulberry_internal.check_setting(format('silence[%s]', e.place), e.sentence, 'sentence')
        FROM jsonb_array_elements(settings->'silence') WITH ORDINALITY AS e (sentence, place);
     PERFORM mulberry_internal.check_whole_number('reply_timeout_ms', settings->'reply_timeout_ms', 200, 20000);
+    PERFORM mulberry_internal.check_setting('whole_utterances', settings->'whole_utterances', 'boolean');
+    FOR part IN SELECT v.name FROM unnest(ARRAY['hedge_reply_ms', 'hedge_speak_ms']) AS v (name) LOOP
+        IF settings->part.name IS DISTINCT FROM '"auto"' THEN
+            PERFORM mulberry_internal.check_whole_number(part.name, settings->part.name, 0, 20000);
+        END IF;
+    END LOOP;
     IF settings ? 'reply_function' THEN
         f := mulberry_internal.dialogue_function('reply_function', settings->'reply_function', role);
         IF ARRAY(SELECT t FROM unnest(f.proargtypes::oid[]) AS t) <> ARRAY['text'::regtype, 'text'::regtype]::oid[]
@@ -169,17 +183,20 @@ LANGUAGE sql STABLE
 AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'name', e.name,
-               'form', CASE WHEN e.kind = 'deepgram' AND (e.options->>'version')::integer = 2 THEN 'deepgram2' ELSE e.kind END,
+               'form', CASE WHEN e.kind = 'deepgram' AND (e.options->>'version')::integer = 2 THEN 'deepgram2'
+                            WHEN e.purpose = 'transcription' OR e.options->'streaming' = 'false' THEN 'whole' ELSE e.kind END,
                'url', e.base_url, 'model', coalesce(e.model, ''), 'options', e.options, 'allow_http', e.allow_http,
                'allow_private', e.allow_private, 'language', coalesce(settings->>'language', 'en'),
-               'timeout_ms', least(greatest((extract(epoch FROM coalesce(e.timeout, '2 seconds')) * 1000)::integer, 100), 60000),
+               -- of jobs it is far longer than a caller waits
+               'timeout_ms', least(greatest((extract(epoch FROM coalesce(e.timeout, '2 seconds')) * 1000)::integer, 100),
+                                   CASE WHEN e.purpose = 'transcription' THEN 4000 ELSE 60000 END),
                'voice', coalesce(settings->>'voice', e.options->>'voice', ''),
                'key', coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(e.tenant, e.secret, $1), e.secret), ''),
                'voice_key', encode(sha256(convert_to(concat_ws(E'\n', e.kind, e.base_url, e.model, coalesce(settings->>'voice',
                    e.options->>'voice'),
                    settings->>'language'), 'UTF8')), 'hex')) ORDER BY e.priority, e.id), '[]')
       FROM mulberry_internal.endpoints e
-     WHERE e.purpose = $2 AND e.enabled
+     WHERE e.purpose = $2 AND e.enabled AND (e.purpose <> 'transcription' OR e.kind = 'openai')
        AND e.tenant IS NOT DISTINCT FROM CASE WHEN EXISTS (SELECT FROM mulberry_internal.endpoints x WHERE x.tenant = $1 AND x.purpose = $2)
                                               THEN $1 END
 $$;
@@ -214,12 +231,17 @@ BEGIN
       JOIN mulberry_internal.telephony_versions v ON v.tenant = i.tenant AND v.version = i.version
      WHERE m.tenant = owner AND m.call_id = dialogue_plan.call_id;
     RETURN jsonb_build_object('talk', true, 'language', coalesce(settings->>'language', 'en'),
-        'listen', mulberry_internal.dialogue_services(owner, 'listen', settings),
+        -- when none of the first can be had, who transcribes calls gets the utterances
+        'listen', mulberry_internal.dialogue_services(owner, 'listen', settings)
+            || CASE WHEN coalesce((settings->>'whole_utterances')::boolean, true)
+                    THEN mulberry_internal.dialogue_services(owner, 'transcription', settings) ELSE '[]' END,
         'speak', mulberry_internal.dialogue_services(owner, 'speak', settings),
         'chat', CASE WHEN settings ? 'reply_function' THEN '[]' ELSE chat END,
         'tools', coalesce(jsonb_array_length(settings->'tools'), 0) > 0,
         'reply', CASE WHEN settings ? 'reply_function' THEN 'function' ELSE 'chat' END,
         'reply_timeout_ms', coalesce((settings->>'reply_timeout_ms')::integer, 2500),
+        'hedge_reply_ms', mulberry_internal.hedge_ms(settings->'hedge_reply_ms'),
+        'hedge_speak_ms', mulberry_internal.hedge_ms(settings->'hedge_speak_ms'),
         'texts', jsonb_build_object(
             'filler', coalesce(settings->>'filler', 'One moment, please.'),
             'apology', coalesce(settings->>'apology', 'I am sorry, something went wrong.'),

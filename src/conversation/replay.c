@@ -219,7 +219,7 @@ put_record(void *arg, const mb_turn_record *record)
 						record->reply_end };
 	uint32_t counts[] = { record->speculations, record->reopened,	  record->cut_offs,
 						  record->pauses,		record->false_pauses, record->backchannels };
-	Datum values[24];
+	Datum values[24 + MB_NOTES];
 	bool nulls[lengthof(values)] = { false };
 	int n = 0;
 
@@ -237,6 +237,8 @@ put_record(void *arg, const mb_turn_record *record)
 	values[n++] = text_of(record->said, record->n_said);
 	values[n++] = text_of(record->heard, record->n_heard);
 	values[n++] = BoolGetDatum(record->heard_cut);
+	for (int i = 0; i < MB_NOTES; i++)
+		values[n++] = Int32GetDatum((int32) record->notes[i]);
 	Assert(n == lengthof(values));
 	tuplestore_putvalues(r->result->setResult, r->result->setDesc, values, nulls);
 }

@@ -105,6 +105,8 @@ BEGIN
                        'interruptions', count(t.interrupted_ms), 'false_pauses', coalesce(sum(t.false_pauses), 0),
                        'backchannels', coalesce(sum(t.backchannels), 0), 'speculations', coalesce(sum(t.speculations), 0),
                        'fillers', count(*) FILTER (WHERE t.filler), 'apologies', count(*) FILTER (WHERE t.apology),
+                       'fallbacks', coalesce(sum(t.fallbacks), 0), 'whole_utterances', coalesce(sum(t.whole_utterances), 0),
+                       'hedges', coalesce(sum(t.hedges), 0), 'hedges_won', coalesce(sum(t.hedges_won), 0),
                        'end_of_turn_ms', percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY t.committed_ms - t.speech_end_ms),
                        'voice_to_voice_ms', percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY t.first_sent_ms - t.speech_end_ms),
                        'list', coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('turn', t.turn, 'said', t.said,
@@ -114,7 +116,9 @@ BEGIN
                            'first_frame_ms', t.first_sent_ms - t.first_piece_ms, 'voice_to_voice_ms', t.first_sent_ms - t.speech_end_ms,
                            'interrupted_ms', t.interrupted_ms, 'interruption_detection_ms', t.interrupted_ms - t.interrupt_onset_ms,
                            'interrupt_reason', t.interrupt_reason, 'cut_offs', nullif(t.cut_offs, 0),
-                           'false_pauses', nullif(t.false_pauses, 0))) ORDER BY t.turn) FILTER (WHERE t.turn IS NOT NULL), '[]'))
+                           'false_pauses', nullif(t.false_pauses, 0), 'fallbacks', nullif(t.fallbacks, 0),
+                           'whole_utterances', nullif(t.whole_utterances, 0), 'hedges', nullif(t.hedges, 0),
+                           'hedges_won', nullif(t.hedges_won, 0))) ORDER BY t.turn) FILTER (WHERE t.turn IS NOT NULL), '[]'))
               FROM t);
 END
 $$;

@@ -9,7 +9,8 @@ CREATE OR REPLACE FUNCTION replay_log(records bytea[], line boolean[], numbers i
 RETURNS TABLE (turn integer, onset_ms integer, speech_end_ms integer, final_text_ms integer, asked_ms integer, committed_ms integer,
     first_piece_ms integer, first_sent_ms integer, interrupt_onset_ms integer, interrupted_ms integer, reply_end_ms integer,
     text_class text, interrupt_reason text, speculations integer, reopened integer, cut_offs integer, pauses integer,
-    false_pauses integer, backchannels integer, filler boolean, apology boolean, said text, heard text, heard_cut boolean)
+    false_pauses integer, backchannels integer, filler boolean, apology boolean, said text, heard text, heard_cut boolean,
+    fallbacks integer, whole_utterances integer, hedges integer, hedges_won integer)
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100000 ROWS 20 AS 'MODULE_PATHNAME', 'mulberry_replay_log';
 COMMENT ON FUNCTION replay_log(bytea[], boolean[], integer[], text[], integer[], text[]) IS
     'the turns of a log, as they were, or as they would have been by other numbers and lists; a log that cannot be read is replayed up to '

@@ -101,7 +101,8 @@ $$;
 COMMENT ON FUNCTION mulberry.set_conversation(jsonb, text) IS
     'what conversations of a tenant are conducted by, as a whole, and returns the number of this version: {"language", numbers and lists '
     'of conversation_numbers(), "voice", "prompt", "reply_function", "tools", "filler", "apology", "farewell", "silence", '
-    '"reply_timeout_ms"}. Conversations that are under way keep theirs. Needs admin access, for a function also the rights of its owner. '
+    '"reply_timeout_ms", "whole_utterances", "hedge_reply_ms", "hedge_speak_ms"}. Conversations that are under way keep theirs. Needs '
+    'admin access, for a function also the rights of its owner. '
     'Errors: 22023 names the setting and what is allowed, 42883 no such function, 42501 it is not yours';
 
 CREATE OR REPLACE FUNCTION mulberry.conversation_numbers(tenant text DEFAULT NULL)

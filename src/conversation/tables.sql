@@ -82,6 +82,10 @@ CREATE TABLE conversation_turns (
     said               text COLLATE "C" NOT NULL,
     heard              text COLLATE "C" NOT NULL,
     heard_cut          boolean NOT NULL,
+    fallbacks          integer NOT NULL DEFAULT 0,
+    whole_utterances   integer NOT NULL DEFAULT 0,
+    hedges             integer NOT NULL DEFAULT 0,
+    hedges_won         integer NOT NULL DEFAULT 0,
     PRIMARY KEY (conversation, turn)
 );
 COMMENT ON TABLE conversation_turns IS
@@ -102,6 +106,10 @@ COMMENT ON COLUMN conversation_turns.cut_offs IS 'of them after the reply had be
 COMMENT ON COLUMN conversation_turns.false_pauses IS 'pauses of the agent that were for nothing';
 COMMENT ON COLUMN conversation_turns.heard IS 'of the reply, to the last whole word';
 COMMENT ON COLUMN conversation_turns.heard_cut IS 'it was not heard to its end';
+COMMENT ON COLUMN conversation_turns.fallbacks IS 'times in it that a service failed, and another one, or another form of it, was asked';
+COMMENT ON COLUMN conversation_turns.whole_utterances IS 'times that what was said went to a service as a whole, for want of a stream';
+COMMENT ON COLUMN conversation_turns.hedges IS 'times that a service had not begun to answer, so that another one was asked as well';
+COMMENT ON COLUMN conversation_turns.hedges_won IS 'of them, those in which the other one answered first';
 SELECT pg_catalog.pg_extension_config_dump('conversation_turns', '');
 
 CREATE TABLE conversation_lines (

@@ -88,6 +88,11 @@ BEGIN
             OR (e.options->>'max_audio_seconds')::numeric NOT BETWEEN 10 AND 14400) THEN
         RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    SELECT o.key INTO wrong FROM jsonb_each(e.options) AS o
+     WHERE o.key IN ('streaming', 'socket') AND jsonb_typeof(o.value) <> 'boolean' ORDER BY 1 LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'option % must be true or false', wrong USING ERRCODE = 'invalid_parameter_value';
+    END IF;
     SELECT format('"%s"', o.key) INTO wrong FROM jsonb_each(e.options) AS o
      WHERE e.kind <> 'twilio' AND o.key IN ('voice', 'endpointing', 'eot_threshold', 'eager_eot_threshold', 'reasoning_effort',
          'service_tier')

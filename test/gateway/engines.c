@@ -5,7 +5,12 @@
  *	listen SERVICE		opens it; SERVICE is JSON as of begin_conversation
  *	tone MS, hush MS	audio, at once
  *	finalize, close
+ *	scribe SERVICE		connects to it
+ *	post MS				an utterance, then silence of as long
  *	speak SERVICE TEXT
+ *	reply SERVICE		whose sentences follow, as one
+ *	say TEXT			one of them; its events have its number before them, and "fell back WHY" is one
+ *	end, drop			nothing more is said in it; or nothing more is heard of it either
  *	chat SERVICE MESSAGES TOOLS
  *	cancel				what speaks or answers
  *
@@ -19,19 +24,31 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "core/audio/g711.h"
 #include "gateway/engine.h"
 
 #define RATE 8000
 #define MAX_LINE 65536
 #define MAX_SERVICES 128
+#define MAX_SENTENCES 64
 
 static http_loop *loop;
 static http_client *client;
 static gw_service *services[MAX_SERVICES];
 static int n_services;
 static gw_ear *ear;
+static gw_scribe *scribe;
 static gw_utterance *utterance;
 static gw_chat *chat;
+static gw_service *speaker;
+static gw_context *context;
+static struct sentence
+{
+	gw_utterance *utterance;
+	size_t heard;
+	int loudest;
+} sentences[MAX_SENTENCES];
+static int n_sentences;
 static size_t heard;
 static int loudest;
 static bool over;
@@ -53,8 +70,15 @@ on_failed(void *arg, const char *why)
 {
 	printf("failed %s\n", why);
 	ear = NULL;
+	scribe = NULL;
 	utterance = NULL;
 	chat = NULL;
+}
+
+static void
+on_transcript(void *arg, const char *text, size_t n)
+{
+	printf("final %.*s\n", (int) n, text);
 }
 
 static void
@@ -78,6 +102,60 @@ on_done(void *arg)
 }
 
 static void
+on_begin(void *arg)
+{
+	printf("begins\n");
+}
+
+static void
+on_fall(void *arg, const char *why)
+{
+	printf("fell back %s\n", why);
+}
+
+static int
+number(const struct sentence *s)
+{
+	return (int) (s - sentences) + 1;
+}
+
+static void
+on_sentence_audio(void *arg, const int16_t *samples, size_t n)
+{
+	struct sentence *s = arg;
+
+	if (s->heard == 0)
+		printf("%d begins\n", number(s));
+	s->heard += n;
+	for (size_t i = 0; i < n; i++)
+		s->loudest = abs(samples[i]) > s->loudest ? abs(samples[i]) : s->loudest;
+}
+
+static void
+on_sentence_done(void *arg)
+{
+	struct sentence *s = arg;
+
+	printf("%d audio %zu %d\n%d done\n", number(s), s->heard, s->loudest, number(s));
+	s->utterance = NULL;
+}
+
+static void
+on_sentence_failed(void *arg, const char *why)
+{
+	struct sentence *s = arg;
+
+	printf("%d failed %s\n", number(s), why);
+	s->utterance = NULL;
+}
+
+static void
+on_sentence_fall(void *arg, const char *why)
+{
+	printf("%d fell back %s\n", number(arg), why);
+}
+
+static void
 on_text(void *arg, const char *text, size_t n)
 {
 	printf("text %.*s\n", (int) n, text);
@@ -90,15 +168,19 @@ on_tool(void *arg, const char *id, const char *name, const char *arguments)
 }
 
 static const gw_ear_events ear_events = { on_partial, on_final, on_failed };
-static const gw_utterance_events utterance_events = { on_audio, on_done, on_failed };
-static const gw_chat_events chat_events = { on_text, on_tool, on_done, on_failed };
+static const gw_scribe_events scribe_events = { on_transcript, on_failed };
+static const gw_utterance_events utterance_events = { on_audio, on_done, on_failed, on_fall };
+static const gw_utterance_events sentence_events = { on_sentence_audio, on_sentence_done,
+													 on_sentence_failed, on_sentence_fall };
+static const gw_chat_events chat_events = { on_begin, on_text, on_tool, on_done, on_failed };
 
-static const gw_service *
+static gw_service *
 service_of(const char *text)
 {
 	const char *problem = NULL;
 	json_t *json = text == NULL ? NULL : json_loads(text, 0, NULL);
-	gw_service *service = gw_service_read(json, &problem);
+	const char *owner = json_string_value(json_object_get(json, "owner"));
+	gw_service *service = gw_service_read(json, owner == NULL ? "clinic" : owner, &problem);
 
 	json_decref(json);
 	if (service == NULL || n_services == MAX_SERVICES)
@@ -121,6 +203,51 @@ hear(int ms, double loud)
 			samples[i] = (int16_t) (loud * sin(2 * M_PI * 440 * i / RATE));
 		gw_ear_hear(ear, samples, RATE / 50);
 	}
+}
+
+static void
+post(int ms)
+{
+	size_t n = (size_t) ms * RATE / 1000;
+	uint8_t *mulaw = malloc(2 * n + 1);
+
+	for (size_t i = 0; i < 2 * n; i++)
+		mulaw[i] =
+			mb_mulaw_encode((int16_t) (i < n ? 8000 * sin(2 * M_PI * 440 * (double) i / RATE) : 0));
+	gw_scribe_ask(scribe, mulaw, 2 * n);
+	free(mulaw);
+}
+
+static void
+say(const char *text)
+{
+	struct sentence *s = &sentences[n_sentences++ % MAX_SENTENCES];
+
+	*s = (struct sentence){ 0 };
+	s->utterance =
+		gw_utterance_start(client, speaker, &context, text, strlen(text), &sentence_events, s);
+	if (s->utterance == NULL)
+		printf("%d refused\n", number(s));
+}
+
+/* The sentences of a reply, no more of which are heard of. */
+static void
+drop(void)
+{
+	for (int i = 0; i < MAX_SENTENCES; i++)
+	{
+		if (sentences[i].utterance != NULL)
+			gw_utterance_cancel(sentences[i].utterance);
+		sentences[i].utterance = NULL;
+	}
+}
+
+static void
+end(void)
+{
+	if (context != NULL)
+		gw_context_close(context);
+	context = NULL;
 }
 
 static void
@@ -152,15 +279,41 @@ obey(char *line)
 		gw_ear_close(ear);
 		ear = NULL;
 	}
+	else if (strcmp(what, "scribe") == 0)
+	{
+		if (scribe != NULL)
+			gw_scribe_close(scribe);
+		scribe = gw_scribe_open(client, service_of(rest), &scribe_events, NULL);
+		begun(scribe);
+	}
+	else if (strcmp(what, "post") == 0 && scribe != NULL)
+		post(atoi(rest));
 	else if (strcmp(what, "speak") == 0)
 	{
-		const gw_service *service = service_of(strsep(&rest, " "));
+		gw_service *service = service_of(strsep(&rest, " "));
 
 		heard = 0;
 		loudest = 0;
 		utterance =
-			gw_utterance_start(client, service, rest, strlen(rest), &utterance_events, NULL);
+			gw_utterance_start(client, service, NULL, rest, strlen(rest), &utterance_events, NULL);
 		begun(utterance);
+	}
+	else if (strcmp(what, "reply") == 0)
+	{
+		drop();
+		end();
+		speaker = service_of(rest);
+		n_sentences = 0;
+	}
+	else if (strcmp(what, "say") == 0 && speaker != NULL)
+		say(rest);
+	else if (strcmp(what, "end") == 0)
+		end();
+	else if (strcmp(what, "drop") == 0)
+	{
+		drop();
+		end();
+		printf("dropped\n");
 	}
 	else if (strcmp(what, "chat") == 0)
 	{
@@ -219,11 +372,16 @@ main(void)
 		http_loop_turn(loop, 1000);
 	if (ear != NULL)
 		gw_ear_close(ear);
+	if (scribe != NULL)
+		gw_scribe_close(scribe);
 	if (utterance != NULL)
 		gw_utterance_cancel(utterance);
 	if (chat != NULL)
 		gw_chat_cancel(chat);
+	drop();
+	end();
 	http_loop_turn(loop, 0);
+	gw_voices_free(client);
 	http_client_free(client);
 	http_loop_free(loop);
 	for (int i = 0; i < n_services; i++)

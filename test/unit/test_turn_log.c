@@ -147,6 +147,7 @@ random_session(uint64_t seed, int32_t until)
 									 ? -1
 									 : 250 + (int32_t) check_random_below(&random, 300));
 		}
+		session_event_at(&s, at, (mb_turn_input){ .kind = MB_IN_NOTE, .ms = at % MB_NOTES }, "");
 		at += 300 + (int32_t) check_random_below(&random, 5000);
 	}
 	session_run(&s, 20);

@@ -167,6 +167,26 @@ a_record_has_the_times_of_its_turn(void)
 }
 
 static void
+notes_are_counted_in_their_turn(void)
+{
+	begin_taped(9);
+	session_say(&s, 1000, "I would like a table.", 250);
+	session_run(&s, 1500);
+	for (int i = 0; i < MB_NOTES; i++)
+		session_input(&s, (mb_turn_input){ .kind = MB_IN_NOTE, .ms = i });
+	session_input(&s, (mb_turn_input){ .kind = MB_IN_NOTE, .ms = MB_NOTE_HEDGE });
+	session_input(&s, (mb_turn_input){ .kind = MB_IN_NOTE, .ms = MB_NOTES });
+	session_run(&s, 9000);
+	as_it_was();
+	REQUIRE(book.n == 1);
+	check_int(book.records[0].notes[MB_NOTE_FALLBACK], 1);
+	check_int(book.records[0].notes[MB_NOTE_WHOLE], 1);
+	check_int(book.records[0].notes[MB_NOTE_HEDGE], 2);
+	check_int(book.records[0].notes[MB_NOTE_HEDGE_WON], 1);
+	check_text(book.records[0].said, book.records[0].n_said, "I would like a table.");
+}
+
+static void
 false_pauses_and_cut_offs_are_counted(void)
 {
 	begin_taped(2);
@@ -299,6 +319,7 @@ int
 main(void)
 {
 	check_run("a record has the times of its turn", a_record_has_the_times_of_its_turn);
+	check_run("notes are counted in their turn", notes_are_counted_in_their_turn);
 	check_run("false pauses and cut-offs are counted", false_pauses_and_cut_offs_are_counted);
 	check_run("with the same settings the same happens", with_the_same_settings_the_same_happens);
 	check_run("other settings would have waited", other_settings_would_have_waited);

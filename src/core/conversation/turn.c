@@ -164,6 +164,7 @@ take(mb_turn *turn, const mb_turn_input *input)
 	switch (input->kind)
 	{
 		case MB_IN_TICK:
+		case MB_IN_NOTE:
 			break;
 		case MB_IN_FRAME:
 			take_frame(turn, input);

@@ -69,10 +69,22 @@ typedef enum mb_turn_input_kind
 	MB_IN_QUEUE,		/* ms: the peer says that it has so much left */
 	MB_IN_EXPECT,		/* flag: a closed question; ms: digits that are expected */
 	MB_IN_HOLD, /* flag: nobody is expected to speak (hold, tools, entry of digits), or no longer */
-	MB_IN_STOP	/* the peer ended the stream or is gone */
+	MB_IN_STOP, /* the peer ended the stream or is gone */
+	MB_IN_NOTE	/* ms: an mb_turn_note; nothing is decided by it */
 } mb_turn_input_kind;
 
-#define MB_INPUT_KINDS 17
+#define MB_INPUT_KINDS 18
+
+/* What became of a service that was asked, for the record of a turn. */
+typedef enum mb_turn_note
+{
+	MB_NOTE_FALLBACK, /* it failed, and another one, or another form of it, was asked */
+	MB_NOTE_WHOLE,	  /* what was said was sent as a whole, for want of a stream */
+	MB_NOTE_HEDGE,	  /* it had not begun to answer, so another one was asked as well */
+	MB_NOTE_HEDGE_WON /* which answered first */
+} mb_turn_note;
+
+#define MB_NOTES 4
 
 typedef struct mb_turn_input
 {

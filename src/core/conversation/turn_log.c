@@ -135,6 +135,7 @@ put_rest(mb_turn_log *log, const mb_turn_input *input)
 			break;
 		case MB_IN_QUEUE:
 		case MB_IN_EXPECT:
+		case MB_IN_NOTE:
 			put_signed(log, input->ms);
 			break;
 	}
@@ -302,6 +303,7 @@ get_rest(mb_turn_log_reader *reader, mb_turn_input *input)
 			return get(reader, &input->generation) && get(reader, &input->mark);
 		case MB_IN_QUEUE:
 		case MB_IN_EXPECT:
+		case MB_IN_NOTE:
 			return get_signed(reader, &input->ms);
 	}
 	return false;

@@ -71,6 +71,9 @@ mb_turn_recorder_input(mb_turn_recorder *recorder, const mb_turn_input *input, i
 
 	if (input->kind == MB_IN_FINAL && recorder->open[recorder->now] && now->first_sent < 0)
 		now->final_text = clock;
+	else if (input->kind == MB_IN_NOTE && recorder->open[recorder->now] && input->ms >= 0 &&
+			 input->ms < MB_NOTES)
+		now->notes[input->ms]++;
 	else if (input->kind == MB_IN_PIECE && input->item_kind == MB_ITEM_REPLY)
 	{
 		if (input->generation == recorder->prepared && recorder->prepared_piece < 0)

@@ -34,6 +34,7 @@ typedef struct mb_turn_record
 	uint32_t pauses;	   /* of the agent */
 	uint32_t false_pauses; /* that proved to be for nothing */
 	uint32_t backchannels;
+	uint32_t notes[MB_NOTES]; /* how often, of each */
 	bool filler;
 	bool apology;
 	char said[MB_TURN_SAID];

@@ -51,7 +51,7 @@ sub asked { my ($self) = @_; return $self->_do('asked') }
 # What was not of the form that a service wants.
 sub wrong { my ($self) = @_; return @{ $self->asked->{wrong} } }
 
-# Endpoints of a tenant at these stand-ins; which: [ name, kind, version, purpose, priority, model ], behind "timeout => how long" if it is not 2 s.
+# Endpoints of a tenant at these stand-ins; which: [ name, kind, version, purpose, priority, model, options ], behind "timeout => how long" if it is not 2 s.
 sub serve
 {
     my ($self, $node, $tenant, @which) = @_;
@@ -59,8 +59,8 @@ sub serve
     $node->safe_psql('postgres', "COPY mulberry.secret_entry (tenant, name, value) FROM stdin;\n$tenant\tengines\tsk-test\n\\.\n");
     for (@which)
     {
-        my ($name, $kind, $version, $purpose, $priority, $model) = @$_;
-        my $options = $kind eq 'deepgram' && $version eq 'v2' ? '{"version": 2}' : '{}';
+        my ($name, $kind, $version, $purpose, $priority, $model, $more) = @$_;
+        my $options = $more // ($kind eq 'deepgram' && $version eq 'v2' ? '{"version": 2}' : '{}');
         $node->safe_psql('postgres', sprintf q{SELECT mulberry.set_endpoint('%s', '%s', '%s', '%s', %s, 'engines', '%s', timeout => '%s', allow_http => true, allow_private => true, priority => %d, tenant => '%s')},
             $name, $kind, $self->url($version), $purpose, defined $model ? "'$model'" : 'NULL', $options, $timeout, $priority // 1, $tenant);
     }

@@ -1,15 +1,18 @@
 // Stand-ins for services of speech and of language, for tests only, in their documented forms and strict about what they are sent:
-// Deepgram v1 and v2, ElevenLabs and OpenAI (WebSockets that listen), OpenAI and ElevenLabs (HTTP that speaks), OpenAI (chat, as a stream of events).
+// Deepgram v1 and v2, ElevenLabs and OpenAI (WebSockets that listen), OpenAI (HTTP that transcribes a file), ElevenLabs (a WebSocket that speaks), OpenAI and ElevenLabs (HTTP that speaks), OpenAI (chat, as a stream of events).
 // Writes its port to standard output.  The first part of a path is a line: several tests at once have one each.  What is posted to /LINE/do is a
 // command, JSON:
 //
 //	phrases		list			what the next stretches of speech are heard as, one each
 //	always		long, short		what stretches are heard as when there are no phrases left: those of 500 ms and more, and those below
-//	delays		ear, mouth, model (ms)	until they answer; write: between two pieces of what the model writes
-//	behave		who (ear, mouth, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big, stall, cut, quiet (when nothing was said)
+//	delays		ear, scribe, mouth, voice, model (ms, but for an ear also a list for the next answers)	until they answer; write: between two pieces of what the model writes
+//	behave		who (ear, scribe, mouth, voice, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big, stall, cut, quiet (when nothing was
+//				said); a scribe also plain (knows no verbose_json), unsure (of a segment that is none), empty (text null);
+//				a voice also error (says that the quota is used up), untimed (no times of characters), close (when all contexts are closed)
 //	model		replies			{ pattern: text, or {tool, arguments}, … } of what the caller has said
 //
-// The answer is what they were asked: { mouth: [texts], model: [messages], ear: connections, wrong: [what was not of the form] }.
+// The answer is what they were asked: { mouth: [texts], model: [messages], ear: connections, scribe: [fields of files],
+// voice: { sockets, contexts: { id: { texts, closed } }, alive: messages that keep one open }, wrong: [what was not of the form] }.
 //
 // Whoever listens finds speech by its energy, as far as the audio has come, and hears each stretch as the next phrase, a word each 300 ms.
 // Whoever speaks gives each word 250 ms of a tone and 50 ms of a pause.
@@ -24,7 +27,9 @@ const lines = new Map();
 function lineOf(url) {
     const [, name, path] = url.match(/^\/([^/]*)(\/.*)$/) || [null, "", url];
     if (!lines.has(name))
-        lines.set(name, { phrases: [], always: null, delays: { ear: 0, mouth: 0, model: 0, write: 2 }, how: { ear: "ok", mouth: "ok", model: "ok" }, replies: {}, asked: { mouth: [], model: [], ear: 0, wrong: [] } });
+        lines.set(name, { phrases: [], always: null, delays: { ear: 0, scribe: 0, mouth: 0, voice: 0, model: 0, write: 2 },
+            how: { ear: "ok", scribe: "ok", mouth: "ok", voice: "ok", model: "ok" }, replies: {},
+            asked: { mouth: [], model: [], ear: 0, scribe: [], voice: { sockets: 0, contexts: {}, alive: 0 }, wrong: [] } });
     return [lines.get(name), path];
 }
 
@@ -139,6 +144,8 @@ class Ear {
 // ---- who speaks, and who thinks ----
 
 const sleep = (ms) => new Promise((r) => setTimeout(r, ms));
+// A list of delays is of the next answers, one each; behind them there is none.
+const delayOf = (state, who) => (Array.isArray(state.delays[who]) ? state.delays[who].shift() || 0 : state.delays[who]);
 
 function tones(text, rate) {
     const words = text.split(/\s+/).filter(Boolean);
@@ -177,7 +184,7 @@ async function speak(state, request, response, body, path) {
     state.asked.mouth.push(text);
     if (key !== KEY || (!eleven && m.response_format !== "pcm") || (eleven && !path.includes("output_format=ulaw_8000"))) { state.asked.wrong.push("speech: " + path + " " + body); response.writeHead(400); return response.end(); }
     if (await fault(state, "mouth", response)) return;
-    await sleep(state.delays.mouth);
+    await sleep(delayOf(state, "mouth"));
     response.writeHead(200, { "Content-Type": "audio/pcm" });
     if (state.how.mouth === "big") { for (let i = 0; i < 4000 && !response.destroyed; i++) { if (!response.write(Buffer.alloc(65536))) await new Promise((r) => response.once("drain", r)); } return response.end(); }
     const samples = tones(text, eleven ? 8000 : 24000);
@@ -187,6 +194,69 @@ async function speak(state, request, response, body, path) {
     response.end();
 }
 
+// A socket that speaks in contexts (ElevenLabs, multi-stream-input), with the times of characters in the order of the text.
+class Voice {
+    constructor(socket, state) {
+        this.socket = socket;
+        this.state = state;
+        this.contexts = new Map();
+        this.number = ++state.asked.voice.sockets;
+        socket.on("message", (data, binary) => this.take(data, binary));
+    }
+    send(object) { if (this.socket.readyState === 1) this.socket.send(JSON.stringify(object)); }
+    refuse(why) { this.state.asked.wrong.push(why); this.send({ message: why, error: "input_invalid", code: 1008 }); this.socket.close(1008, why.slice(0, 100)); }
+    take(data, binary) {
+        const { state } = this;
+        const how = state.how.voice;
+        if (how === "drop") return this.socket.terminate();
+        if (how === "garbage") return this.socket.send("no JSON {");
+        if (binary) return this.refuse("binary");
+        const m = JSON.parse(data);
+        const id = m.context_id;
+        const c = this.contexts.get(id);
+        const members = Object.keys(m).sort().join();
+        if (members === "close_socket") return this.socket.close(1000);
+        if (m.text === "" && (members === "text" || (members === "context_id,text" && c))) return void state.asked.voice.alive++;
+        if (members === "context_id,text" && m.text === " " && !c) {
+            if (this.contexts.size >= 5) return this.refuse("too many contexts");
+            this.contexts.set(id, { buffer: "", pieces: [], running: false, closed: false });
+            return void (state.asked.voice.contexts[this.number + id] = { texts: [], closed: false });
+        }
+        if (!c) return this.refuse("unknown context or message " + data);
+        const asked = state.asked.voice.contexts[this.number + id];
+        if (members === "context_id,text" && m.text.endsWith(" ") && !c.closed) { c.buffer += m.text; asked.texts.push(m.text); }
+        else if (members === "context_id,flush" && m.flush === true && !c.closed) { c.pieces.push(c.buffer); c.buffer = ""; this.run(id, c); }
+        else if (members === "close_context,context_id" && m.close_context === true && !c.closed) { c.closed = asked.closed = true; this.run(id, c); }
+        else this.refuse("form " + data);
+    }
+    async run(id, c) {
+        const { state } = this;
+        const how = state.how.voice;
+        if (c.running || how === "silent") return;
+        if (how === "error" && c.pieces.length > 0) { this.send({ message: "This request exceeds your quota.", error: "quota_exceeded", code: 1008 }); return this.socket.close(1008, "quota_exceeded"); }
+        c.running = true;
+        for (let piece; (piece = c.pieces.shift()) !== undefined; ) {
+            await sleep(delayOf(state, "voice"));
+            const words = piece.split(" ").filter(Boolean);
+            // two words a message, the first with the blank that opened the context
+            for (let w = 0; w < words.length; w += 2) {
+                const part = words.slice(w, w + 2);
+                const chars = [], starts = [], durations = [];
+                part.forEach((word, i) => [...(word + " ")].forEach((char, k, all) => { chars.push(char); starts.push(300 * i + Math.floor((300 * k) / all.length)); durations.push(Math.floor(300 / all.length)); }));
+                const alignment = how === "untimed" ? null : { chars, charStartTimesMs: starts, charDurationsMs: durations };
+                if ((how === "stall" || how === "cut") && w > 0) return how === "cut" ? this.socket.terminate() : undefined;
+                this.send({ audio: Buffer.from(Array.from(tones(part.join(" "), 8000), toMulaw)).toString("base64"), isFinal: null, alignment, normalizedAlignment: alignment, contextId: id });
+                await sleep(1);
+            }
+        }
+        c.running = false;
+        if (!c.closed) return;
+        this.contexts.delete(id);
+        this.send({ isFinal: true, contextId: id });
+        if (how === "close" && this.contexts.size === 0) this.socket.close(1000);
+    }
+}
+
 async function think(state, request, response, body) {
     const m = JSON.parse(body);
     const user = m.messages.filter((x) => x.role === "user").pop();
@@ -194,7 +264,7 @@ async function think(state, request, response, body) {
     state.asked.model.push(m.messages);
     if (request.headers.authorization !== "Bearer " + KEY || m.stream !== true) { state.asked.wrong.push("chat"); response.writeHead(400); return response.end(); }
     if (await fault(state, "model", response)) return;
-    await sleep(state.delays.model);
+    await sleep(delayOf(state, "model"));
     response.writeHead(200, { "Content-Type": "text/event-stream" });
     if (state.how.model === "garbage") return response.end("data: {nothing\n\n");
     if (state.how.model === "big") return response.end("data: " + "x".repeat(100000) + "\n\n");
@@ -212,6 +282,46 @@ async function think(state, request, response, body) {
     response.end("data: [DONE]\n\n");
 }
 
+// The parts of a form; a file as what its head says.
+function readForm(type, body) {
+    const boundary = (/^multipart\/form-data; boundary=(\S+)$/.exec(type) || [])[1];
+    if (!boundary || !body.endsWith(`\r\n--${boundary}--\r\n`)) return null;
+    const form = {};
+    for (const part of ("\r\n" + body).split("\r\n--" + boundary).slice(1, -1)) {
+        const [, name, file, value] = /^\r\nContent-Disposition: form-data; name="([\w[\]]+)"(; filename="call.wav"\r\nContent-Type: audio\/wav)?\r\n\r\n([^]*)$/.exec(part) || [];
+        if (!name) return null;
+        if (!file) { form[name] = value; continue; }
+        const wav = Buffer.from(value, "latin1");
+        const samples = (wav.length - 44) / 2;
+        form[name] = wav.toString("latin1", 0, 4) === "RIFF" && wav.readUInt16LE(20) === 1 && wav.readUInt16LE(22) === 1 && wav.readUInt16LE(34) === 16 && wav.readUInt32LE(40) === 2 * samples
+            ? { rate: wav.readUInt32LE(24), ms: (samples * 1000) / wav.readUInt32LE(24), loud: Array.from({ length: samples }, (_, i) => wav.readInt16LE(44 + 2 * i)).filter((v) => Math.abs(v) > 600).length } : null;
+    }
+    return form;
+}
+
+async function transcribe(state, request, response, body) {
+    const form = readForm(request.headers["content-type"], body);
+    if (form && form["timestamp_granularities[]"]) {
+        // a job, whose call is over
+        response.writeHead(200, { "Content-Type": "application/json" });
+        return response.end('{"text": "all that was said"}');
+    }
+    state.asked.scribe.push(form);
+    if (request.headers.authorization !== "Bearer " + KEY || !form || !form.file || form.file.rate !== 8000 || !["json", "verbose_json"].includes(form.response_format) || !form.model)
+        state.asked.wrong.push("transcription: " + JSON.stringify(form));
+    if (await fault(state, "scribe", response)) return;
+    await sleep(delayOf(state, "scribe"));
+    const how = state.how.scribe;
+    response.writeHead(how === "plain" && form.response_format !== "json" ? 400 : 200, { "Content-Type": "application/json" });
+    if (how === "garbage") return response.end("<html>");
+    if (how === "plain" && form.response_format !== "json") return response.end('{"error": {"message": "response_format verbose_json is not compatible with this model"}}');
+    if (how === "empty") return response.end('{"text": null}');
+    const text = form.file.loud < 800 ? "" : state.phrases.shift() || "mumbling";
+    const segments = [{ id: 0, text: " " + text, no_speech_prob: 0.01, avg_logprob: -0.2 }];
+    if (how === "unsure") segments.push({ id: 1, text: " Thank you for watching.", no_speech_prob: 0.9, avg_logprob: -1.4 });
+    response.end(JSON.stringify(form.response_format === "json" ? { text } : { task: "transcribe", language: "english", duration: form.file.ms / 1000, text: segments.map((s) => s.text).join(""), segments }));
+}
+
 function command(state, c) {
     if (c.op === "phrases") state.phrases.push(...c.list);
     else if (c.op === "always") state.always = { long: c.long, short: c.short };
@@ -223,12 +333,14 @@ function command(state, c) {
 const server = http.createServer((request, response) => {
     const [state, path] = lineOf(request.url);
     let body = "";
+    if (path.endsWith("/audio/transcriptions")) request.setEncoding("latin1");
     request.on("data", (d) => (body += d));
     request.on("end", () => {
         if (path === "/do") {
             command(state, JSON.parse(body));
             response.end(JSON.stringify(state.asked));
-        } else if (path.endsWith("/audio/speech") || path.includes("/text-to-speech/")) speak(state, request, response, body, path);
+        } else if (path.endsWith("/audio/transcriptions")) transcribe(state, request, response, body);
+        else if (path.endsWith("/audio/speech") || path.includes("/text-to-speech/")) speak(state, request, response, body, path);
         else if (path.endsWith("/chat/completions")) think(state, request, response, body);
         else { response.writeHead(404); response.end(); }
     });
@@ -236,6 +348,13 @@ const server = http.createServer((request, response) => {
 const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
 server.on("upgrade", (request, socket, head) => {
     const [state, url] = lineOf(request.url);
+    socket.on("error", () => {});
+    if (url.includes("/multi-stream-input?")) {
+        const wrong = request.headers["xi-api-key"] !== KEY || !/\/text-to-speech\/[^/]+\/multi-stream-input\?model_id=\w+&output_format=ulaw_8000&auto_mode=true&sync_alignment=true$/.test(url);
+        if (wrong) state.asked.wrong.push("upgrade " + url);
+        if (wrong || state.how.voice === "refuse") return socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        return sockets.handleUpgrade(request, socket, head, (ws) => new Voice(ws, state));
+    }
     const form = url.includes("speech-to-text/realtime") ? "elevenlabs" : url.includes("intent=transcription") ? "openai" : url.startsWith("/v2/") ? "deepgram2" : "deepgram";
     const key = form === "elevenlabs" ? request.headers["xi-api-key"] : (request.headers.authorization || "").replace(form === "openai" ? /^Bearer / : /^Token /, "");
     const wrong = key !== KEY || (form.startsWith("deepgram") && !/encoding=mulaw&sample_rate=8000/.test(url)) || (form === "elevenlabs" && !/audio_format=ulaw_8000/.test(url));

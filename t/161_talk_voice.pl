@@ -1,0 +1,96 @@
+# A service that speaks over a socket: a context for each reply, the same socket for all calls of a tenant, and requests when it cannot be had.
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use JSON::PP;
+use Mulberry::Cluster;
+use Mulberry::Engines;
+use Mulberry::Gateway;
+use Mulberry::MediaCalls;
+use Mulberry::MediaPeer;
+use Mulberry::Talk;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
+
+my $engines = Mulberry::Engines->new;
+my $node = mulberry_cluster('voice', workers => 0);
+sub sql { return $node->safe_psql('postgres', @_) }
+make_clinic($node);
+$engines->serve($node, 'clinic', [ 'ear', 'deepgram', 'v1', 'listen' ], [ 'mouth', 'elevenlabs', 'v1', 'speak', 1, undef, '{"voice": "ann"}' ],
+    [ 'model', 'openai', 'v1', 'reply', 1, 'm' ]);
+sql(q{SELECT mulberry.set_conversation('{"prompt": "You answer the telephone of a clinic.", "silence_prompt_ms": 0, "filler_ms": 0}', 'clinic')});
+my $story = 'Once upon a time there was a small house in the wood. In it lived a man with his dog and two old cats, who told stories to each other.';
+$engines->model('monday' => 'On Monday we are open from nine. On Tuesday we are closed, and on all other days from ten.', 'story' => $story, '^((?!monday|story).)*$' => 'I am here.');
+my $peers = media_peers();
+my $gateway = start_gateway($node, '--twilio-listen', '127.0.0.1:0', '--public-url', $media_base);
+my $number = 0;
+sub call { my $c = caller($peers, $gateway, sprintf('%032x', ++$number)); $c->hears(0, 40); return $c }
+sub lines { my ($c) = @_; $c->stop; conversation_over($node, $c->{call}); my @lines = split /\n/, lines_of($node, $c->{call}); return [ @lines[ 1 .. $#lines ] ] }
+sub metric { my ($name) = @_; return ask_admin($gateway, '/metrics')->{content} =~ m{^mulberry_gateway_\Q$name\E (\S+)}m ? $1 : undef }
+sub contexts { return values %{ $engines->asked->{voice}{contexts} } }
+sub ask_about { my ($c, $what) = @_; $engines->phrases($what); $c->say(voice_of($what)); return $c->said }
+
+# ---- a reply is a context ----
+
+my $c = call();
+is($engines->asked->{voice}{sockets}, 1, 'a socket is opened with the conversation');
+$c->hears(ask_about($c, 'are you open on monday')->[1], 60);
+is_deeply(lines($c), [ 'caller: are you open on monday', 'agent: On Monday we are open from nine. On Tuesday we are closed, and on all other days from ten.' ],
+    'a reply of two sentences is heard');
+my ($reply) = grep { $_->{texts}[0] =~ /Monday/ } contexts();
+is_deeply($reply, { texts => [ 'On Monday we are open from nine. ', 'On Tuesday we are closed, and on all other days from ten. ' ], closed => JSON::PP::true },
+    'sentence by sentence, in one context, which is closed then');
+is(scalar @{ $engines->asked->{mouth} }, 0, 'and no request is sent');
+
+# ---- an interruption ----
+
+$c = call();
+$engines->delays(voice => 700);
+my $begin = $c->hears_begin(ask_about($c, 'tell me a story')->[1]);
+$engines->phrases('no stop that and tell me if you are open on monday');
+# behind the time in which a turn that was cut off goes on
+$c->say(voice_of('no stop that and tell me if you are open on monday'), wait => 1500);
+$engines->delays(voice => 0);
+$c->hears($c->said->[1], 60);
+my $lines = lines($c);
+like($lines->[1], qr/^agent: Once upon.*\|$/, 'a reply is interrupted');
+like($lines->[-1], qr/^agent: On Monday we are open/, 'and the next one heard');
+is((grep { $_->{texts}[0] =~ /^Once upon/ } contexts())[0]{closed}, JSON::PP::true, 'its context is closed');
+is($engines->asked->{voice}{sockets}, 1, 'all calls of the tenant have one socket');
+
+# ---- a socket that cannot be had ----
+
+for my $how (qw(drop error refuse))
+{
+    # each has a voice of its own, whose socket nothing has happened to
+    sql(qq{SELECT mulberry.alter_endpoint('mouth', options => '{"voice": "$how"}', tenant => 'clinic')});
+    $engines->behave(voice => $how);
+    my ($fallbacks, $requests) = (metric('fallbacks_total{kind="speak"}'), scalar @{ $engines->asked->{mouth} });
+    $c = call();
+    $c->hears(ask_about($c, 'are you open on monday')->[1], 60);
+    is(lines($c)->[1], 'agent: On Monday we are open from nine. On Tuesday we are closed, and on all other days from ten.', "$how: the reply is heard all the same");
+    cmp_ok(scalar @{ $engines->asked->{mouth} }, '>=', $requests + 2, 'it is spoken by requests');
+    cmp_ok(metric('fallbacks_total{kind="speak"}'), '>', $fallbacks, 'which is counted') if $how ne 'refuse';
+}
+$engines->behave(voice => 'ok');
+is_deeply([ grep { !/upgrade/ } $engines->wrong ], [], 'the service was asked in its form');
+unlike(log_of_gateway($gateway), qr/sk-test/, 'no key is in the log');
+
+# ---- who does not want it ----
+
+sql(q{SELECT mulberry.alter_endpoint('mouth', options => '{"voice": "bob", "socket": false}', tenant => 'clinic')});
+my $sockets = $engines->asked->{voice}{sockets};
+$c = call();
+is($engines->asked->{voice}{sockets}, $sockets, 'an endpoint may do without a socket');
+$c->stop;
+is($node->psql('postgres', q{SELECT mulberry.alter_endpoint('mouth', options => '{"socket": 1}', tenant => 'clinic')}), 3, 'the option is true or false');
+
+$gateway->{run}->signal('TERM');
+ok($gateway->{run}->finish, 'the gateway ends well');
+$node->stop;
+done_testing();
