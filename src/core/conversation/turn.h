@@ -30,8 +30,8 @@
 
 #define MB_TURN_FRAME_MS 20
 
-/* Times go no further; an input that claims to be later counts as one that comes now. */
-#define MB_TURN_LONGEST_MS 2000000000
+/* Times go no further, eleven days; an input that claims to be later counts as one that comes now. */
+#define MB_TURN_LONGEST_MS 1000000000
 
 /* Bytes of a turn's text that are kept; of a longer one the end. */
 #define MB_TURN_TEXT_ROOM 2048
