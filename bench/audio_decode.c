@@ -3,7 +3,7 @@
  *	  The DTMF receiver over a file of mu-law at 8 kHz by the core alone: what
  *	  dtmf_decode() is measured against (audio_sql.sh).
  *
- *		audio_decode FILE RUNS		milliseconds of the processor, the least of so many runs
+ *		audio_decode FILE RUNS		milliseconds of the processor, the mean of so many runs
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,11 +36,12 @@ main(int argc, char **argv)
 {
 	static mb_dtmf dtmf;
 	FILE *file = argc == 3 ? fopen(argv[1], "rb") : NULL;
-	double best = -1;
+	double sum = 0;
+	int runs = argc == 3 ? atoi(argv[2]) : 0;
 	uint8_t *audio;
 	long size;
 
-	if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) <= 0)
+	if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) <= 0 || runs < 1)
 	{
 		fprintf(stderr, "usage: audio_decode FILE RUNS\n");
 		return 2;
@@ -49,7 +50,7 @@ main(int argc, char **argv)
 	audio = malloc((size_t) size);
 	if (audio == NULL || fread(audio, 1, (size_t) size, file) != (size_t) size)
 		return 1;
-	for (int run = atoi(argv[2]); run > 0; run--)
+	for (int run = 0; run < runs; run++)
 	{
 		int16_t samples[SLICE];
 		long digits = 0;
@@ -65,9 +66,8 @@ main(int argc, char **argv)
 			mb_dtmf_feed(&dtmf, samples, n);
 		}
 		mb_dtmf_flush(&dtmf);
-		begin = now_ms() - begin;
-		best = best < 0 || begin < best ? begin : best;
+		sum += now_ms() - begin;
 	}
-	printf("%.3f\n", best);
+	printf("%.3f\n", sum / runs);
 	return 0;
 }

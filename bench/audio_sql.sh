@@ -2,14 +2,15 @@
 # Decoding an hour of audio in SQL beside the core alone: time, memory, and how soon a
 # query ends that is cancelled.
 #
-# Times are those of the processor, which other work disturbs least; each ratio is the
-# median of the ratios of interleaved pairs, each the least of three runs.  "reading" is
+# Times are those of the processor, which other work disturbs least.  The kernel counts them by
+# ticks of 4 ms or so, hence each is the mean of many runs; each ratio is the median of the
+# ratios of interleaved pairs.  "reading" is
 # what fetching the stored value costs by itself, by a function of PostgreSQL's own;
 # "call" is call_dtmf() of the same hour as 180,000 packets of 20 ms, "rows" what
 # PostgreSQL takes to add up the lengths of those.
 #
 # usage: bench/audio_sql.sh DECODER	(audio_decode)
-#	PAIRS=9
+#	PAIRS=9 RUNS=12
 set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=scripts/common.sh
@@ -20,6 +21,7 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 
 decoder=$1
 pairs=${PAIRS:-9}
+runs=${RUNS:-12}
 
 sql() {
     "$bindir/psql" -XqAt -v ON_ERROR_STOP=1 "$@"
@@ -52,31 +54,39 @@ VACUUM ANALYZE packets;
 -- milliseconds of the processor that this backend has had
 CREATE FUNCTION public.cpu_ms() RETURNS float8 LANGUAGE sql AS
     $$ SELECT split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::float8 / 1e6 $$;
--- least of three runs: in memory, stored and reading alone, as a call and its rows alone
-CREATE FUNCTION public.times(signal text) 
+-- means of so many runs: in memory, stored and reading alone, as a call and its rows alone
+CREATE FUNCTION public.times(signal text, runs integer)
     RETURNS TABLE (memory float8, stored float8, reading float8, call float8, rows float8) LANGUAGE plpgsql AS $$
 DECLARE
     value bytea;
     began float8;
 BEGIN
     SELECT h.audio || '' INTO value FROM hours AS h WHERE h.signal = times.signal;
-    FOR run IN 1..3 LOOP
-        began := cpu_ms();
+    began := cpu_ms();
+    FOR run IN 1..runs LOOP
         PERFORM dtmf_decode(value, 'mulaw', 8000);
-        memory := least(memory, cpu_ms() - began);
-        began := cpu_ms();
-        PERFORM dtmf_decode(h.audio, 'mulaw', 8000) FROM hours AS h WHERE h.signal = times.signal;
-        stored := least(stored, cpu_ms() - began);
-        began := cpu_ms();
-        PERFORM get_byte(h.audio, 28799999) FROM hours AS h WHERE h.signal = times.signal;
-        reading := least(reading, cpu_ms() - began);
-        began := cpu_ms();
-        PERFORM count(*) FROM call_dtmf(times.signal);
-        call := least(call, cpu_ms() - began);
-        began := cpu_ms();
-        PERFORM sum(octet_length(p.data)) FROM packets AS p JOIN calls AS c ON c.id = p.call WHERE c.call_id = times.signal;
-        rows := least(rows, cpu_ms() - began);
     END LOOP;
+    memory := (cpu_ms() - began) / runs;
+    began := cpu_ms();
+    FOR run IN 1..runs LOOP
+        PERFORM dtmf_decode(h.audio, 'mulaw', 8000) FROM hours AS h WHERE h.signal = times.signal;
+    END LOOP;
+    stored := (cpu_ms() - began) / runs;
+    began := cpu_ms();
+    FOR run IN 1..runs LOOP
+        PERFORM get_byte(h.audio, 28799999) FROM hours AS h WHERE h.signal = times.signal;
+    END LOOP;
+    reading := (cpu_ms() - began) / runs;
+    began := cpu_ms();
+    FOR run IN 1..runs LOOP
+        PERFORM count(*) FROM call_dtmf(times.signal);
+    END LOOP;
+    call := (cpu_ms() - began) / runs;
+    began := cpu_ms();
+    FOR run IN 1..runs LOOP
+        PERFORM sum(octet_length(p.data)) FROM packets AS p JOIN calls AS c ON c.id = p.call WHERE c.call_id = times.signal;
+    END LOOP;
+    rows := (cpu_ms() - began) / runs;
     RETURN NEXT;
 END $$;
 ALTER FUNCTION public.times SET search_path = mulberry, mulberry_internal, public;
@@ -98,8 +108,9 @@ for signal in digits noise silence; do
         python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.stdin.read()))' >"$work/hour"
     : >"$work/ratios"
     for _ in $(seq "$pairs"); do
-        core=$("$decoder" "$work/hour" 3)
-        times=$(sql -F ' ' -c "SELECT * FROM times('$signal')")
+        core=$("$decoder" "$work/hour" "$runs")
+        # once before, so that the pages are mapped
+        times=$(sql -F ' ' -c "SELECT * FROM times('$signal', 1)" -c "SELECT * FROM times('$signal', $runs)" | tail -n 1)
         echo "$core $times" >>"$work/ratios"
     done
     printf '%-8s %8.1f' "$signal" "$(awk '{print $1}' "$work/ratios" | median)"
