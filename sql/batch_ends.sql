@@ -58,10 +58,10 @@ SELECT erase_call('z');
 SELECT * FROM pg_temp.send('{x,y,z}', '{9,8,0}');
 
 -- the last packet of a call that is complete but for it, with others of the call in the same batch
-SELECT count(*) FROM pg_temp.send('{whole,whole,whole}', '{0,1,0}', '{caller,caller,agent}');
-SELECT status, missing_count FROM complete_call('whole', totals => '{"caller": 3, "agent": 2}');
-SELECT * FROM pg_temp.send('{whole,x,whole}', '{1,10,2}', '{agent,main,caller}');
-SELECT state, grace_until <= clock_timestamp() AS at_once FROM calls WHERE call_id = 'whole';
+SELECT count(*) FROM pg_temp.send('{dozen,dozen,dozen}', '{0,1,0}', '{caller,caller,agent}');
+SELECT status, missing_count FROM complete_call('dozen', totals => '{"caller": 3, "agent": 2}');
+SELECT * FROM pg_temp.send('{dozen,x,dozen}', '{1,10,2}', '{agent,main,caller}');
+SELECT state, grace_until <= clock_timestamp() AS at_once FROM calls WHERE call_id = 'dozen';
 
 -- an index of somebody else's
 DO $$ BEGIN EXECUTE format('CREATE INDEX another ON mulberry_internal.packets_%s (received_at)', to_char(now() AT TIME ZONE 'UTC', 'YYYYMMDD')); END $$;
@@ -70,4 +70,4 @@ DROP INDEX mulberry_internal.another;
 SELECT * FROM pg_temp.send('{x,y,x}', '{13,10,14}');
 SELECT total_packets_received, missing_sequences FROM call_status WHERE call_id = 'x';
 
-SELECT count(erase_call(c.call_id)) FROM calls c WHERE c.call_id IN ('a', 'b', 'c', 'named', 'x', 'y', 'z', 'whole');
+SELECT count(erase_call(c.call_id)) FROM calls c WHERE c.call_id IN ('a', 'b', 'c', 'named', 'x', 'y', 'z', 'dozen');

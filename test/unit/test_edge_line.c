@@ -30,6 +30,26 @@ edge_clock(void)
 	return now;
 }
 
+/* Nothing is spoken here. */
+void
+edge_speech_ask(edge_speech *speech, const char *call_id, const char *text, int rate)
+{
+	(void) speech, (void) call_id, (void) text, (void) rate;
+}
+
+void
+edge_speech_drop(edge_speech *speech)
+{
+	(void) speech;
+}
+
+bool
+edge_speech_take(edge_speech *speech, const char *call_id, int16_t **samples, size_t *n)
+{
+	(void) speech, (void) call_id, (void) samples, (void) n;
+	return false;
+}
+
 edge_audio_status
 edge_audio_open(edge_audio *audio, const char *name, const edge_audio_request *request)
 {
