@@ -477,7 +477,7 @@ sub run_talk_scripts
     # who was asked to end has done so
     $gateways{asked}{run}->finish;
     is($gateways{asked}{run}->result(0), 0, 'a gateway that is asked to end ends well') unless length($ENV{TALKS} // '');
-    $gateways{all}{run}->kill_kill;
+    $_->{run}->kill_kill foreach values %gateways;
     $node->stop;
     return;
 }

@@ -115,11 +115,11 @@ class Ear {
         this.before = "";
         this.later(() => this.send({ type: "TurnInfo", event: "EndOfTurn", transcript: text, end_of_turn_confidence: 0.9 }));
     }
-    // Audio that has stopped is silence, too; whether it has is seen a little later.
-    finalize() {
+    // Who is asked in the middle of a word waits a little for its end; audio that has stopped is silence, too.
+    finalize(tries = 4) {
         const heard = this.frames;
-        if (!this.speaking || this.silent >= 8) this.finish();
-        else setTimeout(() => { if (this.frames === heard) this.silent = 8; this.finish(); }, 300);
+        if (!this.speaking || this.silent >= 8 || tries === 0) return this.finish();
+        setTimeout(() => { if (this.frames === heard) this.silent = 8; this.finalize(tries - 1); }, 150);
     }
     finish() {
         // what was said up to now; of what is being said nothing
