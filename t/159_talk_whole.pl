@@ -104,7 +104,8 @@ $engines->behave(scribe => 'refuse');
 $c = call();
 $c->say($question);
 is($peers->await($c->{id}, 'closed')->{code}, 1000, 'and so has a caller whose files are not taken either');
-is(lines($c)->[-1], 'agent: I am sorry for that.', 'when he has spoken');
+# the end of his turn may come in the midst of it
+like(lines($c)->[-1], qr/^agent: (I am .*)?I am sorry for that[.]$/, 'when he has spoken');
 $engines->behave(scribe => 'ok');
 
 # ---- a service without a stream ----
