@@ -15042,9 +15042,8 @@ BEGIN
     ELSIF how = 'transfer' AND NOT mulberry_internal.phone_valid(coalesce(detail, '')) THEN
         RAISE EXCEPTION 'invalid number "%"', left(detail, 40) USING ERRCODE = 'invalid_parameter_value',
             DETAIL = 'E.164 has a plus sign, a country code that does not begin with 0, and at most 15 digits in all.';
-    ELSIF m.ended_at IS NOT NULL OR i.ended_at IS NOT NULL THEN
-        RAISE EXCEPTION 'the stream is over' USING ERRCODE = 'object_not_in_prerequisite_state';
     ELSIF how = 'emergency' THEN
+        -- told late, because there was no database, it is one all the same
         FOR part IN SELECT e.* FROM mulberry_internal.emergencies_in(i.tenant, detail) AS e LOOP
             PERFORM mulberry_internal.note_emergency(i.tenant, i.sid, NULL, part.phrase, part.language, 'transcript', part.excerpt,
                 'caller');
@@ -15054,6 +15053,8 @@ BEGIN
                 left(coalesce(detail, 'emergency'), 200), 'caller');
         END IF;
         RETURN;
+    ELSIF m.ended_at IS NOT NULL OR i.ended_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the stream is over' USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
     UPDATE mulberry_internal.inbound_calls x
        SET place = x.place - 'key' || jsonb_strip_nulls(jsonb_build_object('leave', how, 'number', CASE WHEN how = 'transfer'
@@ -15063,8 +15064,8 @@ END
 $$;
 COMMENT ON FUNCTION mulberry.leave_media(bigint, text, text) IS
     'says how a call goes on when its stream is over, which the gateway is about to end: hangup, transfer (detail: to which number), menu, '
-    'or emergency (detail: what was said), which is noted and told. Needs gateway access. Errors: 42704 no such session, 55000 it is over, '
-    '22023';
+    'or emergency (detail: what was said), which is noted and told, late too. Needs gateway access. Errors: 42704 no such session, '
+    '55000 it is over, 22023';
 
 CREATE FUNCTION mulberry.end_media(session bigint, reason text, totals jsonb DEFAULT NULL, figures jsonb DEFAULT NULL)
 RETURNS boolean

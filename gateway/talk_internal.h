@@ -215,6 +215,8 @@ struct gw_talk
 
 	/* what the database is told */
 	talk_line *lines;
+	int untold;				/* of what SQL is told of the end, it does not have yet */
+	int untold_emergencies; /* of them */
 	size_t n_lines;
 	program_array records;
 	int n_records;
@@ -284,7 +286,6 @@ extern void
 talk_heard_text(gw_talk *talk, mb_turn_input_kind kind, const char *text, size_t n, bool turn_over);
 extern void talk_listener_failed(gw_talk *talk, const char *why);
 extern void talk_listen_by(gw_talk *talk, int service);
-
 /* Audio whose text is known goes. */
 extern void talk_forget_audio(gw_talk *talk, size_t n);
 extern void talk_hear_begin(gw_talk *talk);

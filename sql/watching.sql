@@ -139,6 +139,10 @@ RESET ROLE;
 -- who is gone hears nothing
 SELECT mulberry.end_media(:one, 'taken over by a supervisor');
 SELECT mulberry.log_conversation('one', 0, '{}', 'stopped', 'watch-a');
+-- but an emergency that is told late is one
+SELECT mulberry.leave_media(:one, 'hangup');
+SELECT mulberry.leave_media(:one, 'emergency', 'there is a fire');
+SELECT phrase FROM mulberry_internal.emergencies WHERE call_id = 'one';
 SET ROLE watch_supervisor;
 SELECT mulberry.say_in_call('one', 'x');
 SELECT mulberry.end_call('one');
