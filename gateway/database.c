@@ -10,7 +10,8 @@
 #include "queue.h"
 #include "session.h"
 
-#define WAIT_TIME (10 * HTTP_SECOND) /* of a unit for its session */
+#define WAIT_TIME (10 * HTTP_SECOND)		/* of a unit for its session */
+#define WAIT_BEHIND (50 * HTTP_MILLISECOND) /* of one that nobody waits for while others go first */
 
 struct gw_database
 {
@@ -20,7 +21,7 @@ struct gw_database
 	gw_session *sessions;
 	int n;
 	gw_queue queue;
-	gw_queue behind; /* units that nobody waits for: half of the sessions at most have such */
+	gw_queue behind; /* units that nobody waits for */
 	http_task task;
 	http_timer patience;
 	bool failing; /* the last attempt to connect was in vain, and none is up */
@@ -137,18 +138,26 @@ lost(void *context, const gw_session *session, bool was_up, gw_unit *unit, bool 
 	http_loop_defer(database->loop, &database->task);
 }
 
-/* The next that may be sent; NULL: none. */
+int
+gw_database_for_behind(const gw_database *database)
+{
+	return database->n > 1 ? database->n / 2 : 1;
+}
+
+/* The next that may be sent; NULL: none.  Where there is no end of others, those behind have their turn as well. */
 static gw_unit *
 next_unit(gw_database *database)
 {
-	int most = database->n > 1 ? database->n / 2 : 1;
+	const gw_unit *behind = database->behind.first;
 	int n = 0;
 
-	if (database->queue.first != NULL)
+	if (database->queue.first != NULL &&
+		(behind == NULL || http_clock() < behind->give_up - WAIT_TIME + WAIT_BEHIND))
 		return gw_queue_take(&database->queue);
 	for (int i = 0; i < database->n; i++)
 		n += database->sessions[i].state == GW_SESSION_BUSY && database->sessions[i].unit->behind;
-	return n < most ? gw_queue_take(&database->behind) : NULL;
+	return gw_queue_take(n < gw_database_for_behind(database) ? &database->behind
+															  : &database->queue);
 }
 
 /* Units go to the sessions that are ready. */

@@ -27,6 +27,9 @@ extern void gw_database_free(gw_database *database);
 /* Queues a unit, which is the caller's until done has been called for it. */
 extern void gw_database_add(gw_database *database, gw_unit *unit);
 
+/* How many of its connections have units that nobody waits for at a time, at most. */
+extern int gw_database_for_behind(const gw_database *database);
+
 /* Whether a connection is idle, or busy and will be; and when to ask again, in seconds, if none is. */
 extern bool gw_database_up(const gw_database *database);
 extern int gw_database_retry_after(const gw_database *database);
