@@ -21,6 +21,8 @@
 #define MAX_BYTES (1024 * 1024)
 #define MAX_CALLS 200 /* below mulberry.max_batch_calls, which is 250 where nobody has set it */
 #define TOO_MANY_CALLS "54000"
+#define GROW_AFTER (60 * HTTP_SECOND) /* what was too many may be few enough by then */
+#define GROW_AT_LAST (3600 * HTTP_SECOND)
 #define TIME_SIZE 40			 /* of a timestamptz as text */
 #define MAX_LISTED 100			 /* missing sequences in an answer */
 #define POSTGRES_EPOCH 946684800 /* seconds */
@@ -67,6 +69,13 @@ typedef struct kind
 	char tenant[GW_MAX_TENANT + 1]; /* "": the identity's */
 } kind;
 
+typedef struct batch_call
+{
+	uint64_t sum; /* what its name comes to */
+	size_t at;	  /* where that is in call_ids */
+	size_t length;
+} batch_call;
+
 typedef struct batch
 {
 	gw_unit unit;
@@ -78,7 +87,7 @@ typedef struct batch
 	gw_stored *stored[MAX_ROWS]; /* what the gateway itself wants stored */
 	size_t bytes;
 	int n_calls;
-	uint64_t calls[MAX_CALLS]; /* what their names come to */
+	batch_call calls[MAX_CALLS];
 	program_array call_ids;
 	program_array sequences;
 	program_array data;
@@ -94,6 +103,9 @@ struct gw_ingest
 	gw_gateway *gateway;
 	batch *waiting;				/* to which packets can be added */
 	int max_calls;				/* of a batch */
+	int64_t grow_at;			/* when there may be twice as many */
+	int64_t grow_after;			/* how long that takes */
+	bool grown;					/* since there were too many */
 	char last_began[TIME_SIZE]; /* when the last transaction began that has been answered */
 };
 
@@ -106,6 +118,7 @@ gw_ingest_new(gw_gateway *gateway)
 	{
 		ingest->gateway = gateway;
 		ingest->max_calls = MAX_CALLS;
+		ingest->grow_after = GROW_AFTER;
 	}
 	return ingest;
 }
@@ -250,6 +263,32 @@ tell_stored(gw_gateway *gateway, gw_stored *packet, gw_outcome outcome, const PG
 						  : NULL);
 }
 
+/* Somebody has set less than the calls of a batch: none of them is to blame, and smaller batches will do. */
+static void
+make_smaller(gw_ingest *ingest, int n_calls)
+{
+	if (n_calls / 2 >= ingest->max_calls)
+		return; /* sent before it was known */
+	if (ingest->grown && ingest->grow_after < GROW_AT_LAST)
+		ingest->grow_after *= 2;
+	ingest->grown = false;
+	ingest->max_calls = n_calls / 2;
+	ingest->grow_at = http_clock() + ingest->grow_after;
+	gw_log(GW_WARNING, "batches of packets become smaller", "of %d calls at most",
+		   ingest->max_calls);
+}
+
+/* It may have been set for a moment only.  Each attempt in vain fails a batch: they become rarer. */
+static void
+make_larger(gw_ingest *ingest)
+{
+	if (ingest->max_calls == MAX_CALLS || http_clock() < ingest->grow_at)
+		return;
+	ingest->grown = true;
+	ingest->max_calls = 2 * ingest->max_calls > MAX_CALLS ? MAX_CALLS : 2 * ingest->max_calls;
+	ingest->grow_at = http_clock() + ingest->grow_after;
+}
+
 static void
 done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
 {
@@ -268,10 +307,7 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 	else if (outcome == GW_FAILED && b->n_calls > 1 &&
 			 strcmp(gw_sqlstate(result), TOO_MANY_CALLS) == 0)
 	{
-		/* somebody has set less: none of them is to blame, and smaller batches will do */
-		b->ingest->max_calls = b->n_calls / 2;
-		gw_log(GW_WARNING, "batches of packets become smaller", "of %d calls at most",
-			   b->ingest->max_calls);
+		make_smaller(b->ingest, b->n_calls);
 		outcome = GW_UNAVAILABLE;
 	}
 	for (int i = 0; i < b->n; i++)
@@ -331,7 +367,7 @@ send_batch_again(gw_unit *unit)
 	unit->values[unit->n_parameters++] = b->after[0] == '\0' ? NULL : b->after;
 }
 
-/* FNV-1a: two calls that come to the same are counted as one, which is rare and does no harm. */
+/* FNV-1a.  Names can be made up that come to the same: it only saves looking at most of the others. */
 static uint64_t
 sum_of(http_text call_id)
 {
@@ -343,30 +379,42 @@ sum_of(http_text call_id)
 }
 
 static bool
-has_call(const batch *b, uint64_t call)
+has_call(const batch *b, http_text call_id, uint64_t sum)
 {
+	const program_text *names = &b->call_ids.bytes;
+
 	/* the packets of a call often come behind each other */
 	for (int i = b->n_calls - 1; i >= 0; i--)
 	{
-		if (b->calls[i] == call)
+		const batch_call *call = &b->calls[i];
+
+		if (call->sum == sum && call->length == call_id.length && !names->failed &&
+			memcmp(names->data + call->at, call_id.data, call_id.length) == 0)
 			return true;
 	}
 	return false;
 }
 
+static bool
+has_room(const batch *b, http_text call_id, uint64_t sum, size_t bytes)
+{
+	return b->n < MAX_ROWS && b->bytes + bytes <= MAX_BYTES &&
+		   (b->n_calls < b->ingest->max_calls || has_call(b, call_id, sum));
+}
+
 /* The batch that waits for such packets and has room, or a new one. */
 static batch *
-batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t bytes, uint64_t call)
+batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t bytes,
+		  http_text call_id, uint64_t sum)
 {
 	batch *b;
 
+	make_larger(ingest);
 	for (b = ingest->waiting; b != NULL; b = b->next)
 	{
-		if ((b->n_calls < ingest->max_calls || has_call(b, call)) && b->identity == identity &&
-			b->n < MAX_ROWS && b->bytes + bytes <= MAX_BYTES &&
-			strcmp(b->kind.encoding, kind->encoding) == 0 &&
+		if (b->identity == identity && strcmp(b->kind.encoding, kind->encoding) == 0 &&
 			strcmp(b->kind.sample_rate, kind->sample_rate) == 0 &&
-			strcmp(b->kind.tenant, kind->tenant) == 0)
+			strcmp(b->kind.tenant, kind->tenant) == 0 && has_room(b, call_id, sum, bytes))
 			return b;
 	}
 	b = calloc(1, sizeof(*b));
@@ -393,13 +441,17 @@ batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t byt
 
 /* A packet of a batch beside what tells whose it is. */
 static void
-add_to_batch(batch *b, http_text call_id, uint64_t call, int64_t sequence, http_text data)
+add_to_batch(batch *b, http_text call_id, uint64_t sum, int64_t sequence, http_text data)
 {
+	bool known = has_call(b, call_id, sum);
+
 	b->n++;
-	if (!has_call(b, call))
-		b->calls[b->n_calls++] = call;
 	b->bytes += data.length;
 	program_array_add(&b->call_ids, call_id.data, call_id.length);
+	if (!known)
+		b->calls[b->n_calls++] = (batch_call){ .sum = sum,
+											   .at = b->call_ids.bytes.length - call_id.length,
+											   .length = call_id.length };
 	program_array_add_int64(&b->sequences, sequence);
 	program_array_add(&b->data, data.data, data.length);
 }
@@ -408,17 +460,17 @@ bool
 gw_ingest_store(gw_gateway *gateway, gw_identity *identity, gw_stored *packet)
 {
 	http_text call_id = { packet->call_id, strlen(packet->call_id) };
-	uint64_t call = sum_of(call_id);
+	uint64_t sum = sum_of(call_id);
 	kind kind = { 0 };
 	batch *b;
 
 	snprintf(kind.encoding, sizeof(kind.encoding), "%s", packet->encoding);
 	snprintf(kind.sample_rate, sizeof(kind.sample_rate), "%s", packet->sample_rate);
-	b = batch_for(gateway->ingest, identity, &kind, packet->length, call);
+	b = batch_for(gateway->ingest, identity, &kind, packet->length, call_id, sum);
 	if (b == NULL)
 		return false;
 	b->stored[b->n] = packet;
-	add_to_batch(b, call_id, call, packet->sequence, (http_text){ packet->data, packet->length });
+	add_to_batch(b, call_id, sum, packet->sequence, (http_text){ packet->data, packet->length });
 	program_array_add_int64(&b->sent_at, packet->sent_at - POSTGRES_EPOCH * INT64_C(1000000));
 	program_array_add(&b->tracks, packet->track, strlen(packet->track));
 	b->has_tracks = true;
@@ -435,7 +487,8 @@ gw_ingest_add(gw_call *call, const gw_packet *packet)
 	snprintf(kind.encoding, sizeof(kind.encoding), "%s",
 			 packet->encoding == NULL ? "" : packet->encoding);
 	snprintf(kind.tenant, sizeof(kind.tenant), "%s", packet->tenant == NULL ? "" : packet->tenant);
-	b = batch_for(call->gateway->ingest, call->identity, &kind, packet->length, sum);
+	b = batch_for(call->gateway->ingest, call->identity, &kind, packet->length, call->segments[0],
+				  sum);
 	if (b == NULL)
 	{
 		gw_answer_detail(call->gateway, http_request_id(call->request), 503, "Out of memory");
