@@ -101,11 +101,12 @@ typedef struct batch
 struct gw_ingest
 {
 	gw_gateway *gateway;
-	batch *waiting;				/* to which packets can be added */
-	int max_calls;				/* of a batch */
-	int64_t grow_at;			/* when there may be twice as many */
-	int64_t grow_after;			/* how long that takes */
-	bool grown;					/* since there were too many */
+	batch *waiting;		/* to which packets can be added */
+	int n_behind;		/* batches of what the gateway itself wants stored, waiting or sent */
+	int max_calls;		/* of a batch */
+	int64_t grow_at;	/* when there may be twice as many */
+	int64_t grow_after; /* how long that takes */
+	bool grown;			/* since there were too many */
 	char last_began[TIME_SIZE]; /* when the last transaction began that has been answered */
 };
 
@@ -298,6 +299,7 @@ done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult
 
 	/* units that were never sent */
 	close_batch(b);
+	b->ingest->n_behind -= unit->behind;
 	if (outcome == GW_COMMITTED)
 	{
 		gw_identity_is_used(b->identity);
@@ -402,21 +404,24 @@ has_room(const batch *b, http_text call_id, uint64_t sum, size_t bytes)
 		   (b->n_calls < b->ingest->max_calls || has_call(b, call_id, sum));
 }
 
-/* The batch that waits for such packets and has room, or a new one. */
+/* The batch that waits for such packets and has room, or a new one; NULL: there may be no other, or there is no memory. */
 static batch *
 batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t bytes,
-		  http_text call_id, uint64_t sum)
+		  http_text call_id, uint64_t sum, bool behind)
 {
 	batch *b;
 
 	make_larger(ingest);
 	for (b = ingest->waiting; b != NULL; b = b->next)
 	{
-		if (b->identity == identity && strcmp(b->kind.encoding, kind->encoding) == 0 &&
+		if (b->identity == identity && b->unit.behind == behind &&
+			strcmp(b->kind.encoding, kind->encoding) == 0 &&
 			strcmp(b->kind.sample_rate, kind->sample_rate) == 0 &&
 			strcmp(b->kind.tenant, kind->tenant) == 0 && has_room(b, call_id, sum, bytes))
 			return b;
 	}
+	if (behind && ingest->n_behind >= 2 * gw_database_for_behind(ingest->gateway->database))
+		return NULL;
 	b = calloc(1, sizeof(*b));
 	if (b == NULL)
 		return NULL;
@@ -432,6 +437,8 @@ batch_for(gw_ingest *ingest, gw_identity *identity, const kind *kind, size_t byt
 	b->unit.send = send_batch;
 	b->unit.resend = send_batch_again;
 	b->unit.done = done;
+	b->unit.behind = behind;
+	ingest->n_behind += behind;
 	gw_unit_for(&b->unit, identity);
 	b->next = ingest->waiting;
 	ingest->waiting = b;
@@ -456,25 +463,32 @@ add_to_batch(batch *b, http_text call_id, uint64_t sum, int64_t sequence, http_t
 	program_array_add(&b->data, data.data, data.length);
 }
 
-bool
-gw_ingest_store(gw_gateway *gateway, gw_identity *identity, gw_stored *packet)
+int
+gw_ingest_store(gw_gateway *gateway, gw_identity *identity, gw_stored *const *packets, int n)
 {
-	http_text call_id = { packet->call_id, strlen(packet->call_id) };
+	const gw_stored *first = packets[0];
+	http_text call_id = { first->call_id, strlen(first->call_id) };
 	uint64_t sum = sum_of(call_id);
 	kind kind = { 0 };
 	batch *b;
+	int taken = 0;
 
-	snprintf(kind.encoding, sizeof(kind.encoding), "%s", packet->encoding);
-	snprintf(kind.sample_rate, sizeof(kind.sample_rate), "%s", packet->sample_rate);
-	b = batch_for(gateway->ingest, identity, &kind, packet->length, call_id, sum);
+	snprintf(kind.encoding, sizeof(kind.encoding), "%s", first->encoding);
+	snprintf(kind.sample_rate, sizeof(kind.sample_rate), "%s", first->sample_rate);
+	b = batch_for(gateway->ingest, identity, &kind, first->length, call_id, sum, true);
 	if (b == NULL)
-		return false;
-	b->stored[b->n] = packet;
-	add_to_batch(b, call_id, sum, packet->sequence, (http_text){ packet->data, packet->length });
-	program_array_add_int64(&b->sent_at, packet->sent_at - POSTGRES_EPOCH * INT64_C(1000000));
-	program_array_add(&b->tracks, packet->track, strlen(packet->track));
+		return 0;
+	do
+	{
+		gw_stored *p = packets[taken++];
+
+		b->stored[b->n] = p;
+		add_to_batch(b, call_id, sum, p->sequence, (http_text){ p->data, p->length });
+		program_array_add_int64(&b->sent_at, p->sent_at - POSTGRES_EPOCH * INT64_C(1000000));
+		program_array_add(&b->tracks, p->track, strlen(p->track));
+	} while (taken < n && has_room(b, call_id, sum, packets[taken]->length));
 	b->has_tracks = true;
-	return true;
+	return taken;
 }
 
 void
@@ -488,7 +502,7 @@ gw_ingest_add(gw_call *call, const gw_packet *packet)
 			 packet->encoding == NULL ? "" : packet->encoding);
 	snprintf(kind.tenant, sizeof(kind.tenant), "%s", packet->tenant == NULL ? "" : packet->tenant);
 	b = batch_for(call->gateway->ingest, call->identity, &kind, packet->length, call->segments[0],
-				  sum);
+				  sum, false);
 	if (b == NULL)
 	{
 		gw_answer_detail(call->gateway, http_request_id(call->request), 503, "Out of memory");

@@ -43,7 +43,11 @@ struct gw_stored
 	void (*done)(gw_stored *packet, bool committed, const char *sqlstate);
 };
 
-/* False without memory. */
-extern bool gw_ingest_store(struct gw_gateway *gateway, gw_identity *identity, gw_stored *packet);
+/*
+ * Packets of one call and one kind, in their order.  As many of the first as one batch takes leave together; returns how many.
+ * 0: enough is under way, or there is no memory.
+ */
+extern int gw_ingest_store(struct gw_gateway *gateway, gw_identity *identity,
+						   gw_stored *const *packets, int n);
 
 #endif /* GATEWAY_INGEST_H */

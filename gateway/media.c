@@ -4,6 +4,7 @@
  */
 #include "media_session.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,8 +180,8 @@ finish(gw_media_session *session, const char *reason)
 	if (session->state != GW_MEDIA_OPEN)
 		return; /* the database still has to say whose it was */
 	gw_log(GW_INFO, "a stream has ended", "call %s: %s", session->call_id, session->reason);
-	session->state = GW_MEDIA_STORING;
 	gw_media_store_end(session);
+	session->state = GW_MEDIA_STORING;
 	if (session->packets == NULL)
 		tell_end(session);
 }
@@ -370,7 +371,7 @@ gw_media_open(gw_media *media, const gw_media_peer *peer, void *link, mb_encodin
 	}
 	clock_gettime(CLOCK_REALTIME, &utc);
 	session->media = media;
-	session->share = media->made++;
+	session->number = media->made++;
 	session->peer = peer;
 	session->link = link;
 	session->recorded = true; /* until it is known */
@@ -479,6 +480,7 @@ gw_media_new(gw_gateway *gateway)
 	if (media != NULL)
 	{
 		media->gateway = gateway;
+		media->from = UINT_MAX;
 		media->store = (http_timer){ .due = gw_media_store_all, .arg = media };
 	}
 	return media;

@@ -12,7 +12,10 @@
 #include "media_play.h"
 #include "media_track.h"
 
-/* So many seconds of audio wait for a database that is away, of one session; what is older then is a gap. */
+/*
+ * So many packets of one session wait for a database that is away; what is older then is a gap.  Of a call whose sides both have audio all
+ * the time that is two minutes, of one of whom only one has it is four.
+ */
 #define GW_MEDIA_MAX_WAITING_PACKETS (2 * 60 * 1000 / GW_TRACK_PACKET_MS * 2)
 
 typedef enum gw_media_state
@@ -36,6 +39,7 @@ typedef struct gw_media_packet
 	gw_stored stored;
 	gw_media_session *session;
 	bool under_way;
+	size_t bytes; /* of memory */
 	struct gw_media_packet *next;
 	uint8_t audio[];
 } gw_media_packet;
@@ -71,7 +75,9 @@ struct gw_media_session
 	gw_media_packet *packets; /* that are not stored yet, in their order */
 	gw_media_packet **last_packet;
 	int n_packets;
-	unsigned share; /* of media_store.c */
+	int n_under_way; /* of these, to the database */
+	size_t bytes;	 /* that they take */
+	unsigned number; /* of the session */
 	unsigned dropped;
 	gw_media_play play;
 
@@ -106,9 +112,13 @@ struct gw_media
 	gw_media_tenant *tenants;
 	int n;
 	int n_beginning;
-	int n_talks;		 /* some of which outlive their session until they are stored */
-	http_timer store;	 /* packets of many sessions leave together */
-	unsigned share;		 /* of them, that leaves next */
+	int n_talks;	  /* some of which outlive their session until they are stored */
+	http_timer store; /* packets of many sessions leave together */
+	unsigned share;	  /* of them, that leaves next, */
+	unsigned from;	  /* from the session with this number on, which is the newest; UINT_MAX: all */
+	size_t waiting_bytes;
+	uint64_t dropped;	 /* packets */
+	bool full;			 /* some have been left out, and there has not been much room since */
 	unsigned made;		 /* sessions up to now */
 	http_timer patience; /* when the gateway ends */
 	bool given_up;

@@ -107,6 +107,10 @@ static const program_setting list[] = {
 	  1024, "bytes of a recording that is sent as a whole [67108864]" },
 	{ "max-uploads", PROGRAM_NUMBER, offsetof(gw_options, max_uploads), 0, 1000, 1,
 	  "recordings that wait for the database at a time [4]" },
+	{ "max-waiting-audio", PROGRAM_NUMBER, offsetof(gw_options, max_waiting_audio), 0, INT_MAX,
+	  1048576,
+	  "bytes of memory for what is heard and said in streams until the database has it; the oldest "
+	  "of what is beyond is a gap [268435456]" },
 	{ "max-downloads", PROGRAM_NUMBER, offsetof(gw_options, max_downloads), 0, 100000, 1,
 	  "files of audio that are under way [100]" },
 	{ "shared", PROGRAM_SWITCH, offsetof(gw_options, shared), 0, 0, 0,
@@ -148,6 +152,7 @@ gw_options_read(gw_options *options, int argc, char **argv)
 							 .max_tokens = 4096,
 							 .max_recording = 64 * 1024 * 1024,
 							 .max_uploads = 4,
+							 .max_waiting_audio = 256 * 1024 * 1024,
 							 .max_answer = 16 * 1024 * 1024,
 							 .max_downloads = 100 };
 	status = program_settings_read(&settings, options, argc, argv);

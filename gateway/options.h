@@ -61,8 +61,9 @@ typedef struct gw_options
 	int max_downloads;
 	int max_recording; /* bytes */
 	int max_uploads;
-	bool shared; /* several processes on one port */
-	bool check;	 /* read the settings, say whether they are good, and end */
+	int max_waiting_audio; /* bytes */
+	bool shared;		   /* several processes on one port */
+	bool check;			   /* read the settings, say whether they are good, and end */
 } gw_options;
 
 /*

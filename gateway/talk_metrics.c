@@ -186,6 +186,14 @@ write_streams(const gw_media *media, program_text *text)
 	}
 	single(text, "media_sessions", "gauge", "Streams of calls, those too that are being stored.",
 		   (uint64_t) media->n);
+	single(text, "media_waiting_bytes", "gauge",
+		   "Memory of packets of streams that the database does not have yet.",
+		   media->waiting_bytes);
+	single(text, "media_max_waiting_bytes", "gauge", "How much that may be.",
+		   (uint64_t) media->gateway->options->max_waiting_audio);
+	single(text, "media_dropped_packets_total", "counter",
+		   "Packets of streams that were not stored, and never will be: gaps of their calls.",
+		   media->dropped);
 	family(text, "media_round_trip_seconds", "gauge",
 		   "Round trip to the peers of streams, the mean of those that know it; 0: none does.");
 	program_text_printf(text, "mulberry_gateway_media_round_trip_seconds %g\n",

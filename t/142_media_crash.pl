@@ -1,5 +1,5 @@
 # Streams while things fail: a gateway that is killed keeps what was acknowledged, one that is asked to end keeps everything, a database that
-# is away is waited for; many streams at once, and what each costs in memory.
+# is away is waited for, with as much memory as there may be; many streams at once, and what each costs in memory.
 use strict;
 use warnings;
 
@@ -21,7 +21,7 @@ sub sql { return $node->safe_psql('postgres', @_) }
 make_clinic($node);
 my $peers = media_peers();
 my $gateway;
-sub start { $gateway = start_gateway($node, '--twilio-listen', '127.0.0.1:0', '--public-url', $media_base); return }
+sub start { $gateway = start_gateway($node, '--twilio-listen', '127.0.0.1:0', '--public-url', $media_base, @_); return }
 start();
 
 sub stream
@@ -35,6 +35,15 @@ sub stream
 }
 sub stored { my ($call) = @_; return pack 'H*', sql(audio_of($call, 'caller')) }
 sub id { return sprintf '%032x', shift }
+sub metric { my ($name) = @_; return ask_admin($gateway, '/metrics')->{content} =~ /^mulberry_gateway_$name (\S+)$/m ? $1 : die "no $name" }
+
+# Each has its opening to hear.
+sub hear_opening
+{
+    my ($id) = @_;
+    poll_until(sub { $peers->command(ear => $id); return length(decode_base64($peers->await($id, 'ear')->{audio})) >= 12000 }, "$id has heard the opening");
+    return;
+}
 
 # ---- killed ----
 
@@ -111,13 +120,63 @@ my $each = (resident() - $before) / $n;
 note(sprintf '%d streams, %.1f kB of memory each', $n, $each);
 cmp_ok($each, '<', 128, 'a stream costs little memory');
 $peers->await($_->{id}, 'spoken') foreach @calls;
-# each has its opening to hear
-poll_until(sub { my ($c) = @_; $peers->command(ear => $calls[-1]{id}); return length(decode_base64($peers->await($calls[-1]{id}, 'ear')->{audio})) >= 12000 }, 'the last one has heard the opening');
+hear_opening($calls[-1]{id});
 $peers->command(stop => $_->{id}, account => $media_account, call => $_->{call}{call}) foreach @calls;
 $peers->await($_->{id}, 'closed') foreach @calls;
 session_of($node, $_->{call}{call}) foreach @calls;
 is(scalar(grep { told(stored($_->{call}{call})) ne told($_->{voice}) } @calls), 0, "$n streams at once: each sample is in its call");
 is(sql(q{SELECT count(*) FROM mulberry_internal.media_sessions WHERE figures->>'dropped_packets' <> '0'}), '0', 'none was dropped');
+
+# ---- a database that is away for longer than there is memory ----
+
+kill TERM => $gateway->{pid};
+$gateway->{run}->finish;
+my $budget = 1024 * 1024;
+start('--max-waiting-audio', $budget);
+my $seconds = 100;
+my $long = noise(2000, 8000 * $seconds);
+@calls = map { { id => id(2000 + $_), voice => substr($long, 160 * $_) . substr($long, 0, 160 * $_) } } 1 .. 6;
+foreach (@calls)
+{
+    $_->{call} = stream($_->{id});
+    $peers->command(speak => $_->{id}, audio => encode_base64(substr($_->{voice}, 0, 8000), ''));
+}
+$peers->await($_->{id}, 'spoken') foreach @calls;
+hear_opening($_->{id}) foreach @calls;
+poll_until(sub { metric('media_waiting_bytes') == 0 }, 'all is stored');
+$before = resident();
+$node->stop('immediate');
+$peers->command(speak => $_->{id}, audio => encode_base64(substr($_->{voice}, 8000), '')) foreach @calls;
+$peers->await($_->{id}, 'spoken') foreach @calls;
+$peers->command(stop => $_->{id}, account => $media_account, call => $_->{call}{call}) foreach @calls;
+$peers->await($_->{id}, 'closed') foreach @calls;
+wait_for_gateway($gateway, qr/a stream has ended","detail":"call $_->{call}{call}/) foreach @calls;
+my ($waiting, $dropped) = (metric('media_waiting_bytes'), metric('media_dropped_packets_total'));
+my $more = 1024 * (resident() - $before);
+note("$waiting bytes wait, $dropped packets are left out, $more bytes of memory more");
+cmp_ok($more, '<', 3 * $budget, 'of five times as much memory does not grow by more than may wait and what sockets take');
+cmp_ok($waiting, '<=', $budget, 'no more waits than may');
+cmp_ok($waiting, '>', $budget / 2, 'and not much less');
+like(log_of_gateway($gateway), qr/audio of calls is left out/, 'the log says that there was more');
+$node->start;
+is(session_of($node, $_->{call}{call}), 'the other side stopped it', 'told when the database is back') foreach @calls;
+my $ids = join ',', map { "'$_->{call}{call}'" } @calls;
+is(sql("SELECT DISTINCT figures->>'heard_ms' FROM mulberry_internal.media_sessions WHERE call_id IN ($ids)"), 1000 * $seconds, 'all was heard');
+my ($wrong, $missing) = (0, 0);
+foreach my $c (@calls)
+{
+    my %stored = map { split /\|/ } split /\n/, sql(qq{SELECT p.sequence, encode(p.data, 'hex') FROM mulberry_internal.packets p JOIN mulberry_internal.all_tracks k ON k.id = p.call
+        JOIN mulberry_internal.calls c ON c.id = k.call WHERE c.call_id = '$c->{call}{call}' AND k.name = 'caller'});
+    $wrong += grep { pack('H*', $stored{$_}) ne substr $c->{voice}, 1600 * $_, 1600 } keys %stored;
+    my $gaps = sql(qq{SELECT missing_count FROM mulberry.call_status WHERE call_id = '$c->{call}{call}'});
+    is(sql(qq{SELECT figures->>'dropped_packets' FROM mulberry_internal.media_sessions WHERE call_id = '$c->{call}{call}'}), $gaps, "$gaps packets are gaps of the call, and counted in its figures");
+    cmp_ok(5 * $seconds - keys %stored, '<=', $gaps, 'the caller has no others');
+    ok(defined $stored{ 5 * $seconds - 1 } && keys %stored > 20, 'and the newest');
+    $missing += $gaps;
+}
+is($wrong, 0, 'what was kept is as it was said');
+is($missing, $dropped, 'what was left out is what metrics say');
+is(metric('media_waiting_bytes'), 0, 'nothing waits any more');
 
 $gateway->{run}->kill_kill;
 $node->stop;

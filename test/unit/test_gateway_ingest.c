@@ -1,7 +1,7 @@
 /*
  * test_gateway_ingest.c
  *	  How packets become batches: no more calls in one than there may be, whatever they are called; fewer where the database takes fewer,
- *	  and more again later.
+ *	  and more again later; of what the gateway itself wants stored the packets of a call in one batch, and few batches at a time.
  *
  * Link with: -I../http -I.. -I/usr/include/postgresql
  */
@@ -11,6 +11,7 @@
 #include "../../program/arrays.c"
 #include "../../program/text.c"
 
+#define FOR_BEHIND 2 /* connections */
 #define MAX_UNITS 600
 
 static int64_t now;
@@ -18,6 +19,7 @@ static gw_unit *units[MAX_UNITS];
 static int n_units;
 static const char *error;
 static int n_unavailable; /* requests that were answered so */
+static int n_stored;
 static gw_gateway gateway;
 static gw_identity identity;
 
@@ -117,6 +119,13 @@ gw_database_add(gw_database *database, gw_unit *unit)
 	units[n_units++] = unit;
 }
 
+int
+gw_database_for_behind(const gw_database *database)
+{
+	(void) database;
+	return FOR_BEHIND;
+}
+
 char *
 PQgetvalue(const PGresult *result, int row, int column)
 {
@@ -164,7 +173,7 @@ begin(void)
 	gateway.ingest = gw_ingest_new(&gateway);
 	now = HTTP_SECOND;
 	error = NULL;
-	n_units = n_unavailable = 0;
+	n_units = n_unavailable = n_stored = 0;
 }
 
 /* What becomes of all units. */
@@ -217,6 +226,36 @@ post_calls(int n)
 		snprintf(name, sizeof(name), "call %d", i);
 		post(name, 0);
 	}
+}
+
+static void
+is_stored(gw_stored *packet, bool committed, const char *sqlstate)
+{
+	(void) packet;
+	(void) committed;
+	(void) sqlstate;
+	n_stored++;
+}
+
+/* Packets of a call of the gateway's own; returns how many left. */
+static int
+store(const char *call_id, const char *encoding, int n)
+{
+	static gw_stored packets[MAX_ROWS];
+	gw_stored *all[MAX_ROWS];
+
+	for (int i = 0; i < n; i++)
+	{
+		packets[i] = (gw_stored){ .call_id = call_id,
+								  .track = "caller",
+								  .encoding = encoding,
+								  .sample_rate = "8000",
+								  .sequence = i,
+								  .data = "",
+								  .done = is_stored };
+		all[i] = &packets[i];
+	}
+	return gw_ingest_store(&gateway, &identity, all, n);
 }
 
 /* Two beginnings that come to the same, whatever stands behind them. */
@@ -284,10 +323,48 @@ fewer_calls_and_more_again(void)
 	end();
 }
 
+/* They leave over different connections, and which is stored first nobody knows. */
+static void
+a_call_that_straddles(void)
+{
+	begin();
+	check_int(store("first", "mulaw", MAX_ROWS - 20), MAX_ROWS - 20);
+	check_int(store("second", "mulaw", 50), 20);
+	check_int(n_units, 1);
+	check_int(store("third", "mulaw", 50), 50);
+	check_int(n_units, 2);
+	answer(GW_COMMITTED, NULL);
+	check_int(n_stored, MAX_ROWS + 50);
+	end();
+}
+
+static void
+few_batches_of_our_own(void)
+{
+	static const char *const encodings[] = { "mulaw", "alaw", "pcm_s16le", "pcm_f32le" };
+
+	begin();
+	for (int i = 0; i < 2 * FOR_BEHIND; i++)
+		check_int(store("a call", encodings[i], 1), 1);
+	check_int(store("a call", "pcm_s24le", 1), 0);
+	check_int(store("a call", "mulaw", 1), 1);
+	/* a client has its own, which others do not stand behind */
+	post_calls(1);
+	check_int(n_units, 2 * FOR_BEHIND + 1);
+	check(unit(0)->unit.behind);
+	check(!unit(2 * FOR_BEHIND)->unit.behind);
+	answer(GW_UNAVAILABLE, NULL);
+	check_int(n_stored, 2 * FOR_BEHIND + 1);
+	check_int(store("a call", "pcm_s24le", 1), 1);
+	end();
+}
+
 int
 main(void)
 {
 	check_run("names that come to the same", names_that_come_to_the_same);
 	check_run("fewer calls, and more again", fewer_calls_and_more_again);
+	check_run("a call that straddles", a_call_that_straddles);
+	check_run("few batches of our own", few_batches_of_our_own);
 	return check_done();
 }
