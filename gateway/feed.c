@@ -24,6 +24,7 @@
 #define MAX_USES 1000
 
 #define TOKENS "mulberry_tokens" /* and GW_ORDERS_CHANNEL */
+#define TOO_MANY_SUBSCRIPTIONS "54000"
 
 /* Of all tenants; what is stored always, packets by the thousand only while somebody here hears them. */
 #define SUBSCRIPTION(delivery)                                                                     \
@@ -62,7 +63,8 @@ struct gw_feed
 	http_watch watch;
 	http_timer timer;
 	int64_t pause;
-	bool refused; /* the last statement */
+	bool refused;  /* the last statement */
+	bool too_many; /* because there are more tenants than a session may choose from */
 };
 
 static void begin(gw_feed *feed);
@@ -142,6 +144,7 @@ subscribe(gw_feed *feed)
 	feed->missed = feed->missed || feed->leaves_packets;
 	feed->hears_packets = feed->hears_everything || (feed->wants_packets && !feed->leaves_packets);
 	feed->leaves_packets = false;
+	http_loop_set_timer(feed->loop, &feed->timer, http_clock() + ANSWER_TIME);
 	if (!PQsendQuery(feed->pg, statement))
 		lose(feed, PQerrorMessage(feed->pg));
 	else
@@ -161,7 +164,7 @@ statement_ended(gw_feed *feed)
 				subscribe(feed);
 			break;
 		case SUBSCRIBING:
-			if (feed->refused && !feed->hears_everything)
+			if (feed->refused && feed->too_many && !feed->hears_everything)
 			{
 				feed->hears_everything = true;
 				subscribe(feed);
@@ -178,12 +181,14 @@ statement_ended(gw_feed *feed)
 				gw_supervisors_heard(feed->gateway->supervisors);
 			/* what came before we listened, we have not heard of */
 			if (feed->fresh)
+			{
 				gw_identities_forget(feed->identities, NULL);
+				gw_listeners_revoked(feed->gateway->media, NULL);
+				gw_orders_missed(feed->gateway->media);
+			}
 			if (feed->fresh || feed->missed)
 			{
 				gw_supervisors_missed(feed->gateway->supervisors);
-				gw_listeners_revoked(feed->gateway->media, NULL);
-				gw_orders_missed(feed->gateway->media);
 				gw_agents_look(feed->gateway->agents);
 			}
 			feed->fresh = feed->missed = false;
@@ -277,6 +282,7 @@ read_input(gw_feed *feed)
 			continue;
 		}
 		feed->refused = status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK;
+		feed->too_many = feed->refused && strcmp(gw_sqlstate(result), TOO_MANY_SUBSCRIPTIONS) == 0;
 		if (feed->refused)
 			gw_log(GW_ERROR, "the database refused a statement", "%.*s",
 				   (int) strcspn(PQresultErrorMessage(result), "\n"), PQresultErrorMessage(result));

@@ -17,7 +17,6 @@ gw_supervisor_doubt(gw_supervisor *c)
 	c->doubts++;
 	c->behind = true;
 	c->missed = true;
-	gw_supervisor_read_on(c);
 }
 
 bool

@@ -215,11 +215,28 @@ gw_supervisors_event(gw_supervisors *supervisors, const char *tenant, const char
 	json_decref(message);
 }
 
+/* Those with that token (NULL: all) are asked about; who is still to be let in, when he is. */
+static void
+doubt(gw_supervisors *supervisors, const char *id)
+{
+	for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
+	{
+		if (id != NULL && strcmp(c->identity->id, id) != 0)
+			continue;
+		gw_supervisor_doubt(c);
+		gw_supervisor_read_on(c);
+	}
+	for (gw_supervisor *c = supervisors->coming; c != NULL; c = c->next)
+	{
+		if (id == NULL || strcmp(c->identity->id, id) == 0)
+			gw_supervisor_doubt(c);
+	}
+}
+
 void
 gw_supervisors_missed(gw_supervisors *supervisors)
 {
-	for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
-		gw_supervisor_doubt(c);
+	doubt(supervisors, NULL);
 }
 
 void
@@ -344,7 +361,7 @@ let_in(gw_supervisors *supervisors, gw_supervisor *c)
 	supervisors->clients = c;
 	supervisors->n++;
 	gw_feed_hear(supervisors->gateway->feed, c->tenant);
-	if (c->seq >= 0)
+	if (c->seq >= 0 || gw_supervisor_is_doubted(c))
 	{
 		c->behind = true;
 		gw_supervisor_read_on(c);
@@ -438,12 +455,8 @@ gw_supervisors_gone(gw_supervisors *supervisors, http_id id)
 void
 gw_supervisors_revoked(gw_supervisors *supervisors, const char *id)
 {
-	for (gw_supervisor *c = supervisors->clients; c != NULL; c = c->next)
-	{
-		/* anybody who may connect to the database can say so */
-		if (strcmp(c->identity->id, id) == 0)
-			gw_supervisor_doubt(c);
-	}
+	/* anybody who may connect to the database can say so */
+	doubt(supervisors, id);
 }
 
 /* Once a second: tokens that expire while somebody listens, and who waits for the past in vain. */

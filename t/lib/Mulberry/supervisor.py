@@ -34,7 +34,7 @@ async def main():
         else:
             headers.append((name, value))
     try:
-        async with connect(sys.argv[1], subprotocols=subprotocols or None, **{HEADERS: headers}, **more) as socket:
+        async with connect(sys.argv[1], subprotocols=subprotocols or None, open_timeout=None, **{HEADERS: headers}, **more) as socket:
             print("connected", socket.subprotocol, flush=True)
             await asyncio.sleep(pause)
             async for message in socket:
