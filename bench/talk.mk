@@ -15,9 +15,15 @@ $(http): http
 http: core
 	@$(MAKE) -s -C $(top)/http library BUILD=$(BUILD) CC="$(CC)"
 
+media_calls_parts := $(here)/media_caller.c $(here)/media_figures.c $(top)/gateway/base64.c
+
+$(BUILD)/media_calls: $(media_calls_parts) $(here)/media_caller.h $(here)/media_figures.h
+
+$(BUILD)/media_calls $(BUILD)/media_engines: $(wildcard $(top)/http/*.h)
+
 $(BUILD)/media_%: $(here)/media_%.c $(http) $(core)
-	$(CC) -O2 -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wno-sign-compare -I$(top) -I$(top)/src -I$(top)/http -o $@ $< \
-		$(if $(filter media_calls,$(@F)),$(top)/gateway/base64.c) $(http) $(core) -lcurl -lwslay -lssl -lcrypto -lm -lpthread
+	$(CC) -O2 -std=gnu11 -D_GNU_SOURCE -Wall -Wextra -Wno-sign-compare -I$(top) -I$(top)/src -I$(top)/http -o $@ $< $($(@F)_parts) \
+		$(http) $(core) -lcurl -lwslay -lssl -lcrypto -lm -lpthread
 
 talk:
 	@$(here)/talk
