@@ -4,7 +4,6 @@
  */
 #include "judge.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,10 +44,7 @@ struct edge_judge
 	bool prepared; /* the session is */
 	int64_t
 		until; /* edge_clock() to which the thread waits for the database; 0: until somebody asks for something */
-	pthread_t thread;
-	pthread_mutex_t mutex; /* of all below */
-	pthread_cond_t change;
-	bool stopping;
+	edge_worker worker; /* all below is under its mutex */
 	bool connected;
 	char problem[EDGE_JUDGE_TEXT]; /* why frames are not judged; empty: they are */
 	request requests[MOST_WAITING];
@@ -64,9 +60,9 @@ stopping(edge_judge *j)
 {
 	bool answer;
 
-	pthread_mutex_lock(&j->mutex);
-	answer = j->stopping;
-	pthread_mutex_unlock(&j->mutex);
+	pthread_mutex_lock(&j->worker.mutex);
+	answer = j->worker.stopping;
+	pthread_mutex_unlock(&j->worker.mutex);
 	return answer;
 }
 
@@ -77,18 +73,19 @@ over(void *arg)
 	edge_judge *j = arg;
 	bool answer;
 
-	pthread_mutex_lock(&j->mutex);
-	answer = j->stopping || (j->until == 0 ? j->asked != j->answered : edge_clock() >= j->until);
-	pthread_mutex_unlock(&j->mutex);
+	pthread_mutex_lock(&j->worker.mutex);
+	answer =
+		j->worker.stopping || (j->until == 0 ? j->asked != j->answered : edge_clock() >= j->until);
+	pthread_mutex_unlock(&j->worker.mutex);
 	return answer;
 }
 
 static void
 set_problem(edge_judge *j, const char *problem)
 {
-	pthread_mutex_lock(&j->mutex);
+	pthread_mutex_lock(&j->worker.mutex);
 	snprintf(j->problem, sizeof(j->problem), "%s", problem);
-	pthread_mutex_unlock(&j->mutex);
+	pthread_mutex_unlock(&j->worker.mutex);
 }
 
 /*
@@ -149,9 +146,9 @@ be_ready(edge_judge *j)
 		if (j->server->pg == NULL)
 			status = EDGE_EXIT_UNREACHABLE;
 	}
-	pthread_mutex_lock(&j->mutex);
+	pthread_mutex_lock(&j->worker.mutex);
 	j->connected = status == EDGE_EXIT_OK;
-	pthread_mutex_unlock(&j->mutex);
+	pthread_mutex_unlock(&j->worker.mutex);
 	if (status != EDGE_EXIT_OK)
 		set_problem(j, j->server->problem);
 	return status;
@@ -260,16 +257,16 @@ next_request(edge_judge *j, request *r)
 	struct timespec at = edge_condition_until(LOOK_EVERY);
 	bool there;
 
-	pthread_mutex_lock(&j->mutex);
-	while (j->asked == j->answered && !j->stopping)
+	pthread_mutex_lock(&j->worker.mutex);
+	while (j->asked == j->answered && !j->worker.stopping)
 	{
-		if (pthread_cond_timedwait(&j->change, &j->mutex, &at) != 0)
+		if (pthread_cond_timedwait(&j->worker.change, &j->worker.mutex, &at) != 0)
 			break;
 	}
-	there = j->asked != j->answered && !j->stopping;
+	there = j->asked != j->answered && !j->worker.stopping;
 	if (there)
 		*r = j->requests[j->answered++ % MOST_WAITING];
-	pthread_mutex_unlock(&j->mutex);
+	pthread_mutex_unlock(&j->worker.mutex);
 	return there;
 }
 
@@ -294,9 +291,9 @@ judge_frames(void *arg)
 			continue;
 		}
 		judge_frame(j, &r, &verdict);
-		pthread_mutex_lock(&j->mutex);
+		pthread_mutex_lock(&j->worker.mutex);
 		j->verdicts[j->judged++ % MOST_WAITING] = verdict;
-		pthread_mutex_unlock(&j->mutex);
+		pthread_mutex_unlock(&j->worker.mutex);
 	}
 	return NULL;
 }
@@ -312,12 +309,8 @@ edge_judge_start(edge_server *server, const char *tenant)
 	j->tenant = tenant;
 	server->over = over;
 	server->arg = j;
-	pthread_mutex_init(&j->mutex, NULL);
-	edge_condition_init(&j->change);
-	if (edge_thread_start(&j->thread, STACK, judge_frames, j))
+	if (edge_worker_start(&j->worker, STACK, judge_frames, j))
 		return j;
-	pthread_mutex_destroy(&j->mutex);
-	pthread_cond_destroy(&j->change);
 	free(j);
 	return NULL;
 }
@@ -327,14 +320,8 @@ edge_judge_stop(edge_judge *j)
 {
 	if (j == NULL)
 		return;
-	pthread_mutex_lock(&j->mutex);
-	j->stopping = true;
-	pthread_cond_signal(&j->change);
-	pthread_mutex_unlock(&j->mutex);
-	pthread_join(j->thread, NULL);
+	edge_worker_stop(&j->worker);
 	j->server->over = NULL;
-	pthread_mutex_destroy(&j->mutex);
-	pthread_cond_destroy(&j->change);
 	free(j);
 }
 
@@ -343,7 +330,7 @@ ask(edge_judge *j, const request *r)
 {
 	bool room;
 
-	pthread_mutex_lock(&j->mutex);
+	pthread_mutex_lock(&j->worker.mutex);
 	/* each needs a place for its verdict, too */
 	room = j->asked - j->answered + (j->judged - j->taken) < MOST_WAITING - 1;
 	if (room)
@@ -351,8 +338,8 @@ ask(edge_judge *j, const request *r)
 		j->requests[j->asked % MOST_WAITING] = *r;
 		j->requests[j->asked++ % MOST_WAITING].asked_at = edge_clock();
 	}
-	pthread_cond_signal(&j->change);
-	pthread_mutex_unlock(&j->mutex);
+	pthread_cond_signal(&j->worker.change);
+	pthread_mutex_unlock(&j->worker.mutex);
 	return room;
 }
 
@@ -394,20 +381,20 @@ edge_judge_take(edge_judge *j, edge_verdict *verdict)
 {
 	bool there;
 
-	pthread_mutex_lock(&j->mutex);
+	pthread_mutex_lock(&j->worker.mutex);
 	there = j->taken != j->judged;
 	if (there)
 		*verdict = j->verdicts[j->taken++ % MOST_WAITING];
-	pthread_mutex_unlock(&j->mutex);
+	pthread_mutex_unlock(&j->worker.mutex);
 	return there;
 }
 
 void
 edge_judge_problem(edge_judge *j, char problem[static EDGE_JUDGE_TEXT])
 {
-	pthread_mutex_lock(&j->mutex);
+	pthread_mutex_lock(&j->worker.mutex);
 	snprintf(problem, EDGE_JUDGE_TEXT, "%s", j->problem);
-	pthread_mutex_unlock(&j->mutex);
+	pthread_mutex_unlock(&j->worker.mutex);
 }
 
 bool
@@ -415,8 +402,8 @@ edge_judge_connected(edge_judge *j)
 {
 	bool connected;
 
-	pthread_mutex_lock(&j->mutex);
+	pthread_mutex_lock(&j->worker.mutex);
 	connected = j->connected;
-	pthread_mutex_unlock(&j->mutex);
+	pthread_mutex_unlock(&j->worker.mutex);
 	return connected;
 }

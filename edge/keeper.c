@@ -28,10 +28,8 @@ struct edge_keeper
 	uint8_t boot[EDGE_BOOT_ID];
 	uint64_t first_number;
 	_Atomic int64_t latest;
-	pthread_t thread;
 
-	pthread_mutex_t mutex; /* of what was handed over */
-	pthread_cond_t change;
+	edge_worker worker; /* its mutex is that of what was handed over */
 	edge_item *first;
 	edge_item **last;
 	uint64_t waiting; /* packets */
@@ -40,7 +38,6 @@ struct edge_keeper
 	edge_item *first_late;
 	int64_t last_late;
 	uint64_t n_late;
-	bool stopping;
 	bool ended;				 /* the thread */
 	edge_keeper_state state; /* as it was a second ago at most */
 
@@ -119,13 +116,13 @@ wait_until(edge_keeper *k, int64_t nanoseconds, bool for_more)
 {
 	struct timespec at = edge_condition_until(nanoseconds);
 
-	pthread_mutex_lock(&k->mutex);
-	while (!k->stopping && (for_more || k->first == NULL))
+	pthread_mutex_lock(&k->worker.mutex);
+	while (!k->worker.stopping && (for_more || k->first == NULL))
 	{
-		if (pthread_cond_timedwait(&k->change, &k->mutex, &at) != 0)
+		if (pthread_cond_timedwait(&k->worker.change, &k->worker.mutex, &at) != 0)
 			break;
 	}
-	pthread_mutex_unlock(&k->mutex);
+	pthread_mutex_unlock(&k->worker.mutex);
 }
 
 /* What may be asked for without waiting for the disk. */
@@ -136,10 +133,10 @@ publish(edge_keeper *k)
 
 	edge_spool_look(k->spool, &state.spool);
 	state.dropped = state.spool.dropped + k->unknown;
-	pthread_mutex_lock(&k->mutex);
+	pthread_mutex_lock(&k->worker.mutex);
 	state.dropped += k->late;
 	k->state = state;
-	pthread_mutex_unlock(&k->mutex);
+	pthread_mutex_unlock(&k->worker.mutex);
 }
 
 static void
@@ -164,7 +161,7 @@ say_late(edge_keeper *k)
 	char text[512];
 	edge_item *first;
 
-	pthread_mutex_lock(&k->mutex);
+	pthread_mutex_lock(&k->worker.mutex);
 	first = k->first_late;
 	if (first != NULL)
 		snprintf(text, sizeof(text),
@@ -175,7 +172,7 @@ say_late(edge_keeper *k)
 				 (double) k->n_late * EDGE_BLOCK_MS / 1000);
 	k->first_late = NULL;
 	k->n_late = 0;
-	pthread_mutex_unlock(&k->mutex);
+	pthread_mutex_unlock(&k->worker.mutex);
 	if (first != NULL)
 		say(k, text);
 	free(first);
@@ -193,13 +190,13 @@ run(void *arg)
 
 		wait_until(k, SECOND, false);
 		wait_until(k, GATHER, true);
-		pthread_mutex_lock(&k->mutex);
-		stopping = k->stopping;
+		pthread_mutex_lock(&k->worker.mutex);
+		stopping = k->worker.stopping;
 		list = k->first;
 		k->first = NULL;
 		k->last = &k->first;
 		k->waiting = 0;
-		pthread_mutex_unlock(&k->mutex);
+		pthread_mutex_unlock(&k->worker.mutex);
 		say_late(k);
 		if (list != NULL)
 		{
@@ -307,10 +304,8 @@ edge_keeper_start(const edge_keeper_options *options, edge_exit *status, char pr
 		free(k);
 		return NULL;
 	}
-	pthread_mutex_init(&k->mutex, NULL);
 	pthread_mutex_init(&k->spool_mutex, NULL);
-	edge_condition_init(&k->change);
-	if (edge_thread_start(&k->thread, STACK, run, k))
+	if (edge_worker_start(&k->worker, STACK, run, k))
 		return k;
 	edge_keeper_free(k);
 	return NULL;
@@ -319,11 +314,7 @@ edge_keeper_start(const edge_keeper_options *options, edge_exit *status, char pr
 void
 edge_keeper_stop(edge_keeper *k)
 {
-	pthread_mutex_lock(&k->mutex);
-	k->stopping = true;
-	pthread_cond_signal(&k->change);
-	pthread_mutex_unlock(&k->mutex);
-	pthread_join(k->thread, NULL);
+	edge_worker_stop(&k->worker);
 	k->ended = true;
 }
 
@@ -360,7 +351,7 @@ edge_keeper_take(edge_keeper *k, edge_item *item)
 	edge_item *dropped = NULL;
 	bool kept;
 
-	pthread_mutex_lock(&k->mutex);
+	pthread_mutex_lock(&k->worker.mutex);
 	if (item->kind == EDGE_ITEM_PACKET && k->waiting >= k->options.most)
 	{
 		edge_item **place = &k->first;
@@ -379,7 +370,7 @@ edge_keeper_take(edge_keeper *k, edge_item *item)
 	}
 	/* only the first one wakes it, which then waits for those that come soon */
 	if (k->first == NULL)
-		pthread_cond_signal(&k->change);
+		pthread_cond_signal(&k->worker.change);
 	item->next = NULL;
 	*k->last = item;
 	k->last = &item->next;
@@ -387,7 +378,7 @@ edge_keeper_take(edge_keeper *k, edge_item *item)
 	kept = dropped == NULL;
 	if (dropped != NULL && is_late_too(k, dropped))
 		dropped = NULL;
-	pthread_mutex_unlock(&k->mutex);
+	pthread_mutex_unlock(&k->worker.mutex);
 	free(dropped);
 	return kept;
 }
@@ -468,7 +459,7 @@ edge_keeper_look(edge_keeper *k, edge_keeper_state *state)
 {
 	if (k->ended)
 		publish(k);
-	pthread_mutex_lock(&k->mutex);
+	pthread_mutex_lock(&k->worker.mutex);
 	*state = k->state;
-	pthread_mutex_unlock(&k->mutex);
+	pthread_mutex_unlock(&k->worker.mutex);
 }

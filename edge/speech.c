@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -31,16 +30,14 @@
 #define POLL_MS 50
 #define MOST_BYTES ((size_t) 2 * 1024 * 1024)
 #define MOST_SECONDS 10
+#define MOST_VARIABLES 24
 
 struct edge_speech
 {
 	const char *command;
-	pthread_t thread;
-	pthread_mutex_t mutex; /* of all below */
-	pthread_cond_t change;
-	bool stopping;
-	unsigned asked; /* how often; what was asked for before is not made any more */
-	bool waiting;	/* to be made */
+	edge_worker worker; /* all below is under its mutex */
+	unsigned asked;		/* how often; what was asked for before is not made any more */
+	bool waiting;		/* to be made */
 	char call_id[EDGE_CALL_ID + 1];
 	char text[EDGE_SPEECH_TEXT];
 	int rate;
@@ -99,15 +96,39 @@ text_file(const char *text)
 	return -1;
 }
 
-/* Nothing of ours is in it but its input and output, and the standard error; it is a group, so that what it begins ends with it. */
+/* What it may know of our environment: where things are, and in which language; not what leads to the database. */
+static void
+choose_environment(char *chosen[static MOST_VARIABLES + 1])
+{
+	static const char *const known[] = { "PATH=", "HOME=", "TMPDIR=", "LANG=", "LANGUAGE=", "LC_" };
+	int n = 0;
+
+	for (char **variable = environ; *variable != NULL && n < MOST_VARIABLES; variable++)
+	{
+		bool wanted = false;
+
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			wanted = wanted || strncmp(*variable, known[i], strlen(known[i])) == 0;
+		if (wanted)
+			chosen[n++] = *variable;
+	}
+	chosen[n] = NULL;
+}
+
+/*
+ * Nothing of ours is in it but its input and output, the standard error, and the little it may know; it is a group, so that what it
+ * begins ends with it.
+ */
 static int
 spawn(char *const words[], int input, int output, pid_t *pid)
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
+	char *variables[MOST_VARIABLES + 1];
 	sigset_t signals;
 	int problem;
 
+	choose_environment(variables);
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
@@ -120,7 +141,7 @@ spawn(char *const words[], int input, int output, pid_t *pid)
 	posix_spawnattr_setsigmask(&attributes, &signals);
 	sigaddset(&signals, SIGPIPE);
 	posix_spawnattr_setsigdefault(&attributes, &signals);
-	problem = posix_spawnp(pid, words[0], &actions, &attributes, words, environ);
+	problem = posix_spawnp(pid, words[0], &actions, &attributes, words, variables);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attributes);
 	return problem;
@@ -189,7 +210,9 @@ read_all(const program *p, bool (*over)(void *arg), void *arg, size_t *n, char *
 			got = read(p->output, bytes + *n, room - *n);
 		if (got > 0 && poller.revents != 0)
 			*n += (size_t) got;
-		if (over != NULL && over(arg))
+		if (got < 0 && poller.revents != 0 && errno != EINTR && errno != EAGAIN)
+			snprintf(problem, EDGE_SPEECH_PROBLEM, "it cannot be read: %s", strerror(errno));
+		else if (over != NULL && over(arg))
 			snprintf(problem, EDGE_SPEECH_PROBLEM, "given up");
 		else if (*n > MOST_BYTES)
 			snprintf(problem, EDGE_SPEECH_PROBLEM, "it writes more than %zu bytes", MOST_BYTES);
@@ -337,9 +360,9 @@ is_over(void *arg)
 	sentence *s = arg;
 	bool answer;
 
-	pthread_mutex_lock(&s->speech->mutex);
-	answer = s->speech->stopping || s->number != s->speech->asked;
-	pthread_mutex_unlock(&s->speech->mutex);
+	pthread_mutex_lock(&s->speech->worker.mutex);
+	answer = s->speech->worker.stopping || s->number != s->speech->asked;
+	pthread_mutex_unlock(&s->speech->worker.mutex);
 	return answer;
 }
 
@@ -362,14 +385,14 @@ speak(edge_speech *speech, const sentence *s, const char *text, int rate, bool *
 		return;
 	}
 	*complained = false;
-	pthread_mutex_lock(&speech->mutex);
+	pthread_mutex_lock(&speech->worker.mutex);
 	if (s->number == speech->asked)
 	{
 		speech->samples = samples;
 		speech->n = n;
 		samples = NULL;
 	}
-	pthread_mutex_unlock(&speech->mutex);
+	pthread_mutex_unlock(&speech->worker.mutex);
 	free(samples);
 }
 
@@ -382,23 +405,23 @@ speak_sentences(void *arg)
 	bool complained = false;
 	int rate;
 
-	pthread_mutex_lock(&speech->mutex);
-	while (!speech->stopping)
+	pthread_mutex_lock(&speech->worker.mutex);
+	while (!speech->worker.stopping)
 	{
 		if (!speech->waiting)
 		{
-			pthread_cond_wait(&speech->change, &speech->mutex);
+			pthread_cond_wait(&speech->worker.change, &speech->worker.mutex);
 			continue;
 		}
 		speech->waiting = false;
 		s.number = speech->asked;
 		memcpy(text, speech->text, sizeof(text));
 		rate = speech->rate;
-		pthread_mutex_unlock(&speech->mutex);
+		pthread_mutex_unlock(&speech->worker.mutex);
 		speak(speech, &s, text, rate, &complained);
-		pthread_mutex_lock(&speech->mutex);
+		pthread_mutex_lock(&speech->worker.mutex);
 	}
-	pthread_mutex_unlock(&speech->mutex);
+	pthread_mutex_unlock(&speech->worker.mutex);
 	return NULL;
 }
 
@@ -410,12 +433,8 @@ edge_speech_start(const char *command)
 	if (speech == NULL)
 		return NULL;
 	speech->command = command;
-	pthread_mutex_init(&speech->mutex, NULL);
-	edge_condition_init(&speech->change);
-	if (edge_thread_start(&speech->thread, STACK, speak_sentences, speech))
+	if (edge_worker_start(&speech->worker, STACK, speak_sentences, speech))
 		return speech;
-	pthread_mutex_destroy(&speech->mutex);
-	pthread_cond_destroy(&speech->change);
 	free(speech);
 	return NULL;
 }
@@ -425,13 +444,7 @@ edge_speech_stop(edge_speech *speech)
 {
 	if (speech == NULL)
 		return;
-	pthread_mutex_lock(&speech->mutex);
-	speech->stopping = true;
-	pthread_cond_signal(&speech->change);
-	pthread_mutex_unlock(&speech->mutex);
-	pthread_join(speech->thread, NULL);
-	pthread_mutex_destroy(&speech->mutex);
-	pthread_cond_destroy(&speech->change);
+	edge_worker_stop(&speech->worker);
 	free(speech->samples);
 	free(speech);
 }
@@ -450,22 +463,22 @@ forget(edge_speech *speech)
 void
 edge_speech_ask(edge_speech *speech, const char *call_id, const char *text, int rate)
 {
-	pthread_mutex_lock(&speech->mutex);
+	pthread_mutex_lock(&speech->worker.mutex);
 	forget(speech);
 	snprintf(speech->call_id, sizeof(speech->call_id), "%s", call_id);
 	snprintf(speech->text, sizeof(speech->text), "%s", text);
 	speech->rate = rate;
 	speech->waiting = true;
-	pthread_cond_signal(&speech->change);
-	pthread_mutex_unlock(&speech->mutex);
+	pthread_cond_signal(&speech->worker.change);
+	pthread_mutex_unlock(&speech->worker.mutex);
 }
 
 void
 edge_speech_drop(edge_speech *speech)
 {
-	pthread_mutex_lock(&speech->mutex);
+	pthread_mutex_lock(&speech->worker.mutex);
 	forget(speech);
-	pthread_mutex_unlock(&speech->mutex);
+	pthread_mutex_unlock(&speech->worker.mutex);
 }
 
 bool
@@ -473,7 +486,7 @@ edge_speech_take(edge_speech *speech, const char *call_id, int16_t **samples, si
 {
 	bool there;
 
-	pthread_mutex_lock(&speech->mutex);
+	pthread_mutex_lock(&speech->worker.mutex);
 	there = speech->samples != NULL && strcmp(speech->call_id, call_id) == 0;
 	if (there)
 	{
@@ -481,6 +494,6 @@ edge_speech_take(edge_speech *speech, const char *call_id, int16_t **samples, si
 		*n = speech->n;
 		speech->samples = NULL;
 	}
-	pthread_mutex_unlock(&speech->mutex);
+	pthread_mutex_unlock(&speech->worker.mutex);
 	return there;
 }

@@ -51,6 +51,29 @@ edge_condition_until(int64_t nanoseconds)
 	return at;
 }
 
+bool
+edge_worker_start(edge_worker *worker, size_t stack, void *(*run)(void *), void *arg)
+{
+	pthread_mutex_init(&worker->mutex, NULL);
+	edge_condition_init(&worker->change);
+	worker->stopping = false;
+	if (edge_thread_start(&worker->thread, stack, run, arg))
+		return true;
+	pthread_mutex_destroy(&worker->mutex);
+	pthread_cond_destroy(&worker->change);
+	return false;
+}
+
+void
+edge_worker_stop(edge_worker *worker)
+{
+	pthread_mutex_lock(&worker->mutex);
+	worker->stopping = true;
+	pthread_cond_signal(&worker->change);
+	pthread_mutex_unlock(&worker->mutex);
+	pthread_join(worker->thread, NULL);
+}
+
 int
 edge_signals_catch(void)
 {

@@ -14,6 +14,21 @@
 /* Begins a thread with so many bytes of stack, which no signal interrupts. False: out of memory. */
 extern bool edge_thread_start(pthread_t *thread, size_t stack, void *(*run)(void *), void *arg);
 
+/* A thread that waits for work, and is told to end. */
+typedef struct edge_worker
+{
+	pthread_t thread;
+	pthread_mutex_t mutex; /* of the work and of what follows */
+	pthread_cond_t change; /* its times do not jump, either */
+	bool stopping;
+} edge_worker;
+
+/* False: out of memory, and nothing is to be stopped. */
+extern bool edge_worker_start(edge_worker *worker, size_t stack, void *(*run)(void *), void *arg);
+
+/* Tells it to end, and waits until it has. */
+extern void edge_worker_stop(edge_worker *worker);
+
 /* A condition whose times do not jump: the clock of the machine may be set by years while somebody waits. */
 extern void edge_condition_init(pthread_cond_t *condition);
 

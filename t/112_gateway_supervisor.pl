@@ -33,10 +33,11 @@ $node->poll_query_until('postgres', q{SELECT count(*) = 5 FROM pg_stat_activity 
 my $end = time + $PostgreSQL::Test::Utils::timeout_default;
 sleep 0.05 while ask_admin($gateway, '/metrics')->{content} !~ /^mulberry_gateway_listening 1/m && time < $end;
 
-# A client; its lines so far are in ${ $client->{out} }.
+# A client; its lines so far are in ${ $client->{out} }.  Who is told that the database is busy comes again.
 sub listen_to
 {
-    my $client = start_listening(@_);
+    my $client;
+    do { $client->{run}->finish if $client; $client = start_listening(@_); answered($client) } while (${ $client->{out} } =~ /^refused 503/);
     heard($client, qr/^(?:connected|refused|closed)/);
     return $client;
 }
@@ -52,10 +53,11 @@ sub start_listening
     return $client;
 }
 
-# Waits until a line comes; returns all lines.
-sub heard
+# Waits until a line comes, any or a certain one.
+sub answered
 {
     my ($client, $pattern) = @_;
+    $pattern //= qr/\n/;
     my $until = time + $PostgreSQL::Test::Utils::timeout_default;
     while (${ $client->{out} } !~ /$pattern/m && time < $until)
     {
@@ -64,6 +66,14 @@ sub heard
         $client->{run}->pump_nb;
         sleep 0.02;
     }
+    return;
+}
+
+# The same, and it is a result; returns all lines.
+sub heard
+{
+    my ($client, $pattern) = @_;
+    answered($client, $pattern);
     like(${ $client->{out} }, qr/$pattern/m, "heard $pattern");
     return split /\n/, ${ $client->{out} };
 }

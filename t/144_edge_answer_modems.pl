@@ -28,7 +28,7 @@ for my $case (
 {
     my ($kind, $number, $commands, %option) = @$case;
     my $line = Mulberry::ModemLine->new($kind, %option);
-    $line->start($pair->flags, '--name', $kind, '--silence', 20, '--allowed-callers', $number, '--call-encoding', 's16le');
+    $line->start($pair->flags, '--name', $kind, '--silence', 45, '--allowed-callers', $number, '--call-encoding', 's16le');
     ok($line->says(qr/the modem is ready/), "$kind: a modem");
 
     $line->ring('+1666');

@@ -185,7 +185,7 @@ is($card->stop('TERM'), 0, 'it ends in order');
 # --- what speaks is not there, or goes wrong --------------------------------------------------------------------
 
 my $hangs = script('hangs', "sleep 997 &\nsleep 998");
-my $sees = script('sees', "ls -l /proc/self/fd >$dir/descriptors\ngrep -E '^Sig(Blk|Ign)' /proc/self/status >$dir/signals\nexec espeak-ng --stdin --stdout");
+my $sees = script('sees', "ls -l /proc/self/fd >$dir/descriptors\ngrep -E '^Sig(Blk|Ign)' /proc/self/status >$dir/signals\nenv >$dir/environment\nexec espeak-ng --stdin --stdout");
 for my $case (
     [ "$dir/nothing", qr/answers are not spoken: .*nothing: No such file or directory/, 'a program that is absent' ],
     [ script('fails', 'exit 3'), qr/answers are not spoken: .*it ended with status 3/, 'one that fails' ],
@@ -215,6 +215,7 @@ for my $case (
 # --- what it is given -----------------------------------------------------------------------------------------
 
 {
+    local @ENV{qw(PGPASSWORD PGPASSFILE LC_NUMERIC)} = ('secret', "$dir/none", 'C');
     my $line = Mulberry::CardLine->new("$dir/sees.card", $programs)->start(@flags, '--name', 'sees', '--speech', $sees);
     $line->says(qr/listening: /);
     my $from = give($line, 'query');
@@ -225,6 +226,9 @@ for my $case (
     my ($blocked, $ignored) = map { hex } slurp_file("$dir/signals") =~ /(?:SigBlk|SigIgn):\s*([0-9a-f]+)/g;
     is($blocked, 0, 'and no signals blocked');
     is($ignored & 1 << 12, 0, 'nor does it ignore a pipe that nobody reads');
+    my $environment = slurp_file("$dir/environment");
+    like($environment, qr/^PATH=.*^LC_NUMERIC=C$|^LC_NUMERIC=C$.*^PATH=/ms, 'it knows where things are, and the language');
+    unlike($environment, qr/^PG|secret/m, 'but not how the database is reached');
 }
 
 # --- modems ---------------------------------------------------------------------------------------------------

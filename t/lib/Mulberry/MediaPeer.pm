@@ -6,8 +6,9 @@ use warnings;
 
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
-use IPC::Run;
+use IO::Handle;
 use JSON::PP;
+use POSIX ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -36,20 +37,41 @@ sub have_ws
 # A process that has any number of calls.
 sub media_peers
 {
-    my $self = bless { in => '', out => '', err => '', seen => [] }, __PACKAGE__;
     local $ENV{NODE_PATH} = have_ws();
-    $self->{run} = IPC::Run::start([ 'node', dirname(abs_path(__FILE__)) . '/media_peer.js' ], '<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err});
+    my $dir = PostgreSQL::Test::Utils::tempdir();
+    open my $complaints, '>', "$dir/err" or die "$dir/err: $!";
+    pipe my $theirs, my $to or die "pipe: $!";
+    pipe my $from, my $said or die "pipe: $!";
+    my $pid = fork // die "fork: $!";
+    if ($pid == 0)
+    {
+        open STDIN, '<&', $theirs or POSIX::_exit(127);
+        open STDOUT, '>&', $said or POSIX::_exit(127);
+        open STDERR, '>&', $complaints or POSIX::_exit(127);
+        exec 'node', dirname(abs_path(__FILE__)) . '/media_peer.js' or POSIX::_exit(127);
+    }
+    $to->autoflush(1);
+    my $self = bless { pid => $pid, starter => $$, to => $to, from => $from, err => "$dir/err", line => '', seen => [] }, __PACKAGE__;
     push @started, $self;
     return $self;
 }
 
-END { my $status = $?; $_->{run}->kill_kill foreach @started; $? = $status }
+END
+{
+    my $status = $?;
+    for my $self (grep { $_->{starter} == $$ } @started)
+    {
+        kill KILL => $self->{pid};
+        waitpid $self->{pid}, 0;
+    }
+    $? = $status;
+}
 
 sub command
 {
     my ($self, $op, $id, %more) = @_;
-    $self->{in} .= $json->encode({ op => $op, id => $id, %more }) . "\n";
-    $self->{run}->pump_nb;
+    local $SIG{PIPE} = 'IGNORE';
+    print { $self->{to} } $json->encode({ op => $op, id => $id, %more }), "\n" or die 'the peers have ended: ' . slurp_file($self->{err});
     return;
 }
 
@@ -58,9 +80,8 @@ sub await
 {
     my ($self, $id, @events) = @_;
     my $end = time + $PostgreSQL::Test::Utils::timeout_default;
-    while (time < $end)
+    while (1)
     {
-        while ($self->{out} =~ s/^([^\n]*)\n//) { push @{ $self->{seen} }, $json->decode($1) }
         for my $i (0 .. $#{ $self->{seen} })
         {
             my $e = $self->{seen}[$i];
@@ -68,12 +89,13 @@ sub await
             splice @{ $self->{seen} }, $i, 1;
             return $e;
         }
-        $self->{run}->pumpable or die "the peers have ended: $self->{err}";
-        # wakes up for what comes, and to look at the time
-        $self->{run}->pump_nb;
-        select undef, undef, undef, 0.01;
+        vec(my $ready = '', fileno $self->{from}, 1) = 1;
+        my $left = $end - time;
+        last if $left <= 0 || select($ready, undef, undef, $left) == 0;
+        sysread $self->{from}, $self->{line}, 1 << 20, length $self->{line} or die 'the peers have ended: ' . slurp_file($self->{err});
+        push @{ $self->{seen} }, $json->decode($1) while $self->{line} =~ s/^([^\n]*)\n//;
     }
-    die "no @events of $id: $self->{err} " . $json->encode($self->{seen});
+    die "no @events of $id: " . slurp_file($self->{err}) . $json->encode($self->{seen});
 }
 
 1;

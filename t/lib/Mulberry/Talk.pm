@@ -170,8 +170,10 @@ sub _timeline
 sub levels
 {
     my ($self, $since) = @_;
-    $self->{peers}->command(levels => $self->{id}, since => $since);
-    return @{ $self->{peers}->await($self->{id}, 'levels')->{levels} };
+    my $known = $self->{known_levels} //= [];
+    $self->{peers}->command(levels => $self->{id}, since => scalar @$known);
+    push @$known, @{ $self->{peers}->await($self->{id}, 'levels')->{levels} };
+    return @$known[ $since .. $#$known ];
 }
 
 # Waits until something sounds at the ear behind a frame and then nothing for a time (frames); the stretch.
