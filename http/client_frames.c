@@ -13,11 +13,20 @@
 
 #define ABNORMAL 1006
 #define MAX_SENT 16384 /* bytes at a time */
+#define MAX_READ 65536 /* bytes in a turn */
+#define MAX_PONGS 64   /* wslay would queue them without limit */
 #define RANDOM_BYTES 256
 
 /* What wslay writes in one call, of the line that has its turn: it leaves in one piece. */
 static char scratch[MAX_SENT];
 static size_t n_scratch;
+
+/* The other side has pings answered and does not read the answers. */
+static bool
+is_flooded(const http_line *line)
+{
+	return line->pongs > MAX_PONGS;
+}
 
 void
 http_line_watch(http_line *line)
@@ -26,7 +35,8 @@ http_line_watch(http_line *line)
 				  (line->wslay != NULL && wslay_event_want_write(line->wslay));
 
 	if (line->state != HTTP_LINE_OVER)
-		(void) http_loop_change(&line->watch, EPOLLIN | (writes ? (uint32_t) EPOLLOUT : 0));
+		(void) http_loop_change(&line->watch, (is_flooded(line) ? 0 : (uint32_t) EPOLLIN) |
+												  (writes ? (uint32_t) EPOLLOUT : 0));
 }
 
 ssize_t
@@ -80,8 +90,11 @@ take_bytes(wslay_event_context_ptr wslay, uint8_t *buffer, size_t room, int flag
 		free(line->head);
 		line->head = NULL;
 	}
+	room = room < line->room ? room : line->room;
 	if (line->lost)
 		n = 0;
+	else if (room == 0 || is_flooded(line))
+		n = -1;
 	else if (early > 0)
 	{
 		n = (ssize_t) (early < room ? early : room);
@@ -93,7 +106,10 @@ take_bytes(wslay_event_context_ptr wslay, uint8_t *buffer, size_t room, int flag
 	else
 		n = http_line_receive(line, buffer, room);
 	if (n > 0)
+	{
+		line->room -= (size_t) n;
 		return n;
+	}
 	line->lost = line->lost || n == 0;
 	wslay_event_set_error(wslay, n < 0 ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
 	return -1;
@@ -145,6 +161,7 @@ take_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv
 	http_line *line = arg;
 
 	(void) wslay;
+	line->pongs += message->opcode == WSLAY_PING;
 	if (line->state == HTTP_LINE_OPEN &&
 		(message->opcode == WSLAY_TEXT_FRAME || message->opcode == WSLAY_BINARY_FRAME))
 		line->dial.message(line->dial.arg, message->opcode == WSLAY_TEXT_FRAME,
@@ -221,15 +238,29 @@ http_line_write(void *arg)
 			send_scratch(line);
 	}
 	if (line->lost)
+	{
 		close_of_theirs(line);
-	else
-		http_line_watch(line);
+		return;
+	}
+	if (line->rest == NULL && !wslay_event_want_write(line->wslay))
+	{
+		/* what has come meanwhile may be in the hands of TLS: nobody tells of it */
+		if (is_flooded(line))
+			http_loop_set_timer(line->handle.client->loop, &line->more, http_clock());
+		line->pongs = 0;
+	}
+	http_line_watch(line);
 }
 
 void
-http_line_read(http_line *line)
+http_line_read(void *arg)
 {
+	http_line *line = arg;
+
+	if (line->wslay == NULL || line->state == HTTP_LINE_OVER)
+		return;
 	line->drained = false;
+	line->room = MAX_READ;
 	if (wslay_event_recv(line->wslay) != 0)
 		line->lost = true;
 	if (line->state == HTTP_LINE_OVER)
@@ -240,4 +271,6 @@ http_line_read(http_line *line)
 		return;
 	if (line->lost || wslay_event_get_close_received(line->wslay))
 		close_of_theirs(line);
+	else if (line->room == 0)
+		http_loop_set_timer(line->handle.client->loop, &line->more, http_clock());
 }

@@ -81,7 +81,10 @@ struct http_line
 		plain; /* without TLS: libcurl, which looks for a connection among all others each time, has */
 	int fd;	   /* no more to do with it; -1: it has */
 	bool drained; /* nothing more has come for now */
-	char *rest;	  /* of frames, that the connection did not take; NULL: there is none */
+	size_t room;  /* bytes that may still be read in this turn */
+	int pongs;	  /* that have not left: nothing is read while there are too many */
+	http_timer more;
+	char *rest; /* of frames, that the connection did not take; NULL: there is none */
 	size_t rest_length;
 	size_t rest_sent;
 	bool lost; /* nobody reads or writes any more */
@@ -102,8 +105,8 @@ extern ssize_t http_line_transmit(http_line *line, const char *bytes, size_t len
 /* Has the loop tell when it can be written to, if there is something to write. */
 extern void http_line_watch(http_line *line);
 
-/* Frames that have come, and those that are to go; the latter a task of the line. */
-extern void http_line_read(http_line *line);
+/* Frames that have come, also the timer "more", and those that are to go, a task of the line. */
+extern void http_line_read(void *line);
 extern void http_line_write(void *line);
 extern const struct wslay_event_callbacks http_line_callbacks;
 

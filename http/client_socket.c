@@ -44,6 +44,7 @@ http_line_drop(http_line *line)
 	if (*place != NULL)
 		*place = line->next;
 	http_loop_clear_timer(client->loop, &line->patience);
+	http_loop_clear_timer(client->loop, &line->more);
 	http_loop_cancel(client->loop, &line->task);
 	http_loop_remove(&line->watch);
 	if (line->fd >= 0)
@@ -72,6 +73,7 @@ http_line_fail(http_line *line, int code, const char *why)
 	line->lost = true;
 	http_loop_remove(&line->watch);
 	http_loop_clear_timer(line->handle.client->loop, &line->patience);
+	http_loop_clear_timer(line->handle.client->loop, &line->more);
 	http_loop_cancel(line->handle.client->loop, &line->task);
 	/* somebody may be in the midst of it */
 	line->task = (http_task){ .run = drop_later, .arg = line };
@@ -352,6 +354,7 @@ http_client_dial(http_client *client, const http_dial *dial)
 	line->fd = -1;
 	line->task = (http_task){ .run = http_line_write, .arg = line };
 	line->patience = (http_timer){ .due = is_late, .arg = line };
+	line->more = (http_timer){ .due = http_line_read, .arg = line };
 	line->next = client->lines;
 	client->lines = line;
 	if (!ok || !http_handle_begin(&line->handle) ||
