@@ -172,14 +172,15 @@ is_done(void *arg, int status, const char *why)
 }
 
 /* What is asked; an option goes along that the services of this form know. */
-static char *
-write_body(const gw_service *service, const json_t *messages, const json_t *tools)
+static void
+write_body(const gw_service *service, const json_t *messages, const json_t *tools,
+		   program_text *text)
 {
 	static const char *const options[] = { "temperature", "max_tokens", "max_completion_tokens",
 										   "reasoning_effort", "service_tier" };
 	json_t *body =
 		json_pack("{s:s, s:O, s:b}", "model", service->model, "messages", messages, "stream", 1);
-	char *text;
+	char *json;
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 	{
@@ -190,9 +191,13 @@ write_body(const gw_service *service, const json_t *messages, const json_t *tool
 	}
 	if (json_array_size(tools) > 0)
 		json_object_set(body, "tools", (json_t *) tools);
-	text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+	json = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
 	json_decref(body);
-	return text;
+	if (json == NULL)
+		text->failed = true;
+	else
+		program_text_puts(text, json);
+	free(json);
 }
 
 gw_chat *
@@ -200,39 +205,32 @@ gw_chat_start(http_client *client, const gw_service *service, const json_t *mess
 			  const json_t *tools, const gw_chat_events *events, void *arg)
 {
 	gw_chat *chat = calloc(1, sizeof(*chat));
-	char *body = write_body(service, messages, tools);
-	char *header = gw_service_header(service, "Authorization", "Bearer");
-	program_text url = { 0 };
+	program_text body = { 0 };
 
-	program_text_puts(&url, service->url);
-	program_text_puts(&url, "/chat/completions");
-	if (chat != NULL && body != NULL && !url.failed)
-	{
-		chat->events = *events;
-		chat->arg = arg;
-		mb_event_stream_init(&chat->stream, chat->room, sizeof(chat->room));
-		chat->transfer = http_client_ask(
-			client, &(http_ask){ .url = url.data,
-								 .headers = (const char *const[]){ "Content-Type: application/json",
-																   "Accept: text/event-stream",
-																   header, NULL },
-								 .body = body,
-								 .length = strlen(body),
-								 .reach = gw_service_reach(service),
-								 .max_answer = MAX_ANSWER,
-								 .piece = take_piece,
-								 .done = is_done,
-								 .arg = chat });
-	}
-	gw_service_wipe(header);
-	program_text_free(&url);
-	free(body);
-	if (chat != NULL && chat->transfer == NULL)
-	{
-		free_chat(chat);
-		chat = NULL;
-	}
-	return chat;
+	if (chat == NULL)
+		return NULL;
+	chat->events = *events;
+	chat->arg = arg;
+	mb_event_stream_init(&chat->stream, chat->room, sizeof(chat->room));
+	write_body(service, messages, tools, &body);
+	chat->transfer =
+		gw_service_ask(client, service,
+					   &(gw_service_request){
+						   .path = "/chat/completions",
+						   .header = "Authorization",
+						   .scheme = "Bearer",
+						   .headers = (const char *const[]){ "Content-Type: application/json",
+															 "Accept: text/event-stream", NULL },
+						   .body = &body,
+						   .max_answer = MAX_ANSWER,
+						   .piece = take_piece,
+						   .done = is_done,
+						   .arg = chat });
+	program_text_free(&body);
+	if (chat->transfer != NULL)
+		return chat;
+	free_chat(chat);
+	return NULL;
 }
 
 void

@@ -10,7 +10,8 @@
 #include "engine_ear.h"
 
 #define OUR_RATE 8000
-#define MAX_WAITING (768 * 1024) /* bytes for a connection that does not take them */
+#define MOST_WAITING                                                                               \
+	15 /* seconds of audio, beside the time that a connection has, for one that does not take them */
 #define ALIVE_EVERY (4 * HTTP_SECOND)
 #define SLICE 800 /* samples */
 #define MAX_FACTOR 6
@@ -74,13 +75,25 @@ gw_ear_final(gw_ear *ear, const char *text, size_t n, bool turn_over)
 }
 
 static void
+takes_nothing(void *arg)
+{
+	gw_ear_fail(arg, "it does not take what is said");
+}
+
+/* When it is not taken that is told from the loop: whoever is in the midst of telling something goes on with that. */
+static void
 send(gw_ear *ear, bool text, const char *bytes, size_t n)
 {
 	if (ear->line == NULL || n == 0)
 		return;
 	ear->sent = http_clock();
-	if (http_line_send(ear->line, text, bytes, n) == HTTP_FULL)
-		gw_ear_fail(ear, "it does not take what is said");
+	if (http_line_send(ear->line, text, bytes, n) != HTTP_FULL)
+		return;
+	http_line_close(ear->line);
+	ear->line = NULL;
+	http_loop_cancel(ear->loop, &ear->task);
+	ear->task = (http_task){ .run = takes_nothing, .arg = ear };
+	http_loop_defer(ear->loop, &ear->task);
 }
 
 static void
@@ -156,6 +169,12 @@ is_closed(void *arg, int code, const char *why)
 	gw_ear_fail(ear, text);
 }
 
+static size_t
+most_waiting(const gw_service *service, const gw_ear_form *form)
+{
+	return (size_t) form->bytes_a_second * (size_t) (MOST_WAITING + service->timeout_ms / 1000);
+}
+
 gw_ear *
 gw_ear_open(http_client *client, const gw_service *service, const gw_ear_events *events, void *arg)
 {
@@ -198,7 +217,7 @@ gw_ear_open(http_client *client, const gw_service *service, const gw_ear_events 
 				client, &(http_dial){ .url = url.data,
 									  .headers = (const char *const[]){ header, NULL },
 									  .reach = gw_service_reach(service),
-									  .max_queued = MAX_WAITING,
+									  .max_queued = most_waiting(service, form),
 									  .open = is_open,
 									  .message = take_message,
 									  .closed = is_closed,
@@ -271,7 +290,7 @@ gw_ear_finalize(gw_ear *ear)
 	if (ear->over)
 		return;
 	send_chunk(ear);
-	if (ear->over)
+	if (ear->line == NULL)
 		return;
 	if (ear->form->finalize == NULL)
 	{
@@ -281,7 +300,7 @@ gw_ear_finalize(gw_ear *ear)
 		return;
 	}
 	send(ear, true, ear->form->finalize, strlen(ear->form->finalize));
-	if (!ear->over && ear->timer.place == 0)
+	if (ear->line != NULL && ear->timer.place == 0)
 		http_loop_set_timer(ear->loop, &ear->timer,
 							http_clock() + ear->timeout_ms * HTTP_MILLISECOND);
 }
@@ -293,8 +312,9 @@ gw_ear_close(gw_ear *ear)
 
 	if (ear->over)
 		return;
-	if (ear->form->goodbye != NULL && ear->opened)
+	if (line != NULL && ear->form->goodbye != NULL && ear->opened)
 		(void) http_line_send(line, true, ear->form->goodbye, strlen(ear->form->goodbye));
-	http_line_close(line);
+	if (line != NULL)
+		http_line_close(line);
 	end(ear);
 }

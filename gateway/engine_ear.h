@@ -13,8 +13,9 @@
 
 typedef struct gw_ear_form
 {
-	int rate;	  /* of the audio it takes */
-	int chunk_ms; /* of a message of it */
+	int rate;			/* of the audio it takes */
+	int chunk_ms;		/* of a message of it */
+	int bytes_a_second; /* of messages */
 
 	/* Adds to the URL, and says how the key goes with it. */
 	void (*address)(const gw_service *service, program_text *url);
@@ -50,7 +51,7 @@ struct gw_ear
 	int64_t answered; /* when something came, last */
 	http_timer timer; /* of a final text that was asked for */
 	http_timer alive;
-	http_task task; /* to be freed, or to tell of what needs no answer */
+	http_task task; /* to be freed, or to tell of what needs no answer, or of a failure */
 
 	mb_resampler *resampler; /* NULL: 8000 Hz */
 	int16_t *chunk;

@@ -142,6 +142,7 @@ deepgram_take(gw_ear *ear, const json_t *message)
 
 static const gw_ear_form deepgram = { .rate = TELEPHONE_RATE,
 									  .chunk_ms = DEEPGRAM_CHUNK_MS,
+									  .bytes_a_second = TELEPHONE_RATE,
 									  .address = deepgram_address,
 									  .header = "Authorization",
 									  .scheme = "Token",
@@ -199,6 +200,7 @@ turns_take(gw_ear *ear, const json_t *message)
 
 static const gw_ear_form turns = { .rate = TELEPHONE_RATE,
 								   .chunk_ms = TURNS_CHUNK_MS,
+								   .bytes_a_second = TELEPHONE_RATE,
 								   .address = turns_address,
 								   .header = "Authorization",
 								   .scheme = "Token",
@@ -254,6 +256,7 @@ elevenlabs_take(gw_ear *ear, const json_t *message)
 static const gw_ear_form elevenlabs = {
 	.rate = TELEPHONE_RATE,
 	.chunk_ms = OTHERS_CHUNK_MS,
+	.bytes_a_second = TELEPHONE_RATE * 3 / 2,
 	.address = elevenlabs_address,
 	.header = "xi-api-key",
 	.scheme = "",
@@ -345,6 +348,7 @@ openai_take(gw_ear *ear, const json_t *message)
 
 static const gw_ear_form openai = { .rate = OPENAI_RATE,
 									.chunk_ms = OTHERS_CHUNK_MS,
+									.bytes_a_second = OPENAI_RATE * 3,
 									.address = openai_address,
 									.header = "Authorization",
 									.scheme = "Bearer",

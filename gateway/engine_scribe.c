@@ -28,6 +28,7 @@ struct gw_scribe
 	gw_scribe_events events;
 	void *arg;
 	http_transfer *opening;
+	bool reached;
 	http_transfer *asking;
 	http_task task;			/* nothing could be sent */
 	program_text utterance; /* that is asked for, a file */
@@ -74,13 +75,23 @@ could_not_send(void *arg)
 
 /* Any answer says that somebody is there. */
 static void
-is_reached(void *arg, int status, const char *why)
+is_reached(void *arg, int status, const char *bytes, size_t n)
+{
+	(void) status;
+	(void) bytes;
+	(void) n;
+	((gw_scribe *) arg)->reached = true;
+}
+
+/* An utterance that is under way tells by itself. */
+static void
+has_answered(void *arg, int status, const char *why)
 {
 	gw_scribe *scribe = arg;
 
 	(void) status;
 	scribe->opening = NULL;
-	if (why != NULL)
+	if (why != NULL && !scribe->reached && scribe->asking == NULL)
 		fail(scribe, why);
 }
 
@@ -96,7 +107,7 @@ gw_scribe_open(http_client *client, gw_service *service, const gw_scribe_events 
 	scribe->events = *events;
 	scribe->arg = arg;
 	scribe->task = (http_task){ .run = could_not_send, .arg = scribe };
-	scribe->opening = gw_service_reach_out(client, service, is_reached, scribe);
+	scribe->opening = gw_service_reach_out(client, service, is_reached, has_answered, scribe);
 	if (scribe->opening != NULL)
 		return scribe;
 	free_scribe(scribe);
@@ -289,12 +300,9 @@ write_form(const gw_scribe *scribe, const char *boundary, program_text *body)
 static void
 send_file(gw_scribe *scribe)
 {
-	const gw_service *service = scribe->service;
-	char *key = gw_service_header(service, "Authorization", "Bearer");
 	char type[sizeof("Content-Type: multipart/form-data; boundary=") + BOUNDARY];
 	unsigned char random[BOUNDARY / 2] = { 0 };
 	char boundary[BOUNDARY + 1];
-	program_text url = { 0 };
 	program_text body = { 0 };
 
 	scribe->answer.length = 0;
@@ -303,24 +311,21 @@ send_file(gw_scribe *scribe)
 	for (size_t i = 0; i < sizeof(random); i++)
 		snprintf(boundary + 2 * i, 3, "%02x", random[i]);
 	snprintf(type, sizeof(type), "Content-Type: multipart/form-data; boundary=%s", boundary);
-	program_text_puts(&url, service->url);
-	program_text_puts(&url, "/audio/transcriptions");
 	write_form(scribe, boundary, &body);
-	if (!url.failed && !body.failed && !scribe->utterance.failed)
-		scribe->asking = http_client_ask(
-			scribe->client, &(http_ask){ .url = url.data,
-										 .headers = (const char *const[]){ type, key, NULL },
-										 .body = body.data,
-										 .length = body.length,
-										 .reach = gw_service_reach(service),
-										 .max_answer = MAX_ANSWER,
-										 .piece = take_piece,
-										 .done = is_done,
-										 .arg = scribe });
+	if (!scribe->utterance.failed)
+		scribe->asking =
+			gw_service_ask(scribe->client, scribe->service,
+						   &(gw_service_request){ .path = "/audio/transcriptions",
+												  .header = "Authorization",
+												  .scheme = "Bearer",
+												  .headers = (const char *const[]){ type, NULL },
+												  .body = &body,
+												  .max_answer = MAX_ANSWER,
+												  .piece = take_piece,
+												  .done = is_done,
+												  .arg = scribe });
 	if (scribe->asking == NULL)
 		http_loop_defer(http_client_loop(scribe->client), &scribe->task);
-	gw_service_wipe(key);
-	program_text_free(&url);
 	program_text_free(&body);
 }
 

@@ -201,16 +201,50 @@ is_warm(void *arg, int status, const char *why)
 void
 gw_service_warm(http_client *client, const gw_service *service)
 {
-	(void) gw_service_reach_out(client, service, is_warm, NULL);
+	(void) gw_service_reach_out(client, service, NULL, is_warm, NULL);
 }
 
 http_transfer *
 gw_service_reach_out(http_client *client, const gw_service *service,
+					 void (*piece)(void *arg, int status, const char *bytes, size_t n),
 					 void (*done)(void *arg, int status, const char *why), void *arg)
 {
 	return http_client_ask(client, &(http_ask){ .url = service->url,
 												.reach = gw_service_reach(service),
 												.max_answer = 65536,
+												.piece = piece,
 												.done = done,
 												.arg = arg });
+}
+
+http_transfer *
+gw_service_ask(http_client *client, const gw_service *service, const gw_service_request *request)
+{
+	char *key = gw_service_header(service, request->header, request->scheme);
+	const char *headers[GW_SERVICE_HEADERS + 2] = { NULL };
+	program_text url = { 0 };
+	http_transfer *transfer = NULL;
+	int n = 0;
+
+	while (n < GW_SERVICE_HEADERS && request->headers[n] != NULL)
+	{
+		headers[n] = request->headers[n];
+		n++;
+	}
+	headers[n] = key;
+	program_text_puts(&url, service->url);
+	program_text_puts(&url, request->path);
+	if (!url.failed && !request->body->failed)
+		transfer = http_client_ask(client, &(http_ask){ .url = url.data,
+														.headers = headers,
+														.body = request->body->data,
+														.length = request->body->length,
+														.reach = gw_service_reach(service),
+														.max_answer = request->max_answer,
+														.piece = request->piece,
+														.done = request->done,
+														.arg = request->arg });
+	gw_service_wipe(key);
+	program_text_free(&url);
+	return transfer;
 }

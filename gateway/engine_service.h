@@ -15,10 +15,31 @@ extern http_reach gw_service_reach(const gw_service *service);
 extern char *gw_service_header(const gw_service *service, const char *name, const char *scheme);
 extern void gw_service_wipe(char *header);
 
-/* Connects, and tells whether anybody answers; the connection is used again. */
+/* Connects, and tells whether anybody answers, by a first piece or the end; the connection is used again. */
 extern http_transfer *
 gw_service_reach_out(http_client *client, const gw_service *service,
+					 void (*piece)(void *arg, int status, const char *bytes, size_t n),
 					 void (*done)(void *arg, int status, const char *why), void *arg);
+
+/* A request of a form: to the service's URL and this path, with its key, which is wiped. */
+typedef struct gw_service_request
+{
+	const char *path;
+	const char *header;			/* that has the key */
+	const char *scheme;			/* before it */
+	const char *const *headers; /* others, up to NULL; GW_SERVICE_HEADERS at most */
+	const program_text *body;
+	size_t max_answer;
+	void (*piece)(void *arg, int status, const char *bytes, size_t n);
+	void (*done)(void *arg, int status, const char *why);
+	void *arg;
+} gw_service_request;
+
+#define GW_SERVICE_HEADERS 3
+
+/* NULL when it cannot be tried. */
+extern http_transfer *
+gw_service_ask(http_client *client, const gw_service *service, const gw_service_request *request);
 
 /* Adds a text as a part of a URL. */
 extern void gw_url_part(program_text *url, const char *text);

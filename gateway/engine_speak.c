@@ -143,10 +143,10 @@ is_done(void *arg, int status, const char *why)
 }
 
 static void
-write_openai(const gw_service *service, const char *text, size_t n, program_text *url,
+write_openai(const gw_service *service, const char *text, size_t n, program_text *path,
 			 program_text *body)
 {
-	program_text_puts(url, "/audio/speech");
+	program_text_puts(path, "/audio/speech");
 	program_text_puts(body, "{\"input\":");
 	program_text_json(body, text, n);
 	if (*service->model != '\0')
@@ -163,14 +163,14 @@ write_openai(const gw_service *service, const char *text, size_t n, program_text
 }
 
 static void
-write_elevenlabs(const gw_service *service, const char *text, size_t n, program_text *url,
+write_elevenlabs(const gw_service *service, const char *text, size_t n, program_text *path,
 				 program_text *body)
 {
 	const char *model = *service->model == '\0' ? GW_ELEVENLABS_MODEL : service->model;
 
-	program_text_puts(url, "/text-to-speech/");
-	gw_url_part(url, service->voice);
-	program_text_puts(url, "/stream?output_format=ulaw_8000");
+	program_text_puts(path, "/text-to-speech/");
+	gw_url_part(path, service->voice);
+	program_text_puts(path, "/stream?output_format=ulaw_8000");
 	program_text_puts(body, "{\"text\":");
 	program_text_json(body, text, n);
 	program_text_puts(body, ",\"model_id\":");
@@ -186,35 +186,30 @@ send_request(gw_utterance *u)
 	bool eleven = service->form == GW_FORM_ELEVENLABS;
 	size_t size = mb_resampler_size(OPENAI_RATE, OUR_RATE);
 	void *memory = eleven ? NULL : malloc(size);
-	char *header =
-		gw_service_header(service, eleven ? "xi-api-key" : "Authorization", eleven ? "" : "Bearer");
-	program_text url = { 0 };
+	program_text path = { 0 };
 	program_text body = { 0 };
 
 	if (!eleven && (memory == NULL ||
 					mb_resampler_init(&u->resampler, memory, size, OPENAI_RATE, OUR_RATE) != MB_OK))
 	{
 		free(memory);
-		gw_service_wipe(header);
 		return false;
 	}
-	program_text_puts(&url, service->url);
-	(eleven ? write_elevenlabs : write_openai)(service, u->text, u->length, &url, &body);
-	if (!url.failed && !body.failed)
-		u->transfer = http_client_ask(
-			u->client,
-			&(http_ask){
-				.url = url.data,
-				.headers = (const char *const[]){ "Content-Type: application/json", header, NULL },
-				.body = body.data,
-				.length = body.length,
-				.reach = gw_service_reach(service),
+	(eleven ? write_elevenlabs : write_openai)(service, u->text, u->length, &path, &body);
+	if (!path.failed)
+		u->transfer = gw_service_ask(
+			u->client, service,
+			&(gw_service_request){
+				.path = path.data,
+				.header = eleven ? "xi-api-key" : "Authorization",
+				.scheme = eleven ? "" : "Bearer",
+				.headers = (const char *const[]){ "Content-Type: application/json", NULL },
+				.body = &body,
 				.max_answer = MAX_AUDIO,
 				.piece = take_piece,
 				.done = is_done,
 				.arg = u });
-	gw_service_wipe(header);
-	program_text_free(&url);
+	program_text_free(&path);
 	program_text_free(&body);
 	return u->transfer != NULL;
 }

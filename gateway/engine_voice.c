@@ -132,8 +132,8 @@ is_late(void *arg)
 		end_context(context);
 		return;
 	}
-	/* others may have been luckier, but the next ones do not wait for it */
-	if (context->sentences->heard == 0)
+	/* others may have been luckier, but the next ones do not wait for it; of what nobody wants nothing need come */
+	if (context->sentences->heard == 0 && !context->sentences->cancelled)
 		context->voice->broken_until = http_clock() + GW_VOICE_BROKEN_FOR;
 	fail_context(context, "it took too long");
 }
@@ -166,6 +166,16 @@ gw_voice_end_contexts(gw_voice *voice, const char *why)
 	}
 }
 
+static bool
+is_wanted(const gw_context *context)
+{
+	const gw_sentence *s = context->sentences;
+
+	while (s != NULL && s->cancelled)
+		s = s->next;
+	return s != NULL;
+}
+
 void
 gw_context_close(gw_context *context)
 {
@@ -178,6 +188,8 @@ gw_context_close(gw_context *context)
 	if (!context->closed)
 		(void) tell(context, NULL, 0, ",\"close_context\":true");
 	context->closed = true;
+	while (context->sentences != NULL && !is_wanted(context))
+		finish(context, NULL);
 	wait_on(context);
 }
 
@@ -377,6 +389,8 @@ gw_voice_say(http_client *client, gw_service *service, gw_context **context, con
 	gw_sentence **last;
 	gw_voice *voice;
 	program_text words = { 0 };
+	bool sent = false;
+	bool flushed;
 
 	gw_voice_hold(client, service);
 	if (*in != NULL && ((*in)->over || (*in)->closed))
@@ -392,16 +406,23 @@ gw_voice_say(http_client *client, gw_service *service, gw_context **context, con
 	/* a text ends with a blank */
 	program_text_add(&words, text, n);
 	program_text_puts(&words, " ");
-	if (*in == NULL || count(text, n) == 0 || words.failed ||
-		!tell(*in, words.data, words.length, "") || !tell(*in, NULL, 0, ",\"flush\":true"))
+	if (s != NULL && *in != NULL && count(text, n) > 0 && !words.failed)
+		sent = tell(*in, words.data, words.length, "");
+	flushed = sent && tell(*in, NULL, 0, ",\"flush\":true");
+	program_text_free(&words);
+	if (!flushed)
 	{
-		program_text_free(&words);
 		free(s);
+		/* a part of it may be spoken: nothing else belongs to that */
+		if (sent && own == NULL)
+		{
+			gw_context_close(*in);
+			*in = NULL;
+		}
 		if (own != NULL)
 			gw_context_close(own);
 		return NULL;
 	}
-	program_text_free(&words);
 	s->events = *events;
 	s->arg = arg;
 	s->left = count(text, n);

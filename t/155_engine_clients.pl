@@ -91,6 +91,29 @@ for (['deepgram', 'v1'], ['deepgram2', 'v2'], ['elevenlabs', 'v1'], ['openai', '
     $engines->behave(ear => 'ok');
 }
 
+# ---- they do not take what is said ----
+
+ask('listen ' . service('deepgram', 'v1'), 'tone 60000', 'cancel');
+is(next_line(qr/^cancelled|^failed/), 'cancelled', 'who does not take what is said has not failed before that is said');
+is(next_line(qr/^failed/), 'failed it does not take what is said', 'but then');
+ask('listen ' . service('openai', 'v1', timeout_ms => 8000), 'tone 12000', 'hush 1000', 'finalize');
+like(next_line(qr/^final|^failed/), qr/^final/, 'as many seconds of speech wait for a connection in the form that is longest');
+ask('close');
+$engines->phrases();
+
+# ---- they ping ----
+
+sub peak { my ($pid) = $program->{KIDS}[0]{PID}; return slurp_file("/proc/$pid/status") =~ /VmHWM:\s+(\d+)/ ? $1 : die }
+my $peak = peak();
+$engines->behave(ear => 'pings');
+ask('listen ' . service('deepgram', 'v1'), 'hush 200');
+my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+sleep 1 while $engines->asked->{pongs} < 100000 && time < $until;
+is($engines->asked->{pongs}, 100000, 'pings are answered');
+cmp_ok(peak() - $peak, '<', 8000, 'and no answers are kept while the other side takes none');
+$engines->behave(ear => 'ok');
+ask('close');
+
 # ---- they may answer nothing, or that there was too little ----
 
 $engines->phrases('yes');
@@ -138,6 +161,12 @@ for ([ refuse => 'it answered 401: Incorrect API key provided' ], [ busy => 'it 
     ask('scribe ' . service('whole', 'v1', model => 'm', timeout_ms => $why =~ /too long/ ? 300 : 10000), 'post 500');
     is(next_line(qr/^final|^failed/), "failed $why", "a file: $how");
 }
+$engines->behave(scribe => 'page');
+$engines->phrases('for two');
+ask('scribe ' . service('whole', 'v1', model => 'm'), 'post 500');
+is(next_line(qr/^final|^failed/), 'final for two', 'a page at its URL is that of somebody who is there, however long it is');
+ask('post 30');
+is(next_line(qr/^final|^failed/), 'final ', 'and goes on being so');
 $engines->behave(scribe => 'ok');
 ask('scribe ' . service('whole', 'v1', url => 'http://127.0.0.1:1/v1'));
 is(next_line(qr/^final|^failed/), 'failed nobody listens there', 'where nobody is, that is known before anybody speaks');
@@ -212,6 +241,18 @@ is_deeply([ grep { /^[12] / } @before ], [], 'and nothing is heard of what was d
 ok((grep { $_->{closed} && $_->{texts}[-1] eq 'Never heard. ' } values %{ $engines->asked->{voice}{contexts} })[0], 'whose context was closed');
 ask('end');
 $engines->delays(voice => 0);
+
+# what nobody wants to hear any more need not come
+$engines->behave(voice => 'silent');
+my $mute = voice(timeout_ms => 300);
+ask("reply $mute", 'say Never heard.', 'drop');
+next_line(qr/^dropped/);
+sleep 1;
+$engines->behave(voice => 'ok');
+my $requests = @{ $engines->asked->{mouth} };
+ask("reply $mute", 'say After it.', 'end');
+like(next_line(qr/^1 done|^1 fell|^1 failed/), qr/done/, 'who was interrupted before anything came');
+is(scalar @{ $engines->asked->{mouth} }, $requests, 'speaks again over the same socket');
 
 my $sockets = $engines->asked->{voice}{sockets};
 my @many = map { "speak $socket Number $_." } 1 .. 7;

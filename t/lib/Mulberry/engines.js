@@ -7,11 +7,12 @@
 //	always		long, short		what stretches are heard as when there are no phrases left: those of 500 ms and more, and those below
 //	delays		ear, scribe, mouth, voice, model (ms, but for an ear also a list for the next answers)	until they answer; write: between two pieces of what the model writes
 //	behave		who (ear, scribe, mouth, voice, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big, stall, cut, quiet (when nothing was
-//				said); a scribe also plain (knows no verbose_json), unsure (of a segment that is none), empty (text null);
+//				said); a scribe also plain (knows no verbose_json), unsure (of a segment that is none), empty (text null), page (there is a long one at its URL);
+//				an ear also pings (many, and reads no answers for a second);
 //				a voice also error (says that the quota is used up), untimed (no times of characters), close (when all contexts are closed)
 //	model		replies			{ pattern: text, or {tool, arguments}, … } of what the caller has said
 //
-// The answer is what they were asked: { mouth: [texts], model: [messages], ear: connections, scribe: [fields of files],
+// The answer is what they were asked: { mouth: [texts], model: [messages], ear: connections, pongs, scribe: [fields of files],
 // voice: { sockets, contexts: { id: { texts, closed } }, alive: messages that keep one open }, wrong: [what was not of the form] }.
 //
 // Whoever listens finds speech by its energy, as far as the audio has come, and hears each stretch as the next phrase, a word each 300 ms.
@@ -29,7 +30,7 @@ function lineOf(url) {
     if (!lines.has(name))
         lines.set(name, { phrases: [], always: null, delays: { ear: 0, scribe: 0, mouth: 0, voice: 0, model: 0, write: 2 },
             how: { ear: "ok", scribe: "ok", mouth: "ok", voice: "ok", model: "ok" }, replies: {},
-            asked: { mouth: [], model: [], ear: 0, scribe: [], voice: { sockets: 0, contexts: {}, alive: 0 }, wrong: [] } });
+            asked: { mouth: [], model: [], ear: 0, pongs: 0, scribe: [], voice: { sockets: 0, contexts: {}, alive: 0 }, wrong: [] } });
     return [lines.get(name), path];
 }
 
@@ -43,6 +44,13 @@ class Ear {
         this.state.asked.ear++;
         socket.on("message", (data, binary) => this.take(data, binary));
     }
+    ping() {
+        this.pinged = true;
+        this.socket.on("pong", () => this.state.asked.pongs++);
+        this.socket._socket.pause();
+        for (let i = 0; i < 100000; i++) this.socket.ping(Buffer.alloc(125));
+        setTimeout(() => this.socket._socket.resume(), 1000);
+    }
     later(what) { setTimeout(() => { if (this.socket.readyState === 1) what(); }, this.state.delays.ear); }
     send(object) { if (this.socket.readyState === 1) this.socket.send(JSON.stringify(object)); }
     refuse(why) { this.state.asked.wrong.push(why); this.socket.close(1008, why.slice(0, 100)); }
@@ -51,6 +59,7 @@ class Ear {
         if (how === "drop") return this.socket.terminate();
         if (how === "garbage") return this.socket.send("no JSON {");
         if (how === "silent") return;
+        if (how === "pings" && !this.pinged) this.ping();
         if (this.form.startsWith("deepgram")) {
             if (binary) return this.audio(Array.from(data, (b) => mulaw[b]), 8000);
             const type = JSON.parse(data).type;
@@ -342,7 +351,7 @@ const server = http.createServer((request, response) => {
         } else if (path.endsWith("/audio/transcriptions")) transcribe(state, request, response, body);
         else if (path.endsWith("/audio/speech") || path.includes("/text-to-speech/")) speak(state, request, response, body, path);
         else if (path.endsWith("/chat/completions")) think(state, request, response, body);
-        else { response.writeHead(404); response.end(); }
+        else { response.writeHead(404); response.end(state.how.scribe === "page" ? "x".repeat(100000) : ""); }
     });
 });
 const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
