@@ -170,6 +170,9 @@ talk_heard_text(gw_talk *talk, mb_turn_input_kind kind, const char *text, size_t
 {
 	if (n > 0)
 		talk->ear_failures = 0;
+	if (n > 0 && talk->ear != NULL)
+		talk->stream_after =
+			0; /* it is there again: when it fails the next time it is tried as soon */
 	if (kind == MB_IN_FINAL)
 	{
 		forget_what_is_known(talk);

@@ -61,11 +61,11 @@ is_text(void *arg, const char *text, size_t n)
 
 	add_text(&talk->utterance, text, n);
 	talk_forget_audio(talk, talk->asked_recent);
-	/* he has gone on, whether the end of that is asked for by now or not: half a turn would be answered */
-	if (talk->spoken < LEAST)
-		tell(talk);
-	else if (talk->more_of_it)
+	/* he has gone on, whether the end of that is asked for by now or not: half a turn would be answered, unless it is over */
+	if (talk->spoken >= LEAST && talk->more_of_it)
 		ask(talk);
+	else if (talk->spoken < LEAST || talk->committed)
+		tell(talk);
 	talk->more_of_it = false;
 }
 

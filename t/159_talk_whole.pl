@@ -92,6 +92,20 @@ is_deeply(lines($c), \@right, 'what is said after a pause, while the first part 
 is(record($c, 'whole_utterances'), 2, 'both parts were sent once');
 $engines->delays(scribe => 0);
 
+# ---- a text that comes late, and sounds meanwhile ----
+
+sql(q{SELECT mulberry.alter_endpoint('file', timeout => '8 s', tenant => 'clinic')});
+$engines->delays(scribe => 2200);
+$c = call();
+$engines->phrases('are you open on monday');
+$c->say($question);
+$c->say(substr(voice_of('aaaaaah'), 8 * 100, 8 * 60), wait => $_) foreach 900, 150, 150;
+$c->said foreach 1 .. 3;
+$c->hears($c->said->[1], 60);
+$c->stop;
+is_deeply(lines($c), \@right, 'a text that comes when its turn is over is answered, whatever sounds since');
+$engines->delays(scribe => 0);
+
 # ---- nobody is there, and who does not want it ----
 
 settings(', "whole_utterances": false');
