@@ -19,7 +19,6 @@
 #define SILENT_FOR                                                                                 \
 	(15 * HTTP_SECOND) /* without media: the other side is gone, whatever its socket says */
 #define WATCH_EVERY HTTP_SECOND
-#define CONNECTIONS 2
 #define STOP_WITHIN (10 * HTTP_SECOND) /* for what is heard to be stored when the gateway ends */
 #define BUSY 1013					   /* come again later */
 #define ASK_AGAIN HTTP_SECOND		   /* of what the database could not do */
@@ -494,6 +493,12 @@ gw_media_client(gw_media *media)
 	return media->client;
 }
 
+int
+gw_media_connections(const gw_media *media)
+{
+	return media->gateway->options->twilio_connections;
+}
+
 /* Without webhooks whoever never has a stream needs no connections for them: they are made with the first. */
 void
 gw_media_ask(gw_media *media, gw_unit *unit)
@@ -507,7 +512,7 @@ gw_media_ask(gw_media *media, gw_unit *unit)
 		media->database =
 			gw_database_new(media->gateway->loop,
 							&(gw_database_options){ .conninfo = media->gateway->options->database,
-													.connections = CONNECTIONS,
+													.connections = gw_media_connections(media),
 													.for_role = true });
 	if (media->database != NULL)
 		gw_database_add(media->database, unit);

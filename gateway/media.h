@@ -79,6 +79,9 @@ extern void gw_media_free(gw_media *media);
 /* Runs a unit for the gateway's own role. */
 extern void gw_media_ask(gw_media *media, gw_unit *unit);
 
+/* How many connections those have. */
+extern int gw_media_connections(const gw_media *media);
+
 /*
  * A link begins.  Its audio is taken from now on, whatever the database is about to say: when that refuses it, close is called.
  * NULL without memory.

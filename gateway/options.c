@@ -39,7 +39,7 @@ static const program_setting list[] = {
 	  offsetof(gw_options, n_twilio_listen), GW_MAX_LISTENERS, 0,
 	  "the same as listen for Twilio's webhooks alone, repeatable [none]" },
 	{ "twilio-connections", PROGRAM_NUMBER, offsetof(gw_options, twilio_connections), 0, 100, 1,
-	  "connections to the database that are kept for webhooks [2]" },
+	  "connections to the database that are kept for webhooks and conversations [8]" },
 	{ "audiosocket", PROGRAM_TEXT, offsetof(gw_options, audiosocket), 0, 0, 0,
 	  "IPv4 address:port for Asterisk's AudioSocket, which anybody who reaches it may try [none]" },
 	{ "webhook-deadline", PROGRAM_NUMBER, offsetof(gw_options, webhook_deadline), 0, 14000, 100,
@@ -135,7 +135,7 @@ gw_options_read(gw_options *options, int argc, char **argv)
 
 	*options = (gw_options){ .database = "",
 							 .connections = 4,
-							 .twilio_connections = 2,
+							 .twilio_connections = 8,
 							 .webhook_deadline = 8000,
 							 .apology = APOLOGY,
 							 .max_connections = 10000,

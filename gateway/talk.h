@@ -68,6 +68,7 @@ typedef struct gw_talk_counts
 	uint64_t hedges[GW_TALK_KINDS];	   /* a service was slow, another was asked as well */
 	uint64_t hedges_won[GW_TALK_KINDS];
 	uint64_t underruns;
+	uint64_t records_dropped; /* of logs */
 } gw_talk_counts;
 
 extern const gw_talk_counts *gw_talk_counted(void);

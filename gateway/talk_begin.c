@@ -23,6 +23,7 @@ free_talk(gw_talk *talk)
 	http_loop_clear_timer(talk->loop, &talk->leave);
 	http_loop_clear_timer(talk->loop, &talk->textless);
 	http_loop_clear_timer(talk->loop, &talk->store);
+	http_loop_clear_timer(talk->loop, &talk->note);
 	http_loop_clear_timer(talk->loop, &talk->stream_again);
 	http_loop_cancel(talk->loop, &talk->act);
 	for (int i = 0; i < TALK_SERVICES; i++)
@@ -44,6 +45,7 @@ free_talk(gw_talk *talk)
 	program_text_free(&talk->utterance);
 	program_array_free(&talk->records);
 	json_decref(talk->texts);
+	json_decref(talk->attributes);
 	free(talk);
 }
 
@@ -180,7 +182,7 @@ gw_talk_begin(gw_media_session *session, const char *numbers, const char *lists,
 	snprintf(talk->session_id, sizeof(talk->session_id), "%s", session->id);
 	talk->last_decision = &talk->decisions;
 	talk->last_say = &talk->says;
-	talk->records.element = PROGRAM_OID_BYTEA;
+	talk_store_init(talk);
 	talk->act = (http_task){ .run = talk_act, .arg = talk };
 	talk->tick = (http_timer){ .due = talk_tick, .arg = talk };
 	talk->wait = (http_timer){ .due = talk_waited, .arg = talk };

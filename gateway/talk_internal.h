@@ -39,18 +39,28 @@ typedef struct talk_way
 	char detail[32];
 } talk_way;
 
+typedef enum talk_piece_state
+{
+	TALK_PIECE_NEW,
+	TALK_PIECE_LOOKING, /* whether it has been said before */
+	TALK_PIECE_MAKING,
+	TALK_PIECE_WHOLE,
+	TALK_PIECE_TOLD /* and the engine knows how long it is */
+} talk_piece_state;
+
 /* A piece of what is said. */
 typedef struct talk_piece
 {
 	char *text;
 	size_t length;
 	mb_item_kind kind;
-	int state;			/* of talk_speech.c */
-	talk_race race;		/* of those who speak */
-	bool given;			/* the engine knows of it */
-	bool whole;			/* all of its audio is here */
-	program_text audio; /* in the session's encoding */
-	size_t queued;		/* bytes of it that the playback has */
+	talk_piece_state state;
+	http_timer patience; /* while it is looked for */
+	talk_race race;		 /* of those who speak */
+	bool given;			 /* the engine knows of it */
+	bool whole;			 /* all of its audio is here */
+	program_text audio;	 /* in the session's encoding */
+	size_t queued;		 /* bytes of it that the playback has */
 	struct talk_reply *reply;
 	uint16_t item; /* its place in the reply */
 	uint16_t id;   /* its name in the reply, which it keeps */
@@ -110,15 +120,36 @@ typedef struct talk_decision
 	char text[]; /* of it */
 } talk_decision;
 
+/* Which version of a line the database has; 0: none. */
+typedef struct talk_told
+{
+	unsigned now;
+	unsigned sent;
+	unsigned known;
+} talk_told;
+
 /* What was said in a turn: the caller's line and the agent's. */
 typedef struct talk_line
 {
 	program_text caller;
 	program_text agent;
 	bool cut;
-	bool caller_new; /* the database does not know it so */
-	bool agent_new;
+	talk_told caller_told;
+	talk_told agent_told;
 } talk_line;
+
+/* Lines that were sent together, until it is known what became of them. */
+typedef struct talk_version
+{
+	uint32_t turn;
+	unsigned caller; /* 0: not with them */
+	unsigned agent;
+} talk_version;
+
+typedef struct talk_batch
+{
+	program_text versions;
+} talk_batch;
 
 struct gw_talk
 {
@@ -205,6 +236,8 @@ struct gw_talk
 	char collected[33];
 	int collecting; /* digits still to come */
 	char collect_name[64];
+	int untold;				/* of what SQL is told of the end, it does not have yet */
+	int untold_emergencies; /* of them */
 	bool leaving;
 	bool stopping;
 
@@ -215,16 +248,18 @@ struct gw_talk
 
 	/* what the database is told */
 	talk_line *lines;
-	int untold;				/* of what SQL is told of the end, it does not have yet */
-	int untold_emergencies; /* of them */
 	size_t n_lines;
 	program_array records;
 	int n_records;
 	int first_record; /* number of the first of them */
 	bool storing;
+	bool closing;		   /* nothing more is said: its end is stored behind all else */
+	bool ending;		   /* which is under way, or done */
 	struct storing *again; /* what was not stored */
-	int tries;
 	http_timer store;
+	json_t *attributes; /* to be noted; NULL: none */
+	bool noting;
+	http_timer note; /* until what was not noted is sent again */
 	char reason[32];
 	int users; /* units that are under way */
 	struct gw_talk *next;
@@ -273,7 +308,6 @@ extern void talk_leave_now(void *talk);
 
 /* Tells SQL of an emergency that was heard, at once. */
 extern void talk_tell_emergency(gw_talk *talk, const char *text);
-
 
 /* From now on keys are digits that a reply asked for. */
 extern void talk_collect(gw_talk *talk, const talk_reply *reply);
@@ -324,18 +358,31 @@ extern void talk_speech_go_on(talk_reply *reply);
 extern void talk_speech_resume(gw_talk *talk, uint32_t generation, uint16_t item, int32_t ms);
 extern void talk_piece_free(talk_piece *piece);
 
+/* It was said before, in mu-law; or was not, and is made. */
+extern void talk_speech_found(talk_piece *piece, const uint8_t *mulaw, size_t n);
+extern void talk_speech_make(talk_piece *piece);
+
 /* No service is given more of it to say. */
 extern void talk_speech_end(talk_reply *reply);
 extern void talk_was_sent(void *session, uint64_t tag, uint64_t place);
 extern void talk_mark_was_sent(void *session, uint64_t tag, unsigned number);
 
+/* talk_cache.c.  Looks whether a piece has been said before, for a short time. */
+extern void talk_cache_look(talk_piece *piece);
+extern void talk_cache_keep(const talk_piece *piece);
+
+/* It is looked for no more. */
+extern void talk_cache_forget(talk_piece *piece);
+
 /* talk_store.c */
 extern void talk_note_caller(gw_talk *talk, uint32_t turn, const char *text, size_t n);
 extern void talk_note_agent(gw_talk *talk, uint32_t turn, const char *text, size_t n, bool cut);
 
-/* What has not been told of lines, as JSON for SQL; NULL: nothing. */
-extern char *talk_lines_json(gw_talk *talk);
+/* What is to be told of lines, as JSON for SQL; NULL: nothing.  What became of it is to be said afterwards, in any case. */
+extern char *talk_lines_json(gw_talk *talk, talk_batch *batch);
+extern void talk_lines_told(gw_talk *talk, talk_batch *batch, bool stored);
 extern void talk_keep_record(void *talk, int32_t second, const uint8_t *row, size_t n);
+extern void talk_store_init(gw_talk *talk);
 extern void talk_store_soon(gw_talk *talk);
 extern void talk_store_end(gw_talk *talk);
 extern void talk_note_attribute(gw_talk *talk, const char *name, const char *value);

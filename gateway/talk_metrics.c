@@ -93,28 +93,6 @@ talk_measure(talk_stage stage, const char *endpoint, double value)
 	h->n++;
 }
 
-double
-talk_measured(talk_stage stage, const char *endpoint, double share, unsigned at_least)
-{
-	const histogram *h = histograms[stage];
-	double below = 0;
-
-	while (h != NULL && strcmp(h->endpoint, endpoint) != 0)
-		h = h->next;
-	if (h == NULL || h->n < at_least)
-		return 0;
-	for (int i = 0; i < BUCKETS; i++)
-	{
-		double lower = i == 0 ? 0 : stages[stage].bounds[i - 1];
-
-		if (below + (double) h->buckets[i] >= share * (double) h->n)
-			return lower + (stages[stage].bounds[i] - lower) * (share * (double) h->n - below) /
-							   (double) h->buckets[i];
-		below += (double) h->buckets[i];
-	}
-	return stages[stage].bounds[BUCKETS - 1];
-}
-
 static void
 family(program_text *text, const char *name, const char *type, const char *help)
 {
@@ -236,6 +214,9 @@ gw_talk_write_metrics(const gw_media *media, program_text *text)
 		   c->underruns);
 	single(text, "stale_answers_total", "counter",
 		   "Answers for something that was no longer wanted, which were dropped.", c->stale);
+	single(text, "conversation_records_dropped_total", "counter",
+		   "Seconds of the logs of conversations that the database did not take.",
+		   c->records_dropped);
 	family(text, "speculations_total", "counter",
 		   "Replies that were prepared before the turn was over: kept, or dropped.");
 	program_text_printf(text,

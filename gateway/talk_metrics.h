@@ -27,10 +27,6 @@ typedef enum talk_stage
 /* endpoint: NULL where none has to do with it. */
 extern void talk_measure(talk_stage stage, const char *endpoint, double value);
 
-/* The value that so great a share of what was measured of an endpoint does not exceed, about; 0: there are fewer than that. */
-extern double
-talk_measured(talk_stage stage, const char *endpoint, double share, unsigned at_least);
-
 struct gw_media;
 
 /* All that there is of conversations and streams, in the text form of Prometheus. */

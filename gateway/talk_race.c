@@ -6,9 +6,9 @@
 
 #include "log.h"
 #include "talk_internal.h"
+#include "talk_usual.h"
 
-#define MEASURED_AT_LEAST 20 /* answers of a service, before they tell how long it takes */
-#define LEAST_PATIENCE 0.1	 /* s */
+#define LEAST_PATIENCE 0.1 /* s */
 
 static gw_service *const *
 services_of(const talk_race *race, int *n)
@@ -69,7 +69,7 @@ patience_for(const talk_race *race, int service)
 	if (ms >= 0)
 		return ms * HTTP_MILLISECOND;
 	/* by itself: what all but a few of its answers take, and half of it */
-	usual = 1.5 * talk_measured(race->kind->stage, name, 0.95, MEASURED_AT_LEAST);
+	usual = 1.5 * talk_usual(race->talk->tenant, race->kind->kind, name);
 	if (usual <= 0)
 		return 0;
 	return (int64_t) ((usual < LEAST_PATIENCE ? LEAST_PATIENCE : usual) * HTTP_SECOND);
@@ -121,6 +121,8 @@ talk_race_begins(talk_lane *lane)
 {
 	talk_race *race = lane->race;
 	talk_lane *other = &race->lanes[lane == race->lanes];
+	const char *name;
+	double took;
 	int n;
 
 	if (race->begun)
@@ -128,13 +130,18 @@ talk_race_begins(talk_lane *lane)
 	race->begun = true;
 	race->service = lane->service;
 	http_loop_clear_timer(race->talk->loop, &race->patience);
-	talk_measure(race->kind->stage, services_of(race, &n)[lane->service]->name,
-				 (double) (http_clock() - lane->asked_at) / HTTP_SECOND);
+	name = services_of(race, &n)[lane->service]->name;
+	took = (double) (http_clock() - lane->asked_at) / HTTP_SECOND;
+	talk_measure(race->kind->stage, name, took);
+	talk_usual_add(race->talk->tenant, race->kind->kind, name, took);
 	if (lane->hedge)
 		talk_note(race->talk, race->kind->kind, MB_NOTE_HEDGE_WON);
-	if (other->request != NULL)
-		race->kind->cancel(other->request);
+	if (other->request == NULL)
+		return;
+	race->kind->cancel(other->request);
 	other->request = NULL;
+	if (race->kind->lost != NULL)
+		race->kind->lost(race->owner, other);
 }
 
 void

@@ -16,7 +16,8 @@ typedef struct talk_race talk_race;
 typedef struct talk_lane
 {
 	talk_race *race;
-	void *request; /* NULL: nobody */
+	void *request;		/* NULL: nobody */
+	const void *within; /* of whoever asks: what the request belongs to; NULL: nothing else */
 	int service;
 	bool hedge; /* as well */
 	int64_t asked_at;
@@ -31,6 +32,9 @@ typedef struct talk_race_kind
 	/* Asks the service of the lane, whose events go to the lane; NULL: it cannot be asked. */
 	void *(*ask)(void *owner, talk_lane *lane);
 	void (*cancel)(void *request);
+
+	/* The lane has been cancelled because another one was sooner.  NULL: there is no more to it. */
+	void (*lost)(void *owner, const talk_lane *lane);
 } talk_race_kind;
 
 struct talk_race

@@ -9,16 +9,16 @@
 #include <string.h>
 
 #include "log.h"
+#include "talk_errand.h"
 #include "talk_internal.h"
 
 #define MAX_ROUNDS 4 /* of calls of tools */
 
-/* What the database is asked; the reply may be gone when it answers. */
+/* What the database is asked. */
 typedef struct talk_question
 {
-	gw_unit unit;
-	gw_talk *talk;
-	uint32_t generation;
+	talk_errand errand;
+	talk_batch lines; /* that go with it */
 	char *texts[5];
 	char *tool; /* id of its call; NULL: it is the reply itself */
 } talk_question;
@@ -68,6 +68,7 @@ talk_reply_drop(talk_reply *reply)
 	if (*place != NULL)
 		*place = reply->next;
 	reply->gone = true;
+	talk_errands_forget(reply->talk, reply->generation);
 	talk_race_cancel(&reply->race);
 	for (int i = 0; i < reply->n_pieces; i++)
 		talk_piece_free(reply->pieces[i]);
@@ -173,8 +174,9 @@ take_answer(talk_reply *reply, const char *text)
 static void
 free_question(talk_question *q)
 {
-	gw_talk *talk = q->talk;
+	gw_talk *talk = q->errand.talk;
 
+	talk_lines_told(talk, &q->lines, false);
 	for (size_t i = 0; i < sizeof(q->texts) / sizeof(q->texts[0]); i++)
 		free(q->texts[i]);
 	free(q->tool);
@@ -189,11 +191,11 @@ new_question(talk_reply *reply, const gw_statement *statement, int n)
 
 	if (q == NULL)
 		return NULL;
-	q->talk = reply->talk;
-	q->talk->users++;
-	q->generation = reply->generation;
-	q->unit.statement = statement;
-	q->unit.n_parameters = n;
+	q->errand.talk = reply->talk;
+	q->errand.talk->users++;
+	q->errand.generation = reply->generation;
+	q->errand.unit.statement = statement;
+	q->errand.unit.n_parameters = n;
 	return q;
 }
 
@@ -201,18 +203,19 @@ static void
 put(talk_question *q, int i, char *text)
 {
 	q->texts[i] = text;
-	q->unit.values[i] = text;
+	q->errand.unit.values[i] = text;
 }
 
 static void
-answered(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
+answered(talk_errand *errand, talk_reply *reply, gw_outcome outcome, const PGresult *result)
 {
-	talk_question *q = (talk_question *) unit;
-	talk_reply *reply = talk_reply_find(q->talk, q->generation);
+	talk_question *q = (talk_question *) errand;
 
-	(void) identity;
-	if (outcome != GW_COMMITTED)
-		gw_log(GW_WARNING, "a reply could not be prepared", "call %s: %s", q->talk->call_id,
+	/* with what has failed the lines have gone as well */
+	talk_lines_told(errand->talk, &q->lines, outcome == GW_COMMITTED);
+	talk_store_soon(errand->talk);
+	if (outcome != GW_COMMITTED && (reply != NULL || result != NULL))
+		gw_log(GW_WARNING, "a reply could not be prepared", "call %s: %s", errand->talk->call_id,
 			   gw_complaint_of(result));
 	if (reply != NULL)
 	{
@@ -243,12 +246,12 @@ talk_reply_ask(talk_reply *reply, const char *said, size_t n, bool committed)
 		return;
 	}
 	put(q, 0, strdup(talk->call_id));
-	put(q, 1, talk_lines_json(talk));
+	put(q, 1, talk_lines_json(talk, &q->lines));
 	put(q, 2, strdup(reply->said));
 	put(q, 3, strdup(committed ? "true" : "false"));
 	put(q, 4, strdup(talk->tenant));
-	q->unit.done = answered;
-	gw_media_ask(talk->media, &q->unit);
+	q->errand.done = answered;
+	talk_errand_send(&q->errand);
 }
 
 void
@@ -301,16 +304,14 @@ take_result(talk_reply *reply, const char *id, const char *text)
 }
 
 static void
-tool_was_called(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
+tool_was_called(talk_errand *errand, talk_reply *reply, gw_outcome outcome, const PGresult *result)
 {
-	talk_question *q = (talk_question *) unit;
-	talk_reply *reply = talk_reply_find(q->talk, q->generation);
+	talk_question *q = (talk_question *) errand;
 	char text[1024];
 
-	(void) identity;
-	if (outcome != GW_COMMITTED)
-		gw_log(GW_WARNING, "a tool has failed", "call %s, %s: %s", q->talk->call_id, q->texts[1],
-			   gw_complaint_of(result));
+	if (outcome != GW_COMMITTED && (reply != NULL || result != NULL))
+		gw_log(GW_WARNING, "a tool has failed", "call %s, %s: %s", errand->talk->call_id,
+			   q->texts[1], gw_complaint_of(result));
 	if (reply != NULL)
 	{
 		snprintf(text, sizeof(text), "error: %s", gw_complaint_of(result));
@@ -348,8 +349,8 @@ model_wants(void *arg, const char *id, const char *name, const char *arguments)
 	put(q, 2, strdup(arguments));
 	put(q, 3, strdup(talk->tenant));
 	q->tool = strdup(id);
-	q->unit.done = tool_was_called;
-	gw_media_ask(talk->media, &q->unit);
+	q->errand.done = tool_was_called;
+	talk_errand_send(&q->errand);
 }
 
 static void

@@ -2,10 +2,9 @@
  * talk_speech.c
  *	  From pieces of text to what the peer plays.
  *
- * A piece sounds as the database remembers it, or by a service that speaks, the next one when it fails.  One piece is made ahead of
+ * A piece sounds as it is remembered (talk_cache.c), or by a service that speaks, the next one when it fails.  One piece is made ahead of
  * the one that comes in.  What is made of a reply that is not certain yet is kept; what is certain goes to the playback as it comes, and
- * stays
- * here until it was heard, so that it can be said again from any place.
+ * stays here until it was heard, so that it can be said again from any place.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,31 +15,8 @@
 #include "talk_internal.h"
 
 #define AHEAD 2 /* pieces that are made at a time */
-#define MAX_KEPT 960000
 #define SLICE 960
 
-enum
-{
-	NEW,
-	LOOKING, /* in the database */
-	MAKING,
-	WHOLE
-};
-
-/* A look into the cache; its piece may be gone when it ends. */
-typedef struct look
-{
-	gw_unit unit;
-	gw_talk *talk;
-	uint32_t generation;
-	uint16_t id; /* of the piece */
-	char *text;
-	char *voice_key;
-	char *tenant;
-	uint8_t *audio; /* that is to be kept */
-} look;
-
-static void make(talk_piece *piece);
 static const talk_race_kind speakers;
 
 static uint64_t
@@ -59,6 +35,7 @@ void
 talk_piece_free(talk_piece *piece)
 {
 	talk_race_cancel(&piece->race);
+	talk_cache_forget(piece);
 	program_text_free(&piece->audio);
 	free(piece->text);
 	free(piece);
@@ -88,8 +65,9 @@ static void
 leave_out(talk_piece *piece)
 {
 	talk_race_cancel(&piece->race);
+	talk_cache_forget(piece);
 	piece->whole = true;
-	piece->state = WHOLE;
+	piece->state = TALK_PIECE_WHOLE;
 }
 
 /* Tells the engine what there is of a reply that is certain, in order, and has it played. */
@@ -121,14 +99,14 @@ give(talk_reply *reply)
 											  .ms = piece->whole ? ms_of(talk, piece->audio.length)
 																 : -1 });
 			if (piece->whole)
-				piece->state = WHOLE + 1;
+				piece->state = TALK_PIECE_TOLD;
 		}
 		talk->playing = reply->generation;
 		gw_play_goes_on(&talk->session->play, true);
 		queue(piece);
-		if (piece->whole && piece->state == WHOLE)
+		if (piece->whole && piece->state == TALK_PIECE_WHOLE)
 		{
-			piece->state = WHOLE + 1;
+			piece->state = TALK_PIECE_TOLD;
 			talk_take(talk, &(mb_turn_input){ .kind = MB_IN_PIECE_END,
 											  .generation = reply->generation,
 											  .item = piece->item,
@@ -217,59 +195,9 @@ talk_mark_was_sent(void *session, uint64_t tag, unsigned number)
 }
 
 /* ---------------------------------------------------------------------------
- * The cache
+ * What is made
  * ---------------------------------------------------------------------------
  */
-
-static void
-free_look(look *l)
-{
-	gw_talk *talk = l->talk;
-
-	free(l->text);
-	free(l->voice_key);
-	free(l->tenant);
-	free(l->audio);
-	free(l);
-	talk_release(talk);
-}
-
-static look *
-new_look(const talk_piece *piece, const gw_statement *statement)
-{
-	gw_talk *talk = piece->reply->talk;
-	look *l = calloc(1, sizeof(*l));
-
-	if (l == NULL)
-		return NULL;
-	talk->users++;
-	l->talk = talk;
-	l->generation = piece->reply->generation;
-	l->id = piece->id;
-	l->text = strdup(piece->text);
-	l->voice_key = strdup(talk->voice_keys[piece->race.service]);
-	l->tenant = strdup(talk->tenant);
-	l->unit.statement = statement;
-	l->unit.values[0] = l->text;
-	l->unit.values[1] = l->voice_key;
-	if (l->text != NULL && l->voice_key != NULL && l->tenant != NULL)
-		return l;
-	free_look(l);
-	return NULL;
-}
-
-static talk_piece *
-piece_of(const look *l)
-{
-	talk_reply *reply = talk_reply_find(l->talk, l->generation);
-
-	for (int i = 0; reply != NULL && i < reply->n_pieces; i++)
-	{
-		if (reply->pieces[i]->id == l->id)
-			return reply->pieces[i];
-	}
-	return NULL;
-}
 
 static void
 finish_piece(talk_piece *piece)
@@ -277,7 +205,7 @@ finish_piece(talk_piece *piece)
 	talk_reply *reply = piece->reply;
 
 	piece->whole = true;
-	piece->state = WHOLE;
+	piece->state = TALK_PIECE_WHOLE;
 	while (reply->making < reply->n_pieces && reply->pieces[reply->making]->whole)
 		reply->making++;
 	talk_speech_go_on(reply);
@@ -301,99 +229,16 @@ add_linear(talk_piece *piece, const int16_t *samples, size_t n)
 	}
 }
 
-static void
-looked(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
+void
+talk_speech_found(talk_piece *piece, const uint8_t *mulaw, size_t n)
 {
-	look *l = (look *) unit;
-	talk_piece *piece = piece_of(l);
-
-	(void) identity;
-	if (piece != NULL && piece->state == LOOKING)
-	{
-		if (outcome == GW_COMMITTED && !PQgetisnull(result, 0, 0))
-		{
-			const uint8_t *mulaw = (const uint8_t *) PQgetvalue(result, 0, 0);
-			size_t n = (size_t) PQgetlength(result, 0, 0);
-
-			for (size_t i = 0; i < n; i++)
-			{
-				int16_t sample = mb_mulaw_decode(mulaw[i]);
-
-				add_linear(piece, &sample, 1);
-			}
-			finish_piece(piece);
-		}
-		else
-			make(piece);
-	}
-	free_look(l);
-}
-
-static void
-find(talk_piece *piece)
-{
-	static const gw_statement find_speech = { "find_speech",
-											  "SELECT mulberry.find_speech($1, $2, $3)", true };
-	look *l = new_look(piece, &find_speech);
-
-	if (l == NULL)
-	{
-		make(piece);
-		return;
-	}
-	piece->state = LOOKING;
-	l->unit.values[2] = l->tenant;
-	l->unit.n_parameters = 3;
-	l->unit.binary = true;
-	l->unit.done = looked;
-	gw_media_ask(piece->reply->talk->media, &l->unit);
-}
-
-static void
-kept(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
-{
-	(void) outcome;
-	(void) identity;
-	(void) result;
-	/* one that was not kept is made anew */
-	free_look((look *) unit);
-}
-
-/* Replies are as many as there are callers: what is said again and again is short, or not a reply. */
-static void
-keep(talk_piece *piece)
-{
-	static const gw_statement keep_speech = { "keep_speech",
-											  "SELECT mulberry.keep_speech($1, $2, $3::bytea, $4)",
-											  true };
-	gw_talk *talk = piece->reply->talk;
-	size_t width = mb_encoding_sample_size(talk->encoding);
-	size_t n = piece->audio.length / width;
-	look *l = n > 0 && n <= MAX_KEPT && !piece->audio.failed ? new_look(piece, &keep_speech) : NULL;
-	int16_t sample;
-
-	if (l == NULL)
-		return;
-	l->audio = malloc(n);
-	if (l->audio == NULL)
-	{
-		free_look(l);
-		return;
-	}
 	for (size_t i = 0; i < n; i++)
 	{
-		(void) mb_audio_decode(talk->encoding, (const uint8_t *) piece->audio.data + i * width,
-							   width, &sample);
-		l->audio[i] = mb_mulaw_encode(sample);
+		int16_t sample = mb_mulaw_decode(mulaw[i]);
+
+		add_linear(piece, &sample, 1);
 	}
-	l->unit.values[2] = (const char *) l->audio;
-	l->unit.lengths[2] = (int) n;
-	l->unit.formats[2] = 1;
-	l->unit.values[3] = l->tenant;
-	l->unit.n_parameters = 4;
-	l->unit.behind = true;
-	l->unit.done = kept;
-	gw_media_ask(talk->media, &l->unit);
+	finish_piece(piece);
 }
 
 /* ---------------------------------------------------------------------------
@@ -423,7 +268,7 @@ is_done(void *arg)
 	talk_piece *piece = piece_of_lane(arg);
 
 	talk_race_done(arg);
-	keep(piece);
+	talk_cache_keep(piece);
 	finish_piece(piece);
 }
 
@@ -471,11 +316,14 @@ start_utterance(void *owner, talk_lane *lane)
 {
 	talk_piece *piece = owner;
 	talk_reply *reply = piece->reply;
-	bool alone = lane->hedge || piece->kind == MB_ITEM_FILLER;
+	gw_context **context =
+		lane->hedge || piece->kind == MB_ITEM_FILLER ? NULL : &reply->contexts[lane->service];
+	gw_utterance *utterance =
+		gw_utterance_start(reply->talk->client, reply->talk->speak[lane->service], context,
+						   piece->text, piece->length, &events, lane);
 
-	return gw_utterance_start(reply->talk->client, reply->talk->speak[lane->service],
-							  alone ? NULL : &reply->contexts[lane->service], piece->text,
-							  piece->length, &events, lane);
+	lane->within = context == NULL ? NULL : *context;
+	return utterance;
 }
 
 static void
@@ -484,11 +332,25 @@ cancel_utterance(void *request)
 	gw_utterance_cancel(request);
 }
 
+/* It goes on with what nobody wants, and what is said next would stand behind that. */
+static void
+was_too_slow(void *owner, const talk_lane *lane)
+{
+	talk_piece *piece = owner;
+	gw_context **context = &piece->reply->contexts[lane->service];
+
+	if (*context == NULL || *context != lane->within)
+		return;
+	gw_context_close(*context);
+	*context = NULL;
+}
+
 static const talk_race_kind speakers = { .kind = GW_TALK_SPEAK,
 										 .stage = TALK_TTS_TTFB,
 										 .failure = "a service that speaks has failed",
 										 .ask = start_utterance,
-										 .cancel = cancel_utterance };
+										 .cancel = cancel_utterance,
+										 .lost = was_too_slow };
 
 void
 talk_speech_end(talk_reply *reply)
@@ -506,16 +368,16 @@ end_when_all_is_asked(talk_reply *reply)
 {
 	int i = 0;
 
-	while (i < reply->n_pieces && reply->pieces[i]->state > LOOKING)
+	while (i < reply->n_pieces && reply->pieces[i]->state > TALK_PIECE_LOOKING)
 		i++;
 	if (reply->complete && i == reply->n_pieces)
 		talk_speech_end(reply);
 }
 
-static void
-make(talk_piece *piece)
+void
+talk_speech_make(talk_piece *piece)
 {
-	piece->state = MAKING;
+	piece->state = TALK_PIECE_MAKING;
 	if (!talk_race_start(&piece->race, 0))
 		give_up(piece);
 	else
@@ -574,8 +436,8 @@ talk_speech_go_on(talk_reply *reply)
 {
 	for (int i = reply->making; i < reply->n_pieces && i < reply->making + AHEAD; i++)
 	{
-		if (reply->pieces[i]->state == NEW && !reply->gone)
-			find(reply->pieces[i]);
+		if (reply->pieces[i]->state == TALK_PIECE_NEW && !reply->gone)
+			talk_cache_look(reply->pieces[i]);
 	}
 	end_when_all_is_asked(reply);
 	give(reply);

@@ -2,7 +2,8 @@
  * talk_store.c
  *	  What the database is told of a conversation, after the fact: the inputs of the turn engine, and what was heard.
  *
- * Nothing waits for it, and it is told again until it has it.
+ * Nothing waits for it, and it is told again until it has it.  Of a log that it cannot take for very long the oldest part goes, which is
+ * counted.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,8 @@
 #define STORE_EVERY (5 * HTTP_SECOND)
 #define AGAIN HTTP_SECOND
 #define MAX_TURNS 10000
-#define MAX_TRIES 600
+#define MAX_RECORDS 9000		  /* that wait, as the database takes them at once */
+#define MAX_WAITING (1024 * 1024) /* bytes of them */
 
 typedef struct storing
 {
@@ -28,6 +30,7 @@ typedef struct storing
 } storing;
 
 static void store(void *arg);
+static void store_end(gw_talk *talk);
 
 /* ---------------------------------------------------------------------------
  * Lines
@@ -62,7 +65,7 @@ talk_note_caller(gw_talk *talk, uint32_t turn, const char *text, size_t n)
 		return;
 	line->caller.length = 0;
 	program_text_add(&line->caller, text, n);
-	line->caller_new = true;
+	line->caller_told.now++;
 }
 
 void
@@ -77,7 +80,7 @@ talk_note_agent(gw_talk *talk, uint32_t turn, const char *text, size_t n, bool c
 		program_text_puts(&line->agent, " ");
 	program_text_add(&line->agent, text, n);
 	line->cut = cut;
-	line->agent_new = true;
+	line->agent_told.now++;
 }
 
 static void
@@ -91,71 +94,149 @@ write_line(program_text *json, size_t number, const char *speaker, const program
 }
 
 char *
-talk_lines_json(gw_talk *talk)
+talk_lines_json(gw_talk *talk, talk_batch *batch)
 {
 	program_text json = { 0 };
 
+	memset(batch, 0, sizeof(*batch));
 	program_text_puts(&json, "[");
 	for (size_t i = 0; i < talk->n_lines; i++)
 	{
 		talk_line *line = &talk->lines[i];
+		talk_version version = { .turn = (uint32_t) i };
 
 		/* that of the turn that is being answered is said beside */
-		if (line->caller_new && (i != talk->current_turn || talk->session == NULL))
+		if (line->caller_told.now > line->caller_told.sent &&
+			(i != talk->current_turn || talk->session == NULL))
 		{
 			write_line(&json, 2 * i, "caller", &line->caller, false);
-			line->caller_new = false;
+			version.caller = line->caller_told.now;
 		}
-		if (line->agent_new)
+		if (line->agent_told.now > line->agent_told.sent)
+		{
 			write_line(&json, 2 * i + 1, "agent", &line->agent, line->cut);
-		line->agent_new = false;
-	}
-	if (json.length == 1 || json.failed)
-	{
-		program_text_free(&json);
-		return NULL;
+			version.agent = line->agent_told.now;
+		}
+		if (version.caller > 0 || version.agent > 0)
+			program_text_add(&batch->versions, &version, sizeof(version));
 	}
 	program_text_puts(&json, "]");
+	if (batch->versions.length == 0 || json.failed || batch->versions.failed)
+	{
+		program_text_free(&json);
+		program_text_free(&batch->versions);
+		return NULL;
+	}
+	for (size_t i = 0; i < batch->versions.length / sizeof(talk_version); i++)
+	{
+		const talk_version *version = (const talk_version *) batch->versions.data + i;
+		talk_line *line = &talk->lines[version->turn];
+
+		line->caller_told.sent = version->caller > 0 ? version->caller : line->caller_told.sent;
+		line->agent_told.sent = version->agent > 0 ? version->agent : line->agent_told.sent;
+	}
 	return json.data;
+}
+
+/* One that came behind a later one may be what is stored: it is told again as it is now. */
+static void
+settle(talk_told *told, unsigned version, bool stored)
+{
+	if (version == 0)
+		return;
+	if (stored)
+		told->known = version;
+	if (!stored || version < told->sent)
+		told->sent = told->known;
+}
+
+void
+talk_lines_told(gw_talk *talk, talk_batch *batch, bool stored)
+{
+	for (size_t i = 0; i < batch->versions.length / sizeof(talk_version); i++)
+	{
+		const talk_version *version = (const talk_version *) batch->versions.data + i;
+		talk_line *line = &talk->lines[version->turn];
+
+		settle(&line->caller_told, version->caller, stored);
+		settle(&line->agent_told, version->agent, stored);
+	}
+	program_text_free(&batch->versions);
 }
 
 typedef struct noting
 {
 	gw_unit unit;
+	gw_talk *talk;
+	talk_batch batch;
+	json_t *attributes; /* NULL: none */
 	char *texts[4];
 } noting;
+
+static void note(void *talk);
 
 static void
 noted(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
 {
 	noting *n = (noting *) unit;
+	gw_talk *talk = n->talk;
+	bool again = gw_may_pass(outcome, result);
 
 	(void) identity;
-	if (gw_may_pass(outcome, result) && outcome == GW_UNAVAILABLE)
-		gw_log(GW_WARNING, "what was said could not be noted", "call %s", n->texts[0]);
+	talk->noting = false;
+	/* what is refused would be refused for ever */
+	talk_lines_told(talk, &n->batch, !again);
+	if (again && n->attributes != NULL)
+	{
+		if (talk->attributes != NULL)
+			json_object_update(n->attributes, talk->attributes);
+		json_decref(talk->attributes);
+		talk->attributes = json_incref(n->attributes);
+	}
+	if (!again && outcome != GW_COMMITTED)
+		gw_log(GW_WARNING, "what was said could not be noted", "call %s: %s", talk->call_id,
+			   gw_complaint_of(result));
+	json_decref(n->attributes);
 	for (int i = 0; i < 4; i++)
 		free(n->texts[i]);
 	free(n);
+	if (again)
+		http_loop_set_timer(talk->loop, &talk->note, http_clock() + AGAIN);
+	else
+		note(talk);
+	talk_release(talk);
 }
 
-/* Takes the texts over. */
+/* One at a time, so that what was said later is stored later; the end of the log comes behind all of them. */
 static void
-note(gw_talk *talk, char *lines, char *attributes)
+note(void *arg)
 {
 	static const gw_statement note_lines = {
 		"note_lines", "SELECT mulberry.note_lines($1, $2::jsonb, $3::jsonb, $4)", true
 	};
-	noting *n = calloc(1, sizeof(*n));
+	gw_talk *talk = arg;
+	noting *n;
 
+	if (talk->noting || talk->note.place != 0 || (talk->session == NULL && !talk->closing))
+		return;
+	n = calloc(1, sizeof(*n));
 	if (n == NULL)
+		return;
+	n->texts[1] = talk_lines_json(talk, &n->batch);
+	n->attributes = talk->attributes;
+	talk->attributes = NULL;
+	if (n->texts[1] == NULL && n->attributes == NULL)
 	{
-		free(lines);
-		free(attributes);
+		free(n);
+		if (talk->closing)
+			store_end(talk);
 		return;
 	}
+	talk->noting = true;
+	talk->users++;
+	n->talk = talk;
 	n->texts[0] = strdup(talk->call_id);
-	n->texts[1] = lines;
-	n->texts[2] = attributes;
+	n->texts[2] = n->attributes == NULL ? NULL : json_dumps(n->attributes, JSON_COMPACT);
 	n->texts[3] = strdup(talk->tenant);
 	n->unit.statement = &note_lines;
 	n->unit.n_parameters = 4;
@@ -168,14 +249,10 @@ note(gw_talk *talk, char *lines, char *attributes)
 void
 talk_note_attribute(gw_talk *talk, const char *name, const char *value)
 {
-	program_text json = { 0 };
-
-	program_text_puts(&json, "{");
-	program_text_json(&json, name, strlen(name));
-	program_text_puts(&json, ":");
-	program_text_json(&json, value, strlen(value));
-	program_text_puts(&json, "}");
-	note(talk, NULL, json.data);
+	if (talk->attributes == NULL)
+		talk->attributes = json_object();
+	(void) json_object_set_new(talk->attributes, name, json_string(value));
+	note(talk);
 }
 
 /* ---------------------------------------------------------------------------
@@ -188,8 +265,20 @@ store_records_soon(gw_talk *talk)
 {
 	if (talk->session == NULL || talk->storing || talk->n_records == 0 || talk->store.place != 0)
 		return;
-	talk->store = (http_timer){ .due = store, .arg = talk };
 	http_loop_set_timer(talk->loop, &talk->store, http_clock() + STORE_EVERY);
+}
+
+/* The database has been away for hours: there is a hole in the log. */
+static void
+drop_records(gw_talk *talk)
+{
+	gw_log(GW_ERROR, "a part of the log of a conversation was dropped", "call %s: %d records",
+		   talk->call_id, talk->n_records);
+	talk_counts.records_dropped += (uint64_t) talk->n_records;
+	program_array_free(&talk->records);
+	talk->records = (program_array){ .element = PROGRAM_OID_BYTEA };
+	talk->first_record += talk->n_records;
+	talk->n_records = 0;
 }
 
 void
@@ -198,6 +287,8 @@ talk_keep_record(void *arg, int32_t second, const uint8_t *row, size_t n)
 	gw_talk *talk = arg;
 
 	(void) second;
+	if (talk->n_records == MAX_RECORDS || talk->records.bytes.length + n > MAX_WAITING)
+		drop_records(talk);
 	program_array_add(&talk->records, row, n);
 	talk->n_records++;
 	store_records_soon(talk);
@@ -219,17 +310,29 @@ stored(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresu
 	gw_talk *talk = s->talk;
 
 	(void) identity;
-	if (gw_may_pass(outcome, result) && talk->tries++ < MAX_TRIES)
+	if (gw_may_pass(outcome, result))
 	{
 		talk->again = s;
 		http_loop_set_timer(talk->loop, &talk->store, http_clock() + AGAIN);
 		return;
 	}
 	if (outcome != GW_COMMITTED)
+	{
 		gw_log(GW_ERROR, "the log of a conversation was not stored", "call %s: %s", talk->call_id,
 			   gw_complaint_of(result));
+		talk_counts.records_dropped += (uint64_t) s->n_records;
+		/* its end is one all the same */
+		if (s->end && s->n_records > 0)
+		{
+			program_array_free(&s->records);
+			s->records = (program_array){ .element = PROGRAM_OID_BYTEA };
+			s->n_records = 0;
+			(void) program_array_finish(&s->records);
+			send_records(s);
+			return;
+		}
+	}
 	talk->storing = false;
-	talk->tries = 0;
 	if (s->end)
 	{
 		free_storing(s);
@@ -238,8 +341,7 @@ stored(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresu
 	}
 	free_storing(s);
 	/* the end may have come meanwhile */
-	if (talk->session == NULL)
-		store(talk);
+	note(talk);
 }
 
 static void
@@ -279,7 +381,7 @@ store(void *arg)
 		send_records(s);
 		return;
 	}
-	if (talk->storing || (talk->n_records == 0 && talk->session != NULL))
+	if (talk->storing || talk->ending || (talk->n_records == 0 && !talk->closing))
 		return;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
@@ -287,7 +389,8 @@ store(void *arg)
 	s->talk = talk;
 	s->records = talk->records;
 	s->n_records = talk->n_records;
-	s->end = talk->session == NULL;
+	s->end = talk->closing;
+	talk->ending = s->end;
 	snprintf(s->first, sizeof(s->first), "%d", talk->first_record);
 	talk->records = (program_array){ .element = PROGRAM_OID_BYTEA };
 	talk->first_record += talk->n_records;
@@ -297,27 +400,34 @@ store(void *arg)
 	send_records(s);
 }
 
+/* All that was said has been noted. */
+static void
+store_end(gw_talk *talk)
+{
+	if (talk->again != NULL)
+		return;
+	http_loop_clear_timer(talk->loop, &talk->store);
+	store(talk);
+}
+
+void
+talk_store_init(gw_talk *talk)
+{
+	talk->records.element = PROGRAM_OID_BYTEA;
+	talk->store = (http_timer){ .due = store, .arg = talk };
+	talk->note = (http_timer){ .due = note, .arg = talk };
+}
+
 void
 talk_store_soon(gw_talk *talk)
 {
-	char *lines = talk->session == NULL ? NULL : talk_lines_json(talk);
-
-	if (lines != NULL)
-		note(talk, lines, NULL);
+	note(talk);
 	store_records_soon(talk);
 }
 
 void
 talk_store_end(gw_talk *talk)
 {
-	char *lines = talk_lines_json(talk);
-
-	if (lines != NULL)
-		note(talk, lines, NULL);
-	if (talk->again == NULL)
-	{
-		http_loop_clear_timer(talk->loop, &talk->store);
-		talk->store = (http_timer){ .due = store, .arg = talk };
-		store(talk);
-	}
+	talk->closing = true;
+	note(talk);
 }

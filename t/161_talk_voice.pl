@@ -63,6 +63,21 @@ like($lines->[-1], qr/^agent: On Monday we are open/, 'and the next one heard');
 is((grep { $_->{texts}[0] =~ /^Once upon/ } contexts())[0]{closed}, JSON::PP::true, 'its context is closed');
 is($engines->asked->{voice}{sockets}, 1, 'all calls of the tenant have one socket');
 
+# ---- who is slow is left ----
+
+sql(q{SELECT mulberry.set_conversation('{"prompt": "You answer the telephone of a clinic.", "silence_prompt_ms": 0, "filler_ms": 0, "hedge_speak_ms": 300}', 'clinic')});
+my @tale = ('There was a king who had three daughters.', 'The first of them was as tall as a tower and could look over all walls of the town.',
+    'The second was as small as a mouse and lived in the pocket of her father and his coat.', 'And of the third nobody knows anything at all, because she never said a single word to anybody.');
+$engines->model('monday' => 'On Monday we are open from nine. On Tuesday we are closed, and on all other days from ten.', 'king' => join(' ', @tale), '^((?!monday|king).)*$' => 'I am here.');
+$c = call();
+$engines->delays(voice => [4000]);
+$c->hears(ask_about($c, 'tell me of the king')->[1], 60);
+is(lines($c)->[1], "agent: @tale", 'a reply is heard when its first sentence comes of another request');
+my ($slow) = sort { @{ $b->{texts} } <=> @{ $a->{texts} } } grep { $_->{texts}[0] =~ /^There was a king/ } contexts();
+ok(!(grep { /^And of the third/ } @{ $slow->{texts} }), 'and no more is said by who was slow') or note(join ' | ', @{ $slow->{texts} });
+$engines->delays(voice => 0);
+sql(q{SELECT mulberry.set_conversation('{"prompt": "You answer the telephone of a clinic.", "silence_prompt_ms": 0, "filler_ms": 0}', 'clinic')});
+
 # ---- a socket that cannot be had ----
 
 for my $how (qw(drop error refuse))
