@@ -231,7 +231,7 @@ my @scripts = (
             $c->say($s->tones('3'));
             $c->press('3');
             my $cut = $c->said->[1];
-            my $after = $c->hears($cut + 15, 50);
+            $c->hears($cut, 50);
             $c->say(voice_of('i have a code'), wait => 500);
             my $reply = $c->hears($c->said->[1]);
             $s->phrases('', '', '') if $s->{kind} eq 'audiosocket';
