@@ -94,6 +94,9 @@ is(may_spend($mandates[1]), 'f', 'and lets nobody spend');
 cmp_ok(calls_placed(), '>=', 1, 'it was called');
 cmp_ok(cloud("SELECT signatures FROM mulberry_internal.commands WHERE id = $command"), '<=', 2, 'with one frame, or one more');
 
+# A card that is not served in time loses a tone, or breaks it in two.
+sub too_busy { return scalar grep { -e "$card/$_" } qw(late dry said-late) }
+
 # what was on the line is a call of the device's database, in both directions
 my $call = q{(SELECT max(call_id) FROM mulberry.call_status WHERE call_id LIKE 'device-%')};
 sub heard { my ($track) = @_; return device("SELECT string_agg(digit, '' ORDER BY start_ms) FROM mulberry.call_dtmf($call, 'edge-1', track => '$track')") }
@@ -101,9 +104,11 @@ wait_until('the call has ended', sub { device(q{SELECT bool_and(state = 'COMPLET
 my $frame = cloud("SELECT frame FROM mulberry_internal.command_signatures WHERE command = $command ORDER BY signature DESC LIMIT 1");
 my $ack = device(q{SELECT ack FROM mulberry_internal.key_frames ORDER BY accepted_at DESC LIMIT 1});
 like(heard('inbound'), qr/\Q$frame\E/, 'what the line carried is the frame');
-# a card that is not served in time on a busy machine breaks a tone in two
-my $acknowledgement = join '', map { "\Q$_\E+" } split //, $ack;
-like(heard('outbound'), qr/$acknowledgement/, 'and what the device played its acknowledgement');
+SKIP:
+{
+    skip 'the machine is too busy for a line in real time', 1 if too_busy();
+    like(heard('outbound'), qr/\Q$ack\E/, 'and what the device played its acknowledgement');
+}
 my $picture = device("SELECT mulberry.call_waveform($call, 'edge-1')");
 like($picture, qr/^<svg .*<\/svg>\s*\z/s, 'there is a picture of it');
 
@@ -140,7 +145,7 @@ note(sprintf 'from revoke_mandate() to confirmed: median %.1f s, at most %.1f s;
     (sort { $a <=> $b } @seconds)[-1], join ', ', map { "$_ for $plays{$_}" } sort keys %plays);
 SKIP:
 {
-    skip 'the machine is too busy for a line in real time', 1 if grep { -e "$card/$_" } qw(late dry said-late);
+    skip 'the machine is too busy for a line in real time', 1 if too_busy();
     is(join(' ', grep { $_ > 2 } keys %plays), '', 'each with one repetition at most');
 }
 
