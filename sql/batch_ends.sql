@@ -43,6 +43,27 @@ SELECT * FROM pg_temp.send('{x,x,y,y,y,z}', '{3,6,3,4,5,4}');
 SELECT * FROM pg_temp.stored('[xyz]');
 SELECT count(*), count(DISTINCT (p.call, p.sequence)) FROM packets p JOIN calls c ON c.id = p.call WHERE c.call_id IN ('x', 'y', 'z');
 
+-- of a track whose packets are all refused the answer says where it ends, also behind a late packet and a row written by hand
+CREATE FUNCTION pg_temp.refused(call_id text) RETURNS TABLE (status text, total bigint, missing text)
+LANGUAGE sql AS $$
+    SELECT r.status, r.total_received, r.missing_sequences FROM ingest_packets(ARRAY[$1], '{100}', '{"\\x00"}') AS r
+$$;
+SELECT count(ingest_packet('odd', n, '\x0102', encoding => 's16le')) FROM generate_series(0, 99) AS n WHERE n <> 50;
+SELECT total_received, missing_sequences FROM ingest_packet('odd', 50, '\x0102');
+SELECT * FROM pg_temp.refused('odd');
+SELECT pg_temp.write_row('odd', 100);
+SELECT * FROM pg_temp.refused('odd');
+-- a late packet is not taken for the end: no row is written behind it and taken back
+CREATE VIEW pg_temp.rows AS
+SELECT sum(n_tup_ins) AS stored, sum(n_tup_del) AS taken_back FROM pg_stat_xact_all_tables
+ WHERE relid IN (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'packets'::regclass);
+BEGIN;
+SELECT * FROM pg_temp.rows \gset before_
+SELECT count(ingest_packet('late', n, '\x01', encoding => 'mulaw')) FROM unnest('{0,1,3,4}'::integer[]) AS n;
+SELECT count(ingest_packet('late', n, '\x01')) FROM unnest('{2,5}'::integer[]) AS n;
+SELECT stored - :before_stored AS stored, taken_back - :before_taken_back AS taken_back FROM pg_temp.rows;
+COMMIT;
+
 -- what was rolled back or erased is not remembered
 BEGIN;
 SELECT count(*) FROM pg_temp.send('{x,y,z}', '{7,6,5}');
@@ -70,4 +91,4 @@ DROP INDEX mulberry_internal.another;
 SELECT * FROM pg_temp.send('{x,y,x}', '{13,10,14}');
 SELECT total_packets_received, missing_sequences FROM call_status WHERE call_id = 'x';
 
-SELECT count(erase_call(c.call_id)) FROM calls c WHERE c.call_id IN ('a', 'b', 'c', 'named', 'x', 'y', 'z', 'dozen');
+SELECT count(erase_call(c.call_id)) FROM calls c WHERE c.call_id IN ('a', 'b', 'c', 'named', 'x', 'y', 'z', 'dozen', 'odd', 'late');

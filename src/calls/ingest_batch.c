@@ -174,7 +174,7 @@ finish_track(batch *batch, batch_track *track)
 								   track->packets[i]->data);
 }
 
-/* Nothing was done for it but to write its rows. */
+/* Nothing was done for it but to write its rows: of a counter, for which more is done, no end is ever supposed. */
 static void
 take_back_if_refuted(batch *batch, batch_track *track)
 {
@@ -221,7 +221,11 @@ store_waiting(batch *batch, batch_track *current)
 		batch_track *track = lfirst(cell);
 
 		if (track->refuted)
+		{
 			take_track(batch, track->packets, track->n, false);
+			/* at once: somebody else may have the end that it was refuted by in flight */
+			store_waiting(batch, NULL);
+		}
 		else
 			finish_track(batch, track);
 	}
@@ -306,7 +310,7 @@ take_track(batch *batch, mulberry_batch_packet **packets, int n, bool suppose)
 	batch_track *track = palloc0(sizeof(batch_track));
 	mulberry_intake *intake = &track->intake;
 
-	if (is_unnamed(batch, packets[0]))
+	while (is_unnamed(batch, packets[0]))
 		store_waiting(batch, NULL);
 	track->packets = packets;
 	track->n = n;
@@ -338,6 +342,9 @@ take_track(batch *batch, mulberry_batch_packet **packets, int n, bool suppose)
 		}
 		admit(batch, track, packets[i]);
 	}
+	/* of none of its packets was the place compared with the end, and storing them will not tell either */
+	if (intake->supposed && track->nrows == 0)
+		mulberry_look_for_end(intake);
 	batch->waiting = lappend(batch->waiting, track);
 	if (packets[0]->track == NULL)
 		batch->unnamed = track;

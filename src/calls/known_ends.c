@@ -105,3 +105,16 @@ mulberry_remember_end(int64 track, const mulberry_known_end *end)
 	place->end = *end;
 	SpinLockRelease(&place->lock);
 }
+
+void
+mulberry_advance_end(int64 track, const mulberry_known_end *stored)
+{
+	place *place = lock_place(track);
+
+	if (place->track != track || place->end.sequence <= stored->sequence)
+	{
+		place->track = track;
+		place->end = *stored;
+	}
+	SpinLockRelease(&place->lock);
+}

@@ -185,7 +185,7 @@ fill_values(const mulberry_packet *packet, int natts, Datum *values, bool *nulls
 static void
 is_stored(const mulberry_packet *packet)
 {
-	mulberry_remember_end(packet->call, &(mulberry_known_end){ packet->sequence, packet->tid });
+	mulberry_advance_end(packet->call, &(mulberry_known_end){ packet->sequence, packet->tid });
 }
 
 /* Writes the row's entry in the key, and sees whether there was one of the same sequence. */
