@@ -9,7 +9,7 @@
 #include "server/holds.h"
 #include "server/shared_state.h"
 
-#define MULBERRY_MAX_SECTIONS 5 /* subjects that share something */
+#define MULBERRY_MAX_SECTIONS 8 /* subjects that share something */
 
 struct mulberry_slot
 {

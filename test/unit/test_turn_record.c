@@ -315,6 +315,26 @@ a_turn_that_is_not_over_has_its_text(void)
 	check_string(book.records[0].said, "my father has a heart attack and lies on the floor here.");
 }
 
+/* As much as the engine keeps fits. */
+static void
+the_longest_turn_has_its_text(void)
+{
+	static char text[MB_TURN_SAID];
+	mb_turn_decision committed = {
+		.kind = MB_DO_COMMIT, .turn = 1, .generation = 1, .text = text, .bytes = sizeof(text)
+	};
+
+	memset(text, 'x', sizeof(text));
+	book.n = 0;
+	mb_turn_recorder_init(&recorder, take_record, NULL);
+	mb_turn_recorder_decision(&recorder,
+							  &(mb_turn_decision){ .kind = MB_DO_TURN_STARTED, .turn = 1 });
+	mb_turn_recorder_decision(&recorder, &committed);
+	mb_turn_recorder_end(&recorder);
+	REQUIRE(book.n == 1);
+	check_int(book.records[0].n_said, sizeof(text));
+}
+
 int
 main(void)
 {
@@ -325,5 +345,6 @@ main(void)
 	check_run("other settings would have waited", other_settings_would_have_waited);
 	check_run("other settings would not have paused", other_settings_would_not_have_paused);
 	check_run("a turn that is not over has its text", a_turn_that_is_not_over_has_its_text);
+	check_run("the longest turn has its text", the_longest_turn_has_its_text);
 	return check_done();
 }

@@ -9,6 +9,8 @@
  */
 #include "core/audio/dtmf_internal.h"
 
+_Static_assert((DTMF_VALUES & (DTMF_VALUES - 1)) == 0, "lanes are added up by halves");
+
 /* Lane by lane in a fixed order, so that compilers can make vectors of it without changing the sum. */
 static float
 unlikeness(const float *value)

@@ -55,7 +55,7 @@ mb_waveform_draw_turns(const mb_waveform_canvas *canvas, const mb_waveform_lane 
 		double left = mb_waveform_x(canvas, turn->start);
 		double right = fmax(mb_waveform_x(canvas, turn->end), left + LEAST);
 
-		if (left - last_bar >= APART || (right - last_bar >= APART && i == 0))
+		if (left - last_bar >= APART)
 		{
 			put_bar(canvas, turn, top, left, right);
 			last_bar = left;

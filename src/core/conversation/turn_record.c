@@ -89,7 +89,7 @@ mb_turn_recorder_input(mb_turn_recorder *recorder, const mb_turn_input *input, i
 static void
 take_said(mb_turn_record *record, const mb_turn_decision *decision)
 {
-	record->n_said = decision->bytes < sizeof(record->said) ? decision->bytes : 0;
+	record->n_said = decision->bytes <= sizeof(record->said) ? decision->bytes : 0;
 	if (record->n_said > 0)
 		memcpy(record->said, decision->text, record->n_said);
 }
