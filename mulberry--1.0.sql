@@ -4328,13 +4328,13 @@ COMMENT ON FUNCTION subtitles(bigint, boolean) IS 'the segments of a call as Sub
 -- A call as a picture.
 
 CREATE FUNCTION draw_call(call bigint, title text, width integer, height integer, tracks text[], words text[], starts bigint[],
-    ends bigint[], firsts boolean[], turn_tracks text[], turn_labels text[], turn_abouts text[], turn_starts bigint[], turn_ends bigint[],
-    turn_cuts boolean[], turn_false_ones integer[]) RETURNS text
+    ends bigint[], firsts boolean[], turn_tracks text[], turn_labels text[], turn_abouts text[], turn_starts timestamptz[],
+    turn_ends timestamptz[], turn_cuts boolean[], turn_false_ones integer[]) RETURNS text
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 20000 AS 'MODULE_PATHNAME', 'mulberry_draw_call';
 COMMENT ON FUNCTION draw_call(bigint, text, integer, integer, text[], text[], bigint[], bigint[], boolean[], text[], text[], text[],
-    bigint[], bigint[], boolean[], integer[]) IS
+    timestamptz[], timestamptz[], boolean[], integer[]) IS
     'draws a call; of each word, in order of time, its track (null: the only one), its text, its times in ms, and whether it begins a '
-    'segment; of each turn its track, a label, what is told of it, its times, whether it was cut, and how often it paused for nothing '
+    'segment; of each turn its track, a label, what is told of it, when it was, whether it was cut, and how often it paused for nothing '
     '(internal)';
 
 CREATE FUNCTION words_in_time(call bigint)
@@ -4371,7 +4371,7 @@ BEGIN
                            array_agg(x.end_ms) AS ends, array_agg(x.first) AS firsts
                       FROM mulberry_internal.words_in_time(c.id) AS x) AS w,
                    (SELECT array_agg(x.track) AS tracks, array_agg(x.label) AS labels, array_agg(x.about) AS abouts,
-                           array_agg(x.start_ms) AS starts, array_agg(x.end_ms) AS ends, array_agg(x.cut) AS cuts,
+                           array_agg(x.start_at) AS starts, array_agg(x.end_at) AS ends, array_agg(x.cut) AS cuts,
                            array_agg(x.false_ones) AS false_ones
                       FROM mulberry_internal.turns_in_time(c.id) AS x) AS t);
 END
@@ -16470,24 +16470,16 @@ COMMENT ON FUNCTION mulberry.conversation_report(text, text) IS
     '(end_of_turn, reply: from asking to its first audio, first_frame, voice_to_voice). Needs supervisor or auditor access. Errors: 42704';
 
 -- src/conversation/picture.sql
--- Turns of a conversation where they are in the audio of its call, for its picture.
+-- Turns of a conversation when they were, for the picture of its call.
 
 CREATE FUNCTION turns_in_time(call bigint)
-RETURNS TABLE (track text, label text, about text, start_ms bigint, end_ms bigint, cut boolean, false_ones integer)
+RETURNS TABLE (track text, label text, about text, start_at timestamptz, end_at timestamptz, cut boolean, false_ones integer)
 LANGUAGE sql STABLE ROWS 50 AS $$
-    WITH c AS (
-        SELECT v.id, round(extract(epoch FROM v.started_at - (
-                   SELECT min(f.sent_at)
-                     FROM mulberry_internal.all_tracks k
-                     CROSS JOIN LATERAL (SELECT p.sent_at FROM mulberry_internal.packets p
-                                          WHERE p.call = k.id ORDER BY p.sequence LIMIT 1) AS f
-                    WHERE k.call = x.id)) * 1000)::bigint AS zero
-          FROM mulberry_internal.calls x
-          JOIN mulberry_internal.conversations v ON v.tenant = x.tenant AND v.call_id = x.call_id
-         WHERE x.id = $1)
-    SELECT s.track, t.turn::text, s.about, c.zero + s.start_ms, c.zero + s.end_ms, s.cut, s.false_ones
-      FROM c
-      JOIN mulberry_internal.conversation_turns t ON t.conversation = c.id
+    SELECT s.track, t.turn::text, s.about, v.started_at + s.start_ms * interval '1 ms', v.started_at + s.end_ms * interval '1 ms', s.cut,
+           s.false_ones
+      FROM mulberry_internal.calls c
+      JOIN mulberry_internal.conversations v ON v.tenant = c.tenant AND v.call_id = c.call_id
+      JOIN mulberry_internal.conversation_turns t ON t.conversation = v.id
       CROSS JOIN LATERAL (
           VALUES ('caller', format('turn %s: %s', t.turn, t.said), t.onset_ms, coalesce(t.speech_end_ms, t.onset_ms), false, 0),
                  ('agent', concat_ws(', ', format('reply to turn %s: %s', t.turn, t.heard),
@@ -16495,12 +16487,12 @@ LANGUAGE sql STABLE ROWS 50 AS $$
                                CASE WHEN t.false_pauses > 0 THEN format('paused for nothing: %s', t.false_pauses) END),
                   t.first_sent_ms, coalesce(t.reply_end_ms, t.interrupted_ms, t.first_sent_ms),
                   t.heard_cut OR t.interrupted_ms IS NOT NULL, t.false_pauses)) AS s (track, about, start_ms, end_ms, cut, false_ones)
-     WHERE s.start_ms IS NOT NULL AND c.zero IS NOT NULL
+     WHERE c.id = $1 AND s.start_ms IS NOT NULL
      ORDER BY s.start_ms, t.turn
 $$;
 COMMENT ON FUNCTION turns_in_time(bigint) IS
-    'of the conversation of a call, when it is over, the turns of the caller and the replies of the agent, in ms of the audio, as '
-    'nearly as the clocks of database and gateway agree (internal)';
+    'of the conversation of a call, when it is over, the turns of the caller and the replies of the agent, when they were by the clock of '
+    'the database (internal)';
 
 -- src/conversation/supervision.sql
 -- Supervisors in calls that are under way: they listen, speak to the caller or to the agent, put through, and end.

@@ -103,6 +103,25 @@ SELECT xml_is_well_formed_document(:'turns_svg') AS well_formed, pg_temp.texts(:
 SELECT unnest(xpath('//s:g/s:title/text()', :'turns_svg'::xml, '{{s,http://www.w3.org/2000/svg}}')) AS turns;
 SELECT pg_temp.texts(:'turns_svg', '//s:text[.="turns" or .="replies"]/text()') AS rows, pg_temp.texts(:'turns_svg', '//s:tspan[@class="speech"]/text()') AS figures, pg_temp.texts(:'turns_svg', '//s:tspan[@class="cuts"]/text()') AS cuts,
        :'turns_svg' ~ '1 false interruption' AS false_one;
+-- in the time of the wave: by arrival where the first packet of a track has no time, or one that cannot be
+BEGIN;
+UPDATE packets p SET received_at = p.sent_at FROM all_tracks k, calls c WHERE c.call_id = 'look-two' AND k.call = c.id AND p.call = k.id;
+UPDATE packets p SET sent_at = CASE WHEN k.name = 'agent' THEN timestamptz '-infinity' END
+  FROM all_tracks k, calls c WHERE c.call_id = 'look-two' AND k.call = c.id AND p.call = k.id AND p.sequence = 0;
+SELECT call_waveform('look-two') = :'turns_svg' AS same;
+ROLLBACK;
+BEGIN;
+UPDATE packets p SET sent_at = 'infinity' FROM all_tracks k, calls c WHERE c.call_id = 'look-two' AND k.call = c.id AND p.call = k.id AND p.sequence = 50;
+SELECT call_waveform('look-two') = :'turns_svg' AS same;
+ROLLBACK;
+-- what is missing in front of the first packet belongs to it, in a track alone too: a turn that begins 0.6 s after the call
+SELECT pg_temp.send('look-alone', 8000, 'caller', lost => ARRAY(SELECT generate_series(0, 49)));
+INSERT INTO conversations (tenant, call_id, numbers, lists, line, started_at, ended_at)
+SELECT c.tenant, c.call_id, '{}', '{}', '{}', timestamptz '2026-02-06 09:30+00' + interval '0.5 s', timestamptz '2026-02-06 09:31+00' FROM calls c WHERE c.call_id = 'look-alone';
+INSERT INTO conversation_turns (conversation, turn, onset_ms, speech_end_ms, text_class, speculations, reopened, cut_offs, pauses, false_pauses, backchannels, filler, apology, said, heard, heard_cut)
+SELECT v.id, 1, 100, 1100, 'neutral', 0, 0, 0, 0, 0, 0, false, false, 'hello', '', false FROM conversations v WHERE v.call_id = 'look-alone';
+SELECT round((pg_temp.texts(call_waveform('look-alone'), '//s:rect[@class="turn"]/@x')::numeric - 52) / 932 * 4.1, 1) AS turn_at;
+DELETE FROM conversations WHERE call_id = 'look-alone';
 -- a thousand of them are as many as have room
 INSERT INTO conversation_turns (conversation, turn, onset_ms, speech_end_ms, first_sent_ms, reply_end_ms, text_class, speculations, reopened, cut_offs, pauses, false_pauses, backchannels,
                                 filler, apology, said, heard, heard_cut)

@@ -46,6 +46,10 @@ SELECT * FROM public.refused($$SELECT mulberry.ingest_packet('bad', 0, '\x010203
 SELECT * FROM public.refused($$SELECT mulberry.ingest_packet('good', 1, '\x0102', encoding => 'mulaw')$$);
 SELECT * FROM public.refused($$SELECT mulberry.ingest_packet('good', 1, '\x0102', sample_rate => 16000)$$);
 SELECT * FROM public.refused($$SELECT mulberry.ingest_packet('good', 1, '\x010203')$$);
+-- times that are none; in a batch the others go on
+SELECT * FROM public.refused($$SELECT mulberry.ingest_packet('bad', 0, '\x0102', 'infinity')$$);
+SELECT * FROM public.refused($$SELECT mulberry.ingest_packet('bad', 0, '\x0102', '-infinity')$$);
+SELECT status, sequence, sqlstate, message FROM ingest_packets('{bad,good}', '{0,0}', '{"\\x0102","\\x0102"}', '{-infinity,now}');
 -- text that is none
 SELECT * FROM public.refused($$SELECT mulberry.ingest_packet('bad', 0, '\xff', encoding => 'text')$$);
 SELECT * FROM public.refused($$SELECT mulberry.ingest_packet('bad', 0, '\x610062', encoding => 'text')$$);

@@ -86,7 +86,7 @@ mulberry_call_speech(PG_FUNCTION_ARGS)
 							errmsg("track \"%s\" has text and no audio", wanted.name)));
 	}
 	/* also of one only: when it begins is known by all */
-	tracks = mulberry_open_call_tracks(&call, GetActiveSnapshot(), &n);
+	tracks = mulberry_open_call_tracks(&call, GetActiveSnapshot(), &n, NULL);
 	for (int i = 0; i < n; i++)
 	{
 		const mulberry_track *track = &tracks[i].track;

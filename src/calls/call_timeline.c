@@ -36,8 +36,8 @@ to_microseconds(int64 samples, int sample_rate)
 }
 
 /*
- * A mark for each packet that has a time; false when the first one has no sent_at, unless
- * arrival is asked for.
+ * A mark for each packet that has a time, which one that is infinite is not; false when the first one has no sent_at,
+ * unless arrival is asked for.
  */
 static bool
 read_marks(mulberry_timed_track *timed, bool by_arrival, Snapshot snapshot, mb_time_mark **marks,
@@ -73,7 +73,8 @@ read_marks(mulberry_timed_track *timed, bool by_arrival, Snapshot snapshot, mb_t
 		sequence = DatumGetInt32(scan.slot->tts_values[Anum_packets_sequence - 1]);
 		if (silence < nsilences && silences[silence].first < sequence)
 			place += silences[silence++].length;
-		if (scan.slot->tts_isnull[column - 1])
+		if (scan.slot->tts_isnull[column - 1] ||
+			TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(scan.slot->tts_values[column - 1])))
 			timed_from_start = timed_from_start && !first;
 		else
 		{
@@ -130,12 +131,25 @@ open_track(mulberry_timed_track *timed, const mulberry_track *track, Snapshot sn
 		elog(ERROR, "a call went away within a snapshot");
 }
 
-mulberry_timed_track *
-mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot snapshot)
+/* Fits them, and says when the first audio of any of them was; PG_INT64_MAX without packets. */
+static int64
+fit_and_begin(mulberry_timed_track *timed, int n, Snapshot snapshot)
+{
+	int64 zero = PG_INT64_MAX;
+
+	if (!fit_tracks(timed, n, false, snapshot))
+		(void) fit_tracks(timed, n, true, snapshot);
+	for (int i = 0; i < n; i++)
+		if (timed[i].npieces > 0)
+			zero = Min(zero, timed[i].pieces[0].time);
+	return zero;
+}
+
+static mulberry_timed_track *
+open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot snapshot, int64 *zero)
 {
 	int n = list_length(tracks);
 	mulberry_timed_track *timed = palloc0(n * sizeof(mulberry_timed_track));
-	int64 zero = PG_INT64_MAX;
 	int64 audio = 0;
 
 	for (int i = 0; i < n; i++)
@@ -144,12 +158,7 @@ mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot sna
 		audio +=
 			to_microseconds(mulberry_call_sample_count(timed[i].audio), timed[i].track.sample_rate);
 	}
-	if (!fit_tracks(timed, n, false, snapshot))
-		(void) fit_tracks(timed, n, true, snapshot);
-
-	for (int i = 0; i < n; i++)
-		if (timed[i].npieces > 0)
-			zero = Min(zero, timed[i].pieces[0].time);
+	*zero = fit_and_begin(timed, n, snapshot);
 	for (int i = 0; i < n; i++)
 	{
 		const mulberry_time_piece *last;
@@ -157,7 +166,7 @@ mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot sna
 		if (timed[i].npieces == 0)
 			continue;
 		for (size_t k = 0; k < timed[i].npieces; k++)
-			timed[i].pieces[k].time -= zero;
+			timed[i].pieces[k].time -= *zero;
 		last = &timed[i].pieces[timed[i].npieces - 1];
 		if (last->time - last->place > MAX_PAUSES + PAUSE_RATIO * audio)
 			ereport(ERROR,
@@ -168,6 +177,14 @@ mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot sna
 					 errhint("call_audio() has each track on its own.")));
 	}
 	return timed;
+}
+
+mulberry_timed_track *
+mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot snapshot)
+{
+	int64 zero;
+
+	return open_timed_tracks(call, tracks, snapshot, &zero);
 }
 
 /* Those of them that are no text (mulberry_track *). */
@@ -184,20 +201,33 @@ with_audio(const List *all)
 }
 
 mulberry_timed_track *
-mulberry_open_call_tracks(const mulberry_call *call, Snapshot snapshot, int *n)
+mulberry_open_call_tracks(const mulberry_call *call, Snapshot snapshot, int *n, TimestampTz *zero)
 {
 	List *all = mulberry_list_tracks(call, snapshot);
 	List *tracks = with_audio(all);
 	mulberry_timed_track *timed;
+	int64 began = PG_INT64_MAX;
 
 	*n = list_length(tracks);
 	if (*n == 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("call \"%s\" has text and no audio", call->call_id)));
 	if (list_length(all) > 1)
-		return mulberry_open_timed_tracks(call, tracks, snapshot);
-	timed = palloc0(sizeof(mulberry_timed_track));
-	open_track(timed, linitial(tracks), snapshot);
+		timed = open_timed_tracks(call, tracks, snapshot, &began);
+	else
+	{
+		timed = palloc0(sizeof(mulberry_timed_track));
+		open_track(timed, linitial(tracks), snapshot);
+		if (zero != NULL)
+		{
+			/* its own time is without pauses: that of its pieces is looked at and no more */
+			mulberry_timed_track pieces = *timed;
+
+			began = fit_and_begin(&pieces, 1, snapshot);
+		}
+	}
+	if (zero != NULL)
+		*zero = began == PG_INT64_MAX ? DT_NOBEGIN : began;
 	return timed;
 }
 

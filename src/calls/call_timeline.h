@@ -10,6 +10,7 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 #include "utils/snapshot.h"
 
@@ -43,9 +44,10 @@ mulberry_open_timed_tracks(const mulberry_call *call, List *tracks, Snapshot sna
 /*
  * All tracks of a call that have audio, and how many, in the time of mulberry.call_segments(): of the only track
  * of a call that of call_audio(), without pauses, and of several that of call_audio_stereo().
- * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE when all are text, and errors as above.
+ * ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE when all are text, and errors as above.  "zero", unless NULL: when that time begins, by
+ * the clock that told it; DT_NOBEGIN when there are no packets.
  */
 extern mulberry_timed_track *
-mulberry_open_call_tracks(const mulberry_call *call, Snapshot snapshot, int *n);
+mulberry_open_call_tracks(const mulberry_call *call, Snapshot snapshot, int *n, TimestampTz *zero);
 
 #endif /* MULBERRY_CALL_TIMELINE_H */

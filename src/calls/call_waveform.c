@@ -12,9 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -23,6 +21,7 @@
 #include "calls/call_timeline.h"
 #include "calls/timed_audio.h"
 #include "calls/tracks.h"
+#include "server/arrays.h"
 
 PG_FUNCTION_INFO_V1(mulberry_draw_call);
 
@@ -87,18 +86,13 @@ typedef struct said
 static Datum *
 elements(FunctionCallInfo fcinfo, int argument, Oid type, int n, bool **nulls)
 {
-	int16 length;
-	bool by_value;
-	char align;
-	Datum *values;
 	bool *is_null;
 	int found;
+	Datum *values = mulberry_array_elements(PG_GETARG_ARRAYTYPE_P(argument), type, &found,
+											nulls ? nulls : &is_null);
 
-	get_typlenbyvalalign(type, &length, &by_value, &align);
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(argument), type, length, by_value, align, &values,
-					  nulls ? nulls : &is_null, &found);
 	if (found != n)
-		elog(ERROR, "arrays of words differ in length");
+		elog(ERROR, "arrays of what is drawn differ in length");
 	return values;
 }
 
@@ -170,26 +164,37 @@ read_turns(FunctionCallInfo fcinfo, turns *all)
 	all->tracks = elements(fcinfo, 9, TEXTOID, all->n, NULL);
 	all->labels = elements(fcinfo, 10, TEXTOID, all->n, NULL);
 	all->abouts = elements(fcinfo, 11, TEXTOID, all->n, NULL);
-	all->starts = elements(fcinfo, 12, INT8OID, all->n, NULL);
-	all->ends = elements(fcinfo, 13, INT8OID, all->n, NULL);
+	all->starts = elements(fcinfo, 12, TIMESTAMPTZOID, all->n, NULL);
+	all->ends = elements(fcinfo, 13, TIMESTAMPTZOID, all->n, NULL);
 	all->cuts = elements(fcinfo, 14, BOOLOID, all->n, NULL);
 	all->false_ones = elements(fcinfo, 15, INT4OID, all->n, NULL);
 }
 
-/* Those of one track; the clocks of a conversation and of its audio are two, so that an end may lie beyond it. */
+/* When something was, in seconds of a picture that begins at "zero"; the clocks of a conversation and of its audio are two. */
+static double
+second_of(Datum at, TimestampTz zero, double seconds)
+{
+	double second = (double) (DatumGetTimestampTz(at) - zero) / USECS_PER_SEC;
+
+	return Min(Max(second, 0), seconds);
+}
+
+/* Those of one track. */
 static void
-fill_turns(mb_waveform_lane *lane, const mulberry_track *track, const turns *all, double seconds)
+fill_turns(mb_waveform_lane *lane, const mulberry_track *track, const turns *all, TimestampTz zero,
+		   double seconds)
 {
 	mb_waveform_turn *found = palloc_extended(Max(all->n, 1) * sizeof(*found), MCXT_ALLOC_HUGE);
 
-	for (int i = 0; i < all->n; i++)
+	/* without packets nobody knows when the audio began */
+	for (int i = 0; i < all->n && zero != DT_NOBEGIN; i++)
 	{
 		mb_waveform_turn *turn = &found[lane->n_turns];
 
 		if (!is_of(all->tracks[i], track))
 			continue;
-		turn->start = Min(Max(DatumGetInt64(all->starts[i]), 0) / 1000.0, seconds);
-		turn->end = Max(Min(DatumGetInt64(all->ends[i]) / 1000.0, seconds), turn->start);
+		turn->start = second_of(all->starts[i], zero, seconds);
+		turn->end = Max(second_of(all->ends[i], zero, seconds), turn->start);
 		turn->label = mulberry_picture_text(DatumGetTextPP(all->labels[i]));
 		turn->about = mulberry_picture_text(DatumGetTextPP(all->abouts[i]));
 		turn->cut = DatumGetBool(all->cuts[i]);
@@ -202,8 +207,8 @@ fill_turns(mb_waveform_lane *lane, const mulberry_track *track, const turns *all
 
 /*
  * draw_call(call bigint, title text, width integer, height integer, tracks text[], words text[], starts bigint[],
- * ends bigint[], firsts boolean[], turn_tracks text[], turn_labels text[], turn_abouts text[], turn_starts bigint[],
- * turn_ends bigint[], turn_cuts boolean[], turn_false_ones integer[]) -> text: words and turns in order of their starts, in ms
+ * ends bigint[], firsts boolean[], turn_tracks text[], turn_labels text[], turn_abouts text[], turn_starts timestamptz[],
+ * turn_ends timestamptz[], turn_cuts boolean[], turn_false_ones integer[]) -> text: words, in ms, and turns in order of their starts
  */
 Datum
 mulberry_draw_call(PG_FUNCTION_ARGS)
@@ -214,6 +219,7 @@ mulberry_draw_call(PG_FUNCTION_ARGS)
 	mulberry_timed_track *tracks;
 	mulberry_track first;
 	mulberry_call call;
+	TimestampTz zero = DT_NOBEGIN;
 	double seconds = 0;
 	said all;
 	turns conversation;
@@ -229,7 +235,7 @@ mulberry_draw_call(PG_FUNCTION_ARGS)
 		picture.title = mulberry_picture_text(PG_GETARG_TEXT_PP(1));
 	read_said(fcinfo, &all);
 	read_turns(fcinfo, &conversation);
-	tracks = mulberry_open_call_tracks(&call, snapshot, &n);
+	tracks = mulberry_open_call_tracks(&call, snapshot, &n, conversation.n > 0 ? &zero : NULL);
 	for (int i = 0; i < n; i++)
 		seconds =
 			Max(seconds, (double) mulberry_timed_length(&tracks[i]) / tracks[i].track.sample_rate);
@@ -253,7 +259,7 @@ mulberry_draw_call(PG_FUNCTION_ARGS)
 			lanes[i].name = mulberry_picture_text(cstring_to_text(track->name));
 		fill_lost(&lanes[i], &tracks[i], seconds);
 		fill_words(&lanes[i], track, &all, seconds);
-		fill_turns(&lanes[i], track, &conversation, seconds);
+		fill_turns(&lanes[i], track, &conversation, zero, seconds);
 		mulberry_close_call_samples(tracks[i].audio);
 	}
 	picture.lanes = lanes;

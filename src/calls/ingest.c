@@ -449,7 +449,8 @@ mulberry_ingest_packet(PG_FUNCTION_ARGS)
 	packet.sent_at = packet.has_sent_at ? PG_GETARG_TIMESTAMPTZ(3) : 0;
 	packet.received_at = GetCurrentTimestamp();
 	if (!mulberry_check_call_id(call_id, &fault) || !mulberry_check_track_name(track, &fault) ||
-		!mulberry_check_sequence(number, &fault) || !mulberry_check_size(packet.data, &fault))
+		!mulberry_check_sequence(number, &fault) || !mulberry_check_size(packet.data, &fault) ||
+		!mulberry_check_sent_at(packet.sent_at, &fault))
 		mulberry_raise_fault(&fault);
 	mulberry_read_format(fcinfo, 4, 5, 8, 9, &format);
 

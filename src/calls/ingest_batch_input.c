@@ -126,7 +126,8 @@ mulberry_read_batch(FunctionCallInfo fcinfo, mulberry_batch_input *input)
 		if (mulberry_check_call_id(packet->call_id, &packet->fault) &&
 			mulberry_check_track_name(packet->track, &packet->fault) &&
 			mulberry_check_sequence(packet->number, &packet->fault) &&
-			mulberry_check_size(packet->data, &packet->fault))
+			mulberry_check_size(packet->data, &packet->fault) &&
+			mulberry_check_sent_at(packet->sent_at, &packet->fault))
 			input->sorted[input->nsorted++] = packet;
 		else
 			packet->verdict = MULBERRY_FAULTY;

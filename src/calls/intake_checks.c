@@ -155,6 +155,13 @@ mulberry_check_size(Datum data, mulberry_fault *fault)
 	return false;
 }
 
+bool
+mulberry_check_sent_at(TimestampTz sent_at, mulberry_fault *fault)
+{
+	return !TIMESTAMP_NOT_FINITE(sent_at) ||
+		   mulberry_refuse(fault, ERRCODE_DATETIME_VALUE_OUT_OF_RANGE, "sent_at must be finite");
+}
+
 /* "call "x"", or "track "y" of call "x"" when the call need not have only one. */
 char *
 mulberry_describe_track(const mulberry_call *call, const mulberry_track *track)

@@ -29,6 +29,7 @@ extern bool mulberry_check_call_id(const text *call_id, mulberry_fault *fault);
 extern bool mulberry_check_track_name(const text *track, mulberry_fault *fault);
 extern bool mulberry_check_sequence(int64 sequence, mulberry_fault *fault);
 extern bool mulberry_check_size(Datum data, mulberry_fault *fault);
+extern bool mulberry_check_sent_at(TimestampTz sent_at, mulberry_fault *fault);
 
 /* "call "x"", or "track "y" of call "x"" when its tracks have names. */
 extern char *mulberry_describe_track(const mulberry_call *call, const mulberry_track *track);

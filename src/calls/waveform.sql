@@ -1,13 +1,13 @@
 -- A call as a picture.
 
 CREATE OR REPLACE FUNCTION draw_call(call bigint, title text, width integer, height integer, tracks text[], words text[], starts bigint[],
-    ends bigint[], firsts boolean[], turn_tracks text[], turn_labels text[], turn_abouts text[], turn_starts bigint[], turn_ends bigint[],
-    turn_cuts boolean[], turn_false_ones integer[]) RETURNS text
+    ends bigint[], firsts boolean[], turn_tracks text[], turn_labels text[], turn_abouts text[], turn_starts timestamptz[],
+    turn_ends timestamptz[], turn_cuts boolean[], turn_false_ones integer[]) RETURNS text
 LANGUAGE c STABLE PARALLEL RESTRICTED COST 20000 AS 'MODULE_PATHNAME', 'mulberry_draw_call';
 COMMENT ON FUNCTION draw_call(bigint, text, integer, integer, text[], text[], bigint[], bigint[], boolean[], text[], text[], text[],
-    bigint[], bigint[], boolean[], integer[]) IS
+    timestamptz[], timestamptz[], boolean[], integer[]) IS
     'draws a call; of each word, in order of time, its track (null: the only one), its text, its times in ms, and whether it begins a '
-    'segment; of each turn its track, a label, what is told of it, its times, whether it was cut, and how often it paused for nothing '
+    'segment; of each turn its track, a label, what is told of it, when it was, whether it was cut, and how often it paused for nothing '
     '(internal)';
 
 CREATE OR REPLACE FUNCTION words_in_time(call bigint)
@@ -44,7 +44,7 @@ BEGIN
                            array_agg(x.end_ms) AS ends, array_agg(x.first) AS firsts
                       FROM mulberry_internal.words_in_time(c.id) AS x) AS w,
                    (SELECT array_agg(x.track) AS tracks, array_agg(x.label) AS labels, array_agg(x.about) AS abouts,
-                           array_agg(x.start_ms) AS starts, array_agg(x.end_ms) AS ends, array_agg(x.cut) AS cuts,
+                           array_agg(x.start_at) AS starts, array_agg(x.end_at) AS ends, array_agg(x.cut) AS cuts,
                            array_agg(x.false_ones) AS false_ones
                       FROM mulberry_internal.turns_in_time(c.id) AS x) AS t);
 END

@@ -13,14 +13,13 @@
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 
 #include "core/conversation/turn_log.h"
 #include "core/conversation/turn_whatif.h"
 #include "core/text/utf8.h"
+#include "server/arrays.h"
 
 PG_FUNCTION_INFO_V1(mulberry_turn_numbers);
 PG_FUNCTION_INFO_V1(mulberry_turn_lists);
@@ -74,19 +73,6 @@ mulberry_turn_lists(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-static Datum *
-elements(ArrayType *array, Oid type, int *n, bool **nulls)
-{
-	Datum *values;
-	int16 length;
-	bool by_value;
-	char align;
-
-	get_typlenbyvalalign(type, &length, &by_value, &align);
-	deconstruct_array(array, type, length, by_value, align, &values, nulls, n);
-	return values;
-}
-
 /* Reads a record to its end, for what it says. */
 static mb_status
 read_record(bytea *record, void (*take)(void *arg, const mb_turn_input *input), void *arg)
@@ -108,7 +94,7 @@ mulberry_turn_log_problem(PG_FUNCTION_ARGS)
 {
 	bool *nulls;
 	int n;
-	Datum *records = elements(PG_GETARG_ARRAYTYPE_P(0), BYTEAOID, &n, &nulls);
+	Datum *records = mulberry_array_elements(PG_GETARG_ARRAYTYPE_P(0), BYTEAOID, &n, &nulls);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -145,7 +131,7 @@ read_settings(ArrayType *numbers, ArrayType *lists, mb_turn_settings *settings)
 	bool *nulls;
 	int n;
 	int wrong;
-	Datum *values = elements(numbers, INT4OID, &n, &nulls);
+	Datum *values = mulberry_array_elements(numbers, INT4OID, &n, &nulls);
 
 	mb_turn_settings_init(settings);
 	for (int i = 0; i < n && i < MB_TURN_NUMBERS; i++)
@@ -154,7 +140,7 @@ read_settings(ArrayType *numbers, ArrayType *lists, mb_turn_settings *settings)
 	/* not by us */
 	while (mb_turn_settings_check(settings, &wrong) != MB_OK)
 		settings->number[wrong] = mb_turn_number_kind_at(wrong)->standard;
-	values = elements(lists, TEXTOID, &n, &nulls);
+	values = mulberry_array_elements(lists, TEXTOID, &n, &nulls);
 	for (int i = 0; i < n && i < MB_TURN_LISTS; i++)
 		if (!nulls[i])
 			settings->list[i] = folded_list(values[i]);
@@ -166,7 +152,7 @@ read_line(ArrayType *abilities, mb_line *line)
 	bool can[LINE_ABILITIES] = { false };
 	bool *nulls;
 	int n;
-	Datum *values = elements(abilities, BOOLOID, &n, &nulls);
+	Datum *values = mulberry_array_elements(abilities, BOOLOID, &n, &nulls);
 
 	for (int i = 0; i < n && i < LINE_ABILITIES; i++)
 		can[i] = !nulls[i] && DatumGetBool(values[i]);
@@ -323,7 +309,7 @@ mulberry_replay_log(PG_FUNCTION_ARGS)
 	for (int i = 0; i < 4; i++)
 		if (PG_ARGISNULL(i))
 			return (Datum) 0;
-	records = elements(PG_GETARG_ARRAYTYPE_P(0), BYTEAOID, &n, &nulls);
+	records = mulberry_array_elements(PG_GETARG_ARRAYTYPE_P(0), BYTEAOID, &n, &nulls);
 	read_line(PG_GETARG_ARRAYTYPE_P(1), &line);
 	read_settings(PG_GETARG_ARRAYTYPE_P(2), PG_GETARG_ARRAYTYPE_P(3), &settings);
 	mb_whatif_recorded_init(&r->recorded, palloc(MAX_REPLIES * sizeof(mb_whatif_reply)),
