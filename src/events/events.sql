@@ -3,7 +3,7 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'mulberry_channels_changed';
 COMMENT ON FUNCTION channels_changed() IS 'trigger: has the notifier look again after commit who listens where';
 CREATE OR REPLACE TRIGGER channels_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON event_channels
     FOR EACH STATEMENT EXECUTE FUNCTION channels_changed();
-CREATE OR REPLACE TRIGGER channels_changed AFTER INSERT ON channel_listeners
+CREATE OR REPLACE TRIGGER channels_changed AFTER INSERT OR UPDATE ON channel_listeners
     FOR EACH STATEMENT EXECUTE FUNCTION channels_changed();
 
 CREATE OR REPLACE FUNCTION emit_event(tenant uuid, event text, call bigint, call_id text, payload jsonb) RETURNS void

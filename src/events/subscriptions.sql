@@ -167,8 +167,8 @@ BEGIN
     PERFORM mulberry_internal.unlisten_channel(old)
        FROM mulberry_internal.remembered_channels() AS old
       WHERE NOT EXISTS (SELECT FROM mulberry_internal.event_channels c WHERE c.channel = old);
-    INSERT INTO mulberry_internal.channel_listeners (channel, tenant, role)
-    SELECT c.channel, c.tenant, r
+    INSERT INTO mulberry_internal.channel_listeners (channel, tenant, role, listener)
+    SELECT c.channel, c.tenant, r, pg_backend_pid()
       FROM mulberry_internal.event_channels c, mulberry_internal.caller_roles() AS r
      WHERE c.channel = ANY (chosen);
     PERFORM mulberry_internal.listen_channel(c) FROM unnest(chosen) AS c;
@@ -209,6 +209,10 @@ BEGIN
     IF NOT current_setting('transaction_read_only')::boolean THEN
         PERFORM mulberry_internal.drop_own_channels(ARRAY(
             SELECT c.channel FROM mulberry_internal.event_channels c WHERE c.listener = pg_backend_pid()));
+        -- the role knows the name all the same
+        IF EXISTS (SELECT FROM mulberry_internal.channel_listeners l WHERE l.listener = pg_backend_pid()) THEN
+            UPDATE mulberry_internal.channel_listeners l SET listener = NULL WHERE l.listener = pg_backend_pid();
+        END IF;
     END IF;
 END
 $$;
@@ -310,13 +314,17 @@ BEGIN
          WHERE c.listener IS NOT NULL AND NOT mulberry_internal.session_lives(c.listener)));
     -- who listens to a channel that was gone before its commit, and what was said more than once
     FOR dead IN
-        WITH over AS (
+        WITH said AS (
+            SELECT x.id, x.lives, row_number() OVER (PARTITION BY x.channel, x.role ORDER BY x.lives DESC, x.id) AS of_role,
+                   row_number() OVER (PARTITION BY x.channel, x.role, x.listener ORDER BY x.id) AS of_session
+              FROM (SELECT l.*, coalesce(mulberry_internal.session_lives(l.listener), false) AS lives
+                      FROM mulberry_internal.channel_listeners l) AS x
+        ), over AS (
             SELECT l.id, e.channel IS NULL AS dead
               FROM mulberry_internal.channel_listeners l
+              JOIN said s ON s.id = l.id
               LEFT JOIN mulberry_internal.event_channels e ON e.channel = l.channel
-             WHERE e.channel IS NULL
-                OR EXISTS (SELECT FROM mulberry_internal.channel_listeners o
-                            WHERE o.channel = l.channel AND o.role = l.role AND o.id < l.id)
+             WHERE e.channel IS NULL OR s.of_session > 1 OR (s.of_role > 1 AND NOT s.lives)
                FOR UPDATE OF l SKIP LOCKED
         ), gone AS (
             DELETE FROM mulberry_internal.channel_listeners l USING over o WHERE l.id = o.id
@@ -333,11 +341,12 @@ COMMENT ON FUNCTION rotate_lost_channels() IS
     'session has ended; the notifier calls it when somebody has subscribed, or rights have changed (internal)';
 
 CREATE OR REPLACE FUNCTION notifier_channels()
-RETURNS TABLE (tenant uuid, name text, channel text, listener integer, calls text[], kinds text[], last_seq bigint)
+RETURNS TABLE (tenant uuid, name text, channel text, listener integer, calls text[], kinds text[], last_seq bigint, listeners integer[])
 LANGUAGE mulberry STABLE SET search_path = pg_catalog, mulberry, mulberry_internal, pg_temp AS $$
 BEGIN
     RETURN QUERY
-        SELECT t.id, t.name, c.channel, coalesce(c.listener, 0), c.calls, c.kinds, coalesce(n.last_seq, 0)
+        SELECT t.id, t.name, c.channel, coalesce(c.listener, 0), c.calls, c.kinds, coalesce(n.last_seq, 0),
+               ARRAY(SELECT l.listener FROM mulberry_internal.channel_listeners l WHERE l.channel = c.channel AND l.listener IS NOT NULL)
           FROM mulberry_internal.event_channels c
           JOIN mulberry_internal.tenants t ON t.id = c.tenant
           LEFT JOIN mulberry_internal.event_counters n ON n.tenant = c.tenant
@@ -345,4 +354,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION notifier_channels() IS
-    'where the notifier sends the events of each tenant, who alone listens there (0: all), what he wants, and the last number (internal)';
+    'where the notifier sends the events of each tenant, who alone listens there (0: all), what he wants, the last number, and the '
+    'sessions that have subscribed to it (internal)';

@@ -62,15 +62,18 @@ COMMENT ON COLUMN mulberry.subscription.last_seq IS
 COMMENT ON COLUMN mulberry.subscription.backend_pid IS
     'process of the server that listens. A client whose library knows another one (PQbackendPID()) is connected through a pooler';
 
--- Only inserted by subscribe(), and referring to nothing, so that an open subscribe() is in nobody's way.
+-- A session writes rows of its own only, and they refer to nothing, so that an open subscribe() is in nobody's way.
 CREATE TABLE channel_listeners (
-    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    channel text COLLATE "C" NOT NULL,
-    tenant  uuid NOT NULL,
-    role    oid NOT NULL
+    id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    channel  text COLLATE "C" NOT NULL,
+    tenant   uuid NOT NULL,
+    role     oid NOT NULL,
+    listener integer
 );
 CREATE INDEX channel_listeners_channel ON channel_listeners (channel);
-COMMENT ON TABLE channel_listeners IS 'roles to which subscribe() has said the name of a channel; for a while also of one that is gone';
+COMMENT ON TABLE channel_listeners IS
+    'roles to which subscribe() has said the name of a channel, and in which session; for a while also of one that is gone';
+COMMENT ON COLUMN channel_listeners.listener IS 'process of a session that listens there; null: one that has called unsubscribe()';
 -- elsewhere roles have other oids: there the channels get new names
 SELECT pg_catalog.pg_extension_config_dump('channel_listeners', '');
 SELECT pg_catalog.pg_extension_config_dump('channel_listeners_id_seq', '');

@@ -112,8 +112,9 @@ extern bool mulberry_notifier_take_audit_recorded(mulberry_slot *slot);
 extern bool mulberry_notifier_take_channels_changed(mulberry_slot *slot);
 
 /*
- * Whether somebody hears of packets: the notifier says so of the channels that it has read, and nobody knows while they have changed
- * since.  Without, packet events are not kept.
+ * Whether somebody hears of packets, that is, whether a session is there that has subscribed to them and has not unsubscribed: the
+ * notifier says so of the channels that it has read, looks every few seconds who is still there, and nobody knows while channels have
+ * changed since.  Without, packet events are not kept.
  */
 extern void mulberry_notifier_wants_packets(mulberry_slot *slot, bool wanted);
 extern bool mulberry_packets_are_wanted(mulberry_slot *slot);

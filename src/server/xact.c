@@ -235,16 +235,19 @@ act_on_commit(const xact_level *level)
 	mulberry_slot *slot = mulberry_my_slot();
 	int actions = level->actions;
 
+	/* before the packets are handed over that who has begun to listen wants */
+	if (actions & MULBERRY_COMMIT_CHANNELS_CHANGED)
+		mulberry_wake_notifier(slot, /* events_stored */ false, /* audit_recorded */ false,
+							   /* channels_changed */ true);
 	for (int i = 0; i < nsubjects; i++)
 	{
 		if (level->pending[i] != NULL)
 			subjects[i].commit(level->pending[i]);
 	}
-	if (actions & (MULBERRY_COMMIT_WAKE_NOTIFIER | MULBERRY_COMMIT_LINK_AUDIT |
-				   MULBERRY_COMMIT_CHANNELS_CHANGED))
+	if (actions & (MULBERRY_COMMIT_WAKE_NOTIFIER | MULBERRY_COMMIT_LINK_AUDIT))
 		mulberry_wake_notifier(slot, (actions & MULBERRY_COMMIT_WAKE_NOTIFIER) != 0,
 							   (actions & MULBERRY_COMMIT_LINK_AUDIT) != 0,
-							   (actions & MULBERRY_COMMIT_CHANNELS_CHANGED) != 0);
+							   /* channels_changed */ false);
 	if (actions & MULBERRY_COMMIT_WAKE_WORKERS)
 		mulberry_wake_workers(slot);
 	if (actions & (MULBERRY_COMMIT_WAKE_LAUNCHER | MULBERRY_COMMIT_EXTENSION_CREATED))

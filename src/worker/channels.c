@@ -12,7 +12,6 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -21,6 +20,7 @@
 
 #include "events/event_kinds.h"
 #include "events/subscriptions.h"
+#include "server/arrays.h"
 #include "server/plans.h"
 #include "server/shared_state.h"
 #include "worker/channels.h"
@@ -74,13 +74,28 @@ read_texts(HeapTuple tuple, TupleDesc desc, int column, int *count)
 	*count = 0;
 	if (isnull)
 		return NULL;
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL,
-					  count);
+	elements = mulberry_array_elements(DatumGetArrayTypeP(array), TEXTOID, count, NULL);
 	texts = palloc(sizeof(char *) * *count);
 	for (int i = 0; i < *count; i++)
 		texts[i] = TextDatumGetCString(elements[i]);
 	pfree(elements);
 	return texts;
+}
+
+/* The elements of an integer[], in the current context. */
+static int *
+read_integers(HeapTuple tuple, TupleDesc desc, int column, int *count)
+{
+	bool isnull;
+	Datum array = SPI_getbinval(tuple, desc, column, &isnull);
+	Datum *elements = mulberry_array_elements(DatumGetArrayTypeP(array), INT4OID, count, NULL);
+	int *integers;
+
+	integers = palloc(sizeof(int) * Max(*count, 1));
+	for (int i = 0; i < *count; i++)
+		integers[i] = DatumGetInt32(elements[i]);
+	pfree(elements);
+	return integers;
 }
 
 /* A row of notifier_channels(). */
@@ -108,6 +123,7 @@ read_channel(HeapTuple tuple, TupleDesc desc)
 			channel->kinds |= UINT64CONST(1) << kind;
 	}
 	channel->told = DatumGetInt64(SPI_getbinval(tuple, desc, 7, &isnull));
+	channel->subscribers = read_integers(tuple, desc, 8, &channel->nsubscribers);
 	return channel;
 }
 
@@ -149,6 +165,15 @@ remember_told(void)
 }
 
 static bool
+somebody_is_there(const mulberry_channel *channel)
+{
+	for (int i = 0; i < channel->nsubscribers; i++)
+		if (mulberry_session_is_there(channel->subscribers[i]))
+			return true;
+	return false;
+}
+
+static bool
 packets_are_wanted(void)
 {
 	uint64 packets = 0;
@@ -160,9 +185,19 @@ packets_are_wanted(void)
 			packets |= UINT64CONST(1) << i;
 	foreach (cell, mulberry_audiences())
 		foreach (place, ((const mulberry_audience *) lfirst(cell))->channels)
-			if (((const mulberry_channel *) lfirst(place))->kinds & packets)
+		{
+			const mulberry_channel *channel = lfirst(place);
+
+			if ((channel->kinds & packets) && somebody_is_there(channel))
 				return true;
+		}
 	return false;
+}
+
+void
+mulberry_channels_tell_wants(void)
+{
+	mulberry_notifier_wants_packets(mulberry_my_slot(), packets_are_wanted());
 }
 
 void
@@ -170,7 +205,7 @@ mulberry_channels_read(void)
 {
 	static mulberry_statement rotate = { "SELECT mulberry_internal.rotate_lost_channels()", 0 };
 	static mulberry_statement read = {
-		"SELECT tenant, name, channel, listener, calls, kinds, last_seq "
+		"SELECT tenant, name, channel, listener, calls, kinds, last_seq, listeners "
 		"FROM mulberry_internal.notifier_channels()",
 		0
 	};
@@ -215,7 +250,7 @@ mulberry_channels_read(void)
 	}
 	SPI_finish();
 	hash_destroy(remembered);
-	mulberry_notifier_wants_packets(mulberry_my_slot(), packets_are_wanted());
+	mulberry_channels_tell_wants();
 }
 
 void

@@ -14,10 +14,12 @@
 typedef struct mulberry_channel
 {
 	char *name;
-	int listener; /* process of the only session that listens, 0: whoever wants everything */
-	uint64 kinds; /* bit i: wants mulberry_event_kind_at(i) */
-	int ncalls;	  /* 0: wants to hear of every call */
-	char **calls; /* their ids, sorted */
+	int listener;	  /* process of the only session that listens, 0: whoever wants everything */
+	uint64 kinds;	  /* bit i: wants mulberry_event_kind_at(i) */
+	int ncalls;		  /* 0: wants to hear of every call */
+	char **calls;	  /* their ids, sorted */
+	int *subscribers; /* sessions that have subscribed; some may be gone */
+	int nsubscribers;
 
 	/*
 	 * With a listener: the number of the last event that was sent there, or that its tenant had when we
@@ -53,6 +55,11 @@ extern bool mulberry_channels_are_stale(void);
  */
 extern void mulberry_channels_read(void);
 extern void mulberry_channels_forget(void);
+
+/*
+ * Tells those who store packets whether somebody hears of them, also when a session that did has ended since: nobody says so.
+ */
+extern void mulberry_channels_tell_wants(void);
 
 /* Who hears a tenant, NULL when nobody does; of all tenants, a List of mulberry_audience. */
 extern const mulberry_audience *mulberry_audience_of(const pg_uuid_t *tenant);

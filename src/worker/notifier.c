@@ -32,6 +32,7 @@
 #include "utils/uuid.h"
 #include "utils/wait_event.h"
 
+#include "access/access.h"
 #include "events/event_kinds.h"
 #include "events/event_message.h"
 #include "events/event_ring.h"
@@ -91,6 +92,7 @@ static bool more_events = false;   /* the last batch was full */
 static bool resync_due = true;	   /* subscribers may have missed something, as after our start */
 static uint64 resync_lost = 0;
 static TimestampTz last_look = 0;
+static TimestampTz last_wants = 0; /* when we last looked who hears of packets */
 static TimestampTz last_complaint = 0;
 static TimestampTz singly_until = 0; /* each tenant's events by themselves */
 
@@ -101,7 +103,7 @@ static void read_channels(void);
 static void number_events(void);
 static void number_events_singly(void);
 static void number(mulberry_statement *statement);
-static char *text_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience);
+static char *text_of(HeapTuple tuple, TupleDesc desc, const char *tenant_name);
 static int collect_notes(List **notes);
 static void send_messages(void);
 static void send_message(const message *m, mulberry_channel *channel);
@@ -174,6 +176,11 @@ turn(bool *worked)
 		mulberry_channels_forget();
 		return false;
 	}
+	if (TimestampDifferenceExceeds(last_wants, mulberry_monotonic(), LOOK_INTERVAL))
+	{
+		mulberry_channels_tell_wants();
+		last_wants = mulberry_monotonic();
+	}
 
 	stored = mulberry_notifier_take_events_stored(slot) || more_events ||
 			 TimestampDifferenceExceeds(last_look, mulberry_monotonic(), LOOK_INTERVAL);
@@ -201,6 +208,12 @@ turn(bool *worked)
 	}
 
 	nnotes = collect_notes(&notes);
+	/* who has subscribed since is to hear of packets that came after that */
+	if (nnotes > 0 && mulberry_channels_are_stale() && !mulberry_process_try(read_channels, false))
+	{
+		mulberry_channels_forget();
+		return false;
+	}
 	*worked = nnotes > 0 || messages != NIL;
 	if (!*worked && !resync_due)
 		return true;
@@ -321,11 +334,13 @@ static void
 number(mulberry_statement *statement)
 {
 	Datum argument = Int32GetDatum(EVENTS_AT_ONCE);
+	bool anybody; /* may want them: who has subscribed since is known when they are sent */
 
 	messages = NIL;
 
 	SPI_connect();
 	(void) mulberry_statement_run(statement, &argument, NULL);
+	anybody = mulberry_channels_are_stale();
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple tuple = SPI_tuptable->vals[i];
@@ -337,14 +352,16 @@ number(mulberry_statement *statement)
 		int kind;
 		char *call_id;
 
-		if (audience == NULL)
+		if (audience == NULL && !anybody)
 			continue;
 		spi_context = MemoryContextSwitchTo(turn_context);
 		kind = mulberry_event_kind_number(SPI_getvalue(tuple, desc, 3));
 		call_id = SPI_getvalue(tuple, desc, 4);
-		if (mulberry_audience_wants(audience, kind, call_id))
+		if (anybody || mulberry_audience_wants(audience, kind, call_id))
 		{
-			message *m = add_message(&audience->tenant, text_of(tuple, desc, audience));
+			const pg_uuid_t *id = DatumGetUUIDP(tenant);
+			message *m =
+				add_message(id, text_of(tuple, desc, NameStr(mulberry_tenant_by_id(id)->name)));
 
 			m->kind = kind;
 			m->call_id = call_id;
@@ -359,7 +376,7 @@ number(mulberry_statement *statement)
 
 /* What is long is taken out of its table in a memory context of its own. */
 static char *
-text_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience)
+text_of(HeapTuple tuple, TupleDesc desc, const char *tenant_name)
 {
 	MemoryContext before = CurrentMemoryContext;
 	MemoryContext row = AllocSetContextCreate(before, "mulberry event", ALLOCSET_DEFAULT_SIZES);
@@ -370,8 +387,8 @@ text_of(HeapTuple tuple, TupleDesc desc, const mulberry_audience *audience)
 	MemoryContextSwitchTo(row);
 	initStringInfo(&text);
 	mulberry_stored_event_message(
-		&text, SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4),
-		NameStr(audience->tenant_name), DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)),
+		&text, SPI_getvalue(tuple, desc, 3), SPI_getvalue(tuple, desc, 4), tenant_name,
+		DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull)),
 		DatumGetTimestampTz(SPI_getbinval(tuple, desc, 6, &isnull)),
 		DatumGetJsonbP(SPI_getbinval(tuple, desc, 5, &isnull)), MULBERRY_MAX_MESSAGE);
 	MemoryContextSwitchTo(before);
