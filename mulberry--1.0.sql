@@ -16339,11 +16339,13 @@ BEGIN
     LOOP
         UPDATE mulberry_internal.conversations c SET ended_at = clock_timestamp(), reason = 'lost' WHERE c.id = one.id;
         INSERT INTO mulberry_internal.conversation_turns SELECT r.* FROM mulberry_internal.replay_conversation(one) AS r;
-        -- a gateway tells what the caller has said last with the turn that follows it
-        INSERT INTO mulberry_internal.conversation_lines (conversation, number, speaker, text)
+        -- a gateway tells what the caller has said last with the turn that follows it, and what he added to that later still; the log
+        -- may end before either
+        INSERT INTO mulberry_internal.conversation_lines AS x (conversation, number, speaker, text)
         SELECT t.conversation, 4 * t.turn, 'caller', t.said FROM mulberry_internal.conversation_turns t
          WHERE t.conversation = one.id AND t.turn BETWEEN 1 AND 50000 AND t.said <> ''
-            ON CONFLICT ON CONSTRAINT conversation_lines_pkey DO NOTHING;
+            ON CONFLICT ON CONSTRAINT conversation_lines_pkey DO UPDATE SET text = excluded.text
+             WHERE x.speaker = 'caller' AND length(x.text) < length(excluded.text);
         n := n + 1;
     END LOOP;
     RETURN n >= max_rows;
