@@ -1842,6 +1842,12 @@ CREATE FUNCTION has_controls(value text) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'mulberry_has_controls';
 COMMENT ON FUNCTION has_controls(text) IS 'whether a text has a control character, in whatever encoding (internal)';
 
+CREATE FUNCTION whole_number(value jsonb) RETURNS integer
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (value #>> '{}')::numeric::integer;
+COMMENT ON FUNCTION whole_number(jsonb) IS
+    'a number in JSON that was checked to be a whole one: JSON may write it as 700.0, and jsonb keeps that (internal)';
+
 -- src/server/set_aside.sql
 -- Shared work cannot be failed by one row: what fails is set aside, reported once in the server's log and
 -- by health(), tried again later and later, and the rest goes on.
@@ -5745,6 +5751,12 @@ COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean, text) IS
     'checks the base URL of an endpoint, of a kind as well what its path must not end in, and returns it without a slash at its end '
     '(internal)';
 
+-- From the hosts of gateways, not from the database's server.
+CREATE FUNCTION asked_by_gateways(e endpoints) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT coalesce(e.purpose IN ('listen', 'speak', 'reply') OR (e.purpose = 'transcription' AND e.options->'utterances' = 'true'), false) $$;
+COMMENT ON FUNCTION asked_by_gateways(endpoints) IS 'whether gateways are given an endpoint, for conversations (internal)';
+
 -- What set_endpoint() and alter_endpoint() are about to write; "before" is what is there, null when nothing counts of it.
 CREATE FUNCTION check_endpoint(INOUT e endpoints, before endpoints)
 LANGUAGE plpgsql
@@ -5792,7 +5804,7 @@ BEGIN
         RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT o.key INTO wrong FROM jsonb_each(e.options) AS o
-     WHERE o.key IN ('streaming', 'socket') AND jsonb_typeof(o.value) <> 'boolean' ORDER BY 1 LIMIT 1;
+     WHERE o.key IN ('streaming', 'socket', 'utterances') AND jsonb_typeof(o.value) <> 'boolean' ORDER BY 1 LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'option % must be true or false', wrong USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -5809,10 +5821,12 @@ BEGIN
         RAISE EXCEPTION 'option temperature must be a number from 0 to 2' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     e.base_url := mulberry_internal.normalize_endpoint_url(e.base_url, e.allow_http, e.allow_private, e.kind);
-    -- Somebody who administers one tenant must not reach into the server's own network, nor to another place there.
+    -- Somebody who administers one tenant must not reach into the server's own network, nor to another place there, nor into a
+    -- gateway's.
     IF e.allow_private AND NOT mulberry.has_access_everywhere('admin')
-       AND (e.kind, e.base_url, e.allow_http, e.allow_private)
-           IS DISTINCT FROM (before.kind, before.base_url, before.allow_http, before.allow_private) THEN
+       AND (e.kind, e.base_url, e.allow_http, e.allow_private, mulberry_internal.asked_by_gateways(e))
+           IS DISTINCT FROM (before.kind, before.base_url, before.allow_http, before.allow_private,
+                             mulberry_internal.asked_by_gateways(before)) THEN
         RAISE EXCEPTION 'only an admin of all tenants may allow private addresses' USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- no ELSE: a kind whose options are checked nowhere is an error
@@ -5924,7 +5938,8 @@ COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, js
     'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Of several for a purpose that with '
     'the lowest priority comes first, the next while it is out or disabled. Needs admin access; allow_private needs it for all tenants. '
     'Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in '
-    'parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as '
+    'parts), utterances (true: gateways are given it with its key, and send it what callers say in conversations that have no stream). '
+    'Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as '
     'docs/endpoints.md describes them';
 
 CREATE FUNCTION refuse_unknown_endpoint(owner uuid, name text) RETURNS void
@@ -11542,8 +11557,8 @@ CREATE FUNCTION telephony_settings(options jsonb,
 LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC
     SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
-           options->>'public_url', options->>'machine_detection', coalesce((options->>'call_timeout')::integer, 60),
-           coalesce((options->>'time_limit')::integer, 180), coalesce((options->>'repetitions')::integer, 3),
+           options->>'public_url', options->>'machine_detection', coalesce(mulberry_internal.whole_number(options->'call_timeout'), 60),
+           coalesce(mulberry_internal.whole_number(options->'time_limit'), 180), coalesce(mulberry_internal.whole_number(options->'repetitions'), 3),
            options->>'announcement', options->>'language', options->>'voice',
            coalesce((options->>'record')::boolean, true), coalesce((options->>'delete_recordings')::boolean, false),
            -- callbacks tell what happens; polling is then for those that get lost
@@ -13511,7 +13526,7 @@ BEGIN
     END IF;
     next_place := place || '{"node": "menu", "menu": "main", "misses": 0}';
     verbs := mulberry_internal.ivr_keys(settings, context, settings->'menus'->'main'->>'text',
-        (settings->'menus'->'main'->>'timeout')::integer);
+        mulberry_internal.whole_number(settings->'menus'->'main'->'timeout'));
     IF recorded THEN
         verbs := jsonb_build_array(mulberry.twiml_start_recording(
             format('%s/twilio/recording?token=%s', context->>'base', context->>'token'), 'dual')) || verbs;
@@ -13533,7 +13548,7 @@ BEGIN
         IF settings ? 'closed_menu' THEN
             next_place := jsonb_build_object('node', 'menu', 'menu', settings->>'closed_menu', 'misses', 0);
             verbs := verbs || mulberry_internal.ivr_keys(settings, context, settings->'menus'->(settings->>'closed_menu')->>'text',
-                (settings->'menus'->(settings->>'closed_menu')->>'timeout')::integer);
+                mulberry_internal.whole_number(settings->'menus'->(settings->>'closed_menu')->'timeout'));
         ELSE
             next_place := '{"node": "over"}';
             verbs := mulberry_internal.ivr_end(settings, coalesce(context->>'closed',
@@ -13588,7 +13603,7 @@ CREATE FUNCTION ivr_menu(settings jsonb, context jsonb, place jsonb, sentence te
 LANGUAGE sql IMMUTABLE
 RETURN mulberry_internal.ivr_say(settings, sentence)
     || mulberry_internal.ivr_keys(settings, context, settings->'menus'->(place->>'menu')->>'text',
-           (settings->'menus'->(place->>'menu')->>'timeout')::integer);
+           mulberry_internal.whole_number(settings->'menus'->(place->>'menu')->'timeout'));
 COMMENT ON FUNCTION ivr_menu(jsonb, jsonb, jsonb, text) IS 'the verbs of the menu where a caller is, behind a sentence (internal)';
 
 CREATE FUNCTION ivr_key(settings jsonb, context jsonb, place jsonb, digits text,
@@ -13633,7 +13648,7 @@ BEGIN
         next_place := next_place || '{"node": "record"}';
         verbs := mulberry_internal.ivr_say(settings, coalesce(key->>'text', mulberry_internal.ivr_sentence(settings, 'record')))
             || jsonb_build_array(mulberry.twiml_record(mulberry_internal.ivr_url(context, 'dtmf'),
-                   least(coalesce((key->>'seconds')::integer, 120), greatest((context->>'seconds')::integer, 1)), 5, '#',
+                   least(coalesce(mulberry_internal.whole_number(key->'seconds'), 120), greatest((context->>'seconds')::integer, 1)), 5, '#',
                    recording_status_callback => format('%s/twilio/recording?token=%s', context->>'base', context->>'token'),
                    method => 'POST'))
             -- nothing was said
@@ -14184,7 +14199,7 @@ CREATE FUNCTION ivr_context(settings jsonb, base text, token uuid, turn integer,
 LANGUAGE sql STABLE
 AS $$
     SELECT jsonb_build_object('base', base, 'token', token, 'turn', turn, 'sid', sid, 'number', number, 'caller', caller,
-               'version', version, 'seconds', coalesce((settings->>'max_duration')::integer, 3600) - floor(extract(epoch FROM at - began)),
+               'version', version, 'seconds', coalesce(mulberry_internal.whole_number(settings->'max_duration'), 3600) - floor(extract(epoch FROM at - began)),
                'open', h.open, 'closed', h.closed, 'recorded', recorded)
       FROM mulberry_internal.business_hours(settings, at) AS h
 $$;
@@ -14950,7 +14965,7 @@ BEGIN
     session := m.id;
     call_id := m.call_id;
     recorded := i.recorded OR mulberry_internal.may_be_recorded(settings, i.consent);
-    seconds := greatest(1, coalesce((settings->>'max_duration')::integer, 3600)
+    seconds := greatest(1, coalesce(mulberry_internal.whole_number(settings->'max_duration'), 3600)
                            - floor(extract(epoch FROM clock_timestamp() - i.created_at))::integer);
     SELECT o.audio, o.unsaid INTO opening, unsaid
       FROM mulberry_internal.media_opening(i.tenant, CASE WHEN peer <> 'twilio' THEN ARRAY[settings->>'greeting', settings->>'consent'] END
@@ -15256,7 +15271,7 @@ AS $$
      WHERE i.tenant = ANY ($1) AND i.ended_at IS NULL AND i.place->>'node' <> 'over'
        AND (i.state <> 'queued' OR i.created_at > clock_timestamp() - interval '2 minutes')
        AND i.created_at > clock_timestamp() - interval '4 hours 5 minutes'
-       AND i.created_at > clock_timestamp() - make_interval(secs => coalesce((v.settings->>'max_duration')::integer, 3600) + 60)
+       AND i.created_at > clock_timestamp() - make_interval(secs => coalesce(mulberry_internal.whole_number(v.settings->'max_duration'), 3600) + 60)
     UNION ALL
     SELECT v.tenant, v.sid, 'outbound', v.from_number, v.to_number, v.state, v.requested_at, NULL, NULL, NULL, NULL, v.purpose
       FROM mulberry_internal.voice_calls v
@@ -15531,7 +15546,7 @@ COMMENT ON FUNCTION dialogue_tool(pg_catalog.pg_proc, text) IS
 -- 0 and nothing: never; -1, said as "auto": by what the endpoint usually takes.
 CREATE FUNCTION hedge_ms(written jsonb) RETURNS integer
 LANGUAGE sql IMMUTABLE
-RETURN CASE WHEN written = '"auto"' THEN -1 ELSE coalesce((written #>> '{}')::integer, 0) END;
+RETURN CASE WHEN written = '"auto"' THEN -1 ELSE coalesce(mulberry_internal.whole_number(written), 0) END;
 COMMENT ON FUNCTION hedge_ms(jsonb) IS
     'how long gateways wait for a service before they ask another one as well, as they are told of it (internal)';
 
@@ -15597,13 +15612,27 @@ END
 $$;
 COMMENT ON FUNCTION check_dialogue(jsonb) IS 'raises an error for settings of a dialogue that are not allowed (internal)';
 
+-- It is secrets of others that cannot be read in a conversation which would not miss them.
+CREATE FUNCTION usable_key(service endpoints, owner uuid) RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(service.tenant, service.secret, owner), service.secret), '');
+EXCEPTION WHEN config_file_error OR undefined_file OR insufficient_privilege OR io_error THEN
+    RAISE WARNING 'endpoint "%" is left out of a conversation: %', service.name, SQLERRM;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION usable_key(endpoints, uuid) IS
+    'the key of a service for a tenant, empty without one; null, with a warning, when there is one that cannot be read (internal)';
+
 -- The services of a purpose: a tenant's own, or where it has none those of all tenants, in their order.
 CREATE FUNCTION dialogue_services(owner uuid, purpose text, settings jsonb) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'name', e.name,
-               'form', CASE WHEN e.kind = 'deepgram' AND (e.options->>'version')::integer = 2 THEN 'deepgram2'
+               'form', CASE WHEN e.kind = 'deepgram' AND e.options->'version' = '2' THEN 'deepgram2'
                             WHEN e.purpose = 'transcription' OR e.options->'streaming' = 'false' THEN 'whole' ELSE e.kind END,
                'url', e.base_url, 'model', coalesce(e.model, ''), 'options', e.options, 'allow_http', e.allow_http,
                'allow_private', e.allow_private, 'language', coalesce(settings->>'language', 'en'),
@@ -15611,17 +15640,19 @@ AS $$
                'timeout_ms', least(greatest((extract(epoch FROM coalesce(e.timeout, '2 seconds')) * 1000)::integer, 100),
                                    CASE WHEN e.purpose = 'transcription' THEN 4000 ELSE 60000 END),
                'voice', coalesce(settings->>'voice', e.options->>'voice', ''),
-               'key', coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(e.tenant, e.secret, $1), e.secret), ''),
+               'key', k.key,
                'voice_key', encode(sha256(convert_to(concat_ws(E'\n', e.kind, e.base_url, e.model, coalesce(settings->>'voice',
                    e.options->>'voice'),
                    settings->>'language'), 'UTF8')), 'hex')) ORDER BY e.priority, e.id), '[]')
       FROM mulberry_internal.endpoints e
-     WHERE e.purpose = $2 AND e.enabled AND (e.purpose <> 'transcription' OR e.kind = 'openai')
+      -- each is read once
+      CROSS JOIN LATERAL (SELECT mulberry_internal.usable_key(e, $1) AS key OFFSET 0) AS k
+     WHERE e.purpose = $2 AND e.enabled AND mulberry_internal.asked_by_gateways(e) AND k.key IS NOT NULL
        AND e.tenant IS NOT DISTINCT FROM CASE WHEN EXISTS (SELECT FROM mulberry_internal.endpoints x WHERE x.tenant = $1 AND x.purpose = $2)
                                               THEN $1 END
 $$;
 COMMENT ON FUNCTION dialogue_services(uuid, text, jsonb) IS
-    'the services for a purpose, with their keys, as gateways are told of them (internal)';
+    'the services for a purpose whose keys can be read, with these, as gateways are told of them (internal)';
 
 CREATE FUNCTION dialogue_talks(owner uuid, settings jsonb) RETURNS boolean
 LANGUAGE sql STABLE
@@ -15651,7 +15682,7 @@ BEGIN
       JOIN mulberry_internal.telephony_versions v ON v.tenant = i.tenant AND v.version = i.version
      WHERE m.tenant = owner AND m.call_id = dialogue_plan.call_id;
     RETURN jsonb_build_object('talk', true, 'language', coalesce(settings->>'language', 'en'),
-        -- when none of the first can be had, who transcribes calls gets the utterances
+        -- when none of the first can be had, who transcribes calls gets the utterances, if it is meant to
         'listen', mulberry_internal.dialogue_services(owner, 'listen', settings)
             || CASE WHEN coalesce((settings->>'whole_utterances')::boolean, true)
                     THEN mulberry_internal.dialogue_services(owner, 'transcription', settings) ELSE '[]' END,
@@ -15659,7 +15690,7 @@ BEGIN
         'chat', CASE WHEN settings ? 'reply_function' THEN '[]' ELSE chat END,
         'tools', coalesce(jsonb_array_length(settings->'tools'), 0) > 0,
         'reply', CASE WHEN settings ? 'reply_function' THEN 'function' ELSE 'chat' END,
-        'reply_timeout_ms', coalesce((settings->>'reply_timeout_ms')::integer, 2500),
+        'reply_timeout_ms', coalesce(mulberry_internal.whole_number(settings->'reply_timeout_ms'), 2500),
         'hedge_reply_ms', mulberry_internal.hedge_ms(settings->'hedge_reply_ms'),
         'hedge_speak_ms', mulberry_internal.hedge_ms(settings->'hedge_speak_ms'),
         'texts', jsonb_build_object(
@@ -15746,6 +15777,9 @@ BEGIN
     PERFORM mulberry_internal.check_setting('transfer', reply->'transfer', 'number of a telephone');
     PERFORM mulberry_internal.check_setting('hangup', reply->'hangup', 'boolean');
     PERFORM mulberry_internal.check_whole_number('wait', reply->'wait', 0, 120);
+    IF reply ? 'wait' THEN
+        reply := jsonb_set(reply, '{wait}', to_jsonb(mulberry_internal.whole_number(reply->'wait')));
+    END IF;
     PERFORM mulberry_internal.check_setting('attributes', reply->'attributes', 'object');
     IF reply ? 'collect' THEN
         PERFORM mulberry_internal.check_members('collect', reply->'collect', ARRAY['digits', 'name']);
@@ -15755,11 +15789,13 @@ BEGIN
         IF NOT reply->'collect' ? 'digits' THEN
             PERFORM mulberry_internal.refuse_setting('collect', 'it has no digits', 'It is {"digits": 4, "name": "pin"}.');
         END IF;
+        reply := jsonb_set(reply, '{collect,digits}', to_jsonb(mulberry_internal.whole_number(reply->'collect'->'digits')));
     END IF;
     RETURN reply;
 END
 $$;
-COMMENT ON FUNCTION check_reply(jsonb) IS 'raises 22023 for a reply of a tenant''s function that is not allowed (internal)';
+COMMENT ON FUNCTION check_reply(jsonb) IS
+    'the reply of a tenant''s function, its whole numbers written as such; raises 22023 for one that is not allowed (internal)';
 
 CREATE FUNCTION set_attributes(conversation bigint, attributes jsonb) RETURNS void
 LANGUAGE plpgsql
@@ -15838,7 +15874,7 @@ BEGIN
     f := mulberry_internal.dialogue_callee(one, 'reply_function', settings->'reply_function');
     reply := mulberry_internal.check_reply(mulberry_internal.run_as(f.proowner,
         format('SELECT %s($1, $2)', mulberry_internal.dialogue_name(f)), ARRAY[call_id, said],
-        coalesce((settings->>'reply_timeout_ms')::integer, 2500))::jsonb);
+        coalesce(mulberry_internal.whole_number(settings->'reply_timeout_ms'), 2500))::jsonb);
     PERFORM mulberry_internal.set_attributes(one.id, reply->'attributes');
     RETURN jsonb_strip_nulls(reply - 'attributes');
 END
@@ -15909,7 +15945,7 @@ BEGIN
            coalesce(array_agg(g.value #>> '{}' ORDER BY g.place), '{}') INTO query, vals
       FROM jsonb_each(given) WITH ORDINALITY AS g (key, value, place)
       JOIN unnest(f.proargtypes::oid[], f.proargnames[1:f.pronargs]) AS a (type, name) ON a.name = g.key;
-    RETURN coalesce(mulberry_internal.run_as(f.proowner, query, vals, coalesce((settings->>'reply_timeout_ms')::integer, 2500)), 'done');
+    RETURN coalesce(mulberry_internal.run_as(f.proowner, query, vals, coalesce(mulberry_internal.whole_number(settings->'reply_timeout_ms'), 2500)), 'done');
 END
 $$;
 COMMENT ON FUNCTION mulberry.call_tool(text, text, jsonb, text) IS
@@ -16050,7 +16086,7 @@ COMMENT ON FUNCTION check_conversation(jsonb) IS 'raises 22023 for settings of c
 CREATE FUNCTION turn_number_values(settings jsonb, base integer[] DEFAULT NULL) RETURNS integer[]
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT array_agg(coalesce((settings->>n.name)::integer, base[n.number + 1], n.standard) ORDER BY n.number)
+    SELECT array_agg(coalesce(mulberry_internal.whole_number(settings->n.name), base[n.number + 1], n.standard) ORDER BY n.number)
       FROM mulberry_internal.turn_numbers() AS n
 $$;
 COMMENT ON FUNCTION turn_number_values(jsonb, integer[]) IS

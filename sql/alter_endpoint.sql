@@ -77,6 +77,8 @@ SET ROLE alters;
 SELECT mulberry.alter_endpoint('ai', enabled => true, model => 'm', tenant => 'alter-ai');
 SELECT mulberry.alter_endpoint('ai', base_url => 'http://10.0.0.2/v1', tenant => 'alter-ai');
 SELECT mulberry.alter_endpoint('ai', kind => 'json', tenant => 'alter-ai');
+-- (a gateway's own network is another)
+SELECT mulberry.alter_endpoint('ai', options => '{"utterances": true}', tenant => 'alter-ai');
 SELECT mulberry.alter_endpoint('ai', enabled => true, tenant => 'default');
 SELECT mulberry.alter_endpoint('mulberry-speech', enabled => true, tenant => NULL);
 SELECT mulberry.alter_endpoint('ai', allow_private => false, tenant => 'alter-ai');

@@ -153,6 +153,12 @@ SELECT mulberry.set_endpoint('posts', 'json', 'https://posts.example.com/v1', pr
 SELECT mulberry.set_endpoint('nostream', 'openai', 'https://nostream.example.com/v1', 'listen', options => '{"streaming": false}', priority => 2, tenant => 'dialogue-a');
 SELECT mulberry.set_endpoint('nostream', 'openai', 'https://nostream.example.com/v1', 'listen', options => '{"streaming": "no"}', tenant => 'dialogue-a');
 SELECT mulberry.set_conversation('{"prompt": "You sell tables.", "hedge_reply_ms": 700, "hedge_speak_ms": "auto"}', 'dialogue-a') > 0 AS set;
+-- (who transcribes calls is asked by gateways only when it is meant to be)
+SET ROLE dialogue_gateway;
+SELECT l->>'name' AS name FROM mulberry.begin_conversation('meant', '{}', 'dialogue-a'), jsonb_array_elements(plan->'listen') AS l;
+RESET ROLE;
+SELECT mulberry.alter_endpoint('files', options => '{"utterances": 1}', tenant => 'dialogue-a');
+SELECT mulberry.alter_endpoint('files', options => '{"utterances": true}', tenant => 'dialogue-a');
 SET ROLE dialogue_gateway;
 SELECT l->>'name' AS name, l->>'form' AS form, l->'timeout_ms' AS timeout_ms, plan->'hedge_reply_ms' AS reply, plan->'hedge_speak_ms' AS speak
   FROM mulberry.begin_conversation('whole', '{}', 'dialogue-a'), jsonb_array_elements(plan->'listen') AS l;
@@ -160,6 +166,40 @@ RESET ROLE;
 SELECT mulberry.set_conversation('{"prompt": "You sell tables.", "whole_utterances": false}', 'dialogue-a') > 0 AS set;
 SET ROLE dialogue_gateway;
 SELECT l->>'name' AS name, plan->'hedge_reply_ms' AS reply FROM mulberry.begin_conversation('streams', '{}', 'dialogue-a'), jsonb_array_elements(plan->'listen') AS l;
+
+-- ---- a whole number, however JSON writes it ----
+
+RESET ROLE;
+SELECT mulberry.set_conversation('{"prompt": "You sell tables.", "reply_timeout_ms": 900.0, "hedge_reply_ms": 700.0, "hedge_speak_ms": 7e2, "commit_neutral_ms": 650.0,
+    "tools": [{"function": "dialogue_a.book"}]}', 'dialogue-a') > 0 AS set;
+SELECT value FROM mulberry.conversation_numbers('dialogue-a') WHERE name = 'commit_neutral_ms';
+SET ROLE dialogue_gateway;
+SELECT plan->'reply_timeout_ms' AS timeout, plan->'hedge_reply_ms' AS reply, plan->'hedge_speak_ms' AS speak FROM mulberry.begin_conversation('whole-numbers', '{}', 'dialogue-a');
+SELECT mulberry.call_tool('whole-numbers', 'book', '{"day": "2027-01-02", "people": 4}', 'dialogue-a');
+RESET ROLE;
+SELECT mulberry_internal.check_reply('{"wait": 2.0, "collect": {"digits": 4.0, "name": "pin"}}');
+SELECT mulberry.set_endpoint('second', 'deepgram', purpose => 'listen', options => '{"version": 2.0}', priority => 3, tenant => 'dialogue-a');
+SELECT s->>'form' AS form FROM mulberry_internal.tenants t, jsonb_array_elements(mulberry_internal.dialogue_services(t.id, 'listen', '{}')) AS s
+ WHERE t.name = 'dialogue-a' AND s->>'name' = 'second';
+SELECT mulberry.drop_endpoint('second', 'dialogue-a');
+
+-- ---- a secret that cannot be read ----
+
+COPY mulberry.secret_entry (tenant, name, value) FROM stdin;
+dialogue-a	files-key	sk-of-files
+dialogue-a	spare-key	sk-of-spare
+\.
+SELECT mulberry.alter_endpoint('files', secret => 'files-key', tenant => 'dialogue-a');
+SELECT mulberry.set_endpoint('spare', 'openai', 'https://spare.example.com/v1', 'reply', 'small', 'spare-key', priority => 2, tenant => 'dialogue-a');
+SELECT mulberry.set_conversation('{"prompt": "You sell tables."}', 'dialogue-a') > 0 AS set;
+-- as after the loss of a key: these were sealed with another one
+UPDATE mulberry_internal.secrets s SET key_fingerprint = repeat('0', 32) FROM mulberry_internal.tenants t WHERE t.id = s.tenant AND t.name = 'dialogue-a' AND s.name IN ('files-key', 'model-key');
+SET ROLE dialogue_gateway;
+SELECT plan->'talk' AS talk, (SELECT string_agg(l->>'name', ' ') FROM jsonb_array_elements(plan->'listen') AS l) AS listen,
+       (SELECT string_agg(c->>'name' || ' ' || (c->>'key'), ' ') FROM jsonb_array_elements(plan->'chat') AS c) AS chat
+  FROM mulberry.begin_conversation('unreadable', '{}', 'dialogue-a');
+RESET ROLE;
+SELECT mulberry.drop_secret('files-key', 'dialogue-a'), mulberry.drop_secret('spare-key', 'dialogue-a'), mulberry.drop_endpoint('spare', 'dialogue-a');
 
 -- ---- how sentences sound ----
 

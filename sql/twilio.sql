@@ -32,6 +32,8 @@ SELECT o.options, pg_temp.refusal_of(o.options::jsonb)
                ('{"announcement": ""}'), ('{"announcement": "two\nlines"}'), ('{"record": "yes"}'), ('{"record": false}'),
                ('{"api_key_sid": "SK0123456789abcdef0123456789abcdef"}'), ('{"api_key_secret": "x"}'), ('{"api_key_sid": "SK0123456789abcdef0123456789abcdef", "api_key_secret": "voice-key-x"}'), ('{"token": "x"}')) AS o (options);
 SELECT count(*) FROM mulberry_internal.endpoints WHERE name = 't';
+-- whole numbers, however JSON writes them
+SELECT call_timeout, time_limit, repetitions FROM mulberry_internal.telephony_settings('{"call_timeout": 60.0, "time_limit": 1.2e2, "repetitions": 2.0}');
 
 -- why no call can be placed, step by step
 SELECT mulberry_internal.telephony_problem(:default);

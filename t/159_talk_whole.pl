@@ -24,7 +24,7 @@ make_clinic($node);
 sub settings { my ($more) = @_; sql(qq{SELECT mulberry.set_conversation('{"prompt": "You answer the telephone of a clinic.", "silence_prompt_ms": 0, "filler_ms": 0, "apology": "I am sorry for that."$more}', 'clinic')}); return }
 settings('');
 $engines->serve($node, 'clinic', [ 'ear', 'deepgram', 'v1', 'listen' ], [ 'mouth', 'openai', 'v1', 'speak' ], [ 'model', 'openai', 'v1', 'reply', 1, 'm' ],
-    [ 'file', 'openai', 'v1', 'transcription', 1, 'whisper-1' ]);
+    [ 'file', 'openai', 'v1', 'transcription', 1, 'whisper-1', '{"utterances": true}' ]);
 $engines->model('monday' => 'On Monday we are open.', '^((?!monday).)*$' => 'I am here to help you.');
 my $peers = media_peers();
 my $gateway = start_gateway($node, '--twilio-listen', '127.0.0.1:0', '--public-url', $media_base);

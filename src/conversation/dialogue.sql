@@ -111,7 +111,7 @@ COMMENT ON FUNCTION dialogue_tool(pg_catalog.pg_proc, text) IS
 -- 0 and nothing: never; -1, said as "auto": by what the endpoint usually takes.
 CREATE OR REPLACE FUNCTION hedge_ms(written jsonb) RETURNS integer
 LANGUAGE sql IMMUTABLE
-RETURN CASE WHEN written = '"auto"' THEN -1 ELSE coalesce((written #>> '{}')::integer, 0) END;
+RETURN CASE WHEN written = '"auto"' THEN -1 ELSE coalesce(mulberry_internal.whole_number(written), 0) END;
 COMMENT ON FUNCTION hedge_ms(jsonb) IS
     'how long gateways wait for a service before they ask another one as well, as they are told of it (internal)';
 
@@ -177,13 +177,27 @@ END
 $$;
 COMMENT ON FUNCTION check_dialogue(jsonb) IS 'raises an error for settings of a dialogue that are not allowed (internal)';
 
+-- It is secrets of others that cannot be read in a conversation which would not miss them.
+CREATE OR REPLACE FUNCTION usable_key(service endpoints, owner uuid) RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(service.tenant, service.secret, owner), service.secret), '');
+EXCEPTION WHEN config_file_error OR undefined_file OR insufficient_privilege OR io_error THEN
+    RAISE WARNING 'endpoint "%" is left out of a conversation: %', service.name, SQLERRM;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION usable_key(endpoints, uuid) IS
+    'the key of a service for a tenant, empty without one; null, with a warning, when there is one that cannot be read (internal)';
+
 -- The services of a purpose: a tenant's own, or where it has none those of all tenants, in their order.
 CREATE OR REPLACE FUNCTION dialogue_services(owner uuid, purpose text, settings jsonb) RETURNS jsonb
 LANGUAGE sql STABLE
 AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'name', e.name,
-               'form', CASE WHEN e.kind = 'deepgram' AND (e.options->>'version')::integer = 2 THEN 'deepgram2'
+               'form', CASE WHEN e.kind = 'deepgram' AND e.options->'version' = '2' THEN 'deepgram2'
                             WHEN e.purpose = 'transcription' OR e.options->'streaming' = 'false' THEN 'whole' ELSE e.kind END,
                'url', e.base_url, 'model', coalesce(e.model, ''), 'options', e.options, 'allow_http', e.allow_http,
                'allow_private', e.allow_private, 'language', coalesce(settings->>'language', 'en'),
@@ -191,17 +205,19 @@ AS $$
                'timeout_ms', least(greatest((extract(epoch FROM coalesce(e.timeout, '2 seconds')) * 1000)::integer, 100),
                                    CASE WHEN e.purpose = 'transcription' THEN 4000 ELSE 60000 END),
                'voice', coalesce(settings->>'voice', e.options->>'voice', ''),
-               'key', coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(e.tenant, e.secret, $1), e.secret), ''),
+               'key', k.key,
                'voice_key', encode(sha256(convert_to(concat_ws(E'\n', e.kind, e.base_url, e.model, coalesce(settings->>'voice',
                    e.options->>'voice'),
                    settings->>'language'), 'UTF8')), 'hex')) ORDER BY e.priority, e.id), '[]')
       FROM mulberry_internal.endpoints e
-     WHERE e.purpose = $2 AND e.enabled AND (e.purpose <> 'transcription' OR e.kind = 'openai')
+      -- each is read once
+      CROSS JOIN LATERAL (SELECT mulberry_internal.usable_key(e, $1) AS key OFFSET 0) AS k
+     WHERE e.purpose = $2 AND e.enabled AND mulberry_internal.asked_by_gateways(e) AND k.key IS NOT NULL
        AND e.tenant IS NOT DISTINCT FROM CASE WHEN EXISTS (SELECT FROM mulberry_internal.endpoints x WHERE x.tenant = $1 AND x.purpose = $2)
                                               THEN $1 END
 $$;
 COMMENT ON FUNCTION dialogue_services(uuid, text, jsonb) IS
-    'the services for a purpose, with their keys, as gateways are told of them (internal)';
+    'the services for a purpose whose keys can be read, with these, as gateways are told of them (internal)';
 
 CREATE OR REPLACE FUNCTION dialogue_talks(owner uuid, settings jsonb) RETURNS boolean
 LANGUAGE sql STABLE
@@ -231,7 +247,7 @@ BEGIN
       JOIN mulberry_internal.telephony_versions v ON v.tenant = i.tenant AND v.version = i.version
      WHERE m.tenant = owner AND m.call_id = dialogue_plan.call_id;
     RETURN jsonb_build_object('talk', true, 'language', coalesce(settings->>'language', 'en'),
-        -- when none of the first can be had, who transcribes calls gets the utterances
+        -- when none of the first can be had, who transcribes calls gets the utterances, if it is meant to
         'listen', mulberry_internal.dialogue_services(owner, 'listen', settings)
             || CASE WHEN coalesce((settings->>'whole_utterances')::boolean, true)
                     THEN mulberry_internal.dialogue_services(owner, 'transcription', settings) ELSE '[]' END,
@@ -239,7 +255,7 @@ BEGIN
         'chat', CASE WHEN settings ? 'reply_function' THEN '[]' ELSE chat END,
         'tools', coalesce(jsonb_array_length(settings->'tools'), 0) > 0,
         'reply', CASE WHEN settings ? 'reply_function' THEN 'function' ELSE 'chat' END,
-        'reply_timeout_ms', coalesce((settings->>'reply_timeout_ms')::integer, 2500),
+        'reply_timeout_ms', coalesce(mulberry_internal.whole_number(settings->'reply_timeout_ms'), 2500),
         'hedge_reply_ms', mulberry_internal.hedge_ms(settings->'hedge_reply_ms'),
         'hedge_speak_ms', mulberry_internal.hedge_ms(settings->'hedge_speak_ms'),
         'texts', jsonb_build_object(
@@ -326,6 +342,9 @@ BEGIN
     PERFORM mulberry_internal.check_setting('transfer', reply->'transfer', 'number of a telephone');
     PERFORM mulberry_internal.check_setting('hangup', reply->'hangup', 'boolean');
     PERFORM mulberry_internal.check_whole_number('wait', reply->'wait', 0, 120);
+    IF reply ? 'wait' THEN
+        reply := jsonb_set(reply, '{wait}', to_jsonb(mulberry_internal.whole_number(reply->'wait')));
+    END IF;
     PERFORM mulberry_internal.check_setting('attributes', reply->'attributes', 'object');
     IF reply ? 'collect' THEN
         PERFORM mulberry_internal.check_members('collect', reply->'collect', ARRAY['digits', 'name']);
@@ -335,11 +354,13 @@ BEGIN
         IF NOT reply->'collect' ? 'digits' THEN
             PERFORM mulberry_internal.refuse_setting('collect', 'it has no digits', 'It is {"digits": 4, "name": "pin"}.');
         END IF;
+        reply := jsonb_set(reply, '{collect,digits}', to_jsonb(mulberry_internal.whole_number(reply->'collect'->'digits')));
     END IF;
     RETURN reply;
 END
 $$;
-COMMENT ON FUNCTION check_reply(jsonb) IS 'raises 22023 for a reply of a tenant''s function that is not allowed (internal)';
+COMMENT ON FUNCTION check_reply(jsonb) IS
+    'the reply of a tenant''s function, its whole numbers written as such; raises 22023 for one that is not allowed (internal)';
 
 CREATE OR REPLACE FUNCTION set_attributes(conversation bigint, attributes jsonb) RETURNS void
 LANGUAGE plpgsql
@@ -418,7 +439,7 @@ BEGIN
     f := mulberry_internal.dialogue_callee(one, 'reply_function', settings->'reply_function');
     reply := mulberry_internal.check_reply(mulberry_internal.run_as(f.proowner,
         format('SELECT %s($1, $2)', mulberry_internal.dialogue_name(f)), ARRAY[call_id, said],
-        coalesce((settings->>'reply_timeout_ms')::integer, 2500))::jsonb);
+        coalesce(mulberry_internal.whole_number(settings->'reply_timeout_ms'), 2500))::jsonb);
     PERFORM mulberry_internal.set_attributes(one.id, reply->'attributes');
     RETURN jsonb_strip_nulls(reply - 'attributes');
 END
@@ -489,7 +510,7 @@ BEGIN
            coalesce(array_agg(g.value #>> '{}' ORDER BY g.place), '{}') INTO query, vals
       FROM jsonb_each(given) WITH ORDINALITY AS g (key, value, place)
       JOIN unnest(f.proargtypes::oid[], f.proargnames[1:f.pronargs]) AS a (type, name) ON a.name = g.key;
-    RETURN coalesce(mulberry_internal.run_as(f.proowner, query, vals, coalesce((settings->>'reply_timeout_ms')::integer, 2500)), 'done');
+    RETURN coalesce(mulberry_internal.run_as(f.proowner, query, vals, coalesce(mulberry_internal.whole_number(settings->'reply_timeout_ms'), 2500)), 'done');
 END
 $$;
 COMMENT ON FUNCTION mulberry.call_tool(text, text, jsonb, text) IS

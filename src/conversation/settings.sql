@@ -54,7 +54,7 @@ COMMENT ON FUNCTION check_conversation(jsonb) IS 'raises 22023 for settings of c
 CREATE OR REPLACE FUNCTION turn_number_values(settings jsonb, base integer[] DEFAULT NULL) RETURNS integer[]
 LANGUAGE sql IMMUTABLE
 AS $$
-    SELECT array_agg(coalesce((settings->>n.name)::integer, base[n.number + 1], n.standard) ORDER BY n.number)
+    SELECT array_agg(coalesce(mulberry_internal.whole_number(settings->n.name), base[n.number + 1], n.standard) ORDER BY n.number)
       FROM mulberry_internal.turn_numbers() AS n
 $$;
 COMMENT ON FUNCTION turn_number_values(jsonb, integer[]) IS

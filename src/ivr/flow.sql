@@ -90,7 +90,7 @@ BEGIN
     END IF;
     next_place := place || '{"node": "menu", "menu": "main", "misses": 0}';
     verbs := mulberry_internal.ivr_keys(settings, context, settings->'menus'->'main'->>'text',
-        (settings->'menus'->'main'->>'timeout')::integer);
+        mulberry_internal.whole_number(settings->'menus'->'main'->'timeout'));
     IF recorded THEN
         verbs := jsonb_build_array(mulberry.twiml_start_recording(
             format('%s/twilio/recording?token=%s', context->>'base', context->>'token'), 'dual')) || verbs;
@@ -112,7 +112,7 @@ BEGIN
         IF settings ? 'closed_menu' THEN
             next_place := jsonb_build_object('node', 'menu', 'menu', settings->>'closed_menu', 'misses', 0);
             verbs := verbs || mulberry_internal.ivr_keys(settings, context, settings->'menus'->(settings->>'closed_menu')->>'text',
-                (settings->'menus'->(settings->>'closed_menu')->>'timeout')::integer);
+                mulberry_internal.whole_number(settings->'menus'->(settings->>'closed_menu')->'timeout'));
         ELSE
             next_place := '{"node": "over"}';
             verbs := mulberry_internal.ivr_end(settings, coalesce(context->>'closed',
@@ -167,7 +167,7 @@ CREATE OR REPLACE FUNCTION ivr_menu(settings jsonb, context jsonb, place jsonb, 
 LANGUAGE sql IMMUTABLE
 RETURN mulberry_internal.ivr_say(settings, sentence)
     || mulberry_internal.ivr_keys(settings, context, settings->'menus'->(place->>'menu')->>'text',
-           (settings->'menus'->(place->>'menu')->>'timeout')::integer);
+           mulberry_internal.whole_number(settings->'menus'->(place->>'menu')->'timeout'));
 COMMENT ON FUNCTION ivr_menu(jsonb, jsonb, jsonb, text) IS 'the verbs of the menu where a caller is, behind a sentence (internal)';
 
 CREATE OR REPLACE FUNCTION ivr_key(settings jsonb, context jsonb, place jsonb, digits text,
@@ -212,7 +212,7 @@ BEGIN
         next_place := next_place || '{"node": "record"}';
         verbs := mulberry_internal.ivr_say(settings, coalesce(key->>'text', mulberry_internal.ivr_sentence(settings, 'record')))
             || jsonb_build_array(mulberry.twiml_record(mulberry_internal.ivr_url(context, 'dtmf'),
-                   least(coalesce((key->>'seconds')::integer, 120), greatest((context->>'seconds')::integer, 1)), 5, '#',
+                   least(coalesce(mulberry_internal.whole_number(key->'seconds'), 120), greatest((context->>'seconds')::integer, 1)), 5, '#',
                    recording_status_callback => format('%s/twilio/recording?token=%s', context->>'base', context->>'token'),
                    method => 'POST'))
             -- nothing was said

@@ -148,7 +148,7 @@ BEGIN
     session := m.id;
     call_id := m.call_id;
     recorded := i.recorded OR mulberry_internal.may_be_recorded(settings, i.consent);
-    seconds := greatest(1, coalesce((settings->>'max_duration')::integer, 3600)
+    seconds := greatest(1, coalesce(mulberry_internal.whole_number(settings->'max_duration'), 3600)
                            - floor(extract(epoch FROM clock_timestamp() - i.created_at))::integer);
     SELECT o.audio, o.unsaid INTO opening, unsaid
       FROM mulberry_internal.media_opening(i.tenant, CASE WHEN peer <> 'twilio' THEN ARRAY[settings->>'greeting', settings->>'consent'] END

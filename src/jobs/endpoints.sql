@@ -42,6 +42,12 @@ COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean, text) IS
     'checks the base URL of an endpoint, of a kind as well what its path must not end in, and returns it without a slash at its end '
     '(internal)';
 
+-- From the hosts of gateways, not from the database's server.
+CREATE OR REPLACE FUNCTION asked_by_gateways(e endpoints) RETURNS boolean
+LANGUAGE sql IMMUTABLE
+AS $$ SELECT coalesce(e.purpose IN ('listen', 'speak', 'reply') OR (e.purpose = 'transcription' AND e.options->'utterances' = 'true'), false) $$;
+COMMENT ON FUNCTION asked_by_gateways(endpoints) IS 'whether gateways are given an endpoint, for conversations (internal)';
+
 -- What set_endpoint() and alter_endpoint() are about to write; "before" is what is there, null when nothing counts of it.
 CREATE OR REPLACE FUNCTION check_endpoint(INOUT e endpoints, before endpoints)
 LANGUAGE plpgsql
@@ -89,7 +95,7 @@ BEGIN
         RAISE EXCEPTION 'option max_audio_seconds must be a number from 10 to 14400' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     SELECT o.key INTO wrong FROM jsonb_each(e.options) AS o
-     WHERE o.key IN ('streaming', 'socket') AND jsonb_typeof(o.value) <> 'boolean' ORDER BY 1 LIMIT 1;
+     WHERE o.key IN ('streaming', 'socket', 'utterances') AND jsonb_typeof(o.value) <> 'boolean' ORDER BY 1 LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'option % must be true or false', wrong USING ERRCODE = 'invalid_parameter_value';
     END IF;
@@ -106,10 +112,12 @@ BEGIN
         RAISE EXCEPTION 'option temperature must be a number from 0 to 2' USING ERRCODE = 'invalid_parameter_value';
     END IF;
     e.base_url := mulberry_internal.normalize_endpoint_url(e.base_url, e.allow_http, e.allow_private, e.kind);
-    -- Somebody who administers one tenant must not reach into the server's own network, nor to another place there.
+    -- Somebody who administers one tenant must not reach into the server's own network, nor to another place there, nor into a
+    -- gateway's.
     IF e.allow_private AND NOT mulberry.has_access_everywhere('admin')
-       AND (e.kind, e.base_url, e.allow_http, e.allow_private)
-           IS DISTINCT FROM (before.kind, before.base_url, before.allow_http, before.allow_private) THEN
+       AND (e.kind, e.base_url, e.allow_http, e.allow_private, mulberry_internal.asked_by_gateways(e))
+           IS DISTINCT FROM (before.kind, before.base_url, before.allow_http, before.allow_private,
+                             mulberry_internal.asked_by_gateways(before)) THEN
         RAISE EXCEPTION 'only an admin of all tenants may allow private addresses' USING ERRCODE = 'insufficient_privilege';
     END IF;
     -- no ELSE: a kind whose options are checked nowhere is an error
@@ -221,7 +229,8 @@ COMMENT ON FUNCTION mulberry.set_endpoint(text, text, text, text, text, text, js
     'adds an endpoint or replaces all of it; tenant null: for all tenants that have none of their own. Of several for a purpose that with '
     'the lowest priority comes first, the next while it is out or disabled. Needs admin access; allow_private needs it for all tenants. '
     'Options of kind openai: language, prompt, temperature, response_format (json, verbose_json), max_audio_seconds (longer calls go in '
-    'parts). Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as '
+    'parts), utterances (true: gateways are given it with its key, and send it what callers say in conversations that have no stream). '
+    'Kind twilio: purpose telephony, base_url null for https://api.twilio.com, secret the auth token, options as '
     'docs/endpoints.md describes them';
 
 CREATE OR REPLACE FUNCTION refuse_unknown_endpoint(owner uuid, name text) RETURNS void

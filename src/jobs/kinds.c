@@ -116,8 +116,8 @@ static const mulberry_endpoint_kind endpoint_kinds[] = {
 				 " responses embeddings realtime",
 		.nservices = 5,
 		.services = { { .purpose = MULBERRY_TRANSCRIPTION,
-						.options =
-							"language prompt temperature response_format max_audio_seconds" },
+						.options = "language prompt temperature response_format max_audio_seconds"
+								   " utterances" },
 					  { .purpose = MULBERRY_CHAT,
 						.needs_model = true,
 						.options = "prompt temperature" },

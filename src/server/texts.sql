@@ -18,3 +18,9 @@ COMMENT ON FUNCTION text_limits() IS 'how many bytes the text or JSON in an argu
 CREATE OR REPLACE FUNCTION has_controls(value text) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT AS 'MODULE_PATHNAME', 'mulberry_has_controls';
 COMMENT ON FUNCTION has_controls(text) IS 'whether a text has a control character, in whatever encoding (internal)';
+
+CREATE OR REPLACE FUNCTION whole_number(value jsonb) RETURNS integer
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN (value #>> '{}')::numeric::integer;
+COMMENT ON FUNCTION whole_number(jsonb) IS
+    'a number in JSON that was checked to be a whole one: JSON may write it as 700.0, and jsonb keeps that (internal)';

@@ -94,8 +94,8 @@ CREATE OR REPLACE FUNCTION telephony_settings(options jsonb,
 LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC
     SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
-           options->>'public_url', options->>'machine_detection', coalesce((options->>'call_timeout')::integer, 60),
-           coalesce((options->>'time_limit')::integer, 180), coalesce((options->>'repetitions')::integer, 3),
+           options->>'public_url', options->>'machine_detection', coalesce(mulberry_internal.whole_number(options->'call_timeout'), 60),
+           coalesce(mulberry_internal.whole_number(options->'time_limit'), 180), coalesce(mulberry_internal.whole_number(options->'repetitions'), 3),
            options->>'announcement', options->>'language', options->>'voice',
            coalesce((options->>'record')::boolean, true), coalesce((options->>'delete_recordings')::boolean, false),
            -- callbacks tell what happens; polling is then for those that get lost
