@@ -5754,7 +5754,9 @@ COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean, text) IS
 -- From the hosts of gateways, not from the database's server.
 CREATE FUNCTION asked_by_gateways(e endpoints) RETURNS boolean
 LANGUAGE sql IMMUTABLE
-AS $$ SELECT coalesce(e.purpose IN ('listen', 'speak', 'reply') OR (e.purpose = 'transcription' AND e.options->'utterances' = 'true'), false) $$;
+AS $$
+    SELECT coalesce(e.purpose IN ('listen', 'speak', 'reply') OR (e.purpose = 'transcription' AND e.options->'utterances' = 'true'), false)
+$$;
 COMMENT ON FUNCTION asked_by_gateways(endpoints) IS 'whether gateways are given an endpoint, for conversations (internal)';
 
 -- What set_endpoint() and alter_endpoint() are about to write; "before" is what is there, null when nothing counts of it.
@@ -11558,7 +11560,8 @@ LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC
     SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
            options->>'public_url', options->>'machine_detection', coalesce(mulberry_internal.whole_number(options->'call_timeout'), 60),
-           coalesce(mulberry_internal.whole_number(options->'time_limit'), 180), coalesce(mulberry_internal.whole_number(options->'repetitions'), 3),
+           coalesce(mulberry_internal.whole_number(options->'time_limit'), 180),
+           coalesce(mulberry_internal.whole_number(options->'repetitions'), 3),
            options->>'announcement', options->>'language', options->>'voice',
            coalesce((options->>'record')::boolean, true), coalesce((options->>'delete_recordings')::boolean, false),
            -- callbacks tell what happens; polling is then for those that get lost
@@ -13648,7 +13651,8 @@ BEGIN
         next_place := next_place || '{"node": "record"}';
         verbs := mulberry_internal.ivr_say(settings, coalesce(key->>'text', mulberry_internal.ivr_sentence(settings, 'record')))
             || jsonb_build_array(mulberry.twiml_record(mulberry_internal.ivr_url(context, 'dtmf'),
-                   least(coalesce(mulberry_internal.whole_number(key->'seconds'), 120), greatest((context->>'seconds')::integer, 1)), 5, '#',
+                   least(coalesce(mulberry_internal.whole_number(key->'seconds'), 120), greatest((context->>'seconds')::integer, 1)),
+                   5, '#',
                    recording_status_callback => format('%s/twilio/recording?token=%s', context->>'base', context->>'token'),
                    method => 'POST'))
             -- nothing was said
@@ -14199,7 +14203,8 @@ CREATE FUNCTION ivr_context(settings jsonb, base text, token uuid, turn integer,
 LANGUAGE sql STABLE
 AS $$
     SELECT jsonb_build_object('base', base, 'token', token, 'turn', turn, 'sid', sid, 'number', number, 'caller', caller,
-               'version', version, 'seconds', coalesce(mulberry_internal.whole_number(settings->'max_duration'), 3600) - floor(extract(epoch FROM at - began)),
+               'version', version, 'seconds', coalesce(mulberry_internal.whole_number(settings->'max_duration'), 3600)
+                                              - floor(extract(epoch FROM at - began)),
                'open', h.open, 'closed', h.closed, 'recorded', recorded)
       FROM mulberry_internal.business_hours(settings, at) AS h
 $$;
@@ -15271,7 +15276,8 @@ AS $$
      WHERE i.tenant = ANY ($1) AND i.ended_at IS NULL AND i.place->>'node' <> 'over'
        AND (i.state <> 'queued' OR i.created_at > clock_timestamp() - interval '2 minutes')
        AND i.created_at > clock_timestamp() - interval '4 hours 5 minutes'
-       AND i.created_at > clock_timestamp() - make_interval(secs => coalesce(mulberry_internal.whole_number(v.settings->'max_duration'), 3600) + 60)
+       AND i.created_at > clock_timestamp() -
+               make_interval(secs => coalesce(mulberry_internal.whole_number(v.settings->'max_duration'), 3600) + 60)
     UNION ALL
     SELECT v.tenant, v.sid, 'outbound', v.from_number, v.to_number, v.state, v.requested_at, NULL, NULL, NULL, NULL, v.purpose
       FROM mulberry_internal.voice_calls v
@@ -15617,7 +15623,8 @@ CREATE FUNCTION usable_key(service endpoints, owner uuid) RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-    RETURN coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(service.tenant, service.secret, owner), service.secret), '');
+    RETURN coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(service.tenant, service.secret, owner), service.secret),
+        '');
 EXCEPTION WHEN config_file_error OR undefined_file OR insufficient_privilege OR io_error THEN
     RAISE WARNING 'endpoint "%" is left out of a conversation: %', service.name, SQLERRM;
     RETURN NULL;
@@ -15945,7 +15952,8 @@ BEGIN
            coalesce(array_agg(g.value #>> '{}' ORDER BY g.place), '{}') INTO query, vals
       FROM jsonb_each(given) WITH ORDINALITY AS g (key, value, place)
       JOIN unnest(f.proargtypes::oid[], f.proargnames[1:f.pronargs]) AS a (type, name) ON a.name = g.key;
-    RETURN coalesce(mulberry_internal.run_as(f.proowner, query, vals, coalesce(mulberry_internal.whole_number(settings->'reply_timeout_ms'), 2500)), 'done');
+    RETURN coalesce(mulberry_internal.run_as(f.proowner, query, vals,
+        coalesce(mulberry_internal.whole_number(settings->'reply_timeout_ms'), 2500)), 'done');
 END
 $$;
 COMMENT ON FUNCTION mulberry.call_tool(text, text, jsonb, text) IS

@@ -101,10 +101,10 @@ SELECT count(*) FROM mulberry.begin_conversation('CA4', '{clear,marks}', 'clinic
 SELECT mulberry.log_conversation('CA4', 0, ARRAY(SELECT record FROM records WHERE second < 10 ORDER BY second), NULL, 'clinic');
 SELECT mulberry.note_lines('CA4', '[{"number": 2, "speaker": "caller", "text": "I would like a table, please."}, {"number": 3, "speaker": "agent", "text": "Certainly"},
     {"number": 4, "speaker": "caller", "text": "for my wife"}]', NULL, 'clinic');
-INSERT INTO mulberry_internal.inbound_calls (tenant, sid, number, version, place, state, created_at, ended_at)
-SELECT id, 'CA4', '+12025550177', 1, '{}', 'completed', now() - interval '20 min', now() - interval '10 min' FROM mulberry_internal.tenants WHERE name = 'clinic';
-INSERT INTO mulberry_internal.media_sessions (inbound, turn, tenant, call_id, peer, encoding, begun_at)
-SELECT i.id, 1, i.tenant, 'CA4', 'twilio', 'mulaw', i.created_at FROM mulberry_internal.inbound_calls i WHERE i.sid = 'CA4';
+INSERT INTO mulberry_internal.inbound_calls (id, tenant, sid, number, version, place, state, created_at, ended_at)
+SELECT 0, id, 'CA4', '+12025550177', 1, '{}', 'completed', now() - interval '20 min', now() - interval '10 min' FROM mulberry_internal.tenants WHERE name = 'clinic';
+INSERT INTO mulberry_internal.media_sessions (id, inbound, turn, tenant, call_id, peer, encoding, begun_at) OVERRIDING SYSTEM VALUE
+SELECT 0, i.id, 1, i.tenant, 'CA4', 'twilio', 'mulaw', i.created_at FROM mulberry_internal.inbound_calls i WHERE i.sid = 'CA4';
 SELECT mulberry_internal.end_lost_streams(100);
 SELECT l.number, l.speaker, l.text FROM mulberry.conversation_lines l WHERE l.call_id = 'CA4' ORDER BY l.number;
 DELETE FROM mulberry_internal.media_sessions WHERE call_id = 'CA4';

@@ -182,7 +182,8 @@ CREATE OR REPLACE FUNCTION usable_key(service endpoints, owner uuid) RETURNS tex
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-    RETURN coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(service.tenant, service.secret, owner), service.secret), '');
+    RETURN coalesce(mulberry_internal.service_key(mulberry_internal.secret_tenant(service.tenant, service.secret, owner), service.secret),
+        '');
 EXCEPTION WHEN config_file_error OR undefined_file OR insufficient_privilege OR io_error THEN
     RAISE WARNING 'endpoint "%" is left out of a conversation: %', service.name, SQLERRM;
     RETURN NULL;
@@ -510,7 +511,8 @@ BEGIN
            coalesce(array_agg(g.value #>> '{}' ORDER BY g.place), '{}') INTO query, vals
       FROM jsonb_each(given) WITH ORDINALITY AS g (key, value, place)
       JOIN unnest(f.proargtypes::oid[], f.proargnames[1:f.pronargs]) AS a (type, name) ON a.name = g.key;
-    RETURN coalesce(mulberry_internal.run_as(f.proowner, query, vals, coalesce(mulberry_internal.whole_number(settings->'reply_timeout_ms'), 2500)), 'done');
+    RETURN coalesce(mulberry_internal.run_as(f.proowner, query, vals,
+        coalesce(mulberry_internal.whole_number(settings->'reply_timeout_ms'), 2500)), 'done');
 END
 $$;
 COMMENT ON FUNCTION mulberry.call_tool(text, text, jsonb, text) IS

@@ -212,7 +212,8 @@ BEGIN
         next_place := next_place || '{"node": "record"}';
         verbs := mulberry_internal.ivr_say(settings, coalesce(key->>'text', mulberry_internal.ivr_sentence(settings, 'record')))
             || jsonb_build_array(mulberry.twiml_record(mulberry_internal.ivr_url(context, 'dtmf'),
-                   least(coalesce(mulberry_internal.whole_number(key->'seconds'), 120), greatest((context->>'seconds')::integer, 1)), 5, '#',
+                   least(coalesce(mulberry_internal.whole_number(key->'seconds'), 120), greatest((context->>'seconds')::integer, 1)),
+                   5, '#',
                    recording_status_callback => format('%s/twilio/recording?token=%s', context->>'base', context->>'token'),
                    method => 'POST'))
             -- nothing was said

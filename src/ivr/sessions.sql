@@ -13,7 +13,8 @@ AS $$
      WHERE i.tenant = ANY ($1) AND i.ended_at IS NULL AND i.place->>'node' <> 'over'
        AND (i.state <> 'queued' OR i.created_at > clock_timestamp() - interval '2 minutes')
        AND i.created_at > clock_timestamp() - interval '4 hours 5 minutes'
-       AND i.created_at > clock_timestamp() - make_interval(secs => coalesce(mulberry_internal.whole_number(v.settings->'max_duration'), 3600) + 60)
+       AND i.created_at > clock_timestamp() -
+               make_interval(secs => coalesce(mulberry_internal.whole_number(v.settings->'max_duration'), 3600) + 60)
     UNION ALL
     SELECT v.tenant, v.sid, 'outbound', v.from_number, v.to_number, v.state, v.requested_at, NULL, NULL, NULL, NULL, v.purpose
       FROM mulberry_internal.voice_calls v

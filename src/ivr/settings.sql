@@ -102,7 +102,8 @@ CREATE OR REPLACE FUNCTION ivr_context(settings jsonb, base text, token uuid, tu
 LANGUAGE sql STABLE
 AS $$
     SELECT jsonb_build_object('base', base, 'token', token, 'turn', turn, 'sid', sid, 'number', number, 'caller', caller,
-               'version', version, 'seconds', coalesce(mulberry_internal.whole_number(settings->'max_duration'), 3600) - floor(extract(epoch FROM at - began)),
+               'version', version, 'seconds', coalesce(mulberry_internal.whole_number(settings->'max_duration'), 3600)
+                                              - floor(extract(epoch FROM at - began)),
                'open', h.open, 'closed', h.closed, 'recorded', recorded)
       FROM mulberry_internal.business_hours(settings, at) AS h
 $$;

@@ -45,7 +45,9 @@ COMMENT ON FUNCTION normalize_endpoint_url(text, boolean, boolean, text) IS
 -- From the hosts of gateways, not from the database's server.
 CREATE OR REPLACE FUNCTION asked_by_gateways(e endpoints) RETURNS boolean
 LANGUAGE sql IMMUTABLE
-AS $$ SELECT coalesce(e.purpose IN ('listen', 'speak', 'reply') OR (e.purpose = 'transcription' AND e.options->'utterances' = 'true'), false) $$;
+AS $$
+    SELECT coalesce(e.purpose IN ('listen', 'speak', 'reply') OR (e.purpose = 'transcription' AND e.options->'utterances' = 'true'), false)
+$$;
 COMMENT ON FUNCTION asked_by_gateways(endpoints) IS 'whether gateways are given an endpoint, for conversations (internal)';
 
 -- What set_endpoint() and alter_endpoint() are about to write; "before" is what is there, null when nothing counts of it.

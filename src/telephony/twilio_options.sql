@@ -95,7 +95,8 @@ LANGUAGE sql IMMUTABLE
 BEGIN ATOMIC
     SELECT options->>'account_sid', options->>'api_key_sid', options->>'api_key_secret', options->>'from',
            options->>'public_url', options->>'machine_detection', coalesce(mulberry_internal.whole_number(options->'call_timeout'), 60),
-           coalesce(mulberry_internal.whole_number(options->'time_limit'), 180), coalesce(mulberry_internal.whole_number(options->'repetitions'), 3),
+           coalesce(mulberry_internal.whole_number(options->'time_limit'), 180),
+           coalesce(mulberry_internal.whole_number(options->'repetitions'), 3),
            options->>'announcement', options->>'language', options->>'voice',
            coalesce((options->>'record')::boolean, true), coalesce((options->>'delete_recordings')::boolean, false),
            -- callbacks tell what happens; polling is then for those that get lost
