@@ -11,6 +11,7 @@ has further fields: what the acknowledgement or the recording proves.
 - *stored* events are rows of the transaction that causes them: none is lost, and who misses one sees it by `prev`. `time` is when it happened in that
   transaction (`created_at` of `events_since()`), which is before its commit: order them by `seq`.
 - *packet* events come from memory and may be lost; then `resync` says so. `time` is when the last packet that the message stands for came to the server.
+  They are kept only while a session is there that has subscribed to them and has not called `unsubscribe()`; who is still there is looked at every 5 s.
 - *control* messages are about the subscription itself. `time` is when they were sent.
 
 ## Subscribing

@@ -32,7 +32,6 @@
 #include "utils/uuid.h"
 #include "utils/wait_event.h"
 
-#include "access/access.h"
 #include "events/event_kinds.h"
 #include "events/event_message.h"
 #include "events/event_ring.h"
@@ -50,6 +49,9 @@
 #define MAX_FAILURE_DELAY 60000	 /* ms */
 #define COMPLAINT_INTERVAL 60000 /* ms between warnings about the queue */
 #define SINGLY_FOR 5000			 /* ms, after numbering all tenants at once has failed */
+
+/* Of an event n that was numbered. */
+#define TENANT_NAME "(SELECT t.name FROM mulberry_internal.tenants AS t WHERE t.id = n.tenant) "
 
 /*
  * How full the queue of NOTIFY may be before packet events, and before all events, are no
@@ -305,8 +307,8 @@ static void
 number_events(void)
 {
 	static mulberry_statement statement = {
-		"SELECT tenant, seq, event, call_id, payload, created_at "
-		"FROM mulberry_internal.number_events($1)",
+		"SELECT n.tenant, n.seq, n.event, n.call_id, n.payload, n.created_at, " TENANT_NAME
+		"FROM mulberry_internal.number_events($1) AS n",
 		1,
 		{ INT4OID }
 	};
@@ -320,8 +322,8 @@ static void
 number_events_singly(void)
 {
 	static mulberry_statement statement = {
-		"SELECT tenant, seq, event, call_id, payload, created_at "
-		"FROM mulberry_internal.number_events_singly($1)",
+		"SELECT n.tenant, n.seq, n.event, n.call_id, n.payload, n.created_at, " TENANT_NAME
+		"FROM mulberry_internal.number_events_singly($1) AS n",
 		1,
 		{ INT4OID }
 	};
@@ -348,20 +350,19 @@ number(mulberry_statement *statement)
 		bool isnull;
 		Datum tenant = SPI_getbinval(tuple, desc, 1, &isnull);
 		const mulberry_audience *audience = mulberry_audience_of(DatumGetUUIDP(tenant));
+		char *tenant_name = SPI_getvalue(tuple, desc, 7);
 		MemoryContext spi_context;
 		int kind;
 		char *call_id;
 
-		if (audience == NULL && !anybody)
+		if (tenant_name == NULL || (audience == NULL && !anybody))
 			continue;
 		spi_context = MemoryContextSwitchTo(turn_context);
 		kind = mulberry_event_kind_number(SPI_getvalue(tuple, desc, 3));
 		call_id = SPI_getvalue(tuple, desc, 4);
 		if (anybody || mulberry_audience_wants(audience, kind, call_id))
 		{
-			const pg_uuid_t *id = DatumGetUUIDP(tenant);
-			message *m =
-				add_message(id, text_of(tuple, desc, NameStr(mulberry_tenant_by_id(id)->name)));
+			message *m = add_message(DatumGetUUIDP(tenant), text_of(tuple, desc, tenant_name));
 
 			m->kind = kind;
 			m->call_id = call_id;
