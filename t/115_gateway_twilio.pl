@@ -74,7 +74,7 @@ sub wait_until_connected
     $node->poll_query_until('postgres', "SELECT count(*) >= $n FROM pg_stat_activity WHERE application_name = 'mulberry-gateway' AND state = 'idle'") or die;
     return;
 }
-wait_until_connected(3);
+wait_until_connected(9);
 
 sub escaped { my ($v) = @_; $v =~ s/([^A-Za-z0-9._-])/sprintf '%%%02x', ord $1/ge; $v =~ s/%20/+/g; return $v }
 sub form { my (%params) = @_; return join '&', map { "$_=" . escaped($params{$_}) } sort { $b cmp $a } keys %params }
@@ -220,7 +220,7 @@ is(by_hand($gateway->{twilio}, "POST $path HTTP/1.1\r\nHost: x\r\nX-Twilio-Signa
 
 my $proxied = start_gateway($node, '--twilio-listen', '127.0.0.1:0', '--proxy', '10.0.0.0/8', '--proxy', '127.0.0.1');
 my $plain = start_gateway($node, '--twilio-listen', '127.0.0.1:0');
-wait_until_connected(3 + 6 + 6);
+wait_until_connected(9 + 12 + 12);
 my %forwarded = ('X-Forwarded-Host' => 'Front.example:8443, inner', 'X-Forwarded-Proto' => 'https');
 my @status = ('/twilio/status', CallStatus => 'in-progress');
 is(post($proxied, request_for(@status, SequenceNumber => 3, -url => 'https://Front.example:8443/twilio/status', -headers => \%forwarded))->{status}, 204, 'a proxy of ours says what was asked for');
@@ -296,7 +296,7 @@ $next =~ s/&amp;/&/g;
 # ---- what is slow ----
 
 my $hasty = start_gateway($node, '--twilio-listen', '127.0.0.1:0', '--public-url', $base, '--webhook-deadline', 300, @apology);
-wait_until_connected(3 + 6 + 6 + 6);
+wait_until_connected(9 + 12 + 12 + 12);
 my $sorry = qr{<Response><Say voice="Polly.Vicki" language="de-DE">Bitte rufen Sie sp\xc3\xa4ter an.</Say><Hangup/></Response>};
 sql('INSERT INTO slow DEFAULT VALUES');
 heard('SQL takes its time', post($hasty, request_for($next, Digits => '3')), $sorry);
