@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 use Exporter 'import';
-our @EXPORT = qw(mulberry_cluster wait_for_workers wait_for_true wait_for_setting stop_process kill_server new_call backend_pid open_session);
+our @EXPORT = qw(mulberry_cluster wait_for_workers wait_for_true wait_for_setting ask_until stop_process kill_server new_call backend_pid open_session);
 
 # Asks one session again and again, where a psql for each time would take more than what is waited for: a machine with two processors
 # has to run several tests that wait.
@@ -26,22 +26,32 @@ our @EXPORT = qw(mulberry_cluster wait_for_workers wait_for_true wait_for_settin
 sub poll_query_until
 {
     my ($node, $database, $query, $expected) = @_;
-    my $end = time + $PostgreSQL::Test::Utils::timeout_default;
-    my ($session, $answer);
     $expected //= 't';
+    my ($found, $answer) = ask_until($node, $database, $query, $expected);
+    diag "poll_query_until timed out executing this query:\n$query\nexpecting this output:\n$expected\nlast actual output:\n" . ($answer // 'none: there was no session') if !$found;
+    return $found;
+}
+
+# Until the query gives the wanted text, for so many seconds (those of all tests) at most: whether it did, and what it gave last.
+sub ask_until
+{
+    my ($node, $database, $query, $wanted, $seconds) = @_;
+    my $end = time + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
+    my ($session, $answer);
     while (1)
     {
         $session //= begin_asking($node, $database);
         $answer = answer_of($session, $query, $end);
-        my $found = defined $answer && $answer eq $expected;
-        end_asking($session, defined $answer) if $found || !defined $answer || time > $end;
-        return 1 if $found;
-        last if time > $end;
-        $session = undef if !defined $answer;
+        my $found = defined $answer && $answer eq $wanted ? 1 : 0;
+        my $over = $found || time > $end;
+        if ($over || !defined $answer)
+        {
+            end_asking($session, defined $answer);
+            $session = undef;
+        }
+        return ($found, $answer) if $over;
         sleep 0.05;
     }
-    diag "poll_query_until timed out executing this query:\n$query\nexpecting this output:\n$expected\nlast actual output:\n" . ($answer // 'none: there was no session');
-    return 0;
 }
 
 # A psql that reads from us, and says everything to us.

@@ -5,6 +5,7 @@ package Mulberry::SharedWork;
 use strict;
 use warnings;
 
+use Mulberry::Cluster;
 use Time::HiRes qw(time sleep);
 
 use constant BOUND => 20;    # s; what waits for a lock, or fails each time, does so for ever
@@ -28,9 +29,7 @@ sub new
 sub soon
 {
     my ($self, $query) = @_;
-    my $end = time + BOUND;
-    do { return 1 if $self->{node}->safe_psql('postgres', $query) eq 't'; sleep 0.05 } while time < $end;
-    return 0;
+    return (ask_until($self->{node}, 'postgres', $query, 't', BOUND))[0];
 }
 
 # What does not work, by name.

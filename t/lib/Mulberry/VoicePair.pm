@@ -99,16 +99,9 @@ sub revoke
 sub wait_for
 {
     my ($self, $query, $wanted, $seconds) = @_;
-    my $deadline = time + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
-    my $got = '';
-    while (time < $deadline)
-    {
-        $got = $self->cloud($query);
-        return 1 if $got eq $wanted;
-        sleep 0.05;
-    }
-    Test::More::diag("got \"$got\" instead of \"$wanted\" from: $query");
-    return 0;
+    my ($found, $got) = ask_until($self->{cloud}, 'postgres', $query, $wanted, $seconds);
+    Test::More::diag('got "' . ($got // '') . "\" instead of \"$wanted\" from: $query") if !$found;
+    return $found;
 }
 
 sub state { my ($self, $command, $wanted, $seconds) = @_; return $self->wait_for("SELECT state FROM mulberry_internal.commands WHERE id = $command", $wanted, $seconds) }
