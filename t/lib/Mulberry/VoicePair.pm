@@ -7,7 +7,6 @@ use strict;
 use warnings;
 
 use PostgreSQL::Test::Utils;
-use Time::HiRes qw(time sleep);
 
 use Mulberry::Cluster;
 use Mulberry::Twilio;
