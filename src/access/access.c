@@ -87,7 +87,6 @@ static struct
 } all_tenants;
 
 static void use_caches(void);
-static const mulberry_tenant *tenant_by_id(const pg_uuid_t *id);
 static const mulberry_tenant *tenant_by_name(const char *name);
 static const tenant_entry *remember_tenant(Relation rel, HeapTuple tuple);
 static void read_all_tenants(void);
@@ -192,7 +191,7 @@ mulberry_resolve_tenant(const char *name, int mask)
 
 	if ((held->everywhere & mask) != 0)
 	{
-		found = name == NULL ? tenant_by_id(&default_tenant) : tenant_by_name(name);
+		found = name == NULL ? mulberry_find_tenant(&default_tenant) : tenant_by_name(name);
 		if (found == NULL)
 			refuse_tenant(name == NULL ? "default" : name);
 		return found;
@@ -205,7 +204,7 @@ mulberry_resolve_tenant(const char *name, int mask)
 		if ((held->tenants[i].mask & mask) == 0)
 			continue;
 		/* an invalidation while the tenant is read leaves "held" in place */
-		tenant = tenant_by_id(&held->tenants[i].tenant);
+		tenant = mulberry_find_tenant(&held->tenants[i].tenant);
 		if (tenant == NULL)
 			continue;
 		if (name != NULL)
@@ -311,8 +310,8 @@ mulberry_members_oid(void)
 }
 
 /* The tenant with that id, whoever asks; NULL when there is none. */
-static const mulberry_tenant *
-tenant_by_id(const pg_uuid_t *id)
+const mulberry_tenant *
+mulberry_find_tenant(const pg_uuid_t *id)
 {
 	const mulberry_tenant *found = NULL;
 	tenant_entry *entry = NULL;
@@ -341,7 +340,7 @@ tenant_by_id(const pg_uuid_t *id)
 const mulberry_tenant *
 mulberry_tenant_by_id(const pg_uuid_t *id)
 {
-	const mulberry_tenant *found = tenant_by_id(id);
+	const mulberry_tenant *found = mulberry_find_tenant(id);
 
 	if (found == NULL)
 		ereport(ERROR,

@@ -99,7 +99,8 @@ typedef struct mulberry_tenant
  */
 extern const mulberry_tenant *mulberry_resolve_tenant(const char *name, int mask);
 
-/* The tenant with that id, whoever asks; an error when there is none. */
+/* The tenant with that id, whoever asks; NULL, or an error, when there is none. */
+extern const mulberry_tenant *mulberry_find_tenant(const pg_uuid_t *id);
 extern const mulberry_tenant *mulberry_tenant_by_id(const pg_uuid_t *id);
 
 #endif /* MULBERRY_ACCESS_H */

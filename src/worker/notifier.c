@@ -32,6 +32,7 @@
 #include "utils/uuid.h"
 #include "utils/wait_event.h"
 
+#include "access/access.h"
 #include "events/event_kinds.h"
 #include "events/event_message.h"
 #include "events/event_ring.h"
@@ -49,9 +50,6 @@
 #define MAX_FAILURE_DELAY 60000	 /* ms */
 #define COMPLAINT_INTERVAL 60000 /* ms between warnings about the queue */
 #define SINGLY_FOR 5000			 /* ms, after numbering all tenants at once has failed */
-
-/* Of an event n that was numbered. */
-#define TENANT_NAME "(SELECT t.name FROM mulberry_internal.tenants AS t WHERE t.id = n.tenant) "
 
 /*
  * How full the queue of NOTIFY may be before packet events, and before all events, are no
@@ -307,8 +305,8 @@ static void
 number_events(void)
 {
 	static mulberry_statement statement = {
-		"SELECT n.tenant, n.seq, n.event, n.call_id, n.payload, n.created_at, " TENANT_NAME
-		"FROM mulberry_internal.number_events($1) AS n",
+		"SELECT tenant, seq, event, call_id, payload, created_at "
+		"FROM mulberry_internal.number_events($1)",
 		1,
 		{ INT4OID }
 	};
@@ -322,8 +320,8 @@ static void
 number_events_singly(void)
 {
 	static mulberry_statement statement = {
-		"SELECT n.tenant, n.seq, n.event, n.call_id, n.payload, n.created_at, " TENANT_NAME
-		"FROM mulberry_internal.number_events_singly($1) AS n",
+		"SELECT tenant, seq, event, call_id, payload, created_at "
+		"FROM mulberry_internal.number_events_singly($1)",
 		1,
 		{ INT4OID }
 	};
@@ -350,19 +348,23 @@ number(mulberry_statement *statement)
 		bool isnull;
 		Datum tenant = SPI_getbinval(tuple, desc, 1, &isnull);
 		const mulberry_audience *audience = mulberry_audience_of(DatumGetUUIDP(tenant));
-		char *tenant_name = SPI_getvalue(tuple, desc, 7);
+		const mulberry_tenant *owner;
 		MemoryContext spi_context;
 		int kind;
 		char *call_id;
 
-		if (tenant_name == NULL || (audience == NULL && !anybody))
+		if (audience == NULL && !anybody)
+			continue;
+		owner = mulberry_find_tenant(DatumGetUUIDP(tenant));
+		if (owner == NULL)
 			continue;
 		spi_context = MemoryContextSwitchTo(turn_context);
 		kind = mulberry_event_kind_number(SPI_getvalue(tuple, desc, 3));
 		call_id = SPI_getvalue(tuple, desc, 4);
 		if (anybody || mulberry_audience_wants(audience, kind, call_id))
 		{
-			message *m = add_message(DatumGetUUIDP(tenant), text_of(tuple, desc, tenant_name));
+			message *m =
+				add_message(DatumGetUUIDP(tenant), text_of(tuple, desc, NameStr(owner->name)));
 
 			m->kind = kind;
 			m->call_id = call_id;
