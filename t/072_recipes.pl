@@ -8,7 +8,7 @@ use Test::More;
 use Mulberry::Cluster;
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
-my $node = mulberry_cluster('recipes', workers => 0);
+my $node = mulberry_cluster('recipes');
 
 # ---- the recipes ----
 

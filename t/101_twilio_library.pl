@@ -31,7 +31,7 @@ sub library
     return "$dir/$mode";
 }
 
-my $node = mulberry_cluster('twilio_library', workers => 0);
+my $node = mulberry_cluster('twilio_library');
 sub sql { return $node->safe_psql('postgres', @_) }
 chmod 0755, $dir;
 

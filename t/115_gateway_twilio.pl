@@ -35,7 +35,7 @@ for my $case (
 
 # ---- a clinic ----
 
-my $node = mulberry_cluster('gateway_twilio', workers => 0);
+my $node = mulberry_cluster('gateway_twilio', conf => 'mulberry.workers = 0');
 sub sql { return $node->safe_psql('postgres', @_) }
 
 my ($account, $token) = ('AC' . '1' x 32, 'secret of twilio');

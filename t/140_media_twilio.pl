@@ -18,7 +18,7 @@ use Test::More;
 
 plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
 
-my $node = mulberry_cluster('media_twilio', workers => 0);
+my $node = mulberry_cluster('media_twilio');
 sub sql { return $node->safe_psql('postgres', @_) }
 make_clinic($node);
 my $gateway = start_gateway($node, '--twilio-listen', '127.0.0.1:0', '--public-url', $media_base);

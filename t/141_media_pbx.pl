@@ -21,7 +21,7 @@ use Time::HiRes qw(sleep time);
 
 plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
 
-my $node = mulberry_cluster('media_pbx', workers => 0);
+my $node = mulberry_cluster('media_pbx');
 sub sql { return $node->safe_psql('postgres', @_) }
 make_clinic($node);
 make_clinic($node, name => 'shop', number => '+12025550177', account => 'AC' . '2' x 32, settings => '"answer_with": "agent", "consent": "1 for yes, 2 for no", "recording": "consent", "consent_required": true');

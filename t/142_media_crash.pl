@@ -16,7 +16,7 @@ use Test::More;
 
 plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
 
-my $node = mulberry_cluster('media_crash', workers => 0);
+my $node = mulberry_cluster('media_crash');
 sub sql { return $node->safe_psql('postgres', @_) }
 make_clinic($node);
 my $peers = media_peers();

@@ -17,7 +17,7 @@ use Time::HiRes qw(sleep time);
 my $python = '/usr/bin/python3';
 plan skip_all => 'needs python3-websockets' if system("$python -c 'import websockets' 2>/dev/null") != 0;
 
-my $node = mulberry_cluster('jambonz', workers => 0);
+my $node = mulberry_cluster('jambonz');
 sub sql { return $node->safe_psql('postgres', @_) }
 make_clinic($node);
 my ($ingest, $desk) = split /\n/, sql(q{SELECT mulberry.create_token(t, t, 'clinic') FROM unnest(ARRAY['ingest', 'supervisor']) WITH ORDINALITY AS x (t, n) ORDER BY n});

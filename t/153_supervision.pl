@@ -22,7 +22,7 @@ plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
 plan skip_all => 'needs python3-websockets' if system("$python -c 'import websockets' 2>/dev/null") != 0;
 
 my $engines = Mulberry::Engines->new;
-my $node = mulberry_cluster('supervision', workers => 0);
+my $node = mulberry_cluster('supervision');
 sub sql { return $node->safe_psql('postgres', @_) }
 make_clinic($node);
 make_agent($node);

@@ -30,7 +30,7 @@ my ($noise, $echo, $delay) = map { $ENV{$_} || undef } qw(NOISE ECHO DELAY);
 sub delay_of { my ($n) = @_; return defined $delay ? 20 + int(($n * 0.618034 - int $n * 0.618034) * ($delay - 20)) : 0 }
 
 my $engines = Mulberry::Engines->new;
-my $node = mulberry_cluster('talk_figures', workers => 0);
+my $node = mulberry_cluster('talk_figures');
 make_clinic($node);
 $engines->serve($node, 'clinic', [ 'ear', 'deepgram', 'v1', 'listen' ], [ 'mouth', 'openai', 'v1', 'speak' ], [ 'model', 'openai', 'v1', 'reply', 1, 'small' ]);
 $node->safe_psql('postgres', q{SELECT mulberry.set_conversation('{"prompt": "You tell about the weather.", "silence_prompt_ms": 0}', 'clinic')});

@@ -18,7 +18,7 @@ use Test::More;
 plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
 
 my ($first, $second) = map { Mulberry::Engines->new } 1 .. 2;
-my $node = mulberry_cluster('services', workers => 0);
+my $node = mulberry_cluster('services');
 sub sql { return $node->safe_psql('postgres', @_) }
 make_clinic($node);
 sql(q{SELECT mulberry.set_conversation('{"prompt": "You answer the telephone of a clinic.", "filler_ms": 0, "apology_ms": 4000, "apology": "I am sorry for that."}', 'clinic')});

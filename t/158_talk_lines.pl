@@ -18,7 +18,7 @@ use Test::More;
 plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
 
 my $engines = Mulberry::Engines->new;
-my $node = mulberry_cluster('talk_lines', workers => 0);
+my $node = mulberry_cluster('talk_lines');
 make_clinic($node);
 make_agent($node);
 $engines->serve($node, 'clinic', [ 'ear', 'deepgram', 'v1', 'listen' ], [ 'mouth', 'openai', 'v1', 'speak' ]);

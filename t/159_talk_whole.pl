@@ -18,7 +18,7 @@ use Test::More;
 plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
 
 my $engines = Mulberry::Engines->new;
-my $node = mulberry_cluster('whole', workers => 0);
+my $node = mulberry_cluster('whole');
 sub sql { return $node->safe_psql('postgres', @_) }
 make_clinic($node);
 sub settings { my ($more) = @_; sql(qq{SELECT mulberry.set_conversation('{"prompt": "You answer the telephone of a clinic.", "silence_prompt_ms": 0, "filler_ms": 0, "apology": "I am sorry for that."$more}', 'clinic')}); return }

@@ -19,7 +19,7 @@ use Time::HiRes qw(sleep);
 plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
 
 my ($first, $second) = map { Mulberry::Engines->new } 1 .. 2;
-my $node = mulberry_cluster('hedges', workers => 0);
+my $node = mulberry_cluster('hedges');
 sub sql { return $node->safe_psql('postgres', @_) }
 make_clinic($node);
 make_agent($node);

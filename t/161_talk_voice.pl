@@ -18,7 +18,7 @@ use Test::More;
 plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
 
 my $engines = Mulberry::Engines->new;
-my $node = mulberry_cluster('voice', workers => 0);
+my $node = mulberry_cluster('voice');
 sub sql { return $node->safe_psql('postgres', @_) }
 make_clinic($node);
 $engines->serve($node, 'clinic', [ 'ear', 'deepgram', 'v1', 'listen' ], [ 'mouth', 'elevenlabs', 'v1', 'speak', 1, undef, '{"voice": "ann"}' ],

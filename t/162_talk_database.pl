@@ -17,7 +17,7 @@ use Test::More;
 plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
 
 my $engines = Mulberry::Engines->new;
-my $node = mulberry_cluster('database', workers => 0);
+my $node = mulberry_cluster('database');
 sub sql { return $node->safe_psql('postgres', @_) }
 my %settings = (settings => ', "filler_ms": 0, "silence_prompt_ms": 0, "reply_timeout_ms": 20000, "apology_ms": 20000, "apology": "I am sorry for that."');
 my @second = (name => 'second', number => '+12025550777', account => 'AC' . '2' x 32);

@@ -16,7 +16,7 @@ use Time::HiRes qw(sleep time);
 my $python = '/usr/bin/python3';
 plan skip_all => 'needs python3-websockets' if system("$python -c 'import websockets' 2>/dev/null") != 0;
 
-my $node = mulberry_cluster('gateway_feed', workers => 0);
+my $node = mulberry_cluster('gateway_feed');
 sub sql { return $node->safe_psql('postgres', shift) }
 sql(q{CREATE ROLE gate LOGIN; SELECT mulberry.grant_access('gate', 'gateway', NULL)});
 my %token = map { $_ => sql("SELECT mulberry.create_token('$_', 'supervisor')") } qw(known late revoked);

@@ -109,6 +109,7 @@ sub end_asking
 sub mulberry_cluster
 {
     my ($name, %option) = @_;
+    die "mulberry_cluster() has no option \"$_\"" foreach grep { !/^(?:preload|conf|extension|init|install_path)$/ } keys %option;
     my $node = PostgreSQL::Test::Cluster->new($name, $option{install_path} ? (install_path => $option{install_path}) : ());
     my $preload = $option{preload} // 1;
 

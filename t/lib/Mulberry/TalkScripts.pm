@@ -452,7 +452,7 @@ sub run_talk_scripts
 {
     my ($kind) = @_;
     plan skip_all => 'needs ws for node (Debian: node-ws)' if have_ws() eq '';
-    my $node = mulberry_cluster("talk_$kind", workers => 0);
+    my $node = mulberry_cluster("talk_$kind");
     my $engines = Mulberry::Engines->new;
     my @flags = ('--twilio-listen', '127.0.0.1:0', '--public-url', $media_base, '--audiosocket', '127.0.0.1:0');
     make_clinic($node);
