@@ -76,7 +76,6 @@ struct gw_media_session
 	gw_media_packet **last_packet;
 	int n_packets;
 	int n_under_way; /* of these, to the database */
-	size_t bytes;	 /* that they take */
 	unsigned number; /* of the session */
 	unsigned dropped;
 	gw_media_play play;

@@ -40,7 +40,6 @@ forget(gw_media_packet *packet)
 
 	session->n_packets--;
 	session->n_under_way -= packet->under_way;
-	session->bytes -= packet->bytes;
 	session->media->waiting_bytes -= packet->bytes;
 	free(packet);
 }
@@ -169,19 +168,24 @@ keep_to_limits(gw_media_session *session)
 		media->full = false;
 	while (media->waiting_bytes > most_bytes)
 	{
-		gw_media_session *most = session;
-		int n;
+		gw_media_session *most = NULL;
+		int n = 0;
 
+		for (gw_media_session *s = media->sessions; s != NULL; s = s->next)
+		{
+			if (s->n_packets - s->n_under_way > n)
+			{
+				most = s;
+				n = s->n_packets - s->n_under_way;
+			}
+		}
+		/* the database has all */
+		if (most == NULL)
+			break;
 		if (!media->full)
 			gw_log(GW_WARNING, "audio of calls is left out", "%zu bytes wait for the database",
 				   media->waiting_bytes);
 		media->full = true;
-		for (gw_media_session *s = media->sessions; s != NULL; s = s->next)
-		{
-			if (s->bytes > most->bytes && s->n_packets > s->n_under_way)
-				most = s;
-		}
-		n = most->n_packets - most->n_under_way;
 		if (n > LEFT_OUT_AT_ONCE)
 			n = LEFT_OUT_AT_ONCE;
 		/* with its last one a session that is over may go */
@@ -220,7 +224,6 @@ take_packet(void *arg, gw_media_track *track, const uint8_t *audio, size_t n, in
 	*session->last_packet = packet;
 	session->last_packet = &packet->next;
 	session->n_packets++;
-	session->bytes += packet->bytes;
 	media->waiting_bytes += packet->bytes;
 	keep_to_limits(session);
 	send_soon(media);

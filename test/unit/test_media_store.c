@@ -250,6 +250,27 @@ a_budget_of_all(void)
 	end(SESSIONS);
 }
 
+/* What the database has is more than all may have: nothing else waits, and nobody looks for it for ever. */
+static void
+a_budget_that_the_database_has(void)
+{
+	begin(2, INT_MAX);
+	hear_packets(&sessions[0], 12);
+	store_all();
+	hear_packets(&sessions[1], 1);
+	options.max_waiting_audio = 12 * MEMORY;
+	hear_packets(&sessions[0], 1);
+	check_int(sessions[0].dropped, 1);
+	check_int(sessions[1].dropped, 1);
+	options.max_waiting_audio = 5 * MEMORY;
+	hear_packets(&sessions[1], 1);
+	check_int(sessions[1].dropped, 2);
+	check_int(sessions[0].n_under_way, 12);
+	check_int(media.waiting_bytes, 12 * MEMORY);
+	answer(true);
+	end(2);
+}
+
 /* What a session that is over waited with is left out: it is over. */
 static void
 a_budget_with_the_last_packet(void)
@@ -297,6 +318,7 @@ main(void)
 	check_run("a part at a time", a_part_at_a_time);
 	check_run("a database that is away", a_database_that_is_away);
 	check_run("a budget of all", a_budget_of_all);
+	check_run("a budget that the database has", a_budget_that_the_database_has);
 	check_run("a budget with the last packet", a_budget_with_the_last_packet);
 	check_run("a turn for each", a_turn_for_each);
 	return check_done();
