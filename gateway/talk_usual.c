@@ -39,7 +39,8 @@ find(const char *tenant, int kind, const char *name, char *key, size_t size, usu
 	uint32_t hash = 2166136261u;
 	usual **place;
 
-	snprintf(key, size, "%d %s %s", kind, tenant, name);
+	/* with the length of the first, because blanks in them separate nothing */
+	snprintf(key, size, "%d %zu %s %s", kind, strlen(tenant), tenant, name);
 	for (const char *c = key; *c != '\0'; c++)
 		hash = (hash ^ (uint8_t) *c) * 16777619u;
 	*first = &chains[hash % CHAINS];

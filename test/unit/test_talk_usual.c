@@ -35,6 +35,11 @@ of_each_tenant(void)
 	add("b", "mouth", 2, 20);
 	check_near(talk_usual("b", 1, "mouth"), 2, 0.5);
 	check_near(talk_usual("a", 1, "mouth"), 0.3, 0.07);
+	/* names are of one tenant, whatever is in them */
+	add("with a blank", "mouth", 2, 20);
+	check_near(talk_usual("with", 1, "a blank mouth"), 0, 0);
+	check_near(talk_usual("with a", 1, "blank mouth"), 0, 0);
+	check_near(talk_usual("with a blank", 1, "mouth"), 2, 0.5);
 }
 
 static void
