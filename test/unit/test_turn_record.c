@@ -210,6 +210,31 @@ false_pauses_and_cut_offs_are_counted(void)
 			   "I would like a table. for two people please.");
 }
 
+/* Of a reply that was interrupted it is known when its sound ended, however long the rest of it was waited with. */
+static void
+a_reply_ends_where_its_sound_does(void)
+{
+	for (int by_clear = 0; by_clear < 2; by_clear++)
+	{
+		int32_t silent;
+
+		begin_taped(7);
+		s.settings.number[MB_TURN_PAUSE_BY_CLEAR] = by_clear;
+		session_say(&s, 1000, "I would like a table.", 250);
+		session_say(&s, 4500, "What about tomorrow then?", 250);
+		session_run(&s, 5400);
+		silent = s.p.now - s.p.silent_for;
+		check_range(silent, 4660, 5300);
+		session_run(&s, 14000);
+		as_it_was();
+		REQUIRE(book.n == 2);
+		check_int(book.records[0].heard_cut, true);
+		check_near(book.records[0].reply_end, silent, 40);
+		check_int(book.records[1].heard_cut, false);
+		check_near(book.records[1].reply_end, s.p.now - s.p.silent_for, 40);
+	}
+}
+
 /* Three turns, of which the second has a pause of a second in it. */
 static void
 tape_three_turns(void)
@@ -341,6 +366,7 @@ main(void)
 	check_run("a record has the times of its turn", a_record_has_the_times_of_its_turn);
 	check_run("notes are counted in their turn", notes_are_counted_in_their_turn);
 	check_run("false pauses and cut-offs are counted", false_pauses_and_cut_offs_are_counted);
+	check_run("a reply ends where its sound does", a_reply_ends_where_its_sound_does);
 	check_run("with the same settings the same happens", with_the_same_settings_the_same_happens);
 	check_run("other settings would have waited", other_settings_would_have_waited);
 	check_run("other settings would not have paused", other_settings_would_not_have_paused);

@@ -56,6 +56,26 @@ end_of(const mb_ledger_queue *queue)
 	return queue->anchor_at + (queue->sent - queue->anchor);
 }
 
+/* What was heard of an item when its queue is at that position. */
+static int32_t
+heard_at(const mb_ledger_item *item, int32_t position)
+{
+	return item->start < 0
+			   ? item->from
+			   : item->from + most(least(position - item->start, item->sent - item->from), 0);
+}
+
+/* It is known how much of an item was heard, of what was on this queue; it was not later than that. */
+static void
+settle(mb_ledger_item *item, const mb_ledger_queue *queue, int32_t heard, int32_t clock)
+{
+	if (item->start >= 0 && heard > item->from)
+		item->over =
+			least(queue->anchor_at + (item->start + (heard - item->from) - queue->anchor), clock);
+	item->heard = heard;
+	item->done = true;
+}
+
 /* When what is sent now arrives. */
 static int32_t
 arrival(const mb_ledger *ledger, int32_t clock)
@@ -128,6 +148,7 @@ mb_ledger_add(mb_ledger *ledger, uint32_t generation, uint16_t number, mb_item_k
 		.points = (uint16_t) n_points,
 		.ms = most(ms, 0),
 		.start = -1,
+		.over = -1,
 	};
 	if (n > 0)
 		memcpy(ledger->texts + ledger->n_text, text, n);
@@ -218,10 +239,7 @@ resolve(mb_ledger *ledger, int32_t clock, int32_t at_most)
 		if (!item->clearing)
 			continue;
 		item->clearing = false;
-		item->heard = item->from;
-		if (item->start >= 0)
-			item->heard += most(least(position - item->start, item->sent - item->from), 0);
-		item->done = true;
+		settle(item, &ledger->old, heard_at(item, position), clock);
 		item->cut = item->cut || !item->complete || item->heard < item->ms;
 	}
 	for (int i = ledger->n_marks - 1; i >= 0; i--)
@@ -420,10 +438,7 @@ mb_ledger_tick(mb_ledger *ledger, int32_t burst_wait, int32_t overdue, int32_t c
 			continue;
 		if (item->start < 0 ? item->ms == item->from
 							: position >= item->start + (item->ms - item->from))
-		{
-			item->heard = item->ms;
-			item->done = true;
-		}
+			settle(item, queue, item->ms, clock);
 	}
 	return given_up;
 }
@@ -561,11 +576,8 @@ mb_ledger_end(mb_ledger *ledger, int32_t clock)
 		item->dropped = true;
 		if (item->done)
 			continue;
-		item->heard = item->from;
-		if (item->start >= 0)
-			item->heard += most(least(position - item->start, item->sent - item->from), 0);
+		settle(item, &ledger->queue, heard_at(item, position), clock);
 		item->cut = item->cut || !item->complete || item->heard < item->ms;
-		item->done = true;
 	}
 	ledger->n_marks = 0;
 }

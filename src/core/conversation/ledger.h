@@ -76,11 +76,13 @@ typedef struct mb_ledger_item
 	uint16_t bytes; /* of text */
 	uint16_t point; /* first of its points */
 	uint16_t points;
-	int32_t ms;		/* length, or what is known of it */
-	int32_t from;	/* where in it its audio on the queue begins */
-	int32_t sent;	/* to where it was sent */
-	int32_t start;	/* of "from", on the queue; -1: nothing was sent */
-	int32_t heard;	/* to where it was heard, for certain */
+	int32_t ms;	   /* length, or what is known of it */
+	int32_t from;  /* where in it its audio on the queue begins */
+	int32_t sent;  /* to where it was sent */
+	int32_t start; /* of "from", on the queue; -1: nothing was sent */
+	int32_t heard; /* to where it was heard, for certain */
+	int32_t
+		over; /* clock at which its sound ended, once it is known how much was heard; -1: nothing was */
 	int32_t length; /* of one that was cut short, as it was to be; -1: not known, 0: ms is it */
 } mb_ledger_item;
 

@@ -120,7 +120,7 @@ typedef enum mb_turn_decision_kind
 	MB_DO_INTERRUPTED, /* generation, reason; onset: of the speech; the agent gave way */
 	MB_DO_CLEAR,	   /* generation, mark */
 	MB_DO_CANCEL,	   /* generation, reason */
-	MB_DO_HEARD, /* generation, item, item_kind, text: of a piece, ms; flag: it was cut; comes for every piece */
+	MB_DO_HEARD, /* generation, item, item_kind, text: of a piece, ms, end of its sound; flag: it was cut; comes for every piece */
 	MB_DO_DRAINED,	   /* generation: it was played to its end */
 	MB_DO_BACKCHANNEL, /* text: not an interruption */
 	MB_DO_KEPT,		   /* text: said while the agent may not be interrupted, answered afterwards */

@@ -267,6 +267,7 @@ mb_agent_tell_heard(mb_turn *turn)
 		decision.item = item->number;
 		decision.item_kind = (mb_item_kind) item->kind;
 		decision.ms = item->heard;
+		decision.end = item->over;
 		decision.flag = item->cut;
 		decision.text = mb_ledger_text(&turn->ledger, item);
 		decision.bytes = (uint32_t) mb_ledger_bytes_at(&turn->ledger, item, item->heard);

@@ -119,6 +119,9 @@ add_heard(mb_turn_record *record, const mb_turn_decision *decision)
 	uint32_t n;
 
 	record->heard_cut = record->heard_cut || decision->flag;
+	/* where the sound was, whenever it was given up */
+	if (decision->ms > 0)
+		record->reply_end = decision->end;
 	if (decision->bytes == 0 || room < 2)
 		return;
 	if (record->n_heard > 0)

@@ -25,7 +25,8 @@ typedef struct mb_turn_record
 	int32_t first_sent;	 /* frame of it */
 	int32_t interrupted; /* by the caller, confirmed */
 	int32_t interrupt_onset; /* of the speech that did it */
-	int32_t reply_end;		 /* it was over: played, or given up */
+	int32_t
+		reply_end; /* it was over: its sound ended, or nothing of it was heard and it was given up */
 	mb_text_class text_class;
 	mb_turn_reason interrupt_reason;
 	uint32_t speculations;
