@@ -17916,7 +17916,9 @@ LANGUAGE sql STABLE AS $$
                    THEN (SELECT bool_or(has_function_privilege(role, p.oid, privilege))
                            FROM pg_proc p
                            JOIN pg_namespace s ON s.oid = p.pronamespace AND s.nspname IN ('mulberry', 'mulberry_internal')
-                          WHERE object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                          -- the index first: what the text says of the arguments is made for each function that is left
+                          WHERE p.proname = (parse_ident(split_part(split_part(object, ' ', 2), '(', 1)))[2]
+                            AND object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
                                                 s.nspname, p.proname, pg_get_function_identity_arguments(p.oid)))
                ELSE has_table_privilege(role, object, privilege)
            END

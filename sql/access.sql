@@ -262,6 +262,12 @@ SELECT name, default_encoding, default_sample_rate, retention FROM mulberry_inte
 SELECT mulberry.outbound_allowed();
 ROLLBACK;
 
+-- The rights of members are looked up: all functions are read a few times, not once for each right.
+BEGIN;
+SELECT detail FROM mulberry.health() WHERE item = 'members';
+SELECT seq_tup_read < 10 * (SELECT count(*) FROM pg_proc) AS looked_up FROM pg_stat_xact_sys_tables WHERE relid = 'pg_proc'::regclass;
+ROLLBACK;
+
 SELECT mulberry.revoke_access('regress_bob', 'ingest', 'north');
 SELECT mulberry.revoke_access('regress_ann', 'ingest', 'north');
 SELECT mulberry.revoke_access('"regress Odd ""role"', 'auditor', NULL);
