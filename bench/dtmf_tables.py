@@ -16,6 +16,7 @@ BAND_SCALE = 1 << 14
 BIN_TAPS = 28                   # at HALF_RATE: 7 ms
 BIN_SCALE = 1 << 16
 HALF_DISTANCE = 32              # at HALF_RATE, between the two half windows
+HALF_HOP = 16
 TONES = [697, 770, 852, 941, 1209, 1336, 1477, 1633]
 
 # Band filter: (from Hz, to Hz, wanted gain, weight).  What is in none of these is free:
@@ -115,6 +116,7 @@ def main():
         assert sum(abs(table[pair * 32 + output * 2 + k]) for pair in range(BIN_TAPS // 4)
                    for k in (0, 1)) * 32768 < 1 << 31
     turns = [cmath.exp(-2j * math.pi * f * HALF_DISTANCE / HALF_RATE) for f in TONES]
+    hop_turns = [cmath.exp(-2j * math.pi * f * HALF_HOP / HALF_RATE) for f in TONES]
 
     print("""/*
  * dtmf_tables.c
@@ -122,7 +124,7 @@ def main():
  *
  * Constants only; what they mean is said in dtmf_internal.h.
  */
-#include "dtmf_internal.h"
+#include "core/audio/dtmf_internal.h"
 
 /* clang-format off */""")
     print("const int16_t mb_dtmf_band_taps[DTMF_BAND_TAPS] = {")
@@ -133,6 +135,10 @@ def main():
     print_rows([t.real for t in turns], "%.9ef", 4)
     print("};\n\nconst float mb_dtmf_turn_im[8] = {")
     print_rows([t.imag for t in turns], "%.9ef", 4)
+    print("};\n\nconst float mb_dtmf_hop_turn_re[8] = {")
+    print_rows([t.real for t in hop_turns], "%.9ef", 4)
+    print("};\n\nconst float mb_dtmf_hop_turn_im[8] = {")
+    print_rows([t.imag for t in hop_turns], "%.9ef", 4)
     print("};\n\nconst float mb_dtmf_band_gain[8] = {")
     print_rows([band_gain(taps, f) ** 2 for f in TONES], "%.9ef", 4)
     print("};")

@@ -42,6 +42,9 @@ extern const int16_t mb_dtmf_bin_taps[DTMF_BIN_TAPS / 4 * 32];
 /* Undoes a nominal tone's advance over DTMF_DISTANCE hops. */
 extern const float mb_dtmf_turn_re[8];
 extern const float mb_dtmf_turn_im[8];
+/* The same over one hop. */
+extern const float mb_dtmf_hop_turn_re[8];
+extern const float mb_dtmf_hop_turn_im[8];
 /* What the band filter leaves of the tones' power; the bins have made up for it. */
 extern const float mb_dtmf_band_gain[8];
 

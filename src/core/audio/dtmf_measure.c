@@ -20,6 +20,8 @@
 #define MIN_VALID_SHARE 0.5f
 /* Either tone's error: between the 1.8 % that are accepted and the 3.5 that are not. */
 #define MAX_FREQUENCY_ERROR 0.0255f
+/* Turning by less from hop to hop than a tone that is off by 50 Hz: the limit is 42 Hz at most, and noise adds to it. */
+#define MIN_HOP_COSINE 0.31f
 /* Twist in dB: between +8 and +10, between -4 and -8. */
 #define MAX_TWIST 9.7f
 #define MIN_TWIST (-6.5f)
@@ -437,6 +439,41 @@ measure_tones(const dtmf_track *track, burst *m)
 }
 
 /*
+ * Whether both tones turn from one hop to the next as tones near the nominal ones do.  Over DTMF_DISTANCE hops one that is
+ * off by 125 Hz turns so, too, and the bin still sees it: 1100 Hz is no 1209.
+ */
+static bool
+tones_are_near(const dtmf_track *track, const burst *b)
+{
+	int begin = (int) (b->onset + EDGE) + 2;
+	int end = (int) (b->end - EDGE) + 1;
+	int step;
+
+	end = end < track->n ? end : track->n;
+	step = 1 + (end - begin) / SAMPLES;
+	for (int k = 0; k < 2; k++)
+	{
+		int bin = k == 0 ? dtmf_row(track->symbol) : dtmf_column(track->symbol);
+		float x = 0, y = 0;
+		float turned;
+
+		for (int i = begin; i < end; i += step)
+		{
+			float re = (float) track->hop[i].re[k], im = (float) track->hop[i].im[k];
+			float before_re = (float) track->hop[i - 1].re[k];
+			float before_im = (float) track->hop[i - 1].im[k];
+
+			x += re * before_re + im * before_im;
+			y += im * before_re - re * before_im;
+		}
+		turned = x * mb_dtmf_hop_turn_re[bin] - y * mb_dtmf_hop_turn_im[bin];
+		if (turned <= MIN_HOP_COSINE * sqrtf(x * x + y * y))
+			return false;
+	}
+	return true;
+}
+
+/*
  * Whether the twist is that of a digit.  An echo shifts it by up to ECHO_TWIST, but not in the first half window, before
  * the echo has come.
  */
@@ -503,7 +540,7 @@ mb_dtmf_measure(const mb_dtmf *dtmf, dtmf_measures *m)
 	if (fabsf(b.error[0]) > MAX_FREQUENCY_ERROR || fabsf(b.error[1]) > MAX_FREQUENCY_ERROR)
 		return false;
 	m->twist = decibels(b.power[0] / b.power[1]);
-	if (!twist_is_allowed(track, &b, m->twist))
+	if (!twist_is_allowed(track, &b, m->twist) || !tones_are_near(track, &b))
 		return false;
 	m->level = decibels((b.power[0] + b.power[1]) / (DTMF_BIN_SCALE * DTMF_BIN_SCALE) /
 						(float) (MB_DBM0_PEAK * MB_DBM0_PEAK));
