@@ -4,15 +4,17 @@
 #	make -C bench dtmf-mitel					the procedure of Mitel's test tape alone
 #	make -C bench dtmf-talkoff [TALKOFF_HOURS="12.5 16 2 4 10"]	false digits in people, speech, vowels, music
 #												played, music recorded
+#	make -C bench dtmf-further [FURTHER_HOURS="3 8 1 8 12"]		the same of sources nobody had seen
 #	make -C bench dtmf-fit						fits the decision anew: src/core/audio/dtmf_model.c
 #
 # All are built for stock x86-64, as a package would be; AVX2 is chosen at run time.
 
 BENCHES += dtmf
-CAMPAIGNS += dtmf-talkoff
+CAMPAIGNS += dtmf-talkoff dtmf-further
 
 DTMF_SYMBOLS ?= 1000
 TALKOFF_HOURS ?= 12.5 16 2 4 10
+FURTHER_HOURS ?= 3 8 1 8 12
 
 PROGRAMS += $(BUILD)/dtmf_compare $(BUILD)/dtmf_count $(BUILD)/dtmf_mitel $(BUILD)/dtmf_values
 
@@ -21,7 +23,7 @@ $(BUILD)/dtmf_%: $(here)/dtmf_%.c $(core)
 
 dtmf: $(BUILD)/dtmf_compare $(BUILD)/dtmf_count dtmf-mitel
 	@$(top)/scripts/install-packages talkoff-judging
-	@$(here)/dtmf_talkoff.py $(BUILD)/dtmf_count 1 0.5 0.2 0.3 0.3
+	@$(here)/dtmf_talkoff.py $(BUILD)/dtmf_count judging 1 0.5 0.2 0.3 0.3
 	@$< $(DTMF_SYMBOLS)
 
 dtmf-mitel: $(BUILD)/dtmf_mitel
@@ -29,11 +31,15 @@ dtmf-mitel: $(BUILD)/dtmf_mitel
 
 dtmf-talkoff: $(BUILD)/dtmf_count
 	@$(top)/scripts/install-packages bench talkoff-judging
-	@$(here)/dtmf_talkoff.py $< $(TALKOFF_HOURS)
+	@$(here)/dtmf_talkoff.py $< judging $(TALKOFF_HOURS)
+
+dtmf-further: $(BUILD)/dtmf_count
+	@$(top)/scripts/install-packages bench talkoff-further
+	@$(here)/dtmf_talkoff.py $< further $(FURTHER_HOURS)
 
 dtmf-fit: $(BUILD)/dtmf_values
 	@$(top)/scripts/install-packages bench talkoff-training
 	@$(here)/dtmf_fit.py $< >$(BUILD)/dtmf_model.c
 	@mv $(BUILD)/dtmf_model.c $(top)/src/core/audio/dtmf_model.c
 
-.PHONY: dtmf-mitel dtmf-fit
+.PHONY: dtmf-mitel dtmf-further dtmf-fit

@@ -1,16 +1,19 @@
 #!/usr/bin/python3
 """Hours of signals without a digit, for what a DTMF receiver hears in them (docs/dtmf.md, "Talk-off").
 
-    dtmf_sets.py training|judging KIND HOURS PROGRAM [ARGUMENT ...]
+    dtmf_sets.py training|judging|further KIND HOURS PROGRAM [ARGUMENT ...]
 
 KIND is people, speech, vowels, music (played by a synthesiser) or records (of music).  Each part of a few minutes is made,
 brought to 8 kHz and piped into PROGRAM as raw 16-bit samples; a line "PART: what PROGRAM printed" follows.  No audio is
 kept.  The same part is the same samples wherever the same packages are installed; one that is not is complained of, and so
 is a set that comes out shorter than was asked for.
 
-The two sets are kept apart by source: they share no recording and no speaker, no synthetic voice, no
-variant, no text, no instrument, no sound font and no piece of music.
+The sets are kept apart by source: training and judging share no recording and no speaker, no synthetic voice, no
+variant, no text, no instrument, no sound font and no piece of music.  "further" judges what nobody had seen when the
+receiver was done: it shares none of that with either, but for the texts of judging, Festival's engine and the numbers of
+instruments, which sound by other sound fonts.
 """
+import fnmatch
 import glob
 import os
 import random
@@ -18,6 +21,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import zipfile
 
 import numpy as np
 
@@ -42,6 +46,12 @@ PEOPLE = {
         "hedgewars-data": "/usr/share/games/hedgewars/Data/Sounds/voices/*/*.ogg",
         "pocketsphinx-testdata": "/usr/share/pocketsphinx/test/data/*/*.wav",
     },
+    "further": {
+        # words in 18 languages, syllables of Mandarin, speech for trying codecs
+        "ktuberling-data": "/usr/share/ktuberling/sounds/[a-z][a-z]/*",
+        "gcin-voice": "/usr/share/gcin-voice/ogg/*/*.ogg",
+        "codec2-examples": "/usr/share/codec2/wav/*.wav",
+    },
 }
 # Signals, not people, and a speech synthesiser's voice
 NOT_PEOPLE = ("beep", "tone", "silence", "/Robot/")
@@ -54,6 +64,8 @@ ESPEAK = {
                 "ms nb or pa ro sk sq sw ta th ur vi yue".split(),
     "judging": "en-gb en-gb-scotland en-gb-x-rp it nl pt-br pl sv ru hu tr el fi da am az be bn ca en-029 es-419 eu "
                "fr-be gd he hr ht ia ka kk ku lb lv ml mt my ne pap pt sl sr te tt uk uz".split(),
+    "further": "an as ba bpy chr-US-Qaaa-x-west cmn-latn-pinyin cv en-gb-x-gbclan en-gb-x-gbcwmd en-us-nyc fa-latn fr-ch gn "
+               "grc hak haw hyw io jbo kl kok ky lfn ltg mi nci nog om py qu quc ru-lv sd shn si smj tk tn ug".split(),
 }
 VARIANTS = {
     "training": "f2 m3 f4 Alex Andy Denis Gene Hugo Lee Mario Mike Storm adam anika aunty boris caleb david edward "
@@ -62,24 +74,29 @@ VARIANTS = {
     "judging": "f1 f5 m7 f3 m5 m2 Alicia Andrea Annie Diogo Gene2 Henrique Jacky Marco Michael Nguyen RicishayMax "
                "Tweaky announcer antonio belinda benjamin ed edward2 grandma gustave iven2 iven4 kaukovalta klatt2 "
                "klatt4 klatt6 linda marcelo michel norbert paul quincy robert sandro shelby steph2 travis".split(),
+    "further": "AnxiousAndy Demonic RicishayMax2 RicishayMax3 UniRobot anikaRobot croak robosoft robosoft2 robosoft3 robosoft4 "
+               "robosoft5 robosoft6 robosoft7 robosoft8 whisper whisperf".split(),
 }
 FESTIVAL = {
     "training": "kal_diphone ked_diphone".split(),
     "judging": "czech_dita czech_machac lp_diphone pc_diphone suo_fi_lj_diphone hy_fi_mv_diphone upc_ca_ona_hts "
                "cmu_us_slt_arctic_hts".split(),
+    "further": "czech_krb czech_ph".split(),
 }
-FLITE = {"training": ["kal"], "judging": ["slt", "awb", "rms"]}
+FLITE = {"training": ["kal"], "judging": ["slt", "awb", "rms"], "further": []}
 
 # General MIDI: every other program each.  Drums are in both.
-PROGRAMS = {"training": range(0, 104, 2), "judging": range(1, 104, 2)}
+PROGRAMS = {"training": range(0, 104, 2), "judging": range(1, 104, 2), "further": range(104)}
 SOUND_FONTS = {
     # timgm6mb-soundfont, csound-soundfont (samples), opl3-soundfont (an FM chip)
     "training": ["/usr/share/sounds/sf2/TimGM6mb.sf2", "/usr/share/sounds/sf2/sf_GMbank.sf2",
                  "/usr/share/sounds/sf2/OPL-3_FM_128M.sf2"],
     "judging": ["/usr/share/sounds/sf2/FluidR3_GM.sf2"],     # fluid-soundfont-gm
+    # musescore-general-soundfont-small; freepats, which Timidity plays
+    "further": ["/usr/share/sounds/sf3/MuseScore_General_Lite.sf3", "/etc/timidity/freepats.cfg"],
 }
 # Between the notes of a scale too, for training: a piece takes longer to play than to shift.
-MUSIC_SPEEDS = {"training": (1, 0.93, 1.09, 1.19), "judging": (1,)}
+MUSIC_SPEEDS = {"training": (1, 0.93, 1.09, 1.19), "judging": (1,), "further": (1, 0.95, 1.12)}
 # Pieces that people composed, as MIDI: for judging.
 COMPOSED = {
     "training": {},
@@ -87,8 +104,11 @@ COMPOSED = {
         "openttd-openmsx": "/usr/share/games/openttd/baseset/openmsx/*.mid",
         "planetblupi-music-midi": "/usr/share/planetblupi/music/*.mid",
     },
+    "further": {
+        "simutrans-data": "/usr/share/games/simutrans/music/*.mid",
+    },
 }
-# Recordings of music.
+# Recordings of music; ARCHIVE!FILES are in a zip file.
 RECORDS = {
     "training": {
         "wesnoth-1.16-music": "/usr/share/games/wesnoth/1.16/data/core/music/*.ogg",
@@ -103,15 +123,27 @@ RECORDS = {
         "frozen-bubble-data": "/usr/share/games/frozen-bubble/snd/*zik*.ogg",
         "extremetuxracer-data": "/usr/share/games/etr/music/*.ogg",
     },
+    "further": {
+        "warzone2100-music": "/usr/share/games/warzone2100/music/albums/*/*.opus",
+        "ufoai-music": "/usr/share/games/ufoai/base/0music.pk3!*.ogg",
+        "nexuiz-music": "/usr/share/games/nexuiz/data/music.pk3!*.ogg",
+        "colobot-common-sounds": "/usr/share/games/colobot/music/*.ogg",
+        "starfighter-data": "/usr/share/starfighter/music/*.ogg",
+        "xmoto-data": "/usr/share/games/xmoto/Textures/Musics/*.ogg",
+        "zaz-data": "/usr/share/games/zaz/*.ogg",
+        "btanks-data": "/usr/share/games/btanks/data/tunes/*.ogg",
+    },
 }
 
 # Formants of vowels, Hz: men's for training (Peterson and Barney, 1952), women's of another language (Swedish long
-# vowels, Fant, 1973) for judging.
+# vowels, Fant, 1973) for judging, children's (Peterson and Barney) further.
 FORMANTS = {
     "training": [(270, 2290, 3010), (390, 1990, 2550), (530, 1840, 2480), (660, 1720, 2410), (730, 1090, 2440),
                  (570, 840, 2410), (440, 1020, 2240), (300, 870, 2240), (640, 1190, 2390), (490, 1350, 1690)],
     "judging": [(275, 2520, 3360), (290, 2390, 3160), (380, 2600, 3180), (500, 2300, 2950), (650, 1100, 2960),
                 (440, 780, 2880), (400, 770, 2700), (290, 640, 2600), (300, 2050, 2680), (420, 1950, 2560)],
+    "further": [(370, 3200, 3730), (530, 2730, 3600), (690, 2610, 3570), (1010, 2320, 3320), (1030, 1370, 3170),
+                (680, 1060, 3180), (560, 1410, 3310), (430, 1170, 3260), (850, 1590, 3360), (560, 1820, 2160)],
 }
 VOWEL_PHONEMES = "i: e: E a A: O o: u: y: I U @ V 3: W".split()
 
@@ -136,6 +168,17 @@ def sox(source, speed, data=b""):
                           ["gain", "-3"] + effects + ["rate", str(RATE)], data))
 
 
+def recording(name, speed):
+    """Samples of one file, also of what sox does not read by itself."""
+    archive, _, inside = name.partition("!")
+    if inside:
+        with zipfile.ZipFile(archive) as z:
+            return sox(["-t", inside.rpartition(".")[2], "-"], speed, z.read(inside))
+    if name.endswith(".opus"):
+        return sox(["-t", "wav", "-"], speed, run(["opusdec", "--quiet", "--force-wav", "--no-dither", "--rate", "48000", name, "-"]))
+    return sox([name], speed)
+
+
 def at_level(x, rng):
     """The same at a random level: peaks of -3 to -21 dB."""
     peak = np.max(np.abs(x)) if len(x) else 0
@@ -155,7 +198,10 @@ def files_of(packages, without=()):
     """A list of files for each package, those left out whose names have certain words in them."""
     found = []
     for package, pattern in packages.items():
-        files = [f for f in sorted(glob.glob(pattern, recursive=True)) if not any(w in f for w in without)]
+        archive, _, inside = pattern.partition("!")
+        files = [f for f in sorted(glob.glob(archive, recursive=True)) if not any(w in f for w in without)]
+        if inside:
+            files = ["%s!%s" % (f, n) for f in files for n in sorted(fnmatch.filter(zipfile.ZipFile(f).namelist(), inside))]
         if not files:
             complain("not installed: %s" % package)
         found.append(files)
@@ -176,7 +222,7 @@ def people(chosen):
                 x = sox(files[i:i + 100], speed)
                 if len(x) == 0:
                     # sox puts together but what agrees in rate and channels
-                    x = np.concatenate([sox([f], speed) for f in files[i:i + 100]])
+                    x = np.concatenate([recording(f, speed) for f in files[i:i + 100]])
                 yield "%s/%d x%.2f" % (folder, i, speed), at_level(x, rng_of(folder, i, number))
 
 
@@ -197,7 +243,7 @@ def spoken(chosen, number, lines, vowels):
         path = os.path.join(work, "text")
         with open(path, "wb") as f:
             f.write(text)
-        if kind < 0.9:
+        if kind < 0.9 or not FLITE[chosen]:
             voice = rng.choice(FESTIVAL[chosen])
             run(["text2wave", "-eval", "(voice_%s)" % voice, "-o", path + ".wav", path])
         else:
@@ -318,13 +364,16 @@ def played(piece, font):
         path = os.path.join(work, "piece")
         with open(path + ".mid", "wb") as f:
             f.write(piece)
-        run(["fluidsynth", "-niq", "-g", "0.5", "-r", "22050", "-F", path + ".wav", font, path + ".mid"])
+        if font.endswith(".cfg"):
+            run(["timidity", "-c", font, "-Ow", "-s", "22050", "-o", path + ".wav", path + ".mid"])
+        else:
+            run(["fluidsynth", "-niq", "-g", "0.5", "-r", "22050", "-F", path + ".wav", font, path + ".mid"])
         with open(path + ".wav", "rb") as f:
             return f.read()
 
 
 def music(chosen):
-    """Pieces by the script; for judging every other one composed by people, as long as there are any."""
+    """Pieces by the script; every other one composed by people, as long as there are any."""
     composed = [f for files in files_of(COMPOSED[chosen]) for f in files]
     fonts = SOUND_FONTS[chosen]
     for number in range(100000):
@@ -334,7 +383,8 @@ def music(chosen):
                 piece = f.read()
         else:
             name, piece = midi(chosen, number)
-        wav = played(piece, fonts[number % len(fonts)])
+        # composed pieces are the odd ones: each font plays both kinds
+        wav = played(piece, fonts[number // (2 if composed else 1) % len(fonts)])
         for speed in MUSIC_SPEEDS[chosen]:
             yield "%s x%.2f" % (name, speed), at_level(sox(["-t", "wav", "-"], speed, wav), rng_of(chosen, number, speed))
 
@@ -349,7 +399,7 @@ def records(chosen):
         speed = SPEEDS[number % len(SPEEDS)]
         for _, name in order:
             # a piece of twenty minutes is no more than others
-            x = sox([name], speed)[:2 * PART_SECONDS * RATE]
+            x = recording(name, speed)[:2 * PART_SECONDS * RATE]
             if len(x) > 0:
                 yield "%s x%.2f" % (name, speed), at_level(x, rng_of(name, number))
 

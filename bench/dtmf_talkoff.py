@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Digits that DTMF receivers hear where there is none: ours, libspandsp's and multimon-ng's, over the judging sets.
+"""Digits that DTMF receivers hear where there is none: ours, libspandsp's and multimon-ng's, over judging sets.
 
-    dtmf_talkoff.py PROGRAM [PEOPLE SPEECH VOWELS MUSIC RECORDS]		(PROGRAM: build/bench/dtmf_count; hours of each)
+    dtmf_talkoff.py PROGRAM judging|further PEOPLE SPEECH VOWELS MUSIC RECORDS		(PROGRAM: build/bench/dtmf_count; hours of each)
 
 A line a kind: hours, and false digits an hour of each receiver, beside what is wanted of ours.
 """
@@ -13,7 +13,6 @@ import dtmf_sets
 KINDS = (("people", "recordings of people", "0.2"), ("speech", "synthetic speech", "1"),
          ("vowels", "isolated vowels", "2"), ("music", "music by synthesiser", "0"),
          ("records", "recordings of music", "0"))
-HOURS = (12.5, 16, 2, 4, 10)
 
 
 def multimon(raw):
@@ -29,13 +28,13 @@ def multimon(raw):
 
 
 def main():
-    if len(sys.argv) not in (2, 2 + len(KINDS)):
+    if len(sys.argv) != 3 + len(KINDS):
         sys.exit(__doc__)
-    hours = [float(x) for x in sys.argv[2:]] or HOURS
+    hours = [float(x) for x in sys.argv[3:]]
     print("%-28s %7s %9s %9s %9s %9s" % ("False digits an hour", "hours", "ours", "spandsp", "multimon", "wanted"))
     for (kind, name, wanted), length in zip(KINDS, hours):
         seconds, heard = 0, [0, 0, 0]
-        for _, raw in dtmf_sets.parts("judging", kind, length):
+        for _, raw in dtmf_sets.parts(sys.argv[2], kind, length):
             words = dtmf_sets.run([sys.argv[1]], raw).decode().split()
             seconds += float(words[1])
             heard = [heard[0] + int(words[3]), heard[1] + int(words[5]), heard[2] + multimon(raw)]

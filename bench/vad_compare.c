@@ -7,7 +7,8 @@
  *	vad_compare ours PCM LABELS								our decisions, then the counts
  *	vad_compare count PCM LABELS <DECISIONS					the counts of decisions, one digit a frame
  *
- * NOISE is none, white, car (below 200 Hz), pink or babble (the speech itself, eight times over itself).  SNR is
+ * NOISE is none, white, car (below 200 Hz), pink, babble (the speech itself, eight times over itself), hum (of the
+ * mains, 50 Hz and its harmonics), buzz (60 Hz likewise), fan, rain, street or keys (of a keyboard).  SNR is
  * that of the speech while it is active.  The reference is the clean recording: a frame of 20 ms is
  * speech when its power is within 25 dB of the loud frames' (95 %) of its file, and not speech when none within
  * 300 ms is; what lies between is not counted.
@@ -162,7 +163,9 @@ noise(const char *kind, const signal *s, size_t at)
 {
 	static double low[4];
 	static double pink[3];
+	static double drop;
 	double white = normal();
+	double t = (double) at / RATE;
 
 	if (strcmp(kind, "white") == 0)
 		return white;
@@ -182,6 +185,50 @@ noise(const char *kind, const signal *s, size_t at)
 		pink[1] = 0.96300 * pink[1] + white * 0.2965164;
 		pink[2] = 0.57000 * pink[2] + white * 1.0526913;
 		return (pink[0] + pink[1] + pink[2] + white * 0.1848) / 2.0;
+	}
+	if (strcmp(kind, "hum") == 0 || strcmp(kind, "buzz") == 0)
+	{
+		double hz = kind[0] == 'h' ? 50 : 60;
+		double sum = 0;
+
+		for (int h = 1; h <= 30; h++)
+			sum += sin(2 * M_PI * h * (hz * t - floor(hz * t)) + h * h) / h;
+		return sum / 0.9 + 0.03 * white;
+	}
+	if (strcmp(kind, "fan") == 0)
+	{
+		/* air, beating slowly, and the blades */
+		double blades =
+			sin(2 * M_PI * 140 * t) + 0.5 * sin(2 * M_PI * 280 * t) + 0.3 * sin(2 * M_PI * 420 * t);
+
+		low[0] += 0.3 * (white - low[0]);
+		return 2 * low[0] * (1 + 0.25 * sin(2 * M_PI * 3.1 * t)) + 0.5 * blades;
+	}
+	if (strcmp(kind, "rain") == 0)
+	{
+		/* a rush, and drops of any size */
+		if (uniform() < 60.0 / RATE)
+			drop = exp(1.2 * normal());
+		drop *= exp(-1.0 / (0.004 * RATE));
+		low[0] += 0.3 * (white - low[0]);
+		return 0.52 * (white - low[0]) + 0.87 * drop * normal();
+	}
+	if (strcmp(kind, "street") == 0)
+	{
+		/* cars pass every seven seconds */
+		double swell = pow(10, 0.4 * (sin(2 * M_PI * t / 7) - 1));
+
+		low[0] += 0.25 * (white - low[0]);
+		low[1] += 0.25 * (low[0] - low[1]);
+		return 6.4 * low[1] * swell + 0.13 * white;
+	}
+	if (strcmp(kind, "keys") == 0)
+	{
+		/* six a second, each down and up */
+		if (uniform() < 12.0 / RATE)
+			drop = 0.5 + uniform();
+		drop *= exp(-1.0 / (0.006 * RATE));
+		return 5 * drop * normal() + 0.1 * white;
 	}
 	if (strcmp(kind, "babble") == 0)
 	{
