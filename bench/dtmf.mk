@@ -4,7 +4,7 @@
 #	make -C bench dtmf-mitel					the procedure of Mitel's test tape alone
 #	make -C bench dtmf-talkoff [TALKOFF_HOURS="12.5 16 2 4 10"]	false digits in people, speech, vowels, music
 #												played, music recorded
-#	make -C bench dtmf-further [FURTHER_HOURS="3 8 1 8 12"]		the same of sources nobody had seen
+#	make -C bench dtmf-further [FURTHER_HOURS="6 4 1 6 6"]		the same of sources nobody had seen
 #	make -C bench dtmf-fit						fits the decision anew: src/core/audio/dtmf_model.c
 #
 # All are built for stock x86-64, as a package would be; AVX2 is chosen at run time.
@@ -14,7 +14,7 @@ CAMPAIGNS += dtmf-talkoff dtmf-further
 
 DTMF_SYMBOLS ?= 1000
 TALKOFF_HOURS ?= 12.5 16 2 4 10
-FURTHER_HOURS ?= 3 8 1 8 12
+FURTHER_HOURS ?= 6 4 1 6 6
 
 PROGRAMS += $(BUILD)/dtmf_compare $(BUILD)/dtmf_count $(BUILD)/dtmf_mitel $(BUILD)/dtmf_values
 

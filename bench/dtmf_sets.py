@@ -14,6 +14,7 @@ receiver was done: it shares none of that with either, but for the texts of judg
 instruments, which sound by other sound fonts.
 """
 import fnmatch
+import functools
 import glob
 import os
 import random
@@ -29,7 +30,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RATE = 8000
 PART_SECONDS = 300
 
-# Recordings of people: where each Debian package has them.
+# Recordings of people: where each Debian package has them; ARCHIVE!FILES are in one of those that members() knows.
 PEOPLE = {
     "training": {
         "asterisk-core-sounds-en-wav": "/usr/share/asterisk/sounds/en_US_f_Allison/**/*.wav",
@@ -47,10 +48,11 @@ PEOPLE = {
         "pocketsphinx-testdata": "/usr/share/pocketsphinx/test/data/*/*.wav",
     },
     "further": {
-        # words in 18 languages, syllables of Mandarin, speech for trying codecs
+        # words in 18 languages, syllables of Mandarin, speech for trying codecs, actors
         "ktuberling-data": "/usr/share/ktuberling/sounds/[a-z][a-z]/*",
         "gcin-voice": "/usr/share/gcin-voice/ogg/*/*.ogg",
         "codec2-examples": "/usr/share/codec2/wav/*.wav",
+        "flight-of-the-amazon-queen": "/usr/share/scummvm/flight-of-the-amazon-queen/queen.1c!*.SB",
     },
 }
 # Signals, not people, and a speech synthesiser's voice
@@ -108,7 +110,7 @@ COMPOSED = {
         "simutrans-data": "/usr/share/games/simutrans/music/*.mid",
     },
 }
-# Recordings of music; ARCHIVE!FILES are in a zip file.
+# Recordings of music.
 RECORDS = {
     "training": {
         "wesnoth-1.16-music": "/usr/share/games/wesnoth/1.16/data/core/music/*.ogg",
@@ -168,10 +170,26 @@ def sox(source, speed, data=b""):
                           ["gain", "-3"] + effects + ["rate", str(RATE)], data))
 
 
+@functools.lru_cache(None)
+def members(archive):
+    """Names in a zip file, or in ScummVM's form of a game with speech as MP3: with the place of each in the latter."""
+    if not archive.endswith(".1c"):
+        return {name: None for name in zipfile.ZipFile(archive).namelist()}
+    with open(archive, "rb") as f:
+        n = struct.unpack(">13xH", f.read(15))[0]
+        entries = [struct.unpack(">12sxII", f.read(21)) for _ in range(n)]
+    return {name.partition(b"\0")[0].decode(): (offset, size) for name, offset, size in entries}
+
+
 def recording(name, speed):
     """Samples of one file, also of what sox does not read by itself."""
     archive, _, inside = name.partition("!")
     if inside:
+        place = members(archive)[inside]
+        if place:
+            with open(archive, "rb") as f:
+                f.seek(place[0])
+                return sox(["-t", "mp3", "-"], speed, f.read(place[1]))
         with zipfile.ZipFile(archive) as z:
             return sox(["-t", inside.rpartition(".")[2], "-"], speed, z.read(inside))
     if name.endswith(".opus"):
@@ -201,7 +219,7 @@ def files_of(packages, without=()):
         archive, _, inside = pattern.partition("!")
         files = [f for f in sorted(glob.glob(archive, recursive=True)) if not any(w in f for w in without)]
         if inside:
-            files = ["%s!%s" % (f, n) for f in files for n in sorted(fnmatch.filter(zipfile.ZipFile(f).namelist(), inside))]
+            files = ["%s!%s" % (f, n) for f in files for n in sorted(fnmatch.filter(members(f), inside))]
         if not files:
             complain("not installed: %s" % package)
         found.append(files)
