@@ -203,6 +203,9 @@ elsif ($experiment eq 'short')
     say_figure('resident, of the gateway: %s kB', join ', ', map { "$_->[1] after $_->[0]" } @resident);
     my $f = figures();
     say_figure('refused %d, lost %d', @$f{qw(refused lost)});
+    my %why;
+    $why{$_}++ foreach split /\n/, $calls->{err};
+    say_figure('%d times %s', $why{$_}, $_) foreach sort { $why{$b} <=> $why{$a} } keys %why;
     $node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM mulberry_internal.media_sessions WHERE ended_at IS NULL}) or die 'streams have not ended';
     say_figure('left: %s', nothing_left());
     my $m = metrics($gateway);

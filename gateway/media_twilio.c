@@ -15,12 +15,14 @@
 #include "log.h"
 #include "media_dialect.h"
 #include "media_quick.h"
+#include "queue.h"
 #include "program/text.h"
 
 #define START_WITHIN (5 * HTTP_SECOND)
 #define MAX_MESSAGE 65536
 #define MAX_READ 262144	  /* beyond that the library closes */
-#define MAX_HANDSHAKES 64 /* at a time: each costs the database a little, whoever sends it */
+#define MAX_HANDSHAKES 64 /* at the database at a time: each costs it a little, whoever sends it */
+#define MAX_WAITING 2000  /* for that: many calls may begin at once */
 #define MAX_STREAM 128	  /* bytes of its id */
 #define MAX_MISSING 3000  /* chunks in a row */
 #define MAX_LOST (120 * GW_MEDIA_RATE)		 /* samples in them */
@@ -61,7 +63,8 @@ typedef struct handshake
 	stream *made;
 } handshake;
 
-static int n_handshakes;
+static int n_handshakes; /* that the database is being asked about */
+static gw_queue waiting = { .last = &waiting.first };
 
 /* ---------------------------------------------------------------------------
  * What is sent
@@ -479,6 +482,26 @@ respond(stream *s, int status)
 		&(http_answer){ .status = status, .content_type = "text/plain", .headers = &headers });
 }
 
+/* The database is asked about those that wait, as far as it may be.  Who is gone need not be known. */
+static void
+ask_about_handshakes(void)
+{
+	while (n_handshakes < MAX_HANDSHAKES && waiting.first != NULL)
+	{
+		handshake *h = (handshake *) gw_queue_take(&waiting);
+		stream *s = h->made;
+
+		if (http_request_find(s->server, s->id) == NULL)
+		{
+			free(h);
+			free_stream(s);
+			continue;
+		}
+		n_handshakes++;
+		gw_media_ask(s->gateway->media, &h->unit);
+	}
+}
+
 static void
 checked(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGresult *result)
 {
@@ -487,6 +510,7 @@ checked(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGres
 	http_request *request = http_request_find(s->server, s->id);
 
 	n_handshakes--;
+	ask_about_handshakes();
 	free(h);
 	if (request == NULL)
 		;
@@ -530,19 +554,19 @@ gw_twilio_media_request(gw_gateway *gateway, http_server *server, http_request *
 	s->url = strdup(url);
 	if (http_request_header_count(request, "X-Twilio-Signature") == 1)
 		s->signature = strndup(signature.data, signature.length);
-	if (s->signature == NULL || s->url == NULL || n_handshakes >= MAX_HANDSHAKES)
+	if (s->signature == NULL || s->url == NULL || waiting.n >= MAX_WAITING)
 	{
 		respond(s, s->signature == NULL ? 403 : 503);
 		free_stream(s);
 		free(h);
 		return;
 	}
-	n_handshakes++;
 	h->made = s;
 	h->unit.statement = &check_handshake;
 	h->unit.n_parameters = 2;
 	h->unit.values[0] = s->url;
 	h->unit.values[1] = s->signature;
 	h->unit.done = checked;
-	gw_media_ask(gateway->media, &h->unit);
+	gw_queue_add(&waiting, &h->unit);
+	ask_about_handshakes();
 }

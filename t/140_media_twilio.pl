@@ -12,6 +12,7 @@ use Mulberry::Cluster;
 use Mulberry::Gateway;
 use Mulberry::MediaPeer;
 use Mulberry::MediaCalls;
+use Mulberry::RawHttp qw(connection read_answer);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -136,6 +137,24 @@ is(handshake('x1', {}), 403, 'without a signature');
 is(handshake('x2', { 'X-Twilio-Signature' => socket_signature('wrong') }), 403, 'signed by somebody else');
 is(handshake('x3', { 'X-Twilio-Signature' => socket_signature(undef, "$media_base/twilio/ws") }), 403, 'signed as https');
 is(handshake('x4', { 'X-Twilio-Signature' => socket_signature(undef, 'wss://hooks.example:443/base/twilio/ws') }), 'open', 'signed with its port');
+
+# a hundred calls may begin at once, while the database is slow to judge
+{
+    my $lock = open_session($node);
+    $lock->query_safe('BEGIN; LOCK TABLE mulberry_internal.inbound_calls IN ACCESS EXCLUSIVE MODE');
+    my $forged = join "\r\n", 'GET /twilio/ws HTTP/1.1', 'Host: hooks.example', 'Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13',
+        'Sec-WebSocket-Key: ' . encode_base64('x' x 16, ''), 'X-Twilio-Signature: ' . encode_base64('y' x 20, ''), '', '';
+    my @sockets = map { connection({ port => $gateway->{twilio} }, $forged) } 1 .. 100;
+    # who comes last is turned away without the database: the others have been read by then
+    is(ask($gateway, 'GET', '/twilio/ws', port => $gateway->{twilio})->{status}, 403, 'a hundred that come at once wait for the database');
+    # some of those that wait are gone before it is their turn
+    close $_ foreach splice @sockets, 90;
+    $lock->query_safe('COMMIT');
+    $lock->quit;
+    my %answers;
+    $answers{ read_answer($_)->{status} }++ foreach @sockets;
+    is_deeply(\%answers, { 403 => 90 }, 'and each is judged');
+}
 my %refused = (
     'a token that is none' => [ socket_signature(), %$waits, token => 'x' ],
     'a token of nobody' => [ socket_signature(), %$waits, token => '00000000-0000-4000-8000-000000000000' ],
