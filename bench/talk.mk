@@ -1,9 +1,10 @@
 # Conversations with an agent, measured at the caller's ear.
 #
 #	make -C bench talk			300 turns of 10 callers at once: waits, interruptions, what interrupts for nothing
+#	make -C bench talk-pauses	200 sentences with a pause inside, twice: who is cut off, beside silence alone
 #	make -C bench talk-load		400 calls at once that talk: frames to decisions, gaps, memory
 #	make -C bench talk-short	10,000 short calls: memory, and what is left of them
-CAMPAIGNS += talk talk-load talk-short
+CAMPAIGNS += talk talk-pauses talk-load talk-short
 PROGRAMS += $(BUILD)/media_calls $(BUILD)/media_engines
 
 http := $(BUILD)/libmulberry_http.a
@@ -26,9 +27,13 @@ $(BUILD)/media_%: $(here)/media_%.c $(http) $(core)
 		$(http) $(core) -lcurl -lwslay -lssl -lcrypto -lm -lpthread
 
 talk:
-	@$(here)/talk
+	@$(here)/talk figures
+
+talk-pauses:
+	@WAIT=600 $(here)/talk pauses 200
+	@WAIT=1000 $(here)/talk pauses 200
 
 talk-load talk-short: talk-%: $(BUILD)/media_calls $(BUILD)/media_engines
 	@$(here)/talk_load $(BUILD) $*
 
-.PHONY: talk talk-load talk-short http
+.PHONY: talk talk-pauses talk-load talk-short http

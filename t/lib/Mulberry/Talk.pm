@@ -100,7 +100,7 @@ sub conversation_over
 }
 
 # A call that is connected, as a line; option: kind of peer (twilio), delay, noise, echo, echoDelay; ingest: a token of that access, of a
-# telephone system; account, number, early (see media_asterisk.js).
+# telephone system; account, number, secret, early (see media_asterisk.js).
 sub caller
 {
     my ($peers, $gateway, $id, %option) = @_;
@@ -108,7 +108,7 @@ sub caller
     my %self = $kind eq 'twilio' ? %{ inbound_call($gateway, $id, %option) } : (call => $id, uuid => offered($gateway, $id, %option));
     my $basic = { Authorization => 'Basic ' . encode_base64("pbx:" . ($option{ingest} // ''), '') };
     my %open = (
-        twilio => sub { url => "ws://127.0.0.1:$gateway->{twilio}/twilio/ws", sid => "MZ$id", headers => { 'X-Twilio-Signature' => socket_signature() } },
+        twilio => sub { url => "ws://127.0.0.1:$gateway->{twilio}/twilio/ws", sid => "MZ$id", headers => { 'X-Twilio-Signature' => socket_signature($option{secret}) } },
         asterisk => sub { url => "ws://127.0.0.1:$gateway->{port}/asterisk/media?uuid=$self{uuid}", protocols => ['media'], headers => $basic },
         jambonz => sub { url => "ws://127.0.0.1:$gateway->{port}/jambonz/media?uuid=$self{uuid}", protocols => ['audio.jambonz.org'], headers => $basic },
         audiosocket => sub { port => $gateway->{audiosocket}, uuid => $self{uuid} });
