@@ -68,7 +68,7 @@ for my $n (1 .. $lines)
 }
 my $gateway = start_gateway($node, '--twilio-listen', '127.0.0.1:0', '--public-url', $media_base);
 
-# What a caller hears of his sentences: how many were cut off, and how long he waited at the ends of the others, in ms.
+# What a caller hears of his sentences: which were cut off, with their pauses, and how long he waited at the ends of the others, in ms.
 sub talk
 {
     my ($n) = @_;
@@ -78,13 +78,14 @@ sub talk
     my $peers = media_peers();
     my $c = caller($peers, $gateway, sprintf('%032x', 100 + $n), map { $_ => $tenant->{$_} } qw(number account secret));
     my $from = $c->hears(0, 40)->[1];
-    my ($cut, @waited) = (0);
+    my (@cut, @waited);
+    my $misheard = 0;
     for (1 .. $each)
     {
         my ($before, $pause, $stop) = draw();
         my @halves = ($before, $rest . ($stop ? '.' : ''));
         # who listens takes less than that for one stretch
-        $tenant->{line}->phrases($pause < 300 ? "@halves" : @halves);
+        $misheard += $tenant->{line}->only_phrases($pause < 300 ? "@halves" : @halves) > 0;
         $c->say(voice_of($before, $voice), wait => 600);
         $c->say(voice_of($rest, $voice), wait => $pause);
         $c->said;
@@ -92,14 +93,14 @@ sub talk
         # what sounds up to its end is the agent's, who has taken it to be over
         my $spoken = $c->hears($end, 60);
         my @sounds = grep { $_->[1] > 5 } map { [ $_->[0] + $from, $_->[1] - $_->[0] ] } sounds_between([ $c->levels($from) ], 15);
-        if (grep { $_->[0] < $end } @sounds) { $cut++ }
+        if (grep { $_->[0] < $end } @sounds) { push @cut, sprintf '"%s" %d ms', $before, $pause }
         else { push @waited, ($spoken->[0] - $end) * $ms }
         $from = $spoken->[1];
     }
     $c->stop;
     conversation_over($node, $c->{call});
     $peers->command('quit', 'x');
-    return { cut => $cut, waited => \@waited };
+    return { misheard => $misheard, cut => \@cut, waited => \@waited };
 }
 
 # Each caller in a process of his own.
@@ -119,7 +120,8 @@ for my $n (0 .. $lines - 1)
     close $to;
     push @running, [ $pid, $from ];
 }
-my ($cut, @waited) = (0);
+my (@cut, @waited);
+my $misheard = 0;
 for (@running)
 {
     my ($pid, $from) = @$_;
@@ -127,14 +129,18 @@ for (@running)
     my $told = decode_json(scalar <$from>);
     waitpid $pid, 0;
     is($told->{problem}, '', 'a caller has said what he wanted') or next;
-    $cut += $told->{result}{cut};
+    $misheard += $told->{result}{misheard};
+    push @cut, @{ $told->{result}{cut} };
     push @waited, @{ $told->{result}{waited} };
 }
 my $n = $lines * $each;
+my $cut = @cut;
 my ($sum, $median) = (0, (sort { $a <=> $b } @waited)[ @waited / 2 ]);
 $sum += $_ foreach @waited;
-note(sprintf '%d sentences with a pause, %d ms behind a neutral word, services answer in 400 ms together: heard to be cut off %d, %.1f %% (%d); first sound behind the others: mean %.0f ms, median %s',
-    $n, $wait, $cut, 100 * $cut / $n, $allowed{$wait} // 15, @waited ? $sum / @waited : 0, $median // 'none');
+note(sprintf '%d sentences with a pause, %d ms behind a neutral word, services answer in 400 ms together: heard to be cut off %d, %.1f %% (%d); first sound behind the others: mean %.0f ms, median %s; misheard %d',
+    $n, $wait, $cut, 100 * $cut / $n, $allowed{$wait} // 15, @waited ? $sum / @waited : 0, $median // 'none', $misheard);
+
+note("cut off behind $_") foreach sort @cut;
 
 # The same as the record has it, and as silence alone would have done it.
 my %report;

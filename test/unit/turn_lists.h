@@ -14,7 +14,7 @@ english(mb_turn_settings *settings)
 	mb_turn_settings_init(settings);
 	settings->list[MB_TURN_OPEN_ENDS] = "\nand\nor\nbut\nso\nbecause\nif\nto\nof\nfor\nwith\nat\nin"
 										"\non\nfrom\nthe\na\nan\nmy\nyour\nour\num\nuh\n"
-										"er\nthat\nlike\nis\n";
+										"er\nthat\nlike\nis\na question\nlet me think\n";
 	settings->list[MB_TURN_NUMBER_WORDS] =
 		"\nzero\noh\none\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\n";
 	settings->list[MB_TURN_CLOSED_ANSWERS] =

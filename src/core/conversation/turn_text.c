@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+#define MOST_WORDS                                                                                 \
+	4 /* of a phrase in a list that is looked for at the end of a text, or all over it */
+
 /* A text folded, as its words one by one. */
 typedef struct folded
 {
@@ -116,8 +119,36 @@ contains_one(const char *list, const folded *f)
 	return false;
 }
 
+/* The text ends with one of the list's phrases, of at most MOST_WORDS words each. */
+static bool
+ends_with_one(const char *list, const folded *f)
+{
+	const char *begins[MOST_WORDS]; /* of the last words of a clause, the last one first */
+	const char *end = f->text;
+	int words = 0;
+	size_t from = 0;
+	const char *word;
+	size_t n;
+
+	while (next_word(f->text, f->length, &from, &word, &n))
+	{
+		if (word != end + 1)
+			words = 0;
+		memmove(begins + 1, begins, (MOST_WORDS - 1) * sizeof(begins[0]));
+		begins[0] = word;
+		words += words < MOST_WORDS;
+		end = word + n;
+	}
+	for (int i = 0; i < words; i++)
+	{
+		if (listed(list, begins[i], (size_t) (end - begins[i])))
+			return true;
+	}
+	return false;
+}
+
 /*
- * The text is made of the list's phrases, of at most four words each, and nothing else: the longest
+ * The text is made of the list's phrases, of at most MOST_WORDS words each, and nothing else: the longest
  * that fits is taken first.
  */
 static bool
@@ -129,8 +160,8 @@ made_of(const char *list, const folded *f)
 
 	while (next_word(f->text, f->length, &from, &word, &n))
 	{
-		size_t ends[4];
-		size_t after[4];
+		size_t ends[MOST_WORDS];
+		size_t after[MOST_WORDS];
 		int words = 0;
 		size_t ahead = from;
 		const char *other;
@@ -138,7 +169,7 @@ made_of(const char *list, const folded *f)
 
 		ends[words] = n;
 		after[words++] = from;
-		while (words < 4 && next_word(f->text, f->length, &ahead, &other, &other_n) &&
+		while (words < MOST_WORDS && next_word(f->text, f->length, &ahead, &other, &other_n) &&
 			   other == word + ends[words - 1] + 1)
 		{
 			ends[words] = (size_t) (other - word) + other_n;
@@ -261,7 +292,7 @@ mb_text_class_of(const mb_turn_settings *settings, const char *text, size_t n,
 		return MB_TEXT_ANSWER;
 	if (sign == '?')
 		return MB_TEXT_TERMINAL;
-	if (listed(settings->list[MB_TURN_OPEN_ENDS], last, last_n))
+	if (ends_with_one(settings->list[MB_TURN_OPEN_ENDS], &f))
 		return MB_TEXT_OPEN;
 	/* two digits or letters make a number or a spelling, whatever the recogniser puts behind it */
 	if (digits_of(settings, last, last_n) > 0

@@ -42,6 +42,9 @@ sub _do
     return $json->decode($answer->{content});
 }
 sub phrases { my ($self, @list) = @_; $self->_do('phrases', list => \@list); return }
+
+# The same, and what has not been said is forgotten: how much that was.
+sub only_phrases { my ($self, @list) = @_; my $left = $self->asked->{left}; $self->_do('phrases', list => \@list, instead => 1); return $left }
 sub always { my ($self, $long, $short) = @_; $self->_do('always', long => $long, short => $short); return }
 sub delays { my ($self, %delays) = @_; $self->_do('delays', delays => \%delays); return }
 sub behave { my ($self, $who, $how) = @_; $self->_do('behave', who => $who, how => $how); return }

@@ -3,7 +3,7 @@
 // Writes its port to standard output.  The first part of a path is a line: several tests at once have one each.  What is posted to /LINE/do is a
 // command, JSON:
 //
-//	phrases		list			what the next stretches of speech are heard as, one each
+//	phrases		list, instead	what the next stretches of speech are heard as, one each, behind those that are left or instead of them
 //	always		long, short		what stretches are heard as when there are no phrases left: those of 500 ms and more, and those below
 //	delays		ear, scribe, mouth, voice, model (ms, but for an ear also a list for the next answers)	until they answer; write: between two pieces of what the model writes
 //	behave		who (ear, scribe, mouth, voice, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big, stall, cut, quiet (when nothing was
@@ -13,7 +13,7 @@
 //	model		replies			{ pattern: text, or {tool, arguments}, … } of what the caller has said
 //
 // The answer is what they were asked: { mouth: [texts], model: [messages], ear: connections, pongs, scribe: [fields of files],
-// voice: { sockets, contexts: { id: { texts, closed } }, alive: messages that keep one open }, wrong: [what was not of the form] }.
+// voice: { sockets, contexts: { id: { texts, closed } }, alive: messages that keep one open }, left: phrases that nobody has said, wrong: [what was not of the form] }.
 //
 // Whoever listens finds speech by its energy, as far as the audio has come, and hears each stretch as the next phrase, a word each 300 ms.
 // Whoever speaks gives each word 250 ms of a tone and 50 ms of a pause.
@@ -332,7 +332,7 @@ async function transcribe(state, request, response, body) {
 }
 
 function command(state, c) {
-    if (c.op === "phrases") state.phrases.push(...c.list);
+    if (c.op === "phrases") state.phrases = c.instead ? c.list : [...state.phrases, ...c.list];
     else if (c.op === "always") state.always = { long: c.long, short: c.short };
     else if (c.op === "delays") Object.assign(state.delays, c.delays);
     else if (c.op === "behave") state.how[c.who] = c.how;
@@ -347,7 +347,7 @@ const server = http.createServer((request, response) => {
     request.on("end", () => {
         if (path === "/do") {
             command(state, JSON.parse(body));
-            response.end(JSON.stringify(state.asked));
+            response.end(JSON.stringify({ ...state.asked, left: state.phrases.length }));
         } else if (path.endsWith("/audio/transcriptions")) transcribe(state, request, response, body);
         else if (path.endsWith("/audio/speech") || path.includes("/text-to-speech/")) speak(state, request, response, body, path);
         else if (path.endsWith("/chat/completions")) think(state, request, response, body);
