@@ -9,6 +9,7 @@
 #include <wslay/wslay.h>
 
 #include "client.h"
+#include "frames.h"
 
 struct http_client
 {
@@ -72,11 +73,14 @@ struct http_line
 	char *request;	/* of the handshake, as far as it has not left */
 	size_t request_length;
 	size_t requested;
-	char *head; /* of the answer; then what came behind it */
+	char *head; /* of the answer; NULL: it is over */
 	size_t head_length;
-	size_t head_used;
 	char key[HTTP_KEY_TEXT];
-	wslay_event_context_ptr wslay;
+	wslay_event_context_ptr wslay; /* NULL: between two messages, and nothing but those is due */
+	http_frame_walk walk;		   /* of what it was given */
+	const char *feed;			   /* what it may be given, */
+	size_t n_feed;
+	bool given; /* and was, in this call of it */
 	bool
 		plain; /* without TLS: libcurl, which looks for a connection among all others each time, has */
 	int fd;	   /* no more to do with it; -1: it has */
@@ -84,10 +88,14 @@ struct http_line
 	size_t room;  /* bytes that may still be read in this turn */
 	int pongs;	  /* that have not left: nothing is read while there are too many */
 	http_timer more;
-	char *rest; /* of frames, that the connection did not take; NULL: there is none */
-	size_t rest_length;
-	size_t rest_sent;
-	bool lost; /* nobody reads or writes any more */
+	char *in; /* what has come and was not read */
+	size_t n_in;
+	bool waits; /* that is the beginning of a frame */
+	char *out;	/* frames that have not left; NULL: there are none */
+	size_t n_out;
+	size_t out_room;
+	size_t out_sent; /* of them */
+	bool lost;		 /* nobody reads or writes any more */
 	http_line *next;
 };
 
@@ -105,9 +113,17 @@ extern ssize_t http_line_transmit(http_line *line, const char *bytes, size_t len
 /* Has the loop tell when it can be written to, if there is something to write. */
 extern void http_line_watch(http_line *line);
 
+/* Keeps what has come; without memory the connection is lost. */
+extern void http_line_keep(http_line *line, const char *bytes, size_t n);
+
+/* Queues a message; false without memory. */
+extern bool http_line_queue(http_line *line, bool text, const char *bytes, size_t n);
+
+/* Has wslay do what is its; false without memory. */
+extern bool http_line_need_wslay(http_line *line);
+
 /* Frames that have come, also the timer "more", and those that are to go, a task of the line. */
 extern void http_line_read(void *line);
 extern void http_line_write(void *line);
-extern const struct wslay_event_callbacks http_line_callbacks;
 
 #endif /* HTTP_CLIENT_INTERNAL_H */

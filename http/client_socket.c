@@ -54,7 +54,8 @@ http_line_drop(http_line *line)
 		wslay_event_context_free(line->wslay);
 	forget_request(line);
 	free(line->head);
-	free(line->rest);
+	free(line->in);
+	free(line->out);
 	free(line);
 }
 
@@ -137,6 +138,7 @@ static void
 read_head(http_line *line)
 {
 	char *end;
+	size_t length;
 	ssize_t n;
 	int status;
 
@@ -155,7 +157,7 @@ read_head(http_line *line)
 		}
 		/* the last line of the head stays one */
 		end[2] = '\0';
-		line->head_used = (size_t) (end + 4 - line->head);
+		length = (size_t) (end + 4 - line->head);
 		if (!has_agreed(line, &status))
 		{
 			http_line_fail(line, status, "it does not take a WebSocket");
@@ -163,6 +165,9 @@ read_head(http_line *line)
 		}
 		http_loop_clear_timer(line->handle.client->loop, &line->patience);
 		line->state = HTTP_LINE_OPEN;
+		http_line_keep(line, line->head + length, line->head_length - length);
+		free(line->head);
+		line->head = NULL;
 		if (line->dial.open != NULL)
 			line->dial.open(line->dial.arg);
 		if (line->state == HTTP_LINE_OPEN)
@@ -327,8 +332,7 @@ http_client_dial(http_client *client, const http_dial *dial)
 	CURLU *url = line == NULL ? NULL : read_url(dial->url);
 	char *whole = NULL;
 	bool ok = url != NULL && curl_url_get(url, CURLUPART_URL, &whole, 0) == CURLUE_OK &&
-			  make_request(line, url, dial) &&
-			  wslay_event_context_client_init(&line->wslay, &http_line_callbacks, line) == 0;
+			  make_request(line, url, dial);
 
 	if (ok)
 	{
@@ -336,8 +340,7 @@ http_client_dial(http_client *client, const http_dial *dial)
 		line->dial.url = NULL;
 		line->dial.headers = NULL;
 		line->dial.max_queued = dial->max_queued > 0 ? dial->max_queued : MAX_QUEUED;
-		wslay_event_config_set_max_recv_msg_length(
-			line->wslay, dial->max_message > 0 ? dial->max_message : MAX_MESSAGE);
+		line->dial.max_message = dial->max_message > 0 ? dial->max_message : MAX_MESSAGE;
 		line->head = malloc(MAX_HEAD + 1);
 		line->handle.over = is_connected;
 		line->plain = strncasecmp(whole, "http://", 7) == 0;
@@ -370,15 +373,11 @@ http_client_dial(http_client *client, const http_dial *dial)
 http_sent
 http_line_send(http_line *line, bool text, const void *bytes, size_t n)
 {
-	struct wslay_event_msg message = { .opcode = text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME,
-									   .msg = bytes,
-									   .msg_length = n };
-
 	if (line->state == HTTP_LINE_CLOSING || line->state == HTTP_LINE_OVER)
 		return HTTP_GONE;
-	if (wslay_event_get_queued_msg_length(line->wslay) + n > line->dial.max_queued)
+	if (line->n_out - line->out_sent + n > line->dial.max_queued)
 		return HTTP_FULL;
-	if (wslay_event_queue_msg(line->wslay, &message) != 0)
+	if (!http_line_queue(line, text, bytes, n))
 		return HTTP_GONE;
 	if (line->state == HTTP_LINE_OPEN)
 		http_loop_defer(line->handle.client->loop, &line->task);
@@ -392,7 +391,7 @@ http_line_close(http_line *line)
 
 	if (line->state == HTTP_LINE_OVER)
 		return;
-	if (line->state != HTTP_LINE_OPEN)
+	if (line->state != HTTP_LINE_OPEN || !http_line_need_wslay(line))
 	{
 		line->state = HTTP_LINE_CLOSING;
 		http_line_fail(line, 0, "");

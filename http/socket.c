@@ -1,6 +1,6 @@
 /*
  * socket.c
- *	  WebSockets, over wslay: which reads frames and writes those of the protocol itself.
+ *	  WebSockets: whole messages are read here (frames.h), and all else by wslay, which writes the frames of the protocol itself, too.
  *
  * Messages to the client are framed here and go into the connection's own queue, as do wslay's pongs and
  * closes, so that everything leaves in the order in which it was sent and nothing is queued twice.
@@ -13,13 +13,11 @@
 #include <string.h>
 #include <wslay/wslay.h>
 
+#include "frames.h"
 #include "internal.h"
 
 /* wslay's own queue, filled by what one call of it reads. */
 #define MAX_WSLAY_QUEUE 64
-
-/* A frame's head, of a server: no mask. */
-#define MAX_FRAME_HEAD 10
 
 /* Of sockets that are to be prompt. */
 #define PROMPT_SEND_BUFFER 32768
@@ -27,7 +25,9 @@
 
 typedef struct http_socket
 {
-	wslay_event_context_ptr wslay;
+	wslay_event_context_ptr wslay; /* NULL: between two messages, and nothing but those is due */
+	http_frame_walk walk;		   /* of what it was given */
+	size_t max_message;
 	size_t max_queued;
 	int64_t ping; /* microseconds */
 	int64_t stall;
@@ -37,6 +37,8 @@ typedef struct http_socket
 	bool told_full;	  /* writable is owed */
 	bool closing;	  /* a close is queued or was sent */
 	bool broken;	  /* nothing more is read or written */
+	bool given;		  /* to wslay, in this call of it */
+	bool waits;		  /* what is left of the input is the beginning of a frame */
 	int64_t closing_since;
 } http_socket;
 
@@ -44,16 +46,24 @@ static ssize_t
 take_bytes(wslay_event_context_ptr wslay, uint8_t *buffer, size_t n, int flags, void *arg)
 {
 	http_request *request = arg;
+	http_socket *socket = request->socket;
 	size_t left = request->in_size - request->raw;
 
 	(void) flags;
-	if (left == 0 || request->doomed || wslay_event_get_queued_msg_count(wslay) > MAX_WSLAY_QUEUE)
+	if (left == 0 || request->doomed || wslay_event_get_queued_msg_count(wslay) > MAX_WSLAY_QUEUE ||
+		(socket->given && http_frame_is_between(&socket->walk)))
 	{
 		wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
 		return -1;
 	}
-	if (n > left)
-		n = left;
+	n = http_frame_follow(&socket->walk, request->in + request->raw, left, n);
+	if (n == 0)
+	{
+		socket->waits = true;
+		wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
+		return -1;
+	}
+	socket->given = true;
 	memcpy(buffer, request->in + request->raw, n);
 	request->raw += n;
 	return (ssize_t) n;
@@ -92,6 +102,8 @@ write_control(http_request *request)
 
 	if (request->out.bytes == 0)
 		socket->progress = http_loop_now(request->server->loop);
+	if (socket->wslay == NULL)
+		return;
 	while (wslay_event_want_write(socket->wslay) && !request->doomed)
 		if (wslay_event_send(socket->wslay) != 0)
 			http_connection_doom(request);
@@ -100,20 +112,26 @@ write_control(http_request *request)
 }
 
 static void
+tell_message(http_request *request, bool text, const char *bytes, size_t n)
+{
+	http_server *server = request->server;
+
+	if (!request->doomed && !request->socket->closing && server->handlers.message != NULL)
+		server->handlers.message(server->context, request, text, bytes, n);
+}
+
+static void
 take_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *message,
 			 void *arg)
 {
 	http_request *request = arg;
-	http_server *server = request->server;
 
 	(void) wslay;
 	/* the answers to pings before it come before the answer to it */
 	write_control(request);
-	if (request->doomed || request->socket->closing || server->handlers.message == NULL ||
-		(message->opcode != WSLAY_TEXT_FRAME && message->opcode != WSLAY_BINARY_FRAME))
-		return;
-	server->handlers.message(server->context, request, message->opcode == WSLAY_TEXT_FRAME,
-							 (const char *) message->msg, message->msg_length);
+	if (message->opcode == WSLAY_TEXT_FRAME || message->opcode == WSLAY_BINARY_FRAME)
+		tell_message(request, message->opcode == WSLAY_TEXT_FRAME, (const char *) message->msg,
+					 message->msg_length);
 }
 
 static const struct wslay_event_callbacks callbacks = { .recv_callback = take_bytes,
@@ -138,6 +156,75 @@ break_off(http_request *request)
 	request->raw = request->in_size;
 }
 
+/* Has wslay do what is its; false, and the connection is doomed, without memory. */
+static bool
+need_wslay(http_request *request)
+{
+	http_socket *socket = request->socket;
+
+	if (socket->wslay != NULL)
+		return true;
+	if (wslay_event_context_server_init(&socket->wslay, &callbacks, request) != 0)
+	{
+		socket->wslay = NULL;
+		http_connection_doom(request);
+		return false;
+	}
+	wslay_event_config_set_max_recv_msg_length(socket->wslay, socket->max_message);
+	return true;
+}
+
+static void
+let_wslay_go(http_socket *socket)
+{
+	wslay_event_context_free(socket->wslay);
+	socket->wslay = NULL;
+	socket->walk = (http_frame_walk){ 0 };
+}
+
+/* Takes a message that lies in the input as a whole. */
+static http_frame_outcome
+take_quickly(http_request *request)
+{
+	http_frame frame;
+	http_frame_outcome outcome =
+		http_frame_read(request->in + request->raw, request->in_size - request->raw, true,
+						request->socket->max_message, &frame);
+
+	if (outcome != HTTP_FRAME_WHOLE)
+		return outcome;
+	request->raw += frame.size;
+	tell_message(request, frame.text, frame.bytes, frame.length);
+	return outcome;
+}
+
+/* Gives wslay the next frame, or what there is of it; false: it takes no more. */
+static bool
+take_slowly(http_request *request)
+{
+	http_socket *socket = request->socket;
+	size_t before = request->raw;
+
+	if (!need_wslay(request))
+		return false;
+	socket->given = false;
+	if (wslay_event_recv(socket->wslay) != 0)
+	{
+		break_off(request);
+		return false;
+	}
+	write_control(request);
+	/* after a close wslay reads no more */
+	if (request->raw == before && !wslay_event_get_read_enabled(socket->wslay))
+		request->raw = request->in_size;
+	else if (request->raw == before)
+		return false;
+	if (http_frame_is_between(&socket->walk) && !socket->closing && !request->doomed &&
+		wslay_event_get_read_enabled(socket->wslay) && !wslay_event_want_write(socket->wslay))
+		let_wslay_go(socket);
+	return true;
+}
+
 void
 http_socket_advance(http_request *request)
 {
@@ -145,23 +232,20 @@ http_socket_advance(http_request *request)
 
 	if (socket->broken)
 		return;
-	while (request->raw < request->in_size && !http_socket_is_flooded(request) && !request->doomed)
+	socket->waits = false;
+	while (request->raw < request->in_size && !socket->waits && !socket->broken &&
+		   !http_socket_is_flooded(request) && !request->doomed)
 	{
-		size_t before = request->raw;
+		http_frame_outcome outcome =
+			socket->wslay == NULL ? take_quickly(request) : HTTP_FRAME_OTHER;
 
 		socket->pinged = 0;
-		if (wslay_event_recv(socket->wslay) != 0)
-		{
-			break_off(request);
-			return;
-		}
-		write_control(request);
-		/* after a close wslay reads no more */
-		if (request->raw == before && !wslay_event_get_read_enabled(socket->wslay))
-			request->raw = request->in_size;
-		else if (request->raw == before)
+		socket->waits = outcome == HTTP_FRAME_MORE;
+		if (outcome == HTTP_FRAME_OTHER && !take_slowly(request))
 			break;
 	}
+	if (socket->broken)
+		return;
 	write_control(request);
 	if (request->raw == request->in_size)
 	{
@@ -189,8 +273,8 @@ http_socket_is_over(const http_request *request)
 {
 	http_socket *socket = request->socket;
 
-	return socket->broken ||
-		   (!wslay_event_want_read(socket->wslay) && !wslay_event_want_write(socket->wslay));
+	return socket->broken || (socket->wslay != NULL && !wslay_event_want_read(socket->wslay) &&
+							  !wslay_event_want_write(socket->wslay));
 }
 
 bool
@@ -206,7 +290,7 @@ http_socket_drained(http_request *request)
 		if (server->handlers.writable != NULL)
 			server->handlers.writable(server->context, request);
 	}
-	return request->out.bytes > 0 || request->in_size > 0;
+	return request->out.bytes > 0 || (request->in_size > 0 && !socket->waits);
 }
 
 void
@@ -233,7 +317,8 @@ http_socket_due(http_request *request)
 {
 	http_socket *socket = request->socket;
 	int64_t now = http_loop_now(request->server->loop);
-	struct wslay_event_msg ping = { .opcode = WSLAY_PING };
+	char ping[HTTP_FRAME_HEAD];
+	size_t n = http_frame_head(ping, WSLAY_PING, 0, NULL);
 
 	if (now < http_socket_deadline(request))
 		return;
@@ -245,8 +330,8 @@ http_socket_due(http_request *request)
 		return;
 	}
 	socket->pinged = now;
-	if (wslay_event_queue_msg(socket->wslay, &ping) != 0)
-		http_connection_doom(request);
+	socket->control += n;
+	(void) http_enqueue(request, ping, n);
 	write_control(request);
 	http_connection_wake(request);
 }
@@ -256,7 +341,7 @@ close_socket(http_request *request, int code, const char *reason)
 {
 	http_socket *socket = request->socket;
 
-	if (socket->closing)
+	if (socket->closing || !need_wslay(request))
 		return;
 	/* written at the end of the turn: this may be within a call of wslay */
 	wslay_event_queue_close(socket->wslay, (uint16_t) code, (const uint8_t *) reason,
@@ -283,7 +368,7 @@ http_socket_free(http_request *request)
 	if (request->socket == NULL)
 		return;
 	request->server->counters.sockets--;
-	wslay_event_context_free(request->socket->wslay);
+	let_wslay_go(request->socket);
 	free(request->socket);
 	request->socket = NULL;
 }
@@ -300,7 +385,7 @@ find_socket(http_server *server, http_id id)
 																						  : NULL;
 }
 
-/* wslay's context and what else a socket has; false when there is no memory. */
+/* What a socket has; false when there is no memory. */
 static bool
 make_socket(http_request *request, const http_socket_options *options)
 {
@@ -308,13 +393,7 @@ make_socket(http_request *request, const http_socket_options *options)
 
 	if (socket == NULL)
 		return false;
-	if (wslay_event_context_server_init(&socket->wslay, &callbacks, request) != 0)
-	{
-		free(socket);
-		return false;
-	}
-	wslay_event_config_set_max_recv_msg_length(
-		socket->wslay, options->max_message > 0 ? options->max_message : 65536);
+	socket->max_message = options->max_message > 0 ? options->max_message : 65536;
 	socket->max_queued = options->max_queued > 0 ? options->max_queued : 262144;
 	socket->ping = (options->ping_ms > 0 ? options->ping_ms : 30000) * HTTP_MILLISECOND;
 	socket->stall = (options->stall_ms > 0 ? options->stall_ms : 30000) * HTTP_MILLISECOND;
@@ -390,16 +469,9 @@ http_upgrade(http_server *server, http_id id, const http_socket_options *options
 
 /* The head of a frame with a whole message; its length. */
 static size_t
-frame_head(char head[MAX_FRAME_HEAD], bool text, size_t n)
+frame_head(char head[HTTP_FRAME_HEAD], bool text, size_t n)
 {
-	size_t length = 2;
-	int bytes = n < 126 ? 0 : n < 65536 ? 2 : 8;
-
-	head[0] = (char) (0x80 | (text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME));
-	head[1] = (char) (bytes == 0 ? (int) n : bytes == 2 ? 126 : 127);
-	for (int i = bytes - 1; i >= 0; i--)
-		head[length++] = (char) ((uint64_t) n >> (8 * i) & 0xff);
-	return length;
+	return http_frame_head(head, text ? WSLAY_TEXT_FRAME : WSLAY_BINARY_FRAME, n, NULL);
 }
 
 /* Whether n bytes more may be queued. */
@@ -423,7 +495,7 @@ http_socket_send(http_server *server, http_id id, bool text, const void *bytes, 
 {
 	http_request *request = find_socket(server, id);
 	http_sent sent = admit(request, n);
-	char head[MAX_FRAME_HEAD];
+	char head[HTTP_FRAME_HEAD];
 
 	if (sent != HTTP_SENT)
 		return sent;
@@ -436,7 +508,7 @@ http_socket_send(http_server *server, http_id id, bool text, const void *bytes, 
 http_blob *
 http_frame_new(bool text, const void *bytes, size_t n)
 {
-	char head[MAX_FRAME_HEAD];
+	char head[HTTP_FRAME_HEAD];
 	size_t length = frame_head(head, text, n);
 	char *frame = malloc(length + n);
 
