@@ -76,7 +76,7 @@ give(talk_reply *reply)
 {
 	gw_talk *talk = reply->talk;
 
-	if (!reply->committed || reply->gone || talk->session == NULL)
+	if (!reply->committed || reply->gone || reply->told || talk->session == NULL)
 		return;
 	for (int i = 0; i < reply->n_pieces; i++)
 	{
@@ -118,7 +118,7 @@ give(talk_reply *reply)
 		if (piece->kind == MB_ITEM_FILLER && !more)
 			gw_play_goes_on(&talk->session->play, false);
 	}
-	if (reply->complete && !reply->told && reply->making == reply->n_pieces &&
+	if (reply->complete && reply->making == reply->n_pieces &&
 		(reply->n_pieces == 0 || reply->pieces[reply->n_pieces - 1]->given))
 	{
 		reply->told = true;

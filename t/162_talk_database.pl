@@ -118,6 +118,21 @@ is(lines($other), 'caller: are you open on monday/agent: On Monday we are open.'
 $slow[$_]->hears($from[$_], 40) foreach 0 .. $#slow;
 is_deeply([ map { lines($_) } @slow ], [ ('caller: are you open on monday/agent: At last.') x @slow ], 'and all of his when it is their turn');
 
+# ---- a sentence that is remembered ----
+
+# of another length than whole frames have, by a gateway that has said nothing yet
+sql(q{SELECT mulberry.set_conversation('{"reply_function": "agent.reply", "filler_ms": 0, "silence_prompt_ms": 1000}', 'second');
+    UPDATE mulberry_internal.speech_cache SET audio = audio || decode(repeat('ff', 50), 'hex')});
+my $fresh = start_gateway($node, '--twilio-listen', '127.0.0.1:0', '--public-url', $media_base, '--twilio-connections', 4);
+for my $who ('the database', 'the gateway')
+{
+    $c = caller($peers, $fresh, sprintf('%032x', ++$number), @second[ 2 .. 5 ]);
+    ok($c->hears_begin($c->hears(0, 30)->[1]), "behind a greeting that $who remembers it is asked whether somebody is there");
+    $c->stop;
+}
+$fresh->{run}->signal('TERM');
+ok($fresh->{run}->finish, 'this one ends well');
+
 $gateway->{run}->signal('TERM');
 ok($gateway->{run}->finish, 'the gateway ends well');
 $node->stop;
