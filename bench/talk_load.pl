@@ -98,6 +98,9 @@ sub metrics
     return \%found;
 }
 
+# What it has of memory, and what of that is audio that it keeps, kB.
+sub memory_of { my ($gateway) = @_; return (resident($gateway->{pid}), (metrics($gateway)->{media_kept_bytes} // 0) / 1024) }
+
 # Where a share of the values between two looks lies, as the bound of its bucket in ms.
 sub bucket_of
 {
@@ -152,7 +155,7 @@ if ($experiment eq 'load')
     $calls->tell("connect $n 10");
     $calls->await(qr/^connected/);
     sleep 8;    # what is said first is over
-    my $idle = resident($gateway->{pid});
+    my ($idle, $idle_kept) = memory_of($gateway);
     $calls->tell('talk');
     sleep 15;
     my @pids = ($gateway->{pid}, $calls->{pid}, $engines->{pid});
@@ -160,12 +163,14 @@ if ($experiment eq 'load')
     my $packets = sql('SELECT count(*) FROM mulberry_internal.packets');
     my $since = time;
     $calls->tell('count');
-    my $talking = 0;
+    my ($talking, $talking_kept, $bare) = (0, 0, 0);
     for (1 .. $seconds)
     {
         sleep 1;
         $calls->{run}->pump_nb;
-        $talking = max($talking, resident($gateway->{pid}));
+        my ($resident, $kept) = memory_of($gateway);
+        ($talking, $talking_kept) = ($resident, $kept) if $resident > $talking;
+        $bare = max($bare, $resident - $kept);
     }
     my $f = figures();
     my $after = metrics($gateway);
@@ -184,7 +189,8 @@ if ($experiment eq 'load')
     say_figure('frames of the callers late by: 99 %% %.1f ms, most %.1f', @{ $f->{late_ms} }{ 99, 100 });
     say_figure('on the average, ms: %s', join ', ', map { my ($n, $sum) = map { my $k = $_; sum0(map { $after->{$_} - ($before->{$_} // 0) } grep { /^\Q$k\E(\{|$)/ } keys %$after) } "${_}_seconds_count", "${_}_seconds_sum"; s/_/ /gr . ' ' . ($n ? int(1000 * $sum / $n) : 'none') }
         qw(eou_delay transcription_delay llm_ttft tts_ttfb first_frame_sent voice_to_voice interruption_detection_delay clear_to_burst));
-    say_figure('a session: %.1f kB idle, %.1f kB talking, at most (64)', ($idle - $empty) / $n, ($talking - $empty) / $n);
+    say_figure('a session: %.1f kB idle, of that %.1f audio that is kept; at most %.1f talking, of that %.1f; without it at most %.1f (64)', ($idle - $empty) / $n, $idle_kept / $n,
+        ($talking - $empty) / $n, $talking_kept / $n, ($bare - $empty) / $n);
     $calls->tell('hang');
     $calls->await(qr/^hung/);
     $node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM mulberry_internal.media_sessions WHERE ended_at IS NULL}) or die 'streams have not ended';

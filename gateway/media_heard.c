@@ -92,6 +92,7 @@ gw_play_look_whether_done(gw_media_play *play)
 		play->goes_on)
 		return;
 	play->saying = false;
+	program_text_free(&play->unheard);
 	http_loop_clear_timer(play->loop, &play->patience);
 	if (!play->silence)
 		http_loop_clear_timer(play->loop, &play->timer);

@@ -48,20 +48,19 @@ take(gw_media_play *play, uint8_t *bytes, size_t n)
 	while (play->first != NULL && taken < n)
 	{
 		gw_play_piece *piece = play->first;
-		http_text audio = http_blob_text(piece->audio);
-		size_t part = audio.length - piece->at < n - taken ? audio.length - piece->at : n - taken;
+		size_t part = piece->end - piece->at < n - taken ? piece->end - piece->at : n - taken;
 
-		memcpy(bytes + taken, audio.data + piece->at, part);
+		memcpy(bytes + taken, http_blob_text(piece->audio).data + piece->at, part);
 		taken += part;
 		piece->at += part;
 		play->tag = piece->tag;
 		if (piece->tag != 0 && play->tagged != NULL)
-			play->tagged(play->arg, piece->tag, piece->place + piece->at / gw_play_width(play));
-		if (piece->at < audio.length)
+			play->tagged(play->arg, piece->tag, (piece->before + piece->at) / gw_play_width(play));
+		if (piece->at < piece->end)
 			break;
 		play->first = piece->next;
 		if (play->first == NULL)
-			play->last = &play->first;
+			play->last = NULL;
 		http_blob_release(piece->audio);
 		free(piece);
 	}
@@ -76,7 +75,7 @@ whole_frames(const gw_media_play *play, size_t most)
 	size_t n = 0;
 
 	for (const gw_play_piece *piece = play->first; piece != NULL && n < most; piece = piece->next)
-		n += http_blob_text(piece->audio).length - piece->at;
+		n += piece->end - piece->at;
 	return (n < most ? n : most) / frame * frame;
 }
 
@@ -224,26 +223,45 @@ is_due(void *arg)
 void
 gw_play_say(gw_media_play *play, http_blob *audio)
 {
-	gw_play_say_tagged(play, audio, 0, 0);
+	gw_play_say_part(play, audio, 0, 0, 0);
+	http_blob_release(audio);
+}
+
+/* Puts it behind what waits; false without memory. */
+static bool
+append(gw_media_play *play, http_blob *audio, size_t from, uint64_t tag, size_t before)
+{
+	size_t end = http_blob_text(audio).length;
+	gw_play_piece *piece = play->last;
+
+	/* more has come of what waits */
+	if (piece != NULL && piece->audio == audio && piece->end == from && piece->tag == tag)
+	{
+		piece->end = end;
+		return true;
+	}
+	piece = calloc(1, sizeof(*piece));
+	if (piece == NULL)
+		return false;
+	piece->audio = http_blob_share(audio);
+	piece->at = from;
+	piece->end = end;
+	piece->tag = tag;
+	piece->before = before;
+	if (play->last == NULL)
+		play->first = piece;
+	else
+		play->last->next = piece;
+	play->last = piece;
+	return true;
 }
 
 void
-gw_play_say_tagged(gw_media_play *play, http_blob *audio, uint64_t tag, uint64_t place)
+gw_play_say_part(gw_media_play *play, http_blob *audio, size_t from, uint64_t tag, size_t before)
 {
-	gw_play_piece *piece = calloc(1, sizeof(*piece));
-
-	if (piece == NULL || play->link == NULL || play->peer->listens_only ||
-		http_blob_text(audio).length == 0)
-	{
-		free(piece);
-		http_blob_release(audio);
+	if (audio == NULL || play->link == NULL || play->peer->listens_only ||
+		from >= http_blob_text(audio).length || !append(play, audio, from, tag, before))
 		return;
-	}
-	piece->audio = audio;
-	piece->tag = tag;
-	piece->place = place;
-	*play->last = piece;
-	play->last = &piece->next;
 	if (play->peer->keeps_no_time)
 		play->saying = true;
 	gw_play_send_more(play, false);
@@ -260,7 +278,7 @@ gw_play_forget(gw_media_play *play)
 		http_blob_release(piece->audio);
 		free(piece);
 	}
-	play->last = &play->first;
+	play->last = NULL;
 }
 
 void
@@ -364,7 +382,7 @@ gw_play_left(const gw_media_play *play)
 	uint64_t left = play->sent - play->known;
 
 	for (const gw_play_piece *piece = play->first; piece != NULL; piece = piece->next)
-		left += (http_blob_text(piece->audio).length - piece->at) / gw_play_width(play);
+		left += (piece->end - piece->at) / gw_play_width(play);
 	return left;
 }
 
@@ -376,7 +394,6 @@ gw_play_begin(gw_media_play *play, http_loop *loop, const gw_media_peer *peer, v
 	play->peer = peer;
 	play->link = link;
 	play->encoding = encoding;
-	play->last = &play->first;
 	play->rtt = -1;
 	play->fed_level = -INFINITY;
 	play->timer = (http_timer){ .due = is_due, .arg = play };

@@ -26,8 +26,9 @@ typedef struct gw_play_piece
 {
 	http_blob *audio;
 	size_t at;
-	uint64_t tag;	/* of whoever said it; 0: none */
-	uint64_t place; /* of its first sample in what that names */
+	size_t end;
+	uint64_t tag;  /* of whoever said it; 0: none */
+	size_t before; /* bytes before the blob in what that names */
 	struct gw_play_piece *next;
 } gw_play_piece;
 
@@ -57,7 +58,7 @@ typedef struct gw_media_play
 
 	/* the rest is its own */
 	gw_play_piece *first;
-	gw_play_piece **last;
+	gw_play_piece *last; /* NULL: none */
 	http_timer timer;
 	http_timer patience;  /* for marks */
 	bool saying;		  /* something is on its way to be heard */
@@ -98,8 +99,9 @@ extern void gw_play_end(gw_media_play *play);
 /* Says audio, in the session's encoding, behind what waits; the blob is used up. */
 extern void gw_play_say(gw_media_play *play, http_blob *audio);
 
-/* The same with a tag, from this sample on of what it names. */
-extern void gw_play_say_tagged(gw_media_play *play, http_blob *audio, uint64_t tag, uint64_t place);
+/* The same from a byte of the blob on, which is shared, with a tag; before: so many bytes of what that names are before the blob. */
+extern void
+gw_play_say_part(gw_media_play *play, http_blob *audio, size_t from, uint64_t tag, size_t before);
 
 /*
  * Stops speaking at once: what waits is forgotten, and what is sent is cleared where the peer can, behind a mark of this number (0: one

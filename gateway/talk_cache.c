@@ -186,6 +186,12 @@ recall(const talk_piece *piece)
 	return r;
 }
 
+size_t
+talk_cache_kept(void)
+{
+	return memory_used;
+}
+
 /* ---------------------------------------------------------------------------
  * In the database
  * ---------------------------------------------------------------------------
@@ -344,6 +350,8 @@ talk_cache_keep(const talk_piece *piece)
 	size_t most = piece->kind == MB_ITEM_REPLY ? SHORT_REPLY : MAX_KEPT;
 	look *l = n > 0 && n <= most && !piece->audio.failed ? new_look(piece, &keep_speech) : NULL;
 	int16_t sample;
+	http_text part;
+	size_t kept_samples = 0;
 
 	if (l == NULL)
 		return;
@@ -353,11 +361,14 @@ talk_cache_keep(const talk_piece *piece)
 		free_look(l);
 		return;
 	}
-	for (size_t i = 0; i < n; i++)
+	while ((part = talk_audio_look(&piece->audio, kept_samples * width)).length >= width)
 	{
-		(void) mb_audio_decode(talk->encoding, (const uint8_t *) piece->audio.data + i * width,
-							   width, &sample);
-		l->audio[i] = mb_mulaw_encode(sample);
+		for (size_t at = 0; at < part.length; at += width)
+		{
+			(void) mb_audio_decode(talk->encoding, (const uint8_t *) part.data + at, width,
+								   &sample);
+			l->audio[kept_samples++] = mb_mulaw_encode(sample);
+		}
 	}
 	if (l->standing)
 		remember(l->tenant, l->voice_key, l->text, l->audio, n);

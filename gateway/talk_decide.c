@@ -414,6 +414,8 @@ carry_out_said(gw_talk *talk, const mb_turn_decision *d)
 			if (d->item_kind != MB_ITEM_FILLER)
 				talk_note_agent(talk, talk->turns_of[d->generation % TALK_GENERATIONS], d->text,
 								d->bytes, d->flag);
+			if (!d->flag)
+				talk_speech_heard(talk, d->generation, d->item);
 			break;
 		case MB_DO_DRAINED:
 			go_on_after(talk, d->generation);

@@ -15,6 +15,7 @@
 #include "engine.h"
 #include "program/arrays.h"
 #include "talk.h"
+#include "talk_audio.h"
 #include "talk_metrics.h"
 #include "talk_race.h"
 
@@ -59,7 +60,7 @@ typedef struct talk_piece
 	talk_race race;		 /* of those who speak */
 	bool given;			 /* the engine knows of it */
 	bool whole;			 /* all of its audio is here */
-	program_text audio;	 /* in the session's encoding */
+	talk_audio audio;	 /* in the session's encoding */
 	size_t queued;		 /* bytes of it that the playback has */
 	struct talk_reply *reply;
 	uint16_t item; /* its place in the reply */
@@ -358,6 +359,9 @@ extern void talk_speech_go_on(talk_reply *reply);
 extern void talk_speech_resume(gw_talk *talk, uint32_t generation, uint16_t item, int32_t ms);
 extern void talk_piece_free(talk_piece *piece);
 
+/* It was heard to its end: nothing of it is said again. */
+extern void talk_speech_heard(gw_talk *talk, uint32_t generation, uint16_t item);
+
 /* It was said before, in mu-law; or was not, and is made. */
 extern void talk_speech_found(talk_piece *piece, const uint8_t *mulaw, size_t n);
 extern void talk_speech_make(talk_piece *piece);
@@ -373,6 +377,9 @@ extern void talk_cache_keep(const talk_piece *piece);
 
 /* It is looked for no more. */
 extern void talk_cache_forget(talk_piece *piece);
+
+/* Memory of all sentences that are kept here. */
+extern size_t talk_cache_kept(void);
 
 /* talk_store.c */
 extern void talk_note_caller(gw_talk *talk, uint32_t turn, const char *text, size_t n);

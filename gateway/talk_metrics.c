@@ -8,6 +8,7 @@
 
 #include "media_session.h"
 #include "talk.h"
+#include "talk_internal.h"
 #include "talk_metrics.h"
 
 #define BUCKETS 12
@@ -169,6 +170,9 @@ write_streams(const gw_media *media, program_text *text)
 		   media->waiting_bytes);
 	single(text, "media_max_waiting_bytes", "gauge", "How much that may be.",
 		   (uint64_t) media->gateway->options->max_waiting_audio);
+	single(text, "media_kept_bytes", "gauge",
+		   "Memory of audio that is kept: to be said, said before, and waiting for the database.",
+		   talk_audio_kept() + talk_cache_kept() + media->waiting_bytes);
 	single(text, "media_dropped_packets_total", "counter",
 		   "Packets of streams that were not stored, and never will be: gaps of their calls.",
 		   media->dropped);

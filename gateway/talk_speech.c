@@ -36,7 +36,7 @@ talk_piece_free(talk_piece *piece)
 {
 	talk_race_cancel(&piece->race);
 	talk_cache_forget(piece);
-	program_text_free(&piece->audio);
+	talk_audio_forget(&piece->audio);
 	free(piece->text);
 	free(piece);
 }
@@ -51,12 +51,10 @@ static void
 queue(talk_piece *piece)
 {
 	gw_talk *talk = piece->reply->talk;
-	size_t n = piece->audio.length - piece->queued;
 
-	if (n == 0 || !piece->given || talk->session == NULL)
+	if (piece->audio.length == piece->queued || !piece->given || talk->session == NULL)
 		return;
-	gw_play_say_tagged(&talk->session->play, http_blob_new(piece->audio.data + piece->queued, n),
-					   tag_of(piece), piece->queued / mb_encoding_sample_size(talk->encoding));
+	talk_audio_say(&piece->audio, piece->queued, &talk->session->play, tag_of(piece));
 	piece->queued = piece->audio.length;
 }
 
@@ -151,6 +149,15 @@ talk_speech_resume(gw_talk *talk, uint32_t generation, uint16_t item, int32_t ms
 	}
 }
 
+void
+talk_speech_heard(gw_talk *talk, uint32_t generation, uint16_t item)
+{
+	talk_reply *reply = talk_reply_find(talk, generation);
+
+	if (reply != NULL && item < reply->n_pieces && reply->pieces[item]->whole)
+		talk_audio_forget(&reply->pieces[item]->audio);
+}
+
 /* How long the caller has waited for a reply whose first frame was sent. */
 static void
 measure_wait(gw_talk *talk, uint32_t generation, uint16_t item)
@@ -223,7 +230,7 @@ add_linear(talk_piece *piece, const int16_t *samples, size_t n)
 
 		if (mb_audio_encode(encoding, samples, part, bytes) != MB_OK)
 			return;
-		program_text_add(&piece->audio, bytes, part * mb_encoding_sample_size(encoding));
+		talk_audio_add(&piece->audio, bytes, part * mb_encoding_sample_size(encoding));
 		samples += part;
 		n -= part;
 	}
@@ -232,11 +239,21 @@ add_linear(talk_piece *piece, const int16_t *samples, size_t n)
 void
 talk_speech_found(talk_piece *piece, const uint8_t *mulaw, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
-	{
-		int16_t sample = mb_mulaw_decode(mulaw[i]);
+	int16_t samples[SLICE];
 
-		add_linear(piece, &sample, 1);
+	if (piece->reply->talk->encoding == MB_MULAW)
+		talk_audio_add(&piece->audio, mulaw, n);
+	else
+	{
+		while (n > 0)
+		{
+			size_t part = n < SLICE ? n : SLICE;
+
+			(void) mb_audio_decode(MB_MULAW, mulaw, part, samples);
+			add_linear(piece, samples, part);
+			mulaw += part;
+			n -= part;
+		}
 	}
 	finish_piece(piece);
 }

@@ -50,15 +50,19 @@ typedef struct http_text
 
 /* --- bytes that are shared ------------------------------------------------------ */
 
-/* Bytes with a count of their users; they do not change while there is more than one. */
+/* Bytes with a count of their users; those that are there do not change while there is more than one. */
 typedef struct http_blob http_blob;
 
 /* All of them NULL when there is no memory; http_blob_take() then has freed the bytes. */
 extern http_blob *http_blob_new(const void *bytes, size_t n); /* a copy */
+extern http_blob *http_blob_new_room(size_t room);			  /* empty; http_blob_add() fills it */
 extern http_blob *http_blob_take(void *bytes, size_t n);	  /* bytes of malloc(), now its own */
 extern http_blob *http_blob_share(http_blob *blob);			  /* one user more */
 extern void http_blob_release(http_blob *blob);				  /* one less; NULL is allowed */
 extern http_text http_blob_text(const http_blob *blob);
+
+/* Adds as many of the bytes as there is room for; how many those are. */
+extern size_t http_blob_add(http_blob *blob, const void *bytes, size_t n);
 
 /* --- answers -------------------------------------------------------------------- */
 

@@ -15,8 +15,8 @@
 #define SMALL_ROOM 1024
 
 /* A blob with its bytes behind it. */
-static http_blob *
-blob_with_room(size_t room)
+http_blob *
+http_blob_new_room(size_t room)
 {
 	http_blob *blob = malloc(sizeof(*blob) + room);
 
@@ -32,7 +32,7 @@ blob_with_room(size_t room)
 http_blob *
 http_blob_new(const void *bytes, size_t n)
 {
-	http_blob *blob = blob_with_room(n);
+	http_blob *blob = http_blob_new_room(n);
 
 	if (blob == NULL)
 		return NULL;
@@ -71,6 +71,18 @@ http_blob_release(http_blob *blob)
 	if (blob->data != (char *) (blob + 1))
 		free(blob->data);
 	free(blob);
+}
+
+size_t
+http_blob_add(http_blob *blob, const void *bytes, size_t n)
+{
+	size_t left = blob->room > blob->length ? blob->room - blob->length : 0;
+
+	n = n < left ? n : left;
+	if (n > 0)
+		memcpy(blob->data + blob->length, bytes, n);
+	blob->length += n;
+	return n;
 }
 
 http_text
@@ -123,7 +135,7 @@ http_queue_add(http_queue *queue, const void *bytes, size_t n)
 		queue->bytes += n;
 		return true;
 	}
-	blob = blob_with_room(n > SMALL_ROOM / 2 ? n : SMALL_ROOM);
+	blob = http_blob_new_room(n > SMALL_ROOM / 2 ? n : SMALL_ROOM);
 	if (blob == NULL)
 		return false;
 	memcpy(blob->data, bytes, n);

@@ -16,6 +16,7 @@ static http_timer *timers[8];
 
 struct http_blob
 {
+	int users;
 	size_t n;
 	uint8_t bytes[];
 };
@@ -56,10 +57,18 @@ http_blob_text(const http_blob *blob)
 	return (http_text){ (const char *) blob->bytes, blob->n };
 }
 
+http_blob *
+http_blob_share(http_blob *blob)
+{
+	blob->users++;
+	return blob;
+}
+
 void
 http_blob_release(http_blob *blob)
 {
-	free(blob);
+	if (--blob->users == 0)
+		free(blob);
 }
 
 /* Turns the clock, and calls what is due on the way. */
@@ -172,6 +181,7 @@ say(size_t samples)
 {
 	http_blob *blob = calloc(1, sizeof(*blob) + samples);
 
+	blob->users = 1;
 	blob->n = samples;
 	memset(blob->bytes, 1, samples);
 	gw_play_say(&play, blob);
@@ -205,12 +215,57 @@ never_more_than_the_lead(void)
 		answer_up_to((uint64_t) ms * 8);
 	}
 	check_int(other.samples, 8000);
+	check(play.unheard.data != NULL);
 	check_int(play.underruns, 0);
 	turn_to(start + HTTP_SECOND);
 	answer_up_to(8000);
 	check_int(other.heard, 8000);
 	check_int(other.done, 1);
 	check(!gw_play_is_saying(&play));
+	/* nothing is kept of it */
+	check(play.unheard.data == NULL);
+	gw_play_end(&play);
+}
+
+/* Audio that comes bit by bit is one piece of a blob, which is shared, and is told by its place in what the tag names. */
+static uint64_t tagged_up_to;
+
+static void
+note_tagged(void *arg, uint64_t tag, uint64_t place)
+{
+	(void) arg;
+	check_int(tag, 7);
+	tagged_up_to = place;
+}
+
+static void
+parts_of_a_blob_are_shared(void)
+{
+	int64_t start = now;
+	http_blob *blob = calloc(1, sizeof(*blob) + 2000);
+
+	begin(&marks);
+	play.tagged = note_tagged;
+	answered = 0;
+	blob->users = 1;
+	gw_play_goes_on(&play, true);
+	for (size_t from = 0; from < 2000; from += 200)
+	{
+		blob->n = from + 200;
+		gw_play_say_part(&play, blob, from, 7, 6000);
+	}
+	check_int(blob->users, 2);
+	gw_play_goes_on(&play, false);
+	for (int ms = 0; ms <= 300; ms += 10)
+	{
+		turn_to(start + ms * HTTP_MILLISECOND);
+		answer_up_to((uint64_t) ms * 8);
+	}
+	check_int(blob->users, 1);
+	check_int(tagged_up_to, 8000);
+	check_int(other.heard, 2080);
+	check_int(other.done, 1);
+	http_blob_release(blob);
 	gw_play_end(&play);
 }
 
@@ -389,6 +444,7 @@ who_keeps_no_time_is_fed(void)
 int
 main(void)
 {
+	check_run("parts of a blob are shared", parts_of_a_blob_are_shared);
 	check_run("no more is sent than the lead, and no less", never_more_than_the_lead);
 	check_run("a stall is not made up for", a_stall_is_not_made_up_for);
 	check_run("a clear cuts where it was played", a_clear_cuts_where_it_was_played);
