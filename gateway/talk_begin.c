@@ -10,6 +10,81 @@
 #include "talk_internal.h"
 
 /* ---------------------------------------------------------------------------
+ * Lists of words, which conversations with the same ones share
+ * ---------------------------------------------------------------------------
+ */
+
+typedef struct talk_words
+{
+	char *text; /* what they were read from */
+	char *lists[MB_TURN_LISTS];
+	int users;
+	struct talk_words *next;
+} talk_words;
+
+static talk_words *all_words;
+
+static void
+let_words_go(talk_words *words)
+{
+	talk_words **place = &all_words;
+
+	if (words == NULL || --words->users > 0)
+		return;
+	while (*place != words)
+		place = &(*place)->next;
+	*place = words->next;
+	for (int i = 0; i < MB_TURN_LISTS; i++)
+		free(words->lists[i]);
+	free(words->text);
+	free(words);
+}
+
+static bool
+read_words(talk_words *words)
+{
+	json_t *phrases = json_loads(words->text, 0, NULL);
+	bool ok = json_array_size(phrases) == MB_TURN_LISTS;
+
+	for (int i = 0; i < MB_TURN_LISTS && ok; i++)
+	{
+		const char *text = json_string_value(json_array_get(phrases, (size_t) i));
+		size_t n = text == NULL ? 0 : strlen(text);
+
+		words->lists[i] = malloc(MB_TURN_LIST_ROOM(n));
+		ok = words->lists[i] != NULL;
+		if (ok)
+			mb_turn_fold_list(text == NULL ? "" : text, n, words->lists[i]);
+	}
+	json_decref(phrases);
+	return ok;
+}
+
+/* NULL: they are none, or there is no memory. */
+static talk_words *
+words_of(const char *text)
+{
+	talk_words *words = all_words;
+
+	while (words != NULL && strcmp(words->text, text) != 0)
+		words = words->next;
+	if (words == NULL)
+	{
+		words = calloc(1, sizeof(*words));
+		if (words == NULL)
+			return NULL;
+		words->next = all_words;
+		all_words = words;
+		words->text = strdup(text);
+	}
+	words->users++;
+	if (words->users > 1 || (words->text != NULL && read_words(words)))
+		return words;
+	let_words_go(words);
+	return NULL;
+}
+
+/* ---------------------------------------------------------------------------
  * The beginning
  * ---------------------------------------------------------------------------
  */
@@ -33,8 +108,7 @@ free_talk(gw_talk *talk)
 		gw_service_free(talk->chat[i]);
 		free(talk->voice_keys[i]);
 	}
-	for (int i = 0; i < MB_TURN_LISTS; i++)
-		free(talk->lists[i]);
+	let_words_go(talk->words);
 	for (size_t i = 0; i < talk->n_lines; i++)
 	{
 		program_text_free(&talk->lines[i].caller);
@@ -78,27 +152,17 @@ static bool
 read_settings(gw_talk *talk, const char *numbers, const char *lists)
 {
 	json_t *all = json_loads(numbers, 0, NULL);
-	json_t *phrases = json_loads(lists, 0, NULL);
-	bool ok = json_array_size(all) == MB_TURN_NUMBERS && json_array_size(phrases) == MB_TURN_LISTS;
+	bool ok = json_array_size(all) == MB_TURN_NUMBERS;
 	int wrong;
 
+	talk->words = words_of(lists);
 	mb_turn_settings_init(&talk->settings);
 	for (int i = 0; i < MB_TURN_NUMBERS && ok; i++)
 		talk->settings.number[i] = (int32_t) json_integer_value(json_array_get(all, (size_t) i));
-	for (int i = 0; i < MB_TURN_LISTS && ok; i++)
-	{
-		const char *text = json_string_value(json_array_get(phrases, (size_t) i));
-		size_t n = text == NULL ? 0 : strlen(text);
-
-		talk->lists[i] = malloc(MB_TURN_LIST_ROOM(n));
-		ok = talk->lists[i] != NULL;
-		if (ok)
-			mb_turn_fold_list(text == NULL ? "" : text, n, talk->lists[i]);
-		talk->settings.list[i] = talk->lists[i];
-	}
+	for (int i = 0; i < MB_TURN_LISTS && talk->words != NULL; i++)
+		talk->settings.list[i] = talk->words->lists[i];
 	json_decref(all);
-	json_decref(phrases);
-	return ok && mb_turn_settings_check(&talk->settings, &wrong) == MB_OK;
+	return ok && talk->words != NULL && mb_turn_settings_check(&talk->settings, &wrong) == MB_OK;
 }
 
 static bool

@@ -180,7 +180,7 @@ struct gw_talk
 
 	/* the engine */
 	mb_turn_settings settings;
-	char *lists[MB_TURN_LISTS];
+	struct talk_words *words; /* the lists of the settings */
 	mb_turn turn;
 	mb_turn_log log;
 	mb_activity activity;
