@@ -14,8 +14,11 @@
 #define FLAG 0x40
 #define KIND 0x3F
 
-/* No record is longer: a transcript, or a piece with its times, and seven numbers. */
-#define LONGEST_RECORD (MB_TURN_PARTIAL_ROOM + MB_TURN_PIECE_POINTS * 8 + 64)
+/* A record has a transcript, or a piece with its times, and seven numbers. */
+#define NUMBERS 64
+#define TIME 8
+_Static_assert(NUMBERS + MB_TURN_PARTIAL_ROOM + MB_TURN_PIECE_POINTS * TIME + 16 <= MB_TURN_LOG_ROW,
+			   "the longest record has room");
 
 void
 mb_turn_log_init(mb_turn_log *log, mb_turn_log_callback take, void *arg)
@@ -141,12 +144,22 @@ put_rest(mb_turn_log *log, const mb_turn_input *input)
 	}
 }
 
+/* It takes no more bytes than that. */
+static size_t
+longest(const mb_turn_input *input)
+{
+	size_t text = input->bytes < MB_TURN_PARTIAL_ROOM ? input->bytes : MB_TURN_PARTIAL_ROOM;
+	int times = input->n_points < MB_TURN_PIECE_POINTS ? input->n_points : MB_TURN_PIECE_POINTS;
+
+	return NUMBERS + text + (size_t) times * TIME;
+}
+
 void
 mb_turn_log_write(mb_turn_log *log, const mb_turn_input *input)
 {
 	int32_t at = input->at > log->at && input->at <= MB_TURN_LONGEST_MS ? input->at : log->at;
 
-	if (log->n > 0 && (at / 1000 != log->second || log->n + LONGEST_RECORD > MB_TURN_LOG_ROW))
+	if (log->n > 0 && (at / 1000 != log->second || log->n + longest(input) > MB_TURN_LOG_ROW))
 		mb_turn_log_flush(log);
 	if (log->n == 0)
 	{

@@ -19,7 +19,7 @@
 
 #include "core/conversation/turn.h"
 
-#define MB_TURN_LOG_ROW 3072
+#define MB_TURN_LOG_ROW 2048
 
 /* Takes a row of n bytes, which began in that second of the session. */
 typedef void (*mb_turn_log_callback)(void *arg, int32_t second, const uint8_t *row, size_t n);
