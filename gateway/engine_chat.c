@@ -10,6 +10,7 @@
 #include "engine_service.h"
 
 #define MAX_EVENT 65536
+#define SLICE 2048 /* that is read at a time */
 #define MAX_ANSWER (1024 * 1024)
 #define MAX_TOOLS 8
 
@@ -34,7 +35,7 @@ struct gw_chat
 	bool ended; /* it has said so */
 	char problem[GW_WHY];
 	gw_complaint complaint;
-	char room[MAX_EVENT];
+	char *room; /* of an event */
 };
 
 static void
@@ -46,6 +47,7 @@ free_chat(gw_chat *chat)
 		free(chat->tools[i].name);
 		program_text_free(&chat->tools[i].arguments);
 	}
+	free(chat->room);
 	free(chat);
 }
 
@@ -124,6 +126,33 @@ take_event(void *arg, const char *data, size_t n)
 	json_decref(message);
 }
 
+/* For so many bytes more of an event; without memory it is too long. */
+static void
+make_room(gw_chat *chat, size_t n)
+{
+	size_t room = chat->stream.length + n < MAX_EVENT ? chat->stream.length + n : MAX_EVENT;
+	char *more = room > chat->stream.size ? realloc(chat->room, room) : NULL;
+
+	if (more == NULL)
+		return;
+	chat->room = more;
+	mb_event_stream_room(&chat->stream, more, room);
+}
+
+static void
+read_events(gw_chat *chat, const char *bytes, size_t n)
+{
+	while (n > 0)
+	{
+		size_t part = n < SLICE ? n : SLICE;
+
+		make_room(chat, part + 1);
+		mb_event_stream_feed(&chat->stream, bytes, part, take_event, chat);
+		bytes += part;
+		n -= part;
+	}
+}
+
 static void
 take_piece(void *arg, int status, const char *bytes, size_t n)
 {
@@ -131,7 +160,7 @@ take_piece(void *arg, int status, const char *bytes, size_t n)
 
 	if (status == 200)
 	{
-		mb_event_stream_feed(&chat->stream, bytes, n, take_event, chat);
+		read_events(chat, bytes, n);
 		if (chat->stream.skipped > 0 && chat->problem[0] == '\0')
 			snprintf(chat->problem, sizeof(chat->problem), "a piece of its answer is too long");
 	}
@@ -211,7 +240,7 @@ gw_chat_start(http_client *client, const gw_service *service, const json_t *mess
 		return NULL;
 	chat->events = *events;
 	chat->arg = arg;
-	mb_event_stream_init(&chat->stream, chat->room, sizeof(chat->room));
+	mb_event_stream_init(&chat->stream, NULL, 0);
 	write_body(service, messages, tools, &body);
 	chat->transfer =
 		gw_service_ask(client, service,

@@ -58,6 +58,17 @@ talk_reply_new(gw_talk *talk, uint32_t generation, mb_item_kind kind)
 	return reply;
 }
 
+/* No model is asked any more. */
+static void
+forget_question(talk_reply *reply)
+{
+	program_text_free(&reply->written);
+	json_decref(reply->messages);
+	json_decref(reply->calls);
+	reply->messages = NULL;
+	reply->calls = NULL;
+}
+
 void
 talk_reply_drop(talk_reply *reply)
 {
@@ -73,9 +84,7 @@ talk_reply_drop(talk_reply *reply)
 	for (int i = 0; i < reply->n_pieces; i++)
 		talk_piece_free(reply->pieces[i]);
 	talk_speech_end(reply);
-	program_text_free(&reply->written);
-	json_decref(reply->messages);
-	json_decref(reply->calls);
+	forget_question(reply);
 	free(reply->said);
 	free(reply);
 }
@@ -102,6 +111,7 @@ static void
 end_reply(talk_reply *reply)
 {
 	mb_sentences_end(&reply->sentences, take_piece, reply);
+	forget_question(reply);
 	reply->complete = true;
 	talk_speech_go_on(reply);
 }

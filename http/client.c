@@ -17,6 +17,8 @@
 #define WHOLE_MS 60000
 #define MAX_ANSWER (64 * 1024 * 1024)
 #define KEPT_CONNECTIONS 64
+#define BUFFER 8192L		 /* of an answer that comes, each request its own */
+#define UPLOAD_BUFFER 16384L /* the least */
 
 struct http_transfer
 {
@@ -397,6 +399,8 @@ http_client_ask(http_client *client, const http_ask *ask)
 	(ok = ok && curl_easy_setopt(transfer->handle.easy, option, value) == CURLE_OK)
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, transfer);
+	SET(CURLOPT_BUFFERSIZE, BUFFER);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
 	SET(CURLOPT_TIMEOUT_MS, (long) transfer->handle.reach.whole_ms);
 	if (ask->body != NULL)
 	{

@@ -22,6 +22,13 @@ mb_event_stream_init(mb_event_stream *stream, char *room, size_t size)
 	stream->size = size;
 }
 
+void
+mb_event_stream_room(mb_event_stream *stream, char *room, size_t size)
+{
+	stream->room = room;
+	stream->size = size;
+}
+
 static void
 keep(mb_event_stream *stream, char byte)
 {

@@ -29,6 +29,9 @@ typedef struct mb_event_stream
 
 extern void mb_event_stream_init(mb_event_stream *stream, char *room, size_t size);
 
+/* Gives it more room, in which what is in the other one has been put. */
+extern void mb_event_stream_room(mb_event_stream *stream, char *room, size_t size);
+
 /* The callback may not call this. */
 extern void mb_event_stream_feed(mb_event_stream *stream, const char *bytes, size_t n,
 								 mb_event_callback event, void *arg);
