@@ -19,7 +19,7 @@
 #define DTMF_HALF_HOP 16  /* the same at 4 kHz */
 #define DTMF_DISTANCE 2	  /* hops between the two half windows of a window */
 #define DTMF_WINDOW 4	  /* hops that a window spans */
-#define DTMF_BLOCK 32	  /* hops that the buffers hold before they are moved up */
+#define DTMF_BLOCK 16	  /* hops that the buffers hold before they are moved up */
 
 /* Samples before a hop that its filters reach back to; hops of results likewise. */
 #define DTMF_INPUT_HISTORY (DTMF_BAND_TAPS - 2)
