@@ -65,7 +65,7 @@ sub figures
     my $way = delay_of($n);
     my $c = caller($peers, $gateway, sprintf('%032x', 100 + $n), delay => $way, defined $noise ? (noise => noise_of($question)) : (), defined $echo ? (echo => -$echo, echoDelay => 120) : ());
     $c->hears(0, 40);
-    my (@waits, @stops, @played, %wrong);
+    my (@waits, @shares, @stops, @played, %wrong);
     for my $round (1 .. $each)
     {
         for my $kind (qw(plain interrupt mhm cough))
@@ -74,6 +74,8 @@ sub figures
             my $said = $c->said;
             my $begin = $c->hears_begin($said->[1]);
             push @waits, ($begin - $said->[1]) * $ms;
+            # what was said is known when 200 ms of silence have passed: then the model is asked, and the voice
+            push @shares, $c->arrival($said->[2]) - $said->[2] - 200 - $model - $mouth - 2 * $way;
             my $sound = { interrupt => $other, mhm => $mhm, cough => $cough }->{$kind};
             if ($sound)
             {
@@ -104,11 +106,11 @@ sub figures
     # what was interrupted, as it is stored
     my @heard = split /\n/, $node->safe_psql('postgres', qq{SELECT cardinality(regexp_split_to_array(trim(t.heard), E'\\s+')) FROM mulberry_internal.conversation_turns t JOIN mulberry_internal.conversations c ON c.id = t.conversation
         WHERE c.call_id = '$c->{call}' AND t.interrupted_ms IS NOT NULL AND t.heard_cut AND t.heard <> '' ORDER BY t.turn});
-    return ([ map { $_ - 2 * $way } @waits ], [ map { $_ - 2 * $way } @stops ], \%wrong, [ map { [ $played[$_], $heard[$_] ] } @played == @heard ? 0 .. $#played : () ], scalar @played);
+    return ([ map { $_ - 2 * $way } @waits ], [ map { $_ - 2 * $way } @stops ], \%wrong, [ map { [ $played[$_], $heard[$_] ] } @played == @heard ? 0 .. $#played : () ], scalar @played, \@shares);
 }
 
 # callers in processes of their own would need peers of their own: they take turns with the same ones here
-my (@waits, @stops, @heard, %wrong);
+my (@waits, @shares, @stops, @heard, %wrong);
 my $played = 0;
 my @running;
 for my $n (1 .. $lines)
@@ -138,6 +140,7 @@ for (@running)
     next if $told->{problem};
     push @waits, @{ $told->{result}[0] };
     push @stops, @{ $told->{result}[1] };
+    push @shares, @{ $told->{result}[5] };
     push @heard, @{ $told->{result}[3] };
     $played += $told->{result}[4];
     $wrong{$_} += $told->{result}[2]{$_} foreach keys %{ $told->{result}[2] };
@@ -147,8 +150,7 @@ my $kinds = $each * $lines;
 note(sprintf '%d turns, %d callers at once, services answer in %d ms together; noise %s, echo %s, network %s', scalar @waits, $lines, $ear + $model + $mouth,
     defined $noise ? "$noise dB below the voices" : 'none', defined $echo ? "at -$echo dB" : 'none', defined $delay ? "20 to $delay ms each way, which is not counted" : 'none');
 note(sprintf 'end of speech to first audio at the ear: median %s ms, 95 %% %s ms (700)', at(0.5, @waits), at(0.95, @waits));
-# what was said is known when 200 ms of silence have passed: then the model is asked, and the voice
-note(sprintf 'of it beyond the 200 ms of silence, model and voice: median %s ms, 95 %% %s ms (20)', map { $_ - 200 - $model - $mouth } at(0.5, @waits), at(0.95, @waits));
+note(sprintf 'of it until the first audio came, beyond the 200 ms of silence, model and voice: median %.1f ms, 95 %% %.1f ms (20), most %.1f', at(0.5, @shares), at(0.95, @shares), at(1, @shares));
 note(sprintf 'speech onset to silence at the ear: median %s ms, 95 %% %s ms of %d (300)', at(0.5, @stops), at(0.95, @stops), scalar @stops);
 note(sprintf 'of %d each: interruptions missed %d, cut by "mhm" %d, by a cough %d', $kinds, map { $wrong{$_} // 0 } 'missed', 'cut by mhm', 'cut by cough');
 my %off;

@@ -143,8 +143,16 @@ sub say
     return;
 }
 
-# Frames of what was said, [from, to].
-sub said { my ($self) = @_; my $e = $self->{peers}->await($self->{id}, 'said'); return [ $e->{from}, $e->{to} ] }
+# Frames of what was said, and when the last one was sent: [from, to, at].
+sub said { my ($self) = @_; my $e = $self->{peers}->await($self->{id}, 'said'); return [ @$e{qw(from to at)} ] }
+
+# When audio to be played came first behind such a time, ms.
+sub arrival
+{
+    my ($self, $since) = @_;
+    $self->{peers}->command(arrival => $self->{id}, since => $since);
+    return $self->{peers}->await($self->{id}, 'arrival')->{at};
+}
 
 # All that was at the ear, in frames of the line that the caller speaks in.
 sub ear

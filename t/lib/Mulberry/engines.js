@@ -15,7 +15,7 @@
 // The answer is what they were asked: { mouth: [texts], model: [messages], ear: connections, pongs, scribe: [fields of files],
 // voice: { sockets, contexts: { id: { texts, closed } }, alive: messages that keep one open }, left: phrases that nobody has said, wrong: [what was not of the form] }.
 //
-// Whoever listens finds speech by its energy, as far as the audio has come, and hears each stretch as the next phrase, a word each 300 ms.
+// Whoever listens finds speech by its energy over the line's noise, as far as the audio has come, and hears each stretch as the next phrase, a word each 300 ms.
 // Whoever speaks gives each word 250 ms of a tone and 50 ms of a pause.
 "use strict";
 const http = require("http");
@@ -40,7 +40,7 @@ const mulaw = Array.from({ length: 256 }, (_, c) => { const b = ~c & 0xff; const
 
 class Ear {
     constructor(socket, form, state) {
-        Object.assign(this, { socket, form, state, silent: 0, loud: 0, speaking: false, pending: null, heard: 0, rest: [] });
+        Object.assign(this, { socket, form, state, silent: 0, loud: 0, speaking: false, pending: null, heard: 0, rest: [], levels: [] });
         this.state.asked.ear++;
         socket.on("message", (data, binary) => this.take(data, binary));
     }
@@ -88,7 +88,10 @@ class Ear {
         while (this.rest.length >= size) {
             const frame = this.rest.splice(0, size);
             const level = Math.sqrt(frame.reduce((s, v) => s + v * v, 0) / size);
-            if (level > 600) { this.loud++; this.silent = 0; } else { this.silent++; if (!this.speaking) this.loud = 0; }
+            // the quietest tenth of two seconds is the noise of the line
+            this.levels = [...this.levels.slice(-99), level];
+            const floor = [...this.levels].sort((a, b) => a - b)[Math.floor(this.levels.length / 10)];
+            if (level > Math.max(600, 2 * floor)) { this.loud++; this.silent = 0; } else { this.silent++; if (!this.speaking) this.loud = 0; }
             if (!this.speaking && this.loud >= 3) {
                 this.speaking = true;
                 this.frames = 0;

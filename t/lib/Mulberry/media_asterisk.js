@@ -52,7 +52,7 @@ module.exports = class Asterisk extends SocketCall {
         if (data.length > MOST) { this.wrong("too long: " + data.length); return this.hangUp(); }
         this.play();
         if (!binary) return this.obey(data);
-        this.queue.push({ bytes: data });
+        this.hear(data);
         if (data.length % this.frameBytes) this.wrong("a message of " + data.length);
         if (!this.held && this.frames() > 900) { this.held = true; this.control("MEDIA_XOFF"); }
         if (this.frames() > 1000) this.wrong("the queue is full");

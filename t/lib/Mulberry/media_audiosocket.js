@@ -72,6 +72,6 @@ module.exports = class AudioSocket extends Call {
         } else if (kind !== AUDIO || payload.length === 0 || payload.length % 2) {
             this.wrong("kind " + kind + " of " + payload.length);
             this.hangUp();
-        } else this.queue.push({ bytes: payload });
+        } else this.hear(payload);
     }
 };

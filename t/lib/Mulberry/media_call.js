@@ -22,7 +22,7 @@ function toMulaw(value) {
 
 class Call {
     constructor(command, kind) {
-        Object.assign(this, kind, { id: command.id, delay: command.delay || 0, chunk: 0, timestamp: 0, errors: [], queue: [], played: [], sent: [], marks: 0, cleared: 0, paused: false });
+        Object.assign(this, kind, { id: command.id, delay: command.delay || 0, chunk: 0, timestamp: 0, errors: [], queue: [], played: [], arrivals: [], sent: [], marks: 0, cleared: 0, paused: false });
         this.frameBytes = SAMPLES * this.width;
         this.silence = Buffer.alloc(this.frameBytes, this.width === 1 ? 0xff : 0);
     }
@@ -42,6 +42,8 @@ class Call {
     }
     // one way: in order, and as late as the network is
     later(what) { if (this.delay) setTimeout(what, this.delay); else what(); }
+    // Audio to be played, and when it came.
+    hear(bytes) { this.arrivals.push(now()); this.queue.push({ bytes }); }
     frames() { return this.queue.reduce((n, q) => n + (q.bytes ? Math.ceil(q.bytes.length / this.frameBytes) : 0), 0); }
     marksAtTheFront() { while (this.queue.length && this.queue[0].mark !== undefined) this.echo(this.queue.shift().mark); }
     echo() { this.marks++; }
@@ -135,7 +137,7 @@ class Call {
             if (first.from === undefined) { first.from = this.spoken; this.tell("saying", { at: this.spoken }); }
             said = first.audio.subarray(first.at, first.at + SAMPLES);
             first.at += SAMPLES;
-            if (first.at >= first.audio.length) { this.voice.shift(); this.tell("said", { from: first.from, to: this.spoken + 1 }); }
+            if (first.at >= first.audio.length) { this.voice.shift(); this.tell("said", { from: first.from, to: this.spoken + 1, at: now() }); }
         }
         const back = echo ? this.played[this.played.length - 1 - Math.round(echoDelay / 20)] : null;
         if (!said && !noise && !back) return this.silence;
@@ -150,6 +152,7 @@ class Call {
             case "say": return this.voice.push({ audio: Buffer.from(command.audio, "base64"), at: 0, wait: command.wait || 0 });
             case "mute": this.muted = command.on; return;
             case "levels": return this.tell("levels", { since: command.since, levels: this.played.slice(this.liveFrom + command.since).map((f) => this.level(f)) });
+            case "arrival": return this.tell("arrival", { at: this.arrivals.find((at) => at > command.since) ?? null });
             case "timeline": return this.tell("timeline", { audio: Buffer.concat(this.played.map((f) => f || this.silence)).toString("base64"), from: this.liveFrom, spoken: this.spoken });
             case "sent": return this.tell("sent", { audio: Buffer.concat(this.sent).toString("base64"), errors: this.errors });
             case "send": return this.raw(command.text !== undefined ? command.text : Buffer.from(command.binary, "base64"));

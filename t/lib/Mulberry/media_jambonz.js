@@ -17,7 +17,7 @@ module.exports = class Jambonz extends SocketCall {
     take(data, binary) {
         if (binary) {
             if (data.length % this.frameBytes) this.wrong("a message of " + data.length);
-            this.queue.push({ bytes: data });
+            this.hear(data);
             return;
         }
         const m = this.read(data);

@@ -12,7 +12,8 @@
 //	live		id								from now on there is a frame each 20 ms, of silence where nothing is said
 //				noise (level, rms), echo (dB of what is played, back in what is said), echoDelay (ms)
 //	mute		id, on							no frames at all
-//	say			id, audio (base64, mu-law), wait (ms of silence before it)		in it; "said" tells the frames it had
+//	say			id, audio (base64, mu-law), wait (ms of silence before it)		in it; "said" tells the frames it had, and when the last was sent (ms of a clock)
+//	arrival		id, since						when audio to be played came first behind that time
 //	timeline	id								all that the ear has had since the beginning, silence too, and the frame in which "live" began
 //	sent		id								all that was said in live
 //	levels		id, since						the amplitude of each frame at the ear from that one of the line on

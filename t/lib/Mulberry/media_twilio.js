@@ -36,7 +36,7 @@ module.exports = class Twilio extends SocketCall {
         if (m.event === "media") {
             const bytes = Buffer.from(m.media.payload, "base64");
             if (bytes.toString("base64") !== m.media.payload || bytes.length % this.frameBytes) this.wrong("31951 payload of " + bytes.length);
-            this.queue.push({ bytes });
+            this.hear(bytes);
         } else if (m.event === "clear") this.forget().forEach((name) => this.echo(name));
         else if (this.queue.length) this.queue.push({ mark: m.mark.name });
         else this.echo(m.mark.name);
