@@ -32,10 +32,10 @@ sub delay_of { my ($n) = @_; return defined $delay ? 20 + int(($n * 0.618034 - i
 my $engines = Mulberry::Engines->new;
 my $node = mulberry_cluster('talk_figures');
 make_clinic($node);
-$engines->serve($node, 'clinic', [ 'ear', 'deepgram', 'v1', 'listen' ], [ 'mouth', 'openai', 'v1', 'speak' ], [ 'model', 'openai', 'v1', 'reply', 1, 'small' ]);
+$engines->serve($node, 'clinic', [ 'ear', 'deepgram', 'v1', 'listen' ], [ 'mouth', 'elevenlabs', 'v1', 'speak', 1, undef, '{"voice": "ann"}' ], [ 'model', 'openai', 'v1', 'reply', 1, 'small' ]);
 $node->safe_psql('postgres', q{SELECT mulberry.set_conversation('{"prompt": "You tell about the weather.", "silence_prompt_ms": 0}', 'clinic')});
 my ($ear, $model, $mouth) = (100, 200, 100);
-$engines->delays(ear => $ear, model => $model, mouth => $mouth);
+$engines->delays(ear => $ear, model => $model, voice => $mouth);
 $engines->always('tell me about the weather please.', 'mhm');
 my $answer = 'The weather is going to be fine today, and tomorrow there will be some clouds in the evening but no rain at all in the whole of the country.';
 $engines->model('.' => $answer);
@@ -57,7 +57,7 @@ sub noise_of
     return sqrt($sum / @loud) / 10**($noise / 20);
 }
 
-# Each caller: a question whose answer is heard to its end; one that is interrupted; one with "mhm", one with a cough in it.
+# Each caller: a question whose answer is heard to its end; one that is interrupted, not at its beginning, which would continue the question; one with "mhm", one with a cough in it.
 sub figures
 {
     my ($n) = @_;
@@ -79,10 +79,10 @@ sub figures
             my $sound = { interrupt => $other, mhm => $mhm, cough => $cough }->{$kind};
             if ($sound)
             {
-                $c->say($sound, wait => $kind eq 'interrupt' ? 600 + int rand 4000 : 1500);
+                $c->say($sound, wait => $kind eq 'interrupt' ? 1200 + int rand 4000 : 1500);
                 $said = $c->said;
             }
-            my $heard = $c->hears($begin, 150);
+            $c->hears($begin, 150);
             my @frames = $c->levels($begin);
             # a pause of the agent's words is 50 ms
             my ($first) = map { [ $_->[0] + $begin, $_->[1] + $begin ] } sounds_between(\@frames, 12);
@@ -94,17 +94,19 @@ sub figures
                 else
                 {
                     push @stops, ($first->[1] - $said->[0]) * $ms;
-                    # words of the agent have a pause of 50 ms between them
-                    push @played, scalar sounds_between([ @frames[ 0 .. $first->[1] - $begin - 1 ] ], 0);
+                    # words of the agent have a pause of 50 ms between them; one that is shorter than 240 ms was cut
+                    my @words = sounds_between([ @frames[ 0 .. $first->[1] - $begin - 1 ] ], 0);
+                    push @played, @words - ($words[-1][1] - $words[-1][0] < 12);
                 }
             }
-            elsif ($kind ne 'plain') { $wrong{"cut by $kind"}++ if ($frames[-1] // 0) >= 0 && $heard->[1] - $begin < ($whole - 500) / $ms }
+            # who goes on says all words in the end, and has said a part of one twice
+            elsif ($kind ne 'plain') { $wrong{"cut by $kind"}++ if grep({ $_->[1] - $_->[0] >= 12 } sounds_between(\@frames, 0)) != split ' ', $answer }
         }
     }
     $c->stop;
     conversation_over($node, $c->{call});
     # what was interrupted, as it is stored
-    my @heard = split /\n/, $node->safe_psql('postgres', qq{SELECT cardinality(regexp_split_to_array(trim(t.heard), E'\\s+')) FROM mulberry_internal.conversation_turns t JOIN mulberry_internal.conversations c ON c.id = t.conversation
+    my @heard = split /\n/, $node->safe_psql('postgres', qq{SELECT cardinality(regexp_split_to_array(trim(t.heard), '\\s+')) FROM mulberry_internal.conversation_turns t JOIN mulberry_internal.conversations c ON c.id = t.conversation
         WHERE c.call_id = '$c->{call}' AND t.interrupted_ms IS NOT NULL AND t.heard_cut AND t.heard <> '' ORDER BY t.turn});
     return ([ map { $_ - 2 * $way } @waits ], [ map { $_ - 2 * $way } @stops ], \%wrong, [ map { [ $played[$_], $heard[$_] ] } @played == @heard ? 0 .. $#played : () ], scalar @played, \@shares);
 }

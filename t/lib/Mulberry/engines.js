@@ -4,7 +4,7 @@
 // command, JSON:
 //
 //	phrases		list, instead	what the next stretches of speech are heard as, one each, behind those that are left or instead of them
-//	always		long, short		what stretches are heard as when there are no phrases left: those of 500 ms and more, and those below
+//	always		long, short		what stretches are heard as when there are no phrases left: those of 800 ms and more, and those below
 //	delays		ear, scribe, mouth, voice, model (ms, but for an ear also a list for the next answers)	until they answer; write: between two pieces of what the model writes
 //	behave		who (ear, scribe, mouth, voice, model), how: ok, refuse (401), busy (429), silent, garbage, drop, big, stall, cut, quiet (when nothing was
 //				said); a scribe also plain (knows no verbose_json), unsure (of a segment that is none), empty (text null), page (there is a long one at its URL);
@@ -103,9 +103,10 @@ class Ear {
                 this.frames++;
                 const words = this.phrase.split(" ").filter(Boolean);
                 const n = Math.min(words.length, Math.floor(this.frames / 15));
-                if (this.frames % 15 === 0 && n > 0) this.partial((this.before ? this.before + " " : "") + words.slice(0, n).join(" "));
+                // what is not known to be long yet may be short
+                if (this.frames % 15 === 0 && n > 0 && (this.known || this.frames - this.silent >= 40)) this.partial((this.before ? this.before + " " : "") + words.slice(0, n).join(" "));
                 if (this.silent >= 15) {
-                    if (!this.known && this.frames - this.silent < 25) this.phrase = this.state.always.short;
+                    if (!this.known && this.frames - this.silent < 40) this.phrase = this.state.always.short;
                     this.speaking = false; this.loud = 0; this.before = ((this.before ? this.before + " " : "") + this.phrase).trim(); this.partial(this.before);
                     if (this.form === "deepgram2") this.endOfTurn();
                 }
@@ -135,7 +136,7 @@ class Ear {
     }
     finish() {
         // what was said up to now; of what is being said nothing
-        if (this.speaking && !this.known && this.frames - this.silent < 25) this.phrase = this.state.always.short;
+        if (this.speaking && !this.known && this.frames - this.silent < 40) this.phrase = this.state.always.short;
         const text = this.speaking && this.silent < 8 ? this.before || "" : this.speaking ? ((this.before ? this.before + " " : "") + this.phrase).trim() : this.before || "";
         if (this.speaking && this.silent >= 8) { this.speaking = false; this.loud = 0; }
         this.before = "";
