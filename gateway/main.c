@@ -15,6 +15,7 @@
 #include "gateway.h"
 #include "log.h"
 #include "media_audiosocket.h"
+#include "trim.h"
 #include "watchdog.h"
 
 #define FIRST_INHERITED 3 /* sd_listen_fds(3) */
@@ -254,6 +255,7 @@ main(int argc, char **argv)
 		!http_loop_add(gateway.loop, &watch, EPOLLIN) ||
 		!gw_watchdog_start(gateway.loop, HANGS_AFTER))
 		return fail("cannot start");
+	gw_trim_start(gateway.loop);
 	gw_log(GW_INFO, "serving", "version %s", MULBERRY_VERSION);
 	while (!gateway.stopping || busy())
 		http_loop_turn(gateway.loop, -1);
