@@ -66,7 +66,8 @@ my @programs;
 END { my $status = $?; $_->{run}->kill_kill foreach @programs; $? = $status }
 sub program { push @programs, Program->start(@_); return $programs[-1] }
 
-sub resident { my ($pid) = @_; return slurp_file("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m ? $1 : 0 }    # kB
+# What is in memory of a process, kB, but the pages of its program and libraries, which it has once.
+sub resident { my ($pid) = @_; return slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+)/m ? $1 : 0 }
 
 # Seconds of the processor, of a process, or of PostgreSQL with all its children.
 sub seconds_of { my @s = split / /, slurp_file("/proc/$_[0]/stat") =~ s/.*\) //sr; return ($s[11] + $s[12]) / $tick }

@@ -153,11 +153,13 @@ write_histogram(program_text *text, talk_stage stage, const histogram *h)
 static void
 write_streams(const gw_media *media, program_text *text)
 {
+	size_t kept = talk_audio_kept() + talk_cache_kept() + media->waiting_bytes;
 	double sum = 0;
 	int known = 0;
 
 	for (const gw_media_session *s = media->sessions; s != NULL; s = s->next)
 	{
+		kept += s->talk != NULL ? s->talk->recent_room : 0;
 		if (s->link == NULL || s->play.rtt < 0)
 			continue;
 		sum += (double) s->play.rtt / HTTP_SECOND;
@@ -170,9 +172,11 @@ write_streams(const gw_media *media, program_text *text)
 		   media->waiting_bytes);
 	single(text, "media_max_waiting_bytes", "gauge", "How much that may be.",
 		   (uint64_t) media->gateway->options->max_waiting_audio);
-	single(text, "media_kept_bytes", "gauge",
-		   "Memory of audio that is kept: to be said, said before, and waiting for the database.",
-		   talk_audio_kept() + talk_cache_kept() + media->waiting_bytes);
+	single(
+		text, "media_kept_bytes", "gauge",
+		"Memory of audio that is kept: heard and not yet known as text, to be said, said before, "
+		"waiting for the database.",
+		kept);
 	single(text, "media_dropped_packets_total", "counter",
 		   "Packets of streams that were not stored, and never will be: gaps of their calls.",
 		   media->dropped);

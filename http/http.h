@@ -55,13 +55,17 @@ typedef struct http_blob http_blob;
 
 /* All of them NULL when there is no memory; http_blob_take() then has freed the bytes. */
 extern http_blob *http_blob_new(const void *bytes, size_t n); /* a copy */
-extern http_blob *http_blob_new_room(size_t room);			  /* empty; http_blob_add() fills it */
-extern http_blob *http_blob_take(void *bytes, size_t n);	  /* bytes of malloc(), now its own */
-extern http_blob *http_blob_share(http_blob *blob);			  /* one user more */
-extern void http_blob_release(http_blob *blob);				  /* one less; NULL is allowed */
+
+/* In memory of the caller's, of whose "size" bytes it takes HTTP_BLOB_HEAD for itself; empty.  Told when it has no users. */
+extern http_blob *http_blob_new_in(void *memory, size_t size, void (*gone)(void *memory));
+#define HTTP_BLOB_HEAD 40
+
+extern http_blob *http_blob_take(void *bytes, size_t n); /* bytes of malloc(), now its own */
+extern http_blob *http_blob_share(http_blob *blob);		 /* one user more */
+extern void http_blob_release(http_blob *blob);			 /* one less; NULL is allowed */
 extern http_text http_blob_text(const http_blob *blob);
 
-/* Adds as many of the bytes as there is room for; how many those are. */
+/* Adds as many of the bytes as there is room for in one with room; how many those are. */
 extern size_t http_blob_add(http_blob *blob, const void *bytes, size_t n);
 
 /* --- answers -------------------------------------------------------------------- */

@@ -53,6 +53,7 @@ struct http_blob
 	size_t length;
 	size_t room; /* bytes of data that may be written, as long as there is one user */
 	char *data;
+	void (*gone)(void *memory); /* takes the memory that it lies in; NULL: free() */
 };
 
 typedef struct queue_piece

@@ -14,25 +14,33 @@
 /* Room of a blob that is made to be appended to. */
 #define SMALL_ROOM 1024
 
-/* A blob with its bytes behind it. */
-http_blob *
-http_blob_new_room(size_t room)
-{
-	http_blob *blob = malloc(sizeof(*blob) + room);
+_Static_assert(sizeof(http_blob) <= HTTP_BLOB_HEAD, "what users are told");
 
-	if (blob == NULL)
-		return NULL;
-	blob->users = 1;
-	blob->length = 0;
-	blob->room = room;
-	blob->data = (char *) (blob + 1);
+http_blob *
+http_blob_new_in(void *memory, size_t size, void (*gone)(void *memory))
+{
+	http_blob *blob = memory;
+
+	*blob = (http_blob){ .users = 1,
+						 .room = size - HTTP_BLOB_HEAD,
+						 .data = (char *) memory + HTTP_BLOB_HEAD,
+						 .gone = gone };
 	return blob;
+}
+
+/* A blob with its bytes behind it. */
+static http_blob *
+blob_with_room(size_t room)
+{
+	void *memory = malloc(HTTP_BLOB_HEAD + room);
+
+	return memory == NULL ? NULL : http_blob_new_in(memory, HTTP_BLOB_HEAD + room, NULL);
 }
 
 http_blob *
 http_blob_new(const void *bytes, size_t n)
 {
-	http_blob *blob = http_blob_new_room(n);
+	http_blob *blob = blob_with_room(n);
 
 	if (blob == NULL)
 		return NULL;
@@ -68,9 +76,12 @@ http_blob_release(http_blob *blob)
 {
 	if (blob == NULL || --blob->users > 0)
 		return;
-	if (blob->data != (char *) (blob + 1))
+	if (blob->data != (char *) blob + HTTP_BLOB_HEAD)
 		free(blob->data);
-	free(blob);
+	if (blob->gone != NULL)
+		blob->gone(blob);
+	else
+		free(blob);
 }
 
 size_t
@@ -135,7 +146,7 @@ http_queue_add(http_queue *queue, const void *bytes, size_t n)
 		queue->bytes += n;
 		return true;
 	}
-	blob = http_blob_new_room(n > SMALL_ROOM / 2 ? n : SMALL_ROOM);
+	blob = blob_with_room(n > SMALL_ROOM / 2 ? n : SMALL_ROOM);
 	if (blob == NULL)
 		return false;
 	memcpy(blob->data, bytes, n);
