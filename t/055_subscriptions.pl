@@ -13,7 +13,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = mulberry_cluster('subscriptions', conf => "mulberry.workers = 0\nmulberry.grace_period = 0");
+# with sessions events would be numbered many at a time, and then those of different tenants come in another order
+my $node = mulberry_cluster('subscriptions', sessions => 0, conf => "mulberry.workers = 0\nmulberry.grace_period = 0");
 
 sub sql { return $node->safe_psql('postgres', shift) }
 

@@ -39,7 +39,8 @@ system_or_bail($ENV{CC} // 'cc', '-shared', '-fPIC', '-o', "$tmp/count_digests.s
 my $node = do {
     local $ENV{LD_PRELOAD} = "$tmp/count_digests.so";
     local $ENV{COUNT_DIGESTS_FILE} = "$tmp/digests";
-    mulberry_cluster('edge', preload => 0, init => [ allows_streaming => 1 ], conf => <<'CONF');
+    # a session remembers the keys that it has derived
+    mulberry_cluster('edge', preload => 0, sessions => 0, init => [ allows_streaming => 1 ], conf => <<'CONF');
 log_statement = all
 log_min_duration_statement = 0
 log_error_verbosity = verbose

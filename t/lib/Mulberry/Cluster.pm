@@ -6,8 +6,7 @@ package Mulberry::Cluster;
 use strict;
 use warnings;
 
-use IO::Handle;
-use POSIX ();
+use Mulberry::Sessions qw(session_of begin_session end_session end_sessions ask without_sessions);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -37,67 +36,22 @@ sub ask_until
 {
     my ($node, $database, $query, $wanted, $seconds) = @_;
     my $end = time + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
-    my ($session, $answer);
+    my ($own, $answer);
     while (1)
     {
-        $session //= begin_asking($node, $database);
-        $answer = answer_of($session, $query, $end);
+        my $session = $own // session_of($node, $database, $query);
+        $session //= $own = begin_session($node, $database);
+        $answer = $session ? join "\n", grep { $_ ne '' } (ask($session, $query, end => $end))[ 0, 1 ] : undef;
         my $found = defined $answer && $answer eq $wanted ? 1 : 0;
         my $over = $found || time > $end;
-        if ($over || !defined $answer)
+        if ($own && ($over || $own->{ended}))
         {
-            end_asking($session, defined $answer);
-            $session = undef;
+            end_session($own);
+            $own = undef;
         }
         return ($found, $answer) if $over;
         sleep 0.05;
     }
-}
-
-# A psql that reads from us, and says everything to us.
-sub begin_asking
-{
-    my ($node, $database) = @_;
-    local %ENV = $node->_get_env;
-    my @command = ($node->installed_command('psql'), '-XAt', '-d', $node->connstr($database));
-    pipe my $theirs, my $to or die "pipe: $!";
-    pipe my $from, my $said or die "pipe: $!";
-    my $pid = fork // die "fork: $!";
-    if ($pid == 0)
-    {
-        open(STDIN, '<&', $theirs) && open(STDOUT, '>&', $said) && open(STDERR, '>&', $said) && exec @command;
-        POSIX::_exit(127);
-    }
-    $to->autoflush(1);
-    return { pid => $pid, to => $to, from => $from };
-}
-
-# What the query answers; undef: the session has ended, or does not answer in time.
-sub answer_of
-{
-    my ($session, $query, $end) = @_;
-    local $SIG{PIPE} = 'IGNORE';
-    my $text = '';
-    print { $session->{to} } "$query\n;\n\\echo that is all\n" or return undef;
-    while ($text !~ s/^that is all\n\z//m)
-    {
-        vec(my $ready = '', fileno $session->{from}, 1) = 1;
-        my $left = $end + 1 - time;
-        return undef if $left <= 0 || select($ready, undef, undef, $left) <= 0;
-        sysread $session->{from}, $text, 65536, length $text or return undef;
-    }
-    chomp $text;
-    return $text;
-}
-
-sub end_asking
-{
-    my ($session, $in_order) = @_;
-    local $?;
-    kill 'TERM', $session->{pid} if !$in_order;
-    close $session->{$_} foreach qw(to from);
-    waitpid $session->{pid}, 0;
-    return;
 }
 
 # A running cluster with the extension created.
@@ -106,12 +60,14 @@ sub end_asking
 #	extension	=> 0 does not create the extension (default 1)
 #	init		=> arguments of init(), e.g. [allows_streaming => 1]
 #	install_path	=> of another PostgreSQL than the one on PATH
+#	sessions	=> 0 has each safe_psql() make a session of its own (default 1)
 sub mulberry_cluster
 {
     my ($name, %option) = @_;
-    die "mulberry_cluster() has no option \"$_\"" foreach grep { !/^(?:preload|conf|extension|init|install_path)$/ } keys %option;
+    die "mulberry_cluster() has no option \"$_\"" foreach grep { !/^(?:preload|conf|extension|init|install_path|sessions)$/ } keys %option;
     my $node = PostgreSQL::Test::Cluster->new($name, $option{install_path} ? (install_path => $option{install_path}) : ());
     my $preload = $option{preload} // 1;
+    without_sessions($node) if !($option{sessions} // 1);
 
     $node->init(@{ $option{init} // [] });
     $node->append_conf('postgresql.conf', <<"CONF");
@@ -192,6 +148,7 @@ sub kill_server
 {
     my ($node) = @_;
     my $postmaster = $node->{_pid};
+    end_sessions($node);
     # one that is stopped has no more children while they are counted: under load it would
     kill 'STOP', $postmaster;
     for (1 .. 1800)
