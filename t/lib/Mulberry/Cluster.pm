@@ -67,9 +67,15 @@ sub mulberry_cluster
     die "mulberry_cluster() has no option \"$_\"" foreach grep { !/^(?:preload|conf|extension|init|install_path|sessions)$/ } keys %option;
     my $node = PostgreSQL::Test::Cluster->new($name, $option{install_path} ? (install_path => $option{install_path}) : ());
     my $preload = $option{preload} // 1;
+    my $extension = $option{extension} // 1;
     without_sessions($node) if !($option{sessions} // 1);
 
-    $node->init(@{ $option{init} // [] });
+    # scripts/test has made a directory with it: to create it anew takes a good part of a short test
+    my $template = $extension && !$option{init} && !$option{install_path} ? $ENV{MULBERRY_TEMPLATE} : undef;
+    {
+        local %ENV = (%ENV, $template ? (INITDB_TEMPLATE => $template) : ());
+        $node->init(@{ $option{init} // [] });
+    }
     $node->append_conf('postgresql.conf', <<"CONF");
 max_worker_processes = 20
 log_min_messages = info
@@ -77,9 +83,9 @@ log_min_messages = info
 @{[ $option{conf} // '' ]}
 CONF
     $node->start;
-    if ($option{extension} // 1)
+    if ($extension)
     {
-        $node->safe_psql('postgres', 'CREATE EXTENSION mulberry CASCADE');
+        $node->safe_psql('postgres', 'CREATE EXTENSION mulberry CASCADE') if !$template;
         wait_for_workers($node) if $preload;
     }
     return $node;
