@@ -117,6 +117,9 @@ typedef struct gw_utterance_events
 
 	/* The socket of the service has failed, and it is asked by a request. */
 	void (*fell_back)(void *arg, const char *why);
+
+	/* So many bytes of the text, whole words, have been said when so much audio is over that is there, or comes next; NULL: not wanted. */
+	void (*word)(void *arg, size_t bytes, int32_t ms);
 } gw_utterance_events;
 
 /* context: of the sentences said before and after it, NULL at first; or NULL, when it stands alone. */

@@ -258,9 +258,18 @@ said_failed(void *arg, const char *why)
 	free_utterance(u);
 }
 
-static const gw_utterance_events said = { .audio = said_audio,
-										  .done = said_done,
-										  .failed = said_failed };
+static void
+said_word(void *arg, size_t bytes, int32_t ms)
+{
+	const gw_utterance *u = arg;
+
+	if (u->events.word != NULL && !u->cancelled)
+		u->events.word(u->arg, bytes, ms);
+}
+
+static const gw_utterance_events said = {
+	.audio = said_audio, .done = said_done, .failed = said_failed, .word = said_word
+};
 
 /* ---------------------------------------------------------------------------
  * Both

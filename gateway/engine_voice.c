@@ -102,6 +102,7 @@ finish(gw_context *context, const char *why)
 		s->events.done(s->arg);
 	else
 		s->events.failed(s->arg, why);
+	free(s->text);
 	free(s);
 }
 
@@ -257,6 +258,29 @@ give(gw_context *context, const uint8_t *mulaw, size_t n)
 	}
 }
 
+/* A character of a sentence begins at so many samples of it. */
+static void
+tell_time(gw_sentence *s, bool blank, size_t at)
+{
+	size_t end = s->said;
+
+	if (blank)
+	{
+		s->over = s->over < 0 && s->said > 0 ? (int64_t) at : s->over;
+		return;
+	}
+	while (s->said < s->length && is_blank(s->text[s->said]))
+		s->said++;
+	if (s->said > end && end > 0 && !s->cancelled && s->events.word != NULL)
+		s->events.word(s->arg, end,
+					   (int32_t) ((s->over < 0 ? (int64_t) at : s->over) / BYTES_A_MS));
+	s->over = -1;
+	if (s->said < s->length)
+		s->said++;
+	while (s->said < s->length && ((unsigned char) s->text[s->said] & 0xC0) == 0x80)
+		s->said++;
+}
+
 /* Audio with the times of its characters: where the last one of a sentence is over, the next sentence begins. */
 static void
 give_by_times(gw_context *context, const uint8_t *mulaw, size_t n, const json_t *chars,
@@ -274,7 +298,10 @@ give_by_times(gw_context *context, const uint8_t *mulaw, size_t n, const json_t 
 		gw_sentence *s = context->sentences;
 
 		if (characters == 0)
+		{
+			tell_time(s, true, s->heard + (at > given ? at - given : 0));
 			continue;
+		}
 		if (ends)
 		{
 			at = at < n ? at : n;
@@ -286,6 +313,8 @@ give_by_times(gw_context *context, const uint8_t *mulaw, size_t n, const json_t 
 			if (s == NULL)
 				return;
 		}
+		for (size_t k = 0; k < characters; k++)
+			tell_time(s, false, s->heard + (at > given ? at - given : 0));
 		s->left -= characters < s->left ? characters : s->left;
 		ends = s->left == 0;
 	}
@@ -393,6 +422,8 @@ gw_voice_say(http_client *client, gw_service *service, gw_context **context, con
 	bool flushed;
 
 	gw_voice_hold(client, service);
+	if (s != NULL)
+		s->text = strndup(text, n);
 	if (*in != NULL && ((*in)->over || (*in)->closed))
 	{
 		gw_context_close(*in);
@@ -406,12 +437,14 @@ gw_voice_say(http_client *client, gw_service *service, gw_context **context, con
 	/* a text ends with a blank */
 	program_text_add(&words, text, n);
 	program_text_puts(&words, " ");
-	if (s != NULL && *in != NULL && count(text, n) > 0 && !words.failed)
+	if (s != NULL && s->text != NULL && *in != NULL && count(text, n) > 0 && !words.failed)
 		sent = tell(*in, words.data, words.length, "");
 	flushed = sent && tell(*in, NULL, 0, ",\"flush\":true");
 	program_text_free(&words);
 	if (!flushed)
 	{
+		if (s != NULL)
+			free(s->text);
 		free(s);
 		/* a part of it may be spoken: nothing else belongs to that */
 		if (sent && own == NULL)
@@ -425,6 +458,8 @@ gw_voice_say(http_client *client, gw_service *service, gw_context **context, con
 	}
 	s->events = *events;
 	s->arg = arg;
+	s->length = n;
+	s->over = -1;
 	s->left = count(text, n);
 	for (last = &(*in)->sentences; *last != NULL; last = &(*last)->next)
 		;

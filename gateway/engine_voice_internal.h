@@ -15,6 +15,10 @@ struct gw_sentence
 {
 	gw_utterance_events events;
 	void *arg;
+	char *text;
+	size_t length;
+	size_t said;	/* bytes of it whose times are known */
+	int64_t over;	/* when the word at whose end that is was over, samples; -1: not known yet */
 	size_t left;	/* characters whose audio is still to come, blanks not counted */
 	size_t heard;	/* samples */
 	bool cancelled; /* its audio is nobody's */

@@ -56,12 +56,15 @@ typedef struct talk_piece
 	size_t length;
 	mb_item_kind kind;
 	talk_piece_state state;
-	http_timer patience; /* while it is looked for */
-	talk_race race;		 /* of those who speak */
-	bool given;			 /* the engine knows of it */
-	bool whole;			 /* all of its audio is here */
-	talk_audio audio;	 /* in the session's encoding */
-	size_t queued;		 /* bytes of it that the playback has */
+	http_timer patience;	/* while it is looked for */
+	talk_race race;			/* of those who speak */
+	bool given;				/* the engine knows of it */
+	bool whole;				/* all of its audio is here */
+	talk_audio audio;		/* in the session's encoding */
+	mb_ledger_point *words; /* when they are over, where the service tells; NULL: it does not */
+	int n_words;
+	int n_told;	   /* of them, to the engine */
+	size_t queued; /* bytes of it that the playback has */
 	struct talk_reply *reply;
 	uint16_t item; /* its place in the reply */
 	uint16_t id;   /* its name in the reply, which it keeps */

@@ -16,6 +16,7 @@
 
 #define AHEAD 2 /* pieces that are made at a time */
 #define SLICE 960
+#define WORDS_AT_ONCE 16
 
 static const talk_race_kind speakers;
 
@@ -37,6 +38,7 @@ talk_piece_free(talk_piece *piece)
 	talk_race_cancel(&piece->race);
 	talk_cache_forget(piece);
 	talk_audio_forget(&piece->audio);
+	free(piece->words);
 	free(piece->text);
 	free(piece);
 }
@@ -56,6 +58,20 @@ queue(talk_piece *piece)
 		return;
 	talk_audio_say(&piece->audio, piece->queued, &talk->session->play, tag_of(piece));
 	piece->queued = piece->audio.length;
+}
+
+/* Tells the engine when words are over that it does not know yet. */
+static void
+tell_words(talk_piece *piece)
+{
+	const talk_reply *reply = piece->reply;
+
+	for (; piece->given && piece->n_told < piece->n_words; piece->n_told++)
+		talk_take(reply->talk, &(mb_turn_input){ .kind = MB_IN_WORD,
+												 .generation = reply->generation,
+												 .item = piece->item,
+												 .ms = piece->words[piece->n_told].ms,
+												 .bytes = piece->words[piece->n_told].bytes });
 }
 
 /* There is something better to say already. */
@@ -101,6 +117,7 @@ give(talk_reply *reply)
 		}
 		talk->playing = reply->generation;
 		gw_play_goes_on(&talk->session->play, true);
+		tell_words(piece);
 		queue(piece);
 		if (piece->whole && piece->state == TALK_PIECE_WHOLE)
 		{
@@ -280,6 +297,27 @@ has_audio(void *arg, const int16_t *samples, size_t n)
 }
 
 static void
+has_word(void *arg, size_t bytes, int32_t ms)
+{
+	talk_piece *piece = piece_of_lane(arg);
+	mb_ledger_point *more;
+
+	talk_race_begins(arg);
+	if (piece->n_words % WORDS_AT_ONCE == 0)
+	{
+		more =
+			piece->n_words == MB_TURN_PIECE_POINTS
+				? NULL
+				: realloc(piece->words, (size_t) (piece->n_words + WORDS_AT_ONCE) * sizeof(*more));
+		/* without them the rest of the text is taken to be spread evenly */
+		if (more == NULL)
+			return;
+		piece->words = more;
+	}
+	piece->words[piece->n_words++] = (mb_ledger_point){ .ms = ms, .bytes = (uint16_t) bytes };
+}
+
+static void
 is_done(void *arg)
 {
 	talk_piece *piece = piece_of_lane(arg);
@@ -324,9 +362,11 @@ fell_back(void *arg, const char *why)
 	talk_note(talk, GW_TALK_SPEAK, MB_NOTE_FALLBACK);
 }
 
-static const gw_utterance_events events = {
-	.audio = has_audio, .done = is_done, .failed = has_failed, .fell_back = fell_back
-};
+static const gw_utterance_events events = { .audio = has_audio,
+											.done = is_done,
+											.failed = has_failed,
+											.fell_back = fell_back,
+											.word = has_word };
 
 static void *
 start_utterance(void *owner, talk_lane *lane)

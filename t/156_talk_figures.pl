@@ -159,6 +159,7 @@ my %off;
 $off{ abs($_->[0] - $_->[1]) }++ foreach @heard;
 note(sprintf 'words heard of interrupted answers, as stored and as played: %s off by none, %s by one, %s by more, of %d; %d not told apart', map({ $off{$_} // 0 } 0, 1), scalar(grep { abs($_->[0] - $_->[1]) > 1 } @heard), scalar @heard, $played - @heard);
 is(scalar @waits, 4 * $kinds, 'each question was answered');
+is(scalar(grep { abs($_->[0] - $_->[1]) > 1 } @heard), 0, 'what is stored as heard of an answer is off by one word at most');
 cmp_ok($wrong{missed} // 0, '<', $kinds, 'interruptions interrupt');
 is_deeply([ $engines->wrong ], [], 'all services were asked in their forms');
 

@@ -132,6 +132,12 @@ on_sentence_audio(void *arg, const int16_t *samples, size_t n)
 }
 
 static void
+on_sentence_word(void *arg, size_t bytes, int32_t ms)
+{
+	printf("%d word %zu %d\n", number(arg), bytes, ms);
+}
+
+static void
 on_sentence_done(void *arg)
 {
 	struct sentence *s = arg;
@@ -171,7 +177,8 @@ static const gw_ear_events ear_events = { on_partial, on_final, on_failed };
 static const gw_scribe_events scribe_events = { on_transcript, on_failed };
 static const gw_utterance_events utterance_events = { on_audio, on_done, on_failed, on_fall };
 static const gw_utterance_events sentence_events = { on_sentence_audio, on_sentence_done,
-													 on_sentence_failed, on_sentence_fall };
+													 on_sentence_failed, on_sentence_fall,
+													 on_sentence_word };
 static const gw_chat_events chat_events = { on_begin, on_text, on_tool, on_done, on_failed };
 
 static gw_service *

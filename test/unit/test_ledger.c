@@ -71,7 +71,14 @@ interrupt_at(const mb_line *line, int up, int down, int jitter, int32_t moment, 
 		make_script(&scripts[i], &random, 4 + (int) check_random_below(&random, 9));
 		REQUIRE(mb_ledger_add(&ledger, 7, (uint16_t) i, MB_ITEM_REPLY, scripts[i].text,
 							  strlen(scripts[i].text), scripts[i].ms, scripts[i].points,
-							  points ? scripts[i].words : 0) == MB_OK);
+							  points && seed % 2 == 0 ? scripts[i].words : 0) == MB_OK);
+	}
+	/* or as they come, those of several items in turn */
+	for (int word = 0; points && seed % 2 == 1 && word < 12; word++)
+	{
+		for (uint16_t i = 0; i < 4; i++)
+			REQUIRE(word >= scripts[i].words ||
+					mb_ledger_time(&ledger, 7, i, scripts[i].points[word]) == MB_OK);
 	}
 	/* a mark on an empty buffer, for the round trip */
 	if (line->marks)
@@ -344,6 +351,37 @@ pauses_of_the_sender_are_not_heard(void)
 }
 
 static void
+times_of_words_come_late(void)
+{
+	mb_ledger ledger;
+	const mb_ledger_item *item;
+
+	mb_ledger_init(&ledger, &marks_line);
+	check_int(mb_ledger_add(&ledger, 1, 0, MB_ITEM_REPLY, "a b c", 5, 3000, NULL, 0), MB_OK);
+	check_int(mb_ledger_add(&ledger, 1, 1, MB_ITEM_REPLY, "d e f", 5, 3000, NULL, 0), MB_OK);
+	check_int(mb_ledger_time(&ledger, 1, 1, (mb_ledger_point){ 100, 1 }), MB_OK);
+	check_int(mb_ledger_time(&ledger, 1, 0, (mb_ledger_point){ 200, 1 }), MB_OK);
+	check_int(mb_ledger_time(&ledger, 1, 1, (mb_ledger_point){ 300, 3 }), MB_OK);
+	check_int(mb_ledger_time(&ledger, 1, 0, (mb_ledger_point){ 2900, 3 }), MB_OK);
+	/* what is not behind the last one, beyond the text, or of nothing */
+	check_int(mb_ledger_time(&ledger, 1, 0, (mb_ledger_point){ 2800, 5 }), MB_ERR_RANGE);
+	check_int(mb_ledger_time(&ledger, 1, 0, (mb_ledger_point){ 2950, 2 }), MB_ERR_RANGE);
+	check_int(mb_ledger_time(&ledger, 1, 0, (mb_ledger_point){ 2950, 6 }), MB_ERR_RANGE);
+	check_int(mb_ledger_time(&ledger, 1, 2, (mb_ledger_point){ 1, 1 }), MB_ERR_RANGE);
+	check_int(ledger.n_points, 4);
+	item = mb_ledger_item_of(&ledger, 1, 0);
+	check_int((int) mb_ledger_bytes_at(&ledger, item, 199), 0);
+	check_int((int) mb_ledger_bytes_at(&ledger, item, 200), 1);
+	check_int((int) mb_ledger_bytes_at(&ledger, item, 2900), 3);
+	item = mb_ledger_item_of(&ledger, 1, 1);
+	check_int((int) mb_ledger_bytes_at(&ledger, item, 299), 1);
+	check_int((int) mb_ledger_bytes_at(&ledger, item, 300), 3);
+	for (int i = ledger.n_points; i < MB_LEDGER_POINTS; i++)
+		check_int(mb_ledger_time(&ledger, 1, 1, (mb_ledger_point){ 300, 3 }), MB_OK);
+	check_int(mb_ledger_time(&ledger, 1, 1, (mb_ledger_point){ 300, 3 }), MB_ERR_SPACE);
+}
+
+static void
 what_has_no_room_changes_nothing(void)
 {
 	mb_ledger ledger;
@@ -386,6 +424,7 @@ main(void)
 			  marks_that_tell_are_believed);
 	check_run("a peer that does not answer is survived", silence_of_the_peer_is_survived);
 	check_run("pauses of the sender are not heard", pauses_of_the_sender_are_not_heard);
+	check_run("times of words come when their audio does", times_of_words_come_late);
 	check_run("what has no room changes nothing", what_has_no_room_changes_nothing);
 	return check_done();
 }

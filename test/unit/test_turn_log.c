@@ -291,6 +291,25 @@ long_texts_are_cut_alike(void)
 									   .points = points,
 									   .n_points = 70 });
 	check_int(mb_turn_counted(&s.engine)->refused, 2);
+	session_input(&s, (mb_turn_input){ .kind = MB_IN_PIECE,
+									   .generation = s.engine.generation,
+									   .item = 1,
+									   .text = "a b",
+									   .bytes = 3,
+									   .ms = -1 });
+	session_input(&s, (mb_turn_input){ .kind = MB_IN_WORD,
+									   .generation = s.engine.generation,
+									   .item = 1,
+									   .bytes = 1,
+									   .ms = 300 });
+	check_int(mb_turn_counted(&s.engine)->refused, 2);
+	check_int(s.engine.ledger.n_points, 1);
+	session_input(&s, (mb_turn_input){ .kind = MB_IN_WORD,
+									   .generation = s.engine.generation,
+									   .item = 1,
+									   .bytes = 65537,
+									   .ms = 400 });
+	check_int(mb_turn_counted(&s.engine)->refused, 3);
 	session_run(&s, 9000);
 	mb_turn_log_flush(&kept.log);
 	replay(&s.settings);

@@ -152,6 +152,10 @@ mb_ledger_add(mb_ledger *ledger, uint32_t generation, uint16_t number, mb_item_k
 /* Its length is known now.  False when there is no such item, here and below. */
 extern bool mb_ledger_complete(mb_ledger *ledger, uint32_t generation, uint16_t number, int32_t ms);
 
+/* One more time of an item, behind those that are known; MB_ERR_RANGE for one that is not, or where there is no such item. */
+extern mb_status
+mb_ledger_time(mb_ledger *ledger, uint32_t generation, uint16_t number, mb_ledger_point point);
+
 /* It was sent up to ms. */
 extern bool
 mb_ledger_sent(mb_ledger *ledger, uint32_t generation, uint16_t number, int32_t ms, int32_t clock);

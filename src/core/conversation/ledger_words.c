@@ -5,6 +5,8 @@
  */
 #include "core/conversation/ledger.h"
 
+#include <string.h>
+
 /* Speech, of audio whose length is not known. */
 #define MS_PER_BYTE 65
 
@@ -120,6 +122,34 @@ time_of(const mb_ledger *ledger, const mb_ledger_item *item, int32_t bytes)
 		return after_ms;
 	return before_ms +
 		   (int32_t) ((int64_t) (after_ms - before_ms) * (bytes - before) / (after - before));
+}
+
+mb_status
+mb_ledger_time(mb_ledger *ledger, uint32_t generation, uint16_t number, mb_ledger_point point)
+{
+	const mb_ledger_item *known = mb_ledger_item_of(ledger, generation, number);
+	mb_ledger_item *item = known == NULL ? NULL : &ledger->items[known - ledger->items];
+	const mb_ledger_point *last;
+	int place;
+
+	if (item == NULL || point.ms < 0 || point.bytes > item->bytes)
+		return MB_ERR_RANGE;
+	if (ledger->n_points == MB_LEDGER_POINTS)
+		return MB_ERR_SPACE;
+	if (item->points == 0)
+		item->point = (uint16_t) ledger->n_points;
+	place = item->point + item->points;
+	last = item->points == 0 ? NULL : &ledger->points[place - 1];
+	if (last != NULL && (point.ms < last->ms || point.bytes < last->bytes))
+		return MB_ERR_RANGE;
+	memmove(ledger->points + place + 1, ledger->points + place,
+			(size_t) (ledger->n_points - place) * sizeof(point));
+	ledger->points[place] = point;
+	ledger->n_points++;
+	for (int i = 0; i < ledger->n_items; i++)
+		ledger->items[i].point += &ledger->items[i] != item && ledger->items[i].point >= place;
+	item->points++;
+	return MB_OK;
 }
 
 /* A word ends before byte i: there is a space, or the character before needs none. */

@@ -188,6 +188,14 @@ take(mb_turn *turn, const mb_turn_input *input)
 			if (is_current(turn, input->generation))
 				mb_ledger_complete(&turn->ledger, input->generation, input->item, input->ms);
 			break;
+		case MB_IN_WORD:
+			if (is_current(turn, input->generation) &&
+				(input->bytes > UINT16_MAX ||
+				 mb_ledger_time(&turn->ledger, input->generation, input->item,
+								(mb_ledger_point){ .ms = input->ms,
+												   .bytes = (uint16_t) input->bytes }) != MB_OK))
+				turn->counts.refused++;
+			break;
 		case MB_IN_REPLY_END:
 		case MB_IN_REPLY_FAILED:
 			if (!is_current(turn, input->generation))

@@ -70,10 +70,11 @@ typedef enum mb_turn_input_kind
 	MB_IN_EXPECT,		/* flag: a closed question; ms: digits that are expected */
 	MB_IN_HOLD, /* flag: nobody is expected to speak (hold, tools, entry of digits), or no longer */
 	MB_IN_STOP, /* the peer ended the stream or is gone */
-	MB_IN_NOTE	/* ms: an mb_turn_note; nothing is decided by it */
+	MB_IN_NOTE, /* ms: an mb_turn_note; nothing is decided by it */
+	MB_IN_WORD /* generation, item, ms, bytes: that much of the text of a piece has been said there */
 } mb_turn_input_kind;
 
-#define MB_INPUT_KINDS 18
+#define MB_INPUT_KINDS 19
 
 /* What became of a service that was asked, for the record of a turn. */
 typedef enum mb_turn_note

@@ -127,6 +127,12 @@ put_rest(mb_turn_log *log, const mb_turn_input *input)
 			put(log, input->item);
 			put_signed(log, input->ms);
 			break;
+		case MB_IN_WORD:
+			put(log, input->generation);
+			put(log, input->item);
+			put_signed(log, input->ms);
+			put(log, input->bytes);
+			break;
 		case MB_IN_REPLY_END:
 		case MB_IN_REPLY_FAILED:
 			put(log, input->generation);
@@ -308,6 +314,9 @@ get_rest(mb_turn_log_reader *reader, mb_turn_input *input)
 		case MB_IN_SENT:
 			return get(reader, &input->generation) && get_item(reader, input) &&
 				   get_signed(reader, &input->ms);
+		case MB_IN_WORD:
+			return get(reader, &input->generation) && get_item(reader, input) &&
+				   get_signed(reader, &input->ms) && get(reader, &input->bytes);
 		case MB_IN_REPLY_END:
 		case MB_IN_REPLY_FAILED:
 			return get(reader, &input->generation);

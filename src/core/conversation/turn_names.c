@@ -14,6 +14,7 @@ static const char *const inputs[MB_INPUT_KINDS] = {
 	[MB_IN_MARK] = "mark",			 [MB_IN_QUEUE] = "queue",
 	[MB_IN_EXPECT] = "expect",		 [MB_IN_HOLD] = "hold",
 	[MB_IN_STOP] = "stop",			 [MB_IN_NOTE] = "note",
+	[MB_IN_WORD] = "word",
 };
 
 static const char *const decisions[MB_DECISION_KINDS] = {

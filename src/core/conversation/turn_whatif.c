@@ -312,6 +312,7 @@ mb_whatif_input(mb_whatif *whatif, const mb_turn_input *input)
 		case MB_IN_MARK_SENT:
 		case MB_IN_MARK:
 		case MB_IN_QUEUE:
+		case MB_IN_WORD:
 			give(whatif, input->at, (mb_turn_input){ .kind = MB_IN_TICK });
 			break;
 		default:

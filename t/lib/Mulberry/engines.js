@@ -40,7 +40,7 @@ const mulaw = Array.from({ length: 256 }, (_, c) => { const b = ~c & 0xff; const
 
 class Ear {
     constructor(socket, form, state) {
-        Object.assign(this, { socket, form, state, silent: 0, loud: 0, speaking: false, pending: null, heard: 0, rest: [], levels: [] });
+        Object.assign(this, { socket, form, state, silent: 0, loud: 0, speaking: false, pending: null, heard: 0, rest: [], levels: Array(20).fill(0) });
         this.state.asked.ear++;
         socket.on("message", (data, binary) => this.take(data, binary));
     }
@@ -91,7 +91,7 @@ class Ear {
             // the quietest tenth of two seconds is the noise of the line
             this.levels = [...this.levels.slice(-99), level];
             const floor = [...this.levels].sort((a, b) => a - b)[Math.floor(this.levels.length / 10)];
-            if (level > Math.max(600, 2 * floor)) { this.loud++; this.silent = 0; } else { this.silent++; if (!this.speaking) this.loud = 0; }
+            if (level > Math.max(600, Math.min(2 * floor, 2000))) { this.loud++; this.silent = 0; } else { this.silent++; if (!this.speaking) this.loud = 0; }
             if (!this.speaking && this.loud >= 3) {
                 this.speaking = true;
                 this.frames = 0;
@@ -255,7 +255,7 @@ class Voice {
             for (let w = 0; w < words.length; w += 2) {
                 const part = words.slice(w, w + 2);
                 const chars = [], starts = [], durations = [];
-                part.forEach((word, i) => [...(word + " ")].forEach((char, k, all) => { chars.push(char); starts.push(300 * i + Math.floor((300 * k) / all.length)); durations.push(Math.floor(300 / all.length)); }));
+                part.forEach((word, i) => [...(word + " ")].forEach((char, k, all) => { chars.push(char); starts.push(300 * i + Math.floor((250 * k) / (all.length - 1))); durations.push(k < all.length - 1 ? Math.floor(250 / (all.length - 1)) : 50); }));
                 const alignment = how === "untimed" ? null : { chars, charStartTimesMs: starts, charDurationsMs: durations };
                 if ((how === "stall" || how === "cut") && w > 0) return how === "cut" ? this.socket.terminate() : undefined;
                 this.send({ audio: Buffer.from(Array.from(tones(part.join(" "), 8000), toMulaw)).toString("base64"), isFinal: null, alignment, normalizedAlignment: alignment, contextId: id });
