@@ -224,7 +224,7 @@ LANGUAGE sql STABLE AS $$
                            FROM pg_proc p
                            JOIN pg_namespace s ON s.oid = p.pronamespace AND s.nspname IN ('mulberry', 'mulberry_internal')
                           -- the index first: what the text says of the arguments is made for each function that is left
-                          WHERE p.proname = (parse_ident(split_part(split_part(object, ' ', 2), '(', 1)))[2]
+                          WHERE p.proname = (parse_ident(split_part(split_part(object, ' ', 2), '(', 1)))[2]::name
                             AND object = format('%s %I.%I(%s)', CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
                                                 s.nspname, p.proname, pg_get_function_identity_arguments(p.oid)))
                ELSE has_table_privilege(role, object, privilege)
