@@ -41,7 +41,8 @@ typedef struct look
 	gw_unit unit;
 	gw_talk *talk;
 	uint32_t generation;
-	uint16_t id; /* of the piece */
+	uint64_t serial; /* of the reply */
+	uint16_t id;	 /* of the piece */
 	bool standing;
 	char *text;
 	char *voice_key;
@@ -221,6 +222,7 @@ new_look(const talk_piece *piece, const gw_statement *statement)
 	talk->users++;
 	l->talk = talk;
 	l->generation = piece->reply->generation;
+	l->serial = piece->reply->serial;
 	l->id = piece->id;
 	l->standing = is_standing(piece);
 	l->text = strdup(piece->text);
@@ -238,7 +240,7 @@ new_look(const talk_piece *piece, const gw_statement *statement)
 static talk_piece *
 piece_of(const look *l)
 {
-	talk_reply *reply = talk_reply_find(l->talk, l->generation);
+	talk_reply *reply = talk_reply_still(l->talk, l->generation, l->serial);
 
 	for (int i = 0; reply != NULL && i < reply->n_pieces; i++)
 	{

@@ -85,7 +85,8 @@ is_done(gw_unit *unit, gw_outcome outcome, const PGresult *identity, const PGres
 
 	(void) identity;
 	take_out(&running, errand);
-	errand->done(errand, talk_reply_find(errand->talk, errand->generation), outcome, result);
+	errand->done(errand, talk_reply_still(errand->talk, errand->generation, errand->serial),
+				 outcome, result);
 	dispatch();
 }
 

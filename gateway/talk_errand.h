@@ -13,6 +13,7 @@ typedef struct talk_errand
 	gw_unit unit; /* its done is set here */
 	gw_talk *talk;
 	uint32_t generation; /* of the reply that it is for, which may be gone when it ends */
+	uint64_t serial;	 /* of that reply */
 
 	/* The last that is heard of it; reply: NULL when it is gone. */
 	void (*done)(struct talk_errand *errand, talk_reply *reply, gw_outcome outcome,

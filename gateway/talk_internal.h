@@ -75,6 +75,7 @@ typedef struct talk_reply
 {
 	struct gw_talk *talk;
 	uint32_t generation;
+	uint64_t serial;					 /* an apology may take its place in the same generation */
 	gw_context *contexts[TALK_SERVICES]; /* of those who speak: its sentences belong together */
 	bool committed;						 /* it may sound */
 	bool asked;							 /* of the database or a model: an answer is awaited */
@@ -348,6 +349,9 @@ extern void talk_stream_again(void *talk);
 /* talk_reply.c */
 extern talk_reply *talk_reply_new(gw_talk *talk, uint32_t generation, mb_item_kind kind);
 extern talk_reply *talk_reply_find(gw_talk *talk, uint32_t generation);
+
+/* The same, if it is that one still; NULL: it is gone, and there may be another one in its generation. */
+extern talk_reply *talk_reply_still(gw_talk *talk, uint32_t generation, uint64_t serial);
 extern void talk_reply_ask(talk_reply *reply, const char *said, size_t n, bool committed);
 extern void talk_reply_commit(talk_reply *reply);
 extern void talk_reply_fail(talk_reply *reply);

@@ -38,8 +38,17 @@ talk_reply_find(gw_talk *talk, uint32_t generation)
 }
 
 talk_reply *
+talk_reply_still(gw_talk *talk, uint32_t generation, uint64_t serial)
+{
+	talk_reply *reply = talk_reply_find(talk, generation);
+
+	return reply != NULL && reply->serial == serial ? reply : NULL;
+}
+
+talk_reply *
 talk_reply_new(gw_talk *talk, uint32_t generation, mb_item_kind kind)
 {
+	static uint64_t serials;
 	talk_reply *reply = talk_reply_find(talk, generation);
 
 	if (reply != NULL)
@@ -49,6 +58,7 @@ talk_reply_new(gw_talk *talk, uint32_t generation, mb_item_kind kind)
 		return NULL;
 	reply->talk = talk;
 	reply->generation = generation;
+	reply->serial = ++serials;
 	talk->turns_of[generation % TALK_GENERATIONS] = talk->current_turn;
 	reply->kind = kind;
 	mb_sentences_init(&reply->sentences);
@@ -204,6 +214,7 @@ new_question(talk_reply *reply, const gw_statement *statement, int n)
 	q->errand.talk = reply->talk;
 	q->errand.talk->users++;
 	q->errand.generation = reply->generation;
+	q->errand.serial = reply->serial;
 	q->errand.unit.statement = statement;
 	q->errand.unit.n_parameters = n;
 	return q;
