@@ -173,6 +173,19 @@ sub meanwhile
     return @result;
 }
 
+# When the last sound that was heard was over; nothing: there was none.
+sub quiet_since
+{
+    my ($line) = @_;
+    my $since = $line->{loud_at};
+    # what is played ahead is not heard yet
+    $since = $line->{spoken_until} if defined $since && $line->{kind} eq 'v253' && $line->{spoken_until} > $since;
+    return $since;
+}
+
+# Waits for the tone that says that somebody listens, to its end: it is no answer.
+sub tone { my ($line) = @_; return $line->until(sub { my $since = $line->quiet_since // return 0; return time > $since + 0.5 }) }
+
 # Plays mu-law, again where nobody answers; what is answered behind it, up to a pause that is longer than that before a challenge, after how
 # many milliseconds, and how often it was played.
 sub ask
@@ -190,10 +203,8 @@ sub ask
     } while (!$line->{begun});
     my $answered = $m->until(
         sub {
-            # what is played ahead is not heard yet
-            my $until = $line->{loud_at} // return 0;
-            $until = $line->{spoken_until} if $line->{kind} eq 'v253' && $line->{spoken_until} > $until;
-            return $line->{to_say} eq '' && time > $until + 1.5;
+            my $since = $line->quiet_since // return 0;
+            return $line->{to_say} eq '' && time > $since + 1.5;
         });
     die 'nothing was played: ' . join "\n", @{ $m->{lines} } if !$answered;
     return ($line->digits, 1000 * ($line->{begun} - $line->{said_at}), $times);
