@@ -47,8 +47,9 @@ my $supervised = qq{SELECT mulberry.alter_telephony('{"listening": "always"}', '
 my $open = q{SELECT id AS call FROM mulberry_internal.calls WHERE call_id = 'open' \gset};
 my $queued = q{SELECT id AS job FROM mulberry_internal.job_queue LIMIT 1 \gset};
 # run_jobs() may have tried it, and then it is due again in a while
+# whatever the calls before it have made of its endpoint, which may have to rest
 my $running = q{UPDATE mulberry_internal.job_queue SET run_at = now() WHERE state = 'queued';
-SELECT id AS job, lease_token AS token FROM mulberry_internal.claim_jobs(1, 1) \gset};
+SELECT id AS job, lease_token AS token FROM mulberry_internal.claim_jobs(1, 1, clock_timestamp() + interval '1 hour') \gset};
 my $tone = q{decode(repeat('ff7f', 800), 'hex'), 'mulaw'};
 
 # The statement; what a superuser does before it in the same transaction; "everywhere": needs the access
