@@ -175,7 +175,7 @@ on_tool(void *arg, const char *id, const char *name, const char *arguments)
 
 static const gw_ear_events ear_events = { on_partial, on_final, on_failed };
 static const gw_scribe_events scribe_events = { on_transcript, on_failed };
-static const gw_utterance_events utterance_events = { on_audio, on_done, on_failed, on_fall };
+static const gw_utterance_events utterance_events = { on_audio, on_done, on_failed, on_fall, NULL };
 static const gw_utterance_events sentence_events = { on_sentence_audio, on_sentence_done,
 													 on_sentence_failed, on_sentence_fall,
 													 on_sentence_word };
