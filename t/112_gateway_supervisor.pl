@@ -18,7 +18,7 @@ use Time::HiRes qw(sleep time);
 my $python = '/usr/bin/python3';
 plan skip_all => 'needs python3-websockets' if system("$python -c 'import websockets' 2>/dev/null") != 0;
 
-my $node = mulberry_cluster('supervisors', conf => "mulberry.grace_period = '300ms'");
+my $node = mulberry_cluster('supervisors', sessions => 0, conf => "mulberry.grace_period = '300ms'");
 sub sql { return $node->safe_psql('postgres', shift) }
 sql(q{CREATE ROLE gate LOGIN; SELECT mulberry.grant_access('gate', 'gateway', NULL); SELECT mulberry.create_tenant('north');});
 my %token = map { /(\S+) (\S+)/ } split /\n/, sql(<<'SQL');
