@@ -201,25 +201,34 @@ statement_ended(gw_feed *feed)
 	}
 }
 
+/* Columns of subscribe(). */
+enum
+{
+	TENANT,
+	CHANNEL,
+	LAST_SEQ
+};
+
+/* Whether what is listened to has such a tenant, or channel. */
 static bool
-is_heard(const gw_feed *feed, const char *tenant)
+has(const gw_feed *feed, int column, const char *value)
 {
 	for (int i = 0; i < PQntuples(feed->channels); i++)
 	{
-		if (strcmp(PQgetvalue(feed->channels, i, 0), tenant) == 0)
+		if (strcmp(PQgetvalue(feed->channels, i, column), value) == 0)
 			return true;
 	}
 	return false;
 }
 
-/* A tenant that is new may have had events since it was made. */
+/* A channel that is new, of a new tenant or in another one's place, may have had events before it was listened to. */
 static void
 take_channels(gw_feed *feed, PGresult *channels)
 {
 	for (int i = 0; i < PQntuples(channels); i++)
 	{
-		if (!is_heard(feed, PQgetvalue(channels, i, 0)) &&
-			strcmp(PQgetvalue(channels, i, 2), "0") != 0)
+		if (!has(feed, CHANNEL, PQgetvalue(channels, i, CHANNEL)) &&
+			strcmp(PQgetvalue(channels, i, LAST_SEQ), "0") != 0)
 			feed->missed = true;
 	}
 	PQclear(feed->channels);
@@ -258,11 +267,12 @@ take_note(gw_feed *feed, const PGnotify *note)
 		feed->again = true;
 	for (int i = 0; i < PQntuples(feed->channels); i++)
 	{
-		if (strcmp(PQgetvalue(feed->channels, i, 1), note->relname) != 0)
+		const char *tenant = PQgetvalue(feed->channels, i, TENANT);
+
+		if (strcmp(PQgetvalue(feed->channels, i, CHANNEL), note->relname) != 0)
 			continue;
-		gw_supervisors_event(feed->gateway->supervisors, PQgetvalue(feed->channels, i, 0),
-							 note->extra);
-		gw_agents_event(feed->gateway->agents, PQgetvalue(feed->channels, i, 0), note->extra);
+		gw_supervisors_event(feed->gateway->supervisors, tenant, note->extra);
+		gw_agents_event(feed->gateway->agents, tenant, note->extra);
 	}
 }
 
@@ -419,7 +429,7 @@ gw_feed_free(gw_feed *feed)
 void
 gw_feed_hear(gw_feed *feed, const char *tenant)
 {
-	if (tenant[0] != '\0' && is_heard(feed, tenant))
+	if (tenant[0] != '\0' && has(feed, TENANT, tenant))
 		return;
 	feed->again = true;
 	if (feed->state == LISTENING)

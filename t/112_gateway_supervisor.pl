@@ -18,7 +18,7 @@ use Time::HiRes qw(sleep time);
 my $python = '/usr/bin/python3';
 plan skip_all => 'needs python3-websockets' if system("$python -c 'import websockets' 2>/dev/null") != 0;
 
-my $node = mulberry_cluster('supervisors', sessions => 0, conf => "mulberry.grace_period = '300ms'");
+my $node = mulberry_cluster('supervisors', conf => "mulberry.grace_period = '300ms'");
 sub sql { return $node->safe_psql('postgres', shift) }
 sql(q{CREATE ROLE gate LOGIN; SELECT mulberry.grant_access('gate', 'gateway', NULL); SELECT mulberry.create_tenant('north');});
 my %token = map { /(\S+) (\S+)/ } split /\n/, sql(<<'SQL');
@@ -164,9 +164,12 @@ heard($all, qr/"call_id":"of_young"/);
 sql(q{SELECT mulberry.begin_call('began_young', tenant => 'young')});
 heard($all, qr/"began_young"/);
 
-# another role has lost its access, and the tenant has another channel since
+# another role has lost its access, and the tenant has another channel since, which has had an event before the gateway knows of it
+kill 'STOP', $gateway->{pid} or die "could not stop the gateway: $!";
 sql(q{CREATE ROLE eve; SELECT mulberry.grant_access('eve', 'supervisor', 'north'); SELECT mulberry.revoke_access('eve', 'supervisor', 'north');});
 sql(q{SELECT mulberry.begin_call('began_after_eve', tenant => 'north')});
+$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM mulberry.events_since(0, 10000, 'north') WHERE call_id = 'began_after_eve'}) or die 'the event has no number';
+kill 'CONT', $gateway->{pid};
 heard($desk, qr/"began_after_eve"/);
 
 # ---- who may ----
